@@ -1,0 +1,332 @@
+//! Phoenix Channels' two serializers: V1 (objects) and V2 (arrays, and frames of bytes).
+//!
+//! The facts are those of Phoenix 1.8, observed on the wire. What is specific to Phoenix stands here:
+//! its event names, its heartbeat topic, where a join's mark goes in each message. Marks are echoed as
+//! the JSON they came as, since clients compare them strictly.
+
+use std::borrow::Cow;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use bytestring::ByteString;
+use compact_str::{CompactString, ToCompactString};
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::json::{is_portable, push_string};
+use crate::message::{Broadcast, Inbound, Outbound, Payload, Ref, Request};
+use crate::protocol::{Frame, Malformed, Protocol};
+
+/// How long a name of a topic or an event may be in a frame of bytes.
+const MAX_BINARY_NAME: usize = 255;
+
+const JOIN: &str = "phx_join";
+const LEAVE: &str = "phx_leave";
+const REPLY: &str = "phx_reply";
+const CLOSE: &str = "phx_close";
+const ERROR: &str = "phx_error";
+const CRASHED: &str = r#"{"reason":"channel_crash"}"#;
+/// The topic, and the event on it, that ask whether the server lives.
+const SERVER: &str = "phoenix";
+const HEARTBEAT: &str = "heartbeat";
+
+/// Kinds of a frame of bytes, its first byte.
+const KIND_PUSH: u8 = 0;
+const KIND_REPLY: u8 = 1;
+const KIND_BROADCAST: u8 = 2;
+
+/// Which serializer a client asks for with `vsn`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    V1,
+    V2,
+}
+
+impl Version {
+    /// Phoenix's requirements `~> 1.0.0` and `~> 2.0.0`; a client that does not say means the first.
+    pub(crate) fn negotiate(vsn: Option<&str>) -> Option<Self> {
+        let vsn = vsn.unwrap_or("1.0.0");
+        let (major, patch) = vsn.split_once(".0.")?;
+        let is_patch = !patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit());
+        match major {
+            "1" if is_patch => Some(Self::V1),
+            "2" if is_patch => Some(Self::V2),
+            _ => None,
+        }
+    }
+}
+
+/// V1: `{"topic", "event", "payload", "ref"}`, text only.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct V1;
+
+/// V2: `[join_ref, ref, topic, event, payload]`, and frames of bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct V2;
+
+impl Protocol for V1 {
+    fn decode<'a>(&mut self, frame: &'a Frame) -> Result<Inbound<'a>, Malformed> {
+        match frame {
+            Frame::Text(text) => v1_message(text, |raw| Payload::Json(text.slice_ref(raw))),
+            Frame::Binary(bytes) => {
+                let text = std::str::from_utf8(bytes)?;
+                v1_message(text, |raw| Payload::Json(ByteString::from(raw)))
+            }
+        }
+    }
+
+    fn encode(&mut self, outbound: &Outbound) -> Option<Frame> {
+        let none = &None;
+        let text = match outbound {
+            Outbound::Reply { reference, topic, status, payload, .. } => {
+                v1_text(topic.as_str(), REPLY, &response(status.as_str(), payload)?, reference)
+            }
+            Outbound::Push { topic, event, payload, .. } => v1_text(topic.as_str(), event, json_text(payload)?, none),
+            Outbound::Close { join_ref, topic } => v1_text(topic.as_str(), CLOSE, "{}", join_ref),
+            Outbound::Error { join_ref, topic } => v1_text(topic.as_str(), ERROR, CRASHED, join_ref),
+            Outbound::Alive { reference } => v1_text(SERVER, REPLY, &response("ok", &Payload::empty())?, reference),
+        };
+        Some(Frame::Text(text.into()))
+    }
+
+    fn broadcast(Broadcast { topic, event, payload }: &Broadcast) -> Option<Frame> {
+        Some(Frame::Text(v1_text(topic.as_str(), event, json_text(payload)?, &None).into()))
+    }
+}
+
+impl Protocol for V2 {
+    fn decode<'a>(&mut self, frame: &'a Frame) -> Result<Inbound<'a>, Malformed> {
+        match frame {
+            Frame::Text(text) => v2_message(text),
+            Frame::Binary(bytes) => v2_bytes(bytes),
+        }
+    }
+
+    fn encode(&mut self, outbound: &Outbound) -> Option<Frame> {
+        let none = &None;
+        let text = match outbound {
+            Outbound::Reply { join_ref, reference, topic, status, payload } => match payload {
+                Payload::Binary(data) => {
+                    let names = [&*plain(join_ref), &*plain(reference), topic.as_str(), status.as_str()];
+                    return bytes_of(KIND_REPLY, &names, data);
+                }
+                Payload::Json(_) => {
+                    v2_text(join_ref, reference, topic.as_str(), REPLY, &response(status.as_str(), payload)?)
+                }
+            },
+            Outbound::Push { join_ref, topic, event, payload } => match payload {
+                Payload::Binary(data) => return bytes_of(KIND_PUSH, &[&*plain(join_ref), topic.as_str(), event], data),
+                Payload::Json(text) => v2_text(join_ref, none, topic.as_str(), event, text),
+            },
+            Outbound::Close { join_ref, topic } => v2_text(join_ref, join_ref, topic.as_str(), CLOSE, "{}"),
+            Outbound::Error { join_ref, topic } => v2_text(join_ref, join_ref, topic.as_str(), ERROR, CRASHED),
+            Outbound::Alive { reference } => {
+                v2_text(none, reference, SERVER, REPLY, &response("ok", &Payload::empty())?)
+            }
+        };
+        Some(Frame::Text(text.into()))
+    }
+
+    fn broadcast(Broadcast { topic, event, payload }: &Broadcast) -> Option<Frame> {
+        match payload {
+            Payload::Binary(data) => bytes_of(KIND_BROADCAST, &[topic.as_str(), event], data),
+            Payload::Json(text) => Some(Frame::Text(v2_text(&None, &None, topic.as_str(), event, text).into())),
+        }
+    }
+}
+
+// ---- reading
+
+#[derive(Deserialize)]
+struct V1Message<'a> {
+    #[serde(borrow)]
+    topic: Cow<'a, str>,
+    #[serde(borrow)]
+    event: Cow<'a, str>,
+    #[serde(borrow)]
+    payload: &'a RawValue,
+    #[serde(borrow, rename = "ref")]
+    reference: &'a RawValue,
+    #[serde(borrow, default)]
+    join_ref: Option<&'a RawValue>,
+}
+
+fn v1_message<'a>(text: &'a str, payload: impl Fn(&'a str) -> Payload) -> Result<Inbound<'a>, Malformed> {
+    // serde would read a list as a struct too
+    if !text.trim_ascii_start().starts_with('{') || !is_portable(text) {
+        return Err(Malformed);
+    }
+    let message: V1Message<'a> = serde_json::from_str(text)?;
+    let join_ref = message.join_ref.and_then(mark);
+    let payload = payload(message.payload.get());
+    Ok(inbound(join_ref, mark(message.reference), message.topic, message.event, payload))
+}
+
+struct V2Message<'a> {
+    join_ref: &'a RawValue,
+    reference: &'a RawValue,
+    topic: Cow<'a, str>,
+    event: Cow<'a, str>,
+    payload: &'a RawValue,
+}
+
+fn v2_message(text: &ByteString) -> Result<Inbound<'_>, Malformed> {
+    if !is_portable(text) {
+        return Err(Malformed);
+    }
+    let message: V2Message<'_> = serde_json::from_str(text)?;
+    let payload = Payload::Json(text.slice_ref(message.payload.get()));
+    Ok(inbound(mark(message.join_ref), mark(message.reference), message.topic, message.event, payload))
+}
+
+impl<'de> Deserialize<'de> for V2Message<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(V2Visitor)
+    }
+}
+
+/// Reads the five elements and passes over whatever follows, as Phoenix does.
+struct V2Visitor;
+
+impl<'de> Visitor<'de> for V2Visitor {
+    type Value = V2Message<'de>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an array of join_ref, ref, topic, event and payload")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<V2Message<'de>, A::Error> {
+        #[derive(Deserialize)]
+        struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+        let short = || serde::de::Error::custom("fewer than five elements");
+        let message = V2Message {
+            join_ref: seq.next_element()?.ok_or_else(short)?,
+            reference: seq.next_element()?.ok_or_else(short)?,
+            topic: seq.next_element::<Text<'de>>()?.ok_or_else(short)?.0,
+            event: seq.next_element::<Text<'de>>()?.ok_or_else(short)?.0,
+            payload: seq.next_element()?.ok_or_else(short)?,
+        };
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(message)
+    }
+}
+
+/// A frame of bytes: kind, four lengths, four names, and the payload to the end.
+fn v2_bytes(bytes: &Bytes) -> Result<Inbound<'_>, Malformed> {
+    let [KIND_PUSH, lengths @ ..] = bytes.get(..5).ok_or(Malformed)? else { return Err(Malformed) };
+    let mut at = 5;
+    let mut names = [""; 4];
+    for (name, length) in names.iter_mut().zip(lengths) {
+        let end = at + usize::from(*length);
+        *name = std::str::from_utf8(bytes.get(at..end).ok_or(Malformed)?)?;
+        at = end;
+    }
+    let [join_ref, reference, topic, event] = names;
+    let payload = Payload::Binary(bytes.slice(at..));
+    Ok(inbound(Some(quoted(join_ref)), Some(quoted(reference)), topic.into(), event.into(), payload))
+}
+
+fn inbound<'a>(
+    join_ref: Option<Ref>,
+    reference: Option<Ref>,
+    topic: Cow<'a, str>,
+    event: Cow<'a, str>,
+    payload: Payload,
+) -> Inbound<'a> {
+    let request = match &*event {
+        HEARTBEAT if topic == SERVER => Request::Heartbeat,
+        JOIN => Request::Join(payload),
+        LEAVE => Request::Leave,
+        _ => Request::Push(event, payload),
+    };
+    Inbound { topic, join_ref, reference, request }
+}
+
+/// A mark is kept as the JSON it came as; `null` is none. An escape is written the one usual way, so
+/// that equal strings are equal marks.
+fn mark(raw: &RawValue) -> Option<Ref> {
+    match raw.get() {
+        "null" => None,
+        text if text.contains('\\') => {
+            serde_json::from_str::<serde_json::Value>(text).ok().map(|v| v.to_compact_string())
+        }
+        text => Some(text.into()),
+    }
+}
+
+fn quoted(name: &str) -> Ref {
+    let mut text = String::with_capacity(name.len() + 2);
+    push_string(&mut text, name);
+    text.into()
+}
+
+/// A mark as a frame of bytes has it: a string without its quotes, nothing for none.
+fn plain(mark: &Option<Ref>) -> CompactString {
+    let Some(mark) = mark else { return CompactString::default() };
+    serde_json::from_str::<CompactString>(mark).unwrap_or_else(|_| mark.clone())
+}
+
+// ---- writing
+
+fn v1_text(topic: &str, event: &str, payload: &str, reference: &Option<Ref>) -> String {
+    let mut text = String::with_capacity(topic.len() + event.len() + payload.len() + 64);
+    text.push_str(r#"{"topic":"#);
+    push_string(&mut text, topic);
+    text.push_str(r#","event":"#);
+    push_string(&mut text, event);
+    text.push_str(r#","payload":"#);
+    text.push_str(payload);
+    text.push_str(r#","ref":"#);
+    text.push_str(reference.as_deref().unwrap_or("null"));
+    text.push('}');
+    text
+}
+
+fn v2_text(join_ref: &Option<Ref>, reference: &Option<Ref>, topic: &str, event: &str, payload: &str) -> String {
+    let mut text = String::with_capacity(topic.len() + event.len() + payload.len() + 64);
+    text.push('[');
+    text.push_str(join_ref.as_deref().unwrap_or("null"));
+    text.push(',');
+    text.push_str(reference.as_deref().unwrap_or("null"));
+    text.push(',');
+    push_string(&mut text, topic);
+    text.push(',');
+    push_string(&mut text, event);
+    text.push(',');
+    text.push_str(payload);
+    text.push(']');
+    text
+}
+
+/// `{"status", "response"}`; bytes have no place in it.
+fn response(status: &str, payload: &Payload) -> Option<String> {
+    let payload = json_text(payload)?;
+    let mut text = String::with_capacity(payload.len() + status.len() + 32);
+    text.push_str(r#"{"status":"#);
+    push_string(&mut text, status);
+    text.push_str(r#","response":"#);
+    text.push_str(payload);
+    text.push('}');
+    Some(text)
+}
+
+fn json_text(payload: &Payload) -> Option<&str> {
+    match payload {
+        Payload::Json(text) => Some(text),
+        Payload::Binary(_) => None,
+    }
+}
+
+/// A frame of bytes; nothing when a name is too long for its one byte of length.
+fn bytes_of(kind: u8, names: &[&str], data: &Bytes) -> Option<Frame> {
+    if names.iter().any(|name| name.len() > MAX_BINARY_NAME) {
+        return None;
+    }
+    let size = 1 + names.len() + names.iter().map(|name| name.len()).sum::<usize>() + data.len();
+    let mut frame = BytesMut::with_capacity(size);
+    frame.put_u8(kind);
+    names.iter().for_each(|name| frame.put_u8(name.len() as u8));
+    names.iter().for_each(|name| frame.put_slice(name.as_bytes()));
+    frame.put_slice(data);
+    Some(Frame::Binary(frame.freeze()))
+}

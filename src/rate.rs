@@ -1,0 +1,98 @@
+//! How often somebody may do something: a token bucket that can tell an excess from a flood.
+
+use std::time::{Duration, Instant};
+
+/// What a bucket says to one more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Go on.
+    Fine,
+    /// Too fast: refuse this one.
+    Excess,
+    /// Too fast by a whole burst of refusals: end the connection.
+    Flood,
+}
+
+/// `burst` at once, and then as many in each `period` as `rate`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rate {
+    pub(crate) rate: u32,
+    pub(crate) period: Duration,
+    pub(crate) burst: u32,
+}
+
+impl Rate {
+    pub(crate) const fn per_second(rate: u32, burst: u32) -> Self {
+        Self { rate, period: Duration::from_secs(1), burst }
+    }
+
+    pub(crate) const fn per_minute(rate: u32, burst: u32) -> Self {
+        Self { rate, period: Duration::from_secs(60), burst }
+    }
+}
+
+/// The bucket of one socket for one kind of thing. It may go into debt by as much as it holds; the
+/// debt is what separates a client that hurries from one that floods.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    tokens: f64,
+    filled: Instant,
+}
+
+impl Bucket {
+    pub(crate) fn full(rate: &Rate, now: Instant) -> Self {
+        Self { tokens: f64::from(rate.burst), filled: now }
+    }
+
+    /// Whether nothing is left, without taking anything.
+    pub(crate) fn is_empty(&mut self, rate: &Rate, now: Instant) -> bool {
+        self.refill(rate, now);
+        self.tokens < 1.0
+    }
+
+    pub(crate) fn take(&mut self, rate: &Rate, now: Instant) -> Pace {
+        self.refill(rate, now);
+        let burst = f64::from(rate.burst);
+        self.tokens = (self.tokens - 1.0).max(-burst - 1.0);
+        match self.tokens {
+            t if t >= 0.0 => Pace::Fine,
+            t if t >= -burst => Pace::Excess,
+            _ => Pace::Flood,
+        }
+    }
+
+    fn refill(&mut self, rate: &Rate, now: Instant) {
+        let passed = now.saturating_duration_since(self.filled).as_secs_f64();
+        let refill = passed * f64::from(rate.rate) / rate.period.as_secs_f64();
+        self.tokens = (self.tokens + refill).min(f64::from(rate.burst));
+        self.filled = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_passes_then_the_rate_then_a_flood_is_told_from_an_excess() {
+        let rate = Rate::per_second(10, 5);
+        let start = Instant::now();
+        let mut bucket = Bucket::full(&rate, start);
+        assert!((0..5).all(|_| bucket.take(&rate, start) == Pace::Fine));
+        assert!((0..5).all(|_| bucket.take(&rate, start) == Pace::Excess));
+        assert_eq!(bucket.take(&rate, start), Pace::Flood);
+        let later = start + Duration::from_secs(10);
+        assert!((0..5).all(|_| bucket.take(&rate, later) == Pace::Fine));
+        assert_eq!(bucket.take(&rate, later), Pace::Excess);
+    }
+
+    #[test]
+    fn who_keeps_to_the_rate_is_never_refused() {
+        let rate = Rate::per_second(100, 3);
+        let start = Instant::now();
+        let mut bucket = Bucket::full(&rate, start);
+        for n in 0..10_000 {
+            assert_eq!(bucket.take(&rate, start + Duration::from_millis(10 * n)), Pace::Fine, "at {n}");
+        }
+    }
+}
