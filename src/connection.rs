@@ -1,0 +1,160 @@
+//! One client's connection, as the rest of the broker sees it: a mailbox, a sign of life, and a way to
+//! end it that works even when its actor stands still.
+//!
+//! A session actor is the body of an HTTP response: while its client does not read, it is not run.
+//! So its life is judged from outside, by [`connections`](crate::connections).
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::{IpAddr, Shutdown};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_util::Stream;
+
+use crate::close::Reason;
+use crate::mailbox::{Bound, Mail, Mailbox, Note, Refused};
+
+/// A connection's number, unique in its process; what the log calls it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub(crate) u64);
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "c{}", self.0)
+    }
+}
+
+impl fmt::Debug for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// How long a connection may do what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Without a byte from the client.
+    pub(crate) idle: Duration,
+    /// Without having joined anything.
+    pub(crate) unjoined: Duration,
+}
+
+/// The connection itself; shared by its actor, the tables it is in, and whoever has mail for it.
+pub(crate) struct Connection {
+    pub(crate) id: ConnectionId,
+    /// Whose limit it counts against.
+    pub(crate) address: IpAddr,
+    pub(crate) opened: Instant,
+    pub(crate) patience: Patience,
+    pub(crate) mailbox: Mailbox,
+    heard: AtomicBool,
+    joined: AtomicBool,
+    wire: Mutex<Option<Arc<socket2::Socket>>>,
+}
+
+impl Connection {
+    pub(crate) fn new(id: ConnectionId, address: IpAddr, patience: Patience, bound: Bound) -> Self {
+        Self {
+            id,
+            address,
+            opened: Instant::now(),
+            patience,
+            mailbox: Mailbox::new(bound),
+            heard: AtomicBool::new(true),
+            joined: AtomicBool::new(false),
+            wire: Mutex::new(None),
+        }
+    }
+
+    /// Gives the means to cut the wire.
+    pub(crate) fn attach(&self, wire: Arc<socket2::Socket>) {
+        *self.wire() = Some(wire);
+    }
+
+    /// Takes it back, so that the descriptor is free once the connection has ended.
+    pub(crate) fn detach(&self) {
+        *self.wire() = None;
+    }
+
+    /// Cuts the wire, whatever waits on it; the actor ends within milliseconds.
+    pub(crate) fn cut(&self) {
+        if let Some(wire) = &*self.wire() {
+            // an error means that it is cut already
+            let _ = wire.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn wire(&self) -> MutexGuard<'_, Option<Arc<socket2::Socket>>> {
+        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes have come from the client.
+    pub(crate) fn hear(&self) {
+        self.heard.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether bytes have come since this was last asked.
+    pub(crate) fn was_heard(&self) -> bool {
+        self.heard.swap(false, Ordering::Relaxed)
+    }
+
+    /// Something has been joined.
+    pub(crate) fn mark_joined(&self) {
+        self.joined.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_joined(&self) -> bool {
+        self.joined.load(Ordering::Relaxed)
+    }
+
+    /// Tells the socket something. A full mailbox has closed itself by then, and the sweep of
+    /// [`connections`](crate::connections) does the rest.
+    pub(crate) fn tell(&self, note: Note) -> Result<(), Refused> {
+        self.mailbox.push(Mail::Note(Box::new(note)))
+    }
+
+    /// Asks the actor to say why, and end.
+    pub(crate) fn close(&self, reason: &'static Reason) -> bool {
+        self.mailbox.close(reason)
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("id", &self.id).field("mailbox", &self.mailbox).finish_non_exhaustive()
+    }
+}
+
+/// A connection's mail as a stream for its actor. It ends after [`Mail::Close`].
+pub(crate) struct Inbox {
+    connection: Arc<Connection>,
+    batch: VecDeque<Mail>,
+    ended: bool,
+}
+
+impl Inbox {
+    pub(crate) fn new(connection: Arc<Connection>) -> Self {
+        Self { connection, batch: VecDeque::new(), ended: false }
+    }
+}
+
+impl Stream for Inbox {
+    type Item = Mail;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Mail>> {
+        let this = self.get_mut();
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        if this.batch.is_empty() && !this.connection.mailbox.fetch(&mut this.batch, cx.waker()) {
+            return Poll::Pending;
+        }
+        let mail = this.batch.pop_front();
+        this.ended = matches!(mail, Some(Mail::Close(_)));
+        Poll::Ready(mail)
+    }
+}

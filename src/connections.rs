@@ -1,0 +1,179 @@
+//! All connections of a node: how many there may be, which have fallen silent, and how they are told to
+//! go when the node does.
+//!
+//! One sweep over all of them stands in for a timer in each: a session whose client does not read is
+//! not run, so it could not keep its own time.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::close::{self, Reason};
+use crate::connection::{Connection, ConnectionId, Patience};
+use crate::mailbox::Bound;
+use crate::pubsub::Pubsub;
+
+/// How many connections there may be, and how long a dying one may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ceiling {
+    pub(crate) connections: usize,
+    pub(crate) per_address: usize,
+    /// How long after it was told to go a connection is cut.
+    pub(crate) write_timeout: Duration,
+}
+
+/// Why there is no room for one more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoRoom {
+    Node,
+    Address,
+}
+
+/// The connections of a node.
+pub(crate) struct Connections {
+    ceiling: Ceiling,
+    pubsub: Pubsub,
+    last_id: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    open: HashMap<ConnectionId, Kept>,
+    addresses: HashMap<IpAddr, usize>,
+}
+
+struct Kept {
+    connection: Arc<Connection>,
+    heard_at: Instant,
+    closing_since: Option<Instant>,
+}
+
+/// A connection's place among the others; dropping it gives the place back.
+pub(crate) struct Seat {
+    pub(crate) connection: Arc<Connection>,
+    connections: Arc<Connections>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.connections.leave(&self.connection);
+    }
+}
+
+impl Connections {
+    pub(crate) fn new(ceiling: Ceiling, pubsub: Pubsub) -> Arc<Self> {
+        Arc::new(Self { ceiling, pubsub, last_id: AtomicU64::new(0), state: Mutex::default() })
+    }
+
+    /// Makes room for a connection from `address`.
+    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, patience: Patience, bound: Bound) -> Result<Seat, NoRoom> {
+        let mut state = self.lock();
+        if state.open.len() >= self.ceiling.connections {
+            return Err(NoRoom::Node);
+        }
+        let of_address = state.addresses.entry(network(address)).or_default();
+        if *of_address >= self.ceiling.per_address {
+            return Err(NoRoom::Address);
+        }
+        *of_address += 1;
+        let id = ConnectionId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1);
+        let connection = Arc::new(Connection::new(id, address, patience, bound));
+        let kept = Kept { connection: connection.clone(), heard_at: connection.opened, closing_since: None };
+        state.open.insert(id, kept);
+        drop(state);
+        Ok(Seat { connection, connections: self.clone() })
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().open.len()
+    }
+
+    fn leave(&self, connection: &Connection) {
+        connection.detach();
+        let mut state = self.lock();
+        if state.open.remove(&connection.id).is_none() {
+            return;
+        }
+        let network = network(connection.address);
+        if let Some(of_address) = state.addresses.get_mut(&network) {
+            *of_address -= 1;
+            if *of_address == 0 {
+                state.addresses.remove(&network);
+            }
+        }
+    }
+
+    /// Looks once at every connection: tells those to go that are silent, slow, or have joined nothing,
+    /// has the registry forget them, and cuts those that did not go in time.
+    pub(crate) fn sweep(&self, now: Instant) {
+        for kept in self.lock().open.values_mut() {
+            if kept.connection.was_heard() {
+                kept.heard_at = now;
+            }
+            if let Some(reason) = kept.fault(now) {
+                kept.connection.close(reason);
+            }
+            if !kept.connection.mailbox.is_closed() {
+                continue;
+            }
+            match kept.closing_since {
+                None => {
+                    kept.closing_since = Some(now);
+                    self.pubsub.down(&kept.connection);
+                }
+                Some(since) if now.saturating_duration_since(since) >= self.ceiling.write_timeout => {
+                    kept.connection.cut()
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Tells every connection to go, a few at a time, so that they do not all come back at once. Ends
+    /// when all are gone, or `timeout` has passed.
+    pub(crate) async fn drain(&self, spread: Duration, timeout: Duration) {
+        const STEP: Duration = Duration::from_millis(50);
+        let started = Instant::now();
+        let all: Vec<Arc<Connection>> = self.lock().open.values().map(|kept| kept.connection.clone()).collect();
+        let steps = (spread.as_millis() / STEP.as_millis()).max(1) as usize;
+        for batch in all.chunks(all.len().div_ceil(steps).max(1)) {
+            for connection in batch {
+                connection.close(&close::RESTART);
+            }
+            tokio::time::sleep(STEP.min(spread)).await;
+        }
+        while self.len() > 0 && started.elapsed() < timeout {
+            tokio::time::sleep(STEP).await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn fault(&self, now: Instant) -> Option<&'static Reason> {
+        let Connection { patience, opened, mailbox, .. } = &*self.connection;
+        if now.saturating_duration_since(self.heard_at) >= patience.idle {
+            return Some(&close::IDLE);
+        }
+        if mailbox.is_overdue(now) {
+            return Some(&close::SLOW);
+        }
+        let unjoined = !self.connection.has_joined() && now.saturating_duration_since(*opened) >= patience.unjoined;
+        unjoined.then_some(&close::NOT_JOINED)
+    }
+}
+
+/// What counts as one address: of IPv6, the network of 64 bits that one customer usually has whole.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+    }
+}

@@ -1,0 +1,190 @@
+//! The queue from the rest of the broker to one connection: bounded in bytes and in age, never waited for.
+//!
+//! An actix mailbox is bounded in messages alone and allocates an envelope for each; a topic's members
+//! share one [`Delivery`] here, and what counts is how much memory and how much time a client that does
+//! not read takes from the others. When the bound is reached the mailbox closes itself with
+//! [`close::SLOW`](crate::close::SLOW): what waited is dropped, and the connection is cut.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::close::{self, Reason};
+use crate::message::{Event, JoinId, Payload, Signal, Status, Ticket, Verdict};
+use crate::protocol::Delivery;
+
+/// What a note takes in the queue beside its payload, in bytes: about its size in memory.
+const NOTE_SIZE: usize = 128;
+/// A queue that once held more than this gives its memory back when it is empty.
+const KEPT_SLOTS: usize = 32;
+
+/// One thing that the rest of the broker has to say to a connection.
+#[derive(Debug)]
+pub(crate) enum Mail {
+    /// To a join, as a member of its topic.
+    Delivery(JoinId, Arc<Delivery>),
+    /// To the socket, about one of its own wishes or joins.
+    Note(Box<Note>),
+    /// The connection must end; nothing follows.
+    Close(&'static Reason),
+}
+
+/// What the registry, another task, or another node answers.
+#[derive(Debug)]
+pub(crate) enum Note {
+    /// The join is a member now.
+    Subscribed(JoinId),
+    /// The join cannot be a member, for this reason.
+    Refused(JoinId, &'static str),
+    /// Somebody with the same secret took the join's place.
+    Evicted(JoinId),
+    /// What became of a message to a named peer.
+    Verdict(Signal, Verdict),
+    /// A late answer to a request.
+    Reply(Ticket, Status, Payload),
+    /// A message of the join's channel to its client.
+    Push(JoinId, Event, Payload),
+    /// Something for the join's channel.
+    Info(JoinId, Info),
+}
+
+/// A message to a channel from the server's own code; the channel knows what it is.
+pub type Info = Box<dyn Any + Send>;
+
+impl Mail {
+    fn size(&self) -> usize {
+        match self {
+            Self::Delivery(_, delivery) => NOTE_SIZE + delivery.size(),
+            Self::Note(note) => match &**note {
+                Note::Reply(_, _, payload) | Note::Push(_, _, payload) => NOTE_SIZE + payload.len(),
+                _ => NOTE_SIZE,
+            },
+            Self::Close(_) => 0,
+        }
+    }
+}
+
+/// The bound of a mailbox. A message is taken while what waits is below both: so one message may be
+/// larger than the bound, and the memory behind a client is at most the bound and one message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    pub(crate) bytes: usize,
+    pub(crate) age: Duration,
+}
+
+/// Why a mailbox did not take something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// It was full just now, and has closed itself: who sees this tells the registry.
+    Full,
+    /// It was closed before.
+    Closed,
+}
+
+/// A connection's mailbox: written from any thread, read by the connection's actor.
+pub(crate) struct Mailbox {
+    bound: Bound,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Mail>,
+    bytes: usize,
+    /// Since when the reader has not come.
+    since: Option<Instant>,
+    closed: Option<&'static Reason>,
+    reader: Option<Waker>,
+}
+
+impl Mailbox {
+    pub(crate) fn new(bound: Bound) -> Self {
+        Self { bound, state: Mutex::default() }
+    }
+
+    /// Puts `mail` into the queue and wakes the reader, or refuses at once.
+    pub(crate) fn push(&self, mail: Mail) -> Result<(), Refused> {
+        let mut state = self.lock();
+        if state.closed.is_some() {
+            return Err(Refused::Closed);
+        }
+        let now = Instant::now();
+        let since = *state.since.get_or_insert(now);
+        if state.bytes >= self.bound.bytes || now.saturating_duration_since(since) > self.bound.age {
+            wake(state.close(&close::SLOW), state);
+            return Err(Refused::Full);
+        }
+        state.bytes += mail.size();
+        state.waiting.push_back(mail);
+        wake(VecDeque::new(), state);
+        Ok(())
+    }
+
+    /// Drops what waits, refuses whatever comes, and has the reader end the connection. The first
+    /// reason stays. Says whether it was open.
+    pub(crate) fn close(&self, reason: &'static Reason) -> bool {
+        let mut state = self.lock();
+        if state.closed.is_some() {
+            return false;
+        }
+        wake(state.close(reason), state);
+        true
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed.is_some()
+    }
+
+    /// Whether mail has waited for longer than it may.
+    pub(crate) fn is_overdue(&self, now: Instant) -> bool {
+        self.lock().since.is_some_and(|since| now.saturating_duration_since(since) > self.bound.age)
+    }
+
+    /// Moves all that waits into the empty `batch`, under one lock; when there is nothing, `reader` is
+    /// woken once there is. Says whether there was something.
+    pub(crate) fn fetch(&self, batch: &mut VecDeque<Mail>, reader: &Waker) -> bool {
+        if batch.capacity() > KEPT_SLOTS {
+            *batch = VecDeque::new();
+        }
+        let mut state = self.lock();
+        std::mem::swap(&mut state.waiting, batch);
+        state.bytes = 0;
+        state.since = None;
+        if batch.is_empty() && !state.reader.as_ref().is_some_and(|r| r.will_wake(reader)) {
+            state.reader = Some(reader.clone());
+        }
+        !batch.is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn close(&mut self, reason: &'static Reason) -> VecDeque<Mail> {
+        self.closed = Some(reason);
+        self.bytes = 0;
+        std::mem::replace(&mut self.waiting, VecDeque::from([Mail::Close(reason)]))
+    }
+}
+
+/// Wakes the reader, and drops what was thrown away, with the lock released.
+fn wake(thrown_away: VecDeque<Mail>, mut state: MutexGuard<'_, State>) {
+    let reader = state.reader.take();
+    drop(state);
+    drop(thrown_away);
+    if let Some(reader) = reader {
+        reader.wake();
+    }
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lock();
+        f.debug_struct("Mailbox").field("bytes", &state.bytes).field("closed", &state.closed).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,193 @@
+//! The handle everyone holds: telling topics and names, and asking who is there.
+//!
+//! A broadcast is delivered by the thread that makes it, from the table the registry publishes, to
+//! local members first and the adapter second: a sick backplane never silences the node.
+
+use std::sync::Arc;
+
+use actix::{Actor, Addr};
+use compact_str::CompactString;
+use futures_util::FutureExt;
+use tokio::sync::oneshot;
+
+use crate::adapter::{Adapter, Answer, Inbox, Packet};
+use crate::connection::Connection;
+use crate::mailbox::{Mail, Note, Refused};
+use crate::message::{Broadcast, Event, Payload, Proof, Signal, Verdict};
+use crate::metrics::Metrics;
+use crate::protocol::Delivery;
+use crate::registry::{
+    Census, Count, Down, FromNode, GiveUp, NodeDown, Obituary, Registry, Subscribe, Terms, Unsubscribe, Update, Watch,
+};
+use crate::table::{MemberId, Members, Table};
+use crate::topic::Topic;
+
+/// A node's topics. Cloning copies pointers; a clone may live on any thread.
+#[derive(Clone)]
+pub struct Pubsub {
+    local: Local,
+    registry: Addr<Registry>,
+    adapter: Arc<dyn Adapter>,
+}
+
+/// The local half: what needs no registry and no other node.
+#[derive(Clone)]
+struct Local {
+    table: Arc<Table>,
+    metrics: Arc<Metrics>,
+}
+
+impl Pubsub {
+    /// Starts the registry on this thread's arbiter, and the adapter. What it returns beside itself
+    /// resolves when the registry has died.
+    pub(crate) fn start(terms: Terms, adapter: Arc<dyn Adapter>) -> (Self, oneshot::Receiver<()>) {
+        let local = Local { table: Arc::new(Table::new()), metrics: Arc::default() };
+        let (obituary, died) = oneshot::channel();
+        let registry =
+            Registry::new(terms, local.table.clone(), adapter.clone(), local.metrics.clone(), Obituary(obituary))
+                .start();
+        let pubsub = Self { local, registry, adapter };
+        pubsub.adapter.start(Arc::new(Port { local: pubsub.local.clone(), registry: pubsub.registry.clone() }));
+        (pubsub, died)
+    }
+
+    /// Tells every member of `topic`, on this node and the others. Being a member is not needed.
+    ///
+    /// It does not fail: a topic without members hears nothing, a member that is too slow is cut off.
+    pub fn broadcast(&self, topic: &Topic, event: impl Into<Event>, payload: Payload) {
+        let broadcast = Broadcast { topic: topic.clone(), event: event.into(), payload };
+        self.publish(&Arc::new(Delivery::new(broadcast)), None);
+    }
+
+    /// How many members `topic` has on this node.
+    #[must_use]
+    pub fn count(&self, topic: &str) -> usize {
+        self.local.table.count(topic)
+    }
+
+    /// How much the registry holds; all zero when it has died.
+    pub async fn census(&self) -> Census {
+        self.registry.send(Count).await.unwrap_or_default()
+    }
+
+    /// The node's counters.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.local.metrics
+    }
+
+    pub(crate) fn shared_metrics(&self) -> Arc<Metrics> {
+        self.local.metrics.clone()
+    }
+
+    pub(crate) fn publish(&self, delivery: &Arc<Delivery>, except: Option<MemberId>) {
+        let Broadcast { topic, event, payload } = &delivery.broadcast;
+        self.local.deliver(topic, delivery, except);
+        self.adapter.publish(topic, Packet::Broadcast { event: event.clone(), payload: payload.clone() });
+    }
+
+    /// Sends to the holder of a name. A verdict that must travel comes back to `from` as a note.
+    pub(crate) fn signal(
+        &self,
+        signal: Signal,
+        delivery: &Arc<Delivery>,
+        from: &Arc<Connection>,
+    ) -> Option<(Signal, Verdict)> {
+        if let Some(verdict) = self.local.deliver(&signal.to, delivery, None) {
+            return Some((signal, verdict));
+        }
+        let Broadcast { event, payload, .. } = &delivery.broadcast;
+        let packet = Packet::Broadcast { event: event.clone(), payload: payload.clone() };
+        let mut answer = self.adapter.deliver(&signal.to, packet);
+        if let Some(verdict) = (&mut answer).now_or_never() {
+            return Some((signal, verdict));
+        }
+        let from = from.clone();
+        actix::spawn(async move {
+            let verdict = answer.await;
+            let _ = from.tell(Note::Verdict(signal, verdict));
+        });
+        None
+    }
+
+    pub(crate) fn subscribe(&self, wish: Subscribe) {
+        self.registry.do_send(wish);
+    }
+
+    pub(crate) fn unsubscribe(&self, id: MemberId) {
+        self.registry.do_send(Unsubscribe { id });
+    }
+
+    pub(crate) fn watch(&self, watch: Watch) {
+        self.registry.do_send(watch);
+    }
+
+    pub(crate) fn update(&self, update: Update) {
+        self.registry.do_send(update);
+    }
+
+    /// Forgets a connection whose mailbox is closed.
+    pub(crate) fn down(&self, connection: &Connection) {
+        debug_assert!(connection.mailbox.is_closed(), "else a later subscription would stay for ever");
+        self.registry.do_send(Down { connection: connection.id });
+    }
+}
+
+impl Local {
+    /// Puts `delivery` into the mailboxes of the topic's members here; nothing when it has none.
+    fn deliver(&self, topic: &Topic, delivery: &Arc<Delivery>, except: Option<MemberId>) -> Option<Verdict> {
+        let members: Members = self.table.members(topic.as_str())?;
+        let (mut delivered, mut full) = (0, 0);
+        for member in members.iter().filter(|member| Some(member.id()) != except) {
+            match member.connection.mailbox.push(Mail::Delivery(member.join, delivery.clone())) {
+                Ok(()) => delivered += 1,
+                Err(Refused::Full) => full += 1,
+                Err(Refused::Closed) => {}
+            }
+        }
+        self.metrics.delivered.add(delivered);
+        self.metrics.slow_consumers.add(full);
+        match (delivered, full) {
+            (1.., _) => Some(Verdict::Delivered),
+            (0, 1..) => Some(Verdict::Overloaded),
+            (0, 0) => Some(Verdict::Absent),
+        }
+    }
+}
+
+/// The way in for the adapter.
+struct Port {
+    local: Local,
+    registry: Addr<Registry>,
+}
+
+impl Inbox for Port {
+    fn deliver(&self, name: &Topic, packet: Packet) -> Verdict {
+        let Packet::Broadcast { event, payload } = packet else { return Verdict::Absent };
+        let broadcast = Broadcast { topic: name.clone(), event, payload };
+        self.local.deliver(name, &Arc::new(Delivery::new(broadcast)), None).unwrap_or(Verdict::Absent)
+    }
+
+    fn publish(&self, topic: &Topic, packet: Packet) {
+        match packet {
+            Packet::Broadcast { .. } => drop(self.deliver(topic, packet)),
+            _ => self.registry.do_send(FromNode { topic: topic.clone(), packet }),
+        }
+    }
+
+    fn give_up(&self, name: &Topic, proof: Option<Proof>) -> Answer<bool> {
+        let asked = self.registry.send(GiveUp { name: name.clone(), proof });
+        // a registry that does not answer is dead, and its node with it
+        Box::pin(asked.map(|answer| answer.unwrap_or(true)))
+    }
+
+    fn node_down(&self, node: &str) {
+        self.registry.do_send(NodeDown { node: CompactString::new(node) });
+    }
+}
+
+impl std::fmt::Debug for Pubsub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pubsub").field("metrics", &self.local.metrics).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,546 @@
+//! The registry: the one actor that writes who is on which topic, who owns which name, who watches and
+//! who is listed.
+//!
+//! Everything that *changes* membership is a message to it, and so has an order; everything that only
+//! *reads* (every broadcast, every signal) goes to the table it publishes, and never through it. It
+//! forgets a connection by itself when the connection says that it is down, or is found so.
+//!
+//! It runs only our own code on checked values, and must not panic; when it dies all the same, the
+//! node ends ([`Obituary`]).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, WrapFuture, fut::ActorFutureExt};
+use compact_str::CompactString;
+use futures_util::FutureExt;
+use tokio::sync::oneshot;
+
+use crate::adapter::{Adapter, Claimed, Epoch, Packet};
+use crate::connection::{Connection, ConnectionId};
+use crate::mailbox::Note;
+use crate::message::{Claim, JoinId, Membership, Payload, Proof, Row, Watched};
+use crate::metrics::Metrics;
+use crate::rosters::Rosters;
+use crate::table::{Member, MemberId, Table};
+use crate::topic::Topic;
+use crate::watches::Watches;
+
+/// Names of the registry's part in a refusal, as the client hears them.
+const TAKEN: &str = "taken";
+const UNREACHABLE: &str = "unreachable";
+const FULL: &str = "topic is full";
+
+/// A join wants to be a member.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Subscribe {
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) join: JoinId,
+    pub(crate) topic: Topic,
+    pub(crate) membership: Membership,
+    pub(crate) replaces: Option<JoinId>,
+}
+
+impl Subscribe {
+    fn member(&self) -> Member {
+        Member { join: self.join, connection: self.connection.clone() }
+    }
+}
+
+/// A join is a member no longer.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Unsubscribe {
+    pub(crate) id: MemberId,
+}
+
+/// A join wants to know (or no longer) whether anybody is on a topic.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Watch {
+    pub(crate) member: Member,
+    pub(crate) topic: Topic,
+    pub(crate) on: bool,
+}
+
+/// A member's presence row changes.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Update {
+    pub(crate) id: MemberId,
+    pub(crate) topic: Topic,
+    pub(crate) meta: Payload,
+}
+
+/// A connection is gone: whoever sends this has closed its mailbox first.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Down {
+    pub(crate) connection: ConnectionId,
+}
+
+/// What another node's owner, or this node's own directory, asks: to give up a name.
+#[derive(Message)]
+#[rtype(result = "bool")]
+pub(crate) struct GiveUp {
+    pub(crate) name: Topic,
+    pub(crate) proof: Option<Proof>,
+}
+
+/// What another node published, other than a broadcast.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct FromNode {
+    pub(crate) topic: Topic,
+    pub(crate) packet: Packet,
+}
+
+/// Another node is gone.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct NodeDown {
+    pub(crate) node: CompactString,
+}
+
+/// Asks how much the registry holds.
+#[derive(Message)]
+#[rtype(result = "Census")]
+pub(crate) struct Count;
+
+/// How much the registry holds: all zero when nobody is connected, whatever has happened before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, actix::MessageResponse)]
+pub struct Census {
+    /// Connections that are on a topic or watch one.
+    pub connections: usize,
+    /// Topics with members on this node.
+    pub topics: usize,
+    /// Memberships on this node.
+    pub members: usize,
+    /// Names owned on this node.
+    pub names: usize,
+    /// Watches on this node.
+    pub watches: usize,
+    /// Presence rows known to this node.
+    pub rows: usize,
+}
+
+/// What the registry must be told before it starts.
+pub(crate) struct Terms {
+    /// How many members a topic may have on this node.
+    pub(crate) members: usize,
+    /// How many rows a topic's presence list may have.
+    pub(crate) rows: usize,
+    /// For how long changes of a presence list are gathered.
+    pub(crate) interval: Duration,
+}
+
+/// Says that the registry has died: dropped with it, whatever ended it.
+pub(crate) struct Obituary(#[expect(dead_code, reason = "its drop is the message")] pub(crate) oneshot::Sender<()>);
+
+struct Owner {
+    id: MemberId,
+    connection: Arc<Connection>,
+    proof: Option<Proof>,
+    epoch: Epoch,
+}
+
+/// What one connection has in the tables, so that all of it can be taken back.
+#[derive(Default)]
+struct Held {
+    joins: Vec<(JoinId, Topic)>,
+    watches: Vec<(JoinId, Topic)>,
+    /// Joins whose claim the directory has not answered yet.
+    claiming: Vec<JoinId>,
+}
+
+impl Held {
+    fn is_empty(&self) -> bool {
+        self.joins.is_empty() && self.watches.is_empty() && self.claiming.is_empty()
+    }
+}
+
+/// The actor.
+pub(crate) struct Registry {
+    terms: Terms,
+    table: Arc<Table>,
+    adapter: Arc<dyn Adapter>,
+    metrics: Arc<Metrics>,
+    connections: HashMap<ConnectionId, Held>,
+    names: HashMap<Topic, Owner>,
+    watches: Watches,
+    rosters: Rosters,
+    flushing: bool,
+    _obituary: Obituary,
+}
+
+impl Registry {
+    pub(crate) fn new(
+        terms: Terms,
+        table: Arc<Table>,
+        adapter: Arc<dyn Adapter>,
+        metrics: Arc<Metrics>,
+        obituary: Obituary,
+    ) -> Self {
+        let rosters = Rosters::new(adapter.node());
+        Self {
+            terms,
+            table,
+            adapter,
+            metrics,
+            connections: HashMap::new(),
+            names: HashMap::new(),
+            watches: Watches::default(),
+            rosters,
+            flushing: false,
+            _obituary: obituary,
+        }
+    }
+
+    fn refuse(&self, wish: &Subscribe, reason: &'static str) {
+        self.metrics.joins_refused.add(1);
+        let _ = wish.connection.tell(Note::Refused(wish.join, reason));
+    }
+
+    /// Makes the wish come true, now that the name (if it names one) is free for it.
+    fn admit(&mut self, wish: Subscribe, owned: Option<(Option<Proof>, Epoch)>, ctx: &mut Context<Self>) {
+        let topic = &wish.topic;
+        let too_many = self.table.count(topic.as_str()) >= self.terms.members;
+        let too_long = wish.membership.row.is_some() && self.rosters.len(topic) >= self.terms.rows;
+        if too_many || too_long {
+            if let Some((_, epoch)) = owned {
+                self.adapter.release(topic, epoch);
+            }
+            return self.refuse(&wish, FULL);
+        }
+        let id = wish.member().id();
+        self.connections.entry(id.connection).or_default().joins.push((id.join, topic.clone()));
+        if let Some((proof, epoch)) = owned {
+            self.names.insert(topic.clone(), Owner { id, connection: wish.connection.clone(), proof, epoch });
+        }
+        let cared = self.cares(topic);
+        if self.table.insert(topic, wish.member()) == 1 {
+            self.watches.tell(topic, true);
+        }
+        self.show_interest(topic, cared);
+        if owned.is_some() {
+            self.adapter.publish(topic, Packet::Up);
+        }
+        wish.connection.mark_joined();
+        self.metrics.joins.add(1);
+        let _ = wish.connection.tell(Note::Subscribed(wish.join));
+        self.list(wish, ctx);
+    }
+
+    /// The presence side of a new membership.
+    fn list(&mut self, wish: Subscribe, ctx: &mut Context<Self>) {
+        let member = wish.member();
+        let id = member.id();
+        if wish.membership.view && self.rosters.view(&wish.topic, member) {
+            self.adapter.publish(&wish.topic, Packet::PresenceWanted);
+        }
+        if let Some(row) = wish.membership.row {
+            self.rosters.put(&wish.topic, id, row);
+            self.flush_later(ctx);
+        }
+    }
+
+    /// Asks for a name: of its owner here, or else of the directory.
+    fn claim(&mut self, wish: Subscribe, claim: Claim, ctx: &mut Context<Self>) {
+        if let Some(owner) = self.names.get(&wish.topic) {
+            let epoch = owner.epoch;
+            if !is_same_owner(owner.proof, claim.proof) {
+                return self.refuse(&wish, TAKEN);
+            }
+            self.evict(&wish.topic, ctx);
+            return self.admit(wish, Some((claim.proof, epoch)), ctx);
+        }
+        let mut answer = self.adapter.claim(&wish.topic, claim.proof);
+        if let Some(claimed) = (&mut answer).now_or_never() {
+            return self.claimed(wish, claim, claimed, ctx);
+        }
+        let held = self.connections.entry(wish.connection.id).or_default();
+        held.claiming.push(wish.join);
+        ctx.spawn(answer.into_actor(self).map(move |claimed, registry, ctx| {
+            let wanted = registry.no_longer_claiming(wish.connection.id, wish.join);
+            match claimed {
+                Claimed::Granted(epoch) if !wanted => registry.adapter.release(&wish.topic, epoch),
+                _ if !wanted => {}
+                _ => registry.claimed(wish, claim, claimed, ctx),
+            }
+        }));
+    }
+
+    fn claimed(&mut self, wish: Subscribe, claim: Claim, claimed: Claimed, ctx: &mut Context<Self>) {
+        match claimed {
+            Claimed::Granted(epoch) => {
+                // two joins here may have asked at once; the directory has put them in order
+                if self.names.get(&wish.topic).is_some_and(|owner| owner.epoch >= epoch) {
+                    return self.refuse(&wish, TAKEN);
+                }
+                self.evict(&wish.topic, ctx);
+                self.admit(wish, Some((claim.proof, epoch)), ctx);
+            }
+            Claimed::Taken => self.refuse(&wish, TAKEN),
+            Claimed::Unreachable => self.refuse(&wish, UNREACHABLE),
+        }
+    }
+
+    /// Forgets a claim under way; says whether it was one.
+    fn no_longer_claiming(&mut self, connection: ConnectionId, join: JoinId) -> bool {
+        let Some(held) = self.connections.get_mut(&connection) else { return false };
+        let before = held.claiming.len();
+        held.claiming.retain(|claiming| *claiming != join);
+        let was = held.claiming.len() < before;
+        if held.is_empty() {
+            self.connections.remove(&connection);
+        }
+        was
+    }
+
+    /// Takes a name from its owner here, who is told; the directory's entry stays as it is.
+    fn evict(&mut self, name: &Topic, ctx: &mut Context<Self>) {
+        let Some(owner) = self.names.remove(name) else { return };
+        let _ = owner.connection.tell(Note::Evicted(owner.id.join));
+        self.remove_from_tables(name, owner.id, ctx);
+        if let Some(held) = self.connections.get_mut(&owner.id.connection) {
+            held.joins.retain(|(join, _)| *join != owner.id.join);
+        }
+        self.forget_if_empty(owner.id.connection);
+    }
+
+    /// Undoes one membership, its name included.
+    fn leave(&mut self, topic: &Topic, id: MemberId, ctx: &mut Context<Self>) {
+        if let Some(owner) = self.names.get(topic).filter(|owner| owner.id == id) {
+            self.adapter.release(topic, owner.epoch);
+            self.adapter.publish(topic, Packet::Down);
+            self.names.remove(topic);
+        }
+        if self.remove_from_tables(topic, id, ctx) == Some(0) {
+            self.watches.tell(topic, false);
+        }
+    }
+
+    fn remove_from_tables(&mut self, topic: &Topic, id: MemberId, ctx: &mut Context<Self>) -> Option<usize> {
+        let cared = self.cares(topic);
+        let left = self.table.remove(topic.as_str(), id);
+        self.rosters.leave(topic, id);
+        self.flush_later(ctx);
+        self.show_interest(topic, cared);
+        left
+    }
+
+    /// Whether anybody here wants to hear what other nodes publish on the topic. The owner of a name
+    /// does not: whoever speaks to it asks the directory where it is.
+    fn cares(&self, topic: &Topic) -> bool {
+        self.watches.has(topic) || self.table.count(topic.as_str()) > 0 && !self.names.contains_key(topic)
+    }
+
+    fn show_interest(&self, topic: &Topic, before: bool) {
+        let now = self.cares(topic);
+        if now != before {
+            self.adapter.interest(topic, now);
+        }
+    }
+
+    fn forget_if_empty(&mut self, connection: ConnectionId) {
+        if self.connections.get(&connection).is_some_and(Held::is_empty) {
+            self.connections.remove(&connection);
+        }
+    }
+
+    fn flush_later(&mut self, ctx: &mut Context<Self>) {
+        if self.flushing || !self.rosters.has_changed() {
+            return;
+        }
+        self.flushing = true;
+        ctx.run_later(self.terms.interval, |registry, _| {
+            registry.flushing = false;
+            for (topic, packet) in registry.rosters.flush() {
+                registry.adapter.publish(&topic, packet);
+            }
+        });
+    }
+}
+
+/// Two joins have the same owner when both brought the same secret.
+fn is_same_owner(held: Option<Proof>, claimed: Option<Proof>) -> bool {
+    held.is_some() && held == claimed
+}
+
+impl Actor for Registry {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        // lifecycle messages are sent without waiting; what bounds them is that each needs a connection
+        ctx.set_mailbox_capacity(1024);
+    }
+}
+
+impl Handler<Subscribe> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, wish: Subscribe, ctx: &mut Self::Context) {
+        if wish.connection.mailbox.is_closed() {
+            return; // its `Down` is behind this message, or was before it
+        }
+        if let Some(join) = wish.replaces {
+            self.handle(Unsubscribe { id: MemberId { connection: wish.connection.id, join } }, ctx);
+        }
+        match wish.membership.claim {
+            Some(claim) => self.claim(wish, claim, ctx),
+            None => self.admit(wish, None, ctx),
+        }
+    }
+}
+
+impl Handler<Unsubscribe> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, Unsubscribe { id }: Unsubscribe, ctx: &mut Self::Context) {
+        self.no_longer_claiming(id.connection, id.join);
+        let Some(held) = self.connections.get_mut(&id.connection) else { return };
+        let (gone, watched): (Vec<_>, Vec<_>) = (
+            held.joins.extract_if(.., |(join, _)| *join == id.join).collect(),
+            held.watches.extract_if(.., |(join, _)| *join == id.join).collect(),
+        );
+        for (_, topic) in gone {
+            self.leave(&topic, id, ctx);
+        }
+        for (_, topic) in watched {
+            self.unwatch(&topic, id);
+        }
+        self.forget_if_empty(id.connection);
+    }
+}
+
+impl Handler<Down> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, Down { connection }: Down, ctx: &mut Self::Context) {
+        let Some(held) = self.connections.remove(&connection) else { return };
+        for (join, topic) in held.joins {
+            self.leave(&topic, MemberId { connection, join }, ctx);
+        }
+        for (join, topic) in held.watches {
+            self.unwatch(&topic, MemberId { connection, join });
+        }
+    }
+}
+
+impl Registry {
+    fn unwatch(&mut self, topic: &Topic, id: MemberId) {
+        let cared = self.cares(topic);
+        self.watches.remove(topic, id);
+        self.show_interest(topic, cared);
+    }
+}
+
+impl Handler<Watch> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, Watch { member, topic, on }: Watch, ctx: &mut Self::Context) {
+        if member.connection.mailbox.is_closed() {
+            return;
+        }
+        let id = member.id();
+        if !on {
+            if let Some(held) = self.connections.get_mut(&id.connection) {
+                held.watches.retain(|watch| *watch != (id.join, topic.clone()));
+            }
+            self.unwatch(&topic, id);
+            return self.forget_if_empty(id.connection);
+        }
+        let cared = self.cares(&topic);
+        if self.watches.add(&topic, member.clone()) {
+            self.connections.entry(id.connection).or_default().watches.push((id.join, topic.clone()));
+        }
+        self.show_interest(&topic, cared);
+        let online = self.table.count(topic.as_str()) > 0;
+        let mut elsewhere = self.adapter.whereis(&topic);
+        let tell = move |online| {
+            let _ = member.connection.tell(Note::Info(member.join, Box::new(Watched { topic, online })));
+        };
+        if online {
+            return tell(true);
+        }
+        match (&mut elsewhere).now_or_never() {
+            Some(online) => tell(online),
+            None => drop(ctx.spawn(elsewhere.map(tell).into_actor(self))),
+        }
+    }
+}
+
+impl Handler<Update> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, Update { id, topic, meta }: Update, ctx: &mut Self::Context) {
+        if let Some(row) = self.rosters.row(&topic, id) {
+            let row = Row { key: row.key.clone(), meta };
+            self.rosters.put(&topic, id, row);
+            self.flush_later(ctx);
+        }
+    }
+}
+
+impl Handler<GiveUp> for Registry {
+    type Result = bool;
+
+    fn handle(&mut self, GiveUp { name, proof }: GiveUp, ctx: &mut Self::Context) -> bool {
+        match self.names.get(&name) {
+            Some(owner) if !is_same_owner(owner.proof, proof) => false,
+            Some(_) => {
+                self.evict(&name, ctx);
+                true
+            }
+            None => true,
+        }
+    }
+}
+
+impl Handler<FromNode> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, FromNode { topic, packet }: FromNode, ctx: &mut Self::Context) {
+        match packet {
+            Packet::Up => self.watches.tell(&topic, true),
+            Packet::Down => self.watches.tell(&topic, false),
+            Packet::Presence { node, joins, leaves } => {
+                self.rosters.merge(&topic, &node, &joins, &leaves);
+                self.flush_later(ctx);
+            }
+            Packet::PresenceWanted => {
+                if let Some(own) = self.rosters.own(&topic) {
+                    self.adapter.publish(&topic, own);
+                }
+            }
+            Packet::Broadcast { .. } => debug_assert!(false, "broadcasts go to the table, not through the registry"),
+        }
+    }
+}
+
+impl Handler<NodeDown> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, NodeDown { node }: NodeDown, ctx: &mut Self::Context) {
+        if self.rosters.node_down(&node) {
+            self.flush_later(ctx);
+        }
+    }
+}
+
+impl Handler<Count> for Registry {
+    type Result = Census;
+
+    fn handle(&mut self, _: Count, _: &mut Self::Context) -> Census {
+        Census {
+            connections: self.connections.len(),
+            topics: self.table.topics(),
+            members: self.connections.values().map(|held| held.joins.len()).sum(),
+            names: self.names.len(),
+            watches: self.watches.count(),
+            rows: self.rosters.count(),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The table that the registry publishes: who is on which topic, readable from every thread.
+//!
+//! The registry alone writes it. A broadcast takes a topic's members out by copying one pointer and
+//! then sends without any lock; a writer copies the list only while somebody still holds it.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::connection::{Connection, ConnectionId};
+use crate::message::JoinId;
+use crate::topic::Topic;
+
+/// More shards than a machine has cores that could meet at one.
+const SHARDS: usize = 64;
+
+/// Which join of which connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct MemberId {
+    pub(crate) connection: ConnectionId,
+    pub(crate) join: JoinId,
+}
+
+/// One member of one topic.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) join: JoinId,
+    pub(crate) connection: Arc<Connection>,
+}
+
+impl Member {
+    pub(crate) fn id(&self) -> MemberId {
+        MemberId { connection: self.connection.id, join: self.join }
+    }
+}
+
+/// A topic's members as they were at one moment.
+pub(crate) type Members = Arc<Vec<Member>>;
+
+type Shard = RwLock<HashMap<Topic, Members>>;
+
+/// Topic to members. A topic without members has no entry.
+pub(crate) struct Table {
+    shards: Box<[Shard]>,
+    hasher: RandomState,
+}
+
+impl Table {
+    pub(crate) fn new() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Shard::default()).collect(), hasher: RandomState::new() }
+    }
+
+    /// The topic's members, or nothing when there are none.
+    pub(crate) fn members(&self, topic: &str) -> Option<Members> {
+        self.read(topic).get(topic).cloned()
+    }
+
+    pub(crate) fn count(&self, topic: &str) -> usize {
+        self.read(topic).get(topic).map_or(0, |members| members.len())
+    }
+
+    /// Adds a member and says how many there are now.
+    pub(crate) fn insert(&self, topic: &Topic, member: Member) -> usize {
+        let mut shard = self.write(topic.as_str());
+        let members = Arc::make_mut(shard.entry(topic.clone()).or_default());
+        members.push(member);
+        members.len()
+    }
+
+    /// Removes a member; says how many are left, or nothing when it was not there.
+    pub(crate) fn remove(&self, topic: &str, id: MemberId) -> Option<usize> {
+        let mut shard = self.write(topic);
+        let members = shard.get_mut(topic)?;
+        let at = members.iter().position(|member| member.id() == id)?;
+        let left = members.len() - 1;
+        if left == 0 {
+            shard.remove(topic);
+            return Some(0);
+        }
+        let list = Arc::make_mut(members);
+        list.swap_remove(at);
+        if list.capacity() > 4 * list.len() {
+            list.shrink_to(2 * left);
+        }
+        Some(left)
+    }
+
+    /// How many topics have members.
+    pub(crate) fn topics(&self) -> usize {
+        self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner).len()).sum()
+    }
+
+    fn shard(&self, topic: &str) -> &Shard {
+        &self.shards[self.hasher.hash_one(topic) as usize % SHARDS]
+    }
+
+    fn read(&self, topic: &str) -> RwLockReadGuard<'_, HashMap<Topic, Members>> {
+        self.shard(topic).read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, topic: &str) -> RwLockWriteGuard<'_, HashMap<Topic, Members>> {
+        self.shard(topic).write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
