@@ -1,0 +1,207 @@
+//! `peer:<uuid>`: one client that others can name. The handshake of two browsers passes through here.
+//!
+//! Whoever knows an id may speak to it; only its owner may be it. The sender's id in what a peer
+//! receives is written by us.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use compact_str::{CompactString, ToCompactString};
+use sha2::{Digest, Sha256};
+use uuid::{Builder, Uuid};
+
+use crate::channel::{Assigns, Channel, Context, Ended, Info, Join, Reply, verdict_reply};
+use crate::config::Config;
+use crate::message::{Payload, Proof, Signal, Ticket, Verdict, Watched, is_reserved};
+use crate::signal::{self, Addressed};
+use crate::topic::Topic;
+
+const PREFIX: &str = "peer:";
+/// How many bytes a secret has.
+const SECRET: std::ops::RangeInclusive<usize> = 16..=64;
+/// More characters than the longest secret has in base64.
+const MAX_SECRET_TEXT: usize = 90;
+
+/// What a node's configuration says of peers.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    /// JSON of the STUN and TURN servers that a peer is told to use.
+    ice_servers: Arc<str>,
+    watches: usize,
+}
+
+impl Terms {
+    pub(crate) fn new(config: &Config) -> Self {
+        let servers = serde_json::to_string(&config.peer.ice_servers);
+        debug_assert!(servers.is_ok(), "a list of texts is json");
+        Self { ice_servers: servers.unwrap_or_else(|_| "[]".into()).into(), watches: config.limits.watches_per_socket }
+    }
+}
+
+/// The id under which a socket is a peer, while it is one; other channels of the socket may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PeerId(Uuid);
+
+impl PeerId {
+    /// The socket's own id, or a random one.
+    pub(crate) fn or_random(assigns: &Assigns) -> CompactString {
+        assigns.get::<Self>().map_or_else(Uuid::new_v4, |id| id.0).to_compact_string()
+    }
+}
+
+/// - join `{secret?}` -> ok `{peer_id, ice_servers}`; refused `invalid peer id`, `taken`, `unproven`.
+/// - `connect {peer_id}` -> the other gets `peer_connect {peer_id: mine}`; if it is absent the caller
+///   gets the push `error_connect {id}` beside the error `peer_not_found`.
+/// - `watch {peer_id}` -> ok `{online}`, then `peer_up` and `peer_down {peer_id}`; `unwatch {peer_id}`.
+/// - any other event `{peer_id, ...}` -> the other gets it with `peer_id` mine.
+pub(crate) struct Peer {
+    terms: Terms,
+    id: Uuid,
+    watched: HashMap<Topic, Option<Ticket>>,
+}
+
+#[derive(serde::Deserialize)]
+struct Wish {
+    secret: Option<String>,
+}
+
+#[derive(serde::Deserialize)]
+struct Named {
+    peer_id: String,
+}
+
+impl Peer {
+    pub(crate) fn new(terms: Terms) -> Self {
+        Self { terms, id: Uuid::nil(), watched: HashMap::new() }
+    }
+}
+
+impl Channel for Peer {
+    fn join(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Join {
+        let Some(id) = canonical(ctx.topic().subtopic()) else { return Join::refuse("invalid peer id") };
+        let Ok(wish) = payload.parse::<Wish>() else { return Join::refuse("invalid payload") };
+        let Ok(proof) = prove(id, wish.secret.as_deref()) else { return Join::refuse("unproven") };
+        self.id = id;
+        let servers = &self.terms.ice_servers;
+        let welcome = Payload::from_json_text(format!(r#"{{"peer_id":"{id}","ice_servers":{servers}}}"#));
+        Join::accept(welcome).claim(proof)
+    }
+
+    fn joined(&mut self, ctx: &mut Context<'_>) {
+        ctx.assigns().insert(PeerId(self.id));
+    }
+
+    fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        match event {
+            "watch" => self.watch(payload, ctx),
+            "unwatch" => self.unwatch(payload, ctx),
+            _ if is_reserved(event) => Reply::error("reserved event"),
+            _ => self.signal(event, payload, ctx),
+        }
+    }
+
+    fn handle_verdict(&mut self, signal: Signal, verdict: Verdict, ctx: &mut Context<'_>) {
+        if signal.event == "peer_connect" && verdict == Verdict::Absent {
+            let id = signal.to.subtopic();
+            ctx.push("error_connect", Payload::from_json_text(format!(r#"{{"id":"{id}"}}"#)));
+        }
+        ctx.reply(signal.ticket, verdict_reply(verdict));
+    }
+
+    fn handle_info(&mut self, info: Info, ctx: &mut Context<'_>) {
+        let Ok(watched) = info.downcast::<Watched>() else { return };
+        let Some(ticket) = self.watched.get_mut(&watched.topic) else { return };
+        let online = watched.online;
+        if let Some(ticket) = ticket.take() {
+            return ctx.reply(ticket, Reply::with(Payload::from_json_text(format!(r#"{{"online":{online}}}"#))));
+        }
+        let id = watched.topic.subtopic();
+        let event = if online { "peer_up" } else { "peer_down" };
+        ctx.push(event, Payload::from_json_text(format!(r#"{{"peer_id":"{id}"}}"#)));
+    }
+
+    fn terminate(&mut self, _: Ended, ctx: &mut Context<'_>) {
+        if ctx.assigns().get::<PeerId>() == Some(&PeerId(self.id)) {
+            ctx.assigns().remove::<PeerId>();
+        }
+    }
+}
+
+impl Peer {
+    fn signal(&self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        let Payload::Json(text) = payload else { return Reply::error("invalid payload") };
+        let Ok(Addressed { to, sender, text }) = signal::readdress(text, self.id) else {
+            return Reply::error("invalid payload");
+        };
+        if sender.is_some_and(|sender| canonical(&sender) != Some(self.id)) {
+            return Reply::error("invalid sender_id");
+        }
+        let Some(to) = canonical(&to) else { return Reply::error("invalid peer id") };
+        if event == "connect" {
+            let mine = Payload::from_json_text(format!(r#"{{"peer_id":"{}"}}"#, self.id));
+            return ctx.signal(topic_of(to), "peer_connect", mine);
+        }
+        ctx.signal(topic_of(to), event, Payload::from_json_text(text))
+    }
+
+    fn watch(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        let Some(topic) = named(payload) else { return Reply::error("invalid peer id") };
+        if self.watched.len() >= self.terms.watches && !self.watched.contains_key(&topic) {
+            return Reply::error("too many watches");
+        }
+        if matches!(self.watched.get(&topic), Some(Some(_))) {
+            return Reply::error("already asked");
+        }
+        self.watched.insert(topic.clone(), Some(ctx.ticket()));
+        ctx.watch(topic);
+        Reply::None
+    }
+
+    fn unwatch(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        let Some(topic) = named(payload) else { return Reply::error("invalid peer id") };
+        if self.watched.remove(&topic).is_some() {
+            ctx.unwatch(topic);
+        }
+        Reply::ok()
+    }
+}
+
+fn topic_of(id: Uuid) -> Topic {
+    Topic::of(PREFIX, id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+}
+
+fn named(payload: &Payload) -> Option<Topic> {
+    let named: Named = payload.parse().ok()?;
+    canonical(&named.peer_id).map(topic_of)
+}
+
+/// A UUID in the one form that counts: 36 characters, lower case.
+fn canonical(text: &str) -> Option<Uuid> {
+    let id = Uuid::try_parse(text).ok()?;
+    (id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text).then_some(id)
+}
+
+/// An id of version 8 certifies itself: it is the beginning of its secret's SHA-256. Any other id
+/// belongs to whoever came first, and a secret, if there is one, proves that it is the same again.
+fn prove(id: Uuid, secret: Option<&str>) -> Result<Option<Proof>, Unproven> {
+    let proof = secret.map(hash).transpose()?;
+    if id.get_version_num() != 8 {
+        return Ok(proof);
+    }
+    let proof = proof.ok_or(Unproven)?;
+    let own = proof.first_chunk().map(|first| Builder::from_custom_bytes(*first).into_uuid());
+    if own == Some(id) { Ok(Some(proof)) } else { Err(Unproven) }
+}
+
+/// A secret that is none, or not the id's.
+struct Unproven;
+
+fn hash(secret: &str) -> Result<Proof, Unproven> {
+    if secret.len() > MAX_SECRET_TEXT {
+        return Err(Unproven);
+    }
+    let secret = URL_SAFE_NO_PAD.decode(secret.trim_end_matches('=')).map_err(|_| Unproven)?;
+    if SECRET.contains(&secret.len()) { Ok(Sha256::digest(&secret).into()) } else { Err(Unproven) }
+}

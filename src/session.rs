@@ -1,0 +1,164 @@
+//! One client's conversation, carried out: frames and mail in, the socket's effects done, frames out.
+//!
+//! What a session needs of its transport is a [`Wire`]; it is the same whatever the bytes travel by.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::close::{self, Reason};
+use crate::connections::Seat;
+use crate::mailbox::Mail;
+use crate::message::{Broadcast, Effect, JoinId, Membership, Outbound};
+use crate::protocol::{Delivery, Frame, Protocol};
+use crate::pubsub::Pubsub;
+use crate::registry::{Subscribe, Update, Watch};
+use crate::socket::{Passage, Socket};
+use crate::table::{Member, MemberId};
+use crate::topic::Topic;
+
+/// The way to the client.
+pub(crate) trait Wire {
+    /// Sends one message.
+    fn send(&mut self, frame: Frame);
+    /// Says why, and ends.
+    fn close(&mut self, reason: &'static Reason);
+}
+
+/// A socket with its protocol and its place in the broker. Dropping it gives the place back.
+pub(crate) struct Session<P: Protocol> {
+    socket: Socket,
+    protocol: P,
+    pubsub: Pubsub,
+    seat: Seat,
+    ended: bool,
+}
+
+impl<P: Protocol> Session<P> {
+    pub(crate) fn new(socket: Socket, protocol: P, pubsub: Pubsub, seat: Seat) -> Self {
+        Self { socket, protocol, pubsub, seat, ended: false }
+    }
+
+    pub(crate) fn seat(&self) -> &Seat {
+        &self.seat
+    }
+
+    /// Listens on the topic of the socket's own id.
+    pub(crate) fn listen(&self, id: Topic) {
+        self.subscribe(JoinId::SOCKET, id, Membership::default(), None);
+    }
+
+    /// The client has sent a message.
+    pub(crate) fn frame(&mut self, frame: &Frame, wire: &mut impl Wire) {
+        match self.protocol.decode(frame) {
+            Ok(inbound) => self.socket.receive(inbound, Instant::now()),
+            Err(_) => return wire.close(&close::MALFORMED),
+        }
+        self.carry_out(wire);
+    }
+
+    /// The client has sent something that carries no message, as a ping: it counts all the same.
+    pub(crate) fn control(&mut self, wire: &mut impl Wire) {
+        self.socket.pace(Instant::now());
+        self.carry_out(wire);
+    }
+
+    /// The broker has something to say.
+    pub(crate) fn mail(&mut self, mail: Mail, wire: &mut impl Wire) {
+        match mail {
+            Mail::Delivery(join, delivery) => {
+                let passage = self.socket.broadcast(join, &delivery.broadcast, Instant::now());
+                self.carry_out(wire);
+                if passage == Passage::Fastlane {
+                    self.pass_on(&delivery, wire);
+                }
+            }
+            Mail::Note(note) => {
+                self.socket.note(*note, Instant::now());
+                self.carry_out(wire);
+            }
+            Mail::Close(reason) => wire.close(reason),
+        }
+    }
+
+    /// Ends the conversation: every channel hears of it, and every table forgets the connection.
+    pub(crate) fn end(&mut self, reason: &'static Reason) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        self.seat.connection.close(reason);
+        self.socket.disconnect(Instant::now());
+        self.carry_out(&mut Nowhere);
+        self.pubsub.down(&self.seat.connection);
+    }
+
+    fn carry_out(&mut self, wire: &mut impl Wire) {
+        while let Some(effect) = self.socket.next_effect() {
+            match effect {
+                Effect::Send(outbound) => self.send(&outbound, wire),
+                Effect::Subscribe { join, topic, membership, replaces } => {
+                    self.subscribe(join, topic, membership, replaces)
+                }
+                Effect::Unsubscribe { join, .. } => self.pubsub.unsubscribe(self.id(join)),
+                Effect::Broadcast { join, broadcast, echo } => self.broadcast(join, broadcast, echo, wire),
+                Effect::Signal { signal, broadcast } => {
+                    let delivery = Arc::new(Delivery::new(broadcast));
+                    if let Some((signal, verdict)) = self.pubsub.signal(signal, &delivery, &self.seat.connection) {
+                        self.socket.verdict(signal, verdict, Instant::now());
+                    }
+                }
+                Effect::Watch { join, topic, on } => self.pubsub.watch(Watch { member: self.member(join), topic, on }),
+                Effect::Update { join, topic, meta } => self.pubsub.update(Update { id: self.id(join), topic, meta }),
+                Effect::Close(reason) => return wire.close(reason),
+            }
+        }
+    }
+
+    fn subscribe(&self, join: JoinId, topic: Topic, membership: Membership, replaces: Option<JoinId>) {
+        let connection = self.seat.connection.clone();
+        self.pubsub.subscribe(Subscribe { connection, join, topic, membership, replaces });
+    }
+
+    fn broadcast(&mut self, join: JoinId, broadcast: Broadcast, echo: bool, wire: &mut impl Wire) {
+        let delivery = Arc::new(Delivery::new(broadcast));
+        self.pubsub.publish(&delivery, Some(self.id(join)));
+        if echo {
+            self.pass_on(&delivery, wire);
+        }
+    }
+
+    fn pass_on(&self, delivery: &Delivery, wire: &mut impl Wire) {
+        match delivery.frame::<P>() {
+            Some(frame) => wire.send(frame),
+            None => self.pubsub.metrics().unencodable.add(1),
+        }
+    }
+
+    fn send(&mut self, outbound: &Outbound, wire: &mut impl Wire) {
+        match self.protocol.encode(outbound) {
+            Some(frame) => wire.send(frame),
+            None => self.pubsub.metrics().unencodable.add(1),
+        }
+    }
+
+    fn id(&self, join: JoinId) -> MemberId {
+        MemberId { connection: self.seat.connection.id, join }
+    }
+
+    fn member(&self, join: JoinId) -> Member {
+        Member { join, connection: self.seat.connection.clone() }
+    }
+}
+
+impl<P: Protocol> Drop for Session<P> {
+    fn drop(&mut self) {
+        self.end(&close::GONE);
+    }
+}
+
+/// Where the words of a session go when its client is gone.
+struct Nowhere;
+
+impl Wire for Nowhere {
+    fn send(&mut self, _: Frame) {}
+    fn close(&mut self, _: &'static Reason) {}
+}
