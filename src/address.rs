@@ -1,0 +1,56 @@
+//! Whose connection it is: the address that limits count by, seen through the proxies that are trusted.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// The client's address: the socket's own, or, when that is a trusted proxy, the last entry of
+/// `X-Forwarded-For` that no trusted proxy wrote for another. Whoever is no trusted proxy can write
+/// there what it likes.
+pub(crate) fn of_client<'a>(
+    peer: IpAddr,
+    forwarded_for: impl DoubleEndedIterator<Item = &'a str>,
+    trusted: &[IpNet],
+) -> IpAddr {
+    let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
+    let mut client = peer.to_canonical();
+    for entry in forwarded_for.rev().flat_map(|header| header.rsplit(',')) {
+        if !is_trusted(&client) {
+            break;
+        }
+        // an entry that is no address ends the chain: what stands before it cannot be trusted
+        let Some(address) = parse(entry.trim()) else { break };
+        client = address;
+    }
+    client
+}
+
+/// An address as proxies write it: bare, with a port, or in brackets.
+fn parse(entry: &str) -> Option<IpAddr> {
+    let bare = entry.parse::<IpAddr>().ok();
+    let address = bare.or_else(|| entry.parse::<std::net::SocketAddr>().ok().map(|with_port| with_port.ip()));
+    let bracketed = || entry.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    address.or_else(bracketed).map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(peer: &str, forwarded: &[&str]) -> String {
+        let trusted = ["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+        of_client(peer.parse().unwrap(), forwarded.iter().copied(), &trusted).to_string()
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_is_believed() {
+        assert_eq!(client("203.0.113.9", &["198.51.100.1"]), "203.0.113.9", "forged");
+        assert_eq!(client("10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
+        assert_eq!(client("::ffff:10.0.0.1", &["::ffff:198.51.100.1"]), "198.51.100.1", "v4-mapped");
+        assert_eq!(client("10.0.0.1", &["6.6.6.6, 198.51.100.1, 10.0.0.2"]), "198.51.100.1", "the last untrusted");
+        assert_eq!(client("10.0.0.1", &["6.6.6.6", "198.51.100.1"]), "198.51.100.1", "two headers are one list");
+        assert_eq!(client("::1", &["[2001:db8::1]:4711"]), "2001:db8::1");
+        assert_eq!(client("10.0.0.1", &["198.51.100.1, nonsense"]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
+    }
+}

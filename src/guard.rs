@@ -1,0 +1,196 @@
+//! A guard on the bytes that come in: it reads the headers of WebSocket frames as they arrive, so that a
+//! frame is refused by what it declares, before anything of it is kept.
+//!
+//! The codec behind it compares a length only once the whole frame lies in memory, and reads on after
+//! an error. Here a bad header is the last thing that passes: whatever follows is read and dropped, so
+//! that the client still receives the close frame that says why.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use actix_web::error::PayloadError;
+use bytes::{Buf, Bytes};
+use futures_util::Stream;
+
+use crate::close::{self, Reason};
+use crate::connection::Connection;
+
+/// How many chunks are dropped before others get a turn.
+const DROPPED_A_TURN: usize = 16;
+
+/// Why a guard has shut, for the session that must say so.
+pub(crate) type Fault = Rc<Cell<Option<&'static Reason>>>;
+
+/// The stream of a connection's bytes, as long as they are frames.
+pub(crate) struct Guard<S> {
+    bytes: S,
+    connection: Arc<Connection>,
+    headers: Headers,
+    fault: Fault,
+    shut: bool,
+}
+
+impl<S> Guard<S> {
+    /// Lets frames of at most `limit` bytes pass. The fault is set before the stream's error is read.
+    pub(crate) fn new(bytes: S, connection: Arc<Connection>, limit: usize, fault: Fault) -> Self {
+        Self { bytes, connection, headers: Headers::new(limit as u64), fault, shut: false }
+    }
+}
+
+impl<S> Stream for Guard<S>
+where
+    S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
+{
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        for _ in 0..DROPPED_A_TURN {
+            let chunk = match Pin::new(&mut this.bytes).poll_next(cx) {
+                Poll::Ready(Some(Ok(chunk))) => chunk,
+                other => return other,
+            };
+            if this.shut {
+                continue;
+            }
+            this.connection.hear();
+            match this.headers.read(&chunk) {
+                Ok(()) => return Poll::Ready(Some(Ok(chunk))),
+                Err(reason) => {
+                    this.shut = true;
+                    this.fault.set(Some(reason));
+                    return Poll::Ready(Some(Err(PayloadError::Overflow)));
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Reads frame headers (RFC 6455, section 5.2) out of chunks of any size.
+pub(crate) struct Headers {
+    limit: u64,
+    header: [u8; 14],
+    filled: usize,
+    /// How much of the current frame's payload is still to come.
+    payload: u64,
+}
+
+impl Headers {
+    pub(crate) fn new(limit: u64) -> Self {
+        Self { limit, header: [0; 14], filled: 0, payload: 0 }
+    }
+
+    /// Goes over one chunk.
+    ///
+    /// # Errors
+    /// The reason to end the connection, at the first header that gives one.
+    pub(crate) fn read(&mut self, mut chunk: &[u8]) -> Result<(), &'static Reason> {
+        while !chunk.is_empty() {
+            if self.payload > 0 {
+                let skipped = chunk.len().min(usize::try_from(self.payload).unwrap_or(usize::MAX));
+                chunk.advance(skipped);
+                self.payload -= skipped as u64;
+                continue;
+            }
+            self.header[self.filled] = chunk[0];
+            self.filled += 1;
+            chunk.advance(1);
+            if self.filled >= 2 {
+                self.look()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn look(&mut self) -> Result<(), &'static Reason> {
+        let [first, second, rest @ ..] = &self.header;
+        let (final_frame, reserved, opcode) = (first & 0x80 != 0, first & 0x70, first & 0x0F);
+        let (masked, short) = (second & 0x80 != 0, second & 0x7F);
+        let is_control = opcode >= 8;
+        if reserved != 0 || !matches!(opcode, 0..=2 | 8..=10) || !masked {
+            return Err(&close::PROTOCOL);
+        }
+        if is_control && (!final_frame || short > 125 || opcode == 8 && short == 1) {
+            return Err(&close::PROTOCOL);
+        }
+        let (size, length) = match short {
+            126 => (4, u64::from(u16::from_be_bytes([rest[0], rest[1]]))),
+            127 => (10, u64::from_be_bytes([rest[0], rest[1], rest[2], rest[3], rest[4], rest[5], rest[6], rest[7]])),
+            short => (2, u64::from(short)),
+        };
+        if self.filled < size {
+            return Ok(());
+        }
+        if length >> 63 != 0 {
+            return Err(&close::PROTOCOL);
+        }
+        if length > self.limit {
+            return Err(&close::TOO_BIG);
+        }
+        if self.filled == size + 4 {
+            self.filled = 0;
+            self.payload = length;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(first: u8, length: usize) -> Vec<u8> {
+        let mut bytes = vec![first];
+        match length {
+            0..126 => bytes.push(0x80 | length as u8),
+            126..65_536 => {
+                bytes.push(0x80 | 126);
+                bytes.extend((length as u16).to_be_bytes());
+            }
+            _ => {
+                bytes.push(0x80 | 127);
+                bytes.extend((length as u64).to_be_bytes());
+            }
+        }
+        bytes.extend([1, 2, 3, 4]);
+        bytes.extend(std::iter::repeat_n(0xFF, length));
+        bytes
+    }
+
+    #[test]
+    fn frames_pass_however_they_are_cut() {
+        let bytes: Vec<u8> = [(0x81, 5), (0x89, 125), (0x82, 70_000), (0x01, 300), (0x80, 0), (0x88, 2)]
+            .iter()
+            .flat_map(|(first, length)| frame(*first, *length))
+            .collect();
+        for size in [1, 2, 3, 7, 1000, bytes.len()] {
+            let mut headers = Headers::new(70_000);
+            assert!(bytes.chunks(size).all(|chunk| headers.read(chunk).is_ok()), "in chunks of {size}");
+            assert_eq!((headers.filled, headers.payload), (0, 0), "in chunks of {size}");
+        }
+    }
+
+    #[test]
+    fn a_header_is_refused_before_its_payload_comes() {
+        let refused = |bytes: &[u8]| Headers::new(1000).read(bytes).unwrap_err().code;
+        assert_eq!(refused(&[0x82, 0xFE, 0x03, 0xE9]), 1009, "1,001 bytes");
+        assert_eq!(refused(&[0x82, 0xFF, 0, 0, 1, 0, 0, 0, 0, 0]), 1009, "a tebibyte");
+        assert_eq!(refused(&[0x82, 0xFF, 0x80, 0, 0, 0, 0, 0, 0, 0]), 1002, "2^63 bytes");
+        for (bad, why) in [
+            ([0x81, 0x05], "unmasked"),
+            ([0xC1, 0x85], "reserved bit"),
+            ([0x83, 0x85], "reserved opcode"),
+            ([0x8B, 0x80], "reserved control opcode"),
+            ([0x09, 0x80], "a control frame in pieces"),
+            ([0x89, 0xFE], "a control frame of more than 125 bytes"),
+            ([0x88, 0x81], "a close code of one byte"),
+        ] {
+            assert_eq!(refused(&bad), 1002, "{why}");
+        }
+    }
+}

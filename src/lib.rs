@@ -1,0 +1,112 @@
+//! # Handclasp
+//!
+//! A topic broker in the style of Phoenix Channels, on actix: the handshake proxy between browsers that
+//! want to talk WebRTC, and a server for channels of your own.
+//!
+//! ```no_run
+//! use handclasp::{Channel, Config, Context, Endpoint, Mount, Payload, Reply, Router};
+//!
+//! /// Says to everybody on the topic what one of them says.
+//! struct Shout;
+//!
+//! impl Channel for Shout {
+//!     fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+//!         ctx.broadcast(event, payload.clone());
+//!         Reply::ok()
+//!     }
+//! }
+//!
+//! #[actix_web::main]
+//! async fn main() -> std::io::Result<()> {
+//!     let router = Router::new().channel("shout:*", |_topic| Shout);
+//!     let node = Endpoint::new(Config::default()).mount(Mount::new("/live", router)).start()?;
+//!     println!("ws://{}/live/websocket", node.address());
+//!     node.until_signal().await
+//! }
+//! ```
+//!
+//! ## The life of one message, from A to B
+//!
+//! ```text
+//!  A ──frame──▶ websocket ──▶ protocols/phoenix ──▶ socket ──▶ channels/peer ──▶ pubsub ─┐
+//!               (guard)        bytes to words       is A on it?  whose topic?    who is   │
+//!                                                   in time?     stamped with A  on it?   │
+//!  B ◀─frame── websocket ◀── protocols/phoenix ◀── B's mailbox ◀──────────────────────────┘
+//!                             once a format         bounded in bytes and age
+//! ```
+//!
+//! ## The rooms of this house
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | [`topic`], [`message`], [`close`] | the words of the core: names, what is said, why a connection ends |
+//! | [`channel`], [`channels`] | what a topic does: the trait, its context, the router; the standard ones |
+//! | [`protocol`], `protocols` | a wire format; Phoenix's two |
+//! | `socket` | one client's state machine, pure |
+//! | `session`, `websocket`, `guard` | the same, carried out over a transport |
+//! | `registry`, `watches`, `rosters`, `presence`, `table` | the one writer of who is where, and what it publishes |
+//! | [`pubsub`] | the handle to topics that everyone holds |
+//! | `mailbox`, `connection`, `connections` | a client's queue; its sign of life; all of them, limits and sweep |
+//! | [`adapter`] | the seam to other nodes |
+//! | [`endpoint`], [`mount`], `handshake`, `address`, `page` | the server and its front door |
+//! | [`config`], [`origin`] | what was written, and what it means |
+//! | [`metrics`], `rate`, `json`, `signal` | counters, token buckets, what JSON must be, a signal's ids |
+//!
+//! ## Guarantees
+//!
+//! - A message arrives at most once. From one sender to one topic messages arrive in order.
+//! - A push that names a peer is answered with a verdict: in its queue, `peer_not_found`, `overloaded`,
+//!   or, with several nodes, `unreachable`, which is not the same as absent.
+//! - `ok` to a join means subscribed: what is sent to the topic from then on arrives.
+//! - `peer:<id>` has at most one member; an id of version 8 only ever the one who knows its secret.
+//! - When a connection ends, however it ends, its topics, names, watches and presence rows are gone.
+//! - Nobody hears a topic that they did not join.
+//! - A sick backplane never silences the local node: local members come first, the adapter second.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs, unreachable_pub)]
+
+pub mod adapter;
+mod address;
+pub mod channel;
+pub mod channels;
+pub mod close;
+pub mod config;
+mod connection;
+mod connections;
+pub mod endpoint;
+mod guard;
+mod handshake;
+mod ice;
+mod json;
+mod mailbox;
+pub mod message;
+pub mod metrics;
+pub mod mount;
+pub mod origin;
+mod page;
+mod presence;
+pub mod protocol;
+mod protocols;
+pub mod pubsub;
+mod rate;
+mod registry;
+mod rosters;
+mod session;
+mod setting;
+mod signal;
+mod socket;
+mod table;
+pub mod topic;
+mod watches;
+mod websocket;
+mod written;
+
+pub use channel::{Channel, Context, Ended, Join, Reply, Router};
+pub use config::Config;
+pub use endpoint::{Endpoint, Running};
+pub use message::Payload;
+pub use mount::{ConnectInfo, Connected, Mount, Refusal};
+pub use pubsub::Pubsub;
+pub use registry::Census;
+pub use topic::Topic;

@@ -1,0 +1,130 @@
+//! Logging: the lines of the log, for people or as JSON, and how they leave the process.
+//!
+//! A library installs no logger, so this belongs to the binary alone. Lines go to stderr through a queue and a
+//! thread of their own: were they written by the thread that logs, a full pipe (whoever reads it hangs, or its disk
+//! is full) would stop a worker with all its sockets. When the queue is full, lines are dropped and counted, and
+//! the count is logged once there is room again. A panic is logged too, by its place alone, since its words may
+//! hold what a client sent.
+
+use env_logger::fmt::{Formatter, WriteStyle};
+use env_logger::{Builder, Target};
+use handclasp::config::{Log, LogFormat};
+use log::Record;
+use serde::Serialize;
+use std::io::{self, IsTerminal, Write};
+use std::panic::PanicHookInfo;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+/// Lines that wait for stderr; at 200 bytes a line, 800 KiB.
+const QUEUE: usize = 4_096;
+
+/// How long the process waits at its end for lines that were not written yet.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+enum Job {
+    Line(Vec<u8>),
+    Flush(SyncSender<()>),
+}
+
+/// Writes what is still queued when it is dropped, unless stderr takes nothing.
+pub(crate) struct Logging(SyncSender<Job>);
+
+/// Starts the log of this process, once; `config` has been checked.
+pub(crate) fn start(config: &Log) -> io::Result<Logging> {
+    let (queue, jobs) = sync_channel(QUEUE);
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let lines = Lines { queue: queue.clone(), dropped: dropped.clone() };
+    std::thread::Builder::new().name("log".into()).spawn(move || write_out(&jobs, &dropped))?;
+    let mut builder = Builder::new();
+    builder.parse_filters(&config.level).format_timestamp_millis();
+    match config.format {
+        // to a pipe, which our queue is to env_logger, it would write no colours
+        LogFormat::Human if io::stderr().is_terminal() => builder.write_style(WriteStyle::Always),
+        LogFormat::Human => builder.write_style(WriteStyle::Never),
+        LogFormat::Json => builder.format(json_line),
+    };
+    builder.target(Target::Pipe(Box::new(lines))).init();
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(Logging(queue))
+}
+
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    match panic.location() {
+        Some(place) => log::error!("panic at {place}"),
+        None => log::error!("panic"),
+    }
+}
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        let (written, wait) = sync_channel(1);
+        if self.0.try_send(Job::Flush(written)).is_ok() {
+            let _ = wait.recv_timeout(LAST_WORDS); // late or never: nothing more can be done
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct JsonLine<'a> {
+    ts: String,
+    level: &'a str,
+    target: &'a str,
+    msg: String,
+}
+
+fn json_line(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    let line = JsonLine {
+        ts: out.timestamp_millis().to_string(),
+        level: &record.level().as_str().to_lowercase(),
+        target: record.target(),
+        msg: record.args().to_string(),
+    };
+    writeln!(out, "{}", serde_json::to_string(&line)?)
+}
+
+/// The log thread: it alone may be held up by stderr.
+fn write_out(jobs: &Receiver<Job>, dropped: &AtomicUsize) {
+    let next = || {
+        jobs.try_recv().or_else(|_| {
+            confess(dropped);
+            jobs.recv()
+        })
+    };
+    while let Ok(job) = next() {
+        match job {
+            // a log that cannot be written has nowhere to be told of
+            Job::Line(line) => drop(io::stderr().write_all(&line)),
+            Job::Flush(written) => drop(written.try_send(())),
+        }
+    }
+}
+
+/// Logs how many lines were dropped; called while the queue is empty, or this line would be dropped as well.
+fn confess(dropped: &AtomicUsize) {
+    match dropped.swap(0, Relaxed) {
+        0 => {}
+        lines => log::warn!("{lines} log lines dropped while stderr was blocked"),
+    }
+}
+
+/// The end of the queue that `env_logger` writes to, a whole line at a time.
+struct Lines {
+    queue: SyncSender<Job>,
+    dropped: Arc<AtomicUsize>,
+}
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.queue.try_send(Job::Line(line.to_vec())).is_err() {
+            self.dropped.fetch_add(1, Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,118 @@
+//! The command line, and nothing else: what it says is read here, what it means is in `config`, what it starts is
+//! in `endpoint`.
+
+#![forbid(unsafe_code)]
+
+mod logging;
+
+use clap::{Args, Parser, Subcommand};
+use handclasp::Endpoint;
+use handclasp::config::Config;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const EXAMPLES: &str = "\
+Examples:
+  handclasp serve                                        the page on http://127.0.0.1:4000/
+  handclasp serve --listen 0.0.0.0:8080 --set socket.check_origin=https://example.com
+  handclasp check --config handclasp.toml                what is wrong with it, line by line
+  HANDCLASP_LIMITS_QUEUE_BYTES=100_000 handclasp serve   one key, from the environment
+
+Configuration: flags come before the environment, that before the file, that before the defaults.
+The variable of section.key is HANDCLASP_SECTION_KEY; values are TOML, or plain text where that
+is no TOML (5s, 127.0.0.1:4000). config/handclasp.toml, beside the source, documents every key.";
+
+/// A topic broker in the style of Phoenix Channels: the handshake proxy for WebRTC
+#[derive(Parser)]
+#[command(version, after_help = EXAMPLES, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the broker; SIGTERM or SIGINT drains and ends it, a second one ends it at once
+    #[command(after_help = EXAMPLES)]
+    Serve(Options),
+    /// Say what is wrong with a configuration, or what it would start
+    #[command(after_help = EXAMPLES)]
+    Check(Options),
+}
+
+#[derive(Args)]
+struct Options {
+    /// File to read the configuration from [default: what HANDCLASP_CONFIG names, else none]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:4000]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<String>,
+    /// Set one key of the configuration; may be repeated
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    set: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(options) => options.read().and_then(|config| serve(&config)),
+        Command::Check(options) => options.read().map(|config| check(&config)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(errors) => {
+            errors.lines().for_each(|line| eprintln!("handclasp: {line}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Options {
+    fn read(&self) -> Result<Config, String> {
+        Config::from_environment(self.config.as_deref(), &self.set, self.listen.as_deref())
+            .map_err(|errors| errors.to_string())
+    }
+}
+
+fn serve(config: &Config) -> Result<(), String> {
+    let _logging = logging::start(&config.log).map_err(|error| format!("cannot start the log: {error}"))?;
+    actix_web::rt::System::new().block_on(async {
+        let running = Endpoint::new(config.clone())
+            .start()
+            .map_err(|error| format!("cannot listen on {}: {error}", config.server.listen))?;
+        announce(config, running.address());
+        running.until_signal().await.map_err(|error| error.to_string())
+    })
+}
+
+fn check(config: &Config) {
+    say("ok");
+    announce(config, config.server.listen);
+    say(&format!("origins  {}", config.socket.check_origin));
+}
+
+/// Where the page and the sockets are: two lines that people and scripts may rely on.
+fn announce(config: &Config, address: SocketAddr) {
+    match config.page.enabled {
+        true => say(&format!("page     http://{address}/")),
+        false => say("page     off"),
+    }
+    say(&format!("sockets  ws://{address}/{}/websocket", mounts(config)));
+}
+
+/// `{socket,ws,peer}`, or the one.
+fn mounts(config: &Config) -> String {
+    let names: Vec<&str> = config.socket.mounts.iter().map(|path| path.trim_start_matches('/')).collect();
+    match names[..] {
+        [one] => one.to_owned(),
+        _ => format!("{{{}}}", names.join(",")),
+    }
+}
+
+/// Nobody may be listening to stdout any more, which is no reason to end as `println!` does.
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}

@@ -1,0 +1,208 @@
+//! A mount: the path where clients connect, the channels that answer there, and who may come in.
+
+use std::any::Any;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderMap;
+use actix_web::http::uri::Uri;
+use compact_str::CompactString;
+
+use crate::channel::{Assigns, Router};
+use crate::origin::Origins;
+use crate::topic::Topic;
+
+/// One place where clients connect: `<path>/websocket`.
+///
+/// What is not set here follows the node's configuration.
+#[derive(Clone)]
+pub struct Mount {
+    pub(crate) path: String,
+    pub(crate) router: Arc<Router>,
+    pub(crate) origins: Option<Origins>,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) joins_per_socket: Option<usize>,
+    pub(crate) subprotocols: Vec<String>,
+    pub(crate) connect: Arc<Connect>,
+}
+
+pub(crate) type Connect = dyn Fn(&ConnectInfo<'_>) -> Result<Connected, Refusal> + Send + Sync;
+
+impl Mount {
+    /// Clients that connect below `path`, such as `/socket`, get their channels from `router`.
+    #[must_use]
+    pub fn new(path: &str, router: impl Into<Arc<Router>>) -> Self {
+        Self {
+            path: path.trim_end_matches('/').to_owned(),
+            router: router.into(),
+            origins: None,
+            idle_timeout: None,
+            joins_per_socket: None,
+            subprotocols: Vec::new(),
+            connect: Arc::new(|_| Ok(Connected::default())),
+        }
+    }
+
+    /// Which web pages may connect, instead of `socket.check_origin`.
+    #[must_use]
+    pub fn check_origin(mut self, origins: Origins) -> Self {
+        self.origins = Some(origins);
+        self
+    }
+
+    /// After how much silence a client is closed, instead of `socket.idle_timeout`.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = Some(timeout);
+        self
+    }
+
+    /// How many topics a socket may join, instead of `limits.joins_per_socket`.
+    #[must_use]
+    pub fn joins_per_socket(mut self, joins: usize) -> Self {
+        self.joins_per_socket = Some(joins);
+        self
+    }
+
+    /// Subprotocols (RFC 6455, 1.9) of which a client that offers any must offer one; the first of ours
+    /// that it offers is answered. Without a list, every offer is let in, and `phoenix` is answered.
+    #[must_use]
+    pub fn subprotocols(mut self, names: &[&str]) -> Self {
+        self.subprotocols = names.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
+    /// Decides who may connect, before anything is joined. A panic in it is answered with 500.
+    #[must_use]
+    pub fn connect<F>(mut self, connect: F) -> Self
+    where
+        F: Fn(&ConnectInfo<'_>) -> Result<Connected, Refusal> + Send + Sync + 'static,
+    {
+        self.connect = Arc::new(connect);
+        self
+    }
+}
+
+impl std::fmt::Debug for Mount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mount").field("path", &self.path).field("router", &self.router).finish_non_exhaustive()
+    }
+}
+
+/// What a client says of itself when it connects. All of it is the client's own word, but the address.
+#[derive(Debug)]
+pub struct ConnectInfo<'a> {
+    pub(crate) request: &'a HttpRequest,
+    pub(crate) params: &'a [(String, String)],
+    pub(crate) address: IpAddr,
+    pub(crate) auth_token: Option<&'a str>,
+}
+
+impl ConnectInfo<'_> {
+    /// A connect param. Of several with one name the last counts; a nested one has the name that is on
+    /// the wire, `user[name]`.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.params.iter().rev().find(|(key, _)| key == name).map(|(_, value)| &**value)
+    }
+
+    /// All connect params, in order.
+    pub fn params(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.params.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// A header's value, when it is text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.request.headers().get(name)?.to_str().ok()
+    }
+
+    /// All headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        self.request.headers()
+    }
+
+    /// The client's address, as the trusted proxies tell it.
+    #[must_use]
+    pub fn client_address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// The other end of the TCP connection.
+    #[must_use]
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        self.request.peer_addr()
+    }
+
+    /// The request's path and query.
+    #[must_use]
+    pub fn uri(&self) -> &Uri {
+        self.request.uri()
+    }
+
+    /// Scheme of the request, as far as a proxy tells it: `http` or `https`.
+    #[must_use]
+    pub fn scheme(&self) -> String {
+        self.request.connection_info().scheme().to_owned()
+    }
+
+    /// Host (and port) that the client asked for.
+    #[must_use]
+    pub fn host(&self) -> String {
+        self.request.connection_info().host().to_owned()
+    }
+
+    /// The token of the client's `authToken` option, decoded; it came as a subprotocol, not in the URL.
+    #[must_use]
+    pub fn auth_token(&self) -> Option<&str> {
+        self.auth_token
+    }
+}
+
+/// A client that may come in.
+#[derive(Debug, Default)]
+pub struct Connected {
+    pub(crate) id: Option<Topic>,
+    pub(crate) assigns: Assigns,
+}
+
+impl Connected {
+    /// Gives the socket an id: a topic, such as `users:7`, on which a broadcast of `disconnect` ends it.
+    #[must_use]
+    pub fn id(mut self, id: Topic) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Puts a value where the socket's channels find it, one of each type.
+    #[must_use]
+    pub fn assign<T: Any>(mut self, value: T) -> Self {
+        self.assigns.insert(value);
+        self
+    }
+}
+
+/// A client that may not come in: what it is answered instead of the upgrade.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) body: CompactString,
+}
+
+impl Refusal {
+    /// 403, with nothing more to say.
+    #[must_use]
+    pub const fn forbidden() -> Self {
+        Self { status: StatusCode::FORBIDDEN, body: CompactString::const_new("") }
+    }
+
+    /// A status of the 400s or 500s, and plain text. A browser sees neither.
+    #[must_use]
+    pub fn new(status: StatusCode, body: impl Into<CompactString>) -> Self {
+        Self { status, body: body.into() }
+    }
+}

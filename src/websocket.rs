@@ -1,0 +1,240 @@
+//! The WebSocket transport: the session actor, and the only file that names `actix_web_actors`.
+//!
+//! That crate is deprecated in favour of `actix-ws`; it is asked for by this project's users, and
+//! replacing it would touch this file alone. The actor is the body of the upgrade's response: what it
+//! says becomes bytes when the connection takes them, and while the client does not read, it stands
+//! still. Its mail therefore waits in a [mailbox](crate::mailbox) of its own, and its time is kept by
+//! the sweep of [`connections`](crate::connections).
+
+use std::io;
+
+use actix::{Actor, ActorContext, AsyncContext, StreamHandler};
+use actix_http::ws::{Codec, Item};
+use actix_web::error::PayloadError;
+use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web_actors::ws::{self, CloseCode, CloseReason, Message, ProtocolError, WebsocketContext};
+use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
+use futures_util::Stream;
+
+use crate::close::{self, Reason};
+use crate::connection::Inbox;
+use crate::guard::{Fault, Guard};
+use crate::mailbox::Mail;
+use crate::protocol::{Frame, Protocol};
+use crate::session::{Session, Wire};
+
+/// What a channel is told when it asks for its transport.
+pub(crate) const NAME: &str = "websocket";
+
+/// How large a message may be, and in how many pieces it may come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    pub(crate) bytes: usize,
+    pub(crate) fragments: usize,
+}
+
+/// Answers a request that has passed the [handshake](crate::handshake) and makes it a session.
+pub(crate) fn start<P: Protocol>(
+    request: &HttpRequest,
+    payload: web::Payload,
+    subprotocol: Option<&str>,
+    session: Session<P>,
+    size: Size,
+) -> HttpResponse {
+    let Ok(mut response) = ws::handshake(request) else { return HttpResponse::BadRequest().finish() };
+    response.insert_header(("cache-control", "max-age=0, private, must-revalidate"));
+    if let Some(name) = subprotocol {
+        response.insert_header(("sec-websocket-protocol", name));
+    }
+    let fault = Fault::default();
+    let guard = Guard::new(payload, session.seat().connection.clone(), size.bytes, fault.clone());
+    let actor = WebSocket { session, fault, assembly: Assembly::new(size), closing: false };
+    response.streaming(actor.run(guard))
+}
+
+/// One client's session, as an actor.
+struct WebSocket<P: Protocol> {
+    session: Session<P>,
+    fault: Fault,
+    assembly: Assembly,
+    /// We have said goodbye and wait for the client's.
+    closing: bool,
+}
+
+type Ctx<P> = WebsocketContext<WebSocket<P>>;
+
+impl<P: Protocol> WebSocket<P> {
+    fn run<S>(self, bytes: S) -> impl Stream<Item = Result<Bytes, actix_web::Error>>
+    where
+        S: Stream<Item = Result<Bytes, PayloadError>> + 'static,
+    {
+        let codec = Codec::new().max_size(self.assembly.size.bytes);
+        WebsocketContext::with_codec(self, bytes, codec)
+    }
+
+    /// Runs `f` with the way to the client, and says goodbye if that is what it comes to.
+    fn with_wire(&mut self, ctx: &mut Ctx<P>, f: impl FnOnce(&mut Session<P>, &mut Outlet<'_, P>)) {
+        if self.closing {
+            return;
+        }
+        let mut outlet = Outlet { ctx, closed: None };
+        f(&mut self.session, &mut outlet);
+        if let Some(reason) = outlet.closed {
+            self.close(reason, ctx);
+        }
+    }
+
+    /// Ends the session at once, and the connection when the client has answered. One that does not
+    /// answer is cut off by the sweep.
+    fn close(&mut self, reason: &'static Reason, ctx: &mut Ctx<P>) {
+        if std::mem::replace(&mut self.closing, true) {
+            return;
+        }
+        log::debug!("{}: closed with {}: {}", self.session.seat().connection.id, reason.code, reason.words);
+        self.session.end(reason);
+        ctx.close(Some(CloseReason { code: reason.code.into(), description: Some(reason.words.to_owned()) }));
+    }
+
+    fn message(&mut self, frame: &Frame, ctx: &mut Ctx<P>) {
+        self.with_wire(ctx, |session, wire| session.frame(frame, wire));
+    }
+
+    /// Answers a close frame in kind, and ends.
+    fn farewell(&mut self, reason: Option<CloseReason>, ctx: &mut Ctx<P>) {
+        if !self.closing {
+            self.session.end(&close::GONE);
+            match reason {
+                Some(reason) if !is_sendable(reason.code) => return self.close(&close::PROTOCOL, ctx),
+                reason => ctx.close(reason.map(|reason| CloseReason { code: reason.code, description: None })),
+            }
+        }
+        ctx.stop();
+    }
+}
+
+/// Whether a close frame may carry the code (RFC 6455, section 7.4).
+fn is_sendable(code: CloseCode) -> bool {
+    matches!(u16::from(code), 1000..=1003 | 1007..=1014 | 3000..=4999)
+}
+
+impl<P: Protocol> Actor for WebSocket<P> {
+    type Context = Ctx<P>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.add_stream(Inbox::new(self.session.seat().connection.clone()));
+    }
+}
+
+impl<P: Protocol> StreamHandler<Mail> for WebSocket<P> {
+    fn handle(&mut self, mail: Mail, ctx: &mut Self::Context) {
+        self.with_wire(ctx, |session, wire| session.mail(mail, wire));
+    }
+
+    /// The mailbox is closed; the goodbye has been said.
+    fn finished(&mut self, _: &mut Self::Context) {}
+}
+
+impl<P: Protocol> StreamHandler<Result<Message, ProtocolError>> for WebSocket<P> {
+    fn handle(&mut self, message: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
+        match message {
+            Ok(Message::Close(reason)) => self.farewell(reason, ctx),
+            Err(_) if self.closing => ctx.stop(),
+            _ if self.closing => {}
+            Ok(Message::Text(text)) => self.message(&Frame::Text(text), ctx),
+            Ok(Message::Binary(bytes)) => self.message(&Frame::Binary(bytes), ctx),
+            Ok(Message::Continuation(piece)) => match self.assembly.add(piece) {
+                Ok(Some(frame)) => self.message(&frame, ctx),
+                Ok(None) => self.with_wire(ctx, |session, wire| session.control(wire)),
+                Err(reason) => self.close(reason, ctx),
+            },
+            Ok(Message::Ping(bytes)) => {
+                self.with_wire(ctx, |session, wire| session.control(wire));
+                if !self.closing {
+                    ctx.pong(&bytes);
+                }
+            }
+            Ok(Message::Pong(_) | Message::Nop) => self.with_wire(ctx, |session, wire| session.control(wire)),
+            Err(error) => {
+                let reason = self.fault.take().unwrap_or_else(|| fault(&error));
+                self.close(reason, ctx);
+            }
+        }
+    }
+}
+
+/// What an error of the codec means. It hands on text that is not UTF-8 as an I/O error of no kind.
+fn fault(error: &ProtocolError) -> &'static Reason {
+    match error {
+        ProtocolError::Io(error) if error.kind() == io::ErrorKind::Other => &close::NOT_UTF8,
+        ProtocolError::Overflow => &close::TOO_BIG,
+        _ => &close::PROTOCOL,
+    }
+}
+
+/// The way to the client while one message is handled.
+struct Outlet<'a, P: Protocol> {
+    ctx: &'a mut Ctx<P>,
+    closed: Option<&'static Reason>,
+}
+
+impl<P: Protocol> Wire for Outlet<'_, P> {
+    fn send(&mut self, frame: Frame) {
+        match frame {
+            Frame::Text(text) => self.ctx.text(text),
+            Frame::Binary(bytes) => self.ctx.binary(bytes),
+        }
+    }
+
+    fn close(&mut self, reason: &'static Reason) {
+        self.closed.get_or_insert(reason);
+    }
+}
+
+/// A message that comes in pieces.
+struct Assembly {
+    size: Size,
+    text: bool,
+    pieces: usize,
+    bytes: BytesMut,
+}
+
+impl Assembly {
+    fn new(size: Size) -> Self {
+        Self { size, text: false, pieces: 0, bytes: BytesMut::new() }
+    }
+
+    /// Adds a piece; the message, when it was the last.
+    fn add(&mut self, piece: Item) -> Result<Option<Frame>, &'static Reason> {
+        let (bytes, last) = match piece {
+            Item::FirstText(bytes) => {
+                self.text = true;
+                (bytes, false)
+            }
+            Item::FirstBinary(bytes) => {
+                self.text = false;
+                (bytes, false)
+            }
+            Item::Continue(bytes) => (bytes, false),
+            Item::Last(bytes) => (bytes, true),
+        };
+        self.pieces += 1;
+        if self.pieces > self.size.fragments {
+            return Err(&close::FRAGMENTED);
+        }
+        if self.bytes.len() + bytes.len() > self.size.bytes {
+            return Err(&close::TOO_BIG);
+        }
+        self.bytes.extend_from_slice(&bytes);
+        if last { self.finish().map(Some) } else { Ok(None) }
+    }
+
+    fn finish(&mut self) -> Result<Frame, &'static Reason> {
+        self.pieces = 0;
+        let bytes = std::mem::take(&mut self.bytes).freeze();
+        if !self.text {
+            return Ok(Frame::Binary(bytes));
+        }
+        ByteString::try_from(bytes).map(Frame::Text).map_err(|_| &close::NOT_UTF8)
+    }
+}

@@ -1,0 +1,201 @@
+//! The command line as its user meets it: what it prints, where, and how it ends.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What ends in time needs none of this; what hangs must not hang the tests.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The binary without this process's environment, whose variables would configure it.
+fn handclasp(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_handclasp"));
+    command.args(words).env_clear().stdin(Stdio::null());
+    command
+}
+
+fn run(words: &[&str]) -> (i32, String, String) {
+    ended(&mut handclasp(words))
+}
+
+/// The exit code, what was on stdout and what on stderr.
+fn ended(command: &mut Command) -> (i32, String, String) {
+    let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let code = code(&mut process);
+    let output = process.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (code, text(output.stdout), text(output.stderr))
+}
+
+fn code(process: &mut Child) -> i32 {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match process.try_wait().unwrap() {
+            Some(status) => return status.code().unwrap(),
+            None if Instant::now() < until => std::thread::sleep(Duration::from_millis(10)),
+            None => {
+                process.kill().unwrap();
+                panic!("the process does not end");
+            }
+        }
+    }
+}
+
+/// A broker on a free port, ended with the test.
+struct Broker {
+    process: Child,
+    lines: Vec<String>,
+}
+
+impl Broker {
+    fn start(words: &[&str]) -> Self {
+        let words = [&["serve", "--listen", "127.0.0.1:0"], words].concat();
+        let mut process = handclasp(&words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(process.stdout.as_mut().unwrap());
+        let lines = stdout.lines().take(2).map(Result::unwrap).collect();
+        Self { process, lines }
+    }
+
+    fn address(&self) -> &str {
+        let after = self.lines[1].strip_prefix("sockets  ws://").unwrap();
+        after.split('/').next().unwrap()
+    }
+
+    /// The status line that the page's server answers with.
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        BufReader::new(stream).lines().next().unwrap().unwrap()
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn it_says_in_two_lines_where_it_is_and_ends_when_told() {
+    let mut broker = Broker::start(&[]);
+    let address = broker.address().to_owned();
+    assert!(!address.ends_with(":0"), "{address}");
+    assert_eq!(
+        broker.lines,
+        [format!("page     http://{address}/"), format!("sockets  ws://{address}/{{socket,ws,peer}}/websocket"),]
+    );
+    assert_eq!(broker.get("/healthz"), "HTTP/1.1 200 OK");
+    broker.signal("TERM");
+    assert_eq!(code(&mut broker.process), 0);
+    let mut rest = String::new();
+    broker.process.stdout.as_mut().unwrap().read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "");
+}
+
+#[test]
+fn it_says_that_the_page_is_off() {
+    let broker = Broker::start(&["--set", "page.enabled=false", "--set", "socket.mounts=/one"]);
+    let sockets = format!("sockets  ws://{}/one/websocket", broker.address());
+    assert_eq!(broker.lines, ["page     off".to_owned(), sockets]);
+}
+
+#[test]
+fn what_cannot_start_says_why_in_one_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for (words, said) in [
+        (["--listen", &address], format!("cannot listen on {address}: Address already in use")),
+        (["--listen", "nowhere"], "--listen: server.listen: \"nowhere\" is not an ip address".into()),
+        (["--listen", "192.0.2.1:80"], "cannot listen on 192.0.2.1:80: Cannot assign".into()),
+        (["--config", "/none.toml"], "/none.toml: cannot be read: No such file".into()),
+        (["--set", "log.level=loud"], "--set: log.level: \"loud\" is not off,".into()),
+    ] {
+        let (code, out, err) = run(&[&["serve", "--set", "log.level=error"][..], &words].concat());
+        assert_eq!((code, out.as_str(), err.lines().count()), (1, "", 1), "{err}");
+        assert!(err.starts_with(&format!("handclasp: {said}")), "{err}");
+    }
+}
+
+#[test]
+fn check_says_what_would_start() {
+    let (code, out, err) = run(&["check", "--set", "socket.check_origin=//*.example.com"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(
+        out.lines().collect::<Vec<_>>(),
+        [
+            "ok",
+            "page     http://127.0.0.1:4000/",
+            "sockets  ws://127.0.0.1:4000/{socket,ws,peer}/websocket",
+            "origins  //*.example.com",
+        ]
+    );
+}
+
+#[test]
+fn check_says_what_is_wrong_and_where() {
+    let path = concat!(env!("CARGO_TARGET_TMPDIR"), "/cli.toml");
+    std::fs::write(path, "[limits]\nfragment = 2\nqueue_age = 5\n").unwrap();
+    let (code, out, err) = run(&["check", "--config", path]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert_eq!(
+        err.lines().collect::<Vec<_>>(),
+        [
+            format!("handclasp: {path}:2: limits.fragment: no such key; did you mean limits.fragments?"),
+            format!("handclasp: {path}:3: limits.queue_age: 5 is not a duration from \"10ms\" to \"1h\""),
+        ]
+    );
+}
+
+#[test]
+fn the_environment_configures_it() {
+    let check = |name, value| ended(handclasp(&["check"]).env(name, value));
+    assert!(check("HANDCLASP_SERVER_LISTEN", "127.0.0.1:5000").1.contains("http://127.0.0.1:5000/"));
+    let (code, _, err) = check("HANDCLASP_SERVER_LISTENS", "127.0.0.1:5000");
+    assert_eq!(code, 1);
+    assert!(err.contains("did you mean HANDCLASP_SERVER_LISTEN?"), "{err}");
+    assert_eq!(check("HANDCLASP_CONFIG", "/none.toml").0, 1);
+    assert_eq!(check("HANDCLASP_BIN", "target/debug/handclasp").0, 0);
+}
+
+#[test]
+fn it_says_its_version_and_how_it_is_used() {
+    let version = concat!("handclasp ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(run(&["--version"]), (0, version.into(), String::new()));
+    for words in [&["--help"][..], &["serve", "--help"], &["check", "--help"]] {
+        let (code, out, _) = run(words);
+        assert_eq!(code, 0);
+        assert!(out.contains("Examples:") && out.contains("HANDCLASP_SECTION_KEY"), "{out}");
+    }
+    for words in [&[][..], &["sevre"], &["serve", "--port", "1"]] {
+        assert_eq!(run(words).0, 2, "{words:?}");
+    }
+}
+
+#[test]
+fn the_log_is_json_when_asked() {
+    let mut broker = Broker::start(&["--set", "log.format=json", "--set", "log.level=trace"]);
+    broker.get("/");
+    let mut lines = BufReader::new(broker.process.stderr.take().unwrap()).lines();
+    let line: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    for field in ["ts", "level", "target", "msg"] {
+        assert!(line[field].is_string(), "{field} in {line}");
+    }
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_nothing() {
+    // stderr is a pipe of 64 KiB that this test never reads; the lines of these requests are far more
+    let broker = Broker::start(&["--set", "log.level=trace", "--set", "server.workers=1"]);
+    for _ in 0..1_000 {
+        assert_eq!(broker.get("/healthz"), "HTTP/1.1 200 OK");
+    }
+}
