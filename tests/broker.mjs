@@ -1,0 +1,68 @@
+/**
+ * Starts the real binary for a test, on a port of its own, and ends it afterwards.
+ * Everything that a test may want to know about the process is here; no test logic.
+ */
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { access } from "node:fs/promises";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const BINARY = process.env.HANDCLASP_BIN ?? fileURLToPath(new URL("../target/debug/handclasp", import.meta.url));
+const START_TIMEOUT = 20_000;
+
+/**
+ * @typedef {object} Broker
+ * @property {string} url the page's address, with a slash at the end
+ * @property {(mount: string) => string} socketUrl `ws://host:port/<mount>`
+ * @property {number} port
+ * @property {() => Promise<void>} kill ends it with SIGKILL and waits until it is gone
+ */
+
+/**
+ * @param {object} [options]
+ * @param {number} [options.port] default: one that is free
+ * @param {Record<string, string | number>} [options.set] configuration keys
+ * @returns {Promise<Broker>} when it serves
+ */
+export async function startBroker({ port = 0, set = {} } = {}) {
+  await access(BINARY).catch(() => assert.fail(`no binary at ${BINARY}: build it, or set HANDCLASP_BIN`));
+  const settings = Object.entries(set).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
+  const child = spawn(BINARY, ["serve", "--listen", `127.0.0.1:${port}`, ...settings], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const exited = once(child, "exit");
+  const url = new URL(await pageAddress(child, exited));
+  return {
+    url: url.href,
+    socketUrl: (mount) => `ws://${url.host}/${mount}`,
+    port: Number(url.port),
+    async kill() {
+      child.kill("SIGKILL");
+      await exited;
+    },
+  };
+}
+
+/**
+ * @param {import("node:child_process").ChildProcessByStdio<null, import("node:stream").Readable, null>} child
+ * @param {Promise<any[]>} exited
+ * @returns {Promise<string>} the first http address that it prints
+ */
+async function pageAddress(child, exited) {
+  const late = setTimeout(() => child.kill("SIGKILL"), START_TIMEOUT);
+  let said = "";
+  try {
+    for await (const line of createInterface({ input: child.stdout })) {
+      said += `${line}\n`;
+      const address = /http:\/\/[^\s/]+/.exec(line)?.[0];
+      if (address) return address;
+    }
+  } finally {
+    clearTimeout(late);
+  }
+  const [code, signal] = await exited;
+  return assert.fail(`broker ended (${code ?? signal}) before it said where it serves: ${said}`);
+}

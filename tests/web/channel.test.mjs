@@ -1,0 +1,255 @@
+/** Channel: join, push, leave, and staying joined. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Socket } from "../../web/lib/index.js";
+import { FakeClock, FakeServer } from "./fake.mjs";
+
+function setUp(params = {}) {
+  const server = new FakeServer();
+  const clock = new FakeClock();
+  const options = { transport: server.Transport, clock, network: new EventTarget(), random: () => 1, bufferLimit: 3 };
+  const socket = new Socket("ws://example.test/socket", options);
+  return { server, clock, socket, channel: socket.channel("room:a", params) };
+}
+
+async function joined(params) {
+  const all = setUp(params);
+  const answer = all.channel.join();
+  all.server.last.accept();
+  all.server.last.reply("phx_join", "ok", { hello: 1 });
+  return { ...all, answer: await answer };
+}
+
+async function comeBack({ server, clock }) {
+  server.last.drop();
+  await clock.advance(250);
+  server.last.accept();
+}
+
+test("join connects, and resolves with the server's answer", async () => {
+  const { server, channel, answer } = await joined({ name: "x" });
+  assert.deepEqual(answer, { hello: 1 });
+  const [joinRef, ref, topic, , payload] = server.last.lastOf("phx_join");
+  assert.equal(joinRef, ref);
+  assert.deepEqual([topic, payload], ["room:a", { name: "x" }]);
+  assert.equal(channel.state, "joined");
+  assert.equal(channel.join(), channel.join());
+});
+
+test("a refused join rejects with the reason, closes, and may be tried again", async () => {
+  const { server, channel } = setUp();
+  const first = channel.join();
+  server.last.accept();
+  server.last.reply("phx_join", "error", { reason: "taken", by: "x" });
+  await assert.rejects(first, { name: "RefusedError", reason: "taken", response: { reason: "taken", by: "x" } });
+  assert.equal(channel.state, "closed");
+  const second = channel.join();
+  server.last.reply("phx_join", "ok", {});
+  assert.deepEqual(await second, {});
+});
+
+test("a join without an answer times out, and the server is told to forget it", async () => {
+  const { server, clock, channel } = setUp();
+  const join = assert.rejects(channel.join(), { name: "TimeoutError", message: /10000 ms/ });
+  server.last.accept();
+  await clock.advance(10_000);
+  await join;
+  assert.equal(channel.state, "closed");
+  assert.ok(server.last.lastOf("phx_leave"));
+});
+
+test("a join times out while no server is there at all", async () => {
+  const { clock, channel } = setUp();
+  const join = assert.rejects(channel.join({ timeout: 3_000 }), { name: "TimeoutError" });
+  await clock.advance(3_000);
+  await join;
+});
+
+test("a second live channel for the same topic is an error", async () => {
+  const { socket } = await joined();
+  assert.throws(() => socket.channel("room:a").join(), /already has a channel for room:a/);
+});
+
+test("push resolves with the response or rejects with the server's words", async () => {
+  const { server, channel } = await joined();
+  const good = channel.push("say", { text: "hi" });
+  const [joinRef] = server.last.lastOf("phx_join");
+  assert.deepEqual([server.last.lastOf("say")[0], server.last.lastOf("say")[4]], [joinRef, { text: "hi" }]);
+  server.last.reply("say", "ok", { n: 1 });
+  assert.deepEqual(await good, { n: 1 });
+  const bad = channel.push("say");
+  server.last.reply("say", "error", { reason: "peer_not_found" });
+  await assert.rejects(bad, { name: "RefusedError", reason: "peer_not_found" });
+});
+
+test("a push without an answer times out, and a late answer does no harm", async () => {
+  const { server, clock, channel } = await joined();
+  const push = assert.rejects(channel.push("say", {}, { timeout: 500 }), { name: "TimeoutError" });
+  await clock.advance(500);
+  await push;
+  server.last.reply("say", "ok", {});
+  assert.equal(channel.state, "joined");
+});
+
+test("a push before joining is refused at once", async () => {
+  const { channel } = setUp();
+  await assert.rejects(channel.push("say"), { name: "ClosedError" });
+});
+
+test("events reach their listeners until they unsubscribe", async () => {
+  const { server, channel } = await joined();
+  const heard = [];
+  const off = channel.on("said", (payload) => heard.push(payload));
+  const [joinRef] = server.last.lastOf("phx_join");
+  server.last.say([null, null, "room:a", "said", { n: 1 }]);
+  server.last.say([joinRef, null, "room:a", "said", { n: 2 }]);
+  server.last.say([null, null, "room:b", "said", { n: 0 }]);
+  off();
+  off();
+  server.last.say([null, null, "room:a", "said", { n: 3 }]);
+  assert.deepEqual(heard, [{ n: 1 }, { n: 2 }]);
+});
+
+test("binary payloads go out and come in as bytes", async () => {
+  const { server, channel } = await joined();
+  channel.push("blob", new Uint8Array([1, 2]).buffer).catch(() => {});
+  assert.ok(server.last.frames.at(-1) instanceof ArrayBuffer);
+  let heard;
+  channel.on("blob", (payload) => (heard = payload));
+  server.last.say(new Uint8Array([2, 6, 4, ...new TextEncoder().encode("room:ablob"), 5]).buffer);
+  assert.deepEqual(heard, new Uint8Array([5]).buffer);
+});
+
+test("after a lost connection it joins again with a fresh join_ref; stale messages are dropped", async () => {
+  const all = await joined();
+  const { server, channel } = all;
+  const [oldRef] = server.last.lastOf("phx_join");
+  const heard = [];
+  channel.on("said", (payload) => heard.push(payload));
+  await comeBack(all);
+  const [newRef] = server.last.lastOf("phx_join");
+  assert.notEqual(newRef, oldRef);
+  server.last.reply("phx_join", "ok", {});
+  server.last.say([oldRef, null, "room:a", "said", "stale"]);
+  server.last.say([oldRef, oldRef, "room:a", "phx_close", {}]);
+  server.last.say([newRef, null, "room:a", "said", "current"]);
+  assert.deepEqual(heard, ["current"]);
+  assert.equal(channel.state, "joined");
+});
+
+test("params may be a function, asked at each join", async () => {
+  let count = 0;
+  const all = await joined(() => ({ count: ++count }));
+  await comeBack(all);
+  assert.deepEqual(all.server.last.lastOf("phx_join")[4], { count: 2 });
+});
+
+test("what was sent when the connection broke is rejected, what was not sent waits, in order", async () => {
+  const all = await joined();
+  const { server, channel } = all;
+  const lost = assert.rejects(channel.push("before"), { name: "DisconnectedError" });
+  server.last.drop();
+  await lost;
+  const later = [channel.push("one"), channel.push("two")];
+  channel.onState((state) => state === "joined" && later.push(channel.push("three")));
+  await all.clock.advance(250);
+  server.last.accept();
+  assert.equal(server.last.lastOf("one"), undefined);
+  server.last.reply("phx_join", "ok", {});
+  assert.deepEqual(server.last.heard.map(([, , , event]) => event), ["phx_join", "one", "two", "three"]);
+  for (const event of ["one", "two", "three"]) server.last.reply(event, "ok", { event });
+  assert.deepEqual(await Promise.all(later), [{ event: "one" }, { event: "two" }, { event: "three" }]);
+});
+
+test("the buffer is bounded, and a push that waited too long is not sent any more", async () => {
+  const all = await joined();
+  const { server, clock, channel } = all;
+  server.last.drop();
+  const waiting = [1, 2, 3].map(() => assert.rejects(channel.push("say", {}, { timeout: 100 }), { name: "TimeoutError" }));
+  await assert.rejects(channel.push("say"), { name: "OverflowError", message: /3 unsent pushes/ });
+  await clock.advance(250);
+  await Promise.all(waiting);
+  server.last.accept();
+  server.last.reply("phx_join", "ok", {});
+  assert.equal(server.last.lastOf("say"), undefined);
+});
+
+test("a crashed channel joins again, later and later, until it holds", async () => {
+  const { server, clock, channel } = await joined();
+  const refs = () => server.last.heard.filter((message) => message[3] === "phx_join").map(([ref]) => ref);
+  const pushed = assert.rejects(channel.push("boom"), { name: "DisconnectedError", message: /crashed/ });
+  server.last.say([refs()[0], refs()[0], "room:a", "phx_error", { reason: "channel_crash" }]);
+  await pushed;
+  assert.equal(channel.state, "errored");
+  await clock.advance(999);
+  assert.equal(refs().length, 1);
+  await clock.advance(1);
+  assert.equal(refs().length, 2);
+  server.last.reply("phx_join", "error", { reason: "taken" });
+  await clock.advance(1_999);
+  assert.equal(refs().length, 2);
+  await clock.advance(1);
+  server.last.reply("phx_join", "ok", {});
+  assert.equal(channel.state, "joined");
+  assert.equal(new Set(refs()).size, 3);
+});
+
+test("a rejoin without an answer is left and tried again", async () => {
+  const all = await joined();
+  await comeBack(all);
+  const { server, clock, channel } = all;
+  await clock.advance(10_000);
+  assert.equal(server.last.lastOf("phx_leave")[0], server.last.lastOf("phx_join")[0]);
+  await clock.advance(1_000);
+  assert.equal(server.last.heard.filter((message) => message[3] === "phx_join").length, 2);
+  server.last.reply("phx_join", "ok", {});
+  assert.equal(channel.state, "joined");
+});
+
+test("phx_close ends the channel: no rejoin, and all that waits is rejected", async () => {
+  const all = await joined();
+  const { server, channel } = all;
+  const push = assert.rejects(channel.push("say"), { name: "ClosedError" });
+  const [joinRef] = server.last.lastOf("phx_join");
+  server.last.say([joinRef, joinRef, "room:a", "phx_close", {}]);
+  await push;
+  assert.equal(channel.state, "closed");
+  await comeBack(all);
+  assert.equal(server.last.heard.length, 0);
+});
+
+test("leave tells the server, and nothing is heard afterwards", async () => {
+  const { server, channel } = await joined();
+  const heard = [];
+  channel.on("said", (payload) => heard.push(payload));
+  const push = assert.rejects(channel.push("say"), { name: "ClosedError", message: /was left/ });
+  channel.leave();
+  await push;
+  assert.equal(server.last.lastOf("phx_leave")[0], server.last.lastOf("phx_join")[0]);
+  server.last.say([null, null, "room:a", "said", {}]);
+  assert.deepEqual(heard, []);
+});
+
+test("leaving while the join is under way rejects the join", async () => {
+  const { server, channel } = setUp();
+  const join = assert.rejects(channel.join(), { name: "ClosedError" });
+  server.last.accept();
+  channel.leave();
+  await join;
+});
+
+test("a listener that throws stops neither the others nor the channel", async (t) => {
+  const { server, channel } = await joined();
+  const heard = [];
+  /** @type {Array<() => void>} */
+  const later = [];
+  t.mock.method(globalThis, "queueMicrotask", (task) => later.push(task));
+  channel.on("said", () => {
+    throw new Error("listener's own fault");
+  });
+  channel.on("said", (payload) => heard.push(payload));
+  server.last.say([null, null, "room:a", "said", 1]);
+  assert.deepEqual(heard, [1]);
+  assert.throws(later[0], /listener's own fault/);
+});

@@ -1,0 +1,44 @@
+/** Hostile names of files become harmless ones, and honest ones stay as they are. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { safeName } from "../../web/lib/index.js";
+
+const CASES = [
+  ["Quarterly report, final (2).pdf", "Quarterly report, final (2).pdf"],
+  ["写真 ファイル.png", "写真 ファイル.png"],
+  ["../../etc/passwd", "_.._etc_passwd"],
+  ["C:\\windows\\system32\\cmd.exe", "C__windows_system32_cmd.exe"],
+  [".bashrc", "bashrc"],
+  ["..", "file"],
+  ["", "file"],
+  [null, "file"],
+  [{ toString: () => "x" }, "file"],
+  ["   . . ", "file"],
+  ["trailing. . ", "trailing"],
+  ["invoice\u202Efdp.exe", "invoicefdp.exe"],
+  ["a\u2066b\u2069\u200Bc\uFEFF.txt", "abc.txt"],
+  ["line\nbreak\u2028\r\0\x1b[31m.txt", "linebreak[31m.txt"],
+  ["lone\uD800surrogate", "lonesurrogate"],
+  ["CON", "_CON"],
+  ["nul.txt", "_nul.txt"],
+  ["COM1.tar.gz", "_COM1.tar.gz"],
+  ["console.log", "console.log"],
+  ['<img src=x onerror="alert(1)">', "_img src=x onerror=_alert(1)__"],
+  ["e\u0301.txt", "\u00e9.txt"],
+];
+
+for (const [name, safe] of CASES) {
+  test(`${JSON.stringify(name)} becomes ${JSON.stringify(safe)}`, () => assert.equal(safeName(name), safe));
+}
+
+test("a long name is cut before its extension, and never within a character", () => {
+  const name = safeName(`${"é".repeat(5_000)}.jpeg`.slice(-4_000));
+  assert.ok(Buffer.byteLength(name) <= 200, `${Buffer.byteLength(name)} bytes`);
+  assert.match(name, /^é+\.jpeg$/);
+  assert.match(safeName("😀".repeat(100)), /^(😀){50}$/u);
+});
+
+test("what is safe already stays as it is", () => {
+  for (const [, safe] of CASES) assert.equal(safeName(safe), safe);
+});

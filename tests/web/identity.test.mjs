@@ -1,0 +1,39 @@
+/** Identity: ids that follow from their secret, the same everywhere. */
+
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { test } from "node:test";
+import { createIdentity, isPeerId, restoreIdentity } from "../../web/lib/index.js";
+
+test("the id is the start of the secret's sha-256 with version 8 and the variant set", async () => {
+  for (let i = 0; i < 50; i++) {
+    const { peerId, secret } = await createIdentity();
+    const bytes = Buffer.from(secret, "base64url");
+    assert.equal(bytes.length, 32);
+    const hash = createHash("sha256").update(bytes).digest("hex");
+    const id = peerId.replaceAll("-", "");
+    assert.match(peerId, /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+    assert.equal(id.slice(0, 12) + id.slice(13, 16) + id.slice(17), hash.slice(0, 12) + hash.slice(13, 16) + hash.slice(17, 32));
+    assert.ok(isPeerId(peerId));
+  }
+});
+
+test("a known secret has a known id", async () => {
+  const secret = Buffer.alloc(32, 7).toString("base64url");
+  assert.deepEqual(await restoreIdentity(secret), { peerId: KNOWN_ID, secret });
+});
+
+/** From `printf '\7%.0s' $(seq 32) | sha256sum`, with version and variant set by hand. */
+const KNOWN_ID = "4bb06f8e-4e3a-8715-9201-d573d0aa4237";
+
+test("secrets that are too short, too long or padded are refused", async () => {
+  for (const secret of ["", "AAAA", "A".repeat(90), `${"A".repeat(43)}=`, "not base64url at all!!", "A".repeat(42) + "B"]) {
+    await assert.rejects(restoreIdentity(secret), RangeError, secret);
+  }
+});
+
+test("an id is canonical lower case or none", () => {
+  assert.equal(isPeerId("4BB06F8E-4E3A-8715-9201-D573D0AA4237"), false);
+  assert.equal(isPeerId("4bb06f8e4e3a87159201d573d0aa4237"), false);
+  assert.equal(isPeerId("not-a-uuid"), false);
+});

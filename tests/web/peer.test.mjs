@@ -1,0 +1,307 @@
+/** Peer and Connection: who calls, who offers, and signals that come late, early or from strangers. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Peer, Socket } from "../../web/lib/index.js";
+import { FakeClock, FakeServer, fakeChannelPair, settle } from "./fake.mjs";
+
+const ME = { peerId: "4bb06f8e-4e3a-8715-9201-d573d0aa4237", secret: "c2VjcmV0" };
+const OTHER = "11111111-1111-8111-8111-111111111111";
+const TOPIC = `peer:${ME.peerId}`;
+const SDP = "v=0\r\na=fingerprint:sha-256 AA:BB\r\n";
+
+/** As much of RTCPeerConnection as a connection uses; `open()` stands for the network. */
+class FakePc extends EventTarget {
+  signalingState = "stable";
+  connectionState = "new";
+  iceConnectionState = "new";
+  localDescription = null;
+  remoteDescription = null;
+  candidates = [];
+  closed = false;
+
+  constructor(config) {
+    super();
+    this.config = config;
+  }
+  createDataChannel(label, options) {
+    this.channelOptions = { label, ...options };
+    [this.channel] = fakeChannelPair();
+    return this.channel;
+  }
+  async setLocalDescription() {
+    this.signalingState = this.remoteDescription ? "stable" : "have-local-offer";
+    this.localDescription = { sdp: SDP };
+  }
+  async setRemoteDescription(description) {
+    if (!description.sdp.startsWith("v=0")) throw new Error("sdp cannot be parsed");
+    this.signalingState = description.type === "offer" ? "have-remote-offer" : "stable";
+    this.remoteDescription = description;
+  }
+  async addIceCandidate(candidate) {
+    assert.ok(this.remoteDescription, "a candidate came before the description");
+    this.candidates.push(candidate);
+  }
+  open() {
+    this.channel.dispatchEvent(new Event("open"));
+  }
+  fail() {
+    this.connectionState = "failed";
+    this.dispatchEvent(new Event("connectionstatechange"));
+  }
+  close() {
+    this.closed = true;
+  }
+}
+
+async function setUp(options = {}) {
+  const server = new FakeServer();
+  const clock = new FakeClock();
+  const socket = new Socket("ws://example.test/socket", { transport: server.Transport, clock, network: new EventTarget() });
+  /** @type {FakePc[]} */
+  const pcs = [];
+  const createConnection = (config) => (pcs.push(new FakePc(config)), pcs.at(-1));
+  const peer = new Peer(socket, ME, { createConnection, ...options });
+  const join = peer.join();
+  server.last.accept();
+  server.last.reply("phx_join", "ok", { peer_id: ME.peerId, ice_servers: [{ urls: "stun:stun.test" }] });
+  await join;
+  const push = (event, payload) => server.last.say([null, null, TOPIC, event, payload]);
+  return { server, clock, peer, pcs, push };
+}
+
+const offer = (attempt, sdp = SDP) => ({ peer_id: OTHER, attempt, description: { type: "offer", sdp } });
+
+/** A call whose `connect` the broker has delivered. */
+async function calling(options) {
+  const all = await setUp();
+  const call = all.peer.connect(OTHER, options);
+  all.server.last.reply("connect", "ok", {});
+  await settle();
+  return { ...all, call };
+}
+
+test("the join carries the secret", async () => {
+  const { server } = await setUp();
+  const [, , topic, , payload] = server.last.lastOf("phx_join");
+  assert.deepEqual([topic, payload], [TOPIC, { secret: ME.secret }]);
+});
+
+test("who is called makes the offer, with the broker's ice servers", async () => {
+  const { server, pcs, peer, push } = await setUp();
+  const opened = new Promise((resolve) => peer.on("connection", resolve));
+  push("peer_connect", { peer_id: OTHER });
+  await settle();
+  assert.deepEqual(pcs[0].config, { iceServers: [{ urls: "stun:stun.test" }] });
+  assert.deepEqual(pcs[0].channelOptions, { label: "handclasp", negotiated: true, id: 0 });
+  const { attempt, ...sent } = server.last.lastOf("offer")[4];
+  assert.deepEqual(sent, { peer_id: OTHER, description: { type: "offer", sdp: SDP } });
+  push("answer", { peer_id: OTHER, attempt, description: { type: "answer", sdp: SDP } });
+  pcs[0].open();
+  const connection = await opened;
+  assert.deepEqual(connection.fingerprints(), { own: "sha-256 AA:BB", other: "sha-256 AA:BB" });
+});
+
+test("who calls answers, and the connection is given when it is open", async () => {
+  const { server, pcs, push, call } = await calling();
+  push("offer", offer("a1"));
+  await settle();
+  const answer = server.last.lastOf("answer")[4];
+  assert.deepEqual(answer, { peer_id: OTHER, attempt: "a1", description: { type: "answer", sdp: SDP } });
+  pcs[0].open();
+  assert.equal((await call).isOpen, true);
+});
+
+test("candidates may come before the description, and even before the offer", async () => {
+  const { pcs, push, call } = await calling();
+  push("candidate", { peer_id: OTHER, attempt: "a1", candidate: { candidate: "early" } });
+  push("candidate", { peer_id: OTHER, attempt: "a0", candidate: { candidate: "of another attempt" } });
+  push("offer", offer("a1"));
+  push("candidate", { peer_id: OTHER, attempt: "a1", candidate: { candidate: "late" } });
+  await settle();
+  assert.deepEqual(pcs[0].candidates.map(({ candidate }) => candidate), ["early", "late"]);
+  pcs[0].open();
+  await call;
+});
+
+test("own candidates are sent as they are found", async () => {
+  const { server, pcs, push } = await setUp();
+  push("peer_connect", { peer_id: OTHER });
+  await settle();
+  const { attempt } = server.last.lastOf("offer")[4];
+  const found = Object.assign(new Event("icecandidate"), { candidate: { toJSON: () => ({ candidate: "mine" }) } });
+  pcs[0].dispatchEvent(found);
+  assert.deepEqual(server.last.lastOf("candidate")[4], { peer_id: OTHER, attempt, candidate: { candidate: "mine" } });
+});
+
+test("an answer to an earlier attempt does not disturb the current one", async () => {
+  const { server, pcs, push } = await setUp();
+  push("peer_connect", { peer_id: OTHER });
+  await settle();
+  const first = server.last.lastOf("offer")[4].attempt;
+  push("peer_connect", { peer_id: OTHER });
+  await settle();
+  const second = server.last.lastOf("offer")[4].attempt;
+  assert.notEqual(first, second);
+  assert.equal(pcs[0].closed, true);
+  push("answer", { peer_id: OTHER, attempt: first, description: { type: "answer", sdp: "stale" } });
+  push("answer", { peer_id: OTHER, attempt: second, description: { type: "answer", sdp: SDP } });
+  push("answer", { peer_id: OTHER, attempt: second, description: { type: "answer", sdp: "again" } });
+  await settle();
+  assert.equal(pcs[1].remoteDescription.sdp, SDP);
+  assert.equal(pcs[1].closed, false);
+});
+
+test("a newer offer of the same call takes over without failing it", async () => {
+  const { pcs, push, call } = await calling();
+  push("offer", offer("a1"));
+  push("offer", offer("a2"));
+  push("offer", offer("a1"));
+  await settle();
+  assert.deepEqual(pcs.map(({ closed }) => closed), [true, false]);
+  pcs[1].open();
+  assert.equal((await call).attempt, "a2");
+});
+
+test("an offer that nobody asked for reveals nothing", async () => {
+  const { pcs, push } = await setUp();
+  push("offer", offer("a1"));
+  push("candidate", { peer_id: OTHER, attempt: "a1", candidate: {} });
+  await settle();
+  assert.equal(pcs.length, 0);
+});
+
+test("an absent peer is told at once", async () => {
+  const { server, peer } = await setUp();
+  const call = peer.connect(OTHER);
+  server.last.reply("connect", "error", { reason: "peer_not_found" });
+  await assert.rejects(call, { name: "PeerError", reason: "absent" });
+});
+
+test("a peer that makes no offer is silent, one whose offer leads nowhere has no path", async () => {
+  const first = await calling();
+  const silent = assert.rejects(first.call, { name: "PeerError", reason: "silent" });
+  await first.clock.advance(30_000);
+  await silent;
+
+  const second = await calling();
+  second.push("offer", offer("a1"));
+  await settle();
+  second.server.last.reply("answer", "ok", {});
+  const pathless = assert.rejects(second.call, { name: "PeerError", reason: "no_path" });
+  await second.clock.advance(30_000);
+  await pathless;
+  assert.equal(second.pcs[0].closed, true);
+  assert.equal(second.clock.pending, 1, "only the heartbeat's timer is left");
+});
+
+test("ice that fails ends the call before the timeout", async () => {
+  const { pcs, push, call } = await calling();
+  push("offer", offer("a1"));
+  await settle();
+  const failed = assert.rejects(call, { reason: "no_path" });
+  pcs[0].fail();
+  await failed;
+});
+
+test("a description that cannot be read ends the call with its reason", async () => {
+  const { push, call } = await calling();
+  const failed = assert.rejects(call, { name: "PeerError", message: /cannot be parsed/ });
+  push("offer", offer("a1", "nonsense"));
+  await failed;
+});
+
+test("a call can be given up, before and amid", async () => {
+  const control = new AbortController();
+  const { call, peer, pcs, push } = await calling({ signal: control.signal });
+  const given = assert.rejects(call, { reason: "aborted" });
+  push("offer", offer("a1"));
+  await settle();
+  control.abort();
+  await given;
+  assert.equal(pcs[0].closed, true);
+  await assert.rejects(peer.connect(OTHER, { signal: control.signal }), { reason: "aborted" });
+});
+
+test("an open connection that breaks says so once", async () => {
+  const { pcs, push, call } = await calling();
+  push("offer", offer("a1"));
+  await settle();
+  pcs[0].open();
+  const connection = await call;
+  const reasons = [];
+  connection.on("close", ({ reason }) => reasons.push(reason));
+  pcs[0].channel.dispatchEvent(new Event("close"));
+  pcs[0].fail();
+  assert.deepEqual(reasons, ["lost"]);
+  assert.equal(pcs[0].closed, true);
+});
+
+test("too many visitors are told to come later", async () => {
+  const { server, pcs, push } = await setUp({ maxConnections: 1 });
+  push("peer_connect", { peer_id: OTHER });
+  push("peer_connect", { peer_id: "22222222-2222-8222-8222-222222222222" });
+  push("peer_connect", { peer_id: OTHER });
+  await settle();
+  assert.equal(server.last.lastOf("busy")[4].peer_id, "22222222-2222-8222-8222-222222222222");
+  assert.deepEqual(pcs.map(({ closed }) => closed), [true, false]);
+});
+
+test("the called one's busy ends the call", async () => {
+  const { push, call } = await calling();
+  const busy = assert.rejects(call, { reason: "busy" });
+  push("busy", { peer_id: OTHER });
+  await busy;
+});
+
+test("a watched peer is watched over reconnects", async () => {
+  const { server, clock, peer, push } = await setUp();
+  const seen = [];
+  peer.on("up", (id) => seen.push(`up ${id}`));
+  peer.on("down", (id) => seen.push(`down ${id}`));
+  const watch = peer.watch(OTHER);
+  server.last.reply("watch", "ok", { online: true });
+  assert.equal(await watch, true);
+  push("peer_down", { peer_id: OTHER });
+  server.last.drop();
+  await clock.advance(250);
+  server.last.accept();
+  server.last.reply("phx_join", "ok", {});
+  server.last.reply("watch", "ok", { online: true });
+  await settle();
+  assert.deepEqual(seen, [`down ${OTHER}`, `up ${OTHER}`]);
+});
+
+test("a peer that goes down amid a connection is asked for a sign of life", async () => {
+  for (const [answers, reasons] of [[true, []], [false, ["lost"]]]) {
+    const { clock, pcs, push, call } = await calling();
+    push("offer", offer("a1"));
+    await settle();
+    pcs[0].open();
+    const connection = await call;
+    const link = await connection.opened;
+    const heard = [];
+    connection.on("close", ({ reason }) => heard.push(reason));
+    pcs[0].channel.other.addEventListener("message", ({ data }) => {
+      if (answers) pcs[0].channel.other.send(data.replace("ping", "pong"));
+    });
+    push("peer_down", { peer_id: OTHER });
+    await settle();
+    await settle();
+    await clock.advance(1_500);
+    assert.deepEqual(heard, reasons);
+    assert.equal(connection.isOpen, answers);
+    if (!answers) await assert.rejects(link.next(), { reason: "lost" });
+  }
+});
+
+test("closing ends calls, connections and the topic", async () => {
+  const { server, peer, pcs, push, call } = await calling();
+  push("peer_connect", { peer_id: "22222222-2222-8222-8222-222222222222" });
+  await settle();
+  const ended = assert.rejects(call, { reason: "closed" });
+  peer.close();
+  await ended;
+  assert.equal(pcs[0].closed, true);
+  assert.ok(server.last.lastOf("phx_leave"));
+});

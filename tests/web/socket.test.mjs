@@ -1,0 +1,158 @@
+/** Socket: connecting, staying connected, heartbeat, frames that cannot be read. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Socket } from "../../web/lib/index.js";
+import { FakeClock, FakeServer } from "./fake.mjs";
+
+function setUp(options = {}) {
+  const server = new FakeServer();
+  const clock = new FakeClock();
+  const network = new EventTarget();
+  const socket = new Socket("wss://example.test/socket/", {
+    transport: server.Transport,
+    clock,
+    network,
+    random: () => 1,
+    ...options,
+  });
+  return { server, clock, network, socket };
+}
+
+function open(options) {
+  const all = setUp(options);
+  all.socket.connect();
+  all.server.last.accept();
+  return all;
+}
+
+test("the url has the transport, the params and the version", () => {
+  const { server, socket } = setUp({ params: { token: "a&b" } });
+  socket.connect();
+  assert.equal(server.last.url, "wss://example.test/socket/websocket?token=a%26b&vsn=2.0.0");
+  assert.equal(server.last.client.binaryType, "arraybuffer");
+});
+
+test("an http address becomes a ws one", () => {
+  const server = new FakeServer();
+  new Socket("http://example.test/socket", { transport: server.Transport, clock: new FakeClock() }).connect();
+  assert.equal(server.last.url, "ws://example.test/socket/websocket?vsn=2.0.0");
+});
+
+test("a lost connection comes back, later and later, and soon again after success", async () => {
+  const { server, clock, socket } = open();
+  /** @type {number[]} */
+  const waits = [];
+  socket.on("waiting", (ms) => waits.push(ms));
+  server.last.drop();
+  for (let i = 0; i < 8; i++) {
+    await clock.advance(waits.at(-1));
+    server.last.drop();
+  }
+  assert.deepEqual(waits, [250, 500, 1000, 2000, 4000, 8000, 15000, 15000, 15000]);
+  await clock.advance(15_000);
+  server.last.accept();
+  server.last.drop();
+  assert.equal(waits.at(-1), 250);
+});
+
+test("the wait is spread by chance between half and the whole", () => {
+  for (const [random, expected] of [[0, 125], [0.5, 188], [0.999, 250]]) {
+    const { server, socket } = open({ random: () => random });
+    let wait = 0;
+    socket.on("waiting", (ms) => (wait = ms));
+    server.last.drop();
+    assert.equal(wait, expected);
+  }
+});
+
+test("a close with code 1000 by the server is no reason to stay away", async () => {
+  const { server, clock } = open();
+  server.last.drop(1000);
+  await clock.advance(250);
+  assert.equal(server.connections.length, 2);
+});
+
+test("the network's return ends the wait", () => {
+  const { server, network, socket } = open();
+  server.last.drop();
+  assert.equal(socket.state, "waiting");
+  network.dispatchEvent(new Event("online"));
+  assert.equal(socket.state, "connecting");
+  assert.equal(server.connections.length, 2);
+});
+
+test("an attempt that never opens is given up", async () => {
+  const { server, clock, socket } = setUp();
+  socket.connect();
+  await clock.advance(10_000);
+  assert.equal(server.connections[0].closedByClient, true);
+  await clock.advance(250);
+  assert.equal(server.connections.length, 2);
+});
+
+test("a heartbeat every 30 s keeps the connection, an unanswered one ends it", async () => {
+  const { server, clock, socket } = open();
+  await clock.advance(30_000);
+  const [joinRef, ref, topic, event] = server.last.heard[0];
+  assert.deepEqual([joinRef, topic, event], [null, "phoenix", "heartbeat"]);
+  server.last.say([null, ref, "phoenix", "phx_reply", { status: "ok", response: {} }]);
+  await clock.advance(30_000);
+  assert.equal(socket.state, "open");
+  assert.equal(server.last.heard.length, 2);
+
+  /** @type {any} */
+  let closed;
+  socket.on("close", (info) => (closed = info));
+  await clock.advance(30_000);
+  assert.deepEqual(closed, { code: 1006, reason: "heartbeat timeout" });
+  assert.equal(server.connections[0].closedByClient, true);
+  await clock.advance(250);
+  assert.equal(server.connections.length, 2);
+});
+
+test("disconnect ends it for good and leaves no timer", async () => {
+  const { server, clock, network, socket } = open();
+  socket.disconnect();
+  assert.equal(socket.state, "closed");
+  assert.equal(server.last.closedByClient, true);
+  network.dispatchEvent(new Event("online"));
+  await clock.advance(60_000);
+  assert.equal(server.connections.length, 1);
+  assert.equal(clock.pending, 0);
+});
+
+test("a listener that disconnects at the loss is obeyed", async () => {
+  const { server, clock, socket } = open();
+  socket.on("close", () => socket.disconnect());
+  server.last.drop();
+  await clock.advance(60_000);
+  assert.equal(server.connections.length, 1);
+});
+
+test("a transport that was given up is not heard any more", async () => {
+  const { server, clock, socket } = open();
+  server.connections[0].drop();
+  await clock.advance(250);
+  server.connections[1].accept();
+  server.connections[0].drop();
+  assert.equal(socket.state, "open");
+});
+
+test("frames that are no messages are reported and change nothing", () => {
+  const { server, socket } = open();
+  /** @type {string[]} */
+  const errors = [];
+  socket.on("error", (error) => errors.push(error.message));
+  server.last.client.onmessage({ data: "{" });
+  server.last.say(["too", "short"]);
+  server.last.say(new Uint8Array([9, 1]).buffer);
+  server.last.say(new Uint8Array([2, 200, 3, 65]).buffer);
+  assert.deepEqual(errors, [
+    "text frame of 1 characters is not json",
+    "text frame is not an array of five elements",
+    "binary frame of unknown kind 9",
+    "binary frame of 4 bytes is cut short",
+  ]);
+  assert.equal(socket.state, "open");
+});

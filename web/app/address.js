@@ -1,0 +1,30 @@
+/**
+ * The link: `/?peer_id=<uuid>#k=<base64url>`. The id is for the broker; the key stays
+ * behind the `#`, which no server gets to see.
+ */
+
+import { fromBase64url, toBase64url } from "../lib/bytes.js";
+import { KEY_BYTES, isPeerId } from "../lib/index.js";
+
+/** @typedef {{peerId: string, key: Uint8Array<ArrayBuffer>}} Invitation */
+
+/**
+ * @param {Invitation} invitation
+ * @param {Pick<Location, "origin" | "pathname">} [page]
+ * @returns {string}
+ */
+export function makeLink({ peerId, key }, page = location) {
+  return `${page.origin}${page.pathname}?peer_id=${peerId}#k=${toBase64url(key)}`;
+}
+
+/**
+ * @param {Pick<Location, "search" | "hash">} [page]
+ * @returns {Invitation | "none" | "bad_id" | "no_key"} `none` where nobody is to be called
+ */
+export function readLink(page = location) {
+  const peerId = new URLSearchParams(page.search).get("peer_id");
+  if (peerId === null) return "none";
+  if (!isPeerId(peerId)) return "bad_id";
+  const key = fromBase64url(new URLSearchParams(page.hash.slice(1)).get("k") ?? "");
+  return key?.length === KEY_BYTES ? { peerId, key } : "no_key";
+}

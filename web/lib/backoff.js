@@ -1,0 +1,36 @@
+/**
+ * How long to wait before trying again: doubling, capped, and spread by chance so
+ * that a restarted server is not met by all its clients in the same millisecond.
+ */
+
+/** A series of delays. `next()` lengthens it, `reset()` starts it again. */
+export class Backoff {
+  #attempt = 0;
+  #base;
+  #max;
+  #random;
+
+  /**
+   * @param {object} [options]
+   * @param {number} [options.base] first delay before jitter, in ms (default 250)
+   * @param {number} [options.max] longest delay before jitter, in ms (default 15 000)
+   * @param {() => number} [options.random] a number in [0, 1)
+   */
+  constructor({ base = 250, max = 15_000, random = Math.random } = {}) {
+    this.#base = base;
+    this.#max = max;
+    this.#random = random;
+  }
+
+  /** @returns {number} ms to wait: between half and the whole of `min(max, base * 2^n)` */
+  next() {
+    const whole = Math.min(this.#max, this.#base * 2 ** this.#attempt);
+    this.#attempt += 1;
+    return Math.round(whole * (0.5 + this.#random() / 2));
+  }
+
+  /** To be called when a try succeeded. */
+  reset() {
+    this.#attempt = 0;
+  }
+}

@@ -1,0 +1,330 @@
+/**
+ * One topic, joined over a socket: join, push, replies, and staying joined. The
+ * connection itself is the socket's; what the events mean is the application's.
+ */
+
+import { Backoff } from "./backoff.js";
+import { Emitter } from "./emitter.js";
+import { ClosedError, DisconnectedError, OverflowError, RefusedError, TimeoutError } from "./errors.js";
+
+/** @typedef {import("./frame.js").Message} Message */
+/** @typedef {"closed" | "joining" | "joined" | "errored"} ChannelState */
+
+/**
+ * @typedef {object} Pending a push that waits for its reply
+ * @property {string} event
+ * @property {any} payload
+ * @property {(response: any) => void} resolve
+ * @property {(error: Error) => void} reject
+ * @property {any} timer
+ */
+
+/**
+ * Made by `socket.channel(topic, params)`.
+ *
+ * Life: `closed` -> `joining` -> `joined`, and back to `closed` by `leave()`, by the
+ * server's `phx_close`, or when the *first* join is refused or unanswered. Once joined
+ * it stays so: after a lost connection or a `phx_error` it is `errored` and joins again.
+ */
+export class Channel {
+  /** @type {Emitter<Record<string, [any]>>} */
+  #events = new Emitter();
+  /** @type {Emitter<{state: [ChannelState, any]}>} */
+  #lifecycle = new Emitter();
+  #socket;
+  #params;
+  #backoff;
+  /** @type {ChannelState} */
+  #state = "closed";
+  /** Null between two joins, so that whatever still arrives for the old one is stale. */
+  #joinRef = /** @type {string | null} */ (null);
+  /** @type {Map<string, Pending>} */
+  #unanswered = new Map();
+  /** @type {Set<Pending>} */
+  #unsent = new Set();
+  /** @type {{promise: Promise<any>, resolve: (v: any) => void, reject: (e: Error) => void} | null} */
+  #firstJoin = null;
+  #wasJoined = false;
+  /** Of the join under way or of the next one. */
+  #timer = /** @type {any} */ (undefined);
+
+  /**
+   * @param {import("./socket.js").Socket} socket
+   * @param {string} topic
+   * @param {object | (() => object)} params
+   */
+  constructor(socket, topic, params) {
+    this.#socket = socket;
+    this.topic = topic;
+    this.#params = params;
+    this.#backoff = new Backoff({ base: 1_000, max: 10_000, random: socket.random });
+  }
+
+  /** @returns {ChannelState} */
+  get state() {
+    return this.#state;
+  }
+
+  /**
+   * Joins the topic, connecting the socket first if need be. Calling it while joined or
+   * joining gives the same promise.
+   *
+   * @param {object} [options]
+   * @param {number} [options.timeout] ms, connecting included (default: the socket's)
+   * @returns {Promise<any>} the server's answer to the first join
+   * @throws {RefusedError | TimeoutError | ClosedError} the channel is then closed, and
+   *   `join()` may be called again
+   * @throws {Error} at once, when another channel of this socket lives on the same topic
+   */
+  join({ timeout = this.#socket.timeout } = {}) {
+    if (this.#firstJoin) return this.#firstJoin.promise;
+    this.#socket.add(this);
+    const first = deferred();
+    this.#firstJoin = first;
+    const timer = this.#socket.clock.setTimeout(() => this.#giveUp(timeout), timeout);
+    const settled = () => this.#socket.clock.clearTimeout(timer);
+    first.promise.then(settled, settled);
+    this.#enter("errored", null);
+    if (this.#socket.state === "open") this.#sendJoin();
+    else this.#socket.connect();
+    return first.promise;
+  }
+
+  /**
+   * Sends an event and waits for the server's answer. While the channel is on its way
+   * back it is kept, at most the socket's `bufferLimit` of them.
+   *
+   * @param {string} event
+   * @param {any} [payload] JSON, or an `ArrayBuffer` (at most 255 bytes of event name then)
+   * @param {object} [options]
+   * @param {number} [options.timeout] ms, waiting to be sent included (default: the socket's)
+   * @returns {Promise<any>} the `response` of the reply
+   * @throws {RefusedError | TimeoutError | DisconnectedError | ClosedError | OverflowError}
+   *   after `DisconnectedError` and `TimeoutError` it is unknown whether the push arrived
+   */
+  push(event, payload = {}, { timeout = this.#socket.timeout } = {}) {
+    return new Promise((resolve, reject) => {
+      if (this.#state === "closed") throw new ClosedError(`channel ${this.topic} is not joined`);
+      const limit = this.#socket.bufferLimit;
+      if (this.#state !== "joined" && this.#unsent.size >= limit) {
+        throw new OverflowError(`channel ${this.topic} keeps ${limit} unsent pushes, the limit`);
+      }
+      /** @type {Pending} */
+      const pending = { event, payload, resolve, reject, timer: undefined };
+      pending.timer = this.#socket.clock.setTimeout(() => this.#expire(pending, timeout), timeout);
+      if (this.#state === "joined") this.#sendPush(pending);
+      else this.#unsent.add(pending);
+    });
+  }
+
+  /**
+   * @param {string} event
+   * @param {(payload: any) => void} listener
+   * @returns {() => void} call it to stop listening
+   */
+  on(event, listener) {
+    return this.#events.on(event, listener);
+  }
+
+  /**
+   * Follows the channel's life. The second argument is the join's response in `joined`,
+   * and the error, or null, in `errored` and `closed`.
+   *
+   * @param {(state: ChannelState, detail: any) => void} listener
+   * @returns {() => void} call it to stop listening
+   */
+  onState(listener) {
+    return this.#lifecycle.on("state", listener);
+  }
+
+  /** Leaves the topic at once; the server is told if it can be. */
+  leave() {
+    if (this.#state === "closed") return;
+    this.#sendLeave();
+    this.#close(new ClosedError(`channel ${this.topic} was left`));
+  }
+
+  /** For the socket: the connection is open. */
+  socketOpened() {
+    if (this.#state === "errored") this.#sendJoin();
+  }
+
+  /** For the socket: the connection is gone. */
+  socketClosed() {
+    if (this.#state === "closed") return;
+    this.#fail(new DisconnectedError(`connection lost while on ${this.topic}`));
+  }
+
+  /**
+   * For the socket: a message on this topic arrived.
+   *
+   * @param {Message} message
+   */
+  receive({ joinRef, ref, event, payload }) {
+    if (joinRef !== null && joinRef !== this.#joinRef) return;
+    if (event === "phx_reply") this.#answered(ref, payload);
+    else if (event === "phx_error") this.#crashed();
+    else if (event === "phx_close") this.#close(new ClosedError(`server closed ${this.topic}`));
+    else this.#events.emit(event, payload);
+  }
+
+  #sendJoin() {
+    const { clock, timeout } = this.#socket;
+    clock.clearTimeout(this.#timer);
+    const ref = this.#socket.nextRef();
+    this.#joinRef = ref;
+    const payload = typeof this.#params === "function" ? this.#params() : this.#params;
+    this.#timer = clock.setTimeout(() => this.#joinUnanswered(timeout), timeout);
+    this.#enter("joining", null);
+    this.#socket.send({ joinRef: ref, ref, topic: this.topic, event: "phx_join", payload });
+  }
+
+  /** @param {number} timeout */
+  #giveUp(timeout) {
+    this.#sendLeave();
+    this.#close(new TimeoutError(`join of ${this.topic}`, timeout));
+  }
+
+  /** @param {number} timeout */
+  #joinUnanswered(timeout) {
+    // The server may still answer; it has to know that this join is given up.
+    this.#sendLeave();
+    this.#fail(new TimeoutError(`join of ${this.topic}`, timeout));
+    this.#rejoinLater();
+  }
+
+  #sendLeave() {
+    if (this.#joinRef === null) return;
+    const ref = this.#socket.nextRef();
+    this.#socket.send({ joinRef: this.#joinRef, ref, topic: this.topic, event: "phx_leave", payload: {} });
+  }
+
+  /** @param {Pending} pending */
+  #sendPush(pending) {
+    const ref = this.#socket.nextRef();
+    const { event, payload } = pending;
+    this.#unanswered.set(ref, pending);
+    this.#socket.send({ joinRef: this.#joinRef, ref, topic: this.topic, event, payload });
+  }
+
+  /**
+   * @param {string | null} ref
+   * @param {{status: string, response: any}} reply
+   */
+  #answered(ref, { status, response }) {
+    if (this.#state === "joining" && ref === this.#joinRef) {
+      if (status === "ok") this.#joined(response);
+      else this.#refused(response);
+      return;
+    }
+    const pending = ref === null ? undefined : this.#unanswered.get(ref);
+    if (!pending || ref === null) return;
+    this.#unanswered.delete(ref);
+    this.#socket.clock.clearTimeout(pending.timer);
+    if (status === "ok") pending.resolve(response);
+    else pending.reject(new RefusedError(`${pending.event} on ${this.topic}`, response));
+  }
+
+  /** @param {any} response */
+  #joined(response) {
+    this.#socket.clock.clearTimeout(this.#timer);
+    this.#backoff.reset();
+    this.#wasJoined = true;
+    const waiting = [...this.#unsent];
+    this.#unsent.clear();
+    // Before the listeners hear of it: what they push must not overtake what waited.
+    for (const pending of waiting) this.#sendPush(pending);
+    this.#enter("joined", response);
+    this.#firstJoin?.resolve(response);
+  }
+
+  /** @param {any} response */
+  #refused(response) {
+    const error = new RefusedError(`join of ${this.topic}`, response);
+    if (!this.#wasJoined) return this.#close(error);
+    this.#fail(error);
+    this.#rejoinLater();
+  }
+
+  #crashed() {
+    this.#fail(new DisconnectedError(`server's channel for ${this.topic} crashed`));
+    this.#rejoinLater();
+  }
+
+  #rejoinLater() {
+    const retry = () => this.#socket.state === "open" && this.#sendJoin();
+    this.#timer = this.#socket.clock.setTimeout(retry, this.#backoff.next());
+  }
+
+  /**
+   * Whatever was sent is lost or unanswerable; whatever was not sent yet may wait.
+   *
+   * @param {Error} error
+   */
+  #fail(error) {
+    this.#socket.clock.clearTimeout(this.#timer);
+    this.#joinRef = null;
+    const lost = [...this.#unanswered.values()];
+    this.#unanswered.clear();
+    this.#enter("errored", error);
+    this.#reject(lost, error);
+  }
+
+  /** @param {Error} error */
+  #close(error) {
+    const waiting = [...this.#unanswered.values(), ...this.#unsent];
+    const firstJoin = this.#firstJoin;
+    this.#unanswered.clear();
+    this.#unsent.clear();
+    this.#firstJoin = null;
+    this.#joinRef = null;
+    this.#wasJoined = false;
+    this.#socket.clock.clearTimeout(this.#timer);
+    this.#socket.remove(this);
+    this.#enter("closed", error);
+    this.#reject(waiting, error);
+    firstJoin?.reject(error);
+  }
+
+  /**
+   * @param {Pending[]} waiting
+   * @param {Error} error
+   */
+  #reject(waiting, error) {
+    for (const { timer, reject } of waiting) {
+      this.#socket.clock.clearTimeout(timer);
+      reject(error);
+    }
+  }
+
+  /**
+   * @param {Pending} pending
+   * @param {number} timeout
+   */
+  #expire(pending, timeout) {
+    this.#unsent.delete(pending);
+    for (const [ref, other] of this.#unanswered) if (other === pending) this.#unanswered.delete(ref);
+    pending.reject(new TimeoutError(`${pending.event} on ${this.topic}`, timeout));
+  }
+
+  /**
+   * @param {ChannelState} state
+   * @param {any} detail
+   */
+  #enter(state, detail) {
+    this.#state = state;
+    this.#lifecycle.emit("state", state, detail);
+  }
+}
+
+function deferred() {
+  /** @type {(value: any) => void} */
+  let resolve = () => {};
+  /** @type {(error: Error) => void} */
+  let reject = () => {};
+  const promise = new Promise((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  return { promise, resolve, reject };
+}
