@@ -1,0 +1,32 @@
+/** Waiting for what the official client tells by callbacks. */
+
+import assert from "node:assert/strict";
+
+const LIMIT = 10_000;
+
+/**
+ * @param {import("phoenix").Push} push
+ * @returns {Promise<any>} the response; rejects with `{response}` if refused
+ */
+export function ok(push) {
+  return new Promise((resolve, reject) => {
+    push
+      .receive("ok", resolve)
+      .receive("error", (response) => reject(Object.assign(new Error("refused"), { response })))
+      .receive("timeout", () => reject(new Error("no answer in time")));
+  });
+}
+
+/**
+ * The client has no event for most of what happens inside it, so its state is looked at.
+ *
+ * @param {() => boolean} condition
+ * @param {string} what for the error's text
+ */
+export async function until(condition, what) {
+  const end = performance.now() + LIMIT;
+  while (!condition()) {
+    if (performance.now() > end) assert.fail(`waited ${LIMIT} ms for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
