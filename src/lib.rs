@@ -44,11 +44,13 @@
 //! | [`protocol`], `protocols` | a wire format; Phoenix's two |
 //! | `socket` | one client's state machine, pure |
 //! | `session`, `websocket`, `guard` | the same, carried out over a transport |
-//! | `registry`, `watches`, `rosters`, `presence`, `table` | the one writer of who is where, and what it publishes |
+//! | `registry`, `orders` | the one writer of who is where, and what it can be told |
+//! | `table`, `holdings`, `watches`, `rosters`, `presence` | what it keeps: topics, connections, watchers, presence lists |
 //! | [`pubsub`] | the handle to topics that everyone holds |
 //! | `mailbox`, `connection`, `connections` | a client's queue; its sign of life; all of them, limits and sweep |
 //! | [`adapter`] | the seam to other nodes |
-//! | [`endpoint`], [`mount`], `handshake`, `address`, `page` | the server and its front door |
+//! | [`endpoint`], `node`, `running` | the server: put together, at work, and at its end |
+//! | [`mount`], `handshake`, `address`, `page` | its front doors |
 //! | [`config`], [`origin`] | what was written, and what it means |
 //! | [`metrics`], `rate`, `json`, `signal` | counters, token buckets, what JSON must be, a signal's ids |
 //!
@@ -77,12 +79,15 @@ mod connections;
 pub mod endpoint;
 mod guard;
 mod handshake;
+mod holdings;
 mod ice;
 mod json;
 mod mailbox;
 pub mod message;
 pub mod metrics;
 pub mod mount;
+mod node;
+mod orders;
 pub mod origin;
 mod page;
 mod presence;
@@ -92,6 +97,7 @@ pub mod pubsub;
 mod rate;
 mod registry;
 mod rosters;
+mod running;
 mod session;
 mod setting;
 mod signal;
@@ -104,9 +110,15 @@ mod written;
 
 pub use channel::{Channel, Context, Ended, Join, Reply, Router};
 pub use config::Config;
-pub use endpoint::{Endpoint, Running};
+pub use endpoint::Endpoint;
 pub use message::Payload;
 pub use mount::{ConnectInfo, Connected, Mount, Refusal};
+pub use orders::Census;
 pub use pubsub::Pubsub;
-pub use registry::Census;
+pub use running::Running;
 pub use topic::Topic;
+
+/// The README's examples, compiled with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -15,10 +15,9 @@ use crate::connection::Connection;
 use crate::mailbox::{Mail, Note, Refused};
 use crate::message::{Broadcast, Event, Payload, Proof, Signal, Verdict};
 use crate::metrics::Metrics;
+use crate::orders::{Census, Count, Down, FromNode, GiveUp, NodeDown, Subscribe, Unsubscribe, Update, Watch};
 use crate::protocol::Delivery;
-use crate::registry::{
-    Census, Count, Down, FromNode, GiveUp, NodeDown, Obituary, Registry, Subscribe, Terms, Unsubscribe, Update, Watch,
-};
+use crate::registry::{Obituary, Registry, Terms};
 use crate::table::{MemberId, Members, Table};
 use crate::topic::Topic;
 

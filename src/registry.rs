@@ -12,18 +12,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, WrapFuture, fut::ActorFutureExt};
-use compact_str::CompactString;
+use actix::{Actor, AsyncContext, Context, Handler, WrapFuture, fut::ActorFutureExt};
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
 use crate::adapter::{Adapter, Claimed, Epoch, Packet};
 use crate::connection::{Connection, ConnectionId};
+use crate::holdings::{Held, Holdings};
 use crate::mailbox::Note;
-use crate::message::{Claim, JoinId, Membership, Payload, Proof, Row, Watched};
+use crate::message::{Claim, Proof, Row, Watched};
 use crate::metrics::Metrics;
+use crate::orders::{Census, Count, Down, FromNode, GiveUp, NodeDown, Subscribe, Unsubscribe, Update, Watch};
 use crate::rosters::Rosters;
-use crate::table::{Member, MemberId, Table};
+use crate::table::{MemberId, Table};
 use crate::topic::Topic;
 use crate::watches::Watches;
 
@@ -31,100 +32,6 @@ use crate::watches::Watches;
 const TAKEN: &str = "taken";
 const UNREACHABLE: &str = "unreachable";
 const FULL: &str = "topic is full";
-
-/// A join wants to be a member.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Subscribe {
-    pub(crate) connection: Arc<Connection>,
-    pub(crate) join: JoinId,
-    pub(crate) topic: Topic,
-    pub(crate) membership: Membership,
-    pub(crate) replaces: Option<JoinId>,
-}
-
-impl Subscribe {
-    fn member(&self) -> Member {
-        Member { join: self.join, connection: self.connection.clone() }
-    }
-}
-
-/// A join is a member no longer.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Unsubscribe {
-    pub(crate) id: MemberId,
-}
-
-/// A join wants to know (or no longer) whether anybody is on a topic.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Watch {
-    pub(crate) member: Member,
-    pub(crate) topic: Topic,
-    pub(crate) on: bool,
-}
-
-/// A member's presence row changes.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Update {
-    pub(crate) id: MemberId,
-    pub(crate) topic: Topic,
-    pub(crate) meta: Payload,
-}
-
-/// A connection is gone: whoever sends this has closed its mailbox first.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Down {
-    pub(crate) connection: ConnectionId,
-}
-
-/// What another node's owner, or this node's own directory, asks: to give up a name.
-#[derive(Message)]
-#[rtype(result = "bool")]
-pub(crate) struct GiveUp {
-    pub(crate) name: Topic,
-    pub(crate) proof: Option<Proof>,
-}
-
-/// What another node published, other than a broadcast.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct FromNode {
-    pub(crate) topic: Topic,
-    pub(crate) packet: Packet,
-}
-
-/// Another node is gone.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct NodeDown {
-    pub(crate) node: CompactString,
-}
-
-/// Asks how much the registry holds.
-#[derive(Message)]
-#[rtype(result = "Census")]
-pub(crate) struct Count;
-
-/// How much the registry holds: all zero when nobody is connected, whatever has happened before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, actix::MessageResponse)]
-pub struct Census {
-    /// Connections that are on a topic or watch one.
-    pub connections: usize,
-    /// Topics with members on this node.
-    pub topics: usize,
-    /// Memberships on this node.
-    pub members: usize,
-    /// Names owned on this node.
-    pub names: usize,
-    /// Watches on this node.
-    pub watches: usize,
-    /// Presence rows known to this node.
-    pub rows: usize,
-}
 
 /// What the registry must be told before it starts.
 pub(crate) struct Terms {
@@ -146,28 +53,13 @@ struct Owner {
     epoch: Epoch,
 }
 
-/// What one connection has in the tables, so that all of it can be taken back.
-#[derive(Default)]
-struct Held {
-    joins: Vec<(JoinId, Topic)>,
-    watches: Vec<(JoinId, Topic)>,
-    /// Joins whose claim the directory has not answered yet.
-    claiming: Vec<JoinId>,
-}
-
-impl Held {
-    fn is_empty(&self) -> bool {
-        self.joins.is_empty() && self.watches.is_empty() && self.claiming.is_empty()
-    }
-}
-
 /// The actor.
 pub(crate) struct Registry {
     terms: Terms,
     table: Arc<Table>,
     adapter: Arc<dyn Adapter>,
     metrics: Arc<Metrics>,
-    connections: HashMap<ConnectionId, Held>,
+    holdings: Holdings,
     names: HashMap<Topic, Owner>,
     watches: Watches,
     rosters: Rosters,
@@ -189,7 +81,7 @@ impl Registry {
             table,
             adapter,
             metrics,
-            connections: HashMap::new(),
+            holdings: Holdings::default(),
             names: HashMap::new(),
             watches: Watches::default(),
             rosters,
@@ -215,7 +107,7 @@ impl Registry {
             return self.refuse(&wish, FULL);
         }
         let id = wish.member().id();
-        self.connections.entry(id.connection).or_default().joins.push((id.join, topic.clone()));
+        self.holdings.add_join(id, topic.clone());
         if let Some((proof, epoch)) = owned {
             self.names.insert(topic.clone(), Owner { id, connection: wish.connection.clone(), proof, epoch });
         }
@@ -260,10 +152,10 @@ impl Registry {
         if let Some(claimed) = (&mut answer).now_or_never() {
             return self.claimed(wish, claim, claimed, ctx);
         }
-        let held = self.connections.entry(wish.connection.id).or_default();
-        held.claiming.push(wish.join);
+        let id = wish.member().id();
+        self.holdings.add_claim(id);
         ctx.spawn(answer.into_actor(self).map(move |claimed, registry, ctx| {
-            let wanted = registry.no_longer_claiming(wish.connection.id, wish.join);
+            let wanted = registry.holdings.remove_claim(id);
             match claimed {
                 Claimed::Granted(epoch) if !wanted => registry.adapter.release(&wish.topic, epoch),
                 _ if !wanted => {}
@@ -287,27 +179,12 @@ impl Registry {
         }
     }
 
-    /// Forgets a claim under way; says whether it was one.
-    fn no_longer_claiming(&mut self, connection: ConnectionId, join: JoinId) -> bool {
-        let Some(held) = self.connections.get_mut(&connection) else { return false };
-        let before = held.claiming.len();
-        held.claiming.retain(|claiming| *claiming != join);
-        let was = held.claiming.len() < before;
-        if held.is_empty() {
-            self.connections.remove(&connection);
-        }
-        was
-    }
-
     /// Takes a name from its owner here, who is told; the directory's entry stays as it is.
     fn evict(&mut self, name: &Topic, ctx: &mut Context<Self>) {
         let Some(owner) = self.names.remove(name) else { return };
         let _ = owner.connection.tell(Note::Evicted(owner.id.join));
         self.remove_from_tables(name, owner.id, ctx);
-        if let Some(held) = self.connections.get_mut(&owner.id.connection) {
-            held.joins.retain(|(join, _)| *join != owner.id.join);
-        }
-        self.forget_if_empty(owner.id.connection);
+        self.holdings.take_join(owner.id).watches.iter().for_each(|(_, topic)| self.unwatch(topic, owner.id));
     }
 
     /// Undoes one membership, its name included.
@@ -331,6 +208,21 @@ impl Registry {
         left
     }
 
+    fn take_back(&mut self, connection: ConnectionId, held: Held, ctx: &mut Context<Self>) {
+        for (join, topic) in held.joins {
+            self.leave(&topic, MemberId { connection, join }, ctx);
+        }
+        for (join, topic) in held.watches {
+            self.unwatch(&topic, MemberId { connection, join });
+        }
+    }
+
+    fn unwatch(&mut self, topic: &Topic, id: MemberId) {
+        let cared = self.cares(topic);
+        self.watches.remove(topic, id);
+        self.show_interest(topic, cared);
+    }
+
     /// Whether anybody here wants to hear what other nodes publish on the topic. The owner of a name
     /// does not: whoever speaks to it asks the directory where it is.
     fn cares(&self, topic: &Topic) -> bool {
@@ -341,12 +233,6 @@ impl Registry {
         let now = self.cares(topic);
         if now != before {
             self.adapter.interest(topic, now);
-        }
-    }
-
-    fn forget_if_empty(&mut self, connection: ConnectionId) {
-        if self.connections.get(&connection).is_some_and(Held::is_empty) {
-            self.connections.remove(&connection);
         }
     }
 
@@ -399,19 +285,8 @@ impl Handler<Unsubscribe> for Registry {
     type Result = ();
 
     fn handle(&mut self, Unsubscribe { id }: Unsubscribe, ctx: &mut Self::Context) {
-        self.no_longer_claiming(id.connection, id.join);
-        let Some(held) = self.connections.get_mut(&id.connection) else { return };
-        let (gone, watched): (Vec<_>, Vec<_>) = (
-            held.joins.extract_if(.., |(join, _)| *join == id.join).collect(),
-            held.watches.extract_if(.., |(join, _)| *join == id.join).collect(),
-        );
-        for (_, topic) in gone {
-            self.leave(&topic, id, ctx);
-        }
-        for (_, topic) in watched {
-            self.unwatch(&topic, id);
-        }
-        self.forget_if_empty(id.connection);
+        let held = self.holdings.take_join(id);
+        self.take_back(id.connection, held, ctx);
     }
 }
 
@@ -419,21 +294,8 @@ impl Handler<Down> for Registry {
     type Result = ();
 
     fn handle(&mut self, Down { connection }: Down, ctx: &mut Self::Context) {
-        let Some(held) = self.connections.remove(&connection) else { return };
-        for (join, topic) in held.joins {
-            self.leave(&topic, MemberId { connection, join }, ctx);
-        }
-        for (join, topic) in held.watches {
-            self.unwatch(&topic, MemberId { connection, join });
-        }
-    }
-}
-
-impl Registry {
-    fn unwatch(&mut self, topic: &Topic, id: MemberId) {
-        let cared = self.cares(topic);
-        self.watches.remove(topic, id);
-        self.show_interest(topic, cared);
+        let held = self.holdings.take(connection);
+        self.take_back(connection, held, ctx);
     }
 }
 
@@ -446,15 +308,12 @@ impl Handler<Watch> for Registry {
         }
         let id = member.id();
         if !on {
-            if let Some(held) = self.connections.get_mut(&id.connection) {
-                held.watches.retain(|watch| *watch != (id.join, topic.clone()));
-            }
-            self.unwatch(&topic, id);
-            return self.forget_if_empty(id.connection);
+            self.holdings.remove_watch(id, &topic);
+            return self.unwatch(&topic, id);
         }
         let cared = self.cares(&topic);
         if self.watches.add(&topic, member.clone()) {
-            self.connections.entry(id.connection).or_default().watches.push((id.join, topic.clone()));
+            self.holdings.add_watch(id, topic.clone());
         }
         self.show_interest(&topic, cared);
         let online = self.table.count(topic.as_str()) > 0;
@@ -535,9 +394,9 @@ impl Handler<Count> for Registry {
 
     fn handle(&mut self, _: Count, _: &mut Self::Context) -> Census {
         Census {
-            connections: self.connections.len(),
+            connections: self.holdings.connections(),
             topics: self.table.topics(),
-            members: self.connections.values().map(|held| held.joins.len()).sum(),
+            members: self.holdings.members(),
             names: self.names.len(),
             watches: self.watches.count(),
             rows: self.rosters.count(),

@@ -1,0 +1,88 @@
+//! What each connection has in the registry's tables, so that all of it can be taken back at once.
+
+use std::collections::HashMap;
+
+use crate::connection::ConnectionId;
+use crate::message::JoinId;
+use crate::table::MemberId;
+use crate::topic::Topic;
+
+/// What one connection has, or one join of it.
+#[derive(Default)]
+pub(crate) struct Held {
+    pub(crate) joins: Vec<(JoinId, Topic)>,
+    pub(crate) watches: Vec<(JoinId, Topic)>,
+    /// Joins whose claim the directory has not answered yet.
+    claiming: Vec<JoinId>,
+}
+
+impl Held {
+    fn is_empty(&self) -> bool {
+        self.joins.is_empty() && self.watches.is_empty() && self.claiming.is_empty()
+    }
+}
+
+/// Connection to what it has. One that has nothing has no entry.
+#[derive(Default)]
+pub(crate) struct Holdings(HashMap<ConnectionId, Held>);
+
+impl Holdings {
+    pub(crate) fn add_join(&mut self, id: MemberId, topic: Topic) {
+        self.of(id).joins.push((id.join, topic));
+    }
+
+    pub(crate) fn add_watch(&mut self, id: MemberId, topic: Topic) {
+        self.of(id).watches.push((id.join, topic));
+    }
+
+    pub(crate) fn add_claim(&mut self, id: MemberId) {
+        self.of(id).claiming.push(id.join);
+    }
+
+    pub(crate) fn remove_watch(&mut self, id: MemberId, topic: &Topic) {
+        self.change(id, |held| held.watches.retain(|(join, watched)| *join != id.join || watched != topic));
+    }
+
+    /// Ends a claim under way; says whether it was one still.
+    pub(crate) fn remove_claim(&mut self, id: MemberId) -> bool {
+        self.change(id, |held| {
+            let at = held.claiming.iter().position(|join| *join == id.join);
+            at.map(|at| held.claiming.swap_remove(at)).is_some()
+        })
+    }
+
+    /// Takes out what one join has.
+    pub(crate) fn take_join(&mut self, id: MemberId) -> Held {
+        self.change(id, |held| Held {
+            joins: held.joins.extract_if(.., |(join, _)| *join == id.join).collect(),
+            watches: held.watches.extract_if(.., |(join, _)| *join == id.join).collect(),
+            claiming: held.claiming.extract_if(.., |join| *join == id.join).collect(),
+        })
+    }
+
+    /// Takes out all that a connection has.
+    pub(crate) fn take(&mut self, connection: ConnectionId) -> Held {
+        self.0.remove(&connection).unwrap_or_default()
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn members(&self) -> usize {
+        self.0.values().map(|held| held.joins.len()).sum()
+    }
+
+    fn of(&mut self, id: MemberId) -> &mut Held {
+        self.0.entry(id.connection).or_default()
+    }
+
+    fn change<T: Default>(&mut self, id: MemberId, f: impl FnOnce(&mut Held) -> T) -> T {
+        let Some(held) = self.0.get_mut(&id.connection) else { return T::default() };
+        let result = f(held);
+        if held.is_empty() {
+            self.0.remove(&id.connection);
+        }
+        result
+    }
+}

@@ -1,0 +1,106 @@
+//! What the registry can be told to do, and asked: its messages.
+
+use std::sync::Arc;
+
+use actix::Message;
+use compact_str::CompactString;
+
+use crate::adapter::Packet;
+use crate::connection::{Connection, ConnectionId};
+use crate::message::{JoinId, Membership, Payload, Proof};
+use crate::table::{Member, MemberId};
+use crate::topic::Topic;
+
+/// A join wants to be a member.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Subscribe {
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) join: JoinId,
+    pub(crate) topic: Topic,
+    pub(crate) membership: Membership,
+    pub(crate) replaces: Option<JoinId>,
+}
+
+impl Subscribe {
+    pub(crate) fn member(&self) -> Member {
+        Member { join: self.join, connection: self.connection.clone() }
+    }
+}
+
+/// A join is a member no longer.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Unsubscribe {
+    pub(crate) id: MemberId,
+}
+
+/// A join wants to know (or no longer) whether anybody is on a topic.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Watch {
+    pub(crate) member: Member,
+    pub(crate) topic: Topic,
+    pub(crate) on: bool,
+}
+
+/// A member's presence row changes.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Update {
+    pub(crate) id: MemberId,
+    pub(crate) topic: Topic,
+    pub(crate) meta: Payload,
+}
+
+/// A connection is gone: whoever sends this has closed its mailbox first.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Down {
+    pub(crate) connection: ConnectionId,
+}
+
+/// What another node's owner, or this node's own directory, asks: to give up a name.
+#[derive(Message)]
+#[rtype(result = "bool")]
+pub(crate) struct GiveUp {
+    pub(crate) name: Topic,
+    pub(crate) proof: Option<Proof>,
+}
+
+/// What another node published, other than a broadcast.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct FromNode {
+    pub(crate) topic: Topic,
+    pub(crate) packet: Packet,
+}
+
+/// Another node is gone.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct NodeDown {
+    pub(crate) node: CompactString,
+}
+
+/// Asks how much the registry holds.
+#[derive(Message)]
+#[rtype(result = "Census")]
+pub(crate) struct Count;
+
+/// How much the registry holds: all zero when nobody is connected, whatever has happened before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, actix::MessageResponse)]
+pub struct Census {
+    /// Connections that are on a topic or watch one.
+    pub connections: usize,
+    /// Topics with members on this node.
+    pub topics: usize,
+    /// Memberships on this node.
+    pub members: usize,
+    /// Names owned on this node.
+    pub names: usize,
+    /// Watches on this node.
+    pub watches: usize,
+    /// Presence rows known to this node.
+    pub rows: usize,
+}

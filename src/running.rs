@@ -1,0 +1,136 @@
+//! A node that serves: how it is asked, and how it ends.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServerHandle};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::node::Node;
+use crate::pubsub::Pubsub;
+
+/// How long `/readyz` says no before no one can ask any more.
+const NOTICE: Duration = Duration::from_millis(100);
+
+/// A node that serves. Dropping it leaves it serving; [`stop`](Self::stop) ends it.
+pub struct Running {
+    address: SocketAddr,
+    serving: Serving,
+    died: oneshot::Receiver<()>,
+    signals: Signals,
+}
+
+/// SIGTERM and SIGINT, heard from the moment the node listens.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+impl Running {
+    /// Runs `server` on this thread's executor.
+    pub(crate) fn new(
+        address: SocketAddr,
+        node: Arc<Node>,
+        server: Server,
+        sweeping: JoinHandle<()>,
+        died: oneshot::Receiver<()>,
+    ) -> io::Result<Self> {
+        let serving = Serving { node, handle: server.handle(), server: actix_web::rt::spawn(server), sweeping };
+        Ok(Self { address, serving, died, signals: Signals::listen()? })
+    }
+
+    /// Where it listens; the real port when it was asked for port 0.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The handle to its topics.
+    #[must_use]
+    pub fn pubsub(&self) -> Pubsub {
+        self.serving.node.pubsub.clone()
+    }
+
+    /// How many clients are connected.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.serving.node.connections.len()
+    }
+
+    /// Serves until SIGTERM or SIGINT, then drains. A second signal ends it at once.
+    ///
+    /// # Errors
+    /// When the registry has died: a node without it is worse than a restart.
+    pub async fn until_signal(self) -> io::Result<()> {
+        let Self { serving, mut died, mut signals, .. } = self;
+        tokio::select! {
+            () = signals.next() => {}
+            _ = &mut died => return Err(io::Error::other("the registry has died")),
+        }
+        log::info!("draining {} connections; a second signal ends at once", serving.node.connections.len());
+        tokio::select! {
+            () = serving.drain() => {}
+            () = signals.next() => log::warn!("ending at once"),
+        }
+        Ok(())
+    }
+
+    /// Turns newcomers away, tells the clients to come back elsewhere, and ends.
+    pub async fn drain(self) {
+        self.serving.drain().await;
+    }
+
+    /// Ends at once: connections are dropped.
+    pub async fn stop(self) {
+        self.serving.stop().await;
+    }
+}
+
+/// The parts that run.
+struct Serving {
+    node: Arc<Node>,
+    handle: ServerHandle,
+    server: JoinHandle<io::Result<()>>,
+    sweeping: JoinHandle<()>,
+}
+
+impl Serving {
+    async fn drain(self) {
+        self.node.retire();
+        tokio::time::sleep(NOTICE).await;
+        self.handle.pause().await;
+        let drain = &self.node.config.drain;
+        self.node.connections.drain(drain.spread, drain.timeout).await;
+        self.stop().await;
+    }
+
+    async fn stop(self) {
+        self.sweeping.abort();
+        self.handle.stop(false).await;
+        // the server's own error would have been one of binding, which has succeeded
+        let _ = self.server.await;
+    }
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("address", &self.address).finish_non_exhaustive()
+    }
+}
