@@ -74,7 +74,8 @@ pub trait Inbox: Send + Sync {
     /// holder's own. Says whether it was.
     fn give_up(&self, name: &Topic, proof: Option<Proof>) -> Answer<bool>;
 
-    /// A node is gone, and its presence rows with it.
+    /// A node is gone, and its presence rows with it. Of the names that it held, a [`Packet::Down`] each
+    /// is to be published too: only the directory knows which they were.
     fn node_down(&self, node: &str);
 }
 

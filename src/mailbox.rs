@@ -3,7 +3,8 @@
 //! An actix mailbox is bounded in messages alone and allocates an envelope for each; a topic's members
 //! share one [`Delivery`] here, and what counts is how much memory and how much time a client that does
 //! not read takes from the others. When the bound is reached the mailbox closes itself with
-//! [`close::SLOW`](crate::close::SLOW): what waited is dropped, and the connection is cut.
+//! [`close::SLOW`](crate::close::SLOW), drops what waited, and the connection is cut. Closed for any other
+//! reason, what was taken is still read: whoever sent it has been told that it was delivered.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -114,7 +115,10 @@ impl Mailbox {
         let now = Instant::now();
         let since = *state.since.get_or_insert(now);
         if state.bytes >= self.bound.bytes || now.saturating_duration_since(since) > self.bound.age {
-            wake(state.close(&close::SLOW), state);
+            let thrown_away = std::mem::take(&mut state.waiting);
+            state.bytes = 0;
+            state.close(&close::SLOW);
+            wake(thrown_away, state);
             return Err(Refused::Full);
         }
         state.bytes += mail.size();
@@ -123,14 +127,15 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Drops what waits, refuses whatever comes, and has the reader end the connection. The first
-    /// reason stays. Says whether it was open.
+    /// Refuses whatever comes, and has the reader end the connection once it has read what waits. The
+    /// first reason stays. Says whether it was open.
     pub(crate) fn close(&self, reason: &'static Reason) -> bool {
         let mut state = self.lock();
         if state.closed.is_some() {
             return false;
         }
-        wake(state.close(reason), state);
+        state.close(reason);
+        wake(VecDeque::new(), state);
         true
     }
 
@@ -165,10 +170,9 @@ impl Mailbox {
 }
 
 impl State {
-    fn close(&mut self, reason: &'static Reason) -> VecDeque<Mail> {
+    fn close(&mut self, reason: &'static Reason) {
         self.closed = Some(reason);
-        self.bytes = 0;
-        std::mem::replace(&mut self.waiting, VecDeque::from([Mail::Close(reason)]))
+        self.waiting.push_back(Mail::Close(reason));
     }
 }
 
