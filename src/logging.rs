@@ -9,7 +9,7 @@
 use env_logger::fmt::{Formatter, WriteStyle};
 use env_logger::{Builder, Target};
 use handclasp::config::{Log, LogFormat};
-use log::Record;
+use log::{LevelFilter, Record};
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 use std::panic::PanicHookInfo;
@@ -39,6 +39,8 @@ pub(crate) fn start(config: &Log) -> io::Result<Logging> {
     let lines = Lines { queue: queue.clone(), dropped: dropped.clone() };
     std::thread::Builder::new().name("log".into()).spawn(move || write_out(&jobs, &dropped))?;
     let mut builder = Builder::new();
+    // where the server listens is said on stdout; a filter that names the module still has its way
+    builder.filter_module("actix_server", LevelFilter::Warn);
     builder.parse_filters(&config.level).format_timestamp_millis();
     match config.format {
         // to a pipe, which our queue is to env_logger, it would write no colours

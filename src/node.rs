@@ -141,6 +141,7 @@ impl Node {
                 Version::V2 => self.open(place, &request, payload, seat, accepted, V2),
             },
             Err(refusal) => {
+                log::debug!("refused with {}: {}", refusal.status.as_u16(), refusal.body);
                 self.pubsub.metrics().connections_refused.add(1);
                 HttpResponse::build(refusal.status)
                     .content_type("text/plain; charset=utf-8")
@@ -179,6 +180,12 @@ impl Node {
             seat.connection.attach(wire.clone());
         }
         self.pubsub.metrics().connections.add(1);
+        log::debug!(
+            "{}: connected from {} to {}",
+            seat.connection.id,
+            seat.connection.address,
+            self.mounts[place].mount.path
+        );
         let rules = self.mounts[place].rules.clone();
         let size = Size { bytes: rules.limits.message_bytes, fragments: rules.limits.fragments };
         let (metrics, connection) = (self.pubsub.shared_metrics(), seat.connection.clone());

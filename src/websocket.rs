@@ -91,7 +91,7 @@ impl<P: Protocol> WebSocket<P> {
         if std::mem::replace(&mut self.closing, true) {
             return;
         }
-        log::debug!("{}: closed with {}: {}", self.session.seat().connection.id, reason.code, reason.words);
+        log::info!("{}: closed with {}: {}", self.session.seat().connection.id, reason.code, reason.words);
         self.session.end(reason);
         ctx.close(Some(CloseReason { code: reason.code.into(), description: Some(reason.words.to_owned()) }));
     }
@@ -109,6 +109,7 @@ impl<P: Protocol> WebSocket<P> {
                 reason => ctx.close(reason.map(|reason| CloseReason { code: reason.code, description: None })),
             }
         }
+        self.session.seat().connection.hang_up();
         ctx.stop();
     }
 }

@@ -7,7 +7,7 @@ mod hub;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{Client, config, empty, eventually};
+use common::{Client, Heard, config, empty, eventually};
 use handclasp::Running;
 use hub::Hub;
 use proptest::prelude::*;
@@ -188,31 +188,30 @@ impl World {
             members.remove(&client);
         }
         self.model.peers.retain(|_, holder| *holder != client);
-        self.agrees().await;
+        self.agrees(Some(client)).await;
         self.clients[client].join("own", &format!("peer:{}", peer(100 + client)), "{}").await;
     }
 
-    /// Every registry holds what the model says, once what is on its way has arrived.
-    async fn agrees(&self) {
+    /// Every registry holds what the model says, once what is on its way has arrived. Each client also
+    /// has a name of its own, but for one that has just died.
+    async fn agrees(&self, dead: Option<usize>) {
         for (at, node) in self.nodes.iter().enumerate() {
-            let here = |client: &usize| client % self.nodes.len() == at;
-            let in_rooms: usize =
-                self.model.rooms.values().map(|members| members.iter().filter(|c| here(c)).count()).sum();
-            let rooms = self.model.rooms.values().filter(|members| members.iter().any(here)).count();
-            let names = self.model.peers.values().filter(|c| here(c)).count();
+            let here = |client: &&usize| **client % self.nodes.len() == at;
+            let in_rooms: usize = self.model.rooms.values().map(|members| members.iter().filter(here).count()).sum();
+            let rooms = self.model.rooms.values().filter(|members| members.iter().any(|client| here(&client))).count();
+            let own = (0..CLIENTS).filter(|client| here(&client) && Some(*client) != dead).count();
+            let names = own + self.model.peers.values().filter(here).count();
             let pubsub = node.pubsub();
             eventually("the registry is what the model says", || async {
-                // each client also holds a name of its own; one that has just died does not yet
                 let census = pubsub.census().await;
-                let own = census.names - names.min(census.names);
-                census.members == in_rooms + names + own && census.topics == rooms + names + own && own <= CLIENTS
+                (census.members, census.topics, census.names) == (in_rooms + names, rooms + names, names)
             })
             .await;
         }
     }
 
     async fn end(mut self, hub: Hub) {
-        self.agrees().await;
+        self.agrees(None).await;
         for client in &mut self.clients {
             // nobody has heard anything that the model did not expect
             client.say(r#"[null,"end","phoenix","heartbeat",{}]"#).await;
@@ -312,6 +311,38 @@ proptest! {
             }
             drop(client);
             empty(&node).await;
+            node.stop().await;
+        });
+    }
+
+    #[test]
+    fn any_frame_is_answered_or_closed_with_a_code(
+        text in any::<bool>(),
+        bytes in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..200),
+            "\\[(null|\"[a-z]{0,3}\"|[0-9]{1,3}),(null|1),\"[a-z:*]{0,9}\",\"(phx_join|phx_leave|msg)\",[{}0-9\"a]{0,4}\\]".prop_map(String::into_bytes),
+            (prop::collection::vec(0..6_u8, 4), prop::collection::vec(any::<u8>(), 0..30))
+                .prop_map(|(lengths, rest)| [vec![0], lengths, rest].concat()),
+        ],
+    ) {
+        actix_web::rt::System::new().block_on(async {
+            let node = common::node(&[]);
+            for path in ["/socket/websocket?vsn=2.0.0", "/socket/websocket"] {
+                let mut client = Client::open(node.address(), path, &[]).await;
+                client.raw(&common::frame(if text { 0x81 } else { 0x82 }, &bytes)).await;
+                client.raw(&common::frame(0x89, b"still there?")).await;
+                loop {
+                    match client.hear_any().await {
+                        Heard::Pong(_) => break,
+                        Heard::Close(code, _) => {
+                            assert!(matches!(code, 1007 | 1011), "{code}");
+                            break;
+                        }
+                        Heard::End => panic!("ended without a close frame"),
+                        Heard::Text(_) | Heard::Binary(_) => {}
+                    }
+                }
+            }
             node.stop().await;
         });
     }

@@ -51,6 +51,22 @@ impl PeerId {
     }
 }
 
+/// How many peers the socket watches, through whichever of its ids.
+struct Watching(usize);
+
+impl Watching {
+    /// Adds to the count, unless it would pass `most`; says whether it did.
+    fn change(assigns: &mut Assigns, by: isize, most: usize) -> bool {
+        let now = assigns.get::<Self>().map_or(0, |watching| watching.0);
+        let then = now.saturating_add_signed(by);
+        if by > 0 && then > most {
+            return false;
+        }
+        assigns.insert(Self(then));
+        true
+    }
+}
+
 /// - join `{secret?}` -> ok `{peer_id, ice_servers}`; refused `invalid peer id`, `taken`, `unproven`.
 /// - `connect {peer_id}` -> the other gets `peer_connect {peer_id: mine}`; if it is absent the caller
 ///   gets the push `error_connect {id}` beside the error `peer_not_found`.
@@ -123,6 +139,7 @@ impl Channel for Peer {
     }
 
     fn terminate(&mut self, _: Ended, ctx: &mut Context<'_>) {
+        Watching::change(ctx.assigns(), -(self.watched.len() as isize), self.terms.watches);
         if ctx.assigns().get::<PeerId>() == Some(&PeerId(self.id)) {
             ctx.assigns().remove::<PeerId>();
         }
@@ -148,7 +165,8 @@ impl Peer {
 
     fn watch(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         let Some(topic) = named(payload) else { return Reply::error("invalid peer id") };
-        if self.watched.len() >= self.terms.watches && !self.watched.contains_key(&topic) {
+        let is_new = !self.watched.contains_key(&topic);
+        if is_new && !Watching::change(ctx.assigns(), 1, self.terms.watches) {
             return Reply::error("too many watches");
         }
         if matches!(self.watched.get(&topic), Some(Some(_))) {
@@ -161,8 +179,12 @@ impl Peer {
 
     fn unwatch(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         let Some(topic) = named(payload) else { return Reply::error("invalid peer id") };
-        if self.watched.remove(&topic).is_some() {
+        if let Some(waiting) = self.watched.remove(&topic) {
             ctx.unwatch(topic);
+            Watching::change(ctx.assigns(), -1, self.terms.watches);
+            if let Some(ticket) = waiting {
+                ctx.reply(ticket, Reply::error("unwatched"));
+            }
         }
         Reply::ok()
     }
