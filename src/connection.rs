@@ -88,6 +88,14 @@ impl Connection {
         }
     }
 
+    /// Ends our half of the wire as soon as the task that runs has written what it has to say, so that
+    /// the client hangs up too. Else the HTTP server would wait for it to do so by itself.
+    pub(crate) fn hang_up(&self) {
+        if let Some(wire) = self.wire().clone() {
+            actix_web::rt::spawn(async move { drop(wire.shutdown(Shutdown::Write)) });
+        }
+    }
+
     fn wire(&self) -> MutexGuard<'_, Option<Arc<socket2::Socket>>> {
         self.wire.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -114,7 +122,7 @@ impl Connection {
     /// Tells the socket something. A full mailbox has closed itself by then, and the sweep of
     /// [`connections`](crate::connections) does the rest.
     pub(crate) fn tell(&self, note: Note) -> Result<(), Refused> {
-        self.mailbox.push(Mail::Note(Box::new(note)))
+        self.mailbox.push(Mail::Note(Box::new(note)), Instant::now())
     }
 
     /// Asks the actor to say why, and end.

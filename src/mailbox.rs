@@ -106,13 +106,13 @@ impl Mailbox {
         Self { bound, state: Mutex::default() }
     }
 
-    /// Puts `mail` into the queue and wakes the reader, or refuses at once.
-    pub(crate) fn push(&self, mail: Mail) -> Result<(), Refused> {
+    /// Puts `mail` into the queue and wakes the reader, or refuses at once. `now` is asked for once a
+    /// broadcast, not once a member.
+    pub(crate) fn push(&self, mail: Mail, now: Instant) -> Result<(), Refused> {
         let mut state = self.lock();
         if state.closed.is_some() {
             return Err(Refused::Closed);
         }
-        let now = Instant::now();
         let since = *state.since.get_or_insert(now);
         if state.bytes >= self.bound.bytes || now.saturating_duration_since(since) > self.bound.age {
             let thrown_away = std::mem::take(&mut state.waiting);

@@ -78,6 +78,7 @@ impl Options {
 
 fn serve(config: &Config) -> Result<(), String> {
     let _logging = logging::start(&config.log).map_err(|error| format!("cannot start the log: {error}"))?;
+    raise_descriptor_limit(config.server.connections);
     actix_web::rt::System::new().block_on(async {
         let running = Endpoint::new(config.clone())
             .start()
@@ -85,6 +86,20 @@ fn serve(config: &Config) -> Result<(), String> {
         announce(config, running.address());
         running.until_signal().await.map_err(|error| error.to_string())
     })
+}
+
+/// Asks for the file descriptors that so many connections take, two each; a shell gives 1,024 at first.
+fn raise_descriptor_limit(connections: usize) {
+    let wanted = 2 * connections as u64 + 100;
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(limit) if limit >= wanted => {}
+        Ok(limit) => log::warn!(
+            "{limit} file descriptors are enough for about {} connections, not for {connections}: \
+             raise the hard limit (ulimit -Hn), or lower server.connections",
+            limit.saturating_sub(100) / 2
+        ),
+        Err(error) => log::warn!("the limit of file descriptors stays as it is: {error}"),
+    }
 }
 
 fn check(config: &Config) {

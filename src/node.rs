@@ -214,6 +214,6 @@ fn on_connect(io: &dyn Any, extensions: &mut Extensions, write_timeout: Duration
     let guarded = socket.set_tcp_user_timeout(Some(write_timeout)).and_then(|()| socket.try_clone());
     match guarded {
         Ok(wire) => drop(extensions.insert(Arc::new(wire))),
-        Err(error) => log::warn!("a connection goes without a write timeout: {error}"),
+        Err(error) => log::debug!("a connection goes without a write timeout: {error}"),
     }
 }

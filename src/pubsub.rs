@@ -4,6 +4,7 @@
 //! local members first and the adapter second: a sick backplane never silences the node.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::{Actor, Addr};
 use compact_str::CompactString;
@@ -136,9 +137,10 @@ impl Local {
     /// Puts `delivery` into the mailboxes of the topic's members here; nothing when it has none.
     fn deliver(&self, topic: &Topic, delivery: &Arc<Delivery>, except: Option<MemberId>) -> Option<Verdict> {
         let members: Members = self.table.members(topic.as_str())?;
+        let now = Instant::now();
         let (mut delivered, mut full) = (0, 0);
         for member in members.iter().filter(|member| Some(member.id()) != except) {
-            match member.connection.mailbox.push(Mail::Delivery(member.join, delivery.clone())) {
+            match member.connection.mailbox.push(Mail::Delivery(member.join, delivery.clone()), now) {
                 Ok(()) => delivered += 1,
                 Err(Refused::Full) => full += 1,
                 Err(Refused::Closed) => {}

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use compact_str::{CompactString, format_compact};
 
@@ -191,9 +192,10 @@ impl Roster {
     fn tell(&self, topic: &Topic, diff: Payload) {
         let broadcast = Broadcast { topic: topic.clone(), event: DIFF, payload: diff };
         let delivery = Arc::new(Delivery::new(broadcast));
+        let now = Instant::now();
         for viewer in &self.viewers {
             // one whose mailbox is full is on its way out
-            let _ = viewer.connection.mailbox.push(Mail::Delivery(viewer.join, delivery.clone()));
+            let _ = viewer.connection.mailbox.push(Mail::Delivery(viewer.join, delivery.clone()), now);
         }
     }
 }
