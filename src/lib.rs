@@ -40,7 +40,7 @@
 //! | file | what it is for |
 //! |---|---|
 //! | [`topic`], [`message`], [`close`] | the words of the core: names, what is said, why a connection ends |
-//! | [`channel`], [`channels`] | what a topic does: the trait, its context, the router; the standard ones |
+//! | [`channel`], `context`, [`channels`] | what a topic does: the trait and the router; what it can do; the standard ones |
 //! | [`protocol`], `protocols` | a wire format; Phoenix's two |
 //! | `socket` | one client's state machine, pure |
 //! | `session`, `websocket`, `guard` | the same, carried out over a transport |
@@ -76,6 +76,7 @@ pub mod close;
 pub mod config;
 mod connection;
 mod connections;
+mod context;
 pub mod endpoint;
 mod guard;
 mod handshake;

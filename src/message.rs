@@ -1,7 +1,7 @@
 //! The words of the core: what a client asks for, what it is told, what a topic is told, and what a
 //! socket wants done.
 //!
-//! No word of any wire format appears here; [`protocols`](crate::protocols) turn frames into these
+//! No word of any wire format appears here; `protocols` turn frames into these
 //! words and back. Payloads stay closed: the core carries them and never reads them.
 
 use std::borrow::Cow;
@@ -31,9 +31,20 @@ pub fn is_reserved(event: &str) -> bool {
 }
 
 /// What a message carries: JSON text as it came, or bytes. Cloning copies a pointer.
+///
+/// ```
+/// use handclasp::Payload;
+/// use serde_json::{Value, json};
+///
+/// let payload = Payload::from(json!({ "body": "hello" }));
+/// assert_eq!(payload.parse::<Value>()?["body"], "hello");
+/// let bytes = Payload::binary(vec![1, 2, 3]);
+/// assert!(bytes.parse::<Value>().is_err());
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {
-    /// The text of one JSON value.
+    /// The text of one JSON value. It is written into frames as it is, so it must be one.
     Json(ByteString),
     /// Bytes whose meaning only the clients know.
     Binary(Bytes),
@@ -52,6 +63,12 @@ impl Payload {
     /// Whatever serialising `value` fails with, as a map whose keys are no strings.
     pub fn json(value: &impl Serialize) -> serde_json::Result<Self> {
         serde_json::to_string(value).map(Self::from_json_text)
+    }
+
+    /// Bytes, as they are. Clients whose format has no place for them, V1's, are left out.
+    #[must_use]
+    pub fn binary(bytes: impl Into<Bytes>) -> Self {
+        Self::Binary(bytes.into())
     }
 
     /// `{"reason": reason}`, as refusals are worded.
@@ -95,6 +112,13 @@ impl Payload {
     /// A payload of text that is known to be one JSON value.
     pub(crate) fn from_json_text(text: impl Into<ByteString>) -> Self {
         Self::Json(text.into())
+    }
+}
+
+/// So that a channel can write `json!({"body": text}).into()`.
+impl From<serde_json::Value> for Payload {
+    fn from(value: serde_json::Value) -> Self {
+        Self::from_json_text(value.to_string())
     }
 }
 

@@ -18,6 +18,17 @@ use crate::topic::Topic;
 /// One place where clients connect: `<path>/websocket`.
 ///
 /// What is not set here follows the node's configuration.
+///
+/// ```
+/// use handclasp::{Connected, Mount, Refusal, Router};
+///
+/// struct User(String);
+///
+/// let mount = Mount::new("/live", Router::new()).joins_per_socket(10).connect(|info| match info.param("user") {
+///     Some(name) => Ok(Connected::default().assign(User(name.to_owned()))),
+///     None => Err(Refusal::forbidden()),
+/// });
+/// ```
 #[derive(Clone)]
 pub struct Mount {
     pub(crate) path: String,
@@ -32,7 +43,8 @@ pub struct Mount {
 pub(crate) type Connect = dyn Fn(&ConnectInfo<'_>) -> Result<Connected, Refusal> + Send + Sync;
 
 impl Mount {
-    /// Clients that connect below `path`, such as `/socket`, get their channels from `router`.
+    /// Clients that connect below `path`, such as `/socket`, get their channels from `router`. Several
+    /// mounts may share one router.
     #[must_use]
     pub fn new(path: &str, router: impl Into<Arc<Router>>) -> Self {
         Self {
@@ -75,7 +87,9 @@ impl Mount {
         self
     }
 
-    /// Decides who may connect, before anything is joined. A panic in it is answered with 500.
+    /// Decides who may connect, before anything is joined; without this, everybody may. It runs after
+    /// origin and version are found good, on the thread that serves the connection, and must not block.
+    /// A panic in it is answered with 500.
     #[must_use]
     pub fn connect<F>(mut self, connect: F) -> Self
     where
@@ -171,7 +185,10 @@ pub struct Connected {
 }
 
 impl Connected {
-    /// Gives the socket an id: a topic, such as `users:7`, on which a broadcast of `disconnect` ends it.
+    /// Gives the socket an id: a topic, such as `users:7`, on which a broadcast of
+    /// [`DISCONNECT`](crate::message::DISCONNECT) ends it. Several sockets may have the same one. Nothing
+    /// else that is said on it is heard, and a client that may join a topic of that name hears that too:
+    /// let no pattern of the router match it.
     #[must_use]
     pub fn id(mut self, id: Topic) -> Self {
         self.id = Some(id);
@@ -194,7 +211,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// 403, with nothing more to say.
+    /// 403, with nothing more to say: what Phoenix answers.
     #[must_use]
     pub const fn forbidden() -> Self {
         Self { status: StatusCode::FORBIDDEN, body: CompactString::const_new("") }

@@ -1,7 +1,7 @@
 //! What a wire protocol is: how its frames are read and written, and how one broadcast becomes one
 //! frame for all who speak it.
 //!
-//! The formats themselves are in [`protocols`](crate::protocols); how the bytes travel is the
+//! The formats themselves are in `protocols`; how the bytes travel is the
 //! transport's business.
 
 use std::any::TypeId;

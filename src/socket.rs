@@ -13,10 +13,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::channel::{Aftermath, Assigns, Channel, Client, Context, Ended, Join, Reply, Router, Scope};
+use crate::channel::{Channel, Ended, Join, Reply, Router};
 use crate::close;
 use crate::config::Limits;
 use crate::connection::Connection;
+use crate::context::{Aftermath, Assigns, Client, Context, Scope};
 use crate::mailbox::Note;
 use crate::message::{
     Broadcast, DISCONNECT, Effect, Event, Inbound, JoinId, Outbound, Payload, Ref, Request, Signal, Status, Verdict,
@@ -171,13 +172,15 @@ impl Socket {
             self.subscribed(join, now);
         }
         let topic = &broadcast.topic;
-        match self.joins.get(topic) {
-            Some(joined) if joined.id == join && !joined.channel.intercepts(&broadcast.event) => Passage::Fastlane,
-            _ => {
-                self.intercepted(topic, &broadcast.event, &broadcast.payload, now);
-                Passage::Handled
-            }
+        let intercepts = self.intercepts(topic, &broadcast.event);
+        if !self.joins.contains_key(topic) {
+            return Passage::Handled; // it has stopped or crashed over this
         }
+        if !intercepts {
+            return Passage::Fastlane;
+        }
+        self.intercepted(topic, &broadcast.event, &broadcast.payload, now);
+        Passage::Handled
     }
 
     /// The registry, another task or another node has something to say.
@@ -196,10 +199,7 @@ impl Socket {
             }
             Note::Verdict(signal, verdict) => self.verdict(signal, verdict, now),
             Note::Reply(ticket, status, payload) => self.late_reply(ticket.join, ticket.reference, status, payload),
-            Note::Push(join, event, payload) => {
-                self.subscribed(join, now);
-                self.late_push(join, event, payload);
-            }
+            Note::Push(join, event, payload) => self.late_push(join, event, payload),
             Note::Info(join, info) => {
                 if let Some(topic) = self.topic_of(join) {
                     self.run(&topic, &None, now, |channel, ctx| channel.handle_info(info, ctx));
@@ -223,7 +223,7 @@ impl Socket {
     pub(crate) fn disconnect(&mut self, now: Instant) {
         let topics: Vec<Topic> = self.joins.keys().cloned().collect();
         for topic in topics {
-            self.run(&topic, &None, now, |channel, ctx| channel.terminate(Ended::Disconnected, ctx));
+            self.terminate(&topic, Ended::Disconnected, now);
         }
         self.joins.drain().for_each(|(_, joined)| bury(joined.channel));
         // what the channels still have to tell others goes out; nobody is left to hear the rest
@@ -262,7 +262,11 @@ impl Socket {
         if name.len() > self.rules.limits.topic_bytes {
             return refuse("topic too long");
         }
-        let Some(routed) = catch_unwind(AssertUnwindSafe(|| self.rules.router.route(name))).unwrap_or_default() else {
+        let Ok(routed) = catch_unwind(AssertUnwindSafe(|| self.rules.router.route(name))) else {
+            self.count_crash(name);
+            return refuse("join crashed");
+        };
+        let Some(routed) = routed else {
             return refuse("unmatched topic");
         };
         if self.joins.len() >= self.rules.limits.joins_per_socket && !self.joins.contains_key(name) {
@@ -280,8 +284,9 @@ impl Socket {
 
     /// Ends an older join of the same topic, whose place a new one is to take.
     fn take_place(&mut self, topic: &Topic, now: Instant) -> Pending {
-        self.run(topic, &None, now, |channel, ctx| channel.terminate(Ended::Replaced, ctx));
+        self.terminate(topic, Ended::Replaced, now);
         let Some(old) = self.joins.remove(topic) else { return Pending::default() };
+        bury(old.channel);
         let asked = old.pending.as_ref().is_none_or(|pending| pending.reply.is_some());
         let older = old.pending.map(|pending| *pending).unwrap_or_default();
         let mut closing = older.closing;
@@ -289,13 +294,14 @@ impl Socket {
         Pending { replaces: if asked { Some(old.id) } else { older.replaces }, closing, ..Pending::default() }
     }
 
+    /// Does what the channel has decided; of several decisions the first counts.
     fn decide(&mut self, topic: &Topic, join: Join) {
+        let Some(joined) = self.joins.get_mut(topic) else { return };
+        let Some(pending) = joined.pending.as_mut().filter(|pending| pending.reply.is_none()) else { return };
         match join {
             Join::Later => {}
             Join::Refuse(payload) => self.refused(topic, payload),
             Join::Accept(payload, membership) => {
-                let Some(joined) = self.joins.get_mut(topic) else { return };
-                let Some(pending) = joined.pending.as_mut().filter(|pending| pending.reply.is_none()) else { return };
                 pending.reply = Some(payload);
                 let (join, replaces) = (joined.id, pending.replaces.take());
                 self.effects.push_back(Effect::Subscribe { join, topic: topic.clone(), membership, replaces });
@@ -320,6 +326,15 @@ impl Socket {
                 Held::Leave(reference) => self.reply(None, reference, topic, Status::Ok, Payload::empty()),
             }
         }
+    }
+
+    /// Refuses a join of which the registry may have been asked already.
+    fn withdraw(&mut self, topic: &Topic, reason: &str) {
+        let Some(joined) = self.joins.get(topic) else { return };
+        if joined.pending.as_ref().is_some_and(|pending| pending.reply.is_some()) {
+            self.effects.push_back(Effect::Unsubscribe { join: joined.id, topic: topic.clone() });
+        }
+        self.refused(topic, Payload::reason(reason));
     }
 
     fn subscribed(&mut self, join: JoinId, now: Instant) {
@@ -430,30 +445,42 @@ impl Socket {
         self.end(topic, Ended::Left, now);
     }
 
-    /// The orderly end of a join.
+    /// The orderly end of a join; one that is not answered yet is refused.
     fn end(&mut self, topic: &Topic, why: Ended, now: Instant) {
-        self.run(topic, &None, now, |channel, ctx| channel.terminate(why, ctx));
+        self.terminate(topic, why, now);
+        if self.joins.get(topic).is_some_and(|joined| joined.pending.is_some()) {
+            return self.withdraw(topic, "stopped");
+        }
         let Some(joined) = self.joins.remove(topic) else { return };
         self.effects.push_back(Effect::Unsubscribe { join: joined.id, topic: topic.clone() });
         self.send(Outbound::Close { join_ref: joined.given, topic: topic.clone() });
+        bury(joined.channel);
+    }
+
+    /// The channel's last word. That it stops is no news, and it intercepts nothing any more: either
+    /// could begin its end anew, for ever.
+    fn terminate(&mut self, topic: &Topic, why: Ended, now: Instant) {
+        if let Some((_, aftermath)) = self.call(topic, &None, now, |channel, ctx| channel.terminate(why, ctx)) {
+            self.apply(topic, aftermath.effects);
+        }
     }
 
     /// A channel has panicked: its join ends, and nothing else.
     fn crash(&mut self, topic: &Topic) {
-        self.metrics.channel_crashes.add(1);
-        log::error!("{}: a channel of {topic} panicked", self.client.connection.id);
-        let Some(joined) = self.joins.get(topic) else { return };
-        let (join, asked) = (joined.id, joined.pending.as_ref().is_none_or(|pending| pending.reply.is_some()));
-        if asked {
-            self.effects.push_back(Effect::Unsubscribe { join, topic: topic.clone() });
-        }
-        if joined.pending.is_some() {
-            return self.refused(topic, Payload::reason("join crashed"));
+        self.count_crash(topic.as_str());
+        if self.joins.get(topic).is_some_and(|joined| joined.pending.is_some()) {
+            return self.withdraw(topic, "join crashed");
         }
         if let Some(joined) = self.joins.remove(topic) {
+            self.effects.push_back(Effect::Unsubscribe { join: joined.id, topic: topic.clone() });
             self.send(Outbound::Error { join_ref: joined.given, topic: topic.clone() });
             bury(joined.channel);
         }
+    }
+
+    fn count_crash(&self, topic: &str) {
+        self.metrics.channel_crashes.add(1);
+        log::error!("{}: a channel of {topic:?} panicked", self.client.connection.id);
     }
 
     // ---- running a channel
@@ -467,9 +494,9 @@ impl Socket {
     ) {
         let Some((reply, aftermath)) = self.call(topic, reference, now, f) else { return };
         let echoes = self.apply(topic, aftermath.effects);
+        let Some(joined) = self.joins.get(topic) else { return };
         if let Reply::Now(status, payload) = reply {
-            let shown = self.joins.get(topic).and_then(|joined| joined.shown.clone());
-            self.reply(shown, reference.clone(), topic, status, payload);
+            self.reply(joined.shown.clone(), reference.clone(), topic, status, payload);
         }
         self.settle(topic, echoes, aftermath.decision, aftermath.stopped, now);
     }
@@ -510,20 +537,36 @@ impl Socket {
         }
     }
 
-    /// Takes over what a channel left to be done. Its own broadcasts of events that it intercepts are
-    /// returned: its client hears them after the reply, as in Phoenix.
+    /// Takes over what a channel left to be done, but for what it told a topic before it was a member.
+    /// Its own broadcasts of events that it intercepts are returned: its client hears them after the
+    /// reply, as in Phoenix.
     fn apply(&mut self, topic: &Topic, effects: Vec<Effect>) -> Vec<(Event, Payload)> {
+        let is_member = self.joins.get(topic).is_some_and(|joined| joined.pending.is_none());
         let mut intercepted = Vec::new();
         for mut effect in effects {
-            if let Effect::Broadcast { echo: echo @ true, broadcast, .. } = &mut effect
-                && self.joins.get(topic).is_some_and(|joined| joined.channel.intercepts(&broadcast.event))
-            {
-                *echo = false;
-                intercepted.push((broadcast.event.clone(), broadcast.payload.clone()));
+            if let Effect::Broadcast { echo, broadcast, .. } = &mut effect {
+                if !is_member && broadcast.topic == *topic {
+                    continue;
+                }
+                if *echo && self.intercepts(topic, &broadcast.event) {
+                    *echo = false;
+                    intercepted.push((broadcast.event.clone(), broadcast.payload.clone()));
+                }
+                *echo &= self.joins.contains_key(topic);
             }
             self.effects.push_back(effect);
         }
         intercepted
+    }
+
+    /// Whether the topic's channel wants to see the event first. One that panics over it has crashed.
+    fn intercepts(&mut self, topic: &Topic, event: &str) -> bool {
+        let Some(joined) = self.joins.get(topic) else { return false };
+        let answer = catch_unwind(AssertUnwindSafe(|| joined.channel.intercepts(event)));
+        answer.unwrap_or_else(|_| {
+            self.crash(topic);
+            false
+        })
     }
 
     fn settle(

@@ -43,6 +43,17 @@ pub async fn empty(node: &Running) {
     eventually("an empty registry", || async { pubsub.census().await == want && node.connections() == 0 }).await;
 }
 
+/// Gets a page: its status and body.
+pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("an answer to the request").unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head[9..12].parse().unwrap(), body.to_owned())
+}
+
 /// What a client hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
@@ -89,18 +100,38 @@ impl Client {
 
     /// Sends any request and returns the answer's head.
     pub async fn request(address: SocketAddr, request: &str) -> (Self, String) {
-        let mut stream = TcpStream::connect(address).await.unwrap();
+        let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
         let mut client = Self { stream, buffer: VecDeque::new() };
+        client.raw(request.as_bytes()).await;
+        let head = client.head().await;
+        (client, head)
+    }
+
+    /// The head of an answer; what came of it, when the connection ends before.
+    pub async fn head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            match timeout(PATIENCE, client.byte()).await.expect("an answer to the request") {
+            match timeout(PATIENCE, self.byte()).await.expect("an answer to the request") {
                 Some(byte) => head.push(byte),
                 None => break,
             }
         }
-        (client, String::from_utf8(head).unwrap())
+        String::from_utf8(head).unwrap()
+    }
+
+    /// The body that an answer with this head has.
+    pub async fn body(&mut self, head: &str) -> Vec<u8> {
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let length = length.map_or(0, |length| length.trim().parse().unwrap());
+        let mut body = Vec::new();
+        while body.len() < length {
+            match timeout(PATIENCE, self.byte()).await.expect("the body of an answer") {
+                Some(byte) => body.push(byte),
+                None => break,
+            }
+        }
+        body
     }
 
     /// Sends a text message.

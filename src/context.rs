@@ -1,0 +1,289 @@
+//! What a channel can do while it runs ([`Context`]), and how other code reaches it afterwards.
+//!
+//! Nothing is done at once: each wish becomes an [`Effect`], which the socket takes over when the
+//! channel's function has returned.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::channel::{Join, Reply};
+use crate::connection::{Connection, ConnectionId};
+use crate::mailbox::Note;
+use crate::message::{Broadcast, Effect, Event, JoinId, Outbound, Payload, Ref, Signal, Ticket};
+use crate::rate::{Bucket, Rate};
+use crate::topic::Topic;
+
+/// Values that the channels of one socket share, one of each type, and that
+/// [`connect`](crate::mount::Mount::connect) may put there. They end with the socket.
+///
+/// ```
+/// use handclasp::channel::Assigns;
+///
+/// struct UserId(u64);
+///
+/// let mut assigns = Assigns::default();
+/// assigns.insert(UserId(7));
+/// assert_eq!(assigns.get::<UserId>().map(|user| user.0), Some(7));
+/// ```
+#[derive(Default)]
+pub struct Assigns(HashMap<TypeId, Box<dyn Any>>);
+
+impl Assigns {
+    /// Puts `value` in place of the one of its type.
+    pub fn insert<T: Any>(&mut self, value: T) {
+        self.0.insert(TypeId::of::<T>(), Box::new(value));
+    }
+
+    /// The value of this type.
+    #[must_use]
+    pub fn get<T: Any>(&self) -> Option<&T> {
+        self.0.get(&TypeId::of::<T>())?.downcast_ref()
+    }
+
+    /// Takes the value of this type out.
+    pub fn remove<T: Any>(&mut self) -> Option<T> {
+        self.0.remove(&TypeId::of::<T>())?.downcast().ok().map(|value| *value)
+    }
+}
+
+impl fmt::Debug for Assigns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Assigns({})", self.0.len())
+    }
+}
+
+/// What all channels of one socket have in common.
+pub(crate) struct Client {
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) transport: &'static str,
+    pub(crate) assigns: Assigns,
+    /// How many signals to nobody it may still send.
+    pub(crate) misses: Bucket,
+    pub(crate) misses_rate: Rate,
+}
+
+/// What the channel's doings leave to be done when it has returned.
+#[derive(Default)]
+pub(crate) struct Aftermath {
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) decision: Option<Join>,
+    pub(crate) stopped: bool,
+}
+
+/// Which join of which topic a channel speaks for.
+#[derive(Clone, Copy)]
+pub(crate) struct Scope<'a> {
+    pub(crate) topic: &'a Topic,
+    pub(crate) join: JoinId,
+    pub(crate) join_ref: &'a Option<Ref>,
+    /// The request that is being handled, when one is.
+    pub(crate) reference: &'a Option<Ref>,
+    pub(crate) now: Instant,
+}
+
+/// What a channel can do while one of its functions runs.
+pub struct Context<'a> {
+    pub(crate) scope: Scope<'a>,
+    pub(crate) client: &'a mut Client,
+    pub(crate) aftermath: &'a mut Aftermath,
+}
+
+impl Context<'_> {
+    /// The topic.
+    #[must_use]
+    pub fn topic(&self) -> &Topic {
+        self.scope.topic
+    }
+
+    /// The connection's number, unique in its process, and what the log calls it.
+    #[must_use]
+    pub fn connection(&self) -> ConnectionId {
+        self.client.connection.id
+    }
+
+    /// The client's address, as the node's trusted proxies tell it.
+    #[must_use]
+    pub fn peer_address(&self) -> IpAddr {
+        self.client.connection.address
+    }
+
+    /// How the client's bytes travel: `websocket`.
+    #[must_use]
+    pub fn transport(&self) -> &'static str {
+        self.client.transport
+    }
+
+    /// What the channels of this socket share.
+    pub fn assigns(&mut self) -> &mut Assigns {
+        &mut self.client.assigns
+    }
+
+    /// Tells this channel's own client. What is pushed while the join is decided is heard before its
+    /// answer. Bytes cannot be said to a client that speaks V1: it is left out.
+    pub fn push(&mut self, event: impl Into<Event>, payload: Payload) {
+        let (join_ref, topic) = (self.scope.join_ref.clone(), self.scope.topic.clone());
+        self.aftermath.effects.push(Effect::Send(Outbound::Push { join_ref, topic, event: event.into(), payload }));
+    }
+
+    /// Tells every member of the topic, this client included. Only a member can: before
+    /// [`Channel::joined`](crate::Channel::joined) nobody hears it.
+    pub fn broadcast(&mut self, event: impl Into<Event>, payload: Payload) {
+        self.tell_topic(event.into(), payload, true);
+    }
+
+    /// Tells every other member of the topic.
+    pub fn broadcast_from(&mut self, event: impl Into<Event>, payload: Payload) {
+        self.tell_topic(event.into(), payload, false);
+    }
+
+    /// Tells every member of another topic, as [`Pubsub::broadcast`](crate::Pubsub::broadcast) does;
+    /// this channel need not be a member of anything.
+    pub fn broadcast_to(&mut self, topic: &Topic, event: impl Into<Event>, payload: Payload) {
+        if topic == self.scope.topic {
+            return self.broadcast(event, payload);
+        }
+        let broadcast = Broadcast { topic: topic.clone(), event: event.into(), payload };
+        self.aftermath.effects.push(Effect::Broadcast { join: self.scope.join, broadcast, echo: false });
+    }
+
+    fn tell_topic(&mut self, event: Event, payload: Payload, echo: bool) {
+        let broadcast = Broadcast { topic: self.scope.topic.clone(), event, payload };
+        self.aftermath.effects.push(Effect::Broadcast { join: self.scope.join, broadcast, echo });
+    }
+
+    /// Tells the one who holds the name `to`; [`Channel::handle_verdict`](crate::Channel::handle_verdict) hears what became of it and
+    /// answers the request that is being handled. Return what this returns from
+    /// [`Channel::handle_in`](crate::Channel::handle_in): it is a refusal when the client has named too many absent peers.
+    #[must_use]
+    pub fn signal(&mut self, to: Topic, event: impl Into<Event>, payload: Payload) -> Reply {
+        if self.client.misses.is_empty(&self.client.misses_rate, self.scope.now) {
+            return Reply::error("rate_limited");
+        }
+        let event = event.into();
+        let broadcast = Broadcast { topic: to.clone(), event: event.clone(), payload };
+        let ticket = Ticket { join: self.scope.join, reference: self.scope.reference.clone() };
+        self.aftermath.effects.push(Effect::Signal { signal: Signal { to, event, ticket }, broadcast });
+        Reply::None
+    }
+
+    /// Answers a request for which a ticket was kept; with [`Reply::None`], not at all. Each request is
+    /// to be answered once.
+    pub fn reply(&mut self, ticket: Ticket, reply: Reply) {
+        let Reply::Now(status, payload) = reply else { return };
+        self.aftermath.effects.push(Effect::Send(Outbound::Reply {
+            join_ref: self.scope.join_ref.clone(),
+            reference: ticket.reference,
+            topic: self.scope.topic.clone(),
+            status,
+            payload,
+        }));
+    }
+
+    /// The request that is being handled, to be answered by [`reply`](Self::reply) in a later call.
+    #[must_use]
+    pub fn ticket(&self) -> Ticket {
+        Ticket { join: self.scope.join, reference: self.scope.reference.clone() }
+    }
+
+    /// The request that is being handled, to be answered by other code, on any thread.
+    #[must_use]
+    pub fn socket_ref(&self) -> SocketRef {
+        SocketRef { connection: self.client.connection.clone(), ticket: self.ticket() }
+    }
+
+    /// A way to reach this channel from other code, on any thread.
+    #[must_use]
+    pub fn channel_ref(&self) -> ChannelRef {
+        ChannelRef { connection: self.client.connection.clone(), join: self.scope.join }
+    }
+
+    /// Begins to tell this channel whether anybody is on `topic`: a
+    /// [`Watched`](crate::message::Watched) now, and one for each change.
+    pub fn watch(&mut self, topic: Topic) {
+        self.aftermath.effects.push(Effect::Watch { join: self.scope.join, topic, on: true });
+    }
+
+    /// Ends what [`watch`](Self::watch) began.
+    pub fn unwatch(&mut self, topic: Topic) {
+        self.aftermath.effects.push(Effect::Watch { join: self.scope.join, topic, on: false });
+    }
+
+    /// Changes what the presence list says of this client, if it is on it: `meta` is the text of a
+    /// JSON object.
+    pub fn update_presence(&mut self, meta: Payload) {
+        let (join, topic) = (self.scope.join, self.scope.topic.clone());
+        self.aftermath.effects.push(Effect::Update { join, topic, meta });
+    }
+
+    /// Decides a join that was put off with [`Join::Later`]. The first decision counts, and none but
+    /// such a join heeds it.
+    pub fn decide(&mut self, join: Join) {
+        self.aftermath.decision = Some(join);
+    }
+
+    /// Ends this channel when the function that runs has returned and its reply is sent; the client is
+    /// told that it is closed, and does not come back by itself. A join that is not answered yet is
+    /// refused, with the reason `stopped`.
+    pub fn stop(&mut self) {
+        self.aftermath.stopped = true;
+    }
+}
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("topic", self.scope.topic).finish_non_exhaustive()
+    }
+}
+
+/// A request that is still owed an answer. Dropping it leaves the client to its own timeout.
+///
+/// ```
+/// # use handclasp::{Context, Reply};
+/// fn handle_slow(ctx: &mut Context<'_>) -> Reply {
+///     let request = ctx.socket_ref();
+///     std::thread::spawn(move || request.reply(Reply::with(serde_json::json!({ "sum": 42 }).into())));
+///     Reply::None
+/// }
+/// ```
+#[derive(Debug)]
+pub struct SocketRef {
+    connection: Arc<Connection>,
+    ticket: Ticket,
+}
+
+impl SocketRef {
+    /// Answers. Nobody hears it when the channel has ended meanwhile.
+    pub fn reply(self, reply: Reply) {
+        if let Reply::Now(status, payload) = reply {
+            // a mailbox that is full or closed belongs to a client on its way out
+            let _ = self.connection.tell(Note::Reply(self.ticket, status, payload));
+        }
+    }
+}
+
+/// A channel, seen from other code. What it is sent counts against the bound of its client's queue: who
+/// sends more than that makes it a slow consumer, and its connection ends.
+///
+/// It may be kept for as long as one likes; what it says to a channel that has ended goes nowhere.
+#[derive(Clone, Debug)]
+pub struct ChannelRef {
+    connection: Arc<Connection>,
+    join: JoinId,
+}
+
+impl ChannelRef {
+    /// Hands the channel a message for [`Channel::handle_info`](crate::Channel::handle_info). Says whether the client's queue took it:
+    /// `false` means that the connection has ended.
+    pub fn send<T: Any + Send>(&self, info: T) -> bool {
+        self.connection.tell(Note::Info(self.join, Box::new(info))).is_ok()
+    }
+
+    /// Tells the channel's client. Says whether its queue took it, as [`send`](Self::send) does.
+    pub fn push(&self, event: impl Into<Event>, payload: Payload) -> bool {
+        self.connection.tell(Note::Push(self.join, event.into(), payload)).is_ok()
+    }
+}

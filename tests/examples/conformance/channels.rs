@@ -1,0 +1,89 @@
+//! The two channels of Phoenix's integration tests.
+
+use handclasp::{Channel, Context, Ended, Join, Payload, Reply};
+use serde_json::{Map, Value, json};
+
+use super::connect::Assigned;
+
+/// `room:*`: everybody hears who enters and what is said.
+#[derive(Default)]
+pub struct Room {
+    /// Who joined, in its own words.
+    user: Value,
+}
+
+impl Channel for Room {
+    fn join(&mut self, payload: &Payload, _: &mut Context<'_>) -> Join {
+        let params: Map<String, Value> = payload.parse().unwrap_or_default();
+        self.user = params.get("user").cloned().unwrap_or_default();
+        Join::ok()
+    }
+
+    fn joined(&mut self, ctx: &mut Context<'_>) {
+        ctx.broadcast("user_entered", json!({ "user": self.user }).into());
+        let mut joined = json!({ "status": "connected" });
+        if let (Some(joined), Ok(Value::Object(assigned))) =
+            (joined.as_object_mut(), serde_json::to_value(ctx.assigns().get::<Assigned>()))
+        {
+            joined.extend(assigned);
+        }
+        ctx.push("joined", joined.into());
+    }
+
+    fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        match (event, payload) {
+            ("new_msg", _) => {
+                ctx.broadcast("new_msg", payload.clone());
+                // over long polling the tests want none
+                if ctx.transport() == "websocket" { Reply::ok() } else { Reply::None }
+            }
+            ("boom", _) => panic!("boom"),
+            ("binary_event", Payload::Binary(data)) => {
+                ctx.push("binary_event", Payload::binary(vec![0, 1]));
+                Reply::with(Payload::binary([data, &[3, 4][..]].concat()))
+            }
+            ("bin", Payload::Binary(_)) => {
+                ctx.broadcast("bin_ack", Payload::empty());
+                Reply::None
+            }
+            _ => Reply::error("unknown event"),
+        }
+    }
+
+    fn intercepts(&self, event: &str) -> bool {
+        matches!(event, "new_msg" | "bin_ack")
+    }
+
+    fn handle_out(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) {
+        let mut message: Map<String, Value> = payload.parse().unwrap_or_default();
+        message.insert("transport".into(), format!(":{}", ctx.transport()).into());
+        ctx.push(event, Value::from(message).into());
+    }
+
+    fn terminate(&mut self, _: Ended, ctx: &mut Context<'_>) {
+        if ctx.transport() == "websocket" {
+            ctx.push("you_left", json!({ "message": "bye!" }).into());
+        }
+    }
+}
+
+/// `custom:*`: the client says how its join is to go.
+pub struct Custom;
+
+impl Channel for Custom {
+    fn join(&mut self, payload: &Payload, _: &mut Context<'_>) -> Join {
+        let params: Map<String, Value> = payload.parse().unwrap_or_default();
+        match params.get("action").and_then(Value::as_str) {
+            Some("ok") => Join::accept(json!({ "action": "ok" }).into()),
+            Some("ignore") => Join::Refuse(json!({ "action": "ignore" }).into()),
+            _ => panic!("oops"),
+        }
+    }
+
+    fn handle_in(&mut self, event: &str, _: &Payload, ctx: &mut Context<'_>) -> Reply {
+        if event == "close" {
+            ctx.stop();
+        }
+        Reply::None
+    }
+}

@@ -1,0 +1,79 @@
+//! Who may connect, and what of the request the channels are told.
+
+use std::collections::BTreeMap;
+
+use actix_web::http::StatusCode;
+use actix_web::http::uri::Authority;
+use handclasp::{ConnectInfo, Connected, Refusal, Topic};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// What the channels of a socket know of its connection; a part of the push `joined`.
+#[derive(Clone, Serialize)]
+pub struct Assigned {
+    user_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connect_info: Option<Value>,
+}
+
+/// `/ws`: as [`admin`], and a word of its own for who comes too often.
+pub fn user(info: &ConnectInfo<'_>) -> Result<Connected, Refusal> {
+    if info.param("ratelimit") == Some("true") {
+        return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests"));
+    }
+    admin(info)
+}
+
+/// Everybody but who asks to be refused.
+pub fn admin(info: &ConnectInfo<'_>) -> Result<Connected, Refusal> {
+    let refused = ["reject", "custom_error"].iter().any(|param| info.param(param) == Some("true"));
+    if refused { Err(Refusal::forbidden()) } else { connected(info, None) }
+}
+
+/// Everybody, and the channels are told all of the request that Phoenix's `connect_info` offers.
+pub fn with_connect_info(info: &ConnectInfo<'_>) -> Result<Connected, Refusal> {
+    connected(info, Some(connect_info(info)))
+}
+
+fn connected(info: &ConnectInfo<'_>, connect_info: Option<Value>) -> Result<Connected, Refusal> {
+    let user_id = info.param("user_id").map(str::to_owned);
+    let connected = Connected::default().assign(Assigned { user_id: user_id.clone(), connect_info });
+    let Some(user_id) = user_id else { return Ok(connected) };
+    let id = Topic::parse(&format!("user_sockets:{user_id}")).map_err(|_| Refusal::forbidden())?;
+    Ok(connected.id(id))
+}
+
+fn connect_info(info: &ConnectInfo<'_>) -> Value {
+    json!({
+        "x_headers": headers(info, |name| name.starts_with("x-")),
+        "trace_context_headers": headers(info, |name| matches!(name, "traceparent" | "tracestate")),
+        "sec_websocket_headers": headers(info, |name| name.starts_with("sec-websocket-")),
+        "peer_data": {
+            "address": info.peer_address().map(|address| address.ip()),
+            "port": info.peer_address().map(|address| address.port()),
+            "ssl_cert": null,
+        },
+        "uri": uri(info),
+        "user_agent": info.header("user-agent"),
+        "signing_salt": "salt",
+    })
+}
+
+/// Header lists, as Phoenix's test makes maps of them.
+fn headers<'a>(info: &'a ConnectInfo<'_>, wanted: impl Fn(&str) -> bool) -> BTreeMap<&'a str, &'a str> {
+    let named = info.headers().iter().filter(|(name, _)| wanted(name.as_str()));
+    named.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect()
+}
+
+fn uri(info: &ConnectInfo<'_>) -> Value {
+    let (scheme, host) = (info.scheme(), info.host());
+    let authority: Option<Authority> = host.parse().ok();
+    let own_port = if scheme == "https" { 443 } else { 80 };
+    json!({
+        "scheme": scheme,
+        "host": authority.as_ref().map(Authority::host),
+        "port": authority.as_ref().and_then(Authority::port_u16).unwrap_or(own_port),
+        "path": info.uri().path(),
+        "query": info.uri().query().unwrap_or(""),
+    })
+}
