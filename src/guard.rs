@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use actix_web::error::PayloadError;
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures_util::Stream;
 
 use crate::close::{self, Reason};
@@ -30,13 +30,21 @@ pub(crate) struct Guard<S> {
     connection: Arc<Connection>,
     headers: Headers,
     fault: Fault,
-    shut: bool,
+    /// Why to shut, once what came before it has been read.
+    bad: Option<&'static Reason>,
+    is_shut: bool,
 }
 
 impl<S> Guard<S> {
     /// Lets frames of at most `limit` bytes pass. The fault is set before the stream's error is read.
     pub(crate) fn new(bytes: S, connection: Arc<Connection>, limit: usize, fault: Fault) -> Self {
-        Self { bytes, connection, headers: Headers::new(limit as u64), fault, shut: false }
+        Self { bytes, connection, headers: Headers::new(limit as u64), fault, bad: None, is_shut: false }
+    }
+
+    fn shut(&mut self, reason: &'static Reason) -> PayloadError {
+        self.is_shut = true;
+        self.fault.set(Some(reason));
+        PayloadError::Overflow
     }
 }
 
@@ -48,27 +56,41 @@ where
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
+        if let Some(reason) = this.bad.take() {
+            return Poll::Ready(Some(Err(this.shut(reason))));
+        }
         for _ in 0..DROPPED_A_TURN {
             let chunk = match Pin::new(&mut this.bytes).poll_next(cx) {
                 Poll::Ready(Some(Ok(chunk))) => chunk,
-                other => return other,
+                // the connection has ended in the middle of its body, as it always does; no frame was wrong
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
             };
-            if this.shut {
+            if this.is_shut {
                 continue;
             }
             this.connection.hear();
             match this.headers.read(&chunk) {
                 Ok(()) => return Poll::Ready(Some(Ok(chunk))),
-                Err(reason) => {
-                    this.shut = true;
-                    this.fault.set(Some(reason));
-                    return Poll::Ready(Some(Err(PayloadError::Overflow)));
+                Err(Bad { reason, at: 0 }) => return Poll::Ready(Some(Err(this.shut(reason)))),
+                Err(Bad { reason, at }) => {
+                    // the frames before the bad one are good, and are heard
+                    this.bad = Some(reason);
+                    return Poll::Ready(Some(Ok(chunk.slice(..at))));
                 }
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
     }
+}
+
+/// A header that gives a reason to end the connection.
+#[derive(Debug)]
+pub(crate) struct Bad {
+    pub(crate) reason: &'static Reason,
+    /// Where in the chunk it begins; 0 when it began in an earlier one.
+    pub(crate) at: usize,
 }
 
 /// Reads frame headers (RFC 6455, section 5.2) out of chunks of any size.
@@ -88,20 +110,24 @@ impl Headers {
     /// Goes over one chunk.
     ///
     /// # Errors
-    /// The reason to end the connection, at the first header that gives one.
-    pub(crate) fn read(&mut self, mut chunk: &[u8]) -> Result<(), &'static Reason> {
-        while !chunk.is_empty() {
+    /// The first header that is bad, and where in the chunk it begins.
+    pub(crate) fn read(&mut self, chunk: &[u8]) -> Result<(), Bad> {
+        let (mut at, mut header) = (0, 0);
+        while at < chunk.len() {
             if self.payload > 0 {
-                let skipped = chunk.len().min(usize::try_from(self.payload).unwrap_or(usize::MAX));
-                chunk.advance(skipped);
+                let skipped = (chunk.len() - at).min(usize::try_from(self.payload).unwrap_or(usize::MAX));
+                at += skipped;
                 self.payload -= skipped as u64;
                 continue;
             }
-            self.header[self.filled] = chunk[0];
+            if self.filled == 0 {
+                header = at;
+            }
+            self.header[self.filled] = chunk[at];
             self.filled += 1;
-            chunk.advance(1);
+            at += 1;
             if self.filled >= 2 {
-                self.look()?;
+                self.look().map_err(|reason| Bad { reason, at: header })?;
             }
         }
         Ok(())
@@ -176,8 +202,17 @@ mod tests {
     }
 
     #[test]
+    fn a_bad_header_is_found_where_it_begins() {
+        let bytes = [frame(0x81, 5), frame(0x81, 7), vec![0xC1, 0x80]].concat();
+        assert_eq!(Headers::new(1000).read(&bytes).unwrap_err().at, 11 + 13);
+        let mut headers = Headers::new(1000);
+        headers.read(&bytes[..25]).unwrap();
+        assert_eq!(headers.read(&bytes[25..]).unwrap_err().at, 0, "it began in the chunk before");
+    }
+
+    #[test]
     fn a_header_is_refused_before_its_payload_comes() {
-        let refused = |bytes: &[u8]| Headers::new(1000).read(bytes).unwrap_err().code;
+        let refused = |bytes: &[u8]| Headers::new(1000).read(bytes).unwrap_err().reason.code;
         assert_eq!(refused(&[0x82, 0xFE, 0x03, 0xE9]), 1009, "1,001 bytes");
         assert_eq!(refused(&[0x82, 0xFF, 0, 0, 1, 0, 0, 0, 0, 0]), 1009, "a tebibyte");
         assert_eq!(refused(&[0x82, 0xFF, 0x80, 0, 0, 0, 0, 0, 0, 0]), 1002, "2^63 bytes");

@@ -42,7 +42,7 @@
 //! | [`topic`], [`message`], [`close`] | the words of the core: names, what is said, why a connection ends |
 //! | [`channel`], `context`, [`channels`] | what a topic does: the trait and the router; what it can do; the standard ones |
 //! | [`protocol`], `protocols` | a wire format; Phoenix's two |
-//! | `socket` | one client's state machine, pure |
+//! | `socket`, `joining`, `joined`, `rules` | one client's state machine, pure; how it comes to be on a topic; one topic of it; what it may do |
 //! | `session`, `websocket`, `guard` | the same, carried out over a transport |
 //! | `registry`, `orders` | the one writer of who is where, and what it can be told |
 //! | `table`, `holdings`, `watches`, `rosters`, `presence` | what it keeps: topics, connections, watchers, presence lists |
@@ -82,6 +82,8 @@ mod guard;
 mod handshake;
 mod holdings;
 mod ice;
+mod joined;
+mod joining;
 mod json;
 mod mailbox;
 pub mod message;
@@ -98,6 +100,7 @@ pub mod pubsub;
 mod rate;
 mod registry;
 mod rosters;
+mod rules;
 mod running;
 mod session;
 mod setting;

@@ -26,8 +26,9 @@ use crate::page;
 use crate::protocol::Protocol;
 use crate::protocols::phoenix::{V1, V2, Version};
 use crate::pubsub::Pubsub;
+use crate::rules::Rules;
 use crate::session::Session;
-use crate::socket::{Rules, Socket};
+use crate::socket::Socket;
 use crate::websocket::{self, Size};
 
 /// HTTP routes of the application's own.
@@ -56,7 +57,7 @@ impl Place {
         limits.joins_per_socket = mount.joins_per_socket.unwrap_or(limits.joins_per_socket);
         let idle = mount.idle_timeout.unwrap_or(config.socket.idle_timeout);
         Self {
-            rules: Arc::new(Rules { router: mount.router.clone(), limits }),
+            rules: Arc::new(Rules::new(mount.router.clone(), limits)),
             origins: mount.origins.clone().unwrap_or_else(|| config.socket.check_origin.clone()),
             patience: Patience { idle, unjoined: config.socket.join_within },
             mount,

@@ -94,6 +94,8 @@ impl World {
                 if self.model.peers.get(&n) == Some(&client) {
                     self.model.peers.remove(&n);
                 }
+                // its answer does not wait for the registry: until that has heard, a signal still finds the queue
+                self.agrees(None).await;
             }
             Step::Signal(client, n) => self.signal(client, n).await,
             Step::Die(client) => self.die(client).await,

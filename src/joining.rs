@@ -1,0 +1,142 @@
+//! How a socket comes to be on a topic, or does not: who may ask, what the channel decides, what the
+//! registry answers, and what waits meanwhile.
+//!
+//! A join takes the place of an older one of the same topic. The client hears first how the new one
+//! ended, then that the old one is closed, as from Phoenix.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::channel::{Channel, Ended, Join};
+use crate::joined::{Held, Joined, Pending};
+use crate::message::{Effect, JoinId, Outbound, Payload, Ref, Status};
+use crate::rate::Pace;
+use crate::socket::Socket;
+use crate::topic::Topic;
+
+impl Socket {
+    pub(crate) fn join(&mut self, name: &str, given: Option<Ref>, reference: Option<Ref>, payload: &Payload) {
+        let routed = match self.admissible(name, payload) {
+            Ok(routed) => routed,
+            Err(("unmatched topic", payload)) => return self.refuse(None, reference, name, payload),
+            Err((_, payload)) => return self.refuse(given, reference, name, payload),
+        };
+        let (topic, channel) = routed;
+        let mut pending = self.take_place(&topic);
+        pending.reference = reference.clone();
+        self.last_join += 1;
+        self.joins.insert(topic.clone(), Joined::new(JoinId(self.last_join), given, channel, pending));
+        if let Some(join) = self.run(&topic, &reference, |channel, ctx| channel.join(payload, ctx)) {
+            self.decide(&topic, join);
+        }
+    }
+
+    /// Whether the client may ask to join at all: the channel that decides, or the reason why not.
+    #[expect(clippy::type_complexity, reason = "a pair of a name and its channel, used here alone")]
+    fn admissible(
+        &mut self,
+        name: &str,
+        payload: &Payload,
+    ) -> Result<(Topic, Box<dyn Channel>), (&'static str, Payload)> {
+        let refuse = |reason| Err((reason, Payload::reason(reason)));
+        if name.len() > self.rules.limits.topic_bytes {
+            return refuse("topic too long");
+        }
+        let Ok(routed) = catch_unwind(AssertUnwindSafe(|| self.rules.router.route(name))) else {
+            self.count_crash(name);
+            return refuse("join crashed");
+        };
+        let Some(routed) = routed else {
+            return refuse("unmatched topic");
+        };
+        if self.joins.len() >= self.rules.limits.joins_per_socket && !self.joins.contains_key(name) {
+            return refuse("too many channels joined");
+        }
+        if !payload.is_object() {
+            return refuse("invalid payload");
+        }
+        if self.join_rate.take(&self.rules.joins, self.client.now) != Pace::Fine {
+            self.metrics.rate_limited.add(1);
+            return refuse("rate_limited");
+        }
+        Ok(routed)
+    }
+
+    /// Ends an older join of the same topic, whose place a new one is to take.
+    fn take_place(&mut self, topic: &Topic) -> Pending {
+        self.terminate(topic, Ended::Replaced);
+        let Some(old) = self.joins.remove(topic) else { return Pending::default() };
+        Pending::in_place_of(old)
+    }
+
+    /// Does what the channel has decided; of several decisions the first counts.
+    pub(crate) fn decide(&mut self, topic: &Topic, join: Join) {
+        let Some(joined) = self.joins.get_mut(topic) else { return };
+        let Some(pending) = joined.pending.as_mut().filter(|pending| pending.reply.is_none()) else { return };
+        match join {
+            Join::Later => {}
+            Join::Refuse(payload) => self.refused(topic, payload),
+            Join::Accept(payload, membership) => {
+                pending.reply = Some(payload);
+                let (join, replaces) = (joined.id, pending.replaces.take());
+                self.effects.push_back(Effect::Subscribe { join, topic: topic.clone(), membership, replaces });
+            }
+        }
+    }
+
+    pub(crate) fn refused(&mut self, topic: &Topic, payload: Payload) {
+        let Some(mut joined) = self.joins.remove(topic) else { return };
+        let pending = joined.pending.take().map(|pending| *pending).unwrap_or_default();
+        self.reply(joined.given.take(), pending.reference, topic, Status::Error, payload);
+        joined.bury();
+        self.close_all(topic, pending.closing);
+        if let Some(join) = pending.replaces {
+            self.effects.push_back(Effect::Unsubscribe { join, topic: topic.clone() });
+        }
+        for held in pending.backlog {
+            match held {
+                Held::Push(reference, ..) => {
+                    self.refuse(None, reference, topic.as_str(), Payload::reason("unmatched topic"))
+                }
+                Held::Leave(reference) => self.reply(None, reference, topic, Status::Ok, Payload::empty()),
+            }
+        }
+    }
+
+    /// Refuses a join of which the registry may have been asked already.
+    pub(crate) fn withdraw(&mut self, topic: &Topic, reason: &str) {
+        let Some(joined) = self.joins.get(topic) else { return };
+        if joined.is_asked() {
+            self.effects.push_back(Effect::Unsubscribe { join: joined.id, topic: topic.clone() });
+        }
+        self.refused(topic, Payload::reason(reason));
+    }
+
+    pub(crate) fn subscribed(&mut self, join: JoinId) {
+        let Some(topic) = self.topic_of(join) else { return };
+        let Some(joined) = self.joins.get_mut(&topic) else { return };
+        let Some(pending) = joined.pending.take_if(|pending| pending.reply.is_some()) else { return };
+        let given = joined.given.clone();
+        self.reply(given, pending.reference, &topic, Status::Ok, pending.reply.unwrap_or_else(Payload::empty));
+        self.close_all(&topic, pending.closing);
+        self.run(&topic, &None, |channel, ctx| channel.joined(ctx));
+        for held in pending.backlog {
+            match held {
+                Held::Push(reference, event, payload) => self.handle_in(&topic, reference, &event, &payload),
+                Held::Leave(reference) => self.leave_now(&topic, reference),
+            }
+        }
+    }
+
+    fn close_all(&mut self, topic: &Topic, closing: Vec<Option<Ref>>) {
+        for join_ref in closing {
+            self.send(Outbound::Close { join_ref, topic: topic.clone() });
+        }
+    }
+
+    /// Keeps what is said to a topic that is about to be joined; says whether there was room.
+    pub(crate) fn hold(&mut self, topic: &Topic, size: usize, held: Held) -> bool {
+        let bound = self.rules.limits.queue_bytes;
+        let pending = self.joins.get_mut(topic).and_then(|joined| joined.pending.as_mut());
+        pending.is_some_and(|pending| pending.hold(size, held, bound))
+    }
+}

@@ -1,0 +1,29 @@
+//! What holds for all sockets of one mount: which channels there are, and how much one socket may do.
+
+use std::sync::Arc;
+
+use crate::channel::Router;
+use crate::config::Limits;
+use crate::rate::Rate;
+
+/// The rules of a mount, shared by its sockets.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) router: Arc<Router>,
+    pub(crate) limits: Limits,
+    pub(crate) messages: Rate,
+    pub(crate) joins: Rate,
+    pub(crate) misses: Rate,
+}
+
+impl Rules {
+    pub(crate) fn new(router: Arc<Router>, limits: Limits) -> Self {
+        Self {
+            messages: Rate::per_second(limits.messages_per_second, limits.messages_burst),
+            joins: Rate::per_second(limits.joins_per_second, limits.joins_burst),
+            misses: Rate::per_minute(limits.misses_per_minute, limits.misses_burst),
+            router,
+            limits,
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! How many may come in, from where, and what becomes of a request that is too large or never ends.
+
+mod common;
+
+use common::{Client, empty, eventually, node};
+use handclasp::Running;
+
+const PATH: &str = "/socket/websocket?vsn=2.0.0";
+
+/// Asks for a socket in the name of another address: the client, the status, and what it was told.
+async fn come(node: &Running, forwarded_for: &str) -> (Client, u16, String) {
+    let header = format!("X-Forwarded-For: {forwarded_for}");
+    let (mut client, head) = Client::ask(node.address(), PATH, &[&header]).await;
+    let body = client.body(&head).await;
+    (client, head[9..12].parse().unwrap(), String::from_utf8(body).unwrap())
+}
+
+async fn is_full(node: &Running, forwarded_for: &str) {
+    let (_, status, body) = come(node, forwarded_for).await;
+    assert_eq!((status, &*body), (429, "too many connections from this address"), "{forwarded_for}");
+}
+
+#[actix_web::test]
+async fn one_address_has_so_many_connections_and_gets_them_back() {
+    let node = node(&["limits.connections_per_address=2", r#"server.trusted_proxies=["127.0.0.1"]"#]);
+    let (first, one, _) = come(&node, "198.51.100.1").await;
+    let (second, two, _) = come(&node, "6.6.6.6, 198.51.100.1").await;
+    assert_eq!((one, two), (101, 101));
+    is_full(&node, "198.51.100.1").await;
+    is_full(&node, "::ffff:198.51.100.1").await;
+    assert_eq!(come(&node, "198.51.100.2").await.1, 101);
+    // one network of IPv6 is one customer
+    let (third, three, _) = come(&node, "2001:db8::1").await;
+    let (fourth, four, _) = come(&node, "[2001:db8::2]:4711").await;
+    assert_eq!((three, four), (101, 101));
+    is_full(&node, "2001:db8::3").await;
+    assert_eq!(come(&node, "2001:db8:0:1::3").await.1, 101);
+    drop(first);
+    eventually("a place that is free again", || async { come(&node, "198.51.100.1").await.1 == 101 }).await;
+    drop((second, third, fourth));
+    empty(&node).await;
+}
+
+#[actix_web::test]
+async fn a_forged_address_is_not_believed() {
+    let node = node(&["limits.connections_per_address=1"]);
+    let (_first, status, _) = come(&node, "198.51.100.1").await;
+    assert_eq!(status, 101);
+    is_full(&node, "198.51.100.2").await;
+}
+
+#[actix_web::test]
+async fn a_full_node_says_so_and_has_room_again_when_somebody_leaves() {
+    let node = node(&["server.connections=2"]);
+    let (first, second) = (Client::new(node.address()).await, Client::new(node.address()).await);
+    assert_eq!(node.connections(), 2);
+    let (_, status, body) = come(&node, "198.51.100.1").await;
+    assert_eq!((status, &*body), (503, "this server is full"));
+    // what is refused for another reason is told that reason
+    let (_, head) = Client::ask(node.address(), "/socket/websocket?vsn=9", &[]).await;
+    assert!(head.starts_with("HTTP/1.1 403"), "{head}");
+    drop(first);
+    eventually("a free place", || async { node.connections() == 1 }).await;
+    assert_eq!(come(&node, "198.51.100.1").await.1, 101);
+    drop(second);
+    empty(&node).await;
+}
+
+#[actix_web::test]
+async fn headers_that_are_too_many_too_large_or_too_slow_are_none() {
+    let node = node(&["server.header_timeout=1s"]);
+    let many: Vec<String> = (0..10_000).map(|n| format!("X-{n}: x")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for lines in [many, vec![&*format!("X-Large: {}", "x".repeat(1 << 20))]] {
+        let (_, head) = Client::ask(node.address(), PATH, &lines).await;
+        // it may have hung up before all was sent, and then its answer may be lost
+        assert!(head.is_empty() || head.starts_with("HTTP/1.1 4"), "{head}");
+    }
+    let (_, head) = Client::request(node.address(), "GET /socket/websocket HTTP/1.1\r\nHost: x\r\nX-Drip: ").await;
+    assert!(head.starts_with("HTTP/1.1 408"), "{head}");
+    assert_eq!(come(&node, "198.51.100.1").await.1, 101);
+    empty(&node).await;
+}

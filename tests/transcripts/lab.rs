@@ -1,0 +1,145 @@
+//! The channels of the transcripts' own mount, `/lab`: whatever a channel can do, on a word of the client.
+
+use std::collections::HashMap;
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use handclasp::channel::{ChannelRef, Info, SocketRef};
+use handclasp::message::Status;
+use handclasp::{Channel, Connected, Context, Join, Mount, Payload, Reply, Router, Topic};
+
+/// Joins that wait to be let in, by topic.
+type Gates = Arc<Mutex<HashMap<String, ChannelRef>>>;
+
+/// `/lab`; with the param `id`, the socket's own id is `users:<id>`.
+pub fn mount() -> Mount {
+    let gates = Gates::default();
+    let router = Router::new()
+        .channel("lab:first", |_| First)
+        .channel("exact", |_| First)
+        .channel("lab:*", move |_| Lab { gates: gates.clone(), does: String::new(), owed: Vec::new() });
+    Mount::new("/lab", router).connect(|info| {
+        let id = info.param("id").map(|id| Topic::parse(&format!("users:{id}")).unwrap());
+        Ok(id.map_or_else(Connected::default, |id| Connected::default().id(id)))
+    })
+}
+
+/// Says who it is, and knows no event.
+struct First;
+
+impl Channel for First {
+    fn join(&mut self, _: &Payload, _: &mut Context<'_>) -> Join {
+        Join::accept(object(r#"{"channel":"first"}"#))
+    }
+}
+
+struct Lab {
+    gates: Gates,
+    /// What its join asked it to do.
+    does: String,
+    owed: Vec<SocketRef>,
+}
+
+#[derive(Default, serde::Deserialize)]
+struct Wish {
+    #[serde(default)]
+    does: String,
+}
+
+/// The word to open a gate.
+struct Open;
+
+impl Channel for Lab {
+    fn join(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Join {
+        self.does = payload.parse::<Wish>().unwrap_or_default().does;
+        match &*self.does {
+            "crash" => crash(),
+            "refuse" => Join::refuse("unauthorized"),
+            "refuse with nothing" => Join::Refuse(Payload::empty()),
+            "welcome" => Join::accept(object(r#"{"hello":"you"}"#)),
+            "list" => Join::ok().view_presence().track("ann", object(r#"{"on":"phone"}"#)),
+            "wait" => {
+                self.gates.lock().unwrap().insert(ctx.topic().to_string(), ctx.channel_ref());
+                Join::Later
+            }
+            _ => Join::ok(),
+        }
+    }
+
+    fn joined(&mut self, ctx: &mut Context<'_>) {
+        match &*self.does {
+            "greet" => {
+                ctx.push("greeting", object(r#"{"n":1}"#));
+                ctx.push("greeting", object(r#"{"n":2}"#));
+            }
+            "announce" => ctx.broadcast("arrived", Payload::empty()),
+            "crash once joined" => crash(),
+            _ => {}
+        }
+    }
+
+    fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        match event {
+            "echo" => return Reply::with(payload.clone()),
+            "fail" => return Reply::Now(Status::Error, payload.clone()),
+            "maybe" => return Reply::Now(Status::Other("maybe"), payload.clone()),
+            "ignore" => return Reply::None,
+            "boom" => crash(),
+            "push" => ctx.push("pushed", payload.clone()),
+            "push bytes" => ctx.push("pushed", Payload::Binary(Bytes::from_static(&[0, 255, 7]))),
+            "shout" => ctx.broadcast("shouted", payload.clone()),
+            "shout to others" => ctx.broadcast_from("shouted", payload.clone()),
+            "shout secretly" => ctx.broadcast("secret", payload.clone()),
+            "shout in vain" => ctx.broadcast("unheard", payload.clone()),
+            "later" => {
+                self.owed.push(ctx.socket_ref());
+                return Reply::None;
+            }
+            "now" => self.owed.drain(..).rev().for_each(|owed| drop(std::thread::spawn(|| owed.reply(late())).join())),
+            "open" => {
+                let gate = self.gates.lock().unwrap().remove(payload.parse::<String>().unwrap().as_str());
+                assert!(gate.unwrap().send(Open));
+            }
+            "stop" => {
+                ctx.stop();
+                return Reply::with(payload.clone());
+            }
+            "stop silently" => {
+                ctx.stop();
+                return Reply::None;
+            }
+            _ => return Reply::error("unknown event"),
+        }
+        Reply::ok()
+    }
+
+    fn intercepts(&self, event: &str) -> bool {
+        matches!(event, "secret" | "unheard")
+    }
+
+    fn handle_out(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) {
+        if event == "secret" {
+            ctx.push("whispered", payload.clone());
+        }
+    }
+
+    fn handle_info(&mut self, info: Info, ctx: &mut Context<'_>) {
+        if info.is::<Open>() {
+            ctx.decide(Join::ok());
+        }
+    }
+}
+
+fn late() -> Reply {
+    Reply::with(object(r#"{"late":true}"#))
+}
+
+fn object(text: &str) -> Payload {
+    Payload::json(&serde_json::from_str::<serde_json::Value>(text).unwrap()).unwrap()
+}
+
+/// A panic that says nothing on the way, so that the output of the tests stays readable.
+fn crash() -> ! {
+    resume_unwind(Box::new("boom"))
+}
