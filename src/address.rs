@@ -4,14 +4,30 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+/// Who a request comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    pub(crate) address: IpAddr,
+    /// Whether a trusted proxy brought it, whose word on the rest counts too.
+    pub(crate) is_proxied: bool,
+}
+
+impl Caller {
+    /// Judges the socket's other end, and what `X-Forwarded-For` says, in order.
+    pub(crate) fn new<'a>(
+        peer: IpAddr,
+        forwarded_for: impl DoubleEndedIterator<Item = &'a str>,
+        trusted: &[IpNet],
+    ) -> Self {
+        let is_proxied = trusted.iter().any(|net| net.contains(&peer.to_canonical()));
+        Self { address: of_client(peer, forwarded_for, trusted), is_proxied }
+    }
+}
+
 /// The client's address: the socket's own, or, when that is a trusted proxy, the last entry of
 /// `X-Forwarded-For` that no trusted proxy wrote for another. Whoever is no trusted proxy can write
 /// there what it likes.
-pub(crate) fn of_client<'a>(
-    peer: IpAddr,
-    forwarded_for: impl DoubleEndedIterator<Item = &'a str>,
-    trusted: &[IpNet],
-) -> IpAddr {
+fn of_client<'a>(peer: IpAddr, forwarded_for: impl DoubleEndedIterator<Item = &'a str>, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
     let mut client = peer.to_canonical();
     for entry in forwarded_for.rev().flat_map(|header| header.rsplit(',')) {

@@ -4,7 +4,6 @@
 //! Method, query, origin, subprotocol and token, `vsn`, the mount's own `connect`, the upgrade's headers.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use actix_web::HttpRequest;
@@ -15,6 +14,7 @@ use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
+use crate::address::Caller;
 use crate::mount::{ConnectInfo, Connected, Mount, Refusal};
 use crate::origin::Origins;
 use crate::protocols::phoenix::Version;
@@ -37,12 +37,12 @@ struct Offer {
     token: Option<String>,
 }
 
-/// Checks a request to one of the mount's endpoints. `address` is the client's.
+/// Checks a request to one of the mount's endpoints.
 pub(crate) fn check(
     request: &HttpRequest,
     mount: &Mount,
     origins: &Origins,
-    address: IpAddr,
+    caller: Caller,
 ) -> Result<Accepted, Refusal> {
     if request.method() != Method::GET {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, ""));
@@ -51,7 +51,7 @@ pub(crate) fn check(
     check_origin(request.headers(), origins)?;
     let offer = subprotocol(request.headers(), &mount.subprotocols)?;
     let version = version(&params)?;
-    let info = ConnectInfo { request, params: &params, address, auth_token: offer.token.as_deref() };
+    let info = ConnectInfo { request, params: &params, caller, auth_token: offer.token.as_deref() };
     let connected = catch_unwind(AssertUnwindSafe(|| (mount.connect)(&info)))
         .unwrap_or_else(|_| Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "")))?;
     check_upgrade(request)?;

@@ -31,6 +31,8 @@ pub(crate) struct Pending {
     pub(crate) replaces: Option<JoinId>,
     /// Marks of older joins of the topic, to be told that they are closed once this one is answered.
     pub(crate) closing: Vec<Option<Ref>>,
+    /// Marks and requests of older joins that were not answered either: they end as this one does.
+    pub(crate) owed: Vec<(Option<Ref>, Option<Ref>)>,
     /// What the client said to the topic meanwhile.
     pub(crate) backlog: VecDeque<Held>,
     backlog_bytes: usize,
@@ -99,15 +101,17 @@ impl Joined {
 }
 
 impl Pending {
-    /// A join that takes the place of `old`, which its client is told of later.
-    pub(crate) fn in_place_of(mut old: Joined) -> Self {
-        let is_member = !old.is_pending() || old.is_asked();
-        let older = old.pending.take().map(|pending| *pending).unwrap_or_default();
-        let mut closing = older.closing;
-        closing.push(old.given.take());
-        let replaces = if is_member { Some(old.id) } else { older.replaces };
-        old.bury();
-        Self { replaces, closing, ..Self::default() }
+    /// A join in place of one that is answered.
+    pub(crate) fn after(id: JoinId, given: Option<Ref>) -> Self {
+        Self { replaces: Some(id), closing: vec![given], ..Self::default() }
+    }
+
+    /// A join in place of one that still waits, with what that one has to settle.
+    pub(crate) fn instead_of(id: JoinId, given: Option<Ref>, older: Self) -> Self {
+        let replaces = if older.reply.is_some() { Some(id) } else { older.replaces };
+        let mut owed = older.owed;
+        owed.push((given, older.reference));
+        Self { replaces, closing: older.closing, owed, ..Self::default() }
     }
 
     /// Keeps what is said meanwhile; says whether there was room within `bound` bytes.

@@ -2,8 +2,10 @@
 //! registry answers, and what waits meanwhile.
 //!
 //! A join takes the place of an older one of the same topic. The client hears first how the new one
-//! ended, then that the old one is closed, as from Phoenix.
+//! ended, then that the old one is closed, as from Phoenix; an older one that was not answered yet ends
+//! as the new one does.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::channel::{Channel, Ended, Join};
@@ -64,8 +66,12 @@ impl Socket {
     /// Ends an older join of the same topic, whose place a new one is to take.
     fn take_place(&mut self, topic: &Topic) -> Pending {
         self.terminate(topic, Ended::Replaced);
-        let Some(old) = self.joins.remove(topic) else { return Pending::default() };
-        Pending::in_place_of(old)
+        let Some(mut old) = self.joins.remove(topic) else { return Pending::default() };
+        let (id, given, pending) = (old.id, old.given.take(), old.pending.take());
+        old.bury();
+        let Some(mut pending) = pending else { return Pending::after(id, given) };
+        self.refuse_backlog(topic, std::mem::take(&mut pending.backlog));
+        Pending::instead_of(id, given, *pending)
     }
 
     /// Does what the channel has decided; of several decisions the first counts.
@@ -86,13 +92,21 @@ impl Socket {
     pub(crate) fn refused(&mut self, topic: &Topic, payload: Payload) {
         let Some(mut joined) = self.joins.remove(topic) else { return };
         let pending = joined.pending.take().map(|pending| *pending).unwrap_or_default();
+        for (given, reference) in pending.owed {
+            self.reply(given, reference, topic, Status::Error, payload.clone());
+        }
         self.reply(joined.given.take(), pending.reference, topic, Status::Error, payload);
         joined.bury();
         self.close_all(topic, pending.closing);
         if let Some(join) = pending.replaces {
             self.effects.push_back(Effect::Unsubscribe { join, topic: topic.clone() });
         }
-        for held in pending.backlog {
+        self.refuse_backlog(topic, pending.backlog);
+    }
+
+    /// Answers what was said to a topic that has not been joined after all.
+    fn refuse_backlog(&mut self, topic: &Topic, backlog: VecDeque<Held>) {
+        for held in backlog {
             match held {
                 Held::Push(reference, ..) => {
                     self.refuse(None, reference, topic.as_str(), Payload::reason("unmatched topic"))
@@ -115,9 +129,14 @@ impl Socket {
         let Some(topic) = self.topic_of(join) else { return };
         let Some(joined) = self.joins.get_mut(&topic) else { return };
         let Some(pending) = joined.pending.take_if(|pending| pending.reply.is_some()) else { return };
-        let given = joined.given.clone();
-        self.reply(given, pending.reference, &topic, Status::Ok, pending.reply.unwrap_or_else(Payload::empty));
-        self.close_all(&topic, pending.closing);
+        let (given, mut closing) = (joined.given.clone(), pending.closing);
+        let welcome = pending.reply.unwrap_or_else(Payload::empty);
+        for (given, reference) in pending.owed {
+            self.reply(given.clone(), reference, &topic, Status::Ok, welcome.clone());
+            closing.push(given);
+        }
+        self.reply(given, pending.reference, &topic, Status::Ok, welcome);
+        self.close_all(&topic, closing);
         self.run(&topic, &None, |channel, ctx| channel.joined(ctx));
         for held in pending.backlog {
             match held {

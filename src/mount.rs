@@ -11,6 +11,7 @@ use actix_web::http::header::HeaderMap;
 use actix_web::http::uri::Uri;
 use compact_str::CompactString;
 
+use crate::address::Caller;
 use crate::channel::{Assigns, Router};
 use crate::origin::Origins;
 use crate::topic::Topic;
@@ -111,7 +112,7 @@ impl std::fmt::Debug for Mount {
 pub struct ConnectInfo<'a> {
     pub(crate) request: &'a HttpRequest,
     pub(crate) params: &'a [(String, String)],
-    pub(crate) address: IpAddr,
+    pub(crate) caller: Caller,
     pub(crate) auth_token: Option<&'a str>,
 }
 
@@ -143,7 +144,7 @@ impl ConnectInfo<'_> {
     /// The client's address, as the trusted proxies tell it.
     #[must_use]
     pub fn client_address(&self) -> IpAddr {
-        self.address
+        self.caller.address
     }
 
     /// The other end of the TCP connection.
@@ -158,16 +159,21 @@ impl ConnectInfo<'_> {
         self.request.uri()
     }
 
-    /// Scheme of the request, as far as a proxy tells it: `http` or `https`.
+    /// Scheme of the request, `http` or `https`. TLS ends at a proxy: one that is trusted says so in
+    /// `X-Forwarded-Proto`, and nobody else is believed.
     #[must_use]
-    pub fn scheme(&self) -> String {
-        self.request.connection_info().scheme().to_owned()
+    pub fn scheme(&self) -> &str {
+        self.forwarded("x-forwarded-proto").unwrap_or("http")
     }
 
-    /// Host (and port) that the client asked for.
+    /// Host (and port) that the client asked for, in a trusted proxy's word or its own.
     #[must_use]
-    pub fn host(&self) -> String {
-        self.request.connection_info().host().to_owned()
+    pub fn host(&self) -> &str {
+        self.forwarded("x-forwarded-host").or_else(|| self.header("host")).unwrap_or("")
+    }
+
+    fn forwarded(&self, name: &str) -> Option<&str> {
+        if self.caller.is_proxied { self.header(name) } else { None }
     }
 
     /// The token of the client's `authToken` option, decoded; it came as a subprotocol, not in the URL.

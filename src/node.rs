@@ -14,7 +14,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use socket2::{SockRef, Socket as RawSocket};
 
-use crate::address;
+use crate::address::Caller;
 use crate::config::Config;
 use crate::connection::Patience;
 use crate::connections::{Ceiling, Connections, NoRoom, Seat};
@@ -155,13 +155,13 @@ impl Node {
         let peer = request.peer_addr().ok_or(Refusal::new(StatusCode::BAD_REQUEST, "no address"))?;
         let forwarded: Vec<&str> =
             request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok()).collect();
-        let address = address::of_client(peer.ip(), forwarded.into_iter(), &self.config.server.trusted_proxies);
-        let accepted = handshake::check(request, &place.mount, &place.origins, address)?;
+        let caller = Caller::new(peer.ip(), forwarded.into_iter(), &self.config.server.trusted_proxies);
+        let accepted = handshake::check(request, &place.mount, &place.origins, caller)?;
         if !self.ready.load(Ordering::Relaxed) {
             return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this server is going down"));
         }
         let bound = Bound { bytes: self.config.limits.queue_bytes, age: self.config.limits.queue_age };
-        let seat = self.connections.enter(address, place.patience, bound).map_err(|no_room| match no_room {
+        let seat = self.connections.enter(caller.address, place.patience, bound).map_err(|no_room| match no_room {
             NoRoom::Node => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this server is full"),
             NoRoom::Address => Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many connections from this address"),
         })?;

@@ -319,6 +319,25 @@ async fn a_join_is_refused_later_and_so_is_what_waited_for_it() {
     assert_eq!(node.pubsub().count(ROOM), 0);
 }
 
+#[actix_web::test]
+async fn a_join_that_is_replaced_while_it_waits_is_answered_and_so_is_what_waited_for_it() {
+    let (node, handed) = start();
+    let mut client = Client::new(node.address()).await;
+    let first = ask_to_join(&mut client, &handed).await;
+    client.say(&format!(r#"["5","7","{ROOM}","now",{{}}]"#)).await;
+    client.hears_nothing().await;
+    client.say(&format!(r#"["8","8","{ROOM}","phx_join",{{}}]"#)).await;
+    assert!(client.hear().await.contains("unmatched topic"));
+    client.hears(&decided("ok", r#"{"welcome":"room"}"#)).await;
+    client.hears(&decided("ok", r#"{"welcome":"room"}"#).replace(r#""5","6""#, r#""8","8""#)).await;
+    client.hears(&format!(r#"["5","5","{ROOM}","phx_close",{{}}]"#)).await;
+    first.send(Decide(Join::ok)); // nobody is there any more to be let in
+    client.hears_nothing().await;
+    assert_eq!(node.pubsub().count(ROOM), 1);
+    drop(client);
+    empty(&node).await;
+}
+
 /// A push from elsewhere was taken for the registry's word, and the join was answered ok before it.
 #[actix_web::test]
 async fn ok_is_never_said_before_the_registry_has_said_so() {

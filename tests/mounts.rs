@@ -48,6 +48,7 @@ fn connect(info: &ConnectInfo<'_>) -> Result<Connected, Refusal> {
         "agent": info.header("user-agent"),
         "peer": info.peer_address().map(|address| address.ip()),
         "client": info.client_address(),
+        "url": format!("{}://{}", info.scheme(), info.host()),
     });
     let connected = Connected::default().assign(Seen(seen));
     match info.param("id").and_then(|id| Topic::parse(id).ok()) {
@@ -79,6 +80,8 @@ async fn a_channel_reads_params_headers_and_addresses() {
     let headers = [
         "User-Agent: foo/1.0",
         "X-Forwarded-For: 198.51.100.7",
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Host: broker.test",
         "Sec-WebSocket-Protocol: phoenix, base64url.bearer.phx.c2VjcmV0",
     ];
     let heard = seen(&node, "&user[name]=b%C3%B6b&user%5Bname%5D=al+ice&x", &headers).await;
@@ -89,6 +92,7 @@ async fn a_channel_reads_params_headers_and_addresses() {
         "agent": "foo/1.0",
         "peer": "127.0.0.1",
         "client": "198.51.100.7",
+        "url": "https://broker.test",
     });
     assert_eq!(heard, json!({ "asked": 1, "seen": want, "address": "198.51.100.7" }));
 }
@@ -96,8 +100,11 @@ async fn a_channel_reads_params_headers_and_addresses() {
 #[actix_web::test]
 async fn a_client_does_not_choose_its_address() {
     let node = start(&[]);
-    let heard = seen(&node, "", &["X-Forwarded-For: 198.51.100.7", "Forwarded: for=198.51.100.7"]).await;
+    let forged =
+        ["X-Forwarded-For: 198.51.100.7", "Forwarded: for=198.51.100.7;proto=https", "X-Forwarded-Proto: https"];
+    let heard = seen(&node, "", &forged).await;
     assert_eq!((&heard["address"], &heard["seen"]["client"]), (&json!("127.0.0.1"), &json!("127.0.0.1")));
+    assert_eq!(heard["seen"]["url"], format!("http://{}", node.address()));
 }
 
 #[actix_web::test]
