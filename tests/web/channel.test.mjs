@@ -253,3 +253,49 @@ test("a listener that throws stops neither the others nor the channel", async (t
   assert.deepEqual(heard, [1]);
   assert.throws(later[0], /listener's own fault/);
 });
+
+test("a join can be given up: the server is told, and it may be tried again", async () => {
+  const { server, channel, clock } = setUp();
+  const control = new AbortController();
+  const join = assert.rejects(channel.join({ signal: control.signal }), { name: "AbortedError", reason: "aborted" });
+  server.last.accept();
+  control.abort();
+  await join;
+  assert.ok(server.last.lastOf("phx_leave"));
+  assert.equal(channel.state, "closed");
+  await assert.rejects(channel.join({ signal: control.signal }), { name: "AbortedError" });
+  const second = channel.join();
+  server.last.reply("phx_join", "ok", {});
+  assert.deepEqual(await second, {});
+  assert.equal(clock.pending, 1, "only the heartbeat's timer is left");
+});
+
+test("who gives up waiting for a join that others wait for too, gives up alone", async () => {
+  const { server, channel } = setUp();
+  const control = new AbortController();
+  const first = channel.join();
+  const second = assert.rejects(channel.join({ signal: control.signal }), { name: "AbortedError" });
+  server.last.accept();
+  control.abort();
+  await second;
+  server.last.reply("phx_join", "ok", { hello: 1 });
+  assert.deepEqual(await first, { hello: 1 });
+});
+
+test("a push that is given up before it was sent is never sent", async () => {
+  const { server, channel, clock } = await joined();
+  server.last.drop();
+  const control = new AbortController();
+  const push = assert.rejects(channel.push("secret", {}, { signal: control.signal }), { name: "AbortedError" });
+  const other = channel.push("other");
+  control.abort();
+  await push;
+  await assert.rejects(channel.push("late", {}, { signal: control.signal }), { name: "AbortedError" });
+  await clock.advance(250);
+  server.last.accept();
+  server.last.reply("phx_join", "ok", {});
+  server.last.reply("other", "ok", {});
+  await other;
+  assert.equal(server.last.lastOf("secret"), undefined);
+  assert.equal(server.last.lastOf("late"), undefined);
+});

@@ -3,21 +3,14 @@
  * connection itself is the socket's; what the events mean is the application's.
  */
 
+import { onAbort, unlessAborted } from "./abort.js";
 import { Backoff } from "./backoff.js";
 import { Emitter } from "./emitter.js";
-import { ClosedError, DisconnectedError, OverflowError, RefusedError, TimeoutError } from "./errors.js";
+import { AbortedError, ClosedError, DisconnectedError, RefusedError, TimeoutError } from "./errors.js";
+import { Pushes } from "./pushes.js";
 
 /** @typedef {import("./frame.js").Message} Message */
 /** @typedef {"closed" | "joining" | "joined" | "errored"} ChannelState */
-
-/**
- * @typedef {object} Pending a push that waits for its reply
- * @property {string} event
- * @property {any} payload
- * @property {(response: any) => void} resolve
- * @property {(error: Error) => void} reject
- * @property {any} timer
- */
 
 /**
  * Made by `socket.channel(topic, params)`.
@@ -38,10 +31,7 @@ export class Channel {
   #state = "closed";
   /** Null between two joins, so that whatever still arrives for the old one is stale. */
   #joinRef = /** @type {string | null} */ (null);
-  /** @type {Map<string, Pending>} */
-  #unanswered = new Map();
-  /** @type {Set<Pending>} */
-  #unsent = new Set();
+  #pushes;
   /** @type {{promise: Promise<any>, resolve: (v: any) => void, reject: (e: Error) => void} | null} */
   #firstJoin = null;
   #wasJoined = false;
@@ -57,6 +47,7 @@ export class Channel {
     this.#socket = socket;
     this.topic = topic;
     this.#params = params;
+    this.#pushes = new Pushes(topic, socket.clock, socket.bufferLimit);
     this.#backoff = new Backoff({ base: 1_000, max: 10_000, random: socket.random });
   }
 
@@ -71,18 +62,23 @@ export class Channel {
    *
    * @param {object} [options]
    * @param {number} [options.timeout] ms, connecting included (default: the socket's)
+   * @param {AbortSignal} [options.signal] gives the join up; of a call that finds the join
+   *   under way, it ends only that call's waiting
    * @returns {Promise<any>} the server's answer to the first join
-   * @throws {RefusedError | TimeoutError | ClosedError} the channel is then closed, and
-   *   `join()` may be called again
+   * @throws {RefusedError | TimeoutError | ClosedError | AbortedError} the channel is then
+   *   closed, and `join()` may be called again
    * @throws {Error} at once, when another channel of this socket lives on the same topic
    */
-  join({ timeout = this.#socket.timeout } = {}) {
-    if (this.#firstJoin) return this.#firstJoin.promise;
+  join({ timeout = this.#socket.timeout, signal } = {}) {
+    const what = `join of ${this.topic}`;
+    if (this.#firstJoin) return unlessAborted(this.#firstJoin.promise, signal, what);
+    if (signal?.aborted) return Promise.reject(new AbortedError(what));
     this.#socket.add(this);
     const first = deferred();
     this.#firstJoin = first;
-    const timer = this.#socket.clock.setTimeout(() => this.#giveUp(timeout), timeout);
-    const settled = () => this.#socket.clock.clearTimeout(timer);
+    const timer = this.#socket.clock.setTimeout(() => this.#giveUp(new TimeoutError(what, timeout)), timeout);
+    const unlisten = onAbort(signal, () => this.#giveUp(new AbortedError(what)));
+    const settled = () => (this.#socket.clock.clearTimeout(timer), unlisten());
     first.promise.then(settled, settled);
     this.#enter("errored", null);
     if (this.#socket.state === "open") this.#sendJoin();
@@ -98,22 +94,17 @@ export class Channel {
    * @param {any} [payload] JSON, or an `ArrayBuffer` (at most 255 bytes of event name then)
    * @param {object} [options]
    * @param {number} [options.timeout] ms, waiting to be sent included (default: the socket's)
+   * @param {AbortSignal} [options.signal] what is not sent yet never will be
    * @returns {Promise<any>} the `response` of the reply
-   * @throws {RefusedError | TimeoutError | DisconnectedError | ClosedError | OverflowError}
-   *   after `DisconnectedError` and `TimeoutError` it is unknown whether the push arrived
+   * @throws {RefusedError | TimeoutError | DisconnectedError | ClosedError | AbortedError |
+   *   import("./errors.js").OverflowError} after `DisconnectedError`, `TimeoutError` and
+   *   `AbortedError` it is unknown whether the push arrived
    */
-  push(event, payload = {}, { timeout = this.#socket.timeout } = {}) {
-    return new Promise((resolve, reject) => {
+  push(event, payload = {}, { timeout = this.#socket.timeout, signal } = {}) {
+    return this.#pushes.make(event, payload, { timeout, signal }, (pending) => {
       if (this.#state === "closed") throw new ClosedError(`channel ${this.topic} is not joined`);
-      const limit = this.#socket.bufferLimit;
-      if (this.#state !== "joined" && this.#unsent.size >= limit) {
-        throw new OverflowError(`channel ${this.topic} keeps ${limit} unsent pushes, the limit`);
-      }
-      /** @type {Pending} */
-      const pending = { event, payload, resolve, reject, timer: undefined };
-      pending.timer = this.#socket.clock.setTimeout(() => this.#expire(pending, timeout), timeout);
       if (this.#state === "joined") this.#sendPush(pending);
-      else this.#unsent.add(pending);
+      else this.#pushes.keep(pending);
     });
   }
 
@@ -179,10 +170,10 @@ export class Channel {
     this.#socket.send({ joinRef: ref, ref, topic: this.topic, event: "phx_join", payload });
   }
 
-  /** @param {number} timeout */
-  #giveUp(timeout) {
+  /** @param {Error} error */
+  #giveUp(error) {
     this.#sendLeave();
-    this.#close(new TimeoutError(`join of ${this.topic}`, timeout));
+    this.#close(error);
   }
 
   /** @param {number} timeout */
@@ -199,11 +190,11 @@ export class Channel {
     this.#socket.send({ joinRef: this.#joinRef, ref, topic: this.topic, event: "phx_leave", payload: {} });
   }
 
-  /** @param {Pending} pending */
+  /** @param {import("./pushes.js").Pending} pending */
   #sendPush(pending) {
     const ref = this.#socket.nextRef();
     const { event, payload } = pending;
-    this.#unanswered.set(ref, pending);
+    this.#pushes.sent(ref, pending);
     this.#socket.send({ joinRef: this.#joinRef, ref, topic: this.topic, event, payload });
   }
 
@@ -217,12 +208,7 @@ export class Channel {
       else this.#refused(response);
       return;
     }
-    const pending = ref === null ? undefined : this.#unanswered.get(ref);
-    if (!pending || ref === null) return;
-    this.#unanswered.delete(ref);
-    this.#socket.clock.clearTimeout(pending.timer);
-    if (status === "ok") pending.resolve(response);
-    else pending.reject(new RefusedError(`${pending.event} on ${this.topic}`, response));
+    this.#pushes.answered(ref, { status, response });
   }
 
   /** @param {any} response */
@@ -230,10 +216,8 @@ export class Channel {
     this.#socket.clock.clearTimeout(this.#timer);
     this.#backoff.reset();
     this.#wasJoined = true;
-    const waiting = [...this.#unsent];
-    this.#unsent.clear();
     // Before the listeners hear of it: what they push must not overtake what waited.
-    for (const pending of waiting) this.#sendPush(pending);
+    for (const pending of this.#pushes.takeUnsent()) this.#sendPush(pending);
     this.#enter("joined", response);
     this.#firstJoin?.resolve(response);
   }
@@ -264,47 +248,23 @@ export class Channel {
   #fail(error) {
     this.#socket.clock.clearTimeout(this.#timer);
     this.#joinRef = null;
-    const lost = [...this.#unanswered.values()];
-    this.#unanswered.clear();
+    const lost = this.#pushes.takeUnanswered();
     this.#enter("errored", error);
-    this.#reject(lost, error);
+    for (const pending of lost) pending.reject(error);
   }
 
   /** @param {Error} error */
   #close(error) {
-    const waiting = [...this.#unanswered.values(), ...this.#unsent];
+    const waiting = [...this.#pushes.takeUnanswered(), ...this.#pushes.takeUnsent()];
     const firstJoin = this.#firstJoin;
-    this.#unanswered.clear();
-    this.#unsent.clear();
     this.#firstJoin = null;
     this.#joinRef = null;
     this.#wasJoined = false;
     this.#socket.clock.clearTimeout(this.#timer);
     this.#socket.remove(this);
     this.#enter("closed", error);
-    this.#reject(waiting, error);
+    for (const pending of waiting) pending.reject(error);
     firstJoin?.reject(error);
-  }
-
-  /**
-   * @param {Pending[]} waiting
-   * @param {Error} error
-   */
-  #reject(waiting, error) {
-    for (const { timer, reject } of waiting) {
-      this.#socket.clock.clearTimeout(timer);
-      reject(error);
-    }
-  }
-
-  /**
-   * @param {Pending} pending
-   * @param {number} timeout
-   */
-  #expire(pending, timeout) {
-    this.#unsent.delete(pending);
-    for (const [ref, other] of this.#unanswered) if (other === pending) this.#unanswered.delete(ref);
-    pending.reject(new TimeoutError(`${pending.event} on ${this.topic}`, timeout));
   }
 
   /**

@@ -41,6 +41,14 @@ export class TimeoutError extends HandclaspError {
   }
 }
 
+/** The caller gave up, by its `AbortSignal`. Whether the other side acted is not known. */
+export class AbortedError extends HandclaspError {
+  /** @param {string} what */
+  constructor(what) {
+    super("aborted", `${what} was given up`);
+  }
+}
+
 /** The connection broke while an answer was awaited, or the socket was told to disconnect. */
 export class DisconnectedError extends HandclaspError {
   /** @param {string} message */
