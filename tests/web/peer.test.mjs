@@ -18,11 +18,15 @@ class FakePc extends EventTarget {
   localDescription = null;
   remoteDescription = null;
   candidates = [];
+  restarts = 0;
   closed = false;
 
   constructor(config) {
     super();
     this.config = config;
+  }
+  getConfiguration() {
+    return this.config;
   }
   createDataChannel(label, options) {
     this.channelOptions = { label, ...options };
@@ -30,7 +34,7 @@ class FakePc extends EventTarget {
     return this.channel;
   }
   async setLocalDescription() {
-    this.signalingState = this.remoteDescription ? "stable" : "have-local-offer";
+    this.signalingState = this.signalingState === "have-remote-offer" ? "stable" : "have-local-offer";
     this.localDescription = { sdp: SDP };
   }
   async setRemoteDescription(description) {
@@ -41,6 +45,14 @@ class FakePc extends EventTarget {
   async addIceCandidate(candidate) {
     assert.ok(this.remoteDescription, "a candidate came before the description");
     this.candidates.push(candidate);
+  }
+  restartIce() {
+    this.restarts += 1;
+    this.dispatchEvent(new Event("negotiationneeded"));
+  }
+  ice(state) {
+    this.iceConnectionState = state;
+    this.dispatchEvent(new Event("iceconnectionstatechange"));
   }
   open() {
     this.channel.dispatchEvent(new Event("open"));
@@ -54,10 +66,10 @@ class FakePc extends EventTarget {
   }
 }
 
-async function setUp(options = {}) {
+async function setUp({ network = new EventTarget(), ...options } = {}) {
   const server = new FakeServer();
   const clock = new FakeClock();
-  const socket = new Socket("ws://example.test/socket", { transport: server.Transport, clock, network: new EventTarget() });
+  const socket = new Socket("ws://example.test/socket", { transport: server.Transport, clock, network });
   /** @type {FakePc[]} */
   const pcs = [];
   const createConnection = (config) => (pcs.push(new FakePc(config)), pcs.at(-1));
@@ -73,8 +85,8 @@ async function setUp(options = {}) {
 const offer = (attempt, sdp = SDP) => ({ peer_id: OTHER, attempt, description: { type: "offer", sdp } });
 
 /** A call whose `connect` the broker has delivered. */
-async function calling(options) {
-  const all = await setUp();
+async function calling({ network, ...options } = {}) {
+  const all = await setUp({ network });
   const call = all.peer.connect(OTHER, options);
   all.server.last.reply("connect", "ok", {});
   await settle();
@@ -95,7 +107,7 @@ test("who is called makes the offer, with the broker's ice servers", async () =>
   assert.deepEqual(pcs[0].config, { iceServers: [{ urls: "stun:stun.test" }] });
   assert.deepEqual(pcs[0].channelOptions, { label: "handclasp", negotiated: true, id: 0 });
   const { attempt, ...sent } = server.last.lastOf("offer")[4];
-  assert.deepEqual(sent, { peer_id: OTHER, description: { type: "offer", sdp: SDP } });
+  assert.deepEqual(sent, { peer_id: OTHER, description: { type: "offer", sdp: SDP }, calling: false });
   push("answer", { peer_id: OTHER, attempt, description: { type: "answer", sdp: SDP } });
   pcs[0].open();
   const connection = await opened;
@@ -304,4 +316,122 @@ test("closing ends calls, connections and the topic", async () => {
   await ended;
   assert.equal(pcs[0].closed, true);
   assert.ok(server.last.lastOf("phx_leave"));
+});
+
+/** An open connection that this side has answered. */
+async function connected(options) {
+  const all = await calling(options);
+  all.push("offer", offer("a1"));
+  await settle();
+  all.pcs[0].open();
+  return { ...all, pc: all.pcs[0], connection: await all.call };
+}
+
+function candidate(kind) {
+  const text = `candidate:1 1 udp 1 192.0.2.1 1 typ ${kind} generation 0`;
+  return Object.assign(new Event("icecandidate"), { candidate: { candidate: text, toJSON: () => ({ candidate: text }) } });
+}
+
+test("a call without a path says which candidates there were and whether the servers answered", async () => {
+  const { server, clock, pcs, push, call } = await calling();
+  push("offer", offer("a1"));
+  await settle();
+  server.last.reply("answer", "ok", {});
+  pcs[0].dispatchEvent(candidate("host"));
+  push("candidate", { peer_id: OTHER, attempt: "a1", candidate: { candidate: "candidate:1 1 udp 1 x 1 typ srflx" } });
+  const url = "stun:stun.test";
+  pcs[0].dispatchEvent(Object.assign(new Event("icecandidateerror"), { url, errorCode: 701 }));
+  const message = /this side found host candidates, the other side sent srflx candidates; STUN is unreachable, no TURN server/;
+  const path = { local: ["host"], remote: ["srflx"], stun: "unreachable", turn: "none" };
+  const failed = assert.rejects(call, { reason: "no_path", message, path });
+  await clock.advance(30_000);
+  await failed;
+});
+
+test("a path that breaks is mended by an ice restart over the broker", async () => {
+  const { server, clock, pc, push, connection } = await connected();
+  const heard = [];
+  for (const event of ["interrupted", "restored", "close"]) connection.on(event, () => heard.push(event));
+  pc.ice("disconnected");
+  await clock.advance(1_999);
+  assert.equal(pc.restarts, 0, "a short break heals by itself");
+  await clock.advance(1);
+  assert.equal(pc.restarts, 1);
+  const { attempt, description } = server.last.lastOf("offer")[4];
+  assert.deepEqual([attempt, description.type], ["a1", "offer"]);
+  push("answer", { peer_id: OTHER, attempt, description: { type: "answer", sdp: SDP } });
+  pc.ice("connected");
+  await clock.advance(20_000);
+  assert.deepEqual(heard, ["interrupted", "restored"]);
+});
+
+test("a path that stays broken is given up, and leaves no timer", async () => {
+  const { clock, pc, connection } = await connected();
+  const reasons = [];
+  connection.on("close", ({ reason }) => reasons.push(reason));
+  pc.ice("failed");
+  pc.fail();
+  await clock.advance(14_999);
+  assert.deepEqual(reasons, []);
+  await clock.advance(1);
+  assert.deepEqual(reasons, ["lost"]);
+});
+
+test("another network is tried at once; another speed of the same one is not", async () => {
+  const navigator = { connection: Object.assign(new EventTarget(), { type: "wifi" }) };
+  const network = Object.assign(new EventTarget(), { navigator });
+  const { pc } = await connected({ network });
+  navigator.connection.dispatchEvent(new Event("change"));
+  assert.equal(pc.restarts, 0);
+  navigator.connection.type = "cellular";
+  navigator.connection.dispatchEvent(new Event("change"));
+  network.dispatchEvent(new Event("online"));
+  assert.equal(pc.restarts, 2);
+});
+
+test("an offer that the broker lost is said again when it is back", async () => {
+  const { server, clock, pc, peer } = await connected();
+  pc.restartIce();
+  await settle();
+  assert.ok(server.last.lastOf("offer"));
+  server.last.drop();
+  await clock.advance(250);
+  server.last.accept();
+  assert.equal(server.last.lastOf("offer"), undefined);
+  server.last.reply("phx_join", "ok", {});
+  await settle();
+  assert.equal(server.last.lastOf("offer")[4].attempt, "a1");
+  peer.close();
+});
+
+test("a renegotiation with another fingerprint ends the connection: it would be another peer", async () => {
+  const { pc, push, connection } = await connected();
+  const closed = new Promise((resolve) => connection.on("close", resolve));
+  push("offer", offer("a1", SDP.replace("AA", "CC")));
+  assert.equal((await closed).reason, "protocol");
+  assert.equal(pc.remoteDescription.sdp, SDP);
+});
+
+test("a call that fails costs no connection that works", async () => {
+  const { server, peer, connection } = await connected();
+  const again = peer.connect(OTHER);
+  server.last.reply("connect", "error", { reason: "peer_not_found" });
+  await assert.rejects(again, { reason: "absent" });
+  assert.equal(connection.isOpen, true);
+});
+
+test("a watch ends by unwatch or by its signal, and is not taken up again", async () => {
+  const { server, clock, peer } = await setUp();
+  const control = new AbortController();
+  const watch = peer.watch(OTHER, { signal: control.signal });
+  server.last.reply("watch", "ok", { online: false });
+  assert.equal(await watch, false);
+  control.abort();
+  assert.deepEqual(server.last.lastOf("unwatch")[4], { peer_id: OTHER });
+  await assert.rejects(peer.watch(OTHER, { signal: control.signal }), { name: "AbortedError" });
+  server.last.drop();
+  await clock.advance(250);
+  server.last.accept();
+  server.last.reply("phx_join", "ok", {});
+  assert.equal(server.last.lastOf("watch"), undefined);
 });

@@ -1,58 +1,63 @@
 /**
- * One attempt to reach one peer directly: an RTCPeerConnection, its data channel, and
- * the order in which descriptions and candidates have to be worked in. Who is called
- * and how signals travel is peer.js's business; what is said over the link, others'.
+ * One attempt to reach one peer directly, and the connection that comes of it: an
+ * RTCPeerConnection with a data channel, its life, and why it ended. Descriptions are
+ * negotiation.js's, broken paths recovery.js's; who is called is peer.js's business.
  */
 
 import { Emitter } from "./emitter.js";
 import { PeerError } from "./errors.js";
 import { Link } from "./link.js";
+import { Negotiation } from "./negotiation.js";
+import { Path } from "./path.js";
 import { fingerprintsOf } from "./proof.js";
-
-/** Candidates that came before the description they belong to. */
-const EARLY_LIMIT = 64;
+import { Recovery } from "./recovery.js";
 
 /**
  * @typedef {object} ConnectionOptions
  * @property {string} peerId the other side
  * @property {string} attempt names this try, so that answers to an earlier one are not taken for ours
+ * @property {boolean} offers whether this side makes the first offer
  * @property {RTCPeerConnection} pc
  * @property {(event: string, body: object) => Promise<any>} signal
  * @property {import("./clock.js").Clock} clock
  * @property {number} timeout ms until it has to be open
+ * @property {number} recoveryTimeout ms for which a broken path may be mended
  */
 
 /**
  * Life: made, `offer()` or `take("offer", ...)`, `await opened`, `close`. The event `close`
- * comes once, whatever the cause, with a PeerError.
+ * comes once, whatever the cause, with a PeerError. Between them, `interrupted` when the
+ * path breaks and `restored` when it works again; what was sent meanwhile arrives then.
  *
- * @extends {Emitter<{close: [PeerError]}>}
+ * @extends {Emitter<{close: [PeerError], interrupted: [], restored: []}>}
  */
 export class Connection extends Emitter {
   #signal;
   #clock;
   #timer;
+  #recoveryTimeout;
   #link;
-  #open = false;
+  #path;
+  #negotiation;
+  /** @type {Recovery | null} once it was open */
+  #recovery = null;
   #closed = false;
-  /** @type {RTCIceCandidateInit[]} */
-  #early = [];
-  /** Descriptions and candidates are worked in one after the other. */
-  #work = Promise.resolve();
   /** @type {(link: Link) => void} */
   #resolve = () => {};
   /** @type {(error: PeerError) => void} */
   #reject = () => {};
 
   /** @param {ConnectionOptions} options */
-  constructor({ peerId, attempt, pc, signal, clock, timeout }) {
+  constructor({ peerId, attempt, offers, pc, signal, clock, timeout, recoveryTimeout }) {
     super();
     this.peerId = peerId;
     this.attempt = attempt;
-    /** The platform's own object, for whatever this class does not offer. */
+    this.offers = offers;
+    /** The platform's own object: add tracks and channels of your own, they are negotiated. */
     this.pc = pc;
     this.#signal = signal;
     this.#clock = clock;
+    this.#recoveryTimeout = recoveryTimeout;
     /** @type {Promise<Link>} resolves when messages can be sent, rejects with a PeerError */
     this.opened = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -60,7 +65,9 @@ export class Connection extends Emitter {
     });
     // Whoever did not ask for `opened` still hears `close`.
     this.opened.catch(() => {});
-    this.#timer = clock.setTimeout(() => this.#noPath(), timeout);
+    this.#timer = clock.setTimeout(() => this.expire(), timeout);
+    this.#path = new Path(peerId, pc);
+    this.#negotiation = this.#negotiate();
     // Both ends declare the same channel, so neither has to wait for being told of it.
     const channel = pc.createDataChannel("handclasp", { negotiated: true, id: 0 });
     this.#link = new Link(channel, { clock });
@@ -69,7 +76,7 @@ export class Connection extends Emitter {
 
   /** @returns {boolean} */
   get isOpen() {
-    return this.#open && !this.#closed;
+    return this.#recovery !== null && !this.#closed;
   }
 
   /**
@@ -82,20 +89,40 @@ export class Connection extends Emitter {
     };
   }
 
-  /** Makes the offer and sends it. */
-  offer() {
-    this.#then(() => this.#describe("offer"));
+  /** @returns {import("./path.js").PathReport} what ICE has found so far */
+  path() {
+    return this.#path.report();
+  }
+
+  /**
+   * Makes the first offer and sends it.
+   *
+   * @param {() => object} [more] what goes with it, asked when it leaves
+   */
+  offer(more) {
+    this.#negotiation.begin(more);
   }
 
   /**
    * Works in a signal of the other side.
    *
-   * @param {"offer" | "answer" | "candidate"} event
+   * @param {import("./negotiation.js").SignalEvent} event
    * @param {any} payload as it came; its attempt is the caller's to compare
    */
   take(event, payload) {
-    if (event === "candidate") this.#then(() => this.#addCandidate(payload.candidate));
-    else this.#then(() => this.#setRemote(event, payload.description));
+    if (event === "candidate") this.#path.heard(payload.candidate);
+    this.#negotiation.take(event, payload);
+  }
+
+  /** The broker is there again: what it may have lost is said once more. */
+  resume() {
+    this.#negotiation.resume();
+    this.#recovery?.retry();
+  }
+
+  /** The device changed networks: the old path is likely dead, whatever ICE believes. */
+  networkChanged() {
+    this.#recovery?.networkChanged();
   }
 
   /** There is reason to doubt that the other side lives: if it gives no sign, this closes. */
@@ -103,96 +130,65 @@ export class Connection extends Emitter {
     if (this.isOpen && !(await this.#link.probe())) this.close(lost());
   }
 
+  /** Gives up waiting, and says what was found on the way. */
+  expire() {
+    this.close(this.isOpen ? lost() : new PeerError("no_path", String(this.#path), { path: this.path() }));
+  }
+
   /** @param {PeerError} [reason] what `close` tells (default: closed on this side) */
   close(reason = new PeerError("closed", "connection closed on this side")) {
     if (this.#closed) return;
     this.#closed = true;
     this.#clock.clearTimeout(this.#timer);
+    this.#recovery?.stop();
+    this.#negotiation.stop();
     this.#link.close(reason);
     this.pc.close();
     this.#reject(reason);
     this.emit("close", reason);
   }
 
+  #negotiate() {
+    return new Negotiation({
+      pc: this.pc,
+      polite: !this.offers,
+      send: (event, body) => this.#signal(event, { peer_id: this.peerId, attempt: this.attempt, ...body }),
+      failed: (error) => this.close(asPeerError(error)),
+      unsent: (error) => this.#unsent(error),
+    });
+  }
+
   /** @param {RTCDataChannel} channel */
   #listen(channel) {
     const { pc } = this;
-    pc.addEventListener("icecandidate", ({ candidate }) => {
-      if (!candidate || this.#closed) return;
-      // A lost candidate is no failure: others may do, and the timeout decides.
-      this.#send("candidate", { candidate: candidate.toJSON() }).catch(() => {});
-    });
     pc.addEventListener("connectionstatechange", () => {
-      if (pc.connectionState === "failed") this.#noPath();
+      // A path that broke can be mended; one that never was, or a dead DTLS session, cannot.
+      if (pc.connectionState === "failed" && !(this.isOpen && pc.iceConnectionState === "failed")) this.expire();
     });
-    channel.addEventListener("open", () => {
-      this.#open = true;
-      this.#clock.clearTimeout(this.#timer);
-      // The channel may open before the browser shows the description that opened it,
-      // and whoever gets the link wants the fingerprints at once.
-      this.#then(async () => this.#resolve(this.#link));
-    });
+    channel.addEventListener("open", () => this.#opened());
     channel.addEventListener("close", () => this.close(lost()));
   }
 
-  #noPath() {
-    if (this.#open) return this.close(lost());
-    const states = `ice ${this.pc.iceConnectionState}, signaling ${this.pc.signalingState}`;
-    this.close(new PeerError("no_path", `no direct path to ${this.peerId} (${states})`));
-  }
-
-  /** @param {"offer" | "answer"} type */
-  async #describe(type) {
-    await this.pc.setLocalDescription();
-    const description = { type, sdp: this.pc.localDescription?.sdp };
-    this.#send(type, { description }).catch((error) => {
-      // An open connection is worth more than the broker's word on how it came to be.
-      if (!this.#open) this.close(asPeerError(error));
+  #opened() {
+    if (this.#closed) return;
+    this.#clock.clearTimeout(this.#timer);
+    this.#recovery = new Recovery({
+      pc: this.pc,
+      clock: this.#clock,
+      timeout: this.#recoveryTimeout,
+      changed: (interrupted) => this.emit(interrupted ? "interrupted" : "restored"),
+      giveUp: () => this.expire(),
     });
+    // The channel may open before the browser shows the description that opened it,
+    // and whoever gets the link wants the fingerprints at once.
+    this.#negotiation.afterwards(async () => this.#resolve(this.#link));
   }
 
-  /**
-   * @param {"offer" | "answer"} type
-   * @param {any} description
-   */
-  async #setRemote(type, description) {
-    // A repeated answer would throw; the first one stands.
-    if (type === "answer" && this.pc.signalingState !== "have-local-offer") return;
-    await this.pc.setRemoteDescription({ type, sdp: String(description?.sdp) });
-    const early = this.#early;
-    this.#early = [];
-    for (const candidate of early) await this.#addCandidate(candidate);
-    if (type === "offer") await this.#describe("answer");
-  }
-
-  /** @param {RTCIceCandidateInit} candidate */
-  async #addCandidate(candidate) {
-    if (this.pc.remoteDescription) {
-      // One that this browser cannot read must not cost those that it can.
-      await this.pc.addIceCandidate(candidate).catch(() => {});
-    } else if (this.#early.length < EARLY_LIMIT) {
-      this.#early.push(candidate);
-    }
-  }
-
-  /**
-   * @param {string} event
-   * @param {object} body
-   */
-  #send(event, body) {
-    return this.#signal(event, { peer_id: this.peerId, attempt: this.attempt, ...body });
-  }
-
-  /** @param {() => Promise<void>} step */
-  #then(step) {
-    this.#work = this.#work.then(async () => {
-      if (this.#closed) return;
-      try {
-        await step();
-      } catch (error) {
-        this.close(asPeerError(/** @type {Error & {reason?: string}} */ (error)));
-      }
-    });
+  /** @param {Error & {reason?: string}} error */
+  #unsent(error) {
+    if (!this.isOpen) this.close(asPeerError(error));
+    // An open connection is worth more than the broker's word, unless both say the same.
+    else if (error.reason === "peer_not_found") void this.probe();
   }
 }
 

@@ -87,7 +87,18 @@ export class ProtocolError extends HandclaspError {
  * offer), `no_path` (no route between the two networks), `lost` (it was open and broke),
  * `closed` (one side closed it), `aborted` (the caller gave up), or the broker's own word.
  */
-export class PeerError extends HandclaspError {}
+export class PeerError extends HandclaspError {
+  /**
+   * @param {string} reason
+   * @param {string} message
+   * @param {ErrorOptions & {path?: import("./path.js").PathReport}} [options]
+   */
+  constructor(reason, message, options) {
+    super(reason, message, options);
+    /** With `no_path`: what ICE found on the way. */
+    this.path = options?.path ?? null;
+  }
+}
 
 /** The other side did not prove that it holds the key of the link. `reason` is `wrong_key`. */
 export class ProofError extends HandclaspError {

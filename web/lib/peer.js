@@ -9,27 +9,21 @@
  *     const connection = await peer.connect(otherId);
  */
 
+import { onAbort, unlessAborted } from "./abort.js";
 import { randomBytes, toBase64url } from "./bytes.js";
+import { Call } from "./call.js";
 import { Connection } from "./connection.js";
+import { Connections } from "./connections.js";
 import { Emitter } from "./emitter.js";
-import { HandclaspError, PeerError } from "./errors.js";
-
-/** How many candidates of an offer that is still on its way are kept. */
-const EARLY_LIMIT = 64;
+import { HandclaspError, PeerError, RefusedError } from "./errors.js";
+import { onNetworkChange } from "./network.js";
 
 /**
  * @typedef {object} PeerOptions
  * @property {(config: RTCConfiguration) => RTCPeerConnection} [createConnection]
  * @property {number} [timeout] ms from calling to an open channel (default 30 000)
+ * @property {number} [recoveryTimeout] ms for which a broken path may be mended (default 15 000)
  * @property {number} [maxConnections] incoming ones beyond it are told `busy` (default 64)
- */
-
-/**
- * @typedef {object} Call one `connect()` under way
- * @property {string[]} attempts whose offers were seen
- * @property {Array<{attempt: string, payload: any}>} early candidates without an offer
- * @property {(connection: Connection) => void} resolve
- * @property {(error: Error) => void} reject
  */
 
 /**
@@ -42,17 +36,19 @@ const EARLY_LIMIT = 64;
 export class Peer extends Emitter {
   #channel;
   #clock;
+  #network;
   #createConnection;
   #timeout;
+  #recoveryTimeout;
   #maxConnections;
   /** @type {RTCIceServer[]} */
   #iceServers = [];
-  /** @type {Map<string, Connection>} by peer id */
-  #connections = new Map();
+  #connections = new Connections();
   /** @type {Map<string, Call>} by peer id */
   #calls = new Map();
   /** @type {Set<string>} */
   #watched = new Set();
+  #unlistenNetwork = () => {};
 
   /**
    * @param {import("./socket.js").Socket} socket
@@ -63,8 +59,10 @@ export class Peer extends Emitter {
     super();
     this.id = identity.peerId;
     this.#clock = socket.clock;
+    this.#network = socket.network;
     this.#createConnection = options.createConnection ?? ((config) => new RTCPeerConnection(config));
     this.#timeout = options.timeout ?? 30_000;
+    this.#recoveryTimeout = options.recoveryTimeout ?? 15_000;
     this.#maxConnections = options.maxConnections ?? 64;
     this.#channel = socket.channel(`peer:${this.id}`, { secret: identity.secret });
     this.#listen();
@@ -73,8 +71,9 @@ export class Peer extends Emitter {
   /**
    * @param {object} [options]
    * @param {number} [options.timeout] ms (default: the socket's)
+   * @param {AbortSignal} [options.signal]
    * @returns {Promise<{peer_id: string, ice_servers: RTCIceServer[]}>}
-   * @throws {import("./errors.js").RefusedError | import("./errors.js").TimeoutError}
+   * @throws {RefusedError | import("./errors.js").TimeoutError | import("./errors.js").AbortedError}
    */
   join(options) {
     return this.#channel.join(options);
@@ -82,68 +81,83 @@ export class Peer extends Emitter {
 
   /**
    * Asks a peer for a connection; the peer makes the offer. A second call to the same
-   * peer gives up the first.
+   * peer gives up the first. Two that call each other at once get the same connection.
    *
    * @param {string} peerId
    * @param {object} [options]
    * @param {AbortSignal} [options.signal]
+   * @param {number} [options.timeout] ms (default: the peer's)
    * @returns {Promise<Connection>} open
-   * @throws {PeerError}
+   * @throws {PeerError} with `no_path`, its `path` and message say what ICE found
    */
-  connect(peerId, { signal } = {}) {
+  connect(peerId, { signal, timeout = this.#timeout } = {}) {
     this.#calls.get(peerId)?.reject(new PeerError("aborted", `another call to ${peerId} was made`));
-    return new Promise((resolve, reject) => {
-      /** @param {Error} error */
-      const fail = (error) => {
-        settle();
-        this.#connections.get(peerId)?.close();
-        reject(error);
-      };
-      /** @type {Call} */
-      const call = { attempts: [], early: [], reject: fail, resolve: (connection) => (settle(), resolve(connection)) };
-      const abort = () => fail(new PeerError("aborted", `call to ${peerId} was given up`));
-      const timer = this.#clock.setTimeout(() => fail(silent(peerId, call)), this.#timeout);
-      const settle = () => {
-        this.#clock.clearTimeout(timer);
-        signal?.removeEventListener("abort", abort);
-        if (this.#calls.get(peerId) === call) this.#calls.delete(peerId);
-      };
-      this.#calls.set(peerId, call);
-      if (signal?.aborted) return abort();
-      signal?.addEventListener("abort", abort);
-      this.#channel.push("connect", { peer_id: peerId }).catch((error) => fail(asPeerError(error)));
-    });
+    if (signal?.aborted) return Promise.reject(new PeerError("aborted", `call to ${peerId} was given up`));
+    const ended = () => {
+      if (this.#calls.get(peerId) === call) this.#calls.delete(peerId);
+    };
+    const call = new Call(peerId, { clock: this.#clock, timeout, signal, ended });
+    this.#calls.set(peerId, call);
+    this.#channel.push("connect", { peer_id: peerId }, { timeout }).catch((error) => call.reject(asPeerError(error)));
+    return call.answered;
   }
 
   /**
    * Follows a peer's presence with the events `up` and `down`, from now on and over
-   * reconnects.
+   * reconnects, until `unwatch`.
    *
    * @param {string} peerId
+   * @param {object} [options]
+   * @param {AbortSignal} [options.signal] ends the watch, whenever it is given
    * @returns {Promise<boolean>} whether it is there now
+   * @throws {HandclaspError}
    */
-  async watch(peerId) {
-    this.#watched.add(peerId);
-    const { online } = await this.#channel.push("watch", { peer_id: peerId });
-    return online;
+  watch(peerId, { signal } = {}) {
+    if (!signal?.aborted) {
+      this.#watched.add(peerId);
+      onAbort(signal, () => void this.unwatch(peerId).catch(() => {})); // who is gone watches nobody
+    }
+    return unlessAborted(this.#askPresence(peerId, signal), signal, `watch of ${peerId}`);
+  }
+
+  /** @param {string} peerId not to be followed any longer */
+  async unwatch(peerId) {
+    if (this.#watched.delete(peerId)) await this.#channel.push("unwatch", { peer_id: peerId });
   }
 
   /** Leaves the topic and closes every connection. */
   close() {
+    this.#unlistenNetwork();
     for (const call of [...this.#calls.values()]) call.reject(new PeerError("closed", "peer was closed"));
-    for (const connection of [...this.#connections.values()]) connection.close();
+    for (const connection of this.#connections.all()) connection.close();
     this.#channel.leave();
+  }
+
+  /**
+   * @param {string} peerId
+   * @param {AbortSignal} [signal]
+   */
+  async #askPresence(peerId, signal) {
+    try {
+      const { online } = await this.#channel.push("watch", { peer_id: peerId }, { signal });
+      return online;
+    } catch (error) {
+      // Refused for good; after any other failure the next join asks again.
+      if (error instanceof RefusedError) this.#watched.delete(peerId);
+      throw error;
+    }
   }
 
   #listen() {
     const channel = this.#channel;
     channel.onState((state, detail) => {
       if (state === "joined") this.#joined(detail);
+      if (state === "closed") this.#unlistenNetwork();
       this.emit("state", state, detail);
     });
     channel.on("peer_connect", ({ peer_id }) => this.#called(peer_id));
     channel.on("offer", (payload) => this.#offered(payload));
-    channel.on("answer", (payload) => this.#current(payload)?.take("answer", payload));
+    channel.on("answer", (payload) => this.#connections.of(payload)?.take("answer", payload));
     channel.on("candidate", (payload) => this.#candidate(payload));
     channel.on("busy", ({ peer_id }) => {
       this.#calls.get(peer_id)?.reject(new PeerError("busy", `${peer_id} has too many connections`));
@@ -155,9 +169,14 @@ export class Peer extends Emitter {
   /** @param {{ice_servers?: RTCIceServer[]}} reply */
   #joined({ ice_servers }) {
     this.#iceServers = ice_servers ?? [];
+    this.#unlistenNetwork();
+    this.#unlistenNetwork = onNetworkChange(this.#network, () => {
+      for (const connection of this.#connections.all()) connection.networkChanged();
+    });
+    for (const connection of this.#connections.all()) connection.resume();
     // The server forgot what this side watched, and there may be news meanwhile.
     for (const peerId of this.#watched) {
-      this.watch(peerId).then(
+      this.#askPresence(peerId).then(
         (online) => (online ? this.emit("up", peerId) : this.#wentDown(peerId)),
         () => {}, // the connection is gone again; the next join asks anew
       );
@@ -167,7 +186,7 @@ export class Peer extends Emitter {
   /** @param {string} peerId */
   #wentDown(peerId) {
     // It may have lost only the broker; a connection that still works is kept.
-    void this.#connections.get(peerId)?.probe();
+    void this.#connections.open(peerId)?.probe();
     this.emit("down", peerId);
   }
 
@@ -177,87 +196,90 @@ export class Peer extends Emitter {
    * @param {string} peerId
    */
   #called(peerId) {
-    const others = this.#connections.size - (this.#connections.has(peerId) ? 1 : 0);
-    if (others >= this.#maxConnections) {
+    const call = this.#calls.get(peerId);
+    // Both called; the other side's offer is being answered already, and serves both.
+    if (call?.isAnswering) return;
+    if (this.#connections.others(peerId) >= this.#maxConnections) {
       this.#channel.push("busy", { peer_id: peerId }).catch(() => {}); // who left needs no answer
       return;
     }
-    const connection = this.#make(peerId, toBase64url(randomBytes(9)));
-    connection.opened.then(
-      () => this.emit("connection", connection),
-      () => {}, // it never opened: nobody was told of it
-    );
-    connection.offer();
+    const connection = this.#make(peerId, toBase64url(randomBytes(9)), true);
+    // As it is when the offer leaves: this side may call until then.
+    connection.offer(() => ({ calling: this.#calls.has(peerId) }));
   }
 
   /** @param {any} payload */
   #offered(payload) {
     const { peer_id, attempt } = payload;
+    const current = this.#connections.of(payload);
+    if (current) return current.take("offer", payload);
     const call = this.#calls.get(peer_id);
     // Only who was called may make us answer, and so reveal our addresses.
-    if (!call || call.attempts.includes(attempt)) return;
-    call.attempts.push(attempt);
-    const connection = this.#make(peer_id, attempt);
-    connection.opened.then(
-      () => call.resolve(connection),
-      (error) => {
-        // A newer offer of the same call may have replaced this one.
-        if (this.#calls.get(peer_id) === call && call.attempts.at(-1) === attempt) call.reject(error);
-      },
-    );
+    if (!call || call.knows(attempt) || this.#isStronger(payload)) return;
+    const connection = this.#make(peer_id, attempt, false);
+    const early = call.adopt(connection);
     connection.take("offer", payload);
-    for (const early of call.early) {
-      if (early.attempt === attempt) connection.take("candidate", early.payload);
-    }
+    for (const candidate of early) connection.take("candidate", candidate);
+  }
+
+  /**
+   * Both called and both made an offer: that of the greater id stands, on both sides.
+   *
+   * @param {any} payload
+   * @returns {boolean} whether our own offer stands against this one
+   */
+  #isStronger({ peer_id, calling }) {
+    return calling === true && this.#connections.attempt(peer_id)?.offers === true && this.id > peer_id;
   }
 
   /** @param {any} payload */
   #candidate(payload) {
-    const connection = this.#current(payload);
-    const early = this.#calls.get(payload.peer_id)?.early;
+    const connection = this.#connections.of(payload);
     if (connection) connection.take("candidate", payload);
-    else if (early && early.length < EARLY_LIMIT) early.push({ attempt: payload.attempt, payload });
-  }
-
-  /**
-   * @param {{peer_id: string, attempt: string}} signal
-   * @returns {Connection | undefined} the one it is meant for; none if it is about an older attempt
-   */
-  #current({ peer_id, attempt }) {
-    const connection = this.#connections.get(peer_id);
-    return connection?.attempt === attempt ? connection : undefined;
+    else this.#calls.get(payload.peer_id)?.keep(payload);
   }
 
   /**
    * @param {string} peerId
    * @param {string} attempt
+   * @param {boolean} offers
    */
-  #make(peerId, attempt) {
-    const replaced = this.#connections.get(peerId);
+  #make(peerId, attempt, offers) {
     const connection = new Connection({
       peerId,
       attempt,
+      offers,
       pc: this.#createConnection({ iceServers: this.#iceServers }),
       signal: (event, body) => this.#channel.push(event, body),
       clock: this.#clock,
       timeout: this.#timeout,
+      recoveryTimeout: this.#recoveryTimeout,
     });
-    this.#connections.set(peerId, connection);
-    connection.on("close", () => {
-      if (this.#connections.get(peerId) === connection) this.#connections.delete(peerId);
-    });
-    replaced?.close(new PeerError("closed", `a newer attempt of ${peerId} took over`));
+    connection.opened.then(
+      () => this.#opened(connection),
+      () => {}, // its `close` tells
+    );
+    connection.on("close", (error) => this.#closed(connection, error));
+    this.#connections.begun(connection);
     return connection;
   }
-}
 
-/**
- * @param {string} peerId
- * @param {Call} call
- */
-function silent(peerId, call) {
-  if (call.attempts.length > 0) return new PeerError("no_path", `no direct path to ${peerId}`);
-  return new PeerError("silent", `${peerId} did not answer the call`);
+  /** @param {Connection} connection given to whoever asked for it, once */
+  #opened(connection) {
+    this.#connections.opened(connection);
+    const call = this.#calls.get(connection.peerId);
+    if (call) call.resolve(connection);
+    else this.emit("connection", connection);
+  }
+
+  /**
+   * @param {Connection} connection
+   * @param {PeerError} error
+   */
+  #closed(connection, error) {
+    // A newer attempt may have replaced this one, and then answers for the call.
+    if (this.#connections.closed(connection)) this.#calls.get(connection.peerId)?.reject(error);
+  }
 }
 
 /** @param {Error} error */

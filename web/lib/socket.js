@@ -25,7 +25,7 @@ import { decode, encode } from "./frame.js";
  * @property {new (url: string) => WebSocket} [transport] default: the platform's WebSocket
  * @property {import("./clock.js").Clock} [clock]
  * @property {() => number} [random] for jitter
- * @property {Pick<EventTarget, "addEventListener" | "removeEventListener">} [network] fires
+ * @property {import("./network.js").Network} [network] fires
  *   `online`; default: the window
  * @property {number} [timeout] ms for opening, joining and pushing (default 10 000)
  * @property {number} [heartbeatInterval] ms (default 30 000)
@@ -45,7 +45,6 @@ export class Socket extends Emitter {
   #Transport;
   #heartbeatInterval;
   #backoff;
-  #network;
   /** @type {Map<string, Channel>} */
   #channels = new Map();
   /** @type {WebSocket | null} */
@@ -67,7 +66,7 @@ export class Socket extends Emitter {
     this.#url = endpoint(url, options.params ?? {});
     this.#Transport = options.transport ?? globalThis.WebSocket;
     this.#heartbeatInterval = options.heartbeatInterval ?? 30_000;
-    this.#network = options.network ?? globalThis;
+    this.network = options.network ?? globalThis;
     this.clock = options.clock ?? systemClock;
     this.random = options.random ?? Math.random;
     this.timeout = options.timeout ?? 10_000;
@@ -83,7 +82,7 @@ export class Socket extends Emitter {
   /** Starts connecting; does nothing if that is under way. Joining a channel does it too. */
   connect() {
     if (this.#state !== "closed") return;
-    this.#network.addEventListener?.("online", this.#retryNow);
+    this.network.addEventListener?.("online", this.#retryNow);
     this.#open();
   }
 
@@ -93,7 +92,7 @@ export class Socket extends Emitter {
    */
   disconnect() {
     if (this.#state === "closed") return;
-    this.#network.removeEventListener?.("online", this.#retryNow);
+    this.network.removeEventListener?.("online", this.#retryNow);
     this.#drop("closed", { code: 1000, reason: "disconnected by the client" });
   }
 

@@ -1,0 +1,83 @@
+/** Two peers that act at the same time, in every order that the broker may deliver. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Peer, Socket } from "../../web/lib/index.js";
+import { FakeClock, seeded, settle } from "./fake.mjs";
+import { FakeBroker, FakeNet } from "./world.mjs";
+
+const IDS = ["11111111-1111-8111-8111-111111111111", "22222222-2222-8222-8222-222222222222"];
+const SCHEDULES = 1_000;
+
+async function setUp(seed) {
+  const random = seeded(seed);
+  const broker = new FakeBroker(random);
+  const clock = new FakeClock();
+  const net = new FakeNet();
+  const peers = IDS.map((peerId) => {
+    const socket = new Socket("ws://example.test/socket", { transport: broker.Transport, clock, network: new EventTarget() });
+    return new Peer(socket, { peerId, secret: "s" }, { createConnection: net.create });
+  });
+  const joins = peers.map((peer) => peer.join());
+  await broker.run();
+  await Promise.all(joins);
+  return { random, broker, clock, peers };
+}
+
+/** Lets a random part of what is on its way arrive. */
+async function some(random) {
+  for (let turns = Math.floor(random() * 12); turns > 0; turns--) await settle();
+}
+
+test("two that call each other at any time get one and the same connection", async () => {
+  for (let seed = 1; seed <= SCHEDULES; seed++) {
+    const { random, broker, clock, peers } = await setUp(seed);
+    const incoming = [[], []];
+    peers.forEach((peer, side) => peer.on("connection", (connection) => incoming[side].push(connection)));
+    const first = Math.floor(random() * 2);
+    const calls = [];
+    calls[first] = peers[first].connect(IDS[1 - first]);
+    const running = broker.run();
+    await some(random);
+    // Who has the other's connection already, and calls, asks for a newer one.
+    const anew = incoming[1 - first].length;
+    calls[1 - first] = peers[1 - first].connect(IDS[first]);
+    const settled = Promise.all(calls);
+    await running;
+    await broker.run();
+    await clock.advance(30_000);
+    const [a, b] = await settled.catch((error) => assert.fail(`seed ${seed}: ${error.message}`));
+    const told = [anew ? 1 : 0, anew ? 1 : 0];
+    assert.deepEqual(incoming.map(({ length }) => length), told, `seed ${seed}: a connection is given once`);
+    if (!anew) assert.equal(a.attempt, b.attempt, `seed ${seed}`);
+    const newest = anew ? [calls[1 - first], incoming[first][0]] : calls;
+    for (const connection of await Promise.all(newest)) assert.ok(connection?.isOpen, `seed ${seed} ${anew} ${connection?.attempt} ${a.attempt} ${b.attempt} ${incoming[0][0]?.attempt} ${incoming[1][0]?.attempt} ${a.isOpen} ${b.isOpen} first ${first}`);
+    await clock.advance(60_000);
+    peers.forEach((peer) => peer.close());
+  }
+});
+
+test("two that renegotiate at any time both get it, over the broker", async () => {
+  for (let seed = 1; seed <= SCHEDULES; seed++) {
+    const { random, broker, peers } = await setUp(seed);
+    const other = new Promise((resolve) => peers[1].on("connection", resolve));
+    const call = peers[0].connect(IDS[1]);
+    await broker.run();
+    const connections = [await call, await other];
+    const before = connections.map(({ pc }) => pc.rounds);
+    let running = Promise.resolve();
+    for (const { pc } of random() < 0.5 ? connections : connections.toReversed()) {
+      pc.need();
+      running = broker.run();
+      await some(random);
+    }
+    await running;
+    await broker.run();
+    for (const [side, { pc, isOpen }] of connections.entries()) {
+      assert.equal(pc.signalingState, "stable", `seed ${seed}`);
+      assert.ok(pc.rounds >= before[side] + 2, `seed ${seed}: side ${side} had ${pc.rounds} rounds`);
+      assert.ok(isOpen, `seed ${seed}`);
+    }
+    peers.forEach((peer) => peer.close());
+  }
+});
