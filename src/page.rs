@@ -63,6 +63,8 @@ embedded! {
     "lib/path.js",
     "lib/peer.js",
     "lib/piece.js",
+    "lib/pool.js",
+    "lib/pooled.js",
     "lib/presence.js",
     "lib/proof.js",
     "lib/pushes.js",

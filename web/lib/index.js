@@ -9,6 +9,8 @@ export { createIdentity, isPeerId, restoreIdentity } from "./identity.js";
 export { Link } from "./link.js";
 export { Meter } from "./meter.js";
 export { Peer } from "./peer.js";
+export { ConnectionPool } from "./pool.js";
+export { PooledConnection } from "./pooled.js";
 export { Presence } from "./presence.js";
 export { KEY_BYTES, prove } from "./proof.js";
 export { Receiver } from "./receiver.js";
