@@ -94,6 +94,7 @@ impl Connections {
 
     fn leave(&self, connection: &Connection) {
         connection.detach();
+        connection.mailbox.abandon();
         log::debug!("{}: gone", connection.id);
         let mut state = self.lock();
         if state.open.remove(&connection.id).is_none() {

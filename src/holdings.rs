@@ -1,6 +1,6 @@
 //! What each connection has in the registry's tables, so that all of it can be taken back at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::connection::ConnectionId;
 use crate::message::JoinId;
@@ -10,10 +10,10 @@ use crate::topic::Topic;
 /// What one connection has, or one join of it.
 #[derive(Default)]
 pub(crate) struct Held {
-    pub(crate) joins: Vec<(JoinId, Topic)>,
-    pub(crate) watches: Vec<(JoinId, Topic)>,
+    pub(crate) joins: BTreeMap<JoinId, Topic>,
+    pub(crate) watches: HashSet<(JoinId, Topic)>,
     /// Joins whose claim the directory has not answered yet.
-    claiming: Vec<JoinId>,
+    claiming: BTreeSet<JoinId>,
 }
 
 impl Held {
@@ -28,35 +28,32 @@ pub(crate) struct Holdings(HashMap<ConnectionId, Held>);
 
 impl Holdings {
     pub(crate) fn add_join(&mut self, id: MemberId, topic: Topic) {
-        self.of(id).joins.push((id.join, topic));
+        self.of(id).joins.insert(id.join, topic);
     }
 
     pub(crate) fn add_watch(&mut self, id: MemberId, topic: Topic) {
-        self.of(id).watches.push((id.join, topic));
+        self.of(id).watches.insert((id.join, topic));
     }
 
     pub(crate) fn add_claim(&mut self, id: MemberId) {
-        self.of(id).claiming.push(id.join);
+        self.of(id).claiming.insert(id.join);
     }
 
-    pub(crate) fn remove_watch(&mut self, id: MemberId, topic: &Topic) {
-        self.change(id, |held| held.watches.retain(|(join, watched)| *join != id.join || watched != topic));
+    pub(crate) fn remove_watch(&mut self, id: MemberId, topic: Topic) {
+        self.change(id, |held| held.watches.remove(&(id.join, topic)));
     }
 
     /// Ends a claim under way; says whether it was one still.
     pub(crate) fn remove_claim(&mut self, id: MemberId) -> bool {
-        self.change(id, |held| {
-            let at = held.claiming.iter().position(|join| *join == id.join);
-            at.map(|at| held.claiming.swap_remove(at)).is_some()
-        })
+        self.change(id, |held| held.claiming.remove(&id.join))
     }
 
     /// Takes out what one join has.
     pub(crate) fn take_join(&mut self, id: MemberId) -> Held {
         self.change(id, |held| Held {
-            joins: held.joins.extract_if(.., |(join, _)| *join == id.join).collect(),
-            watches: held.watches.extract_if(.., |(join, _)| *join == id.join).collect(),
-            claiming: held.claiming.extract_if(.., |join| *join == id.join).collect(),
+            joins: held.joins.remove_entry(&id.join).into_iter().collect(),
+            watches: held.watches.extract_if(|(join, _)| *join == id.join).collect(),
+            claiming: held.claiming.take(&id.join).into_iter().collect(),
         })
     }
 

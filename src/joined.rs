@@ -44,6 +44,18 @@ pub(crate) enum Held {
     Leave(Option<Ref>),
 }
 
+impl Held {
+    /// What it takes in memory, in bytes.
+    fn size(&self) -> usize {
+        let of_mark = |mark: &Option<Ref>| mark.as_ref().map_or(0, |mark| mark.len());
+        size_of::<Self>()
+            + match self {
+                Self::Push(reference, event, payload) => of_mark(reference) + event.len() + payload.len(),
+                Self::Leave(reference) => of_mark(reference),
+            }
+    }
+}
+
 /// A channel has panicked.
 pub(crate) struct Crashed;
 
@@ -66,6 +78,11 @@ impl Joined {
     /// Whether the registry has been asked, but has not answered as far as we know.
     pub(crate) fn is_asked(&self) -> bool {
         self.pending.as_ref().is_some_and(|pending| pending.reply.is_some())
+    }
+
+    /// How many older joins of the topic wait with this one for their answers.
+    pub(crate) fn owed(&self) -> usize {
+        self.pending.as_ref().map_or(0, |pending| pending.owed.len())
     }
 
     /// Whether a message speaks for a join of the topic that is over. One that names no join speaks for
@@ -115,8 +132,8 @@ impl Pending {
     }
 
     /// Keeps what is said meanwhile; says whether there was room within `bound` bytes.
-    pub(crate) fn hold(&mut self, size: usize, held: Held, bound: usize) -> bool {
-        self.backlog_bytes += size + size_of::<Held>();
+    pub(crate) fn hold(&mut self, held: Held, bound: usize) -> bool {
+        self.backlog_bytes += held.size();
         let room = self.backlog_bytes <= bound;
         if room {
             self.backlog.push_back(held);

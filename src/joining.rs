@@ -26,7 +26,9 @@ impl Socket {
         let mut pending = self.take_place(&topic);
         pending.reference = reference.clone();
         self.last_join += 1;
-        self.joins.insert(topic.clone(), Joined::new(JoinId(self.last_join), given, channel, pending));
+        let id = JoinId(self.last_join);
+        self.topics.insert(id, topic.clone());
+        self.joins.insert(topic.clone(), Joined::new(id, given, channel, pending));
         if let Some(join) = self.run(&topic, &reference, |channel, ctx| channel.join(payload, ctx)) {
             self.decide(&topic, join);
         }
@@ -50,7 +52,8 @@ impl Socket {
         let Some(routed) = routed else {
             return refuse("unmatched topic");
         };
-        if self.joins.len() >= self.rules.limits.joins_per_socket && !self.joins.contains_key(name) {
+        let (most, older) = (self.rules.limits.joins_per_socket, self.joins.get(name).map(Joined::owed));
+        if older.is_none() && self.joins.len() >= most {
             return refuse("too many channels joined");
         }
         if !payload.is_object() {
@@ -60,13 +63,17 @@ impl Socket {
             self.metrics.rate_limited.add(1);
             return refuse("rate_limited");
         }
+        // a topic that nobody answers for may be joined anew, but not for ever
+        if older.is_some_and(|owed| owed >= most) {
+            return refuse("too many channels joined");
+        }
         Ok(routed)
     }
 
     /// Ends an older join of the same topic, whose place a new one is to take.
     fn take_place(&mut self, topic: &Topic) -> Pending {
         self.terminate(topic, Ended::Replaced);
-        let Some(mut old) = self.joins.remove(topic) else { return Pending::default() };
+        let Some(mut old) = self.forget(topic) else { return Pending::default() };
         let (id, given, pending) = (old.id, old.given.take(), old.pending.take());
         old.bury();
         let Some(mut pending) = pending else { return Pending::after(id, given) };
@@ -90,7 +97,7 @@ impl Socket {
     }
 
     pub(crate) fn refused(&mut self, topic: &Topic, payload: Payload) {
-        let Some(mut joined) = self.joins.remove(topic) else { return };
+        let Some(mut joined) = self.forget(topic) else { return };
         let pending = joined.pending.take().map(|pending| *pending).unwrap_or_default();
         for (given, reference) in pending.owed {
             self.reply(given, reference, topic, Status::Error, payload.clone());
@@ -106,13 +113,15 @@ impl Socket {
 
     /// Answers what was said to a topic that has not been joined after all.
     fn refuse_backlog(&mut self, topic: &Topic, backlog: VecDeque<Held>) {
-        for held in backlog {
-            match held {
-                Held::Push(reference, ..) => {
-                    self.refuse(None, reference, topic.as_str(), Payload::reason("unmatched topic"))
-                }
-                Held::Leave(reference) => self.reply(None, reference, topic, Status::Ok, Payload::empty()),
+        backlog.into_iter().for_each(|held| self.refuse_held(topic, held));
+    }
+
+    fn refuse_held(&mut self, topic: &Topic, held: Held) {
+        match held {
+            Held::Push(reference, ..) => {
+                self.refuse(None, reference, topic.as_str(), Payload::reason("unmatched topic"))
             }
+            Held::Leave(reference) => self.reply(None, reference, topic, Status::Ok, Payload::empty()),
         }
     }
 
@@ -140,6 +149,8 @@ impl Socket {
         self.run(&topic, &None, |channel, ctx| channel.joined(ctx));
         for held in pending.backlog {
             match held {
+                // it has left, stopped or crashed meanwhile
+                held if !self.joins.contains_key(&topic) => self.refuse_held(&topic, held),
                 Held::Push(reference, event, payload) => self.handle_in(&topic, reference, &event, &payload),
                 Held::Leave(reference) => self.leave_now(&topic, reference),
             }
@@ -153,9 +164,9 @@ impl Socket {
     }
 
     /// Keeps what is said to a topic that is about to be joined; says whether there was room.
-    pub(crate) fn hold(&mut self, topic: &Topic, size: usize, held: Held) -> bool {
+    pub(crate) fn hold(&mut self, topic: &Topic, held: Held) -> bool {
         let bound = self.rules.limits.queue_bytes;
         let pending = self.joins.get_mut(topic).and_then(|joined| joined.pending.as_mut());
-        pending.is_some_and(|pending| pending.hold(size, held, bound))
+        pending.is_some_and(|pending| pending.hold(held, bound))
     }
 }

@@ -51,7 +51,7 @@
 //! | [`adapter`] | the seam to other nodes |
 //! | [`endpoint`], `node`, `running` | the server: put together, at work, and at its end |
 //! | [`mount`], `handshake`, `address`, `page` | its front doors |
-//! | [`config`], [`origin`] | what was written, and what it means |
+//! | [`config`], `setting`, `written`, `ice`, [`origin`] | every key; what its values look like, and where they stand; servers and web pages |
 //! | [`metrics`], `rate`, `json`, `signal` | counters, token buckets, what JSON must be, a signal's ids |
 //!
 //! ## Guarantees

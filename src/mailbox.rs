@@ -19,6 +19,9 @@ use crate::protocol::Delivery;
 
 /// What a note takes in the queue beside its payload, in bytes: about its size in memory.
 const NOTE_SIZE: usize = 128;
+/// One message takes at most this part of the bound: a presence list may be larger than the whole of it,
+/// is shared by all who are told, and must not cut a client off that has had no time to read it.
+const LARGE_SHARE: usize = 4;
 /// A queue that once held more than this gives its memory back when it is empty.
 const KEPT_SLOTS: usize = 32;
 
@@ -68,8 +71,8 @@ impl Mail {
     }
 }
 
-/// The bound of a mailbox. A message is taken while what waits is below both: so one message may be
-/// larger than the bound, and the memory behind a client is at most the bound and one message.
+/// The bound of a mailbox. A message is taken while what waits is below both, and a large one counts in
+/// part. The batch that the reader has fetched before may be as much again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bound {
     pub(crate) bytes: usize,
@@ -121,7 +124,7 @@ impl Mailbox {
             wake(thrown_away, state);
             return Err(Refused::Full);
         }
-        state.bytes += mail.size();
+        state.bytes += mail.size().min(self.bound.bytes / LARGE_SHARE);
         state.waiting.push_back(mail);
         wake(VecDeque::new(), state);
         Ok(())
@@ -137,6 +140,17 @@ impl Mailbox {
         state.close(reason);
         wake(VecDeque::new(), state);
         true
+    }
+
+    /// Closes it, and drops what waits, once nobody is left to read: whoever still knows the connection
+    /// would keep it in memory, and what waits may itself know the connection.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.lock();
+        state.closed.get_or_insert(&close::GONE);
+        let unread = std::mem::take(&mut state.waiting);
+        state.bytes = 0;
+        state.since = None;
+        wake(unread, state);
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -190,5 +204,36 @@ impl fmt::Debug for Mailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.lock();
         f.debug_struct("Mailbox").field("bytes", &state.bytes).field("closed", &state.closed).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mail(size: usize) -> Mail {
+        let payload = Payload::binary(vec![0; size]);
+        Mail::Note(Box::new(Note::Push(JoinId::SOCKET, Event::const_new("e"), payload)))
+    }
+
+    #[test]
+    fn a_message_larger_than_the_bound_cuts_nobody_off_but_many_do() {
+        let mailbox = Mailbox::new(Bound { bytes: 10_000, age: Duration::MAX });
+        let now = Instant::now();
+        assert_eq!(mailbox.push(mail(1_000_000), now), Ok(()));
+        assert!((0..10).all(|_| mailbox.push(mail(100), now).is_ok()), "there is room beside it");
+        let more = (0..).find_map(|n| mailbox.push(mail(1_000_000), now).err().map(|refused| (n, refused)));
+        assert_eq!(more, Some((3, Refused::Full)));
+        assert_eq!(mailbox.push(mail(1), now), Err(Refused::Closed));
+    }
+
+    #[test]
+    fn what_waits_too_long_closes_it_however_little_it_is() {
+        let mailbox = Mailbox::new(Bound { bytes: 10_000, age: Duration::from_secs(5) });
+        let start = Instant::now();
+        assert_eq!(mailbox.push(mail(1), start), Ok(()));
+        assert_eq!(mailbox.push(mail(1), start + Duration::from_secs(5)), Ok(()));
+        assert!(mailbox.is_overdue(start + Duration::from_secs(6)));
+        assert_eq!(mailbox.push(mail(1), start + Duration::from_secs(6)), Err(Refused::Full));
     }
 }

@@ -78,21 +78,29 @@ impl Options {
 
 fn serve(config: &Config) -> Result<(), String> {
     let _logging = logging::start(&config.log).map_err(|error| format!("cannot start the log: {error}"))?;
-    raise_descriptor_limit(config.server.connections);
+    let descriptors = raise_descriptor_limit(config.server.connections);
     actix_web::rt::System::new().block_on(async {
         let running = Endpoint::new(config.clone())
             .start()
             .map_err(|error| format!("cannot listen on {}: {error}", config.server.listen))?;
         announce(config, running.address());
+        warn_of_few(descriptors, config.server.connections);
         running.until_signal().await.map_err(|error| error.to_string())
     })
 }
 
 /// Asks for the file descriptors that so many connections take, two each; a shell gives 1,024 at first.
-fn raise_descriptor_limit(connections: usize) {
-    let wanted = 2 * connections as u64 + 100;
-    match rlimit::increase_nofile_limit(wanted) {
-        Ok(limit) if limit >= wanted => {}
+fn raise_descriptor_limit(connections: usize) -> std::io::Result<u64> {
+    rlimit::increase_nofile_limit(descriptors_for(connections))
+}
+
+fn descriptors_for(connections: usize) -> u64 {
+    2 * connections as u64 + 100
+}
+
+fn warn_of_few(descriptors: std::io::Result<u64>, connections: usize) {
+    match descriptors {
+        Ok(limit) if limit >= descriptors_for(connections) => {}
         Ok(limit) => log::warn!(
             "{limit} file descriptors are enough for about {} connections, not for {connections}: \
              raise the hard limit (ulimit -Hn), or lower server.connections",

@@ -25,6 +25,8 @@ pub struct Metrics {
     pub connections: Counter,
     /// Upgrades refused: origin, version, limits, or the mount's own word.
     pub connections_refused: Counter,
+    /// Connections that we ended, for whatever [reason](crate::close).
+    pub connections_closed: Counter,
     /// Joins answered ok.
     pub joins: Counter,
     /// Joins that the registry refused: taken, or full.

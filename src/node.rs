@@ -161,10 +161,15 @@ impl Node {
             return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this server is going down"));
         }
         let bound = Bound { bytes: self.config.limits.queue_bytes, age: self.config.limits.queue_age };
+        let Some(wire) = request.conn_data::<Arc<RawSocket>>() else {
+            // what cannot be cut could stay for ever
+            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this server is full"));
+        };
         let seat = self.connections.enter(caller.address, place.patience, bound).map_err(|no_room| match no_room {
             NoRoom::Node => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this server is full"),
             NoRoom::Address => Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many connections from this address"),
         })?;
+        seat.connection.attach(wire.clone());
         Ok((seat, accepted))
     }
 
@@ -177,9 +182,6 @@ impl Node {
         accepted: Accepted,
         protocol: P,
     ) -> HttpResponse {
-        if let Some(wire) = request.conn_data::<Arc<RawSocket>>() {
-            seat.connection.attach(wire.clone());
-        }
         self.pubsub.metrics().connections.add(1);
         log::debug!(
             "{}: connected from {} to {}",
@@ -215,6 +217,6 @@ fn on_connect(io: &dyn Any, extensions: &mut Extensions, write_timeout: Duration
     let guarded = socket.set_tcp_user_timeout(Some(write_timeout)).and_then(|()| socket.try_clone());
     match guarded {
         Ok(wire) => drop(extensions.insert(Arc::new(wire))),
-        Err(error) => log::debug!("a connection goes without a write timeout: {error}"),
+        Err(error) => log::debug!("a connection without a write timeout may not become a socket: {error}"),
     }
 }

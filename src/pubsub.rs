@@ -118,6 +118,9 @@ impl Pubsub {
         self.registry.do_send(Unsubscribe { id });
     }
 
+    // Watches and updates are not refused when the registry has much to do: an answer is owed for each, and
+    // each is one of the few messages a second that its socket may send.
+
     pub(crate) fn watch(&self, watch: Watch) {
         self.registry.do_send(watch);
     }

@@ -20,7 +20,7 @@ use crate::adapter::{Adapter, Claimed, Epoch, Packet};
 use crate::connection::{Connection, ConnectionId};
 use crate::holdings::{Held, Holdings};
 use crate::mailbox::Note;
-use crate::message::{Claim, Proof, Row, Watched};
+use crate::message::{Claim, JoinId, Proof, Row, Watched};
 use crate::metrics::Metrics;
 use crate::orders::{Census, Count, Down, FromNode, GiveUp, NodeDown, Subscribe, Unsubscribe, Update, Watch};
 use crate::rosters::Rosters;
@@ -119,7 +119,9 @@ impl Registry {
         if owned.is_some() {
             self.adapter.publish(topic, Packet::Up);
         }
-        wish.connection.mark_joined();
+        if wish.join != JoinId::SOCKET {
+            wish.connection.mark_joined();
+        }
         self.metrics.joins.add(1);
         let _ = wish.connection.tell(Note::Subscribed(wish.join));
         self.list(wish, ctx);
@@ -181,10 +183,11 @@ impl Registry {
 
     /// Takes a name from its owner here, who is told; the directory's entry stays as it is.
     fn evict(&mut self, name: &Topic, ctx: &mut Context<Self>) {
-        let Some(owner) = self.names.remove(name) else { return };
-        let _ = owner.connection.tell(Note::Evicted(owner.id.join));
-        self.remove_from_tables(name, owner.id, ctx);
-        self.holdings.take_join(owner.id).watches.iter().for_each(|(_, topic)| self.unwatch(topic, owner.id));
+        let Some(Owner { id, connection, .. }) = self.names.get(name) else { return };
+        let _ = connection.tell(Note::Evicted(id.join));
+        let id = *id;
+        self.remove_from_tables(name, id, ctx);
+        self.holdings.take_join(id).watches.iter().for_each(|(_, topic)| self.unwatch(topic, id));
     }
 
     /// Undoes one membership, its name included.
@@ -192,15 +195,18 @@ impl Registry {
         if let Some(owner) = self.names.get(topic).filter(|owner| owner.id == id) {
             self.adapter.release(topic, owner.epoch);
             self.adapter.publish(topic, Packet::Down);
-            self.names.remove(topic);
         }
         if self.remove_from_tables(topic, id, ctx) == Some(0) {
             self.watches.tell(topic, false);
         }
     }
 
+    /// Takes a member off its topic, and its name from it; says how many are left.
     fn remove_from_tables(&mut self, topic: &Topic, id: MemberId, ctx: &mut Context<Self>) -> Option<usize> {
         let cared = self.cares(topic);
+        if self.names.get(topic).is_some_and(|owner| owner.id == id) {
+            self.names.remove(topic);
+        }
         let left = self.table.remove(topic.as_str(), id);
         self.rosters.leave(topic, id);
         self.flush_later(ctx);
@@ -259,7 +265,7 @@ impl Actor for Registry {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        // lifecycle messages are sent without waiting; what bounds them is that each needs a connection
+        // a client's wishes are sent without waiting; what bounds them is the rate of each socket's messages
         ctx.set_mailbox_capacity(1024);
     }
 }
@@ -308,8 +314,8 @@ impl Handler<Watch> for Registry {
         }
         let id = member.id();
         if !on {
-            self.holdings.remove_watch(id, &topic);
-            return self.unwatch(&topic, id);
+            self.unwatch(&topic, id);
+            return self.holdings.remove_watch(id, topic);
         }
         let cared = self.cares(&topic);
         if self.watches.add(&topic, member.clone()) {

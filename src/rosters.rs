@@ -34,13 +34,13 @@ pub(crate) struct Rosters {
 #[derive(Default)]
 struct Roster {
     presence: Presence,
-    viewers: Vec<Member>,
+    viewers: HashMap<MemberId, Member>,
     /// Rows of this node's members.
     own: HashMap<MemberId, (Mark, Row)>,
     /// Rows of other nodes, each with its key, by node.
     others: HashMap<CompactString, HashSet<Mark>>,
     /// What the other nodes have not been told yet.
-    joins: Vec<(Mark, Row)>,
+    joins: HashMap<Mark, Row>,
     leaves: Vec<(Mark, CompactString)>,
 }
 
@@ -55,7 +55,7 @@ impl Rosters {
     pub(crate) fn view(&mut self, topic: &Topic, viewer: Member) -> bool {
         let roster = self.topics.entry(topic.clone()).or_default();
         let _ = viewer.connection.tell(Note::Push(viewer.join, STATE, roster.presence.state()));
-        roster.viewers.push(viewer);
+        roster.viewers.insert(viewer.id(), viewer);
         roster.viewers.len() == 1
     }
 
@@ -68,7 +68,7 @@ impl Rosters {
         if let Some((mark, row)) = previous {
             roster.retire(mark, row.key);
         }
-        roster.joins.push((mark, row));
+        roster.joins.insert(mark, row);
         self.changed.insert(topic.clone());
     }
 
@@ -85,7 +85,7 @@ impl Rosters {
     /// A member is gone: its row, and its view of the list.
     pub(crate) fn leave(&mut self, topic: &Topic, id: MemberId) {
         let Some(roster) = self.topics.get_mut(topic) else { return };
-        roster.viewers.retain(|viewer| viewer.id() != id);
+        roster.viewers.remove(&id);
         if let Some((mark, row)) = roster.own.remove(&id) {
             roster.retire(mark, row.key);
             self.changed.insert(topic.clone());
@@ -149,7 +149,7 @@ impl Rosters {
             }
             let (joins, leaves) = (std::mem::take(&mut roster.joins), std::mem::take(&mut roster.leaves));
             if !joins.is_empty() || !leaves.is_empty() {
-                packets.push((topic.clone(), self.packet(joins, leaves)));
+                packets.push((topic.clone(), self.packet(joins.into_iter().collect(), leaves)));
             }
             self.forget_if_empty(&topic);
         }
@@ -182,9 +182,7 @@ impl Rosters {
 impl Roster {
     fn retire(&mut self, mark: Mark, key: CompactString) {
         self.presence.remove(&mark);
-        let untold = self.joins.len();
-        self.joins.retain(|(join, _)| *join != mark);
-        if self.joins.len() == untold {
+        if self.joins.remove(&mark).is_none() {
             self.leaves.push((mark, key));
         }
     }
@@ -193,9 +191,30 @@ impl Roster {
         let broadcast = Broadcast { topic: topic.clone(), event: DIFF, payload: diff };
         let delivery = Arc::new(Delivery::new(broadcast));
         let now = Instant::now();
-        for viewer in &self.viewers {
+        for viewer in self.viewers.values() {
             // one whose mailbox is full is on its way out
             let _ = viewer.connection.mailbox.push(Mail::Delivery(viewer.join, delivery.clone()), now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::tests::crowd;
+
+    #[test]
+    fn a_list_that_nobody_sees_or_is_on_is_forgotten() {
+        let (crowd, topic) = (crowd(3), Topic::parse("room:a").unwrap());
+        let row = || Row { key: "k".into(), meta: Payload::empty() };
+        let mut rosters = Rosters::new("a".into());
+        assert_eq!(crowd.iter().filter(|viewer| rosters.view(&topic, (*viewer).clone())).count(), 1, "the first");
+        for _ in 0..2 {
+            crowd.iter().for_each(|member| rosters.put(&topic, member.id(), row()));
+        }
+        assert_eq!(rosters.len(&topic), crowd.len(), "a row for each, however often it changes");
+        crowd.iter().for_each(|viewer| rosters.leave(&topic, viewer.id()));
+        rosters.flush();
+        assert!(rosters.topics.is_empty());
     }
 }

@@ -85,7 +85,11 @@ impl<P: Protocol> Session<P> {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        self.seat.connection.close(reason);
+        // one that was closed before was closed by us
+        let is_ours = !self.seat.connection.close(reason) || *reason != close::GONE;
+        if is_ours {
+            self.pubsub.metrics().connections_closed.add(1);
+        }
         self.socket.disconnect(Instant::now());
         self.carry_out(&mut Nowhere);
         self.pubsub.down(&self.seat.connection);

@@ -41,6 +41,8 @@ pub(crate) struct Socket {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) client: Client,
     pub(crate) joins: HashMap<Topic, Joined>,
+    /// Whose join it is that the registry speaks of.
+    pub(crate) topics: HashMap<JoinId, Topic>,
     pub(crate) last_join: u32,
     pub(crate) messages: Bucket,
     pub(crate) join_rate: Bucket,
@@ -65,6 +67,7 @@ impl Socket {
             rules,
             metrics,
             joins: HashMap::new(),
+            topics: HashMap::new(),
             last_join: JoinId::SOCKET.0,
             effects: VecDeque::new(),
         }
@@ -179,6 +182,7 @@ impl Socket {
             self.terminate(&topic, Ended::Disconnected);
         }
         self.joins.drain().for_each(|(_, joined)| joined.bury());
+        self.topics.clear();
         // what the channels still have to tell others goes out; nobody is left to hear the rest
         self.effects.retain(|effect| matches!(effect, Effect::Broadcast { .. } | Effect::Signal { .. }));
     }
@@ -199,8 +203,7 @@ impl Socket {
         if !joined.is_pending() {
             return self.handle_in(&topic, reference, event, &payload);
         }
-        let size = payload.len() + event.len();
-        if !self.hold(&topic, size, Held::Push(reference.clone(), event.into(), payload)) {
+        if !self.hold(&topic, Held::Push(reference.clone(), event.into(), payload)) {
             self.reply(shown, reference, &topic, Status::Error, Payload::reason("overloaded"));
         }
     }
@@ -242,7 +245,7 @@ impl Socket {
         let topic = topic.clone();
         if !joined.is_pending() {
             self.leave_now(&topic, reference);
-        } else if !self.hold(&topic, 0, Held::Leave(reference.clone())) {
+        } else if !self.hold(&topic, Held::Leave(reference.clone())) {
             self.refuse(join_ref, reference, name, Payload::reason("overloaded"));
         }
     }
@@ -260,7 +263,7 @@ impl Socket {
         if self.joins.get(topic).is_some_and(Joined::is_pending) {
             return self.withdraw(topic, "stopped");
         }
-        let Some(mut joined) = self.joins.remove(topic) else { return };
+        let Some(mut joined) = self.forget(topic) else { return };
         self.effects.push_back(Effect::Unsubscribe { join: joined.id, topic: topic.clone() });
         self.send(Outbound::Close { join_ref: joined.given.take(), topic: topic.clone() });
         joined.bury();
@@ -280,7 +283,7 @@ impl Socket {
         if self.joins.get(topic).is_some_and(Joined::is_pending) {
             return self.withdraw(topic, "join crashed");
         }
-        if let Some(mut joined) = self.joins.remove(topic) {
+        if let Some(mut joined) = self.forget(topic) {
             self.effects.push_back(Effect::Unsubscribe { join: joined.id, topic: topic.clone() });
             self.send(Outbound::Error { join_ref: joined.given.take(), topic: topic.clone() });
             joined.bury();
@@ -390,6 +393,13 @@ impl Socket {
     }
 
     pub(crate) fn topic_of(&self, join: JoinId) -> Option<Topic> {
-        self.joins.iter().find(|(_, joined)| joined.id == join).map(|(topic, _)| topic.clone())
+        self.topics.get(&join).cloned()
+    }
+
+    /// Takes a join off both lists.
+    pub(crate) fn forget(&mut self, topic: &Topic) -> Option<Joined> {
+        let joined = self.joins.remove(topic)?;
+        self.topics.remove(&joined.id);
+        Some(joined)
     }
 }

@@ -71,7 +71,8 @@ impl Table {
     pub(crate) fn remove(&self, topic: &str, id: MemberId) -> Option<usize> {
         let mut shard = self.write(topic);
         let members = shard.get_mut(topic)?;
-        let at = members.iter().position(|member| member.id() == id)?;
+        // from the end: in a large room it is the newcomers who come and go
+        let at = members.iter().rposition(|member| member.id() == id)?;
         let left = members.len() - 1;
         if left == 0 {
             shard.remove(topic);
@@ -100,5 +101,37 @@ impl Table {
 
     fn write(&self, topic: &str) -> RwLockWriteGuard<'_, HashMap<Topic, Members>> {
         self.shard(topic).write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::connection::Patience;
+    use crate::mailbox::Bound;
+
+    /// So many joins of one connection, whose mailbox takes nothing.
+    pub(crate) fn crowd(size: u32) -> Vec<Member> {
+        let patience = Patience { idle: Duration::MAX, unjoined: Duration::MAX };
+        let bound = Bound { bytes: 0, age: Duration::MAX };
+        let connection = Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), patience, bound);
+        let connection = Arc::new(connection);
+        (0..size).map(|n| Member { join: JoinId(n), connection: connection.clone() }).collect()
+    }
+
+    #[test]
+    fn a_topic_without_members_has_no_entry() {
+        let (crowd, topic, table) = (crowd(3), Topic::parse("room:a").unwrap(), Table::new());
+        for (n, member) in crowd.iter().enumerate() {
+            assert_eq!(table.insert(&topic, member.clone()), n + 1);
+        }
+        assert_eq!(table.remove("room:a", crowd[0].id()), Some(2));
+        assert_eq!(table.remove("room:a", crowd[0].id()), None, "it has left");
+        assert_eq!(table.remove("room:a", crowd[2].id()), Some(1));
+        assert_eq!(table.remove("room:a", crowd[1].id()), Some(0));
+        assert_eq!((table.topics(), table.members("room:a").is_none()), (0, true));
     }
 }

@@ -6,10 +6,10 @@ mod common;
 #[allow(dead_code, reason = "its main is not ours")]
 mod shout;
 
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 
-use common::{Client, config, empty};
+use common::{Client, config, empty, eventually};
 use handclasp::channel::{ChannelRef, Info, SocketRef};
 use handclasp::message::{Status, Ticket};
 use handclasp::{Channel, Context, Ended, Endpoint, Join, Mount, Payload, Reply, Router, Running, Topic};
@@ -98,10 +98,14 @@ impl Channel for Kit {
 }
 
 fn start() -> (Running, Receiver<Handed>) {
+    start_with(&[])
+}
+
+fn start_with(sets: &[&str]) -> (Running, Receiver<Handed>) {
     let (hand, handed) = channel();
     let hand = Mutex::new(hand);
     let router = Router::new().channel("kit:*", move |_| Kit { hand: hand.lock().unwrap().clone(), kept: None });
-    (Endpoint::new(config(&[])).mount(Mount::new("/socket", router)).start().unwrap(), handed)
+    (Endpoint::new(config(sets)).mount(Mount::new("/socket", router)).start().unwrap(), handed)
 }
 
 async fn member(node: &Running) -> Client {
@@ -335,6 +339,78 @@ async fn a_join_that_is_replaced_while_it_waits_is_answered_and_so_is_what_waite
     client.hears_nothing().await;
     assert_eq!(node.pubsub().count(ROOM), 1);
     drop(client);
+    empty(&node).await;
+}
+
+/// It was left without an answer.
+#[actix_web::test]
+async fn what_waits_behind_a_leave_is_answered_all_the_same() {
+    let (node, handed) = start();
+    let mut client = Client::new(node.address()).await;
+    let channel = ask_to_join(&mut client, &handed).await;
+    client.say(&format!(r#"["5","7","{ROOM}","phx_leave",{{}}]"#)).await;
+    client.say(&format!(r#"["5","8","{ROOM}","now",{{}}]"#)).await;
+    client.say(&format!(r#"["5","9","{ROOM}","phx_leave",{{}}]"#)).await;
+    client.hears_nothing().await;
+    channel.send(Decide(Join::ok));
+    client.hears(&decided("ok", "{}")).await;
+    client.hears(&format!(r#"["5","7","{ROOM}","phx_reply",{{"status":"ok","response":{{}}}}]"#)).await;
+    client.hear_until("phx_close").await;
+    let unmatched = r#"{"status":"error","response":{"reason":"unmatched topic"}}"#;
+    client.hears(&format!(r#"[null,"8","{ROOM}","phx_reply",{unmatched}]"#)).await;
+    client.hears(&format!(r#"[null,"9","{ROOM}","phx_reply",{{"status":"ok","response":{{}}}}]"#)).await;
+    client.hears_nothing().await;
+    drop(client);
+    empty(&node).await;
+}
+
+/// Each was kept, with its marks, until the channel decided: there was no limit.
+#[actix_web::test]
+async fn joins_of_one_topic_that_wait_for_their_answers_are_limited() {
+    let (node, handed) = start_with(&["limits.joins_per_socket=3"]);
+    let mut client = Client::new(node.address()).await;
+    let join = |n: usize| format!(r#"["{n}","{n}","{ROOM}","phx_join",{{"later":true}}]"#);
+    for n in 0..4 {
+        client.say(&join(n)).await;
+    }
+    client.hears_nothing().await;
+    let too_many = r#"{"status":"error","response":{"reason":"too many channels joined"}}"#;
+    client.ask_for(&join(4), &format!(r#"["4","4","{ROOM}","phx_reply",{too_many}]"#)).await;
+    let channel = std::iter::repeat_with(|| the_channel(&handed)).nth(3).unwrap();
+    channel.send(Decide(|| Join::refuse("no")));
+    for n in 0..4 {
+        client
+            .hears(&format!(r#"["{n}","{n}","{ROOM}","phx_reply",{{"status":"error","response":{{"reason":"no"}}}}]"#))
+            .await;
+    }
+    drop(client);
+    empty(&node).await;
+}
+
+/// Asks itself something that knows the connection, and that a test can count.
+struct Knot(Arc<()>);
+
+impl Channel for Knot {
+    fn handle_in(&mut self, _: &str, _: &Payload, ctx: &mut Context<'_>) -> Reply {
+        let this = ctx.channel_ref();
+        this.send((this.clone(), self.0.clone()));
+        Reply::None
+    }
+}
+
+/// What waited in the queue of a connection that ended kept the connection in memory, and the other way round.
+#[actix_web::test]
+async fn what_nobody_has_read_goes_with_its_connection() {
+    let witness = Arc::new(());
+    let count = witness.clone();
+    let router = Router::new().channel("kit:*", move |_| Knot(witness.clone()));
+    let node = Endpoint::new(config(&[])).mount(Mount::new("/socket", router)).start().unwrap();
+    let before = Arc::strong_count(&count);
+    let mut client = member(&node).await;
+    let push = common::frame(0x81, say("any").as_bytes());
+    client.raw(&[push, common::frame(0x88, &[])].concat()).await;
+    client.closed().await;
+    eventually("nothing is kept", || async { Arc::strong_count(&count) == before }).await;
     empty(&node).await;
 }
 

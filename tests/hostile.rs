@@ -36,9 +36,11 @@ impl Scene {
 
     /// Sends raw bytes on a connection of its own, which must then be closed with `code`.
     async fn closes(&self, bytes: &[u8], code: u16, why: &str) {
-        let mut client = self.client().await;
+        let closed = || self.node.pubsub().metrics().connections_closed.get();
+        let (mut client, before) = (self.client().await, closed());
         client.raw(bytes).await;
         assert_eq!(client.closed().await, code, "{why}");
+        assert_eq!(closed(), before + 1, "{why}: not counted");
     }
 
     /// Says a text on a connection of its own, which must then be closed with `code`.

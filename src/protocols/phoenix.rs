@@ -19,6 +19,8 @@ use crate::protocol::{Frame, Malformed, Protocol};
 
 /// How long a name of a topic or an event may be in a frame of bytes.
 const MAX_BINARY_NAME: usize = 255;
+/// How long a client's mark may be, in bytes of JSON: it is kept for as long as its join or its answer takes.
+const MAX_MARK: usize = 1_024;
 
 const JOIN: &str = "phx_join";
 const LEAVE: &str = "phx_leave";
@@ -67,11 +69,8 @@ pub(crate) struct V2;
 impl Protocol for V1 {
     fn decode<'a>(&mut self, frame: &'a Frame) -> Result<Inbound<'a>, Malformed> {
         match frame {
-            Frame::Text(text) => v1_message(text, |raw| Payload::Json(text.slice_ref(raw))),
-            Frame::Binary(bytes) => {
-                let text = std::str::from_utf8(bytes)?;
-                v1_message(text, |raw| Payload::Json(ByteString::from(raw)))
-            }
+            Frame::Text(text) => v1_message(text),
+            Frame::Binary(bytes) => v1_message(std::str::from_utf8(bytes)?),
         }
     }
 
@@ -151,15 +150,14 @@ struct V1Message<'a> {
     join_ref: Option<&'a RawValue>,
 }
 
-fn v1_message<'a>(text: &'a str, payload: impl Fn(&'a str) -> Payload) -> Result<Inbound<'a>, Malformed> {
+fn v1_message(text: &str) -> Result<Inbound<'_>, Malformed> {
     // serde would read a list as a struct too
     if !text.trim_ascii_start().starts_with('{') || !is_portable(text) {
         return Err(Malformed);
     }
-    let message: V1Message<'a> = serde_json::from_str(text)?;
-    let join_ref = message.join_ref.and_then(mark);
-    let payload = payload(message.payload.get());
-    Ok(inbound(join_ref, mark(message.reference), message.topic, message.event, payload))
+    let message: V1Message<'_> = serde_json::from_str(text)?;
+    let join_ref = message.join_ref.map(mark).transpose()?.flatten();
+    Ok(inbound(join_ref, mark(message.reference)?, message.topic, message.event, copied(message.payload)))
 }
 
 struct V2Message<'a> {
@@ -170,13 +168,13 @@ struct V2Message<'a> {
     payload: &'a RawValue,
 }
 
-fn v2_message(text: &ByteString) -> Result<Inbound<'_>, Malformed> {
+fn v2_message(text: &str) -> Result<Inbound<'_>, Malformed> {
     if !is_portable(text) {
         return Err(Malformed);
     }
     let message: V2Message<'_> = serde_json::from_str(text)?;
-    let payload = Payload::Json(text.slice_ref(message.payload.get()));
-    Ok(inbound(mark(message.join_ref), mark(message.reference), message.topic, message.event, payload))
+    let (join_ref, reference) = (mark(message.join_ref)?, mark(message.reference)?);
+    Ok(inbound(join_ref, reference, message.topic, message.event, copied(message.payload)))
 }
 
 impl<'de> Deserialize<'de> for V2Message<'de> {
@@ -222,7 +220,7 @@ fn v2_bytes(bytes: &Bytes) -> Result<Inbound<'_>, Malformed> {
         at = end;
     }
     let [join_ref, reference, topic, event] = names;
-    let payload = Payload::Binary(bytes.slice(at..));
+    let payload = Payload::Binary(Bytes::copy_from_slice(&bytes[at..]));
     Ok(inbound(Some(quoted(join_ref)), Some(quoted(reference)), topic.into(), event.into(), payload))
 }
 
@@ -242,15 +240,20 @@ fn inbound<'a>(
     Inbound { topic, join_ref, reference, request }
 }
 
+/// A payload may wait in many queues, and must not keep the whole frame in memory, nor the buffer that it
+/// was read into: those are not what the queues count.
+fn copied(payload: &RawValue) -> Payload {
+    Payload::Json(ByteString::from(payload.get()))
+}
+
 /// A mark is kept as the JSON it came as; `null` is none. An escape is written the one usual way, so
 /// that equal strings are equal marks.
-fn mark(raw: &RawValue) -> Option<Ref> {
+fn mark(raw: &RawValue) -> Result<Option<Ref>, Malformed> {
     match raw.get() {
-        "null" => None,
-        text if text.contains('\\') => {
-            serde_json::from_str::<serde_json::Value>(text).ok().map(|v| v.to_compact_string())
-        }
-        text => Some(text.into()),
+        "null" => Ok(None),
+        text if text.len() > MAX_MARK => Err(Malformed),
+        text if text.contains('\\') => Ok(Some(serde_json::from_str::<serde_json::Value>(text)?.to_compact_string())),
+        text => Ok(Some(text.into())),
     }
 }
 
@@ -329,4 +332,32 @@ fn bytes_of(kind: u8, names: &[&str], data: &Bytes) -> Option<Frame> {
     names.iter().for_each(|name| frame.put_slice(name.as_bytes()));
     frame.put_slice(data);
     Some(Frame::Binary(frame.freeze()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A payload of two bytes kept the 64 KiB of its frame in the queues of a whole room.
+    #[test]
+    fn a_payload_does_not_keep_its_frame_in_memory() {
+        let text = format!(r#"["1","1","room:a","x",{{}},"{}"]"#, "x".repeat(60_000));
+        let object =
+            format!(r#"{{"topic":"room:a","event":"x","payload":{{}},"ref":"1","x":"{}"}}"#, "x".repeat(60_000));
+        let bytes = [&[0, 1, 1, 6, 1][..], b"11room:ax", b"payload"].concat();
+        let (text, object, bytes) = (Frame::Text(text.into()), Frame::Text(object.into()), Frame::Binary(bytes.into()));
+        let read = [V2.decode(&text), V1.decode(&object), V2.decode(&bytes)];
+        for (inbound, frame) in read.into_iter().zip([&text, &object, &bytes]) {
+            let Ok(Inbound { request: Request::Push(_, payload), .. }) = inbound else { panic!("no push") };
+            let at = match &payload {
+                Payload::Json(text) => text.as_ptr(),
+                Payload::Binary(bytes) => bytes.as_ptr(),
+            };
+            let whole = match frame {
+                Frame::Text(text) => text.as_bytes().as_ptr_range(),
+                Frame::Binary(bytes) => bytes.as_ptr_range(),
+            };
+            assert!(!whole.contains(&at), "{payload:?}");
+        }
+    }
 }

@@ -143,11 +143,10 @@ impl Adapter for Memory {
 
     fn interest(&self, topic: &Topic, on: bool) {
         let mut state = self.hub.state();
+        let is_buried = !state.nodes.contains_key(&self.node);
         let nodes = state.interests.entry(topic.clone()).or_default();
-        if on {
-            nodes.insert(self.node.clone());
-        } else {
-            nodes.remove(&self.node);
-        }
+        let changed = if on { nodes.insert(self.node.clone()) } else { nodes.remove(&self.node) };
+        // each costs a trip to the other nodes
+        assert!(changed || is_buried, "a node repeats its interest in {topic}: {on}");
     }
 }

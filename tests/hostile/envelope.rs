@@ -114,12 +114,16 @@ async fn a_topic_of_64_kib_is_too_long_and_one_above_the_message_too_big() {
 async fn odd_refs_come_back_as_they_are() {
     let scene = Scene::new(&[]).await;
     let mut client = scene.client().await;
-    let long = format!("\"{}\"", "9".repeat(10_000));
+    let long = format!("\"{}\"", "9".repeat(1_022));
     for reference in ["-1", "9007199254740993", "1.0", "true", "[]", "{}", r#"{"a":[null]}"#, r#""""#, &long] {
         let want = error("null", reference, "room:a", "unmatched topic");
         client.ask_for(&format!(r#"[{reference},{reference},"room:a","say",{{}}]"#), &want).await;
     }
     drop(client);
+    // joins and answers keep them: a hundred joins would keep megabytes
+    let too_long = format!("\"{}\"", "9".repeat(1_023));
+    scene.closes_text(&format!(r#"[{too_long},"1","room:a","phx_join",{{}}]"#), 1011, "a join_ref of 1 KiB").await;
+    scene.closes_text(&format!(r#"["1",{too_long},"room:a","phx_join",{{}}]"#), 1011, "a ref of 1 KiB").await;
     scene.ends_well().await;
 }
 

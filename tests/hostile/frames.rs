@@ -96,7 +96,9 @@ async fn a_goodbye_with_a_wrong_code_is_a_protocol_error() {
     }
     for code in [1000_u16, 1001, 1003, 1011, 3000, 4999] {
         let words = [&code.to_be_bytes(), &b"bye"[..]].concat();
-        scene.closes(&frame(0x88, &words), code, "a code that one may send").await;
+        let mut client = scene.client().await;
+        client.raw(&frame(0x88, &words)).await;
+        assert_eq!(client.closed().await, code, "a code that one may send");
     }
     scene.ends_well().await;
 }

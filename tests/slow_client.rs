@@ -1,0 +1,48 @@
+//! A client that does not read: who names it hears so, it is sent away with a reason, and nobody else waits.
+
+mod common;
+
+use common::{Client, empty, node};
+
+const SENDER: &str = "00000000-0000-4000-8000-00000000000a";
+const SLOW: &str = "00000000-0000-4000-8000-00000000000b";
+const OTHER: &str = "00000000-0000-4000-8000-00000000000c";
+
+async fn peer(node: &handclasp::Running, id: &str) -> Client {
+    let mut client = Client::new(node.address()).await;
+    client.join("1", &format!("peer:{id}"), "{}").await;
+    client
+}
+
+/// Sends an offer and returns its answer.
+async fn offer(sender: &mut Client, to: &str, pad: &str) -> String {
+    sender.say(&format!(r#"["1","2","peer:{SENDER}","offer",{{"peer_id":"{to}","pad":"{pad}"}}]"#)).await;
+    sender.hear_until("phx_reply").await
+}
+
+#[actix_web::test]
+async fn a_peer_whose_queue_is_full_is_overloaded_and_then_gone() {
+    let node = node(&["limits.messages_burst=100000"]);
+    let (mut sender, mut slow, mut other) =
+        (peer(&node, SENDER).await, peer(&node, SLOW).await, peer(&node, OTHER).await);
+    let pad = "x".repeat(40_000);
+    let told = loop {
+        let answer = offer(&mut sender, SLOW, &pad).await;
+        if !answer.contains(r#""status":"ok""#) {
+            break answer;
+        }
+    };
+    assert_eq!(
+        told,
+        format!(r#"["1","2","peer:{SENDER}","phx_reply",{{"status":"error","response":{{"reason":"overloaded"}}}}]"#)
+    );
+    assert_eq!(node.pubsub().metrics().slow_consumers.get(), 1);
+    // others hear the sender as before; the slow one is no peer any more
+    assert!(offer(&mut sender, OTHER, "").await.contains(r#""status":"ok""#));
+    other.hear_until("offer").await;
+    assert!(offer(&mut sender, SLOW, "").await.contains("peer_not_found"));
+    // and hears why, if it reads at all
+    assert_eq!(slow.closed().await, 1008);
+    drop((sender, slow, other));
+    empty(&node).await;
+}
