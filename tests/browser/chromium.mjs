@@ -16,9 +16,12 @@ const FLAGS = [
   "--disable-features=WebRtcHideLocalIpsWithMdns",
 ];
 
-/** @returns {Promise<import("playwright-core").Browser>} */
-export function launch() {
-  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
+/**
+ * @param {string[]} [flags] besides the usual ones
+ * @returns {Promise<import("playwright-core").Browser>}
+ */
+export function launch(flags = []) {
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: [...FLAGS, ...flags] });
 }
 
 /**

@@ -1,0 +1,79 @@
+/** The library's examples with Chromium's fake camera: pictures move on every side, and leaving is noticed. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { startBroker } from "../broker.mjs";
+import { launch, openPage } from "./chromium.mjs";
+
+/** @type {import("../broker.mjs").Broker} */
+let broker;
+/** @type {import("playwright-core").Browser} */
+let browser;
+
+before(async () => {
+  broker = await startBroker();
+  browser = await launch(["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]);
+});
+
+after(async () => {
+  await browser?.close();
+  await broker?.kill();
+});
+
+/** @param {string} path */
+async function open(path) {
+  const opened = await openPage(browser);
+  await opened.page.goto(path);
+  return opened;
+}
+
+/** Waits until that many videos of others show one picture after the other. */
+async function pictures(page, count) {
+  await page.waitForFunction((count) => {
+    const others = [...document.querySelectorAll("video")].filter((video) => !video.muted);
+    window.firstFrames ??= new Map();
+    const moved = others.filter((video) => {
+      const frames = video.getVideoPlaybackQuality().totalVideoFrames;
+      if (!window.firstFrames.has(video)) window.firstFrames.set(video, frames);
+      return frames > window.firstFrames.get(video) + 10;
+    });
+    return others.length === count && moved.length === count;
+  }, count);
+}
+
+test("two see each other by a link, and hanging up is noticed", async () => {
+  const host = await open(`${broker.url}examples/call.html`);
+  await host.page.getByRole("button", { name: "Start" }).click();
+  await host.page.getByText("Waiting for the other").waitFor();
+  const guest = await open(await host.page.getByLabel("Send this link").inputValue());
+  await guest.page.getByRole("button", { name: "Start" }).click();
+  await Promise.all([pictures(host.page, 1), pictures(guest.page, 1)]);
+  await guest.page.getByRole("button", { name: "Hang up" }).click();
+  await host.page.getByText("The other has left").waitFor();
+  await pictures(host.page, 0);
+  assert.deepEqual([...host.complaints, ...guest.complaints], []);
+});
+
+test("a link whose owner is gone says so", async () => {
+  const guest = await open(`${broker.url}examples/call.html?peer_id=11111111-1111-4111-8111-111111111111`);
+  await guest.page.getByRole("button", { name: "Start" }).click();
+  await guest.page.getByText("The other is not there").waitFor();
+});
+
+test("three in a room see each other, whoever leaves is gone for the others, and may come back", async () => {
+  const enter = async (name) => {
+    const visitor = await open(`${broker.url}examples/room.html?room=lounge`);
+    await visitor.page.getByLabel("Your name").fill(name);
+    await visitor.page.getByRole("button", { name: "Join with camera" }).click();
+    return visitor;
+  };
+  const [a, b, c] = await Promise.all(["Ann", "<b>Bob</b>", "Cleo"].map(enter));
+  await Promise.all([a, b, c].map(({ page }) => pictures(page, 2)));
+  await a.page.getByText("<b>Bob</b>", { exact: true }).waitFor();
+  await c.page.close();
+  await Promise.all([a, b].map(({ page }) => pictures(page, 1)));
+  await b.page.getByText("Here: you and 1 more.").waitFor();
+  const again = await enter("Cleo");
+  await Promise.all([a, b, again].map(({ page }) => pictures(page, 2)));
+  assert.deepEqual([a, b, c, again].flatMap(({ complaints }) => complaints), []);
+});

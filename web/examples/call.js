@@ -1,0 +1,64 @@
+/** A video call of two: who opens the page gets a link, who opens the link calls. */
+
+import { HandclaspError, Peer, Socket, createIdentity } from "../lib/index.js";
+import { Tile, element, exchangeTracks, openCamera, say } from "./stage.js";
+
+const other = new URLSearchParams(location.search).get("peer_id");
+const start = element("start", HTMLButtonElement);
+const leave = element("leave", HTMLButtonElement);
+
+start.addEventListener("click", () => void call());
+
+async function call() {
+  start.disabled = true;
+  try {
+    const stream = await openCamera();
+    new Tile("you", stream, { muted: true });
+    const socket = new Socket("/socket");
+    const peer = new Peer(socket, await createIdentity());
+    const end = () => (peer.close(), socket.disconnect());
+    addEventListener("pagehide", end);
+    leave.addEventListener("click", () => {
+      end();
+      stream.getTracks().forEach((track) => track.stop());
+      location.reload();
+    });
+    leave.hidden = false;
+    peer.on("connection", (connection) => meet(connection, stream));
+    await peer.join();
+    if (other) {
+      say("Calling…");
+      meet(await peer.connect(other), stream);
+    } else {
+      invite(peer.id);
+    }
+  } catch (error) {
+    const reason = error instanceof HandclaspError && error.reason === "absent" ? "The other is not there." : String(error);
+    say(`No call: ${reason}`);
+    start.disabled = false;
+  }
+}
+
+/** @param {string} peerId */
+function invite(peerId) {
+  const link = element("link", HTMLInputElement);
+  link.value = `${location.origin}${location.pathname}?peer_id=${peerId}`;
+  element("invite", HTMLElement).hidden = false;
+  link.select();
+  say("Waiting for the other.");
+}
+
+/**
+ * @param {import("../lib/index.js").Connection} connection open
+ * @param {MediaStream} stream
+ */
+function meet(connection, stream) {
+  const tile = new Tile("the other", exchangeTracks(connection, stream));
+  say("Connected.");
+  connection.on("interrupted", () => say("The connection is interrupted; it is being restored."));
+  connection.on("restored", () => say("Connected."));
+  connection.on("close", () => {
+    tile.remove();
+    say("The other has left.");
+  });
+}
