@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::channel::{Join, Reply};
+use crate::answer::{Join, Reply};
 use crate::connection::{Connection, ConnectionId};
 use crate::mailbox::Note;
 use crate::message::{Broadcast, Effect, Event, JoinId, Outbound, Payload, Ref, Signal, Ticket};

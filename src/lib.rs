@@ -40,7 +40,7 @@
 //! | file | what it is for |
 //! |---|---|
 //! | [`topic`], [`message`], [`close`] | the words of the core: names, what is said, why a connection ends |
-//! | [`channel`], `context`, [`channels`] | what a topic does: the trait and the router; what it can do; the standard ones |
+//! | [`channel`], `answer`, `context`, [`channels`] | what a topic does: the trait and the router; what it can say; what it can do; the standard ones |
 //! | [`protocol`], `protocols` | a wire format; Phoenix's two |
 //! | `socket`, `joining`, `joined`, `rules` | one client's state machine, pure; how it comes to be on a topic; one topic of it; what it may do |
 //! | `session`, `websocket`, `guard` | the same, carried out over a transport |
@@ -70,6 +70,7 @@
 
 pub mod adapter;
 mod address;
+mod answer;
 pub mod channel;
 pub mod channels;
 pub mod close;
