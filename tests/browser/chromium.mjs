@@ -26,7 +26,7 @@ export function launch(flags = []) {
 
 /**
  * A page in a context of its own, with everything that its console and its security
- * policy complained about, and every text that its data channels received.
+ * policy complained about, and everything that its data channels received: texts, and the length of bytes.
  *
  * @param {import("playwright-core").Browser} browser
  * @param {import("playwright-core").BrowserContextOptions} [options]
@@ -47,8 +47,10 @@ export async function openPage(browser, options = {}) {
 /** Runs in the page, before its own scripts. */
 function recordDataChannels() {
   window.heardTexts = [];
+  window.peerConnections = [];
   const create = RTCPeerConnection.prototype.createDataChannel;
   RTCPeerConnection.prototype.createDataChannel = function (...args) {
+    window.peerConnections.push(this);
     const channel = create.apply(this, args);
     channel.addEventListener("message", ({ data }) => {
       window.heardTexts.push(typeof data === "string" ? data : `${data.byteLength} bytes`);

@@ -82,6 +82,24 @@ test("the network's return ends the wait", () => {
   assert.equal(server.connections.length, 2);
 });
 
+test("a change of network puts an open connection in doubt: no answer within 5 s ends it", async () => {
+  for (const answers of [true, false]) {
+    const { server, clock, network, socket } = open();
+    await clock.advance(20_000);
+    network.dispatchEvent(new Event("online"));
+    network.dispatchEvent(new Event("online"));
+    const beats = server.last.heard.filter(([, , topic, event]) => topic === "phoenix" && event === "heartbeat");
+    assert.equal(beats.length, 1);
+    if (answers) server.last.reply("heartbeat", "ok", {});
+    await clock.advance(4_999);
+    assert.equal(socket.state, "open");
+    await clock.advance(1);
+    assert.equal(socket.state, answers ? "open" : "waiting");
+    socket.disconnect();
+    assert.equal(clock.pending, 0);
+  }
+});
+
 test("an attempt that never opens is given up", async () => {
   const { server, clock, socket } = setUp();
   socket.connect();

@@ -1,20 +1,20 @@
 /**
- * The link: `/?peer_id=<uuid>#k=<base64url>`. The id is for the broker; the key stays
- * behind the `#`, which no server gets to see.
+ * The link: `/?peer_id=<uuid>#k=<base64url>`, with `&p=1` where a password belongs to it.
+ * The id is for the broker; the rest stays behind the `#`, which no server gets to see.
  */
 
 import { fromBase64url, toBase64url } from "../lib/bytes.js";
 import { KEY_BYTES, isPeerId } from "../lib/index.js";
 
-/** @typedef {{peerId: string, key: Uint8Array<ArrayBuffer>}} Invitation */
+/** @typedef {{peerId: string, key: Uint8Array<ArrayBuffer>, hasPassword: boolean}} Invitation */
 
 /**
  * @param {Invitation} invitation
  * @param {Pick<Location, "origin" | "pathname">} [page]
  * @returns {string}
  */
-export function makeLink({ peerId, key }, page = location) {
-  return `${page.origin}${page.pathname}?peer_id=${peerId}#k=${toBase64url(key)}`;
+export function makeLink({ peerId, key, hasPassword }, page = location) {
+  return `${page.origin}${page.pathname}?peer_id=${peerId}#k=${toBase64url(key)}${hasPassword ? "&p=1" : ""}`;
 }
 
 /**
@@ -25,6 +25,7 @@ export function readLink(page = location) {
   const peerId = new URLSearchParams(page.search).get("peer_id");
   if (peerId === null) return "none";
   if (!isPeerId(peerId)) return "bad_id";
-  const key = fromBase64url(new URLSearchParams(page.hash.slice(1)).get("k") ?? "");
-  return key?.length === KEY_BYTES ? { peerId, key } : "no_key";
+  const fragment = new URLSearchParams(page.hash.slice(1));
+  const key = fromBase64url(fragment.get("k") ?? "");
+  return key?.length === KEY_BYTES ? { peerId, key, hasPassword: fragment.has("p") } : "no_key";
 }

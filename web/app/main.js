@@ -1,17 +1,18 @@
-/** The app's door: looks at the address and opens one of the two views. */
+/** The app's door: finds the person's language, looks at the address, and opens one of the two views. */
 
 import { readLink } from "./address.js";
 import { element, say } from "./page.js";
 import { openReceive } from "./receive.js";
 import { openShare } from "./share.js";
-import { BAD_LINK, INSECURE } from "./words.js";
+import { speak, t } from "./words.js";
 
+await speak();
 const unable = element("unable", HTMLElement);
 const link = readLink();
 
-if (!isSecureContext) say(unable, INSECURE);
-else if (link === "none") openShare();
-else if (link === "bad_id" || link === "no_key") say(unable, BAD_LINK[link]);
+if (!isSecureContext) say(unable, t("insecure"));
+else if (link === "none") await openShare();
+else if (link === "bad_id" || link === "no_key") say(unable, t(link));
 else openReceive(link);
 
 // Another key typed into the same address is another invitation.

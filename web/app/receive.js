@@ -1,193 +1,189 @@
-/** The receiving view: connect, see what it is, download, be sure. */
+/** The receiving view: connect, see what there is, take some of it, be sure. */
 
-import { Meter, Peer, PeerError, ProofError, Receiver, Socket, createIdentity, openSink, prove } from "../lib/index.js";
+import { FileFetch, FolderTarget, Peer, Socket, createIdentity, openTarget, restoreIdentity, stretch } from "../lib/index.js";
+import { Offers } from "./offers.js";
 import { announce, element, say } from "./page.js";
-import { failureText, leftText, percent, sizeText } from "./words.js";
+import { nameTab } from "./tab.js";
+import { followTransfer } from "./transfer.js";
+import { failureText, filesText, t } from "./words.js";
 
-const BACK = "The sender is back. Connect again.";
+/** @typedef {import("../lib/catalogue.js").Entry} Entry */
 
 const connectButton = () => element("connect", HTMLButtonElement);
-const downloadButton = () => element("download", HTMLButtonElement);
+const tell = (/** @type {string} */ sentence) => say(element("receive-state", HTMLElement), sentence);
+const complain = (/** @type {string} */ sentence) => say(element("receive-error", HTMLElement), sentence);
 
 /**
- * Shows the view. Nothing is asked of any network before Connect is pressed.
+ * Shows the view. Nothing is asked of any network before Connect is pressed, unless this
+ * very tab was in the middle of a download when it was reloaded.
  *
  * @param {import("./address.js").Invitation} invitation
  */
 export function openReceive(invitation) {
-  document.title = "Handclasp: receive a file";
+  nameTab(t("title.receive"));
   element("receive", HTMLElement).hidden = false;
+  element("password-needed", HTMLElement).hidden = !invitation.hasPassword;
   const visit = new Visit(invitation);
-  connectButton().addEventListener("click", () => void visit.connect());
-  downloadButton().addEventListener("click", () => void visit.download());
+  element("connect-form", HTMLFormElement).addEventListener("submit", (event) => {
+    event.preventDefault();
+    void visit.connect();
+  });
   addEventListener("pagehide", () => visit.end());
+  if (visit.isUnfinished && !invitation.hasPassword) void visit.connect();
 }
 
 /** One visitor's dealings with one sender. */
 class Visit {
   #invitation;
+  #tabKey;
   #socket = new Socket("/socket");
-  #peer = /** @type {Peer | null} */ (null);
-  #link = /** @type {import("../lib/index.js").Link | null} */ (null);
-  #receiver = /** @type {Receiver | null} */ (null);
-  #file = { name: "", size: 0 };
-  /** Whether a failure of the connection is already being told by the step it broke. */
-  #busy = false;
+  #fetch = /** @type {FileFetch | null} */ (null);
+  #isTaking = false;
+  #offers;
 
   /** @param {import("./address.js").Invitation} invitation */
   constructor(invitation) {
     this.#invitation = invitation;
+    this.#tabKey = `handclasp.take.${invitation.peerId}`;
+    this.#offers = new Offers({
+      take: (entries) => void this.#take(entries, () => openTarget(entries, invitation.peerId)),
+      takeFolder: (entries) => void this.#takeFolder(entries),
+    });
   }
 
-  connect() {
+  /** Whether this tab was reloaded amid a download. */
+  get isUnfinished() {
+    return sessionStorage.getItem(this.#tabKey) !== null;
+  }
+
+  async connect() {
+    if (this.#fetch && this.#fetch.state !== "ended") return this.#fetch.retry();
     connectButton().disabled = true;
-    return this.#step(async () => {
-      tell("Reaching the server…");
-      const peer = await this.#join();
-      tell("Calling the sender…");
-      if (!(await peer.watch(this.#invitation.peerId))) throw new PeerError("absent", "sender is offline");
-      const connection = await peer.connect(this.#invitation.peerId);
-      connection.on("close", (reason) => this.#ended(reason));
-      tell("Checking the key on both sides…");
-      await this.#verify(connection);
-      this.#showFile();
-      tell("");
-    });
-  }
-
-  download() {
-    downloadButton().hidden = true;
-    return this.#step(async () => {
-      const { name, size } = this.#file;
-      const receiver = this.#receiver;
-      if (!receiver) return;
-      const sink = await openSink(size);
-      const meter = new Meter(size);
-      showProgress(0, size, meter);
-      receiver.on("progress", (written) => showProgress(written, size, meter));
-      const { sha256, file } = await receiver.download(sink);
-      this.#receiver = null;
-      showDone(name, file, sha256);
-    });
-  }
-
-  end() {
-    this.#peer?.close();
-    this.#socket.disconnect();
-  }
-
-  async #join() {
-    if (this.#peer) return this.#peer;
-    const peer = new Peer(this.#socket, await createIdentity());
-    peer.on("up", (id) => this.#senderIsBack(id));
-    await peer.join();
-    this.#peer = peer;
-    return peer;
-  }
-
-  /** @param {import("../lib/index.js").Connection} connection */
-  async #verify(connection) {
-    const link = await connection.opened;
-    this.#link = link;
-    const { key } = this.#invitation;
-    await prove(link, { key, role: "receiver", fingerprints: connection.fingerprints() });
-    const receiver = new Receiver(link);
-    this.#file = await receiver.announcement();
-    this.#receiver = receiver;
-  }
-
-  #showFile() {
-    const { name, size } = this.#file;
-    element("received", HTMLElement).hidden = false;
-    element("receive-lead", HTMLElement).hidden = true;
-    element("receive-name", HTMLElement).textContent = name;
-    element("receive-size", HTMLElement).textContent = sizeText(size);
-    connectButton().hidden = true;
-    downloadButton().hidden = false;
-    downloadButton().focus();
-    announce(`Verified. The file is ${name}, ${sizeText(size)}`);
-  }
-
-  /** @param {string} id */
-  #senderIsBack(id) {
-    if (id !== this.#invitation.peerId || this.#busy || this.#receiver || connectButton().hidden) return;
-    say(element("receive-error", HTMLElement), "");
-    tell(BACK);
-  }
-
-  /** @param {PeerError} reason */
-  #ended(reason) {
-    // Before the step under way tells it, or after the file is safe, there is nothing to say.
-    if (this.#busy || !this.#receiver) return;
-    this.#failed(reason);
-  }
-
-  /** @param {() => Promise<void>} work */
-  async #step(work) {
-    this.#busy = true;
-    say(element("receive-error", HTMLElement), "");
+    complain("");
+    tell(t("state.joining"));
     try {
-      await work();
+      const { peerId, key, hasPassword } = this.#invitation;
+      const proof = hasPassword ? await stretch(key, element("receive-password", HTMLInputElement).value) : key;
+      const peer = new Peer(this.#socket, await tabIdentity());
+      await peer.join();
+      const fetch = new FileFetch(peer, peerId, proof, { clock: this.#socket.clock });
+      fetch.on("state", (state, error) => this.#show(state, error));
+      fetch.on("list", (entries) => this.#list(entries));
+      this.#fetch = fetch;
+      void fetch.start();
     } catch (error) {
-      this.#failed(error);
-    } finally {
-      this.#busy = false;
+      this.#offerAgain(error);
     }
   }
 
-  /** @param {unknown} error */
-  #failed(error) {
-    this.#receiver = null;
-    this.#link?.close();
-    this.#link = null;
+  end() {
+    // The page's end is not the transfer's: a reload takes it up again.
+    this.#socket.disconnect();
+  }
+
+  /**
+   * @param {import("../lib/filefetch.js").FetchState} state
+   * @param {Error | null} error
+   */
+  #show(state, error) {
+    if (state === "calling" || state === "proving") tell(t(`state.${state}`));
+    if (state === "verified") this.#verified();
+    if (state === "waiting") {
+      const kept = this.#isTaking ? ` ${t("state.kept")}` : "";
+      tell(t("state.waiting") + kept);
+      complain(failureText(error));
+      this.#offers.enable(false);
+      connectButton().disabled = false;
+      connectButton().hidden = false;
+      connectButton().textContent = t("try_again");
+    }
+    if (state === "ended") this.#offerAgain(error);
+  }
+
+  #verified() {
+    complain("");
     tell("");
+    connectButton().hidden = true;
+    element("password-needed", HTMLElement).hidden = true;
+    element("receive-lead", HTMLElement).hidden = true;
+    element("received", HTMLElement).hidden = false;
+  }
+
+  /** @param {Entry[]} entries */
+  #list(entries) {
+    this.#offers.show(entries);
+    this.#offers.enable(!this.#isTaking);
+    if (!this.#isTaking) tell(entries.length === 0 ? t("state.empty") : "");
+    announce(t("verified_list", filesText(entries.length, entries.reduce((sum, { size }) => sum + size, 0))));
+    if (entries.length > 0 && !this.#isTaking && this.isUnfinished) this.#goOn(entries);
+  }
+
+  /**
+   * Takes up what a reload broke.
+   *
+   * @param {Entry[]} entries
+   */
+  #goOn(entries) {
+    /** @type {string[]} */
+    const paths = JSON.parse(sessionStorage.getItem(this.#tabKey) ?? "[]");
+    const wanted = entries.filter(({ path }) => paths.includes(path.join("/")));
+    if (wanted.length > 0) void this.#take(wanted, () => openTarget(wanted, this.#invitation.peerId));
+  }
+
+  /** @param {Entry[]} entries */
+  async #takeFolder(entries) {
+    /** @type {FileSystemDirectoryHandle | null} */
+    let folder = null;
+    try {
+      folder = await /** @type {any} */ (globalThis).showDirectoryPicker({ mode: "readwrite" });
+    } catch {
+      return; // the person closed the picker
+    }
+    if (folder) await this.#take(entries, async () => new FolderTarget(/** @type {FileSystemDirectoryHandle} */ (folder)));
+  }
+
+  /**
+   * @param {Entry[]} entries
+   * @param {() => Promise<import("../lib/target.js").Target>} open
+   */
+  async #take(entries, open) {
+    if (this.#isTaking || !this.#fetch) return;
+    this.#isTaking = true;
+    this.#offers.enable(false);
+    complain("");
+    tell("");
+    sessionStorage.setItem(this.#tabKey, JSON.stringify(entries.map(({ path }) => path.join("/"))));
+    try {
+      tell(await followTransfer(this.#fetch.take(entries, await open()), entries));
+    } catch (error) {
+      const isOver = this.#fetch.state === "ended";
+      if (!isOver) complain(failureText(error));
+    } finally {
+      sessionStorage.removeItem(this.#tabKey);
+      this.#isTaking = false;
+      this.#offers.enable(this.#fetch.state === "verified");
+    }
+  }
+
+  /** @param {unknown} error that ended it for good */
+  #offerAgain(error) {
+    tell("");
+    const { hasPassword } = this.#invitation;
+    const isWrong = /** @type {any} */ (error)?.reason === "wrong_key";
+    complain(isWrong && hasPassword ? t("fail.wrong_password") : failureText(error));
     element("received", HTMLElement).hidden = true;
-    element("receive-progress", HTMLElement).hidden = true;
-    downloadButton().hidden = true;
-    say(element("receive-error", HTMLElement), failureText(error));
+    element("password-needed", HTMLElement).hidden = !hasPassword;
     connectButton().disabled = false;
-    connectButton().textContent = "Try again";
-    // The same link would be refused again and again.
-    connectButton().hidden = error instanceof ProofError;
+    connectButton().textContent = t("try_again");
+    // The same link would be refused again and again; another password may not be.
+    connectButton().hidden = isWrong && !hasPassword;
   }
 }
 
-/** @param {string} sentence */
-function tell(sentence) {
-  say(element("receive-state", HTMLElement), sentence);
-}
-
-/**
- * @param {number} written
- * @param {number} size
- * @param {Meter} meter
- */
-function showProgress(written, size, meter) {
-  const { speed, left } = meter.update(written);
-  const figures = [
-    `${percent(written, size)} %`,
-    `${sizeText(written)} of ${sizeText(size)}`,
-    `${sizeText(Math.round(speed))}/s`,
-    written < size ? leftText(left) : "comparing hashes",
-  ];
-  element("receive-progress", HTMLElement).hidden = false;
-  element("receive-bar", HTMLProgressElement).value = size === 0 ? 1 : written / size;
-  element("receive-figures", HTMLElement).textContent = figures.join(" · ");
-}
-
-/**
- * @param {string} name
- * @param {Blob} file
- * @param {string} sha256
- */
-function showDone(name, file, sha256) {
-  const save = element("save", HTMLAnchorElement);
-  save.href = URL.createObjectURL(file);
-  save.download = name;
-  save.hidden = false;
-  element("receive-progress", HTMLElement).hidden = true;
-  element("receive-hash-row", HTMLElement).hidden = false;
-  element("receive-hash", HTMLElement).textContent = sha256;
-  tell(`Done: all ${sizeText(file.size)} arrived, and both sides agree on the hash.`);
-  save.click();
+/** The same for as long as the tab lives, so that the sender sees one receiver and not two. */
+async function tabIdentity() {
+  const kept = sessionStorage.getItem("handclasp.receiver");
+  const identity = kept ? await restoreIdentity(kept) : await createIdentity();
+  sessionStorage.setItem("handclasp.receiver", identity.secret);
+  return identity;
 }

@@ -1,73 +1,43 @@
 /** One receiver in the sharer's list: what it has taken so far, in words and as a bar. */
 
 import { announce } from "./page.js";
-import { percent } from "./words.js";
+import { percent, sizeText, t } from "./words.js";
 
-/** @type {Record<string, string>} by the reason of an error; else it left */
-const FAILURES = {
-  wrong_key: "Turned away: its link has another key",
-  protocol: "Turned away: its page does not speak as this one does",
-  hash: "Failed: the file has changed on your disk. Share it anew",
-  unreadable: "Failed: the file cannot be read any more. Share it anew",
-  refused: "Gave up",
-};
+const ACTIVE = ["downloading", "paused"];
 
-export class Row {
-  #name;
-  #item = document.createElement("li");
-  #line = document.createElement("p");
-  #state = document.createElement("span");
-  #bar = document.createElement("progress");
-  #percent = 0;
-
-  /** @param {string} name */
-  constructor(name) {
-    this.#name = name;
-    const label = document.createElement("strong");
-    label.textContent = name;
-    this.#bar.value = 0;
-    this.#bar.setAttribute("aria-label", `Download by ${name}`);
-    this.#line.append(label, this.#state);
-    this.#item.append(this.#line);
-    this.#state.textContent = "Checking its key";
-  }
-
-  /** The list item, to be put into the page by the caller. */
-  get element() {
-    return this.#item;
-  }
-
-  verified() {
-    this.#tell("Verified, has not started yet");
-  }
-
-  /**
-   * @param {number} written
-   * @param {number} size
-   */
-  progress(written, size) {
-    this.#percent = percent(written, size);
-    this.#bar.value = size === 0 ? 1 : written / size;
-    if (!this.#bar.isConnected) this.#item.append(this.#bar);
-    this.#state.textContent = `${this.#percent} % written`;
-  }
-
-  done() {
-    this.#item.className = "done";
-    this.#bar.remove();
-    this.#tell("Has the whole file, hashes agree");
-  }
-
-  /** @param {string} reason of the error, or "" */
-  failed(reason) {
-    this.#item.className = "failed";
-    this.#bar.remove();
-    this.#tell(FAILURES[reason] ?? `Left at ${this.#percent} %`);
-  }
-
-  /** @param {string} state */
-  #tell(state) {
-    this.#state.textContent = state;
-    announce(`${this.#name}: ${state}`);
-  }
+/**
+ * @param {import("../lib/index.js").Reception} receiver
+ * @param {string} name
+ * @returns {HTMLLIElement} that follows the receiver
+ */
+export function rowOf(receiver, name) {
+  const item = document.createElement("li");
+  const line = document.createElement("p");
+  const label = document.createElement("strong");
+  const state = document.createElement("span");
+  const bar = document.createElement("progress");
+  const stop = document.createElement("button");
+  label.textContent = name;
+  bar.setAttribute("aria-label", name);
+  stop.type = "button";
+  stop.textContent = t("cancel");
+  stop.setAttribute("aria-label", t("stop_one", name));
+  stop.addEventListener("click", () => receiver.cancel());
+  line.append(label, state);
+  item.append(line, bar, stop);
+  let last = "";
+  const show = () => {
+    const { state: now, written, total } = receiver;
+    const isActive = ACTIVE.includes(now);
+    item.className = now;
+    bar.hidden = !isActive;
+    stop.hidden = !isActive;
+    bar.value = total === 0 ? 0 : written / total;
+    state.textContent = t(`row.${now}`, percent(written, total), sizeText(total));
+    if (now !== last) announce(`${name}: ${state.textContent}`);
+    last = now;
+  };
+  receiver.on("change", show);
+  show();
+  return item;
 }

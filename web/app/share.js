@@ -1,139 +1,163 @@
-/** The sharing view: one file, its link, and who takes it. */
+/** The sharing view: what is on offer, its link, and who takes it. */
 
-import {
-  HandclaspError,
-  KEY_BYTES,
-  Peer,
-  Sender,
-  Socket,
-  TimeoutError,
-  createIdentity,
-  digestInWorker,
-  prove,
-} from "../lib/index.js";
+import { FileShare, KEY_BYTES, Peer, Socket, TimeoutError, createIdentity, restoreIdentity, stretch } from "../lib/index.js";
 import { makeLink } from "./address.js";
+import { acceptFiles } from "./drop.js";
+import { forget, recall, remember } from "./keepsake.js";
+import { showLink } from "./linkcard.js";
 import { announce, element, say } from "./page.js";
-import { Row } from "./row.js";
-import { failureText, sizeText } from "./words.js";
+import { rowOf } from "./row.js";
+import { nameTab, showInTab } from "./tab.js";
+import { failureText, filesText, sizeText, t } from "./words.js";
 
-const READY = "Ready. The link works as long as this page is open.";
-const AWAY = "The server cannot be reached just now. The link works again as soon as it can; downloads under way go on.";
-
-/** Shows the view; a share begins when a file is chosen or dropped. */
-export function openShare() {
+/** Shows the view; a share begins with the first file, or goes on where a reload broke it. */
+export async function openShare() {
+  nameTab(t("title.share"));
   element("share", HTMLElement).hidden = false;
-  const input = element("file", HTMLInputElement);
-  /** @type {Share | null} */
-  let share = null;
-  /** @param {File | undefined} file */
-  const begin = (file) => {
-    if (!file || share) return;
-    share = new Share(file);
-    share.start().catch((error) => say(element("share-state", HTMLElement), failureText(error)));
-  };
-  input.addEventListener("change", () => begin(input.files?.[0]));
-  acceptDrops(begin);
-  element("stop", HTMLElement).addEventListener("click", () => {
-    share?.stop();
+  const kept = await recall();
+  let share = kept ? Share.start(kept) : null;
+  const inputs = ["file", "folder", "more", "more-folder"].map((id) => element(id, HTMLInputElement));
+  acceptFiles(inputs, (offers) => {
+    if (offers.length === 0) return;
+    share ??= Share.start(null);
+    share.then((begun) => begun.add(offers)).catch((error) => say(element("share-error", HTMLElement), failureText(error)));
+  });
+  element("stop", HTMLElement).addEventListener("click", async () => {
+    (await share)?.stop();
+    await forget();
     location.reload();
   });
-  addEventListener("pagehide", () => share?.stop());
+  addEventListener("pagehide", async () => (await share)?.stop());
 }
 
-/** @param {(file: File | undefined) => void} begin */
-function acceptDrops(begin) {
-  const { classList } = document.body;
-  addEventListener("dragover", (event) => {
-    event.preventDefault(); // or the browser would open the file in place of the page
-    classList.add("dragging");
-  });
-  addEventListener("dragleave", (event) => event.relatedTarget ?? classList.remove("dragging"));
-  addEventListener("drop", (event) => {
-    event.preventDefault();
-    classList.remove("dragging");
-    begin(event.dataTransfer?.files[0]);
-  });
-}
-
-/** One file on offer, from the choice to the end of the page. */
+/** Files on offer, from the first one to the end of the page. */
 class Share {
-  #file;
-  #key = crypto.getRandomValues(new Uint8Array(KEY_BYTES));
-  #socket = new Socket("/socket");
-  #peer = /** @type {Peer | null} */ (null);
-  #digest;
-  #count = 0;
+  #socket;
+  #peer;
+  #fileShare;
+  /** @type {Omit<import("./keepsake.js").Keepsake, "at">} */
+  #keepsake;
 
-  /** @param {File} file */
-  constructor(file) {
-    this.#file = file;
-    this.#digest = digestInWorker(file);
+  /**
+   * @param {Socket} socket
+   * @param {Peer} peer
+   * @param {Omit<import("./keepsake.js").Keepsake, "at">} keepsake
+   */
+  constructor(socket, peer, keepsake) {
+    this.#socket = socket;
+    this.#peer = peer;
+    this.#keepsake = keepsake;
+    this.#fileShare = new FileShare(peer, keepsake.proof);
+    this.#fileShare.catalogue.on("change", () => this.#showFiles());
+    this.#fileShare.on("receiver", (receiver) => this.#showReceiver(receiver));
+    peer.on("state", (state) => {
+      say(element("share-state", HTMLElement), state === "joined" ? t("share_ready") : t("share_away"));
+    });
   }
 
-  async start() {
-    this.#showFile();
-    const peer = new Peer(this.#socket, await createIdentity());
-    this.#peer = peer;
-    peer.on("connection", (connection) => void this.#serve(connection));
-    peer.on("state", (state) => {
-      say(element("share-state", HTMLElement), state === "joined" ? READY : AWAY);
-    });
-    this.#showLink(makeLink({ peerId: peer.id, key: this.#key }));
-    await joinPatiently(peer);
+  /** @param {import("./keepsake.js").Keepsake | null} kept of this tab, before it was reloaded */
+  static async start(kept) {
+    const socket = new Socket("/socket");
+    const identity = kept ? await restoreIdentity(kept.secret) : await createIdentity();
+    const key = kept?.key ?? crypto.getRandomValues(new Uint8Array(KEY_BYTES));
+    const algorithm = { name: "ECDSA", namedCurve: "P-256" };
+    const certificate = kept?.certificate ?? (await RTCPeerConnection.generateCertificate(algorithm));
+    // The proof binds whatever certificate there is; keeping it lets a reload look like no change at all.
+    const certificates = certificate.expires > Date.now() ? [certificate] : [];
+    const createConnection = (/** @type {RTCConfiguration} */ config) => new RTCPeerConnection({ ...config, certificates });
+    const peer = new Peer(socket, identity, { createConnection });
+    const keepsake = { secret: identity.secret, key, proof: kept?.proof ?? key, certificate, names: kept?.names ?? [] };
+    const share = new Share(socket, peer, keepsake);
+    share.#open();
+    return share;
+  }
+
+  /** @param {import("./drop.js").Offer[]} offers */
+  add(offers) {
+    const { catalogue } = this.#fileShare;
+    // The same file chosen twice is one file.
+    const known = new Set(catalogue.entries.map(({ path, size }) => JSON.stringify([path, size])));
+    const fresh = offers.filter(({ file, path }) => !known.has(JSON.stringify([path, file.size])));
+    say(element("share-error", HTMLElement), "");
+    catalogue.add(fresh);
+    this.#keepsake.names = catalogue.entries.map(({ path }) => path.join("/"));
+    void remember(this.#keepsake);
   }
 
   stop() {
-    this.#peer?.close();
+    showInTab(null);
+    this.#peer.close();
     this.#socket.disconnect();
   }
 
-  #showFile() {
-    const { name, size } = this.#file;
+  #open() {
     element("pick", HTMLElement).hidden = true;
     element("sharing", HTMLElement).hidden = false;
-    element("share-name", HTMLElement).textContent = name;
-    element("share-size", HTMLElement).textContent = sizeText(size);
-    const place = element("share-hash", HTMLElement);
-    this.#digest.then(
-      (sha256) => (place.textContent = sha256),
-      () => (place.textContent = "the file cannot be read: choose it again"),
-    );
-  }
-
-  /** @param {string} link */
-  #showLink(link) {
-    const field = element("link", HTMLInputElement);
-    const copy = element("copy", HTMLButtonElement);
-    field.value = link;
-    field.addEventListener("focus", () => field.select());
-    copy.disabled = false;
-    copy.focus();
-    copy.addEventListener("click", async () => {
-      const copied = await copyText(field);
-      copy.textContent = copied ? "Copied" : "Press Ctrl+C";
-      announce(copied ? "Link copied" : "The link is selected; copy it with the keyboard");
+    const { names } = this.#keepsake;
+    if (names.length > 0) say(element("share-again", HTMLElement), t("share_again", names.slice(0, 10).join(", ")));
+    this.#showLink();
+    void remember(this.#keepsake);
+    element("password-form", HTMLFormElement).addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.#setPassword(element("password", HTMLInputElement).value);
     });
+    joinPatiently(this.#peer).catch((error) => say(element("share-error", HTMLElement), failureText(error)));
   }
 
-  /** @param {import("../lib/index.js").Connection} connection open, not proven */
-  async #serve(connection) {
-    this.#count += 1;
+  /** @param {string} password */
+  async #setPassword(password) {
+    const { key } = this.#keepsake;
+    this.#keepsake.proof = await stretch(key, password);
+    this.#fileShare.key = this.#keepsake.proof;
+    this.#showLink();
+    await remember(this.#keepsake);
+    say(element("password-state", HTMLElement), t(password === "" ? "password_is_off" : "password_is_set"));
+  }
+
+  #showLink() {
+    const { key, proof } = this.#keepsake;
+    showLink(makeLink({ peerId: this.#peer.id, key, hasPassword: proof !== key && proof.join() !== key.join() }));
+  }
+
+  #showFiles() {
+    const { entries } = this.#fileShare.catalogue;
+    const size = entries.reduce((sum, entry) => sum + entry.size, 0);
+    if (entries.length > 0) say(element("share-again", HTMLElement), "");
+    element("share-sum", HTMLElement).textContent = t("files_on_offer", filesText(entries.length, size));
+    element("share-files", HTMLElement).replaceChildren(...entries.map((entry) => this.#itemOf(entry)));
+  }
+
+  /** @param {import("../lib/catalogue.js").Entry} entry */
+  #itemOf({ id, path, size }) {
+    const item = document.createElement("li");
+    const name = document.createElement("bdi");
+    const figure = document.createElement("span");
+    const remove = document.createElement("button");
+    name.textContent = path.join("/");
+    figure.className = "quiet";
+    figure.textContent = sizeText(size);
+    remove.type = "button";
+    remove.textContent = t("remove");
+    remove.setAttribute("aria-label", t("remove_name", path.join("/")));
+    remove.addEventListener("click", () => {
+      this.#fileShare.catalogue.remove(id);
+      element("add-more", HTMLElement).focus(); // the button that had the focus is gone
+    });
+    item.append(name, figure, remove);
+    return item;
+  }
+
+  /** @param {import("../lib/index.js").Reception} receiver */
+  #showReceiver(receiver) {
+    const list = element("receivers", HTMLElement);
     element("nobody", HTMLElement).hidden = true;
-    const row = new Row(`Receiver ${this.#count}`);
-    element("receivers", HTMLElement).append(row.element);
-    const link = await connection.opened;
-    try {
-      await prove(link, { key: this.#key, role: "sharer", fingerprints: connection.fingerprints() });
-      row.verified();
-      const sender = new Sender(link, this.#file, () => this.#digest);
-      sender.on("progress", (written, size) => row.progress(written, size));
-      await sender.run();
-      row.done();
-    } catch (error) {
-      link.close(); // not the connection: what was said last is still on its way
-      row.failed(error instanceof HandclaspError ? error.reason : "");
-      if (!(error instanceof HandclaspError)) throw error;
-    }
+    list.append(rowOf(receiver, t("receiver_name", list.childElementCount + 1)));
+    if (list.childElementCount === 1) announce(t("receivers"));
+    receiver.on("change", () => {
+      const active = this.#fileShare.receivers.filter(({ state }) => state === "downloading");
+      const sum = (/** @type {"written" | "total"} */ what) => active.reduce((all, one) => all + one[what], 0);
+      showInTab(active.length > 0 ? sum("written") / Math.max(1, sum("total")) : null);
+    });
   }
 }
 
@@ -150,16 +174,5 @@ async function joinPatiently(peer) {
     } catch (error) {
       if (!(error instanceof TimeoutError)) throw error;
     }
-  }
-}
-
-/** @param {HTMLInputElement} field */
-async function copyText(field) {
-  field.select();
-  try {
-    await navigator.clipboard.writeText(field.value);
-    return true;
-  } catch {
-    return false; // no permission: the selection is there for the keyboard
   }
 }

@@ -45,3 +45,11 @@ export function toHex(bytes) {
 export function randomBytes(length) {
   return crypto.getRandomValues(new Uint8Array(length));
 }
+
+/**
+ * @param {string} text hexadecimal, an even number of digits
+ * @returns {Uint8Array<ArrayBuffer>}
+ */
+export function fromHex(text) {
+  return Uint8Array.from({ length: text.length / 2 }, (_, at) => parseInt(text.slice(2 * at, 2 * at + 2), 16));
+}

@@ -4,6 +4,7 @@
  */
 
 const LIMIT_BYTES = 200;
+const DEPTH = 32;
 /** Control, formatting (bidirectional overrides, zero widths), lone surrogates, line breaks. */
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 /** Separators, and what Windows forbids in a name. */
@@ -22,6 +23,49 @@ export function safeName(name) {
   const clean = text.normalize("NFC").replace(INVISIBLE, "").replace(FORBIDDEN, "_");
   const bare = trim(clean).replace(RESERVED, "_$1");
   return trim(shorten(bare)) || "file";
+}
+
+/**
+ * Paths of many files, each harmless by itself and no two the same, also where a disk
+ * does not tell upper from lower case. The same list gives the same paths, always.
+ *
+ * @param {unknown[]} paths as they came from the other side
+ * @returns {string[][]}
+ */
+export function safePaths(paths) {
+  /** @type {Map<string, number>} what is taken, and the number to try next */
+  const taken = new Map();
+  /** @type {Set<string>} folders, which no file may be named like */
+  const folders = new Set();
+  const safe = paths.map((path) => {
+    const names = Array.isArray(path) && path.length > 0 ? path.slice(-DEPTH) : [path];
+    return names.map(safeName);
+  });
+  for (const path of safe) for (let depth = 1; depth < path.length; depth++) folders.add(key(path.slice(0, depth)));
+  return safe.map((path) => {
+    const folder = path.slice(0, -1);
+    const name = path[path.length - 1];
+    let unique = path;
+    let n = taken.get(key(path)) ?? 2;
+    for (; taken.has(key(unique)) || folders.has(key(unique)); n++) unique = [...folder, numbered(name, n)];
+    taken.set(key(unique), 2);
+    taken.set(key(path), n); // so that thousands of equal names do not count from 2 each
+    return unique;
+  });
+}
+
+/** @param {string[]} path */
+function key(path) {
+  return path.join("/").toLowerCase();
+}
+
+/**
+ * @param {string} name
+ * @param {number} n
+ */
+function numbered(name, n) {
+  const extension = EXTENSION.exec(name)?.[0] ?? "";
+  return `${name.slice(0, name.length - extension.length)} (${n})${extension}`;
 }
 
 /**

@@ -22,6 +22,11 @@ export class Meter {
     this.#samples = [{ at: clock.now(), done: 0 }];
   }
 
+  /** @param {number} bytes that were there already: they are done, and say nothing of speed */
+  skip(bytes) {
+    for (const sample of this.#samples) sample.done += bytes;
+  }
+
   /**
    * @param {number} done bytes so far
    * @returns {{speed: number, left: number}} bytes a second and seconds; `left` is Infinity

@@ -1,113 +1,172 @@
 /**
- * The receiving end of one file's way over a proven link. It asks for pieces, checks
- * each against its hash, and asks for more only as they are written. Where the bytes
- * are stored is the sink's business; the talk itself is written down in sender.js.
+ * The receiving end of one proven link: what is on offer, and questions with their
+ * answers, which come in the order of the questions. What is asked for, and where the
+ * bytes go, is download.js's business; the talk itself is written down in sender.js.
  */
 
-import { toHex } from "./bytes.js";
+import { systemClock } from "./clock.js";
 import { Emitter } from "./emitter.js";
-import { ProtocolError, TimeoutError, TransferError } from "./errors.js";
-import { safeName } from "./filename.js";
-import { WINDOW_PIECES, pieceCount, pieceHash, pieceLength } from "./piece.js";
-import { Sha256 } from "./sha256.js";
+import { ProtocolError, TransferError } from "./errors.js";
+import { safePaths } from "./filename.js";
+import { pieceHash, pieceLength } from "./piece.js";
 
-/** @typedef {{name: string, size: number}} Announcement the name is already made harmless */
-
-/** The sender may still be hashing a large file when the last piece was written (ms). */
-const VERDICT_TIMEOUT = 120_000;
+/** @typedef {import("./catalogue.js").Entry} Entry its path is already made harmless */
+/** @typedef {Uint8Array<ArrayBuffer> | "same" | "agreed"} Reply */
 
 /**
- * Event: `progress (written, size)`, bytes stored.
+ * @typedef {object} Ask a question under way
+ * @property {string} id
+ * @property {number} piece -1 when it is about the whole file
+ * @property {number} length bytes that are due
+ * @property {(reply: Reply) => void} resolve
+ * @property {(error: Error) => void} reject
+ */
+
+const LIMIT_FILES = 10_000;
+/** What a sender may say of one of its files; anything else is noise. */
+const FAILURES = ["unreadable", "changed", "removed"];
+
+/**
+ * Events: `list`, when what is on offer has changed; `end`, once, when the link has ended.
  *
- * @extends {Emitter<{progress: [number, number]}>}
+ * @extends {Emitter<{list: [Entry[]], end: [Error]}>}
  */
 export class Receiver extends Emitter {
   #link;
+  #clock;
   #stallTimeout;
-  #id = "";
-  #size = 0;
+  /** @type {Entry[]} */
+  #entries = [];
+  /** @type {any[]} parts of a list that is still coming */
+  #parts = [];
+  /** @type {Ask[]} */
+  #asks = [];
+  #timer = /** @type {any} */ (undefined);
+  #ended = /** @type {Error | null} */ (null);
 
   /**
    * @param {import("./link.js").Link} link on which `prove` has succeeded
    * @param {object} [options]
-   * @param {number} [options.stallTimeout] ms without a message while pieces are due (default 30 000)
+   * @param {number} [options.stallTimeout] ms without a message while answers are due (default 30 000)
+   * @param {import("./clock.js").Clock} [options.clock]
    */
-  constructor(link, { stallTimeout = 30_000 } = {}) {
+  constructor(link, { stallTimeout = 30_000, clock = systemClock } = {}) {
     super();
     this.#link = link;
     this.#stallTimeout = stallTimeout;
+    this.#clock = clock;
+  }
+
+  /** @returns {Entry[]} as last told; empty before the first `list` */
+  get entries() {
+    return this.#entries;
+  }
+
+  /** @returns {Error | null} why nothing more will come */
+  get ended() {
+    return this.#ended;
   }
 
   /**
-   * @returns {Promise<Announcement>} what the sender has to offer
-   * @throws {ProtocolError | TimeoutError | import("./errors.js").PeerError}
-   */
-  async announcement() {
-    const { id, name, size } = await this.#link.expect(["file"], { timeout: this.#stallTimeout });
-    if (!Number.isSafeInteger(size) || size < 0) throw new ProtocolError(`file size ${size} is no count of bytes`);
-    this.#id = String(id);
-    this.#size = size;
-    return { name: safeName(name), size };
-  }
-
-  /**
-   * Fetches the announced file into the sink and closes it. On any error the sink is aborted.
+   * Reads what comes until the link ends.
    *
-   * @param {import("./sink.js").Sink} sink
-   * @returns {Promise<{sha256: string, file: Blob}>} when every byte is stored and both sides
-   *   agree on the hash
-   * @throws {TransferError | ProtocolError | import("./errors.js").PeerError}
+   * @returns {Promise<never>}
+   * @throws {TransferError | ProtocolError | import("./errors.js").PeerError} why it ended
    */
-  async download(sink) {
+  async run() {
     try {
-      const sha256 = await this.#fetch(sink);
-      const file = await stored(sink.close());
-      await this.#confirm(sha256);
-      return { sha256, file };
+      for (;;) {
+        this.#watch();
+        await this.#take(await this.#link.next());
+      }
     } catch (error) {
-      const reason = error instanceof TransferError ? error.reason : "protocol";
-      if (reason !== "refused") this.#tell(reason);
-      await sink.abort().catch(() => {}); // the first error is the one worth telling
+      this.#ended = /** @type {Error} */ (error);
+      this.#clock.clearTimeout(this.#timer);
+      for (const ask of this.#asks) ask.reject(this.#ended);
+      this.#asks = [];
+      this.#link.close(this.#ended);
+      this.emit("end", this.#ended);
       throw error;
     }
   }
 
-  /** @param {import("./sink.js").Sink} sink */
-  async #fetch(sink) {
-    const whole = new Sha256();
-    const pieces = pieceCount(this.#size);
-    let written = 0;
-    for (let piece = 0; piece < Math.min(WINDOW_PIECES, pieces); piece++) this.#pull(piece, 0);
-    for (let piece = 0; piece < pieces; piece++) {
-      const bytes = await this.#piece(piece);
-      await stored(sink.write(bytes));
-      whole.update(bytes);
-      written += bytes.length;
-      if (piece + WINDOW_PIECES < pieces) this.#pull(piece + WINDOW_PIECES, written);
-      this.emit("progress", written, this.#size);
-    }
-    return whole.digest();
+  /**
+   * @param {Entry} entry
+   * @param {number} piece
+   * @param {string} [have] hash of what is stored of it already
+   * @returns {Promise<Reply>} checked bytes, or `same` when what is stored is right
+   */
+  pull({ id, size }, piece, have) {
+    return this.#ask({ type: "pull", id, piece, have }, { id, piece, length: pieceLength(size, piece) });
   }
 
   /**
-   * @param {number} piece
-   * @param {number} written
+   * @param {Entry} entry
+   * @param {string} root the hash over all pieces
+   * @returns {Promise<Reply>} when the sender has the same
+   * @throws {TransferError} `changed`
    */
-  #pull(piece, written) {
-    this.#link.send({ type: "pull", id: this.#id, piece, written });
+  agree({ id }, root) {
+    return this.#ask({ type: "stored", id, root }, { id, piece: -1, length: 0 });
   }
 
-  /** @param {number} piece the one that is due */
-  async #piece(piece) {
-    const header = await this.#control(["piece"], this.#stallTimeout);
-    const length = pieceLength(this.#size, piece);
-    if (header.piece !== piece || header.length !== length) {
-      const got = `piece ${header.piece} of ${header.length} bytes`;
-      throw new ProtocolError(`got ${got}, expected piece ${piece} of ${length}`);
+  /** @param {import("./sender.js").Report} report for the sender's eyes */
+  report({ state, written, total }) {
+    try {
+      this.#link.send({ type: "progress", state, written, total });
+    } catch {
+      // The link is gone: `run` tells so.
+    }
+  }
+
+  /**
+   * @param {import("./link.js").Control} message
+   * @param {{id: string, piece: number, length: number}} due
+   * @returns {Promise<Reply>}
+   */
+  #ask(message, due) {
+    return new Promise((resolve, reject) => {
+      if (this.#ended) return reject(this.#ended);
+      this.#link.send(message); // what it throws rejects as well
+      this.#asks.push({ ...due, resolve, reject });
+      if (this.#asks.length === 1) this.#watch();
+    });
+  }
+
+  /** Nothing for this long, though something is due: the link is given up. */
+  #watch() {
+    this.#clock.clearTimeout(this.#timer);
+    if (this.#asks.length === 0) return;
+    const stalled = new TransferError("stalled", `nothing came for ${this.#stallTimeout} ms`);
+    this.#timer = this.#clock.setTimeout(() => this.#link.close(stalled), this.#stallTimeout);
+  }
+
+  /** @param {import("./link.js").Control | ArrayBuffer} message */
+  async #take(message) {
+    if (message instanceof ArrayBuffer) throw new ProtocolError(`got ${message.byteLength} bytes without a piece`);
+    if (message.type === "list") return this.#list(message);
+    if (message.type === "end") throw ended();
+    const ask = this.#asks[0];
+    if (!ask || message.id !== ask.id) throw new ProtocolError(`got ${message.type} that was not asked for`);
+    if (message.type === "failed") ask.reject(failure(message.reason));
+    else ask.resolve(await this.#reply(ask, message));
+    this.#asks.shift();
+  }
+
+  /**
+   * @param {Ask} ask
+   * @param {import("./link.js").Control} message
+   * @returns {Promise<Reply>}
+   */
+  async #reply(ask, { type, piece, length, sha256 }) {
+    if (type === "agreed" && ask.piece < 0) return "agreed";
+    if (piece !== ask.piece) throw new ProtocolError(`got ${type} ${piece}, expected piece ${ask.piece}`);
+    if (type === "same") return "same";
+    if (type !== "piece" || length !== ask.length) {
+      throw new ProtocolError(`got ${type} of ${length} bytes, expected a piece of ${ask.length}`);
     }
     const bytes = await this.#bytes(length);
-    const sha256 = toHex(new Uint8Array(await pieceHash(bytes)));
-    if (sha256 !== header.sha256) throw new TransferError("hash", `piece ${piece} differs from its sha-256`);
+    if ((await pieceHash(bytes)) !== sha256) throw new TransferError("hash", `piece ${piece} differs from its sha-256`);
     return bytes;
   }
 
@@ -115,8 +174,15 @@ export class Receiver extends Emitter {
   async #bytes(length) {
     const bytes = new Uint8Array(length);
     for (let at = 0; at < length; ) {
-      const message = await this.#due(() => this.#link.next({ timeout: this.#stallTimeout }));
-      if (!(message instanceof ArrayBuffer)) throw failure(message);
+      this.#watch();
+      const message = await this.#link.next();
+      if (!(message instanceof ArrayBuffer)) {
+        if (message.type === "end") throw ended();
+        // A list may change at any time, amid a piece as well.
+        if (message.type !== "list") throw new ProtocolError(`got message ${message.type} amid a piece`);
+        this.#list(message);
+        continue;
+      }
       if (message.byteLength === 0 || message.byteLength > length - at) {
         throw new ProtocolError(`got ${message.byteLength} bytes where ${length - at} were due`);
       }
@@ -126,63 +192,36 @@ export class Receiver extends Emitter {
     return bytes;
   }
 
-  /** @param {string} sha256 */
-  async #confirm(sha256) {
-    this.#link.send({ type: "written", id: this.#id, sha256 });
-    const verdict = await this.#control(["agreed"], VERDICT_TIMEOUT);
-    if (verdict.sha256 !== sha256) throw new TransferError("hash", "sender agreed to another sha-256");
+  /** @param {import("./link.js").Control} message */
+  #list({ entries, last }) {
+    if (!Array.isArray(entries)) throw new ProtocolError("list has no entries");
+    this.#parts.push(...entries);
+    if (this.#parts.length > LIMIT_FILES) throw new ProtocolError(`list has more than ${LIMIT_FILES} files`);
+    if (!last) return;
+    this.#entries = checkEntries(this.#parts);
+    this.#parts = [];
+    this.emit("list", this.#entries);
   }
-
-  /**
-   * @param {string[]} types
-   * @param {number} timeout
-   */
-  async #control(types, timeout) {
-    const message = await this.#due(() => this.#link.expect([...types, "failed"], { timeout }));
-    if (message.type === "failed") throw failure(message);
-    return message;
-  }
-
-  /**
-   * @template T
-   * @param {() => Promise<T>} read
-   */
-  async #due(read) {
-    try {
-      return await read();
-    } catch (error) {
-      if (error instanceof TimeoutError) throw new TransferError("stalled", error.message, { cause: error });
-      throw error;
-    }
-  }
-
-  /** @param {string} reason */
-  #tell(reason) {
-    try {
-      this.#link.send({ type: "failed", id: this.#id, reason });
-    } catch {
-      // The link is gone too; the sender learns it from that.
-    }
-  }
-}
-
-/** @param {import("./link.js").Control} message */
-function failure({ type, reason }) {
-  if (type !== "failed") return new ProtocolError(`got message ${type} amid a piece`);
-  // Only these two are the sender's to say; anything else it sends is noise.
-  const known = reason === "unreadable" || reason === "hash" ? reason : "refused";
-  return new TransferError(known, `sender gave up: ${known}`);
 }
 
 /**
- * @template T
- * @param {Promise<T>} work of the sink
+ * @param {any[]} entries as they came from the network
+ * @returns {Entry[]}
  */
-async function stored(work) {
-  try {
-    return await work;
-  } catch (cause) {
-    if (cause instanceof TransferError) throw cause;
-    throw new TransferError("storage", "file cannot be written on this device", { cause });
+function checkEntries(entries) {
+  for (const { size } of entries) {
+    if (!Number.isSafeInteger(size) || size < 0) throw new ProtocolError(`file size ${size} is no count of bytes`);
   }
+  const paths = safePaths(entries.map(({ path }) => path));
+  return entries.map(({ id, size, type }, at) => ({ id: String(id), path: paths[at], size, type: String(type ?? "") }));
+}
+
+function ended() {
+  return new TransferError("cancelled", "sender ended the transfer");
+}
+
+/** @param {any} reason */
+function failure(reason) {
+  const known = FAILURES.includes(reason) ? reason : "refused";
+  return new TransferError(known, `sender gave up on a file: ${known}`);
 }

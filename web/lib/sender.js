@@ -1,135 +1,171 @@
 /**
- * The sharing end of one file's way over a proven link: it says what the file is and
- * then only answers. The receiver asks for every piece, so it sets the pace, and a
- * sender holds one piece in memory for each receiver.
+ * The sharing end of one proven link: it says what is on offer and then only answers,
+ * in the order in which it was asked. The receiver asks for every piece, so it sets the
+ * pace; a sender holds two pieces in memory for each receiver: one on its way, one read.
  *
  * The talk, all JSON but the bytes (`>` sender, `<` receiver):
  *
- *     > {type: "file", id, name, size}
- *     < {type: "pull", id, piece, written}        written: bytes safely stored so far
+ *     > {type: "list", entries: [{id, path, size, type}], last}    in parts; again when it changes
+ *     < {type: "pull", id, piece, have?}         have: hash of the piece as it lies on the disk
  *     > {type: "piece", id, piece, length, sha256}, then `length` bytes
- *     < {type: "written", id, sha256}             everything is stored; hash of the whole
- *     > {type: "agreed", id, sha256}
- *     either: {type: "failed", id, reason}
+ *       or {type: "same", id, piece}             what the receiver has is right
+ *     < {type: "stored", id, root}               every piece is written; hash over their hashes
+ *     > {type: "agreed", id}
+ *     > {type: "failed", id, reason}             in place of any answer; the other files go on
+ *     < {type: "progress", state, written, total}   bytes written so far
+ *     > {type: "end", reason}                    the sender wants no more of this
  */
 
-import { toHex } from "./bytes.js";
 import { Emitter } from "./emitter.js";
 import { ProtocolError, TransferError } from "./errors.js";
-import { MESSAGE_BYTES, PIECE_BYTES, pieceCount, pieceHash, pieceLength } from "./piece.js";
+import { MESSAGE_BYTES, pieceCount } from "./piece.js";
 
-/** @typedef {Pick<File, "name" | "size" | "slice">} Source a File, or what reads like one */
+/** A part of the list has to fit into one message, whatever its characters take. */
+const PART_CHARS = 12 * 1024;
+const STATES = ["downloading", "paused", "cancelled", "failed", "done"];
+
+/** @typedef {"downloading" | "paused" | "cancelled" | "failed" | "done"} TransferState */
+/** @typedef {{state: TransferState, written: number, total: number}} Report what a receiver says of itself */
+/** @typedef {{message: object, bytes?: Uint8Array<ArrayBuffer>}} Answer */
 
 /**
- * Event: `progress (written, size)`, bytes that the receiver has stored.
+ * Event: `progress` with the receiver's own report.
  *
- * @extends {Emitter<{progress: [number, number]}>}
+ * @extends {Emitter<{progress: [Report]}>}
  */
 export class Sender extends Emitter {
   #link;
-  #file;
-  #digest;
-  #id = "1";
+  #catalogue;
 
   /**
    * @param {import("./link.js").Link} link on which `prove` has succeeded
-   * @param {Source} file
-   * @param {() => Promise<string>} digest the whole file's SHA-256 in hexadecimal; may take
-   *   its time, and is asked once everything was sent
+   * @param {import("./catalogue.js").Catalogue} catalogue
    */
-  constructor(link, file, digest) {
+  constructor(link, catalogue) {
     super();
     this.#link = link;
-    this.#file = file;
-    this.#digest = digest;
+    this.#catalogue = catalogue;
   }
 
   /**
-   * Announces the file and serves the receiver.
+   * Serves the receiver until the link ends.
    *
-   * @returns {Promise<string>} the SHA-256 both sides agreed on, when the receiver has
-   *   stored the last byte
-   * @throws {TransferError | import("./errors.js").PeerError | ProtocolError}
+   * @returns {Promise<never>}
+   * @throws {import("./errors.js").PeerError | ProtocolError} why it ended
    */
   async run() {
-    const { name, size } = this.#file;
-    this.#link.send({ type: "file", id: this.#id, name, size });
+    const forget = this.#catalogue.on("change", () => this.#announce());
     try {
-      return await this.#serve();
-    } catch (error) {
-      if (error instanceof TransferError && error.reason !== "refused") this.#tell(error.reason);
-      throw error;
+      this.#announce();
+      let ready = this.#prepare();
+      for (;;) {
+        const answer = await ready;
+        // The next piece is read while this one goes out.
+        ready = this.#prepare();
+        ready.catch(() => {}); // told by the next turn, unless this one fails first
+        await this.#deliver(answer);
+      }
+    } finally {
+      forget();
     }
   }
 
-  async #serve() {
-    for (;;) {
-      const message = await this.#link.expect(["pull", "written", "failed"]);
-      if (message.id !== this.#id) throw new ProtocolError(`no file has the id ${message.id}`);
-      if (message.type === "pull") await this.#pulled(message);
-      else if (message.type === "written") return this.#agree(message.sha256);
-      else throw new TransferError("refused", `receiver gave up: ${message.reason}`);
+  /** Tells the receiver that this side has had enough, and ends the link. */
+  stop() {
+    this.#link.send({ type: "end", reason: "cancelled" });
+    this.#link.close();
+  }
+
+  #announce() {
+    /** @type {object[]} */
+    let entries = [];
+    let chars = 0;
+    for (const entry of this.#catalogue.entries) {
+      const length = JSON.stringify(entry).length;
+      if (chars + length > PART_CHARS && entries.length > 0) {
+        this.#tell({ type: "list", entries, last: false });
+        entries = [];
+        chars = 0;
+      }
+      entries.push(entry);
+      chars += length;
     }
+    this.#tell({ type: "list", entries, last: true });
   }
 
   /** @param {import("./link.js").Control} message */
-  async #pulled({ piece, written }) {
-    const { size } = this.#file;
-    const pieces = pieceCount(size);
+  #tell(message) {
+    try {
+      this.#link.send(message);
+    } catch {
+      // The link is gone: `run` tells so.
+    }
+  }
+
+  /** @returns {Promise<Answer>} to the next question */
+  async #prepare() {
+    for (;;) {
+      const message = await this.#link.expect(["pull", "stored", "progress"]);
+      if (message.type === "progress") this.emit("progress", report(message));
+      else return this.#answer(message);
+    }
+  }
+
+  /** @param {import("./link.js").Control} question */
+  async #answer({ type, id, piece, have, root }) {
+    try {
+      return type === "pull" ? await this.#piece(id, piece, have) : await this.#agree(id, root);
+    } catch (error) {
+      if (!(error instanceof TransferError)) throw error;
+      return { message: { type: "failed", id, reason: error.reason } };
+    }
+  }
+
+  /**
+   * @param {string} id
+   * @param {any} piece
+   * @param {any} have
+   * @returns {Promise<Answer>}
+   */
+  async #piece(id, piece, have) {
+    const pieces = pieceCount(this.#catalogue.entry(id)?.size ?? 0);
+    if (!this.#catalogue.entry(id)) throw new TransferError("removed", `file ${id} is not on offer`);
     if (!Number.isInteger(piece) || piece < 0 || piece >= pieces) {
       throw new ProtocolError(`piece ${piece} was asked for, the file has ${pieces}`);
     }
-    if (!Number.isInteger(written) || written < 0 || written > size) {
-      throw new ProtocolError(`receiver says ${written} of ${size} bytes are written`);
-    }
-    this.emit("progress", written, size);
-    const bytes = await this.#read(piece);
-    const sha256 = toHex(new Uint8Array(await pieceHash(bytes)));
-    this.#link.send({ type: "piece", id: this.#id, piece, length: bytes.length, sha256 });
-    for (let at = 0; at < bytes.length; at += MESSAGE_BYTES) {
+    const { bytes, sha256 } = await this.#catalogue.read(id, piece);
+    if (have === sha256) return { message: { type: "same", id, piece } };
+    return { message: { type: "piece", id, piece, length: bytes.length, sha256 }, bytes };
+  }
+
+  /**
+   * @param {string} id
+   * @param {any} root
+   * @returns {Promise<Answer>}
+   */
+  async #agree(id, root) {
+    const own = await this.#catalogue.root(id);
+    if (root !== own) throw new TransferError("changed", `receiver stored ${root}, file ${id} is ${own}`);
+    return { message: { type: "agreed", id } };
+  }
+
+  /** @param {Answer} answer */
+  async #deliver({ message, bytes }) {
+    this.#link.send(/** @type {import("./link.js").Control} */ (message));
+    for (let at = 0; bytes && at < bytes.length; at += MESSAGE_BYTES) {
       await this.#link.sendBytes(bytes.subarray(at, at + MESSAGE_BYTES));
     }
   }
+}
 
-  /** @param {number} piece */
-  async #read(piece) {
-    const { name, size } = this.#file;
-    const start = piece * PIECE_BYTES;
-    const length = pieceLength(size, piece);
-    try {
-      const bytes = new Uint8Array(await this.#file.slice(start, start + length).arrayBuffer());
-      if (bytes.length === length) return bytes;
-    } catch (cause) {
-      throw new TransferError("unreadable", `${name} cannot be read at byte ${start}`, { cause });
-    }
-    throw new TransferError("unreadable", `${name} is shorter than its ${size} bytes now`);
+/**
+ * @param {import("./link.js").Control} message
+ * @returns {Report}
+ */
+function report({ state, written, total }) {
+  const isCount = (/** @type {any} */ value) => Number.isSafeInteger(value) && value >= 0;
+  if (!STATES.includes(state) || !isCount(written) || !isCount(total) || written > total) {
+    throw new ProtocolError(`progress ${state} ${written} of ${total} is none`);
   }
-
-  /** @param {any} theirs */
-  async #agree(theirs) {
-    const sha256 = await this.#ownDigest();
-    if (theirs !== sha256) {
-      throw new TransferError("hash", `receiver's sha-256 ${theirs} is not the file's ${sha256}`);
-    }
-    this.emit("progress", this.#file.size, this.#file.size);
-    this.#link.send({ type: "agreed", id: this.#id, sha256 });
-    return sha256;
-  }
-
-  async #ownDigest() {
-    try {
-      return await this.#digest();
-    } catch (cause) {
-      throw new TransferError("unreadable", `${this.#file.name} cannot be read for its hash`, { cause });
-    }
-  }
-
-  /** @param {string} reason */
-  #tell(reason) {
-    try {
-      this.#link.send({ type: "failed", id: this.#id, reason });
-    } catch {
-      // The link is gone too; the receiver learns it from that.
-    }
-  }
+  return { state, written, total };
 }

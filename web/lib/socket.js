@@ -15,6 +15,10 @@ import { Channel } from "./channel.js";
 import { systemClock } from "./clock.js";
 import { Emitter } from "./emitter.js";
 import { decode, encode } from "./frame.js";
+import { onNetworkChange } from "./network.js";
+
+/** How long the server may take to answer after the network has changed (ms). */
+const DOUBT = 5_000;
 
 /** @typedef {import("./frame.js").Message} Message */
 /** @typedef {"closed" | "connecting" | "open" | "waiting"} SocketState */
@@ -45,6 +49,7 @@ export class Socket extends Emitter {
   #Transport;
   #heartbeatInterval;
   #backoff;
+  #unlistenNetwork = () => {};
   /** @type {Map<string, Channel>} */
   #channels = new Map();
   /** @type {WebSocket | null} */
@@ -82,7 +87,7 @@ export class Socket extends Emitter {
   /** Starts connecting; does nothing if that is under way. Joining a channel does it too. */
   connect() {
     if (this.#state !== "closed") return;
-    this.network.addEventListener?.("online", this.#retryNow);
+    this.#unlistenNetwork = onNetworkChange(this.network, () => this.#networkChanged());
     this.#open();
   }
 
@@ -92,7 +97,7 @@ export class Socket extends Emitter {
    */
   disconnect() {
     if (this.#state === "closed") return;
-    this.network.removeEventListener?.("online", this.#retryNow);
+    this.#unlistenNetwork();
     this.#drop("closed", { code: 1000, reason: "disconnected by the client" });
   }
 
@@ -170,11 +175,15 @@ export class Socket extends Emitter {
   #beat = () => {
     // The last one is still unanswered: the link is dead, whatever the transport believes.
     if (this.#heartbeatRef) return this.#lost({ code: 1006, reason: "heartbeat timeout" });
+    this.#sendBeat();
+    this.#after(this.#heartbeatInterval, this.#beat);
+  };
+
+  #sendBeat() {
     const ref = this.nextRef();
     this.#heartbeatRef = ref;
     this.send({ joinRef: null, ref, topic: "phoenix", event: "heartbeat", payload: {} });
-    this.#after(this.#heartbeatInterval, this.#beat);
-  };
+  }
 
   /** @param {string | ArrayBuffer} data */
   #receive(data) {
@@ -219,11 +228,16 @@ export class Socket extends Emitter {
     this.emit("close", info);
   }
 
-  #retryNow = () => {
-    if (this.#state !== "waiting") return;
-    this.clock.clearTimeout(this.#timer);
-    this.#open();
-  };
+  #networkChanged() {
+    if (this.#state === "waiting") {
+      this.clock.clearTimeout(this.#timer);
+      this.#open();
+    } else if (this.#state === "open") {
+      // A connection made over the old network is often dead, and its end is told by nobody.
+      if (!this.#heartbeatRef) this.#sendBeat();
+      this.#after(Math.min(this.#heartbeatInterval, DOUBT), this.#beat);
+    }
+  }
 
   /**
    * @param {number} ms

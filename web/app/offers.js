@@ -1,0 +1,77 @@
+/** What the sender offers, as a list to choose from. */
+
+import { element } from "./page.js";
+import { sizeText, t } from "./words.js";
+
+/** @typedef {import("../lib/catalogue.js").Entry} Entry */
+
+export class Offers {
+  /** @type {Entry[]} */
+  #entries = [];
+  /** @type {Set<string>} ids that are not wanted */
+  #unwanted = new Set();
+  #isEnabled = true;
+
+  /**
+   * @param {object} actions
+   * @param {(entries: Entry[]) => void} actions.take
+   * @param {(entries: Entry[]) => void} actions.takeFolder
+   */
+  constructor({ take, takeFolder }) {
+    element("download", HTMLElement).addEventListener("click", () => take(this.#wanted()));
+    const folder = element("download-folder", HTMLElement);
+    folder.hidden = !("showDirectoryPicker" in globalThis);
+    folder.addEventListener("click", () => takeFolder(this.#wanted()));
+  }
+
+  /** @param {Entry[]} entries */
+  show(entries) {
+    this.#entries = entries;
+    element("offers", HTMLElement).replaceChildren(...entries.map((entry) => this.#itemOf(entry)));
+    this.#update();
+  }
+
+  /** @param {boolean} isEnabled */
+  enable(isEnabled) {
+    this.#isEnabled = isEnabled;
+    this.#update();
+  }
+
+  #wanted() {
+    return this.#entries.filter(({ id }) => !this.#unwanted.has(id));
+  }
+
+  #update() {
+    const wanted = this.#wanted().length;
+    const all = this.#entries.length;
+    const download = element("download", HTMLButtonElement);
+    download.textContent = wanted === 0 ? t("take_none") : wanted < all ? t("take_some", wanted, all) : t(all === 1 ? "take_one" : "take_all");
+    for (const button of [download, element("download-folder", HTMLButtonElement)]) {
+      button.disabled = wanted === 0 || !this.#isEnabled;
+    }
+    element("takes", HTMLElement).hidden = all === 0 || !this.#isEnabled;
+  }
+
+  /** @param {Entry} entry */
+  #itemOf({ id, path, size }) {
+    const item = document.createElement("li");
+    const label = document.createElement("label");
+    const box = document.createElement("input");
+    const name = document.createElement("bdi");
+    const figure = document.createElement("span");
+    box.type = "checkbox";
+    box.checked = !this.#unwanted.has(id);
+    box.hidden = this.#entries.length === 1;
+    box.addEventListener("change", () => {
+      if (box.checked) this.#unwanted.delete(id);
+      else this.#unwanted.add(id);
+      this.#update();
+    });
+    name.textContent = path.join("/");
+    figure.className = "quiet";
+    figure.textContent = sizeText(size);
+    label.append(box, name, figure);
+    item.append(label);
+    return item;
+  }
+}

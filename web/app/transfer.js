@@ -1,0 +1,86 @@
+/** One download on the receiver's page: its bar, its buttons, and what is said at its end. */
+
+import { element } from "./page.js";
+import { showInTab } from "./tab.js";
+import { failureText, leftText, percent, sizeText, t } from "./words.js";
+
+/** @typedef {import("../lib/index.js").Download} Download */
+/** @typedef {import("../lib/catalogue.js").Entry} Entry */
+
+/**
+ * @param {Download} download under way
+ * @param {Entry[]} entries that it is about
+ * @returns {Promise<string>} what is to be said of its end
+ * @throws {Error} why nothing arrived
+ */
+export async function followTransfer(download, entries) {
+  const panel = element("receive-progress", HTMLElement);
+  const pause = element("pause", HTMLButtonElement);
+  const cancel = element("cancel", HTMLButtonElement);
+  let isPaused = false;
+  let isCancelled = false;
+  pause.onclick = () => {
+    isPaused = !isPaused;
+    if (isPaused) download.pause();
+    else download.resume();
+    pause.textContent = t(isPaused ? "resume" : "pause");
+  };
+  cancel.onclick = () => {
+    isCancelled = true;
+    download.cancel();
+  };
+  pause.textContent = t("pause");
+  element("save", HTMLElement).hidden = true;
+  panel.hidden = false;
+  const stop = download.on("progress", show);
+  show(download.progress);
+  try {
+    return handOver(await download.finished, entries);
+  } catch (error) {
+    if (isCancelled) return t("cancelled_here");
+    throw error;
+  } finally {
+    stop();
+    panel.hidden = true;
+    showInTab(null);
+  }
+}
+
+/** @param {import("../lib/download.js").Progress} progress */
+function show({ state, written, total, speed, left }) {
+  const figures = [percent(written, total), sizeText(written), sizeText(total)];
+  const bar = element("receive-bar", HTMLProgressElement);
+  const words = element("receive-figures", HTMLElement);
+  bar.value = total === 0 ? 1 : written / total;
+  showInTab(bar.value);
+  if (state === "paused") words.textContent = t("paused_at", ...figures);
+  else if (state === "waiting") words.textContent = t("waiting_at", ...figures);
+  else if (written === total) words.textContent = t("state.finishing");
+  else words.textContent = t("figures", ...figures, sizeText(Math.round(speed)), leftText(left));
+}
+
+/**
+ * @param {import("../lib/download.js").Outcome} outcome
+ * @param {Entry[]} entries
+ */
+function handOver({ files, failed }, entries) {
+  const save = element("save", HTMLAnchorElement);
+  for (const { name, blob } of files) {
+    if (!blob) continue;
+    save.href = URL.createObjectURL(blob);
+    save.download = name;
+    save.hidden = false;
+    save.click();
+  }
+  return endText(failed, entries);
+}
+
+/**
+ * @param {import("../lib/download.js").Outcome["failed"]} failed
+ * @param {Entry[]} entries
+ */
+function endText(failed, entries) {
+  if (failed.length === 0) return t("done", sizeText(entries.reduce((sum, { size }) => sum + size, 0)));
+  const missing = failed.map(({ entry, error }) => `${entry.path.join("/")}: ${failureText(error)}`);
+  return t("done_some", entries.length - failed.length, entries.length, missing.join(" "));
+}

@@ -1,0 +1,120 @@
+/**
+ * What a sharer offers: files with their paths, which may come and go while it is
+ * shared, and their pieces with hashes. It reads one piece at a time and notices when a
+ * file is not what it was. Who asks for what is sender.js's business.
+ */
+
+import { Emitter } from "./emitter.js";
+import { TransferError } from "./errors.js";
+import { PIECE_BYTES, pieceCount, pieceHash, pieceLength, rootHash } from "./piece.js";
+
+/** @typedef {Pick<File, "name" | "size" | "slice"> & {type?: string}} Source a File, or what reads like one */
+/** @typedef {{id: string, path: string[], size: number, type: string}} Entry what receivers are told */
+/** @typedef {{entry: Entry, source: Source, hashes: Array<string | undefined>}} Item */
+
+const LIMIT_FILES = 10_000;
+const LIMIT_DEPTH = 32;
+const LIMIT_NAME = 1_024;
+
+/**
+ * Event: `change`, whenever the list differs from what it was.
+ *
+ * @extends {Emitter<{change: []}>}
+ */
+export class Catalogue extends Emitter {
+  /** @type {Map<string, Item>} */
+  #items = new Map();
+  #lastId = 0;
+
+  /** @returns {Entry[]} */
+  get entries() {
+    return Array.from(this.#items.values(), ({ entry }) => entry);
+  }
+
+  /**
+   * @param {Array<{file: Source, path?: string[]}>} offers `path` ends with the file's name
+   * @returns {Entry[]} those that are new
+   * @throws {TransferError} `too_many` files
+   */
+  add(offers) {
+    if (this.#items.size + offers.length > LIMIT_FILES) {
+      throw new TransferError("too_many", `${this.#items.size + offers.length} files, limit ${LIMIT_FILES}`);
+    }
+    const added = offers.map(({ file, path = [file.name] }) => {
+      this.#lastId += 1;
+      const names = path.slice(-LIMIT_DEPTH).map((name) => name.slice(0, LIMIT_NAME));
+      const entry = { id: String(this.#lastId), path: names, size: file.size, type: file.type ?? "" };
+      this.#items.set(entry.id, { entry, source: file, hashes: [] });
+      return entry;
+    });
+    if (added.length > 0) this.emit("change");
+    return added;
+  }
+
+  /** @param {string} id */
+  remove(id) {
+    if (this.#items.delete(id)) this.emit("change");
+  }
+
+  /**
+   * @param {string} id
+   * @returns {Entry | undefined}
+   */
+  entry(id) {
+    return this.#items.get(id)?.entry;
+  }
+
+  /**
+   * @param {string} id
+   * @param {number} piece
+   * @returns {Promise<{bytes: Uint8Array<ArrayBuffer>, sha256: string}>}
+   * @throws {TransferError} `removed`, `unreadable`, or `changed` since it was read before
+   */
+  async read(id, piece) {
+    const item = this.#item(id);
+    const bytes = await readPiece(item.source, piece);
+    const sha256 = await pieceHash(bytes);
+    item.hashes[piece] ??= sha256;
+    if (item.hashes[piece] !== sha256) {
+      throw new TransferError("changed", `${item.source.name} differs from what it was, at piece ${piece}`);
+    }
+    return { bytes, sha256 };
+  }
+
+  /**
+   * @param {string} id
+   * @returns {Promise<string>} the hash over all pieces; reads those that nobody asked for yet
+   * @throws {TransferError}
+   */
+  async root(id) {
+    const { hashes, entry } = this.#item(id);
+    for (let piece = 0; piece < pieceCount(entry.size); piece++) {
+      if (!hashes[piece]) await this.read(id, piece);
+    }
+    return rootHash(/** @type {string[]} */ (hashes));
+  }
+
+  /** @param {string} id */
+  #item(id) {
+    const item = this.#items.get(id);
+    if (!item) throw new TransferError("removed", `file ${id} is not on offer`);
+    return item;
+  }
+}
+
+/**
+ * @param {Source} source
+ * @param {number} piece
+ */
+async function readPiece(source, piece) {
+  const start = piece * PIECE_BYTES;
+  const length = pieceLength(source.size, piece);
+  try {
+    const bytes = new Uint8Array(await source.slice(start, start + length).arrayBuffer());
+    if (bytes.length === length) return bytes;
+  } catch (cause) {
+    // Chromium gives this too for a file that was written to after it was chosen.
+    throw new TransferError("unreadable", `${source.name} cannot be read at byte ${start}`, { cause });
+  }
+  throw new TransferError("changed", `${source.name} is shorter than its ${source.size} bytes now`);
+}
