@@ -63,6 +63,7 @@ embedded! {
     "lib/bytes.js",
     "lib/call.js",
     "lib/catalogue.js",
+    "lib/changes.js",
     "lib/channel.js",
     "lib/clock.js",
     "lib/connection.js",

@@ -23,6 +23,7 @@ export async function pick(page, input, files) {
 export async function share(browser, url, files, options) {
   const sharer = await openPage(browser, options);
   await sharer.page.goto(url);
+  await sharer.page.locator("#drop").waitFor();
   await pick(sharer.page, "#file", files);
   await sharer.page.locator("#share-state:not(:empty)").waitFor();
   return { ...sharer, link: await sharer.page.inputValue("#link") };

@@ -4,7 +4,8 @@
  */
 
 import { fromBase64url, toBase64url } from "../lib/bytes.js";
-import { KEY_BYTES, isPeerId } from "../lib/index.js";
+import { isPeerId } from "../lib/identity.js";
+import { KEY_BYTES } from "../lib/proof.js";
 
 /** @typedef {{peerId: string, key: Uint8Array<ArrayBuffer>, hasPassword: boolean}} Invitation */
 

@@ -1,7 +1,6 @@
 /** The link of a share as people pass it on: to copy, to share, to scan. */
 
 import { announce, element } from "./page.js";
-import { encodeQr } from "./qr.js";
 import { t } from "./words.js";
 
 /** Light modules around a code, without which cameras do not find it. */
@@ -12,7 +11,7 @@ let isReady = false;
 export function showLink(link) {
   const field = element("link", HTMLInputElement);
   field.value = link;
-  drawQr(link);
+  void drawQr(link);
   if (isReady) return;
   isReady = true;
   const copy = element("copy", HTMLButtonElement);
@@ -30,7 +29,8 @@ export function showLink(link) {
 }
 
 /** @param {string} link */
-function drawQr(link) {
+async function drawQr(link) {
+  const { encodeQr } = await import("./qr.js");
   const code = encodeQr(link);
   const size = code.length + 2 * QUIET;
   const path = code.flatMap((row, y) => row.flatMap((dark, x) => (dark ? `M${x + QUIET} ${y + QUIET}h1v1h-1z` : [])));

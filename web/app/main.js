@@ -2,8 +2,6 @@
 
 import { readLink } from "./address.js";
 import { element, say } from "./page.js";
-import { openReceive } from "./receive.js";
-import { openShare } from "./share.js";
 import { speak, t } from "./words.js";
 
 await speak();
@@ -11,9 +9,9 @@ const unable = element("unable", HTMLElement);
 const link = readLink();
 
 if (!isSecureContext) say(unable, t("insecure"));
-else if (link === "none") await openShare();
+else if (link === "none") (await import("./share.js")).openShare();
 else if (link === "bad_id" || link === "no_key") say(unable, t(link));
-else openReceive(link);
+else (await import("./receive.js")).openReceive(link);
 
 // Another key typed into the same address is another invitation.
 addEventListener("hashchange", () => location.reload());

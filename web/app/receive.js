@@ -1,6 +1,10 @@
 /** The receiving view: connect, see what there is, take some of it, be sure. */
 
-import { FileFetch, FolderTarget, Peer, Socket, createIdentity, openTarget, restoreIdentity, stretch } from "../lib/index.js";
+import { FileFetch } from "../lib/filefetch.js";
+import { createIdentity, restoreIdentity } from "../lib/identity.js";
+import { stretch } from "../lib/key.js";
+import { Peer } from "../lib/peer.js";
+import { Socket } from "../lib/socket.js";
 import { Offers } from "./offers.js";
 import { announce, element, say } from "./page.js";
 import { nameTab } from "./tab.js";
@@ -46,7 +50,7 @@ class Visit {
     this.#invitation = invitation;
     this.#tabKey = `handclasp.take.${invitation.peerId}`;
     this.#offers = new Offers({
-      take: (entries) => void this.#take(entries, () => openTarget(entries, invitation.peerId)),
+      take: (entries) => void this.#take(entries, () => targetFor(entries, invitation.peerId)),
       takeFolder: (entries) => void this.#takeFolder(entries),
     });
   }
@@ -127,7 +131,7 @@ class Visit {
     /** @type {string[]} */
     const paths = JSON.parse(sessionStorage.getItem(this.#tabKey) ?? "[]");
     const wanted = entries.filter(({ path }) => paths.includes(path.join("/")));
-    if (wanted.length > 0) void this.#take(wanted, () => openTarget(wanted, this.#invitation.peerId));
+    if (wanted.length > 0) void this.#take(wanted, () => targetFor(wanted, this.#invitation.peerId));
   }
 
   /** @param {Entry[]} entries */
@@ -139,7 +143,9 @@ class Visit {
     } catch {
       return; // the person closed the picker
     }
-    if (folder) await this.#take(entries, async () => new FolderTarget(/** @type {FileSystemDirectoryHandle} */ (folder)));
+    if (!folder) return;
+    const { FolderTarget } = await import("../lib/folder.js");
+    await this.#take(entries, async () => new FolderTarget(/** @type {FileSystemDirectoryHandle} */ (folder)));
   }
 
   /**
@@ -178,6 +184,17 @@ class Visit {
     // The same link would be refused again and again; another password may not be.
     connectButton().hidden = isWrong && !hasPassword;
   }
+}
+
+/**
+ * What stores files is fetched with the first file: the page is there sooner without.
+ *
+ * @param {Entry[]} entries
+ * @param {string} scope
+ */
+async function targetFor(entries, scope) {
+  const { openTarget } = await import("../lib/target.js");
+  return openTarget(entries, scope);
 }
 
 /** The same for as long as the tab lives, so that the sender sees one receiver and not two. */

@@ -1,6 +1,12 @@
 /** The sharing view: what is on offer, its link, and who takes it. */
 
-import { FileShare, KEY_BYTES, Peer, Socket, TimeoutError, createIdentity, restoreIdentity, stretch } from "../lib/index.js";
+import { TimeoutError } from "../lib/errors.js";
+import { FileShare } from "../lib/fileshare.js";
+import { createIdentity, restoreIdentity } from "../lib/identity.js";
+import { stretch } from "../lib/key.js";
+import { Peer } from "../lib/peer.js";
+import { KEY_BYTES } from "../lib/proof.js";
+import { Socket } from "../lib/socket.js";
 import { makeLink } from "./address.js";
 import { acceptFiles } from "./drop.js";
 import { forget, recall, remember } from "./keepsake.js";
@@ -11,16 +17,16 @@ import { nameTab, showInTab } from "./tab.js";
 import { failureText, filesText, sizeText, t } from "./words.js";
 
 /** Shows the view; a share begins with the first file, or goes on where a reload broke it. */
-export async function openShare() {
+export function openShare() {
   nameTab(t("title.share"));
-  element("share", HTMLElement).hidden = false;
-  const kept = await recall();
-  let share = kept ? Share.start(kept) : null;
+  /** @type {Promise<Share | null>} */
+  let share = recall().then((kept) => kept && Share.start(kept));
   const inputs = ["file", "folder", "more", "more-folder"].map((id) => element(id, HTMLInputElement));
   acceptFiles(inputs, (offers) => {
     if (offers.length === 0) return;
-    share ??= Share.start(null);
-    share.then((begun) => begun.add(offers)).catch((error) => say(element("share-error", HTMLElement), failureText(error)));
+    const begun = share.then((going) => going ?? Share.start(null));
+    share = begun;
+    begun.then((going) => going.add(offers)).catch((error) => say(element("share-error", HTMLElement), failureText(error)));
   });
   element("stop", HTMLElement).addEventListener("click", async () => {
     (await share)?.stop();
@@ -28,6 +34,8 @@ export async function openShare() {
     location.reload();
   });
   addEventListener("pagehide", async () => (await share)?.stop());
+  // Not before it listens: a file picked earlier would be lost.
+  element("share", HTMLElement).hidden = false;
 }
 
 /** Files on offer, from the first one to the end of the page. */

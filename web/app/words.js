@@ -1,6 +1,6 @@
 /** What the app says to people: in their language, with figures, and every failure with its cure. */
 
-import { HandclaspError } from "../lib/index.js";
+import { HandclaspError } from "../lib/errors.js";
 import english from "./en.js";
 
 /** @typedef {keyof typeof english} Word */

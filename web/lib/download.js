@@ -5,6 +5,7 @@
  * what a disk still has from an earlier visit is compared, not sent again.
  */
 
+import { Changes } from "./changes.js";
 import { systemClock } from "./clock.js";
 import { Emitter } from "./emitter.js";
 import { PeerError, TransferError } from "./errors.js";
@@ -39,8 +40,7 @@ export class Download extends Emitter {
   #receiver = /** @type {Receiver | null} */ (null);
   /** What is asked for and not written yet. */
   #open = { bytes: 0, asks: 0 };
-  /** @type {Set<() => void>} called when anything changed that somebody may wait for */
-  #waiters = new Set();
+  #changes = new Changes();
   /** @type {(outcome: Outcome) => void} */
   #resolve = () => {};
   /** @type {(error: Error) => void} */
@@ -95,7 +95,7 @@ export class Download extends Emitter {
    * @returns {Promise<boolean>} whether it is over; false when another receiver may go on
    */
   async serve(receiver) {
-    const stop = receiver.on("end", () => this.#wake());
+    const stop = receiver.on("end", () => this.#changes.wake());
     this.#receiver = receiver;
     this.#open = { bytes: 0, asks: 0 };
     this.#changed();
@@ -124,7 +124,7 @@ export class Download extends Emitter {
       work = work.then(step);
       work.catch((error) => {
         broken ??= error;
-        this.#wake();
+        this.#changes.wake();
       });
     };
     const check = () => {
@@ -166,7 +166,7 @@ export class Download extends Emitter {
     for (let piece = part.hashes.length; piece < pieceCount(size) && !part.error; piece++) {
       const length = pieceLength(size, piece);
       while (this.#isFull(length)) {
-        await this.#event();
+        await this.#changes.next();
         check();
       }
       check();
@@ -242,11 +242,11 @@ export class Download extends Emitter {
    * @param {() => void} check
    */
   async #find(receiver, { entry }, check) {
-    const stop = receiver.on("list", () => this.#wake());
+    const stop = receiver.on("list", () => this.#changes.wake());
     try {
       while (receiver.entries.length === 0) {
         check();
-        await this.#event();
+        await this.#changes.next();
       }
     } finally {
       stop();
@@ -296,7 +296,7 @@ export class Download extends Emitter {
   #free(length) {
     this.#open.bytes -= length;
     this.#open.asks -= 1;
-    this.#wake();
+    this.#changes.wake();
   }
 
   #state() {
@@ -310,18 +310,7 @@ export class Download extends Emitter {
     const { state } = progress;
     if (state !== "waiting") this.#receiver?.report({ ...progress, state });
     this.emit("progress", progress);
-    this.#wake();
-  }
-
-  /** @returns {Promise<void>} */
-  #event() {
-    return new Promise((resolve) => this.#waiters.add(resolve));
-  }
-
-  #wake() {
-    const waiters = [...this.#waiters];
-    this.#waiters.clear();
-    for (const resolve of waiters) resolve();
+    this.#changes.wake();
   }
 }
 

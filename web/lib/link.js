@@ -4,6 +4,7 @@
  * decided by those who hold the link (proof.js, sender.js, receiver.js).
  */
 
+import { Changes } from "./changes.js";
 import { systemClock } from "./clock.js";
 import { PeerError, ProtocolError, TimeoutError } from "./errors.js";
 
@@ -34,8 +35,8 @@ export class Link {
   #pongs = 0;
   /** Why nothing more will come; read messages first, then this. */
   #ended = /** @type {Error | null} */ (null);
-  /** @type {Set<() => void>} called when something arrived, drained or ended */
-  #waiters = new Set();
+  /** Something arrived, drained or ended. */
+  #changes = new Changes();
 
   /**
    * @param {DataChannel} channel ordered and reliable
@@ -48,7 +49,7 @@ export class Link {
     channel.binaryType = "arraybuffer";
     channel.bufferedAmountLowThreshold = QUEUE_LOW;
     channel.addEventListener("message", (event) => this.#receive(/** @type {MessageEvent} */ (event).data));
-    channel.addEventListener("bufferedamountlow", () => this.#wake());
+    channel.addEventListener("bufferedamountlow", () => this.#changes.wake());
     channel.addEventListener("close", () => {
       this.#end(new PeerError("lost", "data channel closed by the other side or by the network"));
     });
@@ -73,7 +74,7 @@ export class Link {
   async sendBytes(bytes) {
     this.#assertOpen();
     while (this.#channel.bufferedAmount + bytes.length > QUEUE_LIMIT) {
-      await this.#event();
+      await this.#changes.next();
       this.#assertOpen();
     }
     this.#channel.send(bytes);
@@ -90,14 +91,14 @@ export class Link {
     let expired = false;
     const expire = () => {
       expired = true;
-      this.#wake();
+      this.#changes.wake();
     };
     const timer = timeout === undefined ? undefined : this.#clock.setTimeout(expire, timeout);
     try {
       while (this.#inbox.length === 0) {
         if (this.#ended) throw this.#ended;
         if (expired) throw new TimeoutError("the other side", timeout ?? 0);
-        await this.#event();
+        await this.#changes.next();
       }
     } finally {
       this.#clock.clearTimeout(timer);
@@ -185,7 +186,7 @@ export class Link {
     }
     this.#inbox.push(data);
     this.#inboxBytes += length;
-    this.#wake();
+    this.#changes.wake();
   }
 
   #take() {
@@ -197,18 +198,7 @@ export class Link {
   /** @param {Error} reason */
   #end(reason) {
     this.#ended ??= reason;
-    this.#wake();
-  }
-
-  /** @returns {Promise<void>} */
-  #event() {
-    return new Promise((resolve) => this.#waiters.add(resolve));
-  }
-
-  #wake() {
-    const waiters = [...this.#waiters];
-    this.#waiters.clear();
-    for (const resolve of waiters) resolve();
+    this.#changes.wake();
   }
 }
 
