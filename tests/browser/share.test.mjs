@@ -1,7 +1,7 @@
 /** The app in a real Chromium: files go from one page to another, or it is said why not. */
 
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";
 import { startBroker } from "../broker.mjs";
 import { unzip } from "../unzip.mjs";
@@ -41,6 +41,9 @@ for (const [title, size] of /** @type {Array<[string, number]>} */ ([
     assert.ok(saved.bytes.equals(bytes), "the bytes that were saved differ from those shared");
     await done(receiver.page);
     await sharer.page.getByText("Has all of it, hashes agree", { exact: true }).waitFor();
+    const sha256 = createHash("sha256").update(bytes).digest("hex");
+    await sharer.page.locator("#share-hash").getByText(sha256).waitFor();
+    await receiver.page.locator("#receive-hash").getByText(sha256).waitFor();
     assert.deepEqual([...sharer.complaints, ...receiver.complaints], []);
   });
 }

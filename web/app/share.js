@@ -10,6 +10,7 @@ import { Socket } from "../lib/socket.js";
 import { makeLink } from "./address.js";
 import { acceptFiles } from "./drop.js";
 import { forget, recall, remember } from "./keepsake.js";
+import { showHash } from "./hash.js";
 import { showLink } from "./linkcard.js";
 import { announce, element, say } from "./page.js";
 import { rowOf } from "./row.js";
@@ -45,6 +46,8 @@ class Share {
   #fileShare;
   /** @type {Omit<import("./keepsake.js").Keepsake, "at">} */
   #keepsake;
+  /** @type {Map<string, Blob>} by the entry's id */
+  #files = new Map();
 
   /**
    * @param {Socket} socket
@@ -87,7 +90,9 @@ class Share {
     const known = new Set(catalogue.entries.map(({ path, size }) => JSON.stringify([path, size])));
     const fresh = offers.filter(({ file, path }) => !known.has(JSON.stringify([path, file.size])));
     say(element("share-error", HTMLElement), "");
-    catalogue.add(fresh);
+    const added = catalogue.add(fresh);
+    added.forEach(({ id }, at) => this.#files.set(id, fresh[at].file));
+    this.#showHash();
     this.#keepsake.names = catalogue.entries.map(({ path }) => path.join("/"));
     void remember(this.#keepsake);
   }
@@ -133,6 +138,13 @@ class Share {
     if (entries.length > 0) say(element("share-again", HTMLElement), "");
     element("share-sum", HTMLElement).textContent = t("files_on_offer", filesText(entries.length, size));
     element("share-files", HTMLElement).replaceChildren(...entries.map((entry) => this.#itemOf(entry)));
+    this.#showHash();
+  }
+
+  /** Of one file alone: of many, each receiver's browser compares the hashes. */
+  #showHash() {
+    const { entries } = this.#fileShare.catalogue;
+    void showHash("share-hash", (entries.length === 1 && this.#files.get(entries[0].id)) || null);
   }
 
   /** @param {import("../lib/catalogue.js").Entry} entry */

@@ -1,5 +1,6 @@
 /** One download on the receiver's page: its bar, its buttons, and what is said at its end. */
 
+import { showHash } from "./hash.js";
 import { element } from "./page.js";
 import { showInTab } from "./tab.js";
 import { failureText, leftText, percent, sizeText, t } from "./words.js";
@@ -31,6 +32,7 @@ export async function followTransfer(download, entries) {
   };
   pause.textContent = t("pause");
   element("save", HTMLElement).hidden = true;
+  void showHash("receive-hash", null);
   panel.hidden = false;
   const stop = download.on("progress", show);
   show(download.progress);
@@ -71,6 +73,8 @@ function handOver({ files, failed }, entries) {
     save.download = name;
     save.hidden = false;
     save.click();
+    // a zip has a hash as well, but none that the sender could compare
+    if (entries.length === 1 && entries[0].path.length === 1) void showHash("receive-hash", blob);
   }
   return endText(failed, entries);
 }

@@ -1,0 +1,48 @@
+/** Our SHA-256 against node's own, at every length that matters and in any steps. */
+
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { test } from "node:test";
+import { digest } from "../../web/lib/digest.js";
+import { Sha256 } from "../../web/lib/sha256.js";
+import { seeded } from "./fake.mjs";
+
+const expected = (bytes) => createHash("sha256").update(bytes).digest("hex");
+
+test("every length around the block borders", () => {
+  for (let length = 0; length <= 260; length++) {
+    const bytes = randomBytes(length);
+    assert.equal(new Sha256().update(bytes).digest(), expected(bytes), `${length} bytes`);
+  }
+});
+
+test("the steps do not matter", () => {
+  const bytes = randomBytes(100_000);
+  for (let seed = 0; seed < 20; seed++) {
+    const random = seeded(seed);
+    const hash = new Sha256();
+    for (let at = 0; at < bytes.length; ) {
+      const step = Math.floor(random() * 3_000);
+      hash.update(bytes.subarray(at, at + step));
+      at += step;
+    }
+    assert.equal(hash.digest(), expected(bytes), `seed ${seed}`);
+  }
+});
+
+test("the length counts beyond 2^32 bits", () => {
+  const step = Buffer.alloc(2 ** 24, 5);
+  const ours = new Sha256();
+  const theirs = createHash("sha256");
+  for (let i = 0; i < 33; i++) {
+    ours.update(step);
+    theirs.update(step);
+  }
+  assert.equal(ours.digest(), theirs.digest("hex"));
+});
+
+test("a file is read in steps", async () => {
+  const bytes = randomBytes(2_500_000);
+  assert.equal(await digest(new Blob([bytes])), expected(bytes));
+  assert.equal(await digest(new Blob([])), expected(""));
+});
