@@ -1,24 +1,11 @@
 /** The library's examples with Chromium's fake camera: pictures move on every side, and leaving is noticed. */
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { startBroker } from "../broker.mjs";
-import { launch, openPage } from "./chromium.mjs";
+import { test } from "node:test";
+import { openPage } from "./chromium.mjs";
+import { start } from "./stage.mjs";
 
-/** @type {import("../broker.mjs").Broker} */
-let broker;
-/** @type {import("playwright-core").Browser} */
-let browser;
-
-before(async () => {
-  broker = await startBroker();
-  browser = await launch(["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]);
-});
-
-after(async () => {
-  await browser?.close();
-  await broker?.kill();
-});
+const { broker, browser } = await start({ flags: ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"] });
 
 /** @param {string} path */
 async function open(path) {

@@ -3,28 +3,15 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
-import { after, before, test } from "node:test";
-import { startBroker } from "../broker.mjs";
-import { launch, openPage, screenshot } from "./chromium.mjs";
+import { test } from "node:test";
+import { openPage, screenshot } from "./chromium.mjs";
 import { connect, share } from "./sharing.mjs";
+import { start } from "./stage.mjs";
 
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 const FIRST_LOAD = 60_000;
 
-/** @type {import("../broker.mjs").Broker} */
-let broker;
-/** @type {import("playwright-core").Browser} */
-let browser;
-
-before(async () => {
-  broker = await startBroker();
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await broker?.kill();
-});
+const { broker, browser } = await start();
 
 const FILES = [
   { name: "Quarterly report, final version.pdf", bytes: randomBytes(12_000_000) },

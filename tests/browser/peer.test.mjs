@@ -1,24 +1,11 @@
 /** Peer and Connection over real WebRTC: what a fake cannot show of restarts and renegotiation. */
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { startBroker } from "../broker.mjs";
-import { launch, openPage } from "./chromium.mjs";
+import { test } from "node:test";
+import { openPage } from "./chromium.mjs";
+import { start } from "./stage.mjs";
 
-/** @type {import("../broker.mjs").Broker} */
-let broker;
-/** @type {import("playwright-core").Browser} */
-let browser;
-
-before(async () => {
-  broker = await startBroker();
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await broker?.kill();
-});
+const { broker, browser } = await start();
 
 async function openPeer() {
   const { page } = await openPage(browser);

@@ -2,26 +2,14 @@
 
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { startBroker } from "../broker.mjs";
 import { unzip } from "../unzip.mjs";
-import { launch, openPage } from "./chromium.mjs";
+import { openPage } from "./chromium.mjs";
 import { connect, download, pick, share } from "./sharing.mjs";
+import { start } from "./stage.mjs";
 
-/** @type {import("../broker.mjs").Broker} */
-let broker;
-/** @type {import("playwright-core").Browser} */
-let browser;
-
-before(async () => {
-  broker = await startBroker();
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await broker?.kill();
-});
+const { broker, browser } = await start();
 
 const file = (name = "secret plan.bin", bytes = randomBytes(100_000)) => ({ name, bytes });
 const done = (page) => page.locator("#receive-state", { hasText: "both sides agree" }).waitFor({ timeout: 60_000 });
