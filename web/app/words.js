@@ -1,16 +1,15 @@
 /** What the app says to people: in their language, with figures, and every failure with its cure. */
 
 import { HandclaspError } from "../lib/errors.js";
-import english from "./en.js";
 
-/** @typedef {keyof typeof english} Word */
+/** @typedef {keyof typeof import("./en.js").default} Word */
 
 const UNITS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
 /** @type {Record<string, () => Promise<{default: Record<Word, string>}>>} */
-const OTHERS = { ja: () => import("./ja.js"), zh: () => import("./zh.js") };
+const LANGUAGES = { en: () => import("./en.js"), ja: () => import("./ja.js"), zh: () => import("./zh.js") };
 
-/** @type {Record<Word, string>} */
-let words = english;
+/** Those of the one language that `speak` has chosen. @type {Record<Word, string>} */
+let words;
 let language = "en";
 
 /**
@@ -19,11 +18,9 @@ let language = "en";
  * @param {readonly string[]} [wanted]
  */
 export async function speak(wanted = navigator.languages) {
-  const known = wanted.map((tag) => tag.split("-")[0].toLowerCase()).find((tag) => tag === "en" || tag in OTHERS);
-  if (known && known !== "en") {
-    words = (await OTHERS[known]()).default;
-    language = known;
-  }
+  const known = wanted.map((tag) => tag.split("-")[0].toLowerCase()).find((tag) => tag in LANGUAGES);
+  language = known ?? "en";
+  words = (await LANGUAGES[language]()).default;
   document.documentElement.lang = language;
   for (const place of document.querySelectorAll("[data-t]")) {
     place.textContent = words[/** @type {Word} */ (place.getAttribute("data-t"))];
