@@ -8,7 +8,6 @@ import { Socket } from "../lib/socket.js";
 import { Offers } from "./offers.js";
 import { announce, element, say } from "./page.js";
 import { nameTab } from "./tab.js";
-import { followTransfer } from "./transfer.js";
 import { failureText, filesText, t } from "./words.js";
 
 /** @typedef {import("../lib/catalogue.js").Entry} Entry */
@@ -50,8 +49,8 @@ class Visit {
     this.#invitation = invitation;
     this.#tabKey = `handclasp.take.${invitation.peerId}`;
     this.#offers = new Offers({
-      take: (entries) => void this.#take(entries, () => targetFor(entries, invitation.peerId)),
-      takeFolder: (entries) => void this.#takeFolder(entries),
+      take: (entries) => void this.#take(entries, ({ intoDownloads }) => intoDownloads(entries, invitation.peerId)),
+      takeFolder: (entries) => void this.#take(entries, ({ intoFolder }) => intoFolder()),
     });
   }
 
@@ -105,6 +104,7 @@ class Visit {
   }
 
   #verified() {
+    void loadTransfer();
     complain("");
     tell("");
     connectButton().hidden = true;
@@ -131,26 +131,12 @@ class Visit {
     /** @type {string[]} */
     const paths = JSON.parse(sessionStorage.getItem(this.#tabKey) ?? "[]");
     const wanted = entries.filter(({ path }) => paths.includes(path.join("/")));
-    if (wanted.length > 0) void this.#take(wanted, () => targetFor(wanted, this.#invitation.peerId));
-  }
-
-  /** @param {Entry[]} entries */
-  async #takeFolder(entries) {
-    /** @type {FileSystemDirectoryHandle | null} */
-    let folder = null;
-    try {
-      folder = await /** @type {any} */ (globalThis).showDirectoryPicker({ mode: "readwrite" });
-    } catch {
-      return; // the person closed the picker
-    }
-    if (!folder) return;
-    const { FolderTarget } = await import("../lib/folder.js");
-    await this.#take(entries, async () => new FolderTarget(/** @type {FileSystemDirectoryHandle} */ (folder)));
+    if (wanted.length > 0) void this.#take(wanted, ({ intoDownloads }) => intoDownloads(wanted, this.#invitation.peerId));
   }
 
   /**
    * @param {Entry[]} entries
-   * @param {() => Promise<import("../lib/target.js").Target>} open
+   * @param {(transfer: typeof import("./transfer.js")) => Promise<import("../lib/target.js").Target | null>} open
    */
   async #take(entries, open) {
     if (this.#isTaking || !this.#fetch) return;
@@ -158,9 +144,12 @@ class Visit {
     this.#offers.enable(false);
     complain("");
     tell("");
-    sessionStorage.setItem(this.#tabKey, JSON.stringify(entries.map(({ path }) => path.join("/"))));
     try {
-      tell(await followTransfer(this.#fetch.take(entries, await open()), entries));
+      const transfer = await loadTransfer();
+      const target = await open(transfer);
+      if (!target) return;
+      sessionStorage.setItem(this.#tabKey, JSON.stringify(entries.map(({ path }) => path.join("/"))));
+      tell(await transfer.takeInto(this.#fetch, entries, target));
     } catch (error) {
       const isOver = this.#fetch.state === "ended";
       if (!isOver) complain(failureText(error));
@@ -186,15 +175,9 @@ class Visit {
   }
 }
 
-/**
- * What stores files is fetched with the first file: the page is there sooner without.
- *
- * @param {Entry[]} entries
- * @param {string} scope
- */
-async function targetFor(entries, scope) {
-  const { openTarget } = await import("../lib/target.js");
-  return openTarget(entries, scope);
+/** What downloads is fetched when there is something to download: the page is there sooner without. */
+function loadTransfer() {
+  return import("./transfer.js");
 }
 
 /** The same for as long as the tab lives, so that the sender sees one receiver and not two. */

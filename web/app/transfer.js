@@ -1,23 +1,85 @@
-/** One download on the receiver's page: its bar, its buttons, and what is said at its end. */
+/**
+ * Downloads on the receiver's page: where each one goes, its bar, its buttons, and what is
+ * said at its end. Fetched once there is something to download; connecting is receive.js's.
+ */
 
+import { Download } from "../lib/download.js";
+import { openTarget } from "../lib/target.js";
 import { showHash } from "./hash.js";
 import { element } from "./page.js";
 import { showInTab } from "./tab.js";
 import { failureText, leftText, percent, sizeText, t } from "./words.js";
 
-/** @typedef {import("../lib/index.js").Download} Download */
 /** @typedef {import("../lib/catalogue.js").Entry} Entry */
+/** @typedef {import("../lib/target.js").Target} Target */
 
 /**
- * @param {Download} download under way
- * @param {Entry[]} entries that it is about
+ * The browser's own downloads, by way of the best store that it has.
+ *
+ * @param {Entry[]} entries
+ * @param {string} scope names the share
+ * @returns {Promise<Target>}
+ */
+export function intoDownloads(entries, scope) {
+  return openTarget(entries, scope);
+}
+
+/** @returns {Promise<Target | null>} null when the person closed the picker */
+export async function intoFolder() {
+  const folder = await pick("showDirectoryPicker", { mode: "readwrite" });
+  if (!folder) return null;
+  const { FolderTarget } = await import("../lib/folder.js");
+  return new FolderTarget(folder);
+}
+
+/**
+ * @param {string} picker
+ * @param {object} options
+ * @returns {Promise<any>} a handle, or null
+ */
+async function pick(picker, options) {
+  try {
+    return await /** @type {any} */ (globalThis)[picker](options);
+  } catch {
+    return null; // the person closed it
+  }
+}
+
+/**
+ * @param {import("../lib/filefetch.js").FileFetch} fetch
+ * @param {Entry[]} entries
+ * @param {Target} target
  * @returns {Promise<string>} what is to be said of its end
  * @throws {Error} why nothing arrived
  */
-export async function followTransfer(download, entries) {
+export async function takeInto(fetch, entries, target) {
+  const download = new Download(entries, target);
   const panel = element("receive-progress", HTMLElement);
+  const cancelled = listenToButtons(download);
+  element("save", HTMLElement).hidden = true;
+  void showHash("receive-hash", null);
+  panel.hidden = false;
+  const stop = download.on("progress", show);
+  show(download.progress);
+  fetch.take(download);
+  try {
+    return handOver(await download.finished, entries);
+  } catch (error) {
+    if (cancelled()) return t("cancelled_here");
+    throw error;
+  } finally {
+    stop();
+    panel.hidden = true;
+    showInTab(null);
+  }
+}
+
+/**
+ * @param {Download} download
+ * @returns {() => boolean} whether it was cancelled here
+ */
+function listenToButtons(download) {
   const pause = element("pause", HTMLButtonElement);
-  const cancel = element("cancel", HTMLButtonElement);
   let isPaused = false;
   let isCancelled = false;
   pause.onclick = () => {
@@ -26,26 +88,12 @@ export async function followTransfer(download, entries) {
     else download.resume();
     pause.textContent = t(isPaused ? "resume" : "pause");
   };
-  cancel.onclick = () => {
+  element("cancel", HTMLButtonElement).onclick = () => {
     isCancelled = true;
     download.cancel();
   };
   pause.textContent = t("pause");
-  element("save", HTMLElement).hidden = true;
-  void showHash("receive-hash", null);
-  panel.hidden = false;
-  const stop = download.on("progress", show);
-  show(download.progress);
-  try {
-    return handOver(await download.finished, entries);
-  } catch (error) {
-    if (isCancelled) return t("cancelled_here");
-    throw error;
-  } finally {
-    stop();
-    panel.hidden = true;
-    showInTab(null);
-  }
+  return () => isCancelled;
 }
 
 /** @param {import("../lib/download.js").Progress} progress */

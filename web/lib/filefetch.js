@@ -5,18 +5,19 @@
  *     const fetch = new FileFetch(peer, sharerId, key);
  *     fetch.on("list", (entries) => show(entries));
  *     fetch.start();
- *     const download = fetch.take(entries, await openTarget(entries, sharerId));
+ *     const download = new Download(entries, await openTarget(entries, sharerId));
+ *     fetch.take(download);
  *     const { files } = await download.finished;
  */
 
 import { Backoff } from "./backoff.js";
-import { Download } from "./download.js";
 import { Emitter } from "./emitter.js";
 import { HandclaspError, PeerError, ProofError, ProtocolError, TransferError } from "./errors.js";
 import { prove } from "./proof.js";
 import { Receiver } from "./receiver.js";
 
 /** @typedef {import("./catalogue.js").Entry} Entry */
+/** @typedef {import("./download.js").Download} Download */
 /** @typedef {"idle" | "calling" | "proving" | "verified" | "waiting" | "ended"} FetchState
  *   waiting: for the sender or for the next try, by itself; ended: for good, with the error */
 
@@ -83,17 +84,16 @@ export class FileFetch extends Emitter {
   }
 
   /**
-   * @param {Entry[]} entries of the list
-   * @param {import("./target.js").Target} target
-   * @returns {Download} under way
+   * Keeps a download going, over every link from now on, until it is over.
+   *
+   * @param {Download} download of entries of the list
    */
-  take(entries, target) {
-    const download = new Download(entries, target, { clock: this.#clock });
+  take(download) {
+    if (this.#state === "ended") return download.cancel();
     this.#downloads.add(download);
     const forget = () => void this.#downloads.delete(download);
     download.finished.then(forget, forget);
     if (this.#receiver && !this.#receiver.ended) void download.serve(this.#receiver);
-    return download;
   }
 
   /** Ends everything on this side. */
