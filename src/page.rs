@@ -40,6 +40,7 @@ embedded! {
     "app/keepsake.js",
     "app/linkcard.js",
     "app/main.js",
+    "app/nopath.js",
     "app/offers.js",
     "app/page.js",
     "app/qr.js",

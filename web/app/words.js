@@ -1,6 +1,7 @@
 /** What the app says to people: in their language, with figures, and every failure with its cure. */
 
-import { HandclaspError } from "../lib/errors.js";
+import { HandclaspError, PeerError } from "../lib/errors.js";
+import { pathWords } from "./nopath.js";
 
 /** @typedef {keyof typeof import("./en.js").default} Word */
 
@@ -41,13 +42,20 @@ export function t(word, ...values) {
 
 /**
  * @param {unknown} error
- * @returns {string} sentences for a person, with a way out
+ * @returns {string} sentences for a person, with a way out; a line each where there are many
  */
 export function failureText(error) {
+  if (error instanceof PeerError && error.path) return pathText(error.path);
   const reason = error instanceof HandclaspError ? error.reason : "";
   const message = error instanceof Error ? error.message : String(error);
   if (`fail.${reason}` in words) return t(/** @type {Word} */ (`fail.${reason}`), message);
   return t("fail.other", message);
+}
+
+/** @param {import("../lib/path.js").PathReport} report */
+function pathText(report) {
+  const [what, why, ...found] = pathWords(report).map((word) => t(word));
+  return [what, why, "", ...found].join("\n");
 }
 
 /**
