@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Socket } from "../../web/lib/index.js";
-import { FakeClock, FakeServer } from "./fake.mjs";
+import { FakeClock, FakeServer, settle } from "./fake.mjs";
 
 function setUp(params = {}) {
   const server = new FakeServer();
@@ -298,4 +298,63 @@ test("a push that is given up before it was sent is never sent", async () => {
   await other;
   assert.equal(server.last.lastOf("secret"), undefined);
   assert.equal(server.last.lastOf("late"), undefined);
+});
+
+test("leave can be waited for: it ends when the server answers, or is gone", async () => {
+  for (const end of ["answer", "loss"]) {
+    const { server, channel, clock } = await joined();
+    let left = false;
+    const leaving = channel.leave().then(() => (left = true));
+    await settle();
+    assert.equal(left, false);
+    if (end === "answer") server.last.reply("phx_leave", "ok", {});
+    else server.last.drop();
+    await leaving;
+    assert.equal(clock.pending, 1, "only the socket's timer is left");
+    await channel.leave();
+  }
+});
+
+test("waiting for a leave ends by its timeout or its signal, and the channel has left all the same", async () => {
+  const { clock, channel, socket } = await joined();
+  const timedOut = assert.rejects(channel.leave({ timeout: 100 }), { name: "TimeoutError" });
+  await clock.advance(100);
+  await timedOut;
+  const again = socket.channel("room:a");
+  void again.join();
+  await assert.rejects(again.leave({ signal: AbortSignal.abort() }), { name: "AbortedError" });
+  assert.equal(again.state, "closed");
+});
+
+test("what cannot be written down costs itself alone", async () => {
+  const { server, clock, channel } = await joined();
+  const circular = {};
+  circular.self = circular;
+  await assert.rejects(channel.push("now", circular), TypeError);
+  server.last.drop();
+  const kept = [channel.push("one"), assert.rejects(channel.push("two", circular), TypeError), channel.push("three")];
+  await clock.advance(250);
+  server.last.accept();
+  server.last.reply("phx_join", "ok", {});
+  for (const event of ["one", "three"]) server.last.reply(event, "ok", {});
+  await Promise.all(kept);
+  assert.equal(channel.state, "joined");
+});
+
+test("join params that fail end the channel with their own error, and the others live", async () => {
+  let broken = false;
+  const all = await joined(() => {
+    if (broken) throw new Error("no token");
+    return {};
+  });
+  const other = all.socket.channel("room:b");
+  const join = other.join();
+  all.server.last.reply("phx_join", "ok", {});
+  await join;
+  let detail;
+  all.channel.onState((_, error) => (detail = error));
+  broken = true;
+  await comeBack(all);
+  all.server.last.reply("phx_join", "ok", {});
+  assert.deepEqual([all.channel.state, detail.message, other.state], ["closed", "no token", "joined"]);
 });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Socket } from "../../web/lib/index.js";
-import { FakeClock, FakeServer } from "./fake.mjs";
+import { FakeClock, FakeServer, settle } from "./fake.mjs";
 
 function setUp(options = {}) {
   const server = new FakeServer();
@@ -164,13 +164,87 @@ test("frames that are no messages are reported and change nothing", () => {
   socket.on("error", (error) => errors.push(error.message));
   server.last.client.onmessage({ data: "{" });
   server.last.say(["too", "short"]);
+  server.last.say(["1", "1", null, "phx_reply", {}]);
+  server.last.say(["1", "1", "room:a", "phx_reply", null]);
   server.last.say(new Uint8Array([9, 1]).buffer);
   server.last.say(new Uint8Array([2, 200, 3, 65]).buffer);
   assert.deepEqual(errors, [
     "text frame of 1 characters is not json",
     "text frame is not an array of five elements",
+    "text frame has a topic or an event that is not text",
+    "text frame is a reply without a status",
     "binary frame of unknown kind 9",
     "binary frame of 4 bytes is cut short",
   ]);
   assert.equal(socket.state, "open");
+});
+
+test("connecting can be waited for, over as many tries as it takes", async () => {
+  const { server, clock, socket } = setUp();
+  const opened = socket.connect();
+  server.last.drop();
+  await clock.advance(250);
+  server.last.accept();
+  await opened;
+  await socket.connect();
+  assert.equal(server.connections.length, 2);
+});
+
+test("who gives up connecting stops it, unless another call or a channel waits too", async () => {
+  for (const others of ["none", "call", "channel"]) {
+    const { server, clock, socket } = setUp();
+    const control = new AbortController();
+    const connecting = assert.rejects(socket.connect({ signal: control.signal }), { name: "AbortedError" });
+    const other = others === "call" ? socket.connect() : null;
+    const join = others === "channel" ? socket.channel("room:a").join() : null;
+    control.abort();
+    await connecting;
+    await settle();
+    assert.equal(socket.state, others === "none" ? "closed" : "connecting", others);
+    if (others === "none") assert.equal(clock.pending, 0);
+    else server.last.accept();
+    await other;
+    if (join) server.last.reply("phx_join", "ok", {});
+    await join;
+    await assert.rejects(socket.connect({ signal: control.signal }), { name: "AbortedError" });
+  }
+});
+
+test("who waits for a socket that is disconnected is told", async () => {
+  const { socket } = setUp();
+  const connecting = assert.rejects(socket.connect(), { name: "DisconnectedError" });
+  socket.disconnect();
+  await connecting;
+});
+
+test("params may be a function, asked at each try", async () => {
+  let count = 0;
+  const { server, clock } = open({ params: () => ({ token: String(++count) }) });
+  server.last.drop();
+  await clock.advance(250);
+  assert.deepEqual(server.connections.map(({ url }) => new URL(url).searchParams.get("token")), ["1", "2"]);
+});
+
+test("a platform that refuses to connect is told like a lost connection, and tried again", async () => {
+  const { server, clock, socket } = setUp();
+  let refusals = 2;
+  class Transport extends server.Transport {
+    constructor(url) {
+      if (refusals-- > 0) throw new Error("not allowed here");
+      super(url);
+    }
+  }
+  const refused = new Socket("wss://example.test/socket", { transport: Transport, clock, random: () => 1 });
+  const reasons = [];
+  refused.on("close", ({ reason }) => reasons.push(reason));
+  const opened = refused.connect();
+  await clock.advance(750);
+  server.last.accept();
+  await opened;
+  assert.deepEqual(reasons, ["Error: not allowed here", "Error: not allowed here"]);
+  assert.equal(socket.state, "closed");
+});
+
+test("a platform without a WebSocket is told at once", { skip: "WebSocket" in globalThis }, () => {
+  assert.throws(() => new Socket("ws://example.test/socket"), { name: "TypeError", message: /give one as transport/ });
 });

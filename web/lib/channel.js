@@ -5,11 +5,11 @@
 
 import { onAbort, unlessAborted } from "./abort.js";
 import { Backoff } from "./backoff.js";
+import { deferred } from "./deferred.js";
 import { Emitter } from "./emitter.js";
 import { AbortedError, ClosedError, DisconnectedError, RefusedError, TimeoutError } from "./errors.js";
 import { Pushes } from "./pushes.js";
 
-/** @typedef {import("./frame.js").Message} Message */
 /** @typedef {"closed" | "joining" | "joined" | "errored"} ChannelState */
 
 /**
@@ -32,7 +32,7 @@ export class Channel {
   /** Null between two joins, so that whatever still arrives for the old one is stale. */
   #joinRef = /** @type {string | null} */ (null);
   #pushes;
-  /** @type {{promise: Promise<any>, resolve: (v: any) => void, reject: (e: Error) => void} | null} */
+  /** @type {import("./deferred.js").Deferred<any> | null} */
   #firstJoin = null;
   #wasJoined = false;
   /** Of the join under way or of the next one. */
@@ -62,8 +62,7 @@ export class Channel {
    *
    * @param {object} [options]
    * @param {number} [options.timeout] ms, connecting included (default: the socket's)
-   * @param {AbortSignal} [options.signal] gives the join up; of a call that finds the join
-   *   under way, it ends only that call's waiting
+   * @param {AbortSignal} [options.signal] gives the join up; if another call began it, only this call's waiting
    * @returns {Promise<any>} the server's answer to the first join
    * @throws {RefusedError | TimeoutError | ClosedError | AbortedError} the channel is then
    *   closed, and `join()` may be called again
@@ -97,7 +96,7 @@ export class Channel {
    * @param {AbortSignal} [options.signal] what is not sent yet never will be
    * @returns {Promise<any>} the `response` of the reply
    * @throws {RefusedError | TimeoutError | DisconnectedError | ClosedError | AbortedError |
-   *   import("./errors.js").OverflowError} after `DisconnectedError`, `TimeoutError` and
+   *   import("./errors.js").OverflowError | TypeError} `TypeError`: it is no JSON; after `DisconnectedError`, `TimeoutError` and
    *   `AbortedError` it is unknown whether the push arrived
    */
   push(event, payload = {}, { timeout = this.#socket.timeout, signal } = {}) {
@@ -118,8 +117,7 @@ export class Channel {
   }
 
   /**
-   * Follows the channel's life. The second argument is the join's response in `joined`,
-   * and the error, or null, in `errored` and `closed`.
+   * Follows the channel's life. The detail of `joined` is the join's response; of the others, an error or null.
    *
    * @param {(state: ChannelState, detail: any) => void} listener
    * @returns {() => void} call it to stop listening
@@ -128,11 +126,25 @@ export class Channel {
     return this.#lifecycle.on("state", listener);
   }
 
-  /** Leaves the topic at once; the server is told if it can be. */
-  leave() {
-    if (this.#state === "closed") return;
-    this.#sendLeave();
+  /**
+   * Leaves the topic at once: nothing is heard any more, and it may be joined again.
+   *
+   * @param {object} [options]
+   * @param {number} [options.timeout] ms (default: the socket's)
+   * @param {AbortSignal} [options.signal] ends the waiting alone
+   * @returns {Promise<void>} when the server knows, or is gone and so has forgotten; it may be let go of
+   * @throws {TimeoutError | AbortedError}
+   */
+  leave({ timeout = this.#socket.timeout, signal } = {}) {
+    if (this.#state === "closed") return Promise.resolve();
+    const ref = this.#sendLeave();
+    const left = this.#pushes.make("phx_leave", {}, { timeout, signal }, ({ resolve }) => {
+      if (ref === null) resolve(undefined);
+      else this.#socket.onAnswer(ref, () => resolve(undefined));
+    });
+    left.catch(() => {}); // who does not wait for it has left all the same
     this.#close(new ClosedError(`channel ${this.topic} was left`));
+    return left;
   }
 
   /** For the socket: the connection is open. */
@@ -149,7 +161,7 @@ export class Channel {
   /**
    * For the socket: a message on this topic arrived.
    *
-   * @param {Message} message
+   * @param {import("./frame.js").Message} message
    */
   receive({ joinRef, ref, event, payload }) {
     if (joinRef !== null && joinRef !== this.#joinRef) return;
@@ -164,10 +176,14 @@ export class Channel {
     clock.clearTimeout(this.#timer);
     const ref = this.#socket.nextRef();
     this.#joinRef = ref;
-    const payload = typeof this.#params === "function" ? this.#params() : this.#params;
     this.#timer = clock.setTimeout(() => this.#joinUnanswered(timeout), timeout);
     this.#enter("joining", null);
-    this.#socket.send({ joinRef: ref, ref, topic: this.topic, event: "phx_join", payload });
+    try {
+      const payload = typeof this.#params === "function" ? this.#params() : this.#params;
+      this.#socket.send({ joinRef: ref, ref, topic: this.topic, event: "phx_join", payload });
+    } catch (error) {
+      this.#close(/** @type {Error} */ (error)); // the caller's own params: no later try would do better
+    }
   }
 
   /** @param {Error} error */
@@ -184,10 +200,12 @@ export class Channel {
     this.#rejoinLater();
   }
 
+  /** @returns {string | null} its ref; null when there is nobody to be told */
   #sendLeave() {
-    if (this.#joinRef === null) return;
+    if (this.#joinRef === null) return null;
     const ref = this.#socket.nextRef();
-    this.#socket.send({ joinRef: this.#joinRef, ref, topic: this.topic, event: "phx_leave", payload: {} });
+    const sent = this.#socket.send({ joinRef: this.#joinRef, ref, topic: this.topic, event: "phx_leave", payload: {} });
+    return sent ? ref : null;
   }
 
   /** @param {import("./pushes.js").Pending} pending */
@@ -195,7 +213,11 @@ export class Channel {
     const ref = this.#socket.nextRef();
     const { event, payload } = pending;
     this.#pushes.sent(ref, pending);
-    this.#socket.send({ joinRef: this.#joinRef, ref, topic: this.topic, event, payload });
+    try {
+      this.#socket.send({ joinRef: this.#joinRef, ref, topic: this.topic, event, payload });
+    } catch (error) {
+      pending.reject(/** @type {Error} */ (error)); // it cannot be written down; the others can
+    }
   }
 
   /**
@@ -275,16 +297,4 @@ export class Channel {
     this.#state = state;
     this.#lifecycle.emit("state", state, detail);
   }
-}
-
-function deferred() {
-  /** @type {(value: any) => void} */
-  let resolve = () => {};
-  /** @type {(error: Error) => void} */
-  let reject = () => {};
-  const promise = new Promise((yes, no) => {
-    resolve = yes;
-    reject = no;
-  });
-  return { promise, resolve, reject };
 }

@@ -21,6 +21,20 @@ const KIND = { push: 0, reply: 1, broadcast: 2 };
 const decoder = new TextDecoder();
 
 /**
+ * @param {URL} mount
+ * @param {Record<string, string>} params
+ * @returns {string} where this format is spoken
+ */
+export function endpoint(mount, params) {
+  const url = new URL(mount);
+  url.protocol = url.protocol.replace("http", "ws");
+  url.pathname = `${url.pathname.replace(/\/$/, "")}/websocket`;
+  for (const [key, value] of Object.entries(params)) url.searchParams.set(key, value);
+  url.searchParams.set("vsn", "2.0.0");
+  return url.href;
+}
+
+/**
  * @param {Message} message
  * @returns {string | ArrayBuffer} a text frame, or a binary one if the payload is bytes
  * @throws {ProtocolError} when a field of a binary message is longer than 255 bytes
@@ -91,6 +105,12 @@ function decodeText(text) {
     throw new ProtocolError("text frame is not an array of five elements");
   }
   const [joinRef, ref, topic, event, payload] = fields;
+  if (typeof topic !== "string" || typeof event !== "string") {
+    throw new ProtocolError("text frame has a topic or an event that is not text");
+  }
+  if (event === "phx_reply" && typeof payload?.status !== "string") {
+    throw new ProtocolError("text frame is a reply without a status");
+  }
   return { joinRef, ref, topic, event, payload };
 }
 

@@ -7,25 +7,25 @@
  *     const room = socket.channel("room:lobby");
  *     room.on("shout", (payload) => console.log(payload));
  *     await room.join();
- *     await room.push("shout", { text: "hello" });
  */
 
+import { unlessAborted } from "./abort.js";
 import { Backoff } from "./backoff.js";
 import { Channel } from "./channel.js";
 import { systemClock } from "./clock.js";
+import { deferred } from "./deferred.js";
 import { Emitter } from "./emitter.js";
-import { decode, encode } from "./frame.js";
+import { AbortedError, DisconnectedError } from "./errors.js";
+import { decode, encode, endpoint } from "./frame.js";
+import { Heartbeat } from "./heartbeat.js";
 import { onNetworkChange } from "./network.js";
 
-/** How long the server may take to answer after the network has changed (ms). */
-const DOUBT = 5_000;
-
-/** @typedef {import("./frame.js").Message} Message */
 /** @typedef {"closed" | "connecting" | "open" | "waiting"} SocketState */
 
 /**
  * @typedef {object} SocketOptions
- * @property {Record<string, string>} [params] sent in the query of the URL
+ * @property {Record<string, string> | (() => Record<string, string>)} [params] sent in the
+ *   query of the URL; a function is asked anew at every try, for what expires
  * @property {new (url: string) => WebSocket} [transport] default: the platform's WebSocket
  * @property {import("./clock.js").Clock} [clock]
  * @property {() => number} [random] for jitter
@@ -45,9 +45,10 @@ const DOUBT = 5_000;
  * @extends {Emitter<{open: [], close: [{code: number, reason: string}], waiting: [number], error: [Error]}>}
  */
 export class Socket extends Emitter {
-  #url;
+  #mount;
+  #params;
   #Transport;
-  #heartbeatInterval;
+  #heartbeat;
   #backoff;
   #unlistenNetwork = () => {};
   /** @type {Map<string, Channel>} */
@@ -56,27 +57,37 @@ export class Socket extends Emitter {
   #transport = null;
   /** @type {SocketState} */
   #state = "closed";
+  /** @type {(import("./deferred.js").Deferred<void> & {waiting: number}) | null} those that wait for it to open */
+  #opening = null;
   #lastRef = 0;
-  /** @type {string | null} */
-  #heartbeatRef = null;
-  /** One timer serves all: opening, the next heartbeat and the next try never overlap. */
+  /** @type {Map<string, () => void>} by the ref of what was asked */
+  #answers = new Map();
+  /** Of opening, or of the next try: they never overlap. */
   #timer = /** @type {any} */ (undefined);
 
   /**
    * @param {string} url the mount, absolute or relative to the page: `/socket`, `wss://host/socket`
    * @param {SocketOptions} [options]
+   * @throws {TypeError} the URL cannot be read, or the platform has no WebSocket
    */
   constructor(url, options = {}) {
     super();
-    this.#url = endpoint(url, options.params ?? {});
+    this.#mount = new URL(url, globalThis.location?.href);
+    this.#params = options.params ?? {};
     this.#Transport = options.transport ?? globalThis.WebSocket;
-    this.#heartbeatInterval = options.heartbeatInterval ?? 30_000;
+    if (!this.#Transport) throw new TypeError("this platform has no WebSocket: give one as transport");
     this.network = options.network ?? globalThis;
     this.clock = options.clock ?? systemClock;
     this.random = options.random ?? Math.random;
     this.timeout = options.timeout ?? 10_000;
     this.bufferLimit = options.bufferLimit ?? 100;
     this.#backoff = new Backoff({ random: this.random });
+    this.#heartbeat = new Heartbeat({
+      clock: this.clock,
+      interval: options.heartbeatInterval ?? 30_000,
+      ask: (answered) => this.#askAlive(answered),
+      dead: () => this.#lost({ code: 1006, reason: "heartbeat timeout" }),
+    });
   }
 
   /** @returns {SocketState} `waiting` means: between two tries */
@@ -84,11 +95,30 @@ export class Socket extends Emitter {
     return this.#state;
   }
 
-  /** Starts connecting; does nothing if that is under way. Joining a channel does it too. */
-  connect() {
-    if (this.#state !== "closed") return;
-    this.#unlistenNetwork = onNetworkChange(this.network, () => this.#networkChanged());
-    this.#open();
+  /**
+   * Starts connecting if that is not under way. Joining a channel does it too.
+   *
+   * @param {object} [options]
+   * @param {AbortSignal} [options.signal] ends the waiting; and the connecting with it, unless
+   *   another call or a channel waits too
+   * @returns {Promise<void>} when it is open, however many tries that takes
+   * @throws {AbortedError | DisconnectedError}
+   */
+  connect({ signal } = {}) {
+    if (signal?.aborted) return Promise.reject(new AbortedError("connecting"));
+    if (this.#state === "open") return Promise.resolve();
+    const opening = (this.#opening ??= { ...deferred(), waiting: 0 });
+    opening.waiting += 1;
+    if (this.#state === "closed") {
+      this.#unlistenNetwork = onNetworkChange(this.network, () => this.#networkChanged());
+      this.#open();
+    }
+    const opened = unlessAborted(opening.promise, signal, "connecting");
+    opened.catch(() => {
+      opening.waiting -= 1;
+      if (opening === this.#opening && opening.waiting === 0 && this.#channels.size === 0) this.disconnect();
+    });
+    return opened;
   }
 
   /**
@@ -98,13 +128,15 @@ export class Socket extends Emitter {
   disconnect() {
     if (this.#state === "closed") return;
     this.#unlistenNetwork();
+    const opening = this.#opening;
+    this.#opening = null;
     this.#drop("closed", { code: 1000, reason: "disconnected by the client" });
+    opening?.reject(new DisconnectedError("socket was disconnected"));
   }
 
   /**
    * @param {string} topic
-   * @param {object | (() => object)} [params] the join's payload; a function is asked anew
-   *   at every rejoin
+   * @param {object | (() => object)} [params] the join's payload; a function is asked anew at every rejoin
    * @returns {Channel} not joined yet
    */
   channel(topic, params = {}) {
@@ -141,7 +173,7 @@ export class Socket extends Emitter {
   /**
    * For channels: sends now or not at all; keeping for later is the channel's decision.
    *
-   * @param {Message} message
+   * @param {import("./frame.js").Message} message
    * @returns {boolean} whether it was handed to an open connection
    */
   send(message) {
@@ -150,9 +182,21 @@ export class Socket extends Emitter {
     return true;
   }
 
+  /**
+   * For channels: hears of the answer to a message that is sent next, or that none will come.
+   *
+   * @param {string} ref of the message
+   * @param {() => void} over called once: answered, or the connection is gone
+   */
+  onAnswer(ref, over) {
+    this.#answers.set(ref, over);
+  }
+
   #open() {
+    this.clock.clearTimeout(this.#timer);
     this.#state = "connecting";
-    const transport = new this.#Transport(this.#url);
+    const transport = this.#makeTransport();
+    if (!transport) return;
     this.#transport = transport;
     transport.binaryType = "arraybuffer";
     // A transport that was given up may still speak; only the current one is heard.
@@ -160,28 +204,37 @@ export class Socket extends Emitter {
     transport.onopen = () => current() && this.#opened();
     transport.onmessage = ({ data }) => current() && this.#receive(data);
     transport.onclose = ({ code, reason }) => current() && this.#lost({ code, reason });
+    // `close` follows and tells; but node ends a process that does not listen to an error.
+    transport.onerror = () => {};
     this.#after(this.timeout, () => this.#lost({ code: 1006, reason: "connect timeout" }));
+  }
+
+  /** @returns {WebSocket | null} null when the platform or the caller's `params` refuse; it is tried again */
+  #makeTransport() {
+    try {
+      const params = typeof this.#params === "function" ? this.#params() : this.#params;
+      return new this.#Transport(endpoint(this.#mount, params));
+    } catch (error) {
+      this.#after(0, () => this.#lost({ code: 1006, reason: String(error) }));
+      return null;
+    }
   }
 
   #opened() {
     this.#state = "open";
     this.#backoff.reset();
-    this.#heartbeatRef = null;
-    this.#after(this.#heartbeatInterval, this.#beat);
+    this.clock.clearTimeout(this.#timer);
+    this.#heartbeat.start();
+    this.#opening?.resolve();
+    this.#opening = null;
     this.emit("open");
     for (const channel of [...this.#channels.values()]) channel.socketOpened();
   }
 
-  #beat = () => {
-    // The last one is still unanswered: the link is dead, whatever the transport believes.
-    if (this.#heartbeatRef) return this.#lost({ code: 1006, reason: "heartbeat timeout" });
-    this.#sendBeat();
-    this.#after(this.#heartbeatInterval, this.#beat);
-  };
-
-  #sendBeat() {
+  /** @param {() => void} answered */
+  #askAlive(answered) {
     const ref = this.nextRef();
-    this.#heartbeatRef = ref;
+    this.onAnswer(ref, answered);
     this.send({ joinRef: null, ref, topic: "phoenix", event: "heartbeat", payload: {} });
   }
 
@@ -193,11 +246,10 @@ export class Socket extends Emitter {
     } catch (error) {
       return this.emit("error", /** @type {Error} */ (error));
     }
-    if (message.topic === "phoenix" && message.ref === this.#heartbeatRef) {
-      this.#heartbeatRef = null;
-    } else {
-      this.#channels.get(message.topic)?.receive(message);
-    }
+    const answered = message.event === "phx_reply" && this.#answers.get(message.ref ?? "");
+    if (!answered) return this.#channels.get(message.topic)?.receive(message);
+    this.#answers.delete(message.ref ?? "");
+    answered();
   }
 
   /** @param {{code: number, reason: string}} info */
@@ -219,24 +271,22 @@ export class Socket extends Emitter {
    */
   #drop(state, info) {
     const transport = this.#transport;
+    const wasWaiting = this.#state === "waiting";
     this.#transport = null;
     this.#state = state;
     this.clock.clearTimeout(this.#timer);
-    if (!transport) return;
-    transport.close(1000);
+    this.#heartbeat.stop();
+    if (wasWaiting) return;
+    transport?.close(1000);
+    for (const over of [...this.#answers.values()]) over();
+    this.#answers.clear();
     for (const channel of [...this.#channels.values()]) channel.socketClosed();
     this.emit("close", info);
   }
 
   #networkChanged() {
-    if (this.#state === "waiting") {
-      this.clock.clearTimeout(this.#timer);
-      this.#open();
-    } else if (this.#state === "open") {
-      // A connection made over the old network is often dead, and its end is told by nobody.
-      if (!this.#heartbeatRef) this.#sendBeat();
-      this.#after(Math.min(this.#heartbeatInterval, DOUBT), this.#beat);
-    }
+    if (this.#state === "waiting") this.#open();
+    else if (this.#state === "open") this.#heartbeat.networkChanged();
   }
 
   /**
@@ -247,17 +297,4 @@ export class Socket extends Emitter {
     this.clock.clearTimeout(this.#timer);
     this.#timer = this.clock.setTimeout(fn, ms);
   }
-}
-
-/**
- * @param {string} mount
- * @param {Record<string, string>} params
- */
-function endpoint(mount, params) {
-  const url = new URL(mount, globalThis.location?.href);
-  url.protocol = url.protocol.replace("http", "ws");
-  url.pathname = `${url.pathname.replace(/\/$/, "")}/websocket`;
-  for (const [key, value] of Object.entries(params)) url.searchParams.set(key, value);
-  url.searchParams.set("vsn", "2.0.0");
-  return url.href;
 }
