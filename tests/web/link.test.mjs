@@ -52,6 +52,30 @@ test("a reader gives up after its timeout, and the next message is not lost to i
   assert.deepEqual(await links[1].next(), { type: "late" });
 });
 
+test("a reader gives up by its signal, and the next message is the next reader's", async () => {
+  const { links } = setUp();
+  const control = new AbortController();
+  const read = assert.rejects(links[1].next({ signal: control.signal }), { name: "AbortedError" });
+  control.abort();
+  await read;
+  links[0].send({ type: "late" });
+  assert.deepEqual(await links[1].next(), { type: "late" });
+});
+
+test("a writer gives up waiting for room, and its bytes are not sent", async () => {
+  let pace = 0;
+  const { ends, links } = setUp({ pace: () => pace });
+  for (let n = 0; n < 4; n++) await links[0].sendBytes(new Uint8Array(65_536));
+  const control = new AbortController();
+  const waiting = assert.rejects(links[0].sendBytes(new Uint8Array(1), { signal: control.signal }), { name: "AbortedError" });
+  control.abort();
+  await waiting;
+  pace = 4;
+  await links[0].sendBytes(new Uint8Array(2));
+  while (ends[1].received.length < 5) await settle();
+  assert.deepEqual(ends[1].received.map(({ byteLength }) => byteLength), [65_536, 65_536, 65_536, 65_536, 2]);
+});
+
 test("text that is no control message breaks the protocol", async () => {
   for (const text of ["{", "null", "[]", '{"type":5}', "7"]) {
     const { ends, links } = setUp();

@@ -157,6 +157,26 @@ test("messages of any size and form arrive whole and in order, as they were when
   await assert.rejects(connection.send(undefined), TypeError);
 });
 
+test("a message given up before its turn is never sent; one that has begun is sent whole", async () => {
+  const { pools, world } = setUp();
+  const got = listen(pools[1]);
+  const connection = await pools[0].create(id(2));
+  const { pace } = world;
+  world.pace = () => 0;
+  const [begun, waiting] = [new AbortController(), new AbortController()];
+  const first = assert.rejects(connection.send(new Uint8Array(500_000), { signal: begun.signal }), { name: "AbortedError" });
+  const second = assert.rejects(connection.send("never", { signal: waiting.signal }), { name: "AbortedError" });
+  const third = connection.send("after");
+  await settle();
+  begun.abort();
+  waiting.abort();
+  await Promise.all([first, second]);
+  world.pace = pace;
+  await third;
+  await until(() => got.length === 2);
+  assert.deepEqual([got[0].byteLength, got[1]], [500_000, "after"]);
+});
+
 test("beyond its size the pool destroys the least recently used connection", async () => {
   const { pools } = setUp({ connectionPoolSize: 2 });
   const two = await pools[0].create(id(2));

@@ -4,9 +4,10 @@
  * decided by those who hold the link (proof.js, sender.js, receiver.js).
  */
 
+import { onAbort } from "./abort.js";
 import { Changes } from "./changes.js";
 import { systemClock } from "./clock.js";
-import { PeerError, ProtocolError, TimeoutError } from "./errors.js";
+import { AbortedError, PeerError, ProtocolError, TimeoutError } from "./errors.js";
 
 /** More in the queue makes browsers burst, lose packets and stall (bytes). */
 const QUEUE_LIMIT = 256 * 1024;
@@ -68,40 +69,51 @@ export class Link {
    * Sends when the queue has room for it.
    *
    * @param {Uint8Array<ArrayBuffer>} bytes at most 64 KiB, which every browser accepts
+   * @param {object} [options]
+   * @param {AbortSignal} [options.signal] ends the waiting for room; the bytes are not sent then
    * @returns {Promise<void>} when it was queued
-   * @throws {PeerError} when the link has ended
+   * @throws {PeerError | AbortedError} when the link has ended
    */
-  async sendBytes(bytes) {
-    this.#assertOpen();
-    while (this.#channel.bufferedAmount + bytes.length > QUEUE_LIMIT) {
-      await this.#changes.next();
-      this.#assertOpen();
+  async sendBytes(bytes, { signal } = {}) {
+    const unlisten = onAbort(signal, () => this.#changes.wake());
+    try {
+      for (;;) {
+        if (signal?.aborted) throw new AbortedError("sending");
+        this.#assertOpen();
+        if (this.#channel.bufferedAmount + bytes.length <= QUEUE_LIMIT) return this.#channel.send(bytes);
+        await this.#changes.next();
+      }
+    } finally {
+      unlisten();
     }
-    this.#channel.send(bytes);
   }
 
   /**
    * @param {object} [options]
    * @param {number} [options.timeout] ms (default: no limit)
+   * @param {AbortSignal} [options.signal] ends the waiting; what comes then is the next reader's
    * @returns {Promise<Control | ArrayBuffer>} the next message, in order
    * @throws {PeerError} the link ended and everything was read
-   * @throws {TimeoutError | ProtocolError}
+   * @throws {TimeoutError | AbortedError | ProtocolError}
    */
-  async next({ timeout } = {}) {
+  async next({ timeout, signal } = {}) {
     let expired = false;
     const expire = () => {
       expired = true;
       this.#changes.wake();
     };
     const timer = timeout === undefined ? undefined : this.#clock.setTimeout(expire, timeout);
+    const unlisten = onAbort(signal, () => this.#changes.wake());
     try {
       while (this.#inbox.length === 0) {
         if (this.#ended) throw this.#ended;
+        if (signal?.aborted) throw new AbortedError("reading");
         if (expired) throw new TimeoutError("the other side", timeout ?? 0);
         await this.#changes.next();
       }
     } finally {
       this.#clock.clearTimeout(timer);
+      unlisten();
     }
     return this.#take();
   }
@@ -110,8 +122,7 @@ export class Link {
    * Reads one control message of the types given; anything else breaks the protocol.
    *
    * @param {string[]} types
-   * @param {object} [options]
-   * @param {number} [options.timeout] ms
+   * @param {{timeout?: number, signal?: AbortSignal}} [options]
    * @returns {Promise<Control>}
    */
   async expect(types, options) {

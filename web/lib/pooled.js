@@ -3,8 +3,9 @@
  * after which everything that was sent has arrived. Which connections are kept is pool.js's.
  */
 
+import { unlessAborted } from "./abort.js";
 import { utf8 } from "./bytes.js";
-import { PeerError, ProtocolError } from "./errors.js";
+import { AbortedError, PeerError, ProtocolError } from "./errors.js";
 
 /** What every browser accepts in one message (bytes). */
 const PIECE = 64 * 1024;
@@ -92,12 +93,14 @@ export class PooledConnection {
 
   /**
    * @param {any} data JSON, an `ArrayBuffer` or a view of one, at most `maxMessageSize`
-   * @param {(error?: Error) => void} [callback]
+   * @param {((error?: Error) => void) | {signal?: AbortSignal}} [options] a callback, or a signal:
+   *   given up before its turn came, it is never sent; after that, it is sent whole
    * @returns {Promise<void>} when it was handed to the network, which may keep 256 KiB
-   * @throws {PeerError} the connection is not available, or broke
+   * @throws {PeerError | AbortedError} the connection is not available, or broke
    */
-  send(data, callback) {
-    const sent = this.#send(data);
+  send(data, options = {}) {
+    const callback = typeof options === "function" ? options : null;
+    const sent = this.#send(data, callback ? undefined : /** @type {{signal?: AbortSignal}} */ (options).signal);
     if (callback) sent.then(() => callback(), callback);
     return sent;
   }
@@ -133,8 +136,11 @@ export class PooledConnection {
     return done;
   }
 
-  /** @param {any} data copied at once: it may change before its turn comes */
-  async #send(data) {
+  /**
+   * @param {any} data copied at once: it may change before its turn comes
+   * @param {AbortSignal} [signal]
+   */
+  async #send(data, signal) {
     if (!this.isAvailable()) {
       throw new PeerError("closed", `connection to ${this.getRemotePeerId()} is not available`);
     }
@@ -145,11 +151,14 @@ export class PooledConnection {
     if (pieces.length > this.#maxMessageSize) {
       throw new RangeError(`message of ${pieces.length} bytes, the limit is ${this.#maxMessageSize}`);
     }
-    await this.#inTurn(async () => {
+    const what = `message to ${this.getRemotePeerId()}`;
+    const turn = this.#inTurn(async () => {
+      if (signal?.aborted) throw new AbortedError(what);
       if (!bytes && json.length <= SHORT) this.#link.send({ type: "data", json });
       else await this.#sendPieces(pieces, bytes ? "bytes" : "json");
       this.#touch();
     });
+    await unlessAborted(turn, signal, what);
   }
 
   /**

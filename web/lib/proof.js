@@ -31,14 +31,15 @@ const HMAC = { name: "HMAC", hash: "SHA-256" };
  * @param {Role} options.role which side this is
  * @param {Fingerprints} options.fingerprints from this side's own descriptions
  * @param {number} [options.timeout] ms for each message of the other side (default 10 000)
+ * @param {AbortSignal} [options.signal]
  * @returns {Promise<void>} when both sides have proved
  * @throws {ProofError} the keys or the fingerprints differ; the other side was told, and
  *   the caller has to close the link
  */
-export async function prove(link, { key, role, fingerprints, timeout = 10_000 }) {
+export async function prove(link, { key, role, fingerprints, timeout = 10_000, signal }) {
   const nonce = toBase64url(randomBytes(NONCE_BYTES));
   link.send({ type: "hello", version: 1, nonce });
-  const hello = await link.expect(["hello"], { timeout });
+  const hello = await link.expect(["hello"], { timeout, signal });
   /** @type {Role} */
   const peer = role === "sharer" ? "receiver" : "sharer";
   const nonces = /** @type {Record<Role, string>} */ ({ [role]: nonce, [peer]: checkNonce(hello.nonce) });
@@ -46,7 +47,7 @@ export async function prove(link, { key, role, fingerprints, timeout = 10_000 })
   const theirs = { role: peer, fingerprints: { own: fingerprints.other, other: fingerprints.own }, nonces };
 
   if (role === "receiver") link.send({ type: "proof", mac: await sign(key, mine) });
-  const answer = await link.expect(["proof", "refused"], { timeout });
+  const answer = await link.expect(["proof", "refused"], { timeout, signal });
   if (answer.type === "refused") throw new ProofError("other side refused this side's proof");
   if (!(await verify(key, theirs, answer.mac))) {
     link.send({ type: "refused", reason: "wrong_key" });
