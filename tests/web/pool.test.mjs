@@ -91,6 +91,22 @@ test("the pool says when its peer has joined, and who it is", async () => {
   assert.deepEqual([opened, pools[0].getPeerId()], [id(1), id(1)]);
 });
 
+test("the version is told; debug tells what becomes of connections, and not what they carry", async (t) => {
+  const said = [];
+  t.mock.method(console, "log", (...words) => said.push(words.join(" ")));
+  const quiet = setUp();
+  await quiet.pools[0].create(id(2));
+  assert.deepEqual(said, []);
+  const { pools } = setUp({ debug: true });
+  assert.equal(pools[0].version, "1.0.0");
+  await (await pools[0].create(id(2))).send("secret");
+  await pools[0].destroy();
+  for (const line of [`joined as ${id(1)}`, `connecting to ${id(2)}`, `open: ${id(2)}`, `closed: ${id(2)}`]) {
+    assert.ok(said.includes(`handclasp pool: ${line}`), line);
+  }
+  assert.ok(!said.join().includes("secret"));
+});
+
 test("a connection that is there is given again; callback and promise say the same", async () => {
   const { pools, world, peers } = setUp();
   const first = await pools[0].create(id(2));

@@ -26,6 +26,7 @@ import { PooledConnection } from "./pooled.js";
  *   connection is destroyed (default 180 000)
  * @property {number} [connectionOpenTimeout] ms for a connection to open (default 30 000)
  * @property {number} [maxMessageSize] bytes (default 16 MiB)
+ * @property {boolean} [debug] says on the console what becomes of each connection, never what it carries
  * @property {import("./clock.js").Clock} [clock]
  */
 
@@ -33,6 +34,8 @@ import { PooledConnection } from "./pooled.js";
 
 /** Life: made, `onopen`, `create` and `onconnection` as often as wanted, `destroy`. */
 export class ConnectionPool {
+  /** Of this interface, as the original tells its own. */
+  version = "1.0.0";
   /** @type {((peerId: string) => void) | null} the peer has joined */
   onopen = null;
   /** @type {((error: Error) => void) | null} the peer cannot join */
@@ -40,6 +43,7 @@ export class ConnectionPool {
   /** @type {((connection: PooledConnection) => void) | null} another peer has opened one */
   onconnection = null;
   #peer;
+  #debug;
   #size;
   #openTimeout;
   #pooledOptions;
@@ -55,6 +59,7 @@ export class ConnectionPool {
   /** @param {PoolOptions} options */
   constructor({ peer, ...options }) {
     this.#peer = peer;
+    this.#debug = options.debug ?? false;
     this.#size = options.connectionPoolSize ?? 10;
     this.#openTimeout = options.connectionOpenTimeout ?? 30_000;
     this.#pooledOptions = {
@@ -65,8 +70,14 @@ export class ConnectionPool {
     };
     this.#unlisten = peer.on("connection", (connection) => void this.#incoming(connection));
     peer.join({ signal: this.#end.signal }).then(
-      () => this.onopen?.(peer.id),
-      (error) => this.#end.signal.aborted || this.onerror?.(error),
+      () => {
+        this.#say("joined as", peer.id);
+        this.onopen?.(peer.id);
+      },
+      (error) => {
+        this.#say("cannot join:", error.message);
+        if (!this.#end.signal.aborted) this.onerror?.(error);
+      },
     );
   }
 
@@ -105,6 +116,7 @@ export class ConnectionPool {
     if (replaced !== connection) void replaced?.destroy();
     for (const [oldest] of this.#pooled) {
       if (this.#pooled.size <= this.#size) break;
+      this.#say("full: the least recently used goes,", oldest);
       void this.removeConnection(oldest);
     }
   }
@@ -167,6 +179,7 @@ export class ConnectionPool {
     // Opening a new one would cut off what is still arriving over the old one.
     const old = Array.from(this.#live).filter((connection) => connection.getRemotePeerId() === remoteId);
     await unlessAborted(Promise.all(old.map((connection) => connection.destroy())), signal, `connection to ${remoteId}`);
+    this.#say("connecting to", remoteId);
     await this.#peer.join({ signal });
     return this.#keep(await this.#peer.connect(remoteId, { signal, timeout: this.#openTimeout }));
   }
@@ -190,12 +203,19 @@ export class ConnectionPool {
       used: () => this.#pooled.get(connection.peerId) === pooled && this.addConnection(pooled),
     });
     this.#live.add(pooled);
+    this.#say("open:", connection.peerId);
     void pooled.closed.then(() => {
+      this.#say("closed:", connection.peerId);
       this.#live.delete(pooled);
       if (this.#pooled.get(connection.peerId) === pooled) this.#pooled.delete(connection.peerId);
     });
     this.addConnection(pooled);
     if (this.#end.signal.aborted) void this.removeConnection(connection.peerId);
     return pooled;
+  }
+
+  /** @param {string[]} words */
+  #say(...words) {
+    if (this.#debug) console.log("handclasp pool:", ...words);
   }
 }
