@@ -98,6 +98,7 @@ test("the version is told; debug tells what becomes of connections, and not what
   await quiet.pools[0].create(id(2));
   assert.deepEqual(said, []);
   const { pools } = setUp({ debug: true });
+  listen(pools[1]);
   assert.equal(pools[0].version, "1.0.0");
   await (await pools[0].create(id(2))).send("secret");
   await pools[0].destroy();
