@@ -94,6 +94,7 @@ embedded! {
     "lib/network.js",
     "lib/path.js",
     "lib/peer.js",
+    "lib/pickedfile.js",
     "lib/piece.js",
     "lib/pool.js",
     "lib/pooled.js",

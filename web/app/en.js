@@ -56,6 +56,7 @@ export default {
   take_one: "Download",
   take_some: "Download {0} of {1}",
   take_none: "Choose what to download",
+  take_file: "Save as…",
   take_folder: "Save into a folder…",
   pause: "Pause",
   resume: "Go on",
@@ -74,6 +75,7 @@ export default {
   waiting_at: "Waiting for the sender at {0} % · {1} of {2}",
   done: "Done: all {0} arrived, and both sides agree on the hash.",
   done_some: "{0} of {1} files arrived, and both sides agree on their hashes. Missing: {2}",
+  place_forgotten: "The page was reloaded amid a download into a place that you picked, and a browser forgets such places. Nothing unfinished stands there under its name. Pick it again, or press Download, which survives a reload.",
   cancelled_here: "Cancelled. What had arrived was thrown away.",
   verified_list: "Verified. On offer: {0}",
 
@@ -103,6 +105,7 @@ export default {
   "fail.unreadable": "The sender’s browser cannot read the file any more: it was changed, moved or deleted. Ask them to add it anew.",
   "fail.removed": "The sender does not offer the file any more.",
   "fail.storage": "This browser could not store the file: the disk may be full. Free some space and try again; what has arrived is kept.",
+  "fail.place": "The place that you picked could not be written to: its disk may be full, or it was moved or deleted. What had arrived of this download was thrown away. Free some space, or pick another place.",
   "fail.busy_disk": "Another tab of this browser is downloading the same file. Close it, then try again.",
   "fail.too_large": "This is larger than what this browser may store. Free some space, take fewer files, or try another browser.",
   "fail.too_many": "These are more than 10,000 files. Pack them into an archive first.",

@@ -5,6 +5,8 @@ import { sizeText, t } from "./words.js";
 
 /** @typedef {import("../lib/catalogue.js").Entry} Entry */
 
+const BUTTONS = /** @type {const} */ ([["download", "downloads"], ["download-file", "file"], ["download-folder", "folder"]]);
+
 export class Offers {
   /** @type {Entry[]} */
   #entries = [];
@@ -14,14 +16,11 @@ export class Offers {
 
   /**
    * @param {object} actions
-   * @param {(entries: Entry[]) => void} actions.take
-   * @param {(entries: Entry[]) => void} actions.takeFolder
+   * @param {(entries: Entry[], place: import("./transfer.js").Place) => void} actions.take
    */
-  constructor({ take, takeFolder }) {
-    element("download", HTMLElement).addEventListener("click", () => take(this.#wanted()));
-    const folder = element("download-folder", HTMLElement);
-    folder.hidden = !("showDirectoryPicker" in globalThis);
-    folder.addEventListener("click", () => takeFolder(this.#wanted()));
+  constructor({ take }) {
+    for (const [id, place] of BUTTONS) element(id, HTMLElement).addEventListener("click", () => take(this.#wanted(), place));
+    element("download-folder", HTMLElement).hidden = !("showDirectoryPicker" in globalThis);
   }
 
   /** @param {Entry[]} entries */
@@ -46,9 +45,8 @@ export class Offers {
     const all = this.#entries.length;
     const download = element("download", HTMLButtonElement);
     download.textContent = wanted === 0 ? t("take_none") : wanted < all ? t("take_some", wanted, all) : t(all === 1 ? "take_one" : "take_all");
-    for (const button of [download, element("download-folder", HTMLButtonElement)]) {
-      button.disabled = wanted === 0 || !this.#isEnabled;
-    }
+    for (const [id] of BUTTONS) element(id, HTMLButtonElement).disabled = wanted === 0 || !this.#isEnabled;
+    element("download-file", HTMLElement).hidden = wanted !== 1 || !("showSaveFilePicker" in globalThis);
     element("takes", HTMLElement).hidden = all === 0 || !this.#isEnabled;
   }
 

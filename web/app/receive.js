@@ -11,6 +11,7 @@ import { nameTab } from "./tab.js";
 import { failureText, filesText, t } from "./words.js";
 
 /** @typedef {import("../lib/catalogue.js").Entry} Entry */
+/** @typedef {import("./transfer.js").Place} Place */
 
 const connectButton = () => element("connect", HTMLButtonElement);
 const tell = (/** @type {string} */ sentence) => say(element("receive-state", HTMLElement), sentence);
@@ -48,10 +49,7 @@ class Visit {
   constructor(invitation) {
     this.#invitation = invitation;
     this.#tabKey = `handclasp.take.${invitation.peerId}`;
-    this.#offers = new Offers({
-      take: (entries) => void this.#take(entries, ({ intoDownloads }) => intoDownloads(entries, invitation.peerId)),
-      takeFolder: (entries) => void this.#take(entries, ({ intoFolder }) => intoFolder()),
-    });
+    this.#offers = new Offers({ take: (entries, place) => void this.#take(entries, place) });
   }
 
   /** Whether this tab was reloaded amid a download. */
@@ -104,7 +102,7 @@ class Visit {
   }
 
   #verified() {
-    void loadTransfer();
+    loadTransfer().catch(() => {}); // asked for again when it is needed
     complain("");
     tell("");
     connectButton().hidden = true;
@@ -128,17 +126,21 @@ class Visit {
    * @param {Entry[]} entries
    */
   #goOn(entries) {
-    /** @type {string[]} */
-    const paths = JSON.parse(sessionStorage.getItem(this.#tabKey) ?? "[]");
+    /** @type {{paths: string[], place: Place}} */
+    const { paths, place } = JSON.parse(sessionStorage.getItem(this.#tabKey) ?? "{}");
+    if (place !== "downloads") {
+      sessionStorage.removeItem(this.#tabKey);
+      return tell(t("place_forgotten"));
+    }
     const wanted = entries.filter(({ path }) => paths.includes(path.join("/")));
-    if (wanted.length > 0) void this.#take(wanted, ({ intoDownloads }) => intoDownloads(wanted, this.#invitation.peerId));
+    if (wanted.length > 0) void this.#take(wanted, place);
   }
 
   /**
    * @param {Entry[]} entries
-   * @param {(transfer: typeof import("./transfer.js")) => Promise<import("../lib/target.js").Target | null>} open
+   * @param {Place} place
    */
-  async #take(entries, open) {
+  async #take(entries, place) {
     if (this.#isTaking || !this.#fetch) return;
     this.#isTaking = true;
     this.#offers.enable(false);
@@ -146,9 +148,10 @@ class Visit {
     tell("");
     try {
       const transfer = await loadTransfer();
-      const target = await open(transfer);
+      const target = await transfer.openPlace(place, entries, this.#invitation.peerId);
       if (!target) return;
-      sessionStorage.setItem(this.#tabKey, JSON.stringify(entries.map(({ path }) => path.join("/"))));
+      const paths = entries.map(({ path }) => path.join("/"));
+      sessionStorage.setItem(this.#tabKey, JSON.stringify({ paths, place }));
       tell(await transfer.takeInto(this.#fetch, entries, target));
     } catch (error) {
       const isOver = this.#fetch.state === "ended";

@@ -4,6 +4,7 @@
  */
 
 import { Download } from "../lib/download.js";
+import { TransferError } from "../lib/errors.js";
 import { openTarget } from "../lib/target.js";
 import { showHash } from "./hash.js";
 import { element } from "./page.js";
@@ -13,23 +14,24 @@ import { failureText, leftText, percent, sizeText, t } from "./words.js";
 /** @typedef {import("../lib/catalogue.js").Entry} Entry */
 /** @typedef {import("../lib/target.js").Target} Target */
 
+/** @typedef {"downloads" | "file" | "folder"} Place the browser's own downloads, or what the person picks */
+
 /**
- * The browser's own downloads, by way of the best store that it has.
- *
+ * @param {Place} place
  * @param {Entry[]} entries
  * @param {string} scope names the share
- * @returns {Promise<Target>}
+ * @returns {Promise<Target | null>} null when the person closed the picker
  */
-export function intoDownloads(entries, scope) {
-  return openTarget(entries, scope);
-}
-
-/** @returns {Promise<Target | null>} null when the person closed the picker */
-export async function intoFolder() {
+export async function openPlace(place, entries, scope) {
+  if (place === "downloads") return openTarget(entries, scope);
+  if (place === "file") {
+    const handle = await pick("showSaveFilePicker", { suggestedName: entries[0].path.at(-1) });
+    const { PickedFileTarget } = await import("../lib/pickedfile.js");
+    return handle && new PickedFileTarget(handle);
+  }
   const folder = await pick("showDirectoryPicker", { mode: "readwrite" });
-  if (!folder) return null;
   const { FolderTarget } = await import("../lib/folder.js");
-  return new FolderTarget(folder);
+  return folder && new FolderTarget(folder);
 }
 
 /**
@@ -40,8 +42,9 @@ export async function intoFolder() {
 async function pick(picker, options) {
   try {
     return await /** @type {any} */ (globalThis)[picker](options);
-  } catch {
-    return null; // the person closed it
+  } catch (cause) {
+    if (/** @type {Error} */ (cause).name === "AbortError") return null; // the person closed it
+    throw new TransferError("place", `${picker} was refused`, { cause });
   }
 }
 

@@ -112,7 +112,7 @@ export class ProofError extends HandclaspError {
  * A file did not arrive whole. `reason` is one of: `hash` (bytes differ from what was
  * announced), `changed` (the sender's file is not what it was), `unreadable` (the sender cannot
  * read it any more), `removed` (it is not on offer any more), `storage` (the receiver cannot
- * write), `too_large`, `too_many` (files), `stalled`, `cancelled` (by either side), `refused`
+ * write; what it has is kept), `place` (nor into what the person picked), `too_large`, `too_many` (files), `stalled`, `cancelled` (by either side), `refused`
  * (the other side gave up and said so).
  */
 export class TransferError extends HandclaspError {}

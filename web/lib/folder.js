@@ -22,15 +22,15 @@ export class FolderTarget {
 
   /** @param {Entry} entry */
   async open({ id, path }) {
-    const { folder, name, stream } = await stored(() => this.#create(path));
+    const { folder, name, stream } = await writing(() => this.#create(path));
     this.#files.set(id, { folder, name, stream });
     return {
       stored: 0,
       read: async () => new Uint8Array(0),
       write: (/** @type {number} */ at, /** @type {Uint8Array<ArrayBuffer>} */ bytes) => {
-        return stored(() => stream.write({ type: "write", position: at, data: bytes }));
+        return writing(() => stream.write({ type: "write", position: at, data: bytes }));
       },
-      close: () => stored(() => stream.close()),
+      close: () => writing(() => stream.close()),
     };
   }
 
@@ -77,12 +77,14 @@ async function freeName(folder, name) {
 
 /**
  * @template T
- * @param {() => Promise<T>} work
+ * @param {() => Promise<T>} work in a place that the person picked
+ * @returns {Promise<T>}
+ * @throws {TransferError} `place`
  */
-async function stored(work) {
+export async function writing(work) {
   try {
     return await work();
   } catch (cause) {
-    throw new TransferError("storage", "file cannot be written into the folder", { cause });
+    throw new TransferError("place", "place that was picked cannot be written to", { cause });
   }
 }

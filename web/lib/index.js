@@ -14,6 +14,7 @@ export { stretch } from "./key.js";
 export { Link } from "./link.js";
 export { Meter } from "./meter.js";
 export { Peer } from "./peer.js";
+export { PickedFileTarget } from "./pickedfile.js";
 export { ConnectionPool } from "./pool.js";
 export { PooledConnection } from "./pooled.js";
 export { Presence } from "./presence.js";

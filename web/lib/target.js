@@ -7,7 +7,8 @@
  * - `StreamTarget` (stream.js): a service worker feeds the browser's own download. Memory
  *   stays flat, the size has no limit, but a reload begins again.
  * - `MemoryTarget`: where there is neither. At most 512 MiB.
- * - `FolderTarget` (folder.js): a folder or a file that the person picked. Only on request.
+ * - `FolderTarget` (folder.js) and `PickedFileTarget` (pickedfile.js): a place that the person
+ *   picked. Only on request, since a reload forgets it.
  */
 
 import { crc32 } from "./crc32.js";
