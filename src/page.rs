@@ -47,6 +47,7 @@ embedded! {
     "app/receive.js",
     "app/row.js",
     "app/share.js",
+    "app/sharing.js",
     "app/tab.js",
     "app/transfer.js",
     "app/words.js",

@@ -1,6 +1,5 @@
 /** The receiving view: connect, see what there is, take some of it, be sure. */
 
-import { FileFetch } from "../lib/filefetch.js";
 import { createIdentity, restoreIdentity } from "../lib/identity.js";
 import { stretch } from "../lib/key.js";
 import { Peer } from "../lib/peer.js";
@@ -41,7 +40,7 @@ class Visit {
   #invitation;
   #tabKey;
   #socket = new Socket("/socket");
-  #fetch = /** @type {FileFetch | null} */ (null);
+  #fetch = /** @type {import("../lib/filefetch.js").FileFetch | null} */ (null);
   #isTaking = false;
   #offers;
 
@@ -67,6 +66,7 @@ class Visit {
       const proof = hasPassword ? await stretch(key, element("receive-password", HTMLInputElement).value) : key;
       const peer = new Peer(this.#socket, await tabIdentity());
       await peer.join();
+      const { FileFetch } = await import("../lib/filefetch.js");
       const fetch = new FileFetch(peer, peerId, proof, { clock: this.#socket.clock });
       fetch.on("state", (state, error) => this.#show(state, error));
       fetch.on("list", (entries) => this.#list(entries));

@@ -1,32 +1,23 @@
-/** The sharing view: what is on offer, its link, and who takes it. */
+/** The sharing view: waits for the first file, or goes on where a reload broke a share. */
 
-import { TimeoutError } from "../lib/errors.js";
-import { FileShare } from "../lib/fileshare.js";
-import { createIdentity, restoreIdentity } from "../lib/identity.js";
-import { stretch } from "../lib/key.js";
-import { Peer } from "../lib/peer.js";
-import { KEY_BYTES } from "../lib/proof.js";
-import { Socket } from "../lib/socket.js";
-import { makeLink } from "./address.js";
 import { acceptFiles } from "./drop.js";
-import { forget, recall, remember } from "./keepsake.js";
-import { showHash } from "./hash.js";
-import { showLink } from "./linkcard.js";
-import { announce, element, say } from "./page.js";
-import { rowOf } from "./row.js";
-import { nameTab, showInTab } from "./tab.js";
-import { failureText, filesText, sizeText, t } from "./words.js";
+import { forget, recall } from "./keepsake.js";
+import { element, say } from "./page.js";
+import { nameTab } from "./tab.js";
+import { failureText, t } from "./words.js";
+
+/** @typedef {import("./sharing.js").Share} Share */
 
 /** Shows the view; a share begins with the first file, or goes on where a reload broke it. */
 export function openShare() {
   nameTab(t("title.share"));
   /** @type {Promise<Share | null>} */
-  let share = recall().then((kept) => kept && Share.start(kept));
+  let share = recall().then((kept) => kept && start(kept));
   const inputs = ["file", "folder", "more", "more-folder"].map((id) => element(id, HTMLInputElement));
   acceptFiles(inputs, (offers) => {
     if (offers.length === 0) return;
-    const begun = share.then((going) => going ?? Share.start(null));
-    share = begun;
+    const begun = share.then((going) => going ?? start(null));
+    share = begun.catch(() => null); // the next file is another try
     begun.then((going) => going.add(offers)).catch((error) => say(element("share-error", HTMLElement), failureText(error)));
   });
   element("stop", HTMLElement).addEventListener("click", async () => {
@@ -39,160 +30,12 @@ export function openShare() {
   element("share", HTMLElement).hidden = false;
 }
 
-/** Files on offer, from the first one to the end of the page. */
-class Share {
-  #socket;
-  #peer;
-  #fileShare;
-  /** @type {Omit<import("./keepsake.js").Keepsake, "at">} */
-  #keepsake;
-  /** @type {Map<string, Blob>} by the entry's id */
-  #files = new Map();
-
-  /**
-   * @param {Socket} socket
-   * @param {Peer} peer
-   * @param {Omit<import("./keepsake.js").Keepsake, "at">} keepsake
-   */
-  constructor(socket, peer, keepsake) {
-    this.#socket = socket;
-    this.#peer = peer;
-    this.#keepsake = keepsake;
-    this.#fileShare = new FileShare(peer, keepsake.proof);
-    this.#fileShare.catalogue.on("change", () => this.#showFiles());
-    this.#fileShare.on("receiver", (receiver) => this.#showReceiver(receiver));
-    peer.on("state", (state) => {
-      say(element("share-state", HTMLElement), state === "joined" ? t("share_ready") : t("share_away"));
-    });
-  }
-
-  /** @param {import("./keepsake.js").Keepsake | null} kept of this tab, before it was reloaded */
-  static async start(kept) {
-    const socket = new Socket("/socket");
-    const identity = kept ? await restoreIdentity(kept.secret) : await createIdentity();
-    const key = kept?.key ?? crypto.getRandomValues(new Uint8Array(KEY_BYTES));
-    const algorithm = { name: "ECDSA", namedCurve: "P-256" };
-    const certificate = kept?.certificate ?? (await RTCPeerConnection.generateCertificate(algorithm));
-    // The proof binds whatever certificate there is; keeping it lets a reload look like no change at all.
-    const certificates = certificate.expires > Date.now() ? [certificate] : [];
-    const createConnection = (/** @type {RTCConfiguration} */ config) => new RTCPeerConnection({ ...config, certificates });
-    const peer = new Peer(socket, identity, { createConnection });
-    const keepsake = { secret: identity.secret, key, proof: kept?.proof ?? key, certificate, names: kept?.names ?? [] };
-    const share = new Share(socket, peer, keepsake);
-    share.#open();
-    return share;
-  }
-
-  /** @param {import("./drop.js").Offer[]} offers */
-  add(offers) {
-    const { catalogue } = this.#fileShare;
-    // The same file chosen twice is one file.
-    const known = new Set(catalogue.entries.map(({ path, size }) => JSON.stringify([path, size])));
-    const fresh = offers.filter(({ file, path }) => !known.has(JSON.stringify([path, file.size])));
-    say(element("share-error", HTMLElement), "");
-    const added = catalogue.add(fresh);
-    added.forEach(({ id }, at) => this.#files.set(id, fresh[at].file));
-    this.#showHash();
-    this.#keepsake.names = catalogue.entries.map(({ path }) => path.join("/"));
-    void remember(this.#keepsake);
-  }
-
-  stop() {
-    showInTab(null);
-    this.#peer.close();
-    this.#socket.disconnect();
-  }
-
-  #open() {
-    element("pick", HTMLElement).hidden = true;
-    element("sharing", HTMLElement).hidden = false;
-    const { names } = this.#keepsake;
-    if (names.length > 0) say(element("share-again", HTMLElement), t("share_again", names.slice(0, 10).join(", ")));
-    this.#showLink();
-    void remember(this.#keepsake);
-    element("password-form", HTMLFormElement).addEventListener("submit", (event) => {
-      event.preventDefault();
-      void this.#setPassword(element("password", HTMLInputElement).value);
-    });
-    joinPatiently(this.#peer).catch((error) => say(element("share-error", HTMLElement), failureText(error)));
-  }
-
-  /** @param {string} password */
-  async #setPassword(password) {
-    const { key } = this.#keepsake;
-    this.#keepsake.proof = await stretch(key, password);
-    this.#fileShare.key = this.#keepsake.proof;
-    this.#showLink();
-    await remember(this.#keepsake);
-    say(element("password-state", HTMLElement), t(password === "" ? "password_is_off" : "password_is_set"));
-  }
-
-  #showLink() {
-    const { key, proof } = this.#keepsake;
-    showLink(makeLink({ peerId: this.#peer.id, key, hasPassword: proof !== key && proof.join() !== key.join() }));
-  }
-
-  #showFiles() {
-    const { entries } = this.#fileShare.catalogue;
-    const size = entries.reduce((sum, entry) => sum + entry.size, 0);
-    if (entries.length > 0) say(element("share-again", HTMLElement), "");
-    element("share-sum", HTMLElement).textContent = t("files_on_offer", filesText(entries.length, size));
-    element("share-files", HTMLElement).replaceChildren(...entries.map((entry) => this.#itemOf(entry)));
-    this.#showHash();
-  }
-
-  /** Of one file alone: of many, each receiver's browser compares the hashes. */
-  #showHash() {
-    const { entries } = this.#fileShare.catalogue;
-    void showHash("share-hash", (entries.length === 1 && this.#files.get(entries[0].id)) || null);
-  }
-
-  /** @param {import("../lib/catalogue.js").Entry} entry */
-  #itemOf({ id, path, size }) {
-    const item = document.createElement("li");
-    const name = document.createElement("bdi");
-    const figure = document.createElement("span");
-    const remove = document.createElement("button");
-    name.textContent = path.join("/");
-    figure.className = "quiet";
-    figure.textContent = sizeText(size);
-    remove.type = "button";
-    remove.textContent = t("remove");
-    remove.setAttribute("aria-label", t("remove_name", path.join("/")));
-    remove.addEventListener("click", () => {
-      this.#fileShare.catalogue.remove(id);
-      element("add-more", HTMLElement).focus(); // the button that had the focus is gone
-    });
-    item.append(name, figure, remove);
-    return item;
-  }
-
-  /** @param {import("../lib/index.js").Reception} receiver */
-  #showReceiver(receiver) {
-    const list = element("receivers", HTMLElement);
-    element("nobody", HTMLElement).hidden = true;
-    list.append(rowOf(receiver, t("receiver_name", list.childElementCount + 1)));
-    if (list.childElementCount === 1) announce(t("receivers"));
-    receiver.on("change", () => {
-      const active = this.#fileShare.receivers.filter(({ state }) => state === "downloading");
-      const sum = (/** @type {"written" | "total"} */ what) => active.reduce((all, one) => all + one[what], 0);
-      showInTab(active.length > 0 ? sum("written") / Math.max(1, sum("total")) : null);
-    });
-  }
-}
-
 /**
- * A server that is down now may be up in a minute, and the link is already shown.
+ * What shares is fetched with the first file: the page is there sooner without.
  *
- * @param {Peer} peer
+ * @param {import("./keepsake.js").Keepsake | null} kept
  */
-async function joinPatiently(peer) {
-  for (;;) {
-    try {
-      await peer.join();
-      return;
-    } catch (error) {
-      if (!(error instanceof TimeoutError)) throw error;
-    }
-  }
+async function start(kept) {
+  const { Share } = await import("./sharing.js");
+  return Share.start(kept);
 }
