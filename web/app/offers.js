@@ -13,12 +13,17 @@ export class Offers {
   /** @type {Set<string>} ids that are not wanted */
   #unwanted = new Set();
   #isEnabled = true;
+  #preview;
+  /** @type {Promise<import("./pictures.js").Pictures> | null} */
+  #pictures = null;
 
   /**
    * @param {object} actions
    * @param {(entries: Entry[], place: import("./transfer.js").Place) => void} actions.take
+   * @param {(entry: Entry) => Promise<Blob | null>} actions.preview
    */
-  constructor({ take }) {
+  constructor({ take, preview }) {
+    this.#preview = preview;
     for (const [id, place] of BUTTONS) element(id, HTMLElement).addEventListener("click", () => take(this.#wanted(), place));
     element("download-folder", HTMLElement).hidden = !("showDirectoryPicker" in globalThis);
   }
@@ -26,8 +31,17 @@ export class Offers {
   /** @param {Entry[]} entries */
   show(entries) {
     this.#entries = entries;
-    element("offers", HTMLElement).replaceChildren(...entries.map((entry) => this.#itemOf(entry)));
+    const rows = entries.map((entry) => ({ entry, place: this.#itemOf(entry) }));
+    element("offers", HTMLElement).replaceChildren(...rows.map(({ place }) => place));
     this.#update();
+    if (entries.some(({ type }) => type.startsWith("image/"))) void this.#showPictures(rows);
+  }
+
+  /** @param {Array<{entry: Entry, place: HTMLElement}>} rows */
+  async #showPictures(rows) {
+    this.#pictures ??= import("./pictures.js").then(({ Pictures }) => new Pictures(this.#preview));
+    const pictures = await this.#pictures;
+    if (rows.every(({ place }) => place.isConnected)) pictures.show(rows); // else a later list has come
   }
 
   /** @param {boolean} isEnabled */

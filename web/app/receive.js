@@ -48,7 +48,10 @@ class Visit {
   constructor(invitation) {
     this.#invitation = invitation;
     this.#tabKey = `handclasp.take.${invitation.peerId}`;
-    this.#offers = new Offers({ take: (entries, place) => void this.#take(entries, place) });
+    this.#offers = new Offers({
+      take: (entries, place) => void this.#take(entries, place),
+      preview: async (entry) => this.#fetch?.preview(entry) ?? null,
+    });
   }
 
   /** Whether this tab was reloaded amid a download. */

@@ -24,6 +24,8 @@ export class Share {
   #keepsake;
   /** @type {Map<string, Blob>} by the entry's id */
   #files = new Map();
+  /** @type {Promise<import("./pictures.js").Pictures> | null} */
+  #pictures = null;
 
   /**
    * @param {Socket} socket
@@ -113,8 +115,23 @@ export class Share {
     const size = entries.reduce((sum, entry) => sum + entry.size, 0);
     if (entries.length > 0) say(element("share-again", HTMLElement), "");
     element("share-sum", HTMLElement).textContent = t("files_on_offer", filesText(entries.length, size));
-    element("share-files", HTMLElement).replaceChildren(...entries.map((entry) => this.#itemOf(entry)));
+    const rows = entries.map((entry) => ({ entry, place: this.#itemOf(entry) }));
+    element("share-files", HTMLElement).replaceChildren(...rows.map(({ place }) => place));
     this.#showHash();
+    if (entries.some(({ type }) => type.startsWith("image/"))) void this.#showPictures(rows);
+  }
+
+  /** @param {Array<{entry: import("../lib/catalogue.js").Entry, place: HTMLElement}>} rows */
+  async #showPictures(rows) {
+    this.#pictures ??= import("./pictures.js").then(({ Pictures }) => new Pictures((entry) => this.#preview(entry)));
+    const pictures = await this.#pictures;
+    if (rows.every(({ place }) => place.isConnected)) pictures.show(rows); // else a later list has come
+  }
+
+  /** @param {import("../lib/catalogue.js").Entry} entry */
+  async #preview({ id }) {
+    const jpeg = await this.#fileShare.catalogue.preview(id);
+    return jpeg && new Blob([jpeg], { type: "image/jpeg" });
   }
 
   /** Of one file alone: of many, each receiver's browser compares the hashes. */

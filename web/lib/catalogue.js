@@ -25,6 +25,18 @@ export class Catalogue extends Emitter {
   /** @type {Map<string, Item>} */
   #items = new Map();
   #lastId = 0;
+  #draw;
+  /** @type {Promise<import("./preview.js").Previews> | null} */
+  #previews = null;
+
+  /**
+   * @param {object} [options]
+   * @param {import("./preview.js").Draw} [options.draw] makes the preview of an image
+   */
+  constructor({ draw } = {}) {
+    super();
+    this.#draw = draw;
+  }
 
   /** @returns {Entry[]} */
   get entries() {
@@ -92,6 +104,18 @@ export class Catalogue extends Emitter {
       if (!hashes[piece]) await this.read(id, piece);
     }
     return rootHash(/** @type {string[]} */ (hashes));
+  }
+
+  /**
+   * @param {string} id
+   * @returns {Promise<Uint8Array<ArrayBuffer> | null>} a small JPEG of an image; null where there is none
+   * @throws {TransferError} `removed`
+   */
+  async preview(id) {
+    // Fetched with the first: most shares have nothing to look at.
+    this.#previews ??= import("./preview.js").then(({ Previews }) => new Previews(this.#draw));
+    const previews = await this.#previews;
+    return previews.of(this.#item(id).source);
   }
 
   /** @param {string} id */

@@ -96,6 +96,14 @@ export class FileFetch extends Emitter {
     if (this.#receiver && !this.#receiver.ended) void download.serve(this.#receiver);
   }
 
+  /**
+   * @param {Entry} entry of an image in the list
+   * @returns {Promise<Blob | null>} a small picture for an `img`; null where there is none
+   */
+  async preview(entry) {
+    return this.#receiver?.preview(entry) ?? null;
+  }
+
   /** Ends everything on this side. */
   stop() {
     this.#end(new PeerError("closed", "fetch was stopped"));

@@ -43,6 +43,8 @@ export class Receiver extends Emitter {
   #asks = [];
   #timer = /** @type {any} */ (undefined);
   #ended = /** @type {Error | null} */ (null);
+  /** @type {Map<string, {image: Promise<unknown>, resolve: (image: unknown) => void}>} by the entry's id */
+  #previews = new Map();
 
   /**
    * @param {import("./link.js").Link} link on which `prove` has succeeded
@@ -84,6 +86,7 @@ export class Receiver extends Emitter {
       this.#clock.clearTimeout(this.#timer);
       for (const ask of this.#asks) ask.reject(this.#ended);
       this.#asks = [];
+      for (const { resolve } of this.#previews.values()) resolve(null);
       this.#link.close(this.#ended);
       this.emit("end", this.#ended);
       throw error;
@@ -110,6 +113,19 @@ export class Receiver extends Emitter {
     return this.#ask({ type: "stored", id, root }, { id, piece: -1, length: 0 });
   }
 
+  /**
+   * Whatever is wrong with it, a transfer is not disturbed: there is no preview, then.
+   *
+   * @param {Entry} entry
+   * @returns {Promise<Blob | null>} a small JPEG, checked and ready for an `img`
+   */
+  async preview(entry) {
+    const { PREVIEW_COUNT, canPreview, toPicture } = await import("./preview.js");
+    const isKnown = this.#previews.has(entry.id);
+    if (!isKnown && (this.#ended || !canPreview(entry) || this.#previews.size >= PREVIEW_COUNT)) return null;
+    return toPicture(await this.#askPreview(entry));
+  }
+
   /** @param {import("./sender.js").Report} report for the sender's eyes */
   report({ state, written, total }) {
     try {
@@ -133,6 +149,22 @@ export class Receiver extends Emitter {
     });
   }
 
+  /** @param {Entry} entry @returns {Promise<unknown>} asked for once a link */
+  #askPreview({ id }) {
+    const known = this.#previews.get(id);
+    if (known) return known.image;
+    /** @type {(image: unknown) => void} */
+    let resolve = () => {};
+    const image = new Promise((settle) => (resolve = settle));
+    this.#previews.set(id, { image, resolve });
+    try {
+      this.#link.send({ type: "preview", id });
+    } catch {
+      resolve(null); // the link is gone: `run` tells so
+    }
+    return image;
+  }
+
   /** Nothing for this long, though something is due: the link is given up. */
   #watch() {
     this.#clock.clearTimeout(this.#timer);
@@ -144,7 +176,7 @@ export class Receiver extends Emitter {
   /** @param {import("./link.js").Control | ArrayBuffer} message */
   async #take(message) {
     if (message instanceof ArrayBuffer) throw new ProtocolError(`got ${message.byteLength} bytes without a piece`);
-    if (message.type === "list") return this.#list(message);
+    if (this.#isAside(message)) return;
     if (message.type === "end") throw ended();
     const ask = this.#asks[0];
     if (!ask || message.id !== ask.id) throw new ProtocolError(`got ${message.type} that was not asked for`);
@@ -178,9 +210,7 @@ export class Receiver extends Emitter {
       const message = await this.#link.next();
       if (!(message instanceof ArrayBuffer)) {
         if (message.type === "end") throw ended();
-        // A list may change at any time, amid a piece as well.
-        if (message.type !== "list") throw new ProtocolError(`got message ${message.type} amid a piece`);
-        this.#list(message);
+        if (!this.#isAside(message)) throw new ProtocolError(`got message ${message.type} amid a piece`);
         continue;
       }
       if (message.byteLength === 0 || message.byteLength > length - at) {
@@ -190,6 +220,26 @@ export class Receiver extends Emitter {
       at += message.byteLength;
     }
     return bytes;
+  }
+
+  /**
+   * Lists and previews may come at any time, amid a piece as well.
+   *
+   * @param {import("./link.js").Control} message
+   * @returns {boolean} whether it was one of them, and is dealt with
+   */
+  #isAside(message) {
+    if (message.type === "list") this.#list(message);
+    else if (message.type === "preview") this.#seen(message);
+    else return false;
+    return true;
+  }
+
+  /** @param {import("./link.js").Control} message */
+  #seen({ id, image }) {
+    const asked = this.#previews.get(id);
+    if (!asked) throw new ProtocolError("got a preview that was not asked for");
+    asked.resolve(image);
   }
 
   /** @param {import("./link.js").Control} message */

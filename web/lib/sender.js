@@ -13,15 +13,21 @@
  *     > {type: "agreed", id}
  *     > {type: "failed", id, reason}             in place of any answer; the other files go on
  *     < {type: "progress", state, written, total}   bytes written so far
+ *     < {type: "preview", id}                    of an image; 50 of them over one link
+ *     > {type: "preview", id, image}             a small JPEG in base64url, or null; when it is
+ *                                                ready, so that no piece waits for a picture
  *     > {type: "end", reason}                    the sender wants no more of this
  */
 
+import { toBase64url } from "./bytes.js";
 import { Emitter } from "./emitter.js";
 import { ProtocolError, TransferError } from "./errors.js";
 import { MESSAGE_BYTES, pieceCount } from "./piece.js";
 
 /** A part of the list has to fit into one message, whatever its characters take. */
 const PART_CHARS = 12 * 1024;
+/** As preview.js has it, which is fetched with the first picture alone. */
+const PREVIEW_COUNT = 50;
 const STATES = ["downloading", "paused", "cancelled", "failed", "done"];
 
 /** @typedef {"downloading" | "paused" | "cancelled" | "failed" | "done"} TransferState */
@@ -36,6 +42,10 @@ const STATES = ["downloading", "paused", "cancelled", "failed", "done"];
 export class Sender extends Emitter {
   #link;
   #catalogue;
+  #previews = 0;
+  /** @type {Promise<void>} pictures, one after the other */
+  #drawing = Promise.resolve();
+  #isOver = false;
 
   /**
    * @param {import("./link.js").Link} link on which `prove` has succeeded
@@ -66,6 +76,7 @@ export class Sender extends Emitter {
         await this.#deliver(answer);
       }
     } finally {
+      this.#isOver = true;
       forget();
     }
   }
@@ -105,10 +116,22 @@ export class Sender extends Emitter {
   /** @returns {Promise<Answer>} to the next question */
   async #prepare() {
     for (;;) {
-      const message = await this.#link.expect(["pull", "stored", "progress"]);
+      const message = await this.#link.expect(["pull", "stored", "progress", "preview"]);
       if (message.type === "progress") this.emit("progress", report(message));
+      else if (message.type === "preview") this.#showPreview(message);
       else return this.#answer(message);
     }
+  }
+
+  /** @param {import("./link.js").Control} question */
+  #showPreview({ id }) {
+    this.#previews += 1;
+    if (this.#previews > PREVIEW_COUNT) throw new ProtocolError(`more than ${PREVIEW_COUNT} previews were asked for`);
+    this.#drawing = this.#drawing.then(async () => {
+      if (this.#isOver) return;
+      const jpeg = await this.#catalogue.preview(id).catch(() => null); // it was removed, or this page is offline
+      this.#tell({ type: "preview", id, image: jpeg && toBase64url(jpeg) });
+    });
   }
 
   /** @param {import("./link.js").Control} question */
