@@ -94,6 +94,8 @@ embedded! {
     "lib/meter.js",
     "lib/negotiation.js",
     "lib/network.js",
+    "lib/part.js",
+    "lib/pass.js",
     "lib/path.js",
     "lib/peer.js",
     "lib/pickedfile.js",

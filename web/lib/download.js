@@ -1,8 +1,8 @@
 /**
- * Some of what is on offer, on its way into a target: it asks for pieces within a window
- * of bytes *written*, checks, stores, and agrees with the sender on the hash of each file.
- * It outlives links: what broke is served again by the next one, from where it stood, and
- * what a disk still has from an earlier visit is compared, not sent again.
+ * Some of what is on offer, on its way into a target, from the first piece to the end:
+ * its state, its figures, and what comes of it. It outlives links: what broke goes on over
+ * the next one (pass.js), from where it stood, and what a disk still has from an earlier
+ * visit is compared, not sent again.
  */
 
 import { Changes } from "./changes.js";
@@ -10,18 +10,14 @@ import { systemClock } from "./clock.js";
 import { Emitter } from "./emitter.js";
 import { PeerError, TransferError } from "./errors.js";
 import { Meter } from "./meter.js";
-import { PIECE_BYTES, WINDOW_ASKS, WINDOW_BYTES, pieceCount, pieceHash, pieceLength, rootHash } from "./piece.js";
+import { Part } from "./part.js";
+import { Pass } from "./pass.js";
 
 /** @typedef {import("./catalogue.js").Entry} Entry */
 /** @typedef {import("./receiver.js").Receiver} Receiver */
 /** @typedef {import("./sender.js").TransferState | "waiting"} DownloadState waiting: for a link, or for the list */
 /** @typedef {{state: DownloadState, written: number, total: number, speed: number, left: number}} Progress */
 /** @typedef {{files: import("./target.js").Saved[], failed: Array<{entry: Entry, error: TransferError}>}} Outcome */
-/** @typedef {{entry: Entry, sink: import("./target.js").Sink | null, hashes: string[], closed: boolean,
- *   agreed: boolean, error: TransferError | null}} Part */
-
-/** Costs one file; the others go on. */
-const OF_ONE_FILE = ["unreadable", "changed", "removed", "refused"];
 
 /**
  * Event: `progress`, at every piece written and every change of state.
@@ -31,15 +27,12 @@ const OF_ONE_FILE = ["unreadable", "changed", "removed", "refused"];
 export class Download extends Emitter {
   #target;
   #meter;
-  /** @type {Part[]} */
   #parts;
   #total;
   #written = 0;
   #paused = false;
   #over = /** @type {DownloadState | null} */ (null);
   #receiver = /** @type {Receiver | null} */ (null);
-  /** What is asked for and not written yet. */
-  #open = { bytes: 0, asks: 0 };
   #changes = new Changes();
   /** @type {(outcome: Outcome) => void} */
   #resolve = () => {};
@@ -55,7 +48,7 @@ export class Download extends Emitter {
   constructor(entries, target, { clock = systemClock } = {}) {
     super();
     this.#target = target;
-    this.#parts = entries.map((entry) => ({ entry, sink: null, hashes: [], closed: false, agreed: false, error: null }));
+    this.#parts = entries.map((entry) => new Part(entry));
     this.#total = entries.reduce((sum, { size }) => sum + size, 0);
     this.#meter = new Meter(this.#total, { clock });
     /** @type {Promise<Outcome>} when all is stored and agreed on, or nothing more can be done */
@@ -97,10 +90,9 @@ export class Download extends Emitter {
   async serve(receiver) {
     const stop = receiver.on("end", () => this.#changes.wake());
     this.#receiver = receiver;
-    this.#open = { bytes: 0, asks: 0 };
     this.#changed();
     try {
-      await this.#transfer(receiver);
+      await this.#passOver(receiver).run();
       await this.#finish();
     } catch (error) {
       if (!isOfLink(error)) await this.#end("failed", /** @type {Error} */ (error));
@@ -113,146 +105,20 @@ export class Download extends Emitter {
   }
 
   /** @param {Receiver} receiver */
-  async #transfer(receiver) {
-    /** @type {Promise<void>} writes and agreements, one after the other */
-    let work = Promise.resolve();
-    /** @type {Promise<void>[]} */
-    const agreements = [];
-    let broken = /** @type {unknown} */ (null);
-    /** @param {() => Promise<void>} step */
-    const then = (step) => {
-      work = work.then(step);
-      work.catch((error) => {
-        broken ??= error;
-        this.#changes.wake();
-      });
-    };
-    const check = () => {
-      if (broken) throw broken;
-      this.#assertLive(receiver);
-    };
-    try {
-      for (const part of this.#parts) {
-        if (part.agreed || part.error) continue;
-        const entry = await this.#find(receiver, part, check);
-        if (!entry) this.#fail(part, new TransferError("removed", `${part.entry.path.join("/")} is not on offer any more`));
-        else await this.#ask(receiver, part, entry, then, check);
-        if (part.error) continue;
-        then(async () => {
-          const agreement = this.#agree(receiver, part, entry ?? part.entry);
-          agreement.catch(() => {}); // told below, once all are in
-          agreements.push(agreement);
-        });
-      }
-    } catch (error) {
-      broken ??= error;
-    }
-    // Nothing may write any more once the next link takes over.
-    await work.catch(() => {});
-    await Promise.allSettled(agreements).then((all) => all.forEach((one) => "reason" in one && (broken ??= one.reason)));
-    if (broken) throw broken;
-  }
-
-  /**
-   * @param {Receiver} receiver
-   * @param {Part} part
-   * @param {Entry} entry the file as this receiver's list has it
-   * @param {(step: () => Promise<void>) => void} then
-   * @param {() => void} check
-   */
-  async #ask(receiver, part, entry, then, check) {
-    const { size } = entry;
-    const sink = (part.sink ??= await this.#target.open(part.entry));
-    for (let piece = part.hashes.length; piece < pieceCount(size) && !part.error; piece++) {
-      const length = pieceLength(size, piece);
-      while (this.#isFull(length)) {
-        await this.#changes.next();
-        check();
-      }
-      check();
-      const at = piece * PIECE_BYTES;
-      const have = at + length <= sink.stored ? await pieceHash(await sink.read(at, length)) : undefined;
-      check();
-      const reply = receiver.pull(entry, piece, have);
-      reply.catch(() => {}); // told where it is stored
-      this.#open.bytes += length;
-      this.#open.asks += 1;
-      then(() => this.#store(part, piece, reply, have).finally(() => this.#free(length)));
-    }
-    then(async () => {
-      if (!part.closed && !part.error) await sink.close();
-      part.closed = true;
+  #passOver(receiver) {
+    return new Pass({
+      receiver,
+      parts: this.#parts,
+      target: this.#target,
+      changes: this.#changes,
+      isPaused: () => this.#paused,
+      isOver: () => this.#over !== null,
+      stored: (length, isNew) => {
+        if (!isNew) this.#meter.skip(length);
+        this.#written += length;
+        this.#changed();
+      },
     });
-  }
-
-  /**
-   * @param {Part} part
-   * @param {number} piece
-   * @param {Promise<import("./receiver.js").Reply>} reply
-   * @param {string | undefined} have
-   */
-  async #store(part, piece, reply, have) {
-    try {
-      const bytes = await reply;
-      if (this.#over || part.error) return;
-      const length = pieceLength(part.entry.size, piece);
-      if (bytes instanceof Uint8Array) await /** @type {import("./target.js").Sink} */ (part.sink).write(piece * PIECE_BYTES, bytes);
-      else this.#meter.skip(length);
-      // One that the network made a hash error of never gets here.
-      part.hashes[piece] = bytes instanceof Uint8Array ? await pieceHash(bytes) : /** @type {string} */ (have);
-      this.#written += length;
-      this.#changed();
-    } catch (error) {
-      this.#fail(part, error);
-    }
-  }
-
-  /**
-   * @param {Receiver} receiver
-   * @param {Part} part
-   * @param {Entry} entry
-   */
-  async #agree(receiver, part, entry) {
-    if (part.error || this.#over) return;
-    try {
-      await receiver.agree(entry, await rootHash(part.hashes));
-      part.agreed = true;
-    } catch (error) {
-      this.#fail(part, error);
-    }
-  }
-
-  /**
-   * Costs the file alone where the fault is the file's; else throws on.
-   *
-   * @param {Part} part
-   * @param {unknown} error
-   */
-  #fail(part, error) {
-    if (!(error instanceof TransferError) || !OF_ONE_FILE.includes(error.reason) || this.#target.whole) throw error;
-    part.error = error;
-  }
-
-  /**
-   * The file as the list of this receiver has it. A sender whose page was reloaded offers
-   * nothing at first: that is waited for.
-   *
-   * @param {Receiver} receiver
-   * @param {Part} part
-   * @param {() => void} check
-   */
-  async #find(receiver, { entry }, check) {
-    const stop = receiver.on("list", () => this.#changes.wake());
-    try {
-      while (receiver.entries.length === 0) {
-        check();
-        await this.#changes.next();
-      }
-    } finally {
-      stop();
-    }
-    const path = entry.path.join("/");
-    return receiver.entries.find((other) => other.size === entry.size && other.path.join("/") === path);
   }
 
   async #finish() {
@@ -278,25 +144,6 @@ export class Download extends Emitter {
     this.#reject(error);
     // What failed may be tried again later, from what is on the disk.
     await this.#target.abort({ keep: state === "failed" }).catch(() => {});
-  }
-
-  /** @param {Receiver} receiver */
-  #assertLive(receiver) {
-    if (this.#over) throw new TransferError("cancelled", "transfer is over");
-    if (receiver.ended) throw receiver.ended;
-  }
-
-  /** @param {number} length of what is to be asked for next */
-  #isFull(length) {
-    const { bytes, asks } = this.#open;
-    return this.#paused || asks >= WINDOW_ASKS || (asks > 0 && bytes + length > WINDOW_BYTES);
-  }
-
-  /** @param {number} length */
-  #free(length) {
-    this.#open.bytes -= length;
-    this.#open.asks -= 1;
-    this.#changes.wake();
   }
 
   #state() {
