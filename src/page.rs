@@ -35,6 +35,7 @@ embedded! {
     "app/address.js",
     "app/drop.js",
     "app/en.js",
+    "app/handles.js",
     "app/hash.js",
     "app/ja.js",
     "app/keepsake.js",

@@ -1,25 +1,18 @@
 /** The sender's page in a real Chromium: how files get in, what is shown of them, and what a reload keeps. */
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { startBroker } from "../broker.mjs";
-import { launch, openPage } from "./chromium.mjs";
+import { randomBytes } from "node:crypto";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { openPage } from "./chromium.mjs";
 import { connect, download, share } from "./sharing.mjs";
+import { start } from "./stage.mjs";
 
-/** @type {import("../broker.mjs").Broker} */
-let broker;
-/** @type {import("playwright-core").Browser} */
-let browser;
-
-before(async () => {
-  broker = await startBroker();
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await broker?.kill();
-});
+const { broker, browser } = await start();
+const folder = await mkdtemp(join(tmpdir(), "handclasp-"));
+after(() => rm(folder, { recursive: true }));
 
 /**
  * Offers files as the page itself makes them, with types that Playwright's bytes would not have.
@@ -66,4 +59,108 @@ test("both lists show small pictures of images, and of nothing else", async () =
   assert.ok((await download(receiver.page)).bytes.length > 0);
   await receiver.page.getByText("both sides agree").waitFor();
   assert.deepEqual([...sharer.complaints, ...receiver.complaints], []);
+});
+
+/** Files on the disk of this test, by their path. */
+async function onDisk(name, files) {
+  for (const [path, bytes] of Object.entries(files)) {
+    await mkdir(join(folder, name, path, ".."), { recursive: true });
+    await writeFile(join(folder, name, path), bytes);
+  }
+  return join(folder, name);
+}
+
+/** What a hand does: files and folders of the disk are dragged over the page and let go. */
+async function drop(page, paths) {
+  const session = await page.context().newCDPSession(page);
+  const data = { items: [], files: paths, dragOperationsMask: 1 };
+  for (const type of /** @type {const} */ (["dragEnter", "dragOver", "drop"])) {
+    await session.send("Input.dispatchDragEvent", { type, x: 100, y: 100, data });
+  }
+}
+
+async function openSharer(prepare = () => {}) {
+  const sharer = await openPage(browser);
+  await sharer.page.addInitScript(prepare);
+  await sharer.page.goto(broker.url);
+  await sharer.page.locator("#drop").waitFor();
+  return sharer;
+}
+
+const names = (page) => page.locator("#share-files bdi").allTextContents();
+
+test("what was dropped is on offer again after the sender's reload, and a download goes on", async () => {
+  const bytes = randomBytes(40_000_000);
+  const disk = await onDisk("dropped", { "big.bin": bytes, "trip/day 1/a.txt": "a", "trip/b.txt": "b" });
+  const { page, complaints } = await openSharer();
+  await drop(page, [join(disk, "big.bin"), join(disk, "trip")]);
+  await page.getByText("On offer: 3 files").waitFor();
+  await page.getByRole("button", { name: "Remove trip/b.txt" }).click();
+  const receiver = await connect(browser, await page.inputValue("#link"));
+  await receiver.page.getByLabel("trip/day 1/a.txt").uncheck();
+  const saved = download(receiver.page);
+  await receiver.page.locator("#receive-figures", { hasText: /^[1-9]\d? %/ }).waitFor();
+  await page.reload();
+  await page.getByText("On offer: 2 files").waitFor();
+  assert.deepEqual(await names(page), ["big.bin", "trip/day 1/a.txt"]);
+  assert.ok((await saved).bytes.equals(bytes));
+  await receiver.page.getByText("both sides agree").waitFor();
+  assert.equal(await page.locator("#share-again").isVisible(), false);
+  assert.deepEqual(complaints, []);
+});
+
+test("where the browser wants to be asked, one press brings the files back; what is gone is named", async () => {
+  const disk = await onDisk("asked", { "here.txt": "old", "gone.txt": "x" });
+  const { page } = await openSharer(() => {
+    const granted = new Set();
+    FileSystemHandle.prototype.queryPermission = async function () {
+      return granted.has(this.name) ? "granted" : "prompt";
+    };
+    FileSystemHandle.prototype.requestPermission = async function () {
+      if (!navigator.userActivation.isActive) throw new DOMException("nobody pressed anything", "SecurityError");
+      granted.add(this.name);
+      return "granted";
+    };
+    const getFile = FileSystemFileHandle.prototype.getFile;
+    FileSystemFileHandle.prototype.getFile = async function () {
+      if (!granted.has(this.name)) throw new DOMException("nobody was asked", "NotAllowedError");
+      return getFile.call(this);
+    };
+  });
+  await drop(page, [join(disk, "here.txt"), join(disk, "gone.txt")]);
+  await page.getByText("On offer: 2 files").waitFor();
+  await rm(join(disk, "gone.txt"));
+  await writeFile(join(disk, "here.txt"), "new");
+  await page.reload();
+  await page.getByText("the browser may ask whether this page may read them: here.txt, gone.txt").waitFor();
+  await page.keyboard.press("Enter"); // the button has the focus
+  await page.getByText("These were not found again. If they are still wanted, choose them once more: gone.txt").waitFor();
+  assert.deepEqual(await names(page), ["here.txt"]);
+  assert.equal(await page.getByRole("button", { name: "Share the same files again" }).isVisible(), false);
+  const receiver = await connect(browser, await page.inputValue("#link"));
+  assert.equal((await download(receiver.page)).bytes.toString(), "new");
+});
+
+test("what was picked is on offer again after a reload; a picker that is closed again changes nothing", async () => {
+  const { page } = await openSharer(() => {
+    window.tries = 0;
+    window.showOpenFilePicker = async () => {
+      window.tries += 1;
+      if (window.tries === 1) throw new DOMException("closed", "AbortError");
+      const root = await navigator.storage.getDirectory();
+      const handle = await root.getFileHandle("picked.txt", { create: true });
+      const writer = await handle.createWritable();
+      await writer.write("hello");
+      await writer.close();
+      return [handle];
+    };
+  });
+  await page.click("#drop");
+  await page.waitForFunction(() => window.tries === 1);
+  assert.equal(await page.locator("#share-error").isVisible(), false);
+  await page.click("#drop");
+  await page.getByText("On offer: 1 file, 5 bytes").waitFor();
+  await page.reload();
+  await page.getByText("On offer: 1 file, 5 bytes").waitFor();
+  assert.deepEqual(await names(page), ["picked.txt"]);
 });

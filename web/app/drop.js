@@ -1,12 +1,14 @@
 /** Files and folders as people hand them over: dropped, pasted or picked, with their paths. */
 
 /** @typedef {{file: File, path: string[]}} Offer */
+/** @typedef {import("./handles.js").Handle} Handle */
+/** @typedef {{offers: Offer[], handles: Handle[]}} Found `handles` lead to the same files after a reload, where there are any */
 
 /**
  * Takes what is dropped or pasted anywhere on the page, and what the inputs pick.
  *
  * @param {HTMLInputElement[]} inputs
- * @param {(offers: Offer[]) => void} take
+ * @param {(finding: Promise<Found>) => void} take
  */
 export function acceptFiles(inputs, take) {
   const { classList } = document.body;
@@ -15,19 +17,41 @@ export function acceptFiles(inputs, take) {
     classList.add("dragging");
   });
   addEventListener("dragleave", (event) => event.relatedTarget ?? classList.remove("dragging"));
-  addEventListener("drop", async (event) => {
+  addEventListener("drop", (event) => {
     event.preventDefault();
     classList.remove("dragging");
-    if (event.dataTransfer) take(await filesOf(event.dataTransfer));
+    if (event.dataTransfer) take(filesOf(event.dataTransfer));
   });
-  addEventListener("paste", async (event) => {
-    if (event.clipboardData?.files.length) take(await filesOf(event.clipboardData));
+  addEventListener("paste", (event) => {
+    if (event.clipboardData?.files.length) take(filesOf(event.clipboardData));
   });
   for (const input of inputs) {
     input.addEventListener("change", () => {
-      take(Array.from(input.files ?? [], (file) => ({ file, path: pathOf(file) })));
+      const offers = Array.from(input.files ?? [], (file) => ({ file, path: pathOf(file) }));
+      take(Promise.resolve({ offers, handles: [] }));
       input.value = ""; // so that the same file can be picked again after it was removed
     });
+    // What is picked so comes back after a reload. Not for folders: some, that of all
+    // downloads among them, this picker refuses to open.
+    if ("showOpenFilePicker" in globalThis && !input.webkitdirectory) {
+      input.addEventListener("click", (event) => {
+        event.preventDefault();
+        take(picked());
+      });
+    }
+  }
+}
+
+/** @returns {Promise<Found>} */
+async function picked() {
+  try {
+    /** @type {Array<Handle & FileSystemFileHandle>} */
+    const handles = await /** @type {any} */ (globalThis).showOpenFilePicker({ multiple: true });
+    const offers = handles.map(async (handle) => ({ file: await handle.getFile(), path: [handle.name] }));
+    return { offers: await Promise.all(offers), handles };
+  } catch (error) {
+    if (/** @type {Error} */ (error).name === "AbortError") return { offers: [], handles: [] }; // closed again
+    throw error;
   }
 }
 
@@ -36,14 +60,22 @@ function pathOf(file) {
   return file.webkitRelativePath ? file.webkitRelativePath.split("/") : [file.name];
 }
 
-/** @param {DataTransfer} data */
+/**
+ * @param {DataTransfer} data
+ * @returns {Promise<Found>}
+ */
 async function filesOf(data) {
-  // The list is empty after the first wait, so all entries are taken before it.
+  // The list is empty after the first wait, so everything is taken out of it before.
   const entries = Array.from(data.items, (item) => item.webkitGetAsEntry?.()).filter((entry) => !!entry);
-  if (entries.length === 0) return Array.from(data.files, (file) => ({ file, path: [file.name] }));
-  const found = [];
-  for (const entry of entries) found.push(...(await walk(entry, [])));
-  return found;
+  const files = Array.from(data.files, (file) => ({ file, path: [file.name] }));
+  const handles = Array.from(data.items, (item) => /** @type {any} */ (item).getAsFileSystemHandle?.());
+  const offers = [];
+  for (const entry of entries) offers.push(...(await walk(entry, [])));
+  const kept = await Promise.allSettled(handles);
+  return {
+    offers: entries.length > 0 ? offers : files,
+    handles: kept.flatMap((one) => (one.status === "fulfilled" && one.value ? [one.value] : [])),
+  };
 }
 
 /**

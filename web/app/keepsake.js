@@ -1,7 +1,7 @@
 /**
  * What a sharer's tab remembers over a reload, so that its link stays the same: the id's
- * secret, the link's key and the certificate of its connections. The files are not in it: no
- * browser gives those back without being asked. A tab knows which keepsake is its own.
+ * secret, the link's key, the certificate of its connections, and where the browser has such,
+ * handles of the files, which it may give back. A tab knows which keepsake is its own.
  */
 
 const DATABASE = "handclasp";
@@ -16,7 +16,8 @@ const KEPT = 30 * 24 * 60 * 60 * 1_000;
  * @property {Uint8Array<ArrayBuffer>} key of the link
  * @property {Uint8Array<ArrayBuffer>} proof the key with the password worked in, or the same
  * @property {RTCCertificate} certificate
- * @property {string[]} names of files, to be told what to choose again
+ * @property {string[]} names of files on offer, with their folders
+ * @property {import("./handles.js").Handle[]} handles of files, and of folders that they are in
  * @property {number} at when it was written
  */
 

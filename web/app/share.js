@@ -14,11 +14,16 @@ export function openShare() {
   /** @type {Promise<Share | null>} */
   let share = recall().then((kept) => kept && start(kept));
   const inputs = ["file", "folder", "more", "more-folder"].map((id) => element(id, HTMLInputElement));
-  acceptFiles(inputs, (offers) => {
-    if (offers.length === 0) return;
-    const begun = share.then((going) => going ?? start(null));
-    share = begun.catch(() => null); // the next file is another try
-    begun.then((going) => going.add(offers)).catch((error) => say(element("share-error", HTMLElement), failureText(error)));
+  acceptFiles(inputs, async (finding) => {
+    try {
+      const found = await finding;
+      if (found.offers.length === 0) return;
+      const begun = share.then((going) => going ?? start(null));
+      share = begun.catch(() => null); // the next file is another try
+      (await begun).add(found);
+    } catch (error) {
+      say(element("share-error", HTMLElement), failureText(error));
+    }
   });
   element("stop", HTMLElement).addEventListener("click", async () => {
     (await share)?.stop();

@@ -55,14 +55,15 @@ export class Share {
     const certificates = certificate.expires > Date.now() ? [certificate] : [];
     const createConnection = (/** @type {RTCConfiguration} */ config) => new RTCPeerConnection({ ...config, certificates });
     const peer = new Peer(socket, identity, { createConnection });
-    const keepsake = { secret: identity.secret, key, proof: kept?.proof ?? key, certificate, names: kept?.names ?? [] };
+    const { proof = key, names = [], handles = [] } = kept ?? {};
+    const keepsake = { secret: identity.secret, key, proof, certificate, names, handles };
     const share = new Share(socket, peer, keepsake);
     share.#open();
     return share;
   }
 
-  /** @param {import("./drop.js").Offer[]} offers */
-  add(offers) {
+  /** @param {import("./drop.js").Found} found */
+  add({ offers, handles }) {
     const { catalogue } = this.#fileShare;
     // The same file chosen twice is one file.
     const known = new Set(catalogue.entries.map(({ path, size }) => JSON.stringify([path, size])));
@@ -71,8 +72,8 @@ export class Share {
     const added = catalogue.add(fresh);
     added.forEach(({ id }, at) => this.#files.set(id, fresh[at].file));
     this.#showHash();
-    this.#keepsake.names = catalogue.entries.map(({ path }) => path.join("/"));
-    void remember(this.#keepsake);
+    if (added.length > 0) this.#keepsake.handles.push(...handles);
+    this.#remember();
   }
 
   stop() {
@@ -84,15 +85,56 @@ export class Share {
   #open() {
     element("pick", HTMLElement).hidden = true;
     element("sharing", HTMLElement).hidden = false;
-    const { names } = this.#keepsake;
-    if (names.length > 0) say(element("share-again", HTMLElement), t("share_again", names.slice(0, 10).join(", ")));
     this.#showLink();
+    if (this.#keepsake.names.length > 0) void this.#comeBack();
     void remember(this.#keepsake);
     element("password-form", HTMLFormElement).addEventListener("submit", (event) => {
       event.preventDefault();
       void this.#setPassword(element("password", HTMLInputElement).value);
     });
     joinPatiently(this.#peer).catch((error) => say(element("share-error", HTMLElement), failureText(error)));
+  }
+
+  /** After a reload: with the files, if the browser gives them back, or with the words to get them. */
+  async #comeBack() {
+    const { names, handles } = this.#keepsake;
+    if (handles.length === 0) return this.#askFor("share_again", names);
+    const { offersOf, permitted } = await import("./handles.js");
+    const retake = element("retake", HTMLElement);
+    const take = async (/** @type {import("./handles.js").Handle[]} */ granted) => {
+      const offers = await offersOf(granted, names);
+      const found = new Set(offers.map(({ path }) => path.join("/")));
+      if (offers.length > 0) this.add({ offers, handles: [] });
+      this.#askFor("share_missing", names.filter((name) => !found.has(name)));
+    };
+    const granted = await permitted(handles, false);
+    if (granted.length === handles.length) return take(granted);
+    this.#askFor("share_again_ask", names);
+    retake.hidden = false;
+    retake.focus();
+    retake.onclick = async () => {
+      const granted = await permitted(handles, true);
+      element("add-more", HTMLElement).focus();
+      retake.hidden = true;
+      await take(granted);
+    };
+  }
+
+  /**
+   * @param {import("./words.js").Word} word
+   * @param {string[]} names
+   */
+  #askFor(word, names) {
+    const some = names.slice(0, 10).join(", ");
+    say(element("share-again", HTMLElement), names.length === 0 ? "" : t(word, names.length > 10 ? `${some}, …` : some));
+  }
+
+  /** What is on offer now, and what leads to it after a reload. */
+  #remember() {
+    const names = this.#fileShare.catalogue.entries.map(({ path }) => path.join("/"));
+    const handles = this.#keepsake.handles.filter(({ name }) => names.some((path) => path === name || path.startsWith(`${name}/`)));
+    Object.assign(this.#keepsake, { names, handles });
+    void remember(this.#keepsake);
   }
 
   /** @param {string} password */
@@ -113,7 +155,10 @@ export class Share {
   #showFiles() {
     const { entries } = this.#fileShare.catalogue;
     const size = entries.reduce((sum, entry) => sum + entry.size, 0);
-    if (entries.length > 0) say(element("share-again", HTMLElement), "");
+    if (entries.length > 0) {
+      say(element("share-again", HTMLElement), "");
+      element("retake", HTMLElement).hidden = true;
+    }
     element("share-sum", HTMLElement).textContent = t("files_on_offer", filesText(entries.length, size));
     const rows = entries.map((entry) => ({ entry, place: this.#itemOf(entry) }));
     element("share-files", HTMLElement).replaceChildren(...rows.map(({ place }) => place));
@@ -154,6 +199,8 @@ export class Share {
     remove.setAttribute("aria-label", t("remove_name", path.join("/")));
     remove.addEventListener("click", () => {
       this.#fileShare.catalogue.remove(id);
+      this.#files.delete(id);
+      this.#remember();
       element("add-more", HTMLElement).focus(); // the button that had the focus is gone
     });
     item.append(name, figure, remove);
