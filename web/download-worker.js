@@ -48,9 +48,10 @@ function streamOf(port) {
   let settle = () => {};
   /** @type {() => void} */
   let heard;
-  const finish = () => {
+  const finish = (/** @type {"taken" | "cancel" | "lost"} */ type) => {
     clearTimeout(timer);
     streams.delete(heard);
+    port.postMessage({ type });
     port.close();
     settle();
   };
@@ -59,11 +60,12 @@ function streamOf(port) {
       start(controller) {
         const fail = () => {
           controller.error(new Error("the page is gone"));
-          finish();
+          finish("lost");
         };
         heard = () => {
           clearTimeout(timer);
           timer = setTimeout(fail, SILENCE);
+          port.postMessage({ type: "alive" });
         };
         streams.add(heard);
         heard();
@@ -71,7 +73,7 @@ function streamOf(port) {
           if (type === "abort") return fail();
           if (type === "end") controller.close();
           else controller.enqueue(bytes);
-          if (type === "end") finish();
+          if (type === "end") finish("taken");
           else settle();
         };
       },
@@ -80,18 +82,15 @@ function streamOf(port) {
         return new Promise((resolve) => (settle = () => resolve(undefined)));
       },
       cancel() {
-        port.postMessage({ type: "cancel" });
-        finish();
+        finish("cancel");
       },
     },
-    { highWaterMark: 2 },
+    // It asks for more when the browser has taken all: who is asked knows what is not lost any more.
+    { highWaterMark: 1 },
   );
 }
 
-/** Somebody opened the address of a download that is over, from the browser's list perhaps. */
+/** Somebody opened the address of a download that is over, from the browser's list perhaps: the page says so. */
 function gone() {
-  const page = `<!doctype html><meta charset="utf-8"><title>Handclasp</title>
-<h1>This download cannot be opened again</h1><p>Open the link you were given, and download it anew.</p>`;
-  const headers = { "content-type": "text/html; charset=utf-8", "content-security-policy": "default-src 'none'" };
-  return new Response(page, { status: 404, headers });
+  return Response.redirect("/?download_over", 303);
 }

@@ -20,10 +20,13 @@ export function makeLink({ peerId, key, hasPassword }, page = location) {
 
 /**
  * @param {Pick<Location, "search" | "hash">} [page]
- * @returns {Invitation | "none" | "bad_id" | "no_key"} `none` where nobody is to be called
+ * @returns {Invitation | "none" | "bad_id" | "no_key" | "download_over"} `none` where nobody is
+ *   to be called; `download_over` where download-worker.js sends those who come too late
  */
 export function readLink(page = location) {
-  const peerId = new URLSearchParams(page.search).get("peer_id");
+  const query = new URLSearchParams(page.search);
+  if (query.has("download_over")) return "download_over";
+  const peerId = query.get("peer_id");
   if (peerId === null) return "none";
   if (!isPeerId(peerId)) return "bad_id";
   const fragment = new URLSearchParams(page.hash.slice(1));

@@ -89,6 +89,7 @@ export default {
 
   bad_id: "This link is damaged: its peer_id is no id. Ask for the link again and copy all of it.",
   no_key: "This link is incomplete: the key after the # is missing or cut short. Nobody was contacted. Ask for the link again and copy all of it.",
+  download_over: "This download is over and cannot be opened again. Open the link that you were given, and download anew.",
   insecure: "This page needs a secure address (https, or localhost) to encrypt and check files. Ask whoever runs it to switch https on.",
 
   "fail.absent": "The sender is not there: their page is closed, or they are offline. Ask them to open it; this page connects by itself when they are back.",
@@ -109,6 +110,7 @@ export default {
   "fail.removed": "The sender does not offer the file any more.",
   "fail.storage": "This browser could not store the file: the disk may be full. Free some space and try again; what has arrived is kept.",
   "fail.place": "The place that you picked could not be written to: its disk may be full, or it was moved or deleted. What had arrived of this download was thrown away. Free some space, or pick another place.",
+  "fail.stopped": "The browser broke its own download off, so the file in its list is not whole. Delete that one, and download again.",
   "fail.busy_disk": "Another tab of this browser is downloading the same file. Close it, then try again.",
   "fail.too_large": "This is larger than what this browser may store. Free some space, take fewer files, or try another browser.",
   "fail.too_many": "These are more than 10,000 files. Pack them into an archive first.",

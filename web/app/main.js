@@ -10,7 +10,7 @@ const link = readLink();
 
 if (!isSecureContext) say(unable, t("insecure"));
 else if (link === "none") (await import("./share.js")).openShare();
-else if (link === "bad_id" || link === "no_key") say(unable, t(link));
+else if (typeof link === "string") say(unable, t(link));
 else (await import("./receive.js")).openReceive(link);
 
 // Another key typed into the same address is another invitation.

@@ -112,7 +112,8 @@ export class ProofError extends HandclaspError {
  * A file did not arrive whole. `reason` is one of: `hash` (bytes differ from what was
  * announced), `changed` (the sender's file is not what it was), `unreadable` (the sender cannot
  * read it any more), `removed` (it is not on offer any more), `storage` (the receiver cannot
- * write; what it has is kept), `place` (nor into what the person picked), `too_large`, `too_many` (files), `stalled`, `cancelled` (by either side), `refused`
- * (the other side gave up and said so).
+ * write; what it has is kept), `place` (nor into what the person picked), `busy_disk` (another
+ * tab writes it), `too_large`, `too_many` (files), `stalled`, `stopped` (the browser broke its
+ * own download off), `cancelled` (by either side), `refused` (the other side gave up and said so).
  */
 export class TransferError extends HandclaspError {}

@@ -3,6 +3,7 @@
  * in memory and nothing is stored twice. One file as it is, several as a zip.
  */
 
+import { Changes } from "./changes.js";
 import { crc32 } from "./crc32.js";
 import { TransferError } from "./errors.js";
 import { directory, fileHeader, fileTrailer, zipLength } from "./zip.js";
@@ -14,6 +15,8 @@ const WORKER = "/download-worker.js";
 const SCOPE = "/download/";
 /** Browsers end a worker that hears nothing for half a minute (ms). */
 const PING = 5_000;
+/** So many pings without a word of the worker's stream, and it is dead. */
+const UNHEARD = 3;
 /** How long a worker may take to start and to answer (ms). */
 const START = 5_000;
 
@@ -36,10 +39,12 @@ export class StreamTarget {
   #timer;
   /** @type {Array<import("./zip.js").Written>} */
   #members = [];
-  /** How many chunks the worker has asked for and not got. */
+  /** How many chunks the worker has asked for and not got. It asks when the browser has taken all. */
   #credit = 0;
+  #unheard = 0;
+  #isTaken = false;
   #error = /** @type {TransferError | null} */ (null);
-  #wake = () => {};
+  #changes = new Changes();
 
   /**
    * @param {MessagePort} port to the worker's stream
@@ -49,12 +54,8 @@ export class StreamTarget {
   constructor(port, worker, zipped) {
     this.#port = port;
     this.#zipped = zipped;
-    this.#timer = setInterval(() => worker.postMessage({ type: "ping" }), PING);
-    port.onmessage = ({ data }) => {
-      if (data.type === "pull") this.#credit += 1;
-      else this.#end(new TransferError("cancelled", "download was ended in the browser"));
-      this.#wake();
-    };
+    this.#timer = setInterval(() => this.#ping(worker), PING);
+    port.onmessage = ({ data }) => this.#hear(data.type);
   }
 
   /**
@@ -109,7 +110,9 @@ export class StreamTarget {
   /** @param {Entry[]} entries */
   async finish(entries) {
     if (this.#zipped) await this.#send(directory(this.#members));
+    await this.#until(() => this.#credit > 0);
     this.#port.postMessage({ type: "end" });
+    await this.#until(() => this.#isTaken);
     clearInterval(this.#timer);
     return entries.map(({ path }) => ({ name: path.join("/"), blob: null }));
   }
@@ -121,17 +124,39 @@ export class StreamTarget {
 
   /** @param {Uint8Array<ArrayBuffer>} bytes */
   async #send(bytes) {
-    while (this.#credit === 0 && !this.#error) await new Promise((resolve) => (this.#wake = () => resolve(undefined)));
-    if (this.#error) throw this.#error;
+    await this.#until(() => this.#credit > 0);
     this.#credit -= 1;
     this.#port.postMessage({ type: "chunk", bytes });
+  }
+
+  /** @param {() => boolean} condition */
+  async #until(condition) {
+    while (!condition() && !this.#error) await this.#changes.next();
+    if (this.#error) throw this.#error;
+  }
+
+  /** @param {ServiceWorker} worker whose stream answers, if it still has it */
+  #ping(worker) {
+    this.#unheard += 1;
+    if (this.#unheard > UNHEARD) this.#end(new TransferError("stopped", "service worker has lost the download"));
+    else worker.postMessage({ type: "ping" });
+  }
+
+  /** @param {"pull" | "alive" | "taken" | "cancel" | "lost"} type */
+  #hear(type) {
+    this.#unheard = 0;
+    if (type === "pull") this.#credit += 1;
+    if (type === "taken") this.#isTaken = true;
+    if (type === "cancel") this.#end(new TransferError("cancelled", "download was ended in the browser"));
+    if (type === "lost") this.#end(new TransferError("stopped", "service worker gave the download up"));
+    this.#changes.wake();
   }
 
   /** @param {TransferError} error */
   #end(error) {
     this.#error ??= error;
     clearInterval(this.#timer);
-    this.#wake();
+    this.#changes.wake();
   }
 }
 
