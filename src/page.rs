@@ -87,6 +87,7 @@ embedded! {
     "lib/fileshare.js",
     "lib/folder.js",
     "lib/frame.js",
+    "lib/handshakes.js",
     "lib/heartbeat.js",
     "lib/identity.js",
     "lib/index.js",
@@ -114,6 +115,7 @@ embedded! {
     "lib/socket.js",
     "lib/stream.js",
     "lib/target.js",
+    "lib/watches.js",
     "lib/zip.js",
     "style.css",
 }

@@ -13,15 +13,20 @@ async function setUp(seed) {
   const random = seeded(seed);
   const broker = new FakeBroker(random);
   const clock = new FakeClock();
-  const net = new FakeNet();
-  const peers = IDS.map((peerId) => {
-    const socket = new Socket("ws://example.test/socket", { transport: broker.Transport, clock, network: new EventTarget() });
-    return new Peer(socket, { peerId, secret: "s" }, { createConnection: net.create });
-  });
+  const pages = [];
+  const open = (side) => {
+    const net = new FakeNet(pcs);
+    const { Transport, vanish } = broker.page();
+    pages[side] = { made: net.made, vanish };
+    const socket = new Socket("ws://example.test/socket", { transport: Transport, clock, network: new EventTarget() });
+    return new Peer(socket, { peerId: IDS[side], secret: "s" }, { createConnection: net.create });
+  };
+  const pcs = new Map();
+  const peers = [open(0), open(1)];
   const joins = peers.map((peer) => peer.join());
   await broker.run();
   await Promise.all(joins);
-  return { random, broker, clock, peers };
+  return { random, broker, clock, peers, pages, open };
 }
 
 /** Lets a random part of what is on its way arrive. */
@@ -80,4 +85,51 @@ test("two that renegotiate at any time both get it, over the broker", async () =
     }
     peers.forEach((peer) => peer.close());
   }
+});
+
+test("who calls, gives up and reloads at any time: nobody waits for a timeout, and nothing half-made is left", async () => {
+  const outcomes = { open: 0, aborted: 0, closed: 0, absent: 0 };
+  for (let seed = 1; seed <= SCHEDULES; seed++) {
+    const { random, broker, peers, pages, open } = await setUp(seed);
+    const watches = peers.map((peer, side) => peer.watch(IDS[1 - side]));
+    await broker.run();
+    await Promise.all(watches);
+    /** @type {Array<{side: number, peer: Peer, control: AbortController, outcome: any}>} */
+    const calls = [];
+    for (let step = 0; step < 8; step++) {
+      const side = Math.floor(random() * 2);
+      const choice = random();
+      if (choice < 0.6) {
+        const control = new AbortController();
+        const call = { side, peer: peers[side], control, outcome: null };
+        calls.push(call);
+        peers[side].connect(IDS[1 - side], { signal: control.signal }).then(
+          () => (call.outcome = "open"),
+          (error) => (call.outcome = error.reason),
+        );
+      } else if (choice < 0.8) {
+        calls.at(-1)?.control.abort();
+      } else if (choice < 0.9) {
+        pages[side].vanish();
+        for (const pc of pages[side].made) pc.close();
+        if (random() < 0.5) broker.forget(IDS[side]);
+        peers[side] = open(side);
+        void peers[side].join();
+        void peers[side].watch(IDS[1 - side]).catch(() => {});
+      }
+      await broker.run(Math.floor(random() * 10));
+    }
+    await broker.run();
+    for (const { side, peer, outcome } of calls) {
+      if (peer !== peers[side]) continue;
+      assert.ok(outcome in outcomes, `seed ${seed}: a call of ${side} ended with ${outcome}`);
+      outcomes[outcome] += 1;
+    }
+    for (const [side, { made }] of pages.entries()) {
+      const left = made.filter(({ closed, isOpen }) => !closed && !isOpen);
+      assert.equal(left.length, 0, `seed ${seed}: side ${side} keeps ${left.length} half-made connections`);
+    }
+    peers.forEach((peer) => peer.close());
+  }
+  assert.ok(Object.values(outcomes).every((count) => count > 20), JSON.stringify(outcomes));
 });

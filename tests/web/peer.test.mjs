@@ -2,96 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Peer, Socket } from "../../web/lib/index.js";
-import { FakeClock, FakeServer, fakeChannelPair, settle } from "./fake.mjs";
-
-const ME = { peerId: "4bb06f8e-4e3a-8715-9201-d573d0aa4237", secret: "c2VjcmV0" };
-const OTHER = "11111111-1111-8111-8111-111111111111";
-const TOPIC = `peer:${ME.peerId}`;
-const SDP = "v=0\r\na=fingerprint:sha-256 AA:BB\r\n";
-
-/** As much of RTCPeerConnection as a connection uses; `open()` stands for the network. */
-class FakePc extends EventTarget {
-  signalingState = "stable";
-  connectionState = "new";
-  iceConnectionState = "new";
-  localDescription = null;
-  remoteDescription = null;
-  candidates = [];
-  restarts = 0;
-  closed = false;
-
-  constructor(config) {
-    super();
-    this.config = config;
-  }
-  getConfiguration() {
-    return this.config;
-  }
-  createDataChannel(label, options) {
-    this.channelOptions = { label, ...options };
-    [this.channel] = fakeChannelPair();
-    return this.channel;
-  }
-  async setLocalDescription() {
-    this.signalingState = this.signalingState === "have-remote-offer" ? "stable" : "have-local-offer";
-    this.localDescription = { sdp: SDP };
-  }
-  async setRemoteDescription(description) {
-    if (!description.sdp.startsWith("v=0")) throw new Error("sdp cannot be parsed");
-    this.signalingState = description.type === "offer" ? "have-remote-offer" : "stable";
-    this.remoteDescription = description;
-  }
-  async addIceCandidate(candidate) {
-    assert.ok(this.remoteDescription, "a candidate came before the description");
-    this.candidates.push(candidate);
-  }
-  restartIce() {
-    this.restarts += 1;
-    this.dispatchEvent(new Event("negotiationneeded"));
-  }
-  ice(state) {
-    this.iceConnectionState = state;
-    this.dispatchEvent(new Event("iceconnectionstatechange"));
-  }
-  open() {
-    this.channel.dispatchEvent(new Event("open"));
-  }
-  fail() {
-    this.connectionState = "failed";
-    this.dispatchEvent(new Event("connectionstatechange"));
-  }
-  close() {
-    this.closed = true;
-  }
-}
-
-async function setUp({ network = new EventTarget(), ...options } = {}) {
-  const server = new FakeServer();
-  const clock = new FakeClock();
-  const socket = new Socket("ws://example.test/socket", { transport: server.Transport, clock, network });
-  /** @type {FakePc[]} */
-  const pcs = [];
-  const createConnection = (config) => (pcs.push(new FakePc(config)), pcs.at(-1));
-  const peer = new Peer(socket, ME, { createConnection, ...options });
-  const join = peer.join();
-  server.last.accept();
-  server.last.reply("phx_join", "ok", { peer_id: ME.peerId, ice_servers: [{ urls: "stun:stun.test" }] });
-  await join;
-  const push = (event, payload) => server.last.say([null, null, TOPIC, event, payload]);
-  return { server, clock, peer, pcs, push };
-}
-
-const offer = (attempt, sdp = SDP) => ({ peer_id: OTHER, attempt, description: { type: "offer", sdp } });
-
-/** A call whose `connect` the broker has delivered. */
-async function calling({ network, ...options } = {}) {
-  const all = await setUp({ network });
-  const call = all.peer.connect(OTHER, options);
-  all.server.last.reply("connect", "ok", {});
-  await settle();
-  return { ...all, call };
-}
+import { ME, OTHER, SDP, TOPIC, calling, offer, setUp } from "./caller.mjs";
+import { settle } from "./fake.mjs";
 
 test("the join carries the secret", async () => {
   const { server } = await setUp();
@@ -203,6 +115,7 @@ test("a peer that makes no offer is silent, one whose offer leads nowhere has no
   const pathless = assert.rejects(second.call, { name: "PeerError", reason: "no_path" });
   await second.clock.advance(30_000);
   await pathless;
+  second.server.last.reply("hangup", "ok", {});
   assert.equal(second.pcs[0].closed, true);
   assert.equal(second.clock.pending, 1, "only the heartbeat's timer is left");
 });

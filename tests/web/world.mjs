@@ -6,39 +6,71 @@
 
 import { fakeChannelPair, settle } from "./fake.mjs";
 
-/** The broker: `peer:<id>` topics alone. What each client sends and gets stays in order. */
+/** The broker: `peer:<id>` topics and watches alone. What each client sends and gets stays in order. */
 export class FakeBroker {
   /** @type {Array<Array<() => void>>} one queue a direction and client */
   #queues = [];
   /** @type {Map<string, (event: string, payload: any) => void>} who is joined */
   #joined = new Map();
+  /** @type {Map<string, Map<string, (event: string, payload: any) => void>>} who watches, by the watched one */
+  #watchers = new Map();
   #random;
 
   /** @param {() => number} random decides whose message goes next */
   constructor(random) {
     this.#random = random;
-    const broker = this;
-    this.Transport = class {
-      #up = broker.#queue();
-      #down = broker.#queue();
-      constructor() {
-        this.#down.push(() => this.onopen());
-      }
-      send(frame) {
-        this.#up.push(() => broker.#receive(JSON.parse(frame), (message) => this.#hear(message)));
-      }
-      #hear(message) {
-        this.#down.push(() => this.onmessage({ data: JSON.stringify(message) }));
-      }
-      close() {}
-    };
   }
 
-  /** Delivers until nothing is on its way. */
-  async run() {
+  /**
+   * One page's way to the broker, and that page's end: what is on its way from and to it is lost.
+   *
+   * @returns {{Transport: any, vanish: () => void}}
+   */
+  page() {
+    const broker = this;
+    const up = this.#queue();
+    const down = this.#queue();
+    let gone = false;
+    class Transport {
+      constructor() {
+        down.push(() => this.onopen());
+      }
+      send(frame) {
+        if (!gone) up.push(() => broker.#receive(JSON.parse(frame), (message) => this.#hear(message)));
+      }
+      #hear(message) {
+        if (!gone) down.push(() => this.onmessage({ data: JSON.stringify(message) }));
+      }
+      close() {}
+    }
+    const vanish = () => {
+      gone = true;
+      up.length = 0;
+      down.length = 0;
+    };
+    return { Transport, vanish };
+  }
+
+  /**
+   * The broker notices that a peer is gone, before another page takes its place.
+   *
+   * @param {string} id
+   */
+  forget(id) {
+    for (const watchers of this.#watchers.values()) watchers.delete(id);
+    if (this.#joined.delete(id)) this.#tellWatchers(id, "peer_down");
+  }
+
+  /**
+   * Delivers until nothing is on its way.
+   *
+   * @param {number} [most] messages at most
+   */
+  async run(most = Infinity) {
     // A client that is at work on a description speaks a few turns later.
     for (let idle = 0; idle < 8; idle++) {
       await settle();
+      if (most-- <= 0) return;
       const busy = this.#queues.filter((queue) => queue.length > 0);
       if (busy.length === 0) continue;
       idle = 0;
@@ -52,12 +84,23 @@ export class FakeBroker {
     return queue;
   }
 
+  #tellWatchers(id, event) {
+    for (const tell of this.#watchers.get(id)?.values() ?? []) tell(event, { peer_id: id });
+  }
+
   #receive([joinRef, ref, topic, event, payload], hear) {
     const answer = (status, response) => hear([joinRef, ref, topic, "phx_reply", { status, response }]);
     const own = topic.slice("peer:".length);
     if (event === "phx_join") {
       this.#joined.set(own, (name, body) => hear([null, null, topic, name, body]));
-      return answer("ok", { peer_id: own, ice_servers: [] });
+      for (const watchers of this.#watchers.values()) watchers.delete(own);
+      answer("ok", { peer_id: own, ice_servers: [] });
+      return this.#tellWatchers(own, "peer_up");
+    }
+    if (event === "watch") {
+      const watchers = this.#watchers.get(payload.peer_id) ?? new Map();
+      this.#watchers.set(payload.peer_id, watchers.set(own, (name, body) => hear([null, null, topic, name, body])));
+      return answer("ok", { online: this.#joined.has(payload.peer_id) });
     }
     const deliver = this.#joined.get(payload.peer_id);
     if (!deliver) return answer("error", { reason: "peer_not_found" });
@@ -68,16 +111,22 @@ export class FakeBroker {
 
 /** RTCPeerConnections that find each other by their descriptions. */
 export class FakeNet {
-  /** @type {Map<string, FakePc>} by the sdp that each has made */
-  pcs = new Map();
-  #made = 0;
+  /** @type {FakePc[]} what one page has made */
+  made = [];
 
-  create = (config) => new FakePc(this, config);
+  /** @param {Map<string, FakePc>} pcs those of all pages, by the sdp that each has made */
+  constructor(pcs) {
+    this.pcs = pcs;
+  }
+
+  create = (config) => {
+    this.made.push(new FakePc(this, config));
+    return this.made.at(-1);
+  };
 
   /** @param {FakePc} pc */
   describe(pc, type, to = "") {
-    this.#made += 1;
-    const sdp = `v=0 ${this.#made} ${type} ${to}\r\na=fingerprint:sha-256 ${pc.fingerprint}\r\n`;
+    const sdp = `v=0 ${this.pcs.size + 1} ${type} ${to}\r\na=fingerprint:sha-256 ${pc.fingerprint}\r\n`;
     this.pcs.set(sdp, pc);
     return { type, sdp };
   }
@@ -94,6 +143,8 @@ export class FakePc extends EventTarget {
   rounds = 0;
   restarts = 0;
   closed = false;
+  /** Whether its channel has opened. */
+  isOpen = false;
   #net;
   #config;
   #needed = false;
@@ -172,6 +223,9 @@ export class FakePc extends EventTarget {
     if (this.localDescription.type !== "offer") return;
     const other = this.#net.pcs.get(this.remoteDescription.sdp);
     if (other.closed || !this.remoteDescription.sdp.includes(this.localDescription.sdp.slice(0, 10))) return;
-    for (const pc of [this, other]) pc.channel.dispatchEvent(new Event("open"));
+    for (const pc of [this, other]) {
+      pc.isOpen = true;
+      pc.channel.dispatchEvent(new Event("open"));
+    }
   }
 }

@@ -23,6 +23,8 @@ export class Call {
   #early = [];
   /** @type {Connection | null} the one that was made for this call */
   #connection = null;
+  /** Whether the other side calls, too, and wants the same connection. */
+  #shared = false;
   #peerId;
   /** @type {(connection: Connection) => void} */
   #resolve = () => {};
@@ -54,6 +56,20 @@ export class Call {
   /** @returns {boolean} whether an offer is being answered, and may yet become the connection */
   get isAnswering() {
     return this.#connection !== null;
+  }
+
+  /** @returns {boolean} whether the other side calls, and counts on the offer that is being answered */
+  get isShared() {
+    return this.#shared && this.isAnswering;
+  }
+
+  share() {
+    this.#shared = true;
+  }
+
+  /** What was being answered leads nowhere: another attempt is made, and may become the connection. */
+  release() {
+    this.#connection = null;
   }
 
   /**
@@ -93,7 +109,8 @@ export class Call {
   reject(error) {
     this.#settle();
     this.#reject(error);
-    if (!this.#connection?.isOpen) this.#connection?.close(error);
+    // What the other side called for goes on without this call.
+    if (!this.#shared && !this.#connection?.isOpen) this.#connection?.close(error);
   }
 
   #expire() {

@@ -114,6 +114,11 @@ export class Connection extends Emitter {
     this.#negotiation.take(event, payload);
   }
 
+  /** The other side may not have heard, or may be another page by now: says the last description once more. */
+  repeat() {
+    this.#negotiation.repeat();
+  }
+
   /** The broker is there again: what it may have lost is said once more. */
   resume() {
     this.#negotiation.resume();

@@ -77,10 +77,13 @@ export class Negotiation {
   /** Signals flow again: says once more what may have been lost. */
   resume() {
     this.afterwards(async () => {
-      const { signalingState, localDescription } = this.#pc;
-      if (signalingState !== "have-local-offer" && !this.#inDoubt) return;
-      if (localDescription) this.#tell(localDescription.type === "answer" ? "answer" : "offer");
+      if (this.#pc.signalingState === "have-local-offer" || this.#inDoubt) this.#tellAgain();
     });
+  }
+
+  /** Says the last description once more, whatever became of it. */
+  repeat() {
+    this.afterwards(async () => this.#tellAgain());
   }
 
   /**
@@ -119,6 +122,11 @@ export class Negotiation {
   async #describe(type, more) {
     await this.#pc.setLocalDescription();
     this.#tell(type, more?.());
+  }
+
+  #tellAgain() {
+    const { localDescription } = this.#pc;
+    if (localDescription) this.#tell(localDescription.type === "answer" ? "answer" : "offer");
   }
 
   /**

@@ -1,0 +1,87 @@
+/** Calls that are given up, and pages that are reloaded amid them: the other side hears of it at once. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { OTHER, SDP, calling, offer, setUp } from "./caller.mjs";
+import { settle } from "./fake.mjs";
+
+test("a call that is given up is told to the other side, whose offer was answered or not", async () => {
+  const control = new AbortController();
+  const { server, call, push } = await calling({ signal: control.signal });
+  push("offer", offer("a1"));
+  await settle();
+  control.abort();
+  await assert.rejects(call, { reason: "aborted" });
+  assert.deepEqual(server.last.lastOf("hangup")[4], { peer_id: OTHER, attempt: "a1" });
+  push("offer", offer("a2"));
+  assert.deepEqual(server.last.lastOf("hangup")[4], { peer_id: OTHER, attempt: "a2" });
+});
+
+test("a call ends when the other side gives its offer up", async () => {
+  const { server, pcs, push, call } = await calling();
+  push("offer", offer("a1"));
+  await settle();
+  const ended = assert.rejects(call, { name: "PeerError", reason: "closed" });
+  push("hangup", { peer_id: OTHER, attempt: "another" });
+  push("hangup", { peer_id: OTHER, attempt: "a1" });
+  await ended;
+  assert.equal(pcs[0].closed, true);
+  assert.equal(server.last.lastOf("hangup"), undefined, "who hung up needs not be told");
+});
+
+test("a peer that reloads amid a mutual call is served at once", async () => {
+  const { server, pcs, push, call } = await calling();
+  push("offer", { ...offer("a1"), calling: true });
+  await settle();
+  const answers = () => server.last.heard.filter(([, , , event]) => event === "answer").length;
+  assert.equal(answers(), 1);
+  push("peer_connect", { peer_id: OTHER });
+  await settle();
+  assert.equal(answers(), 2, "the caller is shown what is being answered");
+  push("hangup", { peer_id: OTHER, attempt: "a1" });
+  await settle();
+  const { attempt } = server.last.lastOf("offer")[4];
+  assert.deepEqual(pcs.map(({ closed }) => closed), [true, false]);
+  push("answer", { peer_id: OTHER, attempt, description: { type: "answer", sdp: SDP } });
+  pcs[1].open();
+  assert.equal((await call).attempt, attempt);
+});
+
+test("who gives up a call that the other side makes, too, leaves it its connection", async () => {
+  for (const told of ["with the offer", "later"]) {
+    const control = new AbortController();
+    const { pcs, push, call, peer } = await calling({ signal: control.signal });
+    const incoming = new Promise((resolve) => peer.on("connection", resolve));
+    push("offer", { ...offer("a1"), calling: told === "with the offer" });
+    if (told === "later") push("peer_connect", { peer_id: OTHER });
+    await settle();
+    control.abort();
+    await assert.rejects(call, { reason: "aborted" });
+    pcs[0].open();
+    assert.equal((await incoming).attempt, "a1");
+  }
+});
+
+test("an answer that nobody waits for is told to be so", async () => {
+  const { server, push } = await setUp();
+  push("answer", { peer_id: OTHER, attempt: "of the old page", description: { type: "answer", sdp: SDP } });
+  assert.deepEqual(server.last.lastOf("hangup")[4], { peer_id: OTHER, attempt: "of the old page" });
+});
+
+test("a call whose peer comes back as a new page rings there, too", async () => {
+  const { server, push } = await calling();
+  push("peer_up", { peer_id: OTHER });
+  assert.equal(server.last.heard.filter(([, , , event]) => event === "connect").length, 2);
+});
+
+test("a platform that makes no connection ends the call, and no stranger's call ends the program", async () => {
+  const createConnection = () => {
+    throw new Error("no webrtc here");
+  };
+  const { server, push, peer } = await setUp({ createConnection });
+  push("peer_connect", { peer_id: OTHER });
+  assert.equal(server.last.lastOf("hangup")[4].peer_id, OTHER);
+  const call = assert.rejects(peer.connect(OTHER), { name: "PeerError", message: "no webrtc here" });
+  push("offer", offer("a1"));
+  await call;
+});
