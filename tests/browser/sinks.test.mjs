@@ -1,23 +1,18 @@
-/** Where a receiver's files go, in a real Chromium: places that were picked, full disks, a worker that dies. What is not whole never looks whole. */
+/** Where a receiver's files go, in a real Chromium: the browser's own disk, and places that were picked. What is not whole never looks whole. */
 
 import assert from "node:assert/strict";
-import { createHash, randomBytes } from "node:crypto";
-import { mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { startBroker } from "../broker.mjs";
-import { launch, openPage } from "./chromium.mjs";
+import { launch } from "./chromium.mjs";
+import { BIG, connectOnPage, done, removeFiles, sha256, shareFromDisk, underWay, visit } from "./realfiles.mjs";
 
 /** @type {import("../broker.mjs").Broker} */
 let broker;
 /** @type {import("playwright-core").Browser} */
 let browser;
-/** @type {string} of the senders' real files */
-let folder;
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), "handclasp-"));
   broker = await startBroker();
   browser = await launch();
 });
@@ -25,36 +20,11 @@ before(async () => {
 after(async () => {
   await browser?.close();
   await broker?.kill();
-  await rm(folder, { recursive: true });
+  await removeFiles();
 });
 
-/** Large enough to be caught on its way. */
-const BIG = randomBytes(24_000_000);
-const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
-const done = (page) => page.locator("#receive-state", { hasText: "both sides agree" }).waitFor({ timeout: 60_000 });
-const underWay = (page) => page.locator("#receive-figures", { hasText: /^[1-9]\d? %/ }).waitFor();
-
-/** A sender of real files: what a page is handed over the debugging protocol is slow, and is never changed on a disk. */
-async function shareFromDisk(...files) {
-  const sharer = await openPage(browser);
-  await sharer.page.goto(broker.url);
-  await sharer.page.locator("#drop").waitFor();
-  const paths = files.map(([name]) => join(folder, name));
-  await Promise.all(files.map(([, bytes], at) => writeFile(paths[at], bytes)));
-  await sharer.page.setInputFiles("#file", paths);
-  await sharer.page.locator("#share-state:not(:empty)").waitFor();
-  return { ...sharer, paths, link: await sharer.page.inputValue("#link") };
-}
-
-/** A receiver's page that is connected; `prepare` runs in it before its own scripts. */
-async function visit(link, prepare) {
-  const receiver = await openPage(browser);
-  await receiver.page.addInitScript(prepare);
-  await receiver.page.goto(link);
-  await receiver.page.click("#connect");
-  await receiver.page.locator("#offers li").first().waitFor();
-  return receiver;
-}
+/** What came over a page's data channels since it was loaded. */
+const bytesHeard = async (heard) => (await heard()).reduce((sum, text) => sum + (Number(/^(\d+) bytes$/.exec(text)?.[1]) || 0), 0);
 
 /** Headless browsers have no pickers; the private file system has the same interface. */
 function stubPickers() {
@@ -78,8 +48,8 @@ function standing(page, name) {
 }
 
 test("a file is saved where the person says, over a lost connection too, and is there only when it is whole", async () => {
-  const sharer = await shareFromDisk(["big.bin", BIG], ["other.bin", "other"]);
-  const { page, complaints } = await visit(sharer.link, stubPickers);
+  const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG, "other.bin": "other" });
+  const { page, complaints } = await visit(browser, sharer.link, stubPickers);
   const saveAs = page.getByRole("button", { name: "Save as" });
   assert.equal(await saveAs.isVisible(), false, "two files do not fit into one");
   await page.getByLabel("other.bin").uncheck();
@@ -94,8 +64,8 @@ test("a file is saved where the person says, over a lost connection too, and is 
 });
 
 test("a file that is cancelled on its way to where the person said is gone from there", async () => {
-  const sharer = await shareFromDisk(["big.bin", BIG]);
-  const { page } = await visit(sharer.link, stubPickers);
+  const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
+  const { page } = await visit(browser, sharer.link, stubPickers);
   await page.getByRole("button", { name: "Save as" }).click();
   await underWay(page);
   await page.getByRole("button", { name: "Cancel" }).click();
@@ -106,8 +76,8 @@ test("a file that is cancelled on its way to where the person said is gone from 
 });
 
 test("a reload forgets where to save, and the page says so instead of saving elsewhere", async () => {
-  const sharer = await shareFromDisk(["big.bin", BIG]);
-  const { page } = await visit(sharer.link, stubPickers);
+  const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
+  const { page } = await visit(browser, sharer.link, stubPickers);
   await page.getByRole("button", { name: "Save as" }).click();
   await underWay(page);
   await page.reload();
@@ -119,8 +89,8 @@ test("a reload forgets where to save, and the page says so instead of saving els
 });
 
 test("a disk that is full amid a picked file is said in words, and serves again once it has room", async () => {
-  const sharer = await shareFromDisk(["big.bin", BIG]);
-  const { page } = await visit(sharer.link, stubPickers);
+  const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
+  const { page } = await visit(browser, sharer.link, stubPickers);
   const session = await page.context().newCDPSession(page);
   const origin = new URL(broker.url).origin;
   await page.getByRole("button", { name: "Save as" }).click();
@@ -134,8 +104,8 @@ test("a disk that is full amid a picked file is said in words, and serves again 
 });
 
 test("a picker that is closed changes nothing, one that is refused is spoken of", async () => {
-  const sharer = await shareFromDisk(["a.bin", "a"]);
-  const { page } = await visit(sharer.link, () => {
+  const sharer = await shareFromDisk(browser, broker.url, { "a.bin": "a" });
+  const { page } = await visit(browser, sharer.link, () => {
     window.showSaveFilePicker = () => Promise.reject(new DOMException("closed", "AbortError"));
     window.showDirectoryPicker = () => Promise.reject(new DOMException("not here", "SecurityError"));
   });
@@ -146,75 +116,74 @@ test("a picker that is closed changes nothing, one that is refused is spoken of"
   await page.getByText("The place that you picked could not be written to").waitFor();
 });
 
-/** A browser whose private disk is full, so that downloads go through the service worker. */
-function withoutDisk() {
-  navigator.storage.estimate = async () => ({ quota: 0, usage: 0 });
-}
-
-test("a service worker that is stopped amid a download: the page says that the file is not whole", async () => {
-  const sharer = await shareFromDisk(["big.bin", BIG]);
-  const { page } = await visit(sharer.link, withoutDisk);
+test("a disk that is full amid a download is said in words, and what has arrived is kept until there is room", async () => {
+  const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
+  const { page, heard } = await visit(browser, sharer.link);
   const session = await page.context().newCDPSession(page);
-  await session.send("ServiceWorker.enable");
-  const saved = page.waitForEvent("download");
+  const origin = new URL(broker.url).origin;
   await page.click("#download");
-  await underWay(page);
-  await session.send("ServiceWorker.stopAllWorkers");
-  await page.getByText("The browser broke its own download off, so the file in its list is not whole").waitFor();
-  assert.notEqual(await (await saved).failure(), null);
-  assert.equal(await page.getByText("both sides agree").count(), 0);
+  await page.locator("#receive-figures", { hasText: /^[3-9]\d %/ }).waitFor();
+  await session.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 1_000 });
+  await page.getByText("This browser could not store the file: the disk may be full").waitFor();
   await sharer.page.getByText(/^Could not go on at/).waitFor();
-  const again = page.waitForEvent("download");
-  await page.click("#download");
-  await done(page);
-  assert.equal(await (await again).failure(), null);
-});
-
-test("a download that is cancelled in the browser's own list is over, and so it is said", async () => {
-  const sharer = await shareFromDisk(["big.bin", BIG]);
-  const { page } = await visit(sharer.link, withoutDisk);
-  const saved = page.waitForEvent("download");
-  await page.click("#download");
-  await underWay(page);
-  await (await saved).cancel();
-  await page.getByText("the browser’s own list of downloads, has ended this transfer").waitFor();
-  assert.equal(await page.getByText("both sides agree").count(), 0);
-});
-
-test("a download that is cancelled on the page fails in the browser's own list", async () => {
-  const sharer = await shareFromDisk(["big.bin", BIG]);
-  const { page } = await visit(sharer.link, withoutDisk);
-  const saved = page.waitForEvent("download");
-  await page.click("#download");
-  await underWay(page);
-  await page.getByRole("button", { name: "Cancel" }).click();
-  await page.getByText("Cancelled. What had arrived was thrown away.").waitFor();
-  assert.notEqual(await (await saved).failure(), null);
-});
-
-test("the address of a download that is over leads to words, in the person's language", async () => {
-  const sharer = await shareFromDisk(["a.bin", "a"]);
-  const { page } = await visit(sharer.link, withoutDisk);
-  await page.click("#download");
-  await done(page);
-  await page.goto(new URL("/download/3f0c", broker.url).href);
-  await page.getByText("This download is over and cannot be opened again").waitFor();
-});
-
-test("without a disk and a service worker a file goes through memory, and one that is too large for it is refused in words", async () => {
-  const sharer = await shareFromDisk(["small.bin", BIG], ["large.bin", ""]);
-  await truncate(sharer.paths[1], 600 * 1024 * 1024);
-  await sharer.page.reload();
-  await sharer.page.setInputFiles("#more", sharer.paths);
-  const { page } = await visit(sharer.link, () => {
-    navigator.storage.estimate = async () => ({ quota: 0, usage: 0 });
-    ServiceWorkerContainer.prototype.register = () => Promise.reject(new DOMException("blocked", "SecurityError"));
-  });
-  await page.click("#download");
-  await page.getByText("This is larger than what this browser may store").waitFor();
-  await page.getByLabel("large.bin").uncheck();
+  await session.send("Storage.overrideQuotaForOrigin", { origin });
+  const sent = await bytesHeard(heard);
   const saved = page.waitForEvent("download");
   await page.click("#download");
   await done(page);
   assert.equal(sha256(await readFile(await (await saved).path())), sha256(BIG));
+  const more = (await bytesHeard(heard)) - sent;
+  assert.ok(more < 0.8 * BIG.length, `${more} bytes were sent again`);
+});
+
+test("two tabs do not write the same file: the second says so, and takes over when the first is closed", async () => {
+  const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
+  const first = await visit(browser, sharer.link);
+  await first.page.click("#download");
+  await underWay(first.page);
+  await first.page.click("#pause");
+  await first.page.getByText(/^Paused at/).waitFor();
+  const second = await first.page.context().newPage();
+  await second.goto(sharer.link);
+  await connectOnPage(second);
+  await second.click("#download");
+  await second.getByText("Another tab of this browser is downloading the same file").waitFor();
+  await first.page.getByText(/^Paused at/).waitFor();
+  await first.page.close();
+  const saved = second.waitForEvent("download");
+  await second.click("#download");
+  await done(second);
+  assert.equal(sha256(await readFile(await (await saved).path())), sha256(BIG));
+});
+
+test("folders are kept in the folder that was picked, beside what is there already", async () => {
+  const sharer = await shareFromDisk(browser, broker.url, { "day 1/a.jpg": "new a", "day 1/deep/b.txt": "new b", "c.txt": "new c" });
+  const { page } = await visit(browser, sharer.link, stubPickers);
+  const [{ root }] = await page.locator("#offers bdi").evaluateAll((names) => names.map((name) => ({ root: name.textContent.split("/")[0] })));
+  await page.evaluate(async (name) => {
+    const day = await (await (await window.showDirectoryPicker()).getDirectoryHandle(name, { create: true })).getDirectoryHandle("day 1", { create: true });
+    const stream = await (await day.getFileHandle("A.jpg", { create: true })).createWritable();
+    await stream.write("old");
+    await stream.close();
+  }, root);
+  await page.getByRole("button", { name: "Save into a folder" }).click();
+  await done(page);
+  const found = await page.evaluate(async () => {
+    const walk = async (folder, path) => {
+      const files = [];
+      for await (const [name, handle] of folder) {
+        if (handle.kind === "directory") files.push(...(await walk(handle, `${path}${name}/`)));
+        else files.push([path + name, await (await handle.getFile()).text()]);
+      }
+      return files;
+    };
+    return walk(await window.showDirectoryPicker(), "");
+  });
+  const expected = [
+    ["c.txt", "new c"],
+    ["day 1/A.jpg", "old"],
+    ["day 1/a (2).jpg", "new a"],
+    ["day 1/deep/b.txt", "new b"],
+  ];
+  assert.deepEqual(found.sort(), expected.map(([path, text]) => [`${root}/${path}`, text]).sort());
 });

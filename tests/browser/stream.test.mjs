@@ -1,0 +1,97 @@
+/** Downloads of the browser itself, fed through a service worker, in a real Chromium: refused, stopped, cancelled. What is not whole never looks whole. */
+
+import assert from "node:assert/strict";
+import { readFile, truncate } from "node:fs/promises";
+import { after, before, test } from "node:test";
+import { startBroker } from "../broker.mjs";
+import { launch } from "./chromium.mjs";
+import { BIG, done, removeFiles, sha256, shareFromDisk, underWay, visit } from "./realfiles.mjs";
+
+/** @type {import("../broker.mjs").Broker} */
+let broker;
+/** @type {import("playwright-core").Browser} */
+let browser;
+
+before(async () => {
+  broker = await startBroker();
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  await broker?.kill();
+  await removeFiles();
+});
+
+/** A browser whose private disk is full, so that downloads go through the service worker. */
+function withoutDisk() {
+  navigator.storage.estimate = async () => ({ quota: 0, usage: 0 });
+}
+
+test("a service worker that is stopped amid a download: the page says that the file is not whole", async () => {
+  const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
+  const { page } = await visit(browser, sharer.link, withoutDisk);
+  const session = await page.context().newCDPSession(page);
+  await session.send("ServiceWorker.enable");
+  const saved = page.waitForEvent("download");
+  await page.click("#download");
+  await underWay(page);
+  await session.send("ServiceWorker.stopAllWorkers");
+  await page.getByText("The browser broke its own download off, so the file in its list is not whole").waitFor();
+  assert.notEqual(await (await saved).failure(), null);
+  assert.equal(await page.getByText("both sides agree").count(), 0);
+  await sharer.page.getByText(/^Could not go on at/).waitFor();
+  const again = page.waitForEvent("download");
+  await page.click("#download");
+  await done(page);
+  assert.equal(await (await again).failure(), null);
+});
+
+test("a download that is cancelled in the browser's own list is over, and so it is said", async () => {
+  const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
+  const { page } = await visit(browser, sharer.link, withoutDisk);
+  const saved = page.waitForEvent("download");
+  await page.click("#download");
+  await underWay(page);
+  await (await saved).cancel();
+  await page.getByText("the browser’s own list of downloads, has ended this transfer").waitFor();
+  assert.equal(await page.getByText("both sides agree").count(), 0);
+});
+
+test("a download that is cancelled on the page fails in the browser's own list", async () => {
+  const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
+  const { page } = await visit(browser, sharer.link, withoutDisk);
+  const saved = page.waitForEvent("download");
+  await page.click("#download");
+  await underWay(page);
+  await page.getByRole("button", { name: "Cancel" }).click();
+  await page.getByText("Cancelled. What had arrived was thrown away.").waitFor();
+  assert.notEqual(await (await saved).failure(), null);
+});
+
+test("the address of a download that is over leads to words, in the person's language", async () => {
+  const sharer = await shareFromDisk(browser, broker.url, { "a.bin": "a" });
+  const { page } = await visit(browser, sharer.link, withoutDisk);
+  await page.click("#download");
+  await done(page);
+  await page.goto(new URL("/download/3f0c", broker.url).href);
+  await page.getByText("This download is over and cannot be opened again").waitFor();
+});
+
+test("without a disk and a service worker a file goes through memory, and one that is too large for it is refused in words", async () => {
+  const sharer = await shareFromDisk(browser, broker.url, { "small.bin": BIG, "large.bin": "" });
+  await truncate(sharer.paths[1], 600 * 1024 * 1024);
+  await sharer.page.reload();
+  await sharer.page.setInputFiles("#more", sharer.paths);
+  const { page } = await visit(browser, sharer.link, () => {
+    navigator.storage.estimate = async () => ({ quota: 0, usage: 0 });
+    ServiceWorkerContainer.prototype.register = () => Promise.reject(new DOMException("blocked", "SecurityError"));
+  });
+  await page.click("#download");
+  await page.getByText("This is larger than what this browser may store").waitFor();
+  await page.getByLabel("large.bin").uncheck();
+  const saved = page.waitForEvent("download");
+  await page.click("#download");
+  await done(page);
+  assert.equal(sha256(await readFile(await (await saved).path())), sha256(BIG));
+});
