@@ -89,6 +89,7 @@ embedded! {
     "lib/frame.js",
     "lib/handshakes.js",
     "lib/heartbeat.js",
+    "lib/guard.js",
     "lib/identity.js",
     "lib/index.js",
     "lib/key.js",

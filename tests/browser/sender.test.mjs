@@ -164,3 +164,27 @@ test("what was picked is on offer again after a reload; a picker that is closed 
   await page.getByText("On offer: 1 file, 5 bytes").waitFor();
   assert.deepEqual(await names(page), ["picked.txt"]);
 });
+
+test("guessing a password is slowed down, and the sender is told", async () => {
+  const sharer = await share(browser, broker.url, [{ name: "a.txt", bytes: Buffer.from("hello") }]);
+  const { page } = await openPage(browser);
+  await page.goto(`${sharer.link}&p=1`);
+  for (let tries = 1; tries <= 10; tries++) {
+    await page.getByRole("textbox", { name: "Password" }).fill(`guess ${tries}`);
+    await page.click("#connect");
+    await sharer.page.locator("#refused", { hasText: tries === 1 ? "Turned away: its link" : `Turned away ${tries} times` }).waitFor();
+    await page.locator("#connect:enabled").waitFor();
+  }
+  await page.click("#connect");
+  await page.getByText("Too many wrong keys or passwords were tried on this link").waitFor();
+  await page.getByText("Trying again by itself.").waitFor();
+  await sharer.page.getByText("Somebody may be guessing").waitFor();
+  assert.equal(await sharer.page.locator("#receivers li").count(), 0);
+});
+
+test("a receiver that left is said to have, and when", async () => {
+  const sharer = await share(browser, broker.url, [{ name: "a.txt", bytes: Buffer.from("hello") }]);
+  const receiver = await connect(browser, sharer.link);
+  await receiver.page.close();
+  await sharer.page.getByText(/^Left at \d\d?:\d\d(\s[AP]M)?, took nothing$/).waitFor();
+});

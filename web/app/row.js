@@ -1,7 +1,7 @@
 /** One receiver in the sharer's list: what it has taken so far, in words and as a bar. */
 
 import { announce } from "./page.js";
-import { percent, sizeText, t } from "./words.js";
+import { percent, sizeText, t, timeText } from "./words.js";
 
 const ACTIVE = ["downloading", "paused"];
 
@@ -26,6 +26,7 @@ export function rowOf(receiver, name) {
   line.append(label, state);
   item.append(line, bar, stop);
   let last = "";
+  let since = "";
   const show = () => {
     const { state: now, written, total } = receiver;
     const isActive = ACTIVE.includes(now);
@@ -33,11 +34,14 @@ export function rowOf(receiver, name) {
     bar.hidden = !isActive;
     stop.hidden = !isActive;
     bar.value = total === 0 ? 0 : written / total;
-    state.textContent = t(`row.${now}`, percent(written, total), sizeText(total));
+    if (now !== last) since = timeText(new Date());
+    const word = now === "left" && written === 0 ? "row.left_early" : /** @type {const} */ (`row.${now}`);
+    state.textContent = t(word, percent(written, total), sizeText(total), since);
     if (now !== last) announce(`${name}: ${state.textContent}`);
     last = now;
   };
   receiver.on("change", show);
+  receiver.on("forgotten", () => item.remove());
   show();
   return item;
 }

@@ -16,6 +16,9 @@ import { rowOf } from "./row.js";
 import { showInTab } from "./tab.js";
 import { failureText, filesText, sizeText, t } from "./words.js";
 
+/** So many wrong keys are not somebody's typing any more. */
+const GUESSING = 5;
+
 export class Share {
   #socket;
   #peer;
@@ -24,6 +27,7 @@ export class Share {
   #keepsake;
   /** @type {Map<string, Blob>} by the entry's id */
   #files = new Map();
+  #receivers = 0;
   /** @type {Promise<import("./pictures.js").Pictures> | null} */
   #pictures = null;
 
@@ -39,6 +43,7 @@ export class Share {
     this.#fileShare = new FileShare(peer, keepsake.proof);
     this.#fileShare.catalogue.on("change", () => this.#showFiles());
     this.#fileShare.on("receiver", (receiver) => this.#showReceiver(receiver));
+    this.#fileShare.on("refused", showRefused);
     peer.on("state", (state) => {
       say(element("share-state", HTMLElement), state === "joined" ? t("share_ready") : t("share_away"));
     });
@@ -211,14 +216,24 @@ export class Share {
   #showReceiver(receiver) {
     const list = element("receivers", HTMLElement);
     element("nobody", HTMLElement).hidden = true;
-    list.append(rowOf(receiver, t("receiver_name", list.childElementCount + 1)));
-    if (list.childElementCount === 1) announce(t("receivers"));
+    this.#receivers += 1;
+    list.append(rowOf(receiver, t("receiver_name", this.#receivers)));
+    if (this.#receivers === 1) announce(t("receivers"));
     receiver.on("change", () => {
       const active = this.#fileShare.receivers.filter(({ state }) => state === "downloading");
       const sum = (/** @type {"written" | "total"} */ what) => active.reduce((all, one) => all + one[what], 0);
       showInTab(active.length > 0 ? sum("written") / Math.max(1, sum("total")) : null);
     });
   }
+}
+
+/** @param {number} count of visitors with another key: a row for each would be theirs to multiply */
+function showRefused(count) {
+  const place = element("refused", HTMLElement);
+  const isGuessing = count >= GUESSING;
+  element("nobody", HTMLElement).hidden = true;
+  place.classList.toggle("bad", isGuessing);
+  say(place, (count === 1 ? t("refused_one") : t("refused_many", count)) + (isGuessing ? t("refused_guessing") : ""));
 }
 
 /**

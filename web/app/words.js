@@ -71,6 +71,14 @@ export function sizeText(bytes) {
 }
 
 /**
+ * @param {Date} date
+ * @returns {string} the time of day, as the language writes it
+ */
+export function timeText(date) {
+  return new Intl.DateTimeFormat(language, { timeStyle: "short" }).format(date);
+}
+
+/**
  * @param {number} count
  * @param {number} bytes
  */

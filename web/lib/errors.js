@@ -85,7 +85,8 @@ export class ProtocolError extends HandclaspError {
  * No connection to a peer. `reason` is one of: `absent` (nobody has that id),
  * `overloaded`, `unreachable`, `silent` (the peer got the request and made no
  * offer), `no_path` (no route between the two networks), `lost` (it was open and broke),
- * `closed` (one side closed it), `aborted` (the caller gave up), or the broker's own word.
+ * `closed` (one side closed it), `too_many_tries` (a sharer was tried with too many wrong keys;
+ * later it may work), `aborted` (the caller gave up), or the broker's own word.
  */
 export class PeerError extends HandclaspError {
   /**

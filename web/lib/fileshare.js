@@ -9,24 +9,34 @@
  */
 
 import { Catalogue } from "./catalogue.js";
+import { systemClock } from "./clock.js";
 import { Emitter } from "./emitter.js";
-import { HandclaspError } from "./errors.js";
+import { HandclaspError, ProofError } from "./errors.js";
+import { Guard } from "./guard.js";
 import { prove } from "./proof.js";
 import { Sender } from "./sender.js";
 
-/** @typedef {"proving" | "verified" | "refused" | "left" | import("./sender.js").TransferState} ReceptionState */
+/** How many receivers are remembered after they have left. */
+const KEPT = 100;
+/** What was said last is on its way for so long (ms), whatever the other end does. */
+const LINGER = 5_000;
 
-/** One visitor, over all its connections. @extends {Emitter<{change: []}>} */
+/** @typedef {"verified" | "left" | import("./sender.js").TransferState} ReceptionState */
+
+/**
+ * One receiver, over all its connections. Events: `change`, and `forgotten` when there were
+ * many later ones.
+ *
+ * @extends {Emitter<{change: [], forgotten: []}>}
+ */
 export class Reception extends Emitter {
   /** @type {ReceptionState} */
-  state = "proving";
+  state = "verified";
   written = 0;
   total = 0;
-  /** Why it left or was refused: the error's reason. */
+  /** Why it left: the error's reason. */
   reason = "";
   #sender = /** @type {Sender | null} */ (null);
-  /** Which connection speaks for it: the end of an older one is no news. */
-  #turn = 0;
 
   /** @param {string} peerId */
   constructor(peerId) {
@@ -34,37 +44,40 @@ export class Reception extends Emitter {
     this.peerId = peerId;
   }
 
-  /** Ends this visitor's transfer; others go on. */
+  /** @returns {boolean} whether there is a connection to it */
+  get isHere() {
+    return this.#sender !== null;
+  }
+
+  /** Ends this receiver's transfer; others go on. */
   cancel() {
     this.#sender?.stop();
   }
 
   /**
-   * @param {import("./connection.js").Connection} connection open
-   * @param {Uint8Array<ArrayBuffer>} key
+   * Until the link ends, which may be after a newer one has taken over.
+   *
+   * @param {import("./link.js").Link} link on which `prove` has succeeded
    * @param {Catalogue} catalogue
    */
-  async serve(connection, key, catalogue) {
-    const link = await connection.opened;
-    const turn = ++this.#turn;
+  async serve(link, catalogue) {
+    const sender = new Sender(link, catalogue);
+    this.#sender = sender;
+    // Who has everything may come back and still has it.
+    this.#tell(this.state === "done" ? "done" : "verified");
+    sender.on("progress", ({ state, written, total }) => {
+      Object.assign(this, { written, total });
+      this.#tell(state);
+    });
     try {
-      this.#tell("proving");
-      await prove(link, { key, role: "sharer", fingerprints: connection.fingerprints() });
-      this.#tell("verified");
-      const sender = new Sender(link, catalogue);
-      this.#sender = sender;
-      sender.on("progress", ({ state, written, total }) => {
-        Object.assign(this, { written, total });
-        this.#tell(state);
-      });
       await sender.run();
     } catch (error) {
-      link.close(); // not the connection: what was said last is still on its way
+      if (this.#sender !== sender) return; // the end of an older one is no news
+      this.#sender = null;
       if (!(error instanceof HandclaspError)) throw error;
-      if (turn !== this.#turn) return;
       this.reason = error.reason;
-      // Who has everything may leave without looking like one who does not.
-      if (this.state !== "done" && this.state !== "cancelled") this.#tell(error.reason === "wrong_key" ? "refused" : "left");
+      // It may leave as well, without looking like one who has not.
+      if (this.state !== "done" && this.state !== "cancelled") this.#tell("left");
     }
   }
 
@@ -76,37 +89,75 @@ export class Reception extends Emitter {
 }
 
 /**
- * Event: `receiver` for each visitor that was not there before.
+ * Events: `receiver` for each that was not there before and has proved; `refused` for each
+ * visitor whose key was another, with how many there were.
  *
- * @extends {Emitter<{receiver: [Reception]}>}
+ * @extends {Emitter<{receiver: [Reception], refused: [number]}>}
  */
 export class FileShare extends Emitter {
   /** @type {Map<string, Reception>} by peer id */
   #receptions = new Map();
+  #clock;
+  #guard;
+  #refused = 0;
 
   /**
    * @param {import("./peer.js").Peer} peer joined now or later; its other uses are not disturbed
    * @param {Uint8Array<ArrayBuffer>} key 16 bytes that receivers have to hold as well
+   * @param {object} [options]
+   * @param {import("./clock.js").Clock} [options.clock]
    */
-  constructor(peer, key) {
+  constructor(peer, key, { clock = systemClock } = {}) {
     super();
     /** What the next visitor has to prove; those who are in stay in. */
     this.key = key;
     this.catalogue = new Catalogue();
+    this.#clock = clock;
+    this.#guard = new Guard(clock);
     peer.on("connection", (connection) => void this.#serve(connection));
   }
 
-  /** @returns {Reception[]} in the order in which they came */
+  /** @returns {Reception[]} in the order in which they came; of those who left, the last ones */
   get receivers() {
     return [...this.#receptions.values()];
   }
 
   /** @param {import("./connection.js").Connection} connection */
-  #serve(connection) {
-    const known = this.#receptions.get(connection.peerId);
-    const reception = known ?? new Reception(connection.peerId);
-    this.#receptions.set(connection.peerId, reception);
-    if (!known) this.emit("receiver", reception);
-    return reception.serve(connection, this.key, this.catalogue);
+  async #serve(connection) {
+    const link = await connection.opened;
+    try {
+      const passed = this.#guard.admit(connection.peerId);
+      if (!passed) return link.send({ type: "refused", reason: "too_many_tries" });
+      await prove(link, { key: this.key, role: "sharer", fingerprints: connection.fingerprints() });
+      passed();
+      await this.#receptionOf(connection.peerId).serve(link, this.catalogue);
+    } catch (error) {
+      if (!(error instanceof HandclaspError)) throw error;
+      if (error instanceof ProofError) this.emit("refused", (this.#refused += 1));
+    } finally {
+      link.close(); // what was said last is still on its way, so the connection gets some time
+      this.#clock.setTimeout(() => connection.close(), LINGER);
+    }
+  }
+
+  /** @param {string} peerId has proved */
+  #receptionOf(peerId) {
+    const known = this.#receptions.get(peerId);
+    if (known) return known;
+    const reception = new Reception(peerId);
+    this.#receptions.set(peerId, reception);
+    this.#forget();
+    this.emit("receiver", reception);
+    return reception;
+  }
+
+  /** Whoever holds the key may come under any number of ids: the oldest who left are dropped. */
+  #forget() {
+    if (this.#receptions.size <= KEPT) return;
+    const gone = this.receivers.slice(0, -1).filter(({ isHere }) => !isHere);
+    const oldest = gone.find(({ state }) => state === "left") ?? gone[0];
+    if (!oldest) return; // the peer bounds how many are connected
+    this.#receptions.delete(oldest.peerId);
+    oldest.emit("forgotten");
   }
 }

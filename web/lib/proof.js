@@ -6,7 +6,7 @@
  */
 
 import { fromBase64url, randomBytes, toBase64url, utf8 } from "./bytes.js";
-import { ProofError, ProtocolError } from "./errors.js";
+import { PeerError, ProofError, ProtocolError } from "./errors.js";
 
 /** @typedef {"sharer" | "receiver"} Role */
 /** @typedef {{own: string, other: string}} Fingerprints each as `fingerprintsOf` gives it */
@@ -35,11 +35,13 @@ const HMAC = { name: "HMAC", hash: "SHA-256" };
  * @returns {Promise<void>} when both sides have proved
  * @throws {ProofError} the keys or the fingerprints differ; the other side was told, and
  *   the caller has to close the link
+ * @throws {PeerError} `too_many_tries`: a sharer lets no stranger try just now
  */
 export async function prove(link, { key, role, fingerprints, timeout = 10_000, signal }) {
   const nonce = toBase64url(randomBytes(NONCE_BYTES));
   link.send({ type: "hello", version: 1, nonce });
-  const hello = await link.expect(["hello"], { timeout, signal });
+  const hello = await link.expect(role === "receiver" ? ["hello", "refused"] : ["hello"], { timeout, signal });
+  if (hello.type === "refused") throw new PeerError("too_many_tries", "sharer has been tried with too many wrong keys");
   /** @type {Role} */
   const peer = role === "sharer" ? "receiver" : "sharer";
   const nonces = /** @type {Record<Role, string>} */ ({ [role]: nonce, [peer]: checkNonce(hello.nonce) });
