@@ -2,8 +2,12 @@
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
+import { chromium } from "playwright-core";
 import { openPage, screenshot } from "./chromium.mjs";
 import { connect, share } from "./sharing.mjs";
 import { start } from "./stage.mjs";
@@ -175,10 +179,28 @@ for (const [locale, path] of [["en", ""], ["ja", ""], ["en", "?peer_id=79ea407f-
 }
 
 test("it can be installed", async () => {
-  const { page } = await openPage(browser);
-  await page.goto(broker.url);
-  const session = await page.context().newCDPSession(page);
-  const { errors, data } = await session.send("Page.getAppManifest");
-  assert.deepEqual(errors, []);
-  assert.equal(JSON.parse(data).name, "Handclasp");
+  const folder = await mkdtemp(join(tmpdir(), "handclasp-"));
+  // Chromium installs nothing from a window that forgets everything.
+  const context = await chromium.launchPersistentContext(folder, { executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
+  try {
+    const page = await context.newPage();
+    await page.goto(broker.url);
+    const session = await context.newCDPSession(page);
+    const { errors, data } = await session.send("Page.getAppManifest");
+    assert.deepEqual(errors, []);
+    const { installabilityErrors } = await session.send("Page.getInstallabilityErrors");
+    assert.deepEqual(installabilityErrors, []);
+    for (const { src, sizes, type } of JSON.parse(data).icons) {
+      const [width, shown] = await page.evaluate(async (src) => {
+        const image = Object.assign(new Image(), { src });
+        await image.decode();
+        return [image.naturalWidth, (await fetch(src)).headers.get("content-type")];
+      }, src);
+      assert.equal(shown, type);
+      if (type === "image/png") assert.equal(`${width}x${width}`, sizes);
+    }
+  } finally {
+    await context.close();
+    await rm(folder, { recursive: true });
+  }
 });
