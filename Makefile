@@ -68,7 +68,7 @@ clean: ## remove what was built and installed here
 
 binary: cargo
 	$(SAY) 'cargo build'
-	@cargo build --locked
+	@cargo build --locked --bins --examples
 
 packages: node $(PACKAGES)
 

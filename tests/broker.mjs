@@ -7,10 +7,13 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { access } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const BINARY = process.env.HANDCLASP_BIN ?? fileURLToPath(new URL("../target/debug/handclasp", import.meta.url));
+/** Built beside it: `cargo build --examples`. */
+const CONFORMANCE = join(dirname(BINARY), "examples/phoenix_conformance");
 const START_TIMEOUT = 20_000;
 
 /**
@@ -27,12 +30,28 @@ const START_TIMEOUT = 20_000;
  * @param {Record<string, string | number>} [options.set] configuration keys
  * @returns {Promise<Broker>} when it serves
  */
-export async function startBroker({ port = 0, set = {} } = {}) {
-  await access(BINARY).catch(() => assert.fail(`no binary at ${BINARY}: build it, or set HANDCLASP_BIN`));
+export function startBroker({ port = 0, set = {} } = {}) {
   const settings = Object.entries(set).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
-  const child = spawn(BINARY, ["serve", "--listen", `127.0.0.1:${port}`, ...settings], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+  return start(BINARY, ["serve", "--listen", `127.0.0.1:${port}`, ...settings]);
+}
+
+/**
+ * The server of Phoenix's own integration tests: mounts `ws`, `ws/admin` and more, no page.
+ *
+ * @returns {Promise<Broker>} when it serves
+ */
+export function startConformance() {
+  return start(CONFORMANCE, ["0"]);
+}
+
+/**
+ * @param {string} binary
+ * @param {string[]} args
+ * @returns {Promise<Broker>}
+ */
+async function start(binary, args) {
+  await access(binary).catch(() => assert.fail(`no binary at ${binary}: build it, or set HANDCLASP_BIN`));
+  const child = spawn(binary, args, { stdio: ["ignore", "pipe", "inherit"] });
   const exited = once(child, "exit");
   const url = new URL(await pageAddress(child, exited));
   return {
