@@ -188,3 +188,82 @@ test("a receiver that left is said to have, and when", async () => {
   await receiver.page.close();
   await sharer.page.getByText(/^Left at \d\d?:\d\d(\s[AP]M)?, took nothing$/).waitFor();
 });
+
+test("files that are dragged over the page mark where they go, until they leave or are dropped", async () => {
+  const { page } = await openSharer();
+  const session = await page.context().newCDPSession(page);
+  const disk = await onDisk("dragged", { "a.txt": "a" });
+  const drag = (type) => session.send("Input.dispatchDragEvent", { type, x: 100, y: 100, data: { items: [], files: [join(disk, "a.txt")], dragOperationsMask: 1 } });
+  const marked = (wanted) => page.waitForFunction((wanted) => document.body.classList.contains("dragging") === wanted, wanted);
+  for (const type of ["dragEnter", "dragOver"]) await drag(type);
+  await marked(true);
+  await page.evaluate(() => document.body.dispatchEvent(new DragEvent("dragleave", { bubbles: true }))); // CDP's cancel tells the page nothing
+  await marked(false);
+  await drag("dragOver");
+  await marked(true);
+  await drag("drop");
+  await marked(false);
+  await page.getByText("On offer: 1 file, 1 byte").waitFor();
+});
+
+/** What Ctrl+V brings, as Chromium hands it over. */
+function paste(page, { files = [], text = "" }) {
+  return page.evaluate(({ files, text }) => {
+    const clipboardData = new DataTransfer();
+    if (text) clipboardData.setData("text/plain", text);
+    for (const name of files) clipboardData.items.add(new File([name], name, { type: "image/png" }));
+    document.activeElement.dispatchEvent(new ClipboardEvent("paste", { bubbles: true, cancelable: true, clipboardData }));
+  }, { files, text });
+}
+
+test("pasted files are shared, pasted or dropped text is not", async () => {
+  const { page, complaints } = await openSharer();
+  await paste(page, { text: "just words" });
+  const session = await page.context().newCDPSession(page);
+  const data = { items: [{ mimeType: "text/plain", data: "just words" }], dragOperationsMask: 1 };
+  for (const type of /** @type {const} */ (["dragEnter", "dragOver", "drop"])) {
+    await session.send("Input.dispatchDragEvent", { type, x: 100, y: 100, data });
+  }
+  await paste(page, { files: ["image.png"], text: "a name beside it" });
+  await page.getByText("On offer: 1 file, 9 bytes").waitFor();
+  assert.deepEqual(await names(page), ["image.png"]);
+  await page.getByText("Ask for a password as well").click();
+  await page.getByRole("textbox", { name: "Password" }).focus();
+  await paste(page, { text: "a password" });
+  await paste(page, { files: ["second.png"] });
+  await page.getByText("On offer: 2 files").waitFor();
+  assert.deepEqual(complaints, []);
+});
+
+test("a phone's share sheet gets the link; closing it again is no failure", async () => {
+  const sharer = await openSharer(() => {
+    window.shared = [];
+    navigator.share = async (what) => {
+      window.shared.push(what);
+      throw new DOMException("closed", "AbortError");
+    };
+  });
+  const { page, complaints } = sharer;
+  await paste(page, { files: ["a.png"] });
+  await page.getByRole("button", { name: "Share…" }).click();
+  await page.waitForFunction(() => window.shared.length === 1);
+  assert.deepEqual(await page.evaluate(() => window.shared), [{ url: await page.inputValue("#link") }]);
+  assert.deepEqual(complaints, []);
+});
+
+test("the link is copied as it stands, or chosen for the keyboard where that is refused", async () => {
+  const { page } = await openSharer(() => {
+    window.copied = [];
+    Object.defineProperty(navigator, "clipboard", { value: { writeText: async (text) => {
+      window.copied.push(text);
+      if (window.copied.length === 2) throw new DOMException("no", "NotAllowedError");
+    } } });
+  });
+  await paste(page, { files: ["a.png"] });
+  await page.getByRole("button", { name: "Copy" }).click();
+  await page.getByRole("button", { name: "Copied" }).click();
+  await page.getByRole("button", { name: "Press Ctrl+C" }).waitFor();
+  const link = await page.inputValue("#link");
+  assert.deepEqual(await page.evaluate(() => window.copied), [link, link]);
+  assert.equal(await page.evaluate(() => String(getSelection())), link);
+});
