@@ -5,6 +5,9 @@
 
 /** The parent of all errors thrown by this library. */
 export class HandclaspError extends Error {
+  /** Written out, since bundlers shorten the names of classes. */
+  name = "HandclaspError";
+
   /**
    * @param {string} reason one short word or phrase, stable between versions
    * @param {string} message lower-case, naming the value and the limit
@@ -12,13 +15,14 @@ export class HandclaspError extends Error {
    */
   constructor(reason, message, options) {
     super(message, options);
-    this.name = new.target.name;
     this.reason = reason;
   }
 }
 
 /** The server answered a join or a push with `error`; `response` is what it said. */
 export class RefusedError extends HandclaspError {
+  name = "RefusedError";
+
   /**
    * @param {string} what for example `join of peer:1234`
    * @param {any} response the server's payload, usually `{reason}`
@@ -32,6 +36,8 @@ export class RefusedError extends HandclaspError {
 
 /** Nothing came back in time. Whether the other side acted is not known. */
 export class TimeoutError extends HandclaspError {
+  name = "TimeoutError";
+
   /**
    * @param {string} what
    * @param {number} ms the limit that passed
@@ -43,6 +49,8 @@ export class TimeoutError extends HandclaspError {
 
 /** The caller gave up, by its `AbortSignal`. Whether the other side acted is not known. */
 export class AbortedError extends HandclaspError {
+  name = "AbortedError";
+
   /** @param {string} what */
   constructor(what) {
     super("aborted", `${what} was given up`);
@@ -51,6 +59,8 @@ export class AbortedError extends HandclaspError {
 
 /** The connection broke while an answer was awaited, or the socket was told to disconnect. */
 export class DisconnectedError extends HandclaspError {
+  name = "DisconnectedError";
+
   /** @param {string} message */
   constructor(message) {
     super("disconnected", message);
@@ -59,6 +69,8 @@ export class DisconnectedError extends HandclaspError {
 
 /** The channel is closed: never joined, left, or ended by the server. */
 export class ClosedError extends HandclaspError {
+  name = "ClosedError";
+
   /** @param {string} message */
   constructor(message) {
     super("closed", message);
@@ -67,6 +79,8 @@ export class ClosedError extends HandclaspError {
 
 /** A bounded buffer is full. */
 export class OverflowError extends HandclaspError {
+  name = "OverflowError";
+
   /** @param {string} message */
   constructor(message) {
     super("overflow", message);
@@ -75,6 +89,8 @@ export class OverflowError extends HandclaspError {
 
 /** Bytes from the other side do not follow the protocol. */
 export class ProtocolError extends HandclaspError {
+  name = "ProtocolError";
+
   /** @param {string} message */
   constructor(message) {
     super("protocol", message);
@@ -89,6 +105,8 @@ export class ProtocolError extends HandclaspError {
  * later it may work), `aborted` (the caller gave up), or the broker's own word.
  */
 export class PeerError extends HandclaspError {
+  name = "PeerError";
+
   /**
    * @param {string} reason
    * @param {string} message
@@ -103,6 +121,8 @@ export class PeerError extends HandclaspError {
 
 /** The other side did not prove that it holds the key of the link. `reason` is `wrong_key`. */
 export class ProofError extends HandclaspError {
+  name = "ProofError";
+
   /** @param {string} message */
   constructor(message) {
     super("wrong_key", message);
@@ -117,4 +137,6 @@ export class ProofError extends HandclaspError {
  * tab writes it), `too_large`, `too_many` (files), `stalled`, `stopped` (the browser broke its
  * own download off), `cancelled` (by either side), `refused` (the other side gave up and said so).
  */
-export class TransferError extends HandclaspError {}
+export class TransferError extends HandclaspError {
+  name = "TransferError";
+}
