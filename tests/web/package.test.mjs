@@ -35,8 +35,10 @@ socket.disconnect();
 `;
 
 const TYPED = `
-import { type Connection, ConnectionPool, Peer, Socket, createIdentity } from "handclasp";
-const peer: Peer = new Peer(new Socket("wss://example.test/socket"), await createIdentity());
+import { type Connection, ConnectionPool, type Identity, Peer, Socket, type SocketOptions, createIdentity } from "handclasp";
+const options: SocketOptions = { params: () => ({ token: "fresh" }) };
+const identity: Identity = await createIdentity();
+const peer: Peer = new Peer(new Socket("wss://example.test/socket", options), identity);
 const connection: Connection = await peer.connect("x", { signal: AbortSignal.timeout(1) });
 const pc: RTCPeerConnection = connection.pc;
 const pool = new ConnectionPool({ peer });

@@ -11,6 +11,7 @@
  */
 
 import { Backoff } from "./backoff.js";
+import { systemClock } from "./clock.js";
 import { Emitter } from "./emitter.js";
 import { HandclaspError, PeerError, ProofError, ProtocolError, TransferError } from "./errors.js";
 import { prove } from "./proof.js";
@@ -43,11 +44,11 @@ export class FileFetch extends Emitter {
    * @param {import("./peer.js").Peer} peer joined
    * @param {string} sharerId
    * @param {Uint8Array<ArrayBuffer>} key
-   * @param {object} options
-   * @param {import("./clock.js").Clock} options.clock
+   * @param {object} [options]
+   * @param {import("./clock.js").Clock} [options.clock]
    * @param {() => number} [options.random]
    */
-  constructor(peer, sharerId, key, { clock, random }) {
+  constructor(peer, sharerId, key, { clock = systemClock, random } = {}) {
     super();
     this.#peer = peer;
     this.#sharerId = sharerId;

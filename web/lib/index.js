@@ -1,5 +1,21 @@
 /** The library's public face: import from here. */
 
+/** @typedef {import("./catalogue.js").Entry} Entry */
+/** @typedef {import("./channel.js").ChannelState} ChannelState */
+/** @typedef {import("./clock.js").Clock} Clock */
+/** @typedef {import("./download.js").Outcome} Outcome */
+/** @typedef {import("./download.js").Progress} Progress */
+/** @typedef {import("./filefetch.js").FetchState} FetchState */
+/** @typedef {import("./identity.js").Identity} Identity */
+/** @typedef {import("./network.js").Network} Network */
+/** @typedef {import("./path.js").PathReport} PathReport */
+/** @typedef {import("./peer.js").PeerOptions} PeerOptions */
+/** @typedef {import("./pool.js").PoolOptions} PoolOptions */
+/** @typedef {import("./socket.js").SocketOptions} SocketOptions */
+/** @typedef {import("./target.js").Saved} Saved */
+/** @typedef {import("./target.js").Sink} Sink */
+/** @typedef {import("./target.js").Target} Target */
+
 export { Catalogue } from "./catalogue.js";
 export { Channel } from "./channel.js";
 export { Connection } from "./connection.js";
