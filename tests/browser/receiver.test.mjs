@@ -1,10 +1,18 @@
 /** What goes wrong on the receiver's side, in a real Chromium: it is said in words, with the cure, and mended where it can be. */
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { appendFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
+import { chromium } from "playwright-core";
 import { startBroker } from "../broker.mjs";
 import { launch, openPage, screenshot } from "./chromium.mjs";
+import { BIG, connectOnPage, done, removeFiles, sha256, shareFromDisk, underWay, visit } from "./realfiles.mjs";
 import { share } from "./sharing.mjs";
 
 /** @type {import("../broker.mjs").Broker} */
@@ -20,6 +28,7 @@ before(async () => {
 after(async () => {
   await browser?.close();
   await broker?.kill();
+  await removeFiles();
 });
 
 const file = (name = "a.bin", bytes = randomBytes(100_000)) => ({ name, bytes });
@@ -87,4 +96,83 @@ describe("without a path", { concurrency: true }, () => {
       assert.deepEqual(complaints, []);
     });
   }
+});
+
+for (const [title, change] of /** @type {Array<[string, (path: string) => Promise<void>]>} */ ([
+  ["written to", (path) => appendFile(path, "more")],
+  ["replaced by another of the same size", (path) => writeFile(path, randomBytes(BIG.length))],
+  ["deleted", (path) => rm(path)],
+])) {
+  test(`a file that is ${title} on the sender's disk amid its transfer is never said to have arrived`, async () => {
+    const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG, "small.txt": "small" });
+    const { page } = await visit(browser, sharer.link);
+    await page.click("#download");
+    await underWay(page);
+    await page.click("#pause");
+    await page.getByText(/^Paused at/).waitFor();
+    await change(sharer.paths[0]);
+    const saved = page.waitForEvent("download");
+    await page.click("#pause");
+    await page.getByText("1 of 2 files arrived, and both sides agree on their hashes. Missing: big.bin: The sender’s browser cannot read the file any more").waitFor();
+    assert.equal((await saved).suggestedFilename(), "small.txt");
+  });
+}
+
+test("a receiver's page in the background goes on", async (t) => {
+  const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
+  const real = await launchReal();
+  t.after(() => real.close());
+  const page = await real.context.newPage();
+  await page.goto(sharer.link);
+  await connectOnPage(page);
+  await page.click("#download");
+  await underWay(page);
+  await (await real.context.newPage()).bringToFront();
+  assert.equal(await page.evaluate(() => document.visibilityState), "hidden");
+  await sharer.page.getByText("Has all of it, hashes agree", { exact: true }).waitFor({ timeout: 60_000 });
+  await page.locator("#receive-hash").getByText(sha256(BIG)).waitFor();
+  assert.equal(await page.evaluate(() => document.visibilityState), "hidden");
+});
+
+/** A browser as people have it: Playwright's own tell every page that it is the one in front. */
+async function launchReal() {
+  const profile = await mkdtemp(join(tmpdir(), "handclasp-"));
+  const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-features=WebRtcHideLocalIpsWithMdns"];
+  const child = spawn(process.env.CHROMIUM ?? "/usr/bin/chromium", [...flags, "--remote-debugging-port=0", `--user-data-dir=${profile}`], {
+    stdio: ["ignore", "ignore", "pipe"],
+    detached: true, // a process group of its own, which can be put to sleep as a whole
+  });
+  const exited = once(child, "exit");
+  for await (const line of createInterface({ input: child.stderr })) {
+    const address = /ws:\/\/\S+/.exec(line)?.[0];
+    if (!address) continue;
+    const connected = await chromium.connectOverCDP(address, { noDefaults: true });
+    return {
+      context: connected.contexts()[0],
+      signal: (/** @type {NodeJS.Signals} */ name) => process.kill(-Number(child.pid), name),
+      async close() {
+        process.kill(-Number(child.pid), "SIGKILL"); // asleep or not
+        await exited;
+        await rm(profile, { recursive: true, force: true, maxRetries: 5 });
+      },
+    };
+  }
+  return assert.fail("no browser");
+}
+
+test("a receiver that fell asleep amid a download goes on when it wakes up", async (t) => {
+  const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
+  const real = await launchReal();
+  t.after(() => real.close());
+  const page = await real.context.newPage();
+  await page.goto(sharer.link);
+  await connectOnPage(page);
+  await page.click("#download");
+  await underWay(page);
+  real.signal("SIGSTOP");
+  // So long that the sender's browser gives the connection up.
+  await sharer.page.getByText(/^Left at \d+ %/).waitFor({ timeout: 90_000 });
+  real.signal("SIGCONT");
+  await sharer.page.getByText("Has all of it, hashes agree", { exact: true }).waitFor({ timeout: 60_000 });
+  await page.locator("#receive-hash").getByText(sha256(BIG)).waitFor();
 });
