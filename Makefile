@@ -12,7 +12,7 @@ NPM := npm --prefix tests
 SAY := @printf '==> %s\n'
 export HANDCLASP_BIN := $(TARGET)/debug/handclasp
 
-.PHONY: help run test fmt style lint doc rust binary packages types web clients browser clean cargo node chromium
+.PHONY: help run test fmt style lint doc rust binary packages types web clients browser clean cargo node chromium network
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,7 +57,7 @@ clients: packages binary ## the official clients against the real broker
 	$(SAY) 'npm run clients'
 	@$(NPM) run --silent clients
 
-browser: packages binary chromium ## the page in real Chromium, against the real broker
+browser: packages binary chromium network ## the page in real Chromium, against the real broker, over cut networks too
 	$(SAY) 'npm run browser'
 	@CHROMIUM="$${CHROMIUM:-$$(command -v chromium)}" $(NPM) run --silent browser
 
@@ -89,13 +89,26 @@ node:
 
 # Debian's Chromium, unless $CHROMIUM names one or one is there.
 chromium:
-	@fail() { echo "Chromium is missing: $$1" >&2; exit 1; }; \
-	if [ -n "$${CHROMIUM:-}" ]; then command -v "$$CHROMIUM" >/dev/null || fail "\$$CHROMIUM names $$CHROMIUM"; exit 0; fi; \
-	if command -v chromium >/dev/null; then exit 0; fi; \
-	command -v apt-get >/dev/null || fail 'install it and set CHROMIUM to its path'; \
+	@if [ -n "$${CHROMIUM:-}" ]; then \
+		command -v "$$CHROMIUM" >/dev/null || { echo "Chromium is missing: \$$CHROMIUM names $$CHROMIUM" >&2; exit 1; }; \
+	else $(call install,chromium,chromium) || { echo 'or set CHROMIUM to its path' >&2; exit 1; }; fi
+
+# What makes networks for the tests: lines that are cut, routers with NAT, and a TURN server. Debian starts coturn for
+# all the world when it is installed; we want the program alone, so its service is masked before.
+network:
+	@$(call install,ip,iproute2)
+	@$(call install,nft,nftables)
+	@$(call install,turnserver,coturn,ln -sfn /dev/null /etc/systemd/system/coturn.service)
+
+# $(call install,PROGRAM,PACKAGE,FIRST): Debian's package, unless the program is there, after FIRST was run as root.
+# Debian keeps some programs from the path of ordinary users.
+install = has() { PATH="$$PATH:/usr/sbin:/sbin" command -v $(1) >/dev/null; }; fail() { echo "$(1) is missing: $$1" >&2; exit 1; }; \
+	has || { \
+	command -v apt-get >/dev/null || fail 'install it'; \
 	root=(); if [ "$$(id -u)" != 0 ]; then root=(sudo -n); fi; \
-	"$${root[@]}" true 2>/dev/null || fail 'install the package chromium as root (apt-get install chromium), or set CHROMIUM'; \
-	echo '==> apt-get install chromium'; \
+	"$${root[@]}" true 2>/dev/null || fail 'install the package $(2) as root (apt-get install $(2))'; \
+	echo '==> apt-get install $(2)'; \
 	"$${root[@]}" apt-get update -qq </dev/null; \
-	"$${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium </dev/null >/dev/null; \
-	command -v chromium >/dev/null || fail 'apt-get installed the package, yet there is no chromium on the PATH'
+	$(if $(3),"$${root[@]}" $(3);) \
+	"$${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) </dev/null >/dev/null; \
+	has || fail 'apt-get installed the package $(2), yet the program is not there'; }

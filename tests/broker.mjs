@@ -27,12 +27,14 @@ const START_TIMEOUT = 20_000;
 /**
  * @param {object} [options]
  * @param {number} [options.port] default: one that is free
+ * @param {string} [options.host] the address it listens on
+ * @param {string[]} [options.enter] words before its command, that start it elsewhere
  * @param {Record<string, string | number>} [options.set] configuration keys
  * @returns {Promise<Broker>} when it serves
  */
-export function startBroker({ port = 0, set = {} } = {}) {
+export function startBroker({ port = 0, host = "127.0.0.1", enter = [], set = {} } = {}) {
   const settings = Object.entries(set).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
-  return start(BINARY, ["serve", "--listen", `127.0.0.1:${port}`, ...settings]);
+  return start(BINARY, ["serve", "--listen", `${host}:${port}`, ...settings], enter);
 }
 
 /**
@@ -47,11 +49,13 @@ export function startConformance() {
 /**
  * @param {string} binary
  * @param {string[]} args
+ * @param {string[]} [enter] words before the command
  * @returns {Promise<Broker>}
  */
-async function start(binary, args) {
+async function start(binary, args, enter = []) {
   await access(binary).catch(() => assert.fail(`no binary at ${binary}: build it, or set HANDCLASP_BIN`));
-  const child = spawn(binary, args, { stdio: ["ignore", "pipe", "inherit"] });
+  const [program, ...words] = [...enter, binary, ...args];
+  const child = spawn(program, words, { stdio: ["ignore", "pipe", "inherit"] });
   const exited = once(child, "exit");
   const url = new URL(await pageAddress(child, exited));
   return {

@@ -16,12 +16,15 @@ const FLAGS = [
   "--disable-features=WebRtcHideLocalIpsWithMdns",
 ];
 
+export const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+
 /**
  * @param {string[]} [flags] besides the usual ones
+ * @param {string} [executablePath] a program that starts it
  * @returns {Promise<import("playwright-core").Browser>}
  */
-export function launch(flags = []) {
-  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: [...FLAGS, ...flags] });
+export function launch(flags = [], executablePath = CHROMIUM) {
+  return chromium.launch({ executablePath, args: [...FLAGS, ...flags] });
 }
 
 /**

@@ -8,16 +8,17 @@ import { openPage } from "./chromium.mjs";
 /**
  * @param {import("playwright-core").Page} page
  * @param {string} input
- * @param {TestFile[]} files
+ * @param {TestFile[] | string} files or the path of one on the disk
  */
 export async function pick(page, input, files) {
+  if (typeof files === "string") return page.setInputFiles(input, files);
   await page.setInputFiles(input, files.map(({ name, bytes }) => ({ name, mimeType: "application/octet-stream", buffer: bytes })));
 }
 
 /**
  * @param {import("playwright-core").Browser} browser
  * @param {string} url
- * @param {TestFile[]} files
+ * @param {TestFile[] | string} files
  * @param {import("playwright-core").BrowserContextOptions} [options]
  */
 export async function share(browser, url, files, options) {
@@ -47,8 +48,8 @@ export async function connect(browser, link, options) {
  * @param {import("playwright-core").Page} page
  * @param {() => Promise<any>} [start] what makes it begin
  */
-export async function download(page, start = () => page.click("#download")) {
-  const saved = page.waitForEvent("download", { timeout: 60_000 });
+export async function download(page, start = () => page.click("#download"), { timeout = 60_000 } = {}) {
+  const saved = page.waitForEvent("download", { timeout });
   await start();
   const file = await saved;
   const path = await file.path();

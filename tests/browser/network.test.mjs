@@ -1,0 +1,107 @@
+/** A download over a network that is really cut: what was stored stays, and it goes on by itself. */
+
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { startApart } from "./apart.mjs";
+import { connect, download, share } from "./sharing.mjs";
+
+const SIZE = 200_000_000;
+const PIECE = 1024 * 1024;
+const LONG = { timeout: 120_000 };
+
+const folder = await mkdtemp(join(tmpdir(), "handclasp-"));
+after(() => rm(folder, { recursive: true }));
+const path = join(folder, "big.bin");
+const bytes = randomBytes(SIZE);
+await writeFile(path, bytes);
+const sha256 = (/** @type {Buffer} */ data) => createHash("sha256").update(data).digest("hex");
+
+/**
+ * Shares the file from one end, and lets the other take it.
+ *
+ * @param {import("node:test").TestContext} t
+ */
+async function begin(t) {
+  const { network, broker, browserA, browserB } = await startApart(t);
+  const sharer = await share(browserA, broker.url, path);
+  const receiver = await connect(browserB, sharer.link);
+  const saved = download(receiver.page, undefined, { timeout: 300_000 });
+  saved.catch(() => {}); // told where it is awaited
+  return { network, sharer, receiver, saved };
+}
+
+/** @param {import("playwright-core").Page} page @param {RegExp} figures */
+const reaches = (page, figures) => page.locator("#receive-figures", { hasText: figures }).waitFor(LONG);
+const A_THIRD = /^3\d %/;
+
+/**
+ * What arrived is the file, and no piece arrived whole a second time.
+ *
+ * @param {Awaited<ReturnType<typeof begin>>} all
+ */
+async function assertWhole({ sharer, receiver, saved }) {
+  assert.equal(sha256((await saved).bytes), sha256(bytes));
+  await receiver.page.locator("#receive-state", { hasText: "both sides agree" }).waitFor();
+  await sharer.page.getByText("Has all of it, hashes agree", { exact: true }).waitFor();
+  const all = Array.from({ length: Math.ceil(SIZE / PIECE) }, (_, piece) => piece);
+  assert.deepEqual(wholePieces(await receiver.heard()), all);
+}
+
+/** @param {string[]} heard by the receiver's channels, in order @returns {number[]} as often as they came whole */
+function wholePieces(heard) {
+  const whole = [];
+  let piece = -1;
+  let due = 0;
+  for (const text of heard) {
+    const length = /^(\d+) bytes$/.exec(text)?.[1];
+    if (length) {
+      due -= Number(length);
+      if (due === 0) whole.push(piece);
+      continue;
+    }
+    const message = JSON.parse(text);
+    if (message.type === "piece") [piece, due] = [message.piece, message.length];
+  }
+  return whole;
+}
+
+test("a cable pulled out: both sides give the connection up, and the download goes on when it is back", { timeout: 300_000 }, async (t) => {
+  const all = await begin(t);
+  const { network, sharer, receiver } = all;
+  await reaches(receiver.page, A_THIRD);
+  await network.b.pullOut();
+  await receiver.page.locator("#receive-state", { hasText: "Trying again by itself" }).waitFor(LONG);
+  await sharer.page.locator("#receivers", { hasText: "Left at" }).waitFor(LONG);
+  await network.b.plugIn();
+  await assertWhole(all);
+});
+
+test("packets vanish without a word: the broker and both sides find out, and it goes on", { timeout: 300_000 }, async (t) => {
+  const all = await begin(t);
+  const { network, sharer, receiver } = all;
+  await reaches(receiver.page, A_THIRD);
+  await network.a.lose(100);
+  await sharer.page.getByText("The server cannot be reached just now").waitFor(LONG);
+  await receiver.page.locator("#receive-error", { hasText: "The sender is not there" }).waitFor(LONG);
+  await network.a.loseNothing();
+  await assertWhole(all);
+});
+
+test("a line that loses a third of all packets for a while costs time alone", { timeout: 300_000 }, async (t) => {
+  const all = await begin(t);
+  const { network, receiver } = all;
+  await reaches(receiver.page, A_THIRD);
+  const before = (await receiver.heard()).length;
+  await network.b.lose(30);
+  // Chromium gets a message through now and then, or none for so long that the link is taken for dead.
+  await Promise.any([
+    receiver.page.waitForFunction((count) => window.heardTexts.length > count, before + 50, LONG),
+    receiver.page.locator("#receive-error:not(:empty)").waitFor(LONG),
+  ]);
+  await network.b.loseNothing();
+  await assertWhole(all);
+});
