@@ -1,0 +1,80 @@
+/** Two browsers behind routers: what STUN is enough for, what needs TURN, and what is said where there is no way. */
+
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { test } from "node:test";
+import { startApart } from "./apart.mjs";
+import { openPage } from "./chromium.mjs";
+import { MIDDLE } from "./netns.mjs";
+import { connect, download, share } from "./sharing.mjs";
+import { startTurn } from "./turn.mjs";
+
+/** A router that keeps a port for whoever it was given to, as most homes have it. */
+const KIND = "masquerade";
+/** One that takes another port for every peer, so that what STUN saw is of no use to others. */
+const SYMMETRIC = "masquerade fully-random";
+const FILE = { name: "a.bin", bytes: randomBytes(3_000_000) };
+const LIMIT = { timeout: 120_000 };
+
+/** @typedef {Awaited<ReturnType<typeof startTurn>>} Turn */
+
+/**
+ * @param {import("node:test").TestContext} t
+ * @param {string} nat
+ * @param {(server: Turn) => string[]} servers that the broker tells its clients of
+ */
+async function behind(t, nat, servers) {
+  const apart = await startApart(t, {
+    nat,
+    prepare: async (middle) => {
+      const turn = await startTurn(middle, MIDDLE);
+      return { end: turn.end, set: { "peer.ice_servers": `[${servers(turn).join()}]` } };
+    },
+  });
+  return { ...apart, sharer: await share(apart.browserA, apart.broker.url, [FILE]) };
+}
+
+/**
+ * @param {import("playwright-core").Page} page
+ * @returns {Promise<string[]>} kinds of this side's and the other's end of the path that is used
+ */
+function pathOf(page) {
+  return page.evaluate(async () => {
+    const stats = await window.peerConnections.at(-1).getStats();
+    const transport = [...stats.values()].find(({ type }) => type === "transport");
+    const pair = stats.get(transport.selectedCandidatePairId);
+    return [pair.localCandidateId, pair.remoteCandidateId].map((id) => stats.get(id).candidateType);
+  });
+}
+
+for (const [title, nat, servers, kind] of /** @type {Array<[string, string, (turn: Turn) => string[], RegExp]>} */ ([
+  ["two home routers are passed with STUN alone", KIND, ({ stun }) => [stun], /^(srflx|prflx)$/],
+  ["where every peer gets another port, TURN relays", SYMMETRIC, ({ stun, turn }) => [stun, turn], /^relay$/],
+])) {
+  test(title, LIMIT, async (t) => {
+    const { browserB, sharer } = await behind(t, nat, servers);
+    const receiver = await connect(browserB, sharer.link);
+    const saved = await download(receiver.page);
+    assert.ok(saved.bytes.equals(FILE.bytes));
+    const path = await pathOf(receiver.page);
+    assert.ok(path.some((end) => kind.test(end)), `the path is ${path}`);
+    assert.ok(!path.includes("host"), `the path is ${path}`);
+  });
+}
+
+test("where there is no way, it is said so, with what was tried", LIMIT, async (t) => {
+  const { browserB, sharer } = await behind(t, SYMMETRIC, ({ stun }) => [stun]);
+  const { page } = await openPage(browserB);
+  await page.goto(sharer.link);
+  await page.click("#connect");
+  await page.locator("#receive-error:not(:empty)").waitFor({ timeout: 60_000 });
+  const { reason, path } = await page.evaluate(async () => {
+    const { Peer, Socket, createIdentity } = await import("/lib/index.js");
+    const peer = new Peer(new Socket("/socket"), await createIdentity());
+    await peer.join();
+    const sharer = new URL(location.href).searchParams.get("peer_id");
+    return peer.connect(sharer).then((connection) => connection.opened).catch(({ reason, path }) => ({ reason, path }));
+  });
+  assert.equal(reason, "no_path");
+  assert.deepEqual([path.local.sort(), path.stun, path.turn], [["host", "srflx"], "answered", "none"]);
+});
