@@ -85,3 +85,47 @@ test("a platform that makes no connection ends the call, and no stranger's call 
   push("offer", offer("a1"));
   await call;
 });
+
+test("a call rings again when the broker is back, and may have lost what was said", async () => {
+  const { server, clock, push, pcs, call } = await calling();
+  server.last.drop();
+  await clock.advance(250);
+  server.last.accept();
+  server.last.reply("phx_join", "ok", {});
+  assert.deepEqual(server.last.lastOf("connect")[4], { peer_id: OTHER });
+  push("offer", offer("a1"));
+  await settle();
+  pcs[0].open();
+  assert.equal((await call).isOpen, true);
+});
+
+test("whose topic another page has taken over makes no more calls, and keeps what is open", async () => {
+  const { server, peer, pcs, push, call } = await calling();
+  push("offer", offer("a1"));
+  await settle();
+  pcs[0].open();
+  const connection = await call;
+  const another = assert.rejects(peer.connect("22222222-2222-8222-8222-222222222222"), { name: "PeerError", reason: "closed" });
+  server.last.reply("connect", "ok", {});
+  const [joinRef, , topic] = server.last.lastOf("phx_join");
+  server.last.say([joinRef, joinRef, topic, "phx_close", {}]);
+  await another;
+  assert.equal(connection.isOpen, true);
+});
+
+test("a call may wait for the broker as long as it may take, and rings once then", async () => {
+  const { server, clock, peer } = await setUp();
+  server.last.drop();
+  const call = assert.rejects(peer.connect(OTHER, { timeout: 60_000 }), { reason: "silent" });
+  for (let tries = 0; tries < 4; tries++) {
+    await clock.advance(10_000);
+    server.last.drop();
+  }
+  await clock.advance(10_000);
+  server.last.accept();
+  server.last.reply("phx_join", "ok", {});
+  assert.equal(server.last.heard.filter(([, , , event]) => event === "connect").length, 1);
+  server.last.reply("connect", "ok", {});
+  await clock.advance(10_000);
+  await call;
+});

@@ -248,3 +248,14 @@ test("a platform that refuses to connect is told like a lost connection, and tri
 test("a platform without a WebSocket is told at once", { skip: "WebSocket" in globalThis }, () => {
   assert.throws(() => new Socket("ws://example.test/socket"), { name: "TypeError", message: /give one as transport/ });
 });
+
+test("the next heartbeat is set by the answer, since hidden pages slow down timers that timers set", async () => {
+  const { server, clock } = open();
+  await clock.advance(30_000);
+  await clock.advance(5_000);
+  server.last.reply("heartbeat", "ok", {});
+  await clock.advance(29_999);
+  assert.equal(server.last.heard.length, 1);
+  await clock.advance(1);
+  assert.equal(server.last.heard.length, 2);
+});

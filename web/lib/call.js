@@ -17,6 +17,8 @@ const EARLY_LIMIT = 64;
  */
 
 export class Call {
+  /** Whether the broker has not said yet that the peer has heard of it. */
+  isRinging = false;
   /** Those whose offers were answered; the last one counts. */
   #attempts = /** @type {string[]} */ ([]);
   /** @type {Array<{attempt: string, payload: any}>} candidates whose offer is on its way */
@@ -38,6 +40,7 @@ export class Call {
    */
   constructor(peerId, { clock, timeout, signal, ended }) {
     this.#peerId = peerId;
+    this.timeout = timeout;
     /** @type {Promise<Connection>} */
     this.answered = new Promise((resolve, reject) => {
       this.#resolve = resolve;

@@ -82,6 +82,9 @@ export class Handshakes {
   /** Signals flow again: what may have been lost is said once more. */
   resume() {
     for (const connection of this.#connections.all()) connection.resume();
+    for (const [peerId, call] of this.#calls) {
+      if (!call.isRinging && !this.#connections.attempt(peerId)) this.#ring(peerId);
+    }
   }
 
   /** The device changed networks. */
@@ -101,16 +104,29 @@ export class Handshakes {
     void this.#connections.open(peerId)?.probe();
   }
 
+  /**
+   * No signal will come any more; what is open needs none.
+   *
+   * @param {string} why
+   */
+  endCalls(why) {
+    for (const call of [...this.#calls.values()]) call.reject(new PeerError("closed", why));
+  }
+
   /** Ends every call and every connection. */
   close() {
-    for (const call of [...this.#calls.values()]) call.reject(new PeerError("closed", "peer was closed"));
+    this.endCalls("peer was closed");
     for (const connection of this.#connections.all()) connection.close();
   }
 
   /** @param {string} peerId is called, and so asked for an offer */
   #ring(peerId) {
-    const call = this.#calls.get(peerId);
-    this.#channel.push("connect", { peer_id: peerId }).catch((error) => call?.reject(asPeerError(error)));
+    const call = /** @type {Call} */ (this.#calls.get(peerId));
+    call.isRinging = true;
+    this.#channel.push("connect", { peer_id: peerId }, { timeout: call.timeout }).then(
+      () => (call.isRinging = false),
+      (error) => call.reject(asPeerError(error)),
+    );
   }
 
   /**

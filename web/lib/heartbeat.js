@@ -51,7 +51,12 @@ export class Heartbeat {
 
   #send() {
     this.#asked = true;
-    this.#ask(() => (this.#asked = false));
+    this.#ask(() => {
+      this.#asked = false;
+      // Set by a message, not by the timer before: browsers slow down chains of timers in hidden
+      // pages to one a minute, after which the server would take us for dead.
+      this.#next(this.#interval);
+    });
   }
 
   /** @param {number} ms */

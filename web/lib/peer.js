@@ -64,7 +64,7 @@ export class Peer extends Emitter {
     });
     this.#channel.onState((state, detail) => {
       if (state === "joined") this.#joined(detail);
-      if (state === "closed") this.#unlistenNetwork();
+      if (state === "closed") this.#left(detail);
       this.emit("state", state, detail);
     });
   }
@@ -122,6 +122,12 @@ export class Peer extends Emitter {
     this.#unlistenNetwork();
     this.#handshakes.close();
     void this.#channel.leave();
+  }
+
+  /** @param {Error} error why: another page has this id now, for example */
+  #left(error) {
+    this.#unlistenNetwork();
+    this.#handshakes.endCalls(error.message);
   }
 
   /** @param {{ice_servers?: RTCIceServer[]}} reply */

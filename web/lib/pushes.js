@@ -10,6 +10,7 @@ import { AbortedError, OverflowError, RefusedError, TimeoutError } from "./error
  * @typedef {object} Pending
  * @property {string} event
  * @property {any} payload
+ * @property {string | null} ref once it was sent
  * @property {(response: any) => void} resolve forgets the push, too
  * @property {(error: Error) => void} reject forgets the push, too
  */
@@ -56,12 +57,13 @@ export class Pushes {
         this.#clock.clearTimeout(timer);
         settled();
         this.#unsent.delete(pending);
-        for (const [ref, other] of this.#unanswered) if (other === pending) this.#unanswered.delete(ref);
+        if (pending.ref !== null) this.#unanswered.delete(pending.ref);
       };
       /** @type {Pending} */
       const pending = {
         event,
         payload,
+        ref: null,
         resolve: (response) => (forget(), resolve(response)),
         reject: (error) => (forget(), reject(error)),
       };
@@ -99,6 +101,7 @@ export class Pushes {
    * @param {Pending} pending waits for the answer to `ref` from now on
    */
   sent(ref, pending) {
+    pending.ref = ref;
     this.#unanswered.set(ref, pending);
   }
 

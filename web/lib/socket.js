@@ -275,11 +275,11 @@ export class Socket extends Emitter {
     this.#transport = null;
     this.#state = state;
     this.clock.clearTimeout(this.#timer);
-    this.#heartbeat.stop();
     if (wasWaiting) return;
     transport?.close(1000);
     for (const over of [...this.#answers.values()]) over();
     this.#answers.clear();
+    this.#heartbeat.stop(); // after its last question, which is one of them
     for (const channel of [...this.#channels.values()]) channel.socketClosed();
     this.emit("close", info);
   }
