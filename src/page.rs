@@ -51,6 +51,7 @@ embedded! {
     "app/share.js",
     "app/sharing.js",
     "app/tab.js",
+    "app/tabidentity.js",
     "app/transfer.js",
     "app/words.js",
     "app/zh.js",

@@ -176,3 +176,35 @@ test("a receiver that fell asleep amid a download goes on when it wakes up", asy
   await sharer.page.getByText("Has all of it, hashes agree", { exact: true }).waitFor({ timeout: 60_000 });
   await page.locator("#receive-hash").getByText(sha256(BIG)).waitFor();
 });
+
+test("a tab that is duplicated amid a download is another receiver, and the first one goes on", async () => {
+  const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG, "small.txt": "small" });
+  const { page } = await visit(browser, sharer.link);
+  await page.getByLabel("small.txt").uncheck();
+  await page.click("#download");
+  await underWay(page);
+  await page.click("#pause");
+  await page.getByText(/^Paused at/).waitFor();
+  assert.equal(await page.getByLabel("small.txt").isEnabled(), false, "what is under way cannot be chosen anew");
+  // As a browser duplicates a tab: what the tab remembers comes along.
+  const popup = page.waitForEvent("popup");
+  await page.evaluate(() => void window.open(location.href));
+  const twin = await popup;
+  await twin.getByText("Another tab of this browser is downloading the same file").waitFor();
+  await sharer.page.locator("#receivers li").nth(1).waitFor();
+  await twin.close();
+  const saved = page.waitForEvent("download");
+  await page.click("#pause");
+  await done(page);
+  assert.equal(sha256(await readFile(await (await saved).path())), sha256(BIG));
+});
+
+test("that a download is done stays said when the sender adds a file", async () => {
+  const sharer = await shareFromDisk(browser, broker.url, { "a.txt": "a" });
+  const { page } = await visit(browser, sharer.link);
+  await page.click("#download");
+  await done(page);
+  await sharer.page.setInputFiles("#more", { name: "later.txt", mimeType: "text/plain", buffer: Buffer.from("later") });
+  await page.getByText("later.txt").waitFor();
+  assert.equal(await page.getByText("both sides agree").isVisible(), true);
+});

@@ -72,7 +72,7 @@ export default {
   "state.proving": "Checking the key on both sides…",
   "state.empty": "The sender offers nothing just now. What they add appears here.",
   "state.waiting": "Trying again by itself.",
-  "state.kept": "What has arrived is kept.",
+  "state.waiting_kept": "Trying again by itself. What has arrived is kept.",
   "state.finishing": "Comparing hashes and handing over…",
   progress_label: "Download",
   figures: "{0} % · {1} of {2} · {3}/s · {4}",

@@ -73,7 +73,7 @@ export default {
   "state.proving": "双方で鍵を確認しています…",
   "state.empty": "送信者はいま何も共有していません。追加されるとここに表示されます。",
   "state.waiting": "自動的にもう一度試します。",
-  "state.kept": "届いた分は残っています。",
+  "state.waiting_kept": "自動的にもう一度試します。届いた分は残っています。",
   "state.finishing": "ハッシュを照合して引き渡しています…",
   progress_label: "ダウンロード",
   figures: "{0} % · {2} のうち {1} · 毎秒 {3} · {4}",

@@ -61,6 +61,7 @@ export class Offers {
     download.textContent = wanted === 0 ? t("take_none") : wanted < all ? t("take_some", wanted, all) : t(all === 1 ? "take_one" : "take_all");
     for (const [id] of BUTTONS) element(id, HTMLButtonElement).disabled = wanted === 0 || !this.#isEnabled;
     element("download-file", HTMLElement).hidden = wanted !== 1 || !("showSaveFilePicker" in globalThis);
+    for (const box of document.querySelectorAll("#offers input")) /** @type {HTMLInputElement} */ (box).disabled = !this.#isEnabled;
     element("takes", HTMLElement).hidden = all === 0 || !this.#isEnabled;
   }
 

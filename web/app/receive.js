@@ -1,12 +1,12 @@
 /** The receiving view: connect, see what there is, take some of it, be sure. */
 
-import { createIdentity, restoreIdentity } from "../lib/identity.js";
 import { stretch } from "../lib/key.js";
 import { Peer } from "../lib/peer.js";
 import { Socket } from "../lib/socket.js";
 import { Offers } from "./offers.js";
 import { announce, element, say } from "./page.js";
 import { nameTab } from "./tab.js";
+import { tabIdentity } from "./tabidentity.js";
 import { failureText, filesText, t } from "./words.js";
 
 /** @typedef {import("../lib/catalogue.js").Entry} Entry */
@@ -42,6 +42,7 @@ class Visit {
   #socket = new Socket("/socket");
   #fetch = /** @type {import("../lib/filefetch.js").FileFetch | null} */ (null);
   #isTaking = false;
+  #isEmpty = false;
   #offers;
 
   /** @param {import("./address.js").Invitation} invitation */
@@ -93,8 +94,7 @@ class Visit {
     if (state === "calling" || state === "proving") tell(t(`state.${state}`));
     if (state === "verified") this.#verified();
     if (state === "waiting") {
-      const kept = this.#isTaking ? ` ${t("state.kept")}` : "";
-      tell(t("state.waiting") + kept);
+      tell(t(this.#isTaking ? "state.waiting_kept" : "state.waiting"));
       complain(failureText(error));
       this.#offers.enable(false);
       connectButton().disabled = false;
@@ -118,7 +118,9 @@ class Visit {
   #list(entries) {
     this.#offers.show(entries);
     this.#offers.enable(!this.#isTaking);
-    if (!this.#isTaking) tell(entries.length === 0 ? t("state.empty") : "");
+    // What is said of the last download stays, whatever the sender adds.
+    if (!this.#isTaking && (entries.length === 0 || this.#isEmpty)) tell(entries.length === 0 ? t("state.empty") : "");
+    this.#isEmpty = entries.length === 0;
     announce(t("verified_list", filesText(entries.length, entries.reduce((sum, { size }) => sum + size, 0))));
     if (entries.length > 0 && !this.#isTaking && this.isUnfinished) this.#goOn(entries);
   }
@@ -184,12 +186,4 @@ class Visit {
 /** What downloads is fetched when there is something to download: the page is there sooner without. */
 function loadTransfer() {
   return import("./transfer.js");
-}
-
-/** The same for as long as the tab lives, so that the sender sees one receiver and not two. */
-async function tabIdentity() {
-  const kept = sessionStorage.getItem("handclasp.receiver");
-  const identity = kept ? await restoreIdentity(kept) : await createIdentity();
-  sessionStorage.setItem("handclasp.receiver", identity.secret);
-  return identity;
 }

@@ -73,7 +73,7 @@ export default {
   "state.proving": "双方正在核对密钥…",
   "state.empty": "发送者目前没有分享文件。一旦添加，会显示在这里。",
   "state.waiting": "会自动重试。",
-  "state.kept": "已收到的部分会保留。",
+  "state.waiting_kept": "会自动重试，已收到的部分会保留。",
   "state.finishing": "正在比对哈希并交付…",
   progress_label: "下载",
   figures: "{0} % · {1}，共 {2} · 每秒 {3} · {4}",
