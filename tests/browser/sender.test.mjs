@@ -185,7 +185,7 @@ test("guessing a password is slowed down, and the sender is told", async () => {
 test("a receiver that left is said to have, and when", async () => {
   const sharer = await share(browser, broker.url, [{ name: "a.txt", bytes: Buffer.from("hello") }]);
   const receiver = await connect(browser, sharer.link);
-  await receiver.page.close();
+  await receiver.page.goto("about:blank");
   await sharer.page.getByText(/^Left at \d\d?:\d\d(\s[AP]M)?, took nothing$/).waitFor();
 });
 
@@ -266,4 +266,34 @@ test("the link is copied as it stands, or chosen for the keyboard where that is 
   const link = await page.inputValue("#link");
   assert.deepEqual(await page.evaluate(() => window.copied), [link, link]);
   assert.equal(await page.evaluate(() => String(getSelection())), link);
+});
+
+test("a password changes the link, which is to be copied anew, and is said to be there after a reload", async () => {
+  const { page } = await share(browser, broker.url, [{ name: "a.txt", bytes: Buffer.from("a") }]);
+  await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+  await page.getByRole("button", { name: "Copy" }).click();
+  await page.getByRole("button", { name: "Copied" }).waitFor();
+  await page.getByText("Ask for a password as well").click();
+  await page.getByRole("textbox", { name: "Password" }).fill("correct horse");
+  await page.getByRole("button", { name: "Set" }).click();
+  await page.getByText("The link now asks for the password").waitFor();
+  await page.getByRole("button", { name: "Copy" }).waitFor();
+  const link = await page.inputValue("#link");
+  await page.reload();
+  await page.getByText("The link now asks for the password").waitFor();
+  assert.equal(await page.inputValue("#link"), link);
+  await page.getByRole("heading", { name: "Nothing is on offer just now" }).waitFor();
+});
+
+test("a page that somebody downloads from asks before it is closed, and else does not", async () => {
+  const sharer = await share(browser, broker.url, [{ name: "a.bin", bytes: randomBytes(45_000_000) }]);
+  const isHeld = () => sharer.page.evaluate(() => !dispatchEvent(new Event("beforeunload", { cancelable: true })));
+  assert.equal(await isHeld(), false);
+  const { page } = await connect(browser, sharer.link);
+  await page.click("#download");
+  await sharer.page.locator("#receivers .downloading").waitFor();
+  assert.equal(await isHeld(), true);
+  await page.click("#cancel");
+  await sharer.page.locator("#receivers .cancelled").waitFor();
+  assert.equal(await isHeld(), false);
 });

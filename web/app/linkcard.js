@@ -10,11 +10,12 @@ let isReady = false;
 /** @param {string} link */
 export function showLink(link) {
   const field = element("link", HTMLInputElement);
+  const copy = element("copy", HTMLButtonElement);
   field.value = link;
+  copy.textContent = t("copy"); // another link than that copied before
   void drawQr(link);
   if (isReady) return;
   isReady = true;
-  const copy = element("copy", HTMLButtonElement);
   const share = element("share-link", HTMLButtonElement);
   field.addEventListener("focus", () => field.select());
   copy.focus();

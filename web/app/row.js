@@ -20,7 +20,7 @@ export function rowOf(receiver, name) {
   label.textContent = name;
   bar.setAttribute("aria-label", name);
   stop.type = "button";
-  stop.textContent = t("cancel");
+  stop.textContent = t("stop_this");
   stop.setAttribute("aria-label", t("stop_one", name));
   stop.addEventListener("click", () => receiver.cancel());
   line.append(label, state);

@@ -82,6 +82,7 @@ export class Share {
   }
 
   stop() {
+    onbeforeunload = null;
     showInTab(null);
     this.#peer.close();
     this.#socket.disconnect();
@@ -91,6 +92,11 @@ export class Share {
     element("pick", HTMLElement).hidden = true;
     element("sharing", HTMLElement).hidden = false;
     this.#showLink();
+    this.#showFiles();
+    if (this.#hasPassword) {
+      element("password-details", HTMLDetailsElement).open = true;
+      say(element("password-state", HTMLElement), t("password_is_set"));
+    }
     if (this.#keepsake.names.length > 0) void this.#comeBack();
     void remember(this.#keepsake);
     element("password-form", HTMLFormElement).addEventListener("submit", (event) => {
@@ -153,8 +159,11 @@ export class Share {
   }
 
   #showLink() {
-    const { key, proof } = this.#keepsake;
-    showLink(makeLink({ peerId: this.#peer.id, key, hasPassword: proof !== key && proof.join() !== key.join() }));
+    showLink(makeLink({ peerId: this.#peer.id, key: this.#keepsake.key, hasPassword: this.#hasPassword }));
+  }
+
+  get #hasPassword() {
+    return this.#keepsake.proof.join() !== this.#keepsake.key.join();
   }
 
   #showFiles() {
@@ -164,7 +173,7 @@ export class Share {
       say(element("share-again", HTMLElement), "");
       element("retake", HTMLElement).hidden = true;
     }
-    element("share-sum", HTMLElement).textContent = t("files_on_offer", filesText(entries.length, size));
+    element("share-sum", HTMLElement).textContent = entries.length === 0 ? t("nothing_on_offer") : t("files_on_offer", filesText(entries.length, size));
     const rows = entries.map((entry) => ({ entry, place: this.#itemOf(entry) }));
     element("share-files", HTMLElement).replaceChildren(...rows.map(({ place }) => place));
     this.#showHash();
@@ -223,6 +232,8 @@ export class Share {
       const active = this.#fileShare.receivers.filter(({ state }) => state === "downloading");
       const sum = (/** @type {"written" | "total"} */ what) => active.reduce((all, one) => all + one[what], 0);
       showInTab(active.length > 0 ? sum("written") / Math.max(1, sum("total")) : null);
+      // Asked before the page is closed, but not when nobody would miss it.
+      onbeforeunload = active.length > 0 ? (event) => event.preventDefault() : null;
     });
   }
 }
