@@ -12,10 +12,10 @@ NPM := npm --prefix tests
 SAY := @printf '==> %s\n'
 export HANDCLASP_BIN := $(TARGET)/debug/handclasp
 
-.PHONY: help run test fmt style lint doc rust binary packages types web clients browser clean cargo node chromium network
+.PHONY: help run test fmt style lint doc rust binary packages types web clients browser bench-transfer bench-memory clean cargo node chromium network
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: cargo ## build the release and start the broker with its page on http://127.0.0.1:4000
 	$(SAY) 'building the release'
@@ -60,6 +60,12 @@ clients: packages binary ## the official clients against the real broker
 browser: packages binary chromium network ## the page in real Chromium, against the real broker, over cut networks too
 	$(SAY) 'npm run browser'
 	@CHROMIUM="$${CHROMIUM:-$$(command -v chromium)}" $(NPM) run --silent browser
+
+bench-transfer: packages binary chromium ## how fast 500 MB pass between two pages, beside a bare data channel
+	@CHROMIUM="$${CHROMIUM:-$$(command -v chromium)}" $(NPM) run --silent bench-transfer
+
+bench-memory: packages binary chromium ## what the two pages hold in memory while 1 GB passes
+	@CHROMIUM="$${CHROMIUM:-$$(command -v chromium)}" $(NPM) run --silent bench-memory
 
 clean: ## remove what was built and installed here
 	@rm -rf $(TARGET) tests/node_modules

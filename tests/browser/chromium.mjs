@@ -28,6 +28,17 @@ export function launch(flags = [], executablePath = CHROMIUM) {
 }
 
 /**
+ * One that keeps its files on the disk: in the usual contexts, which are private windows, even
+ * the private file system lies in memory.
+ *
+ * @param {string} folder for its profile
+ * @returns {Promise<import("playwright-core").BrowserContext>}
+ */
+export function launchOnDisk(folder) {
+  return chromium.launchPersistentContext(folder, { executablePath: CHROMIUM, args: FLAGS, acceptDownloads: true });
+}
+
+/**
  * A page in a context of its own, with everything that its console and its security
  * policy complained about, and everything that its data channels received: texts, and the length of bytes.
  *
