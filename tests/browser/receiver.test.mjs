@@ -115,6 +115,7 @@ for (const [title, change] of /** @type {Array<[string, (path: string) => Promis
     await page.click("#pause");
     await page.getByText("1 of 2 files arrived, and both sides agree on their hashes. Missing: big.bin: The sender’s browser cannot read the file any more").waitFor();
     assert.equal((await saved).suggestedFilename(), "small.txt");
+    await sharer.page.getByText("big.bin was changed, moved or deleted on this device since you chose it").waitFor();
   });
 }
 

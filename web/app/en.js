@@ -31,6 +31,7 @@ export default {
   password_is_off: "The link asks for no password.",
   share_ready: "Ready. The link works as long as this page is open.",
   share_away: "The server cannot be reached just now. The link works again as soon as it can; downloads under way go on.",
+  share_fault: "{0} was changed, moved or deleted on this device since you chose it, so nobody can get it any more. Remove it and add it anew.",
   share_again: "The link is the same as before, but a browser forgets files when a page is reloaded. Choose them again: {0}",
   share_again_ask: "The link is the same as before. To share the same files again, press the button; the browser may ask whether this page may read them: {0}",
   share_missing: "These were not found again. If they are still wanted, choose them once more: {0}",

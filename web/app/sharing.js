@@ -42,6 +42,7 @@ export class Share {
     this.#keepsake = keepsake;
     this.#fileShare = new FileShare(peer, keepsake.proof);
     this.#fileShare.catalogue.on("change", () => this.#showFiles());
+    this.#fileShare.catalogue.on("fault", ({ path }) => say(element("share-error", HTMLElement), t("share_fault", path.join("/"))));
     this.#fileShare.on("receiver", (receiver) => this.#showReceiver(receiver));
     this.#fileShare.on("refused", showRefused);
     peer.on("state", (state) => {

@@ -17,9 +17,10 @@ const LIMIT_DEPTH = 32;
 const LIMIT_NAME = 1_024;
 
 /**
- * Event: `change`, whenever the list differs from what it was.
+ * Events: `change`, whenever the list differs from what it was; `fault`, whenever a file is
+ * found to be changed or unreadable, which it stays.
  *
- * @extends {Emitter<{change: []}>}
+ * @extends {Emitter<{change: [], fault: [Entry, TransferError]}>}
  */
 export class Catalogue extends Emitter {
   /** @type {Map<string, Item>} */
@@ -84,13 +85,12 @@ export class Catalogue extends Emitter {
    */
   async read(id, piece) {
     const item = this.#item(id);
-    const bytes = await readPiece(item.source, piece);
-    const sha256 = await pieceHash(bytes);
-    item.hashes[piece] ??= sha256;
-    if (item.hashes[piece] !== sha256) {
-      throw new TransferError("changed", `${item.source.name} differs from what it was, at piece ${piece}`);
+    try {
+      return await readChecked(item, piece);
+    } catch (error) {
+      if (error instanceof TransferError) this.emit("fault", item.entry, error);
+      throw error;
     }
-    return { bytes, sha256 };
   }
 
   /**
@@ -124,6 +124,20 @@ export class Catalogue extends Emitter {
     if (!item) throw new TransferError("removed", `file ${id} is not on offer`);
     return item;
   }
+}
+
+/**
+ * @param {Item} item
+ * @param {number} piece
+ */
+async function readChecked({ source, hashes }, piece) {
+  const bytes = await readPiece(source, piece);
+  const sha256 = await pieceHash(bytes);
+  hashes[piece] ??= sha256;
+  if (hashes[piece] !== sha256) {
+    throw new TransferError("changed", `${source.name} differs from what it was, at piece ${piece}`);
+  }
+  return { bytes, sha256 };
 }
 
 /**
