@@ -60,11 +60,11 @@ export class Part {
 
   /**
    * @param {number} piece
-   * @param {Uint8Array<ArrayBuffer>} bytes checked
+   * @param {import("./receiver.js").Checked} checked
    */
-  async write(piece, bytes) {
+  async write(piece, { bytes, sha256 }) {
     await this.#sink?.write(piece * PIECE_BYTES, bytes);
-    this.#hashes[piece] = await pieceHash(bytes);
+    this.#hashes[piece] = sha256;
   }
 
   /**

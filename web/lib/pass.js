@@ -131,10 +131,10 @@ export class Pass {
    */
   async #store(part, piece, reply, have) {
     try {
-      const bytes = await reply;
+      const checked = await reply;
       if (this.#isOver() || part.error) return;
-      const isNew = bytes instanceof Uint8Array;
-      if (isNew) await part.write(piece, bytes);
+      const isNew = typeof checked === "object";
+      if (isNew) await part.write(piece, checked);
       else part.keep(piece, /** @type {string} */ (have));
       this.#stored(pieceLength(part.entry.size, piece), isNew);
     } catch (error) {

@@ -11,7 +11,8 @@ import { safePaths } from "./filename.js";
 import { pieceHash, pieceLength } from "./piece.js";
 
 /** @typedef {import("./catalogue.js").Entry} Entry its path is already made harmless */
-/** @typedef {Uint8Array<ArrayBuffer> | "same" | "agreed"} Reply */
+/** @typedef {{bytes: Uint8Array<ArrayBuffer>, sha256: string}} Checked a piece with its hash, which is right */
+/** @typedef {Checked | "same" | "agreed"} Reply */
 
 /**
  * @typedef {object} Ask a question under way
@@ -97,7 +98,7 @@ export class Receiver extends Emitter {
    * @param {Entry} entry
    * @param {number} piece
    * @param {string} [have] hash of what is stored of it already
-   * @returns {Promise<Reply>} checked bytes, or `same` when what is stored is right
+   * @returns {Promise<Reply>} a checked piece, or `same` when what is stored is right
    */
   pull({ id, size }, piece, have) {
     return this.#ask({ type: "pull", id, piece, have }, { id, piece, length: pieceLength(size, piece) });
@@ -199,7 +200,7 @@ export class Receiver extends Emitter {
     }
     const bytes = await this.#bytes(length);
     if ((await pieceHash(bytes)) !== sha256) throw new TransferError("hash", `piece ${piece} differs from its sha-256`);
-    return bytes;
+    return { bytes, sha256 };
   }
 
   /** @param {number} length */
