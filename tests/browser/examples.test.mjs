@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { openPage } from "./chromium.mjs";
+import { inspect } from "./inspect.mjs";
 import { start } from "./stage.mjs";
 
 const { broker, browser } = await start({ flags: ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"] });
@@ -35,6 +36,7 @@ test("two see each other by a link, and hanging up is noticed", async () => {
   const guest = await open(await host.page.getByLabel("Send this link").inputValue());
   await guest.page.getByRole("button", { name: "Start" }).click();
   await Promise.all([pictures(host.page, 1), pictures(guest.page, 1)]);
+  await inspect(host.page, "example-call");
   await guest.page.getByRole("button", { name: "Hang up" }).click();
   await host.page.getByText("The other has left").waitFor();
   await pictures(host.page, 0);
@@ -56,6 +58,7 @@ test("three in a room see each other, whoever leaves is gone for the others, and
   };
   const [a, b, c] = await Promise.all(["Ann", "<b>Bob</b>", "Cleo"].map(enter));
   await Promise.all([a, b, c].map(({ page }) => pictures(page, 2)));
+  await inspect(a.page, "example-room");
   await a.page.getByText("<b>Bob</b>", { exact: true }).waitFor();
   await c.page.close();
   await Promise.all([a, b].map(({ page }) => pictures(page, 1)));
