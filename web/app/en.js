@@ -52,7 +52,7 @@ export default {
   "row.left_early": "Left at {2}, took nothing",
   refused_one: "Turned away: its link or password is another",
   refused_many: "Turned away {0} times: the link or the password was another.",
-  refused_guessing: " Somebody may be guessing, so newcomers have to wait for their turn. To be safe, stop sharing and share again: that makes a new link.",
+  refused_guessing: " Somebody may be guessing, so newcomers may have to wait. To be safe, stop sharing and share again: that makes a new link.",
 
   receive_title: "Receive files",
   receive_lead: "Somebody shares files with you, straight from their browser to yours. Until you connect, they learn nothing about you; then both browsers see each other’s network address.",
