@@ -163,6 +163,7 @@ test("the sender may end one receiver's transfer, which is told so", async () =>
   const { sender, disk, download } = await takeAll(catalogueOf(randomBytes(9 * MIB)));
   while (disk.written < MIB) await settle();
   sender.stop();
+  assert.doesNotThrow(() => sender.stop(), "a second press of the button");
   await assert.rejects(download.finished, { name: "TransferError", reason: "cancelled" });
 });
 

@@ -83,7 +83,7 @@ export class Sender extends Emitter {
 
   /** Tells the receiver that this side has had enough, and ends the link. */
   stop() {
-    this.#link.send({ type: "end", reason: "cancelled" });
+    this.#tell({ type: "end", reason: "cancelled" });
     this.#link.close();
   }
 
