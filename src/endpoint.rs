@@ -13,11 +13,14 @@ use crate::adapter::{Adapter, Local};
 use crate::channels;
 use crate::config::Config;
 use crate::connections::Connections;
+use crate::door::{AddRoutes, Door};
 use crate::mount::Mount;
-use crate::node::{Node, Routes};
+use crate::node::Node;
+use crate::protocols::phoenix;
 use crate::pubsub::Pubsub;
 use crate::registry::Terms;
 use crate::running::Running;
+use crate::server::{self, Routes, Site};
 
 /// A node that is about to start.
 ///
@@ -32,7 +35,7 @@ use crate::running::Running;
 /// ```
 pub struct Endpoint {
     config: Config,
-    mounts: Vec<Mount>,
+    mounts: Vec<(Mount, AddRoutes)>,
     adapter: Arc<dyn Adapter>,
     routes: Vec<Routes>,
 }
@@ -42,15 +45,20 @@ impl Endpoint {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let router = Arc::new(channels::standard(&config));
-        let mounts = config.socket.mounts.iter().map(|path| Mount::new(path, router.clone())).collect();
+        let mounts = config.socket.mounts.iter().map(|path| Mount::new(path, router.clone()));
+        let mounts = mounts.map(|mount| (mount, phoenix::routes as AddRoutes)).collect();
         Self { config, mounts, adapter: Arc::new(Local), routes: Vec::new() }
     }
 
     /// Adds a mount, in place of one with the same path.
     #[must_use]
-    pub fn mount(mut self, mount: Mount) -> Self {
-        self.mounts.retain(|other| other.path != mount.path);
-        self.mounts.push(mount);
+    pub fn mount(self, mount: Mount) -> Self {
+        self.put(mount, phoenix::routes)
+    }
+
+    fn put(mut self, mount: Mount, add_routes: AddRoutes) -> Self {
+        self.mounts.retain(|(other, _)| other.path != mount.path);
+        self.mounts.push((mount, add_routes));
         self
     }
 
@@ -82,9 +90,12 @@ impl Endpoint {
             interval: self.config.presence.interval,
         };
         let (pubsub, died) = Pubsub::start(terms, self.adapter);
-        let node = Arc::new(Node::new(self.config, self.mounts, pubsub));
-        let server = node.clone().serve(listener, self.routes)?;
-        let sweeping = actix_web::rt::spawn(sweep(node.connections.clone(), node.tick()));
+        let node = Arc::new(Node::new(self.config, pubsub));
+        let doors: Vec<_> =
+            self.mounts.into_iter().map(|(mount, add_routes)| (Door::new(node.clone(), mount), add_routes)).collect();
+        let tick = tick(&node.config, &doors);
+        let server = server::serve(Site { node: node.clone(), doors, routes: self.routes }, listener)?;
+        let sweeping = actix_web::rt::spawn(sweep(node.connections.clone(), tick));
         Running::new(address, node, server, sweeping, died)
     }
 }
@@ -93,6 +104,13 @@ impl std::fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Endpoint").field("mounts", &self.mounts).finish_non_exhaustive()
     }
+}
+
+/// How often the sweep must look, to keep to the shortest of its times.
+fn tick(config: &Config, doors: &[(Door, AddRoutes)]) -> Duration {
+    let idle = doors.iter().map(|(door, _)| door.idle()).min().unwrap_or(Duration::MAX);
+    let shortest = idle.min(config.socket.join_within).min(config.limits.queue_age);
+    (shortest / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
 }
 
 async fn sweep(connections: Arc<Connections>, tick: Duration) {

@@ -1,65 +1,18 @@
-//! Whether a request may become a socket: everything that is checked before the upgrade, in Phoenix's
-//! order, with Phoenix's answers.
-//!
-//! Method, query, origin, subprotocol and token, `vsn`, the mount's own `connect`, the upgrade's headers.
+//! What every upgrade to a WebSocket must be, whatever is spoken over it: a query that can be read, an origin
+//! that is let in, and the headers of RFC 6455.
 
 use std::borrow::Cow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
-use actix_web::http::{Method, StatusCode, Version as HttpVersion};
+use actix_web::http::{StatusCode, Version as HttpVersion};
 use base64::Engine;
-use base64::alphabet;
-use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
-use crate::address::Caller;
-use crate::mount::{ConnectInfo, Connected, Mount, Refusal};
+use crate::mount::Refusal;
 use crate::origin::Origins;
-use crate::protocols::phoenix::Version;
-
-/// The subprotocol of clients that carry their token in another one.
-const PHOENIX: &str = "phoenix";
-const TOKEN_PREFIX: &str = "base64url.bearer.phx.";
-
-/// A request that may become a socket.
-#[derive(Debug)]
-pub(crate) struct Accepted {
-    pub(crate) version: Version,
-    pub(crate) subprotocol: Option<String>,
-    pub(crate) connected: Connected,
-}
-
-/// What the client offers as subprotocols.
-struct Offer {
-    answer: Option<String>,
-    token: Option<String>,
-}
-
-/// Checks a request to one of the mount's endpoints.
-pub(crate) fn check(
-    request: &HttpRequest,
-    mount: &Mount,
-    origins: &Origins,
-    caller: Caller,
-) -> Result<Accepted, Refusal> {
-    if request.method() != Method::GET {
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, ""));
-    }
-    let params = params(request.query_string())?;
-    check_origin(request.headers(), origins)?;
-    let offer = subprotocol(request.headers(), &mount.subprotocols)?;
-    let version = version(&params)?;
-    let info = ConnectInfo { request, params: &params, caller, auth_token: offer.token.as_deref() };
-    let connected = catch_unwind(AssertUnwindSafe(|| (mount.connect)(&info)))
-        .unwrap_or_else(|_| Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "")))?;
-    check_upgrade(request)?;
-    Ok(Accepted { version, subprotocol: offer.answer, connected })
-}
 
 /// The query's params. A malformed escape stands for itself; one that is no UTF-8 is refused.
-fn params(query: &str) -> Result<Vec<(String, String)>, Refusal> {
+pub(crate) fn params(query: &str) -> Result<Vec<(String, String)>, Refusal> {
     let decode = |text: &str| {
         let text = text.replace('+', " ");
         percent_encoding::percent_decode_str(&text)
@@ -75,50 +28,13 @@ fn params(query: &str) -> Result<Vec<(String, String)>, Refusal> {
         .collect()
 }
 
-fn check_origin(headers: &HeaderMap, origins: &Origins) -> Result<(), Refusal> {
+pub(crate) fn check_origin(headers: &HeaderMap, origins: &Origins) -> Result<(), Refusal> {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     if origins.allows(headers.get_all(header::ORIGIN), host) { Ok(()) } else { Err(Refusal::forbidden()) }
 }
 
-fn subprotocol(headers: &HeaderMap, configured: &[String]) -> Result<Offer, Refusal> {
-    let offered: Vec<&str> = headers
-        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .collect();
-    let token = match offered.iter().find_map(|name| name.strip_prefix(TOKEN_PREFIX)) {
-        Some(token) => Some(decode_token(token).ok_or(Refusal::forbidden())?),
-        None => None,
-    };
-    let ours = configured.iter().map(String::as_str);
-    let answer = ours.chain([PHOENIX]).find(|name| offered.contains(name)).map(str::to_owned);
-    if answer.is_none() && !configured.is_empty() && !offered.is_empty() {
-        return Err(Refusal::forbidden());
-    }
-    Ok(Offer { answer, token })
-}
-
-/// Base64 of either alphabet, with or without padding, of UTF-8.
-fn decode_token(token: &str) -> Option<String> {
-    const LENIENT: GeneralPurposeConfig =
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    let engine = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
-    let token = token.replace('+', "-").replace('/', "_");
-    String::from_utf8(engine.decode(token).ok()?).ok()
-}
-
-fn version(params: &[(String, String)]) -> Result<Version, Refusal> {
-    let is_list = |name: &str| name.starts_with("vsn[");
-    if params.iter().any(|(name, _)| is_list(name)) {
-        return Err(Refusal::forbidden());
-    }
-    let vsn = params.iter().rev().find(|(name, _)| name == "vsn").map(|(_, value)| &**value);
-    Version::negotiate(vsn).ok_or(Refusal::forbidden())
-}
-
 /// The upgrade's own headers (RFC 6455, 4.2.1), in words that say which one is missing.
-fn check_upgrade(request: &HttpRequest) -> Result<(), Refusal> {
+pub(crate) fn check_upgrade(request: &HttpRequest) -> Result<(), Refusal> {
     let headers = request.headers();
     let bad = |words: String| Err(Refusal::new(StatusCode::BAD_REQUEST, words));
     if request.version() != HttpVersion::HTTP_11 {

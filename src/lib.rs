@@ -28,10 +28,10 @@
 //! ## The life of one message, from A to B
 //!
 //! ```text
-//!  A ──frame──▶ websocket ──▶ protocols/phoenix ──▶ socket ──▶ channels/peer ──▶ pubsub ─┐
+//!  A ──frame──▶ transport ──▶ protocols/phoenix ──▶ socket ──▶ channels/peer ──▶ pubsub ─┐
 //!               (guard)        bytes to words       is A on it?  whose topic?    who is   │
 //!                                                   in time?     stamped with A  on it?   │
-//!  B ◀─frame── websocket ◀── protocols/phoenix ◀── B's mailbox ◀──────────────────────────┘
+//!  B ◀─frame── transport ◀── protocols/phoenix ◀── B's mailbox ◀──────────────────────────┘
 //!                             once a format         bounded in bytes and age
 //! ```
 //!
@@ -41,16 +41,17 @@
 //! |---|---|
 //! | [`topic`], [`message`], [`close`] | the words of the core: names, what is said, why a connection ends |
 //! | [`channel`], `answer`, `context`, [`channels`] | what a topic does: the trait and the router; what it can say; what it can do; the standard ones |
-//! | [`protocol`], `protocols` | a wire format; Phoenix's two |
+//! | [`protocol`], `protocols` | a wire format; those there are, each with its front door |
 //! | `socket`, `joining`, `joined`, `rules` | one client's state machine, pure; how it comes to be on a topic; one topic of it; what it may do |
-//! | `session`, `websocket`, `guard` | the same, carried out over a transport |
+//! | `session` | the same, carried out |
+//! | `transport`, `transports`, `guard` | how bytes travel: the seam; the ways there are; frames checked as they arrive |
 //! | `registry`, `orders` | the one writer of who is where, and what it can be told |
 //! | `table`, `holdings`, `watches`, `rosters`, `presence` | what it keeps: topics, connections, watchers, presence lists |
 //! | [`pubsub`] | the handle to topics that everyone holds |
 //! | `mailbox`, `connection`, `connections` | a client's queue; its sign of life; all of them, limits and sweep |
 //! | [`adapter`] | the seam to other nodes |
-//! | [`endpoint`], `node`, `running` | the server: put together, at work, and at its end |
-//! | [`mount`], `handshake`, `address`, `page` | its front doors |
+//! | [`endpoint`], `server`, `node`, `running` | the server: put together, its routes, what its workers share, its end |
+//! | [`mount`], `door`, `handshake`, `address`, `page` | who may come in where |
 //! | [`config`], `setting`, `written`, `ice`, [`origin`] | every key; what its values look like, and where they stand; servers and web pages |
 //! | [`metrics`], `rate`, `json`, `signal` | counters, token buckets, what JSON must be, a signal's ids |
 //!
@@ -78,6 +79,7 @@ pub mod config;
 mod connection;
 mod connections;
 mod context;
+mod door;
 pub mod endpoint;
 mod guard;
 mod handshake;
@@ -103,14 +105,16 @@ mod registry;
 mod rosters;
 mod rules;
 mod running;
+mod server;
 mod session;
 mod setting;
 mod signal;
 mod socket;
 mod table;
 pub mod topic;
+mod transport;
+mod transports;
 mod watches;
-mod websocket;
 mod written;
 
 pub use channel::{Channel, Context, Ended, Join, Reply, Router};

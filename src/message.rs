@@ -5,6 +5,7 @@
 //! words and back. Payloads stay closed: the core carries them and never reads them.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -48,6 +49,8 @@ pub enum Payload {
     Json(ByteString),
     /// Bytes whose meaning only the clients know.
     Binary(Bytes),
+    /// JSON with bytes that it refers to in its format's own way, as a Socket.IO event with buffers.
+    Attached(ByteString, Arc<[Bytes]>),
 }
 
 impl Payload {
@@ -83,7 +86,7 @@ impl Payload {
     /// When the payload is binary, or no `T`.
     pub fn parse<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
         match self {
-            Self::Json(text) => serde_json::from_str(text),
+            Self::Json(text) | Self::Attached(text, _) => serde_json::from_str(text),
             Self::Binary(_) => Err(serde::de::Error::custom("a binary payload is no json")),
         }
     }
@@ -100,6 +103,7 @@ impl Payload {
         match self {
             Self::Json(text) => text.len(),
             Self::Binary(bytes) => bytes.len(),
+            Self::Attached(text, attachments) => text.len() + attachments.iter().map(Bytes::len).sum::<usize>(),
         }
     }
 

@@ -91,7 +91,9 @@ fn listing<'a>(rows: impl Iterator<Item = &'a Listed>) -> String {
 /// The object `meta` with `phx_ref` (and `phx_ref_prev`) in front of its own members.
 fn with_mark(meta: &Payload, mark: &Mark, follows: Option<&Mark>) -> ByteString {
     let inner = match meta {
-        Payload::Json(text) => text.trim_ascii().strip_prefix('{').and_then(|t| t.strip_suffix('}')),
+        Payload::Json(text) | Payload::Attached(text, _) => {
+            text.trim_ascii().strip_prefix('{').and_then(|t| t.strip_suffix('}'))
+        }
         Payload::Binary(_) => None,
     };
     let inner = inner.unwrap_or_default().trim_ascii();

@@ -5,11 +5,12 @@
 //! transport's business.
 
 use std::any::TypeId;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use crate::close::Reason;
 use crate::message::{Broadcast, Inbound, Outbound};
 
 /// One whole message as a transport carries it. Cloning copies a pointer.
@@ -19,20 +20,59 @@ pub enum Frame {
     Text(ByteString),
     /// Bytes.
     Binary(Bytes),
+    /// A message that takes several frames, in order; none of them is of this kind itself.
+    Several(Arc<[Frame]>),
+}
+
+impl Frame {
+    /// What it takes in a queue, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+            Self::Several(frames) => frames.iter().map(Self::size).sum(),
+        }
+    }
+}
+
+/// What one frame comes to, or what follows from it.
+#[derive(Debug)]
+pub enum Step<'a> {
+    /// The client asks for something.
+    Ask(Inbound<'a>),
+    /// The client is answered by the format itself: a pong, a handshake.
+    Tell(Frame),
+    /// The connection ends.
+    Close(&'static Reason),
 }
 
 /// A wire format, as one client speaks it.
 pub trait Protocol: Unpin + 'static {
-    /// Reads one message.
+    /// Reads one frame, which may come to nothing: a sign of life, or a part of a message.
     ///
     /// # Errors
     /// [`Malformed`] when it is none of this format; the connection ends with
     /// [`close::MALFORMED`](crate::close::MALFORMED).
-    fn decode<'a>(&mut self, frame: &'a Frame) -> Result<Inbound<'a>, Malformed>;
+    fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Step<'a>>, Malformed>;
 
-    /// Writes what this client is told, or nothing when the format has no words for it (a V1 client
-    /// cannot be sent bytes): it is then left out and counted.
-    fn encode(&mut self, outbound: &Outbound) -> Option<Frame>;
+    /// What is to be done besides, one thing at a time: asked for when the connection opens, and after
+    /// each frame that was read or written, until there is nothing more.
+    fn follow(&mut self) -> Option<Step<'static>> {
+        None
+    }
+
+    /// Writes what this client is told; nothing when the format says nothing about it.
+    ///
+    /// # Errors
+    /// [`Wordless`] when the format has no words for it (a V1 client cannot be sent bytes): it is then
+    /// left out and counted.
+    fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Wordless>;
+
+    /// A sign of life that the client has to answer, where it is the server who asks for one.
+    fn ping(&mut self) -> Option<Frame> {
+        None
+    }
 
     /// Writes what a whole topic is told. It has no `self`: the same bytes serve everybody who
     /// speaks this format, so they are made once (see [`Delivery`]).
@@ -40,6 +80,10 @@ pub trait Protocol: Unpin + 'static {
     where
         Self: Sized;
 }
+
+/// A message that a format has no words for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wordless;
 
 /// A frame that its protocol cannot read. It says no more: what a hostile peer sent is not repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,11 +147,11 @@ mod tests {
     struct Loud<const N: u8>;
 
     impl<const N: u8> Protocol for Loud<N> {
-        fn decode<'a>(&mut self, _: &'a Frame) -> Result<Inbound<'a>, Malformed> {
+        fn decode<'a>(&'a mut self, _: &'a Frame) -> Result<Option<Step<'a>>, Malformed> {
             Err(Malformed)
         }
-        fn encode(&mut self, _: &Outbound) -> Option<Frame> {
-            None
+        fn encode(&mut self, _: &Outbound) -> Result<Option<Frame>, Wordless> {
+            Err(Wordless)
         }
         fn broadcast(_: &Broadcast) -> Option<Frame> {
             ENCODED.fetch_add(1, Ordering::Relaxed);

@@ -1,28 +1,24 @@
 //! One client's conversation, carried out: frames and mail in, the socket's effects done, frames out.
 //!
-//! What a session needs of its transport is a [`Wire`]; it is the same whatever the bytes travel by.
+//! It is a [`Talk`], and the same whatever the bytes travel by.
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::Stream;
+
 use crate::close::{self, Reason};
+use crate::connection::{Connection, Inbox};
 use crate::connections::Seat;
 use crate::mailbox::Mail;
 use crate::message::{Broadcast, Effect, JoinId, Membership, Outbound};
 use crate::orders::{Subscribe, Update, Watch};
-use crate::protocol::{Delivery, Frame, Protocol};
+use crate::protocol::{Delivery, Frame, Protocol, Step};
 use crate::pubsub::Pubsub;
 use crate::socket::{Passage, Socket};
 use crate::table::{Member, MemberId};
 use crate::topic::Topic;
-
-/// The way to the client.
-pub(crate) trait Wire {
-    /// Sends one message.
-    fn send(&mut self, frame: Frame);
-    /// Says why, and ends.
-    fn close(&mut self, reason: &'static Reason);
-}
+use crate::transport::{Talk, Wire};
 
 /// A socket with its protocol and its place in the broker. Dropping it gives the place back.
 pub(crate) struct Session<P: Protocol> {
@@ -38,83 +34,50 @@ impl<P: Protocol> Session<P> {
         Self { socket, protocol, pubsub, seat, ended: false }
     }
 
-    pub(crate) fn seat(&self) -> &Seat {
-        &self.seat
-    }
-
     /// Listens on the topic of the socket's own id.
     pub(crate) fn listen(&self, id: Topic) {
         self.subscribe(JoinId::SOCKET, id, Membership::default(), None);
     }
 
-    /// The client has sent a message.
-    pub(crate) fn frame(&mut self, frame: &Frame, wire: &mut impl Wire) {
-        match self.protocol.decode(frame) {
-            Ok(inbound) => self.socket.receive(inbound, Instant::now()),
-            Err(_) => return wire.close(&close::MALFORMED),
-        }
-        self.carry_out(wire);
-    }
-
-    /// The client has sent something that carries no message, as a ping: it counts all the same.
-    pub(crate) fn control(&mut self, wire: &mut impl Wire) {
-        self.socket.pace(Instant::now());
-        self.carry_out(wire);
-    }
-
-    /// The broker has something to say.
-    pub(crate) fn mail(&mut self, mail: Mail, wire: &mut impl Wire) {
-        match mail {
-            Mail::Delivery(join, delivery) => {
-                let passage = self.socket.broadcast(join, &delivery.broadcast, Instant::now());
-                self.carry_out(wire);
-                if passage == Passage::Fastlane {
-                    self.pass_on(&delivery, wire);
-                }
-            }
-            Mail::Note(note) => {
-                self.socket.note(*note, Instant::now());
-                self.carry_out(wire);
-            }
-            Mail::Close(reason) => wire.close(reason),
-        }
-    }
-
-    /// Ends the conversation: every channel hears of it, and every table forgets the connection.
-    pub(crate) fn end(&mut self, reason: &'static Reason) {
-        if std::mem::replace(&mut self.ended, true) {
-            return;
-        }
-        // one that was closed before was closed by us
-        let is_ours = !self.seat.connection.close(reason) || *reason != close::GONE;
-        if is_ours {
-            self.pubsub.metrics().connections_closed.add(1);
-        }
-        self.socket.disconnect(Instant::now());
-        self.carry_out(&mut Nowhere);
-        self.pubsub.down(&self.seat.connection);
-    }
-
     fn carry_out(&mut self, wire: &mut impl Wire) {
-        while let Some(effect) = self.socket.next_effect() {
-            match effect {
-                Effect::Send(outbound) => self.send(&outbound, wire),
-                Effect::Subscribe { join, topic, membership, replaces } => {
-                    self.subscribe(join, topic, membership, replaces)
+        loop {
+            while let Some(effect) = self.socket.next_effect() {
+                if !self.effect(effect, wire) {
+                    return;
                 }
-                Effect::Unsubscribe { join, .. } => self.pubsub.unsubscribe(self.id(join)),
-                Effect::Broadcast { join, broadcast, echo } => self.broadcast(join, broadcast, echo, wire),
-                Effect::Signal { signal, broadcast } => {
-                    let delivery = Arc::new(Delivery::new(broadcast));
-                    if let Some((signal, verdict)) = self.pubsub.signal(signal, &delivery, &self.seat.connection) {
-                        self.socket.verdict(signal, verdict, Instant::now());
-                    }
-                }
-                Effect::Watch { join, topic, on } => self.pubsub.watch(Watch { member: self.member(join), topic, on }),
-                Effect::Update { join, topic, meta } => self.pubsub.update(Update { id: self.id(join), topic, meta }),
-                Effect::Close(reason) => return wire.close(reason),
+            }
+            match self.protocol.follow() {
+                Some(Step::Ask(inbound)) => self.socket.receive(inbound, Instant::now()),
+                Some(Step::Tell(frame)) => wire.send(frame),
+                Some(Step::Close(reason)) => return wire.close(reason),
+                None => return,
             }
         }
+    }
+
+    /// Says whether the connection goes on.
+    fn effect(&mut self, effect: Effect, wire: &mut impl Wire) -> bool {
+        match effect {
+            Effect::Send(outbound) => self.send(&outbound, wire),
+            Effect::Subscribe { join, topic, membership, replaces } => {
+                self.subscribe(join, topic, membership, replaces)
+            }
+            Effect::Unsubscribe { join, .. } => self.pubsub.unsubscribe(self.id(join)),
+            Effect::Broadcast { join, broadcast, echo } => self.broadcast(join, broadcast, echo, wire),
+            Effect::Signal { signal, broadcast } => {
+                let delivery = Arc::new(Delivery::new(broadcast));
+                if let Some((signal, verdict)) = self.pubsub.signal(signal, &delivery, &self.seat.connection) {
+                    self.socket.verdict(signal, verdict, Instant::now());
+                }
+            }
+            Effect::Watch { join, topic, on } => self.pubsub.watch(Watch { member: self.member(join), topic, on }),
+            Effect::Update { join, topic, meta } => self.pubsub.update(Update { id: self.id(join), topic, meta }),
+            Effect::Close(reason) => {
+                wire.close(reason);
+                return false;
+            }
+        }
+        true
     }
 
     fn subscribe(&self, join: JoinId, topic: Topic, membership: Membership, replaces: Option<JoinId>) {
@@ -139,8 +102,8 @@ impl<P: Protocol> Session<P> {
 
     fn send(&mut self, outbound: &Outbound, wire: &mut impl Wire) {
         match self.protocol.encode(outbound) {
-            Some(frame) => wire.send(frame),
-            None => self.pubsub.metrics().unencodable.add(1),
+            Ok(frame) => frame.into_iter().for_each(|frame| wire.send(frame)),
+            Err(_) => self.pubsub.metrics().unencodable.add(1),
         }
     }
 
@@ -150,6 +113,74 @@ impl<P: Protocol> Session<P> {
 
     fn member(&self, join: JoinId) -> Member {
         Member { join, connection: self.seat.connection.clone() }
+    }
+}
+
+impl<P: Protocol> Talk for Session<P> {
+    type News = Mail;
+
+    fn connection(&self) -> &Arc<Connection> {
+        &self.seat.connection
+    }
+
+    fn news(&self) -> impl Stream<Item = Mail> + 'static {
+        Inbox::new(self.seat.connection.clone())
+    }
+
+    fn open(&mut self, wire: &mut impl Wire) {
+        self.carry_out(wire);
+    }
+
+    fn frame(&mut self, frame: &Frame, wire: &mut impl Wire) {
+        let now = Instant::now();
+        match self.protocol.decode(frame) {
+            Ok(Some(Step::Ask(inbound))) => self.socket.receive(inbound, now),
+            Ok(Some(Step::Tell(answer))) => {
+                self.socket.pace(now);
+                wire.send(answer);
+            }
+            Ok(Some(Step::Close(reason))) => return wire.close(reason),
+            Ok(None) => drop(self.socket.pace(now)),
+            Err(_) => return wire.close(&close::MALFORMED),
+        }
+        self.carry_out(wire);
+    }
+
+    fn control(&mut self, wire: &mut impl Wire) {
+        self.socket.pace(Instant::now());
+        self.carry_out(wire);
+    }
+
+    fn hear(&mut self, mail: Mail, wire: &mut impl Wire) {
+        match mail {
+            Mail::Delivery(join, delivery) => {
+                let passage = self.socket.broadcast(join, &delivery.broadcast, Instant::now());
+                self.carry_out(wire);
+                if passage == Passage::Fastlane {
+                    self.pass_on(&delivery, wire);
+                }
+            }
+            Mail::Note(note) => {
+                self.socket.note(*note, Instant::now());
+                self.carry_out(wire);
+            }
+            Mail::Close(reason) => wire.close(reason),
+        }
+    }
+
+    /// Every channel hears of it, and every table forgets the connection.
+    fn end(&mut self, reason: &'static Reason) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        // one that was closed before was closed by us
+        let is_ours = !self.seat.connection.close(reason) || *reason != close::GONE;
+        if is_ours {
+            self.pubsub.metrics().connections_closed.add(1);
+        }
+        self.socket.disconnect(Instant::now());
+        self.carry_out(&mut Nowhere);
+        self.pubsub.down(&self.seat.connection);
     }
 }
 

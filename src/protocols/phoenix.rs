@@ -15,7 +15,11 @@ use serde_json::value::RawValue;
 
 use crate::json::{is_portable, push_string};
 use crate::message::{Broadcast, Inbound, Outbound, Payload, Ref, Request};
-use crate::protocol::{Frame, Malformed, Protocol};
+use crate::protocol::{Frame, Malformed, Protocol, Step, Wordless};
+
+mod door;
+
+pub(crate) use door::routes;
 
 /// How long a name of a topic or an event may be in a frame of bytes.
 const MAX_BINARY_NAME: usize = 255;
@@ -67,14 +71,26 @@ pub(crate) struct V1;
 pub(crate) struct V2;
 
 impl Protocol for V1 {
-    fn decode<'a>(&mut self, frame: &'a Frame) -> Result<Inbound<'a>, Malformed> {
-        match frame {
-            Frame::Text(text) => v1_message(text),
-            Frame::Binary(bytes) => v1_message(std::str::from_utf8(bytes)?),
-        }
+    fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Step<'a>>, Malformed> {
+        let text = match frame {
+            Frame::Text(text) => text,
+            Frame::Binary(bytes) => std::str::from_utf8(bytes)?,
+            Frame::Several(_) => return Err(Malformed),
+        };
+        v1_message(text).map(asked)
     }
 
-    fn encode(&mut self, outbound: &Outbound) -> Option<Frame> {
+    fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Wordless> {
+        Self::frame(outbound).map(Some).ok_or(Wordless)
+    }
+
+    fn broadcast(Broadcast { topic, event, payload }: &Broadcast) -> Option<Frame> {
+        Some(Frame::Text(v1_text(topic.as_str(), event, json_text(payload)?, &None).into()))
+    }
+}
+
+impl V1 {
+    fn frame(outbound: &Outbound) -> Option<Frame> {
         let none = &None;
         let text = match outbound {
             Outbound::Reply { reference, topic, status, payload, .. } => {
@@ -87,21 +103,32 @@ impl Protocol for V1 {
         };
         Some(Frame::Text(text.into()))
     }
-
-    fn broadcast(Broadcast { topic, event, payload }: &Broadcast) -> Option<Frame> {
-        Some(Frame::Text(v1_text(topic.as_str(), event, json_text(payload)?, &None).into()))
-    }
 }
 
 impl Protocol for V2 {
-    fn decode<'a>(&mut self, frame: &'a Frame) -> Result<Inbound<'a>, Malformed> {
+    fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Step<'a>>, Malformed> {
         match frame {
-            Frame::Text(text) => v2_message(text),
-            Frame::Binary(bytes) => v2_bytes(bytes),
+            Frame::Text(text) => v2_message(text).map(asked),
+            Frame::Binary(bytes) => v2_bytes(bytes).map(asked),
+            Frame::Several(_) => Err(Malformed),
         }
     }
 
-    fn encode(&mut self, outbound: &Outbound) -> Option<Frame> {
+    fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Wordless> {
+        Self::frame(outbound).map(Some).ok_or(Wordless)
+    }
+
+    fn broadcast(Broadcast { topic, event, payload }: &Broadcast) -> Option<Frame> {
+        match payload {
+            Payload::Json(text) => Some(Frame::Text(v2_text(&None, &None, topic.as_str(), event, text).into())),
+            Payload::Binary(data) => bytes_of(KIND_BROADCAST, &[topic.as_str(), event], data),
+            Payload::Attached(..) => None,
+        }
+    }
+}
+
+impl V2 {
+    fn frame(outbound: &Outbound) -> Option<Frame> {
         let none = &None;
         let text = match outbound {
             Outbound::Reply { join_ref, reference, topic, status, payload } => match payload {
@@ -109,13 +136,11 @@ impl Protocol for V2 {
                     let names = [&*plain(join_ref), &*plain(reference), topic.as_str(), status.as_str()];
                     return bytes_of(KIND_REPLY, &names, data);
                 }
-                Payload::Json(_) => {
-                    v2_text(join_ref, reference, topic.as_str(), REPLY, &response(status.as_str(), payload)?)
-                }
+                _ => v2_text(join_ref, reference, topic.as_str(), REPLY, &response(status.as_str(), payload)?),
             },
             Outbound::Push { join_ref, topic, event, payload } => match payload {
                 Payload::Binary(data) => return bytes_of(KIND_PUSH, &[&*plain(join_ref), topic.as_str(), event], data),
-                Payload::Json(text) => v2_text(join_ref, none, topic.as_str(), event, text),
+                _ => v2_text(join_ref, none, topic.as_str(), event, json_text(payload)?),
             },
             Outbound::Close { join_ref, topic } => v2_text(join_ref, join_ref, topic.as_str(), CLOSE, "{}"),
             Outbound::Error { join_ref, topic } => v2_text(join_ref, join_ref, topic.as_str(), ERROR, CRASHED),
@@ -125,16 +150,13 @@ impl Protocol for V2 {
         };
         Some(Frame::Text(text.into()))
     }
-
-    fn broadcast(Broadcast { topic, event, payload }: &Broadcast) -> Option<Frame> {
-        match payload {
-            Payload::Binary(data) => bytes_of(KIND_BROADCAST, &[topic.as_str(), event], data),
-            Payload::Json(text) => Some(Frame::Text(v2_text(&None, &None, topic.as_str(), event, text).into())),
-        }
-    }
 }
 
 // ---- reading
+
+fn asked(inbound: Inbound<'_>) -> Option<Step<'_>> {
+    Some(Step::Ask(inbound))
+}
 
 #[derive(Deserialize)]
 struct V1Message<'a> {
@@ -316,7 +338,7 @@ fn response(status: &str, payload: &Payload) -> Option<String> {
 fn json_text(payload: &Payload) -> Option<&str> {
     match payload {
         Payload::Json(text) => Some(text),
-        Payload::Binary(_) => None,
+        Payload::Binary(_) | Payload::Attached(..) => None,
     }
 }
 
@@ -346,16 +368,20 @@ mod tests {
             format!(r#"{{"topic":"room:a","event":"x","payload":{{}},"ref":"1","x":"{}"}}"#, "x".repeat(60_000));
         let bytes = [&[0, 1, 1, 6, 1][..], b"11room:ax", b"payload"].concat();
         let (text, object, bytes) = (Frame::Text(text.into()), Frame::Text(object.into()), Frame::Binary(bytes.into()));
-        let read = [V2.decode(&text), V1.decode(&object), V2.decode(&bytes)];
-        for (inbound, frame) in read.into_iter().zip([&text, &object, &bytes]) {
-            let Ok(Inbound { request: Request::Push(_, payload), .. }) = inbound else { panic!("no push") };
+        let (mut v1, mut v2, mut other) = (V1, V2, V2);
+        let read = [v2.decode(&text), v1.decode(&object), other.decode(&bytes)];
+        for (step, frame) in read.into_iter().zip([&text, &object, &bytes]) {
+            let Ok(Some(Step::Ask(Inbound { request: Request::Push(_, payload), .. }))) = step else {
+                panic!("no push")
+            };
             let at = match &payload {
-                Payload::Json(text) => text.as_ptr(),
+                Payload::Json(text) | Payload::Attached(text, _) => text.as_ptr(),
                 Payload::Binary(bytes) => bytes.as_ptr(),
             };
             let whole = match frame {
                 Frame::Text(text) => text.as_bytes().as_ptr_range(),
                 Frame::Binary(bytes) => bytes.as_ptr_range(),
+                Frame::Several(_) => unreachable!(),
             };
             assert!(!whole.contains(&at), "{payload:?}");
         }

@@ -15,14 +15,12 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::{self, CloseCode, CloseReason, Message, ProtocolError, WebsocketContext};
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 
 use crate::close::{self, Reason};
-use crate::connection::Inbox;
 use crate::guard::{Fault, Guard};
-use crate::mailbox::Mail;
-use crate::protocol::{Frame, Protocol};
-use crate::session::{Session, Wire};
+use crate::protocol::Frame;
+use crate::transport::{Talk, Wire};
 
 /// What a channel is told when it asks for its transport.
 pub(crate) const NAME: &str = "websocket";
@@ -34,12 +32,12 @@ pub(crate) struct Size {
     pub(crate) fragments: usize,
 }
 
-/// Answers a request that has passed the [handshake](crate::handshake) and makes it a session.
-pub(crate) fn start<P: Protocol>(
+/// Answers a request that has passed the [handshake](crate::handshake) and makes it a talk.
+pub(crate) fn start<T: Talk>(
     request: &HttpRequest,
     payload: web::Payload,
     subprotocol: Option<&str>,
-    session: Session<P>,
+    talk: T,
     size: Size,
 ) -> HttpResponse {
     let Ok(mut response) = ws::handshake(request) else { return HttpResponse::BadRequest().finish() };
@@ -48,23 +46,23 @@ pub(crate) fn start<P: Protocol>(
         response.insert_header(("sec-websocket-protocol", name));
     }
     let fault = Fault::default();
-    let guard = Guard::new(payload, session.seat().connection.clone(), size.bytes, fault.clone());
-    let actor = WebSocket { session, fault, assembly: Assembly::new(size), closing: false };
+    let guard = Guard::new(payload, talk.connection().clone(), size.bytes, fault.clone());
+    let actor = WebSocket { talk, fault, assembly: Assembly::new(size), closing: false };
     response.streaming(actor.run(guard))
 }
 
-/// One client's session, as an actor.
-struct WebSocket<P: Protocol> {
-    session: Session<P>,
+/// One client's talk, as an actor.
+struct WebSocket<T: Talk> {
+    talk: T,
     fault: Fault,
     assembly: Assembly,
     /// We have said goodbye and wait for the client's.
     closing: bool,
 }
 
-type Ctx<P> = WebsocketContext<WebSocket<P>>;
+type Ctx<T> = WebsocketContext<WebSocket<T>>;
 
-impl<P: Protocol> WebSocket<P> {
+impl<T: Talk> WebSocket<T> {
     fn run<S>(self, bytes: S) -> impl Stream<Item = Result<Bytes, actix_web::Error>>
     where
         S: Stream<Item = Result<Bytes, PayloadError>> + 'static,
@@ -74,42 +72,42 @@ impl<P: Protocol> WebSocket<P> {
     }
 
     /// Runs `f` with the way to the client, and says goodbye if that is what it comes to.
-    fn with_wire(&mut self, ctx: &mut Ctx<P>, f: impl FnOnce(&mut Session<P>, &mut Outlet<'_, P>)) {
+    fn with_wire(&mut self, ctx: &mut Ctx<T>, f: impl FnOnce(&mut T, &mut Outlet<'_, T>)) {
         if self.closing {
             return;
         }
         let mut outlet = Outlet { ctx, closed: None };
-        f(&mut self.session, &mut outlet);
+        f(&mut self.talk, &mut outlet);
         if let Some(reason) = outlet.closed {
             self.close(reason, ctx);
         }
     }
 
-    /// Ends the session at once, and the connection when the client has answered. One that does not
+    /// Ends the talk at once, and the connection when the client has answered. One that does not
     /// answer is cut off by the sweep.
-    fn close(&mut self, reason: &'static Reason, ctx: &mut Ctx<P>) {
+    fn close(&mut self, reason: &'static Reason, ctx: &mut Ctx<T>) {
         if std::mem::replace(&mut self.closing, true) {
             return;
         }
-        log::info!("{}: closed with {}: {}", self.session.seat().connection.id, reason.code, reason.words);
-        self.session.end(reason);
+        log::info!("{}: closed with {}: {}", self.talk.connection().id, reason.code, reason.words);
+        self.talk.end(reason);
         ctx.close(Some(CloseReason { code: reason.code.into(), description: Some(reason.words.to_owned()) }));
     }
 
-    fn message(&mut self, frame: &Frame, ctx: &mut Ctx<P>) {
-        self.with_wire(ctx, |session, wire| session.frame(frame, wire));
+    fn message(&mut self, frame: &Frame, ctx: &mut Ctx<T>) {
+        self.with_wire(ctx, |talk, wire| talk.frame(frame, wire));
     }
 
     /// Answers a close frame in kind, and ends.
-    fn farewell(&mut self, reason: Option<CloseReason>, ctx: &mut Ctx<P>) {
+    fn farewell(&mut self, reason: Option<CloseReason>, ctx: &mut Ctx<T>) {
         if !self.closing {
-            self.session.end(&close::GONE);
+            self.talk.end(&close::GONE);
             match reason {
                 Some(reason) if !is_sendable(reason.code) => return self.close(&close::PROTOCOL, ctx),
                 reason => ctx.close(reason.map(|reason| CloseReason { code: reason.code, description: None })),
             }
         }
-        self.session.seat().connection.hang_up();
+        self.talk.connection().hang_up();
         ctx.stop();
     }
 }
@@ -119,24 +117,28 @@ fn is_sendable(code: CloseCode) -> bool {
     matches!(u16::from(code), 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
-impl<P: Protocol> Actor for WebSocket<P> {
-    type Context = Ctx<P>;
+impl<T: Talk> Actor for WebSocket<T> {
+    type Context = Ctx<T>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.add_stream(Inbox::new(self.session.seat().connection.clone()));
+        ctx.add_stream(self.talk.news().map(News));
+        self.with_wire(ctx, |talk, wire| talk.open(wire));
     }
 }
 
-impl<P: Protocol> StreamHandler<Mail> for WebSocket<P> {
-    fn handle(&mut self, mail: Mail, ctx: &mut Self::Context) {
-        self.with_wire(ctx, |session, wire| session.mail(mail, wire));
+/// What the talk is told, told apart from what its client says.
+struct News<T: Talk>(T::News);
+
+impl<T: Talk> StreamHandler<News<T>> for WebSocket<T> {
+    fn handle(&mut self, News(news): News<T>, ctx: &mut Self::Context) {
+        self.with_wire(ctx, |talk, wire| talk.hear(news, wire));
     }
 
     /// The mailbox is closed; the goodbye has been said.
     fn finished(&mut self, _: &mut Self::Context) {}
 }
 
-impl<P: Protocol> StreamHandler<Result<Message, ProtocolError>> for WebSocket<P> {
+impl<T: Talk> StreamHandler<Result<Message, ProtocolError>> for WebSocket<T> {
     fn handle(&mut self, message: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
         match message {
             Ok(Message::Close(reason)) => self.farewell(reason, ctx),
@@ -146,16 +148,16 @@ impl<P: Protocol> StreamHandler<Result<Message, ProtocolError>> for WebSocket<P>
             Ok(Message::Binary(bytes)) => self.message(&Frame::Binary(bytes), ctx),
             Ok(Message::Continuation(piece)) => match self.assembly.add(piece) {
                 Ok(Some(frame)) => self.message(&frame, ctx),
-                Ok(None) => self.with_wire(ctx, |session, wire| session.control(wire)),
+                Ok(None) => self.with_wire(ctx, |talk, wire| talk.control(wire)),
                 Err(reason) => self.close(reason, ctx),
             },
             Ok(Message::Ping(bytes)) => {
-                self.with_wire(ctx, |session, wire| session.control(wire));
+                self.with_wire(ctx, |talk, wire| talk.control(wire));
                 if !self.closing {
                     ctx.pong(&bytes);
                 }
             }
-            Ok(Message::Pong(_) | Message::Nop) => self.with_wire(ctx, |session, wire| session.control(wire)),
+            Ok(Message::Pong(_) | Message::Nop) => self.with_wire(ctx, |talk, wire| talk.control(wire)),
             Err(error) => {
                 let reason = self.fault.take().unwrap_or_else(|| fault(&error));
                 self.close(reason, ctx);
@@ -174,16 +176,17 @@ fn fault(error: &ProtocolError) -> &'static Reason {
 }
 
 /// The way to the client while one message is handled.
-struct Outlet<'a, P: Protocol> {
-    ctx: &'a mut Ctx<P>,
+struct Outlet<'a, T: Talk> {
+    ctx: &'a mut Ctx<T>,
     closed: Option<&'static Reason>,
 }
 
-impl<P: Protocol> Wire for Outlet<'_, P> {
+impl<T: Talk> Wire for Outlet<'_, T> {
     fn send(&mut self, frame: Frame) {
         match frame {
             Frame::Text(text) => self.ctx.text(text),
             Frame::Binary(bytes) => self.ctx.binary(bytes),
+            Frame::Several(frames) => frames.iter().for_each(|frame| self.send(frame.clone())),
         }
     }
 

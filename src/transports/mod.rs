@@ -1,0 +1,3 @@
+//! The ways in which bytes travel, one a file.
+
+pub(crate) mod websocket;
