@@ -11,7 +11,7 @@ pub use crate::answer::{Ended, Join, Reply, verdict_reply};
 pub use crate::context::{Assigns, ChannelRef, Context, SocketRef};
 pub use crate::mailbox::Info;
 use crate::message::{Payload, Signal, Verdict};
-use crate::topic::{Pattern, Topic};
+use crate::topic::{Pattern, Realm, Topic};
 
 /// What a topic does for one client that has joined it.
 ///
@@ -146,10 +146,12 @@ impl Router {
         self
     }
 
-    /// A new channel for `topic`, or nothing when no pattern matches or it is no topic at all.
-    pub(crate) fn route(&self, topic: &str) -> Option<(Topic, Box<dyn Channel>)> {
-        let (_, make) = self.0.iter().find(|(pattern, _)| pattern.matches(topic))?;
-        let topic = Topic::parse(topic).ok()?;
+    /// A new channel for the topic with that key, or nothing when no pattern matches its name or it is no
+    /// topic of the realm at all.
+    pub(crate) fn route(&self, realm: Realm, key: &str) -> Option<(Topic, Box<dyn Channel>)> {
+        let name = key.strip_prefix(realm.mark())?;
+        let (_, make) = self.0.iter().find(|(pattern, _)| pattern.matches(name))?;
+        let topic = realm.topic(name).ok()?;
         let channel = make(&topic);
         Some((topic, channel))
     }

@@ -7,7 +7,7 @@
 /// Why a connection was ended by us.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reason {
-    /// The close code of RFC 6455.
+    /// The close code of RFC 6455; 1005 stands for a close frame without one.
     pub code: u16,
     /// What the client and the log are told; at most 123 bytes, as a close frame has no more room.
     pub words: &'static str,
@@ -41,5 +41,11 @@ pub static FRAGMENTED: Reason = reason(1009, "too many fragments", false);
 pub static MALFORMED: Reason = reason(1011, "malformed message", false);
 /// This server is going down; another one, or the same one soon, will answer.
 pub static RESTART: Reason = reason(1012, "service restart", true);
+/// The protocol has said why in a message of its own.
+pub static REFUSED: Reason = reason(1005, "refused", false);
+/// The client has said goodbye in a message of its protocol.
+pub static LEFT: Reason = reason(1005, "the client has left", true);
+/// The same client has come back on another connection.
+pub static TAKEN_OVER: Reason = reason(1005, "taken over by another connection", false);
 /// The client closed the connection, or it broke; this is for our own tables, and never sent.
 pub static GONE: Reason = reason(1006, "the client is gone", true);

@@ -65,6 +65,8 @@ sections! {
         idle_timeout: Duration = "60s", span from "100ms" to "24h";
         /// A client that takes no bytes for this long is cut off.
         write_timeout: Duration = "5s", span from "100ms" to "10m";
+        /// A request of a client that polls is kept open for this long when there is nothing to say.
+        poll_window: Duration = "10s", span from "100ms" to "10m";
         /// A client that has joined nothing within this time is closed.
         join_within: Duration = "30s", span from "100ms" to "24h";
     }
@@ -111,6 +113,18 @@ sections! {
         /// `{ urls = "stun:stun.example.com:3478" }` or
         /// `{ urls = ["turn:turn.example.com"], username = "me", credential = "secret" }`.
         ice_servers: Vec<IceServer> = [], servers;
+    }
+
+    /// What waits for a peer that is not there yet, where the protocol has it so (PeerJS).
+    hold: Hold {
+        /// How long it waits, from the first that came; then its senders are told that the peer is absent.
+        time: Duration = "5s", span from "100ms" to "1h";
+        /// Signals that wait for one peer.
+        signals_per_name: usize = 64, whole from 1 to 1_000_000;
+        /// Bytes that wait for one peer.
+        bytes_per_name: usize = 262_144, whole from 1_024 to 1_073_741_824;
+        /// Bytes that wait in all.
+        bytes: usize = 16_777_216, whole from 1_024 to 1_099_511_627_776;
     }
 
     /// Who is in a room, told to those who ask.

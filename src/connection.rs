@@ -41,7 +41,12 @@ pub(crate) struct Patience {
     pub(crate) idle: Duration,
     /// Without having joined anything.
     pub(crate) unjoined: Duration,
+    /// Without being asked for a sign of life, where it is the server who asks.
+    pub(crate) ping: Option<Duration>,
 }
+
+/// The means to cut a connection's wire.
+pub(crate) type Wire = Arc<socket2::Socket>;
 
 /// The connection itself; shared by its actor, the tables it is in, and whoever has mail for it.
 pub(crate) struct Connection {
@@ -53,7 +58,7 @@ pub(crate) struct Connection {
     pub(crate) mailbox: Mailbox,
     heard: AtomicBool,
     joined: AtomicBool,
-    wire: Mutex<Option<Arc<socket2::Socket>>>,
+    wire: Mutex<Option<Wire>>,
 }
 
 impl Connection {
@@ -71,7 +76,7 @@ impl Connection {
     }
 
     /// Gives the means to cut the wire.
-    pub(crate) fn attach(&self, wire: Arc<socket2::Socket>) {
+    pub(crate) fn attach(&self, wire: Wire) {
         *self.wire() = Some(wire);
     }
 
@@ -96,7 +101,7 @@ impl Connection {
         }
     }
 
-    fn wire(&self) -> MutexGuard<'_, Option<Arc<socket2::Socket>>> {
+    fn wire(&self) -> MutexGuard<'_, Option<Wire>> {
         self.wire.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::close::{self, Reason};
 use crate::connection::{Connection, ConnectionId, Patience};
-use crate::mailbox::Bound;
+use crate::mailbox::{Bound, Mail};
 use crate::pubsub::Pubsub;
 
 /// How many connections there may be, and how long a dying one may take.
@@ -48,6 +48,7 @@ struct State {
 struct Kept {
     connection: Arc<Connection>,
     heard_at: Instant,
+    asked_at: Instant,
     closing_since: Option<Instant>,
 }
 
@@ -81,7 +82,8 @@ impl Connections {
         *of_address += 1;
         let id = ConnectionId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1);
         let connection = Arc::new(Connection::new(id, address, patience, bound));
-        let kept = Kept { connection: connection.clone(), heard_at: connection.opened, closing_since: None };
+        let opened = connection.opened;
+        let kept = Kept { connection: connection.clone(), heard_at: opened, asked_at: opened, closing_since: None };
         state.open.insert(id, kept);
         drop(state);
         Ok(Seat { connection, connections: self.clone() })
@@ -109,8 +111,8 @@ impl Connections {
         }
     }
 
-    /// Looks once at every connection: tells those to go that are silent, slow, or have joined nothing,
-    /// has the registry forget them, and cuts those that did not go in time.
+    /// Looks once at every connection: asks for signs of life, tells those to go that are silent, slow, or
+    /// have joined nothing, has the registry forget them, and cuts those that did not go in time.
     pub(crate) fn sweep(&self, now: Instant) {
         for kept in self.lock().open.values_mut() {
             if kept.connection.was_heard() {
@@ -118,6 +120,10 @@ impl Connections {
             }
             if let Some(reason) = kept.fault(now) {
                 kept.connection.close(reason);
+            }
+            if kept.connection.patience.ping.is_some_and(|ping| now.saturating_duration_since(kept.asked_at) >= ping) {
+                kept.asked_at = now;
+                let _ = kept.connection.mailbox.push(Mail::Ping, now);
             }
             if !kept.connection.mailbox.is_closed() {
                 continue;

@@ -13,7 +13,7 @@ use std::time::Instant;
 use crate::answer::{Join, Reply};
 use crate::connection::{Connection, ConnectionId};
 use crate::mailbox::Note;
-use crate::message::{Broadcast, Effect, Event, JoinId, Outbound, Payload, Ref, Signal, Ticket};
+use crate::message::{Broadcast, Claim, Effect, Event, JoinId, Outbound, Payload, Reach, Ref, Signal, Ticket};
 use crate::rate::{Bucket, Rate};
 use crate::topic::Topic;
 
@@ -66,12 +66,25 @@ pub(crate) struct Client {
     pub(crate) misses_rate: Rate,
     /// What time it is, as the socket was last told.
     pub(crate) now: Instant,
+    /// How many topics its joins hear besides their own, and how many they may.
+    pub(crate) heard: usize,
+    pub(crate) most_heard: usize,
+}
+
+/// One thing that a channel has asked for.
+pub(crate) enum Wish {
+    /// To be done as it is.
+    Do(Effect),
+    /// To hear a further topic; of one that is claimed, as the only member.
+    Listen(Topic, Option<Claim>),
+    /// To hear a further topic no longer.
+    Ignore(Topic),
 }
 
 /// What the channel's doings leave to be done when it has returned.
 #[derive(Default)]
 pub(crate) struct Aftermath {
-    pub(crate) effects: Vec<Effect>,
+    pub(crate) wishes: Vec<Wish>,
     pub(crate) decision: Option<Join>,
     pub(crate) stopped: bool,
 }
@@ -94,6 +107,10 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    fn wish(&mut self, effect: Effect) {
+        self.aftermath.wishes.push(Wish::Do(effect));
+    }
+
     /// The topic.
     #[must_use]
     pub fn topic(&self) -> &Topic {
@@ -127,33 +144,35 @@ impl Context<'_> {
     /// answer. Bytes cannot be said to a client that speaks V1: it is left out.
     pub fn push(&mut self, event: impl Into<Event>, payload: Payload) {
         let (join_ref, topic) = (self.scope.join_ref.clone(), self.scope.topic.clone());
-        self.aftermath.effects.push(Effect::Send(Outbound::Push { join_ref, topic, event: event.into(), payload }));
+        self.wish(Effect::Send(Outbound::Push { join_ref, topic, event: event.into(), payload }));
     }
 
     /// Tells every member of the topic, this client included. Only a member can: before
     /// [`Channel::joined`](crate::Channel::joined) nobody hears it.
     pub fn broadcast(&mut self, event: impl Into<Event>, payload: Payload) {
-        self.tell_topic(event.into(), payload, true);
+        self.tell(self.scope.topic.clone(), event.into(), payload, Reach::Echoed);
     }
 
     /// Tells every other member of the topic.
     pub fn broadcast_from(&mut self, event: impl Into<Event>, payload: Payload) {
-        self.tell_topic(event.into(), payload, false);
+        self.tell(self.scope.topic.clone(), event.into(), payload, Reach::Others);
     }
 
     /// Tells every member of another topic, as [`Pubsub::broadcast`](crate::Pubsub::broadcast) does;
     /// this channel need not be a member of anything.
     pub fn broadcast_to(&mut self, topic: &Topic, event: impl Into<Event>, payload: Payload) {
-        if topic == self.scope.topic {
-            return self.broadcast(event, payload);
-        }
-        let broadcast = Broadcast { topic: topic.clone(), event: event.into(), payload };
-        self.aftermath.effects.push(Effect::Broadcast { join: self.scope.join, broadcast, echo: false });
+        let reach = if topic == self.scope.topic { Reach::Echoed } else { Reach::Members };
+        self.tell(topic.clone(), event.into(), payload, reach);
     }
 
-    fn tell_topic(&mut self, event: Event, payload: Payload, echo: bool) {
-        let broadcast = Broadcast { topic: self.scope.topic.clone(), event, payload };
-        self.aftermath.effects.push(Effect::Broadcast { join: self.scope.join, broadcast, echo });
+    /// As [`broadcast_to`](Self::broadcast_to), but this client does not hear it.
+    pub fn broadcast_from_to(&mut self, topic: &Topic, event: impl Into<Event>, payload: Payload) {
+        self.tell(topic.clone(), event.into(), payload, Reach::Others);
+    }
+
+    fn tell(&mut self, topic: Topic, event: Event, payload: Payload, reach: Reach) {
+        let broadcast = Broadcast { topic, event, payload };
+        self.wish(Effect::Broadcast { broadcast, reach });
     }
 
     /// Tells the one who holds the name `to`; [`Channel::handle_verdict`](crate::Channel::handle_verdict) hears what became of it and
@@ -161,21 +180,59 @@ impl Context<'_> {
     /// [`Channel::handle_in`](crate::Channel::handle_in): it is a refusal when the client has named too many absent peers.
     #[must_use]
     pub fn signal(&mut self, to: Topic, event: impl Into<Event>, payload: Payload) -> Reply {
+        self.send_signal(to, event.into(), payload, false)
+    }
+
+    /// As [`signal`](Self::signal); when nobody holds the name, the message waits for whoever takes it, for up to
+    /// `hold.time`. What follows to the same name meanwhile waits behind it. The verdict comes when the
+    /// message is delivered, or has waited in vain, or finds no room to wait (`hold.*`): overloaded.
+    #[must_use]
+    pub fn signal_or_hold(&mut self, to: Topic, event: impl Into<Event>, payload: Payload) -> Reply {
+        self.send_signal(to, event.into(), payload, true)
+    }
+
+    fn send_signal(&mut self, to: Topic, event: Event, payload: Payload, hold: bool) -> Reply {
         if self.client.misses.is_empty(&self.client.misses_rate, self.client.now) {
             return Reply::error("rate_limited");
         }
-        let event = event.into();
         let broadcast = Broadcast { topic: to.clone(), event: event.clone(), payload };
-        let ticket = Ticket { join: self.scope.join, reference: self.scope.reference.clone() };
-        self.aftermath.effects.push(Effect::Signal { signal: Signal { to, event, ticket }, broadcast });
+        let signal = Signal { to, event, ticket: self.ticket(), hold };
+        self.wish(Effect::Signal { signal, broadcast });
         Reply::None
+    }
+
+    /// Has this client hear `topic` besides the channel's own, for as long as the channel lives or until
+    /// [`ignore`](Self::ignore): broadcasts there reach it as those here do. Says whether it may: a socket's
+    /// joins and the topics they hear besides are at most `limits.joins_per_socket` each.
+    pub fn listen(&mut self, topic: &Topic) -> bool {
+        self.hear(topic, None)
+    }
+
+    /// As [`listen`](Self::listen), as the only member of `topic`, so that others can [`signal`](Self::signal)
+    /// to it. When the name is taken, nothing is heard; choose one that nobody else can have.
+    pub fn answer_to(&mut self, topic: &Topic) -> bool {
+        self.hear(topic, Some(Claim { proof: None }))
+    }
+
+    fn hear(&mut self, topic: &Topic, claim: Option<Claim>) -> bool {
+        if self.client.heard >= self.client.most_heard {
+            return false;
+        }
+        self.client.heard += 1;
+        self.aftermath.wishes.push(Wish::Listen(topic.clone(), claim));
+        true
+    }
+
+    /// Ends what [`listen`](Self::listen) began; of several times, one.
+    pub fn ignore(&mut self, topic: &Topic) {
+        self.aftermath.wishes.push(Wish::Ignore(topic.clone()));
     }
 
     /// Answers a request for which a ticket was kept; with [`Reply::None`], not at all. Each request is
     /// to be answered once.
     pub fn reply(&mut self, ticket: Ticket, reply: Reply) {
         let Reply::Now(status, payload) = reply else { return };
-        self.aftermath.effects.push(Effect::Send(Outbound::Reply {
+        self.wish(Effect::Send(Outbound::Reply {
             join_ref: self.scope.join_ref.clone(),
             reference: ticket.reference,
             topic: self.scope.topic.clone(),
@@ -205,19 +262,19 @@ impl Context<'_> {
     /// Begins to tell this channel whether anybody is on `topic`: a
     /// [`Watched`](crate::message::Watched) now, and one for each change.
     pub fn watch(&mut self, topic: Topic) {
-        self.aftermath.effects.push(Effect::Watch { join: self.scope.join, topic, on: true });
+        self.wish(Effect::Watch { join: self.scope.join, topic, on: true });
     }
 
     /// Ends what [`watch`](Self::watch) began.
     pub fn unwatch(&mut self, topic: Topic) {
-        self.aftermath.effects.push(Effect::Watch { join: self.scope.join, topic, on: false });
+        self.wish(Effect::Watch { join: self.scope.join, topic, on: false });
     }
 
     /// Changes what the presence list says of this client, if it is on it: `meta` is the text of a
     /// JSON object.
     pub fn update_presence(&mut self, meta: Payload) {
         let (join, topic) = (self.scope.join, self.scope.topic.clone());
-        self.aftermath.effects.push(Effect::Update { join, topic, meta });
+        self.wish(Effect::Update { join, topic, meta });
     }
 
     /// Decides a join that was put off with [`Join::Later`]. The first decision counts, and none but

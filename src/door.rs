@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
-use socket2::Socket as RawSocket;
+use compact_str::CompactString;
 
 use crate::address::Caller;
-use crate::connection::Patience;
+use crate::config::{Config, Limits};
+use crate::connection::{Patience, Wire};
 use crate::connections::{NoRoom, Seat};
 use crate::mailbox::Bound;
 use crate::mount::{ConnectInfo, Connected, Mount, Refusal};
@@ -23,10 +24,30 @@ use crate::protocol::Protocol;
 use crate::rules::Rules;
 use crate::session::Session;
 use crate::socket::Socket;
+use crate::topic::Realm;
+use crate::transport::Talk;
+use crate::transports::longpoll::{self, Manners, Poller};
 use crate::transports::websocket::{self, Size};
 
-/// What a protocol adds to the routes of the server, for one of its mounts.
-pub(crate) type AddRoutes = fn(&Door, &mut ServiceConfig);
+/// What a protocol makes of its mounts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entrance {
+    /// Whose names its clients speak of.
+    pub(crate) realm: Realm,
+    /// How long its clients may do what.
+    pub(crate) patience: fn(&Mount, &Config) -> Patience,
+    /// What it adds to the routes of the server for each.
+    pub(crate) routes: fn(&Door, &mut ServiceConfig),
+}
+
+/// The patience of a protocol whose clients give signs of life unasked.
+pub(crate) fn usual_patience(mount: &Mount, config: &Config) -> Patience {
+    Patience {
+        idle: mount.idle_timeout.unwrap_or(config.socket.idle_timeout),
+        unjoined: mount.join_within.unwrap_or(config.socket.join_within),
+        ping: None,
+    }
+}
 
 /// A mount, with the configuration's word wherever it has none of its own. Cloning copies a pointer.
 #[derive(Clone)]
@@ -38,18 +59,20 @@ struct Place {
     rules: Arc<Rules>,
     origins: Origins,
     patience: Patience,
+    poll_window: Duration,
 }
 
 impl Door {
-    pub(crate) fn new(node: Arc<Node>, mount: Mount) -> Self {
+    pub(crate) fn new(node: Arc<Node>, mount: Mount, entrance: Entrance) -> Self {
         let config = &node.config;
         let mut limits = config.limits.clone();
         limits.joins_per_socket = mount.joins_per_socket.unwrap_or(limits.joins_per_socket);
-        let idle = mount.idle_timeout.unwrap_or(config.socket.idle_timeout);
+        limits.message_bytes = mount.message_bytes.unwrap_or(limits.message_bytes);
         Self(Arc::new(Place {
-            rules: Arc::new(Rules::new(mount.router.clone(), limits)),
+            rules: Arc::new(Rules::new(entrance.realm, mount.router.clone(), limits)),
             origins: mount.origins.clone().unwrap_or_else(|| config.socket.check_origin.clone()),
-            patience: Patience { idle, unjoined: config.socket.join_within },
+            patience: (entrance.patience)(&mount, config),
+            poll_window: mount.poll_window.unwrap_or(config.socket.poll_window),
             mount,
             node,
         }))
@@ -67,9 +90,20 @@ impl Door {
         &self.0.mount.subprotocols
     }
 
-    /// How long a client of this mount may be silent.
-    pub(crate) fn idle(&self) -> Duration {
-        self.0.patience.idle
+    pub(crate) fn patience(&self) -> Patience {
+        self.0.patience
+    }
+
+    pub(crate) fn poll_window(&self) -> Duration {
+        self.0.poll_window
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.rules.limits
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.0.node.config
     }
 
     pub(crate) fn caller(&self, request: &HttpRequest) -> Result<Caller, Refusal> {
@@ -87,21 +121,27 @@ impl Door {
 
     /// Makes room for one more, whose wire can be cut.
     pub(crate) fn enter(&self, request: &HttpRequest, caller: Caller) -> Result<Seat, Refusal> {
-        let Place { node, patience, .. } = &*self.0;
+        let wire = wire_of(request)?;
+        let seat = self.take_seat(caller, self.0.patience)?;
+        seat.connection.attach(wire);
+        Ok(seat)
+    }
+
+    /// Makes room for one more who comes in requests of its own, and may be silent for as long as `idle`.
+    pub(crate) fn enter_polling(&self, caller: Caller, idle: Duration) -> Result<Seat, Refusal> {
+        self.take_seat(caller, Patience { idle, ..self.0.patience })
+    }
+
+    fn take_seat(&self, caller: Caller, patience: Patience) -> Result<Seat, Refusal> {
+        let node = &self.0.node;
         if !node.is_ready() {
             return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this server is going down"));
         }
         let bound = Bound { bytes: node.config.limits.queue_bytes, age: node.config.limits.queue_age };
-        let Some(wire) = request.conn_data::<Arc<RawSocket>>() else {
-            // what cannot be cut could stay for ever
-            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this server is full"));
-        };
-        let seat = node.connections.enter(caller.address, *patience, bound).map_err(|no_room| match no_room {
-            NoRoom::Node => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this server is full"),
+        node.connections.enter(caller.address, patience, bound).map_err(|no_room| match no_room {
+            NoRoom::Node => full(),
             NoRoom::Address => Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many connections from this address"),
-        })?;
-        seat.connection.attach(wire.clone());
-        Ok(seat)
+        })
     }
 
     /// Answers the upgrade, and makes of it a session over a WebSocket.
@@ -114,10 +154,36 @@ impl Door {
         connected: Connected,
         protocol: P,
     ) -> HttpResponse {
-        let limits = &self.0.rules.limits;
-        let size = Size { bytes: limits.message_bytes, fragments: limits.fragments };
         let session = self.session(seat, connected, protocol, websocket::NAME);
-        websocket::start(request, payload, subprotocol, session, size)
+        websocket::start(request, payload, subprotocol, session, self.size())
+    }
+
+    /// Makes a session of one who polls; its token is how its next requests find it.
+    pub(crate) fn longpoll<P: Protocol>(
+        &self,
+        seat: Seat,
+        connected: Connected,
+        protocol: P,
+        manners: Manners,
+    ) -> (CompactString, Poller) {
+        let session = self.session(seat, connected, protocol, longpoll::NAME);
+        let node = &self.0.node;
+        node.pollers.start(&node.pubsub.node_name(), session, manners)
+    }
+
+    /// The polling session with this token, if it is alive and here.
+    pub(crate) fn poller(&self, token: &str) -> Option<Poller> {
+        self.0.node.pollers.find(token)
+    }
+
+    /// Answers the upgrade of a polling session, and carries `talk` over a WebSocket from then on.
+    pub(crate) fn relay<T: Talk>(&self, request: &HttpRequest, payload: web::Payload, talk: T) -> HttpResponse {
+        websocket::start(request, payload, None, talk, self.size())
+    }
+
+    fn size(&self) -> Size {
+        let limits = &self.0.rules.limits;
+        Size { bytes: limits.message_bytes, fragments: limits.fragments }
     }
 
     fn session<P: Protocol>(
@@ -145,4 +211,13 @@ impl Door {
         self.0.node.pubsub.metrics().connections_refused.add(1);
         HttpResponse::build(refusal.status).content_type("text/plain; charset=utf-8").body(refusal.body.into_string())
     }
+}
+
+/// The means to cut the connection that a request has come by: what cannot be cut could stay for ever.
+pub(crate) fn wire_of(request: &HttpRequest) -> Result<Wire, Refusal> {
+    request.conn_data::<Wire>().cloned().ok_or_else(full)
+}
+
+fn full() -> Refusal {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this server is full")
 }

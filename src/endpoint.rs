@@ -12,8 +12,9 @@ use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 use crate::adapter::{Adapter, Local};
 use crate::channels;
 use crate::config::Config;
+use crate::connection::Patience;
 use crate::connections::Connections;
-use crate::door::{AddRoutes, Door};
+use crate::door::{Door, Entrance};
 use crate::mount::Mount;
 use crate::node::Node;
 use crate::protocols::phoenix;
@@ -35,7 +36,7 @@ use crate::server::{self, Routes, Site};
 /// ```
 pub struct Endpoint {
     config: Config,
-    mounts: Vec<(Mount, AddRoutes)>,
+    mounts: Vec<(Mount, Entrance)>,
     adapter: Arc<dyn Adapter>,
     routes: Vec<Routes>,
 }
@@ -46,19 +47,19 @@ impl Endpoint {
     pub fn new(config: Config) -> Self {
         let router = Arc::new(channels::standard(&config));
         let mounts = config.socket.mounts.iter().map(|path| Mount::new(path, router.clone()));
-        let mounts = mounts.map(|mount| (mount, phoenix::routes as AddRoutes)).collect();
+        let mounts = mounts.map(|mount| (mount, phoenix::ENTRANCE)).collect();
         Self { config, mounts, adapter: Arc::new(Local), routes: Vec::new() }
     }
 
     /// Adds a mount, in place of one with the same path.
     #[must_use]
     pub fn mount(self, mount: Mount) -> Self {
-        self.put(mount, phoenix::routes)
+        self.put(mount, phoenix::ENTRANCE)
     }
 
-    fn put(mut self, mount: Mount, add_routes: AddRoutes) -> Self {
+    fn put(mut self, mount: Mount, entrance: Entrance) -> Self {
         self.mounts.retain(|(other, _)| other.path != mount.path);
-        self.mounts.push((mount, add_routes));
+        self.mounts.push((mount, entrance));
         self
     }
 
@@ -88,11 +89,15 @@ impl Endpoint {
             members: self.config.limits.members_per_topic,
             rows: self.config.presence.rows_per_topic,
             interval: self.config.presence.interval,
+            hold: self.config.hold.clone(),
         };
         let (pubsub, died) = Pubsub::start(terms, self.adapter);
         let node = Arc::new(Node::new(self.config, pubsub));
-        let doors: Vec<_> =
-            self.mounts.into_iter().map(|(mount, add_routes)| (Door::new(node.clone(), mount), add_routes)).collect();
+        let doors: Vec<_> = self
+            .mounts
+            .into_iter()
+            .map(|(mount, entrance)| (Door::new(node.clone(), mount, entrance), entrance))
+            .collect();
         let tick = tick(&node.config, &doors);
         let server = server::serve(Site { node: node.clone(), doors, routes: self.routes }, listener)?;
         let sweeping = actix_web::rt::spawn(sweep(node.connections.clone(), tick));
@@ -107,9 +112,12 @@ impl std::fmt::Debug for Endpoint {
 }
 
 /// How often the sweep must look, to keep to the shortest of its times.
-fn tick(config: &Config, doors: &[(Door, AddRoutes)]) -> Duration {
-    let idle = doors.iter().map(|(door, _)| door.idle()).min().unwrap_or(Duration::MAX);
-    let shortest = idle.min(config.socket.join_within).min(config.limits.queue_age);
+fn tick(config: &Config, doors: &[(Door, Entrance)]) -> Duration {
+    let times = doors.iter().flat_map(|(door, _)| {
+        let Patience { idle, unjoined, ping } = door.patience();
+        [idle, unjoined, ping.unwrap_or(Duration::MAX), door.poll_window()]
+    });
+    let shortest = times.min().unwrap_or(Duration::MAX).min(config.limits.queue_age);
     (shortest / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct Joined {
     pub(crate) shown: Option<Ref>,
     /// Nothing, once the client has its `ok`.
     pub(crate) pending: Option<Box<Pending>>,
+    /// What it hears besides its own topic, each as a membership of its own.
+    pub(crate) hears: Vec<(JoinId, Topic)>,
     channel: Box<dyn Channel>,
 }
 
@@ -67,7 +69,7 @@ impl<R, F: FnOnce(&mut dyn Channel, &mut Context<'_>) -> R> Run<R> for F {}
 impl Joined {
     pub(crate) fn new(id: JoinId, given: Option<Ref>, channel: Box<dyn Channel>, pending: Pending) -> Self {
         let shown = given.clone().or_else(|| pending.reference.clone());
-        Self { id, given, shown, pending: Some(Box::new(pending)), channel }
+        Self { id, given, shown, pending: Some(Box::new(pending)), hears: Vec::new(), channel }
     }
 
     /// Whether the client has not been answered yet.

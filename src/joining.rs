@@ -45,7 +45,7 @@ impl Socket {
         if name.len() > self.rules.limits.topic_bytes {
             return refuse("topic too long");
         }
-        let Ok(routed) = catch_unwind(AssertUnwindSafe(|| self.rules.router.route(name))) else {
+        let Ok(routed) = catch_unwind(AssertUnwindSafe(|| self.rules.router.route(self.rules.realm, name))) else {
             self.count_crash(name);
             return refuse("join crashed");
         };

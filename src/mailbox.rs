@@ -32,6 +32,8 @@ pub(crate) enum Mail {
     Delivery(JoinId, Arc<Delivery>),
     /// To the socket, about one of its own wishes or joins.
     Note(Box<Note>),
+    /// It is time to ask the client for a sign of life.
+    Ping,
     /// The connection must end; nothing follows.
     Close(&'static Reason),
 }
@@ -66,7 +68,7 @@ impl Mail {
                 Note::Reply(_, _, payload) | Note::Push(_, _, payload) => NOTE_SIZE + payload.len(),
                 _ => NOTE_SIZE,
             },
-            Self::Close(_) => 0,
+            Self::Ping | Self::Close(_) => 0,
         }
     }
 }

@@ -304,6 +304,8 @@ pub struct Signal {
     pub event: Event,
     /// Which request of which join asked for it.
     pub ticket: Ticket,
+    /// Whether it waits when nobody holds the name: it is absent only when it has waited in vain.
+    pub hold: bool,
 }
 
 /// What a join that watches a topic is told: whether anybody is on it.
@@ -313,6 +315,17 @@ pub struct Watched {
     pub topic: Topic,
     /// Whether it has a member.
     pub online: bool,
+}
+
+/// Whom a broadcast reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Every member of the topic.
+    Members,
+    /// Every member but those of the sender's connection.
+    Others,
+    /// Those, and the sender's client at once: the others never wait for that.
+    Echoed,
 }
 
 /// What a socket wants done; the session does it.
@@ -340,12 +353,10 @@ pub enum Effect {
     },
     /// Tell the topic's members.
     Broadcast {
-        /// The join that speaks.
-        join: JoinId,
         /// What they are told.
         broadcast: Broadcast,
-        /// Whether its own client is told too, at once; the others never wait for that.
-        echo: bool,
+        /// Which of them.
+        reach: Reach,
     },
     /// Tell the one member of a named topic, and come back with the verdict.
     Signal {

@@ -36,7 +36,11 @@ pub struct Mount {
     pub(crate) router: Arc<Router>,
     pub(crate) origins: Option<Origins>,
     pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) join_within: Option<Duration>,
+    pub(crate) ping_interval: Option<Duration>,
     pub(crate) joins_per_socket: Option<usize>,
+    pub(crate) message_bytes: Option<usize>,
+    pub(crate) poll_window: Option<Duration>,
     pub(crate) subprotocols: Vec<String>,
     pub(crate) connect: Arc<Connect>,
 }
@@ -53,7 +57,11 @@ impl Mount {
             router: router.into(),
             origins: None,
             idle_timeout: None,
+            join_within: None,
+            ping_interval: None,
             joins_per_socket: None,
+            message_bytes: None,
+            poll_window: None,
             subprotocols: Vec::new(),
             connect: Arc::new(|_| Ok(Connected::default())),
         }
@@ -70,6 +78,38 @@ impl Mount {
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = Some(timeout);
+        self
+    }
+
+    /// After how long a client is closed that has joined nothing, instead of `socket.join_within`.
+    /// Socket.IO calls it `connectTimeout`.
+    #[must_use]
+    pub fn join_within(mut self, time: Duration) -> Self {
+        self.join_within = Some(time);
+        self
+    }
+
+    /// How often the server asks for a sign of life, where it is the server who asks: Engine.IO's
+    /// `pingInterval`, 25 s unless set. A client is closed after that and
+    /// [`idle_timeout`](Self::idle_timeout), its `pingTimeout`, without one.
+    #[must_use]
+    pub fn ping_interval(mut self, time: Duration) -> Self {
+        self.ping_interval = Some(time);
+        self
+    }
+
+    /// How long a message may be, instead of `limits.message_bytes`. Engine.IO calls it `maxPayload`.
+    #[must_use]
+    pub fn message_bytes(mut self, bytes: usize) -> Self {
+        self.message_bytes = Some(bytes);
+        self
+    }
+
+    /// How long a request of a client that polls is kept open when there is nothing to say, instead of
+    /// `socket.poll_window`. A client that does not ask for one and a half times as long is gone.
+    #[must_use]
+    pub fn poll_window(mut self, time: Duration) -> Self {
+        self.poll_window = Some(time);
         self
     }
 

@@ -7,7 +7,8 @@ use compact_str::CompactString;
 
 use crate::adapter::Packet;
 use crate::connection::{Connection, ConnectionId};
-use crate::message::{JoinId, Membership, Payload, Proof};
+use crate::message::{JoinId, Membership, Payload, Proof, Signal};
+use crate::protocol::Delivery;
 use crate::table::{Member, MemberId};
 use crate::topic::Topic;
 
@@ -42,6 +43,15 @@ pub(crate) struct Watch {
     pub(crate) member: Member,
     pub(crate) topic: Topic,
     pub(crate) on: bool,
+}
+
+/// A signal found nobody who holds its name, and is to wait for one.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Hold {
+    pub(crate) from: Arc<Connection>,
+    pub(crate) signal: Signal,
+    pub(crate) delivery: Arc<Delivery>,
 }
 
 /// A member's presence row changes.
@@ -103,4 +113,6 @@ pub struct Census {
     pub watches: usize,
     /// Presence rows known to this node.
     pub rows: usize,
+    /// Signals that wait for somebody to take their name.
+    pub held: usize,
 }

@@ -12,11 +12,11 @@ use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
 use crate::adapter::{Adapter, Answer, Inbox, Packet};
-use crate::connection::Connection;
+use crate::connection::{Connection, ConnectionId};
 use crate::mailbox::{Mail, Note, Refused};
 use crate::message::{Broadcast, Event, Payload, Proof, Signal, Verdict};
 use crate::metrics::Metrics;
-use crate::orders::{Census, Count, Down, FromNode, GiveUp, NodeDown, Subscribe, Unsubscribe, Update, Watch};
+use crate::orders::{Census, Count, Down, FromNode, GiveUp, Hold, NodeDown, Subscribe, Unsubscribe, Update, Watch};
 use crate::protocol::Delivery;
 use crate::registry::{Obituary, Registry, Terms};
 use crate::table::{MemberId, Members, Table};
@@ -76,11 +76,16 @@ impl Pubsub {
         &self.local.metrics
     }
 
+    /// This node's name among the others.
+    pub(crate) fn node_name(&self) -> CompactString {
+        self.adapter.node()
+    }
+
     pub(crate) fn shared_metrics(&self) -> Arc<Metrics> {
         self.local.metrics.clone()
     }
 
-    pub(crate) fn publish(&self, delivery: &Arc<Delivery>, except: Option<MemberId>) {
+    pub(crate) fn publish(&self, delivery: &Arc<Delivery>, except: Option<ConnectionId>) {
         let Broadcast { topic, event, payload } = &delivery.broadcast;
         self.local.deliver(topic, delivery, except);
         self.adapter.publish(topic, Packet::Broadcast { event: event.clone(), payload: payload.clone() });
@@ -102,12 +107,19 @@ impl Pubsub {
         if let Some(verdict) = (&mut answer).now_or_never() {
             return Some((signal, verdict));
         }
-        let from = from.clone();
+        let (from, delivery, registry) = (from.clone(), delivery.clone(), self.registry.clone());
         actix::spawn(async move {
-            let verdict = answer.await;
-            let _ = from.tell(Note::Verdict(signal, verdict));
+            match answer.await {
+                Verdict::Absent if signal.hold => registry.do_send(Hold { from, signal, delivery }),
+                verdict => drop(from.tell(Note::Verdict(signal, verdict))),
+            }
         });
         None
+    }
+
+    /// Has a signal wait for somebody to take its name. The verdict comes to `from` as a note.
+    pub(crate) fn hold(&self, signal: Signal, delivery: Arc<Delivery>, from: Arc<Connection>) {
+        self.registry.do_send(Hold { from, signal, delivery });
     }
 
     pub(crate) fn subscribe(&self, wish: Subscribe) {
@@ -138,11 +150,11 @@ impl Pubsub {
 
 impl Local {
     /// Puts `delivery` into the mailboxes of the topic's members here; nothing when it has none.
-    fn deliver(&self, topic: &Topic, delivery: &Arc<Delivery>, except: Option<MemberId>) -> Option<Verdict> {
-        let members: Members = self.table.members(topic.as_str())?;
+    fn deliver(&self, topic: &Topic, delivery: &Arc<Delivery>, except: Option<ConnectionId>) -> Option<Verdict> {
+        let members: Members = self.table.members(topic.key())?;
         let now = Instant::now();
         let (mut delivered, mut full) = (0, 0);
-        for member in members.iter().filter(|member| Some(member.id()) != except) {
+        for member in members.iter().filter(|member| Some(member.connection.id) != except) {
             match member.connection.mailbox.push(Mail::Delivery(member.join, delivery.clone()), now) {
                 Ok(()) => delivered += 1,
                 Err(Refused::Full) => full += 1,

@@ -12,25 +12,26 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, WrapFuture, fut::ActorFutureExt};
+use actix::{Actor, AsyncContext, Context, Handler, WrapFuture};
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
-use crate::adapter::{Adapter, Claimed, Epoch, Packet};
-use crate::connection::{Connection, ConnectionId};
+use crate::adapter::{Adapter, Epoch, Packet};
+use crate::claims::Owner;
+use crate::config;
+use crate::connection::ConnectionId;
 use crate::holdings::{Held, Holdings};
+use crate::holds::Holds;
 use crate::mailbox::Note;
-use crate::message::{Claim, JoinId, Proof, Row, Watched};
+use crate::message::{JoinId, Proof, Row, Watched};
 use crate::metrics::Metrics;
-use crate::orders::{Census, Count, Down, FromNode, GiveUp, NodeDown, Subscribe, Unsubscribe, Update, Watch};
+use crate::orders::{Census, Count, Down, FromNode, NodeDown, Subscribe, Unsubscribe, Update, Watch};
 use crate::rosters::Rosters;
 use crate::table::{MemberId, Table};
 use crate::topic::Topic;
 use crate::watches::Watches;
 
 /// Names of the registry's part in a refusal, as the client hears them.
-const TAKEN: &str = "taken";
-const UNREACHABLE: &str = "unreachable";
 const FULL: &str = "topic is full";
 
 /// What the registry must be told before it starts.
@@ -41,28 +42,24 @@ pub(crate) struct Terms {
     pub(crate) rows: usize,
     /// For how long changes of a presence list are gathered.
     pub(crate) interval: Duration,
+    /// What may wait for names that nobody holds.
+    pub(crate) hold: config::Hold,
 }
 
 /// Says that the registry has died: dropped with it, whatever ended it.
 pub(crate) struct Obituary(#[expect(dead_code, reason = "its drop is the message")] pub(crate) oneshot::Sender<()>);
 
-struct Owner {
-    id: MemberId,
-    connection: Arc<Connection>,
-    proof: Option<Proof>,
-    epoch: Epoch,
-}
-
 /// The actor.
 pub(crate) struct Registry {
     terms: Terms,
-    table: Arc<Table>,
-    adapter: Arc<dyn Adapter>,
-    metrics: Arc<Metrics>,
-    holdings: Holdings,
-    names: HashMap<Topic, Owner>,
+    pub(crate) table: Arc<Table>,
+    pub(crate) adapter: Arc<dyn Adapter>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) holdings: Holdings,
+    pub(crate) names: HashMap<Topic, Owner>,
     watches: Watches,
     rosters: Rosters,
+    pub(crate) holds: Holds,
     flushing: bool,
     _obituary: Obituary,
 }
@@ -77,7 +74,6 @@ impl Registry {
     ) -> Self {
         let rosters = Rosters::new(adapter.node());
         Self {
-            terms,
             table,
             adapter,
             metrics,
@@ -85,20 +81,22 @@ impl Registry {
             names: HashMap::new(),
             watches: Watches::default(),
             rosters,
+            holds: Holds::new(terms.hold.clone()),
+            terms,
             flushing: false,
             _obituary: obituary,
         }
     }
 
-    fn refuse(&self, wish: &Subscribe, reason: &'static str) {
+    pub(crate) fn refuse(&self, wish: &Subscribe, reason: &'static str) {
         self.metrics.joins_refused.add(1);
         let _ = wish.connection.tell(Note::Refused(wish.join, reason));
     }
 
     /// Makes the wish come true, now that the name (if it names one) is free for it.
-    fn admit(&mut self, wish: Subscribe, owned: Option<(Option<Proof>, Epoch)>, ctx: &mut Context<Self>) {
+    pub(crate) fn admit(&mut self, wish: Subscribe, owned: Option<(Option<Proof>, Epoch)>, ctx: &mut Context<Self>) {
         let topic = &wish.topic;
-        let too_many = self.table.count(topic.as_str()) >= self.terms.members;
+        let too_many = self.table.count(topic.key()) >= self.terms.members;
         let too_long = wish.membership.row.is_some() && self.rosters.len(topic) >= self.terms.rows;
         if too_many || too_long {
             if let Some((_, epoch)) = owned {
@@ -124,6 +122,7 @@ impl Registry {
         }
         self.metrics.joins.add(1);
         let _ = wish.connection.tell(Note::Subscribed(wish.join));
+        self.hand_over(&wish);
         self.list(wish, ctx);
     }
 
@@ -140,56 +139,6 @@ impl Registry {
         }
     }
 
-    /// Asks for a name: of its owner here, or else of the directory.
-    fn claim(&mut self, wish: Subscribe, claim: Claim, ctx: &mut Context<Self>) {
-        if let Some(owner) = self.names.get(&wish.topic) {
-            let epoch = owner.epoch;
-            if !is_same_owner(owner.proof, claim.proof) {
-                return self.refuse(&wish, TAKEN);
-            }
-            self.evict(&wish.topic, ctx);
-            return self.admit(wish, Some((claim.proof, epoch)), ctx);
-        }
-        let mut answer = self.adapter.claim(&wish.topic, claim.proof);
-        if let Some(claimed) = (&mut answer).now_or_never() {
-            return self.claimed(wish, claim, claimed, ctx);
-        }
-        let id = wish.member().id();
-        self.holdings.add_claim(id);
-        ctx.spawn(answer.into_actor(self).map(move |claimed, registry, ctx| {
-            let wanted = registry.holdings.remove_claim(id);
-            match claimed {
-                Claimed::Granted(epoch) if !wanted => registry.adapter.release(&wish.topic, epoch),
-                _ if !wanted => {}
-                _ => registry.claimed(wish, claim, claimed, ctx),
-            }
-        }));
-    }
-
-    fn claimed(&mut self, wish: Subscribe, claim: Claim, claimed: Claimed, ctx: &mut Context<Self>) {
-        match claimed {
-            Claimed::Granted(epoch) => {
-                // two joins here may have asked at once; the directory has put them in order
-                if self.names.get(&wish.topic).is_some_and(|owner| owner.epoch >= epoch) {
-                    return self.refuse(&wish, TAKEN);
-                }
-                self.evict(&wish.topic, ctx);
-                self.admit(wish, Some((claim.proof, epoch)), ctx);
-            }
-            Claimed::Taken => self.refuse(&wish, TAKEN),
-            Claimed::Unreachable => self.refuse(&wish, UNREACHABLE),
-        }
-    }
-
-    /// Takes a name from its owner here, who is told; the directory's entry stays as it is.
-    fn evict(&mut self, name: &Topic, ctx: &mut Context<Self>) {
-        let Some(Owner { id, connection, .. }) = self.names.get(name) else { return };
-        let _ = connection.tell(Note::Evicted(id.join));
-        let id = *id;
-        self.remove_from_tables(name, id, ctx);
-        self.holdings.take_join(id).watches.iter().for_each(|(_, topic)| self.unwatch(topic, id));
-    }
-
     /// Undoes one membership, its name included.
     fn leave(&mut self, topic: &Topic, id: MemberId, ctx: &mut Context<Self>) {
         if let Some(owner) = self.names.get(topic).filter(|owner| owner.id == id) {
@@ -202,12 +151,12 @@ impl Registry {
     }
 
     /// Takes a member off its topic, and its name from it; says how many are left.
-    fn remove_from_tables(&mut self, topic: &Topic, id: MemberId, ctx: &mut Context<Self>) -> Option<usize> {
+    pub(crate) fn remove_from_tables(&mut self, topic: &Topic, id: MemberId, ctx: &mut Context<Self>) -> Option<usize> {
         let cared = self.cares(topic);
         if self.names.get(topic).is_some_and(|owner| owner.id == id) {
             self.names.remove(topic);
         }
-        let left = self.table.remove(topic.as_str(), id);
+        let left = self.table.remove(topic.key(), id);
         self.rosters.leave(topic, id);
         self.flush_later(ctx);
         self.show_interest(topic, cared);
@@ -223,7 +172,7 @@ impl Registry {
         }
     }
 
-    fn unwatch(&mut self, topic: &Topic, id: MemberId) {
+    pub(crate) fn unwatch(&mut self, topic: &Topic, id: MemberId) {
         let cared = self.cares(topic);
         self.watches.remove(topic, id);
         self.show_interest(topic, cared);
@@ -231,11 +180,13 @@ impl Registry {
 
     /// Whether anybody here wants to hear what other nodes publish on the topic. The owner of a name
     /// does not: whoever speaks to it asks the directory where it is.
-    fn cares(&self, topic: &Topic) -> bool {
-        self.watches.has(topic) || self.table.count(topic.as_str()) > 0 && !self.names.contains_key(topic)
+    pub(crate) fn cares(&self, topic: &Topic) -> bool {
+        self.watches.has(topic)
+            || self.holds.has(topic)
+            || self.table.count(topic.key()) > 0 && !self.names.contains_key(topic)
     }
 
-    fn show_interest(&self, topic: &Topic, before: bool) {
+    pub(crate) fn show_interest(&self, topic: &Topic, before: bool) {
         let now = self.cares(topic);
         if now != before {
             self.adapter.interest(topic, now);
@@ -254,11 +205,6 @@ impl Registry {
             }
         });
     }
-}
-
-/// Two joins have the same owner when both brought the same secret.
-fn is_same_owner(held: Option<Proof>, claimed: Option<Proof>) -> bool {
-    held.is_some() && held == claimed
 }
 
 impl Actor for Registry {
@@ -322,7 +268,7 @@ impl Handler<Watch> for Registry {
             self.holdings.add_watch(id, topic.clone());
         }
         self.show_interest(&topic, cared);
-        let online = self.table.count(topic.as_str()) > 0;
+        let online = self.table.count(topic.key()) > 0;
         let mut elsewhere = self.adapter.whereis(&topic);
         let tell = move |online| {
             let _ = member.connection.tell(Note::Info(member.join, Box::new(Watched { topic, online })));
@@ -349,27 +295,15 @@ impl Handler<Update> for Registry {
     }
 }
 
-impl Handler<GiveUp> for Registry {
-    type Result = bool;
-
-    fn handle(&mut self, GiveUp { name, proof }: GiveUp, ctx: &mut Self::Context) -> bool {
-        match self.names.get(&name) {
-            Some(owner) if !is_same_owner(owner.proof, proof) => false,
-            Some(_) => {
-                self.evict(&name, ctx);
-                true
-            }
-            None => true,
-        }
-    }
-}
-
 impl Handler<FromNode> for Registry {
     type Result = ();
 
     fn handle(&mut self, FromNode { topic, packet }: FromNode, ctx: &mut Self::Context) {
         match packet {
-            Packet::Up => self.watches.tell(&topic, true),
+            Packet::Up => {
+                self.watches.tell(&topic, true);
+                self.send_after(&topic);
+            }
             Packet::Down => self.watches.tell(&topic, false),
             Packet::Presence { node, joins, leaves } => {
                 self.rosters.merge(&topic, &node, &joins, &leaves);
@@ -406,6 +340,7 @@ impl Handler<Count> for Registry {
             names: self.names.len(),
             watches: self.watches.count(),
             rows: self.rosters.count(),
+            held: self.holds.count(),
         }
     }
 }

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use crate::channel::Router;
 use crate::config::Limits;
 use crate::rate::Rate;
+use crate::topic::Realm;
 
 /// The rules of a mount, shared by its sockets.
 #[derive(Debug)]
 pub(crate) struct Rules {
+    /// Whose names its topics have.
+    pub(crate) realm: Realm,
     pub(crate) router: Arc<Router>,
     pub(crate) limits: Limits,
     pub(crate) messages: Rate,
@@ -17,11 +20,12 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    pub(crate) fn new(router: Arc<Router>, limits: Limits) -> Self {
+    pub(crate) fn new(realm: Realm, router: Arc<Router>, limits: Limits) -> Self {
         Self {
             messages: Rate::per_second(limits.messages_per_second, limits.messages_burst),
             joins: Rate::per_second(limits.joins_per_second, limits.joins_burst),
             misses: Rate::per_minute(limits.misses_per_minute, limits.misses_burst),
+            realm,
             router,
             limits,
         }

@@ -12,7 +12,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{App, HttpResponse, HttpServer};
 use socket2::SockRef;
 
-use crate::door::{AddRoutes, Door};
+use crate::door::{Door, Entrance};
 use crate::node::Node;
 use crate::page;
 
@@ -24,7 +24,7 @@ pub(crate) type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 pub(crate) struct Site {
     pub(crate) node: Arc<Node>,
     /// The mounts, each with what its protocol makes of it.
-    pub(crate) doors: Vec<(Door, AddRoutes)>,
+    pub(crate) doors: Vec<(Door, Entrance)>,
     pub(crate) routes: Vec<Routes>,
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn serve(site: Site, listener: TcpListener) -> io::Result<Server> {
 
 impl Site {
     fn configure(&self, app: &mut ServiceConfig) {
-        self.doors.iter().for_each(|(door, add)| add(door, app));
+        self.doors.iter().for_each(|(door, entrance)| (entrance.routes)(door, app));
         app.route("/healthz", web::get().to(|| async { "ok\n" }));
         let node = self.node.clone();
         app.route("/readyz", web::get().to(move || readiness(node.clone())));

@@ -11,7 +11,7 @@ use crate::close::{self, Reason};
 use crate::connection::{Connection, Inbox};
 use crate::connections::Seat;
 use crate::mailbox::Mail;
-use crate::message::{Broadcast, Effect, JoinId, Membership, Outbound};
+use crate::message::{Broadcast, Effect, JoinId, Membership, Outbound, Reach, Signal, Verdict};
 use crate::orders::{Subscribe, Update, Watch};
 use crate::protocol::{Delivery, Frame, Protocol, Step};
 use crate::pubsub::Pubsub;
@@ -63,13 +63,8 @@ impl<P: Protocol> Session<P> {
                 self.subscribe(join, topic, membership, replaces)
             }
             Effect::Unsubscribe { join, .. } => self.pubsub.unsubscribe(self.id(join)),
-            Effect::Broadcast { join, broadcast, echo } => self.broadcast(join, broadcast, echo, wire),
-            Effect::Signal { signal, broadcast } => {
-                let delivery = Arc::new(Delivery::new(broadcast));
-                if let Some((signal, verdict)) = self.pubsub.signal(signal, &delivery, &self.seat.connection) {
-                    self.socket.verdict(signal, verdict, Instant::now());
-                }
-            }
+            Effect::Broadcast { broadcast, reach } => self.broadcast(broadcast, reach, wire),
+            Effect::Signal { signal, broadcast } => self.signal(signal, Arc::new(Delivery::new(broadcast))),
             Effect::Watch { join, topic, on } => self.pubsub.watch(Watch { member: self.member(join), topic, on }),
             Effect::Update { join, topic, meta } => self.pubsub.update(Update { id: self.id(join), topic, meta }),
             Effect::Close(reason) => {
@@ -85,11 +80,31 @@ impl<P: Protocol> Session<P> {
         self.pubsub.subscribe(Subscribe { connection, join, topic, membership, replaces });
     }
 
-    fn broadcast(&mut self, join: JoinId, broadcast: Broadcast, echo: bool, wire: &mut impl Wire) {
+    fn broadcast(&mut self, broadcast: Broadcast, reach: Reach, wire: &mut impl Wire) {
         let delivery = Arc::new(Delivery::new(broadcast));
-        self.pubsub.publish(&delivery, Some(self.id(join)));
-        if echo {
+        let except = (reach != Reach::Members).then_some(self.seat.connection.id);
+        self.pubsub.publish(&delivery, except);
+        if reach == Reach::Echoed {
             self.pass_on(&delivery, wire);
+        }
+    }
+
+    /// Sends it, or has it wait: for the name, or behind another that waits for it.
+    fn signal(&mut self, signal: Signal, delivery: Arc<Delivery>) {
+        let (connection, to, hold) = (&self.seat.connection, signal.to.clone(), signal.hold);
+        if hold && self.socket.is_waiting_for(&to) {
+            self.pubsub.hold(signal, delivery, connection.clone());
+            return self.socket.waits_for(&to);
+        }
+        match self.pubsub.signal(signal, &delivery, connection) {
+            Some((signal, Verdict::Absent)) if hold => {
+                self.pubsub.hold(signal, delivery, connection.clone());
+                self.socket.waits_for(&to);
+            }
+            Some((signal, verdict)) => self.socket.verdict(signal, verdict, Instant::now()),
+            // until another node has answered, what follows must not overtake it
+            None if hold => self.socket.waits_for(&to),
+            None => {}
         }
     }
 
@@ -164,6 +179,7 @@ impl<P: Protocol> Talk for Session<P> {
                 self.socket.note(*note, Instant::now());
                 self.carry_out(wire);
             }
+            Mail::Ping => self.protocol.ping().into_iter().for_each(|frame| wire.send(frame)),
             Mail::Close(reason) => wire.close(reason),
         }
     }

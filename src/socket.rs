@@ -12,11 +12,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::channel::{Channel, Ended, Join, Reply};
+use crate::channel::Ended;
 use crate::close;
 use crate::connection::Connection;
-use crate::context::{Aftermath, Assigns, Client, Context};
-use crate::joined::{Crashed, Held, Joined, Run};
+use crate::context::{Assigns, Client};
+use crate::joined::{Held, Joined};
 use crate::mailbox::Note;
 use crate::message::{
     Broadcast, DISCONNECT, Effect, Event, Inbound, JoinId, Outbound, Payload, Ref, Request, Signal, Status, Verdict,
@@ -43,6 +43,8 @@ pub(crate) struct Socket {
     pub(crate) joins: HashMap<Topic, Joined>,
     /// Whose join it is that the registry speaks of.
     pub(crate) topics: HashMap<JoinId, Topic>,
+    /// How many signals wait for whom.
+    pub(crate) waiting: HashMap<Topic, u32>,
     pub(crate) last_join: u32,
     pub(crate) messages: Bucket,
     pub(crate) join_rate: Bucket,
@@ -63,11 +65,21 @@ impl Socket {
         Self {
             messages: Bucket::full(&rules.messages, now),
             join_rate: Bucket::full(&rules.joins, now),
-            client: Client { connection, transport, assigns, misses, misses_rate, now },
+            client: Client {
+                connection,
+                transport,
+                assigns,
+                misses,
+                misses_rate,
+                now,
+                heard: 0,
+                most_heard: rules.limits.joins_per_socket,
+            },
             rules,
             metrics,
             joins: HashMap::new(),
             topics: HashMap::new(),
+            waiting: HashMap::new(),
             last_join: JoinId::SOCKET.0,
             effects: VecDeque::new(),
         }
@@ -118,13 +130,17 @@ impl Socket {
             return Passage::Handled;
         }
         let Some(joined) = self.joins.get(&broadcast.topic).filter(|joined| joined.id == join) else {
-            return Passage::Handled; // it has left meanwhile
+            return self.overhear(join, broadcast);
         };
         if joined.is_pending() {
             // the registry's word is right behind; being told is being a member
             self.subscribed(join);
         }
-        let topic = &broadcast.topic;
+        self.pass(&broadcast.topic, broadcast)
+    }
+
+    /// Brings a broadcast before the channel of `topic`, if it wants to see it.
+    pub(crate) fn pass(&mut self, topic: &Topic, broadcast: &Broadcast) -> Passage {
         let intercepts = self.intercepts(topic, &broadcast.event);
         if !self.joins.contains_key(topic) {
             return Passage::Handled; // it has stopped or crashed over this
@@ -141,16 +157,14 @@ impl Socket {
         self.client.now = now;
         match note {
             Note::Subscribed(join) => self.subscribed(join),
-            Note::Refused(join, reason) => {
-                if let Some(topic) = self.topic_of(join) {
-                    self.refused(&topic, Payload::reason(reason));
-                }
-            }
-            Note::Evicted(join) => {
-                if let Some(topic) = self.topic_of(join) {
-                    self.end(&topic, Ended::Replaced);
-                }
-            }
+            Note::Refused(join, reason) => match self.topic_of(join) {
+                Some(topic) => self.refused(&topic, Payload::reason(reason)),
+                None => self.denied(join),
+            },
+            Note::Evicted(join) => match self.topic_of(join) {
+                Some(topic) => self.end(&topic, Ended::Replaced),
+                None => self.denied(join),
+            },
             Note::Verdict(signal, verdict) => self.verdict(signal, verdict, now),
             Note::Reply(ticket, status, payload) => self.late_reply(ticket.join, ticket.reference, status, payload),
             Note::Push(join, event, payload) => self.late_push(join, event, payload),
@@ -165,11 +179,16 @@ impl Socket {
     /// What became of a signal.
     pub(crate) fn verdict(&mut self, signal: Signal, verdict: Verdict, now: Instant) {
         self.client.now = now;
-        let Some(topic) = self.topic_of(signal.ticket.join) else { return };
+        if signal.hold {
+            self.waits_no_more(&signal.to);
+        }
         if verdict == Verdict::Absent {
             self.metrics.absent.add(1);
-            self.client.misses.take(&self.client.misses_rate, now);
+            if !signal.hold {
+                self.client.misses.take(&self.client.misses_rate, now);
+            }
         }
+        let Some(topic) = self.topic_of(signal.ticket.join) else { return };
         let reference = signal.ticket.reference.clone();
         self.run(&topic, &reference, |channel, ctx| channel.handle_verdict(signal, verdict, ctx));
     }
@@ -212,15 +231,6 @@ impl Socket {
         self.run_and_reply(topic, &reference, |channel, ctx| channel.handle_in(event, payload, ctx));
     }
 
-    /// Lets the channel put an event in its own words. What it tells its topic meanwhile does not pass
-    /// through it again: that would never end.
-    fn intercepted(&mut self, topic: &Topic, event: &str, payload: &Payload) {
-        let run = |channel: &mut dyn Channel, ctx: &mut Context<'_>| channel.handle_out(event, payload, ctx);
-        let Some(((), aftermath)) = self.call(topic, &None, run) else { return };
-        self.apply(topic, aftermath.effects);
-        self.settle(topic, Vec::new(), aftermath.decision, aftermath.stopped);
-    }
-
     fn late_reply(&mut self, join: JoinId, reference: Option<Ref>, status: Status, payload: Payload) {
         let Some(topic) = self.topic_of(join) else { return };
         let shown = self.joins.get(&topic).and_then(|joined| joined.shown.clone());
@@ -237,7 +247,7 @@ impl Socket {
 
     fn leave(&mut self, name: &str, join_ref: Option<Ref>, reference: Option<Ref>) {
         let Some((topic, joined)) = self.joins.get_key_value(name) else {
-            return self.reply(join_ref, reference, &Topic::echo(name), Status::Ok, Payload::empty());
+            return self.reply(join_ref, reference, &Topic::echo(self.rules.realm, name), Status::Ok, Payload::empty());
         };
         if joined.is_stale(&join_ref) {
             return;
@@ -258,7 +268,7 @@ impl Socket {
     }
 
     /// The orderly end of a join; one that is not answered yet is refused.
-    fn end(&mut self, topic: &Topic, why: Ended) {
+    pub(crate) fn end(&mut self, topic: &Topic, why: Ended) {
         self.terminate(topic, why);
         if self.joins.get(topic).is_some_and(Joined::is_pending) {
             return self.withdraw(topic, "stopped");
@@ -273,12 +283,12 @@ impl Socket {
     /// could begin its end anew, for ever.
     pub(crate) fn terminate(&mut self, topic: &Topic, why: Ended) {
         if let Some((_, aftermath)) = self.call(topic, &None, |channel, ctx| channel.terminate(why, ctx)) {
-            self.apply(topic, aftermath.effects);
+            self.apply(topic, aftermath.wishes);
         }
     }
 
     /// A channel has panicked: its join ends, and nothing else.
-    fn crash(&mut self, topic: &Topic) {
+    pub(crate) fn crash(&mut self, topic: &Topic) {
         self.count_crash(topic.as_str());
         if self.joins.get(topic).is_some_and(Joined::is_pending) {
             return self.withdraw(topic, "join crashed");
@@ -293,82 +303,6 @@ impl Socket {
     pub(crate) fn count_crash(&self, topic: &str) {
         self.metrics.channel_crashes.add(1);
         log::error!("{}: a channel of {topic:?} panicked", self.client.connection.id);
-    }
-
-    // ---- running a channel
-
-    fn run_and_reply(&mut self, topic: &Topic, reference: &Option<Ref>, f: impl Run<Reply>) {
-        let Some((reply, aftermath)) = self.call(topic, reference, f) else { return };
-        let echoes = self.apply(topic, aftermath.effects);
-        let Some(joined) = self.joins.get(topic) else { return };
-        if let Reply::Now(status, payload) = reply {
-            self.reply(joined.shown.clone(), reference.clone(), topic, status, payload);
-        }
-        self.settle(topic, echoes, aftermath.decision, aftermath.stopped);
-    }
-
-    /// Runs one of the channel's functions and does what it asked for; nothing when it panicked, or
-    /// the topic is not joined.
-    pub(crate) fn run<R>(&mut self, topic: &Topic, reference: &Option<Ref>, f: impl Run<R>) -> Option<R> {
-        let (result, aftermath) = self.call(topic, reference, f)?;
-        let echoes = self.apply(topic, aftermath.effects);
-        self.settle(topic, echoes, aftermath.decision, aftermath.stopped);
-        Some(result)
-    }
-
-    fn call<R>(&mut self, topic: &Topic, reference: &Option<Ref>, f: impl Run<R>) -> Option<(R, Aftermath)> {
-        let (result, aftermath) = self.joins.get_mut(topic)?.call(topic, reference, &mut self.client, f);
-        match result {
-            Ok(result) => Some((result, aftermath)),
-            Err(Crashed) => {
-                self.apply(topic, aftermath.effects);
-                self.crash(topic);
-                None
-            }
-        }
-    }
-
-    /// Takes over what a channel left to be done, but for what it told a topic before it was a member.
-    /// Its own broadcasts of events that it intercepts are returned: its client hears them after the
-    /// reply, as in Phoenix.
-    fn apply(&mut self, topic: &Topic, effects: Vec<Effect>) -> Vec<(Event, Payload)> {
-        let is_member = self.joins.get(topic).is_some_and(|joined| !joined.is_pending());
-        let mut intercepted = Vec::new();
-        for mut effect in effects {
-            if let Effect::Broadcast { echo, broadcast, .. } = &mut effect {
-                if !is_member && broadcast.topic == *topic {
-                    continue;
-                }
-                if *echo && self.intercepts(topic, &broadcast.event) {
-                    *echo = false;
-                    intercepted.push((broadcast.event.clone(), broadcast.payload.clone()));
-                }
-                *echo &= self.joins.contains_key(topic);
-            }
-            self.effects.push_back(effect);
-        }
-        intercepted
-    }
-
-    /// Whether the topic's channel wants to see the event first. One that panics over it has crashed.
-    fn intercepts(&mut self, topic: &Topic, event: &str) -> bool {
-        let Some(joined) = self.joins.get(topic) else { return false };
-        joined.intercepts(event).unwrap_or_else(|Crashed| {
-            self.crash(topic);
-            false
-        })
-    }
-
-    fn settle(&mut self, topic: &Topic, echoes: Vec<(Event, Payload)>, decision: Option<Join>, stopped: bool) {
-        for (event, payload) in echoes {
-            self.intercepted(topic, &event, &payload);
-        }
-        if let Some(join) = decision {
-            self.decide(topic, join);
-        }
-        if stopped {
-            self.end(topic, Ended::Stopped);
-        }
     }
 
     // ---- telling the client
@@ -389,17 +323,21 @@ impl Socket {
     }
 
     pub(crate) fn refuse(&mut self, join_ref: Option<Ref>, reference: Option<Ref>, name: &str, payload: Payload) {
-        self.reply(join_ref, reference, &Topic::echo(name), Status::Error, payload);
+        self.reply(join_ref, reference, &Topic::echo(self.rules.realm, name), Status::Error, payload);
     }
 
+    /// The topic whose join this is; none that it hears besides.
     pub(crate) fn topic_of(&self, join: JoinId) -> Option<Topic> {
-        self.topics.get(&join).cloned()
+        let topic = self.topics.get(&join)?;
+        self.joins.get(topic).filter(|joined| joined.id == join)?;
+        Some(topic.clone())
     }
 
-    /// Takes a join off both lists.
+    /// Takes a join off both lists, and with it what it hears.
     pub(crate) fn forget(&mut self, topic: &Topic) -> Option<Joined> {
-        let joined = self.joins.remove(topic)?;
+        let mut joined = self.joins.remove(topic)?;
         self.topics.remove(&joined.id);
+        self.unhear_all(&mut joined);
         Some(joined)
     }
 }

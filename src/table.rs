@@ -61,7 +61,7 @@ impl Table {
 
     /// Adds a member and says how many there are now.
     pub(crate) fn insert(&self, topic: &Topic, member: Member) -> usize {
-        let mut shard = self.write(topic.as_str());
+        let mut shard = self.write(topic.key());
         let members = Arc::make_mut(shard.entry(topic.clone()).or_default());
         members.push(member);
         members.len()
@@ -115,7 +115,7 @@ pub(crate) mod tests {
 
     /// So many joins of one connection, whose mailbox takes nothing.
     pub(crate) fn crowd(size: u32) -> Vec<Member> {
-        let patience = Patience { idle: Duration::MAX, unjoined: Duration::MAX };
+        let patience = Patience { idle: Duration::MAX, unjoined: Duration::MAX, ping: None };
         let bound = Bound { bytes: 0, age: Duration::MAX };
         let connection = Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), patience, bound);
         let connection = Arc::new(connection);

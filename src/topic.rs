@@ -5,6 +5,46 @@
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
+/// Whose names they are. Topics of different realms never meet, whatever they are called: a client
+/// names topics of its own protocol's realm alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Realm {
+    /// Topics of Phoenix clients, of the JavaScript library, and of the server's own code.
+    Phoenix,
+    /// Ids of PeerJS clients.
+    PeerJs,
+    /// Namespaces, rooms and socket ids of Socket.IO clients.
+    SocketIo,
+    /// Conversations of plain Engine.IO clients.
+    EngineIo,
+    /// Names of HelloWebRTC clients.
+    Hello,
+}
+
+impl Realm {
+    /// The topic `name` of this realm.
+    ///
+    /// # Errors
+    /// [`InvalidTopic`], as [`Topic::parse`].
+    pub fn topic(self, name: &str) -> Result<Topic, InvalidTopic> {
+        match is_name(name) {
+            true => Ok(Topic::of(self.mark(), name)),
+            false => Err(InvalidTopic),
+        }
+    }
+
+    /// What stands before each of its names. Being a control character, it can stand in none.
+    pub(crate) const fn mark(self) -> &'static str {
+        match self {
+            Self::Phoenix => "",
+            Self::PeerJs => "\u{1}",
+            Self::SocketIo => "\u{2}",
+            Self::EngineIo => "\u{3}",
+            Self::Hello => "\u{4}",
+        }
+    }
+}
+
 /// The name of a conversation, such as `room:lobby`: not empty, without control characters.
 ///
 /// Cloning copies a pointer. How long a name may be is a limit of the socket (`limits.topic_bytes`),
@@ -12,17 +52,18 @@ use std::{borrow::Borrow, fmt, sync::Arc};
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Topic(Arc<str>);
 
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && !name.chars().any(char::is_control)
+}
+
 impl Topic {
-    /// Checks `name`.
+    /// Checks `name`, one of Phoenix's realm.
     ///
     /// # Errors
     /// [`InvalidTopic`] when it is empty or holds a control character: such a name could forge a
-    /// line of the log or a subject of a backplane.
+    /// line of the log or a subject of a backplane, or be one of another [`Realm`].
     pub fn parse(name: &str) -> Result<Self, InvalidTopic> {
-        if name.is_empty() || name.chars().any(char::is_control) {
-            return Err(InvalidTopic);
-        }
-        Ok(Self(name.into()))
+        Realm::Phoenix.topic(name)
     }
 
     /// A topic joined from a constant prefix and a part that is known to be harmless, as a UUID is.
@@ -35,20 +76,32 @@ impl Topic {
     }
 
     /// A client's own word for a topic, given back to it in an answer and to nobody else.
-    pub(crate) fn echo(name: &str) -> Self {
-        Self(name.into())
+    pub(crate) fn echo(realm: Realm, key: &str) -> Self {
+        match realm {
+            // whatever it begins with is no mark
+            Realm::Phoenix if key.starts_with(char::is_control) => Self(format!("\0{key}").into()),
+            _ => Self(key.into()),
+        }
     }
 
-    /// The whole name.
+    /// The whole name, as its clients know it.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        match self.0.as_bytes() {
+            [0..=0x1F, ..] => &self.0[1..],
+            _ => &self.0,
+        }
+    }
+
+    /// What tells it from every other topic: the name, with its realm.
+    pub(crate) fn key(&self) -> &str {
         &self.0
     }
 
     /// What follows the first `:`, or nothing: `lobby` of `room:lobby`.
     #[must_use]
     pub fn subtopic(&self) -> &str {
-        self.0.split_once(':').map_or("", |(_, rest)| rest)
+        self.as_str().split_once(':').map_or("", |(_, rest)| rest)
     }
 }
 
@@ -60,7 +113,7 @@ impl Borrow<str> for Topic {
 
 impl fmt::Display for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -105,5 +158,28 @@ impl Pattern {
     #[must_use]
     pub fn matches(&self, topic: &str) -> bool {
         if self.open { topic.starts_with(&*self.prefix) } else { topic == &*self.prefix }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_of_two_realms_never_meet_whatever_they_are_called() {
+        let realms = [Realm::Phoenix, Realm::PeerJs, Realm::SocketIo, Realm::EngineIo, Realm::Hello];
+        let topics = realms.map(|realm| realm.topic("room:a").unwrap());
+        for (n, topic) in topics.iter().enumerate() {
+            assert_eq!((topic.as_str(), topic.subtopic()), ("room:a", "a"));
+            assert!(topics[n + 1..].iter().all(|other| other != topic));
+            assert!(Topic::parse(topic.key()).is_err() || n == 0, "no client can spell another realm's mark");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_given_back_as_it_came() {
+        for name in ["room:a", "", "\u{2}/chat", "\0"] {
+            assert_eq!(Topic::echo(Realm::Phoenix, name).as_str(), name);
+        }
     }
 }

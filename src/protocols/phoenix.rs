@@ -19,7 +19,7 @@ use crate::protocol::{Frame, Malformed, Protocol, Step, Wordless};
 
 mod door;
 
-pub(crate) use door::routes;
+pub(crate) use door::ENTRANCE;
 
 /// How long a name of a topic or an event may be in a frame of bytes.
 const MAX_BINARY_NAME: usize = 255;

@@ -1,3 +1,4 @@
 //! The ways in which bytes travel, one a file.
 
+pub(crate) mod longpoll;
 pub(crate) mod websocket;

@@ -25,6 +25,9 @@ use crate::transport::{Talk, Wire};
 /// What a channel is told when it asks for its transport.
 pub(crate) const NAME: &str = "websocket";
 
+/// Stands for a close frame without a code (RFC 6455, section 7.4.1).
+const NO_CODE: u16 = 1005;
+
 /// How large a message may be, and in how many pieces it may come.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size {
@@ -91,7 +94,10 @@ impl<T: Talk> WebSocket<T> {
         }
         log::info!("{}: closed with {}: {}", self.talk.connection().id, reason.code, reason.words);
         self.talk.end(reason);
-        ctx.close(Some(CloseReason { code: reason.code.into(), description: Some(reason.words.to_owned()) }));
+        ctx.close(match reason.code {
+            NO_CODE => None,
+            code => Some(CloseReason { code: code.into(), description: Some(reason.words.to_owned()) }),
+        });
     }
 
     fn message(&mut self, frame: &Frame, ctx: &mut Ctx<T>) {

@@ -14,16 +14,19 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use super::{V1, V2, Version};
 use crate::address::Caller;
 use crate::connections::Seat;
-use crate::door::Door;
+use crate::door::{Door, Entrance, usual_patience};
 use crate::handshake::{check_origin, check_upgrade, params};
 use crate::mount::{ConnectInfo, Connected, Refusal};
+use crate::topic::Realm;
 
 /// The subprotocol of clients that carry their token in another one.
 const PHOENIX: &str = "phoenix";
 const TOKEN_PREFIX: &str = "base64url.bearer.phx.";
 
+pub(crate) const ENTRANCE: Entrance = Entrance { realm: Realm::Phoenix, patience: usual_patience, routes };
+
 /// Serves `<mount>/websocket`; one trailing slash is let in.
-pub(crate) fn routes(door: &Door, app: &mut ServiceConfig) {
+fn routes(door: &Door, app: &mut ServiceConfig) {
     for path in ["/websocket/", "/websocket"] {
         let (path, door) = (format!("{}{path}", door.path()), door.clone());
         app.route(&path, web::to(move |request, payload| upgrade(door.clone(), request, payload)));

@@ -1,0 +1,86 @@
+//! What a socket's joins hear besides their own topics, and what it has sent to names that nobody holds.
+
+use crate::joined::Joined;
+use crate::message::{Broadcast, Claim, Effect, JoinId, Membership};
+use crate::socket::{Passage, Socket};
+use crate::topic::Topic;
+
+impl Socket {
+    /// Has the join of `home` hear `topic` too, unless it is no member yet or no more.
+    pub(crate) fn listen(&mut self, home: &Topic, topic: Topic, claim: Option<Claim>) {
+        let id = JoinId(self.last_join + 1);
+        let Some(joined) = self.joins.get_mut(home).filter(|joined| !joined.is_pending()) else {
+            self.client.heard -= 1;
+            return;
+        };
+        joined.hears.push((id, topic.clone()));
+        self.last_join = id.0;
+        self.topics.insert(id, home.clone());
+        let membership = Membership { claim, ..Membership::default() };
+        self.effects.push_back(Effect::Subscribe { join: id, topic, membership, replaces: None });
+    }
+
+    pub(crate) fn ignore(&mut self, home: &Topic, topic: &Topic) {
+        let Some(joined) = self.joins.get_mut(home) else { return };
+        let Some(at) = joined.hears.iter().position(|(_, heard)| heard == topic) else { return };
+        let (join, topic) = joined.hears.swap_remove(at);
+        self.unhear(join, topic);
+    }
+
+    /// The registry has not let it, or lets it no longer.
+    pub(crate) fn denied(&mut self, join: JoinId) {
+        let home = self.topics.get(&join);
+        let Some(joined) = home.and_then(|home| self.joins.get_mut(home)) else { return };
+        let Some(at) = joined.hears.iter().position(|(id, _)| *id == join) else { return };
+        let (join, topic) = joined.hears.swap_remove(at);
+        self.unhear(join, topic);
+    }
+
+    /// A join has ended, and hears nothing any more.
+    pub(crate) fn unhear_all(&mut self, joined: &mut Joined) {
+        for (join, topic) in joined.hears.drain(..) {
+            self.unhear(join, topic);
+        }
+    }
+
+    fn unhear(&mut self, join: JoinId, topic: Topic) {
+        self.topics.remove(&join);
+        self.client.heard -= 1;
+        self.effects.push_back(Effect::Unsubscribe { join, topic });
+    }
+
+    /// A broadcast on a topic that a join hears besides its own.
+    pub(crate) fn overhear(&mut self, join: JoinId, broadcast: &Broadcast) -> Passage {
+        let Some(home) = self.topics.get(&join).cloned() else { return Passage::Handled };
+        let hears = |joined: &Joined| joined.hears.iter().any(|(id, topic)| *id == join && *topic == broadcast.topic);
+        if !self.joins.get(&home).is_some_and(hears) {
+            return Passage::Handled; // it has left meanwhile
+        }
+        self.pass(&home, broadcast)
+    }
+
+    // ---- held signals
+
+    /// Whether something that was sent to the name still waits for it: what follows must wait behind.
+    pub(crate) fn is_waiting_for(&self, name: &Topic) -> bool {
+        self.waiting.contains_key(name)
+    }
+
+    /// A signal waits for its name. Of those that wait for one name, the first is a miss.
+    pub(crate) fn waits_for(&mut self, name: &Topic) {
+        let count = self.waiting.entry(name.clone()).or_default();
+        *count += 1;
+        if *count == 1 {
+            self.client.misses.take(&self.client.misses_rate, self.client.now);
+        }
+    }
+
+    pub(crate) fn waits_no_more(&mut self, name: &Topic) {
+        if let Some(count) = self.waiting.get_mut(name) {
+            *count -= 1;
+            if *count == 0 {
+                self.waiting.remove(name);
+            }
+        }
+    }
+}

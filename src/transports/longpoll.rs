@@ -1,0 +1,392 @@
+//! The polling transport: a session that outlives each of its requests, for clients whose way to us does
+//! not carry WebSockets. Phoenix and Engine.IO bring their own words for it; the session is the same.
+//!
+//! What is to be said waits here until the client asks ([`Poller::fetch`]); what the client says comes in
+//! requests of its own ([`Poller::post`]). Unlike a WebSocket's, this actor always runs: it takes its mail
+//! at once, and what waits for the client is bounded in bytes here. A client that does not ask in time is
+//! found silent, as any other. A session belongs to the node that its token names.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient, StreamHandler};
+use compact_str::{CompactString, format_compact};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::close::{self, Reason};
+use crate::connection::{Connection, Wire as RawWire};
+use crate::protocol::Frame;
+use crate::transport::{Talk, Wire};
+
+/// What a channel is told when it asks for its transport.
+pub(crate) const NAME: &str = "longpoll";
+/// How many requests of one session may be on their way to it at once.
+const REQUESTS: usize = 64;
+/// For how long the last words of a session that has ended wait to be asked for.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// How a protocol's clients poll.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manners {
+    /// How much may wait for the client, in bytes.
+    pub(crate) bytes: usize,
+    /// Whether a client that asks twice at a time, or gives up asking, has broken the protocol.
+    pub(crate) strict: bool,
+    /// What is said in answer to the one whose place another takes, when that breaks the protocol.
+    pub(crate) farewell: Option<fn() -> Frame>,
+}
+
+/// The polling sessions of a node, by token.
+#[derive(Default)]
+pub(crate) struct Pollers(Mutex<HashMap<CompactString, Poller>>);
+
+impl Pollers {
+    /// Starts a session on this thread; its token names this node, so that a proxy can find it.
+    pub(crate) fn start<T: Talk>(self: &Arc<Self>, node: &str, talk: T, manners: Manners) -> (CompactString, Poller) {
+        let token = format_compact!("{node}.{}", Uuid::new_v4().simple());
+        let (pollers, connection) = (self.clone(), talk.connection().clone());
+        let heard_at = Instant::now();
+        let key = token.clone();
+        let addr = LongPoll {
+            talk,
+            manners,
+            pollers,
+            token: key,
+            out: Vec::new(),
+            bytes: 0,
+            asking: None,
+            heard_at,
+            standing: Standing::Polled,
+        }
+        .start();
+        let poller = Poller::new(&addr, connection);
+        self.lock().insert(token.clone(), poller.clone());
+        (token, poller)
+    }
+
+    pub(crate) fn find(&self, token: &str) -> Option<Poller> {
+        self.lock().get(token).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<CompactString, Poller>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The session is over, or there never was one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gone;
+
+/// What a request for news comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Fetched {
+    /// This, in order, and at least one.
+    Frames(Vec<Frame>),
+    /// Nothing in time, or another request has taken this one's place.
+    Nothing,
+    /// The session is over.
+    Gone,
+}
+
+/// Which way a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Via {
+    /// By a request of its own.
+    Http,
+    /// By the WebSocket that the session has been upgraded to.
+    Socket,
+}
+
+/// A polling session, as its requests see it.
+#[derive(Clone)]
+pub(crate) struct Poller {
+    connection: Arc<Connection>,
+    fetch: Recipient<Fetch>,
+    post: Recipient<Post>,
+    turn: Recipient<Turn>,
+}
+
+impl Poller {
+    fn new<T: Talk>(addr: &Addr<LongPoll<T>>, connection: Arc<Connection>) -> Self {
+        Self {
+            connection,
+            fetch: addr.clone().recipient(),
+            post: addr.clone().recipient(),
+            turn: addr.clone().recipient(),
+        }
+    }
+
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// Waits for something to say, for as long as `window`.
+    pub(crate) async fn fetch(&self, via: Via, window: Duration) -> Fetched {
+        let (answer, waiting) = oneshot::channel();
+        if self.fetch.try_send(Fetch { via, answer }).is_err() {
+            return Fetched::Gone;
+        }
+        match timeout(window, waiting).await {
+            Ok(Ok(frames)) if frames.is_empty() => Fetched::Nothing,
+            Ok(Ok(frames)) => Fetched::Frames(frames),
+            Ok(Err(_)) => Fetched::Gone,
+            Err(_) => Fetched::Nothing,
+        }
+    }
+
+    /// Hands on what the client has said, and ends when it has been handled.
+    pub(crate) async fn post(&self, via: Via, frames: Vec<Frame>) -> Result<(), Gone> {
+        self.post.send(Post { via, frames }).await.unwrap_or(Err(Gone))
+    }
+
+    /// Hands on what the client has said, without waiting; not when too much is on its way.
+    pub(crate) fn try_post(&self, frame: Frame) -> Result<(), Gone> {
+        self.post.try_send(Post { via: Via::Socket, frames: vec![frame] }).map_err(|_| Gone)
+    }
+
+    /// Answers the waiting request, and each that follows, with `frame`: the client is about to change
+    /// its transport.
+    pub(crate) fn release(&self, frame: Frame) {
+        self.turn.do_send(Turn::Release(frame));
+    }
+
+    /// From now on the session is spoken to over a WebSocket alone, which can be cut by `wire`.
+    pub(crate) fn upgrade(&self, wire: RawWire) {
+        self.connection.attach(wire);
+        self.turn.do_send(Turn::Upgraded);
+    }
+
+    /// Ends the session.
+    pub(crate) fn end(&self, reason: &'static Reason) {
+        self.turn.do_send(Turn::End(reason));
+    }
+}
+
+/// The client wants to hear. Dropping the answer's other end gives up.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Fetch {
+    via: Via,
+    answer: oneshot::Sender<Vec<Frame>>,
+}
+
+/// The client has said something.
+#[derive(Message)]
+#[rtype(result = "Result<(), Gone>")]
+struct Post {
+    via: Via,
+    frames: Vec<Frame>,
+}
+
+/// The session changes.
+#[derive(Message)]
+#[rtype(result = "()")]
+enum Turn {
+    Release(Frame),
+    Upgraded,
+    End(&'static Reason),
+}
+
+/// Where a session stands.
+enum Standing {
+    /// The client polls.
+    Polled,
+    /// The client tries a WebSocket: requests are answered at once, with this.
+    Probed(Frame),
+    /// The client speaks over a WebSocket.
+    Upgraded,
+    /// It is over; last words may wait.
+    Ended,
+}
+
+/// The session actor.
+struct LongPoll<T: Talk> {
+    talk: T,
+    manners: Manners,
+    pollers: Arc<Pollers>,
+    token: CompactString,
+    /// What the client has not asked for yet.
+    out: Vec<Frame>,
+    bytes: usize,
+    asking: Option<oneshot::Sender<Vec<Frame>>>,
+    heard_at: Instant,
+    standing: Standing,
+}
+
+impl<T: Talk> LongPoll<T> {
+    /// Runs `f` with the way to the client, and ends the session if that is what it comes to.
+    fn with_wire(&mut self, ctx: &mut Context<Self>, f: impl FnOnce(&mut T, &mut Outlet<'_>)) {
+        if matches!(self.standing, Standing::Ended) {
+            return;
+        }
+        let mut outlet = Outlet { out: &mut self.out, bytes: &mut self.bytes, closed: None };
+        f(&mut self.talk, &mut outlet);
+        let closed = outlet.closed.or((self.bytes > self.manners.bytes).then_some(&close::SLOW));
+        match closed {
+            Some(reason) => self.end(reason, ctx),
+            None => self.answer(),
+        }
+    }
+
+    /// Tells whoever asks what waits.
+    fn answer(&mut self) {
+        if self.out.is_empty() {
+            return;
+        }
+        let Some(asking) = self.asking.take() else { return };
+        self.bytes = 0;
+        if let Err(frames) = asking.send(std::mem::take(&mut self.out)) {
+            // it gave up at this very moment
+            self.bytes = frames.iter().map(Frame::size).sum();
+            self.out = frames;
+        }
+    }
+
+    fn end(&mut self, reason: &'static Reason, ctx: &mut Context<Self>) {
+        if matches!(self.standing, Standing::Ended) {
+            return;
+        }
+        self.standing = Standing::Ended;
+        log::info!("{}: closed with {}: {}", self.talk.connection().id, reason.code, reason.words);
+        self.talk.end(reason);
+        self.answer();
+        if self.out.is_empty() {
+            return ctx.stop();
+        }
+        ctx.run_later(LINGER, |_, ctx| ctx.stop());
+    }
+
+    /// Whether a request that has come this way may speak to the session; a sign of life, if so.
+    fn admits(&mut self, via: Via, ctx: &mut Context<Self>) -> bool {
+        let is_this_way = match self.standing {
+            Standing::Polled | Standing::Probed(_) => via == Via::Http,
+            Standing::Upgraded => via == Via::Socket,
+            Standing::Ended => false,
+        };
+        let now = Instant::now();
+        if is_this_way && now.duration_since(self.heard_at) >= self.talk.connection().patience.idle {
+            // the sweep has not come by yet
+            self.end(&close::IDLE, ctx);
+            return false;
+        }
+        if is_this_way {
+            self.heard_at = now;
+            self.talk.connection().hear();
+        }
+        is_this_way
+    }
+}
+
+impl<T: Talk> Actor for LongPoll<T> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(REQUESTS);
+        ctx.add_stream(futures_util::StreamExt::map(self.talk.news(), News));
+        self.with_wire(ctx, |talk, wire| talk.open(wire));
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.pollers.lock().remove(&self.token);
+    }
+}
+
+/// What the talk is told, told apart from requests.
+struct News<N>(N);
+
+impl<T: Talk> StreamHandler<News<T::News>> for LongPoll<T> {
+    fn handle(&mut self, News(news): News<T::News>, ctx: &mut Self::Context) {
+        self.with_wire(ctx, |talk, wire| talk.hear(news, wire));
+    }
+
+    /// The mailbox is closed; the goodbye has been said.
+    fn finished(&mut self, _: &mut Self::Context) {}
+}
+
+impl<T: Talk> Handler<Fetch> for LongPoll<T> {
+    type Result = ();
+
+    fn handle(&mut self, Fetch { via, answer }: Fetch, ctx: &mut Self::Context) {
+        if matches!(self.standing, Standing::Ended) {
+            self.asking = Some(answer);
+            self.answer();
+            return ctx.stop();
+        }
+        if !self.admits(via, ctx) {
+            return;
+        }
+        if let Standing::Probed(frame) = &self.standing {
+            let _ = answer.send(vec![frame.clone()]);
+            return;
+        }
+        let rival = self.asking.take().filter(|rival| !rival.is_closed());
+        if let Some(rival) = rival {
+            let farewell = self.manners.farewell.filter(|_| self.manners.strict);
+            let _ = rival.send(farewell.map(|say| say()).into_iter().collect());
+            if self.manners.strict {
+                return self.end(&close::PROTOCOL, ctx);
+            }
+        }
+        self.asking = Some(answer);
+        self.answer();
+    }
+}
+
+impl<T: Talk> Handler<Post> for LongPoll<T> {
+    type Result = Result<(), Gone>;
+
+    fn handle(&mut self, Post { via, frames }: Post, ctx: &mut Self::Context) -> Self::Result {
+        if !self.admits(via, ctx) {
+            return Err(Gone);
+        }
+        for frame in &frames {
+            self.with_wire(ctx, |talk, wire| talk.frame(frame, wire));
+        }
+        Ok(())
+    }
+}
+
+impl<T: Talk> Handler<Turn> for LongPoll<T> {
+    type Result = ();
+
+    fn handle(&mut self, turn: Turn, ctx: &mut Self::Context) {
+        match (turn, &self.standing) {
+            (Turn::End(reason), _) => self.end(reason, ctx),
+            (Turn::Release(frame), Standing::Polled) => {
+                if let Some(asking) = self.asking.take() {
+                    let _ = asking.send(vec![frame.clone()]);
+                }
+                self.standing = Standing::Probed(frame);
+            }
+            (Turn::Upgraded, Standing::Polled | Standing::Probed(_)) => {
+                self.asking = None;
+                self.standing = Standing::Upgraded;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The way to the client while one thing is handled.
+struct Outlet<'a> {
+    out: &'a mut Vec<Frame>,
+    bytes: &'a mut usize,
+    closed: Option<&'static Reason>,
+}
+
+impl Wire for Outlet<'_> {
+    fn send(&mut self, frame: Frame) {
+        *self.bytes += frame.size();
+        match frame {
+            Frame::Several(frames) => self.out.extend(frames.iter().cloned()),
+            frame => self.out.push(frame),
+        }
+    }
+
+    fn close(&mut self, reason: &'static Reason) {
+        self.closed.get_or_insert(reason);
+    }
+}
