@@ -115,10 +115,28 @@ sections! {
         ice_servers: Vec<IceServer> = [], servers;
     }
 
+    /// PeerServer's protocol, for clients of PeerJS. The keys are PeerServer's own where it has them.
+    peerjs: PeerJs {
+        /// Whether it is spoken.
+        enabled: bool = true, truth;
+        /// What all its paths begin with: a client connects to PATHpeerjs.
+        path: String = "/", base;
+        /// The key that clients must name; "any" lets them name what they like.
+        key: String = "peerjs", word;
+        /// Offers, answers and candidates wait this long for a peer that is not there.
+        expire_timeout: Duration = "5s", span from "100ms" to "1h";
+        /// A client that sends nothing for this long is closed.
+        alive_timeout: Duration = "60s", span from "100ms" to "24h";
+        /// PeerJS clients at a time; the next ones are told that there are too many.
+        concurrent_limit: usize = 5_000, whole from 1 to 10_000_000;
+        /// Whether clients may ask for the list of all ids.
+        allow_discovery: bool = false, truth;
+        /// Web pages that may use it, written as `socket.check_origin`. PeerServer lets all of them.
+        cors: Origins = ["any"], origins;
+    }
+
     /// What waits for a peer that is not there yet, where the protocol has it so (PeerJS).
     hold: Hold {
-        /// How long it waits, from the first that came; then its senders are told that the peer is absent.
-        time: Duration = "5s", span from "100ms" to "1h";
         /// Signals that wait for one peer.
         signals_per_name: usize = 64, whole from 1 to 1_000_000;
         /// Bytes that wait for one peer.

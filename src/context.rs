@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::answer::{Join, Reply};
 use crate::connection::{Connection, ConnectionId};
@@ -180,18 +180,18 @@ impl Context<'_> {
     /// [`Channel::handle_in`](crate::Channel::handle_in): it is a refusal when the client has named too many absent peers.
     #[must_use]
     pub fn signal(&mut self, to: Topic, event: impl Into<Event>, payload: Payload) -> Reply {
-        self.send_signal(to, event.into(), payload, false)
+        self.send_signal(to, event.into(), payload, None)
     }
 
-    /// As [`signal`](Self::signal); when nobody holds the name, the message waits for whoever takes it, for up to
-    /// `hold.time`. What follows to the same name meanwhile waits behind it. The verdict comes when the
-    /// message is delivered, or has waited in vain, or finds no room to wait (`hold.*`): overloaded.
+    /// As [`signal`](Self::signal); when nobody holds the name, the message waits as long as `time` for whoever
+    /// takes it, and what follows to the same name waits behind it. The verdict comes when the message is
+    /// delivered, has waited in vain, or finds no room to wait (`hold.*`): overloaded.
     #[must_use]
-    pub fn signal_or_hold(&mut self, to: Topic, event: impl Into<Event>, payload: Payload) -> Reply {
-        self.send_signal(to, event.into(), payload, true)
+    pub fn signal_or_hold(&mut self, to: Topic, event: impl Into<Event>, payload: Payload, time: Duration) -> Reply {
+        self.send_signal(to, event.into(), payload, Some(time))
     }
 
-    fn send_signal(&mut self, to: Topic, event: Event, payload: Payload, hold: bool) -> Reply {
+    fn send_signal(&mut self, to: Topic, event: Event, payload: Payload, hold: Option<Duration>) -> Reply {
         if self.client.misses.is_empty(&self.client.misses_rate, self.client.now) {
             return Reply::error("rate_limited");
         }

@@ -5,6 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
@@ -21,6 +22,7 @@ use crate::mount::{ConnectInfo, Connected, Mount, Refusal};
 use crate::node::Node;
 use crate::origin::Origins;
 use crate::protocol::Protocol;
+use crate::pubsub::Pubsub;
 use crate::rules::Rules;
 use crate::session::Session;
 use crate::socket::Socket;
@@ -60,6 +62,16 @@ struct Place {
     origins: Origins,
     patience: Patience,
     poll_window: Duration,
+    visits: AtomicUsize,
+}
+
+/// One client of a mount, as long as it lives.
+pub(crate) struct Visit(Door);
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.0.0.visits.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Door {
@@ -73,6 +85,7 @@ impl Door {
             origins: mount.origins.clone().unwrap_or_else(|| config.socket.check_origin.clone()),
             patience: (entrance.patience)(&mount, config),
             poll_window: mount.poll_window.unwrap_or(config.socket.poll_window),
+            visits: AtomicUsize::new(0),
             mount,
             node,
         }))
@@ -104,6 +117,15 @@ impl Door {
 
     pub(crate) fn config(&self) -> &Config {
         &self.0.node.config
+    }
+
+    /// Counts one more client of the mount; says how many there were before.
+    pub(crate) fn visit(&self) -> (usize, Visit) {
+        (self.0.visits.fetch_add(1, Ordering::Relaxed), Visit(self.clone()))
+    }
+
+    pub(crate) fn pubsub(&self) -> &Pubsub {
+        &self.0.node.pubsub
     }
 
     pub(crate) fn caller(&self, request: &HttpRequest) -> Result<Caller, Refusal> {

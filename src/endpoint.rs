@@ -17,7 +17,7 @@ use crate::connections::Connections;
 use crate::door::{Door, Entrance};
 use crate::mount::Mount;
 use crate::node::Node;
-use crate::protocols::phoenix;
+use crate::protocols::{self, phoenix};
 use crate::pubsub::Pubsub;
 use crate::registry::Terms;
 use crate::running::Running;
@@ -47,7 +47,8 @@ impl Endpoint {
     pub fn new(config: Config) -> Self {
         let router = Arc::new(channels::standard(&config));
         let mounts = config.socket.mounts.iter().map(|path| Mount::new(path, router.clone()));
-        let mounts = mounts.map(|mount| (mount, phoenix::ENTRANCE)).collect();
+        let mut mounts: Vec<_> = mounts.map(|mount| (mount, phoenix::ENTRANCE)).collect();
+        mounts.extend(protocols::standard(&config));
         Self { config, mounts, adapter: Arc::new(Local), routes: Vec::new() }
     }
 
@@ -58,7 +59,7 @@ impl Endpoint {
     }
 
     fn put(mut self, mount: Mount, entrance: Entrance) -> Self {
-        self.mounts.retain(|(other, _)| other.path != mount.path);
+        self.mounts.retain(|(other, speaks)| other.path != mount.path || speaks.realm != entrance.realm);
         self.mounts.push((mount, entrance));
         self
     }

@@ -21,9 +21,9 @@ use crate::topic::Topic;
 /// How often those are looked for that have waited too long.
 const SWEEP: Duration = Duration::from_millis(250);
 
-/// What waits for one name, and since when: the first decides for all, as in PeerServer.
+/// What waits for one name, and until when: the first decides for all, as in PeerServer.
 struct Queue {
-    since: Instant,
+    until: Instant,
     bytes: usize,
     signals: VecDeque<Hold>,
 }
@@ -60,8 +60,9 @@ impl Holds {
             return Err(hold);
         }
         self.bytes += size;
+        let until = now + hold.signal.hold.unwrap_or_default();
         let queue = self.queues.entry(hold.signal.to.clone());
-        let queue = queue.or_insert_with(|| Queue { since: now, bytes: 0, signals: VecDeque::new() });
+        let queue = queue.or_insert_with(|| Queue { until, bytes: 0, signals: VecDeque::new() });
         queue.bytes += size;
         queue.signals.push_back(hold);
         Ok(())
@@ -75,8 +76,7 @@ impl Holds {
 
     /// Names for which the wait is over.
     fn overdue(&self, now: Instant) -> Vec<Topic> {
-        let is_over = |queue: &Queue| now.saturating_duration_since(queue.since) >= self.terms.time;
-        self.queues.iter().filter(|(_, queue)| is_over(queue)).map(|(name, _)| name.clone()).collect()
+        self.queues.iter().filter(|(_, queue)| queue.until <= now).map(|(name, _)| name.clone()).collect()
     }
 }
 

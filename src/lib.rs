@@ -81,6 +81,7 @@ pub mod config;
 mod connection;
 mod connections;
 mod context;
+mod cors;
 mod door;
 pub mod endpoint;
 mod guard;

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -304,8 +305,8 @@ pub struct Signal {
     pub event: Event,
     /// Which request of which join asked for it.
     pub ticket: Ticket,
-    /// Whether it waits when nobody holds the name: it is absent only when it has waited in vain.
-    pub hold: bool,
+    /// For how long it waits when nobody holds the name: it is absent only when it has waited in vain.
+    pub hold: Option<Duration>,
 }
 
 /// What a join that watches a topic is told: whether anybody is on it.

@@ -20,7 +20,7 @@ use crate::orders::{Census, Count, Down, FromNode, GiveUp, Hold, NodeDown, Subsc
 use crate::protocol::Delivery;
 use crate::registry::{Obituary, Registry, Terms};
 use crate::table::{MemberId, Members, Table};
-use crate::topic::Topic;
+use crate::topic::{Realm, Topic};
 
 /// A node's topics. Cloning copies pointers; a clone may live on any thread.
 #[derive(Clone)]
@@ -63,6 +63,11 @@ impl Pubsub {
     #[must_use]
     pub fn count(&self, topic: &str) -> usize {
         self.local.table.count(topic)
+    }
+
+    /// The topics of a realm that have members on this node.
+    pub(crate) fn topics_of(&self, realm: Realm) -> Vec<Topic> {
+        self.local.table.topics_of(realm)
     }
 
     /// How much the registry holds; all zero when it has died.
@@ -110,7 +115,7 @@ impl Pubsub {
         let (from, delivery, registry) = (from.clone(), delivery.clone(), self.registry.clone());
         actix::spawn(async move {
             match answer.await {
-                Verdict::Absent if signal.hold => registry.do_send(Hold { from, signal, delivery }),
+                Verdict::Absent if signal.hold.is_some() => registry.do_send(Hold { from, signal, delivery }),
                 verdict => drop(from.tell(Note::Verdict(signal, verdict))),
             }
         });

@@ -91,7 +91,7 @@ impl<P: Protocol> Session<P> {
 
     /// Sends it, or has it wait: for the name, or behind another that waits for it.
     fn signal(&mut self, signal: Signal, delivery: Arc<Delivery>) {
-        let (connection, to, hold) = (&self.seat.connection, signal.to.clone(), signal.hold);
+        let (connection, to, hold) = (&self.seat.connection, signal.to.clone(), signal.hold.is_some());
         if hold && self.socket.is_waiting_for(&to) {
             self.pubsub.hold(signal, delivery, connection.clone());
             return self.socket.waits_for(&to);

@@ -170,6 +170,23 @@ pub(crate) fn mounts(value: &DeValue<'_>) -> Result<Vec<String>, String> {
     }
 }
 
+/// The path that others begin with, `/` or one such as `/myapp`; a slash at its end is left out.
+pub(crate) fn base(value: &DeValue<'_>) -> Result<String, String> {
+    match value.as_str().map(|path| path.trim_end_matches('/')) {
+        Some("") => Ok(String::new()),
+        Some(path) if is_path(path) => Ok(path.to_owned()),
+        _ => refuse(value, "a path such as / or /myapp"),
+    }
+}
+
+/// A word that can stand in a URL as it is.
+pub(crate) fn word(value: &DeValue<'_>) -> Result<String, String> {
+    match value.as_str() {
+        Some(word) if is_path(&format!("/{word}")) && !word.contains('/') => Ok(word.to_owned()),
+        _ => refuse(value, "a word of letters, digits, - _ ~ and ."),
+    }
+}
+
 /// Segments of plain letters: what a router could take for a pattern, or a browser would escape, is left out.
 fn is_path(path: &str) -> bool {
     let plain = |segment: &str| {

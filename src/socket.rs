@@ -179,12 +179,12 @@ impl Socket {
     /// What became of a signal.
     pub(crate) fn verdict(&mut self, signal: Signal, verdict: Verdict, now: Instant) {
         self.client.now = now;
-        if signal.hold {
+        if signal.hold.is_some() {
             self.waits_no_more(&signal.to);
         }
         if verdict == Verdict::Absent {
             self.metrics.absent.add(1);
-            if !signal.hold {
+            if signal.hold.is_none() {
                 self.client.misses.take(&self.client.misses_rate, now);
             }
         }

@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::connection::{Connection, ConnectionId};
 use crate::message::JoinId;
-use crate::topic::Topic;
+use crate::topic::{Realm, Topic};
 
 /// More shards than a machine has cores that could meet at one.
 const SHARDS: usize = 64;
@@ -84,6 +84,13 @@ impl Table {
             list.shrink_to(2 * left);
         }
         Some(left)
+    }
+
+    /// The topics of a realm that have members, in no order.
+    pub(crate) fn topics_of(&self, realm: Realm) -> Vec<Topic> {
+        let of_realm = |topic: &&Topic| topic.key().starts_with(realm.mark());
+        let shards = self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner));
+        shards.flat_map(|shard| shard.keys().filter(of_realm).cloned().collect::<Vec<_>>()).collect()
     }
 
     /// How many topics have members.

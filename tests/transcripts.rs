@@ -37,6 +37,11 @@ async fn phoenix() {
     play("phoenix").await;
 }
 
+#[actix_web::test]
+async fn peerjs() {
+    play("peerjs").await;
+}
+
 /// Plays all conversations of a protocol at the same time, and says which of them went otherwise.
 async fn play(protocol: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts").join(protocol);
@@ -84,13 +89,8 @@ impl Drop for At {
 struct Stage {
     sets: Vec<String>,
     node: Option<Running>,
-    clients: BTreeMap<String, Player>,
+    clients: BTreeMap<String, Client>,
     words: HashMap<String, String>,
-}
-
-struct Player {
-    client: Client,
-    speaks_v1: bool,
 }
 
 impl Stage {
@@ -125,7 +125,7 @@ impl Stage {
             _ => {}
         }
         let said = filled(&rest, &self.words);
-        let client = &mut self.clients.get_mut(name).expect("a client that has connected").client;
+        let client = &mut self.clients.get_mut(name).expect("a client that has connected");
         match verb {
             ">" => client.say(&said).await,
             ">x" => client.say_bytes(&bytes(&said)).await,
@@ -151,8 +151,8 @@ impl Stage {
 
     async fn connect(&mut self, name: &str, path: &str) {
         let address = self.node().address();
-        let player = Player { client: Client::open(address, path, &[]).await, speaks_v1: !path.contains("vsn=2") };
-        self.clients.insert(name.to_owned(), player);
+        let client = Client::open(address, path, &[]).await;
+        self.clients.insert(name.to_owned(), client);
     }
 
     fn node(&mut self) -> &Running {
@@ -176,20 +176,9 @@ impl Stage {
 
     /// Nobody has heard anything that is not written, and nothing of anybody is left.
     async fn close(mut self) {
-        for (name, player) in &mut self.clients {
-            let (ask, answer) = if player.speaks_v1 {
-                (
-                    r#"{"topic":"phoenix","event":"heartbeat","payload":{},"ref":"end"}"#,
-                    r#"{"topic":"phoenix","event":"phx_reply","payload":{"status":"ok","response":{}},"ref":"end"}"#,
-                )
-            } else {
-                (
-                    r#"[null,"end","phoenix","heartbeat",{}]"#,
-                    r#"[null,"end","phoenix","phx_reply",{"status":"ok","response":{}}]"#,
-                )
-            };
-            player.client.say(ask).await;
-            assert_eq!(player.client.hear().await, answer, "what {name:?} heard after the last line");
+        for (name, client) in &mut self.clients {
+            client.raw(&frame(0x89, b"end")).await;
+            assert_eq!(client.hear_any().await, Heard::Pong(b"end".into()), "what {name:?} heard after the last line");
         }
         self.clients.clear();
         if let Some(node) = &self.node {
