@@ -1,0 +1,140 @@
+/** The unmodified PeerJS client, on pages of another origin, that has changed its host name and nothing else. */
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { connect, createServer as createProxy } from "node:net";
+import { after, test } from "node:test";
+import { openPage } from "./chromium.mjs";
+import { start } from "./stage.mjs";
+
+const { broker, browser } = await start({
+  flags: ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"],
+  set: { "peerjs.allow_discovery": true, "peerjs.expire_timeout": '"500ms"' },
+});
+
+const script = await readFile(new URL("../node_modules/peerjs/dist/peerjs.min.js", import.meta.url));
+const site = createServer((request, response) => {
+  const isScript = request.url === "/peerjs.min.js";
+  response.setHeader("content-type", isScript ? "text/javascript" : "text/html");
+  response.end(isScript ? script : '<!doctype html><title>PeerJS</title><script src="/peerjs.min.js"></script>');
+});
+await new Promise((resolve) => site.listen(0, "127.0.0.1", () => resolve(undefined)));
+after(() => site.close());
+
+/** A page with PeerJS, and a peer that is open: with the id given, or with one that the server gives. */
+async function open({ id = undefined, port = broker.port } = {}) {
+  const { page } = await openPage(browser);
+  await page.goto(`http://127.0.0.1:${/** @type {any} */ (site.address()).port}/`);
+  const own = await page.evaluate(async ([id, port]) => {
+    const options = { host: "127.0.0.1", port, path: "/", config: { iceServers: [] } };
+    window.errors = [];
+    window.data = [];
+    const peer = id === undefined ? new Peer(options) : new Peer(id, options);
+    window.peer = peer;
+    peer.on("error", (error) => window.errors.push(error.type));
+    peer.on("connection", (connection) => connection.on("data", (data) => window.data.push(data)));
+    return new Promise((resolve) => {
+      peer.on("open", resolve);
+      peer.on("error", () => resolve(null));
+    });
+  }, [id, port]);
+  return { page, id: own };
+}
+
+test("a peer has the id that it asks for, or else one of the server's", async () => {
+  assert.equal((await open({ id: "ann" })).id, "ann");
+  assert.match((await open()).id, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+});
+
+for (const serialization of ["binary", "json"]) {
+  test(`data arrives, serialised as ${serialization}`, async () => {
+    const [a, b] = [await open(), await open()];
+    await a.page.evaluate(([id, serialization]) => {
+      const connection = window.peer.connect(id, { serialization, reliable: true });
+      connection.on("open", () => connection.send({ hello: "world", list: [1, 2, 3] }));
+    }, [b.id, serialization]);
+    await b.page.waitForFunction(() => window.data.length === 1);
+    assert.deepEqual(await b.page.evaluate(() => window.data[0]), { hello: "world", list: [1, 2, 3] });
+  });
+}
+
+test("a call shows the caller's pictures", async () => {
+  const [a, b] = [await open(), await open()];
+  await b.page.evaluate(() => {
+    window.peer.on("call", async (call) => {
+      call.on("stream", (stream) => {
+        const video = document.createElement("video");
+        video.muted = true;
+        video.srcObject = stream;
+        document.body.append(video);
+        void video.play();
+      });
+      call.answer(await navigator.mediaDevices.getUserMedia({ video: true }));
+    });
+  });
+  await a.page.evaluate(async (id) => {
+    window.peer.call(id, await navigator.mediaDevices.getUserMedia({ video: true }));
+  }, b.id);
+  await b.page.waitForFunction(() => document.querySelector("video")?.getVideoPlaybackQuality().totalVideoFrames > 10);
+});
+
+test("an id that somebody has is refused", async () => {
+  await open({ id: "bob" });
+  const second = await open({ id: "bob" });
+  assert.deepEqual(await second.page.evaluate(() => window.errors), ["unavailable-id"]);
+});
+
+test("a peer that is not there is said to be unavailable", async () => {
+  const { page } = await open();
+  await page.evaluate(() => void window.peer.connect("nobody"));
+  await page.waitForFunction(() => window.errors.includes("peer-unavailable"));
+});
+
+test("a peer whose connection died unnoticed comes back with the same id", async () => {
+  /** @type {import("node:net").Socket[]} */
+  const frozen = [];
+  let freezes = true;
+  const proxy = createProxy((client) => {
+    const server = connect(broker.port, "127.0.0.1");
+    client.on("error", () => {});
+    server.on("error", () => {});
+    server.pipe(client);
+    if (freezes) {
+      // what the client says is lost from now on, its end included: the server does not notice
+      client.once("data", (request) => {
+        server.write(request);
+        client.resume();
+      });
+      frozen.push(server);
+    } else {
+      client.pipe(server);
+    }
+  });
+  await new Promise((resolve) => proxy.listen(0, "127.0.0.1", () => resolve(undefined)));
+  try {
+    const { page, id } = await open({ id: "cat", port: /** @type {any} */ (proxy.address()).port });
+    assert.equal(id, "cat");
+    freezes = false;
+    await page.evaluate(() => {
+      window.peer.disconnect();
+      window.peer.reconnect();
+    });
+    await page.waitForFunction(() => window.peer.open && !window.peer.disconnected);
+    const other = await open();
+    await other.page.evaluate(() => {
+      const connection = window.peer.connect("cat");
+      connection.on("open", () => connection.send("again"));
+    });
+    await page.waitForFunction(() => window.data.includes("again"));
+  } finally {
+    frozen.forEach((socket) => socket.destroy());
+    proxy.close();
+  }
+});
+
+test("who asks for all ids gets them, where that is allowed", async () => {
+  const { page, id } = await open();
+  const all = await page.evaluate(() => new Promise((resolve) => window.peer.listAllPeers(resolve)));
+  assert.ok(all.includes(id), `${id} is not among ${all}`);
+});
