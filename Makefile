@@ -12,7 +12,7 @@ NPM := npm --prefix tests
 SAY := @printf '==> %s\n'
 export HANDCLASP_BIN := $(TARGET)/debug/handclasp
 
-.PHONY: help run test fmt style lint doc rust binary packages types web clients browser bench-transfer bench-memory clean cargo node chromium network
+.PHONY: help run test fmt style lint doc rust binary packages types web clients browser bench bench-transfer bench-memory clean cargo node chromium network
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ clients: packages binary ## the official clients against the real broker
 browser: packages binary chromium network ## the page in real Chromium, against the real broker, over cut networks too
 	$(SAY) 'npm run browser'
 	@CHROMIUM="$${CHROMIUM:-$$(command -v chromium)}" $(NPM) run --silent browser
+
+bench: cargo node ## what a handshake, a delivery and an idle connection cost, beside npm's peer and socket.io
+	@npm --prefix tests/bench ci --no-audit --no-fund --loglevel=error
+	@cargo bench --locked --bench compare
 
 bench-transfer: packages binary chromium ## how fast 500 MB pass between two pages, beside a bare data channel
 	@CHROMIUM="$${CHROMIUM:-$$(command -v chromium)}" $(NPM) run --silent bench-transfer

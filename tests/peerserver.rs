@@ -64,7 +64,10 @@ async fn pages_of_other_origins_may_ask_unless_they_are_not_listed() {
 async fn the_base_says_what_it_is_unless_a_person_asks() {
     let node = node(&[]);
     let (head, body) = ask(&node, "GET /", &["accept: */*"]).await;
-    assert!(head.contains("content-type: application/json") && body.starts_with(r#"{"name":"PeerJS Server","#), "{body}");
+    assert!(
+        head.contains("content-type: application/json") && body.starts_with(r#"{"name":"PeerJS Server","#),
+        "{body}"
+    );
     let (head, _) = ask(&node, "GET /", &["accept: text/html,*/*;q=0.8"]).await;
     assert!(head.contains("content-type: text/html"), "{head}");
 }
