@@ -61,26 +61,23 @@ impl Socket {
 
     // ---- held signals
 
-    /// Whether something that was sent to the name still waits for it: what follows must wait behind.
+    /// Whether something that was sent to the name waits for it, for all we know: what follows must not overtake.
     pub(crate) fn is_waiting_for(&self, name: &Topic) -> bool {
         self.waiting.contains_key(name)
     }
 
-    /// A signal waits for its name. Of those that wait for one name, the first is a miss.
     pub(crate) fn waits_for(&mut self, name: &Topic) {
-        let count = self.waiting.entry(name.clone()).or_default();
-        *count += 1;
-        if *count == 1 {
-            self.client.misses.take(&self.client.misses_rate, self.client.now);
-        }
+        *self.waiting.entry(name.clone()).or_default() += 1;
     }
 
-    pub(crate) fn waits_no_more(&mut self, name: &Topic) {
-        if let Some(count) = self.waiting.get_mut(name) {
-            *count -= 1;
-            if *count == 0 {
-                self.waiting.remove(name);
-            }
+    /// The fate of a signal that waited is known; says whether others wait for the name.
+    pub(crate) fn waits_no_more(&mut self, name: &Topic) -> bool {
+        let Some(count) = self.waiting.get_mut(name) else { return false };
+        *count -= 1;
+        let others_wait = *count > 0;
+        if !others_wait {
+            self.waiting.remove(name);
         }
+        others_wait
     }
 }

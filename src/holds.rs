@@ -8,14 +8,16 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use actix::{AsyncContext, Context, Handler};
+use actix::{AsyncContext, Context, Handler, WrapFuture, fut::ActorFutureExt};
+use futures_util::FutureExt;
 
 use crate::adapter::Packet;
 use crate::config;
-use crate::mailbox::{Mail, Note, Refused};
+use crate::mailbox::{Mail, Note};
 use crate::message::{Broadcast, Verdict};
 use crate::orders::{Hold, Subscribe};
 use crate::registry::Registry;
+use crate::table::Member;
 use crate::topic::Topic;
 
 /// How often those are looked for that have waited too long.
@@ -26,6 +28,14 @@ struct Queue {
     until: Instant,
     bytes: usize,
     signals: VecDeque<Hold>,
+    /// Whether another node has been asked to take the one that came before all of these.
+    asking: bool,
+}
+
+impl Queue {
+    fn new(until: Instant) -> Self {
+        Self { until, bytes: 0, signals: VecDeque::new(), asking: false }
+    }
 }
 
 /// Name to what waits for it. A name for which nothing waits has no entry.
@@ -50,22 +60,36 @@ impl Holds {
         self.queues.values().map(|queue| queue.signals.len()).sum()
     }
 
-    /// Keeps one more, or gives it back when there is no room.
-    fn put(&mut self, hold: Hold, now: Instant) -> Result<(), Hold> {
-        let size = hold.delivery.size();
+    /// Whether there is room for one more.
+    fn has_room(&self, hold: &Hold) -> bool {
+        let (terms, size) = (&self.terms, hold.delivery.size());
         let queue = self.queues.get(&hold.signal.to);
         let (count, bytes) = queue.map_or((0, 0), |queue| (queue.signals.len(), queue.bytes));
-        let terms = &self.terms;
-        if count >= terms.signals_per_name || bytes + size > terms.bytes_per_name || self.bytes + size > terms.bytes {
-            return Err(hold);
-        }
-        self.bytes += size;
+        count < terms.signals_per_name && bytes + size <= terms.bytes_per_name && self.bytes + size <= terms.bytes
+    }
+
+    /// The queue for the name of `hold`; a new one ends as that one says.
+    fn queue(&mut self, hold: &Hold, now: Instant) -> &mut Queue {
         let until = now + hold.signal.hold.unwrap_or_default();
-        let queue = self.queues.entry(hold.signal.to.clone());
-        let queue = queue.or_insert_with(|| Queue { until, bytes: 0, signals: VecDeque::new() });
+        self.queues.entry(hold.signal.to.clone()).or_insert_with(|| Queue::new(until))
+    }
+
+    fn put(&mut self, hold: Hold, now: Instant) {
+        let size = hold.delivery.size();
+        self.bytes += size;
+        let queue = self.queue(&hold, now);
         queue.bytes += size;
         queue.signals.push_back(hold);
-        Ok(())
+    }
+
+    /// Puts one that was asked about elsewhere before those that came after it.
+    fn put_first(&mut self, hold: Hold) {
+        let Some(queue) = self.queues.get_mut(&hold.signal.to) else { return hold.settle(Verdict::Absent) };
+        let size = hold.delivery.size();
+        self.bytes += size;
+        queue.bytes += size;
+        queue.asking = false;
+        queue.signals.push_front(hold);
     }
 
     fn take(&mut self, name: &Topic) -> VecDeque<Hold> {
@@ -76,11 +100,29 @@ impl Holds {
 
     /// Names for which the wait is over.
     fn overdue(&self, now: Instant) -> Vec<Topic> {
-        self.queues.iter().filter(|(_, queue)| queue.until <= now).map(|(name, _)| name.clone()).collect()
+        self.queues
+            .iter()
+            .filter(|(_, queue)| queue.until <= now && !queue.asking)
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 }
 
 impl Hold {
+    fn packet(&self) -> Packet {
+        let Broadcast { event, payload, .. } = &self.delivery.broadcast;
+        Packet::Broadcast { event: event.clone(), payload: payload.clone() }
+    }
+
+    /// Hands it to the one who has the name by now.
+    fn deliver(self, members: &[Member]) {
+        let now = Instant::now();
+        let mail = |join| Mail::Delivery(join, self.delivery.clone());
+        let taken = members.iter().map(|member| member.connection.mailbox.push(mail(member.join), now));
+        let delivered = taken.filter(Result::is_ok).count() > 0;
+        self.settle(if delivered { Verdict::Delivered } else { Verdict::Overloaded });
+    }
+
     /// Tells the sender what became of it.
     fn settle(self, verdict: Verdict) {
         let _ = self.from.tell(Note::Verdict(self.signal, verdict));
@@ -94,15 +136,8 @@ impl Registry {
             return;
         }
         let cared = self.cares(&wish.topic);
-        let now = Instant::now();
-        for hold in self.holds.take(&wish.topic) {
-            let verdict = match wish.connection.mailbox.push(Mail::Delivery(wish.join, hold.delivery.clone()), now) {
-                Ok(()) => Verdict::Delivered,
-                Err(Refused::Full) => Verdict::Overloaded,
-                Err(Refused::Closed) => Verdict::Absent,
-            };
-            hold.settle(verdict);
-        }
+        let member = [wish.member()];
+        self.holds.take(&wish.topic).into_iter().for_each(|hold| hold.deliver(&member));
         self.show_interest(&wish.topic, cared);
     }
 
@@ -110,16 +145,14 @@ impl Registry {
     pub(crate) fn send_after(&mut self, name: &Topic) {
         let cared = self.cares(name);
         for hold in self.holds.take(name) {
-            let Broadcast { event, payload, .. } = &hold.delivery.broadcast;
-            let packet = Packet::Broadcast { event: event.clone(), payload: payload.clone() };
-            let answer = self.adapter.deliver(name, packet);
+            let answer = self.adapter.deliver(name, hold.packet());
             actix::spawn(async move { hold.settle(answer.await) });
         }
         self.show_interest(name, cared);
     }
 
     fn expire_later(&mut self, ctx: &mut Context<Self>) {
-        if std::mem::replace(&mut self.holds.sweeping, true) {
+        if self.holds.queues.is_empty() || std::mem::replace(&mut self.holds.sweeping, true) {
             return;
         }
         ctx.run_later(SWEEP, |registry, ctx| {
@@ -129,7 +162,7 @@ impl Registry {
                 registry.holds.take(&name).into_iter().for_each(|hold| hold.settle(Verdict::Absent));
                 registry.show_interest(&name, cared);
             }
-            if registry.holds.count() > 0 {
+            if !registry.holds.queues.is_empty() {
                 registry.expire_later(ctx);
             }
         });
@@ -143,19 +176,41 @@ impl Handler<Hold> for Registry {
         let name = hold.signal.to.clone();
         // it may have been taken meanwhile
         if let Some(members) = self.table.members(name.key()) {
-            let now = Instant::now();
-            let mail = |join| Mail::Delivery(join, hold.delivery.clone());
-            let taken = members.iter().map(|member| member.connection.mailbox.push(mail(member.join), now));
-            let delivered = taken.filter(Result::is_ok).count() > 0;
-            return hold.settle(if delivered { Verdict::Delivered } else { Verdict::Overloaded });
+            return hold.deliver(&members);
         }
         let cared = self.cares(&name);
-        match self.holds.put(hold, Instant::now()) {
-            Ok(()) => {
-                self.show_interest(&name, cared);
-                self.expire_later(ctx);
-            }
-            Err(hold) => hold.settle(Verdict::Overloaded),
+        if !self.holds.has_room(&hold) {
+            hold.settle(Verdict::Overloaded);
+        } else if self.holds.has(&name) {
+            self.holds.put(hold, Instant::now());
+        } else {
+            self.ask_elsewhere(hold, ctx);
         }
+        self.show_interest(&name, cared);
+        self.expire_later(ctx);
+    }
+}
+
+impl Registry {
+    /// Nobody here has the name, and nothing waits for it: perhaps another node has it.
+    fn ask_elsewhere(&mut self, hold: Hold, ctx: &mut Context<Self>) {
+        let mut answer = self.adapter.deliver(&hold.signal.to, hold.packet());
+        match (&mut answer).now_or_never() {
+            Some(Verdict::Absent) => self.holds.put(hold, Instant::now()),
+            Some(verdict) => hold.settle(verdict),
+            None => {
+                self.holds.queue(&hold, Instant::now()).asking = true;
+                ctx.spawn(answer.into_actor(self).map(|verdict, registry, _| registry.answered(hold, verdict)));
+            }
+        }
+    }
+
+    fn answered(&mut self, hold: Hold, verdict: Verdict) {
+        if verdict == Verdict::Absent {
+            return self.holds.put_first(hold);
+        }
+        let name = hold.signal.to.clone();
+        hold.settle(verdict);
+        self.send_after(&name);
     }
 }

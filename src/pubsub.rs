@@ -112,17 +112,21 @@ impl Pubsub {
         if let Some(verdict) = (&mut answer).now_or_never() {
             return Some((signal, verdict));
         }
-        let (from, delivery, registry) = (from.clone(), delivery.clone(), self.registry.clone());
+        let from = from.clone();
         actix::spawn(async move {
-            match answer.await {
-                Verdict::Absent if signal.hold.is_some() => registry.do_send(Hold { from, signal, delivery }),
-                verdict => drop(from.tell(Note::Verdict(signal, verdict))),
-            }
+            let verdict = answer.await;
+            let _ = from.tell(Note::Verdict(signal, verdict));
         });
         None
     }
 
-    /// Has a signal wait for somebody to take its name. The verdict comes to `from` as a note.
+    /// Sends to the holder of a name on this node; nothing when it has none.
+    pub(crate) fn deliver_here(&self, name: &Topic, delivery: &Arc<Delivery>) -> Option<Verdict> {
+        self.local.deliver(name, delivery, None)
+    }
+
+    /// Has a signal wait until somebody has its name, if nobody has, here or elsewhere. The verdict comes to
+    /// `from` as a note.
     pub(crate) fn hold(&self, signal: Signal, delivery: Arc<Delivery>, from: Arc<Connection>) {
         self.registry.do_send(Hold { from, signal, delivery });
     }

@@ -89,23 +89,28 @@ impl<P: Protocol> Session<P> {
         }
     }
 
-    /// Sends it, or has it wait: for the name, or behind another that waits for it.
     fn signal(&mut self, signal: Signal, delivery: Arc<Delivery>) {
-        let (connection, to, hold) = (&self.seat.connection, signal.to.clone(), signal.hold.is_some());
-        if hold && self.socket.is_waiting_for(&to) {
-            self.pubsub.hold(signal, delivery, connection.clone());
-            return self.socket.waits_for(&to);
+        let verdict = match signal.hold {
+            None => self.pubsub.signal(signal, &delivery, &self.seat.connection),
+            Some(_) => self.signal_or_hold(signal, delivery),
+        };
+        if let Some((signal, verdict)) = verdict {
+            self.socket.verdict(signal, verdict, Instant::now());
         }
-        match self.pubsub.signal(signal, &delivery, connection) {
-            Some((signal, Verdict::Absent)) if hold => {
-                self.pubsub.hold(signal, delivery, connection.clone());
-                self.socket.waits_for(&to);
+    }
+
+    /// Sends it to one who is here, or has the registry see to it; what follows goes the same way until its
+    /// fate is known.
+    fn signal_or_hold(&mut self, signal: Signal, delivery: Arc<Delivery>) -> Option<(Signal, Verdict)> {
+        if !self.socket.is_waiting_for(&signal.to) {
+            let verdict = self.pubsub.deliver_here(&signal.to, &delivery);
+            if let Some(verdict) = verdict.filter(|verdict| *verdict != Verdict::Absent) {
+                return Some((signal, verdict));
             }
-            Some((signal, verdict)) => self.socket.verdict(signal, verdict, Instant::now()),
-            // until another node has answered, what follows must not overtake it
-            None if hold => self.socket.waits_for(&to),
-            None => {}
         }
+        self.socket.waits_for(&signal.to);
+        self.pubsub.hold(signal, delivery, self.seat.connection.clone());
+        None
     }
 
     fn pass_on(&self, delivery: &Delivery, wire: &mut impl Wire) {

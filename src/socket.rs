@@ -179,14 +179,11 @@ impl Socket {
     /// What became of a signal.
     pub(crate) fn verdict(&mut self, signal: Signal, verdict: Verdict, now: Instant) {
         self.client.now = now;
-        if signal.hold.is_some() {
-            self.waits_no_more(&signal.to);
-        }
-        if verdict == Verdict::Absent {
+        // of all that waited for one name in vain, the last is the miss
+        let others_wait = signal.hold.is_some() && self.waits_no_more(&signal.to);
+        if verdict == Verdict::Absent && !others_wait {
             self.metrics.absent.add(1);
-            if signal.hold.is_none() {
-                self.client.misses.take(&self.client.misses_rate, now);
-            }
+            self.client.misses.take(&self.client.misses_rate, now);
         }
         let Some(topic) = self.topic_of(signal.ticket.join) else { return };
         let reference = signal.ticket.reference.clone();

@@ -70,6 +70,9 @@ suite!(
     nobody_hears_what_they_did_not_join,
     a_watcher_hears_of_coming_and_going,
     a_presence_list_is_the_same_everywhere,
+    what_waits_for_a_peer_reaches_it_in_order_wherever_it_comes,
+    what_waits_in_vain_is_told_once_to_its_sender,
+    a_peerjs_client_comes_back_on_the_other_node,
 );
 
 async fn peer(client: &mut Client, id: &str, payload: &str) {
@@ -254,4 +257,55 @@ async fn a_node_that_does_not_answer_is_unreachable_and_not_absent() {
     let diff = a.hear_until("presence_diff").await;
     assert!(diff.contains(r#""joins":{}"#) && diff.contains(r#""from":"b""#), "{diff}");
     a.ask_for(&offer, &reply(A, "2", "error", r#"{"reason":"peer_not_found"}"#)).await;
+}
+
+async fn peerjs(address: SocketAddr, id: &str) -> Client {
+    let mut client = Client::open(address, &format!("/peerjs?key=peerjs&id={id}&token=t"), &[]).await;
+    client.hears(r#"{"type":"OPEN"}"#).await;
+    client
+}
+
+fn candidate(dst: &str, n: u32) -> String {
+    format!(r#"{{"type":"CANDIDATE","dst":"{dst}","payload":{n}}}"#)
+}
+
+async fn what_waits_for_a_peer_reaches_it_in_order_wherever_it_comes(ends: Ends) {
+    let mut sender = peerjs(ends.a, "sender").await;
+    for n in 0..20 {
+        sender.say(&candidate("late", n)).await;
+    }
+    let pubsub = ends.nodes[0].pubsub();
+    eventually("20 signals that wait", || async { pubsub.census().await.held == 20 }).await;
+    let mut late = peerjs(ends.b, "late").await;
+    for n in 20..40 {
+        sender.say(&candidate("late", n)).await;
+    }
+    for n in 0..40 {
+        late.hears(&format!(r#"{{"type":"CANDIDATE","src":"sender","dst":"late","payload":{n}}}"#)).await;
+    }
+    drop((sender, late));
+    ends.are_empty().await;
+}
+
+async fn what_waits_in_vain_is_told_once_to_its_sender(ends: Ends) {
+    let mut sender = peerjs(ends.a, "sender").await;
+    for n in 0..3 {
+        sender.say(&candidate("nobody", n)).await;
+    }
+    sender.hears(r#"{"type":"EXPIRE","src":"nobody","dst":"sender"}"#).await;
+    sender.say(&candidate("sender", 4)).await;
+    sender.hears(r#"{"type":"CANDIDATE","src":"sender","dst":"sender","payload":4}"#).await;
+    drop(sender);
+    ends.are_empty().await;
+}
+
+async fn a_peerjs_client_comes_back_on_the_other_node(ends: Ends) {
+    let mut first = peerjs(ends.a, "same").await;
+    let mut second = peerjs(ends.b, "same").await;
+    assert_eq!(first.closed().await, 1005);
+    let mut other = peerjs(ends.a, "other").await;
+    other.say(&candidate("same", 1)).await;
+    second.hears(r#"{"type":"CANDIDATE","src":"other","dst":"same","payload":1}"#).await;
+    drop((first, second, other));
+    ends.are_empty().await;
 }
