@@ -111,8 +111,12 @@ sections! {
     peer: Peer {
         /// STUN and TURN servers, at most 16, as browsers take them: a list of
         /// `{ urls = "stun:stun.example.com:3478" }` or
-        /// `{ urls = ["turn:turn.example.com"], username = "me", credential = "secret" }`.
+        /// `{ urls = ["turn:turn.example.com"], username = "me", credential = "secret" }`; or, for a TURN server that
+        /// shares a secret with us (coturn: use-auth-secret), `{ urls = ["turn:turn.example.com"], secret = "secret" }`:
+        /// each peer is then told a username and credential of its own, which end.
         ice_servers: Vec<IceServer> = [], servers;
+        /// How long credentials made from a TURN server's secret hold.
+        turn_lifetime: Duration = "12h", span from "1m" to "7d";
     }
 
     /// PeerServer's protocol, for clients of PeerJS. The keys are PeerServer's own where it has them.

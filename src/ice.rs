@@ -3,8 +3,13 @@
 //! Nothing here speaks to such a server; browsers do. A credential reaches the clients that join, and nobody else:
 //! neither `Debug` nor an error ever shows one.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
+use sha1::Sha1;
 use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use toml::de::{DeTable, DeValue};
 
 /// The most servers that a peer is told of; more only slow a browser down.
@@ -21,6 +26,24 @@ pub struct IceServer {
     /// The password that goes with `username`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential: Option<String>,
+    /// What we share with a TURN server instead, to make a username and credential for each peer
+    /// (coturn's `static-auth-secret`). Peers never see it.
+    #[serde(skip)]
+    pub secret: Option<String>,
+}
+
+impl IceServer {
+    /// The server as one user is told of it, with credentials that end after `lifetime` where there is a secret
+    /// (draft-uberti-behave-turn-rest-00): `<seconds since 1970>:<user>`, and its HMAC-SHA1 in base64.
+    pub(crate) fn for_user(&self, user: &str, lifetime: Duration) -> Self {
+        let Some(secret) = &self.secret else { return self.clone() };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let username = format!("{}:{user}", (now + lifetime).as_secs());
+        let mut mac = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).expect("hmac takes a key of any length");
+        mac.update(username.as_bytes());
+        let credential = BASE64_STANDARD.encode(mac.finalize().into_bytes());
+        Self { urls: self.urls.clone(), username: Some(username), credential: Some(credential), secret: None }
+    }
 }
 
 impl fmt::Debug for IceServer {
@@ -29,6 +52,7 @@ impl fmt::Debug for IceServer {
             .field("urls", &self.urls)
             .field("username", &self.username)
             .field("credential", &self.credential.as_ref().map(|_| "(secret)"))
+            .field("secret", &self.secret.as_ref().map(|_| "(secret)"))
             .finish()
     }
 }
@@ -36,7 +60,7 @@ impl fmt::Debug for IceServer {
 /// Reads the value of `peer.ice_servers`. Errors name places, never contents: a misplaced credential is one, too.
 pub(crate) fn servers(value: &DeValue<'_>) -> Result<Vec<IceServer>, String> {
     let DeValue::Array(items) = value else {
-        return Err("must be a list of { urls, username, credential }".into());
+        return Err("must be a list of { urls, username, credential } or { urls, secret }".into());
     };
     if items.len() > MOST {
         return Err(format!("{} servers are too many, at most {MOST}", items.len()));
@@ -47,16 +71,25 @@ pub(crate) fn servers(value: &DeValue<'_>) -> Result<Vec<IceServer>, String> {
 
 fn server(value: &DeValue<'_>) -> Result<IceServer, String> {
     let DeValue::Table(table) = value else {
-        return Err("must be { urls, username, credential }".into());
+        return Err("must be { urls, username, credential } or { urls, secret }".into());
     };
-    if let Some(key) = table.keys().find(|key| !["urls", "username", "credential"].contains(&key.get_ref().as_ref())) {
-        return Err(format!("no such key {:?}, only urls, username and credential", key.get_ref()));
+    if let Some(key) =
+        table.keys().find(|key| !["urls", "username", "credential", "secret"].contains(&key.get_ref().as_ref()))
+    {
+        return Err(format!("no such key {:?}, only urls, username, credential and secret", key.get_ref()));
     }
-    let server =
-        IceServer { urls: urls(table)?, username: text(table, "username")?, credential: text(table, "credential")? };
+    let server = IceServer {
+        urls: urls(table)?,
+        username: text(table, "username")?,
+        credential: text(table, "credential")?,
+        secret: text(table, "secret")?,
+    };
     let relays = server.urls.iter().any(|url| url.starts_with("turn"));
-    if relays && (server.username.is_none() || server.credential.is_none()) {
-        return Err("a turn url needs a username and a credential, or browsers refuse it".into());
+    if server.secret.is_some() && (server.username.is_some() || server.credential.is_some()) {
+        return Err("a secret stands instead of a username and a credential, not beside them".into());
+    }
+    if relays && server.secret.is_none() && (server.username.is_none() || server.credential.is_none()) {
+        return Err("a turn url needs a username and a credential, or a secret, or browsers refuse it".into());
     }
     Ok(server)
 }
@@ -106,4 +139,27 @@ fn is_url(url: &str) -> bool {
     };
     let query_fits = query.is_none_or(|query| may_query && ["transport=udp", "transport=tcp"].contains(&query));
     known && query_fits && crate::origin::host_and_port(place).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What coturn's own `turnutils_uclient -W` would send for this username and secret, by openssl:
+    /// `printf 1700000000:ann | openssl dgst -sha1 -hmac north -binary | base64`.
+    #[test]
+    fn a_shared_secret_makes_a_credential_for_each_user() {
+        let urls = vec!["turn:turn.test".to_owned()];
+        let server = IceServer { urls, username: None, credential: None, secret: Some("north".into()) };
+        let told = server.for_user("ann", Duration::from_secs(3600));
+        let username = told.username.clone().unwrap();
+        let (until, user) = username.split_once(':').unwrap();
+        assert_eq!(user, "ann");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        assert!((now + 3590..=now + 3600).contains(&until.parse::<u64>().unwrap()));
+        let mut mac = Hmac::<Sha1>::new_from_slice(b"north").unwrap();
+        mac.update(b"1700000000:ann");
+        assert_eq!(BASE64_STANDARD.encode(mac.finalize().into_bytes()), "jeamH6dA5l2I9g3jmieza7CzEDo=");
+        assert!(!serde_json::to_string(&told).unwrap().contains("north") && !format!("{server:?}").contains("north"));
+    }
 }

@@ -288,6 +288,7 @@ fn ice_servers_that_browsers_would_refuse_are_refused() {
         ("[{ urls = [] }]", "entry 1: urls is missing or empty"),
         ("[{ urls = \"stun:a.test\" }, {}]", "entry 2: urls is missing or empty"),
         ("[{ urls = \"turn:a.test\", username = \"u\" }]", "entry 1: a turn url needs a username and a credential"),
+        ("[{ urls = \"turn:a.test\", username = \"u\", secret = \"s\" }]", "entry 1: a secret stands instead of"),
         ("[{ urls = \"stun:a.test\", username = 1 }]", "entry 1: username must be a string"),
         ("[{ urls = \"stun:a.test\", user = \"u\" }]", "entry 1: no such key \"user\""),
         ("[\"stun:a.test\"]", "entry 1: must be {"),

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,7 +14,7 @@ use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
 use crate::channel::{Assigns, Channel, Context, Ended, Info, Join, Reply, verdict_reply};
-use crate::config::Config;
+use crate::config::{Config, IceServer};
 use crate::message::{Payload, Proof, Signal, Ticket, Verdict, Watched, is_reserved};
 use crate::signal::{self, Addressed};
 use crate::topic::Topic;
@@ -27,16 +28,28 @@ const MAX_SECRET_TEXT: usize = 90;
 /// What a node's configuration says of peers.
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
-    /// JSON of the STUN and TURN servers that a peer is told to use.
-    ice_servers: Arc<str>,
+    /// The STUN and TURN servers that a peer is told to use, and for how long it may use those with a secret.
+    ice_servers: Arc<[IceServer]>,
+    lifetime: Duration,
     watches: usize,
 }
 
 impl Terms {
     pub(crate) fn new(config: &Config) -> Self {
-        let servers = serde_json::to_string(&config.peer.ice_servers);
-        debug_assert!(servers.is_ok(), "a list of texts is json");
-        Self { ice_servers: servers.unwrap_or_else(|_| "[]".into()).into(), watches: config.limits.watches_per_socket }
+        Self {
+            ice_servers: config.peer.ice_servers.as_slice().into(),
+            lifetime: config.peer.turn_lifetime,
+            watches: config.limits.watches_per_socket,
+        }
+    }
+
+    /// JSON of the servers, as the peer `id` is told of them.
+    fn ice_servers(&self, id: Uuid) -> String {
+        let id = id.to_string();
+        let servers: Vec<IceServer> = self.ice_servers.iter().map(|ice| ice.for_user(&id, self.lifetime)).collect();
+        let text = serde_json::to_string(&servers);
+        debug_assert!(text.is_ok(), "a list of texts is json");
+        text.unwrap_or_else(|_| "[]".into())
     }
 }
 
@@ -100,7 +113,7 @@ impl Channel for Peer {
         let Ok(wish) = payload.parse::<Wish>() else { return Join::refuse("invalid payload") };
         let Ok(proof) = prove(id, wish.secret.as_deref()) else { return Join::refuse("unproven") };
         self.id = id;
-        let servers = &self.terms.ice_servers;
+        let servers = self.terms.ice_servers(id);
         let welcome = Payload::from_json_text(format!(r#"{{"peer_id":"{id}","ice_servers":{servers}}}"#));
         Join::accept(welcome).claim(proof)
     }

@@ -5,8 +5,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { env } from "./netns.mjs";
 
-const USER = "guest";
-const PASSWORD = "open-sesame";
+const SECRET = "open-sesame";
 
 /**
  * @param {import("./netns.mjs").Machine} machine
@@ -14,7 +13,7 @@ const PASSWORD = "open-sesame";
  */
 export async function startTurn(machine, address) {
   const listening = [`--listening-ip=${address}`, `--relay-ip=${address}`, "--listening-port=3478", "--no-tls", "--no-dtls"];
-  const users = ["--lt-cred-mech", `--user=${USER}:${PASSWORD}`, "--realm=handclasp", "--userdb=:memory:"];
+  const users = ["--use-auth-secret", `--static-auth-secret=${SECRET}`, "--realm=handclasp", "--userdb=:memory:"];
   const alone = ["-n", "--no-cli", "--log-file=stdout", "--simple-log", "--pidfile=/dev/null"];
   const [program, ...words] = [...machine.enter, "turnserver", ...alone, ...listening, ...users];
   const server = spawn(program, words, { env, stdio: ["ignore", "pipe", "pipe"] });
@@ -31,7 +30,7 @@ export async function startTurn(machine, address) {
   assert.ok(await Promise.race([isReady, gone.then(() => false)]), `turnserver (package coturn) did not start: ${said}`);
   return {
     stun: `{ urls = "stun:${address}:3478" }`,
-    turn: `{ urls = "turn:${address}:3478", username = "${USER}", credential = "${PASSWORD}" }`,
+    turn: `{ urls = "turn:${address}:3478", secret = "${SECRET}" }`,
     async end() {
       server.kill("SIGKILL");
       await gone;
