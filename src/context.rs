@@ -129,7 +129,7 @@ impl Context<'_> {
         self.client.connection.address
     }
 
-    /// How the client's bytes travel: `websocket`.
+    /// How the client's bytes travel: `websocket`, or `longpoll` for one that polls.
     #[must_use]
     pub fn transport(&self) -> &'static str {
         self.client.transport

@@ -154,6 +154,7 @@ pub struct ConnectInfo<'a> {
     pub(crate) params: &'a [(String, String)],
     pub(crate) caller: Caller,
     pub(crate) auth_token: Option<&'a str>,
+    pub(crate) transport: &'static str,
 }
 
 impl ConnectInfo<'_> {
@@ -216,7 +217,13 @@ impl ConnectInfo<'_> {
         if self.caller.is_proxied { self.header(name) } else { None }
     }
 
-    /// The token of the client's `authToken` option, decoded; it came as a subprotocol, not in the URL.
+    /// How the client's bytes travel: `websocket`, or `longpoll` for one that polls.
+    #[must_use]
+    pub fn transport(&self) -> &'static str {
+        self.transport
+    }
+
+    /// The token of the client's `authToken` option, decoded; it came as a subprotocol or a header, not in the URL.
     #[must_use]
     pub fn auth_token(&self) -> Option<&str> {
         self.auth_token

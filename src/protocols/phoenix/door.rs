@@ -18,6 +18,7 @@ use crate::door::{Door, Entrance, usual_patience};
 use crate::handshake::{check_origin, check_upgrade, params};
 use crate::mount::{ConnectInfo, Connected, Refusal};
 use crate::topic::Realm;
+use crate::transports::websocket;
 
 /// The subprotocol of clients that carry their token in another one.
 const PHOENIX: &str = "phoenix";
@@ -75,7 +76,13 @@ fn check(request: &HttpRequest, door: &Door, caller: Caller) -> Result<Accepted,
     check_origin(request.headers(), door.origins())?;
     let offer = subprotocol(request.headers(), door.subprotocols())?;
     let version = version(&params)?;
-    let info = ConnectInfo { request, params: &params, caller, auth_token: offer.token.as_deref() };
+    let info = ConnectInfo {
+        request,
+        params: &params,
+        caller,
+        auth_token: offer.token.as_deref(),
+        transport: websocket::NAME,
+    };
     let connected = door.connect(&info)?;
     check_upgrade(request)?;
     Ok(Accepted { version, subprotocol: offer.answer, connected })
