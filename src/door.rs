@@ -28,7 +28,7 @@ use crate::session::Session;
 use crate::socket::Socket;
 use crate::topic::Realm;
 use crate::transport::Talk;
-use crate::transports::longpoll::{self, Manners, Poller};
+use crate::transports::longpoll::{self, Manners, Poller, Pollers};
 use crate::transports::websocket::{self, Size};
 
 /// What a protocol makes of its mounts.
@@ -63,6 +63,8 @@ struct Place {
     patience: Patience,
     poll_window: Duration,
     visits: AtomicUsize,
+    /// Its sessions of those who poll: a token is good at the mount that gave it, and nowhere else.
+    pollers: Arc<Pollers>,
 }
 
 /// One client of a mount, as long as it lives.
@@ -86,6 +88,7 @@ impl Door {
             patience: (entrance.patience)(&mount, config),
             poll_window: mount.poll_window.unwrap_or(config.socket.poll_window),
             visits: AtomicUsize::new(0),
+            pollers: Arc::default(),
             mount,
             node,
         }))
@@ -189,13 +192,12 @@ impl Door {
         manners: Manners,
     ) -> (CompactString, Poller) {
         let session = self.session(seat, connected, protocol, longpoll::NAME);
-        let node = &self.0.node;
-        node.pollers.start(&node.pubsub.node_name(), session, manners)
+        self.0.pollers.start(&self.0.node.pubsub.node_name(), session, manners)
     }
 
-    /// The polling session with this token, if it is alive and here.
+    /// The polling session with this token, if it is alive, here, and of this mount.
     pub(crate) fn poller(&self, token: &str) -> Option<Poller> {
-        self.0.node.pollers.find(token)
+        self.0.pollers.find(token)
     }
 
     /// Answers the upgrade of a polling session, and carries `talk` over a WebSocket from then on.
@@ -227,10 +229,15 @@ impl Door {
         session
     }
 
-    /// Counts one who may not come in, and answers.
-    pub(crate) fn refuse(&self, refusal: Refusal) -> HttpResponse {
+    /// Counts one who may not come in.
+    pub(crate) fn turn_away(&self, refusal: &Refusal) {
         log::debug!("refused with {}: {}", refusal.status.as_u16(), refusal.body);
         self.0.node.pubsub.metrics().connections_refused.add(1);
+    }
+
+    /// Counts one who may not come in, and answers.
+    pub(crate) fn refuse(&self, refusal: Refusal) -> HttpResponse {
+        self.turn_away(&refusal);
         HttpResponse::build(refusal.status).content_type("text/plain; charset=utf-8").body(refusal.body.into_string())
     }
 }

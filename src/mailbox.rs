@@ -156,7 +156,12 @@ impl Mailbox {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.lock().closed.is_some()
+        self.closed().is_some()
+    }
+
+    /// Why it is closed, if it is.
+    pub(crate) fn closed(&self) -> Option<&'static Reason> {
+        self.lock().closed
     }
 
     /// Whether mail has waited for longer than it may.

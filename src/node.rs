@@ -7,14 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::config::Config;
 use crate::connections::{Ceiling, Connections};
 use crate::pubsub::Pubsub;
-use crate::transports::longpoll::Pollers;
 
 /// What every worker shares.
 pub(crate) struct Node {
     pub(crate) config: Config,
     pub(crate) pubsub: Pubsub,
     pub(crate) connections: Arc<Connections>,
-    pub(crate) pollers: Arc<Pollers>,
     ready: AtomicBool,
 }
 
@@ -26,7 +24,7 @@ impl Node {
             write_timeout: config.socket.write_timeout,
         };
         let connections = Connections::new(ceiling, pubsub.clone());
-        Self { config, pubsub, connections, pollers: Arc::default(), ready: AtomicBool::new(true) }
+        Self { config, pubsub, connections, ready: AtomicBool::new(true) }
     }
 
     pub(crate) fn is_ready(&self) -> bool {

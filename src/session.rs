@@ -189,6 +189,10 @@ impl<P: Protocol> Talk for Session<P> {
         }
     }
 
+    fn is_unsettled(&self) -> bool {
+        self.socket.is_joining()
+    }
+
     /// Every channel hears of it, and every table forgets the connection.
     fn end(&mut self, reason: &'static Reason) {
         if std::mem::replace(&mut self.ended, true) {

@@ -203,6 +203,11 @@ impl Socket {
         self.effects.retain(|effect| matches!(effect, Effect::Broadcast { .. } | Effect::Signal { .. }));
     }
 
+    /// Whether a join is not answered yet.
+    pub(crate) fn is_joining(&self) -> bool {
+        self.joins.values().any(Joined::is_pending)
+    }
+
     // ---- being a member
 
     fn push(&mut self, name: &str, join_ref: Option<Ref>, reference: Option<Ref>, event: &str, payload: Payload) {

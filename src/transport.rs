@@ -40,6 +40,12 @@ pub(crate) trait Talk: Unpin + 'static {
     /// The broker has something to say.
     fn hear(&mut self, news: Self::News, wire: &mut impl Wire);
 
+    /// Whether something that the client has asked for is not decided yet: a join. A transport on which each
+    /// message is acknowledged may wait for that.
+    fn is_unsettled(&self) -> bool {
+        false
+    }
+
     /// Ends the conversation.
     fn end(&mut self, reason: &'static Reason);
 }

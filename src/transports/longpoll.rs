@@ -10,9 +10,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use actix::prelude::SendError;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient, StreamHandler};
 use compact_str::{CompactString, format_compact};
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio::sync::{Mutex as Floor, OwnedMutexGuard};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -25,6 +27,9 @@ use crate::transport::{Talk, Wire};
 pub(crate) const NAME: &str = "longpoll";
 /// How many requests of one session may be on their way to it at once.
 const REQUESTS: usize = 64;
+/// One message counts as at most this part of what may wait: a presence list may be larger than the whole
+/// of it, and must not cut a client off that has had no time to ask for it.
+const LARGE_SHARE: usize = 4;
 /// For how long the last words of a session that has ended wait to be asked for.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -39,7 +44,7 @@ pub(crate) struct Manners {
     pub(crate) farewell: Option<fn() -> Frame>,
 }
 
-/// The polling sessions of a node, by token.
+/// The polling sessions of a mount, by token.
 #[derive(Default)]
 pub(crate) struct Pollers(Mutex<HashMap<CompactString, Poller>>);
 
@@ -58,6 +63,7 @@ impl Pollers {
             out: Vec::new(),
             bytes: 0,
             asking: None,
+            unsettled: Vec::new(),
             heard_at,
             standing: Standing::Polled,
         }
@@ -107,6 +113,7 @@ pub(crate) struct Poller {
     fetch: Recipient<Fetch>,
     post: Recipient<Post>,
     turn: Recipient<Turn>,
+    floor: Arc<Floor<()>>,
 }
 
 impl Poller {
@@ -116,6 +123,7 @@ impl Poller {
             fetch: addr.clone().recipient(),
             post: addr.clone().recipient(),
             turn: addr.clone().recipient(),
+            floor: Arc::default(),
         }
     }
 
@@ -125,21 +133,40 @@ impl Poller {
 
     /// Waits for something to say, for as long as `window`.
     pub(crate) async fn fetch(&self, via: Via, window: Duration) -> Fetched {
-        let (answer, waiting) = oneshot::channel();
-        if self.fetch.try_send(Fetch { via, answer }).is_err() {
-            return Fetched::Gone;
+        let (answer, mut waiting) = oneshot::channel();
+        match self.fetch.try_send(Fetch { via, answer }) {
+            Ok(()) => {}
+            // as one whose place another takes
+            Err(SendError::Full(_)) => return Fetched::Nothing,
+            Err(SendError::Closed(_)) => return Fetched::Gone,
         }
-        match timeout(window, waiting).await {
-            Ok(Ok(frames)) if frames.is_empty() => Fetched::Nothing,
-            Ok(Ok(frames)) => Fetched::Frames(frames),
-            Ok(Err(_)) => Fetched::Gone,
-            Err(_) => Fetched::Nothing,
+        let told = match timeout(window, &mut waiting).await {
+            Ok(told) => told.map_err(|_| Gone),
+            Err(_) => last_moment(waiting),
+        };
+        match told {
+            Ok(frames) if frames.is_empty() => Fetched::Nothing,
+            Ok(frames) => Fetched::Frames(frames),
+            Err(Gone) => Fetched::Gone,
         }
+    }
+
+    /// Waits until no other request of the session has the floor: what one says is read and handed on before
+    /// the next is, so that one session never has several in memory.
+    pub(crate) async fn take_floor(&self) -> OwnedMutexGuard<()> {
+        self.floor.clone().lock_owned().await
     }
 
     /// Hands on what the client has said, and ends when it has been handled.
     pub(crate) async fn post(&self, via: Via, frames: Vec<Frame>) -> Result<(), Gone> {
         self.post.send(Post { via, frames }).await.unwrap_or(Err(Gone))
+    }
+
+    /// Ends when what the client has asked for is settled, as far as it takes part in that: its joins.
+    pub(crate) async fn settled(&self) -> Result<(), Gone> {
+        let (done, settled) = oneshot::channel();
+        self.turn.do_send(Turn::Settle(done));
+        settled.await.map_err(|_| Gone)
     }
 
     /// Hands on what the client has said, without waiting; not when too much is on its way.
@@ -165,6 +192,15 @@ impl Poller {
     }
 }
 
+/// What was said at the very moment at which the waiting ended: it must not be lost.
+fn last_moment(mut waiting: oneshot::Receiver<Vec<Frame>>) -> Result<Vec<Frame>, Gone> {
+    waiting.close();
+    match waiting.try_recv() {
+        Ok(frames) => Ok(frames),
+        Err(TryRecvError::Empty | TryRecvError::Closed) => Ok(Vec::new()),
+    }
+}
+
 /// The client wants to hear. Dropping the answer's other end gives up.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -187,6 +223,7 @@ struct Post {
 enum Turn {
     Release(Frame),
     Upgraded,
+    Settle(oneshot::Sender<()>),
     End(&'static Reason),
 }
 
@@ -212,6 +249,8 @@ struct LongPoll<T: Talk> {
     out: Vec<Frame>,
     bytes: usize,
     asking: Option<oneshot::Sender<Vec<Frame>>>,
+    /// Who waits until the client's joins are settled.
+    unsettled: Vec<oneshot::Sender<()>>,
     heard_at: Instant,
     standing: Standing,
 }
@@ -222,12 +261,21 @@ impl<T: Talk> LongPoll<T> {
         if matches!(self.standing, Standing::Ended) {
             return;
         }
-        let mut outlet = Outlet { out: &mut self.out, bytes: &mut self.bytes, closed: None };
+        let large = self.manners.bytes / LARGE_SHARE;
+        let mut outlet = Outlet { out: &mut self.out, bytes: &mut self.bytes, large, closed: None };
         f(&mut self.talk, &mut outlet);
-        let closed = outlet.closed.or((self.bytes > self.manners.bytes).then_some(&close::SLOW));
-        match closed {
-            Some(reason) => self.end(reason, ctx),
-            None => self.answer(),
+        let closed = outlet.closed;
+        self.answer();
+        self.settle();
+        if let Some(reason) = closed.or((self.bytes > self.manners.bytes).then_some(&close::SLOW)) {
+            self.end(reason, ctx);
+        }
+    }
+
+    /// Tells those who wait for it that the client's joins are settled, if they are.
+    fn settle(&mut self) {
+        if !self.unsettled.is_empty() && !self.talk.is_unsettled() {
+            self.unsettled.drain(..).for_each(|done| drop(done.send(())));
         }
     }
 
@@ -240,7 +288,7 @@ impl<T: Talk> LongPoll<T> {
         self.bytes = 0;
         if let Err(frames) = asking.send(std::mem::take(&mut self.out)) {
             // it gave up at this very moment
-            self.bytes = frames.iter().map(Frame::size).sum();
+            self.bytes = frames.iter().map(|frame| frame.size().min(self.manners.bytes / LARGE_SHARE)).sum();
             self.out = frames;
         }
     }
@@ -250,6 +298,7 @@ impl<T: Talk> LongPoll<T> {
             return;
         }
         self.standing = Standing::Ended;
+        self.unsettled.clear();
         log::info!("{}: closed with {}: {}", self.talk.connection().id, reason.code, reason.words);
         self.talk.end(reason);
         self.answer();
@@ -355,6 +404,12 @@ impl<T: Talk> Handler<Turn> for LongPoll<T> {
     fn handle(&mut self, turn: Turn, ctx: &mut Self::Context) {
         match (turn, &self.standing) {
             (Turn::End(reason), _) => self.end(reason, ctx),
+            (Turn::Settle(_), Standing::Ended) => {}
+            (Turn::Settle(done), _) => {
+                self.unsettled.retain(|other| !other.is_closed());
+                self.unsettled.push(done);
+                self.settle();
+            }
             (Turn::Release(frame), Standing::Polled) => {
                 if let Some(asking) = self.asking.take() {
                     let _ = asking.send(vec![frame.clone()]);
@@ -374,15 +429,19 @@ impl<T: Talk> Handler<Turn> for LongPoll<T> {
 struct Outlet<'a> {
     out: &'a mut Vec<Frame>,
     bytes: &'a mut usize,
+    /// What a message counts as at most, in bytes.
+    large: usize,
     closed: Option<&'static Reason>,
 }
 
 impl Wire for Outlet<'_> {
     fn send(&mut self, frame: Frame) {
-        *self.bytes += frame.size();
         match frame {
-            Frame::Several(frames) => self.out.extend(frames.iter().cloned()),
-            frame => self.out.push(frame),
+            Frame::Several(frames) => frames.iter().for_each(|frame| self.send(frame.clone())),
+            frame => {
+                *self.bytes += frame.size().min(self.large);
+                self.out.push(frame);
+            }
         }
     }
 
