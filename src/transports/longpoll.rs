@@ -40,6 +40,8 @@ pub(crate) struct Manners {
     pub(crate) bytes: usize,
     /// Whether a client that asks twice at a time, or gives up asking, has broken the protocol.
     pub(crate) strict: bool,
+    /// Whether what waits when the session ends may still be asked for, for a while.
+    pub(crate) last_words: bool,
     /// What is said in answer to the one whose place another takes, when that breaks the protocol.
     pub(crate) farewell: Option<fn() -> Frame>,
 }
@@ -275,7 +277,9 @@ impl<T: Talk> LongPoll<T> {
     /// Tells those who wait for it that the client's joins are settled, if they are.
     fn settle(&mut self) {
         if !self.unsettled.is_empty() && !self.talk.is_unsettled() {
-            self.unsettled.drain(..).for_each(|done| drop(done.send(())));
+            for done in self.unsettled.drain(..) {
+                let _ = done.send(());
+            }
         }
     }
 
@@ -302,7 +306,7 @@ impl<T: Talk> LongPoll<T> {
         log::info!("{}: closed with {}: {}", self.talk.connection().id, reason.code, reason.words);
         self.talk.end(reason);
         self.answer();
-        if self.out.is_empty() {
+        if self.out.is_empty() || !self.manners.last_words {
             return ctx.stop();
         }
         ctx.run_later(LINGER, |_, ctx| ctx.stop());
