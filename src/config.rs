@@ -55,7 +55,7 @@ sections! {
 
     /// Where sockets are mounted, who may open one, and when an unused one ends.
     socket: Socket {
-        /// Paths below which clients connect, at PATH/websocket.
+        /// Paths below which clients connect, at PATH/websocket and, when they poll, PATH/longpoll.
         mounts: Vec<String> = ["/socket", "/ws", "/peer"], mounts;
         /// Web pages that may open a socket: `same` (pages from this host), `any`, or a list of origins beside or
         /// instead of `same`: `https://example.com`, `//example.com:8443`, `//*.example.com` (it and all below it).
@@ -83,6 +83,8 @@ sections! {
         event_bytes: usize = 255, whole from 16 to 65_536;
         /// Bytes of a frame, and of a message assembled from fragments.
         message_bytes: usize = 65_536, whole from 1_024 to 67_108_864;
+        /// Bytes of a request that brings several messages, of a client that polls.
+        batch_bytes: usize = 1_048_576, whole from 1_024 to 1_073_741_824;
         /// Fragments of a message.
         fragments: usize = 1_024, whole from 1 to 1_000_000;
         /// Messages a second that one socket may send, in the long run.

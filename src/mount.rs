@@ -16,7 +16,7 @@ use crate::channel::{Assigns, Router};
 use crate::origin::Origins;
 use crate::topic::Topic;
 
-/// One place where clients connect: `<path>/websocket`.
+/// One place where clients connect: `<path>/websocket`, or `<path>/longpoll` when they poll.
 ///
 /// What is not set here follows the node's configuration.
 ///

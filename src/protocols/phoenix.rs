@@ -18,6 +18,8 @@ use crate::message::{Broadcast, Inbound, Outbound, Payload, Ref, Request};
 use crate::protocol::{Frame, Malformed, Protocol, Step, Wordless};
 
 mod door;
+mod longpoll;
+mod polled;
 
 pub(crate) use door::ENTRANCE;
 

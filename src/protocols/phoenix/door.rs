@@ -11,7 +11,7 @@ use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
-use super::{V1, V2, Version};
+use super::{V1, V2, Version, longpoll};
 use crate::address::Caller;
 use crate::connections::Seat;
 use crate::door::{Door, Entrance, usual_patience};
@@ -26,11 +26,15 @@ const TOKEN_PREFIX: &str = "base64url.bearer.phx.";
 
 pub(crate) const ENTRANCE: Entrance = Entrance { realm: Realm::Phoenix, patience: usual_patience, routes };
 
-/// Serves `<mount>/websocket`; one trailing slash is let in.
+/// Serves `<mount>/websocket` and `<mount>/longpoll`; one trailing slash is let in.
 fn routes(door: &Door, app: &mut ServiceConfig) {
     for path in ["/websocket/", "/websocket"] {
         let (path, door) = (format!("{}{path}", door.path()), door.clone());
         app.route(&path, web::to(move |request, payload| upgrade(door.clone(), request, payload)));
+    }
+    for path in ["/longpoll/", "/longpoll"] {
+        let (path, door) = (format!("{}{path}", door.path()), door.clone());
+        app.route(&path, web::to(move |request, payload| longpoll::serve(door.clone(), request, payload)));
     }
 }
 
@@ -116,7 +120,7 @@ fn decode_token(token: &str) -> Option<String> {
     String::from_utf8(engine.decode(token).ok()?).ok()
 }
 
-fn version(params: &[(String, String)]) -> Result<Version, Refusal> {
+pub(super) fn version(params: &[(String, String)]) -> Result<Version, Refusal> {
     let is_list = |name: &str| name.starts_with("vsn[");
     if params.iter().any(|(name, _)| is_list(name)) {
         return Err(Refusal::forbidden());

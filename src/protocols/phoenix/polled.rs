@@ -1,0 +1,27 @@
+//! V2 as it is spoken to those who poll: what goes down is text alone, since it travels inside of JSON.
+
+use super::V2;
+use crate::message::{Broadcast, Outbound};
+use crate::protocol::{Frame, Malformed, Protocol, Step, Wordless};
+
+/// V2, but that nothing of bytes can be said to the client. What it says may be bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Polled(V2);
+
+impl Protocol for Polled {
+    fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Step<'a>>, Malformed> {
+        self.0.decode(frame)
+    }
+
+    fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Wordless> {
+        match self.0.encode(outbound)? {
+            Some(Frame::Text(text)) => Ok(Some(Frame::Text(text))),
+            None => Ok(None),
+            Some(_) => Err(Wordless),
+        }
+    }
+
+    fn broadcast(broadcast: &Broadcast) -> Option<Frame> {
+        V2::broadcast(broadcast).filter(|frame| matches!(frame, Frame::Text(_)))
+    }
+}
