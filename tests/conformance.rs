@@ -21,7 +21,7 @@ const LOBBY: &str = "room:lobby";
 
 /// The server, so patient that a busy machine is not taken for a silent client.
 fn start() -> Running {
-    server::endpoint(0, PATIENCE).start().unwrap()
+    server::endpoint(0, PATIENCE, PATIENCE).start().unwrap()
 }
 
 async fn alive(address: SocketAddr, topic: &str) -> String {
@@ -242,7 +242,7 @@ async fn a_second_join_replaces_the_first() {
 /// 25
 #[actix_web::test]
 async fn a_silent_client_is_closed() {
-    let node = server::endpoint(0, server::IDLE).start().unwrap();
+    let node = server::endpoint(0, server::IDLE, server::WINDOW).start().unwrap();
     for vsn in BOTH {
         let mut client = Phoenix::open(node.address(), "/ws", vsn, &[]).await;
         let last_word = Instant::now();

@@ -15,7 +15,7 @@ async fn main() -> std::io::Result<()> {
         None => 4001,
         Some(text) => text.parse().map_err(|_| std::io::Error::other(format!("{text:?} is no port")))?,
     };
-    let node = conformance::endpoint(port, conformance::IDLE).start()?;
+    let node = conformance::endpoint(port, conformance::IDLE, conformance::WINDOW).start()?;
     println!("listening on http://{}", node.address());
     node.until_signal().await
 }

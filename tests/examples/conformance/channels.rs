@@ -67,6 +67,15 @@ impl Channel for Room {
     }
 }
 
+/// Never decides whether its client may join, so that its client's requests hang. It blocks nobody else.
+pub struct Hang;
+
+impl Channel for Hang {
+    fn join(&mut self, _: &Payload, _: &mut Context<'_>) -> Join {
+        Join::Later
+    }
+}
+
 /// `custom:*`: the client says how its join is to go.
 pub struct Custom;
 

@@ -30,6 +30,20 @@ pub fn admin(info: &ConnectInfo<'_>) -> Result<Connected, Refusal> {
     if refused { Err(Refusal::forbidden()) } else { connected(info, None) }
 }
 
+/// As [`admin`], of those who come over a WebSocket; for others there is no such place.
+pub fn over_websocket(info: &ConnectInfo<'_>) -> Result<Connected, Refusal> {
+    over("websocket", info)
+}
+
+/// As [`admin`], of those who poll; for others there is no such place.
+pub fn over_longpoll(info: &ConnectInfo<'_>) -> Result<Connected, Refusal> {
+    over("longpoll", info)
+}
+
+fn over(transport: &str, info: &ConnectInfo<'_>) -> Result<Connected, Refusal> {
+    if info.transport() == transport { admin(info) } else { Err(Refusal::new(StatusCode::NOT_FOUND, "")) }
+}
+
 /// Everybody, and the channels are told all of the request that Phoenix's `connect_info` offers.
 pub fn with_connect_info(info: &ConnectInfo<'_>) -> Result<Connected, Refusal> {
     connected(info, Some(connect_info(info)))
@@ -44,19 +58,22 @@ fn connected(info: &ConnectInfo<'_>, connect_info: Option<Value>) -> Result<Conn
 }
 
 fn connect_info(info: &ConnectInfo<'_>) -> Value {
-    json!({
+    let mut all = json!({
         "x_headers": headers(info, |name| name.starts_with("x-")),
         "trace_context_headers": headers(info, |name| matches!(name, "traceparent" | "tracestate")),
-        "sec_websocket_headers": headers(info, |name| name.starts_with("sec-websocket-")),
         "peer_data": {
             "address": info.peer_address().map(|address| address.ip()),
             "port": info.peer_address().map(|address| address.port()),
             "ssl_cert": null,
         },
         "uri": uri(info),
-        "user_agent": info.header("user-agent"),
-        "signing_salt": "salt",
-    })
+    });
+    if info.transport() == "websocket" {
+        all["sec_websocket_headers"] = json!(headers(info, |name| name.starts_with("sec-websocket-")));
+        all["user_agent"] = json!(info.header("user-agent"));
+        all["signing_salt"] = json!("salt");
+    }
+    all
 }
 
 /// Header lists, as Phoenix's test makes maps of them.

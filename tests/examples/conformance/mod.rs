@@ -4,4 +4,4 @@ mod channels;
 mod connect;
 mod endpoint;
 
-pub use endpoint::{IDLE, endpoint};
+pub use endpoint::{IDLE, WINDOW, endpoint};
