@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::pending;
 use std::net::{IpAddr, Shutdown};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +15,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::Stream;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use crate::close::Reason;
 use crate::mailbox::{Bound, Mail, Mailbox, Note, Refused};
@@ -47,6 +50,33 @@ pub(crate) struct Patience {
 
 /// The means to cut a connection's wire.
 pub(crate) type Wire = Arc<socket2::Socket>;
+
+/// Ends our half of the wire as soon as the task that runs has written what it has to say.
+pub(crate) fn hang_up(wire: Wire) {
+    actix_web::rt::spawn(async move { drop(wire.shutdown(Shutdown::Write)) });
+}
+
+/// Cuts the wire after a while, whatever waits on it.
+pub(crate) fn cut_later(wire: Wire, time: Duration) {
+    actix_web::rt::spawn(async move {
+        tokio::time::sleep(time).await;
+        drop(wire.shutdown(Shutdown::Both));
+    });
+}
+
+/// Ends when the client has ended its half of the wire, as one does that gives a request up. The HTTP server
+/// itself would wait for the answer to be written.
+pub(crate) async fn hung_up(wire: &Wire) {
+    #[expect(deprecated, reason = "its successors are unsafe; what is registered owns the wire, which stays open")]
+    let watched = AsyncFd::with_interest(wire.clone(), Interest::READABLE);
+    let Ok(watched) = watched else { return pending().await };
+    while let Ok(mut readiness) = watched.readable().await {
+        if readiness.ready().is_read_closed() {
+            return;
+        }
+        readiness.clear_ready();
+    }
+}
 
 /// The connection itself; shared by its actor, the tables it is in, and whoever has mail for it.
 pub(crate) struct Connection {
@@ -97,7 +127,7 @@ impl Connection {
     /// the client hangs up too. Else the HTTP server would wait for it to do so by itself.
     pub(crate) fn hang_up(&self) {
         if let Some(wire) = self.wire().clone() {
-            actix_web::rt::spawn(async move { drop(wire.shutdown(Shutdown::Write)) });
+            hang_up(wire);
         }
     }
 

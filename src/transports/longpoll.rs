@@ -7,6 +7,7 @@
 //! found silent, as any other. A session belongs to the node that its token names.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,7 @@ use crate::close::{self, Reason};
 use crate::connection::{Connection, Wire as RawWire};
 use crate::protocol::Frame;
 use crate::transport::{Talk, Wire};
+use crate::transports::pipe::{Inflow, Outflow, pipe};
 
 /// What a channel is told when it asks for its transport.
 pub(crate) const NAME: &str = "longpoll";
@@ -30,6 +32,9 @@ const REQUESTS: usize = 64;
 /// One message counts as at most this part of what may wait: a presence list may be larger than the whole
 /// of it, and must not cut a client off that has had no time to ask for it.
 const LARGE_SHARE: usize = 4;
+/// For how long a request waits that comes while the client tries a WebSocket: the change, if it comes,
+/// comes at once, and must not be overtaken by an answer that says to poll on.
+const PROBE: Duration = Duration::from_millis(50);
 /// For how long the last words of a session that has ended wait to be asked for.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -38,12 +43,12 @@ const LINGER: Duration = Duration::from_secs(5);
 pub(crate) struct Manners {
     /// How much may wait for the client, in bytes.
     pub(crate) bytes: usize,
-    /// Whether a client that asks twice at a time, or gives up asking, has broken the protocol.
+    /// Whether a client that asks again before it is answered has broken the protocol.
     pub(crate) strict: bool,
     /// Whether what waits when the session ends may still be asked for, for a while.
     pub(crate) last_words: bool,
-    /// What is said in answer to the one whose place another takes, when that breaks the protocol.
-    pub(crate) farewell: Option<fn() -> Frame>,
+    /// What a request that waits is told when the session ends, and why it ends.
+    pub(crate) farewell: Option<fn(&'static Reason) -> Frame>,
 }
 
 /// The polling sessions of a mount, by token.
@@ -116,6 +121,7 @@ pub(crate) struct Poller {
     post: Recipient<Post>,
     turn: Recipient<Turn>,
     floor: Arc<Floor<()>>,
+    upgrading: Arc<AtomicBool>,
 }
 
 impl Poller {
@@ -126,6 +132,7 @@ impl Poller {
             post: addr.clone().recipient(),
             turn: addr.clone().recipient(),
             floor: Arc::default(),
+            upgrading: Arc::default(),
         }
     }
 
@@ -134,9 +141,9 @@ impl Poller {
     }
 
     /// Waits for something to say, for as long as `window`.
-    pub(crate) async fn fetch(&self, via: Via, window: Duration) -> Fetched {
+    pub(crate) async fn fetch(&self, window: Duration) -> Fetched {
         let (answer, mut waiting) = oneshot::channel();
-        match self.fetch.try_send(Fetch { via, answer }) {
+        match self.fetch.try_send(Fetch { answer }) {
             Ok(()) => {}
             // as one whose place another takes
             Err(SendError::Full(_)) => return Fetched::Nothing,
@@ -171,9 +178,9 @@ impl Poller {
         settled.await.map_err(|_| Gone)
     }
 
-    /// Hands on what the client has said, without waiting; not when too much is on its way.
-    pub(crate) fn try_post(&self, frame: Frame) -> Result<(), Gone> {
-        self.post.try_send(Post { via: Via::Socket, frames: vec![frame] }).map_err(|_| Gone)
+    /// Whether the client may try to change its transport: not while it tries already, or when it has.
+    pub(crate) fn begin_upgrade(&self) -> bool {
+        !self.upgrading.swap(true, Ordering::AcqRel)
     }
 
     /// Answers the waiting request, and each that follows, with `frame`: the client is about to change
@@ -182,10 +189,19 @@ impl Poller {
         self.turn.do_send(Turn::Release(frame));
     }
 
-    /// From now on the session is spoken to over a WebSocket alone, which can be cut by `wire`.
-    pub(crate) fn upgrade(&self, wire: RawWire) {
+    /// The client has not changed its transport after all, and may try again.
+    pub(crate) fn give_up_upgrade(&self) {
+        self.turn.do_send(Turn::Resume);
+        self.upgrading.store(false, Ordering::Release);
+    }
+
+    /// From now on the session is spoken to over a WebSocket alone, which can be cut by `wire`. What it has to
+    /// say comes out of the pipe, until it ends.
+    pub(crate) fn upgrade(&self, wire: RawWire) -> Outflow {
+        let (inflow, outflow) = pipe();
         self.connection.attach(wire);
-        self.turn.do_send(Turn::Upgraded);
+        self.turn.do_send(Turn::Upgraded(inflow));
+        outflow
     }
 
     /// Ends the session.
@@ -207,7 +223,6 @@ fn last_moment(mut waiting: oneshot::Receiver<Vec<Frame>>) -> Result<Vec<Frame>,
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Fetch {
-    via: Via,
     answer: oneshot::Sender<Vec<Frame>>,
 }
 
@@ -224,7 +239,8 @@ struct Post {
 #[rtype(result = "()")]
 enum Turn {
     Release(Frame),
-    Upgraded,
+    Resume,
+    Upgraded(Inflow),
     Settle(oneshot::Sender<()>),
     End(&'static Reason),
 }
@@ -233,12 +249,12 @@ enum Turn {
 enum Standing {
     /// The client polls.
     Polled,
-    /// The client tries a WebSocket: requests are answered at once, with this.
+    /// The client tries a WebSocket: requests are answered soon, with this.
     Probed(Frame),
-    /// The client speaks over a WebSocket.
-    Upgraded,
-    /// It is over; last words may wait.
-    Ended,
+    /// The client speaks over a WebSocket, which this leads to.
+    Upgraded(Inflow),
+    /// It is over, for this reason; last words may wait.
+    Ended(&'static Reason),
 }
 
 /// The session actor.
@@ -260,7 +276,7 @@ struct LongPoll<T: Talk> {
 impl<T: Talk> LongPoll<T> {
     /// Runs `f` with the way to the client, and ends the session if that is what it comes to.
     fn with_wire(&mut self, ctx: &mut Context<Self>, f: impl FnOnce(&mut T, &mut Outlet<'_>)) {
-        if matches!(self.standing, Standing::Ended) {
+        if matches!(self.standing, Standing::Ended(_)) {
             return;
         }
         let large = self.manners.bytes / LARGE_SHARE;
@@ -271,6 +287,14 @@ impl<T: Talk> LongPoll<T> {
         self.settle();
         if let Some(reason) = closed.or((self.bytes > self.manners.bytes).then_some(&close::SLOW)) {
             self.end(reason, ctx);
+        }
+    }
+
+    /// Answers a request that waits while the client tries a WebSocket.
+    fn release(&mut self) {
+        let Standing::Probed(frame) = &self.standing else { return };
+        if let Some(asking) = self.asking.take() {
+            let _ = asking.send(vec![frame.clone()]);
         }
     }
 
@@ -285,6 +309,10 @@ impl<T: Talk> LongPoll<T> {
 
     /// Tells whoever asks what waits.
     fn answer(&mut self) {
+        if let Standing::Upgraded(inflow) = &self.standing {
+            self.out.drain(..).for_each(|frame| inflow.put(frame));
+            self.bytes = inflow.bytes();
+        }
         if self.out.is_empty() {
             return;
         }
@@ -298,26 +326,43 @@ impl<T: Talk> LongPoll<T> {
     }
 
     fn end(&mut self, reason: &'static Reason, ctx: &mut Context<Self>) {
-        if matches!(self.standing, Standing::Ended) {
+        if matches!(self.standing, Standing::Ended(_)) {
             return;
         }
-        self.standing = Standing::Ended;
+        let is_owed = self.say_farewell(reason);
+        self.standing = Standing::Ended(reason);
         self.unsettled.clear();
         log::info!("{}: closed with {}: {}", self.talk.connection().id, reason.code, reason.words);
         self.talk.end(reason);
         self.answer();
-        if self.out.is_empty() || !self.manners.last_words {
+        if self.out.is_empty() || !(self.manners.last_words || is_owed) {
             return ctx.stop();
         }
         ctx.run_later(LINGER, |_, ctx| ctx.stop());
+    }
+
+    /// Has the request that waits hear that it is over. Says whether the next one is to hear it instead: one that
+    /// crosses the client's own goodbye.
+    fn say_farewell(&mut self, reason: &'static Reason) -> bool {
+        let polls = !matches!(self.standing, Standing::Upgraded(_));
+        let Some(farewell) = self.manners.farewell.filter(|_| polls) else { return false };
+        let Some(asking) = self.asking.take() else {
+            self.out.push(farewell(reason));
+            return *reason == close::LEFT;
+        };
+        self.out.push(farewell(reason));
+        // one that has given up is not told, and nobody else is in its place
+        let _ = asking.send(std::mem::take(&mut self.out));
+        false
     }
 
     /// Whether a request that has come this way may speak to the session; a sign of life, if so.
     fn admits(&mut self, via: Via, ctx: &mut Context<Self>) -> bool {
         let is_this_way = match self.standing {
             Standing::Polled | Standing::Probed(_) => via == Via::Http,
-            Standing::Upgraded => via == Via::Socket,
-            Standing::Ended => false,
+            // what comes over the WebSocket is a sign of life by itself, and its silence is for the sweep to judge
+            Standing::Upgraded(_) => return via == Via::Socket,
+            Standing::Ended(_) => false,
         };
         let now = Instant::now();
         if is_this_way && now.duration_since(self.heard_at) >= self.talk.connection().patience.idle {
@@ -362,29 +407,27 @@ impl<T: Talk> StreamHandler<News<T::News>> for LongPoll<T> {
 impl<T: Talk> Handler<Fetch> for LongPoll<T> {
     type Result = ();
 
-    fn handle(&mut self, Fetch { via, answer }: Fetch, ctx: &mut Self::Context) {
-        if matches!(self.standing, Standing::Ended) {
+    fn handle(&mut self, Fetch { answer }: Fetch, ctx: &mut Self::Context) {
+        if matches!(self.standing, Standing::Ended(_)) {
             self.asking = Some(answer);
             self.answer();
             return ctx.stop();
         }
-        if !self.admits(via, ctx) {
+        if !self.admits(Via::Http, ctx) {
             return;
         }
-        if let Standing::Probed(frame) = &self.standing {
-            let _ = answer.send(vec![frame.clone()]);
-            return;
-        }
-        let rival = self.asking.take().filter(|rival| !rival.is_closed());
-        if let Some(rival) = rival {
-            let farewell = self.manners.farewell.filter(|_| self.manners.strict);
-            let _ = rival.send(farewell.map(|say| say()).into_iter().collect());
+        if let Some(rival) = self.asking.take() {
             if self.manners.strict {
+                self.asking = Some(rival);
                 return self.end(&close::PROTOCOL, ctx);
             }
+            let _ = rival.send(Vec::new());
         }
         self.asking = Some(answer);
         self.answer();
+        if self.asking.is_some() && matches!(self.standing, Standing::Probed(_)) {
+            ctx.run_later(PROBE, |session, _| session.release());
+        }
     }
 }
 
@@ -398,7 +441,10 @@ impl<T: Talk> Handler<Post> for LongPoll<T> {
         for frame in &frames {
             self.with_wire(ctx, |talk, wire| talk.frame(frame, wire));
         }
-        Ok(())
+        match self.standing {
+            Standing::Ended(reason) if *reason != close::LEFT => Err(Gone),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -408,21 +454,21 @@ impl<T: Talk> Handler<Turn> for LongPoll<T> {
     fn handle(&mut self, turn: Turn, ctx: &mut Self::Context) {
         match (turn, &self.standing) {
             (Turn::End(reason), _) => self.end(reason, ctx),
-            (Turn::Settle(_), Standing::Ended) => {}
+            (Turn::Settle(_), Standing::Ended(_)) => {}
             (Turn::Settle(done), _) => {
                 self.unsettled.retain(|other| !other.is_closed());
                 self.unsettled.push(done);
                 self.settle();
             }
             (Turn::Release(frame), Standing::Polled) => {
-                if let Some(asking) = self.asking.take() {
-                    let _ = asking.send(vec![frame.clone()]);
-                }
                 self.standing = Standing::Probed(frame);
+                self.release();
             }
-            (Turn::Upgraded, Standing::Polled | Standing::Probed(_)) => {
+            (Turn::Resume, Standing::Probed(_)) => self.standing = Standing::Polled,
+            (Turn::Upgraded(inflow), Standing::Polled | Standing::Probed(_)) => {
                 self.asking = None;
-                self.standing = Standing::Upgraded;
+                self.standing = Standing::Upgraded(inflow);
+                self.answer();
             }
             _ => {}
         }

@@ -1,4 +1,5 @@
 //! The ways in which bytes travel, one a file.
 
 pub(crate) mod longpoll;
+pub(crate) mod pipe;
 pub(crate) mod websocket;

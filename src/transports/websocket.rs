@@ -113,7 +113,7 @@ impl<T: Talk> WebSocket<T> {
                 reason => ctx.close(reason.map(|reason| CloseReason { code: reason.code, description: None })),
             }
         }
-        self.talk.connection().hang_up();
+        self.talk.hang_up();
         ctx.stop();
     }
 }
