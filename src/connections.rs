@@ -121,8 +121,7 @@ impl Connections {
             if let Some(reason) = kept.fault(now) {
                 kept.connection.close(reason);
             }
-            if kept.connection.patience.ping.is_some_and(|ping| now.saturating_duration_since(kept.asked_at) >= ping) {
-                kept.asked_at = now;
+            if kept.is_to_be_asked(now) {
                 let _ = kept.connection.mailbox.push(Mail::Ping, now);
             }
             if !kept.connection.mailbox.is_closed() {
@@ -165,6 +164,18 @@ impl Connections {
 }
 
 impl Kept {
+    /// Whether it is time for the next sign of life; of times that were missed, one is made up for.
+    fn is_to_be_asked(&mut self, now: Instant) -> bool {
+        let Some(ping) = self.connection.patience.ping else { return false };
+        let late = now.saturating_duration_since(self.asked_at);
+        if late < ping {
+            return false;
+        }
+        // what the sweep came late by is not to add up
+        self.asked_at = if late < 2 * ping { self.asked_at + ping } else { now };
+        true
+    }
+
     fn fault(&self, now: Instant) -> Option<&'static Reason> {
         let Connection { patience, opened, mailbox, .. } = &*self.connection;
         if now.saturating_duration_since(self.heard_at) >= patience.idle {
