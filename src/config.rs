@@ -71,6 +71,26 @@ sections! {
         join_within: Duration = "30s", span from "100ms" to "24h";
     }
 
+    /// Socket.IO, for its clients of version 1 to 4, which find here a relay between the pages of one application.
+    socketio: SocketIo {
+        /// Whether it is served.
+        enabled: bool = true, truth;
+        /// Path below which clients connect, Socket.IO's `path`.
+        path: String = "/socket.io", mount;
+        /// How often a client is asked for a sign of life, or asks itself before version 3; Socket.IO's `pingInterval`.
+        ping_interval: Duration = "25s", span from "100ms" to "1h";
+        /// A client that does not give one for this long after is closed; Socket.IO's `pingTimeout`.
+        ping_timeout: Duration = "20s", span from "100ms" to "1h";
+        /// Bytes of a message, and of a request's body; Socket.IO's `maxHttpBufferSize`, which clients are told as
+        /// `maxPayload`.
+        max_payload: usize = 1_000_000, whole from 1_024 to 67_108_864;
+        /// A client that is in no namespace by then is closed; Socket.IO's `connectTimeout`.
+        connect_timeout: Duration = "45s", span from "100ms" to "24h";
+        /// Folder with a copy of the client, served as PATH/socket.io.js for pages that load it from here, such as
+        /// "node_modules/socket.io/client-dist"; "" is none.
+        client_dir: Option<PathBuf> = "", folder;
+    }
+
     /// What one address, one socket, one topic and one message may take.
     limits: Limits {
         /// Connections from one address.
@@ -252,6 +272,10 @@ impl Config {
 
     /// What is wrong only in the light of another value.
     fn contradiction(&self) -> Option<String> {
+        let SocketIo { enabled, path, .. } = &self.socketio;
+        if *enabled && self.socket.mounts.contains(path) {
+            return Some(format!("socketio.path: {path:?} is one of socket.mounts too"));
+        }
         let Drain { spread, timeout } = self.drain;
         let shown = humantime::format_duration;
         (spread > timeout).then(|| {

@@ -17,7 +17,7 @@ use crate::connections::Connections;
 use crate::door::{Door, Entrance};
 use crate::mount::Mount;
 use crate::node::Node;
-use crate::protocols::{self, phoenix};
+use crate::protocols::{self, engineio, phoenix, socketio};
 use crate::pubsub::Pubsub;
 use crate::registry::Terms;
 use crate::running::Running;
@@ -42,7 +42,8 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// A node with the standard channels on the mounts of `config.socket.mounts`.
+    /// A node with the standard channels on the mounts of `config.socket.mounts`, and the relay for Socket.IO on
+    /// that of `config.socketio`.
     #[must_use]
     pub fn new(config: Config) -> Self {
         let router = Arc::new(channels::standard(&config));
@@ -56,6 +57,34 @@ impl Endpoint {
     #[must_use]
     pub fn mount(self, mount: Mount) -> Self {
         self.put(mount, phoenix::ENTRANCE)
+    }
+
+    /// Adds a mount for clients of Socket.IO, in place of one with the same path: usually `/socket.io`, which is
+    /// where they connect by themselves. Its router's topics are namespaces, `/` and others.
+    ///
+    /// - A client's `auth` is the payload of its join; `Join::accept(json!({"sid": id}))` has it know itself by
+    ///   `id`, and any other acceptance by a random one. `{"message": text}`, or `{"reason": text}`, says why it is
+    ///   refused.
+    /// - The payload of an event is the array of its arguments, with bytes a
+    ///   [`Payload::Attached`](crate::Payload::Attached). A payload that is sent back is a list of arguments if it is
+    ///   an array, and else the only one.
+    /// - A reply is the acknowledgement, where the client has asked for one.
+    /// - What is told to the topic `<namespace>#<anything>` is told in the namespace: so a channel has rooms
+    ///   ([`Context::listen`](crate::Context::listen)).
+    #[must_use]
+    pub fn socketio(self, mount: Mount) -> Self {
+        self.put(mount, socketio::ENTRANCE)
+    }
+
+    /// Adds a mount for clients of plain Engine.IO, in place of one with the same path. Each of them is on the topic
+    /// `/` from the beginning.
+    ///
+    /// A message is a push of the event `message`; its payload is bytes, or the text as a JSON string. What the
+    /// channel pushes and broadcasts, under whatever name, is a message back: a string's text, the text of any
+    /// other JSON, or bytes. Replies are not said.
+    #[must_use]
+    pub fn engineio(self, mount: Mount) -> Self {
+        self.put(mount, engineio::plain::ENTRANCE)
     }
 
     fn put(mut self, mount: Mount, entrance: Entrance) -> Self {
@@ -112,14 +141,14 @@ impl std::fmt::Debug for Endpoint {
     }
 }
 
-/// How often the sweep must look, to keep to the shortest of its times.
+/// How often the sweep must look, to keep to the shortest of its times; clients count on a ping more closely.
 fn tick(config: &Config, doors: &[(Door, Entrance)]) -> Duration {
     let times = doors.iter().flat_map(|(door, _)| {
         let Patience { idle, unjoined, ping } = door.patience();
-        [idle, unjoined, ping.unwrap_or(Duration::MAX), door.poll_window()]
+        [idle / 4, unjoined / 4, ping.map_or(Duration::MAX, |ping| ping / 16), door.poll_window() / 4]
     });
-    let shortest = times.min().unwrap_or(Duration::MAX).min(config.limits.queue_age);
-    (shortest / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
+    let shortest = times.min().unwrap_or(Duration::MAX).min(config.limits.queue_age / 4);
+    shortest.clamp(Duration::from_millis(10), Duration::from_secs(1))
 }
 
 async fn sweep(connections: Arc<Connections>, tick: Duration) {

@@ -74,15 +74,16 @@ impl Mount {
         self
     }
 
-    /// After how much silence a client is closed, instead of `socket.idle_timeout`.
+    /// After how much silence a client is closed, instead of `socket.idle_timeout`; on a mount of Engine.IO or
+    /// Socket.IO after how much more than the [interval](Self::ping_interval), instead of `socketio.ping_timeout`.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = Some(timeout);
         self
     }
 
-    /// After how long a client is closed that has joined nothing, instead of `socket.join_within`.
-    /// Socket.IO calls it `connectTimeout`.
+    /// After how long a client is closed that has joined nothing, instead of `socket.join_within`. Socket.IO calls
+    /// it `connectTimeout`, and it stands in for `socketio.connect_timeout` there.
     #[must_use]
     pub fn join_within(mut self, time: Duration) -> Self {
         self.join_within = Some(time);
@@ -90,7 +91,7 @@ impl Mount {
     }
 
     /// How often the server asks for a sign of life, where it is the server who asks: Engine.IO's
-    /// `pingInterval`, 25 s unless set. A client is closed after that and
+    /// `pingInterval`, `socketio.ping_interval` unless set. A client is closed after that and
     /// [`idle_timeout`](Self::idle_timeout), its `pingTimeout`, without one.
     #[must_use]
     pub fn ping_interval(mut self, time: Duration) -> Self {

@@ -164,12 +164,21 @@ async fn serve(request: HttpRequest, folder: Option<PathBuf>) -> HttpResponse {
         "" => INDEX,
         path => path,
     };
-    let asset = match folder {
-        Some(folder) => from_folder(folder, path.to_owned()).await,
-        None => ASSETS.get(path).cloned(),
-    };
+    match folder {
+        Some(folder) => file(request.clone(), folder, path).await,
+        None => found(&request, ASSETS.get(path), path),
+    }
+}
+
+/// A file below `folder`.
+pub(crate) async fn file(request: HttpRequest, folder: PathBuf, path: &str) -> HttpResponse {
+    let asset = from_folder(folder, path.to_owned()).await;
+    found(&request, asset.as_ref(), path)
+}
+
+fn found(request: &HttpRequest, asset: Option<&Asset>, path: &str) -> HttpResponse {
     match asset {
-        Some(asset) => respond(&request, &asset, content_type(path)),
+        Some(asset) => respond(request, asset, content_type(path)),
         None => protected(&mut HttpResponse::NotFound()).content_type("text/plain; charset=utf-8").body("not found\n"),
     }
 }
@@ -223,7 +232,7 @@ fn content_type(path: &str) -> &'static str {
         "html" => "text/html; charset=utf-8",
         "js" | "mjs" => "text/javascript; charset=utf-8",
         "css" => "text/css; charset=utf-8",
-        "json" => "application/json",
+        "json" | "map" => "application/json",
         "webmanifest" => "application/manifest+json",
         "svg" => "image/svg+xml",
         "png" => "image/png",

@@ -187,6 +187,13 @@ pub(crate) fn word(value: &DeValue<'_>) -> Result<String, String> {
     }
 }
 
+pub(crate) fn mount(value: &DeValue<'_>) -> Result<String, String> {
+    match value.as_str() {
+        Some(path) if is_path(path) => Ok(path.to_owned()),
+        _ => refuse(value, "a path such as /socket.io"),
+    }
+}
+
 /// Segments of plain letters: what a router could take for a pattern, or a browser would escape, is left out.
 fn is_path(path: &str) -> bool {
     let plain = |segment: &str| {

@@ -2,6 +2,7 @@
 
 mod broker;
 mod peer;
+mod relay;
 mod room;
 
 use crate::channel::Router;
@@ -15,4 +16,10 @@ pub fn standard(config: &Config) -> Router {
         .channel("peer:*", move |_| peer::Peer::new(peer.clone()))
         .channel("room:*", move |_| room::Room::new(room))
         .channel("broker:*", |_| broker::Broker)
+}
+
+/// `/` of Socket.IO: everybody hears everybody, in rooms or not.
+#[must_use]
+pub fn relay() -> Router {
+    Router::new().channel("/", |_| relay::Relay::default())
 }

@@ -1,7 +1,9 @@
 //! The wire formats, one a file. A new one is a file here and its lines.
 
+pub(crate) mod engineio;
 pub(crate) mod peerjs;
 pub(crate) mod phoenix;
+pub(crate) mod socketio;
 
 use crate::config::Config;
 use crate::door::Entrance;
@@ -9,5 +11,9 @@ use crate::mount::Mount;
 
 /// What every node offers beside Phoenix's mounts, as the configuration has it.
 pub(crate) fn standard(config: &Config) -> impl Iterator<Item = (Mount, Entrance)> {
-    [config.peerjs.enabled.then(|| peerjs::mount(&config.peerjs))].into_iter().flatten()
+    let mounts = [
+        config.peerjs.enabled.then(|| peerjs::mount(&config.peerjs)),
+        config.socketio.enabled.then(|| socketio::mount(&config.socketio)),
+    ];
+    mounts.into_iter().flatten()
 }

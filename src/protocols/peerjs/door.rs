@@ -17,6 +17,7 @@ use crate::door::{Door, Entrance, usual_patience};
 use crate::handshake::{check_origin, check_upgrade};
 use crate::mount::{ConnectInfo, Mount, Refusal};
 use crate::topic::{Realm, Topic};
+use crate::transports::websocket;
 
 pub(crate) const ENTRANCE: Entrance = Entrance { realm: Realm::PeerJs, patience, routes };
 
@@ -134,7 +135,8 @@ fn admit(
     let Ok(Query(claim)) = claim else { return Err(Refusal::new(StatusCode::BAD_REQUEST, "the query cannot be read")) };
     check_origin(request.headers(), door.origins())?;
     let params = [("key", &claim.key), ("id", &claim.id)].map(|(name, value)| (name.to_owned(), value.clone()));
-    let connected = door.connect(&ConnectInfo { request, params: &params, caller, auth_token: None })?;
+    let info = ConnectInfo { request, params: &params, caller, auth_token: None, transport: websocket::NAME };
+    let connected = door.connect(&info)?;
     check_upgrade(request)?;
     let seat = door.enter(request, caller)?;
     let protocol = judge(door, &claim).unwrap_or_else(PeerJs::refused);

@@ -24,7 +24,7 @@ use crate::close::{self, Reason};
 use crate::door::{Door, wire_of};
 use crate::handshake::{check_origin, params};
 use crate::json::push_string;
-use crate::mount::{ConnectInfo, Connected, Refusal};
+use crate::mount::{ConnectInfo, Refusal};
 use crate::protocol::Frame;
 use crate::transports::longpoll::{self, Fetched, Gone, Manners, Poller, Via};
 
@@ -74,7 +74,7 @@ async fn poll(door: &Door, request: &HttpRequest, params: &Params, token: Option
     if let Some(token) = token
         && let Some(poller) = door.poller(token)
     {
-        match poller.fetch(Via::Http, door.poll_window()).await {
+        match poller.fetch(door.poll_window()).await {
             Fetched::Frames(frames) => return news(StatusCode::OK, token, &frames),
             Fetched::Nothing => return news(StatusCode::NO_CONTENT, token, &[]),
             Fetched::Gone => {}

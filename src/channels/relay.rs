@@ -1,0 +1,135 @@
+//! The relay of the tutorials: whatever one page says, the others hear; in rooms, or one alone, if a page
+//! wants that.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::channel::{Channel, Context, Ended, Join, Reply};
+use crate::message::Payload;
+use crate::topic::{Realm, Topic};
+
+const MESSAGE: &str = "message";
+const SIGNAL: &str = "signal";
+const GONE: &str = "user disconnected";
+/// Kinds of parts of the namespace: one client, and a room.
+const SID: &str = "sid";
+const ROOM: &str = "room";
+/// How long a room's name may be.
+const MOST_ROOM_BYTES: usize = 255;
+
+/// - connect -> `{sid}`, the id under which others can reach it.
+/// - `message ...` -> all others get `message ...`, every argument as it came; those in its rooms, once it is in
+///   any. Who shares two rooms with it hears it in both. Never acknowledged, as in the original.
+/// - `join {room}`, `leave {room}`, or the room's name alone -> ok `{}`; at most `limits.joins_per_socket` rooms.
+/// - `signal {to, ...}` -> the one with that sid gets `signal {from, ...}`; ok `{}` or `{reason}`, as for peers.
+/// - its end -> those who would hear a `message` get `user disconnected`.
+#[derive(Default)]
+pub(crate) struct Relay {
+    sid: String,
+    rooms: Vec<Topic>,
+}
+
+impl Channel for Relay {
+    fn join(&mut self, _: &Payload, _: &mut Context<'_>) -> Join {
+        self.sid = Uuid::new_v4().simple().to_string();
+        Join::accept(Payload::from_json_text(format!(r#"{{"sid":"{}"}}"#, self.sid)))
+    }
+
+    fn joined(&mut self, ctx: &mut Context<'_>) {
+        if let Some(me) = part(ctx, SID, &self.sid) {
+            ctx.answer_to(&me);
+        }
+    }
+
+    fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        match event {
+            MESSAGE => {
+                self.tell(MESSAGE, payload, ctx);
+                Reply::None
+            }
+            "join" => self.enter(payload, ctx),
+            "leave" => self.leave(payload, ctx),
+            SIGNAL => self.signal(payload, ctx),
+            _ => Reply::error("unknown event"),
+        }
+    }
+
+    fn terminate(&mut self, _: Ended, ctx: &mut Context<'_>) {
+        self.tell(GONE, &Payload::from_json_text("[]"), ctx);
+    }
+}
+
+impl Relay {
+    fn tell(&self, event: &str, payload: &Payload, ctx: &mut Context<'_>) {
+        if self.rooms.is_empty() {
+            ctx.broadcast_from(event, payload.clone());
+        }
+        for room in &self.rooms {
+            ctx.broadcast_from_to(room, event, payload.clone());
+        }
+    }
+
+    fn enter(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        let Some(room) = room_of(payload, ctx) else { return Reply::error("invalid room") };
+        if self.rooms.contains(&room) {
+            return Reply::ok();
+        }
+        if !ctx.listen(&room) {
+            return Reply::error("too many rooms");
+        }
+        self.rooms.push(room);
+        Reply::ok()
+    }
+
+    fn leave(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        let Some(room) = room_of(payload, ctx) else { return Reply::error("invalid room") };
+        if let Some(at) = self.rooms.iter().position(|other| *other == room) {
+            ctx.ignore(&self.rooms.swap_remove(at));
+        }
+        Reply::ok()
+    }
+
+    fn signal(&self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        let Some((to, signal)) = readdress(payload, &self.sid) else { return Reply::error("invalid payload") };
+        match part(ctx, SID, &to) {
+            Some(to) => ctx.signal(to, SIGNAL, signal),
+            None => Reply::error("invalid payload"),
+        }
+    }
+}
+
+/// Whom a signal is for, and what it gets: `to` goes, and `from` is ours to say. Every value stays as it was.
+fn readdress(payload: &Payload, sid: &str) -> Option<(String, Payload)> {
+    let (signal,) = payload.parse::<(BTreeMap<String, Box<RawValue>>,)>().ok()?;
+    let mut signal = signal;
+    let to = serde_json::from_str(signal.remove("to")?.get()).ok()?;
+    signal.insert("from".to_owned(), serde_json::value::to_raw_value(sid).ok()?);
+    let text = serde_json::to_string(&[signal]).ok()?;
+    Some((
+        to,
+        match payload {
+            Payload::Attached(_, attachments) => Payload::Attached(text.into(), attachments.clone()),
+            _ => Payload::from_json_text(text),
+        },
+    ))
+}
+
+/// The room that an event's only argument names.
+fn room_of(payload: &Payload, ctx: &Context<'_>) -> Option<Topic> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Named {
+        Alone(String),
+        Within { room: String },
+    }
+    let (Named::Alone(room) | Named::Within { room },) = payload.parse::<(Named,)>().ok()?;
+    (room.len() <= MOST_ROOM_BYTES).then(|| part(ctx, ROOM, &room)).flatten()
+}
+
+/// A part of the namespace: a topic that no client can name.
+fn part(ctx: &Context<'_>, kind: &str, name: &str) -> Option<Topic> {
+    Realm::SocketIo.topic(&format!("{}#{kind}:{name}", ctx.topic())).ok()
+}

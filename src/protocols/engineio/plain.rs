@@ -1,0 +1,98 @@
+//! Engine.IO by itself: every message is a push of the event `message` to one topic, `/`, that the client is
+//! on from the beginning; what the topic's channel pushes and broadcasts is a message back.
+//!
+//! A message of text is the payload `"text"`, a JSON string, and back; a payload of any other JSON goes out as
+//! the text of that JSON, bytes as bytes. An event's name and the answer to a push have no place in
+//! Engine.IO, and are left out. A client whose join is refused, or ends, is closed.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use super::{Language, MESSAGE, Said, door};
+use crate::close;
+use crate::config::Limits;
+use crate::door::Entrance;
+use crate::json::push_string;
+use crate::message::{Broadcast, Inbound, Outbound, Payload, Request, Status};
+use crate::protocol::{Malformed, Step, Wordless};
+use crate::topic::Realm;
+
+/// The one topic, with the mark of its realm.
+const TOPIC: &str = "\u{3}/";
+const EVENT: &str = "message";
+
+pub(crate) const ENTRANCE: Entrance =
+    Entrance { realm: Realm::EngineIo, patience: door::patience, routes: door::routes::<Plain> };
+
+/// Text and bytes.
+pub(crate) struct Plain {
+    greeting: bool,
+    over: bool,
+}
+
+impl Language for Plain {
+    fn new(_: u8, _: &Limits) -> Self {
+        Self { greeting: true, over: false }
+    }
+
+    fn text<'a>(&'a mut self, text: &'a str) -> Result<Option<Step<'a>>, Malformed> {
+        let mut json = String::with_capacity(text.len() + 2);
+        push_string(&mut json, text);
+        Ok(Some(push(Payload::Json(json.into()))))
+    }
+
+    fn bytes(&mut self, bytes: Bytes) -> Result<Option<Step<'_>>, Malformed> {
+        Ok(Some(push(Payload::Binary(bytes))))
+    }
+
+    fn follow(&mut self) -> Option<Step<'static>> {
+        if self.over {
+            return Some(Step::Close(&close::REFUSED));
+        }
+        std::mem::take(&mut self.greeting).then(|| ask(Request::Join(Payload::empty())))
+    }
+
+    fn say(&mut self, outbound: &Outbound) -> Result<Option<Said>, Wordless> {
+        match outbound {
+            Outbound::Push { payload, .. } => said(payload).map(Some),
+            // only the join has a mark
+            Outbound::Reply { reference: Some(_), status: Status::Ok, .. } => Ok(None),
+            Outbound::Reply { reference: Some(_), .. } | Outbound::Close { .. } | Outbound::Error { .. } => {
+                self.over = true;
+                Ok(None)
+            }
+            Outbound::Reply { .. } | Outbound::Alive { .. } => Ok(None),
+        }
+    }
+
+    fn tell(broadcast: &Broadcast) -> Option<Said> {
+        said(&broadcast.payload).ok()
+    }
+}
+
+fn push(payload: Payload) -> Step<'static> {
+    ask(Request::Push(EVENT.into(), payload))
+}
+
+fn ask(request: Request<'static>) -> Step<'static> {
+    let reference = matches!(request, Request::Join(_)).then_some("join".into());
+    Step::Ask(Inbound { topic: Cow::Borrowed(TOPIC), join_ref: None, reference, request })
+}
+
+fn said(payload: &Payload) -> Result<Said, Wordless> {
+    match payload {
+        Payload::Json(json) => {
+            let text = match serde_json::from_str::<Cow<'_, str>>(json) {
+                Ok(text) => text,
+                Err(_) => Cow::Borrowed(&**json),
+            };
+            let mut packet = String::with_capacity(text.len() + 1);
+            packet.push(MESSAGE);
+            packet.push_str(&text);
+            Ok(Said::Text(packet))
+        }
+        Payload::Binary(bytes) => Ok(Said::Bytes(bytes.clone())),
+        Payload::Attached(..) => Err(Wordless),
+    }
+}

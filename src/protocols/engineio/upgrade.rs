@@ -1,0 +1,165 @@
+//! A WebSocket to which a session that polls may change: it is tried with a probe, and if that comes through,
+//! carries all that the session says and hears from then on. The session itself stays where it began.
+
+use std::cell::Cell;
+use std::future::ready;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::Either;
+use futures_util::stream::once;
+use futures_util::{Stream, StreamExt};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::{NOOP, PING_PROBE, PONG_PROBE, UPGRADE};
+use crate::close::{self, Reason};
+use crate::connection::{Connection, Wire as RawWire, cut_later, hang_up};
+use crate::protocol::Frame;
+use crate::transport::{Talk, Wire};
+use crate::transports::longpoll::{Poller, Via};
+use crate::transports::pipe::{Inflow, Outflow, pipe};
+
+/// How long a client may try, npm's `upgradeTimeout`.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How many frames are handed to the session at once.
+const BATCH: usize = 256;
+
+/// One WebSocket beside a session.
+pub(super) struct Upgrade {
+    poller: Poller,
+    wire: RawWire,
+    /// How much of what the client says may be on its way to the session.
+    most: usize,
+    /// After how long a wire is cut whose client does not answer our goodbye.
+    patience: Duration,
+    standing: Standing,
+    changed: Cell<Option<oneshot::Receiver<Outflow>>>,
+}
+
+enum Standing {
+    /// The session has another WebSocket, or is about to.
+    Refused,
+    /// The client tries it.
+    Probing(oneshot::Sender<Outflow>),
+    /// What the client says goes in here.
+    Upgraded(Inflow),
+    Over,
+}
+
+/// What comes from the session.
+pub(super) enum News {
+    Frame(Frame),
+    /// The session is over, or the client has not changed in time.
+    Over,
+}
+
+impl Upgrade {
+    pub(super) fn new(poller: Poller, wire: RawWire, most: usize, patience: Duration) -> Self {
+        let (change, changed) = oneshot::channel();
+        let standing = if poller.begin_upgrade() { Standing::Probing(change) } else { Standing::Refused };
+        Self { poller, wire, most, patience, standing, changed: Cell::new(Some(changed)) }
+    }
+
+    /// The client is here from now on.
+    fn change(&mut self) {
+        let (inflow, said) = pipe();
+        let probing = std::mem::replace(&mut self.standing, Standing::Upgraded(inflow));
+        actix_web::rt::spawn(hand_on(self.poller.clone(), said));
+        let outflow = self.poller.upgrade(self.wire.clone());
+        if let Standing::Probing(change) = probing {
+            // whoever waits for it is this talk's own news, which live as long as we do
+            let _ = change.send(outflow);
+        }
+    }
+}
+
+/// Brings what the client says to its session, and tells it when the WebSocket is gone.
+async fn hand_on(poller: Poller, mut said: Outflow) {
+    loop {
+        let frames = said.batch(BATCH).await;
+        if frames.is_empty() {
+            return poller.end(&close::GONE);
+        }
+        if poller.post(Via::Socket, frames).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Talk for Upgrade {
+    type News = News;
+
+    fn connection(&self) -> &Arc<Connection> {
+        self.poller.connection()
+    }
+
+    fn news(&self) -> impl Stream<Item = News> + 'static {
+        let changed = self.changed.take();
+        let outflow = async move { timeout(TIMEOUT, changed?).await.ok()?.ok() };
+        once(outflow).flat_map(|outflow| {
+            let over = once(ready(News::Over));
+            match outflow {
+                Some(outflow) => Either::Left(outflow.map(News::Frame).chain(over)),
+                None => Either::Right(over),
+            }
+        })
+    }
+
+    fn open(&mut self, wire: &mut impl Wire) {
+        if matches!(self.standing, Standing::Refused) {
+            wire.close(&close::REFUSED);
+        }
+    }
+
+    fn frame(&mut self, frame: &Frame, wire: &mut impl Wire) {
+        match (&self.standing, frame) {
+            (Standing::Upgraded(inflow), _) => {
+                inflow.put(frame.clone());
+                if inflow.bytes() > self.most {
+                    wire.close(&close::FLOOD);
+                }
+            }
+            (Standing::Probing(_), Frame::Text(text)) if &**text == PING_PROBE => {
+                wire.send(Frame::Text(PONG_PROBE));
+                self.poller.release(Frame::Text(NOOP));
+            }
+            (Standing::Probing(_), Frame::Text(text)) if &**text == UPGRADE => self.change(),
+            _ => wire.close(&close::REFUSED),
+        }
+    }
+
+    fn control(&mut self, _: &mut impl Wire) {
+        // it counts as any other message
+        if let Standing::Upgraded(inflow) = &self.standing {
+            inflow.put(Frame::Text(NOOP));
+        }
+    }
+
+    fn hear(&mut self, news: News, wire: &mut impl Wire) {
+        match news {
+            News::Frame(frame) => wire.send(frame),
+            News::Over => wire.close(self.poller.connection().mailbox.closed().unwrap_or(&close::REFUSED)),
+        }
+    }
+
+    fn hang_up(&self) {
+        hang_up(self.wire.clone());
+    }
+
+    fn end(&mut self, _: &'static Reason) {
+        match std::mem::replace(&mut self.standing, Standing::Over) {
+            Standing::Probing(_) => self.poller.give_up_upgrade(),
+            Standing::Refused => {}
+            // the session's own place among the connections sees to its wire
+            Standing::Upgraded(_) | Standing::Over => return,
+        }
+        cut_later(self.wire.clone(), self.patience);
+    }
+}
+
+impl Drop for Upgrade {
+    fn drop(&mut self) {
+        self.end(&close::GONE);
+    }
+}

@@ -1,0 +1,295 @@
+//! A packet of Socket.IO as text: `<type>[<attachments>-][<namespace>,][<ack id>][<json>]`.
+//!
+//! Bytes stand in messages of their own, and a placeholder in the JSON says where they belong. What
+//! they are for is the concern of [`SocketIo`](super::SocketIo).
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::MAIN;
+use crate::json::{is_portable, push_string};
+use crate::message::Payload;
+use crate::protocol::Malformed;
+use crate::protocols::engineio::{MESSAGE, Said};
+
+/// How many messages of bytes may belong to one packet, as in npm's socket.io-parser.
+const MOST_ATTACHMENTS: usize = 10;
+/// How many digits an acknowledgement's number may have: JavaScript counts no further.
+const MOST_DIGITS: usize = 16;
+/// Events that the client's own library makes; none may come from the other side.
+const RESERVED: [&str; 6] =
+    ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
+
+/// What a client may send. It refuses nobody, so CONNECT_ERROR is not among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Connect,
+    Disconnect,
+    Event,
+    Ack,
+}
+
+/// A packet, cut at its seams. The JSON has been checked for its syntax.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Packet<'a> {
+    pub(super) kind: Kind,
+    pub(super) attachments: usize,
+    pub(super) namespace: &'a str,
+    pub(super) id: Option<&'a str>,
+    pub(super) data: &'a str,
+}
+
+pub(super) fn read(text: &str) -> Result<Packet<'_>, Malformed> {
+    let (kind, rest) = text.split_at_checked(1).ok_or(Malformed)?;
+    let (kind, has_bytes) = match kind {
+        "0" => (Kind::Connect, false),
+        "1" => (Kind::Disconnect, false),
+        "2" => (Kind::Event, false),
+        "3" => (Kind::Ack, false),
+        "5" => (Kind::Event, true),
+        "6" => (Kind::Ack, true),
+        _ => return Err(Malformed),
+    };
+    let (attachments, rest) = if has_bytes { attachments(rest)? } else { (0, rest) };
+    let (namespace, rest) = match rest.starts_with('/') {
+        true => rest.split_once(',').unwrap_or((rest, "")),
+        false => (MAIN, rest),
+    };
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    let (id, data) = rest.split_at(digits);
+    if digits > MOST_DIGITS || !is_portable(data) {
+        return Err(Malformed);
+    }
+    // a number is given back as JavaScript writes it
+    let id = (digits > 0).then(|| if id.bytes().all(|b| b == b'0') { "0" } else { id.trim_start_matches('0') });
+    let fits = match kind {
+        Kind::Connect => data.is_empty() || data.starts_with('{') && serde_json::from_str::<IgnoredAny>(data).is_ok(),
+        Kind::Disconnect => data.is_empty(),
+        Kind::Ack => serde_json::from_str::<IgnoredAny>(data).is_ok(),
+        // looked at in `event_of`
+        Kind::Event => true,
+    };
+    if fits { Ok(Packet { kind, attachments, namespace, id, data }) } else { Err(Malformed) }
+}
+
+fn attachments(text: &str) -> Result<(usize, &str), Malformed> {
+    let (number, rest) = text.split_once('-').ok_or(Malformed)?;
+    let is_number = number.len() <= 2 && number.bytes().all(|b| b.is_ascii_digit());
+    let number = if is_number { number.parse()? } else { 0 };
+    if (1..=MOST_ATTACHMENTS).contains(&number) { Ok((number, rest)) } else { Err(Malformed) }
+}
+
+/// An event's name, and the array of its arguments.
+pub(super) fn event_of(data: &str) -> Result<(Cow<'_, str>, String), Malformed> {
+    let First(name) = serde_json::from_str(data)?;
+    // where the name ends, for the rest is carried as it stands
+    let after = name.get().as_ptr() as usize - data.as_ptr() as usize + name.get().len();
+    let rest = data[after..].trim_ascii_start();
+    let rest = rest.strip_prefix(',').unwrap_or(rest).trim_ascii_start();
+    let event = match name.get().as_bytes() {
+        [b'"', ..] => serde_json::from_str::<Text<'_>>(name.get())?.0,
+        [b'-' | b'0'..=b'9', ..] => Cow::Borrowed(name.get()),
+        _ => return Err(Malformed),
+    };
+    if RESERVED.contains(&&*event) {
+        return Err(Malformed);
+    }
+    let mut arguments = String::with_capacity(rest.len() + 1);
+    arguments.push('[');
+    arguments.push_str(rest);
+    Ok((event, arguments))
+}
+
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The first element of an array; the others are passed over.
+struct First<'a>(&'a RawValue);
+
+impl<'de: 'a, 'a> Deserialize<'de> for First<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Elements;
+        impl<'de> Visitor<'de> for Elements {
+            type Value = &'de RawValue;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array that is not empty")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<&'de RawValue, A::Error> {
+                let first = seq.next_element()?.ok_or_else(|| A::Error::custom("an empty array"))?;
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(first)
+            }
+        }
+        deserializer.deserialize_seq(Elements).map(First)
+    }
+}
+
+/// Whether every placeholder names one of the messages of bytes.
+pub(super) fn check_placeholders(arguments: &str, attachments: usize) -> Result<(), Malformed> {
+    fn fits(value: &Value, attachments: usize) -> bool {
+        match value {
+            Value::Array(items) => items.iter().all(|item| fits(item, attachments)),
+            Value::Object(members) if members.get("_placeholder") == Some(&Value::Bool(true)) => {
+                let number = members.get("num").and_then(Value::as_u64);
+                number.is_some_and(|number| number < attachments as u64)
+            }
+            Value::Object(members) => members.values().all(|value| fits(value, attachments)),
+            _ => true,
+        }
+    }
+    if fits(&serde_json::from_str(arguments)?, attachments) { Ok(()) } else { Err(Malformed) }
+}
+
+// ---- writing
+
+pub(super) fn connect(namespace: &str, welcome: &str) -> String {
+    let mut text = begin('0', 0, namespace, welcome.len());
+    text.push_str(welcome);
+    text
+}
+
+pub(super) fn refusal(namespace: &str, refusal: &str) -> String {
+    let mut text = begin('4', 0, namespace, refusal.len());
+    text.push_str(refusal);
+    text
+}
+
+pub(super) fn disconnect(namespace: &str) -> Said {
+    Said::Text(begin('1', 0, namespace, 0))
+}
+
+pub(super) fn event(namespace: &str, event: &str, payload: &Payload) -> Said {
+    let (arguments, attachments) = arguments(payload);
+    let kind = if attachments.is_empty() { '2' } else { '5' };
+    let mut text = begin(kind, attachments.len(), namespace, event.len() + arguments.len() + 5);
+    text.push('[');
+    push_string(&mut text, event);
+    if !arguments.is_empty() {
+        text.push(',');
+        text.push_str(arguments);
+    }
+    text.push(']');
+    end(text, attachments)
+}
+
+pub(super) fn ack(namespace: &str, id: &str, payload: &Payload) -> Said {
+    let (arguments, attachments) = arguments(payload);
+    let kind = if attachments.is_empty() { '3' } else { '6' };
+    let mut text = begin(kind, attachments.len(), namespace, id.len() + arguments.len() + 2);
+    text.push_str(id);
+    text.push('[');
+    text.push_str(arguments);
+    text.push(']');
+    end(text, attachments)
+}
+
+/// A packet's beginning, with room for so much more.
+fn begin(kind: char, attachments: usize, namespace: &str, room: usize) -> String {
+    let mut text = String::with_capacity(room + namespace.len() + 8);
+    text.push(MESSAGE);
+    text.push(kind);
+    if attachments > 0 {
+        text.push_str(&attachments.to_string());
+        text.push('-');
+    }
+    if namespace != MAIN {
+        text.push_str(namespace);
+        text.push(',');
+    }
+    text
+}
+
+fn end(text: String, attachments: Arc<[Bytes]>) -> Said {
+    if attachments.is_empty() { Said::Text(text) } else { Said::With(text, attachments) }
+}
+
+/// The arguments that a payload stands for, without brackets, and their bytes.
+fn arguments(payload: &Payload) -> (&str, Arc<[Bytes]>) {
+    match payload {
+        Payload::Json(text) => (listed(text), Arc::default()),
+        Payload::Attached(text, attachments) => (listed(text), attachments.clone()),
+        Payload::Binary(bytes) => (r#"{"_placeholder":true,"num":0}"#, [bytes.clone()].into()),
+    }
+}
+
+fn listed(text: &str) -> &str {
+    let text = text.trim_ascii();
+    let inside = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    inside.map_or(text, str::trim_ascii)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_is_cut_at_its_seams() {
+        let packet = read(r#"52-/chat,007["e",{"_placeholder":true,"num":0}]"#).unwrap();
+        let data = r#"["e",{"_placeholder":true,"num":0}]"#;
+        let want = Packet { kind: Kind::Event, attachments: 2, namespace: "/chat", id: Some("7"), data };
+        assert_eq!(packet, want);
+        let packet = read("1/chat").unwrap();
+        assert_eq!((packet.kind, packet.namespace, packet.data), (Kind::Disconnect, "/chat", ""));
+    }
+
+    #[test]
+    fn what_is_no_packet_is_refused() {
+        let bad = [
+            "",
+            "4",
+            "7",
+            "é",
+            "a",
+            "0null",
+            "0[]",
+            "0{",
+            "0{}x",
+            "41",
+            "1{}",
+            "3",
+            "31",
+            "312[",
+            "5[\"e\"]",
+            "50-[\"e\"]",
+            "511-[\"e\"]",
+            "5-[\"e\"]",
+            "5+1-[\"e\"]",
+            "21234567890123456[\"e\"]",
+        ];
+        for text in bad {
+            assert!(read(text).is_err(), "{text}");
+        }
+        for data in
+            ["", "{}", "[]", "[null]", "[{}]", "[[\"e\"]]", "[\"e\"", "[\"e\"]]", "[\"disconnect\"]", "[\"e\",]"]
+        {
+            assert!(event_of(data).is_err(), "{data}");
+        }
+    }
+
+    #[test]
+    fn arguments_are_carried_as_they_stand() {
+        let read = |data| event_of(data).map(|(event, arguments)| (event.into_owned(), arguments)).unwrap();
+        assert_eq!(read(r#"["a\nb" , 1, {"x" : [2]}]"#), ("a\nb".into(), r#"[1, {"x" : [2]}]"#.into()));
+        assert_eq!(read(r#"[ "e" ]"#), ("e".into(), "[]".into()));
+        assert_eq!(read("[7,8]"), ("7".into(), "[8]".into()));
+    }
+
+    #[test]
+    fn a_placeholder_names_what_is_there() {
+        let check = |arguments: &str| check_placeholders(arguments, 2).is_ok();
+        assert!(check(r#"[{"a":[{"_placeholder":true,"num":1}]},{"_placeholder":false}]"#));
+        for num in ["2", "-1", "0.5", "\"0\"", "null"] {
+            assert!(!check(&format!(r#"[{{"_placeholder":true,"num":{num}}}]"#)), "{num}");
+        }
+        assert!(!check(r#"[{"_placeholder":true}]"#));
+    }
+}

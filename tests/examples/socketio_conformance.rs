@@ -1,0 +1,103 @@
+//! A server for the public compliance suites of Engine.IO and Socket.IO: the mounts and channels that they need,
+//! through the crate's public API alone.
+//!
+//! ```sh
+//! cargo run --example socketio_conformance -- 3000
+//! ```
+//!
+//! - `/engine.io/` sends every message back, text or bytes.
+//! - `/socket.io/` has the namespaces `/` and `/custom`: each first emits `auth` with what the client connected
+//!   with, answers `message` with `message-back` and the same arguments, and acknowledges `message-with-ack` with
+//!   them.
+//!
+//! It says where it listens once it does, and serves until SIGTERM or SIGINT.
+
+use std::time::Duration;
+
+use handclasp::origin::Origins;
+use handclasp::{Channel, Config, Context, Endpoint, Join, Mount, Payload, Reply, Router};
+
+/// What the suites expect of the server.
+const PING_INTERVAL: Duration = Duration::from_millis(300);
+const PING_TIMEOUT: Duration = Duration::from_millis(200);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
+const MOMENT: Duration = Duration::from_millis(20);
+const MAX_PAYLOAD: usize = 1_000_000;
+
+/// Sends every message back.
+struct Echo;
+
+impl Channel for Echo {
+    fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        ctx.push(event, payload.clone());
+        Reply::None
+    }
+}
+
+/// One client in one namespace.
+#[derive(Default)]
+struct Namespace {
+    /// What it has connected with.
+    auth: Option<Payload>,
+}
+
+impl Channel for Namespace {
+    fn join(&mut self, auth: &Payload, _: &mut Context<'_>) -> Join {
+        self.auth = Some(auth.clone());
+        Join::ok()
+    }
+
+    /// A moment later: the suites take one message at a time, and lose a second that comes in the same packet of
+    /// TCP.
+    fn joined(&mut self, ctx: &mut Context<'_>) {
+        let (channel, auth) = (ctx.channel_ref(), self.auth.take().unwrap_or_else(Payload::empty));
+        actix_web::rt::spawn(async move {
+            actix_web::rt::time::sleep(MOMENT).await;
+            channel.push("auth", auth);
+        });
+    }
+
+    fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        match event {
+            "message" => {
+                ctx.push("message-back", payload.clone());
+                Reply::None
+            }
+            "message-with-ack" => Reply::with(payload.clone()),
+            _ => Reply::error("unknown event"),
+        }
+    }
+}
+
+/// The whole server, about to listen on this port of 127.0.0.1; 0 is any that is free.
+pub fn endpoint(port: u16) -> Endpoint {
+    let mut config = Config::default();
+    config.server.listen = ([127, 0, 0, 1], port).into();
+    config.socket.mounts = Vec::new();
+    config.socketio.enabled = false;
+    config.page.enabled = false;
+    let namespaces = Router::new().channel("/", |_| Namespace::default()).channel("/custom", |_| Namespace::default());
+    Endpoint::new(config)
+        .engineio(mount("/engine.io", Router::new().channel("/", |_| Echo)))
+        .socketio(mount("/socket.io", namespaces))
+}
+
+fn mount(path: &str, router: Router) -> Mount {
+    Mount::new(path, router)
+        .check_origin(Origins::parse(&["any"]).expect("any is a word for origins"))
+        .ping_interval(PING_INTERVAL)
+        .idle_timeout(PING_TIMEOUT)
+        .join_within(CONNECT_TIMEOUT)
+        .message_bytes(MAX_PAYLOAD)
+}
+
+#[actix_web::main]
+async fn main() -> std::io::Result<()> {
+    let port = match std::env::args().nth(1) {
+        None => 3000,
+        Some(text) => text.parse().map_err(|_| std::io::Error::other(format!("{text:?} is no port")))?,
+    };
+    let node = endpoint(port).start()?;
+    println!("listening on http://{}", node.address());
+    node.until_signal().await
+}
