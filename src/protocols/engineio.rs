@@ -57,6 +57,12 @@ pub(crate) trait Language: Unpin + 'static {
 
     /// Writes what a whole topic is told.
     fn tell(broadcast: &Broadcast) -> Option<Said>;
+
+    /// Puts a packet of text into ASCII, where its words allow it: the oldest clients of revision 3, of
+    /// Socket.IO 1.x, read nothing else while they poll.
+    fn in_ascii(text: String) -> String {
+        text
+    }
 }
 
 /// One or more messages, in order.
@@ -165,7 +171,7 @@ impl<R: Revision, L: Language> Protocol for EngineIo<R, L> {
     }
 
     fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Wordless> {
-        self.language.say(outbound).map(|said| said.map(frame::<R>))
+        self.language.say(outbound).map(|said| said.map(frame::<R, L>))
     }
 
     fn ping(&mut self) -> Option<Frame> {
@@ -173,17 +179,18 @@ impl<R: Revision, L: Language> Protocol for EngineIo<R, L> {
     }
 
     fn broadcast(broadcast: &Broadcast) -> Option<Frame> {
-        L::tell(broadcast).map(frame::<R>)
+        L::tell(broadcast).map(frame::<R, L>)
     }
 }
 
-fn frame<R: Revision>(said: Said) -> Frame {
+fn frame<R: Revision, L: Language>(said: Said) -> Frame {
+    let text_frame = |text| Frame::Text(if R::SERVER_PINGS { text } else { L::in_ascii(text) }.into());
     match said {
-        Said::Text(text) => Frame::Text(text.into()),
+        Said::Text(text) => text_frame(text),
         Said::Bytes(bytes) => Frame::Binary(R::packet(&bytes)),
         Said::With(text, attachments) => {
             let bytes = attachments.iter().map(|bytes| Frame::Binary(R::packet(bytes)));
-            Frame::Several(std::iter::once(Frame::Text(text.into())).chain(bytes).collect())
+            Frame::Several(std::iter::once(text_frame(text)).chain(bytes).collect())
         }
     }
 }

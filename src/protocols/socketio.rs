@@ -158,6 +158,10 @@ impl Language for SocketIo {
     fn tell(Broadcast { topic, event, payload }: &Broadcast) -> Option<Said> {
         Some(packet::event(namespace_of(topic), event, payload))
     }
+
+    fn in_ascii(text: String) -> String {
+        packet::in_ascii(text)
+    }
 }
 
 impl SocketIo {

@@ -105,7 +105,7 @@ fn read_counted(mut body: &str) -> Result<Vec<Frame>, Malformed> {
         }
         let (packet, rest) = split_units(rest, length.parse()?).ok_or(Malformed)?;
         if !packet.is_empty() {
-            frames.push(text(packet));
+            frames.push(Frame::Text(decoded_twice(packet).map_or_else(|| packet.into(), Into::into)));
         }
         if frames.len() > MOST_PACKETS {
             return Err(Malformed);
@@ -113,6 +113,16 @@ fn read_counted(mut body: &str) -> Result<Vec<Frame>, Malformed> {
         body = rest;
     }
     Ok(frames)
+}
+
+/// What clients of Socket.IO 1.x mean, who write UTF-8 as if its bytes were characters, so that it is encoded
+/// twice. Nothing when it cannot be that; no other client is likely to send what looks like it.
+fn decoded_twice(packet: &str) -> Option<String> {
+    if packet.is_ascii() {
+        return None;
+    }
+    let bytes: Option<Vec<u8>> = packet.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
+    String::from_utf8(bytes?).ok()
 }
 
 /// Splits after so many units of UTF-16, which is how JavaScript counts.
@@ -187,4 +197,47 @@ fn write_bytes(frames: &[Frame]) -> Vec<u8> {
         body.extend_from_slice(packet);
     }
     body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(bytes: &'static [u8]) -> Frame {
+        Frame::Binary(Bytes::from_static(bytes))
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let old = [text("4hé😀"), bytes(&[4, 0, 255]), text("2")];
+        assert_eq!(Dialect::V3.write(&old[..1]), Body::Text("5:4hé😀".to_owned()), "counted as JavaScript does");
+        assert_eq!(Dialect::V3Text.write(&old), Body::Text("5:4hé😀6:b4AP8=1:2".to_owned()));
+        let Body::Bytes(written) = Dialect::V3.write(&old) else { panic!("there are bytes in it") };
+        assert_eq!(Dialect::V3.read(&written, true).unwrap(), old);
+        let Body::Text(written) = Dialect::V4.write(&[text("4a"), bytes(&[0, 255])]) else { panic!("always text") };
+        assert_eq!(written, "4a\u{1e}bAP8=");
+        assert_eq!(Dialect::V4.read(written.as_bytes(), false).unwrap(), [text("4a"), text("bAP8=")]);
+    }
+
+    #[test]
+    fn text_that_was_encoded_twice_is_read_as_it_was_meant() {
+        let read = |body: &str| Dialect::V3.read(body.as_bytes(), false).unwrap();
+        assert_eq!(read("6:4h\u{c3}\u{a9}llo".replace("6:", "7:").as_str()), [text("4héllo")]);
+        assert_eq!(read("6:4héllo"), [text("4héllo")], "2.x does not");
+    }
+
+    #[test]
+    fn what_is_no_payload_is_refused() {
+        for body in ["", "4", ":", "2:4", "x:4", "-1:4", "1:4x", "9999999999:4", "1:😀"] {
+            assert!(Dialect::V3.read(body.as_bytes(), false).is_err(), "{body}");
+        }
+        let bad: [&[u8]; 6] =
+            [&[0], &[0, 1], &[0, 2, 255, 52], &[2, 1, 255, 52], &[0, 11, 255], &[0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255]];
+        for body in bad {
+            assert!(Dialect::V3.read(body, true).is_err(), "{body:?}");
+        }
+        assert!(Dialect::V4.read(&[0xff], false).is_err());
+        assert!(Dialect::V4.read(b"4", true).is_err());
+        assert!(Dialect::V4.read("\u{1e}".repeat(MOST_PACKETS).as_bytes(), false).is_err());
+    }
 }

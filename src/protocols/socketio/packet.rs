@@ -208,6 +208,25 @@ fn begin(kind: char, attachments: usize, namespace: &str, room: usize) -> String
     text
 }
 
+/// Escapes what is not ASCII in a packet's JSON. A namespace has no escapes, and stays as it is.
+pub(super) fn in_ascii(text: String) -> String {
+    if text.is_ascii() {
+        return text;
+    }
+    let json = text.find(['/', '[', '{', '"']).unwrap_or(text.len());
+    let json = if text[json..].starts_with('/') { text.find(',').unwrap_or(text.len()) } else { json };
+    let mut escaped = String::with_capacity(text.len() * 2);
+    escaped.push_str(&text[..json]);
+    for c in text[json..].chars() {
+        if c.is_ascii() {
+            escaped.push(c);
+        } else {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| escaped.push_str(&format!("\\u{unit:04x}")));
+        }
+    }
+    escaped
+}
+
 fn end(text: String, attachments: Arc<[Bytes]>) -> Said {
     if attachments.is_empty() { Said::Text(text) } else { Said::With(text, attachments) }
 }
@@ -263,7 +282,7 @@ mod tests {
             "511-[\"e\"]",
             "5-[\"e\"]",
             "5+1-[\"e\"]",
-            "21234567890123456[\"e\"]",
+            "212345678901234567[\"e\"]",
         ];
         for text in bad {
             assert!(read(text).is_err(), "{text}");
@@ -281,6 +300,13 @@ mod tests {
         assert_eq!(read(r#"["a\nb" , 1, {"x" : [2]}]"#), ("a\nb".into(), r#"[1, {"x" : [2]}]"#.into()));
         assert_eq!(read(r#"[ "e" ]"#), ("e".into(), "[]".into()));
         assert_eq!(read("[7,8]"), ("7".into(), "[8]".into()));
+    }
+
+    #[test]
+    fn the_oldest_clients_get_ascii_and_read_the_same() {
+        let escaped = in_ascii("42/ünï,[\"é😀\"]".to_owned());
+        assert_eq!(escaped, r#"42/ünï,["\u00e9\ud83d\ude00"]"#);
+        assert_eq!(serde_json::from_str::<(String,)>(&escaped[9..]).unwrap().0, "é😀");
     }
 
     #[test]
