@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, test } from "node:test";
 import { io } from "socket.io-client";
 import io1 from "socket.io-client-1";
 import io2 from "socket.io-client-2";
@@ -19,8 +19,11 @@ before(async () => {
   broker = await startBroker();
 });
 
+afterEach(() => {
+  for (const socket of sockets.splice(0)) socket.removeAllListeners().close();
+});
+
 after(async () => {
-  for (const socket of sockets) socket.close();
   await broker?.kill();
 });
 
