@@ -168,7 +168,7 @@ async fn a_batch_is_handled_in_order() {
 /// 10
 #[actix_web::test]
 async fn a_session_that_is_not_polled_ends() {
-    let node = server::endpoint(0, PATIENCE, server::WINDOW).start().unwrap();
+    let node = server::endpoint(0, server::IDLE, server::WINDOW).start().unwrap();
     for vsn in BOTH {
         let client = enter(node.address(), "/ws", vsn, LOBBY, &[]).await;
         eventually("nobody in the lobby", || async { alive(node.address(), LOBBY).await == "0" }).await;

@@ -1,0 +1,135 @@
+/** The official `phoenix` npm client, unmodified, where WebSockets do not get through. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { LongPoll, Presence, Socket } from "phoenix";
+import WebSocket from "ws";
+import { startBlockade } from "../blockade.mjs";
+import { startBroker } from "../broker.mjs";
+import { ok, until } from "./await.mjs";
+
+/** @type {import("../broker.mjs").Broker} */
+let broker;
+/** @type {Socket[]} */
+const sockets = [];
+
+before(async () => {
+  broker = await startBroker();
+});
+
+after(async () => {
+  for (const socket of sockets) socket.disconnect();
+  await broker?.kill();
+});
+
+function connect(options, { socketUrl } = broker) {
+  const socket = new Socket(socketUrl("socket"), options);
+  sockets.push(socket);
+  socket.connect();
+  return socket;
+}
+
+const polling = (server) => connect({ transport: LongPoll }, server);
+const upgraded = () => connect({ transport: WebSocket });
+
+async function join(socket, name, params = {}) {
+  const channel = socket.channel(`room:${name}`, params);
+  await ok(channel.join());
+  return channel;
+}
+
+/** The next payload of an event. */
+const next = (channel, event) => new Promise((resolve) => channel.on(event, resolve));
+
+test("one who polls joins, is answered, is refused, and leaves", async () => {
+  const socket = polling();
+  const channel = await join(socket, "poll");
+  assert.deepEqual(await ok(channel.push("anything", { n: 1 })), {});
+  const refused = socket.channel("peer:not-a-uuid", {});
+  await assert.rejects(ok(refused.join()), { response: { reason: "invalid peer id" } });
+  refused.leave();
+  await ok(channel.leave());
+  assert.equal(channel.state, "closed");
+});
+
+test("one who polls and one with a WebSocket hear each other, in order", async () => {
+  const [a, b] = [await join(polling(), "both"), await join(upgraded(), "both")];
+  const heard = { a: [], b: [] };
+  a.on("said", ({ n }) => heard.a.push(n));
+  b.on("said", ({ n }) => heard.b.push(n));
+  const numbers = Array.from({ length: 250 }, (_, n) => n);
+  // more in one tick than a request may bring
+  await Promise.all(numbers.flatMap((n) => [ok(a.push("said", { n, "é": "😀\n" })), ok(b.push("said", { n }))]));
+  await until(() => heard.a.length >= 250 && heard.b.length >= 250, "what each said");
+  assert.deepEqual(heard, { a: numbers, b: numbers });
+});
+
+test("bytes of one who polls reach the others", async () => {
+  const [a, b] = [await join(polling(), "bytes"), await join(upgraded(), "bytes")];
+  const heard = next(b, "blob");
+  await ok(a.push("blob", Uint8Array.from([0, 255, 7]).buffer));
+  assert.deepEqual(new Uint8Array(await heard), Uint8Array.from([0, 255, 7]));
+});
+
+test("presence follows one who polls, and one who polls follows presence", async () => {
+  const names = (presence) => presence.list((_key, { metas }) => metas[0].name).sort().join();
+  const channel = polling().channel("room:who", { meta: { name: "a" } });
+  const presence = new Presence(channel);
+  await ok(channel.join());
+  const b = await join(upgraded(), "who", { meta: { name: "b" } });
+  const c = await join(polling(), "who", { meta: { name: "c" } });
+  await until(() => names(presence) === "a,b,c", "all three on the list");
+  await ok(c.leave());
+  b.socket.disconnect();
+  await until(() => names(presence) === "a", "two gone");
+});
+
+test("one who polls comes back by itself after the server was killed and started again", async () => {
+  const first = await startBroker();
+  const quick = { transport: LongPoll, reconnectAfterMs: () => 50, rejoinAfterMs: () => 50 };
+  const a = await join(connect(quick, first), "again");
+  const b = await join(connect(quick, first), "again");
+  const joinRef = a.joinRef();
+  await first.kill();
+  await until(() => a.state !== "joined" && b.state !== "joined", "both to notice");
+  const second = await startBroker({ port: first.port });
+  await until(() => a.state === "joined" && b.state === "joined", "both to have joined again");
+  assert.notEqual(a.joinRef(), joinRef);
+  const heard = next(b, "said");
+  await ok(a.push("said", { back: true }));
+  assert.deepEqual(await heard, { back: true });
+  for (const { socket } of [a, b]) socket.disconnect();
+  await second.kill();
+});
+
+test("one who polls waits out the window, again and again", async () => {
+  const short = await startBroker({ set: { "socket.poll_window": "500ms" } });
+  const channel = await join(polling(short), "wait");
+  const [closed, token] = [[], channel.socket.conn.token];
+  channel.socket.onClose((event) => closed.push(event));
+  await new Promise((resolve) => setTimeout(resolve, 2_000));
+  assert.deepEqual(await ok(channel.push("anything", {})), {});
+  assert.deepEqual(closed, []);
+  assert.equal(channel.socket.conn.token, token);
+  channel.socket.disconnect();
+  await short.kill();
+});
+
+for (const how of /** @type {const} */ (["refuse", "swallow"])) {
+  test(`a client falls back to polling when a proxy would ${how} an upgrade`, async () => {
+    const proxy = await startBlockade(broker.port, how);
+    const kept = new Map();
+    const sessionStorage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value) };
+    const options = { transport: WebSocket, longPollFallbackMs: 500, sessionStorage };
+    const a = await join(connect(options, proxy), `behind-${how}`);
+    assert.ok(a.socket.conn instanceof LongPoll);
+    assert.equal(proxy.upgrades(), 1);
+    const b = await join(upgraded(), `behind-${how}`);
+    const heard = [next(a, "said"), next(b, "said")];
+    await Promise.all([ok(a.push("said", { from: "a" })), ok(b.push("said", { from: "b" }))]);
+    assert.deepEqual(await Promise.all(heard), [{ from: "b" }, { from: "a" }]);
+    assert.deepEqual([...kept], [["phx:fallback:LongPoll", "true"]]);
+    a.socket.disconnect();
+    proxy.close();
+  });
+}
