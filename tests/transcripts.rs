@@ -42,6 +42,16 @@ async fn peerjs() {
     play("peerjs").await;
 }
 
+#[actix_web::test]
+async fn engineio() {
+    play("engineio").await;
+}
+
+#[actix_web::test]
+async fn socketio() {
+    play("socketio").await;
+}
+
 /// Plays all conversations of a protocol at the same time, and says which of them went otherwise.
 async fn play(protocol: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts").join(protocol);
@@ -157,7 +167,7 @@ impl Stage {
 
     fn node(&mut self) -> &Running {
         let sets: Vec<&str> = self.sets.iter().map(String::as_str).collect();
-        self.node.get_or_insert_with(|| Endpoint::new(config(&sets)).mount(lab::mount()).start().unwrap())
+        self.node.get_or_insert_with(|| lab::mounts(Endpoint::new(config(&sets))).start().unwrap())
     }
 
     async fn broadcast(&mut self, line: &str) {

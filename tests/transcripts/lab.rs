@@ -1,4 +1,4 @@
-//! The channels of the transcripts' own mount, `/lab`: whatever a channel can do, on a word of the client.
+//! The channels of the transcripts' own mounts, `/lab` and its kin: whatever a channel can do, on a word of the client.
 
 use std::collections::HashMap;
 use std::panic::resume_unwind;
@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use handclasp::channel::{ChannelRef, Info, SocketRef};
 use handclasp::message::Status;
-use handclasp::{Channel, Connected, Context, Join, Mount, Payload, Reply, Router, Topic};
+use handclasp::{Channel, Connected, Context, Endpoint, Join, Mount, Payload, Reply, Router, Topic};
 
 /// Joins that wait to be let in, by topic.
 type Gates = Arc<Mutex<HashMap<String, ChannelRef>>>;
 
 /// `/lab`; with the param `id`, the socket's own id is `users:<id>`.
-pub fn mount() -> Mount {
+fn mount() -> Mount {
     let gates = Gates::default();
     let router = Router::new()
         .channel("lab:first", |_| First)
@@ -23,6 +23,30 @@ pub fn mount() -> Mount {
         let id = info.param("id").map(|id| Topic::parse(&format!("users:{id}")).unwrap());
         Ok(id.map_or_else(Connected::default, |id| Connected::default().id(id)))
     })
+}
+
+/// The mount of every protocol; the channels of `/lab.io` are namespaces, all the same.
+pub fn mounts(endpoint: Endpoint) -> Endpoint {
+    let gates = Gates::default();
+    let names = ["/", "/other", "/third", "/fourth", "/wait"];
+    let namespaces = names.into_iter().fold(Router::new(), |router, name| {
+        let gates = gates.clone();
+        router.channel(name, move |_| Lab { gates: gates.clone(), does: String::new(), owed: Vec::new() })
+    });
+    endpoint
+        .mount(mount())
+        .socketio(Mount::new("/lab.io", namespaces).message_bytes(65_536))
+        .engineio(Mount::new("/lab.eio", Router::new().channel("/", |_| Echo)))
+}
+
+/// Sends every message back.
+struct Echo;
+
+impl Channel for Echo {
+    fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        ctx.push(event, payload.clone());
+        Reply::ok()
+    }
 }
 
 /// Says who it is, and knows no event.
@@ -98,7 +122,10 @@ impl Channel for Lab {
             }
             "now" => self.owed.drain(..).rev().for_each(|owed| drop(std::thread::spawn(|| owed.reply(late())).join())),
             "open" => {
-                let gate = self.gates.lock().unwrap().remove(payload.parse::<String>().unwrap().as_str());
+                // Socket.IO's payloads are lists of arguments
+                let one = || payload.parse::<(String,)>().map(|(name,)| name);
+                let name = payload.parse::<String>().or_else(|_| one()).unwrap();
+                let gate = self.gates.lock().unwrap().remove(&name);
                 assert!(gate.unwrap().send(Open));
             }
             "stop" => {
