@@ -146,11 +146,12 @@ async fn say(door: &Door, request: &HttpRequest, payload: web::Payload, poller: 
         poller.end(reason);
         Unheard::because(reason)
     })?;
-    poller.post(Via::Http, frames).await?;
+    let posted = poller.post(Via::Http, frames).await;
     drop(floor);
     if let Some(reason) = poller.connection().mailbox.closed() {
         return Err(Unheard::because(reason));
     }
+    posted?;
     // a join counts as handled when it is answered, as in Phoenix
     Ok(poller.settled().await?)
 }
