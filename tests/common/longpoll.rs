@@ -1,5 +1,7 @@
 //! A client that polls: requests made of bytes, a connection each, and the session that they make.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
