@@ -126,7 +126,7 @@ fn room_of(payload: &Payload, ctx: &Context<'_>) -> Option<Topic> {
         Within { room: String },
     }
     let (Named::Alone(room) | Named::Within { room },) = payload.parse::<(Named,)>().ok()?;
-    (room.len() <= MOST_ROOM_BYTES).then(|| part(ctx, ROOM, &room)).flatten()
+    (1..=MOST_ROOM_BYTES).contains(&room.len()).then(|| part(ctx, ROOM, &room)).flatten()
 }
 
 /// A part of the namespace: a topic that no client can name.

@@ -73,6 +73,12 @@ pub struct Client {
 }
 
 impl Client {
+    /// Over a connection that is there already.
+    pub fn of(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).unwrap();
+        Self { stream, buffer: VecDeque::new() }
+    }
+
     /// Connects to `/socket` and speaks V2.
     pub async fn new(address: SocketAddr) -> Self {
         Self::open(address, "/socket/websocket?vsn=2.0.0", &[]).await
@@ -100,9 +106,7 @@ impl Client {
 
     /// Sends any request and returns the answer's head.
     pub async fn request(address: SocketAddr, request: &str) -> (Self, String) {
-        let stream = TcpStream::connect(address).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        let mut client = Self { stream, buffer: VecDeque::new() };
+        let mut client = Self::of(TcpStream::connect(address).await.unwrap());
         client.raw(request.as_bytes()).await;
         let head = client.head().await;
         (client, head)

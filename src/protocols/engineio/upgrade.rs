@@ -147,14 +147,17 @@ impl Talk for Upgrade {
         hang_up(self.wire.clone());
     }
 
-    fn end(&mut self, _: &'static Reason) {
+    /// A session that has ended gives up its place among the connections, whose sweep would cut the wire of a
+    /// client that does not answer our goodbye; one that was not changed to has never had that place.
+    fn end(&mut self, reason: &'static Reason) {
         match std::mem::replace(&mut self.standing, Standing::Over) {
             Standing::Probing(_) => self.poller.give_up_upgrade(),
-            Standing::Refused => {}
-            // the session's own place among the connections sees to its wire
-            Standing::Upgraded(_) | Standing::Over => return,
+            Standing::Refused | Standing::Upgraded(_) => {}
+            Standing::Over => return,
         }
-        cut_later(self.wire.clone(), self.patience);
+        if *reason != close::GONE {
+            cut_later(self.wire.clone(), self.patience);
+        }
     }
 }
 
