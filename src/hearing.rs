@@ -6,10 +6,11 @@ use crate::socket::{Passage, Socket};
 use crate::topic::Topic;
 
 impl Socket {
-    /// Has the join of `home` hear `topic` too, unless it is no member yet or no more.
+    /// Has the join of `home` hear `topic` too, unless it is no more; as soon as it is a member itself, if it is
+    /// none yet.
     pub(crate) fn listen(&mut self, home: &Topic, topic: Topic, claim: Option<Claim>) {
         let id = JoinId(self.last_join + 1);
-        let Some(joined) = self.joins.get_mut(home).filter(|joined| !joined.is_pending()) else {
+        let Some(joined) = self.joins.get_mut(home) else {
             self.client.heard -= 1;
             return;
         };
@@ -52,9 +53,11 @@ impl Socket {
     /// A broadcast on a topic that a join hears besides its own.
     pub(crate) fn overhear(&mut self, join: JoinId, broadcast: &Broadcast) -> Passage {
         let Some(home) = self.topics.get(&join).cloned() else { return Passage::Handled };
-        let hears = |joined: &Joined| joined.hears.iter().any(|(id, topic)| *id == join && *topic == broadcast.topic);
+        let hears = |joined: &Joined| {
+            !joined.is_pending() && joined.hears.iter().any(|(id, topic)| *id == join && *topic == broadcast.topic)
+        };
         if !self.joins.get(&home).is_some_and(hears) {
-            return Passage::Handled; // it has left meanwhile
+            return Passage::Handled; // it has left meanwhile, or is no member yet
         }
         self.pass(&home, broadcast)
     }

@@ -49,6 +49,10 @@ pub enum Step<'a> {
 
 /// A wire format, as one client speaks it.
 pub trait Protocol: Unpin + 'static {
+    /// Whether clients are asked for a sign of life in the transport's own way, a WebSocket's ping: for formats
+    /// without one.
+    const PINGED_BY_TRANSPORT: bool = false;
+
     /// Reads one frame, which may come to nothing: a sign of life, or a part of a message.
     ///
     /// # Errors

@@ -184,7 +184,11 @@ impl<P: Protocol> Talk for Session<P> {
                 self.socket.note(*note, Instant::now());
                 self.carry_out(wire);
             }
-            Mail::Ping => self.protocol.ping().into_iter().for_each(|frame| wire.send(frame)),
+            Mail::Ping => match self.protocol.ping() {
+                Some(frame) => wire.send(frame),
+                None if P::PINGED_BY_TRANSPORT => wire.ping(),
+                None => {}
+            },
             Mail::Close(reason) => wire.close(reason),
         }
     }

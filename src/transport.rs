@@ -13,6 +13,8 @@ use crate::protocol::Frame;
 pub(crate) trait Wire {
     /// Sends one message.
     fn send(&mut self, frame: Frame);
+    /// Asks for a sign of life in the transport's own way, if it has one.
+    fn ping(&mut self) {}
     /// Says why, and ends.
     fn close(&mut self, reason: &'static Reason);
 }

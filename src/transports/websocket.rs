@@ -196,6 +196,10 @@ impl<T: Talk> Wire for Outlet<'_, T> {
         }
     }
 
+    fn ping(&mut self) {
+        self.ctx.ping(b"");
+    }
+
     fn close(&mut self, reason: &'static Reason) {
         self.closed.get_or_insert(reason);
     }
