@@ -161,6 +161,20 @@ sections! {
         cors: Origins = ["any"], origins;
     }
 
+    /// HelloWebRTC's protocol, at /hello and, for WebSockets, at /.
+    hello: Hello {
+        /// Whether it is spoken.
+        enabled: bool = true, truth;
+        /// Web pages that may use it, written as `socket.check_origin`. The original lets all of them.
+        check_origin: Origins = ["any"], origins;
+        /// How often a client is asked for a sign of life, by a WebSocket's ping.
+        ping_interval: Duration = "25s", span from "100ms" to "1h";
+        /// A client that does not give one for this long after is closed.
+        ping_timeout: Duration = "20s", span from "100ms" to "1h";
+        /// A client that has not spoken within this time, and so has no name, is closed.
+        register_within: Duration = "10m", span from "100ms" to "24h";
+    }
+
     /// What waits for a peer that is not there yet, where the protocol has it so (PeerJS).
     hold: Hold {
         /// Signals that wait for one peer.

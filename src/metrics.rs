@@ -39,6 +39,8 @@ pub struct Metrics {
     pub slow_consumers: Counter,
     /// Messages left out because the client's format has no words for them.
     pub unencodable: Counter,
+    /// Messages that could not be read, where their format passes over them.
+    pub ignored: Counter,
     /// Requests refused for coming too fast.
     pub rate_limited: Counter,
     /// Channels that panicked.

@@ -341,7 +341,7 @@ proptest! {
                             break;
                         }
                         Heard::End => panic!("ended without a close frame"),
-                        Heard::Text(_) | Heard::Binary(_) => {}
+                        Heard::Text(_) | Heard::Binary(_) | Heard::Ping(_) => {}
                     }
                 }
             }

@@ -52,6 +52,11 @@ async fn socketio() {
     play("socketio").await;
 }
 
+#[actix_web::test]
+async fn hello() {
+    play("hello").await;
+}
+
 /// Plays all conversations of a protocol at the same time, and says which of them went otherwise.
 async fn play(protocol: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts").join(protocol);

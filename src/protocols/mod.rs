@@ -1,6 +1,7 @@
 //! The wire formats, one a file. A new one is a file here and its lines.
 
 pub(crate) mod engineio;
+pub(crate) mod hello;
 pub(crate) mod peerjs;
 pub(crate) mod phoenix;
 pub(crate) mod socketio;
@@ -12,6 +13,7 @@ use crate::mount::Mount;
 /// What every node offers beside Phoenix's mounts, as the configuration has it.
 pub(crate) fn standard(config: &Config) -> impl Iterator<Item = (Mount, Entrance)> {
     let mounts = [
+        config.hello.enabled.then(|| hello::mount(&config.hello)),
         config.peerjs.enabled.then(|| peerjs::mount(&config.peerjs)),
         config.socketio.enabled.then(|| socketio::mount(&config.socketio)),
     ];

@@ -59,6 +59,7 @@ pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
 pub enum Heard {
     Text(String),
     Binary(Vec<u8>),
+    Ping(Vec<u8>),
     Pong(Vec<u8>),
     /// A close frame: its code (1005 when it has none) and words.
     Close(u16, String),
@@ -232,6 +233,7 @@ impl Client {
             2 => Heard::Binary(payload),
             8 if payload.len() < 2 => Heard::Close(1005, String::new()),
             8 => Heard::Close(u16::from_be_bytes([payload[0], payload[1]]), text(&payload[2..])),
+            9 => Heard::Ping(payload),
             10 => Heard::Pong(payload),
             opcode => panic!("the server sent a frame of kind {opcode}"),
         }

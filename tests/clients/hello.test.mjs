@@ -1,0 +1,114 @@
+/** What HelloWebRTC's pages do, in both of its dialects, with the frames that its clients send. */
+
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { after, before, test } from "node:test";
+import WebSocket from "ws";
+import { startBroker } from "../broker.mjs";
+
+/** @type {import("../broker.mjs").Broker} */
+let broker;
+
+before(async () => {
+  broker = await startBroker();
+});
+
+after(async () => {
+  await broker?.kill();
+});
+
+/** How each dialect writes a message and reads one. */
+const DIALECTS = {
+  A: {
+    write: (from, messageType, contentType, content, to) => ({
+      _messageType: messageType,
+      _contentType: contentType,
+      _content: content,
+      _to: to,
+      _from: from,
+    }),
+    read: ({ _contentType, _content, _to, _from }) => ({ type: _contentType, content: _content, to: _to, from: _from }),
+  },
+  B: {
+    write: (from, messageType, contentType, body, to) => ({ to, from, messageType, content: { contentType, body } }),
+    read: ({ content, to, from }) => ({ type: content.contentType, content: content.body, to, from }),
+  },
+};
+
+/** One page: its socket, and what it heard. */
+class Page {
+  #inbox = [];
+
+  constructor(dialect, path, id = randomUUID()) {
+    this.id = id;
+    this.dialect = DIALECTS[dialect];
+    this.socket = new WebSocket(broker.socketUrl(path));
+    this.socket.on("message", (data) => this.#inbox.push(this.dialect.read(JSON.parse(data))));
+  }
+
+  send(messageType, contentType, content, to) {
+    this.socket.send(JSON.stringify(this.dialect.write(this.id, messageType, contentType, content, to)));
+  }
+
+  join() {
+    this.send("broadcast", "join", "hello");
+  }
+
+  async next() {
+    while (this.#inbox.length === 0) await once(this.socket, "message");
+    return this.#inbox.shift();
+  }
+
+  get unread() {
+    return this.#inbox.length;
+  }
+}
+
+for (const dialect of Object.keys(DIALECTS)) {
+  for (const path of ["", "hello"]) {
+    test(`dialect ${dialect} at /${path}: join, offer, answer`, async (t) => {
+      const [caller, callee] = [new Page(dialect, path), new Page(dialect, path)];
+      t.after(() => [caller, callee].forEach(({ socket }) => socket.terminate()));
+      await Promise.all([caller, callee].map(({ socket }) => once(socket, "open")));
+
+      // each page makes a button for everybody who joins, itself included
+      caller.join();
+      const joined = (page) => ({ type: "join", content: "hello", to: undefined, from: page.id });
+      assert.deepEqual(await caller.next(), joined(caller));
+      callee.join();
+      assert.deepEqual(await caller.next(), joined(callee));
+      assert.deepEqual(await callee.next(), joined(callee));
+
+      caller.send("unicast", "offer", "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\n", callee.id);
+      const offer = { type: "offer", content: "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\n", to: callee.id, from: caller.id };
+      assert.deepEqual(await callee.next(), offer);
+      callee.send("unicast", "answer", { sdp: "v=0\r\n" }, offer.from);
+      assert.deepEqual(await caller.next(), { type: "answer", content: { sdp: "v=0\r\n" }, to: caller.id, from: callee.id });
+      callee.send("unicast", "candidate", { candidate: "c", sdpMLineIndex: 0 }, offer.from);
+      assert.equal((await caller.next()).type, "candidate");
+      assert.equal(caller.unread + callee.unread, 0);
+    });
+  }
+}
+
+test("a page that is loaded again under its name takes it over", async (t) => {
+  const [old, other] = [new Page("A", "hello", "constant"), new Page("A", "hello")];
+  t.after(() => [old, other, fresh].forEach(({ socket }) => socket.terminate()));
+  await Promise.all([old, other].map(({ socket }) => once(socket, "open")));
+  old.join();
+  await old.next();
+  const fresh = new Page("A", "hello", "constant");
+  await once(fresh.socket, "open");
+  fresh.join();
+  await fresh.next();
+  other.send("unicast", "offer", "sdp", "constant");
+  assert.equal((await fresh.next()).from, other.id);
+  assert.equal(old.unread, 0);
+});
+
+test("the page at the root is still the page", async () => {
+  const answer = await fetch(broker.url, { headers: { accept: "text/html" } });
+  assert.equal(answer.status, 200);
+  assert.match(await answer.text(), /<html/);
+});
