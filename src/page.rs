@@ -32,7 +32,6 @@ macro_rules! embedded {
 
 embedded! {
     "app.webmanifest",
-    "app/address.js",
     "app/drop.js",
     "app/en.js",
     "app/handles.js",
@@ -69,6 +68,7 @@ embedded! {
     "icon.svg",
     "index.html",
     "lib/abort.js",
+    "lib/address.js",
     "lib/backoff.js",
     "lib/bytes.js",
     "lib/call.js",

@@ -1,6 +1,6 @@
 /** The app's door: finds the person's language, looks at the address, and opens one of the two views. */
 
-import { readLink } from "./address.js";
+import { readLink } from "../lib/address.js";
 import { element, say } from "./page.js";
 import { speak, t } from "./words.js";
 

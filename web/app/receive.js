@@ -20,7 +20,7 @@ const complain = (/** @type {string} */ sentence) => say(element("receive-error"
  * Shows the view. Nothing is asked of any network before Connect is pressed, unless this
  * very tab was in the middle of a download when it was reloaded.
  *
- * @param {import("./address.js").Invitation} invitation
+ * @param {import("../lib/address.js").Invitation} invitation
  */
 export function openReceive(invitation) {
   nameTab(t("title.receive"));
@@ -45,7 +45,7 @@ class Visit {
   #isEmpty = false;
   #offers;
 
-  /** @param {import("./address.js").Invitation} invitation */
+  /** @param {import("../lib/address.js").Invitation} invitation */
   constructor(invitation) {
     this.#invitation = invitation;
     this.#tabKey = `handclasp.take.${invitation.peerId}`;

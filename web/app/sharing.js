@@ -7,7 +7,7 @@ import { stretch } from "../lib/key.js";
 import { Peer } from "../lib/peer.js";
 import { KEY_BYTES } from "../lib/proof.js";
 import { Socket } from "../lib/socket.js";
-import { makeLink } from "./address.js";
+import { makeLink } from "../lib/address.js";
 import { showHash } from "./hash.js";
 import { remember } from "./keepsake.js";
 import { showLink } from "./linkcard.js";

@@ -3,9 +3,9 @@
  * The id is for the broker; the rest stays behind the `#`, which no server gets to see.
  */
 
-import { fromBase64url, toBase64url } from "../lib/bytes.js";
-import { isPeerId } from "../lib/identity.js";
-import { KEY_BYTES } from "../lib/proof.js";
+import { fromBase64url, toBase64url } from "./bytes.js";
+import { isPeerId } from "./identity.js";
+import { KEY_BYTES } from "./proof.js";
 
 /** @typedef {{peerId: string, key: Uint8Array<ArrayBuffer>, hasPassword: boolean}} Invitation */
 
