@@ -108,6 +108,20 @@ test("what is shared is fetched, and the sharer knows who has all of it", async 
   assert.deepEqual([states, share.receivers.length], [["calling", "proving", "verified"], 1]);
 });
 
+test("who leaves with everything is known to have it", async () => {
+  const { fetch, share, clock } = world([randomBytes(5)], { pace: () => 1 });
+  void fetch.start();
+  await until(() => fetch.entries.length > 0);
+  await take(fetch).download.finished;
+  const left = fetch.leave();
+  while (fetch.state !== "ended") {
+    await settle();
+    await clock.advance(100);
+  }
+  await left;
+  assert.equal(share.receivers[0].state, "done");
+});
+
 test("an absent sharer is waited for, and called the moment it is there", async () => {
   const { fetch, peer, clock, states } = world(["x"]);
   peer.isOnline = false;

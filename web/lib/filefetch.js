@@ -36,6 +36,7 @@ export class FileFetch extends Emitter {
   /** @type {FetchState} */
   #state = "idle";
   #receiver = /** @type {Receiver | null} */ (null);
+  #link = /** @type {import("./link.js").Link | null} */ (null);
   /** @type {Set<Download>} that are not over */
   #downloads = new Set();
   #wake = () => {};
@@ -105,6 +106,12 @@ export class FileFetch extends Emitter {
     return this.#receiver?.preview(entry) ?? null;
   }
 
+  /** Ends everything on this side, once the sharer has heard what was said last, or is gone. */
+  async leave() {
+    await this.#link?.probe();
+    this.stop();
+  }
+
   /** Ends everything on this side. */
   stop() {
     this.#end(new PeerError("closed", "fetch was stopped"));
@@ -119,6 +126,7 @@ export class FileFetch extends Emitter {
       const connection = await this.#peer.connect(this.#sharerId);
       this.#tell("proving", null);
       const link = await connection.opened;
+      this.#link = link;
       try {
         await prove(link, { key: this.#key, role: "receiver", fingerprints: connection.fingerprints() });
         return await this.#follow(new Receiver(link, { clock: this.#clock }));
