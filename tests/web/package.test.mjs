@@ -76,13 +76,21 @@ async function typeCheck(files) {
 
 test("the package holds the library and its types, and nothing else", async () => {
   const installed = await readdir(join(folder, "node_modules/handclasp"), { recursive: true });
-  const sources = (await readdir(join(ROOT, "web/lib"))).filter((name) => name.endsWith(".js"));
+  const sources = (await readdir(join(ROOT, "web/lib"), { recursive: true })).filter((name) => name.endsWith(".js"));
   const types = installed.filter((name) => name.endsWith(".d.ts"));
-  const expected = [...sources, ...types, ...LICENCES, "README.md", "package.json", "types"];
+  const expected = [...sources, ...types, ...LICENCES, "README.md", "package.json", "types", "cli"];
   assert.deepEqual(installed.sort(), expected.sort());
   assert.ok(types.includes("types/index.d.ts"));
   const { dependencies, name } = JSON.parse(await readFile(join(folder, "node_modules/handclasp/package.json"), "utf8"));
   assert.deepEqual([name, dependencies], ["handclasp", undefined]);
+});
+
+test("its command says what has to be installed beside it", async () => {
+  const link = `http://127.0.0.1:1/?peer_id=${"0".repeat(8)}-0000-8000-8000-${"0".repeat(12)}#k=${"A".repeat(22)}`;
+  const command = join(folder, "node_modules/handclasp/cli/handclasp.js");
+  const { stdout, stderr, code } = await run(command, ["get", link], { cwd: folder }).catch((error) => error);
+  assert.deepEqual([stdout, code], ["", 1]);
+  assert.match(stderr, /npm install (ws|@roamhq\/wrtc)/);
 });
 
 test("node imports it, and a socket works over a transport of its user's", async () => {

@@ -1,0 +1,36 @@
+/** The command `handclasp` and the app, one with the other, in real Chromium. */
+
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { installCommand } from "../command.mjs";
+import { connect, download, share } from "./sharing.mjs";
+import { start } from "./stage.mjs";
+
+const { broker, browser } = await start();
+const { folder, run } = await installCommand();
+
+test("what a page shares comes with the command, and the page says that it is done", async () => {
+  const bytes = randomBytes(9_000_000);
+  const sharer = await share(browser, broker.url, [{ name: "data.bin", bytes }, { name: "empty", bytes: Buffer.alloc(0) }]);
+  const getter = run(["get", sharer.link, "--out", "from-page"]);
+  assert.equal(await getter.ended, 0, getter.err());
+  assert.deepEqual(await readFile(join(folder, "from-page/data.bin")), bytes);
+  assert.equal((await readFile(join(folder, "from-page/empty"))).length, 0);
+  await sharer.page.locator("#receivers li", { hasText: "Has all of it" }).waitFor();
+  assert.deepEqual(sharer.complaints, []);
+});
+
+test("what the command sends a page takes, and the command says that it is done", async () => {
+  const bytes = randomBytes(9_000_000);
+  await writeFile(join(folder, "data.bin"), bytes);
+  const sender = run(["send", "data.bin", "--broker", broker.url]);
+  const [link] = (await sender.said("out", /\n/)).split("\n");
+  const receiver = await connect(browser, link);
+  const saved = await download(receiver.page);
+  assert.deepEqual([saved.name, saved.bytes.equals(bytes)], ["data.bin", true]);
+  await sender.said("err", /Receiver 1 is done: 9\.0 MB/);
+  assert.deepEqual(receiver.complaints, []);
+});

@@ -1,0 +1,216 @@
+/** The command `handclasp`, from one node process to another over the real broker. */
+
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { mkdir, readFile, readdir, stat, utimes, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import WebSocket from "ws";
+import { Connection, FileShare, Peer, Socket, createIdentity } from "../../web/lib/index.js";
+import { makeLink } from "../../web/lib/address.js";
+import { systemClock } from "../../web/lib/clock.js";
+import { startBroker } from "../broker.mjs";
+import { installCommand } from "../command.mjs";
+
+const MB = 1024 * 1024;
+const LIMIT = 60_000;
+const broker = await startBroker();
+after(() => broker.kill());
+const { folder, modules, run } = await installCommand();
+
+/**
+ * @param {string[]} paths
+ * @param {string[]} [options]
+ */
+async function send(paths, options = []) {
+  const command = run(["send", ...paths, "--broker", broker.url, ...options]);
+  const [link] = (await command.said("out", /\n/)).split("\n");
+  return { ...command, link };
+}
+
+/** @param {string} name @param {Record<string, Buffer | string>} files */
+async function makeFolder(name, files) {
+  for (const [path, content] of Object.entries(files)) {
+    await mkdir(join(folder, name, path, ".."), { recursive: true });
+    await writeFile(join(folder, name, path), content);
+  }
+}
+
+/** @param {string} name @returns {Promise<string[]>} files below it */
+async function filesOf(name) {
+  const found = await readdir(join(folder, name), { recursive: true, withFileTypes: true });
+  return found.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name).slice(join(folder, name).length + 1)).sort();
+}
+
+/** @param {() => Promise<boolean>} condition */
+async function until(condition) {
+  const end = performance.now() + LIMIT;
+  while (!(await condition())) {
+    assert.ok(performance.now() < end, "waited too long");
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+test("files and a folder travel with names, bytes and structure; both sides say done", async () => {
+  await makeFolder("mine", { "photos/a.jpg": randomBytes(3 * MB + 5), "photos/deep/er/b.txt": "b", "photos/empty": "", "notes ü.txt": "notes" });
+  const sender = await send(["mine/photos", "mine/notes ü.txt"]);
+  const list = run(["get", sender.link, "--list"]);
+  assert.equal(await list.ended, 0, list.err());
+  assert.deepEqual(list.out().match(/\S+$/gm), ["photos/a.jpg", "photos/deep/er/b.txt", "photos/empty", "ü.txt"]);
+
+  const getters = ["one", "two"].map((out) => run(["get", sender.link, "--out", out]));
+  for (const getter of getters) assert.equal(await getter.ended, 0, getter.err());
+  for (const out of ["one", "two"]) {
+    assert.deepEqual(await filesOf(out), await filesOf("mine"));
+    for (const path of await filesOf("mine")) assert.deepEqual(await readFile(join(folder, out, path)), await readFile(join(folder, "mine", path)));
+  }
+  assert.deepEqual(getters[0].out().split("\n").length, 5, "a line for each file");
+  assert.match(getters[0].err(), /Done: 4 files/);
+  await sender.said("err", /is done[^]*is done/);
+  sender.kill("SIGINT");
+  assert.equal(await sender.ended, 0);
+});
+
+test("a getter that is stopped or killed goes on where it was when it is run again, and the sender serves on", async () => {
+  await makeFolder("big", { "big.bin": randomBytes(50 * MB) });
+  const sender = await send(["big/big.bin"]);
+  const part = async () => {
+    const names = await readdir(join(folder, "again")).catch(() => []);
+    return names.find((name) => name.endsWith(".part"));
+  };
+  const size = async () => {
+    const name = await part();
+    return name ? (await stat(join(folder, "again", name))).size : 0;
+  };
+  for (const [signal, code, enough] of /** @type {const} */ ([["SIGINT", 130, 5 * MB], ["SIGINT", 130, 10 * MB], ["SIGKILL", "SIGKILL", 15 * MB]])) {
+    const getter = run(["get", sender.link, "--out", "again"]);
+    await until(async () => (await size()) >= enough);
+    getter.kill(signal);
+    assert.equal(await getter.ended, code, getter.err());
+  }
+  const left = Math.floor((await size()) / MB) * MB;
+  assert.deepEqual(await filesOf("again"), [await part()], "nothing has its name before it is whole");
+
+  const second = run(["get", sender.link, "--out", "again"]);
+  assert.equal(await second.ended, 0, second.err());
+  const kept = /; ([\d.]+) MB of it was here already/.exec(second.err());
+  assert.equal(kept?.[1], (left / 1e6).toFixed(left < 100e6 ? 1 : 0));
+  assert.deepEqual(await filesOf("again"), ["big.bin"]);
+  assert.deepEqual(await readFile(join(folder, "again/big.bin")), await readFile(join(folder, "big/big.bin")));
+});
+
+test("what is there already is not overwritten", async () => {
+  await makeFolder("new", { "report.txt": "new" });
+  await makeFolder("kept", { "report.txt": "old", "report (2).txt": "older" });
+  const sender = await send(["new/report.txt"]);
+  const getter = run(["get", sender.link, "--out", "kept"]);
+  assert.equal(await getter.ended, 0, getter.err());
+  const content = async (/** @type {string} */ name) => readFile(join(folder, "kept", name), "utf8");
+  assert.deepEqual(await filesOf("kept"), ["report (2).txt", "report (3).txt", "report.txt"]);
+  assert.deepEqual([await content("report.txt"), await content("report (2).txt"), await content("report (3).txt")], ["old", "older", "new"]);
+  assert.match(getter.out(), /report \(3\)\.txt\n$/);
+});
+
+test("a wrong password gets nothing, the right one all", async () => {
+  await makeFolder("secret", { "secret.txt": "s" });
+  const sender = await send(["secret/secret.txt"], ["--password", "right"]);
+  const without = run(["get", sender.link, "--out", "none"]);
+  assert.equal(await without.ended, 2);
+  assert.match(without.err(), /--password/);
+  const wrong = run(["get", sender.link, "--out", "none", "--password", "wrong"]);
+  assert.equal(await wrong.ended, 3, wrong.err());
+  assert.match(wrong.err(), /password is wrong/);
+  await sender.said("err", /wrong key or password \(1 so far\)/);
+  await assert.rejects(stat(join(folder, "none")), { code: "ENOENT" });
+  const right = run(["get", sender.link, "--out", "secrets"], { env: { HANDCLASP_PASSWORD: "right" } });
+  assert.equal(await right.ended, 0, right.err());
+});
+
+test("a file that changes while it is shared is told on both sides, the others come", async () => {
+  await makeFolder("fickle", { "a.txt": "a", "b.txt": "b" });
+  const sender = await send(["fickle"]);
+  await utimes(join(folder, "fickle/a.txt"), 1, 1);
+  const getter = run(["get", sender.link, "--out", "fickle-got"]);
+  assert.equal(await getter.ended, 1);
+  assert.match(getter.err(), /fickle\/a\.txt did not come[^]*Not all came: 1 file/);
+  assert.deepEqual(await filesOf("fickle-got"), ["fickle/b.txt"]);
+  await sender.said("err", /fickle\/a\.txt cannot be sent/);
+});
+
+test("an absent sender is waited for; its names reach neither other folders nor the terminal's commands", async () => {
+  const { loadWebRtc } = await import(join(modules, "cli/rtc.js"));
+  const socket = new Socket(broker.socketUrl("socket"), { transport: WebSocket });
+  const peer = new Peer(socket, await createIdentity(), { createConnection: await loadWebRtc() });
+  after(() => (peer.close(), socket.disconnect()));
+  const key = crypto.getRandomValues(new Uint8Array(16));
+  const link = makeLink({ peerId: peer.id, key, hasPassword: false }, { origin: new URL(broker.url).origin, pathname: "/" });
+  const share = new FileShare(peer, key);
+  share.catalogue.add([{ file: new File(["evil"], "x"), path: ["..", "..", "\x1b[2Jevil"] }]);
+  const getter = run(["get", link, "--out", "safe/inner"]);
+  await getter.said("err", /not there/);
+  await peer.join();
+  assert.equal(await getter.ended, 0, getter.err());
+  assert.deepEqual(await filesOf("safe"), ["inner/file/file/[2Jevil"]);
+
+  share.catalogue.add([{ file: { name: "x", size: "\x1b[2J", slice: () => new Blob() } }]);
+  const second = run(["get", link, "--out", "safe/inner"]);
+  assert.equal(await second.ended, 1);
+  assert.match(second.err(), /size \[2J is no count/);
+  assert.doesNotMatch(getter.out() + getter.err() + second.err(), /\x1b/);
+});
+
+test("two offers that cross cost a connection of node's nothing", async () => {
+  const { loadWebRtc } = await import(join(modules, "cli/rtc.js"));
+  const createConnection = await loadWebRtc();
+  /** @type {Connection[]} */
+  const sides = [];
+  const held = [];
+  let isHolding = false;
+  const deliver = (to, event, body) => sides[to].take(event, JSON.parse(JSON.stringify(body)));
+  const make = (at, offers) => new Connection({
+    peerId: "x", attempt: "1", offers, pc: createConnection({}), clock: systemClock, timeout: LIMIT, recoveryTimeout: LIMIT,
+    async signal(event, body) {
+      if (isHolding) held.push([1 - at, event, body]);
+      else deliver(1 - at, event, body);
+    },
+  });
+  sides.push(make(0, true), make(1, false));
+  after(() => sides.forEach((side) => side.close()));
+  sides[0].offer();
+  const links = await Promise.all(sides.map(({ opened }) => opened));
+  const before = sides.map(({ pc }) => pc.localDescription.sdp);
+  isHolding = true;
+  for (const side of sides) side.networkChanged();
+  await until(async () => held.filter(([, event]) => event === "offer").length === 2);
+  isHolding = false;
+  for (const signal of held) deliver(...signal);
+  const isNew = ({ pc }, at) => pc.signalingState === "stable" && pc.localDescription.sdp !== before[at];
+  await until(async () => sides.every(isNew));
+  links[0].send({ type: "still here" });
+  assert.deepEqual(await links[1].next(), { type: "still here" });
+});
+
+test("^C ends the waiting for a sender", async () => {
+  const { peerId } = await createIdentity();
+  const getter = run(["get", `${broker.url}?peer_id=${peerId}#k=${"A".repeat(22)}`]);
+  await getter.said("err", /not there/);
+  getter.kill("SIGINT");
+  assert.equal(await getter.ended, 130, getter.err());
+});
+
+test("what was typed wrong is told with the cure", async () => {
+  const { peerId } = await createIdentity();
+  const wrong = [
+    [["get", `${broker.url}?peer_id=${peerId}`], /in quotes/],
+    [["get", `${broker.url}?peer_id=nobody#k=${"A".repeat(22)}`], /damaged/],
+    [["get"], /Which link/],
+    [["send", "no such file", "--broker", broker.url], /no such file or folder/],
+    [["send", folder, "--list"], /no option --list/],
+    [["fetch"], /no command fetch/],
+  ];
+  for (const [args, words] of wrong) {
+    const command = run(/** @type {string[]} */ (args));
+    assert.equal(await command.ended, 2);
+    assert.match(command.err(), /** @type {RegExp} */ (words));
+  }
+});
