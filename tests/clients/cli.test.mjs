@@ -198,6 +198,14 @@ test("^C ends the waiting for a sender", async () => {
   assert.equal(await getter.ended, 130, getter.err());
 });
 
+test("a link is printed only when it leads somewhere", async () => {
+  await makeFolder("early", { "early.txt": "e" });
+  const sender = run(["send", "early", "--broker", "http://127.0.0.1:1"]);
+  await sender.said("err", /cannot be reached/);
+  sender.kill("SIGINT");
+  assert.deepEqual([await sender.ended, sender.out()], [130, ""]);
+});
+
 test("what was typed wrong is told with the cure", async () => {
   const { peerId } = await createIdentity();
   const wrong = [

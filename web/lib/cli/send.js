@@ -8,7 +8,7 @@ import { KEY_BYTES } from "../proof.js";
 import { openPeer } from "./broker.js";
 import { offersOf } from "./offers.js";
 import { endProgress, filesText, percentText, print, say, showProgress, sizeText } from "./terminal.js";
-import { Complaint, MISUSED, fileFault, sentence } from "./words.js";
+import { Complaint, INTERRUPTED, MISUSED, fileFault, sentence } from "./words.js";
 
 /** @typedef {import("../fileshare.js").Reception} Reception */
 
@@ -34,7 +34,8 @@ export async function send(paths, { broker, password = "", interrupted }) {
     const ended = new Promise((_, reject) => {
       peer.on("state", (state, error) => state === "closed" && reject(new Complaint(`The broker ended this share: ${sentence(error)}`)));
     });
-    await Promise.race([join(), interrupted, ended]);
+    const isJoined = await Promise.race([join().then(() => true), interrupted.then(() => false), ended]);
+    if (!isJoined) throw new Complaint("Stopped before there was a link.", INTERRUPTED);
     print(makeLink({ peerId: peer.id, key, hasPassword: password !== "" }, { origin, pathname: "/" }));
     say(`Sharing ${filesText(entries.length, entries.reduce((bytes, { size }) => bytes + size, 0))} with whoever has this link, until ^C.`);
     if (/^(localhost|127\.|\[::1\])/.test(new URL(origin).host)) say("This broker is on this very computer, and so are those whom the link can reach: --broker names another.");
