@@ -28,7 +28,8 @@ use crate::session::Session;
 use crate::socket::Socket;
 use crate::topic::Realm;
 use crate::transport::Talk;
-use crate::transports::longpoll::{self, Manners, Poller, Pollers};
+use crate::transports::longpoll::{self, Manners, Pollers};
+use crate::transports::poller::Poller;
 use crate::transports::websocket::{self, Size};
 
 /// What a protocol makes of its mounts.

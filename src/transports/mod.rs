@@ -2,4 +2,5 @@
 
 pub(crate) mod longpoll;
 pub(crate) mod pipe;
+pub(crate) mod poller;
 pub(crate) mod websocket;

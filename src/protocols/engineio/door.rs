@@ -26,7 +26,8 @@ use crate::door::{Door, wire_of};
 use crate::handshake::{check_origin, check_upgrade, params};
 use crate::mount::{ConnectInfo, Connected, Mount};
 use crate::protocol::Frame;
-use crate::transports::longpoll::{self, Fetched, Manners, Poller, Via};
+use crate::transports::longpoll::{self, Manners};
+use crate::transports::poller::{Fetched, Poller, Via};
 use crate::transports::websocket;
 
 /// How a client's bytes travel.

@@ -17,8 +17,8 @@ use crate::close::{self, Reason};
 use crate::connection::{Connection, Wire as RawWire, cut_later, hang_up};
 use crate::protocol::Frame;
 use crate::transport::{Talk, Wire};
-use crate::transports::longpoll::{Poller, Via};
 use crate::transports::pipe::{Inflow, Outflow, pipe};
+use crate::transports::poller::{Poller, Via};
 
 /// How long a client may try, npm's `upgradeTimeout`.
 const TIMEOUT: Duration = Duration::from_secs(10);

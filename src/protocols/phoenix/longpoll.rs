@@ -26,7 +26,8 @@ use crate::handshake::{check_origin, params};
 use crate::json::push_string;
 use crate::mount::{ConnectInfo, Refusal};
 use crate::protocol::Frame;
-use crate::transports::longpoll::{self, Fetched, Gone, Manners, Poller, Via};
+use crate::transports::longpoll::{self, Manners};
+use crate::transports::poller::{Fetched, Gone, Poller, Via};
 
 /// Where a token may stand besides the query; it counts before that.
 const TOKEN_HEADER: &str = "x-phoenix-longpoll-token";
