@@ -493,6 +493,30 @@ async fn a_client_that_does_not_poll_is_a_slow_consumer() {
 }
 
 #[actix_web::test]
+async fn one_large_message_passes_however_little_may_wait() {
+    let node = start(&["limits.queue_bytes=4096"]);
+    let large = format!("4{}", "x".repeat(90_000));
+    let session = open(node.address(), V4).await;
+    post(node.address(), &session, &large).await;
+    assert_eq!(poll(node.address(), &session).await.text(), large);
+    let mut client = probe(node.address(), &session).await;
+    client.say("5").await;
+    client.ask_for(&large, &large).await;
+    // its bytes, in messages of their own, are a part of it
+    let path = "/socket.io/?EIO=4&transport=polling";
+    let (hearer, speaker) = (open(node.address(), path).await, open(node.address(), path).await);
+    for session in [&hearer, &speaker] {
+        post(node.address(), session, "40").await;
+        poll(node.address(), session).await;
+    }
+    let placeholders: Vec<String> = (0..10).map(|n| format!(r#"{{"_placeholder":true,"num":{n}}}"#)).collect();
+    let text = |kind: &str| format!(r#"{kind}["message",{}]"#, placeholders.join(","));
+    let bytes = format!("\u{1e}b{}", "AAAA".repeat(2_000)).repeat(10);
+    post(node.address(), &speaker, &(text("4510-") + &bytes)).await;
+    assert_eq!(poll(node.address(), &hearer).await.text(), text("4510-") + &bytes);
+}
+
+#[actix_web::test]
 async fn connections_of_an_address_are_counted_however_they_come() {
     let node = start(&["limits.connections_per_address=2"]);
     let _first = open(node.address(), V4).await;

@@ -120,6 +120,9 @@ impl<T: Talk> LongPoll<T> {
             return;
         }
         let large = self.manners.bytes / LARGE_SHARE;
+        if matches!(self.standing, Standing::Upgraded(_)) {
+            self.bytes = 0; // the pipe counts what it holds
+        }
         let mut outlet = Outlet { out: &mut self.out, bytes: &mut self.bytes, large, closed: None };
         f(&mut self.talk, &mut outlet);
         let closed = outlet.closed;
@@ -150,17 +153,19 @@ impl<T: Talk> LongPoll<T> {
     /// Tells whoever asks what waits.
     fn answer(&mut self) {
         if let Standing::Upgraded(inflow) = &self.standing {
-            self.out.drain(..).for_each(|frame| inflow.put(frame));
-            self.bytes = inflow.bytes();
+            // what waits has been counted together: the first of it stands for all
+            let mut weight = self.bytes;
+            self.out.drain(..).for_each(|frame| inflow.put(frame, std::mem::take(&mut weight)));
+            self.bytes = inflow.weight();
         }
         if self.out.is_empty() {
             return;
         }
         let Some(asking) = self.asking.take() else { return };
-        self.bytes = 0;
+        let bytes = std::mem::take(&mut self.bytes);
         if let Err(frames) = asking.send(std::mem::take(&mut self.out)) {
             // it gave up at this very moment
-            self.bytes = frames.iter().map(|frame| frame.size().min(self.manners.bytes / LARGE_SHARE)).sum();
+            self.bytes = bytes;
             self.out = frames;
         }
     }
@@ -326,12 +331,10 @@ struct Outlet<'a> {
 
 impl Wire for Outlet<'_> {
     fn send(&mut self, frame: Frame) {
+        *self.bytes += frame.size().min(self.large);
         match frame {
-            Frame::Several(frames) => frames.iter().for_each(|frame| self.send(frame.clone())),
-            frame => {
-                *self.bytes += frame.size().min(self.large);
-                self.out.push(frame);
-            }
+            Frame::Several(frames) => self.out.extend(frames.iter().cloned()),
+            frame => self.out.push(frame),
         }
     }
 

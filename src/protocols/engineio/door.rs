@@ -22,6 +22,7 @@ use super::{CLOSE, EngineIo, Language, NOOP, OPEN, Revision, V3, V4, cors};
 use crate::close::{self, Reason};
 use crate::config::Config;
 use crate::connection::{Patience, Wire, hung_up};
+use crate::connections::Seat;
 use crate::door::{Door, wire_of};
 use crate::handshake::{check_origin, check_upgrade, params};
 use crate::mount::{ConnectInfo, Connected, Mount};
@@ -141,7 +142,7 @@ impl Handshake<'_> {
         }
     }
 
-    fn poll<R: Revision, L: Language>(&self, seat: crate::connections::Seat, connected: Connected) -> HttpResponse {
+    fn poll<R: Revision, L: Language>(&self, seat: Seat, connected: Connected) -> HttpResponse {
         let manners = Manners {
             bytes: self.door.config().limits.queue_bytes,
             strict: true,

@@ -22,6 +22,8 @@ use crate::transports::poller::{Poller, Via};
 
 /// How long a client may try, npm's `upgradeTimeout`.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// What a frame counts for beside its own bytes: about its size in memory.
+const FRAME_SIZE: usize = 64;
 /// How many frames are handed to the session at once.
 const BATCH: usize = 256;
 
@@ -115,8 +117,8 @@ impl Talk for Upgrade {
     fn frame(&mut self, frame: &Frame, wire: &mut impl Wire) {
         match (&self.standing, frame) {
             (Standing::Upgraded(inflow), _) => {
-                inflow.put(frame.clone());
-                if inflow.bytes() > self.most {
+                inflow.put(frame.clone(), frame.size() + FRAME_SIZE);
+                if inflow.weight() > self.most {
                     wire.close(&close::FLOOD);
                 }
             }
@@ -132,7 +134,7 @@ impl Talk for Upgrade {
     fn control(&mut self, _: &mut impl Wire) {
         // it counts as any other message
         if let Standing::Upgraded(inflow) = &self.standing {
-            inflow.put(Frame::Text(NOOP));
+            inflow.put(Frame::Text(NOOP), FRAME_SIZE);
         }
     }
 
