@@ -203,7 +203,8 @@ impl Context<'_> {
 
     /// Has this client hear `topic` besides the channel's own, for as long as the channel lives or until
     /// [`ignore`](Self::ignore): broadcasts there reach it as those here do. Says whether it may: a socket's
-    /// joins and the topics they hear besides are at most `limits.joins_per_socket` each.
+    /// joins and the topics they hear besides are at most `limits.joins_per_socket` each. When it does,
+    /// [`Channel::handle_info`](crate::Channel::handle_info) is told by a [`Listening`](crate::message::Listening).
     /// What is asked for while the join is decided holds from its `ok` on, with nothing missed in between.
     pub fn listen(&mut self, topic: &Topic) -> bool {
         self.hear(topic, None)

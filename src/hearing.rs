@@ -1,7 +1,7 @@
 //! What a socket's joins hear besides their own topics, and what it has sent to names that nobody holds.
 
 use crate::joined::Joined;
-use crate::message::{Broadcast, Claim, Effect, JoinId, Membership};
+use crate::message::{Broadcast, Claim, Effect, JoinId, Listening, Membership};
 use crate::socket::{Passage, Socket};
 use crate::topic::Topic;
 
@@ -28,13 +28,28 @@ impl Socket {
         self.unhear(join, topic);
     }
 
+    /// The registry has let it.
+    pub(crate) fn granted(&mut self, join: JoinId) {
+        let Some(home) = self.topics.get(&join).cloned() else { return };
+        let heard = self.joins.get(&home).and_then(|joined| joined.hears.iter().find(|(id, _)| *id == join));
+        if let Some((_, topic)) = heard {
+            let topic = topic.clone();
+            self.tell_of(&home, Listening { topic, granted: true });
+        }
+    }
+
     /// The registry has not let it, or lets it no longer.
     pub(crate) fn denied(&mut self, join: JoinId) {
-        let home = self.topics.get(&join);
-        let Some(joined) = home.and_then(|home| self.joins.get_mut(home)) else { return };
+        let Some(home) = self.topics.get(&join).cloned() else { return };
+        let Some(joined) = self.joins.get_mut(&home) else { return };
         let Some(at) = joined.hears.iter().position(|(id, _)| *id == join) else { return };
         let (join, topic) = joined.hears.swap_remove(at);
-        self.unhear(join, topic);
+        self.unhear(join, topic.clone());
+        self.tell_of(&home, Listening { topic, granted: false });
+    }
+
+    fn tell_of(&mut self, home: &Topic, listening: Listening) {
+        self.run(home, &None, |channel, ctx| channel.handle_info(Box::new(listening), ctx));
     }
 
     /// A join has ended, and hears nothing any more.

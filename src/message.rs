@@ -318,6 +318,15 @@ pub struct Watched {
     pub online: bool,
 }
 
+/// What a channel is told of a topic that it wished to hear: that it is a member there now, or cannot be one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listening {
+    /// The topic.
+    pub topic: Topic,
+    /// Whether what is said there from now on arrives.
+    pub granted: bool,
+}
+
 /// Whom a broadcast reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {

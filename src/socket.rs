@@ -156,7 +156,10 @@ impl Socket {
     pub(crate) fn note(&mut self, note: Note, now: Instant) {
         self.client.now = now;
         match note {
-            Note::Subscribed(join) => self.subscribed(join),
+            Note::Subscribed(join) => match self.topic_of(join) {
+                Some(_) => self.subscribed(join),
+                None => self.granted(join),
+            },
             Note::Refused(join, reason) => match self.topic_of(join) {
                 Some(topic) => self.refused(&topic, Payload::reason(reason)),
                 None => self.denied(join),

@@ -196,3 +196,23 @@ async fn the_client_script_is_missing_in_words_that_help() {
         assert!(body.contains("socketio.client_dir"), "{body}");
     }
 }
+
+/// Its acknowledgement came before the registry knew: what was said right after it was lost.
+#[actix_web::test]
+async fn what_is_said_right_after_the_acknowledgement_is_heard() {
+    let node = node(&["server.workers=2", "limits.joins_per_socket=1000", "limits.messages_burst=10000"]);
+    let ((mut a, _), (mut b, _)) = (connect(&node).await, connect(&node).await);
+    for n in 0..100 {
+        a.ask_for(&format!(r#"421["join","{n}"]"#), "431[{}]").await;
+        b.ask_for(&format!(r#"421["join","{n}"]"#), "431[{}]").await;
+        a.say(&format!(r#"42["message",{n}]"#)).await;
+        b.hears(&format!(r#"42["message",{n}]"#)).await;
+        a.ask_for(&format!(r#"421["leave","{n}"]"#), "431[{}]").await;
+        b.ask_for(&format!(r#"421["leave","{n}"]"#), "431[{}]").await;
+    }
+    let (mut late, id) = connect(&node).await;
+    a.ask_for(&format!(r#"421["signal",{{"to":"{id}"}}]"#), "431[{}]").await;
+    late.hear_until("signal").await;
+    drop((a, b, late));
+    empty(&node).await;
+}

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::channel::{Channel, Context, Ended, Join, Reply};
-use crate::message::Payload;
+use crate::channel::{Channel, Context, Ended, Info, Join, Reply};
+use crate::message::{Listening, Payload, Ticket};
 use crate::topic::{Realm, Topic};
 
 const MESSAGE: &str = "message";
@@ -30,18 +30,18 @@ const MOST_ROOM_BYTES: usize = 255;
 pub(crate) struct Relay {
     sid: String,
     rooms: Vec<Topic>,
+    /// Requests to enter a room that are answered once it is heard.
+    entering: Vec<(Topic, Ticket)>,
 }
 
 impl Channel for Relay {
-    fn join(&mut self, _: &Payload, _: &mut Context<'_>) -> Join {
+    /// Asked for before the join itself, the name is there when the client is told it.
+    fn join(&mut self, _: &Payload, ctx: &mut Context<'_>) -> Join {
         self.sid = Uuid::new_v4().simple().to_string();
-        Join::accept(Payload::from_json_text(format!(r#"{{"sid":"{}"}}"#, self.sid)))
-    }
-
-    fn joined(&mut self, ctx: &mut Context<'_>) {
         if let Some(me) = part(ctx, SID, &self.sid) {
             ctx.answer_to(&me);
         }
+        Join::accept(Payload::from_json_text(format!(r#"{{"sid":"{}"}}"#, self.sid)))
     }
 
     fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
@@ -54,6 +54,17 @@ impl Channel for Relay {
             "leave" => self.leave(payload, ctx),
             SIGNAL => self.signal(payload, ctx),
             _ => Reply::error("unknown event"),
+        }
+    }
+
+    fn handle_info(&mut self, info: Info, ctx: &mut Context<'_>) {
+        let Ok(Listening { topic, granted }) = info.downcast().map(|listening| *listening) else { return };
+        let is_it = |(room, _): &mut (Topic, Ticket)| *room == topic;
+        for (_, ticket) in self.entering.extract_if(.., is_it) {
+            ctx.reply(ticket, if granted { Reply::ok() } else { Reply::error("room is full") });
+        }
+        if !granted {
+            self.rooms.retain(|room| *room != topic);
         }
     }
 
@@ -80,14 +91,18 @@ impl Relay {
         if !ctx.listen(&room) {
             return Reply::error("too many rooms");
         }
+        self.entering.push((room.clone(), ctx.ticket()));
         self.rooms.push(room);
-        Reply::ok()
+        Reply::None
     }
 
     fn leave(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         let Some(room) = room_of(payload, ctx) else { return Reply::error("invalid room") };
         if let Some(at) = self.rooms.iter().position(|other| *other == room) {
             ctx.ignore(&self.rooms.swap_remove(at));
+            for (_, ticket) in self.entering.extract_if(.., |(other, _)| *other == room) {
+                ctx.reply(ticket, Reply::error("left"));
+            }
         }
         Reply::ok()
     }
