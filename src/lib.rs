@@ -43,15 +43,17 @@
 //! | [`channel`], `answer`, `context`, [`channels`] | what a topic does: the trait and the router; what it can say; what it can do; the standard ones |
 //! | [`protocol`], `protocols` | a wire format; those there are, each with its front door |
 //! | `socket`, `joining`, `joined`, `rules` | one client's state machine, pure; how it comes to be on a topic; one topic of it; what it may do |
+//! | `calls`, `hearing` | how it runs its channels; what they hear besides their own topics, and what waits for whom |
 //! | `session` | the same, carried out |
 //! | `transport`, `transports`, `guard` | how bytes travel: the seam; the ways there are; frames checked as they arrive |
 //! | `registry`, `orders` | the one writer of who is where, and what it can be told |
 //! | `table`, `holdings`, `watches`, `rosters`, `presence` | what it keeps: topics, connections, watchers, presence lists |
+//! | `claims`, `holds` | whose a name is; signals that wait for somebody to take one |
 //! | [`pubsub`] | the handle to topics that everyone holds |
 //! | `mailbox`, `connection`, `connections` | a client's queue; its sign of life; all of them, limits and sweep |
 //! | [`adapter`] | the seam to other nodes |
 //! | [`endpoint`], `server`, `node`, `running` | the server: put together, its routes, what its workers share, its end |
-//! | [`mount`], `door`, `handshake`, `address`, `page` | who may come in where |
+//! | [`mount`], `door`, `handshake`, `cors`, `address`, `page` | who may come in where |
 //! | [`config`], `setting`, `written`, `ice`, [`origin`] | every key; what its values look like, and where they stand; servers and web pages |
 //! | [`metrics`], `rate`, `json`, `signal` | counters, token buckets, what JSON must be, a signal's ids |
 //!
