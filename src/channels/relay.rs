@@ -85,14 +85,17 @@ impl Relay {
 
     fn enter(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         let Some(room) = room_of(payload, ctx) else { return Reply::error("invalid room") };
-        if self.rooms.contains(&room) {
+        let is_in = self.rooms.contains(&room);
+        if is_in && !self.entering.iter().any(|(other, _)| *other == room) {
             return Reply::ok();
         }
-        if !ctx.listen(&room) {
-            return Reply::error("too many rooms");
+        if !is_in {
+            if !ctx.listen(&room) {
+                return Reply::error("too many rooms");
+            }
+            self.rooms.push(room.clone());
         }
-        self.entering.push((room.clone(), ctx.ticket()));
-        self.rooms.push(room);
+        self.entering.push((room, ctx.ticket()));
         Reply::None
     }
 
