@@ -10,8 +10,7 @@ use uuid::Uuid;
 use super::PeerJs;
 use super::relay::Relay;
 use crate::channel::Router;
-use crate::config::{Config, PeerJs as Terms};
-use crate::connection::Patience;
+use crate::config::PeerJs as Terms;
 use crate::cors;
 use crate::door::{Door, Entrance, usual_patience};
 use crate::handshake::{check_origin, check_upgrade};
@@ -19,7 +18,7 @@ use crate::mount::{ConnectInfo, Mount, Refusal};
 use crate::topic::{Realm, Topic};
 use crate::transports::websocket;
 
-pub(crate) const ENTRANCE: Entrance = Entrance { realm: Realm::PeerJs, patience, routes };
+pub(crate) const ENTRANCE: Entrance = Entrance { realm: Realm::PeerJs, patience: usual_patience, routes };
 
 /// A key that lets clients name whatever they like, as the public PeerJS cloud does.
 const ANY: &str = "any";
@@ -31,10 +30,6 @@ pub(crate) fn mount(terms: &Terms) -> (Mount, Entrance) {
     let patience = terms.expire_timeout;
     let router = Router::new().channel("*", move |_| Relay::new(patience));
     (Mount::new(&terms.path, router).check_origin(terms.cors.clone()).idle_timeout(terms.alive_timeout), ENTRANCE)
-}
-
-fn patience(mount: &Mount, config: &Config) -> Patience {
-    usual_patience(mount, config)
 }
 
 fn routes(door: &Door, app: &mut ServiceConfig) {
