@@ -8,28 +8,15 @@ import { appendFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { after, before, describe, test } from "node:test";
+import { after, describe, test } from "node:test";
 import { chromium } from "playwright-core";
-import { startBroker } from "../broker.mjs";
-import { launch, openPage, screenshot } from "./chromium.mjs";
+import { openPage, screenshot } from "./chromium.mjs";
 import { BIG, connectOnPage, done, removeFiles, sha256, shareFromDisk, underWay, visit } from "./realfiles.mjs";
 import { share } from "./sharing.mjs";
+import { start } from "./stage.mjs";
 
-/** @type {import("../broker.mjs").Broker} */
-let broker;
-/** @type {import("playwright-core").Browser} */
-let browser;
-
-before(async () => {
-  broker = await startBroker();
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await broker?.kill();
-  await removeFiles();
-});
+const { broker, browser } = await start();
+after(removeFiles);
 
 const file = (name = "a.bin", bytes = randomBytes(100_000)) => ({ name, bytes });
 

@@ -2,26 +2,12 @@
 
 import assert from "node:assert/strict";
 import { readFile, truncate } from "node:fs/promises";
-import { after, before, test } from "node:test";
-import { startBroker } from "../broker.mjs";
-import { launch } from "./chromium.mjs";
+import { after, test } from "node:test";
 import { BIG, done, removeFiles, sha256, shareFromDisk, underWay, visit } from "./realfiles.mjs";
+import { start } from "./stage.mjs";
 
-/** @type {import("../broker.mjs").Broker} */
-let broker;
-/** @type {import("playwright-core").Browser} */
-let browser;
-
-before(async () => {
-  broker = await startBroker();
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await broker?.kill();
-  await removeFiles();
-});
+const { broker, browser } = await start();
+after(removeFiles);
 
 /** A browser whose private disk is full, so that downloads go through the service worker. */
 function withoutDisk() {
