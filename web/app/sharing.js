@@ -1,10 +1,9 @@
 /** A share under way: what is on offer, its link, and who takes it, from the first file to the end of the page. */
 
-import { TimeoutError } from "../lib/errors.js";
 import { FileShare } from "../lib/fileshare.js";
 import { createIdentity, restoreIdentity } from "../lib/identity.js";
 import { stretch } from "../lib/key.js";
-import { Peer } from "../lib/peer.js";
+import { Peer, joinPatiently } from "../lib/peer.js";
 import { KEY_BYTES } from "../lib/proof.js";
 import { Socket } from "../lib/socket.js";
 import { makeLink } from "../lib/address.js";
@@ -246,20 +245,4 @@ function showRefused(count) {
   element("nobody", HTMLElement).hidden = true;
   place.classList.toggle("bad", isGuessing);
   say(place, (count === 1 ? t("refused_one") : t("refused_many", count)) + (isGuessing ? t("refused_guessing") : ""));
-}
-
-/**
- * A server that is down now may be up in a minute, and the link is already shown.
- *
- * @param {Peer} peer
- */
-async function joinPatiently(peer) {
-  for (;;) {
-    try {
-      await peer.join();
-      return;
-    } catch (error) {
-      if (!(error instanceof TimeoutError)) throw error;
-    }
-  }
 }

@@ -10,6 +10,7 @@
  */
 
 import { Emitter } from "./emitter.js";
+import { TimeoutError } from "./errors.js";
 import { Handshakes } from "./handshakes.js";
 import { onNetworkChange } from "./network.js";
 import { Watches } from "./watches.js";
@@ -137,5 +138,21 @@ export class Peer extends Emitter {
     this.#unlistenNetwork = onNetworkChange(this.#network, () => this.#handshakes.networkChanged());
     this.#handshakes.resume();
     this.#watches.again();
+  }
+}
+
+/**
+ * Joins, however long the server does not answer: one that is down now may be up in a minute.
+ *
+ * @param {Peer} peer
+ */
+export async function joinPatiently(peer) {
+  for (;;) {
+    try {
+      await peer.join();
+      return;
+    } catch (error) {
+      if (!(error instanceof TimeoutError)) throw error;
+    }
   }
 }

@@ -1,8 +1,7 @@
 /** The way to a broker: a peer of our own that has joined there. What it is for is get.js's and send.js's. */
 
-import { TimeoutError } from "../errors.js";
 import { createIdentity } from "../identity.js";
-import { Peer } from "../peer.js";
+import { Peer, joinPatiently } from "../peer.js";
 import { Socket } from "../socket.js";
 import { loadWebRtc } from "./rtc.js";
 import { say } from "./terminal.js";
@@ -57,16 +56,4 @@ function tellTrouble(socket, origin) {
     if (!isTold) say(`The broker at ${origin} cannot be reached: is this computer online, and the address right? Trying again until it answers.`);
     isTold = true;
   });
-}
-
-/** @param {Peer} peer */
-async function joinPatiently(peer) {
-  for (;;) {
-    try {
-      await peer.join();
-      return;
-    } catch (error) {
-      if (!(error instanceof TimeoutError)) throw error;
-    }
-  }
 }
