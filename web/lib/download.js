@@ -13,6 +13,9 @@ import { Meter } from "./meter.js";
 import { Part } from "./part.js";
 import { Pass } from "./pass.js";
 
+/** How often the sender is told of more bytes, at most (ms); what else changes it hears at once. */
+const REPORT_EVERY = 250;
+
 /** @typedef {import("./catalogue.js").Entry} Entry */
 /** @typedef {import("./receiver.js").Receiver} Receiver */
 /** @typedef {import("./sender.js").TransferState | "waiting"} DownloadState waiting: for a link, or for the list */
@@ -26,6 +29,7 @@ import { Pass } from "./pass.js";
  */
 export class Download extends Emitter {
   #target;
+  #clock;
   #meter;
   #parts;
   #total;
@@ -34,6 +38,9 @@ export class Download extends Emitter {
   #over = /** @type {DownloadState | null} */ (null);
   #receiver = /** @type {Receiver | null} */ (null);
   #changes = new Changes();
+  /** What the sender was told last, on this link. */
+  #told = { state: "", at: 0 };
+  #telling = /** @type {any} */ (null);
   /** @type {(outcome: Outcome) => void} */
   #resolve = () => {};
   /** @type {(error: Error) => void} */
@@ -48,6 +55,7 @@ export class Download extends Emitter {
   constructor(entries, target, { clock = systemClock } = {}) {
     super();
     this.#target = target;
+    this.#clock = clock;
     this.#parts = entries.map((entry) => new Part(entry));
     this.#total = entries.reduce((sum, { size }) => sum + size, 0);
     this.#meter = new Meter(this.#total, { clock });
@@ -90,6 +98,7 @@ export class Download extends Emitter {
   async serve(receiver) {
     const stop = receiver.on("end", () => this.#changes.wake());
     this.#receiver = receiver;
+    this.#told.state = "";
     this.#changed();
     try {
       await this.#passOver(receiver).run();
@@ -153,11 +162,24 @@ export class Download extends Emitter {
   }
 
   #changed() {
-    const { progress } = this;
-    const { state } = progress;
-    if (state !== "waiting") this.#receiver?.report({ ...progress, state });
-    this.emit("progress", progress);
+    this.#report();
+    this.emit("progress", this.progress);
     this.#changes.wake();
+  }
+
+  /** Tells the sender, now or a moment later: a report costs as much as a message full of bytes. */
+  #report() {
+    const early = this.#told.at + REPORT_EVERY - this.#clock.now();
+    if (this.#state() !== this.#told.state || early <= 0) this.#tell();
+    else this.#telling ??= this.#clock.setTimeout(() => this.#tell(), early);
+  }
+
+  #tell() {
+    this.#clock.clearTimeout(this.#telling);
+    this.#telling = null;
+    const state = this.#state();
+    this.#told = { state, at: this.#clock.now() };
+    if (state !== "waiting") this.#receiver?.report({ state, written: this.#written, total: this.#total });
   }
 }
 

@@ -42,7 +42,9 @@ export class Receiver extends Emitter {
   #parts = [];
   /** @type {Ask[]} */
   #asks = [];
-  #timer = /** @type {any} */ (undefined);
+  #timer = /** @type {any} */ (null);
+  /** When the last message came, or the first question went. */
+  #heard = 0;
   #ended = /** @type {Error | null} */ (null);
   /** @type {Map<string, {image: Promise<unknown>, resolve: (image: unknown) => void}>} by the entry's id */
   #previews = new Map();
@@ -166,12 +168,21 @@ export class Receiver extends Emitter {
     return image;
   }
 
-  /** Nothing for this long, though something is due: the link is given up. */
+  /**
+   * Nothing for this long, though something is due: the link is given up. One timer looks
+   * at the time of the last message; one a message would cost more than the message.
+   */
   #watch() {
-    this.#clock.clearTimeout(this.#timer);
-    if (this.#asks.length === 0) return;
-    const stalled = new TransferError("stalled", `nothing came for ${this.#stallTimeout} ms`);
-    this.#timer = this.#clock.setTimeout(() => this.#link.close(stalled), this.#stallTimeout);
+    this.#heard = this.#clock.now();
+    this.#timer ??= this.#clock.setTimeout(() => this.#look(), this.#stallTimeout);
+  }
+
+  #look() {
+    this.#timer = null;
+    if (this.#ended || this.#asks.length === 0) return;
+    const left = this.#heard + this.#stallTimeout - this.#clock.now();
+    if (left > 0) this.#timer = this.#clock.setTimeout(() => this.#look(), left);
+    else this.#link.close(new TransferError("stalled", `nothing came for ${this.#stallTimeout} ms`));
   }
 
   /** @param {import("./link.js").Control | ArrayBuffer} message */
