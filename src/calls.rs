@@ -24,7 +24,7 @@ impl Socket {
         let echoes = self.apply(topic, aftermath.wishes);
         let Some(joined) = self.joins.get(topic) else { return };
         if let Reply::Now(status, payload) = reply {
-            self.reply(joined.shown.clone(), reference.clone(), topic, status, payload);
+            self.answer(joined.shown.clone(), reference.clone(), topic, status, payload);
         }
         self.settle(topic, echoes, aftermath.decision, aftermath.stopped);
     }

@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 
 use crate::adapter::{Claimed, Epoch};
 use crate::connection::Connection;
+use crate::labels::Unjoined;
 use crate::mailbox::Note;
 use crate::message::{Claim, Proof};
 use crate::orders::{GiveUp, Subscribe};
@@ -32,7 +33,7 @@ impl Registry {
         if let Some(owner) = self.names.get(&wish.topic) {
             let epoch = owner.epoch;
             if !is_same_owner(owner.proof, claim.proof) {
-                return self.refuse(&wish, TAKEN);
+                return self.refuse(&wish, Unjoined::Taken, TAKEN);
             }
             self.evict(&wish.topic, ctx);
             return self.admit(wish, Some((claim.proof, epoch)), ctx);
@@ -58,13 +59,13 @@ impl Registry {
             Claimed::Granted(epoch) => {
                 // two joins here may have asked at once; the directory has put them in order
                 if self.names.get(&wish.topic).is_some_and(|owner| owner.epoch >= epoch) {
-                    return self.refuse(&wish, TAKEN);
+                    return self.refuse(&wish, Unjoined::Taken, TAKEN);
                 }
                 self.evict(&wish.topic, ctx);
                 self.admit(wish, Some((claim.proof, epoch)), ctx);
             }
-            Claimed::Taken => self.refuse(&wish, TAKEN),
-            Claimed::Unreachable => self.refuse(&wish, UNREACHABLE),
+            Claimed::Taken => self.refuse(&wish, Unjoined::Taken, TAKEN),
+            Claimed::Unreachable => self.refuse(&wish, Unjoined::Unreachable, UNREACHABLE),
         }
     }
 

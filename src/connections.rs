@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crate::close::{self, Reason};
 use crate::connection::{Connection, ConnectionId, Patience};
 use crate::mailbox::{Bound, Mail};
+use crate::metrics::One;
 use crate::pubsub::Pubsub;
 
 /// How many connections there may be, and how long a dying one may take.
@@ -55,6 +56,8 @@ struct Kept {
 /// A connection's place among the others; dropping it gives the place back.
 pub(crate) struct Seat {
     pub(crate) connection: Arc<Connection>,
+    /// It among the open ones, once it is known what it speaks.
+    pub(crate) counted: Option<One>,
     connections: Arc<Connections>,
 }
 
@@ -86,7 +89,7 @@ impl Connections {
         let kept = Kept { connection: connection.clone(), heard_at: opened, asked_at: opened, closing_since: None };
         state.open.insert(id, kept);
         drop(state);
-        Ok(Seat { connection, connections: self.clone() })
+        Ok(Seat { connection, counted: None, connections: self.clone() })
     }
 
     /// How many there are.

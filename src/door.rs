@@ -17,6 +17,7 @@ use crate::address::Caller;
 use crate::config::{Config, Limits};
 use crate::connection::{Patience, Wire};
 use crate::connections::{NoRoom, Seat};
+use crate::labels::{Barred, Label, Transport};
 use crate::mailbox::Bound;
 use crate::mount::{ConnectInfo, Connected, Mount, Refusal};
 use crate::node::Node;
@@ -28,7 +29,7 @@ use crate::session::Session;
 use crate::socket::Socket;
 use crate::topic::Realm;
 use crate::transport::Talk;
-use crate::transports::longpoll::{self, Manners, Pollers};
+use crate::transports::longpoll::{Manners, Pollers};
 use crate::transports::poller::Poller;
 use crate::transports::websocket::{self, Size};
 
@@ -133,7 +134,9 @@ impl Door {
     }
 
     pub(crate) fn caller(&self, request: &HttpRequest) -> Result<Caller, Refusal> {
-        let peer = request.peer_addr().ok_or(Refusal::new(StatusCode::BAD_REQUEST, "no address"))?;
+        let peer = request
+            .peer_addr()
+            .ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, "no address").because(Barred::Request))?;
         let forwarded: Vec<&str> =
             request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok()).collect();
         Ok(Caller::new(peer.ip(), forwarded.into_iter(), &self.0.node.config.server.trusted_proxies))
@@ -142,7 +145,7 @@ impl Door {
     /// Asks the mount's own `connect`.
     pub(crate) fn connect(&self, info: &ConnectInfo<'_>) -> Result<Connected, Refusal> {
         catch_unwind(AssertUnwindSafe(|| (self.0.mount.connect)(info)))
-            .unwrap_or_else(|_| Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "")))
+            .unwrap_or_else(|_| Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "").because(Barred::Crash)))
     }
 
     /// Makes room for one more, whose wire can be cut.
@@ -161,12 +164,14 @@ impl Door {
     fn take_seat(&self, caller: Caller, patience: Patience) -> Result<Seat, Refusal> {
         let node = &self.0.node;
         if !node.is_ready() {
-            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this server is going down"));
+            let words = "this server is going down";
+            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, words).because(Barred::Draining));
         }
         let bound = Bound { bytes: node.config.limits.queue_bytes, age: node.config.limits.queue_age };
         node.connections.enter(caller.address, patience, bound).map_err(|no_room| match no_room {
             NoRoom::Node => full(),
-            NoRoom::Address => Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many connections from this address"),
+            NoRoom::Address => Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many connections from this address")
+                .because(Barred::Address),
         })
     }
 
@@ -180,7 +185,7 @@ impl Door {
         connected: Connected,
         protocol: P,
     ) -> HttpResponse {
-        let session = self.session(seat, connected, protocol, websocket::NAME);
+        let session = self.session(seat, connected, protocol, Transport::WebSocket);
         websocket::start(request, payload, subprotocol, session, self.size())
     }
 
@@ -192,7 +197,7 @@ impl Door {
         protocol: P,
         manners: Manners,
     ) -> (CompactString, Poller) {
-        let session = self.session(seat, connected, protocol, longpoll::NAME);
+        let session = self.session(seat, connected, protocol, Transport::LongPoll);
         self.0.pollers.start(&self.0.node.pubsub.node_name(), session, manners)
     }
 
@@ -213,16 +218,18 @@ impl Door {
 
     fn session<P: Protocol>(
         &self,
-        seat: Seat,
+        mut seat: Seat,
         connected: Connected,
         protocol: P,
-        transport: &'static str,
+        transport: Transport,
     ) -> Session<P> {
         let Place { node, rules, mount, .. } = &*self.0;
-        node.pubsub.metrics().connections.add(1);
+        let metrics = node.pubsub.metrics();
+        metrics.connections_opened.add(rules.realm, transport, 1);
+        seat.counted = Some(metrics.connections.one(rules.realm, transport));
         log::debug!("{}: connected from {} to {}", seat.connection.id, seat.connection.address, mount.path);
-        let (metrics, connection) = (node.pubsub.shared_metrics(), seat.connection.clone());
-        let socket = Socket::new(rules.clone(), metrics, connection, transport, connected.assigns, Instant::now());
+        let (metrics, connection, now) = (node.pubsub.shared_metrics(), seat.connection.clone(), Instant::now());
+        let socket = Socket::new(rules.clone(), metrics, connection, transport.name(), connected.assigns, now);
         let session = Session::new(socket, protocol, node.pubsub.clone(), seat);
         if let Some(id) = connected.id {
             session.listen(id);
@@ -233,7 +240,11 @@ impl Door {
     /// Counts one who may not come in.
     pub(crate) fn turn_away(&self, refusal: &Refusal) {
         log::debug!("refused with {}: {}", refusal.status.as_u16(), refusal.body);
-        self.0.node.pubsub.metrics().connections_refused.add(1);
+        self.count_barred(refusal.why);
+    }
+
+    pub(crate) fn count_barred(&self, why: Barred) {
+        self.0.node.pubsub.metrics().connections_refused.add(self.0.rules.realm, why, 1);
     }
 
     /// Counts one who may not come in, and answers.
@@ -249,5 +260,5 @@ pub(crate) fn wire_of(request: &HttpRequest) -> Result<Wire, Refusal> {
 }
 
 fn full() -> Refusal {
-    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this server is full")
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this server is full").because(Barred::Full)
 }

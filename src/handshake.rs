@@ -8,6 +8,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName};
 use actix_web::http::{StatusCode, Version as HttpVersion};
 use base64::Engine;
 
+use crate::labels::Barred;
 use crate::mount::Refusal;
 use crate::origin::Origins;
 
@@ -18,7 +19,7 @@ pub(crate) fn params(query: &str) -> Result<Vec<(String, String)>, Refusal> {
         percent_encoding::percent_decode_str(&text)
             .decode_utf8()
             .map(Cow::into_owned)
-            .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the query is not UTF-8"))
+            .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the query is not UTF-8").because(Barred::Request))
     };
     query
         .split('&')
@@ -30,13 +31,16 @@ pub(crate) fn params(query: &str) -> Result<Vec<(String, String)>, Refusal> {
 
 pub(crate) fn check_origin(headers: &HeaderMap, origins: &Origins) -> Result<(), Refusal> {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    if origins.allows(headers.get_all(header::ORIGIN), host) { Ok(()) } else { Err(Refusal::forbidden()) }
+    match origins.allows(headers.get_all(header::ORIGIN), host) {
+        true => Ok(()),
+        false => Err(Refusal::forbidden().because(Barred::Origin)),
+    }
 }
 
 /// The upgrade's own headers (RFC 6455, 4.2.1), in words that say which one is missing.
 pub(crate) fn check_upgrade(request: &HttpRequest) -> Result<(), Refusal> {
     let headers = request.headers();
-    let bad = |words: String| Err(Refusal::new(StatusCode::BAD_REQUEST, words));
+    let bad = |words: String| Err(Refusal::new(StatusCode::BAD_REQUEST, words).because(Barred::Upgrade));
     if request.version() != HttpVersion::HTTP_11 {
         return bad("a websocket needs HTTP/1.1".into());
     }

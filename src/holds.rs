@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 
 use crate::adapter::Packet;
 use crate::config;
+use crate::labels::Lost;
 use crate::mailbox::{Mail, Note};
 use crate::message::{Broadcast, Verdict};
 use crate::orders::{Hold, Subscribe};
@@ -159,7 +160,9 @@ impl Registry {
             registry.holds.sweeping = false;
             for name in registry.holds.overdue(Instant::now()) {
                 let cared = registry.cares(&name);
-                registry.holds.take(&name).into_iter().for_each(|hold| hold.settle(Verdict::Absent));
+                let expired = registry.holds.take(&name);
+                registry.metrics.messages_lost.add(name.realm(), Lost::Expired, expired.len() as u64);
+                expired.into_iter().for_each(|hold| hold.settle(Verdict::Absent));
                 registry.show_interest(&name, cared);
             }
             if !registry.holds.queues.is_empty() {

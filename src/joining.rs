@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::channel::{Channel, Ended, Join};
 use crate::joined::{Held, Joined, Pending};
+use crate::labels::Unjoined;
 use crate::message::{Effect, JoinId, Outbound, Payload, Ref, Status};
 use crate::rate::Pace;
 use crate::socket::Socket;
@@ -19,8 +20,11 @@ impl Socket {
     pub(crate) fn join(&mut self, name: &str, given: Option<Ref>, reference: Option<Ref>, payload: &Payload) {
         let routed = match self.admissible(name, payload) {
             Ok(routed) => routed,
-            Err(("unmatched topic", payload)) => return self.refuse(None, reference, name, payload),
-            Err((_, payload)) => return self.refuse(given, reference, name, payload),
+            Err((why, words)) => {
+                self.count_unjoined(why);
+                let shown = given.filter(|_| why != Unjoined::Unmatched);
+                return self.refuse(shown, reference, name, Payload::reason(words));
+            }
         };
         let (topic, channel) = routed;
         let mut pending = self.take_place(&topic);
@@ -40,32 +44,30 @@ impl Socket {
         &mut self,
         name: &str,
         payload: &Payload,
-    ) -> Result<(Topic, Box<dyn Channel>), (&'static str, Payload)> {
-        let refuse = |reason| Err((reason, Payload::reason(reason)));
+    ) -> Result<(Topic, Box<dyn Channel>), (Unjoined, &'static str)> {
         if name.len() > self.rules.limits.topic_bytes {
-            return refuse("topic too long");
+            return Err((Unjoined::TooLong, "topic too long"));
         }
         let Ok(routed) = catch_unwind(AssertUnwindSafe(|| self.rules.router.route(self.rules.realm, name))) else {
             self.count_crash(name);
-            return refuse("join crashed");
+            return Err((Unjoined::Crash, "join crashed"));
         };
         let Some(routed) = routed else {
-            return refuse("unmatched topic");
+            return Err((Unjoined::Unmatched, "unmatched topic"));
         };
         let (most, older) = (self.rules.limits.joins_per_socket, self.joins.get(name).map(Joined::owed));
         if older.is_none() && self.joins.len() >= most {
-            return refuse("too many channels joined");
+            return Err((Unjoined::TooMany, "too many channels joined"));
         }
         if !payload.is_object() {
-            return refuse("invalid payload");
+            return Err((Unjoined::Payload, "invalid payload"));
         }
         if self.join_rate.take(&self.rules.joins, self.client.now) != Pace::Fine {
-            self.metrics.rate_limited.add(1);
-            return refuse("rate_limited");
+            return Err((Unjoined::RateLimited, "rate_limited"));
         }
         // a topic that nobody answers for may be joined anew, but not for ever
         if older.is_some_and(|owed| owed >= most) {
-            return refuse("too many channels joined");
+            return Err((Unjoined::TooMany, "too many channels joined"));
         }
         Ok(routed)
     }
@@ -87,7 +89,10 @@ impl Socket {
         let Some(pending) = joined.pending.as_mut().filter(|pending| pending.reply.is_none()) else { return };
         match join {
             Join::Later => {}
-            Join::Refuse(payload) => self.refused(topic, payload),
+            Join::Refuse(payload) => {
+                self.count_unjoined(Unjoined::Channel);
+                self.refused(topic, payload);
+            }
             Join::Accept(payload, membership) => {
                 pending.reply = Some(payload);
                 let (join, replaces) = (joined.id, pending.replaces.take());
@@ -126,12 +131,17 @@ impl Socket {
     }
 
     /// Refuses a join of which the registry may have been asked already.
-    pub(crate) fn withdraw(&mut self, topic: &Topic, reason: &str) {
+    pub(crate) fn withdraw(&mut self, topic: &Topic, why: Unjoined, reason: &str) {
         let Some(joined) = self.joins.get(topic) else { return };
         if joined.is_asked() {
             self.effects.push_back(Effect::Unsubscribe { join: joined.id, topic: topic.clone() });
         }
+        self.count_unjoined(why);
         self.refused(topic, Payload::reason(reason));
+    }
+
+    fn count_unjoined(&self, why: Unjoined) {
+        self.metrics.joins_refused.add(self.rules.realm, why, 1);
     }
 
     pub(crate) fn subscribed(&mut self, join: JoinId) {

@@ -55,7 +55,8 @@
 //! | [`endpoint`], `server`, `node`, `running` | the server: put together, its routes, what its workers share, its end |
 //! | [`mount`], `door`, `handshake`, `cors`, `address`, `page` | who may come in where |
 //! | [`config`], `setting`, `written`, `ice`, [`origin`] | every key; what its values look like, and where they stand; servers and web pages |
-//! | [`metrics`], `rate`, `json`, `signal` | counters, token buckets, what JSON must be, a signal's ids |
+//! | [`metrics`], [`labels`] | counters; what they are told apart by |
+//! | `rate`, `json`, `signal` | token buckets, what JSON must be, a signal's ids |
 //!
 //! ## Guarantees
 //!
@@ -95,6 +96,7 @@ mod ice;
 mod joined;
 mod joining;
 mod json;
+pub mod labels;
 mod mailbox;
 pub mod message;
 pub mod metrics;

@@ -84,8 +84,8 @@ pub(crate) struct Bound {
 /// Why a mailbox did not take something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// It was full just now, and has closed itself: who sees this tells the registry.
-    Full,
+    /// It was full just now, and has closed itself: who sees this tells the registry. So many messages are lost.
+    Full(u64),
     /// It was closed before.
     Closed,
 }
@@ -121,10 +121,11 @@ impl Mailbox {
         let since = *state.since.get_or_insert(now);
         if state.bytes >= self.bound.bytes || now.saturating_duration_since(since) > self.bound.age {
             let thrown_away = std::mem::take(&mut state.waiting);
+            let lost = thrown_away.len() as u64 + 1;
             state.bytes = 0;
             state.close(&close::SLOW);
             wake(thrown_away, state);
-            return Err(Refused::Full);
+            return Err(Refused::Full(lost));
         }
         state.bytes += mail.size().min(self.bound.bytes / LARGE_SHARE);
         state.waiting.push_back(mail);
@@ -230,7 +231,7 @@ mod tests {
         assert_eq!(mailbox.push(mail(1_000_000), now), Ok(()));
         assert!((0..10).all(|_| mailbox.push(mail(100), now).is_ok()), "there is room beside it");
         let more = (0..).find_map(|n| mailbox.push(mail(1_000_000), now).err().map(|refused| (n, refused)));
-        assert_eq!(more, Some((3, Refused::Full)));
+        assert_eq!(more, Some((3, Refused::Full(15))), "what waited is lost, and the last one");
         assert_eq!(mailbox.push(mail(1), now), Err(Refused::Closed));
     }
 
@@ -241,6 +242,6 @@ mod tests {
         assert_eq!(mailbox.push(mail(1), start), Ok(()));
         assert_eq!(mailbox.push(mail(1), start + Duration::from_secs(5)), Ok(()));
         assert!(mailbox.is_overdue(start + Duration::from_secs(6)));
-        assert_eq!(mailbox.push(mail(1), start + Duration::from_secs(6)), Err(Refused::Full));
+        assert_eq!(mailbox.push(mail(1), start + Duration::from_secs(6)), Err(Refused::Full(3)));
     }
 }

@@ -13,6 +13,7 @@ use compact_str::CompactString;
 
 use crate::address::Caller;
 use crate::channel::{Assigns, Router};
+use crate::labels::Barred;
 use crate::origin::Origins;
 use crate::topic::Topic;
 
@@ -262,18 +263,25 @@ impl Connected {
 pub struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) body: CompactString,
+    /// Under which reason it is counted.
+    pub(crate) why: Barred,
 }
 
 impl Refusal {
     /// 403, with nothing more to say: what Phoenix answers.
     #[must_use]
     pub const fn forbidden() -> Self {
-        Self { status: StatusCode::FORBIDDEN, body: CompactString::const_new("") }
+        Self { status: StatusCode::FORBIDDEN, body: CompactString::const_new(""), why: Barred::Mount }
     }
 
     /// A status of the 400s or 500s, and plain text. A browser sees neither.
     #[must_use]
     pub fn new(status: StatusCode, body: impl Into<CompactString>) -> Self {
-        Self { status, body: body.into() }
+        Self { status, body: body.into(), why: Barred::Mount }
+    }
+
+    /// It is not the mount's own word.
+    pub(crate) fn because(self, why: Barred) -> Self {
+        Self { why, ..self }
     }
 }

@@ -22,6 +22,7 @@ use crate::config;
 use crate::connection::ConnectionId;
 use crate::holdings::{Held, Holdings};
 use crate::holds::Holds;
+use crate::labels::Unjoined;
 use crate::mailbox::Note;
 use crate::message::{JoinId, Proof, Row, Watched};
 use crate::metrics::Metrics;
@@ -31,7 +32,7 @@ use crate::table::{MemberId, Table};
 use crate::topic::Topic;
 use crate::watches::Watches;
 
-/// Names of the registry's part in a refusal, as the client hears them.
+/// Why there is no room, as the client hears it.
 const FULL: &str = "topic is full";
 
 /// What the registry must be told before it starts.
@@ -88,8 +89,8 @@ impl Registry {
         }
     }
 
-    pub(crate) fn refuse(&self, wish: &Subscribe, reason: &'static str) {
-        self.metrics.joins_refused.add(1);
+    pub(crate) fn refuse(&self, wish: &Subscribe, why: Unjoined, reason: &'static str) {
+        self.metrics.joins_refused.add(wish.topic.realm(), why, 1);
         let _ = wish.connection.tell(Note::Refused(wish.join, reason));
     }
 
@@ -102,7 +103,7 @@ impl Registry {
             if let Some((_, epoch)) = owned {
                 self.adapter.release(topic, epoch);
             }
-            return self.refuse(&wish, FULL);
+            return self.refuse(&wish, Unjoined::Full, FULL);
         }
         let id = wish.member().id();
         self.holdings.add_join(id, topic.clone());
@@ -120,7 +121,7 @@ impl Registry {
         if wish.join != JoinId::SOCKET {
             wish.connection.mark_joined();
         }
-        self.metrics.joins.add(1);
+        self.metrics.joins.add(topic.realm(), (), 1);
         let _ = wish.connection.tell(Note::Subscribed(wish.join));
         self.hand_over(&wish);
         self.list(wish, ctx);

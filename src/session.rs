@@ -10,6 +10,7 @@ use futures_util::Stream;
 use crate::close::{self, Reason};
 use crate::connection::{Connection, Inbox};
 use crate::connections::Seat;
+use crate::labels::Lost;
 use crate::mailbox::Mail;
 use crate::message::{Broadcast, Effect, JoinId, Membership, Outbound, Reach, Signal, Verdict};
 use crate::orders::{Subscribe, Update, Watch};
@@ -116,15 +117,19 @@ impl<P: Protocol> Session<P> {
     fn pass_on(&self, delivery: &Delivery, wire: &mut impl Wire) {
         match delivery.frame::<P>() {
             Some(frame) => wire.send(frame),
-            None => self.pubsub.metrics().unencodable.add(1),
+            None => self.count_unencodable(),
         }
     }
 
     fn send(&mut self, outbound: &Outbound, wire: &mut impl Wire) {
         match self.protocol.encode(outbound) {
             Ok(frame) => frame.into_iter().for_each(|frame| wire.send(frame)),
-            Err(_) => self.pubsub.metrics().unencodable.add(1),
+            Err(_) => self.count_unencodable(),
         }
+    }
+
+    fn count_unencodable(&self) {
+        self.pubsub.metrics().messages_lost.add(self.socket.rules.realm, Lost::Unencodable, 1);
     }
 
     fn id(&self, join: JoinId) -> MemberId {
@@ -153,6 +158,7 @@ impl<P: Protocol> Talk for Session<P> {
 
     fn frame(&mut self, frame: &Frame, wire: &mut impl Wire) {
         let now = Instant::now();
+        self.pubsub.metrics().messages.add(self.socket.rules.realm, (), 1);
         match self.protocol.decode(frame) {
             Ok(Some(Step::Ask(inbound))) => self.socket.receive(inbound, now),
             Ok(Some(Step::Tell(answer))) => {
@@ -202,11 +208,10 @@ impl<P: Protocol> Talk for Session<P> {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        // one that was closed before was closed by us
-        let is_ours = !self.seat.connection.close(reason) || *reason != close::GONE;
-        if is_ours {
-            self.pubsub.metrics().connections_closed.add(1);
-        }
+        self.seat.connection.close(reason);
+        // one that was closed before was closed by us, and that is why it is gone
+        let first = self.seat.connection.mailbox.closed().filter(|_| *reason == close::GONE);
+        self.pubsub.metrics().connections_closed.add(self.socket.rules.realm, first.unwrap_or(reason), 1);
         self.socket.disconnect(Instant::now());
         self.carry_out(&mut Nowhere);
         self.pubsub.down(&self.seat.connection);

@@ -17,6 +17,7 @@ use crate::close;
 use crate::connection::Connection;
 use crate::context::{Assigns, Client};
 use crate::joined::{Held, Joined};
+use crate::labels::{Unheard, Unjoined};
 use crate::mailbox::Note;
 use crate::message::{
     Broadcast, DISCONNECT, Effect, Event, Inbound, JoinId, Outbound, Payload, Ref, Request, Signal, Status, Verdict,
@@ -102,7 +103,7 @@ impl Socket {
             Request::Heartbeat => self.send(Outbound::Alive { reference }),
             Request::Leave => self.leave(&topic, join_ref, reference),
             _ if pace != Pace::Fine => {
-                self.metrics.rate_limited.add(1);
+                self.count_unheard(Unheard::RateLimited);
                 self.refuse(join_ref, reference, &topic, Payload::reason("rate_limited"));
             }
             Request::Join(payload) => self.join(&topic, join_ref, reference, &payload),
@@ -184,8 +185,8 @@ impl Socket {
         self.client.now = now;
         // of all that waited for one name in vain, the last is the miss
         let others_wait = signal.hold.is_some() && self.waits_no_more(&signal.to);
+        self.metrics.signals.add(self.rules.realm, verdict, 1);
         if verdict == Verdict::Absent && !others_wait {
-            self.metrics.absent.add(1);
             self.client.misses.take(&self.client.misses_rate, now);
         }
         let Some(topic) = self.topic_of(signal.ticket.join) else { return };
@@ -215,6 +216,7 @@ impl Socket {
 
     fn push(&mut self, name: &str, join_ref: Option<Ref>, reference: Option<Ref>, event: &str, payload: Payload) {
         let Some((topic, joined)) = self.joins.get_key_value(name) else {
+            self.count_unheard(Unheard::NotJoined);
             return self.refuse(None, reference, name, Payload::reason("unmatched topic"));
         };
         if joined.is_stale(&join_ref) {
@@ -222,12 +224,14 @@ impl Socket {
         }
         let (topic, shown) = (topic.clone(), joined.shown.clone());
         if event.len() > self.rules.limits.event_bytes {
+            self.count_unheard(Unheard::TooLong);
             return self.reply(shown, reference, &topic, Status::Error, Payload::reason("event too long"));
         }
         if !joined.is_pending() {
             return self.handle_in(&topic, reference, event, &payload);
         }
         if !self.hold(&topic, Held::Push(reference.clone(), event.into(), payload)) {
+            self.count_unheard(Unheard::Overloaded);
             self.reply(shown, reference, &topic, Status::Error, Payload::reason("overloaded"));
         }
     }
@@ -239,7 +243,7 @@ impl Socket {
     fn late_reply(&mut self, join: JoinId, reference: Option<Ref>, status: Status, payload: Payload) {
         let Some(topic) = self.topic_of(join) else { return };
         let shown = self.joins.get(&topic).and_then(|joined| joined.shown.clone());
-        self.reply(shown, reference, &topic, status, payload);
+        self.answer(shown, reference, &topic, status, payload);
     }
 
     fn late_push(&mut self, join: JoinId, event: Event, payload: Payload) {
@@ -276,7 +280,7 @@ impl Socket {
     pub(crate) fn end(&mut self, topic: &Topic, why: Ended) {
         self.terminate(topic, why);
         if self.joins.get(topic).is_some_and(Joined::is_pending) {
-            return self.withdraw(topic, "stopped");
+            return self.withdraw(topic, Unjoined::Channel, "stopped");
         }
         let Some(mut joined) = self.forget(topic) else { return };
         self.effects.push_back(Effect::Unsubscribe { join: joined.id, topic: topic.clone() });
@@ -296,7 +300,7 @@ impl Socket {
     pub(crate) fn crash(&mut self, topic: &Topic) {
         self.count_crash(topic.as_str());
         if self.joins.get(topic).is_some_and(Joined::is_pending) {
-            return self.withdraw(topic, "join crashed");
+            return self.withdraw(topic, Unjoined::Crash, "join crashed");
         }
         if let Some(mut joined) = self.forget(topic) {
             self.effects.push_back(Effect::Unsubscribe { join: joined.id, topic: topic.clone() });
@@ -306,8 +310,12 @@ impl Socket {
     }
 
     pub(crate) fn count_crash(&self, topic: &str) {
-        self.metrics.channel_crashes.add(1);
+        self.metrics.channel_crashes.add(self.rules.realm, (), 1);
         log::error!("{}: a channel of {topic:?} panicked", self.client.connection.id);
+    }
+
+    pub(crate) fn count_unheard(&self, why: Unheard) {
+        self.metrics.messages_refused.add(self.rules.realm, why, 1);
     }
 
     // ---- telling the client
@@ -325,6 +333,21 @@ impl Socket {
         payload: Payload,
     ) {
         self.send(Outbound::Reply { join_ref, reference, topic: topic.clone(), status, payload });
+    }
+
+    /// Replies in a channel's words.
+    pub(crate) fn answer(
+        &mut self,
+        join_ref: Option<Ref>,
+        reference: Option<Ref>,
+        topic: &Topic,
+        status: Status,
+        payload: Payload,
+    ) {
+        if status == Status::Error {
+            self.count_unheard(Unheard::Channel);
+        }
+        self.reply(join_ref, reference, topic, status, payload);
     }
 
     pub(crate) fn refuse(&mut self, join_ref: Option<Ref>, reference: Option<Ref>, name: &str, payload: Payload) {

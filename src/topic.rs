@@ -93,6 +93,17 @@ impl Topic {
         }
     }
 
+    /// Whose it is.
+    pub(crate) fn realm(&self) -> Realm {
+        match self.0.as_bytes() {
+            [1, ..] => Realm::PeerJs,
+            [2, ..] => Realm::SocketIo,
+            [3, ..] => Realm::EngineIo,
+            [4, ..] => Realm::Hello,
+            _ => Realm::Phoenix,
+        }
+    }
+
     /// What tells it from every other topic: the name, with its realm.
     pub(crate) fn key(&self) -> &str {
         &self.0
@@ -170,7 +181,7 @@ mod tests {
         let realms = [Realm::Phoenix, Realm::PeerJs, Realm::SocketIo, Realm::EngineIo, Realm::Hello];
         let topics = realms.map(|realm| realm.topic("room:a").unwrap());
         for (n, topic) in topics.iter().enumerate() {
-            assert_eq!((topic.as_str(), topic.subtopic()), ("room:a", "a"));
+            assert_eq!((topic.as_str(), topic.subtopic(), topic.realm()), ("room:a", "a", realms[n]));
             assert!(topics[n + 1..].iter().all(|other| other != topic));
             assert!(Topic::parse(topic.key()).is_err() || n == 0, "no client can spell another realm's mark");
         }

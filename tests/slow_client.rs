@@ -3,6 +3,8 @@
 mod common;
 
 use common::{Client, empty, node};
+use handclasp::close;
+use handclasp::labels::Lost;
 
 const SENDER: &str = "00000000-0000-4000-8000-00000000000a";
 const SLOW: &str = "00000000-0000-4000-8000-00000000000b";
@@ -36,13 +38,14 @@ async fn a_peer_whose_queue_is_full_is_overloaded_and_then_gone() {
         told,
         format!(r#"["1","2","peer:{SENDER}","phx_reply",{{"status":"error","response":{{"reason":"overloaded"}}}}]"#)
     );
-    assert_eq!(node.pubsub().metrics().slow_consumers.get(), 1);
     // others hear the sender as before; the slow one is no peer any more
     assert!(offer(&mut sender, OTHER, "").await.contains(r#""status":"ok""#));
     other.hear_until("offer").await;
     assert!(offer(&mut sender, SLOW, "").await.contains("peer_not_found"));
     // and hears why, if it reads at all
     assert_eq!(slow.closed().await, 1008);
+    assert_eq!(node.pubsub().metrics().connections_closed.of(&close::SLOW), 1);
+    assert!(node.pubsub().metrics().messages_lost.of(Lost::SlowConsumer) > 1, "what it had not taken");
     drop((sender, slow, other));
     empty(&node).await;
 }

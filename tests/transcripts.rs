@@ -30,6 +30,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use common::{Client, Heard, config, empty, eventually, frame};
+use handclasp::labels::{Lost, Unheard, Unjoined};
+use handclasp::message::Verdict;
+use handclasp::metrics::Metrics;
 use handclasp::{Endpoint, Payload, Running, Topic};
 
 #[actix_web::test]
@@ -185,8 +188,8 @@ impl Stage {
 
     async fn counted(&mut self, line: &str) {
         let (name, number) = line.split_once(' ').unwrap();
-        let (pubsub, want) = (self.node().pubsub(), format!(" {name}: Counter({number})"));
-        eventually(&want, || async { format!("{:?}", pubsub.metrics()).contains(&want) }).await;
+        let (pubsub, number) = (self.node().pubsub(), number.parse::<u64>().unwrap());
+        eventually(line, || async { count(pubsub.metrics(), name) == number }).await;
     }
 
     /// Nobody has heard anything that is not written, and nothing of anybody is left.
@@ -220,6 +223,20 @@ fn repeated(text: &str) -> String {
 fn filled(text: &str, words: &HashMap<String, String>) -> String {
     let known = |name: &str| words.get(name).cloned().unwrap_or_else(|| format!("${{{name}}}"));
     parts(text).map(|(literal, name)| literal.to_owned() + &name.map(known).unwrap_or_default()).collect()
+}
+
+/// What a transcript calls by this name.
+fn count(metrics: &Metrics, name: &str) -> u64 {
+    match name {
+        "absent" => metrics.signals.of(Verdict::Absent),
+        "channel_crashes" => metrics.channel_crashes.get(),
+        "ignored" => metrics.messages_lost.of(Lost::Ignored),
+        "rate_limited" => {
+            metrics.messages_refused.of(Unheard::RateLimited) + metrics.joins_refused.of(Unjoined::RateLimited)
+        }
+        "unencodable" => metrics.messages_lost.of(Lost::Unencodable),
+        _ => panic!("nothing is counted as {name}"),
+    }
 }
 
 /// Whether the text heard is the one that was wanted; keeps what stands where a word is new.

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::json::is_portable;
+use crate::labels::Lost;
 use crate::message::{Broadcast, Inbound, Outbound, Payload, Ref, Request, Status};
 use crate::metrics::Metrics;
 use crate::protocol::{Frame, Malformed, Protocol, Step, Wordless};
@@ -66,7 +67,7 @@ impl Protocol for Hello {
 
     fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Step<'a>>, Malformed> {
         let Some((from, said)) = read(frame) else {
-            self.metrics.ignored.add(1);
+            self.metrics.messages_lost.add(Realm::Hello, Lost::Ignored, 1);
             return Ok(None);
         };
         if self.names.contains(&from) {

@@ -94,7 +94,7 @@ async fn answer<L: Language>(door: &Door, request: &HttpRequest, payload: web::P
         return Err(Fault::BadHandshakeMethod);
     }
     if transport == Transport::WebSocket {
-        check_upgrade(request).map_err(|_| Fault::BadRequest)?;
+        check_upgrade(request).map_err(|_| Fault::BadUpgrade)?;
     }
     let dialect = match (revision, param("b64")) {
         (Some("4"), _) => Dialect::V4,
@@ -276,7 +276,7 @@ fn respond(dialect: Dialect, frames: &[Frame]) -> HttpResponse {
 // ---- from polling to a WebSocket
 
 fn upgrade(door: &Door, request: &HttpRequest, payload: web::Payload, poller: Poller) -> Result<HttpResponse, Fault> {
-    check_upgrade(request).map_err(|_| Fault::BadRequest)?;
+    check_upgrade(request).map_err(|_| Fault::BadUpgrade)?;
     let wire = wire_of(request)?;
     let config = door.config();
     let most = door.limits().message_bytes + config.limits.queue_bytes;

@@ -4,6 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 
 use crate::door::Door;
+use crate::labels::Barred;
 use crate::mount::Refusal;
 
 /// What is wrong with a request.
@@ -12,6 +13,8 @@ pub(super) enum Fault {
     UnknownTransport,
     UnknownSession,
     BadHandshakeMethod,
+    /// An upgrade without the headers of one.
+    BadUpgrade,
     BadRequest,
     UnsupportedVersion,
     /// The body is larger than the mount lets pass.
@@ -27,16 +30,30 @@ impl From<Refusal> for Fault {
 }
 
 impl Fault {
+    /// Under which reason it is counted that no session begins, where it is for one to begin.
+    fn why(&self) -> Option<Barred> {
+        match self {
+            Self::UnknownTransport | Self::BadHandshakeMethod => Some(Barred::Request),
+            Self::BadUpgrade => Some(Barred::Upgrade),
+            Self::UnsupportedVersion => Some(Barred::Version),
+            Self::UnknownSession => Some(Barred::Session),
+            Self::Refused(refusal) => Some(refusal.why),
+            Self::BadRequest | Self::TooLarge => None,
+        }
+    }
+
     pub(super) fn response(self, door: &Door) -> HttpResponse {
+        if let Some(why) = self.why() {
+            door.count_barred(why);
+        }
         match self {
             Self::UnknownTransport => bad(0, "Transport unknown"),
             Self::UnknownSession => bad(1, "Session ID unknown"),
             Self::BadHandshakeMethod => bad(2, "Bad handshake method"),
-            Self::BadRequest => bad(3, "Bad request"),
+            Self::BadRequest | Self::BadUpgrade => bad(3, "Bad request"),
             Self::UnsupportedVersion => bad(5, "Unsupported protocol version"),
             Self::TooLarge => HttpResponse::PayloadTooLarge().finish(),
             Self::Refused(refusal) => {
-                door.turn_away(&refusal);
                 let words = if refusal.body.is_empty() { "Forbidden" } else { &refusal.body };
                 with_code(refusal.status, 4, words)
             }

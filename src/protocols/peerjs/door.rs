@@ -14,6 +14,7 @@ use crate::config::PeerJs as Terms;
 use crate::cors;
 use crate::door::{Door, Entrance, usual_patience};
 use crate::handshake::{check_origin, check_upgrade};
+use crate::labels::Barred;
 use crate::mount::{ConnectInfo, Mount, Refusal};
 use crate::topic::{Realm, Topic};
 use crate::transports::websocket;
@@ -127,7 +128,9 @@ fn admit(
     claim: Result<Query<Claim>, actix_web::Error>,
 ) -> Result<Admitted, Refusal> {
     let caller = door.caller(request)?;
-    let Ok(Query(claim)) = claim else { return Err(Refusal::new(StatusCode::BAD_REQUEST, "the query cannot be read")) };
+    let Ok(Query(claim)) = claim else {
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "the query cannot be read").because(Barred::Request));
+    };
     check_origin(request.headers(), door.origins())?;
     let params = [("key", &claim.key), ("id", &claim.id)].map(|(name, value)| (name.to_owned(), value.clone()));
     let info = ConnectInfo { request, params: &params, caller, auth_token: None, transport: websocket::NAME };

@@ -16,6 +16,7 @@ use crate::address::Caller;
 use crate::connections::Seat;
 use crate::door::{Door, Entrance, usual_patience};
 use crate::handshake::{check_origin, check_upgrade, params};
+use crate::labels::Barred;
 use crate::mount::{ConnectInfo, Connected, Refusal};
 use crate::topic::Realm;
 use crate::transports::websocket;
@@ -74,7 +75,7 @@ struct Offer {
 /// Checks a request to one of the mount's endpoints.
 fn check(request: &HttpRequest, door: &Door, caller: Caller) -> Result<Accepted, Refusal> {
     if request.method() != Method::GET {
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, ""));
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "").because(Barred::Request));
     }
     let params = params(request.query_string())?;
     check_origin(request.headers(), door.origins())?;
@@ -100,13 +101,13 @@ fn subprotocol(headers: &HeaderMap, configured: &[String]) -> Result<Offer, Refu
         .map(str::trim)
         .collect();
     let token = match offered.iter().find_map(|name| name.strip_prefix(TOKEN_PREFIX)) {
-        Some(token) => Some(decode_token(token).ok_or(Refusal::forbidden())?),
+        Some(token) => Some(decode_token(token).ok_or(Refusal::forbidden().because(Barred::Token))?),
         None => None,
     };
     let ours = configured.iter().map(String::as_str);
     let answer = ours.chain([PHOENIX]).find(|name| offered.contains(name)).map(str::to_owned);
     if answer.is_none() && !configured.is_empty() && !offered.is_empty() {
-        return Err(Refusal::forbidden());
+        return Err(Refusal::forbidden().because(Barred::Subprotocol));
     }
     Ok(Offer { answer, token })
 }
@@ -123,8 +124,8 @@ fn decode_token(token: &str) -> Option<String> {
 pub(super) fn version(params: &[(String, String)]) -> Result<Version, Refusal> {
     let is_list = |name: &str| name.starts_with("vsn[");
     if params.iter().any(|(name, _)| is_list(name)) {
-        return Err(Refusal::forbidden());
+        return Err(Refusal::forbidden().because(Barred::Version));
     }
     let vsn = params.iter().rev().find(|(name, _)| name == "vsn").map(|(_, value)| &**value);
-    Version::negotiate(vsn).ok_or(Refusal::forbidden())
+    Version::negotiate(vsn).ok_or(Refusal::forbidden().because(Barred::Version))
 }

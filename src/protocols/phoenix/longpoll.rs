@@ -46,7 +46,10 @@ type Params = [(String, String)];
 pub(super) async fn serve(door: Door, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let params = match params(request.query_string()) {
         Ok(params) => params,
-        Err(refusal) => return with_cors(&mut HttpResponse::build(refusal.status)).finish(),
+        Err(refusal) => {
+            door.turn_away(&refusal);
+            return with_cors(&mut HttpResponse::build(refusal.status)).finish();
+        }
     };
     if let Err(refusal) = check_origin(request.headers(), door.origins()) {
         door.turn_away(&refusal);
