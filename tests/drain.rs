@@ -2,12 +2,8 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
-use common::{Client, Heard, PATIENCE, node};
+use common::process::Process;
+use common::{Client, Heard, node};
 
 #[actix_web::test]
 async fn every_client_is_told_to_come_back_joined_or_not() {
@@ -24,51 +20,12 @@ async fn every_client_is_told_to_come_back_joined_or_not() {
     tokio::join!(node.drain(), clients);
 }
 
-/// The real process, since signals belong to it.
-struct Process(Child, SocketAddr);
-
-impl Process {
-    fn start(sets: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_handclasp"));
-        command.args(["serve", "--listen", "127.0.0.1:0"]);
-        command.args(sets.iter().flat_map(|set| ["--set", set]));
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.split("http://").nth(1).unwrap().trim_end_matches(['/', '\n']).parse().unwrap();
-        Self(child, address)
-    }
-
-    fn terminate(&self) {
-        let pid = self.0.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-    }
-
-    async fn ended(&mut self) -> Option<i32> {
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
-            if let Some(status) = self.0.try_wait().unwrap() {
-                return status.code();
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("the process did not end");
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[actix_web::test]
 async fn a_signal_drains_and_the_process_ends_well() {
     let mut process = Process::start(&["drain.spread=0s"]);
-    let mut client = Client::new(process.1).await;
+    let mut client = Client::new(process.address).await;
     client.join("1", "room:r", "{}").await;
-    process.terminate();
+    process.signal("TERM");
     assert_eq!(client.closed().await, 1012);
     drop(client);
     assert_eq!(process.ended().await, Some(0));
@@ -77,14 +34,14 @@ async fn a_signal_drains_and_the_process_ends_well() {
 #[actix_web::test]
 async fn nobody_new_comes_in_and_readiness_says_so() {
     let process = Process::start(&["drain.spread=20s", "drain.timeout=20s"]);
-    let (_, ready) = Client::request(process.1, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let (_, ready) = Client::request(process.address, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
-    let mut asking = tokio::net::TcpStream::connect(process.1).await.unwrap();
+    let mut asking = tokio::net::TcpStream::connect(process.address).await.unwrap();
     let mut clients = Vec::new();
     for _ in 0..20 {
-        clients.push(Client::new(process.1).await);
+        clients.push(Client::new(process.address).await);
     }
-    process.terminate();
+    process.signal("TERM");
     // the connection was there before: it may still ask
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut saw = String::new();
@@ -100,11 +57,11 @@ async fn nobody_new_comes_in_and_readiness_says_so() {
 #[actix_web::test]
 async fn a_second_signal_ends_at_once() {
     let mut process = Process::start(&["drain.spread=0s", "drain.timeout=1m", "socket.write_timeout=1m"]);
-    let mut client = Client::new(process.1).await;
+    let mut client = Client::new(process.address).await;
     client.hears_nothing().await;
-    process.terminate();
+    process.signal("TERM");
     // the drain is under way, and waits for a client that does not answer its goodbye
     assert_eq!(client.closed().await, 1012);
-    process.terminate();
+    process.signal("TERM");
     assert_eq!(process.ended().await, Some(0));
 }

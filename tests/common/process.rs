@@ -1,0 +1,81 @@
+//! The broker as a process of its own, on a free port: for what belongs to a process, as its signals, its memory, its
+//! descriptors and its log.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::PATIENCE;
+
+pub struct Process {
+    child: Child,
+    pub address: SocketAddr,
+}
+
+impl Process {
+    /// With these keys, `section.key=value`; its log goes nowhere.
+    pub fn start(sets: &[&str]) -> Self {
+        Self::run(Command::new(env!("CARGO_BIN_EXE_handclasp")), sets, Stdio::null())
+    }
+
+    /// The same, with its log going to `stderr`.
+    pub fn logging_to(stderr: impl Into<Stdio>, sets: &[&str]) -> Self {
+        Self::run(Command::new(env!("CARGO_BIN_EXE_handclasp")), sets, stderr.into())
+    }
+
+    /// The same, with at most so many descriptors, and its log in a pipe.
+    pub fn with_descriptors(most: u32, sets: &[&str]) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!(r#"ulimit -n {most}; exec "$0" "$@""#);
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_handclasp")]);
+        Self::run(command, sets, Stdio::piped())
+    }
+
+    fn run(mut command: Command, sets: &[&str], stderr: Stdio) -> Self {
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        command.args(sets.iter().flat_map(|set| ["--set", set]));
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.split("http://").nth(1).unwrap().trim_end_matches(['/', '\n']).parse().unwrap();
+        Self { child, address }
+    }
+
+    /// Its log, where that is a pipe.
+    pub fn log(&mut self) -> ChildStderr {
+        self.child.stderr.take().unwrap()
+    }
+
+    /// Sends a signal, `TERM` or another.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// What it holds in memory, in bytes.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// Waits for its end, and returns its exit code.
+    pub async fn ended(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("the process did not end");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
