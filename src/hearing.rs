@@ -84,8 +84,14 @@ impl Socket {
         self.waiting.contains_key(name)
     }
 
+    /// A signal begins to wait. The first for a name is a miss for as long as it is not delivered: were it one only
+    /// when it has waited in vain, a search for ids could be over before its first miss.
     pub(crate) fn waits_for(&mut self, name: &Topic) {
-        *self.waiting.entry(name.clone()).or_default() += 1;
+        let waiting = self.waiting.entry(name.clone()).or_default();
+        *waiting += 1;
+        if *waiting == 1 {
+            self.client.misses.take(&self.client.misses_rate, self.client.now);
+        }
     }
 
     /// The fate of a signal that waited is known; says whether others wait for the name.

@@ -61,6 +61,11 @@ impl Bucket {
         }
     }
 
+    /// What was taken for has not come true. The next refill sees to it that there are never too many.
+    pub(crate) fn give_back(&mut self) {
+        self.tokens += 1.0;
+    }
+
     fn refill(&mut self, rate: &Rate, now: Instant) {
         let passed = now.saturating_duration_since(self.filled).as_secs_f64();
         let refill = passed * f64::from(rate.rate) / rate.period.as_secs_f64();

@@ -186,8 +186,10 @@ impl Socket {
         // of all that waited for one name in vain, the last is the miss
         let others_wait = signal.hold.is_some() && self.waits_no_more(&signal.to);
         self.metrics.signals.add(self.rules.realm, verdict, 1);
-        if verdict == Verdict::Absent && !others_wait {
-            self.client.misses.take(&self.client.misses_rate, now);
+        match (signal.hold, verdict) {
+            (None, Verdict::Absent) => drop(self.client.misses.take(&self.client.misses_rate, now)),
+            (Some(_), Verdict::Delivered) if !others_wait => self.client.misses.give_back(),
+            _ => {}
         }
         let Some(topic) = self.topic_of(signal.ticket.join) else { return };
         let reference = signal.ticket.reference.clone();
