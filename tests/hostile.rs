@@ -2,12 +2,20 @@
 //! and two others go on talking as if nothing had happened.
 
 mod common;
+#[path = "common/longpoll.rs"]
+mod longpoll;
+
+#[path = "hostile/doors.rs"]
+mod doors;
 #[path = "hostile/envelope.rs"]
 mod envelope;
 #[path = "hostile/frames.rs"]
 mod frames;
+#[path = "hostile/polls.rs"]
+mod polls;
 
 use common::{Client, config, empty};
+use handclasp::labels::Lost;
 use handclasp::{Endpoint, Running, close};
 
 const ALICE: &str = "00000000-0000-4000-8000-00000000000a";
@@ -36,11 +44,27 @@ impl Scene {
 
     /// Sends raw bytes on a connection of its own, which must then be closed with `code`.
     async fn closes(&self, bytes: &[u8], code: u16, why: &str) {
-        let closed = || closed_by_us(&self.node);
-        let (mut client, before) = (self.client().await, closed());
+        let (mut client, before) = (self.client().await, self.closed());
         client.raw(bytes).await;
         assert_eq!(client.closed().await, code, "{why}");
-        assert_eq!(closed(), before + 1, "{why}: not counted");
+        assert_eq!(self.closed(), before + 1, "{why}: not counted");
+    }
+
+    /// How many connections the node has ended, for whatever reason.
+    fn closed(&self) -> u64 {
+        let pubsub = self.node.pubsub();
+        let ends = &pubsub.metrics().connections_closed;
+        ends.get() - ends.of(&close::GONE)
+    }
+
+    /// How many were not let in.
+    fn refused(&self) -> u64 {
+        self.node.pubsub().metrics().connections_refused.get()
+    }
+
+    /// How many messages were passed over.
+    fn ignored(&self) -> u64 {
+        self.node.pubsub().metrics().messages_lost.of(Lost::Ignored)
     }
 
     /// Says a text on a connection of its own, which must then be closed with `code`.
@@ -56,13 +80,6 @@ impl Scene {
         drop((alice, bob));
         empty(&node).await;
     }
-}
-
-/// How many connections the node has ended, for whatever reason.
-fn closed_by_us(node: &Running) -> u64 {
-    let pubsub = node.pubsub();
-    let ends = &pubsub.metrics().connections_closed;
-    ends.get() - ends.of(&close::GONE)
 }
 
 async fn signal(speaker: &mut Client, from: &str, listener: &mut Client, to: &str) {
