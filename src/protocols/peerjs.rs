@@ -12,6 +12,7 @@ pub(crate) use door::mount;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -19,7 +20,9 @@ use serde_json::value::RawValue;
 use crate::close;
 use crate::door::Visit;
 use crate::json::{is_portable, push_string};
+use crate::labels::Lost;
 use crate::message::{Broadcast, Inbound, Outbound, Payload, Ref, Request, Status};
+use crate::metrics::Metrics;
 use crate::protocol::{Frame, Malformed, Protocol, Step, Wordless};
 use crate::topic::{Realm, Topic};
 
@@ -38,12 +41,13 @@ pub(crate) struct PeerJs {
     steps: VecDeque<Step<'static>>,
     /// Whether it has given up its id; its connection may go on.
     has_left: bool,
+    metrics: Arc<Metrics>,
     _visit: Option<Visit>,
 }
 
 impl PeerJs {
     /// A client that asks for `id`, and proves with `token` that it is the same again.
-    pub(crate) fn new(id: Topic, token: &str, visit: Visit) -> Self {
+    pub(crate) fn new(id: Topic, token: &str, visit: Visit, metrics: Arc<Metrics>) -> Self {
         let token = Payload::from(serde_json::json!({ "token": token }));
         let join = Inbound {
             topic: Cow::Owned(id.key().to_owned()),
@@ -51,14 +55,14 @@ impl PeerJs {
             reference: Some(Ref::const_new(JOIN)),
             request: Request::Join(token),
         };
-        Self { id, steps: [Step::Ask(join)].into(), has_left: false, _visit: Some(visit) }
+        Self { id, steps: [Step::Ask(join)].into(), has_left: false, metrics, _visit: Some(visit) }
     }
 
     /// A client that is told why it cannot stay, and nothing else: browsers do not see why an upgrade failed.
-    pub(crate) fn refused(words: &'static str) -> Self {
+    pub(crate) fn refused(words: &'static str, metrics: Arc<Metrics>) -> Self {
         let id = Topic::of(Realm::PeerJs.mark(), "");
         let steps = [Step::Tell(error(words)), Step::Close(&close::REFUSED)].into();
-        Self { id, steps, has_left: true, _visit: None }
+        Self { id, steps, has_left: true, metrics, _visit: None }
     }
 
     fn ask<'a>(&'a self, reference: Option<Ref>, request: Request<'a>) -> Step<'a> {
@@ -68,7 +72,10 @@ impl PeerJs {
 
 impl Protocol for PeerJs {
     fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Step<'a>>, Malformed> {
-        let Some(message) = read(frame) else { return Ok(None) };
+        let Some(message) = read(frame) else {
+            self.metrics.messages_lost.add(Realm::PeerJs, Lost::Ignored, 1);
+            return Ok(None);
+        };
         let Some(kind) = KINDS.into_iter().find(|kind| *kind == message.kind) else { return Ok(None) };
         let Some(dst) = message.dst.filter(|dst| !dst.is_empty()) else {
             let leaves = kind == LEAVE && !std::mem::replace(&mut self.has_left, kind == LEAVE);

@@ -137,7 +137,7 @@ fn admit(
     let connected = door.connect(&info)?;
     check_upgrade(request)?;
     let seat = door.enter(request, caller)?;
-    let protocol = judge(door, &claim).unwrap_or_else(PeerJs::refused);
+    let protocol = judge(door, &claim).unwrap_or_else(|words| PeerJs::refused(words, door.pubsub().shared_metrics()));
     Ok((seat, connected, protocol))
 }
 
@@ -158,5 +158,5 @@ fn judge(door: &Door, claim: &Claim) -> Result<PeerJs, &'static str> {
     if others >= terms.concurrent_limit && door.pubsub().count(id.key()) == 0 {
         return Err("Server has reached its concurrent user limit");
     }
-    Ok(PeerJs::new(id, &claim.token, visit))
+    Ok(PeerJs::new(id, &claim.token, visit, door.pubsub().shared_metrics()))
 }
