@@ -38,6 +38,7 @@ pub const ALL: &[&Reason] = &[
     &LEFT,
     &TAKEN_OVER,
     &GONE,
+    &CRASHED,
 ];
 
 /// Nothing came from the client for `socket.idle_timeout`.
@@ -70,3 +71,5 @@ pub static LEFT: Reason = reason("left", 1005, "the client has left", true);
 pub static TAKEN_OVER: Reason = reason("taken_over", 1005, "taken over by another connection", false);
 /// The client closed the connection, or it broke; this is for our own tables, and never sent.
 pub static GONE: Reason = reason("gone", 1006, "the client is gone", true);
+/// The session has panicked, which is our fault; this too is never sent.
+pub static CRASHED: Reason = reason("crashed", 1006, "the session has crashed", true);

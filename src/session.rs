@@ -2,6 +2,7 @@
 //!
 //! It is a [`Talk`], and the same whatever the bytes travel by.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -132,6 +133,15 @@ impl<P: Protocol> Session<P> {
         self.pubsub.metrics().messages_lost.add(self.socket.rules.realm, Lost::Unencodable, 1);
     }
 
+    /// Brings what the channels have to say at their end to others. A panic ends here: this may run because of
+    /// another one, and then the next would be the end of the process.
+    fn say_goodbye(&mut self) {
+        let _ = catch_unwind(AssertUnwindSafe(|| self.socket.disconnect(Instant::now())));
+        while let Some(effect) = self.socket.next_effect() {
+            let _ = catch_unwind(AssertUnwindSafe(|| self.effect(effect, &mut Nowhere)));
+        }
+    }
+
     fn id(&self, join: JoinId) -> MemberId {
         MemberId { connection: self.seat.connection.id, join }
     }
@@ -212,15 +222,14 @@ impl<P: Protocol> Talk for Session<P> {
         // one that was closed before was closed by us, and that is why it is gone
         let first = self.seat.connection.mailbox.closed().filter(|_| *reason == close::GONE);
         self.pubsub.metrics().connections_closed.add(self.socket.rules.realm, first.unwrap_or(reason), 1);
-        self.socket.disconnect(Instant::now());
-        self.carry_out(&mut Nowhere);
+        self.say_goodbye();
         self.pubsub.down(&self.seat.connection);
     }
 }
 
 impl<P: Protocol> Drop for Session<P> {
     fn drop(&mut self) {
-        self.end(&close::GONE);
+        self.end(if std::thread::panicking() { &close::CRASHED } else { &close::GONE });
     }
 }
 

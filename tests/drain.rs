@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::{Duration, Instant};
+
 use common::process::Process;
 use common::{Client, Heard, node};
 
@@ -63,5 +65,97 @@ async fn a_second_signal_ends_at_once() {
     // the drain is under way, and waits for a client that does not answer its goodbye
     assert_eq!(client.closed().await, 1012);
     process.signal("TERM");
+    assert_eq!(process.ended().await, Some(0));
+}
+
+/// One of a pair: the ids of the two, by the pair's number.
+fn id(pair: usize, side: char) -> String {
+    format!("00000000-0000-4000-8000-00000000{pair:03}{side}")
+}
+
+/// Answers the goodbye as a client does, and returns when it came.
+async fn part(client: &mut Client) -> Instant {
+    let now = Instant::now();
+    client.raw(&common::frame(0x88, &1012_u16.to_be_bytes())).await;
+    now
+}
+
+/// Sends offers until it is told to go; how many were answered ok, and when it was told.
+async fn offer(mut client: Client, pair: usize) -> (usize, Instant) {
+    let (from, to) = (id(pair, 'a'), id(pair, 'b'));
+    let mut answered = 0;
+    loop {
+        client.say(&format!(r#"["1","2","peer:{from}","offer",{{"peer_id":"{to}","n":{answered}}}]"#)).await;
+        loop {
+            match client.hear_any().await {
+                Heard::Text(text) if text.contains(r#""status":"ok""#) => break answered += 1,
+                // its peer has been told before
+                Heard::Text(_) => break tokio::time::sleep(Duration::from_millis(5)).await,
+                Heard::Close(code, _) => {
+                    assert_eq!(code, 1012);
+                    return (answered, part(&mut client).await);
+                }
+                other => panic!("heard {other:?}"),
+            }
+        }
+    }
+}
+
+/// Takes offers until it is told to go; how many there were, and when it was told.
+async fn take(mut client: Client) -> (usize, Instant) {
+    let mut taken = 0;
+    loop {
+        match client.hear_any().await {
+            Heard::Text(text) => {
+                assert!(text.contains(&format!(r#""n":{taken}}}"#)), "{text}, after {taken} others");
+                taken += 1;
+            }
+            Heard::Close(code, _) => {
+                assert_eq!(code, 1012);
+                return (taken, part(&mut client).await);
+            }
+            other => panic!("heard {other:?}"),
+        }
+    }
+}
+
+#[actix_web::test]
+async fn under_load_no_signal_is_lost_that_was_answered_ok_and_the_goodbyes_are_spread() {
+    const PAIRS: usize = 15;
+    let sets = ["drain.spread=1s", "drain.timeout=8s", "limits.messages_burst=1000000", "server.workers=2"];
+    let mut process = Process::start(&sets);
+    let mut pairs = Vec::new();
+    for pair in 0..PAIRS {
+        let (mut a, mut b) = (Client::new(process.address).await, Client::new(process.address).await);
+        a.join("1", &format!("peer:{}", id(pair, 'a')), "{}").await;
+        b.join("1", &format!("peer:{}", id(pair, 'b')), "{}").await;
+        pairs.push((pair, a, b));
+    }
+    let talks = pairs.into_iter().map(|(pair, a, b)| {
+        let (offering, taking) = (actix_web::rt::spawn(offer(a, pair)), actix_web::rt::spawn(take(b)));
+        async { (offering.await.unwrap(), taking.await.unwrap()) }
+    });
+    let talks: Vec<_> = talks.collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    process.signal("TERM");
+    let talks = futures_util::future::join_all(talks).await;
+    assert_eq!(process.ended().await, Some(0));
+    for ((answered, _), (taken, _)) in &talks {
+        // the answer to the last offer may not have come any more
+        assert!(*answered > 0 && (*answered..=answered + 1).contains(taken), "{answered} answered ok, {taken} arrived");
+    }
+    let told = talks.iter().flat_map(|((_, a), (_, b))| [*a, *b]);
+    let spread = told.clone().max().unwrap() - told.min().unwrap();
+    assert!(spread > Duration::from_millis(500), "all told within {spread:?}");
+}
+
+#[actix_web::test]
+async fn who_does_not_answer_its_goodbye_does_not_hold_the_end_up() {
+    let sets = ["drain.spread=0s", "drain.timeout=500ms", "socket.write_timeout=10m", "socket.idle_timeout=24h"];
+    let mut process = Process::start(&sets);
+    let mut client = Client::new(process.address).await;
+    client.join("1", "room:r", "{}").await;
+    process.signal("TERM");
+    assert_eq!(client.closed().await, 1012);
     assert_eq!(process.ended().await, Some(0));
 }
