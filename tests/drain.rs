@@ -86,17 +86,15 @@ async fn offer(mut client: Client, pair: usize) -> (usize, Instant) {
     let mut answered = 0;
     loop {
         client.say(&format!(r#"["1","2","peer:{from}","offer",{{"peer_id":"{to}","n":{answered}}}]"#)).await;
-        loop {
-            match client.hear_any().await {
-                Heard::Text(text) if text.contains(r#""status":"ok""#) => break answered += 1,
-                // its peer has been told before
-                Heard::Text(_) => break tokio::time::sleep(Duration::from_millis(5)).await,
-                Heard::Close(code, _) => {
-                    assert_eq!(code, 1012);
-                    return (answered, part(&mut client).await);
-                }
-                other => panic!("heard {other:?}"),
+        match client.hear_any().await {
+            Heard::Text(text) if text.contains(r#""status":"ok""#) => answered += 1,
+            // its peer has been told before
+            Heard::Text(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            Heard::Close(code, _) => {
+                assert_eq!(code, 1012);
+                return (answered, part(&mut client).await);
             }
+            other => panic!("heard {other:?}"),
         }
     }
 }
