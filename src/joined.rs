@@ -133,11 +133,11 @@ impl Pending {
         Self { replaces, closing: older.closing, owed, ..Self::default() }
     }
 
-    /// Keeps what is said meanwhile; says whether there was room within `bound` bytes.
+    /// Keeps what is said meanwhile, if what waits already is less than `bound` bytes; says whether it was.
     pub(crate) fn hold(&mut self, held: Held, bound: usize) -> bool {
-        self.backlog_bytes += held.size();
-        let room = self.backlog_bytes <= bound;
+        let room = self.backlog_bytes < bound;
         if room {
+            self.backlog_bytes += held.size();
             self.backlog.push_back(held);
         }
         room
