@@ -89,7 +89,8 @@ impl Socket {
     /// What is to be done next.
     pub(crate) fn next_effect(&mut self) -> Option<Effect> {
         let effect = self.effects.pop_front();
-        if effect.is_none() && self.effects.capacity() > 16 {
+        if effect.is_none() {
+            // most sockets are idle most of the time
             self.effects = VecDeque::new();
         }
         effect
