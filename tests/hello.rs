@@ -135,7 +135,8 @@ async fn who_has_come_hears_what_is_said_to_all_from_then_on() {
 
 #[actix_web::test]
 async fn two_who_fight_over_a_name_harm_nobody() {
-    let node = node(&["limits.joins_burst=50", "limits.joins_per_second=1"]);
+    // the third is told four hundred things at once, and must not be cut off for it where the machine is busy
+    let node = node(&["limits.joins_burst=50", "limits.joins_per_second=1", "limits.queue_bytes=1000000"]);
     let (mut a, mut b, mut other) = (open(&node).await, open(&node).await, open(&node).await);
     let mine = r#"{"_messageType":"unicast","_to":"other","_from":"ann"}"#;
     for _ in 0..200 {
