@@ -51,11 +51,6 @@ pub(crate) struct Patience {
 /// The means to cut a connection's wire.
 pub(crate) type Wire = Arc<socket2::Socket>;
 
-/// Ends our half of the wire as soon as the task that runs has written what it has to say.
-pub(crate) fn hang_up(wire: Wire) {
-    actix_web::rt::spawn(async move { drop(wire.shutdown(Shutdown::Write)) });
-}
-
 /// Cuts the wire after a while, whatever waits on it.
 pub(crate) fn cut_later(wire: Wire, time: Duration) {
     actix_web::rt::spawn(async move {
@@ -120,14 +115,6 @@ impl Connection {
         if let Some(wire) = &*self.wire() {
             // an error means that it is cut already
             let _ = wire.shutdown(Shutdown::Both);
-        }
-    }
-
-    /// Ends our half of the wire as soon as the task that runs has written what it has to say, so that
-    /// the client hangs up too. Else the HTTP server would wait for it to do so by itself.
-    pub(crate) fn hang_up(&self) {
-        if let Some(wire) = self.wire().clone() {
-            hang_up(wire);
         }
     }
 

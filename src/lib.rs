@@ -52,7 +52,7 @@
 //! | [`pubsub`] | the handle to topics that everyone holds |
 //! | `mailbox`, `connection`, `connections` | a client's queue; its sign of life; all of them, limits and sweep |
 //! | [`adapter`] | the seam to other nodes |
-//! | [`endpoint`], `server`, `node`, `running` | the server: put together, its routes, what its workers share, its end |
+//! | [`endpoint`], `server`, `upgraded`, `node`, `running` | the server: put together, its routes, its upgraded connections, what its workers share, its end |
 //! | [`mount`], `door`, `handshake`, `cors`, `address`, `page` | who may come in where |
 //! | [`config`], `setting`, `written`, `ice`, [`origin`] | every key; what its values look like, and where they stand; servers and web pages |
 //! | [`metrics`], [`labels`] | counters; what they are told apart by |
@@ -123,6 +123,7 @@ mod table;
 pub mod topic;
 mod transport;
 mod transports;
+mod upgraded;
 mod watches;
 mod written;
 

@@ -1,20 +1,26 @@
 //! The HTTP server: how each request finds its way, to a mount, to health, to the page, or to the
 //! application's own routes.
 
-use std::any::Any;
+use std::future::ready;
 use std::io;
 use std::net::TcpListener;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{Extensions, Server};
+use actix_http::{HttpService, Request};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, map_config};
+use actix_web::body::BoxBody;
+use actix_web::dev::{AppConfig, Extensions, Server, ServiceResponse, fn_factory, fn_service};
+use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{App, HttpResponse, HttpServer};
+use actix_web::{App, Error, HttpResponse};
 use socket2::SockRef;
 
 use crate::door::{Door, Entrance};
 use crate::node::Node;
 use crate::page;
+use crate::upgraded::{Upgrade, carry};
 
 /// HTTP routes of the application's own.
 pub(crate) type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
@@ -39,24 +45,46 @@ pub(crate) fn serve(site: Site, listener: TcpListener) -> io::Result<Server> {
     let (header_timeout, shutdown) = (config.server.header_timeout, config.drain.timeout.as_secs().max(1));
     // one more than may be open at a time, so that the one too many still hears why
     let per_worker = config.server.connections.div_ceil(workers) + 64;
-    let server = HttpServer::new(move || {
-        let pubsub = web::Data::new(site.node.pubsub.clone());
-        App::new().app_data(pubsub).configure(|app| site.configure(app))
-    });
-    Ok(server
+    Ok(Server::build()
         .workers(workers)
-        .max_connections(per_worker)
-        .tcp_nodelay(true)
-        .client_request_timeout(header_timeout)
-        .client_disconnect_timeout(write_timeout)
+        .max_concurrent_connections(per_worker)
         .shutdown_timeout(shutdown)
         .disable_signals()
-        .on_connect(move |io, extensions| on_connect(io, extensions, write_timeout))
-        .listen(listener)?
+        .listen("handclasp", listener, move || {
+            let (site, app) = (site.clone(), site.app());
+            HttpService::build()
+                .tcp_nodelay(true)
+                .client_request_timeout(header_timeout)
+                .client_disconnect_timeout(write_timeout)
+                .on_connect_ext(move |io: &TcpStream, extensions| on_connect(io, extensions, write_timeout))
+                .upgrade(fn_factory(move || site.clone().upgrades(write_timeout)))
+                .finish(app.map_err(|error| error.error_response()))
+                .tcp()
+        })?
         .run())
 }
 
 impl Site {
+    /// All routes, as one service for a worker.
+    fn app(
+        &self,
+    ) -> impl ServiceFactory<Request, Config = (), Response = ServiceResponse<BoxBody>, Error = Error, InitError = ()> + use<>
+    {
+        let site = self.clone();
+        let pubsub = web::Data::new(site.node.pubsub.clone());
+        let app = App::new().app_data(pubsub).configure(|app| site.configure(app));
+        map_config(app.into_factory(), |()| AppConfig::default())
+    }
+
+    /// The same routes for requests that ask for an upgrade, whose connections are ours from then on.
+    async fn upgrades(self, patience: Duration) -> Result<impl Service<Upgrade, Response = (), Error = Error>, ()> {
+        let app = Rc::new(self.app().new_service(()).await?);
+        Ok(fn_service(move |upgrade| {
+            carry(app.clone(), upgrade, patience);
+            ready(Ok(()))
+        }))
+    }
+
     fn configure(&self, app: &mut ServiceConfig) {
         self.doors.iter().for_each(|(door, entrance)| (entrance.routes)(door, app));
         app.route("/healthz", web::get().to(|| async { "ok\n" }));
@@ -79,8 +107,7 @@ async fn readiness(node: Arc<Node>) -> HttpResponse {
 
 /// Has the kernel give up on a client that takes nothing, and keeps the means to cut the wire: the
 /// session actor of a client that does not read is not run, and cannot do it.
-fn on_connect(io: &dyn Any, extensions: &mut Extensions, write_timeout: Duration) {
-    let Some(stream) = io.downcast_ref::<actix_web::rt::net::TcpStream>() else { return };
+fn on_connect(stream: &TcpStream, extensions: &mut Extensions, write_timeout: Duration) {
     let socket = SockRef::from(stream);
     let guarded = socket.set_tcp_user_timeout(Some(write_timeout)).and_then(|()| socket.try_clone());
     match guarded {

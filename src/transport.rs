@@ -48,11 +48,6 @@ pub(crate) trait Talk: Unpin + 'static {
         false
     }
 
-    /// Ends our half of the wire as soon as all is said, so that the client hangs up too.
-    fn hang_up(&self) {
-        self.connection().hang_up();
-    }
-
     /// Ends the conversation.
     fn end(&mut self, reason: &'static Reason);
 }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::{NOOP, PING_PROBE, PONG_PROBE, UPGRADE};
 use crate::close::{self, Reason};
-use crate::connection::{Connection, Wire as RawWire, cut_later, hang_up};
+use crate::connection::{Connection, Wire as RawWire, cut_later};
 use crate::protocol::Frame;
 use crate::transport::{Talk, Wire};
 use crate::transports::pipe::{Inflow, Outflow, pipe};
@@ -143,10 +143,6 @@ impl Talk for Upgrade {
             News::Frame(frame) => wire.send(frame),
             News::Over => wire.close(self.poller.connection().mailbox.closed().unwrap_or(&close::REFUSED)),
         }
-    }
-
-    fn hang_up(&self) {
-        hang_up(self.wire.clone());
     }
 
     /// A session that has ended gives up its place among the connections, whose sweep would cut the wire of a

@@ -4,7 +4,6 @@
 //! since its client throws at others. What is ours: 400 for what cannot be read and 413 for what is too large,
 //! both of which end the session, as the same over a WebSocket would.
 
-use std::net::Shutdown;
 use std::time::Duration;
 
 use actix_web::http::header::{self, HeaderMap};
@@ -15,12 +14,13 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use futures_util::StreamExt;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::door::version;
 use super::polled::Polled;
 use super::{V1, Version};
 use crate::close::{self, Reason};
+use crate::connection::cut_later;
 use crate::door::{Door, wire_of};
 use crate::handshake::{check_origin, params};
 use crate::json::push_string;
@@ -223,10 +223,7 @@ fn status(status: StatusCode) -> HttpResponse {
 fn hang_up(request: &HttpRequest, mut response: HttpResponse) -> HttpResponse {
     response.head_mut().set_connection_type(ConnectionType::Close);
     if let Ok(wire) = wire_of(request) {
-        actix_web::rt::spawn(async move {
-            sleep(PARTING).await;
-            drop(wire.shutdown(Shutdown::Both));
-        });
+        cut_later(wire, PARTING);
     }
     response
 }

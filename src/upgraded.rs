@@ -1,0 +1,164 @@
+//! An upgraded connection: its wire on one side, what its handler answers on the other, and nothing between them.
+//!
+//! The HTTP server's dispatcher would keep two buffers of 8 KiB for as long as the connection lives, and pass each
+//! chunk through a queue. Here a chunk lives from its reading until it is decoded, or from its encoding until it is
+//! written. Whether there is an upgrade at all is decided by the handler of the request's route, as ever.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use actix_codec::{Encoder, Framed, FramedParts};
+use actix_http::h1::{Codec, Message};
+use actix_http::{ConnectionType, Payload, Request, Response};
+use actix_web::Error;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{Service, ServiceResponse};
+use actix_web::error::PayloadError;
+use actix_web::http::StatusCode;
+use actix_web::rt::net::TcpStream;
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::Stream;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+/// How much is read at a time (bytes).
+const CHUNK: usize = 16 * 1024;
+
+/// A request that asks for an upgrade, and the connection that it has come by.
+pub(crate) type Upgrade = (Request, Framed<TcpStream, Codec>);
+
+type Reader = Rc<RefCell<OwnedReadHalf>>;
+
+/// Has `app` answer the request, and carries what both sides say until one of them ends: a task of its own, since the
+/// one that has read the request is as large as all that HTTP may need. What the client still sends after the last word
+/// is read and dropped for as long as `patience`: it would else lose that word.
+pub(crate) fn carry<S>(app: Rc<S>, (request, framed): Upgrade, patience: Duration)
+where
+    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error> + 'static,
+{
+    actix_web::rt::spawn(async move {
+        let (reader, mut writer, bytes, body) = answer(&*app, request, framed).await?;
+        drop(app);
+        Outgoing { writer: &mut writer, bytes, body: pin!(body) }.await?;
+        writer.shutdown().await?;
+        // whoever does not hang up is hung up on
+        let _ = tokio::time::timeout(patience, drain(&reader)).await;
+        Ok::<_, Error>(())
+    });
+}
+
+async fn answer<S>(
+    app: &S,
+    mut request: Request,
+    framed: Framed<TcpStream, Codec>,
+) -> Result<(Reader, OwnedWriteHalf, Bytes, BoxBody), Error>
+where
+    S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error>,
+{
+    let FramedParts { io, mut codec, read_buf, write_buf, .. } = framed.into_parts();
+    let (reader, writer) = io.into_split();
+    let reader = Rc::new(RefCell::new(reader));
+    // copied, so that the buffer it lies in is free
+    let ahead = Bytes::copy_from_slice(&read_buf);
+    drop(read_buf);
+    let incoming = Incoming { reader: reader.clone(), ahead, rests: false };
+    *request.payload() = Payload::Stream { payload: Box::pin(incoming) };
+    let response = match app.call(request).await {
+        Ok(response) => Response::from(response),
+        Err(error) => error.error_response().into(),
+    };
+    let (bytes, body) = opening(response, &mut codec, write_buf)?;
+    Ok((reader, writer, bytes, body))
+}
+
+/// The head of the answer as bytes, behind what was not written yet of earlier ones.
+fn opening(response: Response<BoxBody>, codec: &mut Codec, mut bytes: BytesMut) -> Result<(Bytes, BoxBody), Error> {
+    let (mut head, body) = response.into_parts();
+    if head.status() != StatusCode::SWITCHING_PROTOCOLS {
+        // where a body ends that has no length is where the connection does
+        head.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    codec.encode(Message::Item((head, body.size())), &mut bytes)?;
+    Ok((Bytes::copy_from_slice(&bytes), body))
+}
+
+/// What the client says, as the payload of its request.
+struct Incoming {
+    reader: Reader,
+    /// What came together with the request.
+    ahead: Bytes,
+    /// After a full chunk, which has another behind it, others get a turn.
+    rests: bool,
+}
+
+impl Stream for Incoming {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if !self.ahead.is_empty() {
+            return Poll::Ready(Some(Ok(std::mem::take(&mut self.ahead))));
+        }
+        if std::mem::take(&mut self.rests) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let mut space = [MaybeUninit::uninit(); CHUNK];
+        let mut chunk = ReadBuf::uninit(&mut space);
+        match ready!(Pin::new(&mut *self.reader.borrow_mut()).poll_read(cx, &mut chunk)) {
+            Ok(()) if chunk.filled().is_empty() => return Poll::Ready(None),
+            Ok(()) => {}
+            Err(error) => return Poll::Ready(Some(Err(error.into()))),
+        }
+        self.rests = chunk.remaining() == 0;
+        Poll::Ready(Some(Ok(Bytes::copy_from_slice(chunk.filled()))))
+    }
+}
+
+/// Writes what the body has to say; it is not asked for more before that is written.
+struct Outgoing<'a> {
+    writer: &'a mut OwnedWriteHalf,
+    bytes: Bytes,
+    body: Pin<&'a mut BoxBody>,
+}
+
+impl Future for Outgoing<'_> {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        loop {
+            while !this.bytes.is_empty() {
+                let written = ready!(Pin::new(&mut *this.writer).poll_write(cx, &this.bytes))?;
+                if written == 0 {
+                    return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
+                }
+                this.bytes.advance(written);
+            }
+            match ready!(this.body.as_mut().poll_next(cx)) {
+                Some(bytes) => this.bytes = bytes?,
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
+
+/// Reads until the client hangs up.
+async fn drain(reader: &Reader) {
+    poll_fn(|cx| {
+        loop {
+            let mut space = [MaybeUninit::uninit(); 1024];
+            let mut chunk = ReadBuf::uninit(&mut space);
+            let read = ready!(Pin::new(&mut *reader.borrow_mut()).poll_read(cx, &mut chunk));
+            if read.is_err() || chunk.filled().is_empty() {
+                return Poll::Ready(());
+            }
+        }
+    })
+    .await;
+}
