@@ -4,6 +4,9 @@
 //! The codec behind it compares a length only once the whole frame lies in memory, and reads on after
 //! an error. Here a bad header is the last thing that passes: whatever follows is read and dropped, so
 //! that the client still receives the close frame that says why.
+//!
+//! The codec also takes all that there is before it reads the first frame of it, while its actor handles
+//! only some frames at a time. So nothing more passes before all frames that have passed are handled.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -21,15 +24,35 @@ use crate::connection::Connection;
 /// How many chunks are dropped before others get a turn.
 const DROPPED_A_TURN: usize = 16;
 
-/// Why a guard has shut, for the session that must say so.
-pub(crate) type Fault = Rc<Cell<Option<&'static Reason>>>;
+/// What a guard and the session behind it tell each other.
+#[derive(Clone, Default)]
+pub(crate) struct Gate(Rc<Passed>);
+
+#[derive(Default)]
+struct Passed {
+    fault: Cell<Option<&'static Reason>>,
+    /// Whole frames that have passed, and are not handled yet.
+    frames: Cell<usize>,
+}
+
+impl Gate {
+    /// Why the guard has shut, for the session that must say so.
+    pub(crate) fn fault(&self) -> Option<&'static Reason> {
+        self.0.fault.take()
+    }
+
+    /// The session has handled a frame.
+    pub(crate) fn handled(&self) {
+        self.0.frames.set(self.0.frames.get().saturating_sub(1));
+    }
+}
 
 /// The stream of a connection's bytes, as long as they are frames.
 pub(crate) struct Guard<S> {
     bytes: S,
     connection: Arc<Connection>,
     headers: Headers,
-    fault: Fault,
+    gate: Gate,
     /// Why to shut, once what came before it has been read.
     bad: Option<&'static Reason>,
     is_shut: bool,
@@ -37,13 +60,13 @@ pub(crate) struct Guard<S> {
 
 impl<S> Guard<S> {
     /// Lets frames of at most `limit` bytes pass. The fault is set before the stream's error is read.
-    pub(crate) fn new(bytes: S, connection: Arc<Connection>, limit: usize, fault: Fault) -> Self {
-        Self { bytes, connection, headers: Headers::new(limit as u64), fault, bad: None, is_shut: false }
+    pub(crate) fn new(bytes: S, connection: Arc<Connection>, limit: usize, gate: Gate) -> Self {
+        Self { bytes, connection, headers: Headers::new(limit as u64), gate, bad: None, is_shut: false }
     }
 
     fn shut(&mut self, reason: &'static Reason) -> PayloadError {
         self.is_shut = true;
-        self.fault.set(Some(reason));
+        self.gate.0.fault.set(Some(reason));
         PayloadError::Overflow
     }
 }
@@ -56,6 +79,10 @@ where
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
+        if this.gate.0.frames.get() > 0 {
+            // whoever asks has a frame to handle, and asks again after that
+            return Poll::Pending;
+        }
         if let Some(reason) = this.bad.take() {
             return Poll::Ready(Some(Err(this.shut(reason))));
         }
@@ -70,7 +97,9 @@ where
                 continue;
             }
             this.connection.hear();
-            match this.headers.read(&chunk) {
+            let read = this.headers.read(&chunk);
+            this.gate.0.frames.set(this.headers.take_whole());
+            match read {
                 Ok(()) => return Poll::Ready(Some(Ok(chunk))),
                 Err(Bad { reason, at: 0 }) => return Poll::Ready(Some(Err(this.shut(reason)))),
                 Err(Bad { reason, at }) => {
@@ -100,11 +129,13 @@ pub(crate) struct Headers {
     filled: usize,
     /// How much of the current frame's payload is still to come.
     payload: u64,
+    /// How many frames have been whole since this was last asked.
+    whole: usize,
 }
 
 impl Headers {
     pub(crate) fn new(limit: u64) -> Self {
-        Self { limit, header: [0; 14], filled: 0, payload: 0 }
+        Self { limit, header: [0; 14], filled: 0, payload: 0, whole: 0 }
     }
 
     /// Goes over one chunk.
@@ -118,6 +149,7 @@ impl Headers {
                 let skipped = (chunk.len() - at).min(usize::try_from(self.payload).unwrap_or(usize::MAX));
                 at += skipped;
                 self.payload -= skipped as u64;
+                self.whole += usize::from(self.payload == 0);
                 continue;
             }
             if self.filled == 0 {
@@ -161,14 +193,22 @@ impl Headers {
         if self.filled == size + 4 {
             self.filled = 0;
             self.payload = length;
+            self.whole += usize::from(length == 0);
         }
         Ok(())
+    }
+
+    fn take_whole(&mut self) -> usize {
+        std::mem::take(&mut self.whole)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::{FutureExt, StreamExt};
+
     use super::*;
+    use crate::table::tests::crowd;
 
     fn frame(first: u8, length: usize) -> Vec<u8> {
         let mut bytes = vec![first];
@@ -198,7 +238,25 @@ mod tests {
             let mut headers = Headers::new(70_000);
             assert!(bytes.chunks(size).all(|chunk| headers.read(chunk).is_ok()), "in chunks of {size}");
             assert_eq!((headers.filled, headers.payload), (0, 0), "in chunks of {size}");
+            assert_eq!(headers.take_whole(), 6, "in chunks of {size}");
         }
+    }
+
+    /// The codec's buffer grew by a chunk for every sixteen small frames of a client that floods.
+    #[test]
+    fn nothing_passes_before_what_has_passed_is_handled() {
+        let chunks = [[frame(0x89, 0), frame(0x81, 3)].concat(), frame(0x89, 0)].map(|chunk| Ok(Bytes::from(chunk)));
+        let (connection, gate) = (crowd(1).remove(0).connection, Gate::default());
+        let mut guard = Guard::new(futures_util::stream::iter(chunks), connection, 1000, gate.clone());
+        let mut next = || guard.next().now_or_never();
+        assert!(matches!(next(), Some(Some(Ok(_)))));
+        assert!(next().is_none());
+        gate.handled();
+        assert!(next().is_none(), "one of two is handled");
+        gate.handled();
+        assert!(matches!(next(), Some(Some(Ok(_)))));
+        gate.handled();
+        assert!(matches!(next(), Some(None)));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use bytestring::ByteString;
 use futures_util::{Stream, StreamExt};
 
 use crate::close::{self, Reason};
-use crate::guard::{Fault, Guard};
+use crate::guard::{Gate, Guard};
 use crate::protocol::Frame;
 use crate::transport::{Talk, Wire};
 
@@ -48,16 +48,16 @@ pub(crate) fn start<T: Talk>(
     if let Some(name) = subprotocol {
         response.insert_header(("sec-websocket-protocol", name));
     }
-    let fault = Fault::default();
-    let guard = Guard::new(payload, talk.connection().clone(), size.bytes, fault.clone());
-    let actor = WebSocket { talk, fault, assembly: Assembly::new(size), closing: false };
+    let gate = Gate::default();
+    let guard = Guard::new(payload, talk.connection().clone(), size.bytes, gate.clone());
+    let actor = WebSocket { talk, gate, assembly: Assembly::new(size), closing: false };
     response.streaming(actor.run(guard))
 }
 
 /// One client's talk, as an actor.
 struct WebSocket<T: Talk> {
     talk: T,
-    fault: Fault,
+    gate: Gate,
     assembly: Assembly,
     /// We have said goodbye and wait for the client's.
     closing: bool,
@@ -113,7 +113,6 @@ impl<T: Talk> WebSocket<T> {
                 reason => ctx.close(reason.map(|reason| CloseReason { code: reason.code, description: None })),
             }
         }
-        self.talk.hang_up();
         ctx.stop();
     }
 }
@@ -146,6 +145,7 @@ impl<T: Talk> StreamHandler<News<T>> for WebSocket<T> {
 
 impl<T: Talk> StreamHandler<Result<Message, ProtocolError>> for WebSocket<T> {
     fn handle(&mut self, message: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
+        self.gate.handled();
         match message {
             Ok(Message::Close(reason)) => self.farewell(reason, ctx),
             Err(_) if self.closing => ctx.stop(),
@@ -165,7 +165,7 @@ impl<T: Talk> StreamHandler<Result<Message, ProtocolError>> for WebSocket<T> {
             }
             Ok(Message::Pong(_) | Message::Nop) => self.with_wire(ctx, |talk, wire| talk.control(wire)),
             Err(error) => {
-                let reason = self.fault.take().unwrap_or_else(|| fault(&error));
+                let reason = self.gate.fault().unwrap_or_else(|| fault(&error));
                 self.close(reason, ctx);
             }
         }
