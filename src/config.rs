@@ -41,6 +41,8 @@ sections! {
         connections: usize = 50_000, whole from 1 to 10_000_000;
         /// A request's headers must have arrived within this time, which is kept to half a second.
         header_timeout: Duration = "5s", span from "1s" to "5m";
+        /// A connection that is no socket is closed when it asks for nothing for this long, kept to half a second.
+        keep_alive: Duration = "5s", span from "1s" to "1h";
         /// Addresses and networks of proxies whose X-Forwarded-For is believed, such as "10.0.0.0/8".
         trusted_proxies: Vec<IpNet> = [], networks;
     }

@@ -15,8 +15,9 @@ use compact_str::CompactString;
 
 use crate::address::Caller;
 use crate::config::{Config, Limits};
-use crate::connection::{Patience, Wire};
+use crate::connection::Patience;
 use crate::connections::{NoRoom, Seat};
+use crate::guests::Guest;
 use crate::labels::{Barred, Label, Transport};
 use crate::mailbox::Bound;
 use crate::mount::{ConnectInfo, Connected, Mount, Refusal};
@@ -150,9 +151,9 @@ impl Door {
 
     /// Makes room for one more, whose wire can be cut.
     pub(crate) fn enter(&self, request: &HttpRequest, caller: Caller) -> Result<Seat, Refusal> {
-        let wire = wire_of(request)?;
+        let guest = guest_of(request)?;
         let seat = self.take_seat(caller, self.0.patience)?;
-        seat.connection.attach(wire);
+        seat.connection.attach(guest.admit());
         Ok(seat)
     }
 
@@ -254,9 +255,9 @@ impl Door {
     }
 }
 
-/// The means to cut the connection that a request has come by: what cannot be cut could stay for ever.
-pub(crate) fn wire_of(request: &HttpRequest) -> Result<Wire, Refusal> {
-    request.conn_data::<Wire>().cloned().ok_or_else(full)
+/// The connection that a request has come by, if it can be cut: what cannot could stay for ever.
+pub(crate) fn guest_of(request: &HttpRequest) -> Result<&Guest, Refusal> {
+    request.conn_data::<Arc<Guest>>().map(|guest| &**guest).ok_or_else(full)
 }
 
 fn full() -> Refusal {

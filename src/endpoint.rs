@@ -13,7 +13,6 @@ use crate::adapter::{Adapter, Local};
 use crate::channels;
 use crate::config::Config;
 use crate::connection::Patience;
-use crate::connections::Connections;
 use crate::door::{Door, Entrance};
 use crate::mount::Mount;
 use crate::node::Node;
@@ -130,7 +129,7 @@ impl Endpoint {
             .collect();
         let tick = tick(&node.config, &doors);
         let server = server::serve(Site { node: node.clone(), doors, routes: self.routes }, listener)?;
-        let sweeping = actix_web::rt::spawn(sweep(node.connections.clone(), tick));
+        let sweeping = actix_web::rt::spawn(sweep(node.clone(), tick));
         Running::new(address, node, server, sweeping, died)
     }
 }
@@ -151,12 +150,14 @@ fn tick(config: &Config, doors: &[(Door, Entrance)]) -> Duration {
     shortest.clamp(Duration::from_millis(10), Duration::from_secs(1))
 }
 
-async fn sweep(connections: Arc<Connections>, tick: Duration) {
+async fn sweep(node: Arc<Node>, tick: Duration) {
     let mut ticks = tokio::time::interval(tick);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        connections.sweep(Instant::now());
+        let now = Instant::now();
+        node.connections.sweep(now);
+        node.guests.sweep(now);
     }
 }
 

@@ -51,6 +51,7 @@
 //! | `claims`, `holds` | whose a name is; signals that wait for somebody to take one |
 //! | [`pubsub`] | the handle to topics that everyone holds |
 //! | `mailbox`, `connection`, `connections` | a client's queue; its sign of life; all of them, limits and sweep |
+//! | `guests` | connections that are no sockets, and how long they may stay |
 //! | [`adapter`] | the seam to other nodes |
 //! | [`endpoint`], `server`, `upgraded`, `node`, `running` | the server: put together, its routes, its upgraded connections, what its workers share, its end |
 //! | [`mount`], `door`, `handshake`, `cors`, `address`, `page` | who may come in where |
@@ -88,6 +89,7 @@ mod cors;
 mod door;
 pub mod endpoint;
 mod guard;
+mod guests;
 mod handshake;
 mod hearing;
 mod holdings;

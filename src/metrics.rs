@@ -30,6 +30,8 @@ pub struct Metrics {
     pub connections_refused: Counters<Barred>,
     /// Connections that have ended, by us or by their client.
     pub connections_closed: Counters<&'static Reason>,
+    /// Connections that came to no request that could be read in time: the first, or the next one.
+    pub connections_mute: Counter,
     /// Memberships granted: joins, and what their channels listen to besides.
     pub joins: Counters,
     /// Joins refused.
@@ -64,6 +66,11 @@ impl Default for Metrics {
                 "connections_closed_total",
                 "Connections that have ended: gone and left are the client's doing, the others ours.",
             ),
+            connections_mute: Counter::new(
+                r,
+                "connections_mute_total",
+                "Connections that came to no request that could be read in time: the first, or the next one.",
+            ),
             joins: Counters::new(
                 r,
                 "joins_total",
@@ -81,6 +88,33 @@ impl Default for Metrics {
             signals: Counters::new(r, "signals_total", "Messages to named peers, by what became of them."),
             channel_crashes: Counters::new(r, "channel_crashes_total", "Channels that panicked."),
         }
+    }
+}
+
+/// A number that only grows, where no protocol is known yet.
+pub struct Counter(IntCounter);
+
+impl Counter {
+    fn new(registry: &Registry, name: &str, help: &str) -> Self {
+        let counter = IntCounter::with_opts(Opts::new(name, help).namespace(NAMESPACE)).expect(SOUND);
+        register(registry, counter.clone());
+        Self(counter)
+    }
+
+    pub(crate) fn inc(&self) {
+        self.0.inc();
+    }
+
+    /// How much it is now.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl fmt::Debug for Counter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().fmt(f)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::Config;
 use crate::connections::{Ceiling, Connections};
+use crate::guests::Guests;
 use crate::pubsub::Pubsub;
 
 /// What every worker shares.
@@ -13,6 +14,7 @@ pub(crate) struct Node {
     pub(crate) config: Config,
     pub(crate) pubsub: Pubsub,
     pub(crate) connections: Arc<Connections>,
+    pub(crate) guests: Guests,
     ready: AtomicBool,
 }
 
@@ -24,7 +26,8 @@ impl Node {
             write_timeout: config.socket.write_timeout,
         };
         let connections = Connections::new(ceiling, pubsub.clone());
-        Self { config, pubsub, connections, ready: AtomicBool::new(true) }
+        let guests = Guests::new(&config, pubsub.shared_metrics());
+        Self { config, pubsub, connections, guests, ready: AtomicBool::new(true) }
     }
 
     pub(crate) fn is_ready(&self) -> bool {

@@ -12,12 +12,14 @@ use actix_http::{HttpService, Request};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, map_config};
 use actix_web::body::BoxBody;
 use actix_web::dev::{AppConfig, Extensions, Server, ServiceResponse, fn_factory, fn_service};
+use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{App, Error, HttpResponse};
 use socket2::SockRef;
 
 use crate::door::{Door, Entrance};
+use crate::guests::{Guests, attend};
 use crate::node::Node;
 use crate::page;
 use crate::upgraded::{Upgrade, carry};
@@ -45,18 +47,22 @@ pub(crate) fn serve(site: Site, listener: TcpListener) -> io::Result<Server> {
     let (header_timeout, shutdown) = (config.server.header_timeout, config.drain.timeout.as_secs().max(1));
     // one more than may be open at a time, so that the one too many still hears why
     let per_worker = config.server.connections.div_ceil(workers) + 64;
+    let keep_alive = config.server.keep_alive;
     Ok(Server::build()
         .workers(workers)
         .max_concurrent_connections(per_worker)
         .shutdown_timeout(shutdown)
         .disable_signals()
         .listen("handclasp", listener, move || {
-            let (site, app) = (site.clone(), site.app());
+            let (site, app, node) = (site.clone(), site.app(), site.node.clone());
             HttpService::build()
                 .tcp_nodelay(true)
+                .keep_alive(keep_alive)
                 .client_request_timeout(header_timeout)
                 .client_disconnect_timeout(write_timeout)
-                .on_connect_ext(move |io: &TcpStream, extensions| on_connect(io, extensions, write_timeout))
+                .on_connect_ext(move |io: &TcpStream, extensions| {
+                    on_connect(io, extensions, write_timeout, &node.guests)
+                })
                 .upgrade(fn_factory(move || site.clone().upgrades(write_timeout)))
                 .finish(app.map_err(|error| error.error_response()))
                 .tcp()
@@ -72,7 +78,7 @@ impl Site {
     {
         let site = self.clone();
         let pubsub = web::Data::new(site.node.pubsub.clone());
-        let app = App::new().app_data(pubsub).configure(|app| site.configure(app));
+        let app = App::new().app_data(pubsub).wrap(from_fn(attend)).configure(|app| site.configure(app));
         map_config(app.into_factory(), |()| AppConfig::default())
     }
 
@@ -107,11 +113,11 @@ async fn readiness(node: Arc<Node>) -> HttpResponse {
 
 /// Has the kernel give up on a client that takes nothing, and keeps the means to cut the wire: the
 /// session actor of a client that does not read is not run, and cannot do it.
-fn on_connect(stream: &TcpStream, extensions: &mut Extensions, write_timeout: Duration) {
+fn on_connect(stream: &TcpStream, extensions: &mut Extensions, write_timeout: Duration, guests: &Guests) {
     let socket = SockRef::from(stream);
     let guarded = socket.set_tcp_user_timeout(Some(write_timeout)).and_then(|()| socket.try_clone());
     match guarded {
-        Ok(wire) => drop(extensions.insert(Arc::new(wire))),
+        Ok(wire) => drop(extensions.insert(guests.arrive(Arc::new(wire)))),
         Err(error) => log::debug!("a connection without a write timeout may not become a socket: {error}"),
     }
 }

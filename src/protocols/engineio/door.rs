@@ -21,9 +21,9 @@ use super::upgrade::Upgrade;
 use super::{CLOSE, EngineIo, Language, NOOP, OPEN, Revision, V3, V4, cors};
 use crate::close::{self, Reason};
 use crate::config::Config;
-use crate::connection::{Patience, Wire, hung_up};
+use crate::connection::{Patience, hung_up};
 use crate::connections::Seat;
-use crate::door::{Door, wire_of};
+use crate::door::{Door, guest_of};
 use crate::handshake::{check_origin, check_upgrade, params};
 use crate::mount::{ConnectInfo, Connected, Mount};
 use crate::protocol::Frame;
@@ -202,15 +202,15 @@ async fn poll(door: &Door, request: &HttpRequest, poller: &Poller, dialect: Dial
     // the session ends before that, when its client falls silent
     let window = door.patience().idle * 2;
     let asking = std::pin::pin!(poller.fetch(window));
-    let fetched = match request.conn_data::<Wire>() {
-        Some(wire) => match select(asking, std::pin::pin!(hung_up(wire))).await {
+    let fetched = match guest_of(request) {
+        Ok(guest) => match select(asking, std::pin::pin!(hung_up(guest.wire()))).await {
             Either::Left((fetched, _)) => fetched,
             Either::Right(_) => {
                 poller.end(&close::GONE);
                 Fetched::Gone
             }
         },
-        None => asking.await,
+        Err(_) => asking.await,
     };
     match fetched {
         Fetched::Frames(frames) => Ok(respond(dialect, &frames)),
@@ -277,7 +277,7 @@ fn respond(dialect: Dialect, frames: &[Frame]) -> HttpResponse {
 
 fn upgrade(door: &Door, request: &HttpRequest, payload: web::Payload, poller: Poller) -> Result<HttpResponse, Fault> {
     check_upgrade(request).map_err(|_| Fault::BadUpgrade)?;
-    let wire = wire_of(request)?;
+    let wire = guest_of(request)?.admit();
     let config = door.config();
     let most = door.limits().message_bytes + config.limits.queue_bytes;
     Ok(door.relay(request, payload, Upgrade::new(poller, wire, most, config.socket.write_timeout)))

@@ -21,7 +21,7 @@ use super::polled::Polled;
 use super::{V1, Version};
 use crate::close::{self, Reason};
 use crate::connection::cut_later;
-use crate::door::{Door, wire_of};
+use crate::door::{Door, guest_of};
 use crate::handshake::{check_origin, params};
 use crate::json::push_string;
 use crate::mount::{ConnectInfo, Refusal};
@@ -222,8 +222,8 @@ fn status(status: StatusCode) -> HttpResponse {
 /// and thrown away for as long as it comes.
 fn hang_up(request: &HttpRequest, mut response: HttpResponse) -> HttpResponse {
     response.head_mut().set_connection_type(ConnectionType::Close);
-    if let Ok(wire) = wire_of(request) {
-        cut_later(wire, PARTING);
+    if let Ok(guest) = guest_of(request) {
+        cut_later(guest.wire().clone(), PARTING);
     }
     response
 }
