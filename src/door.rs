@@ -240,7 +240,8 @@ impl Door {
 
     /// Counts one who may not come in.
     pub(crate) fn turn_away(&self, refusal: &Refusal) {
-        log::debug!("refused with {}: {}", refusal.status.as_u16(), refusal.body);
+        // not its words: they may be the client's own
+        log::debug!("refused with {}: {}", refusal.status.as_u16(), refusal.why.name());
         self.count_barred(refusal.why);
     }
 

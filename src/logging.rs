@@ -28,6 +28,11 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// twice a second and logs each time.
 const ACCEPTING: &str = "actix_server::accept";
 
+/// How HTTP's part of the server tells of requests that are none. What clients send is no error of ours; they are
+/// counted (`connections_mute`), and would else be lines that anybody can have written.
+const HTTP: &str = "actix_http::h1::dispatcher";
+const NO_REQUEST: &str = "stream error: ";
+
 /// When accepting has not failed for so long, the next failure is news again.
 const ACCEPTED_AGAIN: Duration = Duration::from_secs(10);
 
@@ -46,8 +51,9 @@ pub(crate) fn start(config: &config::Log) -> io::Result<Logging> {
     let lines = Lines { queue: queue.clone(), dropped: dropped.clone() };
     std::thread::Builder::new().name("log".into()).spawn(move || write_out(&jobs, &dropped))?;
     let mut builder = Builder::new();
-    // where the server listens is said on stdout; a filter that names the module still has its way
-    builder.filter_module("actix_server", LevelFilter::Warn);
+    // a filter that names the module still has its way: where the server listens is said on stdout, and what HTTP's
+    // parser says of headers that it cannot read may hold their values
+    builder.filter_module("actix_server", LevelFilter::Warn).filter_module("actix_http", LevelFilter::Error);
     builder.parse_filters(&config.level).format_timestamp_millis();
     match config.format {
         // to a pipe, which our queue is to env_logger, it would write no colours
@@ -62,7 +68,7 @@ pub(crate) fn start(config: &config::Log) -> io::Result<Logging> {
     Ok(Logging(queue))
 }
 
-/// A logger that says once what would be said again and again.
+/// A logger that says once what would be said again and again, and not what any client can have said.
 struct Once {
     logger: Logger,
     /// When accepting has failed last.
@@ -86,7 +92,7 @@ impl Log for Once {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !self.is_stale(record) {
+        if !self.is_stale(record) && !is_of_a_client(record) {
             self.logger.log(record);
         }
     }
@@ -94,6 +100,10 @@ impl Log for Once {
     fn flush(&self) {
         self.logger.flush();
     }
+}
+
+fn is_of_a_client(record: &Record<'_>) -> bool {
+    record.target() == HTTP && record.args().to_string().starts_with(NO_REQUEST)
 }
 
 fn log_panic(panic: &PanicHookInfo<'_>) {
