@@ -8,14 +8,14 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::Client;
+use common::{Client, get};
 use common::process::Process;
 use tokio::net::TcpStream;
 
-/// Every message of a client is several lines of this log.
-const CHATTY: &[&str] = &["log.level=trace", "server.workers=1", "limits.messages_burst=1000000"];
+/// Every request is several lines of this log.
+const CHATTY: &[&str] = &["log.level=trace,actix_http=trace", "server.workers=1", "limits.messages_burst=1000000"];
 
-/// Two who signal each other; 1,000 times is more than the log has room for.
+/// Two who signal each other, and requests beside them: 1,000 are more than the log has room for.
 async fn signal_each_other(process: &Process, times: usize) {
     const IDS: [&str; 2] = ["00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"];
     let (mut alice, mut bob) = (Client::new(process.address).await, Client::new(process.address).await);
@@ -25,6 +25,7 @@ async fn signal_each_other(process: &Process, times: usize) {
         alice.say(&format!(r#"["1","2","peer:{}","offer",{{"peer_id":"{}"}}]"#, IDS[0], IDS[1])).await;
         bob.hear_until("offer").await;
         alice.hear_until(r#""status":"ok""#).await;
+        assert_eq!(get(process.address, "/healthz").await.0, 200);
     }
 }
 
