@@ -76,6 +76,11 @@
 pub mod adapter;
 mod address;
 mod answer;
+/// What the micro benches measure: a bench is a crate of its own, and the formats are private.
+#[cfg(any(test, feature = "benching"))]
+#[doc(hidden)]
+#[path = "../tests/bench/micro/steps.rs"]
+pub mod benching;
 mod calls;
 pub mod channel;
 pub mod channels;

@@ -133,7 +133,7 @@ pub(crate) struct EngineIo<R, L> {
 }
 
 impl<R: Revision, L: Language> EngineIo<R, L> {
-    fn new(limits: &Limits, opening: Option<Frame>) -> Self {
+    pub(crate) fn new(limits: &Limits, opening: Option<Frame>) -> Self {
         Self { opening, language: L::new(R::NUMBER, limits), revision: PhantomData }
     }
 

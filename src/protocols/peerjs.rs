@@ -47,7 +47,7 @@ pub(crate) struct PeerJs {
 
 impl PeerJs {
     /// A client that asks for `id`, and proves with `token` that it is the same again.
-    pub(crate) fn new(id: Topic, token: &str, visit: Visit, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(id: Topic, token: &str, visit: Option<Visit>, metrics: Arc<Metrics>) -> Self {
         let token = Payload::from(serde_json::json!({ "token": token }));
         let join = Inbound {
             topic: Cow::Owned(id.key().to_owned()),
@@ -55,7 +55,7 @@ impl PeerJs {
             reference: Some(Ref::const_new(JOIN)),
             request: Request::Join(token),
         };
-        Self { id, steps: [Step::Ask(join)].into(), has_left: false, metrics, _visit: Some(visit) }
+        Self { id, steps: [Step::Ask(join)].into(), has_left: false, metrics, _visit: visit }
     }
 
     /// A client that is told why it cannot stay, and nothing else: browsers do not see why an upgrade failed.

@@ -158,5 +158,5 @@ fn judge(door: &Door, claim: &Claim) -> Result<PeerJs, &'static str> {
     if others >= terms.concurrent_limit && door.pubsub().count(id.key()) == 0 {
         return Err("Server has reached its concurrent user limit");
     }
-    Ok(PeerJs::new(id, &claim.token, visit, door.pubsub().shared_metrics()))
+    Ok(PeerJs::new(id, &claim.token, Some(visit), door.pubsub().shared_metrics()))
 }

@@ -1,0 +1,25 @@
+//! What a message costs inside the broker, in nanoseconds, without any input or output: `make bench`. What the steps
+//! are is in `steps`; what a whole broker costs is measured by the bench `cost`.
+
+use divan::Bencher;
+use handclasp::benching::{self, FORMATS};
+
+fn main() {
+    divan::main();
+}
+
+#[divan::bench(args = FORMATS)]
+fn decode(bencher: Bencher<'_, '_>, format: &str) {
+    bencher.bench_local(benching::decode(format));
+}
+
+#[divan::bench(args = FORMATS)]
+fn encode(bencher: Bencher<'_, '_>, format: &str) {
+    bencher.bench_local(benching::encode(format));
+}
+
+/// To so many members.
+#[divan::bench(args = [1, 1_000])]
+fn route(bencher: Bencher<'_, '_>, members: u32) {
+    bencher.bench_local(benching::route(members));
+}

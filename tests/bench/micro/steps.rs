@@ -1,0 +1,186 @@
+//! What the micro benches measure: a message read, brought to the members of its topic, and written, without any
+//! input or output. The wire formats are private to the crate, so this is a part of it, for the benches alone.
+
+use std::collections::VecDeque;
+use std::hint::black_box;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use actix_web::rt::{System, time::sleep};
+
+use crate::adapter::Local;
+use crate::config::{Config, Limits};
+use crate::connection::{Connection, ConnectionId, Patience};
+use crate::mailbox::{Bound, Mail};
+use crate::message::{Broadcast, JoinId, Membership, Payload, Request};
+use crate::metrics::Metrics;
+use crate::orders::Subscribe;
+use crate::protocol::{Delivery, Frame, Protocol, Step};
+use crate::protocols::engineio::{EngineIo, V4};
+use crate::protocols::hello::Hello;
+use crate::protocols::peerjs::PeerJs;
+use crate::protocols::phoenix::{V1, V2};
+use crate::protocols::socketio::SocketIo;
+use crate::pubsub::Pubsub;
+use crate::registry::Terms;
+use crate::topic::{Realm, Topic};
+
+/// One step, to be taken again and again.
+pub type Run = Box<dyn FnMut()>;
+
+/// The wire formats, by name.
+pub const FORMATS: [&str; 5] = ["phoenix", "phoenix_v1", "peerjs", "socketio", "hello"];
+
+/// What a candidate of WebRTC says, about.
+const SAID: &str =
+    "candidate:842163049 1 udp 1677729535 203.0.113.7 46154 typ srflx raddr 0.0.0.0 rport 0 generation 0 ufrag EEtu";
+
+/// Reads a message of that format.
+#[must_use]
+pub fn decode(format: &str) -> Run {
+    match format {
+        "phoenix" => reading(V2, &phoenix()),
+        "phoenix_v1" => reading(V1, &phoenix_v1()),
+        "peerjs" => reading(peer(), &letter()),
+        "socketio" => reading(engineio(), &event()),
+        _ => reading(hello(), &unicast()),
+    }
+}
+
+/// Writes in that format what one has read in it, for all who speak it.
+#[must_use]
+pub fn encode(format: &str) -> Run {
+    match format {
+        "phoenix" => writing(V2, &phoenix()),
+        "phoenix_v1" => writing(V1, &phoenix_v1()),
+        "peerjs" => writing(peer(), &letter()),
+        "socketio" => writing(engineio(), &event()),
+        _ => writing(hello(), &unicast()),
+    }
+}
+
+/// Finds the members of a topic, puts a message into the mailbox of each, and takes it out again.
+///
+/// # Panics
+/// When the registry does not take so many members.
+#[must_use]
+pub fn route(members: u32) -> Run {
+    let system = System::new();
+    let topic = Topic::of("room:", "micro");
+    let (pubsub, mailboxes) = system.block_on(room(&topic, members));
+    let broadcast = Broadcast { topic, event: "message".into(), payload: Payload::reason(SAID) };
+    let mut batch = VecDeque::new();
+    Box::new(move || {
+        let _system = &system;
+        pubsub.publish(&Arc::new(Delivery::new(broadcast.clone())), None);
+        for connection in &mailboxes {
+            connection.mailbox.fetch(&mut batch, Waker::noop());
+            black_box::<&VecDeque<Mail>>(&batch);
+            batch.clear();
+        }
+    })
+}
+
+async fn room(topic: &Topic, members: u32) -> (Pubsub, Vec<Arc<Connection>>) {
+    let config = Config::default();
+    let terms = Terms {
+        members: config.limits.members_per_topic,
+        rows: config.presence.rows_per_topic,
+        interval: config.presence.interval,
+        hold: config.hold,
+    };
+    let (pubsub, _died) = Pubsub::start(terms, Arc::new(Local));
+    let connections: Vec<_> = (0..members).map(|number| Arc::new(connection(number))).collect();
+    for connection in &connections {
+        let (connection, topic) = (connection.clone(), topic.clone());
+        let membership = Membership::default();
+        pubsub.subscribe(Subscribe { connection, join: JoinId(0), topic, membership, replaces: None });
+    }
+    while pubsub.count(topic.as_str()) < members as usize {
+        sleep(Duration::from_millis(1)).await;
+    }
+    (pubsub, connections)
+}
+
+fn connection(number: u32) -> Connection {
+    let patience = Patience { idle: Duration::MAX, unjoined: Duration::MAX, ping: None };
+    let bound = Bound { bytes: usize::MAX, age: Duration::MAX };
+    Connection::new(ConnectionId(number.into()), Ipv4Addr::LOCALHOST.into(), patience, bound)
+}
+
+fn reading<P: Protocol>(mut protocol: P, text: &str) -> Run {
+    let frame = Frame::Text(text.into());
+    greet(&mut protocol, &frame);
+    Box::new(move || drop(black_box(protocol.decode(black_box(&frame)))))
+}
+
+fn writing<P: Protocol>(mut protocol: P, text: &str) -> Run {
+    let frame = Frame::Text(text.into());
+    greet(&mut protocol, &frame);
+    let Ok(Some(Step::Ask(inbound))) = protocol.decode(&frame) else { panic!("a message is read: {text}") };
+    let Request::Push(event, payload) = inbound.request else { panic!("something is said: {text}") };
+    let (topic, event) = (Topic::of("", "room:micro"), event.as_ref().into());
+    let broadcast = Broadcast { topic, event, payload };
+    Box::new(move || drop(black_box(P::broadcast(black_box(&broadcast)))))
+}
+
+/// Whatever the format wants said before anything can be said.
+fn greet<P: Protocol>(protocol: &mut P, frame: &Frame) {
+    for frame in [&Frame::Text("40".into()), frame] {
+        let _ = protocol.decode(frame);
+        while protocol.follow().is_some() {}
+    }
+}
+
+fn peer() -> PeerJs {
+    PeerJs::new(Realm::PeerJs.topic("a").expect("a name"), "token", None, Arc::new(Metrics::default()))
+}
+
+fn engineio() -> EngineIo<V4, SocketIo> {
+    EngineIo::new(&Limits::default(), None)
+}
+
+fn hello() -> Hello {
+    Hello::new(Arc::new(Metrics::default()))
+}
+
+fn phoenix() -> String {
+    format!(
+        r#"["3","17","peer:5a1b0c1e-32f7-4d05-9f6a-0d9e1c2b3a4f","candidate",{{"peer_id":"b","candidate":"{SAID}"}}]"#
+    )
+}
+
+fn phoenix_v1() -> String {
+    let topic = "peer:5a1b0c1e-32f7-4d05-9f6a-0d9e1c2b3a4f";
+    let payload = format!(r#"{{"peer_id":"b","candidate":"{SAID}"}}"#);
+    format!(r#"{{"topic":"{topic}","event":"candidate","payload":{payload},"ref":"17"}}"#)
+}
+
+fn letter() -> String {
+    format!(r#"{{"type":"CANDIDATE","dst":"b","payload":{{"candidate":"{SAID}"}}}}"#)
+}
+
+fn event() -> String {
+    format!(r#"42["message",{{"candidate":"{SAID}"}}]"#)
+}
+
+fn unicast() -> String {
+    let content = format!(r#"{{"contentType":"candidate","body":"{SAID}"}}"#);
+    format!(r#"{{"to":"b","from":"a","messageType":"unicast","content":{content}}}"#)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_can_be_taken_again() {
+        let steps = FORMATS.into_iter().flat_map(|format| [decode(format), encode(format)]).chain([route(1), route(3)]);
+        for mut step in steps {
+            step();
+            step();
+        }
+    }
+}
