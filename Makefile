@@ -12,7 +12,7 @@ NPM := npm --prefix tests
 SAY := @printf '==> %s\n'
 export HANDCLASP_BIN := $(TARGET)/debug/handclasp
 
-.PHONY: help run test fmt style lint doc rust binary packages types web clients browser bench bench-transfer bench-memory clean cargo node chromium network
+.PHONY: help run test fmt style lint doc rust binary packages types web clients browser bench bench-quick bench-readme bench-transfer bench-memory clean cargo node chromium network
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,9 +61,14 @@ browser: packages binary chromium network ## the page in real Chromium, against 
 	$(SAY) 'npm run browser'
 	@CHROMIUM="$${CHROMIUM:-$$(command -v chromium)}" $(NPM) run --silent browser
 
-bench: cargo node ## what a handshake, a delivery and an idle connection cost, beside npm's peer and socket.io
-	@npm --prefix tests/bench ci --no-audit --no-fund --loglevel=error
-	@cargo bench --locked --bench compare
+bench: cargo ## what the broker costs, beside a bare loop and npm's peer and socket.io: target/bench; ONLY=words: only those rows
+	@$(call measure,)
+
+bench-quick: cargo ## the same, roughly, in a quarter of the time
+	@$(call measure,--quick,--max-time 0.05)
+
+bench-readme: cargo ## the last results of make bench into the README
+	@$(BENCH) --quiet --bench cost -- readme
 
 bench-transfer: packages binary chromium ## how fast 500 MB pass between two pages, beside a bare data channel
 	@CHROMIUM="$${CHROMIUM:-$$(command -v chromium)}" $(NPM) run --silent bench-transfer
@@ -73,6 +78,16 @@ bench-memory: packages binary chromium ## what the two pages hold in memory whil
 
 clean: ## remove what was built and installed here
 	@rm -rf $(TARGET) tests/node_modules
+
+# $(call measure,HOW,HOW_THE_STEPS): both benches, built before either runs. The rows beside npm need node, and the table
+# says so where it is missing.
+BENCH := cargo bench --locked --features benching
+measure = if { node --version && npm --version; } >/dev/null 2>&1; then \
+		npm --prefix tests/bench ci --no-audit --no-fund --loglevel=error || echo 'npm has failed: its servers may be missing'; fi; \
+	echo '==> building the release'; $(BENCH) --quiet --no-run --bench micro --bench cost; \
+	mkdir -p $(TARGET)/bench; \
+	$(if $(ONLY),,$(BENCH) --quiet --bench micro -- --color never $(2) | tee $(TARGET)/bench/micro.txt;) \
+	$(BENCH) --quiet --bench cost -- $(1) $(if $(ONLY),--only '$(ONLY)')
 
 # What the steps above stand on.
 

@@ -1,0 +1,155 @@
+//! What is measured, with which servers, in which order, and how far it has come.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::dialect::Dialect;
+use crate::files;
+use crate::growth::Questions;
+use crate::machine::Machine;
+use crate::results::{Finding, Goal, Results, Row};
+use crate::server::Kind;
+use crate::work::{Figure, Work};
+
+/// How many descriptors the clients and the server may have, each: more than any question needs.
+const DESCRIPTORS: u64 = 100_000;
+
+/// A run of all of it.
+pub struct Plan {
+    quick: bool,
+    rounds: usize,
+    time: Duration,
+}
+
+type Question = (&'static str, fn(&Questions) -> io::Result<Vec<Finding>>);
+
+const QUESTIONS: [Question; 4] = [
+    ("growth: a signal among many peers", Questions::peers),
+    ("growth: a delivery in a large room", Questions::room),
+    ("latency: a signal at half load", Questions::half_load),
+    ("left behind: memory", Questions::left_behind),
+];
+
+impl Plan {
+    pub fn new(quick: bool) -> Self {
+        let (rounds, time) = if quick { (1, Duration::from_millis(400)) } else { (3, Duration::from_millis(1_200)) };
+        Self { quick, rounds, time }
+    }
+
+    /// What `--only` chooses from.
+    pub fn names(&self) -> Vec<String> {
+        let rows = rows().into_iter().map(|(dialect, work, _)| name(dialect, work));
+        rows.chain(QUESTIONS.iter().map(|(name, _)| (*name).to_owned())).collect()
+    }
+
+    /// Measures what has one of these words in its name, or everything.
+    pub fn run(&self, only: &[String]) -> io::Result<Results> {
+        let chosen = |name: &str| only.is_empty() || only.iter().any(|word| name.to_lowercase().contains(word));
+        let descriptors = rlimit::increase_nofile_limit(DESCRIPTORS)? as usize;
+        let machine = Machine::this()?;
+        let (npm, mut left_out) = (npm_is_there(), Vec::new());
+        if let Err(why) = &npm {
+            left_out.push(format!("npm’s peer and socket.io, {why}"));
+        }
+        let mut results = Results {
+            machine,
+            quick: self.quick,
+            rounds: self.rounds,
+            seconds: self.time.as_secs_f64(),
+            rows: Vec::new(),
+            findings: Vec::new(),
+            micro: if only.is_empty() { files::steps() } else { Vec::new() },
+            left_out,
+            faults: Vec::new(),
+        };
+        for (dialect, work, goal) in rows().into_iter().filter(|(dialect, work, _)| chosen(&name(*dialect, *work))) {
+            match self.row(dialect, work, npm.is_ok()) {
+                Ok(figures) => {
+                    results.rows.push(Row { dialect, work: work.name(), unit: work.unit().to_owned(), figures, goal });
+                }
+                Err(error) => results.fault(&name(dialect, work), &error),
+            }
+        }
+        let questions = Questions { time: self.time, descriptors };
+        for (name, ask) in QUESTIONS.into_iter().filter(|(name, _)| chosen(name)) {
+            eprintln!("{name}");
+            match ask(&questions) {
+                Ok(findings) => results.findings.extend(findings),
+                Err(error) => results.fault(name, &error),
+            }
+        }
+        Ok(results)
+    }
+
+    /// One server after the other, round after round, so that what disturbs disturbs all of them.
+    fn row(&self, dialect: Dialect, work: Work, npm: bool) -> io::Result<BTreeMap<Kind, Figure>> {
+        let mut seen: BTreeMap<Kind, Vec<Figure>> = BTreeMap::new();
+        for round in 1..=self.rounds {
+            for kind in [Kind::Handclasp, Kind::Limit, Kind::Npm] {
+                if kind == Kind::Npm && (dialect == Dialect::Phoenix || !npm) {
+                    continue;
+                }
+                let figure = work.measure(kind, dialect, self.time)?;
+                let (name, unit) = (name(dialect, work), work.unit());
+                eprintln!("{name}, {kind:?}, round {round} of {}: {:.1} {unit}", self.rounds, figure.cost);
+                seen.entry(kind).or_default().push(figure);
+            }
+        }
+        Ok(seen.into_iter().map(|(kind, figures)| (kind, median(figures))).collect())
+    }
+}
+
+/// Every row, and what is wanted of it.
+fn rows() -> Vec<(Dialect, Work, Option<Goal>)> {
+    let relay = |pairs: usize| Work::Relay { pairs, on_their_way: pairs.clamp(200, 1_000) };
+    let fan_out = |members, ahead| Work::FanOut { members, ahead };
+    let (shake, churn) = (Work::Handshake { at_once: 32 }, Work::Churn { at_once: 32 });
+    let idle = |have_talked| Work::Idle { count: 2_000, have_talked };
+    let phoenix = [
+        (relay(50), Goal::TimesLimit(1.3)),
+        (relay(1_000), Goal::TimesLimit(1.3)),
+        (fan_out(100, 4), Goal::TimesLimit(1.3)),
+        (fan_out(1_000, 2), Goal::TimesLimit(1.3)),
+        (shake, Goal::TimesLimit(1.3)),
+        (churn, Goal::TimesLimit(1.5)),
+        (idle(false), Goal::Bytes(8_192.0)),
+        (idle(true), Goal::Bytes(8_192.0)),
+    ];
+    let (cpu, memory) = (Goal::TimesNpm(0.25), Goal::TimesNpm(0.5));
+    let peerjs = [(relay(50), cpu), (shake, cpu), (churn, cpu), (idle(false), memory), (idle(true), memory)];
+    let socketio = [
+        (relay(50), cpu),
+        (fan_out(100, 4), cpu),
+        (shake, cpu),
+        (churn, cpu),
+        (idle(false), memory),
+        (idle(true), memory),
+    ];
+    let all = [(Dialect::Phoenix, &phoenix[..]), (Dialect::PeerJs, &peerjs), (Dialect::SocketIo, &socketio)];
+    all.iter().flat_map(|(dialect, rows)| rows.iter().map(|(work, goal)| (*dialect, *work, Some(*goal)))).collect()
+}
+
+fn name(dialect: Dialect, work: Work) -> String {
+    format!("{}: {}", dialect.name(), work.name())
+}
+
+/// The one in the middle, by cost.
+fn median(mut figures: Vec<Figure>) -> Figure {
+    figures.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+    figures[figures.len() / 2]
+}
+
+/// Whether npm's servers can be measured, or why not.
+fn npm_is_there() -> Result<(), &'static str> {
+    let node = Command::new("node").arg("--version").stdout(Stdio::null()).status();
+    if !node.is_ok_and(|status| status.success()) {
+        return Err("since node is missing");
+    }
+    let packages = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench/node_modules/socket.io");
+    if !std::path::Path::new(packages).is_dir() {
+        return Err("since their packages are missing: npm --prefix tests/bench ci");
+    }
+    Ok(())
+}
