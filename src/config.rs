@@ -197,6 +197,13 @@ sections! {
         meta_bytes: usize = 1_024, whole from 2 to 1_048_576;
     }
 
+    /// Numbers for Prometheus.
+    metrics: Metrics {
+        /// IP address and port where they are read, at /metrics, and nowhere else; "" is none. Whoever can reach it
+        /// can read it: keep it off the internet.
+        listen: Option<SocketAddr> = "", address_or_none;
+    }
+
     /// How the node ends when it is told to (SIGTERM, SIGINT).
     drain: Drain {
         /// Sockets are told to come back elsewhere, spread over this time; "0s" tells all at once.
@@ -291,6 +298,9 @@ impl Config {
         let SocketIo { enabled, path, .. } = &self.socketio;
         if *enabled && self.socket.mounts.contains(path) {
             return Some(format!("socketio.path: {path:?} is one of socket.mounts too"));
+        }
+        if self.metrics.listen == Some(self.server.listen) && self.server.listen.port() != 0 {
+            return Some(format!("metrics.listen: {} is server.listen too", self.server.listen));
         }
         let Drain { spread, timeout } = self.drain;
         let shown = humantime::format_duration;

@@ -11,7 +11,7 @@ use std::net::{IpAddr, Shutdown};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_util::Stream;
@@ -20,6 +20,11 @@ use tokio::io::unix::AsyncFd;
 
 use crate::close::Reason;
 use crate::mailbox::{Bound, Mail, Mailbox, Note, Refused};
+use crate::metrics::Metrics;
+use crate::topic::Realm;
+
+/// Of so many batches of mail, how long one waited is measured.
+const MEASURED: u32 = 16;
 
 /// A connection's number, unique in its process; what the log calls it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -162,13 +167,32 @@ impl fmt::Debug for Connection {
 /// A connection's mail as a stream for its actor. It ends after [`Mail::Close`].
 pub(crate) struct Inbox {
     connection: Arc<Connection>,
+    metrics: Arc<Metrics>,
+    realm: Realm,
     batch: VecDeque<Mail>,
+    batches: u32,
     ended: bool,
 }
 
 impl Inbox {
-    pub(crate) fn new(connection: Arc<Connection>) -> Self {
-        Self { connection, batch: VecDeque::new(), ended: false }
+    /// How long mail waited is counted as of `realm`.
+    pub(crate) fn new(connection: Arc<Connection>, metrics: Arc<Metrics>, realm: Realm) -> Self {
+        Self { connection, metrics, realm, batch: VecDeque::new(), batches: 0, ended: false }
+    }
+
+    /// Fetches what waits; says whether there was something.
+    fn fetch(&mut self, reader: &Waker) -> bool {
+        let mailbox = &self.connection.mailbox;
+        // a clock asked for every batch would be asked for nearly every message
+        let since = if self.batches.is_multiple_of(MEASURED) { mailbox.waits_since() } else { None };
+        if !mailbox.fetch(&mut self.batch, reader) {
+            return false;
+        }
+        self.batches = self.batches.wrapping_add(1);
+        if let Some(since) = since {
+            self.metrics.queue_time.add(self.realm, since.elapsed());
+        }
+        true
     }
 }
 
@@ -180,7 +204,7 @@ impl Stream for Inbox {
         if this.ended {
             return Poll::Ready(None);
         }
-        if this.batch.is_empty() && !this.connection.mailbox.fetch(&mut this.batch, cx.waker()) {
+        if this.batch.is_empty() && !this.fetch(cx.waker()) {
             return Poll::Pending;
         }
         let mail = this.batch.pop_front();

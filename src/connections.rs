@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use crate::close::{self, Reason};
 use crate::connection::{Connection, ConnectionId, Patience};
-use crate::mailbox::{Bound, Mail};
-use crate::metrics::One;
+use crate::mailbox::{Bound, Depth, Mail};
 use crate::pubsub::Pubsub;
+use crate::series::One;
 
 /// How many connections there may be, and how long a dying one may take.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +97,14 @@ impl Connections {
         self.lock().open.len()
     }
 
+    /// Adds up what waits for all of them.
+    pub(crate) fn waiting(&self) -> Waiting {
+        let depths: Vec<Depth> = self.lock().open.values().map(|kept| kept.connection.mailbox.depth()).collect();
+        let mut waiting = Waiting::default();
+        depths.iter().for_each(|depth| waiting.add(depth));
+        waiting
+    }
+
     fn leave(&self, connection: &Connection) {
         connection.detach();
         connection.mailbox.abandon();
@@ -163,6 +171,29 @@ impl Connections {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What waits in the mailboxes of all connections.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Waiting {
+    /// For how many of them something waits.
+    pub(crate) connections: usize,
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+    /// The most that waits for one.
+    pub(crate) most_bytes: usize,
+    /// Since when the oldest waits.
+    pub(crate) since: Option<Instant>,
+}
+
+impl Waiting {
+    fn add(&mut self, Depth { messages, bytes, since }: &Depth) {
+        self.connections += usize::from(*messages > 0);
+        self.messages += messages;
+        self.bytes += bytes;
+        self.most_bytes = self.most_bytes.max(*bytes);
+        self.since = self.since.into_iter().chain(*since).min();
     }
 }
 

@@ -20,6 +20,7 @@ use crate::protocols::{self, engineio, phoenix, socketio};
 use crate::pubsub::Pubsub;
 use crate::registry::Terms;
 use crate::running::Running;
+use crate::scrape::{self, Scrape};
 use crate::server::{self, Routes, Site};
 
 /// A node that is about to start.
@@ -110,10 +111,11 @@ impl Endpoint {
     /// that calls it.
     ///
     /// # Errors
-    /// When the address cannot be bound.
+    /// When an address cannot be bound; the words say which.
     pub fn start(self) -> io::Result<Running> {
         let listener = listen(self.config.server.listen, self.config.server.backlog)?;
         let address = listener.local_addr()?;
+        let scraped = self.config.metrics.listen.map(|address| listen(address, scrape::BACKLOG)).transpose()?;
         let terms = Terms {
             members: self.config.limits.members_per_topic,
             rows: self.config.presence.rows_per_topic,
@@ -129,8 +131,9 @@ impl Endpoint {
             .collect();
         let tick = tick(&node.config, &doors);
         let server = server::serve(Site { node: node.clone(), doors, routes: self.routes }, listener)?;
+        let scrape = scraped.map(|listener| Scrape::serve(node.clone(), listener)).transpose()?;
         let sweeping = actix_web::rt::spawn(sweep(node.clone(), tick));
-        Running::new(address, node, server, sweeping, died)
+        Running::new(address, node, server, scrape, sweeping, died)
     }
 }
 
@@ -162,6 +165,10 @@ async fn sweep(node: Arc<Node>, tick: Duration) {
 }
 
 fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    bind(address, backlog).map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+}
+
+fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;

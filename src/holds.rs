@@ -61,6 +61,11 @@ impl Holds {
         self.queues.values().map(|queue| queue.signals.len()).sum()
     }
 
+    /// How many bytes they take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether there is room for one more.
     fn has_room(&self, hold: &Hold) -> bool {
         let (terms, size) = (&self.terms, hold.delivery.size());

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
 use crate::channel::Channel;
 use crate::context::{Aftermath, Client, Context, Scope};
@@ -27,6 +28,8 @@ pub(crate) struct Joined {
 #[derive(Default)]
 pub(crate) struct Pending {
     pub(crate) reference: Option<Ref>,
+    /// When the client asked.
+    pub(crate) since: Option<Instant>,
     /// What the client will hear with its `ok`; nothing while the channel has not decided.
     pub(crate) reply: Option<Payload>,
     /// The older join of the same topic that is still a member.

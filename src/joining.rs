@@ -29,6 +29,7 @@ impl Socket {
         let (topic, channel) = routed;
         let mut pending = self.take_place(&topic);
         pending.reference = reference.clone();
+        pending.since = Some(self.client.now);
         self.last_join += 1;
         let id = JoinId(self.last_join);
         self.topics.insert(id, topic.clone());
@@ -150,6 +151,9 @@ impl Socket {
         let Some(pending) = joined.pending.take_if(|pending| pending.reply.is_some()) else { return };
         let (given, mut closing) = (joined.given.clone(), pending.closing);
         let welcome = pending.reply.unwrap_or_else(Payload::empty);
+        if let Some(since) = pending.since {
+            self.metrics.join_time.add(self.rules.realm, self.client.now.saturating_duration_since(since));
+        }
         for (given, reference) in pending.owed {
             self.reply(given.clone(), reference, &topic, Status::Ok, welcome.clone());
             closing.push(given);

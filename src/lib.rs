@@ -56,7 +56,8 @@
 //! | [`endpoint`], `server`, `upgraded`, `node`, `running` | the server: put together, its routes, its upgraded connections, what its workers share, its end |
 //! | [`mount`], `door`, `handshake`, `cors`, `address`, `page` | who may come in where |
 //! | [`config`], `setting`, `written`, `ice`, [`origin`] | every key; what its values look like, and where they stand; servers and web pages |
-//! | [`metrics`], [`labels`] | counters; what they are told apart by |
+//! | [`metrics`], [`series`], [`labels`] | what is counted; how; what it is told apart by |
+//! | `exposition`, `scrape` | the same as text, with what is asked for besides; the address where it is read |
 //! | `rate`, `json`, `signal` | token buckets, what JSON must be, a signal's ids |
 //!
 //! ## Guarantees
@@ -93,6 +94,7 @@ mod context;
 mod cors;
 mod door;
 pub mod endpoint;
+mod exposition;
 mod guard;
 mod guests;
 mod handshake;
@@ -121,6 +123,8 @@ mod registry;
 mod rosters;
 mod rules;
 mod running;
+mod scrape;
+pub mod series;
 mod server;
 mod session;
 mod setting;

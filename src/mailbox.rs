@@ -81,6 +81,16 @@ pub(crate) struct Bound {
     pub(crate) age: Duration,
 }
 
+/// How much waits in a mailbox.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Depth {
+    pub(crate) messages: usize,
+    /// As they count against the bound.
+    pub(crate) bytes: usize,
+    /// Since when the oldest waits, if anything does.
+    pub(crate) since: Option<Instant>,
+}
+
 /// Why a mailbox did not take something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
@@ -163,6 +173,17 @@ impl Mailbox {
     /// Why it is closed, if it is.
     pub(crate) fn closed(&self) -> Option<&'static Reason> {
         self.lock().closed
+    }
+
+    /// Since when the oldest waits, if anything does.
+    pub(crate) fn waits_since(&self) -> Option<Instant> {
+        self.lock().since
+    }
+
+    /// What waits.
+    pub(crate) fn depth(&self) -> Depth {
+        let state = self.lock();
+        Depth { messages: state.waiting.len(), bytes: state.bytes, since: state.since }
     }
 
     /// Whether mail has waited for longer than it may.

@@ -80,10 +80,8 @@ fn serve(config: &Config) -> Result<(), String> {
     let _logging = logging::start(&config.log).map_err(|error| format!("cannot start the log: {error}"))?;
     let descriptors = raise_descriptor_limit(config.server.connections);
     actix_web::rt::System::new().block_on(async {
-        let running = Endpoint::new(config.clone())
-            .start()
-            .map_err(|error| format!("cannot listen on {}: {error}", config.server.listen))?;
-        announce(config, running.address());
+        let running = Endpoint::new(config.clone()).start().map_err(|error| error.to_string())?;
+        announce(config, running.address(), running.metrics_address());
         warn_of_few(descriptors, config.server.connections);
         running.until_signal().await.map_err(|error| error.to_string())
     })
@@ -112,17 +110,21 @@ fn warn_of_few(descriptors: std::io::Result<u64>, connections: usize) {
 
 fn check(config: &Config) {
     say("ok");
-    announce(config, config.server.listen);
+    announce(config, config.server.listen, config.metrics.listen);
     say(&format!("origins  {}", config.socket.check_origin));
 }
 
-/// Where the page and the sockets are: two lines that people and scripts may rely on.
-fn announce(config: &Config, address: SocketAddr) {
+/// Where the page and the sockets are: two lines that people and scripts may rely on, and a third where there are
+/// metrics.
+fn announce(config: &Config, address: SocketAddr, metrics: Option<SocketAddr>) {
     match config.page.enabled {
         true => say(&format!("page     http://{address}/")),
         false => say("page     off"),
     }
     say(&format!("sockets  ws://{address}/{}/websocket", mounts(config)));
+    if let Some(metrics) = metrics {
+        say(&format!("metrics  http://{metrics}/metrics"));
+    }
 }
 
 /// `{socket,ws,peer}`, or the one.

@@ -115,4 +115,6 @@ pub struct Census {
     pub rows: usize,
     /// Signals that wait for somebody to take their name.
     pub held: usize,
+    /// Bytes that those take.
+    pub held_bytes: usize,
 }

@@ -342,6 +342,7 @@ impl Handler<Count> for Registry {
             watches: self.watches.count(),
             rows: self.rosters.count(),
             held: self.holds.count(),
+            held_bytes: self.holds.bytes(),
         }
     }
 }

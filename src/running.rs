@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::node::Node;
 use crate::pubsub::Pubsub;
+use crate::scrape::Scrape;
 
 /// How long `/readyz` says no before no one can ask any more.
 const NOTICE: Duration = Duration::from_millis(100);
@@ -19,6 +20,7 @@ const NOTICE: Duration = Duration::from_millis(100);
 /// A node that serves. Dropping it leaves it serving; [`stop`](Self::stop) ends it.
 pub struct Running {
     address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
     serving: Serving,
     died: oneshot::Receiver<()>,
     signals: Signals,
@@ -49,17 +51,26 @@ impl Running {
         address: SocketAddr,
         node: Arc<Node>,
         server: Server,
+        scrape: Option<Scrape>,
         sweeping: JoinHandle<()>,
         died: oneshot::Receiver<()>,
     ) -> io::Result<Self> {
-        let serving = Serving { node, handle: server.handle(), server: actix_web::rt::spawn(server), sweeping };
-        Ok(Self { address, serving, died, signals: Signals::listen()? })
+        let metrics_address = scrape.as_ref().map(|scrape| scrape.address);
+        let handle = server.handle();
+        let serving = Serving { node, handle, server: actix_web::rt::spawn(server), scrape, sweeping };
+        Ok(Self { address, metrics_address, serving, died, signals: Signals::listen()? })
     }
 
     /// Where it listens; the real port when it was asked for port 0.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its [metrics](crate::metrics) are read, at `/metrics`, if `metrics.listen` says so.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
     }
 
     /// The handle to its topics.
@@ -108,6 +119,7 @@ struct Serving {
     node: Arc<Node>,
     handle: ServerHandle,
     server: JoinHandle<io::Result<()>>,
+    scrape: Option<Scrape>,
     sweeping: JoinHandle<()>,
 }
 
@@ -126,6 +138,9 @@ impl Serving {
         self.handle.stop(false).await;
         // the server's own error would have been one of binding, which has succeeded
         let _ = self.server.await;
+        if let Some(scrape) = self.scrape {
+            scrape.stop().await;
+        }
     }
 }
 

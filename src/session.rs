@@ -159,7 +159,8 @@ impl<P: Protocol> Talk for Session<P> {
     }
 
     fn news(&self) -> impl Stream<Item = Mail> + 'static {
-        Inbox::new(self.seat.connection.clone())
+        let metrics = self.pubsub.shared_metrics();
+        Inbox::new(self.seat.connection.clone(), metrics, self.socket.rules.realm)
     }
 
     fn open(&mut self, wire: &mut impl Wire) {

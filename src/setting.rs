@@ -136,6 +136,14 @@ pub(crate) fn address(value: &DeValue<'_>) -> Result<SocketAddr, String> {
     address.map_or_else(|| refuse(value, "an ip address and port such as 127.0.0.1:4000 or [::1]:4000"), Ok)
 }
 
+/// An empty string is none.
+pub(crate) fn address_or_none(value: &DeValue<'_>) -> Result<Option<SocketAddr>, String> {
+    match value.as_str() {
+        Some("") => Ok(None),
+        _ => address(value).map(Some),
+    }
+}
+
 pub(crate) fn networks(value: &DeValue<'_>) -> Result<Vec<IpNet>, String> {
     list(value, |item| match item.as_str().and_then(network) {
         Some(network) => Ok(network),

@@ -50,10 +50,15 @@ struct Broker {
 
 impl Broker {
     fn start(words: &[&str]) -> Self {
+        Self::saying(2, words)
+    }
+
+    /// One that says so many lines when it starts.
+    fn saying(lines: usize, words: &[&str]) -> Self {
         let words = [&["serve", "--listen", "127.0.0.1:0"], words].concat();
         let mut process = handclasp(&words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(process.stdout.as_mut().unwrap());
-        let lines = stdout.lines().take(2).map(Result::unwrap).collect();
+        let lines = stdout.lines().take(lines).map(Result::unwrap).collect();
         Self { process, lines }
     }
 
@@ -112,14 +117,17 @@ fn it_says_that_the_page_is_off() {
 fn what_cannot_start_says_why_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
+    let metrics = format!("metrics.listen={address}");
     for (words, said) in [
         (["--listen", &address], format!("cannot listen on {address}: Address already in use")),
+        (["--set", &metrics], format!("cannot listen on {address}: Address already in use")),
         (["--listen", "nowhere"], "--listen: server.listen: \"nowhere\" is not an ip address".into()),
         (["--listen", "192.0.2.1:80"], "cannot listen on 192.0.2.1:80: Cannot assign".into()),
         (["--config", "/none.toml"], "/none.toml: cannot be read: No such file".into()),
         (["--set", "log.level=loud"], "--set: log.level: \"loud\" is not off,".into()),
     ] {
-        let (code, out, err) = run(&[&["serve", "--set", "log.level=error"][..], &words].concat());
+        let (code, out, err) =
+            run(&[&["serve", "--set", "log.level=error", "--set", "server.listen=127.0.0.1:0"][..], &words].concat());
         assert_eq!((code, out.as_str(), err.lines().count()), (1, "", 1), "{err}");
         assert!(err.starts_with(&format!("handclasp: {said}")), "{err}");
     }
@@ -189,4 +197,14 @@ fn the_log_is_json_when_asked() {
     for field in ["ts", "level", "target", "msg"] {
         assert!(line[field].is_string(), "{field} in {line}");
     }
+}
+
+#[test]
+fn it_says_where_its_metrics_are() {
+    let metrics = ["--set", "metrics.listen=127.0.0.1:0"];
+    let broker = Broker::saying(3, &metrics);
+    let line = &broker.lines[2];
+    let address = line.strip_prefix("metrics  http://").and_then(|rest| rest.strip_suffix("/metrics")).unwrap();
+    assert!(!address.ends_with(":0") && TcpStream::connect(address).is_ok(), "{line}");
+    assert_eq!(run(&[&["check"][..], &metrics].concat()).1.lines().nth(3), Some("metrics  http://127.0.0.1:0/metrics"));
 }

@@ -1,6 +1,8 @@
-//! What a node has done is counted, under the reason for which it was done.
+//! What a node has done is counted, under the reason for which it was done, and is read at an address of its own.
 
 mod common;
+#[path = "metrics/scrape.rs"]
+mod scrape;
 
 use common::{Client, config, eventually, frame, node};
 use handclasp::labels::{Barred, Label, Lost, Transport, Unheard, Unjoined};
