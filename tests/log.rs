@@ -8,8 +8,8 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::{Client, get};
 use common::process::Process;
+use common::{Client, get};
 use tokio::net::TcpStream;
 
 /// Every request is several lines of this log.

@@ -91,6 +91,25 @@ async fn a_page_of_another_origin_is_refused_at_every_door() {
 }
 
 #[actix_web::test]
+async fn a_forged_address_is_believed_at_no_door() {
+    // alice, bob, and one more
+    let scene = Scene::new(&["limits.connections_per_address=3"]).await;
+    let address = scene.node.address();
+    let polls = ["/socket/longpoll?vsn=2.0.0", "/socket.io/?EIO=4&transport=polling"];
+    let guest = Client::open(address, V1, &[]).await;
+    for path in DOORS.iter().chain(&polls) {
+        for forged in ["198.51.100.1", "::ffff:198.51.100.1", "127.0.0.2, 198.51.100.1", "10.0.0.1", "::1", "localhost"]
+        {
+            let before = scene.refused();
+            assert_eq!(asked(address, "1.1", path, "X-Forwarded-For", Some(forged)).await, 429, "{path}: {forged}");
+            assert_eq!(scene.refused(), before + 1, "{path}: {forged}: not counted");
+        }
+    }
+    drop(guest);
+    scene.ends_well().await;
+}
+
+#[actix_web::test]
 async fn a_frame_that_is_none_is_told_so_at_every_door() {
     let scene = Scene::new(&["socketio.max_payload=65536"]).await;
     let declared = |length: u64| [&[0x82, 0xFF][..], &length.to_be_bytes(), &[0; 4]].concat();
