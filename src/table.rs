@@ -141,4 +141,18 @@ pub(crate) mod tests {
         assert_eq!(table.remove("room:a", crowd[1].id()), Some(0));
         assert_eq!((table.topics(), table.members("room:a").is_none()), (0, true));
     }
+
+    /// Names chosen to meet in one node's table cost another node, or the same after its next start, no more than any.
+    #[test]
+    fn names_that_meet_in_one_table_are_spread_in_another() {
+        let (known, other) = (Table::new(), Table::new());
+        let at = |table: &Table, name: &str| {
+            let shard = table.shard(name);
+            table.shards.iter().position(|one| std::ptr::eq(one, shard)).unwrap()
+        };
+        let names = (0..).map(|n| format!("room:{n}")).filter(|name| at(&known, name) == 0);
+        let mut met = [0; SHARDS];
+        names.take(10 * SHARDS).for_each(|name| met[at(&other, &name)] += 1);
+        assert!(met.iter().all(|met| *met < 50), "ten each, were they any names: {met:?}");
+    }
 }
