@@ -17,59 +17,50 @@ pub struct Reason {
     pub(crate) name: &'static str,
 }
 
-const fn reason(name: &'static str, code: u16, words: &'static str, again: bool) -> Reason {
-    Reason { code, words, again, name }
+/// Declares the reasons: name, what it is called where ends are counted, code, words, may the client come back.
+macro_rules! reasons {
+    ($($(#[doc = $says:literal])+ $NAME:ident = $name:literal, $code:literal, $words:literal, $again:literal;)+) => {
+        $(
+            $(#[doc = $says])+
+            pub static $NAME: Reason = Reason { code: $code, words: $words, again: $again, name: $name };
+        )+
+
+        /// All of them.
+        pub const ALL: &[&Reason] = &[$(&$NAME),+];
+    };
 }
 
-/// All of them.
-pub const ALL: &[&Reason] = &[
-    &IDLE,
-    &DISCONNECTED,
-    &PROTOCOL,
-    &NOT_UTF8,
-    &NOT_JOINED,
-    &FLOOD,
-    &SLOW,
-    &TOO_BIG,
-    &FRAGMENTED,
-    &MALFORMED,
-    &RESTART,
-    &REFUSED,
-    &LEFT,
-    &TAKEN_OVER,
-    &GONE,
-    &CRASHED,
-];
-
-/// Nothing came from the client for `socket.idle_timeout`.
-pub static IDLE: Reason = reason("idle", 1001, "idle timeout", true);
-/// The server told this socket to go, by its id.
-pub static DISCONNECTED: Reason = reason("disconnected", 1001, "disconnected by the server", true);
-/// A frame that breaks RFC 6455.
-pub static PROTOCOL: Reason = reason("protocol", 1002, "websocket protocol error", false);
-/// A text message that is not UTF-8.
-pub static NOT_UTF8: Reason = reason("not_utf8", 1007, "text is not utf-8", false);
-/// Nothing was joined within `socket.join_within`.
-pub static NOT_JOINED: Reason = reason("not_joined", 1008, "no topic joined in time", true);
-/// The client sends far more than `limits.messages_per_second`.
-pub static FLOOD: Reason = reason("flood", 1008, "too many messages", true);
-/// The client takes its messages more slowly than they come: its queue is full, or too old.
-pub static SLOW: Reason = reason("slow", 1008, "slow consumer", true);
-/// A frame or message above `limits.message_bytes`.
-pub static TOO_BIG: Reason = reason("too_big", 1009, "message too big", false);
-/// A message in more pieces than `limits.fragments`.
-pub static FRAGMENTED: Reason = reason("fragmented", 1009, "too many fragments", false);
-/// A message that the wire protocol cannot read.
-pub static MALFORMED: Reason = reason("malformed", 1011, "malformed message", false);
-/// This server is going down; another one, or the same one soon, will answer.
-pub static RESTART: Reason = reason("restart", 1012, "service restart", true);
-/// The protocol has said why in a message of its own.
-pub static REFUSED: Reason = reason("refused", 1005, "refused", false);
-/// The client has said goodbye in a message of its protocol.
-pub static LEFT: Reason = reason("left", 1005, "the client has left", true);
-/// The same client has come back on another connection.
-pub static TAKEN_OVER: Reason = reason("taken_over", 1005, "taken over by another connection", false);
-/// The client closed the connection, or it broke; this is for our own tables, and never sent.
-pub static GONE: Reason = reason("gone", 1006, "the client is gone", true);
-/// The session has panicked, which is our fault; this too is never sent.
-pub static CRASHED: Reason = reason("crashed", 1006, "the session has crashed", true);
+reasons! {
+    /// Nothing came from the client for `socket.idle_timeout`.
+    IDLE = "idle", 1001, "idle timeout", true;
+    /// The server told this socket to go, by its id.
+    DISCONNECTED = "disconnected", 1001, "disconnected by the server", true;
+    /// A frame that breaks RFC 6455.
+    PROTOCOL = "protocol", 1002, "websocket protocol error", false;
+    /// A text message that is not UTF-8.
+    NOT_UTF8 = "not_utf8", 1007, "text is not utf-8", false;
+    /// Nothing was joined within `socket.join_within`.
+    NOT_JOINED = "not_joined", 1008, "no topic joined in time", true;
+    /// The client sends far more than `limits.messages_per_second`.
+    FLOOD = "flood", 1008, "too many messages", true;
+    /// The client takes its messages more slowly than they come: its queue is full, or too old.
+    SLOW = "slow", 1008, "slow consumer", true;
+    /// A frame or message above `limits.message_bytes`.
+    TOO_BIG = "too_big", 1009, "message too big", false;
+    /// A message in more pieces than `limits.fragments`.
+    FRAGMENTED = "fragmented", 1009, "too many fragments", false;
+    /// A message that the wire protocol cannot read.
+    MALFORMED = "malformed", 1011, "malformed message", false;
+    /// This server is going down; another one, or the same one soon, will answer.
+    RESTART = "restart", 1012, "service restart", true;
+    /// The protocol has said why in a message of its own.
+    REFUSED = "refused", 1005, "refused", false;
+    /// The client has said goodbye in a message of its protocol.
+    LEFT = "left", 1005, "the client has left", true;
+    /// The same client has come back on another connection.
+    TAKEN_OVER = "taken_over", 1005, "taken over by another connection", false;
+    /// The client closed the connection, or it broke; this is for our own tables, and never sent.
+    GONE = "gone", 1006, "the client is gone", true;
+    /// The session has panicked, which is our fault; this too is never sent.
+    CRASHED = "crashed", 1006, "the session has crashed", true;
+}

@@ -145,7 +145,7 @@ impl Label for &'static Reason {
 
     fn at(self) -> usize {
         let at = Self::ALL.iter().position(|reason| *reason == self);
-        at.expect("every reason is on the list: the test below")
+        at.expect("reasons come from the list alone")
     }
 }
 
