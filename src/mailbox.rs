@@ -94,8 +94,8 @@ pub(crate) struct Depth {
 /// Why a mailbox did not take something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// It was full just now, and has closed itself: who sees this tells the registry. So many messages are lost.
-    Full(u64),
+    /// It was full just now, and has closed itself: who sees this tells the registry.
+    Full,
     /// It was closed before.
     Closed,
 }
@@ -110,6 +110,8 @@ pub(crate) struct Mailbox {
 struct State {
     waiting: VecDeque<Mail>,
     bytes: usize,
+    /// What was thrown away when it was found full.
+    lost: usize,
     /// Since when the reader has not come.
     since: Option<Instant>,
     closed: Option<&'static Reason>,
@@ -131,11 +133,11 @@ impl Mailbox {
         let since = *state.since.get_or_insert(now);
         if state.bytes >= self.bound.bytes || now.saturating_duration_since(since) > self.bound.age {
             let thrown_away = std::mem::take(&mut state.waiting);
-            let lost = thrown_away.len() as u64 + 1;
+            state.lost = thrown_away.len() + 1;
             state.bytes = 0;
             state.close(&close::SLOW);
             wake(thrown_away, state);
-            return Err(Refused::Full(lost));
+            return Err(Refused::Full);
         }
         state.bytes += mail.size().min(self.bound.bytes / LARGE_SHARE);
         state.waiting.push_back(mail);
@@ -173,6 +175,12 @@ impl Mailbox {
     /// Why it is closed, if it is.
     pub(crate) fn closed(&self) -> Option<&'static Reason> {
         self.lock().closed
+    }
+
+    /// How many messages were thrown away, or wait for a reader who comes no more.
+    pub(crate) fn unread(&self) -> usize {
+        let state = self.lock();
+        state.lost + state.waiting.iter().filter(|mail| !matches!(mail, Mail::Close(_))).count()
     }
 
     /// Since when the oldest waits, if anything does.
@@ -252,7 +260,8 @@ mod tests {
         assert_eq!(mailbox.push(mail(1_000_000), now), Ok(()));
         assert!((0..10).all(|_| mailbox.push(mail(100), now).is_ok()), "there is room beside it");
         let more = (0..).find_map(|n| mailbox.push(mail(1_000_000), now).err().map(|refused| (n, refused)));
-        assert_eq!(more, Some((3, Refused::Full(15))), "what waited is lost, and the last one");
+        assert_eq!(more, Some((3, Refused::Full)));
+        assert_eq!(mailbox.unread(), 15, "what waited, and the last one");
         assert_eq!(mailbox.push(mail(1), now), Err(Refused::Closed));
     }
 
@@ -263,6 +272,6 @@ mod tests {
         assert_eq!(mailbox.push(mail(1), start), Ok(()));
         assert_eq!(mailbox.push(mail(1), start + Duration::from_secs(5)), Ok(()));
         assert!(mailbox.is_overdue(start + Duration::from_secs(6)));
-        assert_eq!(mailbox.push(mail(1), start + Duration::from_secs(6)), Err(Refused::Full(3)));
+        assert_eq!(mailbox.push(mail(1), start + Duration::from_secs(6)), Err(Refused::Full));
     }
 }

@@ -13,7 +13,6 @@ use tokio::sync::oneshot;
 
 use crate::adapter::{Adapter, Answer, Inbox, Packet};
 use crate::connection::{Connection, ConnectionId};
-use crate::labels::Lost;
 use crate::mailbox::{Mail, Note, Refused};
 use crate::message::{Broadcast, Event, Payload, Proof, Signal, Verdict};
 use crate::metrics::Metrics;
@@ -163,22 +162,19 @@ impl Local {
     fn deliver(&self, topic: &Topic, delivery: &Arc<Delivery>, except: Option<ConnectionId>) -> Option<Verdict> {
         let members: Members = self.table.members(topic.key())?;
         let now = Instant::now();
-        let (mut delivered, mut lost) = (0, 0);
+        let (mut delivered, mut is_full) = (0, false);
         for member in members.iter().filter(|member| Some(member.connection.id) != except) {
             match member.connection.mailbox.push(Mail::Delivery(member.join, delivery.clone()), now) {
                 Ok(()) => delivered += 1,
-                Err(Refused::Full(messages)) => lost += messages,
+                Err(Refused::Full) => is_full = true,
                 Err(Refused::Closed) => {}
             }
         }
         self.metrics.delivered.add(topic.realm(), (), delivered);
-        if lost > 0 {
-            self.metrics.messages_lost.add(topic.realm(), Lost::SlowConsumer, lost);
-        }
-        match (delivered, lost) {
+        match (delivered, is_full) {
             (1.., _) => Some(Verdict::Delivered),
-            (0, 1..) => Some(Verdict::Overloaded),
-            (0, 0) => Some(Verdict::Absent),
+            (0, true) => Some(Verdict::Overloaded),
+            (0, false) => Some(Verdict::Absent),
         }
     }
 }

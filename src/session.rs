@@ -129,6 +129,16 @@ impl<P: Protocol> Session<P> {
         }
     }
 
+    fn count_end(&self, reason: &'static Reason) {
+        let (metrics, mailbox, realm) = (self.pubsub.metrics(), &self.seat.connection.mailbox, self.socket.rules.realm);
+        // one that was closed before was closed by us, and that is why it is gone
+        let first = mailbox.closed().filter(|_| *reason == close::GONE).unwrap_or(reason);
+        metrics.connections_closed.add(realm, first, 1);
+        if *first == close::SLOW {
+            metrics.messages_lost.add(realm, Lost::SlowConsumer, mailbox.unread() as u64);
+        }
+    }
+
     fn count_unencodable(&self) {
         self.pubsub.metrics().messages_lost.add(self.socket.rules.realm, Lost::Unencodable, 1);
     }
@@ -220,9 +230,7 @@ impl<P: Protocol> Talk for Session<P> {
             return;
         }
         self.seat.connection.close(reason);
-        // one that was closed before was closed by us, and that is why it is gone
-        let first = self.seat.connection.mailbox.closed().filter(|_| *reason == close::GONE);
-        self.pubsub.metrics().connections_closed.add(self.socket.rules.realm, first.unwrap_or(reason), 1);
+        self.count_end(reason);
         self.say_goodbye();
         self.pubsub.down(&self.seat.connection);
     }
