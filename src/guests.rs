@@ -20,6 +20,7 @@ use bytes::Bytes;
 
 use crate::config::Config;
 use crate::connection::Wire;
+use crate::labels;
 use crate::metrics::Metrics;
 
 /// All guests of a node.
@@ -143,6 +144,9 @@ pub(crate) async fn attend(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let answering = request.conn_data::<Arc<Guest>>().cloned().map(Answering::new);
     let response = next.call(request).await?.map_into_boxed_body();
+    if let Some(Answering(guest)) = &answering {
+        guest.metrics.http_responses.inc(labels::Answer::of(response.status()));
+    }
     let Some(answering) = answering.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) else {
         return Ok(response);
     };

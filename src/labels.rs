@@ -3,6 +3,8 @@
 //!
 //! Why a connection ended is [`close`]'s to say, and whose protocol it was is [`Realm`]'s.
 
+use actix_web::http::StatusCode;
+
 use crate::close::{self, Reason};
 use crate::message::Verdict;
 use crate::topic::Realm;
@@ -54,6 +56,20 @@ labels! {
         WebSocket = "websocket";
         /// By polling; a client of Engine.IO that changes to a WebSocket later stays here.
         LongPoll = "longpoll";
+    }
+
+    /// What kind of answer an HTTP request got.
+    Answer: "code" {
+        /// The connection becomes a WebSocket.
+        Upgrade = "1xx";
+        /// It was understood and answered.
+        Fine = "2xx";
+        /// The page that the client has is still good, or is elsewhere.
+        Elsewhere = "3xx";
+        /// Something is wrong with the request, or there is no such page.
+        Wrong = "4xx";
+        /// There is no room, or something is wrong here.
+        Failed = "5xx";
     }
 
     /// Why somebody was not let in.
@@ -135,6 +151,18 @@ labels! {
     }
 }
 
+impl Answer {
+    pub(crate) fn of(status: StatusCode) -> Self {
+        match status.as_u16() {
+            ..200 => Self::Upgrade,
+            200..300 => Self::Fine,
+            300..400 => Self::Elsewhere,
+            400..500 => Self::Wrong,
+            500.. => Self::Failed,
+        }
+    }
+}
+
 impl Label for &'static Reason {
     const KEY: &'static str = "reason";
     const ALL: &'static [Self] = close::ALL;
@@ -209,7 +237,12 @@ mod tests {
 
     #[test]
     fn every_list_is_in_order() {
-        assert!(is_in_order::<Transport>() && is_in_order::<Barred>() && is_in_order::<Unjoined>());
+        assert!(
+            is_in_order::<Answer>()
+                && is_in_order::<Transport>()
+                && is_in_order::<Barred>()
+                && is_in_order::<Unjoined>()
+        );
         assert!(is_in_order::<Unheard>() && is_in_order::<Lost>() && is_in_order::<()>());
         assert!(is_in_order::<&'static Reason>() && is_in_order::<Verdict>() && is_in_order::<Realm>());
     }

@@ -5,9 +5,9 @@
 use prometheus::Registry;
 
 use crate::close::Reason;
-use crate::labels::{Barred, Lost, Transport, Unheard, Unjoined};
+use crate::labels::{Answer, Barred, Lost, Transport, Unheard, Unjoined};
 use crate::message::Verdict;
-use crate::series::{Counter, Counters, Gauges, Times};
+use crate::series::{Counter, Counters, Gauges, Tally, Times};
 
 /// Declares the families: from each line come the field, its documentation, its name and its help.
 macro_rules! families {
@@ -43,6 +43,8 @@ families! {
     connections_closed: Counters<&'static Reason> = "connections_closed_total";
     /// Connections that came to no request that could be read in time: the first, or the next one.
     connections_mute: Counter = "connections_mute_total";
+    /// Answers to HTTP requests where clients come: handshakes, polls, the page; not those that could not be read.
+    http_responses: Tally<Answer> = "http_responses_total";
     /// Memberships granted: joins, and what their channels listen to besides.
     joins: Counters = "joins_total";
     /// Joins refused.

@@ -50,6 +50,37 @@ impl fmt::Debug for Counter {
     }
 }
 
+/// Numbers that only grow, one for each value of `L`, where no protocol is known.
+pub struct Tally<L: Label> {
+    series: Vec<IntCounter>,
+    list: PhantomData<L>,
+}
+
+impl<L: Label> Tally<L> {
+    pub(crate) fn new(registry: &Registry, name: &str, help: &str) -> Self {
+        let family = IntCounterVec::new(Opts::new(name, help).namespace(NAMESPACE), &[L::KEY]).expect(SOUND);
+        let series = L::ALL.iter().map(|label| family.with_label_values(&[label.name()])).collect();
+        register(registry, family);
+        Self { series, list: PhantomData }
+    }
+
+    pub(crate) fn inc(&self, label: L) {
+        self.series[label.at()].inc();
+    }
+
+    /// How many there have been of this kind.
+    #[must_use]
+    pub fn of(&self, label: L) -> u64 {
+        self.series[label.at()].get()
+    }
+}
+
+impl<L: Label> fmt::Debug for Tally<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(L::ALL.iter().map(|label| (label.name(), self.of(*label)))).finish()
+    }
+}
+
 /// Numbers that only grow, one for each protocol and each value of `L`.
 pub struct Counters<L: Label = ()> {
     series: Vec<IntCounter>,

@@ -4,8 +4,8 @@ mod common;
 #[path = "metrics/scrape.rs"]
 mod scrape;
 
-use common::{Client, config, eventually, frame, node};
-use handclasp::labels::{Barred, Label, Lost, Transport, Unheard, Unjoined};
+use common::{Client, config, eventually, frame, get, node};
+use handclasp::labels::{Answer, Barred, Label, Lost, Transport, Unheard, Unjoined};
 use handclasp::message::Verdict;
 use handclasp::{Connected, Endpoint, Mount, Refusal, Router, close};
 
@@ -144,4 +144,16 @@ async fn what_waited_in_vain_is_counted_as_lost() {
     peer.hear_until("EXPIRE").await;
     assert_eq!(node.pubsub().metrics().messages_lost.of(Lost::Expired), 1);
     assert_eq!(Lost::Expired.name(), "expired");
+}
+
+#[actix_web::test]
+async fn what_http_requests_are_answered_is_counted() {
+    let node = node(&[]);
+    let pubsub = node.pubsub();
+    let answers = &pubsub.metrics().http_responses;
+    for path in ["/healthz", "/none", "/socket/websocket"] {
+        get(node.address(), path).await;
+    }
+    Client::new(node.address()).await;
+    assert_eq!((answers.of(Answer::Fine), answers.of(Answer::Wrong), answers.of(Answer::Upgrade)), (1, 2, 1));
 }

@@ -220,7 +220,7 @@ fn labels(text: &str, name: &str) -> String {
         }
     }
     let shown = |(key, values): (&str, BTreeSet<&str>)| match key {
-        "reason" | "verdict" => format!("{key}: {}", values.into_iter().collect::<Vec<_>>().join(", ")),
+        "code" | "reason" | "verdict" => format!("{key}: {}", values.into_iter().collect::<Vec<_>>().join(", ")),
         key => key.to_owned(),
     };
     labels.into_iter().map(shown).collect::<Vec<_>>().join("; ")
