@@ -5,6 +5,8 @@ mod common;
 #[path = "common/longpoll.rs"]
 mod longpoll;
 
+#[path = "hostile/counted.rs"]
+mod counted;
 #[path = "hostile/doors.rs"]
 mod doors;
 #[path = "hostile/envelope.rs"]

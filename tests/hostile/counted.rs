@@ -1,0 +1,111 @@
+//! What is refused is counted, once and under its reason: an operator sees an attack before anybody complains.
+
+use handclasp::close;
+use handclasp::labels::{Barred, Lost, Unheard, Unjoined};
+use handclasp::message::Verdict;
+use handclasp::metrics::Metrics;
+
+use super::{ALICE, NOBODY, Scene};
+use crate::common::{Client, frame};
+
+/// A number that grows.
+type Number = fn(&Metrics) -> u64;
+
+/// What is said, and what it moves by one.
+fn said() -> Vec<(String, Number)> {
+    let long = "x".repeat(300);
+    let topic = format!("peer:{NOBODY}");
+    let push = |topic: &str, event: &str, payload: &str| format!(r#"["1","2","{topic}","{event}",{payload}]"#);
+    let join = |topic: &str, payload: &str| push(topic, "phx_join", payload);
+    vec![
+        (push("room:not", "x", "{}"), |metrics| metrics.messages_refused.of(Unheard::NotJoined)),
+        (push(&topic, &long, "{}"), |metrics| metrics.messages_refused.of(Unheard::TooLong)),
+        (push(&topic, "offer", "[]"), |metrics| metrics.messages_refused.of(Unheard::Channel)),
+        (push(&topic, "offer", r#"{"peer_id":7}"#), |metrics| metrics.messages_refused.of(Unheard::Channel)),
+        (push(&topic, "phx_reply", "{}"), |metrics| metrics.messages_refused.of(Unheard::Channel)),
+        (push(&topic, "offer", r#"{"peer_id":"00000000-0000-4000-8000-0000000000ff"}"#), |metrics| {
+            metrics.signals.of(Verdict::Absent)
+        }),
+        (push(&topic, "offer", &format!(r#"{{"peer_id":"{NOBODY}"}}"#)), |metrics| {
+            metrics.signals.of(Verdict::Delivered)
+        }),
+        (join("$SYS.>", "{}"), |metrics| metrics.joins_refused.of(Unjoined::Unmatched)),
+        (join(r"room:\r\n", "{}"), |metrics| metrics.joins_refused.of(Unjoined::Unmatched)),
+        (join(&format!("room:{long}"), "{}"), |metrics| metrics.joins_refused.of(Unjoined::TooLong)),
+        (join("room:a", "[]"), |metrics| metrics.joins_refused.of(Unjoined::Payload)),
+        (join("peer:nobody", "{}"), |metrics| metrics.joins_refused.of(Unjoined::Channel)),
+        (join(&topic, r#"{"secret":7}"#), |metrics| metrics.joins_refused.of(Unjoined::Channel)),
+        (join(&format!("peer:{ALICE}"), "{}"), |metrics| metrics.joins_refused.of(Unjoined::Taken)),
+    ]
+}
+
+#[actix_web::test]
+async fn every_message_that_is_refused() {
+    let scene = Scene::new(&[]).await;
+    let pubsub = scene.node.pubsub();
+    for (text, number) in said() {
+        let mut client = scene.client().await;
+        client.join("1", &format!("peer:{NOBODY}"), "{}").await;
+        let before = number(pubsub.metrics());
+        client.say(&text).await;
+        // whatever is answered, this comes behind it
+        client.say(r#"[null,"last","phoenix","heartbeat",{}]"#).await;
+        client.hear_until(r#""last""#).await;
+        assert_eq!(number(pubsub.metrics()), before + 1, "{text:.100}");
+        drop(client);
+        crate::common::eventually("its end", || async { scene.node.connections() == 2 }).await;
+    }
+    scene.ends_well().await;
+}
+
+#[actix_web::test]
+async fn every_connection_that_is_ended() {
+    let scene = Scene::new(&[]).await;
+    let pubsub = scene.node.pubsub();
+    let flood = frame(0x89, b"x").repeat(5_000);
+    for (bytes, reason) in [
+        (frame(0xC1, b"[]"), &close::PROTOCOL),
+        (frame(0x88, &[3]), &close::PROTOCOL),
+        (frame(0x88, &[&1000_u16.to_be_bytes()[..], b"\xff"].concat()), &close::PROTOCOL),
+        (frame(0x81, b"\xff"), &close::NOT_UTF8),
+        (frame(0x81, &[b' '; 65_537]), &close::TOO_BIG),
+        (frame(0x81, b"["), &close::MALFORMED),
+        (flood, &close::FLOOD),
+        (frame(0x88, &1000_u16.to_be_bytes()), &close::GONE),
+    ] {
+        let (mut client, before) = (scene.client().await, pubsub.metrics().connections_closed.of(reason));
+        client.raw(&bytes).await;
+        client.closed().await;
+        let is_counted = || async { pubsub.metrics().connections_closed.of(reason) == before + 1 };
+        crate::common::eventually(reason.words, is_counted).await;
+    }
+    scene.ends_well().await;
+}
+
+#[actix_web::test]
+async fn everybody_who_is_not_let_in_and_everything_that_is_passed_over() {
+    let scene = Scene::new(&["limits.connections_per_address=3"]).await;
+    let pubsub = scene.node.pubsub();
+    let refused = |why| pubsub.metrics().connections_refused.of(why);
+    let third = scene.client().await;
+    for (path, headers, why) in [
+        ("/socket/websocket?x=%ff", &[][..], Barred::Request),
+        ("/socket/websocket", &["Origin: https://evil.test"], Barred::Origin),
+        ("/socket/websocket", &["Content-Length: 5"], Barred::Upgrade),
+        ("/socket/websocket", &["Sec-WebSocket-Protocol: base64url.bearer.phx.!"], Barred::Token),
+        ("/socket/websocket?vsn=9", &[], Barred::Version),
+        ("/socket/websocket", &["X-Forwarded-For: ::ffff:198.51.100.1"], Barred::Address),
+    ] {
+        let before = refused(why);
+        drop(Client::ask(scene.node.address(), path, headers).await);
+        assert_eq!(refused(why), before + 1, "{path} {headers:?}");
+    }
+    drop(third);
+    crate::common::eventually("a place", || async { scene.node.connections() == 2 }).await;
+    let mut client = Client::open(scene.node.address(), "/hello", &[]).await;
+    client.say("{").await;
+    let ignored = || async { pubsub.metrics().messages_lost.of(Lost::Ignored) == 1 };
+    crate::common::eventually("that it was passed over", ignored).await;
+    drop(client);
+    scene.ends_well().await;
+}
