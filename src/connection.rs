@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::pending;
-use std::net::{IpAddr, Shutdown};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +15,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_util::Stream;
+use futures_util::task::AtomicWaker;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -53,14 +54,38 @@ pub(crate) struct Patience {
     pub(crate) ping: Option<Duration>,
 }
 
-/// The means to cut a connection's wire.
+/// A connection's wire, which can be cut whoever reads and writes it.
 pub(crate) type Wire = Arc<socket2::Socket>;
 
-/// Cuts the wire after a while, whatever waits on it.
-pub(crate) fn cut_later(wire: Wire, time: Duration) {
+/// The means to cut an [upgraded](crate::upgraded) connection, from whatever thread: its task ends itself, so that no
+/// second descriptor is needed for as long as it lives.
+#[derive(Clone, Default)]
+pub(crate) struct Cut(Arc<Signal>);
+
+#[derive(Default)]
+struct Signal {
+    given: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Cut {
+    pub(crate) fn give(&self) {
+        self.0.given.store(true, Ordering::Release);
+        self.0.task.wake();
+    }
+
+    /// Whether it has been given; if not, the task of `cx` is woken when it is.
+    pub(crate) fn poll(&self, cx: &Context<'_>) -> bool {
+        self.0.task.register(cx.waker());
+        self.0.given.load(Ordering::Acquire)
+    }
+}
+
+/// Cuts a wire after a while, whatever waits on it.
+pub(crate) fn cut_later(cut: impl FnOnce() + 'static, time: Duration) {
     actix_web::rt::spawn(async move {
         tokio::time::sleep(time).await;
-        drop(wire.shutdown(Shutdown::Both));
+        cut();
     });
 }
 
@@ -88,7 +113,7 @@ pub(crate) struct Connection {
     pub(crate) mailbox: Mailbox,
     heard: AtomicBool,
     joined: AtomicBool,
-    wire: Mutex<Option<Wire>>,
+    wire: Mutex<Option<Cut>>,
 }
 
 impl Connection {
@@ -106,24 +131,18 @@ impl Connection {
     }
 
     /// Gives the means to cut the wire.
-    pub(crate) fn attach(&self, wire: Wire) {
+    pub(crate) fn attach(&self, wire: Cut) {
         *self.wire() = Some(wire);
-    }
-
-    /// Takes it back, so that the descriptor is free once the connection has ended.
-    pub(crate) fn detach(&self) {
-        *self.wire() = None;
     }
 
     /// Cuts the wire, whatever waits on it; the actor ends within milliseconds.
     pub(crate) fn cut(&self) {
         if let Some(wire) = &*self.wire() {
-            // an error means that it is cut already
-            let _ = wire.shutdown(Shutdown::Both);
+            wire.give();
         }
     }
 
-    fn wire(&self) -> MutexGuard<'_, Option<Wire>> {
+    fn wire(&self) -> MutexGuard<'_, Option<Cut>> {
         self.wire.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -106,7 +106,6 @@ impl Connections {
     }
 
     fn leave(&self, connection: &Connection) {
-        connection.detach();
         connection.mailbox.abandon();
         log::debug!("{}: gone", connection.id);
         let mut state = self.lock();

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use compact_str::CompactString;
 
 use crate::address::Caller;
 use crate::config::{Config, Limits};
-use crate::connection::Patience;
+use crate::connection::{Cut, Patience};
 use crate::connections::{NoRoom, Seat};
 use crate::guests::Guest;
 use crate::labels::{Barred, Label, Transport};
@@ -151,9 +151,8 @@ impl Door {
 
     /// Makes room for one more, whose wire can be cut.
     pub(crate) fn enter(&self, request: &HttpRequest, caller: Caller) -> Result<Seat, Refusal> {
-        let guest = guest_of(request)?;
         let seat = self.take_seat(caller, self.0.patience)?;
-        seat.connection.attach(guest.admit());
+        seat.connection.attach(admit(request)?);
         Ok(seat)
     }
 
@@ -259,6 +258,13 @@ impl Door {
 /// The connection that a request has come by, if it can be cut: what cannot could stay for ever.
 pub(crate) fn guest_of(request: &HttpRequest) -> Result<&Guest, Refusal> {
     request.conn_data::<Arc<Guest>>().map(|guest| &**guest).ok_or_else(full)
+}
+
+/// The connection that a request for an upgrade has come by is a socket from now on, and can be cut by what this gives.
+pub(crate) fn admit(request: &HttpRequest) -> Result<Cut, Refusal> {
+    let cut = request.extensions().get::<Cut>().cloned().ok_or_else(full)?;
+    guest_of(request)?.admit();
+    Ok(cut)
 }
 
 fn full() -> Refusal {

@@ -81,10 +81,9 @@ impl Guest {
         &self.wire
     }
 
-    /// It is a socket from now on: whoever gets the wire minds its time.
-    pub(crate) fn admit(&self) -> Wire {
+    /// It is a socket from now on, and its time is minded elsewhere.
+    pub(crate) fn admit(&self) {
         lock(&self.stay).is_admitted = true;
-        self.wire.clone()
     }
 
     fn may_stay(&self, now: Instant, patience: Duration) -> bool {

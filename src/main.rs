@@ -87,22 +87,22 @@ fn serve(config: &Config) -> Result<(), String> {
     })
 }
 
-/// Asks for the file descriptors that so many connections take, two each; a shell gives 1,024 at first.
-fn raise_descriptor_limit(connections: usize) -> std::io::Result<u64> {
-    rlimit::increase_nofile_limit(descriptors_for(connections))
-}
+/// What the process itself may have open, its page and its log included.
+const OWN_DESCRIPTORS: u64 = 100;
 
-fn descriptors_for(connections: usize) -> u64 {
-    2 * connections as u64 + 100
+/// Asks for the file descriptors that so many connections may take, two each while they are no WebSockets; a shell gives
+/// 1,024 at first.
+fn raise_descriptor_limit(connections: usize) -> std::io::Result<u64> {
+    rlimit::increase_nofile_limit(2 * connections as u64 + OWN_DESCRIPTORS)
 }
 
 fn warn_of_few(descriptors: std::io::Result<u64>, connections: usize) {
     match descriptors {
-        Ok(limit) if limit >= descriptors_for(connections) => {}
+        Ok(limit) if limit >= connections as u64 + OWN_DESCRIPTORS => {}
         Ok(limit) => log::warn!(
-            "{limit} file descriptors are enough for about {} connections, not for {connections}: \
-             raise the hard limit (ulimit -Hn), or lower server.connections",
-            limit.saturating_sub(100) / 2
+            "{limit} file descriptors are enough for about {} WebSockets, or half as many clients that poll, \
+             not for {connections}: raise the hard limit (ulimit -Hn), or lower server.connections",
+            limit.saturating_sub(OWN_DESCRIPTORS)
         ),
         Err(error) => log::warn!("the limit of file descriptors stays as it is: {error}"),
     }

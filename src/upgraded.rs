@@ -16,16 +16,18 @@ use std::time::Duration;
 use actix_codec::{Encoder, Framed, FramedParts};
 use actix_http::h1::{Codec, Message};
 use actix_http::{ConnectionType, Payload, Request, Response};
-use actix_web::Error;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
 use actix_web::rt::net::TcpStream;
+use actix_web::{Error, HttpMessage};
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use crate::connection::Cut;
 
 /// How much is read at a time (bytes).
 const CHUNK: usize = 16 * 1024;
@@ -43,9 +45,10 @@ where
     S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error> + 'static,
 {
     actix_web::rt::spawn(async move {
-        let (reader, mut writer, bytes, body) = answer(&*app, request, framed).await?;
+        let cut = Cut::default();
+        let (reader, mut writer, bytes, body) = answer(&*app, request, framed, cut.clone()).await?;
         drop(app);
-        Outgoing { writer: &mut writer, bytes, body: pin!(body) }.await?;
+        Outgoing { writer: &mut writer, bytes, body: pin!(body), cut }.await?;
         writer.shutdown().await?;
         // whoever does not hang up is hung up on
         let _ = tokio::time::timeout(patience, drain(&reader)).await;
@@ -57,6 +60,7 @@ async fn answer<S>(
     app: &S,
     mut request: Request,
     framed: Framed<TcpStream, Codec>,
+    cut: Cut,
 ) -> Result<(Reader, OwnedWriteHalf, Bytes, BoxBody), Error>
 where
     S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error>,
@@ -68,6 +72,7 @@ where
     let ahead = Bytes::copy_from_slice(&read_buf);
     drop(read_buf);
     let incoming = Incoming { reader: reader.clone(), ahead, rests: false };
+    request.extensions_mut().insert(cut);
     *request.payload() = Payload::Stream { payload: Box::pin(incoming) };
     let response = match app.call(request).await {
         Ok(response) => Response::from(response),
@@ -125,6 +130,7 @@ struct Outgoing<'a> {
     writer: &'a mut OwnedWriteHalf,
     bytes: Bytes,
     body: Pin<&'a mut BoxBody>,
+    cut: Cut,
 }
 
 impl Future for Outgoing<'_> {
@@ -132,6 +138,9 @@ impl Future for Outgoing<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        if this.cut.poll(cx) {
+            return Poll::Ready(Err(io::Error::from(io::ErrorKind::ConnectionAborted).into()));
+        }
         loop {
             while !this.bytes.is_empty() {
                 let written = ready!(Pin::new(&mut *this.writer).poll_write(cx, &this.bytes))?;

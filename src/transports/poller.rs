@@ -12,7 +12,7 @@ use tokio::sync::{Mutex as Floor, OwnedMutexGuard};
 use tokio::time::timeout;
 
 use crate::close::Reason;
-use crate::connection::{Connection, Wire};
+use crate::connection::{Connection, Cut};
 use crate::protocol::Frame;
 use crate::transports::pipe::{Inflow, Outflow, pipe};
 
@@ -128,7 +128,7 @@ impl Poller {
 
     /// From now on the session is spoken to over a WebSocket alone, which can be cut by `wire`. What it has to
     /// say comes out of the pipe, until it ends.
-    pub(crate) fn upgrade(&self, wire: Wire) -> Outflow {
+    pub(crate) fn upgrade(&self, wire: Cut) -> Outflow {
         let (inflow, outflow) = pipe();
         self.connection.attach(wire);
         self.turn.do_send(Turn::Upgraded(inflow));

@@ -23,7 +23,7 @@ use crate::close::{self, Reason};
 use crate::config::Config;
 use crate::connection::{Patience, hung_up};
 use crate::connections::Seat;
-use crate::door::{Door, guest_of};
+use crate::door::{Door, admit, guest_of};
 use crate::handshake::{check_origin, check_upgrade, params};
 use crate::mount::{ConnectInfo, Connected, Mount};
 use crate::protocol::Frame;
@@ -277,7 +277,7 @@ fn respond(dialect: Dialect, frames: &[Frame]) -> HttpResponse {
 
 fn upgrade(door: &Door, request: &HttpRequest, payload: web::Payload, poller: Poller) -> Result<HttpResponse, Fault> {
     check_upgrade(request).map_err(|_| Fault::BadUpgrade)?;
-    let wire = guest_of(request)?.admit();
+    let wire = admit(request)?;
     let config = door.config();
     let most = door.limits().message_bytes + config.limits.queue_bytes;
     Ok(door.relay(request, payload, Upgrade::new(poller, wire, most, config.socket.write_timeout)))

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::{NOOP, PING_PROBE, PONG_PROBE, UPGRADE};
 use crate::close::{self, Reason};
-use crate::connection::{Connection, Wire as RawWire, cut_later};
+use crate::connection::{Connection, Cut, cut_later};
 use crate::protocol::Frame;
 use crate::transport::{Talk, Wire};
 use crate::transports::pipe::{Inflow, Outflow, pipe};
@@ -30,7 +30,7 @@ const BATCH: usize = 256;
 /// One WebSocket beside a session.
 pub(super) struct Upgrade {
     poller: Poller,
-    wire: RawWire,
+    wire: Cut,
     /// How much of what the client says may be on its way to the session.
     most: usize,
     /// After how long a wire is cut whose client does not answer our goodbye.
@@ -57,7 +57,7 @@ pub(super) enum News {
 }
 
 impl Upgrade {
-    pub(super) fn new(poller: Poller, wire: RawWire, most: usize, patience: Duration) -> Self {
+    pub(super) fn new(poller: Poller, wire: Cut, most: usize, patience: Duration) -> Self {
         let (change, changed) = oneshot::channel();
         let standing = if poller.begin_upgrade() { Standing::Probing(change) } else { Standing::Refused };
         Self { poller, wire, most, patience, standing, changed: Cell::new(Some(changed)) }
@@ -154,7 +154,8 @@ impl Talk for Upgrade {
             Standing::Over => return,
         }
         if *reason != close::GONE {
-            cut_later(self.wire.clone(), self.patience);
+            let wire = self.wire.clone();
+            cut_later(move || wire.give(), self.patience);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! since its client throws at others. What is ours: 400 for what cannot be read and 413 for what is too large,
 //! both of which end the session, as the same over a WebSocket would.
 
+use std::net::Shutdown;
 use std::time::Duration;
 
 use actix_web::http::header::{self, HeaderMap};
@@ -223,7 +224,8 @@ fn status(status: StatusCode) -> HttpResponse {
 fn hang_up(request: &HttpRequest, mut response: HttpResponse) -> HttpResponse {
     response.head_mut().set_connection_type(ConnectionType::Close);
     if let Ok(guest) = guest_of(request) {
-        cut_later(guest.wire().clone(), PARTING);
+        let wire = guest.wire().clone();
+        cut_later(move || drop(wire.shutdown(Shutdown::Both)), PARTING);
     }
     response
 }
