@@ -1,0 +1,54 @@
+//! How a line of a transcript is written: `${300*x}`, `${name}`, and bytes as `00 ff "text"`. What the lines mean
+//! is in the runner, `tests/transcripts.rs`; the fuzz targets read them too, for what clients say.
+
+use std::collections::HashMap;
+
+/// Writes out every `${300*x}`.
+pub(super) fn repeated(text: &str) -> String {
+    let mut out = String::new();
+    for (literal, inner) in parts(text) {
+        out.push_str(literal);
+        match inner.map(|inner| (inner, inner.split_once('*'))) {
+            Some((_, Some((times, what)))) => out.push_str(&what.repeat(times.parse().unwrap())),
+            Some((name, None)) => out.push_str(&format!("${{{name}}}")),
+            None => {}
+        }
+    }
+    out
+}
+
+/// Puts the words in that are known.
+pub(super) fn filled(text: &str, words: &HashMap<String, String>) -> String {
+    let known = |name: &str| words.get(name).cloned().unwrap_or_else(|| format!("${{{name}}}"));
+    parts(text).map(|(literal, name)| literal.to_owned() + &name.map(known).unwrap_or_default()).collect()
+}
+
+/// Cuts at every `${...}`: what stands before it, and what stands in it.
+pub(super) fn parts(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let now = rest?;
+        let cut = now.split_once("${").and_then(|(before, after)| Some((before, after.split_once('}')?)));
+        let part = cut.map_or((now, None), |(before, (inner, _))| (before, Some(inner)));
+        rest = cut.map(|(_, (_, after))| after);
+        Some(part)
+    })
+}
+
+/// Reads `00 ff "text" 'text'`.
+pub(super) fn bytes(mut text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    loop {
+        text = text.trim_start();
+        let Some(first) = text.chars().next() else { return out };
+        if first == '"' || first == '\'' {
+            let (inner, rest) = text[1..].split_once(first).expect("a closing quote");
+            out.extend_from_slice(inner.as_bytes());
+            text = rest;
+        } else {
+            let (byte, rest) = text.split_once(' ').unwrap_or((text, ""));
+            out.push(u8::from_str_radix(byte, 16).unwrap_or_else(|_| panic!("{byte:?} is no byte")));
+            text = rest;
+        }
+    }
+}
