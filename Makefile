@@ -12,7 +12,7 @@ NPM := npm --prefix tests
 SAY := @printf '==> %s\n'
 export HANDCLASP_BIN := $(TARGET)/debug/handclasp
 
-.PHONY: help run test fmt style lint doc rust binary packages types web clients browser bench bench-quick bench-readme bench-transfer bench-memory clean cargo node chromium network
+.PHONY: help run test fmt style lint doc rust fuzz binary packages types web clients browser bench bench-quick bench-readme bench-transfer bench-memory clean cargo compiler node chromium network
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,10 +27,12 @@ test: cargo node style lint doc rust types web clients browser ## everything, on
 
 fmt: cargo ## format the Rust code
 	@cargo fmt
+	@cargo fmt --manifest-path tests/fuzz/Cargo.toml
 
 style: cargo ## is the Rust code formatted?
 	$(SAY) 'cargo fmt --check'
 	@cargo fmt --check
+	@cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
 
 lint: cargo ## clippy, every warning an error
 	$(SAY) 'cargo clippy'
@@ -44,6 +46,9 @@ rust: cargo ## the Rust tests
 	$(SAY) 'cargo test'
 	@cargo test --locked --no-run
 	@cargo test --locked --quiet
+
+fuzz: cargo compiler ## random input for every decoder, each for FUZZ_SECONDS (10); FUZZ_TARGETS="json query" for some
+	@tests/fuzz/run.sh
 
 types: packages ## the types of the JavaScript library
 	$(SAY) 'npm run types'
@@ -106,6 +111,10 @@ cargo:
 	@command -v cargo >/dev/null || { echo 'Rust is missing: see https://rustup.rs' >&2; exit 1; }
 	@{ cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1 \
 		|| { echo 'rustfmt or clippy is missing: rustup component add rustfmt clippy' >&2; exit 1; }
+
+# libFuzzer is C++: compiled by the one that $CXX names, or Debian's.
+compiler:
+	@command -v "$${CXX:-c++}" >/dev/null || { $(call install,c++,g++); }
 
 node:
 	@command -v node npm >/dev/null || { echo 'Node 20 or later with npm is missing: see https://nodejs.org' >&2; exit 1; }

@@ -273,7 +273,7 @@ impl Config {
         Self::of(&all, wrong)
     }
 
-    fn of(all: &[Written<'_>], mut wrong: Vec<String>) -> Result<Self, Errors> {
+    pub(crate) fn of(all: &[Written<'_>], mut wrong: Vec<String>) -> Result<Self, Errors> {
         let mut config = Self::default();
         wrong.extend(all.iter().filter_map(|written| config.put(written).err()));
         if wrong.is_empty() {

@@ -59,6 +59,7 @@
 //! | [`metrics`], [`series`], [`labels`] | what is counted; how; what it is told apart by |
 //! | `exposition`, `scrape` | the same as text, with what is asked for besides; the address where it is read |
 //! | `rate`, `json`, `signal` | token buckets, what JSON must be, a signal's ids |
+//! | `fuzzing` | what fuzzers feed, in tests alone; it lies in `tests/fuzz` |
 //!
 //! ## Guarantees
 //!
@@ -95,6 +96,11 @@ mod cors;
 mod door;
 pub mod endpoint;
 mod exposition;
+/// What fuzzers feed: a fuzzer is a crate of its own, and the decoders are private.
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+#[path = "../tests/fuzz/targets/mod.rs"]
+pub mod fuzzing;
 mod guard;
 mod guests;
 mod handshake;

@@ -91,7 +91,7 @@ impl Site {
         }))
     }
 
-    fn configure(&self, app: &mut ServiceConfig) {
+    pub(crate) fn configure(&self, app: &mut ServiceConfig) {
         self.doors.iter().for_each(|(door, entrance)| (entrance.routes)(door, app));
         app.route("/healthz", web::get().to(|| async { "ok\n" }));
         let node = self.node.clone();

@@ -21,7 +21,7 @@ use crate::protocol::{Frame, Malformed, Protocol, Step, Wordless};
 mod cors;
 pub(crate) mod door;
 mod fault;
-mod payload;
+pub(crate) mod payload;
 pub(crate) mod plain;
 mod upgrade;
 

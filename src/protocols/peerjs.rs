@@ -5,7 +5,7 @@
 //! knows whom it was about. Where PeerServer falls over, we do not: what cannot be read is ignored, and a client
 //! that comes back while its old connection still seems alive is told `OPEN`, and the old one is closed.
 
-mod door;
+pub(crate) mod door;
 mod relay;
 
 pub(crate) use door::mount;

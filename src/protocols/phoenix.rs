@@ -17,8 +17,8 @@ use crate::json::{is_portable, push_string};
 use crate::message::{Broadcast, Inbound, Outbound, Payload, Ref, Request};
 use crate::protocol::{Frame, Malformed, Protocol, Step, Wordless};
 
-mod door;
-mod longpoll;
+pub(crate) mod door;
+pub(crate) mod longpoll;
 mod polled;
 
 pub(crate) use door::ENTRANCE;
@@ -26,7 +26,7 @@ pub(crate) use door::ENTRANCE;
 /// How long a name of a topic or an event may be in a frame of bytes.
 const MAX_BINARY_NAME: usize = 255;
 /// How long a client's mark may be, in bytes of JSON: it is kept for as long as its join or its answer takes.
-const MAX_MARK: usize = 1_024;
+pub(crate) const MAX_MARK: usize = 1_024;
 
 const JOIN: &str = "phx_join";
 const LEAVE: &str = "phx_leave";

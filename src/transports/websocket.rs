@@ -206,7 +206,7 @@ impl<T: Talk> Wire for Outlet<'_, T> {
 }
 
 /// A message that comes in pieces.
-struct Assembly {
+pub(crate) struct Assembly {
     size: Size,
     text: bool,
     pieces: usize,
@@ -214,12 +214,12 @@ struct Assembly {
 }
 
 impl Assembly {
-    fn new(size: Size) -> Self {
+    pub(crate) fn new(size: Size) -> Self {
         Self { size, text: false, pieces: 0, bytes: BytesMut::new() }
     }
 
     /// Adds a piece; the message, when it was the last.
-    fn add(&mut self, piece: Item) -> Result<Option<Frame>, &'static Reason> {
+    pub(crate) fn add(&mut self, piece: Item) -> Result<Option<Frame>, &'static Reason> {
         let (bytes, last) = match piece {
             Item::FirstText(bytes) => {
                 self.text = true;

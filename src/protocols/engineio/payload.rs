@@ -23,7 +23,7 @@ const MOST_DIGITS: usize = 9;
 
 /// How one session's bodies are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dialect {
+pub(crate) enum Dialect {
     V4,
     V3,
     /// Revision 3, in text alone.
@@ -32,14 +32,14 @@ pub(super) enum Dialect {
 
 /// A body to be sent.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Body {
+pub(crate) enum Body {
     Text(String),
     Bytes(Vec<u8>),
 }
 
 impl Dialect {
     /// What the client's requests call it.
-    pub(super) fn revision(self) -> &'static str {
+    pub(crate) fn revision(self) -> &'static str {
         match self {
             Self::V4 => "4",
             Self::V3 | Self::V3Text => "3",
@@ -47,7 +47,7 @@ impl Dialect {
     }
 
     /// Reads what a client has sent, as bytes where it says so.
-    pub(super) fn read(self, body: &[u8], as_bytes: bool) -> Result<Vec<Frame>, Malformed> {
+    pub(crate) fn read(self, body: &[u8], as_bytes: bool) -> Result<Vec<Frame>, Malformed> {
         match (self, as_bytes) {
             (Self::V4, true) => Err(Malformed),
             (Self::V4, false) => read_separated(std::str::from_utf8(body)?),
@@ -56,7 +56,7 @@ impl Dialect {
         }
     }
 
-    pub(super) fn write(self, frames: &[Frame]) -> Body {
+    pub(crate) fn write(self, frames: &[Frame]) -> Body {
         let has_bytes = || frames.iter().any(|frame| matches!(frame, Frame::Binary(_)));
         match self {
             Self::V4 => Body::Text(write_separated(frames)),

@@ -99,13 +99,13 @@ fn peers(door: &Door, request: &HttpRequest) -> HttpResponse {
 
 /// What a client says in the URL.
 #[derive(Deserialize)]
-struct Claim {
+pub(crate) struct Claim {
     #[serde(default)]
-    key: String,
+    pub(crate) key: String,
     #[serde(default)]
-    id: String,
+    pub(crate) id: String,
     #[serde(default)]
-    token: String,
+    pub(crate) token: String,
 }
 
 fn upgrade(

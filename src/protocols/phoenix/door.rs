@@ -67,9 +67,9 @@ struct Accepted {
 }
 
 /// What the client offers as subprotocols.
-struct Offer {
-    answer: Option<String>,
-    token: Option<String>,
+pub(crate) struct Offer {
+    pub(crate) answer: Option<String>,
+    pub(crate) token: Option<String>,
 }
 
 /// Checks a request to one of the mount's endpoints.
@@ -93,7 +93,7 @@ fn check(request: &HttpRequest, door: &Door, caller: Caller) -> Result<Accepted,
     Ok(Accepted { version, subprotocol: offer.answer, connected })
 }
 
-fn subprotocol(headers: &HeaderMap, configured: &[String]) -> Result<Offer, Refusal> {
+pub(crate) fn subprotocol(headers: &HeaderMap, configured: &[String]) -> Result<Offer, Refusal> {
     let offered: Vec<&str> = headers
         .get_all(header::SEC_WEBSOCKET_PROTOCOL)
         .filter_map(|value| value.to_str().ok())
@@ -121,7 +121,7 @@ fn decode_token(token: &str) -> Option<String> {
     String::from_utf8(engine.decode(token).ok()?).ok()
 }
 
-pub(super) fn version(params: &[(String, String)]) -> Result<Version, Refusal> {
+pub(crate) fn version(params: &[(String, String)]) -> Result<Version, Refusal> {
     let is_list = |name: &str| name.starts_with("vsn[");
     if params.iter().any(|(name, _)| is_list(name)) {
         return Err(Refusal::forbidden().because(Barred::Version));

@@ -184,7 +184,7 @@ async fn read(request: &HttpRequest, mut payload: web::Payload, most: usize) -> 
 }
 
 /// The messages of a batch, a line each: text, or bytes in base64.
-fn lines(body: &Bytes, most: usize) -> Result<Vec<Frame>, &'static Reason> {
+pub(crate) fn lines(body: &Bytes, most: usize) -> Result<Vec<Frame>, &'static Reason> {
     body.split(|byte| *byte == b'\n')
         .take(LINES)
         .map(|line| {

@@ -1,0 +1,46 @@
+//! The fuzzer: libFuzzer around one target, the one that `FUZZ_TARGET` names. It is meant to be run by `run.sh`.
+//!
+//! Without a target it lists all of them. `FUZZ_SEEDS` names a folder for the target's seeds, and `FUZZ_WORDS` a file
+//! for its dictionary; both are written before the fuzzer begins.
+
+#![no_main]
+
+use std::fs;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use handclasp::fuzzing::{Target, targets};
+use libfuzzer_sys::fuzz_target;
+
+static TARGET: OnceLock<&Target> = OnceLock::new();
+
+fuzz_target!(
+    init: begin(),
+    |data: &[u8]| if let Some(target) = TARGET.get() {
+        (target.run)(data);
+    }
+);
+
+fn begin() {
+    let Ok(name) = std::env::var("FUZZ_TARGET") else {
+        targets().for_each(|target| println!("{}", target.name));
+        std::process::exit(0);
+    };
+    let target = targets().find(|target| target.name == name).unwrap_or_else(|| panic!("no target is called {name}"));
+    if let Ok(folder) = std::env::var("FUZZ_SEEDS") {
+        write_seeds(target, Path::new(&folder));
+    }
+    if let Ok(file) = std::env::var("FUZZ_WORDS") {
+        let line =
+            |word: &&str| format!("\"{}\"\n", word.bytes().map(|byte| format!("\\x{byte:02x}")).collect::<String>());
+        fs::write(file, target.words.iter().map(line).collect::<String>()).expect("a file for the dictionary");
+    }
+    // set once, for this runs once
+    let _ = TARGET.set(target);
+}
+
+fn write_seeds(target: &Target, folder: &Path) {
+    for (n, seed) in (target.seeds)().iter().enumerate() {
+        fs::write(folder.join(n.to_string()), seed).expect("a folder for the seeds");
+    }
+}

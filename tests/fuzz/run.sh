@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Builds the fuzzer, and runs it on each target for $FUZZ_SECONDS (10), or on those of $FUZZ_TARGETS alone. A line a
+# target; ends with an error, and says where the input lies, when anything is found.
+#
+# This is what cargo-fuzz would do, without having to install it: coverage needs a pass of LLVM that stable Rust can
+# name, and no sanitizer, since nothing of ours is unsafe.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+seconds=${FUZZ_SECONDS:-10}
+work=$(realpath -m "${CARGO_TARGET_DIR:-target}")/fuzz
+host=$(rustc -vV | sed -n 's/^host: //p')
+# the pass is for what runs there, and not for what builds it: so a target is named
+RUSTFLAGS="-Dwarnings -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+-Cllvm-args=-sanitizer-coverage-trace-compares" \
+	cargo build --locked --release --manifest-path tests/fuzz/Cargo.toml --target "$host" --target-dir "$work/build"
+fuzz=$work/build/$host/release/fuzz
+
+found=0
+printf '%-18s %12s %8s %8s  %s\n' target executions corpus coverage found
+for target in ${FUZZ_TARGETS:-$("$fuzz" 2>/dev/null)}; do
+	corpus=$work/corpus/$target seeds=$work/seeds/$target crashes=$work/crashes/$target log=$work/$target.log
+	mkdir -p "$corpus" "$seeds" "$crashes"
+	verdict=nothing
+	# FUZZ_WORDS is written before the dictionary is read
+	FUZZ_TARGET=$target FUZZ_SEEDS=$seeds FUZZ_WORDS=$work/$target.dict "$fuzz" -dict="$work/$target.dict" \
+		-max_total_time="$seconds" -max_len=4096 -timeout=5 -rss_limit_mb=1024 -print_final_stats=1 \
+		-artifact_prefix="$crashes/" "$corpus" "$seeds" $(find "tests/fuzz/regressions/$target" -maxdepth 0 2>/dev/null) \
+		>"$log" 2>&1 || { found=1; verdict=$(sed -n 's/.*Test unit written to //p' "$log" | tail -1); verdict=${verdict:-"see $log"}; }
+	executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+	coverage=$(grep -oE 'cov: [0-9]+' "$log" | tail -1 | cut -d' ' -f2 || true)
+	printf '%-18s %12s %8s %8s  %s\n' "$target" "${executions:-?}" "$(find "$corpus" -type f | wc -l)" "${coverage:-?}" "$verdict"
+	[ "$verdict" = nothing ] || grep -m1 -A1 'panicked at' "$log" || true
+done
+exit "$found"

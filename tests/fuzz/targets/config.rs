@@ -1,0 +1,76 @@
+//! The text of a configuration file, and of single settings.
+
+use std::path::Path;
+
+use super::Target;
+use crate::config::{Config, SETTINGS};
+use crate::written;
+
+/// How much longer than its key and value a complaint is, at most: places, ranges, and the key that was meant.
+const COMPLAINT: usize = 512;
+
+const WORDS: &[&str] = &[
+    "[server]",
+    "[socket]",
+    "[limits]",
+    "[peer]",
+    "[log]",
+    "[drain]",
+    "listen = ",
+    "check_origin = ",
+    "ice_servers = ",
+    "urls = ",
+    "credential = ",
+    "secret = ",
+    "\"5s\"",
+    "\"10ms\"",
+    "[\"same\"]",
+    "true",
+    "= {",
+    "'''",
+    "\"\"\"",
+    "1979-05-27",
+];
+
+pub(super) const TARGETS: &[Target] = &[
+    Target { name: "config", run: file, seeds: files, words: WORDS },
+    Target { name: "settings", run: sets, seeds: settings, words: WORDS },
+];
+
+/// Either all of it is right, or each thing that is wrong is said in a line with its place.
+fn file(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let mut wrong = Vec::new();
+    let path = Path::new("handclasp.toml");
+    let written = written::in_file(path, text, &mut wrong);
+    assert!(wrong.is_empty() || written.is_empty(), "guesses beside {wrong:?}");
+    let keys = written.len();
+    let places: usize = written.iter().map(|written| written.name.len()).sum();
+    let Err(errors) = Config::of(&written, wrong.clone()) else { return };
+    let errors = errors.to_string();
+    assert!(!errors.is_empty());
+    let most = 4 * (text.len() + places) + COMPLAINT * (keys + wrong.len() + 1);
+    assert!(errors.len() <= most, "{} bytes of complaints about {}", errors.len(), text.len());
+}
+
+fn files() -> Vec<Vec<u8>> {
+    let whole = include_str!("../../../config/handclasp.toml");
+    let bare: String = whole.lines().map(|line| format!("{}\n", line.trim_start_matches("# "))).collect();
+    let ice =
+        "[peer]\nice_servers = [{ urls = [\"turn:a.test:1?transport=udp\"], username = \"u\", credential = \"c\" }]";
+    vec![whole.into(), bare.into(), ice.into(), b"[socket]\ncheck_origin = ['//*.a.test', \"same\"]".to_vec()]
+}
+
+/// `--set`, a line each.
+fn sets(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let sets: Vec<String> = text.lines().map(str::to_owned).collect();
+    if let Err(errors) = Config::load(None, [], &sets, None) {
+        let most = 4 * text.len() + COMPLAINT * (sets.len() + 1);
+        assert!(errors.to_string().len() <= most, "{errors}");
+    }
+}
+
+fn settings() -> Vec<Vec<u8>> {
+    SETTINGS.iter().map(|setting| format!("{}={}", setting.key, setting.default).into_bytes()).collect()
+}

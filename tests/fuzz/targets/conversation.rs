@@ -1,0 +1,102 @@
+//! Whole conversations: any messages, in any order, into a socket's state machine with its protocol and its channels,
+//! while the rest of the world does what it likes. What must hold meanwhile is in `talk`.
+
+use std::sync::{Arc, LazyLock};
+
+use super::seeds::conversations;
+use super::talk::Talk;
+use super::tape::{self, Part, parts};
+use super::{Target, engineio, hello, peerjs, phoenix, socketio};
+use crate::channel::{Channel, Context, Reply, Router};
+use crate::channels;
+use crate::config::Config;
+use crate::message::Payload;
+use crate::protocol::{Frame, Protocol};
+use crate::protocols::engineio::{V3, V4};
+use crate::protocols::phoenix::{V1, V2};
+use crate::topic::Realm;
+
+/// What a socket may do, here: little, so that it comes to its limits.
+static CONFIG: LazyLock<Config> = LazyLock::new(|| {
+    let mut config = Config::default();
+    let limits = &mut config.limits;
+    (limits.joins_per_socket, limits.watches_per_socket, limits.queue_bytes) = (4, 2, 1_024);
+    (limits.misses_burst, limits.joins_burst) = (5, 40);
+    config
+});
+
+pub(super) const TARGETS: &[Target] = &[
+    Target { name: "talk_phoenix", run: |data| standard(V2, data), seeds: || seeds("phoenix"), words: phoenix::WORDS },
+    Target {
+        name: "talk_phoenix_v1",
+        run: |data| standard(V1, data),
+        seeds: || seeds("phoenix"),
+        words: phoenix::WORDS,
+    },
+    Target { name: "talk_peerjs", run: talk_peerjs, seeds: || seeds("peerjs"), words: peerjs::WORDS },
+    Target { name: "talk_hello", run: talk_hello, seeds: || seeds("hello"), words: hello::WORDS },
+    Target { name: "talk_socketio", run: talk_socketio, seeds: || seeds("socketio"), words: socketio::WORDS },
+    Target { name: "talk_engineio", run: talk_engineio, seeds: || seeds("engineio"), words: engineio::WORDS },
+];
+
+/// The transcripts, with a world that answers at once, and with one that takes its time.
+fn seeds(protocol: &str) -> Vec<Vec<u8>> {
+    // the transcripts' own mount is not there: its topics stand for rooms
+    let here = |frame: &Frame| match frame {
+        Frame::Text(text) => Frame::Text(text.replace("lab:", "room:").into()),
+        frame => frame.clone(),
+    };
+    let all = conversations(protocol);
+    let all = all.iter().map(|said| said.iter().map(here).collect::<Vec<_>>());
+    all.flat_map(|said| [&b"gm"[..], b"", b"b", b"rm", b"gmet"].map(|events| tape::write(&said, events))).collect()
+}
+
+fn standard(protocol: impl Protocol, data: &[u8]) {
+    converse(Realm::Phoenix, Arc::new(channels::standard(&CONFIG)), protocol, data);
+}
+
+fn talk_peerjs(data: &[u8]) {
+    let (mount, _) = crate::protocols::peerjs::mount(&CONFIG.peerjs);
+    converse(Realm::PeerJs, mount.router, peerjs::client(), data);
+}
+
+fn talk_hello(data: &[u8]) {
+    let (mount, _) = crate::protocols::hello::mount(&CONFIG.hello);
+    converse(Realm::Hello, mount.router, hello::client(), data);
+}
+
+fn talk_socketio(data: &[u8]) {
+    let relay = || Arc::new(channels::relay());
+    converse(Realm::SocketIo, relay(), socketio::client::<V4>(), data);
+    converse(Realm::SocketIo, relay(), socketio::client::<V3>(), data);
+}
+
+fn talk_engineio(data: &[u8]) {
+    struct Echo;
+    impl Channel for Echo {
+        fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+            ctx.broadcast(event, payload.clone());
+            Reply::ok()
+        }
+    }
+    let echo = || Arc::new(Router::new().channel("/", |_| Echo));
+    converse(Realm::EngineIo, echo(), engineio::client::<V4>(), data);
+    converse(Realm::EngineIo, echo(), engineio::client::<V3>(), data);
+}
+
+fn converse<P: Protocol>(realm: Realm, router: Arc<Router>, protocol: P, data: &[u8]) {
+    let mut talk = Talk::new(realm, router, &CONFIG.limits, protocol);
+    talk.carry_out();
+    for part in parts(data) {
+        match part {
+            Part::Says(frame) => talk.says(&frame),
+            Part::Happens(events) => events.iter().for_each(|event| talk.happens(*event)),
+        }
+        talk.check();
+        if talk.is_over {
+            break;
+        }
+    }
+    talk.settle();
+    talk.end();
+}

@@ -1,0 +1,89 @@
+//! What a request says of itself: its query, as each protocol reads it, and whose it is behind proxies.
+
+use std::net::IpAddr;
+
+use actix_web::web::Query;
+use ipnet::IpNet;
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+
+use super::Target;
+use super::seeds::paths;
+use crate::address::Caller;
+use crate::handshake::params;
+use crate::protocols::peerjs::door::Claim;
+use crate::protocols::phoenix::Version;
+use crate::protocols::phoenix::door::version;
+
+pub(super) const TARGETS: &[Target] = &[
+    Target {
+        name: "query",
+        run: query,
+        seeds: queries,
+        words: &["vsn=2.0.0", "vsn[]=", "&key=", "&id=", "&token=", "%00", "%ff", "%c3%a9", "+"],
+    },
+    Target {
+        name: "forwarded",
+        run: forwarded,
+        seeds: chains,
+        words: &["10.0.0.1", "198.51.100.1", "[::1]:80", "::ffff:10.0.0.1", ", "],
+    },
+];
+
+fn queries() -> Vec<Vec<u8>> {
+    paths().iter().map(|path| path.split_once('?').map_or("", |(_, query)| query).as_bytes().to_vec()).collect()
+}
+
+fn query(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let claim = Query::<Claim>::from_query(text);
+    let Ok(params) = params(text) else { return };
+    let size: usize = params.iter().map(|(name, value)| name.len() + value.len()).sum();
+    assert!(size <= text.len(), "{size} bytes of {}", text.len());
+
+    let encode = |text: &str| percent_encode(text.as_bytes(), NON_ALPHANUMERIC).to_string();
+    let written: Vec<String> =
+        params.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    let again = crate::handshake::params(&written.join("&")).expect("what we have written");
+    assert_eq!(again, params);
+
+    let values =
+        |name: &str| params.iter().filter(|(key, _)| key == name).map(|(_, value)| &**value).collect::<Vec<_>>();
+    let is_asked_for = |major: &str| values("vsn").last().is_some_and(|vsn| vsn.starts_with(major));
+    match version(&params) {
+        Ok(Version::V2) => assert!(is_asked_for("2.0.")),
+        Ok(Version::V1) => assert!(values("vsn").is_empty() || is_asked_for("1.0.")),
+        Err(_) => {}
+    }
+    // PeerJS's own reader refuses what stands twice, and reads the rest as we do
+    let Ok(Query(claim)) = claim else { return };
+    for (name, value) in [("key", &claim.key), ("id", &claim.id), ("token", &claim.token)] {
+        assert_eq!(values(name).first().copied().unwrap_or_default(), value, "{name}");
+    }
+}
+
+/// Whoever comes without a trusted proxy is whoever it is, whatever it says. The first line is the other end of the
+/// connection, the others are headers.
+fn forwarded(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let trusted: [IpNet; 2] = ["10.0.0.0/8", "::1/128"].map(|net| net.parse().expect("a network"));
+    let is_trusted = |address: IpAddr| trusted.iter().any(|net| net.contains(&address.to_canonical()));
+    let mut lines = text.lines();
+    let Some(peer) = lines.next().and_then(|line| line.parse::<IpAddr>().ok()) else { return };
+    let headers: Vec<&str> = lines.collect();
+    let caller = Caller::new(peer, headers.iter().copied(), &trusted);
+    assert_eq!(caller.address, caller.address.to_canonical());
+    assert_eq!(caller.is_proxied, is_trusted(peer));
+    if !caller.is_proxied {
+        assert_eq!(caller.address, peer.to_canonical(), "forged");
+    }
+}
+
+fn chains() -> Vec<Vec<u8>> {
+    [
+        "203.0.113.9\n198.51.100.1",
+        "10.0.0.1\n6.6.6.6, 198.51.100.1, 10.0.0.2",
+        "::1\n[2001:db8::1]:4711\nnonsense, ::ffff:10.0.0.1",
+    ]
+    .map(|chain| chain.as_bytes().to_vec())
+    .to_vec()
+}

@@ -1,0 +1,86 @@
+//! What is asked of JSON beyond its syntax, and signals on their way from peer to peer.
+
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::Target;
+use super::seeds::messages;
+use crate::json::{MAX_DEPTH, is_portable, push_string};
+use crate::message::Payload;
+use crate::signal::readdress;
+
+const WORDS: &[&str] = &[
+    "1e400",
+    "-0.0e-9",
+    "\\ud83d\\ude00",
+    "\\ud800",
+    "\\u+041",
+    "[[[[[[[[",
+    "{\"a\":",
+    "\"peer_id\":",
+    "\"sender_id\":",
+];
+
+pub(super) const TARGETS: &[Target] = &[
+    Target { name: "json", run: json, seeds, words: WORDS },
+    Target { name: "signal", run: signal, seeds: signals, words: WORDS },
+];
+
+fn seeds() -> Vec<Vec<u8>> {
+    let others = ["[1e308,-1e-400,1e400]", "\"\\ud83d\\ude00\\u0041\"", "\"\\ud800\\u0041\"", "[[[[[[]]]]]]"];
+    [messages("phoenix"), messages("peerjs"), others.map(|text| text.as_bytes().to_vec()).to_vec()].concat()
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// JSON is portable if a reader that makes values of it can, and it is not too deep.
+fn json(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let mut written = String::new();
+    push_string(&mut written, text);
+    assert!(written.len() <= 6 * text.len() + 2);
+    assert_eq!(serde_json::from_str::<String>(&written).expect("a string"), text);
+
+    let is_portable = is_portable(text);
+    if serde_json::from_str::<IgnoredAny>(text).is_err() {
+        return;
+    }
+    let value = serde_json::from_str::<Value>(text);
+    let is_read = value.as_ref().is_ok_and(|value| depth(value) <= MAX_DEPTH);
+    // of keys that stand twice one value is kept, and the other may have been the deep one
+    let is_deep = || text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() > MAX_DEPTH;
+    assert!(is_portable == is_read || is_deep() && !is_portable, "portable: {is_portable}, read: {value:?}");
+}
+
+/// A signal gets there with every member but the ids as it came.
+fn signal(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let me = Uuid::from_u128(7);
+    let Ok(signal) = readdress(text, me) else { return };
+    assert!(signal.text.len() <= text.len() + 64, "{} bytes are made of {}", signal.text.len(), text.len());
+    let read = |text: &str| serde_json::from_str::<serde_json::Map<String, Value>>(text);
+    let (Ok(mut came), Ok(mut goes)) = (read(text), read(&signal.text)) else {
+        assert!(read(text).is_err() == read(&signal.text).is_err(), "{}", signal.text);
+        return;
+    };
+    assert_eq!(came.remove("peer_id"), Some(signal.to.into()));
+    assert_eq!(came.remove("sender_id"), signal.sender.map(Value::from));
+    assert_eq!(goes.remove("peer_id"), Some(me.to_string().into()));
+    assert_eq!(came, goes);
+}
+
+fn signals() -> Vec<Vec<u8>> {
+    let all = messages("phoenix").into_iter().filter_map(|message| {
+        let message: [Value; 5] = serde_json::from_slice(&message).ok()?;
+        message[4].is_object().then(|| message[4].to_string().into_bytes())
+    });
+    let one = Payload::from(serde_json::json!({ "sdp": "v=0", "peer_id": "you", "sender_id": "me" }));
+    all.chain([one.parse::<Value>().expect("json").to_string().into_bytes()]).collect()
+}

@@ -1,0 +1,87 @@
+//! Names of topics, patterns of them, and origins of web pages.
+
+use super::Target;
+use super::seeds::messages;
+use crate::origin::Origins;
+use crate::topic::{Pattern, Realm, Topic};
+
+pub(super) const TARGETS: &[Target] = &[
+    Target { name: "topic", run: topic, seeds: names, words: &["room:", "*", "\u{1}", "\u{85}"] },
+    Target {
+        name: "origin",
+        run: origin,
+        seeds: origins,
+        words: &["same", "any", "://", "//*.", "https:", ":443", "[::1]"],
+    },
+];
+
+/// The first line is a name, the others are patterns.
+fn topic(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let (name, patterns) = text.split_once('\n').unwrap_or((text, ""));
+    let realms = [Realm::Phoenix, Realm::PeerJs, Realm::SocketIo, Realm::EngineIo, Realm::Hello];
+    let topics: Vec<Topic> = realms.into_iter().filter_map(|realm| realm.topic(name).ok()).collect();
+    let is_name = !name.is_empty() && !name.chars().any(char::is_control);
+    assert_eq!(topics.len(), if is_name { realms.len() } else { 0 });
+    for (n, topic) in topics.iter().enumerate() {
+        assert_eq!(topic.as_str(), name);
+        assert!(topics[n + 1..].iter().all(|other| other.key() != topic.key()));
+        assert!(n == 0 || Topic::parse(topic.key()).is_err(), "a client can spell another realm's mark");
+    }
+    assert_eq!(Topic::echo(Realm::Phoenix, name).as_str(), name);
+    for pattern in patterns.lines() {
+        let matches = match pattern.strip_suffix('*') {
+            Some(prefix) => name.starts_with(prefix),
+            None => name == pattern,
+        };
+        assert_eq!(Pattern::new(pattern).matches(name), matches, "{pattern:?} and {name:?}");
+    }
+}
+
+fn names() -> Vec<Vec<u8>> {
+    let said = messages("phoenix").into_iter().filter_map(|message| {
+        let message: [serde_json::Value; 5] = serde_json::from_slice(&message).ok()?;
+        Some(format!("{}\nroom:*\nlab:first\n*\nroom:*a", message[2].as_str()?).into_bytes())
+    });
+    said.collect()
+}
+
+/// The first line is the request's `Host`, the second its `Origin`, the others are the words of a list.
+fn origin(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let mut lines = text.split('\n');
+    let (Some(host), Some(page)) = (lines.next(), lines.next()) else { return };
+    assert!(Origins::default().allows(None::<&str>, Some(host)), "who is no browser passes");
+    let is_same = Origins::default().allows([page], Some(host));
+    if is_same {
+        // no suffix, no user and no path: what follows the scheme is the host itself, but for the scheme's own port
+        let (scheme, place) = page.split_once("://").expect("an origin has a scheme");
+        let own = if matches!(&*scheme.to_ascii_lowercase(), "https" | "wss") { ":443" } else { ":80" };
+        let bare = |text: &str| text.to_ascii_lowercase().trim_end_matches(own).to_owned();
+        let number =
+            |text: &str| text.rsplit_once(':').and_then(|(name, port)| Some((bare(name), port.parse::<u16>().ok()?)));
+        let is_it = bare(place) == bare(host) || number(place) == number(host) && number(host).is_some();
+        assert!(is_it || [place, host].iter().any(|text| text.contains(":0")), "{page:?} is not from {host:?}");
+    }
+    assert!(!Origins::default().allows([page, page], Some(host)), "two origins are none");
+    let words: Vec<&str> = lines.collect();
+    let Ok(origins) = Origins::parse(&words) else { return };
+    let shown = origins.to_string();
+    let again: Vec<&str> = shown.split(", ").collect();
+    assert_eq!(Origins::parse(&again).as_ref(), Ok(&origins), "{shown}");
+    let allowed = origins.allows([page], Some(host));
+    assert_eq!(origins.allows([page.to_ascii_uppercase()], Some(host)), allowed, "in capitals");
+    assert!(allowed || !words.contains(&"any"));
+}
+
+fn origins() -> Vec<Vec<u8>> {
+    [
+        "broker.test:4000\nhttp://broker.test:4000\nsame",
+        "broker.test\nhttps://a.b.example.com\n//*.example.com\nhttps://example.org",
+        "[::1]:8080\nhttp://[::1]:8080\n//[::1]:8080\nsame",
+        "a\nnull\nany",
+        "example.com\nhttps://evil-example.com:443\n//*.example.com\n//example.com:8443",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .to_vec()
+}

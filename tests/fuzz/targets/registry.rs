@@ -1,0 +1,90 @@
+//! A registry for one socket, as simple as can be: orders wait until they are carried out, answers until they are
+//! read, and what the rest of the world says is for the input to say.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use crate::mailbox::Note;
+use crate::message::{JoinId, Membership, Signal, Verdict, Watched};
+use crate::topic::Topic;
+
+/// What the socket has asked for.
+pub(super) enum Order {
+    Subscribe { join: JoinId, topic: Topic, membership: Membership, replaces: Option<JoinId> },
+    Unsubscribe(JoinId),
+    Watch(JoinId, Topic),
+    Hold(Signal),
+}
+
+/// Where the socket's joins stand.
+#[derive(Default)]
+pub(super) struct Registry {
+    orders: VecDeque<Order>,
+    mail: VecDeque<Note>,
+    members: HashMap<JoinId, Topic>,
+    used: HashSet<JoinId>,
+}
+
+impl Registry {
+    pub(super) fn order(&mut self, order: Order) {
+        if let Order::Subscribe { join, .. } = &order {
+            assert!(self.used.insert(*join), "{join:?} was used before");
+        }
+        self.orders.push_back(order);
+    }
+
+    /// Carries out the next order; a wish is granted, or not.
+    pub(super) fn carry_out(&mut self, grants: bool, verdict: Verdict) {
+        match self.orders.pop_front() {
+            Some(Order::Subscribe { join, topic, membership, replaces }) => {
+                if let Some(older) = replaces {
+                    self.members.remove(&older);
+                }
+                let refused = if membership.claim.is_some() { "taken" } else { "topic is full" };
+                if grants {
+                    self.members.insert(join, topic);
+                }
+                self.mail.push_back(if grants { Note::Subscribed(join) } else { Note::Refused(join, refused) });
+            }
+            Some(Order::Unsubscribe(join)) => drop(self.members.remove(&join)),
+            Some(Order::Watch(join, topic)) => {
+                self.mail.push_back(Note::Info(join, Box::new(Watched { topic, online: grants })));
+            }
+            Some(Order::Hold(signal)) => self.mail.push_back(Note::Verdict(signal, verdict)),
+            None => {}
+        }
+    }
+
+    /// Somebody else takes the place of a member.
+    pub(super) fn evict(&mut self, n: usize) {
+        if let Some(join) = self.nth(n).map(|(join, _)| join) {
+            self.members.remove(&join);
+            self.mail.push_back(Note::Evicted(join));
+        }
+    }
+
+    /// One of the members, in the order of their joins.
+    pub(super) fn nth(&self, n: usize) -> Option<(JoinId, Topic)> {
+        let mut members: Vec<_> = self.members.iter().map(|(join, topic)| (*join, topic.clone())).collect();
+        members.sort();
+        if members.is_empty() { None } else { Some(members.swap_remove(n % members.len())) }
+    }
+
+    pub(super) fn members_of(&self, topic: &Topic) -> Vec<JoinId> {
+        let mut joins: Vec<_> =
+            self.members.iter().filter(|(_, other)| *other == topic).map(|(join, _)| *join).collect();
+        joins.sort();
+        joins
+    }
+
+    pub(super) fn members(&self) -> usize {
+        self.members.len()
+    }
+
+    pub(super) fn next_note(&mut self) -> Option<Note> {
+        self.mail.pop_front()
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.orders.is_empty() && self.mail.is_empty()
+    }
+}

@@ -1,0 +1,156 @@
+//! Requests to a whole node, as its HTTP server hands them on: every route, query, header and body. A WebSocket is not
+//! opened, for which there would have to be a wire; everything that is checked before it is.
+//!
+//! Requests are divided by a byte that no text has; each is `METHOD URI`, headers a line each, an empty line, and the
+//! body. `SID` stands for the name of the last session that was opened.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Service, ServiceResponse};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode, Uri};
+use actix_web::test::{TestRequest, init_service};
+use actix_web::{App, Error};
+use bytes::Bytes;
+use tokio::time::timeout;
+
+use super::Target;
+use super::seeds::paths;
+use crate::adapter::Local;
+use crate::channels;
+use crate::config::Config;
+use crate::door::Door;
+use crate::mount::Mount;
+use crate::node::Node;
+use crate::protocols::{self, engineio, phoenix};
+use crate::pubsub::Pubsub;
+use crate::registry::Terms;
+use crate::server::Site;
+
+/// How long an answer is waited for: most need no time at all, and some wait for news that do not come.
+const PATIENCE: Duration = Duration::from_millis(2);
+/// How large an answer to one request may be that brings no more than a seed: the page's largest file is larger.
+const LARGEST: usize = 4 * 1_048_576;
+
+const WORDS: &[&str] = &[
+    "GET /socket/longpoll?vsn=2.0.0",
+    "POST /socket/longpoll?token=SID",
+    "GET /socket.io/?EIO=4&transport=polling",
+    "GET /socket.io/?EIO=3&transport=polling&b64=1",
+    "&sid=SID",
+    "transport=websocket",
+    "GET /peerjs?key=peerjs&id=a&token=b",
+    "/peerjs/id",
+    "/peerjs/peers",
+    "GET /hello",
+    "OPTIONS ",
+    "\nOrigin: http://localhost",
+    "\nHost: localhost",
+    "\nUpgrade: websocket",
+    "\nConnection: upgrade",
+    "\nSec-WebSocket-Version: 13",
+    "\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    "\nContent-Type: application/x-ndjson",
+    "\nContent-Type: application/octet-stream",
+    "\nX-Phoenix-Longpoll-Token: SID",
+    "\nX-Phoenix-AuthToken: a",
+    "\nX-Forwarded-For: ",
+    "[null,\"1\",\"room:a\",\"phx_join\",{}]",
+    "\n\n",
+];
+
+pub(super) const TARGETS: &[Target] = &[Target { name: "requests", run, seeds, words: WORDS }];
+
+/// What is asked of a server before it opens a WebSocket.
+const UPGRADE: &str = "Host: localhost\nConnection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+
+/// The paths of the transcripts, and what stands in `requests.txt`: sessions that poll, and more.
+fn seeds() -> Vec<Vec<u8>> {
+    // the transcripts' own mounts are not there
+    let here = |path: String| path.replace("/lab.", "/").replace("/lab/", "/socket/").replace("/io/", "/socket.io/");
+    let upgrades = paths().into_iter().map(|path| format!("GET {}\n{UPGRADE}", here(path)).into_bytes());
+    let tape = |requests: &str| requests.split("\n----\n").map(str::as_bytes).collect::<Vec<_>>().join(&0xFF);
+    upgrades.chain(include_str!("../requests.txt").trim_end().split("\n====\n").map(tape)).collect()
+}
+
+fn run(data: &[u8]) {
+    actix_web::rt::System::new().block_on(async {
+        let site = site();
+        let service = init_service(App::new().configure(|app| site.configure(app))).await;
+        let mut sid = String::new();
+        for bytes in data.split(|byte| *byte == 0xFF) {
+            let Some(request) = str::from_utf8(bytes).ok().and_then(|text| request(&text.replace("SID", &sid))) else {
+                continue;
+            };
+            let Ok(Some((status, body))) = timeout(PATIENCE, answer(&service, request)).await else { continue };
+            assert_ne!(status, StatusCode::INTERNAL_SERVER_ERROR);
+            assert!(body.len() <= LARGEST, "{} bytes", body.len());
+            if let Some(name) = session_of(&body) {
+                sid = name;
+            }
+        }
+    });
+}
+
+/// A node with the standard mounts, which believes what a proxy says of the client.
+fn site() -> Site {
+    static CONFIG: LazyLock<Config> = LazyLock::new(|| {
+        let sets =
+            ["server.trusted_proxies=[\"127.0.0.1\"]", "peerjs.allow_discovery=true", "limits.message_bytes=2048"];
+        Config::load(None, [], &sets.map(str::to_owned), None).expect("what is set here is allowed")
+    });
+    let config = CONFIG.clone();
+    let terms = Terms {
+        members: config.limits.members_per_topic,
+        rows: config.presence.rows_per_topic,
+        interval: config.presence.interval,
+        hold: config.hold.clone(),
+    };
+    let router = Arc::new(channels::standard(&config));
+    let mounts = config.socket.mounts.iter().map(|path| (Mount::new(path, router.clone()), phoenix::ENTRANCE));
+    let mounts = mounts.chain(protocols::standard(&config));
+    let plain = (Mount::new("/eio", channels::relay()), engineio::plain::ENTRANCE);
+    let mounts: Vec<_> = mounts.chain([plain]).collect();
+    let (pubsub, _) = Pubsub::start(terms, Arc::new(Local));
+    let node = Arc::new(Node::new(config, pubsub));
+    let doors = mounts.into_iter().map(|(mount, entrance)| (Door::new(node.clone(), mount, entrance), entrance));
+    Site { doors: doors.collect(), node, routes: Vec::new() }
+}
+
+fn request(text: &str) -> Option<TestRequest> {
+    let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
+    let mut lines = head.lines();
+    let (method, uri) = lines.next()?.split_once(' ')?;
+    // whatever a parser of HTTP would not let through does not come here
+    let uri = Uri::try_from(uri).ok().filter(|uri| uri.path().starts_with('/'))?;
+    let peer = SocketAddr::from(([127, 0, 0, 1], 4711));
+    let request = TestRequest::with_uri(&uri.to_string()).method(Method::from_bytes(method.as_bytes()).ok()?);
+    let request = request.peer_addr(peer).set_payload(Bytes::copy_from_slice(body.as_bytes()));
+    let headers = lines.filter_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value.trim()).ok()?))
+    });
+    Some(headers.fold(request, TestRequest::append_header))
+}
+
+/// Nothing, where the server itself would not have answered.
+async fn answer<S, B>(service: &S, request: TestRequest) -> Option<(StatusCode, Bytes)>
+where
+    S: Service<actix_http::Request, Response = ServiceResponse<B>, Error = Error>,
+    B: MessageBody,
+{
+    let response = service.call(request.to_request()).await.ok()?;
+    let status = response.status();
+    Some((status, actix_web::body::to_bytes(response.into_body()).await.ok()?))
+}
+
+/// The name of the session that an answer opens; that of a namespace is of no use here, and has no dot.
+fn session_of(body: &Bytes) -> Option<String> {
+    let text = str::from_utf8(body).ok()?;
+    let after = ["\"sid\":\"", "\"token\":\""].iter().find_map(|key| text.split_once(key))?.1;
+    after.split_once('"').map(|(name, _)| name.to_owned()).filter(|name| name.contains('.'))
+}

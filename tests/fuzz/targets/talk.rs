@@ -1,0 +1,258 @@
+//! A session without actors, with a world around it that the input rules. The socket answers each request at most
+//! once, and each join exactly once; it keeps no more than its limits allow; no channel panics.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::hello::METRICS;
+use super::registry::{Order, Registry};
+use crate::channel::Router;
+use crate::config::Limits;
+use crate::connection::{Connection, ConnectionId, Patience};
+use crate::mailbox::Bound;
+use crate::message::{Broadcast, Effect, Inbound, JoinId, Outbound, Payload, Reach, Ref, Request, Signal, Verdict};
+use crate::protocol::{Delivery, Frame, Protocol, Step};
+use crate::rules::Rules;
+use crate::socket::{Passage, Socket};
+use crate::topic::{Realm, Topic};
+
+/// How much longer than what it answers an answer may be: everything the standard channels say by themselves.
+const MORE: usize = 1_024;
+
+/// What `session.rs` does, and what it is part of.
+pub(super) struct Talk<P> {
+    protocol: P,
+    socket: Socket,
+    registry: Registry,
+    now: Instant,
+    verdict: Verdict,
+    /// How often each mark was used in a request, in one to join, and in an answer.
+    asked: HashMap<Option<Ref>, usize>,
+    joins: HashMap<Option<Ref>, usize>,
+    answered: HashMap<Option<Ref>, usize>,
+    /// Bytes of the largest message that came.
+    largest: usize,
+    pub(super) is_over: bool,
+}
+
+impl<P: Protocol> Talk<P> {
+    pub(super) fn new(realm: Realm, router: Arc<Router>, limits: &Limits, protocol: P) -> Self {
+        let (now, time) = (Instant::now(), Duration::from_secs(60));
+        let patience = Patience { idle: time, unjoined: time, ping: None };
+        let bound = Bound { bytes: limits.queue_bytes, age: time };
+        let connection = Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), patience, bound);
+        let rules = Arc::new(Rules::new(realm, router, limits.clone()));
+        let socket = Socket::new(rules, METRICS.clone(), Arc::new(connection), "websocket", Default::default(), now);
+        Self {
+            protocol,
+            socket,
+            registry: Registry::default(),
+            now,
+            verdict: Verdict::Delivered,
+            asked: HashMap::new(),
+            joins: HashMap::new(),
+            answered: HashMap::new(),
+            largest: 0,
+            is_over: false,
+        }
+    }
+
+    // ---- the client
+
+    pub(super) fn says(&mut self, frame: &Frame) {
+        self.largest = self.largest.max(frame.size());
+        match self.protocol.decode(frame) {
+            Ok(Some(Step::Ask(inbound))) => {
+                note(&mut self.asked, &mut self.joins, &inbound);
+                self.socket.receive(inbound, self.now);
+            }
+            Ok(Some(Step::Tell(frame))) => {
+                self.socket.pace(self.now);
+                self.hear(&frame);
+            }
+            Ok(Some(Step::Close(_))) | Err(_) => self.is_over = true,
+            Ok(None) => drop(self.socket.pace(self.now)),
+        }
+        self.carry_out();
+    }
+
+    fn hear(&self, frame: &Frame) {
+        let most = 6 * self.largest + MORE;
+        assert!(frame.size() <= most, "{} bytes are said of at most {}", frame.size(), self.largest);
+    }
+
+    // ---- the session
+
+    pub(super) fn carry_out(&mut self) {
+        while !self.is_over {
+            while let Some(effect) = self.socket.next_effect() {
+                self.effect(effect);
+                if self.is_over {
+                    return;
+                }
+            }
+            match self.protocol.follow() {
+                Some(Step::Ask(inbound)) => {
+                    note(&mut self.asked, &mut self.joins, &inbound);
+                    self.socket.receive(inbound, self.now);
+                }
+                Some(Step::Tell(frame)) => self.hear(&frame),
+                Some(Step::Close(_)) => self.is_over = true,
+                None => return,
+            }
+        }
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send(outbound) => self.send(&outbound),
+            Effect::Subscribe { join, topic, membership, replaces } => {
+                self.registry.order(Order::Subscribe { join, topic, membership, replaces });
+            }
+            Effect::Unsubscribe { join, .. } => self.registry.order(Order::Unsubscribe(join)),
+            Effect::Broadcast { broadcast, reach } => self.broadcast(broadcast, reach),
+            Effect::Signal { signal, broadcast } => self.signal(signal, &broadcast),
+            Effect::Watch { join, topic, on } => {
+                if on {
+                    self.registry.order(Order::Watch(join, topic));
+                }
+            }
+            Effect::Update { meta, .. } => assert!(meta.is_object(), "{meta:?} is listed"),
+            Effect::Close(_) => self.is_over = true,
+        }
+    }
+
+    fn send(&mut self, outbound: &Outbound) {
+        if let Outbound::Reply { reference, .. } | Outbound::Alive { reference } = outbound {
+            let answered = self.answered.entry(reference.clone()).or_default();
+            *answered += 1;
+            let asked = self.asked.get(reference).copied().unwrap_or_default();
+            assert!(*answered <= asked, "{reference:?} was asked {asked} times: {outbound:?}");
+        }
+        if let Ok(Some(frame)) = self.protocol.encode(outbound) {
+            self.hear(&frame);
+        }
+    }
+
+    fn broadcast(&mut self, broadcast: Broadcast, reach: Reach) {
+        let delivery = Delivery::new(broadcast);
+        match reach {
+            Reach::Echoed => self.hear_of(&delivery),
+            Reach::Members => self.deliver(&delivery),
+            Reach::Others => {}
+        }
+    }
+
+    fn hear_of(&self, delivery: &Delivery) {
+        if let Some(frame) = delivery.frame::<P>() {
+            self.hear(&frame);
+        }
+    }
+
+    /// Brings what a topic is told to the socket, once for each of its memberships.
+    fn deliver(&mut self, delivery: &Delivery) {
+        for join in self.registry.members_of(&delivery.broadcast.topic) {
+            if self.socket.broadcast(join, &delivery.broadcast, self.now) == Passage::Fastlane {
+                self.hear_of(delivery);
+            }
+        }
+    }
+
+    fn signal(&mut self, signal: Signal, broadcast: &Broadcast) {
+        let to_itself = !self.registry.members_of(&signal.to).is_empty();
+        let verdict = if to_itself { Verdict::Delivered } else { self.verdict };
+        let must_wait = signal.hold.is_some() && (self.socket.is_waiting_for(&signal.to) || verdict == Verdict::Absent);
+        if must_wait {
+            self.socket.waits_for(&signal.to);
+            return self.registry.order(Order::Hold(signal));
+        }
+        if to_itself {
+            self.deliver(&Delivery::new(broadcast.clone()));
+        }
+        self.socket.verdict(signal, verdict, self.now);
+    }
+
+    // ---- the world
+
+    /// One thing happens, by its letter; any other byte lets the time pass.
+    pub(super) fn happens(&mut self, event: u8) {
+        match event {
+            b'g' => self.registry.carry_out(true, self.verdict),
+            b'r' => self.registry.carry_out(false, self.verdict),
+            b'm' => self.read_note(),
+            b'e' => self.registry.evict(0),
+            b'E' => self.registry.evict(1),
+            b'd' => self.verdict = Verdict::Delivered,
+            b'a' => self.verdict = Verdict::Absent,
+            b'o' => self.verdict = Verdict::Overloaded,
+            b'u' => self.verdict = Verdict::Unreachable,
+            b'b' | b'B' => self.others_say(usize::from(event)),
+            time => self.now += Duration::from_millis(u64::from(time)),
+        }
+        self.carry_out();
+    }
+
+    fn read_note(&mut self) {
+        if let Some(note) = self.registry.next_note() {
+            self.socket.note(note, self.now);
+        }
+    }
+
+    fn others_say(&mut self, n: usize) {
+        let Some((join, topic)) = self.registry.nth(n) else { return };
+        let broadcast = Broadcast { topic, event: "msg".into(), payload: Payload::empty() };
+        self.deliver(&Delivery::new(broadcast.clone()));
+        let elsewhere = Broadcast { topic: Topic::of("", "nobody's"), ..broadcast };
+        assert_eq!(self.socket.broadcast(join, &elsewhere, self.now), Passage::Handled, "what is not its own");
+        assert_eq!(self.socket.broadcast(JoinId(u32::MAX), &elsewhere, self.now), Passage::Handled);
+    }
+
+    // ---- what must hold
+
+    pub(super) fn check(&self) {
+        let (socket, most) = (&self.socket, self.socket.rules.limits.joins_per_socket);
+        assert!(socket.joins.len() <= most, "{} topics are joined", socket.joins.len());
+        assert!(socket.client.heard <= most, "{} topics are heard besides", socket.client.heard);
+        assert_eq!(socket.topics.len(), socket.joins.len() + socket.client.heard, "joins that nobody knows");
+        assert_eq!(METRICS.channel_crashes.get(), 0, "a channel has panicked");
+        assert!(self.is_over || socket.effects.is_empty());
+    }
+
+    /// All that was asked is answered by the world; then every join has its answer, and the socket is where the
+    /// registry says it is.
+    pub(super) fn settle(&mut self) {
+        while !self.registry.is_idle() {
+            self.registry.carry_out(true, Verdict::Delivered);
+            self.read_note();
+            self.carry_out();
+        }
+        self.check();
+        if self.is_over {
+            return;
+        }
+        for (mark, joins) in &self.joins {
+            let answered = self.answered.get(mark).copied().unwrap_or_default();
+            assert!(answered >= *joins, "{mark:?} was to join {joins} times, and answered {answered} times");
+        }
+        assert!(!self.socket.is_joining());
+        assert_eq!(self.registry.members(), self.socket.topics.len(), "who is where");
+        assert!(self.socket.waiting.is_empty(), "signals that wait for ever");
+    }
+
+    pub(super) fn end(&mut self) {
+        self.socket.disconnect(self.now);
+        assert!(self.socket.joins.is_empty() && self.socket.topics.is_empty());
+        while let Some(effect) = self.socket.next_effect() {
+            assert!(matches!(effect, Effect::Broadcast { .. } | Effect::Signal { .. }), "{effect:?} after the end");
+        }
+    }
+}
+
+fn note(asked: &mut HashMap<Option<Ref>, usize>, joins: &mut HashMap<Option<Ref>, usize>, inbound: &Inbound<'_>) {
+    *asked.entry(inbound.reference.clone()).or_default() += 1;
+    if matches!(inbound.request, Request::Join(_)) {
+        *joins.entry(inbound.reference.clone()).or_default() += 1;
+    }
+}
