@@ -245,7 +245,7 @@ fn v2_bytes(bytes: &Bytes) -> Result<Inbound<'_>, Malformed> {
     }
     let [join_ref, reference, topic, event] = names;
     let payload = Payload::Binary(Bytes::copy_from_slice(&bytes[at..]));
-    Ok(inbound(Some(quoted(join_ref)), Some(quoted(reference)), topic.into(), event.into(), payload))
+    Ok(inbound(Some(quoted(join_ref)?), Some(quoted(reference)?), topic.into(), event.into(), payload))
 }
 
 fn inbound<'a>(
@@ -270,21 +270,24 @@ fn copied(payload: &RawValue) -> Payload {
     Payload::Json(ByteString::from(payload.get()))
 }
 
-/// A mark is kept as the JSON it came as; `null` is none. An escape is written the one usual way, so
-/// that equal strings are equal marks.
+/// A mark is kept as the JSON it came as; `null` is none. A string's escapes are written the one usual way,
+/// which is never longer, so that equal strings are equal marks.
 fn mark(raw: &RawValue) -> Result<Option<Ref>, Malformed> {
     match raw.get() {
         "null" => Ok(None),
         text if text.len() > MAX_MARK => Err(Malformed),
-        text if text.contains('\\') => Ok(Some(serde_json::from_str::<serde_json::Value>(text)?.to_compact_string())),
+        text if text.starts_with('"') && text.contains('\\') => {
+            Ok(Some(serde_json::from_str::<serde_json::Value>(text)?.to_compact_string()))
+        }
         text => Ok(Some(text.into())),
     }
 }
 
-fn quoted(name: &str) -> Ref {
+/// A mark of a frame of bytes, as JSON: control characters take six times as much there.
+fn quoted(name: &str) -> Result<Ref, Malformed> {
     let mut text = String::with_capacity(name.len() + 2);
     push_string(&mut text, name);
-    text.into()
+    if text.len() > MAX_MARK { Err(Malformed) } else { Ok(text.into()) }
 }
 
 /// A mark as a frame of bytes has it: a string without its quotes, nothing for none.
