@@ -95,8 +95,16 @@ sections! {
 
     /// What one address, one socket, one topic and one message may take.
     limits: Limits {
-        /// Connections from one address.
+        /// Sockets of one address, by WebSocket or polling. Of IPv6, a network of 64 bits is one address.
         connections_per_address: usize = 256, whole from 1 to 10_000_000;
+        /// Connections of one address that are no sockets, or not yet, beside as many as it may have sockets: for pages,
+        /// for polls, and for those that never say what they want. The next ones are closed unanswered. Trusted proxies
+        /// may have any number.
+        requests_per_address: usize = 256, whole from 1 to 10_000_000;
+        /// Sockets a second that one address may open, in the long run.
+        connects_per_second: u32 = 50, whole from 1 to 1_000_000_000;
+        /// Sockets that one address may open at once.
+        connects_burst: u32 = 512, whole from 1 to 1_000_000_000;
         /// Topics that one socket has joined at a time.
         joins_per_socket: usize = 100, whole from 1 to 1_000_000;
         /// Bytes of a topic's name; peer:UUID has 41.
@@ -121,6 +129,10 @@ sections! {
         misses_per_minute: u32 = 60, whole from 1 to 1_000_000_000;
         /// Signals at once to peers that are not there.
         misses_burst: u32 = 60, whole from 1 to 1_000_000_000;
+        /// Signals a minute to peers that are not there, of all sockets of one address, in the long run.
+        address_misses_per_minute: u32 = 600, whole from 1 to 1_000_000_000;
+        /// Signals at once to peers that are not there, of all sockets of one address.
+        address_misses_burst: u32 = 1_200, whole from 1 to 1_000_000_000;
         /// Peers that one socket watches at a time.
         watches_per_socket: usize = 100, whole from 0 to 1_000_000;
         /// Members of a topic.

@@ -22,6 +22,7 @@ use tokio::io::unix::AsyncFd;
 use crate::close::Reason;
 use crate::mailbox::{Bound, Mail, Mailbox, Note, Refused};
 use crate::metrics::Metrics;
+use crate::rate::Pool;
 use crate::topic::Realm;
 
 /// Of so many batches of mail, how long one waited is measured.
@@ -111,19 +112,22 @@ pub(crate) struct Connection {
     pub(crate) opened: Instant,
     pub(crate) patience: Patience,
     pub(crate) mailbox: Mailbox,
+    /// What its address has left of signals to nobody.
+    pub(crate) misses: Arc<Pool>,
     heard: AtomicBool,
     joined: AtomicBool,
     wire: Mutex<Option<Cut>>,
 }
 
 impl Connection {
-    pub(crate) fn new(id: ConnectionId, address: IpAddr, patience: Patience, bound: Bound) -> Self {
+    pub(crate) fn new(id: ConnectionId, address: IpAddr, patience: Patience, bound: Bound, misses: Arc<Pool>) -> Self {
         Self {
             id,
             address,
             opened: Instant::now(),
             patience,
             mailbox: Mailbox::new(bound),
+            misses,
             heard: AtomicBool::new(true),
             joined: AtomicBool::new(false),
             wire: Mutex::new(None),

@@ -5,11 +5,12 @@
 //! not run, so it could not keep its own time.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::addresses::{Addresses, Denied, Place};
 use crate::close::{self, Reason};
 use crate::connection::{Connection, ConnectionId, Patience};
 use crate::mailbox::{Bound, Depth, Mail};
@@ -20,7 +21,6 @@ use crate::series::One;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ceiling {
     pub(crate) connections: usize,
-    pub(crate) per_address: usize,
     /// How long after it was told to go a connection is cut.
     pub(crate) write_timeout: Duration,
 }
@@ -29,12 +29,13 @@ pub(crate) struct Ceiling {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoRoom {
     Node,
-    Address,
+    Address(Denied),
 }
 
 /// The connections of a node.
 pub(crate) struct Connections {
     ceiling: Ceiling,
+    addresses: Arc<Addresses>,
     pubsub: Pubsub,
     last_id: AtomicU64,
     state: Mutex<State>,
@@ -43,7 +44,6 @@ pub(crate) struct Connections {
 #[derive(Default)]
 struct State {
     open: HashMap<ConnectionId, Kept>,
-    addresses: HashMap<IpAddr, usize>,
 }
 
 struct Kept {
@@ -59,6 +59,7 @@ pub(crate) struct Seat {
     /// It among the open ones, once it is known what it speaks.
     pub(crate) counted: Option<One>,
     connections: Arc<Connections>,
+    _place: Place,
 }
 
 impl Drop for Seat {
@@ -68,8 +69,8 @@ impl Drop for Seat {
 }
 
 impl Connections {
-    pub(crate) fn new(ceiling: Ceiling, pubsub: Pubsub) -> Arc<Self> {
-        Arc::new(Self { ceiling, pubsub, last_id: AtomicU64::new(0), state: Mutex::default() })
+    pub(crate) fn new(ceiling: Ceiling, addresses: Arc<Addresses>, pubsub: Pubsub) -> Arc<Self> {
+        Arc::new(Self { ceiling, addresses, pubsub, last_id: AtomicU64::new(0), state: Mutex::default() })
     }
 
     /// Makes room for a connection from `address`.
@@ -78,18 +79,14 @@ impl Connections {
         if state.open.len() >= self.ceiling.connections {
             return Err(NoRoom::Node);
         }
-        let of_address = state.addresses.entry(network(address)).or_default();
-        if *of_address >= self.ceiling.per_address {
-            return Err(NoRoom::Address);
-        }
-        *of_address += 1;
+        let (place, misses) = self.addresses.open(address, Instant::now()).map_err(NoRoom::Address)?;
         let id = ConnectionId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1);
-        let connection = Arc::new(Connection::new(id, address, patience, bound));
+        let connection = Arc::new(Connection::new(id, address, patience, bound, misses));
         let opened = connection.opened;
         let kept = Kept { connection: connection.clone(), heard_at: opened, asked_at: opened, closing_since: None };
         state.open.insert(id, kept);
         drop(state);
-        Ok(Seat { connection, counted: None, connections: self.clone() })
+        Ok(Seat { connection, counted: None, connections: self.clone(), _place: place })
     }
 
     /// How many there are.
@@ -108,17 +105,7 @@ impl Connections {
     fn leave(&self, connection: &Connection) {
         connection.mailbox.abandon();
         log::debug!("{}: gone", connection.id);
-        let mut state = self.lock();
-        if state.open.remove(&connection.id).is_none() {
-            return;
-        }
-        let network = network(connection.address);
-        if let Some(of_address) = state.addresses.get_mut(&network) {
-            *of_address -= 1;
-            if *of_address == 0 {
-                state.addresses.remove(&network);
-            }
-        }
+        self.lock().open.remove(&connection.id);
     }
 
     /// Looks once at every connection: asks for signs of life, tells those to go that are silent, slow, or
@@ -219,13 +206,5 @@ impl Kept {
         }
         let unjoined = !self.connection.has_joined() && now.saturating_duration_since(*opened) >= patience.unjoined;
         unjoined.then_some(&close::NOT_JOINED)
-    }
-}
-
-/// What counts as one address: of IPv6, the network of 64 bits that one customer usually has whole.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
     }
 }

@@ -71,6 +71,25 @@ pub(crate) struct Client {
     pub(crate) most_heard: usize,
 }
 
+impl Client {
+    /// Whether it, or its address, has spoken to nobody too often of late.
+    fn has_missed_too_often(&mut self) -> bool {
+        self.misses.is_empty(&self.misses_rate, self.now) || self.connection.misses.is_empty(self.now)
+    }
+
+    /// Counts a signal to nobody, for it and for its address.
+    pub(crate) fn miss(&mut self) {
+        self.misses.take(&self.misses_rate, self.now);
+        self.connection.misses.take(self.now);
+    }
+
+    /// What was counted was none.
+    pub(crate) fn unmiss(&mut self) {
+        self.misses.give_back();
+        self.connection.misses.give_back();
+    }
+}
+
 /// One thing that a channel has asked for.
 pub(crate) enum Wish {
     /// To be done as it is.
@@ -192,7 +211,7 @@ impl Context<'_> {
     }
 
     fn send_signal(&mut self, to: Topic, event: Event, payload: Payload, hold: Option<Duration>) -> Reply {
-        if self.client.misses.is_empty(&self.client.misses_rate, self.client.now) {
+        if self.client.has_missed_too_often() {
             return Reply::error("rate_limited");
         }
         let broadcast = Broadcast { topic: to.clone(), event: event.clone(), payload };

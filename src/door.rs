@@ -14,6 +14,7 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use compact_str::CompactString;
 
 use crate::address::Caller;
+use crate::addresses::Denied;
 use crate::config::{Config, Limits};
 use crate::connection::{Cut, Patience};
 use crate::connections::{NoRoom, Seat};
@@ -170,8 +171,14 @@ impl Door {
         let bound = Bound { bytes: node.config.limits.queue_bytes, age: node.config.limits.queue_age };
         node.connections.enter(caller.address, patience, bound).map_err(|no_room| match no_room {
             NoRoom::Node => full(),
-            NoRoom::Address => Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many connections from this address")
-                .because(Barred::Address),
+            NoRoom::Address(Denied::TooMany) => {
+                Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many connections from this address")
+                    .because(Barred::Address)
+            }
+            NoRoom::Address(Denied::TooFast) => {
+                Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many new connections from this address")
+                    .because(Barred::RateLimited)
+            }
         })
     }
 

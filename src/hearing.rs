@@ -90,7 +90,7 @@ impl Socket {
         let waiting = self.waiting.entry(name.clone()).or_default();
         *waiting += 1;
         if *waiting == 1 {
-            self.client.misses.take(&self.client.misses_rate, self.client.now);
+            self.client.miss();
         }
     }
 

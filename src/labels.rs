@@ -96,6 +96,8 @@ labels! {
         Full = "full";
         /// The client's address has all the connections that it may have.
         Address = "address";
+        /// The client's address opens connections too fast.
+        RateLimited = "rate_limited";
         /// The node is going down.
         Draining = "draining";
     }

@@ -52,6 +52,7 @@
 //! | [`pubsub`] | the handle to topics that everyone holds |
 //! | `mailbox`, `connection`, `connections` | a client's queue; its sign of life; all of them, limits and sweep |
 //! | `guests` | connections that are no sockets, and how long they may stay |
+//! | `addresses` | what one address may take, remembered over a reconnect |
 //! | [`adapter`] | the seam to other nodes |
 //! | [`endpoint`], `server`, `upgraded`, `node`, `running` | the server: put together, its routes, its upgraded connections, what its workers share, its end |
 //! | [`mount`], `door`, `handshake`, `cors`, `address`, `page` | who may come in where |
@@ -77,6 +78,7 @@
 
 pub mod adapter;
 mod address;
+mod addresses;
 mod answer;
 /// What the micro benches measure: a bench is a crate of its own, and the formats are private.
 #[cfg(any(test, feature = "benching"))]

@@ -41,7 +41,7 @@ families! {
     connections_refused: Counters<Barred> = "connections_refused_total";
     /// Connections that have ended: gone and left are the client's doing, all others ours.
     connections_closed: Counters<&'static Reason> = "connections_closed_total";
-    /// Connections that came to no request that could be read in time: the first, or the next one.
+    /// Connections that came to no request that could be read in time, the first or the next one, or were too many.
     connections_mute: Counter = "connections_mute_total";
     /// Answers to HTTP requests where clients come: handshakes, polls, the page; not those that could not be read.
     http_responses: Tally<Answer> = "http_responses_total";

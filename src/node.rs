@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::addresses::Addresses;
 use crate::config::Config;
 use crate::connections::{Ceiling, Connections};
 use crate::guests::Guests;
@@ -13,6 +14,7 @@ use crate::pubsub::Pubsub;
 pub(crate) struct Node {
     pub(crate) config: Config,
     pub(crate) pubsub: Pubsub,
+    pub(crate) addresses: Arc<Addresses>,
     pub(crate) connections: Arc<Connections>,
     pub(crate) guests: Guests,
     ready: AtomicBool,
@@ -20,14 +22,11 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn new(config: Config, pubsub: Pubsub) -> Self {
-        let ceiling = Ceiling {
-            connections: config.server.connections,
-            per_address: config.limits.connections_per_address,
-            write_timeout: config.socket.write_timeout,
-        };
-        let connections = Connections::new(ceiling, pubsub.clone());
+        let ceiling = Ceiling { connections: config.server.connections, write_timeout: config.socket.write_timeout };
+        let addresses = Addresses::new(&config.limits);
+        let connections = Connections::new(ceiling, addresses.clone(), pubsub.clone());
         let guests = Guests::new(&config, pubsub.shared_metrics());
-        Self { config, pubsub, connections, guests, ready: AtomicBool::new(true) }
+        Self { config, pubsub, addresses, connections, guests, ready: AtomicBool::new(true) }
     }
 
     pub(crate) fn is_ready(&self) -> bool {

@@ -1,5 +1,6 @@
 //! How often somebody may do something: a token bucket that can tell an excess from a flood.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// What a bucket says to one more.
@@ -74,9 +75,75 @@ impl Bucket {
     }
 }
 
+/// A bucket that many take from, on any thread and without a lock: all it keeps is when it will be full again. It goes
+/// into no debt.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    made: Instant,
+    /// What one takes to be refilled, in nanoseconds.
+    each: u64,
+    burst: u64,
+    /// In nanoseconds since it was made.
+    full_at: AtomicU64,
+}
+
+impl Pool {
+    pub(crate) fn full(rate: Rate, now: Instant) -> Self {
+        let each = nanos(rate.period) / u64::from(rate.rate);
+        Self { made: now, each, burst: each.saturating_mul(rate.burst.into()), full_at: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn is_empty(&self, now: Instant) -> bool {
+        let owed = self.full_at.load(Ordering::Relaxed).saturating_sub(self.since(now));
+        owed.saturating_add(self.each) > self.burst
+    }
+
+    pub(crate) fn is_full(&self, now: Instant) -> bool {
+        self.full_at.load(Ordering::Relaxed) <= self.since(now)
+    }
+
+    pub(crate) fn take(&self, now: Instant) {
+        let now = self.since(now);
+        let (each, most) = (self.each, now.saturating_add(self.burst));
+        let later = |full_at: u64| Some(full_at.max(now).saturating_add(each).min(most));
+        let _ = self.full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
+    }
+
+    /// What was taken for has not come true.
+    pub(crate) fn give_back(&self) {
+        let earlier = |full_at: u64| Some(full_at.saturating_sub(self.each));
+        let _ = self.full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, earlier);
+    }
+
+    fn since(&self, now: Instant) -> u64 {
+        nanos(now.saturating_duration_since(self.made))
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pool_gives_a_burst_and_then_the_rate() {
+        let (rate, start) = (Rate::per_second(10, 5), Instant::now());
+        let pool = Pool::full(rate, start);
+        let all_at = |now| std::iter::repeat_with(|| pool.take(now)).take_while(|()| !pool.is_empty(now)).count() + 1;
+        assert_eq!(all_at(start), 5);
+        for _ in 0..100 {
+            pool.take(start); // no debt
+        }
+        let later = start + Duration::from_millis(250);
+        assert!(!pool.is_full(later));
+        assert_eq!(all_at(later), 2);
+        pool.give_back();
+        assert!(!pool.is_empty(later));
+        assert!(pool.is_full(later + Duration::from_millis(500)));
+    }
 
     #[test]
     fn a_burst_passes_then_the_rate_then_a_flood_is_told_from_an_excess() {

@@ -3,10 +3,10 @@
 
 use std::future::ready;
 use std::io;
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_http::{HttpService, Request};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, map_config};
@@ -18,8 +18,9 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{App, Error, HttpResponse};
 use socket2::SockRef;
 
+use crate::address::Caller;
 use crate::door::{Door, Entrance};
-use crate::guests::{Guests, attend};
+use crate::guests::attend;
 use crate::node::Node;
 use crate::page;
 use crate::upgraded::{Upgrade, carry};
@@ -60,9 +61,7 @@ pub(crate) fn serve(site: Site, listener: TcpListener) -> io::Result<Server> {
                 .keep_alive(keep_alive)
                 .client_request_timeout(header_timeout)
                 .client_disconnect_timeout(write_timeout)
-                .on_connect_ext(move |io: &TcpStream, extensions| {
-                    on_connect(io, extensions, write_timeout, &node.guests)
-                })
+                .on_connect_ext(move |io: &TcpStream, extensions| on_connect(io, extensions, &node))
                 .upgrade(fn_factory(move || site.clone().upgrades(write_timeout)))
                 .finish(app.map_err(|error| error.error_response()))
                 .tcp()
@@ -112,12 +111,23 @@ async fn readiness(node: Arc<Node>) -> HttpResponse {
 }
 
 /// Has the kernel give up on a client that takes nothing, and keeps the means to cut the wire: the
-/// session actor of a client that does not read is not run, and cannot do it.
-fn on_connect(stream: &TcpStream, extensions: &mut Extensions, write_timeout: Duration, guests: &Guests) {
+/// session actor of a client that does not read is not run, and cannot do it. An address with too many
+/// connections is hung up on at once: it might never say anything that could be answered.
+fn on_connect(stream: &TcpStream, extensions: &mut Extensions, node: &Node) {
     let socket = SockRef::from(stream);
-    let guarded = socket.set_tcp_user_timeout(Some(write_timeout)).and_then(|()| socket.try_clone());
+    let Ok(peer) = stream.peer_addr() else { return };
+    let caller = Caller::new(peer.ip(), [].into_iter(), &node.config.server.trusted_proxies);
+    if !caller.is_proxied {
+        let Some(place) = node.addresses.plug_in(caller.address, Instant::now()) else {
+            node.pubsub.metrics().connections_mute.inc();
+            log::debug!("hung up on {}: too many connections from this address", caller.address);
+            return drop(socket.shutdown(Shutdown::Both)); // an error means that it has gone by itself
+        };
+        extensions.insert(place);
+    }
+    let guarded = socket.set_tcp_user_timeout(Some(node.config.socket.write_timeout)).and_then(|()| socket.try_clone());
     match guarded {
-        Ok(wire) => drop(extensions.insert(guests.arrive(Arc::new(wire)))),
+        Ok(wire) => drop(extensions.insert(node.guests.arrive(Arc::new(wire)))),
         Err(error) => log::debug!("a connection without a write timeout may not become a socket: {error}"),
     }
 }

@@ -188,8 +188,8 @@ impl Socket {
         let others_wait = signal.hold.is_some() && self.waits_no_more(&signal.to);
         self.metrics.signals.add(self.rules.realm, verdict, 1);
         match (signal.hold, verdict) {
-            (None, Verdict::Absent) => drop(self.client.misses.take(&self.client.misses_rate, now)),
-            (Some(_), Verdict::Delivered) if !others_wait => self.client.misses.give_back(),
+            (None, Verdict::Absent) => self.client.miss(),
+            (Some(_), Verdict::Delivered) if !others_wait => self.client.unmiss(),
             _ => {}
         }
         let Some(topic) = self.topic_of(signal.ticket.join) else { return };

@@ -114,17 +114,19 @@ impl Table {
 #[cfg(test)]
 pub(crate) mod tests {
     use std::net::Ipv4Addr;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::connection::Patience;
     use crate::mailbox::Bound;
+    use crate::rate::{Pool, Rate};
 
     /// So many joins of one connection, whose mailbox takes nothing.
     pub(crate) fn crowd(size: u32) -> Vec<Member> {
         let patience = Patience { idle: Duration::MAX, unjoined: Duration::MAX, ping: None };
         let bound = Bound { bytes: 0, age: Duration::MAX };
-        let connection = Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), patience, bound);
+        let misses = Arc::new(Pool::full(Rate::per_second(1, 1), Instant::now()));
+        let connection = Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), patience, bound, misses);
         let connection = Arc::new(connection);
         (0..size).map(|n| Member { join: JoinId(n), connection: connection.clone() }).collect()
     }

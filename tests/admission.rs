@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{Client, empty, eventually, node};
+use common::{Client, Heard, empty, eventually, node};
 use handclasp::Running;
+use tokio::net::TcpStream;
 
 const PATH: &str = "/socket/websocket?vsn=2.0.0";
 
@@ -39,6 +40,62 @@ async fn one_address_has_so_many_connections_and_gets_them_back() {
     eventually("a place that is free again", || async { come(&node, "198.51.100.1").await.1 == 101 }).await;
     drop((second, third, fourth));
     empty(&node).await;
+}
+
+#[actix_web::test]
+async fn who_reconnects_too_fast_is_turned_away_though_nothing_of_it_is_left() {
+    let sets = ["limits.connects_burst=5", "limits.connects_per_second=1", r#"server.trusted_proxies=["127.0.0.1"]"#];
+    let node = node(&sets);
+    for _ in 0..5 {
+        let (client, status, _) = come(&node, "198.51.100.1").await;
+        assert_eq!(status, 101);
+        drop(client);
+        empty(&node).await;
+    }
+    let told = come(&node, "198.51.100.1").await;
+    assert_eq!((told.1, &*told.2), (429, "too many new connections from this address"));
+    assert_eq!(come(&node, "198.51.100.2").await.1, 101);
+    eventually("a second later it may", || async { come(&node, "198.51.100.1").await.1 == 101 }).await;
+}
+
+#[actix_web::test]
+async fn who_reconnects_has_no_more_guesses_than_before() {
+    let node = node(&["limits.address_misses_burst=5", "limits.address_misses_per_minute=1"]);
+    let own = "00000000-0000-4000-8000-00000000000a";
+    let guess = async || {
+        let mut client = Client::new(node.address()).await;
+        client.join("1", &format!("peer:{own}"), "{}").await;
+        let someone = "00000000-0000-4000-8000-00000000000b";
+        client.say(&format!(r#"["1","2","peer:{own}","offer",{{"peer_id":"{someone}"}}]"#)).await;
+        let answer = client.hear_until("phx_reply").await;
+        drop(client);
+        empty(&node).await;
+        answer
+    };
+    for _ in 0..5 {
+        assert!(guess().await.contains("peer_not_found"));
+    }
+    assert!(guess().await.contains("rate_limited"));
+}
+
+#[actix_web::test]
+async fn connections_that_say_nothing_are_counted_and_hung_up_on() {
+    let sets = ["limits.connections_per_address=2", "limits.requests_per_address=3", "server.header_timeout=5m"];
+    let node = node(&sets);
+    let mut silent = Vec::new();
+    for _ in 0..5 {
+        silent.push(TcpStream::connect(node.address()).await.unwrap());
+    }
+    let mut sixth = Client::of(TcpStream::connect(node.address()).await.unwrap());
+    assert_eq!(sixth.hear_any().await, Heard::End);
+    // a place that is given back is one that can be had
+    silent.pop();
+    eventually("a free place", || async {
+        let mut seventh = Client::of(TcpStream::connect(node.address()).await.unwrap());
+        seventh.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        seventh.head().await.starts_with("HTTP/1.1 200")
+    })
+    .await;
 }
 
 #[actix_web::test]

@@ -389,7 +389,7 @@ async fn a_body_that_does_not_arrive_is_408_and_holds_nobody_up() {
 
 #[actix_web::test]
 async fn a_thousand_polls_of_one_session_are_one() {
-    let node = node(&["server.workers=2"]);
+    let node = node(&["server.workers=2", "limits.requests_per_address=2000"]);
     let client = open(&node).await;
     let polls = (0..1_000).map(|_| client.get());
     let speak = async {

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::rt::{System, time::sleep};
 
@@ -24,6 +24,7 @@ use crate::protocols::peerjs::PeerJs;
 use crate::protocols::phoenix::{V1, V2};
 use crate::protocols::socketio::SocketIo;
 use crate::pubsub::Pubsub;
+use crate::rate::{Pool, Rate};
 use crate::registry::Terms;
 use crate::topic::{Realm, Topic};
 
@@ -107,7 +108,8 @@ async fn room(topic: &Topic, members: u32) -> (Pubsub, Vec<Arc<Connection>>) {
 fn connection(number: u32) -> Connection {
     let patience = Patience { idle: Duration::MAX, unjoined: Duration::MAX, ping: None };
     let bound = Bound { bytes: usize::MAX, age: Duration::MAX };
-    Connection::new(ConnectionId(number.into()), Ipv4Addr::LOCALHOST.into(), patience, bound)
+    let misses = Arc::new(Pool::full(Rate::per_minute(1, 1), Instant::now()));
+    Connection::new(ConnectionId(number.into()), Ipv4Addr::LOCALHOST.into(), patience, bound, misses)
 }
 
 fn reading<P: Protocol>(mut protocol: P, text: &str) -> Run {
