@@ -14,6 +14,7 @@ use crate::connection::{Connection, ConnectionId, Patience};
 use crate::mailbox::Bound;
 use crate::message::{Broadcast, Effect, Inbound, JoinId, Outbound, Payload, Reach, Ref, Request, Signal, Verdict};
 use crate::protocol::{Delivery, Frame, Protocol, Step};
+use crate::rate::Pool;
 use crate::rules::Rules;
 use crate::socket::{Passage, Socket};
 use crate::topic::{Realm, Topic};
@@ -42,8 +43,9 @@ impl<P: Protocol> Talk<P> {
         let (now, time) = (Instant::now(), Duration::from_secs(60));
         let patience = Patience { idle: time, unjoined: time, ping: None };
         let bound = Bound { bytes: limits.queue_bytes, age: time };
-        let connection = Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), patience, bound);
         let rules = Arc::new(Rules::new(realm, router, limits.clone()));
+        let misses = Arc::new(Pool::full(rules.misses, now));
+        let connection = Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), patience, bound, misses);
         let socket = Socket::new(rules, METRICS.clone(), Arc::new(connection), "websocket", Default::default(), now);
         Self {
             protocol,

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_http::ws::{Item, OpCode, Parser};
 use actix_web::error::PayloadError;
@@ -16,6 +16,7 @@ use crate::connection::{Connection, ConnectionId, Patience};
 use crate::guard::{Gate, Guard, Headers};
 use crate::mailbox::Bound;
 use crate::protocol::Frame;
+use crate::rate::{Pool, Rate};
 use crate::transports::websocket::{Assembly, Size};
 
 const SIZE: Size = Size { bytes: 300, fragments: 5 };
@@ -137,7 +138,8 @@ fn connection() -> Arc<Connection> {
     let time = Duration::from_secs(60);
     let patience = Patience { idle: time, unjoined: time, ping: None };
     let bound = Bound { bytes: 65_536, age: time };
-    Arc::new(Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), patience, bound))
+    let misses = Arc::new(Pool::full(Rate::per_second(1, 1), Instant::now()));
+    Arc::new(Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), patience, bound, misses))
 }
 
 /// What is behind the guard: the codec finds nothing too long, and no message is larger than it may be.
