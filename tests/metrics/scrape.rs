@@ -175,6 +175,21 @@ async fn no_client_makes_a_series_of_its_own() {
 }
 
 #[actix_web::test]
+async fn who_holds_its_connections_does_not_keep_others_from_reading() {
+    let node = node(&[ON]);
+    let address = node.metrics_address().unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(tokio::net::TcpStream::connect(address).await.unwrap());
+    }
+    scrape(&node).await;
+    let many: Vec<String> = (0..200).map(|n| format!("x-{n}: y")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let (_, answer) = Client::ask(address, "/metrics", &many).await;
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+}
+
+#[actix_web::test]
 async fn it_is_read_until_the_end() {
     let node = node(&[ON, "drain.spread=0s", "socket.write_timeout=1m"]);
     let address = node.metrics_address().unwrap();
