@@ -36,8 +36,13 @@ impl IceServer {
     /// The server as one user is told of it, with credentials that end after `lifetime` where there is a secret
     /// (draft-uberti-behave-turn-rest-00): `<seconds since 1970>:<user>`, and its HMAC-SHA1 in base64.
     pub(crate) fn for_user(&self, user: &str, lifetime: Duration) -> Self {
+        self.for_user_at(SystemTime::now(), user, lifetime)
+    }
+
+    /// The only use of the clock on the wall, which may jump: a TURN server on another machine judges the end.
+    fn for_user_at(&self, now: SystemTime, user: &str, lifetime: Duration) -> Self {
         let Some(secret) = &self.secret else { return self.clone() };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let username = format!("{}:{user}", (now + lifetime).as_secs());
         let mut mac = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).expect("hmac takes a key of any length");
         mac.update(username.as_bytes());
@@ -161,5 +166,15 @@ mod tests {
         mac.update(b"1700000000:ann");
         assert_eq!(BASE64_STANDARD.encode(mac.finalize().into_bytes()), "jeamH6dA5l2I9g3jmieza7CzEDo=");
         assert!(!serde_json::to_string(&told).unwrap().contains("north") && !format!("{server:?}").contains("north"));
+    }
+
+    #[test]
+    fn a_clock_that_jumps_moves_the_end_and_nothing_else() {
+        let server = IceServer { urls: Vec::new(), username: None, credential: None, secret: Some("north".into()) };
+        let (noon, hour) = (UNIX_EPOCH + Duration::from_secs(1_700_000_000), Duration::from_secs(3_600));
+        let until = |now| server.for_user_at(now, "ann", hour).username.unwrap();
+        assert_eq!(until(noon - hour), "1700000000:ann");
+        assert_eq!(until(noon + hour), "1700007200:ann");
+        assert_eq!(until(UNIX_EPOCH - hour), "3600:ann");
     }
 }
