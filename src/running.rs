@@ -26,21 +26,32 @@ pub struct Running {
     signals: Signals,
 }
 
-/// SIGTERM and SIGINT, heard from the moment the node listens.
+/// SIGTERM and SIGINT, heard from the moment the node listens; and SIGHUP, which would else end the process.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     fn listen() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
+    /// Waits for one that is to end the node.
     async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => {
+                    log::warn!("SIGHUP changes nothing: the configuration is read once, at the start");
+                }
+            }
         }
     }
 }

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use common::process::Process;
@@ -65,6 +67,21 @@ async fn a_second_signal_ends_at_once() {
     // the drain is under way, and waits for a client that does not answer its goodbye
     assert_eq!(client.closed().await, 1012);
     process.signal("TERM");
+    assert_eq!(process.ended().await, Some(0));
+}
+
+#[actix_web::test]
+async fn a_hangup_ends_nothing() {
+    let mut process = Process::logging_to(Stdio::piped(), &["drain.spread=0s"]);
+    let mut client = Client::new(process.address).await;
+    client.join("1", "room:r", "{}").await;
+    process.signal("HUP");
+    let mut lines = BufReader::new(process.log()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("SIGHUP changes nothing")));
+    client.hears_nothing().await;
+    process.signal("TERM");
+    assert_eq!(client.closed().await, 1012);
+    drop(client);
     assert_eq!(process.ended().await, Some(0));
 }
 
