@@ -80,6 +80,12 @@ impl Registry {
         self.members.len()
     }
 
+    /// How many signals have no verdict yet that was read.
+    pub(super) fn held(&self) -> usize {
+        let orders = self.orders.iter().filter(|order| matches!(order, Order::Hold(_))).count();
+        orders + self.mail.iter().filter(|note| matches!(note, Note::Verdict(..))).count()
+    }
+
     pub(super) fn next_note(&mut self) -> Option<Note> {
         self.mail.pop_front()
     }

@@ -11,6 +11,7 @@ use super::registry::{Order, Registry};
 use crate::channel::Router;
 use crate::config::Limits;
 use crate::connection::{Connection, ConnectionId, Patience};
+use crate::joined::Held;
 use crate::mailbox::Bound;
 use crate::message::{Broadcast, Effect, Inbound, JoinId, Outbound, Payload, Reach, Ref, Request, Signal, Verdict};
 use crate::protocol::{Delivery, Frame, Protocol, Step};
@@ -220,6 +221,14 @@ impl<P: Protocol> Talk<P> {
         assert_eq!(socket.topics.len(), socket.joins.len() + socket.client.heard, "joins that nobody knows");
         assert_eq!(METRICS.channel_crashes.get(), 0, "a channel has panicked");
         assert!(self.is_over || socket.effects.is_empty());
+        for joined in socket.joins.values() {
+            assert!(joined.owed() <= most, "{} joins wait with one", joined.owed());
+            let backlog = joined.pending.as_ref().map_or(0, |pending| pending.backlog.len());
+            let room = socket.rules.limits.queue_bytes / size_of::<Held>() + 1;
+            assert!(backlog <= room, "{backlog} messages wait for a join");
+        }
+        let waiting: u32 = socket.waiting.values().sum();
+        assert_eq!(waiting as usize, self.registry.held(), "signals that wait");
     }
 
     /// All that was asked is answered by the world; then every join has its answer, and the socket is where the
