@@ -101,11 +101,9 @@ impl Picture {
     }
 
     fn foot(&mut self, results: &Results) {
-        let caption = results.caption();
-        let (measured, how) = caption.split_once("; ").unwrap_or((&caption, ""));
-        for line in [measured, how] {
+        for line in results.caption().split_inclusive(". ") {
             self.y += 18.0;
-            self.write("quiet small", MARGIN, self.y, line);
+            self.write("quiet small", MARGIN, self.y, line.trim_end());
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::dialect::Dialect;
 use crate::files;
 use crate::growth::Questions;
-use crate::machine::Machine;
+use crate::machine::{Machine, Spent};
 use crate::results::{Finding, Goal, Results, Row};
 use crate::server::Kind;
 use crate::work::{Figure, Work};
@@ -23,38 +23,39 @@ pub struct Plan {
     time: Duration,
 }
 
-type Question = (&'static str, fn(&Questions) -> io::Result<Vec<Finding>>);
+/// A name, how it is answered, and whether once is enough: it takes long, and compares with itself.
+type Question = (&'static str, fn(&Questions) -> io::Result<Vec<Finding>>, bool);
 
 const QUESTIONS: [Question; 4] = [
-    ("growth: a signal among many peers", Questions::peers),
-    ("growth: a delivery in a large room", Questions::room),
-    ("latency: a signal at half load", Questions::half_load),
-    ("left behind: memory", Questions::left_behind),
+    ("growth: a signal among many peers", Questions::peers, true),
+    ("growth: a delivery in a large room", Questions::room, false),
+    ("latency: a signal at half load", Questions::half_load, false),
+    ("left behind: memory", Questions::left_behind, true),
 ];
 
 impl Plan {
     pub fn new(quick: bool) -> Self {
-        let (rounds, time) = if quick { (1, Duration::from_millis(400)) } else { (3, Duration::from_millis(1_200)) };
+        let (rounds, time) = if quick { (1, Duration::from_millis(400)) } else { (3, Duration::from_secs(1)) };
         Self { quick, rounds, time }
     }
 
     /// What `--only` chooses from.
     pub fn names(&self) -> Vec<String> {
         let rows = rows().into_iter().map(|(dialect, work, _)| name(dialect, work));
-        rows.chain(QUESTIONS.iter().map(|(name, _)| (*name).to_owned())).collect()
+        rows.chain(QUESTIONS.iter().map(|(name, ..)| (*name).to_owned())).collect()
     }
 
     /// Measures what has one of these words in its name, or everything.
     pub fn run(&self, only: &[String]) -> io::Result<Results> {
         let chosen = |name: &str| only.is_empty() || only.iter().any(|word| name.to_lowercase().contains(word));
         let descriptors = rlimit::increase_nofile_limit(DESCRIPTORS)? as usize;
-        let machine = Machine::this()?;
+        let begun = Spent::now()?;
         let (npm, mut left_out) = (npm_is_there(), Vec::new());
         if let Err(why) = &npm {
             left_out.push(format!("npm’s peer and socket.io, {why}"));
         }
         let mut results = Results {
-            machine,
+            machine: Machine::this(&begun)?,
             quick: self.quick,
             rounds: self.rounds,
             seconds: self.time.as_secs_f64(),
@@ -73,13 +74,18 @@ impl Plan {
             }
         }
         let questions = Questions { time: self.time, descriptors };
-        for (name, ask) in QUESTIONS.into_iter().filter(|(name, _)| chosen(name)) {
-            eprintln!("{name}");
-            match ask(&questions) {
-                Ok(findings) => results.findings.extend(findings),
+        for (name, ask, once) in QUESTIONS.into_iter().filter(|(name, ..)| chosen(name)) {
+            let rounds = if once { 1 } else { self.rounds };
+            let asked = (1..=rounds).map(|round| {
+                eprintln!("{name}, round {round} of {rounds}");
+                ask(&questions)
+            });
+            match asked.collect::<io::Result<Vec<_>>>() {
+                Ok(answers) => results.findings.extend(middle(answers)),
                 Err(error) => results.fault(name, &error),
             }
         }
+        results.machine = Machine::this(&begun)?;
         Ok(results)
     }
 
@@ -139,6 +145,20 @@ fn name(dialect: Dialect, work: Work) -> String {
 fn median(mut figures: Vec<Figure>) -> Figure {
     figures.sort_by(|a, b| a.cost.total_cmp(&b.cost));
     figures[figures.len() / 2]
+}
+
+/// Of each finding the one in the middle.
+fn middle(rounds: Vec<Vec<Finding>>) -> Vec<Finding> {
+    let mut rounds: Vec<_> = rounds.into_iter().map(Vec::into_iter).collect();
+    let mut findings = Vec::new();
+    loop {
+        let mut same: Vec<Finding> = rounds.iter_mut().filter_map(Iterator::next).collect();
+        if same.is_empty() {
+            return findings;
+        }
+        same.sort_by(|a, b| a.value.total_cmp(&b.value));
+        findings.push(same.swap_remove(same.len() / 2));
+    }
 }
 
 /// Whether npm's servers can be measured, or why not.

@@ -10,6 +10,9 @@ use crate::machine::Machine;
 use crate::server::Kind;
 use crate::work::Figure;
 
+/// The part of the machine's time that others may have before the figures are not to be trusted.
+const BUSY: f64 = 0.1;
+
 /// All of it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Results {
@@ -130,12 +133,14 @@ impl Results {
 
     /// On what, when, and how it was measured.
     pub fn caption(&self) -> String {
-        let Machine { cores, cpu, memory, load_before, date } = &self.machine;
+        let Machine { cores, cpu, memory, others, date } = &self.machine;
         let (rounds, seconds) = (self.rounds, self.seconds);
         let short = if self.quick { "A short run, whose figures are rough. " } else { "" };
+        let busy = if *others > BUSY { " (too much: figures are higher than on a quiet machine)" } else { "" };
         format!(
-            "{short}{date}, {cores} cores of {cpu}, {memory:.0} GiB; load before: {load_before:.1}. Each server on one \
-             core, the clients on another; medians of {rounds} runs of {seconds} s."
+            "{short}{date}, {cores} cores of {cpu}, {memory:.0} GiB; other work took {:.0} % of them{busy}. Each server on \
+             one core, the clients on another; medians of {rounds} runs of {seconds} s.",
+            others * 100.0
         )
     }
 }
