@@ -33,4 +33,5 @@ for target in ${FUZZ_TARGETS:-$("$fuzz" 2>/dev/null)}; do
 	printf '%-18s %12s %8s %8s  %s\n' "$target" "${executions:-?}" "$(find "$corpus" -type f | wc -l)" "${coverage:-?}" "$verdict"
 	[ "$verdict" = nothing ] || grep -m1 -A1 'panicked at' "$log" || true
 done
+[ "$found" = 0 ] || echo 'what was found belongs into tests/fuzz/regressions/TARGET, where the tests feed it again' >&2
 exit "$found"
