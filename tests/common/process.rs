@@ -11,24 +11,26 @@ use super::PATIENCE;
 pub struct Process {
     child: Child,
     pub address: SocketAddr,
+    /// Where it tells its numbers, if it was asked to (`metrics.listen`).
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Process {
     /// With these keys, `section.key=value`; its log goes nowhere.
     pub fn start(sets: &[&str]) -> Self {
-        Self::run(Command::new(env!("CARGO_BIN_EXE_handclasp")), sets, Stdio::null())
+        Self::run(Command::new(binary()), sets, Stdio::null())
     }
 
     /// The same, with its log going to `stderr`.
     pub fn logging_to(stderr: impl Into<Stdio>, sets: &[&str]) -> Self {
-        Self::run(Command::new(env!("CARGO_BIN_EXE_handclasp")), sets, stderr.into())
+        Self::run(Command::new(binary()), sets, stderr.into())
     }
 
     /// The same, with at most so many descriptors, and its log in a pipe.
     pub fn with_descriptors(most: u32, sets: &[&str]) -> Self {
         let mut command = Command::new("sh");
         let script = format!(r#"ulimit -n {most}; exec "$0" "$@""#);
-        command.args(["-c", &script, env!("CARGO_BIN_EXE_handclasp")]);
+        command.args(["-c", &script, &binary()]);
         Self::run(command, sets, Stdio::piped())
     }
 
@@ -36,10 +38,14 @@ impl Process {
         command.args(["serve", "--listen", "127.0.0.1:0"]);
         command.args(sets.iter().flat_map(|set| ["--set", set]));
         let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.split("http://").nth(1).unwrap().trim_end_matches(['/', '\n']).parse().unwrap();
-        Self { child, address }
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let mut place = |what: &str| {
+            let line = lines.find(|line| line.starts_with(what)).unwrap();
+            line.split("http://").nth(1).unwrap().split('/').next().unwrap().parse().unwrap()
+        };
+        let address = place("page");
+        let metrics = sets.iter().any(|set| set.starts_with("metrics.listen")).then(|| place("metrics"));
+        Self { child, address, metrics }
     }
 
     /// Its log, where that is a pipe.
@@ -76,6 +82,11 @@ impl Process {
         }
         panic!("the process did not end");
     }
+}
+
+/// The one that was built with the test, unless the environment names another, as a release build.
+fn binary() -> String {
+    std::env::var("HANDCLASP_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_handclasp").into())
 }
 
 impl Drop for Process {
