@@ -280,3 +280,30 @@ async fn a_payload_of_another_shape_is_refused_in_words() {
     drop(client);
     scene.ends_well().await;
 }
+
+#[actix_web::test]
+async fn a_topic_that_is_joined_a_thousand_times_is_joined_once() {
+    let free = ["limits.joins_burst=1000000", "limits.joins_per_second=1000000", FAST[0], FAST[1]];
+    let scene = Scene::new(&free).await;
+    let mut client = scene.client().await;
+    let join = |n: usize| format!(r#"["{n}","{n}","room:again","phx_join",{{"meta":{{}}}}]"#);
+    let joins: Vec<u8> = (0..1_000).flat_map(|n| crate::common::frame(0x81, join(n).as_bytes())).collect();
+    client.raw(&joins).await;
+    let (mut answered, mut joined, mut ended) = (vec![0; 1_000], 0, 0);
+    while answered.contains(&0) || joined != ended + 1 {
+        let message: serde_json::Value = serde_json::from_str(&client.hear().await).unwrap();
+        match message[3].as_str() {
+            Some("phx_reply") => {
+                answered[message[1].as_str().unwrap().parse::<usize>().unwrap()] += 1;
+                joined += usize::from(message[4]["status"] == "ok");
+            }
+            Some("phx_close") => ended += 1,
+            _ => {}
+        }
+    }
+    assert!(answered.iter().all(|times| *times == 1), "each is answered once");
+    let census = scene.node.pubsub().census().await;
+    assert_eq!((census.topics, census.members, census.rows), (3, 3, 1));
+    drop(client);
+    scene.ends_well().await;
+}
