@@ -87,14 +87,17 @@ impl Guest {
     }
 
     fn may_stay(&self, now: Instant, patience: Duration) -> bool {
-        let Stay { since, answering, is_admitted, .. } = *lock(&self.stay);
+        let Stay { since, answering, has_asked, is_admitted } = *lock(&self.stay);
         if is_admitted {
             return false;
         }
         if answering > 0 || now.saturating_duration_since(since) < patience {
             return true;
         }
-        self.metrics.connections_mute.inc();
+        // one that has never asked is counted at its end
+        if has_asked {
+            self.metrics.connections_mute.inc();
+        }
         log::debug!("cut a connection that was no socket and asked for nothing");
         // an error means that it is cut already
         let _ = self.wire.shutdown(Shutdown::Both);
