@@ -26,6 +26,9 @@ const SETS: &[&str] = &[
     "socketio.ping_timeout=500ms",
 ];
 const V2: &str = "/socket/websocket?vsn=2.0.0";
+const UPGRADE: &str = "GET /socket/websocket?vsn=2.0.0 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n\
+                       Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// A process that has answered already, so that it has all descriptors that it needs by itself; their number.
 async fn start() -> (Process, usize) {
@@ -37,9 +40,9 @@ async fn start() -> (Process, usize) {
 
 /// Sends this, and from then on nothing, or a byte now and then; the statuses of what is answered until the
 /// connection ends.
-async fn answers(process: &Process, phase: &str, bytes: &str, drips: bool) -> Vec<u16> {
+async fn answers(process: &Process, phase: &str, bytes: &[u8], drips: bool) -> Vec<u16> {
     let mut stream = TcpStream::connect(process.address).await.unwrap();
-    stream.write_all(bytes.as_bytes()).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
     let (mut reader, mut writer) = stream.into_split();
     let drip = async {
         while drips && writer.write_all(b"x").await.is_ok() {
@@ -56,7 +59,7 @@ async fn answers(process: &Process, phase: &str, bytes: &str, drips: bool) -> Ve
         }
     });
     assert!(ended.await.is_ok(), "{phase}: still there");
-    let text = String::from_utf8(heard).unwrap();
+    let text = String::from_utf8_lossy(&heard);
     text.split("HTTP/1.1 ").skip(1).map(|answer| answer[..3].parse().unwrap()).collect()
 }
 
@@ -91,7 +94,7 @@ async fn before_the_upgrade() {
     ];
     let process = &process;
     let ends = phases.iter().map(async |(phase, bytes, drips, statuses)| {
-        assert_eq!(answers(process, phase, bytes, *drips).await, *statuses, "{phase}");
+        assert_eq!(answers(process, phase, bytes.as_bytes(), *drips).await, *statuses, "{phase}");
     });
     join_all(ends).await;
     eventually("no descriptor of theirs", || async { process.descriptors() <= before }).await;
@@ -132,19 +135,48 @@ async fn after_the_upgrade() {
 }
 
 #[actix_web::test]
+async fn after_a_goodbye_that_it_does_not_keep_to() {
+    let (process, before) = start().await;
+    let phases = [
+        ("after ours, since a message could not be read", frame(0x81, b"{")),
+        ("after ours, since a frame was none", frame(0xC1, b"{")),
+        ("after its own", frame(0x88, &[0x03, 0xE8])),
+        ("after its own, half of which is here", frame(0x88, &[0x03, 0xE8])[..3].to_vec()),
+    ];
+    let process = &process;
+    let ends = phases.iter().map(async |(phase, bytes)| {
+        let bytes = [UPGRADE.as_bytes(), bytes].concat();
+        assert_eq!(answers(process, phase, &bytes, true).await, [101], "{phase}");
+    });
+    join_all(ends).await;
+    eventually("no descriptor of theirs", || async { process.descriptors() <= before }).await;
+}
+
+#[actix_web::test]
+async fn while_it_is_answered() {
+    let (process, before) = start().await;
+    let mut streams = Vec::new();
+    for path in ["/", "/lib/socket.js", "/socket/longpoll?vsn=2.0.0"] {
+        let mut stream = TcpStream::connect(process.address).await.unwrap();
+        // as many as it takes until nothing more is taken: what is answered is never read
+        let ask = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").repeat(1_000);
+        let asking = async { while stream.write_all(ask.as_bytes()).await.is_ok() {} };
+        let _ = timeout(Duration::from_millis(500), asking).await;
+        streams.push(stream);
+    }
+    eventually("no descriptor of theirs", || async { process.descriptors() <= before }).await;
+}
+
+#[actix_web::test]
 async fn after_it_has_hung_up_its_half() {
     let (process, before) = start().await;
-    let upgrade = format!(
-        "GET {V2} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    );
     let phases: [(&str, &[u8]); 6] = [
         ("at once", b""),
         ("in its head", b"GET /heal"),
         ("in its body", b"POST /socket/longpoll HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx"),
-        ("right behind its upgrade", upgrade.as_bytes()),
-        ("in a frame", &[upgrade.as_bytes(), &[0x81, 0xFE]].concat()),
-        ("in a message", &[upgrade.as_bytes(), &frame(0x01, b"[")].concat()),
+        ("right behind its upgrade", UPGRADE.as_bytes()),
+        ("in a frame", &[UPGRADE.as_bytes(), &[0x81, 0xFE]].concat()),
+        ("in a message", &[UPGRADE.as_bytes(), &frame(0x01, b"[")].concat()),
     ];
     let ends = phases.map(|(phase, bytes)| {
         let address = process.address;
