@@ -22,8 +22,6 @@ const NOTE_SIZE: usize = 128;
 /// One message takes at most this part of the bound: a presence list may be larger than the whole of it,
 /// is shared by all who are told, and must not cut a client off that has had no time to read it.
 const LARGE_SHARE: usize = 4;
-/// A queue that once held more than this gives its memory back when it is empty.
-const KEPT_SLOTS: usize = 32;
 
 /// One thing that the rest of the broker has to say to a connection.
 #[derive(Debug)]
@@ -202,9 +200,8 @@ impl Mailbox {
     /// Moves all that waits into the empty `batch`, under one lock; when there is nothing, `reader` is
     /// woken once there is. Says whether there was something.
     pub(crate) fn fetch(&self, batch: &mut VecDeque<Mail>, reader: &Waker) -> bool {
-        if batch.capacity() > KEPT_SLOTS {
-            *batch = VecDeque::new();
-        }
+        // what an idle connection keeps counts more than what a busy one allocates
+        *batch = VecDeque::new();
         let mut state = self.lock();
         std::mem::swap(&mut state.waiting, batch);
         state.bytes = 0;
