@@ -44,7 +44,7 @@ struct Cli {
     #[arg(long)]
     quick: bool,
     /// What cargo bench says to all benches
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, global = true)]
     bench: bool,
 }
 
