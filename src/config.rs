@@ -129,7 +129,8 @@ sections! {
         misses_per_minute: u32 = 60, whole from 1 to 1_000_000_000;
         /// Signals at once to peers that are not there.
         misses_burst: u32 = 60, whole from 1 to 1_000_000_000;
-        /// Signals a minute to peers that are not there, of all sockets of one address, in the long run.
+        /// Signals a minute to peers that are not there, of all sockets of one address, in the long run. After more of
+        /// them, a new socket of that address has one such signal at once, and no burst.
         address_misses_per_minute: u32 = 600, whole from 1 to 1_000_000_000;
         /// Signals at once to peers that are not there, of all sockets of one address.
         address_misses_burst: u32 = 1_200, whole from 1 to 1_000_000_000;

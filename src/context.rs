@@ -72,9 +72,9 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Whether it, or its address, has spoken to nobody too often of late.
+    /// Whether it has spoken to nobody too often of late. What others of its address do is not its fault.
     fn has_missed_too_often(&mut self) -> bool {
-        self.misses.is_empty(&self.misses_rate, self.now) || self.connection.misses.is_empty(self.now)
+        self.misses.is_empty(&self.misses_rate, self.now)
     }
 
     /// Counts a signal to nobody, for it and for its address.

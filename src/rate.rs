@@ -45,6 +45,11 @@ impl Bucket {
         Self { tokens: f64::from(rate.burst), filled: now }
     }
 
+    /// With one left, and so soon with more.
+    pub(crate) fn of_one(now: Instant) -> Self {
+        Self { tokens: 1.0, filled: now }
+    }
+
     /// Whether nothing is left, without taking anything.
     pub(crate) fn is_empty(&mut self, rate: &Rate, now: Instant) -> bool {
         self.refill(rate, now);

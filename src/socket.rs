@@ -62,7 +62,11 @@ impl Socket {
         now: Instant,
     ) -> Self {
         let misses_rate = rules.misses;
-        let misses = Bucket::full(&misses_rate, now);
+        // who misses, and comes back for a full bucket, finds one; others can do with it as well
+        let misses = match connection.misses.is_empty(now) {
+            true => Bucket::of_one(now),
+            false => Bucket::full(&misses_rate, now),
+        };
         Self {
             messages: Bucket::full(&rules.messages, now),
             join_rate: Bucket::full(&rules.joins, now),

@@ -62,20 +62,32 @@ async fn who_reconnects_too_fast_is_turned_away_though_nothing_of_it_is_left() {
 async fn who_reconnects_has_no_more_guesses_than_before() {
     let node = node(&["limits.address_misses_burst=5", "limits.address_misses_per_minute=1"]);
     let own = "00000000-0000-4000-8000-00000000000a";
-    let guess = async || {
-        let mut client = Client::new(node.address()).await;
-        client.join("1", &format!("peer:{own}"), "{}").await;
-        let someone = "00000000-0000-4000-8000-00000000000b";
-        client.say(&format!(r#"["1","2","peer:{own}","offer",{{"peer_id":"{someone}"}}]"#)).await;
-        let answer = client.hear_until("phx_reply").await;
-        drop(client);
-        empty(&node).await;
-        answer
-    };
+    // one that was there before is not to blame
+    let mut neighbour = Client::new(node.address()).await;
+    neighbour.join("1", &format!("peer:{NEIGHBOUR}"), "{}").await;
     for _ in 0..5 {
-        assert!(guess().await.contains("peer_not_found"));
+        let mut guesser = Client::new(node.address()).await;
+        guesser.join("1", &format!("peer:{own}"), "{}").await;
+        assert!(offer(&mut guesser, own).await.contains("peer_not_found"));
+        drop(guesser);
+        eventually("it is gone", || async { node.connections() == 1 }).await;
     }
-    assert!(guess().await.contains("rate_limited"));
+    let mut guesser = Client::new(node.address()).await;
+    guesser.join("1", &format!("peer:{own}"), "{}").await;
+    assert!(offer(&mut guesser, own).await.contains("peer_not_found"));
+    assert!(offer(&mut guesser, own).await.contains("rate_limited"));
+    for _ in 0..2 {
+        assert!(offer(&mut neighbour, NEIGHBOUR).await.contains("peer_not_found"));
+    }
+}
+
+const NEIGHBOUR: &str = "00000000-0000-4000-8000-00000000000c";
+
+/// Sends an offer to nobody, and returns its answer.
+async fn offer(client: &mut Client, own: &str) -> String {
+    let nobody = "00000000-0000-4000-8000-00000000000b";
+    client.say(&format!(r#"["1","2","peer:{own}","offer",{{"peer_id":"{nobody}"}}]"#)).await;
+    client.hear_until("phx_reply").await
 }
 
 #[actix_web::test]
