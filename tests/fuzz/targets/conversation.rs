@@ -26,16 +26,31 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
 });
 
 pub(super) const TARGETS: &[Target] = &[
-    Target { name: "talk_phoenix", run: |data| standard(V2, data), seeds: || seeds("phoenix"), words: phoenix::WORDS },
     Target {
-        name: "talk_phoenix_v1",
-        run: |data| standard(V1, data),
+        name: "talk_phoenix",
+        run: |data| talk_phoenix(parts(data)),
         seeds: || seeds("phoenix"),
         words: phoenix::WORDS,
     },
-    Target { name: "talk_peerjs", run: talk_peerjs, seeds: || seeds("peerjs"), words: peerjs::WORDS },
-    Target { name: "talk_hello", run: talk_hello, seeds: || seeds("hello"), words: hello::WORDS },
-    Target { name: "talk_socketio", run: talk_socketio, seeds: || seeds("socketio"), words: socketio::WORDS },
+    Target {
+        name: "talk_phoenix_v1",
+        run: |data| standard(V1, parts(data)),
+        seeds: || seeds("phoenix"),
+        words: phoenix::WORDS,
+    },
+    Target {
+        name: "talk_peerjs",
+        run: |data| talk_peerjs(parts(data)),
+        seeds: || seeds("peerjs"),
+        words: peerjs::WORDS,
+    },
+    Target { name: "talk_hello", run: |data| talk_hello(parts(data)), seeds: || seeds("hello"), words: hello::WORDS },
+    Target {
+        name: "talk_socketio",
+        run: |data| talk_socketio(parts(data)),
+        seeds: || seeds("socketio"),
+        words: socketio::WORDS,
+    },
     Target { name: "talk_engineio", run: talk_engineio, seeds: || seeds("engineio"), words: engineio::WORDS },
 ];
 
@@ -51,24 +66,29 @@ fn seeds(protocol: &str) -> Vec<Vec<u8>> {
     all.flat_map(|said| [&b"gm"[..], b"", b"b", b"rm", b"gmet"].map(|events| tape::write(&said, events))).collect()
 }
 
-fn standard(protocol: impl Protocol, data: &[u8]) {
-    converse(Realm::Phoenix, Arc::new(channels::standard(&CONFIG)), protocol, data);
+fn standard(protocol: impl Protocol, tape: impl Iterator<Item = Part>) {
+    converse(Realm::Phoenix, Arc::new(channels::standard(&CONFIG)), protocol, tape);
 }
 
-fn talk_peerjs(data: &[u8]) {
+pub(super) fn talk_phoenix(tape: impl Iterator<Item = Part>) {
+    standard(V2, tape);
+}
+
+pub(super) fn talk_peerjs(tape: impl Iterator<Item = Part>) {
     let (mount, _) = crate::protocols::peerjs::mount(&CONFIG.peerjs);
-    converse(Realm::PeerJs, mount.router, peerjs::client(), data);
+    converse(Realm::PeerJs, mount.router, peerjs::client(), tape);
 }
 
-fn talk_hello(data: &[u8]) {
+pub(super) fn talk_hello(tape: impl Iterator<Item = Part>) {
     let (mount, _) = crate::protocols::hello::mount(&CONFIG.hello);
-    converse(Realm::Hello, mount.router, hello::client(), data);
+    converse(Realm::Hello, mount.router, hello::client(), tape);
 }
 
-fn talk_socketio(data: &[u8]) {
+/// The same is said by a new client and by an old one.
+pub(super) fn talk_socketio(tape: impl Iterator<Item = Part> + Clone) {
     let relay = || Arc::new(channels::relay());
-    converse(Realm::SocketIo, relay(), socketio::client::<V4>(), data);
-    converse(Realm::SocketIo, relay(), socketio::client::<V3>(), data);
+    converse(Realm::SocketIo, relay(), socketio::client::<V4>(), tape.clone());
+    converse(Realm::SocketIo, relay(), socketio::client::<V3>(), tape);
 }
 
 fn talk_engineio(data: &[u8]) {
@@ -80,14 +100,14 @@ fn talk_engineio(data: &[u8]) {
         }
     }
     let echo = || Arc::new(Router::new().channel("/", |_| Echo));
-    converse(Realm::EngineIo, echo(), engineio::client::<V4>(), data);
-    converse(Realm::EngineIo, echo(), engineio::client::<V3>(), data);
+    converse(Realm::EngineIo, echo(), engineio::client::<V4>(), parts(data));
+    converse(Realm::EngineIo, echo(), engineio::client::<V3>(), parts(data));
 }
 
-fn converse<P: Protocol>(realm: Realm, router: Arc<Router>, protocol: P, data: &[u8]) {
+fn converse<P: Protocol>(realm: Realm, router: Arc<Router>, protocol: P, tape: impl Iterator<Item = Part>) {
     let mut talk = Talk::new(realm, router, &CONFIG.limits, protocol);
     talk.carry_out();
-    for part in parts(data) {
+    for part in tape {
         match part {
             Part::Says(frame) => talk.says(&frame),
             Part::Happens(events) => events.iter().for_each(|event| talk.happens(*event)),

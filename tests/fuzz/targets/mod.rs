@@ -21,6 +21,7 @@ mod socketio;
 mod talk;
 mod tape;
 mod websocket;
+mod words;
 
 /// One thing that can be fed.
 #[derive(Debug)]
@@ -49,6 +50,7 @@ pub fn targets() -> impl Iterator<Item = &'static Target> {
         names::TARGETS,
         config::TARGETS,
         conversation::TARGETS,
+        words::TARGETS,
         requests::TARGETS,
     ];
     files.into_iter().flatten()

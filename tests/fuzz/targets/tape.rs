@@ -10,12 +10,13 @@ const BYTES: u8 = 0xFE;
 const EVENTS: u8 = 0xFD;
 
 /// One part of a tape.
+#[derive(Clone)]
 pub(super) enum Part {
     Says(Frame),
     Happens(Vec<u8>),
 }
 
-pub(super) fn parts(tape: &[u8]) -> impl Iterator<Item = Part> {
+pub(super) fn parts(tape: &[u8]) -> impl Iterator<Item = Part> + Clone {
     tape.split(|byte| *byte == NEXT).map(|part| match part {
         [EVENTS, events @ ..] => Part::Happens(events.to_vec()),
         [BYTES, bytes @ ..] => Part::Says(Frame::Binary(bytes.to_vec().into())),
