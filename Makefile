@@ -36,7 +36,7 @@ style: cargo ## is the Rust code formatted?
 
 lint: cargo ## clippy, every warning an error
 	$(SAY) 'cargo clippy'
-	@cargo clippy --locked --all-targets -- -D warnings
+	@cargo clippy --locked --all-targets --features benching -- -D warnings
 
 doc: cargo ## the crate's documentation, every warning an error
 	$(SAY) 'cargo doc'

@@ -15,6 +15,8 @@ use words::Talk;
 
 const LISTENER: Token = Token(usize::MAX);
 const CHUNK: usize = 64 * 1024;
+/// How large a buffer is kept for what comes next.
+const KEPT: usize = 4 * 1024;
 const TEXT: u8 = 0x81;
 const OPCODE_TEXT: u8 = 1;
 const OPCODE_CLOSE: u8 = 8;
@@ -205,8 +207,8 @@ impl Connection {
             }
         }
         self.output.drain(..written);
-        if self.output.is_empty() {
-            self.output = Vec::new();
+        if self.output.capacity() > KEPT {
+            self.output.shrink_to_fit();
         }
         if self.stuck == self.output.is_empty() {
             self.stuck = !self.stuck;

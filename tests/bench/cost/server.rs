@@ -48,7 +48,8 @@ impl Server {
             }
             Kind::Limit => drop(command.arg(std::env::current_exe()?).arg("limit")),
         }
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn()?;
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn();
+        let mut child = child.map_err(|error| Error::other(format!("taskset of util-linux cannot be run: {error}")))?;
         let said = BufReader::new(child.stdout.take().expect("its output was asked for")).lines();
         match said.map_while(Result::ok).find_map(|line| port(&line)) {
             Some(port) => Ok(Self { child, address: ([127, 0, 0, 1], port).into() }),
