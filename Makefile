@@ -12,7 +12,7 @@ NPM := npm --prefix tests
 SAY := @printf '==> %s\n'
 export HANDCLASP_BIN := $(TARGET)/debug/handclasp
 
-.PHONY: help run test fmt style lint doc rust fuzz binary packages types web clients browser bench bench-quick bench-readme bench-transfer bench-memory soak clean cargo compiler node chromium network
+.PHONY: help run test fmt style lint doc rust fuzz binary packages types web clients browser bench bench-quick bench-readme bench-transfer bench-memory pressure soak clean cargo compiler node chromium network
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ bench-transfer: packages binary chromium ## how fast 500 MB pass between two pag
 
 bench-memory: packages binary chromium ## what the two pages hold in memory while 1 GB passes
 	@CHROMIUM="$${CHROMIUM:-$$(command -v chromium)}" $(NPM) run --silent bench-memory
+
+pressure: cargo ## what a pair that behaves waits for under floods, and how long 10,000 clients take to come back
+	@cargo bench --locked --quiet --bench pressure
 
 soak: cargo ## ten minutes of random work against a release build: what is left in memory and tables; SOAK_SECONDS=n
 	@cargo build --locked --release
