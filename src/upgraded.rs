@@ -46,12 +46,13 @@ where
 {
     actix_web::rt::spawn(async move {
         let cut = Cut::default();
-        let (reader, mut writer, bytes, body) = answer(&*app, request, framed, cut.clone()).await?;
+        // boxed, as all that is over soon: the task stays as large as its largest moment
+        let (reader, mut writer, bytes, body) = Box::pin(answer(&*app, request, framed, cut.clone())).await?;
         drop(app);
         Outgoing { writer: &mut writer, bytes, body: pin!(body), cut }.await?;
         writer.shutdown().await?;
         // whoever does not hang up is hung up on
-        let _ = tokio::time::timeout(patience, drain(&reader)).await;
+        let _ = Box::pin(tokio::time::timeout(patience, drain(&reader))).await;
         Ok::<_, Error>(())
     });
 }
