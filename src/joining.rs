@@ -161,14 +161,20 @@ impl Socket {
         self.reply(given, pending.reference, &topic, Status::Ok, welcome);
         self.close_all(&topic, closing);
         self.run(&topic, &None, |channel, ctx| channel.joined(ctx));
-        for held in pending.backlog {
-            match held {
-                // it has left, stopped or crashed meanwhile
-                held if !self.joins.contains_key(&topic) => self.refuse_held(&topic, held),
-                Held::Push(reference, event, payload) => self.handle_in(&topic, reference, &event, &payload),
-                Held::Leave(reference) => self.leave_now(&topic, reference),
-            }
+        self.replay.extend(pending.backlog.into_iter().map(|held| (topic.clone(), held)));
+    }
+
+    /// Takes up the next of what was said to a topic before its join was answered, when all that came before has been
+    /// done: what it comes to, as a signal to nobody, counts before the next is judged. Says whether there was one.
+    pub(crate) fn replay_next(&mut self) -> bool {
+        let Some((topic, held)) = self.replay.pop_front() else { return false };
+        match held {
+            // it has left, stopped or crashed meanwhile
+            held if !self.joins.contains_key(&topic) => self.refuse_held(&topic, held),
+            Held::Push(reference, event, payload) => self.handle_in(&topic, reference, &event, &payload),
+            Held::Leave(reference) => self.leave_now(&topic, reference),
         }
+        true
     }
 
     fn close_all(&mut self, topic: &Topic, closing: Vec<Option<Ref>>) {

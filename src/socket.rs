@@ -50,6 +50,8 @@ pub(crate) struct Socket {
     pub(crate) messages: Bucket,
     pub(crate) join_rate: Bucket,
     pub(crate) effects: VecDeque<Effect>,
+    /// What was said to topics that are joined by now, and is to be done after those effects.
+    pub(crate) replay: VecDeque<(Topic, Held)>,
 }
 
 impl Socket {
@@ -87,15 +89,18 @@ impl Socket {
             waiting: HashMap::new(),
             last_join: JoinId::SOCKET.0,
             effects: VecDeque::new(),
+            replay: VecDeque::new(),
         }
     }
 
     /// What is to be done next.
     pub(crate) fn next_effect(&mut self) -> Option<Effect> {
+        while self.effects.is_empty() && self.replay_next() {}
         let effect = self.effects.pop_front();
         if effect.is_none() {
             // most sockets are idle most of the time
             self.effects = VecDeque::new();
+            self.replay = VecDeque::new();
         }
         effect
     }
@@ -210,6 +215,7 @@ impl Socket {
         }
         self.joins.drain().for_each(|(_, joined)| joined.bury());
         self.topics.clear();
+        self.replay.clear();
         // what the channels still have to tell others goes out; nobody is left to hear the rest
         self.effects.retain(|effect| matches!(effect, Effect::Broadcast { .. } | Effect::Signal { .. }));
     }

@@ -149,3 +149,20 @@ async fn headers_that_are_too_many_too_large_or_too_slow_are_none() {
     assert_eq!(come(&node, "198.51.100.1").await.1, 101);
     empty(&node).await;
 }
+
+#[actix_web::test]
+async fn who_guesses_before_its_join_is_answered_gains_nothing() {
+    let node = node(&["limits.misses_burst=5"]);
+    let mut client = Client::new(node.address()).await;
+    // all in one go, so that the join is still being decided
+    let mut said = vec![format!(r#"["1","1","peer:{NEIGHBOUR}","phx_join",{{}}]"#)];
+    let guess = format!(r#"["1","g","peer:{NEIGHBOUR}","offer",{{"peer_id":"00000000-0000-4000-8000-00000000000b"}}]"#);
+    said.extend(vec![guess; 20]);
+    client.raw(&said.iter().flat_map(|words| common::frame(0x81, words.as_bytes())).collect::<Vec<u8>>()).await;
+    client.hear_until(r#""status":"ok""#).await;
+    for n in 0..20 {
+        let want = if n < 5 { "peer_not_found" } else { "rate_limited" };
+        let answer = client.hear().await;
+        assert!(answer.contains(want), "{n}: {answer}");
+    }
+}
