@@ -31,9 +31,7 @@ fn begin() {
         write_seeds(target, Path::new(&folder));
     }
     if let Ok(file) = std::env::var("FUZZ_WORDS") {
-        let line =
-            |word: &&str| format!("\"{}\"\n", word.bytes().map(|byte| format!("\\x{byte:02x}")).collect::<String>());
-        fs::write(file, target.words.iter().map(line).collect::<String>()).expect("a file for the dictionary");
+        fs::write(file, dictionary(target)).expect("a file for the dictionary");
     }
     // set once, for this runs once
     let _ = TARGET.set(target);
@@ -43,4 +41,11 @@ fn write_seeds(target: &Target, folder: &Path) {
     for (n, seed) in (target.seeds)().iter().enumerate() {
         fs::write(folder.join(n.to_string()), seed).expect("a folder for the seeds");
     }
+}
+
+/// A word a line, behind a comment: libFuzzer takes an empty dictionary for a mistake.
+fn dictionary(target: &Target) -> String {
+    let escaped = |word: &str| word.bytes().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
+    let lines = target.words.iter().map(|word| format!("\"{}\"\n", escaped(word)));
+    format!("# words of {}\n{}", target.name, lines.collect::<String>())
 }
