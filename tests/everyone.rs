@@ -5,10 +5,10 @@ mod common;
 #[path = "common/longpoll.rs"]
 mod longpoll;
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 
+use common::dice::Dice;
+use common::process::Process;
 use common::{Client, Heard, config, empty, frame};
 use futures_util::future::join_all;
 use handclasp::Endpoint;
@@ -53,20 +53,8 @@ impl Kind {
     }
 }
 
-/// Numbers that look random and come again with the same seed (xorshift).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % n
-    }
-
-    fn name(&mut self) -> String {
-        format!("room:{}", self.below(NAMES))
-    }
+fn name(dice: &mut Dice) -> String {
+    format!("room:{}", dice.below(NAMES))
 }
 
 /// A client with a WebSocket.
@@ -78,7 +66,7 @@ struct Guest {
 
 impl Guest {
     async fn come(kind: Kind, address: SocketAddr, dice: &mut Dice) -> Self {
-        let (name, token) = (dice.name(), dice.below(2));
+        let (name, token) = (name(dice), dice.below(2));
         let path = match kind {
             Kind::PeerJs => format!("/peerjs?key=peerjs&id={name}&token=t{token}"),
             Kind::SocketIo => "/socket.io/?EIO=4&transport=websocket".into(),
@@ -98,7 +86,7 @@ impl Guest {
     }
 
     async fn speak(&mut self, dice: &mut Dice) {
-        let (mark, name, to) = (self.kind.mark(), &self.name, dice.name());
+        let (mark, name, to) = (self.kind.mark(), &self.name, name(dice));
         let said = match self.kind {
             Kind::PeerJs => format!(r#"{{"type":"OFFER","dst":"{to}","payload":"{mark}"}}"#),
             Kind::SocketIo => format!(r#"42["message","{mark}"]"#),
@@ -160,7 +148,7 @@ async fn guests(address: SocketAddr, seed: u64) {
 /// One who polls comes, speaks, hears, and leaves or is forgotten; how many steps that took.
 async fn poll(address: SocketAddr, dice: &mut Dice) -> u64 {
     let session = Polling::open(address, "/socket", "2.0.0", &[]).await;
-    let name = dice.name();
+    let name = name(dice);
     session.say(&json!(["1", "1", name, "phx_join", {}]).to_string()).await;
     let steps = 1 + dice.below(4);
     for _ in 0..steps {
@@ -188,47 +176,19 @@ async fn nobody_hears_another_realm_and_nothing_is_left() {
     assert!(node.pubsub().metrics().delivered.get() > 1_000, "they did speak: {:?}", node.pubsub().metrics());
 }
 
-/// A process of its own, whose memory is nobody else's.
-struct Process(Child, SocketAddr);
-
-impl Process {
-    fn start() -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_handclasp"));
-        command.args(["serve", "--listen", "127.0.0.1:0"]).args(SETS.iter().flat_map(|set| ["--set", set]));
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.split("http://").nth(1).unwrap().trim_end_matches(['/', '\n']).parse().unwrap();
-        Self(child, address)
-    }
-
-    /// Resident memory, in KiB.
-    fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// The first visits warm the allocator up; what others leave behind after that would grow from round to round.
 #[actix_web::test]
 async fn the_process_is_as_small_afterwards_as_before() {
     const SLACK: u64 = 4_096;
-    let process = Process::start();
+    // of its own, so that its memory is nobody else's
+    let process = Process::start(&SETS);
     for seed in 1..=2 {
-        everyone(process.1, seed).await;
+        everyone(process.address, seed).await;
     }
-    let before = process.resident();
+    let before = process.resident() / 1024;
     for seed in 3..=6 {
-        everyone(process.1, seed).await;
+        everyone(process.address, seed).await;
     }
-    let after = process.resident();
+    let after = process.resident() / 1024;
     assert!(after <= before + SLACK, "{before} KiB before, {after} KiB after");
 }

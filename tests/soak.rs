@@ -9,6 +9,7 @@ mod longpoll;
 
 use std::time::{Duration, Instant};
 
+use common::dice::Dice;
 use common::process::Process;
 use common::{Client, eventually, frame};
 use futures_util::future::join_all;
@@ -47,29 +48,17 @@ const TABLES: [&str; 9] = [
     "handclasp_queue_bytes ",
 ];
 
-/// Numbers that look random and come again with the same seed (xorshift).
-struct Dice(u64);
+fn id(dice: &mut Dice) -> String {
+    format!("00000000-0000-4000-8000-{:012}", dice.below(NAMES))
+}
 
-impl Dice {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % n
-    }
-
-    fn id(&mut self) -> String {
-        format!("00000000-0000-4000-8000-{:012}", self.below(NAMES))
-    }
-
-    fn pad(&mut self) -> String {
-        "x".repeat(self.below(2_000) as usize)
-    }
+fn pad(dice: &mut Dice) -> String {
+    "x".repeat(dice.below(2_000) as usize)
 }
 
 /// What one client says in its life, and where.
 fn life(dice: &mut Dice) -> (String, Vec<String>) {
-    let (id, other, room, pad) = (dice.id(), dice.id(), dice.below(NAMES), dice.pad());
+    let (id, other, room, pad) = (id(dice), id(dice), dice.below(NAMES), pad(dice));
     match dice.below(4) {
         0 => {
             let path = format!("/peerjs?key=peerjs&id={id}&token=t{}", dice.below(3));

@@ -4,6 +4,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod dice;
 pub mod process;
 
 use std::collections::VecDeque;
