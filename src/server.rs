@@ -123,7 +123,7 @@ fn on_connect(stream: &TcpStream, extensions: &mut Extensions, node: &Node) {
             log::debug!("hung up on {}: too many connections from this address", caller.address);
             return drop(socket.shutdown(Shutdown::Both)); // an error means that it has gone by itself
         };
-        extensions.insert(place);
+        extensions.insert(Arc::new(place));
     }
     let guarded = socket.set_tcp_user_timeout(Some(node.config.socket.write_timeout)).and_then(|()| socket.try_clone());
     match guarded {

@@ -10,6 +10,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use futures_util::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use crate::addresses::Place;
 use crate::connection::Cut;
 
 /// How much is read at a time (bytes).
@@ -46,6 +48,8 @@ where
 {
     actix_web::rt::spawn(async move {
         let cut = Cut::default();
+        // its address has one connection less when this one ends, and not before
+        let _place = request.conn_data::<Arc<Place>>().cloned();
         // boxed, as all that is over soon: the task stays as large as its largest moment
         let (reader, mut writer, bytes, body) = Box::pin(answer(&*app, request, framed, cut.clone())).await?;
         drop(app);

@@ -110,6 +110,16 @@ async fn connections_that_say_nothing_are_counted_and_hung_up_on() {
     .await;
 }
 
+/// A WebSocket's place was given back as soon as it was one.
+#[actix_web::test]
+async fn a_websocket_is_one_of_the_connections_of_its_address_for_as_long_as_it_lives() {
+    let node = node(&["limits.connections_per_address=2", "limits.requests_per_address=1"]);
+    let _sockets = [Client::new(node.address()).await, Client::new(node.address()).await];
+    let _silent = TcpStream::connect(node.address()).await.unwrap();
+    let mut fourth = Client::of(TcpStream::connect(node.address()).await.unwrap());
+    assert_eq!(fourth.hear_any().await, Heard::End);
+}
+
 #[actix_web::test]
 async fn a_forged_address_is_not_believed() {
     let node = node(&["limits.connections_per_address=1"]);
