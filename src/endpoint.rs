@@ -22,6 +22,7 @@ use crate::registry::Terms;
 use crate::running::Running;
 use crate::scrape::{self, Scrape};
 use crate::server::{self, Routes, Site};
+use crate::workers::Workers;
 
 /// A node that is about to start.
 ///
@@ -107,11 +108,10 @@ impl Endpoint {
         self
     }
 
-    /// Binds, and begins to serve. Needs an actix system around it, and keeps the registry on the thread
-    /// that calls it.
+    /// Binds, and begins to serve. Needs an actix system around it. What it does, it does on threads of its own.
     ///
     /// # Errors
-    /// When an address cannot be bound; the words say which.
+    /// When an address cannot be bound; the words say which. When a worker could not start.
     pub fn start(self) -> io::Result<Running> {
         let listener = listen(self.config.server.listen, self.config.server.backlog)?;
         let address = listener.local_addr()?;
@@ -122,7 +122,8 @@ impl Endpoint {
             interval: self.config.presence.interval,
             hold: self.config.hold.clone(),
         };
-        let (pubsub, died) = Pubsub::start(terms, self.adapter);
+        let mut workers = Workers::new(self.config.server.workers);
+        let (pubsub, died) = Pubsub::start(terms, self.adapter, &workers.registry());
         let node = Arc::new(Node::new(self.config, pubsub));
         let doors: Vec<_> = self
             .mounts
@@ -130,10 +131,10 @@ impl Endpoint {
             .map(|(mount, entrance)| (Door::new(node.clone(), mount, entrance), entrance))
             .collect();
         let tick = tick(&node.config, &doors);
-        let server = server::serve(Site { node: node.clone(), doors, routes: self.routes }, listener)?;
+        server::serve(Site { node: node.clone(), doors, routes: self.routes }, &listener, &mut workers)?;
         let scrape = scraped.map(|listener| Scrape::serve(node.clone(), listener)).transpose()?;
         let sweeping = actix_web::rt::spawn(sweep(node.clone(), tick));
-        Running::new(address, node, server, scrape, sweeping, died)
+        Running::new(address, node, workers, scrape, sweeping, died)
     }
 }
 

@@ -54,7 +54,7 @@
 //! | `guests` | connections that are no sockets, and how long they may stay |
 //! | `addresses` | what one address may take, remembered over a reconnect |
 //! | [`adapter`] | the seam to other nodes |
-//! | [`endpoint`], `server`, `upgraded`, `node`, `running` | the server: put together, its routes, its upgraded connections, what its workers share, its end |
+//! | [`endpoint`], `workers`, `server`, `upgraded`, `node`, `running` | the server: put together, its threads, its routes, its upgraded connections, what its workers share, its end |
 //! | [`mount`], `door`, `handshake`, `cors`, `address`, `page` | who may come in where |
 //! | [`config`], `setting`, `written`, `ice`, [`origin`] | every key; what its values look like, and where they stand; servers and web pages |
 //! | [`metrics`], [`series`], [`labels`] | what is counted; how; what it is told apart by |
@@ -144,6 +144,7 @@ mod transport;
 mod transports;
 mod upgraded;
 mod watches;
+mod workers;
 mod written;
 
 pub use channel::{Channel, Context, Ended, Join, Reply, Router};

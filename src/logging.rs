@@ -4,19 +4,19 @@
 //! thread of their own: were they written by the thread that logs, a full pipe (whoever reads it hangs, or its disk
 //! is full) would stop a worker with all its sockets. When the queue is full, lines are dropped and counted, and
 //! the count is logged once there is room again. A panic is logged too, by its place alone, since its words may
-//! hold what a client sent. That no connection can be accepted is logged once, and not with each new try.
+//! hold what a client sent.
 
 use env_logger::fmt::{Formatter, WriteStyle};
 use env_logger::{Builder, Logger, Target};
 use handclasp::config::{self, LogFormat};
-use log::{Level, LevelFilter, Log, Metadata, Record};
+use log::{LevelFilter, Log, Metadata, Record};
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 use std::panic::PanicHookInfo;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Lines that wait for stderr; at 200 bytes a line, 800 KiB.
 const QUEUE: usize = 4_096;
@@ -24,17 +24,10 @@ const QUEUE: usize = 4_096;
 /// How long the process waits at its end for lines that were not written yet.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Which part of the server accepts connections. Where it cannot, usually since no descriptor is left, it tries again
-/// twice a second and logs each time.
-const ACCEPTING: &str = "actix_server::accept";
-
 /// How HTTP's part of the server tells of requests that are none. What clients send is no error of ours; they are
 /// counted (`connections_mute`), and would else be lines that anybody can have written.
 const HTTP: &str = "actix_http::h1::dispatcher";
 const NO_REQUEST: &str = "stream error: ";
-
-/// When accepting has not failed for so long, the next failure is news again.
-const ACCEPTED_AGAIN: Duration = Duration::from_secs(10);
 
 enum Job {
     Line(Vec<u8>),
@@ -63,42 +56,27 @@ pub(crate) fn start(config: &config::Log) -> io::Result<Logging> {
     };
     let logger = builder.target(Target::Pipe(Box::new(lines))).build();
     log::set_max_level(logger.filter());
-    log::set_boxed_logger(Box::new(Once { logger, failed: Mutex::default() })).map_err(io::Error::other)?;
+    log::set_boxed_logger(Box::new(Discreet(logger))).map_err(io::Error::other)?;
     std::panic::set_hook(Box::new(log_panic));
     Ok(Logging(queue))
 }
 
-/// A logger that says once what would be said again and again, and not what any client can have said.
-struct Once {
-    logger: Logger,
-    /// When accepting has failed last.
-    failed: Mutex<Option<Instant>>,
-}
+/// A logger that does not say what any client can have said.
+struct Discreet(Logger);
 
-impl Once {
-    fn is_stale(&self, record: &Record<'_>) -> bool {
-        if record.level() != Level::Error || record.target() != ACCEPTING {
-            return false;
-        }
-        let now = Instant::now();
-        let before = self.failed.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
-        before.is_some_and(|before| now.duration_since(before) < ACCEPTED_AGAIN)
-    }
-}
-
-impl Log for Once {
+impl Log for Discreet {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.logger.enabled(metadata)
+        self.0.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !self.is_stale(record) && !is_of_a_client(record) {
-            self.logger.log(record);
+        if !is_of_a_client(record) {
+            self.0.log(record);
         }
     }
 
     fn flush(&self) {
-        self.logger.flush();
+        self.0.flush();
     }
 }
 

@@ -43,6 +43,8 @@ families! {
     connections_closed: Counters<&'static Reason> = "connections_closed_total";
     /// Connections that came to no request that could be read in time, the first or the next one, or were too many.
     connections_mute: Counter = "connections_mute_total";
+    /// Times that no connection could be accepted, usually since no file descriptor was left.
+    accepts_failed: Counter = "accepts_failed_total";
     /// Answers to HTTP requests where clients come: handshakes, polls, the page; not those that could not be read.
     http_responses: Tally<Answer> = "http_responses_total";
     /// Memberships granted: joins, and what their channels listen to besides.

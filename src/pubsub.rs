@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::{Actor, Addr};
+use actix::{Actor, Addr, ArbiterHandle};
 use compact_str::CompactString;
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
@@ -38,14 +38,20 @@ struct Local {
 }
 
 impl Pubsub {
-    /// Starts the registry on this thread's arbiter, and the adapter. What it returns beside itself
-    /// resolves when the registry has died.
-    pub(crate) fn start(terms: Terms, adapter: Arc<dyn Adapter>) -> (Self, oneshot::Receiver<()>) {
+    /// Starts the registry on an arbiter, and the adapter. What it returns beside itself resolves when the registry
+    /// has died.
+    pub(crate) fn start(
+        terms: Terms,
+        adapter: Arc<dyn Adapter>,
+        arbiter: &ArbiterHandle,
+    ) -> (Self, oneshot::Receiver<()>) {
         let local = Local { table: Arc::new(Table::new()), metrics: Arc::default() };
         let (obituary, died) = oneshot::channel();
-        let registry =
-            Registry::new(terms, local.table.clone(), adapter.clone(), local.metrics.clone(), Obituary(obituary))
-                .start();
+        let (table, metrics) = (local.table.clone(), local.metrics.clone());
+        let backplane = adapter.clone();
+        let registry = Registry::start_in_arbiter(arbiter, |_| {
+            Registry::new(terms, table, backplane, metrics, Obituary(obituary))
+        });
         let pubsub = Self { local, registry, adapter };
         pubsub.adapter.start(Arc::new(Port { local: pubsub.local.clone(), registry: pubsub.registry.clone() }));
         (pubsub, died)

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -13,6 +12,7 @@ use tokio::task::JoinHandle;
 use crate::node::Node;
 use crate::pubsub::Pubsub;
 use crate::scrape::Scrape;
+use crate::workers::Workers;
 
 /// How long `/readyz` says no before no one can ask any more.
 const NOTICE: Duration = Duration::from_millis(100);
@@ -57,18 +57,16 @@ impl Signals {
 }
 
 impl Running {
-    /// Runs `server` on this thread's executor.
     pub(crate) fn new(
         address: SocketAddr,
         node: Arc<Node>,
-        server: Server,
+        workers: Workers,
         scrape: Option<Scrape>,
         sweeping: JoinHandle<()>,
         died: oneshot::Receiver<()>,
     ) -> io::Result<Self> {
         let metrics_address = scrape.as_ref().map(|scrape| scrape.address);
-        let handle = server.handle();
-        let serving = Serving { node, handle, server: actix_web::rt::spawn(server), scrape, sweeping };
+        let serving = Serving { node, workers, scrape, sweeping };
         Ok(Self { address, metrics_address, serving, died, signals: Signals::listen()? })
     }
 
@@ -128,8 +126,7 @@ impl Running {
 /// The parts that run.
 struct Serving {
     node: Arc<Node>,
-    handle: ServerHandle,
-    server: JoinHandle<io::Result<()>>,
+    workers: Workers,
     scrape: Option<Scrape>,
     sweeping: JoinHandle<()>,
 }
@@ -138,7 +135,7 @@ impl Serving {
     async fn drain(self) {
         self.node.retire();
         tokio::time::sleep(NOTICE).await;
-        self.handle.pause().await;
+        self.workers.close();
         let drain = &self.node.config.drain;
         self.node.connections.drain(drain.spread, drain.timeout).await;
         self.stop().await;
@@ -146,9 +143,7 @@ impl Serving {
 
     async fn stop(self) {
         self.sweeping.abort();
-        self.handle.stop(false).await;
-        // the server's own error would have been one of binding, which has succeeded
-        let _ = self.server.await;
+        self.workers.stop().await;
         if let Some(scrape) = self.scrape {
             scrape.stop().await;
         }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use actix_http::{HttpService, Request};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, map_config};
 use actix_web::body::BoxBody;
-use actix_web::dev::{AppConfig, Extensions, Server, ServiceResponse, fn_factory, fn_service};
+use actix_web::dev::{AppConfig, Extensions, ServiceResponse, fn_factory, fn_service};
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, ServiceConfig};
@@ -24,6 +24,7 @@ use crate::guests::attend;
 use crate::node::Node;
 use crate::page;
 use crate::upgraded::{Upgrade, carry};
+use crate::workers::{Entry, Workers};
 
 /// HTTP routes of the application's own.
 pub(crate) type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
@@ -37,36 +38,23 @@ pub(crate) struct Site {
     pub(crate) routes: Vec<Routes>,
 }
 
-/// Begins to serve on `listener`.
-pub(crate) fn serve(site: Site, listener: TcpListener) -> io::Result<Server> {
+/// Has the workers serve what comes to `listener`.
+pub(crate) fn serve(site: Site, listener: &TcpListener, workers: &mut Workers) -> io::Result<()> {
     let config = &site.node.config;
     let write_timeout = config.socket.write_timeout;
-    let workers = match config.server.workers {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        workers => workers,
-    };
-    let (header_timeout, shutdown) = (config.server.header_timeout, config.drain.timeout.as_secs().max(1));
+    let (header_timeout, keep_alive) = (config.server.header_timeout, config.server.keep_alive);
     // one more than may be open at a time, so that the one too many still hears why
-    let per_worker = config.server.connections.div_ceil(workers) + 64;
-    let keep_alive = config.server.keep_alive;
-    Ok(Server::build()
-        .workers(workers)
-        .max_concurrent_connections(per_worker)
-        .shutdown_timeout(shutdown)
-        .disable_signals()
-        .listen("handclasp", listener, move || {
-            let (site, app, node) = (site.clone(), site.app(), site.node.clone());
-            HttpService::build()
-                .tcp_nodelay(true)
-                .keep_alive(keep_alive)
-                .client_request_timeout(header_timeout)
-                .client_disconnect_timeout(write_timeout)
-                .on_connect_ext(move |io: &TcpStream, extensions| on_connect(io, extensions, &node))
-                .upgrade(fn_factory(move || site.clone().upgrades(write_timeout)))
-                .finish(app.map_err(|error| error.error_response()))
-                .tcp()
-        })?
-        .run())
+    let entry = Entry::new(config.server.connections + 64, site.node.pubsub.shared_metrics());
+    workers.serve(listener, entry, move || {
+        let (site, app, node) = (site.clone(), site.app(), site.node.clone());
+        HttpService::build()
+            .keep_alive(keep_alive)
+            .client_request_timeout(header_timeout)
+            .client_disconnect_timeout(write_timeout)
+            .on_connect_ext(move |io: &TcpStream, extensions| on_connect(io, extensions, &node))
+            .upgrade(fn_factory(move || site.clone().upgrades(write_timeout)))
+            .h1(app.map_err(|error| error.error_response()))
+    })
 }
 
 impl Site {

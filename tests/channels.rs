@@ -424,8 +424,8 @@ async fn ok_is_never_said_before_the_registry_has_said_so() {
     owner.hears(&decided("ok", "{}")).await;
     let mut second = Client::new(node.address()).await;
     let channel = ask_to_join(&mut second, &handed).await;
-    channel.send(Decide(|| Join::ok().claim(None)));
     channel.push("early", Payload::empty());
+    channel.send(Decide(|| Join::ok().claim(None)));
     second.hears(&format!(r#"["5",null,"{ROOM}","early",{{}}]"#)).await;
     second.hears(&decided("error", r#"{"reason":"taken"}"#)).await;
     owner.hears_nothing().await;

@@ -62,3 +62,9 @@ async fn who_asks_for_an_upgrade_where_there_is_none_gets_the_answer_of_the_rout
     let (_, head) = Client::ask(node.address(), "/nothing", &[]).await;
     assert!(head.starts_with("HTTP/1.1 404"), "{head}");
 }
+
+#[actix_web::test]
+async fn routes_that_panic_are_an_error_at_the_start() {
+    let node = Endpoint::new(config(&[])).routes(|_| panic!("no routes today")).start();
+    assert_eq!(node.unwrap_err().to_string(), "a worker could not start");
+}

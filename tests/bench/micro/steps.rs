@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use actix::Arbiter;
 use actix_web::rt::{System, time::sleep};
 
 use crate::adapter::Local;
@@ -92,7 +93,7 @@ async fn room(topic: &Topic, members: u32) -> (Pubsub, Vec<Arc<Connection>>) {
         interval: config.presence.interval,
         hold: config.hold,
     };
-    let (pubsub, _died) = Pubsub::start(terms, Arc::new(Local));
+    let (pubsub, _died) = Pubsub::start(terms, Arc::new(Local), &Arbiter::current());
     let connections: Vec<_> = (0..members).map(|number| Arc::new(connection(number))).collect();
     for connection in &connections {
         let (connection, topic) = (connection.clone(), topic.clone());

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use actix::Arbiter;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue};
@@ -115,7 +116,7 @@ fn site() -> Site {
     let mounts = mounts.chain(protocols::standard(&config));
     let plain = (Mount::new("/eio", channels::relay()), engineio::plain::ENTRANCE);
     let mounts: Vec<_> = mounts.chain([plain]).collect();
-    let (pubsub, _) = Pubsub::start(terms, Arc::new(Local));
+    let (pubsub, _) = Pubsub::start(terms, Arc::new(Local), &Arbiter::current());
     let node = Arc::new(Node::new(config, pubsub));
     let doors = mounts.into_iter().map(|(mount, entrance)| (Door::new(node.clone(), mount, entrance), entrance));
     Site { doors: doors.collect(), node, routes: Vec::new() }
