@@ -71,7 +71,7 @@ impl Socket {
         let hears = |joined: &Joined| {
             !joined.is_pending() && joined.hears.iter().any(|(id, topic)| *id == join && *topic == broadcast.topic)
         };
-        if !self.joins.get(&home).is_some_and(hears) {
+        if !self.joins.get(&home).is_some_and(|joined| hears(joined)) {
             return Passage::Handled; // it has left meanwhile, or is no member yet
         }
         self.pass(&home, broadcast)

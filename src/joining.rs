@@ -33,7 +33,7 @@ impl Socket {
         self.last_join += 1;
         let id = JoinId(self.last_join);
         self.topics.insert(id, topic.clone());
-        self.joins.insert(topic.clone(), Joined::new(id, given, channel, pending));
+        self.joins.insert(topic.clone(), Box::new(Joined::new(id, given, channel, pending)));
         if let Some(join) = self.run(&topic, &reference, |channel, ctx| channel.join(payload, ctx)) {
             self.decide(&topic, join);
         }
@@ -56,7 +56,7 @@ impl Socket {
         let Some(routed) = routed else {
             return Err((Unjoined::Unmatched, "unmatched topic"));
         };
-        let (most, older) = (self.rules.limits.joins_per_socket, self.joins.get(name).map(Joined::owed));
+        let (most, older) = (self.rules.limits.joins_per_socket, self.joins.get(name).map(|joined| joined.owed()));
         if older.is_none() && self.joins.len() >= most {
             return Err((Unjoined::TooMany, "too many channels joined"));
         }

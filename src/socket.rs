@@ -9,14 +9,17 @@
 //! client sends to that topic meanwhile waits in its backlog, and nothing else waits.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::RandomState;
 use std::sync::Arc;
 use std::time::Instant;
+
+use halfbrown::SizedHashMap;
 
 use crate::channel::Ended;
 use crate::close;
 use crate::connection::Connection;
 use crate::context::{Assigns, Client};
-use crate::joined::{Held, Joined};
+use crate::joined::{Crashed, Held, Joined};
 use crate::labels::{Unheard, Unjoined};
 use crate::mailbox::Note;
 use crate::message::{
@@ -36,14 +39,17 @@ pub(crate) enum Passage {
     Handled,
 }
 
+/// A list that is searched through as long as it is short, as it is for most sockets, and a table when it is not.
+pub(crate) type Few<K, V> = SizedHashMap<K, V, RandomState, 8>;
+
 /// The state machine.
 pub(crate) struct Socket {
     pub(crate) rules: Arc<Rules>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) client: Client,
-    pub(crate) joins: HashMap<Topic, Joined>,
+    pub(crate) joins: Few<Topic, Box<Joined>>,
     /// Whose join it is that the registry speaks of.
-    pub(crate) topics: HashMap<JoinId, Topic>,
+    pub(crate) topics: Few<JoinId, Topic>,
     /// How many signals wait for whom.
     pub(crate) waiting: HashMap<Topic, u32>,
     pub(crate) last_join: u32,
@@ -84,8 +90,8 @@ impl Socket {
             },
             rules,
             metrics,
-            joins: HashMap::new(),
-            topics: HashMap::new(),
+            joins: Few::default(),
+            topics: Few::default(),
             waiting: HashMap::new(),
             last_join: JoinId::SOCKET.0,
             effects: VecDeque::new(),
@@ -152,14 +158,12 @@ impl Socket {
 
     /// Brings a broadcast before the channel of `topic`, if it wants to see it.
     pub(crate) fn pass(&mut self, topic: &Topic, broadcast: &Broadcast) -> Passage {
-        let intercepts = self.intercepts(topic, &broadcast.event);
-        if !self.joins.contains_key(topic) {
-            return Passage::Handled; // it has stopped or crashed over this
+        match self.joins.get(topic).map(|joined| joined.intercepts(&broadcast.event)) {
+            Some(Ok(false)) => return Passage::Fastlane,
+            Some(Ok(true)) => self.intercepted(topic, &broadcast.event, &broadcast.payload),
+            Some(Err(Crashed)) => self.crash(topic),
+            None => {} // it has stopped
         }
-        if !intercepts {
-            return Passage::Fastlane;
-        }
-        self.intercepted(topic, &broadcast.event, &broadcast.payload);
         Passage::Handled
     }
 
@@ -222,13 +226,13 @@ impl Socket {
 
     /// Whether a join is not answered yet.
     pub(crate) fn is_joining(&self) -> bool {
-        self.joins.values().any(Joined::is_pending)
+        self.joins.values().any(|joined| joined.is_pending())
     }
 
     // ---- being a member
 
     fn push(&mut self, name: &str, join_ref: Option<Ref>, reference: Option<Ref>, event: &str, payload: Payload) {
-        let Some((topic, joined)) = self.joins.get_key_value(name) else {
+        let Some((topic, joined)) = self.joins.raw_entry().from_key(name) else {
             self.count_unheard(Unheard::NotJoined);
             return self.refuse(None, reference, name, Payload::reason("unmatched topic"));
         };
@@ -268,7 +272,7 @@ impl Socket {
     // ---- leaving
 
     fn leave(&mut self, name: &str, join_ref: Option<Ref>, reference: Option<Ref>) {
-        let Some((topic, joined)) = self.joins.get_key_value(name) else {
+        let Some((topic, joined)) = self.joins.raw_entry().from_key(name) else {
             return self.reply(join_ref, reference, &Topic::echo(self.rules.realm, name), Status::Ok, Payload::empty());
         };
         if joined.is_stale(&join_ref) {
@@ -292,7 +296,7 @@ impl Socket {
     /// The orderly end of a join; one that is not answered yet is refused.
     pub(crate) fn end(&mut self, topic: &Topic, why: Ended) {
         self.terminate(topic, why);
-        if self.joins.get(topic).is_some_and(Joined::is_pending) {
+        if self.joins.get(topic).is_some_and(|joined| joined.is_pending()) {
             return self.withdraw(topic, Unjoined::Channel, "stopped");
         }
         let Some(mut joined) = self.forget(topic) else { return };
@@ -312,7 +316,7 @@ impl Socket {
     /// A channel has panicked: its join ends, and nothing else.
     pub(crate) fn crash(&mut self, topic: &Topic) {
         self.count_crash(topic.as_str());
-        if self.joins.get(topic).is_some_and(Joined::is_pending) {
+        if self.joins.get(topic).is_some_and(|joined| joined.is_pending()) {
             return self.withdraw(topic, Unjoined::Crash, "join crashed");
         }
         if let Some(mut joined) = self.forget(topic) {
@@ -375,7 +379,7 @@ impl Socket {
     }
 
     /// Takes a join off both lists, and with it what it hears.
-    pub(crate) fn forget(&mut self, topic: &Topic) -> Option<Joined> {
+    pub(crate) fn forget(&mut self, topic: &Topic) -> Option<Box<Joined>> {
         let mut joined = self.joins.remove(topic)?;
         self.topics.remove(&joined.id);
         self.unhear_all(&mut joined);
