@@ -7,7 +7,9 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use common::process::Process;
-use common::{Client, Heard, node};
+use common::{Client, Heard, PATIENCE, node};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 #[actix_web::test]
 async fn every_client_is_told_to_come_back_joined_or_not() {
@@ -77,7 +79,8 @@ async fn a_hangup_ends_nothing() {
     client.join("1", "room:r", "{}").await;
     process.signal("HUP");
     let mut lines = BufReader::new(process.log()).lines().map(Result::unwrap);
-    assert!(lines.any(|line| line.contains("SIGHUP changes nothing")));
+    let told = spawn_blocking(move || lines.any(|line| line.contains("SIGHUP changes nothing")));
+    assert!(timeout(PATIENCE, told).await.expect("a line about it").unwrap());
     client.hears_nothing().await;
     process.signal("TERM");
     assert_eq!(client.closed().await, 1012);

@@ -31,8 +31,8 @@ const UPGRADE: &str = "GET /socket/websocket?vsn=2.0.0 HTTP/1.1\r\nHost: x\r\nCo
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// A process that has answered already, so that it has all descriptors that it needs by itself; their number.
-async fn start() -> (Process, usize) {
-    let process = Process::start(SETS);
+async fn start(more: &[&str]) -> (Process, usize) {
+    let process = Process::start(&[SETS, more].concat());
     assert_eq!(get(process.address, "/healthz").await.0, 200);
     let descriptors = process.descriptors();
     (process, descriptors)
@@ -48,16 +48,11 @@ async fn answers(process: &Process, phase: &str, bytes: &[u8], drips: bool) -> V
         while drips && writer.write_all(b"x").await.is_ok() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        std::future::pending::<()>().await;
     };
     let mut heard = Vec::new();
     let end = async { drop(reader.read_to_end(&mut heard).await) };
-    let ended = timeout(PATIENCE, async {
-        tokio::select! {
-            () = end => {}
-            () = drip => {}
-        }
-    });
+    // who drips does not mind that nothing more is said to it: it goes on until it cannot
+    let ended = timeout(PATIENCE, async { tokio::join!(end, drip) });
     assert!(ended.await.is_ok(), "{phase}: still there");
     let text = String::from_utf8_lossy(&heard);
     text.split("HTTP/1.1 ").skip(1).map(|answer| answer[..3].parse().unwrap()).collect()
@@ -65,7 +60,7 @@ async fn answers(process: &Process, phase: &str, bytes: &[u8], drips: bool) -> V
 
 #[actix_web::test]
 async fn before_the_upgrade() {
-    let (process, before) = start().await;
+    let (process, before) = start(&[]).await;
     let get = "GET /healthz HTTP/1.1\r\nHost: x\r\n";
     let post = "POST /socket/longpoll?token=x HTTP/1.1\r\nHost: x\r\n";
     let phases = [
@@ -111,7 +106,7 @@ async fn closed(process: &Process, phase: &str, path: &str, bytes: &[u8]) -> u16
 
 #[actix_web::test]
 async fn after_the_upgrade() {
-    let (process, before) = start().await;
+    let (process, before) = start(&[]).await;
     let join = frame(0x81, br#"["1","1","room:r","phx_join",{}]"#);
     let phases = [
         ("nothing said", V2, vec![], 1001),
@@ -136,7 +131,7 @@ async fn after_the_upgrade() {
 
 #[actix_web::test]
 async fn after_a_goodbye_that_it_does_not_keep_to() {
-    let (process, before) = start().await;
+    let (process, before) = start(&[]).await;
     let phases = [
         ("after ours, since a message could not be read", frame(0x81, b"{")),
         ("after ours, since a frame was none", frame(0xC1, b"{")),
@@ -154,7 +149,7 @@ async fn after_a_goodbye_that_it_does_not_keep_to() {
 
 #[actix_web::test]
 async fn while_it_is_answered() {
-    let (process, before) = start().await;
+    let (process, before) = start(&[]).await;
     let mut streams = Vec::new();
     for path in ["/", "/lib/socket.js", "/socket/longpoll?vsn=2.0.0"] {
         let mut stream = TcpStream::connect(process.address).await.unwrap();
@@ -169,7 +164,8 @@ async fn while_it_is_answered() {
 
 #[actix_web::test]
 async fn after_it_has_hung_up_its_half() {
-    let (process, before) = start().await;
+    // its silence is not what ends it
+    let (process, before) = start(&["socket.idle_timeout=1h"]).await;
     let phases: [(&str, &[u8]); 6] = [
         ("at once", b""),
         ("in its head", b"GET /heal"),
@@ -208,15 +204,21 @@ async fn who_never_comes_to_a_request_is_counted() {
         if number == 4 {
             assert!(client.head().await.starts_with("HTTP/1.1 200"));
             // it drips, else the server would take it for one that rests
-            while mute() < number {
-                client.raw(b"x").await;
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
+            let drip = async {
+                while mute() < number {
+                    client.raw(b"x").await;
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            timeout(PATIENCE, drip).await.expect("to be cut");
         }
         eventually("to be counted", || async { mute() == number }).await;
     }
-    // one who asks is no such guest, nor one who becomes a socket
+    // one who asks is no such guest, nor one who rests after that, nor one who becomes a socket
     assert_eq!(get(node.address(), "/healthz").await.0, 200);
+    let (mut resting, head) = Client::request(node.address(), ok).await;
+    resting.body(&head).await;
+    assert_eq!(resting.hear_any().await, Heard::End, "it has rested long enough");
     drop(Client::new(node.address()).await);
     empty(&node).await;
     assert_eq!(mute(), 4);

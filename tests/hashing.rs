@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What would make a map another: all that replace the standard hasher, or the map.
-const OTHERS: [&str; 10] = [
+const OTHERS: [&str; 11] = [
     "with_hasher",
     "with_capacity_and_hasher",
     "BuildHasherDefault",
     "DefaultHasher",
+    "Hasher for",
     "FxHash",
     "rustc_hash",
     "ahash",

@@ -39,6 +39,11 @@ fn said() -> Vec<(String, Number)> {
     ]
 }
 
+/// All of those numbers together.
+fn all(metrics: &Metrics) -> u64 {
+    metrics.messages_refused.get() + metrics.joins_refused.get() + metrics.signals.get()
+}
+
 #[actix_web::test]
 async fn every_message_that_is_refused() {
     let scene = Scene::new(&[]).await;
@@ -46,12 +51,13 @@ async fn every_message_that_is_refused() {
     for (text, number) in said() {
         let mut client = scene.client().await;
         client.join("1", &format!("peer:{NOBODY}"), "{}").await;
-        let before = number(pubsub.metrics());
+        let (before, all_before) = (number(pubsub.metrics()), all(pubsub.metrics()));
         client.say(&text).await;
         // whatever is answered, this comes behind it
         client.say(r#"[null,"last","phoenix","heartbeat",{}]"#).await;
         client.hear_until(r#""last""#).await;
         assert_eq!(number(pubsub.metrics()), before + 1, "{text:.100}");
+        assert_eq!(all(pubsub.metrics()), all_before + 1, "{text:.100}: counted under another reason too");
         drop(client);
         crate::common::eventually("its end", || async { scene.node.connections() == 2 }).await;
     }
@@ -73,11 +79,12 @@ async fn every_connection_that_is_ended() {
         (flood, &close::FLOOD),
         (frame(0x88, &1000_u16.to_be_bytes()), &close::GONE),
     ] {
-        let (mut client, before) = (scene.client().await, pubsub.metrics().connections_closed.of(reason));
+        let closed = &pubsub.metrics().connections_closed;
+        let (mut client, before, all_before) = (scene.client().await, closed.of(reason), closed.get());
         client.raw(&bytes).await;
         client.closed().await;
-        let is_counted = || async { pubsub.metrics().connections_closed.of(reason) == before + 1 };
-        crate::common::eventually(reason.words, is_counted).await;
+        crate::common::eventually(reason.words, || async { closed.of(reason) == before + 1 }).await;
+        assert_eq!(closed.get(), all_before + 1, "{}: counted under another reason too", reason.words);
     }
     scene.ends_well().await;
 }
@@ -96,9 +103,10 @@ async fn everybody_who_is_not_let_in_and_everything_that_is_passed_over() {
         ("/socket/websocket?vsn=9", &[], Barred::Version),
         ("/socket/websocket", &["X-Forwarded-For: ::ffff:198.51.100.1"], Barred::Address),
     ] {
-        let before = refused(why);
+        let (before, all_before) = (refused(why), scene.refused());
         drop(Client::ask(scene.node.address(), path, headers).await);
         assert_eq!(refused(why), before + 1, "{path} {headers:?}");
+        assert_eq!(scene.refused(), all_before + 1, "{path} {headers:?}: counted under another reason too");
     }
     drop(third);
     crate::common::eventually("a place", || async { scene.node.connections() == 2 }).await;

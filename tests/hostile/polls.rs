@@ -1,7 +1,10 @@
 //! The same in requests: bodies that cannot be read, are two at once, or never come to an end.
 
+use std::io::Write;
 use std::net::SocketAddr;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
@@ -47,6 +50,31 @@ async fn a_secret_of_a_mebibyte_is_too_large_a_body() {
     assert_eq!(client.post(&join).await, 413);
     assert_eq!(client.post("[]").await, 410);
     scene.ends_well().await;
+}
+
+/// What it would be if somebody unpacked it: a message that is in order, behind 32 MiB of spaces.
+#[actix_web::test]
+async fn a_body_that_is_packed_is_not_unpacked() {
+    let scene = Scene::new(&[]).await;
+    let address = scene.node.address();
+    let client = Polling::open(address, "/socket", "2.0.0", &[]).await;
+    let paths = [
+        (client.with_token(), r#"[null,"1","phoenix","heartbeat",{}]"#),
+        (session(address).await, r#"42["join",{"room":"r"}]"#),
+    ];
+    for (path, words) in paths {
+        let bomb = gzip(&format!("{words}{}", " ".repeat(32 << 20)));
+        assert!(bomb.len() < 65_536, "{} bytes", bomb.len());
+        let answer = ask(address, "POST", &path, &["content-encoding: gzip"], &bomb).await;
+        assert!(answer.http == 400 || answer.status() == 400, "{path}: {answer:?}");
+    }
+    scene.ends_well().await;
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(text.as_bytes()).unwrap();
+    gzip.finish().unwrap()
 }
 
 /// Whoever reads one of the two takes the rest for another request, which nobody meant.
