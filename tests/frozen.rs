@@ -9,7 +9,7 @@ use common::process::Process;
 use common::{Client, Heard, PATIENCE, empty, eventually, frame, get, node};
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 const SETS: &[&str] = &[
@@ -30,11 +30,12 @@ const UPGRADE: &str = "GET /socket/websocket?vsn=2.0.0 HTTP/1.1\r\nHost: x\r\nCo
                        Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/// A process that has answered already, so that it has all descriptors that it needs by itself; their number.
+/// A process to which nobody is connected, and how many descriptors it needs by itself.
 async fn start(more: &[&str]) -> (Process, usize) {
     let process = Process::start(&[SETS, more].concat());
-    assert_eq!(get(process.address, "/healthz").await.0, 200);
     let descriptors = process.descriptors();
+    assert_eq!(get(process.address, "/healthz").await.0, 200);
+    eventually("no descriptor of ours", || async { process.descriptors() <= descriptors }).await;
     (process, descriptors)
 }
 
@@ -152,12 +153,14 @@ async fn while_it_is_answered() {
     let (process, before) = start(&[]).await;
     let mut streams = Vec::new();
     for path in ["/", "/lib/socket.js", "/socket/longpoll?vsn=2.0.0"] {
-        let mut stream = TcpStream::connect(process.address).await.unwrap();
-        // as many as it takes until nothing more is taken: what is answered is never read
-        let ask = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").repeat(1_000);
-        let asking = async { while stream.write_all(ask.as_bytes()).await.is_ok() {} };
-        let _ = timeout(Duration::from_millis(500), asking).await;
+        // as many as it takes until nothing more is taken, which is soon: what is answered is never read
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        let mut stream = socket.connect(process.address).await.unwrap();
+        let ask = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").repeat(5_000);
+        let _ = timeout(Duration::from_millis(500), stream.write_all(ask.as_bytes())).await;
         streams.push(stream);
+        eventually("it is here", || async { process.descriptors() > before }).await;
     }
     eventually("no descriptor of theirs", || async { process.descriptors() <= before }).await;
 }
