@@ -160,7 +160,8 @@ impl Account {
     }
 }
 
-fn network(address: IpAddr) -> IpAddr {
+/// What counts as one address: of IPv6 the network.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),

@@ -196,6 +196,8 @@ sections! {
         signals_per_name: usize = 64, whole from 1 to 1_000_000;
         /// Bytes that wait for one peer.
         bytes_per_name: usize = 262_144, whole from 1_024 to 1_073_741_824;
+        /// Bytes of one address that wait, whoever they are for. Of IPv6, a network of 64 bits is one address.
+        bytes_per_address: usize = 1_048_576, whole from 1_024 to 1_099_511_627_776;
         /// Bytes that wait in all.
         bytes: usize = 16_777_216, whole from 1_024 to 1_099_511_627_776;
     }

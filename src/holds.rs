@@ -1,17 +1,20 @@
 //! Signals that wait for somebody to take the name they are for. A part of the registry, which alone knows
 //! for certain that nobody is there, and is the first to know when somebody is.
 //!
-//! What waits is bounded in time, and in number and bytes for each name and in all. It is delivered in
-//! the order in which it came, before anything that is sent to the name later, since a sender of
-//! something that waits sends what follows here too.
+//! What waits is bounded in time, in number and bytes for each name, and in bytes for each address that it comes
+//! from and in all: no address can keep everybody else's out. It is delivered in the order in which it came, before
+//! anything that is sent to the name later, since a sender of something that waits sends what follows here too.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::collections::hash_map::{Entry, HashMap};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use actix::{AsyncContext, Context, Handler, WrapFuture, fut::ActorFutureExt};
 use futures_util::FutureExt;
 
 use crate::adapter::Packet;
+use crate::addresses::network;
 use crate::config;
 use crate::labels::Lost;
 use crate::mailbox::{Mail, Note};
@@ -44,12 +47,14 @@ pub(crate) struct Holds {
     terms: config::Hold,
     bytes: usize,
     queues: HashMap<Topic, Queue>,
+    /// How many of the bytes each address has sent. One that has sent none has no entry.
+    shares: HashMap<IpAddr, usize>,
     sweeping: bool,
 }
 
 impl Holds {
     pub(crate) fn new(terms: config::Hold) -> Self {
-        Self { terms, bytes: 0, queues: HashMap::new(), sweeping: false }
+        Self { terms, bytes: 0, queues: HashMap::new(), shares: HashMap::new(), sweeping: false }
     }
 
     pub(crate) fn has(&self, name: &Topic) -> bool {
@@ -71,7 +76,11 @@ impl Holds {
         let (terms, size) = (&self.terms, hold.delivery.size());
         let queue = self.queues.get(&hold.signal.to);
         let (count, bytes) = queue.map_or((0, 0), |queue| (queue.signals.len(), queue.bytes));
-        count < terms.signals_per_name && bytes + size <= terms.bytes_per_name && self.bytes + size <= terms.bytes
+        let share = self.shares.get(&hold.sender()).copied().unwrap_or_default();
+        count < terms.signals_per_name
+            && bytes + size <= terms.bytes_per_name
+            && share + size <= terms.bytes_per_address
+            && self.bytes + size <= terms.bytes
     }
 
     /// The queue for the name of `hold`; a new one ends as that one says.
@@ -82,7 +91,7 @@ impl Holds {
 
     fn put(&mut self, hold: Hold, now: Instant) {
         let size = hold.delivery.size();
-        self.bytes += size;
+        self.charge(hold.sender(), size);
         let queue = self.queue(&hold, now);
         queue.bytes += size;
         queue.signals.push_back(hold);
@@ -91,17 +100,32 @@ impl Holds {
     /// Puts one that was asked about elsewhere before those that came after it.
     fn put_first(&mut self, hold: Hold) {
         let Some(queue) = self.queues.get_mut(&hold.signal.to) else { return hold.settle(Verdict::Absent) };
-        let size = hold.delivery.size();
-        self.bytes += size;
+        let (sender, size) = (hold.sender(), hold.delivery.size());
         queue.bytes += size;
         queue.asking = false;
         queue.signals.push_front(hold);
+        self.charge(sender, size);
     }
 
     fn take(&mut self, name: &Topic) -> VecDeque<Hold> {
         let Some(queue) = self.queues.remove(name) else { return VecDeque::new() };
-        self.bytes -= queue.bytes;
+        queue.signals.iter().for_each(|hold| self.give_back(hold.sender(), hold.delivery.size()));
         queue.signals
+    }
+
+    fn charge(&mut self, sender: IpAddr, bytes: usize) {
+        self.bytes += bytes;
+        *self.shares.entry(sender).or_default() += bytes;
+    }
+
+    fn give_back(&mut self, sender: IpAddr, bytes: usize) {
+        self.bytes -= bytes;
+        if let Entry::Occupied(mut share) = self.shares.entry(sender) {
+            *share.get_mut() -= bytes;
+            if *share.get() == 0 {
+                share.remove();
+            }
+        }
     }
 
     /// Names for which the wait is over.
@@ -115,6 +139,11 @@ impl Holds {
 }
 
 impl Hold {
+    /// Whose share it takes.
+    fn sender(&self) -> IpAddr {
+        network(self.from.address)
+    }
+
     fn packet(&self) -> Packet {
         let Broadcast { event, payload, .. } = &self.delivery.broadcast;
         Packet::Broadcast { event: event.clone(), payload: payload.clone() }
