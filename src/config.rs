@@ -83,6 +83,9 @@ sections! {
         ping_interval: Duration = "25s", span from "100ms" to "1h";
         /// A client that does not give one for this long after is closed; Socket.IO's `pingTimeout`.
         ping_timeout: Duration = "20s", span from "100ms" to "1h";
+        /// A client that polls and opens a WebSocket to go on with has changed to it within this time, or loses it and
+        /// polls on; Socket.IO's `upgradeTimeout`.
+        upgrade_timeout: Duration = "10s", span from "100ms" to "1h";
         /// Bytes of a message, and of a request's body; Socket.IO's `maxHttpBufferSize`, which clients are told as
         /// `maxPayload`.
         max_payload: usize = 1_000_000, whole from 1_024 to 67_108_864;

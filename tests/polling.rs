@@ -441,6 +441,18 @@ async fn a_change_that_fails_leaves_the_session_polling() {
     client.ask_for("4changed", "4changed").await;
 }
 
+#[actix_web::test]
+async fn a_change_that_takes_too_long_is_none() {
+    let node = start(&["socketio.upgrade_timeout=300ms"]);
+    let session = open(node.address(), V4).await;
+    let mut silent = Client::open(node.address(), &websocket(&session), &[]).await;
+    assert_eq!(silent.closed().await, 1005);
+    let mut probing = probe_again(&node, &session).await;
+    assert_eq!(probing.closed().await, 1005);
+    post(node.address(), &session, "4a").await;
+    assert_eq!(poll(node.address(), &session).await.text(), "4a", "it polls on");
+}
+
 /// A WebSocket is let in again once the one before it is known to be gone.
 async fn probe_again(node: &Running, session: &str) -> Client {
     loop {

@@ -280,5 +280,6 @@ fn upgrade(door: &Door, request: &HttpRequest, payload: web::Payload, poller: Po
     let wire = admit(request)?;
     let config = door.config();
     let most = door.limits().message_bytes + config.limits.queue_bytes;
-    Ok(door.relay(request, payload, Upgrade::new(poller, wire, most, config.socket.write_timeout)))
+    let upgrade = Upgrade::new(poller, wire, most, config.socketio.upgrade_timeout, config.socket.write_timeout);
+    Ok(door.relay(request, payload, upgrade))
 }

@@ -20,8 +20,6 @@ use crate::transport::{Talk, Wire};
 use crate::transports::pipe::{Inflow, Outflow, pipe};
 use crate::transports::poller::{Poller, Via};
 
-/// How long a client may try, npm's `upgradeTimeout`.
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// What a frame counts for beside its own bytes: about its size in memory.
 const FRAME_SIZE: usize = 64;
 /// How many frames are handed to the session at once.
@@ -33,6 +31,8 @@ pub(super) struct Upgrade {
     wire: Cut,
     /// How much of what the client says may be on its way to the session.
     most: usize,
+    /// How long the client may try.
+    trial: Duration,
     /// After how long a wire is cut whose client does not answer our goodbye.
     patience: Duration,
     standing: Standing,
@@ -57,10 +57,10 @@ pub(super) enum News {
 }
 
 impl Upgrade {
-    pub(super) fn new(poller: Poller, wire: Cut, most: usize, patience: Duration) -> Self {
+    pub(super) fn new(poller: Poller, wire: Cut, most: usize, trial: Duration, patience: Duration) -> Self {
         let (change, changed) = oneshot::channel();
         let standing = if poller.begin_upgrade() { Standing::Probing(change) } else { Standing::Refused };
-        Self { poller, wire, most, patience, standing, changed: Cell::new(Some(changed)) }
+        Self { poller, wire, most, trial, patience, standing, changed: Cell::new(Some(changed)) }
     }
 
     /// The client is here from now on.
@@ -97,8 +97,8 @@ impl Talk for Upgrade {
     }
 
     fn news(&self) -> impl Stream<Item = News> + 'static {
-        let changed = self.changed.take();
-        let outflow = async move { timeout(TIMEOUT, changed?).await.ok()?.ok() };
+        let (changed, trial) = (self.changed.take(), self.trial);
+        let outflow = async move { timeout(trial, changed?).await.ok()?.ok() };
         once(outflow).flat_map(|outflow| {
             let over = once(ready(News::Over));
             match outflow {
