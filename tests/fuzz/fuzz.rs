@@ -1,7 +1,7 @@
 //! The fuzzer: libFuzzer around one target, the one that `FUZZ_TARGET` names. It is meant to be run by `run.sh`.
 //!
-//! Without a target it lists all of them. `FUZZ_SEEDS` names a folder for the target's seeds, and `FUZZ_WORDS` a file
-//! for its dictionary; both are written before the fuzzer begins.
+//! Without a target it lists all of them, and how long an input of each is at most. `FUZZ_SEEDS` names a folder for the
+//! target's seeds, and `FUZZ_WORDS` a file for its dictionary; both are written before the fuzzer begins.
 
 #![no_main]
 
@@ -23,7 +23,7 @@ fuzz_target!(
 
 fn begin() {
     let Ok(name) = std::env::var("FUZZ_TARGET") else {
-        targets().for_each(|target| println!("{}", target.name));
+        targets().for_each(|target| println!("{} {}", target.name, target.most));
         std::process::exit(0);
     };
     let target = targets().find(|target| target.name == name).unwrap_or_else(|| panic!("no target is called {name}"));

@@ -18,14 +18,16 @@ RUSTFLAGS="-Dwarnings -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-lev
 fuzz=$work/build/$host/release/fuzz
 
 found=0
+targets=$("$fuzz" 2>/dev/null)
 printf '%-18s %12s %8s %8s  %s\n' target executions corpus coverage found
-for target in ${FUZZ_TARGETS:-$("$fuzz" 2>/dev/null)}; do
+for target in ${FUZZ_TARGETS:-$(cut -d' ' -f1 <<<"$targets")}; do
+	most=$(sed -n "s/^$target //p" <<<"$targets")
 	corpus=$work/corpus/$target seeds=$work/seeds/$target crashes=$work/crashes/$target log=$work/$target.log
 	mkdir -p "$corpus" "$seeds" "$crashes"
 	verdict=nothing
 	# FUZZ_WORDS is written before the dictionary is read
 	FUZZ_TARGET=$target FUZZ_SEEDS=$seeds FUZZ_WORDS=$work/$target.dict "$fuzz" -dict="$work/$target.dict" \
-		-max_total_time="$seconds" -max_len=4096 -timeout=5 -rss_limit_mb=1024 -print_final_stats=1 \
+		-max_total_time="$seconds" -max_len="${most:-1}" -timeout=5 -rss_limit_mb=1024 -print_final_stats=1 \
 		-artifact_prefix="$crashes/" "$corpus" "$seeds" $(find "tests/fuzz/regressions/$target" -maxdepth 0 2>/dev/null) \
 		>"$log" 2>&1 || { found=1; verdict=$(sed -n 's/.*Test unit written to //p' "$log" | tail -1); verdict=${verdict:-"see $log"}; }
 	executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")

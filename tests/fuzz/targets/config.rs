@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Target;
+use super::{SMALL, Target};
 use crate::config::{Config, SETTINGS};
 use crate::written;
 
@@ -33,8 +33,8 @@ const WORDS: &[&str] = &[
 ];
 
 pub(super) const TARGETS: &[Target] = &[
-    Target { name: "config", run: file, seeds: files, words: WORDS },
-    Target { name: "settings", run: sets, seeds: settings, words: WORDS },
+    Target { name: "config", run: file, seeds: files, words: WORDS, most: 4 * SMALL },
+    Target { name: "settings", run: sets, seeds: settings, words: WORDS, most: SMALL },
 ];
 
 /// Either all of it is right, or each thing that is wrong is said in a line with its place.

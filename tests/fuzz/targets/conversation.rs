@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use super::seeds::conversations;
 use super::talk::Talk;
 use super::tape::{self, Part, parts};
-use super::{Target, engineio, hello, peerjs, phoenix, socketio};
+use super::{SMALL, Target, engineio, hello, peerjs, phoenix, socketio};
 use crate::channel::{Channel, Context, Reply, Router};
 use crate::channels;
 use crate::config::Config;
@@ -31,27 +31,43 @@ pub(super) const TARGETS: &[Target] = &[
         run: |data| talk_phoenix(parts(data)),
         seeds: || seeds("phoenix"),
         words: phoenix::WORDS,
+        most: SMALL,
     },
     Target {
         name: "talk_phoenix_v1",
         run: |data| standard(V1, parts(data)),
         seeds: || seeds("phoenix"),
         words: phoenix::WORDS,
+        most: SMALL,
     },
     Target {
         name: "talk_peerjs",
         run: |data| talk_peerjs(parts(data)),
         seeds: || seeds("peerjs"),
         words: peerjs::WORDS,
+        most: SMALL,
     },
-    Target { name: "talk_hello", run: |data| talk_hello(parts(data)), seeds: || seeds("hello"), words: hello::WORDS },
+    Target {
+        name: "talk_hello",
+        run: |data| talk_hello(parts(data)),
+        seeds: || seeds("hello"),
+        words: hello::WORDS,
+        most: SMALL,
+    },
     Target {
         name: "talk_socketio",
         run: |data| talk_socketio(parts(data)),
         seeds: || seeds("socketio"),
         words: socketio::WORDS,
+        most: SMALL,
     },
-    Target { name: "talk_engineio", run: talk_engineio, seeds: || seeds("engineio"), words: engineio::WORDS },
+    Target {
+        name: "talk_engineio",
+        run: talk_engineio,
+        seeds: || seeds("engineio"),
+        words: engineio::WORDS,
+        most: SMALL,
+    },
 ];
 
 /// The transcripts, with a world that answers at once, and with one that takes its time.

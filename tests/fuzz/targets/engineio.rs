@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use super::Target;
 use super::asked::{Wish, ask, frames, is_same};
 use super::seeds::{bytes_of, conversations, messages};
+use super::{SMALL, Target};
 use crate::config::Limits;
 use crate::message::Outbound;
 use crate::protocol::{Frame, Protocol};
@@ -15,10 +15,26 @@ use crate::topic::Realm;
 
 pub(super) const WORDS: &[&str] = &["2probe", "3probe", "b4", "bAQI=", "\u{1e}", "4hello", "10:4", "1:2"];
 
+/// How many packets a body has at most, and how long one is that has more of the shortest.
+const PACKETS: usize = 10_000;
+const PACKED: usize = 4 * PACKETS + 100;
+
 pub(super) const TARGETS: &[Target] = &[
-    Target { name: "engineio_packets", run: packets, seeds: || messages("engineio"), words: WORDS },
-    Target { name: "engineio_v4_body", run: |data| body(Dialect::V4, data), seeds: v4_bodies, words: WORDS },
-    Target { name: "engineio_v3_body", run: |data| body(Dialect::V3, data), seeds: v3_bodies, words: WORDS },
+    Target { name: "engineio_packets", run: packets, seeds: || messages("engineio"), words: WORDS, most: SMALL },
+    Target {
+        name: "engineio_v4_body",
+        run: |data| body(Dialect::V4, data),
+        seeds: v4_bodies,
+        words: WORDS,
+        most: PACKED,
+    },
+    Target {
+        name: "engineio_v3_body",
+        run: |data| body(Dialect::V3, data),
+        seeds: v3_bodies,
+        words: WORDS,
+        most: PACKED,
+    },
 ];
 
 pub(super) fn client<R: Revision>() -> EngineIo<R, Plain> {
@@ -50,7 +66,7 @@ fn body(dialect: Dialect, data: &[u8]) {
     for as_bytes in [false, true] {
         let Ok(frames) = dialect.read(data, as_bytes) else { continue };
         let size: usize = frames.iter().map(Frame::size).sum();
-        assert!(size <= data.len() && frames.len() <= 10_000, "{size} bytes of {}", data.len());
+        assert!(size <= data.len() && frames.len() <= PACKETS, "{size} bytes of {}", data.len());
         // text that looks as if it were encoded twice is decoded once more, and nobody writes a packet without a type
         let is_ours = |frame: &Frame| frame.size() > 0 && (dialect == Dialect::V4 || is_plain(frame));
         if !frames.is_empty() && frames.iter().all(is_ours) {
@@ -75,9 +91,16 @@ fn again(dialect: Dialect, frames: &[Frame]) {
     }
 }
 
+/// As many of a packet as a body may have, and one more.
+fn packed(packet: &[u8]) -> [Vec<u8>; 2] {
+    [packet.repeat(PACKETS), packet.repeat(PACKETS + 1)]
+}
+
 fn v4_bodies() -> Vec<Vec<u8>> {
     let joined = |said: &Vec<Frame>| said.iter().map(bytes_of).collect::<Vec<_>>().join(&0x1e);
-    conversations("engineio").iter().chain(&conversations("socketio")).map(joined).collect()
+    // one packet stands before the first separator
+    let packed = packed(b"\x1e").map(|body| body[1..].to_vec());
+    conversations("engineio").iter().chain(&conversations("socketio")).map(joined).chain(packed).collect()
 }
 
 fn v3_bodies() -> Vec<Vec<u8>> {
@@ -90,5 +113,5 @@ fn v3_bodies() -> Vec<Vec<u8>> {
             Body::Bytes(bytes) => bytes,
         }
     });
-    written.collect()
+    written.chain(packed(b"1:2")).chain(packed(&[0, 1, 255, b'2'])).collect()
 }

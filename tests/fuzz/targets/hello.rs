@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, LazyLock};
 
-use super::Target;
 use super::asked::{Asked, Wish, ask, frames};
 use super::seeds::messages;
+use super::{SMALL, Target};
 use crate::json::is_portable;
 use crate::message::{Broadcast, Payload};
 use crate::metrics::Metrics;
@@ -28,7 +28,7 @@ pub(super) const WORDS: &[&str] = &[
     "\\u0000",
 ];
 
-pub(super) const TARGETS: &[Target] = &[Target { name: "hello", run, seeds, words: WORDS }];
+pub(super) const TARGETS: &[Target] = &[Target { name: "hello", run, seeds, words: WORDS, most: SMALL }];
 
 fn seeds() -> Vec<Vec<u8>> {
     messages("hello")

@@ -6,8 +6,8 @@ use actix_web::web::Query;
 use ipnet::IpNet;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 
-use super::Target;
 use super::seeds::paths;
+use super::{SMALL, Target};
 use crate::address::Caller;
 use crate::handshake::params;
 use crate::protocols::peerjs::door::Claim;
@@ -20,12 +20,14 @@ pub(super) const TARGETS: &[Target] = &[
         run: query,
         seeds: queries,
         words: &["vsn=2.0.0", "vsn[]=", "&key=", "&id=", "&token=", "%00", "%ff", "%c3%a9", "+"],
+        most: SMALL,
     },
     Target {
         name: "forwarded",
         run: forwarded,
         seeds: chains,
         words: &["10.0.0.1", "198.51.100.1", "[::1]:80", "::ffff:10.0.0.1", ", "],
+        most: SMALL,
     },
 ];
 

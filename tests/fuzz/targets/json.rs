@@ -4,8 +4,8 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::Target;
 use super::seeds::messages;
+use super::{SMALL, Target};
 use crate::json::{MAX_DEPTH, is_portable, push_string};
 use crate::message::Payload;
 use crate::signal::readdress;
@@ -23,8 +23,8 @@ const WORDS: &[&str] = &[
 ];
 
 pub(super) const TARGETS: &[Target] = &[
-    Target { name: "json", run: json, seeds, words: WORDS },
-    Target { name: "signal", run: signal, seeds: signals, words: WORDS },
+    Target { name: "json", run: json, seeds, words: WORDS, most: SMALL },
+    Target { name: "signal", run: signal, seeds: signals, words: WORDS, most: SMALL },
 ];
 
 fn seeds() -> Vec<Vec<u8>> {

@@ -34,7 +34,12 @@ pub struct Target {
     pub seeds: fn() -> Vec<Vec<u8>>,
     /// Words that chance would be slow to find.
     pub words: &'static [&'static str],
+    /// How long an input is at most: just above a limit, where one of the broker's is to be met.
+    pub most: usize,
 }
+
+/// How long an input is that meets no limit on its size, or one that is made small for it.
+const SMALL: usize = 4_096;
 
 /// All targets.
 pub fn targets() -> impl Iterator<Item = &'static Target> {

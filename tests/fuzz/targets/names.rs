@@ -1,17 +1,18 @@
 //! Names of topics, patterns of them, and origins of web pages.
 
-use super::Target;
 use super::seeds::messages;
+use super::{SMALL, Target};
 use crate::origin::Origins;
 use crate::topic::{Pattern, Realm, Topic};
 
 pub(super) const TARGETS: &[Target] = &[
-    Target { name: "topic", run: topic, seeds: names, words: &["room:", "*", "\u{1}", "\u{85}"] },
+    Target { name: "topic", run: topic, seeds: names, words: &["room:", "*", "\u{1}", "\u{85}"], most: SMALL },
     Target {
         name: "origin",
         run: origin,
         seeds: origins,
         words: &["same", "any", "://", "//*.", "https:", ":443", "[::1]"],
+        most: SMALL,
     },
 ];
 

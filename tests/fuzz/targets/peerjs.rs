@@ -1,9 +1,9 @@
 //! PeerJS's JSON.
 
-use super::Target;
 use super::asked::{Asked, Wish, ask, frames};
 use super::hello::METRICS;
 use super::seeds::messages;
+use super::{SMALL, Target};
 use crate::message::{Broadcast, Payload};
 use crate::protocol::{Frame, Protocol};
 use crate::protocols::peerjs::PeerJs;
@@ -28,7 +28,7 @@ pub(super) const WORDS: &[&str] = &[
     "null",
 ];
 
-pub(super) const TARGETS: &[Target] = &[Target { name: "peerjs", run, seeds, words: WORDS }];
+pub(super) const TARGETS: &[Target] = &[Target { name: "peerjs", run, seeds, words: WORDS, most: SMALL }];
 
 fn seeds() -> Vec<Vec<u8>> {
     messages("peerjs")

@@ -6,9 +6,9 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::Target;
 use super::asked::{Asked, Wish, ask, frames};
 use super::seeds::{conversations, messages};
+use super::{SMALL, Target};
 use crate::message::{Broadcast, Outbound, Payload, Ref, Status};
 use crate::protocol::{Frame, Protocol};
 use crate::protocols::phoenix::door::subprotocol;
@@ -18,6 +18,8 @@ use crate::topic::{Realm, Topic};
 
 /// How long a message of one who polls may be.
 const MOST: usize = 1_024;
+/// Just above what the transport lets through by default.
+const MESSAGE: usize = 66_000;
 
 pub(super) const WORDS: &[&str] = &[
     "phx_join",
@@ -41,14 +43,27 @@ pub(super) const WORDS: &[&str] = &[
 ];
 
 pub(super) const TARGETS: &[Target] = &[
-    Target { name: "phoenix_v1", run: v1, seeds, words: WORDS },
-    Target { name: "phoenix_v2", run: v2, seeds, words: WORDS },
-    Target { name: "phoenix_batch", run: batch, seeds: batches, words: WORDS },
-    Target { name: "subprotocols", run: offer, seeds: offers, words: &["phoenix", "base64url.bearer.phx.", ", "] },
+    Target { name: "phoenix_v1", run: v1, seeds, words: WORDS, most: MESSAGE },
+    Target { name: "phoenix_v2", run: v2, seeds: || [seeds(), large()].concat(), words: WORDS, most: MESSAGE },
+    Target { name: "phoenix_batch", run: batch, seeds: batches, words: WORDS, most: SMALL },
+    Target {
+        name: "subprotocols",
+        run: offer,
+        seeds: offers,
+        words: &["phoenix", "base64url.bearer.phx.", ", "],
+        most: SMALL,
+    },
 ];
 
 fn seeds() -> Vec<Vec<u8>> {
     messages("phoenix")
+}
+
+/// Bytes behind the longest names that there can be, as many as a message may have.
+fn large() -> Vec<Vec<u8>> {
+    let names = [b'1'; 3 * 255 + 253];
+    let push = |bytes: usize| [&[0, 253, 255, 255, 255], &names[..], &vec![0; bytes - names.len() - 5]].concat();
+    vec![push(names.len() + 5), push(65_536), push(65_537)]
 }
 
 fn v1(data: &[u8]) {

@@ -18,8 +18,8 @@ use actix_web::{App, Error};
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::Target;
 use super::seeds::paths;
+use super::{SMALL, Target};
 use crate::adapter::Local;
 use crate::channels;
 use crate::config::Config;
@@ -63,7 +63,7 @@ const WORDS: &[&str] = &[
     "\n\n",
 ];
 
-pub(super) const TARGETS: &[Target] = &[Target { name: "requests", run, seeds, words: WORDS }];
+pub(super) const TARGETS: &[Target] = &[Target { name: "requests", run, seeds, words: WORDS, most: SMALL }];
 
 /// What is asked of a server before it opens a WebSocket.
 const UPGRADE: &str = "Host: localhost\nConnection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\n\
@@ -100,8 +100,13 @@ fn run(data: &[u8]) {
 /// A node with the standard mounts, which believes what a proxy says of the client.
 fn site() -> Site {
     static CONFIG: LazyLock<Config> = LazyLock::new(|| {
-        let sets =
-            ["server.trusted_proxies=[\"127.0.0.1\"]", "peerjs.allow_discovery=true", "limits.message_bytes=2048"];
+        let sets = [
+            "server.trusted_proxies=[\"127.0.0.1\"]",
+            "peerjs.allow_discovery=true",
+            "limits.message_bytes=2048",
+            "limits.batch_bytes=3000",
+            "socketio.max_payload=2048",
+        ];
         Config::load(None, [], &sets.map(str::to_owned), None).expect("what is set here is allowed")
     });
     let config = CONFIG.clone();

@@ -2,10 +2,10 @@
 
 use std::sync::LazyLock;
 
-use super::Target;
 use super::asked::{Asked, Wish, is_same};
 use super::seeds::conversations;
 use super::tape::{self, Part, parts};
+use super::{SMALL, Target};
 use crate::config::Limits;
 use crate::message::{Outbound, Payload, Status};
 use crate::protocol::{Frame, Protocol, Step};
@@ -36,8 +36,8 @@ pub(super) const WORDS: &[&str] = &[
 ];
 
 pub(super) const TARGETS: &[Target] = &[
-    Target { name: "socketio", run: run::<V4>, seeds, words: WORDS },
-    Target { name: "socketio_old", run: run::<V3>, seeds, words: WORDS },
+    Target { name: "socketio", run: run::<V4>, seeds, words: WORDS, most: SMALL },
+    Target { name: "socketio_old", run: run::<V3>, seeds, words: WORDS, most: SMALL },
 ];
 
 pub(super) fn client<R: Revision>() -> EngineIo<R, SocketIo> {

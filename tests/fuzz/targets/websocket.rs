@@ -9,8 +9,8 @@ use actix_web::error::PayloadError;
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt, stream};
 
-use super::Target;
 use super::seeds::{Line, bytes_of, transcripts};
+use super::{SMALL, Target};
 use crate::close::{self, Reason};
 use crate::connection::{Connection, ConnectionId, Patience};
 use crate::guard::{Gate, Guard, Headers};
@@ -19,9 +19,16 @@ use crate::protocol::Frame;
 use crate::rate::{Pool, Rate};
 use crate::transports::websocket::{Assembly, Size};
 
-const SIZE: Size = Size { bytes: 300, fragments: 5 };
+/// Bounds that are soon met, and those that a node has by default.
+const NARROW: Size = Size { bytes: 300, fragments: 5 };
+const USUAL: Size = Size { bytes: 65_536, fragments: 1_024 };
 
-pub(super) const TARGETS: &[Target] = &[Target { name: "websocket", run, seeds, words: &["\u{1}\u{80}"] }];
+const WORDS: &[&str] = &["\u{1}\u{80}"];
+
+pub(super) const TARGETS: &[Target] = &[
+    Target { name: "websocket", run: |data| run(NARROW, data), seeds, words: WORDS, most: SMALL },
+    Target { name: "websocket_usual", run: |data| run(USUAL, data), seeds: large, words: WORDS, most: 70_000 },
+];
 
 /// What every transcript's clients say, framed, and cut in several ways: the first byte says how.
 fn seeds() -> Vec<Vec<u8>> {
@@ -37,7 +44,21 @@ fn seeds() -> Vec<Vec<u8>> {
     wires.enumerate().map(|(n, wire)| [vec![n as u8 * 7], wire].concat()).collect()
 }
 
-fn framed(first: u8, payload: &[u8]) -> Vec<u8> {
+/// What is as large, or in as many pieces, as it may be, and what is beyond that by one.
+fn large() -> Vec<Vec<u8>> {
+    let whole = [65_535, 65_536, 65_537].map(|bytes| framed(0x82, &vec![0; bytes]));
+    let halves =
+        [32_768, 32_769].map(|bytes| [framed(0x01, &vec![b'x'; bytes]), framed(0x80, &[b'x'; 32_768])].concat());
+    let pieces = [1_024, 1_025].map(|count| {
+        let piece = |n| if n == 0 { framed(0x02, b"") } else { framed(if n + 1 == count { 0x80 } else { 0 }, b"x") };
+        (0..count).flat_map(piece).collect::<Vec<u8>>()
+    });
+    let wires = whole.into_iter().chain(halves).chain(pieces);
+    // behind each of them there is more to come
+    wires.enumerate().map(|(n, wire)| [&[n as u8 * 3 + 5], &wire[..], &framed(0x89, b"more")].concat()).collect()
+}
+
+pub(super) fn framed(first: u8, payload: &[u8]) -> Vec<u8> {
     let length = match payload.len() {
         short @ 0..126 => vec![0x80 | short as u8],
         middle @ 126..65_536 => [&[0x80 | 126][..], &(middle as u16).to_be_bytes()].concat(),
@@ -73,11 +94,11 @@ fn first_bad(bytes: &[u8], limit: u64) -> Option<(usize, &'static Reason)> {
     }
 }
 
-fn run(data: &[u8]) {
+fn run(size: Size, data: &[u8]) {
     let Some((how, bytes)) = data.split_first() else { return };
     let chunks = cut(*how, bytes);
-    let bad = first_bad(bytes, SIZE.bytes as u64);
-    let mut headers = Headers::new(SIZE.bytes as u64);
+    let bad = first_bad(bytes, size.bytes as u64);
+    let mut headers = Headers::new(size.bytes as u64);
     let mut at = 0;
     for chunk in &chunks {
         if let Err(found) = headers.read(chunk) {
@@ -89,11 +110,11 @@ fn run(data: &[u8]) {
         at += chunk.len();
     }
     assert!(at < bytes.len() || bad.is_none() || bytes.is_empty(), "{bad:?} has passed");
-    guarded(chunks, bad, bytes);
+    guarded(size, chunks, bad, bytes);
 }
 
 /// Chunks of sizes that follow from `how`.
-fn cut(how: u8, mut bytes: &[u8]) -> Vec<Bytes> {
+pub(super) fn cut(how: u8, mut bytes: &[u8]) -> Vec<Bytes> {
     let (mut chunks, mut state) = (Vec::new(), u32::from(how));
     while !bytes.is_empty() {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -107,11 +128,11 @@ fn cut(how: u8, mut bytes: &[u8]) -> Vec<Bytes> {
 
 /// The guard lets all pass that comes before the bad frame, or the chunk it began in, and then says why it has shut. It
 /// waits for each frame to be handled that has passed, and for nothing else.
-fn guarded(chunks: Vec<Bytes>, bad: Option<(usize, &'static Reason)>, bytes: &[u8]) {
+fn guarded(size: Size, chunks: Vec<Bytes>, bad: Option<(usize, &'static Reason)>, bytes: &[u8]) {
     let (gate, count) = (Gate::default(), chunks.len());
     let stream = stream::iter(chunks.into_iter().map(Ok::<_, PayloadError>));
-    let mut guard = Guard::new(stream, connection(), SIZE.bytes, gate.clone());
-    let (mut passed, mut is_shut, mut desk) = (0, false, Desk::new());
+    let mut guard = Guard::new(stream, connection(), size.bytes, gate.clone());
+    let (mut passed, mut is_shut, mut desk) = (0, false, Desk::new(size));
     // it gives others a turn now and then
     for _ in 0..=2 * count + 2 {
         match guard.next().now_or_never() {
@@ -144,14 +165,15 @@ fn connection() -> Arc<Connection> {
 
 /// What is behind the guard: the codec finds nothing too long, and no message is larger than it may be.
 struct Desk {
+    size: Size,
     bytes: BytesMut,
     assembly: Option<Assembly>,
     pieces: usize,
 }
 
 impl Desk {
-    fn new() -> Self {
-        Self { bytes: BytesMut::new(), assembly: Some(Assembly::new(SIZE)), pieces: 0 }
+    fn new(size: Size) -> Self {
+        Self { size, bytes: BytesMut::new(), assembly: Some(Assembly::new(size)), pieces: 0 }
     }
 
     /// Takes a chunk; says how many frames have become whole.
@@ -159,7 +181,7 @@ impl Desk {
         self.bytes.extend_from_slice(chunk);
         let mut frames = 0;
         loop {
-            match Parser::parse(&mut self.bytes, true, SIZE.bytes) {
+            match Parser::parse(&mut self.bytes, true, self.size.bytes) {
                 Ok(Some((is_last, opcode, payload))) => self.add(is_last, opcode, payload.unwrap_or_default().freeze()),
                 Ok(None) => return frames,
                 Err(error) => panic!("the guard has let pass: {error}"),
@@ -169,7 +191,7 @@ impl Desk {
     }
 
     fn add(&mut self, is_last: bool, opcode: OpCode, payload: Bytes) {
-        assert!(payload.len() <= SIZE.bytes);
+        assert!(payload.len() <= self.size.bytes);
         let item = match (is_last, opcode) {
             (false, OpCode::Text) => Item::FirstText(payload),
             (false, OpCode::Binary) => Item::FirstBinary(payload),
@@ -179,9 +201,13 @@ impl Desk {
         };
         self.pieces += 1;
         match self.assembly.as_mut().map(|assembly| assembly.add(item)) {
-            Some(Ok(None)) => assert!(self.pieces <= SIZE.fragments),
+            Some(Ok(None)) => assert!(self.pieces <= self.size.fragments),
             Some(Ok(Some(frame))) => {
-                assert!(frame.size() <= SIZE.bytes && self.pieces <= SIZE.fragments, "{} bytes", frame.size());
+                assert!(
+                    frame.size() <= self.size.bytes && self.pieces <= self.size.fragments,
+                    "{} bytes",
+                    frame.size()
+                );
                 self.pieces = 0;
             }
             // the connection ends over it

@@ -4,9 +4,9 @@
 use std::iter::once;
 use std::sync::LazyLock;
 
-use super::Target;
 use super::conversation::{talk_hello, talk_peerjs, talk_phoenix, talk_socketio};
 use super::tape::Part;
+use super::{SMALL, Target};
 use crate::protocol::Frame;
 
 const ME: &str = "00000000-0000-4000-8000-00000000000a";
@@ -15,14 +15,15 @@ const OTHER: &str = "00000000-0000-4000-8000-00000000000b";
 const EVENTS: &[u8] = b"ggggmmmmrreEbBdaaou\xFA";
 
 pub(super) const TARGETS: &[Target] = &[
-    Target { name: "words_phoenix", run: |data| talk_phoenix(play(&PHOENIX, data)), seeds, words: &[] },
-    Target { name: "words_peerjs", run: |data| talk_peerjs(play(&PEERJS, data)), seeds, words: &[] },
-    Target { name: "words_hello", run: |data| talk_hello(play(&HELLO, data)), seeds, words: &[] },
+    Target { name: "words_phoenix", run: |data| talk_phoenix(play(&PHOENIX, data)), seeds, words: &[], most: SMALL },
+    Target { name: "words_peerjs", run: |data| talk_peerjs(play(&PEERJS, data)), seeds, words: &[], most: SMALL },
+    Target { name: "words_hello", run: |data| talk_hello(play(&HELLO, data)), seeds, words: &[], most: SMALL },
     Target {
         name: "words_socketio",
         run: |data| talk_socketio(once(enter()).chain(play(&SOCKETIO, data))),
         seeds,
         words: &[],
+        most: SMALL,
     },
 ];
 
