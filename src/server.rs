@@ -24,7 +24,7 @@ use crate::guests::attend;
 use crate::node::Node;
 use crate::page;
 use crate::upgraded::{Upgrade, carry};
-use crate::workers::{Entry, Workers};
+use crate::workers::{Accepted, Entry, Workers};
 
 /// HTTP routes of the application's own.
 pub(crate) type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
@@ -40,13 +40,18 @@ pub(crate) struct Site {
 
 /// Has the workers serve what comes to `listener`.
 pub(crate) fn serve(site: Site, listener: &TcpListener, workers: &mut Workers) -> io::Result<()> {
-    let config = &site.node.config;
-    let write_timeout = config.socket.write_timeout;
-    let (header_timeout, keep_alive) = (config.server.header_timeout, config.server.keep_alive);
     // one more than may be open at a time, so that the one too many still hears why
-    let entry = Entry::new(config.server.connections + 64, site.node.pubsub.shared_metrics());
-    workers.serve(listener, entry, move || {
-        let (site, app, node) = (site.clone(), site.app(), site.node.clone());
+    let entry = Entry::new(site.node.config.server.connections + 64, site.node.pubsub.shared_metrics());
+    workers.serve(listener, entry, move || site.service())
+}
+
+impl Site {
+    /// What a worker does with a connection, from its first byte on.
+    pub(crate) fn service(&self) -> impl ServiceFactory<Accepted, Config = (), Service: 'static> + use<> {
+        let config = &self.node.config;
+        let write_timeout = config.socket.write_timeout;
+        let (header_timeout, keep_alive) = (config.server.header_timeout, config.server.keep_alive);
+        let (site, app, node) = (self.clone(), self.app(), self.node.clone());
         HttpService::build()
             .keep_alive(keep_alive)
             .client_request_timeout(header_timeout)
@@ -54,10 +59,8 @@ pub(crate) fn serve(site: Site, listener: &TcpListener, workers: &mut Workers) -
             .on_connect_ext(move |io: &TcpStream, extensions| on_connect(io, extensions, &node))
             .upgrade(fn_factory(move || site.clone().upgrades(write_timeout)))
             .h1(app.map_err(|error| error.error_response()))
-    })
-}
+    }
 
-impl Site {
     /// All routes, as one service for a worker.
     fn app(
         &self,

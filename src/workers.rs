@@ -128,7 +128,12 @@ impl Entry {
     }
 }
 
-async fn accept<S: Service<Accepted> + 'static>(listener: tokio::net::TcpListener, entry: &Entry, service: S) {
+/// Accepts connections, and has `service` serve them, for as long as it is let.
+pub(crate) async fn accept<S: Service<Accepted> + 'static>(
+    listener: tokio::net::TcpListener,
+    entry: &Entry,
+    service: S,
+) {
     loop {
         // it is never closed
         let Ok(place) = entry.places.clone().acquire_owned().await else { return };

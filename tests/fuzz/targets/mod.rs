@@ -4,7 +4,10 @@
 //!
 //! A new target is a file here, or a line in one.
 
+mod answers;
 mod asked;
+mod callers;
+mod client;
 mod config;
 mod conversation;
 mod engineio;
@@ -17,10 +20,12 @@ mod phoenix;
 mod registry;
 mod requests;
 mod seeds;
+mod site;
 mod socketio;
 mod talk;
 mod tape;
 mod websocket;
+mod wire;
 mod words;
 
 /// One thing that can be fed.
@@ -57,6 +62,7 @@ pub fn targets() -> impl Iterator<Item = &'static Target> {
         conversation::TARGETS,
         words::TARGETS,
         requests::TARGETS,
+        wire::TARGETS,
     ];
     files.into_iter().flatten()
 }

@@ -5,10 +5,9 @@
 //! body. `SID` stands for the name of the last session that was opened.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use actix::Arbiter;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue};
@@ -19,17 +18,9 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::seeds::paths;
+use super::site::{here, site};
 use super::{SMALL, Target};
-use crate::adapter::Local;
-use crate::channels;
 use crate::config::Config;
-use crate::door::Door;
-use crate::mount::Mount;
-use crate::node::Node;
-use crate::protocols::{self, engineio, phoenix};
-use crate::pubsub::Pubsub;
-use crate::registry::Terms;
-use crate::server::Site;
 
 /// How long an answer is waited for: most need no time at all, and some wait for news that do not come.
 const PATIENCE: Duration = Duration::from_millis(2);
@@ -71,16 +62,20 @@ const UPGRADE: &str = "Host: localhost\nConnection: Upgrade\nUpgrade: websocket\
 
 /// The paths of the transcripts, and what stands in `requests.txt`: sessions that poll, and more.
 fn seeds() -> Vec<Vec<u8>> {
-    // the transcripts' own mounts are not there
-    let here = |path: String| path.replace("/lab.", "/").replace("/lab/", "/socket/").replace("/io/", "/socket.io/");
-    let upgrades = paths().into_iter().map(|path| format!("GET {}\n{UPGRADE}", here(path)).into_bytes());
-    let tape = |requests: &str| requests.split("\n----\n").map(str::as_bytes).collect::<Vec<_>>().join(&0xFF);
-    upgrades.chain(include_str!("../requests.txt").trim_end().split("\n====\n").map(tape)).collect()
+    let upgrades = paths().into_iter().map(|path| format!("GET {}\n{UPGRADE}", here(&path)).into_bytes());
+    let tape = |requests: Vec<&str>| requests.into_iter().map(str::as_bytes).collect::<Vec<_>>().join(&0xFF);
+    upgrades.chain(conversations().map(tape)).collect()
+}
+
+/// What stands in `requests.txt`, request by request.
+pub(super) fn conversations() -> impl Iterator<Item = Vec<&'static str>> {
+    let all = include_str!("../requests.txt").trim_end().split("\n====\n");
+    all.map(|requests| requests.split("\n----\n").collect())
 }
 
 fn run(data: &[u8]) {
     actix_web::rt::System::new().block_on(async {
-        let site = site();
+        let site = site(CONFIG.clone());
         let service = init_service(App::new().configure(|app| site.configure(app))).await;
         let mut sid = String::new();
         for bytes in data.split(|byte| *byte == 0xFF) {
@@ -90,42 +85,24 @@ fn run(data: &[u8]) {
             let Ok(Some((status, body))) = timeout(PATIENCE, answer(&service, request)).await else { continue };
             assert_ne!(status, StatusCode::INTERNAL_SERVER_ERROR);
             assert!(body.len() <= LARGEST, "{} bytes", body.len());
-            if let Some(name) = session_of(&body) {
+            if let Some(name) = str::from_utf8(&body).ok().and_then(session_of) {
                 sid = name;
             }
         }
     });
 }
 
-/// A node with the standard mounts, which believes what a proxy says of the client.
-fn site() -> Site {
-    static CONFIG: LazyLock<Config> = LazyLock::new(|| {
-        let sets = [
-            "server.trusted_proxies=[\"127.0.0.1\"]",
-            "peerjs.allow_discovery=true",
-            "limits.message_bytes=2048",
-            "limits.batch_bytes=3000",
-            "socketio.max_payload=2048",
-        ];
-        Config::load(None, [], &sets.map(str::to_owned), None).expect("what is set here is allowed")
-    });
-    let config = CONFIG.clone();
-    let terms = Terms {
-        members: config.limits.members_per_topic,
-        rows: config.presence.rows_per_topic,
-        interval: config.presence.interval,
-        hold: config.hold.clone(),
-    };
-    let router = Arc::new(channels::standard(&config));
-    let mounts = config.socket.mounts.iter().map(|path| (Mount::new(path, router.clone()), phoenix::ENTRANCE));
-    let mounts = mounts.chain(protocols::standard(&config));
-    let plain = (Mount::new("/eio", channels::relay()), engineio::plain::ENTRANCE);
-    let mounts: Vec<_> = mounts.chain([plain]).collect();
-    let (pubsub, _) = Pubsub::start(terms, Arc::new(Local), &Arbiter::current());
-    let node = Arc::new(Node::new(config, pubsub));
-    let doors = mounts.into_iter().map(|(mount, entrance)| (Door::new(node.clone(), mount, entrance), entrance));
-    Site { doors: doors.collect(), node, routes: Vec::new() }
-}
+/// A node that believes what a proxy says of the client, and takes little at a time.
+static CONFIG: LazyLock<Config> = LazyLock::new(|| {
+    let sets = [
+        "server.trusted_proxies=[\"127.0.0.1\"]",
+        "peerjs.allow_discovery=true",
+        "limits.message_bytes=2048",
+        "limits.batch_bytes=3000",
+        "socketio.max_payload=2048",
+    ];
+    Config::load(None, [], &sets.map(str::to_owned), None).expect("what is set here is allowed")
+});
 
 fn request(text: &str) -> Option<TestRequest> {
     let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
@@ -155,8 +132,7 @@ where
 }
 
 /// The name of the session that an answer opens; that of a namespace is of no use here, and has no dot.
-fn session_of(body: &Bytes) -> Option<String> {
-    let text = str::from_utf8(body).ok()?;
+pub(super) fn session_of(text: &str) -> Option<String> {
     let after = ["\"sid\":\"", "\"token\":\""].iter().find_map(|key| text.split_once(key))?.1;
     after.split_once('"').map(|(name, _)| name.to_owned()).filter(|name| name.contains('.'))
 }

@@ -1,0 +1,40 @@
+//! A whole node without threads of its own, for targets that feed its HTTP server.
+
+use std::sync::Arc;
+
+use actix::Arbiter;
+
+use crate::adapter::Local;
+use crate::channels;
+use crate::config::Config;
+use crate::door::Door;
+use crate::mount::Mount;
+use crate::node::Node;
+use crate::protocols::{self, engineio, phoenix};
+use crate::pubsub::Pubsub;
+use crate::registry::Terms;
+use crate::server::Site;
+
+/// A node with the standard mounts, and one for plain Engine.IO. Its registry lives on this thread.
+pub(super) fn site(config: Config) -> Site {
+    let terms = Terms {
+        members: config.limits.members_per_topic,
+        rows: config.presence.rows_per_topic,
+        interval: config.presence.interval,
+        hold: config.hold.clone(),
+    };
+    let router = Arc::new(channels::standard(&config));
+    let mounts = config.socket.mounts.iter().map(|path| (Mount::new(path, router.clone()), phoenix::ENTRANCE));
+    let mounts = mounts.chain(protocols::standard(&config));
+    let plain = (Mount::new("/eio", channels::relay()), engineio::plain::ENTRANCE);
+    let mounts: Vec<_> = mounts.chain([plain]).collect();
+    let (pubsub, _) = Pubsub::start(terms, Arc::new(Local), &Arbiter::current());
+    let node = Arc::new(Node::new(config, pubsub));
+    let doors = mounts.into_iter().map(|(mount, entrance)| (Door::new(node.clone(), mount, entrance), entrance));
+    Site { doors: doors.collect(), node, routes: Vec::new() }
+}
+
+/// Where a path of the transcripts is here: their own mounts are not there.
+pub(super) fn here(path: &str) -> String {
+    path.replace("/lab.", "/").replace("/lab/", "/socket/").replace("/io/", "/socket.io/")
+}
