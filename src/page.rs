@@ -185,13 +185,16 @@ fn found(request: &HttpRequest, asset: Option<&Asset>, path: &str) -> HttpRespon
 
 /// A file below `folder`; hidden files and whatever leads out of the folder are not found.
 async fn from_folder(folder: PathBuf, path: String) -> Option<Asset> {
+    let path = below(&folder, &path)?;
+    let read = web::block(move || std::fs::read(path)).await;
+    read.ok()?.ok().map(|bytes| Asset::new(bytes.into()))
+}
+
+/// Where `path` is in `folder`, if that is where it leads.
+pub(crate) fn below(folder: &Path, path: &str) -> Option<PathBuf> {
     let is_plain =
         |part: Component<'_>| matches!(part, Component::Normal(name) if !name.as_encoded_bytes().starts_with(b"."));
-    if !Path::new(&path).components().all(is_plain) {
-        return None;
-    }
-    let read = web::block(move || std::fs::read(folder.join(path))).await;
-    read.ok()?.ok().map(|bytes| Asset::new(bytes.into()))
+    Path::new(path).components().all(is_plain).then(|| folder.join(path))
 }
 
 fn respond(request: &HttpRequest, asset: &Asset, content_type: &str) -> HttpResponse {

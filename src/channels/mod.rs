@@ -1,7 +1,7 @@
 //! The channels that every node offers, one a file. A new one is a file here and its lines.
 
 mod broker;
-mod peer;
+pub(crate) mod peer;
 mod relay;
 mod room;
 

@@ -213,14 +213,14 @@ fn named(payload: &Payload) -> Option<Topic> {
 }
 
 /// A UUID in the one form that counts: 36 characters, lower case.
-fn canonical(text: &str) -> Option<Uuid> {
+pub(crate) fn canonical(text: &str) -> Option<Uuid> {
     let id = Uuid::try_parse(text).ok()?;
     (id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text).then_some(id)
 }
 
 /// An id of version 8 certifies itself: it is the beginning of its secret's SHA-256. Any other id
 /// belongs to whoever came first, and a secret, if there is one, proves that it is the same again.
-fn prove(id: Uuid, secret: Option<&str>) -> Result<Option<Proof>, Unproven> {
+pub(crate) fn prove(id: Uuid, secret: Option<&str>) -> Result<Option<Proof>, Unproven> {
     let proof = secret.map(hash).transpose()?;
     if id.get_version_num() != 8 {
         return Ok(proof);
@@ -231,7 +231,7 @@ fn prove(id: Uuid, secret: Option<&str>) -> Result<Option<Proof>, Unproven> {
 }
 
 /// A secret that is none, or not the id's.
-struct Unproven;
+pub(crate) struct Unproven;
 
 fn hash(secret: &str) -> Result<Proof, Unproven> {
     if secret.len() > MAX_SECRET_TEXT {

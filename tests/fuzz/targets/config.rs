@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{SMALL, Target};
-use crate::config::{Config, SETTINGS};
+use crate::config::{Config, SETTINGS, Setting};
 use crate::written;
 
 /// How much longer than its key and value a complaint is, at most: places, ranges, and the key that was meant.
@@ -30,6 +30,7 @@ const WORDS: &[&str] = &[
     "'''",
     "\"\"\"",
     "1979-05-27",
+    "HANDCLASP_LIMITS_QUEUE_BYTES=",
 ];
 
 pub(super) const TARGETS: &[Target] = &[
@@ -61,16 +62,30 @@ fn files() -> Vec<Vec<u8>> {
     vec![whole.into(), bare.into(), ice.into(), b"[socket]\ncheck_origin = ['//*.a.test', \"same\"]".to_vec()]
 }
 
-/// `--set`, a line each.
+/// A line each: variables of the environment, by their name; `--listen`, behind a `@`; and `--set`.
 fn sets(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
-    let sets: Vec<String> = text.lines().map(str::to_owned).collect();
-    if let Err(errors) = Config::load(None, [], &sets, None) {
-        let most = 4 * text.len() + COMPLAINT * (sets.len() + 1);
+    let (mut variables, mut sets, mut listen) = (Vec::new(), Vec::new(), None);
+    for line in text.lines() {
+        match line.split_once('=') {
+            // it would name a file
+            Some(("HANDCLASP_CONFIG", _)) => {}
+            Some((name, value)) if name.starts_with("HANDCLASP_") => {
+                variables.push((name.to_owned(), value.to_owned()))
+            }
+            _ if line.starts_with('@') => listen = line.strip_prefix('@'),
+            _ => sets.push(line.to_owned()),
+        }
+    }
+    let count = variables.len() + sets.len();
+    if let Err(errors) = Config::load(None, variables, &sets, listen) {
+        let most = 4 * text.len() + COMPLAINT * (count + 2);
         assert!(errors.to_string().len() <= most, "{errors}");
     }
 }
 
 fn settings() -> Vec<Vec<u8>> {
-    SETTINGS.iter().map(|setting| format!("{}={}", setting.key, setting.default).into_bytes()).collect()
+    let ways = |setting: &Setting| [setting.key.to_owned(), setting.variable()];
+    let all = SETTINGS.iter().flat_map(|setting| ways(setting).map(|name| format!("{name}={}", setting.default)));
+    all.chain(["@[::1]:0".to_owned()]).map(String::into_bytes).collect()
 }

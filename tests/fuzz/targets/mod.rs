@@ -15,8 +15,11 @@ mod hello;
 mod http;
 mod json;
 mod names;
+mod paths;
 mod peerjs;
+mod peers;
 mod phoenix;
+mod presence;
 mod registry;
 mod requests;
 mod seeds;
@@ -58,6 +61,9 @@ pub fn targets() -> impl Iterator<Item = &'static Target> {
         http::TARGETS,
         json::TARGETS,
         names::TARGETS,
+        paths::TARGETS,
+        peers::TARGETS,
+        presence::TARGETS,
         config::TARGETS,
         conversation::TARGETS,
         words::TARGETS,
