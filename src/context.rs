@@ -3,8 +3,7 @@
 //! Nothing is done at once: each wish becomes an [`Effect`], which the socket takes over when the
 //! channel's function has returned.
 
-use std::any::{Any, TypeId};
-use std::collections::HashMap;
+use std::any::Any;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,23 +29,25 @@ use crate::topic::Topic;
 /// assert_eq!(assigns.get::<UserId>().map(|user| user.0), Some(7));
 /// ```
 #[derive(Default)]
-pub struct Assigns(HashMap<TypeId, Box<dyn Any>>);
+pub struct Assigns(Vec<Box<dyn Any>>);
 
 impl Assigns {
     /// Puts `value` in place of the one of its type.
     pub fn insert<T: Any>(&mut self, value: T) {
-        self.0.insert(TypeId::of::<T>(), Box::new(value));
+        self.remove::<T>();
+        self.0.push(Box::new(value));
     }
 
     /// The value of this type.
     #[must_use]
     pub fn get<T: Any>(&self) -> Option<&T> {
-        self.0.get(&TypeId::of::<T>())?.downcast_ref()
+        self.0.iter().find_map(|value| value.downcast_ref())
     }
 
     /// Takes the value of this type out.
     pub fn remove<T: Any>(&mut self) -> Option<T> {
-        self.0.remove(&TypeId::of::<T>())?.downcast().ok().map(|value| *value)
+        let at = self.0.iter().position(|value| value.is::<T>())?;
+        self.0.swap_remove(at).downcast().ok().map(|value| *value)
     }
 }
 
@@ -66,9 +67,8 @@ pub(crate) struct Client {
     pub(crate) misses_rate: Rate,
     /// What time it is, as the socket was last told.
     pub(crate) now: Instant,
-    /// How many topics its joins hear besides their own, and how many they may.
-    pub(crate) heard: usize,
-    pub(crate) most_heard: usize,
+    /// How many topics more its joins may hear besides their own.
+    pub(crate) may_hear: usize,
 }
 
 impl Client {
@@ -236,10 +236,10 @@ impl Context<'_> {
     }
 
     fn hear(&mut self, topic: &Topic, claim: Option<Claim>) -> bool {
-        if self.client.heard >= self.client.most_heard {
+        if self.client.may_hear == 0 {
             return false;
         }
-        self.client.heard += 1;
+        self.client.may_hear -= 1;
         self.aftermath.wishes.push(Wish::Listen(topic.clone(), claim));
         true
     }

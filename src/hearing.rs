@@ -11,7 +11,7 @@ impl Socket {
     pub(crate) fn listen(&mut self, home: &Topic, topic: Topic, claim: Option<Claim>) {
         let id = JoinId(self.last_join + 1);
         let Some(joined) = self.joins.get_mut(home) else {
-            self.client.heard -= 1;
+            self.client.may_hear += 1;
             return;
         };
         joined.hears.push((id, topic.clone()));
@@ -61,7 +61,7 @@ impl Socket {
 
     fn unhear(&mut self, join: JoinId, topic: Topic) {
         self.topics.remove(&join);
-        self.client.heard -= 1;
+        self.client.may_hear += 1;
         self.effects.push_back(Effect::Unsubscribe { join, topic });
     }
 

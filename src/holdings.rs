@@ -1,8 +1,9 @@
 //! What each connection has in the registry's tables, so that all of it can be taken back at once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::connection::ConnectionId;
+use crate::few::Few;
 use crate::message::JoinId;
 use crate::table::MemberId;
 use crate::topic::Topic;
@@ -10,7 +11,7 @@ use crate::topic::Topic;
 /// What one connection has, or one join of it.
 #[derive(Default)]
 pub(crate) struct Held {
-    pub(crate) joins: BTreeMap<JoinId, Topic>,
+    pub(crate) joins: Few<JoinId, Topic>,
     pub(crate) watches: HashSet<(JoinId, Topic)>,
     /// Joins whose claim the directory has not answered yet.
     claiming: BTreeSet<JoinId>,

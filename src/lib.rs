@@ -59,7 +59,7 @@
 //! | [`config`], `setting`, `written`, `ice`, [`origin`] | every key; what its values look like, and where they stand; servers and web pages |
 //! | [`metrics`], [`series`], [`labels`] | what is counted; how; what it is told apart by |
 //! | `exposition`, `scrape` | the same as text, with what is asked for besides; the address where it is read |
-//! | `rate`, `json`, `signal` | token buckets, what JSON must be, a signal's ids |
+//! | `rate`, `json`, `signal`, `few` | token buckets, what JSON must be, a signal's ids, tables of few |
 //! | `fuzzing` | what fuzzers feed, in tests alone; it lies in `tests/fuzz` |
 //!
 //! ## Guarantees
@@ -98,6 +98,7 @@ mod cors;
 mod door;
 pub mod endpoint;
 mod exposition;
+mod few;
 /// What fuzzers feed: a fuzzer is a crate of its own, and the decoders are private.
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

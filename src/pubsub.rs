@@ -22,9 +22,12 @@ use crate::registry::{Obituary, Registry, Terms};
 use crate::table::{MemberId, Members, Table};
 use crate::topic::{Realm, Topic};
 
-/// A node's topics. Cloning copies pointers; a clone may live on any thread.
+/// A node's topics. Cloning copies a pointer; a clone may live on any thread.
 #[derive(Clone)]
-pub struct Pubsub {
+pub struct Pubsub(Arc<Ways>);
+
+/// What every session tells and asks others by.
+struct Ways {
     local: Local,
     registry: Addr<Registry>,
     adapter: Arc<dyn Adapter>,
@@ -52,9 +55,8 @@ impl Pubsub {
         let registry = Registry::start_in_arbiter(arbiter, |_| {
             Registry::new(terms, table, backplane, metrics, Obituary(obituary))
         });
-        let pubsub = Self { local, registry, adapter };
-        pubsub.adapter.start(Arc::new(Port { local: pubsub.local.clone(), registry: pubsub.registry.clone() }));
-        (pubsub, died)
+        adapter.start(Arc::new(Port { local: local.clone(), registry: registry.clone() }));
+        (Self(Arc::new(Ways { local, registry, adapter })), died)
     }
 
     /// Tells every member of `topic`, on this node and the others. Being a member is not needed.
@@ -68,38 +70,38 @@ impl Pubsub {
     /// How many members `topic` has on this node.
     #[must_use]
     pub fn count(&self, topic: &str) -> usize {
-        self.local.table.count(topic)
+        self.0.local.table.count(topic)
     }
 
     /// The topics of a realm that have members on this node.
     pub(crate) fn topics_of(&self, realm: Realm) -> Vec<Topic> {
-        self.local.table.topics_of(realm)
+        self.0.local.table.topics_of(realm)
     }
 
     /// How much the registry holds; all zero when it has died.
     pub async fn census(&self) -> Census {
-        self.registry.send(Count).await.unwrap_or_default()
+        self.0.registry.send(Count).await.unwrap_or_default()
     }
 
     /// The node's counters.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
-        &self.local.metrics
+        &self.0.local.metrics
     }
 
     /// This node's name among the others.
     pub(crate) fn node_name(&self) -> CompactString {
-        self.adapter.node()
+        self.0.adapter.node()
     }
 
     pub(crate) fn shared_metrics(&self) -> Arc<Metrics> {
-        self.local.metrics.clone()
+        self.0.local.metrics.clone()
     }
 
     pub(crate) fn publish(&self, delivery: &Arc<Delivery>, except: Option<ConnectionId>) {
         let Broadcast { topic, event, payload } = &delivery.broadcast;
-        self.local.deliver(topic, delivery, except);
-        self.adapter.publish(topic, Packet::Broadcast { event: event.clone(), payload: payload.clone() });
+        self.0.local.deliver(topic, delivery, except);
+        self.0.adapter.publish(topic, Packet::Broadcast { event: event.clone(), payload: payload.clone() });
     }
 
     /// Sends to the holder of a name. A verdict that must travel comes back to `from` as a note.
@@ -109,12 +111,12 @@ impl Pubsub {
         delivery: &Arc<Delivery>,
         from: &Arc<Connection>,
     ) -> Option<(Signal, Verdict)> {
-        if let Some(verdict) = self.local.deliver(&signal.to, delivery, None) {
+        if let Some(verdict) = self.0.local.deliver(&signal.to, delivery, None) {
             return Some((signal, verdict));
         }
         let Broadcast { event, payload, .. } = &delivery.broadcast;
         let packet = Packet::Broadcast { event: event.clone(), payload: payload.clone() };
-        let mut answer = self.adapter.deliver(&signal.to, packet);
+        let mut answer = self.0.adapter.deliver(&signal.to, packet);
         if let Some(verdict) = (&mut answer).now_or_never() {
             return Some((signal, verdict));
         }
@@ -128,38 +130,38 @@ impl Pubsub {
 
     /// Sends to the holder of a name on this node; nothing when it has none.
     pub(crate) fn deliver_here(&self, name: &Topic, delivery: &Arc<Delivery>) -> Option<Verdict> {
-        self.local.deliver(name, delivery, None)
+        self.0.local.deliver(name, delivery, None)
     }
 
     /// Has a signal wait until somebody has its name, if nobody has, here or elsewhere. The verdict comes to
     /// `from` as a note.
     pub(crate) fn hold(&self, signal: Signal, delivery: Arc<Delivery>, from: Arc<Connection>) {
-        self.registry.do_send(Hold { from, signal, delivery });
+        self.0.registry.do_send(Hold { from, signal, delivery });
     }
 
     pub(crate) fn subscribe(&self, wish: Subscribe) {
-        self.registry.do_send(wish);
+        self.0.registry.do_send(wish);
     }
 
     pub(crate) fn unsubscribe(&self, id: MemberId) {
-        self.registry.do_send(Unsubscribe { id });
+        self.0.registry.do_send(Unsubscribe { id });
     }
 
     // Watches and updates are not refused when the registry has much to do: an answer is owed for each, and
     // each is one of the few messages a second that its socket may send.
 
     pub(crate) fn watch(&self, watch: Watch) {
-        self.registry.do_send(watch);
+        self.0.registry.do_send(watch);
     }
 
     pub(crate) fn update(&self, update: Update) {
-        self.registry.do_send(update);
+        self.0.registry.do_send(update);
     }
 
     /// Forgets a connection whose mailbox is closed.
     pub(crate) fn down(&self, connection: &Connection) {
         debug_assert!(connection.mailbox.is_closed(), "else a later subscription would stay for ever");
-        self.registry.do_send(Down { connection: connection.id });
+        self.0.registry.do_send(Down { connection: connection.id });
     }
 }
 
@@ -218,6 +220,6 @@ impl Inbox for Port {
 
 impl std::fmt::Debug for Pubsub {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pubsub").field("metrics", &self.local.metrics).finish_non_exhaustive()
+        f.debug_struct("Pubsub").field("metrics", &self.0.local.metrics).finish_non_exhaustive()
     }
 }

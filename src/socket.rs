@@ -8,17 +8,15 @@
 //! A join is not answered before the registry has confirmed it ([`joining`](crate::joining)); what the
 //! client sends to that topic meanwhile waits in its backlog, and nothing else waits.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::RandomState;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
-
-use halfbrown::SizedHashMap;
 
 use crate::channel::Ended;
 use crate::close;
 use crate::connection::Connection;
 use crate::context::{Assigns, Client};
+use crate::few::Few;
 use crate::joined::{Crashed, Held, Joined};
 use crate::labels::{Unheard, Unjoined};
 use crate::mailbox::Note;
@@ -39,9 +37,6 @@ pub(crate) enum Passage {
     Handled,
 }
 
-/// A list that is searched through as long as it is short, as it is for most sockets, and a table when it is not.
-pub(crate) type Few<K, V> = SizedHashMap<K, V, RandomState, 8>;
-
 /// The state machine.
 pub(crate) struct Socket {
     pub(crate) rules: Arc<Rules>,
@@ -51,7 +46,7 @@ pub(crate) struct Socket {
     /// Whose join it is that the registry speaks of.
     pub(crate) topics: Few<JoinId, Topic>,
     /// How many signals wait for whom.
-    pub(crate) waiting: HashMap<Topic, u32>,
+    pub(crate) waiting: BTreeMap<Topic, u32>,
     pub(crate) last_join: u32,
     pub(crate) messages: Bucket,
     pub(crate) join_rate: Bucket,
@@ -85,14 +80,13 @@ impl Socket {
                 misses,
                 misses_rate,
                 now,
-                heard: 0,
-                most_heard: rules.limits.joins_per_socket,
+                may_hear: rules.limits.joins_per_socket,
             },
             rules,
             metrics,
             joins: Few::default(),
             topics: Few::default(),
-            waiting: HashMap::new(),
+            waiting: BTreeMap::new(),
             last_join: JoinId::SOCKET.0,
             effects: VecDeque::new(),
             replay: VecDeque::new(),

@@ -46,13 +46,14 @@ pub(crate) fn carry<S>(app: Rc<S>, (request, framed): Upgrade, patience: Duratio
 where
     S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error> + 'static,
 {
+    let cut = Cut::default();
+    let place = request.conn_data::<Arc<Place>>().cloned();
+    // boxed, as all that is over soon: the task stays as large as all that it is given, and its largest moment
+    let answered = Box::pin(answer(app, request, framed, cut.clone()));
     actix_web::rt::spawn(async move {
-        let cut = Cut::default();
         // its address has one connection less when this one ends, and not before
-        let _place = request.conn_data::<Arc<Place>>().cloned();
-        // boxed, as all that is over soon: the task stays as large as its largest moment
-        let (reader, mut writer, bytes, body) = Box::pin(answer(&*app, request, framed, cut.clone())).await?;
-        drop(app);
+        let _place = place;
+        let (reader, mut writer, bytes, body) = answered.await?;
         Outgoing { writer: &mut writer, bytes, body: pin!(body), cut }.await?;
         writer.shutdown().await?;
         // whoever does not hang up is hung up on
@@ -62,7 +63,7 @@ where
 }
 
 async fn answer<S>(
-    app: &S,
+    app: Rc<S>,
     mut request: Request,
     framed: Framed<TcpStream, Codec>,
     cut: Cut,

@@ -87,7 +87,12 @@ impl Protocol for PeerJs {
     }
 
     fn follow(&mut self) -> Option<Step<'static>> {
-        self.steps.pop_front()
+        let step = self.steps.pop_front();
+        if step.is_none() {
+            // most of the time there is none
+            self.steps = VecDeque::new();
+        }
+        step
     }
 
     fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Wordless> {

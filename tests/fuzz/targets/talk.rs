@@ -217,8 +217,9 @@ impl<P: Protocol> Talk<P> {
     pub(super) fn check(&self) {
         let (socket, most) = (&self.socket, self.socket.rules.limits.joins_per_socket);
         assert!(socket.joins.len() <= most, "{} topics are joined", socket.joins.len());
-        assert!(socket.client.heard <= most, "{} topics are heard besides", socket.client.heard);
-        assert_eq!(socket.topics.len(), socket.joins.len() + socket.client.heard, "joins that nobody knows");
+        assert!(socket.client.may_hear <= most, "{} of {most} topics are left to hear", socket.client.may_hear);
+        let heard = most - socket.client.may_hear;
+        assert_eq!(socket.topics.len(), socket.joins.len() + heard, "joins that nobody knows");
         assert_eq!(METRICS.channel_crashes.get(), 0, "a channel has panicked");
         assert!(self.is_over || socket.effects.is_empty());
         for joined in socket.joins.values() {
