@@ -55,7 +55,7 @@
 //! | `addresses` | what one address may take, remembered over a reconnect |
 //! | [`adapter`] | the seam to other nodes |
 //! | [`endpoint`], `workers`, `server`, `upgraded`, `node`, `running` | the server: put together, its threads, its routes, its upgraded connections, what its workers share, its end |
-//! | [`mount`], `door`, `handshake`, `cors`, `address`, `page` | who may come in where |
+//! | [`mount`], `door`, `handshake`, `cors`, `body`, `address`, `page` | who may come in where, and what it brings |
 //! | [`config`], `setting`, `written`, `ice`, [`origin`] | every key; what its values look like, and where they stand; servers and web pages |
 //! | [`metrics`], [`series`], [`labels`] | what is counted; how; what it is told apart by |
 //! | `exposition`, `scrape` | the same as text, with what is asked for besides; the address where it is read |
@@ -85,6 +85,7 @@ mod answer;
 #[doc(hidden)]
 #[path = "../tests/bench/micro/steps.rs"]
 pub mod benching;
+mod body;
 mod calls;
 pub mod channel;
 pub mod channels;

@@ -18,7 +18,6 @@ use crate::config::Limits;
 use crate::message::{Broadcast, Outbound};
 use crate::protocol::{Frame, Malformed, Protocol, Step, Wordless};
 
-mod cors;
 pub(crate) mod door;
 mod fault;
 pub(crate) mod payload;

@@ -4,13 +4,10 @@
 //! the way, `sid` the session, if there is one already. What is checked, in which order, and what is answered, is as
 //! npm's engine.io has it.
 
-use std::time::Duration;
-
 use actix_web::http::{Method, header};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use compact_str::{CompactString, format_compact};
-use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -18,11 +15,13 @@ use uuid::Uuid;
 use super::fault::Fault;
 use super::payload::{Body, Dialect};
 use super::upgrade::Upgrade;
-use super::{CLOSE, EngineIo, Language, NOOP, OPEN, Revision, V3, V4, cors};
+use super::{CLOSE, EngineIo, Language, NOOP, OPEN, Revision, V3, V4};
+use crate::body::{self, Unread};
 use crate::close::{self, Reason};
 use crate::config::Config;
 use crate::connection::{Patience, hung_up};
 use crate::connections::Seat;
+use crate::cors::{self, Credentials};
 use crate::door::{Door, admit, guest_of};
 use crate::handshake::{check_origin, check_upgrade, params};
 use crate::mount::{ConnectInfo, Connected, Mount};
@@ -30,6 +29,9 @@ use crate::protocol::Frame;
 use crate::transports::longpoll::{self, Manners};
 use crate::transports::poller::{Fetched, Poller, Via};
 use crate::transports::websocket;
+
+/// What a page of another origin may send.
+const METHODS: &str = "GET,POST,OPTIONS";
 
 /// How a client's bytes travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,15 +59,11 @@ pub(crate) fn routes<L: Language>(door: &Door, app: &mut ServiceConfig) {
 }
 
 async fn serve<L: Language>(door: Door, request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let is_allowed = check_origin(request.headers(), door.origins()).is_ok();
-    let mut response = match *request.method() {
-        Method::OPTIONS => cors::preflight(&request),
+    let response = match *request.method() {
+        Method::OPTIONS => cors::preflight(&request, METHODS),
         _ => answer::<L>(&door, &request, payload).await.unwrap_or_else(|fault| fault.response(&door)),
     };
-    if is_allowed {
-        cors::allow(&request, response.headers_mut());
-    }
-    response
+    cors::allow(response, &request, door.origins(), Credentials::Included)
 }
 
 async fn answer<L: Language>(door: &Door, request: &HttpRequest, payload: web::Payload) -> Result<HttpResponse, Fault> {
@@ -226,15 +224,12 @@ async fn post(
     poller: &Poller,
     dialect: Dialect,
 ) -> Result<HttpResponse, Fault> {
-    let limit = door.limits().message_bytes;
-    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if declared.is_some_and(|length: u64| length > limit as u64) {
-        return Err(Fault::TooLarge);
-    }
     let _floor = poller.take_floor().await;
-    let body = match read(payload, limit, door.patience().idle).await {
-        Err(Fault::BadRequest) => None,
-        body => Some(body?),
+    let reading = body::read(request, payload, door.limits().message_bytes);
+    let body = match timeout(door.patience().idle, reading).await {
+        Ok(Ok(body)) => Some(body),
+        Ok(Err(Unread::TooLarge)) => return Err(Fault::TooLarge),
+        Ok(Err(Unread::Broken)) | Err(_) => None,
     };
     let content_type = request.headers().get(header::CONTENT_TYPE).map(|value| value.as_bytes());
     let as_bytes = content_type == Some(b"application/octet-stream");
@@ -246,22 +241,6 @@ async fn post(
     poller.post(Via::Http, frames).await.map_err(|_| Fault::BadRequest)?;
     // as npm's engine.io: old browsers offer text/plain as a download
     Ok(HttpResponse::Ok().content_type("text/html").insert_header((header::CACHE_CONTROL, "no-store")).body("ok"))
-}
-
-/// Reads a body of up to `limit` bytes that arrives within `time`.
-async fn read(mut payload: web::Payload, limit: usize, time: Duration) -> Result<Vec<u8>, Fault> {
-    let reading = async {
-        let mut body = Vec::new();
-        while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_| Fault::BadRequest)?;
-            if body.len() + chunk.len() > limit {
-                return Err(Fault::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
-    };
-    timeout(time, reading).await.unwrap_or(Err(Fault::BadRequest))
 }
 
 fn respond(dialect: Dialect, frames: &[Frame]) -> HttpResponse {

@@ -11,7 +11,7 @@ use super::PeerJs;
 use super::relay::Relay;
 use crate::channel::Router;
 use crate::config::PeerJs as Terms;
-use crate::cors;
+use crate::cors::{self, Credentials};
 use crate::door::{Door, Entrance, usual_patience};
 use crate::handshake::{check_origin, check_upgrade};
 use crate::labels::Barred;
@@ -45,7 +45,7 @@ fn routes(door: &Door, app: &mut ServiceConfig) {
                     async { answer }
                 }))
                 .route(web::method(Method::OPTIONS).to(move |request: HttpRequest| {
-                    let answer = cors::preflight(&request, door.origins(), METHODS);
+                    let answer = readable(cors::preflight(&request, METHODS), &request, &door);
                     async { answer }
                 }));
             app.service(resource);
@@ -62,9 +62,8 @@ fn routes(door: &Door, app: &mut ServiceConfig) {
     app.route(
         &format!("{base}/"),
         web::get().guard(guard::fn_guard(wants_no_page)).to(move |request: HttpRequest| {
-            let answer = cors::allow(HttpResponse::Ok(), &request, about.origins())
-                .content_type("application/json; charset=utf-8")
-                .body(ABOUT);
+            let answer = HttpResponse::Ok().content_type("application/json; charset=utf-8").body(ABOUT);
+            let answer = readable(answer, &request, &about);
             async { answer }
         }),
     );
@@ -80,21 +79,26 @@ fn wants_no_page(ctx: &GuardContext<'_>) -> bool {
     !accept.is_some_and(|accept| accept.contains("text/html")) && !is_upgrade(ctx)
 }
 
+/// Lets pages of other origins read it.
+fn readable(answer: HttpResponse, request: &HttpRequest, door: &Door) -> HttpResponse {
+    cors::allow(answer, request, door.origins(), Credentials::Omitted)
+}
+
 fn fresh_id(door: &Door, request: &HttpRequest) -> HttpResponse {
-    cors::allow(HttpResponse::Ok(), request, door.origins())
+    let answer = HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(Uuid::new_v4().to_string())
+        .body(Uuid::new_v4().to_string());
+    readable(answer, request, door)
 }
 
 fn peers(door: &Door, request: &HttpRequest) -> HttpResponse {
     if !door.config().peerjs.allow_discovery {
-        return cors::allow(HttpResponse::Unauthorized(), request, door.origins())
-            .content_type("text/plain; charset=utf-8")
-            .body("Unauthorized");
+        let answer = HttpResponse::Unauthorized().content_type("text/plain; charset=utf-8").body("Unauthorized");
+        return readable(answer, request, door);
     }
     let ids: Vec<String> = door.pubsub().topics_of(Realm::PeerJs).iter().map(ToString::to_string).collect();
-    cors::allow(HttpResponse::Ok(), request, door.origins()).json(ids)
+    readable(HttpResponse::Ok().json(ids), request, door)
 }
 
 /// What a client says in the URL.

@@ -12,14 +12,14 @@ use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use bytestring::ByteString;
-use futures_util::StreamExt;
 use tokio::time::timeout;
 
 use super::door::version;
 use super::polled::Polled;
 use super::{V1, Version};
+use crate::body::{self, Unread};
 use crate::close::{self, Reason};
 use crate::connection::cut_later;
 use crate::door::{Door, guest_of};
@@ -166,21 +166,11 @@ fn is_batch(headers: &HeaderMap) -> bool {
     types.next().is_some_and(|value| value.as_bytes() == BATCH) && types.next().is_none()
 }
 
-/// The request's body, of which no more is kept than may come.
-async fn read(request: &HttpRequest, mut payload: web::Payload, most: usize) -> Result<Bytes, &'static Reason> {
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if length.is_some_and(|length: u64| length > most as u64) {
-        return Err(&close::TOO_BIG);
-    }
-    let mut body = BytesMut::new();
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| &close::GONE)?;
-        if body.len() + chunk.len() > most {
-            return Err(&close::TOO_BIG);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
+async fn read(request: &HttpRequest, payload: web::Payload, most: usize) -> Result<Bytes, &'static Reason> {
+    body::read(request, payload, most).await.map_err(|unread| match unread {
+        Unread::TooLarge => &close::TOO_BIG,
+        Unread::Broken => &close::GONE,
+    })
 }
 
 /// The messages of a batch, a line each: text, or bytes in base64.
