@@ -14,6 +14,7 @@ use crate::channels;
 use crate::config::Config;
 use crate::connection::Patience;
 use crate::door::{Door, Entrance};
+use crate::exposition::Own;
 use crate::mount::Mount;
 use crate::node::Node;
 use crate::protocols::{self, engineio, phoenix, socketio};
@@ -40,6 +41,7 @@ pub struct Endpoint {
     mounts: Vec<(Mount, Entrance)>,
     adapter: Arc<dyn Adapter>,
     routes: Vec<Routes>,
+    counters: Vec<prometheus::Result<Own>>,
 }
 
 impl Endpoint {
@@ -51,7 +53,7 @@ impl Endpoint {
         let mounts = config.socket.mounts.iter().map(|path| Mount::new(path, router.clone()));
         let mut mounts: Vec<_> = mounts.map(|mount| (mount, phoenix::ENTRANCE)).collect();
         mounts.extend(protocols::standard(&config));
-        Self { config, mounts, adapter: Arc::new(Local), routes: Vec::new() }
+        Self { config, mounts, adapter: Arc::new(Local), routes: Vec::new(), counters: Vec::new() }
     }
 
     /// Adds a mount, in place of one with the same path.
@@ -108,11 +110,33 @@ impl Endpoint {
         self
     }
 
+    /// Adds a number of your own to the node's [metrics](crate::metrics): one that only grows, and that `read` tells
+    /// whenever somebody asks. Names of the node's own begin with `handclasp_`.
+    ///
+    /// ```
+    /// # use handclasp::{Config, Endpoint};
+    /// # use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
+    /// let orders = Arc::new(AtomicU64::new(0));
+    /// let read = orders.clone();
+    /// let endpoint = Endpoint::new(Config::default())
+    ///     .counter("shop_orders_total", "Orders that were placed.", move || read.load(Ordering::Relaxed));
+    /// ```
+    #[must_use]
+    pub fn counter(mut self, name: &str, help: &str, read: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        self.counters.push(Own::new(name, help, Box::new(read)));
+        self
+    }
+
     /// Binds, and begins to serve. Needs an actix system around it. What it does, it does on threads of its own.
     ///
     /// # Errors
-    /// When an address cannot be bound; the words say which. When a worker could not start.
+    /// When an address cannot be bound; the words say which. When a [counter](Self::counter) has no name that
+    /// Prometheus knows, or that of another. When a worker could not start.
     pub fn start(self) -> io::Result<Running> {
+        let own = prometheus::Registry::new();
+        for counter in self.counters {
+            counter.and_then(|counter| own.register(Box::new(counter))).map_err(io::Error::other)?;
+        }
         let listener = listen(self.config.server.listen, self.config.server.backlog)?;
         let address = listener.local_addr()?;
         let scraped = self.config.metrics.listen.map(|address| listen(address, scrape::BACKLOG)).transpose()?;
@@ -132,7 +156,7 @@ impl Endpoint {
             .collect();
         let tick = tick(&node.config, &doors);
         server::serve(Site { node: node.clone(), doors, routes: self.routes }, &listener, &mut workers)?;
-        let scrape = scraped.map(|listener| Scrape::serve(node.clone(), listener)).transpose()?;
+        let scrape = scraped.map(|listener| Scrape::serve(node.clone(), own, listener)).transpose()?;
         let sweeping = actix_web::rt::spawn(sweep(node.clone(), tick));
         Running::new(address, node, workers, scrape, sweeping, died)
     }

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use prometheus::core::{Collector, Desc};
 use prometheus::process_collector::ProcessCollector;
-use prometheus::{Gauge, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::proto::MetricFamily;
+use prometheus::{Gauge, IntCounter, IntGauge, Opts, Registry, TextEncoder};
 use tokio::time::timeout;
 
 use crate::connections::Waiting;
@@ -19,13 +21,15 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What a node tells of itself.
 pub(crate) struct Exposition {
     node: Arc<Node>,
+    /// The application's own numbers.
+    own: Registry,
     state: State,
     sizes: Sizes,
 }
 
 impl Exposition {
-    pub(crate) fn new(node: Arc<Node>) -> Self {
-        Self { node, state: State::new(), sizes: Sizes::new() }
+    pub(crate) fn new(node: Arc<Node>, own: Registry) -> Self {
+        Self { node, own, state: State::new(), sizes: Sizes::new() }
     }
 
     /// All of it, in Prometheus' text format.
@@ -34,11 +38,37 @@ impl Exposition {
         let mut families = self.node.pubsub.metrics().registry.gather();
         self.state.set(self.node.is_ready(), self.node.connections.waiting());
         families.extend(self.state.registry.gather());
+        families.extend(self.own.gather());
         if let Ok(census) = census {
             self.sizes.set(census);
             families.extend(self.sizes.registry.gather());
         }
         TextEncoder::new().encode_to_string(&families)
+    }
+}
+
+/// A number of the application's own, which only grows, and which it is asked for when somebody reads.
+pub(crate) struct Own {
+    counter: IntCounter,
+    read: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl Own {
+    /// # Errors
+    /// When Prometheus knows no such names.
+    pub(crate) fn new(name: &str, help: &str, read: Box<dyn Fn() -> u64 + Send + Sync>) -> prometheus::Result<Self> {
+        Ok(Self { counter: IntCounter::new(name, help)?, read })
+    }
+}
+
+impl Collector for Own {
+    fn desc(&self) -> Vec<&Desc> {
+        self.counter.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.counter.inc_by((self.read)().saturating_sub(self.counter.get()));
+        self.counter.collect()
     }
 }
 

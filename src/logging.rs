@@ -2,8 +2,8 @@
 //!
 //! A library installs no logger, so this belongs to the binary alone. Lines go to stderr through a queue and a
 //! thread of their own: were they written by the thread that logs, a full pipe (whoever reads it hangs, or its disk
-//! is full) would stop a worker with all its sockets. When the queue is full, lines are dropped and counted, and
-//! the count is logged once there is room again. A panic is logged too, by its place alone, since its words may
+//! is full) would stop a worker with all its sockets. When the queue is full, lines are dropped and counted: the
+//! count is logged once there is room again, and is among the metrics. A panic is logged too, by its place alone, since its words may
 //! hold what a client sent.
 
 use env_logger::fmt::{Formatter, WriteStyle};
@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 use std::panic::PanicHookInfo;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -35,14 +35,26 @@ enum Job {
 }
 
 /// Writes what is still queued when it is dropped, unless stderr takes nothing.
-pub(crate) struct Logging(SyncSender<Job>);
+pub(crate) struct Logging {
+    queue: SyncSender<Job>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Logging {
+    /// How many lines have been dropped since it was started.
+    pub(crate) fn dropped(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
+        let dropped = self.dropped.clone();
+        move || dropped.load(Relaxed)
+    }
+}
 
 /// Starts the log of this process, once; `config` has been checked.
 pub(crate) fn start(config: &config::Log) -> io::Result<Logging> {
     let (queue, jobs) = sync_channel(QUEUE);
-    let dropped = Arc::new(AtomicUsize::new(0));
+    let dropped = Arc::new(AtomicU64::new(0));
     let lines = Lines { queue: queue.clone(), dropped: dropped.clone() };
-    std::thread::Builder::new().name("log".into()).spawn(move || write_out(&jobs, &dropped))?;
+    let counted = dropped.clone();
+    std::thread::Builder::new().name("log".into()).spawn(move || write_out(&jobs, &counted))?;
     let mut builder = Builder::new();
     // a filter that names the module still has its way: where the server listens is said on stdout, and what HTTP's
     // parser says of headers that it cannot read may hold their values
@@ -58,7 +70,7 @@ pub(crate) fn start(config: &config::Log) -> io::Result<Logging> {
     log::set_max_level(logger.filter());
     log::set_boxed_logger(Box::new(Discreet(logger))).map_err(io::Error::other)?;
     std::panic::set_hook(Box::new(log_panic));
-    Ok(Logging(queue))
+    Ok(Logging { queue, dropped })
 }
 
 /// A logger that does not say what any client can have said.
@@ -94,7 +106,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 impl Drop for Logging {
     fn drop(&mut self) {
         let (written, wait) = sync_channel(1);
-        if self.0.try_send(Job::Flush(written)).is_ok() {
+        if self.queue.try_send(Job::Flush(written)).is_ok() {
             let _ = wait.recv_timeout(LAST_WORDS); // late or never: nothing more can be done
         }
     }
@@ -119,10 +131,11 @@ fn json_line(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
 }
 
 /// The log thread: it alone may be held up by stderr.
-fn write_out(jobs: &Receiver<Job>, dropped: &AtomicUsize) {
-    let next = || {
+fn write_out(jobs: &Receiver<Job>, dropped: &AtomicU64) {
+    let mut confessed = 0;
+    let mut next = || {
         jobs.try_recv().or_else(|_| {
-            confess(dropped);
+            confess(dropped.load(Relaxed), &mut confessed);
             jobs.recv()
         })
     };
@@ -135,9 +148,10 @@ fn write_out(jobs: &Receiver<Job>, dropped: &AtomicUsize) {
     }
 }
 
-/// Logs how many lines were dropped; called while the queue is empty, or this line would be dropped as well.
-fn confess(dropped: &AtomicUsize) {
-    match dropped.swap(0, Relaxed) {
+/// Logs how many lines were dropped since this was told last; called while the queue is empty, or this line would be
+/// dropped as well.
+fn confess(dropped: u64, confessed: &mut u64) {
+    match dropped - std::mem::replace(confessed, dropped) {
         0 => {}
         lines => log::warn!("{lines} log lines dropped while stderr was blocked"),
     }
@@ -146,7 +160,7 @@ fn confess(dropped: &AtomicUsize) {
 /// The end of the queue that `env_logger` writes to, a whole line at a time.
 struct Lines {
     queue: SyncSender<Job>,
-    dropped: Arc<AtomicUsize>,
+    dropped: Arc<AtomicU64>,
 }
 
 impl Write for Lines {

@@ -81,11 +81,16 @@ impl Options {
     }
 }
 
+/// Among the metrics, what the log itself cannot tell while nobody reads it.
+const DROPPED: &str = "handclasp_log_lines_dropped_total";
+
 fn serve(config: &Config) -> Result<(), String> {
-    let _logging = logging::start(&config.log).map_err(|error| format!("cannot start the log: {error}"))?;
+    let logging = logging::start(&config.log).map_err(|error| format!("cannot start the log: {error}"))?;
+    let dropped = logging.dropped();
     let descriptors = raise_descriptor_limit(config.server.connections);
     actix_web::rt::System::new().block_on(async {
-        let running = Endpoint::new(config.clone()).start().map_err(|error| error.to_string())?;
+        let endpoint = Endpoint::new(config.clone()).counter(DROPPED, "Lines of the log that were dropped.", dropped);
+        let running = endpoint.start().map_err(|error| error.to_string())?;
         announce(config, running.address(), running.metrics_address());
         warn_of_few(descriptors, config.server.connections);
         running.until_signal().await.map_err(|error| error.to_string())

@@ -11,6 +11,7 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::http::{KeepAlive, header};
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
+use prometheus::Registry;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -33,10 +34,10 @@ pub(crate) struct Scrape {
 }
 
 impl Scrape {
-    /// Begins to serve `/metrics` of `node` on `listener`, and nothing else.
-    pub(crate) fn serve(node: Arc<Node>, listener: TcpListener) -> io::Result<Self> {
+    /// Begins to serve `/metrics` of `node`, with the application's `own`, on `listener`, and nothing else.
+    pub(crate) fn serve(node: Arc<Node>, own: Registry, listener: TcpListener) -> io::Result<Self> {
         let address = listener.local_addr()?;
-        let exposition = Data::new(Exposition::new(node));
+        let exposition = Data::new(Exposition::new(node, own));
         let server: Server =
             HttpServer::new(move || App::new().app_data(exposition.clone()).route("/metrics", web::get().to(read)))
                 .workers(1)

@@ -31,8 +31,11 @@ async fn signal_each_other(process: &Process, times: usize) {
 
 #[actix_web::test]
 async fn a_pipe_that_nobody_reads_stops_nobody_and_what_was_dropped_is_counted() {
-    let mut process = Process::logging_to(Stdio::piped(), CHATTY);
+    let mut process = Process::logging_to(Stdio::piped(), &[CHATTY, &["metrics.listen=127.0.0.1:0"]].concat());
+    assert_eq!(dropped(&process).await, 0);
     signal_each_other(&process, 1_500).await;
+    let uncounted = dropped(&process).await;
+    assert!(uncounted > 0, "all lines had room");
     // now somebody reads: what waited, and then how much did not
     let lines = BufReader::new(process.log()).lines().map(Result::unwrap);
     let reading = tokio::task::spawn_blocking(|| {
@@ -40,7 +43,17 @@ async fn a_pipe_that_nobody_reads_stops_nobody_and_what_was_dropped_is_counted()
         lines.find(|line| line.contains("log lines dropped while stderr was blocked"))
     });
     let confession = tokio::time::timeout(common::PATIENCE, reading).await.expect("the count").unwrap();
-    assert!(confession.is_some(), "the log ended");
+    let told = confession.expect("the log ended");
+    let told: u64 = told.split_whitespace().find_map(|word| word.parse().ok()).expect("a number");
+    // to ask for the metrics was some lines more
+    assert!((uncounted..=dropped(&process).await).contains(&told), "{uncounted} counted, {told} told");
+}
+
+/// How many lines of the log the metrics say are missing.
+async fn dropped(process: &Process) -> u64 {
+    let (_, text) = get(process.metrics.unwrap(), "/metrics").await;
+    let line = text.lines().find_map(|line| line.strip_prefix("handclasp_log_lines_dropped_total "));
+    line.expect("the number").parse().unwrap()
 }
 
 #[actix_web::test]

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use handclasp::{Census, Channel, Endpoint, Mount, Payload, Router, Running, Topic};
 use prometheus_parse::{Scrape, Value};
@@ -250,5 +252,21 @@ async fn the_readme_tells_what_is_exposed() {
         let wanted = Path::new(env!("CARGO_TARGET_TMPDIR")).join("metrics.md");
         std::fs::write(&wanted, &table).unwrap();
         panic!("the README's table must be that of {}", wanted.display());
+    }
+}
+
+#[actix_web::test]
+async fn an_application_has_numbers_of_its_own_among_them() {
+    let (orders, told) = (Arc::new(AtomicU64::new(7)), |name: &str| {
+        Endpoint::new(config(&[ON])).counter(name, "Orders.", || 1).counter("shop_bills_total", "Bills.", || 1).start()
+    });
+    let read = orders.clone();
+    let endpoint = Endpoint::new(config(&[ON])).counter("shop_orders_total", "Orders.", move || read.load(Relaxed));
+    let node = endpoint.start().unwrap();
+    comes_to(&node, "shop_orders_total", &[], 7.0).await;
+    orders.store(9, Relaxed);
+    comes_to(&node, "shop_orders_total", &[], 9.0).await;
+    for name in ["", "no name", "shop_bills_total"] {
+        assert!(told(name).is_err(), "{name:?}");
     }
 }
