@@ -108,6 +108,7 @@ fn odd() -> Vec<Vec<u8>> {
     let poll = |token: &str| asks(&format!("GET /socket/longpoll?vsn=2.0.0{token}"), "");
     let slow = [part('0', poll("")), part('t', ""), part('0', poll("&token=SID")), part('t', ""), part('h', "")];
     let parting = [part('0', asks("GET /hello", UPGRADE)), part('f', "\u{8}\u{3}"), part('r', "x")];
+    let late = [part('0', asks("GET /readyz", "")), part('0', "GET /rea")];
     let others = [
         asks("GET /", "Accept-Encoding: gzip\r\n") + &asks("HEAD /lib/peer.js", "") + "GET /healthz HTTP/1.0\r\n\r\n",
         says("POST /healthz", "Expect: 100-continue\r\n", "hello"),
@@ -119,7 +120,8 @@ fn odd() -> Vec<Vec<u8>> {
         "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0".to_owned(),
         asks("GET /readyz", "").repeat(20),
     ];
-    [changed(), slow.concat(), parting.concat()].into_iter().chain(others.map(String::into_bytes)).collect()
+    let tapes = [changed(), slow.concat(), parting.concat()];
+    tapes.into_iter().chain(others.map(String::into_bytes)).chain([late.concat()]).collect()
 }
 
 /// What is as large as it may be, and what is larger by a byte.
