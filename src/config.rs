@@ -33,7 +33,7 @@ sections! {
     server: Server {
         /// IP address and port to listen on; port 0 takes one that is free.
         listen: SocketAddr = "127.0.0.1:4000", address;
-        /// Worker threads; 0 is one for each core.
+        /// Worker threads; 0 is one for each core. The registry is with the only one, or has a thread of its own.
         workers: usize = 0, whole from 0 to 256;
         /// Connections that the kernel holds until we accept them.
         backlog: u32 = 1_024, whole from 1 to 65_535;
