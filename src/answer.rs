@@ -1,5 +1,5 @@
-//! What a channel can answer: to a join ([`Join`]), to a push ([`Reply`]), and why it is asked no more
-//! ([`Ended`]).
+//! What a channel can answer: to a join ([`Join`]), to a push ([`Reply`]); why it cannot have what it asks for
+//! ([`Declined`]), and why it is asked no more itself ([`Ended`]).
 
 use compact_str::CompactString;
 
@@ -20,7 +20,7 @@ pub enum Join {
     /// The client becomes a member on these terms; it is answered `ok` with this payload once the
     /// registry has made it one. The registry may refuse it still: `taken` when another has the name,
     /// `topic is full` above `limits.members_per_topic` or `presence.rows_per_topic`, `unreachable` when
-    /// the node that knows does not answer.
+    /// the node that knows does not answer; or not even be asked, `overloaded`, when too much waits for it.
     Accept(Payload, Membership),
     /// The client is answered `error` with this payload.
     Refuse(Payload),
@@ -104,6 +104,26 @@ impl Reply {
     #[must_use]
     pub fn error(reason: &str) -> Self {
         Self::Now(Status::Error, Payload::reason(reason))
+    }
+}
+
+/// Why a channel cannot have what it asks for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Declined {
+    /// Its socket hears all the topics that it may, `limits.joins_per_socket`.
+    TooMany,
+    /// More waits for the registry, of all clients, than `limits.registry_queue_bytes`.
+    Overloaded,
+}
+
+impl Declined {
+    /// How it is worded to the client.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::TooMany => "too many topics",
+            Self::Overloaded => "overloaded",
+        }
     }
 }
 

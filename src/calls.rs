@@ -4,8 +4,10 @@
 use crate::answer::{Join, Reply};
 use crate::channel::{Channel, Ended};
 use crate::context::{Aftermath, Context, Wish};
+use crate::effect::Effect;
 use crate::joined::{Crashed, Run};
-use crate::message::{Effect, Event, Payload, Reach, Ref};
+use crate::labels::Unheard;
+use crate::message::{Event, Payload, Reach, Ref};
 use crate::socket::Socket;
 use crate::topic::Topic;
 
@@ -21,10 +23,11 @@ impl Socket {
 
     pub(crate) fn run_and_reply(&mut self, topic: &Topic, reference: &Option<Ref>, f: impl Run<Reply>) {
         let Some((reply, aftermath)) = self.call(topic, reference, f) else { return };
+        let why = if self.client.overloaded { Unheard::Overloaded } else { Unheard::Channel };
         let echoes = self.apply(topic, aftermath.wishes);
         let Some(joined) = self.joins.get(topic) else { return };
         if let Reply::Now(status, payload) = reply {
-            self.answer(joined.shown.clone(), reference.clone(), topic, status, payload);
+            self.answer(joined.shown.clone(), reference.clone(), topic, status, payload, why);
         }
         self.settle(topic, echoes, aftermath.decision, aftermath.stopped);
     }
@@ -59,8 +62,8 @@ impl Socket {
         for wish in wishes {
             let mut effect = match wish {
                 Wish::Do(effect) => effect,
-                Wish::Listen(heard, claim) => {
-                    self.listen(topic, heard, claim);
+                Wish::Listen(heard, claim, turn) => {
+                    self.listen(topic, heard, claim, turn);
                     continue;
                 }
                 Wish::Ignore(heard) => {

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-pub use crate::answer::{Ended, Join, Reply, verdict_reply};
+pub use crate::answer::{Declined, Ended, Join, Reply, verdict_reply};
 pub use crate::context::{Assigns, ChannelRef, Context, SocketRef};
 pub use crate::mailbox::Info;
 use crate::message::{Payload, Signal, Verdict};

@@ -51,6 +51,8 @@ reasons! {
     FRAGMENTED = "fragmented", 1009, "too many fragments", false;
     /// A message that the wire protocol cannot read.
     MALFORMED = "malformed", 1011, "malformed message", false;
+    /// What a connection needs cannot be had: more waits for the registry than `limits.registry_queue_bytes`.
+    OVERLOADED = "overloaded", 1013, "overloaded", true;
     /// This server is going down; another one, or the same one soon, will answer.
     RESTART = "restart", 1012, "service restart", true;
     /// The protocol has said why in a message of its own.

@@ -141,6 +141,10 @@ sections! {
         watches_per_socket: usize = 100, whole from 0 to 1_000_000;
         /// Members of a topic.
         members_per_topic: usize = 100_000, whole from 1 to 10_000_000;
+        /// Bytes of what all clients have asked of the registry and it has not taken up yet: joins, watches, changes of
+        /// presence, signals that are to wait for a peer. Each takes 256 and its texts; with more waiting, the next ones
+        /// are refused as overloaded.
+        registry_queue_bytes: usize = 16_777_216, whole from 65_536 to 1_099_511_627_776;
         /// Bytes that wait for one client; with more it is a slow consumer, and is disconnected.
         queue_bytes: usize = 65_536, whole from 1_024 to 1_073_741_824;
         /// Time that a message waits for its client; after that it is a slow consumer, and is disconnected.

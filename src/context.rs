@@ -7,14 +7,16 @@ use std::any::Any;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::answer::{Join, Reply};
+use crate::answer::{Declined, Join, Reply};
+use crate::client::Client;
 use crate::connection::{Connection, ConnectionId};
+use crate::effect::Effect;
 use crate::mailbox::Note;
-use crate::message::{Broadcast, Claim, Effect, Event, JoinId, Outbound, Payload, Reach, Ref, Signal, Ticket};
-use crate::rate::{Bucket, Rate};
+use crate::message::{Broadcast, Claim, Event, JoinId, Outbound, Payload, Reach, Ref, Signal, Ticket};
 use crate::topic::Topic;
+use crate::turns::Turn;
 
 /// Values that the channels of one socket share, one of each type, and that
 /// [`connect`](crate::mount::Mount::connect) may put there. They end with the socket.
@@ -57,45 +59,12 @@ impl fmt::Debug for Assigns {
     }
 }
 
-/// What all channels of one socket have in common.
-pub(crate) struct Client {
-    pub(crate) connection: Arc<Connection>,
-    pub(crate) transport: &'static str,
-    pub(crate) assigns: Assigns,
-    /// How many signals to nobody it may still send.
-    pub(crate) misses: Bucket,
-    pub(crate) misses_rate: Rate,
-    /// What time it is, as the socket was last told.
-    pub(crate) now: Instant,
-    /// How many topics more its joins may hear besides their own.
-    pub(crate) may_hear: usize,
-}
-
-impl Client {
-    /// Whether it has spoken to nobody too often of late. What others of its address do is not its fault.
-    fn has_missed_too_often(&mut self) -> bool {
-        self.misses.is_empty(&self.misses_rate, self.now)
-    }
-
-    /// Counts a signal to nobody, for it and for its address.
-    pub(crate) fn miss(&mut self) {
-        self.misses.take(&self.misses_rate, self.now);
-        self.connection.misses.take(self.now);
-    }
-
-    /// What was counted was none.
-    pub(crate) fn unmiss(&mut self) {
-        self.misses.give_back();
-        self.connection.misses.give_back();
-    }
-}
-
 /// One thing that a channel has asked for.
 pub(crate) enum Wish {
     /// To be done as it is.
     Do(Effect),
     /// To hear a further topic; of one that is claimed, as the only member.
-    Listen(Topic, Option<Claim>),
+    Listen(Topic, Option<Claim>, Turn),
     /// To hear a further topic no longer.
     Ignore(Topic),
 }
@@ -221,27 +190,34 @@ impl Context<'_> {
     }
 
     /// Has this client hear `topic` besides the channel's own, for as long as the channel lives or until
-    /// [`ignore`](Self::ignore): broadcasts there reach it as those here do. Says whether it may: a socket's
-    /// joins and the topics they hear besides are at most `limits.joins_per_socket` each. When it does,
+    /// [`ignore`](Self::ignore): broadcasts there reach it as those here do. When it does,
     /// [`Channel::handle_info`](crate::Channel::handle_info) is told by a [`Listening`](crate::message::Listening).
     /// What is asked for while the join is decided holds from its `ok` on, with nothing missed in between.
-    pub fn listen(&mut self, topic: &Topic) -> bool {
+    ///
+    /// # Errors
+    /// A socket's joins and the topics they hear besides are at most `limits.joins_per_socket` each; and too much may
+    /// wait for the registry.
+    pub fn listen(&mut self, topic: &Topic) -> Result<(), Declined> {
         self.hear(topic, None)
     }
 
     /// As [`listen`](Self::listen), as the only member of `topic`, so that others can [`signal`](Self::signal)
     /// to it. When the name is taken, nothing is heard; choose one that nobody else can have.
-    pub fn answer_to(&mut self, topic: &Topic) -> bool {
+    ///
+    /// # Errors
+    /// As [`listen`](Self::listen).
+    pub fn answer_to(&mut self, topic: &Topic) -> Result<(), Declined> {
         self.hear(topic, Some(Claim { proof: None }))
     }
 
-    fn hear(&mut self, topic: &Topic, claim: Option<Claim>) -> bool {
+    fn hear(&mut self, topic: &Topic, claim: Option<Claim>) -> Result<(), Declined> {
         if self.client.may_hear == 0 {
-            return false;
+            return Err(Declined::TooMany);
         }
+        let turn = self.client.turn(topic.key().len())?;
         self.client.may_hear -= 1;
-        self.aftermath.wishes.push(Wish::Listen(topic.clone(), claim));
-        true
+        self.aftermath.wishes.push(Wish::Listen(topic.clone(), claim, turn));
+        Ok(())
     }
 
     /// Ends what [`listen`](Self::listen) began; of several times, one.
@@ -282,20 +258,37 @@ impl Context<'_> {
 
     /// Begins to tell this channel whether anybody is on `topic`: a
     /// [`Watched`](crate::message::Watched) now, and one for each change.
-    pub fn watch(&mut self, topic: Topic) {
-        self.wish(Effect::Watch { join: self.scope.join, topic, on: true });
+    ///
+    /// # Errors
+    /// When too much waits for the registry: nothing is watched.
+    pub fn watch(&mut self, topic: Topic) -> Result<(), Declined> {
+        self.change_watch(topic, true)
     }
 
     /// Ends what [`watch`](Self::watch) began.
-    pub fn unwatch(&mut self, topic: Topic) {
-        self.wish(Effect::Watch { join: self.scope.join, topic, on: false });
+    ///
+    /// # Errors
+    /// When too much waits for the registry: it is watched still.
+    pub fn unwatch(&mut self, topic: Topic) -> Result<(), Declined> {
+        self.change_watch(topic, false)
+    }
+
+    fn change_watch(&mut self, topic: Topic, on: bool) -> Result<(), Declined> {
+        let turn = self.client.turn(topic.key().len())?;
+        self.wish(Effect::Watch { join: self.scope.join, topic, on, turn });
+        Ok(())
     }
 
     /// Changes what the presence list says of this client, if it is on it: `meta` is the text of a
     /// JSON object.
-    pub fn update_presence(&mut self, meta: Payload) {
+    ///
+    /// # Errors
+    /// When too much waits for the registry: the list says what it said.
+    pub fn update_presence(&mut self, meta: Payload) -> Result<(), Declined> {
         let (join, topic) = (self.scope.join, self.scope.topic.clone());
-        self.wish(Effect::Update { join, topic, meta });
+        let turn = self.client.turn(topic.key().len() + meta.len())?;
+        self.wish(Effect::Update { join, topic, meta, turn });
+        Ok(())
     }
 
     /// Decides a join that was put off with [`Join::Later`]. The first decision counts, and none but

@@ -236,8 +236,9 @@ impl Door {
         seat.counted = Some(metrics.connections.one(rules.realm, transport));
         log::debug!("{}: connected from {} to {}", seat.connection.id, seat.connection.address, mount.path);
         let (metrics, connection, now) = (node.pubsub.shared_metrics(), seat.connection.clone(), Instant::now());
-        let socket = Socket::new(rules.clone(), metrics, connection, transport.name(), connected.assigns, now);
-        let session = Session::new(socket, protocol, node.pubsub.clone(), seat);
+        let turns = node.pubsub.turns().clone();
+        let socket = Socket::new(rules.clone(), metrics, turns, connection, transport.name(), connected.assigns, now);
+        let mut session = Session::new(socket, protocol, node.pubsub.clone(), seat);
         if let Some(id) = connected.id {
             session.listen(id);
         }

@@ -145,6 +145,7 @@ impl Endpoint {
             rows: self.config.presence.rows_per_topic,
             interval: self.config.presence.interval,
             hold: self.config.hold.clone(),
+            queue_bytes: self.config.limits.registry_queue_bytes,
         };
         let mut workers = Workers::new(self.config.server.workers);
         let (pubsub, died) = Pubsub::start(terms, self.adapter, &workers.registry());

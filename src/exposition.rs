@@ -36,7 +36,8 @@ impl Exposition {
     pub(crate) async fn text(&self) -> prometheus::Result<String> {
         let census = timeout(PATIENCE, self.node.pubsub.census()).await;
         let mut families = self.node.pubsub.metrics().registry.gather();
-        self.state.set(self.node.is_ready(), self.node.connections.waiting());
+        let registry_bytes = self.node.pubsub.turns().bytes();
+        self.state.set(self.node.is_ready(), self.node.connections.waiting(), registry_bytes);
         families.extend(self.state.registry.gather());
         families.extend(self.own.gather());
         if let Ok(census) = census {
@@ -81,6 +82,7 @@ struct State {
     waiting_bytes: IntGauge,
     waiting_most: IntGauge,
     waiting_time: Gauge,
+    registry_bytes: IntGauge,
 }
 
 impl State {
@@ -102,17 +104,23 @@ impl State {
             ),
             waiting_most: number(&registry, "queue_most_bytes", "Bytes that wait in the fullest queue."),
             waiting_time: seconds(&registry, "queue_oldest_seconds", "For how long the oldest message has waited."),
+            registry_bytes: number(
+                &registry,
+                "registry_queue_bytes",
+                "Bytes of what waits for the registry, as limits.registry_queue_bytes counts them.",
+            ),
             registry,
         }
     }
 
-    fn set(&self, is_ready: bool, waiting: Waiting) {
+    fn set(&self, is_ready: bool, waiting: Waiting, registry_bytes: usize) {
         let Waiting { connections, messages, bytes, most_bytes, since } = waiting;
         self.ready.set(is_ready.into());
         set(&self.waiting_connections, connections);
         set(&self.waiting_messages, messages);
         set(&self.waiting_bytes, bytes);
         set(&self.waiting_most, most_bytes);
+        set(&self.registry_bytes, registry_bytes);
         self.waiting_time.set(since.map_or(0.0, |since| Instant::now().duration_since(since).as_secs_f64()));
     }
 }

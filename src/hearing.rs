@@ -1,14 +1,16 @@
 //! What a socket's joins hear besides their own topics, and what it has sent to names that nobody holds.
 
+use crate::effect::Effect;
 use crate::joined::Joined;
-use crate::message::{Broadcast, Claim, Effect, JoinId, Listening, Membership};
+use crate::message::{Broadcast, Claim, JoinId, Listening, Membership};
 use crate::socket::{Passage, Socket};
 use crate::topic::Topic;
+use crate::turns::Turn;
 
 impl Socket {
     /// Has the join of `home` hear `topic` too, unless it is no more; as soon as it is a member itself, if it is
     /// none yet.
-    pub(crate) fn listen(&mut self, home: &Topic, topic: Topic, claim: Option<Claim>) {
+    pub(crate) fn listen(&mut self, home: &Topic, topic: Topic, claim: Option<Claim>, turn: Turn) {
         let id = JoinId(self.last_join + 1);
         let Some(joined) = self.joins.get_mut(home) else {
             self.client.may_hear += 1;
@@ -18,14 +20,14 @@ impl Socket {
         self.last_join = id.0;
         self.topics.insert(id, home.clone());
         let membership = Membership { claim, ..Membership::default() };
-        self.effects.push_back(Effect::Subscribe { join: id, topic, membership, replaces: None });
+        self.effects.push_back(Effect::Subscribe { join: id, topic, membership, replaces: None, turn });
     }
 
     pub(crate) fn ignore(&mut self, home: &Topic, topic: &Topic) {
         let Some(joined) = self.joins.get_mut(home) else { return };
         let Some(at) = joined.hears.iter().position(|(_, heard)| heard == topic) else { return };
-        let (join, topic) = joined.hears.swap_remove(at);
-        self.unhear(join, topic);
+        let (join, _) = joined.hears.swap_remove(at);
+        self.unhear(join);
     }
 
     /// The registry has let it.
@@ -44,7 +46,7 @@ impl Socket {
         let Some(joined) = self.joins.get_mut(&home) else { return };
         let Some(at) = joined.hears.iter().position(|(id, _)| *id == join) else { return };
         let (join, topic) = joined.hears.swap_remove(at);
-        self.unhear(join, topic.clone());
+        self.unhear(join);
         self.tell_of(&home, Listening { topic, granted: false });
     }
 
@@ -54,15 +56,13 @@ impl Socket {
 
     /// A join has ended, and hears nothing any more.
     pub(crate) fn unhear_all(&mut self, joined: &mut Joined) {
-        for (join, topic) in joined.hears.drain(..) {
-            self.unhear(join, topic);
-        }
+        joined.hears.drain(..).for_each(|(join, _)| self.unhear(join));
     }
 
-    fn unhear(&mut self, join: JoinId, topic: Topic) {
+    fn unhear(&mut self, join: JoinId) {
         self.topics.remove(&join);
         self.client.may_hear += 1;
-        self.effects.push_back(Effect::Unsubscribe { join, topic });
+        self.effects.push_back(Effect::Unsubscribe(join));
     }
 
     /// A broadcast on a topic that a join hears besides its own.

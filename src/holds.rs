@@ -10,7 +10,7 @@ use std::collections::hash_map::{Entry, HashMap};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use actix::{AsyncContext, Context, Handler, WrapFuture, fut::ActorFutureExt};
+use actix::{AsyncContext, Context, WrapFuture, fut::ActorFutureExt};
 use futures_util::FutureExt;
 
 use crate::adapter::Packet;
@@ -206,10 +206,8 @@ impl Registry {
     }
 }
 
-impl Handler<Hold> for Registry {
-    type Result = ();
-
-    fn handle(&mut self, hold: Hold, ctx: &mut Self::Context) {
+impl Registry {
+    pub(crate) fn hold(&mut self, hold: Hold, ctx: &mut Context<Self>) {
         let name = hold.signal.to.clone();
         // it may have been taken meanwhile
         if let Some(members) = self.table.members(name.key()) {
@@ -226,9 +224,7 @@ impl Handler<Hold> for Registry {
         self.show_interest(&name, cared);
         self.expire_later(ctx);
     }
-}
 
-impl Registry {
     /// Nobody here has the name, and nothing waits for it: perhaps another node has it.
     fn ask_elsewhere(&mut self, hold: Hold, ctx: &mut Context<Self>) {
         let mut answer = self.adapter.deliver(&hold.signal.to, hold.packet());

@@ -6,7 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use crate::channel::Channel;
-use crate::context::{Aftermath, Client, Context, Scope};
+use crate::client::Client;
+use crate::context::{Aftermath, Context, Scope};
 use crate::message::{Event, JoinId, Payload, Ref};
 use crate::topic::Topic;
 
@@ -105,6 +106,7 @@ impl Joined {
         f: impl Run<R>,
     ) -> (Result<R, Crashed>, Aftermath) {
         let mut aftermath = Aftermath::default();
+        client.overloaded = false;
         let scope = Scope { topic, join: self.id, join_ref: &self.shown, reference };
         let mut ctx = Context { scope, client, aftermath: &mut aftermath };
         let result = catch_unwind(AssertUnwindSafe(|| f(&mut *self.channel, &mut ctx)));

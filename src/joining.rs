@@ -8,10 +8,11 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::channel::{Channel, Ended, Join};
+use crate::channel::{Channel, Declined, Ended, Join};
+use crate::effect::Effect;
 use crate::joined::{Held, Joined, Pending};
 use crate::labels::Unjoined;
-use crate::message::{Effect, JoinId, Outbound, Payload, Ref, Status};
+use crate::message::{JoinId, Outbound, Payload, Ref, Status};
 use crate::rate::Pace;
 use crate::socket::Socket;
 use crate::topic::Topic;
@@ -91,13 +92,17 @@ impl Socket {
         match join {
             Join::Later => {}
             Join::Refuse(payload) => {
-                self.count_unjoined(Unjoined::Channel);
+                self.count_unjoined(if self.client.overloaded { Unjoined::Overloaded } else { Unjoined::Channel });
                 self.refused(topic, payload);
             }
             Join::Accept(payload, membership) => {
+                let Ok(turn) = self.client.turn(topic.key().len() + membership.size()) else {
+                    self.count_unjoined(Unjoined::Overloaded);
+                    return self.refused(topic, Payload::reason(Declined::Overloaded.reason()));
+                };
                 pending.reply = Some(payload);
                 let (join, replaces) = (joined.id, pending.replaces.take());
-                self.effects.push_back(Effect::Subscribe { join, topic: topic.clone(), membership, replaces });
+                self.effects.push_back(Effect::Subscribe { join, topic: topic.clone(), membership, replaces, turn });
             }
         }
     }
@@ -112,7 +117,7 @@ impl Socket {
         joined.bury();
         self.close_all(topic, pending.closing);
         if let Some(join) = pending.replaces {
-            self.effects.push_back(Effect::Unsubscribe { join, topic: topic.clone() });
+            self.effects.push_back(Effect::Unsubscribe(join));
         }
         self.refuse_backlog(topic, pending.backlog);
     }
@@ -135,7 +140,7 @@ impl Socket {
     pub(crate) fn withdraw(&mut self, topic: &Topic, why: Unjoined, reason: &str) {
         let Some(joined) = self.joins.get(topic) else { return };
         if joined.is_asked() {
-            self.effects.push_back(Effect::Unsubscribe { join: joined.id, topic: topic.clone() });
+            self.effects.push_back(Effect::Unsubscribe(joined.id));
         }
         self.count_unjoined(why);
         self.refused(topic, Payload::reason(reason));

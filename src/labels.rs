@@ -124,6 +124,8 @@ labels! {
         Full = "full";
         /// The directory of names does not answer.
         Unreachable = "unreachable";
+        /// Too much waits for the registry.
+        Overloaded = "overloaded";
     }
 
     /// Why what a client said was answered with an error, but for joins and for signals to named peers.
@@ -134,7 +136,7 @@ labels! {
         NotJoined = "not_joined";
         /// The event's name is too long.
         TooLong = "too_long";
-        /// Too much was said to a topic whose join is not answered yet.
+        /// Too much was said to a topic whose join is not answered yet, or waits for the registry.
         Overloaded = "overloaded";
         /// The channel's own answer is an error.
         Channel = "channel";

@@ -40,13 +40,13 @@
 //! | file | what it is for |
 //! |---|---|
 //! | [`topic`], [`message`], [`close`] | the words of the core: names, what is said, why a connection ends |
-//! | [`channel`], `answer`, `context`, [`channels`] | what a topic does: the trait and the router; what it can say; what it can do; the standard ones |
+//! | [`channel`], `answer`, `context`, `client`, [`channels`] | what a topic does: the trait and the router; what it can say; what it can do; for whom; the standard ones |
 //! | [`protocol`], `protocols` | a wire format; those there are, each with its front door |
 //! | `socket`, `joining`, `joined`, `rules` | one client's state machine, pure; how it comes to be on a topic; one topic of it; what it may do |
 //! | `calls`, `hearing` | how it runs its channels; what they hear besides their own topics, and what waits for whom |
-//! | `session` | the same, carried out |
+//! | `effect`, `session` | what it wants done; the same, carried out |
 //! | `transport`, `transports`, `guard` | how bytes travel: the seam; the ways there are; frames checked as they arrive |
-//! | `registry`, `orders` | the one writer of who is where, and what it can be told |
+//! | `registry`, `orders`, `turns` | the one writer of who is where; what it can be told; how much of that may wait |
 //! | `table`, `holdings`, `watches`, `rosters`, `presence` | what it keeps: topics, connections, watchers, presence lists |
 //! | `claims`, `holds` | whose a name is; signals that wait for somebody to take one |
 //! | [`pubsub`] | the handle to topics that everyone holds |
@@ -90,6 +90,7 @@ mod calls;
 pub mod channel;
 pub mod channels;
 mod claims;
+mod client;
 pub mod close;
 pub mod config;
 mod connection;
@@ -97,6 +98,7 @@ mod connections;
 mod context;
 mod cors;
 mod door;
+mod effect;
 pub mod endpoint;
 mod exposition;
 mod few;
@@ -144,12 +146,13 @@ mod table;
 pub mod topic;
 mod transport;
 mod transports;
+mod turns;
 mod upgraded;
 mod watches;
 mod workers;
 mod written;
 
-pub use channel::{Channel, Context, Ended, Join, Reply, Router};
+pub use channel::{Channel, Context, Declined, Ended, Join, Reply, Router};
 pub use config::Config;
 pub use endpoint::Endpoint;
 pub use message::Payload;

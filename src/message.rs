@@ -1,5 +1,4 @@
-//! The words of the core: what a client asks for, what it is told, what a topic is told, and what a
-//! socket wants done.
+//! The words of the core: what a client asks for, what it is told, and what a topic is told.
 //!
 //! No word of any wire format appears here; `protocols` turn frames into these
 //! words and back. Payloads stay closed: the core carries them and never reads them.
@@ -13,7 +12,7 @@ use bytestring::ByteString;
 use compact_str::CompactString;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{close, topic::Topic};
+use crate::topic::Topic;
 
 /// A client's own mark on a message, given back as it came; two are equal when their texts are.
 pub type Ref = CompactString;
@@ -287,6 +286,13 @@ pub struct Membership {
     pub row: Option<Row>,
 }
 
+impl Membership {
+    /// What it carries, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.row.as_ref().map_or(0, |row| row.key.len() + row.meta.len())
+    }
+}
+
 /// A request whose answer is still owed, as the socket keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
@@ -336,63 +342,4 @@ pub enum Reach {
     Others,
     /// Those, and the sender's client at once: the others never wait for that.
     Echoed,
-}
-
-/// What a socket wants done; the session does it.
-#[derive(Debug)]
-pub enum Effect {
-    /// Tell the client.
-    Send(Outbound),
-    /// Make this join a member of the topic, in place of an older one if it names one.
-    Subscribe {
-        /// The join.
-        join: JoinId,
-        /// The topic.
-        topic: Topic,
-        /// On what terms.
-        membership: Membership,
-        /// The join of the same topic whose place it takes.
-        replaces: Option<JoinId>,
-    },
-    /// This join is a member no longer.
-    Unsubscribe {
-        /// The join.
-        join: JoinId,
-        /// The topic.
-        topic: Topic,
-    },
-    /// Tell the topic's members.
-    Broadcast {
-        /// What they are told.
-        broadcast: Broadcast,
-        /// Which of them.
-        reach: Reach,
-    },
-    /// Tell the one member of a named topic, and come back with the verdict.
-    Signal {
-        /// To whom, and for which request.
-        signal: Signal,
-        /// What it is told.
-        broadcast: Broadcast,
-    },
-    /// Begin (or stop) to tell this join when the topic gets its first member and loses its last.
-    Watch {
-        /// The join that wants to know.
-        join: JoinId,
-        /// The topic it asks about.
-        topic: Topic,
-        /// Begin, or stop.
-        on: bool,
-    },
-    /// Change what the topic's presence list says of this join.
-    Update {
-        /// The join.
-        join: JoinId,
-        /// The topic.
-        topic: Topic,
-        /// The text of a JSON object.
-        meta: Payload,
-    },
-    /// End the connection.
-    Close(&'static close::Reason),
 }

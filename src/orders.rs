@@ -11,10 +11,25 @@ use crate::message::{JoinId, Membership, Payload, Proof, Signal};
 use crate::protocol::Delivery;
 use crate::table::{Member, MemberId};
 use crate::topic::Topic;
+use crate::turns::Turn;
 
-/// A join wants to be a member.
+/// What a client can cause at will. The registry is told it as [`Queued`], and in no other way.
+pub(crate) enum Wish {
+    Subscribe(Subscribe),
+    Watch(Watch),
+    Update(Update),
+    Hold(Hold),
+}
+
+/// A wish that waits for its turn.
 #[derive(Message)]
 #[rtype(result = "()")]
+pub(crate) struct Queued {
+    pub(crate) wish: Wish,
+    pub(crate) turn: Turn,
+}
+
+/// A join wants to be a member.
 pub(crate) struct Subscribe {
     pub(crate) connection: Arc<Connection>,
     pub(crate) join: JoinId,
@@ -37,8 +52,6 @@ pub(crate) struct Unsubscribe {
 }
 
 /// A join wants to know (or no longer) whether anybody is on a topic.
-#[derive(Message)]
-#[rtype(result = "()")]
 pub(crate) struct Watch {
     pub(crate) member: Member,
     pub(crate) topic: Topic,
@@ -46,8 +59,6 @@ pub(crate) struct Watch {
 }
 
 /// A signal found nobody who holds its name, and is to wait for one.
-#[derive(Message)]
-#[rtype(result = "()")]
 pub(crate) struct Hold {
     pub(crate) from: Arc<Connection>,
     pub(crate) signal: Signal,
@@ -55,8 +66,6 @@ pub(crate) struct Hold {
 }
 
 /// A member's presence row changes.
-#[derive(Message)]
-#[rtype(result = "()")]
 pub(crate) struct Update {
     pub(crate) id: MemberId,
     pub(crate) topic: Topic,

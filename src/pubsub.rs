@@ -16,11 +16,14 @@ use crate::connection::{Connection, ConnectionId};
 use crate::mailbox::{Mail, Note, Refused};
 use crate::message::{Broadcast, Event, Payload, Proof, Signal, Verdict};
 use crate::metrics::Metrics;
-use crate::orders::{Census, Count, Down, FromNode, GiveUp, Hold, NodeDown, Subscribe, Unsubscribe, Update, Watch};
+use crate::orders::{
+    Census, Count, Down, FromNode, GiveUp, Hold, NodeDown, Queued, Subscribe, Unsubscribe, Update, Watch, Wish,
+};
 use crate::protocol::Delivery;
 use crate::registry::{Obituary, Registry, Terms};
 use crate::table::{MemberId, Members, Table};
 use crate::topic::{Realm, Topic};
+use crate::turns::{Turn, Turns};
 
 /// A node's topics. Cloning copies a pointer; a clone may live on any thread.
 #[derive(Clone)]
@@ -30,6 +33,7 @@ pub struct Pubsub(Arc<Ways>);
 struct Ways {
     local: Local,
     registry: Addr<Registry>,
+    turns: Arc<Turns>,
     adapter: Arc<dyn Adapter>,
 }
 
@@ -51,12 +55,12 @@ impl Pubsub {
         let local = Local { table: Arc::new(Table::new()), metrics: Arc::default() };
         let (obituary, died) = oneshot::channel();
         let (table, metrics) = (local.table.clone(), local.metrics.clone());
-        let backplane = adapter.clone();
+        let (backplane, turns) = (adapter.clone(), Turns::new(terms.queue_bytes));
         let registry = Registry::start_in_arbiter(arbiter, |_| {
             Registry::new(terms, table, backplane, metrics, Obituary(obituary))
         });
         adapter.start(Arc::new(Port { local: local.clone(), registry: registry.clone() }));
-        (Self(Arc::new(Ways { local, registry, adapter })), died)
+        (Self(Arc::new(Ways { local, registry, turns, adapter })), died)
     }
 
     /// Tells every member of `topic`, on this node and the others. Being a member is not needed.
@@ -98,6 +102,11 @@ impl Pubsub {
         self.0.local.metrics.clone()
     }
 
+    /// Who may wish for something from the registry, and when.
+    pub(crate) fn turns(&self) -> &Arc<Turns> {
+        &self.0.turns
+    }
+
     pub(crate) fn publish(&self, delivery: &Arc<Delivery>, except: Option<ConnectionId>) {
         let Broadcast { topic, event, payload } = &delivery.broadcast;
         self.0.local.deliver(topic, delivery, except);
@@ -135,30 +144,34 @@ impl Pubsub {
 
     /// Has a signal wait until somebody has its name, if nobody has, here or elsewhere. The verdict comes to
     /// `from` as a note.
-    pub(crate) fn hold(&self, signal: Signal, delivery: Arc<Delivery>, from: Arc<Connection>) {
-        self.0.registry.do_send(Hold { from, signal, delivery });
+    pub(crate) fn hold(&self, signal: Signal, delivery: Arc<Delivery>, from: Arc<Connection>, turn: Turn) {
+        self.order(Wish::Hold(Hold { from, signal, delivery }), turn);
     }
 
-    pub(crate) fn subscribe(&self, wish: Subscribe) {
-        self.0.registry.do_send(wish);
+    pub(crate) fn subscribe(&self, wish: Subscribe, turn: Turn) {
+        self.order(Wish::Subscribe(wish), turn);
     }
 
+    pub(crate) fn watch(&self, watch: Watch, turn: Turn) {
+        self.order(Wish::Watch(watch), turn);
+    }
+
+    pub(crate) fn update(&self, update: Update, turn: Turn) {
+        self.order(Wish::Update(update), turn);
+    }
+
+    /// Whoever has a turn is not refused any more.
+    fn order(&self, wish: Wish, turn: Turn) {
+        self.0.registry.do_send(Queued { wish, turn });
+    }
+
+    /// Never refused: there is one at most for each wish to subscribe, which had its turn.
     pub(crate) fn unsubscribe(&self, id: MemberId) {
         self.0.registry.do_send(Unsubscribe { id });
     }
 
-    // Watches and updates are not refused when the registry has much to do: an answer is owed for each, and
-    // each is one of the few messages a second that its socket may send.
-
-    pub(crate) fn watch(&self, watch: Watch) {
-        self.0.registry.do_send(watch);
-    }
-
-    pub(crate) fn update(&self, update: Update) {
-        self.0.registry.do_send(update);
-    }
-
-    /// Forgets a connection whose mailbox is closed.
+    /// Forgets a connection whose mailbox is closed. Never refused: there are two at most for each connection, from
+    /// the sweep and at its end.
     pub(crate) fn down(&self, connection: &Connection) {
         debug_assert!(connection.mailbox.is_closed(), "else a later subscription would stay for ever");
         self.0.registry.do_send(Down { connection: connection.id });

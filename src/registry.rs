@@ -26,7 +26,7 @@ use crate::labels::Unjoined;
 use crate::mailbox::Note;
 use crate::message::{JoinId, Proof, Row, Watched};
 use crate::metrics::Metrics;
-use crate::orders::{Census, Count, Down, FromNode, NodeDown, Subscribe, Unsubscribe, Update, Watch};
+use crate::orders::{Census, Count, Down, FromNode, NodeDown, Queued, Subscribe, Unsubscribe, Update, Watch, Wish};
 use crate::rosters::Rosters;
 use crate::table::{MemberId, Table};
 use crate::topic::Topic;
@@ -45,6 +45,8 @@ pub(crate) struct Terms {
     pub(crate) interval: Duration,
     /// What may wait for names that nobody holds.
     pub(crate) hold: config::Hold,
+    /// How many bytes of clients' wishes may wait for the registry.
+    pub(crate) queue_bytes: usize,
 }
 
 /// Says that the registry has died: dropped with it, whatever ended it.
@@ -212,15 +214,29 @@ impl Actor for Registry {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        // a client's wishes are sent without waiting; what bounds them is the rate of each socket's messages
-        ctx.set_mailbox_capacity(1024);
+        // without a bound of its own: a wish has had its turn, what gives back follows a wish that had, and what other
+        // nodes say comes at their registries' pace
+        ctx.set_mailbox_capacity(0);
     }
 }
 
-impl Handler<Subscribe> for Registry {
+impl Handler<Queued> for Registry {
     type Result = ();
 
-    fn handle(&mut self, wish: Subscribe, ctx: &mut Self::Context) {
+    fn handle(&mut self, Queued { wish, turn }: Queued, ctx: &mut Self::Context) {
+        // before it is done: who is answered may have a further wish at once
+        drop(turn);
+        match wish {
+            Wish::Subscribe(wish) => self.subscribe(wish, ctx),
+            Wish::Watch(watch) => self.watch(watch, ctx),
+            Wish::Update(update) => self.update(update, ctx),
+            Wish::Hold(hold) => self.hold(hold, ctx),
+        }
+    }
+}
+
+impl Registry {
+    fn subscribe(&mut self, wish: Subscribe, ctx: &mut Context<Self>) {
         if wish.connection.mailbox.is_closed() {
             return; // its `Down` is behind this message, or was before it
         }
@@ -232,30 +248,8 @@ impl Handler<Subscribe> for Registry {
             None => self.admit(wish, None, ctx),
         }
     }
-}
 
-impl Handler<Unsubscribe> for Registry {
-    type Result = ();
-
-    fn handle(&mut self, Unsubscribe { id }: Unsubscribe, ctx: &mut Self::Context) {
-        let held = self.holdings.take_join(id);
-        self.take_back(id.connection, held, ctx);
-    }
-}
-
-impl Handler<Down> for Registry {
-    type Result = ();
-
-    fn handle(&mut self, Down { connection }: Down, ctx: &mut Self::Context) {
-        let held = self.holdings.take(connection);
-        self.take_back(connection, held, ctx);
-    }
-}
-
-impl Handler<Watch> for Registry {
-    type Result = ();
-
-    fn handle(&mut self, Watch { member, topic, on }: Watch, ctx: &mut Self::Context) {
+    fn watch(&mut self, Watch { member, topic, on }: Watch, ctx: &mut Context<Self>) {
         if member.connection.mailbox.is_closed() {
             return;
         }
@@ -282,17 +276,31 @@ impl Handler<Watch> for Registry {
             None => drop(ctx.spawn(elsewhere.map(tell).into_actor(self))),
         }
     }
-}
 
-impl Handler<Update> for Registry {
-    type Result = ();
-
-    fn handle(&mut self, Update { id, topic, meta }: Update, ctx: &mut Self::Context) {
+    fn update(&mut self, Update { id, topic, meta }: Update, ctx: &mut Context<Self>) {
         if let Some(row) = self.rosters.row(&topic, id) {
             let row = Row { key: row.key.clone(), meta };
             self.rosters.put(&topic, id, row);
             self.flush_later(ctx);
         }
+    }
+}
+
+impl Handler<Unsubscribe> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, Unsubscribe { id }: Unsubscribe, ctx: &mut Self::Context) {
+        let held = self.holdings.take_join(id);
+        self.take_back(id.connection, held, ctx);
+    }
+}
+
+impl Handler<Down> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, Down { connection }: Down, ctx: &mut Self::Context) {
+        let held = self.holdings.take(connection);
+        self.take_back(connection, held, ctx);
     }
 }
 

@@ -11,9 +11,10 @@ use futures_util::Stream;
 use crate::close::{self, Reason};
 use crate::connection::{Connection, Inbox};
 use crate::connections::Seat;
+use crate::effect::Effect;
 use crate::labels::Lost;
 use crate::mailbox::Mail;
-use crate::message::{Broadcast, Effect, JoinId, Membership, Outbound, Reach, Signal, Verdict};
+use crate::message::{Broadcast, JoinId, Membership, Outbound, Reach, Signal, Verdict};
 use crate::orders::{Subscribe, Update, Watch};
 use crate::protocol::{Delivery, Frame, Protocol, Step};
 use crate::pubsub::Pubsub;
@@ -21,6 +22,7 @@ use crate::socket::{Passage, Socket};
 use crate::table::{Member, MemberId};
 use crate::topic::Topic;
 use crate::transport::{Talk, Wire};
+use crate::turns::Turn;
 
 /// A socket with its protocol and its place in the broker. Dropping it gives the place back.
 pub(crate) struct Session<P: Protocol> {
@@ -36,9 +38,12 @@ impl<P: Protocol> Session<P> {
         Self { socket, protocol, pubsub, seat, ended: false }
     }
 
-    /// Listens on the topic of the socket's own id.
-    pub(crate) fn listen(&self, id: Topic) {
-        self.subscribe(JoinId::SOCKET, id, Membership::default(), None);
+    /// Listens on the topic of the socket's own id; one that cannot would not hear that it is to go, and goes.
+    pub(crate) fn listen(&mut self, id: Topic) {
+        match self.pubsub.turns().take(id.key().len()) {
+            Some(turn) => self.subscribe(JoinId::SOCKET, id, Membership::default(), None, turn),
+            None => self.socket.effects.push_back(Effect::Close(&close::OVERLOADED)),
+        }
     }
 
     fn carry_out(&mut self, wire: &mut impl Wire) {
@@ -61,14 +66,18 @@ impl<P: Protocol> Session<P> {
     fn effect(&mut self, effect: Effect, wire: &mut impl Wire) -> bool {
         match effect {
             Effect::Send(outbound) => self.send(&outbound, wire),
-            Effect::Subscribe { join, topic, membership, replaces } => {
-                self.subscribe(join, topic, membership, replaces)
+            Effect::Subscribe { join, topic, membership, replaces, turn } => {
+                self.subscribe(join, topic, membership, replaces, turn)
             }
-            Effect::Unsubscribe { join, .. } => self.pubsub.unsubscribe(self.id(join)),
+            Effect::Unsubscribe(join) => self.pubsub.unsubscribe(self.id(join)),
             Effect::Broadcast { broadcast, reach } => self.broadcast(broadcast, reach, wire),
             Effect::Signal { signal, broadcast } => self.signal(signal, Arc::new(Delivery::new(broadcast))),
-            Effect::Watch { join, topic, on } => self.pubsub.watch(Watch { member: self.member(join), topic, on }),
-            Effect::Update { join, topic, meta } => self.pubsub.update(Update { id: self.id(join), topic, meta }),
+            Effect::Watch { join, topic, on, turn } => {
+                self.pubsub.watch(Watch { member: self.member(join), topic, on }, turn)
+            }
+            Effect::Update { join, topic, meta, turn } => {
+                self.pubsub.update(Update { id: self.id(join), topic, meta }, turn)
+            }
             Effect::Close(reason) => {
                 wire.close(reason);
                 return false;
@@ -77,9 +86,9 @@ impl<P: Protocol> Session<P> {
         true
     }
 
-    fn subscribe(&self, join: JoinId, topic: Topic, membership: Membership, replaces: Option<JoinId>) {
+    fn subscribe(&self, join: JoinId, topic: Topic, membership: Membership, replaces: Option<JoinId>, turn: Turn) {
         let connection = self.seat.connection.clone();
-        self.pubsub.subscribe(Subscribe { connection, join, topic, membership, replaces });
+        self.pubsub.subscribe(Subscribe { connection, join, topic, membership, replaces }, turn);
     }
 
     fn broadcast(&mut self, broadcast: Broadcast, reach: Reach, wire: &mut impl Wire) {
@@ -111,7 +120,10 @@ impl<P: Protocol> Session<P> {
             }
         }
         self.socket.waits_for(&signal.to);
-        self.pubsub.hold(signal, delivery, self.seat.connection.clone());
+        let Some(turn) = self.pubsub.turns().take(delivery.size()) else {
+            return Some((signal, Verdict::Overloaded));
+        };
+        self.pubsub.hold(signal, delivery, self.seat.connection.clone(), turn);
         None
     }
 

@@ -13,20 +13,23 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::channel::Ended;
+use crate::client::Client;
 use crate::close;
 use crate::connection::Connection;
-use crate::context::{Assigns, Client};
+use crate::context::Assigns;
+use crate::effect::Effect;
 use crate::few::Few;
 use crate::joined::{Crashed, Held, Joined};
 use crate::labels::{Unheard, Unjoined};
 use crate::mailbox::Note;
 use crate::message::{
-    Broadcast, DISCONNECT, Effect, Event, Inbound, JoinId, Outbound, Payload, Ref, Request, Signal, Status, Verdict,
+    Broadcast, DISCONNECT, Event, Inbound, JoinId, Outbound, Payload, Ref, Request, Signal, Status, Verdict,
 };
 use crate::metrics::Metrics;
 use crate::rate::{Bucket, Pace};
 use crate::rules::Rules;
 use crate::topic::Topic;
+use crate::turns::Turns;
 
 /// How a broadcast reaches the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +62,7 @@ impl Socket {
     pub(crate) fn new(
         rules: Arc<Rules>,
         metrics: Arc<Metrics>,
+        turns: Arc<Turns>,
         connection: Arc<Connection>,
         transport: &'static str,
         assigns: Assigns,
@@ -81,6 +85,8 @@ impl Socket {
                 misses_rate,
                 now,
                 may_hear: rules.limits.joins_per_socket,
+                turns,
+                overloaded: false,
             },
             rules,
             metrics,
@@ -254,7 +260,7 @@ impl Socket {
     fn late_reply(&mut self, join: JoinId, reference: Option<Ref>, status: Status, payload: Payload) {
         let Some(topic) = self.topic_of(join) else { return };
         let shown = self.joins.get(&topic).and_then(|joined| joined.shown.clone());
-        self.answer(shown, reference, &topic, status, payload);
+        self.answer(shown, reference, &topic, status, payload, Unheard::Channel);
     }
 
     fn late_push(&mut self, join: JoinId, event: Event, payload: Payload) {
@@ -294,7 +300,7 @@ impl Socket {
             return self.withdraw(topic, Unjoined::Channel, "stopped");
         }
         let Some(mut joined) = self.forget(topic) else { return };
-        self.effects.push_back(Effect::Unsubscribe { join: joined.id, topic: topic.clone() });
+        self.effects.push_back(Effect::Unsubscribe(joined.id));
         self.send(Outbound::Close { join_ref: joined.given.take(), topic: topic.clone() });
         joined.bury();
     }
@@ -314,7 +320,7 @@ impl Socket {
             return self.withdraw(topic, Unjoined::Crash, "join crashed");
         }
         if let Some(mut joined) = self.forget(topic) {
-            self.effects.push_back(Effect::Unsubscribe { join: joined.id, topic: topic.clone() });
+            self.effects.push_back(Effect::Unsubscribe(joined.id));
             self.send(Outbound::Error { join_ref: joined.given.take(), topic: topic.clone() });
             joined.bury();
         }
@@ -346,7 +352,7 @@ impl Socket {
         self.send(Outbound::Reply { join_ref, reference, topic: topic.clone(), status, payload });
     }
 
-    /// Replies in a channel's words.
+    /// Replies in a channel's words; `why` is counted when it is an error.
     pub(crate) fn answer(
         &mut self,
         join_ref: Option<Ref>,
@@ -354,9 +360,10 @@ impl Socket {
         topic: &Topic,
         status: Status,
         payload: Payload,
+        why: Unheard,
     ) {
         if status == Status::Error {
-            self.count_unheard(Unheard::Channel);
+            self.count_unheard(why);
         }
         self.reply(join_ref, reference, topic, status, payload);
     }

@@ -23,8 +23,8 @@ impl Channel for Hall {
     fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         let topic = room(payload);
         let fine = match event {
-            "enter" => ctx.listen(&topic),
-            "be" => ctx.answer_to(&topic),
+            "enter" => ctx.listen(&topic).is_ok(),
+            "be" => ctx.answer_to(&topic).is_ok(),
             "quit" => {
                 ctx.ignore(&topic);
                 true

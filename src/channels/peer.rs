@@ -185,19 +185,27 @@ impl Peer {
         if matches!(self.watched.get(&topic), Some(Some(_))) {
             return Reply::error("already asked");
         }
-        self.watched.insert(topic.clone(), Some(ctx.ticket()));
-        ctx.watch(topic);
+        if let Err(declined) = ctx.watch(topic.clone()) {
+            if is_new {
+                Watching::change(ctx.assigns(), -1, self.terms.watches);
+            }
+            return Reply::error(declined.reason());
+        }
+        self.watched.insert(topic, Some(ctx.ticket()));
         Reply::None
     }
 
     fn unwatch(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         let Some(topic) = named(payload) else { return Reply::error("invalid peer id") };
-        if let Some(waiting) = self.watched.remove(&topic) {
-            ctx.unwatch(topic);
-            Watching::change(ctx.assigns(), -1, self.terms.watches);
-            if let Some(ticket) = waiting {
-                ctx.reply(ticket, Reply::error("unwatched"));
-            }
+        if !self.watched.contains_key(&topic) {
+            return Reply::ok();
+        }
+        if let Err(declined) = ctx.unwatch(topic.clone()) {
+            return Reply::error(declined.reason());
+        }
+        Watching::change(ctx.assigns(), -1, self.terms.watches);
+        if let Some(Some(ticket)) = self.watched.remove(&topic) {
+            ctx.reply(ticket, Reply::error("unwatched"));
         }
         Reply::ok()
     }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::channel::{Channel, Context, Ended, Info, Join, Reply};
+use crate::channel::{Channel, Context, Declined, Ended, Info, Join, Reply};
 use crate::message::{Listening, Payload, Ticket};
 use crate::topic::{Realm, Topic};
 
@@ -38,8 +38,9 @@ impl Channel for Relay {
     /// Asked for before the join itself, the name is there when the client is told it.
     fn join(&mut self, _: &Payload, ctx: &mut Context<'_>) -> Join {
         self.sid = Uuid::new_v4().simple().to_string();
-        if let Some(me) = part(ctx, SID, &self.sid) {
-            ctx.answer_to(&me);
+        let me = part(ctx, SID, &self.sid);
+        if me.is_some_and(|me| ctx.answer_to(&me) == Err(Declined::Overloaded)) {
+            return Join::refuse(Declined::Overloaded.reason());
         }
         Join::accept(Payload::from_json_text(format!(r#"{{"sid":"{}"}}"#, self.sid)))
     }
@@ -90,8 +91,10 @@ impl Relay {
             return Reply::ok();
         }
         if !is_in {
-            if !ctx.listen(&room) {
-                return Reply::error("too many rooms");
+            match ctx.listen(&room) {
+                Ok(()) => {}
+                Err(Declined::TooMany) => return Reply::error("too many rooms"),
+                Err(declined) => return Reply::error(declined.reason()),
             }
             self.rooms.push(room.clone());
         }

@@ -90,10 +90,10 @@ impl Room {
             return Reply::error("not listed");
         }
         match self.meta(text) {
-            Ok(meta) => {
-                ctx.update_presence(meta);
-                Reply::ok()
-            }
+            Ok(meta) => match ctx.update_presence(meta) {
+                Ok(()) => Reply::ok(),
+                Err(declined) => Reply::error(declined.reason()),
+            },
             Err(reason) => Reply::error(reason),
         }
     }

@@ -2,7 +2,7 @@
 //! and passes on what its holder says.
 
 use super::{BROADCAST, EVERYBODY};
-use crate::channel::{Channel, Context, Join, Reply};
+use crate::channel::{Channel, Context, Declined, Join, Reply};
 use crate::message::{Payload, Proof, Signal, Verdict};
 use crate::topic::{Realm, Topic};
 
@@ -23,8 +23,9 @@ impl Name {
 impl Channel for Name {
     fn join(&mut self, _: &Payload, ctx: &mut Context<'_>) -> Join {
         match ctx.listen(&self.everybody) {
-            true => Join::ok().claim(Some(ANYBODY)),
-            false => Join::refuse("too many names"),
+            Ok(()) => Join::ok().claim(Some(ANYBODY)),
+            Err(Declined::TooMany) => Join::refuse("too many names"),
+            Err(declined) => Join::refuse(declined.reason()),
         }
     }
 

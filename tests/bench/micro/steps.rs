@@ -92,13 +92,15 @@ async fn room(topic: &Topic, members: u32) -> (Pubsub, Vec<Arc<Connection>>) {
         rows: config.presence.rows_per_topic,
         interval: config.presence.interval,
         hold: config.hold,
+        queue_bytes: config.limits.registry_queue_bytes,
     };
     let (pubsub, _died) = Pubsub::start(terms, Arc::new(Local), &Arbiter::current());
     let connections: Vec<_> = (0..members).map(|number| Arc::new(connection(number))).collect();
     for connection in &connections {
         let (connection, topic) = (connection.clone(), topic.clone());
         let membership = Membership::default();
-        pubsub.subscribe(Subscribe { connection, join: JoinId(0), topic, membership, replaces: None });
+        let turn = pubsub.turns().take(topic.key().len()).expect("room for so few");
+        pubsub.subscribe(Subscribe { connection, join: JoinId(0), topic, membership, replaces: None }, turn);
     }
     while pubsub.count(topic.as_str()) < members as usize {
         sleep(Duration::from_millis(1)).await;

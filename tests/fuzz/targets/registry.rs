@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use crate::mailbox::Note;
 use crate::message::{JoinId, Membership, Signal, Verdict, Watched};
 use crate::topic::Topic;
+use crate::turns::Turn;
 
 /// What the socket has asked for.
 pub(super) enum Order {
@@ -18,23 +19,30 @@ pub(super) enum Order {
 /// Where the socket's joins stand.
 #[derive(Default)]
 pub(super) struct Registry {
-    orders: VecDeque<Order>,
+    orders: VecDeque<(Order, Option<Turn>)>,
     mail: VecDeque<Note>,
     members: HashMap<JoinId, Topic>,
     used: HashSet<JoinId>,
+    left: HashSet<JoinId>,
 }
 
 impl Registry {
-    pub(super) fn order(&mut self, order: Order) {
-        if let Order::Subscribe { join, .. } = &order {
-            assert!(self.used.insert(*join), "{join:?} was used before");
+    /// What has no turn gives back what one that had a turn has taken, or is to take.
+    pub(super) fn order(&mut self, order: Order, turn: Option<Turn>) {
+        match &order {
+            Order::Subscribe { join, .. } => assert!(self.used.insert(*join), "{join:?} was used before"),
+            Order::Unsubscribe(join) => {
+                assert!(self.used.contains(join) && self.left.insert(*join), "{join:?} leaves once, and had its turn");
+            }
+            Order::Watch(..) | Order::Hold(_) => {}
         }
-        self.orders.push_back(order);
+        assert_eq!(turn.is_none(), matches!(order, Order::Unsubscribe(_)), "whose turn it is");
+        self.orders.push_back((order, turn));
     }
 
     /// Carries out the next order; a wish is granted, or not.
     pub(super) fn carry_out(&mut self, grants: bool, verdict: Verdict) {
-        match self.orders.pop_front() {
+        match self.orders.pop_front().map(|(order, _)| order) {
             Some(Order::Subscribe { join, topic, membership, replaces }) => {
                 if let Some(older) = replaces {
                     self.members.remove(&older);
@@ -82,7 +90,7 @@ impl Registry {
 
     /// How many signals have no verdict yet that was read.
     pub(super) fn held(&self) -> usize {
-        let orders = self.orders.iter().filter(|order| matches!(order, Order::Hold(_))).count();
+        let orders = self.orders.iter().filter(|(order, _)| matches!(order, Order::Hold(_))).count();
         orders + self.mail.iter().filter(|note| matches!(note, Note::Verdict(..))).count()
     }
 

@@ -22,6 +22,7 @@ pub(super) fn site(config: Config) -> Site {
         rows: config.presence.rows_per_topic,
         interval: config.presence.interval,
         hold: config.hold.clone(),
+        queue_bytes: config.limits.registry_queue_bytes,
     };
     let router = Arc::new(channels::standard(&config));
     let mounts = config.socket.mounts.iter().map(|path| (Mount::new(path, router.clone()), phoenix::ENTRANCE));

@@ -11,23 +11,30 @@ use super::registry::{Order, Registry};
 use crate::channel::Router;
 use crate::config::Limits;
 use crate::connection::{Connection, ConnectionId, Patience};
+use crate::effect::Effect;
 use crate::joined::Held;
 use crate::mailbox::Bound;
-use crate::message::{Broadcast, Effect, Inbound, JoinId, Outbound, Payload, Reach, Ref, Request, Signal, Verdict};
+use crate::message::{Broadcast, Inbound, JoinId, Outbound, Payload, Reach, Ref, Request, Signal, Verdict};
 use crate::protocol::{Delivery, Frame, Protocol, Step};
 use crate::rate::Pool;
 use crate::rules::Rules;
 use crate::socket::{Passage, Socket};
 use crate::topic::{Realm, Topic};
+use crate::turns::{Turn, Turns};
 
 /// How much longer than what it answers an answer may be: everything the standard channels say by themselves.
 const MORE: usize = 1_024;
+/// How much may wait for the registry, in bytes.
+const ROOM: usize = 1_000_000;
 
 /// What `session.rs` does, and what it is part of.
 pub(super) struct Talk<P> {
     protocol: P,
     socket: Socket,
     registry: Registry,
+    turns: Arc<Turns>,
+    /// While it is there, there is no other turn to be had.
+    busy: Option<Turn>,
     now: Instant,
     verdict: Verdict,
     /// How often each mark was used in a request, in one to join, and in an answer.
@@ -47,11 +54,14 @@ impl<P: Protocol> Talk<P> {
         let rules = Arc::new(Rules::new(realm, router, limits.clone()));
         let misses = Arc::new(Pool::full(rules.misses, now));
         let connection = Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), patience, bound, misses);
-        let socket = Socket::new(rules, METRICS.clone(), Arc::new(connection), "websocket", Default::default(), now);
+        let (metrics, turns, connection) = (METRICS.clone(), Turns::new(ROOM), Arc::new(connection));
+        let socket = Socket::new(rules, metrics, turns.clone(), connection, "websocket", Default::default(), now);
         Self {
             protocol,
             socket,
             registry: Registry::default(),
+            turns,
+            busy: None,
             now,
             verdict: Verdict::Delivered,
             asked: HashMap::new(),
@@ -111,15 +121,15 @@ impl<P: Protocol> Talk<P> {
     fn effect(&mut self, effect: Effect) {
         match effect {
             Effect::Send(outbound) => self.send(&outbound),
-            Effect::Subscribe { join, topic, membership, replaces } => {
-                self.registry.order(Order::Subscribe { join, topic, membership, replaces });
+            Effect::Subscribe { join, topic, membership, replaces, turn } => {
+                self.registry.order(Order::Subscribe { join, topic, membership, replaces }, Some(turn));
             }
-            Effect::Unsubscribe { join, .. } => self.registry.order(Order::Unsubscribe(join)),
+            Effect::Unsubscribe(join) => self.registry.order(Order::Unsubscribe(join), None),
             Effect::Broadcast { broadcast, reach } => self.broadcast(broadcast, reach),
             Effect::Signal { signal, broadcast } => self.signal(signal, &broadcast),
-            Effect::Watch { join, topic, on } => {
+            Effect::Watch { join, topic, on, turn } => {
                 if on {
-                    self.registry.order(Order::Watch(join, topic));
+                    self.registry.order(Order::Watch(join, topic), Some(turn));
                 }
             }
             Effect::Update { meta, .. } => assert!(meta.is_object(), "{meta:?} is listed"),
@@ -169,7 +179,10 @@ impl<P: Protocol> Talk<P> {
         let must_wait = signal.hold.is_some() && (self.socket.is_waiting_for(&signal.to) || verdict == Verdict::Absent);
         if must_wait {
             self.socket.waits_for(&signal.to);
-            return self.registry.order(Order::Hold(signal));
+            return match self.turns.take(broadcast.payload.len()) {
+                Some(turn) => self.registry.order(Order::Hold(signal), Some(turn)),
+                None => self.socket.verdict(signal, Verdict::Overloaded, self.now),
+            };
         }
         if to_itself {
             self.deliver(&Delivery::new(broadcast.clone()));
@@ -191,6 +204,8 @@ impl<P: Protocol> Talk<P> {
             b'a' => self.verdict = Verdict::Absent,
             b'o' => self.verdict = Verdict::Overloaded,
             b'u' => self.verdict = Verdict::Unreachable,
+            b'f' => self.busy = self.busy.take().or_else(|| self.turns.take(ROOM)),
+            b'F' => self.busy = None,
             b'b' | b'B' => self.others_say(usize::from(event)),
             time => self.now += Duration::from_millis(u64::from(time)),
         }
@@ -259,6 +274,8 @@ impl<P: Protocol> Talk<P> {
         while let Some(effect) = self.socket.next_effect() {
             assert!(matches!(effect, Effect::Broadcast { .. } | Effect::Signal { .. }), "{effect:?} after the end");
         }
+        self.busy = None;
+        assert_eq!(self.turns.bytes(), 0, "a turn that nobody has");
     }
 }
 

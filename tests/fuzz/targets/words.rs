@@ -12,7 +12,7 @@ use crate::protocol::Frame;
 const ME: &str = "00000000-0000-4000-8000-00000000000a";
 const OTHER: &str = "00000000-0000-4000-8000-00000000000b";
 /// What happens on the other side, most of it more than once, that it may happen more often.
-const EVENTS: &[u8] = b"ggggmmmmrreEbBdaaou\xFA";
+const EVENTS: &[u8] = b"ggggmmmmrreEbBdaaoufFF\xFA";
 
 pub(super) const TARGETS: &[Target] = &[
     Target { name: "words_phoenix", run: |data| talk_phoenix(play(&PHOENIX, data)), seeds, words: &[], most: SMALL },
