@@ -116,6 +116,7 @@ pub(crate) struct Connection {
     pub(crate) misses: Arc<Pool>,
     heard: AtomicBool,
     joined: AtomicBool,
+    known: AtomicBool,
     wire: Mutex<Option<Cut>>,
 }
 
@@ -130,6 +131,7 @@ impl Connection {
             misses,
             heard: AtomicBool::new(true),
             joined: AtomicBool::new(false),
+            known: AtomicBool::new(false),
             wire: Mutex::new(None),
         }
     }
@@ -167,6 +169,16 @@ impl Connection {
 
     pub(crate) fn has_joined(&self) -> bool {
         self.joined.load(Ordering::Relaxed)
+    }
+
+    /// The registry is about to hear of it.
+    pub(crate) fn mark_known(&self) {
+        self.known.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the registry may have something of it.
+    pub(crate) fn is_known(&self) -> bool {
+        self.known.load(Ordering::Relaxed)
     }
 
     /// Tells the socket something. A full mailbox has closed itself by then, and the sweep of

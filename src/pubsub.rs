@@ -149,10 +149,12 @@ impl Pubsub {
     }
 
     pub(crate) fn subscribe(&self, wish: Subscribe, turn: Turn) {
+        wish.connection.mark_known();
         self.order(Wish::Subscribe(wish), turn);
     }
 
     pub(crate) fn watch(&self, watch: Watch, turn: Turn) {
+        watch.member.connection.mark_known();
         self.order(Wish::Watch(watch), turn);
     }
 
@@ -170,11 +172,13 @@ impl Pubsub {
         self.0.registry.do_send(Unsubscribe { id });
     }
 
-    /// Forgets a connection whose mailbox is closed. Never refused: there are two at most for each connection, from
-    /// the sweep and at its end.
+    /// Forgets a connection whose mailbox is closed. Never refused: there are two at most, from the sweep and at its
+    /// end, for each connection that has had a turn, and none for any other.
     pub(crate) fn down(&self, connection: &Connection) {
         debug_assert!(connection.mailbox.is_closed(), "else a later subscription would stay for ever");
-        self.0.registry.do_send(Down { connection: connection.id });
+        if connection.is_known() {
+            self.0.registry.do_send(Down { connection: connection.id });
+        }
     }
 }
 

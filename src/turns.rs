@@ -3,7 +3,7 @@
 //! takes it up; when there is none, the wish is declined at once, in words of its own.
 //!
 //! What gives something back needs none and is never declined. It is bounded all the same: each join is left once,
-//! and of each connection its end is told twice at most.
+//! and of each connection that was let wish for anything its end is told twice at most.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
