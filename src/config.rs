@@ -119,7 +119,7 @@ sections! {
         /// Bytes of a request that brings several messages, of a client that polls.
         batch_bytes: usize = 1_048_576, whole from 1_024 to 1_073_741_824;
         /// Fragments of a message.
-        fragments: usize = 1_024, whole from 1 to 1_000_000;
+        fragments: u32 = 1_024, whole from 1 to 1_000_000;
         /// Messages a second that one socket may send, in the long run.
         messages_per_second: u32 = 100, whole from 1 to 1_000_000_000;
         /// Messages that one socket may send at once.

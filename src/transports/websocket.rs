@@ -32,7 +32,7 @@ const NO_CODE: u16 = 1005;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size {
     pub(crate) bytes: usize,
-    pub(crate) fragments: usize,
+    pub(crate) fragments: u32,
 }
 
 /// Answers a request that has passed the [handshake](crate::handshake) and makes it a talk.
@@ -209,7 +209,7 @@ impl<T: Talk> Wire for Outlet<'_, T> {
 pub(crate) struct Assembly {
     size: Size,
     text: bool,
-    pieces: usize,
+    pieces: u32,
     bytes: BytesMut,
 }
 

@@ -168,7 +168,7 @@ struct Desk {
     size: Size,
     bytes: BytesMut,
     assembly: Option<Assembly>,
-    pieces: usize,
+    pieces: u32,
 }
 
 impl Desk {
