@@ -3,8 +3,8 @@
 //! A library installs no logger, so this belongs to the binary alone. Lines go to stderr through a queue and a
 //! thread of their own: were they written by the thread that logs, a full pipe (whoever reads it hangs, or its disk
 //! is full) would stop a worker with all its sockets. When the queue is full, lines are dropped and counted: the
-//! count is logged once there is room again, and is among the metrics. A panic is logged too, by its place alone, since its words may
-//! hold what a client sent.
+//! count is logged once there is room again, and is among the metrics. A panic is logged too, by its place alone,
+//! since its words may hold what a client sent.
 
 use env_logger::fmt::{Formatter, WriteStyle};
 use env_logger::{Builder, Logger, Target};
