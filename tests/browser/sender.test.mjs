@@ -6,6 +6,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { until } from "../clients/await.mjs";
 import { openPage } from "./chromium.mjs";
 import { connect, download, share } from "./sharing.mjs";
 import { start } from "./stage.mjs";
@@ -89,6 +90,23 @@ async function openSharer(prepare = () => {}) {
 
 const names = (page) => page.locator("#share-files bdi").allTextContents();
 
+/** Waits until the tab has written down that it offers `name`: it would else not know that after a reload at once. */
+async function remembered(page, name) {
+  const isWritten = (name) => new Promise((resolve) => {
+    const opening = indexedDB.open("handclasp");
+    opening.onupgradeneeded = () => opening.transaction.abort(); // there is none yet, and the page is to make it
+    opening.onerror = () => resolve(false);
+    opening.onsuccess = () => {
+      const reading = opening.result.transaction("shares").objectStore("shares").getAll();
+      reading.onsuccess = () => {
+        opening.result.close();
+        resolve(reading.result.some(({ names }) => names.includes(name)));
+      };
+    };
+  });
+  await until(() => page.evaluate(isWritten, name), `${name} written down`);
+}
+
 test("what was dropped is on offer again after the sender's reload, and a download goes on", async () => {
   const bytes = randomBytes(40_000_000);
   const disk = await onDisk("dropped", { "big.bin": bytes, "trip/day 1/a.txt": "a", "trip/b.txt": "b" });
@@ -129,6 +147,7 @@ test("where the browser wants to be asked, one press brings the files back; what
   });
   await drop(page, [join(disk, "here.txt"), join(disk, "gone.txt")]);
   await page.getByText("On offer: 2 files").waitFor();
+  await remembered(page, "gone.txt");
   await rm(join(disk, "gone.txt"));
   await writeFile(join(disk, "here.txt"), "new");
   await page.reload();
@@ -160,6 +179,7 @@ test("what was picked is on offer again after a reload; a picker that is closed 
   assert.equal(await page.locator("#share-error").isVisible(), false);
   await page.click("#drop");
   await page.getByText("On offer: 1 file, 5 bytes").waitFor();
+  await remembered(page, "picked.txt");
   await page.reload();
   await page.getByText("On offer: 1 file, 5 bytes").waitFor();
   assert.deepEqual(await names(page), ["picked.txt"]);

@@ -20,12 +20,12 @@ export function ok(push) {
 /**
  * The client has no event for most of what happens inside it, so its state is looked at.
  *
- * @param {() => boolean} condition
+ * @param {() => boolean | Promise<boolean>} condition
  * @param {string} what for the error's text
  */
 export async function until(condition, what) {
   const end = performance.now() + LIMIT;
-  while (!condition()) {
+  while (!(await condition())) {
     if (performance.now() > end) assert.fail(`waited ${LIMIT} ms for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
