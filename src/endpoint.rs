@@ -140,15 +140,8 @@ impl Endpoint {
         let listener = listen(self.config.server.listen, self.config.server.backlog)?;
         let address = listener.local_addr()?;
         let scraped = self.config.metrics.listen.map(|address| listen(address, scrape::BACKLOG)).transpose()?;
-        let terms = Terms {
-            members: self.config.limits.members_per_topic,
-            rows: self.config.presence.rows_per_topic,
-            interval: self.config.presence.interval,
-            hold: self.config.hold.clone(),
-            queue_bytes: self.config.limits.registry_queue_bytes,
-        };
         let mut workers = Workers::new(self.config.server.workers);
-        let (pubsub, died) = Pubsub::start(terms, self.adapter, &workers.registry());
+        let (pubsub, died) = Pubsub::start(Terms::new(&self.config), self.adapter, &workers.registry());
         let node = Arc::new(Node::new(self.config, pubsub));
         let doors: Vec<_> = self
             .mounts

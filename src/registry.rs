@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::adapter::{Adapter, Epoch, Packet};
 use crate::claims::Owner;
-use crate::config;
+use crate::config::{self, Config};
 use crate::connection::ConnectionId;
 use crate::holdings::{Held, Holdings};
 use crate::holds::Holds;
@@ -47,6 +47,18 @@ pub(crate) struct Terms {
     pub(crate) hold: config::Hold,
     /// How many bytes of clients' wishes may wait for the registry.
     pub(crate) queue_bytes: usize,
+}
+
+impl Terms {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            members: config.limits.members_per_topic,
+            rows: config.presence.rows_per_topic,
+            interval: config.presence.interval,
+            hold: config.hold.clone(),
+            queue_bytes: config.limits.registry_queue_bytes,
+        }
+    }
 }
 
 /// Says that the registry has died: dropped with it, whatever ended it.

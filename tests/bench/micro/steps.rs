@@ -87,14 +87,7 @@ pub fn route(members: u32) -> Run {
 
 async fn room(topic: &Topic, members: u32) -> (Pubsub, Vec<Arc<Connection>>) {
     let config = Config::default();
-    let terms = Terms {
-        members: config.limits.members_per_topic,
-        rows: config.presence.rows_per_topic,
-        interval: config.presence.interval,
-        hold: config.hold,
-        queue_bytes: config.limits.registry_queue_bytes,
-    };
-    let (pubsub, _died) = Pubsub::start(terms, Arc::new(Local), &Arbiter::current());
+    let (pubsub, _died) = Pubsub::start(Terms::new(&config), Arc::new(Local), &Arbiter::current());
     let connections: Vec<_> = (0..members).map(|number| Arc::new(connection(number))).collect();
     for connection in &connections {
         let (connection, topic) = (connection.clone(), topic.clone());

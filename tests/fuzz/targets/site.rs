@@ -17,19 +17,12 @@ use crate::server::Site;
 
 /// A node with the standard mounts, and one for plain Engine.IO. Its registry lives on this thread.
 pub(super) fn site(config: Config) -> Site {
-    let terms = Terms {
-        members: config.limits.members_per_topic,
-        rows: config.presence.rows_per_topic,
-        interval: config.presence.interval,
-        hold: config.hold.clone(),
-        queue_bytes: config.limits.registry_queue_bytes,
-    };
     let router = Arc::new(channels::standard(&config));
     let mounts = config.socket.mounts.iter().map(|path| (Mount::new(path, router.clone()), phoenix::ENTRANCE));
     let mounts = mounts.chain(protocols::standard(&config));
     let plain = (Mount::new("/eio", channels::relay()), engineio::plain::ENTRANCE);
     let mounts: Vec<_> = mounts.chain([plain]).collect();
-    let (pubsub, _) = Pubsub::start(terms, Arc::new(Local), &Arbiter::current());
+    let (pubsub, _) = Pubsub::start(Terms::new(&config), Arc::new(Local), &Arbiter::current());
     let node = Arc::new(Node::new(config, pubsub));
     let doors = mounts.into_iter().map(|(mount, entrance)| (Door::new(node.clone(), mount, entrance), entrance));
     Site { doors: doors.collect(), node, routes: Vec::new() }
