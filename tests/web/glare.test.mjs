@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Peer, Socket } from "../../web/lib/index.js";
+import { Negotiation } from "../../web/lib/negotiation.js";
 import { FakeClock, seeded, settle } from "./fake.mjs";
 import { FakeBroker, FakeNet } from "./world.mjs";
 
@@ -85,6 +86,20 @@ test("two that renegotiate at any time both get it, over the broker", async () =
     }
     peers.forEach((peer) => peer.close());
   }
+});
+
+test("what the platform asks for while an offer is worked in is said by the answer, and not offered again", async () => {
+  const pcs = new Map();
+  const [caller, callee] = [new FakeNet(pcs).create({}), new FakeNet(pcs).create({})];
+  await caller.setLocalDescription();
+  const said = [];
+  const send = async (event) => void said.push(event);
+  const negotiation = new Negotiation({ pc: callee, polite: true, send, failed: assert.fail, unsent: assert.fail });
+  negotiation.take("offer", { description: caller.localDescription });
+  await Promise.resolve();
+  callee.dispatchEvent(new Event("negotiationneeded"));
+  for (let turn = 0; turn < 8; turn++) await settle();
+  assert.deepEqual(said, ["answer"]);
 });
 
 test("who calls, gives up and reloads at any time: nobody waits for a timeout, and nothing half-made is left", async () => {

@@ -29,6 +29,8 @@ export class Negotiation {
   #unsent;
   /** The first offer has a side that makes it; from then on either may. */
   #begun = false;
+  /** Whether something has changed since the last description that the other side has to hear of. */
+  #isNeeded = false;
   #stopped = false;
   /** Whether the last description may not have arrived. */
   #inDoubt = false;
@@ -45,7 +47,10 @@ export class Negotiation {
     this.#send = send;
     this.#failed = failed;
     this.#unsent = unsent;
-    pc.addEventListener("negotiationneeded", () => this.#begun && this.#offerLater());
+    pc.addEventListener("negotiationneeded", () => {
+      this.#isNeeded = true;
+      if (this.#begun) this.#offerLater();
+    });
     pc.addEventListener("icecandidate", ({ candidate }) => {
       if (!candidate || this.#stopped) return;
       // A lost candidate is no failure: others may do, and the timeout decides.
@@ -59,7 +64,7 @@ export class Negotiation {
    * @param {() => object} [more] what goes with it, asked when it leaves
    */
   begin(more) {
-    this.#begun = true;
+    this.#begun = this.#isNeeded = true;
     this.#offerLater(more);
   }
 
@@ -110,8 +115,9 @@ export class Negotiation {
   /** @param {() => object} [more] */
   #offerLater(more) {
     this.afterwards(async () => {
-      // Not stable: an offer is under way, and the platform asks again after it.
-      if (this.#pc.signalingState === "stable") await this.#describe("offer", more);
+      // Not stable: an offer is under way, and the platform asks again after it. Not needed any
+      // more: it was asked for while an offer was worked in (node's package does), whose answer said it.
+      if (this.#isNeeded && this.#pc.signalingState === "stable") await this.#describe("offer", more);
     });
   }
 
@@ -120,6 +126,7 @@ export class Negotiation {
    * @param {() => object} [more]
    */
   async #describe(type, more) {
+    this.#isNeeded = false;
     await this.#pc.setLocalDescription();
     this.#tell(type, more?.());
   }
