@@ -73,29 +73,19 @@ impl Socket {
             };
             match &mut effect {
                 Effect::Broadcast { broadcast, .. } if !is_member && broadcast.topic == *topic => continue,
-                Effect::Broadcast { broadcast, reach: reach @ Reach::Echoed } => {
-                    if self.intercepts(topic, &broadcast.event) {
+                Effect::Broadcast { broadcast, reach: reach @ Reach::Echoed } => match self.joins.get(topic) {
+                    None => *reach = Reach::Others,
+                    Some(joined) if joined.intercepts(&broadcast.event) => {
                         *reach = Reach::Others;
                         intercepted.push((broadcast.event.clone(), broadcast.payload.clone()));
                     }
-                    if !self.joins.contains_key(topic) {
-                        *reach = Reach::Others;
-                    }
-                }
+                    Some(_) => {}
+                },
                 _ => {}
             }
             self.effects.push_back(effect);
         }
         intercepted
-    }
-
-    /// Whether the topic's channel wants to see the event first. One that panics over it has crashed.
-    pub(crate) fn intercepts(&mut self, topic: &Topic, event: &str) -> bool {
-        let Some(joined) = self.joins.get(topic) else { return false };
-        joined.intercepts(event).unwrap_or_else(|Crashed| {
-            self.crash(topic);
-            false
-        })
     }
 
     pub(crate) fn settle(

@@ -71,11 +71,11 @@ pub trait Channel: 'static {
         Reply::error("unknown event")
     }
 
-    /// Whether broadcasts of this event pass through [`handle_out`](Self::handle_out) rather than
-    /// straight to the client. Asked for every broadcast that reaches the client, so it must be quick;
-    /// what is not intercepted costs the least, since its bytes are made once for all members.
-    fn intercepts(&self, _event: &str) -> bool {
-        false
+    /// The events whose broadcasts pass through [`handle_out`](Self::handle_out) rather than straight to the
+    /// client. Asked once, after [`join`](Self::join). A channel that intercepts nothing costs the least: the bytes
+    /// of a broadcast are made once for all members, and go to their clients without waking anything of theirs.
+    fn intercepts(&self) -> &'static [&'static str] {
+        &[]
     }
 
     /// A broadcast of an intercepted event. The default pushes it as it is; one that pushes nothing keeps

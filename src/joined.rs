@@ -22,6 +22,8 @@ pub(crate) struct Joined {
     pub(crate) pending: Option<Box<Pending>>,
     /// What it hears besides its own topic, each as a membership of its own.
     pub(crate) hears: Vec<(JoinId, Topic)>,
+    /// The events that its channel wants to see before its client does.
+    pub(crate) intercepted: &'static [&'static str],
     channel: Box<dyn Channel>,
 }
 
@@ -73,7 +75,7 @@ impl<R, F: FnOnce(&mut dyn Channel, &mut Context<'_>) -> R> Run<R> for F {}
 impl Joined {
     pub(crate) fn new(id: JoinId, given: Option<Ref>, channel: Box<dyn Channel>, pending: Pending) -> Self {
         let shown = given.clone().or_else(|| pending.reference.clone());
-        Self { id, given, shown, pending: Some(Box::new(pending)), hears: Vec::new(), channel }
+        Self { id, given, shown, pending: Some(Box::new(pending)), hears: Vec::new(), intercepted: &[], channel }
     }
 
     /// Whether the client has not been answered yet.
@@ -114,8 +116,8 @@ impl Joined {
     }
 
     /// Whether the channel wants to see the event before its client does.
-    pub(crate) fn intercepts(&self, event: &str) -> Result<bool, Crashed> {
-        catch_unwind(AssertUnwindSafe(|| self.channel.intercepts(event))).map_err(|_| Crashed)
+    pub(crate) fn intercepts(&self, event: &str) -> bool {
+        self.intercepted.contains(&event)
     }
 
     /// Drops the channel: one that panicked may do so again meanwhile.

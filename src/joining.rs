@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::channel::{Channel, Declined, Ended, Join};
+use crate::context::Context;
 use crate::effect::Effect;
 use crate::joined::{Held, Joined, Pending};
 use crate::labels::Unjoined;
@@ -35,9 +36,12 @@ impl Socket {
         let id = JoinId(self.last_join);
         self.topics.insert(id, topic.clone());
         self.joins.insert(topic.clone(), Box::new(Joined::new(id, given, channel, pending)));
-        if let Some(join) = self.run(&topic, &reference, |channel, ctx| channel.join(payload, ctx)) {
-            self.decide(&topic, join);
+        let run = |channel: &mut dyn Channel, ctx: &mut Context<'_>| (channel.join(payload, ctx), channel.intercepts());
+        let Some((join, intercepted)) = self.run(&topic, &reference, run) else { return };
+        if let Some(joined) = self.joins.get_mut(&topic) {
+            joined.intercepted = intercepted;
         }
+        self.decide(&topic, join);
     }
 
     /// Whether the client may ask to join at all: the channel that decides, or the reason why not.

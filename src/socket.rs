@@ -19,7 +19,7 @@ use crate::connection::Connection;
 use crate::context::Assigns;
 use crate::effect::Effect;
 use crate::few::Few;
-use crate::joined::{Crashed, Held, Joined};
+use crate::joined::{Held, Joined};
 use crate::labels::{Unheard, Unjoined};
 use crate::mailbox::Note;
 use crate::message::{
@@ -159,9 +159,8 @@ impl Socket {
     /// Brings a broadcast before the channel of `topic`, if it wants to see it.
     pub(crate) fn pass(&mut self, topic: &Topic, broadcast: &Broadcast) -> Passage {
         match self.joins.get(topic).map(|joined| joined.intercepts(&broadcast.event)) {
-            Some(Ok(false)) => return Passage::Fastlane,
-            Some(Ok(true)) => self.intercepted(topic, &broadcast.event, &broadcast.payload),
-            Some(Err(Crashed)) => self.crash(topic),
+            Some(false) => return Passage::Fastlane,
+            Some(true) => self.intercepted(topic, &broadcast.event, &broadcast.payload),
             None => {} // it has stopped
         }
         Passage::Handled

@@ -70,8 +70,8 @@ impl Channel for Kit {
         Reply::ok()
     }
 
-    fn intercepts(&self, event: &str) -> bool {
-        event == "guarded"
+    fn intercepts(&self) -> &'static [&'static str] {
+        &["guarded"]
     }
 
     fn handle_out(&mut self, event: &str, _: &Payload, ctx: &mut Context<'_>) {

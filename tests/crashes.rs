@@ -47,12 +47,9 @@ impl Channel for Crash {
         Reply::ok()
     }
 
-    fn intercepts(&self, event: &str) -> bool {
-        if event == "entered" {
-            return false;
-        }
+    fn intercepts(&self) -> &'static [&'static str] {
         self.reach("intercepts");
-        self.at == "handle_out"
+        if self.at == "handle_out" { &["all", "others"] } else { &[] }
     }
 
     fn handle_out(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) {
@@ -116,7 +113,7 @@ async fn the_rest_is_well(node: Running, mut client: Client, mut other: Client, 
 
 #[actix_web::test]
 async fn before_the_join_is_answered() {
-    for place in ["factory", "join"] {
+    for place in ["factory", "join", "intercepts"] {
         let (node, mut client, other) = start().await;
         join(&mut client, place).await;
         client
@@ -139,7 +136,7 @@ async fn right_after_the_join() {
 
 #[actix_web::test]
 async fn over_what_its_client_says() {
-    for (place, event) in [("handle_in", "x"), ("intercepts", "all"), ("handle_info", "info"), ("handle_out", "all")] {
+    for (place, event) in [("handle_in", "x"), ("handle_info", "info"), ("handle_out", "all")] {
         let (node, mut client, other) = start().await;
         client.join("5", &format!("crash:{place}"), "{}").await;
         client.say(&format!(r#"["5","6","crash:{place}","{event}",{{}}]"#)).await;
@@ -154,20 +151,18 @@ async fn over_what_its_client_says() {
 
 #[actix_web::test]
 async fn over_what_another_member_says() {
-    for place in ["intercepts", "handle_out"] {
-        let (node, mut client, mut other) = start().await;
-        client.join("5", &format!("crash:{place}"), "{}").await;
-        other.join("5", &format!("crash:{place}"), r#"{"sound":true}"#).await;
-        client.hear_until("entered").await;
-        other.say(&format!(r#"["5","6","crash:{place}","others",{{}}]"#)).await;
-        other.hear_until("phx_reply").await;
-        crashed(&mut client, place).await;
-        let topic = format!("crash:{place}");
-        eventually("one member is left", || async { node.pubsub().count(&topic) == 1 }).await;
-        other.say(&format!(r#"["5","7","crash:{place}","phx_leave",{{}}]"#)).await;
-        other.hear_until("phx_close").await;
-        the_rest_is_well(node, client, other, place, 1).await;
-    }
+    let (place, topic) = ("handle_out", "crash:handle_out");
+    let (node, mut client, mut other) = start().await;
+    client.join("5", topic, "{}").await;
+    other.join("5", topic, r#"{"sound":true}"#).await;
+    client.hear_until("entered").await;
+    other.say(&format!(r#"["5","6","{topic}","others",{{}}]"#)).await;
+    other.hear_until("phx_reply").await;
+    crashed(&mut client, place).await;
+    eventually("one member is left", || async { node.pubsub().count(topic) == 1 }).await;
+    other.say(&format!(r#"["5","7","{topic}","phx_leave",{{}}]"#)).await;
+    other.hear_until("phx_close").await;
+    the_rest_is_well(node, client, other, place, 1).await;
 }
 
 #[actix_web::test]

@@ -141,8 +141,8 @@ impl Channel for Lab {
         Reply::ok()
     }
 
-    fn intercepts(&self, event: &str) -> bool {
-        matches!(event, "secret" | "unheard")
+    fn intercepts(&self) -> &'static [&'static str] {
+        &["secret", "unheard"]
     }
 
     fn handle_out(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) {

@@ -50,8 +50,8 @@ impl Channel for Room {
         }
     }
 
-    fn intercepts(&self, event: &str) -> bool {
-        matches!(event, "new_msg" | "bin_ack")
+    fn intercepts(&self) -> &'static [&'static str] {
+        &["new_msg", "bin_ack"]
     }
 
     fn handle_out(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) {
