@@ -19,8 +19,9 @@ use futures_util::task::AtomicWaker;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::allowance::{Allowance, Patience};
 use crate::close::Reason;
-use crate::mailbox::{Bound, Mail, Mailbox, Note, Refused};
+use crate::mailbox::{Mail, Mailbox, Note, Refused};
 use crate::metrics::Metrics;
 use crate::rate::Pool;
 use crate::topic::Realm;
@@ -42,17 +43,6 @@ impl fmt::Debug for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
-}
-
-/// How long a connection may do what.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    /// Without a byte from the client.
-    pub(crate) idle: Duration,
-    /// Without having joined anything.
-    pub(crate) unjoined: Duration,
-    /// Without being asked for a sign of life, where it is the server who asks.
-    pub(crate) ping: Option<Duration>,
 }
 
 /// A connection's wire, which can be cut whoever reads and writes it.
@@ -110,7 +100,6 @@ pub(crate) struct Connection {
     /// Whose limit it counts against.
     pub(crate) address: IpAddr,
     pub(crate) opened: Instant,
-    pub(crate) patience: Patience,
     pub(crate) mailbox: Mailbox,
     /// What its address has left of signals to nobody.
     pub(crate) misses: Arc<Pool>,
@@ -121,19 +110,22 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(id: ConnectionId, address: IpAddr, patience: Patience, bound: Bound, misses: Arc<Pool>) -> Self {
+    pub(crate) fn new(id: ConnectionId, address: IpAddr, allowance: Arc<Allowance>, misses: Arc<Pool>) -> Self {
         Self {
             id,
             address,
             opened: Instant::now(),
-            patience,
-            mailbox: Mailbox::new(bound),
+            mailbox: Mailbox::new(allowance),
             misses,
             heard: AtomicBool::new(true),
             joined: AtomicBool::new(false),
             known: AtomicBool::new(false),
             wire: Mutex::new(None),
         }
+    }
+
+    pub(crate) fn patience(&self) -> &Patience {
+        &self.mailbox.allowance().patience
     }
 
     /// Gives the means to cut the wire.
@@ -245,5 +237,22 @@ impl Stream for Inbox {
         let mail = this.batch.pop_front();
         this.ended = matches!(mail, Some(Mail::Close(_)));
         Poll::Ready(mail)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::allowance::Bound;
+    use crate::rate::Rate;
+
+    /// A connection whose mailbox takes so many bytes.
+    pub(crate) fn allowing(bytes: usize) -> Connection {
+        let patience = Patience { idle: Duration::MAX, unjoined: Duration::MAX, ping: None };
+        let allowance = Arc::new(Allowance { patience, bound: Bound { bytes, age: Duration::MAX } });
+        let misses = Arc::new(Pool::full(Rate::per_second(1, 1), Instant::now()));
+        Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), allowance, misses)
     }
 }

@@ -11,9 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::addresses::{Addresses, Denied, Place};
+use crate::allowance::Allowance;
 use crate::close::{self, Reason};
-use crate::connection::{Connection, ConnectionId, Patience};
-use crate::mailbox::{Bound, Depth, Mail};
+use crate::connection::{Connection, ConnectionId};
+use crate::mailbox::{Depth, Mail};
 use crate::pubsub::Pubsub;
 use crate::series::One;
 
@@ -74,14 +75,14 @@ impl Connections {
     }
 
     /// Makes room for a connection from `address`.
-    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, patience: Patience, bound: Bound) -> Result<Seat, NoRoom> {
+    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, allowance: Arc<Allowance>) -> Result<Seat, NoRoom> {
         let mut state = self.lock();
         if state.open.len() >= self.ceiling.connections {
             return Err(NoRoom::Node);
         }
         let (place, misses) = self.addresses.open(address, Instant::now()).map_err(NoRoom::Address)?;
         let id = ConnectionId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1);
-        let connection = Arc::new(Connection::new(id, address, patience, bound, misses));
+        let connection = Arc::new(Connection::new(id, address, allowance, misses));
         let opened = connection.opened;
         let kept = Kept { connection: connection.clone(), heard_at: opened, asked_at: opened, closing_since: None };
         state.open.insert(id, kept);
@@ -186,7 +187,7 @@ impl Waiting {
 impl Kept {
     /// Whether it is time for the next sign of life; of times that were missed, one is made up for.
     fn is_to_be_asked(&mut self, now: Instant) -> bool {
-        let Some(ping) = self.connection.patience.ping else { return false };
+        let Some(ping) = self.connection.patience().ping else { return false };
         let late = now.saturating_duration_since(self.asked_at);
         if late < ping {
             return false;
@@ -197,7 +198,8 @@ impl Kept {
     }
 
     fn fault(&self, now: Instant) -> Option<&'static Reason> {
-        let Connection { patience, opened, mailbox, .. } = &*self.connection;
+        let Connection { opened, mailbox, .. } = &*self.connection;
+        let patience = self.connection.patience();
         if now.saturating_duration_since(self.heard_at) >= patience.idle {
             return Some(&close::IDLE);
         }

@@ -15,12 +15,12 @@ use compact_str::CompactString;
 
 use crate::address::Caller;
 use crate::addresses::Denied;
+use crate::allowance::{Allowance, Bound, Patience};
 use crate::config::{Config, Limits};
-use crate::connection::{Cut, Patience};
+use crate::connection::Cut;
 use crate::connections::{NoRoom, Seat};
 use crate::guests::Guest;
 use crate::labels::{Barred, Label, Transport};
-use crate::mailbox::Bound;
 use crate::mount::{ConnectInfo, Connected, Mount, Refusal};
 use crate::node::Node;
 use crate::origin::Origins;
@@ -64,7 +64,7 @@ struct Place {
     mount: Mount,
     rules: Arc<Rules>,
     origins: Origins,
-    patience: Patience,
+    allowance: Arc<Allowance>,
     poll_window: Duration,
     visits: AtomicUsize,
     /// Its sessions of those who poll: a token is good at the mount that gave it, and nowhere else.
@@ -89,7 +89,10 @@ impl Door {
         Self(Arc::new(Place {
             rules: Arc::new(Rules::new(entrance.realm, mount.router.clone(), limits)),
             origins: mount.origins.clone().unwrap_or_else(|| config.socket.check_origin.clone()),
-            patience: (entrance.patience)(&mount, config),
+            allowance: Arc::new(Allowance {
+                patience: (entrance.patience)(&mount, config),
+                bound: Bound { bytes: config.limits.queue_bytes, age: config.limits.queue_age },
+            }),
             poll_window: mount.poll_window.unwrap_or(config.socket.poll_window),
             visits: AtomicUsize::new(0),
             pollers: Arc::default(),
@@ -111,7 +114,7 @@ impl Door {
     }
 
     pub(crate) fn patience(&self) -> Patience {
-        self.0.patience
+        self.0.allowance.patience
     }
 
     pub(crate) fn poll_window(&self) -> Duration {
@@ -152,24 +155,24 @@ impl Door {
 
     /// Makes room for one more, whose wire can be cut.
     pub(crate) fn enter(&self, request: &HttpRequest, caller: Caller) -> Result<Seat, Refusal> {
-        let seat = self.take_seat(caller, self.0.patience)?;
+        let seat = self.take_seat(caller, self.0.allowance.clone())?;
         seat.connection.attach(admit(request)?);
         Ok(seat)
     }
 
     /// Makes room for one more who comes in requests of its own, and may be silent for as long as `idle`.
     pub(crate) fn enter_polling(&self, caller: Caller, idle: Duration) -> Result<Seat, Refusal> {
-        self.take_seat(caller, Patience { idle, ..self.0.patience })
+        let Allowance { patience, bound } = *self.0.allowance;
+        self.take_seat(caller, Arc::new(Allowance { patience: Patience { idle, ..patience }, bound }))
     }
 
-    fn take_seat(&self, caller: Caller, patience: Patience) -> Result<Seat, Refusal> {
+    fn take_seat(&self, caller: Caller, allowance: Arc<Allowance>) -> Result<Seat, Refusal> {
         let node = &self.0.node;
         if !node.is_ready() {
             let words = "this server is going down";
             return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, words).because(Barred::Draining));
         }
-        let bound = Bound { bytes: node.config.limits.queue_bytes, age: node.config.limits.queue_age };
-        node.connections.enter(caller.address, patience, bound).map_err(|no_room| match no_room {
+        node.connections.enter(caller.address, allowance).map_err(|no_room| match no_room {
             NoRoom::Node => full(),
             NoRoom::Address(Denied::TooMany) => {
                 Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many connections from this address")

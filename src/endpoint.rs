@@ -10,9 +10,9 @@ use actix_web::web::ServiceConfig;
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 
 use crate::adapter::{Adapter, Local};
+use crate::allowance::Patience;
 use crate::channels;
 use crate::config::Config;
-use crate::connection::Patience;
 use crate::door::{Door, Entrance};
 use crate::exposition::Own;
 use crate::mount::Mount;

@@ -50,7 +50,7 @@
 //! | `table`, `holdings`, `watches`, `rosters`, `presence` | what it keeps: topics, connections, watchers, presence lists |
 //! | `claims`, `holds` | whose a name is; signals that wait for somebody to take one |
 //! | [`pubsub`] | the handle to topics that everyone holds |
-//! | `mailbox`, `connection`, `connections` | a client's queue; its sign of life; all of them, limits and sweep |
+//! | `mailbox`, `connection`, `connections`, `allowance` | a client's queue; its sign of life; all of them, limits and sweep; what one is allowed |
 //! | `guests` | connections that are no sockets, and how long they may stay |
 //! | `addresses` | what one address may take, remembered over a reconnect |
 //! | [`adapter`] | the seam to other nodes |
@@ -79,6 +79,7 @@
 pub mod adapter;
 mod address;
 mod addresses;
+mod allowance;
 mod answer;
 /// What the micro benches measure: a bench is a crate of its own, and the formats are private.
 #[cfg(any(test, feature = "benching"))]

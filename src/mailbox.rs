@@ -11,8 +11,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use crate::allowance::Allowance;
 use crate::close::{self, Reason};
 use crate::message::{Event, JoinId, Payload, Signal, Status, Ticket, Verdict};
 use crate::protocol::Delivery;
@@ -71,14 +72,6 @@ impl Mail {
     }
 }
 
-/// The bound of a mailbox. A message is taken while what waits is below both, and a large one counts in
-/// part. The batch that the reader has fetched before may be as much again.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bound {
-    pub(crate) bytes: usize,
-    pub(crate) age: Duration,
-}
-
 /// How much waits in a mailbox.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Depth {
@@ -100,7 +93,7 @@ pub(crate) enum Refused {
 
 /// A connection's mailbox: written from any thread, read by the connection's actor.
 pub(crate) struct Mailbox {
-    bound: Bound,
+    allowance: Arc<Allowance>,
     state: Mutex<State>,
 }
 
@@ -117,8 +110,12 @@ struct State {
 }
 
 impl Mailbox {
-    pub(crate) fn new(bound: Bound) -> Self {
-        Self { bound, state: Mutex::default() }
+    pub(crate) fn new(allowance: Arc<Allowance>) -> Self {
+        Self { allowance, state: Mutex::default() }
+    }
+
+    pub(crate) fn allowance(&self) -> &Allowance {
+        &self.allowance
     }
 
     /// Puts `mail` into the queue and wakes the reader, or refuses at once. `now` is asked for once a
@@ -129,7 +126,8 @@ impl Mailbox {
             return Err(Refused::Closed);
         }
         let since = *state.since.get_or_insert(now);
-        if state.bytes >= self.bound.bytes || now.saturating_duration_since(since) > self.bound.age {
+        if state.bytes >= self.allowance.bound.bytes || now.saturating_duration_since(since) > self.allowance.bound.age
+        {
             let thrown_away = std::mem::take(&mut state.waiting);
             state.lost = thrown_away.len() + 1;
             state.bytes = 0;
@@ -137,7 +135,7 @@ impl Mailbox {
             wake(thrown_away, state);
             return Err(Refused::Full);
         }
-        state.bytes += mail.size().min(self.bound.bytes / LARGE_SHARE);
+        state.bytes += mail.size().min(self.allowance.bound.bytes / LARGE_SHARE);
         state.waiting.push_back(mail);
         wake(VecDeque::new(), state);
         Ok(())
@@ -194,7 +192,7 @@ impl Mailbox {
 
     /// Whether mail has waited for longer than it may.
     pub(crate) fn is_overdue(&self, now: Instant) -> bool {
-        self.lock().since.is_some_and(|since| now.saturating_duration_since(since) > self.bound.age)
+        self.lock().since.is_some_and(|since| now.saturating_duration_since(since) > self.allowance.bound.age)
     }
 
     /// Moves all that waits into the empty `batch`, under one lock; when there is nothing, `reader` is
@@ -243,7 +241,15 @@ impl fmt::Debug for Mailbox {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::allowance::{Bound, Patience};
+
+    fn mailbox(bytes: usize, age: Duration) -> Mailbox {
+        let patience = Patience { idle: age, unjoined: age, ping: None };
+        Mailbox::new(Arc::new(Allowance { patience, bound: Bound { bytes, age } }))
+    }
 
     fn mail(size: usize) -> Mail {
         let payload = Payload::binary(vec![0; size]);
@@ -252,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_message_larger_than_the_bound_cuts_nobody_off_but_many_do() {
-        let mailbox = Mailbox::new(Bound { bytes: 10_000, age: Duration::MAX });
+        let mailbox = mailbox(10_000, Duration::MAX);
         let now = Instant::now();
         assert_eq!(mailbox.push(mail(1_000_000), now), Ok(()));
         assert!((0..10).all(|_| mailbox.push(mail(100), now).is_ok()), "there is room beside it");
@@ -264,7 +270,7 @@ mod tests {
 
     #[test]
     fn what_waits_too_long_closes_it_however_little_it_is() {
-        let mailbox = Mailbox::new(Bound { bytes: 10_000, age: Duration::from_secs(5) });
+        let mailbox = mailbox(10_000, Duration::from_secs(5));
         let start = Instant::now();
         assert_eq!(mailbox.push(mail(1), start), Ok(()));
         assert_eq!(mailbox.push(mail(1), start + Duration::from_secs(5)), Ok(()));

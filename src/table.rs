@@ -113,21 +113,12 @@ impl Table {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::net::Ipv4Addr;
-    use std::time::{Duration, Instant};
-
     use super::*;
-    use crate::connection::Patience;
-    use crate::mailbox::Bound;
-    use crate::rate::{Pool, Rate};
+    use crate::connection::tests::allowing;
 
     /// So many joins of one connection, whose mailbox takes nothing.
     pub(crate) fn crowd(size: u32) -> Vec<Member> {
-        let patience = Patience { idle: Duration::MAX, unjoined: Duration::MAX, ping: None };
-        let bound = Bound { bytes: 0, age: Duration::MAX };
-        let misses = Arc::new(Pool::full(Rate::per_second(1, 1), Instant::now()));
-        let connection = Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), patience, bound, misses);
-        let connection = Arc::new(connection);
+        let connection = Arc::new(allowing(0));
         (0..size).map(|n| Member { join: JoinId(n), connection: connection.clone() }).collect()
     }
 

@@ -210,7 +210,7 @@ impl<T: Talk> LongPoll<T> {
             Standing::Ended(_) => false,
         };
         let now = Instant::now();
-        if is_this_way && now.duration_since(self.heard_at) >= self.talk.connection().patience.idle {
+        if is_this_way && now.duration_since(self.heard_at) >= self.talk.connection().patience().idle {
             // the sweep has not come by yet
             self.end(&close::IDLE, ctx);
             return false;

@@ -7,9 +7,9 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::Hello;
 use super::name::Name;
+use crate::allowance::Patience;
 use crate::channel::Router;
 use crate::config::{Config, Hello as Terms};
-use crate::connection::Patience;
 use crate::connections::Seat;
 use crate::door::{Door, Entrance};
 use crate::handshake::{check_origin, check_upgrade, params};

@@ -12,9 +12,10 @@ use actix::Arbiter;
 use actix_web::rt::{System, time::sleep};
 
 use crate::adapter::Local;
+use crate::allowance::{Allowance, Bound, Patience};
 use crate::config::{Config, Limits};
-use crate::connection::{Connection, ConnectionId, Patience};
-use crate::mailbox::{Bound, Mail};
+use crate::connection::{Connection, ConnectionId};
+use crate::mailbox::Mail;
 use crate::message::{Broadcast, JoinId, Membership, Payload, Request};
 use crate::metrics::Metrics;
 use crate::orders::Subscribe;
@@ -104,8 +105,9 @@ async fn room(topic: &Topic, members: u32) -> (Pubsub, Vec<Arc<Connection>>) {
 fn connection(number: u32) -> Connection {
     let patience = Patience { idle: Duration::MAX, unjoined: Duration::MAX, ping: None };
     let bound = Bound { bytes: usize::MAX, age: Duration::MAX };
+    let allowance = Arc::new(Allowance { patience, bound });
     let misses = Arc::new(Pool::full(Rate::per_minute(1, 1), Instant::now()));
-    Connection::new(ConnectionId(number.into()), Ipv4Addr::LOCALHOST.into(), patience, bound, misses)
+    Connection::new(ConnectionId(number.into()), Ipv4Addr::LOCALHOST.into(), allowance, misses)
 }
 
 fn reading<P: Protocol>(mut protocol: P, text: &str) -> Run {

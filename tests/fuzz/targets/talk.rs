@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use super::hello::METRICS;
 use super::registry::{Order, Registry};
+use crate::allowance::{Allowance, Bound, Patience};
 use crate::channel::Router;
 use crate::config::Limits;
-use crate::connection::{Connection, ConnectionId, Patience};
+use crate::connection::{Connection, ConnectionId};
 use crate::effect::Effect;
 use crate::joined::Held;
-use crate::mailbox::Bound;
 use crate::message::{Broadcast, Inbound, JoinId, Outbound, Payload, Reach, Ref, Request, Signal, Verdict};
 use crate::protocol::{Delivery, Frame, Protocol, Step};
 use crate::rate::Pool;
@@ -52,8 +52,9 @@ impl<P: Protocol> Talk<P> {
         let patience = Patience { idle: time, unjoined: time, ping: None };
         let bound = Bound { bytes: limits.queue_bytes, age: time };
         let rules = Arc::new(Rules::new(realm, router, limits.clone()));
+        let allowance = Arc::new(Allowance { patience, bound });
         let misses = Arc::new(Pool::full(rules.misses, now));
-        let connection = Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), patience, bound, misses);
+        let connection = Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), allowance, misses);
         let (metrics, turns, connection) = (METRICS.clone(), Turns::new(ROOM), Arc::new(connection));
         let socket = Socket::new(rules, metrics, turns.clone(), connection, "websocket", Default::default(), now);
         Self {

@@ -11,10 +11,10 @@ use futures_util::{FutureExt, StreamExt, stream};
 
 use super::seeds::{Line, bytes_of, transcripts};
 use super::{SMALL, Target};
+use crate::allowance::{Allowance, Bound, Patience};
 use crate::close::{self, Reason};
-use crate::connection::{Connection, ConnectionId, Patience};
+use crate::connection::{Connection, ConnectionId};
 use crate::guard::{Gate, Guard, Headers};
-use crate::mailbox::Bound;
 use crate::protocol::Frame;
 use crate::rate::{Pool, Rate};
 use crate::transports::websocket::{Assembly, Size};
@@ -159,8 +159,9 @@ fn connection() -> Arc<Connection> {
     let time = Duration::from_secs(60);
     let patience = Patience { idle: time, unjoined: time, ping: None };
     let bound = Bound { bytes: 65_536, age: time };
+    let allowance = Arc::new(Allowance { patience, bound });
     let misses = Arc::new(Pool::full(Rate::per_second(1, 1), Instant::now()));
-    Arc::new(Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), patience, bound, misses))
+    Arc::new(Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), allowance, misses))
 }
 
 /// What is behind the guard: the codec finds nothing too long, and no message is larger than it may be.
