@@ -10,24 +10,28 @@ use std::future::pending;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_util::Stream;
-use futures_util::task::AtomicWaker;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::allowance::{Allowance, Patience};
 use crate::close::Reason;
+use crate::desk::Desk;
+use crate::line::{Lane, Line};
 use crate::mailbox::{Mail, Mailbox, Note, Refused};
+use crate::message::JoinId;
 use crate::metrics::Metrics;
+use crate::protocol::Delivery;
 use crate::rate::Pool;
 use crate::topic::Realm;
 
-/// Of so many batches of mail, how long one waited is measured.
-const MEASURED: u32 = 16;
+/// Of so many batches of mail, how long one waited is measured: a clock asked for each would be asked for nearly every
+/// message.
+pub(crate) const MEASURED: u32 = 16;
 
 /// A connection's number, unique in its process; what the log calls it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,28 +52,10 @@ impl fmt::Debug for ConnectionId {
 /// A connection's wire, which can be cut whoever reads and writes it.
 pub(crate) type Wire = Arc<socket2::Socket>;
 
-/// The means to cut an [upgraded](crate::upgraded) connection, from whatever thread: its task ends itself, so that no
-/// second descriptor is needed for as long as it lives.
-#[derive(Clone, Default)]
-pub(crate) struct Cut(Arc<Signal>);
-
-#[derive(Default)]
-struct Signal {
-    given: AtomicBool,
-    task: AtomicWaker,
-}
-
-impl Cut {
-    pub(crate) fn give(&self) {
-        self.0.given.store(true, Ordering::Release);
-        self.0.task.wake();
-    }
-
-    /// Whether it has been given; if not, the task of `cx` is woken when it is.
-    pub(crate) fn poll(&self, cx: &Context<'_>) -> bool {
-        self.0.task.register(cx.waker());
-        self.0.given.load(Ordering::Acquire)
-    }
+/// What an [upgraded](crate::upgraded) connection is written to by, and who else than its task does that.
+pub(crate) struct Upgraded {
+    pub(crate) line: Line,
+    pub(crate) desk: Desk<Connection>,
 }
 
 /// Cuts a wire after a while, whatever waits on it.
@@ -106,7 +92,7 @@ pub(crate) struct Connection {
     heard: AtomicBool,
     joined: AtomicBool,
     known: AtomicBool,
-    wire: Mutex<Option<Cut>>,
+    upgraded: OnceLock<Arc<Upgraded>>,
 }
 
 impl Connection {
@@ -120,7 +106,7 @@ impl Connection {
             heard: AtomicBool::new(true),
             joined: AtomicBool::new(false),
             known: AtomicBool::new(false),
-            wire: Mutex::new(None),
+            upgraded: OnceLock::new(),
         }
     }
 
@@ -128,20 +114,43 @@ impl Connection {
         &self.mailbox.allowance().patience
     }
 
-    /// Gives the means to cut the wire.
-    pub(crate) fn attach(&self, wire: Cut) {
-        *self.wire() = Some(wire);
+    /// It has been upgraded: once in its life, if at all.
+    pub(crate) fn attach(&self, upgraded: Arc<Upgraded>) {
+        let attached = self.upgraded.set(upgraded);
+        debug_assert!(attached.is_ok(), "else the sweep would cut another wire");
+    }
+
+    pub(crate) fn line(&self) -> Option<&Line> {
+        self.upgraded.get().map(|upgraded| &upgraded.line)
     }
 
     /// Cuts the wire, whatever waits on it; the actor ends within milliseconds.
     pub(crate) fn cut(&self) {
-        if let Some(wire) = &*self.wire() {
-            wire.give();
+        if let Some(line) = self.line() {
+            line.cut();
         }
     }
 
-    fn wire(&self) -> MutexGuard<'_, Option<Cut>> {
-        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Says what the worker's courier may bring, from now on.
+    pub(crate) fn open(&self, lane: Lane) {
+        if let Some(line) = self.line() {
+            line.way().lane = Some(lane);
+            self.mailbox.has_courier();
+        }
+    }
+
+    /// Puts a broadcast into its mailbox, for one of its joins.
+    pub(crate) fn deliver(
+        self: &Arc<Self>,
+        join: JoinId,
+        delivery: &Arc<Delivery>,
+        now: Instant,
+    ) -> Result<(), Refused> {
+        let calls = self.mailbox.leave(Mail::Delivery(join, delivery.clone()), now)?;
+        if calls && !self.upgraded.get().is_some_and(|upgraded| upgraded.desk.call(self.clone())) {
+            self.mailbox.recall();
+        }
+        Ok(())
     }
 
     /// Bytes have come from the client.
@@ -210,7 +219,6 @@ impl Inbox {
     /// Fetches what waits; says whether there was something.
     fn fetch(&mut self, reader: &Waker) -> bool {
         let mailbox = &self.connection.mailbox;
-        // a clock asked for every batch would be asked for nearly every message
         let since = if self.batches.is_multiple_of(MEASURED) { mailbox.waits_since() } else { None };
         if !mailbox.fetch(&mut self.batch, reader) {
             return false;

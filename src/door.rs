@@ -17,7 +17,7 @@ use crate::address::Caller;
 use crate::addresses::Denied;
 use crate::allowance::{Allowance, Bound, Patience};
 use crate::config::{Config, Limits};
-use crate::connection::Cut;
+use crate::connection::Upgraded;
 use crate::connections::{NoRoom, Seat};
 use crate::guests::Guest;
 use crate::labels::{Barred, Label, Transport};
@@ -271,11 +271,11 @@ pub(crate) fn guest_of(request: &HttpRequest) -> Result<&Guest, Refusal> {
     request.conn_data::<Arc<Guest>>().map(|guest| &**guest).ok_or_else(full)
 }
 
-/// The connection that a request for an upgrade has come by is a socket from now on, and can be cut by what this gives.
-pub(crate) fn admit(request: &HttpRequest) -> Result<Cut, Refusal> {
-    let cut = request.extensions().get::<Cut>().cloned().ok_or_else(full)?;
+/// The connection that a request for an upgrade has come by is a socket from now on.
+pub(crate) fn admit(request: &HttpRequest) -> Result<Arc<Upgraded>, Refusal> {
+    let upgraded = request.extensions().get::<Arc<Upgraded>>().cloned().ok_or_else(full)?;
     guest_of(request)?.admit();
-    Ok(cut)
+    Ok(upgraded)
 }
 
 fn full() -> Refusal {

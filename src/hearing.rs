@@ -18,6 +18,7 @@ impl Socket {
         };
         joined.hears.push((id, topic.clone()));
         self.last_join = id.0;
+        self.lane_changed = true;
         self.topics.insert(id, home.clone());
         let membership = Membership { claim, ..Membership::default() };
         self.effects.push_back(Effect::Subscribe { join: id, topic, membership, replaces: None, turn });
@@ -61,6 +62,7 @@ impl Socket {
 
     fn unhear(&mut self, join: JoinId) {
         self.topics.remove(&join);
+        self.lane_changed = true;
         self.client.may_hear += 1;
         self.effects.push_back(Effect::Unsubscribe(join));
     }

@@ -158,6 +158,7 @@ impl Socket {
         let Some(topic) = self.topic_of(join) else { return };
         let Some(joined) = self.joins.get_mut(&topic) else { return };
         let Some(pending) = joined.pending.take_if(|pending| pending.reply.is_some()) else { return };
+        self.lane_changed = true;
         let (given, mut closing) = (joined.given.clone(), pending.closing);
         let welcome = pending.reply.unwrap_or_else(Payload::empty);
         if let Some(since) = pending.since {

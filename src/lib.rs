@@ -31,9 +31,11 @@
 //!  A ──frame──▶ transport ──▶ protocols/phoenix ──▶ socket ──▶ channels/peer ──▶ pubsub ─┐
 //!               (guard)        bytes to words       is A on it?  whose topic?    who is   │
 //!                                                   in time?     stamped with A  on it?   │
-//!  B ◀─frame── transport ◀── protocols/phoenix ◀── B's mailbox ◀──────────────────────────┘
-//!                             once a format         bounded in bytes and age
+//!  B ◀─frame── courier ◀──── protocols/phoenix ◀── B's mailbox ◀──────────────────────────┘
+//!               (line)        once a format         bounded in bytes and age
 //! ```
+//!
+//! What B's own channel intercepts, and what it is answered, comes from B's socket, through its transport.
 //!
 //! ## The rooms of this house
 //!
@@ -51,6 +53,7 @@
 //! | `claims`, `holds` | whose a name is; signals that wait for somebody to take one |
 //! | [`pubsub`] | the handle to topics that everyone holds |
 //! | `mailbox`, `connection`, `connections`, `allowance` | a client's queue; its sign of life; all of them, limits and sweep; what one is allowed |
+//! | `courier`, `desk`, `line` | what brings broadcasts past the sessions; where it is called; who writes on a wire |
 //! | `guests` | connections that are no sockets, and how long they may stay |
 //! | `addresses` | what one address may take, remembered over a reconnect |
 //! | [`adapter`] | the seam to other nodes |
@@ -98,6 +101,8 @@ mod connection;
 mod connections;
 mod context;
 mod cors;
+mod courier;
+mod desk;
 mod door;
 mod effect;
 pub mod endpoint;
@@ -119,6 +124,7 @@ mod joined;
 mod joining;
 mod json;
 pub mod labels;
+mod line;
 mod mailbox;
 pub mod message;
 pub mod metrics;

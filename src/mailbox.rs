@@ -102,11 +102,15 @@ struct State {
     waiting: VecDeque<Mail>,
     bytes: usize,
     /// What was thrown away when it was found full.
-    lost: usize,
+    lost: u32,
     /// Since when the reader has not come.
     since: Option<Instant>,
     closed: Option<&'static Reason>,
     reader: Option<Waker>,
+    /// Whether there is a courier who may bring broadcasts past the reader.
+    has_courier: bool,
+    /// Whether it has been called, and has not come yet.
+    is_called: bool,
 }
 
 impl Mailbox {
@@ -121,6 +125,15 @@ impl Mailbox {
     /// Puts `mail` into the queue and wakes the reader, or refuses at once. `now` is asked for once a
     /// broadcast, not once a member.
     pub(crate) fn push(&self, mail: Mail, now: Instant) -> Result<(), Refused> {
+        self.put(mail, now, |state| wake(VecDeque::new(), state))
+    }
+
+    /// As [`push`](Self::push), but lets a reader sleep where there is a courier. Says whether that is to be called.
+    pub(crate) fn leave(&self, mail: Mail, now: Instant) -> Result<bool, Refused> {
+        self.put(mail, now, call)
+    }
+
+    fn put<R>(&self, mail: Mail, now: Instant, tell: impl FnOnce(MutexGuard<'_, State>) -> R) -> Result<R, Refused> {
         let mut state = self.lock();
         if state.closed.is_some() {
             return Err(Refused::Closed);
@@ -129,7 +142,7 @@ impl Mailbox {
         if state.bytes >= self.allowance.bound.bytes || now.saturating_duration_since(since) > self.allowance.bound.age
         {
             let thrown_away = std::mem::take(&mut state.waiting);
-            state.lost = thrown_away.len() + 1;
+            state.lost = u32::try_from(thrown_away.len() + 1).unwrap_or(u32::MAX);
             state.bytes = 0;
             state.close(&close::SLOW);
             wake(thrown_away, state);
@@ -137,8 +150,55 @@ impl Mailbox {
         }
         state.bytes += mail.size().min(self.allowance.bound.bytes / LARGE_SHARE);
         state.waiting.push_back(mail);
+        Ok(tell(state))
+    }
+
+    /// There is a courier from now on.
+    pub(crate) fn has_courier(&self) {
+        self.lock().has_courier = true;
+    }
+
+    /// Moves broadcasts that pass, from the front and of at most about `most` bytes, to the end of `load`, for the
+    /// courier that was called; the reader is woken if something else waits. Says whether the courier is to come again.
+    pub(crate) fn hand_over(
+        &self,
+        passes: impl Fn(JoinId, &Delivery) -> bool,
+        most: usize,
+        load: &mut Vec<Arc<Delivery>>,
+    ) -> bool {
+        let mut state = self.lock();
+        let mut taken = 0;
+        while taken < most
+            && let Some(mail @ Mail::Delivery(join, delivery)) = state.waiting.front()
+            && passes(*join, delivery)
+        {
+            taken += mail.size();
+            load.push(delivery.clone());
+            state.waiting.pop_front();
+        }
+        state.bytes = state.bytes.saturating_sub(taken);
+        if state.waiting.is_empty() {
+            // what an idle connection keeps counts more than what a busy one allocates
+            state.waiting = VecDeque::new();
+            state.bytes = 0;
+            state.since = None;
+            state.is_called = false;
+            return false;
+        }
+        state.since = Some(Instant::now());
+        if taken >= most {
+            return true;
+        }
+        state.is_called = false;
         wake(VecDeque::new(), state);
-        Ok(())
+        false
+    }
+
+    /// The courier cannot bring what waits: the reader is to fetch it.
+    pub(crate) fn recall(&self) {
+        let mut state = self.lock();
+        state.is_called = false;
+        wake(VecDeque::new(), state);
     }
 
     /// Refuses whatever comes, and has the reader end the connection once it has read what waits. The
@@ -176,7 +236,7 @@ impl Mailbox {
     /// How many messages were thrown away, or wait for a reader who comes no more.
     pub(crate) fn unread(&self) -> usize {
         let state = self.lock();
-        state.lost + state.waiting.iter().filter(|mail| !matches!(mail, Mail::Close(_))).count()
+        state.lost as usize + state.waiting.iter().filter(|mail| !matches!(mail, Mail::Close(_))).count()
     }
 
     /// Since when the oldest waits, if anything does.
@@ -222,6 +282,16 @@ impl State {
     }
 }
 
+/// Says whether the courier is to be called; where there is none, the reader is woken. A reader who does not sleep
+/// finds the mail by itself.
+fn call(mut state: MutexGuard<'_, State>) -> bool {
+    if !state.has_courier {
+        wake(VecDeque::new(), state);
+        return false;
+    }
+    state.reader.is_some() && !std::mem::replace(&mut state.is_called, true)
+}
+
 /// Wakes the reader, and drops what was thrown away, with the lock released.
 fn wake(thrown_away: VecDeque<Mail>, mut state: MutexGuard<'_, State>) {
     let reader = state.reader.take();
@@ -241,10 +311,16 @@ impl fmt::Debug for Mailbox {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Wake;
     use std::time::Duration;
+
+    use proptest::prelude::*;
 
     use super::*;
     use crate::allowance::{Bound, Patience};
+    use crate::message::Broadcast;
+    use crate::topic::Topic;
 
     fn mailbox(bytes: usize, age: Duration) -> Mailbox {
         let patience = Patience { idle: age, unjoined: age, ping: None };
@@ -276,5 +352,124 @@ mod tests {
         assert_eq!(mailbox.push(mail(1), start + Duration::from_secs(5)), Ok(()));
         assert!(mailbox.is_overdue(start + Duration::from_secs(6)));
         assert_eq!(mailbox.push(mail(1), start + Duration::from_secs(6)), Err(Refused::Full));
+    }
+
+    /// What happens to a mailbox next.
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        /// A broadcast comes, which passes or does not.
+        Leave(bool),
+        Push,
+        /// The reader is polled, whether it was woken or not, and takes so much before it gives others a turn.
+        Read(usize),
+        /// The courier comes, if it was called, and finds the line free or not.
+        Visit(bool),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            any::<bool>().prop_map(Step::Leave),
+            Just(Step::Push),
+            (0..4_usize).prop_map(Step::Read),
+            any::<bool>().prop_map(Step::Visit),
+        ]
+    }
+
+    #[derive(Default)]
+    struct Bell(AtomicBool);
+
+    impl Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// A reader and a courier at one mailbox; what has come to the client, as numbers, stands in `told`.
+    struct Two {
+        mailbox: Mailbox,
+        bell: Arc<Bell>,
+        batch: VecDeque<Mail>,
+        is_called: bool,
+        said: u32,
+        told: Vec<u32>,
+    }
+
+    const PASSES: JoinId = JoinId(1);
+    const OTHER: JoinId = JoinId(2);
+
+    impl Two {
+        fn take(&mut self, step: Step) {
+            let now = Instant::now();
+            match step {
+                Step::Leave(passes) => {
+                    let mail = self.mail(if passes { PASSES } else { OTHER });
+                    if self.mailbox.leave(mail, now).unwrap() {
+                        assert!(!std::mem::replace(&mut self.is_called, true), "called twice");
+                    }
+                }
+                Step::Push => {
+                    let mail = self.mail(OTHER);
+                    self.mailbox.push(mail, now).unwrap();
+                }
+                Step::Read(most) => self.read(most),
+                Step::Visit(is_free) if std::mem::take(&mut self.is_called) => self.visit(is_free),
+                Step::Visit(_) => {}
+            }
+        }
+
+        fn mail(&mut self, join: JoinId) -> Mail {
+            self.said += 1;
+            let payload = Payload::binary(self.said.to_be_bytes().to_vec());
+            let broadcast = Broadcast { topic: Topic::parse("room:a").unwrap(), event: "e".into(), payload };
+            Mail::Delivery(join, Arc::new(Delivery::new(broadcast)))
+        }
+
+        fn hear(&mut self, delivery: &Delivery) {
+            let Payload::Binary(bytes) = &delivery.broadcast.payload else { unreachable!() };
+            self.told.push(u32::from_be_bytes(bytes[..].try_into().unwrap()));
+        }
+
+        /// As an actor's stream: one that stops before the end is polled again.
+        fn read(&mut self, most: usize) {
+            self.bell.0.store(false, Ordering::Relaxed);
+            let waker = Waker::from(self.bell.clone());
+            for _ in 0..most {
+                if self.batch.is_empty() && !self.mailbox.fetch(&mut self.batch, &waker) {
+                    return;
+                }
+                let Some(Mail::Delivery(_, delivery)) = self.batch.pop_front() else { unreachable!() };
+                self.hear(&delivery);
+            }
+            waker.wake();
+        }
+
+        fn visit(&mut self, is_free: bool) {
+            if !is_free {
+                return self.mailbox.recall();
+            }
+            let mut load = Vec::new();
+            self.is_called = self.mailbox.hand_over(|join, _| join == PASSES, 2 * NOTE_SIZE, &mut load);
+            load.iter().for_each(|delivery| self.hear(delivery));
+        }
+    }
+
+    proptest! {
+        /// Reader and courier together lose nothing and change no order, and whatever waits, one of them is on its way.
+        #[test]
+        fn what_waits_is_brought_in_order(has_courier: bool, steps in prop::collection::vec(step(), 0..60)) {
+            let (mailbox, bell, batch) = (mailbox(1_000_000, Duration::MAX), Arc::default(), VecDeque::new());
+            let mut two = Two { mailbox, bell, batch, is_called: false, said: 0, told: Vec::new() };
+            if has_courier {
+                two.mailbox.has_courier();
+            }
+            two.read(1);
+            for step in steps {
+                two.take(step);
+                let comes = two.is_called || two.bell.0.load(Ordering::Relaxed);
+                prop_assert!(comes || two.mailbox.depth().messages == 0 && two.batch.is_empty(), "{step:?}: nobody comes");
+            }
+            two.read(usize::MAX);
+            prop_assert_eq!(two.told, (1..=two.said).collect::<Vec<_>>());
+        }
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::adapter::{Adapter, Answer, Inbox, Packet};
 use crate::connection::{Connection, ConnectionId};
-use crate::mailbox::{Mail, Note, Refused};
+use crate::mailbox::{Note, Refused};
 use crate::message::{Broadcast, Event, Payload, Proof, Signal, Verdict};
 use crate::metrics::Metrics;
 use crate::orders::{
@@ -189,7 +189,7 @@ impl Local {
         let now = Instant::now();
         let (mut delivered, mut is_full) = (0, false);
         for member in members.iter().filter(|member| Some(member.connection.id) != except) {
-            match member.connection.mailbox.push(Mail::Delivery(member.join, delivery.clone()), now) {
+            match member.connection.deliver(member.join, delivery, now) {
                 Ok(()) => delivered += 1,
                 Err(Refused::Full) => is_full = true,
                 Err(Refused::Closed) => {}

@@ -19,6 +19,7 @@ use actix_web::{App, Error, HttpResponse};
 use socket2::SockRef;
 
 use crate::address::Caller;
+use crate::courier::Courier;
 use crate::door::{Door, Entrance};
 use crate::guests::attend;
 use crate::node::Node;
@@ -75,8 +76,9 @@ impl Site {
     /// The same routes for requests that ask for an upgrade, whose connections are ours from then on.
     async fn upgrades(self, patience: Duration) -> Result<impl Service<Upgrade, Response = (), Error = Error>, ()> {
         let app = Rc::new(self.app().new_service(()).await?);
+        let desk = Courier::start(self.node.pubsub.shared_metrics());
         Ok(fn_service(move |upgrade| {
-            carry(app.clone(), upgrade, patience);
+            carry(app.clone(), upgrade, desk.clone(), patience);
             ready(Ok(()))
         }))
     }

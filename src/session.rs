@@ -13,6 +13,7 @@ use crate::connection::{Connection, Inbox};
 use crate::connections::Seat;
 use crate::effect::Effect;
 use crate::labels::Lost;
+use crate::line::Lane;
 use crate::mailbox::Mail;
 use crate::message::{Broadcast, JoinId, Membership, Outbound, Reach, Signal, Verdict};
 use crate::orders::{Subscribe, Update, Watch};
@@ -230,6 +231,11 @@ impl<P: Protocol> Talk for Session<P> {
             },
             Mail::Close(reason) => wire.close(reason),
         }
+    }
+
+    fn lane(&mut self) -> Option<Lane> {
+        let joins = self.socket.changed_lane()?;
+        Some(Lane { joins, frame: Delivery::frame::<P> })
     }
 
     fn is_unsettled(&self) -> bool {

@@ -9,6 +9,7 @@
 //! client sends to that topic meanwhile waits in its backlog, and nothing else waits.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::iter::once;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,6 +22,7 @@ use crate::effect::Effect;
 use crate::few::Few;
 use crate::joined::{Held, Joined};
 use crate::labels::{Unheard, Unjoined};
+use crate::line::Joins;
 use crate::mailbox::Note;
 use crate::message::{
     Broadcast, DISCONNECT, Event, Inbound, JoinId, Outbound, Payload, Ref, Request, Signal, Status, Verdict,
@@ -51,6 +53,8 @@ pub(crate) struct Socket {
     /// How many signals wait for whom.
     pub(crate) waiting: BTreeMap<Topic, u32>,
     pub(crate) last_join: u32,
+    /// Whether what passes as it is has changed since it was last asked for.
+    pub(crate) lane_changed: bool,
     pub(crate) messages: Bucket,
     pub(crate) join_rate: Bucket,
     pub(crate) effects: VecDeque<Effect>,
@@ -94,6 +98,7 @@ impl Socket {
             topics: Few::default(),
             waiting: BTreeMap::new(),
             last_join: JoinId::SOCKET.0,
+            lane_changed: false,
             effects: VecDeque::new(),
             replay: VecDeque::new(),
         }
@@ -221,6 +226,15 @@ impl Socket {
         self.replay.clear();
         // what the channels still have to tell others goes out; nobody is left to hear the rest
         self.effects.retain(|effect| matches!(effect, Effect::Broadcast { .. } | Effect::Signal { .. }));
+    }
+
+    /// The joins that pass on whatever they hear as it is, if they have changed since this was last asked.
+    pub(crate) fn changed_lane(&mut self) -> Option<Joins> {
+        if !std::mem::take(&mut self.lane_changed) {
+            return None;
+        }
+        let plain = self.joins.values().filter(|joined| !joined.is_pending() && joined.intercepted.is_empty());
+        Some(plain.flat_map(|joined| once(joined.id).chain(joined.hears.iter().map(|(heard, _)| *heard))).collect())
     }
 
     /// Whether a join is not answered yet.
@@ -381,6 +395,7 @@ impl Socket {
     /// Takes a join off both lists, and with it what it hears.
     pub(crate) fn forget(&mut self, topic: &Topic) -> Option<Box<Joined>> {
         let mut joined = self.joins.remove(topic)?;
+        self.lane_changed = true;
         self.topics.remove(&joined.id);
         self.unhear_all(&mut joined);
         Some(joined)

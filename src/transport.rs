@@ -7,6 +7,7 @@ use futures_util::Stream;
 
 use crate::close::Reason;
 use crate::connection::Connection;
+use crate::line::Lane;
 use crate::protocol::Frame;
 
 /// The way to the client, while one thing is handled.
@@ -41,6 +42,11 @@ pub(crate) trait Talk: Unpin + 'static {
 
     /// The broker has something to say.
     fn hear(&mut self, news: Self::News, wire: &mut impl Wire);
+
+    /// Which broadcasts may go to the client as they are, when that has changed since this was last asked.
+    fn lane(&mut self) -> Option<Lane> {
+        None
+    }
 
     /// Whether something that the client has asked for is not decided yet: a join. A transport on which each
     /// message is acknowledged may wait for that.

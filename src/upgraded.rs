@@ -4,8 +4,7 @@
 //! chunk through a queue. Here a chunk lives from its reading until it is decoded, or from its encoding until it is
 //! written. Whether there is an upgrade at all is decided by the handler of the request's route, as ever.
 
-use std::cell::RefCell;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
@@ -29,7 +28,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::addresses::Place;
-use crate::connection::Cut;
+use crate::connection::{Connection, Upgraded};
+use crate::desk::Desk;
+use crate::line::{IsCut, Line};
 
 /// How much is read at a time (bytes).
 const CHUNK: usize = 16 * 1024;
@@ -37,27 +38,25 @@ const CHUNK: usize = 16 * 1024;
 /// A request that asks for an upgrade, and the connection that it has come by.
 pub(crate) type Upgrade = (Request, Framed<TcpStream, Codec>);
 
-type Reader = Rc<RefCell<OwnedReadHalf>>;
-
 /// Has `app` answer the request, and carries what both sides say until one of them ends: a task of its own, since the
 /// one that has read the request is as large as all that HTTP may need. What the client still sends after the last word
 /// is read and dropped for as long as `patience`: it would else lose that word.
-pub(crate) fn carry<S>(app: Rc<S>, (request, framed): Upgrade, patience: Duration)
+pub(crate) fn carry<S>(app: Rc<S>, (request, framed): Upgrade, desk: Desk<Connection>, patience: Duration)
 where
     S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error> + 'static,
 {
-    let cut = Cut::default();
+    let upgraded = Arc::new(Upgraded { line: Line::default(), desk });
     let place = request.conn_data::<Arc<Place>>().cloned();
     // boxed, as all that is over soon: the task stays as large as all that it is given, and its largest moment
-    let answered = Box::pin(answer(app, request, framed, cut.clone()));
+    let answered = Box::pin(answer(app, request, framed, upgraded.clone()));
     actix_web::rt::spawn(async move {
         // its address has one connection less when this one ends, and not before
         let _place = place;
-        let (reader, mut writer, bytes, body) = answered.await?;
-        Outgoing { writer: &mut writer, bytes, body: pin!(body), cut }.await?;
+        let (writer, bytes, body) = answered.await?;
+        let mut writer = Outgoing { writer: Some(writer), bytes, body: pin!(body), upgraded }.await?;
         writer.shutdown().await?;
         // whoever does not hang up is hung up on
-        let _ = Box::pin(tokio::time::timeout(patience, drain(&reader))).await;
+        let _ = Box::pin(tokio::time::timeout(patience, drain(writer.as_ref()))).await;
         Ok::<_, Error>(())
     });
 }
@@ -66,26 +65,25 @@ async fn answer<S>(
     app: Rc<S>,
     mut request: Request,
     framed: Framed<TcpStream, Codec>,
-    cut: Cut,
-) -> Result<(Reader, OwnedWriteHalf, Bytes, BoxBody), Error>
+    upgraded: Arc<Upgraded>,
+) -> Result<(OwnedWriteHalf, Bytes, BoxBody), Error>
 where
     S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error>,
 {
     let FramedParts { io, mut codec, read_buf, write_buf, .. } = framed.into_parts();
     let (reader, writer) = io.into_split();
-    let reader = Rc::new(RefCell::new(reader));
     // copied, so that the buffer it lies in is free
     let ahead = Bytes::copy_from_slice(&read_buf);
     drop(read_buf);
-    let incoming = Incoming { reader: reader.clone(), ahead, rests: false };
-    request.extensions_mut().insert(cut);
+    let incoming = Incoming { reader, ahead, rests: false };
+    request.extensions_mut().insert(upgraded);
     *request.payload() = Payload::Stream { payload: Box::pin(incoming) };
     let response = match app.call(request).await {
         Ok(response) => Response::from(response),
         Err(error) => error.error_response().into(),
     };
     let (bytes, body) = opening(response, &mut codec, write_buf)?;
-    Ok((reader, writer, bytes, body))
+    Ok((writer, bytes, body))
 }
 
 /// The head of the answer as bytes, behind what was not written yet of earlier ones.
@@ -101,7 +99,7 @@ fn opening(response: Response<BoxBody>, codec: &mut Codec, mut bytes: BytesMut) 
 
 /// What the client says, as the payload of its request.
 struct Incoming {
-    reader: Reader,
+    reader: OwnedReadHalf,
     /// What came together with the request.
     ahead: Bytes,
     /// After a full chunk, which has another behind it, others get a turn.
@@ -121,7 +119,7 @@ impl Stream for Incoming {
         }
         let mut space = [MaybeUninit::uninit(); CHUNK];
         let mut chunk = ReadBuf::uninit(&mut space);
-        match ready!(Pin::new(&mut *self.reader.borrow_mut()).poll_read(cx, &mut chunk)) {
+        match ready!(Pin::new(&mut self.reader).poll_read(cx, &mut chunk)) {
             Ok(()) if chunk.filled().is_empty() => return Poll::Ready(None),
             Ok(()) => {}
             Err(error) => return Poll::Ready(Some(Err(error.into()))),
@@ -133,47 +131,70 @@ impl Stream for Incoming {
 
 /// Writes what the body has to say; it is not asked for more before that is written.
 struct Outgoing<'a> {
-    writer: &'a mut OwnedWriteHalf,
+    /// Not while this rests: then it lies with the line.
+    writer: Option<OwnedWriteHalf>,
     bytes: Bytes,
     body: Pin<&'a mut BoxBody>,
-    cut: Cut,
+    upgraded: Arc<Upgraded>,
 }
 
 impl Future for Outgoing<'_> {
-    type Output = Result<(), Error>;
+    type Output = Result<OwnedWriteHalf, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if this.cut.poll(cx) {
-            return Poll::Ready(Err(io::Error::from(io::ErrorKind::ConnectionAborted).into()));
+        let resumed =
+            this.upgraded.line.resume(cx).map_err(|IsCut| io::Error::from(io::ErrorKind::ConnectionAborted))?;
+        if let (Some(writer), rest) = resumed {
+            (this.writer, this.bytes) = (Some(writer), rest.into());
         }
+        let mut writer = this.writer.take().expect("it lies here, or with the line");
         loop {
-            while !this.bytes.is_empty() {
-                let written = ready!(Pin::new(&mut *this.writer).poll_write(cx, &this.bytes))?;
-                if written == 0 {
-                    return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
+            match write(&mut writer, &mut this.bytes, cx) {
+                Poll::Ready(written) => written?,
+                Poll::Pending => {
+                    this.writer = Some(writer);
+                    return Poll::Pending;
                 }
-                this.bytes.advance(written);
             }
-            match ready!(this.body.as_mut().poll_next(cx)) {
-                Some(bytes) => this.bytes = bytes?,
-                None => return Poll::Ready(Ok(())),
+            match this.body.as_mut().poll_next(cx) {
+                Poll::Ready(Some(bytes)) => this.bytes = bytes?,
+                Poll::Ready(None) => return Poll::Ready(Ok(writer)),
+                Poll::Pending => {
+                    this.upgraded.line.rest(writer);
+                    return Poll::Pending;
+                }
             }
         }
     }
 }
 
-/// Reads until the client hangs up.
-async fn drain(reader: &Reader) {
-    poll_fn(|cx| {
-        loop {
-            let mut space = [MaybeUninit::uninit(); 1024];
-            let mut chunk = ReadBuf::uninit(&mut space);
-            let read = ready!(Pin::new(&mut *reader.borrow_mut()).poll_read(cx, &mut chunk));
-            if read.is_err() || chunk.filled().is_empty() {
-                return Poll::Ready(());
-            }
+impl Drop for Outgoing<'_> {
+    fn drop(&mut self) {
+        self.upgraded.line.end();
+    }
+}
+
+fn write(writer: &mut OwnedWriteHalf, bytes: &mut Bytes, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    while !bytes.is_empty() {
+        let written = ready!(Pin::new(&mut *writer).poll_write(cx, bytes))?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
-    })
-    .await;
+        bytes.advance(written);
+    }
+    Poll::Ready(Ok(()))
+}
+
+/// Reads until the client hangs up.
+async fn drain(stream: &TcpStream) -> io::Result<()> {
+    loop {
+        stream.readable().await?;
+        match stream.try_read(&mut [0; 1024]) {
+            Ok(0) => return Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            // one that never ends is not to keep others waiting
+            _ => actix_web::rt::task::yield_now().await,
+        }
+    }
 }

@@ -49,3 +49,31 @@ async fn a_peer_whose_queue_is_full_is_overloaded_and_then_gone() {
     drop((sender, slow, other));
     empty(&node).await;
 }
+
+/// What is said to a client that does not read for a while waits at three places: the kernel's, the broker's own, and
+/// what was half written. Its answers come from its session, and what others say to it does not.
+#[actix_web::test]
+async fn one_that_pauses_hears_all_of_it_in_order() {
+    const MESSAGES: usize = 500;
+    let node = node(&["limits.messages_burst=100000", "limits.queue_bytes=16777216"]);
+    let mut sender = peer(&node, SENDER).await;
+    let mut slow = Client::narrow(node.address()).await;
+    slow.join("1", &format!("peer:{SLOW}"), "{}").await;
+    let pad = "x".repeat(8_000);
+    for n in 0..MESSAGES {
+        assert!(offer(&mut sender, SLOW, &format!("{n}{pad}")).await.contains(r#""status":"ok""#));
+        slow.say(&format!(r#"[null,"{n}","phoenix","heartbeat",{{}}]"#)).await;
+    }
+    let (mut offers, mut beats) = (0, 0);
+    while offers < MESSAGES || beats < MESSAGES {
+        let heard = slow.hear().await;
+        if heard.contains("heartbeat") || heard.contains("phx_reply") {
+            assert!(heard.contains(&format!(r#""{beats}","phoenix""#)), "{heard} after {beats} answers");
+            beats += 1;
+        } else {
+            assert!(heard.contains(&format!(r#""pad":"{offers}{pad}""#)), "{:.120} after {offers} offers", heard);
+            offers += 1;
+        }
+    }
+    assert_eq!(node.pubsub().metrics().messages_lost.get(), 0);
+}

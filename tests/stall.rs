@@ -8,9 +8,7 @@ use std::net::SocketAddr;
 use common::Client;
 use common::process::Process;
 use futures_util::future::join_all;
-use socket2::{Domain, Socket, Type};
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 
 /// How many stall in the room, and how many each with messages of its own.
 const IN_A_ROOM: usize = 1_000;
@@ -26,19 +24,6 @@ const MESSAGES: usize = 64;
 /// what the HTTP server has begun to write.
 const CEILING: u64 = 256 * 1024;
 
-/// A client for whom the kernel keeps little, so that it stalls soon: small windows, and segments as on a real wire.
-async fn narrow(address: SocketAddr) -> Client {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(4_096).unwrap();
-    socket.set_tcp_mss(1_000).unwrap();
-    socket.connect(&address.into()).unwrap();
-    socket.set_nonblocking(true).unwrap();
-    let mut client = Client::of(TcpStream::from_std(socket.into()).unwrap());
-    client.raw(common::upgrade("/socket/websocket?vsn=2.0.0").as_bytes()).await;
-    assert!(client.head().await.starts_with("HTTP/1.1 101"));
-    client
-}
-
 fn id(n: usize) -> String {
     format!("00000000-0000-4000-8000-{n:012}")
 }
@@ -46,7 +31,7 @@ fn id(n: usize) -> String {
 async fn crowd(address: SocketAddr, size: usize, topic: impl Fn(usize) -> String) -> Vec<Client> {
     let mut crowd = Vec::new();
     for n in 0..size {
-        let mut client = narrow(address).await;
+        let mut client = Client::narrow(address).await;
         client.join("1", &topic(n), "{}").await;
         crowd.push(client);
     }

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex as Floor, OwnedMutexGuard};
 use tokio::time::timeout;
 
 use crate::close::Reason;
-use crate::connection::{Connection, Cut};
+use crate::connection::{Connection, Upgraded};
 use crate::protocol::Frame;
 use crate::transports::pipe::{Inflow, Outflow, pipe};
 
@@ -126,11 +126,11 @@ impl Poller {
         self.upgrading.store(false, Ordering::Release);
     }
 
-    /// From now on the session is spoken to over a WebSocket alone, which can be cut by `wire`. What it has to
-    /// say comes out of the pipe, until it ends.
-    pub(crate) fn upgrade(&self, wire: Cut) -> Outflow {
+    /// From now on the session is spoken to over a WebSocket alone. What it has to say comes out of the pipe, until
+    /// it ends.
+    pub(crate) fn upgrade(&self, upgraded: Arc<Upgraded>) -> Outflow {
         let (inflow, outflow) = pipe();
-        self.connection.attach(wire);
+        self.connection.attach(upgraded);
         self.turn.do_send(Turn::Upgraded(inflow));
         outflow
     }

@@ -83,6 +83,8 @@ impl<T: Talk> WebSocket<T> {
         f(&mut self.talk, &mut outlet);
         if let Some(reason) = outlet.closed {
             self.close(reason, ctx);
+        } else if let Some(lane) = self.talk.lane() {
+            self.talk.connection().open(lane);
         }
     }
 

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use handclasp::{Config, Endpoint, Running};
+use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -86,6 +87,19 @@ impl Client {
     /// Connects to `/socket` and speaks V2.
     pub async fn new(address: SocketAddr) -> Self {
         Self::open(address, "/socket/websocket?vsn=2.0.0", &[]).await
+    }
+
+    /// One for whom the kernel keeps little, so that it stalls soon: small windows, and segments as on a real wire.
+    pub async fn narrow(address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        socket.set_tcp_mss(1_000).unwrap();
+        socket.connect(&address.into()).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let mut client = Self::of(TcpStream::from_std(socket.into()).unwrap());
+        client.raw(upgrade("/socket/websocket?vsn=2.0.0").as_bytes()).await;
+        assert!(client.head().await.starts_with("HTTP/1.1 101"));
+        client
     }
 
     /// Connects to any path, with further header lines; it must be accepted.

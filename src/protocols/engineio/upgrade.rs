@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::{NOOP, PING_PROBE, PONG_PROBE, UPGRADE};
 use crate::close::{self, Reason};
-use crate::connection::{Connection, Cut, cut_later};
+use crate::connection::{Connection, Upgraded, cut_later};
 use crate::protocol::Frame;
 use crate::transport::{Talk, Wire};
 use crate::transports::pipe::{Inflow, Outflow, pipe};
@@ -28,7 +28,7 @@ const BATCH: usize = 256;
 /// One WebSocket beside a session.
 pub(super) struct Upgrade {
     poller: Poller,
-    wire: Cut,
+    upgraded: Arc<Upgraded>,
     /// How much of what the client says may be on its way to the session.
     most: usize,
     /// How long the client may try.
@@ -57,10 +57,16 @@ pub(super) enum News {
 }
 
 impl Upgrade {
-    pub(super) fn new(poller: Poller, wire: Cut, most: usize, trial: Duration, patience: Duration) -> Self {
+    pub(super) fn new(
+        poller: Poller,
+        upgraded: Arc<Upgraded>,
+        most: usize,
+        trial: Duration,
+        patience: Duration,
+    ) -> Self {
         let (change, changed) = oneshot::channel();
         let standing = if poller.begin_upgrade() { Standing::Probing(change) } else { Standing::Refused };
-        Self { poller, wire, most, trial, patience, standing, changed: Cell::new(Some(changed)) }
+        Self { poller, upgraded, most, trial, patience, standing, changed: Cell::new(Some(changed)) }
     }
 
     /// The client is here from now on.
@@ -68,7 +74,7 @@ impl Upgrade {
         let (inflow, said) = pipe();
         let probing = std::mem::replace(&mut self.standing, Standing::Upgraded(inflow));
         actix_web::rt::spawn(hand_on(self.poller.clone(), said));
-        let outflow = self.poller.upgrade(self.wire.clone());
+        let outflow = self.poller.upgrade(self.upgraded.clone());
         if let Standing::Probing(change) = probing {
             // whoever waits for it is this talk's own news, which live as long as we do
             let _ = change.send(outflow);
@@ -154,8 +160,8 @@ impl Talk for Upgrade {
             Standing::Over => return,
         }
         if *reason != close::GONE {
-            let wire = self.wire.clone();
-            cut_later(move || wire.give(), self.patience);
+            let upgraded = self.upgraded.clone();
+            cut_later(move || upgraded.line.cut(), self.patience);
         }
     }
 }

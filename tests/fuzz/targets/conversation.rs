@@ -79,8 +79,10 @@ fn seeds(protocol: &str) -> Vec<Vec<u8>> {
     };
     let all = conversations(protocol);
     let all = all.iter().map(|said| said.iter().map(here).collect::<Vec<_>>());
-    all.flat_map(|said| [&b"gm"[..], b"", b"b", b"rm", b"gmet", b"gmf"].map(|events| tape::write(&said, events)))
-        .collect()
+    all.flat_map(|said| {
+        [&b"gm"[..], b"", b"b", b"bgm", b"rm", b"gmet", b"gmf"].map(|events| tape::write(&said, events))
+    })
+    .collect()
 }
 
 fn standard(protocol: impl Protocol, tape: impl Iterator<Item = Part>) {

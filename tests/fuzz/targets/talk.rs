@@ -14,6 +14,7 @@ use crate::config::Limits;
 use crate::connection::{Connection, ConnectionId};
 use crate::effect::Effect;
 use crate::joined::Held;
+use crate::line::Joins;
 use crate::message::{Broadcast, Inbound, JoinId, Outbound, Payload, Reach, Ref, Request, Signal, Verdict};
 use crate::protocol::{Delivery, Frame, Protocol, Step};
 use crate::rate::Pool;
@@ -33,6 +34,8 @@ pub(super) struct Talk<P> {
     socket: Socket,
     registry: Registry,
     turns: Arc<Turns>,
+    /// What passes the socket by.
+    lane: Joins,
     /// While it is there, there is no other turn to be had.
     busy: Option<Turn>,
     now: Instant,
@@ -62,6 +65,7 @@ impl<P: Protocol> Talk<P> {
             socket,
             registry: Registry::default(),
             turns,
+            lane: Joins::new(),
             busy: None,
             now,
             verdict: Verdict::Delivered,
@@ -168,10 +172,21 @@ impl<P: Protocol> Talk<P> {
     /// Brings what a topic is told to the socket, once for each of its memberships.
     fn deliver(&mut self, delivery: &Delivery) {
         for join in self.registry.members_of(&delivery.broadcast.topic) {
-            if self.socket.broadcast(join, &delivery.broadcast, self.now) == Passage::Fastlane {
+            let (passes, is_joining) = (self.passes(join), self.socket.is_joining());
+            let passage = self.socket.broadcast(join, &delivery.broadcast, self.now);
+            assert!(!passes || passage == Passage::Fastlane, "{join:?} does not hear what passes it by");
+            assert!(passes || passage == Passage::Handled || is_joining, "{join:?} is asked in vain");
+            if passage == Passage::Fastlane {
                 self.hear_of(delivery);
             }
         }
+    }
+
+    fn passes(&mut self, join: JoinId) -> bool {
+        if let Some(lane) = self.socket.changed_lane() {
+            self.lane = lane;
+        }
+        self.lane.contains(&join)
     }
 
     fn signal(&mut self, signal: Signal, broadcast: &Broadcast) {
@@ -225,6 +240,7 @@ impl<P: Protocol> Talk<P> {
         self.deliver(&Delivery::new(broadcast.clone()));
         let elsewhere = Broadcast { topic: Topic::of("", "nobody's"), ..broadcast };
         assert_eq!(self.socket.broadcast(join, &elsewhere, self.now), Passage::Handled, "what is not its own");
+        assert!(!self.passes(JoinId(u32::MAX)));
         assert_eq!(self.socket.broadcast(JoinId(u32::MAX), &elsewhere, self.now), Passage::Handled);
     }
 

@@ -1,0 +1,102 @@
+//! An upgraded connection's line: the writing half of its wire, which its task and its worker's
+//! [courier](crate::courier) take turns with, and the means to cut it.
+//!
+//! Both run on the same thread, and whoever has the writer in hand writes: the task while it is at work or has
+//! something left to write, the courier while the task rests.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+
+use smallvec::SmallVec;
+use tokio::net::tcp::OwnedWriteHalf;
+
+use crate::message::JoinId;
+use crate::protocol::{Delivery, Frame};
+
+/// The line itself.
+#[derive(Default)]
+pub(crate) struct Line(Mutex<Way>);
+
+/// What the task leaves behind while it rests.
+#[derive(Default)]
+pub(crate) struct Way {
+    pub(crate) writer: Option<OwnedWriteHalf>,
+    /// What the courier could not write: it comes before all else.
+    pub(crate) rest: Box<[u8]>,
+    pub(crate) lane: Option<Lane>,
+    task: Task,
+}
+
+/// Whose line it is.
+enum Task {
+    Runs(Waker),
+    /// The line has been cut: the task is to end itself.
+    IsCut,
+}
+
+impl Default for Task {
+    fn default() -> Self {
+        Self::Runs(Waker::noop().clone())
+    }
+}
+
+/// Some of a socket's joins: few, as a rule.
+pub(crate) type Joins = SmallVec<[JoinId; 4]>;
+
+/// What may pass a session by, as in Phoenix's fastlane: broadcasts that all members are told in the same bytes.
+pub(crate) struct Lane {
+    /// The joins that pass them on as they are.
+    pub(crate) joins: Joins,
+    /// Makes of a broadcast what the client reads.
+    pub(crate) frame: fn(&Delivery) -> Option<Frame>,
+}
+
+/// A line that has been cut.
+pub(crate) struct IsCut;
+
+impl Line {
+    /// Cuts it, from whatever thread, so that its task ends itself: no second descriptor is needed for that.
+    pub(crate) fn cut(&self) {
+        let task = std::mem::replace(&mut self.way().task, Task::IsCut);
+        task.wake();
+    }
+
+    /// The task is at work: the writer, if it has rested, and what is to be written first. From now on the task of
+    /// `cx` is woken when there is something about the line that it has to know.
+    pub(crate) fn resume(&self, cx: &Context<'_>) -> Result<(Option<OwnedWriteHalf>, Box<[u8]>), IsCut> {
+        let mut way = self.way();
+        let Task::Runs(waker) = &mut way.task else { return Err(IsCut) };
+        waker.clone_from(cx.waker());
+        Ok((way.writer.take(), std::mem::take(&mut way.rest)))
+    }
+
+    /// The task rests from now on.
+    pub(crate) fn rest(&self, writer: OwnedWriteHalf) {
+        self.way().writer = Some(writer);
+    }
+
+    /// The task is over: whoever still knows the line would else keep the wire open.
+    pub(crate) fn end(&self) {
+        *self.way() = Way::default();
+    }
+
+    /// What lies here while the task rests. Only its own worker's thread writes, so that nobody waits for that.
+    pub(crate) fn way(&self) -> MutexGuard<'_, Way> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Way {
+    /// Has the task look at its line.
+    pub(crate) fn wake(&self) {
+        self.task.wake();
+    }
+}
+
+impl Task {
+    fn wake(&self) {
+        if let Self::Runs(waker) = self {
+            waker.wake_by_ref();
+        }
+    }
+}
