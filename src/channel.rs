@@ -9,7 +9,7 @@ use std::fmt;
 
 pub use crate::answer::{Declined, Ended, Join, Reply, verdict_reply};
 pub use crate::context::{Assigns, ChannelRef, Context, SocketRef};
-pub use crate::mailbox::Info;
+pub use crate::mail::Info;
 use crate::message::{Payload, Signal, Verdict};
 use crate::topic::{Pattern, Realm, Topic};
 

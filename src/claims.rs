@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use crate::adapter::{Claimed, Epoch};
 use crate::connection::Connection;
 use crate::labels::Unjoined;
-use crate::mailbox::Note;
+use crate::mail::Note;
 use crate::message::{Claim, Proof};
 use crate::orders::{GiveUp, Subscribe};
 use crate::registry::Registry;

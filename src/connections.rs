@@ -14,7 +14,8 @@ use crate::addresses::{Addresses, Denied, Place};
 use crate::allowance::Allowance;
 use crate::close::{self, Reason};
 use crate::connection::{Connection, ConnectionId};
-use crate::mailbox::{Depth, Mail};
+use crate::mail::Mail;
+use crate::mailbox::Depth;
 use crate::pubsub::Pubsub;
 use crate::series::One;
 

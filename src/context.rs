@@ -13,7 +13,7 @@ use crate::answer::{Declined, Join, Reply};
 use crate::client::Client;
 use crate::connection::{Connection, ConnectionId};
 use crate::effect::Effect;
-use crate::mailbox::Note;
+use crate::mail::Note;
 use crate::message::{Broadcast, Claim, Event, JoinId, Outbound, Payload, Reach, Ref, Signal, Ticket};
 use crate::topic::Topic;
 use crate::turns::Turn;

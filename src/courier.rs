@@ -156,7 +156,7 @@ mod tests {
     use crate::connection::Upgraded;
     use crate::connection::tests::allowing;
     use crate::line::Lane;
-    use crate::mailbox::Mail;
+    use crate::mail::Mail;
     use crate::message::{Broadcast, JoinId, Payload};
     use crate::protocols::phoenix::V2;
     use crate::topic::Topic;

@@ -17,7 +17,7 @@ use crate::adapter::Packet;
 use crate::addresses::network;
 use crate::config;
 use crate::labels::Lost;
-use crate::mailbox::{Mail, Note};
+use crate::mail::{Mail, Note};
 use crate::message::{Broadcast, Verdict};
 use crate::orders::{Hold, Subscribe};
 use crate::registry::Registry;

@@ -52,7 +52,7 @@
 //! | `table`, `holdings`, `watches`, `rosters`, `presence` | what it keeps: topics, connections, watchers, presence lists |
 //! | `claims`, `holds` | whose a name is; signals that wait for somebody to take one |
 //! | [`pubsub`] | the handle to topics that everyone holds |
-//! | `mailbox`, `connection`, `connections`, `allowance` | a client's queue; its sign of life; all of them, limits and sweep; what one is allowed |
+//! | `mail`, `mailbox`, `connection`, `connections`, `allowance` | what a client is told; its queue; its sign of life; all of them, limits and sweep; what one is allowed |
 //! | `courier`, `desk`, `line` | what brings broadcasts past the sessions; where it is called; who writes on a wire |
 //! | `guests` | connections that are no sockets, and how long they may stay |
 //! | `addresses` | what one address may take, remembered over a reconnect |
@@ -125,6 +125,7 @@ mod joining;
 mod json;
 pub mod labels;
 mod line;
+mod mail;
 mod mailbox;
 pub mod message;
 pub mod metrics;

@@ -6,7 +6,6 @@
 //! [`close::SLOW`](crate::close::SLOW), drops what waited, and the connection is cut. Closed for any other
 //! reason, what was taken is still read: whoever sent it has been told that it was delivered.
 
-use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,62 +14,13 @@ use std::time::Instant;
 
 use crate::allowance::Allowance;
 use crate::close::{self, Reason};
-use crate::message::{Event, JoinId, Payload, Signal, Status, Ticket, Verdict};
+use crate::mail::Mail;
+use crate::message::JoinId;
 use crate::protocol::Delivery;
 
-/// What a note takes in the queue beside its payload, in bytes: about its size in memory.
-const NOTE_SIZE: usize = 128;
 /// One message takes at most this part of the bound: a presence list may be larger than the whole of it,
 /// is shared by all who are told, and must not cut a client off that has had no time to read it.
 const LARGE_SHARE: usize = 4;
-
-/// One thing that the rest of the broker has to say to a connection.
-#[derive(Debug)]
-pub(crate) enum Mail {
-    /// To a join, as a member of its topic.
-    Delivery(JoinId, Arc<Delivery>),
-    /// To the socket, about one of its own wishes or joins.
-    Note(Box<Note>),
-    /// It is time to ask the client for a sign of life.
-    Ping,
-    /// The connection must end; nothing follows.
-    Close(&'static Reason),
-}
-
-/// What the registry, another task, or another node answers.
-#[derive(Debug)]
-pub(crate) enum Note {
-    /// The join is a member now.
-    Subscribed(JoinId),
-    /// The join cannot be a member, for this reason.
-    Refused(JoinId, &'static str),
-    /// Somebody with the same secret took the join's place.
-    Evicted(JoinId),
-    /// What became of a message to a named peer.
-    Verdict(Signal, Verdict),
-    /// A late answer to a request.
-    Reply(Ticket, Status, Payload),
-    /// A message of the join's channel to its client.
-    Push(JoinId, Event, Payload),
-    /// Something for the join's channel.
-    Info(JoinId, Info),
-}
-
-/// A message to a channel from the server's own code; the channel knows what it is.
-pub type Info = Box<dyn Any + Send>;
-
-impl Mail {
-    fn size(&self) -> usize {
-        match self {
-            Self::Delivery(_, delivery) => NOTE_SIZE + delivery.size(),
-            Self::Note(note) => match &**note {
-                Note::Reply(_, _, payload) | Note::Push(_, _, payload) => NOTE_SIZE + payload.len(),
-                _ => NOTE_SIZE,
-            },
-            Self::Ping | Self::Close(_) => 0,
-        }
-    }
-}
 
 /// How much waits in a mailbox.
 #[derive(Clone, Copy, Debug)]
@@ -319,7 +269,8 @@ mod tests {
 
     use super::*;
     use crate::allowance::{Bound, Patience};
-    use crate::message::Broadcast;
+    use crate::mail::{NOTE_SIZE, Note};
+    use crate::message::{Broadcast, Event, Payload};
     use crate::topic::Topic;
 
     fn mailbox(bytes: usize, age: Duration) -> Mailbox {

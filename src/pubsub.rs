@@ -13,7 +13,8 @@ use tokio::sync::oneshot;
 
 use crate::adapter::{Adapter, Answer, Inbox, Packet};
 use crate::connection::{Connection, ConnectionId};
-use crate::mailbox::{Note, Refused};
+use crate::mail::Note;
+use crate::mailbox::Refused;
 use crate::message::{Broadcast, Event, Payload, Proof, Signal, Verdict};
 use crate::metrics::Metrics;
 use crate::orders::{

@@ -23,7 +23,7 @@ use crate::connection::ConnectionId;
 use crate::holdings::{Held, Holdings};
 use crate::holds::Holds;
 use crate::labels::Unjoined;
-use crate::mailbox::Note;
+use crate::mail::Note;
 use crate::message::{JoinId, Proof, Row, Watched};
 use crate::metrics::Metrics;
 use crate::orders::{Census, Count, Down, FromNode, NodeDown, Queued, Subscribe, Unsubscribe, Update, Watch, Wish};

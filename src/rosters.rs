@@ -11,7 +11,7 @@ use std::time::Instant;
 use compact_str::{CompactString, format_compact};
 
 use crate::adapter::Packet;
-use crate::mailbox::{Mail, Note};
+use crate::mail::{Mail, Note};
 use crate::message::{Broadcast, Event, Payload, Row};
 use crate::presence::{Mark, Presence};
 use crate::protocol::Delivery;

@@ -14,7 +14,7 @@ use crate::connections::Seat;
 use crate::effect::Effect;
 use crate::labels::Lost;
 use crate::line::Lane;
-use crate::mailbox::Mail;
+use crate::mail::Mail;
 use crate::message::{Broadcast, JoinId, Membership, Outbound, Reach, Signal, Verdict};
 use crate::orders::{Subscribe, Update, Watch};
 use crate::protocol::{Delivery, Frame, Protocol, Step};

@@ -23,7 +23,7 @@ use crate::few::Few;
 use crate::joined::{Held, Joined};
 use crate::labels::{Unheard, Unjoined};
 use crate::line::Joins;
-use crate::mailbox::Note;
+use crate::mail::Note;
 use crate::message::{
     Broadcast, DISCONNECT, Event, Inbound, JoinId, Outbound, Payload, Ref, Request, Signal, Status, Verdict,
 };

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::mailbox::Note;
+use crate::mail::Note;
 use crate::message::Watched;
 use crate::table::{Member, MemberId};
 use crate::topic::Topic;

@@ -15,7 +15,7 @@ use crate::adapter::Local;
 use crate::allowance::{Allowance, Bound, Patience};
 use crate::config::{Config, Limits};
 use crate::connection::{Connection, ConnectionId};
-use crate::mailbox::Mail;
+use crate::mail::Mail;
 use crate::message::{Broadcast, JoinId, Membership, Payload, Request};
 use crate::metrics::Metrics;
 use crate::orders::Subscribe;

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::mailbox::Note;
+use crate::mail::Note;
 use crate::message::{JoinId, Membership, Signal, Verdict, Watched};
 use crate::topic::Topic;
 use crate::turns::Turn;
