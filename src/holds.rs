@@ -17,7 +17,7 @@ use crate::adapter::Packet;
 use crate::addresses::network;
 use crate::config;
 use crate::labels::Lost;
-use crate::mail::{Mail, Note};
+use crate::mail::Note;
 use crate::message::{Broadcast, Verdict};
 use crate::orders::{Hold, Subscribe};
 use crate::registry::Registry;
@@ -152,8 +152,7 @@ impl Hold {
     /// Hands it to the one who has the name by now.
     fn deliver(self, members: &[Member]) {
         let now = Instant::now();
-        let mail = |join| Mail::Delivery(join, self.delivery.clone());
-        let taken = members.iter().map(|member| member.connection.mailbox.push(mail(member.join), now));
+        let taken = members.iter().map(|member| member.connection.deliver(member.join, &self.delivery, now));
         let delivered = taken.filter(Result::is_ok).count() > 0;
         self.settle(if delivered { Verdict::Delivered } else { Verdict::Overloaded });
     }

@@ -11,7 +11,7 @@ use std::time::Instant;
 use compact_str::{CompactString, format_compact};
 
 use crate::adapter::Packet;
-use crate::mail::{Mail, Note};
+use crate::mail::Note;
 use crate::message::{Broadcast, Event, Payload, Row};
 use crate::presence::{Mark, Presence};
 use crate::protocol::Delivery;
@@ -193,7 +193,7 @@ impl Roster {
         let now = Instant::now();
         for viewer in self.viewers.values() {
             // one whose mailbox is full is on its way out
-            let _ = viewer.connection.mailbox.push(Mail::Delivery(viewer.join, delivery.clone()), now);
+            let _ = viewer.connection.deliver(viewer.join, &delivery, now);
         }
     }
 }
