@@ -140,6 +140,13 @@ impl Connection {
         }
     }
 
+    /// Nothing passes any more: the client has been told goodbye.
+    pub(crate) fn shut(&self) {
+        if let Some(line) = self.line() {
+            line.way().lane = None;
+        }
+    }
+
     /// Puts a broadcast into its mailbox, for one of its joins.
     pub(crate) fn deliver(
         self: &Arc<Self>,

@@ -313,6 +313,17 @@ mod tests {
         assert!(scene.connection.line().unwrap().resume(&Context::from_waker(&waker)).is_err());
     }
 
+    /// After a close frame no other may follow (RFC 6455, section 5.5.1).
+    #[actix_web::test]
+    async fn nothing_follows_the_goodbye() {
+        let mut scene = Scene::new().await;
+        scene.deliver(JOIN, 10);
+        scene.connection.shut();
+        scene.comes();
+        assert!(scene.reader.has_rung());
+        assert_eq!(scene.fetch().len(), 1);
+    }
+
     #[actix_web::test]
     async fn nobody_waits_longer_than_for_so_many_visits() {
         let mut scene = Scene::new().await;

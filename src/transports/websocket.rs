@@ -96,6 +96,7 @@ impl<T: Talk> WebSocket<T> {
         }
         log::info!("{}: closed with {}: {}", self.talk.connection().id, reason.code, reason.words);
         self.talk.end(reason);
+        self.talk.connection().shut();
         ctx.close(match reason.code {
             NO_CODE => None,
             code => Some(CloseReason { code: code.into(), description: Some(reason.words.to_owned()) }),
