@@ -5,6 +5,9 @@
 //! not read takes from the others. When the bound is reached the mailbox closes itself with
 //! [`close::SLOW`](crate::close::SLOW), drops what waited, and the connection is cut. Closed for any other
 //! reason, what was taken is still read: whoever sent it has been told that it was delivered.
+//!
+//! It is read by the connection's actor; broadcasts that pass as they are, by its worker's
+//! [courier](crate::courier), while the actor sleeps. Whatever waits, one of the two is on its way.
 
 use std::collections::VecDeque;
 use std::fmt;
