@@ -3,9 +3,9 @@
 //!
 //! To wake an actor means to look at everything that it is made of, and of a room of a thousand members none of that
 //! is in the processor's caches. What it would do here is the same for all: the bytes of a broadcast are made once, and
-//! its [lane](crate::line::Lane) says whether they go to its client as they are. The order stays that of the mailbox, since the
-//! courier takes only what stands at its front, and only while the actor has nothing unsaid; for all else, and for a
-//! client that does not read as fast, it wakes the actor.
+//! its [lane](crate::line::Lane) says whether they go to its client as they are. The order stays that of the mailbox,
+//! since the courier takes only what stands at its front, and only while the actor has nothing unsaid; for all else,
+//! and for a client that does not read as fast, it wakes the actor.
 
 use std::collections::VecDeque;
 use std::future::Future;

@@ -1,4 +1,5 @@
-//! A desk: where those wait for whom a worker's [courier](crate::courier) has something to bring.
+//! A desk: where those wait for whom a worker's [courier](crate::courier) has something to bring. Nobody waits there
+//! twice, so that their number is its bound.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
