@@ -144,8 +144,7 @@ fn write(writer: &OwnedWriteHalf, bytes: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::task::{Wake, Waker};
+    use std::task::Waker;
     use std::time::Instant;
 
     use smallvec::smallvec;
@@ -157,26 +156,12 @@ mod tests {
     use crate::connection::tests::allowing;
     use crate::line::Lane;
     use crate::mail::Mail;
+    use crate::mailbox::tests::Bell;
     use crate::message::{Broadcast, JoinId, Payload};
     use crate::protocols::phoenix::V2;
     use crate::topic::Topic;
 
     const JOIN: JoinId = JoinId(1);
-
-    #[derive(Default)]
-    struct Bell(AtomicBool);
-
-    impl Bell {
-        fn has_rung(&self) -> bool {
-            self.0.swap(false, Ordering::Relaxed)
-        }
-    }
-
-    impl Wake for Bell {
-        fn wake(self: Arc<Self>) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
 
     /// A connection whose actor and task both rest, and a courier that comes when it is polled.
     struct Scene {

@@ -263,7 +263,7 @@ impl fmt::Debug for Mailbox {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::task::Wake;
     use std::time::Duration;
@@ -329,8 +329,16 @@ mod tests {
         ]
     }
 
+    /// Somebody to be woken.
     #[derive(Default)]
-    struct Bell(AtomicBool);
+    pub(crate) struct Bell(AtomicBool);
+
+    impl Bell {
+        /// Whether it has since this was last asked.
+        pub(crate) fn has_rung(&self) -> bool {
+            self.0.swap(false, Ordering::Relaxed)
+        }
+    }
 
     impl Wake for Bell {
         fn wake(self: Arc<Self>) {
