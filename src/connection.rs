@@ -10,7 +10,7 @@ use std::future::pending;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -56,7 +56,36 @@ pub(crate) type Wire = Arc<socket2::Socket>;
 /// What an [upgraded](crate::upgraded) connection is written to by, and who else than its task does that.
 pub(crate) struct Upgraded {
     pub(crate) line: Line,
-    pub(crate) desk: Desk<Connection>,
+    desk: Desk<Connection>,
+    /// Nothing where no socket has come of it.
+    connection: OnceLock<Weak<Connection>>,
+    /// Whether the courier is on its way.
+    is_called: AtomicBool,
+}
+
+impl Upgraded {
+    /// One that a courier comes to who is called at `desk`.
+    pub(crate) fn new(desk: Desk<Connection>) -> Self {
+        Self { line: Line::default(), desk, connection: OnceLock::new(), is_called: AtomicBool::new(false) }
+    }
+
+    /// Has the courier come, and says whether it will.
+    pub(crate) fn call(&self) -> bool {
+        if self.is_called.swap(true, Ordering::AcqRel) {
+            return true;
+        }
+        let connection = self.connection.get().and_then(Weak::upgrade);
+        let comes = connection.is_some_and(|connection| self.desk.call(connection));
+        if !comes {
+            self.is_called.swap(false, Ordering::AcqRel);
+        }
+        comes
+    }
+
+    /// The courier is here: whoever has something for it from now on is to call it again.
+    pub(crate) fn arrive(&self) {
+        self.is_called.swap(false, Ordering::AcqRel);
+    }
 }
 
 /// Cuts a wire after a while, whatever waits on it.
@@ -116,13 +145,18 @@ impl Connection {
     }
 
     /// It has been upgraded: once in its life, if at all.
-    pub(crate) fn attach(&self, upgraded: Arc<Upgraded>) {
+    pub(crate) fn attach(self: &Arc<Self>, upgraded: Arc<Upgraded>) {
+        let known = upgraded.connection.set(Arc::downgrade(self));
         let attached = self.upgraded.set(upgraded);
-        debug_assert!(attached.is_ok(), "else the sweep would cut another wire");
+        debug_assert!(known.is_ok() && attached.is_ok(), "else the sweep would cut another wire");
+    }
+
+    pub(crate) fn upgraded(&self) -> Option<&Upgraded> {
+        self.upgraded.get().map(Arc::as_ref)
     }
 
     pub(crate) fn line(&self) -> Option<&Line> {
-        self.upgraded.get().map(|upgraded| &upgraded.line)
+        self.upgraded().map(|upgraded| &upgraded.line)
     }
 
     /// Cuts the wire, whatever waits on it; the actor ends within milliseconds.
@@ -148,14 +182,9 @@ impl Connection {
     }
 
     /// Puts a broadcast into its mailbox, for one of its joins.
-    pub(crate) fn deliver(
-        self: &Arc<Self>,
-        join: JoinId,
-        delivery: &Arc<Delivery>,
-        now: Instant,
-    ) -> Result<(), Refused> {
+    pub(crate) fn deliver(&self, join: JoinId, delivery: &Arc<Delivery>, now: Instant) -> Result<(), Refused> {
         let calls = self.mailbox.leave(Mail::Delivery(join, delivery.clone()), now)?;
-        if calls && !self.upgraded.get().is_some_and(|upgraded| upgraded.desk.call(self.clone())) {
+        if calls && !self.upgraded().is_some_and(Upgraded::call) {
             self.mailbox.recall();
         }
         Ok(())

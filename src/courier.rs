@@ -1,11 +1,14 @@
-//! A worker's courier: it brings its connections what their topics are told, from the mailbox straight to the wire,
-//! while their actors sleep. Phoenix calls that the fastlane.
+//! A worker's courier: it writes what its connections' actors have said, and brings what their topics are told from the
+//! mailbox straight to the wire while the actors sleep. Phoenix calls the latter the fastlane.
 //!
 //! To wake an actor means to look at everything that it is made of, and of a room of a thousand members none of that
 //! is in the processor's caches. What it would do here is the same for all: the bytes of a broadcast are made once, and
 //! its [lane](crate::line::Lane) says whether they go to its client as they are. The order stays that of the mailbox,
 //! since the courier takes only what stands at its front, and only while the actor has nothing unsaid; for all else,
 //! and for a client that does not read as fast, it wakes the actor.
+//!
+//! It comes once all who have been woken with it have had their turn. So a client is written to once for all that it is
+//! to hear, and the clients in one go: one that is written to now and then has to be woken each time, which is dear.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -15,21 +18,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use actix_http::ws::{OpCode, Parser};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::connection::{Connection, MEASURED};
 use crate::desk::Desk;
 use crate::labels::Lost;
-use crate::line::{Line, Way};
+use crate::line::{LARGE, Lane, Left, Line, Way};
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
 use crate::protocol::{Delivery, Frame};
 
 /// How many connections it goes to before others get a turn.
 const VISITS: usize = 1024;
-/// A larger message (bytes) is left to the actor, which takes one at a time.
-const LARGE: usize = 16 * 1024;
 /// How much of one mailbox it takes at a time, as it counts against the bound there (bytes).
 const LOAD: usize = 64 * 1024;
 
@@ -57,21 +58,36 @@ impl Courier {
 
     /// Goes to one who has called. What it cannot bring, the actor is to fetch.
     fn answer(&mut self, caller: Arc<Connection>) {
-        match caller.line().and_then(|line| self.visit(&caller.mailbox, line)) {
-            Some(true) => self.round.push_back(caller),
+        let Some(upgraded) = caller.upgraded() else { return caller.mailbox.recall() };
+        upgraded.arrive();
+        match self.visit(&caller.mailbox, &upgraded.line) {
+            Some(true) if upgraded.call() => {}
             Some(false) => {}
-            None => caller.mailbox.recall(),
+            _ => caller.mailbox.recall(),
         }
     }
 
-    /// Writes what passes, and says whether more of it waits; nothing when the line is not free.
+    /// Writes what the task has left, and what passes; says whether more of that waits, and nothing when the line is
+    /// not free.
     fn visit(&mut self, mailbox: &Mailbox, line: &Line) -> Option<bool> {
         let mut way = line.way();
-        let Way { writer: Some(writer), rest, lane: Some(lane), .. } = &mut *way else { return None };
-        if !rest.is_empty() {
-            return None;
+        let Way { left: Some(left @ Left { is_full: false, .. }), lane, .. } = &mut *way else { return None };
+        self.bytes.extend_from_slice(&std::mem::take(&mut left.bytes));
+        let has_more = self.load(mailbox, lane.as_ref());
+        let written = write(&left.writer, &self.bytes);
+        if written < self.bytes.len() {
+            left.bytes = Bytes::copy_from_slice(&self.bytes[written..]);
+            left.is_full = true;
+            way.wake();
         }
-        let passes = |join, delivery: &Delivery| delivery.size() <= LARGE && lane.joins.contains(&join);
+        self.bytes.clear();
+        Some(has_more)
+    }
+
+    /// Takes what passes, as the client reads it, and says whether more of it waits.
+    fn load(&mut self, mailbox: &Mailbox, lane: Option<&Lane>) -> bool {
+        let joins = lane.map_or(&[][..], |lane| &lane.joins);
+        let passes = |join, delivery: &Delivery| delivery.size() <= LARGE && joins.contains(&join);
         self.visits = self.visits.wrapping_add(1);
         let since = if self.visits.is_multiple_of(MEASURED) { mailbox.waits_since() } else { None };
         let has_more = mailbox.hand_over(passes, LOAD, &mut self.load);
@@ -79,18 +95,12 @@ impl Courier {
             self.metrics.queue_time.add(first.broadcast.topic.realm(), since.elapsed());
         }
         for delivery in self.load.drain(..) {
-            match (lane.frame)(&delivery) {
+            match lane.and_then(|lane| (lane.frame)(&delivery)) {
                 Some(frame) => put(&frame, &mut self.bytes),
                 None => self.metrics.messages_lost.add(delivery.broadcast.topic.realm(), Lost::Unencodable, 1),
             }
         }
-        let written = write(writer, &self.bytes);
-        if written < self.bytes.len() {
-            *rest = self.bytes[written..].into();
-            way.wake();
-        }
-        self.bytes.clear();
-        Some(has_more)
+        has_more
     }
 }
 
@@ -109,11 +119,17 @@ impl Future for Courier {
     }
 }
 
-/// Whoever still waits is woken, and nobody calls any more.
+/// Those who still wait are woken, to do it themselves, and nobody calls any more.
 impl Drop for Courier {
     fn drop(&mut self) {
         let waiting = self.desk.close();
-        self.round.drain(..).chain(waiting).for_each(|caller| caller.mailbox.recall());
+        for caller in self.round.drain(..).chain(waiting) {
+            caller.mailbox.recall();
+            if let Some(upgraded) = caller.upgraded() {
+                upgraded.arrive();
+                upgraded.line.way().wake();
+            }
+        }
     }
 }
 
@@ -182,20 +198,20 @@ mod tests {
             let (_, writer) = listener.accept().await.unwrap().0.into_split();
             let desk = Desk::new();
             let connection = Arc::new(allowing(usize::MAX));
-            connection.attach(Arc::new(Upgraded { line: Line::default(), desk: desk.clone() }));
+            connection.attach(Arc::new(Upgraded::new(desk.clone())));
             connection.open(Lane { joins: smallvec![JOIN], frame: Delivery::frame::<V2> });
             let courier = Courier::new(desk, Arc::default());
             let scene = Self { courier, connection, task: Arc::default(), reader: Arc::default(), client, said: 0 };
-            assert!(scene.resume().is_empty());
-            scene.connection.line().unwrap().rest(writer);
+            assert!(scene.resume().is_none());
+            scene.connection.line().unwrap().rest(writer, Bytes::new());
             assert!(scene.fetch().is_empty());
             scene
         }
 
-        fn resume(&self) -> Box<[u8]> {
+        fn resume(&self) -> Option<Left> {
             let waker = Waker::from(self.task.clone());
-            let Ok((_, rest)) = self.connection.line().unwrap().resume(&Context::from_waker(&waker)) else { panic!() };
-            rest
+            let Ok(left) = self.connection.line().unwrap().resume(&Context::from_waker(&waker)) else { panic!() };
+            left
         }
 
         fn fetch(&self) -> VecDeque<Mail> {
@@ -213,8 +229,16 @@ mod tests {
             bytes_of(&delivery)
         }
 
+        /// Has the courier come, for as long as it is called.
         fn comes(&mut self) {
-            let _ = Pin::new(&mut self.courier).poll(&mut Context::from_waker(Waker::noop()));
+            let bell = Arc::new(Bell::default());
+            let waker = Waker::from(bell.clone());
+            loop {
+                let _ = Pin::new(&mut self.courier).poll(&mut Context::from_waker(&waker));
+                if !bell.has_rung() {
+                    return;
+                }
+            }
         }
     }
 
@@ -233,6 +257,19 @@ mod tests {
         scene.client.read_exact(&mut heard).await.unwrap();
         assert_eq!(heard, said);
         assert!(!scene.reader.has_rung() && !scene.task.has_rung() && scene.fetch().is_empty());
+    }
+
+    #[actix_web::test]
+    async fn what_the_task_has_left_comes_first() {
+        let mut scene = Scene::new().await;
+        let Some(Left { writer, .. }) = scene.resume() else { panic!("it lies with the line") };
+        let heard = scene.deliver(JOIN, 10);
+        scene.connection.line().unwrap().rest(writer, Bytes::from_static(b"before "));
+        scene.comes();
+        let mut all = vec![0; 7 + heard.len()];
+        scene.client.read_exact(&mut all).await.unwrap();
+        assert_eq!(all, [b"before ", &heard[..]].concat());
+        assert!(!scene.reader.has_rung() && !scene.task.has_rung());
     }
 
     #[actix_web::test]
@@ -261,10 +298,7 @@ mod tests {
         assert!(scene.task.has_rung() && scene.reader.has_rung());
         let more = scene.deliver(JOIN, 10);
         scene.comes();
-        let waker = Waker::from(scene.task.clone());
-        let Ok((Some(mut writer), rest)) = scene.connection.line().unwrap().resume(&Context::from_waker(&waker)) else {
-            panic!("the writer lies with the line")
-        };
+        let Some(Left { mut writer, bytes: rest, is_full: true }) = scene.resume() else { panic!("it is full") };
         assert!(!rest.is_empty());
         let left = scene.fetch().into_iter().flat_map(|mail| match mail {
             Mail::Delivery(_, delivery) => bytes_of(&delivery),
@@ -282,7 +316,7 @@ mod tests {
         let mut scene = Scene::new().await;
         scene.deliver(JOIN, 10);
         scene.courier = Courier::new(Desk::new(), Arc::default());
-        assert!(scene.reader.has_rung());
+        assert!(scene.reader.has_rung() && scene.task.has_rung());
         assert_eq!(scene.fetch().len(), 1);
         assert!(scene.fetch().is_empty());
         scene.deliver(JOIN, 10);

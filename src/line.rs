@@ -1,30 +1,41 @@
 //! An upgraded connection's line: the writing half of its wire, which its task and its worker's
 //! [courier](crate::courier) take turns with, and the means to cut it.
 //!
-//! Both run on the same thread, and whoever has the writer in hand writes: the task while it is at work or has
-//! something left to write, the courier while the task rests.
+//! Both run on the same thread, and whoever has the writer in hand writes: the courier while the task rests, the task
+//! what is large, what is its last, and what the wire does not take at once.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::message::JoinId;
 use crate::protocol::{Delivery, Frame};
 
+/// What is larger (bytes) is left to the task, which writes one such thing at a time.
+pub(crate) const LARGE: usize = 16 * 1024;
+
 /// The line itself.
 #[derive(Default)]
 pub(crate) struct Line(Mutex<Way>);
 
-/// What the task leaves behind while it rests.
+/// The line as it is at one moment.
 #[derive(Default)]
 pub(crate) struct Way {
-    pub(crate) writer: Option<OwnedWriteHalf>,
-    /// What the courier could not write: it comes before all else.
-    pub(crate) rest: Box<[u8]>,
+    pub(crate) left: Option<Left>,
     pub(crate) lane: Option<Lane>,
     task: Task,
+}
+
+/// What the task leaves behind while it rests.
+pub(crate) struct Left {
+    pub(crate) writer: OwnedWriteHalf,
+    /// What is to be written before all else.
+    pub(crate) bytes: Bytes,
+    /// Whether that is what the wire has not taken, and so the task's to write.
+    pub(crate) is_full: bool,
 }
 
 /// Whose line it is.
@@ -61,18 +72,18 @@ impl Line {
         task.wake();
     }
 
-    /// The task is at work: the writer, if it has rested, and what is to be written first. From now on the task of
-    /// `cx` is woken when there is something about the line that it has to know.
-    pub(crate) fn resume(&self, cx: &Context<'_>) -> Result<(Option<OwnedWriteHalf>, Box<[u8]>), IsCut> {
+    /// The task is at work: what it left behind, if it has rested. From now on the task of `cx` is woken when there is
+    /// something about the line that it has to know.
+    pub(crate) fn resume(&self, cx: &Context<'_>) -> Result<Option<Left>, IsCut> {
         let mut way = self.way();
         let Task::Runs(waker) = &mut way.task else { return Err(IsCut) };
         waker.clone_from(cx.waker());
-        Ok((way.writer.take(), std::mem::take(&mut way.rest)))
+        Ok(way.left.take())
     }
 
-    /// The task rests from now on.
-    pub(crate) fn rest(&self, writer: OwnedWriteHalf) {
-        self.way().writer = Some(writer);
+    /// The task rests from now on, and leaves `bytes` to the courier.
+    pub(crate) fn rest(&self, writer: OwnedWriteHalf, bytes: Bytes) {
+        self.way().left = Some(Left { writer, bytes, is_full: false });
     }
 
     /// The task is over: whoever still knows the line would else keep the wire open.

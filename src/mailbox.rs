@@ -62,8 +62,6 @@ struct State {
     reader: Option<Waker>,
     /// Whether there is a courier who may bring broadcasts past the reader.
     has_courier: bool,
-    /// Whether it has been called, and has not come yet.
-    is_called: bool,
 }
 
 impl Mailbox {
@@ -111,8 +109,8 @@ impl Mailbox {
         self.lock().has_courier = true;
     }
 
-    /// Moves broadcasts that pass, from the front and of at most about `most` bytes, to the end of `load`, for the
-    /// courier that was called; the reader is woken if something else waits. Says whether the courier is to come again.
+    /// Moves broadcasts that pass, from the front and of at most about `most` bytes, to the end of `load`, for a courier
+    /// who has come; the reader is woken if something else waits. Says whether the courier is to come again.
     pub(crate) fn hand_over(
         &self,
         passes: impl Fn(JoinId, &Delivery) -> bool,
@@ -120,6 +118,10 @@ impl Mailbox {
         load: &mut Vec<Arc<Delivery>>,
     ) -> bool {
         let mut state = self.lock();
+        if state.reader.is_none() {
+            // it is awake, and may not have said yet what it has taken before
+            return false;
+        }
         let mut taken = 0;
         while taken < most
             && let Some(mail @ Mail::Delivery(join, delivery)) = state.waiting.front()
@@ -135,23 +137,19 @@ impl Mailbox {
             state.waiting = VecDeque::new();
             state.bytes = 0;
             state.since = None;
-            state.is_called = false;
             return false;
         }
         state.since = Some(Instant::now());
         if taken >= most {
             return true;
         }
-        state.is_called = false;
         wake(VecDeque::new(), state);
         false
     }
 
     /// The courier cannot bring what waits: the reader is to fetch it.
     pub(crate) fn recall(&self) {
-        let mut state = self.lock();
-        state.is_called = false;
-        wake(VecDeque::new(), state);
+        wake(VecDeque::new(), self.lock());
     }
 
     /// Refuses whatever comes, and has the reader end the connection once it has read what waits. The
@@ -237,12 +235,12 @@ impl State {
 
 /// Says whether the courier is to be called; where there is none, the reader is woken. A reader who does not sleep
 /// finds the mail by itself.
-fn call(mut state: MutexGuard<'_, State>) -> bool {
-    if !state.has_courier {
-        wake(VecDeque::new(), state);
-        return false;
+fn call(state: MutexGuard<'_, State>) -> bool {
+    if state.has_courier {
+        return state.reader.is_some();
     }
-    state.reader.is_some() && !std::mem::replace(&mut state.is_called, true)
+    wake(VecDeque::new(), state);
+    false
 }
 
 /// Wakes the reader, and drops what was thrown away, with the lock released.
@@ -316,7 +314,7 @@ pub(crate) mod tests {
         Push,
         /// The reader is polled, whether it was woken or not, and takes so much before it gives others a turn.
         Read(usize),
-        /// The courier comes, if it was called, and finds the line free or not.
+        /// The courier comes, called or not for mail, and finds the line free or not.
         Visit(bool),
     }
 
@@ -365,17 +363,14 @@ pub(crate) mod tests {
             match step {
                 Step::Leave(passes) => {
                     let mail = self.mail(if passes { PASSES } else { OTHER });
-                    if self.mailbox.leave(mail, now).unwrap() {
-                        assert!(!std::mem::replace(&mut self.is_called, true), "called twice");
-                    }
+                    self.is_called |= self.mailbox.leave(mail, now).unwrap();
                 }
                 Step::Push => {
                     let mail = self.mail(OTHER);
                     self.mailbox.push(mail, now).unwrap();
                 }
                 Step::Read(most) => self.read(most),
-                Step::Visit(is_free) if std::mem::take(&mut self.is_called) => self.visit(is_free),
-                Step::Visit(_) => {}
+                Step::Visit(is_free) => self.visit(is_free),
             }
         }
 
@@ -406,6 +401,7 @@ pub(crate) mod tests {
         }
 
         fn visit(&mut self, is_free: bool) {
+            self.is_called = false;
             if !is_free {
                 return self.mailbox.recall();
             }

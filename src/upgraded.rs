@@ -30,7 +30,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use crate::addresses::Place;
 use crate::connection::{Connection, Upgraded};
 use crate::desk::Desk;
-use crate::line::{IsCut, Line};
+use crate::line::{IsCut, LARGE};
 
 /// How much is read at a time (bytes).
 const CHUNK: usize = 16 * 1024;
@@ -45,7 +45,7 @@ pub(crate) fn carry<S>(app: Rc<S>, (request, framed): Upgrade, desk: Desk<Connec
 where
     S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error> + 'static,
 {
-    let upgraded = Arc::new(Upgraded { line: Line::default(), desk });
+    let upgraded = Arc::new(Upgraded::new(desk));
     let place = request.conn_data::<Arc<Place>>().cloned();
     // boxed, as all that is over soon: the task stays as large as all that it is given, and its largest moment
     let answered = Box::pin(answer(app, request, framed, upgraded.clone()));
@@ -53,7 +53,8 @@ where
         // its address has one connection less when this one ends, and not before
         let _place = place;
         let (writer, bytes, body) = answered.await?;
-        let mut writer = Outgoing { writer: Some(writer), bytes, body: pin!(body), upgraded }.await?;
+        let outgoing = Outgoing { writer: Some(writer), bytes, is_due: true, body: Some(pin!(body)), upgraded };
+        let mut writer = outgoing.await?;
         writer.shutdown().await?;
         // whoever does not hang up is hung up on
         let _ = Box::pin(tokio::time::timeout(patience, drain(writer.as_ref()))).await;
@@ -129,13 +130,23 @@ impl Stream for Incoming {
     }
 }
 
-/// Writes what the body has to say; it is not asked for more before that is written.
+/// Has what the body says written, as a rule by the [courier](crate::courier).
 struct Outgoing<'a> {
     /// Not while this rests: then it lies with the line.
     writer: Option<OwnedWriteHalf>,
     bytes: Bytes,
-    body: Pin<&'a mut BoxBody>,
+    /// Whether they are written here, before the body is asked for more.
+    is_due: bool,
+    /// Nothing once it has said all.
+    body: Option<Pin<&'a mut BoxBody>>,
     upgraded: Arc<Upgraded>,
+}
+
+impl Outgoing<'_> {
+    fn add(&mut self, bytes: Bytes) {
+        self.bytes = if self.bytes.is_empty() { bytes } else { [&self.bytes[..], &bytes].concat().into() };
+        self.is_due = self.bytes.len() > LARGE;
+    }
 }
 
 impl Future for Outgoing<'_> {
@@ -143,27 +154,29 @@ impl Future for Outgoing<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let resumed =
-            this.upgraded.line.resume(cx).map_err(|IsCut| io::Error::from(io::ErrorKind::ConnectionAborted))?;
-        if let (Some(writer), rest) = resumed {
-            (this.writer, this.bytes) = (Some(writer), rest.into());
+        let cut = |IsCut| io::Error::from(io::ErrorKind::ConnectionAborted);
+        if let Some(left) = this.upgraded.line.resume(cx).map_err(cut)? {
+            (this.writer, this.bytes, this.is_due) = (Some(left.writer), left.bytes, left.is_full);
         }
         let mut writer = this.writer.take().expect("it lies here, or with the line");
         loop {
-            match write(&mut writer, &mut this.bytes, cx) {
-                Poll::Ready(written) => written?,
-                Poll::Pending => {
+            if this.is_due {
+                let Poll::Ready(written) = write(&mut writer, &mut this.bytes, cx) else {
                     this.writer = Some(writer);
                     return Poll::Pending;
-                }
+                };
+                written?;
+                this.is_due = false;
             }
-            match this.body.as_mut().poll_next(cx) {
-                Poll::Ready(Some(bytes)) => this.bytes = bytes?,
-                Poll::Ready(None) => return Poll::Ready(Ok(writer)),
-                Poll::Pending => {
-                    this.upgraded.line.rest(writer);
+            let Some(body) = &mut this.body else { return Poll::Ready(Ok(writer)) };
+            match body.as_mut().poll_next(cx) {
+                Poll::Ready(Some(bytes)) => this.add(bytes?),
+                Poll::Ready(None) => (this.body, this.is_due) = (None, true),
+                Poll::Pending if this.bytes.is_empty() || this.upgraded.call() => {
+                    this.upgraded.line.rest(writer, std::mem::take(&mut this.bytes));
                     return Poll::Pending;
                 }
+                Poll::Pending => this.is_due = true,
             }
         }
     }
