@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use smallvec::SmallVec;
+
 use crate::connection::{Connection, ConnectionId};
 use crate::message::JoinId;
 use crate::topic::{Realm, Topic};
@@ -34,8 +36,8 @@ impl Member {
     }
 }
 
-/// A topic's members as they were at one moment.
-pub(crate) type Members = Arc<Vec<Member>>;
+/// A topic's members as they were at one moment: most topics are a peer's, and have one.
+pub(crate) type Members = Arc<SmallVec<[Member; 1]>>;
 
 type Shard = RwLock<HashMap<Topic, Members>>;
 
@@ -81,7 +83,7 @@ impl Table {
         let list = Arc::make_mut(members);
         list.swap_remove(at);
         if list.capacity() > 4 * list.len() {
-            list.shrink_to(2 * left);
+            list.shrink_to_fit();
         }
         Some(left)
     }
