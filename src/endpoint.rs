@@ -140,7 +140,7 @@ impl Endpoint {
         let listener = listen(self.config.server.listen, self.config.server.backlog)?;
         let address = listener.local_addr()?;
         let scraped = self.config.metrics.listen.map(|address| listen(address, scrape::BACKLOG)).transpose()?;
-        let mut workers = Workers::new(self.config.server.workers);
+        let mut workers = Workers::new(self.config.server.workers)?;
         let (pubsub, died) = Pubsub::start(Terms::new(&self.config), self.adapter, &workers.registry());
         let node = Arc::new(Node::new(self.config, pubsub));
         let doors: Vec<_> = self
