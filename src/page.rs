@@ -108,6 +108,7 @@ embedded! {
     "lib/peer.js",
     "lib/pickedfile.js",
     "lib/piece.js",
+    "lib/piecereader.js",
     "lib/pool.js",
     "lib/pooled.js",
     "lib/presence.js",

@@ -7,6 +7,7 @@
 import { Emitter } from "./emitter.js";
 import { TransferError } from "./errors.js";
 import { PIECE_BYTES, pieceCount, pieceHash, pieceLength, rootHash } from "./piece.js";
+import { PieceReader } from "./piecereader.js";
 
 /** @typedef {Pick<File, "name" | "size" | "slice"> & {type?: string}} Source a File, or what reads like one */
 /** @typedef {{id: string, path: string[], size: number, type: string}} Entry what receivers are told */
@@ -80,13 +81,14 @@ export class Catalogue extends Emitter {
   /**
    * @param {string} id
    * @param {number} piece
+   * @param {PieceReader} reader of whoever asks
    * @returns {Promise<{bytes: Uint8Array<ArrayBuffer>, sha256: string}>}
    * @throws {TransferError} `removed`, `unreadable`, or `changed` since it was read before
    */
-  async read(id, piece) {
+  async read(id, piece, reader) {
     const item = this.#item(id);
     try {
-      return await readChecked(item, piece);
+      return await readChecked(item, piece, reader);
     } catch (error) {
       if (error instanceof TransferError) this.emit("fault", item.entry, error);
       throw error;
@@ -100,8 +102,16 @@ export class Catalogue extends Emitter {
    */
   async root(id) {
     const { hashes, entry } = this.#item(id);
-    for (let piece = 0; piece < pieceCount(entry.size); piece++) {
-      if (!hashes[piece]) await this.read(id, piece);
+    const last = pieceCount(entry.size) - 1;
+    const reader = new PieceReader();
+    try {
+      for (let piece = 0; piece <= last; piece++) {
+        // What was written to a file while it was open shows only when it is opened again.
+        const isProbe = piece === last && last > 0;
+        if (!hashes[piece] || isProbe) await this.read(id, piece, reader);
+      }
+    } finally {
+      reader.close();
     }
     return rootHash(/** @type {string[]} */ (hashes));
   }
@@ -129,9 +139,10 @@ export class Catalogue extends Emitter {
 /**
  * @param {Item} item
  * @param {number} piece
+ * @param {PieceReader} reader
  */
-async function readChecked({ source, hashes }, piece) {
-  const bytes = await readPiece(source, piece);
+async function readChecked({ source, hashes }, piece, reader) {
+  const bytes = await readPiece(source, piece, reader);
   const sha256 = await pieceHash(bytes);
   hashes[piece] ??= sha256;
   if (hashes[piece] !== sha256) {
@@ -143,16 +154,15 @@ async function readChecked({ source, hashes }, piece) {
 /**
  * @param {Source} source
  * @param {number} piece
+ * @param {PieceReader} reader
  */
-async function readPiece(source, piece) {
-  const start = piece * PIECE_BYTES;
-  const length = pieceLength(source.size, piece);
+async function readPiece(source, piece, reader) {
   try {
-    const bytes = new Uint8Array(await source.slice(start, start + length).arrayBuffer());
-    if (bytes.length === length) return bytes;
+    const bytes = await reader.read(source, piece);
+    if (bytes.length === pieceLength(source.size, piece)) return bytes;
   } catch (cause) {
     // Chromium gives this too for a file that was written to after it was chosen.
-    throw new TransferError("unreadable", `${source.name} cannot be read at byte ${start}`, { cause });
+    throw new TransferError("unreadable", `${source.name} cannot be read at byte ${piece * PIECE_BYTES}`, { cause });
   }
   throw new TransferError("changed", `${source.name} is shorter than its ${source.size} bytes now`);
 }

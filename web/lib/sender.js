@@ -23,6 +23,7 @@ import { toBase64url } from "./bytes.js";
 import { Emitter } from "./emitter.js";
 import { ProtocolError, TransferError } from "./errors.js";
 import { MESSAGE_BYTES, pieceCount } from "./piece.js";
+import { PieceReader } from "./piecereader.js";
 
 /** A part of the list has to fit into one message, whatever its characters take. */
 const PART_CHARS = 12 * 1024;
@@ -42,6 +43,7 @@ const STATES = ["downloading", "paused", "cancelled", "failed", "done"];
 export class Sender extends Emitter {
   #link;
   #catalogue;
+  #reader = new PieceReader();
   #previews = 0;
   /** @type {Promise<void>} pictures, one after the other */
   #drawing = Promise.resolve();
@@ -65,9 +67,9 @@ export class Sender extends Emitter {
    */
   async run() {
     const forget = this.#catalogue.on("change", () => this.#announce());
+    this.#announce();
+    let ready = this.#prepare();
     try {
-      this.#announce();
-      let ready = this.#prepare();
       for (;;) {
         const answer = await ready;
         // The next piece is read while this one goes out.
@@ -78,6 +80,7 @@ export class Sender extends Emitter {
     } finally {
       this.#isOver = true;
       forget();
+      ready.catch(() => {}).then(() => this.#reader.close());
     }
   }
 
@@ -156,8 +159,11 @@ export class Sender extends Emitter {
     if (!Number.isInteger(piece) || piece < 0 || piece >= pieces) {
       throw new ProtocolError(`piece ${piece} was asked for, the file has ${pieces}`);
     }
-    const { bytes, sha256 } = await this.#catalogue.read(id, piece);
-    if (have === sha256) return { message: { type: "same", id, piece } };
+    const { bytes, sha256 } = await this.#catalogue.read(id, piece, this.#reader);
+    if (have === sha256) {
+      this.#reader.release(bytes);
+      return { message: { type: "same", id, piece } };
+    }
     return { message: { type: "piece", id, piece, length: bytes.length, sha256 }, bytes };
   }
 
@@ -175,9 +181,11 @@ export class Sender extends Emitter {
   /** @param {Answer} answer */
   async #deliver({ message, bytes }) {
     this.#link.send(/** @type {import("./link.js").Control} */ (message));
-    for (let at = 0; bytes && at < bytes.length; at += MESSAGE_BYTES) {
+    if (!bytes) return;
+    for (let at = 0; at < bytes.length; at += MESSAGE_BYTES) {
       await this.#link.sendBytes(bytes.subarray(at, at + MESSAGE_BYTES));
     }
+    this.#reader.release(bytes);
   }
 }
 
