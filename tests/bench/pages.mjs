@@ -95,7 +95,7 @@ export function fetch(page, sharer, sink) {
       const { Download, FileFetch, Peer, Socket, createIdentity, openTarget } = window.library;
       const nothing = {
         whole: false,
-        open: async () => ({ stored: 0, read: async () => new Uint8Array(0), write: async () => {}, close: async () => {} }),
+        open: async () => ({ stored: 0, read: async () => new Uint8Array(0), write: async (_at, bytes) => bytes, close: async () => {} }),
         drop: async () => {},
         finish: async () => [],
         abort: async () => {},

@@ -68,5 +68,6 @@ export class FakeDisk {
     after.set(bytes, at);
     this.#files.set(name, after);
     this.written += bytes.length;
+    return bytes;
   }
 }

@@ -64,13 +64,15 @@ test("many files with folders arrive in one go, some empty, some of them left ou
 });
 
 test("the queue is bounded by 256 KiB, what is asked for by the window of bytes written", async () => {
-  const { ends, download, disk } = await takeAll(catalogueOf(randomBytes(8 * MIB)), { disk: new FakeDisk({ delay: 2 }) });
+  const bytes = randomBytes(8 * MIB);
+  const { ends, download, disk } = await takeAll(catalogueOf(bytes), { disk: new FakeDisk({ delay: 2 }) });
   let asked = 0;
   ends[0].addEventListener("message", ({ data }) => {
     if (JSON.parse(data).type === "pull") asked += 1;
     assert.ok(asked * MIB - disk.written <= 4 * MIB, "more was asked for than the window allows");
   });
   await download.finished;
+  assert.ok(disk.bytes("0.bin").equals(bytes), "a piece was written over before it was stored");
   assert.equal(asked, 8);
   const words = 1_024; // what is said beside the bytes
   assert.ok(ends[0].peak <= 256 * 1024 + words, `${ends[0].peak} bytes were queued`);
@@ -398,6 +400,13 @@ test("a flood that nobody asked for ends the link", async () => {
   await assert.rejects(async () => {
     for (;;) await theirs.next();
   }, { name: "ProtocolError", message: /more than was asked for/ });
+});
+
+test("a memory target keeps every piece", async () => {
+  const bytes = randomBytes(5 * MIB);
+  const { download } = await takeAll(catalogueOf(bytes), { disk: new MemoryTarget() });
+  const [{ blob }] = (await download.finished).files;
+  assert.ok(bytes.equals(new Uint8Array(await blob.arrayBuffer())));
 });
 
 test("a memory target hands over one file as it is, and several as a zip", async () => {

@@ -25,7 +25,8 @@ let work = Promise.resolve();
 self.onmessage = ({ data }) => {
   work = work.then(async () => {
     try {
-      self.postMessage({ value: await run(data) });
+      const value = await run(data);
+      self.postMessage({ value }, { transfer: value instanceof Uint8Array ? [value.buffer] : [] });
     } catch (error) {
       const { message, name } = /** @type {Error} */ (error);
       self.postMessage({ error: message, name });
@@ -33,7 +34,7 @@ self.onmessage = ({ data }) => {
   });
 };
 
-/** @param {any} call */
+/** @param {any} call @returns {Promise<any>} */
 async function run({ what, folder, name, size, at, bytes, length }) {
   if (what === "open") return open(folder, name, size);
   if (what === "read") return read(name, at, length);
@@ -88,6 +89,7 @@ function read(name, at, length) {
  * @param {string} name
  * @param {number} at
  * @param {Uint8Array} bytes
+ * @returns {Uint8Array} the same, which go back to the page
  */
 function write(name, at, bytes) {
   const file = opened(name);
@@ -95,6 +97,7 @@ function write(name, at, bytes) {
   // A full disk takes less than it was given, and says nothing.
   if (count !== bytes.length) throw new Error(`${count} of ${bytes.length} bytes could be written`);
   file.flush();
+  return bytes;
 }
 
 /** @param {string} name */

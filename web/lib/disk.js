@@ -47,7 +47,7 @@ export class DiskTarget {
       stored,
       read: (/** @type {number} */ at, /** @type {number} */ length) => this.#disk.call("read", { name, at, length }),
       write: (/** @type {number} */ at, /** @type {Uint8Array<ArrayBuffer>} */ bytes) => {
-        return this.#disk.call("write", { name, at, bytes });
+        return this.#disk.call("write", { name, at, bytes }, [bytes.buffer]);
       },
       close: () => this.#disk.call("close", { name }),
     };
@@ -116,13 +116,14 @@ class Disk {
   /**
    * @param {"open" | "read" | "write" | "close" | "remove"} what
    * @param {Record<string, any>} details
+   * @param {Transferable[]} [transfer] buffers of theirs that need not be copied
    * @returns {Promise<any>}
    */
-  call(what, details) {
+  call(what, details, transfer = []) {
     return new Promise((resolve, reject) => {
       if (this.#ended) return reject(storageError("Error", "disk is closed"));
       this.#calls.push({ resolve, reject });
-      this.#worker.postMessage({ what, folder: FOLDER, ...details });
+      this.#worker.postMessage({ what, folder: FOLDER, ...details }, transfer);
     });
   }
 

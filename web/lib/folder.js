@@ -27,8 +27,9 @@ export class FolderTarget {
     return {
       stored: 0,
       read: async () => new Uint8Array(0),
-      write: (/** @type {number} */ at, /** @type {Uint8Array<ArrayBuffer>} */ bytes) => {
-        return writing(() => stream.write({ type: "write", position: at, data: bytes }));
+      write: async (/** @type {number} */ at, /** @type {Uint8Array<ArrayBuffer>} */ bytes) => {
+        await writing(() => stream.write({ type: "write", position: at, data: bytes }));
+        return bytes;
       },
       close: () => writing(() => stream.close()),
     };

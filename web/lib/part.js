@@ -61,10 +61,12 @@ export class Part {
   /**
    * @param {number} piece
    * @param {import("./receiver.js").Checked} checked
+   * @returns {Promise<Uint8Array<ArrayBuffer> | void>} bytes that nobody needs any more
    */
   async write(piece, { bytes, sha256 }) {
-    await this.#sink?.write(piece * PIECE_BYTES, bytes);
+    const spare = await this.#sink?.write(piece * PIECE_BYTES, bytes);
     this.#hashes[piece] = sha256;
+    return spare;
   }
 
   /**

@@ -134,7 +134,7 @@ export class Pass {
       const checked = await reply;
       if (this.#isOver() || part.error) return;
       const isNew = typeof checked === "object";
-      if (isNew) await part.write(piece, checked);
+      if (isNew) this.#receiver.release(await part.write(piece, checked));
       else part.keep(piece, /** @type {string} */ (have));
       this.#stored(pieceLength(part.entry.size, piece), isNew);
     } catch (error) {

@@ -8,7 +8,7 @@ import { systemClock } from "./clock.js";
 import { Emitter } from "./emitter.js";
 import { ProtocolError, TransferError } from "./errors.js";
 import { safePaths } from "./filename.js";
-import { pieceHash, pieceLength } from "./piece.js";
+import { PIECE_BYTES, pieceHash, pieceLength } from "./piece.js";
 
 /** @typedef {import("./catalogue.js").Entry} Entry its path is already made harmless */
 /** @typedef {{bytes: Uint8Array<ArrayBuffer>, sha256: string}} Checked a piece with its hash, which is right */
@@ -46,6 +46,8 @@ export class Receiver extends Emitter {
   /** When the last message came, or the first question went. */
   #heard = 0;
   #ended = /** @type {Error | null} */ (null);
+  /** @type {Uint8Array<ArrayBuffer>[]} as many as were needed at a time: fresh memory costs more than what is done in it */
+  #spare = [];
   /** @type {Map<string, {image: Promise<unknown>, resolve: (image: unknown) => void}>} by the entry's id */
   #previews = new Map();
 
@@ -127,6 +129,11 @@ export class Receiver extends Emitter {
     const isKnown = this.#previews.has(entry.id);
     if (!isKnown && (this.#ended || !canPreview(entry) || this.#previews.size >= PREVIEW_COUNT)) return null;
     return toPicture(await this.#askPreview(entry));
+  }
+
+  /** @param {Uint8Array<ArrayBuffer> | void} bytes of a piece that is stored; others will take their place */
+  release(bytes) {
+    if (bytes?.length === PIECE_BYTES) this.#spare.push(bytes);
   }
 
   /** @param {import("./sender.js").Report} report for the sender's eyes */
@@ -216,7 +223,7 @@ export class Receiver extends Emitter {
 
   /** @param {number} length */
   async #bytes(length) {
-    const bytes = new Uint8Array(length);
+    const bytes = (length === PIECE_BYTES && this.#spare.pop()) || new Uint8Array(length);
     for (let at = 0; at < length; ) {
       this.#watch();
       const message = await this.#link.next();

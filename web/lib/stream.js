@@ -94,6 +94,7 @@ export class StreamTarget {
         await begin();
         if (this.#zipped) member.crc = crc32(bytes, member.crc);
         await this.#send(bytes);
+        return bytes;
       },
       close: async () => {
         await begin();

@@ -24,7 +24,8 @@ import { directory, fileHeader, fileTrailer } from "./zip.js";
  * @typedef {object} Sink of one file
  * @property {number} stored bytes at its start that an earlier visit left there
  * @property {(at: number, length: number) => Promise<Uint8Array<ArrayBuffer>>} read of what is stored
- * @property {(at: number, bytes: Uint8Array<ArrayBuffer>) => Promise<void>} write resolves when it is stored
+ * @property {(at: number, bytes: Uint8Array<ArrayBuffer>) => Promise<Uint8Array<ArrayBuffer> | void>} write
+ *   resolves when it is stored; with the bytes, where the next piece may take their place
  * @property {() => Promise<void>} close after the last write
  */
 

@@ -48,9 +48,10 @@ export class DiskFolder {
       return {
         stored: Math.min(size, entry.size),
         read: (/** @type {number} */ at, /** @type {number} */ length) => this.#writing(() => readAll(handle, at, length)),
-        write: (/** @type {number} */ at, /** @type {Uint8Array<ArrayBuffer>} */ bytes) => {
+        write: async (/** @type {number} */ at, /** @type {Uint8Array<ArrayBuffer>} */ bytes) => {
           file.fetched += bytes.length;
-          return this.#writing(() => writeAll(handle, at, bytes));
+          await this.#writing(() => writeAll(handle, at, bytes));
+          return bytes;
         },
         close: () => this.#writing(() => settle(handle, entry.size)),
       };
