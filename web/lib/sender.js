@@ -7,7 +7,7 @@
  *
  *     > {type: "list", entries: [{id, path, size, type}], last}    in parts; again when it changes
  *     < {type: "pull", id, piece, have?}         have: hash of the piece as it lies on the disk
- *     > {type: "piece", id, piece, length, sha256}, then `length` bytes
+ *     > {type: "piece", id, piece, length, sha256}, then `length` bytes; the hash as piece.js has it
  *       or {type: "same", id, piece}             what the receiver has is right
  *     < {type: "stored", id, root}               every piece is written; hash over their hashes
  *     > {type: "agreed", id}
