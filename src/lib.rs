@@ -35,7 +35,8 @@
 //!               (line)        once a format         bounded in bytes and age
 //! ```
 //!
-//! What B's own channel intercepts, and what it is answered, comes from B's socket, through its transport.
+//! What B's own channel intercepts, and what it is answered, comes from B's socket, through its transport, to the
+//! courier as well.
 //!
 //! ## The rooms of this house
 //!
@@ -53,7 +54,7 @@
 //! | `claims`, `holds` | whose a name is; signals that wait for somebody to take one |
 //! | [`pubsub`] | the handle to topics that everyone holds |
 //! | `mail`, `mailbox`, `connection`, `connections`, `allowance` | what a client is told; its queue; its sign of life; all of them, limits and sweep; what one is allowed |
-//! | `courier`, `desk`, `line` | what brings broadcasts past the sessions; where it is called; who writes on a wire |
+//! | `courier`, `desk`, `line` | who writes to the wires, and brings broadcasts past the sessions; where it is called; what lies between it and a session |
 //! | `guests` | connections that are no sockets, and how long they may stay |
 //! | `addresses` | what one address may take, remembered over a reconnect |
 //! | [`adapter`] | the seam to other nodes |
