@@ -215,10 +215,15 @@ impl Mailbox {
         std::mem::swap(&mut state.waiting, batch);
         state.bytes = 0;
         state.since = None;
-        if batch.is_empty() && !state.reader.as_ref().is_some_and(|r| r.will_wake(reader)) {
+        if !batch.is_empty() {
+            // it is awake until it has asked in vain
+            state.reader = None;
+            return true;
+        }
+        if !state.reader.as_ref().is_some_and(|r| r.will_wake(reader)) {
             state.reader = Some(reader.clone());
         }
-        !batch.is_empty()
+        false
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -411,23 +416,35 @@ pub(crate) mod tests {
         }
     }
 
+    /// Reader and courier together lose nothing and change no order, and whatever waits, one of them is on its way.
+    fn all_is_brought_in_order(has_courier: bool, steps: &[Step]) {
+        let (mailbox, bell, batch) = (mailbox(1_000_000, Duration::MAX), Arc::default(), VecDeque::new());
+        let mut two = Two { mailbox, bell, batch, is_called: false, said: 0, told: Vec::new() };
+        if has_courier {
+            two.mailbox.has_courier();
+        }
+        two.read(1);
+        for step in steps {
+            two.take(*step);
+            let comes = two.is_called || two.bell.0.load(Ordering::Relaxed);
+            assert!(comes || two.mailbox.depth().messages == 0 && two.batch.is_empty(), "{step:?}: nobody comes");
+        }
+        two.read(usize::MAX);
+        assert_eq!(two.told, (1..=two.said).collect::<Vec<_>>());
+    }
+
+    /// An actor may be woken by its client too, and rest amid what it has taken.
+    #[test]
+    fn what_the_reader_has_taken_is_not_overtaken() {
+        let waits = [Step::Leave(false), Step::Leave(false)];
+        all_is_brought_in_order(true, &[&waits[..], &[Step::Read(1), Step::Leave(true), Step::Visit(true)]].concat());
+    }
+
     proptest! {
-        /// Reader and courier together lose nothing and change no order, and whatever waits, one of them is on its way.
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
         #[test]
         fn what_waits_is_brought_in_order(has_courier: bool, steps in prop::collection::vec(step(), 0..60)) {
-            let (mailbox, bell, batch) = (mailbox(1_000_000, Duration::MAX), Arc::default(), VecDeque::new());
-            let mut two = Two { mailbox, bell, batch, is_called: false, said: 0, told: Vec::new() };
-            if has_courier {
-                two.mailbox.has_courier();
-            }
-            two.read(1);
-            for step in steps {
-                two.take(step);
-                let comes = two.is_called || two.bell.0.load(Ordering::Relaxed);
-                prop_assert!(comes || two.mailbox.depth().messages == 0 && two.batch.is_empty(), "{step:?}: nobody comes");
-            }
-            two.read(usize::MAX);
-            prop_assert_eq!(two.told, (1..=two.said).collect::<Vec<_>>());
+            all_is_brought_in_order(has_courier, &steps);
         }
     }
 }
