@@ -82,7 +82,8 @@ impl Upgraded {
         comes
     }
 
-    /// The courier is here: whoever has something for it from now on is to call it again.
+    /// The courier is here: whoever has something for it from now on is to call it again. It swaps, as callers do, and so
+    /// sees what was left by those who found it called already.
     pub(crate) fn arrive(&self) {
         self.is_called.swap(false, Ordering::AcqRel);
     }
