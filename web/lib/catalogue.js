@@ -108,7 +108,7 @@ export class Catalogue extends Emitter {
       for (let piece = 0; piece <= last; piece++) {
         // What was written to a file while it was open shows only when it is opened again.
         const isProbe = piece === last && last > 0;
-        if (!hashes[piece] || isProbe) await this.read(id, piece, reader);
+        if (!hashes[piece] || isProbe) reader.release((await this.read(id, piece, reader)).bytes);
       }
     } finally {
       reader.close();
