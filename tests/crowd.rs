@@ -24,7 +24,7 @@ const WORDS: usize = 120;
 /// What the kernel keeps for those who fall behind (bytes).
 const WINDOW: usize = 65_536;
 const ROOM: &str = "room:crowd";
-/// What is larger goes another way than what is small (bytes); both are below `limits.message_bytes`.
+/// What is over 16 KiB goes another way than what is small; all are below `limits.message_bytes` (bytes).
 const SIZES: [usize; 8] = [0, 0, 0, 0, 100, 1_000, 3_000, 17_000];
 
 /// Whom a word is for.
