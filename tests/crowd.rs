@@ -11,7 +11,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use common::dice::Dice;
-use common::{Client, empty, frame, node};
+use common::{Client, empty, frame, id, node};
 use futures_util::future::join_all;
 use serde_json::Value;
 use socket2::SockRef;
@@ -57,17 +57,13 @@ fn words(dice: &mut Dice) -> Vec<Word> {
     (0..WORDS).map(word).collect()
 }
 
-fn peer(n: usize) -> String {
-    format!("20dd48ca-fdcf-41c9-9a3b-{n:012}")
-}
-
 /// As the protocol has it; who hears it finds `from` and `said` in it.
 fn spoken(from: usize, said: usize, word: Word) -> String {
     let pad = "x".repeat(word.pad);
     match word.to {
         To::Everybody => format!(r#"["room","{said}","{ROOM}","word",{{"from":{from},"said":{said},"pad":"{pad}"}}]"#),
         To::One(other) => {
-            let (own, other) = (peer(from), peer(other));
+            let (own, other) = (id(from), id(other));
             format!(
                 r#"["own","{said}","peer:{own}","word",{{"peer_id":"{other}","from":{from},"said":{said},"pad":"{pad}"}}]"#
             )
@@ -116,7 +112,7 @@ async fn listen(client: &mut Client, count: usize, dice: &mut Dice) -> Listened 
 /// What `me` is to hear of all that is said.
 fn due(me: usize, all: &[Vec<Word>]) -> Listened {
     let mut due = Listened::new();
-    let own = format!("peer:{}", peer(me));
+    let own = format!("peer:{}", id(me));
     for (from, words) in all.iter().enumerate() {
         for (said, word) in words.iter().enumerate() {
             let answered = match word.to {
@@ -149,7 +145,7 @@ async fn talk(workers: usize, seed: u64) {
         if me % 2 == 0 {
             SockRef::from(&client.stream).set_recv_buffer_size(WINDOW).unwrap();
         }
-        client.join("own", &format!("peer:{}", peer(me)), "{}").await;
+        client.join("own", &format!("peer:{}", id(me)), "{}").await;
         client.join("room", ROOM, "{}").await;
         clients.push(client);
     }

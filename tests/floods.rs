@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 
 use common::process::Process;
-use common::{Client, PATIENCE, frame};
+use common::{Client, PATIENCE, frame, id};
 use futures_util::future::join_all;
 use memchr::memmem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -32,10 +32,6 @@ const SETS: &[&str] = &[
 const OVERLAP: usize = 64;
 /// The close frame that tells a client that it floods: its code and words.
 const FLOOD: &str = "too many messages";
-
-fn id(n: usize) -> String {
-    format!("00000000-0000-4000-8000-{n:012}")
-}
 
 /// Says it all at once, and listens until it has heard each of `wants`.
 async fn flood(address: SocketAddr, path: &str, said: Vec<String>, wants: &[&str]) {

@@ -3,7 +3,7 @@
 mod common;
 
 use common::process::Process;
-use common::{Client, eventually, get};
+use common::{Client, eventually, get, id};
 
 const CONNECTIONS: usize = 400;
 /// Twice what a debug build keeps. The HTTP server's buffers alone were 16 KiB.
@@ -32,8 +32,4 @@ async fn an_idle_websocket_keeps_one_descriptor_and_no_buffers() {
     assert!(each < MOST, "{each} bytes each");
     drop(clients);
     eventually("no descriptor of theirs", || async { process.descriptors() <= descriptors }).await;
-}
-
-fn id(n: usize) -> String {
-    format!("00000000-0000-4000-8000-{n:012}")
 }

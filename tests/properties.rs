@@ -7,7 +7,7 @@ mod hub;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{Client, Heard, config, empty, eventually};
+use common::{Client, Heard, config, empty, eventually, id};
 use handclasp::Running;
 use hub::Hub;
 use proptest::prelude::*;
@@ -61,16 +61,12 @@ fn room(n: usize) -> String {
     format!("room:{n}")
 }
 
-fn peer(n: usize) -> String {
-    format!("20dd48ca-fdcf-41c9-9a3b-{n:012}")
-}
-
 impl World {
     async fn new(nodes: Vec<Running>) -> Self {
         let mut clients = Vec::new();
         for n in 0..CLIENTS {
             let mut client = Client::new(nodes[n % nodes.len()].address()).await;
-            client.join("own", &format!("peer:{}", peer(100 + n)), "{}").await;
+            client.join("own", &format!("peer:{}", id(100 + n)), "{}").await;
             clients.push(client);
         }
         Self { nodes, clients, model: Model::default(), said: 0 }
@@ -90,7 +86,7 @@ impl World {
             Step::Shout(client, n) => self.shout(client, n).await,
             Step::Claim(client, n) => self.claim(client, n).await,
             Step::Release(client, n) => {
-                self.ask(client, &format!("peer:{}", peer(n)), "phx_leave", "{}", "ok").await;
+                self.ask(client, &format!("peer:{}", id(n)), "phx_leave", "{}", "ok").await;
                 if self.model.peers.get(&n) == Some(&client) {
                     self.model.peers.remove(&n);
                 }
@@ -147,7 +143,7 @@ impl World {
     async fn claim(&mut self, client: usize, n: usize) {
         let free = self.model.peers.get(&n).is_none_or(|holder| *holder == client);
         let status = if free { "ok" } else { "error" };
-        self.ask(client, &format!("peer:{}", peer(n)), "phx_join", "{}", status).await;
+        self.ask(client, &format!("peer:{}", id(n)), "phx_join", "{}", status).await;
         if free {
             self.model.peers.insert(n, client);
         }
@@ -155,8 +151,8 @@ impl World {
 
     async fn signal(&mut self, client: usize, n: usize) {
         let holder = self.model.peers.get(&n).copied();
-        let own = peer(100 + client);
-        let (said, to) = (self.said, peer(n));
+        let own = id(100 + client);
+        let (said, to) = (self.said, id(n));
         let say = format!(r#"["own","{said}","peer:{own}","offer",{{"peer_id":"{to}","said":{said}}}]"#);
         self.clients[client].say(&say).await;
         let signal = format!(r#"{{"peer_id":"{own}","said":{said}}}"#);
@@ -191,7 +187,7 @@ impl World {
         }
         self.model.peers.retain(|_, holder| *holder != client);
         self.agrees(Some(client)).await;
-        self.clients[client].join("own", &format!("peer:{}", peer(100 + client)), "{}").await;
+        self.clients[client].join("own", &format!("peer:{}", id(100 + client)), "{}").await;
     }
 
     /// Every registry holds what the model says, once what is on its way has arrived. Each client also

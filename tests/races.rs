@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{Client, config, empty};
+use common::{Client, config, empty, id};
 use handclasp::Endpoint;
 
 const SENDER: &str = "20dd48ca-fdcf-41c9-9a3b-ffffffffffff";
@@ -26,10 +26,6 @@ async fn nothing_that_was_delivered_is_lost_and_nothing_is_lost_after_ok() {
     };
     tokio::join!(work, chatter(node.address(), stop.clone()));
     empty(&node).await;
-}
-
-fn id(receiver: usize) -> String {
-    format!("20dd48ca-fdcf-41c9-9a3b-{receiver:012}")
 }
 
 /// Joins and leaves again and again. Between its ok and its leave, a signal that it sends to itself, and

@@ -5,8 +5,8 @@ mod common;
 
 use std::net::SocketAddr;
 
-use common::Client;
 use common::process::Process;
+use common::{Client, id};
 use futures_util::future::join_all;
 use tokio::io::AsyncReadExt;
 
@@ -23,10 +23,6 @@ const MESSAGES: usize = 64;
 /// What a client that reads nothing may cost: its queue twice, since what was fetched for it may be as much again, and
 /// what the HTTP server has begun to write.
 const CEILING: u64 = 256 * 1024;
-
-fn id(n: usize) -> String {
-    format!("00000000-0000-4000-8000-{n:012}")
-}
 
 async fn crowd(address: SocketAddr, size: usize, topic: impl Fn(usize) -> String) -> Vec<Client> {
     let mut crowd = Vec::new();

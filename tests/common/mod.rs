@@ -31,6 +31,11 @@ pub fn node(sets: &[&str]) -> Running {
     Endpoint::new(config(sets)).start().unwrap()
 }
 
+/// A peer's id, another for each number; whoever comes first may have it.
+pub fn id(n: usize) -> String {
+    format!("00000000-0000-4000-8000-{n:012}")
+}
+
 /// Asks again and again until it is so.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
     let asked = timeout(PATIENCE, async {
