@@ -83,9 +83,15 @@ fn skip_unicode(text: &str, at: usize) -> Option<usize> {
     }
 }
 
+/// Whether a byte means something else within a JSON string than itself.
+const fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
 /// Writes a JSON string; most need no escape.
 pub(crate) fn push_string(text: &mut String, name: &str) {
-    if name.bytes().any(|b| b < 0x20 || b == b'"' || b == b'\\') {
+    // no byte ends the search before its time: so many of them are looked at at once
+    if name.bytes().fold(false, |found, byte| found | is_special(byte)) {
         text.push_str(&serde_json::Value::from(name).to_string());
     } else {
         text.push('"');
