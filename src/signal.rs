@@ -7,7 +7,6 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use uuid::Uuid;
 
 use crate::json::push_string;
 
@@ -22,26 +21,27 @@ pub(crate) struct Addressed {
     pub(crate) text: String,
 }
 
-/// Reads the object `text`, whose `peer_id` says where it goes, and writes it anew as from `sender`.
+/// Reads the object `text`, whose `peer_id` says where it goes, and writes it anew as from `sender`, an id that needs
+/// no escape.
 ///
 /// # Errors
 /// When it is no object, `peer_id` is missing, or either id is not a text or stands in it twice.
-pub(crate) fn readdress(text: &str, sender: Uuid) -> serde_json::Result<Addressed> {
+pub(crate) fn readdress(text: &str, sender: &str) -> serde_json::Result<Addressed> {
     let mut reader = serde_json::Deserializer::from_str(text);
     let signal = Readdress { sender, room: text.len() + 64 }.deserialize(&mut reader)?;
     reader.end()?;
     Ok(signal)
 }
 
-struct Readdress {
-    sender: Uuid,
+struct Readdress<'a> {
+    sender: &'a str,
     room: usize,
 }
 
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl<'de> DeserializeSeed<'de> for Readdress {
+impl<'de> DeserializeSeed<'de> for Readdress<'_> {
     type Value = Addressed;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Addressed, D::Error> {
@@ -49,7 +49,7 @@ impl<'de> DeserializeSeed<'de> for Readdress {
     }
 }
 
-impl<'de> Visitor<'de> for Readdress {
+impl<'de> Visitor<'de> for Readdress<'_> {
     type Value = Addressed;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -60,7 +60,7 @@ impl<'de> Visitor<'de> for Readdress {
         let (mut to, mut sender) = (None, None);
         let mut text = String::with_capacity(self.room);
         text.push_str(r#"{"peer_id":""#);
-        text.push_str(self.sender.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+        text.push_str(self.sender);
         text.push('"');
         while let Some(Text(key)) = map.next_key::<Text<'de>>()? {
             match &*key {
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn only_the_ids_change() {
-        let me = Uuid::from_u128(7);
+        let me = "00000000-0000-0000-0000-000000000007";
         let text = r#"{ "sdp":{"type" : "offer","n":1.50}, "peer_id":"you","k\"ey":[1, 2],"sender_id":"me"}"#;
         let signal = readdress(text, me).unwrap();
         assert_eq!((&*signal.to, signal.sender.as_deref()), ("you", Some("me")));
@@ -106,7 +106,7 @@ mod tests {
     fn a_signal_to_nobody_or_to_two_is_none() {
         for bad in ["{}", r#"{"peer_id":1}"#, r#"{"peer_id":"a","peer_id":"b"}"#, "[]", r#"{"peer_id":"a"}x"#, r#""a""#]
         {
-            assert!(readdress(bad, Uuid::nil()).is_err(), "{bad}");
+            assert!(readdress(bad, "me").is_err(), "{bad}");
         }
     }
 }

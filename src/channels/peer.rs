@@ -162,18 +162,19 @@ impl Channel for Peer {
 impl Peer {
     fn signal(&self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         let Payload::Json(text) = payload else { return Reply::error("invalid payload") };
-        let Ok(Addressed { to, sender, text }) = signal::readdress(text, self.id) else {
+        let me = ctx.topic().subtopic();
+        let Ok(Addressed { to, sender, text }) = signal::readdress(text, me) else {
             return Reply::error("invalid payload");
         };
-        if sender.is_some_and(|sender| canonical(&sender) != Some(self.id)) {
+        if sender.is_some_and(|sender| sender != me) {
             return Reply::error("invalid sender_id");
         }
-        let Some(to) = canonical(&to) else { return Reply::error("invalid peer id") };
+        let Some(to) = topic_of(&to) else { return Reply::error("invalid peer id") };
         if event == "connect" {
-            let mine = Payload::from_json_text(format!(r#"{{"peer_id":"{}"}}"#, self.id));
-            return ctx.signal(topic_of(to), "peer_connect", mine);
+            let mine = Payload::from_json_text(format!(r#"{{"peer_id":"{me}"}}"#));
+            return ctx.signal(to, "peer_connect", mine);
         }
-        ctx.signal(topic_of(to), event, Payload::from_json_text(text))
+        ctx.signal(to, event, Payload::from_json_text(text))
     }
 
     fn watch(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
@@ -211,19 +212,19 @@ impl Peer {
     }
 }
 
-fn topic_of(id: Uuid) -> Topic {
-    Topic::of(PREFIX, id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+fn topic_of(id: &str) -> Option<Topic> {
+    canonical(id).map(|_| Topic::of(PREFIX, id))
 }
 
 fn named(payload: &Payload) -> Option<Topic> {
     let named: Named = payload.parse().ok()?;
-    canonical(&named.peer_id).map(topic_of)
+    topic_of(&named.peer_id)
 }
 
 /// A UUID in the one form that counts: 36 characters, lower case.
 pub(crate) fn canonical(text: &str) -> Option<Uuid> {
-    let id = Uuid::try_parse(text).ok()?;
-    (id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text).then_some(id)
+    let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    if text.len() == 36 && is_lower { Uuid::try_parse(text).ok() } else { None }
 }
 
 /// An id of version 8 certifies itself: it is the beginning of its secret's SHA-256. Any other id
