@@ -29,7 +29,7 @@
 //!
 //! ```text
 //!  A ──frame──▶ transport ──▶ protocols/phoenix ──▶ socket ──▶ channels/peer ──▶ pubsub ─┐
-//!               (guard)        bytes to words       is A on it?  whose topic?    who is   │
+//!               (frames)       bytes to words       is A on it?  whose topic?    who is   │
 //!                                                   in time?     stamped with A  on it?   │
 //!  B ◀─frame── courier ◀──── protocols/phoenix ◀── B's mailbox ◀──────────────────────────┘
 //!               (line)        once a format         bounded in bytes and age
@@ -48,7 +48,7 @@
 //! | `socket`, `joining`, `joined`, `rules` | one client's state machine, pure; how it comes to be on a topic; one topic of it; what it may do |
 //! | `calls`, `hearing` | how it runs its channels; what they hear besides their own topics, and what waits for whom |
 //! | `effect`, `session` | what it wants done; the same, carried out |
-//! | `transport`, `transports`, `guard` | how bytes travel: the seam; the ways there are; frames checked as they arrive |
+//! | `transport`, `transports` | how bytes travel: the seam; the ways there are, and how frames are checked as they arrive |
 //! | `registry`, `orders`, `turns` | the one writer of who is where; what it can be told; how much of that may wait |
 //! | `table`, `holdings`, `watches`, `rosters`, `presence` | what it keeps: topics, connections, watchers, presence lists |
 //! | `claims`, `holds` | whose a name is; signals that wait for somebody to take one |
@@ -114,7 +114,6 @@ mod few;
 #[doc(hidden)]
 #[path = "../tests/fuzz/targets/mod.rs"]
 pub mod fuzzing;
-mod guard;
 mod guests;
 mod handshake;
 mod hearing;

@@ -9,18 +9,17 @@
 use std::io;
 
 use actix::{Actor, ActorContext, AsyncContext, StreamHandler};
-use actix_http::ws::{Codec, Item};
-use actix_web::error::PayloadError;
+use actix_http::ws::Item;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::{self, CloseCode, CloseReason, Message, ProtocolError, WebsocketContext};
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 
 use crate::close::{self, Reason};
-use crate::guard::{Gate, Guard};
 use crate::protocol::Frame;
 use crate::transport::{Talk, Wire};
+use crate::transports::frames::Frames;
 
 /// What a channel is told when it asks for its transport.
 pub(crate) const NAME: &str = "websocket";
@@ -48,16 +47,13 @@ pub(crate) fn start<T: Talk>(
     if let Some(name) = subprotocol {
         response.insert_header(("sec-websocket-protocol", name));
     }
-    let gate = Gate::default();
-    let guard = Guard::new(payload, talk.connection().clone(), size.bytes, gate.clone());
-    let actor = WebSocket { talk, gate, assembly: Assembly::new(size), closing: false };
-    response.streaming(actor.run(guard))
+    let frames = Frames::new(payload, talk.connection().clone(), size.bytes);
+    response.streaming(WebSocket { talk, assembly: Assembly::new(size), closing: false }.run(frames))
 }
 
 /// One client's talk, as an actor.
 struct WebSocket<T: Talk> {
     talk: T,
-    gate: Gate,
     assembly: Assembly,
     /// We have said goodbye and wait for the client's.
     closing: bool,
@@ -66,12 +62,12 @@ struct WebSocket<T: Talk> {
 type Ctx<T> = WebsocketContext<WebSocket<T>>;
 
 impl<T: Talk> WebSocket<T> {
-    fn run<S>(self, bytes: S) -> impl Stream<Item = Result<Bytes, actix_web::Error>>
-    where
-        S: Stream<Item = Result<Bytes, PayloadError>> + 'static,
-    {
-        let codec = Codec::new().max_size(self.assembly.size.bytes);
-        WebsocketContext::with_codec(self, bytes, codec)
+    fn run(self, frames: Frames<web::Payload>) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
+        // it has nothing to read itself: our frames are checked before they are whole
+        WebsocketContext::with_factory(stream::pending(), |ctx| {
+            ctx.add_stream(frames);
+            self
+        })
     }
 
     /// Runs `f` with the way to the client, and says goodbye if that is what it comes to.
@@ -148,7 +144,6 @@ impl<T: Talk> StreamHandler<News<T>> for WebSocket<T> {
 
 impl<T: Talk> StreamHandler<Result<Message, ProtocolError>> for WebSocket<T> {
     fn handle(&mut self, message: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
-        self.gate.handled();
         match message {
             Ok(Message::Close(reason)) => self.farewell(reason, ctx),
             Err(_) if self.closing => ctx.stop(),
@@ -167,18 +162,15 @@ impl<T: Talk> StreamHandler<Result<Message, ProtocolError>> for WebSocket<T> {
                 }
             }
             Ok(Message::Pong(_) | Message::Nop) => self.with_wire(ctx, |talk, wire| talk.control(wire)),
-            Err(error) => {
-                let reason = self.gate.fault().unwrap_or_else(|| fault(&error));
-                self.close(reason, ctx);
-            }
+            Err(error) => self.close(fault(&error), ctx),
         }
     }
 }
 
-/// What an error of the codec means. It hands on text that is not UTF-8 as an I/O error of no kind.
-fn fault(error: &ProtocolError) -> &'static Reason {
+/// What is wrong with a frame, as its client is told.
+pub(crate) fn fault(error: &ProtocolError) -> &'static Reason {
     match error {
-        ProtocolError::Io(error) if error.kind() == io::ErrorKind::Other => &close::NOT_UTF8,
+        ProtocolError::Io(error) if error.kind() == io::ErrorKind::InvalidData => &close::NOT_UTF8,
         ProtocolError::Overflow => &close::TOO_BIG,
         _ => &close::PROTOCOL,
     }

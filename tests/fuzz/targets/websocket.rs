@@ -1,12 +1,12 @@
-//! The guard on a WebSocket's bytes, however they are cut, and the messages that are put together behind it.
+//! The frames that come out of a WebSocket's bytes, however they are cut, and the messages that are put together of them.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix_http::ws::{Item, OpCode, Parser};
+use actix_http::ws::{CloseReason, Item, Message};
 use actix_web::error::PayloadError;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
 
 use super::seeds::{Line, bytes_of, transcripts};
@@ -14,10 +14,10 @@ use super::{SMALL, Target};
 use crate::allowance::{Allowance, Bound, Patience};
 use crate::close::{self, Reason};
 use crate::connection::{Connection, ConnectionId};
-use crate::guard::{Gate, Guard, Headers};
 use crate::protocol::Frame;
 use crate::rate::{Pool, Rate};
-use crate::transports::websocket::{Assembly, Size};
+use crate::transports::frames::Frames;
+use crate::transports::websocket::{Assembly, Size, fault};
 
 /// Bounds that are soon met, and those that a node has by default.
 const NARROW: Size = Size { bytes: 300, fragments: 5 };
@@ -67,50 +67,112 @@ pub(super) fn framed(first: u8, payload: &[u8]) -> Vec<u8> {
     [&[first][..], &length, &[0; 4], payload].concat()
 }
 
-/// The first frame that must not pass, and where it begins: RFC 6455, section 5.2, read once more.
-fn first_bad(bytes: &[u8], limit: u64) -> Option<(usize, &'static Reason)> {
-    let mut at = 0;
-    loop {
-        let [first, second, rest @ ..] = bytes.get(at..)? else { return None };
-        let (opcode, is_control, short) = (first & 15, first & 8 != 0, second & 127);
-        let is_known = matches!(opcode, 0 | 1 | 2 | 8 | 9 | 10);
-        let is_odd = is_control && (first & 128 == 0 || short > 125 || opcode == 8 && short == 1);
-        if first & 112 != 0 || !is_known || second & 128 == 0 || is_odd {
-            return Some((at, &close::PROTOCOL));
-        }
-        let digits = match short {
-            126 => rest.get(..2)?,
-            127 => rest.get(..8)?,
-            _ => &[short],
+/// A frame's first byte, and its payload.
+type Framed = (u8, Vec<u8>);
+
+/// The whole frames before the first that must not come, and why that must not: RFC 6455, section 5.2, read once more.
+fn frames_of(bytes: &[u8], limit: u64) -> (Vec<Framed>, Option<&'static Reason>) {
+    let (mut frames, mut rest) = (Vec::new(), bytes);
+    let bad = loop {
+        let Some((frame, behind)) = (match first_of(rest, limit) {
+            Ok(first) => first,
+            Err(reason) => break Some(reason),
+        }) else {
+            break None;
         };
-        let length = digits.iter().fold(0_u64, |length, byte| length << 8 | u64::from(*byte));
-        if length >= 1 << 63 {
-            return Some((at, &close::PROTOCOL));
-        }
-        if length > limit {
-            return Some((at, &close::TOO_BIG));
-        }
-        at += 2 + if short < 126 { 0 } else { digits.len() } + 4 + length as usize;
-    }
+        frames.push(frame);
+        rest = behind;
+    };
+    (frames, bad)
 }
 
+/// The first frame, if it is there, and what is behind it.
+fn first_of(bytes: &[u8], limit: u64) -> Result<Option<(Framed, &[u8])>, &'static Reason> {
+    let [first, second, rest @ ..] = bytes else { return Ok(None) };
+    let (opcode, is_control, short) = (first & 15, first & 8 != 0, second & 127);
+    let is_known = matches!(opcode, 0 | 1 | 2 | 8 | 9 | 10);
+    let is_odd = is_control && (first & 128 == 0 || short > 125 || opcode == 8 && short == 1);
+    if first & 112 != 0 || !is_known || second & 128 == 0 || is_odd {
+        return Err(&close::PROTOCOL);
+    }
+    let digits = match short {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    let Some((length, rest)) = rest.split_at_checked(digits) else { return Ok(None) };
+    let length = match length {
+        [] => u64::from(short),
+        digits => digits.iter().fold(0, |length, byte| length << 8 | u64::from(*byte)),
+    };
+    if length >= 1 << 63 {
+        return Err(&close::PROTOCOL);
+    }
+    if length > limit {
+        return Err(&close::TOO_BIG);
+    }
+    let Some((mask, rest)) = rest.split_at_checked(4) else { return Ok(None) };
+    let Some((payload, behind)) = rest.split_at_checked(length as usize) else { return Ok(None) };
+    let payload = payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
+    Ok(Some(((*first, payload), behind)))
+}
+
+/// What the frame is to its session, `begun` saying whether a message has that comes in pieces; nothing when it must not
+/// come now, or says what nobody may say.
+fn meant((first, payload): Framed, begun: &mut bool) -> Option<Message> {
+    let (is_last, opcode, payload) = (first & 128 != 0, first & 15, Bytes::from(payload));
+    let is_piece = opcode == 0;
+    if opcode < 8 {
+        if is_piece != *begun {
+            return None;
+        }
+        *begun = !is_last;
+    }
+    Some(match (opcode, is_last) {
+        (0, false) => Message::Continuation(Item::Continue(payload)),
+        (0, true) => Message::Continuation(Item::Last(payload)),
+        (1, false) => Message::Continuation(Item::FirstText(payload)),
+        (2, false) => Message::Continuation(Item::FirstBinary(payload)),
+        (1, true) => Message::Text(payload.try_into().ok()?),
+        (2, true) => Message::Binary(payload),
+        (9, _) => Message::Ping(payload),
+        (10, _) => Message::Pong(payload),
+        _ => Message::Close(farewell(&payload)?),
+    })
+}
+
+fn farewell(payload: &[u8]) -> Option<Option<CloseReason>> {
+    let Some((code, words)) = payload.split_first_chunk() else { return Some(None) };
+    let (code, words) = (u16::from_be_bytes(*code), std::str::from_utf8(words).ok()?);
+    if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
+        return None;
+    }
+    let description = Some(words.to_owned()).filter(|words| !words.is_empty());
+    Some(Some(CloseReason { code: code.into(), description }))
+}
+
+/// Of whatever comes, in whatever chunks, all is handed out that comes before a bad header, then why that is bad, and
+/// nothing more.
 fn run(size: Size, data: &[u8]) {
     let Some((how, bytes)) = data.split_first() else { return };
     let chunks = cut(*how, bytes);
-    let bad = first_bad(bytes, size.bytes as u64);
-    let mut headers = Headers::new(size.bytes as u64);
-    let mut at = 0;
-    for chunk in &chunks {
-        if let Err(found) = headers.read(chunk) {
-            let (begins, reason) = bad.expect("a header that is bad");
-            assert_eq!(found.reason, reason);
-            assert!(if found.at > 0 { at + found.at == begins } else { begins <= at }, "{} in {chunks:?}", found.at);
-            break;
+    let turns = 2 + chunks.len();
+    let mut frames = Frames::new(stream::iter(chunks.into_iter().map(Ok::<_, PayloadError>)), connection(), size.bytes);
+    let (expected, bad) = frames_of(bytes, size.bytes as u64);
+    let mut next = || (0..turns).find_map(|_| frames.next().now_or_never()).expect("it hands out, or ends");
+    let (mut begun, mut desk) = (false, Desk::new(size));
+    for frame in expected {
+        let told = next().expect("a frame is missing");
+        assert_eq!(told.as_ref().ok(), meant(frame, &mut begun).as_ref());
+        if let Ok(Message::Continuation(piece)) = told {
+            desk.add(piece);
         }
-        at += chunk.len();
     }
-    assert!(at < bytes.len() || bad.is_none() || bytes.is_empty(), "{bad:?} has passed");
-    guarded(size, chunks, bad, bytes);
+    if let Some(reason) = bad {
+        let told = next().expect("the fault is missing");
+        assert_eq!(told.as_ref().map_err(fault), Err(reason));
+    }
+    assert!(next().is_none(), "something has come after the end");
 }
 
 /// Chunks of sizes that follow from `how`.
@@ -126,35 +188,6 @@ pub(super) fn cut(how: u8, mut bytes: &[u8]) -> Vec<Bytes> {
     chunks
 }
 
-/// The guard lets all pass that comes before the bad frame, or the chunk it began in, and then says why it has shut. It
-/// waits for each frame to be handled that has passed, and for nothing else.
-fn guarded(size: Size, chunks: Vec<Bytes>, bad: Option<(usize, &'static Reason)>, bytes: &[u8]) {
-    let (gate, count) = (Gate::default(), chunks.len());
-    let stream = stream::iter(chunks.into_iter().map(Ok::<_, PayloadError>));
-    let mut guard = Guard::new(stream, connection(), size.bytes, gate.clone());
-    let (mut passed, mut is_shut, mut desk) = (0, false, Desk::new(size));
-    // it gives others a turn now and then
-    for _ in 0..=2 * count + 2 {
-        match guard.next().now_or_never() {
-            Some(Some(Ok(chunk))) => {
-                assert!(!is_shut, "something has passed after the end");
-                assert_eq!(bytes[passed..passed + chunk.len()], chunk);
-                passed += chunk.len();
-                (0..desk.read(&chunk)).for_each(|_| gate.handled());
-            }
-            Some(Some(Err(_))) => is_shut = true,
-            Some(None) => break,
-            None => assert!(is_shut, "it waits for a frame that nobody has"),
-        }
-    }
-    assert_eq!((is_shut, gate.fault()), (bad.is_some(), bad.map(|(_, reason)| reason)));
-    match bad {
-        // of a header that is cut, a part has passed before it could be judged
-        Some((begins, _)) => assert!((begins..begins + 14).contains(&passed), "{passed} passed"),
-        None => assert_eq!(passed, bytes.len()),
-    }
-}
-
 fn connection() -> Arc<Connection> {
     let time = Duration::from_secs(60);
     let patience = Patience { idle: time, unjoined: time, ping: None };
@@ -164,44 +197,21 @@ fn connection() -> Arc<Connection> {
     Arc::new(Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), allowance, misses))
 }
 
-/// What is behind the guard: the codec finds nothing too long, and no message is larger than it may be.
+/// What is behind it: no message is larger than it may be.
 struct Desk {
     size: Size,
-    bytes: BytesMut,
     assembly: Option<Assembly>,
     pieces: u32,
 }
 
 impl Desk {
     fn new(size: Size) -> Self {
-        Self { size, bytes: BytesMut::new(), assembly: Some(Assembly::new(size)), pieces: 0 }
+        Self { size, assembly: Some(Assembly::new(size)), pieces: 0 }
     }
 
-    /// Takes a chunk; says how many frames have become whole.
-    fn read(&mut self, chunk: &[u8]) -> usize {
-        self.bytes.extend_from_slice(chunk);
-        let mut frames = 0;
-        loop {
-            match Parser::parse(&mut self.bytes, true, self.size.bytes) {
-                Ok(Some((is_last, opcode, payload))) => self.add(is_last, opcode, payload.unwrap_or_default().freeze()),
-                Ok(None) => return frames,
-                Err(error) => panic!("the guard has let pass: {error}"),
-            }
-            frames += 1;
-        }
-    }
-
-    fn add(&mut self, is_last: bool, opcode: OpCode, payload: Bytes) {
-        assert!(payload.len() <= self.size.bytes);
-        let item = match (is_last, opcode) {
-            (false, OpCode::Text) => Item::FirstText(payload),
-            (false, OpCode::Binary) => Item::FirstBinary(payload),
-            (false, OpCode::Continue) => Item::Continue(payload),
-            (true, OpCode::Continue) => Item::Last(payload),
-            _ => return,
-        };
+    fn add(&mut self, piece: Item) {
         self.pieces += 1;
-        match self.assembly.as_mut().map(|assembly| assembly.add(item)) {
+        match self.assembly.as_mut().map(|assembly| assembly.add(piece)) {
             Some(Ok(None)) => assert!(self.pieces <= self.size.fragments),
             Some(Ok(Some(frame))) => {
                 assert!(

@@ -1,5 +1,5 @@
 //! Whole connections from their first byte on: any bytes, over sockets, to the node's own accept loop and HTTP server,
-//! cut where the input says; and what follows an upgrade, with the guard and the codec in between.
+//! cut where the input says; and what follows an upgrade, with its frames in between.
 //!
 //! The input's first byte says how it is cut, and how its clients end. The rest is in parts, each behind a mark and a
 //! letter: see [`World::act`]. `SID` stands for the name of the last session that was opened.
