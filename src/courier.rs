@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use actix_http::ws::{OpCode, Parser};
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::connection::{Connection, MEASURED};
@@ -71,12 +71,12 @@ impl Courier {
     /// not free.
     fn visit(&mut self, mailbox: &Mailbox, line: &Line) -> Option<bool> {
         let mut way = line.way();
-        let Way { left: Some(left @ Left { is_full: false, .. }), lane, .. } = &mut *way else { return None };
-        self.bytes.extend_from_slice(&std::mem::take(&mut left.bytes));
+        let Way { left: Some(left @ Left { is_full: false, .. }), lane, said, .. } = &mut *way else { return None };
+        self.bytes.extend_from_slice(&std::mem::take(said));
         let has_more = self.load(mailbox, lane.as_ref());
         let written = write(&left.writer, &self.bytes);
         if written < self.bytes.len() {
-            left.bytes = Bytes::copy_from_slice(&self.bytes[written..]);
+            said.extend_from_slice(&self.bytes[written..]);
             left.is_full = true;
             way.wake();
         }
@@ -163,6 +163,7 @@ mod tests {
     use std::task::Waker;
     use std::time::Instant;
 
+    use actix_http::ws::Message;
     use smallvec::smallvec;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
@@ -203,7 +204,7 @@ mod tests {
             let courier = Courier::new(desk, Arc::default());
             let scene = Self { courier, connection, task: Arc::default(), reader: Arc::default(), client, said: 0 };
             assert!(scene.resume().is_none());
-            scene.connection.line().unwrap().rest(writer, Bytes::new());
+            scene.connection.line().unwrap().rest(writer);
             assert!(scene.fetch().is_empty());
             scene
         }
@@ -260,15 +261,18 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn what_the_task_has_left_comes_first() {
+    async fn what_the_session_has_said_comes_first() {
         let mut scene = Scene::new().await;
         let Some(Left { writer, .. }) = scene.resume() else { panic!("it lies with the line") };
         let heard = scene.deliver(JOIN, 10);
-        scene.connection.line().unwrap().rest(writer, Bytes::from_static(b"before "));
+        let line = scene.connection.line().unwrap();
+        line.say(Message::Text("before".into()));
+        line.rest(writer);
         scene.comes();
-        let mut all = vec![0; 7 + heard.len()];
+        let before = [&[0x81, 6][..], b"before"].concat();
+        let mut all = vec![0; before.len() + heard.len()];
         scene.client.read_exact(&mut all).await.unwrap();
-        assert_eq!(all, [b"before ", &heard[..]].concat());
+        assert_eq!(all, [before, heard].concat());
         assert!(!scene.reader.has_rung() && !scene.task.has_rung());
     }
 
@@ -298,7 +302,8 @@ mod tests {
         assert!(scene.task.has_rung() && scene.reader.has_rung());
         let more = scene.deliver(JOIN, 10);
         scene.comes();
-        let Some(Left { mut writer, bytes: rest, is_full: true }) = scene.resume() else { panic!("it is full") };
+        let Some(Left { mut writer, is_full: true }) = scene.resume() else { panic!("it is full") };
+        let rest = std::mem::take(&mut scene.connection.line().unwrap().way().said);
         assert!(!rest.is_empty());
         let left = scene.fetch().into_iter().flat_map(|mail| match mail {
             Mail::Delivery(_, delivery) => bytes_of(&delivery),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpMessage, HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse};
 use compact_str::CompactString;
 
 use crate::address::Caller;
@@ -34,6 +34,7 @@ use crate::transport::Talk;
 use crate::transports::longpoll::{Manners, Pollers};
 use crate::transports::poller::Poller;
 use crate::transports::websocket::{self, Size};
+use crate::upgraded;
 
 /// What a protocol makes of its mounts.
 #[derive(Clone, Copy, Debug)]
@@ -273,7 +274,7 @@ pub(crate) fn guest_of(request: &HttpRequest) -> Result<&Guest, Refusal> {
 
 /// The connection that a request for an upgrade has come by is a socket from now on.
 pub(crate) fn admit(request: &HttpRequest) -> Result<Arc<Upgraded>, Refusal> {
-    let upgraded = request.extensions().get::<Arc<Upgraded>>().cloned().ok_or_else(full)?;
+    let upgraded = upgraded::of(request).ok_or_else(full)?;
     guest_of(request)?.admit();
     Ok(upgraded)
 }

@@ -1,5 +1,5 @@
-//! An upgraded connection's line: the writing half of its wire, which its task and its worker's
-//! [courier](crate::courier) take turns with, and the means to cut it.
+//! An upgraded connection's line: what its session has said, the writing half of its wire, which its task and its
+//! worker's [courier](crate::courier) take turns with, and the means to cut it.
 //!
 //! Both run on the same thread, and whoever has the writer in hand writes: the courier while the task rests, the task
 //! what is large, what is its last, and what the wire does not take at once.
@@ -7,7 +7,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
-use bytes::Bytes;
+use actix_codec::Encoder;
+use actix_http::ws::{Codec, Message};
+use bytes::BytesMut;
 use smallvec::SmallVec;
 use tokio::net::tcp::OwnedWriteHalf;
 
@@ -24,6 +26,8 @@ pub(crate) struct Line(Mutex<Way>);
 /// The line as it is at one moment.
 #[derive(Default)]
 pub(crate) struct Way {
+    /// What the session has said, to be written before all else.
+    pub(crate) said: BytesMut,
     pub(crate) left: Option<Left>,
     pub(crate) lane: Option<Lane>,
     task: Task,
@@ -32,9 +36,7 @@ pub(crate) struct Way {
 /// What the task leaves behind while it rests.
 pub(crate) struct Left {
     pub(crate) writer: OwnedWriteHalf,
-    /// What is to be written before all else.
-    pub(crate) bytes: Bytes,
-    /// Whether that is what the wire has not taken, and so the task's to write.
+    /// Whether the wire has not taken what was said, which so is the task's to write.
     pub(crate) is_full: bool,
 }
 
@@ -81,9 +83,16 @@ impl Line {
         Ok(way.left.take())
     }
 
-    /// The task rests from now on, and leaves `bytes` to the courier.
-    pub(crate) fn rest(&self, writer: OwnedWriteHalf, bytes: Bytes) {
-        self.way().left = Some(Left { writer, bytes, is_full: false });
+    /// The task rests from now on, and leaves what was said to the courier.
+    pub(crate) fn rest(&self, writer: OwnedWriteHalf) {
+        self.way().left = Some(Left { writer, is_full: false });
+    }
+
+    /// Has the client told something, as soon as the task or the courier comes to it.
+    pub(crate) fn say(&self, message: Message) {
+        // the codec refuses nothing but a piece without a beginning
+        let said = Codec::new().encode(message, &mut self.way().said);
+        debug_assert!(said.is_ok(), "what we say is whole");
     }
 
     /// The task is over: whoever still knows the line would else keep the wire open.

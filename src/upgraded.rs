@@ -21,7 +21,7 @@ use actix_web::dev::{Service, ServiceResponse};
 use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
 use actix_web::rt::net::TcpStream;
-use actix_web::{Error, HttpMessage};
+use actix_web::{Error, HttpMessage, HttpRequest};
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -53,13 +53,18 @@ where
         // its address has one connection less when this one ends, and not before
         let _place = place;
         let (writer, bytes, body) = answered.await?;
-        let outgoing = Outgoing { writer: Some(writer), bytes, is_due: true, body: Some(pin!(body)), upgraded };
+        let outgoing = Outgoing { writer: Some(writer), due: bytes, body: Some(pin!(body)), upgraded };
         let mut writer = outgoing.await?;
         writer.shutdown().await?;
         // whoever does not hang up is hung up on
         let _ = Box::pin(tokio::time::timeout(patience, drain(writer.as_ref()))).await;
         Ok::<_, Error>(())
     });
+}
+
+/// The wire of a request that asks for an upgrade; nothing where it has come by another server than ours.
+pub(crate) fn of(request: &HttpRequest) -> Option<Arc<Upgraded>> {
+    request.extensions().get::<Arc<Upgraded>>().cloned()
 }
 
 async fn answer<S>(
@@ -130,22 +135,27 @@ impl Stream for Incoming {
     }
 }
 
-/// Has what the body says written, as a rule by the [courier](crate::courier).
+/// Has what is said written, as a rule by the [courier](crate::courier).
 struct Outgoing<'a> {
     /// Not while this rests: then it lies with the line.
     writer: Option<OwnedWriteHalf>,
-    bytes: Bytes,
-    /// Whether they are written here, before the body is asked for more.
-    is_due: bool,
-    /// Nothing once it has said all.
+    /// What is written here, before the body goes on.
+    due: Bytes,
+    /// Nothing once it has said all: an answer in its own words, a session by the line.
     body: Option<Pin<&'a mut BoxBody>>,
     upgraded: Arc<Upgraded>,
 }
 
 impl Outgoing<'_> {
-    fn add(&mut self, bytes: Bytes) {
-        self.bytes = if self.bytes.is_empty() { bytes } else { [&self.bytes[..], &bytes].concat().into() };
-        self.is_due = self.bytes.len() > LARGE;
+    /// What was said is written here, and not by the courier.
+    fn take(&mut self) {
+        self.due = std::mem::take(&mut self.upgraded.line.way().said).freeze();
+    }
+
+    /// Whether the courier writes what was said, if anything was.
+    fn leaves(&self) -> bool {
+        let said = self.upgraded.line.way().said.len();
+        said == 0 || said <= LARGE && self.upgraded.call()
     }
 }
 
@@ -156,27 +166,31 @@ impl Future for Outgoing<'_> {
         let this = &mut *self;
         let cut = |IsCut| io::Error::from(io::ErrorKind::ConnectionAborted);
         if let Some(left) = this.upgraded.line.resume(cx).map_err(cut)? {
-            (this.writer, this.bytes, this.is_due) = (Some(left.writer), left.bytes, left.is_full);
+            this.writer = Some(left.writer);
+            if left.is_full {
+                this.take();
+            }
         }
         let mut writer = this.writer.take().expect("it lies here, or with the line");
         loop {
-            if this.is_due {
-                let Poll::Ready(written) = write(&mut writer, &mut this.bytes, cx) else {
-                    this.writer = Some(writer);
-                    return Poll::Pending;
-                };
+            if let Poll::Ready(written) = write(&mut writer, &mut this.due, cx) {
                 written?;
-                this.is_due = false;
+            } else {
+                this.writer = Some(writer);
+                return Poll::Pending;
             }
             let Some(body) = &mut this.body else { return Poll::Ready(Ok(writer)) };
             match body.as_mut().poll_next(cx) {
-                Poll::Ready(Some(bytes)) => this.add(bytes?),
-                Poll::Ready(None) => (this.body, this.is_due) = (None, true),
-                Poll::Pending if this.bytes.is_empty() || this.upgraded.call() => {
-                    this.upgraded.line.rest(writer, std::mem::take(&mut this.bytes));
+                Poll::Ready(Some(bytes)) => this.due = bytes?,
+                Poll::Ready(None) => {
+                    this.body = None;
+                    this.take();
+                }
+                Poll::Pending if this.leaves() => {
+                    this.upgraded.line.rest(writer);
                     return Poll::Pending;
                 }
-                Poll::Pending => this.is_due = true,
+                Poll::Pending => this.take(),
             }
         }
     }

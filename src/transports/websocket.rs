@@ -1,12 +1,13 @@
 //! The WebSocket transport: the session actor, and the only file that names `actix_web_actors`.
 //!
 //! That crate is deprecated in favour of `actix-ws`; it is asked for by this project's users, and
-//! replacing it would touch this file alone. The actor is the body of the upgrade's response: what it
-//! says becomes bytes when the connection takes them, and while the client does not read, it stands
-//! still. Its mail therefore waits in a [mailbox](crate::mailbox) of its own, and its time is kept by
-//! the sweep of [`connections`](crate::connections).
+//! replacing it would touch this file alone. The actor is the body of the upgrade's response, though what it
+//! says does not pass there: its [line](crate::line) carries it, beside what the courier brings. While the
+//! client does not read, it stands still. Its mail therefore waits in a [mailbox](crate::mailbox) of its own,
+//! and its time is kept by the sweep of [`connections`](crate::connections).
 
 use std::io;
+use std::sync::Arc;
 
 use actix::{Actor, ActorContext, AsyncContext, StreamHandler};
 use actix_http::ws::Item;
@@ -17,9 +18,12 @@ use bytestring::ByteString;
 use futures_util::{Stream, StreamExt, stream};
 
 use crate::close::{self, Reason};
+use crate::connection::Upgraded;
+use crate::line::Line;
 use crate::protocol::Frame;
 use crate::transport::{Talk, Wire};
 use crate::transports::frames::Frames;
+use crate::upgraded;
 
 /// What a channel is told when it asks for its transport.
 pub(crate) const NAME: &str = "websocket";
@@ -43,17 +47,19 @@ pub(crate) fn start<T: Talk>(
     size: Size,
 ) -> HttpResponse {
     let Ok(mut response) = ws::handshake(request) else { return HttpResponse::BadRequest().finish() };
+    let Some(upgraded) = upgraded::of(request) else { return HttpResponse::ServiceUnavailable().finish() };
     response.insert_header(("cache-control", "max-age=0, private, must-revalidate"));
     if let Some(name) = subprotocol {
         response.insert_header(("sec-websocket-protocol", name));
     }
     let frames = Frames::new(payload, talk.connection().clone(), size.bytes);
-    response.streaming(WebSocket { talk, assembly: Assembly::new(size), closing: false }.run(frames))
+    response.streaming(WebSocket { talk, upgraded, assembly: Assembly::new(size), closing: false }.run(frames))
 }
 
 /// One client's talk, as an actor.
 struct WebSocket<T: Talk> {
     talk: T,
+    upgraded: Arc<Upgraded>,
     assembly: Assembly,
     /// We have said goodbye and wait for the client's.
     closing: bool,
@@ -71,14 +77,14 @@ impl<T: Talk> WebSocket<T> {
     }
 
     /// Runs `f` with the way to the client, and says goodbye if that is what it comes to.
-    fn with_wire(&mut self, ctx: &mut Ctx<T>, f: impl FnOnce(&mut T, &mut Outlet<'_, T>)) {
+    fn with_wire(&mut self, f: impl FnOnce(&mut T, &mut Outlet<'_>)) {
         if self.closing {
             return;
         }
-        let mut outlet = Outlet { ctx, closed: None };
+        let mut outlet = Outlet { line: &self.upgraded.line, closed: None };
         f(&mut self.talk, &mut outlet);
         if let Some(reason) = outlet.closed {
-            self.close(reason, ctx);
+            self.close(reason);
         } else if let Some(lane) = self.talk.lane() {
             self.talk.connection().open(lane);
         }
@@ -86,21 +92,21 @@ impl<T: Talk> WebSocket<T> {
 
     /// Ends the talk at once, and the connection when the client has answered. One that does not
     /// answer is cut off by the sweep.
-    fn close(&mut self, reason: &'static Reason, ctx: &mut Ctx<T>) {
+    fn close(&mut self, reason: &'static Reason) {
         if std::mem::replace(&mut self.closing, true) {
             return;
         }
         log::info!("{}: closed with {}: {}", self.talk.connection().id, reason.code, reason.words);
         self.talk.end(reason);
         self.talk.connection().shut();
-        ctx.close(match reason.code {
+        self.upgraded.line.say(Message::Close(match reason.code {
             NO_CODE => None,
             code => Some(CloseReason { code: code.into(), description: Some(reason.words.to_owned()) }),
-        });
+        }));
     }
 
-    fn message(&mut self, frame: &Frame, ctx: &mut Ctx<T>) {
-        self.with_wire(ctx, |talk, wire| talk.frame(frame, wire));
+    fn message(&mut self, frame: &Frame) {
+        self.with_wire(|talk, wire| talk.frame(frame, wire));
     }
 
     /// Answers a close frame in kind, and ends.
@@ -108,8 +114,11 @@ impl<T: Talk> WebSocket<T> {
         if !self.closing {
             self.talk.end(&close::GONE);
             match reason {
-                Some(reason) if !is_sendable(reason.code) => return self.close(&close::PROTOCOL, ctx),
-                reason => ctx.close(reason.map(|reason| CloseReason { code: reason.code, description: None })),
+                Some(reason) if !is_sendable(reason.code) => return self.close(&close::PROTOCOL),
+                reason => {
+                    let reason = reason.map(|reason| CloseReason { code: reason.code, description: None });
+                    self.upgraded.line.say(Message::Close(reason));
+                }
             }
         }
         ctx.stop();
@@ -126,7 +135,7 @@ impl<T: Talk> Actor for WebSocket<T> {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.add_stream(self.talk.news().map(News));
-        self.with_wire(ctx, |talk, wire| talk.open(wire));
+        self.with_wire(|talk, wire| talk.open(wire));
     }
 }
 
@@ -134,8 +143,8 @@ impl<T: Talk> Actor for WebSocket<T> {
 struct News<T: Talk>(T::News);
 
 impl<T: Talk> StreamHandler<News<T>> for WebSocket<T> {
-    fn handle(&mut self, News(news): News<T>, ctx: &mut Self::Context) {
-        self.with_wire(ctx, |talk, wire| talk.hear(news, wire));
+    fn handle(&mut self, News(news): News<T>, _: &mut Self::Context) {
+        self.with_wire(|talk, wire| talk.hear(news, wire));
     }
 
     /// The mailbox is closed; the goodbye has been said.
@@ -148,21 +157,21 @@ impl<T: Talk> StreamHandler<Result<Message, ProtocolError>> for WebSocket<T> {
             Ok(Message::Close(reason)) => self.farewell(reason, ctx),
             Err(_) if self.closing => ctx.stop(),
             _ if self.closing => {}
-            Ok(Message::Text(text)) => self.message(&Frame::Text(text), ctx),
-            Ok(Message::Binary(bytes)) => self.message(&Frame::Binary(bytes), ctx),
+            Ok(Message::Text(text)) => self.message(&Frame::Text(text)),
+            Ok(Message::Binary(bytes)) => self.message(&Frame::Binary(bytes)),
             Ok(Message::Continuation(piece)) => match self.assembly.add(piece) {
-                Ok(Some(frame)) => self.message(&frame, ctx),
-                Ok(None) => self.with_wire(ctx, |talk, wire| talk.control(wire)),
-                Err(reason) => self.close(reason, ctx),
+                Ok(Some(frame)) => self.message(&frame),
+                Ok(None) => self.with_wire(|talk, wire| talk.control(wire)),
+                Err(reason) => self.close(reason),
             },
             Ok(Message::Ping(bytes)) => {
-                self.with_wire(ctx, |talk, wire| talk.control(wire));
+                self.with_wire(|talk, wire| talk.control(wire));
                 if !self.closing {
-                    ctx.pong(&bytes);
+                    self.upgraded.line.say(Message::Pong(bytes));
                 }
             }
-            Ok(Message::Pong(_) | Message::Nop) => self.with_wire(ctx, |talk, wire| talk.control(wire)),
-            Err(error) => self.close(fault(&error), ctx),
+            Ok(Message::Pong(_) | Message::Nop) => self.with_wire(|talk, wire| talk.control(wire)),
+            Err(error) => self.close(fault(&error)),
         }
     }
 }
@@ -177,22 +186,22 @@ pub(crate) fn fault(error: &ProtocolError) -> &'static Reason {
 }
 
 /// The way to the client while one message is handled.
-struct Outlet<'a, T: Talk> {
-    ctx: &'a mut Ctx<T>,
+struct Outlet<'a> {
+    line: &'a Line,
     closed: Option<&'static Reason>,
 }
 
-impl<T: Talk> Wire for Outlet<'_, T> {
+impl Wire for Outlet<'_> {
     fn send(&mut self, frame: Frame) {
         match frame {
-            Frame::Text(text) => self.ctx.text(text),
-            Frame::Binary(bytes) => self.ctx.binary(bytes),
+            Frame::Text(text) => self.line.say(Message::Text(text)),
+            Frame::Binary(bytes) => self.line.say(Message::Binary(bytes)),
             Frame::Several(frames) => frames.iter().for_each(|frame| self.send(frame.clone())),
         }
     }
 
     fn ping(&mut self) {
-        self.ctx.ping(b"");
+        self.line.say(Message::Ping(Bytes::new()));
     }
 
     fn close(&mut self, reason: &'static Reason) {
