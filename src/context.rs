@@ -241,7 +241,8 @@ impl Context<'_> {
     /// The request that is being handled, to be answered by [`reply`](Self::reply) in a later call.
     #[must_use]
     pub fn ticket(&self) -> Ticket {
-        Ticket { join: self.scope.join, reference: self.scope.reference.clone() }
+        let Scope { topic, join, reference, .. } = self.scope;
+        Ticket { topic: topic.clone(), join, reference: reference.clone() }
     }
 
     /// The request that is being handled, to be answered by other code, on any thread.

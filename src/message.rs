@@ -296,6 +296,8 @@ impl Membership {
 /// A request whose answer is still owed, as the socket keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
+    /// The topic that it was asked on.
+    pub topic: Topic,
     /// The join that owes it.
     pub join: JoinId,
     /// The mark of the request.

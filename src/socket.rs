@@ -25,7 +25,7 @@ use crate::labels::{Unheard, Unjoined};
 use crate::line::Joins;
 use crate::mail::Note;
 use crate::message::{
-    Broadcast, DISCONNECT, Event, Inbound, JoinId, Outbound, Payload, Ref, Request, Signal, Status, Verdict,
+    Broadcast, DISCONNECT, Event, Inbound, JoinId, Outbound, Payload, Ref, Request, Signal, Status, Ticket, Verdict,
 };
 use crate::metrics::Metrics;
 use crate::rate::{Bucket, Pace};
@@ -188,7 +188,7 @@ impl Socket {
                 None => self.denied(join),
             },
             Note::Verdict(signal, verdict) => self.verdict(signal, verdict, now),
-            Note::Reply(ticket, status, payload) => self.late_reply(ticket.join, ticket.reference, status, payload),
+            Note::Reply(ticket, status, payload) => self.late_reply(&ticket, status, payload),
             Note::Push(join, event, payload) => self.late_push(join, event, payload),
             Note::Info(join, info) => {
                 if let Some(topic) = self.topic_of(join) {
@@ -209,8 +209,10 @@ impl Socket {
             (Some(_), Verdict::Delivered) if !others_wait => self.client.unmiss(),
             _ => {}
         }
-        let Some(topic) = self.topic_of(signal.ticket.join) else { return };
-        let reference = signal.ticket.reference.clone();
+        if self.debtor(&signal.ticket).is_none() {
+            return;
+        }
+        let Ticket { topic, reference, .. } = signal.ticket.clone();
         self.run(&topic, &reference, |channel, ctx| channel.handle_verdict(signal, verdict, ctx));
     }
 
@@ -270,10 +272,10 @@ impl Socket {
         self.run_and_reply(topic, &reference, |channel, ctx| channel.handle_in(event, payload, ctx));
     }
 
-    fn late_reply(&mut self, join: JoinId, reference: Option<Ref>, status: Status, payload: Payload) {
-        let Some(topic) = self.topic_of(join) else { return };
-        let shown = self.joins.get(&topic).and_then(|joined| joined.shown.clone());
-        self.answer(shown, reference, &topic, status, payload, Unheard::Channel);
+    fn late_reply(&mut self, ticket: &Ticket, status: Status, payload: Payload) {
+        let Some(joined) = self.debtor(ticket) else { return };
+        let (shown, reference) = (joined.shown.clone(), ticket.reference.clone());
+        self.answer(shown, reference, &ticket.topic, status, payload, Unheard::Channel);
     }
 
     fn late_push(&mut self, join: JoinId, event: Event, payload: Payload) {
@@ -390,6 +392,11 @@ impl Socket {
         let topic = self.topics.get(&join)?;
         self.joins.get(topic).filter(|joined| joined.id == join)?;
         Some(topic.clone())
+    }
+
+    /// The join that owes an answer, unless it is over.
+    fn debtor(&self, ticket: &Ticket) -> Option<&Joined> {
+        self.joins.get(&ticket.topic).map(Box::as_ref).filter(|joined| joined.id == ticket.join)
     }
 
     /// Takes a join off both lists, and with it what it hears.
