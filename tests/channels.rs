@@ -185,17 +185,22 @@ async fn a_request_is_answered_later() {
 async fn an_answer_that_comes_after_the_end_is_not_heard() {
     let (_node, handed, mut client, _other) = two().await;
     client.say(&say("elsewhere")).await;
+    client.say(&say("elsewhere")).await;
     client.say(&say("hand_over")).await;
     client.hears(&reply("ok", "{}")).await;
-    let (request, channel) = (the_request(&handed), the_channel(&handed));
+    let [soon, late] = [(); 2].map(|()| the_request(&handed));
+    let channel = the_channel(&handed);
     client.say(&say("phx_leave")).await;
     client.hear_until("phx_close").await;
-    request.reply(Reply::ok());
+    soon.reply(Reply::ok());
     // the client's queue lives; the channel behind it does not
     assert!(channel.push("late", Payload::empty()));
     client.hears_nothing().await;
     client.join("2", ROOM, "{}").await;
     channel.push("late", Payload::empty());
+    late.reply(Reply::ok());
+    // what it says itself is handled before what it is told
+    client.hears_nothing().await;
     client.hears_nothing().await;
 }
 
