@@ -105,7 +105,7 @@ struct Busy {
 
 impl Busy {
     fn new() -> Self {
-        Self::waiting(Duration::ZERO, &[])
+        Self::waiting(Duration::ZERO, &["limits.watches_per_socket=2"])
     }
 
     /// One whose registry is slow at watches, with further settings.
@@ -117,7 +117,6 @@ impl Busy {
             "server.workers=2",
             "metrics.listen=127.0.0.1:0",
             "socket.write_timeout=200ms",
-            "limits.watches_per_socket=1000",
             &format!("limits.registry_queue_bytes={BOUND}"),
         ];
         let sets = [&sets[..], more].concat();
@@ -381,7 +380,12 @@ async fn those_who_wish_for_nothing_go_on_and_who_leaves_may() {
 #[actix_web::test]
 async fn a_flood_is_refused_in_part_and_a_pair_goes_on() {
     // whoever floods has said all of it before it reads a word, and is to be let
-    let patient = ["limits.messages_burst=1000000", "limits.queue_bytes=10000000", "limits.queue_age=1h"];
+    let patient = [
+        "limits.messages_burst=1000000",
+        "limits.watches_per_socket=1000",
+        "limits.queue_bytes=10000000",
+        "limits.queue_age=1h",
+    ];
     let busy = Busy::waiting(Duration::from_micros(200), &patient);
     let (mut me, mut you) = (busy.peer(ME).await, busy.peer(YOU).await);
     let mut crowd = Vec::new();
