@@ -105,11 +105,11 @@ struct Busy {
 
 impl Busy {
     fn new() -> Self {
-        Self::waiting(Duration::ZERO, &["limits.watches_per_socket=2"])
+        Self::slow_at_watches(Duration::ZERO, &["limits.watches_per_socket=2"])
     }
 
-    /// One whose registry is slow at watches, with further settings.
-    fn waiting(watch: Duration, more: &[&str]) -> Self {
+    /// One whose registry takes so long for each watch, with further settings.
+    fn slow_at_watches(each: Duration, more: &[&str]) -> Self {
         let gate = Arc::new(Gate::default());
         let named = Mount::new("/named", Router::new())
             .connect(|_| Ok(Connected::default().id(Topic::parse("user:1").unwrap())));
@@ -120,7 +120,7 @@ impl Busy {
             &format!("limits.registry_queue_bytes={BOUND}"),
         ];
         let sets = [&sets[..], more].concat();
-        let node = Endpoint::new(config(&sets)).adapter(Holding(gate.clone(), watch)).mount(named).start().unwrap();
+        let node = Endpoint::new(config(&sets)).adapter(Holding(gate.clone(), each)).mount(named).start().unwrap();
         Self { node, gate, crowd: Vec::new() }
     }
 
@@ -386,7 +386,7 @@ async fn a_flood_is_refused_in_part_and_a_pair_goes_on() {
         "limits.queue_bytes=10000000",
         "limits.queue_age=1h",
     ];
-    let busy = Busy::waiting(Duration::from_micros(200), &patient);
+    let busy = Busy::slow_at_watches(Duration::from_micros(200), &patient);
     let (mut me, mut you) = (busy.peer(ME).await, busy.peer(YOU).await);
     let mut crowd = Vec::new();
     for n in 0..6 {
