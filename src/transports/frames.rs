@@ -1,11 +1,9 @@
 //! Messages out of a connection's bytes: WebSocket frames (RFC 6455, section 5.2), each refused by what its header
 //! declares, before anything of its payload is kept.
 //!
-//! The stream that `actix_web_actors` has for this compares a length only once the whole frame lies in memory, takes all
-//! that there is before its actor has handled the first frame of it, and keeps a buffer for as long as the connection
-//! lives. Here no byte is read before the frames that have come are handled, and nothing is kept between them. A bad
-//! header is the last thing that is handed out: whatever follows is read and dropped, so that the client still receives
-//! the close frame that says why.
+//! No byte is read before the frames that have come are handled, and nothing is kept between them. A bad header is the
+//! last thing that is handed out: whatever follows is read and dropped, so that the client still receives the close
+//! frame that says why.
 
 use std::io;
 use std::pin::Pin;
