@@ -17,17 +17,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use actix_http::ws::{OpCode, Parser};
 use bytes::BytesMut;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::connection::{Connection, MEASURED};
 use crate::desk::Desk;
 use crate::labels::Lost;
-use crate::line::{LARGE, Lane, Left, Line, Way};
+use crate::line::{LARGE, Lane, Left, Line, Way, put};
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
-use crate::protocol::{Delivery, Frame};
+use crate::protocol::Delivery;
 
 /// How many connections it goes to before others get a turn.
 const VISITS: usize = 1024;
@@ -133,15 +132,6 @@ impl Drop for Courier {
     }
 }
 
-/// Adds a message as a WebSocket carries it (RFC 6455, section 5.2).
-fn put(frame: &Frame, bytes: &mut BytesMut) {
-    match frame {
-        Frame::Text(text) => Parser::write_message(bytes, text, OpCode::Text, true, false),
-        Frame::Binary(data) => Parser::write_message(bytes, data, OpCode::Binary, true, false),
-        Frame::Several(frames) => frames.iter().for_each(|frame| put(frame, bytes)),
-    }
-}
-
 /// Writes as much as the wire takes, and says how much that is. What is wrong with it is told to the task, which
 /// writes the rest.
 fn write(writer: &OwnedWriteHalf, bytes: &[u8]) -> usize {
@@ -163,7 +153,6 @@ mod tests {
     use std::task::Waker;
     use std::time::Instant;
 
-    use actix_http::ws::Message;
     use smallvec::smallvec;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
@@ -175,6 +164,7 @@ mod tests {
     use crate::mail::Mail;
     use crate::mailbox::tests::Bell;
     use crate::message::{Broadcast, JoinId, Payload};
+    use crate::protocol::Frame;
     use crate::protocols::phoenix::V2;
     use crate::topic::Topic;
 
@@ -266,7 +256,7 @@ mod tests {
         let Some(Left { writer, .. }) = scene.resume() else { panic!("it lies with the line") };
         let heard = scene.deliver(JOIN, 10);
         let line = scene.connection.line().unwrap();
-        line.say(Message::Text("before".into()));
+        line.send(&Frame::Text("before".into()));
         line.rest(writer);
         scene.comes();
         let before = [&[0x81, 6][..], b"before"].concat();

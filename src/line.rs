@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
 use actix_codec::Encoder;
-use actix_http::ws::{Codec, Message};
+use actix_http::ws::{Codec, Message, OpCode, Parser};
 use bytes::BytesMut;
 use smallvec::SmallVec;
 use tokio::net::tcp::OwnedWriteHalf;
@@ -89,7 +89,12 @@ impl Line {
     }
 
     /// Has the client told something, as soon as the task or the courier comes to it.
-    pub(crate) fn say(&self, message: Message) {
+    pub(crate) fn send(&self, frame: &Frame) {
+        put(frame, &mut self.way().said);
+    }
+
+    /// The same, for what is no message: a ping, a pong, a goodbye.
+    pub(crate) fn control(&self, message: Message) {
         // the codec refuses nothing but a piece without a beginning
         let said = Codec::new().encode(message, &mut self.way().said);
         debug_assert!(said.is_ok(), "what we say is whole");
@@ -118,5 +123,14 @@ impl Task {
         if let Self::Runs(waker) = self {
             waker.wake_by_ref();
         }
+    }
+}
+
+/// Adds a message as a WebSocket carries it (RFC 6455, section 5.2).
+pub(crate) fn put(frame: &Frame, bytes: &mut BytesMut) {
+    match frame {
+        Frame::Text(text) => Parser::write_message(bytes, text, OpCode::Text, true, false),
+        Frame::Binary(data) => Parser::write_message(bytes, data, OpCode::Binary, true, false),
+        Frame::Several(frames) => frames.iter().for_each(|frame| put(frame, bytes)),
     }
 }

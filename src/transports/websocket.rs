@@ -69,7 +69,8 @@ type Ctx<T> = WebsocketContext<WebSocket<T>>;
 
 impl<T: Talk> WebSocket<T> {
     fn run(self, frames: Frames<web::Payload>) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
-        // it has nothing to read itself: our frames are checked before they are whole
+        // it has nothing to read itself: its own stream compares a length only once the whole frame lies in memory, takes
+        // all that there is before the first frame of it is handled, and keeps a buffer
         WebsocketContext::with_factory(stream::pending(), |ctx| {
             ctx.add_stream(frames);
             self
@@ -99,7 +100,7 @@ impl<T: Talk> WebSocket<T> {
         log::info!("{}: closed with {}: {}", self.talk.connection().id, reason.code, reason.words);
         self.talk.end(reason);
         self.talk.connection().shut();
-        self.upgraded.line.say(Message::Close(match reason.code {
+        self.upgraded.line.control(Message::Close(match reason.code {
             NO_CODE => None,
             code => Some(CloseReason { code: code.into(), description: Some(reason.words.to_owned()) }),
         }));
@@ -117,7 +118,7 @@ impl<T: Talk> WebSocket<T> {
                 Some(reason) if !is_sendable(reason.code) => return self.close(&close::PROTOCOL),
                 reason => {
                     let reason = reason.map(|reason| CloseReason { code: reason.code, description: None });
-                    self.upgraded.line.say(Message::Close(reason));
+                    self.upgraded.line.control(Message::Close(reason));
                 }
             }
         }
@@ -167,7 +168,7 @@ impl<T: Talk> StreamHandler<Result<Message, ProtocolError>> for WebSocket<T> {
             Ok(Message::Ping(bytes)) => {
                 self.with_wire(|talk, wire| talk.control(wire));
                 if !self.closing {
-                    self.upgraded.line.say(Message::Pong(bytes));
+                    self.upgraded.line.control(Message::Pong(bytes));
                 }
             }
             Ok(Message::Pong(_) | Message::Nop) => self.with_wire(|talk, wire| talk.control(wire)),
@@ -193,15 +194,11 @@ struct Outlet<'a> {
 
 impl Wire for Outlet<'_> {
     fn send(&mut self, frame: Frame) {
-        match frame {
-            Frame::Text(text) => self.line.say(Message::Text(text)),
-            Frame::Binary(bytes) => self.line.say(Message::Binary(bytes)),
-            Frame::Several(frames) => frames.iter().for_each(|frame| self.send(frame.clone())),
-        }
+        self.line.send(&frame);
     }
 
     fn ping(&mut self) {
-        self.line.say(Message::Ping(Bytes::new()));
+        self.line.control(Message::Ping(Bytes::new()));
     }
 
     fn close(&mut self, reason: &'static Reason) {
