@@ -11,8 +11,8 @@ use tokio::time::{sleep, timeout};
 use crate::common::process::Process;
 use crate::common::{frame, upgrade};
 
-/// How many clients there are, where descriptors allow it.
-pub const CLIENTS: usize = 9_800;
+/// How many clients there are. Each takes one descriptor here, and one of the broker's.
+pub const CLIENTS: usize = 10_000;
 /// How long a client waits before it tries again, and for an answer.
 const AGAIN: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(10);
