@@ -8,9 +8,9 @@ SHELL := bash
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 PACKAGES := tests/node_modules/.package-lock.json
-NPM := npm --prefix tests
+# Told which binary to run, as Rust's own tests and benches know by themselves: the one that was built with them.
+NPM := HANDCLASP_BIN=$(TARGET)/debug/handclasp npm --prefix tests
 SAY := @printf '==> %s\n'
-export HANDCLASP_BIN := $(TARGET)/debug/handclasp
 
 .PHONY: help run test fmt style lint doc rust fuzz binary packages types web clients browser bench bench-quick bench-readme bench-transfer bench-memory pressure soak clean cargo compiler node chromium network
 
