@@ -8,7 +8,7 @@ SHELL := bash
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 PACKAGES := tests/node_modules/.package-lock.json
-# Told which binary to run, as Rust's own tests and benches know by themselves: the one that was built with them.
+# Node has to be told which binary to run; Rust's tests and benches know the one that was built with them.
 NPM := HANDCLASP_BIN=$(TARGET)/debug/handclasp npm --prefix tests
 SAY := @printf '==> %s\n'
 
