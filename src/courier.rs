@@ -18,6 +18,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
+use libc::MSG_NOSIGNAL;
+use socket2::SockRef;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::connection::{Connection, MEASURED};
@@ -135,9 +137,11 @@ impl Drop for Courier {
 /// Writes as much as the wire takes, and says how much that is. What is wrong with it is told to the task, which
 /// writes the rest.
 fn write(writer: &OwnedWriteHalf, bytes: &[u8]) -> usize {
+    // not by the writer itself, which would look up first whether its runtime takes the wire for full: the line says that
+    let wire = SockRef::from(writer.as_ref());
     let mut written = 0;
     while written < bytes.len() {
-        match writer.try_write(&bytes[written..]) {
+        match wire.send_with_flags(&bytes[written..], MSG_NOSIGNAL) {
             Ok(0) => break,
             Ok(count) => written += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
