@@ -69,7 +69,7 @@ impl Pubsub {
     /// It does not fail: a topic without members hears nothing, a member that is too slow is cut off.
     pub fn broadcast(&self, topic: &Topic, event: impl Into<Event>, payload: Payload) {
         let broadcast = Broadcast { topic: topic.clone(), event: event.into(), payload };
-        self.publish(&Arc::new(Delivery::new(broadcast)), None);
+        self.publish(&Arc::new(Delivery::new(broadcast)), None, Instant::now());
     }
 
     /// How many members `topic` has on this node.
@@ -108,9 +108,9 @@ impl Pubsub {
         &self.0.turns
     }
 
-    pub(crate) fn publish(&self, delivery: &Arc<Delivery>, except: Option<ConnectionId>) {
+    pub(crate) fn publish(&self, delivery: &Arc<Delivery>, except: Option<ConnectionId>, now: Instant) {
         let Broadcast { topic, event, payload } = &delivery.broadcast;
-        self.0.local.deliver(topic, delivery, except);
+        self.0.local.deliver(topic, delivery, except, now);
         self.0.adapter.publish(topic, Packet::Broadcast { event: event.clone(), payload: payload.clone() });
     }
 
@@ -120,8 +120,9 @@ impl Pubsub {
         signal: Signal,
         delivery: &Arc<Delivery>,
         from: &Arc<Connection>,
+        now: Instant,
     ) -> Option<(Signal, Verdict)> {
-        if let Some(verdict) = self.0.local.deliver(&signal.to, delivery, None) {
+        if let Some(verdict) = self.0.local.deliver(&signal.to, delivery, None, now) {
             return Some((signal, verdict));
         }
         let Broadcast { event, payload, .. } = &delivery.broadcast;
@@ -139,8 +140,8 @@ impl Pubsub {
     }
 
     /// Sends to the holder of a name on this node; nothing when it has none.
-    pub(crate) fn deliver_here(&self, name: &Topic, delivery: &Arc<Delivery>) -> Option<Verdict> {
-        self.0.local.deliver(name, delivery, None)
+    pub(crate) fn deliver_here(&self, name: &Topic, delivery: &Arc<Delivery>, now: Instant) -> Option<Verdict> {
+        self.0.local.deliver(name, delivery, None, now)
     }
 
     /// Has a signal wait until somebody has its name, if nobody has, here or elsewhere. The verdict comes to
@@ -185,9 +186,14 @@ impl Pubsub {
 
 impl Local {
     /// Puts `delivery` into the mailboxes of the topic's members here; nothing when it has none.
-    fn deliver(&self, topic: &Topic, delivery: &Arc<Delivery>, except: Option<ConnectionId>) -> Option<Verdict> {
+    fn deliver(
+        &self,
+        topic: &Topic,
+        delivery: &Arc<Delivery>,
+        except: Option<ConnectionId>,
+        now: Instant,
+    ) -> Option<Verdict> {
         let members: Members = self.table.members(topic.key())?;
-        let now = Instant::now();
         let (mut delivered, mut is_full) = (0, false);
         for member in members.iter().filter(|member| Some(member.connection.id) != except) {
             match member.connection.deliver(member.join, delivery, now) {
@@ -215,7 +221,7 @@ impl Inbox for Port {
     fn deliver(&self, name: &Topic, packet: Packet) -> Verdict {
         let Packet::Broadcast { event, payload } = packet else { return Verdict::Absent };
         let broadcast = Broadcast { topic: name.clone(), event, payload };
-        self.local.deliver(name, &Arc::new(Delivery::new(broadcast)), None).unwrap_or(Verdict::Absent)
+        self.local.deliver(name, &Arc::new(Delivery::new(broadcast)), None, Instant::now()).unwrap_or(Verdict::Absent)
     }
 
     fn publish(&self, topic: &Topic, packet: Packet) {

@@ -95,27 +95,28 @@ impl<P: Protocol> Session<P> {
     fn broadcast(&mut self, broadcast: Broadcast, reach: Reach, wire: &mut impl Wire) {
         let delivery = Arc::new(Delivery::new(broadcast));
         let except = (reach != Reach::Members).then_some(self.seat.connection.id);
-        self.pubsub.publish(&delivery, except);
+        self.pubsub.publish(&delivery, except, self.socket.client.now);
         if reach == Reach::Echoed {
             self.pass_on(&delivery, wire);
         }
     }
 
     fn signal(&mut self, signal: Signal, delivery: Arc<Delivery>) {
+        let now = self.socket.client.now;
         let verdict = match signal.hold {
-            None => self.pubsub.signal(signal, &delivery, &self.seat.connection),
-            Some(_) => self.signal_or_hold(signal, delivery),
+            None => self.pubsub.signal(signal, &delivery, &self.seat.connection, now),
+            Some(_) => self.signal_or_hold(signal, delivery, now),
         };
         if let Some((signal, verdict)) = verdict {
-            self.socket.verdict(signal, verdict, Instant::now());
+            self.socket.verdict(signal, verdict, now);
         }
     }
 
     /// Sends it to one who is here, or has the registry see to it; what follows goes the same way until its
     /// fate is known.
-    fn signal_or_hold(&mut self, signal: Signal, delivery: Arc<Delivery>) -> Option<(Signal, Verdict)> {
+    fn signal_or_hold(&mut self, signal: Signal, delivery: Arc<Delivery>, now: Instant) -> Option<(Signal, Verdict)> {
         if !self.socket.is_waiting_for(&signal.to) {
-            let verdict = self.pubsub.deliver_here(&signal.to, &delivery);
+            let verdict = self.pubsub.deliver_here(&signal.to, &delivery, now);
             if let Some(verdict) = verdict.filter(|verdict| *verdict != Verdict::Absent) {
                 return Some((signal, verdict));
             }

@@ -77,7 +77,7 @@ pub fn route(members: u32) -> Run {
     let mut batch = VecDeque::new();
     Box::new(move || {
         let _system = &system;
-        pubsub.publish(&Arc::new(Delivery::new(broadcast.clone())), None);
+        pubsub.publish(&Arc::new(Delivery::new(broadcast.clone())), None, Instant::now());
         for connection in &mailboxes {
             connection.mailbox.fetch(&mut batch, Waker::noop());
             black_box::<&VecDeque<Mail>>(&batch);
