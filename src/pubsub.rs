@@ -22,7 +22,7 @@ use crate::orders::{
 };
 use crate::protocol::Delivery;
 use crate::registry::{Obituary, Registry, Terms};
-use crate::table::{MemberId, Members, Table};
+use crate::table::{MemberId, Table};
 use crate::topic::{Realm, Topic};
 use crate::turns::{Turn, Turns};
 
@@ -193,7 +193,7 @@ impl Local {
         except: Option<ConnectionId>,
         now: Instant,
     ) -> Option<Verdict> {
-        let members: Members = self.table.members(topic.key())?;
+        let members = self.table.members(topic.key())?;
         let (mut delivered, mut is_full) = (0, false);
         for member in members.iter().filter(|member| Some(member.connection.id) != except) {
             match member.connection.deliver(member.join, delivery, now) {

@@ -5,9 +5,8 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-
-use smallvec::SmallVec;
 
 use crate::connection::{Connection, ConnectionId};
 use crate::message::JoinId;
@@ -37,7 +36,31 @@ impl Member {
 }
 
 /// A topic's members as they were at one moment: most topics are a peer's, and have one.
-pub(crate) type Members = Arc<SmallVec<[Member; 1]>>;
+#[derive(Clone)]
+pub(crate) enum Members {
+    One(Member),
+    Many(Arc<Vec<Member>>),
+}
+
+impl Members {
+    fn push(&mut self, member: Member) {
+        match self {
+            Self::One(first) => *self = Self::Many(Arc::new(vec![first.clone(), member])),
+            Self::Many(members) => Arc::make_mut(members).push(member),
+        }
+    }
+}
+
+impl Deref for Members {
+    type Target = [Member];
+
+    fn deref(&self) -> &[Member] {
+        match self {
+            Self::One(member) => std::slice::from_ref(member),
+            Self::Many(members) => members,
+        }
+    }
+}
 
 type Shard = RwLock<HashMap<Topic, Members>>;
 
@@ -64,7 +87,10 @@ impl Table {
     /// Adds a member and says how many there are now.
     pub(crate) fn insert(&self, topic: &Topic, member: Member) -> usize {
         let mut shard = self.write(topic.key());
-        let members = Arc::make_mut(shard.entry(topic.clone()).or_default());
+        let Some(members) = shard.get_mut(topic) else {
+            shard.insert(topic.clone(), Members::One(member));
+            return 1;
+        };
         members.push(member);
         members.len()
     }
@@ -75,17 +101,20 @@ impl Table {
         let members = shard.get_mut(topic)?;
         // from the end: in a large room it is the newcomers who come and go
         let at = members.iter().rposition(|member| member.id() == id)?;
-        let left = members.len() - 1;
-        if left == 0 {
-            shard.remove(topic);
-            return Some(0);
+        match members {
+            Members::Many(members) if members.len() > 1 => {
+                let list = Arc::make_mut(members);
+                list.swap_remove(at);
+                if list.capacity() > 4 * list.len() {
+                    list.shrink_to_fit();
+                }
+                Some(list.len())
+            }
+            _ => {
+                shard.remove(topic);
+                Some(0)
+            }
         }
-        let list = Arc::make_mut(members);
-        list.swap_remove(at);
-        if list.capacity() > 4 * list.len() {
-            list.shrink_to_fit();
-        }
-        Some(left)
     }
 
     /// The topics of a realm that have members, in no order.
