@@ -3,10 +3,12 @@
 //! The registry alone writes it. A broadcast takes a topic's members out by copying one pointer and
 //! then sends without any lock; a writer copies the list only while somebody still holds it.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Deref;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use crate::connection::{Connection, ConnectionId};
 use crate::message::JoinId;
@@ -62,7 +64,7 @@ impl Deref for Members {
     }
 }
 
-type Shard = RwLock<HashMap<Topic, Members>>;
+type Shard = RwLock<HashTable<(Topic, Members)>>;
 
 /// Topic to members. A topic without members has no entry.
 pub(crate) struct Table {
@@ -77,28 +79,36 @@ impl Table {
 
     /// The topic's members, or nothing when there are none.
     pub(crate) fn members(&self, topic: &str) -> Option<Members> {
-        self.read(topic).get(topic).cloned()
+        self.find(topic, Members::clone)
     }
 
     pub(crate) fn count(&self, topic: &str) -> usize {
-        self.read(topic).get(topic).map_or(0, |members| members.len())
+        self.find(topic, |members| members.len()).unwrap_or(0)
     }
 
     /// Adds a member and says how many there are now.
     pub(crate) fn insert(&self, topic: &Topic, member: Member) -> usize {
-        let mut shard = self.write(topic.key());
-        let Some(members) = shard.get_mut(topic) else {
-            shard.insert(topic.clone(), Members::One(member));
-            return 1;
-        };
-        members.push(member);
-        members.len()
+        let hash = self.hash(topic.key());
+        let mut shard = self.shard(hash).write().unwrap_or_else(PoisonError::into_inner);
+        match shard.entry(hash, is(topic.key()), |(topic, _)| self.hash(topic.key())) {
+            Entry::Vacant(place) => {
+                place.insert((topic.clone(), Members::One(member)));
+                1
+            }
+            Entry::Occupied(mut place) => {
+                let (_, members) = place.get_mut();
+                members.push(member);
+                members.len()
+            }
+        }
     }
 
     /// Removes a member; says how many are left, or nothing when it was not there.
     pub(crate) fn remove(&self, topic: &str, id: MemberId) -> Option<usize> {
-        let mut shard = self.write(topic);
-        let members = shard.get_mut(topic)?;
+        let hash = self.hash(topic);
+        let mut shard = self.shard(hash).write().unwrap_or_else(PoisonError::into_inner);
+        let mut place = shard.find_entry(hash, is(topic)).ok()?;
+        let (_, members) = place.get_mut();
         // from the end: in a large room it is the newcomers who come and go
         let at = members.iter().rposition(|member| member.id() == id)?;
         match members {
@@ -111,7 +121,7 @@ impl Table {
                 Some(list.len())
             }
             _ => {
-                shard.remove(topic);
+                place.remove();
                 Some(0)
             }
         }
@@ -119,9 +129,9 @@ impl Table {
 
     /// The topics of a realm that have members, in no order.
     pub(crate) fn topics_of(&self, realm: Realm) -> Vec<Topic> {
-        let of_realm = |topic: &&Topic| topic.key().starts_with(realm.mark());
+        let of_realm = |(topic, _): &(Topic, Members)| topic.key().starts_with(realm.mark()).then(|| topic.clone());
         let shards = self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner));
-        shards.flat_map(|shard| shard.keys().filter(of_realm).cloned().collect::<Vec<_>>()).collect()
+        shards.flat_map(|shard| shard.iter().filter_map(of_realm).collect::<Vec<_>>()).collect()
     }
 
     /// How many topics have members.
@@ -129,17 +139,24 @@ impl Table {
         self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner).len()).sum()
     }
 
-    fn shard(&self, topic: &str) -> &Shard {
-        &self.shards[self.hasher.hash_one(topic) as usize % SHARDS]
+    fn find<R>(&self, topic: &str, f: impl FnOnce(&Members) -> R) -> Option<R> {
+        let hash = self.hash(topic);
+        let shard = self.shard(hash).read().unwrap_or_else(PoisonError::into_inner);
+        shard.find(hash, is(topic)).map(|(_, members)| f(members))
     }
 
-    fn read(&self, topic: &str) -> RwLockReadGuard<'_, HashMap<Topic, Members>> {
-        self.shard(topic).read().unwrap_or_else(PoisonError::into_inner)
+    fn hash(&self, topic: &str) -> u64 {
+        self.hasher.hash_one(topic)
     }
 
-    fn write(&self, topic: &str) -> RwLockWriteGuard<'_, HashMap<Topic, Members>> {
-        self.shard(topic).write().unwrap_or_else(PoisonError::into_inner)
+    /// By bits of the hash that a shard's own table does not go by.
+    fn shard(&self, hash: u64) -> &Shard {
+        &self.shards[(hash >> 32) as usize % SHARDS]
     }
+}
+
+fn is(topic: &str) -> impl Fn(&(Topic, Members)) -> bool {
+    move |(known, _)| known.key() == topic
 }
 
 #[cfg(test)]
@@ -170,13 +187,29 @@ pub(crate) mod tests {
     #[test]
     fn names_that_meet_in_one_table_are_spread_in_another() {
         let (known, other) = (Table::new(), Table::new());
-        let at = |table: &Table, name: &str| {
-            let shard = table.shard(name);
+        let in_shard = |table: &Table, name: &str| {
+            let shard = table.shard(table.hash(name));
             table.shards.iter().position(|one| std::ptr::eq(one, shard)).unwrap()
         };
-        let names = (0..).map(|n| format!("room:{n}")).filter(|name| at(&known, name) == 0);
+        // what a shard's own table goes by
+        let in_bucket = |table: &Table, name: &str| table.hash(name) as usize % SHARDS;
+        let places: [fn(&Table, &str) -> usize; 2] = [in_shard, in_bucket];
+        for at in places {
+            let names = (0..).map(|n| format!("room:{n}")).filter(|name| at(&known, name) == 0);
+            let mut met = [0; SHARDS];
+            names.take(10 * SHARDS).for_each(|name| met[at(&other, &name)] += 1);
+            assert!(met.iter().all(|met| *met < 50), "ten each, were they any names: {met:?}");
+        }
+    }
+
+    /// A shard's own table would else look through ever more of them, the larger it is.
+    #[test]
+    fn what_meets_in_a_shard_is_spread_in_its_table() {
+        let table = Table::new();
+        let hashes = (0..).map(|n| table.hash(&format!("room:{n}")));
         let mut met = [0; SHARDS];
-        names.take(10 * SHARDS).for_each(|name| met[at(&other, &name)] += 1);
-        assert!(met.iter().all(|met| *met < 50), "ten each, were they any names: {met:?}");
+        let of_one = hashes.filter(|hash| std::ptr::eq(table.shard(*hash), &table.shards[0]));
+        of_one.take(10 * SHARDS).for_each(|hash| met[hash as usize % SHARDS] += 1);
+        assert!(met.iter().all(|met| *met < 50), "ten each, as of all names: {met:?}");
     }
 }
