@@ -87,7 +87,7 @@ impl Protocol for V1 {
     }
 
     fn broadcast(Broadcast { topic, event, payload }: &Broadcast) -> Option<Frame> {
-        Some(Frame::Text(v1_text(topic.as_str(), event, json_text(payload)?, &None).into()))
+        Some(Frame::Text(v1_text(topic.as_str(), event, None, json_text(payload)?, &None).into()))
     }
 }
 
@@ -96,12 +96,14 @@ impl V1 {
         let none = &None;
         let text = match outbound {
             Outbound::Reply { reference, topic, status, payload, .. } => {
-                v1_text(topic.as_str(), REPLY, &response(status.as_str(), payload)?, reference)
+                v1_text(topic.as_str(), REPLY, Some(status.as_str()), json_text(payload)?, reference)
             }
-            Outbound::Push { topic, event, payload, .. } => v1_text(topic.as_str(), event, json_text(payload)?, none),
-            Outbound::Close { join_ref, topic } => v1_text(topic.as_str(), CLOSE, "{}", join_ref),
-            Outbound::Error { join_ref, topic } => v1_text(topic.as_str(), ERROR, CRASHED, join_ref),
-            Outbound::Alive { reference } => v1_text(SERVER, REPLY, &response("ok", &Payload::empty())?, reference),
+            Outbound::Push { topic, event, payload, .. } => {
+                v1_text(topic.as_str(), event, None, json_text(payload)?, none)
+            }
+            Outbound::Close { join_ref, topic } => v1_text(topic.as_str(), CLOSE, None, "{}", join_ref),
+            Outbound::Error { join_ref, topic } => v1_text(topic.as_str(), ERROR, None, CRASHED, join_ref),
+            Outbound::Alive { reference } => v1_text(SERVER, REPLY, Some("ok"), "{}", reference),
         };
         Some(Frame::Text(text.into()))
     }
@@ -122,7 +124,7 @@ impl Protocol for V2 {
 
     fn broadcast(Broadcast { topic, event, payload }: &Broadcast) -> Option<Frame> {
         match payload {
-            Payload::Json(text) => Some(Frame::Text(v2_text(&None, &None, topic.as_str(), event, text).into())),
+            Payload::Json(text) => Some(Frame::Text(v2_text(&None, &None, topic.as_str(), event, None, text).into())),
             Payload::Binary(data) => bytes_of(KIND_BROADCAST, &[topic.as_str(), event], data),
             Payload::Attached(..) => None,
         }
@@ -138,17 +140,15 @@ impl V2 {
                     let names = [&*plain(join_ref), &*plain(reference), topic.as_str(), status.as_str()];
                     return bytes_of(KIND_REPLY, &names, data);
                 }
-                _ => v2_text(join_ref, reference, topic.as_str(), REPLY, &response(status.as_str(), payload)?),
+                _ => v2_text(join_ref, reference, topic.as_str(), REPLY, Some(status.as_str()), json_text(payload)?),
             },
             Outbound::Push { join_ref, topic, event, payload } => match payload {
                 Payload::Binary(data) => return bytes_of(KIND_PUSH, &[&*plain(join_ref), topic.as_str(), event], data),
-                _ => v2_text(join_ref, none, topic.as_str(), event, json_text(payload)?),
+                _ => v2_text(join_ref, none, topic.as_str(), event, None, json_text(payload)?),
             },
-            Outbound::Close { join_ref, topic } => v2_text(join_ref, join_ref, topic.as_str(), CLOSE, "{}"),
-            Outbound::Error { join_ref, topic } => v2_text(join_ref, join_ref, topic.as_str(), ERROR, CRASHED),
-            Outbound::Alive { reference } => {
-                v2_text(none, reference, SERVER, REPLY, &response("ok", &Payload::empty())?)
-            }
+            Outbound::Close { join_ref, topic } => v2_text(join_ref, join_ref, topic.as_str(), CLOSE, None, "{}"),
+            Outbound::Error { join_ref, topic } => v2_text(join_ref, join_ref, topic.as_str(), ERROR, None, CRASHED),
+            Outbound::Alive { reference } => v2_text(none, reference, SERVER, REPLY, Some("ok"), "{}"),
         };
         Some(Frame::Text(text.into()))
     }
@@ -298,22 +298,29 @@ fn plain(mark: &Option<Ref>) -> CompactString {
 
 // ---- writing
 
-fn v1_text(topic: &str, event: &str, payload: &str, reference: &Option<Ref>) -> String {
-    let mut text = String::with_capacity(topic.len() + event.len() + payload.len() + 64);
+fn v1_text(topic: &str, event: &str, status: Option<&str>, payload: &str, reference: &Option<Ref>) -> String {
+    let mut text = String::with_capacity(topic.len() + event.len() + payload.len() + 80);
     text.push_str(r#"{"topic":"#);
     push_string(&mut text, topic);
     text.push_str(r#","event":"#);
     push_string(&mut text, event);
     text.push_str(r#","payload":"#);
-    text.push_str(payload);
+    push_payload(&mut text, status, payload);
     text.push_str(r#","ref":"#);
     text.push_str(reference.as_deref().unwrap_or("null"));
     text.push('}');
     text
 }
 
-fn v2_text(join_ref: &Option<Ref>, reference: &Option<Ref>, topic: &str, event: &str, payload: &str) -> String {
-    let mut text = String::with_capacity(topic.len() + event.len() + payload.len() + 64);
+fn v2_text(
+    join_ref: &Option<Ref>,
+    reference: &Option<Ref>,
+    topic: &str,
+    event: &str,
+    status: Option<&str>,
+    payload: &str,
+) -> String {
+    let mut text = String::with_capacity(topic.len() + event.len() + payload.len() + 80);
     text.push('[');
     text.push_str(join_ref.as_deref().unwrap_or("null"));
     text.push(',');
@@ -323,23 +330,22 @@ fn v2_text(join_ref: &Option<Ref>, reference: &Option<Ref>, topic: &str, event: 
     text.push(',');
     push_string(&mut text, event);
     text.push(',');
-    text.push_str(payload);
+    push_payload(&mut text, status, payload);
     text.push(']');
     text
 }
 
-/// `{"status", "response"}`; bytes have no place in it.
-fn response(status: &str, payload: &Payload) -> Option<String> {
-    let payload = json_text(payload)?;
-    let mut text = String::with_capacity(payload.len() + status.len() + 32);
+/// A payload as it is, or `{"status", "response"}` around that of a reply.
+fn push_payload(text: &mut String, status: Option<&str>, payload: &str) {
+    let Some(status) = status else { return text.push_str(payload) };
     text.push_str(r#"{"status":"#);
-    push_string(&mut text, status);
+    push_string(text, status);
     text.push_str(r#","response":"#);
     text.push_str(payload);
     text.push('}');
-    Some(text)
 }
 
+/// Bytes have no place in a text.
 fn json_text(payload: &Payload) -> Option<&str> {
     match payload {
         Payload::Json(text) => Some(text),
