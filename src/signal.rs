@@ -12,11 +12,11 @@ use crate::json::push_string;
 
 /// A signal that has been read and is ready to go.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Addressed {
+pub(crate) struct Addressed<'a> {
     /// Whom the sender named.
-    pub(crate) to: String,
+    pub(crate) to: Cow<'a, str>,
     /// Who the sender says it is, if it does.
-    pub(crate) sender: Option<String>,
+    pub(crate) sender: Option<Cow<'a, str>>,
     /// The object as the other gets it.
     pub(crate) text: String,
 }
@@ -26,7 +26,7 @@ pub(crate) struct Addressed {
 ///
 /// # Errors
 /// When it is no object, `peer_id` is missing, or either id is not a text or stands in it twice.
-pub(crate) fn readdress(text: &str, sender: &str) -> serde_json::Result<Addressed> {
+pub(crate) fn readdress<'a>(text: &'a str, sender: &str) -> serde_json::Result<Addressed<'a>> {
     let mut reader = serde_json::Deserializer::from_str(text);
     let signal = Readdress { sender, room: text.len() + 64 }.deserialize(&mut reader)?;
     reader.end()?;
@@ -42,21 +42,21 @@ struct Readdress<'a> {
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'de> DeserializeSeed<'de> for Readdress<'_> {
-    type Value = Addressed;
+    type Value = Addressed<'de>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Addressed, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for Readdress<'_> {
-    type Value = Addressed;
+    type Value = Addressed<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object with a peer_id")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Addressed, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let (mut to, mut sender) = (None, None);
         let mut text = String::with_capacity(self.room);
         text.push_str(r#"{"peer_id":""#);
@@ -75,8 +75,8 @@ impl<'de> Visitor<'de> for Readdress<'_> {
     }
 }
 
-fn once<E: Error>(slot: &mut Option<String>, Text(value): Text<'_>) -> Result<(), E> {
-    match slot.replace(value.into_owned()) {
+fn once<'a, E: Error>(slot: &mut Option<Cow<'a, str>>, Text(value): Text<'a>) -> Result<(), E> {
+    match slot.replace(value) {
         None => Ok(()),
         Some(_) => Err(Error::custom("an id stands in it twice")),
     }
