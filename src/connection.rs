@@ -71,11 +71,16 @@ impl Upgraded {
 
     /// Has the courier come, and says whether it will.
     pub(crate) fn call(&self) -> bool {
+        let connection = self.connection.get().and_then(Weak::upgrade);
+        connection.is_some_and(|connection| self.call_to(&connection))
+    }
+
+    /// Has the courier come to its connection, which the caller knows.
+    pub(crate) fn call_to(&self, connection: &Arc<Connection>) -> bool {
         if self.is_called.swap(true, Ordering::AcqRel) {
             return true;
         }
-        let connection = self.connection.get().and_then(Weak::upgrade);
-        let comes = connection.is_some_and(|connection| self.desk.call(connection));
+        let comes = self.desk.call(connection.clone());
         if !comes {
             self.is_called.swap(false, Ordering::AcqRel);
         }
@@ -183,9 +188,14 @@ impl Connection {
     }
 
     /// Puts a broadcast into its mailbox, for one of its joins.
-    pub(crate) fn deliver(&self, join: JoinId, delivery: &Arc<Delivery>, now: Instant) -> Result<(), Refused> {
+    pub(crate) fn deliver(
+        self: &Arc<Self>,
+        join: JoinId,
+        delivery: &Arc<Delivery>,
+        now: Instant,
+    ) -> Result<(), Refused> {
         let calls = self.mailbox.leave(Mail::Delivery(join, delivery.clone()), now)?;
-        if calls && !self.upgraded().is_some_and(Upgraded::call) {
+        if calls && !self.upgraded().is_some_and(|upgraded| upgraded.call_to(self)) {
             self.mailbox.recall();
         }
         Ok(())

@@ -62,7 +62,7 @@ impl Courier {
         let Some(upgraded) = caller.upgraded() else { return caller.mailbox.recall() };
         upgraded.arrive();
         match self.visit(&caller.mailbox, &upgraded.line) {
-            Some(true) if upgraded.call() => {}
+            Some(true) if upgraded.call_to(&caller) => {}
             Some(false) => {}
             _ => caller.mailbox.recall(),
         }
