@@ -11,21 +11,22 @@ use crate::context::Assigns;
 use crate::rate::{Bucket, Rate};
 use crate::turns::{Turn, Turns};
 
-/// What all channels of one socket have in common.
+/// What all channels of one socket have in common. In memory as written: what each message needs stands at the end.
+#[repr(C)]
 pub(crate) struct Client {
-    pub(crate) connection: Arc<Connection>,
     pub(crate) transport: &'static str,
+    /// How many topics more its joins may hear besides their own.
+    pub(crate) may_hear: usize,
+    pub(crate) turns: Arc<Turns>,
     pub(crate) assigns: Assigns,
+    /// Whether the channel that ran last was declined something for want of a turn.
+    pub(crate) overloaded: bool,
+    pub(crate) connection: Arc<Connection>,
     /// How many signals to nobody it may still send.
     pub(crate) misses: Bucket,
     pub(crate) misses_rate: Rate,
     /// What time it is, as the socket was last told.
     pub(crate) now: Instant,
-    /// How many topics more its joins may hear besides their own.
-    pub(crate) may_hear: usize,
-    pub(crate) turns: Arc<Turns>,
-    /// Whether the channel that ran last was declined something for want of a turn.
-    pub(crate) overloaded: bool,
 }
 
 impl Client {

@@ -23,12 +23,13 @@ pub(crate) const LARGE: usize = 16 * 1024;
 #[derive(Default)]
 pub(crate) struct Line(Mutex<Way>);
 
-/// The line as it is at one moment.
+/// The line as it is at one moment. In memory as written: the courier needs all but the end.
 #[derive(Default)]
+#[repr(C)]
 pub(crate) struct Way {
+    pub(crate) left: Option<Left>,
     /// What the session has said, to be written before all else.
     pub(crate) said: BytesMut,
-    pub(crate) left: Option<Left>,
     pub(crate) lane: Option<Lane>,
     task: Task,
 }

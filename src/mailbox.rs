@@ -44,24 +44,27 @@ pub(crate) enum Refused {
     Closed,
 }
 
-/// A connection's mailbox: written from any thread, read by the connection's actor.
+/// A connection's mailbox: written from any thread, read by the connection's actor. In memory as written, as is all of
+/// a [`Connection`](crate::connection::Connection).
+#[repr(C)]
 pub(crate) struct Mailbox {
     allowance: Arc<Allowance>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
+#[repr(C)]
 struct State {
-    waiting: VecDeque<Mail>,
-    bytes: usize,
-    /// What was thrown away when it was found full.
-    lost: u32,
-    /// Since when the reader has not come.
-    since: Option<Instant>,
-    closed: Option<&'static Reason>,
-    reader: Option<Waker>,
     /// Whether there is a courier who may bring broadcasts past the reader.
     has_courier: bool,
+    /// What was thrown away when it was found full.
+    lost: u32,
+    closed: Option<&'static Reason>,
+    /// Since when the reader has not come.
+    since: Option<Instant>,
+    bytes: usize,
+    waiting: VecDeque<Mail>,
+    reader: Option<Waker>,
 }
 
 impl Mailbox {

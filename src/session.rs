@@ -25,7 +25,9 @@ use crate::topic::Topic;
 use crate::transport::{Talk, Wire};
 use crate::turns::Turn;
 
-/// A socket with its protocol and its place in the broker. Dropping it gives the place back.
+/// A socket with its protocol and its place in the broker. Dropping it gives the place back. In memory as written, as
+/// is a [`Socket`].
+#[repr(C)]
 pub(crate) struct Session<P: Protocol> {
     socket: Socket,
     protocol: P,

@@ -42,21 +42,22 @@ pub(crate) enum Passage {
     Handled,
 }
 
-/// The state machine.
+/// The state machine. In memory as written: what is needed seldom stands first, and apart from what each message needs.
+#[repr(C)]
 pub(crate) struct Socket {
-    pub(crate) rules: Arc<Rules>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) client: Client,
-    pub(crate) joins: Few<Topic, Box<Joined>>,
     /// Whose join it is that the registry speaks of.
     pub(crate) topics: Few<JoinId, Topic>,
     /// How many signals wait for whom.
     pub(crate) waiting: BTreeMap<Topic, u32>,
+    pub(crate) join_rate: Bucket,
     pub(crate) last_join: u32,
+    pub(crate) client: Client,
     /// Whether what passes as it is has changed since it was last asked for.
     pub(crate) lane_changed: bool,
     pub(crate) messages: Bucket,
-    pub(crate) join_rate: Bucket,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) joins: Few<Topic, Box<Joined>>,
     pub(crate) effects: VecDeque<Effect>,
     /// What was said to topics that are joined by now, and is to be done after those effects.
     pub(crate) replay: VecDeque<(Topic, Held)>,

@@ -56,11 +56,12 @@ pub(crate) fn start<T: Talk>(
     response.streaming(WebSocket { talk, upgraded, assembly: Assembly::new(size), closing: false }.run(frames))
 }
 
-/// One client's talk, as an actor.
+/// One client's talk, as an actor. In memory as written: few clients send pieces.
+#[repr(C)]
 struct WebSocket<T: Talk> {
+    assembly: Assembly,
     talk: T,
     upgraded: Arc<Upgraded>,
-    assembly: Assembly,
     /// We have said goodbye and wait for the client's.
     closing: bool,
 }
