@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
 use crate::adapter::{Adapter, Answer, Inbox, Packet};
-use crate::connection::{Connection, ConnectionId};
+use crate::connection::Connection;
 use crate::mail::Note;
 use crate::mailbox::Refused;
 use crate::message::{Broadcast, Event, Payload, Proof, Signal, Verdict};
@@ -22,7 +22,7 @@ use crate::orders::{
 };
 use crate::protocol::Delivery;
 use crate::registry::{Obituary, Registry, Terms};
-use crate::table::{MemberId, Table};
+use crate::table::{Member, MemberId, Table};
 use crate::topic::{Realm, Topic};
 use crate::turns::{Turn, Turns};
 
@@ -108,7 +108,7 @@ impl Pubsub {
         &self.0.turns
     }
 
-    pub(crate) fn publish(&self, delivery: &Arc<Delivery>, except: Option<ConnectionId>, now: Instant) {
+    pub(crate) fn publish(&self, delivery: &Arc<Delivery>, except: Option<&Arc<Connection>>, now: Instant) {
         let Broadcast { topic, event, payload } = &delivery.broadcast;
         self.0.local.deliver(topic, delivery, except, now);
         self.0.adapter.publish(topic, Packet::Broadcast { event: event.clone(), payload: payload.clone() });
@@ -190,12 +190,13 @@ impl Local {
         &self,
         topic: &Topic,
         delivery: &Arc<Delivery>,
-        except: Option<ConnectionId>,
+        except: Option<&Arc<Connection>>,
         now: Instant,
     ) -> Option<Verdict> {
         let members = self.table.members(topic.key())?;
         let (mut delivered, mut is_full) = (0, false);
-        for member in members.iter().filter(|member| Some(member.connection.id) != except) {
+        let is_told = |member: &&Member| except.is_none_or(|except| !Arc::ptr_eq(except, &member.connection));
+        for member in members.iter().filter(is_told) {
             match member.connection.deliver(member.join, delivery, now) {
                 Ok(()) => delivered += 1,
                 Err(Refused::Full) => is_full = true,

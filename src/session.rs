@@ -96,7 +96,7 @@ impl<P: Protocol> Session<P> {
 
     fn broadcast(&mut self, broadcast: Broadcast, reach: Reach, wire: &mut impl Wire) {
         let delivery = Arc::new(Delivery::new(broadcast));
-        let except = (reach != Reach::Members).then_some(self.seat.connection.id);
+        let except = (reach != Reach::Members).then_some(&self.seat.connection);
         self.pubsub.publish(&delivery, except, self.socket.client.now);
         if reach == Reach::Echoed {
             self.pass_on(&delivery, wire);
