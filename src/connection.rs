@@ -4,7 +4,6 @@
 //! A session actor is the body of an HTTP response: while its client does not read, it is not run.
 //! So its life is judged from outside, by [`connections`](crate::connections).
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::pending;
 use std::net::IpAddr;
@@ -23,7 +22,7 @@ use crate::close::Reason;
 use crate::desk::Desk;
 use crate::line::{Lane, Line};
 use crate::mail::{Mail, Note};
-use crate::mailbox::{Mailbox, Refused};
+use crate::mailbox::{Mailbox, Refused, Waiting};
 use crate::message::JoinId;
 use crate::metrics::Metrics;
 use crate::protocol::Delivery;
@@ -259,7 +258,8 @@ pub(crate) struct Inbox {
     connection: Arc<Connection>,
     metrics: Arc<Metrics>,
     realm: Realm,
-    batch: VecDeque<Mail>,
+    /// What it has fetched, the last first.
+    batch: Waiting,
     batches: u32,
     ended: bool,
 }
@@ -267,7 +267,7 @@ pub(crate) struct Inbox {
 impl Inbox {
     /// How long mail waited is counted as of `realm`.
     pub(crate) fn new(connection: Arc<Connection>, metrics: Arc<Metrics>, realm: Realm) -> Self {
-        Self { connection, metrics, realm, batch: VecDeque::new(), batches: 0, ended: false }
+        Self { connection, metrics, realm, batch: Waiting::new(), batches: 0, ended: false }
     }
 
     /// Fetches what waits; says whether there was something.
@@ -277,6 +277,7 @@ impl Inbox {
         if !mailbox.fetch(&mut self.batch, reader) {
             return false;
         }
+        self.batch.reverse();
         self.batches = self.batches.wrapping_add(1);
         if let Some(since) = since {
             self.metrics.queue_time.add(self.realm, since.elapsed());
@@ -296,7 +297,7 @@ impl Stream for Inbox {
         if this.batch.is_empty() && !this.fetch(cx.waker()) {
             return Poll::Pending;
         }
-        let mail = this.batch.pop_front();
+        let mail = this.batch.pop();
         this.ended = matches!(mail, Some(Mail::Close(_)));
         Poll::Ready(mail)
     }

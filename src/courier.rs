@@ -166,6 +166,7 @@ mod tests {
     use crate::connection::tests::allowing;
     use crate::line::Lane;
     use crate::mail::Mail;
+    use crate::mailbox::Waiting;
     use crate::mailbox::tests::Bell;
     use crate::message::{Broadcast, JoinId, Payload};
     use crate::protocol::Frame;
@@ -209,8 +210,8 @@ mod tests {
             left
         }
 
-        fn fetch(&self) -> VecDeque<Mail> {
-            let mut batch = VecDeque::new();
+        fn fetch(&self) -> Waiting {
+            let mut batch = Waiting::new();
             self.connection.mailbox.fetch(&mut batch, &Waker::from(self.reader.clone()));
             batch
         }

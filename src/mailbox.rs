@@ -9,11 +9,12 @@
 //! It is read by the connection's actor; broadcasts that pass as they are, by its worker's
 //! [courier](crate::courier), while the actor sleeps. Whatever waits, one of the two is on its way.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
+
+use smallvec::SmallVec;
 
 use crate::allowance::Allowance;
 use crate::close::{self, Reason};
@@ -44,6 +45,9 @@ pub(crate) enum Refused {
     Closed,
 }
 
+/// Mail in its order: as a rule there is one at most, which takes no memory besides.
+pub(crate) type Waiting = SmallVec<[Mail; 1]>;
+
 /// A connection's mailbox: written from any thread, read by the connection's actor. In memory as written, as is all of
 /// a [`Connection`](crate::connection::Connection).
 #[repr(C)]
@@ -63,7 +67,7 @@ struct State {
     /// Since when the reader has not come.
     since: Option<Instant>,
     bytes: usize,
-    waiting: VecDeque<Mail>,
+    waiting: Waiting,
     reader: Option<Waker>,
 }
 
@@ -79,7 +83,7 @@ impl Mailbox {
     /// Puts `mail` into the queue and wakes the reader, or refuses at once. `now` is asked for once a
     /// broadcast, not once a member.
     pub(crate) fn push(&self, mail: Mail, now: Instant) -> Result<(), Refused> {
-        self.put(mail, now, |state| wake(VecDeque::new(), state))
+        self.put(mail, now, |state| wake(Waiting::new(), state))
     }
 
     /// As [`push`](Self::push), but lets a reader sleep where there is a courier. Says whether that is to be called.
@@ -103,7 +107,7 @@ impl Mailbox {
             return Err(Refused::Full);
         }
         state.bytes += mail.size().min(self.allowance.bound.bytes / LARGE_SHARE);
-        state.waiting.push_back(mail);
+        state.waiting.push(mail);
         Ok(tell(state))
     }
 
@@ -125,19 +129,20 @@ impl Mailbox {
             // it is awake, and may not have said yet what it has taken before
             return false;
         }
-        let mut taken = 0;
+        let (mut count, mut taken) = (0, 0);
         while taken < most
-            && let Some(mail @ Mail::Delivery(join, delivery)) = state.waiting.front()
+            && let Some(mail @ Mail::Delivery(join, delivery)) = state.waiting.get(count)
             && passes(*join, delivery)
         {
             taken += mail.size();
             load.push(delivery.clone());
-            state.waiting.pop_front();
+            count += 1;
         }
+        state.waiting.drain(..count);
         state.bytes = state.bytes.saturating_sub(taken);
         if state.waiting.is_empty() {
             // what an idle connection keeps counts more than what a busy one allocates
-            state.waiting = VecDeque::new();
+            state.waiting = Waiting::new();
             state.bytes = 0;
             state.since = None;
             return false;
@@ -146,13 +151,13 @@ impl Mailbox {
         if taken >= most {
             return true;
         }
-        wake(VecDeque::new(), state);
+        wake(Waiting::new(), state);
         false
     }
 
     /// The courier cannot bring what waits: the reader is to fetch it.
     pub(crate) fn recall(&self) {
-        wake(VecDeque::new(), self.lock());
+        wake(Waiting::new(), self.lock());
     }
 
     /// Refuses whatever comes, and has the reader end the connection once it has read what waits. The
@@ -163,7 +168,7 @@ impl Mailbox {
             return false;
         }
         state.close(reason);
-        wake(VecDeque::new(), state);
+        wake(Waiting::new(), state);
         true
     }
 
@@ -211,9 +216,9 @@ impl Mailbox {
 
     /// Moves all that waits into the empty `batch`, under one lock; when there is nothing, `reader` is
     /// woken once there is. Says whether there was something.
-    pub(crate) fn fetch(&self, batch: &mut VecDeque<Mail>, reader: &Waker) -> bool {
+    pub(crate) fn fetch(&self, batch: &mut Waiting, reader: &Waker) -> bool {
         // what an idle connection keeps counts more than what a busy one allocates
-        *batch = VecDeque::new();
+        *batch = Waiting::new();
         let mut state = self.lock();
         std::mem::swap(&mut state.waiting, batch);
         state.bytes = 0;
@@ -237,7 +242,7 @@ impl Mailbox {
 impl State {
     fn close(&mut self, reason: &'static Reason) {
         self.closed = Some(reason);
-        self.waiting.push_back(Mail::Close(reason));
+        self.waiting.push(Mail::Close(reason));
     }
 }
 
@@ -247,12 +252,12 @@ fn call(state: MutexGuard<'_, State>) -> bool {
     if state.has_courier {
         return state.reader.is_some();
     }
-    wake(VecDeque::new(), state);
+    wake(Waiting::new(), state);
     false
 }
 
 /// Wakes the reader, and drops what was thrown away, with the lock released.
-fn wake(thrown_away: VecDeque<Mail>, mut state: MutexGuard<'_, State>) {
+fn wake(thrown_away: Waiting, mut state: MutexGuard<'_, State>) {
     let reader = state.reader.take();
     drop(state);
     drop(thrown_away);
@@ -356,7 +361,7 @@ pub(crate) mod tests {
     struct Two {
         mailbox: Mailbox,
         bell: Arc<Bell>,
-        batch: VecDeque<Mail>,
+        batch: Waiting,
         is_called: bool,
         said: u32,
         told: Vec<u32>,
@@ -402,7 +407,7 @@ pub(crate) mod tests {
                 if self.batch.is_empty() && !self.mailbox.fetch(&mut self.batch, &waker) {
                     return;
                 }
-                let Some(Mail::Delivery(_, delivery)) = self.batch.pop_front() else { unreachable!() };
+                let Mail::Delivery(_, delivery) = self.batch.remove(0) else { unreachable!() };
                 self.hear(&delivery);
             }
             waker.wake();
@@ -421,7 +426,7 @@ pub(crate) mod tests {
 
     /// Reader and courier together lose nothing and change no order, and whatever waits, one of them is on its way.
     fn all_is_brought_in_order(has_courier: bool, steps: &[Step]) {
-        let (mailbox, bell, batch) = (mailbox(1_000_000, Duration::MAX), Arc::default(), VecDeque::new());
+        let (mailbox, bell, batch) = (mailbox(1_000_000, Duration::MAX), Arc::default(), Waiting::new());
         let mut two = Two { mailbox, bell, batch, is_called: false, said: 0, told: Vec::new() };
         if has_courier {
             two.mailbox.has_courier();

@@ -1,7 +1,6 @@
 //! What the micro benches measure: a message read, brought to the members of its topic, and written, without any
 //! input or output. The wire formats are private to the crate, so this is a part of it, for the benches alone.
 
-use std::collections::VecDeque;
 use std::hint::black_box;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use crate::adapter::Local;
 use crate::allowance::{Allowance, Bound, Patience};
 use crate::config::{Config, Limits};
 use crate::connection::{Connection, ConnectionId};
-use crate::mail::Mail;
+use crate::mailbox::Waiting;
 use crate::message::{Broadcast, JoinId, Membership, Payload, Request};
 use crate::metrics::Metrics;
 use crate::orders::Subscribe;
@@ -74,13 +73,13 @@ pub fn route(members: u32) -> Run {
     let topic = Topic::of("room:", "micro");
     let (pubsub, mailboxes) = system.block_on(room(&topic, members));
     let broadcast = Broadcast { topic, event: "message".into(), payload: Payload::reason(SAID) };
-    let mut batch = VecDeque::new();
+    let mut batch = Waiting::new();
     Box::new(move || {
         let _system = &system;
         pubsub.publish(&Arc::new(Delivery::new(broadcast.clone())), None, Instant::now());
         for connection in &mailboxes {
             connection.mailbox.fetch(&mut batch, Waker::noop());
-            black_box::<&VecDeque<Mail>>(&batch);
+            black_box::<&Waiting>(&batch);
             batch.clear();
         }
     })
