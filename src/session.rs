@@ -110,7 +110,7 @@ impl<P: Protocol> Session<P> {
             Some(_) => self.signal_or_hold(signal, delivery, now),
         };
         if let Some((signal, verdict)) = verdict {
-            self.socket.verdict(signal, verdict, now);
+            self.socket.verdict(signal, verdict);
         }
     }
 

@@ -188,7 +188,7 @@ impl Socket {
                 Some(topic) => self.end(&topic, Ended::Replaced),
                 None => self.denied(join),
             },
-            Note::Verdict(signal, verdict) => self.verdict(signal, verdict, now),
+            Note::Verdict(signal, verdict) => self.verdict(signal, verdict),
             Note::Reply(ticket, status, payload) => self.late_reply(&ticket, status, payload),
             Note::Push(join, event, payload) => self.late_push(join, event, payload),
             Note::Info(join, info) => {
@@ -199,9 +199,8 @@ impl Socket {
         }
     }
 
-    /// What became of a signal.
-    pub(crate) fn verdict(&mut self, signal: Signal, verdict: Verdict, now: Instant) {
-        self.client.now = now;
+    /// What became of a signal: known at once, or told by a note.
+    pub(crate) fn verdict(&mut self, signal: Signal, verdict: Verdict) {
         // of all that waited for one name in vain, the last is the miss
         let others_wait = signal.hold.is_some() && self.waits_no_more(&signal.to);
         self.metrics.signals.add(self.rules.realm, verdict, 1);

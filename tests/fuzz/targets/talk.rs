@@ -197,13 +197,13 @@ impl<P: Protocol> Talk<P> {
             self.socket.waits_for(&signal.to);
             return match self.turns.take(broadcast.payload.len()) {
                 Some(turn) => self.registry.order(Order::Hold(signal), Some(turn)),
-                None => self.socket.verdict(signal, Verdict::Overloaded, self.now),
+                None => self.socket.verdict(signal, Verdict::Overloaded),
             };
         }
         if to_itself {
             self.deliver(&Delivery::new(broadcast.clone()));
         }
-        self.socket.verdict(signal, verdict, self.now);
+        self.socket.verdict(signal, verdict);
     }
 
     // ---- the world
