@@ -217,10 +217,9 @@ impl Mailbox {
     /// Moves all that waits into the empty `batch`, under one lock; when there is nothing, `reader` is
     /// woken once there is. Says whether there was something.
     pub(crate) fn fetch(&self, batch: &mut Waiting, reader: &Waker) -> bool {
-        // what an idle connection keeps counts more than what a busy one allocates
-        *batch = Waiting::new();
         let mut state = self.lock();
-        std::mem::swap(&mut state.waiting, batch);
+        // what an idle connection keeps counts more than what a busy one allocates
+        *batch = std::mem::take(&mut state.waiting);
         state.bytes = 0;
         state.since = None;
         if !batch.is_empty() {
