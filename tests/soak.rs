@@ -35,19 +35,6 @@ const SETS: &[&str] = &[
 ];
 /// What the memory may grow by beside a quarter: what an allocator keeps depends on chance.
 const SLACK: u64 = 16 * 1024 * 1024;
-/// The tables that must be empty at the end, as /metrics calls them.
-const TABLES: [&str; 9] = [
-    "handclasp_connections{",
-    "handclasp_topics ",
-    "handclasp_members ",
-    "handclasp_names ",
-    "handclasp_watches ",
-    "handclasp_presence_rows ",
-    "handclasp_held_signals ",
-    "handclasp_held_bytes ",
-    "handclasp_queue_bytes ",
-];
-
 fn id(dice: &mut Dice) -> String {
     format!("00000000-0000-4000-8000-{:012}", dice.below(NAMES))
 }
@@ -161,21 +148,13 @@ async fn pair(process: &Process, until: Instant) -> Duration {
     longest
 }
 
-/// The tables that are not empty.
-async fn left(process: &Process) -> Vec<String> {
-    let (_, text) = common::get(process.metrics.unwrap(), "/metrics").await;
-    let is_left = |line: &&str| TABLES.iter().any(|table| line.starts_with(table)) && !line.ends_with(" 0");
-    assert!(TABLES.iter().all(|table| text.contains(table)), "{text}");
-    text.lines().filter(is_left).map(str::to_owned).collect()
-}
-
 /// One stretch of work, and how much memory is held when nothing of it is left.
 async fn stretch(process: &Process, seed: u64, time: Duration) -> u64 {
     let until = Instant::now() + time;
     let workers = (1..=CLIENTS).map(|n| work(process, seed * 1_000 + n, until));
     let (lives, longest) = tokio::join!(join_all(workers), pair(process, until));
     let busy = process.resident();
-    eventually("empty tables", || async { left(process).await.is_empty() }).await;
+    eventually("empty tables", || async { process.left().await.is_empty() }).await;
     let now = process.resident();
     println!(
         "{:>8} lives, the longest signal {longest:.1?}, resident {} KiB at work, {} KiB at rest",

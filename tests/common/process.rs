@@ -6,7 +6,20 @@ use std::net::SocketAddr;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::PATIENCE;
+use super::{PATIENCE, get};
+
+/// The tables that must be empty at the end, as /metrics calls them.
+const TABLES: [&str; 9] = [
+    "handclasp_connections{",
+    "handclasp_topics ",
+    "handclasp_members ",
+    "handclasp_names ",
+    "handclasp_watches ",
+    "handclasp_presence_rows ",
+    "handclasp_held_signals ",
+    "handclasp_held_bytes ",
+    "handclasp_queue_bytes ",
+];
 
 pub struct Process {
     child: Child,
@@ -62,6 +75,14 @@ impl Process {
     /// What it holds in memory, in bytes.
     pub fn resident(&self) -> u64 {
         resident(self.child.id())
+    }
+
+    /// The tables that are not empty, as it tells where it was asked to.
+    pub async fn left(&self) -> Vec<String> {
+        let (_, text) = get(self.metrics.unwrap(), "/metrics").await;
+        let is_left = |line: &&str| TABLES.iter().any(|table| line.starts_with(table)) && !line.ends_with(" 0");
+        assert!(TABLES.iter().all(|table| text.contains(table)), "{text}");
+        text.lines().filter(is_left).map(str::to_owned).collect()
     }
 
     /// How many descriptors it has open.
