@@ -1,7 +1,7 @@
 //! Names of conversations, and the patterns by which a router finds what a topic does.
 //!
 //! A [`Topic`] is checked once, when it is made; whoever holds one need not look again. Which channel
-//! answers for it is decided in [`channel`](crate::channel), who is on it in the registry.
+//! answers for it is decided in [`channels`](crate::channels), who is on it in the registry.
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 

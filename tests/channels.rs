@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use common::{Client, config, empty, eventually};
-use handclasp::channel::{ChannelRef, Info, SocketRef};
+use handclasp::channels::{ChannelRef, Info, SocketRef};
 use handclasp::message::{Status, Ticket};
 use handclasp::{Channel, Context, Ended, Endpoint, Join, Mount, Payload, Reply, Router, Running, Topic};
 use serde_json::json;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Where the wall clock may be asked: for the end of TURN credentials, which another machine judges.
-const MAY_ASK: &str = "src/ice.rs";
+const MAY_ASK: &str = "src/config/ice.rs";
 /// What asks it: its own type, the moment that it counts from, and the times of files.
 const ASKS: [&str; 5] = ["SystemTime", "UNIX_EPOCH", ".modified()", ".accessed()", ".created()"];
 

@@ -1,7 +1,7 @@
 //! The configuration: what people write in files, variables and flags, and what becomes of it.
 
+use handclasp::config::Origins;
 use handclasp::config::{Config, LogFormat, SETTINGS, Setting};
-use handclasp::origin::Origins;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

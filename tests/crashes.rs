@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Client, config, empty, eventually};
-use handclasp::channel::Info;
+use handclasp::channels::Info;
 use handclasp::{Channel, Context, Ended, Endpoint, Join, Mount, Payload, Reply, Router, Running, Topic};
 
 /// Panics in whatever function the topic names, `crash:<function>`, but for a join with a `sound` word.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use common::{Client, config, empty};
 use compact_str::CompactString;
-use handclasp::adapter::{Adapter, Answer, Claimed, Epoch, Inbox, Local, Packet};
+use handclasp::broker::adapter::{Adapter, Answer, Claimed, Epoch, Inbox, Local, Packet};
 use handclasp::message::{Proof, Verdict};
 use handclasp::{Channel, Context, Ended, Endpoint, Mount, Payload, Reply, Router, Topic, close};
 

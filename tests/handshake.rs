@@ -5,7 +5,7 @@ mod common;
 
 use actix_web::http::StatusCode;
 use common::{Client, config, empty, node};
-use handclasp::origin::Origins;
+use handclasp::config::Origins;
 use handclasp::{Connected, Endpoint, Mount, Refusal, Router, Running};
 
 /// A request for a socket, of which a test changes one thing.

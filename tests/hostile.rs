@@ -17,7 +17,7 @@ mod frames;
 mod polls;
 
 use common::{Client, config, empty};
-use handclasp::labels::Lost;
+use handclasp::metrics::Lost;
 use handclasp::{Endpoint, Running, close};
 
 const ALICE: &str = "00000000-0000-4000-8000-00000000000a";

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::{Client, config, empty, eventually, node};
 use futures_util::future::join_all;
-use handclasp::labels::Lost;
+use handclasp::metrics::Lost;
 use handclasp::{Channel, Connected, Context, Endpoint, Mount, Payload, Reply, Router, Running};
 use longpoll::{BATCH, Polling, answer, ask};
 use serde_json::{Value, json};

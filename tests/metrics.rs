@@ -5,8 +5,8 @@ mod common;
 mod scrape;
 
 use common::{Client, config, eventually, frame, get, node};
-use handclasp::labels::{Answer, Barred, Label, Lost, Transport, Unheard, Unjoined};
 use handclasp::message::Verdict;
+use handclasp::metrics::{Answer, Barred, Label, Lost, Transport, Unheard, Unjoined};
 use handclasp::{Connected, Endpoint, Mount, Refusal, Router, close};
 
 const ALICE: &str = "00000000-0000-4000-8000-00000000000a";

@@ -1,6 +1,6 @@
 //! Which pages may open a socket: the words of `socket.check_origin` against what browsers and forgers send.
 
-use handclasp::origin::Origins;
+use handclasp::config::Origins;
 
 fn admits(words: &[&str], origin: &str) -> bool {
     Origins::parse(words).unwrap().allows(Some(origin), Some("broker.test:4000"))

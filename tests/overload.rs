@@ -16,9 +16,9 @@ use common::process::resident;
 use common::{Client, config, empty, eventually, frame, get};
 use compact_str::CompactString;
 use futures_util::future::join_all;
-use handclasp::adapter::{Adapter, Answer, Claimed, Epoch, Inbox, Local, Packet};
-use handclasp::labels::{Unheard, Unjoined};
+use handclasp::broker::adapter::{Adapter, Answer, Claimed, Epoch, Inbox, Local, Packet};
 use handclasp::message::{Proof, Verdict};
+use handclasp::metrics::{Unheard, Unjoined};
 use handclasp::{Connected, Endpoint, Mount, Router, Running, Topic, close};
 
 /// What may wait, in bytes: some two hundred orders.

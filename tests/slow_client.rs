@@ -4,7 +4,7 @@ mod common;
 
 use common::{Client, empty, node};
 use handclasp::close;
-use handclasp::labels::Lost;
+use handclasp::metrics::Lost;
 
 const SENDER: &str = "00000000-0000-4000-8000-00000000000a";
 const SLOW: &str = "00000000-0000-4000-8000-00000000000b";

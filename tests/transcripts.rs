@@ -32,9 +32,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use common::{Client, Heard, config, empty, eventually, frame};
-use handclasp::labels::{Lost, Unheard, Unjoined};
 use handclasp::message::Verdict;
 use handclasp::metrics::Metrics;
+use handclasp::metrics::{Lost, Unheard, Unjoined};
 use handclasp::{Endpoint, Payload, Running, Topic};
 use script::{bytes, filled, parts, repeated};
 

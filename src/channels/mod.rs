@@ -1,25 +1,19 @@
-//! The channels that every node offers, one a file. A new one is a file here and its lines.
+//! What a topic does: the [`Channel`] trait and the [`Router`], what a channel can reply and do, and the built-in
+//! channels.
 
-mod broker;
-pub(crate) mod peer;
-mod relay;
-mod room;
+pub(crate) mod assigns;
+pub mod builtin;
+pub(crate) mod channel;
+pub(crate) mod client;
+pub(crate) mod context;
+pub(crate) mod effect;
+pub(crate) mod handles;
+pub(crate) mod reply;
 
-use crate::channel::Router;
-use crate::config::Config;
-
-/// `broker:match`, `peer:<uuid>` and `room:<name>`, as the configuration has them.
-#[must_use]
-pub fn standard(config: &Config) -> Router {
-    let (peer, room) = (peer::Terms::new(config), room::Terms::new(config));
-    Router::new()
-        .channel("peer:*", move |_| peer::Peer::new(peer.clone()))
-        .channel("room:*", move |_| room::Room::new(room))
-        .channel("broker:*", |_| broker::Broker)
-}
-
-/// `/` of Socket.IO: everybody hears everybody, in rooms or not.
-#[must_use]
-pub fn relay() -> Router {
-    Router::new().channel("/", |_| relay::Relay::default())
-}
+pub use crate::connections::connection::ConnectionId;
+pub use crate::connections::mail::Info;
+pub use assigns::Assigns;
+pub use channel::{Channel, Router};
+pub use context::Context;
+pub use handles::{ChannelRef, SocketRef};
+pub use reply::{Declined, Ended, Join, Reply, verdict_reply};

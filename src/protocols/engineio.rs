@@ -14,14 +14,14 @@ use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
 
 use crate::close;
-use crate::config::Limits;
+use crate::config::schema::Limits;
 use crate::message::{Broadcast, Outbound};
 use crate::protocol::{Frame, Malformed, Protocol, Step, Wordless};
 
-pub(crate) mod door;
-mod fault;
+mod error;
 pub(crate) mod payload;
 pub(crate) mod plain;
+pub(crate) mod routes;
 mod upgrade;
 
 /// A packet's type, the first character of its text.

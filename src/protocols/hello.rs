@@ -6,10 +6,8 @@
 //!
 //! A name is a topic with one member, the last who spoke under it; all names hear one more topic together.
 
-mod door;
-mod name;
-
-pub(crate) use door::mount;
+mod channel;
+pub(crate) mod routes;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -20,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::json::is_portable;
-use crate::labels::Lost;
 use crate::message::{Broadcast, Inbound, Outbound, Payload, Ref, Request, Status};
-use crate::metrics::Metrics;
+use crate::metrics::families::Metrics;
+use crate::metrics::labels::Lost;
 use crate::protocol::{Frame, Malformed, Protocol, Step, Wordless};
 use crate::topic::{Realm, Topic};
 

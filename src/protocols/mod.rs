@@ -6,15 +6,15 @@ pub(crate) mod peerjs;
 pub(crate) mod phoenix;
 pub(crate) mod socketio;
 
-use crate::config::Config;
-use crate::door::Entrance;
-use crate::mount::Mount;
+use crate::config::schema::Config;
+use crate::http::acceptor::Entrance;
+use crate::http::mount::Mount;
 
 /// What every node offers beside Phoenix's mounts, as the configuration has it.
 pub(crate) fn standard(config: &Config) -> impl Iterator<Item = (Mount, Entrance)> {
     let mounts = [
-        config.hello.enabled.then(|| hello::mount(&config.hello)),
-        config.peerjs.enabled.then(|| peerjs::mount(&config.peerjs)),
+        config.hello.enabled.then(|| hello::routes::mount(&config.hello)),
+        config.peerjs.enabled.then(|| peerjs::routes::mount(&config.peerjs)),
         config.socketio.enabled.then(|| socketio::mount(&config.socketio)),
     ];
     mounts.into_iter().flatten()

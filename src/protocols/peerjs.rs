@@ -5,10 +5,8 @@
 //! knows whom it was about. Where PeerServer falls over, we do not: what cannot be read is ignored, and a client
 //! that comes back while its old connection still seems alive is told `OPEN`, and the old one is closed.
 
-pub(crate) mod door;
-mod relay;
-
-pub(crate) use door::mount;
+mod channel;
+pub(crate) mod routes;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -18,11 +16,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::close;
-use crate::door::Visit;
+use crate::http::acceptor::Visit;
 use crate::json::{is_portable, push_string};
-use crate::labels::Lost;
 use crate::message::{Broadcast, Inbound, Outbound, Payload, Ref, Request, Status};
-use crate::metrics::Metrics;
+use crate::metrics::families::Metrics;
+use crate::metrics::labels::Lost;
 use crate::protocol::{Frame, Malformed, Protocol, Step, Wordless};
 use crate::topic::{Realm, Topic};
 

@@ -17,11 +17,10 @@ use crate::json::{is_portable, push_string};
 use crate::message::{Broadcast, Inbound, Outbound, Payload, Ref, Request};
 use crate::protocol::{Frame, Malformed, Protocol, Step, Wordless};
 
-pub(crate) mod door;
 pub(crate) mod longpoll;
-mod polled;
-
-pub(crate) use door::ENTRANCE;
+pub(crate) mod routes;
+mod v2_text_only;
+pub(crate) mod version;
 
 /// How long a name of a topic or an event may be in a frame of bytes.
 const MAX_BINARY_NAME: usize = 255;
@@ -42,27 +41,6 @@ const HEARTBEAT: &str = "heartbeat";
 const KIND_PUSH: u8 = 0;
 const KIND_REPLY: u8 = 1;
 const KIND_BROADCAST: u8 = 2;
-
-/// Which serializer a client asks for with `vsn`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Version {
-    V1,
-    V2,
-}
-
-impl Version {
-    /// Phoenix's requirements `~> 1.0.0` and `~> 2.0.0`; a client that does not say means the first.
-    pub(crate) fn negotiate(vsn: Option<&str>) -> Option<Self> {
-        let vsn = vsn.unwrap_or("1.0.0");
-        let (major, patch) = vsn.split_once(".0.")?;
-        let is_patch = !patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit());
-        match major {
-            "1" if is_patch => Some(Self::V1),
-            "2" if is_patch => Some(Self::V2),
-            _ => None,
-        }
-    }
-}
 
 /// V1: `{"topic", "event", "payload", "ref"}`, text only.
 #[derive(Clone, Copy, Debug, Default)]

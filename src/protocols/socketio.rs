@@ -26,22 +26,20 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use uuid::Uuid;
 
-use self::packet::{Kind, Packet};
-use super::engineio::{Language, Said, door};
-use crate::channels;
-use crate::config::{self, Limits};
-use crate::door::Entrance;
-use crate::handshake::params;
+use self::packet::{Kind, MAIN, Packet};
+use super::engineio::{Language, Said, routes as engineio_routes};
+use crate::channels::builtin;
+use crate::config::schema::{self, Limits};
+use crate::http::acceptor::Entrance;
+use crate::http::mount::Mount;
+use crate::http::request::params;
 use crate::message::{Broadcast, Inbound, Outbound, Payload, Ref, Request, Status};
-use crate::mount::Mount;
 use crate::protocol::{Frame, Malformed, Step, Wordless};
 use crate::topic::{Realm, Topic};
 
-mod client;
+mod client_script;
 mod packet;
 
-/// The namespace that needs no name.
-const MAIN: &str = "/";
 /// What divides a namespace from what its channels call a part of it.
 const PART: char = '#';
 const REALM: Realm = Realm::SocketIo;
@@ -50,16 +48,16 @@ const JOIN: char = 'j';
 /// What npm's socket.io says where no channel answers.
 const INVALID: &str = "Invalid namespace";
 
-pub(crate) const ENTRANCE: Entrance = Entrance { realm: REALM, patience: door::patience, routes };
+pub(crate) const ENTRANCE: Entrance = Entrance { realm: REALM, patience: engineio_routes::patience, routes };
 
 /// The standard mount: the relay of the tutorials.
-pub(crate) fn mount(terms: &config::SocketIo) -> (Mount, Entrance) {
-    (Mount::new(&terms.path, channels::relay()).message_bytes(terms.max_payload), ENTRANCE)
+pub(crate) fn mount(terms: &schema::SocketIo) -> (Mount, Entrance) {
+    (Mount::new(&terms.path, builtin::relay()).message_bytes(terms.max_payload), ENTRANCE)
 }
 
-fn routes(door: &crate::door::Door, app: &mut actix_web::web::ServiceConfig) {
-    door::routes::<SocketIo>(door, app);
-    client::routes(door, app);
+fn routes(door: &crate::http::acceptor::Door, app: &mut actix_web::web::ServiceConfig) {
+    engineio_routes::routes::<SocketIo>(door, app);
+    client_script::routes(door, app);
 }
 
 /// One client's Socket.IO.

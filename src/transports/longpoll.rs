@@ -6,6 +6,9 @@
 //! at once, and what waits for the client is bounded in bytes here. A client that does not ask in time is
 //! found silent, as any other. A session belongs to the node that its token names.
 
+pub(crate) mod frame_channel;
+pub(crate) mod handle;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,9 +20,9 @@ use uuid::Uuid;
 
 use crate::close::{self, Reason};
 use crate::protocol::Frame;
-use crate::transport::{Talk, Wire};
-use crate::transports::pipe::Inflow;
-use crate::transports::poller::{Fetch, Gone, Poller, Post, Turn, Via};
+use crate::transports::longpoll::frame_channel::Inflow;
+use crate::transports::longpoll::handle::{Fetch, Gone, Poller, Post, Turn, Via};
+use crate::transports::transport::{Talk, Wire};
 
 /// What a channel is told when it asks for its transport.
 pub(crate) const NAME: &str = "longpoll";

@@ -1,7 +1,5 @@
-//! The ways in which bytes travel, one a file.
+//! How a client's bytes travel: the traits between a transport and a session, and the transports themselves.
 
-pub(crate) mod frames;
 pub(crate) mod longpoll;
-pub(crate) mod pipe;
-pub(crate) mod poller;
+pub(crate) mod transport;
 pub(crate) mod websocket;

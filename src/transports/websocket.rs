@@ -2,11 +2,14 @@
 //!
 //! That crate is deprecated in favour of `actix-ws`; it is asked for by this project's users, and
 //! replacing it would touch this file alone. The actor is the body of the upgrade's response, though what it
-//! says does not pass there: its [line](crate::line) carries it, beside what the courier brings. While the
-//! client does not read, it stands still. Its mail therefore waits in a [mailbox](crate::mailbox) of its own,
-//! and its time is kept by the sweep of [`connections`](crate::connections).
+//! says does not pass there: its [line](crate::connections::writer) carries it, beside what the courier brings. While the
+//! client does not read, it stands still. Its mail therefore waits in a [mailbox](crate::connections::mailbox) of its own,
+//! and its time is kept by the sweep of [`connections`](crate::connections::hub).
 
-use std::io;
+pub(crate) mod frame_reader;
+pub(crate) mod io;
+
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use actix::{Actor, ActorContext, AsyncContext, StreamHandler};
@@ -18,12 +21,11 @@ use bytestring::ByteString;
 use futures_util::{Stream, StreamExt, stream};
 
 use crate::close::{self, Reason};
-use crate::connection::Upgraded;
-use crate::line::Line;
+use crate::connections::connection::Upgraded;
+use crate::connections::writer::Line;
 use crate::protocol::Frame;
-use crate::transport::{Talk, Wire};
-use crate::transports::frames::Frames;
-use crate::upgraded;
+use crate::transports::transport::{Talk, Wire};
+use crate::transports::websocket::frame_reader::Frames;
 
 /// What a channel is told when it asks for its transport.
 pub(crate) const NAME: &str = "websocket";
@@ -38,7 +40,7 @@ pub(crate) struct Size {
     pub(crate) fragments: u32,
 }
 
-/// Answers a request that has passed the [handshake](crate::handshake) and makes it a talk.
+/// Answers a request that has passed the [handshake](crate::http::request) and makes it a talk.
 pub(crate) fn start<T: Talk>(
     request: &HttpRequest,
     payload: web::Payload,
@@ -47,7 +49,7 @@ pub(crate) fn start<T: Talk>(
     size: Size,
 ) -> HttpResponse {
     let Ok(mut response) = ws::handshake(request) else { return HttpResponse::BadRequest().finish() };
-    let Some(upgraded) = upgraded::of(request) else { return HttpResponse::ServiceUnavailable().finish() };
+    let Some(upgraded) = io::of(request) else { return HttpResponse::ServiceUnavailable().finish() };
     response.insert_header(("cache-control", "max-age=0, private, must-revalidate"));
     if let Some(name) = subprotocol {
         response.insert_header(("sec-websocket-protocol", name));
@@ -181,7 +183,7 @@ impl<T: Talk> StreamHandler<Result<Message, ProtocolError>> for WebSocket<T> {
 /// What is wrong with a frame, as its client is told.
 pub(crate) fn fault(error: &ProtocolError) -> &'static Reason {
     match error {
-        ProtocolError::Io(error) if error.kind() == io::ErrorKind::InvalidData => &close::NOT_UTF8,
+        ProtocolError::Io(error) if error.kind() == ErrorKind::InvalidData => &close::NOT_UTF8,
         ProtocolError::Overflow => &close::TOO_BIG,
         _ => &close::PROTOCOL,
     }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use handclasp::adapter::{Adapter, Answer, Claimed, Epoch, Inbox, Packet};
+use handclasp::broker::adapter::{Adapter, Answer, Claimed, Epoch, Inbox, Packet};
 use handclasp::message::{Proof, Verdict};
 use handclasp::{Config, Endpoint, Running, Topic};
 

@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-use handclasp::origin::Origins;
+use handclasp::config::Origins;
 use handclasp::{Channel, Config, Context, Endpoint, Join, Mount, Payload, Reply, Router};
 
 /// What the suites expect of the server.

@@ -1,9 +1,9 @@
 //! What is refused is counted, once and under its reason: an operator sees an attack before anybody complains.
 
 use handclasp::close;
-use handclasp::labels::{Barred, Lost, Unheard, Unjoined};
 use handclasp::message::Verdict;
 use handclasp::metrics::Metrics;
+use handclasp::metrics::{Barred, Lost, Unheard, Unjoined};
 
 use super::{ALICE, NOBODY, Scene};
 use crate::common::{Client, frame};

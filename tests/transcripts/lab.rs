@@ -5,7 +5,7 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use handclasp::channel::{ChannelRef, Info, SocketRef};
+use handclasp::channels::{ChannelRef, Info, SocketRef};
 use handclasp::message::Status;
 use handclasp::{Channel, Connected, Context, Endpoint, Join, Mount, Payload, Reply, Router, Topic};
 

@@ -9,10 +9,10 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::{Language, MESSAGE, Said, door};
+use super::{Language, MESSAGE, Said, routes};
 use crate::close;
-use crate::config::Limits;
-use crate::door::Entrance;
+use crate::config::schema::Limits;
+use crate::http::acceptor::Entrance;
 use crate::json::push_string;
 use crate::message::{Broadcast, Inbound, Outbound, Payload, Request, Status};
 use crate::protocol::{Malformed, Step, Wordless};
@@ -23,7 +23,7 @@ const TOPIC: &str = "\u{3}/";
 const EVENT: &str = "message";
 
 pub(crate) const ENTRANCE: Entrance =
-    Entrance { realm: Realm::EngineIo, patience: door::patience, routes: door::routes::<Plain> };
+    Entrance { realm: Realm::EngineIo, patience: routes::patience, routes: routes::routes::<Plain> };
 
 /// Text and bytes.
 pub(crate) struct Plain {

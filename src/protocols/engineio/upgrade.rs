@@ -14,11 +14,12 @@ use tokio::time::timeout;
 
 use super::{NOOP, PING_PROBE, PONG_PROBE, UPGRADE};
 use crate::close::{self, Reason};
-use crate::connection::{Connection, Upgraded, cut_later};
+use crate::connections::connection::{Connection, Upgraded};
+use crate::http::idle_connections::cut_later;
 use crate::protocol::Frame;
-use crate::transport::{Talk, Wire};
-use crate::transports::pipe::{Inflow, Outflow, pipe};
-use crate::transports::poller::{Poller, Via};
+use crate::transports::longpoll::frame_channel::{Inflow, Outflow, pipe};
+use crate::transports::longpoll::handle::{Poller, Via};
+use crate::transports::transport::{Talk, Wire};
 
 /// What a frame counts for beside its own bytes: about its size in memory.
 const FRAME_SIZE: usize = 64;

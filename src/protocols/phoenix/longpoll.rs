@@ -16,19 +16,19 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use tokio::time::timeout;
 
-use super::door::version;
-use super::polled::Polled;
-use super::{V1, Version};
-use crate::body::{self, Unread};
+use super::V1;
+use super::v2_text_only::Polled;
+use super::version::{Version, version};
 use crate::close::{self, Reason};
-use crate::connection::cut_later;
-use crate::door::{Door, guest_of};
-use crate::handshake::{check_origin, params};
+use crate::http::acceptor::{Door, guest_of};
+use crate::http::body::{self, Unread};
+use crate::http::idle_connections::cut_later;
+use crate::http::mount::{ConnectInfo, Refusal};
+use crate::http::request::{check_origin, params};
 use crate::json::push_string;
-use crate::mount::{ConnectInfo, Refusal};
 use crate::protocol::Frame;
+use crate::transports::longpoll::handle::{Fetched, Gone, Poller, Via};
 use crate::transports::longpoll::{self, Manners};
-use crate::transports::poller::{Fetched, Gone, Poller, Via};
 
 /// Where a token may stand besides the query; it counts before that.
 const TOKEN_HEADER: &str = "x-phoenix-longpoll-token";

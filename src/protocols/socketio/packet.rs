@@ -13,11 +13,13 @@ use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::MAIN;
 use crate::json::{is_portable, push_string};
 use crate::message::Payload;
 use crate::protocol::Malformed;
 use crate::protocols::engineio::{MESSAGE, Said};
+
+/// The namespace that needs no name.
+pub(super) const MAIN: &str = "/";
 
 /// How many messages of bytes may belong to one packet, as in npm's socket.io-parser.
 const MOST_ATTACHMENTS: usize = 10;

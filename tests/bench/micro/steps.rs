@@ -10,23 +10,23 @@ use std::time::{Duration, Instant};
 use actix::Arbiter;
 use actix_web::rt::{System, time::sleep};
 
-use crate::adapter::Local;
-use crate::allowance::{Allowance, Bound, Patience};
-use crate::config::{Config, Limits};
-use crate::connection::{Connection, ConnectionId};
-use crate::mailbox::Waiting;
+use crate::broker::adapter::Local;
+use crate::broker::pubsub::Pubsub;
+use crate::broker::registry::Terms;
+use crate::broker::registry::command::Subscribe;
+use crate::config::schema::{Config, Limits};
+use crate::connections::connection::{Connection, ConnectionId};
+use crate::connections::limits::{Allowance, Bound, Patience};
+use crate::connections::mailbox::Waiting;
+use crate::connections::token_bucket::{Pool, Rate};
 use crate::message::{Broadcast, JoinId, Membership, Payload, Request};
-use crate::metrics::Metrics;
-use crate::orders::Subscribe;
+use crate::metrics::families::Metrics;
 use crate::protocol::{Delivery, Frame, Protocol, Step};
 use crate::protocols::engineio::{EngineIo, V4};
 use crate::protocols::hello::Hello;
 use crate::protocols::peerjs::PeerJs;
 use crate::protocols::phoenix::{V1, V2};
 use crate::protocols::socketio::SocketIo;
-use crate::pubsub::Pubsub;
-use crate::rate::{Pool, Rate};
-use crate::registry::Terms;
 use crate::topic::{Realm, Topic};
 
 /// One step, to be taken again and again.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::web::{self, Data, Query, ServiceConfig};
 use actix_web::{HttpResponse, Responder};
-use handclasp::origin::Origins;
+use handclasp::config::Origins;
 use handclasp::{Config, Endpoint, Mount, Payload, Pubsub, Router, Topic};
 use serde::Deserialize;
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::{SMALL, Target};
-use crate::config::{Config, SETTINGS, Setting};
-use crate::written;
+use crate::config::schema::{Config, SETTINGS, Setting};
+use crate::config::source;
 
 /// How much longer than its key and value a complaint is, at most: places, ranges, and the key that was meant.
 const COMPLAINT: usize = 512;
@@ -43,7 +43,7 @@ fn file(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let mut wrong = Vec::new();
     let path = Path::new("handclasp.toml");
-    let written = written::in_file(path, text, &mut wrong);
+    let written = source::in_file(path, text, &mut wrong);
     assert!(wrong.is_empty() || written.is_empty(), "guesses beside {wrong:?}");
     let keys = written.len();
     let places: usize = written.iter().map(|written| written.name.len()).sum();

@@ -7,9 +7,11 @@ use super::seeds::conversations;
 use super::talk::Talk;
 use super::tape::{self, Part, parts};
 use super::{SMALL, Target, engineio, hello, peerjs, phoenix, socketio};
-use crate::channel::{Channel, Context, Reply, Router};
-use crate::channels;
-use crate::config::Config;
+use crate::channels::builtin;
+use crate::channels::channel::{Channel, Router};
+use crate::channels::context::Context;
+use crate::channels::reply::Reply;
+use crate::config::schema::Config;
 use crate::message::Payload;
 use crate::protocol::{Frame, Protocol};
 use crate::protocols::engineio::{V3, V4};
@@ -86,7 +88,7 @@ fn seeds(protocol: &str) -> Vec<Vec<u8>> {
 }
 
 fn standard(protocol: impl Protocol, tape: impl Iterator<Item = Part>) {
-    converse(Realm::Phoenix, Arc::new(channels::standard(&CONFIG)), protocol, tape);
+    converse(Realm::Phoenix, Arc::new(builtin::standard(&CONFIG)), protocol, tape);
 }
 
 pub(super) fn talk_phoenix(tape: impl Iterator<Item = Part>) {
@@ -94,18 +96,18 @@ pub(super) fn talk_phoenix(tape: impl Iterator<Item = Part>) {
 }
 
 pub(super) fn talk_peerjs(tape: impl Iterator<Item = Part>) {
-    let (mount, _) = crate::protocols::peerjs::mount(&CONFIG.peerjs);
+    let (mount, _) = crate::protocols::peerjs::routes::mount(&CONFIG.peerjs);
     converse(Realm::PeerJs, mount.router, peerjs::client(), tape);
 }
 
 pub(super) fn talk_hello(tape: impl Iterator<Item = Part>) {
-    let (mount, _) = crate::protocols::hello::mount(&CONFIG.hello);
+    let (mount, _) = crate::protocols::hello::routes::mount(&CONFIG.hello);
     converse(Realm::Hello, mount.router, hello::client(), tape);
 }
 
 /// The same is said by a new client and by an old one.
 pub(super) fn talk_socketio(tape: impl Iterator<Item = Part> + Clone) {
-    let relay = || Arc::new(channels::relay());
+    let relay = || Arc::new(builtin::relay());
     converse(Realm::SocketIo, relay(), socketio::client::<V4>(), tape.clone());
     converse(Realm::SocketIo, relay(), socketio::client::<V3>(), tape);
 }

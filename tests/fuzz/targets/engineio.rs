@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::asked::{Wish, ask, frames, is_same};
 use super::seeds::{bytes_of, conversations, messages};
 use super::{SMALL, Target};
-use crate::config::Limits;
+use crate::config::schema::Limits;
 use crate::message::Outbound;
 use crate::protocol::{Frame, Protocol};
 use crate::protocols::engineio::payload::{Body, Dialect};

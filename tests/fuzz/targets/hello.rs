@@ -7,7 +7,7 @@ use super::seeds::messages;
 use super::{SMALL, Target};
 use crate::json::is_portable;
 use crate::message::{Broadcast, Payload};
-use crate::metrics::Metrics;
+use crate::metrics::families::Metrics;
 use crate::protocol::{Frame, Protocol, Step};
 use crate::protocols::hello::Hello;
 use crate::topic::Realm;

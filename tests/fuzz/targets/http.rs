@@ -8,11 +8,11 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 
 use super::seeds::paths;
 use super::{SMALL, Target};
-use crate::address::Caller;
-use crate::handshake::params;
-use crate::protocols::peerjs::door::Claim;
-use crate::protocols::phoenix::Version;
-use crate::protocols::phoenix::door::version;
+use crate::http::client_ip::Caller;
+use crate::http::request::params;
+use crate::protocols::peerjs::routes::Claim;
+use crate::protocols::phoenix::version::Version;
+use crate::protocols::phoenix::version::version;
 
 pub(super) const TARGETS: &[Target] = &[
     Target {
@@ -45,7 +45,7 @@ fn query(data: &[u8]) {
     let encode = |text: &str| percent_encode(text.as_bytes(), NON_ALPHANUMERIC).to_string();
     let written: Vec<String> =
         params.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
-    let again = crate::handshake::params(&written.join("&")).expect("what we have written");
+    let again = crate::http::request::params(&written.join("&")).expect("what we have written");
     assert_eq!(again, params);
 
     let values =

@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use super::seeds::messages;
 use super::{SMALL, Target};
+use crate::channels::builtin::peer::readdress::readdress;
 use crate::json::{MAX_DEPTH, is_portable, push_string};
 use crate::message::Payload;
-use crate::signal::readdress;
 
 const WORDS: &[&str] = &[
     "1e400",

@@ -2,7 +2,7 @@
 
 use super::seeds::messages;
 use super::{SMALL, Target};
-use crate::origin::Origins;
+use crate::config::origin::Origins;
 use crate::topic::{Pattern, Realm, Topic};
 
 pub(super) const TARGETS: &[Target] = &[

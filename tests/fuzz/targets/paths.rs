@@ -4,7 +4,7 @@ use std::path::{Component, Path};
 
 use super::seeds::paths;
 use super::{SMALL, Target};
-use crate::page::below;
+use crate::http::static_files::below;
 
 pub(super) const TARGETS: &[Target] = &[Target {
     name: "path",

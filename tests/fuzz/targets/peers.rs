@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{SMALL, Target};
-use crate::channels::peer::{canonical, prove};
+use crate::channels::builtin::peer::{canonical, prove};
 
 pub(super) const TARGETS: &[Target] =
     &[Target { name: "peer", run, seeds, words: &["-8", "-9", "00000000-0000-4000-8000-", "="], most: SMALL }];

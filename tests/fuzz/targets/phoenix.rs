@@ -11,8 +11,8 @@ use super::seeds::{conversations, messages};
 use super::{SMALL, Target};
 use crate::message::{Broadcast, Outbound, Payload, Ref, Status};
 use crate::protocol::{Frame, Protocol};
-use crate::protocols::phoenix::door::subprotocol;
 use crate::protocols::phoenix::longpoll::lines;
+use crate::protocols::phoenix::routes::subprotocol;
 use crate::protocols::phoenix::{MAX_MARK, V1, V2};
 use crate::topic::{Realm, Topic};
 

@@ -6,9 +6,9 @@ use compact_str::{CompactString, ToCompactString};
 use serde_json::{Map, Value, json};
 
 use super::{SMALL, Target};
+use crate::broker::presence::Presence;
 use crate::json::is_portable;
 use crate::message::{Payload, Row};
-use crate::presence::Presence;
 
 pub(super) const TARGETS: &[Target] =
     &[Target { name: "presence", run, seeds, words: &["+a ", "-", "=", "!", "{\"a\":", "\"phx_ref"], most: SMALL }];

@@ -3,10 +3,10 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::mail::Note;
+use crate::broker::registry::permits::Turn;
+use crate::connections::mail::Note;
 use crate::message::{JoinId, Membership, Signal, Verdict, Watched};
 use crate::topic::Topic;
-use crate::turns::Turn;
 
 /// What the socket has asked for.
 pub(super) enum Order {

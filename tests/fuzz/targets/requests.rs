@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use super::seeds::paths;
 use super::site::{here, site};
 use super::{SMALL, Target};
-use crate::config::Config;
+use crate::config::schema::Config;
 
 /// How long an answer is waited for: most need no time at all, and some wait for news that do not come.
 const PATIENCE: Duration = Duration::from_millis(2);

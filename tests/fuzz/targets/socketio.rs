@@ -6,7 +6,7 @@ use super::asked::{Asked, Wish, is_same};
 use super::seeds::conversations;
 use super::tape::{self, Part, parts};
 use super::{SMALL, Target};
-use crate::config::Limits;
+use crate::config::schema::Limits;
 use crate::message::{Outbound, Payload, Status};
 use crate::protocol::{Frame, Protocol, Step};
 use crate::protocols::engineio::{EngineIo, Revision, V3, V4};

@@ -8,20 +8,20 @@ use std::time::{Duration, Instant};
 
 use super::hello::METRICS;
 use super::registry::{Order, Registry};
-use crate::allowance::{Allowance, Bound, Patience};
-use crate::channel::Router;
-use crate::config::Limits;
-use crate::connection::{Connection, ConnectionId};
-use crate::effect::Effect;
-use crate::joined::Held;
-use crate::line::Joins;
+use crate::broker::registry::permits::{Turn, Turns};
+use crate::channels::channel::Router;
+use crate::channels::effect::Effect;
+use crate::config::schema::Limits;
+use crate::connections::connection::{Connection, ConnectionId};
+use crate::connections::limits::{Allowance, Bound, Patience};
+use crate::connections::token_bucket::Pool;
+use crate::connections::writer::Joins;
 use crate::message::{Broadcast, Inbound, JoinId, Outbound, Payload, Reach, Ref, Request, Signal, Verdict};
 use crate::protocol::{Delivery, Frame, Protocol, Step};
-use crate::rate::Pool;
-use crate::rules::Rules;
-use crate::socket::{Passage, Socket};
+use crate::sessions::settings::Rules;
+use crate::sessions::socket::channel_server::Held;
+use crate::sessions::socket::{Passage, Socket};
 use crate::topic::{Realm, Topic};
-use crate::turns::{Turn, Turns};
 
 /// How much longer than what it answers an answer may be: everything the standard channels say by themselves.
 const MORE: usize = 1_024;

@@ -11,12 +11,12 @@ use futures_util::{FutureExt, StreamExt, stream};
 
 use super::seeds::{Line, bytes_of, transcripts};
 use super::{SMALL, Target};
-use crate::allowance::{Allowance, Bound, Patience};
 use crate::close::{self, Reason};
-use crate::connection::{Connection, ConnectionId};
+use crate::connections::connection::{Connection, ConnectionId};
+use crate::connections::limits::{Allowance, Bound, Patience};
+use crate::connections::token_bucket::{Pool, Rate};
 use crate::protocol::Frame;
-use crate::rate::{Pool, Rate};
-use crate::transports::frames::Frames;
+use crate::transports::websocket::frame_reader::Frames;
 use crate::transports::websocket::{Assembly, Size, fault};
 
 /// Bounds that are soon met, and those that a node has by default.

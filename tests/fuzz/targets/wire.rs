@@ -23,10 +23,10 @@ use super::client::Client;
 use super::site::site;
 use super::websocket::{cut, framed};
 use super::{SMALL, Target};
-use crate::config::Config;
-use crate::node::Node;
-use crate::orders::Census;
-use crate::workers::{Entry, accept};
+use crate::broker::registry::command::Census;
+use crate::config::schema::Config;
+use crate::http::node_state::Node;
+use crate::server::workers::{Entry, accept};
 
 /// Just above what a request's headers may take in all (`actix_http`'s 128 KiB); a message's 64 KiB are below.
 const MOST: usize = 140_000;

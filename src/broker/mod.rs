@@ -1,0 +1,12 @@
+//! Who is on which topic, and how a message reaches them: the registry that alone writes it, the table that every
+//! thread reads, presence lists, and the adapter to other nodes.
+
+pub mod adapter;
+pub(crate) mod presence;
+pub(crate) mod presence_tracker;
+pub(crate) mod pubsub;
+pub(crate) mod registry;
+pub(crate) mod topic_table;
+
+pub use pubsub::Pubsub;
+pub use registry::command::Census;

@@ -1,0 +1,220 @@
+//! The presence lists of all topics: whose rows are on them, who looks at them, and which have
+//! changed since they were last told. A part of the registry.
+//!
+//! Each node owns the rows of its own members. It tells other nodes how they change and, when asked,
+//! what they are; another node's rows live here as long as that node does.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use compact_str::{CompactString, format_compact};
+
+use crate::broker::adapter::Packet;
+use crate::broker::presence::{Mark, Presence};
+use crate::connections::connection::{Member, MemberId};
+use crate::connections::mail::Note;
+use crate::message::{Broadcast, Event, Payload, Row};
+use crate::protocol::Delivery;
+use crate::topic::Topic;
+
+const STATE: Event = Event::const_new("presence_state");
+const DIFF: Event = Event::const_new("presence_diff");
+
+/// Topic to presence list. A topic without rows and viewers has no entry.
+pub(crate) struct Rosters {
+    node: CompactString,
+    /// Marks are unique through this number, the node's name and a random part of it.
+    next_mark: u64,
+    salt: u32,
+    topics: HashMap<Topic, Roster>,
+    changed: HashSet<Topic>,
+}
+
+#[derive(Default)]
+struct Roster {
+    presence: Presence,
+    viewers: HashMap<MemberId, Member>,
+    /// Rows of this node's members.
+    own: HashMap<MemberId, (Mark, Row)>,
+    /// Rows of other nodes, each with its key, by node.
+    others: HashMap<CompactString, HashSet<Mark>>,
+    /// What the other nodes have not been told yet.
+    joins: HashMap<Mark, Row>,
+    leaves: Vec<(Mark, CompactString)>,
+}
+
+impl Rosters {
+    pub(crate) fn new(node: CompactString) -> Self {
+        let salt = uuid::Uuid::new_v4().as_u64_pair().0 as u32;
+        Self { node, next_mark: 0, salt, topics: HashMap::new(), changed: HashSet::new() }
+    }
+
+    /// Shows the list to `viewer` from now on, and gives it the list as it is. Says whether the
+    /// topic had no viewer before.
+    pub(crate) fn view(&mut self, topic: &Topic, viewer: Member) -> bool {
+        let roster = self.topics.entry(topic.clone()).or_default();
+        let _ = viewer.connection.tell(Note::Push(viewer.join, STATE, roster.presence.state()));
+        roster.viewers.insert(viewer.id(), viewer);
+        roster.viewers.len() == 1
+    }
+
+    /// Puts a member's row on the list, or in place of the one it has.
+    pub(crate) fn put(&mut self, topic: &Topic, id: MemberId, row: Row) {
+        let mark = self.mark();
+        let roster = self.topics.entry(topic.clone()).or_default();
+        let previous = roster.own.insert(id, (mark.clone(), row.clone()));
+        roster.presence.add(mark.clone(), &row, previous.as_ref().map(|(mark, _)| mark));
+        if let Some((mark, row)) = previous {
+            roster.retire(mark, row.key);
+        }
+        roster.joins.insert(mark, row);
+        self.changed.insert(topic.clone());
+    }
+
+    /// What the list says of a member.
+    pub(crate) fn row(&self, topic: &Topic, id: MemberId) -> Option<&Row> {
+        self.topics.get(topic)?.own.get(&id).map(|(_, row)| row)
+    }
+
+    /// How many rows the topic's list has.
+    pub(crate) fn len(&self, topic: &Topic) -> usize {
+        self.topics.get(topic).map_or(0, |roster| roster.presence.len())
+    }
+
+    /// A member is gone: its row, and its view of the list.
+    pub(crate) fn leave(&mut self, topic: &Topic, id: MemberId) {
+        let Some(roster) = self.topics.get_mut(topic) else { return };
+        roster.viewers.remove(&id);
+        if let Some((mark, row)) = roster.own.remove(&id) {
+            roster.retire(mark, row.key);
+            self.changed.insert(topic.clone());
+        }
+        self.forget_if_empty(topic);
+    }
+
+    /// Another node's rows have changed.
+    pub(crate) fn merge(
+        &mut self,
+        topic: &Topic,
+        node: &CompactString,
+        joins: &[(Mark, Row)],
+        leaves: &[(Mark, CompactString)],
+    ) {
+        let Some(roster) = self.topics.get_mut(topic) else { return };
+        let rows = roster.others.entry(node.clone()).or_default();
+        for (mark, row) in joins {
+            if rows.insert(mark.clone()) {
+                roster.presence.add(mark.clone(), row, None);
+            }
+        }
+        for (mark, _) in leaves {
+            if rows.remove(mark) {
+                roster.presence.remove(mark);
+            }
+        }
+        self.changed.insert(topic.clone());
+    }
+
+    /// Another node is gone. Says whether any list has changed.
+    pub(crate) fn node_down(&mut self, node: &str) -> bool {
+        for (topic, roster) in &mut self.topics {
+            let marks = roster.others.remove(node).unwrap_or_default();
+            if !marks.is_empty() {
+                self.changed.insert(topic.clone());
+            }
+            marks.iter().for_each(|mark| roster.presence.remove(mark));
+        }
+        self.has_changed()
+    }
+
+    /// This node's rows of the topic, for a node that has none of them.
+    pub(crate) fn own(&self, topic: &Topic) -> Option<Packet> {
+        let own = &self.topics.get(topic)?.own;
+        (!own.is_empty()).then(|| self.packet(own.values().cloned().collect(), Vec::new()))
+    }
+
+    pub(crate) fn has_changed(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    /// Tells the viewers of each changed list what has changed, once; returns what the other nodes
+    /// are to be told.
+    pub(crate) fn flush(&mut self) -> Vec<(Topic, Packet)> {
+        let mut packets = Vec::new();
+        for topic in std::mem::take(&mut self.changed) {
+            let Some(roster) = self.topics.get_mut(&topic) else { continue };
+            if let Some(diff) = roster.presence.diff() {
+                roster.tell(&topic, diff);
+            }
+            let (joins, leaves) = (std::mem::take(&mut roster.joins), std::mem::take(&mut roster.leaves));
+            if !joins.is_empty() || !leaves.is_empty() {
+                packets.push((topic.clone(), self.packet(joins.into_iter().collect(), leaves)));
+            }
+            self.forget_if_empty(&topic);
+        }
+        packets
+    }
+
+    /// How many rows all lists have.
+    pub(crate) fn count(&self) -> usize {
+        self.topics.values().map(|roster| roster.presence.len()).sum()
+    }
+
+    fn packet(&self, joins: Vec<(Mark, Row)>, leaves: Vec<(Mark, CompactString)>) -> Packet {
+        Packet::Presence { node: self.node.clone(), joins, leaves }
+    }
+
+    fn mark(&mut self) -> Mark {
+        self.next_mark += 1;
+        format_compact!("{:08x}{:08x}", self.salt, self.next_mark)
+    }
+
+    /// A list with changes to tell stays until they are told.
+    fn forget_if_empty(&mut self, topic: &Topic) {
+        let empty = |roster: &Roster| roster.viewers.is_empty() && roster.own.is_empty();
+        if !self.changed.contains(topic) && self.topics.get(topic).is_some_and(empty) {
+            self.topics.remove(topic);
+        }
+    }
+}
+
+impl Roster {
+    fn retire(&mut self, mark: Mark, key: CompactString) {
+        self.presence.remove(&mark);
+        if self.joins.remove(&mark).is_none() {
+            self.leaves.push((mark, key));
+        }
+    }
+
+    fn tell(&self, topic: &Topic, diff: Payload) {
+        let broadcast = Broadcast { topic: topic.clone(), event: DIFF, payload: diff };
+        let delivery = Arc::new(Delivery::new(broadcast));
+        let now = Instant::now();
+        for viewer in self.viewers.values() {
+            // one whose mailbox is full is on its way out
+            let _ = viewer.connection.deliver(viewer.join, &delivery, now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::topic_table::tests::crowd;
+
+    #[test]
+    fn a_list_that_nobody_sees_or_is_on_is_forgotten() {
+        let (crowd, topic) = (crowd(3), Topic::parse("room:a").unwrap());
+        let row = || Row { key: "k".into(), meta: Payload::empty() };
+        let mut rosters = Rosters::new("a".into());
+        assert_eq!(crowd.iter().filter(|viewer| rosters.view(&topic, (*viewer).clone())).count(), 1, "the first");
+        for _ in 0..2 {
+            crowd.iter().for_each(|member| rosters.put(&topic, member.id(), row()));
+        }
+        assert_eq!(rosters.len(&topic), crowd.len(), "a row for each, however often it changes");
+        crowd.iter().for_each(|viewer| rosters.leave(&topic, viewer.id()));
+        rosters.flush();
+        assert!(rosters.topics.is_empty());
+    }
+}

@@ -1,0 +1,251 @@
+//! The handle everyone holds: telling topics and names, and asking who is there.
+//!
+//! A broadcast is delivered by the thread that makes it, from the table the registry publishes, to
+//! local members first and the adapter second: a sick backplane never silences the node.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::{Actor, Addr, ArbiterHandle};
+use compact_str::CompactString;
+use futures_util::FutureExt;
+use tokio::sync::oneshot;
+
+use crate::broker::adapter::{Adapter, Answer, Inbox, Packet};
+use crate::broker::registry::command::{
+    Census, Count, Down, FromNode, GiveUp, Hold, NodeDown, Queued, Subscribe, Unsubscribe, Update, Watch, Wish,
+};
+use crate::broker::registry::permits::{Turn, Turns};
+use crate::broker::registry::{Obituary, Registry, Terms};
+use crate::broker::topic_table::Table;
+use crate::connections::connection::Connection;
+use crate::connections::connection::{Member, MemberId};
+use crate::connections::mail::Note;
+use crate::connections::mailbox::Refused;
+use crate::message::{Broadcast, Event, Payload, Proof, Signal, Verdict};
+use crate::metrics::families::Metrics;
+use crate::protocol::Delivery;
+use crate::topic::{Realm, Topic};
+
+/// A node's topics. Cloning copies a pointer; a clone may live on any thread.
+#[derive(Clone)]
+pub struct Pubsub(Arc<Ways>);
+
+/// What every session tells and asks others by.
+struct Ways {
+    local: Local,
+    registry: Addr<Registry>,
+    turns: Arc<Turns>,
+    adapter: Arc<dyn Adapter>,
+}
+
+/// The local half: what needs no registry and no other node.
+#[derive(Clone)]
+struct Local {
+    table: Arc<Table>,
+    metrics: Arc<Metrics>,
+}
+
+impl Pubsub {
+    /// Starts the registry on an arbiter, and the adapter. What it returns beside itself resolves when the registry
+    /// has died.
+    pub(crate) fn start(
+        terms: Terms,
+        adapter: Arc<dyn Adapter>,
+        arbiter: &ArbiterHandle,
+    ) -> (Self, oneshot::Receiver<()>) {
+        let local = Local { table: Arc::new(Table::new()), metrics: Arc::default() };
+        let (obituary, died) = oneshot::channel();
+        let (table, metrics) = (local.table.clone(), local.metrics.clone());
+        let (backplane, turns) = (adapter.clone(), Turns::new(terms.queue_bytes));
+        let registry = Registry::start_in_arbiter(arbiter, |_| {
+            Registry::new(terms, table, backplane, metrics, Obituary(obituary))
+        });
+        adapter.start(Arc::new(Port { local: local.clone(), registry: registry.clone() }));
+        (Self(Arc::new(Ways { local, registry, turns, adapter })), died)
+    }
+
+    /// Tells every member of `topic`, on this node and the others. Being a member is not needed.
+    ///
+    /// It does not fail: a topic without members hears nothing, a member that is too slow is cut off.
+    pub fn broadcast(&self, topic: &Topic, event: impl Into<Event>, payload: Payload) {
+        let broadcast = Broadcast { topic: topic.clone(), event: event.into(), payload };
+        self.publish(&Arc::new(Delivery::new(broadcast)), None, Instant::now());
+    }
+
+    /// How many members `topic` has on this node.
+    #[must_use]
+    pub fn count(&self, topic: &str) -> usize {
+        self.0.local.table.count(topic)
+    }
+
+    /// The topics of a realm that have members on this node.
+    pub(crate) fn topics_of(&self, realm: Realm) -> Vec<Topic> {
+        self.0.local.table.topics_of(realm)
+    }
+
+    /// How much the registry holds; all zero when it has died.
+    pub async fn census(&self) -> Census {
+        self.0.registry.send(Count).await.unwrap_or_default()
+    }
+
+    /// The node's counters.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.local.metrics
+    }
+
+    /// This node's name among the others.
+    pub(crate) fn node_name(&self) -> CompactString {
+        self.0.adapter.node()
+    }
+
+    pub(crate) fn shared_metrics(&self) -> Arc<Metrics> {
+        self.0.local.metrics.clone()
+    }
+
+    /// Who may wish for something from the registry, and when.
+    pub(crate) fn turns(&self) -> &Arc<Turns> {
+        &self.0.turns
+    }
+
+    pub(crate) fn publish(&self, delivery: &Arc<Delivery>, except: Option<&Arc<Connection>>, now: Instant) {
+        let Broadcast { topic, event, payload } = &delivery.broadcast;
+        self.0.local.deliver(topic, delivery, except, now);
+        self.0.adapter.publish(topic, Packet::Broadcast { event: event.clone(), payload: payload.clone() });
+    }
+
+    /// Sends to the holder of a name. A verdict that must travel comes back to `from` as a note.
+    pub(crate) fn signal(
+        &self,
+        signal: Signal,
+        delivery: &Arc<Delivery>,
+        from: &Arc<Connection>,
+        now: Instant,
+    ) -> Option<(Signal, Verdict)> {
+        if let Some(verdict) = self.0.local.deliver(&signal.to, delivery, None, now) {
+            return Some((signal, verdict));
+        }
+        let Broadcast { event, payload, .. } = &delivery.broadcast;
+        let packet = Packet::Broadcast { event: event.clone(), payload: payload.clone() };
+        let mut answer = self.0.adapter.deliver(&signal.to, packet);
+        if let Some(verdict) = (&mut answer).now_or_never() {
+            return Some((signal, verdict));
+        }
+        let from = from.clone();
+        actix::spawn(async move {
+            let verdict = answer.await;
+            let _ = from.tell(Note::Verdict(signal, verdict));
+        });
+        None
+    }
+
+    /// Sends to the holder of a name on this node; nothing when it has none.
+    pub(crate) fn deliver_here(&self, name: &Topic, delivery: &Arc<Delivery>, now: Instant) -> Option<Verdict> {
+        self.0.local.deliver(name, delivery, None, now)
+    }
+
+    /// Has a signal wait until somebody has its name, if nobody has, here or elsewhere. The verdict comes to
+    /// `from` as a note.
+    pub(crate) fn hold(&self, signal: Signal, delivery: Arc<Delivery>, from: Arc<Connection>, turn: Turn) {
+        self.order(Wish::Hold(Hold { from, signal, delivery }), turn);
+    }
+
+    pub(crate) fn subscribe(&self, wish: Subscribe, turn: Turn) {
+        wish.connection.mark_known();
+        self.order(Wish::Subscribe(wish), turn);
+    }
+
+    pub(crate) fn watch(&self, watch: Watch, turn: Turn) {
+        watch.member.connection.mark_known();
+        self.order(Wish::Watch(watch), turn);
+    }
+
+    pub(crate) fn update(&self, update: Update, turn: Turn) {
+        self.order(Wish::Update(update), turn);
+    }
+
+    /// Whoever has a turn is not refused any more.
+    fn order(&self, wish: Wish, turn: Turn) {
+        self.0.registry.do_send(Queued { wish, turn });
+    }
+
+    /// Never refused: there is one at most for each wish to subscribe, which had its turn.
+    pub(crate) fn unsubscribe(&self, id: MemberId) {
+        self.0.registry.do_send(Unsubscribe { id });
+    }
+
+    /// Forgets a connection whose mailbox is closed. Never refused: there are two at most, from the sweep and at its
+    /// end, for each connection that has had a turn, and none for any other.
+    pub(crate) fn down(&self, connection: &Connection) {
+        debug_assert!(connection.mailbox.is_closed(), "else a later subscription would stay for ever");
+        if connection.is_known() {
+            self.0.registry.do_send(Down { connection: connection.id });
+        }
+    }
+}
+
+impl Local {
+    /// Puts `delivery` into the mailboxes of the topic's members here; nothing when it has none.
+    fn deliver(
+        &self,
+        topic: &Topic,
+        delivery: &Arc<Delivery>,
+        except: Option<&Arc<Connection>>,
+        now: Instant,
+    ) -> Option<Verdict> {
+        let members = self.table.members(topic.key())?;
+        let (mut delivered, mut is_full) = (0, false);
+        let is_told = |member: &&Member| except.is_none_or(|except| !Arc::ptr_eq(except, &member.connection));
+        for member in members.iter().filter(is_told) {
+            match member.connection.deliver(member.join, delivery, now) {
+                Ok(()) => delivered += 1,
+                Err(Refused::Full) => is_full = true,
+                Err(Refused::Closed) => {}
+            }
+        }
+        self.metrics.delivered.add(topic.realm(), (), delivered);
+        match (delivered, is_full) {
+            (1.., _) => Some(Verdict::Delivered),
+            (0, true) => Some(Verdict::Overloaded),
+            (0, false) => Some(Verdict::Absent),
+        }
+    }
+}
+
+/// The way in for the adapter.
+struct Port {
+    local: Local,
+    registry: Addr<Registry>,
+}
+
+impl Inbox for Port {
+    fn deliver(&self, name: &Topic, packet: Packet) -> Verdict {
+        let Packet::Broadcast { event, payload } = packet else { return Verdict::Absent };
+        let broadcast = Broadcast { topic: name.clone(), event, payload };
+        self.local.deliver(name, &Arc::new(Delivery::new(broadcast)), None, Instant::now()).unwrap_or(Verdict::Absent)
+    }
+
+    fn publish(&self, topic: &Topic, packet: Packet) {
+        match packet {
+            Packet::Broadcast { .. } => drop(self.deliver(topic, packet)),
+            _ => self.registry.do_send(FromNode { topic: topic.clone(), packet }),
+        }
+    }
+
+    fn give_up(&self, name: &Topic, proof: Option<Proof>) -> Answer<bool> {
+        let asked = self.registry.send(GiveUp { name: name.clone(), proof });
+        // a registry that does not answer is dead, and its node with it
+        Box::pin(asked.map(|answer| answer.unwrap_or(true)))
+    }
+
+    fn node_down(&self, node: &str) {
+        self.registry.do_send(NodeDown { node: CompactString::new(node) });
+    }
+}
+
+impl std::fmt::Debug for Pubsub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pubsub").field("metrics", &self.0.local.metrics).finish_non_exhaustive()
+    }
+}

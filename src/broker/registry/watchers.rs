@@ -1,0 +1,63 @@
+//! Who wants to know when a topic gets its first member and loses its last. A part of the registry.
+
+use std::collections::HashMap;
+
+use crate::connections::connection::{Member, MemberId};
+use crate::connections::mail::Note;
+use crate::message::Watched;
+use crate::topic::Topic;
+
+/// Topic to watchers. A topic that nobody watches has no entry. A watcher is found by its id: thousands may
+/// watch one topic, and come and go as fast as they like.
+#[derive(Default)]
+pub(crate) struct Watches {
+    topics: HashMap<Topic, HashMap<MemberId, Member>>,
+}
+
+impl Watches {
+    /// Adds a watcher; watching twice is watching once. Says whether it is new.
+    pub(crate) fn add(&mut self, topic: &Topic, watcher: Member) -> bool {
+        self.topics.entry(topic.clone()).or_default().insert(watcher.id(), watcher).is_none()
+    }
+
+    pub(crate) fn remove(&mut self, topic: &Topic, id: MemberId) {
+        let Some(watchers) = self.topics.get_mut(topic) else { return };
+        watchers.remove(&id);
+        if watchers.is_empty() {
+            self.topics.remove(topic);
+        }
+    }
+
+    pub(crate) fn has(&self, topic: &Topic) -> bool {
+        self.topics.contains_key(topic)
+    }
+
+    /// Tells the topic's watchers. One whose mailbox is full is on its way out.
+    pub(crate) fn tell(&self, topic: &Topic, online: bool) {
+        for watcher in self.topics.get(topic).into_iter().flat_map(HashMap::values) {
+            let watched = Box::new(Watched { topic: topic.clone(), online });
+            let _ = watcher.connection.tell(Note::Info(watcher.join, watched));
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.topics.values().map(HashMap::len).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::topic_table::tests::crowd;
+
+    #[test]
+    fn watching_twice_is_watching_once() {
+        let (crowd, topic) = (crowd(3), Topic::parse("peer:a").unwrap());
+        let mut watches = Watches::default();
+        assert!(crowd.iter().all(|watcher| watches.add(&topic, watcher.clone())));
+        assert!(crowd.iter().all(|watcher| !watches.add(&topic, watcher.clone())));
+        assert_eq!(watches.count(), crowd.len());
+        crowd.iter().for_each(|watcher| watches.remove(&topic, watcher.id()));
+        assert!(!watches.has(&topic));
+    }
+}

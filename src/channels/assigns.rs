@@ -1,0 +1,45 @@
+//! Values that the channels of one socket share, as Phoenix's `assigns`.
+
+use std::any::Any;
+use std::fmt;
+
+/// Values that the channels of one socket share, one of each type, and that
+/// [`connect`](crate::http::mount::Mount::connect) may put there. They end with the socket.
+///
+/// ```
+/// use handclasp::channels::builtin::Assigns;
+///
+/// struct UserId(u64);
+///
+/// let mut assigns = Assigns::default();
+/// assigns.insert(UserId(7));
+/// assert_eq!(assigns.get::<UserId>().map(|user| user.0), Some(7));
+/// ```
+#[derive(Default)]
+pub struct Assigns(Vec<Box<dyn Any>>);
+
+impl Assigns {
+    /// Puts `value` in place of the one of its type.
+    pub fn insert<T: Any>(&mut self, value: T) {
+        self.remove::<T>();
+        self.0.push(Box::new(value));
+    }
+
+    /// The value of this type.
+    #[must_use]
+    pub fn get<T: Any>(&self) -> Option<&T> {
+        self.0.iter().find_map(|value| value.downcast_ref())
+    }
+
+    /// Takes the value of this type out.
+    pub fn remove<T: Any>(&mut self) -> Option<T> {
+        let at = self.0.iter().position(|value| value.is::<T>())?;
+        self.0.swap_remove(at).downcast().ok().map(|value| *value)
+    }
+}
+
+impl fmt::Debug for Assigns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Assigns({})", self.0.len())
+    }
+}

@@ -1,0 +1,258 @@
+//! `peer:<uuid>`: one client that others can name. The handshake of two browsers passes through here.
+//!
+//! Whoever knows an id may speak to it; only its owner may be it. The sender's id in what a peer
+//! receives is written by us.
+
+pub(crate) mod readdress;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use compact_str::{CompactString, ToCompactString};
+use sha2::{Digest, Sha256};
+use uuid::{Builder, Uuid};
+
+use crate::channels::assigns::Assigns;
+use crate::channels::channel::Channel;
+use crate::channels::context::Context;
+use crate::channels::reply::{Ended, Join, Reply, verdict_reply};
+use crate::config::ice::IceServer;
+use crate::config::schema::Config;
+use crate::connections::mail::Info;
+use crate::message::{Payload, Proof, Signal, Ticket, Verdict, Watched, is_reserved};
+use crate::topic::Topic;
+use readdress::Addressed;
+
+const PREFIX: &str = "peer:";
+/// How many bytes a secret has.
+const SECRET: std::ops::RangeInclusive<usize> = 16..=64;
+/// More characters than the longest secret has in base64.
+const MAX_SECRET_TEXT: usize = 90;
+
+/// What a node's configuration says of peers.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    /// The STUN and TURN servers that a peer is told to use, and for how long it may use those with a secret.
+    ice_servers: Arc<[IceServer]>,
+    lifetime: Duration,
+    watches: usize,
+}
+
+impl Terms {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            ice_servers: config.peer.ice_servers.as_slice().into(),
+            lifetime: config.peer.turn_lifetime,
+            watches: config.limits.watches_per_socket,
+        }
+    }
+
+    /// JSON of the servers, as the peer `id` is told of them.
+    fn ice_servers(&self, id: Uuid) -> String {
+        let id = id.to_string();
+        let servers: Vec<IceServer> = self.ice_servers.iter().map(|ice| ice.for_user(&id, self.lifetime)).collect();
+        let text = serde_json::to_string(&servers);
+        debug_assert!(text.is_ok(), "a list of texts is json");
+        text.unwrap_or_else(|_| "[]".into())
+    }
+}
+
+/// The id under which a socket is a peer, while it is one; other channels of the socket may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PeerId(Uuid);
+
+impl PeerId {
+    /// The socket's own id, or a random one.
+    pub(crate) fn or_random(assigns: &Assigns) -> CompactString {
+        assigns.get::<Self>().map_or_else(Uuid::new_v4, |id| id.0).to_compact_string()
+    }
+}
+
+/// How many peers the socket watches, through whichever of its ids.
+struct Watching(usize);
+
+impl Watching {
+    /// Adds to the count, unless it would pass `most`; says whether it did.
+    fn change(assigns: &mut Assigns, by: isize, most: usize) -> bool {
+        let now = assigns.get::<Self>().map_or(0, |watching| watching.0);
+        let then = now.saturating_add_signed(by);
+        if by > 0 && then > most {
+            return false;
+        }
+        assigns.insert(Self(then));
+        true
+    }
+}
+
+/// - join `{secret?}` -> ok `{peer_id, ice_servers}`; refused `invalid peer id`, `taken`, `unproven`.
+/// - `connect {peer_id}` -> the other gets `peer_connect {peer_id: mine}`; if it is absent the caller
+///   gets the push `error_connect {id}` beside the error `peer_not_found`.
+/// - `watch {peer_id}` -> ok `{online}`, then `peer_up` and `peer_down {peer_id}`; `unwatch {peer_id}`.
+/// - any other event `{peer_id, ...}` -> the other gets it with `peer_id` mine.
+pub(crate) struct Peer {
+    terms: Terms,
+    id: Uuid,
+    watched: HashMap<Topic, Option<Ticket>>,
+}
+
+#[derive(serde::Deserialize)]
+struct Wish {
+    secret: Option<String>,
+}
+
+#[derive(serde::Deserialize)]
+struct Named {
+    peer_id: String,
+}
+
+impl Peer {
+    pub(crate) fn new(terms: Terms) -> Self {
+        Self { terms, id: Uuid::nil(), watched: HashMap::new() }
+    }
+}
+
+impl Channel for Peer {
+    fn join(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Join {
+        let Some(id) = canonical(ctx.topic().subtopic()) else { return Join::refuse("invalid peer id") };
+        let Ok(wish) = payload.parse::<Wish>() else { return Join::refuse("invalid payload") };
+        let Ok(proof) = prove(id, wish.secret.as_deref()) else { return Join::refuse("unproven") };
+        self.id = id;
+        let servers = self.terms.ice_servers(id);
+        let welcome = Payload::from_json_text(format!(r#"{{"peer_id":"{id}","ice_servers":{servers}}}"#));
+        Join::accept(welcome).claim(proof)
+    }
+
+    fn joined(&mut self, ctx: &mut Context<'_>) {
+        ctx.assigns().insert(PeerId(self.id));
+    }
+
+    fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        match event {
+            "watch" => self.watch(payload, ctx),
+            "unwatch" => self.unwatch(payload, ctx),
+            _ if is_reserved(event) => Reply::error("reserved event"),
+            _ => self.signal(event, payload, ctx),
+        }
+    }
+
+    fn handle_verdict(&mut self, signal: Signal, verdict: Verdict, ctx: &mut Context<'_>) {
+        if signal.event == "peer_connect" && verdict == Verdict::Absent {
+            let id = signal.to.subtopic();
+            ctx.push("error_connect", Payload::from_json_text(format!(r#"{{"id":"{id}"}}"#)));
+        }
+        ctx.reply(signal.ticket, verdict_reply(verdict));
+    }
+
+    fn handle_info(&mut self, info: Info, ctx: &mut Context<'_>) {
+        let Ok(watched) = info.downcast::<Watched>() else { return };
+        let Some(ticket) = self.watched.get_mut(&watched.topic) else { return };
+        let online = watched.online;
+        if let Some(ticket) = ticket.take() {
+            return ctx.reply(ticket, Reply::with(Payload::from_json_text(format!(r#"{{"online":{online}}}"#))));
+        }
+        let id = watched.topic.subtopic();
+        let event = if online { "peer_up" } else { "peer_down" };
+        ctx.push(event, Payload::from_json_text(format!(r#"{{"peer_id":"{id}"}}"#)));
+    }
+
+    fn terminate(&mut self, _: Ended, ctx: &mut Context<'_>) {
+        Watching::change(ctx.assigns(), -(self.watched.len() as isize), self.terms.watches);
+        if ctx.assigns().get::<PeerId>() == Some(&PeerId(self.id)) {
+            ctx.assigns().remove::<PeerId>();
+        }
+    }
+}
+
+impl Peer {
+    fn signal(&self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        let Payload::Json(text) = payload else { return Reply::error("invalid payload") };
+        let me = ctx.topic().subtopic();
+        let Ok(Addressed { to, sender, text }) = readdress::readdress(text, me) else {
+            return Reply::error("invalid payload");
+        };
+        if sender.is_some_and(|sender| sender != me) {
+            return Reply::error("invalid sender_id");
+        }
+        let Some(to) = topic_of(&to) else { return Reply::error("invalid peer id") };
+        if event == "connect" {
+            let mine = Payload::from_json_text(format!(r#"{{"peer_id":"{me}"}}"#));
+            return ctx.signal(to, "peer_connect", mine);
+        }
+        ctx.signal(to, event, Payload::from_json_text(text))
+    }
+
+    fn watch(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        let Some(topic) = named(payload) else { return Reply::error("invalid peer id") };
+        let is_new = !self.watched.contains_key(&topic);
+        if is_new && !Watching::change(ctx.assigns(), 1, self.terms.watches) {
+            return Reply::error("too many watches");
+        }
+        if matches!(self.watched.get(&topic), Some(Some(_))) {
+            return Reply::error("already asked");
+        }
+        if let Err(declined) = ctx.watch(topic.clone()) {
+            if is_new {
+                Watching::change(ctx.assigns(), -1, self.terms.watches);
+            }
+            return Reply::error(declined.reason());
+        }
+        self.watched.insert(topic, Some(ctx.ticket()));
+        Reply::None
+    }
+
+    fn unwatch(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        let Some(topic) = named(payload) else { return Reply::error("invalid peer id") };
+        if !self.watched.contains_key(&topic) {
+            return Reply::ok();
+        }
+        if let Err(declined) = ctx.unwatch(topic.clone()) {
+            return Reply::error(declined.reason());
+        }
+        Watching::change(ctx.assigns(), -1, self.terms.watches);
+        if let Some(Some(ticket)) = self.watched.remove(&topic) {
+            ctx.reply(ticket, Reply::error("unwatched"));
+        }
+        Reply::ok()
+    }
+}
+
+fn topic_of(id: &str) -> Option<Topic> {
+    canonical(id).map(|_| Topic::of(PREFIX, id))
+}
+
+fn named(payload: &Payload) -> Option<Topic> {
+    let named: Named = payload.parse().ok()?;
+    topic_of(&named.peer_id)
+}
+
+/// A UUID in the one form that counts: 36 characters, lower case.
+pub(crate) fn canonical(text: &str) -> Option<Uuid> {
+    let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    if text.len() == 36 && is_lower { Uuid::try_parse(text).ok() } else { None }
+}
+
+/// An id of version 8 certifies itself: it is the beginning of its secret's SHA-256. Any other id
+/// belongs to whoever came first, and a secret, if there is one, proves that it is the same again.
+pub(crate) fn prove(id: Uuid, secret: Option<&str>) -> Result<Option<Proof>, Unproven> {
+    let proof = secret.map(hash).transpose()?;
+    if id.get_version_num() != 8 {
+        return Ok(proof);
+    }
+    let proof = proof.ok_or(Unproven)?;
+    let own = proof.first_chunk().map(|first| Builder::from_custom_bytes(*first).into_uuid());
+    if own == Some(id) { Ok(Some(proof)) } else { Err(Unproven) }
+}
+
+/// A secret that is none, or not the id's.
+pub(crate) struct Unproven;
+
+fn hash(secret: &str) -> Result<Proof, Unproven> {
+    if secret.len() > MAX_SECRET_TEXT {
+        return Err(Unproven);
+    }
+    let secret = URL_SAFE_NO_PAD.decode(secret.trim_end_matches('=')).map_err(|_| Unproven)?;
+    if SECRET.contains(&secret.len()) { Ok(Sha256::digest(&secret).into()) } else { Err(Unproven) }
+}

@@ -1,0 +1,159 @@
+//! The relay of the tutorials: whatever one page says, the others hear; in rooms, or one alone, if a page
+//! wants that.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::channels::channel::Channel;
+use crate::channels::context::Context;
+use crate::channels::reply::{Declined, Ended, Join, Reply};
+use crate::connections::mail::Info;
+use crate::message::{Listening, Payload, Ticket};
+use crate::topic::{Realm, Topic};
+
+const MESSAGE: &str = "message";
+const SIGNAL: &str = "signal";
+const GONE: &str = "user disconnected";
+/// Kinds of parts of the namespace: one client, and a room.
+const SID: &str = "sid";
+const ROOM: &str = "room";
+/// How long a room's name may be.
+const MOST_ROOM_BYTES: usize = 255;
+
+/// - connect -> `{sid}`, the id under which others can reach it.
+/// - `message ...` -> all others get `message ...`, every argument as it came; those in its rooms, once it is in
+///   any. Who shares two rooms with it hears it in both. Never acknowledged, as in the original.
+/// - `join {room}`, `leave {room}`, or the room's name alone -> ok `{}`; at most `limits.joins_per_socket` rooms.
+/// - `signal {to, ...}` -> the one with that sid gets `signal {from, ...}`; ok `{}` or `{reason}`, as for peers.
+/// - its end -> those who would hear a `message` get `user disconnected`.
+#[derive(Default)]
+pub(crate) struct Relay {
+    sid: String,
+    rooms: Vec<Topic>,
+    /// Requests to enter a room that are answered once it is heard.
+    entering: Vec<(Topic, Ticket)>,
+}
+
+impl Channel for Relay {
+    /// Asked for before the join itself, the name is there when the client is told it.
+    fn join(&mut self, _: &Payload, ctx: &mut Context<'_>) -> Join {
+        self.sid = Uuid::new_v4().simple().to_string();
+        let me = part(ctx, SID, &self.sid);
+        if me.is_some_and(|me| ctx.answer_to(&me) == Err(Declined::Overloaded)) {
+            return Join::refuse(Declined::Overloaded.reason());
+        }
+        Join::accept(Payload::from_json_text(format!(r#"{{"sid":"{}"}}"#, self.sid)))
+    }
+
+    fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        match event {
+            MESSAGE => {
+                self.tell(MESSAGE, payload, ctx);
+                Reply::None
+            }
+            "join" => self.enter(payload, ctx),
+            "leave" => self.leave(payload, ctx),
+            SIGNAL => self.signal(payload, ctx),
+            _ => Reply::error("unknown event"),
+        }
+    }
+
+    fn handle_info(&mut self, info: Info, ctx: &mut Context<'_>) {
+        let Ok(Listening { topic, granted }) = info.downcast().map(|listening| *listening) else { return };
+        let is_it = |(room, _): &mut (Topic, Ticket)| *room == topic;
+        for (_, ticket) in self.entering.extract_if(.., is_it) {
+            ctx.reply(ticket, if granted { Reply::ok() } else { Reply::error("room is full") });
+        }
+        if !granted {
+            self.rooms.retain(|room| *room != topic);
+        }
+    }
+
+    fn terminate(&mut self, _: Ended, ctx: &mut Context<'_>) {
+        self.tell(GONE, &Payload::from_json_text("[]"), ctx);
+    }
+}
+
+impl Relay {
+    fn tell(&self, event: &str, payload: &Payload, ctx: &mut Context<'_>) {
+        if self.rooms.is_empty() {
+            ctx.broadcast_from(event, payload.clone());
+        }
+        for room in &self.rooms {
+            ctx.broadcast_from_to(room, event, payload.clone());
+        }
+    }
+
+    fn enter(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        let Some(room) = room_of(payload, ctx) else { return Reply::error("invalid room") };
+        let is_in = self.rooms.contains(&room);
+        if is_in && !self.entering.iter().any(|(other, _)| *other == room) {
+            return Reply::ok();
+        }
+        if !is_in {
+            match ctx.listen(&room) {
+                Ok(()) => {}
+                Err(Declined::TooMany) => return Reply::error("too many rooms"),
+                Err(declined) => return Reply::error(declined.reason()),
+            }
+            self.rooms.push(room.clone());
+        }
+        self.entering.push((room, ctx.ticket()));
+        Reply::None
+    }
+
+    fn leave(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        let Some(room) = room_of(payload, ctx) else { return Reply::error("invalid room") };
+        if let Some(at) = self.rooms.iter().position(|other| *other == room) {
+            ctx.ignore(&self.rooms.swap_remove(at));
+            for (_, ticket) in self.entering.extract_if(.., |(other, _)| *other == room) {
+                ctx.reply(ticket, Reply::error("left"));
+            }
+        }
+        Reply::ok()
+    }
+
+    fn signal(&self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        let Some((to, signal)) = readdress(payload, &self.sid) else { return Reply::error("invalid payload") };
+        match part(ctx, SID, &to) {
+            Some(to) => ctx.signal(to, SIGNAL, signal),
+            None => Reply::error("invalid payload"),
+        }
+    }
+}
+
+/// Whom a signal is for, and what it gets: `to` goes, and `from` is ours to say. Every value stays as it was.
+fn readdress(payload: &Payload, sid: &str) -> Option<(String, Payload)> {
+    let (signal,) = payload.parse::<(BTreeMap<String, Box<RawValue>>,)>().ok()?;
+    let mut signal = signal;
+    let to = serde_json::from_str(signal.remove("to")?.get()).ok()?;
+    signal.insert("from".to_owned(), serde_json::value::to_raw_value(sid).ok()?);
+    let text = serde_json::to_string(&[signal]).ok()?;
+    Some((
+        to,
+        match payload {
+            Payload::Attached(_, attachments) => Payload::Attached(text.into(), attachments.clone()),
+            _ => Payload::from_json_text(text),
+        },
+    ))
+}
+
+/// The room that an event's only argument names.
+fn room_of(payload: &Payload, ctx: &Context<'_>) -> Option<Topic> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Named {
+        Alone(String),
+        Within { room: String },
+    }
+    let (Named::Alone(room) | Named::Within { room },) = payload.parse::<(Named,)>().ok()?;
+    (1..=MOST_ROOM_BYTES).contains(&room.len()).then(|| part(ctx, ROOM, &room)).flatten()
+}
+
+/// A part of the namespace: a topic that no client can name.
+fn part(ctx: &Context<'_>, kind: &str, name: &str) -> Option<Topic> {
+    Realm::SocketIo.topic(&format!("{}#{kind}:{name}", ctx.topic())).ok()
+}

@@ -1,0 +1,271 @@
+//! What a channel can do while it runs ([`Context`]), and how other code reaches it afterwards.
+//!
+//! Nothing is done at once: each wish becomes an [`Effect`], which the socket takes over when the
+//! channel's function has returned.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::broker::registry::permits::Turn;
+use crate::channels::assigns::Assigns;
+use crate::channels::client::Client;
+use crate::channels::effect::Effect;
+use crate::channels::handles::{ChannelRef, SocketRef};
+use crate::channels::reply::{Declined, Join, Reply};
+use crate::connections::connection::ConnectionId;
+use crate::message::{Broadcast, Claim, Event, JoinId, Outbound, Payload, Reach, Ref, Signal, Ticket};
+use crate::topic::Topic;
+
+/// One thing that a channel has asked for.
+pub(crate) enum Wish {
+    /// To be done as it is.
+    Do(Effect),
+    /// To hear a further topic; of one that is claimed, as the only member.
+    Listen(Topic, Option<Claim>, Turn),
+    /// To hear a further topic no longer.
+    Ignore(Topic),
+}
+
+/// What the channel's doings leave to be done when it has returned.
+#[derive(Default)]
+pub(crate) struct Aftermath {
+    pub(crate) wishes: Vec<Wish>,
+    pub(crate) decision: Option<Join>,
+    pub(crate) stopped: bool,
+}
+
+/// Which join of which topic a channel speaks for.
+#[derive(Clone, Copy)]
+pub(crate) struct Scope<'a> {
+    pub(crate) topic: &'a Topic,
+    pub(crate) join: JoinId,
+    pub(crate) join_ref: &'a Option<Ref>,
+    /// The request that is being handled, when one is.
+    pub(crate) reference: &'a Option<Ref>,
+}
+
+/// What a channel can do while one of its functions runs.
+pub struct Context<'a> {
+    pub(crate) scope: Scope<'a>,
+    pub(crate) client: &'a mut Client,
+    pub(crate) aftermath: &'a mut Aftermath,
+}
+
+impl Context<'_> {
+    fn wish(&mut self, effect: Effect) {
+        self.aftermath.wishes.push(Wish::Do(effect));
+    }
+
+    /// The topic.
+    #[must_use]
+    pub fn topic(&self) -> &Topic {
+        self.scope.topic
+    }
+
+    /// The connection's number, unique in its process, and what the log calls it.
+    #[must_use]
+    pub fn connection(&self) -> ConnectionId {
+        self.client.connection.id
+    }
+
+    /// The client's address, as the node's trusted proxies tell it.
+    #[must_use]
+    pub fn peer_address(&self) -> IpAddr {
+        self.client.connection.address
+    }
+
+    /// How the client's bytes travel: `websocket`, or `longpoll` for one that polls.
+    #[must_use]
+    pub fn transport(&self) -> &'static str {
+        self.client.transport
+    }
+
+    /// What the channels of this socket share.
+    pub fn assigns(&mut self) -> &mut Assigns {
+        &mut self.client.assigns
+    }
+
+    /// Tells this channel's own client. What is pushed while the join is decided is heard before its
+    /// answer. Bytes cannot be said to a client that speaks V1: it is left out.
+    pub fn push(&mut self, event: impl Into<Event>, payload: Payload) {
+        let (join_ref, topic) = (self.scope.join_ref.clone(), self.scope.topic.clone());
+        self.wish(Effect::Send(Outbound::Push { join_ref, topic, event: event.into(), payload }));
+    }
+
+    /// Tells every member of the topic, this client included. Only a member can: before
+    /// [`Channel::joined`](crate::Channel::joined) nobody hears it.
+    pub fn broadcast(&mut self, event: impl Into<Event>, payload: Payload) {
+        self.tell(self.scope.topic.clone(), event.into(), payload, Reach::Echoed);
+    }
+
+    /// Tells every other member of the topic.
+    pub fn broadcast_from(&mut self, event: impl Into<Event>, payload: Payload) {
+        self.tell(self.scope.topic.clone(), event.into(), payload, Reach::Others);
+    }
+
+    /// Tells every member of another topic, as [`Pubsub::broadcast`](crate::Pubsub::broadcast) does;
+    /// this channel need not be a member of anything.
+    pub fn broadcast_to(&mut self, topic: &Topic, event: impl Into<Event>, payload: Payload) {
+        let reach = if topic == self.scope.topic { Reach::Echoed } else { Reach::Members };
+        self.tell(topic.clone(), event.into(), payload, reach);
+    }
+
+    /// As [`broadcast_to`](Self::broadcast_to), but this client does not hear it.
+    pub fn broadcast_from_to(&mut self, topic: &Topic, event: impl Into<Event>, payload: Payload) {
+        self.tell(topic.clone(), event.into(), payload, Reach::Others);
+    }
+
+    fn tell(&mut self, topic: Topic, event: Event, payload: Payload, reach: Reach) {
+        let broadcast = Broadcast { topic, event, payload };
+        self.wish(Effect::Broadcast { broadcast, reach });
+    }
+
+    /// Tells the one who holds the name `to`; [`Channel::handle_verdict`](crate::Channel::handle_verdict) hears what became of it and
+    /// answers the request that is being handled. Return what this returns from
+    /// [`Channel::handle_in`](crate::Channel::handle_in): it is a refusal when the client has named too many absent peers.
+    #[must_use]
+    pub fn signal(&mut self, to: Topic, event: impl Into<Event>, payload: Payload) -> Reply {
+        self.send_signal(to, event.into(), payload, None)
+    }
+
+    /// As [`signal`](Self::signal); when nobody holds the name, the message waits as long as `time` for whoever
+    /// takes it, and what follows to the same name waits behind it. The verdict comes when the message is
+    /// delivered, has waited in vain, or finds no room to wait (`hold.*`): overloaded.
+    #[must_use]
+    pub fn signal_or_hold(&mut self, to: Topic, event: impl Into<Event>, payload: Payload, time: Duration) -> Reply {
+        self.send_signal(to, event.into(), payload, Some(time))
+    }
+
+    fn send_signal(&mut self, to: Topic, event: Event, payload: Payload, hold: Option<Duration>) -> Reply {
+        if self.client.has_missed_too_often() {
+            return Reply::error("rate_limited");
+        }
+        let broadcast = Broadcast { topic: to.clone(), event: event.clone(), payload };
+        let signal = Signal { to, event, ticket: self.ticket(), hold };
+        self.wish(Effect::Signal { signal, broadcast });
+        Reply::None
+    }
+
+    /// Has this client hear `topic` besides the channel's own, for as long as the channel lives or until
+    /// [`ignore`](Self::ignore): broadcasts there reach it as those here do. When it does,
+    /// [`Channel::handle_info`](crate::Channel::handle_info) is told by a [`Listening`](crate::message::Listening).
+    /// What is asked for while the join is decided holds from its `ok` on, with nothing missed in between.
+    ///
+    /// # Errors
+    /// A socket's joins and the topics they hear besides are at most `limits.joins_per_socket` each; and too much may
+    /// wait for the registry.
+    pub fn listen(&mut self, topic: &Topic) -> Result<(), Declined> {
+        self.hear(topic, None)
+    }
+
+    /// As [`listen`](Self::listen), as the only member of `topic`, so that others can [`signal`](Self::signal)
+    /// to it. When the name is taken, nothing is heard; choose one that nobody else can have.
+    ///
+    /// # Errors
+    /// As [`listen`](Self::listen).
+    pub fn answer_to(&mut self, topic: &Topic) -> Result<(), Declined> {
+        self.hear(topic, Some(Claim { proof: None }))
+    }
+
+    fn hear(&mut self, topic: &Topic, claim: Option<Claim>) -> Result<(), Declined> {
+        if self.client.may_hear == 0 {
+            return Err(Declined::TooMany);
+        }
+        let turn = self.client.turn(topic.key().len())?;
+        self.client.may_hear -= 1;
+        self.aftermath.wishes.push(Wish::Listen(topic.clone(), claim, turn));
+        Ok(())
+    }
+
+    /// Ends what [`listen`](Self::listen) began; of several times, one.
+    pub fn ignore(&mut self, topic: &Topic) {
+        self.aftermath.wishes.push(Wish::Ignore(topic.clone()));
+    }
+
+    /// Answers a request for which a ticket was kept; with [`Reply::None`], not at all. Each request is
+    /// to be answered once.
+    pub fn reply(&mut self, ticket: Ticket, reply: Reply) {
+        let Reply::Now(status, payload) = reply else { return };
+        self.wish(Effect::Send(Outbound::Reply {
+            join_ref: self.scope.join_ref.clone(),
+            reference: ticket.reference,
+            topic: self.scope.topic.clone(),
+            status,
+            payload,
+        }));
+    }
+
+    /// The request that is being handled, to be answered by [`reply`](Self::reply) in a later call.
+    #[must_use]
+    pub fn ticket(&self) -> Ticket {
+        let Scope { topic, join, reference, .. } = self.scope;
+        Ticket { topic: topic.clone(), join, reference: reference.clone() }
+    }
+
+    /// The request that is being handled, to be answered by other code, on any thread.
+    #[must_use]
+    pub fn socket_ref(&self) -> SocketRef {
+        SocketRef::new(self.client.connection.clone(), self.ticket())
+    }
+
+    /// A way to reach this channel from other code, on any thread.
+    #[must_use]
+    pub fn channel_ref(&self) -> ChannelRef {
+        ChannelRef::new(self.client.connection.clone(), self.scope.join)
+    }
+
+    /// Begins to tell this channel whether anybody is on `topic`: a
+    /// [`Watched`](crate::message::Watched) now, and one for each change.
+    ///
+    /// # Errors
+    /// When too much waits for the registry: nothing is watched.
+    pub fn watch(&mut self, topic: Topic) -> Result<(), Declined> {
+        self.change_watch(topic, true)
+    }
+
+    /// Ends what [`watch`](Self::watch) began.
+    ///
+    /// # Errors
+    /// When too much waits for the registry: it is watched still.
+    pub fn unwatch(&mut self, topic: Topic) -> Result<(), Declined> {
+        self.change_watch(topic, false)
+    }
+
+    fn change_watch(&mut self, topic: Topic, on: bool) -> Result<(), Declined> {
+        let turn = self.client.turn(topic.key().len())?;
+        self.wish(Effect::Watch { join: self.scope.join, topic, on, turn });
+        Ok(())
+    }
+
+    /// Changes what the presence list says of this client, if it is on it: `meta` is the text of a
+    /// JSON object.
+    ///
+    /// # Errors
+    /// When too much waits for the registry: the list says what it said.
+    pub fn update_presence(&mut self, meta: Payload) -> Result<(), Declined> {
+        let (join, topic) = (self.scope.join, self.scope.topic.clone());
+        let turn = self.client.turn(topic.key().len() + meta.len())?;
+        self.wish(Effect::Update { join, topic, meta, turn });
+        Ok(())
+    }
+
+    /// Decides a join that was put off with [`Join::Later`]. The first decision counts, and none but
+    /// such a join heeds it.
+    pub fn decide(&mut self, join: Join) {
+        self.aftermath.decision = Some(join);
+    }
+
+    /// Ends this channel when the function that runs has returned and its reply is sent; the client is
+    /// told that it is closed, and does not come back by itself. A join that is not answered yet is
+    /// refused, with the reason `stopped`.
+    pub fn stop(&mut self) {
+        self.aftermath.stopped = true;
+    }
+}
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("topic", self.scope.topic).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,66 @@
+//! How other code reaches a channel, or answers one of its requests, from any thread.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use crate::channels::reply::Reply;
+use crate::connections::connection::Connection;
+use crate::connections::mail::Note;
+use crate::message::{Event, JoinId, Payload, Ticket};
+
+/// A request that is still owed an answer. Dropping it leaves the client to its own timeout.
+///
+/// ```
+/// # use handclasp::{Context, Reply};
+/// fn handle_slow(ctx: &mut Context<'_>) -> Reply {
+///     let request = ctx.socket_ref();
+///     std::thread::spawn(move || request.reply(Reply::with(serde_json::json!({ "sum": 42 }).into())));
+///     Reply::None
+/// }
+/// ```
+#[derive(Debug)]
+pub struct SocketRef {
+    connection: Arc<Connection>,
+    ticket: Ticket,
+}
+
+impl SocketRef {
+    pub(crate) fn new(connection: Arc<Connection>, ticket: Ticket) -> Self {
+        Self { connection, ticket }
+    }
+
+    /// Answers. Nobody hears it when the channel has ended meanwhile.
+    pub fn reply(self, reply: Reply) {
+        if let Reply::Now(status, payload) = reply {
+            // a mailbox that is full or closed belongs to a client on its way out
+            let _ = self.connection.tell(Note::Reply(self.ticket, status, payload));
+        }
+    }
+}
+
+/// A channel, seen from other code. What it is sent counts against the bound of its client's queue: who
+/// sends more than that makes it a slow consumer, and its connection ends.
+///
+/// It may be kept for as long as one likes; what it says to a channel that has ended goes nowhere.
+#[derive(Clone, Debug)]
+pub struct ChannelRef {
+    connection: Arc<Connection>,
+    join: JoinId,
+}
+
+impl ChannelRef {
+    pub(crate) fn new(connection: Arc<Connection>, join: JoinId) -> Self {
+        Self { connection, join }
+    }
+
+    /// Hands the channel a message for [`Channel::handle_info`](crate::Channel::handle_info). Says whether the client's queue took it:
+    /// `false` means that the connection has ended.
+    pub fn send<T: Any + Send>(&self, info: T) -> bool {
+        self.connection.tell(Note::Info(self.join, Box::new(info))).is_ok()
+    }
+
+    /// Tells the channel's client. Says whether its queue took it, as [`send`](Self::send) does.
+    pub fn push(&self, event: impl Into<Event>, payload: Payload) -> bool {
+        self.connection.tell(Note::Push(self.join, event.into(), payload)).is_ok()
+    }
+}

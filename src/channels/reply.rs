@@ -1,0 +1,152 @@
+//! What a channel can answer: to a join ([`Join`]), to a push ([`Reply`]); why it cannot have what it asks for
+//! ([`Declined`]), and why it is asked no more itself ([`Ended`]).
+
+use compact_str::CompactString;
+
+use crate::message::{Claim, Membership, Payload, Proof, Row, Status, Verdict};
+
+/// What becomes of a request to join.
+///
+/// ```
+/// use handclasp::Join;
+/// use serde_json::json;
+///
+/// let welcome = Join::accept(json!({ "motto": "be kind" }).into());
+/// let listed = Join::ok().view_presence().track("alice", json!({ "mood": "fine" }).into());
+/// let refused = Join::refuse("unauthorized");
+/// ```
+#[derive(Debug)]
+pub enum Join {
+    /// The client becomes a member on these terms; it is answered `ok` with this payload once the
+    /// registry has made it one. The registry may refuse it still: `taken` when another has the name,
+    /// `topic is full` above `limits.members_per_topic` or `presence.rows_per_topic`, `unreachable` when
+    /// the node that knows does not answer; or not even be asked, `overloaded`, when too much waits for it.
+    Accept(Payload, Membership),
+    /// The client is answered `error` with this payload.
+    Refuse(Payload),
+    /// The channel will say so later, with [`Context::decide`](crate::channels::context::Context::decide). What the client sends to the topic
+    /// meanwhile waits, up to `limits.queue_bytes`; its other topics and its heartbeats do not. Nothing
+    /// but the client's own patience ends the waiting.
+    Later,
+}
+
+impl Join {
+    /// Accepted, with nothing more to say.
+    #[must_use]
+    pub fn ok() -> Self {
+        Self::accept(Payload::empty())
+    }
+
+    /// Accepted, with something for the client to know.
+    #[must_use]
+    pub fn accept(payload: Payload) -> Self {
+        Self::Accept(payload, Membership::default())
+    }
+
+    /// Refused, with `{"reason": reason}`.
+    #[must_use]
+    pub fn refuse(reason: &str) -> Self {
+        Self::Refuse(Payload::reason(reason))
+    }
+
+    /// Only if it can be the topic's one member. Whoever brought the same `proof` before makes room;
+    /// else the join is refused as `taken`.
+    #[must_use]
+    pub fn claim(self, proof: Option<Proof>) -> Self {
+        self.with(|membership| membership.claim = Some(Claim { proof }))
+    }
+
+    /// The client is pushed the topic's `presence_state` after the answer, and `presence_diff` from
+    /// then on.
+    #[must_use]
+    pub fn view_presence(self) -> Self {
+        self.with(|membership| membership.view = true)
+    }
+
+    /// The client is listed under `key` with `meta`, a JSON object; anything else is listed as `{}`. Its
+    /// members must not be called `phx_ref` or `phx_ref_prev`, which the list itself adds.
+    #[must_use]
+    pub fn track(self, key: impl Into<CompactString>, meta: Payload) -> Self {
+        self.with(|membership| membership.row = Some(Row { key: key.into(), meta }))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Membership)) -> Self {
+        if let Self::Accept(_, membership) = &mut self {
+            change(membership);
+        }
+        self
+    }
+}
+
+/// A channel's answer to a push.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// None: not now (a [`SocketRef`](crate::channels::handles::SocketRef) may answer later), or never.
+    None,
+    /// This, at once.
+    Now(Status, Payload),
+}
+
+impl Reply {
+    /// `ok`, with nothing more to say.
+    #[must_use]
+    pub const fn ok() -> Self {
+        Self::Now(Status::Ok, Payload::empty())
+    }
+
+    /// `ok`, with this payload.
+    #[must_use]
+    pub const fn with(payload: Payload) -> Self {
+        Self::Now(Status::Ok, payload)
+    }
+
+    /// `error`, with `{"reason": reason}`.
+    #[must_use]
+    pub fn error(reason: &str) -> Self {
+        Self::Now(Status::Error, Payload::reason(reason))
+    }
+}
+
+/// Why a channel cannot have what it asks for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Declined {
+    /// Its socket hears all the topics that it may, `limits.joins_per_socket`.
+    TooMany,
+    /// More waits for the registry, of all clients, than `limits.registry_queue_bytes`.
+    Overloaded,
+}
+
+impl Declined {
+    /// How it is worded to the client.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::TooMany => "too many topics",
+            Self::Overloaded => "overloaded",
+        }
+    }
+}
+
+/// Why a channel's life ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Its client left.
+    Left,
+    /// Its client joined the topic anew, or the name's owner came back on another connection.
+    Replaced,
+    /// The channel stopped itself.
+    Stopped,
+    /// The connection is gone; nobody hears a push any more.
+    Disconnected,
+}
+
+/// How a verdict is worded to the sender.
+#[must_use]
+pub fn verdict_reply(verdict: Verdict) -> Reply {
+    match verdict {
+        Verdict::Delivered => Reply::ok(),
+        Verdict::Absent => Reply::error("peer_not_found"),
+        Verdict::Overloaded => Reply::error("overloaded"),
+        Verdict::Unreachable => Reply::error("unreachable"),
+    }
+}

@@ -1,0 +1,180 @@
+//! Ice: the STUN and TURN servers that a peer is told of when it joins, and what a valid one looks like.
+//!
+//! Nothing here speaks to such a server; browsers do. A credential reaches the clients that join, and nobody else:
+//! neither `Debug` nor an error ever shows one.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::Serialize;
+use sha1::Sha1;
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use toml::de::{DeTable, DeValue};
+
+/// The most servers that a peer is told of; more only slow a browser down.
+const MOST: usize = 16;
+
+/// One entry of an `RTCPeerConnection`'s `iceServers`, serialized as a browser takes it.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct IceServer {
+    /// `stun:`, `stuns:`, `turn:` or `turns:` urls of the same server, at least one.
+    pub urls: Vec<String>,
+    /// Who we are to a TURN server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// The password that goes with `username`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+    /// What we share with a TURN server instead, to make a username and credential for each peer
+    /// (coturn's `static-auth-secret`). Peers never see it.
+    #[serde(skip)]
+    pub secret: Option<String>,
+}
+
+impl IceServer {
+    /// The server as one user is told of it, with credentials that end after `lifetime` where there is a secret
+    /// (draft-uberti-behave-turn-rest-00): `<seconds since 1970>:<user>`, and its HMAC-SHA1 in base64.
+    pub(crate) fn for_user(&self, user: &str, lifetime: Duration) -> Self {
+        self.for_user_at(SystemTime::now(), user, lifetime)
+    }
+
+    /// The only use of the clock on the wall, which may jump: a TURN server on another machine judges the end.
+    fn for_user_at(&self, now: SystemTime, user: &str, lifetime: Duration) -> Self {
+        let Some(secret) = &self.secret else { return self.clone() };
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let username = format!("{}:{user}", (now + lifetime).as_secs());
+        let mut mac = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).expect("hmac takes a key of any length");
+        mac.update(username.as_bytes());
+        let credential = BASE64_STANDARD.encode(mac.finalize().into_bytes());
+        Self { urls: self.urls.clone(), username: Some(username), credential: Some(credential), secret: None }
+    }
+}
+
+impl fmt::Debug for IceServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IceServer")
+            .field("urls", &self.urls)
+            .field("username", &self.username)
+            .field("credential", &self.credential.as_ref().map(|_| "(secret)"))
+            .field("secret", &self.secret.as_ref().map(|_| "(secret)"))
+            .finish()
+    }
+}
+
+/// Reads the value of `peer.ice_servers`. Errors name places, never contents: a misplaced credential is one, too.
+pub(crate) fn servers(value: &DeValue<'_>) -> Result<Vec<IceServer>, String> {
+    let DeValue::Array(items) = value else {
+        return Err("must be a list of { urls, username, credential } or { urls, secret }".into());
+    };
+    if items.len() > MOST {
+        return Err(format!("{} servers are too many, at most {MOST}", items.len()));
+    }
+    let numbered = items.iter().enumerate();
+    numbered.map(|(i, item)| server(item.get_ref()).map_err(|error| format!("entry {}: {error}", i + 1))).collect()
+}
+
+fn server(value: &DeValue<'_>) -> Result<IceServer, String> {
+    let DeValue::Table(table) = value else {
+        return Err("must be { urls, username, credential } or { urls, secret }".into());
+    };
+    if let Some(key) =
+        table.keys().find(|key| !["urls", "username", "credential", "secret"].contains(&key.get_ref().as_ref()))
+    {
+        return Err(format!("no such key {:?}, only urls, username, credential and secret", key.get_ref()));
+    }
+    let server = IceServer {
+        urls: urls(table)?,
+        username: text(table, "username")?,
+        credential: text(table, "credential")?,
+        secret: text(table, "secret")?,
+    };
+    let relays = server.urls.iter().any(|url| url.starts_with("turn"));
+    if server.secret.is_some() && (server.username.is_some() || server.credential.is_some()) {
+        return Err("a secret stands instead of a username and a credential, not beside them".into());
+    }
+    if relays && server.secret.is_none() && (server.username.is_none() || server.credential.is_none()) {
+        return Err("a turn url needs a username and a credential, or a secret, or browsers refuse it".into());
+    }
+    Ok(server)
+}
+
+fn text(table: &DeTable<'_>, key: &str) -> Result<Option<String>, String> {
+    match table.get(key).map(|value| value.get_ref()) {
+        None => Ok(None),
+        Some(DeValue::String(text)) if !text.is_empty() => Ok(Some(text.to_string())),
+        Some(_) => Err(format!("{key} must be a string that is not empty")),
+    }
+}
+
+/// One url or a list of them, as browsers take both.
+fn urls(table: &DeTable<'_>) -> Result<Vec<String>, String> {
+    let listed: Vec<&DeValue<'_>> = match table.get("urls").map(|value| value.get_ref()) {
+        Some(DeValue::Array(items)) => items.iter().map(|item| item.get_ref()).collect(),
+        Some(one) => vec![one],
+        None => Vec::new(),
+    };
+    if listed.is_empty() {
+        return Err("urls is missing or empty".into());
+    }
+    let numbered = listed.into_iter().enumerate();
+    numbered
+        .map(|(i, value)| {
+            let url = value.as_str().filter(|url| is_url(url)).map(str::to_owned);
+            url.ok_or_else(|| {
+                format!(
+                    "url {} must be stun:, stuns:, turn: or turns: with a host, such as stun:stun.example.com:3478",
+                    i + 1
+                )
+            })
+        })
+        .collect()
+}
+
+/// `scheme:host[:port]`, for TURN also `?transport=udp|tcp` (RFC 7064 and 7065).
+fn is_url(url: &str) -> bool {
+    let Some((scheme, rest)) = url.split_once(':') else {
+        return false;
+    };
+    let (place, query) = rest.split_once('?').map_or((rest, None), |(place, query)| (place, Some(query)));
+    let (may_query, known) = match scheme {
+        "stun" | "stuns" => (false, true),
+        "turn" | "turns" => (true, true),
+        _ => (false, false),
+    };
+    let query_fits = query.is_none_or(|query| may_query && ["transport=udp", "transport=tcp"].contains(&query));
+    known && query_fits && crate::config::origin::host_and_port(place).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What coturn's own `turnutils_uclient -W` would send for this username and secret, by openssl:
+    /// `printf 1700000000:ann | openssl dgst -sha1 -hmac north -binary | base64`.
+    #[test]
+    fn a_shared_secret_makes_a_credential_for_each_user() {
+        let urls = vec!["turn:turn.test".to_owned()];
+        let server = IceServer { urls, username: None, credential: None, secret: Some("north".into()) };
+        let told = server.for_user("ann", Duration::from_secs(3600));
+        let username = told.username.clone().unwrap();
+        let (until, user) = username.split_once(':').unwrap();
+        assert_eq!(user, "ann");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        assert!((now + 3590..=now + 3600).contains(&until.parse::<u64>().unwrap()));
+        let mut mac = Hmac::<Sha1>::new_from_slice(b"north").unwrap();
+        mac.update(b"1700000000:ann");
+        assert_eq!(BASE64_STANDARD.encode(mac.finalize().into_bytes()), "jeamH6dA5l2I9g3jmieza7CzEDo=");
+        assert!(!serde_json::to_string(&told).unwrap().contains("north") && !format!("{server:?}").contains("north"));
+    }
+
+    #[test]
+    fn a_clock_that_jumps_moves_the_end_and_nothing_else() {
+        let server = IceServer { urls: Vec::new(), username: None, credential: None, secret: Some("north".into()) };
+        let (noon, hour) = (UNIX_EPOCH + Duration::from_secs(1_700_000_000), Duration::from_secs(3_600));
+        let until = |now| server.for_user_at(now, "ann", hour).username.unwrap();
+        assert_eq!(until(noon - hour), "1700000000:ann");
+        assert_eq!(until(noon + hour), "1700007200:ann");
+        assert_eq!(until(UNIX_EPOCH - hour), "3600:ann");
+    }
+}

@@ -1,0 +1,114 @@
+//! Where a configuration comes from: it is read from a file, the environment and flags, checked, and put together.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::Path;
+
+use crate::config::schema::{Config, Drain, SETTINGS, SocketIo};
+use crate::config::source::{self, Place, Written};
+
+/// Everything that is wrong with a configuration, a line each: where it is written, the key, the value, what is
+/// allowed. Contents of `peer.ice_servers` are never shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Errors(Vec<String>);
+
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for Errors {}
+
+impl Config {
+    /// The configuration of this process: like [`load`](Self::load), with the process's own environment.
+    pub fn from_environment(file: Option<&Path>, sets: &[String], listen: Option<&str>) -> Result<Self, Errors> {
+        // whatever is not UTF-8 is some other program's variable, or is refused with its odd characters replaced
+        let text = |text: OsString| text.to_string_lossy().into_owned();
+        let variables = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+        Self::load(file, variables, sets, listen)
+    }
+
+    /// Reads `file` (else the one that `HANDCLASP_CONFIG` names, else none), then `environment`, then `sets`
+    /// (`section.key=value`), then `listen`; what comes later wins.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        sets: &[String],
+        listen: Option<&str>,
+    ) -> Result<Self, Errors> {
+        let variables: Vec<(String, String)> = environment.into_iter().collect();
+        let named = variables.iter().find(|(name, path)| name == "HANDCLASP_CONFIG" && !path.is_empty());
+        let path = file.or_else(|| named.map(|(_, path)| Path::new(path)));
+
+        let mut wrong = Vec::new();
+        let text = path.map_or_else(String::new, |path| text_of(path, &mut wrong));
+        let mut all = source::in_file(path.unwrap_or(Path::new("")), &text, &mut wrong);
+        all.extend(source::in_environment(&variables));
+        all.extend(source::in_sets(sets, &mut wrong));
+        all.extend(listen.map(source::in_listen));
+        Self::of(&all, wrong)
+    }
+
+    pub(crate) fn of(all: &[Written<'_>], mut wrong: Vec<String>) -> Result<Self, Errors> {
+        let mut config = Self::default();
+        wrong.extend(all.iter().filter_map(|written| config.put(written).err()));
+        if wrong.is_empty() {
+            wrong.extend(config.contradiction());
+        }
+        match wrong.is_empty() {
+            true => Ok(config),
+            false => Err(Errors(wrong)),
+        }
+    }
+
+    fn put(&mut self, Written { name, value, place }: &Written<'_>) -> Result<(), String> {
+        let setting = SETTINGS.iter().find(|setting| place.names(setting) == *name);
+        match setting {
+            Some(setting) => (setting.put)(self, value).map_err(|what| format!("{place}: {}: {what}", setting.key)),
+            None => Err(format!("{}: no such key{}", place.of(name), nearest(name, place))),
+        }
+    }
+
+    /// What is wrong only in the light of another value.
+    fn contradiction(&self) -> Option<String> {
+        let SocketIo { enabled, path, .. } = &self.socketio;
+        if *enabled && self.socket.mounts.contains(path) {
+            return Some(format!("socketio.path: {path:?} is one of socket.mounts too"));
+        }
+        if self.metrics.listen == Some(self.server.listen) && self.server.listen.port() != 0 {
+            return Some(format!("metrics.listen: {} is server.listen too", self.server.listen));
+        }
+        let Drain { spread, timeout } = self.drain;
+        let shown = humantime::format_duration;
+        (spread > timeout).then(|| {
+            format!(
+                "drain.spread: {} is longer than drain.timeout, {}: some sockets would never be told",
+                shown(spread),
+                shown(timeout)
+            )
+        })
+    }
+}
+
+fn text_of(path: &Path, wrong: &mut Vec<String>) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| {
+        wrong.push(format!("{}: cannot be read: {error}", path.display()));
+        String::new()
+    })
+}
+
+/// The key that was probably meant, if one is near.
+fn nearest(name: &str, place: &Place<'_>) -> String {
+    let bare = |full: &str| full.rsplit('.').next().unwrap_or_default().to_owned();
+    let distance = |full: &String| {
+        let whole = strsim::osa_distance(full, name);
+        // `[server]` forgotten, or the key written below another section
+        if bare(full) == bare(name) { whole.min(1) } else { whole }
+    };
+    let names = SETTINGS.iter().map(|setting| place.names(setting));
+    match names.min_by_key(distance) {
+        Some(near) if distance(&near) <= 3 => format!("; did you mean {near}?"),
+        _ => String::new(),
+    }
+}

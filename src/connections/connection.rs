@@ -1,0 +1,315 @@
+//! One client's connection, as the rest of the broker sees it: a mailbox, a sign of life, and a way to
+//! end it that works even when its actor stands still.
+//!
+//! A session actor is the body of an HTTP response: while its client does not read, it is not run.
+//! So its life is judged from outside, by [`connections`](crate::connections::hub).
+
+use std::fmt;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use futures_util::Stream;
+
+use crate::close::Reason;
+use crate::connections::limits::{Allowance, Patience};
+use crate::connections::mail::{Mail, Note};
+use crate::connections::mailbox::{Mailbox, Refused, Waiting};
+use crate::connections::ready_queue::Desk;
+use crate::connections::token_bucket::Pool;
+use crate::connections::writer::{Lane, Line};
+use crate::message::JoinId;
+use crate::metrics::families::Metrics;
+use crate::protocol::Delivery;
+use crate::topic::Realm;
+
+/// Of so many batches of mail, how long one waited is measured: a clock asked for each would be asked for nearly every
+/// message.
+pub(crate) const MEASURED: u32 = 16;
+
+/// A connection's number, unique in its process; what the log calls it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub(crate) u64);
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "c{}", self.0)
+    }
+}
+
+impl fmt::Debug for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What an [upgraded](crate::transports::websocket::io) connection is written to by, and who else than its task does that. In memory as
+/// written, as is a [`Connection`].
+#[repr(C)]
+pub(crate) struct Upgraded {
+    /// Whether the courier is on its way.
+    is_called: AtomicBool,
+    desk: Desk<Connection>,
+    pub(crate) line: Line,
+    /// Nothing where no socket has come of it.
+    connection: OnceLock<Weak<Connection>>,
+}
+
+impl Upgraded {
+    /// One that a courier comes to who is called at `desk`.
+    pub(crate) fn new(desk: Desk<Connection>) -> Self {
+        Self { line: Line::default(), desk, connection: OnceLock::new(), is_called: AtomicBool::new(false) }
+    }
+
+    /// Has the courier come, and says whether it will.
+    pub(crate) fn call(&self) -> bool {
+        let connection = self.connection.get().and_then(Weak::upgrade);
+        connection.is_some_and(|connection| self.call_to(&connection))
+    }
+
+    /// Has the courier come to its connection, which the caller knows.
+    pub(crate) fn call_to(&self, connection: &Arc<Connection>) -> bool {
+        if self.is_called.swap(true, Ordering::AcqRel) {
+            return true;
+        }
+        let comes = self.desk.call(connection.clone());
+        if !comes {
+            self.is_called.swap(false, Ordering::AcqRel);
+        }
+        comes
+    }
+
+    /// The courier is here: whoever has something for it from now on is to call it again. It swaps, as callers do, and so
+    /// sees what was left by those who found it called already.
+    pub(crate) fn arrive(&self) {
+        self.is_called.swap(false, Ordering::AcqRel);
+    }
+}
+
+/// The connection itself; shared by its actor, the tables it is in, and whoever has mail for it.
+///
+/// In memory as written: of thousands, none lies in the processor's caches, and who has mail for one needs to fetch
+/// its beginning alone.
+#[repr(C)]
+pub(crate) struct Connection {
+    upgraded: OnceLock<Arc<Upgraded>>,
+    pub(crate) mailbox: Mailbox,
+    /// What its address has left of signals to nobody.
+    pub(crate) misses: Arc<Pool>,
+    pub(crate) id: ConnectionId,
+    pub(crate) opened: Instant,
+    heard: AtomicBool,
+    joined: AtomicBool,
+    known: AtomicBool,
+    /// Whose limit it counts against.
+    pub(crate) address: IpAddr,
+}
+
+impl Connection {
+    pub(crate) fn new(id: ConnectionId, address: IpAddr, allowance: Arc<Allowance>, misses: Arc<Pool>) -> Self {
+        Self {
+            id,
+            address,
+            opened: Instant::now(),
+            mailbox: Mailbox::new(allowance),
+            misses,
+            heard: AtomicBool::new(true),
+            joined: AtomicBool::new(false),
+            known: AtomicBool::new(false),
+            upgraded: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn patience(&self) -> &Patience {
+        &self.mailbox.allowance().patience
+    }
+
+    /// It has been upgraded: once in its life, if at all.
+    pub(crate) fn attach(self: &Arc<Self>, upgraded: Arc<Upgraded>) {
+        let known = upgraded.connection.set(Arc::downgrade(self));
+        let attached = self.upgraded.set(upgraded);
+        debug_assert!(known.is_ok() && attached.is_ok(), "else the sweep would cut another wire");
+    }
+
+    pub(crate) fn upgraded(&self) -> Option<&Upgraded> {
+        self.upgraded.get().map(Arc::as_ref)
+    }
+
+    pub(crate) fn line(&self) -> Option<&Line> {
+        self.upgraded().map(|upgraded| &upgraded.line)
+    }
+
+    /// Cuts the wire, whatever waits on it; the actor ends within milliseconds.
+    pub(crate) fn cut(&self) {
+        if let Some(line) = self.line() {
+            line.cut();
+        }
+    }
+
+    /// Says what the worker's courier may bring, from now on.
+    pub(crate) fn open(&self, lane: Lane) {
+        if let Some(line) = self.line() {
+            line.way().lane = Some(lane);
+            self.mailbox.has_courier();
+        }
+    }
+
+    /// Nothing passes any more: the client has been told goodbye.
+    pub(crate) fn shut(&self) {
+        if let Some(line) = self.line() {
+            line.way().lane = None;
+        }
+    }
+
+    /// Puts a broadcast into its mailbox, for one of its joins.
+    pub(crate) fn deliver(
+        self: &Arc<Self>,
+        join: JoinId,
+        delivery: &Arc<Delivery>,
+        now: Instant,
+    ) -> Result<(), Refused> {
+        let calls = self.mailbox.leave(Mail::Delivery(join, delivery.clone()), now)?;
+        if calls && !self.upgraded().is_some_and(|upgraded| upgraded.call_to(self)) {
+            self.mailbox.recall();
+        }
+        Ok(())
+    }
+
+    /// Bytes have come from the client.
+    pub(crate) fn hear(&self) {
+        self.heard.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether bytes have come since this was last asked.
+    pub(crate) fn was_heard(&self) -> bool {
+        self.heard.swap(false, Ordering::Relaxed)
+    }
+
+    /// Something has been joined.
+    pub(crate) fn mark_joined(&self) {
+        self.joined.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_joined(&self) -> bool {
+        self.joined.load(Ordering::Relaxed)
+    }
+
+    /// The registry is about to hear of it.
+    pub(crate) fn mark_known(&self) {
+        self.known.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the registry may have something of it.
+    pub(crate) fn is_known(&self) -> bool {
+        self.known.load(Ordering::Relaxed)
+    }
+
+    /// Tells the socket something. A full mailbox has closed itself by then, and the sweep of
+    /// [`connections`](crate::connections::hub) does the rest.
+    pub(crate) fn tell(&self, note: Note) -> Result<(), Refused> {
+        self.mailbox.push(Mail::Note(Box::new(note)), Instant::now())
+    }
+
+    /// Asks the actor to say why, and end.
+    pub(crate) fn close(&self, reason: &'static Reason) -> bool {
+        self.mailbox.close(reason)
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("id", &self.id).field("mailbox", &self.mailbox).finish_non_exhaustive()
+    }
+}
+
+/// Which join of which connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct MemberId {
+    pub(crate) connection: ConnectionId,
+    pub(crate) join: JoinId,
+}
+
+/// One member of one topic.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) join: JoinId,
+    pub(crate) connection: Arc<Connection>,
+}
+
+impl Member {
+    pub(crate) fn id(&self) -> MemberId {
+        MemberId { connection: self.connection.id, join: self.join }
+    }
+}
+
+/// A connection's mail as a stream for its actor. It ends after [`Mail::Close`].
+pub(crate) struct Inbox {
+    connection: Arc<Connection>,
+    metrics: Arc<Metrics>,
+    realm: Realm,
+    /// What it has fetched, the last first.
+    batch: Waiting,
+    batches: u32,
+    ended: bool,
+}
+
+impl Inbox {
+    /// How long mail waited is counted as of `realm`.
+    pub(crate) fn new(connection: Arc<Connection>, metrics: Arc<Metrics>, realm: Realm) -> Self {
+        Self { connection, metrics, realm, batch: Waiting::new(), batches: 0, ended: false }
+    }
+
+    /// Fetches what waits; says whether there was something.
+    fn fetch(&mut self, reader: &Waker) -> bool {
+        let mailbox = &self.connection.mailbox;
+        let since = if self.batches.is_multiple_of(MEASURED) { mailbox.waits_since() } else { None };
+        if !mailbox.fetch(&mut self.batch, reader) {
+            return false;
+        }
+        self.batch.reverse();
+        self.batches = self.batches.wrapping_add(1);
+        if let Some(since) = since {
+            self.metrics.queue_time.add(self.realm, since.elapsed());
+        }
+        true
+    }
+}
+
+impl Stream for Inbox {
+    type Item = Mail;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Mail>> {
+        let this = self.get_mut();
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        if this.batch.is_empty() && !this.fetch(cx.waker()) {
+            return Poll::Pending;
+        }
+        let mail = this.batch.pop();
+        this.ended = matches!(mail, Some(Mail::Close(_)));
+        Poll::Ready(mail)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::net::Ipv4Addr;
+
+    use std::time::Duration;
+
+    use super::*;
+    use crate::connections::limits::Bound;
+    use crate::connections::token_bucket::Rate;
+
+    /// A connection whose mailbox takes so many bytes.
+    pub(crate) fn allowing(bytes: usize) -> Connection {
+        let patience = Patience { idle: Duration::MAX, unjoined: Duration::MAX, ping: None };
+        let allowance = Arc::new(Allowance { patience, bound: Bound { bytes, age: Duration::MAX } });
+        let misses = Arc::new(Pool::full(Rate::per_second(1, 1), Instant::now()));
+        Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), allowance, misses)
+    }
+}

@@ -1,0 +1,356 @@
+//! A worker's courier: it writes what its connections' actors have said, and brings what their topics are told from the
+//! mailbox straight to the wire while the actors sleep. Phoenix calls the latter the fastlane.
+//!
+//! To wake an actor means to look at everything that it is made of, and of a room of a thousand members none of that
+//! is in the processor's caches. What it would do here is the same for all: the bytes of a broadcast are made once, and
+//! its [lane](crate::connections::writer::Lane) says whether they go to its client as they are. The order stays that of the mailbox,
+//! since the courier takes only what stands at its front, and only while the actor has nothing unsaid; for all else,
+//! and for a client that does not read as fast, it wakes the actor.
+//!
+//! It comes once all who have been woken with it have had their turn. So a client is written to once for all that it is
+//! to hear, and the clients in one go: one that is written to now and then has to be woken each time, which is dear.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use libc::MSG_NOSIGNAL;
+use socket2::SockRef;
+use tokio::net::tcp::OwnedWriteHalf;
+
+use crate::connections::connection::{Connection, MEASURED};
+use crate::connections::mailbox::Mailbox;
+use crate::connections::ready_queue::Desk;
+use crate::connections::writer::{LARGE, Lane, Left, Line, Way, put};
+use crate::metrics::families::Metrics;
+use crate::metrics::labels::Lost;
+use crate::protocol::Delivery;
+
+/// How many connections it goes to before others get a turn.
+const VISITS: usize = 1024;
+/// How much of one mailbox it takes at a time, as it counts against the bound there (bytes).
+const LOAD: usize = 64 * 1024;
+
+/// The courier of one worker, as a task of its own.
+pub(crate) struct Courier {
+    desk: Desk<Connection>,
+    metrics: Arc<Metrics>,
+    round: VecDeque<Arc<Connection>>,
+    load: Vec<Arc<Delivery>>,
+    bytes: BytesMut,
+    visits: u32,
+}
+
+impl Courier {
+    /// Has one come to those who call at the desk that this gives, on the thread that this is called on.
+    pub(crate) fn start(metrics: Arc<Metrics>) -> Desk<Connection> {
+        let desk = Desk::new();
+        actix_web::rt::spawn(Self::new(desk.clone(), metrics));
+        desk
+    }
+
+    fn new(desk: Desk<Connection>, metrics: Arc<Metrics>) -> Self {
+        Self { desk, metrics, round: VecDeque::new(), load: Vec::new(), bytes: BytesMut::new(), visits: 0 }
+    }
+
+    /// Goes to one who has called. What it cannot bring, the actor is to fetch.
+    fn answer(&mut self, caller: Arc<Connection>) {
+        let Some(upgraded) = caller.upgraded() else { return caller.mailbox.recall() };
+        upgraded.arrive();
+        match self.visit(&caller.mailbox, &upgraded.line) {
+            Some(true) if upgraded.call_to(&caller) => {}
+            Some(false) => {}
+            _ => caller.mailbox.recall(),
+        }
+    }
+
+    /// Writes what the task has left, and what passes; says whether more of that waits, and nothing when the line is
+    /// not free.
+    fn visit(&mut self, mailbox: &Mailbox, line: &Line) -> Option<bool> {
+        let mut way = line.way();
+        let Way { left: Some(left @ Left { is_full: false, .. }), lane, said, .. } = &mut *way else { return None };
+        self.bytes.extend_from_slice(&std::mem::take(said));
+        let has_more = self.load(mailbox, lane.as_ref());
+        let written = write(&left.writer, &self.bytes);
+        if written < self.bytes.len() {
+            said.extend_from_slice(&self.bytes[written..]);
+            left.is_full = true;
+            way.wake();
+        }
+        self.bytes.clear();
+        Some(has_more)
+    }
+
+    /// Takes what passes, as the client reads it, and says whether more of it waits.
+    fn load(&mut self, mailbox: &Mailbox, lane: Option<&Lane>) -> bool {
+        let joins = lane.map_or(&[][..], |lane| &lane.joins);
+        let passes = |join, delivery: &Delivery| delivery.size() <= LARGE && joins.contains(&join);
+        self.visits = self.visits.wrapping_add(1);
+        let since = if self.visits.is_multiple_of(MEASURED) { mailbox.waits_since() } else { None };
+        let has_more = mailbox.hand_over(passes, LOAD, &mut self.load);
+        if let (Some(since), Some(first)) = (since, self.load.first()) {
+            self.metrics.queue_time.add(first.broadcast.topic.realm(), since.elapsed());
+        }
+        for delivery in self.load.drain(..) {
+            match lane.and_then(|lane| (lane.frame)(&delivery)) {
+                Some(frame) => put(&frame, &mut self.bytes),
+                None => self.metrics.messages_lost.add(delivery.broadcast.topic.realm(), Lost::Unencodable, 1),
+            }
+        }
+        has_more
+    }
+}
+
+impl Future for Courier {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        this.desk.take(&mut this.round, cx);
+        for _ in 0..VISITS {
+            let Some(caller) = this.round.pop_front() else { return Poll::Pending };
+            this.answer(caller);
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Those who still wait are woken, to do it themselves, and nobody calls any more.
+impl Drop for Courier {
+    fn drop(&mut self) {
+        let waiting = self.desk.close();
+        for caller in self.round.drain(..).chain(waiting) {
+            caller.mailbox.recall();
+            if let Some(upgraded) = caller.upgraded() {
+                upgraded.arrive();
+                upgraded.line.way().wake();
+            }
+        }
+    }
+}
+
+/// Writes as much as the wire takes, and says how much that is. What is wrong with it is told to the task, which
+/// writes the rest.
+fn write(writer: &OwnedWriteHalf, bytes: &[u8]) -> usize {
+    // not by the writer itself, which would look up first whether its runtime takes the wire for full: the line says that
+    let wire = SockRef::from(writer.as_ref());
+    let mut written = 0;
+    while written < bytes.len() {
+        match wire.send_with_flags(&bytes[written..], MSG_NOSIGNAL) {
+            Ok(0) => break,
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::task::Waker;
+    use std::time::Instant;
+
+    use smallvec::smallvec;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::connections::connection::Upgraded;
+    use crate::connections::connection::tests::allowing;
+    use crate::connections::mail::Mail;
+    use crate::connections::mailbox::Waiting;
+    use crate::connections::mailbox::tests::Bell;
+    use crate::connections::writer::Lane;
+    use crate::message::{Broadcast, JoinId, Payload};
+    use crate::protocol::Frame;
+    use crate::protocols::phoenix::V2;
+    use crate::topic::Topic;
+
+    const JOIN: JoinId = JoinId(1);
+
+    /// A connection whose actor and task both rest, and a courier that comes when it is polled.
+    struct Scene {
+        courier: Courier,
+        connection: Arc<Connection>,
+        /// The line's task.
+        task: Arc<Bell>,
+        /// The mailbox's reader.
+        reader: Arc<Bell>,
+        client: TcpStream,
+        said: usize,
+    }
+
+    impl Scene {
+        async fn new() -> Self {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (_, writer) = listener.accept().await.unwrap().0.into_split();
+            let desk = Desk::new();
+            let connection = Arc::new(allowing(usize::MAX));
+            connection.attach(Arc::new(Upgraded::new(desk.clone())));
+            connection.open(Lane { joins: smallvec![JOIN], frame: Delivery::frame::<V2> });
+            let courier = Courier::new(desk, Arc::default());
+            let scene = Self { courier, connection, task: Arc::default(), reader: Arc::default(), client, said: 0 };
+            assert!(scene.resume().is_none());
+            scene.connection.line().unwrap().rest(writer);
+            assert!(scene.fetch().is_empty());
+            scene
+        }
+
+        fn resume(&self) -> Option<Left> {
+            let waker = Waker::from(self.task.clone());
+            let Ok(left) = self.connection.line().unwrap().resume(&Context::from_waker(&waker)) else { panic!() };
+            left
+        }
+
+        fn fetch(&self) -> Waiting {
+            let mut batch = Waiting::new();
+            self.connection.mailbox.fetch(&mut batch, &Waker::from(self.reader.clone()));
+            batch
+        }
+
+        fn deliver(&mut self, join: JoinId, bytes: usize) -> Vec<u8> {
+            self.said += 1;
+            let payload = Payload::from_json_text(format!("[{},\"{}\"]", self.said, "x".repeat(bytes)));
+            let broadcast = Broadcast { topic: Topic::parse("room:a").unwrap(), event: "e".into(), payload };
+            let delivery = Arc::new(Delivery::new(broadcast));
+            self.connection.deliver(join, &delivery, Instant::now()).unwrap();
+            bytes_of(&delivery)
+        }
+
+        /// Has the courier come, for as long as it is called.
+        fn comes(&mut self) {
+            let bell = Arc::new(Bell::default());
+            let waker = Waker::from(bell.clone());
+            loop {
+                let _ = Pin::new(&mut self.courier).poll(&mut Context::from_waker(&waker));
+                if !bell.has_rung() {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn bytes_of(delivery: &Delivery) -> Vec<u8> {
+        let mut bytes = BytesMut::new();
+        put(&delivery.frame::<V2>().unwrap(), &mut bytes);
+        bytes.to_vec()
+    }
+
+    #[actix_web::test]
+    async fn what_passes_is_brought_and_wakes_nobody() {
+        let mut scene = Scene::new().await;
+        let said = [scene.deliver(JOIN, 10), scene.deliver(JOIN, 200), scene.deliver(JOIN, 15_000)].concat();
+        scene.comes();
+        let mut heard = vec![0; said.len()];
+        scene.client.read_exact(&mut heard).await.unwrap();
+        assert_eq!(heard, said);
+        assert!(!scene.reader.has_rung() && !scene.task.has_rung() && scene.fetch().is_empty());
+    }
+
+    #[actix_web::test]
+    async fn what_the_session_has_said_comes_first() {
+        let mut scene = Scene::new().await;
+        let Some(Left { writer, .. }) = scene.resume() else { panic!("it lies with the line") };
+        let heard = scene.deliver(JOIN, 10);
+        let line = scene.connection.line().unwrap();
+        line.send(&Frame::Text("before".into()));
+        line.rest(writer);
+        scene.comes();
+        let before = [&[0x81, 6][..], b"before"].concat();
+        let mut all = vec![0; before.len() + heard.len()];
+        scene.client.read_exact(&mut all).await.unwrap();
+        assert_eq!(all, [before, heard].concat());
+        assert!(!scene.reader.has_rung() && !scene.task.has_rung());
+    }
+
+    #[actix_web::test]
+    async fn what_does_not_pass_is_the_actors_to_fetch() {
+        for (join, bytes) in [(JoinId(2), 10), (JOIN, 2 * LARGE)] {
+            let mut scene = Scene::new().await;
+            let first = scene.deliver(JOIN, 10);
+            let _ = (scene.deliver(join, bytes), scene.deliver(JOIN, 10));
+            scene.comes();
+            let mut heard = vec![0; first.len()];
+            scene.client.read_exact(&mut heard).await.unwrap();
+            assert_eq!(heard, first);
+            assert!(scene.reader.has_rung());
+            assert_eq!(scene.fetch().len(), 2, "it, and what came after it");
+        }
+    }
+
+    /// What the wire does not take stands before all that follows, and the courier keeps off until the task has seen to
+    /// it.
+    #[actix_web::test]
+    async fn what_the_wire_does_not_take_is_the_tasks_to_write() {
+        let mut scene = Scene::new().await;
+        // more than the kernel holds for one connection
+        let said: Vec<u8> = (0..2_000).flat_map(|_| scene.deliver(JOIN, 10_000)).collect();
+        scene.comes();
+        assert!(scene.task.has_rung() && scene.reader.has_rung());
+        let more = scene.deliver(JOIN, 10);
+        scene.comes();
+        let Some(Left { mut writer, is_full: true }) = scene.resume() else { panic!("it is full") };
+        let rest = std::mem::take(&mut scene.connection.line().unwrap().way().said);
+        assert!(!rest.is_empty());
+        let left = scene.fetch().into_iter().flat_map(|mail| match mail {
+            Mail::Delivery(_, delivery) => bytes_of(&delivery),
+            other => panic!("{other:?}"),
+        });
+        let left: Vec<u8> = rest.iter().copied().chain(left).collect();
+        let (mut heard, said) = (vec![0; said.len() + more.len()], [said, more].concat());
+        let (written, read) = tokio::join!(writer.write_all(&left), scene.client.read_exact(&mut heard));
+        assert!(written.is_ok() && read.is_ok());
+        assert!(heard == said, "not all of it, or not in order");
+    }
+
+    #[actix_web::test]
+    async fn when_it_is_gone_the_actors_fetch_everything() {
+        let mut scene = Scene::new().await;
+        scene.deliver(JOIN, 10);
+        scene.courier = Courier::new(Desk::new(), Arc::default());
+        assert!(scene.reader.has_rung() && scene.task.has_rung());
+        assert_eq!(scene.fetch().len(), 1);
+        assert!(scene.fetch().is_empty());
+        scene.deliver(JOIN, 10);
+        assert!(scene.reader.has_rung(), "nobody else will");
+    }
+
+    #[actix_web::test]
+    async fn a_line_that_is_cut_has_its_task_see_that() {
+        let scene = Scene::new().await;
+        scene.connection.cut();
+        assert!(scene.task.has_rung());
+        let waker = Waker::from(scene.task.clone());
+        assert!(scene.connection.line().unwrap().resume(&Context::from_waker(&waker)).is_err());
+    }
+
+    /// After a close frame no other may follow (RFC 6455, section 5.5.1).
+    #[actix_web::test]
+    async fn nothing_follows_the_goodbye() {
+        let mut scene = Scene::new().await;
+        scene.deliver(JOIN, 10);
+        scene.connection.shut();
+        scene.comes();
+        assert!(scene.reader.has_rung());
+        assert_eq!(scene.fetch().len(), 1);
+    }
+
+    #[actix_web::test]
+    async fn nobody_waits_longer_than_for_so_many_visits() {
+        let mut scene = Scene::new().await;
+        let others = (0..2 * VISITS).map(|_| Arc::new(allowing(usize::MAX)));
+        others.for_each(|other| assert!(scene.courier.desk.call(other)));
+        let bell = Arc::new(Bell::default());
+        let _ = Pin::new(&mut scene.courier).poll(&mut Context::from_waker(&Waker::from(bell.clone())));
+        assert_eq!(scene.courier.round.len(), VISITS);
+        assert!(bell.has_rung(), "it goes on by itself");
+    }
+}

@@ -1,0 +1,61 @@
+//! What the rest of the broker has to say to one connection. How it waits for that is the
+//! [mailbox](crate::connections::mailbox)'s to say.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use crate::close::Reason;
+use crate::message::{Event, JoinId, Payload, Signal, Status, Ticket, Verdict};
+use crate::protocol::Delivery;
+
+/// What a note takes in the queue beside its payload, in bytes: about its size in memory.
+pub(crate) const NOTE_SIZE: usize = 128;
+
+/// One thing that the rest of the broker has to say to a connection.
+#[derive(Debug)]
+pub(crate) enum Mail {
+    /// To a join, as a member of its topic.
+    Delivery(JoinId, Arc<Delivery>),
+    /// To the socket, about one of its own wishes or joins.
+    Note(Box<Note>),
+    /// It is time to ask the client for a sign of life.
+    Ping,
+    /// The connection must end; nothing follows.
+    Close(&'static Reason),
+}
+
+/// What the registry, another task, or another node answers.
+#[derive(Debug)]
+pub(crate) enum Note {
+    /// The join is a member now.
+    Subscribed(JoinId),
+    /// The join cannot be a member, for this reason.
+    Refused(JoinId, &'static str),
+    /// Somebody with the same secret took the join's place.
+    Evicted(JoinId),
+    /// What became of a message to a named peer.
+    Verdict(Signal, Verdict),
+    /// A late answer to a request.
+    Reply(Ticket, Status, Payload),
+    /// A message of the join's channel to its client.
+    Push(JoinId, Event, Payload),
+    /// Something for the join's channel.
+    Info(JoinId, Info),
+}
+
+/// A message to a channel from the server's own code; the channel knows what it is.
+pub type Info = Box<dyn Any + Send>;
+
+impl Mail {
+    /// What it takes in the queue, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Delivery(_, delivery) => NOTE_SIZE + delivery.size(),
+            Self::Note(note) => match &**note {
+                Note::Reply(_, _, payload) | Note::Push(_, _, payload) => NOTE_SIZE + payload.len(),
+                _ => NOTE_SIZE,
+            },
+            Self::Ping | Self::Close(_) => 0,
+        }
+    }
+}

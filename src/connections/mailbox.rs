@@ -1,0 +1,457 @@
+//! The queue from the rest of the broker to one connection: bounded in bytes and in age, never waited for.
+//!
+//! An actix mailbox is bounded in messages alone and allocates an envelope for each; a topic's members
+//! share one [`Delivery`] here, and what counts is how much memory and how much time a client that does
+//! not read takes from the others. When the bound is reached the mailbox closes itself with
+//! [`close::SLOW`](crate::close::SLOW), drops what waited, and the connection is cut. Closed for any other
+//! reason, what was taken is still read: whoever sent it has been told that it was delivered.
+//!
+//! It is read by the connection's actor; broadcasts that pass as they are, by its worker's
+//! [courier](crate::connections::flusher), while the actor sleeps. Whatever waits, one of the two is on its way.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Instant;
+
+use smallvec::SmallVec;
+
+use crate::close::{self, Reason};
+use crate::connections::limits::Allowance;
+use crate::connections::mail::Mail;
+use crate::message::JoinId;
+use crate::protocol::Delivery;
+
+/// One message takes at most this part of the bound: a presence list may be larger than the whole of it,
+/// is shared by all who are told, and must not cut a client off that has had no time to read it.
+const LARGE_SHARE: usize = 4;
+
+/// How much waits in a mailbox.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Depth {
+    pub(crate) messages: usize,
+    /// As they count against the bound.
+    pub(crate) bytes: usize,
+    /// Since when the oldest waits, if anything does.
+    pub(crate) since: Option<Instant>,
+}
+
+/// Why a mailbox did not take something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// It was full just now, and has closed itself: who sees this tells the registry.
+    Full,
+    /// It was closed before.
+    Closed,
+}
+
+/// Mail in its order: as a rule there is one at most, which takes no memory besides.
+pub(crate) type Waiting = SmallVec<[Mail; 1]>;
+
+/// A connection's mailbox: written from any thread, read by the connection's actor. In memory as written, as is all of
+/// a [`Connection`](crate::connections::connection::Connection).
+#[repr(C)]
+pub(crate) struct Mailbox {
+    allowance: Arc<Allowance>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+#[repr(C)]
+struct State {
+    /// Whether there is a courier who may bring broadcasts past the reader.
+    has_courier: bool,
+    /// What was thrown away when it was found full.
+    lost: u32,
+    closed: Option<&'static Reason>,
+    /// Since when the reader has not come.
+    since: Option<Instant>,
+    bytes: usize,
+    waiting: Waiting,
+    reader: Option<Waker>,
+}
+
+impl Mailbox {
+    pub(crate) fn new(allowance: Arc<Allowance>) -> Self {
+        Self { allowance, state: Mutex::default() }
+    }
+
+    pub(crate) fn allowance(&self) -> &Allowance {
+        &self.allowance
+    }
+
+    /// Puts `mail` into the queue and wakes the reader, or refuses at once. `now` is asked for once a
+    /// broadcast, not once a member.
+    pub(crate) fn push(&self, mail: Mail, now: Instant) -> Result<(), Refused> {
+        self.put(mail, now, |state| wake(Waiting::new(), state))
+    }
+
+    /// As [`push`](Self::push), but lets a reader sleep where there is a courier. Says whether that is to be called.
+    pub(crate) fn leave(&self, mail: Mail, now: Instant) -> Result<bool, Refused> {
+        self.put(mail, now, call)
+    }
+
+    fn put<R>(&self, mail: Mail, now: Instant, tell: impl FnOnce(MutexGuard<'_, State>) -> R) -> Result<R, Refused> {
+        let mut state = self.lock();
+        if state.closed.is_some() {
+            return Err(Refused::Closed);
+        }
+        let since = *state.since.get_or_insert(now);
+        if state.bytes >= self.allowance.bound.bytes || now.saturating_duration_since(since) > self.allowance.bound.age
+        {
+            let thrown_away = std::mem::take(&mut state.waiting);
+            state.lost = u32::try_from(thrown_away.len() + 1).unwrap_or(u32::MAX);
+            state.bytes = 0;
+            state.close(&close::SLOW);
+            wake(thrown_away, state);
+            return Err(Refused::Full);
+        }
+        state.bytes += mail.size().min(self.allowance.bound.bytes / LARGE_SHARE);
+        state.waiting.push(mail);
+        Ok(tell(state))
+    }
+
+    /// There is a courier from now on.
+    pub(crate) fn has_courier(&self) {
+        self.lock().has_courier = true;
+    }
+
+    /// Moves broadcasts that pass, from the front and of at most about `most` bytes, to the end of `load`, for a courier
+    /// who has come; the reader is woken if something else waits. Says whether the courier is to come again.
+    pub(crate) fn hand_over(
+        &self,
+        passes: impl Fn(JoinId, &Delivery) -> bool,
+        most: usize,
+        load: &mut Vec<Arc<Delivery>>,
+    ) -> bool {
+        let mut state = self.lock();
+        if state.reader.is_none() {
+            // it is awake, and may not have said yet what it has taken before
+            return false;
+        }
+        let (mut count, mut taken) = (0, 0);
+        while taken < most
+            && let Some(mail @ Mail::Delivery(join, delivery)) = state.waiting.get(count)
+            && passes(*join, delivery)
+        {
+            taken += mail.size();
+            load.push(delivery.clone());
+            count += 1;
+        }
+        state.waiting.drain(..count);
+        state.bytes = state.bytes.saturating_sub(taken);
+        if state.waiting.is_empty() {
+            // what an idle connection keeps counts more than what a busy one allocates
+            state.waiting = Waiting::new();
+            state.bytes = 0;
+            state.since = None;
+            return false;
+        }
+        state.since = Some(Instant::now());
+        if taken >= most {
+            return true;
+        }
+        wake(Waiting::new(), state);
+        false
+    }
+
+    /// The courier cannot bring what waits: the reader is to fetch it.
+    pub(crate) fn recall(&self) {
+        wake(Waiting::new(), self.lock());
+    }
+
+    /// Refuses whatever comes, and has the reader end the connection once it has read what waits. The
+    /// first reason stays. Says whether it was open.
+    pub(crate) fn close(&self, reason: &'static Reason) -> bool {
+        let mut state = self.lock();
+        if state.closed.is_some() {
+            return false;
+        }
+        state.close(reason);
+        wake(Waiting::new(), state);
+        true
+    }
+
+    /// Closes it, and drops what waits, once nobody is left to read: whoever still knows the connection
+    /// would keep it in memory, and what waits may itself know the connection.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.lock();
+        state.closed.get_or_insert(&close::GONE);
+        let unread = std::mem::take(&mut state.waiting);
+        state.bytes = 0;
+        state.since = None;
+        wake(unread, state);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed().is_some()
+    }
+
+    /// Why it is closed, if it is.
+    pub(crate) fn closed(&self) -> Option<&'static Reason> {
+        self.lock().closed
+    }
+
+    /// How many messages were thrown away, or wait for a reader who comes no more.
+    pub(crate) fn unread(&self) -> usize {
+        let state = self.lock();
+        state.lost as usize + state.waiting.iter().filter(|mail| !matches!(mail, Mail::Close(_))).count()
+    }
+
+    /// Since when the oldest waits, if anything does.
+    pub(crate) fn waits_since(&self) -> Option<Instant> {
+        self.lock().since
+    }
+
+    /// What waits.
+    pub(crate) fn depth(&self) -> Depth {
+        let state = self.lock();
+        Depth { messages: state.waiting.len(), bytes: state.bytes, since: state.since }
+    }
+
+    /// Whether mail has waited for longer than it may.
+    pub(crate) fn is_overdue(&self, now: Instant) -> bool {
+        self.lock().since.is_some_and(|since| now.saturating_duration_since(since) > self.allowance.bound.age)
+    }
+
+    /// Moves all that waits into the empty `batch`, under one lock; when there is nothing, `reader` is
+    /// woken once there is. Says whether there was something.
+    pub(crate) fn fetch(&self, batch: &mut Waiting, reader: &Waker) -> bool {
+        let mut state = self.lock();
+        // what an idle connection keeps counts more than what a busy one allocates
+        *batch = std::mem::take(&mut state.waiting);
+        state.bytes = 0;
+        state.since = None;
+        if !batch.is_empty() {
+            // it is awake until it has asked in vain
+            state.reader = None;
+            return true;
+        }
+        if !state.reader.as_ref().is_some_and(|r| r.will_wake(reader)) {
+            state.reader = Some(reader.clone());
+        }
+        false
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn close(&mut self, reason: &'static Reason) {
+        self.closed = Some(reason);
+        self.waiting.push(Mail::Close(reason));
+    }
+}
+
+/// Says whether the courier is to be called; where there is none, the reader is woken. A reader who does not sleep
+/// finds the mail by itself.
+fn call(state: MutexGuard<'_, State>) -> bool {
+    if state.has_courier {
+        return state.reader.is_some();
+    }
+    wake(Waiting::new(), state);
+    false
+}
+
+/// Wakes the reader, and drops what was thrown away, with the lock released.
+fn wake(thrown_away: Waiting, mut state: MutexGuard<'_, State>) {
+    let reader = state.reader.take();
+    drop(state);
+    drop(thrown_away);
+    if let Some(reader) = reader {
+        reader.wake();
+    }
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lock();
+        f.debug_struct("Mailbox").field("bytes", &state.bytes).field("closed", &state.closed).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Wake;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::connections::limits::{Bound, Patience};
+    use crate::connections::mail::{NOTE_SIZE, Note};
+    use crate::message::{Broadcast, Event, Payload};
+    use crate::topic::Topic;
+
+    fn mailbox(bytes: usize, age: Duration) -> Mailbox {
+        let patience = Patience { idle: age, unjoined: age, ping: None };
+        Mailbox::new(Arc::new(Allowance { patience, bound: Bound { bytes, age } }))
+    }
+
+    fn mail(size: usize) -> Mail {
+        let payload = Payload::binary(vec![0; size]);
+        Mail::Note(Box::new(Note::Push(JoinId::SOCKET, Event::const_new("e"), payload)))
+    }
+
+    #[test]
+    fn a_message_larger_than_the_bound_cuts_nobody_off_but_many_do() {
+        let mailbox = mailbox(10_000, Duration::MAX);
+        let now = Instant::now();
+        assert_eq!(mailbox.push(mail(1_000_000), now), Ok(()));
+        assert!((0..10).all(|_| mailbox.push(mail(100), now).is_ok()), "there is room beside it");
+        let more = (0..).find_map(|n| mailbox.push(mail(1_000_000), now).err().map(|refused| (n, refused)));
+        assert_eq!(more, Some((3, Refused::Full)));
+        assert_eq!(mailbox.unread(), 15, "what waited, and the last one");
+        assert_eq!(mailbox.push(mail(1), now), Err(Refused::Closed));
+    }
+
+    #[test]
+    fn what_waits_too_long_closes_it_however_little_it_is() {
+        let mailbox = mailbox(10_000, Duration::from_secs(5));
+        let start = Instant::now();
+        assert_eq!(mailbox.push(mail(1), start), Ok(()));
+        assert_eq!(mailbox.push(mail(1), start + Duration::from_secs(5)), Ok(()));
+        assert!(mailbox.is_overdue(start + Duration::from_secs(6)));
+        assert_eq!(mailbox.push(mail(1), start + Duration::from_secs(6)), Err(Refused::Full));
+    }
+
+    /// What happens to a mailbox next.
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        /// A broadcast comes, which passes or does not.
+        Leave(bool),
+        Push,
+        /// The reader is polled, whether it was woken or not, and takes so much before it gives others a turn.
+        Read(usize),
+        /// The courier comes, called or not for mail, and finds the line free or not.
+        Visit(bool),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            any::<bool>().prop_map(Step::Leave),
+            Just(Step::Push),
+            (0..4_usize).prop_map(Step::Read),
+            any::<bool>().prop_map(Step::Visit),
+        ]
+    }
+
+    /// Somebody to be woken.
+    #[derive(Default)]
+    pub(crate) struct Bell(AtomicBool);
+
+    impl Bell {
+        /// Whether it has since this was last asked.
+        pub(crate) fn has_rung(&self) -> bool {
+            self.0.swap(false, Ordering::Relaxed)
+        }
+    }
+
+    impl Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// A reader and a courier at one mailbox; what has come to the client, as numbers, stands in `told`.
+    struct Two {
+        mailbox: Mailbox,
+        bell: Arc<Bell>,
+        batch: Waiting,
+        is_called: bool,
+        said: u32,
+        told: Vec<u32>,
+    }
+
+    const PASSES: JoinId = JoinId(1);
+    const OTHER: JoinId = JoinId(2);
+
+    impl Two {
+        fn take(&mut self, step: Step) {
+            let now = Instant::now();
+            match step {
+                Step::Leave(passes) => {
+                    let mail = self.mail(if passes { PASSES } else { OTHER });
+                    self.is_called |= self.mailbox.leave(mail, now).unwrap();
+                }
+                Step::Push => {
+                    let mail = self.mail(OTHER);
+                    self.mailbox.push(mail, now).unwrap();
+                }
+                Step::Read(most) => self.read(most),
+                Step::Visit(is_free) => self.visit(is_free),
+            }
+        }
+
+        fn mail(&mut self, join: JoinId) -> Mail {
+            self.said += 1;
+            let payload = Payload::binary(self.said.to_be_bytes().to_vec());
+            let broadcast = Broadcast { topic: Topic::parse("room:a").unwrap(), event: "e".into(), payload };
+            Mail::Delivery(join, Arc::new(Delivery::new(broadcast)))
+        }
+
+        fn hear(&mut self, delivery: &Delivery) {
+            let Payload::Binary(bytes) = &delivery.broadcast.payload else { unreachable!() };
+            self.told.push(u32::from_be_bytes(bytes[..].try_into().unwrap()));
+        }
+
+        /// As an actor's stream: one that stops before the end is polled again.
+        fn read(&mut self, most: usize) {
+            self.bell.0.store(false, Ordering::Relaxed);
+            let waker = Waker::from(self.bell.clone());
+            for _ in 0..most {
+                if self.batch.is_empty() && !self.mailbox.fetch(&mut self.batch, &waker) {
+                    return;
+                }
+                let Mail::Delivery(_, delivery) = self.batch.remove(0) else { unreachable!() };
+                self.hear(&delivery);
+            }
+            waker.wake();
+        }
+
+        fn visit(&mut self, is_free: bool) {
+            self.is_called = false;
+            if !is_free {
+                return self.mailbox.recall();
+            }
+            let mut load = Vec::new();
+            self.is_called = self.mailbox.hand_over(|join, _| join == PASSES, 2 * NOTE_SIZE, &mut load);
+            load.iter().for_each(|delivery| self.hear(delivery));
+        }
+    }
+
+    /// Reader and courier together lose nothing and change no order, and whatever waits, one of them is on its way.
+    fn all_is_brought_in_order(has_courier: bool, steps: &[Step]) {
+        let (mailbox, bell, batch) = (mailbox(1_000_000, Duration::MAX), Arc::default(), Waiting::new());
+        let mut two = Two { mailbox, bell, batch, is_called: false, said: 0, told: Vec::new() };
+        if has_courier {
+            two.mailbox.has_courier();
+        }
+        two.read(1);
+        for step in steps {
+            two.take(*step);
+            let comes = two.is_called || two.bell.0.load(Ordering::Relaxed);
+            assert!(comes || two.mailbox.depth().messages == 0 && two.batch.is_empty(), "{step:?}: nobody comes");
+        }
+        two.read(usize::MAX);
+        assert_eq!(two.told, (1..=two.said).collect::<Vec<_>>());
+    }
+
+    /// An actor may be woken by its client too, and rest amid what it has taken.
+    #[test]
+    fn what_the_reader_has_taken_is_not_overtaken() {
+        let waits = [Step::Leave(false), Step::Leave(false)];
+        all_is_brought_in_order(true, &[&waits[..], &[Step::Read(1), Step::Leave(true), Step::Visit(true)]].concat());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+        #[test]
+        fn what_waits_is_brought_in_order(has_courier: bool, steps in prop::collection::vec(step(), 0..60)) {
+            all_is_brought_in_order(has_courier, &steps);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! A desk: where those wait for whom a worker's [courier](crate::connections::flusher) has something to bring. Nobody waits there
+//! twice, so that their number is its bound.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Context;
+
+use futures_util::task::AtomicWaker;
+
+/// Who waits, in order. Cloning copies a pointer; a clone may live on any thread.
+pub(crate) struct Desk<T>(Arc<State<T>>);
+
+struct State<T> {
+    /// Nothing once nobody comes any more.
+    waiting: Mutex<Option<Vec<Arc<T>>>>,
+    courier: AtomicWaker,
+}
+
+impl<T> Clone for Desk<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Desk<T> {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(State { waiting: Mutex::new(Some(Vec::new())), courier: AtomicWaker::new() }))
+    }
+
+    /// Has the courier come to `caller`, who does not call again before it has; says whether it will.
+    pub(crate) fn call(&self, caller: Arc<T>) -> bool {
+        let mut waiting = self.lock();
+        let Some(callers) = &mut *waiting else { return false };
+        callers.push(caller);
+        let is_first = callers.len() == 1;
+        drop(waiting);
+        if is_first {
+            self.0.courier.wake();
+        }
+        true
+    }
+
+    /// Moves all who wait to the end of `round`; when there is nobody, the task of `cx` is woken once there is.
+    pub(crate) fn take(&self, round: &mut impl Extend<Arc<T>>, cx: &Context<'_>) {
+        self.0.courier.register(cx.waker());
+        if let Some(callers) = &mut *self.lock() {
+            round.extend(callers.drain(..));
+        }
+    }
+
+    /// Nobody is to wait any more; whoever does is given back.
+    pub(crate) fn close(&self) -> Vec<Arc<T>> {
+        self.lock().take().unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Arc<T>>>> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

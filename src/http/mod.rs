@@ -1,0 +1,14 @@
+//! How a request becomes a client: mounts, the checks before an upgrade, client addresses, CORS, idle HTTP connections,
+//! and static files.
+
+pub(crate) mod acceptor;
+pub(crate) mod body;
+pub(crate) mod client_ip;
+pub(crate) mod cors;
+pub(crate) mod idle_connections;
+pub(crate) mod mount;
+pub(crate) mod node_state;
+pub(crate) mod request;
+pub(crate) mod static_files;
+
+pub use mount::{ConnectInfo, Connected, Mount, Refusal};

@@ -1,0 +1,288 @@
+//! A mount: the path where clients connect, the channels that answer there, and who may come in.
+
+use std::any::Any;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderMap;
+use actix_web::http::uri::Uri;
+use compact_str::CompactString;
+
+use crate::channels::assigns::Assigns;
+use crate::channels::channel::Router;
+use crate::config::origin::Origins;
+use crate::http::client_ip::Caller;
+use crate::metrics::labels::Barred;
+use crate::topic::Topic;
+
+/// One place where clients connect: `<path>/websocket`, or `<path>/longpoll` when they poll.
+///
+/// What is not set here follows the node's configuration.
+///
+/// ```
+/// use handclasp::{Connected, Mount, Refusal, Router};
+///
+/// struct User(String);
+///
+/// let mount = Mount::new("/live", Router::new()).joins_per_socket(10).connect(|info| match info.param("user") {
+///     Some(name) => Ok(Connected::default().assign(User(name.to_owned()))),
+///     None => Err(Refusal::forbidden()),
+/// });
+/// ```
+#[derive(Clone)]
+pub struct Mount {
+    pub(crate) path: String,
+    pub(crate) router: Arc<Router>,
+    pub(crate) origins: Option<Origins>,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) join_within: Option<Duration>,
+    pub(crate) ping_interval: Option<Duration>,
+    pub(crate) joins_per_socket: Option<usize>,
+    pub(crate) message_bytes: Option<usize>,
+    pub(crate) poll_window: Option<Duration>,
+    pub(crate) subprotocols: Vec<String>,
+    pub(crate) connect: Arc<Connect>,
+}
+
+pub(crate) type Connect = dyn Fn(&ConnectInfo<'_>) -> Result<Connected, Refusal> + Send + Sync;
+
+impl Mount {
+    /// Clients that connect below `path`, such as `/socket`, get their channels from `router`. Several
+    /// mounts may share one router.
+    #[must_use]
+    pub fn new(path: &str, router: impl Into<Arc<Router>>) -> Self {
+        Self {
+            path: path.trim_end_matches('/').to_owned(),
+            router: router.into(),
+            origins: None,
+            idle_timeout: None,
+            join_within: None,
+            ping_interval: None,
+            joins_per_socket: None,
+            message_bytes: None,
+            poll_window: None,
+            subprotocols: Vec::new(),
+            connect: Arc::new(|_| Ok(Connected::default())),
+        }
+    }
+
+    /// Which web pages may connect, instead of `socket.check_origin`.
+    #[must_use]
+    pub fn check_origin(mut self, origins: Origins) -> Self {
+        self.origins = Some(origins);
+        self
+    }
+
+    /// After how much silence a client is closed, instead of `socket.idle_timeout`; on a mount of Engine.IO or
+    /// Socket.IO after how much more than the [interval](Self::ping_interval), instead of `socketio.ping_timeout`.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = Some(timeout);
+        self
+    }
+
+    /// After how long a client is closed that has joined nothing, instead of `socket.join_within`. Socket.IO calls
+    /// it `connectTimeout`, and it stands in for `socketio.connect_timeout` there.
+    #[must_use]
+    pub fn join_within(mut self, time: Duration) -> Self {
+        self.join_within = Some(time);
+        self
+    }
+
+    /// How often the server asks for a sign of life, where it is the server who asks: Engine.IO's
+    /// `pingInterval`, `socketio.ping_interval` unless set. A client is closed after that and
+    /// [`idle_timeout`](Self::idle_timeout), its `pingTimeout`, without one.
+    #[must_use]
+    pub fn ping_interval(mut self, time: Duration) -> Self {
+        self.ping_interval = Some(time);
+        self
+    }
+
+    /// How long a message may be, instead of `limits.message_bytes`. Engine.IO calls it `maxPayload`.
+    #[must_use]
+    pub fn message_bytes(mut self, bytes: usize) -> Self {
+        self.message_bytes = Some(bytes);
+        self
+    }
+
+    /// How long a request of a client that polls is kept open when there is nothing to say, instead of
+    /// `socket.poll_window`. A client that does not ask for one and a half times as long is gone.
+    #[must_use]
+    pub fn poll_window(mut self, time: Duration) -> Self {
+        self.poll_window = Some(time);
+        self
+    }
+
+    /// How many topics a socket may join, instead of `limits.joins_per_socket`.
+    #[must_use]
+    pub fn joins_per_socket(mut self, joins: usize) -> Self {
+        self.joins_per_socket = Some(joins);
+        self
+    }
+
+    /// Subprotocols (RFC 6455, 1.9) of which a client that offers any must offer one; the first of ours
+    /// that it offers is answered. Without a list, every offer is let in, and `phoenix` is answered.
+    #[must_use]
+    pub fn subprotocols(mut self, names: &[&str]) -> Self {
+        self.subprotocols = names.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
+    /// Decides who may connect, before anything is joined; without this, everybody may. It runs after
+    /// origin and version are found good, on the thread that serves the connection, and must not block.
+    /// A panic in it is answered with 500.
+    #[must_use]
+    pub fn connect<F>(mut self, connect: F) -> Self
+    where
+        F: Fn(&ConnectInfo<'_>) -> Result<Connected, Refusal> + Send + Sync + 'static,
+    {
+        self.connect = Arc::new(connect);
+        self
+    }
+}
+
+impl std::fmt::Debug for Mount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mount").field("path", &self.path).field("router", &self.router).finish_non_exhaustive()
+    }
+}
+
+/// What a client says of itself when it connects. All of it is the client's own word, but the address.
+#[derive(Debug)]
+pub struct ConnectInfo<'a> {
+    pub(crate) request: &'a HttpRequest,
+    pub(crate) params: &'a [(String, String)],
+    pub(crate) caller: Caller,
+    pub(crate) auth_token: Option<&'a str>,
+    pub(crate) transport: &'static str,
+}
+
+impl ConnectInfo<'_> {
+    /// A connect param. Of several with one name the last counts; a nested one has the name that is on
+    /// the wire, `user[name]`.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.params.iter().rev().find(|(key, _)| key == name).map(|(_, value)| &**value)
+    }
+
+    /// All connect params, in order.
+    pub fn params(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.params.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// A header's value, when it is text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.request.headers().get(name)?.to_str().ok()
+    }
+
+    /// All headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        self.request.headers()
+    }
+
+    /// The client's address, as the trusted proxies tell it.
+    #[must_use]
+    pub fn client_address(&self) -> IpAddr {
+        self.caller.address
+    }
+
+    /// The other end of the TCP connection.
+    #[must_use]
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        self.request.peer_addr()
+    }
+
+    /// The request's path and query.
+    #[must_use]
+    pub fn uri(&self) -> &Uri {
+        self.request.uri()
+    }
+
+    /// Scheme of the request, `http` or `https`. TLS ends at a proxy: one that is trusted says so in
+    /// `X-Forwarded-Proto`, and nobody else is believed.
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        self.forwarded("x-forwarded-proto").unwrap_or("http")
+    }
+
+    /// Host (and port) that the client asked for, in a trusted proxy's word or its own.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.forwarded("x-forwarded-host").or_else(|| self.header("host")).unwrap_or("")
+    }
+
+    fn forwarded(&self, name: &str) -> Option<&str> {
+        if self.caller.is_proxied { self.header(name) } else { None }
+    }
+
+    /// How the client's bytes travel: `websocket`, or `longpoll` for one that polls.
+    #[must_use]
+    pub fn transport(&self) -> &'static str {
+        self.transport
+    }
+
+    /// The token of the client's `authToken` option, decoded; it came as a subprotocol or a header, not in the URL.
+    #[must_use]
+    pub fn auth_token(&self) -> Option<&str> {
+        self.auth_token
+    }
+}
+
+/// A client that may come in.
+#[derive(Debug, Default)]
+pub struct Connected {
+    pub(crate) id: Option<Topic>,
+    pub(crate) assigns: Assigns,
+}
+
+impl Connected {
+    /// Gives the socket an id: a topic, such as `users:7`, on which a broadcast of
+    /// [`DISCONNECT`](crate::message::DISCONNECT) ends it. Several sockets may have the same one. Nothing
+    /// else that is said on it is heard, and a client that may join a topic of that name hears that too:
+    /// let no pattern of the router match it.
+    #[must_use]
+    pub fn id(mut self, id: Topic) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Puts a value where the socket's channels find it, one of each type.
+    #[must_use]
+    pub fn assign<T: Any>(mut self, value: T) -> Self {
+        self.assigns.insert(value);
+        self
+    }
+}
+
+/// A client that may not come in: what it is answered instead of the upgrade.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) body: CompactString,
+    /// Under which reason it is counted.
+    pub(crate) why: Barred,
+}
+
+impl Refusal {
+    /// 403, with nothing more to say: what Phoenix answers.
+    #[must_use]
+    pub const fn forbidden() -> Self {
+        Self { status: StatusCode::FORBIDDEN, body: CompactString::const_new(""), why: Barred::Mount }
+    }
+
+    /// A status of the 400s or 500s, and plain text. A browser sees neither.
+    #[must_use]
+    pub fn new(status: StatusCode, body: impl Into<CompactString>) -> Self {
+        Self { status, body: body.into(), why: Barred::Mount }
+    }
+
+    /// It is not the mount's own word.
+    pub(crate) fn because(self, why: Barred) -> Self {
+        Self { why, ..self }
+    }
+}

@@ -1,0 +1,79 @@
+//! What every upgrade to a WebSocket must be, whatever is spoken over it: a query that can be read, an origin
+//! that is let in, and the headers of RFC 6455.
+
+use std::borrow::Cow;
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{self, HeaderMap, HeaderName};
+use actix_web::http::{StatusCode, Version as HttpVersion};
+use base64::Engine;
+
+use crate::config::origin::Origins;
+use crate::http::mount::Refusal;
+use crate::metrics::labels::Barred;
+
+/// The query's params. A malformed escape stands for itself; one that is no UTF-8 is refused.
+pub(crate) fn params(query: &str) -> Result<Vec<(String, String)>, Refusal> {
+    let decode = |text: &str| {
+        let text = text.replace('+', " ");
+        percent_encoding::percent_decode_str(&text)
+            .decode_utf8()
+            .map(Cow::into_owned)
+            .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the query is not UTF-8").because(Barred::Request))
+    };
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(name, value)| Ok((decode(name)?, decode(value)?)))
+        .collect()
+}
+
+pub(crate) fn check_origin(headers: &HeaderMap, origins: &Origins) -> Result<(), Refusal> {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    match origins.allows(headers.get_all(header::ORIGIN), host) {
+        true => Ok(()),
+        false => Err(Refusal::forbidden().because(Barred::Origin)),
+    }
+}
+
+/// The upgrade's own headers (RFC 6455, 4.2.1), in words that say which one is missing.
+pub(crate) fn check_upgrade(request: &HttpRequest) -> Result<(), Refusal> {
+    let headers = request.headers();
+    let bad = |words: String| Err(Refusal::new(StatusCode::BAD_REQUEST, words).because(Barred::Upgrade));
+    if request.version() != HttpVersion::HTTP_11 {
+        return bad("a websocket needs HTTP/1.1".into());
+    }
+    if !contains(headers, header::CONNECTION, "upgrade") {
+        return bad(format!(
+            "'connection' header must contain 'upgrade', got {:?}",
+            values(headers, header::CONNECTION)
+        ));
+    }
+    // one of a list would do (RFC 9110, 7.8), but the HTTP server takes no other for an upgrade
+    let upgrades = values(headers, header::UPGRADE);
+    if !upgrades.iter().any(|value| value.trim().eq_ignore_ascii_case("websocket")) {
+        return bad(format!("'upgrade' header must be 'websocket', got {upgrades:?}"));
+    }
+    if values(headers, header::SEC_WEBSOCKET_VERSION) != ["13"] {
+        let got = values(headers, header::SEC_WEBSOCKET_VERSION);
+        return bad(format!("'sec-websocket-version' header must be '13', got {got:?}"));
+    }
+    let keys = values(headers, header::SEC_WEBSOCKET_KEY);
+    let is_nonce = |key: &str| base64::prelude::BASE64_STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16);
+    if !matches!(keys[..], [key] if is_nonce(key)) {
+        return bad("'sec-websocket-key' header must be given once, 16 bytes in base64".into());
+    }
+    let has_body = headers.contains_key(header::TRANSFER_ENCODING)
+        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
+    if has_body { bad("a websocket's request has no body".into()) } else { Ok(()) }
+}
+
+fn values(headers: &HeaderMap, name: HeaderName) -> Vec<&str> {
+    headers.get_all(name).map(|value| value.to_str().unwrap_or("(not text)")).collect()
+}
+
+/// Whether the header's comma-separated list has `token`, in whatever case.
+fn contains(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+    values(headers, name).iter().flat_map(|value| value.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
+}

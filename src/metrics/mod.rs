@@ -1,0 +1,9 @@
+//! What a node counts: the metric families, the instruments they are made of, and the values of their labels.
+
+pub(crate) mod families;
+pub(crate) mod instruments;
+pub(crate) mod labels;
+
+pub use families::Metrics;
+pub use instruments::{Counter, Counters, Gauges, Label, Tally, Times};
+pub use labels::{Answer, Barred, Lost, Transport, Unheard, Unjoined};

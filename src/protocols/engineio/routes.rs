@@ -1,0 +1,265 @@
+//! Engine.IO's front door: handshakes, polls, posts, and upgrades from polling to a WebSocket.
+//!
+//! All of them are requests to one path and are told apart by their query: `EIO` is the revision, `transport`
+//! the way, `sid` the session, if there is one already. What is checked, in which order, and what is answered, is as
+//! npm's engine.io has it.
+
+use actix_web::http::{Method, header};
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use compact_str::{CompactString, format_compact};
+use futures_util::future::{Either, select};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::error::Fault;
+use super::payload::{Body, Dialect};
+use super::upgrade::Upgrade;
+use super::{CLOSE, EngineIo, Language, NOOP, OPEN, Revision, V3, V4};
+use crate::close::{self, Reason};
+use crate::config::schema::Config;
+use crate::connections::hub::Seat;
+use crate::connections::limits::Patience;
+use crate::http::acceptor::{Door, admit, guest_of};
+use crate::http::body::{self, Unread};
+use crate::http::cors::{self, Credentials};
+use crate::http::idle_connections::hung_up;
+use crate::http::mount::{ConnectInfo, Connected, Mount};
+use crate::http::request::{check_origin, check_upgrade, params};
+use crate::protocol::Frame;
+use crate::transports::longpoll::handle::{Fetched, Poller, Via};
+use crate::transports::longpoll::{self, Manners};
+use crate::transports::websocket;
+
+/// What a page of another origin may send.
+const METHODS: &str = "GET,POST,OPTIONS";
+
+/// How a client's bytes travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transport {
+    Polling,
+    WebSocket,
+}
+
+/// A mount's own times, or those of the configuration for Socket.IO.
+pub(crate) fn patience(mount: &Mount, config: &Config) -> Patience {
+    let ping = mount.ping_interval.unwrap_or(config.socketio.ping_interval);
+    Patience {
+        idle: ping + mount.idle_timeout.unwrap_or(config.socketio.ping_timeout),
+        unjoined: mount.join_within.unwrap_or(config.socketio.connect_timeout),
+        ping: Some(ping),
+    }
+}
+
+/// Serves the mount's path, with a trailing slash or without.
+pub(crate) fn routes<L: Language>(door: &Door, app: &mut ServiceConfig) {
+    for slash in ["/", ""] {
+        let (path, door) = (format!("{}{slash}", door.path()), door.clone());
+        app.route(&path, web::to(move |request, payload| serve::<L>(door.clone(), request, payload)));
+    }
+}
+
+async fn serve<L: Language>(door: Door, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let response = match *request.method() {
+        Method::OPTIONS => cors::preflight(&request, METHODS),
+        _ => answer::<L>(&door, &request, payload).await.unwrap_or_else(|fault| fault.response(&door)),
+    };
+    cors::allow(response, &request, door.origins(), Credentials::Included)
+}
+
+async fn answer<L: Language>(door: &Door, request: &HttpRequest, payload: web::Payload) -> Result<HttpResponse, Fault> {
+    let params = params(request.query_string()).map_err(|_| Fault::BadRequest)?;
+    let param = |name: &str| params.iter().find(|(key, _)| key == name).map(|(_, value)| &**value);
+    let transport = match param("transport") {
+        Some("polling") => Transport::Polling,
+        Some("websocket") => Transport::WebSocket,
+        _ => return Err(Fault::UnknownTransport),
+    };
+    let revision = param("EIO");
+    if let Some(sid) = param("sid").filter(|sid| !sid.is_empty()) {
+        let (poller, dialect) = find(door, sid).ok_or(Fault::UnknownSession)?;
+        check_origin(request.headers(), door.origins())?;
+        if revision != Some(dialect.revision()) {
+            return Err(Fault::BadRequest);
+        }
+        return match (transport, request.method()) {
+            (Transport::WebSocket, _) => upgrade(door, request, payload, poller),
+            (_, &Method::GET) => poll(door, request, &poller, dialect).await,
+            (_, &Method::POST) => post(door, request, payload, &poller, dialect).await,
+            _ => Err(Fault::BadRequest),
+        };
+    }
+    if request.method() != Method::GET {
+        return Err(Fault::BadHandshakeMethod);
+    }
+    if transport == Transport::WebSocket {
+        check_upgrade(request).map_err(|_| Fault::BadUpgrade)?;
+    }
+    let dialect = match (revision, param("b64")) {
+        (Some("4"), _) => Dialect::V4,
+        (Some("3"), None | Some("")) => Dialect::V3,
+        (Some("3"), Some(_)) => Dialect::V3Text,
+        _ => return Err(Fault::UnsupportedVersion),
+    };
+    let handshake = Handshake { door, request, params: &params, transport, dialect };
+    match dialect {
+        Dialect::V4 => handshake.enter::<V4, L>(payload),
+        Dialect::V3 | Dialect::V3Text => handshake.enter::<V3, L>(payload),
+    }
+}
+
+// ---- the beginning of a session
+
+/// A request that asks for a session.
+struct Handshake<'a> {
+    door: &'a Door,
+    request: &'a HttpRequest,
+    params: &'a [(String, String)],
+    transport: Transport,
+    dialect: Dialect,
+}
+
+impl Handshake<'_> {
+    fn enter<R: Revision, L: Language>(&self, payload: web::Payload) -> Result<HttpResponse, Fault> {
+        check_origin(self.request.headers(), self.door.origins())?;
+        let caller = self.door.caller(self.request)?;
+        let name = if self.transport == Transport::Polling { longpoll::NAME } else { websocket::NAME };
+        let info =
+            ConnectInfo { request: self.request, params: self.params, caller, auth_token: None, transport: name };
+        let connected = self.door.connect(&info)?;
+        match self.transport {
+            Transport::Polling => {
+                let seat = self.door.enter_polling(caller, self.door.patience().idle)?;
+                Ok(self.poll::<R, L>(seat, connected))
+            }
+            Transport::WebSocket => {
+                let seat = self.door.enter(self.request, caller)?;
+                let opening = opening(self.door, &Uuid::new_v4().simple().to_string(), false);
+                let protocol = EngineIo::<R, L>::new(self.door.limits(), Some(opening));
+                Ok(self.door.websocket(self.request, payload, None, seat, connected, protocol))
+            }
+        }
+    }
+
+    fn poll<R: Revision, L: Language>(&self, seat: Seat, connected: Connected) -> HttpResponse {
+        let manners = Manners {
+            bytes: self.door.config().limits.queue_bytes,
+            strict: true,
+            last_words: false,
+            farewell: Some(farewell),
+        };
+        let protocol = EngineIo::<R, L>::new(self.door.limits(), None);
+        let (token, _) = self.door.longpoll(seat, connected, protocol, manners);
+        respond(self.dialect, &[opening(self.door, &sid(&token, self.dialect), true)])
+    }
+}
+
+/// What a request that waits hears at the end of its session: that the other side has gone, or has been heard.
+fn farewell(reason: &'static Reason) -> Frame {
+    Frame::Text(if *reason == close::LEFT { NOOP } else { CLOSE })
+}
+
+/// The first packet of a session.
+fn opening(door: &Door, sid: &str, may_upgrade: bool) -> Frame {
+    let Patience { idle, ping, .. } = door.patience();
+    let interval = ping.unwrap_or_default();
+    let upgrades = if may_upgrade { r#"["websocket"]"# } else { "[]" };
+    let text = format!(
+        r#"{OPEN}{{"sid":"{sid}","upgrades":{upgrades},"pingInterval":{},"pingTimeout":{},"maxPayload":{}}}"#,
+        interval.as_millis(),
+        (idle - interval).as_millis(),
+        door.limits().message_bytes,
+    );
+    Frame::Text(text.into())
+}
+
+/// A session's name: its token, and how its bodies are written.
+fn sid(token: &str, dialect: Dialect) -> CompactString {
+    let mark = match dialect {
+        Dialect::V4 => "4",
+        Dialect::V3 => "3",
+        Dialect::V3Text => "3b",
+    };
+    format_compact!("{token}.{mark}")
+}
+
+fn find(door: &Door, sid: &str) -> Option<(Poller, Dialect)> {
+    let (token, mark) = sid.rsplit_once('.')?;
+    let dialect = match mark {
+        "4" => Dialect::V4,
+        "3" => Dialect::V3,
+        "3b" => Dialect::V3Text,
+        _ => return None,
+    };
+    Some((door.poller(token)?, dialect))
+}
+
+// ---- a session that polls
+
+/// Waits for something to say. A client that hangs up instead of waiting has given its session up.
+async fn poll(door: &Door, request: &HttpRequest, poller: &Poller, dialect: Dialect) -> Result<HttpResponse, Fault> {
+    // the session ends before that, when its client falls silent
+    let window = door.patience().idle * 2;
+    let asking = std::pin::pin!(poller.fetch(window));
+    let fetched = match guest_of(request) {
+        Ok(guest) => match select(asking, std::pin::pin!(hung_up(guest.wire()))).await {
+            Either::Left((fetched, _)) => fetched,
+            Either::Right(_) => {
+                poller.end(&close::GONE);
+                Fetched::Gone
+            }
+        },
+        Err(_) => asking.await,
+    };
+    match fetched {
+        Fetched::Frames(frames) => Ok(respond(dialect, &frames)),
+        Fetched::Nothing => Ok(respond(dialect, &[Frame::Text(NOOP)])),
+        Fetched::Gone => Err(Fault::BadRequest),
+    }
+}
+
+async fn post(
+    door: &Door,
+    request: &HttpRequest,
+    payload: web::Payload,
+    poller: &Poller,
+    dialect: Dialect,
+) -> Result<HttpResponse, Fault> {
+    let _floor = poller.take_floor().await;
+    let reading = body::read(request, payload, door.limits().message_bytes);
+    let body = match timeout(door.patience().idle, reading).await {
+        Ok(Ok(body)) => Some(body),
+        Ok(Err(Unread::TooLarge)) => return Err(Fault::TooLarge),
+        Ok(Err(Unread::Broken)) | Err(_) => None,
+    };
+    let content_type = request.headers().get(header::CONTENT_TYPE).map(|value| value.as_bytes());
+    let as_bytes = content_type == Some(b"application/octet-stream");
+    let frames = body.and_then(|body| dialect.read(&body, as_bytes).ok());
+    let Some(frames) = frames else {
+        poller.end(&close::MALFORMED);
+        return Err(Fault::BadRequest);
+    };
+    poller.post(Via::Http, frames).await.map_err(|_| Fault::BadRequest)?;
+    // as npm's engine.io: old browsers offer text/plain as a download
+    Ok(HttpResponse::Ok().content_type("text/html").insert_header((header::CACHE_CONTROL, "no-store")).body("ok"))
+}
+
+fn respond(dialect: Dialect, frames: &[Frame]) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    match dialect.write(frames) {
+        Body::Text(text) => response.content_type("text/plain; charset=UTF-8").body(text),
+        Body::Bytes(bytes) => response.content_type("application/octet-stream").body(bytes),
+    }
+}
+
+// ---- from polling to a WebSocket
+
+fn upgrade(door: &Door, request: &HttpRequest, payload: web::Payload, poller: Poller) -> Result<HttpResponse, Fault> {
+    check_upgrade(request).map_err(|_| Fault::BadUpgrade)?;
+    let wire = admit(request)?;
+    let config = door.config();
+    let most = door.limits().message_bytes + config.limits.queue_bytes;
+    let upgrade = Upgrade::new(poller, wire, most, config.socketio.upgrade_timeout, config.socket.write_timeout);
+    Ok(door.relay(request, payload, upgrade))
+}

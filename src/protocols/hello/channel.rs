@@ -1,0 +1,50 @@
+//! What a HelloWebRTC name does: it is the last one's who spoke under it, hears what is said to it and to all,
+//! and passes on what its holder says.
+
+use super::{BROADCAST, EVERYBODY};
+use crate::channels::channel::Channel;
+use crate::channels::context::Context;
+use crate::channels::reply::{Declined, Join, Reply};
+use crate::message::{Payload, Proof, Signal, Verdict};
+use crate::topic::{Realm, Topic};
+
+/// Whoever claims a name may have it, as in the original: everybody brings the same proof.
+const ANYBODY: Proof = [0; 32];
+
+/// One name of one client.
+pub(super) struct Name {
+    everybody: Topic,
+}
+
+impl Name {
+    pub(super) fn new() -> Self {
+        Self { everybody: Topic::of(Realm::Hello.mark(), EVERYBODY) }
+    }
+}
+
+impl Channel for Name {
+    fn join(&mut self, _: &Payload, ctx: &mut Context<'_>) -> Join {
+        match ctx.listen(&self.everybody) {
+            Ok(()) => Join::ok().claim(Some(ANYBODY)),
+            Err(Declined::TooMany) => Join::refuse("too many names"),
+            Err(declined) => Join::refuse(declined.reason()),
+        }
+    }
+
+    /// The mark of the request is whose topic it is for.
+    fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        if event == BROADCAST {
+            ctx.broadcast_to(&self.everybody, event, payload.clone());
+            return Reply::None;
+        }
+        let to = ctx.ticket().reference.and_then(|to| Realm::Hello.topic(&to).ok());
+        to.map_or(Reply::None, |to| ctx.signal(to, event, payload.clone()))
+    }
+
+    /// The sender is not told, as in the original.
+    fn handle_verdict(&mut self, signal: Signal, verdict: Verdict, ctx: &mut Context<'_>) {
+        if verdict != Verdict::Delivered {
+            log::debug!("{}: said to {:?}, {verdict:?}", ctx.connection(), signal.to.as_str());
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! HelloWebRTC's way in: the mount's path, and the root for an upgrade, where the original's clients connect.
+
+use actix_web::guard::{self, GuardContext};
+use actix_web::http::header;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::Hello;
+use super::channel::Name;
+use crate::channels::channel::Router;
+use crate::config::schema::{Config, Hello as Terms};
+use crate::connections::hub::Seat;
+use crate::connections::limits::Patience;
+use crate::http::acceptor::{Door, Entrance};
+use crate::http::mount::{ConnectInfo, Connected, Mount, Refusal};
+use crate::http::request::{check_origin, check_upgrade, params};
+use crate::topic::Realm;
+use crate::transports::websocket;
+
+pub(crate) const ENTRANCE: Entrance = Entrance { realm: Realm::Hello, patience, routes };
+const PATH: &str = "/hello";
+
+/// The standard mount.
+pub(crate) fn mount(terms: &Terms) -> (Mount, Entrance) {
+    let router = Router::new().channel("name:*", |_| Name::new());
+    (Mount::new(PATH, router).check_origin(terms.check_origin.clone()), ENTRANCE)
+}
+
+/// These clients say nothing unasked: theirs is to answer pings.
+fn patience(mount: &Mount, config: &Config) -> Patience {
+    let terms = &config.hello;
+    let ping = mount.ping_interval.unwrap_or(terms.ping_interval);
+    Patience {
+        idle: ping + mount.idle_timeout.unwrap_or(terms.ping_timeout),
+        unjoined: mount.join_within.unwrap_or(terms.register_within),
+        ping: Some(ping),
+    }
+}
+
+fn routes(door: &Door, app: &mut ServiceConfig) {
+    let base = door.path();
+    for (path, is_root) in [(base.to_owned(), false), (format!("{base}/"), false), ("/".to_owned(), true)] {
+        let door = door.clone();
+        let route = web::get().to(move |request: HttpRequest, payload| {
+            let answer = upgrade(&door, &request, payload);
+            async { answer }
+        });
+        // others who come to the root want the page
+        app.route(&path, if is_root { route.guard(guard::fn_guard(is_upgrade)) } else { route });
+    }
+}
+
+fn is_upgrade(ctx: &GuardContext<'_>) -> bool {
+    let upgrade = ctx.head().headers().get(header::UPGRADE).and_then(|upgrade| upgrade.to_str().ok());
+    upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
+}
+
+fn upgrade(door: &Door, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
+    match admit(door, request) {
+        Ok((seat, connected)) => {
+            let hello = Hello::new(door.pubsub().shared_metrics());
+            door.websocket(request, payload, None, seat, connected, hello)
+        }
+        Err(refusal) => door.refuse(refusal),
+    }
+}
+
+fn admit(door: &Door, request: &HttpRequest) -> Result<(Seat, Connected), Refusal> {
+    let caller = door.caller(request)?;
+    let params = params(request.query_string())?;
+    check_origin(request.headers(), door.origins())?;
+    let info = ConnectInfo { request, params: &params, caller, auth_token: None, transport: websocket::NAME };
+    let connected = door.connect(&info)?;
+    check_upgrade(request)?;
+    Ok((door.enter(request, caller)?, connected))
+}

@@ -1,0 +1,123 @@
+//! Phoenix's front door: what is checked before the upgrade, in Phoenix's order, with Phoenix's answers.
+//!
+//! Method, query, origin, subprotocol and token, `vsn`, the mount's own `connect`, the upgrade's headers.
+
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::{Method, StatusCode};
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+
+use super::version::{Version, version};
+use super::{V1, V2, longpoll};
+use crate::connections::hub::Seat;
+use crate::http::acceptor::{Door, Entrance, usual_patience};
+use crate::http::client_ip::Caller;
+use crate::http::mount::{ConnectInfo, Connected, Refusal};
+use crate::http::request::{check_origin, check_upgrade, params};
+use crate::metrics::labels::Barred;
+use crate::topic::Realm;
+use crate::transports::websocket;
+
+/// The subprotocol of clients that carry their token in another one.
+const PHOENIX: &str = "phoenix";
+const TOKEN_PREFIX: &str = "base64url.bearer.phx.";
+
+pub(crate) const ENTRANCE: Entrance = Entrance { realm: Realm::Phoenix, patience: usual_patience, routes };
+
+/// Serves `<mount>/websocket` and `<mount>/longpoll`; one trailing slash is let in.
+fn routes(door: &Door, app: &mut ServiceConfig) {
+    for path in ["/websocket/", "/websocket"] {
+        let (path, door) = (format!("{}{path}", door.path()), door.clone());
+        app.route(&path, web::to(move |request, payload| upgrade(door.clone(), request, payload)));
+    }
+    for path in ["/longpoll/", "/longpoll"] {
+        let (path, door) = (format!("{}{path}", door.path()), door.clone());
+        app.route(&path, web::to(move |request, payload| longpoll::serve(door.clone(), request, payload)));
+    }
+}
+
+async fn upgrade(door: Door, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let admitted = door.caller(&request).and_then(|caller| admit(&door, &request, caller));
+    match admitted {
+        Ok((seat, accepted)) => {
+            let subprotocol = accepted.subprotocol.as_deref();
+            match accepted.version {
+                Version::V1 => door.websocket(&request, payload, subprotocol, seat, accepted.connected, V1),
+                Version::V2 => door.websocket(&request, payload, subprotocol, seat, accepted.connected, V2),
+            }
+        }
+        Err(refusal) => door.refuse(refusal),
+    }
+}
+
+fn admit(door: &Door, request: &HttpRequest, caller: Caller) -> Result<(Seat, Accepted), Refusal> {
+    let accepted = check(request, door, caller)?;
+    Ok((door.enter(request, caller)?, accepted))
+}
+
+/// A request that may become a socket.
+#[derive(Debug)]
+struct Accepted {
+    version: Version,
+    subprotocol: Option<String>,
+    connected: Connected,
+}
+
+/// What the client offers as subprotocols.
+pub(crate) struct Offer {
+    pub(crate) answer: Option<String>,
+    pub(crate) token: Option<String>,
+}
+
+/// Checks a request to one of the mount's endpoints.
+fn check(request: &HttpRequest, door: &Door, caller: Caller) -> Result<Accepted, Refusal> {
+    if request.method() != Method::GET {
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "").because(Barred::Request));
+    }
+    let params = params(request.query_string())?;
+    check_origin(request.headers(), door.origins())?;
+    let offer = subprotocol(request.headers(), door.subprotocols())?;
+    let version = version(&params)?;
+    let info = ConnectInfo {
+        request,
+        params: &params,
+        caller,
+        auth_token: offer.token.as_deref(),
+        transport: websocket::NAME,
+    };
+    let connected = door.connect(&info)?;
+    check_upgrade(request)?;
+    Ok(Accepted { version, subprotocol: offer.answer, connected })
+}
+
+pub(crate) fn subprotocol(headers: &HeaderMap, configured: &[String]) -> Result<Offer, Refusal> {
+    let offered: Vec<&str> = headers
+        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .collect();
+    let token = match offered.iter().find_map(|name| name.strip_prefix(TOKEN_PREFIX)) {
+        Some(token) => Some(decode_token(token).ok_or(Refusal::forbidden().because(Barred::Token))?),
+        None => None,
+    };
+    let ours = configured.iter().map(String::as_str);
+    let answer = ours.chain([PHOENIX]).find(|name| offered.contains(name)).map(str::to_owned);
+    if answer.is_none() && !configured.is_empty() && !offered.is_empty() {
+        return Err(Refusal::forbidden().because(Barred::Subprotocol));
+    }
+    Ok(Offer { answer, token })
+}
+
+/// Base64 of either alphabet, with or without padding, of UTF-8.
+fn decode_token(token: &str) -> Option<String> {
+    const LENIENT: GeneralPurposeConfig =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let engine = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+    let token = token.replace('+', "-").replace('/', "_");
+    String::from_utf8(engine.decode(token).ok()?).ok()
+}

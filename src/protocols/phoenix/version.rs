@@ -1,0 +1,34 @@
+//! Versions of Phoenix's serializer, and which one a client asks for.
+
+use crate::http::mount::Refusal;
+use crate::metrics::labels::Barred;
+
+/// Which serializer a client asks for with `vsn`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    V1,
+    V2,
+}
+
+impl Version {
+    /// Phoenix's requirements `~> 1.0.0` and `~> 2.0.0`; a client that does not say means the first.
+    pub(crate) fn negotiate(vsn: Option<&str>) -> Option<Self> {
+        let vsn = vsn.unwrap_or("1.0.0");
+        let (major, patch) = vsn.split_once(".0.")?;
+        let is_patch = !patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit());
+        match major {
+            "1" if is_patch => Some(Self::V1),
+            "2" if is_patch => Some(Self::V2),
+            _ => None,
+        }
+    }
+}
+
+pub(crate) fn version(params: &[(String, String)]) -> Result<Version, Refusal> {
+    let is_list = |name: &str| name.starts_with("vsn[");
+    if params.iter().any(|(name, _)| is_list(name)) {
+        return Err(Refusal::forbidden().because(Barred::Version));
+    }
+    let vsn = params.iter().rev().find(|(name, _)| name == "vsn").map(|(_, value)| &**value);
+    Version::negotiate(vsn).ok_or(Refusal::forbidden().because(Barred::Version))
+}

@@ -1,0 +1,126 @@
+//! The HTTP server: how each request finds its way, to a mount, to health, to the page, or to the
+//! application's own routes.
+
+use std::future::ready;
+use std::io;
+use std::net::{Shutdown, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_http::{HttpService, Request};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, map_config};
+use actix_web::body::BoxBody;
+use actix_web::dev::{AppConfig, Extensions, ServiceResponse, fn_factory, fn_service};
+use actix_web::middleware::from_fn;
+use actix_web::rt::net::TcpStream;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{App, Error, HttpResponse};
+use socket2::SockRef;
+
+use crate::connections::flusher::Courier;
+use crate::http::acceptor::{Door, Entrance};
+use crate::http::client_ip::Caller;
+use crate::http::idle_connections::attend;
+use crate::http::node_state::Node;
+use crate::http::static_files;
+use crate::server::workers::{Accepted, Entry, Workers};
+use crate::transports::websocket::io::{Upgrade, carry};
+
+/// HTTP routes of the application's own.
+pub(crate) type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
+
+/// Everything that is served on the node's one port.
+#[derive(Clone)]
+pub(crate) struct Site {
+    pub(crate) node: Arc<Node>,
+    /// The mounts, each with what its protocol makes of it.
+    pub(crate) doors: Vec<(Door, Entrance)>,
+    pub(crate) routes: Vec<Routes>,
+}
+
+/// Has the workers serve what comes to `listener`.
+pub(crate) fn serve(site: Site, listener: &TcpListener, workers: &mut Workers) -> io::Result<()> {
+    // one more than may be open at a time, so that the one too many still hears why
+    let entry = Entry::new(site.node.config.server.connections + 64, site.node.pubsub.shared_metrics());
+    workers.serve(listener, entry, move || site.service())
+}
+
+impl Site {
+    /// What a worker does with a connection, from its first byte on.
+    pub(crate) fn service(&self) -> impl ServiceFactory<Accepted, Config = (), Service: 'static> + use<> {
+        let config = &self.node.config;
+        let write_timeout = config.socket.write_timeout;
+        let (header_timeout, keep_alive) = (config.server.header_timeout, config.server.keep_alive);
+        let (site, app, node) = (self.clone(), self.app(), self.node.clone());
+        HttpService::build()
+            .keep_alive(keep_alive)
+            .client_request_timeout(header_timeout)
+            .client_disconnect_timeout(write_timeout)
+            .on_connect_ext(move |io: &TcpStream, extensions| on_connect(io, extensions, &node))
+            .upgrade(fn_factory(move || site.clone().upgrades(write_timeout)))
+            .h1(app.map_err(|error| error.error_response()))
+    }
+
+    /// All routes, as one service for a worker.
+    fn app(
+        &self,
+    ) -> impl ServiceFactory<Request, Config = (), Response = ServiceResponse<BoxBody>, Error = Error, InitError = ()> + use<>
+    {
+        let site = self.clone();
+        let pubsub = web::Data::new(site.node.pubsub.clone());
+        let app = App::new().app_data(pubsub).wrap(from_fn(attend)).configure(|app| site.configure(app));
+        map_config(app.into_factory(), |()| AppConfig::default())
+    }
+
+    /// The same routes for requests that ask for an upgrade, whose connections are ours from then on.
+    async fn upgrades(self, patience: Duration) -> Result<impl Service<Upgrade, Response = (), Error = Error>, ()> {
+        let app = Rc::new(self.app().new_service(()).await?);
+        let desk = Courier::start(self.node.pubsub.shared_metrics());
+        Ok(fn_service(move |upgrade| {
+            carry(app.clone(), upgrade, desk.clone(), patience);
+            ready(Ok(()))
+        }))
+    }
+
+    pub(crate) fn configure(&self, app: &mut ServiceConfig) {
+        self.doors.iter().for_each(|(door, entrance)| (entrance.routes)(door, app));
+        app.route("/healthz", web::get().to(|| async { "ok\n" }));
+        let node = self.node.clone();
+        app.route("/readyz", web::get().to(move || readiness(node.clone())));
+        let page = &self.node.config.page;
+        if page.enabled {
+            static_files::configure(app, page.dir.clone());
+        }
+        self.routes.iter().for_each(|add| add(app));
+    }
+}
+
+async fn readiness(node: Arc<Node>) -> HttpResponse {
+    match node.is_ready() {
+        true => HttpResponse::Ok().body("ready\n"),
+        false => HttpResponse::ServiceUnavailable().body("draining\n"),
+    }
+}
+
+/// Has the kernel give up on a client that takes nothing, and keeps the means to cut the wire: the
+/// session actor of a client that does not read is not run, and cannot do it. An address with too many
+/// connections is hung up on at once: it might never say anything that could be answered.
+fn on_connect(stream: &TcpStream, extensions: &mut Extensions, node: &Node) {
+    let socket = SockRef::from(stream);
+    let Ok(peer) = stream.peer_addr() else { return };
+    let caller = Caller::new(peer.ip(), [].into_iter(), &node.config.server.trusted_proxies);
+    if !caller.is_proxied {
+        let Some(place) = node.addresses.plug_in(caller.address, Instant::now()) else {
+            node.pubsub.metrics().connections_mute.inc();
+            log::debug!("hung up on {}: too many connections from this address", caller.address);
+            return drop(socket.shutdown(Shutdown::Both)); // an error means that it has gone by itself
+        };
+        extensions.insert(Arc::new(place));
+    }
+    let guarded = socket.set_tcp_user_timeout(Some(node.config.socket.write_timeout)).and_then(|()| socket.try_clone());
+    match guarded {
+        Ok(wire) => drop(extensions.insert(node.guests.arrive(Arc::new(wire)))),
+        Err(error) => log::debug!("a connection without a write timeout may not become a socket: {error}"),
+    }
+}

@@ -1,0 +1,196 @@
+//! The server that ties all together: mounts, page and health on one port, the registry behind them, the
+//! sweep beside them, and the orderly end.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_web::web::ServiceConfig;
+use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+
+use crate::broker::adapter::{Adapter, Local};
+use crate::broker::pubsub::Pubsub;
+use crate::broker::registry::Terms;
+use crate::channels::builtin;
+use crate::config::schema::Config;
+use crate::connections::limits::Patience;
+use crate::http::acceptor::{Door, Entrance};
+use crate::http::mount::Mount;
+use crate::http::node_state::Node;
+use crate::protocols::{self, engineio, phoenix, socketio};
+use crate::server::app::{self, Routes, Site};
+use crate::server::metrics_server::{self, Scrape};
+use crate::server::node::Running;
+use crate::server::prometheus::Own;
+use crate::server::workers::Workers;
+
+/// A node that is about to start.
+///
+/// ```no_run
+/// # async fn run() -> std::io::Result<()> {
+/// use handclasp::{Config, Endpoint};
+///
+/// let node = Endpoint::new(Config::default()).start()?;
+/// println!("listening on {}", node.address());
+/// node.until_signal().await
+/// # }
+/// ```
+pub struct Endpoint {
+    config: Config,
+    mounts: Vec<(Mount, Entrance)>,
+    adapter: Arc<dyn Adapter>,
+    routes: Vec<Routes>,
+    counters: Vec<prometheus::Result<Own>>,
+}
+
+impl Endpoint {
+    /// A node with the standard channels on the mounts of `config.socket.mounts`, and the relay for Socket.IO on
+    /// that of `config.socketio`.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let router = Arc::new(builtin::standard(&config));
+        let mounts = config.socket.mounts.iter().map(|path| Mount::new(path, router.clone()));
+        let mut mounts: Vec<_> = mounts.map(|mount| (mount, phoenix::routes::ENTRANCE)).collect();
+        mounts.extend(protocols::standard(&config));
+        Self { config, mounts, adapter: Arc::new(Local), routes: Vec::new(), counters: Vec::new() }
+    }
+
+    /// Adds a mount, in place of one with the same path.
+    #[must_use]
+    pub fn mount(self, mount: Mount) -> Self {
+        self.put(mount, phoenix::routes::ENTRANCE)
+    }
+
+    /// Adds a mount for clients of Socket.IO, in place of one with the same path: usually `/socket.io`, which is
+    /// where they connect by themselves. Its router's topics are namespaces, `/` and others.
+    ///
+    /// - A client's `auth` is the payload of its join; `Join::accept(json!({"sid": id}))` has it know itself by
+    ///   `id`, and any other acceptance by a random one. `{"message": text}`, or `{"reason": text}`, says why it is
+    ///   refused.
+    /// - The payload of an event is the array of its arguments, with bytes a
+    ///   [`Payload::Attached`](crate::Payload::Attached). A payload that is sent back is a list of arguments if it is
+    ///   an array, and else the only one.
+    /// - A reply is the acknowledgement, where the client has asked for one.
+    /// - What is told to the topic `<namespace>#<anything>` is told in the namespace: so a channel has rooms
+    ///   ([`Context::listen`](crate::Context::listen)).
+    #[must_use]
+    pub fn socketio(self, mount: Mount) -> Self {
+        self.put(mount, socketio::ENTRANCE)
+    }
+
+    /// Adds a mount for clients of plain Engine.IO, in place of one with the same path. Each of them is on the topic
+    /// `/` from the beginning.
+    ///
+    /// A message is a push of the event `message`; its payload is bytes, or the text as a JSON string. What the
+    /// channel pushes and broadcasts, under whatever name, is a message back: a string's text, the text of any
+    /// other JSON, or bytes. Replies are not said.
+    #[must_use]
+    pub fn engineio(self, mount: Mount) -> Self {
+        self.put(mount, engineio::plain::ENTRANCE)
+    }
+
+    fn put(mut self, mount: Mount, entrance: Entrance) -> Self {
+        self.mounts.retain(|(other, speaks)| other.path != mount.path || speaks.realm != entrance.realm);
+        self.mounts.push((mount, entrance));
+        self
+    }
+
+    /// Joins other nodes through `adapter`.
+    #[must_use]
+    pub fn adapter(mut self, adapter: impl Adapter) -> Self {
+        self.adapter = Arc::new(adapter);
+        self
+    }
+
+    /// Adds HTTP routes of your own. [`Pubsub`] is among their app data.
+    #[must_use]
+    pub fn routes(mut self, routes: impl Fn(&mut ServiceConfig) + Send + Sync + 'static) -> Self {
+        self.routes.push(Arc::new(routes));
+        self
+    }
+
+    /// Adds a number of your own to the node's [metrics](crate::metrics): one that only grows, and that `read` tells
+    /// whenever somebody asks. Names of the node's own begin with `handclasp_`.
+    ///
+    /// ```
+    /// # use handclasp::{Config, Endpoint};
+    /// # use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
+    /// let orders = Arc::new(AtomicU64::new(0));
+    /// let read = orders.clone();
+    /// let endpoint = Endpoint::new(Config::default())
+    ///     .counter("shop_orders_total", "Orders that were placed.", move || read.load(Ordering::Relaxed));
+    /// ```
+    #[must_use]
+    pub fn counter(mut self, name: &str, help: &str, read: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        self.counters.push(Own::new(name, help, Box::new(read)));
+        self
+    }
+
+    /// Binds, and begins to serve. Needs an actix system around it. What it does, it does on threads of its own.
+    ///
+    /// # Errors
+    /// When an address cannot be bound; the words say which. When a [counter](Self::counter) has no name that
+    /// Prometheus knows, or that of another. When a worker could not start.
+    pub fn start(self) -> io::Result<Running> {
+        let own = prometheus::Registry::new();
+        for counter in self.counters {
+            counter.and_then(|counter| own.register(Box::new(counter))).map_err(io::Error::other)?;
+        }
+        let listener = listen(self.config.server.listen, self.config.server.backlog)?;
+        let address = listener.local_addr()?;
+        let scraped = self.config.metrics.listen.map(|address| listen(address, metrics_server::BACKLOG)).transpose()?;
+        let mut workers = Workers::new(self.config.server.workers)?;
+        let (pubsub, died) = Pubsub::start(Terms::new(&self.config), self.adapter, &workers.registry());
+        let node = Arc::new(Node::new(self.config, pubsub));
+        let doors: Vec<_> = self
+            .mounts
+            .into_iter()
+            .map(|(mount, entrance)| (Door::new(node.clone(), mount, entrance), entrance))
+            .collect();
+        let tick = tick(&node.config, &doors);
+        app::serve(Site { node: node.clone(), doors, routes: self.routes }, &listener, &mut workers)?;
+        let scrape = scraped.map(|listener| Scrape::serve(node.clone(), own, listener)).transpose()?;
+        let sweeping = actix_web::rt::spawn(sweep(node.clone(), tick));
+        Running::new(address, node, workers, scrape, sweeping, died)
+    }
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Endpoint").field("mounts", &self.mounts).finish_non_exhaustive()
+    }
+}
+
+/// How often the sweep must look, to keep to the shortest of its times; clients count on a ping more closely.
+fn tick(config: &Config, doors: &[(Door, Entrance)]) -> Duration {
+    let times = doors.iter().flat_map(|(door, _)| {
+        let Patience { idle, unjoined, ping } = door.patience();
+        [idle / 4, unjoined / 4, ping.map_or(Duration::MAX, |ping| ping / 16), door.poll_window() / 4]
+    });
+    let shortest = times.min().unwrap_or(Duration::MAX).min(config.limits.queue_age / 4);
+    shortest.clamp(Duration::from_millis(10), Duration::from_secs(1))
+}
+
+async fn sweep(node: Arc<Node>, tick: Duration) {
+    let mut ticks = tokio::time::interval(tick);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let now = Instant::now();
+        node.connections.sweep(now);
+        node.guests.sweep(now);
+    }
+}
+
+fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    bind(address, backlog).map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+}
+
+fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}

@@ -1,0 +1,11 @@
+//! The server that ties all parts together: the endpoint, its worker threads and routes, and the Prometheus listener.
+
+pub(crate) mod app;
+pub(crate) mod endpoint;
+mod metrics_server;
+mod node;
+mod prometheus;
+pub(crate) mod workers;
+
+pub use endpoint::Endpoint;
+pub use node::Running;

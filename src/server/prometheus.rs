@@ -1,0 +1,181 @@
+//! A node's metrics as Prometheus reads them: what was counted, and with it what there is at this moment, asked
+//! for when somebody reads and at no other time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use prometheus::core::{Collector, Desc};
+use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::MetricFamily;
+use prometheus::{Gauge, IntCounter, IntGauge, Opts, Registry, TextEncoder};
+use tokio::time::timeout;
+
+use crate::broker::registry::command::Census;
+use crate::connections::hub::Waiting;
+use crate::http::node_state::Node;
+use crate::metrics::instruments::{NAMESPACE, SOUND, register};
+
+/// How long the registry has for its answer; without it there are no sizes.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a node tells of itself.
+pub(crate) struct Exposition {
+    node: Arc<Node>,
+    /// The application's own numbers.
+    own: Registry,
+    state: State,
+    sizes: Sizes,
+}
+
+impl Exposition {
+    pub(crate) fn new(node: Arc<Node>, own: Registry) -> Self {
+        Self { node, own, state: State::new(), sizes: Sizes::new() }
+    }
+
+    /// All of it, in Prometheus' text format.
+    pub(crate) async fn text(&self) -> prometheus::Result<String> {
+        let census = timeout(PATIENCE, self.node.pubsub.census()).await;
+        let mut families = self.node.pubsub.metrics().registry.gather();
+        let registry_bytes = self.node.pubsub.turns().bytes();
+        self.state.set(self.node.is_ready(), self.node.connections.waiting(), registry_bytes);
+        families.extend(self.state.registry.gather());
+        families.extend(self.own.gather());
+        if let Ok(census) = census {
+            self.sizes.set(census);
+            families.extend(self.sizes.registry.gather());
+        }
+        TextEncoder::new().encode_to_string(&families)
+    }
+}
+
+/// A number of the application's own, which only grows, and which it is asked for when somebody reads.
+pub(crate) struct Own {
+    counter: IntCounter,
+    read: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl Own {
+    /// # Errors
+    /// When Prometheus knows no such names.
+    pub(crate) fn new(name: &str, help: &str, read: Box<dyn Fn() -> u64 + Send + Sync>) -> prometheus::Result<Self> {
+        Ok(Self { counter: IntCounter::new(name, help)?, read })
+    }
+}
+
+impl Collector for Own {
+    fn desc(&self) -> Vec<&Desc> {
+        self.counter.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.counter.inc_by((self.read)().saturating_sub(self.counter.get()));
+        self.counter.collect()
+    }
+}
+
+/// What can be seen without anybody's answer.
+struct State {
+    registry: Registry,
+    ready: IntGauge,
+    waiting_connections: IntGauge,
+    waiting_messages: IntGauge,
+    waiting_bytes: IntGauge,
+    waiting_most: IntGauge,
+    waiting_time: Gauge,
+    registry_bytes: IntGauge,
+}
+
+impl State {
+    fn new() -> Self {
+        let registry = Registry::new();
+        register(&registry, ProcessCollector::for_self());
+        let version = Opts::new("build_info", "Which version this is; always 1.").namespace(NAMESPACE);
+        let build = IntGauge::with_opts(version.const_label("version", env!("CARGO_PKG_VERSION"))).expect(SOUND);
+        build.set(1);
+        register(&registry, build);
+        Self {
+            ready: number(&registry, "ready", "Whether it takes clients: 1, or 0 while it goes down."),
+            waiting_connections: number(&registry, "queue_connections", "Connections for which messages wait."),
+            waiting_messages: number(&registry, "queue_messages", "Messages that wait in the queues of connections."),
+            waiting_bytes: number(
+                &registry,
+                "queue_bytes",
+                "Bytes that wait in the queues of connections, as limits.queue_bytes counts them.",
+            ),
+            waiting_most: number(&registry, "queue_most_bytes", "Bytes that wait in the fullest queue."),
+            waiting_time: seconds(&registry, "queue_oldest_seconds", "For how long the oldest message has waited."),
+            registry_bytes: number(
+                &registry,
+                "registry_queue_bytes",
+                "Bytes of what waits for the registry, as limits.registry_queue_bytes counts them.",
+            ),
+            registry,
+        }
+    }
+
+    fn set(&self, is_ready: bool, waiting: Waiting, registry_bytes: usize) {
+        let Waiting { connections, messages, bytes, most_bytes, since } = waiting;
+        self.ready.set(is_ready.into());
+        set(&self.waiting_connections, connections);
+        set(&self.waiting_messages, messages);
+        set(&self.waiting_bytes, bytes);
+        set(&self.waiting_most, most_bytes);
+        set(&self.registry_bytes, registry_bytes);
+        self.waiting_time.set(since.map_or(0.0, |since| Instant::now().duration_since(since).as_secs_f64()));
+    }
+}
+
+/// What the registry holds.
+struct Sizes {
+    registry: Registry,
+    topics: IntGauge,
+    members: IntGauge,
+    names: IntGauge,
+    watches: IntGauge,
+    rows: IntGauge,
+    held: IntGauge,
+    held_bytes: IntGauge,
+}
+
+impl Sizes {
+    fn new() -> Self {
+        let registry = Registry::new();
+        Self {
+            topics: number(&registry, "topics", "Topics that have members here."),
+            members: number(&registry, "members", "Memberships of topics."),
+            names: number(&registry, "names", "Names that are owned, as those of peers."),
+            watches: number(&registry, "watches", "Topics watched, each as often as somebody watches it."),
+            rows: number(&registry, "presence_rows", "Rows of presence lists."),
+            held: number(&registry, "held_signals", "Signals that wait for a peer that is not there yet."),
+            held_bytes: number(&registry, "held_bytes", "Bytes of the signals that wait."),
+            registry,
+        }
+    }
+
+    fn set(&self, census: Census) {
+        let Census { connections: _, topics, members, names, watches, rows, held, held_bytes } = census;
+        set(&self.topics, topics);
+        set(&self.members, members);
+        set(&self.names, names);
+        set(&self.watches, watches);
+        set(&self.rows, rows);
+        set(&self.held, held);
+        set(&self.held_bytes, held_bytes);
+    }
+}
+
+fn number(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    let gauge = IntGauge::with_opts(Opts::new(name, help).namespace(NAMESPACE)).expect(SOUND);
+    register(registry, gauge.clone());
+    gauge
+}
+
+fn seconds(registry: &Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::with_opts(Opts::new(name, help).namespace(NAMESPACE)).expect(SOUND);
+    register(registry, gauge.clone());
+    gauge
+}
+
+fn set(gauge: &IntGauge, number: usize) {
+    gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
+}

@@ -1,0 +1,33 @@
+//! What holds for all sockets of one mount: which channels there are, and how much one socket may do.
+
+use std::sync::Arc;
+
+use crate::channels::channel::Router;
+use crate::config::schema::Limits;
+use crate::connections::token_bucket::Rate;
+use crate::topic::Realm;
+
+/// The rules of a mount, shared by its sockets.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    /// Whose names its topics have.
+    pub(crate) realm: Realm,
+    pub(crate) router: Arc<Router>,
+    pub(crate) limits: Limits,
+    pub(crate) messages: Rate,
+    pub(crate) joins: Rate,
+    pub(crate) misses: Rate,
+}
+
+impl Rules {
+    pub(crate) fn new(realm: Realm, router: Arc<Router>, limits: Limits) -> Self {
+        Self {
+            messages: Rate::per_second(limits.messages_per_second, limits.messages_burst),
+            joins: Rate::per_second(limits.joins_per_second, limits.joins_burst),
+            misses: Rate::per_minute(limits.misses_per_minute, limits.misses_burst),
+            realm,
+            router,
+            limits,
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! One client's conversation as a state machine: which topics it has joined, which join a message speaks
+//! for, who owes which answer, and how fast it may go.
+//!
+//! It knows no wire format, no transport, no clock and no registry: it is told what came in and what
+//! time it is, and leaves [`Effect`]s for the session to carry out. So every sequence of inputs can be
+//! tried on it in a test.
+//!
+//! A join is not answered before the registry has confirmed it ([`joining`](crate::sessions::socket::join)); what the
+//! client sends to that topic meanwhile waits in its backlog, and nothing else waits.
+
+mod callbacks;
+pub(crate) mod channel_server;
+mod join;
+mod subscriptions;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::iter::once;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::broker::registry::permits::Turns;
+use crate::channels::assigns::Assigns;
+use crate::channels::client::Client;
+use crate::channels::effect::Effect;
+use crate::channels::reply::Ended;
+use crate::close;
+use crate::connections::connection::Connection;
+use crate::connections::mail::Note;
+use crate::connections::token_bucket::{Bucket, Pace};
+use crate::connections::writer::Joins;
+use crate::message::{
+    Broadcast, DISCONNECT, Event, Inbound, JoinId, Outbound, Payload, Ref, Request, Signal, Status, Ticket, Verdict,
+};
+use crate::metrics::families::Metrics;
+use crate::metrics::labels::{Unheard, Unjoined};
+use crate::sessions::settings::Rules;
+use crate::sessions::socket::channel_server::{Held, Joined};
+use crate::small_map::Few;
+use crate::topic::Topic;
+
+/// How a broadcast reaches the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passage {
+    /// As the one frame that everybody gets.
+    Fastlane,
+    /// Not, or not as it is: what there is to do stands in the effects.
+    Handled,
+}
+
+/// The state machine. In memory as written: what is needed seldom stands first, and apart from what each message needs.
+#[repr(C)]
+pub(crate) struct Socket {
+    /// Whose join it is that the registry speaks of.
+    pub(crate) topics: Few<JoinId, Topic>,
+    /// How many signals wait for whom.
+    pub(crate) waiting: BTreeMap<Topic, u32>,
+    pub(crate) join_rate: Bucket,
+    pub(crate) last_join: u32,
+    pub(crate) client: Client,
+    /// Whether what passes as it is has changed since it was last asked for.
+    pub(crate) lane_changed: bool,
+    pub(crate) messages: Bucket,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) joins: Few<Topic, Box<Joined>>,
+    pub(crate) effects: VecDeque<Effect>,
+    /// What was said to topics that are joined by now, and is to be done after those effects.
+    pub(crate) replay: VecDeque<(Topic, Held)>,
+}
+
+impl Socket {
+    pub(crate) fn new(
+        rules: Arc<Rules>,
+        metrics: Arc<Metrics>,
+        turns: Arc<Turns>,
+        connection: Arc<Connection>,
+        transport: &'static str,
+        assigns: Assigns,
+        now: Instant,
+    ) -> Self {
+        let misses_rate = rules.misses;
+        // who misses, and comes back for a full bucket, finds one; others can do with it as well
+        let misses = match connection.misses.is_empty(now) {
+            true => Bucket::of_one(now),
+            false => Bucket::full(&misses_rate, now),
+        };
+        Self {
+            messages: Bucket::full(&rules.messages, now),
+            join_rate: Bucket::full(&rules.joins, now),
+            client: Client {
+                connection,
+                transport,
+                assigns,
+                misses,
+                misses_rate,
+                now,
+                may_hear: rules.limits.joins_per_socket,
+                turns,
+                overloaded: false,
+            },
+            rules,
+            metrics,
+            joins: Few::default(),
+            topics: Few::default(),
+            waiting: BTreeMap::new(),
+            last_join: JoinId::SOCKET.0,
+            lane_changed: false,
+            effects: VecDeque::new(),
+            replay: VecDeque::new(),
+        }
+    }
+
+    /// What is to be done next.
+    pub(crate) fn next_effect(&mut self) -> Option<Effect> {
+        while self.effects.is_empty() && self.replay_next() {}
+        let effect = self.effects.pop_front();
+        if effect.is_none() {
+            // most sockets are idle most of the time
+            self.effects = VecDeque::new();
+            self.replay = VecDeque::new();
+        }
+        effect
+    }
+
+    /// The client has said something.
+    pub(crate) fn receive(&mut self, inbound: Inbound<'_>, now: Instant) {
+        let Inbound { topic, join_ref, reference, request } = inbound;
+        let pace = self.pace(now);
+        match request {
+            Request::Heartbeat => self.send(Outbound::Alive { reference }),
+            Request::Leave => self.leave(&topic, join_ref, reference),
+            _ if pace != Pace::Fine => {
+                self.count_unheard(Unheard::RateLimited);
+                self.refuse(join_ref, reference, &topic, Payload::reason("rate_limited"));
+            }
+            Request::Join(payload) => self.join(&topic, join_ref, reference, &payload),
+            Request::Push(event, payload) => self.push(&topic, join_ref, reference, &event, payload),
+        }
+    }
+
+    /// Counts one message, of whatever kind, and ends the connection of a client that floods.
+    pub(crate) fn pace(&mut self, now: Instant) -> Pace {
+        self.client.now = now;
+        let pace = self.messages.take(&self.rules.messages, now);
+        if pace == Pace::Flood {
+            self.effects.push_back(Effect::Close(&close::FLOOD));
+        }
+        pace
+    }
+
+    /// Somebody has told a topic something that this client may be a member of.
+    pub(crate) fn broadcast(&mut self, join: JoinId, broadcast: &Broadcast, now: Instant) -> Passage {
+        self.client.now = now;
+        if join == JoinId::SOCKET {
+            if broadcast.event == DISCONNECT {
+                self.effects.push_back(Effect::Close(&close::DISCONNECTED));
+            }
+            return Passage::Handled;
+        }
+        let Some(joined) = self.joins.get(&broadcast.topic).filter(|joined| joined.id == join) else {
+            return self.overhear(join, broadcast);
+        };
+        if joined.is_pending() {
+            // the registry's word is right behind; being told is being a member
+            self.subscribed(join);
+        }
+        self.pass(&broadcast.topic, broadcast)
+    }
+
+    /// Brings a broadcast before the channel of `topic`, if it wants to see it.
+    pub(crate) fn pass(&mut self, topic: &Topic, broadcast: &Broadcast) -> Passage {
+        match self.joins.get(topic).map(|joined| joined.intercepts(&broadcast.event)) {
+            Some(false) => return Passage::Fastlane,
+            Some(true) => self.intercepted(topic, &broadcast.event, &broadcast.payload),
+            None => {} // it has stopped
+        }
+        Passage::Handled
+    }
+
+    /// The registry, another task or another node has something to say.
+    pub(crate) fn note(&mut self, note: Note, now: Instant) {
+        self.client.now = now;
+        match note {
+            Note::Subscribed(join) => match self.topic_of(join) {
+                Some(_) => self.subscribed(join),
+                None => self.granted(join),
+            },
+            Note::Refused(join, reason) => match self.topic_of(join) {
+                Some(topic) => self.refused(&topic, Payload::reason(reason)),
+                None => self.denied(join),
+            },
+            Note::Evicted(join) => match self.topic_of(join) {
+                Some(topic) => self.end(&topic, Ended::Replaced),
+                None => self.denied(join),
+            },
+            Note::Verdict(signal, verdict) => self.verdict(signal, verdict),
+            Note::Reply(ticket, status, payload) => self.late_reply(&ticket, status, payload),
+            Note::Push(join, event, payload) => self.late_push(join, event, payload),
+            Note::Info(join, info) => {
+                if let Some(topic) = self.topic_of(join) {
+                    self.run(&topic, &None, |channel, ctx| channel.handle_info(info, ctx));
+                }
+            }
+        }
+    }
+
+    /// What became of a signal: known at once, or told by a note.
+    pub(crate) fn verdict(&mut self, signal: Signal, verdict: Verdict) {
+        // of all that waited for one name in vain, the last is the miss
+        let others_wait = signal.hold.is_some() && self.waits_no_more(&signal.to);
+        self.metrics.signals.add(self.rules.realm, verdict, 1);
+        match (signal.hold, verdict) {
+            (None, Verdict::Absent) => self.client.miss(),
+            (Some(_), Verdict::Delivered) if !others_wait => self.client.unmiss(),
+            _ => {}
+        }
+        if self.debtor(&signal.ticket).is_none() {
+            return;
+        }
+        let Ticket { topic, reference, .. } = signal.ticket.clone();
+        self.run(&topic, &reference, |channel, ctx| channel.handle_verdict(signal, verdict, ctx));
+    }
+
+    /// The connection is gone: every channel hears of it, and nobody else.
+    pub(crate) fn disconnect(&mut self, now: Instant) {
+        self.client.now = now;
+        let topics: Vec<Topic> = self.joins.keys().cloned().collect();
+        for topic in topics {
+            self.terminate(&topic, Ended::Disconnected);
+        }
+        self.joins.drain().for_each(|(_, joined)| joined.bury());
+        self.topics.clear();
+        self.replay.clear();
+        // what the channels still have to tell others goes out; nobody is left to hear the rest
+        self.effects.retain(|effect| matches!(effect, Effect::Broadcast { .. } | Effect::Signal { .. }));
+    }
+
+    /// The joins that pass on whatever they hear as it is, if they have changed since this was last asked.
+    pub(crate) fn changed_lane(&mut self) -> Option<Joins> {
+        if !std::mem::take(&mut self.lane_changed) {
+            return None;
+        }
+        let plain = self.joins.values().filter(|joined| !joined.is_pending() && joined.intercepted.is_empty());
+        Some(plain.flat_map(|joined| once(joined.id).chain(joined.hears.iter().map(|(heard, _)| *heard))).collect())
+    }
+
+    /// Whether a join is not answered yet.
+    pub(crate) fn is_joining(&self) -> bool {
+        self.joins.values().any(|joined| joined.is_pending())
+    }
+
+    // ---- being a member
+
+    fn push(&mut self, name: &str, join_ref: Option<Ref>, reference: Option<Ref>, event: &str, payload: Payload) {
+        let Some((topic, joined)) = self.joins.raw_entry().from_key(name) else {
+            self.count_unheard(Unheard::NotJoined);
+            return self.refuse(None, reference, name, Payload::reason("unmatched topic"));
+        };
+        if joined.is_stale(&join_ref) {
+            return;
+        }
+        let (topic, shown) = (topic.clone(), joined.shown.clone());
+        if event.len() > self.rules.limits.event_bytes {
+            self.count_unheard(Unheard::TooLong);
+            return self.reply(shown, reference, &topic, Status::Error, Payload::reason("event too long"));
+        }
+        if !joined.is_pending() {
+            return self.handle_in(&topic, reference, event, &payload);
+        }
+        if !self.hold(&topic, Held::Push(reference.clone(), event.into(), payload)) {
+            self.count_unheard(Unheard::Overloaded);
+            self.reply(shown, reference, &topic, Status::Error, Payload::reason("overloaded"));
+        }
+    }
+
+    pub(crate) fn handle_in(&mut self, topic: &Topic, reference: Option<Ref>, event: &str, payload: &Payload) {
+        self.run_and_reply(topic, &reference, |channel, ctx| channel.handle_in(event, payload, ctx));
+    }
+
+    fn late_reply(&mut self, ticket: &Ticket, status: Status, payload: Payload) {
+        let Some(joined) = self.debtor(ticket) else { return };
+        let (shown, reference) = (joined.shown.clone(), ticket.reference.clone());
+        self.answer(shown, reference, &ticket.topic, status, payload, Unheard::Channel);
+    }
+
+    fn late_push(&mut self, join: JoinId, event: Event, payload: Payload) {
+        let Some(topic) = self.topic_of(join) else { return };
+        let join_ref = self.joins.get(&topic).and_then(|joined| joined.shown.clone());
+        self.send(Outbound::Push { join_ref, topic, event, payload });
+    }
+
+    // ---- leaving
+
+    fn leave(&mut self, name: &str, join_ref: Option<Ref>, reference: Option<Ref>) {
+        let Some((topic, joined)) = self.joins.raw_entry().from_key(name) else {
+            return self.reply(join_ref, reference, &Topic::echo(self.rules.realm, name), Status::Ok, Payload::empty());
+        };
+        if joined.is_stale(&join_ref) {
+            return;
+        }
+        let topic = topic.clone();
+        if !joined.is_pending() {
+            self.leave_now(&topic, reference);
+        } else if !self.hold(&topic, Held::Leave(reference.clone())) {
+            self.refuse(join_ref, reference, name, Payload::reason("overloaded"));
+        }
+    }
+
+    pub(crate) fn leave_now(&mut self, topic: &Topic, reference: Option<Ref>) {
+        let Some(joined) = self.joins.get(topic) else { return };
+        let shown = joined.shown.clone();
+        self.reply(shown, reference, topic, Status::Ok, Payload::empty());
+        self.end(topic, Ended::Left);
+    }
+
+    /// The orderly end of a join; one that is not answered yet is refused.
+    pub(crate) fn end(&mut self, topic: &Topic, why: Ended) {
+        self.terminate(topic, why);
+        if self.joins.get(topic).is_some_and(|joined| joined.is_pending()) {
+            return self.withdraw(topic, Unjoined::Channel, "stopped");
+        }
+        let Some(mut joined) = self.forget(topic) else { return };
+        self.effects.push_back(Effect::Unsubscribe(joined.id));
+        self.send(Outbound::Close { join_ref: joined.given.take(), topic: topic.clone() });
+        joined.bury();
+    }
+
+    /// The channel's last word. That it stops is no news, and it intercepts nothing any more: either
+    /// could begin its end anew, for ever.
+    pub(crate) fn terminate(&mut self, topic: &Topic, why: Ended) {
+        if let Some((_, aftermath)) = self.call(topic, &None, |channel, ctx| channel.terminate(why, ctx)) {
+            self.apply(topic, aftermath.wishes);
+        }
+    }
+
+    /// A channel has panicked: its join ends, and nothing else.
+    pub(crate) fn crash(&mut self, topic: &Topic) {
+        self.count_crash(topic.as_str());
+        if self.joins.get(topic).is_some_and(|joined| joined.is_pending()) {
+            return self.withdraw(topic, Unjoined::Crash, "join crashed");
+        }
+        if let Some(mut joined) = self.forget(topic) {
+            self.effects.push_back(Effect::Unsubscribe(joined.id));
+            self.send(Outbound::Error { join_ref: joined.given.take(), topic: topic.clone() });
+            joined.bury();
+        }
+    }
+
+    pub(crate) fn count_crash(&self, topic: &str) {
+        self.metrics.channel_crashes.add(self.rules.realm, (), 1);
+        log::error!("{}: a channel of {topic:?} panicked", self.client.connection.id);
+    }
+
+    pub(crate) fn count_unheard(&self, why: Unheard) {
+        self.metrics.messages_refused.add(self.rules.realm, why, 1);
+    }
+
+    // ---- telling the client
+
+    pub(crate) fn send(&mut self, outbound: Outbound) {
+        self.effects.push_back(Effect::Send(outbound));
+    }
+
+    pub(crate) fn reply(
+        &mut self,
+        join_ref: Option<Ref>,
+        reference: Option<Ref>,
+        topic: &Topic,
+        status: Status,
+        payload: Payload,
+    ) {
+        self.send(Outbound::Reply { join_ref, reference, topic: topic.clone(), status, payload });
+    }
+
+    /// Replies in a channel's words; `why` is counted when it is an error.
+    pub(crate) fn answer(
+        &mut self,
+        join_ref: Option<Ref>,
+        reference: Option<Ref>,
+        topic: &Topic,
+        status: Status,
+        payload: Payload,
+        why: Unheard,
+    ) {
+        if status == Status::Error {
+            self.count_unheard(why);
+        }
+        self.reply(join_ref, reference, topic, status, payload);
+    }
+
+    pub(crate) fn refuse(&mut self, join_ref: Option<Ref>, reference: Option<Ref>, name: &str, payload: Payload) {
+        self.reply(join_ref, reference, &Topic::echo(self.rules.realm, name), Status::Error, payload);
+    }
+
+    /// The topic whose join this is; none that it hears besides.
+    pub(crate) fn topic_of(&self, join: JoinId) -> Option<Topic> {
+        let topic = self.topics.get(&join)?;
+        self.joins.get(topic).filter(|joined| joined.id == join)?;
+        Some(topic.clone())
+    }
+
+    /// The join that owes an answer, unless it is over.
+    fn debtor(&self, ticket: &Ticket) -> Option<&Joined> {
+        self.joins.get(&ticket.topic).map(Box::as_ref).filter(|joined| joined.id == ticket.join)
+    }
+
+    /// Takes a join off both lists, and with it what it hears.
+    pub(crate) fn forget(&mut self, topic: &Topic) -> Option<Box<Joined>> {
+        let mut joined = self.joins.remove(topic)?;
+        self.lane_changed = true;
+        self.topics.remove(&joined.id);
+        self.unhear_all(&mut joined);
+        Some(joined)
+    }
+}

@@ -1,0 +1,109 @@
+//! How a socket runs its channels: one function at a time, and then what it has asked for. A channel that
+//! panics has crashed, and nothing else.
+
+use crate::channels::channel::Channel;
+use crate::channels::context::{Aftermath, Context, Wish};
+use crate::channels::effect::Effect;
+use crate::channels::reply::Ended;
+use crate::channels::reply::{Join, Reply};
+use crate::message::{Event, Payload, Reach, Ref};
+use crate::metrics::labels::Unheard;
+use crate::sessions::socket::Socket;
+use crate::sessions::socket::channel_server::{Crashed, Run};
+use crate::topic::Topic;
+
+impl Socket {
+    /// Lets the channel put an event in its own words. What it tells its topic meanwhile does not pass
+    /// through it again: that would never end.
+    pub(crate) fn intercepted(&mut self, topic: &Topic, event: &str, payload: &Payload) {
+        let run = |channel: &mut dyn Channel, ctx: &mut Context<'_>| channel.handle_out(event, payload, ctx);
+        let Some(((), aftermath)) = self.call(topic, &None, run) else { return };
+        self.apply(topic, aftermath.wishes);
+        self.settle(topic, Vec::new(), aftermath.decision, aftermath.stopped);
+    }
+
+    pub(crate) fn run_and_reply(&mut self, topic: &Topic, reference: &Option<Ref>, f: impl Run<Reply>) {
+        let Some((reply, aftermath)) = self.call(topic, reference, f) else { return };
+        let why = if self.client.overloaded { Unheard::Overloaded } else { Unheard::Channel };
+        let echoes = self.apply(topic, aftermath.wishes);
+        let Some(joined) = self.joins.get(topic) else { return };
+        if let Reply::Now(status, payload) = reply {
+            self.answer(joined.shown.clone(), reference.clone(), topic, status, payload, why);
+        }
+        self.settle(topic, echoes, aftermath.decision, aftermath.stopped);
+    }
+
+    /// Runs one of the channel's functions and does what it asked for; nothing when it panicked, or
+    /// the topic is not joined.
+    pub(crate) fn run<R>(&mut self, topic: &Topic, reference: &Option<Ref>, f: impl Run<R>) -> Option<R> {
+        let (result, aftermath) = self.call(topic, reference, f)?;
+        let echoes = self.apply(topic, aftermath.wishes);
+        self.settle(topic, echoes, aftermath.decision, aftermath.stopped);
+        Some(result)
+    }
+
+    pub(crate) fn call<R>(&mut self, topic: &Topic, reference: &Option<Ref>, f: impl Run<R>) -> Option<(R, Aftermath)> {
+        let (result, aftermath) = self.joins.get_mut(topic)?.call(topic, reference, &mut self.client, f);
+        match result {
+            Ok(result) => Some((result, aftermath)),
+            Err(Crashed) => {
+                self.apply(topic, aftermath.wishes);
+                self.crash(topic);
+                None
+            }
+        }
+    }
+
+    /// Takes over what a channel left to be done, but for what it told a topic before it was a member.
+    /// Its own broadcasts of events that it intercepts are returned: its client hears them after the
+    /// reply, as in Phoenix.
+    pub(crate) fn apply(&mut self, topic: &Topic, wishes: Vec<Wish>) -> Vec<(Event, Payload)> {
+        let is_member = self.joins.get(topic).is_some_and(|joined| !joined.is_pending());
+        let mut intercepted = Vec::new();
+        for wish in wishes {
+            let mut effect = match wish {
+                Wish::Do(effect) => effect,
+                Wish::Listen(heard, claim, turn) => {
+                    self.listen(topic, heard, claim, turn);
+                    continue;
+                }
+                Wish::Ignore(heard) => {
+                    self.ignore(topic, &heard);
+                    continue;
+                }
+            };
+            match &mut effect {
+                Effect::Broadcast { broadcast, .. } if !is_member && broadcast.topic == *topic => continue,
+                Effect::Broadcast { broadcast, reach: reach @ Reach::Echoed } => match self.joins.get(topic) {
+                    None => *reach = Reach::Others,
+                    Some(joined) if joined.intercepts(&broadcast.event) => {
+                        *reach = Reach::Others;
+                        intercepted.push((broadcast.event.clone(), broadcast.payload.clone()));
+                    }
+                    Some(_) => {}
+                },
+                _ => {}
+            }
+            self.effects.push_back(effect);
+        }
+        intercepted
+    }
+
+    pub(crate) fn settle(
+        &mut self,
+        topic: &Topic,
+        echoes: Vec<(Event, Payload)>,
+        decision: Option<Join>,
+        stopped: bool,
+    ) {
+        for (event, payload) in echoes {
+            self.intercepted(topic, &event, &payload);
+        }
+        if let Some(join) = decision {
+            self.decide(topic, join);
+        }
+        if stopped {
+            self.end(topic, Ended::Stopped);
+        }
+    }
+}

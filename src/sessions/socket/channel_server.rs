@@ -1,0 +1,152 @@
+//! One topic of one socket: its channel, the marks by which the client knows it, and, until the join is
+//! answered, what waits for that. A channel that panics is caught here.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use crate::channels::channel::Channel;
+use crate::channels::client::Client;
+use crate::channels::context::{Aftermath, Context, Scope};
+use crate::message::{Event, JoinId, Payload, Ref};
+use crate::topic::Topic;
+
+/// A topic the client has joined, or is about to.
+pub(crate) struct Joined {
+    pub(crate) id: JoinId,
+    /// The join's mark as the client gave it: what later messages must carry.
+    pub(crate) given: Option<Ref>,
+    /// The mark that answers carry: the request's own when the client gave none.
+    pub(crate) shown: Option<Ref>,
+    /// Nothing, once the client has its `ok`.
+    pub(crate) pending: Option<Box<Pending>>,
+    /// What it hears besides its own topic, each as a membership of its own.
+    pub(crate) hears: Vec<(JoinId, Topic)>,
+    /// The events that its channel wants to see before its client does.
+    pub(crate) intercepted: &'static [&'static str],
+    channel: Box<dyn Channel>,
+}
+
+/// A join that is not answered yet.
+#[derive(Default)]
+pub(crate) struct Pending {
+    pub(crate) reference: Option<Ref>,
+    /// When the client asked.
+    pub(crate) since: Option<Instant>,
+    /// What the client will hear with its `ok`; nothing while the channel has not decided.
+    pub(crate) reply: Option<Payload>,
+    /// The older join of the same topic that is still a member.
+    pub(crate) replaces: Option<JoinId>,
+    /// Marks of older joins of the topic, to be told that they are closed once this one is answered.
+    pub(crate) closing: Vec<Option<Ref>>,
+    /// Marks and requests of older joins that were not answered either: they end as this one does.
+    pub(crate) owed: Vec<(Option<Ref>, Option<Ref>)>,
+    /// What the client said to the topic meanwhile.
+    pub(crate) backlog: VecDeque<Held>,
+    backlog_bytes: usize,
+}
+
+/// Something that a client said to a topic before its join was answered.
+pub(crate) enum Held {
+    Push(Option<Ref>, Event, Payload),
+    Leave(Option<Ref>),
+}
+
+impl Held {
+    /// What it takes in memory, in bytes.
+    fn size(&self) -> usize {
+        let of_mark = |mark: &Option<Ref>| mark.as_ref().map_or(0, |mark| mark.len());
+        size_of::<Self>()
+            + match self {
+                Self::Push(reference, event, payload) => of_mark(reference) + event.len() + payload.len(),
+                Self::Leave(reference) => of_mark(reference),
+            }
+    }
+}
+
+/// A channel has panicked.
+pub(crate) struct Crashed;
+
+/// One of a channel's functions, to be run.
+pub(crate) trait Run<R>: FnOnce(&mut dyn Channel, &mut Context<'_>) -> R {}
+
+impl<R, F: FnOnce(&mut dyn Channel, &mut Context<'_>) -> R> Run<R> for F {}
+
+impl Joined {
+    pub(crate) fn new(id: JoinId, given: Option<Ref>, channel: Box<dyn Channel>, pending: Pending) -> Self {
+        let shown = given.clone().or_else(|| pending.reference.clone());
+        Self { id, given, shown, pending: Some(Box::new(pending)), hears: Vec::new(), intercepted: &[], channel }
+    }
+
+    /// Whether the client has not been answered yet.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Whether the registry has been asked, but has not answered as far as we know.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.reply.is_some())
+    }
+
+    /// How many older joins of the topic wait with this one for their answers.
+    pub(crate) fn owed(&self) -> usize {
+        self.pending.as_ref().map_or(0, |pending| pending.owed.len())
+    }
+
+    /// Whether a message speaks for a join of the topic that is over. One that names no join speaks for
+    /// the current one.
+    pub(crate) fn is_stale(&self, join_ref: &Option<Ref>) -> bool {
+        join_ref.is_some() && *join_ref != self.given
+    }
+
+    /// Runs one of the channel's functions; what it asked for until it panicked stands in the aftermath.
+    pub(crate) fn call<R>(
+        &mut self,
+        topic: &Topic,
+        reference: &Option<Ref>,
+        client: &mut Client,
+        f: impl Run<R>,
+    ) -> (Result<R, Crashed>, Aftermath) {
+        let mut aftermath = Aftermath::default();
+        client.overloaded = false;
+        let scope = Scope { topic, join: self.id, join_ref: &self.shown, reference };
+        let mut ctx = Context { scope, client, aftermath: &mut aftermath };
+        let result = catch_unwind(AssertUnwindSafe(|| f(&mut *self.channel, &mut ctx)));
+        (result.map_err(|_| Crashed), aftermath)
+    }
+
+    /// Whether the channel wants to see the event before its client does.
+    pub(crate) fn intercepts(&self, event: &str) -> bool {
+        self.intercepted.contains(&event)
+    }
+
+    /// Drops the channel: one that panicked may do so again meanwhile.
+    pub(crate) fn bury(self) {
+        let _ = catch_unwind(AssertUnwindSafe(move || drop(self.channel)));
+    }
+}
+
+impl Pending {
+    /// A join in place of one that is answered.
+    pub(crate) fn after(id: JoinId, given: Option<Ref>) -> Self {
+        Self { replaces: Some(id), closing: vec![given], ..Self::default() }
+    }
+
+    /// A join in place of one that still waits, with what that one has to settle.
+    pub(crate) fn instead_of(id: JoinId, given: Option<Ref>, older: Self) -> Self {
+        let replaces = if older.reply.is_some() { Some(id) } else { older.replaces };
+        let mut owed = older.owed;
+        owed.push((given, older.reference));
+        Self { replaces, closing: older.closing, owed, ..Self::default() }
+    }
+
+    /// Keeps what is said meanwhile, if what waits already is less than `bound` bytes; says whether it was.
+    pub(crate) fn hold(&mut self, held: Held, bound: usize) -> bool {
+        let room = self.backlog_bytes < bound;
+        if room {
+            self.backlog_bytes += held.size();
+            self.backlog.push_back(held);
+        }
+        room
+    }
+}

@@ -1,0 +1,59 @@
+//! The seam between what is said and how it travels: a [`Talk`] is carried by a transport, and speaks to
+//! its client through a [`Wire`]. The transports are in `transports`.
+
+use std::sync::Arc;
+
+use futures_util::Stream;
+
+use crate::close::Reason;
+use crate::connections::connection::Connection;
+use crate::connections::writer::Lane;
+use crate::protocol::Frame;
+
+/// The way to the client, while one thing is handled.
+pub(crate) trait Wire {
+    /// Sends one message.
+    fn send(&mut self, frame: Frame);
+    /// Asks for a sign of life in the transport's own way, if it has one.
+    fn ping(&mut self) {}
+    /// Says why, and ends.
+    fn close(&mut self, reason: &'static Reason);
+}
+
+/// What a transport carries: one client's conversation. Dropping it ends it.
+pub(crate) trait Talk: Unpin + 'static {
+    /// What it is told from within the broker.
+    type News: 'static;
+
+    /// Whose life and whose limits it is.
+    fn connection(&self) -> &Arc<Connection>;
+
+    /// What it is told, fetched as fast as the client takes it. Asked for once.
+    fn news(&self) -> impl Stream<Item = Self::News> + 'static;
+
+    /// The way to the client is open.
+    fn open(&mut self, wire: &mut impl Wire);
+
+    /// The client has sent a message.
+    fn frame(&mut self, frame: &Frame, wire: &mut impl Wire);
+
+    /// The client has sent something that carries no message, as a ping: it counts all the same.
+    fn control(&mut self, wire: &mut impl Wire);
+
+    /// The broker has something to say.
+    fn hear(&mut self, news: Self::News, wire: &mut impl Wire);
+
+    /// Which broadcasts may go to the client as they are, when that has changed since this was last asked.
+    fn lane(&mut self) -> Option<Lane> {
+        None
+    }
+
+    /// Whether something that the client has asked for is not decided yet: a join. A transport on which each
+    /// message is acknowledged may wait for that.
+    fn is_unsettled(&self) -> bool {
+        false
+    }
+
+    /// Ends the conversation.
+    fn end(&mut self, reason: &'static Reason);
+}

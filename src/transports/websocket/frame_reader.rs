@@ -1,0 +1,245 @@
+//! Messages out of a connection's bytes: WebSocket frames (RFC 6455, section 5.2), each refused by what its header
+//! declares, before anything of its payload is kept.
+//!
+//! No byte is read before the frames that have come are handled, and nothing is kept between them. A bad header is the
+//! last thing that is handed out: whatever follows is read and dropped, so that the client still receives the close
+//! frame that says why.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use actix_codec::Decoder;
+use actix_http::ws::{Codec, Frame, Message, ProtocolError};
+use actix_web::error::PayloadError;
+use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
+use futures_util::Stream;
+
+use crate::connections::connection::Connection;
+
+/// How many chunks without a whole frame are read before others get a turn.
+const CHUNKS_A_TURN: usize = 16;
+
+/// The messages of one connection, control frames and pieces of messages included.
+pub(crate) struct Frames<S> {
+    bytes: S,
+    connection: Arc<Connection>,
+    codec: Codec,
+    limit: usize,
+    /// What has come and is not handed out yet; where it begins, a frame does.
+    buffer: BytesMut,
+    is_shut: bool,
+}
+
+impl<S> Frames<S> {
+    /// Of frames whose payloads are at most `limit` bytes.
+    pub(crate) fn new(bytes: S, connection: Arc<Connection>, limit: usize) -> Self {
+        let codec = Codec::new().max_size(limit);
+        Self { bytes, connection, codec, limit, buffer: BytesMut::new(), is_shut: false }
+    }
+
+    /// The next whole frame of what has come, or what is wrong with it.
+    fn next_frame(&mut self) -> Option<Result<Message, ProtocolError>> {
+        if let Err(error) = check(&self.buffer, self.limit as u64) {
+            self.is_shut = true;
+            self.buffer = BytesMut::new();
+            return Some(Err(error));
+        }
+        let frame = self.codec.decode(&mut self.buffer).transpose()?;
+        if self.buffer.is_empty() {
+            // it would else share what the message lies in, and keep it
+            self.buffer = BytesMut::new();
+        }
+        Some(frame.and_then(message))
+    }
+
+    fn add(&mut self, chunk: Bytes) {
+        self.connection.hear();
+        if self.buffer.is_empty() {
+            self.buffer = chunk.into();
+        } else {
+            self.buffer.extend_from_slice(&chunk);
+        }
+    }
+}
+
+impl<S> Stream for Frames<S>
+where
+    S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
+{
+    type Item = Result<Message, ProtocolError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        for _ in 0..CHUNKS_A_TURN {
+            if let Some(frame) = this.next_frame() {
+                return Poll::Ready(Some(frame));
+            }
+            match ready!(Pin::new(&mut this.bytes).poll_next(cx)) {
+                Some(Ok(_)) if this.is_shut => {}
+                Some(Ok(chunk)) => this.add(chunk),
+                // the connection has ended in the middle of its body, as it always does; no frame was wrong
+                Some(Err(_)) | None => return Poll::Ready(None),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Whether a frame may come that begins like this: what is not there yet is not judged.
+fn check(header: &[u8], limit: u64) -> Result<(), ProtocolError> {
+    let [first, second, rest @ ..] = header else { return Ok(()) };
+    let (final_frame, reserved, opcode) = (first & 0x80 != 0, first & 0x70, first & 0x0F);
+    let (masked, short) = (second & 0x80 != 0, second & 0x7F);
+    let is_control = opcode >= 8;
+    if reserved != 0 || !matches!(opcode, 0..=2 | 8..=10) {
+        return Err(ProtocolError::InvalidOpcode(first & 0x7F));
+    }
+    if !masked {
+        return Err(ProtocolError::UnmaskedFrame);
+    }
+    if is_control && (!final_frame || short > 125 || opcode == 8 && short == 1) {
+        return Err(ProtocolError::InvalidLength(short.into()));
+    }
+    let length = match short {
+        126 => rest.first_chunk().map(|length| u16::from_be_bytes(*length).into()),
+        127 => rest.first_chunk().map(|length| u64::from_be_bytes(*length)),
+        short => Some(short.into()),
+    };
+    match length {
+        Some(length) if length >> 63 != 0 => Err(ProtocolError::InvalidLength(usize::MAX)),
+        Some(length) if length > limit => Err(ProtocolError::Overflow),
+        _ => Ok(()),
+    }
+}
+
+fn message(frame: Frame) -> Result<Message, ProtocolError> {
+    Ok(match frame {
+        Frame::Text(bytes) => {
+            let text = ByteString::try_from(bytes);
+            Message::Text(text.map_err(|error| ProtocolError::Io(io::Error::new(io::ErrorKind::InvalidData, error)))?)
+        }
+        Frame::Binary(bytes) => Message::Binary(bytes),
+        Frame::Continuation(piece) => Message::Continuation(piece),
+        Frame::Ping(bytes) => Message::Ping(bytes),
+        Frame::Pong(bytes) => Message::Pong(bytes),
+        Frame::Close(reason) => Message::Close(reason),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use actix_http::ws::Item;
+    use futures_util::{FutureExt, StreamExt, stream};
+
+    use super::*;
+    use crate::broker::topic_table::tests::crowd;
+    use crate::transports::websocket::fault;
+
+    fn frame(first: u8, length: usize) -> Vec<u8> {
+        let mut bytes = vec![first];
+        match length {
+            0..126 => bytes.push(0x80 | length as u8),
+            126..65_536 => {
+                bytes.push(0x80 | 126);
+                bytes.extend((length as u16).to_be_bytes());
+            }
+            _ => {
+                bytes.push(0x80 | 127);
+                bytes.extend((length as u64).to_be_bytes());
+            }
+        }
+        bytes.extend([1, 2, 3, 4]);
+        bytes.extend((0..length).map(|n| b'x' ^ (n % 4 + 1) as u8));
+        bytes
+    }
+
+    fn frames<I>(chunks: I, limit: usize) -> Frames<stream::Iter<impl Iterator<Item = Result<Bytes, PayloadError>>>>
+    where
+        I: IntoIterator<Item = Vec<u8>>,
+    {
+        let chunks = chunks.into_iter().map(|chunk| Ok(Bytes::from(chunk)));
+        Frames::new(stream::iter(chunks), crowd(1).remove(0).connection, limit)
+    }
+
+    /// Of a client that has said all and gone; whoever gives others a turn is asked again.
+    fn all(
+        mut frames: impl Stream<Item = Result<Message, ProtocolError>> + Unpin,
+    ) -> Vec<Result<Message, ProtocolError>> {
+        let mut all = Vec::new();
+        loop {
+            match frames.next().now_or_never() {
+                Some(Some(message)) => all.push(message),
+                Some(None) => return all,
+                None => {}
+            }
+        }
+    }
+
+    #[test]
+    fn frames_come_out_however_they_are_cut() {
+        let sizes = [(0x81, 5), (0x89, 125), (0x82, 70_000), (0x01, 300), (0x80, 0), (0x8A, 2)];
+        let bytes: Vec<u8> = sizes.iter().flat_map(|(first, length)| frame(*first, *length)).collect();
+        for size in [1, 2, 3, 7, 1000, bytes.len()] {
+            let told = all(frames(bytes.chunks(size).map(<[u8]>::to_vec), 70_000));
+            let lengths = told.into_iter().map(|message| match message.unwrap() {
+                Message::Text(text) => text.len(),
+                Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes) => bytes.len(),
+                Message::Continuation(Item::FirstText(bytes) | Item::Last(bytes)) => bytes.len(),
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(lengths.collect::<Vec<_>>(), sizes.map(|(_, length)| length), "in chunks of {size}");
+        }
+    }
+
+    /// What waits of a client that floods is one chunk, and nothing of one that is silent.
+    #[test]
+    fn nothing_is_read_before_what_has_come_is_handled_and_nothing_is_kept_after() {
+        let read = Rc::new(Cell::new(0));
+        let chunks = [[frame(0x89, 0), frame(0x81, 3)].concat(), frame(0x89, 0)];
+        let counted = chunks.into_iter().inspect(|_| read.set(read.get() + 1));
+        let mut frames = frames(counted, 1000);
+        for has_read in [1, 1, 2] {
+            assert!(matches!(frames.next().now_or_never(), Some(Some(Ok(_)))));
+            assert_eq!(read.get(), has_read);
+        }
+        assert_eq!(frames.buffer.capacity(), 0);
+    }
+
+    #[test]
+    fn what_comes_before_a_bad_header_is_handled_and_nothing_after_it() {
+        let bytes = [frame(0x81, 5), frame(0x81, 7), vec![0xC1, 0x80], frame(0x81, 5)].concat();
+        for size in [1, 25, 26, bytes.len()] {
+            let told = all(frames(bytes.chunks(size).map(<[u8]>::to_vec), 1000));
+            assert!(matches!(told[..], [Ok(_), Ok(_), Err(_)]), "in chunks of {size}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn a_header_is_refused_before_its_payload_comes() {
+        let refused = |bytes: &[u8]| match &all(frames([bytes.to_vec()], 1000))[..] {
+            [Err(error)] => fault(error).code,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(refused(&[0x82, 0xFE, 0x03, 0xE9]), 1009, "1,001 bytes");
+        assert_eq!(refused(&[0x82, 0xFF, 0, 0, 1, 0, 0, 0, 0, 0]), 1009, "a tebibyte");
+        assert_eq!(refused(&[0x82, 0xFF, 0x80, 0, 0, 0, 0, 0, 0, 0]), 1002, "2^63 bytes");
+        for (bad, why) in [
+            ([0x81, 0x05], "unmasked"),
+            ([0xC1, 0x85], "reserved bit"),
+            ([0x83, 0x85], "reserved opcode"),
+            ([0x8B, 0x80], "reserved control opcode"),
+            ([0x09, 0x80], "a control frame in pieces"),
+            ([0x89, 0xFE], "a control frame of more than 125 bytes"),
+            ([0x88, 0x81], "a close code of one byte"),
+        ] {
+            assert_eq!(refused(&bad), 1002, "{why}");
+        }
+    }
+}
