@@ -10,7 +10,7 @@ mod hub;
 use std::net::SocketAddr;
 
 use common::{Client, config, empty, eventually, node};
-use handclasp::Running;
+use handclasp::Node;
 use hub::Hub;
 
 const A: &str = "20dd48ca-fdcf-41c9-9a3b-00000000000a";
@@ -21,7 +21,7 @@ const SECRET: &str = r#"{"secret":"AAAAAAAAAAAAAAAAAAAAAA"}"#;
 struct Ends {
     a: SocketAddr,
     b: SocketAddr,
-    nodes: Vec<Running>,
+    nodes: Vec<Node>,
     hub: Hub,
 }
 

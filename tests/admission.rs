@@ -3,20 +3,20 @@
 mod common;
 
 use common::{Client, Heard, empty, eventually, node};
-use handclasp::Running;
+use handclasp::Node;
 use tokio::net::TcpStream;
 
 const PATH: &str = "/socket/websocket?vsn=2.0.0";
 
 /// Asks for a socket in the name of another address: the client, the status, and what it was told.
-async fn come(node: &Running, forwarded_for: &str) -> (Client, u16, String) {
+async fn come(node: &Node, forwarded_for: &str) -> (Client, u16, String) {
     let header = format!("X-Forwarded-For: {forwarded_for}");
     let (mut client, head) = Client::ask(node.address(), PATH, &[&header]).await;
     let body = client.body(&head).await;
     (client, head[9..12].parse().unwrap(), String::from_utf8(body).unwrap())
 }
 
-async fn is_full(node: &Running, forwarded_for: &str) {
+async fn is_full(node: &Node, forwarded_for: &str) {
     let (_, status, body) = come(node, forwarded_for).await;
     assert_eq!((status, &*body), (429, "too many connections from this address"), "{forwarded_for}");
 }

@@ -10,22 +10,22 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use common::{Client, config, empty, eventually};
-use handclasp::channels::{ChannelRef, Info, SocketRef};
-use handclasp::message::{Status, Ticket};
-use handclasp::{Channel, Context, Ended, Endpoint, Join, Mount, Payload, Reply, Router, Running, Topic};
+use handclasp::channels::{ChannelHandle, Info, ReplyHandle};
+use handclasp::message::{RequestRef, Status};
+use handclasp::{Channel, Context, Endpoint, Join, Mount, Node, Payload, Reply, Router, TerminateReason, Topic};
 use serde_json::json;
 
 const ROOM: &str = "kit:room";
 
 /// What the channels hand to the test, to be used from outside.
 enum Handed {
-    Request(SocketRef),
-    Channel(ChannelRef),
+    Request(ReplyHandle),
+    Channel(ChannelHandle),
 }
 
 struct Kit {
     hand: Sender<Handed>,
-    kept: Option<Ticket>,
+    kept: Option<RequestRef>,
 }
 
 /// To the channel: answer what you kept.
@@ -89,7 +89,7 @@ impl Channel for Kit {
         }
     }
 
-    fn terminate(&mut self, why: Ended, ctx: &mut Context<'_>) {
+    fn terminate(&mut self, why: TerminateReason, ctx: &mut Context<'_>) {
         ctx.broadcast("gone", json!({ "why": format!("{why:?}") }).into());
         // neither may begin the end anew
         ctx.broadcast("guarded", Payload::empty());
@@ -97,25 +97,25 @@ impl Channel for Kit {
     }
 }
 
-fn start() -> (Running, Receiver<Handed>) {
+fn start() -> (Node, Receiver<Handed>) {
     start_with(&[])
 }
 
-fn start_with(sets: &[&str]) -> (Running, Receiver<Handed>) {
+fn start_with(sets: &[&str]) -> (Node, Receiver<Handed>) {
     let (hand, handed) = channel();
     let hand = Mutex::new(hand);
     let router = Router::new().channel("kit:*", move |_| Kit { hand: hand.lock().unwrap().clone(), kept: None });
     (Endpoint::new(config(sets)).mount(Mount::new("/socket", router)).start().unwrap(), handed)
 }
 
-async fn member(node: &Running) -> Client {
+async fn member(node: &Node) -> Client {
     let mut client = Client::new(node.address()).await;
     client.join("1", ROOM, "{}").await;
     client
 }
 
 /// Who asks and who else is there.
-async fn two() -> (Running, Receiver<Handed>, Client, Client) {
+async fn two() -> (Node, Receiver<Handed>, Client, Client) {
     let (node, handed) = start();
     let (one, other) = (member(&node).await, member(&node).await);
     (node, handed, one, other)
@@ -129,14 +129,14 @@ fn reply(status: &str, response: &str) -> String {
     format!(r#"["1","2","{ROOM}","phx_reply",{{"status":"{status}","response":{response}}}]"#)
 }
 
-fn the_request(handed: &Receiver<Handed>) -> SocketRef {
+fn the_request(handed: &Receiver<Handed>) -> ReplyHandle {
     match handed.recv().unwrap() {
         Handed::Request(request) => request,
         Handed::Channel(_) => panic!("a channel was handed over, not a request"),
     }
 }
 
-fn the_channel(handed: &Receiver<Handed>) -> ChannelRef {
+fn the_channel(handed: &Receiver<Handed>) -> ChannelHandle {
     match handed.recv().unwrap() {
         Handed::Channel(channel) => channel,
         Handed::Request(_) => panic!("a request was handed over, not a channel"),
@@ -281,7 +281,7 @@ async fn a_channels_last_word_reaches_the_others_when_its_connection_dies() {
 }
 
 /// Asks to join what decides later; returns the way to its channel.
-async fn ask_to_join(client: &mut Client, handed: &Receiver<Handed>) -> ChannelRef {
+async fn ask_to_join(client: &mut Client, handed: &Receiver<Handed>) -> ChannelHandle {
     client.say(&format!(r#"["5","6","{ROOM}","phx_join",{{"later":true}}]"#)).await;
     client.hears_nothing().await;
     the_channel(handed)

@@ -13,14 +13,14 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use common::{Client, Heard, PATIENCE, eventually, get};
-use handclasp::Running;
+use handclasp::Node;
 use phoenix::{BOTH, Phoenix, V1, V2, status};
 use serde_json::{Value, json};
 
 const LOBBY: &str = "room:lobby";
 
 /// The server, so patient that a busy machine is not taken for a silent client.
-fn start() -> Running {
+fn start() -> Node {
     server::endpoint(0, PATIENCE, PATIENCE).start().unwrap()
 }
 

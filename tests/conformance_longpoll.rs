@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use common::{Client, PATIENCE, eventually, get};
-use handclasp::Running;
+use handclasp::Node;
 use longpoll::{BATCH, Polling, ask};
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ const V2: &str = "2.0.0";
 const LOBBY: &str = "room:lobby";
 
 /// The server, with polls long enough for a busy machine.
-fn start() -> Running {
+fn start() -> Node {
     server::endpoint(0, PATIENCE, Duration::from_secs(2)).start().unwrap()
 }
 

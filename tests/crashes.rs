@@ -5,7 +5,7 @@ mod common;
 
 use common::{Client, config, empty, eventually};
 use handclasp::channels::Info;
-use handclasp::{Channel, Context, Ended, Endpoint, Join, Mount, Payload, Reply, Router, Running, Topic};
+use handclasp::{Channel, Context, Endpoint, Join, Mount, Node, Payload, Reply, Router, TerminateReason, Topic};
 
 /// Panics in whatever function the topic names, `crash:<function>`, but for a join with a `sound` word.
 struct Crash {
@@ -61,7 +61,7 @@ impl Channel for Crash {
         self.reach("handle_info");
     }
 
-    fn terminate(&mut self, _: Ended, ctx: &mut Context<'_>) {
+    fn terminate(&mut self, _: TerminateReason, ctx: &mut Context<'_>) {
         ctx.broadcast_from("last_word", Payload::empty());
         self.reach("terminate");
     }
@@ -74,7 +74,7 @@ impl Drop for Crash {
 }
 
 /// A client that is on `crash:well` and hears the others there, and one on whose account things crash.
-async fn start() -> (Running, Client, Client) {
+async fn start() -> (Node, Client, Client) {
     let mount = Mount::new("/socket", Router::new().channel("crash:*", Crash::new));
     let node = Endpoint::new(config(&[])).mount(mount).start().unwrap();
     let (mut client, mut other) = (Client::new(node.address()).await, Client::new(node.address()).await);
@@ -93,7 +93,7 @@ async fn crashed(client: &mut Client, place: &str) {
 }
 
 /// Everything else goes on; the topic has no member and can be joined; nothing is left in the end.
-async fn the_rest_is_well(node: Running, mut client: Client, mut other: Client, place: &str, crashes: u64) {
+async fn the_rest_is_well(node: Node, mut client: Client, mut other: Client, place: &str, crashes: u64) {
     assert_eq!(node.pubsub().metrics().channel_crashes.get(), crashes);
     client.say(&format!(r#"["5","6","crash:{place}","anything",{{}}]"#)).await;
     client

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use common::{Client, Heard, empty, eventually, frame, node};
-use handclasp::Running;
+use handclasp::Node;
 
 const VICTIM: &str = "20dd48ca-fdcf-41c9-9a3b-00000000000a";
 const OBSERVER: &str = "20dd48ca-fdcf-41c9-9a3b-00000000000b";
@@ -22,7 +22,7 @@ fn last_words() -> [String; 4] {
 }
 
 /// Somebody who watches the victim and sees the list.
-async fn observer(node: &Running) -> Client {
+async fn observer(node: &Node) -> Client {
     let mut observer = Client::new(node.address()).await;
     observer.join("o", &format!("peer:{OBSERVER}"), "{}").await;
     observer.say(&format!(r#"["o","w","peer:{OBSERVER}","watch",{{"peer_id":"{VICTIM}"}}]"#)).await;
@@ -33,7 +33,7 @@ async fn observer(node: &Running) -> Client {
 }
 
 /// The victim is all there.
-async fn arrived(node: &Running, observer: &mut Client) {
+async fn arrived(node: &Node, observer: &mut Client) {
     observer.hear_until("peer_up").await;
     observer.hear_until(r#""is":"victim""#).await;
     let pubsub = node.pubsub();
@@ -45,7 +45,7 @@ async fn arrived(node: &Running, observer: &mut Client) {
 }
 
 /// The victim is gone, and nothing but the observer is left.
-async fn gone(node: &Running, observer: &mut Client) {
+async fn gone(node: &Node, observer: &mut Client) {
     let (mut down, mut off_the_list) = (false, false);
     while !(down && off_the_list) {
         let text = observer.hear().await;

@@ -7,28 +7,28 @@ use std::sync::Arc;
 
 use common::{Client, config, empty};
 use compact_str::CompactString;
-use handclasp::broker::adapter::{Adapter, Answer, Claimed, Epoch, Inbox, Local, Packet};
-use handclasp::message::{Proof, Verdict};
-use handclasp::{Channel, Context, Ended, Endpoint, Mount, Payload, Reply, Router, Topic, close};
+use handclasp::broker::adapter::{Adapter, BoxFuture, Claimed, ClusterInbox, Epoch, LocalAdapter, Packet};
+use handclasp::message::{DeliveryStatus, Proof};
+use handclasp::{Channel, Context, Endpoint, Mount, Payload, Reply, Router, TerminateReason, Topic, close};
 
 /// A backplane whose code panics, for those who speak of the topics `room:registry` and `room:session`: there where the
 /// registry or a session calls it.
 struct Faulty;
 
 impl Adapter for Faulty {
-    fn start(&self, _: Arc<dyn Inbox>) {}
+    fn start(&self, _: Arc<dyn ClusterInbox>) {}
     fn node(&self) -> CompactString {
         "faulty".into()
     }
-    fn claim(&self, name: &Topic, proof: Option<Proof>) -> Answer<Claimed> {
-        Local.claim(name, proof)
+    fn claim(&self, name: &Topic, proof: Option<Proof>) -> BoxFuture<Claimed> {
+        LocalAdapter.claim(name, proof)
     }
     fn release(&self, _: &Topic, _: Epoch) {}
-    fn whereis(&self, name: &Topic) -> Answer<bool> {
-        Local.whereis(name)
+    fn whereis(&self, name: &Topic) -> BoxFuture<bool> {
+        LocalAdapter.whereis(name)
     }
-    fn deliver(&self, name: &Topic, packet: Packet) -> Answer<Verdict> {
-        Local.deliver(name, packet)
+    fn deliver(&self, name: &Topic, packet: Packet) -> BoxFuture<DeliveryStatus> {
+        LocalAdapter.deliver(name, packet)
     }
     fn publish(&self, topic: &Topic, _: Packet) {
         assert_ne!(topic.subtopic(), "session", "a fault in a session, for the test");
@@ -57,7 +57,7 @@ impl Channel for Polite {
         Reply::ok()
     }
 
-    fn terminate(&mut self, _: Ended, ctx: &mut Context<'_>) {
+    fn terminate(&mut self, _: TerminateReason, ctx: &mut Context<'_>) {
         ctx.broadcast_from("goodbye", Payload::empty());
     }
 }

@@ -6,7 +6,7 @@ mod common;
 use actix_web::http::StatusCode;
 use common::{Client, config, empty, node};
 use handclasp::config::Origins;
-use handclasp::{Connected, Endpoint, Mount, Refusal, Router, Running};
+use handclasp::{ConnectError, Endpoint, Mount, Node, Router, SocketInit};
 
 /// A request for a socket, of which a test changes one thing.
 #[derive(Clone)]
@@ -55,20 +55,20 @@ impl Ask {
             .instead("Connection", "keep-alive")
     }
 
-    async fn send(&self, node: &Running) -> (Client, String) {
+    async fn send(&self, node: &Node) -> (Client, String) {
         let lines: String = self.lines.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         Client::request(node.address(), &format!("{}\r\n{lines}\r\n", self.first)).await
     }
 
     /// Status and body; a socket that was opened is closed again.
-    async fn answer(&self, node: &Running) -> (u16, String) {
+    async fn answer(&self, node: &Node) -> (u16, String) {
         let (mut client, head) = self.send(node).await;
         let status = head.get(9..12).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("answered {head:?}"));
         let body = if status == 101 { Vec::new() } else { client.body(&head).await };
         (status, String::from_utf8(body).unwrap())
     }
 
-    async fn is_answered(&self, node: &Running, status: u16, body: &str) {
+    async fn is_answered(&self, node: &Node, status: u16, body: &str) {
         assert_eq!(self.answer(node).await, (status, body.to_owned()), "{} {:?}", self.first, self.lines);
     }
 }
@@ -76,7 +76,7 @@ impl Ask {
 const PATH: &str = "/socket/websocket?vsn=2.0.0";
 
 /// A node with a mount `/own`, made by `mount` out of one without channels.
-fn own(mount: impl FnOnce(Mount) -> Mount) -> Running {
+fn own(mount: impl FnOnce(Mount) -> Mount) -> Node {
     Endpoint::new(config(&[])).mount(mount(Mount::new("/own", Router::new()))).start().unwrap()
 }
 
@@ -190,7 +190,7 @@ async fn the_checks_have_an_order() {
         mount
             .check_origin(Origins::parse(&["https://good.test"]).unwrap())
             .subprotocols(&["chat"])
-            .connect(|_| Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "come back later")))
+            .connect(|_| Err(ConnectError::new(StatusCode::TOO_MANY_REQUESTS, "come back later")))
     });
     // everything is wrong: each line takes away what was wrong first
     let ask = Ask::to("/own/websocket?vsn=9&x=%ff").plain().with("Origin", "https://evil.test");
@@ -218,14 +218,14 @@ async fn the_checks_have_an_order() {
 async fn connect_decides_with_what_the_client_says() {
     let node = own(|mount| {
         mount.connect(|info| match info.param("then") {
-            Some("forbid") => Err(Refusal::forbidden()),
+            Some("forbid") => Err(ConnectError::forbidden()),
             Some("crash") => std::panic::resume_unwind(Box::new("boom")),
             Some("say") => {
                 let params: Vec<String> = info.params().map(|(name, value)| format!("{name}:{value}")).collect();
                 let last = info.param("a").unwrap_or("(none)");
-                Err(Refusal::new(StatusCode::IM_A_TEAPOT, format!("{} a={last}", params.join(" "))))
+                Err(ConnectError::new(StatusCode::IM_A_TEAPOT, format!("{} a={last}", params.join(" "))))
             }
-            _ => Ok(Connected::default()),
+            _ => Ok(SocketInit::default()),
         })
     });
     let with = |query: &str| Ask::to(&format!("/own/websocket?{query}&vsn=2.0.0"));
@@ -293,7 +293,7 @@ async fn a_list_of_origins_is_kept_to() {
 }
 
 /// Status, and the subprotocol that was answered.
-async fn offered(ask: Ask, node: &Running) -> (u16, Option<String>) {
+async fn offered(ask: Ask, node: &Node) -> (u16, Option<String>) {
     let (_client, head) = ask.send(node).await;
     let line =
         head.lines().find_map(|line| line.to_lowercase().strip_prefix("sec-websocket-protocol: ").map(str::to_owned));
@@ -320,8 +320,8 @@ async fn of_the_subprotocols_the_servers_first_is_answered() {
 async fn a_token_comes_as_a_subprotocol_in_either_alphabet() {
     let node = own(|mount| {
         mount.connect(|info| match info.auth_token() {
-            Some("let me in") => Ok(Connected::default()),
-            token => Err(Refusal::new(StatusCode::UNAUTHORIZED, format!("{token:?}"))),
+            Some("let me in") => Ok(SocketInit::default()),
+            token => Err(ConnectError::new(StatusCode::UNAUTHORIZED, format!("{token:?}"))),
         })
     });
     let offer = |names: &str| Ask::to("/own/websocket?vsn=2.0.0").with("Sec-WebSocket-Protocol", names);

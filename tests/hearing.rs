@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Client, config, empty, eventually};
-use handclasp::{Channel, Context, Endpoint, Mount, Payload, Reply, Router, Running, Topic};
+use handclasp::{Channel, Context, Endpoint, Mount, Node, Payload, Reply, Router, Topic};
 
 const HALL: &str = "hall:all";
 
@@ -44,12 +44,12 @@ impl Channel for Hall {
     }
 }
 
-async fn node() -> Running {
+async fn node() -> Node {
     let mount = Mount::new("/hall", Router::new().channel("hall:*", |_| Hall)).joins_per_socket(2);
     Endpoint::new(config(&[])).mount(mount).start().unwrap()
 }
 
-async fn guest(node: &Running) -> Client {
+async fn guest(node: &Node) -> Client {
     let mut client = Client::open(node.address(), "/hall/websocket?vsn=2.0.0", &[]).await;
     client.join("1", HALL, "{}").await;
     client
@@ -62,7 +62,7 @@ async fn does(client: &mut Client, event: &str, name: &str, answer: &str) {
 }
 
 /// Waits until the topic has so many members.
-async fn members(node: &Running, topic: &str, count: usize) {
+async fn members(node: &Node, topic: &str, count: usize) {
     let pubsub = node.pubsub();
     eventually("as many members", || async { pubsub.count(topic) == count }).await;
 }

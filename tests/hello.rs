@@ -6,12 +6,12 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{Client, Heard, config, empty, eventually, get, node};
-use handclasp::{Endpoint, Running};
+use handclasp::{Endpoint, Node};
 
 const JOIN: &str = r#"{"_messageType":"broadcast","_from":"ann"}"#;
 const JOINED: &str = r#"{"_from":"ann"}"#;
 
-async fn open(node: &Running) -> Client {
+async fn open(node: &Node) -> Client {
     Client::open(node.address(), "/hello", &[]).await
 }
 

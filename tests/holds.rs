@@ -3,14 +3,14 @@
 mod common;
 
 use common::{Client, eventually, node};
-use handclasp::Running;
-use handclasp::message::Verdict;
+use handclasp::Node;
+use handclasp::message::DeliveryStatus;
 
 const SETS: &[&str] =
     &[r#"server.trusted_proxies=["127.0.0.1"]"#, "hold.bytes_per_address=10_000", "peerjs.expire_timeout=1h"];
 
 /// A PeerJS client that comes from this address.
-async fn client(node: &Running, id: &str, address: &str) -> Client {
+async fn client(node: &Node, id: &str, address: &str) -> Client {
     let path = format!("/peerjs?key=peerjs&id={id}&token=t");
     let mut client = Client::open(node.address(), &path, &[&format!("X-Forwarded-For: {address}")]).await;
     client.hear_until("OPEN").await;
@@ -24,10 +24,11 @@ async fn offer(client: &mut Client, to: &str) {
 }
 
 /// Waits until so many signals wait, and so many were told that they could not.
-async fn come_to(node: &Running, held: usize, refused: u64) {
+async fn come_to(node: &Node, held: usize, refused: u64) {
     let pubsub = node.pubsub();
-    let is_so =
-        || async { (pubsub.census().await.held, pubsub.metrics().signals.of(Verdict::Overloaded)) == (held, refused) };
+    let is_so = || async {
+        (pubsub.census().await.held, pubsub.metrics().signals.of(DeliveryStatus::Overloaded)) == (held, refused)
+    };
     eventually(&format!("{held} to wait, {refused} not to"), is_so).await;
 }
 

@@ -17,8 +17,8 @@ mod frames;
 mod polls;
 
 use common::{Client, config, empty};
-use handclasp::metrics::Lost;
-use handclasp::{Endpoint, Running, close};
+use handclasp::metrics::DropReason;
+use handclasp::{Endpoint, Node, close};
 
 const ALICE: &str = "00000000-0000-4000-8000-00000000000a";
 const BOB: &str = "00000000-0000-4000-8000-00000000000b";
@@ -26,7 +26,7 @@ const NOBODY: &str = "00000000-0000-4000-8000-00000000000c";
 
 /// A node, and two who behave.
 struct Scene {
-    node: Running,
+    node: Node,
     alice: Client,
     bob: Client,
 }
@@ -66,7 +66,7 @@ impl Scene {
 
     /// How many messages were passed over.
     fn ignored(&self) -> u64 {
-        self.node.pubsub().metrics().messages_lost.of(Lost::Ignored)
+        self.node.pubsub().metrics().messages_lost.of(DropReason::Ignored)
     }
 
     /// Says a text on a connection of its own, which must then be closed with `code`.

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use common::{Client, config, empty, eventually, node};
 use futures_util::future::join_all;
-use handclasp::metrics::Lost;
-use handclasp::{Channel, Connected, Context, Endpoint, Mount, Payload, Reply, Router, Running};
+use handclasp::metrics::DropReason;
+use handclasp::{Channel, Context, Endpoint, Mount, Node, Payload, Reply, Router, SocketInit};
 use longpoll::{BATCH, Polling, answer, ask};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -24,7 +24,7 @@ fn beaten() -> Value {
     json!([null, "7", "phoenix", "phx_reply", { "status": "ok", "response": {} }])
 }
 
-async fn open(node: &Running) -> Polling {
+async fn open(node: &Node) -> Polling {
     Polling::open(node.address(), "/socket", V2, &[]).await
 }
 
@@ -72,7 +72,7 @@ async fn one_trailing_slash_is_the_same_path() {
 async fn who_may_not_come_in_hears_403() {
     let mount = Mount::new("/own", Router::new()).connect(|info| {
         assert_ne!(info.param("be"), Some("dead"), "as the test wants it");
-        Err(handclasp::Refusal::new(actix_web::http::StatusCode::PAYMENT_REQUIRED, "no money"))
+        Err(handclasp::ConnectError::new(actix_web::http::StatusCode::PAYMENT_REQUIRED, "no money"))
     });
     let node = Endpoint::new(config(&[])).mount(mount).start().unwrap();
     let foreign = ["origin: https://foreign.test"];
@@ -166,7 +166,7 @@ impl Channel for Mirror {
 async fn a_mount_is_told_of_the_transport_and_the_auth_token() {
     let mount = Mount::new("/own", Router::new().channel("mirror:*", |_| Mirror)).connect(|info| {
         let seen = json!([info.transport(), info.auth_token(), info.param("user")]);
-        Ok(Connected::default().assign(Seen(seen)))
+        Ok(SocketInit::default().assign(Seen(seen)))
     });
     let node = Endpoint::new(config(&[])).mount(mount).start().unwrap();
     let headers = ["x-phoenix-authtoken: secret"];
@@ -256,7 +256,7 @@ async fn bytes_go_up_and_not_down() {
     v1.hears(json!({ "topic": "room:b", "event": "text", "payload": {}, "ref": null })).await;
     // of two messages of bytes, V1 missed both and the one who polls one
     let pubsub = node.pubsub();
-    let unencodable = || pubsub.metrics().messages_lost.of(Lost::Unencodable);
+    let unencodable = || pubsub.metrics().messages_lost.of(DropReason::Unencodable);
     eventually("three are counted", || async { unencodable() == 3 }).await;
 }
 

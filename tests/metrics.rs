@@ -5,9 +5,9 @@ mod common;
 mod scrape;
 
 use common::{Client, config, eventually, frame, get, node};
-use handclasp::message::Verdict;
-use handclasp::metrics::{Answer, Barred, Label, Lost, Transport, Unheard, Unjoined};
-use handclasp::{Connected, Endpoint, Mount, Refusal, Router, close};
+use handclasp::message::DeliveryStatus;
+use handclasp::metrics::{ConnectRefusal, DropReason, JoinRefusal, Label, PushRefusal, StatusClass, Transport};
+use handclasp::{ConnectError, Endpoint, Mount, Router, SocketInit, close};
 
 const ALICE: &str = "00000000-0000-4000-8000-00000000000a";
 const NOBODY: &str = "00000000-0000-4000-8000-00000000000c";
@@ -15,30 +15,30 @@ const NOBODY: &str = "00000000-0000-4000-8000-00000000000c";
 #[actix_web::test]
 async fn who_is_not_let_in_is_counted_by_reason() {
     let own = Mount::new("/own", Router::new()).subprotocols(&["mine"]).connect(|info| match info.param("be") {
-        Some("refused") => Err(Refusal::forbidden()),
+        Some("refused") => Err(ConnectError::forbidden()),
         Some("dead") => panic!("as the test wants it"),
-        _ => Ok(Connected::default()),
+        _ => Ok(SocketInit::default()),
     });
     let node = Endpoint::new(config(&["limits.connections_per_address=1"])).mount(own).start().unwrap();
     let pubsub = node.pubsub();
     let refused = &pubsub.metrics().connections_refused;
     let _sits = Client::new(node.address()).await;
     for (path, header, why) in [
-        ("/own/websocket?a=%ff", "x: y", Barred::Request),
-        ("/own/websocket", "origin: https://evil.example", Barred::Origin),
-        ("/own/websocket", "sec-websocket-key: twice", Barred::Upgrade),
-        ("/own/websocket", "sec-websocket-protocol: other", Barred::Subprotocol),
-        ("/own/websocket", "sec-websocket-protocol: base64url.bearer.phx.!", Barred::Token),
-        ("/own/websocket?vsn=9.0.0", "x: y", Barred::Version),
-        ("/own/websocket?be=refused", "x: y", Barred::Mount),
-        ("/own/websocket?be=dead", "x: y", Barred::Crash),
-        ("/own/websocket", "x: y", Barred::Address),
-        ("/hello", "sec-websocket-key: twice", Barred::Upgrade),
-        ("/peerjs?key=%ff&key=a", "x: y", Barred::Request),
-        ("/socket.io/?EIO=4&transport=websocket&sid=none", "x: y", Barred::Session),
-        ("/socket.io/?EIO=9&transport=websocket", "x: y", Barred::Version),
-        ("/socket.io/?EIO=4&transport=pigeon", "x: y", Barred::Request),
-        ("/socket.io/?EIO=4&transport=websocket", "sec-websocket-key: twice", Barred::Upgrade),
+        ("/own/websocket?a=%ff", "x: y", ConnectRefusal::Request),
+        ("/own/websocket", "origin: https://evil.example", ConnectRefusal::Origin),
+        ("/own/websocket", "sec-websocket-key: twice", ConnectRefusal::Upgrade),
+        ("/own/websocket", "sec-websocket-protocol: other", ConnectRefusal::Subprotocol),
+        ("/own/websocket", "sec-websocket-protocol: base64url.bearer.phx.!", ConnectRefusal::Token),
+        ("/own/websocket?vsn=9.0.0", "x: y", ConnectRefusal::Version),
+        ("/own/websocket?be=refused", "x: y", ConnectRefusal::Mount),
+        ("/own/websocket?be=dead", "x: y", ConnectRefusal::Crash),
+        ("/own/websocket", "x: y", ConnectRefusal::Address),
+        ("/hello", "sec-websocket-key: twice", ConnectRefusal::Upgrade),
+        ("/peerjs?key=%ff&key=a", "x: y", ConnectRefusal::Request),
+        ("/socket.io/?EIO=4&transport=websocket&sid=none", "x: y", ConnectRefusal::Session),
+        ("/socket.io/?EIO=9&transport=websocket", "x: y", ConnectRefusal::Version),
+        ("/socket.io/?EIO=4&transport=pigeon", "x: y", ConnectRefusal::Request),
+        ("/socket.io/?EIO=4&transport=websocket", "sec-websocket-key: twice", ConnectRefusal::Upgrade),
     ] {
         let before = (refused.get(), refused.of(why));
         let (_, answer) = Client::ask(node.address(), path, &[header]).await;
@@ -48,7 +48,7 @@ async fn who_is_not_let_in_is_counted_by_reason() {
     let full = self::node(&["server.connections=1"]);
     let _sits = Client::new(full.address()).await;
     Client::ask(full.address(), "/socket/websocket", &[]).await;
-    assert_eq!(full.pubsub().metrics().connections_refused.of(Barred::Full), 1);
+    assert_eq!(full.pubsub().metrics().connections_refused.of(ConnectRefusal::Full), 1);
     assert_eq!(full.pubsub().metrics().connections_refused.get(), 1, "a node counts its own");
 }
 
@@ -90,11 +90,11 @@ async fn what_is_refused_is_counted_by_reason() {
     alice.join("1", &format!("peer:{ALICE}"), "{}").await;
     let long = "x".repeat(61);
     for (topic, payload, why) in [
-        (&*format!("room:{long}"), "{}", Unjoined::TooLong),
-        ("nothing:here", "{}", Unjoined::Unmatched),
-        ("room:a", "[]", Unjoined::Payload),
-        ("peer:me", "{}", Unjoined::Channel),
-        (&format!("peer:{ALICE}"), "{}", Unjoined::Taken),
+        (&*format!("room:{long}"), "{}", JoinRefusal::TooLong),
+        ("nothing:here", "{}", JoinRefusal::Unmatched),
+        ("room:a", "[]", JoinRefusal::Payload),
+        ("peer:me", "{}", JoinRefusal::Channel),
+        (&format!("peer:{ALICE}"), "{}", JoinRefusal::Taken),
     ] {
         bob.say(&format!(r#"["2","2","{topic}","phx_join",{payload}]"#)).await;
         bob.hear_until("error").await;
@@ -104,18 +104,18 @@ async fn what_is_refused_is_counted_by_reason() {
     bob.join("4", "room:c", "{}").await;
     bob.say(r#"["5","5","room:d","phx_join",{}]"#).await;
     bob.hear_until("error").await;
-    assert_eq!(metrics.joins_refused.of(Unjoined::TooMany), 1);
+    assert_eq!(metrics.joins_refused.of(JoinRefusal::TooMany), 1);
     assert_eq!((metrics.joins.get(), metrics.joins_refused.get()), (3, 6));
     for (topic, event, why) in [
-        ("room:none", "e", Unheard::NotJoined),
-        ("room:b", "seventeen letters", Unheard::TooLong),
-        ("room:b", "presence_state", Unheard::Channel),
+        ("room:none", "e", PushRefusal::NotJoined),
+        ("room:b", "seventeen letters", PushRefusal::TooLong),
+        ("room:b", "presence_state", PushRefusal::Channel),
     ] {
         bob.say(&format!(r#"["3","6","{topic}","{event}",{{}}]"#)).await;
         bob.hear_until("error").await;
         assert_eq!(metrics.messages_refused.of(why), 1, "{event}: {:?}", metrics.messages_refused);
     }
-    for (to, verdict) in [(ALICE, Verdict::Delivered), (NOBODY, Verdict::Absent)] {
+    for (to, verdict) in [(ALICE, DeliveryStatus::Delivered), (NOBODY, DeliveryStatus::Absent)] {
         alice.say(&format!(r#"["1","7","peer:{ALICE}","offer",{{"peer_id":"{to}"}}]"#)).await;
         alice.hear_until("phx_reply").await;
         assert_eq!(metrics.signals.of(verdict), 1, "{:?}", metrics.signals);
@@ -132,7 +132,7 @@ async fn what_goes_too_fast_is_counted() {
         client.say(&format!(r#"["{n}","{n}","room:{n}","phx_join",{{}}]"#)).await;
     }
     client.hear_until("rate_limited").await;
-    assert_eq!(node.pubsub().metrics().messages_refused.of(Unheard::RateLimited), 1);
+    assert_eq!(node.pubsub().metrics().messages_refused.of(PushRefusal::RateLimited), 1);
 }
 
 #[actix_web::test]
@@ -142,8 +142,8 @@ async fn what_waited_in_vain_is_counted_as_lost() {
     peer.hears(r#"{"type":"OPEN"}"#).await;
     peer.say(r#"{"type":"OFFER","dst":"you","payload":{}}"#).await;
     peer.hear_until("EXPIRE").await;
-    assert_eq!(node.pubsub().metrics().messages_lost.of(Lost::Expired), 1);
-    assert_eq!(Lost::Expired.name(), "expired");
+    assert_eq!(node.pubsub().metrics().messages_lost.of(DropReason::Expired), 1);
+    assert_eq!(DropReason::Expired.name(), "expired");
 }
 
 #[actix_web::test]
@@ -155,5 +155,8 @@ async fn what_http_requests_are_answered_is_counted() {
         get(node.address(), path).await;
     }
     Client::new(node.address()).await;
-    assert_eq!((answers.of(Answer::Fine), answers.of(Answer::Wrong), answers.of(Answer::Upgrade)), (1, 2, 1));
+    assert_eq!(
+        (answers.of(StatusClass::Fine), answers.of(StatusClass::Wrong), answers.of(StatusClass::Upgrade)),
+        (1, 2, 1)
+    );
 }

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Client, Heard, config, empty, eventually};
 use handclasp::{
-    Channel, ConnectInfo, Connected, Context, Endpoint, Mount, Payload, Refusal, Reply, Router, Running, Topic,
+    Channel, ConnectError, ConnectInfo, Context, Endpoint, Mount, Node, Payload, Reply, Router, SocketInit, Topic,
 };
 use serde_json::{Value, json};
 
@@ -34,9 +34,9 @@ impl Channel for Mirror {
     }
 }
 
-fn connect(info: &ConnectInfo<'_>) -> Result<Connected, Refusal> {
+fn connect(info: &ConnectInfo<'_>) -> Result<SocketInit, ConnectError> {
     match info.param("be") {
-        Some("refused") => return Err(Refusal::new(actix_web::http::StatusCode::PAYMENT_REQUIRED, "no money")),
+        Some("refused") => return Err(ConnectError::new(actix_web::http::StatusCode::PAYMENT_REQUIRED, "no money")),
         Some("dead") => panic!("as the test wants it"),
         _ => {}
     }
@@ -50,14 +50,14 @@ fn connect(info: &ConnectInfo<'_>) -> Result<Connected, Refusal> {
         "client": info.client_address(),
         "url": format!("{}://{}", info.scheme(), info.host()),
     });
-    let connected = Connected::default().assign(Seen(seen));
+    let connected = SocketInit::default().assign(Seen(seen));
     match info.param("id").and_then(|id| Topic::parse(id).ok()) {
         Some(id) => Ok(connected.id(id)),
         None => Ok(connected),
     }
 }
 
-fn start(sets: &[&str]) -> Running {
+fn start(sets: &[&str]) -> Node {
     let mount = Mount::new("/live/", Router::new().channel("mirror:*", |_| Mirror)).connect(connect);
     Endpoint::new(config(sets)).mount(mount).start().unwrap()
 }
@@ -68,7 +68,7 @@ async fn ask(client: &mut Client, topic: &str, event: &str) -> Value {
     answer[4]["response"].clone()
 }
 
-async fn seen(node: &Running, query: &str, headers: &[&str]) -> Value {
+async fn seen(node: &Node, query: &str, headers: &[&str]) -> Value {
     let mut client = Client::open(node.address(), &format!("{PATH}{query}"), headers).await;
     client.join("1", "mirror:a", "{}").await;
     ask(&mut client, "mirror:a", "see").await

@@ -16,10 +16,10 @@ use common::process::resident;
 use common::{Client, config, empty, eventually, frame, get};
 use compact_str::CompactString;
 use futures_util::future::join_all;
-use handclasp::broker::adapter::{Adapter, Answer, Claimed, Epoch, Inbox, Local, Packet};
-use handclasp::message::{Proof, Verdict};
-use handclasp::metrics::{Unheard, Unjoined};
-use handclasp::{Connected, Endpoint, Mount, Router, Running, Topic, close};
+use handclasp::broker::adapter::{Adapter, BoxFuture, Claimed, ClusterInbox, Epoch, LocalAdapter, Packet};
+use handclasp::message::{DeliveryStatus, Proof};
+use handclasp::metrics::{JoinRefusal, PushRefusal};
+use handclasp::{Endpoint, Mount, Node, Router, SocketInit, Topic, close};
 
 /// What may wait, in bytes: some two hundred orders.
 const BOUND: u64 = 65_536;
@@ -60,33 +60,33 @@ impl Gate {
 struct Holding(Arc<Gate>, Duration);
 
 impl Adapter for Holding {
-    fn start(&self, inbox: Arc<dyn Inbox>) {
-        Local.start(inbox);
+    fn start(&self, inbox: Arc<dyn ClusterInbox>) {
+        LocalAdapter.start(inbox);
     }
 
     fn node(&self) -> CompactString {
-        Local.node()
+        LocalAdapter.node()
     }
 
-    fn claim(&self, name: &Topic, proof: Option<Proof>) -> Answer<Claimed> {
-        Local.claim(name, proof)
+    fn claim(&self, name: &Topic, proof: Option<Proof>) -> BoxFuture<Claimed> {
+        LocalAdapter.claim(name, proof)
     }
 
     fn release(&self, name: &Topic, epoch: Epoch) {
-        Local.release(name, epoch);
+        LocalAdapter.release(name, epoch);
     }
 
-    fn whereis(&self, name: &Topic) -> Answer<bool> {
+    fn whereis(&self, name: &Topic) -> BoxFuture<bool> {
         std::thread::sleep(self.1);
-        Local.whereis(name)
+        LocalAdapter.whereis(name)
     }
 
-    fn deliver(&self, name: &Topic, packet: Packet) -> Answer<Verdict> {
-        Local.deliver(name, packet)
+    fn deliver(&self, name: &Topic, packet: Packet) -> BoxFuture<DeliveryStatus> {
+        LocalAdapter.deliver(name, packet)
     }
 
     fn publish(&self, topic: &Topic, packet: Packet) {
-        Local.publish(topic, packet);
+        LocalAdapter.publish(topic, packet);
     }
 
     fn interest(&self, topic: &Topic, on: bool) {
@@ -98,7 +98,7 @@ impl Adapter for Holding {
 
 /// A node, and those who keep its registry from taking anything more.
 struct Busy {
-    node: Running,
+    node: Node,
     gate: Arc<Gate>,
     crowd: Vec<Client>,
 }
@@ -112,7 +112,7 @@ impl Busy {
     fn slow_at_watches(each: Duration, more: &[&str]) -> Self {
         let gate = Arc::new(Gate::default());
         let named = Mount::new("/named", Router::new())
-            .connect(|_| Ok(Connected::default().id(Topic::parse("user:1").unwrap())));
+            .connect(|_| Ok(SocketInit::default().id(Topic::parse("user:1").unwrap())));
         let sets = [
             "server.workers=2",
             "metrics.listen=127.0.0.1:0",
@@ -149,11 +149,11 @@ impl Busy {
     }
 
     fn unheard(&self) -> u64 {
-        self.node.pubsub().metrics().messages_refused.of(Unheard::Overloaded)
+        self.node.pubsub().metrics().messages_refused.of(PushRefusal::Overloaded)
     }
 
     fn unjoined(&self) -> u64 {
-        self.node.pubsub().metrics().joins_refused.of(Unjoined::Overloaded)
+        self.node.pubsub().metrics().joins_refused.of(JoinRefusal::Overloaded)
     }
 
     /// The registry goes on, and does all that has waited.
@@ -270,7 +270,7 @@ async fn a_signal_that_is_to_wait_is_overloaded_and_counted() {
     let offer = |dst: &str| format!(r#"{{"type":"OFFER","dst":"{dst}","payload":{{}}}}"#);
     busy.fill().await;
     let (pubsub, one) = (busy.node.pubsub(), 1);
-    let signals = || pubsub.metrics().signals.of(Verdict::Overloaded);
+    let signals = || pubsub.metrics().signals.of(DeliveryStatus::Overloaded);
     peer.say(&offer("you")).await;
     eventually("it is counted", || async { signals() == one }).await;
     // who asks for an id hears that it cannot be had

@@ -6,10 +6,10 @@ mod common;
 use std::io::Read;
 
 use common::{Client, node};
-use handclasp::Running;
+use handclasp::Node;
 
 /// Head and body of an answer. The head is in lower case; header lines are looked for in it.
-async fn ask(node: &Running, first: &str, lines: &str) -> (String, Vec<u8>) {
+async fn ask(node: &Node, first: &str, lines: &str) -> (String, Vec<u8>) {
     let request = format!("{first} HTTP/1.1\r\nHost: x\r\nAccept: text/html,*/*;q=0.8\r\n{lines}\r\n");
     let (mut client, head) = Client::request(node.address(), &request).await;
     let body = if first.starts_with("HEAD") { Vec::new() } else { client.body(&head).await };

@@ -4,14 +4,14 @@
 mod common;
 
 use common::{Client, empty, node};
-use handclasp::Running;
+use handclasp::Node;
 use serde_json::{Value, json};
 
 const A: &str = "20dd48ca-fdcf-41c9-9a3b-2a1ab2a0f1c4";
 const B: &str = "20dd48ca-fdcf-41c9-9a3b-2a1ab2a0f1c5";
 const C: &str = "20dd48ca-fdcf-41c9-9a3b-2a1ab2a0f1c6";
 
-async fn peer(node: &Running, id: &str) -> Client {
+async fn peer(node: &Node, id: &str) -> Client {
     let mut client = Client::new(node.address()).await;
     client.join("1", &format!("peer:{id}"), "{}").await;
     client

@@ -4,10 +4,10 @@
 mod common;
 
 use common::{Client, Heard, empty, get, node};
-use handclasp::Running;
+use handclasp::Node;
 
 /// Sends a request with these header lines, and returns the answer's head, in lower case, and its body.
-async fn ask(node: &Running, request: &str, headers: &[&str]) -> (String, String) {
+async fn ask(node: &Node, request: &str, headers: &[&str]) -> (String, String) {
     let address = node.address();
     let more: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
     let text = format!("{request} HTTP/1.1\r\nHost: {address}\r\n{more}\r\n");

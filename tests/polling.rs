@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use common::{Client, Heard, config, empty, eventually};
-use handclasp::{Channel, Context, Endpoint, Mount, Payload, Refusal, Reply, Router, Running};
+use handclasp::{Channel, ConnectError, Context, Endpoint, Mount, Node, Payload, Reply, Router};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
@@ -29,9 +29,9 @@ fn router() -> Router {
 }
 
 /// A node with the standard relay at `/socket.io` and an echo at `/echo`, on several workers.
-fn start(sets: &[&str]) -> Running {
+fn start(sets: &[&str]) -> Node {
     let sets: Vec<&str> = sets.iter().copied().chain(["server.workers=2"]).collect();
-    let refused = |_: &handclasp::ConnectInfo<'_>| Err(Refusal::forbidden());
+    let refused = |_: &handclasp::ConnectInfo<'_>| Err(ConnectError::forbidden());
     Endpoint::new(config(&sets))
         .engineio(Mount::new("/echo", router()).message_bytes(100_000))
         .engineio(Mount::new("/refused", router()).connect(refused))
@@ -454,7 +454,7 @@ async fn a_change_that_takes_too_long_is_none() {
 }
 
 /// A WebSocket is let in again once the one before it is known to be gone.
-async fn probe_again(node: &Running, session: &str) -> Client {
+async fn probe_again(node: &Node, session: &str) -> Client {
     loop {
         let mut client = Client::open(node.address(), &websocket(session), &[]).await;
         client.say("2probe").await;

@@ -8,7 +8,7 @@ mod hub;
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::{Client, Heard, config, empty, eventually, id};
-use handclasp::Running;
+use handclasp::Node;
 use hub::Hub;
 use proptest::prelude::*;
 
@@ -50,7 +50,7 @@ struct Model {
 }
 
 struct World {
-    nodes: Vec<Running>,
+    nodes: Vec<Node>,
     clients: Vec<Client>,
     model: Model,
     /// Numbers everything that is said, so that each message is known again.
@@ -62,7 +62,7 @@ fn room(n: usize) -> String {
 }
 
 impl World {
-    async fn new(nodes: Vec<Running>) -> Self {
+    async fn new(nodes: Vec<Node>) -> Self {
         let mut clients = Vec::new();
         for n in 0..CLIENTS {
             let mut client = Client::new(nodes[n % nodes.len()].address()).await;

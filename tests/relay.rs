@@ -4,13 +4,13 @@
 mod common;
 
 use common::{Client, config, empty, get, node};
-use handclasp::{Channel, Context, Endpoint, Mount, Payload, Reply, Router, Running};
+use handclasp::{Channel, Context, Endpoint, Mount, Node, Payload, Reply, Router};
 
 const PATH: &str = "/socket.io/?EIO=4&transport=websocket";
 const END: (&str, &str) = ("40/end", r#"44/end,{"message":"Invalid namespace"}"#);
 
 /// A client that has connected to `/`, and its id there.
-async fn connect(node: &Running) -> (Client, String) {
+async fn connect(node: &Node) -> (Client, String) {
     let mut client = Client::open(node.address(), PATH, &[]).await;
     client.hear().await;
     client.say("40").await;

@@ -3,12 +3,12 @@
 mod common;
 
 use common::{Client, empty, node};
-use handclasp::Running;
+use handclasp::Node;
 use serde_json::{Value, json};
 
 const ID: &str = "20dd48ca-fdcf-41c9-9a3b-2a1ab2a0f1c4";
 
-async fn member(node: &Running, payload: &str) -> Client {
+async fn member(node: &Node, payload: &str) -> Client {
     let mut client = Client::new(node.address()).await;
     client.join("1", "room:a", payload).await;
     client
@@ -178,7 +178,7 @@ async fn a_room_holds_as_many_rows_and_members_as_it_may() {
     client.join("1", "room:a", r#"{"meta":{}}"#).await;
 }
 
-async fn empty_but_one(node: &Running) {
+async fn empty_but_one(node: &Node) {
     common::eventually("an empty room", || async { node.pubsub().count("room:a") == 0 && node.connections() == 1 })
         .await;
 }

@@ -6,7 +6,7 @@ use actix::{Actor, StreamHandler};
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::{self, Message, ProtocolError, WebsocketContext};
 use common::{Client, Heard, config, get};
-use handclasp::{Endpoint, Running};
+use handclasp::{Endpoint, Node};
 
 /// Says what it hears.
 struct Echo;
@@ -29,7 +29,7 @@ async fn echo(request: HttpRequest, payload: web::Payload) -> actix_web::Result<
     ws::start(Echo, &request, payload)
 }
 
-fn node() -> Running {
+fn node() -> Node {
     Endpoint::new(config(&[]))
         .routes(|app| {
             app.route("/echo", web::get().to(echo));

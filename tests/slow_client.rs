@@ -4,13 +4,13 @@ mod common;
 
 use common::{Client, empty, node};
 use handclasp::close;
-use handclasp::metrics::Lost;
+use handclasp::metrics::DropReason;
 
 const SENDER: &str = "00000000-0000-4000-8000-00000000000a";
 const SLOW: &str = "00000000-0000-4000-8000-00000000000b";
 const OTHER: &str = "00000000-0000-4000-8000-00000000000c";
 
-async fn peer(node: &handclasp::Running, id: &str) -> Client {
+async fn peer(node: &handclasp::Node, id: &str) -> Client {
     let mut client = Client::new(node.address()).await;
     client.join("1", &format!("peer:{id}"), "{}").await;
     client
@@ -45,7 +45,7 @@ async fn a_peer_whose_queue_is_full_is_overloaded_and_then_gone() {
     // and hears why, if it reads at all
     assert_eq!(slow.closed().await, 1008);
     assert_eq!(node.pubsub().metrics().connections_closed.of(&close::SLOW), 1);
-    assert!(node.pubsub().metrics().messages_lost.of(Lost::SlowConsumer) > 1, "what it had not taken");
+    assert!(node.pubsub().metrics().messages_lost.of(DropReason::SlowConsumer) > 1, "what it had not taken");
     drop((sender, slow, other));
     empty(&node).await;
 }

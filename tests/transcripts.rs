@@ -32,10 +32,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use common::{Client, Heard, config, empty, eventually, frame};
-use handclasp::message::Verdict;
+use handclasp::message::DeliveryStatus;
 use handclasp::metrics::Metrics;
-use handclasp::metrics::{Lost, Unheard, Unjoined};
-use handclasp::{Endpoint, Payload, Running, Topic};
+use handclasp::metrics::{DropReason, JoinRefusal, PushRefusal};
+use handclasp::{Endpoint, Node, Payload, Topic};
 use script::{bytes, filled, parts, repeated};
 
 #[actix_web::test]
@@ -109,7 +109,7 @@ impl Drop for At {
 #[derive(Default)]
 struct Stage {
     sets: Vec<String>,
-    node: Option<Running>,
+    node: Option<Node>,
     clients: BTreeMap<String, Client>,
     words: HashMap<String, String>,
 }
@@ -176,7 +176,7 @@ impl Stage {
         self.clients.insert(name.to_owned(), client);
     }
 
-    fn node(&mut self) -> &Running {
+    fn node(&mut self) -> &Node {
         let sets: Vec<&str> = self.sets.iter().map(String::as_str).collect();
         self.node.get_or_insert_with(|| lab::mounts(Endpoint::new(config(&sets))).start().unwrap())
     }
@@ -211,13 +211,13 @@ impl Stage {
 /// What a transcript calls by this name.
 fn count(metrics: &Metrics, name: &str) -> u64 {
     match name {
-        "absent" => metrics.signals.of(Verdict::Absent),
+        "absent" => metrics.signals.of(DeliveryStatus::Absent),
         "channel_crashes" => metrics.channel_crashes.get(),
-        "ignored" => metrics.messages_lost.of(Lost::Ignored),
+        "ignored" => metrics.messages_lost.of(DropReason::Ignored),
         "rate_limited" => {
-            metrics.messages_refused.of(Unheard::RateLimited) + metrics.joins_refused.of(Unjoined::RateLimited)
+            metrics.messages_refused.of(PushRefusal::RateLimited) + metrics.joins_refused.of(JoinRefusal::RateLimited)
         }
-        "unencodable" => metrics.messages_lost.of(Lost::Unencodable),
+        "unencodable" => metrics.messages_lost.of(DropReason::Unencodable),
         _ => panic!("nothing is counted as {name}"),
     }
 }

@@ -11,4 +11,4 @@ pub(crate) mod node_state;
 pub(crate) mod request;
 pub(crate) mod static_files;
 
-pub use mount::{ConnectInfo, Connected, Mount, Refusal};
+pub use mount::{ConnectError, ConnectInfo, Mount, SocketInit};

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use handclasp::{Config, Endpoint, Running};
+use handclasp::{Config, Endpoint, Node};
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -27,7 +27,7 @@ pub fn config(sets: &[&str]) -> Config {
 }
 
 /// A node with the standard channels.
-pub fn node(sets: &[&str]) -> Running {
+pub fn node(sets: &[&str]) -> Node {
     Endpoint::new(config(sets)).start().unwrap()
 }
 
@@ -47,8 +47,8 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, mut ask: impl FnMu
 }
 
 /// Waits until nobody is left, and nothing of anybody.
-pub async fn empty(node: &Running) {
-    let (pubsub, want) = (node.pubsub(), handclasp::Census::default());
+pub async fn empty(node: &Node) {
+    let (pubsub, want) = (node.pubsub(), handclasp::RegistryStats::default());
     eventually("an empty registry", || async { pubsub.census().await == want && node.connections() == 0 }).await;
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use handclasp::{Census, Channel, Endpoint, Mount, Payload, Router, Running, Topic};
+use handclasp::{Channel, Endpoint, Mount, Node, Payload, RegistryStats, Router, Topic};
 use prometheus_parse::{Scrape, Value};
 
 use crate::common::{Client, config, eventually, get, node};
@@ -14,7 +14,7 @@ use crate::{ALICE, NOBODY};
 const ON: &str = "metrics.listen=127.0.0.1:0";
 
 /// What the node tells of itself now.
-async fn scrape(node: &Running) -> Scrape {
+async fn scrape(node: &Node) -> Scrape {
     let (status, text) = get(node.metrics_address().unwrap(), "/metrics").await;
     assert_eq!(status, 200, "{text}");
     Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).unwrap()
@@ -39,7 +39,7 @@ fn series(scrape: &Scrape) -> BTreeSet<String> {
     scrape.samples.iter().map(|sample| format!("{}{{{}}}", sample.metric, sample.labels)).collect()
 }
 
-async fn comes_to(node: &Running, name: &str, labels: &[(&str, &str)], number: f64) {
+async fn comes_to(node: &Node, name: &str, labels: &[(&str, &str)], number: f64) {
     let what = format!("{name} {labels:?} is {number}");
     eventually(&what, || async { sum(&scrape(node).await, name, labels) == number }).await;
 }
@@ -102,7 +102,7 @@ async fn what_happens_is_seen() {
     drop((alice, peer));
     comes_to(&one, "handclasp_connections", &[], 0.0).await;
     comes_to(&one, "handclasp_connections_closed_total", &[("reason", "gone")], 2.0).await;
-    let (pubsub, nobody) = (one.pubsub(), Census::default());
+    let (pubsub, nobody) = (one.pubsub(), RegistryStats::default());
     eventually("nothing is left", || async { pubsub.census().await == nobody }).await;
     for name in ["topics", "members", "names", "watches", "presence_rows", "held_signals", "held_bytes"] {
         comes_to(&one, &format!("handclasp_{name}"), &[], 0.0).await;
