@@ -2,8 +2,6 @@
 //!
 //! Its answers take a turn of the executor, as a network's would take a trip.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 

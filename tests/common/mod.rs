@@ -2,9 +2,12 @@
 //!
 //! Everything waits for what it wants to see, at most [`PATIENCE`], and says what it saw instead.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod dice;
+pub mod hub;
+pub mod longpoll;
+pub mod phoenix;
 pub mod process;
 
 use std::collections::VecDeque;
@@ -22,6 +25,8 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A configuration of the given keys, `section.key=value`, on a free port and with one worker.
 pub fn config(sets: &[&str]) -> Config {
+    // the tests of a binary share its descriptors, and a connection within the process takes two
+    rlimit::increase_nofile_limit(8_192).unwrap();
     let sets: Vec<String> = ["server.workers=1"].iter().chain(sets).map(ToString::to_string).collect();
     Config::load(None, [], &sets, Some("127.0.0.1:0")).unwrap()
 }

@@ -91,7 +91,7 @@ async fn every_connection_that_is_ended() {
 }
 
 #[actix_web::test]
-async fn everybody_who_is_not_let_in_and_everything_that_is_passed_over() {
+async fn rejected_connections_and_ignored_messages() {
     let scene = Scene::new(&["limits.connections_per_address=3"]).await;
     let pubsub = scene.node.pubsub();
     let refused = |why| pubsub.metrics().connections_refused.of(why);
