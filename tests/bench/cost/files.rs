@@ -27,8 +27,8 @@ pub fn keep(results: &Results) -> io::Result<PathBuf> {
 
 /// Writes the last results into the page. Running it twice changes nothing.
 pub fn show() -> io::Result<()> {
-    let json =
-        fs::read(folder().join("results.json")).map_err(|error| Error::other(format!("{error}: run make bench first")))?;
+    let json = fs::read(folder().join("results.json"))
+        .map_err(|error| Error::other(format!("{error}: run make bench first")))?;
     let results: Results = serde_json::from_slice(&json)?;
     if results.quick {
         return Err(Error::other("the last run was a quick one: run make bench first"));
