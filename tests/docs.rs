@@ -120,8 +120,8 @@ fn shown(setting: &Setting) -> String {
         "bytes" => {
             let bytes: u64 = plain.replace('_', "").parse().unwrap();
             match bytes {
-                _ if bytes % (1 << 20) == 0 => format!("{} MiB", bytes >> 20),
-                _ if bytes % (1 << 10) == 0 => format!("{} KiB", bytes >> 10),
+                _ if bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
+                _ if bytes.is_multiple_of(1 << 10) => format!("{} KiB", bytes >> 10),
                 _ => format!("{} bytes", plain.replace('_', ",")),
             }
         }
