@@ -146,7 +146,7 @@ impl Questions {
             let arrived = thousands(seen.per_second.expect("it was timed") as usize);
             Ok(vec![Finding {
                 question: "p99 latency of a signal at half of the saturating load".into(),
-                seen: format!("{arrived} of {} signals a second, p50 {:.2} ms", thousands(rate as usize), p50 / 1e3),
+                seen: format!("{arrived} of {} signals per second, p50 {:.2} ms", thousands(rate as usize), p50 / 1e3),
                 value: p99 / 1e3,
                 limit: None,
                 goal: Some(5.0),
