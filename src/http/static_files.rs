@@ -249,8 +249,8 @@ fn content_type(path: &str) -> &'static str {
 mod tests {
     use super::*;
 
-    /// What the library's npm package has beside its modules, the command for node among it: no page ever asks for it.
-    const FOR_NPM: [&str; 3] = ["lib/README.md", "lib/package.json", "lib/cli/"];
+    /// Files that no page requests: the reference pages, and what the npm package has besides its modules.
+    const NOT_SERVED: [&str; 4] = ["docs/", "lib/README.md", "lib/package.json", "lib/cli/"];
 
     fn below(folder: &Path, root: &Path, found: &mut Vec<String>) {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -268,7 +268,7 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
         let mut found = Vec::new();
         below(&root, &root, &mut found);
-        found.retain(|path| !FOR_NPM.iter().any(|start| path.starts_with(start)));
+        found.retain(|path| !NOT_SERVED.iter().any(|start| path.starts_with(start)));
         found.sort();
         let mut listed: Vec<&str> = FILES.iter().map(|(path, _)| *path).collect();
         listed.sort_unstable();
