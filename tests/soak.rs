@@ -22,12 +22,12 @@ const CLIENTS: u64 = 48;
 const NAMES: u64 = 30;
 const SETS: &[&str] = &[
     "metrics.listen=127.0.0.1:0",
-    "limits.connections_per_address=2000",
+    "limits.sockets_per_ip=2000",
     "limits.connects_per_second=1000000",
     "limits.connects_burst=1000000",
-    "limits.misses_burst=100000",
-    "limits.address_misses_burst=1000000000",
-    "limits.address_misses_per_minute=1000000000",
+    "limits.not_found_burst=100000",
+    "limits.not_found_burst_per_ip=1000000000",
+    "limits.not_found_per_minute_per_ip=1000000000",
     // what waits for absent peers, and sessions of those who poll no more, end within the test
     "peerjs.expire_timeout=1s",
     "socket.poll_window=500ms",

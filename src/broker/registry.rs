@@ -34,7 +34,7 @@ use crate::broker::registry::connection_index::{ConnectionEntry, ConnectionIndex
 use crate::broker::registry::held_signals::HeldSignals;
 use crate::broker::registry::watchers::Watchers;
 use crate::broker::topic_table::TopicTable;
-use crate::config::schema::{Config, Hold};
+use crate::config::schema::{Config, HeldSignals as HeldSignalsConfig};
 use crate::connections::connection::ConnectionId;
 use crate::connections::connection::MemberId;
 use crate::connections::envelope::SocketEvent;
@@ -55,7 +55,7 @@ pub(crate) struct RegistryOptions {
     /// For how long changes of a presence list are gathered.
     pub(crate) interval: Duration,
     /// What may wait for names that nobody holds.
-    pub(crate) hold: Hold,
+    pub(crate) held_signals: HeldSignalsConfig,
     /// How many bytes of clients' wishes may wait for the registry.
     pub(crate) queue_bytes: usize,
 }
@@ -64,9 +64,9 @@ impl RegistryOptions {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             members: config.limits.members_per_topic,
-            rows: config.presence.rows_per_topic,
+            rows: config.presence.entries_per_topic,
             interval: config.presence.interval,
-            hold: config.hold.clone(),
+            held_signals: config.held_signals.clone(),
             queue_bytes: config.limits.registry_queue_bytes,
         }
     }
@@ -107,7 +107,7 @@ impl Registry {
             names: HashMap::new(),
             watchers: Watchers::default(),
             presence,
-            held: HeldSignals::new(options.hold.clone()),
+            held: HeldSignals::new(options.held_signals.clone()),
             options,
             flushing: false,
             _exit_signal: exit_signal,

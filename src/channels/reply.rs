@@ -19,7 +19,7 @@ use crate::message::{DeliveryStatus, Membership, NameClaim, Payload, PresenceEnt
 pub enum Join {
     /// The client becomes a member on these terms; it is answered `ok` with this payload once the
     /// registry has made it one. The registry may refuse it still: `taken` when another has the name,
-    /// `topic is full` above `limits.members_per_topic` or `presence.rows_per_topic`, `unreachable` when
+    /// `topic is full` above `limits.members_per_topic` or `presence.entries_per_topic`, `unreachable` when
     /// the node that knows does not answer; or not even be asked, `overloaded`, when too much waits for it.
     Ok(Payload, Membership),
     /// The client is answered `error` with this payload.

@@ -41,37 +41,37 @@ impl Config {
         let named = variables.iter().find(|(name, path)| name == "HANDCLASP_CONFIG" && !path.is_empty());
         let path = file.or_else(|| named.map(|(_, path)| Path::new(path)));
 
-        let mut wrong = Vec::new();
-        let text = path.map_or_else(String::new, |path| text_of(path, &mut wrong));
-        let mut all = source::in_file(path.unwrap_or(Path::new("")), &text, &mut wrong);
+        let mut errors = Vec::new();
+        let text = path.map_or_else(String::new, |path| text_of(path, &mut errors));
+        let mut all = source::in_file(path.unwrap_or(Path::new("")), &text, &mut errors);
         all.extend(source::in_environment(&variables));
-        all.extend(source::in_sets(sets, &mut wrong));
+        all.extend(source::in_sets(sets, &mut errors));
         all.extend(listen.map(source::in_listen));
-        Self::of(&all, wrong)
+        Self::of(&all, errors)
     }
 
-    pub(crate) fn of(all: &[RawSetting<'_>], mut wrong: Vec<String>) -> Result<Self, Errors> {
+    pub(crate) fn of(all: &[RawSetting<'_>], mut errors: Vec<String>) -> Result<Self, Errors> {
         let mut config = Self::default();
-        wrong.extend(all.iter().filter_map(|written| config.put(written).err()));
-        if wrong.is_empty() {
-            wrong.extend(config.contradiction());
+        errors.extend(all.iter().filter_map(|raw| config.set(raw).err()));
+        if errors.is_empty() {
+            errors.extend(config.cross_check());
         }
-        match wrong.is_empty() {
+        match errors.is_empty() {
             true => Ok(config),
-            false => Err(Errors(wrong)),
+            false => Err(Errors(errors)),
         }
     }
 
-    fn put(&mut self, RawSetting { name, value, place }: &RawSetting<'_>) -> Result<(), String> {
-        let setting = SETTINGS.iter().find(|setting| place.names(setting) == *name);
+    fn set(&mut self, RawSetting { name, value, source }: &RawSetting<'_>) -> Result<(), String> {
+        let setting = SETTINGS.iter().find(|setting| source.names(setting) == *name);
         match setting {
-            Some(setting) => (setting.put)(self, value).map_err(|what| format!("{place}: {}: {what}", setting.key)),
-            None => Err(format!("{}: no such key{}", place.of(name), nearest(name, place))),
+            Some(setting) => (setting.set)(self, value).map_err(|what| format!("{source}: {}: {what}", setting.key)),
+            None => Err(format!("{}: no such key{}", source.of(name), suggestion(name, source))),
         }
     }
 
     /// What is wrong only in the light of another value.
-    fn contradiction(&self) -> Option<String> {
+    fn cross_check(&self) -> Option<String> {
         let SocketIo { enabled, path, .. } = &self.socketio;
         if *enabled && self.socket.mounts.contains(path) {
             return Some(format!("socketio.path: {path:?} is one of socket.mounts too"));
@@ -91,22 +91,50 @@ impl Config {
     }
 }
 
-fn text_of(path: &Path, wrong: &mut Vec<String>) -> String {
+fn text_of(path: &Path, errors: &mut Vec<String>) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| {
-        wrong.push(format!("{}: cannot be read: {error}", path.display()));
+        errors.push(format!("{}: cannot be read: {error}", path.display()));
         String::new()
     })
 }
 
+/// Keys that were renamed before the first release, and their names now.
+const RENAMED: [(&str, &str); 13] = [
+    ("limits.connections_per_address", "limits.sockets_per_ip"),
+    ("limits.requests_per_address", "limits.http_connections_per_ip"),
+    ("limits.misses_per_minute", "limits.not_found_per_minute"),
+    ("limits.misses_burst", "limits.not_found_burst"),
+    ("limits.address_misses_per_minute", "limits.not_found_per_minute_per_ip"),
+    ("limits.address_misses_burst", "limits.not_found_burst_per_ip"),
+    ("socket.join_within", "socket.join_timeout"),
+    ("hello.register_within", "hello.register_timeout"),
+    ("hold.signals_per_name", "held_signals.signals_per_name"),
+    ("hold.bytes_per_name", "held_signals.bytes_per_name"),
+    ("hold.bytes_per_address", "held_signals.bytes_per_ip"),
+    ("hold.bytes", "held_signals.bytes"),
+    ("presence.rows_per_topic", "presence.entries_per_topic"),
+];
+
+/// What to write instead of an unknown key, where that can be told.
+fn suggestion(name: &str, source: &Source<'_>) -> String {
+    let key_of = |old: &str, new: &str| {
+        SETTINGS.iter().find(|setting| setting.key == new).filter(|_| source.spells(old) == name)
+    };
+    match RENAMED.iter().find_map(|(old, new)| key_of(old, new)) {
+        Some(setting) => format!("; it was renamed to {}", source.names(setting)),
+        None => did_you_mean(name, source),
+    }
+}
+
 /// The key that was probably meant, if one is near.
-fn nearest(name: &str, place: &Source<'_>) -> String {
+fn did_you_mean(name: &str, source: &Source<'_>) -> String {
     let bare = |full: &str| full.rsplit('.').next().unwrap_or_default().to_owned();
     let distance = |full: &String| {
         let whole = strsim::osa_distance(full, name);
         // `[server]` forgotten, or the key written below another section
         if bare(full) == bare(name) { whole.min(1) } else { whole }
     };
-    let names = SETTINGS.iter().map(|setting| place.names(setting));
+    let names = SETTINGS.iter().map(|setting| source.names(setting));
     match names.min_by_key(distance) {
         Some(near) if distance(&near) <= 3 => format!("; did you mean {near}?"),
         _ => String::new(),

@@ -22,14 +22,19 @@ pub struct Setting {
     pub range: Option<(&'static str, &'static str)>,
     /// What it is for, line by line.
     pub says: &'static [&'static str],
-    pub(crate) put: fn(&mut Config, &DeValue<'_>) -> Result<(), String>,
+    pub(crate) set: fn(&mut Config, &DeValue<'_>) -> Result<(), String>,
 }
 
 impl Setting {
     /// The environment variable that sets it: `HANDCLASP_LIMITS_QUEUE_BYTES` for `limits.queue_bytes`.
     pub fn variable(&self) -> String {
-        format!("HANDCLASP_{}", self.key.replace('.', "_").to_uppercase())
+        variable(self.key)
     }
+}
+
+/// The environment variable of a key.
+pub(crate) fn variable(key: &str) -> String {
+    format!("HANDCLASP_{}", key.replace('.', "_").to_uppercase())
 }
 
 /// Declares the sections of [`Config`]: from each line come the field, its documentation, its default, the reader
@@ -59,7 +64,7 @@ macro_rules! sections {
             impl Default for $Section {
                 fn default() -> Self {
                     Self {
-                        $($field: $crate::config::schema::standard(stringify!($default), |value| {
+                        $($field: $crate::config::schema::parse_default(stringify!($default), |value| {
                             $crate::config::value::$kind(value $(, $low, $high)?)
                         }),)+
                     }
@@ -79,7 +84,7 @@ macro_rules! sections {
             default: stringify!($default),
             range: [$(Some((stringify!($low), stringify!($high))),)? None][0],
             says: &[$($says),+],
-            put: |config, value| {
+            set: |config, value| {
                 config.$section.$field = $crate::config::value::$kind(value $(, $low, $high)?)?;
                 Ok(())
             },
@@ -88,222 +93,239 @@ macro_rules! sections {
 }
 
 /// Reads a default off its declaration.
-pub(crate) fn standard<T>(written: &str, read: impl FnOnce(&DeValue<'_>) -> Result<T, String>) -> T {
+pub(crate) fn parse_default<T>(written: &str, read: impl FnOnce(&DeValue<'_>) -> Result<T, String>) -> T {
     let value = DeValue::parse(written).expect("a declared default is TOML: tests/server/config.rs reads them all");
     read(value.get_ref()).expect("a declared default is valid: tests/server/config.rs reads them all")
 }
 
 sections! {
-    /// Where the node listens, and whom it believes.
+    /// The public listener.
     server: Server {
-        /// IP address and port to listen on; port 0 takes one that is free.
+        /// IP address and port to listen on. Port 0 picks a free port.
         listen: SocketAddr = "127.0.0.1:4000", address;
-        /// Worker threads; 0 is one for each core. The registry is with the only one, or has a thread of its own.
-        workers: usize = 0, whole from 0 to 256;
-        /// Connections that the kernel holds until we accept them.
-        backlog: u32 = 1_024, whole from 1 to 65_535;
-        /// Connections of the whole node; the next ones are turned away.
-        connections: usize = 50_000, whole from 1 to 10_000_000;
-        /// A request's headers must have arrived within this time, which is kept to half a second.
-        header_timeout: Duration = "5s", span from "1s" to "5m";
-        /// A connection that is no socket is closed when it asks for nothing for this long, kept to half a second.
-        keep_alive: Duration = "5s", span from "1s" to "1h";
-        /// Addresses and networks of proxies whose X-Forwarded-For is believed, such as "10.0.0.0/8".
+        /// Number of worker threads. 0 means one per core. With one worker, the registry runs on it; with more, the
+        /// registry has its own thread.
+        workers: usize = 0, integer from 0 to 256;
+        /// Size of the kernel's accept queue.
+        backlog: u32 = 1_024, integer from 1 to 65_535;
+        /// Maximum number of sockets (WebSocket or long polling) on this node. Further ones get HTTP 503.
+        connections: usize = 50_000, integer from 1 to 10_000_000;
+        /// Timeout for receiving a request's headers, accurate to 0.5 s.
+        header_timeout: Duration = "5s", duration from "1s" to "5m";
+        /// Keep-alive timeout of idle HTTP connections, accurate to 0.5 s.
+        keep_alive: Duration = "5s", duration from "1s" to "1h";
+        /// IP addresses and networks of proxies whose `X-Forwarded-For` header is used to find the client IP, such as
+        /// "10.0.0.0/8".
         trusted_proxies: Vec<IpNet> = [], networks;
     }
 
-    /// The web page at `/`.
+    /// The web app at `/`.
     page: Page {
-        /// Whether the page is served.
-        enabled: bool = true, truth;
-        /// Serve the page from this folder instead of the one inside the binary, for development; "" is the binary's.
+        /// Serve the web app.
+        enabled: bool = true, boolean;
+        /// Serve the web app from this folder instead of the files inside the binary, for development. "" means the
+        /// binary's files.
         dir: Option<PathBuf> = "", folder;
     }
 
-    /// Where sockets are mounted, who may open one, and when an unused one ends.
+    /// Phoenix sockets: where they are mounted, which web pages may connect, and their timeouts.
     socket: Socket {
-        /// Paths below which clients connect, at PATH/websocket and, when they poll, PATH/longpoll.
+        /// Path prefixes of the sockets. Clients connect to `<mount>/websocket`, or to `<mount>/longpoll` for long
+        /// polling.
         mounts: Vec<String> = ["/socket", "/ws", "/peer"], mounts;
-        /// Web pages that may open a socket: `same` (pages from this host), `any`, or a list of origins beside or
-        /// instead of `same`: `https://example.com`, `//example.com:8443`, `//*.example.com` (it and all below it).
-        /// Clients that send no Origin are no browsers and always pass.
+        /// Web pages that may connect, by their `Origin` header: "same" (pages of the requested host), "any", or a list
+        /// of origins with or without "same": "https://example.com", "//example.com:8443" (any scheme),
+        /// "//*.example.com" (that domain and its subdomains). Requests without an `Origin` header do not come from a
+        /// web page and are always allowed.
         check_origin: Origins = ["same"], origins;
-        /// A client that sends nothing for this long is closed.
-        idle_timeout: Duration = "60s", span from "100ms" to "24h";
-        /// A client that takes no bytes for this long is cut off.
-        write_timeout: Duration = "5s", span from "100ms" to "10m";
-        /// A request of a client that polls is kept open for this long when there is nothing to say.
-        poll_window: Duration = "10s", span from "100ms" to "10m";
-        /// A client that has joined nothing within this time is closed.
-        join_timeout: Duration = "30s", span from "100ms" to "24h";
+        /// A client that sends nothing for this long is disconnected.
+        idle_timeout: Duration = "60s", duration from "100ms" to "24h";
+        /// A client that accepts no bytes for this long is disconnected.
+        write_timeout: Duration = "5s", duration from "100ms" to "10m";
+        /// How long a long-polling request waits for messages before it is answered empty. Also the time that the body
+        /// of a long-polling request may take to arrive.
+        poll_window: Duration = "10s", duration from "100ms" to "10m";
+        /// A client that has joined no topic within this time is disconnected.
+        join_timeout: Duration = "30s", duration from "100ms" to "24h";
     }
 
-    /// Socket.IO, for its clients of version 1 to 4, which find here a relay between the pages of one application.
+    /// Socket.IO, for clients of versions 1 to 4. The default namespace relays messages between the pages of one
+    /// application.
     socketio: SocketIo {
-        /// Whether it is served.
-        enabled: bool = true, truth;
-        /// Path below which clients connect, Socket.IO's `path`.
+        /// Serve Socket.IO.
+        enabled: bool = true, boolean;
+        /// Path where clients connect; Socket.IO's `path`.
         path: String = "/socket.io", mount;
-        /// How often a client is asked for a sign of life, or asks itself before version 3; Socket.IO's `pingInterval`.
-        ping_interval: Duration = "25s", span from "100ms" to "1h";
-        /// A client that does not give one for this long after is closed; Socket.IO's `pingTimeout`.
-        ping_timeout: Duration = "20s", span from "100ms" to "1h";
-        /// A client that polls and opens a WebSocket to go on with has changed to it within this time, or loses it and
-        /// polls on; Socket.IO's `upgradeTimeout`.
-        upgrade_timeout: Duration = "10s", span from "100ms" to "1h";
-        /// Bytes of a message, and of a request's body; Socket.IO's `maxHttpBufferSize`, which clients are told as
-        /// `maxPayload`.
-        max_payload: usize = 1_000_000, whole from 1_024 to 67_108_864;
-        /// A client that is in no namespace by then is closed; Socket.IO's `connectTimeout`.
-        connect_timeout: Duration = "45s", span from "100ms" to "24h";
-        /// Folder with a copy of the client, served as PATH/socket.io.js for pages that load it from here, such as
-        /// "node_modules/socket.io/client-dist"; "" is none.
+        /// Interval between pings; Socket.IO's `pingInterval`. The server pings clients of version 3 and later; older
+        /// clients ping the server.
+        ping_interval: Duration = "25s", duration from "100ms" to "1h";
+        /// A client is disconnected if it sends nothing for this long after `socketio.ping_interval`; Socket.IO's
+        /// `pingTimeout`.
+        ping_timeout: Duration = "20s", duration from "100ms" to "1h";
+        /// Timeout for the upgrade from long polling to WebSocket; Socket.IO's `upgradeTimeout`. When it expires, the
+        /// WebSocket is closed and long polling continues.
+        upgrade_timeout: Duration = "10s", duration from "100ms" to "1h";
+        /// Maximum size of a message and of a request body, in bytes; Socket.IO's `maxHttpBufferSize`, which clients
+        /// receive as `maxPayload`.
+        max_payload: usize = 1_000_000, integer from 1_024 to 67_108_864;
+        /// A client that has joined no namespace within this time is disconnected; Socket.IO's `connectTimeout`.
+        connect_timeout: Duration = "45s", duration from "100ms" to "24h";
+        /// Folder with a copy of the Socket.IO client, served as `<path>/socket.io.js` for pages that load it from this
+        /// server, such as "node_modules/socket.io/client-dist". "" means none.
         client_dir: Option<PathBuf> = "", folder;
     }
 
-    /// What one address, one socket, one topic and one message may take.
+    /// Limits per client IP, socket, topic and message. An IPv6 /64 network counts as one client IP.
     limits: Limits {
-        /// Sockets of one address, by WebSocket or polling. Of IPv6, a network of 64 bits is one address.
-        connections_per_address: usize = 256, whole from 1 to 10_000_000;
-        /// Connections of one address that are no sockets, or not yet, beside as many as it may have sockets: for pages,
-        /// for polls, and for those that never say what they want. The next ones are closed unanswered. Trusted proxies
-        /// may have any number.
-        requests_per_address: usize = 256, whole from 1 to 10_000_000;
-        /// Sockets a second that one address may open, in the long run.
-        connects_per_second: u32 = 50, whole from 1 to 1_000_000_000;
-        /// Sockets that one address may open at once.
-        connects_burst: u32 = 512, whole from 1 to 1_000_000_000;
-        /// Topics that one socket has joined at a time.
-        joins_per_socket: usize = 100, whole from 1 to 1_000_000;
-        /// Bytes of a topic's name; peer:UUID has 41.
-        topic_bytes: usize = 255, whole from 41 to 65_536;
-        /// Bytes of an event's name.
-        event_bytes: usize = 255, whole from 16 to 65_536;
-        /// Bytes of a frame, and of a message assembled from fragments.
-        message_bytes: usize = 65_536, whole from 1_024 to 67_108_864;
-        /// Bytes of a request that brings several messages, of a client that polls.
-        batch_bytes: usize = 1_048_576, whole from 1_024 to 1_073_741_824;
-        /// Fragments of a message.
-        fragments: u32 = 1_024, whole from 1 to 1_000_000;
-        /// Messages a second that one socket may send, in the long run.
-        messages_per_second: u32 = 100, whole from 1 to 1_000_000_000;
-        /// Messages that one socket may send at once.
-        messages_burst: u32 = 500, whole from 1 to 1_000_000_000;
-        /// Joins a second of one socket, in the long run.
-        joins_per_second: u32 = 20, whole from 1 to 1_000_000_000;
-        /// Joins of one socket at once.
-        joins_burst: u32 = 200, whole from 1 to 1_000_000_000;
-        /// Signals a minute to peers that are not there, in the long run: many of them are a search for ids.
-        misses_per_minute: u32 = 60, whole from 1 to 1_000_000_000;
-        /// Signals at once to peers that are not there.
-        misses_burst: u32 = 60, whole from 1 to 1_000_000_000;
-        /// Signals a minute to peers that are not there, of all sockets of one address, in the long run. After more of
-        /// them, a new socket of that address has one such signal at once, and no burst.
-        address_misses_per_minute: u32 = 600, whole from 1 to 1_000_000_000;
-        /// Signals at once to peers that are not there, of all sockets of one address.
-        address_misses_burst: u32 = 1_200, whole from 1 to 1_000_000_000;
-        /// Peers that one socket watches at a time.
-        watches_per_socket: usize = 100, whole from 0 to 1_000_000;
-        /// Members of a topic.
-        members_per_topic: usize = 100_000, whole from 1 to 10_000_000;
-        /// Bytes of what all clients have asked of the registry and it has not taken up yet: joins, watches, changes of
-        /// presence, signals that are to wait for a peer. Each takes 256 and its texts; with more waiting, the next ones
-        /// are refused as overloaded.
-        registry_queue_bytes: usize = 16_777_216, whole from 65_536 to 1_099_511_627_776;
-        /// Bytes that wait for one client; with more it is a slow consumer, and is disconnected.
-        queue_bytes: usize = 65_536, whole from 1_024 to 1_073_741_824;
-        /// Time that a message waits for its client; after that it is a slow consumer, and is disconnected.
-        queue_age: Duration = "5s", span from "10ms" to "1h";
+        /// Maximum number of sockets (WebSocket or long polling) per client IP. An IPv6 /64 network counts as one IP.
+        /// Further ones get HTTP 429.
+        sockets_per_ip: usize = 256, integer from 1 to 10_000_000;
+        /// Maximum number of HTTP connections per client IP that are not (yet) WebSockets: page loads, long polls, idle
+        /// connections. They do not count against the limit of sockets. Further ones are closed without a response.
+        /// Trusted proxies are exempt.
+        http_connections_per_ip: usize = 256, integer from 1 to 10_000_000;
+        /// Sustained rate of new sockets per client IP, in sockets per second.
+        connects_per_second: u32 = 50, integer from 1 to 1_000_000_000;
+        /// Burst of new sockets per client IP.
+        connects_burst: u32 = 512, integer from 1 to 1_000_000_000;
+        /// Maximum number of topics that one socket has joined at a time.
+        joins_per_socket: usize = 100, integer from 1 to 1_000_000;
+        /// Maximum length of a topic name, in bytes. `peer:<uuid>` has 41.
+        topic_bytes: usize = 255, integer from 41 to 65_536;
+        /// Maximum length of an event name, in bytes.
+        event_bytes: usize = 255, integer from 16 to 65_536;
+        /// Maximum size of a WebSocket frame, and of a message reassembled from fragments, in bytes.
+        message_bytes: usize = 65_536, integer from 1_024 to 67_108_864;
+        /// Maximum size of a long-polling request that carries several messages, in bytes.
+        batch_bytes: usize = 1_048_576, integer from 1_024 to 1_073_741_824;
+        /// Maximum number of fragments of a message.
+        fragments: u32 = 1_024, integer from 1 to 1_000_000;
+        /// Sustained rate of messages per socket, in messages per second.
+        messages_per_second: u32 = 100, integer from 1 to 1_000_000_000;
+        /// Burst of messages per socket. A client that exceeds the burst by as much again is disconnected.
+        messages_burst: u32 = 500, integer from 1 to 1_000_000_000;
+        /// Sustained rate of joins per socket, in joins per second.
+        joins_per_second: u32 = 20, integer from 1 to 1_000_000_000;
+        /// Burst of joins per socket.
+        joins_burst: u32 = 200, integer from 1 to 1_000_000_000;
+        /// Sustained rate of not-found signals (signals to absent peers) per socket, per minute. A client that sends
+        /// many of them is probably guessing ids.
+        not_found_per_minute: u32 = 60, integer from 1 to 1_000_000_000;
+        /// Burst of not-found signals per socket.
+        not_found_burst: u32 = 60, integer from 1 to 1_000_000_000;
+        /// Sustained rate of not-found signals per client IP, per minute, over all its sockets. Once it is exhausted,
+        /// new sockets from that IP start with a budget of one and no burst.
+        not_found_per_minute_per_ip: u32 = 600, integer from 1 to 1_000_000_000;
+        /// Burst of not-found signals per client IP, over all its sockets.
+        not_found_burst_per_ip: u32 = 1_200, integer from 1 to 1_000_000_000;
+        /// Maximum number of peers that one socket watches at a time.
+        watches_per_socket: usize = 100, integer from 0 to 1_000_000;
+        /// Maximum number of members of a topic.
+        members_per_topic: usize = 100_000, integer from 1 to 10_000_000;
+        /// Maximum size of the registry's command queue (joins, watches, presence updates, held signals of all
+        /// clients), in bytes. Each command counts 256 bytes plus its strings. When the queue is full, further commands
+        /// are refused as `overloaded`.
+        registry_queue_bytes: usize = 16_777_216, integer from 65_536 to 1_099_511_627_776;
+        /// Maximum size of the queue of messages to one client, in bytes. A client whose queue is full is a slow
+        /// consumer and is disconnected.
+        queue_bytes: usize = 65_536, integer from 1_024 to 1_073_741_824;
+        /// Maximum time that a message waits in the queue to one client. A client whose queue is older is a slow
+        /// consumer and is disconnected.
+        queue_age: Duration = "5s", duration from "10ms" to "1h";
     }
 
-    /// What the peers that shake hands are told.
+    /// What a peer receives when it joins.
     peer: Peer {
-        /// STUN and TURN servers, at most 16, as browsers take them: a list of
-        /// `{ urls = "stun:stun.example.com:3478" }` or
-        /// `{ urls = ["turn:turn.example.com"], username = "me", credential = "secret" }`; or, for a TURN server that
-        /// shares a secret with us (coturn: use-auth-secret), `{ urls = ["turn:turn.example.com"], secret = "secret" }`:
-        /// each peer is then told a username and credential of its own, which end.
+        /// STUN and TURN servers that each peer receives, at most 16, in the form of a browser's `iceServers`: `{ urls
+        /// = "stun:stun.example.com:3478" }` or `{ urls = ["turn:turn.example.com"], username = "me", credential =
+        /// "secret" }`. For a TURN server with a shared secret (coturn: use-auth-secret), write `{ urls =
+        /// ["turn:turn.example.com"], secret = "secret" }`: each peer then receives its own short-lived username and
+        /// credential.
         ice_servers: Vec<IceServer> = [], servers;
-        /// How long credentials made from a TURN server's secret hold.
-        turn_lifetime: Duration = "12h", span from "1m" to "7d";
+        /// Lifetime of the credentials that are made from a TURN server's secret.
+        turn_lifetime: Duration = "12h", duration from "1m" to "7d";
     }
 
-    /// PeerServer's protocol, for clients of PeerJS. The keys are PeerServer's own where it has them.
+    /// The PeerServer protocol, for PeerJS clients. Keys have PeerServer's names where PeerServer has them.
     peerjs: PeerJs {
-        /// Whether it is spoken.
-        enabled: bool = true, truth;
-        /// What all its paths begin with: a client connects to PATHpeerjs.
-        path: String = "/", base;
-        /// The key that clients must name; "any" lets them name what they like.
-        key: String = "peerjs", word;
-        /// Offers, answers and candidates wait this long for a peer that is not there.
-        expire_timeout: Duration = "5s", span from "100ms" to "1h";
-        /// A client that sends nothing for this long is closed.
-        alive_timeout: Duration = "60s", span from "100ms" to "24h";
-        /// PeerJS clients at a time; the next ones are told that there are too many.
-        concurrent_limit: usize = 5_000, whole from 1 to 10_000_000;
-        /// Whether clients may ask for the list of all ids.
-        allow_discovery: bool = false, truth;
-        /// Web pages that may use it, written as `socket.check_origin`. PeerServer lets all of them.
+        /// Enable the PeerJS protocol.
+        enabled: bool = true, boolean;
+        /// Path prefix of all PeerJS paths, such as "/" or "/myapp". Clients connect to `/peerjs` below it.
+        path: String = "/", path_prefix;
+        /// API key that clients must send. "any" accepts every key.
+        key: String = "peerjs", token;
+        /// How long an offer, answer or candidate to an absent peer is held.
+        expire_timeout: Duration = "5s", duration from "100ms" to "1h";
+        /// A client that sends nothing for this long is disconnected.
+        alive_timeout: Duration = "60s", duration from "100ms" to "24h";
+        /// Maximum number of PeerJS clients. Further ones get an error message and are disconnected.
+        concurrent_limit: usize = 5_000, integer from 1 to 10_000_000;
+        /// Allow clients to list all ids.
+        allow_discovery: bool = false, boolean;
+        /// Web pages that may use the PeerJS protocol, in the form of `socket.check_origin`. The default allows all,
+        /// like PeerServer.
         cors: Origins = ["any"], origins;
     }
 
-    /// HelloWebRTC's protocol, at /hello and, for WebSockets, at /.
+    /// The HelloWebRTC protocol, at `/hello` and, for WebSockets, at `/`.
     hello: Hello {
-        /// Whether it is spoken.
-        enabled: bool = true, truth;
-        /// Web pages that may use it, written as `socket.check_origin`. The original lets all of them.
+        /// Enable the HelloWebRTC protocol.
+        enabled: bool = true, boolean;
+        /// Web pages that may use the HelloWebRTC protocol, in the form of `socket.check_origin`. The default allows
+        /// all, like the original server.
         check_origin: Origins = ["any"], origins;
-        /// How often a client is asked for a sign of life, by a WebSocket's ping.
-        ping_interval: Duration = "25s", span from "100ms" to "1h";
-        /// A client that does not give one for this long after is closed.
-        ping_timeout: Duration = "20s", span from "100ms" to "1h";
-        /// A client that has not spoken within this time, and so has no name, is closed.
-        register_within: Duration = "10m", span from "100ms" to "24h";
+        /// Interval between WebSocket pings.
+        ping_interval: Duration = "25s", duration from "100ms" to "1h";
+        /// A client is disconnected if it sends nothing for this long after `hello.ping_interval`.
+        ping_timeout: Duration = "20s", duration from "100ms" to "1h";
+        /// A client that has registered no name within this time is disconnected.
+        register_timeout: Duration = "10m", duration from "100ms" to "24h";
     }
 
-    /// What waits for a peer that is not there yet, where the protocol has it so (PeerJS).
-    hold: Hold {
-        /// Signals that wait for one peer.
-        signals_per_name: usize = 64, whole from 1 to 1_000_000;
-        /// Bytes that wait for one peer.
-        bytes_per_name: usize = 262_144, whole from 1_024 to 1_073_741_824;
-        /// Bytes of one address that wait, whoever they are for. Of IPv6, a network of 64 bits is one address.
-        bytes_per_address: usize = 1_048_576, whole from 1_024 to 1_099_511_627_776;
-        /// Bytes that wait in all.
-        bytes: usize = 16_777_216, whole from 1_024 to 1_099_511_627_776;
+    /// Signals that are held for an absent peer. Only the PeerJS protocol holds signals.
+    held_signals: HeldSignals {
+        /// Maximum number of signals held for one peer.
+        signals_per_name: usize = 64, integer from 1 to 1_000_000;
+        /// Maximum size of the signals held for one peer, in bytes.
+        bytes_per_name: usize = 262_144, integer from 1_024 to 1_073_741_824;
+        /// Maximum size of the held signals from one client IP, in bytes. An IPv6 /64 network counts as one IP.
+        bytes_per_ip: usize = 1_048_576, integer from 1_024 to 1_099_511_627_776;
+        /// Maximum size of all held signals, in bytes.
+        bytes: usize = 16_777_216, integer from 1_024 to 1_099_511_627_776;
     }
 
-    /// Who is in a room, told to those who ask.
+    /// Presence lists of rooms.
     presence: Presence {
-        /// Changes of a room are gathered for this long and told as one.
-        interval: Duration = "50ms", span from "1ms" to "1m";
-        /// Rows of one topic.
-        rows_per_topic: usize = 1_000, whole from 1 to 1_000_000;
-        /// Bytes of what a client says of itself.
-        meta_bytes: usize = 1_024, whole from 2 to 1_048_576;
+        /// Changes of a presence list are collected for this long and sent as one `presence_diff`.
+        interval: Duration = "50ms", duration from "1ms" to "1m";
+        /// Maximum number of presence entries of a topic.
+        entries_per_topic: usize = 1_000, integer from 1 to 1_000_000;
+        /// Maximum size of a presence `meta` object, in bytes.
+        meta_bytes: usize = 1_024, integer from 2 to 1_048_576;
     }
 
-    /// Numbers for Prometheus.
+    /// Prometheus metrics.
     metrics: Metrics {
-        /// IP address and port where they are read, at /metrics, and nowhere else; "" is none. Whoever can reach it
-        /// can read it: keep it off the internet.
+        /// IP address and port of the metrics listener, which serves `/metrics`. "" means off. There is no
+        /// authentication: restrict access to it.
         listen: Option<SocketAddr> = "", address_or_none;
     }
 
-    /// How the node ends when it is told to (SIGTERM, SIGINT).
+    /// Graceful shutdown on SIGTERM or SIGINT.
     drain: Drain {
-        /// Sockets are told to come back elsewhere, spread over this time; "0s" tells all at once.
-        spread: Duration = "5s", span from "0s" to "1h";
-        /// After this time the process ends all the same; not shorter than spread.
-        timeout: Duration = "15s", span from "100ms" to "2h";
+        /// Sockets are closed evenly over this time, so that their clients do not all reconnect at once. "0s" closes
+        /// all immediately.
+        spread: Duration = "5s", duration from "0s" to "1h";
+        /// The process exits after this time even if connections are still open. Must not be shorter than
+        /// `drain.spread`.
+        timeout: Duration = "15s", duration from "100ms" to "2h";
     }
 
-    /// What is logged, to stderr.
+    /// The log, written to stderr.
     log: Log {
         /// off, error, warn, info, debug or trace; or a filter such as "info,handclasp=debug".
         level: String = "info", filter;
-        /// "human" (lines to read) or "json" (an object a line: ts, level, target, msg).
+        /// "human" (text lines) or "json" (one object per line: ts, level, target, msg).
         format: LogFormat = "human", log_format;
     }
 }

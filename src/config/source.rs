@@ -2,7 +2,7 @@
 //!
 //! What a value means, and whether it is allowed, is `config`'s and `setting`'s to say.
 
-use crate::config::schema::{SETTINGS, Setting};
+use crate::config::schema::{SETTINGS, Setting, variable};
 use std::fmt;
 use std::path::Path;
 use toml::de::{DeTable, DeValue};
@@ -14,7 +14,7 @@ const OTHER_VARIABLES: [&str; 2] = ["HANDCLASP_CONFIG", "HANDCLASP_BIN"];
 pub(crate) struct RawSetting<'a> {
     pub(crate) name: String,
     pub(crate) value: DeValue<'a>,
-    pub(crate) place: Source<'a>,
+    pub(crate) source: Source<'a>,
 }
 
 /// Where something was written.
@@ -26,11 +26,16 @@ pub(crate) enum Source<'a> {
 }
 
 impl Source<'_> {
-    /// How a setting is called at such a place.
+    /// The name of a setting in this source.
     pub(crate) fn names(&self, setting: &Setting) -> String {
+        self.spells(setting.key)
+    }
+
+    /// How this source writes `section.key`.
+    pub(crate) fn spells(&self, key: &str) -> String {
         match self {
-            Self::Variable(_) => setting.variable(),
-            Self::Line(..) | Self::Flag(_) => setting.key.to_owned(),
+            Self::Variable(_) => variable(key),
+            Self::Line(..) | Self::Flag(_) => key.to_owned(),
         }
     }
 
@@ -54,13 +59,13 @@ impl fmt::Display for Source<'_> {
 
 /// The keys of a file, in its order. Syntax errors are said in the parser's words without the line itself, which
 /// may hold a credential.
-pub(crate) fn in_file<'a>(path: &'a Path, text: &'a str, wrong: &mut Vec<String>) -> Vec<RawSetting<'a>> {
-    let place = |at: usize| Source::Line(path, 1 + text.bytes().take(at).filter(|&byte| byte == b'\n').count());
-    let (table, mut errors) = DeTable::parse_recoverable(text);
-    if !errors.is_empty() {
-        errors.sort_by_key(|error| error.span().map(|span| span.start));
-        let at = |error: &toml::de::Error| place(error.span().map_or(0, |span| span.start));
-        wrong.extend(errors.iter().map(|error| format!("{}: {}", at(error), error.message())));
+pub(crate) fn in_file<'a>(path: &'a Path, text: &'a str, errors: &mut Vec<String>) -> Vec<RawSetting<'a>> {
+    let source = |at: usize| Source::Line(path, 1 + text.bytes().take(at).filter(|&byte| byte == b'\n').count());
+    let (table, mut syntax) = DeTable::parse_recoverable(text);
+    if !syntax.is_empty() {
+        syntax.sort_by_key(|error| error.span().map(|span| span.start));
+        let at = |error: &toml::de::Error| source(error.span().map_or(0, |span| span.start));
+        errors.extend(syntax.iter().map(|error| format!("{}: {}", at(error), error.message())));
         return Vec::new(); // what the parser guessed of the rest would only raise false alarms
     }
     let mut keys = Vec::new();
@@ -76,7 +81,7 @@ pub(crate) fn in_file<'a>(path: &'a Path, text: &'a str, wrong: &mut Vec<String>
         }
     }
     keys.sort_by_key(|(at, ..)| *at);
-    keys.into_iter().map(|(at, name, value)| RawSetting { name, value, place: place(at) }).collect()
+    keys.into_iter().map(|(at, name, value)| RawSetting { name, value, source: source(at) }).collect()
 }
 
 fn is_section(name: &str) -> bool {
@@ -89,26 +94,26 @@ pub(crate) fn in_environment(variables: &[(String, String)]) -> impl Iterator<It
     variables.iter().filter(move |(name, _)| ours(name)).map(|(name, text)| RawSetting {
         name: name.clone(),
         value: value(text),
-        place: Source::Variable(name),
+        source: Source::Variable(name),
     })
 }
 
 /// `--set section.key=value`, as often as it was given.
-pub(crate) fn in_sets<'a>(sets: &'a [String], wrong: &mut Vec<String>) -> Vec<RawSetting<'a>> {
+pub(crate) fn in_sets<'a>(sets: &'a [String], errors: &mut Vec<String>) -> Vec<RawSetting<'a>> {
     let (pairs, stray): (Vec<_>, Vec<_>) = sets.iter().map(|set| set.split_once('=')).partition(Option::is_some);
     // what was written may be a secret, so it is not repeated
-    wrong.extend(stray.iter().map(|_| "--set: must be section.key=value".to_owned()));
-    let written = |(name, text): (&str, &'a str)| RawSetting {
+    errors.extend(stray.iter().map(|_| "--set: must be section.key=value".to_owned()));
+    let raw = |(name, text): (&str, &'a str)| RawSetting {
         name: name.trim().into(),
         value: value(text),
-        place: Source::Flag("--set"),
+        source: Source::Flag("--set"),
     };
-    pairs.into_iter().flatten().map(written).collect()
+    pairs.into_iter().flatten().map(raw).collect()
 }
 
 /// `--listen ADDR:PORT`.
 pub(crate) fn in_listen(text: &str) -> RawSetting<'_> {
-    RawSetting { name: "server.listen".into(), value: DeValue::String(text.into()), place: Source::Flag("--listen") }
+    RawSetting { name: "server.listen".into(), value: DeValue::String(text.into()), source: Source::Flag("--listen") }
 }
 
 /// TOML where it is TOML (`5`, `true`, `["same"]`), else the string that it is (`5s`, `127.0.0.1:4000`).

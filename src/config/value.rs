@@ -38,13 +38,13 @@ fn refuse<T>(value: &DeValue<'_>, wanted: impl Display) -> Result<T, String> {
     Err(format!("{} is not {wanted}", shown(value)))
 }
 
-pub(crate) fn whole<T: TryFrom<u64>>(value: &DeValue<'_>, low: u64, high: u64) -> Result<T, String> {
+pub(crate) fn integer<T: TryFrom<u64>>(value: &DeValue<'_>, low: u64, high: u64) -> Result<T, String> {
     let number = value.as_integer().and_then(|n| u64::from_str_radix(n.as_str(), n.radix()).ok());
     let fitting = number.filter(|n| (low..=high).contains(n)).and_then(|n| T::try_from(n).ok());
     fitting.map_or_else(|| refuse(value, format_args!("a whole number from {low} to {high}")), Ok)
 }
 
-pub(crate) fn span(value: &DeValue<'_>, low: &str, high: &str) -> Result<Duration, String> {
+pub(crate) fn duration(value: &DeValue<'_>, low: &str, high: &str) -> Result<Duration, String> {
     let bound = |text| {
         humantime::parse_duration(text).expect("a declared bound is a duration: tests/server/config.rs reads them all")
     };
@@ -53,7 +53,7 @@ pub(crate) fn span(value: &DeValue<'_>, low: &str, high: &str) -> Result<Duratio
     fitting.map_or_else(|| refuse(value, format_args!("a duration from {low:?} to {high:?}")), Ok)
 }
 
-pub(crate) fn truth(value: &DeValue<'_>) -> Result<bool, String> {
+pub(crate) fn boolean(value: &DeValue<'_>) -> Result<bool, String> {
     value.as_bool().map_or_else(|| refuse(value, "true or false"), Ok)
 }
 
@@ -105,7 +105,7 @@ pub(crate) fn mounts(value: &DeValue<'_>) -> Result<Vec<String>, String> {
 }
 
 /// The path that others begin with, `/` or one such as `/myapp`; a slash at its end is left out.
-pub(crate) fn base(value: &DeValue<'_>) -> Result<String, String> {
+pub(crate) fn path_prefix(value: &DeValue<'_>) -> Result<String, String> {
     match value.as_str().map(|path| path.trim_end_matches('/')) {
         Some("") => Ok(String::new()),
         Some(path) if is_path(path) => Ok(path.to_owned()),
@@ -114,7 +114,7 @@ pub(crate) fn base(value: &DeValue<'_>) -> Result<String, String> {
 }
 
 /// A word that can stand in a URL as it is.
-pub(crate) fn word(value: &DeValue<'_>) -> Result<String, String> {
+pub(crate) fn token(value: &DeValue<'_>) -> Result<String, String> {
     match value.as_str() {
         Some(word) if is_path(&format!("/{word}")) && !word.contains('/') => Ok(word.to_owned()),
         _ => refuse(value, "a word of letters, digits, - _ ~ and ."),

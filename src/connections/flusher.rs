@@ -102,7 +102,7 @@ impl Flusher {
         for delivery in self.batch.drain(..) {
             match fastlane.and_then(|fastlane| (fastlane.frame)(&delivery)) {
                 Some(frame) => write_frame(&frame, &mut self.bytes),
-                None => self.metrics.messages_lost.add(delivery.broadcast.topic.realm(), DropReason::Unencodable, 1),
+                None => self.metrics.messages_dropped.add(delivery.broadcast.topic.realm(), DropReason::Unencodable, 1),
             }
         }
         has_more

@@ -68,10 +68,10 @@ pub(crate) enum IpLimitError {
 impl IpTable {
     pub(crate) fn new(limits: &Limits) -> Arc<Self> {
         let limits = IpLimits {
-            sockets: limits.connections_per_address,
-            tcp_connections: limits.connections_per_address.saturating_add(limits.requests_per_address),
+            sockets: limits.sockets_per_ip,
+            tcp_connections: limits.sockets_per_ip.saturating_add(limits.http_connections_per_ip),
             connects: Rate::per_second(limits.connects_per_second, limits.connects_burst),
-            not_found: Rate::per_minute(limits.address_misses_per_minute, limits.address_misses_burst),
+            not_found: Rate::per_minute(limits.not_found_per_minute_per_ip, limits.not_found_burst_per_ip),
         };
         let state = Inner { known: HashMap::new(), swept: Instant::now() };
         Arc::new(Self { limits, state: Mutex::new(state) })

@@ -33,37 +33,38 @@ macro_rules! families {
 }
 
 families! {
-    /// Connections that are open now, by how they came.
+    /// Open connections.
     connections: GaugeVec<Transport> = "connections";
-    /// Connections that were let in.
+    /// Connections opened.
     connections_opened: ProtocolCounterVec<Transport> = "connections_opened_total";
-    /// Requests for a connection that were refused.
+    /// Connection requests refused.
     connections_refused: ProtocolCounterVec<ConnectRefusal> = "connections_refused_total";
-    /// Connections that have ended: gone and left are the client's doing, all others ours.
+    /// Connections closed. gone and left: by the client. All other reasons: by the server.
     connections_closed: ProtocolCounterVec<&'static Reason> = "connections_closed_total";
-    /// Connections that came to no request that could be read in time, the first or the next one, or were too many.
-    connections_without_request: Counter = "connections_mute_total";
-    /// Times that no connection could be accepted, usually since no file descriptor was left.
+    /// HTTP connections that were closed because no valid request arrived in time, or because a client IP had too many
+    /// of them.
+    connections_without_request: Counter = "connections_without_request_total";
+    /// Failed attempts to accept a connection, usually because no file descriptor was left.
     accepts_failed: Counter = "accepts_failed_total";
-    /// Answers to HTTP requests where clients come: handshakes, polls, the page; not those that could not be read.
+    /// HTTP responses on the public listener (upgrades, long polls, pages), without those to malformed requests.
     http_responses: CounterVec<StatusClass> = "http_responses_total";
-    /// Memberships granted: joins, and what their channels listen to besides.
+    /// Joins accepted, including the subscriptions of channels to further topics.
     joins: ProtocolCounterVec = "joins_total";
     /// Joins refused.
     joins_refused: ProtocolCounterVec<JoinRefusal> = "joins_refused_total";
-    /// Time from the request of a join to its ok.
+    /// Time from a join request to its ok.
     join_duration: HistogramVec = "join_duration_seconds";
-    /// Messages from clients.
+    /// Messages received from clients.
     messages: ProtocolCounterVec = "messages_received_total";
-    /// Messages from clients that were answered with an error, but for joins and signals.
+    /// Messages from clients that were answered with an error, without joins and signals.
     messages_refused: ProtocolCounterVec<PushRefusal> = "messages_refused_total";
-    /// Messages lost on their way to a client, or not understood.
-    messages_lost: ProtocolCounterVec<DropReason> = "messages_lost_total";
+    /// Messages lost on their way to a client, or ignored because they could not be decoded.
+    messages_dropped: ProtocolCounterVec<DropReason> = "messages_dropped_total";
     /// Messages put into the queues of members.
     delivered: ProtocolCounterVec = "deliveries_total";
-    /// Messages to named peers, by what became of them.
+    /// Signals to named peers, by delivery status.
     signals: ProtocolCounterVec<DeliveryStatus> = "signals_total";
-    /// Time that the oldest message in the queue of a client has waited when it is read; one in sixteen is measured.
+    /// Age of the oldest message in a client's queue when the queue is read; one read in sixteen is measured.
     queue_wait: HistogramVec = "queue_wait_seconds";
     /// Channels that panicked.
     channel_crashes: ProtocolCounterVec = "channel_crashes_total";

@@ -169,7 +169,7 @@ impl Label for &'static Reason {
 }
 
 impl Label for DeliveryStatus {
-    const KEY: &'static str = "verdict";
+    const KEY: &'static str = "status";
     const ALL: &'static [Self] = &[Self::Delivered, Self::Absent, Self::Overloaded, Self::Unreachable];
 
     fn name(self) -> &'static str {

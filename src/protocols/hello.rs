@@ -65,7 +65,7 @@ impl Protocol for Hello {
 
     fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Decoded<'a>>, Malformed> {
         let Some((from, said)) = read(frame) else {
-            self.metrics.messages_lost.add(Realm::Hello, DropReason::Ignored, 1);
+            self.metrics.messages_dropped.add(Realm::Hello, DropReason::Ignored, 1);
             return Ok(None);
         };
         if self.names.contains(&from) {

@@ -71,7 +71,7 @@ impl PeerJs {
 impl Protocol for PeerJs {
     fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Decoded<'a>>, Malformed> {
         let Some(message) = read(frame) else {
-            self.metrics.messages_lost.add(Realm::PeerJs, DropReason::Ignored, 1);
+            self.metrics.messages_dropped.add(Realm::PeerJs, DropReason::Ignored, 1);
             return Ok(None);
         };
         let Some(kind) = KINDS.into_iter().find(|kind| *kind == message.kind) else { return Ok(None) };

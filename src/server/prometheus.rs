@@ -89,25 +89,25 @@ impl NodeGauges {
     fn new() -> Self {
         let registry = Registry::new();
         register(&registry, ProcessCollector::for_self());
-        let version = Opts::new("build_info", "Which version this is; always 1.").namespace(NAMESPACE);
+        let version = Opts::new("build_info", "The version, as a label; always 1.").namespace(NAMESPACE);
         let build = IntGauge::with_opts(version.const_label("version", env!("CARGO_PKG_VERSION"))).expect(SOUND);
         build.set(1);
         register(&registry, build);
         Self {
-            ready: number(&registry, "ready", "Whether it takes clients: 1, or 0 while it goes down."),
-            waiting_connections: number(&registry, "queue_connections", "Connections for which messages wait."),
-            waiting_messages: number(&registry, "queue_messages", "Messages that wait in the queues of connections."),
+            ready: number(&registry, "ready", "1 if the node accepts clients, 0 during a drain."),
+            waiting_connections: number(&registry, "queue_connections", "Connections with queued messages."),
+            waiting_messages: number(&registry, "queue_messages", "Messages in the queues of all connections."),
             waiting_bytes: number(
                 &registry,
                 "queue_bytes",
-                "Bytes that wait in the queues of connections, as limits.queue_bytes counts them.",
+                "Size of the queues of all connections, counted like limits.queue_bytes.",
             ),
-            waiting_most: number(&registry, "queue_most_bytes", "Bytes that wait in the fullest queue."),
-            waiting_time: seconds(&registry, "queue_oldest_seconds", "For how long the oldest message has waited."),
+            waiting_most: number(&registry, "queue_max_bytes", "Size of the largest queue."),
+            waiting_time: seconds(&registry, "queue_oldest_seconds", "Age of the oldest queued message."),
             registry_bytes: number(
                 &registry,
                 "registry_queue_bytes",
-                "Bytes of what waits for the registry, as limits.registry_queue_bytes counts them.",
+                "Size of the registry's command queue, counted like limits.registry_queue_bytes.",
             ),
             registry,
         }
@@ -141,13 +141,13 @@ impl RegistryGauges {
     fn new() -> Self {
         let registry = Registry::new();
         Self {
-            topics: number(&registry, "topics", "Topics that have members here."),
+            topics: number(&registry, "topics", "Topics with members on this node."),
             members: number(&registry, "members", "Memberships of topics."),
-            names: number(&registry, "names", "Names that are owned, as those of peers."),
-            watches: number(&registry, "watches", "Topics watched, each as often as somebody watches it."),
-            rows: number(&registry, "presence_rows", "Rows of presence lists."),
-            held: number(&registry, "held_signals", "Signals that wait for a peer that is not there yet."),
-            held_bytes: number(&registry, "held_bytes", "Bytes of the signals that wait."),
+            names: number(&registry, "names", "Names owned by one client, such as peer ids."),
+            watches: number(&registry, "watches", "Watches of topics."),
+            rows: number(&registry, "presence_entries", "Presence entries."),
+            held: number(&registry, "held_signals", "Signals held for absent peers."),
+            held_bytes: number(&registry, "held_bytes", "Size of the held signals."),
             registry,
         }
     }

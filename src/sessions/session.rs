@@ -157,12 +157,12 @@ impl<P: Protocol> Session<P> {
         let first = mailbox.closed().filter(|_| *reason == close::GONE).unwrap_or(reason);
         metrics.connections_closed.add(realm, first, 1);
         if *first == close::SLOW {
-            metrics.messages_lost.add(realm, DropReason::SlowConsumer, mailbox.unread() as u64);
+            metrics.messages_dropped.add(realm, DropReason::SlowConsumer, mailbox.unread() as u64);
         }
     }
 
     fn count_unencodable(&self) {
-        self.pubsub.metrics().messages_lost.add(self.socket.settings.realm, DropReason::Unencodable, 1);
+        self.pubsub.metrics().messages_dropped.add(self.socket.settings.realm, DropReason::Unencodable, 1);
     }
 
     /// Brings what the channels have to say at their end to others. A panic ends here: this may run because of

@@ -24,7 +24,7 @@ impl SocketSettings {
         Self {
             messages: Rate::per_second(limits.messages_per_second, limits.messages_burst),
             joins: Rate::per_second(limits.joins_per_second, limits.joins_burst),
-            not_found: Rate::per_minute(limits.misses_per_minute, limits.misses_burst),
+            not_found: Rate::per_minute(limits.not_found_per_minute, limits.not_found_burst),
             realm,
             router,
             limits,

@@ -160,7 +160,7 @@ async fn talk(workers: usize, seed: u64) {
         }
     }))
     .await;
-    assert_eq!(node.pubsub().metrics().messages_lost.get(), 0);
+    assert_eq!(node.pubsub().metrics().messages_dropped.get(), 0);
     drop(clients);
     empty(&node).await;
     node.stop().await;

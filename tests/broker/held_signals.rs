@@ -6,7 +6,7 @@ use handclasp::message::DeliveryStatus;
 use crate::common::{Client, eventually, node};
 
 const SETS: &[&str] =
-    &[r#"server.trusted_proxies=["127.0.0.1"]"#, "hold.bytes_per_address=10_000", "peerjs.expire_timeout=1h"];
+    &[r#"server.trusted_proxies=["127.0.0.1"]"#, "held_signals.bytes_per_ip=10_000", "peerjs.expire_timeout=1h"];
 
 /// A PeerJS client that comes from this address.
 async fn client(node: &Node, id: &str, address: &str) -> Client {

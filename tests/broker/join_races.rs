@@ -15,7 +15,7 @@ const RECEIVERS: usize = 8;
 #[actix_web::test]
 async fn nothing_that_was_delivered_is_lost_and_nothing_is_lost_after_ok() {
     let sets = ["server.workers=2", "limits.joins_burst=100000", "limits.messages_burst=10000000"];
-    let lifted = ["limits.misses_burst=10000000", "limits.messages_per_second=10000000"];
+    let lifted = ["limits.not_found_burst=10000000", "limits.messages_per_second=10000000"];
     let node = Endpoint::new(config(&[&sets[..], &lifted[..]].concat())).start().unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let receivers = (0..RECEIVERS).map(|n| receive(node.address(), n));

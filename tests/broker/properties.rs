@@ -230,7 +230,7 @@ impl World {
 }
 
 /// Nothing that these few clients do is too much.
-const LIFTED: [&str; 2] = ["limits.misses_burst=100000", "limits.joins_burst=100000"];
+const LIFTED: [&str; 2] = ["limits.not_found_burst=100000", "limits.joins_burst=100000"];
 
 fn run(steps: &[Step], nodes: usize) {
     actix_web::rt::System::new().block_on(async {

@@ -122,7 +122,7 @@ async fn a_signal_that_names_nobody_is_refused() {
 /// Else the answer could serve to search for ids.
 #[actix_web::test]
 async fn a_peer_that_names_many_absent_peers_is_slowed_down() {
-    let node = node(&["limits.misses_burst=2", "limits.misses_per_minute=1"]);
+    let node = node(&["limits.not_found_burst=2", "limits.not_found_per_minute=1"]);
     let (mut a, mut b) = (peer(&node, A).await, peer(&node, B).await);
     for _ in 0..2 {
         a.ask_for(&say("offer", &to(C)), &refusal("peer_not_found")).await;

@@ -165,7 +165,7 @@ async fn a_join_that_asks_for_nonsense_is_refused() {
 
 #[actix_web::test]
 async fn a_room_holds_as_many_rows_and_members_as_it_may() {
-    let node = node(&["presence.rows_per_topic=1", "limits.members_per_topic=3"]);
+    let node = node(&["presence.entries_per_topic=1", "limits.members_per_topic=3"]);
     let listed = member(&node, r#"{"meta":{}}"#).await;
     let mut client = Client::new(node.address()).await;
     let full = r#"["1","1","room:a","phx_reply",{"status":"error","response":{"reason":"topic is full"}}]"#;

@@ -15,7 +15,7 @@ const TABLES: [&str; 9] = [
     "handclasp_members ",
     "handclasp_names ",
     "handclasp_watches ",
-    "handclasp_presence_rows ",
+    "handclasp_presence_entries ",
     "handclasp_held_signals ",
     "handclasp_held_bytes ",
     "handclasp_queue_bytes ",

@@ -22,7 +22,7 @@ async fn is_full(node: &Node, forwarded_for: &str) {
 
 #[actix_web::test]
 async fn one_address_has_so_many_connections_and_gets_them_back() {
-    let node = node(&["limits.connections_per_address=2", r#"server.trusted_proxies=["127.0.0.1"]"#]);
+    let node = node(&["limits.sockets_per_ip=2", r#"server.trusted_proxies=["127.0.0.1"]"#]);
     let (first, one, _) = come(&node, "198.51.100.1").await;
     let (second, two, _) = come(&node, "6.6.6.6, 198.51.100.1").await;
     assert_eq!((one, two), (101, 101));
@@ -59,7 +59,7 @@ async fn a_client_that_reconnects_too_fast_is_rejected_though_it_has_no_connecti
 
 #[actix_web::test]
 async fn a_client_that_reconnects_has_no_more_guesses_than_before() {
-    let node = node(&["limits.address_misses_burst=5", "limits.address_misses_per_minute=1"]);
+    let node = node(&["limits.not_found_burst_per_ip=5", "limits.not_found_per_minute_per_ip=1"]);
     let own = "00000000-0000-4000-8000-00000000000a";
     // one that was there before is not to blame
     let mut neighbour = Client::new(node.address()).await;
@@ -91,7 +91,7 @@ async fn offer(client: &mut Client, own: &str) -> String {
 
 #[actix_web::test]
 async fn connections_that_say_nothing_are_counted_and_hung_up_on() {
-    let sets = ["limits.connections_per_address=2", "limits.requests_per_address=3", "server.header_timeout=5m"];
+    let sets = ["limits.sockets_per_ip=2", "limits.http_connections_per_ip=3", "server.header_timeout=5m"];
     let node = node(&sets);
     let mut silent = Vec::new();
     for _ in 0..5 {
@@ -112,7 +112,7 @@ async fn connections_that_say_nothing_are_counted_and_hung_up_on() {
 /// A WebSocket's place was given back as soon as it was one.
 #[actix_web::test]
 async fn a_websocket_is_one_of_the_connections_of_its_address_for_as_long_as_it_lives() {
-    let node = node(&["limits.connections_per_address=2", "limits.requests_per_address=1"]);
+    let node = node(&["limits.sockets_per_ip=2", "limits.http_connections_per_ip=1"]);
     let _sockets = [Client::new(node.address()).await, Client::new(node.address()).await];
     let _silent = TcpStream::connect(node.address()).await.unwrap();
     let mut fourth = Client::of(TcpStream::connect(node.address()).await.unwrap());
@@ -121,7 +121,7 @@ async fn a_websocket_is_one_of_the_connections_of_its_address_for_as_long_as_it_
 
 #[actix_web::test]
 async fn a_forged_address_is_not_believed() {
-    let node = node(&["limits.connections_per_address=1"]);
+    let node = node(&["limits.sockets_per_ip=1"]);
     let (_first, status, _) = come(&node, "198.51.100.1").await;
     assert_eq!(status, 101);
     is_full(&node, "198.51.100.2").await;
@@ -161,7 +161,7 @@ async fn headers_that_are_too_many_too_large_or_too_slow_are_none() {
 
 #[actix_web::test]
 async fn a_client_that_guesses_before_its_join_is_answered_gains_nothing() {
-    let node = node(&["limits.misses_burst=5"]);
+    let node = node(&["limits.not_found_burst=5"]);
     let mut client = Client::new(node.address()).await;
     // all in one go, so that the join is still being decided
     let mut said = vec![format!(r#"["1","1","peer:{NEIGHBOUR}","phx_join",{{}}]"#)];

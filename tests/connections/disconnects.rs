@@ -164,7 +164,7 @@ async fn a_client_that_neither_reads_nor_answers_the_close_frame() {
 
 #[actix_web::test]
 async fn a_client_that_never_joins_anything() {
-    let node = node(&["socket.join_within=300ms"]);
+    let node = node(&["socket.join_timeout=300ms"]);
     let mut idler = Client::new(node.address()).await;
     let mut member = Client::new(node.address()).await;
     member.join("1", "room:r", "{}").await;

@@ -44,7 +44,7 @@ async fn a_peer_whose_queue_is_full_is_overloaded_and_then_gone() {
     // and hears why, if it reads at all
     assert_eq!(slow.closed().await, 1008);
     assert_eq!(node.pubsub().metrics().connections_closed.of(&close::SLOW), 1);
-    assert!(node.pubsub().metrics().messages_lost.of(DropReason::SlowConsumer) > 1, "what it had not taken");
+    assert!(node.pubsub().metrics().messages_dropped.of(DropReason::SlowConsumer) > 1, "what it had not taken");
     drop((sender, slow, other));
     empty(&node).await;
 }
@@ -74,5 +74,5 @@ async fn a_client_that_pauses_receives_everything_in_order() {
             offers += 1;
         }
     }
-    assert_eq!(node.pubsub().metrics().messages_lost.get(), 0);
+    assert_eq!(node.pubsub().metrics().messages_dropped.get(), 0);
 }

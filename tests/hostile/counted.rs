@@ -92,7 +92,7 @@ async fn every_connection_that_is_ended() {
 
 #[actix_web::test]
 async fn rejected_connections_and_ignored_messages() {
-    let scene = Scene::new(&["limits.connections_per_address=3"]).await;
+    let scene = Scene::new(&["limits.sockets_per_ip=3"]).await;
     let pubsub = scene.node.pubsub();
     let refused = |why| pubsub.metrics().connections_refused.of(why);
     let third = scene.client().await;
@@ -113,7 +113,7 @@ async fn rejected_connections_and_ignored_messages() {
     crate::common::eventually("a place", || async { scene.node.connections() == 2 }).await;
     let mut client = Client::open(scene.node.address(), "/hello", &[]).await;
     client.say("{").await;
-    let ignored = || async { pubsub.metrics().messages_lost.of(DropReason::Ignored) == 1 };
+    let ignored = || async { pubsub.metrics().messages_dropped.of(DropReason::Ignored) == 1 };
     crate::common::eventually("that it was passed over", ignored).await;
     drop(client);
     scene.ends_well().await;

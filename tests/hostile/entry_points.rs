@@ -89,7 +89,7 @@ async fn a_page_of_another_origin_is_refused_at_every_entry_point() {
 #[actix_web::test]
 async fn a_forged_address_is_believed_at_no_entry_point() {
     // alice, bob, and one more
-    let scene = Scene::new(&["limits.connections_per_address=3"]).await;
+    let scene = Scene::new(&["limits.sockets_per_ip=3"]).await;
     let address = scene.node.address();
     let polls = ["/socket/longpoll?vsn=2.0.0", "/socket.io/?EIO=4&transport=polling"];
     let guest = Client::open(address, V1, &[]).await;

@@ -62,7 +62,7 @@ impl Scene {
 
     /// How many messages were passed over.
     fn ignored(&self) -> u64 {
-        self.node.pubsub().metrics().messages_lost.of(DropReason::Ignored)
+        self.node.pubsub().metrics().messages_dropped.of(DropReason::Ignored)
     }
 
     /// Says a text on a connection of its own, which must then be closed with `code`.

@@ -159,7 +159,7 @@ async fn all_sockets_of_an_id_are_told_to_go() {
 /// Listening on the topic of its own id counted as having joined something.
 #[actix_web::test]
 async fn a_socket_with_an_id_must_join_something_too() {
-    let node = start(&["socket.join_within=100ms"]);
+    let node = start(&["socket.join_timeout=100ms"]);
     let mut client = Client::open(node.address(), &format!("{PATH}&id=users:1"), &[]).await;
     assert_eq!(client.hear_any().await, Heard::Close(1008, "no topic joined in time".into()));
     drop(client);

@@ -23,9 +23,9 @@ const HELD: u64 = 200_000;
 const SETS: &[&str] = &[
     "metrics.listen=127.0.0.1:0",
     "server.header_timeout=1m",
-    "hold.bytes=200_000",
+    "held_signals.bytes=200_000",
     // fewer than all who guess may say: the pair is of their address, and does not pay for it
-    "limits.address_misses_burst=300",
+    "limits.not_found_burst_per_ip=300",
 ];
 /// More than the longest that is looked for.
 const OVERLAP: usize = 64;

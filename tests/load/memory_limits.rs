@@ -18,7 +18,7 @@ struct Siege {
 
 impl Siege {
     async fn start() -> Self {
-        let free = ["limits.connections_per_address=100000", "limits.messages_burst=1000000"];
+        let free = ["limits.sockets_per_ip=100000", "limits.messages_burst=1000000"];
         let process = Process::start(&[
             free[0],
             free[1],

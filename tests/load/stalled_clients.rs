@@ -12,8 +12,7 @@ use crate::common::{self, Client, id};
 /// How many stall in the room, and how many each with messages of its own.
 const IN_A_ROOM: usize = 1_000;
 const ALONE: usize = 200;
-const SETS: &[&str] =
-    &["limits.connections_per_address=2000", "limits.connects_burst=2000", "limits.messages_burst=1000000"];
+const SETS: &[&str] = &["limits.sockets_per_ip=2000", "limits.connects_burst=2000", "limits.messages_burst=1000000"];
 /// The queue's bound in bytes alone is to be seen here.
 const PATIENT: &[&str] = &["limits.queue_age=1h", "socket.write_timeout=10m", "socket.idle_timeout=1h"];
 /// What one message weighs, and how many are more than the kernel and the queue of one client hold.

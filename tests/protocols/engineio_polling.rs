@@ -529,7 +529,7 @@ async fn one_large_message_passes_however_little_may_wait() {
 
 #[actix_web::test]
 async fn connections_of_an_address_are_counted_however_they_come() {
-    let node = start(&["limits.connections_per_address=2"]);
+    let node = start(&["limits.sockets_per_ip=2"]);
     let _first = open(node.address(), V4).await;
     let _second = Client::open(node.address(), &websocket(V4), &[]).await;
     assert_eq!(poll(node.address(), V4).await.status, 429);

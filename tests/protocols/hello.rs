@@ -80,7 +80,7 @@ async fn a_client_that_answers_pings_may_stay_and_one_that_does_not_is_closed() 
 
 #[actix_web::test]
 async fn a_client_that_never_registers_is_closed() {
-    let node = node(&["hello.register_within=300ms"]);
+    let node = node(&["hello.register_timeout=300ms"]);
     let (mut speaks, mut silent) = (open(&node).await, open(&node).await);
     speaks.ask_for(JOIN, JOINED).await;
     assert_eq!(silent.closed().await, 1008);

@@ -18,8 +18,7 @@ const GUESTS: u64 = 40;
 const STEPS: u64 = 25;
 const NAMES: u64 = 5;
 /// What one address may do here, and how long a poll lasts.
-const SETS: [&str; 3] =
-    ["limits.connections_per_address=10000", "limits.connects_burst=10000", "socket.poll_window=4s"];
+const SETS: [&str; 3] = ["limits.sockets_per_ip=10000", "limits.connects_burst=10000", "socket.poll_window=4s"];
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {

@@ -253,7 +253,7 @@ async fn bytes_go_up_and_not_down() {
     v1.hears(json!({ "topic": "room:b", "event": "text", "payload": {}, "ref": null })).await;
     // of two messages of bytes, V1 missed both and the one who polls one
     let pubsub = node.pubsub();
-    let unencodable = || pubsub.metrics().messages_lost.of(DropReason::Unencodable);
+    let unencodable = || pubsub.metrics().messages_dropped.of(DropReason::Unencodable);
     eventually("three are counted", || async { unencodable() == 3 }).await;
 }
 
@@ -319,7 +319,7 @@ async fn a_client_that_floods_is_cut_off() {
 
 #[actix_web::test]
 async fn sessions_count_against_the_limit_of_their_address() {
-    let node = node(&["limits.connections_per_address=2"]);
+    let node = node(&["limits.sockets_per_ip=2"]);
     let (_first, _second) = (open(&node).await, Client::new(node.address()).await);
     let answer = ask(node.address(), "GET", PATH, &[], b"").await;
     assert_eq!((answer.http, answer.body.as_str()), (429, r#"{"status":500}"#));
@@ -386,7 +386,7 @@ async fn a_body_that_does_not_arrive_is_408_and_holds_nobody_up() {
 
 #[actix_web::test]
 async fn a_thousand_polls_of_one_session_are_one() {
-    let node = node(&["server.workers=2", "limits.requests_per_address=2000"]);
+    let node = node(&["server.workers=2", "limits.http_connections_per_ip=2000"]);
     let client = open(&node).await;
     let polls = (0..1_000).map(|_| client.get());
     let speak = async {

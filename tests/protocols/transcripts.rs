@@ -213,11 +213,11 @@ fn count(metrics: &Metrics, name: &str) -> u64 {
     match name {
         "absent" => metrics.signals.of(DeliveryStatus::Absent),
         "channel_crashes" => metrics.channel_crashes.get(),
-        "ignored" => metrics.messages_lost.of(DropReason::Ignored),
+        "ignored" => metrics.messages_dropped.of(DropReason::Ignored),
         "rate_limited" => {
             metrics.messages_refused.of(PushRefusal::RateLimited) + metrics.joins_refused.of(JoinRefusal::RateLimited)
         }
-        "unencodable" => metrics.messages_lost.of(DropReason::Unencodable),
+        "unencodable" => metrics.messages_dropped.of(DropReason::Unencodable),
         _ => panic!("nothing is counted as {name}"),
     }
 }

@@ -146,7 +146,7 @@ fn the_table_of_limits_says_the_defaults() {
         let is_fixed = ["config key", "–"].contains(&keys);
         assert!(is_fixed || code_spans(keys).next().is_some(), "{limit}: neither a key nor a dash");
     }
-    let of_limits = |key: &&str| ["limits.", "hold.", "drain."].iter().any(|section| key.starts_with(section));
+    let of_limits = |key: &&str| ["limits.", "held_signals.", "drain."].iter().any(|section| key.starts_with(section));
     let missing: Vec<&str> =
         SETTINGS.iter().map(|setting| setting.key).filter(of_limits).filter(|key| !named.contains(key)).collect();
     assert_eq!(missing, [""; 0], "every limit is in the table");

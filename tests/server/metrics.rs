@@ -18,7 +18,7 @@ async fn rejected_connections_are_counted_by_reason() {
         Some("dead") => panic!("as the test wants it"),
         _ => Ok(SocketInit::default()),
     });
-    let node = Endpoint::new(config(&["limits.connections_per_address=1"])).mount(own).start().unwrap();
+    let node = Endpoint::new(config(&["limits.sockets_per_ip=1"])).mount(own).start().unwrap();
     let pubsub = node.pubsub();
     let refused = &pubsub.metrics().connections_refused;
     let _sits = Client::new(node.address()).await;
@@ -53,7 +53,7 @@ async fn rejected_connections_are_counted_by_reason() {
 
 #[actix_web::test]
 async fn every_end_is_counted_by_reason() {
-    let node = node(&["limits.message_bytes=1024", "limits.fragments=2", "socket.join_within=500ms"]);
+    let node = node(&["limits.message_bytes=1024", "limits.fragments=2", "socket.join_timeout=500ms"]);
     let pubsub = node.pubsub();
     let closed = &pubsub.metrics().connections_closed;
     let long = frame(0x81, &[b'a'; 1025]);
@@ -141,7 +141,7 @@ async fn what_waited_in_vain_is_counted_as_lost() {
     peer.hears(r#"{"type":"OPEN"}"#).await;
     peer.say(r#"{"type":"OFFER","dst":"you","payload":{}}"#).await;
     peer.hear_until("EXPIRE").await;
-    assert_eq!(node.pubsub().metrics().messages_lost.of(DropReason::Expired), 1);
+    assert_eq!(node.pubsub().metrics().messages_dropped.of(DropReason::Expired), 1);
     assert_eq!(DropReason::Expired.name(), "expired");
 }
 

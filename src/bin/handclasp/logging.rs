@@ -25,7 +25,7 @@ const QUEUE: usize = 4_096;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How HTTP's part of the server tells of requests that are none. What clients send is no error of ours; they are
-/// counted (`connections_mute`), and would else be lines that anybody can have written.
+/// counted (`connections_without_request`), and would else be lines that anybody can have written.
 const HTTP: &str = "actix_http::h1::dispatcher";
 const NO_REQUEST: &str = "stream error: ";
 

@@ -44,7 +44,7 @@ impl NameQueue {
 
 /// Name to what waits for it. A name for which nothing waits has no entry.
 pub(crate) struct HeldSignals {
-    options: config::Hold,
+    options: config::HeldSignals,
     bytes: usize,
     queues: HashMap<Topic, NameQueue>,
     /// How many of the bytes each address has sent. One that has sent none has no entry.
@@ -53,7 +53,7 @@ pub(crate) struct HeldSignals {
 }
 
 impl HeldSignals {
-    pub(crate) fn new(options: config::Hold) -> Self {
+    pub(crate) fn new(options: config::HeldSignals) -> Self {
         Self { options, bytes: 0, queues: HashMap::new(), shares: HashMap::new(), sweeping: false }
     }
 
@@ -79,7 +79,7 @@ impl HeldSignals {
         let share = self.shares.get(&hold.sender()).copied().unwrap_or_default();
         count < options.signals_per_name
             && bytes + size <= options.bytes_per_name
-            && share + size <= options.bytes_per_address
+            && share + size <= options.bytes_per_ip
             && self.bytes + size <= options.bytes
     }
 
@@ -194,7 +194,7 @@ impl Registry {
             for name in registry.held.expired(Instant::now()) {
                 let was_interested = registry.is_interested(&name);
                 let expired = registry.held.take(&name);
-                registry.metrics.messages_lost.add(name.realm(), DropReason::Expired, expired.len() as u64);
+                registry.metrics.messages_dropped.add(name.realm(), DropReason::Expired, expired.len() as u64);
                 expired.into_iter().for_each(|hold| hold.settle(DeliveryStatus::Absent));
                 registry.sync_interest(&name, was_interested);
             }

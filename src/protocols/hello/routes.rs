@@ -32,7 +32,7 @@ fn timeouts(mount: &Mount, config: &Config) -> Timeouts {
     let ping = mount.ping_interval.unwrap_or(terms.ping_interval);
     Timeouts {
         idle: ping + mount.idle_timeout.unwrap_or(terms.ping_timeout),
-        join: mount.join_timeout.unwrap_or(terms.register_within),
+        join: mount.join_timeout.unwrap_or(terms.register_timeout),
         ping_interval: Some(ping),
     }
 }

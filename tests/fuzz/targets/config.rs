@@ -38,19 +38,19 @@ pub(super) const TARGETS: &[Target] = &[
     Target { name: "settings", run: sets, seeds: settings, words: WORDS, most: SMALL },
 ];
 
-/// Either all of it is right, or each thing that is wrong is said in a line with its place.
+/// Either all of it is right, or each thing that is errors is said in a line with its place.
 fn file(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
-    let mut wrong = Vec::new();
+    let mut errors = Vec::new();
     let path = Path::new("handclasp.toml");
-    let written = source::in_file(path, text, &mut wrong);
-    assert!(wrong.is_empty() || written.is_empty(), "guesses beside {wrong:?}");
-    let keys = written.len();
-    let places: usize = written.iter().map(|written| written.name.len()).sum();
-    let Err(errors) = Config::of(&written, wrong.clone()) else { return };
+    let raw = source::in_file(path, text, &mut errors);
+    assert!(errors.is_empty() || raw.is_empty(), "guesses beside {errors:?}");
+    let keys = raw.len();
+    let places: usize = raw.iter().map(|raw| raw.name.len()).sum();
+    let Err(errors) = Config::of(&raw, errors.clone()) else { return };
     let errors = errors.to_string();
     assert!(!errors.is_empty());
-    let most = 4 * (text.len() + places) + COMPLAINT * (keys + wrong.len() + 1);
+    let most = 4 * (text.len() + places) + COMPLAINT * (keys + errors.len() + 1);
     assert!(errors.len() <= most, "{} bytes of complaints about {}", errors.len(), text.len());
 }
 

@@ -23,7 +23,7 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     let mut config = Config::default();
     let limits = &mut config.limits;
     (limits.joins_per_socket, limits.watches_per_socket, limits.queue_bytes) = (4, 2, 1_024);
-    (limits.misses_burst, limits.joins_burst) = (5, 40);
+    (limits.not_found_burst, limits.joins_burst) = (5, 40);
     config
 });
 

@@ -87,7 +87,7 @@ async fn what_happens_is_seen() {
         ("handclasp_members", &[], 3.0),
         ("handclasp_names", &[], 2.0),
         ("handclasp_watches", &[], 1.0),
-        ("handclasp_presence_rows", &[], 1.0),
+        ("handclasp_presence_entries", &[], 1.0),
         ("handclasp_ready", &[], 1.0),
         ("handclasp_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0),
     ] {
@@ -104,7 +104,7 @@ async fn what_happens_is_seen() {
     comes_to(&one, "handclasp_connections_closed_total", &[("reason", "gone")], 2.0).await;
     let (pubsub, nobody) = (one.pubsub(), RegistryStats::default());
     eventually("nothing is left", || async { pubsub.census().await == nobody }).await;
-    for name in ["topics", "members", "names", "watches", "presence_rows", "held_signals", "held_bytes"] {
+    for name in ["topics", "members", "names", "watches", "presence_entries", "held_signals", "held_bytes"] {
         comes_to(&one, &format!("handclasp_{name}"), &[], 0.0).await;
     }
 }
@@ -138,7 +138,7 @@ async fn what_waits_for_a_client_that_does_not_read_is_seen() {
     let seen = scrape(&node).await;
     assert_eq!(sum(&seen, "handclasp_queue_connections", &[]), 1.0);
     assert!(sum(&seen, "handclasp_queue_bytes", &[]) > 100_000.0);
-    assert!(sum(&seen, "handclasp_queue_most_bytes", &[]) > 100_000.0);
+    assert!(sum(&seen, "handclasp_queue_max_bytes", &[]) > 100_000.0);
     assert!(sum(&seen, "handclasp_queue_oldest_seconds", &[]) > 0.0);
     drop(slow);
     for name in ["handclasp_queue_connections", "handclasp_queue_bytes", "handclasp_queue_oldest_seconds"] {
@@ -237,7 +237,7 @@ fn labels(text: &str, name: &str) -> String {
         }
     }
     let shown = |(key, values): (&str, BTreeSet<&str>)| match key {
-        "code" | "reason" | "verdict" => format!("{key}: {}", values.into_iter().collect::<Vec<_>>().join(", ")),
+        "code" | "reason" | "status" => format!("{key}: {}", values.into_iter().collect::<Vec<_>>().join(", ")),
         key => key.to_owned(),
     };
     labels.into_iter().map(shown).collect::<Vec<_>>().join("; ")
