@@ -112,12 +112,12 @@ pub mod benching;
 #[path = "../tests/fuzz/targets/mod.rs"]
 pub mod fuzzing;
 
-pub use broker::{Census, Pubsub};
-pub use channels::{Channel, Context, Declined, Ended, Join, Reply, Router};
+pub use broker::{Pubsub, RegistryStats};
+pub use channels::{Channel, Context, Join, LimitError, Reply, Router, TerminateReason};
 pub use config::Config;
-pub use http::{ConnectInfo, Connected, Mount, Refusal};
+pub use http::{ConnectError, ConnectInfo, Mount, SocketInit};
 pub use message::Payload;
-pub use server::{Endpoint, Running};
+pub use server::{Endpoint, Node};
 pub use topic::Topic;
 
 /// The README's examples, compiled with the others.

@@ -245,7 +245,7 @@ impl JoinId {
 
 /// What became of a message to a named peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum DeliveryStatus {
     /// It is in the queue of the peer's socket.
     Delivered,
     /// Nobody holds the name.
@@ -261,14 +261,14 @@ pub type Proof = [u8; 32];
 
 /// A wish to be the only member of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Claim {
+pub struct NameClaim {
     /// Without one, whoever holds the name keeps it; an equal one takes it over.
     pub proof: Option<Proof>,
 }
 
 /// A row of a topic's presence list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct PresenceEntry {
     /// Under which key it is listed; several rows may share one.
     pub key: CompactString,
     /// What is said of it: the text of a JSON object.
@@ -279,11 +279,11 @@ pub struct Row {
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Membership {
     /// To be the only one.
-    pub claim: Option<Claim>,
+    pub claim: Option<NameClaim>,
     /// To be sent the presence list, and how it changes.
     pub view: bool,
     /// To be on the presence list.
-    pub row: Option<Row>,
+    pub row: Option<PresenceEntry>,
 }
 
 impl Membership {
@@ -295,7 +295,7 @@ impl Membership {
 
 /// A request whose answer is still owed, as the socket keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ticket {
+pub struct RequestRef {
     /// The topic that it was asked on.
     pub topic: Topic,
     /// The join that owes it.
@@ -312,14 +312,14 @@ pub struct Signal {
     /// What was sent.
     pub event: Event,
     /// Which request of which join asked for it.
-    pub ticket: Ticket,
+    pub ticket: RequestRef,
     /// For how long it waits when nobody holds the name: it is absent only when it has waited in vain.
     pub hold: Option<Duration>,
 }
 
 /// What a join that watches a topic is told: whether anybody is on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Watched {
+pub struct OnlineStatus {
     /// The topic.
     pub topic: Topic,
     /// Whether it has a member.
@@ -328,7 +328,7 @@ pub struct Watched {
 
 /// What a channel is told of a topic that it wished to hear: that it is a member there now, or cannot be one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listening {
+pub struct SubscriptionUpdate {
     /// The topic.
     pub topic: Topic,
     /// Whether what is said there from now on arrives.

@@ -38,7 +38,7 @@ impl Frame {
 
 /// What one frame comes to, or what follows from it.
 #[derive(Debug)]
-pub enum Step<'a> {
+pub enum Decoded<'a> {
     /// The client asks for something.
     Ask(Inbound<'a>),
     /// The client is answered by the format itself: a pong, a handshake.
@@ -58,20 +58,20 @@ pub trait Protocol: Unpin + 'static {
     /// # Errors
     /// [`Malformed`] when it is none of this format; the connection ends with
     /// [`close::MALFORMED`](crate::close::MALFORMED).
-    fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Step<'a>>, Malformed>;
+    fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Decoded<'a>>, Malformed>;
 
     /// What is to be done besides, one thing at a time: asked for when the connection opens, and after
     /// each frame that was read or written, until there is nothing more.
-    fn follow(&mut self) -> Option<Step<'static>> {
+    fn follow(&mut self) -> Option<Decoded<'static>> {
         None
     }
 
     /// Writes what this client is told; nothing when the format says nothing about it.
     ///
     /// # Errors
-    /// [`Wordless`] when the format has no words for it (a V1 client cannot be sent bytes): it is then
+    /// [`Unencodable`] when the format has no words for it (a V1 client cannot be sent bytes): it is then
     /// left out and counted.
-    fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Wordless>;
+    fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Unencodable>;
 
     /// A sign of life that the client has to answer, where it is the server who asks for one.
     fn ping(&mut self) -> Option<Frame> {
@@ -87,7 +87,7 @@ pub trait Protocol: Unpin + 'static {
 
 /// A message that a format has no words for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wordless;
+pub struct Unencodable;
 
 /// A frame that its protocol cannot read. It says no more: what a hostile peer sent is not repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,11 +151,11 @@ mod tests {
     struct Loud<const N: u8>;
 
     impl<const N: u8> Protocol for Loud<N> {
-        fn decode<'a>(&'a mut self, _: &'a Frame) -> Result<Option<Step<'a>>, Malformed> {
+        fn decode<'a>(&'a mut self, _: &'a Frame) -> Result<Option<Decoded<'a>>, Malformed> {
             Err(Malformed)
         }
-        fn encode(&mut self, _: &Outbound) -> Result<Option<Frame>, Wordless> {
-            Err(Wordless)
+        fn encode(&mut self, _: &Outbound) -> Result<Option<Frame>, Unencodable> {
+            Err(Unencodable)
         }
         fn broadcast(_: &Broadcast) -> Option<Frame> {
             ENCODED.fetch_add(1, Ordering::Relaxed);

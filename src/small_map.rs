@@ -6,4 +6,4 @@ use halfbrown::SizedHashMap;
 
 /// A list that is searched through as long as it is short, and a table when it is not; its keys may be what a client
 /// says.
-pub(crate) type Few<K, V> = SizedHashMap<K, V, RandomState, 8>;
+pub(crate) type SmallMap<K, V> = SizedHashMap<K, V, RandomState, 8>;

@@ -2,18 +2,18 @@
 //! the tables are empty, and the memory of the process is what it was before.
 //!
 //! `make soak` runs it for ten minutes against a release build (`SOAK_SECONDS`), `make test` for a few seconds.
+//!
+//! A binary of its own: nothing else may run beside it when it measures, and `make soak` runs it alone.
 
 mod common;
-#[path = "common/longpoll.rs"]
-mod longpoll;
 
 use std::time::{Duration, Instant};
 
 use common::dice::Dice;
+use common::longpoll::Polling;
 use common::process::Process;
 use common::{Client, eventually, frame};
 use futures_util::future::join_all;
-use longpoll::Polling;
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 

@@ -9,4 +9,4 @@ pub(crate) mod registry;
 pub(crate) mod topic_table;
 
 pub use pubsub::Pubsub;
-pub use registry::command::Census;
+pub use registry::command::RegistryStats;

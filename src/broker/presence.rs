@@ -10,13 +10,13 @@ use std::collections::{BTreeMap, HashMap};
 use bytestring::ByteString;
 use compact_str::CompactString;
 
-use crate::message::{Payload, Row};
+use crate::message::{Payload, PresenceEntry};
 
 /// The unique mark of a row, `phx_ref` on the wire.
-pub(crate) type Mark = CompactString;
+pub(crate) type PresenceRef = CompactString;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Listed {
+struct EncodedEntry {
     key: CompactString,
     /// The meta with its mark (and the mark of the row it follows) written in.
     text: ByteString,
@@ -25,24 +25,24 @@ struct Listed {
 /// One topic's list.
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
-    told: HashMap<Mark, Listed>,
-    joins: BTreeMap<Mark, Listed>,
-    leaves: BTreeMap<Mark, Listed>,
+    told: HashMap<PresenceRef, EncodedEntry>,
+    joins: BTreeMap<PresenceRef, EncodedEntry>,
+    leaves: BTreeMap<PresenceRef, EncodedEntry>,
     state: Option<Payload>,
 }
 
 impl Presence {
     /// Lists `row` under `mark`; `follows` is the mark of the row it replaces.
-    pub(crate) fn add(&mut self, mark: Mark, row: &Row, follows: Option<&Mark>) {
+    pub(crate) fn add(&mut self, mark: PresenceRef, row: &PresenceEntry, follows: Option<&PresenceRef>) {
         if self.told.contains_key(&mark) {
             return;
         }
-        let listed = Listed { key: row.key.clone(), text: with_mark(&row.meta, &mark, follows) };
+        let listed = EncodedEntry { key: row.key.clone(), text: with_mark(&row.meta, &mark, follows) };
         self.joins.insert(mark, listed);
     }
 
     /// Takes the row off the list. One that nobody has been told of is forgotten without a word.
-    pub(crate) fn remove(&mut self, mark: &Mark) {
+    pub(crate) fn remove(&mut self, mark: &PresenceRef) {
         if self.joins.remove(mark).is_none()
             && let Some(listed) = self.told.get(mark)
         {
@@ -76,7 +76,7 @@ impl Presence {
 }
 
 /// Rows grouped by key, as JSON.
-fn listing<'a>(rows: impl Iterator<Item = &'a Listed>) -> String {
+fn listing<'a>(rows: impl Iterator<Item = &'a EncodedEntry>) -> String {
     let mut keys: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for row in rows {
         keys.entry(&row.key).or_default().push(&row.text);
@@ -89,7 +89,7 @@ fn listing<'a>(rows: impl Iterator<Item = &'a Listed>) -> String {
 }
 
 /// The object `meta` with `phx_ref` (and `phx_ref_prev`) in front of its own members.
-fn with_mark(meta: &Payload, mark: &Mark, follows: Option<&Mark>) -> ByteString {
+fn with_mark(meta: &Payload, mark: &PresenceRef, follows: Option<&PresenceRef>) -> ByteString {
     let inner = match meta {
         Payload::Json(text) | Payload::Attached(text, _) => {
             text.trim_ascii().strip_prefix('{').and_then(|t| t.strip_suffix('}'))

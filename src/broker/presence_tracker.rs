@@ -11,10 +11,10 @@ use std::time::Instant;
 use compact_str::{CompactString, format_compact};
 
 use crate::broker::adapter::Packet;
-use crate::broker::presence::{Mark, Presence};
+use crate::broker::presence::{Presence, PresenceRef};
 use crate::connections::connection::{Member, MemberId};
-use crate::connections::mail::Note;
-use crate::message::{Broadcast, Event, Payload, Row};
+use crate::connections::mail::SocketEvent;
+use crate::message::{Broadcast, Event, Payload, PresenceEntry};
 use crate::protocol::Delivery;
 use crate::topic::Topic;
 
@@ -22,29 +22,29 @@ const STATE: Event = Event::const_new("presence_state");
 const DIFF: Event = Event::const_new("presence_diff");
 
 /// Topic to presence list. A topic without rows and viewers has no entry.
-pub(crate) struct Rosters {
+pub(crate) struct PresenceTracker {
     node: CompactString,
     /// Marks are unique through this number, the node's name and a random part of it.
     next_mark: u64,
     salt: u32,
-    topics: HashMap<Topic, Roster>,
+    topics: HashMap<Topic, TopicPresence>,
     changed: HashSet<Topic>,
 }
 
 #[derive(Default)]
-struct Roster {
+struct TopicPresence {
     presence: Presence,
     viewers: HashMap<MemberId, Member>,
     /// Rows of this node's members.
-    own: HashMap<MemberId, (Mark, Row)>,
+    own: HashMap<MemberId, (PresenceRef, PresenceEntry)>,
     /// Rows of other nodes, each with its key, by node.
-    others: HashMap<CompactString, HashSet<Mark>>,
+    others: HashMap<CompactString, HashSet<PresenceRef>>,
     /// What the other nodes have not been told yet.
-    joins: HashMap<Mark, Row>,
-    leaves: Vec<(Mark, CompactString)>,
+    joins: HashMap<PresenceRef, PresenceEntry>,
+    leaves: Vec<(PresenceRef, CompactString)>,
 }
 
-impl Rosters {
+impl PresenceTracker {
     pub(crate) fn new(node: CompactString) -> Self {
         let salt = uuid::Uuid::new_v4().as_u64_pair().0 as u32;
         Self { node, next_mark: 0, salt, topics: HashMap::new(), changed: HashSet::new() }
@@ -54,13 +54,13 @@ impl Rosters {
     /// topic had no viewer before.
     pub(crate) fn view(&mut self, topic: &Topic, viewer: Member) -> bool {
         let roster = self.topics.entry(topic.clone()).or_default();
-        let _ = viewer.connection.tell(Note::Push(viewer.join, STATE, roster.presence.state()));
+        let _ = viewer.connection.tell(SocketEvent::Push(viewer.join, STATE, roster.presence.state()));
         roster.viewers.insert(viewer.id(), viewer);
         roster.viewers.len() == 1
     }
 
     /// Puts a member's row on the list, or in place of the one it has.
-    pub(crate) fn put(&mut self, topic: &Topic, id: MemberId, row: Row) {
+    pub(crate) fn put(&mut self, topic: &Topic, id: MemberId, row: PresenceEntry) {
         let mark = self.mark();
         let roster = self.topics.entry(topic.clone()).or_default();
         let previous = roster.own.insert(id, (mark.clone(), row.clone()));
@@ -73,7 +73,7 @@ impl Rosters {
     }
 
     /// What the list says of a member.
-    pub(crate) fn row(&self, topic: &Topic, id: MemberId) -> Option<&Row> {
+    pub(crate) fn row(&self, topic: &Topic, id: MemberId) -> Option<&PresenceEntry> {
         self.topics.get(topic)?.own.get(&id).map(|(_, row)| row)
     }
 
@@ -98,8 +98,8 @@ impl Rosters {
         &mut self,
         topic: &Topic,
         node: &CompactString,
-        joins: &[(Mark, Row)],
-        leaves: &[(Mark, CompactString)],
+        joins: &[(PresenceRef, PresenceEntry)],
+        leaves: &[(PresenceRef, CompactString)],
     ) {
         let Some(roster) = self.topics.get_mut(topic) else { return };
         let rows = roster.others.entry(node.clone()).or_default();
@@ -161,26 +161,26 @@ impl Rosters {
         self.topics.values().map(|roster| roster.presence.len()).sum()
     }
 
-    fn packet(&self, joins: Vec<(Mark, Row)>, leaves: Vec<(Mark, CompactString)>) -> Packet {
+    fn packet(&self, joins: Vec<(PresenceRef, PresenceEntry)>, leaves: Vec<(PresenceRef, CompactString)>) -> Packet {
         Packet::Presence { node: self.node.clone(), joins, leaves }
     }
 
-    fn mark(&mut self) -> Mark {
+    fn mark(&mut self) -> PresenceRef {
         self.next_mark += 1;
         format_compact!("{:08x}{:08x}", self.salt, self.next_mark)
     }
 
     /// A list with changes to tell stays until they are told.
     fn forget_if_empty(&mut self, topic: &Topic) {
-        let empty = |roster: &Roster| roster.viewers.is_empty() && roster.own.is_empty();
+        let empty = |roster: &TopicPresence| roster.viewers.is_empty() && roster.own.is_empty();
         if !self.changed.contains(topic) && self.topics.get(topic).is_some_and(empty) {
             self.topics.remove(topic);
         }
     }
 }
 
-impl Roster {
-    fn retire(&mut self, mark: Mark, key: CompactString) {
+impl TopicPresence {
+    fn retire(&mut self, mark: PresenceRef, key: CompactString) {
         self.presence.remove(&mark);
         if self.joins.remove(&mark).is_none() {
             self.leaves.push((mark, key));
@@ -206,8 +206,8 @@ mod tests {
     #[test]
     fn a_list_that_nobody_sees_or_is_on_is_forgotten() {
         let (crowd, topic) = (crowd(3), Topic::parse("room:a").unwrap());
-        let row = || Row { key: "k".into(), meta: Payload::empty() };
-        let mut rosters = Rosters::new("a".into());
+        let row = || PresenceEntry { key: "k".into(), meta: Payload::empty() };
+        let mut rosters = PresenceTracker::new("a".into());
         assert_eq!(crowd.iter().filter(|viewer| rosters.view(&topic, (*viewer).clone())).count(), 1, "the first");
         for _ in 0..2 {
             crowd.iter().for_each(|member| rosters.put(&topic, member.id(), row()));

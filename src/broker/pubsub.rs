@@ -11,38 +11,39 @@ use compact_str::CompactString;
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
-use crate::broker::adapter::{Adapter, Answer, Inbox, Packet};
+use crate::broker::adapter::{Adapter, BoxFuture, ClusterInbox, Packet};
 use crate::broker::registry::command::{
-    Census, Count, Down, FromNode, GiveUp, Hold, NodeDown, Queued, Subscribe, Unsubscribe, Update, Watch, Wish,
+    Admitted, Command, ConnectionClosed, GetStats, HeldSignal, NodeDown, RegistryStats, ReleaseName, RemotePacket,
+    Subscribe, Unsubscribe, UpdatePresence, Watch,
 };
-use crate::broker::registry::permits::{Turn, Turns};
-use crate::broker::registry::{Obituary, Registry, Terms};
-use crate::broker::topic_table::Table;
+use crate::broker::registry::permits::{CommandBudget, Permit};
+use crate::broker::registry::{ExitSignal, Registry, RegistryOptions};
+use crate::broker::topic_table::TopicTable;
 use crate::connections::connection::Connection;
 use crate::connections::connection::{Member, MemberId};
-use crate::connections::mail::Note;
-use crate::connections::mailbox::Refused;
-use crate::message::{Broadcast, Event, Payload, Proof, Signal, Verdict};
+use crate::connections::mail::SocketEvent;
+use crate::connections::mailbox::PushError;
+use crate::message::{Broadcast, DeliveryStatus, Event, Payload, Proof, Signal};
 use crate::metrics::families::Metrics;
 use crate::protocol::Delivery;
 use crate::topic::{Realm, Topic};
 
 /// A node's topics. Cloning copies a pointer; a clone may live on any thread.
 #[derive(Clone)]
-pub struct Pubsub(Arc<Ways>);
+pub struct Pubsub(Arc<Inner>);
 
 /// What every session tells and asks others by.
-struct Ways {
-    local: Local,
+struct Inner {
+    local: LocalDelivery,
     registry: Addr<Registry>,
-    turns: Arc<Turns>,
+    turns: Arc<CommandBudget>,
     adapter: Arc<dyn Adapter>,
 }
 
 /// The local half: what needs no registry and no other node.
 #[derive(Clone)]
-struct Local {
-    table: Arc<Table>,
+struct LocalDelivery {
+    table: Arc<TopicTable>,
     metrics: Arc<Metrics>,
 }
 
@@ -50,19 +51,19 @@ impl Pubsub {
     /// Starts the registry on an arbiter, and the adapter. What it returns beside itself resolves when the registry
     /// has died.
     pub(crate) fn start(
-        terms: Terms,
+        terms: RegistryOptions,
         adapter: Arc<dyn Adapter>,
         arbiter: &ArbiterHandle,
     ) -> (Self, oneshot::Receiver<()>) {
-        let local = Local { table: Arc::new(Table::new()), metrics: Arc::default() };
+        let local = LocalDelivery { table: Arc::new(TopicTable::new()), metrics: Arc::default() };
         let (obituary, died) = oneshot::channel();
         let (table, metrics) = (local.table.clone(), local.metrics.clone());
-        let (backplane, turns) = (adapter.clone(), Turns::new(terms.queue_bytes));
+        let (backplane, turns) = (adapter.clone(), CommandBudget::new(terms.queue_bytes));
         let registry = Registry::start_in_arbiter(arbiter, |_| {
-            Registry::new(terms, table, backplane, metrics, Obituary(obituary))
+            Registry::new(terms, table, backplane, metrics, ExitSignal(obituary))
         });
-        adapter.start(Arc::new(Port { local: local.clone(), registry: registry.clone() }));
-        (Self(Arc::new(Ways { local, registry, turns, adapter })), died)
+        adapter.start(Arc::new(AdapterInbox { local: local.clone(), registry: registry.clone() }));
+        (Self(Arc::new(Inner { local, registry, turns, adapter })), died)
     }
 
     /// Tells every member of `topic`, on this node and the others. Being a member is not needed.
@@ -85,8 +86,8 @@ impl Pubsub {
     }
 
     /// How much the registry holds; all zero when it has died.
-    pub async fn census(&self) -> Census {
-        self.0.registry.send(Count).await.unwrap_or_default()
+    pub async fn census(&self) -> RegistryStats {
+        self.0.registry.send(GetStats).await.unwrap_or_default()
     }
 
     /// The node's counters.
@@ -105,7 +106,7 @@ impl Pubsub {
     }
 
     /// Who may wish for something from the registry, and when.
-    pub(crate) fn turns(&self) -> &Arc<Turns> {
+    pub(crate) fn turns(&self) -> &Arc<CommandBudget> {
         &self.0.turns
     }
 
@@ -122,7 +123,7 @@ impl Pubsub {
         delivery: &Arc<Delivery>,
         from: &Arc<Connection>,
         now: Instant,
-    ) -> Option<(Signal, Verdict)> {
+    ) -> Option<(Signal, DeliveryStatus)> {
         if let Some(verdict) = self.0.local.deliver(&signal.to, delivery, None, now) {
             return Some((signal, verdict));
         }
@@ -135,39 +136,39 @@ impl Pubsub {
         let from = from.clone();
         actix::spawn(async move {
             let verdict = answer.await;
-            let _ = from.tell(Note::Verdict(signal, verdict));
+            let _ = from.tell(SocketEvent::DeliveryStatus(signal, verdict));
         });
         None
     }
 
     /// Sends to the holder of a name on this node; nothing when it has none.
-    pub(crate) fn deliver_here(&self, name: &Topic, delivery: &Arc<Delivery>, now: Instant) -> Option<Verdict> {
+    pub(crate) fn deliver_here(&self, name: &Topic, delivery: &Arc<Delivery>, now: Instant) -> Option<DeliveryStatus> {
         self.0.local.deliver(name, delivery, None, now)
     }
 
     /// Has a signal wait until somebody has its name, if nobody has, here or elsewhere. The verdict comes to
     /// `from` as a note.
-    pub(crate) fn hold(&self, signal: Signal, delivery: Arc<Delivery>, from: Arc<Connection>, turn: Turn) {
-        self.order(Wish::Hold(Hold { from, signal, delivery }), turn);
+    pub(crate) fn hold(&self, signal: Signal, delivery: Arc<Delivery>, from: Arc<Connection>, turn: Permit) {
+        self.order(Command::Hold(HeldSignal { from, signal, delivery }), turn);
     }
 
-    pub(crate) fn subscribe(&self, wish: Subscribe, turn: Turn) {
+    pub(crate) fn subscribe(&self, wish: Subscribe, turn: Permit) {
         wish.connection.mark_known();
-        self.order(Wish::Subscribe(wish), turn);
+        self.order(Command::Subscribe(wish), turn);
     }
 
-    pub(crate) fn watch(&self, watch: Watch, turn: Turn) {
+    pub(crate) fn watch(&self, watch: Watch, turn: Permit) {
         watch.member.connection.mark_known();
-        self.order(Wish::Watch(watch), turn);
+        self.order(Command::Watch(watch), turn);
     }
 
-    pub(crate) fn update(&self, update: Update, turn: Turn) {
-        self.order(Wish::Update(update), turn);
+    pub(crate) fn update(&self, update: UpdatePresence, turn: Permit) {
+        self.order(Command::Update(update), turn);
     }
 
     /// Whoever has a turn is not refused any more.
-    fn order(&self, wish: Wish, turn: Turn) {
-        self.0.registry.do_send(Queued { wish, turn });
+    fn order(&self, wish: Command, turn: Permit) {
+        self.0.registry.do_send(Admitted { wish, turn });
     }
 
     /// Never refused: there is one at most for each wish to subscribe, which had its turn.
@@ -180,12 +181,12 @@ impl Pubsub {
     pub(crate) fn down(&self, connection: &Connection) {
         debug_assert!(connection.mailbox.is_closed(), "else a later subscription would stay for ever");
         if connection.is_known() {
-            self.0.registry.do_send(Down { connection: connection.id });
+            self.0.registry.do_send(ConnectionClosed { connection: connection.id });
         }
     }
 }
 
-impl Local {
+impl LocalDelivery {
     /// Puts `delivery` into the mailboxes of the topic's members here; nothing when it has none.
     fn deliver(
         &self,
@@ -193,48 +194,50 @@ impl Local {
         delivery: &Arc<Delivery>,
         except: Option<&Arc<Connection>>,
         now: Instant,
-    ) -> Option<Verdict> {
+    ) -> Option<DeliveryStatus> {
         let members = self.table.members(topic.key())?;
         let (mut delivered, mut is_full) = (0, false);
         let is_told = |member: &&Member| except.is_none_or(|except| !Arc::ptr_eq(except, &member.connection));
         for member in members.iter().filter(is_told) {
             match member.connection.deliver(member.join, delivery, now) {
                 Ok(()) => delivered += 1,
-                Err(Refused::Full) => is_full = true,
-                Err(Refused::Closed) => {}
+                Err(PushError::Full) => is_full = true,
+                Err(PushError::Closed) => {}
             }
         }
         self.metrics.delivered.add(topic.realm(), (), delivered);
         match (delivered, is_full) {
-            (1.., _) => Some(Verdict::Delivered),
-            (0, true) => Some(Verdict::Overloaded),
-            (0, false) => Some(Verdict::Absent),
+            (1.., _) => Some(DeliveryStatus::Delivered),
+            (0, true) => Some(DeliveryStatus::Overloaded),
+            (0, false) => Some(DeliveryStatus::Absent),
         }
     }
 }
 
 /// The way in for the adapter.
-struct Port {
-    local: Local,
+struct AdapterInbox {
+    local: LocalDelivery,
     registry: Addr<Registry>,
 }
 
-impl Inbox for Port {
-    fn deliver(&self, name: &Topic, packet: Packet) -> Verdict {
-        let Packet::Broadcast { event, payload } = packet else { return Verdict::Absent };
+impl ClusterInbox for AdapterInbox {
+    fn deliver(&self, name: &Topic, packet: Packet) -> DeliveryStatus {
+        let Packet::Broadcast { event, payload } = packet else { return DeliveryStatus::Absent };
         let broadcast = Broadcast { topic: name.clone(), event, payload };
-        self.local.deliver(name, &Arc::new(Delivery::new(broadcast)), None, Instant::now()).unwrap_or(Verdict::Absent)
+        self.local
+            .deliver(name, &Arc::new(Delivery::new(broadcast)), None, Instant::now())
+            .unwrap_or(DeliveryStatus::Absent)
     }
 
     fn publish(&self, topic: &Topic, packet: Packet) {
         match packet {
             Packet::Broadcast { .. } => drop(self.deliver(topic, packet)),
-            _ => self.registry.do_send(FromNode { topic: topic.clone(), packet }),
+            _ => self.registry.do_send(RemotePacket { topic: topic.clone(), packet }),
         }
     }
 
-    fn give_up(&self, name: &Topic, proof: Option<Proof>) -> Answer<bool> {
-        let asked = self.registry.send(GiveUp { name: name.clone(), proof });
+    fn give_up(&self, name: &Topic, proof: Option<Proof>) -> BoxFuture<bool> {
+        let asked = self.registry.send(ReleaseName { name: name.clone(), proof });
         // a registry that does not answer is dead, and its node with it
         Box::pin(asked.map(|answer| answer.unwrap_or(true)))
     }

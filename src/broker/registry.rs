@@ -6,7 +6,7 @@
 //! forgets a connection by itself when the connection says that it is down, or is found so.
 //!
 //! It runs only our own code on checked values, and must not panic; when it dies all the same, the
-//! node ends ([`Obituary`]).
+//! node ends ([`ExitSignal`]).
 
 mod claims;
 pub(crate) mod command;
@@ -24,29 +24,30 @@ use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
 use crate::broker::adapter::{Adapter, Epoch, Packet};
-use crate::broker::presence_tracker::Rosters;
+use crate::broker::presence_tracker::PresenceTracker;
 use crate::broker::registry::claims::Owner;
 use crate::broker::registry::command::{
-    Census, Count, Down, FromNode, NodeDown, Queued, Subscribe, Unsubscribe, Update, Watch, Wish,
+    Admitted, Command, ConnectionClosed, GetStats, NodeDown, RegistryStats, RemotePacket, Subscribe, Unsubscribe,
+    UpdatePresence, Watch,
 };
-use crate::broker::registry::connection_index::{Held, Holdings};
-use crate::broker::registry::held_signals::Holds;
-use crate::broker::registry::watchers::Watches;
-use crate::broker::topic_table::Table;
+use crate::broker::registry::connection_index::{ConnectionEntry, ConnectionIndex};
+use crate::broker::registry::held_signals::HeldSignals;
+use crate::broker::registry::watchers::Watchers;
+use crate::broker::topic_table::TopicTable;
 use crate::config::schema::{Config, Hold};
 use crate::connections::connection::ConnectionId;
 use crate::connections::connection::MemberId;
-use crate::connections::mail::Note;
-use crate::message::{JoinId, Proof, Row, Watched};
+use crate::connections::mail::SocketEvent;
+use crate::message::{JoinId, OnlineStatus, PresenceEntry, Proof};
 use crate::metrics::families::Metrics;
-use crate::metrics::labels::Unjoined;
+use crate::metrics::labels::JoinRefusal;
 use crate::topic::Topic;
 
 /// Why there is no room, as the client hears it.
 const FULL: &str = "topic is full";
 
 /// What the registry must be told before it starts.
-pub(crate) struct Terms {
+pub(crate) struct RegistryOptions {
     /// How many members a topic may have on this node.
     pub(crate) members: usize,
     /// How many rows a topic's presence list may have.
@@ -59,7 +60,7 @@ pub(crate) struct Terms {
     pub(crate) queue_bytes: usize,
 }
 
-impl Terms {
+impl RegistryOptions {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             members: config.limits.members_per_topic,
@@ -72,50 +73,50 @@ impl Terms {
 }
 
 /// Says that the registry has died: dropped with it, whatever ended it.
-pub(crate) struct Obituary(#[expect(dead_code, reason = "its drop is the message")] pub(crate) oneshot::Sender<()>);
+pub(crate) struct ExitSignal(#[expect(dead_code, reason = "its drop is the message")] pub(crate) oneshot::Sender<()>);
 
 /// The actor.
 pub(crate) struct Registry {
-    terms: Terms,
-    pub(crate) table: Arc<Table>,
+    terms: RegistryOptions,
+    pub(crate) table: Arc<TopicTable>,
     pub(crate) adapter: Arc<dyn Adapter>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) holdings: Holdings,
+    pub(crate) holdings: ConnectionIndex,
     pub(crate) names: HashMap<Topic, Owner>,
-    watches: Watches,
-    rosters: Rosters,
-    pub(crate) holds: Holds,
+    watches: Watchers,
+    rosters: PresenceTracker,
+    pub(crate) holds: HeldSignals,
     flushing: bool,
-    _obituary: Obituary,
+    _obituary: ExitSignal,
 }
 
 impl Registry {
     pub(crate) fn new(
-        terms: Terms,
-        table: Arc<Table>,
+        terms: RegistryOptions,
+        table: Arc<TopicTable>,
         adapter: Arc<dyn Adapter>,
         metrics: Arc<Metrics>,
-        obituary: Obituary,
+        obituary: ExitSignal,
     ) -> Self {
-        let rosters = Rosters::new(adapter.node());
+        let rosters = PresenceTracker::new(adapter.node());
         Self {
             table,
             adapter,
             metrics,
-            holdings: Holdings::default(),
+            holdings: ConnectionIndex::default(),
             names: HashMap::new(),
-            watches: Watches::default(),
+            watches: Watchers::default(),
             rosters,
-            holds: Holds::new(terms.hold.clone()),
+            holds: HeldSignals::new(terms.hold.clone()),
             terms,
             flushing: false,
             _obituary: obituary,
         }
     }
 
-    pub(crate) fn refuse(&self, wish: &Subscribe, why: Unjoined, reason: &'static str) {
+    pub(crate) fn refuse(&self, wish: &Subscribe, why: JoinRefusal, reason: &'static str) {
         self.metrics.joins_refused.add(wish.topic.realm(), why, 1);
-        let _ = wish.connection.tell(Note::Refused(wish.join, reason));
+        let _ = wish.connection.tell(SocketEvent::Refused(wish.join, reason));
     }
 
     /// Makes the wish come true, now that the name (if it names one) is free for it.
@@ -127,7 +128,7 @@ impl Registry {
             if let Some((_, epoch)) = owned {
                 self.adapter.release(topic, epoch);
             }
-            return self.refuse(&wish, Unjoined::Full, FULL);
+            return self.refuse(&wish, JoinRefusal::Full, FULL);
         }
         let id = wish.member().id();
         self.holdings.add_join(id, topic.clone());
@@ -146,7 +147,7 @@ impl Registry {
             wish.connection.mark_joined();
         }
         self.metrics.joins.add(topic.realm(), (), 1);
-        let _ = wish.connection.tell(Note::Subscribed(wish.join));
+        let _ = wish.connection.tell(SocketEvent::Subscribed(wish.join));
         self.hand_over(&wish);
         self.list(wish, ctx);
     }
@@ -188,7 +189,7 @@ impl Registry {
         left
     }
 
-    fn take_back(&mut self, connection: ConnectionId, held: Held, ctx: &mut Context<Self>) {
+    fn take_back(&mut self, connection: ConnectionId, held: ConnectionEntry, ctx: &mut Context<Self>) {
         for (join, topic) in held.joins {
             self.leave(&topic, MemberId { connection, join }, ctx);
         }
@@ -242,17 +243,17 @@ impl Actor for Registry {
     }
 }
 
-impl Handler<Queued> for Registry {
+impl Handler<Admitted> for Registry {
     type Result = ();
 
-    fn handle(&mut self, Queued { wish, turn }: Queued, ctx: &mut Self::Context) {
+    fn handle(&mut self, Admitted { wish, turn }: Admitted, ctx: &mut Self::Context) {
         // before it is done: who is answered may have a further wish at once
         drop(turn);
         match wish {
-            Wish::Subscribe(wish) => self.subscribe(wish, ctx),
-            Wish::Watch(watch) => self.watch(watch, ctx),
-            Wish::Update(update) => self.update(update, ctx),
-            Wish::Hold(hold) => self.hold(hold, ctx),
+            Command::Subscribe(wish) => self.subscribe(wish, ctx),
+            Command::Watch(watch) => self.watch(watch, ctx),
+            Command::Update(update) => self.update(update, ctx),
+            Command::Hold(hold) => self.hold(hold, ctx),
         }
     }
 }
@@ -260,7 +261,7 @@ impl Handler<Queued> for Registry {
 impl Registry {
     fn subscribe(&mut self, wish: Subscribe, ctx: &mut Context<Self>) {
         if wish.connection.mailbox.is_closed() {
-            return; // its `Down` is behind this message, or was before it
+            return; // its `ConnectionClosed` is behind this message, or was before it
         }
         if let Some(join) = wish.replaces {
             self.handle(Unsubscribe { id: MemberId { connection: wish.connection.id, join } }, ctx);
@@ -288,7 +289,7 @@ impl Registry {
         let online = self.table.count(topic.key()) > 0;
         let mut elsewhere = self.adapter.whereis(&topic);
         let tell = move |online| {
-            let _ = member.connection.tell(Note::Info(member.join, Box::new(Watched { topic, online })));
+            let _ = member.connection.tell(SocketEvent::Info(member.join, Box::new(OnlineStatus { topic, online })));
         };
         if online {
             return tell(true);
@@ -299,9 +300,9 @@ impl Registry {
         }
     }
 
-    fn update(&mut self, Update { id, topic, meta }: Update, ctx: &mut Context<Self>) {
+    fn update(&mut self, UpdatePresence { id, topic, meta }: UpdatePresence, ctx: &mut Context<Self>) {
         if let Some(row) = self.rosters.row(&topic, id) {
-            let row = Row { key: row.key.clone(), meta };
+            let row = PresenceEntry { key: row.key.clone(), meta };
             self.rosters.put(&topic, id, row);
             self.flush_later(ctx);
         }
@@ -317,19 +318,19 @@ impl Handler<Unsubscribe> for Registry {
     }
 }
 
-impl Handler<Down> for Registry {
+impl Handler<ConnectionClosed> for Registry {
     type Result = ();
 
-    fn handle(&mut self, Down { connection }: Down, ctx: &mut Self::Context) {
+    fn handle(&mut self, ConnectionClosed { connection }: ConnectionClosed, ctx: &mut Self::Context) {
         let held = self.holdings.take(connection);
         self.take_back(connection, held, ctx);
     }
 }
 
-impl Handler<FromNode> for Registry {
+impl Handler<RemotePacket> for Registry {
     type Result = ();
 
-    fn handle(&mut self, FromNode { topic, packet }: FromNode, ctx: &mut Self::Context) {
+    fn handle(&mut self, RemotePacket { topic, packet }: RemotePacket, ctx: &mut Self::Context) {
         match packet {
             Packet::Up => {
                 self.watches.tell(&topic, true);
@@ -360,11 +361,11 @@ impl Handler<NodeDown> for Registry {
     }
 }
 
-impl Handler<Count> for Registry {
-    type Result = Census;
+impl Handler<GetStats> for Registry {
+    type Result = RegistryStats;
 
-    fn handle(&mut self, _: Count, _: &mut Self::Context) -> Census {
-        Census {
+    fn handle(&mut self, _: GetStats, _: &mut Self::Context) -> RegistryStats {
+        RegistryStats {
             connections: self.holdings.connections(),
             topics: self.table.topics(),
             members: self.holdings.members(),

@@ -19,14 +19,14 @@ const SHARDS: usize = 64;
 /// A topic's members as they were at one moment: most topics are a peer's, and have one.
 #[derive(Clone)]
 pub(crate) enum Members {
-    One(Member),
+    GaugeGuard(Member),
     Many(Arc<Vec<Member>>),
 }
 
 impl Members {
     fn push(&mut self, member: Member) {
         match self {
-            Self::One(first) => *self = Self::Many(Arc::new(vec![first.clone(), member])),
+            Self::GaugeGuard(first) => *self = Self::Many(Arc::new(vec![first.clone(), member])),
             Self::Many(members) => Arc::make_mut(members).push(member),
         }
     }
@@ -37,7 +37,7 @@ impl Deref for Members {
 
     fn deref(&self) -> &[Member] {
         match self {
-            Self::One(member) => std::slice::from_ref(member),
+            Self::GaugeGuard(member) => std::slice::from_ref(member),
             Self::Many(members) => members,
         }
     }
@@ -46,12 +46,12 @@ impl Deref for Members {
 type Shard = RwLock<HashTable<(Topic, Members)>>;
 
 /// Topic to members. A topic without members has no entry.
-pub(crate) struct Table {
+pub(crate) struct TopicTable {
     shards: Box<[Shard]>,
     hasher: RandomState,
 }
 
-impl Table {
+impl TopicTable {
     pub(crate) fn new() -> Self {
         Self { shards: (0..SHARDS).map(|_| Shard::default()).collect(), hasher: RandomState::new() }
     }
@@ -71,7 +71,7 @@ impl Table {
         let mut shard = self.shard(hash).write().unwrap_or_else(PoisonError::into_inner);
         match shard.entry(hash, is(topic.key()), |(topic, _)| self.hash(topic.key())) {
             Entry::Vacant(place) => {
-                place.insert((topic.clone(), Members::One(member)));
+                place.insert((topic.clone(), Members::GaugeGuard(member)));
                 1
             }
             Entry::Occupied(mut place) => {
@@ -152,7 +152,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_topic_without_members_has_no_entry() {
-        let (crowd, topic, table) = (crowd(3), Topic::parse("room:a").unwrap(), Table::new());
+        let (crowd, topic, table) = (crowd(3), Topic::parse("room:a").unwrap(), TopicTable::new());
         for (n, member) in crowd.iter().enumerate() {
             assert_eq!(table.insert(&topic, member.clone()), n + 1);
         }
@@ -166,14 +166,14 @@ pub(crate) mod tests {
     /// Names chosen to meet in one node's table cost another node, or the same after its next start, no more than any.
     #[test]
     fn names_that_meet_in_one_table_are_spread_in_another() {
-        let (known, other) = (Table::new(), Table::new());
-        let in_shard = |table: &Table, name: &str| {
+        let (known, other) = (TopicTable::new(), TopicTable::new());
+        let in_shard = |table: &TopicTable, name: &str| {
             let shard = table.shard(table.hash(name));
             table.shards.iter().position(|one| std::ptr::eq(one, shard)).unwrap()
         };
         // what a shard's own table goes by
-        let in_bucket = |table: &Table, name: &str| table.hash(name) as usize % SHARDS;
-        let places: [fn(&Table, &str) -> usize; 2] = [in_shard, in_bucket];
+        let in_bucket = |table: &TopicTable, name: &str| table.hash(name) as usize % SHARDS;
+        let places: [fn(&TopicTable, &str) -> usize; 2] = [in_shard, in_bucket];
         for at in places {
             let names = (0..).map(|n| format!("room:{n}")).filter(|name| at(&known, name) == 0);
             let mut met = [0; SHARDS];
@@ -185,7 +185,7 @@ pub(crate) mod tests {
     /// A shard's own table would else look through ever more of them, the larger it is.
     #[test]
     fn what_meets_in_a_shard_is_spread_in_its_table() {
-        let table = Table::new();
+        let table = TopicTable::new();
         let hashes = (0..).map(|n| table.hash(&format!("room:{n}")));
         let mut met = [0; SHARDS];
         let of_one = hashes.filter(|hash| std::ptr::eq(table.shard(*hash), &table.shards[0]));

@@ -7,7 +7,7 @@ use std::fmt;
 /// [`connect`](crate::http::mount::Mount::connect) may put there. They end with the socket.
 ///
 /// ```
-/// use handclasp::channels::builtin::Assigns;
+/// use handclasp::channels::Assigns;
 ///
 /// struct UserId(u64);
 ///

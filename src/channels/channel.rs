@@ -1,15 +1,15 @@
 //! What a topic does: the trait that a channel implements, and the router that chooses a channel by the topic's name.
 //!
 //! A channel is a plain value inside its socket, not an actor: one for each join, dropped with it. It
-//! never blocks: work that takes time runs elsewhere and answers through a [`SocketRef`](crate::channels::SocketRef)
-//! or a [`ChannelRef`](crate::channels::ChannelRef).
+//! never blocks: work that takes time runs elsewhere and answers through a [`ReplyHandle`](crate::channels::ReplyHandle)
+//! or a [`ChannelHandle`](crate::channels::ChannelHandle).
 
 use std::fmt;
 
 use crate::channels::context::Context;
-use crate::channels::reply::{Ended, Join, Reply, verdict_reply};
+use crate::channels::reply::{Join, Reply, TerminateReason, delivery_reply};
 use crate::connections::mail::Info;
-use crate::message::{Payload, Signal, Verdict};
+use crate::message::{DeliveryStatus, Payload, Signal};
 use crate::topic::{Pattern, Realm, Topic};
 
 /// What a topic does for one client that has joined it.
@@ -83,8 +83,8 @@ pub trait Channel: 'static {
         ctx.push(event, payload.clone());
     }
 
-    /// A message from the server's own code, through a [`ChannelRef`](crate::channels::ChannelRef), or from the core: a
-    /// [`Watched`](crate::message::Watched) after [`Context::watch`]. It may come before the client is a
+    /// A message from the server's own code, through a [`ChannelHandle`](crate::channels::ChannelHandle), or from the core: a
+    /// [`OnlineStatus`](crate::message::OnlineStatus) after [`Context::watch`]. It may come before the client is a
     /// member.
     ///
     /// ```
@@ -105,13 +105,13 @@ pub trait Channel: 'static {
 
     /// What became of a [`Context::signal`]. The default answers the request that it was sent for:
     /// `ok`, or `error` with the reason `peer_not_found`, `overloaded` or `unreachable`.
-    fn handle_verdict(&mut self, signal: Signal, verdict: Verdict, ctx: &mut Context<'_>) {
-        ctx.reply(signal.ticket, verdict_reply(verdict));
+    fn handle_verdict(&mut self, signal: Signal, verdict: DeliveryStatus, ctx: &mut Context<'_>) {
+        ctx.reply(signal.ticket, delivery_reply(verdict));
     }
 
     /// The last word of a channel that was a member or has put its decision off. One that was refused or
     /// has panicked has none. What it tells others is heard; its own client hears it unless it is gone.
-    fn terminate(&mut self, _why: Ended, _ctx: &mut Context<'_>) {}
+    fn terminate(&mut self, _why: TerminateReason, _ctx: &mut Context<'_>) {}
 }
 
 type Factory = Box<dyn Fn(&Topic) -> Box<dyn Channel> + Send + Sync>;

@@ -5,11 +5,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::broker::registry::permits::{Turn, Turns};
+use crate::broker::registry::permits::{CommandBudget, Permit};
 use crate::channels::assigns::Assigns;
-use crate::channels::reply::Declined;
+use crate::channels::reply::LimitError;
 use crate::connections::connection::Connection;
-use crate::connections::token_bucket::{Bucket, Rate};
+use crate::connections::token_bucket::{Rate, TokenBucket};
 
 /// What all channels of one socket have in common. In memory as written: what each message needs stands at the end.
 #[repr(C)]
@@ -17,13 +17,13 @@ pub(crate) struct Client {
     pub(crate) transport: &'static str,
     /// How many topics more its joins may hear besides their own.
     pub(crate) may_hear: usize,
-    pub(crate) turns: Arc<Turns>,
+    pub(crate) turns: Arc<CommandBudget>,
     pub(crate) assigns: Assigns,
     /// Whether the channel that ran last was declined something for want of a turn.
     pub(crate) overloaded: bool,
     pub(crate) connection: Arc<Connection>,
     /// How many signals to nobody it may still send.
-    pub(crate) misses: Bucket,
+    pub(crate) misses: TokenBucket,
     pub(crate) misses_rate: Rate,
     /// What time it is, as the socket was last told.
     pub(crate) now: Instant,
@@ -48,9 +48,9 @@ impl Client {
     }
 
     /// A turn at the registry, for an order that carries so many bytes.
-    pub(crate) fn turn(&mut self, bytes: usize) -> Result<Turn, Declined> {
+    pub(crate) fn turn(&mut self, bytes: usize) -> Result<Permit, LimitError> {
         let turn = self.turns.take(bytes);
         self.overloaded |= turn.is_none();
-        turn.ok_or(Declined::Overloaded)
+        turn.ok_or(LimitError::Overloaded)
     }
 }

@@ -7,37 +7,37 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::broker::registry::permits::Turn;
+use crate::broker::registry::permits::Permit;
 use crate::channels::assigns::Assigns;
 use crate::channels::client::Client;
 use crate::channels::effect::Effect;
-use crate::channels::handles::{ChannelRef, SocketRef};
-use crate::channels::reply::{Declined, Join, Reply};
+use crate::channels::handles::{ChannelHandle, ReplyHandle};
+use crate::channels::reply::{Join, LimitError, Reply};
 use crate::connections::connection::ConnectionId;
-use crate::message::{Broadcast, Claim, Event, JoinId, Outbound, Payload, Reach, Ref, Signal, Ticket};
+use crate::message::{Broadcast, Event, JoinId, NameClaim, Outbound, Payload, Reach, Ref, RequestRef, Signal};
 use crate::topic::Topic;
 
 /// One thing that a channel has asked for.
-pub(crate) enum Wish {
+pub(crate) enum Action {
     /// To be done as it is.
     Do(Effect),
     /// To hear a further topic; of one that is claimed, as the only member.
-    Listen(Topic, Option<Claim>, Turn),
+    Listen(Topic, Option<NameClaim>, Permit),
     /// To hear a further topic no longer.
     Ignore(Topic),
 }
 
 /// What the channel's doings leave to be done when it has returned.
 #[derive(Default)]
-pub(crate) struct Aftermath {
-    pub(crate) wishes: Vec<Wish>,
+pub(crate) struct CallbackOutcome {
+    pub(crate) wishes: Vec<Action>,
     pub(crate) decision: Option<Join>,
     pub(crate) stopped: bool,
 }
 
 /// Which join of which topic a channel speaks for.
 #[derive(Clone, Copy)]
-pub(crate) struct Scope<'a> {
+pub(crate) struct CallScope<'a> {
     pub(crate) topic: &'a Topic,
     pub(crate) join: JoinId,
     pub(crate) join_ref: &'a Option<Ref>,
@@ -47,14 +47,14 @@ pub(crate) struct Scope<'a> {
 
 /// What a channel can do while one of its functions runs.
 pub struct Context<'a> {
-    pub(crate) scope: Scope<'a>,
+    pub(crate) scope: CallScope<'a>,
     pub(crate) client: &'a mut Client,
-    pub(crate) aftermath: &'a mut Aftermath,
+    pub(crate) aftermath: &'a mut CallbackOutcome,
 }
 
 impl Context<'_> {
     fn wish(&mut self, effect: Effect) {
-        self.aftermath.wishes.push(Wish::Do(effect));
+        self.aftermath.wishes.push(Action::Do(effect));
     }
 
     /// The topic.
@@ -149,13 +149,13 @@ impl Context<'_> {
 
     /// Has this client hear `topic` besides the channel's own, for as long as the channel lives or until
     /// [`ignore`](Self::ignore): broadcasts there reach it as those here do. When it does,
-    /// [`Channel::handle_info`](crate::Channel::handle_info) is told by a [`Listening`](crate::message::Listening).
+    /// [`Channel::handle_info`](crate::Channel::handle_info) is told by a [`SubscriptionUpdate`](crate::message::SubscriptionUpdate).
     /// What is asked for while the join is decided holds from its `ok` on, with nothing missed in between.
     ///
     /// # Errors
     /// A socket's joins and the topics they hear besides are at most `limits.joins_per_socket` each; and too much may
     /// wait for the registry.
-    pub fn listen(&mut self, topic: &Topic) -> Result<(), Declined> {
+    pub fn listen(&mut self, topic: &Topic) -> Result<(), LimitError> {
         self.hear(topic, None)
     }
 
@@ -164,28 +164,28 @@ impl Context<'_> {
     ///
     /// # Errors
     /// As [`listen`](Self::listen).
-    pub fn answer_to(&mut self, topic: &Topic) -> Result<(), Declined> {
-        self.hear(topic, Some(Claim { proof: None }))
+    pub fn answer_to(&mut self, topic: &Topic) -> Result<(), LimitError> {
+        self.hear(topic, Some(NameClaim { proof: None }))
     }
 
-    fn hear(&mut self, topic: &Topic, claim: Option<Claim>) -> Result<(), Declined> {
+    fn hear(&mut self, topic: &Topic, claim: Option<NameClaim>) -> Result<(), LimitError> {
         if self.client.may_hear == 0 {
-            return Err(Declined::TooMany);
+            return Err(LimitError::TooMany);
         }
         let turn = self.client.turn(topic.key().len())?;
         self.client.may_hear -= 1;
-        self.aftermath.wishes.push(Wish::Listen(topic.clone(), claim, turn));
+        self.aftermath.wishes.push(Action::Listen(topic.clone(), claim, turn));
         Ok(())
     }
 
     /// Ends what [`listen`](Self::listen) began; of several times, one.
     pub fn ignore(&mut self, topic: &Topic) {
-        self.aftermath.wishes.push(Wish::Ignore(topic.clone()));
+        self.aftermath.wishes.push(Action::Ignore(topic.clone()));
     }
 
     /// Answers a request for which a ticket was kept; with [`Reply::None`], not at all. Each request is
     /// to be answered once.
-    pub fn reply(&mut self, ticket: Ticket, reply: Reply) {
+    pub fn reply(&mut self, ticket: RequestRef, reply: Reply) {
         let Reply::Now(status, payload) = reply else { return };
         self.wish(Effect::Send(Outbound::Reply {
             join_ref: self.scope.join_ref.clone(),
@@ -198,29 +198,29 @@ impl Context<'_> {
 
     /// The request that is being handled, to be answered by [`reply`](Self::reply) in a later call.
     #[must_use]
-    pub fn ticket(&self) -> Ticket {
-        let Scope { topic, join, reference, .. } = self.scope;
-        Ticket { topic: topic.clone(), join, reference: reference.clone() }
+    pub fn ticket(&self) -> RequestRef {
+        let CallScope { topic, join, reference, .. } = self.scope;
+        RequestRef { topic: topic.clone(), join, reference: reference.clone() }
     }
 
     /// The request that is being handled, to be answered by other code, on any thread.
     #[must_use]
-    pub fn socket_ref(&self) -> SocketRef {
-        SocketRef::new(self.client.connection.clone(), self.ticket())
+    pub fn socket_ref(&self) -> ReplyHandle {
+        ReplyHandle::new(self.client.connection.clone(), self.ticket())
     }
 
     /// A way to reach this channel from other code, on any thread.
     #[must_use]
-    pub fn channel_ref(&self) -> ChannelRef {
-        ChannelRef::new(self.client.connection.clone(), self.scope.join)
+    pub fn channel_ref(&self) -> ChannelHandle {
+        ChannelHandle::new(self.client.connection.clone(), self.scope.join)
     }
 
     /// Begins to tell this channel whether anybody is on `topic`: a
-    /// [`Watched`](crate::message::Watched) now, and one for each change.
+    /// [`OnlineStatus`](crate::message::OnlineStatus) now, and one for each change.
     ///
     /// # Errors
     /// When too much waits for the registry: nothing is watched.
-    pub fn watch(&mut self, topic: Topic) -> Result<(), Declined> {
+    pub fn watch(&mut self, topic: Topic) -> Result<(), LimitError> {
         self.change_watch(topic, true)
     }
 
@@ -228,11 +228,11 @@ impl Context<'_> {
     ///
     /// # Errors
     /// When too much waits for the registry: it is watched still.
-    pub fn unwatch(&mut self, topic: Topic) -> Result<(), Declined> {
+    pub fn unwatch(&mut self, topic: Topic) -> Result<(), LimitError> {
         self.change_watch(topic, false)
     }
 
-    fn change_watch(&mut self, topic: Topic, on: bool) -> Result<(), Declined> {
+    fn change_watch(&mut self, topic: Topic, on: bool) -> Result<(), LimitError> {
         let turn = self.client.turn(topic.key().len())?;
         self.wish(Effect::Watch { join: self.scope.join, topic, on, turn });
         Ok(())
@@ -243,7 +243,7 @@ impl Context<'_> {
     ///
     /// # Errors
     /// When too much waits for the registry: the list says what it said.
-    pub fn update_presence(&mut self, meta: Payload) -> Result<(), Declined> {
+    pub fn update_presence(&mut self, meta: Payload) -> Result<(), LimitError> {
         let (join, topic) = (self.scope.join, self.scope.topic.clone());
         let turn = self.client.turn(topic.key().len() + meta.len())?;
         self.wish(Effect::Update { join, topic, meta, turn });

@@ -2,19 +2,19 @@
 //!
 //! Nothing is done here, and what a client or a topic is told is in [`message`](crate::message).
 
-use crate::broker::registry::permits::Turn;
+use crate::broker::registry::permits::Permit;
 use crate::close::Reason;
 use crate::message::{Broadcast, JoinId, Membership, Outbound, Payload, Reach, Signal};
 use crate::topic::Topic;
 
-/// What a socket wants done. What a client may wish for from the registry has its [`Turn`] there already, so that
+/// What a socket wants done. What a client may wish for from the registry has its [`Permit`] there already, so that
 /// who wished for it has been told, had there been none.
 #[derive(Debug)]
 pub(crate) enum Effect {
     /// Tell the client.
     Send(Outbound),
     /// Make this join a member of the topic, in place of an older one if it names one.
-    Subscribe { join: JoinId, topic: Topic, membership: Membership, replaces: Option<JoinId>, turn: Turn },
+    Subscribe { join: JoinId, topic: Topic, membership: Membership, replaces: Option<JoinId>, turn: Permit },
     /// This join is a member no longer, or is not to become one: there was a `Subscribe` for it.
     Unsubscribe(JoinId),
     /// Tell the topic's members.
@@ -22,9 +22,9 @@ pub(crate) enum Effect {
     /// Tell the one member of a named topic, and come back with the verdict.
     Signal { signal: Signal, broadcast: Broadcast },
     /// Begin (or stop) to tell this join when the topic gets its first member and loses its last.
-    Watch { join: JoinId, topic: Topic, on: bool, turn: Turn },
+    Watch { join: JoinId, topic: Topic, on: bool, turn: Permit },
     /// Change what the topic's presence list says of this join: `meta` is the text of a JSON object.
-    Update { join: JoinId, topic: Topic, meta: Payload, turn: Turn },
+    Update { join: JoinId, topic: Topic, meta: Payload, turn: Permit },
     /// End the connection.
     Close(&'static Reason),
 }

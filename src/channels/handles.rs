@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::channels::reply::Reply;
 use crate::connections::connection::Connection;
-use crate::connections::mail::Note;
-use crate::message::{Event, JoinId, Payload, Ticket};
+use crate::connections::mail::SocketEvent;
+use crate::message::{Event, JoinId, Payload, RequestRef};
 
 /// A request that is still owed an answer. Dropping it leaves the client to its own timeout.
 ///
@@ -19,13 +19,13 @@ use crate::message::{Event, JoinId, Payload, Ticket};
 /// }
 /// ```
 #[derive(Debug)]
-pub struct SocketRef {
+pub struct ReplyHandle {
     connection: Arc<Connection>,
-    ticket: Ticket,
+    ticket: RequestRef,
 }
 
-impl SocketRef {
-    pub(crate) fn new(connection: Arc<Connection>, ticket: Ticket) -> Self {
+impl ReplyHandle {
+    pub(crate) fn new(connection: Arc<Connection>, ticket: RequestRef) -> Self {
         Self { connection, ticket }
     }
 
@@ -33,7 +33,7 @@ impl SocketRef {
     pub fn reply(self, reply: Reply) {
         if let Reply::Now(status, payload) = reply {
             // a mailbox that is full or closed belongs to a client on its way out
-            let _ = self.connection.tell(Note::Reply(self.ticket, status, payload));
+            let _ = self.connection.tell(SocketEvent::Reply(self.ticket, status, payload));
         }
     }
 }
@@ -43,12 +43,12 @@ impl SocketRef {
 ///
 /// It may be kept for as long as one likes; what it says to a channel that has ended goes nowhere.
 #[derive(Clone, Debug)]
-pub struct ChannelRef {
+pub struct ChannelHandle {
     connection: Arc<Connection>,
     join: JoinId,
 }
 
-impl ChannelRef {
+impl ChannelHandle {
     pub(crate) fn new(connection: Arc<Connection>, join: JoinId) -> Self {
         Self { connection, join }
     }
@@ -56,11 +56,11 @@ impl ChannelRef {
     /// Hands the channel a message for [`Channel::handle_info`](crate::Channel::handle_info). Says whether the client's queue took it:
     /// `false` means that the connection has ended.
     pub fn send<T: Any + Send>(&self, info: T) -> bool {
-        self.connection.tell(Note::Info(self.join, Box::new(info))).is_ok()
+        self.connection.tell(SocketEvent::Info(self.join, Box::new(info))).is_ok()
     }
 
     /// Tells the channel's client. Says whether its queue took it, as [`send`](Self::send) does.
     pub fn push(&self, event: impl Into<Event>, payload: Payload) -> bool {
-        self.connection.tell(Note::Push(self.join, event.into(), payload)).is_ok()
+        self.connection.tell(SocketEvent::Push(self.join, event.into(), payload)).is_ok()
     }
 }

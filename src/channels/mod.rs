@@ -15,5 +15,5 @@ pub use crate::connections::mail::Info;
 pub use assigns::Assigns;
 pub use channel::{Channel, Router};
 pub use context::Context;
-pub use handles::{ChannelRef, SocketRef};
-pub use reply::{Declined, Ended, Join, Reply, verdict_reply};
+pub use handles::{ChannelHandle, ReplyHandle};
+pub use reply::{Join, LimitError, Reply, TerminateReason, delivery_reply};

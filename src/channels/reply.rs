@@ -1,9 +1,9 @@
 //! What a channel can answer: to a join ([`Join`]), to a push ([`Reply`]); why it cannot have what it asks for
-//! ([`Declined`]), and why it is asked no more itself ([`Ended`]).
+//! ([`LimitError`]), and why it is asked no more itself ([`TerminateReason`]).
 
 use compact_str::CompactString;
 
-use crate::message::{Claim, Membership, Payload, Proof, Row, Status, Verdict};
+use crate::message::{DeliveryStatus, Membership, NameClaim, Payload, PresenceEntry, Proof, Status};
 
 /// What becomes of a request to join.
 ///
@@ -53,7 +53,7 @@ impl Join {
     /// else the join is refused as `taken`.
     #[must_use]
     pub fn claim(self, proof: Option<Proof>) -> Self {
-        self.with(|membership| membership.claim = Some(Claim { proof }))
+        self.with(|membership| membership.claim = Some(NameClaim { proof }))
     }
 
     /// The client is pushed the topic's `presence_state` after the answer, and `presence_diff` from
@@ -67,7 +67,7 @@ impl Join {
     /// members must not be called `phx_ref` or `phx_ref_prev`, which the list itself adds.
     #[must_use]
     pub fn track(self, key: impl Into<CompactString>, meta: Payload) -> Self {
-        self.with(|membership| membership.row = Some(Row { key: key.into(), meta }))
+        self.with(|membership| membership.row = Some(PresenceEntry { key: key.into(), meta }))
     }
 
     fn with(mut self, change: impl FnOnce(&mut Membership)) -> Self {
@@ -81,7 +81,7 @@ impl Join {
 /// A channel's answer to a push.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// None: not now (a [`SocketRef`](crate::channels::handles::SocketRef) may answer later), or never.
+    /// None: not now (a [`ReplyHandle`](crate::channels::handles::ReplyHandle) may answer later), or never.
     None,
     /// This, at once.
     Now(Status, Payload),
@@ -109,14 +109,14 @@ impl Reply {
 
 /// Why a channel cannot have what it asks for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Declined {
+pub enum LimitError {
     /// Its socket hears all the topics that it may, `limits.joins_per_socket`.
     TooMany,
     /// More waits for the registry, of all clients, than `limits.registry_queue_bytes`.
     Overloaded,
 }
 
-impl Declined {
+impl LimitError {
     /// How it is worded to the client.
     #[must_use]
     pub const fn reason(self) -> &'static str {
@@ -129,7 +129,7 @@ impl Declined {
 
 /// Why a channel's life ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum TerminateReason {
     /// Its client left.
     Left,
     /// Its client joined the topic anew, or the name's owner came back on another connection.
@@ -142,11 +142,11 @@ pub enum Ended {
 
 /// How a verdict is worded to the sender.
 #[must_use]
-pub fn verdict_reply(verdict: Verdict) -> Reply {
+pub fn delivery_reply(verdict: DeliveryStatus) -> Reply {
     match verdict {
-        Verdict::Delivered => Reply::ok(),
-        Verdict::Absent => Reply::error("peer_not_found"),
-        Verdict::Overloaded => Reply::error("overloaded"),
-        Verdict::Unreachable => Reply::error("unreachable"),
+        DeliveryStatus::Delivered => Reply::ok(),
+        DeliveryStatus::Absent => Reply::error("peer_not_found"),
+        DeliveryStatus::Overloaded => Reply::error("overloaded"),
+        DeliveryStatus::Unreachable => Reply::error("unreachable"),
     }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::Path;
 
 use crate::config::schema::{Config, Drain, SETTINGS, SocketIo};
-use crate::config::source::{self, Place, Written};
+use crate::config::source::{self, RawSetting, Source};
 
 /// Everything that is wrong with a configuration, a line each: where it is written, the key, the value, what is
 /// allowed. Contents of `peer.ice_servers` are never shown.
@@ -53,7 +53,7 @@ impl Config {
         Self::of(&all, wrong)
     }
 
-    pub(crate) fn of(all: &[Written<'_>], mut wrong: Vec<String>) -> Result<Self, Errors> {
+    pub(crate) fn of(all: &[RawSetting<'_>], mut wrong: Vec<String>) -> Result<Self, Errors> {
         let mut config = Self::default();
         wrong.extend(all.iter().filter_map(|written| config.put(written).err()));
         if wrong.is_empty() {
@@ -65,7 +65,7 @@ impl Config {
         }
     }
 
-    fn put(&mut self, Written { name, value, place }: &Written<'_>) -> Result<(), String> {
+    fn put(&mut self, RawSetting { name, value, place }: &RawSetting<'_>) -> Result<(), String> {
         let setting = SETTINGS.iter().find(|setting| place.names(setting) == *name);
         match setting {
             Some(setting) => (setting.put)(self, value).map_err(|what| format!("{place}: {}: {what}", setting.key)),
@@ -102,7 +102,7 @@ fn text_of(path: &Path, wrong: &mut Vec<String>) -> String {
 }
 
 /// The key that was probably meant, if one is near.
-fn nearest(name: &str, place: &Place<'_>) -> String {
+fn nearest(name: &str, place: &Source<'_>) -> String {
     let bare = |full: &str| full.rsplit('.').next().unwrap_or_default().to_owned();
     let distance = |full: &String| {
         let whole = strsim::osa_distance(full, name);

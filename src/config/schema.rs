@@ -89,8 +89,8 @@ macro_rules! sections {
 
 /// Reads a default off its declaration.
 pub(crate) fn standard<T>(written: &str, read: impl FnOnce(&DeValue<'_>) -> Result<T, String>) -> T {
-    let value = DeValue::parse(written).expect("a declared default is TOML: tests/config.rs reads them all");
-    read(value.get_ref()).expect("a declared default is valid: tests/config.rs reads them all")
+    let value = DeValue::parse(written).expect("a declared default is TOML: tests/server/config.rs reads them all");
+    read(value.get_ref()).expect("a declared default is valid: tests/server/config.rs reads them all")
 }
 
 sections! {

@@ -11,21 +11,21 @@ use toml::de::{DeTable, DeValue};
 const OTHER_VARIABLES: [&str; 2] = ["HANDCLASP_CONFIG", "HANDCLASP_BIN"];
 
 /// One value, as it was written.
-pub(crate) struct Written<'a> {
+pub(crate) struct RawSetting<'a> {
     pub(crate) name: String,
     pub(crate) value: DeValue<'a>,
-    pub(crate) place: Place<'a>,
+    pub(crate) place: Source<'a>,
 }
 
 /// Where something was written.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Place<'a> {
+pub(crate) enum Source<'a> {
     Line(&'a Path, usize),
     Variable(&'a str),
     Flag(&'a str),
 }
 
-impl Place<'_> {
+impl Source<'_> {
     /// How a setting is called at such a place.
     pub(crate) fn names(&self, setting: &Setting) -> String {
         match self {
@@ -43,7 +43,7 @@ impl Place<'_> {
     }
 }
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for Source<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line(path, line) => write!(f, "{}:{line}", path.display()),
@@ -54,8 +54,8 @@ impl fmt::Display for Place<'_> {
 
 /// The keys of a file, in its order. Syntax errors are said in the parser's words without the line itself, which
 /// may hold a credential.
-pub(crate) fn in_file<'a>(path: &'a Path, text: &'a str, wrong: &mut Vec<String>) -> Vec<Written<'a>> {
-    let place = |at: usize| Place::Line(path, 1 + text.bytes().take(at).filter(|&byte| byte == b'\n').count());
+pub(crate) fn in_file<'a>(path: &'a Path, text: &'a str, wrong: &mut Vec<String>) -> Vec<RawSetting<'a>> {
+    let place = |at: usize| Source::Line(path, 1 + text.bytes().take(at).filter(|&byte| byte == b'\n').count());
     let (table, mut errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         errors.sort_by_key(|error| error.span().map(|span| span.start));
@@ -76,7 +76,7 @@ pub(crate) fn in_file<'a>(path: &'a Path, text: &'a str, wrong: &mut Vec<String>
         }
     }
     keys.sort_by_key(|(at, ..)| *at);
-    keys.into_iter().map(|(at, name, value)| Written { name, value, place: place(at) }).collect()
+    keys.into_iter().map(|(at, name, value)| RawSetting { name, value, place: place(at) }).collect()
 }
 
 fn is_section(name: &str) -> bool {
@@ -84,31 +84,31 @@ fn is_section(name: &str) -> bool {
 }
 
 /// The variables that begin with `HANDCLASP_`, but for those that are no settings.
-pub(crate) fn in_environment(variables: &[(String, String)]) -> impl Iterator<Item = Written<'_>> {
+pub(crate) fn in_environment(variables: &[(String, String)]) -> impl Iterator<Item = RawSetting<'_>> {
     let ours = |name: &str| name.starts_with("HANDCLASP_") && !OTHER_VARIABLES.contains(&name);
-    variables.iter().filter(move |(name, _)| ours(name)).map(|(name, text)| Written {
+    variables.iter().filter(move |(name, _)| ours(name)).map(|(name, text)| RawSetting {
         name: name.clone(),
         value: value(text),
-        place: Place::Variable(name),
+        place: Source::Variable(name),
     })
 }
 
 /// `--set section.key=value`, as often as it was given.
-pub(crate) fn in_sets<'a>(sets: &'a [String], wrong: &mut Vec<String>) -> Vec<Written<'a>> {
+pub(crate) fn in_sets<'a>(sets: &'a [String], wrong: &mut Vec<String>) -> Vec<RawSetting<'a>> {
     let (pairs, stray): (Vec<_>, Vec<_>) = sets.iter().map(|set| set.split_once('=')).partition(Option::is_some);
     // what was written may be a secret, so it is not repeated
     wrong.extend(stray.iter().map(|_| "--set: must be section.key=value".to_owned()));
-    let written = |(name, text): (&str, &'a str)| Written {
+    let written = |(name, text): (&str, &'a str)| RawSetting {
         name: name.trim().into(),
         value: value(text),
-        place: Place::Flag("--set"),
+        place: Source::Flag("--set"),
     };
     pairs.into_iter().flatten().map(written).collect()
 }
 
 /// `--listen ADDR:PORT`.
-pub(crate) fn in_listen(text: &str) -> Written<'_> {
-    Written { name: "server.listen".into(), value: DeValue::String(text.into()), place: Place::Flag("--listen") }
+pub(crate) fn in_listen(text: &str) -> RawSetting<'_> {
+    RawSetting { name: "server.listen".into(), value: DeValue::String(text.into()), place: Source::Flag("--listen") }
 }
 
 /// TOML where it is TOML (`5`, `true`, `["same"]`), else the string that it is (`5s`, `127.0.0.1:4000`).

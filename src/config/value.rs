@@ -45,8 +45,9 @@ pub(crate) fn whole<T: TryFrom<u64>>(value: &DeValue<'_>, low: u64, high: u64) -
 }
 
 pub(crate) fn span(value: &DeValue<'_>, low: &str, high: &str) -> Result<Duration, String> {
-    let bound =
-        |text| humantime::parse_duration(text).expect("a declared bound is a duration: tests/config.rs reads them all");
+    let bound = |text| {
+        humantime::parse_duration(text).expect("a declared bound is a duration: tests/server/config.rs reads them all")
+    };
     let duration = value.as_str().and_then(|text| humantime::parse_duration(text).ok());
     let fitting = duration.filter(|d| (bound(low)..=bound(high)).contains(d));
     fitting.map_or_else(|| refuse(value, format_args!("a duration from {low:?} to {high:?}")), Ok)

@@ -15,12 +15,12 @@ use std::time::Instant;
 use futures_util::Stream;
 
 use crate::close::Reason;
-use crate::connections::limits::{Allowance, Patience};
-use crate::connections::mail::{Mail, Note};
-use crate::connections::mailbox::{Mailbox, Refused, Waiting};
-use crate::connections::ready_queue::Desk;
-use crate::connections::token_bucket::Pool;
-use crate::connections::writer::{Lane, Line};
+use crate::connections::limits::{ConnectionLimits, Timeouts};
+use crate::connections::mail::{Envelope, SocketEvent};
+use crate::connections::mailbox::{Batch, Mailbox, PushError};
+use crate::connections::ready_queue::ReadyQueue;
+use crate::connections::token_bucket::SharedTokenBucket;
+use crate::connections::writer::{Fastlane, Writer};
 use crate::message::JoinId;
 use crate::metrics::families::Metrics;
 use crate::protocol::Delivery;
@@ -28,7 +28,7 @@ use crate::topic::Realm;
 
 /// Of so many batches of mail, how long one waited is measured: a clock asked for each would be asked for nearly every
 /// message.
-pub(crate) const MEASURED: u32 = 16;
+pub(crate) const SAMPLE_EVERY: u32 = 16;
 
 /// A connection's number, unique in its process; what the log calls it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,19 +49,19 @@ impl fmt::Debug for ConnectionId {
 /// What an [upgraded](crate::transports::websocket::io) connection is written to by, and who else than its task does that. In memory as
 /// written, as is a [`Connection`].
 #[repr(C)]
-pub(crate) struct Upgraded {
+pub(crate) struct WriteSide {
     /// Whether the courier is on its way.
     is_called: AtomicBool,
-    desk: Desk<Connection>,
-    pub(crate) line: Line,
+    desk: ReadyQueue<Connection>,
+    pub(crate) line: Writer,
     /// Nothing where no socket has come of it.
     connection: OnceLock<Weak<Connection>>,
 }
 
-impl Upgraded {
+impl WriteSide {
     /// One that a courier comes to who is called at `desk`.
-    pub(crate) fn new(desk: Desk<Connection>) -> Self {
-        Self { line: Line::default(), desk, connection: OnceLock::new(), is_called: AtomicBool::new(false) }
+    pub(crate) fn new(desk: ReadyQueue<Connection>) -> Self {
+        Self { line: Writer::default(), desk, connection: OnceLock::new(), is_called: AtomicBool::new(false) }
     }
 
     /// Has the courier come, and says whether it will.
@@ -95,10 +95,10 @@ impl Upgraded {
 /// its beginning alone.
 #[repr(C)]
 pub(crate) struct Connection {
-    upgraded: OnceLock<Arc<Upgraded>>,
+    upgraded: OnceLock<Arc<WriteSide>>,
     pub(crate) mailbox: Mailbox,
     /// What its address has left of signals to nobody.
-    pub(crate) misses: Arc<Pool>,
+    pub(crate) misses: Arc<SharedTokenBucket>,
     pub(crate) id: ConnectionId,
     pub(crate) opened: Instant,
     heard: AtomicBool,
@@ -109,7 +109,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(id: ConnectionId, address: IpAddr, allowance: Arc<Allowance>, misses: Arc<Pool>) -> Self {
+    pub(crate) fn new(
+        id: ConnectionId,
+        address: IpAddr,
+        allowance: Arc<ConnectionLimits>,
+        misses: Arc<SharedTokenBucket>,
+    ) -> Self {
         Self {
             id,
             address,
@@ -123,22 +128,22 @@ impl Connection {
         }
     }
 
-    pub(crate) fn patience(&self) -> &Patience {
+    pub(crate) fn patience(&self) -> &Timeouts {
         &self.mailbox.allowance().patience
     }
 
     /// It has been upgraded: once in its life, if at all.
-    pub(crate) fn attach(self: &Arc<Self>, upgraded: Arc<Upgraded>) {
+    pub(crate) fn attach(self: &Arc<Self>, upgraded: Arc<WriteSide>) {
         let known = upgraded.connection.set(Arc::downgrade(self));
         let attached = self.upgraded.set(upgraded);
         debug_assert!(known.is_ok() && attached.is_ok(), "else the sweep would cut another wire");
     }
 
-    pub(crate) fn upgraded(&self) -> Option<&Upgraded> {
+    pub(crate) fn upgraded(&self) -> Option<&WriteSide> {
         self.upgraded.get().map(Arc::as_ref)
     }
 
-    pub(crate) fn line(&self) -> Option<&Line> {
+    pub(crate) fn line(&self) -> Option<&Writer> {
         self.upgraded().map(|upgraded| &upgraded.line)
     }
 
@@ -150,7 +155,7 @@ impl Connection {
     }
 
     /// Says what the worker's courier may bring, from now on.
-    pub(crate) fn open(&self, lane: Lane) {
+    pub(crate) fn open(&self, lane: Fastlane) {
         if let Some(line) = self.line() {
             line.way().lane = Some(lane);
             self.mailbox.has_courier();
@@ -170,8 +175,8 @@ impl Connection {
         join: JoinId,
         delivery: &Arc<Delivery>,
         now: Instant,
-    ) -> Result<(), Refused> {
-        let calls = self.mailbox.leave(Mail::Delivery(join, delivery.clone()), now)?;
+    ) -> Result<(), PushError> {
+        let calls = self.mailbox.leave(Envelope::Delivery(join, delivery.clone()), now)?;
         if calls && !self.upgraded().is_some_and(|upgraded| upgraded.call_to(self)) {
             self.mailbox.recall();
         }
@@ -209,8 +214,8 @@ impl Connection {
 
     /// Tells the socket something. A full mailbox has closed itself by then, and the sweep of
     /// [`connections`](crate::connections::hub) does the rest.
-    pub(crate) fn tell(&self, note: Note) -> Result<(), Refused> {
-        self.mailbox.push(Mail::Note(Box::new(note)), Instant::now())
+    pub(crate) fn tell(&self, note: SocketEvent) -> Result<(), PushError> {
+        self.mailbox.push(Envelope::SocketEvent(Box::new(note)), Instant::now())
     }
 
     /// Asks the actor to say why, and end.
@@ -245,27 +250,27 @@ impl Member {
     }
 }
 
-/// A connection's mail as a stream for its actor. It ends after [`Mail::Close`].
-pub(crate) struct Inbox {
+/// A connection's mail as a stream for its actor. It ends after [`Envelope::Close`].
+pub(crate) struct MailboxStream {
     connection: Arc<Connection>,
     metrics: Arc<Metrics>,
     realm: Realm,
     /// What it has fetched, the last first.
-    batch: Waiting,
+    batch: Batch,
     batches: u32,
     ended: bool,
 }
 
-impl Inbox {
+impl MailboxStream {
     /// How long mail waited is counted as of `realm`.
     pub(crate) fn new(connection: Arc<Connection>, metrics: Arc<Metrics>, realm: Realm) -> Self {
-        Self { connection, metrics, realm, batch: Waiting::new(), batches: 0, ended: false }
+        Self { connection, metrics, realm, batch: Batch::new(), batches: 0, ended: false }
     }
 
     /// Fetches what waits; says whether there was something.
     fn fetch(&mut self, reader: &Waker) -> bool {
         let mailbox = &self.connection.mailbox;
-        let since = if self.batches.is_multiple_of(MEASURED) { mailbox.waits_since() } else { None };
+        let since = if self.batches.is_multiple_of(SAMPLE_EVERY) { mailbox.waits_since() } else { None };
         if !mailbox.fetch(&mut self.batch, reader) {
             return false;
         }
@@ -278,10 +283,10 @@ impl Inbox {
     }
 }
 
-impl Stream for Inbox {
-    type Item = Mail;
+impl Stream for MailboxStream {
+    type Item = Envelope;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Mail>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Envelope>> {
         let this = self.get_mut();
         if this.ended {
             return Poll::Ready(None);
@@ -290,7 +295,7 @@ impl Stream for Inbox {
             return Poll::Pending;
         }
         let mail = this.batch.pop();
-        this.ended = matches!(mail, Some(Mail::Close(_)));
+        this.ended = matches!(mail, Some(Envelope::Close(_)));
         Poll::Ready(mail)
     }
 }
@@ -302,14 +307,14 @@ pub(crate) mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::connections::limits::Bound;
+    use crate::connections::limits::QueueLimit;
     use crate::connections::token_bucket::Rate;
 
     /// A connection whose mailbox takes so many bytes.
     pub(crate) fn allowing(bytes: usize) -> Connection {
-        let patience = Patience { idle: Duration::MAX, unjoined: Duration::MAX, ping: None };
-        let allowance = Arc::new(Allowance { patience, bound: Bound { bytes, age: Duration::MAX } });
-        let misses = Arc::new(Pool::full(Rate::per_second(1, 1), Instant::now()));
+        let patience = Timeouts { idle: Duration::MAX, unjoined: Duration::MAX, ping: None };
+        let allowance = Arc::new(ConnectionLimits { patience, bound: QueueLimit { bytes, age: Duration::MAX } });
+        let misses = Arc::new(SharedTokenBucket::full(Rate::per_second(1, 1), Instant::now()));
         Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), allowance, misses)
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! To wake an actor means to look at everything that it is made of, and of a room of a thousand members none of that
 //! is in the processor's caches. What it would do here is the same for all: the bytes of a broadcast are made once, and
-//! its [lane](crate::connections::writer::Lane) says whether they go to its client as they are. The order stays that of the mailbox,
+//! its [lane](crate::connections::writer::Fastlane) says whether they go to its client as they are. The order stays that of the mailbox,
 //! since the courier takes only what stands at its front, and only while the actor has nothing unsaid; for all else,
 //! and for a client that does not read as fast, it wakes the actor.
 //!
@@ -22,22 +22,22 @@ use libc::MSG_NOSIGNAL;
 use socket2::SockRef;
 use tokio::net::tcp::OwnedWriteHalf;
 
-use crate::connections::connection::{Connection, MEASURED};
+use crate::connections::connection::{Connection, SAMPLE_EVERY};
 use crate::connections::mailbox::Mailbox;
-use crate::connections::ready_queue::Desk;
-use crate::connections::writer::{LARGE, Lane, Left, Line, Way, put};
+use crate::connections::ready_queue::ReadyQueue;
+use crate::connections::writer::{Fastlane, LARGE, ParkedSocket, Writer, WriterState, put};
 use crate::metrics::families::Metrics;
-use crate::metrics::labels::Lost;
+use crate::metrics::labels::DropReason;
 use crate::protocol::Delivery;
 
 /// How many connections it goes to before others get a turn.
-const VISITS: usize = 1024;
+const CONNECTIONS_PER_POLL: usize = 1024;
 /// How much of one mailbox it takes at a time, as it counts against the bound there (bytes).
-const LOAD: usize = 64 * 1024;
+const BYTES_PER_CONNECTION: usize = 64 * 1024;
 
 /// The courier of one worker, as a task of its own.
-pub(crate) struct Courier {
-    desk: Desk<Connection>,
+pub(crate) struct Flusher {
+    desk: ReadyQueue<Connection>,
     metrics: Arc<Metrics>,
     round: VecDeque<Arc<Connection>>,
     load: Vec<Arc<Delivery>>,
@@ -45,15 +45,15 @@ pub(crate) struct Courier {
     visits: u32,
 }
 
-impl Courier {
+impl Flusher {
     /// Has one come to those who call at the desk that this gives, on the thread that this is called on.
-    pub(crate) fn start(metrics: Arc<Metrics>) -> Desk<Connection> {
-        let desk = Desk::new();
+    pub(crate) fn start(metrics: Arc<Metrics>) -> ReadyQueue<Connection> {
+        let desk = ReadyQueue::new();
         actix_web::rt::spawn(Self::new(desk.clone(), metrics));
         desk
     }
 
-    fn new(desk: Desk<Connection>, metrics: Arc<Metrics>) -> Self {
+    fn new(desk: ReadyQueue<Connection>, metrics: Arc<Metrics>) -> Self {
         Self { desk, metrics, round: VecDeque::new(), load: Vec::new(), bytes: BytesMut::new(), visits: 0 }
     }
 
@@ -70,9 +70,11 @@ impl Courier {
 
     /// Writes what the task has left, and what passes; says whether more of that waits, and nothing when the line is
     /// not free.
-    fn visit(&mut self, mailbox: &Mailbox, line: &Line) -> Option<bool> {
+    fn visit(&mut self, mailbox: &Mailbox, line: &Writer) -> Option<bool> {
         let mut way = line.way();
-        let Way { left: Some(left @ Left { is_full: false, .. }), lane, said, .. } = &mut *way else { return None };
+        let WriterState { left: Some(left @ ParkedSocket { is_full: false, .. }), lane, said, .. } = &mut *way else {
+            return None;
+        };
         self.bytes.extend_from_slice(&std::mem::take(said));
         let has_more = self.load(mailbox, lane.as_ref());
         let written = write(&left.writer, &self.bytes);
@@ -86,32 +88,32 @@ impl Courier {
     }
 
     /// Takes what passes, as the client reads it, and says whether more of it waits.
-    fn load(&mut self, mailbox: &Mailbox, lane: Option<&Lane>) -> bool {
+    fn load(&mut self, mailbox: &Mailbox, lane: Option<&Fastlane>) -> bool {
         let joins = lane.map_or(&[][..], |lane| &lane.joins);
         let passes = |join, delivery: &Delivery| delivery.size() <= LARGE && joins.contains(&join);
         self.visits = self.visits.wrapping_add(1);
-        let since = if self.visits.is_multiple_of(MEASURED) { mailbox.waits_since() } else { None };
-        let has_more = mailbox.hand_over(passes, LOAD, &mut self.load);
+        let since = if self.visits.is_multiple_of(SAMPLE_EVERY) { mailbox.waits_since() } else { None };
+        let has_more = mailbox.hand_over(passes, BYTES_PER_CONNECTION, &mut self.load);
         if let (Some(since), Some(first)) = (since, self.load.first()) {
             self.metrics.queue_time.add(first.broadcast.topic.realm(), since.elapsed());
         }
         for delivery in self.load.drain(..) {
             match lane.and_then(|lane| (lane.frame)(&delivery)) {
                 Some(frame) => put(&frame, &mut self.bytes),
-                None => self.metrics.messages_lost.add(delivery.broadcast.topic.realm(), Lost::Unencodable, 1),
+                None => self.metrics.messages_lost.add(delivery.broadcast.topic.realm(), DropReason::Unencodable, 1),
             }
         }
         has_more
     }
 }
 
-impl Future for Courier {
+impl Future for Flusher {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         this.desk.take(&mut this.round, cx);
-        for _ in 0..VISITS {
+        for _ in 0..CONNECTIONS_PER_POLL {
             let Some(caller) = this.round.pop_front() else { return Poll::Pending };
             this.answer(caller);
         }
@@ -121,7 +123,7 @@ impl Future for Courier {
 }
 
 /// Those who still wait are woken, to do it themselves, and nobody calls any more.
-impl Drop for Courier {
+impl Drop for Flusher {
     fn drop(&mut self) {
         let waiting = self.desk.close();
         for caller in self.round.drain(..).chain(waiting) {
@@ -162,12 +164,12 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
-    use crate::connections::connection::Upgraded;
+    use crate::connections::connection::WriteSide;
     use crate::connections::connection::tests::allowing;
-    use crate::connections::mail::Mail;
-    use crate::connections::mailbox::Waiting;
+    use crate::connections::mail::Envelope;
+    use crate::connections::mailbox::Batch;
     use crate::connections::mailbox::tests::Bell;
-    use crate::connections::writer::Lane;
+    use crate::connections::writer::Fastlane;
     use crate::message::{Broadcast, JoinId, Payload};
     use crate::protocol::Frame;
     use crate::protocols::phoenix::V2;
@@ -177,7 +179,7 @@ mod tests {
 
     /// A connection whose actor and task both rest, and a courier that comes when it is polled.
     struct Scene {
-        courier: Courier,
+        courier: Flusher,
         connection: Arc<Connection>,
         /// The line's task.
         task: Arc<Bell>,
@@ -192,11 +194,11 @@ mod tests {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
             let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let (_, writer) = listener.accept().await.unwrap().0.into_split();
-            let desk = Desk::new();
+            let desk = ReadyQueue::new();
             let connection = Arc::new(allowing(usize::MAX));
-            connection.attach(Arc::new(Upgraded::new(desk.clone())));
-            connection.open(Lane { joins: smallvec![JOIN], frame: Delivery::frame::<V2> });
-            let courier = Courier::new(desk, Arc::default());
+            connection.attach(Arc::new(WriteSide::new(desk.clone())));
+            connection.open(Fastlane { joins: smallvec![JOIN], frame: Delivery::frame::<V2> });
+            let courier = Flusher::new(desk, Arc::default());
             let scene = Self { courier, connection, task: Arc::default(), reader: Arc::default(), client, said: 0 };
             assert!(scene.resume().is_none());
             scene.connection.line().unwrap().rest(writer);
@@ -204,14 +206,14 @@ mod tests {
             scene
         }
 
-        fn resume(&self) -> Option<Left> {
+        fn resume(&self) -> Option<ParkedSocket> {
             let waker = Waker::from(self.task.clone());
             let Ok(left) = self.connection.line().unwrap().resume(&Context::from_waker(&waker)) else { panic!() };
             left
         }
 
-        fn fetch(&self) -> Waiting {
-            let mut batch = Waiting::new();
+        fn fetch(&self) -> Batch {
+            let mut batch = Batch::new();
             self.connection.mailbox.fetch(&mut batch, &Waker::from(self.reader.clone()));
             batch
         }
@@ -258,7 +260,7 @@ mod tests {
     #[actix_web::test]
     async fn what_the_session_has_said_comes_first() {
         let mut scene = Scene::new().await;
-        let Some(Left { writer, .. }) = scene.resume() else { panic!("it lies with the line") };
+        let Some(ParkedSocket { writer, .. }) = scene.resume() else { panic!("it lies with the line") };
         let heard = scene.deliver(JOIN, 10);
         let line = scene.connection.line().unwrap();
         line.send(&Frame::Text("before".into()));
@@ -297,11 +299,11 @@ mod tests {
         assert!(scene.task.has_rung() && scene.reader.has_rung());
         let more = scene.deliver(JOIN, 10);
         scene.comes();
-        let Some(Left { mut writer, is_full: true }) = scene.resume() else { panic!("it is full") };
+        let Some(ParkedSocket { mut writer, is_full: true }) = scene.resume() else { panic!("it is full") };
         let rest = std::mem::take(&mut scene.connection.line().unwrap().way().said);
         assert!(!rest.is_empty());
         let left = scene.fetch().into_iter().flat_map(|mail| match mail {
-            Mail::Delivery(_, delivery) => bytes_of(&delivery),
+            Envelope::Delivery(_, delivery) => bytes_of(&delivery),
             other => panic!("{other:?}"),
         });
         let left: Vec<u8> = rest.iter().copied().chain(left).collect();
@@ -315,7 +317,7 @@ mod tests {
     async fn when_it_is_gone_the_actors_fetch_everything() {
         let mut scene = Scene::new().await;
         scene.deliver(JOIN, 10);
-        scene.courier = Courier::new(Desk::new(), Arc::default());
+        scene.courier = Flusher::new(ReadyQueue::new(), Arc::default());
         assert!(scene.reader.has_rung() && scene.task.has_rung());
         assert_eq!(scene.fetch().len(), 1);
         assert!(scene.fetch().is_empty());
@@ -346,11 +348,11 @@ mod tests {
     #[actix_web::test]
     async fn nobody_waits_longer_than_for_so_many_visits() {
         let mut scene = Scene::new().await;
-        let others = (0..2 * VISITS).map(|_| Arc::new(allowing(usize::MAX)));
+        let others = (0..2 * CONNECTIONS_PER_POLL).map(|_| Arc::new(allowing(usize::MAX)));
         others.for_each(|other| assert!(scene.courier.desk.call(other)));
         let bell = Arc::new(Bell::default());
         let _ = Pin::new(&mut scene.courier).poll(&mut Context::from_waker(&Waker::from(bell.clone())));
-        assert_eq!(scene.courier.round.len(), VISITS);
+        assert_eq!(scene.courier.round.len(), CONNECTIONS_PER_POLL);
         assert!(bell.has_rung(), "it goes on by itself");
     }
 }

@@ -13,15 +13,15 @@ use std::time::{Duration, Instant};
 use crate::broker::pubsub::Pubsub;
 use crate::close::{self, Reason};
 use crate::connections::connection::{Connection, ConnectionId};
-use crate::connections::ip_limits::{Addresses, Denied, Place};
-use crate::connections::limits::Allowance;
-use crate::connections::mail::Mail;
-use crate::connections::mailbox::Depth;
-use crate::metrics::instruments::One;
+use crate::connections::ip_limits::{IpLimitError, IpSlot, IpTable};
+use crate::connections::limits::ConnectionLimits;
+use crate::connections::mail::Envelope;
+use crate::connections::mailbox::QueueDepth;
+use crate::metrics::instruments::GaugeGuard;
 
 /// How many connections there may be, and how long a dying one may take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ceiling {
+pub(crate) struct HubLimits {
     pub(crate) connections: usize,
     /// How long after it was told to go a connection is cut.
     pub(crate) write_timeout: Duration,
@@ -29,26 +29,26 @@ pub(crate) struct Ceiling {
 
 /// Why there is no room for one more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoRoom {
+pub(crate) enum AdmissionError {
     Node,
-    Address(Denied),
+    Address(IpLimitError),
 }
 
 /// The connections of a node.
-pub(crate) struct Connections {
-    ceiling: Ceiling,
-    addresses: Arc<Addresses>,
+pub(crate) struct Hub {
+    ceiling: HubLimits,
+    addresses: Arc<IpTable>,
     pubsub: Pubsub,
     last_id: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<Inner>,
 }
 
 #[derive(Default)]
-struct State {
-    open: HashMap<ConnectionId, Kept>,
+struct Inner {
+    open: HashMap<ConnectionId, Tracked>,
 }
 
-struct Kept {
+struct Tracked {
     connection: Arc<Connection>,
     heard_at: Instant,
     asked_at: Instant,
@@ -56,39 +56,43 @@ struct Kept {
 }
 
 /// A connection's place among the others; dropping it gives the place back.
-pub(crate) struct Seat {
+pub(crate) struct ConnectionSlot {
     pub(crate) connection: Arc<Connection>,
     /// It among the open ones, once it is known what it speaks.
-    pub(crate) counted: Option<One>,
-    connections: Arc<Connections>,
-    _place: Place,
+    pub(crate) counted: Option<GaugeGuard>,
+    connections: Arc<Hub>,
+    _place: IpSlot,
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.connections.leave(&self.connection);
     }
 }
 
-impl Connections {
-    pub(crate) fn new(ceiling: Ceiling, addresses: Arc<Addresses>, pubsub: Pubsub) -> Arc<Self> {
+impl Hub {
+    pub(crate) fn new(ceiling: HubLimits, addresses: Arc<IpTable>, pubsub: Pubsub) -> Arc<Self> {
         Arc::new(Self { ceiling, addresses, pubsub, last_id: AtomicU64::new(0), state: Mutex::default() })
     }
 
     /// Makes room for a connection from `address`.
-    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, allowance: Arc<Allowance>) -> Result<Seat, NoRoom> {
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        address: IpAddr,
+        allowance: Arc<ConnectionLimits>,
+    ) -> Result<ConnectionSlot, AdmissionError> {
         let mut state = self.lock();
         if state.open.len() >= self.ceiling.connections {
-            return Err(NoRoom::Node);
+            return Err(AdmissionError::Node);
         }
-        let (place, misses) = self.addresses.open(address, Instant::now()).map_err(NoRoom::Address)?;
+        let (place, misses) = self.addresses.open(address, Instant::now()).map_err(AdmissionError::Address)?;
         let id = ConnectionId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1);
         let connection = Arc::new(Connection::new(id, address, allowance, misses));
         let opened = connection.opened;
-        let kept = Kept { connection: connection.clone(), heard_at: opened, asked_at: opened, closing_since: None };
+        let kept = Tracked { connection: connection.clone(), heard_at: opened, asked_at: opened, closing_since: None };
         state.open.insert(id, kept);
         drop(state);
-        Ok(Seat { connection, counted: None, connections: self.clone(), _place: place })
+        Ok(ConnectionSlot { connection, counted: None, connections: self.clone(), _place: place })
     }
 
     /// How many there are.
@@ -97,9 +101,9 @@ impl Connections {
     }
 
     /// Adds up what waits for all of them.
-    pub(crate) fn waiting(&self) -> Waiting {
-        let depths: Vec<Depth> = self.lock().open.values().map(|kept| kept.connection.mailbox.depth()).collect();
-        let mut waiting = Waiting::default();
+    pub(crate) fn waiting(&self) -> QueueTotals {
+        let depths: Vec<QueueDepth> = self.lock().open.values().map(|kept| kept.connection.mailbox.depth()).collect();
+        let mut waiting = QueueTotals::default();
         depths.iter().for_each(|depth| waiting.add(depth));
         waiting
     }
@@ -121,7 +125,7 @@ impl Connections {
                 kept.connection.close(reason);
             }
             if kept.is_to_be_asked(now) {
-                let _ = kept.connection.mailbox.push(Mail::Ping, now);
+                let _ = kept.connection.mailbox.push(Envelope::Ping, now);
             }
             if !kept.connection.mailbox.is_closed() {
                 continue;
@@ -157,14 +161,14 @@ impl Connections {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What waits in the mailboxes of all connections.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Waiting {
+pub(crate) struct QueueTotals {
     /// For how many of them something waits.
     pub(crate) connections: usize,
     pub(crate) messages: usize,
@@ -175,8 +179,8 @@ pub(crate) struct Waiting {
     pub(crate) since: Option<Instant>,
 }
 
-impl Waiting {
-    fn add(&mut self, Depth { messages, bytes, since }: &Depth) {
+impl QueueTotals {
+    fn add(&mut self, QueueDepth { messages, bytes, since }: &QueueDepth) {
         self.connections += usize::from(*messages > 0);
         self.messages += messages;
         self.bytes += bytes;
@@ -185,7 +189,7 @@ impl Waiting {
     }
 }
 
-impl Kept {
+impl Tracked {
     /// Whether it is time for the next sign of life; of times that were missed, one is made up for.
     fn is_to_be_asked(&mut self, now: Instant) -> bool {
         let Some(ping) = self.connection.patience().ping else { return false };

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::schema::Limits;
-use crate::connections::token_bucket::{Pool, Rate};
+use crate::connections::token_bucket::{Rate, SharedTokenBucket};
 
 /// When so many are known, at about 200 bytes each, those without a connection are forgotten at once: an attack from so
 /// many places is not held up by a limit for one.
@@ -21,12 +21,12 @@ const REMEMBERED: usize = 65_536;
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// The addresses that a node knows.
-pub(crate) struct Addresses {
-    terms: Terms,
-    state: Mutex<State>,
+pub(crate) struct IpTable {
+    terms: IpLimits,
+    state: Mutex<Inner>,
 }
 
-struct Terms {
+struct IpLimits {
     sockets: usize,
     /// TCP connections that are no sockets, or not yet.
     wires: usize,
@@ -34,89 +34,93 @@ struct Terms {
     misses: Rate,
 }
 
-struct State {
-    known: HashMap<IpAddr, Account>,
+struct Inner {
+    known: HashMap<IpAddr, IpUsage>,
     swept: Instant,
 }
 
 /// What one address has taken.
-struct Account {
+struct IpUsage {
     sockets: usize,
     wires: usize,
-    arrivals: Pool,
-    misses: Arc<Pool>,
+    arrivals: SharedTokenBucket,
+    misses: Arc<SharedTokenBucket>,
 }
 
 /// What is counted at a time.
 #[derive(Clone, Copy)]
-enum Kind {
+enum SlotKind {
     Socket,
     Wire,
 }
 
 /// One of the connections that an address may have; dropping it gives the place back.
-pub(crate) struct Place {
-    addresses: Arc<Addresses>,
+pub(crate) struct IpSlot {
+    addresses: Arc<IpTable>,
     network: IpAddr,
-    kind: Kind,
+    kind: SlotKind,
 }
 
 /// Why an address may have no further socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Denied {
+pub(crate) enum IpLimitError {
     TooMany,
     TooFast,
 }
 
-impl Addresses {
+impl IpTable {
     pub(crate) fn new(limits: &Limits) -> Arc<Self> {
-        let terms = Terms {
+        let terms = IpLimits {
             sockets: limits.connections_per_address,
             wires: limits.connections_per_address.saturating_add(limits.requests_per_address),
             arrivals: Rate::per_second(limits.connects_per_second, limits.connects_burst),
             misses: Rate::per_minute(limits.address_misses_per_minute, limits.address_misses_burst),
         };
-        let state = State { known: HashMap::new(), swept: Instant::now() };
+        let state = Inner { known: HashMap::new(), swept: Instant::now() };
         Arc::new(Self { terms, state: Mutex::new(state) })
     }
 
     /// A place for a socket, and what the address has left of signals to nobody.
-    pub(crate) fn open(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<(Place, Arc<Pool>), Denied> {
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        address: IpAddr,
+        now: Instant,
+    ) -> Result<(IpSlot, Arc<SharedTokenBucket>), IpLimitError> {
         let network = network(address);
         let mut state = self.lock();
-        let account = state.known.entry(network).or_insert_with(|| Account::new(&self.terms, now));
+        let account = state.known.entry(network).or_insert_with(|| IpUsage::new(&self.terms, now));
         if account.sockets >= self.terms.sockets {
-            return Err(Denied::TooMany);
+            return Err(IpLimitError::TooMany);
         }
         if account.arrivals.is_empty(now) {
-            return Err(Denied::TooFast);
+            return Err(IpLimitError::TooFast);
         }
         account.arrivals.take(now);
         account.sockets += 1;
         let misses = account.misses.clone();
         drop(state);
-        Ok((Place { addresses: self.clone(), network, kind: Kind::Socket }, misses))
+        Ok((IpSlot { addresses: self.clone(), network, kind: SlotKind::Socket }, misses))
     }
 
     /// A place for a TCP connection, whatever it is for, if there is one.
-    pub(crate) fn plug_in(self: &Arc<Self>, address: IpAddr, now: Instant) -> Option<Place> {
+    pub(crate) fn plug_in(self: &Arc<Self>, address: IpAddr, now: Instant) -> Option<IpSlot> {
         let network = network(address);
         let mut state = self.lock();
-        let account = state.known.entry(network).or_insert_with(|| Account::new(&self.terms, now));
+        let account = state.known.entry(network).or_insert_with(|| IpUsage::new(&self.terms, now));
         if account.wires >= self.terms.wires {
             return None;
         }
         account.wires += 1;
         drop(state);
-        Some(Place { addresses: self.clone(), network, kind: Kind::Wire })
+        Some(IpSlot { addresses: self.clone(), network, kind: SlotKind::Wire })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Place {
+impl Drop for IpSlot {
     fn drop(&mut self) {
         let now = Instant::now();
         let mut state = self.addresses.lock();
@@ -131,7 +135,7 @@ impl Drop for Place {
     }
 }
 
-impl State {
+impl Inner {
     fn sweep(&mut self, now: Instant) {
         if now.saturating_duration_since(self.swept) >= SWEEP {
             self.known.retain(|_, account| !account.is_blank(now));
@@ -140,16 +144,17 @@ impl State {
     }
 }
 
-impl Account {
-    fn new(terms: &Terms, now: Instant) -> Self {
-        let (arrivals, misses) = (Pool::full(terms.arrivals, now), Arc::new(Pool::full(terms.misses, now)));
+impl IpUsage {
+    fn new(terms: &IpLimits, now: Instant) -> Self {
+        let (arrivals, misses) =
+            (SharedTokenBucket::full(terms.arrivals, now), Arc::new(SharedTokenBucket::full(terms.misses, now)));
         Self { sockets: 0, wires: 0, arrivals, misses }
     }
 
-    fn count(&mut self, kind: Kind) -> &mut usize {
+    fn count(&mut self, kind: SlotKind) -> &mut usize {
         match kind {
-            Kind::Socket => &mut self.sockets,
-            Kind::Wire => &mut self.wires,
+            SlotKind::Socket => &mut self.sockets,
+            SlotKind::Wire => &mut self.wires,
         }
     }
 
@@ -178,15 +183,15 @@ mod tests {
     #[test]
     fn an_address_is_remembered_for_as_long_as_it_matters() {
         let limits = Limits { connects_per_second: 1, connects_burst: 2, ..crate::Config::default().limits };
-        let addresses = Addresses::new(&limits);
+        let addresses = IpTable::new(&limits);
         let (me, start) = (IpAddr::from([192, 0, 2, 1]), Instant::now());
         for _ in 0..2 {
             drop(addresses.open(me, start).unwrap());
         }
-        assert_eq!(addresses.open(me, start).err(), Some(Denied::TooFast));
+        assert_eq!(addresses.open(me, start).err(), Some(IpLimitError::TooFast));
         let later = start + Duration::from_secs(1);
         drop(addresses.open(me, later).unwrap());
-        assert_eq!(addresses.open(me, later).err(), Some(Denied::TooFast));
+        assert_eq!(addresses.open(me, later).err(), Some(IpLimitError::TooFast));
         assert!(addresses.open(IpAddr::from([192, 0, 2, 2]), later).is_ok());
         // when all is paid back, there is nothing to remember
         let much_later = later + Duration::from_secs(10);

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 /// What a connection is allowed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Allowance {
-    pub(crate) patience: Patience,
-    pub(crate) bound: Bound,
+pub(crate) struct ConnectionLimits {
+    pub(crate) patience: Timeouts,
+    pub(crate) bound: QueueLimit,
 }
 
 /// How long a connection may do what.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct Timeouts {
     /// Without a byte from the client.
     pub(crate) idle: Duration,
     /// Without having joined anything.
@@ -24,7 +24,7 @@ pub(crate) struct Patience {
 /// The bound of a mailbox. A message is taken while what waits is below both, and a large one counts in
 /// part. The batch that the reader has fetched before may be as much again.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bound {
+pub(crate) struct QueueLimit {
     pub(crate) bytes: usize,
     pub(crate) age: Duration,
 }

@@ -5,19 +5,19 @@ use std::any::Any;
 use std::sync::Arc;
 
 use crate::close::Reason;
-use crate::message::{Event, JoinId, Payload, Signal, Status, Ticket, Verdict};
+use crate::message::{DeliveryStatus, Event, JoinId, Payload, RequestRef, Signal, Status};
 use crate::protocol::Delivery;
 
 /// What a note takes in the queue beside its payload, in bytes: about its size in memory.
-pub(crate) const NOTE_SIZE: usize = 128;
+pub(crate) const ENVELOPE_OVERHEAD: usize = 128;
 
 /// One thing that the rest of the broker has to say to a connection.
 #[derive(Debug)]
-pub(crate) enum Mail {
+pub(crate) enum Envelope {
     /// To a join, as a member of its topic.
     Delivery(JoinId, Arc<Delivery>),
     /// To the socket, about one of its own wishes or joins.
-    Note(Box<Note>),
+    SocketEvent(Box<SocketEvent>),
     /// It is time to ask the client for a sign of life.
     Ping,
     /// The connection must end; nothing follows.
@@ -26,7 +26,7 @@ pub(crate) enum Mail {
 
 /// What the registry, another task, or another node answers.
 #[derive(Debug)]
-pub(crate) enum Note {
+pub(crate) enum SocketEvent {
     /// The join is a member now.
     Subscribed(JoinId),
     /// The join cannot be a member, for this reason.
@@ -34,9 +34,9 @@ pub(crate) enum Note {
     /// Somebody with the same secret took the join's place.
     Evicted(JoinId),
     /// What became of a message to a named peer.
-    Verdict(Signal, Verdict),
+    DeliveryStatus(Signal, DeliveryStatus),
     /// A late answer to a request.
-    Reply(Ticket, Status, Payload),
+    Reply(RequestRef, Status, Payload),
     /// A message of the join's channel to its client.
     Push(JoinId, Event, Payload),
     /// Something for the join's channel.
@@ -46,14 +46,16 @@ pub(crate) enum Note {
 /// A message to a channel from the server's own code; the channel knows what it is.
 pub type Info = Box<dyn Any + Send>;
 
-impl Mail {
+impl Envelope {
     /// What it takes in the queue, in bytes.
     pub(crate) fn size(&self) -> usize {
         match self {
-            Self::Delivery(_, delivery) => NOTE_SIZE + delivery.size(),
-            Self::Note(note) => match &**note {
-                Note::Reply(_, _, payload) | Note::Push(_, _, payload) => NOTE_SIZE + payload.len(),
-                _ => NOTE_SIZE,
+            Self::Delivery(_, delivery) => ENVELOPE_OVERHEAD + delivery.size(),
+            Self::SocketEvent(note) => match &**note {
+                SocketEvent::Reply(_, _, payload) | SocketEvent::Push(_, _, payload) => {
+                    ENVELOPE_OVERHEAD + payload.len()
+                }
+                _ => ENVELOPE_OVERHEAD,
             },
             Self::Ping | Self::Close(_) => 0,
         }

@@ -20,8 +20,8 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use crate::close::{self, Reason};
-use crate::connections::limits::Allowance;
-use crate::connections::mail::Mail;
+use crate::connections::limits::ConnectionLimits;
+use crate::connections::mail::Envelope;
 use crate::message::JoinId;
 use crate::protocol::Delivery;
 
@@ -31,7 +31,7 @@ const LARGE_SHARE: usize = 4;
 
 /// How much waits in a mailbox.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Depth {
+pub(crate) struct QueueDepth {
     pub(crate) messages: usize,
     /// As they count against the bound.
     pub(crate) bytes: usize,
@@ -41,7 +41,7 @@ pub(crate) struct Depth {
 
 /// Why a mailbox did not take something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub(crate) enum PushError {
     /// It was full just now, and has closed itself: who sees this tells the registry.
     Full,
     /// It was closed before.
@@ -49,19 +49,19 @@ pub(crate) enum Refused {
 }
 
 /// Mail in its order: as a rule there is one at most, which takes no memory besides.
-pub(crate) type Waiting = SmallVec<[Mail; 1]>;
+pub(crate) type Batch = SmallVec<[Envelope; 1]>;
 
 /// A connection's mailbox: written from any thread, read by the connection's actor. In memory as written, as is all of
 /// a [`Connection`](crate::connections::connection::Connection).
 #[repr(C)]
 pub(crate) struct Mailbox {
-    allowance: Arc<Allowance>,
-    state: Mutex<State>,
+    allowance: Arc<ConnectionLimits>,
+    state: Mutex<Inner>,
 }
 
 #[derive(Default)]
 #[repr(C)]
-struct State {
+struct Inner {
     /// Whether there is a courier who may bring broadcasts past the reader.
     has_courier: bool,
     /// What was thrown away when it was found full.
@@ -70,34 +70,39 @@ struct State {
     /// Since when the reader has not come.
     since: Option<Instant>,
     bytes: usize,
-    waiting: Waiting,
+    waiting: Batch,
     reader: Option<Waker>,
 }
 
 impl Mailbox {
-    pub(crate) fn new(allowance: Arc<Allowance>) -> Self {
+    pub(crate) fn new(allowance: Arc<ConnectionLimits>) -> Self {
         Self { allowance, state: Mutex::default() }
     }
 
-    pub(crate) fn allowance(&self) -> &Allowance {
+    pub(crate) fn allowance(&self) -> &ConnectionLimits {
         &self.allowance
     }
 
     /// Puts `mail` into the queue and wakes the reader, or refuses at once. `now` is asked for once a
     /// broadcast, not once a member.
-    pub(crate) fn push(&self, mail: Mail, now: Instant) -> Result<(), Refused> {
-        self.put(mail, now, |state| wake(Waiting::new(), state))
+    pub(crate) fn push(&self, mail: Envelope, now: Instant) -> Result<(), PushError> {
+        self.put(mail, now, |state| wake(Batch::new(), state))
     }
 
     /// As [`push`](Self::push), but lets a reader sleep where there is a courier. Says whether that is to be called.
-    pub(crate) fn leave(&self, mail: Mail, now: Instant) -> Result<bool, Refused> {
+    pub(crate) fn leave(&self, mail: Envelope, now: Instant) -> Result<bool, PushError> {
         self.put(mail, now, call)
     }
 
-    fn put<R>(&self, mail: Mail, now: Instant, tell: impl FnOnce(MutexGuard<'_, State>) -> R) -> Result<R, Refused> {
+    fn put<R>(
+        &self,
+        mail: Envelope,
+        now: Instant,
+        tell: impl FnOnce(MutexGuard<'_, Inner>) -> R,
+    ) -> Result<R, PushError> {
         let mut state = self.lock();
         if state.closed.is_some() {
-            return Err(Refused::Closed);
+            return Err(PushError::Closed);
         }
         let since = *state.since.get_or_insert(now);
         if state.bytes >= self.allowance.bound.bytes || now.saturating_duration_since(since) > self.allowance.bound.age
@@ -107,7 +112,7 @@ impl Mailbox {
             state.bytes = 0;
             state.close(&close::SLOW);
             wake(thrown_away, state);
-            return Err(Refused::Full);
+            return Err(PushError::Full);
         }
         state.bytes += mail.size().min(self.allowance.bound.bytes / LARGE_SHARE);
         state.waiting.push(mail);
@@ -134,7 +139,7 @@ impl Mailbox {
         }
         let (mut count, mut taken) = (0, 0);
         while taken < most
-            && let Some(mail @ Mail::Delivery(join, delivery)) = state.waiting.get(count)
+            && let Some(mail @ Envelope::Delivery(join, delivery)) = state.waiting.get(count)
             && passes(*join, delivery)
         {
             taken += mail.size();
@@ -145,7 +150,7 @@ impl Mailbox {
         state.bytes = state.bytes.saturating_sub(taken);
         if state.waiting.is_empty() {
             // what an idle connection keeps counts more than what a busy one allocates
-            state.waiting = Waiting::new();
+            state.waiting = Batch::new();
             state.bytes = 0;
             state.since = None;
             return false;
@@ -154,13 +159,13 @@ impl Mailbox {
         if taken >= most {
             return true;
         }
-        wake(Waiting::new(), state);
+        wake(Batch::new(), state);
         false
     }
 
     /// The courier cannot bring what waits: the reader is to fetch it.
     pub(crate) fn recall(&self) {
-        wake(Waiting::new(), self.lock());
+        wake(Batch::new(), self.lock());
     }
 
     /// Refuses whatever comes, and has the reader end the connection once it has read what waits. The
@@ -171,7 +176,7 @@ impl Mailbox {
             return false;
         }
         state.close(reason);
-        wake(Waiting::new(), state);
+        wake(Batch::new(), state);
         true
     }
 
@@ -198,7 +203,7 @@ impl Mailbox {
     /// How many messages were thrown away, or wait for a reader who comes no more.
     pub(crate) fn unread(&self) -> usize {
         let state = self.lock();
-        state.lost as usize + state.waiting.iter().filter(|mail| !matches!(mail, Mail::Close(_))).count()
+        state.lost as usize + state.waiting.iter().filter(|mail| !matches!(mail, Envelope::Close(_))).count()
     }
 
     /// Since when the oldest waits, if anything does.
@@ -207,9 +212,9 @@ impl Mailbox {
     }
 
     /// What waits.
-    pub(crate) fn depth(&self) -> Depth {
+    pub(crate) fn depth(&self) -> QueueDepth {
         let state = self.lock();
-        Depth { messages: state.waiting.len(), bytes: state.bytes, since: state.since }
+        QueueDepth { messages: state.waiting.len(), bytes: state.bytes, since: state.since }
     }
 
     /// Whether mail has waited for longer than it may.
@@ -219,7 +224,7 @@ impl Mailbox {
 
     /// Moves all that waits into the empty `batch`, under one lock; when there is nothing, `reader` is
     /// woken once there is. Says whether there was something.
-    pub(crate) fn fetch(&self, batch: &mut Waiting, reader: &Waker) -> bool {
+    pub(crate) fn fetch(&self, batch: &mut Batch, reader: &Waker) -> bool {
         let mut state = self.lock();
         // what an idle connection keeps counts more than what a busy one allocates
         *batch = std::mem::take(&mut state.waiting);
@@ -236,30 +241,30 @@ impl Mailbox {
         false
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl Inner {
     fn close(&mut self, reason: &'static Reason) {
         self.closed = Some(reason);
-        self.waiting.push(Mail::Close(reason));
+        self.waiting.push(Envelope::Close(reason));
     }
 }
 
 /// Says whether the courier is to be called; where there is none, the reader is woken. A reader who does not sleep
 /// finds the mail by itself.
-fn call(state: MutexGuard<'_, State>) -> bool {
+fn call(state: MutexGuard<'_, Inner>) -> bool {
     if state.has_courier {
         return state.reader.is_some();
     }
-    wake(Waiting::new(), state);
+    wake(Batch::new(), state);
     false
 }
 
 /// Wakes the reader, and drops what was thrown away, with the lock released.
-fn wake(thrown_away: Waiting, mut state: MutexGuard<'_, State>) {
+fn wake(thrown_away: Batch, mut state: MutexGuard<'_, Inner>) {
     let reader = state.reader.take();
     drop(state);
     drop(thrown_away);
@@ -284,19 +289,19 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::connections::limits::{Bound, Patience};
-    use crate::connections::mail::{NOTE_SIZE, Note};
+    use crate::connections::limits::{QueueLimit, Timeouts};
+    use crate::connections::mail::{ENVELOPE_OVERHEAD, SocketEvent};
     use crate::message::{Broadcast, Event, Payload};
     use crate::topic::Topic;
 
     fn mailbox(bytes: usize, age: Duration) -> Mailbox {
-        let patience = Patience { idle: age, unjoined: age, ping: None };
-        Mailbox::new(Arc::new(Allowance { patience, bound: Bound { bytes, age } }))
+        let patience = Timeouts { idle: age, unjoined: age, ping: None };
+        Mailbox::new(Arc::new(ConnectionLimits { patience, bound: QueueLimit { bytes, age } }))
     }
 
-    fn mail(size: usize) -> Mail {
+    fn mail(size: usize) -> Envelope {
         let payload = Payload::binary(vec![0; size]);
-        Mail::Note(Box::new(Note::Push(JoinId::SOCKET, Event::const_new("e"), payload)))
+        Envelope::SocketEvent(Box::new(SocketEvent::Push(JoinId::SOCKET, Event::const_new("e"), payload)))
     }
 
     #[test]
@@ -306,9 +311,9 @@ pub(crate) mod tests {
         assert_eq!(mailbox.push(mail(1_000_000), now), Ok(()));
         assert!((0..10).all(|_| mailbox.push(mail(100), now).is_ok()), "there is room beside it");
         let more = (0..).find_map(|n| mailbox.push(mail(1_000_000), now).err().map(|refused| (n, refused)));
-        assert_eq!(more, Some((3, Refused::Full)));
+        assert_eq!(more, Some((3, PushError::Full)));
         assert_eq!(mailbox.unread(), 15, "what waited, and the last one");
-        assert_eq!(mailbox.push(mail(1), now), Err(Refused::Closed));
+        assert_eq!(mailbox.push(mail(1), now), Err(PushError::Closed));
     }
 
     #[test]
@@ -318,12 +323,12 @@ pub(crate) mod tests {
         assert_eq!(mailbox.push(mail(1), start), Ok(()));
         assert_eq!(mailbox.push(mail(1), start + Duration::from_secs(5)), Ok(()));
         assert!(mailbox.is_overdue(start + Duration::from_secs(6)));
-        assert_eq!(mailbox.push(mail(1), start + Duration::from_secs(6)), Err(Refused::Full));
+        assert_eq!(mailbox.push(mail(1), start + Duration::from_secs(6)), Err(PushError::Full));
     }
 
     /// What happens to a mailbox next.
     #[derive(Clone, Copy, Debug)]
-    enum Step {
+    enum Op {
         /// A broadcast comes, which passes or does not.
         Leave(bool),
         Push,
@@ -333,12 +338,12 @@ pub(crate) mod tests {
         Visit(bool),
     }
 
-    fn step() -> impl Strategy<Value = Step> {
+    fn step() -> impl Strategy<Value = Op> {
         prop_oneof![
-            any::<bool>().prop_map(Step::Leave),
-            Just(Step::Push),
-            (0..4_usize).prop_map(Step::Read),
-            any::<bool>().prop_map(Step::Visit),
+            any::<bool>().prop_map(Op::Leave),
+            Just(Op::Push),
+            (0..4_usize).prop_map(Op::Read),
+            any::<bool>().prop_map(Op::Visit),
         ]
     }
 
@@ -363,7 +368,7 @@ pub(crate) mod tests {
     struct Two {
         mailbox: Mailbox,
         bell: Arc<Bell>,
-        batch: Waiting,
+        batch: Batch,
         is_called: bool,
         said: u32,
         told: Vec<u32>,
@@ -373,27 +378,27 @@ pub(crate) mod tests {
     const OTHER: JoinId = JoinId(2);
 
     impl Two {
-        fn take(&mut self, step: Step) {
+        fn take(&mut self, step: Op) {
             let now = Instant::now();
             match step {
-                Step::Leave(passes) => {
+                Op::Leave(passes) => {
                     let mail = self.mail(if passes { PASSES } else { OTHER });
                     self.is_called |= self.mailbox.leave(mail, now).unwrap();
                 }
-                Step::Push => {
+                Op::Push => {
                     let mail = self.mail(OTHER);
                     self.mailbox.push(mail, now).unwrap();
                 }
-                Step::Read(most) => self.read(most),
-                Step::Visit(is_free) => self.visit(is_free),
+                Op::Read(most) => self.read(most),
+                Op::Visit(is_free) => self.visit(is_free),
             }
         }
 
-        fn mail(&mut self, join: JoinId) -> Mail {
+        fn mail(&mut self, join: JoinId) -> Envelope {
             self.said += 1;
             let payload = Payload::binary(self.said.to_be_bytes().to_vec());
             let broadcast = Broadcast { topic: Topic::parse("room:a").unwrap(), event: "e".into(), payload };
-            Mail::Delivery(join, Arc::new(Delivery::new(broadcast)))
+            Envelope::Delivery(join, Arc::new(Delivery::new(broadcast)))
         }
 
         fn hear(&mut self, delivery: &Delivery) {
@@ -409,7 +414,7 @@ pub(crate) mod tests {
                 if self.batch.is_empty() && !self.mailbox.fetch(&mut self.batch, &waker) {
                     return;
                 }
-                let Mail::Delivery(_, delivery) = self.batch.remove(0) else { unreachable!() };
+                let Envelope::Delivery(_, delivery) = self.batch.remove(0) else { unreachable!() };
                 self.hear(&delivery);
             }
             waker.wake();
@@ -421,14 +426,14 @@ pub(crate) mod tests {
                 return self.mailbox.recall();
             }
             let mut load = Vec::new();
-            self.is_called = self.mailbox.hand_over(|join, _| join == PASSES, 2 * NOTE_SIZE, &mut load);
+            self.is_called = self.mailbox.hand_over(|join, _| join == PASSES, 2 * ENVELOPE_OVERHEAD, &mut load);
             load.iter().for_each(|delivery| self.hear(delivery));
         }
     }
 
     /// Reader and courier together lose nothing and change no order, and whatever waits, one of them is on its way.
-    fn all_is_brought_in_order(has_courier: bool, steps: &[Step]) {
-        let (mailbox, bell, batch) = (mailbox(1_000_000, Duration::MAX), Arc::default(), Waiting::new());
+    fn all_is_brought_in_order(has_courier: bool, steps: &[Op]) {
+        let (mailbox, bell, batch) = (mailbox(1_000_000, Duration::MAX), Arc::default(), Batch::new());
         let mut two = Two { mailbox, bell, batch, is_called: false, said: 0, told: Vec::new() };
         if has_courier {
             two.mailbox.has_courier();
@@ -446,8 +451,8 @@ pub(crate) mod tests {
     /// An actor may be woken by its client too, and rest amid what it has taken.
     #[test]
     fn what_the_reader_has_taken_is_not_overtaken() {
-        let waits = [Step::Leave(false), Step::Leave(false)];
-        all_is_brought_in_order(true, &[&waits[..], &[Step::Read(1), Step::Leave(true), Step::Visit(true)]].concat());
+        let waits = [Op::Leave(false), Op::Leave(false)];
+        all_is_brought_in_order(true, &[&waits[..], &[Op::Read(1), Op::Leave(true), Op::Visit(true)]].concat());
     }
 
     proptest! {

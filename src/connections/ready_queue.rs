@@ -7,23 +7,23 @@ use std::task::Context;
 use futures_util::task::AtomicWaker;
 
 /// Who waits, in order. Cloning copies a pointer; a clone may live on any thread.
-pub(crate) struct Desk<T>(Arc<State<T>>);
+pub(crate) struct ReadyQueue<T>(Arc<Inner<T>>);
 
-struct State<T> {
+struct Inner<T> {
     /// Nothing once nobody comes any more.
     waiting: Mutex<Option<Vec<Arc<T>>>>,
     courier: AtomicWaker,
 }
 
-impl<T> Clone for Desk<T> {
+impl<T> Clone for ReadyQueue<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<T> Desk<T> {
+impl<T> ReadyQueue<T> {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(State { waiting: Mutex::new(Some(Vec::new())), courier: AtomicWaker::new() }))
+        Self(Arc::new(Inner { waiting: Mutex::new(Some(Vec::new())), courier: AtomicWaker::new() }))
     }
 
     /// Has the courier come to `caller`, who does not call again before it has; says whether it will.

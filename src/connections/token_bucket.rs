@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// What a bucket says to one more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pace {
+pub(crate) enum RateVerdict {
     /// Go on.
     Fine,
     /// Too fast: refuse this one.
@@ -38,12 +38,12 @@ impl Rate {
 /// The bucket of one socket for one kind of thing. It may go into debt by as much as it holds; the
 /// debt is what separates a client that hurries from one that floods.
 #[derive(Debug)]
-pub(crate) struct Bucket {
+pub(crate) struct TokenBucket {
     tokens: f64,
     filled: Instant,
 }
 
-impl Bucket {
+impl TokenBucket {
     pub(crate) fn full(rate: &Rate, now: Instant) -> Self {
         Self { tokens: f64::from(rate.burst), filled: now }
     }
@@ -59,14 +59,14 @@ impl Bucket {
         self.tokens < 1.0
     }
 
-    pub(crate) fn take(&mut self, rate: &Rate, now: Instant) -> Pace {
+    pub(crate) fn take(&mut self, rate: &Rate, now: Instant) -> RateVerdict {
         self.refill(rate, now);
         let burst = f64::from(rate.burst);
         self.tokens = (self.tokens - 1.0).max(-burst - 1.0);
         match self.tokens {
-            t if t >= 0.0 => Pace::Fine,
-            t if t >= -burst => Pace::Excess,
-            _ => Pace::Flood,
+            t if t >= 0.0 => RateVerdict::Fine,
+            t if t >= -burst => RateVerdict::Excess,
+            _ => RateVerdict::Flood,
         }
     }
 
@@ -86,7 +86,7 @@ impl Bucket {
 /// A bucket that many take from, on any thread and without a lock: all it keeps is when it will be full again. It goes
 /// into no debt.
 #[derive(Debug)]
-pub(crate) struct Pool {
+pub(crate) struct SharedTokenBucket {
     made: Instant,
     /// What one takes to be refilled, in nanoseconds.
     each: u64,
@@ -95,7 +95,7 @@ pub(crate) struct Pool {
     full_at: AtomicU64,
 }
 
-impl Pool {
+impl SharedTokenBucket {
     pub(crate) fn full(rate: Rate, now: Instant) -> Self {
         let each = nanos(rate.period) / u64::from(rate.rate);
         Self { made: now, each, burst: each.saturating_mul(rate.burst.into()), full_at: AtomicU64::new(0) }
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_pool_gives_a_burst_and_then_the_rate() {
         let (rate, start) = (Rate::per_second(10, 5), Instant::now());
-        let pool = Pool::full(rate, start);
+        let pool = SharedTokenBucket::full(rate, start);
         let all_at = |now| std::iter::repeat_with(|| pool.take(now)).take_while(|()| !pool.is_empty(now)).count() + 1;
         assert_eq!(all_at(start), 5);
         for _ in 0..100 {
@@ -157,22 +157,22 @@ mod tests {
     fn a_burst_passes_then_the_rate_then_a_flood_is_told_from_an_excess() {
         let rate = Rate::per_second(10, 5);
         let start = Instant::now();
-        let mut bucket = Bucket::full(&rate, start);
-        assert!((0..5).all(|_| bucket.take(&rate, start) == Pace::Fine));
-        assert!((0..5).all(|_| bucket.take(&rate, start) == Pace::Excess));
-        assert_eq!(bucket.take(&rate, start), Pace::Flood);
+        let mut bucket = TokenBucket::full(&rate, start);
+        assert!((0..5).all(|_| bucket.take(&rate, start) == RateVerdict::Fine));
+        assert!((0..5).all(|_| bucket.take(&rate, start) == RateVerdict::Excess));
+        assert_eq!(bucket.take(&rate, start), RateVerdict::Flood);
         let later = start + Duration::from_secs(10);
-        assert!((0..5).all(|_| bucket.take(&rate, later) == Pace::Fine));
-        assert_eq!(bucket.take(&rate, later), Pace::Excess);
+        assert!((0..5).all(|_| bucket.take(&rate, later) == RateVerdict::Fine));
+        assert_eq!(bucket.take(&rate, later), RateVerdict::Excess);
     }
 
     #[test]
     fn who_keeps_to_the_rate_is_never_refused() {
         let rate = Rate::per_second(100, 3);
         let start = Instant::now();
-        let mut bucket = Bucket::full(&rate, start);
+        let mut bucket = TokenBucket::full(&rate, start);
         for n in 0..10_000 {
-            assert_eq!(bucket.take(&rate, start + Duration::from_millis(10 * n)), Pace::Fine, "at {n}");
+            assert_eq!(bucket.take(&rate, start + Duration::from_millis(10 * n)), RateVerdict::Fine, "at {n}");
         }
     }
 }

@@ -21,21 +21,21 @@ pub(crate) const LARGE: usize = 16 * 1024;
 
 /// The line itself.
 #[derive(Default)]
-pub(crate) struct Line(Mutex<Way>);
+pub(crate) struct Writer(Mutex<WriterState>);
 
 /// The line as it is at one moment. In memory as written: the courier needs all but the end.
 #[derive(Default)]
 #[repr(C)]
-pub(crate) struct Way {
-    pub(crate) left: Option<Left>,
+pub(crate) struct WriterState {
+    pub(crate) left: Option<ParkedSocket>,
     /// What the session has said, to be written before all else.
     pub(crate) said: BytesMut,
-    pub(crate) lane: Option<Lane>,
+    pub(crate) lane: Option<Fastlane>,
     task: Task,
 }
 
 /// What the task leaves behind while it rests.
-pub(crate) struct Left {
+pub(crate) struct ParkedSocket {
     pub(crate) writer: OwnedWriteHalf,
     /// Whether the wire has not taken what was said, which so is the task's to write.
     pub(crate) is_full: bool,
@@ -45,7 +45,7 @@ pub(crate) struct Left {
 enum Task {
     Runs(Waker),
     /// The line has been cut: the task is to end itself.
-    IsCut,
+    Aborted,
 }
 
 impl Default for Task {
@@ -55,38 +55,38 @@ impl Default for Task {
 }
 
 /// Some of a socket's joins: few, as a rule.
-pub(crate) type Joins = SmallVec<[JoinId; 4]>;
+pub(crate) type JoinIds = SmallVec<[JoinId; 4]>;
 
 /// What may pass a session by, as in Phoenix's fastlane: broadcasts that all members are told in the same bytes.
-pub(crate) struct Lane {
+pub(crate) struct Fastlane {
     /// The joins that pass them on as they are.
-    pub(crate) joins: Joins,
+    pub(crate) joins: JoinIds,
     /// Makes of a broadcast what the client reads.
     pub(crate) frame: fn(&Delivery) -> Option<Frame>,
 }
 
 /// A line that has been cut.
-pub(crate) struct IsCut;
+pub(crate) struct Aborted;
 
-impl Line {
+impl Writer {
     /// Cuts it, from whatever thread, so that its task ends itself: no second descriptor is needed for that.
     pub(crate) fn cut(&self) {
-        let task = std::mem::replace(&mut self.way().task, Task::IsCut);
+        let task = std::mem::replace(&mut self.way().task, Task::Aborted);
         task.wake();
     }
 
     /// The task is at work: what it left behind, if it has rested. From now on the task of `cx` is woken when there is
     /// something about the line that it has to know.
-    pub(crate) fn resume(&self, cx: &Context<'_>) -> Result<Option<Left>, IsCut> {
+    pub(crate) fn resume(&self, cx: &Context<'_>) -> Result<Option<ParkedSocket>, Aborted> {
         let mut way = self.way();
-        let Task::Runs(waker) = &mut way.task else { return Err(IsCut) };
+        let Task::Runs(waker) = &mut way.task else { return Err(Aborted) };
         waker.clone_from(cx.waker());
         Ok(way.left.take())
     }
 
     /// The task rests from now on, and leaves what was said to the courier.
     pub(crate) fn rest(&self, writer: OwnedWriteHalf) {
-        self.way().left = Some(Left { writer, is_full: false });
+        self.way().left = Some(ParkedSocket { writer, is_full: false });
     }
 
     /// Has the client told something, as soon as the task or the courier comes to it.
@@ -103,16 +103,16 @@ impl Line {
 
     /// The task is over: whoever still knows the line would else keep the wire open.
     pub(crate) fn end(&self) {
-        *self.way() = Way::default();
+        *self.way() = WriterState::default();
     }
 
     /// What lies here while the task rests. Only its own worker's thread writes, so that nobody waits for that.
-    pub(crate) fn way(&self) -> MutexGuard<'_, Way> {
+    pub(crate) fn way(&self) -> MutexGuard<'_, WriterState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Way {
+impl WriterState {
     /// Has the task look at its line.
     pub(crate) fn wake(&self) {
         self.task.wake();

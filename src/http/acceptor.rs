@@ -16,41 +16,41 @@ use compact_str::CompactString;
 use crate::broker::pubsub::Pubsub;
 use crate::config::origin::Origins;
 use crate::config::schema::{Config, Limits};
-use crate::connections::connection::Upgraded;
-use crate::connections::hub::{NoRoom, Seat};
-use crate::connections::ip_limits::Denied;
-use crate::connections::limits::{Allowance, Bound, Patience};
-use crate::http::client_ip::Caller;
-use crate::http::idle_connections::Guest;
-use crate::http::mount::{ConnectInfo, Connected, Mount, Refusal};
-use crate::http::node_state::Node;
+use crate::connections::connection::WriteSide;
+use crate::connections::hub::{AdmissionError, ConnectionSlot};
+use crate::connections::ip_limits::IpLimitError;
+use crate::connections::limits::{ConnectionLimits, QueueLimit, Timeouts};
+use crate::http::client_ip::ClientIp;
+use crate::http::idle_connections::HttpConnection;
+use crate::http::mount::{ConnectError, ConnectInfo, Mount, SocketInit};
+use crate::http::node_state::NodeState;
 use crate::metrics::instruments::Label;
-use crate::metrics::labels::{Barred, Transport};
+use crate::metrics::labels::{ConnectRefusal, Transport};
 use crate::protocol::Protocol;
 use crate::sessions::session::Session;
-use crate::sessions::settings::Rules;
+use crate::sessions::settings::SocketSettings;
 use crate::sessions::socket::Socket;
 use crate::topic::Realm;
-use crate::transports::longpoll::handle::Poller;
-use crate::transports::longpoll::{Manners, Pollers};
-use crate::transports::transport::Talk;
+use crate::transports::longpoll::handle::LongPollHandle;
+use crate::transports::longpoll::{LongPollOptions, LongPollSessions};
+use crate::transports::transport::TransportHandler;
 use crate::transports::websocket::io;
-use crate::transports::websocket::{self, Size};
+use crate::transports::websocket::{self, MessageLimits};
 
 /// What a protocol makes of its mounts.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Entrance {
+pub(crate) struct ProtocolMount {
     /// Whose names its clients speak of.
     pub(crate) realm: Realm,
     /// How long its clients may do what.
-    pub(crate) patience: fn(&Mount, &Config) -> Patience,
+    pub(crate) patience: fn(&Mount, &Config) -> Timeouts,
     /// What it adds to the routes of the server for each.
-    pub(crate) routes: fn(&Door, &mut ServiceConfig),
+    pub(crate) routes: fn(&Acceptor, &mut ServiceConfig),
 }
 
 /// The patience of a protocol whose clients give signs of life unasked.
-pub(crate) fn usual_patience(mount: &Mount, config: &Config) -> Patience {
-    Patience {
+pub(crate) fn default_timeouts(mount: &Mount, config: &Config) -> Timeouts {
+    Timeouts {
         idle: mount.idle_timeout.unwrap_or(config.socket.idle_timeout),
         unjoined: mount.join_within.unwrap_or(config.socket.join_within),
         ping: None,
@@ -59,41 +59,41 @@ pub(crate) fn usual_patience(mount: &Mount, config: &Config) -> Patience {
 
 /// A mount, with the configuration's word wherever it has none of its own. Cloning copies a pointer.
 #[derive(Clone)]
-pub(crate) struct Door(Arc<Place>);
+pub(crate) struct Acceptor(Arc<Inner>);
 
-struct Place {
-    node: Arc<Node>,
+struct Inner {
+    node: Arc<NodeState>,
     mount: Mount,
-    rules: Arc<Rules>,
+    rules: Arc<SocketSettings>,
     origins: Origins,
-    allowance: Arc<Allowance>,
+    allowance: Arc<ConnectionLimits>,
     poll_window: Duration,
     visits: AtomicUsize,
     /// Its sessions of those who poll: a token is good at the mount that gave it, and nowhere else.
-    pollers: Arc<Pollers>,
+    pollers: Arc<LongPollSessions>,
 }
 
 /// One client of a mount, as long as it lives.
-pub(crate) struct Visit(Door);
+pub(crate) struct ClientCount(Acceptor);
 
-impl Drop for Visit {
+impl Drop for ClientCount {
     fn drop(&mut self) {
         self.0.0.visits.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Door {
-    pub(crate) fn new(node: Arc<Node>, mount: Mount, entrance: Entrance) -> Self {
+impl Acceptor {
+    pub(crate) fn new(node: Arc<NodeState>, mount: Mount, entrance: ProtocolMount) -> Self {
         let config = &node.config;
         let mut limits = config.limits.clone();
         limits.joins_per_socket = mount.joins_per_socket.unwrap_or(limits.joins_per_socket);
         limits.message_bytes = mount.message_bytes.unwrap_or(limits.message_bytes);
-        Self(Arc::new(Place {
-            rules: Arc::new(Rules::new(entrance.realm, mount.router.clone(), limits)),
+        Self(Arc::new(Inner {
+            rules: Arc::new(SocketSettings::new(entrance.realm, mount.router.clone(), limits)),
             origins: mount.origins.clone().unwrap_or_else(|| config.socket.check_origin.clone()),
-            allowance: Arc::new(Allowance {
+            allowance: Arc::new(ConnectionLimits {
                 patience: (entrance.patience)(&mount, config),
-                bound: Bound { bytes: config.limits.queue_bytes, age: config.limits.queue_age },
+                bound: QueueLimit { bytes: config.limits.queue_bytes, age: config.limits.queue_age },
             }),
             poll_window: mount.poll_window.unwrap_or(config.socket.poll_window),
             visits: AtomicUsize::new(0),
@@ -115,7 +115,7 @@ impl Door {
         &self.0.mount.subprotocols
     }
 
-    pub(crate) fn patience(&self) -> Patience {
+    pub(crate) fn patience(&self) -> Timeouts {
         self.0.allowance.patience
     }
 
@@ -132,57 +132,58 @@ impl Door {
     }
 
     /// Counts one more client of the mount; says how many there were before.
-    pub(crate) fn visit(&self) -> (usize, Visit) {
-        (self.0.visits.fetch_add(1, Ordering::Relaxed), Visit(self.clone()))
+    pub(crate) fn visit(&self) -> (usize, ClientCount) {
+        (self.0.visits.fetch_add(1, Ordering::Relaxed), ClientCount(self.clone()))
     }
 
     pub(crate) fn pubsub(&self) -> &Pubsub {
         &self.0.node.pubsub
     }
 
-    pub(crate) fn caller(&self, request: &HttpRequest) -> Result<Caller, Refusal> {
+    pub(crate) fn caller(&self, request: &HttpRequest) -> Result<ClientIp, ConnectError> {
         let peer = request
             .peer_addr()
-            .ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, "no address").because(Barred::Request))?;
+            .ok_or_else(|| ConnectError::new(StatusCode::BAD_REQUEST, "no address").because(ConnectRefusal::Request))?;
         let forwarded: Vec<&str> =
             request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok()).collect();
-        Ok(Caller::new(peer.ip(), forwarded.into_iter(), &self.0.node.config.server.trusted_proxies))
+        Ok(ClientIp::new(peer.ip(), forwarded.into_iter(), &self.0.node.config.server.trusted_proxies))
     }
 
     /// Asks the mount's own `connect`.
-    pub(crate) fn connect(&self, info: &ConnectInfo<'_>) -> Result<Connected, Refusal> {
-        catch_unwind(AssertUnwindSafe(|| (self.0.mount.connect)(info)))
-            .unwrap_or_else(|_| Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "").because(Barred::Crash)))
+    pub(crate) fn connect(&self, info: &ConnectInfo<'_>) -> Result<SocketInit, ConnectError> {
+        catch_unwind(AssertUnwindSafe(|| (self.0.mount.connect)(info))).unwrap_or_else(|_| {
+            Err(ConnectError::new(StatusCode::INTERNAL_SERVER_ERROR, "").because(ConnectRefusal::Crash))
+        })
     }
 
     /// Makes room for one more, whose wire can be cut.
-    pub(crate) fn enter(&self, request: &HttpRequest, caller: Caller) -> Result<Seat, Refusal> {
+    pub(crate) fn enter(&self, request: &HttpRequest, caller: ClientIp) -> Result<ConnectionSlot, ConnectError> {
         let seat = self.take_seat(caller, self.0.allowance.clone())?;
         seat.connection.attach(admit(request)?);
         Ok(seat)
     }
 
     /// Makes room for one more who comes in requests of its own, and may be silent for as long as `idle`.
-    pub(crate) fn enter_polling(&self, caller: Caller, idle: Duration) -> Result<Seat, Refusal> {
-        let Allowance { patience, bound } = *self.0.allowance;
-        self.take_seat(caller, Arc::new(Allowance { patience: Patience { idle, ..patience }, bound }))
+    pub(crate) fn enter_polling(&self, caller: ClientIp, idle: Duration) -> Result<ConnectionSlot, ConnectError> {
+        let ConnectionLimits { patience, bound } = *self.0.allowance;
+        self.take_seat(caller, Arc::new(ConnectionLimits { patience: Timeouts { idle, ..patience }, bound }))
     }
 
-    fn take_seat(&self, caller: Caller, allowance: Arc<Allowance>) -> Result<Seat, Refusal> {
+    fn take_seat(&self, caller: ClientIp, allowance: Arc<ConnectionLimits>) -> Result<ConnectionSlot, ConnectError> {
         let node = &self.0.node;
         if !node.is_ready() {
             let words = "this server is going down";
-            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, words).because(Barred::Draining));
+            return Err(ConnectError::new(StatusCode::SERVICE_UNAVAILABLE, words).because(ConnectRefusal::Draining));
         }
         node.connections.enter(caller.address, allowance).map_err(|no_room| match no_room {
-            NoRoom::Node => full(),
-            NoRoom::Address(Denied::TooMany) => {
-                Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many connections from this address")
-                    .because(Barred::Address)
+            AdmissionError::Node => full(),
+            AdmissionError::Address(IpLimitError::TooMany) => {
+                ConnectError::new(StatusCode::TOO_MANY_REQUESTS, "too many connections from this address")
+                    .because(ConnectRefusal::Address)
             }
-            NoRoom::Address(Denied::TooFast) => {
-                Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many new connections from this address")
-                    .because(Barred::RateLimited)
+            AdmissionError::Address(IpLimitError::TooFast) => {
+                ConnectError::new(StatusCode::TOO_MANY_REQUESTS, "too many new connections from this address")
+                    .because(ConnectRefusal::RateLimited)
             }
         })
     }
@@ -193,8 +194,8 @@ impl Door {
         request: &HttpRequest,
         payload: web::Payload,
         subprotocol: Option<&str>,
-        seat: Seat,
-        connected: Connected,
+        seat: ConnectionSlot,
+        connected: SocketInit,
         protocol: P,
     ) -> HttpResponse {
         let session = self.session(seat, connected, protocol, Transport::WebSocket);
@@ -204,38 +205,43 @@ impl Door {
     /// Makes a session of one who polls; its token is how its next requests find it.
     pub(crate) fn longpoll<P: Protocol>(
         &self,
-        seat: Seat,
-        connected: Connected,
+        seat: ConnectionSlot,
+        connected: SocketInit,
         protocol: P,
-        manners: Manners,
-    ) -> (CompactString, Poller) {
+        manners: LongPollOptions,
+    ) -> (CompactString, LongPollHandle) {
         let session = self.session(seat, connected, protocol, Transport::LongPoll);
         self.0.pollers.start(&self.0.node.pubsub.node_name(), session, manners)
     }
 
     /// The polling session with this token, if it is alive, here, and of this mount.
-    pub(crate) fn poller(&self, token: &str) -> Option<Poller> {
+    pub(crate) fn poller(&self, token: &str) -> Option<LongPollHandle> {
         self.0.pollers.find(token)
     }
 
     /// Answers the upgrade of a polling session, and carries `talk` over a WebSocket from then on.
-    pub(crate) fn relay<T: Talk>(&self, request: &HttpRequest, payload: web::Payload, talk: T) -> HttpResponse {
+    pub(crate) fn relay<T: TransportHandler>(
+        &self,
+        request: &HttpRequest,
+        payload: web::Payload,
+        talk: T,
+    ) -> HttpResponse {
         websocket::start(request, payload, None, talk, self.size())
     }
 
-    fn size(&self) -> Size {
+    fn size(&self) -> MessageLimits {
         let limits = &self.0.rules.limits;
-        Size { bytes: limits.message_bytes, fragments: limits.fragments }
+        MessageLimits { bytes: limits.message_bytes, fragments: limits.fragments }
     }
 
     fn session<P: Protocol>(
         &self,
-        mut seat: Seat,
-        connected: Connected,
+        mut seat: ConnectionSlot,
+        connected: SocketInit,
         protocol: P,
         transport: Transport,
     ) -> Session<P> {
-        let Place { node, rules, mount, .. } = &*self.0;
+        let Inner { node, rules, mount, .. } = &*self.0;
         let metrics = node.pubsub.metrics();
         metrics.connections_opened.add(rules.realm, transport, 1);
         seat.counted = Some(metrics.connections.one(rules.realm, transport));
@@ -251,35 +257,35 @@ impl Door {
     }
 
     /// Counts one who may not come in.
-    pub(crate) fn turn_away(&self, refusal: &Refusal) {
+    pub(crate) fn count_refusal(&self, refusal: &ConnectError) {
         // not its words: they may be the client's own
         log::debug!("refused with {}: {}", refusal.status.as_u16(), refusal.why.name());
         self.count_barred(refusal.why);
     }
 
-    pub(crate) fn count_barred(&self, why: Barred) {
+    pub(crate) fn count_barred(&self, why: ConnectRefusal) {
         self.0.node.pubsub.metrics().connections_refused.add(self.0.rules.realm, why, 1);
     }
 
     /// Counts one who may not come in, and answers.
-    pub(crate) fn refuse(&self, refusal: Refusal) -> HttpResponse {
-        self.turn_away(&refusal);
+    pub(crate) fn refuse(&self, refusal: ConnectError) -> HttpResponse {
+        self.count_refusal(&refusal);
         HttpResponse::build(refusal.status).content_type("text/plain; charset=utf-8").body(refusal.body.into_string())
     }
 }
 
 /// The connection that a request has come by, if it can be cut: what cannot could stay for ever.
-pub(crate) fn guest_of(request: &HttpRequest) -> Result<&Guest, Refusal> {
-    request.conn_data::<Arc<Guest>>().map(|guest| &**guest).ok_or_else(full)
+pub(crate) fn http_connection_of(request: &HttpRequest) -> Result<&HttpConnection, ConnectError> {
+    request.conn_data::<Arc<HttpConnection>>().map(|guest| &**guest).ok_or_else(full)
 }
 
 /// The connection that a request for an upgrade has come by is a socket from now on.
-pub(crate) fn admit(request: &HttpRequest) -> Result<Arc<Upgraded>, Refusal> {
+pub(crate) fn admit(request: &HttpRequest) -> Result<Arc<WriteSide>, ConnectError> {
     let upgraded = io::of(request).ok_or_else(full)?;
-    guest_of(request)?.admit();
+    http_connection_of(request)?.admit();
     Ok(upgraded)
 }
 
-fn full() -> Refusal {
-    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this server is full").because(Barred::Full)
+fn full() -> ConnectError {
+    ConnectError::new(StatusCode::SERVICE_UNAVAILABLE, "this server is full").because(ConnectRefusal::Full)
 }

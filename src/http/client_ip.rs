@@ -6,13 +6,13 @@ use ipnet::IpNet;
 
 /// Who a request comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Caller {
+pub(crate) struct ClientIp {
     pub(crate) address: IpAddr,
     /// Whether a trusted proxy brought it, whose word on the rest counts too.
     pub(crate) is_proxied: bool,
 }
 
-impl Caller {
+impl ClientIp {
     /// Judges the socket's other end, and what `X-Forwarded-For` says, in order.
     pub(crate) fn new<'a>(
         peer: IpAddr,

@@ -26,24 +26,24 @@ use crate::metrics::families::Metrics;
 use crate::metrics::labels;
 
 /// A connection's wire, which can be cut whoever reads and writes it.
-pub(crate) type Wire = Arc<socket2::Socket>;
+pub(crate) type RawSocket = Arc<socket2::Socket>;
 
 /// All guests of a node.
-pub(crate) struct Guests {
+pub(crate) struct IdleConnections {
     patience: Duration,
     metrics: Arc<Metrics>,
-    all: Mutex<Vec<Weak<Guest>>>,
+    all: Mutex<Vec<Weak<HttpConnection>>>,
 }
 
 /// One connection, from its first byte to its last.
-pub(crate) struct Guest {
-    wire: Wire,
+pub(crate) struct HttpConnection {
+    wire: RawSocket,
     metrics: Arc<Metrics>,
-    stay: Mutex<Stay>,
+    stay: Mutex<IdleState>,
 }
 
 /// What a guest is here for.
-struct Stay {
+struct IdleState {
     /// Since when nothing has been answered.
     since: Instant,
     /// How many of its requests are being answered.
@@ -54,7 +54,7 @@ struct Stay {
     is_admitted: bool,
 }
 
-impl Guests {
+impl IdleConnections {
     /// A guest may take its time to take the last of an answer, then rest, then take its time to ask anew.
     pub(crate) fn new(config: &Config, metrics: Arc<Metrics>) -> Self {
         let patience = config.socket.write_timeout + config.server.keep_alive + config.server.header_timeout;
@@ -62,16 +62,17 @@ impl Guests {
     }
 
     /// A connection has been accepted, which can be cut by `wire`.
-    pub(crate) fn arrive(&self, wire: Wire) -> Arc<Guest> {
-        let stay = Stay { since: Instant::now(), answering: 0, has_asked: false, is_admitted: false };
-        let guest = Arc::new(Guest { wire, metrics: self.metrics.clone(), stay: Mutex::new(stay) });
+    pub(crate) fn arrive(&self, wire: RawSocket) -> Arc<HttpConnection> {
+        let stay = IdleState { since: Instant::now(), answering: 0, has_asked: false, is_admitted: false };
+        let guest = Arc::new(HttpConnection { wire, metrics: self.metrics.clone(), stay: Mutex::new(stay) });
         lock(&self.all).push(Arc::downgrade(&guest));
         guest
     }
 
     /// Looks once at every guest, and cuts those that have stayed too long.
     pub(crate) fn sweep(&self, now: Instant) {
-        let stays = |guest: &Weak<Guest>| guest.upgrade().is_some_and(|guest| guest.may_stay(now, self.patience));
+        let stays =
+            |guest: &Weak<HttpConnection>| guest.upgrade().is_some_and(|guest| guest.may_stay(now, self.patience));
         let mut all = lock(&self.all);
         all.retain(stays);
         if all.capacity() > 4 * all.len() {
@@ -81,8 +82,8 @@ impl Guests {
     }
 }
 
-impl Guest {
-    pub(crate) fn wire(&self) -> &Wire {
+impl HttpConnection {
+    pub(crate) fn wire(&self) -> &RawSocket {
         &self.wire
     }
 
@@ -92,7 +93,7 @@ impl Guest {
     }
 
     fn may_stay(&self, now: Instant, patience: Duration) -> bool {
-        let Stay { since, answering, has_asked, is_admitted } = *lock(&self.stay);
+        let IdleState { since, answering, has_asked, is_admitted } = *lock(&self.stay);
         if is_admitted {
             return false;
         }
@@ -111,7 +112,7 @@ impl Guest {
 }
 
 /// Whoever has never asked for anything that could be read has been turned away by the HTTP server itself.
-impl Drop for Guest {
+impl Drop for HttpConnection {
     fn drop(&mut self) {
         if !lock(&self.stay).has_asked {
             self.metrics.connections_mute.inc();
@@ -124,10 +125,10 @@ fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A request of a guest's that is being answered, until it is dropped.
-struct Answering(Arc<Guest>);
+struct Answering(Arc<HttpConnection>);
 
 impl Answering {
-    fn new(guest: Arc<Guest>) -> Self {
+    fn new(guest: Arc<HttpConnection>) -> Self {
         let mut stay = lock(&guest.stay);
         stay.answering += 1;
         stay.has_asked = true;
@@ -149,24 +150,24 @@ pub(crate) async fn attend(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let answering = request.conn_data::<Arc<Guest>>().cloned().map(Answering::new);
+    let answering = request.conn_data::<Arc<HttpConnection>>().cloned().map(Answering::new);
     let response = next.call(request).await?.map_into_boxed_body();
     if let Some(Answering(guest)) = &answering {
-        guest.metrics.http_responses.inc(labels::Answer::of(response.status()));
+        guest.metrics.http_responses.inc(labels::StatusClass::of(response.status()));
     }
     let Some(answering) = answering.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) else {
         return Ok(response);
     };
-    Ok(response.map_body(|_, body| BoxBody::new(Answer { body, _answering: answering })))
+    Ok(response.map_body(|_, body| BoxBody::new(AnswerBody { body, _answering: answering })))
 }
 
 /// The body of an answer. The server lets go of it when its client has taken all but the last few bytes.
-struct Answer {
+struct AnswerBody {
     body: BoxBody,
     _answering: Answering,
 }
 
-impl MessageBody for Answer {
+impl MessageBody for AnswerBody {
     type Error = <BoxBody as MessageBody>::Error;
 
     fn size(&self) -> BodySize {
@@ -179,7 +180,7 @@ impl MessageBody for Answer {
 }
 
 /// Cuts a wire after a while, whatever waits on it.
-pub(crate) fn cut_later(cut: impl FnOnce() + 'static, time: Duration) {
+pub(crate) fn abort_later(cut: impl FnOnce() + 'static, time: Duration) {
     actix_web::rt::spawn(async move {
         tokio::time::sleep(time).await;
         cut();
@@ -188,7 +189,7 @@ pub(crate) fn cut_later(cut: impl FnOnce() + 'static, time: Duration) {
 
 /// Ends when the client has ended its half of the wire, as one does that gives a request up. The HTTP server
 /// itself would wait for the answer to be written.
-pub(crate) async fn hung_up(wire: &Wire) {
+pub(crate) async fn hung_up(wire: &RawSocket) {
     #[expect(deprecated, reason = "its successors are unsafe; what is registered owns the wire, which stays open")]
     let watched = AsyncFd::with_interest(wire.clone(), Interest::READABLE);
     let Ok(watched) = watched else { return pending().await };

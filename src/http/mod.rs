@@ -13,4 +13,4 @@ pub(crate) mod page;
 pub(crate) mod request;
 pub(crate) mod static_files;
 
-pub use mount::{ConnectInfo, Connected, Mount, Refusal};
+pub use mount::{ConnectError, ConnectInfo, Mount, SocketInit};

@@ -14,8 +14,8 @@ use compact_str::CompactString;
 use crate::channels::assigns::Assigns;
 use crate::channels::channel::Router;
 use crate::config::origin::Origins;
-use crate::http::client_ip::Caller;
-use crate::metrics::labels::Barred;
+use crate::http::client_ip::ClientIp;
+use crate::metrics::labels::ConnectRefusal;
 use crate::topic::Topic;
 
 /// One place where clients connect: `<path>/websocket`, or `<path>/longpoll` when they poll.
@@ -23,13 +23,13 @@ use crate::topic::Topic;
 /// What is not set here follows the node's configuration.
 ///
 /// ```
-/// use handclasp::{Connected, Mount, Refusal, Router};
+/// use handclasp::{SocketInit, Mount, ConnectError, Router};
 ///
 /// struct User(String);
 ///
 /// let mount = Mount::new("/live", Router::new()).joins_per_socket(10).connect(|info| match info.param("user") {
-///     Some(name) => Ok(Connected::default().assign(User(name.to_owned()))),
-///     None => Err(Refusal::forbidden()),
+///     Some(name) => Ok(SocketInit::default().assign(User(name.to_owned()))),
+///     None => Err(ConnectError::forbidden()),
 /// });
 /// ```
 #[derive(Clone)]
@@ -47,7 +47,7 @@ pub struct Mount {
     pub(crate) connect: Arc<Connect>,
 }
 
-pub(crate) type Connect = dyn Fn(&ConnectInfo<'_>) -> Result<Connected, Refusal> + Send + Sync;
+pub(crate) type Connect = dyn Fn(&ConnectInfo<'_>) -> Result<SocketInit, ConnectError> + Send + Sync;
 
 impl Mount {
     /// Clients that connect below `path`, such as `/socket`, get their channels from `router`. Several
@@ -65,7 +65,7 @@ impl Mount {
             message_bytes: None,
             poll_window: None,
             subprotocols: Vec::new(),
-            connect: Arc::new(|_| Ok(Connected::default())),
+            connect: Arc::new(|_| Ok(SocketInit::default())),
         }
     }
 
@@ -137,7 +137,7 @@ impl Mount {
     #[must_use]
     pub fn connect<F>(mut self, connect: F) -> Self
     where
-        F: Fn(&ConnectInfo<'_>) -> Result<Connected, Refusal> + Send + Sync + 'static,
+        F: Fn(&ConnectInfo<'_>) -> Result<SocketInit, ConnectError> + Send + Sync + 'static,
     {
         self.connect = Arc::new(connect);
         self
@@ -155,7 +155,7 @@ impl std::fmt::Debug for Mount {
 pub struct ConnectInfo<'a> {
     pub(crate) request: &'a HttpRequest,
     pub(crate) params: &'a [(String, String)],
-    pub(crate) caller: Caller,
+    pub(crate) caller: ClientIp,
     pub(crate) auth_token: Option<&'a str>,
     pub(crate) transport: &'static str,
 }
@@ -235,12 +235,12 @@ impl ConnectInfo<'_> {
 
 /// A client that may come in.
 #[derive(Debug, Default)]
-pub struct Connected {
+pub struct SocketInit {
     pub(crate) id: Option<Topic>,
     pub(crate) assigns: Assigns,
 }
 
-impl Connected {
+impl SocketInit {
     /// Gives the socket an id: a topic, such as `users:7`, on which a broadcast of
     /// [`DISCONNECT`](crate::message::DISCONNECT) ends it. Several sockets may have the same one. Nothing
     /// else that is said on it is heard, and a client that may join a topic of that name hears that too:
@@ -261,28 +261,28 @@ impl Connected {
 
 /// A client that may not come in: what it is answered instead of the upgrade.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct ConnectError {
     pub(crate) status: StatusCode,
     pub(crate) body: CompactString,
     /// Under which reason it is counted.
-    pub(crate) why: Barred,
+    pub(crate) why: ConnectRefusal,
 }
 
-impl Refusal {
+impl ConnectError {
     /// 403, with nothing more to say: what Phoenix answers.
     #[must_use]
     pub const fn forbidden() -> Self {
-        Self { status: StatusCode::FORBIDDEN, body: CompactString::const_new(""), why: Barred::Mount }
+        Self { status: StatusCode::FORBIDDEN, body: CompactString::const_new(""), why: ConnectRefusal::Mount }
     }
 
     /// A status of the 400s or 500s, and plain text. A browser sees neither.
     #[must_use]
     pub fn new(status: StatusCode, body: impl Into<CompactString>) -> Self {
-        Self { status, body: body.into(), why: Barred::Mount }
+        Self { status, body: body.into(), why: ConnectRefusal::Mount }
     }
 
     /// It is not the mount's own word.
-    pub(crate) fn because(self, why: Barred) -> Self {
+    pub(crate) fn because(self, why: ConnectRefusal) -> Self {
         Self { why, ..self }
     }
 }

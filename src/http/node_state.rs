@@ -6,26 +6,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::broker::pubsub::Pubsub;
 use crate::config::schema::Config;
-use crate::connections::hub::{Ceiling, Connections};
-use crate::connections::ip_limits::Addresses;
-use crate::http::idle_connections::Guests;
+use crate::connections::hub::{Hub, HubLimits};
+use crate::connections::ip_limits::IpTable;
+use crate::http::idle_connections::IdleConnections;
 
 /// What every worker shares.
-pub(crate) struct Node {
+pub(crate) struct NodeState {
     pub(crate) config: Config,
     pub(crate) pubsub: Pubsub,
-    pub(crate) addresses: Arc<Addresses>,
-    pub(crate) connections: Arc<Connections>,
-    pub(crate) guests: Guests,
+    pub(crate) addresses: Arc<IpTable>,
+    pub(crate) connections: Arc<Hub>,
+    pub(crate) guests: IdleConnections,
     ready: AtomicBool,
 }
 
-impl Node {
+impl NodeState {
     pub(crate) fn new(config: Config, pubsub: Pubsub) -> Self {
-        let ceiling = Ceiling { connections: config.server.connections, write_timeout: config.socket.write_timeout };
-        let addresses = Addresses::new(&config.limits);
-        let connections = Connections::new(ceiling, addresses.clone(), pubsub.clone());
-        let guests = Guests::new(&config, pubsub.shared_metrics());
+        let ceiling = HubLimits { connections: config.server.connections, write_timeout: config.socket.write_timeout };
+        let addresses = IpTable::new(&config.limits);
+        let connections = Hub::new(ceiling, addresses.clone(), pubsub.clone());
+        let guests = IdleConnections::new(&config, pubsub.shared_metrics());
         Self { config, pubsub, addresses, connections, guests, ready: AtomicBool::new(true) }
     }
 
@@ -34,7 +34,7 @@ impl Node {
     }
 
     /// Says from now on that it is not ready, and lets nobody new in.
-    pub(crate) fn retire(&self) {
+    pub(crate) fn start_draining(&self) {
         self.ready.store(false, Ordering::Relaxed);
     }
 }

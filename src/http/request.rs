@@ -9,17 +9,16 @@ use actix_web::http::{StatusCode, Version as HttpVersion};
 use base64::Engine;
 
 use crate::config::origin::Origins;
-use crate::http::mount::Refusal;
-use crate::metrics::labels::Barred;
+use crate::http::mount::ConnectError;
+use crate::metrics::labels::ConnectRefusal;
 
 /// The query's params. A malformed escape stands for itself; one that is no UTF-8 is refused.
-pub(crate) fn params(query: &str) -> Result<Vec<(String, String)>, Refusal> {
+pub(crate) fn params(query: &str) -> Result<Vec<(String, String)>, ConnectError> {
     let decode = |text: &str| {
         let text = text.replace('+', " ");
-        percent_encoding::percent_decode_str(&text)
-            .decode_utf8()
-            .map(Cow::into_owned)
-            .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the query is not UTF-8").because(Barred::Request))
+        percent_encoding::percent_decode_str(&text).decode_utf8().map(Cow::into_owned).map_err(|_| {
+            ConnectError::new(StatusCode::BAD_REQUEST, "the query is not UTF-8").because(ConnectRefusal::Request)
+        })
     };
     query
         .split('&')
@@ -29,18 +28,18 @@ pub(crate) fn params(query: &str) -> Result<Vec<(String, String)>, Refusal> {
         .collect()
 }
 
-pub(crate) fn check_origin(headers: &HeaderMap, origins: &Origins) -> Result<(), Refusal> {
+pub(crate) fn check_origin(headers: &HeaderMap, origins: &Origins) -> Result<(), ConnectError> {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     match origins.allows(headers.get_all(header::ORIGIN), host) {
         true => Ok(()),
-        false => Err(Refusal::forbidden().because(Barred::Origin)),
+        false => Err(ConnectError::forbidden().because(ConnectRefusal::Origin)),
     }
 }
 
 /// The upgrade's own headers (RFC 6455, 4.2.1), in words that say which one is missing.
-pub(crate) fn check_upgrade(request: &HttpRequest) -> Result<(), Refusal> {
+pub(crate) fn check_upgrade(request: &HttpRequest) -> Result<(), ConnectError> {
     let headers = request.headers();
-    let bad = |words: String| Err(Refusal::new(StatusCode::BAD_REQUEST, words).because(Barred::Upgrade));
+    let bad = |words: String| Err(ConnectError::new(StatusCode::BAD_REQUEST, words).because(ConnectRefusal::Upgrade));
     if request.version() != HttpVersion::HTTP_11 {
         return bad("a websocket needs HTTP/1.1".into());
     }

@@ -5,9 +5,9 @@
 use prometheus::Registry;
 
 use crate::close::Reason;
-use crate::message::Verdict;
-use crate::metrics::instruments::{Counter, Counters, Gauges, Tally, Times};
-use crate::metrics::labels::{Answer, Barred, Lost, Transport, Unheard, Unjoined};
+use crate::message::DeliveryStatus;
+use crate::metrics::instruments::{Counter, CounterVec, GaugeVec, HistogramVec, ProtocolCounterVec};
+use crate::metrics::labels::{ConnectRefusal, DropReason, JoinRefusal, PushRefusal, StatusClass, Transport};
 
 /// Declares the families: from each line come the field, its documentation, its name and its help.
 macro_rules! families {
@@ -34,37 +34,37 @@ macro_rules! families {
 
 families! {
     /// Connections that are open now, by how they came.
-    connections: Gauges<Transport> = "connections";
+    connections: GaugeVec<Transport> = "connections";
     /// Connections that were let in.
-    connections_opened: Counters<Transport> = "connections_opened_total";
+    connections_opened: ProtocolCounterVec<Transport> = "connections_opened_total";
     /// Requests for a connection that were refused.
-    connections_refused: Counters<Barred> = "connections_refused_total";
+    connections_refused: ProtocolCounterVec<ConnectRefusal> = "connections_refused_total";
     /// Connections that have ended: gone and left are the client's doing, all others ours.
-    connections_closed: Counters<&'static Reason> = "connections_closed_total";
+    connections_closed: ProtocolCounterVec<&'static Reason> = "connections_closed_total";
     /// Connections that came to no request that could be read in time, the first or the next one, or were too many.
     connections_mute: Counter = "connections_mute_total";
     /// Times that no connection could be accepted, usually since no file descriptor was left.
     accepts_failed: Counter = "accepts_failed_total";
     /// Answers to HTTP requests where clients come: handshakes, polls, the page; not those that could not be read.
-    http_responses: Tally<Answer> = "http_responses_total";
+    http_responses: CounterVec<StatusClass> = "http_responses_total";
     /// Memberships granted: joins, and what their channels listen to besides.
-    joins: Counters = "joins_total";
+    joins: ProtocolCounterVec = "joins_total";
     /// Joins refused.
-    joins_refused: Counters<Unjoined> = "joins_refused_total";
+    joins_refused: ProtocolCounterVec<JoinRefusal> = "joins_refused_total";
     /// Time from the request of a join to its ok.
-    join_time: Times = "join_duration_seconds";
+    join_time: HistogramVec = "join_duration_seconds";
     /// Messages from clients.
-    messages: Counters = "messages_received_total";
+    messages: ProtocolCounterVec = "messages_received_total";
     /// Messages from clients that were answered with an error, but for joins and signals.
-    messages_refused: Counters<Unheard> = "messages_refused_total";
+    messages_refused: ProtocolCounterVec<PushRefusal> = "messages_refused_total";
     /// Messages lost on their way to a client, or not understood.
-    messages_lost: Counters<Lost> = "messages_lost_total";
+    messages_lost: ProtocolCounterVec<DropReason> = "messages_lost_total";
     /// Messages put into the queues of members.
-    delivered: Counters = "deliveries_total";
+    delivered: ProtocolCounterVec = "deliveries_total";
     /// Messages to named peers, by what became of them.
-    signals: Counters<Verdict> = "signals_total";
+    signals: ProtocolCounterVec<DeliveryStatus> = "signals_total";
     /// Time that the oldest message in the queue of a client has waited when it is read; one in sixteen is measured.
-    queue_time: Times = "queue_wait_seconds";
+    queue_time: HistogramVec = "queue_wait_seconds";
     /// Channels that panicked.
-    channel_crashes: Counters = "channel_crashes_total";
+    channel_crashes: ProtocolCounterVec = "channel_crashes_total";
 }

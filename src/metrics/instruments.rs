@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use prometheus::core::Collector;
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use prometheus::{Opts, Registry};
 
 use crate::topic::Realm;
@@ -64,12 +64,12 @@ impl fmt::Debug for Counter {
 }
 
 /// Numbers that only grow, one for each value of `L`, where no protocol is known.
-pub struct Tally<L: Label> {
+pub struct CounterVec<L: Label> {
     series: Vec<IntCounter>,
     list: PhantomData<L>,
 }
 
-impl<L: Label> Tally<L> {
+impl<L: Label> CounterVec<L> {
     pub(crate) fn new(registry: &Registry, name: &str, help: &str) -> Self {
         let family = IntCounterVec::new(Opts::new(name, help).namespace(NAMESPACE), &[L::KEY]).expect(SOUND);
         let series = L::ALL.iter().map(|label| family.with_label_values(&[label.name()])).collect();
@@ -88,19 +88,19 @@ impl<L: Label> Tally<L> {
     }
 }
 
-impl<L: Label> fmt::Debug for Tally<L> {
+impl<L: Label> fmt::Debug for CounterVec<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(L::ALL.iter().map(|label| (label.name(), self.of(*label)))).finish()
     }
 }
 
 /// Numbers that only grow, one for each protocol and each value of `L`.
-pub struct Counters<L: Label = ()> {
+pub struct ProtocolCounterVec<L: Label = ()> {
     series: Vec<IntCounter>,
     list: PhantomData<L>,
 }
 
-impl<L: Label> Counters<L> {
+impl<L: Label> ProtocolCounterVec<L> {
     pub(crate) fn new(registry: &Registry, name: &str, help: &str) -> Self {
         let keys = keys::<L>();
         let family = IntCounterVec::new(Opts::new(name, help).namespace(NAMESPACE), &keys).expect(SOUND);
@@ -126,19 +126,19 @@ impl<L: Label> Counters<L> {
     }
 }
 
-impl<L: Label> fmt::Debug for Counters<L> {
+impl<L: Label> fmt::Debug for ProtocolCounterVec<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(L::ALL.iter().map(|label| (label.name(), self.of(*label)))).finish()
     }
 }
 
 /// Numbers of what there is now, one for each protocol and each value of `L`.
-pub struct Gauges<L: Label> {
+pub struct GaugeVec<L: Label> {
     series: Vec<IntGauge>,
     list: PhantomData<L>,
 }
 
-impl<L: Label> Gauges<L> {
+impl<L: Label> GaugeVec<L> {
     pub(crate) fn new(registry: &Registry, name: &str, help: &str) -> Self {
         let keys = keys::<L>();
         let family = IntGaugeVec::new(Opts::new(name, help).namespace(NAMESPACE), &keys).expect(SOUND);
@@ -148,10 +148,10 @@ impl<L: Label> Gauges<L> {
     }
 
     /// Counts one more for as long as what this returns is kept.
-    pub(crate) fn one(&self, realm: Realm, label: L) -> One {
+    pub(crate) fn one(&self, realm: Realm, label: L) -> GaugeGuard {
         let gauge = self.series[at(realm, label)].clone();
         gauge.inc();
-        One(gauge)
+        GaugeGuard(gauge)
     }
 
     /// How many there are.
@@ -161,28 +161,28 @@ impl<L: Label> Gauges<L> {
     }
 }
 
-impl<L: Label> fmt::Debug for Gauges<L> {
+impl<L: Label> fmt::Debug for GaugeVec<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.get().fmt(f)
     }
 }
 
 /// One of what a gauge counts.
-pub(crate) struct One(IntGauge);
+pub(crate) struct GaugeGuard(IntGauge);
 
-impl Drop for One {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.dec();
     }
 }
 
 /// How long something took, for each protocol.
-pub struct Times(Vec<Histogram>);
+pub struct HistogramVec(Vec<Histogram>);
 
-impl Times {
+impl HistogramVec {
     pub(crate) fn new(registry: &Registry, name: &str, help: &str) -> Self {
         let terms = HistogramOpts::new(name, help).namespace(NAMESPACE).buckets(SECONDS.to_vec());
-        let family = HistogramVec::new(terms, &[Realm::KEY]).expect(SOUND);
+        let family = prometheus::HistogramVec::new(terms, &[Realm::KEY]).expect(SOUND);
         let series = Realm::ALL.iter().map(|realm| family.with_label_values(&[realm.name()])).collect();
         register(registry, family);
         Self(series)
@@ -199,7 +199,7 @@ impl Times {
     }
 }
 
-impl fmt::Debug for Times {
+impl fmt::Debug for HistogramVec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.get().fmt(f)
     }

@@ -6,7 +6,7 @@
 use actix_web::http::StatusCode;
 
 use crate::close::{self, Reason};
-use crate::message::Verdict;
+use crate::message::DeliveryStatus;
 use crate::metrics::instruments::Label;
 use crate::topic::Realm;
 
@@ -46,7 +46,7 @@ labels! {
     }
 
     /// What kind of answer an HTTP request got.
-    Answer: "code" {
+    StatusClass: "code" {
         /// The connection becomes a WebSocket.
         Upgrade = "1xx";
         /// It was understood and answered.
@@ -60,7 +60,7 @@ labels! {
     }
 
     /// Why somebody was not let in.
-    Barred: "reason" {
+    ConnectRefusal: "reason" {
         /// The request cannot be one for a socket: its method, its query, its version of HTTP.
         Request = "request";
         /// A web page of an origin that is not let in.
@@ -90,7 +90,7 @@ labels! {
     }
 
     /// Why a join was refused.
-    Unjoined: "reason" {
+    JoinRefusal: "reason" {
         /// The topic's name is too long.
         TooLong = "too_long";
         /// No channel answers for the topic.
@@ -116,7 +116,7 @@ labels! {
     }
 
     /// Why what a client said was answered with an error, but for joins and for signals to named peers.
-    Unheard: "reason" {
+    PushRefusal: "reason" {
         /// The client sends too fast: joins that were not even looked at are among them.
         RateLimited = "rate_limited";
         /// The client has not joined the topic.
@@ -130,7 +130,7 @@ labels! {
     }
 
     /// Why a message was lost without a word to whoever sent it.
-    Lost: "reason" {
+    DropReason: "reason" {
         /// The client's format has no words for it.
         Unencodable = "unencodable";
         /// It could not be read, in a format that passes over such.
@@ -142,7 +142,7 @@ labels! {
     }
 }
 
-impl Answer {
+impl StatusClass {
     pub(crate) fn of(status: StatusCode) -> Self {
         match status.as_u16() {
             ..200 => Self::Upgrade,
@@ -168,7 +168,7 @@ impl Label for &'static Reason {
     }
 }
 
-impl Label for Verdict {
+impl Label for DeliveryStatus {
     const KEY: &'static str = "verdict";
     const ALL: &'static [Self] = &[Self::Delivered, Self::Absent, Self::Overloaded, Self::Unreachable];
 
@@ -229,12 +229,12 @@ mod tests {
     #[test]
     fn every_list_is_in_order() {
         assert!(
-            is_in_order::<Answer>()
+            is_in_order::<StatusClass>()
                 && is_in_order::<Transport>()
-                && is_in_order::<Barred>()
-                && is_in_order::<Unjoined>()
+                && is_in_order::<ConnectRefusal>()
+                && is_in_order::<JoinRefusal>()
         );
-        assert!(is_in_order::<Unheard>() && is_in_order::<Lost>() && is_in_order::<()>());
-        assert!(is_in_order::<&'static Reason>() && is_in_order::<Verdict>() && is_in_order::<Realm>());
+        assert!(is_in_order::<PushRefusal>() && is_in_order::<DropReason>() && is_in_order::<()>());
+        assert!(is_in_order::<&'static Reason>() && is_in_order::<DeliveryStatus>() && is_in_order::<Realm>());
     }
 }

@@ -5,5 +5,5 @@ pub(crate) mod instruments;
 pub(crate) mod labels;
 
 pub use families::Metrics;
-pub use instruments::{Counter, Counters, Gauges, Label, Tally, Times};
-pub use labels::{Answer, Barred, Lost, Transport, Unheard, Unjoined};
+pub use instruments::{Counter, CounterVec, GaugeVec, HistogramVec, Label, ProtocolCounterVec};
+pub use labels::{ConnectRefusal, DropReason, JoinRefusal, PushRefusal, StatusClass, Transport};

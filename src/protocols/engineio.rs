@@ -1,6 +1,6 @@
 //! Engine.IO, revisions 4 and 3: packets with a type, over WebSockets and over requests that poll.
 //!
-//! It carries messages and knows nothing of what is said in them: that is a [`Language`], of which there
+//! It carries messages and knows nothing of what is said in them: that is a [`MessageCodec`], of which there
 //! are two, plain text and bytes ([`plain`]) and [Socket.IO](super::socketio). In revision 4 the server asks
 //! for signs of life, in revision 3 (clients of Socket.IO 1.x and 2.x) the client does. A frame is a packet
 //! as a WebSocket carries it; how several become the body of a request stands in [`payload`].
@@ -16,7 +16,7 @@ use bytestring::ByteString;
 use crate::close;
 use crate::config::schema::Limits;
 use crate::message::{Broadcast, Outbound};
-use crate::protocol::{Frame, Malformed, Protocol, Step, Wordless};
+use crate::protocol::{Decoded, Frame, Malformed, Protocol, Unencodable};
 
 mod error;
 pub(crate) mod payload;
@@ -38,24 +38,24 @@ const NOOP: ByteString = ByteString::from_static("6");
 const MESSAGE_BYTE: u8 = 4;
 
 /// What is said in Engine.IO's messages.
-pub(crate) trait Language: Unpin + 'static {
+pub(crate) trait MessageCodec: Unpin + 'static {
     /// As one client of this revision speaks it.
     fn new(revision: u8, limits: &Limits) -> Self;
 
     /// Reads a message of text.
-    fn text<'a>(&'a mut self, text: &'a str) -> Result<Option<Step<'a>>, Malformed>;
+    fn text<'a>(&'a mut self, text: &'a str) -> Result<Option<Decoded<'a>>, Malformed>;
 
     /// Reads a message of bytes.
-    fn bytes(&mut self, bytes: Bytes) -> Result<Option<Step<'_>>, Malformed>;
+    fn bytes(&mut self, bytes: Bytes) -> Result<Option<Decoded<'_>>, Malformed>;
 
     /// As [`Protocol::follow`].
-    fn follow(&mut self) -> Option<Step<'static>>;
+    fn follow(&mut self) -> Option<Decoded<'static>>;
 
     /// Writes what one client is told.
-    fn say(&mut self, outbound: &Outbound) -> Result<Option<Said>, Wordless>;
+    fn say(&mut self, outbound: &Outbound) -> Result<Option<EncodedMessage>, Unencodable>;
 
     /// Writes what a whole topic is told.
-    fn tell(broadcast: &Broadcast) -> Option<Said>;
+    fn tell(broadcast: &Broadcast) -> Option<EncodedMessage>;
 
     /// Puts a packet of text into ASCII, where its words allow it: the oldest clients of revision 3, of
     /// Socket.IO 1.x, read nothing else while they poll.
@@ -65,7 +65,7 @@ pub(crate) trait Language: Unpin + 'static {
 }
 
 /// One or more messages, in order.
-pub(crate) enum Said {
+pub(crate) enum EncodedMessage {
     /// A packet of text: it begins with [`MESSAGE`].
     Text(String),
     /// A message of bytes.
@@ -131,16 +131,16 @@ pub(crate) struct EngineIo<R, L> {
     revision: PhantomData<R>,
 }
 
-impl<R: Revision, L: Language> EngineIo<R, L> {
+impl<R: Revision, L: MessageCodec> EngineIo<R, L> {
     pub(crate) fn new(limits: &Limits, opening: Option<Frame>) -> Self {
         Self { opening, language: L::new(R::NUMBER, limits), revision: PhantomData }
     }
 
-    fn packet<'a>(&'a mut self, text: &'a str) -> Result<Option<Step<'a>>, Malformed> {
+    fn packet<'a>(&'a mut self, text: &'a str) -> Result<Option<Decoded<'a>>, Malformed> {
         let (kind, rest) = text.split_at_checked(1).ok_or(Malformed)?;
         match kind {
-            "1" => Ok(Some(Step::Close(&close::LEFT))),
-            "2" if !R::SERVER_PINGS => Ok(Some(Step::Tell(Frame::Text(PONG)))),
+            "1" => Ok(Some(Decoded::Close(&close::LEFT))),
+            "2" if !R::SERVER_PINGS => Ok(Some(Decoded::Tell(Frame::Text(PONG)))),
             "3" if R::SERVER_PINGS => Ok(None),
             "4" => self.language.text(rest),
             // bytes, where the way carries only text; revision 3 tells the type here too
@@ -155,8 +155,8 @@ impl<R: Revision, L: Language> EngineIo<R, L> {
     }
 }
 
-impl<R: Revision, L: Language> Protocol for EngineIo<R, L> {
-    fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Step<'a>>, Malformed> {
+impl<R: Revision, L: MessageCodec> Protocol for EngineIo<R, L> {
+    fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Decoded<'a>>, Malformed> {
         match frame {
             Frame::Text(text) => self.packet(text),
             // it may be kept for long, and must not keep the buffer that it was read into
@@ -165,11 +165,11 @@ impl<R: Revision, L: Language> Protocol for EngineIo<R, L> {
         }
     }
 
-    fn follow(&mut self) -> Option<Step<'static>> {
-        self.opening.take().map(Step::Tell).or_else(|| self.language.follow())
+    fn follow(&mut self) -> Option<Decoded<'static>> {
+        self.opening.take().map(Decoded::Tell).or_else(|| self.language.follow())
     }
 
-    fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Wordless> {
+    fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Unencodable> {
         self.language.say(outbound).map(|said| said.map(frame::<R, L>))
     }
 
@@ -182,12 +182,12 @@ impl<R: Revision, L: Language> Protocol for EngineIo<R, L> {
     }
 }
 
-fn frame<R: Revision, L: Language>(said: Said) -> Frame {
+fn frame<R: Revision, L: MessageCodec>(said: EncodedMessage) -> Frame {
     let text_frame = |text| Frame::Text(if R::SERVER_PINGS { text } else { L::in_ascii(text) }.into());
     match said {
-        Said::Text(text) => text_frame(text),
-        Said::Bytes(bytes) => Frame::Binary(R::packet(&bytes)),
-        Said::With(text, attachments) => {
+        EncodedMessage::Text(text) => text_frame(text),
+        EncodedMessage::Bytes(bytes) => Frame::Binary(R::packet(&bytes)),
+        EncodedMessage::With(text, attachments) => {
             let bytes = attachments.iter().map(|bytes| Frame::Binary(R::packet(bytes)));
             Frame::Several(std::iter::once(text_frame(text)).chain(bytes).collect())
         }

@@ -20,8 +20,8 @@ use serde_json::value::RawValue;
 use crate::json::is_portable;
 use crate::message::{Broadcast, Inbound, Outbound, Payload, Ref, Request, Status};
 use crate::metrics::families::Metrics;
-use crate::metrics::labels::Lost;
-use crate::protocol::{Frame, Malformed, Protocol, Step, Wordless};
+use crate::metrics::labels::DropReason;
+use crate::protocol::{Decoded, Frame, Malformed, Protocol, Unencodable};
 use crate::topic::{Realm, Topic};
 
 /// What a message is for; others do nothing but register.
@@ -42,11 +42,11 @@ pub(crate) struct Hello {
     /// The names that it holds, or has asked for.
     names: HashSet<Topic>,
     /// What waits behind a registration.
-    said: Option<Said>,
+    said: Option<PendingPush>,
 }
 
 /// Something that a client has said under a name that it holds.
-struct Said {
+struct PendingPush {
     from: Topic,
     event: &'static str,
     /// Whose topic it is for.
@@ -63,27 +63,27 @@ impl Hello {
 impl Protocol for Hello {
     const PINGED_BY_TRANSPORT: bool = true;
 
-    fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Step<'a>>, Malformed> {
+    fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Decoded<'a>>, Malformed> {
         let Some((from, said)) = read(frame) else {
-            self.metrics.messages_lost.add(Realm::Hello, Lost::Ignored, 1);
+            self.metrics.messages_lost.add(Realm::Hello, DropReason::Ignored, 1);
             return Ok(None);
         };
         if self.names.contains(&from) {
-            return Ok(said.map(Said::step));
+            return Ok(said.map(PendingPush::step));
         }
         self.said = said;
         self.names.insert(from.clone());
         let topic = Cow::Owned(from.key().to_owned());
         let (reference, request) = (Some(Ref::const_new(REGISTER)), Request::Join(Payload::empty()));
-        Ok(Some(Step::Ask(Inbound { topic, join_ref: None, reference, request })))
+        Ok(Some(Decoded::Ask(Inbound { topic, join_ref: None, reference, request })))
     }
 
-    fn follow(&mut self) -> Option<Step<'static>> {
-        self.said.take().map(Said::step)
+    fn follow(&mut self) -> Option<Decoded<'static>> {
+        self.said.take().map(PendingPush::step)
     }
 
     /// Nothing is answered. Who has lost a name, or was not given it, asks anew when it speaks again.
-    fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Wordless> {
+    fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Unencodable> {
         match outbound {
             Outbound::Close { topic, .. } | Outbound::Error { topic, .. } => {
                 self.names.remove(topic);
@@ -105,9 +105,9 @@ impl Protocol for Hello {
     }
 }
 
-impl Said {
-    fn step(self) -> Step<'static> {
-        Step::Ask(Inbound {
+impl PendingPush {
+    fn step(self) -> Decoded<'static> {
+        Decoded::Ask(Inbound {
             topic: Cow::Owned(self.from.key().to_owned()),
             join_ref: None,
             reference: self.to,
@@ -121,34 +121,34 @@ impl Said {
 /// A message, in either dialect: the first's keys have an underscore, the second's content has a type inside.
 #[derive(Deserialize)]
 struct Message<'a> {
-    #[serde(borrow, default, rename = "_messageType", deserialize_with = "there")]
+    #[serde(borrow, default, rename = "_messageType", deserialize_with = "present")]
     first_type: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "_contentType", deserialize_with = "there")]
+    #[serde(borrow, default, rename = "_contentType", deserialize_with = "present")]
     content_type: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "_content", deserialize_with = "there")]
+    #[serde(borrow, default, rename = "_content", deserialize_with = "present")]
     first_content: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "_to", deserialize_with = "there")]
+    #[serde(borrow, default, rename = "_to", deserialize_with = "present")]
     first_to: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "_from", deserialize_with = "there")]
+    #[serde(borrow, default, rename = "_from", deserialize_with = "present")]
     first_from: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "messageType", deserialize_with = "there")]
+    #[serde(borrow, default, rename = "messageType", deserialize_with = "present")]
     second_type: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "there")]
+    #[serde(borrow, default, deserialize_with = "present")]
     content: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "there")]
+    #[serde(borrow, default, deserialize_with = "present")]
     to: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "there")]
+    #[serde(borrow, default, deserialize_with = "present")]
     from: Option<&'a RawValue>,
 }
 
 /// What is there, `null` included: it is not the same as what is absent.
-fn there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// What is handed on, in the original's order.
 #[derive(Default, Serialize)]
-struct Handed<'a> {
+struct Forwarded<'a> {
     #[serde(rename = "_contentType", skip_serializing_if = "Option::is_none")]
     content_type: Option<&'a RawValue>,
     #[serde(rename = "_content", skip_serializing_if = "Option::is_none")]
@@ -166,7 +166,7 @@ struct Handed<'a> {
 }
 
 /// Who speaks, and what it says, if that is for anybody; nothing when it cannot be read.
-fn read(frame: &Frame) -> Option<(Topic, Option<Said>)> {
+fn read(frame: &Frame) -> Option<(Topic, Option<PendingPush>)> {
     let Frame::Text(text) = frame else { return None };
     // serde would read a list as a struct too
     if !text.trim_ascii_start().starts_with('{') || !is_portable(text) {
@@ -184,24 +184,27 @@ fn read(frame: &Frame) -> Option<(Topic, Option<Said>)> {
         Some(BROADCAST) => (BROADCAST, None),
         _ => return Some((from, None)),
     };
-    let payload = Payload::json(&message.handed(is_first, to.is_some())).ok()?;
-    let said = Said { from: from.clone(), event, to, payload };
+    let payload = Payload::json(&message.forwarded(is_first, to.is_some())).ok()?;
+    let said = PendingPush { from: from.clone(), event, to, payload };
     Some((from, Some(said)))
 }
 
 impl<'a> Message<'a> {
-    fn handed(&self, is_first: bool, has_to: bool) -> Handed<'a> {
+    fn forwarded(&self, is_first: bool, has_to: bool) -> Forwarded<'a> {
         match is_first {
-            true => Handed {
+            true => Forwarded {
                 content_type: self.content_type,
                 first_content: self.first_content,
                 first_to: self.first_to.filter(|_| has_to),
                 first_from: self.first_from,
-                ..Handed::default()
+                ..Forwarded::default()
             },
-            false => {
-                Handed { content: self.content, to: self.to.filter(|_| has_to), from: self.from, ..Handed::default() }
-            }
+            false => Forwarded {
+                content: self.content,
+                to: self.to.filter(|_| has_to),
+                from: self.from,
+                ..Forwarded::default()
+            },
         }
     }
 }

@@ -7,11 +7,11 @@ pub(crate) mod phoenix;
 pub(crate) mod socketio;
 
 use crate::config::schema::Config;
-use crate::http::acceptor::Entrance;
+use crate::http::acceptor::ProtocolMount;
 use crate::http::mount::Mount;
 
 /// What every node offers beside Phoenix's mounts, as the configuration has it.
-pub(crate) fn standard(config: &Config) -> impl Iterator<Item = (Mount, Entrance)> {
+pub(crate) fn standard(config: &Config) -> impl Iterator<Item = (Mount, ProtocolMount)> {
     let mounts = [
         config.hello.enabled.then(|| hello::routes::mount(&config.hello)),
         config.peerjs.enabled.then(|| peerjs::routes::mount(&config.peerjs)),

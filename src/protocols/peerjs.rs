@@ -16,12 +16,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::close;
-use crate::http::acceptor::Visit;
+use crate::http::acceptor::ClientCount;
 use crate::json::{is_portable, push_string};
 use crate::message::{Broadcast, Inbound, Outbound, Payload, Ref, Request, Status};
 use crate::metrics::families::Metrics;
-use crate::metrics::labels::Lost;
-use crate::protocol::{Frame, Malformed, Protocol, Step, Wordless};
+use crate::metrics::labels::DropReason;
+use crate::protocol::{Decoded, Frame, Malformed, Protocol, Unencodable};
 use crate::topic::{Realm, Topic};
 
 const OPEN: &str = r#"{"type":"OPEN"}"#;
@@ -36,16 +36,16 @@ const JOIN: &str = "join";
 /// One client's end of the protocol.
 pub(crate) struct PeerJs {
     id: Topic,
-    steps: VecDeque<Step<'static>>,
+    steps: VecDeque<Decoded<'static>>,
     /// Whether it has given up its id; its connection may go on.
     has_left: bool,
     metrics: Arc<Metrics>,
-    _visit: Option<Visit>,
+    _visit: Option<ClientCount>,
 }
 
 impl PeerJs {
     /// A client that asks for `id`, and proves with `token` that it is the same again.
-    pub(crate) fn new(id: Topic, token: &str, visit: Option<Visit>, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(id: Topic, token: &str, visit: Option<ClientCount>, metrics: Arc<Metrics>) -> Self {
         let token = Payload::from(serde_json::json!({ "token": token }));
         let join = Inbound {
             topic: Cow::Owned(id.key().to_owned()),
@@ -53,25 +53,25 @@ impl PeerJs {
             reference: Some(Ref::const_new(JOIN)),
             request: Request::Join(token),
         };
-        Self { id, steps: [Step::Ask(join)].into(), has_left: false, metrics, _visit: visit }
+        Self { id, steps: [Decoded::Ask(join)].into(), has_left: false, metrics, _visit: visit }
     }
 
     /// A client that is told why it cannot stay, and nothing else: browsers do not see why an upgrade failed.
     pub(crate) fn refused(words: &'static str, metrics: Arc<Metrics>) -> Self {
         let id = Topic::of(Realm::PeerJs.mark(), "");
-        let steps = [Step::Tell(error(words)), Step::Close(&close::REFUSED)].into();
+        let steps = [Decoded::Tell(error(words)), Decoded::Close(&close::REFUSED)].into();
         Self { id, steps, has_left: true, metrics, _visit: None }
     }
 
-    fn ask<'a>(&'a self, reference: Option<Ref>, request: Request<'a>) -> Step<'a> {
-        Step::Ask(Inbound { topic: Cow::Borrowed(self.id.key()), join_ref: None, reference, request })
+    fn ask<'a>(&'a self, reference: Option<Ref>, request: Request<'a>) -> Decoded<'a> {
+        Decoded::Ask(Inbound { topic: Cow::Borrowed(self.id.key()), join_ref: None, reference, request })
     }
 }
 
 impl Protocol for PeerJs {
-    fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Step<'a>>, Malformed> {
+    fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Decoded<'a>>, Malformed> {
         let Some(message) = read(frame) else {
-            self.metrics.messages_lost.add(Realm::PeerJs, Lost::Ignored, 1);
+            self.metrics.messages_lost.add(Realm::PeerJs, DropReason::Ignored, 1);
             return Ok(None);
         };
         let Some(kind) = KINDS.into_iter().find(|kind| *kind == message.kind) else { return Ok(None) };
@@ -84,7 +84,7 @@ impl Protocol for PeerJs {
         Ok(Some(self.ask(Some(Ref::from(dst)), push)))
     }
 
-    fn follow(&mut self) -> Option<Step<'static>> {
+    fn follow(&mut self) -> Option<Decoded<'static>> {
         let step = self.steps.pop_front();
         if step.is_none() {
             // most of the time there is none
@@ -93,7 +93,7 @@ impl Protocol for PeerJs {
         step
     }
 
-    fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Wordless> {
+    fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Unencodable> {
         match outbound {
             Outbound::Reply { reference: Some(mark), status, payload, .. } if mark == JOIN => {
                 Ok(Some(self.joined(*status, payload)))
@@ -104,7 +104,7 @@ impl Protocol for PeerJs {
             }
             Outbound::Close { .. } | Outbound::Error { .. } => {
                 if !self.has_left {
-                    self.steps.push_back(Step::Close(&close::TAKEN_OVER));
+                    self.steps.push_back(Decoded::Close(&close::TAKEN_OVER));
                 }
                 Ok(None)
             }
@@ -127,7 +127,7 @@ impl PeerJs {
             return Frame::Text(OPEN.into());
         }
         self.has_left = true;
-        self.steps.push_back(Step::Close(&close::REFUSED));
+        self.steps.push_back(Decoded::Close(&close::REFUSED));
         match payload == &Payload::reason("taken") {
             true => Frame::Text(TAKEN.into()),
             false => error("This id cannot be had now"),

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use crate::json::{is_portable, push_string};
 use crate::message::{Broadcast, Inbound, Outbound, Payload, Ref, Request};
-use crate::protocol::{Frame, Malformed, Protocol, Step, Wordless};
+use crate::protocol::{Decoded, Frame, Malformed, Protocol, Unencodable};
 
 pub(crate) mod longpoll;
 pub(crate) mod routes;
@@ -51,7 +51,7 @@ pub(crate) struct V1;
 pub(crate) struct V2;
 
 impl Protocol for V1 {
-    fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Step<'a>>, Malformed> {
+    fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Decoded<'a>>, Malformed> {
         let text = match frame {
             Frame::Text(text) => text,
             Frame::Binary(bytes) => std::str::from_utf8(bytes)?,
@@ -60,8 +60,8 @@ impl Protocol for V1 {
         v1_message(text).map(asked)
     }
 
-    fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Wordless> {
-        Self::frame(outbound).map(Some).ok_or(Wordless)
+    fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Unencodable> {
+        Self::frame(outbound).map(Some).ok_or(Unencodable)
     }
 
     fn broadcast(Broadcast { topic, event, payload }: &Broadcast) -> Option<Frame> {
@@ -88,7 +88,7 @@ impl V1 {
 }
 
 impl Protocol for V2 {
-    fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Step<'a>>, Malformed> {
+    fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Decoded<'a>>, Malformed> {
         match frame {
             Frame::Text(text) => v2_message(text).map(asked),
             Frame::Binary(bytes) => v2_bytes(bytes).map(asked),
@@ -96,8 +96,8 @@ impl Protocol for V2 {
         }
     }
 
-    fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Wordless> {
-        Self::frame(outbound).map(Some).ok_or(Wordless)
+    fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Unencodable> {
+        Self::frame(outbound).map(Some).ok_or(Unencodable)
     }
 
     fn broadcast(Broadcast { topic, event, payload }: &Broadcast) -> Option<Frame> {
@@ -134,8 +134,8 @@ impl V2 {
 
 // ---- reading
 
-fn asked(inbound: Inbound<'_>) -> Option<Step<'_>> {
-    Some(Step::Ask(inbound))
+fn asked(inbound: Inbound<'_>) -> Option<Decoded<'_>> {
+    Some(Decoded::Ask(inbound))
 }
 
 #[derive(Deserialize)]
@@ -360,7 +360,7 @@ mod tests {
         let (mut v1, mut v2, mut other) = (V1, V2, V2);
         let read = [v2.decode(&text), v1.decode(&object), other.decode(&bytes)];
         for (step, frame) in read.into_iter().zip([&text, &object, &bytes]) {
-            let Ok(Some(Step::Ask(Inbound { request: Request::Push(_, payload), .. }))) = step else {
+            let Ok(Some(Decoded::Ask(Inbound { request: Request::Push(_, payload), .. }))) = step else {
                 panic!("no push")
             };
             let at = match &payload {

@@ -27,14 +27,14 @@ use serde::de::IgnoredAny;
 use uuid::Uuid;
 
 use self::packet::{Kind, MAIN, Packet};
-use super::engineio::{Language, Said, routes as engineio_routes};
+use super::engineio::{EncodedMessage, MessageCodec, routes as engineio_routes};
 use crate::channels::builtin;
 use crate::config::schema::{self, Limits};
-use crate::http::acceptor::Entrance;
+use crate::http::acceptor::ProtocolMount;
 use crate::http::mount::Mount;
 use crate::http::request::params;
 use crate::message::{Broadcast, Inbound, Outbound, Payload, Ref, Request, Status};
-use crate::protocol::{Frame, Malformed, Step, Wordless};
+use crate::protocol::{Decoded, Frame, Malformed, Unencodable};
 use crate::topic::{Realm, Topic};
 
 mod client_script;
@@ -48,14 +48,14 @@ const JOIN: char = 'j';
 /// What npm's socket.io says where no channel answers.
 const INVALID: &str = "Invalid namespace";
 
-pub(crate) const ENTRANCE: Entrance = Entrance { realm: REALM, patience: engineio_routes::patience, routes };
+pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: REALM, patience: engineio_routes::patience, routes };
 
 /// The standard mount: the relay of the tutorials.
-pub(crate) fn mount(terms: &schema::SocketIo) -> (Mount, Entrance) {
-    (Mount::new(&terms.path, builtin::relay()).message_bytes(terms.max_payload), ENTRANCE)
+pub(crate) fn mount(terms: &schema::SocketIo) -> (Mount, ProtocolMount) {
+    (Mount::new(&terms.path, builtin::relay()).message_bytes(terms.max_payload), MOUNT)
 }
 
-fn routes(door: &crate::http::acceptor::Door, app: &mut actix_web::web::ServiceConfig) {
+fn routes(door: &crate::http::acceptor::Acceptor, app: &mut actix_web::web::ServiceConfig) {
     engineio_routes::routes::<SocketIo>(door, app);
     client_script::routes(door, app);
 }
@@ -93,7 +93,7 @@ struct Partial {
     attachments: Vec<Bytes>,
 }
 
-impl Language for SocketIo {
+impl MessageCodec for SocketIo {
     fn new(revision: u8, limits: &Limits) -> Self {
         let is_old = revision < 4;
         Self {
@@ -106,7 +106,7 @@ impl Language for SocketIo {
         }
     }
 
-    fn text<'a>(&'a mut self, text: &'a str) -> Result<Option<Step<'a>>, Malformed> {
+    fn text<'a>(&'a mut self, text: &'a str) -> Result<Option<Decoded<'a>>, Malformed> {
         if self.partial.is_some() {
             return Err(Malformed);
         }
@@ -119,7 +119,7 @@ impl Language for SocketIo {
         }
     }
 
-    fn bytes(&mut self, bytes: Bytes) -> Result<Option<Step<'_>>, Malformed> {
+    fn bytes(&mut self, bytes: Bytes) -> Result<Option<Decoded<'_>>, Malformed> {
         let partial = self.partial.as_mut().ok_or(Malformed)?;
         partial.size += bytes.len();
         if partial.size > self.most {
@@ -135,11 +135,11 @@ impl Language for SocketIo {
         Ok(Some(push(key, whole.id, whole.event.into(), payload)))
     }
 
-    fn follow(&mut self) -> Option<Step<'static>> {
+    fn follow(&mut self) -> Option<Decoded<'static>> {
         std::mem::take(&mut self.greeting).then(|| self.join(MAIN, Payload::empty()))
     }
 
-    fn say(&mut self, outbound: &Outbound) -> Result<Option<Said>, Wordless> {
+    fn say(&mut self, outbound: &Outbound) -> Result<Option<EncodedMessage>, Unencodable> {
         Ok(match outbound {
             Outbound::Push { topic, event, payload, .. } => Some(packet::event(namespace_of(topic), event, payload)),
             Outbound::Reply { reference: Some(mark), topic, status, payload, .. } => match mark.strip_prefix(JOIN) {
@@ -153,7 +153,7 @@ impl Language for SocketIo {
         })
     }
 
-    fn tell(Broadcast { topic, event, payload }: &Broadcast) -> Option<Said> {
+    fn tell(Broadcast { topic, event, payload }: &Broadcast) -> Option<EncodedMessage> {
         Some(packet::event(namespace_of(topic), event, payload))
     }
 
@@ -165,7 +165,7 @@ impl Language for SocketIo {
 impl SocketIo {
     // ---- reading
 
-    fn connect<'a>(&mut self, packet: &Packet<'a>) -> Result<Option<Step<'a>>, Malformed> {
+    fn connect<'a>(&mut self, packet: &Packet<'a>) -> Result<Option<Decoded<'a>>, Malformed> {
         let (name, query) = match packet.namespace.split_once('?') {
             Some((name, query)) if self.is_old => (name, query),
             _ => (packet.namespace, ""),
@@ -176,7 +176,7 @@ impl SocketIo {
         }
         if name.contains(PART) {
             let text = packet::refusal(name, &self.refusal_of(&Payload::reason("unmatched topic")));
-            return Ok(Some(Step::Tell(Frame::Text(text.into()))));
+            return Ok(Some(Decoded::Tell(Frame::Text(text.into()))));
         }
         let auth = match packet.data {
             _ if self.is_old => auth_of(query)?,
@@ -186,7 +186,7 @@ impl SocketIo {
         Ok(Some(self.join(name, auth)))
     }
 
-    fn join(&mut self, name: &str, auth: Payload) -> Step<'static> {
+    fn join(&mut self, name: &str, auth: Payload) -> Decoded<'static> {
         self.last_join = self.last_join.wrapping_add(1);
         let (key, join) = (format_compact!("{}{name}", REALM.mark()), self.last_join);
         let inbound = Inbound {
@@ -196,17 +196,17 @@ impl SocketIo {
             request: Request::Join(auth),
         };
         self.namespaces.push(Namespace { key, join });
-        Step::Ask(inbound)
+        Decoded::Ask(inbound)
     }
 
-    fn disconnect<'a>(&mut self, packet: &Packet<'_>) -> Result<Option<Step<'a>>, Malformed> {
+    fn disconnect<'a>(&mut self, packet: &Packet<'_>) -> Result<Option<Decoded<'a>>, Malformed> {
         let at = self.namespaces.iter().position(|namespace| namespace.name() == packet.namespace);
         let Namespace { key, .. } = self.namespaces.swap_remove(at.ok_or(Malformed)?);
         let topic = Cow::Owned(key.into_string());
-        Ok(Some(Step::Ask(Inbound { topic, join_ref: None, reference: None, request: Request::Leave })))
+        Ok(Some(Decoded::Ask(Inbound { topic, join_ref: None, reference: None, request: Request::Leave })))
     }
 
-    fn event<'a>(&'a mut self, packet: Packet<'a>) -> Result<Option<Step<'a>>, Malformed> {
+    fn event<'a>(&'a mut self, packet: Packet<'a>) -> Result<Option<Decoded<'a>>, Malformed> {
         let (event, arguments) = packet::event_of(packet.data)?;
         let id = packet.id.map(Ref::from);
         if packet.attachments > 0 {
@@ -218,7 +218,7 @@ impl SocketIo {
     }
 
     /// Nobody here asks for an acknowledgement; that one comes all the same breaks nothing.
-    fn ack<'a>(&mut self, packet: &Packet<'_>) -> Result<Option<Step<'a>>, Malformed> {
+    fn ack<'a>(&mut self, packet: &Packet<'_>) -> Result<Option<Decoded<'a>>, Malformed> {
         if packet.id.is_none() || !packet.data.starts_with('[') {
             return Err(Malformed);
         }
@@ -258,16 +258,16 @@ impl SocketIo {
 
     // ---- writing
 
-    fn answer_join(&mut self, topic: &Topic, join: &str, status: Status, payload: &Payload) -> Option<Said> {
+    fn answer_join(&mut self, topic: &Topic, join: &str, status: Status, payload: &Payload) -> Option<EncodedMessage> {
         let name = namespace_of(topic);
         if status == Status::Ok {
             // a client that has left meanwhile hears nothing of it
             self.find(name).filter(|namespace| namespace.is(join))?;
             let welcome = if self.is_old { String::new() } else { welcome(payload) };
-            return Some(Said::Text(packet::connect(name, &welcome)));
+            return Some(EncodedMessage::Text(packet::connect(name, &welcome)));
         }
         let refusal = self.refusal_of(payload);
-        self.remove(topic, Some(join)).then(|| Said::Text(packet::refusal(name, &refusal)))
+        self.remove(topic, Some(join)).then(|| EncodedMessage::Text(packet::refusal(name, &refusal)))
     }
 
     /// Why a join was refused: an object with a `message`, or for older clients the message alone.
@@ -307,8 +307,13 @@ impl Namespace {
     }
 }
 
-fn push<'a>(key: &'a str, reference: Option<Ref>, event: Cow<'a, str>, payload: Payload) -> Step<'a> {
-    Step::Ask(Inbound { topic: Cow::Borrowed(key), join_ref: None, reference, request: Request::Push(event, payload) })
+fn push<'a>(key: &'a str, reference: Option<Ref>, event: Cow<'a, str>, payload: Payload) -> Decoded<'a> {
+    Decoded::Ask(Inbound {
+        topic: Cow::Borrowed(key),
+        join_ref: None,
+        reference,
+        request: Request::Push(event, payload),
+    })
 }
 
 /// What an older client has put behind the name of its namespace, as an object.

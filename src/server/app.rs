@@ -18,36 +18,36 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{App, Error, HttpResponse};
 use socket2::SockRef;
 
-use crate::connections::flusher::Courier;
-use crate::http::acceptor::{Door, Entrance};
-use crate::http::client_ip::Caller;
+use crate::connections::flusher::Flusher;
+use crate::http::acceptor::{Acceptor, ProtocolMount};
+use crate::http::client_ip::ClientIp;
 use crate::http::idle_connections::attend;
-use crate::http::node_state::Node;
+use crate::http::node_state::NodeState;
 #[cfg(feature = "page")]
 use crate::http::page;
-use crate::server::workers::{Accepted, Entry, Workers};
-use crate::transports::websocket::io::{Upgrade, carry};
+use crate::server::workers::{AcceptLimit, Accepted, Workers};
+use crate::transports::websocket::io::{UpgradeRequest, carry};
 
 /// HTTP routes of the application's own.
 pub(crate) type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
 /// Everything that is served on the node's one port.
 #[derive(Clone)]
-pub(crate) struct Site {
-    pub(crate) node: Arc<Node>,
+pub(crate) struct AppFactory {
+    pub(crate) node: Arc<NodeState>,
     /// The mounts, each with what its protocol makes of it.
-    pub(crate) doors: Vec<(Door, Entrance)>,
+    pub(crate) doors: Vec<(Acceptor, ProtocolMount)>,
     pub(crate) routes: Vec<Routes>,
 }
 
 /// Has the workers serve what comes to `listener`.
-pub(crate) fn serve(site: Site, listener: &TcpListener, workers: &mut Workers) -> io::Result<()> {
+pub(crate) fn serve(site: AppFactory, listener: &TcpListener, workers: &mut Workers) -> io::Result<()> {
     // one more than may be open at a time, so that the one too many still hears why
-    let entry = Entry::new(site.node.config.server.connections + 64, site.node.pubsub.shared_metrics());
+    let entry = AcceptLimit::new(site.node.config.server.connections + 64, site.node.pubsub.shared_metrics());
     workers.serve(listener, entry, move || site.service())
 }
 
-impl Site {
+impl AppFactory {
     /// What a worker does with a connection, from its first byte on.
     pub(crate) fn service(&self) -> impl ServiceFactory<Accepted, Config = (), Service: 'static> + use<> {
         let config = &self.node.config;
@@ -75,9 +75,12 @@ impl Site {
     }
 
     /// The same routes for requests that ask for an upgrade, whose connections are ours from then on.
-    async fn upgrades(self, patience: Duration) -> Result<impl Service<Upgrade, Response = (), Error = Error>, ()> {
+    async fn upgrades(
+        self,
+        patience: Duration,
+    ) -> Result<impl Service<UpgradeRequest, Response = (), Error = Error>, ()> {
         let app = Rc::new(self.app().new_service(()).await?);
-        let desk = Courier::start(self.node.pubsub.shared_metrics());
+        let desk = Flusher::start(self.node.pubsub.shared_metrics());
         Ok(fn_service(move |upgrade| {
             carry(app.clone(), upgrade, desk.clone(), patience);
             ready(Ok(()))
@@ -97,7 +100,7 @@ impl Site {
     }
 }
 
-async fn readiness(node: Arc<Node>) -> HttpResponse {
+async fn readiness(node: Arc<NodeState>) -> HttpResponse {
     match node.is_ready() {
         true => HttpResponse::Ok().body("ready\n"),
         false => HttpResponse::ServiceUnavailable().body("draining\n"),
@@ -107,10 +110,10 @@ async fn readiness(node: Arc<Node>) -> HttpResponse {
 /// Has the kernel give up on a client that takes nothing, and keeps the means to cut the wire: the
 /// session actor of a client that does not read is not run, and cannot do it. An address with too many
 /// connections is hung up on at once: it might never say anything that could be answered.
-fn on_connect(stream: &TcpStream, extensions: &mut Extensions, node: &Node) {
+fn on_connect(stream: &TcpStream, extensions: &mut Extensions, node: &NodeState) {
     let socket = SockRef::from(stream);
     let Ok(peer) = stream.peer_addr() else { return };
-    let caller = Caller::new(peer.ip(), [].into_iter(), &node.config.server.trusted_proxies);
+    let caller = ClientIp::new(peer.ip(), [].into_iter(), &node.config.server.trusted_proxies);
     if !caller.is_proxied {
         let Some(place) = node.addresses.plug_in(caller.address, Instant::now()) else {
             node.pubsub.metrics().connections_mute.inc();

@@ -9,20 +9,20 @@ use std::time::{Duration, Instant};
 use actix_web::web::ServiceConfig;
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 
-use crate::broker::adapter::{Adapter, Local};
+use crate::broker::adapter::{Adapter, LocalAdapter};
 use crate::broker::pubsub::Pubsub;
-use crate::broker::registry::Terms;
+use crate::broker::registry::RegistryOptions;
 use crate::channels::builtin;
 use crate::config::schema::Config;
-use crate::connections::limits::Patience;
-use crate::http::acceptor::{Door, Entrance};
+use crate::connections::limits::Timeouts;
+use crate::http::acceptor::{Acceptor, ProtocolMount};
 use crate::http::mount::Mount;
-use crate::http::node_state::Node;
+use crate::http::node_state::NodeState;
 use crate::protocols::{self, engineio, phoenix, socketio};
-use crate::server::app::{self, Routes, Site};
-use crate::server::metrics_server::{self, Scrape};
-use crate::server::node::Running;
-use crate::server::prometheus::Own;
+use crate::server::app::{self, AppFactory, Routes};
+use crate::server::metrics_server::{self, MetricsServer};
+use crate::server::node::Node;
+use crate::server::prometheus::CustomCounter;
 use crate::server::workers::Workers;
 
 /// A node that is about to start.
@@ -38,10 +38,10 @@ use crate::server::workers::Workers;
 /// ```
 pub struct Endpoint {
     config: Config,
-    mounts: Vec<(Mount, Entrance)>,
+    mounts: Vec<(Mount, ProtocolMount)>,
     adapter: Arc<dyn Adapter>,
     routes: Vec<Routes>,
-    counters: Vec<prometheus::Result<Own>>,
+    counters: Vec<prometheus::Result<CustomCounter>>,
 }
 
 impl Endpoint {
@@ -51,7 +51,7 @@ impl Endpoint {
     pub fn new(config: Config) -> Self {
         let router = Arc::new(builtin::standard(&config));
         let mounts = config.socket.mounts.iter().map(|path| Mount::new(path, router.clone()));
-        let mut mounts: Vec<_> = mounts.map(|mount| (mount, phoenix::routes::ENTRANCE)).collect();
+        let mut mounts: Vec<_> = mounts.map(|mount| (mount, phoenix::routes::MOUNT)).collect();
         mounts.extend(protocols::standard(&config));
         Self::with_mounts(config, mounts)
     }
@@ -71,14 +71,14 @@ impl Endpoint {
         Self::with_mounts(config, Vec::new())
     }
 
-    fn with_mounts(config: Config, mounts: Vec<(Mount, Entrance)>) -> Self {
-        Self { config, mounts, adapter: Arc::new(Local), routes: Vec::new(), counters: Vec::new() }
+    fn with_mounts(config: Config, mounts: Vec<(Mount, ProtocolMount)>) -> Self {
+        Self { config, mounts, adapter: Arc::new(LocalAdapter), routes: Vec::new(), counters: Vec::new() }
     }
 
     /// Adds a mount, in place of one with the same path.
     #[must_use]
     pub fn mount(self, mount: Mount) -> Self {
-        self.put(mount, phoenix::routes::ENTRANCE)
+        self.put(mount, phoenix::routes::MOUNT)
     }
 
     /// Adds a mount for clients of Socket.IO, in place of one with the same path: usually `/socket.io`, which is
@@ -95,7 +95,7 @@ impl Endpoint {
     ///   ([`Context::listen`](crate::Context::listen)).
     #[must_use]
     pub fn socketio(self, mount: Mount) -> Self {
-        self.put(mount, socketio::ENTRANCE)
+        self.put(mount, socketio::MOUNT)
     }
 
     /// Adds a mount for clients of plain Engine.IO, in place of one with the same path. Each of them is on the topic
@@ -106,10 +106,10 @@ impl Endpoint {
     /// other JSON, or bytes. Replies are not said.
     #[must_use]
     pub fn engineio(self, mount: Mount) -> Self {
-        self.put(mount, engineio::plain::ENTRANCE)
+        self.put(mount, engineio::plain::MOUNT)
     }
 
-    fn put(mut self, mount: Mount, entrance: Entrance) -> Self {
+    fn put(mut self, mount: Mount, entrance: ProtocolMount) -> Self {
         self.mounts.retain(|(other, speaks)| other.path != mount.path || speaks.realm != entrance.realm);
         self.mounts.push((mount, entrance));
         self
@@ -142,7 +142,7 @@ impl Endpoint {
     /// ```
     #[must_use]
     pub fn counter(mut self, name: &str, help: &str, read: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
-        self.counters.push(Own::new(name, help, Box::new(read)));
+        self.counters.push(CustomCounter::new(name, help, Box::new(read)));
         self
     }
 
@@ -151,7 +151,7 @@ impl Endpoint {
     /// # Errors
     /// When an address cannot be bound; the words say which. When a [counter](Self::counter) has no name that
     /// Prometheus knows, or that of another. When a worker could not start.
-    pub fn start(self) -> io::Result<Running> {
+    pub fn start(self) -> io::Result<Node> {
         let own = prometheus::Registry::new();
         for counter in self.counters {
             counter.and_then(|counter| own.register(Box::new(counter))).map_err(io::Error::other)?;
@@ -160,18 +160,18 @@ impl Endpoint {
         let address = listener.local_addr()?;
         let scraped = self.config.metrics.listen.map(|address| listen(address, metrics_server::BACKLOG)).transpose()?;
         let mut workers = Workers::new(self.config.server.workers)?;
-        let (pubsub, died) = Pubsub::start(Terms::new(&self.config), self.adapter, &workers.registry());
-        let node = Arc::new(Node::new(self.config, pubsub));
+        let (pubsub, died) = Pubsub::start(RegistryOptions::new(&self.config), self.adapter, &workers.registry());
+        let node = Arc::new(NodeState::new(self.config, pubsub));
         let doors: Vec<_> = self
             .mounts
             .into_iter()
-            .map(|(mount, entrance)| (Door::new(node.clone(), mount, entrance), entrance))
+            .map(|(mount, entrance)| (Acceptor::new(node.clone(), mount, entrance), entrance))
             .collect();
         let tick = tick(&node.config, &doors);
-        app::serve(Site { node: node.clone(), doors, routes: self.routes }, &listener, &mut workers)?;
-        let scrape = scraped.map(|listener| Scrape::serve(node.clone(), own, listener)).transpose()?;
+        app::serve(AppFactory { node: node.clone(), doors, routes: self.routes }, &listener, &mut workers)?;
+        let scrape = scraped.map(|listener| MetricsServer::serve(node.clone(), own, listener)).transpose()?;
         let sweeping = actix_web::rt::spawn(sweep(node.clone(), tick));
-        Running::new(address, node, workers, scrape, sweeping, died)
+        Node::new(address, node, workers, scrape, sweeping, died)
     }
 }
 
@@ -182,16 +182,16 @@ impl std::fmt::Debug for Endpoint {
 }
 
 /// How often the sweep must look, to keep to the shortest of its times; clients count on a ping more closely.
-fn tick(config: &Config, doors: &[(Door, Entrance)]) -> Duration {
+fn tick(config: &Config, doors: &[(Acceptor, ProtocolMount)]) -> Duration {
     let times = doors.iter().flat_map(|(door, _)| {
-        let Patience { idle, unjoined, ping } = door.patience();
+        let Timeouts { idle, unjoined, ping } = door.patience();
         [idle / 4, unjoined / 4, ping.map_or(Duration::MAX, |ping| ping / 16), door.poll_window() / 4]
     });
     let shortest = times.min().unwrap_or(Duration::MAX).min(config.limits.queue_age / 4);
     shortest.clamp(Duration::from_millis(10), Duration::from_secs(1))
 }
 
-async fn sweep(node: Arc<Node>, tick: Duration) {
+async fn sweep(node: Arc<NodeState>, tick: Duration) {
     let mut ticks = tokio::time::interval(tick);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

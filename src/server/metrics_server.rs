@@ -16,8 +16,8 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use crate::http::node_state::Node;
-use crate::server::prometheus::Exposition;
+use crate::http::node_state::NodeState;
+use crate::server::prometheus::Exporter;
 
 /// Connections that the kernel holds until we accept them.
 pub(crate) const BACKLOG: u32 = 16;
@@ -27,17 +27,17 @@ const CONNECTIONS: usize = 16;
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The server that answers, until it is told to stop.
-pub(crate) struct Scrape {
+pub(crate) struct MetricsServer {
     pub(crate) address: SocketAddr,
     handle: ServerHandle,
     server: JoinHandle<io::Result<()>>,
 }
 
-impl Scrape {
+impl MetricsServer {
     /// Begins to serve `/metrics` of `node`, with the application's `own`, on `listener`, and nothing else.
-    pub(crate) fn serve(node: Arc<Node>, own: Registry, listener: TcpListener) -> io::Result<Self> {
+    pub(crate) fn serve(node: Arc<NodeState>, own: Registry, listener: TcpListener) -> io::Result<Self> {
         let address = listener.local_addr()?;
-        let exposition = Data::new(Exposition::new(node, own));
+        let exposition = Data::new(Exporter::new(node, own));
         let server: Server =
             HttpServer::new(move || App::new().app_data(exposition.clone()).route("/metrics", web::get().to(read)))
                 .workers(1)
@@ -67,7 +67,7 @@ fn guard(io: &dyn Any) {
     }
 }
 
-async fn read(exposition: Data<Exposition>) -> HttpResponse {
+async fn read(exposition: Data<Exporter>) -> HttpResponse {
     match exposition.text().await {
         Ok(text) => HttpResponse::Ok()
             .content_type(prometheus::TEXT_FORMAT)

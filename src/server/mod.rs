@@ -8,4 +8,4 @@ mod prometheus;
 pub(crate) mod workers;
 
 pub use endpoint::Endpoint;
-pub use node::Running;
+pub use node::Node;

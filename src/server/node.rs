@@ -10,18 +10,18 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::broker::pubsub::Pubsub;
-use crate::http::node_state::Node;
-use crate::server::metrics_server::Scrape;
+use crate::http::node_state::NodeState;
+use crate::server::metrics_server::MetricsServer;
 use crate::server::workers::Workers;
 
 /// How long `/readyz` says no before no one can ask any more.
 const NOTICE: Duration = Duration::from_millis(100);
 
 /// A node that serves. Dropping it leaves it serving; [`stop`](Self::stop) ends it.
-pub struct Running {
+pub struct Node {
     address: SocketAddr,
     metrics_address: Option<SocketAddr>,
-    serving: Serving,
+    serving: Parts,
     died: oneshot::Receiver<()>,
     signals: Signals,
 }
@@ -56,17 +56,17 @@ impl Signals {
     }
 }
 
-impl Running {
+impl Node {
     pub(crate) fn new(
         address: SocketAddr,
-        node: Arc<Node>,
+        node: Arc<NodeState>,
         workers: Workers,
-        scrape: Option<Scrape>,
+        scrape: Option<MetricsServer>,
         sweeping: JoinHandle<()>,
         died: oneshot::Receiver<()>,
     ) -> io::Result<Self> {
         let metrics_address = scrape.as_ref().map(|scrape| scrape.address);
-        let serving = Serving { node, workers, scrape, sweeping };
+        let serving = Parts { node, workers, scrape, sweeping };
         Ok(Self { address, metrics_address, serving, died, signals: Signals::listen()? })
     }
 
@@ -124,16 +124,16 @@ impl Running {
 }
 
 /// The parts that run.
-struct Serving {
-    node: Arc<Node>,
+struct Parts {
+    node: Arc<NodeState>,
     workers: Workers,
-    scrape: Option<Scrape>,
+    scrape: Option<MetricsServer>,
     sweeping: JoinHandle<()>,
 }
 
-impl Serving {
+impl Parts {
     async fn drain(self) {
-        self.node.retire();
+        self.node.start_draining();
         tokio::time::sleep(NOTICE).await;
         self.workers.close();
         let drain = &self.node.config.drain;
@@ -150,7 +150,7 @@ impl Serving {
     }
 }
 
-impl std::fmt::Debug for Running {
+impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Running").field("address", &self.address).finish_non_exhaustive()
     }

@@ -10,26 +10,26 @@ use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, IntCounter, IntGauge, Opts, Registry, TextEncoder};
 use tokio::time::timeout;
 
-use crate::broker::registry::command::Census;
-use crate::connections::hub::Waiting;
-use crate::http::node_state::Node;
+use crate::broker::registry::command::RegistryStats;
+use crate::connections::hub::QueueTotals;
+use crate::http::node_state::NodeState;
 use crate::metrics::instruments::{NAMESPACE, SOUND, register};
 
 /// How long the registry has for its answer; without it there are no sizes.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a node tells of itself.
-pub(crate) struct Exposition {
-    node: Arc<Node>,
+pub(crate) struct Exporter {
+    node: Arc<NodeState>,
     /// The application's own numbers.
     own: Registry,
-    state: State,
-    sizes: Sizes,
+    state: NodeGauges,
+    sizes: RegistryGauges,
 }
 
-impl Exposition {
-    pub(crate) fn new(node: Arc<Node>, own: Registry) -> Self {
-        Self { node, own, state: State::new(), sizes: Sizes::new() }
+impl Exporter {
+    pub(crate) fn new(node: Arc<NodeState>, own: Registry) -> Self {
+        Self { node, own, state: NodeGauges::new(), sizes: RegistryGauges::new() }
     }
 
     /// All of it, in Prometheus' text format.
@@ -49,12 +49,12 @@ impl Exposition {
 }
 
 /// A number of the application's own, which only grows, and which it is asked for when somebody reads.
-pub(crate) struct Own {
+pub(crate) struct CustomCounter {
     counter: IntCounter,
     read: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
-impl Own {
+impl CustomCounter {
     /// # Errors
     /// When Prometheus knows no such names.
     pub(crate) fn new(name: &str, help: &str, read: Box<dyn Fn() -> u64 + Send + Sync>) -> prometheus::Result<Self> {
@@ -62,7 +62,7 @@ impl Own {
     }
 }
 
-impl Collector for Own {
+impl Collector for CustomCounter {
     fn desc(&self) -> Vec<&Desc> {
         self.counter.desc()
     }
@@ -74,7 +74,7 @@ impl Collector for Own {
 }
 
 /// What can be seen without anybody's answer.
-struct State {
+struct NodeGauges {
     registry: Registry,
     ready: IntGauge,
     waiting_connections: IntGauge,
@@ -85,7 +85,7 @@ struct State {
     registry_bytes: IntGauge,
 }
 
-impl State {
+impl NodeGauges {
     fn new() -> Self {
         let registry = Registry::new();
         register(&registry, ProcessCollector::for_self());
@@ -113,8 +113,8 @@ impl State {
         }
     }
 
-    fn set(&self, is_ready: bool, waiting: Waiting, registry_bytes: usize) {
-        let Waiting { connections, messages, bytes, most_bytes, since } = waiting;
+    fn set(&self, is_ready: bool, waiting: QueueTotals, registry_bytes: usize) {
+        let QueueTotals { connections, messages, bytes, most_bytes, since } = waiting;
         self.ready.set(is_ready.into());
         set(&self.waiting_connections, connections);
         set(&self.waiting_messages, messages);
@@ -126,7 +126,7 @@ impl State {
 }
 
 /// What the registry holds.
-struct Sizes {
+struct RegistryGauges {
     registry: Registry,
     topics: IntGauge,
     members: IntGauge,
@@ -137,7 +137,7 @@ struct Sizes {
     held_bytes: IntGauge,
 }
 
-impl Sizes {
+impl RegistryGauges {
     fn new() -> Self {
         let registry = Registry::new();
         Self {
@@ -152,8 +152,8 @@ impl Sizes {
         }
     }
 
-    fn set(&self, census: Census) {
-        let Census { connections: _, topics, members, names, watches, rows, held, held_bytes } = census;
+    fn set(&self, census: RegistryStats) {
+        let RegistryStats { connections: _, topics, members, names, watches, rows, held, held_bytes } = census;
         set(&self.topics, topics);
         set(&self.members, members);
         set(&self.names, names);

@@ -19,7 +19,7 @@ use crate::metrics::families::Metrics;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// When accepting has not failed for so long, the next failure is news again.
-const NEWS: Duration = Duration::from_secs(10);
+const LOG_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// How many sockets a thread learns of at a time. The tasks that this wakes, and the courier with them, are fewer than
 /// the 61 that a turn of actix's threads takes (Tokio's `LocalSet`): so what has been read is answered, while it is in
@@ -60,7 +60,7 @@ impl Workers {
     ///
     /// # Errors
     /// When a worker has none, which then panicked.
-    pub(crate) fn serve<F, S>(&mut self, listener: &TcpListener, entry: Arc<Entry>, services: F) -> io::Result<()>
+    pub(crate) fn serve<F, S>(&mut self, listener: &TcpListener, entry: Arc<AcceptLimit>, services: F) -> io::Result<()>
     where
         F: Fn() -> S + Clone + Send + 'static,
         S: ServiceFactory<Accepted, Config = ()> + 'static,
@@ -117,7 +117,7 @@ fn runtime() -> io::Result<Runtime> {
 }
 
 /// What all workers let connections in by.
-pub(crate) struct Entry {
+pub(crate) struct AcceptLimit {
     /// One for each connection that is no socket yet.
     places: Arc<Semaphore>,
     metrics: Arc<Metrics>,
@@ -125,7 +125,7 @@ pub(crate) struct Entry {
     failed: Mutex<Option<Instant>>,
 }
 
-impl Entry {
+impl AcceptLimit {
     /// Has at most `most` connections wait for an answer.
     pub(crate) fn new(most: usize, metrics: Arc<Metrics>) -> Arc<Self> {
         let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
@@ -137,7 +137,7 @@ impl Entry {
         self.metrics.accepts_failed.inc();
         let now = Instant::now();
         let before = self.failed.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
-        if before.is_none_or(|before| now.duration_since(before) >= NEWS) {
+        if before.is_none_or(|before| now.duration_since(before) >= LOG_AGAIN_AFTER) {
             log::error!("cannot accept connections, and tries again every {PAUSE:?}: {error}");
         }
     }
@@ -146,7 +146,7 @@ impl Entry {
 /// Accepts connections, and has `service` serve them, for as long as it is let.
 pub(crate) async fn accept<S: Service<Accepted> + 'static>(
     listener: tokio::net::TcpListener,
-    entry: &Entry,
+    entry: &AcceptLimit,
     service: S,
 ) {
     loop {

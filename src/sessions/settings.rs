@@ -9,7 +9,7 @@ use crate::topic::Realm;
 
 /// The rules of a mount, shared by its sockets.
 #[derive(Debug)]
-pub(crate) struct Rules {
+pub(crate) struct SocketSettings {
     /// Whose names its topics have.
     pub(crate) realm: Realm,
     pub(crate) router: Arc<Router>,
@@ -19,7 +19,7 @@ pub(crate) struct Rules {
     pub(crate) misses: Rate,
 }
 
-impl Rules {
+impl SocketSettings {
     pub(crate) fn new(realm: Realm, router: Arc<Router>, limits: Limits) -> Self {
         Self {
             messages: Rate::per_second(limits.messages_per_second, limits.messages_burst),

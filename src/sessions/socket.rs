@@ -18,29 +18,30 @@ use std::iter::once;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::broker::registry::permits::Turns;
+use crate::broker::registry::permits::CommandBudget;
 use crate::channels::assigns::Assigns;
 use crate::channels::client::Client;
 use crate::channels::effect::Effect;
-use crate::channels::reply::Ended;
+use crate::channels::reply::TerminateReason;
 use crate::close;
 use crate::connections::connection::Connection;
-use crate::connections::mail::Note;
-use crate::connections::token_bucket::{Bucket, Pace};
-use crate::connections::writer::Joins;
+use crate::connections::mail::SocketEvent;
+use crate::connections::token_bucket::{RateVerdict, TokenBucket};
+use crate::connections::writer::JoinIds;
 use crate::message::{
-    Broadcast, DISCONNECT, Event, Inbound, JoinId, Outbound, Payload, Ref, Request, Signal, Status, Ticket, Verdict,
+    Broadcast, DISCONNECT, DeliveryStatus, Event, Inbound, JoinId, Outbound, Payload, Ref, Request, RequestRef, Signal,
+    Status,
 };
 use crate::metrics::families::Metrics;
-use crate::metrics::labels::{Unheard, Unjoined};
-use crate::sessions::settings::Rules;
-use crate::sessions::socket::channel_server::{Held, Joined};
-use crate::small_map::Few;
+use crate::metrics::labels::{JoinRefusal, PushRefusal};
+use crate::sessions::settings::SocketSettings;
+use crate::sessions::socket::channel_server::{ChannelServer, QueuedPush};
+use crate::small_map::SmallMap;
 use crate::topic::Topic;
 
 /// How a broadcast reaches the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Passage {
+pub(crate) enum Dispatch {
     /// As the one frame that everybody gets.
     Fastlane,
     /// Not, or not as it is: what there is to do stands in the effects.
@@ -51,28 +52,28 @@ pub(crate) enum Passage {
 #[repr(C)]
 pub(crate) struct Socket {
     /// Whose join it is that the registry speaks of.
-    pub(crate) topics: Few<JoinId, Topic>,
+    pub(crate) topics: SmallMap<JoinId, Topic>,
     /// How many signals wait for whom.
     pub(crate) waiting: BTreeMap<Topic, u32>,
-    pub(crate) join_rate: Bucket,
+    pub(crate) join_rate: TokenBucket,
     pub(crate) last_join: u32,
     pub(crate) client: Client,
     /// Whether what passes as it is has changed since it was last asked for.
     pub(crate) lane_changed: bool,
-    pub(crate) messages: Bucket,
-    pub(crate) rules: Arc<Rules>,
+    pub(crate) messages: TokenBucket,
+    pub(crate) rules: Arc<SocketSettings>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) joins: Few<Topic, Box<Joined>>,
+    pub(crate) joins: SmallMap<Topic, Box<ChannelServer>>,
     pub(crate) effects: VecDeque<Effect>,
     /// What was said to topics that are joined by now, and is to be done after those effects.
-    pub(crate) replay: VecDeque<(Topic, Held)>,
+    pub(crate) replay: VecDeque<(Topic, QueuedPush)>,
 }
 
 impl Socket {
     pub(crate) fn new(
-        rules: Arc<Rules>,
+        rules: Arc<SocketSettings>,
         metrics: Arc<Metrics>,
-        turns: Arc<Turns>,
+        turns: Arc<CommandBudget>,
         connection: Arc<Connection>,
         transport: &'static str,
         assigns: Assigns,
@@ -81,12 +82,12 @@ impl Socket {
         let misses_rate = rules.misses;
         // who misses, and comes back for a full bucket, finds one; others can do with it as well
         let misses = match connection.misses.is_empty(now) {
-            true => Bucket::of_one(now),
-            false => Bucket::full(&misses_rate, now),
+            true => TokenBucket::of_one(now),
+            false => TokenBucket::full(&misses_rate, now),
         };
         Self {
-            messages: Bucket::full(&rules.messages, now),
-            join_rate: Bucket::full(&rules.joins, now),
+            messages: TokenBucket::full(&rules.messages, now),
+            join_rate: TokenBucket::full(&rules.joins, now),
             client: Client {
                 connection,
                 transport,
@@ -100,8 +101,8 @@ impl Socket {
             },
             rules,
             metrics,
-            joins: Few::default(),
-            topics: Few::default(),
+            joins: SmallMap::default(),
+            topics: SmallMap::default(),
             waiting: BTreeMap::new(),
             last_join: JoinId::SOCKET.0,
             lane_changed: false,
@@ -129,8 +130,8 @@ impl Socket {
         match request {
             Request::Heartbeat => self.send(Outbound::Alive { reference }),
             Request::Leave => self.leave(&topic, join_ref, reference),
-            _ if pace != Pace::Fine => {
-                self.count_unheard(Unheard::RateLimited);
+            _ if pace != RateVerdict::Fine => {
+                self.count_unheard(PushRefusal::RateLimited);
                 self.refuse(join_ref, reference, &topic, Payload::reason("rate_limited"));
             }
             Request::Join(payload) => self.join(&topic, join_ref, reference, &payload),
@@ -139,23 +140,23 @@ impl Socket {
     }
 
     /// Counts one message, of whatever kind, and ends the connection of a client that floods.
-    pub(crate) fn pace(&mut self, now: Instant) -> Pace {
+    pub(crate) fn pace(&mut self, now: Instant) -> RateVerdict {
         self.client.now = now;
         let pace = self.messages.take(&self.rules.messages, now);
-        if pace == Pace::Flood {
+        if pace == RateVerdict::Flood {
             self.effects.push_back(Effect::Close(&close::FLOOD));
         }
         pace
     }
 
     /// Somebody has told a topic something that this client may be a member of.
-    pub(crate) fn broadcast(&mut self, join: JoinId, broadcast: &Broadcast, now: Instant) -> Passage {
+    pub(crate) fn broadcast(&mut self, join: JoinId, broadcast: &Broadcast, now: Instant) -> Dispatch {
         self.client.now = now;
         if join == JoinId::SOCKET {
             if broadcast.event == DISCONNECT {
                 self.effects.push_back(Effect::Close(&close::DISCONNECTED));
             }
-            return Passage::Handled;
+            return Dispatch::Handled;
         }
         let Some(joined) = self.joins.get(&broadcast.topic).filter(|joined| joined.id == join) else {
             return self.overhear(join, broadcast);
@@ -168,35 +169,35 @@ impl Socket {
     }
 
     /// Brings a broadcast before the channel of `topic`, if it wants to see it.
-    pub(crate) fn pass(&mut self, topic: &Topic, broadcast: &Broadcast) -> Passage {
+    pub(crate) fn pass(&mut self, topic: &Topic, broadcast: &Broadcast) -> Dispatch {
         match self.joins.get(topic).map(|joined| joined.intercepts(&broadcast.event)) {
-            Some(false) => return Passage::Fastlane,
+            Some(false) => return Dispatch::Fastlane,
             Some(true) => self.intercepted(topic, &broadcast.event, &broadcast.payload),
             None => {} // it has stopped
         }
-        Passage::Handled
+        Dispatch::Handled
     }
 
     /// The registry, another task or another node has something to say.
-    pub(crate) fn note(&mut self, note: Note, now: Instant) {
+    pub(crate) fn note(&mut self, note: SocketEvent, now: Instant) {
         self.client.now = now;
         match note {
-            Note::Subscribed(join) => match self.topic_of(join) {
+            SocketEvent::Subscribed(join) => match self.topic_of(join) {
                 Some(_) => self.subscribed(join),
                 None => self.granted(join),
             },
-            Note::Refused(join, reason) => match self.topic_of(join) {
+            SocketEvent::Refused(join, reason) => match self.topic_of(join) {
                 Some(topic) => self.refused(&topic, Payload::reason(reason)),
                 None => self.denied(join),
             },
-            Note::Evicted(join) => match self.topic_of(join) {
-                Some(topic) => self.end(&topic, Ended::Replaced),
+            SocketEvent::Evicted(join) => match self.topic_of(join) {
+                Some(topic) => self.end(&topic, TerminateReason::Replaced),
                 None => self.denied(join),
             },
-            Note::Verdict(signal, verdict) => self.verdict(signal, verdict),
-            Note::Reply(ticket, status, payload) => self.late_reply(&ticket, status, payload),
-            Note::Push(join, event, payload) => self.late_push(join, event, payload),
-            Note::Info(join, info) => {
+            SocketEvent::DeliveryStatus(signal, verdict) => self.verdict(signal, verdict),
+            SocketEvent::Reply(ticket, status, payload) => self.late_reply(&ticket, status, payload),
+            SocketEvent::Push(join, event, payload) => self.late_push(join, event, payload),
+            SocketEvent::Info(join, info) => {
                 if let Some(topic) = self.topic_of(join) {
                     self.run(&topic, &None, |channel, ctx| channel.handle_info(info, ctx));
                 }
@@ -205,19 +206,19 @@ impl Socket {
     }
 
     /// What became of a signal: known at once, or told by a note.
-    pub(crate) fn verdict(&mut self, signal: Signal, verdict: Verdict) {
+    pub(crate) fn verdict(&mut self, signal: Signal, verdict: DeliveryStatus) {
         // of all that waited for one name in vain, the last is the miss
         let others_wait = signal.hold.is_some() && self.waits_no_more(&signal.to);
         self.metrics.signals.add(self.rules.realm, verdict, 1);
         match (signal.hold, verdict) {
-            (None, Verdict::Absent) => self.client.miss(),
-            (Some(_), Verdict::Delivered) if !others_wait => self.client.unmiss(),
+            (None, DeliveryStatus::Absent) => self.client.miss(),
+            (Some(_), DeliveryStatus::Delivered) if !others_wait => self.client.unmiss(),
             _ => {}
         }
         if self.debtor(&signal.ticket).is_none() {
             return;
         }
-        let Ticket { topic, reference, .. } = signal.ticket.clone();
+        let RequestRef { topic, reference, .. } = signal.ticket.clone();
         self.run(&topic, &reference, |channel, ctx| channel.handle_verdict(signal, verdict, ctx));
     }
 
@@ -226,7 +227,7 @@ impl Socket {
         self.client.now = now;
         let topics: Vec<Topic> = self.joins.keys().cloned().collect();
         for topic in topics {
-            self.terminate(&topic, Ended::Disconnected);
+            self.terminate(&topic, TerminateReason::Disconnected);
         }
         self.joins.drain().for_each(|(_, joined)| joined.bury());
         self.topics.clear();
@@ -236,7 +237,7 @@ impl Socket {
     }
 
     /// The joins that pass on whatever they hear as it is, if they have changed since this was last asked.
-    pub(crate) fn changed_lane(&mut self) -> Option<Joins> {
+    pub(crate) fn changed_lane(&mut self) -> Option<JoinIds> {
         if !std::mem::take(&mut self.lane_changed) {
             return None;
         }
@@ -253,7 +254,7 @@ impl Socket {
 
     fn push(&mut self, name: &str, join_ref: Option<Ref>, reference: Option<Ref>, event: &str, payload: Payload) {
         let Some((topic, joined)) = self.joins.raw_entry().from_key(name) else {
-            self.count_unheard(Unheard::NotJoined);
+            self.count_unheard(PushRefusal::NotJoined);
             return self.refuse(None, reference, name, Payload::reason("unmatched topic"));
         };
         if joined.is_stale(&join_ref) {
@@ -261,14 +262,14 @@ impl Socket {
         }
         let (topic, shown) = (topic.clone(), joined.shown.clone());
         if event.len() > self.rules.limits.event_bytes {
-            self.count_unheard(Unheard::TooLong);
+            self.count_unheard(PushRefusal::TooLong);
             return self.reply(shown, reference, &topic, Status::Error, Payload::reason("event too long"));
         }
         if !joined.is_pending() {
             return self.handle_in(&topic, reference, event, &payload);
         }
-        if !self.hold(&topic, Held::Push(reference.clone(), event.into(), payload)) {
-            self.count_unheard(Unheard::Overloaded);
+        if !self.hold(&topic, QueuedPush::Push(reference.clone(), event.into(), payload)) {
+            self.count_unheard(PushRefusal::Overloaded);
             self.reply(shown, reference, &topic, Status::Error, Payload::reason("overloaded"));
         }
     }
@@ -277,10 +278,10 @@ impl Socket {
         self.run_and_reply(topic, &reference, |channel, ctx| channel.handle_in(event, payload, ctx));
     }
 
-    fn late_reply(&mut self, ticket: &Ticket, status: Status, payload: Payload) {
+    fn late_reply(&mut self, ticket: &RequestRef, status: Status, payload: Payload) {
         let Some(joined) = self.debtor(ticket) else { return };
         let (shown, reference) = (joined.shown.clone(), ticket.reference.clone());
-        self.answer(shown, reference, &ticket.topic, status, payload, Unheard::Channel);
+        self.answer(shown, reference, &ticket.topic, status, payload, PushRefusal::Channel);
     }
 
     fn late_push(&mut self, join: JoinId, event: Event, payload: Payload) {
@@ -301,7 +302,7 @@ impl Socket {
         let topic = topic.clone();
         if !joined.is_pending() {
             self.leave_now(&topic, reference);
-        } else if !self.hold(&topic, Held::Leave(reference.clone())) {
+        } else if !self.hold(&topic, QueuedPush::Leave(reference.clone())) {
             self.refuse(join_ref, reference, name, Payload::reason("overloaded"));
         }
     }
@@ -310,14 +311,14 @@ impl Socket {
         let Some(joined) = self.joins.get(topic) else { return };
         let shown = joined.shown.clone();
         self.reply(shown, reference, topic, Status::Ok, Payload::empty());
-        self.end(topic, Ended::Left);
+        self.end(topic, TerminateReason::Left);
     }
 
     /// The orderly end of a join; one that is not answered yet is refused.
-    pub(crate) fn end(&mut self, topic: &Topic, why: Ended) {
+    pub(crate) fn end(&mut self, topic: &Topic, why: TerminateReason) {
         self.terminate(topic, why);
         if self.joins.get(topic).is_some_and(|joined| joined.is_pending()) {
-            return self.withdraw(topic, Unjoined::Channel, "stopped");
+            return self.withdraw(topic, JoinRefusal::Channel, "stopped");
         }
         let Some(mut joined) = self.forget(topic) else { return };
         self.effects.push_back(Effect::Unsubscribe(joined.id));
@@ -327,7 +328,7 @@ impl Socket {
 
     /// The channel's last word. That it stops is no news, and it intercepts nothing any more: either
     /// could begin its end anew, for ever.
-    pub(crate) fn terminate(&mut self, topic: &Topic, why: Ended) {
+    pub(crate) fn terminate(&mut self, topic: &Topic, why: TerminateReason) {
         if let Some((_, aftermath)) = self.call(topic, &None, |channel, ctx| channel.terminate(why, ctx)) {
             self.apply(topic, aftermath.wishes);
         }
@@ -337,7 +338,7 @@ impl Socket {
     pub(crate) fn crash(&mut self, topic: &Topic) {
         self.count_crash(topic.as_str());
         if self.joins.get(topic).is_some_and(|joined| joined.is_pending()) {
-            return self.withdraw(topic, Unjoined::Crash, "join crashed");
+            return self.withdraw(topic, JoinRefusal::Crash, "join crashed");
         }
         if let Some(mut joined) = self.forget(topic) {
             self.effects.push_back(Effect::Unsubscribe(joined.id));
@@ -351,7 +352,7 @@ impl Socket {
         log::error!("{}: a channel of {topic:?} panicked", self.client.connection.id);
     }
 
-    pub(crate) fn count_unheard(&self, why: Unheard) {
+    pub(crate) fn count_unheard(&self, why: PushRefusal) {
         self.metrics.messages_refused.add(self.rules.realm, why, 1);
     }
 
@@ -380,7 +381,7 @@ impl Socket {
         topic: &Topic,
         status: Status,
         payload: Payload,
-        why: Unheard,
+        why: PushRefusal,
     ) {
         if status == Status::Error {
             self.count_unheard(why);
@@ -400,12 +401,12 @@ impl Socket {
     }
 
     /// The join that owes an answer, unless it is over.
-    fn debtor(&self, ticket: &Ticket) -> Option<&Joined> {
+    fn debtor(&self, ticket: &RequestRef) -> Option<&ChannelServer> {
         self.joins.get(&ticket.topic).map(Box::as_ref).filter(|joined| joined.id == ticket.join)
     }
 
     /// Takes a join off both lists, and with it what it hears.
-    pub(crate) fn forget(&mut self, topic: &Topic) -> Option<Box<Joined>> {
+    pub(crate) fn forget(&mut self, topic: &Topic) -> Option<Box<ChannelServer>> {
         let mut joined = self.joins.remove(topic)?;
         self.lane_changed = true;
         self.topics.remove(&joined.id);

@@ -1,8 +1,8 @@
 //! The polling transport: a session that outlives each of its requests, for clients whose way to us does
 //! not carry WebSockets. Phoenix and Engine.IO bring their own words for it; the session is the same.
 //!
-//! What is to be said waits here until the client asks ([`Poller::fetch`]); what the client says comes in
-//! requests of its own ([`Poller::post`]). Unlike a WebSocket's, this actor always runs: it takes its mail
+//! What is to be said waits here until the client asks ([`LongPollHandle::fetch`]); what the client says comes in
+//! requests of its own ([`LongPollHandle::post`]). Unlike a WebSocket's, this actor always runs: it takes its mail
 //! at once, and what waits for the client is bounded in bytes here. A client that does not ask in time is
 //! found silent, as any other. A session belongs to the node that its token names.
 
@@ -20,9 +20,9 @@ use uuid::Uuid;
 
 use crate::close::{self, Reason};
 use crate::protocol::Frame;
-use crate::transports::longpoll::frame_channel::Inflow;
-use crate::transports::longpoll::handle::{Fetch, Gone, Poller, Post, Turn, Via};
-use crate::transports::transport::{Talk, Wire};
+use crate::transports::longpoll::frame_channel::FrameSender;
+use crate::transports::longpoll::handle::{Control, Fetch, Gone, LongPollHandle, Post, Via};
+use crate::transports::transport::{FrameSink, TransportHandler};
 
 /// What a channel is told when it asks for its transport.
 pub(crate) const NAME: &str = "longpoll";
@@ -39,7 +39,7 @@ const LINGER: Duration = Duration::from_secs(5);
 
 /// How a protocol's clients poll.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Manners {
+pub(crate) struct LongPollOptions {
     /// How much may wait for the client, in bytes.
     pub(crate) bytes: usize,
     /// Whether a client that asks again before it is answered has broken the protocol.
@@ -52,11 +52,16 @@ pub(crate) struct Manners {
 
 /// The polling sessions of a mount, by token.
 #[derive(Default)]
-pub(crate) struct Pollers(Mutex<HashMap<CompactString, Poller>>);
+pub(crate) struct LongPollSessions(Mutex<HashMap<CompactString, LongPollHandle>>);
 
-impl Pollers {
+impl LongPollSessions {
     /// Starts a session on this thread; its token names this node, so that a proxy can find it.
-    pub(crate) fn start<T: Talk>(self: &Arc<Self>, node: &str, talk: T, manners: Manners) -> (CompactString, Poller) {
+    pub(crate) fn start<T: TransportHandler>(
+        self: &Arc<Self>,
+        node: &str,
+        talk: T,
+        manners: LongPollOptions,
+    ) -> (CompactString, LongPollHandle) {
         let token = format_compact!("{node}.{}", Uuid::new_v4().simple());
         let (pollers, connection) = (self.clone(), talk.connection().clone());
         let heard_at = Instant::now();
@@ -71,40 +76,40 @@ impl Pollers {
             asking: None,
             unsettled: Vec::new(),
             heard_at,
-            standing: Standing::Polled,
+            standing: SessionState::V2TextOnly,
         }
         .start();
-        let poller = Poller::new(&addr, connection);
+        let poller = LongPollHandle::new(&addr, connection);
         self.lock().insert(token.clone(), poller.clone());
         (token, poller)
     }
 
-    pub(crate) fn find(&self, token: &str) -> Option<Poller> {
+    pub(crate) fn find(&self, token: &str) -> Option<LongPollHandle> {
         self.lock().get(token).cloned()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<CompactString, Poller>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<CompactString, LongPollHandle>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Where a session stands.
-enum Standing {
+enum SessionState {
     /// The client polls.
-    Polled,
+    V2TextOnly,
     /// The client tries a WebSocket: requests are answered soon, with this.
     Probed(Frame),
     /// The client speaks over a WebSocket, which this leads to.
-    Upgraded(Inflow),
+    WriteSide(FrameSender),
     /// It is over, for this reason; last words may wait.
-    Ended(&'static Reason),
+    TerminateReason(&'static Reason),
 }
 
 /// The session actor.
-struct LongPoll<T: Talk> {
+struct LongPoll<T: TransportHandler> {
     talk: T,
-    manners: Manners,
-    pollers: Arc<Pollers>,
+    manners: LongPollOptions,
+    pollers: Arc<LongPollSessions>,
     token: CompactString,
     /// What the client has not asked for yet.
     out: Vec<Frame>,
@@ -113,20 +118,20 @@ struct LongPoll<T: Talk> {
     /// Who waits until the client's joins are settled.
     unsettled: Vec<oneshot::Sender<()>>,
     heard_at: Instant,
-    standing: Standing,
+    standing: SessionState,
 }
 
-impl<T: Talk> LongPoll<T> {
+impl<T: TransportHandler> LongPoll<T> {
     /// Runs `f` with the way to the client, and ends the session if that is what it comes to.
-    fn with_wire(&mut self, ctx: &mut Context<Self>, f: impl FnOnce(&mut T, &mut Outlet<'_>)) {
-        if matches!(self.standing, Standing::Ended(_)) {
+    fn with_wire(&mut self, ctx: &mut Context<Self>, f: impl FnOnce(&mut T, &mut LongPollSink<'_>)) {
+        if matches!(self.standing, SessionState::TerminateReason(_)) {
             return;
         }
         let large = self.manners.bytes / LARGE_SHARE;
-        if matches!(self.standing, Standing::Upgraded(_)) {
+        if matches!(self.standing, SessionState::WriteSide(_)) {
             self.bytes = 0; // the pipe counts what it holds
         }
-        let mut outlet = Outlet { out: &mut self.out, bytes: &mut self.bytes, large, closed: None };
+        let mut outlet = LongPollSink { out: &mut self.out, bytes: &mut self.bytes, large, closed: None };
         f(&mut self.talk, &mut outlet);
         let closed = outlet.closed;
         self.answer();
@@ -138,7 +143,7 @@ impl<T: Talk> LongPoll<T> {
 
     /// Answers a request that waits while the client tries a WebSocket.
     fn release(&mut self) {
-        let Standing::Probed(frame) = &self.standing else { return };
+        let SessionState::Probed(frame) = &self.standing else { return };
         if let Some(asking) = self.asking.take() {
             let _ = asking.send(vec![frame.clone()]);
         }
@@ -155,7 +160,7 @@ impl<T: Talk> LongPoll<T> {
 
     /// Tells whoever asks what waits.
     fn answer(&mut self) {
-        if let Standing::Upgraded(inflow) = &self.standing {
+        if let SessionState::WriteSide(inflow) = &self.standing {
             // what waits has been counted together: the first of it stands for all
             let mut weight = self.bytes;
             self.out.drain(..).for_each(|frame| inflow.put(frame, std::mem::take(&mut weight)));
@@ -174,11 +179,11 @@ impl<T: Talk> LongPoll<T> {
     }
 
     fn end(&mut self, reason: &'static Reason, ctx: &mut Context<Self>) {
-        if matches!(self.standing, Standing::Ended(_)) {
+        if matches!(self.standing, SessionState::TerminateReason(_)) {
             return;
         }
         let is_owed = self.say_farewell(reason);
-        self.standing = Standing::Ended(reason);
+        self.standing = SessionState::TerminateReason(reason);
         self.unsettled.clear();
         log::info!("{}: closed with {}: {}", self.talk.connection().id, reason.code, reason.words);
         self.talk.end(reason);
@@ -192,7 +197,7 @@ impl<T: Talk> LongPoll<T> {
     /// Has the request that waits hear that it is over. Says whether the next one is to hear it instead: one that
     /// crosses the client's own goodbye.
     fn say_farewell(&mut self, reason: &'static Reason) -> bool {
-        let polls = !matches!(self.standing, Standing::Upgraded(_));
+        let polls = !matches!(self.standing, SessionState::WriteSide(_));
         let Some(farewell) = self.manners.farewell.filter(|_| polls) else { return false };
         let Some(asking) = self.asking.take() else {
             self.out.push(farewell(reason));
@@ -207,10 +212,10 @@ impl<T: Talk> LongPoll<T> {
     /// Whether a request that has come this way may speak to the session; a sign of life, if so.
     fn admits(&mut self, via: Via, ctx: &mut Context<Self>) -> bool {
         let is_this_way = match self.standing {
-            Standing::Polled | Standing::Probed(_) => via == Via::Http,
+            SessionState::V2TextOnly | SessionState::Probed(_) => via == Via::Http,
             // what comes over the WebSocket is a sign of life by itself, and its silence is for the sweep to judge
-            Standing::Upgraded(_) => return via == Via::Socket,
-            Standing::Ended(_) => false,
+            SessionState::WriteSide(_) => return via == Via::Socket,
+            SessionState::TerminateReason(_) => false,
         };
         let now = Instant::now();
         if is_this_way && now.duration_since(self.heard_at) >= self.talk.connection().patience().idle {
@@ -226,7 +231,7 @@ impl<T: Talk> LongPoll<T> {
     }
 }
 
-impl<T: Talk> Actor for LongPoll<T> {
+impl<T: TransportHandler> Actor for LongPoll<T> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
@@ -243,7 +248,7 @@ impl<T: Talk> Actor for LongPoll<T> {
 /// What the talk is told, told apart from requests.
 struct News<N>(N);
 
-impl<T: Talk> StreamHandler<News<T::News>> for LongPoll<T> {
+impl<T: TransportHandler> StreamHandler<News<T::News>> for LongPoll<T> {
     fn handle(&mut self, News(news): News<T::News>, ctx: &mut Self::Context) {
         self.with_wire(ctx, |talk, wire| talk.hear(news, wire));
     }
@@ -252,11 +257,11 @@ impl<T: Talk> StreamHandler<News<T::News>> for LongPoll<T> {
     fn finished(&mut self, _: &mut Self::Context) {}
 }
 
-impl<T: Talk> Handler<Fetch> for LongPoll<T> {
+impl<T: TransportHandler> Handler<Fetch> for LongPoll<T> {
     type Result = ();
 
     fn handle(&mut self, Fetch { answer }: Fetch, ctx: &mut Self::Context) {
-        if matches!(self.standing, Standing::Ended(_)) {
+        if matches!(self.standing, SessionState::TerminateReason(_)) {
             self.asking = Some(answer);
             self.answer();
             return ctx.stop();
@@ -273,13 +278,13 @@ impl<T: Talk> Handler<Fetch> for LongPoll<T> {
         }
         self.asking = Some(answer);
         self.answer();
-        if self.asking.is_some() && matches!(self.standing, Standing::Probed(_)) {
+        if self.asking.is_some() && matches!(self.standing, SessionState::Probed(_)) {
             ctx.run_later(PROBE, |session, _| session.release());
         }
     }
 }
 
-impl<T: Talk> Handler<Post> for LongPoll<T> {
+impl<T: TransportHandler> Handler<Post> for LongPoll<T> {
     type Result = Result<(), Gone>;
 
     fn handle(&mut self, Post { via, frames }: Post, ctx: &mut Self::Context) -> Self::Result {
@@ -290,32 +295,32 @@ impl<T: Talk> Handler<Post> for LongPoll<T> {
             self.with_wire(ctx, |talk, wire| talk.frame(frame, wire));
         }
         match self.standing {
-            Standing::Ended(reason) if *reason != close::LEFT => Err(Gone),
+            SessionState::TerminateReason(reason) if *reason != close::LEFT => Err(Gone),
             _ => Ok(()),
         }
     }
 }
 
-impl<T: Talk> Handler<Turn> for LongPoll<T> {
+impl<T: TransportHandler> Handler<Control> for LongPoll<T> {
     type Result = ();
 
-    fn handle(&mut self, turn: Turn, ctx: &mut Self::Context) {
+    fn handle(&mut self, turn: Control, ctx: &mut Self::Context) {
         match (turn, &self.standing) {
-            (Turn::End(reason), _) => self.end(reason, ctx),
-            (Turn::Settle(_), Standing::Ended(_)) => {}
-            (Turn::Settle(done), _) => {
+            (Control::End(reason), _) => self.end(reason, ctx),
+            (Control::Settle(_), SessionState::TerminateReason(_)) => {}
+            (Control::Settle(done), _) => {
                 self.unsettled.retain(|other| !other.is_closed());
                 self.unsettled.push(done);
                 self.settle();
             }
-            (Turn::Release(frame), Standing::Polled) => {
-                self.standing = Standing::Probed(frame);
+            (Control::Release(frame), SessionState::V2TextOnly) => {
+                self.standing = SessionState::Probed(frame);
                 self.release();
             }
-            (Turn::Resume, Standing::Probed(_)) => self.standing = Standing::Polled,
-            (Turn::Upgraded(inflow), Standing::Polled | Standing::Probed(_)) => {
+            (Control::Resume, SessionState::Probed(_)) => self.standing = SessionState::V2TextOnly,
+            (Control::WriteSide(inflow), SessionState::V2TextOnly | SessionState::Probed(_)) => {
                 self.asking = None;
-                self.standing = Standing::Upgraded(inflow);
+                self.standing = SessionState::WriteSide(inflow);
                 self.answer();
             }
             _ => {}
@@ -324,7 +329,7 @@ impl<T: Talk> Handler<Turn> for LongPoll<T> {
 }
 
 /// The way to the client while one thing is handled.
-struct Outlet<'a> {
+struct LongPollSink<'a> {
     out: &'a mut Vec<Frame>,
     bytes: &'a mut usize,
     /// What a message counts as at most, in bytes.
@@ -332,7 +337,7 @@ struct Outlet<'a> {
     closed: Option<&'static Reason>,
 }
 
-impl Wire for Outlet<'_> {
+impl FrameSink for LongPollSink<'_> {
     fn send(&mut self, frame: Frame) {
         *self.bytes += frame.size().min(self.large);
         match frame {

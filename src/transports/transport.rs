@@ -1,5 +1,5 @@
-//! The seam between what is said and how it travels: a [`Talk`] is carried by a transport, and speaks to
-//! its client through a [`Wire`]. The transports are in `transports`.
+//! The seam between what is said and how it travels: a [`TransportHandler`] is carried by a transport, and speaks to
+//! its client through a [`FrameSink`]. The transports are in `transports`.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use futures_util::Stream;
 
 use crate::close::Reason;
 use crate::connections::connection::Connection;
-use crate::connections::writer::Lane;
+use crate::connections::writer::Fastlane;
 use crate::protocol::Frame;
 
 /// The way to the client, while one thing is handled.
-pub(crate) trait Wire {
+pub(crate) trait FrameSink {
     /// Sends one message.
     fn send(&mut self, frame: Frame);
     /// Asks for a sign of life in the transport's own way, if it has one.
@@ -21,7 +21,7 @@ pub(crate) trait Wire {
 }
 
 /// What a transport carries: one client's conversation. Dropping it ends it.
-pub(crate) trait Talk: Unpin + 'static {
+pub(crate) trait TransportHandler: Unpin + 'static {
     /// What it is told from within the broker.
     type News: 'static;
 
@@ -32,19 +32,19 @@ pub(crate) trait Talk: Unpin + 'static {
     fn news(&self) -> impl Stream<Item = Self::News> + 'static;
 
     /// The way to the client is open.
-    fn open(&mut self, wire: &mut impl Wire);
+    fn open(&mut self, wire: &mut impl FrameSink);
 
     /// The client has sent a message.
-    fn frame(&mut self, frame: &Frame, wire: &mut impl Wire);
+    fn frame(&mut self, frame: &Frame, wire: &mut impl FrameSink);
 
     /// The client has sent something that carries no message, as a ping: it counts all the same.
-    fn control(&mut self, wire: &mut impl Wire);
+    fn control(&mut self, wire: &mut impl FrameSink);
 
     /// The broker has something to say.
-    fn hear(&mut self, news: Self::News, wire: &mut impl Wire);
+    fn hear(&mut self, news: Self::News, wire: &mut impl FrameSink);
 
     /// Which broadcasts may go to the client as they are, when that has changed since this was last asked.
-    fn lane(&mut self) -> Option<Lane> {
+    fn lane(&mut self) -> Option<Fastlane> {
         None
     }
 

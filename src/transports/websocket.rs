@@ -21,11 +21,11 @@ use bytestring::ByteString;
 use futures_util::{Stream, StreamExt, stream};
 
 use crate::close::{self, Reason};
-use crate::connections::connection::Upgraded;
-use crate::connections::writer::Line;
+use crate::connections::connection::WriteSide;
+use crate::connections::writer::Writer;
 use crate::protocol::Frame;
-use crate::transports::transport::{Talk, Wire};
-use crate::transports::websocket::frame_reader::Frames;
+use crate::transports::transport::{FrameSink, TransportHandler};
+use crate::transports::websocket::frame_reader::FrameReader;
 
 /// What a channel is told when it asks for its transport.
 pub(crate) const NAME: &str = "websocket";
@@ -35,18 +35,18 @@ const NO_CODE: u16 = 1005;
 
 /// How large a message may be, and in how many pieces it may come.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Size {
+pub(crate) struct MessageLimits {
     pub(crate) bytes: usize,
     pub(crate) fragments: u32,
 }
 
 /// Answers a request that has passed the [handshake](crate::http::request) and makes it a talk.
-pub(crate) fn start<T: Talk>(
+pub(crate) fn start<T: TransportHandler>(
     request: &HttpRequest,
     payload: web::Payload,
     subprotocol: Option<&str>,
     talk: T,
-    size: Size,
+    size: MessageLimits,
 ) -> HttpResponse {
     let Ok(mut response) = ws::handshake(request) else { return HttpResponse::BadRequest().finish() };
     let Some(upgraded) = io::of(request) else { return HttpResponse::ServiceUnavailable().finish() };
@@ -54,24 +54,24 @@ pub(crate) fn start<T: Talk>(
     if let Some(name) = subprotocol {
         response.insert_header(("sec-websocket-protocol", name));
     }
-    let frames = Frames::new(payload, talk.connection().clone(), size.bytes);
-    response.streaming(WebSocket { talk, upgraded, assembly: Assembly::new(size), closing: false }.run(frames))
+    let frames = FrameReader::new(payload, talk.connection().clone(), size.bytes);
+    response.streaming(WebSocket { talk, upgraded, assembly: FragmentAssembler::new(size), closing: false }.run(frames))
 }
 
 /// One client's talk, as an actor. In memory as written: few clients send pieces.
 #[repr(C)]
-struct WebSocket<T: Talk> {
-    assembly: Assembly,
+struct WebSocket<T: TransportHandler> {
+    assembly: FragmentAssembler,
     talk: T,
-    upgraded: Arc<Upgraded>,
+    upgraded: Arc<WriteSide>,
     /// We have said goodbye and wait for the client's.
     closing: bool,
 }
 
 type Ctx<T> = WebsocketContext<WebSocket<T>>;
 
-impl<T: Talk> WebSocket<T> {
-    fn run(self, frames: Frames<web::Payload>) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
+impl<T: TransportHandler> WebSocket<T> {
+    fn run(self, frames: FrameReader<web::Payload>) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
         // it has nothing to read itself: its own stream compares a length only once the whole frame lies in memory, takes
         // all that there is before the first frame of it is handled, and keeps a buffer
         WebsocketContext::with_factory(stream::pending(), |ctx| {
@@ -81,11 +81,11 @@ impl<T: Talk> WebSocket<T> {
     }
 
     /// Runs `f` with the way to the client, and says goodbye if that is what it comes to.
-    fn with_wire(&mut self, f: impl FnOnce(&mut T, &mut Outlet<'_>)) {
+    fn with_wire(&mut self, f: impl FnOnce(&mut T, &mut WebSocketSink<'_>)) {
         if self.closing {
             return;
         }
-        let mut outlet = Outlet { line: &self.upgraded.line, closed: None };
+        let mut outlet = WebSocketSink { line: &self.upgraded.line, closed: None };
         f(&mut self.talk, &mut outlet);
         if let Some(reason) = outlet.closed {
             self.close(reason);
@@ -134,7 +134,7 @@ fn is_sendable(code: CloseCode) -> bool {
     matches!(u16::from(code), 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
-impl<T: Talk> Actor for WebSocket<T> {
+impl<T: TransportHandler> Actor for WebSocket<T> {
     type Context = Ctx<T>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
@@ -144,9 +144,9 @@ impl<T: Talk> Actor for WebSocket<T> {
 }
 
 /// What the talk is told, told apart from what its client says.
-struct News<T: Talk>(T::News);
+struct News<T: TransportHandler>(T::News);
 
-impl<T: Talk> StreamHandler<News<T>> for WebSocket<T> {
+impl<T: TransportHandler> StreamHandler<News<T>> for WebSocket<T> {
     fn handle(&mut self, News(news): News<T>, _: &mut Self::Context) {
         self.with_wire(|talk, wire| talk.hear(news, wire));
     }
@@ -155,7 +155,7 @@ impl<T: Talk> StreamHandler<News<T>> for WebSocket<T> {
     fn finished(&mut self, _: &mut Self::Context) {}
 }
 
-impl<T: Talk> StreamHandler<Result<Message, ProtocolError>> for WebSocket<T> {
+impl<T: TransportHandler> StreamHandler<Result<Message, ProtocolError>> for WebSocket<T> {
     fn handle(&mut self, message: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
         match message {
             Ok(Message::Close(reason)) => self.farewell(reason, ctx),
@@ -175,13 +175,13 @@ impl<T: Talk> StreamHandler<Result<Message, ProtocolError>> for WebSocket<T> {
                 }
             }
             Ok(Message::Pong(_) | Message::Nop) => self.with_wire(|talk, wire| talk.control(wire)),
-            Err(error) => self.close(fault(&error)),
+            Err(error) => self.close(close_reason(&error)),
         }
     }
 }
 
 /// What is wrong with a frame, as its client is told.
-pub(crate) fn fault(error: &ProtocolError) -> &'static Reason {
+pub(crate) fn close_reason(error: &ProtocolError) -> &'static Reason {
     match error {
         ProtocolError::Io(error) if error.kind() == ErrorKind::InvalidData => &close::NOT_UTF8,
         ProtocolError::Overflow => &close::TOO_BIG,
@@ -190,12 +190,12 @@ pub(crate) fn fault(error: &ProtocolError) -> &'static Reason {
 }
 
 /// The way to the client while one message is handled.
-struct Outlet<'a> {
-    line: &'a Line,
+struct WebSocketSink<'a> {
+    line: &'a Writer,
     closed: Option<&'static Reason>,
 }
 
-impl Wire for Outlet<'_> {
+impl FrameSink for WebSocketSink<'_> {
     fn send(&mut self, frame: Frame) {
         self.line.send(&frame);
     }
@@ -210,15 +210,15 @@ impl Wire for Outlet<'_> {
 }
 
 /// A message that comes in pieces.
-pub(crate) struct Assembly {
-    size: Size,
+pub(crate) struct FragmentAssembler {
+    size: MessageLimits,
     text: bool,
     pieces: u32,
     bytes: BytesMut,
 }
 
-impl Assembly {
-    pub(crate) fn new(size: Size) -> Self {
+impl FragmentAssembler {
+    pub(crate) fn new(size: MessageLimits) -> Self {
         Self { size, text: false, pieces: 0, bytes: BytesMut::new() }
     }
 

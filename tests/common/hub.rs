@@ -2,14 +2,12 @@
 //!
 //! Its answers take a turn of the executor, as a network's would take a trip.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use handclasp::broker::adapter::{Adapter, Answer, Claimed, Epoch, Inbox, Packet};
-use handclasp::message::{Proof, Verdict};
-use handclasp::{Config, Endpoint, Running, Topic};
+use handclasp::broker::adapter::{Adapter, BoxFuture, Claimed, ClusterInbox, Epoch, Packet};
+use handclasp::message::{DeliveryStatus, Proof};
+use handclasp::{Config, Endpoint, Node, Topic};
 
 /// What connects the nodes: the directory of names, and who cares for which topic.
 #[derive(Clone, Default)]
@@ -17,7 +15,7 @@ pub struct Hub(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    nodes: HashMap<String, Arc<dyn Inbox>>,
+    nodes: HashMap<String, Arc<dyn ClusterInbox>>,
     names: HashMap<Topic, (String, Epoch)>,
     interests: HashMap<Topic, BTreeSet<String>>,
     epoch: Epoch,
@@ -27,7 +25,7 @@ struct State {
 
 impl Hub {
     /// A node of this hub.
-    pub fn node(&self, name: &str, config: Config) -> Running {
+    pub fn node(&self, name: &str, config: Config) -> Node {
         Endpoint::new(config).adapter(Memory { hub: self.clone(), node: name.to_owned() }).start().unwrap()
     }
 
@@ -67,7 +65,7 @@ impl Hub {
     }
 
     /// The way into a node, unless it has fallen silent.
-    fn reach(&self, node: &str) -> Option<Arc<dyn Inbox>> {
+    fn reach(&self, node: &str) -> Option<Arc<dyn ClusterInbox>> {
         let state = self.state();
         if state.silent.contains(node) { None } else { state.nodes.get(node).cloned() }
     }
@@ -87,7 +85,7 @@ struct Memory {
 }
 
 impl Adapter for Memory {
-    fn start(&self, inbox: Arc<dyn Inbox>) {
+    fn start(&self, inbox: Arc<dyn ClusterInbox>) {
         self.hub.state().nodes.insert(self.node.clone(), inbox);
     }
 
@@ -95,7 +93,7 @@ impl Adapter for Memory {
         self.node.as_str().into()
     }
 
-    fn claim(&self, name: &Topic, proof: Option<Proof>) -> Answer<Claimed> {
+    fn claim(&self, name: &Topic, proof: Option<Proof>) -> BoxFuture<Claimed> {
         let (hub, node, name) = (self.hub.clone(), self.node.clone(), name.clone());
         Box::pin(async move {
             tokio::task::yield_now().await;
@@ -112,7 +110,7 @@ impl Adapter for Memory {
         }
     }
 
-    fn whereis(&self, name: &Topic) -> Answer<bool> {
+    fn whereis(&self, name: &Topic) -> BoxFuture<bool> {
         let online = self.hub.holder(name).is_some();
         Box::pin(async move {
             tokio::task::yield_now().await;
@@ -120,12 +118,12 @@ impl Adapter for Memory {
         })
     }
 
-    fn deliver(&self, name: &Topic, packet: Packet) -> Answer<Verdict> {
+    fn deliver(&self, name: &Topic, packet: Packet) -> BoxFuture<DeliveryStatus> {
         let verdict = match self.hub.holder(name) {
-            None => Verdict::Absent,
+            None => DeliveryStatus::Absent,
             Some(holder) => match self.hub.reach(&holder) {
                 Some(inbox) => inbox.deliver(name, packet),
-                None => Verdict::Unreachable,
+                None => DeliveryStatus::Unreachable,
             },
         };
         Box::pin(async move {

@@ -1,7 +1,5 @@
 //! A client that polls: requests made of bytes, a connection each, and the session that they make.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
@@ -9,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::common::PATIENCE;
+use super::PATIENCE;
 
 /// The content type of a request that brings several messages.
 pub const BATCH: &str = "content-type: application/x-ndjson";

@@ -2,16 +2,19 @@
 //!
 //! Everything waits for what it wants to see, at most [`PATIENCE`], and says what it saw instead.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod dice;
+pub mod hub;
+pub mod longpoll;
+pub mod phoenix;
 pub mod process;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use handclasp::{Config, Endpoint, Running};
+use handclasp::{Config, Endpoint, Node};
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -22,12 +25,14 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A configuration of the given keys, `section.key=value`, on a free port and with one worker.
 pub fn config(sets: &[&str]) -> Config {
+    // the tests of a binary share its descriptors, and a connection within the process takes two
+    rlimit::increase_nofile_limit(8_192).unwrap();
     let sets: Vec<String> = ["server.workers=1"].iter().chain(sets).map(ToString::to_string).collect();
     Config::load(None, [], &sets, Some("127.0.0.1:0")).unwrap()
 }
 
 /// A node with the standard channels.
-pub fn node(sets: &[&str]) -> Running {
+pub fn node(sets: &[&str]) -> Node {
     Endpoint::new(config(sets)).start().unwrap()
 }
 
@@ -47,8 +52,8 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, mut ask: impl FnMu
 }
 
 /// Waits until nobody is left, and nothing of anybody.
-pub async fn empty(node: &Running) {
-    let (pubsub, want) = (node.pubsub(), handclasp::Census::default());
+pub async fn empty(node: &Node) {
+    let (pubsub, want) = (node.pubsub(), handclasp::RegistryStats::default());
     eventually("an empty registry", || async { pubsub.census().await == want && node.connections() == 0 }).await;
 }
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use crate::common::{Client, Heard};
+use super::{Client, Heard};
 
 /// Both serializers, as `vsn` names them.
 pub const BOTH: [&str; 2] = [V1, V2];

@@ -1,9 +1,9 @@
 //! What is refused is counted, once and under its reason: an operator sees an attack before anybody complains.
 
 use handclasp::close;
-use handclasp::message::Verdict;
+use handclasp::message::DeliveryStatus;
 use handclasp::metrics::Metrics;
-use handclasp::metrics::{Barred, Lost, Unheard, Unjoined};
+use handclasp::metrics::{ConnectRefusal, DropReason, JoinRefusal, PushRefusal};
 
 use super::{ALICE, NOBODY, Scene};
 use crate::common::{Client, frame};
@@ -18,24 +18,24 @@ fn said() -> Vec<(String, Number)> {
     let push = |topic: &str, event: &str, payload: &str| format!(r#"["1","2","{topic}","{event}",{payload}]"#);
     let join = |topic: &str, payload: &str| push(topic, "phx_join", payload);
     vec![
-        (push("room:not", "x", "{}"), |metrics| metrics.messages_refused.of(Unheard::NotJoined)),
-        (push(&topic, &long, "{}"), |metrics| metrics.messages_refused.of(Unheard::TooLong)),
-        (push(&topic, "offer", "[]"), |metrics| metrics.messages_refused.of(Unheard::Channel)),
-        (push(&topic, "offer", r#"{"peer_id":7}"#), |metrics| metrics.messages_refused.of(Unheard::Channel)),
-        (push(&topic, "phx_reply", "{}"), |metrics| metrics.messages_refused.of(Unheard::Channel)),
+        (push("room:not", "x", "{}"), |metrics| metrics.messages_refused.of(PushRefusal::NotJoined)),
+        (push(&topic, &long, "{}"), |metrics| metrics.messages_refused.of(PushRefusal::TooLong)),
+        (push(&topic, "offer", "[]"), |metrics| metrics.messages_refused.of(PushRefusal::Channel)),
+        (push(&topic, "offer", r#"{"peer_id":7}"#), |metrics| metrics.messages_refused.of(PushRefusal::Channel)),
+        (push(&topic, "phx_reply", "{}"), |metrics| metrics.messages_refused.of(PushRefusal::Channel)),
         (push(&topic, "offer", r#"{"peer_id":"00000000-0000-4000-8000-0000000000ff"}"#), |metrics| {
-            metrics.signals.of(Verdict::Absent)
+            metrics.signals.of(DeliveryStatus::Absent)
         }),
         (push(&topic, "offer", &format!(r#"{{"peer_id":"{NOBODY}"}}"#)), |metrics| {
-            metrics.signals.of(Verdict::Delivered)
+            metrics.signals.of(DeliveryStatus::Delivered)
         }),
-        (join("$SYS.>", "{}"), |metrics| metrics.joins_refused.of(Unjoined::Unmatched)),
-        (join(r"room:\r\n", "{}"), |metrics| metrics.joins_refused.of(Unjoined::Unmatched)),
-        (join(&format!("room:{long}"), "{}"), |metrics| metrics.joins_refused.of(Unjoined::TooLong)),
-        (join("room:a", "[]"), |metrics| metrics.joins_refused.of(Unjoined::Payload)),
-        (join("peer:nobody", "{}"), |metrics| metrics.joins_refused.of(Unjoined::Channel)),
-        (join(&topic, r#"{"secret":7}"#), |metrics| metrics.joins_refused.of(Unjoined::Channel)),
-        (join(&format!("peer:{ALICE}"), "{}"), |metrics| metrics.joins_refused.of(Unjoined::Taken)),
+        (join("$SYS.>", "{}"), |metrics| metrics.joins_refused.of(JoinRefusal::Unmatched)),
+        (join(r"room:\r\n", "{}"), |metrics| metrics.joins_refused.of(JoinRefusal::Unmatched)),
+        (join(&format!("room:{long}"), "{}"), |metrics| metrics.joins_refused.of(JoinRefusal::TooLong)),
+        (join("room:a", "[]"), |metrics| metrics.joins_refused.of(JoinRefusal::Payload)),
+        (join("peer:nobody", "{}"), |metrics| metrics.joins_refused.of(JoinRefusal::Channel)),
+        (join(&topic, r#"{"secret":7}"#), |metrics| metrics.joins_refused.of(JoinRefusal::Channel)),
+        (join(&format!("peer:{ALICE}"), "{}"), |metrics| metrics.joins_refused.of(JoinRefusal::Taken)),
     ]
 }
 
@@ -91,18 +91,18 @@ async fn every_connection_that_is_ended() {
 }
 
 #[actix_web::test]
-async fn everybody_who_is_not_let_in_and_everything_that_is_passed_over() {
+async fn rejected_connections_and_ignored_messages() {
     let scene = Scene::new(&["limits.connections_per_address=3"]).await;
     let pubsub = scene.node.pubsub();
     let refused = |why| pubsub.metrics().connections_refused.of(why);
     let third = scene.client().await;
     for (path, headers, why) in [
-        ("/socket/websocket?x=%ff", &[][..], Barred::Request),
-        ("/socket/websocket", &["Origin: https://evil.test"], Barred::Origin),
-        ("/socket/websocket", &["Content-Length: 5"], Barred::Upgrade),
-        ("/socket/websocket", &["Sec-WebSocket-Protocol: base64url.bearer.phx.!"], Barred::Token),
-        ("/socket/websocket?vsn=9", &[], Barred::Version),
-        ("/socket/websocket", &["X-Forwarded-For: ::ffff:198.51.100.1"], Barred::Address),
+        ("/socket/websocket?x=%ff", &[][..], ConnectRefusal::Request),
+        ("/socket/websocket", &["Origin: https://evil.test"], ConnectRefusal::Origin),
+        ("/socket/websocket", &["Content-Length: 5"], ConnectRefusal::Upgrade),
+        ("/socket/websocket", &["Sec-WebSocket-Protocol: base64url.bearer.phx.!"], ConnectRefusal::Token),
+        ("/socket/websocket?vsn=9", &[], ConnectRefusal::Version),
+        ("/socket/websocket", &["X-Forwarded-For: ::ffff:198.51.100.1"], ConnectRefusal::Address),
     ] {
         let (before, all_before) = (refused(why), scene.refused());
         drop(Client::ask(scene.node.address(), path, headers).await);
@@ -113,7 +113,7 @@ async fn everybody_who_is_not_let_in_and_everything_that_is_passed_over() {
     crate::common::eventually("a place", || async { scene.node.connections() == 2 }).await;
     let mut client = Client::open(scene.node.address(), "/hello", &[]).await;
     client.say("{").await;
-    let ignored = || async { pubsub.metrics().messages_lost.of(Lost::Ignored) == 1 };
+    let ignored = || async { pubsub.metrics().messages_lost.of(DropReason::Ignored) == 1 };
     crate::common::eventually("that it was passed over", ignored).await;
     drop(client);
     scene.ends_well().await;

@@ -88,7 +88,7 @@ async fn what_follows_a_frame_that_is_none_is_not_heard() {
 }
 
 #[actix_web::test]
-async fn a_goodbye_with_a_wrong_code_is_a_protocol_error() {
+async fn a_close_frame_with_a_wrong_code_is_a_protocol_error() {
     let scene = Scene::new(&[]).await;
     scene.closes(&frame(0x88, &[3]), 1002, "half a code").await;
     for code in [0_u16, 1, 999, 1004, 1005, 1006, 1015, 1016, 2000, 2999, 5000, 65_535] {
@@ -213,7 +213,7 @@ async fn silence_is_measured_by_what_the_client_sends() {
 }
 
 #[actix_web::test]
-async fn a_connection_ends_when_both_have_said_goodbye() {
+async fn a_connection_ends_when_both_have_sent_a_close_frame() {
     let scene = Scene::new(&["socket.write_timeout=10m"]).await;
     let goodbye = frame(0x88, &[0x0F, 0xA0]);
     for trailing in [&b""[..], b"\x89", &frame(0x89, b"?"), &frame(0x82, &[0; 60_000])] {

@@ -5,12 +5,12 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use handclasp::channels::{ChannelRef, Info, SocketRef};
+use handclasp::channels::{ChannelHandle, Info, ReplyHandle};
 use handclasp::message::Status;
-use handclasp::{Channel, Connected, Context, Endpoint, Join, Mount, Payload, Reply, Router, Topic};
+use handclasp::{Channel, Context, Endpoint, Join, Mount, Payload, Reply, Router, SocketInit, Topic};
 
 /// Joins that wait to be let in, by topic.
-type Gates = Arc<Mutex<HashMap<String, ChannelRef>>>;
+type Gates = Arc<Mutex<HashMap<String, ChannelHandle>>>;
 
 /// `/lab`; with the param `id`, the socket's own id is `users:<id>`.
 fn mount() -> Mount {
@@ -21,7 +21,7 @@ fn mount() -> Mount {
         .channel("lab:*", move |_| Lab { gates: gates.clone(), does: String::new(), owed: Vec::new() });
     Mount::new("/lab", router).connect(|info| {
         let id = info.param("id").map(|id| Topic::parse(&format!("users:{id}")).unwrap());
-        Ok(id.map_or_else(Connected::default, |id| Connected::default().id(id)))
+        Ok(id.map_or_else(SocketInit::default, |id| SocketInit::default().id(id)))
     })
 }
 
@@ -62,7 +62,7 @@ struct Lab {
     gates: Gates,
     /// What its join asked it to do.
     does: String,
-    owed: Vec<SocketRef>,
+    owed: Vec<ReplyHandle>,
 }
 
 #[derive(Default, serde::Deserialize)]

@@ -1,5 +1,5 @@
 //! How a line of a transcript is written: `${300*x}`, `${name}`, and bytes as `00 ff "text"`. What the lines mean
-//! is in the runner, `tests/transcripts.rs`; the fuzz targets read them too, for what clients say.
+//! is in the runner, `tests/protocols/transcripts.rs`; the fuzz targets read them too, for what clients say.
 
 use std::collections::HashMap;
 

@@ -6,27 +6,27 @@ use actix::Message;
 use compact_str::CompactString;
 
 use crate::broker::adapter::Packet;
-use crate::broker::registry::permits::Turn;
+use crate::broker::registry::permits::Permit;
 use crate::connections::connection::{Connection, ConnectionId};
 use crate::connections::connection::{Member, MemberId};
 use crate::message::{JoinId, Membership, Payload, Proof, Signal};
 use crate::protocol::Delivery;
 use crate::topic::Topic;
 
-/// What a client can cause at will. The registry is told it as [`Queued`], and in no other way.
-pub(crate) enum Wish {
+/// What a client can cause at will. The registry is told it as [`Admitted`], and in no other way.
+pub(crate) enum Command {
     Subscribe(Subscribe),
     Watch(Watch),
-    Update(Update),
-    Hold(Hold),
+    Update(UpdatePresence),
+    Hold(HeldSignal),
 }
 
 /// A wish that waits for its turn.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Queued {
-    pub(crate) wish: Wish,
-    pub(crate) turn: Turn,
+pub(crate) struct Admitted {
+    pub(crate) wish: Command,
+    pub(crate) turn: Permit,
 }
 
 /// A join wants to be a member.
@@ -59,14 +59,14 @@ pub(crate) struct Watch {
 }
 
 /// A signal found nobody who holds its name, and is to wait for one.
-pub(crate) struct Hold {
+pub(crate) struct HeldSignal {
     pub(crate) from: Arc<Connection>,
     pub(crate) signal: Signal,
     pub(crate) delivery: Arc<Delivery>,
 }
 
 /// A member's presence row changes.
-pub(crate) struct Update {
+pub(crate) struct UpdatePresence {
     pub(crate) id: MemberId,
     pub(crate) topic: Topic,
     pub(crate) meta: Payload,
@@ -75,14 +75,14 @@ pub(crate) struct Update {
 /// A connection is gone: whoever sends this has closed its mailbox first.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Down {
+pub(crate) struct ConnectionClosed {
     pub(crate) connection: ConnectionId,
 }
 
 /// What another node's owner, or this node's own directory, asks: to give up a name.
 #[derive(Message)]
 #[rtype(result = "bool")]
-pub(crate) struct GiveUp {
+pub(crate) struct ReleaseName {
     pub(crate) name: Topic,
     pub(crate) proof: Option<Proof>,
 }
@@ -90,7 +90,7 @@ pub(crate) struct GiveUp {
 /// What another node published, other than a broadcast.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct FromNode {
+pub(crate) struct RemotePacket {
     pub(crate) topic: Topic,
     pub(crate) packet: Packet,
 }
@@ -104,12 +104,12 @@ pub(crate) struct NodeDown {
 
 /// Asks how much the registry holds.
 #[derive(Message)]
-#[rtype(result = "Census")]
-pub(crate) struct Count;
+#[rtype(result = "RegistryStats")]
+pub(crate) struct GetStats;
 
 /// How much the registry holds: all zero when nobody is connected, whatever has happened before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, actix::MessageResponse)]
-pub struct Census {
+pub struct RegistryStats {
     /// Connections that are on a topic or watch one.
     pub connections: usize,
     /// Topics with members on this node.

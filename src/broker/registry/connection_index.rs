@@ -5,19 +5,19 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use crate::connections::connection::ConnectionId;
 use crate::connections::connection::MemberId;
 use crate::message::JoinId;
-use crate::small_map::Few;
+use crate::small_map::SmallMap;
 use crate::topic::Topic;
 
 /// What one connection has, or one join of it.
 #[derive(Default)]
-pub(crate) struct Held {
-    pub(crate) joins: Few<JoinId, Topic>,
+pub(crate) struct ConnectionEntry {
+    pub(crate) joins: SmallMap<JoinId, Topic>,
     pub(crate) watches: HashSet<(JoinId, Topic)>,
     /// Joins whose claim the directory has not answered yet.
     claiming: BTreeSet<JoinId>,
 }
 
-impl Held {
+impl ConnectionEntry {
     fn is_empty(&self) -> bool {
         self.joins.is_empty() && self.watches.is_empty() && self.claiming.is_empty()
     }
@@ -25,9 +25,9 @@ impl Held {
 
 /// Connection to what it has. One that has nothing has no entry.
 #[derive(Default)]
-pub(crate) struct Holdings(HashMap<ConnectionId, Held>);
+pub(crate) struct ConnectionIndex(HashMap<ConnectionId, ConnectionEntry>);
 
-impl Holdings {
+impl ConnectionIndex {
     pub(crate) fn add_join(&mut self, id: MemberId, topic: Topic) {
         self.of(id).joins.insert(id.join, topic);
     }
@@ -50,8 +50,8 @@ impl Holdings {
     }
 
     /// Takes out what one join has.
-    pub(crate) fn take_join(&mut self, id: MemberId) -> Held {
-        self.change(id, |held| Held {
+    pub(crate) fn take_join(&mut self, id: MemberId) -> ConnectionEntry {
+        self.change(id, |held| ConnectionEntry {
             joins: held.joins.remove_entry(&id.join).into_iter().collect(),
             watches: held.watches.extract_if(|(join, _)| *join == id.join).collect(),
             claiming: held.claiming.take(&id.join).into_iter().collect(),
@@ -59,7 +59,7 @@ impl Holdings {
     }
 
     /// Takes out all that a connection has.
-    pub(crate) fn take(&mut self, connection: ConnectionId) -> Held {
+    pub(crate) fn take(&mut self, connection: ConnectionId) -> ConnectionEntry {
         self.0.remove(&connection).unwrap_or_default()
     }
 
@@ -71,11 +71,11 @@ impl Holdings {
         self.0.values().map(|held| held.joins.len()).sum()
     }
 
-    fn of(&mut self, id: MemberId) -> &mut Held {
+    fn of(&mut self, id: MemberId) -> &mut ConnectionEntry {
         self.0.entry(id.connection).or_default()
     }
 
-    fn change<T: Default>(&mut self, id: MemberId, f: impl FnOnce(&mut Held) -> T) -> T {
+    fn change<T: Default>(&mut self, id: MemberId, f: impl FnOnce(&mut ConnectionEntry) -> T) -> T {
         let Some(held) = self.0.get_mut(&id.connection) else { return T::default() };
         let result = f(held);
         if held.is_empty() {

@@ -15,44 +15,44 @@ use futures_util::FutureExt;
 
 use crate::broker::adapter::Packet;
 use crate::broker::registry::Registry;
-use crate::broker::registry::command::{Hold, Subscribe};
+use crate::broker::registry::command::{HeldSignal, Subscribe};
 use crate::config;
 use crate::connections::connection::Member;
 use crate::connections::ip_limits::network;
-use crate::connections::mail::Note;
-use crate::message::{Broadcast, Verdict};
-use crate::metrics::labels::Lost;
+use crate::connections::mail::SocketEvent;
+use crate::message::{Broadcast, DeliveryStatus};
+use crate::metrics::labels::DropReason;
 use crate::topic::Topic;
 
 /// How often those are looked for that have waited too long.
 const SWEEP: Duration = Duration::from_millis(250);
 
 /// What waits for one name, and until when: the first decides for all, as in PeerServer.
-struct Queue {
+struct NameQueue {
     until: Instant,
     bytes: usize,
-    signals: VecDeque<Hold>,
+    signals: VecDeque<HeldSignal>,
     /// Whether another node has been asked to take the one that came before all of these.
     asking: bool,
 }
 
-impl Queue {
+impl NameQueue {
     fn new(until: Instant) -> Self {
         Self { until, bytes: 0, signals: VecDeque::new(), asking: false }
     }
 }
 
 /// Name to what waits for it. A name for which nothing waits has no entry.
-pub(crate) struct Holds {
+pub(crate) struct HeldSignals {
     terms: config::Hold,
     bytes: usize,
-    queues: HashMap<Topic, Queue>,
+    queues: HashMap<Topic, NameQueue>,
     /// How many of the bytes each address has sent. One that has sent none has no entry.
     shares: HashMap<IpAddr, usize>,
     sweeping: bool,
 }
 
-impl Holds {
+impl HeldSignals {
     pub(crate) fn new(terms: config::Hold) -> Self {
         Self { terms, bytes: 0, queues: HashMap::new(), shares: HashMap::new(), sweeping: false }
     }
@@ -72,7 +72,7 @@ impl Holds {
     }
 
     /// Whether there is room for one more.
-    fn has_room(&self, hold: &Hold) -> bool {
+    fn has_room(&self, hold: &HeldSignal) -> bool {
         let (terms, size) = (&self.terms, hold.delivery.size());
         let queue = self.queues.get(&hold.signal.to);
         let (count, bytes) = queue.map_or((0, 0), |queue| (queue.signals.len(), queue.bytes));
@@ -84,12 +84,12 @@ impl Holds {
     }
 
     /// The queue for the name of `hold`; a new one ends as that one says.
-    fn queue(&mut self, hold: &Hold, now: Instant) -> &mut Queue {
+    fn queue(&mut self, hold: &HeldSignal, now: Instant) -> &mut NameQueue {
         let until = now + hold.signal.hold.unwrap_or_default();
-        self.queues.entry(hold.signal.to.clone()).or_insert_with(|| Queue::new(until))
+        self.queues.entry(hold.signal.to.clone()).or_insert_with(|| NameQueue::new(until))
     }
 
-    fn put(&mut self, hold: Hold, now: Instant) {
+    fn put(&mut self, hold: HeldSignal, now: Instant) {
         let size = hold.delivery.size();
         self.charge(hold.sender(), size);
         let queue = self.queue(&hold, now);
@@ -98,8 +98,8 @@ impl Holds {
     }
 
     /// Puts one that was asked about elsewhere before those that came after it.
-    fn put_first(&mut self, hold: Hold) {
-        let Some(queue) = self.queues.get_mut(&hold.signal.to) else { return hold.settle(Verdict::Absent) };
+    fn put_first(&mut self, hold: HeldSignal) {
+        let Some(queue) = self.queues.get_mut(&hold.signal.to) else { return hold.settle(DeliveryStatus::Absent) };
         let (sender, size) = (hold.sender(), hold.delivery.size());
         queue.bytes += size;
         queue.asking = false;
@@ -107,7 +107,7 @@ impl Holds {
         self.charge(sender, size);
     }
 
-    fn take(&mut self, name: &Topic) -> VecDeque<Hold> {
+    fn take(&mut self, name: &Topic) -> VecDeque<HeldSignal> {
         let Some(queue) = self.queues.remove(name) else { return VecDeque::new() };
         queue.signals.iter().for_each(|hold| self.give_back(hold.sender(), hold.delivery.size()));
         queue.signals
@@ -138,7 +138,7 @@ impl Holds {
     }
 }
 
-impl Hold {
+impl HeldSignal {
     /// Whose share it takes.
     fn sender(&self) -> IpAddr {
         network(self.from.address)
@@ -154,12 +154,12 @@ impl Hold {
         let now = Instant::now();
         let taken = members.iter().map(|member| member.connection.deliver(member.join, &self.delivery, now));
         let delivered = taken.filter(Result::is_ok).count() > 0;
-        self.settle(if delivered { Verdict::Delivered } else { Verdict::Overloaded });
+        self.settle(if delivered { DeliveryStatus::Delivered } else { DeliveryStatus::Overloaded });
     }
 
     /// Tells the sender what became of it.
-    fn settle(self, verdict: Verdict) {
-        let _ = self.from.tell(Note::Verdict(self.signal, verdict));
+    fn settle(self, verdict: DeliveryStatus) {
+        let _ = self.from.tell(SocketEvent::DeliveryStatus(self.signal, verdict));
     }
 }
 
@@ -194,8 +194,8 @@ impl Registry {
             for name in registry.holds.overdue(Instant::now()) {
                 let cared = registry.cares(&name);
                 let expired = registry.holds.take(&name);
-                registry.metrics.messages_lost.add(name.realm(), Lost::Expired, expired.len() as u64);
-                expired.into_iter().for_each(|hold| hold.settle(Verdict::Absent));
+                registry.metrics.messages_lost.add(name.realm(), DropReason::Expired, expired.len() as u64);
+                expired.into_iter().for_each(|hold| hold.settle(DeliveryStatus::Absent));
                 registry.show_interest(&name, cared);
             }
             if !registry.holds.queues.is_empty() {
@@ -206,7 +206,7 @@ impl Registry {
 }
 
 impl Registry {
-    pub(crate) fn hold(&mut self, hold: Hold, ctx: &mut Context<Self>) {
+    pub(crate) fn hold(&mut self, hold: HeldSignal, ctx: &mut Context<Self>) {
         let name = hold.signal.to.clone();
         // it may have been taken meanwhile
         if let Some(members) = self.table.members(name.key()) {
@@ -214,7 +214,7 @@ impl Registry {
         }
         let cared = self.cares(&name);
         if !self.holds.has_room(&hold) {
-            hold.settle(Verdict::Overloaded);
+            hold.settle(DeliveryStatus::Overloaded);
         } else if self.holds.has(&name) {
             self.holds.put(hold, Instant::now());
         } else {
@@ -225,10 +225,10 @@ impl Registry {
     }
 
     /// Nobody here has the name, and nothing waits for it: perhaps another node has it.
-    fn ask_elsewhere(&mut self, hold: Hold, ctx: &mut Context<Self>) {
+    fn ask_elsewhere(&mut self, hold: HeldSignal, ctx: &mut Context<Self>) {
         let mut answer = self.adapter.deliver(&hold.signal.to, hold.packet());
         match (&mut answer).now_or_never() {
-            Some(Verdict::Absent) => self.holds.put(hold, Instant::now()),
+            Some(DeliveryStatus::Absent) => self.holds.put(hold, Instant::now()),
             Some(verdict) => hold.settle(verdict),
             None => {
                 self.holds.queue(&hold, Instant::now()).asking = true;
@@ -237,8 +237,8 @@ impl Registry {
         }
     }
 
-    fn answered(&mut self, hold: Hold, verdict: Verdict) {
-        if verdict == Verdict::Absent {
+    fn answered(&mut self, hold: HeldSignal, verdict: DeliveryStatus) {
+        if verdict == DeliveryStatus::Absent {
             return self.holds.put_first(hold);
         }
         let name = hold.signal.to.clone();

@@ -14,30 +14,30 @@ const ORDER_SIZE: usize = 256;
 
 /// All turns of one registry.
 #[derive(Debug)]
-pub(crate) struct Turns {
+pub(crate) struct CommandBudget {
     bound: usize,
     waiting: AtomicUsize,
 }
 
 /// The turn of one order. It is over when this is dropped, whatever becomes of the order.
 #[derive(Debug)]
-pub(crate) struct Turn {
-    turns: Arc<Turns>,
+pub(crate) struct Permit {
+    turns: Arc<CommandBudget>,
     bytes: usize,
 }
 
-impl Turns {
+impl CommandBudget {
     /// Orders of so many bytes may wait at a time (`limits.registry_queue_bytes`), and one more that begins below it.
     pub(crate) fn new(bound: usize) -> Arc<Self> {
         Arc::new(Self { bound, waiting: AtomicUsize::new(0) })
     }
 
     /// The turn of an order that carries so many bytes, unless too much waits already.
-    pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Option<Turn> {
+    pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Option<Permit> {
         let bytes = ORDER_SIZE + bytes;
         // a number that nothing else hangs on: no other memory is passed with it
         if self.waiting.fetch_add(bytes, Ordering::Relaxed) < self.bound {
-            return Some(Turn { turns: self.clone(), bytes });
+            return Some(Permit { turns: self.clone(), bytes });
         }
         self.waiting.fetch_sub(bytes, Ordering::Relaxed);
         None
@@ -49,7 +49,7 @@ impl Turns {
     }
 }
 
-impl Drop for Turn {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.turns.waiting.fetch_sub(self.bytes, Ordering::Relaxed);
     }
@@ -60,14 +60,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::broker::registry::command::Queued;
+    use crate::broker::registry::command::Admitted;
     use crate::config::schema::Limits;
 
     /// Ten thousand come back at once, each to its name and a room, before the registry has taken up any of it.
     #[test]
     fn a_storm_is_no_flood() {
         let (limits, peer) = (Limits::default(), "peer:00000000-0000-4000-8000-000000000000");
-        let turns = Turns::new(limits.registry_queue_bytes);
+        let turns = CommandBudget::new(limits.registry_queue_bytes);
         let taken: Vec<_> =
             (0..10_000).flat_map(|_| [turns.take(peer.len()), turns.take(limits.topic_bytes)]).collect();
         assert!(taken.iter().all(Option::is_some), "{} bytes wait", turns.bytes());
@@ -77,7 +77,7 @@ mod tests {
     fn no_order_is_larger_than_it_counts() {
         // its envelope and its node are allocations of their own, each with what the allocator adds
         const REST: usize = 64;
-        assert!(size_of::<Queued>() + REST <= ORDER_SIZE, "{}", size_of::<Queued>());
+        assert!(size_of::<Admitted>() + REST <= ORDER_SIZE, "{}", size_of::<Admitted>());
     }
 
     proptest! {
@@ -88,7 +88,7 @@ mod tests {
             bound in 1..20_000_usize,
             steps in prop::collection::vec((any::<bool>(), 0..2_000_usize), 0..200),
         ) {
-            let (turns, mut taken) = (Turns::new(bound), Vec::new());
+            let (turns, mut taken) = (CommandBudget::new(bound), Vec::new());
             for (take, n) in steps {
                 let before = turns.bytes();
                 match take {

@@ -3,18 +3,18 @@
 use std::collections::HashMap;
 
 use crate::connections::connection::{Member, MemberId};
-use crate::connections::mail::Note;
-use crate::message::Watched;
+use crate::connections::mail::SocketEvent;
+use crate::message::OnlineStatus;
 use crate::topic::Topic;
 
 /// Topic to watchers. A topic that nobody watches has no entry. A watcher is found by its id: thousands may
 /// watch one topic, and come and go as fast as they like.
 #[derive(Default)]
-pub(crate) struct Watches {
+pub(crate) struct Watchers {
     topics: HashMap<Topic, HashMap<MemberId, Member>>,
 }
 
-impl Watches {
+impl Watchers {
     /// Adds a watcher; watching twice is watching once. Says whether it is new.
     pub(crate) fn add(&mut self, topic: &Topic, watcher: Member) -> bool {
         self.topics.entry(topic.clone()).or_default().insert(watcher.id(), watcher).is_none()
@@ -35,8 +35,8 @@ impl Watches {
     /// Tells the topic's watchers. One whose mailbox is full is on its way out.
     pub(crate) fn tell(&self, topic: &Topic, online: bool) {
         for watcher in self.topics.get(topic).into_iter().flat_map(HashMap::values) {
-            let watched = Box::new(Watched { topic: topic.clone(), online });
-            let _ = watcher.connection.tell(Note::Info(watcher.join, watched));
+            let watched = Box::new(OnlineStatus { topic: topic.clone(), online });
+            let _ = watcher.connection.tell(SocketEvent::Info(watcher.join, watched));
         }
     }
 
@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn watching_twice_is_watching_once() {
         let (crowd, topic) = (crowd(3), Topic::parse("peer:a").unwrap());
-        let mut watches = Watches::default();
+        let mut watches = Watchers::default();
         assert!(crowd.iter().all(|watcher| watches.add(&topic, watcher.clone())));
         assert!(crowd.iter().all(|watcher| !watches.add(&topic, watcher.clone())));
         assert_eq!(watches.count(), crowd.len());

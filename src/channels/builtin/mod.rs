@@ -11,7 +11,7 @@ use crate::config::schema::Config;
 /// `broker:match`, `peer:<uuid>` and `room:<name>`, as the configuration has them.
 #[must_use]
 pub fn standard(config: &Config) -> Router {
-    let (peer, room) = (peer::Terms::new(config), room::Terms::new(config));
+    let (peer, room) = (peer::PeerOptions::new(config), room::RoomOptions::new(config));
     Router::new()
         .channel("peer:*", move |_| peer::Peer::new(peer.clone()))
         .channel("room:*", move |_| room::Room::new(room))
@@ -21,5 +21,5 @@ pub fn standard(config: &Config) -> Router {
 /// `/` of Socket.IO: everybody hears everybody, in rooms or not.
 #[must_use]
 pub fn relay() -> Router {
-    Router::new().channel("/", |_| relay::Relay::default())
+    Router::new().channel("/", |_| relay::SocketIoRelay::default())
 }

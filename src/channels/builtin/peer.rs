@@ -18,11 +18,11 @@ use uuid::{Builder, Uuid};
 use crate::channels::assigns::Assigns;
 use crate::channels::channel::Channel;
 use crate::channels::context::Context;
-use crate::channels::reply::{Ended, Join, Reply, verdict_reply};
+use crate::channels::reply::{Join, Reply, TerminateReason, delivery_reply};
 use crate::config::ice::IceServer;
 use crate::config::schema::Config;
 use crate::connections::mail::Info;
-use crate::message::{Payload, Proof, Signal, Ticket, Verdict, Watched, is_reserved};
+use crate::message::{DeliveryStatus, OnlineStatus, Payload, Proof, RequestRef, Signal, is_reserved};
 use crate::topic::Topic;
 use readdress::Addressed;
 
@@ -34,14 +34,14 @@ const MAX_SECRET_TEXT: usize = 90;
 
 /// What a node's configuration says of peers.
 #[derive(Clone, Debug)]
-pub(crate) struct Terms {
+pub(crate) struct PeerOptions {
     /// The STUN and TURN servers that a peer is told to use, and for how long it may use those with a secret.
     ice_servers: Arc<[IceServer]>,
     lifetime: Duration,
     watches: usize,
 }
 
-impl Terms {
+impl PeerOptions {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             ice_servers: config.peer.ice_servers.as_slice().into(),
@@ -93,13 +93,13 @@ impl Watching {
 /// - `watch {peer_id}` -> ok `{online}`, then `peer_up` and `peer_down {peer_id}`; `unwatch {peer_id}`.
 /// - any other event `{peer_id, ...}` -> the other gets it with `peer_id` mine.
 pub(crate) struct Peer {
-    terms: Terms,
+    terms: PeerOptions,
     id: Uuid,
-    watched: HashMap<Topic, Option<Ticket>>,
+    watched: HashMap<Topic, Option<RequestRef>>,
 }
 
 #[derive(serde::Deserialize)]
-struct Wish {
+struct JoinParams {
     secret: Option<String>,
 }
 
@@ -109,7 +109,7 @@ struct Named {
 }
 
 impl Peer {
-    pub(crate) fn new(terms: Terms) -> Self {
+    pub(crate) fn new(terms: PeerOptions) -> Self {
         Self { terms, id: Uuid::nil(), watched: HashMap::new() }
     }
 }
@@ -117,7 +117,7 @@ impl Peer {
 impl Channel for Peer {
     fn join(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Join {
         let Some(id) = canonical(ctx.topic().subtopic()) else { return Join::refuse("invalid peer id") };
-        let Ok(wish) = payload.parse::<Wish>() else { return Join::refuse("invalid payload") };
+        let Ok(wish) = payload.parse::<JoinParams>() else { return Join::refuse("invalid payload") };
         let Ok(proof) = prove(id, wish.secret.as_deref()) else { return Join::refuse("unproven") };
         self.id = id;
         let servers = self.terms.ice_servers(id);
@@ -138,16 +138,16 @@ impl Channel for Peer {
         }
     }
 
-    fn handle_verdict(&mut self, signal: Signal, verdict: Verdict, ctx: &mut Context<'_>) {
-        if signal.event == "peer_connect" && verdict == Verdict::Absent {
+    fn handle_verdict(&mut self, signal: Signal, verdict: DeliveryStatus, ctx: &mut Context<'_>) {
+        if signal.event == "peer_connect" && verdict == DeliveryStatus::Absent {
             let id = signal.to.subtopic();
             ctx.push("error_connect", Payload::from_json_text(format!(r#"{{"id":"{id}"}}"#)));
         }
-        ctx.reply(signal.ticket, verdict_reply(verdict));
+        ctx.reply(signal.ticket, delivery_reply(verdict));
     }
 
     fn handle_info(&mut self, info: Info, ctx: &mut Context<'_>) {
-        let Ok(watched) = info.downcast::<Watched>() else { return };
+        let Ok(watched) = info.downcast::<OnlineStatus>() else { return };
         let Some(ticket) = self.watched.get_mut(&watched.topic) else { return };
         let online = watched.online;
         if let Some(ticket) = ticket.take() {
@@ -158,7 +158,7 @@ impl Channel for Peer {
         ctx.push(event, Payload::from_json_text(format!(r#"{{"peer_id":"{id}"}}"#)));
     }
 
-    fn terminate(&mut self, _: Ended, ctx: &mut Context<'_>) {
+    fn terminate(&mut self, _: TerminateReason, ctx: &mut Context<'_>) {
         Watching::change(ctx.assigns(), -(self.watched.len() as isize), self.terms.watches);
         if ctx.assigns().get::<PeerId>() == Some(&PeerId(self.id)) {
             ctx.assigns().remove::<PeerId>();

@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use crate::channels::channel::Channel;
 use crate::channels::context::Context;
-use crate::channels::reply::{Declined, Ended, Join, Reply};
+use crate::channels::reply::{Join, LimitError, Reply, TerminateReason};
 use crate::connections::mail::Info;
-use crate::message::{Listening, Payload, Ticket};
+use crate::message::{Payload, RequestRef, SubscriptionUpdate};
 use crate::topic::{Realm, Topic};
 
 const MESSAGE: &str = "message";
@@ -30,20 +30,20 @@ const MOST_ROOM_BYTES: usize = 255;
 /// - `signal {to, ...}` -> the one with that sid gets `signal {from, ...}`; ok `{}` or `{reason}`, as for peers.
 /// - its end -> those who would hear a `message` get `user disconnected`.
 #[derive(Default)]
-pub(crate) struct Relay {
+pub(crate) struct SocketIoRelay {
     sid: String,
     rooms: Vec<Topic>,
     /// Requests to enter a room that are answered once it is heard.
-    entering: Vec<(Topic, Ticket)>,
+    entering: Vec<(Topic, RequestRef)>,
 }
 
-impl Channel for Relay {
+impl Channel for SocketIoRelay {
     /// Asked for before the join itself, the name is there when the client is told it.
     fn join(&mut self, _: &Payload, ctx: &mut Context<'_>) -> Join {
         self.sid = Uuid::new_v4().simple().to_string();
         let me = part(ctx, SID, &self.sid);
-        if me.is_some_and(|me| ctx.answer_to(&me) == Err(Declined::Overloaded)) {
-            return Join::refuse(Declined::Overloaded.reason());
+        if me.is_some_and(|me| ctx.answer_to(&me) == Err(LimitError::Overloaded)) {
+            return Join::refuse(LimitError::Overloaded.reason());
         }
         Join::accept(Payload::from_json_text(format!(r#"{{"sid":"{}"}}"#, self.sid)))
     }
@@ -62,8 +62,8 @@ impl Channel for Relay {
     }
 
     fn handle_info(&mut self, info: Info, ctx: &mut Context<'_>) {
-        let Ok(Listening { topic, granted }) = info.downcast().map(|listening| *listening) else { return };
-        let is_it = |(room, _): &mut (Topic, Ticket)| *room == topic;
+        let Ok(SubscriptionUpdate { topic, granted }) = info.downcast().map(|listening| *listening) else { return };
+        let is_it = |(room, _): &mut (Topic, RequestRef)| *room == topic;
         for (_, ticket) in self.entering.extract_if(.., is_it) {
             ctx.reply(ticket, if granted { Reply::ok() } else { Reply::error("room is full") });
         }
@@ -72,12 +72,12 @@ impl Channel for Relay {
         }
     }
 
-    fn terminate(&mut self, _: Ended, ctx: &mut Context<'_>) {
+    fn terminate(&mut self, _: TerminateReason, ctx: &mut Context<'_>) {
         self.tell(GONE, &Payload::from_json_text("[]"), ctx);
     }
 }
 
-impl Relay {
+impl SocketIoRelay {
     fn tell(&self, event: &str, payload: &Payload, ctx: &mut Context<'_>) {
         if self.rooms.is_empty() {
             ctx.broadcast_from(event, payload.clone());
@@ -96,7 +96,7 @@ impl Relay {
         if !is_in {
             match ctx.listen(&room) {
                 Ok(()) => {}
-                Err(Declined::TooMany) => return Reply::error("too many rooms"),
+                Err(LimitError::TooMany) => return Reply::error("too many rooms"),
                 Err(declined) => return Reply::error(declined.reason()),
             }
             self.rooms.push(room.clone());

@@ -12,11 +12,11 @@ use crate::message::{Payload, is_reserved};
 
 /// What a node's configuration says of rooms.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
+pub(crate) struct RoomOptions {
     meta_bytes: usize,
 }
 
-impl Terms {
+impl RoomOptions {
     pub(crate) fn new(config: &Config) -> Self {
         Self { meta_bytes: config.presence.meta_bytes }
     }
@@ -28,19 +28,19 @@ impl Terms {
 /// - any other event -> goes to all other members as it is; reply ok. Names that belong to the broker
 ///   are refused.
 pub(crate) struct Room {
-    terms: Terms,
+    terms: RoomOptions,
     listed: bool,
 }
 
 #[derive(serde::Deserialize)]
-struct Wish {
+struct JoinParams {
     meta: Option<Box<RawValue>>,
     #[serde(default)]
     presence: bool,
 }
 
 impl Room {
-    pub(crate) fn new(terms: Terms) -> Self {
+    pub(crate) fn new(terms: RoomOptions) -> Self {
         Self { terms, listed: false }
     }
 
@@ -60,7 +60,7 @@ impl Room {
 
 impl Channel for Room {
     fn join(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Join {
-        let Ok(wish) = payload.parse::<Wish>() else { return Join::refuse("invalid payload") };
+        let Ok(wish) = payload.parse::<JoinParams>() else { return Join::refuse("invalid payload") };
         let Some(meta) = wish.meta else {
             return if wish.presence { Join::ok().view_presence() } else { Join::ok() };
         };

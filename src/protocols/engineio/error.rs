@@ -3,13 +3,13 @@
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 
-use crate::http::acceptor::Door;
-use crate::http::mount::Refusal;
-use crate::metrics::labels::Barred;
+use crate::http::acceptor::Acceptor;
+use crate::http::mount::ConnectError;
+use crate::metrics::labels::ConnectRefusal;
 
 /// What is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum EngineError {
     UnknownTransport,
     UnknownSession,
     BadHandshakeMethod,
@@ -20,29 +20,29 @@ pub(super) enum Fault {
     /// The body is larger than the mount lets pass.
     TooLarge,
     /// The mount does not let the client in.
-    Refused(Refusal),
+    Refused(ConnectError),
 }
 
-impl From<Refusal> for Fault {
-    fn from(refusal: Refusal) -> Self {
+impl From<ConnectError> for EngineError {
+    fn from(refusal: ConnectError) -> Self {
         Self::Refused(refusal)
     }
 }
 
-impl Fault {
+impl EngineError {
     /// Under which reason it is counted that no session begins, where it is for one to begin.
-    fn why(&self) -> Option<Barred> {
+    fn why(&self) -> Option<ConnectRefusal> {
         match self {
-            Self::UnknownTransport | Self::BadHandshakeMethod => Some(Barred::Request),
-            Self::BadUpgrade => Some(Barred::Upgrade),
-            Self::UnsupportedVersion => Some(Barred::Version),
-            Self::UnknownSession => Some(Barred::Session),
+            Self::UnknownTransport | Self::BadHandshakeMethod => Some(ConnectRefusal::Request),
+            Self::BadUpgrade => Some(ConnectRefusal::Upgrade),
+            Self::UnsupportedVersion => Some(ConnectRefusal::Version),
+            Self::UnknownSession => Some(ConnectRefusal::Session),
             Self::Refused(refusal) => Some(refusal.why),
             Self::BadRequest | Self::TooLarge => None,
         }
     }
 
-    pub(super) fn response(self, door: &Door) -> HttpResponse {
+    pub(super) fn response(self, door: &Acceptor) -> HttpResponse {
         if let Some(why) = self.why() {
             door.count_barred(why);
         }

@@ -9,21 +9,21 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::{Language, MESSAGE, Said, routes};
+use super::{EncodedMessage, MESSAGE, MessageCodec, routes};
 use crate::close;
 use crate::config::schema::Limits;
-use crate::http::acceptor::Entrance;
+use crate::http::acceptor::ProtocolMount;
 use crate::json::push_string;
 use crate::message::{Broadcast, Inbound, Outbound, Payload, Request, Status};
-use crate::protocol::{Malformed, Step, Wordless};
+use crate::protocol::{Decoded, Malformed, Unencodable};
 use crate::topic::Realm;
 
 /// The one topic, with the mark of its realm.
 const TOPIC: &str = "\u{3}/";
 const EVENT: &str = "message";
 
-pub(crate) const ENTRANCE: Entrance =
-    Entrance { realm: Realm::EngineIo, patience: routes::patience, routes: routes::routes::<Plain> };
+pub(crate) const MOUNT: ProtocolMount =
+    ProtocolMount { realm: Realm::EngineIo, patience: routes::patience, routes: routes::routes::<Plain> };
 
 /// Text and bytes.
 pub(crate) struct Plain {
@@ -31,29 +31,29 @@ pub(crate) struct Plain {
     over: bool,
 }
 
-impl Language for Plain {
+impl MessageCodec for Plain {
     fn new(_: u8, _: &Limits) -> Self {
         Self { greeting: true, over: false }
     }
 
-    fn text<'a>(&'a mut self, text: &'a str) -> Result<Option<Step<'a>>, Malformed> {
+    fn text<'a>(&'a mut self, text: &'a str) -> Result<Option<Decoded<'a>>, Malformed> {
         let mut json = String::with_capacity(text.len() + 2);
         push_string(&mut json, text);
         Ok(Some(push(Payload::Json(json.into()))))
     }
 
-    fn bytes(&mut self, bytes: Bytes) -> Result<Option<Step<'_>>, Malformed> {
+    fn bytes(&mut self, bytes: Bytes) -> Result<Option<Decoded<'_>>, Malformed> {
         Ok(Some(push(Payload::Binary(bytes))))
     }
 
-    fn follow(&mut self) -> Option<Step<'static>> {
+    fn follow(&mut self) -> Option<Decoded<'static>> {
         if self.over {
-            return Some(Step::Close(&close::REFUSED));
+            return Some(Decoded::Close(&close::REFUSED));
         }
         std::mem::take(&mut self.greeting).then(|| ask(Request::Join(Payload::empty())))
     }
 
-    fn say(&mut self, outbound: &Outbound) -> Result<Option<Said>, Wordless> {
+    fn say(&mut self, outbound: &Outbound) -> Result<Option<EncodedMessage>, Unencodable> {
         match outbound {
             Outbound::Push { payload, .. } => said(payload).map(Some),
             // only the join has a mark
@@ -66,21 +66,21 @@ impl Language for Plain {
         }
     }
 
-    fn tell(broadcast: &Broadcast) -> Option<Said> {
+    fn tell(broadcast: &Broadcast) -> Option<EncodedMessage> {
         said(&broadcast.payload).ok()
     }
 }
 
-fn push(payload: Payload) -> Step<'static> {
+fn push(payload: Payload) -> Decoded<'static> {
     ask(Request::Push(EVENT.into(), payload))
 }
 
-fn ask(request: Request<'static>) -> Step<'static> {
+fn ask(request: Request<'static>) -> Decoded<'static> {
     let reference = matches!(request, Request::Join(_)).then_some("join".into());
-    Step::Ask(Inbound { topic: Cow::Borrowed(TOPIC), join_ref: None, reference, request })
+    Decoded::Ask(Inbound { topic: Cow::Borrowed(TOPIC), join_ref: None, reference, request })
 }
 
-fn said(payload: &Payload) -> Result<Said, Wordless> {
+fn said(payload: &Payload) -> Result<EncodedMessage, Unencodable> {
     match payload {
         Payload::Json(json) => {
             let text = match serde_json::from_str::<Cow<'_, str>>(json) {
@@ -90,9 +90,9 @@ fn said(payload: &Payload) -> Result<Said, Wordless> {
             let mut packet = String::with_capacity(text.len() + 1);
             packet.push(MESSAGE);
             packet.push_str(&text);
-            Ok(Said::Text(packet))
+            Ok(EncodedMessage::Text(packet))
         }
-        Payload::Binary(bytes) => Ok(Said::Bytes(bytes.clone())),
-        Payload::Attached(..) => Err(Wordless),
+        Payload::Binary(bytes) => Ok(EncodedMessage::Bytes(bytes.clone())),
+        Payload::Attached(..) => Err(Unencodable),
     }
 }

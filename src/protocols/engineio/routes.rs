@@ -12,23 +12,23 @@ use futures_util::future::{Either, select};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::error::Fault;
+use super::error::EngineError;
 use super::payload::{Body, Dialect};
-use super::upgrade::Upgrade;
-use super::{CLOSE, EngineIo, Language, NOOP, OPEN, Revision, V3, V4};
+use super::upgrade::UpgradeProbe;
+use super::{CLOSE, EngineIo, MessageCodec, NOOP, OPEN, Revision, V3, V4};
 use crate::close::{self, Reason};
 use crate::config::schema::Config;
-use crate::connections::hub::Seat;
-use crate::connections::limits::Patience;
-use crate::http::acceptor::{Door, admit, guest_of};
-use crate::http::body::{self, Unread};
+use crate::connections::hub::ConnectionSlot;
+use crate::connections::limits::Timeouts;
+use crate::http::acceptor::{Acceptor, admit, http_connection_of};
+use crate::http::body::{self, BodyError};
 use crate::http::cors::{self, Credentials};
 use crate::http::idle_connections::hung_up;
-use crate::http::mount::{ConnectInfo, Connected, Mount};
+use crate::http::mount::{ConnectInfo, Mount, SocketInit};
 use crate::http::request::{check_origin, check_upgrade, params};
 use crate::protocol::Frame;
-use crate::transports::longpoll::handle::{Fetched, Poller, Via};
-use crate::transports::longpoll::{self, Manners};
+use crate::transports::longpoll::handle::{Fetched, LongPollHandle, Via};
+use crate::transports::longpoll::{self, LongPollOptions};
 use crate::transports::websocket;
 
 /// What a page of another origin may send.
@@ -36,15 +36,15 @@ const METHODS: &str = "GET,POST,OPTIONS";
 
 /// How a client's bytes travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Transport {
+enum EngineTransport {
     Polling,
     WebSocket,
 }
 
 /// A mount's own times, or those of the configuration for Socket.IO.
-pub(crate) fn patience(mount: &Mount, config: &Config) -> Patience {
+pub(crate) fn patience(mount: &Mount, config: &Config) -> Timeouts {
     let ping = mount.ping_interval.unwrap_or(config.socketio.ping_interval);
-    Patience {
+    Timeouts {
         idle: ping + mount.idle_timeout.unwrap_or(config.socketio.ping_timeout),
         unjoined: mount.join_within.unwrap_or(config.socketio.connect_timeout),
         ping: Some(ping),
@@ -52,14 +52,14 @@ pub(crate) fn patience(mount: &Mount, config: &Config) -> Patience {
 }
 
 /// Serves the mount's path, with a trailing slash or without.
-pub(crate) fn routes<L: Language>(door: &Door, app: &mut ServiceConfig) {
+pub(crate) fn routes<L: MessageCodec>(door: &Acceptor, app: &mut ServiceConfig) {
     for slash in ["/", ""] {
         let (path, door) = (format!("{}{slash}", door.path()), door.clone());
         app.route(&path, web::to(move |request, payload| serve::<L>(door.clone(), request, payload)));
     }
 }
 
-async fn serve<L: Language>(door: Door, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+async fn serve<L: MessageCodec>(door: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let response = match *request.method() {
         Method::OPTIONS => cors::preflight(&request, METHODS),
         _ => answer::<L>(&door, &request, payload).await.unwrap_or_else(|fault| fault.response(&door)),
@@ -67,39 +67,43 @@ async fn serve<L: Language>(door: Door, request: HttpRequest, payload: web::Payl
     cors::allow(response, &request, door.origins(), Credentials::Included)
 }
 
-async fn answer<L: Language>(door: &Door, request: &HttpRequest, payload: web::Payload) -> Result<HttpResponse, Fault> {
-    let params = params(request.query_string()).map_err(|_| Fault::BadRequest)?;
+async fn answer<L: MessageCodec>(
+    door: &Acceptor,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, EngineError> {
+    let params = params(request.query_string()).map_err(|_| EngineError::BadRequest)?;
     let param = |name: &str| params.iter().find(|(key, _)| key == name).map(|(_, value)| &**value);
     let transport = match param("transport") {
-        Some("polling") => Transport::Polling,
-        Some("websocket") => Transport::WebSocket,
-        _ => return Err(Fault::UnknownTransport),
+        Some("polling") => EngineTransport::Polling,
+        Some("websocket") => EngineTransport::WebSocket,
+        _ => return Err(EngineError::UnknownTransport),
     };
     let revision = param("EIO");
     if let Some(sid) = param("sid").filter(|sid| !sid.is_empty()) {
-        let (poller, dialect) = find(door, sid).ok_or(Fault::UnknownSession)?;
+        let (poller, dialect) = find(door, sid).ok_or(EngineError::UnknownSession)?;
         check_origin(request.headers(), door.origins())?;
         if revision != Some(dialect.revision()) {
-            return Err(Fault::BadRequest);
+            return Err(EngineError::BadRequest);
         }
         return match (transport, request.method()) {
-            (Transport::WebSocket, _) => upgrade(door, request, payload, poller),
+            (EngineTransport::WebSocket, _) => upgrade(door, request, payload, poller),
             (_, &Method::GET) => poll(door, request, &poller, dialect).await,
             (_, &Method::POST) => post(door, request, payload, &poller, dialect).await,
-            _ => Err(Fault::BadRequest),
+            _ => Err(EngineError::BadRequest),
         };
     }
     if request.method() != Method::GET {
-        return Err(Fault::BadHandshakeMethod);
+        return Err(EngineError::BadHandshakeMethod);
     }
-    if transport == Transport::WebSocket {
-        check_upgrade(request).map_err(|_| Fault::BadUpgrade)?;
+    if transport == EngineTransport::WebSocket {
+        check_upgrade(request).map_err(|_| EngineError::BadUpgrade)?;
     }
     let dialect = match (revision, param("b64")) {
         (Some("4"), _) => Dialect::V4,
         (Some("3"), None | Some("")) => Dialect::V3,
         (Some("3"), Some(_)) => Dialect::V3Text,
-        _ => return Err(Fault::UnsupportedVersion),
+        _ => return Err(EngineError::UnsupportedVersion),
     };
     let handshake = Handshake { door, request, params: &params, transport, dialect };
     match dialect {
@@ -112,27 +116,27 @@ async fn answer<L: Language>(door: &Door, request: &HttpRequest, payload: web::P
 
 /// A request that asks for a session.
 struct Handshake<'a> {
-    door: &'a Door,
+    door: &'a Acceptor,
     request: &'a HttpRequest,
     params: &'a [(String, String)],
-    transport: Transport,
+    transport: EngineTransport,
     dialect: Dialect,
 }
 
 impl Handshake<'_> {
-    fn enter<R: Revision, L: Language>(&self, payload: web::Payload) -> Result<HttpResponse, Fault> {
+    fn enter<R: Revision, L: MessageCodec>(&self, payload: web::Payload) -> Result<HttpResponse, EngineError> {
         check_origin(self.request.headers(), self.door.origins())?;
         let caller = self.door.caller(self.request)?;
-        let name = if self.transport == Transport::Polling { longpoll::NAME } else { websocket::NAME };
+        let name = if self.transport == EngineTransport::Polling { longpoll::NAME } else { websocket::NAME };
         let info =
             ConnectInfo { request: self.request, params: self.params, caller, auth_token: None, transport: name };
         let connected = self.door.connect(&info)?;
         match self.transport {
-            Transport::Polling => {
+            EngineTransport::Polling => {
                 let seat = self.door.enter_polling(caller, self.door.patience().idle)?;
                 Ok(self.poll::<R, L>(seat, connected))
             }
-            Transport::WebSocket => {
+            EngineTransport::WebSocket => {
                 let seat = self.door.enter(self.request, caller)?;
                 let opening = opening(self.door, &Uuid::new_v4().simple().to_string(), false);
                 let protocol = EngineIo::<R, L>::new(self.door.limits(), Some(opening));
@@ -141,8 +145,8 @@ impl Handshake<'_> {
         }
     }
 
-    fn poll<R: Revision, L: Language>(&self, seat: Seat, connected: Connected) -> HttpResponse {
-        let manners = Manners {
+    fn poll<R: Revision, L: MessageCodec>(&self, seat: ConnectionSlot, connected: SocketInit) -> HttpResponse {
+        let manners = LongPollOptions {
             bytes: self.door.config().limits.queue_bytes,
             strict: true,
             last_words: false,
@@ -160,8 +164,8 @@ fn farewell(reason: &'static Reason) -> Frame {
 }
 
 /// The first packet of a session.
-fn opening(door: &Door, sid: &str, may_upgrade: bool) -> Frame {
-    let Patience { idle, ping, .. } = door.patience();
+fn opening(door: &Acceptor, sid: &str, may_upgrade: bool) -> Frame {
+    let Timeouts { idle, ping, .. } = door.patience();
     let interval = ping.unwrap_or_default();
     let upgrades = if may_upgrade { r#"["websocket"]"# } else { "[]" };
     let text = format!(
@@ -183,7 +187,7 @@ fn sid(token: &str, dialect: Dialect) -> CompactString {
     format_compact!("{token}.{mark}")
 }
 
-fn find(door: &Door, sid: &str) -> Option<(Poller, Dialect)> {
+fn find(door: &Acceptor, sid: &str) -> Option<(LongPollHandle, Dialect)> {
     let (token, mark) = sid.rsplit_once('.')?;
     let dialect = match mark {
         "4" => Dialect::V4,
@@ -197,11 +201,16 @@ fn find(door: &Door, sid: &str) -> Option<(Poller, Dialect)> {
 // ---- a session that polls
 
 /// Waits for something to say. A client that hangs up instead of waiting has given its session up.
-async fn poll(door: &Door, request: &HttpRequest, poller: &Poller, dialect: Dialect) -> Result<HttpResponse, Fault> {
+async fn poll(
+    door: &Acceptor,
+    request: &HttpRequest,
+    poller: &LongPollHandle,
+    dialect: Dialect,
+) -> Result<HttpResponse, EngineError> {
     // the session ends before that, when its client falls silent
     let window = door.patience().idle * 2;
     let asking = std::pin::pin!(poller.fetch(window));
-    let fetched = match guest_of(request) {
+    let fetched = match http_connection_of(request) {
         Ok(guest) => match select(asking, std::pin::pin!(hung_up(guest.wire()))).await {
             Either::Left((fetched, _)) => fetched,
             Either::Right(_) => {
@@ -212,34 +221,34 @@ async fn poll(door: &Door, request: &HttpRequest, poller: &Poller, dialect: Dial
         Err(_) => asking.await,
     };
     match fetched {
-        Fetched::Frames(frames) => Ok(respond(dialect, &frames)),
+        Fetched::FrameReader(frames) => Ok(respond(dialect, &frames)),
         Fetched::Nothing => Ok(respond(dialect, &[Frame::Text(NOOP)])),
-        Fetched::Gone => Err(Fault::BadRequest),
+        Fetched::Gone => Err(EngineError::BadRequest),
     }
 }
 
 async fn post(
-    door: &Door,
+    door: &Acceptor,
     request: &HttpRequest,
     payload: web::Payload,
-    poller: &Poller,
+    poller: &LongPollHandle,
     dialect: Dialect,
-) -> Result<HttpResponse, Fault> {
+) -> Result<HttpResponse, EngineError> {
     let _floor = poller.take_floor().await;
     let reading = body::read(request, payload, door.limits().message_bytes);
     let body = match timeout(door.patience().idle, reading).await {
         Ok(Ok(body)) => Some(body),
-        Ok(Err(Unread::TooLarge)) => return Err(Fault::TooLarge),
-        Ok(Err(Unread::Broken)) | Err(_) => None,
+        Ok(Err(BodyError::TooLarge)) => return Err(EngineError::TooLarge),
+        Ok(Err(BodyError::Broken)) | Err(_) => None,
     };
     let content_type = request.headers().get(header::CONTENT_TYPE).map(|value| value.as_bytes());
     let as_bytes = content_type == Some(b"application/octet-stream");
     let frames = body.and_then(|body| dialect.read(&body, as_bytes).ok());
     let Some(frames) = frames else {
         poller.end(&close::MALFORMED);
-        return Err(Fault::BadRequest);
+        return Err(EngineError::BadRequest);
     };
-    poller.post(Via::Http, frames).await.map_err(|_| Fault::BadRequest)?;
+    poller.post(Via::Http, frames).await.map_err(|_| EngineError::BadRequest)?;
     // as npm's engine.io: old browsers offer text/plain as a download
     Ok(HttpResponse::Ok().content_type("text/html").insert_header((header::CACHE_CONTROL, "no-store")).body("ok"))
 }
@@ -255,11 +264,16 @@ fn respond(dialect: Dialect, frames: &[Frame]) -> HttpResponse {
 
 // ---- from polling to a WebSocket
 
-fn upgrade(door: &Door, request: &HttpRequest, payload: web::Payload, poller: Poller) -> Result<HttpResponse, Fault> {
-    check_upgrade(request).map_err(|_| Fault::BadUpgrade)?;
+fn upgrade(
+    door: &Acceptor,
+    request: &HttpRequest,
+    payload: web::Payload,
+    poller: LongPollHandle,
+) -> Result<HttpResponse, EngineError> {
+    check_upgrade(request).map_err(|_| EngineError::BadUpgrade)?;
     let wire = admit(request)?;
     let config = door.config();
     let most = door.limits().message_bytes + config.limits.queue_bytes;
-    let upgrade = Upgrade::new(poller, wire, most, config.socketio.upgrade_timeout, config.socket.write_timeout);
+    let upgrade = UpgradeProbe::new(poller, wire, most, config.socketio.upgrade_timeout, config.socket.write_timeout);
     Ok(door.relay(request, payload, upgrade))
 }

@@ -14,12 +14,12 @@ use tokio::time::timeout;
 
 use super::{NOOP, PING_PROBE, PONG_PROBE, UPGRADE};
 use crate::close::{self, Reason};
-use crate::connections::connection::{Connection, Upgraded};
-use crate::http::idle_connections::cut_later;
+use crate::connections::connection::{Connection, WriteSide};
+use crate::http::idle_connections::abort_later;
 use crate::protocol::Frame;
-use crate::transports::longpoll::frame_channel::{Inflow, Outflow, pipe};
-use crate::transports::longpoll::handle::{Poller, Via};
-use crate::transports::transport::{Talk, Wire};
+use crate::transports::longpoll::frame_channel::{FrameReceiver, FrameSender, frame_channel};
+use crate::transports::longpoll::handle::{LongPollHandle, Via};
+use crate::transports::transport::{FrameSink, TransportHandler};
 
 /// What a frame counts for beside its own bytes: about its size in memory.
 const FRAME_SIZE: usize = 64;
@@ -27,26 +27,26 @@ const FRAME_SIZE: usize = 64;
 const BATCH: usize = 256;
 
 /// One WebSocket beside a session.
-pub(super) struct Upgrade {
-    poller: Poller,
-    upgraded: Arc<Upgraded>,
+pub(super) struct UpgradeProbe {
+    poller: LongPollHandle,
+    upgraded: Arc<WriteSide>,
     /// How much of what the client says may be on its way to the session.
     most: usize,
     /// How long the client may try.
     trial: Duration,
     /// After how long a wire is cut whose client does not answer our goodbye.
     patience: Duration,
-    standing: Standing,
-    changed: Cell<Option<oneshot::Receiver<Outflow>>>,
+    standing: ProbeState,
+    changed: Cell<Option<oneshot::Receiver<FrameReceiver>>>,
 }
 
-enum Standing {
+enum ProbeState {
     /// The session has another WebSocket, or is about to.
     Refused,
     /// The client tries it.
-    Probing(oneshot::Sender<Outflow>),
+    Probing(oneshot::Sender<FrameReceiver>),
     /// What the client says goes in here.
-    Upgraded(Inflow),
+    WriteSide(FrameSender),
     Over,
 }
 
@@ -57,26 +57,26 @@ pub(super) enum News {
     Over,
 }
 
-impl Upgrade {
+impl UpgradeProbe {
     pub(super) fn new(
-        poller: Poller,
-        upgraded: Arc<Upgraded>,
+        poller: LongPollHandle,
+        upgraded: Arc<WriteSide>,
         most: usize,
         trial: Duration,
         patience: Duration,
     ) -> Self {
         let (change, changed) = oneshot::channel();
-        let standing = if poller.begin_upgrade() { Standing::Probing(change) } else { Standing::Refused };
+        let standing = if poller.begin_upgrade() { ProbeState::Probing(change) } else { ProbeState::Refused };
         Self { poller, upgraded, most, trial, patience, standing, changed: Cell::new(Some(changed)) }
     }
 
     /// The client is here from now on.
     fn change(&mut self) {
-        let (inflow, said) = pipe();
-        let probing = std::mem::replace(&mut self.standing, Standing::Upgraded(inflow));
+        let (inflow, said) = frame_channel();
+        let probing = std::mem::replace(&mut self.standing, ProbeState::WriteSide(inflow));
         actix_web::rt::spawn(hand_on(self.poller.clone(), said));
         let outflow = self.poller.upgrade(self.upgraded.clone());
-        if let Standing::Probing(change) = probing {
+        if let ProbeState::Probing(change) = probing {
             // whoever waits for it is this talk's own news, which live as long as we do
             let _ = change.send(outflow);
         }
@@ -84,7 +84,7 @@ impl Upgrade {
 }
 
 /// Brings what the client says to its session, and tells it when the WebSocket is gone.
-async fn hand_on(poller: Poller, mut said: Outflow) {
+async fn hand_on(poller: LongPollHandle, mut said: FrameReceiver) {
     loop {
         let frames = said.batch(BATCH).await;
         if frames.is_empty() {
@@ -96,7 +96,7 @@ async fn hand_on(poller: Poller, mut said: Outflow) {
     }
 }
 
-impl Talk for Upgrade {
+impl TransportHandler for UpgradeProbe {
     type News = News;
 
     fn connection(&self) -> &Arc<Connection> {
@@ -115,37 +115,37 @@ impl Talk for Upgrade {
         })
     }
 
-    fn open(&mut self, wire: &mut impl Wire) {
-        if matches!(self.standing, Standing::Refused) {
+    fn open(&mut self, wire: &mut impl FrameSink) {
+        if matches!(self.standing, ProbeState::Refused) {
             wire.close(&close::REFUSED);
         }
     }
 
-    fn frame(&mut self, frame: &Frame, wire: &mut impl Wire) {
+    fn frame(&mut self, frame: &Frame, wire: &mut impl FrameSink) {
         match (&self.standing, frame) {
-            (Standing::Upgraded(inflow), _) => {
+            (ProbeState::WriteSide(inflow), _) => {
                 inflow.put(frame.clone(), frame.size() + FRAME_SIZE);
                 if inflow.weight() > self.most {
                     wire.close(&close::FLOOD);
                 }
             }
-            (Standing::Probing(_), Frame::Text(text)) if &**text == PING_PROBE => {
+            (ProbeState::Probing(_), Frame::Text(text)) if &**text == PING_PROBE => {
                 wire.send(Frame::Text(PONG_PROBE));
                 self.poller.release(Frame::Text(NOOP));
             }
-            (Standing::Probing(_), Frame::Text(text)) if &**text == UPGRADE => self.change(),
+            (ProbeState::Probing(_), Frame::Text(text)) if &**text == UPGRADE => self.change(),
             _ => wire.close(&close::REFUSED),
         }
     }
 
-    fn control(&mut self, _: &mut impl Wire) {
+    fn control(&mut self, _: &mut impl FrameSink) {
         // it counts as any other message
-        if let Standing::Upgraded(inflow) = &self.standing {
+        if let ProbeState::WriteSide(inflow) = &self.standing {
             inflow.put(Frame::Text(NOOP), FRAME_SIZE);
         }
     }
 
-    fn hear(&mut self, news: News, wire: &mut impl Wire) {
+    fn hear(&mut self, news: News, wire: &mut impl FrameSink) {
         match news {
             News::Frame(frame) => wire.send(frame),
             News::Over => wire.close(self.poller.connection().mailbox.closed().unwrap_or(&close::REFUSED)),
@@ -155,19 +155,19 @@ impl Talk for Upgrade {
     /// A session that has ended gives up its place among the connections, whose sweep would cut the wire of a
     /// client that does not answer our goodbye; one that was not changed to has never had that place.
     fn end(&mut self, reason: &'static Reason) {
-        match std::mem::replace(&mut self.standing, Standing::Over) {
-            Standing::Probing(_) => self.poller.give_up_upgrade(),
-            Standing::Refused | Standing::Upgraded(_) => {}
-            Standing::Over => return,
+        match std::mem::replace(&mut self.standing, ProbeState::Over) {
+            ProbeState::Probing(_) => self.poller.give_up_upgrade(),
+            ProbeState::Refused | ProbeState::WriteSide(_) => {}
+            ProbeState::Over => return,
         }
         if *reason != close::GONE {
             let upgraded = self.upgraded.clone();
-            cut_later(move || upgraded.line.cut(), self.patience);
+            abort_later(move || upgraded.line.cut(), self.patience);
         }
     }
 }
 
-impl Drop for Upgrade {
+impl Drop for UpgradeProbe {
     fn drop(&mut self) {
         self.end(&close::GONE);
     }

@@ -4,29 +4,29 @@
 use super::{BROADCAST, EVERYBODY};
 use crate::channels::channel::Channel;
 use crate::channels::context::Context;
-use crate::channels::reply::{Declined, Join, Reply};
-use crate::message::{Payload, Proof, Signal, Verdict};
+use crate::channels::reply::{Join, LimitError, Reply};
+use crate::message::{DeliveryStatus, Payload, Proof, Signal};
 use crate::topic::{Realm, Topic};
 
 /// Whoever claims a name may have it, as in the original: everybody brings the same proof.
 const ANYBODY: Proof = [0; 32];
 
 /// One name of one client.
-pub(super) struct Name {
+pub(super) struct HelloChannel {
     everybody: Topic,
 }
 
-impl Name {
+impl HelloChannel {
     pub(super) fn new() -> Self {
         Self { everybody: Topic::of(Realm::Hello.mark(), EVERYBODY) }
     }
 }
 
-impl Channel for Name {
+impl Channel for HelloChannel {
     fn join(&mut self, _: &Payload, ctx: &mut Context<'_>) -> Join {
         match ctx.listen(&self.everybody) {
             Ok(()) => Join::ok().claim(Some(ANYBODY)),
-            Err(Declined::TooMany) => Join::refuse("too many names"),
+            Err(LimitError::TooMany) => Join::refuse("too many names"),
             Err(declined) => Join::refuse(declined.reason()),
         }
     }
@@ -42,8 +42,8 @@ impl Channel for Name {
     }
 
     /// The sender is not told, as in the original.
-    fn handle_verdict(&mut self, signal: Signal, verdict: Verdict, ctx: &mut Context<'_>) {
-        if verdict != Verdict::Delivered {
+    fn handle_verdict(&mut self, signal: Signal, verdict: DeliveryStatus, ctx: &mut Context<'_>) {
+        if verdict != DeliveryStatus::Delivered {
             log::debug!("{}: said to {:?}, {verdict:?}", ctx.connection(), signal.to.as_str());
         }
     }

@@ -6,38 +6,38 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::Hello;
-use super::channel::Name;
+use super::channel::HelloChannel;
 use crate::channels::channel::Router;
 use crate::config::schema::{Config, Hello as Terms};
-use crate::connections::hub::Seat;
-use crate::connections::limits::Patience;
-use crate::http::acceptor::{Door, Entrance};
-use crate::http::mount::{ConnectInfo, Connected, Mount, Refusal};
+use crate::connections::hub::ConnectionSlot;
+use crate::connections::limits::Timeouts;
+use crate::http::acceptor::{Acceptor, ProtocolMount};
+use crate::http::mount::{ConnectError, ConnectInfo, Mount, SocketInit};
 use crate::http::request::{check_origin, check_upgrade, params};
 use crate::topic::Realm;
 use crate::transports::websocket;
 
-pub(crate) const ENTRANCE: Entrance = Entrance { realm: Realm::Hello, patience, routes };
+pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: Realm::Hello, patience, routes };
 const PATH: &str = "/hello";
 
 /// The standard mount.
-pub(crate) fn mount(terms: &Terms) -> (Mount, Entrance) {
-    let router = Router::new().channel("name:*", |_| Name::new());
-    (Mount::new(PATH, router).check_origin(terms.check_origin.clone()), ENTRANCE)
+pub(crate) fn mount(terms: &Terms) -> (Mount, ProtocolMount) {
+    let router = Router::new().channel("name:*", |_| HelloChannel::new());
+    (Mount::new(PATH, router).check_origin(terms.check_origin.clone()), MOUNT)
 }
 
 /// These clients say nothing unasked: theirs is to answer pings.
-fn patience(mount: &Mount, config: &Config) -> Patience {
+fn patience(mount: &Mount, config: &Config) -> Timeouts {
     let terms = &config.hello;
     let ping = mount.ping_interval.unwrap_or(terms.ping_interval);
-    Patience {
+    Timeouts {
         idle: ping + mount.idle_timeout.unwrap_or(terms.ping_timeout),
         unjoined: mount.join_within.unwrap_or(terms.register_within),
         ping: Some(ping),
     }
 }
 
-fn routes(door: &Door, app: &mut ServiceConfig) {
+fn routes(door: &Acceptor, app: &mut ServiceConfig) {
     let base = door.path();
     for (path, is_root) in [(base.to_owned(), false), (format!("{base}/"), false), ("/".to_owned(), true)] {
         let door = door.clone();
@@ -55,7 +55,7 @@ fn is_upgrade(ctx: &GuardContext<'_>) -> bool {
     upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
 }
 
-fn upgrade(door: &Door, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
+fn upgrade(door: &Acceptor, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
     match admit(door, request) {
         Ok((seat, connected)) => {
             let hello = Hello::new(door.pubsub().shared_metrics());
@@ -65,7 +65,7 @@ fn upgrade(door: &Door, request: &HttpRequest, payload: web::Payload) -> HttpRes
     }
 }
 
-fn admit(door: &Door, request: &HttpRequest) -> Result<(Seat, Connected), Refusal> {
+fn admit(door: &Acceptor, request: &HttpRequest) -> Result<(ConnectionSlot, SocketInit), ConnectError> {
     let caller = door.caller(request)?;
     let params = params(request.query_string())?;
     check_origin(request.headers(), door.origins())?;

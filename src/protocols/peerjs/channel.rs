@@ -8,12 +8,12 @@ use sha2::{Digest, Sha256};
 use super::{EXPIRE, LEAVE};
 use crate::channels::channel::Channel;
 use crate::channels::context::Context;
-use crate::channels::reply::{Join, Reply, verdict_reply};
-use crate::message::{Payload, Signal, Verdict};
+use crate::channels::reply::{Join, Reply, delivery_reply};
+use crate::message::{DeliveryStatus, Payload, Signal};
 use crate::topic::{Realm, Topic};
 
 /// One client's id.
-pub(crate) struct Relay {
+pub(crate) struct PeerJsChannel {
     /// For how long what it says waits for one who is absent.
     patience: Duration,
     /// How much of what it said to whom has no verdict yet.
@@ -21,19 +21,19 @@ pub(crate) struct Relay {
 }
 
 #[derive(serde::Deserialize)]
-struct Wish {
+struct JoinParams {
     token: String,
 }
 
-impl Relay {
+impl PeerJsChannel {
     pub(crate) fn new(patience: Duration) -> Self {
         Self { patience, open: HashMap::new() }
     }
 }
 
-impl Channel for Relay {
+impl Channel for PeerJsChannel {
     fn join(&mut self, payload: &Payload, _: &mut Context<'_>) -> Join {
-        let Ok(wish) = payload.parse::<Wish>() else { return Join::refuse("invalid payload") };
+        let Ok(wish) = payload.parse::<JoinParams>() else { return Join::refuse("invalid payload") };
         Join::ok().claim(Some(Sha256::digest(wish.token.as_bytes()).into()))
     }
 
@@ -52,7 +52,7 @@ impl Channel for Relay {
     }
 
     /// Of all that waited for one peer, the last tells that it was in vain: once, and not for each.
-    fn handle_verdict(&mut self, signal: Signal, verdict: Verdict, ctx: &mut Context<'_>) {
+    fn handle_verdict(&mut self, signal: Signal, verdict: DeliveryStatus, ctx: &mut Context<'_>) {
         let Some(open) = self.open.get_mut(&signal.to) else { return };
         *open -= 1;
         if *open > 0 {
@@ -60,7 +60,7 @@ impl Channel for Relay {
         }
         self.open.remove(&signal.to);
         if signal.hold.is_some() {
-            ctx.reply(signal.ticket, verdict_reply(verdict));
+            ctx.reply(signal.ticket, delivery_reply(verdict));
         }
     }
 }

@@ -8,18 +8,18 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::PeerJs;
-use super::channel::Relay;
+use super::channel::PeerJsChannel;
 use crate::channels::channel::Router;
 use crate::config::schema::PeerJs as Terms;
-use crate::http::acceptor::{Door, Entrance, usual_patience};
+use crate::http::acceptor::{Acceptor, ProtocolMount, default_timeouts};
 use crate::http::cors::{self, Credentials};
-use crate::http::mount::{ConnectInfo, Mount, Refusal};
+use crate::http::mount::{ConnectError, ConnectInfo, Mount};
 use crate::http::request::{check_origin, check_upgrade};
-use crate::metrics::labels::Barred;
+use crate::metrics::labels::ConnectRefusal;
 use crate::topic::{Realm, Topic};
 use crate::transports::websocket;
 
-pub(crate) const ENTRANCE: Entrance = Entrance { realm: Realm::PeerJs, patience: usual_patience, routes };
+pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: Realm::PeerJs, patience: default_timeouts, routes };
 
 /// A key that lets clients name whatever they like, as the public PeerJS cloud does.
 const ANY: &str = "any";
@@ -27,16 +27,16 @@ const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side elem
 const METHODS: &str = "GET,HEAD,PUT,PATCH,POST,DELETE";
 
 /// The standard mount.
-pub(crate) fn mount(terms: &Terms) -> (Mount, Entrance) {
+pub(crate) fn mount(terms: &Terms) -> (Mount, ProtocolMount) {
     let patience = terms.expire_timeout;
-    let router = Router::new().channel("*", move |_| Relay::new(patience));
-    (Mount::new(&terms.path, router).check_origin(terms.cors.clone()).idle_timeout(terms.alive_timeout), ENTRANCE)
+    let router = Router::new().channel("*", move |_| PeerJsChannel::new(patience));
+    (Mount::new(&terms.path, router).check_origin(terms.cors.clone()).idle_timeout(terms.alive_timeout), MOUNT)
 }
 
-fn routes(door: &Door, app: &mut ServiceConfig) {
+fn routes(door: &Acceptor, app: &mut ServiceConfig) {
     let base = door.path().to_owned();
     for slash in ["", "/"] {
-        for (name, answer) in [("id", fresh_id as fn(&Door, &HttpRequest) -> HttpResponse), ("peers", peers)] {
+        for (name, answer) in [("id", fresh_id as fn(&Acceptor, &HttpRequest) -> HttpResponse), ("peers", peers)] {
             let (path, door) = (format!("{base}/{{key}}/{name}{slash}"), door.clone());
             let get = door.clone();
             let resource = web::resource(path)
@@ -80,11 +80,11 @@ fn wants_no_page(ctx: &GuardContext<'_>) -> bool {
 }
 
 /// Lets pages of other origins read it.
-fn readable(answer: HttpResponse, request: &HttpRequest, door: &Door) -> HttpResponse {
+fn readable(answer: HttpResponse, request: &HttpRequest, door: &Acceptor) -> HttpResponse {
     cors::allow(answer, request, door.origins(), Credentials::Omitted)
 }
 
-fn fresh_id(door: &Door, request: &HttpRequest) -> HttpResponse {
+fn fresh_id(door: &Acceptor, request: &HttpRequest) -> HttpResponse {
     let answer = HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")
         .insert_header((header::CACHE_CONTROL, "no-store"))
@@ -92,7 +92,7 @@ fn fresh_id(door: &Door, request: &HttpRequest) -> HttpResponse {
     readable(answer, request, door)
 }
 
-fn peers(door: &Door, request: &HttpRequest) -> HttpResponse {
+fn peers(door: &Acceptor, request: &HttpRequest) -> HttpResponse {
     if !door.config().peerjs.allow_discovery {
         let answer = HttpResponse::Unauthorized().content_type("text/plain; charset=utf-8").body("Unauthorized");
         return readable(answer, request, door);
@@ -103,7 +103,7 @@ fn peers(door: &Door, request: &HttpRequest) -> HttpResponse {
 
 /// What a client says in the URL.
 #[derive(Deserialize)]
-pub(crate) struct Claim {
+pub(crate) struct ConnectQuery {
     #[serde(default)]
     pub(crate) key: String,
     #[serde(default)]
@@ -113,9 +113,9 @@ pub(crate) struct Claim {
 }
 
 fn upgrade(
-    door: &Door,
+    door: &Acceptor,
     request: &HttpRequest,
-    claim: Result<Query<Claim>, actix_web::Error>,
+    claim: Result<Query<ConnectQuery>, actix_web::Error>,
     payload: web::Payload,
 ) -> HttpResponse {
     match admit(door, request, claim) {
@@ -124,16 +124,18 @@ fn upgrade(
     }
 }
 
-type Admitted = (crate::connections::hub::Seat, crate::http::mount::Connected, PeerJs);
+type AcceptedClient = (crate::connections::hub::ConnectionSlot, crate::http::mount::SocketInit, PeerJs);
 
 fn admit(
-    door: &Door,
+    door: &Acceptor,
     request: &HttpRequest,
-    claim: Result<Query<Claim>, actix_web::Error>,
-) -> Result<Admitted, Refusal> {
+    claim: Result<Query<ConnectQuery>, actix_web::Error>,
+) -> Result<AcceptedClient, ConnectError> {
     let caller = door.caller(request)?;
     let Ok(Query(claim)) = claim else {
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, "the query cannot be read").because(Barred::Request));
+        return Err(
+            ConnectError::new(StatusCode::BAD_REQUEST, "the query cannot be read").because(ConnectRefusal::Request)
+        );
     };
     check_origin(request.headers(), door.origins())?;
     let params = [("key", &claim.key), ("id", &claim.id)].map(|(name, value)| (name.to_owned(), value.clone()));
@@ -141,12 +143,13 @@ fn admit(
     let connected = door.connect(&info)?;
     check_upgrade(request)?;
     let seat = door.enter(request, caller)?;
-    let protocol = judge(door, &claim).unwrap_or_else(|words| PeerJs::refused(words, door.pubsub().shared_metrics()));
+    let protocol =
+        check_credentials(door, &claim).unwrap_or_else(|words| PeerJs::refused(words, door.pubsub().shared_metrics()));
     Ok((seat, connected, protocol))
 }
 
 /// PeerServer's own checks, in its order. Whether the id is taken is the registry's to say.
-fn judge(door: &Door, claim: &Claim) -> Result<PeerJs, &'static str> {
+fn check_credentials(door: &Acceptor, claim: &ConnectQuery) -> Result<PeerJs, &'static str> {
     let terms = &door.config().peerjs;
     if claim.key.is_empty() || claim.id.is_empty() || claim.token.is_empty() {
         return Err("No id, token, or key supplied to websocket server");

@@ -17,18 +17,18 @@ use bytestring::ByteString;
 use tokio::time::timeout;
 
 use super::V1;
-use super::v2_text_only::Polled;
+use super::v2_text_only::V2TextOnly;
 use super::version::{Version, version};
 use crate::close::{self, Reason};
-use crate::http::acceptor::{Door, guest_of};
-use crate::http::body::{self, Unread};
-use crate::http::idle_connections::cut_later;
-use crate::http::mount::{ConnectInfo, Refusal};
+use crate::http::acceptor::{Acceptor, http_connection_of};
+use crate::http::body::{self, BodyError};
+use crate::http::idle_connections::abort_later;
+use crate::http::mount::{ConnectError, ConnectInfo};
 use crate::http::request::{check_origin, params};
 use crate::json::push_string;
 use crate::protocol::Frame;
-use crate::transports::longpoll::handle::{Fetched, Gone, Poller, Via};
-use crate::transports::longpoll::{self, Manners};
+use crate::transports::longpoll::handle::{Fetched, Gone, LongPollHandle, Via};
+use crate::transports::longpoll::{self, LongPollOptions};
 
 /// Where a token may stand besides the query; it counts before that.
 const TOKEN_HEADER: &str = "x-phoenix-longpoll-token";
@@ -44,16 +44,16 @@ const PARTING: Duration = Duration::from_secs(1);
 type Params = [(String, String)];
 
 /// Answers one request to `<mount>/longpoll`.
-pub(super) async fn serve(door: Door, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+pub(super) async fn serve(door: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let params = match params(request.query_string()) {
         Ok(params) => params,
         Err(refusal) => {
-            door.turn_away(&refusal);
+            door.count_refusal(&refusal);
             return with_cors(&mut HttpResponse::build(refusal.status)).finish();
         }
     };
     if let Err(refusal) = check_origin(request.headers(), door.origins()) {
-        door.turn_away(&refusal);
+        door.count_refusal(&refusal);
         return status(StatusCode::FORBIDDEN);
     }
     let token = token(request.headers(), &params);
@@ -75,35 +75,36 @@ fn token<'a>(headers: &'a HeaderMap, params: &'a Params) -> Option<&'a str> {
 
 // ---- a GET
 
-async fn poll(door: &Door, request: &HttpRequest, params: &Params, token: Option<&str>) -> HttpResponse {
+async fn poll(door: &Acceptor, request: &HttpRequest, params: &Params, token: Option<&str>) -> HttpResponse {
     if let Some(token) = token
         && let Some(poller) = door.poller(token)
     {
         match poller.fetch(door.poll_window()).await {
-            Fetched::Frames(frames) => return news(StatusCode::OK, token, &frames),
+            Fetched::FrameReader(frames) => return news(StatusCode::OK, token, &frames),
             Fetched::Nothing => return news(StatusCode::NO_CONTENT, token, &[]),
             Fetched::Gone => {}
         }
     }
     begin(door, request, params).unwrap_or_else(|refusal| {
-        door.turn_away(&refusal);
+        door.count_refusal(&refusal);
         refused(&refusal)
     })
 }
 
 /// Opens a session, and says so: 410 tells a client that has none that this is its first, and one that had
 /// one that it is gone.
-fn begin(door: &Door, request: &HttpRequest, params: &Params) -> Result<HttpResponse, Refusal> {
+fn begin(door: &Acceptor, request: &HttpRequest, params: &Params) -> Result<HttpResponse, ConnectError> {
     let caller = door.caller(request)?;
     let version = version(params)?;
     let auth_token = request.headers().get(AUTH_HEADER).and_then(|value| value.to_str().ok());
     let info = ConnectInfo { request, params, caller, auth_token, transport: longpoll::NAME };
     let connected = door.connect(&info)?;
     let seat = door.enter_polling(caller, door.poll_window().saturating_mul(3) / 2)?;
-    let manners = Manners { bytes: door.limits().queue_bytes, strict: false, last_words: false, farewell: None };
+    let manners =
+        LongPollOptions { bytes: door.limits().queue_bytes, strict: false, last_words: false, farewell: None };
     let (token, _) = match version {
         Version::V1 => door.longpoll(seat, connected, V1, manners),
-        Version::V2 => door.longpoll(seat, connected, Polled::default(), manners),
+        Version::V2 => door.longpoll(seat, connected, V2TextOnly::default(), manners),
     };
     Ok(news(StatusCode::GONE, &token, &[]))
 }
@@ -111,25 +112,30 @@ fn begin(door: &Door, request: &HttpRequest, params: &Params) -> Result<HttpResp
 // ---- a POST
 
 /// Hands on what the request says, for as long as a poll may last.
-async fn publish(door: &Door, request: &HttpRequest, payload: web::Payload, poller: &Poller) -> HttpResponse {
+async fn publish(
+    door: &Acceptor,
+    request: &HttpRequest,
+    payload: web::Payload,
+    poller: &LongPollHandle,
+) -> HttpResponse {
     match timeout(door.poll_window(), say(door, request, payload, poller)).await {
         Ok(Ok(())) => status(StatusCode::OK),
-        Ok(Err(Unheard(StatusCode::PAYLOAD_TOO_LARGE))) => hang_up(request, status(StatusCode::PAYLOAD_TOO_LARGE)),
-        Ok(Err(Unheard(why))) => status(why),
+        Ok(Err(PostError(StatusCode::PAYLOAD_TOO_LARGE))) => hang_up(request, status(StatusCode::PAYLOAD_TOO_LARGE)),
+        Ok(Err(PostError(why))) => status(why),
         Err(_) => hang_up(request, status(StatusCode::REQUEST_TIMEOUT)),
     }
 }
 
 /// Why a request was not handled to its end, in the status that the client is told.
-struct Unheard(StatusCode);
+struct PostError(StatusCode);
 
-impl From<Gone> for Unheard {
+impl From<Gone> for PostError {
     fn from(_: Gone) -> Self {
         Self(StatusCode::GONE)
     }
 }
 
-impl Unheard {
+impl PostError {
     /// What the end of a session is to the one who has just spoken.
     fn because(reason: &'static Reason) -> Self {
         Self(match reason {
@@ -140,7 +146,12 @@ impl Unheard {
     }
 }
 
-async fn say(door: &Door, request: &HttpRequest, payload: web::Payload, poller: &Poller) -> Result<(), Unheard> {
+async fn say(
+    door: &Acceptor,
+    request: &HttpRequest,
+    payload: web::Payload,
+    poller: &LongPollHandle,
+) -> Result<(), PostError> {
     let floor = poller.take_floor().await;
     let limits = door.limits();
     let read = match is_batch(request.headers()) {
@@ -149,12 +160,12 @@ async fn say(door: &Door, request: &HttpRequest, payload: web::Payload, poller: 
     };
     let frames = read.map_err(|reason| {
         poller.end(reason);
-        Unheard::because(reason)
+        PostError::because(reason)
     })?;
     let posted = poller.post(Via::Http, frames).await;
     drop(floor);
     if let Some(reason) = poller.connection().mailbox.closed() {
-        return Err(Unheard::because(reason));
+        return Err(PostError::because(reason));
     }
     posted?;
     // a join counts as handled when it is answered, as in Phoenix
@@ -168,8 +179,8 @@ fn is_batch(headers: &HeaderMap) -> bool {
 
 async fn read(request: &HttpRequest, payload: web::Payload, most: usize) -> Result<Bytes, &'static Reason> {
     body::read(request, payload, most).await.map_err(|unread| match unread {
-        Unread::TooLarge => &close::TOO_BIG,
-        Unread::Broken => &close::GONE,
+        BodyError::TooLarge => &close::TOO_BIG,
+        BodyError::Broken => &close::GONE,
     })
 }
 
@@ -213,9 +224,9 @@ fn status(status: StatusCode) -> HttpResponse {
 /// and thrown away for as long as it comes.
 fn hang_up(request: &HttpRequest, mut response: HttpResponse) -> HttpResponse {
     response.head_mut().set_connection_type(ConnectionType::Close);
-    if let Ok(guest) = guest_of(request) {
+    if let Ok(guest) = http_connection_of(request) {
         let wire = guest.wire().clone();
-        cut_later(move || drop(wire.shutdown(Shutdown::Both)), PARTING);
+        abort_later(move || drop(wire.shutdown(Shutdown::Both)), PARTING);
     }
     response
 }
@@ -241,7 +252,7 @@ fn news(status: StatusCode, token: &str, frames: &[Frame]) -> HttpResponse {
 
 /// Who may not come in hears 403. Who finds no room, or a fault of ours, hears 500, at which Phoenix's client
 /// comes back later; HTTP's own status says which, for proxies.
-fn refused(refusal: &Refusal) -> HttpResponse {
+fn refused(refusal: &ConnectError) -> HttpResponse {
     let no_room = refusal.status == StatusCode::TOO_MANY_REQUESTS;
     match no_room || refusal.status.is_server_error() {
         true => json(refusal.status, r#"{"status":500}"#.to_owned()),

@@ -13,12 +13,12 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 use super::version::{Version, version};
 use super::{V1, V2, longpoll};
-use crate::connections::hub::Seat;
-use crate::http::acceptor::{Door, Entrance, usual_patience};
-use crate::http::client_ip::Caller;
-use crate::http::mount::{ConnectInfo, Connected, Refusal};
+use crate::connections::hub::ConnectionSlot;
+use crate::http::acceptor::{Acceptor, ProtocolMount, default_timeouts};
+use crate::http::client_ip::ClientIp;
+use crate::http::mount::{ConnectError, ConnectInfo, SocketInit};
 use crate::http::request::{check_origin, check_upgrade, params};
-use crate::metrics::labels::Barred;
+use crate::metrics::labels::ConnectRefusal;
 use crate::topic::Realm;
 use crate::transports::websocket;
 
@@ -26,10 +26,10 @@ use crate::transports::websocket;
 const PHOENIX: &str = "phoenix";
 const TOKEN_PREFIX: &str = "base64url.bearer.phx.";
 
-pub(crate) const ENTRANCE: Entrance = Entrance { realm: Realm::Phoenix, patience: usual_patience, routes };
+pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: Realm::Phoenix, patience: default_timeouts, routes };
 
 /// Serves `<mount>/websocket` and `<mount>/longpoll`; one trailing slash is let in.
-fn routes(door: &Door, app: &mut ServiceConfig) {
+fn routes(door: &Acceptor, app: &mut ServiceConfig) {
     for path in ["/websocket/", "/websocket"] {
         let (path, door) = (format!("{}{path}", door.path()), door.clone());
         app.route(&path, web::to(move |request, payload| upgrade(door.clone(), request, payload)));
@@ -40,7 +40,7 @@ fn routes(door: &Door, app: &mut ServiceConfig) {
     }
 }
 
-async fn upgrade(door: Door, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+async fn upgrade(door: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let admitted = door.caller(&request).and_then(|caller| admit(&door, &request, caller));
     match admitted {
         Ok((seat, accepted)) => {
@@ -54,7 +54,7 @@ async fn upgrade(door: Door, request: HttpRequest, payload: web::Payload) -> Htt
     }
 }
 
-fn admit(door: &Door, request: &HttpRequest, caller: Caller) -> Result<(Seat, Accepted), Refusal> {
+fn admit(door: &Acceptor, request: &HttpRequest, caller: ClientIp) -> Result<(ConnectionSlot, Accepted), ConnectError> {
     let accepted = check(request, door, caller)?;
     Ok((door.enter(request, caller)?, accepted))
 }
@@ -64,7 +64,7 @@ fn admit(door: &Door, request: &HttpRequest, caller: Caller) -> Result<(Seat, Ac
 struct Accepted {
     version: Version,
     subprotocol: Option<String>,
-    connected: Connected,
+    connected: SocketInit,
 }
 
 /// What the client offers as subprotocols.
@@ -74,9 +74,9 @@ pub(crate) struct Offer {
 }
 
 /// Checks a request to one of the mount's endpoints.
-fn check(request: &HttpRequest, door: &Door, caller: Caller) -> Result<Accepted, Refusal> {
+fn check(request: &HttpRequest, door: &Acceptor, caller: ClientIp) -> Result<Accepted, ConnectError> {
     if request.method() != Method::GET {
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, "").because(Barred::Request));
+        return Err(ConnectError::new(StatusCode::BAD_REQUEST, "").because(ConnectRefusal::Request));
     }
     let params = params(request.query_string())?;
     check_origin(request.headers(), door.origins())?;
@@ -94,7 +94,7 @@ fn check(request: &HttpRequest, door: &Door, caller: Caller) -> Result<Accepted,
     Ok(Accepted { version, subprotocol: offer.answer, connected })
 }
 
-pub(crate) fn subprotocol(headers: &HeaderMap, configured: &[String]) -> Result<Offer, Refusal> {
+pub(crate) fn subprotocol(headers: &HeaderMap, configured: &[String]) -> Result<Offer, ConnectError> {
     let offered: Vec<&str> = headers
         .get_all(header::SEC_WEBSOCKET_PROTOCOL)
         .filter_map(|value| value.to_str().ok())
@@ -102,13 +102,13 @@ pub(crate) fn subprotocol(headers: &HeaderMap, configured: &[String]) -> Result<
         .map(str::trim)
         .collect();
     let token = match offered.iter().find_map(|name| name.strip_prefix(TOKEN_PREFIX)) {
-        Some(token) => Some(decode_token(token).ok_or(Refusal::forbidden().because(Barred::Token))?),
+        Some(token) => Some(decode_token(token).ok_or(ConnectError::forbidden().because(ConnectRefusal::Token))?),
         None => None,
     };
     let ours = configured.iter().map(String::as_str);
     let answer = ours.chain([PHOENIX]).find(|name| offered.contains(name)).map(str::to_owned);
     if answer.is_none() && !configured.is_empty() && !offered.is_empty() {
-        return Err(Refusal::forbidden().because(Barred::Subprotocol));
+        return Err(ConnectError::forbidden().because(ConnectRefusal::Subprotocol));
     }
     Ok(Offer { answer, token })
 }

@@ -2,22 +2,22 @@
 
 use super::V2;
 use crate::message::{Broadcast, Outbound};
-use crate::protocol::{Frame, Malformed, Protocol, Step, Wordless};
+use crate::protocol::{Decoded, Frame, Malformed, Protocol, Unencodable};
 
 /// V2, but that nothing of bytes can be said to the client. What it says may be bytes.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Polled(V2);
+pub(super) struct V2TextOnly(V2);
 
-impl Protocol for Polled {
-    fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Step<'a>>, Malformed> {
+impl Protocol for V2TextOnly {
+    fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Decoded<'a>>, Malformed> {
         self.0.decode(frame)
     }
 
-    fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Wordless> {
+    fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Unencodable> {
         match self.0.encode(outbound)? {
             Some(Frame::Text(text)) => Ok(Some(Frame::Text(text))),
             None => Ok(None),
-            Some(_) => Err(Wordless),
+            Some(_) => Err(Unencodable),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Versions of Phoenix's serializer, and which one a client asks for.
 
-use crate::http::mount::Refusal;
-use crate::metrics::labels::Barred;
+use crate::http::mount::ConnectError;
+use crate::metrics::labels::ConnectRefusal;
 
 /// Which serializer a client asks for with `vsn`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +24,11 @@ impl Version {
     }
 }
 
-pub(crate) fn version(params: &[(String, String)]) -> Result<Version, Refusal> {
+pub(crate) fn version(params: &[(String, String)]) -> Result<Version, ConnectError> {
     let is_list = |name: &str| name.starts_with("vsn[");
     if params.iter().any(|(name, _)| is_list(name)) {
-        return Err(Refusal::forbidden().because(Barred::Version));
+        return Err(ConnectError::forbidden().because(ConnectRefusal::Version));
     }
     let vsn = params.iter().rev().find(|(name, _)| name == "vsn").map(|(_, value)| &**value);
-    Version::negotiate(vsn).ok_or(Refusal::forbidden().because(Barred::Version))
+    Version::negotiate(vsn).ok_or(ConnectError::forbidden().because(ConnectRefusal::Version))
 }

@@ -6,18 +6,18 @@
 use actix_web::web::{self, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
-use crate::http::acceptor::Door;
+use crate::http::acceptor::Acceptor;
 use crate::http::static_files;
 
 const MISSING: &str = "this server has no copy of the Socket.IO client: set socketio.client_dir to the folder of one, \
                        such as node_modules/socket.io/client-dist\n";
 
-pub(super) fn routes(door: &Door, app: &mut ServiceConfig) {
+pub(super) fn routes(door: &Acceptor, app: &mut ServiceConfig) {
     let (path, door) = (format!("{}/{{file:socket\\.io\\.[a-z.]+}}", door.path()), door.clone());
     app.route(&path, web::get().to(move |request, file| serve(door.clone(), request, file)));
 }
 
-async fn serve(door: Door, request: HttpRequest, file: Path<String>) -> HttpResponse {
+async fn serve(door: Acceptor, request: HttpRequest, file: Path<String>) -> HttpResponse {
     let file = file.into_inner();
     let is_script = file.ends_with(".js") || file.ends_with(".js.map");
     match &door.config().socketio.client_dir {

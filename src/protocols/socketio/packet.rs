@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use crate::json::{is_portable, push_string};
 use crate::message::Payload;
 use crate::protocol::Malformed;
-use crate::protocols::engineio::{MESSAGE, Said};
+use crate::protocols::engineio::{EncodedMessage, MESSAGE};
 
 /// The namespace that needs no name.
 pub(super) const MAIN: &str = "/";
@@ -165,11 +165,11 @@ pub(super) fn refusal(namespace: &str, refusal: &str) -> String {
     text
 }
 
-pub(super) fn disconnect(namespace: &str) -> Said {
-    Said::Text(begin('1', 0, namespace, 0))
+pub(super) fn disconnect(namespace: &str) -> EncodedMessage {
+    EncodedMessage::Text(begin('1', 0, namespace, 0))
 }
 
-pub(super) fn event(namespace: &str, event: &str, payload: &Payload) -> Said {
+pub(super) fn event(namespace: &str, event: &str, payload: &Payload) -> EncodedMessage {
     let (arguments, attachments) = arguments(payload);
     let kind = if attachments.is_empty() { '2' } else { '5' };
     let mut text = begin(kind, attachments.len(), namespace, event.len() + arguments.len() + 5);
@@ -183,7 +183,7 @@ pub(super) fn event(namespace: &str, event: &str, payload: &Payload) -> Said {
     end(text, attachments)
 }
 
-pub(super) fn ack(namespace: &str, id: &str, payload: &Payload) -> Said {
+pub(super) fn ack(namespace: &str, id: &str, payload: &Payload) -> EncodedMessage {
     let (arguments, attachments) = arguments(payload);
     let kind = if attachments.is_empty() { '3' } else { '6' };
     let mut text = begin(kind, attachments.len(), namespace, id.len() + arguments.len() + 2);
@@ -229,8 +229,8 @@ pub(super) fn in_ascii(text: String) -> String {
     escaped
 }
 
-fn end(text: String, attachments: Arc<[Bytes]>) -> Said {
-    if attachments.is_empty() { Said::Text(text) } else { Said::With(text, attachments) }
+fn end(text: String, attachments: Arc<[Bytes]>) -> EncodedMessage {
+    if attachments.is_empty() { EncodedMessage::Text(text) } else { EncodedMessage::With(text, attachments) }
 }
 
 /// The arguments that a payload stands for, without brackets, and their bytes.

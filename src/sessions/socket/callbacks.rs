@@ -2,14 +2,14 @@
 //! panics has crashed, and nothing else.
 
 use crate::channels::channel::Channel;
-use crate::channels::context::{Aftermath, Context, Wish};
+use crate::channels::context::{Action, CallbackOutcome, Context};
 use crate::channels::effect::Effect;
-use crate::channels::reply::Ended;
+use crate::channels::reply::TerminateReason;
 use crate::channels::reply::{Join, Reply};
 use crate::message::{Event, Payload, Reach, Ref};
-use crate::metrics::labels::Unheard;
+use crate::metrics::labels::PushRefusal;
 use crate::sessions::socket::Socket;
-use crate::sessions::socket::channel_server::{Crashed, Run};
+use crate::sessions::socket::channel_server::{Callback, Crashed};
 use crate::topic::Topic;
 
 impl Socket {
@@ -22,9 +22,9 @@ impl Socket {
         self.settle(topic, Vec::new(), aftermath.decision, aftermath.stopped);
     }
 
-    pub(crate) fn run_and_reply(&mut self, topic: &Topic, reference: &Option<Ref>, f: impl Run<Reply>) {
+    pub(crate) fn run_and_reply(&mut self, topic: &Topic, reference: &Option<Ref>, f: impl Callback<Reply>) {
         let Some((reply, aftermath)) = self.call(topic, reference, f) else { return };
-        let why = if self.client.overloaded { Unheard::Overloaded } else { Unheard::Channel };
+        let why = if self.client.overloaded { PushRefusal::Overloaded } else { PushRefusal::Channel };
         let echoes = self.apply(topic, aftermath.wishes);
         let Some(joined) = self.joins.get(topic) else { return };
         if let Reply::Now(status, payload) = reply {
@@ -35,14 +35,19 @@ impl Socket {
 
     /// Runs one of the channel's functions and does what it asked for; nothing when it panicked, or
     /// the topic is not joined.
-    pub(crate) fn run<R>(&mut self, topic: &Topic, reference: &Option<Ref>, f: impl Run<R>) -> Option<R> {
+    pub(crate) fn run<R>(&mut self, topic: &Topic, reference: &Option<Ref>, f: impl Callback<R>) -> Option<R> {
         let (result, aftermath) = self.call(topic, reference, f)?;
         let echoes = self.apply(topic, aftermath.wishes);
         self.settle(topic, echoes, aftermath.decision, aftermath.stopped);
         Some(result)
     }
 
-    pub(crate) fn call<R>(&mut self, topic: &Topic, reference: &Option<Ref>, f: impl Run<R>) -> Option<(R, Aftermath)> {
+    pub(crate) fn call<R>(
+        &mut self,
+        topic: &Topic,
+        reference: &Option<Ref>,
+        f: impl Callback<R>,
+    ) -> Option<(R, CallbackOutcome)> {
         let (result, aftermath) = self.joins.get_mut(topic)?.call(topic, reference, &mut self.client, f);
         match result {
             Ok(result) => Some((result, aftermath)),
@@ -57,17 +62,17 @@ impl Socket {
     /// Takes over what a channel left to be done, but for what it told a topic before it was a member.
     /// Its own broadcasts of events that it intercepts are returned: its client hears them after the
     /// reply, as in Phoenix.
-    pub(crate) fn apply(&mut self, topic: &Topic, wishes: Vec<Wish>) -> Vec<(Event, Payload)> {
+    pub(crate) fn apply(&mut self, topic: &Topic, wishes: Vec<Action>) -> Vec<(Event, Payload)> {
         let is_member = self.joins.get(topic).is_some_and(|joined| !joined.is_pending());
         let mut intercepted = Vec::new();
         for wish in wishes {
             let mut effect = match wish {
-                Wish::Do(effect) => effect,
-                Wish::Listen(heard, claim, turn) => {
+                Action::Do(effect) => effect,
+                Action::Listen(heard, claim, turn) => {
                     self.listen(topic, heard, claim, turn);
                     continue;
                 }
-                Wish::Ignore(heard) => {
+                Action::Ignore(heard) => {
                     self.ignore(topic, &heard);
                     continue;
                 }
@@ -103,7 +108,7 @@ impl Socket {
             self.decide(topic, join);
         }
         if stopped {
-            self.end(topic, Ended::Stopped);
+            self.end(topic, TerminateReason::Stopped);
         }
     }
 }

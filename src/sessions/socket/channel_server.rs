@@ -7,19 +7,19 @@ use std::time::Instant;
 
 use crate::channels::channel::Channel;
 use crate::channels::client::Client;
-use crate::channels::context::{Aftermath, Context, Scope};
+use crate::channels::context::{CallScope, CallbackOutcome, Context};
 use crate::message::{Event, JoinId, Payload, Ref};
 use crate::topic::Topic;
 
 /// A topic the client has joined, or is about to.
-pub(crate) struct Joined {
+pub(crate) struct ChannelServer {
     pub(crate) id: JoinId,
     /// The join's mark as the client gave it: what later messages must carry.
     pub(crate) given: Option<Ref>,
     /// The mark that answers carry: the request's own when the client gave none.
     pub(crate) shown: Option<Ref>,
     /// Nothing, once the client has its `ok`.
-    pub(crate) pending: Option<Box<Pending>>,
+    pub(crate) pending: Option<Box<PendingJoin>>,
     /// What it hears besides its own topic, each as a membership of its own.
     pub(crate) hears: Vec<(JoinId, Topic)>,
     /// The events that its channel wants to see before its client does.
@@ -29,7 +29,7 @@ pub(crate) struct Joined {
 
 /// A join that is not answered yet.
 #[derive(Default)]
-pub(crate) struct Pending {
+pub(crate) struct PendingJoin {
     pub(crate) reference: Option<Ref>,
     /// When the client asked.
     pub(crate) since: Option<Instant>,
@@ -42,17 +42,17 @@ pub(crate) struct Pending {
     /// Marks and requests of older joins that were not answered either: they end as this one does.
     pub(crate) owed: Vec<(Option<Ref>, Option<Ref>)>,
     /// What the client said to the topic meanwhile.
-    pub(crate) backlog: VecDeque<Held>,
+    pub(crate) backlog: VecDeque<QueuedPush>,
     backlog_bytes: usize,
 }
 
 /// Something that a client said to a topic before its join was answered.
-pub(crate) enum Held {
+pub(crate) enum QueuedPush {
     Push(Option<Ref>, Event, Payload),
     Leave(Option<Ref>),
 }
 
-impl Held {
+impl QueuedPush {
     /// What it takes in memory, in bytes.
     fn size(&self) -> usize {
         let of_mark = |mark: &Option<Ref>| mark.as_ref().map_or(0, |mark| mark.len());
@@ -68,12 +68,12 @@ impl Held {
 pub(crate) struct Crashed;
 
 /// One of a channel's functions, to be run.
-pub(crate) trait Run<R>: FnOnce(&mut dyn Channel, &mut Context<'_>) -> R {}
+pub(crate) trait Callback<R>: FnOnce(&mut dyn Channel, &mut Context<'_>) -> R {}
 
-impl<R, F: FnOnce(&mut dyn Channel, &mut Context<'_>) -> R> Run<R> for F {}
+impl<R, F: FnOnce(&mut dyn Channel, &mut Context<'_>) -> R> Callback<R> for F {}
 
-impl Joined {
-    pub(crate) fn new(id: JoinId, given: Option<Ref>, channel: Box<dyn Channel>, pending: Pending) -> Self {
+impl ChannelServer {
+    pub(crate) fn new(id: JoinId, given: Option<Ref>, channel: Box<dyn Channel>, pending: PendingJoin) -> Self {
         let shown = given.clone().or_else(|| pending.reference.clone());
         Self { id, given, shown, pending: Some(Box::new(pending)), hears: Vec::new(), intercepted: &[], channel }
     }
@@ -105,11 +105,11 @@ impl Joined {
         topic: &Topic,
         reference: &Option<Ref>,
         client: &mut Client,
-        f: impl Run<R>,
-    ) -> (Result<R, Crashed>, Aftermath) {
-        let mut aftermath = Aftermath::default();
+        f: impl Callback<R>,
+    ) -> (Result<R, Crashed>, CallbackOutcome) {
+        let mut aftermath = CallbackOutcome::default();
         client.overloaded = false;
-        let scope = Scope { topic, join: self.id, join_ref: &self.shown, reference };
+        let scope = CallScope { topic, join: self.id, join_ref: &self.shown, reference };
         let mut ctx = Context { scope, client, aftermath: &mut aftermath };
         let result = catch_unwind(AssertUnwindSafe(|| f(&mut *self.channel, &mut ctx)));
         (result.map_err(|_| Crashed), aftermath)
@@ -126,7 +126,7 @@ impl Joined {
     }
 }
 
-impl Pending {
+impl PendingJoin {
     /// A join in place of one that is answered.
     pub(crate) fn after(id: JoinId, given: Option<Ref>) -> Self {
         Self { replaces: Some(id), closing: vec![given], ..Self::default() }
@@ -141,7 +141,7 @@ impl Pending {
     }
 
     /// Keeps what is said meanwhile, if what waits already is less than `bound` bytes; says whether it was.
-    pub(crate) fn hold(&mut self, held: Held, bound: usize) -> bool {
+    pub(crate) fn hold(&mut self, held: QueuedPush, bound: usize) -> bool {
         let room = self.backlog_bytes < bound;
         if room {
             self.backlog_bytes += held.size();

@@ -11,12 +11,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::channels::channel::Channel;
 use crate::channels::context::Context;
 use crate::channels::effect::Effect;
-use crate::channels::reply::{Declined, Ended, Join};
-use crate::connections::token_bucket::Pace;
+use crate::channels::reply::{Join, LimitError, TerminateReason};
+use crate::connections::token_bucket::RateVerdict;
 use crate::message::{JoinId, Outbound, Payload, Ref, Status};
-use crate::metrics::labels::Unjoined;
+use crate::metrics::labels::JoinRefusal;
 use crate::sessions::socket::Socket;
-use crate::sessions::socket::channel_server::{Held, Joined, Pending};
+use crate::sessions::socket::channel_server::{ChannelServer, PendingJoin, QueuedPush};
 use crate::topic::Topic;
 
 impl Socket {
@@ -25,7 +25,7 @@ impl Socket {
             Ok(routed) => routed,
             Err((why, words)) => {
                 self.count_unjoined(why);
-                let shown = given.filter(|_| why != Unjoined::Unmatched);
+                let shown = given.filter(|_| why != JoinRefusal::Unmatched);
                 return self.refuse(shown, reference, name, Payload::reason(words));
             }
         };
@@ -36,7 +36,7 @@ impl Socket {
         self.last_join += 1;
         let id = JoinId(self.last_join);
         self.topics.insert(id, topic.clone());
-        self.joins.insert(topic.clone(), Box::new(Joined::new(id, given, channel, pending)));
+        self.joins.insert(topic.clone(), Box::new(ChannelServer::new(id, given, channel, pending)));
         let run = |channel: &mut dyn Channel, ctx: &mut Context<'_>| (channel.join(payload, ctx), channel.intercepts());
         let Some((join, intercepted)) = self.run(&topic, &reference, run) else { return };
         if let Some(joined) = self.joins.get_mut(&topic) {
@@ -51,43 +51,43 @@ impl Socket {
         &mut self,
         name: &str,
         payload: &Payload,
-    ) -> Result<(Topic, Box<dyn Channel>), (Unjoined, &'static str)> {
+    ) -> Result<(Topic, Box<dyn Channel>), (JoinRefusal, &'static str)> {
         if name.len() > self.rules.limits.topic_bytes {
-            return Err((Unjoined::TooLong, "topic too long"));
+            return Err((JoinRefusal::TooLong, "topic too long"));
         }
         let Ok(routed) = catch_unwind(AssertUnwindSafe(|| self.rules.router.route(self.rules.realm, name))) else {
             self.count_crash(name);
-            return Err((Unjoined::Crash, "join crashed"));
+            return Err((JoinRefusal::Crash, "join crashed"));
         };
         let Some(routed) = routed else {
-            return Err((Unjoined::Unmatched, "unmatched topic"));
+            return Err((JoinRefusal::Unmatched, "unmatched topic"));
         };
         let (most, older) = (self.rules.limits.joins_per_socket, self.joins.get(name).map(|joined| joined.owed()));
         if older.is_none() && self.joins.len() >= most {
-            return Err((Unjoined::TooMany, "too many channels joined"));
+            return Err((JoinRefusal::TooMany, "too many channels joined"));
         }
         if !payload.is_object() {
-            return Err((Unjoined::Payload, "invalid payload"));
+            return Err((JoinRefusal::Payload, "invalid payload"));
         }
-        if self.join_rate.take(&self.rules.joins, self.client.now) != Pace::Fine {
-            return Err((Unjoined::RateLimited, "rate_limited"));
+        if self.join_rate.take(&self.rules.joins, self.client.now) != RateVerdict::Fine {
+            return Err((JoinRefusal::RateLimited, "rate_limited"));
         }
         // a topic that nobody answers for may be joined anew, but not for ever
         if older.is_some_and(|owed| owed >= most) {
-            return Err((Unjoined::TooMany, "too many channels joined"));
+            return Err((JoinRefusal::TooMany, "too many channels joined"));
         }
         Ok(routed)
     }
 
     /// Ends an older join of the same topic, whose place a new one is to take.
-    fn take_place(&mut self, topic: &Topic) -> Pending {
-        self.terminate(topic, Ended::Replaced);
-        let Some(mut old) = self.forget(topic) else { return Pending::default() };
+    fn take_place(&mut self, topic: &Topic) -> PendingJoin {
+        self.terminate(topic, TerminateReason::Replaced);
+        let Some(mut old) = self.forget(topic) else { return PendingJoin::default() };
         let (id, given, pending) = (old.id, old.given.take(), old.pending.take());
         old.bury();
-        let Some(mut pending) = pending else { return Pending::after(id, given) };
+        let Some(mut pending) = pending else { return PendingJoin::after(id, given) };
         self.refuse_backlog(topic, std::mem::take(&mut pending.backlog));
-        Pending::instead_of(id, given, *pending)
+        PendingJoin::instead_of(id, given, *pending)
     }
 
     /// Does what the channel has decided; of several decisions the first counts.
@@ -97,13 +97,17 @@ impl Socket {
         match join {
             Join::Later => {}
             Join::Refuse(payload) => {
-                self.count_unjoined(if self.client.overloaded { Unjoined::Overloaded } else { Unjoined::Channel });
+                self.count_unjoined(if self.client.overloaded {
+                    JoinRefusal::Overloaded
+                } else {
+                    JoinRefusal::Channel
+                });
                 self.refused(topic, payload);
             }
             Join::Accept(payload, membership) => {
                 let Ok(turn) = self.client.turn(topic.key().len() + membership.size()) else {
-                    self.count_unjoined(Unjoined::Overloaded);
-                    return self.refused(topic, Payload::reason(Declined::Overloaded.reason()));
+                    self.count_unjoined(JoinRefusal::Overloaded);
+                    return self.refused(topic, Payload::reason(LimitError::Overloaded.reason()));
                 };
                 pending.reply = Some(payload);
                 let (join, replaces) = (joined.id, pending.replaces.take());
@@ -128,21 +132,21 @@ impl Socket {
     }
 
     /// Answers what was said to a topic that has not been joined after all.
-    fn refuse_backlog(&mut self, topic: &Topic, backlog: VecDeque<Held>) {
+    fn refuse_backlog(&mut self, topic: &Topic, backlog: VecDeque<QueuedPush>) {
         backlog.into_iter().for_each(|held| self.refuse_held(topic, held));
     }
 
-    fn refuse_held(&mut self, topic: &Topic, held: Held) {
+    fn refuse_held(&mut self, topic: &Topic, held: QueuedPush) {
         match held {
-            Held::Push(reference, ..) => {
+            QueuedPush::Push(reference, ..) => {
                 self.refuse(None, reference, topic.as_str(), Payload::reason("unmatched topic"))
             }
-            Held::Leave(reference) => self.reply(None, reference, topic, Status::Ok, Payload::empty()),
+            QueuedPush::Leave(reference) => self.reply(None, reference, topic, Status::Ok, Payload::empty()),
         }
     }
 
     /// Refuses a join of which the registry may have been asked already.
-    pub(crate) fn withdraw(&mut self, topic: &Topic, why: Unjoined, reason: &str) {
+    pub(crate) fn withdraw(&mut self, topic: &Topic, why: JoinRefusal, reason: &str) {
         let Some(joined) = self.joins.get(topic) else { return };
         if joined.is_asked() {
             self.effects.push_back(Effect::Unsubscribe(joined.id));
@@ -151,7 +155,7 @@ impl Socket {
         self.refused(topic, Payload::reason(reason));
     }
 
-    fn count_unjoined(&self, why: Unjoined) {
+    fn count_unjoined(&self, why: JoinRefusal) {
         self.metrics.joins_refused.add(self.rules.realm, why, 1);
     }
 
@@ -182,8 +186,8 @@ impl Socket {
         match held {
             // it has left, stopped or crashed meanwhile
             held if !self.joins.contains_key(&topic) => self.refuse_held(&topic, held),
-            Held::Push(reference, event, payload) => self.handle_in(&topic, reference, &event, &payload),
-            Held::Leave(reference) => self.leave_now(&topic, reference),
+            QueuedPush::Push(reference, event, payload) => self.handle_in(&topic, reference, &event, &payload),
+            QueuedPush::Leave(reference) => self.leave_now(&topic, reference),
         }
         true
     }
@@ -195,7 +199,7 @@ impl Socket {
     }
 
     /// Keeps what is said to a topic that is about to be joined; says whether there was room.
-    pub(crate) fn hold(&mut self, topic: &Topic, held: Held) -> bool {
+    pub(crate) fn hold(&mut self, topic: &Topic, held: QueuedPush) -> bool {
         let bound = self.rules.limits.queue_bytes;
         let pending = self.joins.get_mut(topic).and_then(|joined| joined.pending.as_mut());
         pending.is_some_and(|pending| pending.hold(held, bound))

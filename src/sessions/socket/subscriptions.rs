@@ -1,16 +1,16 @@
 //! What a socket's joins hear besides their own topics, and what it has sent to names that nobody holds.
 
-use crate::broker::registry::permits::Turn;
+use crate::broker::registry::permits::Permit;
 use crate::channels::effect::Effect;
-use crate::message::{Broadcast, Claim, JoinId, Listening, Membership};
-use crate::sessions::socket::channel_server::Joined;
-use crate::sessions::socket::{Passage, Socket};
+use crate::message::{Broadcast, JoinId, Membership, NameClaim, SubscriptionUpdate};
+use crate::sessions::socket::channel_server::ChannelServer;
+use crate::sessions::socket::{Dispatch, Socket};
 use crate::topic::Topic;
 
 impl Socket {
     /// Has the join of `home` hear `topic` too, unless it is no more; as soon as it is a member itself, if it is
     /// none yet.
-    pub(crate) fn listen(&mut self, home: &Topic, topic: Topic, claim: Option<Claim>, turn: Turn) {
+    pub(crate) fn listen(&mut self, home: &Topic, topic: Topic, claim: Option<NameClaim>, turn: Permit) {
         let id = JoinId(self.last_join + 1);
         let Some(joined) = self.joins.get_mut(home) else {
             self.client.may_hear += 1;
@@ -37,7 +37,7 @@ impl Socket {
         let heard = self.joins.get(&home).and_then(|joined| joined.hears.iter().find(|(id, _)| *id == join));
         if let Some((_, topic)) = heard {
             let topic = topic.clone();
-            self.tell_of(&home, Listening { topic, granted: true });
+            self.tell_of(&home, SubscriptionUpdate { topic, granted: true });
         }
     }
 
@@ -48,15 +48,15 @@ impl Socket {
         let Some(at) = joined.hears.iter().position(|(id, _)| *id == join) else { return };
         let (join, topic) = joined.hears.swap_remove(at);
         self.unhear(join);
-        self.tell_of(&home, Listening { topic, granted: false });
+        self.tell_of(&home, SubscriptionUpdate { topic, granted: false });
     }
 
-    fn tell_of(&mut self, home: &Topic, listening: Listening) {
+    fn tell_of(&mut self, home: &Topic, listening: SubscriptionUpdate) {
         self.run(home, &None, |channel, ctx| channel.handle_info(Box::new(listening), ctx));
     }
 
     /// A join has ended, and hears nothing any more.
-    pub(crate) fn unhear_all(&mut self, joined: &mut Joined) {
+    pub(crate) fn unhear_all(&mut self, joined: &mut ChannelServer) {
         joined.hears.drain(..).for_each(|(join, _)| self.unhear(join));
     }
 
@@ -68,13 +68,13 @@ impl Socket {
     }
 
     /// A broadcast on a topic that a join hears besides its own.
-    pub(crate) fn overhear(&mut self, join: JoinId, broadcast: &Broadcast) -> Passage {
-        let Some(home) = self.topics.get(&join).cloned() else { return Passage::Handled };
-        let hears = |joined: &Joined| {
+    pub(crate) fn overhear(&mut self, join: JoinId, broadcast: &Broadcast) -> Dispatch {
+        let Some(home) = self.topics.get(&join).cloned() else { return Dispatch::Handled };
+        let hears = |joined: &ChannelServer| {
             !joined.is_pending() && joined.hears.iter().any(|(id, topic)| *id == join && *topic == broadcast.topic)
         };
         if !self.joins.get(&home).is_some_and(|joined| hears(joined)) {
-            return Passage::Handled; // it has left meanwhile, or is no member yet
+            return Dispatch::Handled; // it has left meanwhile, or is no member yet
         }
         self.pass(&home, broadcast)
     }

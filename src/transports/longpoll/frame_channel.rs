@@ -13,20 +13,20 @@ use tokio::sync::mpsc;
 use crate::protocol::Frame;
 
 /// A pipe with nothing in it.
-pub(crate) fn pipe() -> (Inflow, Outflow) {
+pub(crate) fn frame_channel() -> (FrameSender, FrameReceiver) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let weight = Arc::new(AtomicUsize::new(0));
-    (Inflow { sender, weight: weight.clone() }, Outflow { receiver, weight })
+    (FrameSender { sender, weight: weight.clone() }, FrameReceiver { receiver, weight })
 }
 
 /// The end where frames go in. Dropping it ends the pipe once the other end has taken all.
 #[derive(Debug)]
-pub(crate) struct Inflow {
+pub(crate) struct FrameSender {
     sender: mpsc::UnboundedSender<(Frame, usize)>,
     weight: Arc<AtomicUsize>,
 }
 
-impl Inflow {
+impl FrameSender {
     /// Puts one in, which counts for so many bytes; it is lost when the other end is gone.
     pub(crate) fn put(&self, frame: Frame, weight: usize) {
         self.weight.fetch_add(weight, Ordering::Relaxed);
@@ -41,12 +41,12 @@ impl Inflow {
 
 /// The end where frames come out.
 #[derive(Debug)]
-pub(crate) struct Outflow {
+pub(crate) struct FrameReceiver {
     receiver: mpsc::UnboundedReceiver<(Frame, usize)>,
     weight: Arc<AtomicUsize>,
 }
 
-impl Outflow {
+impl FrameReceiver {
     /// What there is now, after waiting for one at least; nothing when the other end is gone.
     pub(crate) async fn batch(&mut self, most: usize) -> Vec<Frame> {
         let mut taken = Vec::new();
@@ -56,7 +56,7 @@ impl Outflow {
     }
 }
 
-impl Stream for Outflow {
+impl Stream for FrameReceiver {
     type Item = Frame;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Frame>> {

@@ -12,9 +12,9 @@ use tokio::sync::{Mutex as Floor, OwnedMutexGuard};
 use tokio::time::timeout;
 
 use crate::close::Reason;
-use crate::connections::connection::{Connection, Upgraded};
+use crate::connections::connection::{Connection, WriteSide};
 use crate::protocol::Frame;
-use crate::transports::longpoll::frame_channel::{Inflow, Outflow, pipe};
+use crate::transports::longpoll::frame_channel::{FrameReceiver, FrameSender, frame_channel};
 
 /// The session is over, or there never was one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(crate) struct Gone;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Fetched {
     /// This, in order, and at least one.
-    Frames(Vec<Frame>),
+    FrameReader(Vec<Frame>),
     /// Nothing in time, or another request has taken this one's place.
     Nothing,
     /// The session is over.
@@ -42,20 +42,20 @@ pub(crate) enum Via {
 
 /// A polling session, as its requests see it.
 #[derive(Clone)]
-pub(crate) struct Poller {
+pub(crate) struct LongPollHandle {
     connection: Arc<Connection>,
     fetch: Recipient<Fetch>,
     post: Recipient<Post>,
-    turn: Recipient<Turn>,
+    turn: Recipient<Control>,
     floor: Arc<Floor<()>>,
     upgrading: Arc<AtomicBool>,
 }
 
-impl Poller {
+impl LongPollHandle {
     /// The way to the session actor at `addr`.
     pub(super) fn new<A>(addr: &Addr<A>, connection: Arc<Connection>) -> Self
     where
-        A: Actor<Context = Context<A>> + Handler<Fetch> + Handler<Post> + Handler<Turn>,
+        A: Actor<Context = Context<A>> + Handler<Fetch> + Handler<Post> + Handler<Control>,
     {
         Self {
             connection,
@@ -86,7 +86,7 @@ impl Poller {
         };
         match told {
             Ok(frames) if frames.is_empty() => Fetched::Nothing,
-            Ok(frames) => Fetched::Frames(frames),
+            Ok(frames) => Fetched::FrameReader(frames),
             Err(Gone) => Fetched::Gone,
         }
     }
@@ -105,7 +105,7 @@ impl Poller {
     /// Ends when what the client has asked for is settled, as far as it takes part in that: its joins.
     pub(crate) async fn settled(&self) -> Result<(), Gone> {
         let (done, settled) = oneshot::channel();
-        self.turn.do_send(Turn::Settle(done));
+        self.turn.do_send(Control::Settle(done));
         settled.await.map_err(|_| Gone)
     }
 
@@ -117,27 +117,27 @@ impl Poller {
     /// Answers the waiting request, and each that follows, with `frame`: the client is about to change
     /// its transport.
     pub(crate) fn release(&self, frame: Frame) {
-        self.turn.do_send(Turn::Release(frame));
+        self.turn.do_send(Control::Release(frame));
     }
 
     /// The client has not changed its transport after all, and may try again.
     pub(crate) fn give_up_upgrade(&self) {
-        self.turn.do_send(Turn::Resume);
+        self.turn.do_send(Control::Resume);
         self.upgrading.store(false, Ordering::Release);
     }
 
     /// From now on the session is spoken to over a WebSocket alone. What it has to say comes out of the pipe, until
     /// it ends.
-    pub(crate) fn upgrade(&self, upgraded: Arc<Upgraded>) -> Outflow {
-        let (inflow, outflow) = pipe();
+    pub(crate) fn upgrade(&self, upgraded: Arc<WriteSide>) -> FrameReceiver {
+        let (inflow, outflow) = frame_channel();
         self.connection.attach(upgraded);
-        self.turn.do_send(Turn::Upgraded(inflow));
+        self.turn.do_send(Control::WriteSide(inflow));
         outflow
     }
 
     /// Ends the session.
     pub(crate) fn end(&self, reason: &'static Reason) {
-        self.turn.do_send(Turn::End(reason));
+        self.turn.do_send(Control::End(reason));
     }
 }
 
@@ -168,10 +168,10 @@ pub(super) struct Post {
 /// The session changes.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) enum Turn {
+pub(super) enum Control {
     Release(Frame),
     Resume,
-    Upgraded(Inflow),
+    WriteSide(FrameSender),
     Settle(oneshot::Sender<()>),
     End(&'static Reason),
 }

@@ -23,7 +23,7 @@ use crate::connections::connection::Connection;
 const CHUNKS_A_TURN: usize = 16;
 
 /// The messages of one connection, control frames and pieces of messages included.
-pub(crate) struct Frames<S> {
+pub(crate) struct FrameReader<S> {
     bytes: S,
     connection: Arc<Connection>,
     codec: Codec,
@@ -33,7 +33,7 @@ pub(crate) struct Frames<S> {
     is_shut: bool,
 }
 
-impl<S> Frames<S> {
+impl<S> FrameReader<S> {
     /// Of frames whose payloads are at most `limit` bytes.
     pub(crate) fn new(bytes: S, connection: Arc<Connection>, limit: usize) -> Self {
         let codec = Codec::new().max_size(limit);
@@ -65,7 +65,7 @@ impl<S> Frames<S> {
     }
 }
 
-impl<S> Stream for Frames<S>
+impl<S> Stream for FrameReader<S>
 where
     S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
 {
@@ -140,7 +140,7 @@ mod tests {
 
     use super::*;
     use crate::broker::topic_table::tests::crowd;
-    use crate::transports::websocket::fault;
+    use crate::transports::websocket::close_reason;
 
     fn frame(first: u8, length: usize) -> Vec<u8> {
         let mut bytes = vec![first];
@@ -160,12 +160,15 @@ mod tests {
         bytes
     }
 
-    fn frames<I>(chunks: I, limit: usize) -> Frames<stream::Iter<impl Iterator<Item = Result<Bytes, PayloadError>>>>
+    fn frames<I>(
+        chunks: I,
+        limit: usize,
+    ) -> FrameReader<stream::Iter<impl Iterator<Item = Result<Bytes, PayloadError>>>>
     where
         I: IntoIterator<Item = Vec<u8>>,
     {
         let chunks = chunks.into_iter().map(|chunk| Ok(Bytes::from(chunk)));
-        Frames::new(stream::iter(chunks), crowd(1).remove(0).connection, limit)
+        FrameReader::new(stream::iter(chunks), crowd(1).remove(0).connection, limit)
     }
 
     /// Of a client that has said all and gone; whoever gives others a turn is asked again.
@@ -224,7 +227,7 @@ mod tests {
     #[test]
     fn a_header_is_refused_before_its_payload_comes() {
         let refused = |bytes: &[u8]| match &all(frames([bytes.to_vec()], 1000))[..] {
-            [Err(error)] => fault(error).code,
+            [Err(error)] => close_reason(error).code,
             other => panic!("{other:?}"),
         };
         assert_eq!(refused(&[0x82, 0xFE, 0x03, 0xE9]), 1009, "1,001 bytes");

@@ -27,26 +27,26 @@ use futures_util::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use crate::connections::connection::{Connection, Upgraded};
-use crate::connections::ip_limits::Place;
-use crate::connections::ready_queue::Desk;
-use crate::connections::writer::{IsCut, LARGE};
+use crate::connections::connection::{Connection, WriteSide};
+use crate::connections::ip_limits::IpSlot;
+use crate::connections::ready_queue::ReadyQueue;
+use crate::connections::writer::{Aborted, LARGE};
 
 /// How much is read at a time (bytes).
 const CHUNK: usize = 16 * 1024;
 
 /// A request that asks for an upgrade, and the connection that it has come by.
-pub(crate) type Upgrade = (Request, Framed<TcpStream, Codec>);
+pub(crate) type UpgradeRequest = (Request, Framed<TcpStream, Codec>);
 
 /// Has `app` answer the request, and carries what both sides say until one of them ends: a task of its own, since the
 /// one that has read the request is as large as all that HTTP may need. What the client still sends after the last word
 /// is read and dropped for as long as `patience`: it would else lose that word.
-pub(crate) fn carry<S>(app: Rc<S>, (request, framed): Upgrade, desk: Desk<Connection>, patience: Duration)
+pub(crate) fn carry<S>(app: Rc<S>, (request, framed): UpgradeRequest, desk: ReadyQueue<Connection>, patience: Duration)
 where
     S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error> + 'static,
 {
-    let upgraded = Arc::new(Upgraded::new(desk));
-    let place = request.conn_data::<Arc<Place>>().cloned();
+    let upgraded = Arc::new(WriteSide::new(desk));
+    let place = request.conn_data::<Arc<IpSlot>>().cloned();
     // boxed, as all that is over soon: the task stays as large as all that it is given, and its largest moment
     let answered = Box::pin(answer(app, request, framed, upgraded.clone()));
     actix_web::rt::spawn(async move {
@@ -63,15 +63,15 @@ where
 }
 
 /// The wire of a request that asks for an upgrade; nothing where it has come by another server than ours.
-pub(crate) fn of(request: &HttpRequest) -> Option<Arc<Upgraded>> {
-    request.extensions().get::<Arc<Upgraded>>().cloned()
+pub(crate) fn of(request: &HttpRequest) -> Option<Arc<WriteSide>> {
+    request.extensions().get::<Arc<WriteSide>>().cloned()
 }
 
 async fn answer<S>(
     app: Rc<S>,
     mut request: Request,
     framed: Framed<TcpStream, Codec>,
-    upgraded: Arc<Upgraded>,
+    upgraded: Arc<WriteSide>,
 ) -> Result<(OwnedWriteHalf, Bytes, BoxBody), Error>
 where
     S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error>,
@@ -143,7 +143,7 @@ struct Outgoing<'a> {
     due: Bytes,
     /// Nothing once it has said all: an answer in its own words, a session by the line.
     body: Option<Pin<&'a mut BoxBody>>,
-    upgraded: Arc<Upgraded>,
+    upgraded: Arc<WriteSide>,
 }
 
 impl Outgoing<'_> {
@@ -164,7 +164,7 @@ impl Future for Outgoing<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let cut = |IsCut| io::Error::from(io::ErrorKind::ConnectionAborted);
+        let cut = |Aborted| io::Error::from(io::ErrorKind::ConnectionAborted);
         if let Some(left) = this.upgraded.line.resume(cx).map_err(cut)? {
             this.writer = Some(left.writer);
             if left.is_full {

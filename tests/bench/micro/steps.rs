@@ -10,18 +10,18 @@ use std::time::{Duration, Instant};
 use actix::Arbiter;
 use actix_web::rt::{System, time::sleep};
 
-use crate::broker::adapter::Local;
+use crate::broker::adapter::LocalAdapter;
 use crate::broker::pubsub::Pubsub;
-use crate::broker::registry::Terms;
+use crate::broker::registry::RegistryOptions;
 use crate::broker::registry::command::Subscribe;
 use crate::config::schema::{Config, Limits};
 use crate::connections::connection::{Connection, ConnectionId};
-use crate::connections::limits::{Allowance, Bound, Patience};
-use crate::connections::mailbox::Waiting;
-use crate::connections::token_bucket::{Pool, Rate};
+use crate::connections::limits::{ConnectionLimits, QueueLimit, Timeouts};
+use crate::connections::mailbox::Batch;
+use crate::connections::token_bucket::{Rate, SharedTokenBucket};
 use crate::message::{Broadcast, JoinId, Membership, Payload, Request};
 use crate::metrics::families::Metrics;
-use crate::protocol::{Delivery, Frame, Protocol, Step};
+use crate::protocol::{Decoded, Delivery, Frame, Protocol};
 use crate::protocols::engineio::{EngineIo, V4};
 use crate::protocols::hello::Hello;
 use crate::protocols::peerjs::PeerJs;
@@ -73,13 +73,13 @@ pub fn route(members: u32) -> Run {
     let topic = Topic::of("room:", "micro");
     let (pubsub, mailboxes) = system.block_on(room(&topic, members));
     let broadcast = Broadcast { topic, event: "message".into(), payload: Payload::reason(SAID) };
-    let mut batch = Waiting::new();
+    let mut batch = Batch::new();
     Box::new(move || {
         let _system = &system;
         pubsub.publish(&Arc::new(Delivery::new(broadcast.clone())), None, Instant::now());
         for connection in &mailboxes {
             connection.mailbox.fetch(&mut batch, Waker::noop());
-            black_box::<&Waiting>(&batch);
+            black_box::<&Batch>(&batch);
             batch.clear();
         }
     })
@@ -87,7 +87,7 @@ pub fn route(members: u32) -> Run {
 
 async fn room(topic: &Topic, members: u32) -> (Pubsub, Vec<Arc<Connection>>) {
     let config = Config::default();
-    let (pubsub, _died) = Pubsub::start(Terms::new(&config), Arc::new(Local), &Arbiter::current());
+    let (pubsub, _died) = Pubsub::start(RegistryOptions::new(&config), Arc::new(LocalAdapter), &Arbiter::current());
     let connections: Vec<_> = (0..members).map(|number| Arc::new(connection(number))).collect();
     for connection in &connections {
         let (connection, topic) = (connection.clone(), topic.clone());
@@ -102,10 +102,10 @@ async fn room(topic: &Topic, members: u32) -> (Pubsub, Vec<Arc<Connection>>) {
 }
 
 fn connection(number: u32) -> Connection {
-    let patience = Patience { idle: Duration::MAX, unjoined: Duration::MAX, ping: None };
-    let bound = Bound { bytes: usize::MAX, age: Duration::MAX };
-    let allowance = Arc::new(Allowance { patience, bound });
-    let misses = Arc::new(Pool::full(Rate::per_minute(1, 1), Instant::now()));
+    let patience = Timeouts { idle: Duration::MAX, unjoined: Duration::MAX, ping: None };
+    let bound = QueueLimit { bytes: usize::MAX, age: Duration::MAX };
+    let allowance = Arc::new(ConnectionLimits { patience, bound });
+    let misses = Arc::new(SharedTokenBucket::full(Rate::per_minute(1, 1), Instant::now()));
     Connection::new(ConnectionId(number.into()), Ipv4Addr::LOCALHOST.into(), allowance, misses)
 }
 
@@ -118,7 +118,7 @@ fn reading<P: Protocol>(mut protocol: P, text: &str) -> Run {
 fn writing<P: Protocol>(mut protocol: P, text: &str) -> Run {
     let frame = Frame::Text(text.into());
     greet(&mut protocol, &frame);
-    let Ok(Some(Step::Ask(inbound))) = protocol.decode(&frame) else { panic!("a message is read: {text}") };
+    let Ok(Some(Decoded::Ask(inbound))) = protocol.decode(&frame) else { panic!("a message is read: {text}") };
     let Request::Push(event, payload) = inbound.request else { panic!("something is said: {text}") };
     let (topic, event) = (Topic::of("", "room:micro"), event.as_ref().into());
     let broadcast = Broadcast { topic, event, payload };

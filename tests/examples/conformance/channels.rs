@@ -1,6 +1,6 @@
 //! The two channels of Phoenix's integration tests.
 
-use handclasp::{Channel, Context, Ended, Join, Payload, Reply};
+use handclasp::{Channel, Context, Join, Payload, Reply, TerminateReason};
 use serde_json::{Map, Value, json};
 
 use super::connect::Assigned;
@@ -60,7 +60,7 @@ impl Channel for Room {
         ctx.push(event, Value::from(message).into());
     }
 
-    fn terminate(&mut self, _: Ended, ctx: &mut Context<'_>) {
+    fn terminate(&mut self, _: TerminateReason, ctx: &mut Context<'_>) {
         if ctx.transport() == "websocket" {
             ctx.push("you_left", json!({ "message": "bye!" }).into());
         }

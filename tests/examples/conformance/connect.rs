@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use actix_web::http::StatusCode;
 use actix_web::http::uri::Authority;
-use handclasp::{ConnectInfo, Connected, Refusal, Topic};
+use handclasp::{ConnectError, ConnectInfo, SocketInit, Topic};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -17,43 +17,43 @@ pub struct Assigned {
 }
 
 /// `/ws`: as [`admin`], and a word of its own for who comes too often.
-pub fn user(info: &ConnectInfo<'_>) -> Result<Connected, Refusal> {
+pub fn user(info: &ConnectInfo<'_>) -> Result<SocketInit, ConnectError> {
     if info.param("ratelimit") == Some("true") {
-        return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests"));
+        return Err(ConnectError::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests"));
     }
     admin(info)
 }
 
 /// Everybody but who asks to be refused.
-pub fn admin(info: &ConnectInfo<'_>) -> Result<Connected, Refusal> {
+pub fn admin(info: &ConnectInfo<'_>) -> Result<SocketInit, ConnectError> {
     let refused = ["reject", "custom_error"].iter().any(|param| info.param(param) == Some("true"));
-    if refused { Err(Refusal::forbidden()) } else { connected(info, None) }
+    if refused { Err(ConnectError::forbidden()) } else { connected(info, None) }
 }
 
 /// As [`admin`], of those who come over a WebSocket; for others there is no such place.
-pub fn over_websocket(info: &ConnectInfo<'_>) -> Result<Connected, Refusal> {
+pub fn over_websocket(info: &ConnectInfo<'_>) -> Result<SocketInit, ConnectError> {
     over("websocket", info)
 }
 
 /// As [`admin`], of those who poll; for others there is no such place.
-pub fn over_longpoll(info: &ConnectInfo<'_>) -> Result<Connected, Refusal> {
+pub fn over_longpoll(info: &ConnectInfo<'_>) -> Result<SocketInit, ConnectError> {
     over("longpoll", info)
 }
 
-fn over(transport: &str, info: &ConnectInfo<'_>) -> Result<Connected, Refusal> {
-    if info.transport() == transport { admin(info) } else { Err(Refusal::new(StatusCode::NOT_FOUND, "")) }
+fn over(transport: &str, info: &ConnectInfo<'_>) -> Result<SocketInit, ConnectError> {
+    if info.transport() == transport { admin(info) } else { Err(ConnectError::new(StatusCode::NOT_FOUND, "")) }
 }
 
 /// Everybody, and the channels are told all of the request that Phoenix's `connect_info` offers.
-pub fn with_connect_info(info: &ConnectInfo<'_>) -> Result<Connected, Refusal> {
+pub fn with_connect_info(info: &ConnectInfo<'_>) -> Result<SocketInit, ConnectError> {
     connected(info, Some(connect_info(info)))
 }
 
-fn connected(info: &ConnectInfo<'_>, connect_info: Option<Value>) -> Result<Connected, Refusal> {
+fn connected(info: &ConnectInfo<'_>, connect_info: Option<Value>) -> Result<SocketInit, ConnectError> {
     let user_id = info.param("user_id").map(str::to_owned);
-    let connected = Connected::default().assign(Assigned { user_id: user_id.clone(), connect_info });
+    let connected = SocketInit::default().assign(Assigned { user_id: user_id.clone(), connect_info });
     let Some(user_id) = user_id else { return Ok(connected) };
-    let id = Topic::parse(&format!("user_sockets:{user_id}")).map_err(|_| Refusal::forbidden())?;
+    let id = Topic::parse(&format!("user_sockets:{user_id}")).map_err(|_| ConnectError::forbidden())?;
     Ok(connected.id(id))
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::message::{Inbound, Payload, Ref, Request};
-use crate::protocol::{Frame, Protocol, Step};
+use crate::protocol::{Decoded, Frame, Protocol};
 
 /// An [`Inbound`] that has let go of its frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Asked {
 /// What `protocol` is asked by `frame`, if it can be read and asks for anything.
 pub(super) fn ask(protocol: &mut impl Protocol, frame: &Frame) -> Option<Asked> {
     match protocol.decode(frame) {
-        Ok(Some(Step::Ask(inbound))) => Some(Asked::of(inbound)),
+        Ok(Some(Decoded::Ask(inbound))) => Some(Asked::of(inbound)),
         _ => None,
     }
 }

@@ -1,7 +1,7 @@
 //! How what clients do is written in one input, and what clients do who know what they want.
 
 use super::requests::conversations;
-use super::seeds::{Line, bytes_of, transcripts};
+use super::seeds::{Writer, bytes_of, transcripts};
 use super::site::here;
 use crate::protocol::Frame;
 
@@ -59,13 +59,13 @@ fn transcribed() -> Vec<Vec<u8>> {
     all.map(|lines| lines.into_iter().map(does).collect::<Vec<_>>().concat()).collect()
 }
 
-fn does(line: Line) -> Vec<u8> {
+fn does(line: Writer) -> Vec<u8> {
     match line {
-        Line::Connect(path) => part('c', asks(&format!("GET {}", here(&path)), UPGRADE)),
-        Line::Say(Frame::Text(text)) => part('m', text.replace("lab:", "room:")),
-        Line::Say(frame) => part('b', bytes_of(&frame)),
-        Line::Frame(first, payload) => part('f', [vec![first], payload].concat()),
-        Line::Raw(bytes) => bytes,
+        Writer::Connect(path) => part('c', asks(&format!("GET {}", here(&path)), UPGRADE)),
+        Writer::Say(Frame::Text(text)) => part('m', text.replace("lab:", "room:")),
+        Writer::Say(frame) => part('b', bytes_of(&frame)),
+        Writer::Frame(first, payload) => part('f', [vec![first], payload].concat()),
+        Writer::Raw(bytes) => bytes,
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::{Arc, LazyLock};
 
 use super::seeds::conversations;
-use super::talk::Talk;
+use super::talk::TransportHandler;
 use super::tape::{self, Part, parts};
 use super::{SMALL, Target, engineio, hello, peerjs, phoenix, socketio};
 use crate::channels::builtin;
@@ -126,7 +126,7 @@ fn talk_engineio(data: &[u8]) {
 }
 
 fn converse<P: Protocol>(realm: Realm, router: Arc<Router>, protocol: P, tape: impl Iterator<Item = Part>) {
-    let mut talk = Talk::new(realm, router, &CONFIG.limits, protocol);
+    let mut talk = TransportHandler::new(realm, router, &CONFIG.limits, protocol);
     talk.carry_out();
     for part in tape {
         match part {

@@ -8,7 +8,7 @@ use super::{SMALL, Target};
 use crate::json::is_portable;
 use crate::message::{Broadcast, Payload};
 use crate::metrics::families::Metrics;
-use crate::protocol::{Frame, Protocol, Step};
+use crate::protocol::{Decoded, Frame, Protocol};
 use crate::protocols::hello::Hello;
 use crate::topic::Realm;
 
@@ -48,7 +48,7 @@ fn run(data: &[u8]) {
         let Some(register) = ask(&mut hello, &frame) else { continue };
         assert!(matches!(register.wish, Wish::Join(_)), "{register:?} before a registration");
         let behind = match hello.follow() {
-            Some(Step::Ask(inbound)) => Some(Asked::of(inbound)),
+            Some(Decoded::Ask(inbound)) => Some(Asked::of(inbound)),
             other => {
                 assert!(other.is_none());
                 None

@@ -8,9 +8,9 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 
 use super::seeds::paths;
 use super::{SMALL, Target};
-use crate::http::client_ip::Caller;
+use crate::http::client_ip::ClientIp;
 use crate::http::request::params;
-use crate::protocols::peerjs::routes::Claim;
+use crate::protocols::peerjs::routes::ConnectQuery;
 use crate::protocols::phoenix::version::Version;
 use crate::protocols::phoenix::version::version;
 
@@ -37,7 +37,7 @@ fn queries() -> Vec<Vec<u8>> {
 
 fn query(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
-    let claim = Query::<Claim>::from_query(text);
+    let claim = Query::<ConnectQuery>::from_query(text);
     let Ok(params) = params(text) else { return };
     let size: usize = params.iter().map(|(name, value)| name.len() + value.len()).sum();
     assert!(size <= text.len(), "{size} bytes of {}", text.len());
@@ -72,7 +72,7 @@ fn forwarded(data: &[u8]) {
     let mut lines = text.lines();
     let Some(peer) = lines.next().and_then(|line| line.parse::<IpAddr>().ok()) else { return };
     let headers: Vec<&str> = lines.collect();
-    let caller = Caller::new(peer, headers.iter().copied(), &trusted);
+    let caller = ClientIp::new(peer, headers.iter().copied(), &trusted);
     assert_eq!(caller.address, caller.address.to_canonical());
     assert_eq!(caller.is_proxied, is_trusted(peer));
     if !caller.is_proxied {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{SMALL, Target};
 use crate::broker::presence::Presence;
 use crate::json::is_portable;
-use crate::message::{Payload, Row};
+use crate::message::{Payload, PresenceEntry};
 
 pub(super) const TARGETS: &[Target] =
     &[Target { name: "presence", run, seeds, words: &["+a ", "-", "=", "!", "{\"a\":", "\"phx_ref"], most: SMALL }];
@@ -20,7 +20,8 @@ type Listing = BTreeMap<String, BTreeMap<String, Value>>;
 /// What is told is JSON, and a client that keeps count comes to the list that a newcomer is given.
 fn run(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
-    let (mut list, mut kept, mut rows) = (Presence::default(), Listing::new(), Vec::<(CompactString, Row)>::new());
+    let (mut list, mut kept, mut rows) =
+        (Presence::default(), Listing::new(), Vec::<(CompactString, PresenceEntry)>::new());
     for (n, line) in text.lines().enumerate() {
         let mark = n.to_compact_string();
         let row = match (line.chars().next(), line.get(1..).unwrap_or_default()) {
@@ -44,7 +45,7 @@ fn run(data: &[u8]) {
         assert_eq!(list.len(), rows.len());
     }
     hear(&mut list, &mut kept);
-    for (mark, Row { key, meta }) in &rows {
+    for (mark, PresenceEntry { key, meta }) in &rows {
         let listed = kept.get_mut(&**key).and_then(|metas| metas.remove(&**mark)).expect("a row that is on the list");
         let Value::Object(mut listed) = listed else { panic!("{listed} is no meta") };
         listed.retain(|name, _| !name.starts_with("phx_ref"));
@@ -54,10 +55,10 @@ fn run(data: &[u8]) {
 }
 
 /// A row that a room would list.
-fn row(key: &str, meta: &str) -> Option<Row> {
+fn row(key: &str, meta: &str) -> Option<PresenceEntry> {
     let members: Map<String, Value> = serde_json::from_str(meta).ok().filter(|_| is_portable(meta))?;
     let is_free = members.keys().all(|key| !key.starts_with("phx_ref"));
-    is_free.then(|| Row { key: key.into(), meta: Payload::from_json_text(meta.to_owned()) })
+    is_free.then(|| PresenceEntry { key: key.into(), meta: Payload::from_json_text(meta.to_owned()) })
 }
 
 /// What everybody is told, as phoenix.js keeps count of it.

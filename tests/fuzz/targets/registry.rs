@@ -3,9 +3,9 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::broker::registry::permits::Turn;
-use crate::connections::mail::Note;
-use crate::message::{JoinId, Membership, Signal, Verdict, Watched};
+use crate::broker::registry::permits::Permit;
+use crate::connections::mail::SocketEvent;
+use crate::message::{DeliveryStatus, JoinId, Membership, OnlineStatus, Signal};
 use crate::topic::Topic;
 
 /// What the socket has asked for.
@@ -13,14 +13,14 @@ pub(super) enum Order {
     Subscribe { join: JoinId, topic: Topic, membership: Membership, replaces: Option<JoinId> },
     Unsubscribe(JoinId),
     Watch(JoinId, Topic),
-    Hold(Signal),
+    HeldSignal(Signal),
 }
 
 /// Where the socket's joins stand.
 #[derive(Default)]
 pub(super) struct Registry {
-    orders: VecDeque<(Order, Option<Turn>)>,
-    mail: VecDeque<Note>,
+    orders: VecDeque<(Order, Option<Permit>)>,
+    mail: VecDeque<SocketEvent>,
     members: HashMap<JoinId, Topic>,
     used: HashSet<JoinId>,
     left: HashSet<JoinId>,
@@ -28,20 +28,20 @@ pub(super) struct Registry {
 
 impl Registry {
     /// What has no turn gives back what one that had a turn has taken, or is to take.
-    pub(super) fn order(&mut self, order: Order, turn: Option<Turn>) {
+    pub(super) fn order(&mut self, order: Order, turn: Option<Permit>) {
         match &order {
             Order::Subscribe { join, .. } => assert!(self.used.insert(*join), "{join:?} was used before"),
             Order::Unsubscribe(join) => {
                 assert!(self.used.contains(join) && self.left.insert(*join), "{join:?} leaves once, and had its turn");
             }
-            Order::Watch(..) | Order::Hold(_) => {}
+            Order::Watch(..) | Order::HeldSignal(_) => {}
         }
         assert_eq!(turn.is_none(), matches!(order, Order::Unsubscribe(_)), "whose turn it is");
         self.orders.push_back((order, turn));
     }
 
     /// Carries out the next order; a wish is granted, or not.
-    pub(super) fn carry_out(&mut self, grants: bool, verdict: Verdict) {
+    pub(super) fn carry_out(&mut self, grants: bool, verdict: DeliveryStatus) {
         match self.orders.pop_front().map(|(order, _)| order) {
             Some(Order::Subscribe { join, topic, membership, replaces }) => {
                 if let Some(older) = replaces {
@@ -51,13 +51,17 @@ impl Registry {
                 if grants {
                     self.members.insert(join, topic);
                 }
-                self.mail.push_back(if grants { Note::Subscribed(join) } else { Note::Refused(join, refused) });
+                self.mail.push_back(if grants {
+                    SocketEvent::Subscribed(join)
+                } else {
+                    SocketEvent::Refused(join, refused)
+                });
             }
             Some(Order::Unsubscribe(join)) => drop(self.members.remove(&join)),
             Some(Order::Watch(join, topic)) => {
-                self.mail.push_back(Note::Info(join, Box::new(Watched { topic, online: grants })));
+                self.mail.push_back(SocketEvent::Info(join, Box::new(OnlineStatus { topic, online: grants })));
             }
-            Some(Order::Hold(signal)) => self.mail.push_back(Note::Verdict(signal, verdict)),
+            Some(Order::HeldSignal(signal)) => self.mail.push_back(SocketEvent::DeliveryStatus(signal, verdict)),
             None => {}
         }
     }
@@ -66,7 +70,7 @@ impl Registry {
     pub(super) fn evict(&mut self, n: usize) {
         if let Some(join) = self.nth(n).map(|(join, _)| join) {
             self.members.remove(&join);
-            self.mail.push_back(Note::Evicted(join));
+            self.mail.push_back(SocketEvent::Evicted(join));
         }
     }
 
@@ -90,11 +94,11 @@ impl Registry {
 
     /// How many signals have no verdict yet that was read.
     pub(super) fn held(&self) -> usize {
-        let orders = self.orders.iter().filter(|(order, _)| matches!(order, Order::Hold(_))).count();
-        orders + self.mail.iter().filter(|note| matches!(note, Note::Verdict(..))).count()
+        let orders = self.orders.iter().filter(|(order, _)| matches!(order, Order::HeldSignal(_))).count();
+        orders + self.mail.iter().filter(|note| matches!(note, SocketEvent::DeliveryStatus(..))).count()
     }
 
-    pub(super) fn next_note(&mut self) -> Option<Note> {
+    pub(super) fn next_note(&mut self) -> Option<SocketEvent> {
         self.mail.pop_front()
     }
 

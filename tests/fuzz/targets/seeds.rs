@@ -12,7 +12,7 @@ use crate::protocol::Frame;
 mod script;
 
 /// One thing that a client of a transcript does.
-pub(super) enum Line {
+pub(super) enum Writer {
     Connect(String),
     Say(Frame),
     /// A frame of a WebSocket, by its first byte, and what is in it.
@@ -21,7 +21,7 @@ pub(super) enum Line {
 }
 
 /// The transcripts of a protocol, each with what all of its clients do.
-pub(super) fn transcripts(protocol: &str) -> Vec<Vec<Line>> {
+pub(super) fn transcripts(protocol: &str) -> Vec<Vec<Writer>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts").join(protocol);
     let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut files: Vec<_> = files.map(|entry| entry.expect("a file of the folder").path()).collect();
@@ -30,7 +30,7 @@ pub(super) fn transcripts(protocol: &str) -> Vec<Vec<Line>> {
     files.into_iter().map(|path| text(path).lines().filter_map(line).collect()).collect()
 }
 
-fn line(line: &str) -> Option<Line> {
+fn line(line: &str) -> Option<Writer> {
     if line.starts_with('#') {
         return None;
     }
@@ -40,22 +40,22 @@ fn line(line: &str) -> Option<Line> {
     let (verb, rest) = act.split_once(' ').unwrap_or((act, ""));
     let said = script::filled(&script::repeated(rest), &HashMap::new());
     match verb {
-        "connect" => Some(Line::Connect(said)),
-        ">" => Some(Line::Say(Frame::Text(said.into()))),
-        ">x" => Some(Line::Say(Frame::Binary(script::bytes(&said).into()))),
+        "connect" => Some(Writer::Connect(said)),
+        ">" => Some(Writer::Say(Frame::Text(said.into()))),
+        ">x" => Some(Writer::Say(Frame::Binary(script::bytes(&said).into()))),
         ">frame" => {
             let bytes = script::bytes(&said);
             let (first, payload) = bytes.split_first()?;
-            Some(Line::Frame(*first, payload.to_vec()))
+            Some(Writer::Frame(*first, payload.to_vec()))
         }
-        ">raw" => Some(Line::Raw(script::bytes(&said))),
+        ">raw" => Some(Writer::Raw(script::bytes(&said))),
         _ => None,
     }
 }
 
 /// What the clients say in each transcript, message by message.
 pub(super) fn conversations(protocol: &str) -> Vec<Vec<Frame>> {
-    let said = |line| if let Line::Say(frame) = line { Some(frame) } else { None };
+    let said = |line| if let Writer::Say(frame) = line { Some(frame) } else { None };
     transcripts(protocol).into_iter().map(|lines| lines.into_iter().filter_map(said).collect()).collect()
 }
 
@@ -67,7 +67,7 @@ pub(super) fn messages(protocol: &str) -> Vec<Vec<u8>> {
 /// Every path to which a client of any transcript connects.
 pub(super) fn paths() -> Vec<String> {
     let lines = ["phoenix", "peerjs", "engineio", "socketio", "hello"].into_iter().flat_map(transcripts).flatten();
-    lines.filter_map(|line| if let Line::Connect(path) = line { Some(path) } else { None }).collect()
+    lines.filter_map(|line| if let Writer::Connect(path) = line { Some(path) } else { None }).collect()
 }
 
 pub(super) fn bytes_of(frame: &Frame) -> Bytes {

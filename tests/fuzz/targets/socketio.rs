@@ -8,7 +8,7 @@ use super::tape::{self, Part, parts};
 use super::{SMALL, Target};
 use crate::config::schema::Limits;
 use crate::message::{Outbound, Payload, Status};
-use crate::protocol::{Frame, Protocol, Step};
+use crate::protocol::{Decoded, Frame, Protocol};
 use crate::protocols::engineio::{EngineIo, Revision, V3, V4};
 use crate::protocols::socketio::SocketIo;
 use crate::topic::{Realm, Topic};
@@ -58,11 +58,11 @@ fn run<R: Revision>(data: &[u8]) {
         let Part::Says(frame) = part else { continue };
         came += frame.size();
         match client.decode(&frame) {
-            Ok(Some(Step::Ask(inbound))) => {
+            Ok(Some(Decoded::Ask(inbound))) => {
                 let asked = Asked::of(inbound);
                 answer(&mut client, &asked, came);
             }
-            Ok(Some(Step::Close(_))) | Err(_) => return,
+            Ok(Some(Decoded::Close(_))) | Err(_) => return,
             Ok(_) => {}
         }
     }
@@ -70,7 +70,7 @@ fn run<R: Revision>(data: &[u8]) {
 
 fn greet<R: Revision>(client: &mut EngineIo<R, SocketIo>) {
     while let Some(step) = client.follow() {
-        let Step::Ask(inbound) = step else { continue };
+        let Decoded::Ask(inbound) = step else { continue };
         let asked = Asked::of(inbound);
         answer(client, &asked, 0);
     }
@@ -112,7 +112,7 @@ fn sent_back<R: Revision>(client: &mut EngineIo<R, SocketIo>, topic: &Topic, eve
         assert!(matches!(client.decode(frame), Ok(None)), "{frame:?} of {frames:?}");
     }
     match client.decode(last) {
-        Ok(Some(Step::Ask(inbound))) => {
+        Ok(Some(Decoded::Ask(inbound))) => {
             let again = Asked::of(inbound);
             assert_eq!((&*again.topic, &again.reference), (topic.key(), &None));
             let Wish::Push(name, arguments) = again.wish else { panic!("{again:?} instead of an event") };

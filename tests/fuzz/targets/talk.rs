@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 
 use super::hello::METRICS;
 use super::registry::{Order, Registry};
-use crate::broker::registry::permits::{Turn, Turns};
+use crate::broker::registry::permits::{CommandBudget, Permit};
 use crate::channels::channel::Router;
 use crate::channels::effect::Effect;
 use crate::config::schema::Limits;
 use crate::connections::connection::{Connection, ConnectionId};
-use crate::connections::limits::{Allowance, Bound, Patience};
-use crate::connections::token_bucket::Pool;
-use crate::connections::writer::Joins;
-use crate::message::{Broadcast, Inbound, JoinId, Outbound, Payload, Reach, Ref, Request, Signal, Verdict};
-use crate::protocol::{Delivery, Frame, Protocol, Step};
-use crate::sessions::settings::Rules;
-use crate::sessions::socket::channel_server::Held;
-use crate::sessions::socket::{Passage, Socket};
+use crate::connections::limits::{ConnectionLimits, QueueLimit, Timeouts};
+use crate::connections::token_bucket::SharedTokenBucket;
+use crate::connections::writer::JoinIds;
+use crate::message::{Broadcast, DeliveryStatus, Inbound, JoinId, Outbound, Payload, Reach, Ref, Request, Signal};
+use crate::protocol::{Decoded, Delivery, Frame, Protocol};
+use crate::sessions::settings::SocketSettings;
+use crate::sessions::socket::channel_server::QueuedPush;
+use crate::sessions::socket::{Dispatch, Socket};
 use crate::topic::{Realm, Topic};
 
 /// How much longer than what it answers an answer may be: everything the standard channels say by themselves.
@@ -29,17 +29,17 @@ const MORE: usize = 1_024;
 const ROOM: usize = 1_000_000;
 
 /// What `session.rs` does, and what it is part of.
-pub(super) struct Talk<P> {
+pub(super) struct TransportHandler<P> {
     protocol: P,
     socket: Socket,
     registry: Registry,
-    turns: Arc<Turns>,
+    turns: Arc<CommandBudget>,
     /// What passes the socket by.
-    lane: Joins,
+    lane: JoinIds,
     /// While it is there, there is no other turn to be had.
-    busy: Option<Turn>,
+    busy: Option<Permit>,
     now: Instant,
-    verdict: Verdict,
+    verdict: DeliveryStatus,
     /// How often each mark was used in a request, in one to join, and in an answer.
     asked: HashMap<Option<Ref>, usize>,
     joins: HashMap<Option<Ref>, usize>,
@@ -49,26 +49,26 @@ pub(super) struct Talk<P> {
     pub(super) is_over: bool,
 }
 
-impl<P: Protocol> Talk<P> {
+impl<P: Protocol> TransportHandler<P> {
     pub(super) fn new(realm: Realm, router: Arc<Router>, limits: &Limits, protocol: P) -> Self {
         let (now, time) = (Instant::now(), Duration::from_secs(60));
-        let patience = Patience { idle: time, unjoined: time, ping: None };
-        let bound = Bound { bytes: limits.queue_bytes, age: time };
-        let rules = Arc::new(Rules::new(realm, router, limits.clone()));
-        let allowance = Arc::new(Allowance { patience, bound });
-        let misses = Arc::new(Pool::full(rules.misses, now));
+        let patience = Timeouts { idle: time, unjoined: time, ping: None };
+        let bound = QueueLimit { bytes: limits.queue_bytes, age: time };
+        let rules = Arc::new(SocketSettings::new(realm, router, limits.clone()));
+        let allowance = Arc::new(ConnectionLimits { patience, bound });
+        let misses = Arc::new(SharedTokenBucket::full(rules.misses, now));
         let connection = Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), allowance, misses);
-        let (metrics, turns, connection) = (METRICS.clone(), Turns::new(ROOM), Arc::new(connection));
+        let (metrics, turns, connection) = (METRICS.clone(), CommandBudget::new(ROOM), Arc::new(connection));
         let socket = Socket::new(rules, metrics, turns.clone(), connection, "websocket", Default::default(), now);
         Self {
             protocol,
             socket,
             registry: Registry::default(),
             turns,
-            lane: Joins::new(),
+            lane: JoinIds::new(),
             busy: None,
             now,
-            verdict: Verdict::Delivered,
+            verdict: DeliveryStatus::Delivered,
             asked: HashMap::new(),
             joins: HashMap::new(),
             answered: HashMap::new(),
@@ -82,15 +82,15 @@ impl<P: Protocol> Talk<P> {
     pub(super) fn says(&mut self, frame: &Frame) {
         self.largest = self.largest.max(frame.size());
         match self.protocol.decode(frame) {
-            Ok(Some(Step::Ask(inbound))) => {
+            Ok(Some(Decoded::Ask(inbound))) => {
                 note(&mut self.asked, &mut self.joins, &inbound);
                 self.socket.receive(inbound, self.now);
             }
-            Ok(Some(Step::Tell(frame))) => {
+            Ok(Some(Decoded::Tell(frame))) => {
                 self.socket.pace(self.now);
                 self.hear(&frame);
             }
-            Ok(Some(Step::Close(_))) | Err(_) => self.is_over = true,
+            Ok(Some(Decoded::Close(_))) | Err(_) => self.is_over = true,
             Ok(None) => drop(self.socket.pace(self.now)),
         }
         self.carry_out();
@@ -112,12 +112,12 @@ impl<P: Protocol> Talk<P> {
                 }
             }
             match self.protocol.follow() {
-                Some(Step::Ask(inbound)) => {
+                Some(Decoded::Ask(inbound)) => {
                     note(&mut self.asked, &mut self.joins, &inbound);
                     self.socket.receive(inbound, self.now);
                 }
-                Some(Step::Tell(frame)) => self.hear(&frame),
-                Some(Step::Close(_)) => self.is_over = true,
+                Some(Decoded::Tell(frame)) => self.hear(&frame),
+                Some(Decoded::Close(_)) => self.is_over = true,
                 None => return,
             }
         }
@@ -174,9 +174,9 @@ impl<P: Protocol> Talk<P> {
         for join in self.registry.members_of(&delivery.broadcast.topic) {
             let (passes, is_joining) = (self.passes(join), self.socket.is_joining());
             let passage = self.socket.broadcast(join, &delivery.broadcast, self.now);
-            assert!(!passes || passage == Passage::Fastlane, "{join:?} does not hear what passes it by");
-            assert!(passes || passage == Passage::Handled || is_joining, "{join:?} is asked in vain");
-            if passage == Passage::Fastlane {
+            assert!(!passes || passage == Dispatch::Fastlane, "{join:?} does not hear what passes it by");
+            assert!(passes || passage == Dispatch::Handled || is_joining, "{join:?} is asked in vain");
+            if passage == Dispatch::Fastlane {
                 self.hear_of(delivery);
             }
         }
@@ -191,13 +191,14 @@ impl<P: Protocol> Talk<P> {
 
     fn signal(&mut self, signal: Signal, broadcast: &Broadcast) {
         let to_itself = !self.registry.members_of(&signal.to).is_empty();
-        let verdict = if to_itself { Verdict::Delivered } else { self.verdict };
-        let must_wait = signal.hold.is_some() && (self.socket.is_waiting_for(&signal.to) || verdict == Verdict::Absent);
+        let verdict = if to_itself { DeliveryStatus::Delivered } else { self.verdict };
+        let must_wait =
+            signal.hold.is_some() && (self.socket.is_waiting_for(&signal.to) || verdict == DeliveryStatus::Absent);
         if must_wait {
             self.socket.waits_for(&signal.to);
             return match self.turns.take(broadcast.payload.len()) {
-                Some(turn) => self.registry.order(Order::Hold(signal), Some(turn)),
-                None => self.socket.verdict(signal, Verdict::Overloaded),
+                Some(turn) => self.registry.order(Order::HeldSignal(signal), Some(turn)),
+                None => self.socket.verdict(signal, DeliveryStatus::Overloaded),
             };
         }
         if to_itself {
@@ -216,10 +217,10 @@ impl<P: Protocol> Talk<P> {
             b'm' => self.read_note(),
             b'e' => self.registry.evict(0),
             b'E' => self.registry.evict(1),
-            b'd' => self.verdict = Verdict::Delivered,
-            b'a' => self.verdict = Verdict::Absent,
-            b'o' => self.verdict = Verdict::Overloaded,
-            b'u' => self.verdict = Verdict::Unreachable,
+            b'd' => self.verdict = DeliveryStatus::Delivered,
+            b'a' => self.verdict = DeliveryStatus::Absent,
+            b'o' => self.verdict = DeliveryStatus::Overloaded,
+            b'u' => self.verdict = DeliveryStatus::Unreachable,
             b'f' => self.busy = self.busy.take().or_else(|| self.turns.take(ROOM)),
             b'F' => self.busy = None,
             b'b' | b'B' => self.others_say(usize::from(event)),
@@ -239,9 +240,9 @@ impl<P: Protocol> Talk<P> {
         let broadcast = Broadcast { topic, event: "msg".into(), payload: Payload::empty() };
         self.deliver(&Delivery::new(broadcast.clone()));
         let elsewhere = Broadcast { topic: Topic::of("", "nobody's"), ..broadcast };
-        assert_eq!(self.socket.broadcast(join, &elsewhere, self.now), Passage::Handled, "what is not its own");
+        assert_eq!(self.socket.broadcast(join, &elsewhere, self.now), Dispatch::Handled, "what is not its own");
         assert!(!self.passes(JoinId(u32::MAX)));
-        assert_eq!(self.socket.broadcast(JoinId(u32::MAX), &elsewhere, self.now), Passage::Handled);
+        assert_eq!(self.socket.broadcast(JoinId(u32::MAX), &elsewhere, self.now), Dispatch::Handled);
     }
 
     // ---- what must hold
@@ -257,7 +258,7 @@ impl<P: Protocol> Talk<P> {
         for joined in socket.joins.values() {
             assert!(joined.owed() <= most, "{} joins wait with one", joined.owed());
             let backlog = joined.pending.as_ref().map_or(0, |pending| pending.backlog.len());
-            let room = socket.rules.limits.queue_bytes / size_of::<Held>() + 1;
+            let room = socket.rules.limits.queue_bytes / size_of::<QueuedPush>() + 1;
             assert!(backlog <= room, "{backlog} messages wait for a join");
         }
         let waiting: u32 = socket.waiting.values().sum();
@@ -268,7 +269,7 @@ impl<P: Protocol> Talk<P> {
     /// registry says it is.
     pub(super) fn settle(&mut self) {
         while !self.registry.is_idle() {
-            self.registry.carry_out(true, Verdict::Delivered);
+            self.registry.carry_out(true, DeliveryStatus::Delivered);
             self.read_note();
             self.carry_out();
         }

@@ -9,19 +9,19 @@ use actix_web::error::PayloadError;
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
 
-use super::seeds::{Line, bytes_of, transcripts};
+use super::seeds::{Writer, bytes_of, transcripts};
 use super::{SMALL, Target};
 use crate::close::{self, Reason};
 use crate::connections::connection::{Connection, ConnectionId};
-use crate::connections::limits::{Allowance, Bound, Patience};
-use crate::connections::token_bucket::{Pool, Rate};
+use crate::connections::limits::{ConnectionLimits, QueueLimit, Timeouts};
+use crate::connections::token_bucket::{Rate, SharedTokenBucket};
 use crate::protocol::Frame;
-use crate::transports::websocket::frame_reader::Frames;
-use crate::transports::websocket::{Assembly, Size, fault};
+use crate::transports::websocket::frame_reader::FrameReader;
+use crate::transports::websocket::{FragmentAssembler, MessageLimits, close_reason};
 
 /// Bounds that are soon met, and those that a node has by default.
-const NARROW: Size = Size { bytes: 300, fragments: 5 };
-const USUAL: Size = Size { bytes: 65_536, fragments: 1_024 };
+const NARROW: MessageLimits = MessageLimits { bytes: 300, fragments: 5 };
+const USUAL: MessageLimits = MessageLimits { bytes: 65_536, fragments: 1_024 };
 
 const WORDS: &[&str] = &["\u{1}\u{80}"];
 
@@ -32,12 +32,12 @@ pub(super) const TARGETS: &[Target] = &[
 
 /// What every transcript's clients say, framed, and cut in several ways: the first byte says how.
 fn seeds() -> Vec<Vec<u8>> {
-    let framed = |line: Line| match line {
-        Line::Say(Frame::Text(text)) => framed(0x81, text.as_bytes()),
-        Line::Say(frame) => framed(0x82, &bytes_of(&frame)),
-        Line::Frame(first, payload) => framed(first, &payload),
-        Line::Raw(bytes) => bytes,
-        Line::Connect(_) => Vec::new(),
+    let framed = |line: Writer| match line {
+        Writer::Say(Frame::Text(text)) => framed(0x81, text.as_bytes()),
+        Writer::Say(frame) => framed(0x82, &bytes_of(&frame)),
+        Writer::Frame(first, payload) => framed(first, &payload),
+        Writer::Raw(bytes) => bytes,
+        Writer::Connect(_) => Vec::new(),
     };
     let all = ["phoenix", "hello"].into_iter().flat_map(transcripts);
     let wires = all.map(|lines| lines.into_iter().map(framed).collect::<Vec<_>>().concat());
@@ -153,14 +153,15 @@ fn farewell(payload: &[u8]) -> Option<Option<CloseReason>> {
 
 /// Of whatever comes, in whatever chunks, all is handed out that comes before a bad header, then why that is bad, and
 /// nothing more.
-fn run(size: Size, data: &[u8]) {
+fn run(size: MessageLimits, data: &[u8]) {
     let Some((how, bytes)) = data.split_first() else { return };
     let chunks = cut(*how, bytes);
     let turns = 2 + chunks.len();
-    let mut frames = Frames::new(stream::iter(chunks.into_iter().map(Ok::<_, PayloadError>)), connection(), size.bytes);
+    let mut frames =
+        FrameReader::new(stream::iter(chunks.into_iter().map(Ok::<_, PayloadError>)), connection(), size.bytes);
     let (expected, bad) = frames_of(bytes, size.bytes as u64);
     let mut next = || (0..turns).find_map(|_| frames.next().now_or_never()).expect("it hands out, or ends");
-    let (mut begun, mut desk) = (false, Desk::new(size));
+    let (mut begun, mut desk) = (false, ReadyQueue::new(size));
     for frame in expected {
         let told = next().expect("a frame is missing");
         assert_eq!(told.as_ref().ok(), meant(frame, &mut begun).as_ref());
@@ -170,7 +171,7 @@ fn run(size: Size, data: &[u8]) {
     }
     if let Some(reason) = bad {
         let told = next().expect("the fault is missing");
-        assert_eq!(told.as_ref().map_err(fault), Err(reason));
+        assert_eq!(told.as_ref().map_err(close_reason), Err(reason));
     }
     assert!(next().is_none(), "something has come after the end");
 }
@@ -190,23 +191,23 @@ pub(super) fn cut(how: u8, mut bytes: &[u8]) -> Vec<Bytes> {
 
 fn connection() -> Arc<Connection> {
     let time = Duration::from_secs(60);
-    let patience = Patience { idle: time, unjoined: time, ping: None };
-    let bound = Bound { bytes: 65_536, age: time };
-    let allowance = Arc::new(Allowance { patience, bound });
-    let misses = Arc::new(Pool::full(Rate::per_second(1, 1), Instant::now()));
+    let patience = Timeouts { idle: time, unjoined: time, ping: None };
+    let bound = QueueLimit { bytes: 65_536, age: time };
+    let allowance = Arc::new(ConnectionLimits { patience, bound });
+    let misses = Arc::new(SharedTokenBucket::full(Rate::per_second(1, 1), Instant::now()));
     Arc::new(Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), allowance, misses))
 }
 
 /// What is behind it: no message is larger than it may be.
-struct Desk {
-    size: Size,
-    assembly: Option<Assembly>,
+struct ReadyQueue {
+    size: MessageLimits,
+    assembly: Option<FragmentAssembler>,
     pieces: u32,
 }
 
-impl Desk {
-    fn new(size: Size) -> Self {
-        Self { size, assembly: Some(Assembly::new(size)), pieces: 0 }
+impl ReadyQueue {
+    fn new(size: MessageLimits) -> Self {
+        Self { size, assembly: Some(FragmentAssembler::new(size)), pieces: 0 }
     }
 
     fn add(&mut self, piece: Item) {

@@ -23,10 +23,10 @@ use super::client::Client;
 use super::site::site;
 use super::websocket::{cut, framed};
 use super::{SMALL, Target};
-use crate::broker::registry::command::Census;
+use crate::broker::registry::command::RegistryStats;
 use crate::config::schema::Config;
-use crate::http::node_state::Node;
-use crate::server::workers::{Entry, accept};
+use crate::http::node_state::NodeState;
+use crate::server::workers::{AcceptLimit, accept};
 
 /// Just above what a request's headers may take in all (`actix_http`'s 128 KiB); a message's 64 KiB are below.
 const MOST: usize = 140_000;
@@ -127,7 +127,7 @@ fn panics() -> usize {
 
 /// A node that listens, and its clients.
 struct World {
-    node: Arc<Node>,
+    node: Arc<NodeState>,
     address: std::net::SocketAddr,
     clients: Vec<Client>,
     speaking: usize,
@@ -145,7 +145,7 @@ impl World {
         let service = site.service().new_service(()).await.ok().expect("a service");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("it is bound");
-        let entry = Entry::new(2 * CLIENTS, node.pubsub.shared_metrics());
+        let entry = AcceptLimit::new(2 * CLIENTS, node.pubsub.shared_metrics());
         actix_web::rt::spawn(async move { accept(listener, &entry, service).await });
         let clients = vec![Client::new(address)];
         Self { node, address, clients, speaking: 0, session: "none".to_owned(), ahead: Duration::ZERO }
@@ -271,7 +271,7 @@ impl World {
         // the node's own, and that of its connections; each connection and each socket has one more
         let places = Arc::strong_count(&self.node.addresses) - 2;
         let (sockets, census) = (self.node.connections.len(), self.node.pubsub.census().await);
-        let is_empty = (places, sockets, census) == (0, 0, Census::default());
+        let is_empty = (places, sockets, census) == (0, 0, RegistryStats::default());
         (!is_empty).then(|| format!("{places} places, {sockets} sockets and {census:?} are left"))
     }
 }

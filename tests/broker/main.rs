@@ -1,0 +1,10 @@
+//! The broker: the registry, topics, presence, held signals, and the adapters between nodes.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod adapter_suite;
+mod delivery_order;
+mod held_signals;
+mod join_races;
+mod properties;

@@ -1,0 +1,12 @@
+//! Channels: the built-in ones, and what a channel written with this crate can do.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod crashes;
+mod custom_channels;
+mod peer_ownership;
+mod peers;
+mod rooms;
+mod socketio_relay;
+mod subscriptions;

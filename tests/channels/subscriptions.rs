@@ -1,0 +1,121 @@
+//! A channel may have its client hear topics besides its own, and be found by a name of its own.
+
+use handclasp::{Channel, Context, Endpoint, Mount, Node, Payload, Reply, Router, Topic};
+
+use crate::common::{Client, config, empty, eventually};
+
+const HALL: &str = "hall:all";
+
+/// `enter` and `quit` a room, `say` to it or `ask` somebody by name.
+struct Hall;
+
+#[derive(serde::Deserialize)]
+struct Wish {
+    name: String,
+}
+
+fn room(payload: &Payload) -> Topic {
+    Topic::parse(&format!("side:{}", payload.parse::<Wish>().unwrap().name)).unwrap()
+}
+
+impl Channel for Hall {
+    fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        let topic = room(payload);
+        let fine = match event {
+            "enter" => ctx.listen(&topic).is_ok(),
+            "be" => ctx.answer_to(&topic).is_ok(),
+            "quit" => {
+                ctx.ignore(&topic);
+                true
+            }
+            "say" => {
+                ctx.broadcast_from_to(&topic, "said", payload.clone());
+                true
+            }
+            "say_all" => {
+                ctx.broadcast_to(&topic, "said", payload.clone());
+                true
+            }
+            "ask" => return ctx.signal(topic, "asked", payload.clone()),
+            _ => return Reply::error("unknown event"),
+        };
+        if fine { Reply::ok() } else { Reply::error("too many") }
+    }
+}
+
+async fn node() -> Node {
+    let mount = Mount::new("/hall", Router::new().channel("hall:*", |_| Hall)).joins_per_socket(2);
+    Endpoint::new(config(&[])).mount(mount).start().unwrap()
+}
+
+async fn guest(node: &Node) -> Client {
+    let mut client = Client::open(node.address(), "/hall/websocket?vsn=2.0.0", &[]).await;
+    client.join("1", HALL, "{}").await;
+    client
+}
+
+async fn does(client: &mut Client, event: &str, name: &str, answer: &str) {
+    client.say(&format!(r#"["1","9","{HALL}","{event}",{{"name":"{name}"}}]"#)).await;
+    let heard = client.hear_until("phx_reply").await;
+    assert!(heard.contains(answer), "{event} {name}: {heard}");
+}
+
+/// Waits until the topic has so many members.
+async fn members(node: &Node, topic: &str, count: usize) {
+    let pubsub = node.pubsub();
+    eventually("as many members", || async { pubsub.count(topic) == count }).await;
+}
+
+#[actix_web::test]
+async fn a_client_receives_the_broadcasts_of_a_topic_until_it_unsubscribes() {
+    let node = node().await;
+    let (mut ann, mut bob) = (guest(&node).await, guest(&node).await);
+    does(&mut ann, "enter", "a", "ok").await;
+    does(&mut bob, "enter", "a", "ok").await;
+    members(&node, "side:a", 2).await;
+    does(&mut ann, "say", "a", "ok").await;
+    bob.hears(r#"[null,null,"side:a","said",{"name":"a"}]"#).await;
+    ann.hears_nothing().await;
+    ann.say(&format!(r#"["1","9","{HALL}","say_all",{{"name":"a"}}]"#)).await;
+    bob.hears(r#"[null,null,"side:a","said",{"name":"a"}]"#).await;
+    ann.hear_until(r#""side:a","said""#).await;
+    does(&mut bob, "quit", "a", "ok").await;
+    members(&node, "side:a", 1).await;
+    does(&mut ann, "say", "a", "ok").await;
+    bob.hears_nothing().await;
+    ann.say(&format!(r#"["1","10","{HALL}","phx_leave",{{}}]"#)).await;
+    members(&node, "side:a", 0).await;
+    drop((ann, bob));
+    empty(&node).await;
+}
+
+#[actix_web::test]
+async fn a_name_belongs_to_the_first_client_that_subscribes_to_it_exclusively() {
+    let node = node().await;
+    let (mut ann, mut bob) = (guest(&node).await, guest(&node).await);
+    does(&mut ann, "be", "queen", "ok").await;
+    members(&node, "side:queen", 1).await;
+    does(&mut bob, "be", "queen", "ok").await;
+    does(&mut bob, "ask", "queen", r#""status":"ok""#).await;
+    ann.hears(r#"[null,null,"side:queen","asked",{"name":"queen"}]"#).await;
+    drop(ann);
+    members(&node, "side:queen", 0).await;
+    does(&mut bob, "ask", "queen", "peer_not_found").await;
+    drop(bob);
+    empty(&node).await;
+}
+
+#[actix_web::test]
+async fn subscriptions_count_against_the_limit_of_topics() {
+    let node = node().await;
+    let mut ann = guest(&node).await;
+    does(&mut ann, "enter", "a", "ok").await;
+    does(&mut ann, "enter", "b", "ok").await;
+    does(&mut ann, "enter", "c", "too many").await;
+    does(&mut ann, "quit", "a", "ok").await;
+    does(&mut ann, "quit", "never", "ok").await;
+    does(&mut ann, "enter", "c", "ok").await;
+    does(&mut ann, "enter", "d", "too many").await;
+    drop(ann);
+    empty(&node).await;
+}

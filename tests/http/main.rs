@@ -1,0 +1,10 @@
+//! HTTP: upgrades, origins, mounts, routes and static files.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod handshake;
+mod mounts;
+mod origins;
+mod routes;
+mod static_files;

@@ -1,0 +1,192 @@
+//! What a mount decides when a client connects, and what its channels know of that: connect params,
+//! headers, addresses, values of their own, and the id by which a socket is told to go.
+
+use handclasp::{
+    Channel, ConnectError, ConnectInfo, Context, Endpoint, Mount, Node, Payload, Reply, Router, SocketInit, Topic,
+};
+use serde_json::{Value, json};
+
+use crate::common::{self, Client, Heard, config, empty, eventually};
+
+const PATH: &str = "/live/websocket?vsn=2.0.0";
+
+/// What the mount has seen of the request.
+struct Seen(Value);
+
+/// How often the channels of one socket were asked.
+struct Asked(u32);
+
+/// Tells its client what it knows of the connection.
+struct Mirror;
+
+impl Channel for Mirror {
+    fn handle_in(&mut self, event: &str, _: &Payload, ctx: &mut Context<'_>) -> Reply {
+        let address = ctx.peer_address().to_string();
+        let assigns = ctx.assigns();
+        if event == "forget" {
+            return Reply::with(json!(assigns.remove::<Asked>().map(|asked| asked.0)).into());
+        }
+        let asked = assigns.get::<Asked>().map_or(1, |asked| asked.0 + 1);
+        assigns.insert(Asked(asked));
+        let seen = assigns.get::<Seen>().map(|seen| seen.0.clone());
+        Reply::with(json!({ "asked": asked, "seen": seen, "address": address }).into())
+    }
+}
+
+fn connect(info: &ConnectInfo<'_>) -> Result<SocketInit, ConnectError> {
+    match info.param("be") {
+        Some("refused") => return Err(ConnectError::new(actix_web::http::StatusCode::PAYMENT_REQUIRED, "no money")),
+        Some("dead") => panic!("as the test wants it"),
+        _ => {}
+    }
+    let params: Vec<_> = info.params().filter(|(name, _)| *name != "vsn").collect();
+    let seen = json!({
+        "params": params,
+        "user": info.param("user[name]"),
+        "token": info.auth_token(),
+        "agent": info.header("user-agent"),
+        "peer": info.peer_address().map(|address| address.ip()),
+        "client": info.client_address(),
+        "url": format!("{}://{}", info.scheme(), info.host()),
+    });
+    let connected = SocketInit::default().assign(Seen(seen));
+    match info.param("id").and_then(|id| Topic::parse(id).ok()) {
+        Some(id) => Ok(connected.id(id)),
+        None => Ok(connected),
+    }
+}
+
+fn start(sets: &[&str]) -> Node {
+    let mount = Mount::new("/live/", Router::new().channel("mirror:*", |_| Mirror)).connect(connect);
+    Endpoint::new(config(sets)).mount(mount).start().unwrap()
+}
+
+async fn ask(client: &mut Client, topic: &str, event: &str) -> Value {
+    client.say(&format!(r#"["1","2","{topic}","{event}",{{}}]"#)).await;
+    let answer: Value = serde_json::from_str(&client.hear().await).unwrap();
+    answer[4]["response"].clone()
+}
+
+async fn seen(node: &Node, query: &str, headers: &[&str]) -> Value {
+    let mut client = Client::open(node.address(), &format!("{PATH}{query}"), headers).await;
+    client.join("1", "mirror:a", "{}").await;
+    ask(&mut client, "mirror:a", "see").await
+}
+
+#[actix_web::test]
+async fn a_channel_reads_params_headers_and_addresses() {
+    let node = start(&[r#"server.trusted_proxies=["127.0.0.1/32"]"#]);
+    let headers = [
+        "User-Agent: foo/1.0",
+        "X-Forwarded-For: 198.51.100.7",
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Host: broker.test",
+        "Sec-WebSocket-Protocol: phoenix, base64url.bearer.phx.c2VjcmV0",
+    ];
+    let heard = seen(&node, "&user[name]=b%C3%B6b&user%5Bname%5D=al+ice&x", &headers).await;
+    let want = json!({
+        "params": [["user[name]", "böb"], ["user[name]", "al ice"], ["x", ""]],
+        "user": "al ice",
+        "token": "secret",
+        "agent": "foo/1.0",
+        "peer": "127.0.0.1",
+        "client": "198.51.100.7",
+        "url": "https://broker.test",
+    });
+    assert_eq!(heard, json!({ "asked": 1, "seen": want, "address": "198.51.100.7" }));
+}
+
+#[actix_web::test]
+async fn a_client_does_not_choose_its_address() {
+    let node = start(&[]);
+    let forged =
+        ["X-Forwarded-For: 198.51.100.7", "Forwarded: for=198.51.100.7;proto=https", "X-Forwarded-Proto: https"];
+    let heard = seen(&node, "", &forged).await;
+    assert_eq!((&heard["address"], &heard["seen"]["client"]), (&json!("127.0.0.1"), &json!("127.0.0.1")));
+    assert_eq!(heard["seen"]["url"], format!("http://{}", node.address()));
+}
+
+#[actix_web::test]
+async fn the_channels_of_a_socket_share_what_they_are_assigned() {
+    let node = start(&[]);
+    let (mut client, mut other) =
+        (Client::open(node.address(), PATH, &[]).await, Client::open(node.address(), PATH, &[]).await);
+    for client in [&mut client, &mut other] {
+        client.join("1", "mirror:a", "{}").await;
+        client.join("1", "mirror:b", "{}").await;
+    }
+    assert_eq!(ask(&mut client, "mirror:a", "see").await["asked"], 1);
+    assert_eq!(ask(&mut client, "mirror:b", "see").await["asked"], 2);
+    assert_eq!(ask(&mut other, "mirror:b", "see").await["asked"], 1);
+    assert_eq!(ask(&mut client, "mirror:a", "forget").await, 2);
+    assert_eq!(ask(&mut client, "mirror:b", "forget").await, Value::Null);
+}
+
+#[actix_web::test]
+async fn a_client_that_may_not_connect_is_told_so_in_the_mounts_words() {
+    let node = start(&[]);
+    let (_, answer) = Client::ask(node.address(), &format!("{PATH}&be=refused"), &[]).await;
+    assert!(answer.starts_with("HTTP/1.1 402"), "{answer}");
+    assert_eq!(common::get(node.address(), &format!("{PATH}&be=refused")).await, (402, "no money".into()));
+    let (_, answer) = Client::ask(node.address(), &format!("{PATH}&be=dead"), &[]).await;
+    assert!(answer.starts_with("HTTP/1.1 500"), "{answer}");
+    assert_eq!(node.pubsub().metrics().connections_refused.get(), 3);
+    Client::open(node.address(), PATH, &[]).await;
+}
+
+#[actix_web::test]
+async fn all_sockets_of_an_id_are_told_to_go() {
+    let node = start(&[]);
+    let mut clients = Vec::new();
+    for id in ["users:1", "users:1", "users:2"] {
+        let mut client = Client::open(node.address(), &format!("{PATH}&id={id}"), &[]).await;
+        client.join("1", "mirror:a", "{}").await;
+        clients.push(client);
+    }
+    let (users, gone) = (Topic::parse("users:1").unwrap(), Heard::Close(1001, "disconnected by the server".into()));
+    eventually("both are known by their id", || async { node.pubsub().count("users:1") == 2 }).await;
+    node.pubsub().broadcast(&users, "other", Payload::empty());
+    clients[0].hears_nothing().await;
+    node.pubsub().broadcast(&users, handclasp::message::DISCONNECT, Payload::empty());
+    for client in &mut clients[..2] {
+        assert_eq!(client.hear_any().await, gone);
+    }
+    clients[2].hears_nothing().await;
+    drop(clients);
+    empty(&node).await;
+}
+
+/// Listening on the topic of its own id counted as having joined something.
+#[actix_web::test]
+async fn a_socket_with_an_id_must_join_something_too() {
+    let node = start(&["socket.join_within=100ms"]);
+    let mut client = Client::open(node.address(), &format!("{PATH}&id=users:1"), &[]).await;
+    assert_eq!(client.hear_any().await, Heard::Close(1008, "no topic joined in time".into()));
+    drop(client);
+    empty(&node).await;
+}
+
+#[actix_web::test]
+async fn a_bare_endpoint_serves_its_own_mount_and_health_alone() {
+    let mount = Mount::new("/live", Router::new().channel("mirror:*", |_| Mirror)).connect(connect);
+    let bare = Endpoint::bare(config(&[])).mount(mount).start().unwrap();
+    assert_eq!(seen(&bare, "", &[]).await["asked"], 1);
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(common::get(bare.address(), path).await.0, 200, "{path}");
+    }
+    let full = common::node(&[]);
+    for path in [
+        "/",
+        "/lib/index.js",
+        "/socket/websocket",
+        "/socket/longpoll",
+        "/ws/websocket",
+        "/peer/websocket",
+        "/peerjs/id",
+        "/socket.io/?EIO=4&transport=polling",
+        "/hello",
+    ] {
+        assert_ne!(common::get(full.address(), path).await.0, 404, "{path}");
+        assert_eq!(common::get(bare.address(), path).await, (404, String::new()), "{path}");
+    }
+}

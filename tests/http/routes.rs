@@ -1,0 +1,69 @@
+//! HTTP routes of an application's own, beside the mounts: what they answer, and WebSockets that they take themselves.
+
+use actix::{Actor, StreamHandler};
+use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web_actors::ws::{self, Message, ProtocolError, WebsocketContext};
+use handclasp::{Endpoint, Node};
+
+use crate::common::{self, Client, Heard, config, get};
+
+/// Says what it hears.
+struct Echo;
+
+impl Actor for Echo {
+    type Context = WebsocketContext<Self>;
+}
+
+impl StreamHandler<Result<Message, ProtocolError>> for Echo {
+    fn handle(&mut self, message: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
+        match message {
+            Ok(Message::Text(text)) => ctx.text(text),
+            Ok(Message::Close(reason)) => ctx.close(reason),
+            _ => {}
+        }
+    }
+}
+
+async fn echo(request: HttpRequest, payload: web::Payload) -> actix_web::Result<HttpResponse> {
+    ws::start(Echo, &request, payload)
+}
+
+fn node() -> Node {
+    Endpoint::new(config(&[]))
+        .routes(|app| {
+            app.route("/echo", web::get().to(echo));
+            app.route("/greeting", web::get().to(|| async { "hello" }));
+        })
+        .start()
+        .unwrap()
+}
+
+#[actix_web::test]
+async fn a_route_takes_websockets_of_its_own() {
+    let node = node();
+    let mut client = Client::open(node.address(), "/echo", &[]).await;
+    let large = "x".repeat(60_000);
+    for text in ["one", "two", &large] {
+        client.say(text).await;
+        client.hears(text).await;
+    }
+    client.raw(&common::frame(0x88, &1000_u16.to_be_bytes())).await;
+    assert_eq!(client.hear_any().await, Heard::Close(1000, String::new()));
+}
+
+#[actix_web::test]
+async fn an_upgrade_of_a_plain_route_gets_the_answer_of_the_route() {
+    let node = node();
+    assert_eq!(get(node.address(), "/greeting").await.0, 200);
+    let (mut client, head) = Client::ask(node.address(), "/greeting", &[]).await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert_eq!(client.body(&head).await, b"hello");
+    let (_, head) = Client::ask(node.address(), "/nothing", &[]).await;
+    assert!(head.starts_with("HTTP/1.1 404"), "{head}");
+}
+
+#[actix_web::test]
+async fn routes_that_panic_are_an_error_at_the_start() {
+    let node = Endpoint::new(config(&[])).routes(|_| panic!("no routes today")).start();
+    assert_eq!(node.unwrap_err().to_string(), "a worker could not start");
+}

@@ -1,0 +1,149 @@
+//! The page and the health of a node, over plain HTTP: headers, caching, compression, and what is not
+//! found.
+
+use std::io::Read;
+
+use handclasp::Node;
+
+use crate::common::{self, Client, node};
+
+/// Head and body of an answer. The head is in lower case; header lines are looked for in it.
+async fn ask(node: &Node, first: &str, lines: &str) -> (String, Vec<u8>) {
+    let request = format!("{first} HTTP/1.1\r\nHost: x\r\nAccept: text/html,*/*;q=0.8\r\n{lines}\r\n");
+    let (mut client, head) = Client::request(node.address(), &request).await;
+    let body = if first.starts_with("HEAD") { Vec::new() } else { client.body(&head).await };
+    (head, body)
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+}
+
+#[actix_web::test]
+async fn health_is_one_word() {
+    let node = node(&[]);
+    for (path, word) in [("/healthz", "ok\n"), ("/readyz", "ready\n")] {
+        let (head, body) = ask(&node, &format!("GET {path}"), "").await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        assert_eq!(body, word.as_bytes());
+    }
+}
+
+#[actix_web::test]
+async fn the_page_runs_nothing_but_its_own_files() {
+    let node = node(&[]);
+    let (head, body) = ask(&node, "GET /", "").await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert!(!body.is_empty());
+    assert_eq!(header(&head, "content-type"), Some("text/html; charset=utf-8"));
+    let policy = header(&head, "content-security-policy").unwrap();
+    for rule in ["default-src 'none'", "script-src 'self'", "connect-src 'self'", "frame-ancestors 'none'"] {
+        assert!(policy.contains(rule), "{policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{policy}");
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cache-control", "no-cache"),
+        ("vary", "accept-encoding"),
+    ] {
+        assert_eq!(header(&head, name), Some(value));
+    }
+    let (same, _) = ask(&node, "GET /index.html?peer_id=x", "").await;
+    assert_eq!(header(&same, "etag"), header(&head, "etag"));
+    let (empty, _) = ask(&node, "HEAD /", "").await;
+    assert!(empty.starts_with("HTTP/1.1 200"), "{empty}");
+    assert_eq!(header(&empty, "etag"), header(&head, "etag"));
+}
+
+#[actix_web::test]
+async fn a_page_that_a_browser_has_is_not_sent_again() {
+    let node = node(&[]);
+    let (head, _) = ask(&node, "GET /", "").await;
+    let tag = header(&head, "etag").unwrap();
+    let (head, body) = ask(&node, "GET /", &format!("If-None-Match: \"other\", {tag}\r\n")).await;
+    assert!(head.starts_with("HTTP/1.1 304"), "{head}");
+    assert!(body.is_empty());
+    assert_eq!(header(&head, "etag"), Some(tag));
+    let (head, _) = ask(&node, "GET /", "If-None-Match: \"other\"\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+}
+
+#[actix_web::test]
+async fn a_client_that_accepts_gzip_gets_it() {
+    let folder = folder("gzip");
+    let text = "the same again ".repeat(100);
+    std::fs::write(folder.join("a.js"), &text).unwrap();
+    std::fs::write(folder.join("tiny.txt"), "x").unwrap();
+    let node = node(&[&format!("page.dir={}", folder.display())]);
+    let (head, body) = ask(&node, "GET /a.js", "Accept-Encoding: br, gzip\r\n").await;
+    assert_eq!(header(&head, "content-encoding"), Some("gzip"));
+    assert_eq!(header(&head, "content-type"), Some("text/javascript; charset=utf-8"));
+    let mut plain = String::new();
+    flate2::read::GzDecoder::new(&*body).read_to_string(&mut plain).unwrap();
+    assert_eq!(plain, text);
+    let (head, body) = ask(&node, "GET /a.js", "").await;
+    assert_eq!((header(&head, "content-encoding"), body), (None, text.into_bytes()));
+    let (head, body) = ask(&node, "GET /tiny.txt", "Accept-Encoding: gzip\r\n").await;
+    assert_eq!((header(&head, "content-encoding"), &*body), (None, &b"x"[..]), "it would only grow");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[actix_web::test]
+async fn what_is_not_there_is_not_found() {
+    let node = node(&[]);
+    for path in ["/nothing", "/index.html/", "/%00", "/lib/../index.html", "//etc/passwd"] {
+        let (head, body) = ask(&node, &format!("GET {path}"), "").await;
+        assert!(head.starts_with("HTTP/1.1 404"), "{path}: {head}");
+        assert_eq!(body, b"not found\n", "{path}");
+        assert!(header(&head, "content-security-policy").is_some(), "{path}");
+    }
+    let (head, _) = ask(&node, "POST /", "Content-Length: 0\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 405"), "{head}");
+    assert_eq!(header(&head, "allow"), Some("GET, HEAD"));
+    let off = common::node(&["page.enabled=false"]);
+    let (head, _) = ask(&off, "GET /", "").await;
+    assert!(head.starts_with("HTTP/1.1 404"), "{head}");
+}
+
+#[actix_web::test]
+async fn a_folder_is_not_left() {
+    let outside = folder("outside");
+    let inside = outside.join("page");
+    std::fs::create_dir_all(inside.join("sub")).unwrap();
+    for (file, text) in [("secret.txt", "secret"), ("page/index.html", "page"), ("page/sub/b.css", "b{}")] {
+        std::fs::write(outside.join(file), text).unwrap();
+    }
+    std::fs::write(inside.join(".hidden"), "secret").unwrap();
+    let node = node(&[&format!("page.dir={}", inside.display())]);
+    let found = async |path: &str| {
+        let (head, body) = ask(&node, &format!("GET {path}"), "").await;
+        (head[9..12].to_owned(), String::from_utf8(body).unwrap())
+    };
+    assert_eq!(found("/").await, ("200".into(), "page".into()));
+    assert_eq!(found("/sub/b.css").await, ("200".into(), "b{}".into()));
+    let absolute = outside.join("secret.txt");
+    for path in [
+        "/../secret.txt",
+        "/..%2fsecret.txt",
+        "/%2e%2e/secret.txt",
+        "/sub/../../secret.txt",
+        "/..\\secret.txt",
+        "/.hidden",
+        "/sub",
+        &format!("/{}", absolute.display()),
+        &format!("/%2f{}", absolute.display()),
+    ] {
+        let (status, body) = found(path).await;
+        assert!(matches!(&*status, "404" | "400"), "{path}: {status} {body}");
+        assert!(!body.contains("secret"), "{path}");
+    }
+    std::fs::remove_dir_all(outside).unwrap();
+}
+
+fn folder(name: &str) -> std::path::PathBuf {
+    let folder = std::env::temp_dir().join(format!("handclasp-page-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}

@@ -1,0 +1,33 @@
+//! What a connection keeps while it is idle, after it has been busy too: one descriptor, and little memory.
+
+use crate::common::process::Process;
+use crate::common::{Client, eventually, get, id};
+
+const CONNECTIONS: usize = 400;
+/// Twice what a debug build keeps. The HTTP server's buffers alone were 16 KiB.
+const MOST: u64 = 16 * 1024;
+
+#[actix_web::test]
+async fn an_idle_websocket_keeps_one_descriptor_and_no_buffers() {
+    let process = Process::start(&["server.workers=1", "limits.connections_per_address=1000"]);
+    assert_eq!(get(process.address, "/healthz").await.0, 200);
+    let (descriptors, resident) = (process.descriptors(), process.resident());
+    let mut clients = Vec::new();
+    for n in 0..CONNECTIONS {
+        let mut client = Client::new(process.address).await;
+        client.join("1", &format!("peer:{}", id(n)), "{}").await;
+        clients.push(client);
+    }
+    for n in 0..CONNECTIONS {
+        let to = (n + 1) % CONNECTIONS;
+        let sdp = "x".repeat(1_500);
+        let offer = format!(r#"["1","2","peer:{}","offer",{{"peer_id":"{}","sdp":"{sdp}"}}]"#, id(n), id(to));
+        clients[n].say(&offer).await;
+        clients[to].hear_until(&sdp).await;
+    }
+    assert!(process.descriptors() <= descriptors + CONNECTIONS, "{} of {CONNECTIONS}", process.descriptors());
+    let each = (process.resident() - resident) / CONNECTIONS as u64;
+    assert!(each < MOST, "{each} bytes each");
+    drop(clients);
+    eventually("no descriptor of theirs", || async { process.descriptors() <= descriptors }).await;
+}

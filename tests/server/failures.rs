@@ -1,0 +1,87 @@
+//! When a part of the node itself fails: a session that panics costs its own connection and nothing else, a registry
+//! that dies takes the node with it, loudly.
+
+use std::sync::Arc;
+
+use compact_str::CompactString;
+use handclasp::broker::adapter::{Adapter, BoxFuture, Claimed, ClusterInbox, Epoch, LocalAdapter, Packet};
+use handclasp::message::{DeliveryStatus, Proof};
+use handclasp::{Channel, Context, Endpoint, Mount, Payload, Reply, Router, TerminateReason, Topic, close};
+
+use crate::common::{self, Client, config, empty};
+
+/// A backplane whose code panics, for those who speak of the topics `room:registry` and `room:session`: there where the
+/// registry or a session calls it.
+struct Faulty;
+
+impl Adapter for Faulty {
+    fn start(&self, _: Arc<dyn ClusterInbox>) {}
+    fn node(&self) -> CompactString {
+        "faulty".into()
+    }
+    fn claim(&self, name: &Topic, proof: Option<Proof>) -> BoxFuture<Claimed> {
+        LocalAdapter.claim(name, proof)
+    }
+    fn release(&self, _: &Topic, _: Epoch) {}
+    fn whereis(&self, name: &Topic) -> BoxFuture<bool> {
+        LocalAdapter.whereis(name)
+    }
+    fn deliver(&self, name: &Topic, packet: Packet) -> BoxFuture<DeliveryStatus> {
+        LocalAdapter.deliver(name, packet)
+    }
+    fn publish(&self, topic: &Topic, _: Packet) {
+        assert_ne!(topic.subtopic(), "session", "a fault in a session, for the test");
+    }
+    fn interest(&self, topic: &Topic, _: bool) {
+        assert_ne!(topic.subtopic(), "registry", "a fault in the registry, for the test");
+    }
+}
+
+#[actix_web::test]
+async fn a_node_whose_registry_has_died_ends_with_an_error() {
+    let node = Endpoint::new(config(&[])).adapter(Faulty).start().unwrap();
+    let mut client = Client::new(node.address()).await;
+    let serving = actix_web::rt::spawn(node.until_signal());
+    client.say(r#"["1","1","room:registry","phx_join",{}]"#).await;
+    let ended = tokio::time::timeout(common::PATIENCE, serving).await.expect("the node ends").unwrap();
+    assert_eq!(ended.unwrap_err().to_string(), "the registry has died");
+}
+
+/// Says what its client says, and goodbye in its name.
+struct Polite;
+
+impl Channel for Polite {
+    fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        ctx.broadcast_from(event, payload.clone());
+        Reply::ok()
+    }
+
+    fn terminate(&mut self, _: TerminateReason, ctx: &mut Context<'_>) {
+        ctx.broadcast_from("goodbye", Payload::empty());
+    }
+}
+
+#[actix_web::test]
+async fn a_session_that_panics_costs_its_connection_and_nothing_else() {
+    let mount = Mount::new("/socket", Router::new().channel("room:*", |_| Polite));
+    let node = Endpoint::new(config(&[])).adapter(Faulty).mount(mount).start().unwrap();
+    let (mut victim, mut other) = (Client::new(node.address()).await, Client::new(node.address()).await);
+    for client in [&mut victim, &mut other] {
+        client.join("1", "room:session", "{}").await;
+        client.join("2", "room:well", "{}").await;
+    }
+    // it panics, and again over the goodbye of its channel there
+    victim.say(r#"["1","3","room:session","hello",{}]"#).await;
+    assert_eq!(victim.closed().await, 1006);
+    // whom it speaks with elsewhere hears its goodbye; the next ones come and go
+    other.hear_until("goodbye").await;
+    let mut next = Client::new(node.address()).await;
+    next.join("1", "room:well", "{}").await;
+    other.say(r#"["2","4","room:well","hello",{}]"#).await;
+    next.hears(r#"[null,null,"room:well","hello",{}]"#).await;
+    assert_eq!(node.connections(), 2);
+    assert_eq!(node.pubsub().metrics().connections_closed.of(&close::CRASHED), 1);
+    other.say(r#"["1","5","room:session","phx_leave",{}]"#).await;
+    drop((other, next));
+    empty(&node).await;
+}

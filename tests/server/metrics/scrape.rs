@@ -1,0 +1,272 @@
+//! The metrics as whoever scrapes them sees them: over HTTP, read by a parser that is not ours.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use handclasp::{Channel, Endpoint, Mount, Node, Payload, RegistryStats, Router, Topic};
+use prometheus_parse::{Scrape, Value};
+
+use super::{ALICE, NOBODY};
+use crate::common::{self, Client, config, eventually, get, node};
+
+const ON: &str = "metrics.listen=127.0.0.1:0";
+
+/// What the node tells of itself now.
+async fn scrape(node: &Node) -> Scrape {
+    let (status, text) = get(node.metrics_address().unwrap(), "/metrics").await;
+    assert_eq!(status, 200, "{text}");
+    Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).unwrap()
+}
+
+/// The sum of a family's series that have all these labels; of a histogram, how much was measured.
+fn sum(scrape: &Scrape, name: &str, labels: &[(&str, &str)]) -> f64 {
+    let fits = |sample: &&prometheus_parse::Sample| {
+        sample.metric == name && labels.iter().all(|(key, value)| sample.labels.get(key) == Some(value))
+    };
+    let samples: Vec<_> = scrape.samples.iter().filter(fits).collect();
+    assert!(!samples.is_empty(), "no {name} {labels:?}");
+    let number = |value: &Value| match value {
+        Value::Counter(number) | Value::Gauge(number) | Value::Untyped(number) => *number,
+        other => panic!("{name} is {other:?}"),
+    };
+    samples.iter().map(|sample| number(&sample.value)).sum()
+}
+
+/// Every series, by its name and labels.
+fn series(scrape: &Scrape) -> BTreeSet<String> {
+    scrape.samples.iter().map(|sample| format!("{}{{{}}}", sample.metric, sample.labels)).collect()
+}
+
+async fn comes_to(node: &Node, name: &str, labels: &[(&str, &str)], number: f64) {
+    let what = format!("{name} {labels:?} is {number}");
+    eventually(&what, || async { sum(&scrape(node).await, name, labels) == number }).await;
+}
+
+#[actix_web::test]
+async fn it_is_read_at_an_address_of_its_own_and_nowhere_else() {
+    let node = node(&[ON]);
+    let own = node.metrics_address().unwrap();
+    assert_ne!(own, node.address());
+    let (status, text) = get(own, "/metrics").await;
+    assert!(status == 200 && text.contains("# TYPE handclasp_connections gauge\n"), "{text}");
+    for (address, path) in [(node.address(), "/metrics"), (own, "/"), (own, "/healthz"), (own, "/socket/websocket")] {
+        assert_eq!(get(address, path).await.0, 404, "{path}");
+    }
+    assert_eq!(common::node(&[]).metrics_address(), None, "unless it is asked for");
+}
+
+#[actix_web::test]
+async fn what_happens_is_seen() {
+    let (one, other) = (node(&[ON]), node(&[ON]));
+    let mut alice = Client::new(one.address()).await;
+    alice.join("1", &format!("peer:{ALICE}"), "{}").await;
+    alice.join("2", "room:a", r#"{"meta":{"name":"alice"}}"#).await;
+    alice.hear_until("presence_diff").await;
+    alice
+        .ask_for(
+            &format!(r#"["1","3","peer:{ALICE}","watch",{{"peer_id":"{NOBODY}"}}]"#),
+            &format!(r#"["1","3","peer:{ALICE}","phx_reply",{{"status":"ok","response":{{"online":false}}}}]"#),
+        )
+        .await;
+    let mut peer = Client::open(one.address(), "/peerjs?key=peerjs&id=me&token=t", &[]).await;
+    peer.hears(r#"{"type":"OPEN"}"#).await;
+    peer.say(r#"{"type":"OFFER","dst":"you","payload":{}}"#).await;
+    comes_to(&one, "handclasp_held_signals", &[], 1.0).await;
+    let seen = scrape(&one).await;
+    for (name, labels, number) in [
+        ("handclasp_connections", &[("protocol", "phoenix"), ("transport", "websocket")][..], 1.0),
+        ("handclasp_connections", &[("protocol", "peerjs")], 1.0),
+        ("handclasp_connections_opened_total", &[], 2.0),
+        ("handclasp_joins_total", &[("protocol", "phoenix")], 2.0),
+        ("handclasp_joins_total", &[("protocol", "peerjs")], 1.0),
+        ("handclasp_join_duration_seconds_count", &[("protocol", "phoenix")], 2.0),
+        ("handclasp_messages_received_total", &[("protocol", "phoenix")], 3.0),
+        ("handclasp_topics", &[], 3.0),
+        ("handclasp_members", &[], 3.0),
+        ("handclasp_names", &[], 2.0),
+        ("handclasp_watches", &[], 1.0),
+        ("handclasp_presence_rows", &[], 1.0),
+        ("handclasp_ready", &[], 1.0),
+        ("handclasp_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0),
+    ] {
+        assert_eq!(sum(&seen, name, labels), number, "{name} {labels:?}");
+    }
+    for name in ["handclasp_held_bytes", "process_resident_memory_bytes", "process_open_fds"] {
+        assert!(sum(&seen, name, &[]) > 0.0, "{name}");
+    }
+    assert!(sum(&seen, "handclasp_queue_wait_seconds_count", &[("protocol", "phoenix")]) >= 1.0);
+    let nothing = scrape(&other).await;
+    assert_eq!(sum(&nothing, "handclasp_joins_total", &[]), 0.0, "each node counts its own");
+    drop((alice, peer));
+    comes_to(&one, "handclasp_connections", &[], 0.0).await;
+    comes_to(&one, "handclasp_connections_closed_total", &[("reason", "gone")], 2.0).await;
+    let (pubsub, nobody) = (one.pubsub(), RegistryStats::default());
+    eventually("nothing is left", || async { pubsub.census().await == nobody }).await;
+    for name in ["topics", "members", "names", "watches", "presence_rows", "held_signals", "held_bytes"] {
+        comes_to(&one, &format!("handclasp_{name}"), &[], 0.0).await;
+    }
+}
+
+#[actix_web::test]
+async fn channels_of_ones_own_are_counted_too() {
+    struct Mine;
+    impl Channel for Mine {}
+    let own = Mount::new("/own", Router::new().channel("mine:*", |_| Mine));
+    let node = Endpoint::new(config(&[ON])).mount(own).start().unwrap();
+    let mut client = Client::open(node.address(), "/own/websocket?vsn=2.0.0", &[]).await;
+    client.join("1", "mine:a", "{}").await;
+    let seen = scrape(&node).await;
+    assert_eq!(sum(&seen, "handclasp_joins_total", &[("protocol", "phoenix")]), 1.0);
+    assert_eq!(sum(&seen, "handclasp_connections", &[("protocol", "phoenix")]), 1.0);
+}
+
+#[actix_web::test]
+async fn what_waits_for_a_client_that_does_not_read_is_seen() {
+    let patient = ["limits.queue_bytes=100000000", "limits.queue_age=1h", "socket.write_timeout=10m"];
+    let node = node(&[&[ON][..], &patient].concat());
+    let mut slow = Client::new(node.address()).await;
+    slow.join("1", "room:a", "{}").await;
+    let (pubsub, topic) = (node.pubsub(), Topic::parse("room:a").unwrap());
+    let payload = Payload::json(&"x".repeat(100_000)).unwrap();
+    eventually("something waits", || async {
+        pubsub.broadcast(&topic, "e", payload.clone());
+        sum(&scrape(&node).await, "handclasp_queue_messages", &[]) > 1.0
+    })
+    .await;
+    let seen = scrape(&node).await;
+    assert_eq!(sum(&seen, "handclasp_queue_connections", &[]), 1.0);
+    assert!(sum(&seen, "handclasp_queue_bytes", &[]) > 100_000.0);
+    assert!(sum(&seen, "handclasp_queue_most_bytes", &[]) > 100_000.0);
+    assert!(sum(&seen, "handclasp_queue_oldest_seconds", &[]) > 0.0);
+    drop(slow);
+    for name in ["handclasp_queue_connections", "handclasp_queue_bytes", "handclasp_queue_oldest_seconds"] {
+        comes_to(&node, name, &[], 0.0).await;
+    }
+}
+
+#[actix_web::test]
+async fn no_client_makes_a_series_of_its_own() {
+    let node = node(&[ON]);
+    let before = series(&scrape(&node).await);
+    let address = node.address();
+    for (path, header) in [
+        ("/socket/websocket?vsn=made.up", "x: y"),
+        ("/made/up", "user-agent: made up"),
+        ("/socket/websocket", "origin: https://made-up.example"),
+        ("/socket/websocket?vsn=2.0.0", "sec-websocket-protocol: made-up"),
+        ("/peerjs?key=made&id=up&token=t", "x: y"),
+        ("/socket.io/?EIO=4&transport=made-up", "x: y"),
+        ("/hello", "x-forwarded-for: 192.0.2.1"),
+    ] {
+        Client::ask(address, path, &[header]).await;
+    }
+    let mut client = Client::new(address).await;
+    for n in 0..50 {
+        client.say(&format!(r#"["{n}","{n}","room:made up {n}","phx_join",{{}}]"#)).await;
+        client.say(&format!(r#"["{n}","m{n}","room:made up {n}","made\"up{n}",{{}}]"#)).await;
+        client.say(&format!(r#"[null,"{n}","made:{n}","phx_join",{{}}]"#)).await;
+    }
+    client.say(r#"[null,"end","phoenix","heartbeat",{}]"#).await;
+    client.hear_until(r#""end","phoenix""#).await;
+    client.say("made up").await;
+    client.closed().await;
+    comes_to(&node, "handclasp_connections_closed_total", &[("reason", "malformed")], 1.0).await;
+    assert_eq!(series(&scrape(&node).await), before);
+}
+
+#[actix_web::test]
+async fn a_client_that_keeps_its_connections_open_does_not_keep_others_from_reading() {
+    let node = node(&[ON]);
+    let address = node.metrics_address().unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(tokio::net::TcpStream::connect(address).await.unwrap());
+    }
+    scrape(&node).await;
+    let many: Vec<String> = (0..200).map(|n| format!("x-{n}: y")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let (_, answer) = Client::ask(address, "/metrics", &many).await;
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+}
+
+#[actix_web::test]
+async fn it_is_read_until_the_end() {
+    let node = node(&[ON, "drain.spread=0s", "socket.write_timeout=1m"]);
+    let address = node.metrics_address().unwrap();
+    let mut client = Client::new(node.address()).await;
+    client.hears_nothing().await;
+    let draining = actix_web::rt::spawn(node.drain());
+    eventually("it is read that it drains", || async {
+        get(address, "/metrics").await.1.contains("\nhandclasp_ready 0\n")
+    })
+    .await;
+    assert_eq!(client.closed().await, 1012);
+    drop(client);
+    draining.await.unwrap();
+    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "it ends with the node");
+}
+
+/// The README's table of what is exposed; what is said of every process is not in it.
+fn table(text: &str) -> String {
+    let mut rows = Vec::new();
+    let mut help = "";
+    for line in text.lines() {
+        if let Some(says) = line.strip_prefix("# HELP ") {
+            help = says.split_once(' ').unwrap().1;
+        }
+        let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) else { continue };
+        if name.starts_with("handclasp_") {
+            rows.push(format!("| `{name}` | {kind} | {} | {help} |", labels(text, name)));
+        }
+    }
+    rows.sort();
+    format!("| metric | type | labels | what it is |\n|---|---|---|---|\n{}\n", rows.join("\n"))
+}
+
+/// The labels of a family; those that are reasons with all of them.
+fn labels(text: &str, name: &str) -> String {
+    let mut labels: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let starts = [format!("{name}{{"), format!("{name}_sum{{")];
+    for line in text.lines() {
+        let Some(rest) = starts.iter().find_map(|start| line.strip_prefix(start.as_str())) else { continue };
+        let pairs = rest.split_once('}').unwrap().0.split(',').map(|pair| pair.split_once('=').unwrap());
+        for (key, value) in pairs {
+            labels.entry(key).or_default().insert(value.trim_matches('"'));
+        }
+    }
+    let shown = |(key, values): (&str, BTreeSet<&str>)| match key {
+        "code" | "reason" | "verdict" => format!("{key}: {}", values.into_iter().collect::<Vec<_>>().join(", ")),
+        key => key.to_owned(),
+    };
+    labels.into_iter().map(shown).collect::<Vec<_>>().join("; ")
+}
+
+#[actix_web::test]
+async fn the_readme_tells_what_is_exposed() {
+    let node = node(&[ON]);
+    let table = table(&get(node.metrics_address().unwrap(), "/metrics").await.1);
+    let written = include_str!("../../../README.md").contains(&table);
+    if !written {
+        let wanted = Path::new(env!("CARGO_TARGET_TMPDIR")).join("metrics.md");
+        std::fs::write(&wanted, &table).unwrap();
+        panic!("the README's table must be that of {}", wanted.display());
+    }
+}
+
+#[actix_web::test]
+async fn an_application_has_numbers_of_its_own_among_them() {
+    let (orders, told) = (Arc::new(AtomicU64::new(7)), |name: &str| {
+        Endpoint::new(config(&[ON])).counter(name, "Orders.", || 1).counter("shop_bills_total", "Bills.", || 1).start()
+    });
+    let read = orders.clone();
+    let endpoint = Endpoint::new(config(&[ON])).counter("shop_orders_total", "Orders.", move || read.load(Relaxed));
+    let node = endpoint.start().unwrap();
+    comes_to(&node, "shop_orders_total", &[], 7.0).await;
+    orders.store(9, Relaxed);
+    comes_to(&node, "shop_orders_total", &[], 9.0).await;
+    for name in ["", "no name", "shop_bills_total"] {
+        assert!(told(name).is_err(), "{name:?}");
+    }
+}
