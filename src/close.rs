@@ -39,7 +39,7 @@ reasons! {
     PROTOCOL = "protocol", 1002, "websocket protocol error", false;
     /// A text message that is not UTF-8.
     NOT_UTF8 = "not_utf8", 1007, "text is not utf-8", false;
-    /// Nothing was joined within `socket.join_within`.
+    /// Nothing was joined within `socket.join_timeout`.
     NOT_JOINED = "not_joined", 1008, "no topic joined in time", true;
     /// The client sends far more than `limits.messages_per_second`.
     FLOOD = "flood", 1008, "too many messages", true;

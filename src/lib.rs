@@ -21,7 +21,7 @@
 //!     let router = Router::new().channel("shout:*", |_topic| Shout);
 //!     let node = Endpoint::new(Config::default()).mount(Mount::new("/live", router)).start()?;
 //!     println!("ws://{}/live/websocket", node.address());
-//!     node.until_signal().await
+//!     node.run_until_signal().await
 //! }
 //! ```
 //!

@@ -281,15 +281,15 @@ pub struct Membership {
     /// To be the only one.
     pub claim: Option<NameClaim>,
     /// To be sent the presence list, and how it changes.
-    pub view: bool,
+    pub subscribe_presence: bool,
     /// To be on the presence list.
-    pub row: Option<PresenceEntry>,
+    pub entry: Option<PresenceEntry>,
 }
 
 impl Membership {
     /// What it carries, in bytes.
     pub(crate) fn size(&self) -> usize {
-        self.row.as_ref().map_or(0, |row| row.key.len() + row.meta.len())
+        self.entry.as_ref().map_or(0, |entry| entry.key.len() + entry.meta.len())
     }
 }
 
@@ -312,7 +312,7 @@ pub struct Signal {
     /// What was sent.
     pub event: Event,
     /// Which request of which join asked for it.
-    pub ticket: RequestRef,
+    pub request: RequestRef,
     /// For how long it waits when nobody holds the name: it is absent only when it has waited in vain.
     pub hold: Option<Duration>,
 }
@@ -332,7 +332,7 @@ pub struct SubscriptionUpdate {
     /// The topic.
     pub topic: Topic,
     /// Whether what is said there from now on arrives.
-    pub granted: bool,
+    pub subscribed: bool,
 }
 
 /// Whom a broadcast reaches.

@@ -40,9 +40,9 @@ impl Frame {
 #[derive(Debug)]
 pub enum Decoded<'a> {
     /// The client asks for something.
-    Ask(Inbound<'a>),
+    Request(Inbound<'a>),
     /// The client is answered by the format itself: a pong, a handshake.
-    Tell(Frame),
+    Respond(Frame),
     /// The connection ends.
     Close(&'static Reason),
 }
@@ -62,7 +62,7 @@ pub trait Protocol: Unpin + 'static {
 
     /// What is to be done besides, one thing at a time: asked for when the connection opens, and after
     /// each frame that was read or written, until there is nothing more.
-    fn follow(&mut self) -> Option<Decoded<'static>> {
+    fn next_step(&mut self) -> Option<Decoded<'static>> {
         None
     }
 

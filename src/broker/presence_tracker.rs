@@ -13,7 +13,7 @@ use compact_str::{CompactString, format_compact};
 use crate::broker::adapter::Packet;
 use crate::broker::presence::{Presence, PresenceRef};
 use crate::connections::connection::{Member, MemberId};
-use crate::connections::mail::SocketEvent;
+use crate::connections::envelope::SocketEvent;
 use crate::message::{Broadcast, Event, Payload, PresenceEntry};
 use crate::protocol::Delivery;
 use crate::topic::Topic;
@@ -53,22 +53,22 @@ impl PresenceTracker {
     /// Shows the list to `viewer` from now on, and gives it the list as it is. Says whether the
     /// topic had no viewer before.
     pub(crate) fn view(&mut self, topic: &Topic, viewer: Member) -> bool {
-        let roster = self.topics.entry(topic.clone()).or_default();
-        let _ = viewer.connection.tell(SocketEvent::Push(viewer.join, STATE, roster.presence.state()));
-        roster.viewers.insert(viewer.id(), viewer);
-        roster.viewers.len() == 1
+        let list = self.topics.entry(topic.clone()).or_default();
+        let _ = viewer.connection.send_event(SocketEvent::Push(viewer.join, STATE, list.presence.state()));
+        list.viewers.insert(viewer.id(), viewer);
+        list.viewers.len() == 1
     }
 
     /// Puts a member's row on the list, or in place of the one it has.
     pub(crate) fn put(&mut self, topic: &Topic, id: MemberId, row: PresenceEntry) {
         let mark = self.mark();
-        let roster = self.topics.entry(topic.clone()).or_default();
-        let previous = roster.own.insert(id, (mark.clone(), row.clone()));
-        roster.presence.add(mark.clone(), &row, previous.as_ref().map(|(mark, _)| mark));
+        let list = self.topics.entry(topic.clone()).or_default();
+        let previous = list.own.insert(id, (mark.clone(), row.clone()));
+        list.presence.add(mark.clone(), &row, previous.as_ref().map(|(mark, _)| mark));
         if let Some((mark, row)) = previous {
-            roster.retire(mark, row.key);
+            list.retire(mark, row.key);
         }
-        roster.joins.insert(mark, row);
+        list.joins.insert(mark, row);
         self.changed.insert(topic.clone());
     }
 
@@ -79,15 +79,15 @@ impl PresenceTracker {
 
     /// How many rows the topic's list has.
     pub(crate) fn len(&self, topic: &Topic) -> usize {
-        self.topics.get(topic).map_or(0, |roster| roster.presence.len())
+        self.topics.get(topic).map_or(0, |list| list.presence.len())
     }
 
     /// A member is gone: its row, and its view of the list.
     pub(crate) fn leave(&mut self, topic: &Topic, id: MemberId) {
-        let Some(roster) = self.topics.get_mut(topic) else { return };
-        roster.viewers.remove(&id);
-        if let Some((mark, row)) = roster.own.remove(&id) {
-            roster.retire(mark, row.key);
+        let Some(list) = self.topics.get_mut(topic) else { return };
+        list.viewers.remove(&id);
+        if let Some((mark, row)) = list.own.remove(&id) {
+            list.retire(mark, row.key);
             self.changed.insert(topic.clone());
         }
         self.forget_if_empty(topic);
@@ -101,16 +101,16 @@ impl PresenceTracker {
         joins: &[(PresenceRef, PresenceEntry)],
         leaves: &[(PresenceRef, CompactString)],
     ) {
-        let Some(roster) = self.topics.get_mut(topic) else { return };
-        let rows = roster.others.entry(node.clone()).or_default();
+        let Some(list) = self.topics.get_mut(topic) else { return };
+        let rows = list.others.entry(node.clone()).or_default();
         for (mark, row) in joins {
             if rows.insert(mark.clone()) {
-                roster.presence.add(mark.clone(), row, None);
+                list.presence.add(mark.clone(), row, None);
             }
         }
         for (mark, _) in leaves {
             if rows.remove(mark) {
-                roster.presence.remove(mark);
+                list.presence.remove(mark);
             }
         }
         self.changed.insert(topic.clone());
@@ -118,12 +118,12 @@ impl PresenceTracker {
 
     /// Another node is gone. Says whether any list has changed.
     pub(crate) fn node_down(&mut self, node: &str) -> bool {
-        for (topic, roster) in &mut self.topics {
-            let marks = roster.others.remove(node).unwrap_or_default();
+        for (topic, list) in &mut self.topics {
+            let marks = list.others.remove(node).unwrap_or_default();
             if !marks.is_empty() {
                 self.changed.insert(topic.clone());
             }
-            marks.iter().for_each(|mark| roster.presence.remove(mark));
+            marks.iter().for_each(|mark| list.presence.remove(mark));
         }
         self.has_changed()
     }
@@ -143,11 +143,11 @@ impl PresenceTracker {
     pub(crate) fn flush(&mut self) -> Vec<(Topic, Packet)> {
         let mut packets = Vec::new();
         for topic in std::mem::take(&mut self.changed) {
-            let Some(roster) = self.topics.get_mut(&topic) else { continue };
-            if let Some(diff) = roster.presence.diff() {
-                roster.tell(&topic, diff);
+            let Some(list) = self.topics.get_mut(&topic) else { continue };
+            if let Some(diff) = list.presence.diff() {
+                list.tell(&topic, diff);
             }
-            let (joins, leaves) = (std::mem::take(&mut roster.joins), std::mem::take(&mut roster.leaves));
+            let (joins, leaves) = (std::mem::take(&mut list.joins), std::mem::take(&mut list.leaves));
             if !joins.is_empty() || !leaves.is_empty() {
                 packets.push((topic.clone(), self.packet(joins.into_iter().collect(), leaves)));
             }
@@ -158,7 +158,7 @@ impl PresenceTracker {
 
     /// How many rows all lists have.
     pub(crate) fn count(&self) -> usize {
-        self.topics.values().map(|roster| roster.presence.len()).sum()
+        self.topics.values().map(|list| list.presence.len()).sum()
     }
 
     fn packet(&self, joins: Vec<(PresenceRef, PresenceEntry)>, leaves: Vec<(PresenceRef, CompactString)>) -> Packet {
@@ -172,7 +172,7 @@ impl PresenceTracker {
 
     /// A list with changes to tell stays until they are told.
     fn forget_if_empty(&mut self, topic: &Topic) {
-        let empty = |roster: &TopicPresence| roster.viewers.is_empty() && roster.own.is_empty();
+        let empty = |list: &TopicPresence| list.viewers.is_empty() && list.own.is_empty();
         if !self.changed.contains(topic) && self.topics.get(topic).is_some_and(empty) {
             self.topics.remove(topic);
         }
@@ -207,14 +207,14 @@ mod tests {
     fn a_list_that_nobody_sees_or_is_on_is_forgotten() {
         let (crowd, topic) = (crowd(3), Topic::parse("room:a").unwrap());
         let row = || PresenceEntry { key: "k".into(), meta: Payload::empty() };
-        let mut rosters = PresenceTracker::new("a".into());
-        assert_eq!(crowd.iter().filter(|viewer| rosters.view(&topic, (*viewer).clone())).count(), 1, "the first");
+        let mut presence = PresenceTracker::new("a".into());
+        assert_eq!(crowd.iter().filter(|viewer| presence.view(&topic, (*viewer).clone())).count(), 1, "the first");
         for _ in 0..2 {
-            crowd.iter().for_each(|member| rosters.put(&topic, member.id(), row()));
+            crowd.iter().for_each(|member| presence.put(&topic, member.id(), row()));
         }
-        assert_eq!(rosters.len(&topic), crowd.len(), "a row for each, however often it changes");
-        crowd.iter().for_each(|viewer| rosters.leave(&topic, viewer.id()));
-        rosters.flush();
-        assert!(rosters.topics.is_empty());
+        assert_eq!(presence.len(&topic), crowd.len(), "a row for each, however often it changes");
+        crowd.iter().for_each(|viewer| presence.leave(&topic, viewer.id()));
+        presence.flush();
+        assert!(presence.topics.is_empty());
     }
 }

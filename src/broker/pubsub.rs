@@ -21,7 +21,7 @@ use crate::broker::registry::{ExitSignal, Registry, RegistryOptions};
 use crate::broker::topic_table::TopicTable;
 use crate::connections::connection::Connection;
 use crate::connections::connection::{Member, MemberId};
-use crate::connections::mail::SocketEvent;
+use crate::connections::envelope::SocketEvent;
 use crate::connections::mailbox::PushError;
 use crate::message::{Broadcast, DeliveryStatus, Event, Payload, Proof, Signal};
 use crate::metrics::families::Metrics;
@@ -36,7 +36,7 @@ pub struct Pubsub(Arc<Inner>);
 struct Inner {
     local: LocalDelivery,
     registry: Addr<Registry>,
-    turns: Arc<CommandBudget>,
+    budget: Arc<CommandBudget>,
     adapter: Arc<dyn Adapter>,
 }
 
@@ -51,19 +51,19 @@ impl Pubsub {
     /// Starts the registry on an arbiter, and the adapter. What it returns beside itself resolves when the registry
     /// has died.
     pub(crate) fn start(
-        terms: RegistryOptions,
+        options: RegistryOptions,
         adapter: Arc<dyn Adapter>,
         arbiter: &ArbiterHandle,
     ) -> (Self, oneshot::Receiver<()>) {
         let local = LocalDelivery { table: Arc::new(TopicTable::new()), metrics: Arc::default() };
-        let (obituary, died) = oneshot::channel();
+        let (exit_signal, died) = oneshot::channel();
         let (table, metrics) = (local.table.clone(), local.metrics.clone());
-        let (backplane, turns) = (adapter.clone(), CommandBudget::new(terms.queue_bytes));
+        let (backplane, budget) = (adapter.clone(), CommandBudget::new(options.queue_bytes));
         let registry = Registry::start_in_arbiter(arbiter, |_| {
-            Registry::new(terms, table, backplane, metrics, ExitSignal(obituary))
+            Registry::new(options, table, backplane, metrics, ExitSignal(exit_signal))
         });
         adapter.start(Arc::new(AdapterInbox { local: local.clone(), registry: registry.clone() }));
-        (Self(Arc::new(Inner { local, registry, turns, adapter })), died)
+        (Self(Arc::new(Inner { local, registry, budget, adapter })), died)
     }
 
     /// Tells every member of `topic`, on this node and the others. Being a member is not needed.
@@ -106,8 +106,8 @@ impl Pubsub {
     }
 
     /// Who may wish for something from the registry, and when.
-    pub(crate) fn turns(&self) -> &Arc<CommandBudget> {
-        &self.0.turns
+    pub(crate) fn budget(&self) -> &Arc<CommandBudget> {
+        &self.0.budget
     }
 
     pub(crate) fn publish(&self, delivery: &Arc<Delivery>, except: Option<&Arc<Connection>>, now: Instant) {
@@ -136,39 +136,39 @@ impl Pubsub {
         let from = from.clone();
         actix::spawn(async move {
             let verdict = answer.await;
-            let _ = from.tell(SocketEvent::DeliveryStatus(signal, verdict));
+            let _ = from.send_event(SocketEvent::DeliveryStatus(signal, verdict));
         });
         None
     }
 
     /// Sends to the holder of a name on this node; nothing when it has none.
-    pub(crate) fn deliver_here(&self, name: &Topic, delivery: &Arc<Delivery>, now: Instant) -> Option<DeliveryStatus> {
+    pub(crate) fn deliver_local(&self, name: &Topic, delivery: &Arc<Delivery>, now: Instant) -> Option<DeliveryStatus> {
         self.0.local.deliver(name, delivery, None, now)
     }
 
     /// Has a signal wait until somebody has its name, if nobody has, here or elsewhere. The verdict comes to
     /// `from` as a note.
-    pub(crate) fn hold(&self, signal: Signal, delivery: Arc<Delivery>, from: Arc<Connection>, turn: Permit) {
-        self.order(Command::Hold(HeldSignal { from, signal, delivery }), turn);
+    pub(crate) fn hold_signal(&self, signal: Signal, delivery: Arc<Delivery>, from: Arc<Connection>, permit: Permit) {
+        self.send_command(Command::Hold(HeldSignal { from, signal, delivery }), permit);
     }
 
-    pub(crate) fn subscribe(&self, wish: Subscribe, turn: Permit) {
-        wish.connection.mark_known();
-        self.order(Command::Subscribe(wish), turn);
+    pub(crate) fn subscribe(&self, command: Subscribe, permit: Permit) {
+        command.connection.mark_registered();
+        self.send_command(Command::Subscribe(command), permit);
     }
 
-    pub(crate) fn watch(&self, watch: Watch, turn: Permit) {
-        watch.member.connection.mark_known();
-        self.order(Command::Watch(watch), turn);
+    pub(crate) fn watch(&self, watch: Watch, permit: Permit) {
+        watch.member.connection.mark_registered();
+        self.send_command(Command::Watch(watch), permit);
     }
 
-    pub(crate) fn update(&self, update: UpdatePresence, turn: Permit) {
-        self.order(Command::Update(update), turn);
+    pub(crate) fn update(&self, update: UpdatePresence, permit: Permit) {
+        self.send_command(Command::Update(update), permit);
     }
 
     /// Whoever has a turn is not refused any more.
-    fn order(&self, wish: Command, turn: Permit) {
-        self.0.registry.do_send(Admitted { wish, turn });
+    fn send_command(&self, command: Command, permit: Permit) {
+        self.0.registry.do_send(Admitted { command, permit });
     }
 
     /// Never refused: there is one at most for each wish to subscribe, which had its turn.
@@ -180,7 +180,7 @@ impl Pubsub {
     /// end, for each connection that has had a turn, and none for any other.
     pub(crate) fn down(&self, connection: &Connection) {
         debug_assert!(connection.mailbox.is_closed(), "else a later subscription would stay for ever");
-        if connection.is_known() {
+        if connection.is_registered() {
             self.0.registry.do_send(ConnectionClosed { connection: connection.id });
         }
     }

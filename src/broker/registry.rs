@@ -37,7 +37,7 @@ use crate::broker::topic_table::TopicTable;
 use crate::config::schema::{Config, Hold};
 use crate::connections::connection::ConnectionId;
 use crate::connections::connection::MemberId;
-use crate::connections::mail::SocketEvent;
+use crate::connections::envelope::SocketEvent;
 use crate::message::{JoinId, OnlineStatus, PresenceEntry, Proof};
 use crate::metrics::families::Metrics;
 use crate::metrics::labels::JoinRefusal;
@@ -77,90 +77,95 @@ pub(crate) struct ExitSignal(#[expect(dead_code, reason = "its drop is the messa
 
 /// The actor.
 pub(crate) struct Registry {
-    terms: RegistryOptions,
+    options: RegistryOptions,
     pub(crate) table: Arc<TopicTable>,
     pub(crate) adapter: Arc<dyn Adapter>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) holdings: ConnectionIndex,
+    pub(crate) index: ConnectionIndex,
     pub(crate) names: HashMap<Topic, Owner>,
-    watches: Watchers,
-    rosters: PresenceTracker,
-    pub(crate) holds: HeldSignals,
+    watchers: Watchers,
+    presence: PresenceTracker,
+    pub(crate) held: HeldSignals,
     flushing: bool,
-    _obituary: ExitSignal,
+    _exit_signal: ExitSignal,
 }
 
 impl Registry {
     pub(crate) fn new(
-        terms: RegistryOptions,
+        options: RegistryOptions,
         table: Arc<TopicTable>,
         adapter: Arc<dyn Adapter>,
         metrics: Arc<Metrics>,
-        obituary: ExitSignal,
+        exit_signal: ExitSignal,
     ) -> Self {
-        let rosters = PresenceTracker::new(adapter.node());
+        let presence = PresenceTracker::new(adapter.node());
         Self {
             table,
             adapter,
             metrics,
-            holdings: ConnectionIndex::default(),
+            index: ConnectionIndex::default(),
             names: HashMap::new(),
-            watches: Watchers::default(),
-            rosters,
-            holds: HeldSignals::new(terms.hold.clone()),
-            terms,
+            watchers: Watchers::default(),
+            presence,
+            held: HeldSignals::new(options.hold.clone()),
+            options,
             flushing: false,
-            _obituary: obituary,
+            _exit_signal: exit_signal,
         }
     }
 
-    pub(crate) fn refuse(&self, wish: &Subscribe, why: JoinRefusal, reason: &'static str) {
-        self.metrics.joins_refused.add(wish.topic.realm(), why, 1);
-        let _ = wish.connection.tell(SocketEvent::Refused(wish.join, reason));
+    pub(crate) fn refuse(&self, command: &Subscribe, why: JoinRefusal, reason: &'static str) {
+        self.metrics.joins_refused.add(command.topic.realm(), why, 1);
+        let _ = command.connection.send_event(SocketEvent::Refused(command.join, reason));
     }
 
     /// Makes the wish come true, now that the name (if it names one) is free for it.
-    pub(crate) fn admit(&mut self, wish: Subscribe, owned: Option<(Option<Proof>, Epoch)>, ctx: &mut Context<Self>) {
-        let topic = &wish.topic;
-        let too_many = self.table.count(topic.key()) >= self.terms.members;
-        let too_long = wish.membership.row.is_some() && self.rosters.len(topic) >= self.terms.rows;
+    pub(crate) fn add_member(
+        &mut self,
+        command: Subscribe,
+        owned: Option<(Option<Proof>, Epoch)>,
+        ctx: &mut Context<Self>,
+    ) {
+        let topic = &command.topic;
+        let too_many = self.table.count(topic.key()) >= self.options.members;
+        let too_long = command.membership.entry.is_some() && self.presence.len(topic) >= self.options.rows;
         if too_many || too_long {
             if let Some((_, epoch)) = owned {
                 self.adapter.release(topic, epoch);
             }
-            return self.refuse(&wish, JoinRefusal::Full, FULL);
+            return self.refuse(&command, JoinRefusal::Full, FULL);
         }
-        let id = wish.member().id();
-        self.holdings.add_join(id, topic.clone());
+        let id = command.member().id();
+        self.index.add_join(id, topic.clone());
         if let Some((proof, epoch)) = owned {
-            self.names.insert(topic.clone(), Owner { id, connection: wish.connection.clone(), proof, epoch });
+            self.names.insert(topic.clone(), Owner { id, connection: command.connection.clone(), proof, epoch });
         }
-        let cared = self.cares(topic);
-        if self.table.insert(topic, wish.member()) == 1 {
-            self.watches.tell(topic, true);
+        let was_interested = self.is_interested(topic);
+        if self.table.insert(topic, command.member()) == 1 {
+            self.watchers.tell(topic, true);
         }
-        self.show_interest(topic, cared);
+        self.sync_interest(topic, was_interested);
         if owned.is_some() {
             self.adapter.publish(topic, Packet::Up);
         }
-        if wish.join != JoinId::SOCKET {
-            wish.connection.mark_joined();
+        if command.join != JoinId::SOCKET {
+            command.connection.mark_joined();
         }
         self.metrics.joins.add(topic.realm(), (), 1);
-        let _ = wish.connection.tell(SocketEvent::Subscribed(wish.join));
-        self.hand_over(&wish);
-        self.list(wish, ctx);
+        let _ = command.connection.send_event(SocketEvent::Subscribed(command.join));
+        self.deliver_held(&command);
+        self.track_presence(command, ctx);
     }
 
     /// The presence side of a new membership.
-    fn list(&mut self, wish: Subscribe, ctx: &mut Context<Self>) {
-        let member = wish.member();
+    fn track_presence(&mut self, command: Subscribe, ctx: &mut Context<Self>) {
+        let member = command.member();
         let id = member.id();
-        if wish.membership.view && self.rosters.view(&wish.topic, member) {
-            self.adapter.publish(&wish.topic, Packet::PresenceWanted);
+        if command.membership.subscribe_presence && self.presence.view(&command.topic, member) {
+            self.adapter.publish(&command.topic, Packet::PresenceWanted);
         }
-        if let Some(row) = wish.membership.row {
-            self.rosters.put(&wish.topic, id, row);
+        if let Some(row) = command.membership.entry {
+            self.presence.put(&command.topic, id, row);
             self.flush_later(ctx);
         }
     }
@@ -172,61 +177,61 @@ impl Registry {
             self.adapter.publish(topic, Packet::Down);
         }
         if self.remove_from_tables(topic, id, ctx) == Some(0) {
-            self.watches.tell(topic, false);
+            self.watchers.tell(topic, false);
         }
     }
 
     /// Takes a member off its topic, and its name from it; says how many are left.
     pub(crate) fn remove_from_tables(&mut self, topic: &Topic, id: MemberId, ctx: &mut Context<Self>) -> Option<usize> {
-        let cared = self.cares(topic);
+        let was_interested = self.is_interested(topic);
         if self.names.get(topic).is_some_and(|owner| owner.id == id) {
             self.names.remove(topic);
         }
         let left = self.table.remove(topic.key(), id);
-        self.rosters.leave(topic, id);
+        self.presence.leave(topic, id);
         self.flush_later(ctx);
-        self.show_interest(topic, cared);
+        self.sync_interest(topic, was_interested);
         left
     }
 
-    fn take_back(&mut self, connection: ConnectionId, held: ConnectionEntry, ctx: &mut Context<Self>) {
+    fn remove_all(&mut self, connection: ConnectionId, held: ConnectionEntry, ctx: &mut Context<Self>) {
         for (join, topic) in held.joins {
             self.leave(&topic, MemberId { connection, join }, ctx);
         }
-        for (join, topic) in held.watches {
+        for (join, topic) in held.watchers {
             self.unwatch(&topic, MemberId { connection, join });
         }
     }
 
     pub(crate) fn unwatch(&mut self, topic: &Topic, id: MemberId) {
-        let cared = self.cares(topic);
-        self.watches.remove(topic, id);
-        self.show_interest(topic, cared);
+        let was_interested = self.is_interested(topic);
+        self.watchers.remove(topic, id);
+        self.sync_interest(topic, was_interested);
     }
 
     /// Whether anybody here wants to hear what other nodes publish on the topic. The owner of a name
     /// does not: whoever speaks to it asks the directory where it is.
-    pub(crate) fn cares(&self, topic: &Topic) -> bool {
-        self.watches.has(topic)
-            || self.holds.has(topic)
+    pub(crate) fn is_interested(&self, topic: &Topic) -> bool {
+        self.watchers.has(topic)
+            || self.held.has(topic)
             || self.table.count(topic.key()) > 0 && !self.names.contains_key(topic)
     }
 
-    pub(crate) fn show_interest(&self, topic: &Topic, before: bool) {
-        let now = self.cares(topic);
+    pub(crate) fn sync_interest(&self, topic: &Topic, before: bool) {
+        let now = self.is_interested(topic);
         if now != before {
             self.adapter.interest(topic, now);
         }
     }
 
     fn flush_later(&mut self, ctx: &mut Context<Self>) {
-        if self.flushing || !self.rosters.has_changed() {
+        if self.flushing || !self.presence.has_changed() {
             return;
         }
         self.flushing = true;
-        ctx.run_later(self.terms.interval, |registry, _| {
+        ctx.run_later(self.options.interval, |registry, _| {
             registry.flushing = false;
-            for (topic, packet) in registry.rosters.flush() {
+            for (topic, packet) in registry.presence.flush() {
                 registry.adapter.publish(&topic, packet);
             }
         });
@@ -246,29 +251,29 @@ impl Actor for Registry {
 impl Handler<Admitted> for Registry {
     type Result = ();
 
-    fn handle(&mut self, Admitted { wish, turn }: Admitted, ctx: &mut Self::Context) {
+    fn handle(&mut self, Admitted { command, permit }: Admitted, ctx: &mut Self::Context) {
         // before it is done: who is answered may have a further wish at once
-        drop(turn);
-        match wish {
-            Command::Subscribe(wish) => self.subscribe(wish, ctx),
+        drop(permit);
+        match command {
+            Command::Subscribe(command) => self.subscribe(command, ctx),
             Command::Watch(watch) => self.watch(watch, ctx),
             Command::Update(update) => self.update(update, ctx),
-            Command::Hold(hold) => self.hold(hold, ctx),
+            Command::Hold(signal) => self.hold_signal(signal, ctx),
         }
     }
 }
 
 impl Registry {
-    fn subscribe(&mut self, wish: Subscribe, ctx: &mut Context<Self>) {
-        if wish.connection.mailbox.is_closed() {
+    fn subscribe(&mut self, command: Subscribe, ctx: &mut Context<Self>) {
+        if command.connection.mailbox.is_closed() {
             return; // its `ConnectionClosed` is behind this message, or was before it
         }
-        if let Some(join) = wish.replaces {
-            self.handle(Unsubscribe { id: MemberId { connection: wish.connection.id, join } }, ctx);
+        if let Some(join) = command.replaces {
+            self.handle(Unsubscribe { id: MemberId { connection: command.connection.id, join } }, ctx);
         }
-        match wish.membership.claim {
-            Some(claim) => self.claim(wish, claim, ctx),
-            None => self.admit(wish, None, ctx),
+        match command.membership.claim {
+            Some(claim) => self.claim(command, claim, ctx),
+            None => self.add_member(command, None, ctx),
         }
     }
 
@@ -279,17 +284,18 @@ impl Registry {
         let id = member.id();
         if !on {
             self.unwatch(&topic, id);
-            return self.holdings.remove_watch(id, topic);
+            return self.index.remove_watch(id, topic);
         }
-        let cared = self.cares(&topic);
-        if self.watches.add(&topic, member.clone()) {
-            self.holdings.add_watch(id, topic.clone());
+        let was_interested = self.is_interested(&topic);
+        if self.watchers.add(&topic, member.clone()) {
+            self.index.add_watch(id, topic.clone());
         }
-        self.show_interest(&topic, cared);
+        self.sync_interest(&topic, was_interested);
         let online = self.table.count(topic.key()) > 0;
         let mut elsewhere = self.adapter.whereis(&topic);
         let tell = move |online| {
-            let _ = member.connection.tell(SocketEvent::Info(member.join, Box::new(OnlineStatus { topic, online })));
+            let _ =
+                member.connection.send_event(SocketEvent::Info(member.join, Box::new(OnlineStatus { topic, online })));
         };
         if online {
             return tell(true);
@@ -301,9 +307,9 @@ impl Registry {
     }
 
     fn update(&mut self, UpdatePresence { id, topic, meta }: UpdatePresence, ctx: &mut Context<Self>) {
-        if let Some(row) = self.rosters.row(&topic, id) {
+        if let Some(row) = self.presence.row(&topic, id) {
             let row = PresenceEntry { key: row.key.clone(), meta };
-            self.rosters.put(&topic, id, row);
+            self.presence.put(&topic, id, row);
             self.flush_later(ctx);
         }
     }
@@ -313,8 +319,8 @@ impl Handler<Unsubscribe> for Registry {
     type Result = ();
 
     fn handle(&mut self, Unsubscribe { id }: Unsubscribe, ctx: &mut Self::Context) {
-        let held = self.holdings.take_join(id);
-        self.take_back(id.connection, held, ctx);
+        let held = self.index.take_join(id);
+        self.remove_all(id.connection, held, ctx);
     }
 }
 
@@ -322,8 +328,8 @@ impl Handler<ConnectionClosed> for Registry {
     type Result = ();
 
     fn handle(&mut self, ConnectionClosed { connection }: ConnectionClosed, ctx: &mut Self::Context) {
-        let held = self.holdings.take(connection);
-        self.take_back(connection, held, ctx);
+        let held = self.index.take(connection);
+        self.remove_all(connection, held, ctx);
     }
 }
 
@@ -333,16 +339,16 @@ impl Handler<RemotePacket> for Registry {
     fn handle(&mut self, RemotePacket { topic, packet }: RemotePacket, ctx: &mut Self::Context) {
         match packet {
             Packet::Up => {
-                self.watches.tell(&topic, true);
-                self.send_after(&topic);
+                self.watchers.tell(&topic, true);
+                self.forward_held(&topic);
             }
-            Packet::Down => self.watches.tell(&topic, false),
+            Packet::Down => self.watchers.tell(&topic, false),
             Packet::Presence { node, joins, leaves } => {
-                self.rosters.merge(&topic, &node, &joins, &leaves);
+                self.presence.merge(&topic, &node, &joins, &leaves);
                 self.flush_later(ctx);
             }
             Packet::PresenceWanted => {
-                if let Some(own) = self.rosters.own(&topic) {
+                if let Some(own) = self.presence.own(&topic) {
                     self.adapter.publish(&topic, own);
                 }
             }
@@ -355,7 +361,7 @@ impl Handler<NodeDown> for Registry {
     type Result = ();
 
     fn handle(&mut self, NodeDown { node }: NodeDown, ctx: &mut Self::Context) {
-        if self.rosters.node_down(&node) {
+        if self.presence.node_down(&node) {
             self.flush_later(ctx);
         }
     }
@@ -366,14 +372,14 @@ impl Handler<GetStats> for Registry {
 
     fn handle(&mut self, _: GetStats, _: &mut Self::Context) -> RegistryStats {
         RegistryStats {
-            connections: self.holdings.connections(),
+            connections: self.index.connections(),
             topics: self.table.topics(),
-            members: self.holdings.members(),
+            members: self.index.members(),
             names: self.names.len(),
-            watches: self.watches.count(),
-            rows: self.rosters.count(),
-            held: self.holds.count(),
-            held_bytes: self.holds.bytes(),
+            watches: self.watchers.count(),
+            rows: self.presence.count(),
+            held: self.held.count(),
+            held_bytes: self.held.bytes(),
         }
     }
 }

@@ -7,15 +7,15 @@
 use std::fmt;
 
 use crate::channels::context::Context;
-use crate::channels::reply::{Join, Reply, TerminateReason, delivery_reply};
-use crate::connections::mail::Info;
+use crate::channels::reply::{Join, Reply, TerminateReason};
+use crate::connections::envelope::Info;
 use crate::message::{DeliveryStatus, Payload, Signal};
 use crate::topic::{Pattern, Realm, Topic};
 
 /// What a topic does for one client that has joined it.
 ///
 /// Its life: [`join`](Self::join) decides; once the client has been answered `ok` and hears the topic,
-/// [`joined`](Self::joined) runs; then the others in whatever order things happen, one at a time; at
+/// [`after_join`](Self::after_join) runs; then the others in whatever order things happen, one at a time; at
 /// the end [`terminate`](Self::terminate). A panic in any of them costs this channel alone: its client
 /// is told that it has crashed, and may join again.
 ///
@@ -36,7 +36,7 @@ use crate::topic::{Pattern, Realm, Topic};
 ///         struct Wish {
 ///             start: u64,
 ///         }
-///         let Ok(wish) = payload.parse::<Wish>() else { return Join::refuse("say where to start") };
+///         let Ok(wish) = payload.parse::<Wish>() else { return Join::error("say where to start") };
 ///         self.0 = wish.start;
 ///         Join::ok()
 ///     }
@@ -47,7 +47,7 @@ use crate::topic::{Pattern, Realm, Topic};
 ///             "enough" => ctx.stop(),
 ///             _ => return Reply::error("unknown event"),
 ///         }
-///         Reply::with(json!({ "count": self.0 }).into())
+///         Reply::ok_with(json!({ "count": self.0 }).into())
 ///     }
 /// }
 /// ```
@@ -62,7 +62,7 @@ pub trait Channel: 'static {
 
     /// The client has its `ok` and hears the topic: the place to tell the others that it has come, or it
     /// what it must know first.
-    fn joined(&mut self, _ctx: &mut Context<'_>) {}
+    fn after_join(&mut self, _ctx: &mut Context<'_>) {}
 
     /// The client says something: any event of at most `limits.event_bytes`, any JSON, or bytes. The
     /// default knows no event.
@@ -103,10 +103,10 @@ pub trait Channel: 'static {
     /// ```
     fn handle_info(&mut self, _info: Info, _ctx: &mut Context<'_>) {}
 
-    /// What became of a [`Context::signal`]. The default answers the request that it was sent for:
+    /// What became of a [`Context::send_to`]. The default answers the request that it was sent for:
     /// `ok`, or `error` with the reason `peer_not_found`, `overloaded` or `unreachable`.
-    fn handle_verdict(&mut self, signal: Signal, verdict: DeliveryStatus, ctx: &mut Context<'_>) {
-        ctx.reply(signal.ticket, delivery_reply(verdict));
+    fn handle_delivery(&mut self, signal: Signal, verdict: DeliveryStatus, ctx: &mut Context<'_>) {
+        ctx.reply(signal.request, Reply::from(verdict));
     }
 
     /// The last word of a channel that was a member or has put its decision off. One that was refused or

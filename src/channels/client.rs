@@ -16,41 +16,41 @@ use crate::connections::token_bucket::{Rate, TokenBucket};
 pub(crate) struct Client {
     pub(crate) transport: &'static str,
     /// How many topics more its joins may hear besides their own.
-    pub(crate) may_hear: usize,
-    pub(crate) turns: Arc<CommandBudget>,
+    pub(crate) subscriptions_left: usize,
+    pub(crate) budget: Arc<CommandBudget>,
     pub(crate) assigns: Assigns,
     /// Whether the channel that ran last was declined something for want of a turn.
     pub(crate) overloaded: bool,
     pub(crate) connection: Arc<Connection>,
     /// How many signals to nobody it may still send.
-    pub(crate) misses: TokenBucket,
-    pub(crate) misses_rate: Rate,
+    pub(crate) not_found_budget: TokenBucket,
+    pub(crate) not_found_rate: Rate,
     /// What time it is, as the socket was last told.
     pub(crate) now: Instant,
 }
 
 impl Client {
     /// Whether it has spoken to nobody too often of late. What others of its address do is not its fault.
-    pub(crate) fn has_missed_too_often(&mut self) -> bool {
-        self.misses.is_empty(&self.misses_rate, self.now)
+    pub(crate) fn is_probing(&mut self) -> bool {
+        self.not_found_budget.is_empty(&self.not_found_rate, self.now)
     }
 
     /// Counts a signal to nobody, for it and for its address.
-    pub(crate) fn miss(&mut self) {
-        self.misses.take(&self.misses_rate, self.now);
-        self.connection.misses.take(self.now);
+    pub(crate) fn charge_not_found(&mut self) {
+        self.not_found_budget.take(&self.not_found_rate, self.now);
+        self.connection.not_found_budget.take(self.now);
     }
 
     /// What was counted was none.
-    pub(crate) fn unmiss(&mut self) {
-        self.misses.give_back();
-        self.connection.misses.give_back();
+    pub(crate) fn refund_not_found(&mut self) {
+        self.not_found_budget.give_back();
+        self.connection.not_found_budget.give_back();
     }
 
     /// A turn at the registry, for an order that carries so many bytes.
-    pub(crate) fn turn(&mut self, bytes: usize) -> Result<Permit, LimitError> {
-        let turn = self.turns.take(bytes);
-        self.overloaded |= turn.is_none();
-        turn.ok_or(LimitError::Overloaded)
+    pub(crate) fn permit(&mut self, bytes: usize) -> Result<Permit, LimitError> {
+        let permit = self.budget.take(bytes);
+        self.overloaded |= permit.is_none();
+        permit.ok_or(LimitError::Overloaded)
     }
 }

@@ -22,16 +22,16 @@ pub(crate) enum Action {
     /// To be done as it is.
     Do(Effect),
     /// To hear a further topic; of one that is claimed, as the only member.
-    Listen(Topic, Option<NameClaim>, Permit),
+    Subscribe(Topic, Option<NameClaim>, Permit),
     /// To hear a further topic no longer.
-    Ignore(Topic),
+    Unsubscribe(Topic),
 }
 
 /// What the channel's doings leave to be done when it has returned.
 #[derive(Default)]
 pub(crate) struct CallbackOutcome {
-    pub(crate) wishes: Vec<Action>,
-    pub(crate) decision: Option<Join>,
+    pub(crate) actions: Vec<Action>,
+    pub(crate) completed_join: Option<Join>,
     pub(crate) stopped: bool,
 }
 
@@ -49,12 +49,12 @@ pub(crate) struct CallScope<'a> {
 pub struct Context<'a> {
     pub(crate) scope: CallScope<'a>,
     pub(crate) client: &'a mut Client,
-    pub(crate) aftermath: &'a mut CallbackOutcome,
+    pub(crate) outcome: &'a mut CallbackOutcome,
 }
 
 impl Context<'_> {
-    fn wish(&mut self, effect: Effect) {
-        self.aftermath.wishes.push(Action::Do(effect));
+    fn push_effect(&mut self, effect: Effect) {
+        self.outcome.actions.push(Action::Do(effect));
     }
 
     /// The topic.
@@ -90,106 +90,106 @@ impl Context<'_> {
     /// answer. Bytes cannot be said to a client that speaks V1: it is left out.
     pub fn push(&mut self, event: impl Into<Event>, payload: Payload) {
         let (join_ref, topic) = (self.scope.join_ref.clone(), self.scope.topic.clone());
-        self.wish(Effect::Send(Outbound::Push { join_ref, topic, event: event.into(), payload }));
+        self.push_effect(Effect::Send(Outbound::Push { join_ref, topic, event: event.into(), payload }));
     }
 
     /// Tells every member of the topic, this client included. Only a member can: before
-    /// [`Channel::joined`](crate::Channel::joined) nobody hears it.
+    /// [`Channel::after_join`](crate::Channel::after_join) nobody hears it.
     pub fn broadcast(&mut self, event: impl Into<Event>, payload: Payload) {
-        self.tell(self.scope.topic.clone(), event.into(), payload, Reach::Echoed);
+        self.broadcast_with(self.scope.topic.clone(), event.into(), payload, Reach::Echoed);
     }
 
     /// Tells every other member of the topic.
     pub fn broadcast_from(&mut self, event: impl Into<Event>, payload: Payload) {
-        self.tell(self.scope.topic.clone(), event.into(), payload, Reach::Others);
+        self.broadcast_with(self.scope.topic.clone(), event.into(), payload, Reach::Others);
     }
 
     /// Tells every member of another topic, as [`Pubsub::broadcast`](crate::Pubsub::broadcast) does;
     /// this channel need not be a member of anything.
-    pub fn broadcast_to(&mut self, topic: &Topic, event: impl Into<Event>, payload: Payload) {
+    pub fn broadcast_on(&mut self, topic: &Topic, event: impl Into<Event>, payload: Payload) {
         let reach = if topic == self.scope.topic { Reach::Echoed } else { Reach::Members };
-        self.tell(topic.clone(), event.into(), payload, reach);
+        self.broadcast_with(topic.clone(), event.into(), payload, reach);
     }
 
-    /// As [`broadcast_to`](Self::broadcast_to), but this client does not hear it.
-    pub fn broadcast_from_to(&mut self, topic: &Topic, event: impl Into<Event>, payload: Payload) {
-        self.tell(topic.clone(), event.into(), payload, Reach::Others);
+    /// As [`broadcast_on`](Self::broadcast_on), but this client does not hear it.
+    pub fn broadcast_from_on(&mut self, topic: &Topic, event: impl Into<Event>, payload: Payload) {
+        self.broadcast_with(topic.clone(), event.into(), payload, Reach::Others);
     }
 
-    fn tell(&mut self, topic: Topic, event: Event, payload: Payload, reach: Reach) {
+    fn broadcast_with(&mut self, topic: Topic, event: Event, payload: Payload, reach: Reach) {
         let broadcast = Broadcast { topic, event, payload };
-        self.wish(Effect::Broadcast { broadcast, reach });
+        self.push_effect(Effect::Broadcast { broadcast, reach });
     }
 
-    /// Tells the one who holds the name `to`; [`Channel::handle_verdict`](crate::Channel::handle_verdict) hears what became of it and
+    /// Tells the one who holds the name `to`; [`Channel::handle_delivery`](crate::Channel::handle_delivery) hears what became of it and
     /// answers the request that is being handled. Return what this returns from
     /// [`Channel::handle_in`](crate::Channel::handle_in): it is a refusal when the client has named too many absent peers.
     #[must_use]
-    pub fn signal(&mut self, to: Topic, event: impl Into<Event>, payload: Payload) -> Reply {
+    pub fn send_to(&mut self, to: Topic, event: impl Into<Event>, payload: Payload) -> Reply {
         self.send_signal(to, event.into(), payload, None)
     }
 
-    /// As [`signal`](Self::signal); when nobody holds the name, the message waits as long as `time` for whoever
+    /// As [`signal`](Self::send_to); when nobody holds the name, the message waits as long as `time` for whoever
     /// takes it, and what follows to the same name waits behind it. The verdict comes when the message is
     /// delivered, has waited in vain, or finds no room to wait (`hold.*`): overloaded.
     #[must_use]
-    pub fn signal_or_hold(&mut self, to: Topic, event: impl Into<Event>, payload: Payload, time: Duration) -> Reply {
+    pub fn send_to_or_hold(&mut self, to: Topic, event: impl Into<Event>, payload: Payload, time: Duration) -> Reply {
         self.send_signal(to, event.into(), payload, Some(time))
     }
 
     fn send_signal(&mut self, to: Topic, event: Event, payload: Payload, hold: Option<Duration>) -> Reply {
-        if self.client.has_missed_too_often() {
+        if self.client.is_probing() {
             return Reply::error("rate_limited");
         }
         let broadcast = Broadcast { topic: to.clone(), event: event.clone(), payload };
-        let signal = Signal { to, event, ticket: self.ticket(), hold };
-        self.wish(Effect::Signal { signal, broadcast });
-        Reply::None
+        let signal = Signal { to, event, request: self.request_ref(), hold };
+        self.push_effect(Effect::Signal { signal, broadcast });
+        Reply::NoReply
     }
 
     /// Has this client hear `topic` besides the channel's own, for as long as the channel lives or until
-    /// [`ignore`](Self::ignore): broadcasts there reach it as those here do. When it does,
+    /// [`ignore`](Self::unsubscribe): broadcasts there reach it as those here do. When it does,
     /// [`Channel::handle_info`](crate::Channel::handle_info) is told by a [`SubscriptionUpdate`](crate::message::SubscriptionUpdate).
     /// What is asked for while the join is decided holds from its `ok` on, with nothing missed in between.
     ///
     /// # Errors
     /// A socket's joins and the topics they hear besides are at most `limits.joins_per_socket` each; and too much may
     /// wait for the registry.
-    pub fn listen(&mut self, topic: &Topic) -> Result<(), LimitError> {
-        self.hear(topic, None)
+    pub fn subscribe(&mut self, topic: &Topic) -> Result<(), LimitError> {
+        self.subscribe_to(topic, None)
     }
 
-    /// As [`listen`](Self::listen), as the only member of `topic`, so that others can [`signal`](Self::signal)
+    /// As [`listen`](Self::subscribe), as the only member of `topic`, so that others can [`signal`](Self::send_to)
     /// to it. When the name is taken, nothing is heard; choose one that nobody else can have.
     ///
     /// # Errors
-    /// As [`listen`](Self::listen).
-    pub fn answer_to(&mut self, topic: &Topic) -> Result<(), LimitError> {
-        self.hear(topic, Some(NameClaim { proof: None }))
+    /// As [`listen`](Self::subscribe).
+    pub fn subscribe_exclusive(&mut self, topic: &Topic) -> Result<(), LimitError> {
+        self.subscribe_to(topic, Some(NameClaim { proof: None }))
     }
 
-    fn hear(&mut self, topic: &Topic, claim: Option<NameClaim>) -> Result<(), LimitError> {
-        if self.client.may_hear == 0 {
+    fn subscribe_to(&mut self, topic: &Topic, claim: Option<NameClaim>) -> Result<(), LimitError> {
+        if self.client.subscriptions_left == 0 {
             return Err(LimitError::TooMany);
         }
-        let turn = self.client.turn(topic.key().len())?;
-        self.client.may_hear -= 1;
-        self.aftermath.wishes.push(Action::Listen(topic.clone(), claim, turn));
+        let permit = self.client.permit(topic.key().len())?;
+        self.client.subscriptions_left -= 1;
+        self.outcome.actions.push(Action::Subscribe(topic.clone(), claim, permit));
         Ok(())
     }
 
-    /// Ends what [`listen`](Self::listen) began; of several times, one.
-    pub fn ignore(&mut self, topic: &Topic) {
-        self.aftermath.wishes.push(Action::Ignore(topic.clone()));
+    /// Ends what [`listen`](Self::subscribe) began; of several times, one.
+    pub fn unsubscribe(&mut self, topic: &Topic) {
+        self.outcome.actions.push(Action::Unsubscribe(topic.clone()));
     }
 
-    /// Answers a request for which a ticket was kept; with [`Reply::None`], not at all. Each request is
+    /// Answers a request for which a ticket was kept; with [`Reply::NoReply`], not at all. Each request is
     /// to be answered once.
-    pub fn reply(&mut self, ticket: RequestRef, reply: Reply) {
-        let Reply::Now(status, payload) = reply else { return };
-        self.wish(Effect::Send(Outbound::Reply {
+    pub fn reply(&mut self, request: RequestRef, reply: Reply) {
+        let Reply::Reply(status, payload) = reply else { return };
+        self.push_effect(Effect::Send(Outbound::Reply {
             join_ref: self.scope.join_ref.clone(),
-            reference: ticket.reference,
+            reference: request.reference,
             topic: self.scope.topic.clone(),
             status,
             payload,
@@ -198,20 +198,20 @@ impl Context<'_> {
 
     /// The request that is being handled, to be answered by [`reply`](Self::reply) in a later call.
     #[must_use]
-    pub fn ticket(&self) -> RequestRef {
+    pub fn request_ref(&self) -> RequestRef {
         let CallScope { topic, join, reference, .. } = self.scope;
         RequestRef { topic: topic.clone(), join, reference: reference.clone() }
     }
 
     /// The request that is being handled, to be answered by other code, on any thread.
     #[must_use]
-    pub fn socket_ref(&self) -> ReplyHandle {
-        ReplyHandle::new(self.client.connection.clone(), self.ticket())
+    pub fn reply_handle(&self) -> ReplyHandle {
+        ReplyHandle::new(self.client.connection.clone(), self.request_ref())
     }
 
     /// A way to reach this channel from other code, on any thread.
     #[must_use]
-    pub fn channel_ref(&self) -> ChannelHandle {
+    pub fn channel_handle(&self) -> ChannelHandle {
         ChannelHandle::new(self.client.connection.clone(), self.scope.join)
     }
 
@@ -233,8 +233,8 @@ impl Context<'_> {
     }
 
     fn change_watch(&mut self, topic: Topic, on: bool) -> Result<(), LimitError> {
-        let turn = self.client.turn(topic.key().len())?;
-        self.wish(Effect::Watch { join: self.scope.join, topic, on, turn });
+        let permit = self.client.permit(topic.key().len())?;
+        self.push_effect(Effect::Watch { join: self.scope.join, topic, on, permit });
         Ok(())
     }
 
@@ -245,22 +245,22 @@ impl Context<'_> {
     /// When too much waits for the registry: the list says what it said.
     pub fn update_presence(&mut self, meta: Payload) -> Result<(), LimitError> {
         let (join, topic) = (self.scope.join, self.scope.topic.clone());
-        let turn = self.client.turn(topic.key().len() + meta.len())?;
-        self.wish(Effect::Update { join, topic, meta, turn });
+        let permit = self.client.permit(topic.key().len() + meta.len())?;
+        self.push_effect(Effect::Update { join, topic, meta, permit });
         Ok(())
     }
 
-    /// Decides a join that was put off with [`Join::Later`]. The first decision counts, and none but
+    /// Decides a join that was put off with [`Join::Pending`]. The first decision counts, and none but
     /// such a join heeds it.
-    pub fn decide(&mut self, join: Join) {
-        self.aftermath.decision = Some(join);
+    pub fn complete_join(&mut self, join: Join) {
+        self.outcome.completed_join = Some(join);
     }
 
     /// Ends this channel when the function that runs has returned and its reply is sent; the client is
     /// told that it is closed, and does not come back by itself. A join that is not answered yet is
     /// refused, with the reason `stopped`.
     pub fn stop(&mut self) {
-        self.aftermath.stopped = true;
+        self.outcome.stopped = true;
     }
 }
 

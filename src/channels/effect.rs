@@ -14,7 +14,7 @@ pub(crate) enum Effect {
     /// Tell the client.
     Send(Outbound),
     /// Make this join a member of the topic, in place of an older one if it names one.
-    Subscribe { join: JoinId, topic: Topic, membership: Membership, replaces: Option<JoinId>, turn: Permit },
+    Subscribe { join: JoinId, topic: Topic, membership: Membership, replaces: Option<JoinId>, permit: Permit },
     /// This join is a member no longer, or is not to become one: there was a `Subscribe` for it.
     Unsubscribe(JoinId),
     /// Tell the topic's members.
@@ -22,9 +22,9 @@ pub(crate) enum Effect {
     /// Tell the one member of a named topic, and come back with the verdict.
     Signal { signal: Signal, broadcast: Broadcast },
     /// Begin (or stop) to tell this join when the topic gets its first member and loses its last.
-    Watch { join: JoinId, topic: Topic, on: bool, turn: Permit },
+    Watch { join: JoinId, topic: Topic, on: bool, permit: Permit },
     /// Change what the topic's presence list says of this join: `meta` is the text of a JSON object.
-    Update { join: JoinId, topic: Topic, meta: Payload, turn: Permit },
+    Update { join: JoinId, topic: Topic, meta: Payload, permit: Permit },
     /// End the connection.
     Close(&'static Reason),
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::channels::reply::Reply;
 use crate::connections::connection::Connection;
-use crate::connections::mail::SocketEvent;
+use crate::connections::envelope::SocketEvent;
 use crate::message::{Event, JoinId, Payload, RequestRef};
 
 /// A request that is still owed an answer. Dropping it leaves the client to its own timeout.
@@ -13,27 +13,27 @@ use crate::message::{Event, JoinId, Payload, RequestRef};
 /// ```
 /// # use handclasp::{Context, Reply};
 /// fn handle_slow(ctx: &mut Context<'_>) -> Reply {
-///     let request = ctx.socket_ref();
-///     std::thread::spawn(move || request.reply(Reply::with(serde_json::json!({ "sum": 42 }).into())));
-///     Reply::None
+///     let request = ctx.reply_handle();
+///     std::thread::spawn(move || request.reply(Reply::ok_with(serde_json::json!({ "sum": 42 }).into())));
+///     Reply::NoReply
 /// }
 /// ```
 #[derive(Debug)]
 pub struct ReplyHandle {
     connection: Arc<Connection>,
-    ticket: RequestRef,
+    request: RequestRef,
 }
 
 impl ReplyHandle {
-    pub(crate) fn new(connection: Arc<Connection>, ticket: RequestRef) -> Self {
-        Self { connection, ticket }
+    pub(crate) fn new(connection: Arc<Connection>, request: RequestRef) -> Self {
+        Self { connection, request }
     }
 
     /// Answers. Nobody hears it when the channel has ended meanwhile.
     pub fn reply(self, reply: Reply) {
-        if let Reply::Now(status, payload) = reply {
+        if let Reply::Reply(status, payload) = reply {
             // a mailbox that is full or closed belongs to a client on its way out
-            let _ = self.connection.tell(SocketEvent::Reply(self.ticket, status, payload));
+            let _ = self.connection.send_event(SocketEvent::Reply(self.request, status, payload));
         }
     }
 }
@@ -56,11 +56,11 @@ impl ChannelHandle {
     /// Hands the channel a message for [`Channel::handle_info`](crate::Channel::handle_info). Says whether the client's queue took it:
     /// `false` means that the connection has ended.
     pub fn send<T: Any + Send>(&self, info: T) -> bool {
-        self.connection.tell(SocketEvent::Info(self.join, Box::new(info))).is_ok()
+        self.connection.send_event(SocketEvent::Info(self.join, Box::new(info))).is_ok()
     }
 
     /// Tells the channel's client. Says whether its queue took it, as [`send`](Self::send) does.
     pub fn push(&self, event: impl Into<Event>, payload: Payload) -> bool {
-        self.connection.tell(SocketEvent::Push(self.join, event.into(), payload)).is_ok()
+        self.connection.send_event(SocketEvent::Push(self.join, event.into(), payload)).is_ok()
     }
 }

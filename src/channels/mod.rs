@@ -11,9 +11,9 @@ pub(crate) mod handles;
 pub(crate) mod reply;
 
 pub use crate::connections::connection::ConnectionId;
-pub use crate::connections::mail::Info;
+pub use crate::connections::envelope::Info;
 pub use assigns::Assigns;
 pub use channel::{Channel, Router};
 pub use context::Context;
 pub use handles::{ChannelHandle, ReplyHandle};
-pub use reply::{Join, LimitError, Reply, TerminateReason, delivery_reply};
+pub use reply::{Join, LimitError, Reply, TerminateReason};

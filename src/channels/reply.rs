@@ -11,9 +11,9 @@ use crate::message::{DeliveryStatus, Membership, NameClaim, Payload, PresenceEnt
 /// use handclasp::Join;
 /// use serde_json::json;
 ///
-/// let welcome = Join::accept(json!({ "motto": "be kind" }).into());
-/// let listed = Join::ok().view_presence().track("alice", json!({ "mood": "fine" }).into());
-/// let refused = Join::refuse("unauthorized");
+/// let welcome = Join::ok_with(json!({ "motto": "be kind" }).into());
+/// let listed = Join::ok().subscribe_presence().track("alice", json!({ "mood": "fine" }).into());
+/// let refused = Join::error("unauthorized");
 /// ```
 #[derive(Debug)]
 pub enum Join {
@@ -21,57 +21,57 @@ pub enum Join {
     /// registry has made it one. The registry may refuse it still: `taken` when another has the name,
     /// `topic is full` above `limits.members_per_topic` or `presence.rows_per_topic`, `unreachable` when
     /// the node that knows does not answer; or not even be asked, `overloaded`, when too much waits for it.
-    Accept(Payload, Membership),
+    Ok(Payload, Membership),
     /// The client is answered `error` with this payload.
-    Refuse(Payload),
-    /// The channel will say so later, with [`Context::decide`](crate::channels::context::Context::decide). What the client sends to the topic
+    Error(Payload),
+    /// The channel will say so later, with [`Context::complete_join`](crate::channels::context::Context::complete_join). What the client sends to the topic
     /// meanwhile waits, up to `limits.queue_bytes`; its other topics and its heartbeats do not. Nothing
     /// but the client's own patience ends the waiting.
-    Later,
+    Pending,
 }
 
 impl Join {
     /// Accepted, with nothing more to say.
     #[must_use]
     pub fn ok() -> Self {
-        Self::accept(Payload::empty())
+        Self::ok_with(Payload::empty())
     }
 
     /// Accepted, with something for the client to know.
     #[must_use]
-    pub fn accept(payload: Payload) -> Self {
-        Self::Accept(payload, Membership::default())
+    pub fn ok_with(payload: Payload) -> Self {
+        Self::Ok(payload, Membership::default())
     }
 
     /// Refused, with `{"reason": reason}`.
     #[must_use]
-    pub fn refuse(reason: &str) -> Self {
-        Self::Refuse(Payload::reason(reason))
+    pub fn error(reason: &str) -> Self {
+        Self::Error(Payload::reason(reason))
     }
 
     /// Only if it can be the topic's one member. Whoever brought the same `proof` before makes room;
     /// else the join is refused as `taken`.
     #[must_use]
-    pub fn claim(self, proof: Option<Proof>) -> Self {
-        self.with(|membership| membership.claim = Some(NameClaim { proof }))
+    pub fn exclusive(self, proof: Option<Proof>) -> Self {
+        self.change(|membership| membership.claim = Some(NameClaim { proof }))
     }
 
     /// The client is pushed the topic's `presence_state` after the answer, and `presence_diff` from
     /// then on.
     #[must_use]
-    pub fn view_presence(self) -> Self {
-        self.with(|membership| membership.view = true)
+    pub fn subscribe_presence(self) -> Self {
+        self.change(|membership| membership.subscribe_presence = true)
     }
 
     /// The client is listed under `key` with `meta`, a JSON object; anything else is listed as `{}`. Its
     /// members must not be called `phx_ref` or `phx_ref_prev`, which the list itself adds.
     #[must_use]
     pub fn track(self, key: impl Into<CompactString>, meta: Payload) -> Self {
-        self.with(|membership| membership.row = Some(PresenceEntry { key: key.into(), meta }))
+        self.change(|membership| membership.entry = Some(PresenceEntry { key: key.into(), meta }))
     }
 
-    fn with(mut self, change: impl FnOnce(&mut Membership)) -> Self {
-        if let Self::Accept(_, membership) = &mut self {
+    fn change(mut self, change: impl FnOnce(&mut Membership)) -> Self {
+        if let Self::Ok(_, membership) = &mut self {
             change(membership);
         }
         self
@@ -82,28 +82,28 @@ impl Join {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// None: not now (a [`ReplyHandle`](crate::channels::handles::ReplyHandle) may answer later), or never.
-    None,
+    NoReply,
     /// This, at once.
-    Now(Status, Payload),
+    Reply(Status, Payload),
 }
 
 impl Reply {
     /// `ok`, with nothing more to say.
     #[must_use]
     pub const fn ok() -> Self {
-        Self::Now(Status::Ok, Payload::empty())
+        Self::Reply(Status::Ok, Payload::empty())
     }
 
     /// `ok`, with this payload.
     #[must_use]
-    pub const fn with(payload: Payload) -> Self {
-        Self::Now(Status::Ok, payload)
+    pub const fn ok_with(payload: Payload) -> Self {
+        Self::Reply(Status::Ok, payload)
     }
 
     /// `error`, with `{"reason": reason}`.
     #[must_use]
     pub fn error(reason: &str) -> Self {
-        Self::Now(Status::Error, Payload::reason(reason))
+        Self::Reply(Status::Error, Payload::reason(reason))
     }
 }
 
@@ -140,13 +140,14 @@ pub enum TerminateReason {
     Disconnected,
 }
 
-/// How a verdict is worded to the sender.
-#[must_use]
-pub fn delivery_reply(verdict: DeliveryStatus) -> Reply {
-    match verdict {
-        DeliveryStatus::Delivered => Reply::ok(),
-        DeliveryStatus::Absent => Reply::error("peer_not_found"),
-        DeliveryStatus::Overloaded => Reply::error("overloaded"),
-        DeliveryStatus::Unreachable => Reply::error("unreachable"),
+/// The reply that tells a sender what became of its message.
+impl From<DeliveryStatus> for Reply {
+    fn from(status: DeliveryStatus) -> Self {
+        match status {
+            DeliveryStatus::Delivered => Self::ok(),
+            DeliveryStatus::Absent => Self::error("peer_not_found"),
+            DeliveryStatus::Overloaded => Self::error("overloaded"),
+            DeliveryStatus::Unreachable => Self::error("unreachable"),
+        }
     }
 }

@@ -135,7 +135,7 @@ sections! {
         /// A request of a client that polls is kept open for this long when there is nothing to say.
         poll_window: Duration = "10s", span from "100ms" to "10m";
         /// A client that has joined nothing within this time is closed.
-        join_within: Duration = "30s", span from "100ms" to "24h";
+        join_timeout: Duration = "30s", span from "100ms" to "24h";
     }
 
     /// Socket.IO, for its clients of version 1 to 4, which find here a relay between the pages of one application.

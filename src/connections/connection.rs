@@ -15,8 +15,8 @@ use std::time::Instant;
 use futures_util::Stream;
 
 use crate::close::Reason;
+use crate::connections::envelope::{Envelope, SocketEvent};
 use crate::connections::limits::{ConnectionLimits, Timeouts};
-use crate::connections::mail::{Envelope, SocketEvent};
 use crate::connections::mailbox::{Batch, Mailbox, PushError};
 use crate::connections::ready_queue::ReadyQueue;
 use crate::connections::token_bucket::SharedTokenBucket;
@@ -46,46 +46,51 @@ impl fmt::Debug for ConnectionId {
     }
 }
 
-/// What an [upgraded](crate::transports::websocket::io) connection is written to by, and who else than its task does that. In memory as
+/// What an [write_side](crate::transports::websocket::io) connection is written to by, and who else than its task does that. In memory as
 /// written, as is a [`Connection`].
 #[repr(C)]
 pub(crate) struct WriteSide {
     /// Whether the courier is on its way.
-    is_called: AtomicBool,
-    desk: ReadyQueue<Connection>,
-    pub(crate) line: Writer,
+    is_flush_requested: AtomicBool,
+    ready_queue: ReadyQueue<Connection>,
+    pub(crate) writer: Writer,
     /// Nothing where no socket has come of it.
     connection: OnceLock<Weak<Connection>>,
 }
 
 impl WriteSide {
-    /// One that a courier comes to who is called at `desk`.
-    pub(crate) fn new(desk: ReadyQueue<Connection>) -> Self {
-        Self { line: Writer::default(), desk, connection: OnceLock::new(), is_called: AtomicBool::new(false) }
+    /// One that a courier comes to who is called at `ready_queue`.
+    pub(crate) fn new(ready_queue: ReadyQueue<Connection>) -> Self {
+        Self {
+            writer: Writer::default(),
+            ready_queue,
+            connection: OnceLock::new(),
+            is_flush_requested: AtomicBool::new(false),
+        }
     }
 
     /// Has the courier come, and says whether it will.
-    pub(crate) fn call(&self) -> bool {
+    pub(crate) fn request_flush(&self) -> bool {
         let connection = self.connection.get().and_then(Weak::upgrade);
-        connection.is_some_and(|connection| self.call_to(&connection))
+        connection.is_some_and(|connection| self.request_flush_of(&connection))
     }
 
     /// Has the courier come to its connection, which the caller knows.
-    pub(crate) fn call_to(&self, connection: &Arc<Connection>) -> bool {
-        if self.is_called.swap(true, Ordering::AcqRel) {
+    pub(crate) fn request_flush_of(&self, connection: &Arc<Connection>) -> bool {
+        if self.is_flush_requested.swap(true, Ordering::AcqRel) {
             return true;
         }
-        let comes = self.desk.call(connection.clone());
-        if !comes {
-            self.is_called.swap(false, Ordering::AcqRel);
+        let accepted = self.ready_queue.push(connection.clone());
+        if !accepted {
+            self.is_flush_requested.swap(false, Ordering::AcqRel);
         }
-        comes
+        accepted
     }
 
     /// The courier is here: whoever has something for it from now on is to call it again. It swaps, as callers do, and so
     /// sees what was left by those who found it called already.
-    pub(crate) fn arrive(&self) {
-        self.is_called.swap(false, Ordering::AcqRel);
+    pub(crate) fn clear_flush_request(&self) {
+        self.is_flush_requested.swap(false, Ordering::AcqRel);
     }
 }
 
@@ -95,15 +100,15 @@ impl WriteSide {
 /// its beginning alone.
 #[repr(C)]
 pub(crate) struct Connection {
-    upgraded: OnceLock<Arc<WriteSide>>,
+    write_side: OnceLock<Arc<WriteSide>>,
     pub(crate) mailbox: Mailbox,
     /// What its address has left of signals to nobody.
-    pub(crate) misses: Arc<SharedTokenBucket>,
+    pub(crate) not_found_budget: Arc<SharedTokenBucket>,
     pub(crate) id: ConnectionId,
     pub(crate) opened: Instant,
-    heard: AtomicBool,
+    active: AtomicBool,
     joined: AtomicBool,
-    known: AtomicBool,
+    registered: AtomicBool,
     /// Whose limit it counts against.
     pub(crate) address: IpAddr,
 }
@@ -112,60 +117,60 @@ impl Connection {
     pub(crate) fn new(
         id: ConnectionId,
         address: IpAddr,
-        allowance: Arc<ConnectionLimits>,
-        misses: Arc<SharedTokenBucket>,
+        limits: Arc<ConnectionLimits>,
+        not_found_budget: Arc<SharedTokenBucket>,
     ) -> Self {
         Self {
             id,
             address,
             opened: Instant::now(),
-            mailbox: Mailbox::new(allowance),
-            misses,
-            heard: AtomicBool::new(true),
+            mailbox: Mailbox::new(limits),
+            not_found_budget,
+            active: AtomicBool::new(true),
             joined: AtomicBool::new(false),
-            known: AtomicBool::new(false),
-            upgraded: OnceLock::new(),
+            registered: AtomicBool::new(false),
+            write_side: OnceLock::new(),
         }
     }
 
-    pub(crate) fn patience(&self) -> &Timeouts {
-        &self.mailbox.allowance().patience
+    pub(crate) fn timeouts(&self) -> &Timeouts {
+        &self.mailbox.limits().timeouts
     }
 
     /// It has been upgraded: once in its life, if at all.
-    pub(crate) fn attach(self: &Arc<Self>, upgraded: Arc<WriteSide>) {
-        let known = upgraded.connection.set(Arc::downgrade(self));
-        let attached = self.upgraded.set(upgraded);
+    pub(crate) fn set_write_side(self: &Arc<Self>, write_side: Arc<WriteSide>) {
+        let known = write_side.connection.set(Arc::downgrade(self));
+        let attached = self.write_side.set(write_side);
         debug_assert!(known.is_ok() && attached.is_ok(), "else the sweep would cut another wire");
     }
 
-    pub(crate) fn upgraded(&self) -> Option<&WriteSide> {
-        self.upgraded.get().map(Arc::as_ref)
+    pub(crate) fn write_side(&self) -> Option<&WriteSide> {
+        self.write_side.get().map(Arc::as_ref)
     }
 
-    pub(crate) fn line(&self) -> Option<&Writer> {
-        self.upgraded().map(|upgraded| &upgraded.line)
+    pub(crate) fn writer(&self) -> Option<&Writer> {
+        self.write_side().map(|write_side| &write_side.writer)
     }
 
     /// Cuts the wire, whatever waits on it; the actor ends within milliseconds.
-    pub(crate) fn cut(&self) {
-        if let Some(line) = self.line() {
-            line.cut();
+    pub(crate) fn abort(&self) {
+        if let Some(writer) = self.writer() {
+            writer.abort();
         }
     }
 
     /// Says what the worker's courier may bring, from now on.
-    pub(crate) fn open(&self, lane: Fastlane) {
-        if let Some(line) = self.line() {
-            line.way().lane = Some(lane);
-            self.mailbox.has_courier();
+    pub(crate) fn enable_fastlane(&self, fastlane: Fastlane) {
+        if let Some(writer) = self.writer() {
+            writer.state().fastlane = Some(fastlane);
+            self.mailbox.set_flusher();
         }
     }
 
     /// Nothing passes any more: the client has been told goodbye.
-    pub(crate) fn shut(&self) {
-        if let Some(line) = self.line() {
-            line.way().lane = None;
+    pub(crate) fn disable_fastlane(&self) {
+        if let Some(writer) = self.writer() {
+            writer.state().fastlane = None;
         }
     }
 
@@ -176,21 +181,21 @@ impl Connection {
         delivery: &Arc<Delivery>,
         now: Instant,
     ) -> Result<(), PushError> {
-        let calls = self.mailbox.leave(Envelope::Delivery(join, delivery.clone()), now)?;
-        if calls && !self.upgraded().is_some_and(|upgraded| upgraded.call_to(self)) {
-            self.mailbox.recall();
+        let wants_flush = self.mailbox.push_for_flusher(Envelope::Delivery(join, delivery.clone()), now)?;
+        if wants_flush && !self.write_side().is_some_and(|write_side| write_side.request_flush_of(self)) {
+            self.mailbox.wake_reader();
         }
         Ok(())
     }
 
     /// Bytes have come from the client.
-    pub(crate) fn hear(&self) {
-        self.heard.store(true, Ordering::Relaxed);
+    pub(crate) fn mark_active(&self) {
+        self.active.store(true, Ordering::Relaxed);
     }
 
     /// Whether bytes have come since this was last asked.
-    pub(crate) fn was_heard(&self) -> bool {
-        self.heard.swap(false, Ordering::Relaxed)
+    pub(crate) fn take_active(&self) -> bool {
+        self.active.swap(false, Ordering::Relaxed)
     }
 
     /// Something has been joined.
@@ -203,19 +208,19 @@ impl Connection {
     }
 
     /// The registry is about to hear of it.
-    pub(crate) fn mark_known(&self) {
-        self.known.store(true, Ordering::Relaxed);
+    pub(crate) fn mark_registered(&self) {
+        self.registered.store(true, Ordering::Relaxed);
     }
 
     /// Whether the registry may have something of it.
-    pub(crate) fn is_known(&self) -> bool {
-        self.known.load(Ordering::Relaxed)
+    pub(crate) fn is_registered(&self) -> bool {
+        self.registered.load(Ordering::Relaxed)
     }
 
     /// Tells the socket something. A full mailbox has closed itself by then, and the sweep of
     /// [`connections`](crate::connections::hub) does the rest.
-    pub(crate) fn tell(&self, note: SocketEvent) -> Result<(), PushError> {
-        self.mailbox.push(Envelope::SocketEvent(Box::new(note)), Instant::now())
+    pub(crate) fn send_event(&self, event: SocketEvent) -> Result<(), PushError> {
+        self.mailbox.push(Envelope::SocketEvent(Box::new(event)), Instant::now())
     }
 
     /// Asks the actor to say why, and end.
@@ -271,13 +276,13 @@ impl MailboxStream {
     fn fetch(&mut self, reader: &Waker) -> bool {
         let mailbox = &self.connection.mailbox;
         let since = if self.batches.is_multiple_of(SAMPLE_EVERY) { mailbox.waits_since() } else { None };
-        if !mailbox.fetch(&mut self.batch, reader) {
+        if !mailbox.drain(&mut self.batch, reader) {
             return false;
         }
         self.batch.reverse();
         self.batches = self.batches.wrapping_add(1);
         if let Some(since) = since {
-            self.metrics.queue_time.add(self.realm, since.elapsed());
+            self.metrics.queue_wait.add(self.realm, since.elapsed());
         }
         true
     }
@@ -294,9 +299,9 @@ impl Stream for MailboxStream {
         if this.batch.is_empty() && !this.fetch(cx.waker()) {
             return Poll::Pending;
         }
-        let mail = this.batch.pop();
-        this.ended = matches!(mail, Some(Envelope::Close(_)));
-        Poll::Ready(mail)
+        let envelope = this.batch.pop();
+        this.ended = matches!(envelope, Some(Envelope::Close(_)));
+        Poll::Ready(envelope)
     }
 }
 
@@ -312,9 +317,9 @@ pub(crate) mod tests {
 
     /// A connection whose mailbox takes so many bytes.
     pub(crate) fn allowing(bytes: usize) -> Connection {
-        let patience = Timeouts { idle: Duration::MAX, unjoined: Duration::MAX, ping: None };
-        let allowance = Arc::new(ConnectionLimits { patience, bound: QueueLimit { bytes, age: Duration::MAX } });
-        let misses = Arc::new(SharedTokenBucket::full(Rate::per_second(1, 1), Instant::now()));
-        Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), allowance, misses)
+        let timeouts = Timeouts { idle: Duration::MAX, join: Duration::MAX, ping_interval: None };
+        let limits = Arc::new(ConnectionLimits { timeouts, queue: QueueLimit { bytes, age: Duration::MAX } });
+        let not_found_budget = Arc::new(SharedTokenBucket::full(Rate::per_second(1, 1), Instant::now()));
+        Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), limits, not_found_budget)
     }
 }

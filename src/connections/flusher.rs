@@ -3,7 +3,7 @@
 //!
 //! To wake an actor means to look at everything that it is made of, and of a room of a thousand members none of that
 //! is in the processor's caches. What it would do here is the same for all: the bytes of a broadcast are made once, and
-//! its [lane](crate::connections::writer::Fastlane) says whether they go to its client as they are. The order stays that of the mailbox,
+//! its [fastlane](crate::connections::writer::Fastlane) says whether they go to its client as they are. The order stays that of the mailbox,
 //! since the courier takes only what stands at its front, and only while the actor has nothing unsaid; for all else,
 //! and for a client that does not read as fast, it wakes the actor.
 //!
@@ -25,7 +25,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use crate::connections::connection::{Connection, SAMPLE_EVERY};
 use crate::connections::mailbox::Mailbox;
 use crate::connections::ready_queue::ReadyQueue;
-use crate::connections::writer::{Fastlane, LARGE, ParkedSocket, Writer, WriterState, put};
+use crate::connections::writer::{Fastlane, LARGE, ParkedSocket, Writer, WriterState, write_frame};
 use crate::metrics::families::Metrics;
 use crate::metrics::labels::DropReason;
 use crate::protocol::Delivery;
@@ -37,69 +37,71 @@ const BYTES_PER_CONNECTION: usize = 64 * 1024;
 
 /// The courier of one worker, as a task of its own.
 pub(crate) struct Flusher {
-    desk: ReadyQueue<Connection>,
+    ready_queue: ReadyQueue<Connection>,
     metrics: Arc<Metrics>,
     round: VecDeque<Arc<Connection>>,
-    load: Vec<Arc<Delivery>>,
+    batch: Vec<Arc<Delivery>>,
     bytes: BytesMut,
-    visits: u32,
+    flushes: u32,
 }
 
 impl Flusher {
     /// Has one come to those who call at the desk that this gives, on the thread that this is called on.
     pub(crate) fn start(metrics: Arc<Metrics>) -> ReadyQueue<Connection> {
-        let desk = ReadyQueue::new();
-        actix_web::rt::spawn(Self::new(desk.clone(), metrics));
-        desk
+        let ready_queue = ReadyQueue::new();
+        actix_web::rt::spawn(Self::new(ready_queue.clone(), metrics));
+        ready_queue
     }
 
-    fn new(desk: ReadyQueue<Connection>, metrics: Arc<Metrics>) -> Self {
-        Self { desk, metrics, round: VecDeque::new(), load: Vec::new(), bytes: BytesMut::new(), visits: 0 }
+    fn new(ready_queue: ReadyQueue<Connection>, metrics: Arc<Metrics>) -> Self {
+        Self { ready_queue, metrics, round: VecDeque::new(), batch: Vec::new(), bytes: BytesMut::new(), flushes: 0 }
     }
 
     /// Goes to one who has called. What it cannot bring, the actor is to fetch.
-    fn answer(&mut self, caller: Arc<Connection>) {
-        let Some(upgraded) = caller.upgraded() else { return caller.mailbox.recall() };
-        upgraded.arrive();
-        match self.visit(&caller.mailbox, &upgraded.line) {
-            Some(true) if upgraded.call_to(&caller) => {}
+    fn flush_connection(&mut self, connection: Arc<Connection>) {
+        let Some(write_side) = connection.write_side() else { return connection.mailbox.wake_reader() };
+        write_side.clear_flush_request();
+        match self.try_flush(&connection.mailbox, &write_side.writer) {
+            Some(true) if write_side.request_flush_of(&connection) => {}
             Some(false) => {}
-            _ => caller.mailbox.recall(),
+            _ => connection.mailbox.wake_reader(),
         }
     }
 
     /// Writes what the task has left, and what passes; says whether more of that waits, and nothing when the line is
     /// not free.
-    fn visit(&mut self, mailbox: &Mailbox, line: &Writer) -> Option<bool> {
-        let mut way = line.way();
-        let WriterState { left: Some(left @ ParkedSocket { is_full: false, .. }), lane, said, .. } = &mut *way else {
+    fn try_flush(&mut self, mailbox: &Mailbox, writer_half: &Writer) -> Option<bool> {
+        let mut state = writer_half.state();
+        let WriterState { parked: Some(parked @ ParkedSocket { is_full: false, .. }), fastlane, buffer, .. } =
+            &mut *state
+        else {
             return None;
         };
-        self.bytes.extend_from_slice(&std::mem::take(said));
-        let has_more = self.load(mailbox, lane.as_ref());
-        let written = write(&left.writer, &self.bytes);
+        self.bytes.extend_from_slice(&std::mem::take(buffer));
+        let has_more = self.take_fastlane(mailbox, fastlane.as_ref());
+        let written = write(&parked.writer, &self.bytes);
         if written < self.bytes.len() {
-            said.extend_from_slice(&self.bytes[written..]);
-            left.is_full = true;
-            way.wake();
+            buffer.extend_from_slice(&self.bytes[written..]);
+            parked.is_full = true;
+            state.wake();
         }
         self.bytes.clear();
         Some(has_more)
     }
 
     /// Takes what passes, as the client reads it, and says whether more of it waits.
-    fn load(&mut self, mailbox: &Mailbox, lane: Option<&Fastlane>) -> bool {
-        let joins = lane.map_or(&[][..], |lane| &lane.joins);
+    fn take_fastlane(&mut self, mailbox: &Mailbox, fastlane: Option<&Fastlane>) -> bool {
+        let joins = fastlane.map_or(&[][..], |fastlane| &fastlane.joins);
         let passes = |join, delivery: &Delivery| delivery.size() <= LARGE && joins.contains(&join);
-        self.visits = self.visits.wrapping_add(1);
-        let since = if self.visits.is_multiple_of(SAMPLE_EVERY) { mailbox.waits_since() } else { None };
-        let has_more = mailbox.hand_over(passes, BYTES_PER_CONNECTION, &mut self.load);
-        if let (Some(since), Some(first)) = (since, self.load.first()) {
-            self.metrics.queue_time.add(first.broadcast.topic.realm(), since.elapsed());
+        self.flushes = self.flushes.wrapping_add(1);
+        let since = if self.flushes.is_multiple_of(SAMPLE_EVERY) { mailbox.waits_since() } else { None };
+        let has_more = mailbox.drain_fastlane(passes, BYTES_PER_CONNECTION, &mut self.batch);
+        if let (Some(since), Some(first)) = (since, self.batch.first()) {
+            self.metrics.queue_wait.add(first.broadcast.topic.realm(), since.elapsed());
         }
-        for delivery in self.load.drain(..) {
-            match lane.and_then(|lane| (lane.frame)(&delivery)) {
-                Some(frame) => put(&frame, &mut self.bytes),
+        for delivery in self.batch.drain(..) {
+            match fastlane.and_then(|fastlane| (fastlane.frame)(&delivery)) {
+                Some(frame) => write_frame(&frame, &mut self.bytes),
                 None => self.metrics.messages_lost.add(delivery.broadcast.topic.realm(), DropReason::Unencodable, 1),
             }
         }
@@ -112,10 +114,10 @@ impl Future for Flusher {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        this.desk.take(&mut this.round, cx);
+        this.ready_queue.drain_into(&mut this.round, cx);
         for _ in 0..CONNECTIONS_PER_POLL {
-            let Some(caller) = this.round.pop_front() else { return Poll::Pending };
-            this.answer(caller);
+            let Some(connection) = this.round.pop_front() else { return Poll::Pending };
+            this.flush_connection(connection);
         }
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -125,12 +127,12 @@ impl Future for Flusher {
 /// Those who still wait are woken, to do it themselves, and nobody calls any more.
 impl Drop for Flusher {
     fn drop(&mut self) {
-        let waiting = self.desk.close();
-        for caller in self.round.drain(..).chain(waiting) {
-            caller.mailbox.recall();
-            if let Some(upgraded) = caller.upgraded() {
-                upgraded.arrive();
-                upgraded.line.way().wake();
+        let waiting = self.ready_queue.close();
+        for connection in self.round.drain(..).chain(waiting) {
+            connection.mailbox.wake_reader();
+            if let Some(write_side) = connection.write_side() {
+                write_side.clear_flush_request();
+                write_side.writer.state().wake();
             }
         }
     }
@@ -166,7 +168,7 @@ mod tests {
     use super::*;
     use crate::connections::connection::WriteSide;
     use crate::connections::connection::tests::allowing;
-    use crate::connections::mail::Envelope;
+    use crate::connections::envelope::Envelope;
     use crate::connections::mailbox::Batch;
     use crate::connections::mailbox::tests::Bell;
     use crate::connections::writer::Fastlane;
@@ -186,7 +188,7 @@ mod tests {
         /// The mailbox's reader.
         reader: Arc<Bell>,
         client: TcpStream,
-        said: usize,
+        buffer: usize,
     }
 
     impl Scene {
@@ -194,33 +196,33 @@ mod tests {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
             let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let (_, writer) = listener.accept().await.unwrap().0.into_split();
-            let desk = ReadyQueue::new();
+            let ready_queue = ReadyQueue::new();
             let connection = Arc::new(allowing(usize::MAX));
-            connection.attach(Arc::new(WriteSide::new(desk.clone())));
-            connection.open(Fastlane { joins: smallvec![JOIN], frame: Delivery::frame::<V2> });
-            let courier = Flusher::new(desk, Arc::default());
-            let scene = Self { courier, connection, task: Arc::default(), reader: Arc::default(), client, said: 0 };
-            assert!(scene.resume().is_none());
-            scene.connection.line().unwrap().rest(writer);
-            assert!(scene.fetch().is_empty());
+            connection.set_write_side(Arc::new(WriteSide::new(ready_queue.clone())));
+            connection.enable_fastlane(Fastlane { joins: smallvec![JOIN], frame: Delivery::frame::<V2> });
+            let courier = Flusher::new(ready_queue, Arc::default());
+            let scene = Self { courier, connection, task: Arc::default(), reader: Arc::default(), client, buffer: 0 };
+            assert!(scene.unpark().is_none());
+            scene.connection.writer().unwrap().park(writer);
+            assert!(scene.drain().is_empty());
             scene
         }
 
-        fn resume(&self) -> Option<ParkedSocket> {
+        fn unpark(&self) -> Option<ParkedSocket> {
             let waker = Waker::from(self.task.clone());
-            let Ok(left) = self.connection.line().unwrap().resume(&Context::from_waker(&waker)) else { panic!() };
-            left
+            let Ok(parked) = self.connection.writer().unwrap().unpark(&Context::from_waker(&waker)) else { panic!() };
+            parked
         }
 
-        fn fetch(&self) -> Batch {
+        fn drain(&self) -> Batch {
             let mut batch = Batch::new();
-            self.connection.mailbox.fetch(&mut batch, &Waker::from(self.reader.clone()));
+            self.connection.mailbox.drain(&mut batch, &Waker::from(self.reader.clone()));
             batch
         }
 
         fn deliver(&mut self, join: JoinId, bytes: usize) -> Vec<u8> {
-            self.said += 1;
-            let payload = Payload::from_json_text(format!("[{},\"{}\"]", self.said, "x".repeat(bytes)));
+            self.buffer += 1;
+            let payload = Payload::from_json_text(format!("[{},\"{}\"]", self.buffer, "x".repeat(bytes)));
             let broadcast = Broadcast { topic: Topic::parse("room:a").unwrap(), event: "e".into(), payload };
             let delivery = Arc::new(Delivery::new(broadcast));
             self.connection.deliver(join, &delivery, Instant::now()).unwrap();
@@ -242,29 +244,29 @@ mod tests {
 
     fn bytes_of(delivery: &Delivery) -> Vec<u8> {
         let mut bytes = BytesMut::new();
-        put(&delivery.frame::<V2>().unwrap(), &mut bytes);
+        write_frame(&delivery.frame::<V2>().unwrap(), &mut bytes);
         bytes.to_vec()
     }
 
     #[actix_web::test]
     async fn what_passes_is_brought_and_wakes_nobody() {
         let mut scene = Scene::new().await;
-        let said = [scene.deliver(JOIN, 10), scene.deliver(JOIN, 200), scene.deliver(JOIN, 15_000)].concat();
+        let buffer = [scene.deliver(JOIN, 10), scene.deliver(JOIN, 200), scene.deliver(JOIN, 15_000)].concat();
         scene.comes();
-        let mut heard = vec![0; said.len()];
+        let mut heard = vec![0; buffer.len()];
         scene.client.read_exact(&mut heard).await.unwrap();
-        assert_eq!(heard, said);
-        assert!(!scene.reader.has_rung() && !scene.task.has_rung() && scene.fetch().is_empty());
+        assert_eq!(heard, buffer);
+        assert!(!scene.reader.has_rung() && !scene.task.has_rung() && scene.drain().is_empty());
     }
 
     #[actix_web::test]
     async fn what_the_session_has_said_comes_first() {
         let mut scene = Scene::new().await;
-        let Some(ParkedSocket { writer, .. }) = scene.resume() else { panic!("it lies with the line") };
+        let Some(ParkedSocket { writer, .. }) = scene.unpark() else { panic!("it lies with the line") };
         let heard = scene.deliver(JOIN, 10);
-        let line = scene.connection.line().unwrap();
-        line.send(&Frame::Text("before".into()));
-        line.rest(writer);
+        let writer_half = scene.connection.writer().unwrap();
+        writer_half.send(&Frame::Text("before".into()));
+        writer_half.park(writer);
         scene.comes();
         let before = [&[0x81, 6][..], b"before"].concat();
         let mut all = vec![0; before.len() + heard.len()];
@@ -284,7 +286,7 @@ mod tests {
             scene.client.read_exact(&mut heard).await.unwrap();
             assert_eq!(heard, first);
             assert!(scene.reader.has_rung());
-            assert_eq!(scene.fetch().len(), 2, "it, and what came after it");
+            assert_eq!(scene.drain().len(), 2, "it, and what came after it");
         }
     }
 
@@ -294,23 +296,23 @@ mod tests {
     async fn what_the_wire_does_not_take_is_the_tasks_to_write() {
         let mut scene = Scene::new().await;
         // more than the kernel holds for one connection
-        let said: Vec<u8> = (0..2_000).flat_map(|_| scene.deliver(JOIN, 10_000)).collect();
+        let buffer: Vec<u8> = (0..2_000).flat_map(|_| scene.deliver(JOIN, 10_000)).collect();
         scene.comes();
         assert!(scene.task.has_rung() && scene.reader.has_rung());
         let more = scene.deliver(JOIN, 10);
         scene.comes();
-        let Some(ParkedSocket { mut writer, is_full: true }) = scene.resume() else { panic!("it is full") };
-        let rest = std::mem::take(&mut scene.connection.line().unwrap().way().said);
+        let Some(ParkedSocket { mut writer, is_full: true }) = scene.unpark() else { panic!("it is full") };
+        let rest = std::mem::take(&mut scene.connection.writer().unwrap().state().buffer);
         assert!(!rest.is_empty());
-        let left = scene.fetch().into_iter().flat_map(|mail| match mail {
+        let parked = scene.drain().into_iter().flat_map(|mail| match mail {
             Envelope::Delivery(_, delivery) => bytes_of(&delivery),
             other => panic!("{other:?}"),
         });
-        let left: Vec<u8> = rest.iter().copied().chain(left).collect();
-        let (mut heard, said) = (vec![0; said.len() + more.len()], [said, more].concat());
-        let (written, read) = tokio::join!(writer.write_all(&left), scene.client.read_exact(&mut heard));
+        let parked: Vec<u8> = rest.iter().copied().chain(parked).collect();
+        let (mut heard, buffer) = (vec![0; buffer.len() + more.len()], [buffer, more].concat());
+        let (written, read) = tokio::join!(writer.write_all(&parked), scene.client.read_exact(&mut heard));
         assert!(written.is_ok() && read.is_ok());
-        assert!(heard == said, "not all of it, or not in order");
+        assert!(heard == buffer, "not all of it, or not in order");
     }
 
     #[actix_web::test]
@@ -319,8 +321,8 @@ mod tests {
         scene.deliver(JOIN, 10);
         scene.courier = Flusher::new(ReadyQueue::new(), Arc::default());
         assert!(scene.reader.has_rung() && scene.task.has_rung());
-        assert_eq!(scene.fetch().len(), 1);
-        assert!(scene.fetch().is_empty());
+        assert_eq!(scene.drain().len(), 1);
+        assert!(scene.drain().is_empty());
         scene.deliver(JOIN, 10);
         assert!(scene.reader.has_rung(), "nobody else will");
     }
@@ -328,10 +330,10 @@ mod tests {
     #[actix_web::test]
     async fn a_line_that_is_cut_has_its_task_see_that() {
         let scene = Scene::new().await;
-        scene.connection.cut();
+        scene.connection.abort();
         assert!(scene.task.has_rung());
         let waker = Waker::from(scene.task.clone());
-        assert!(scene.connection.line().unwrap().resume(&Context::from_waker(&waker)).is_err());
+        assert!(scene.connection.writer().unwrap().unpark(&Context::from_waker(&waker)).is_err());
     }
 
     /// After a close frame no other may follow (RFC 6455, section 5.5.1).
@@ -339,17 +341,17 @@ mod tests {
     async fn nothing_follows_the_goodbye() {
         let mut scene = Scene::new().await;
         scene.deliver(JOIN, 10);
-        scene.connection.shut();
+        scene.connection.disable_fastlane();
         scene.comes();
         assert!(scene.reader.has_rung());
-        assert_eq!(scene.fetch().len(), 1);
+        assert_eq!(scene.drain().len(), 1);
     }
 
     #[actix_web::test]
     async fn nobody_waits_longer_than_for_so_many_visits() {
         let mut scene = Scene::new().await;
         let others = (0..2 * CONNECTIONS_PER_POLL).map(|_| Arc::new(allowing(usize::MAX)));
-        others.for_each(|other| assert!(scene.courier.desk.call(other)));
+        others.for_each(|other| assert!(scene.courier.ready_queue.push(other)));
         let bell = Arc::new(Bell::default());
         let _ = Pin::new(&mut scene.courier).poll(&mut Context::from_waker(&Waker::from(bell.clone())));
         assert_eq!(scene.courier.round.len(), CONNECTIONS_PER_POLL);

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use crate::broker::pubsub::Pubsub;
 use crate::close::{self, Reason};
 use crate::connections::connection::{Connection, ConnectionId};
+use crate::connections::envelope::Envelope;
 use crate::connections::ip_limits::{IpLimitError, IpSlot, IpTable};
 use crate::connections::limits::ConnectionLimits;
-use crate::connections::mail::Envelope;
 use crate::connections::mailbox::QueueDepth;
 use crate::metrics::instruments::GaugeGuard;
 
@@ -36,8 +36,8 @@ pub(crate) enum AdmissionError {
 
 /// The connections of a node.
 pub(crate) struct Hub {
-    ceiling: HubLimits,
-    addresses: Arc<IpTable>,
+    limits: HubLimits,
+    ip_table: Arc<IpTable>,
     pubsub: Pubsub,
     last_id: AtomicU64,
     state: Mutex<Inner>,
@@ -50,8 +50,8 @@ struct Inner {
 
 struct Tracked {
     connection: Arc<Connection>,
-    heard_at: Instant,
-    asked_at: Instant,
+    active_at: Instant,
+    pinged_at: Instant,
     closing_since: Option<Instant>,
 }
 
@@ -60,39 +60,41 @@ pub(crate) struct ConnectionSlot {
     pub(crate) connection: Arc<Connection>,
     /// It among the open ones, once it is known what it speaks.
     pub(crate) counted: Option<GaugeGuard>,
-    connections: Arc<Hub>,
-    _place: IpSlot,
+    hub: Arc<Hub>,
+    _ip_slot: IpSlot,
 }
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.connections.leave(&self.connection);
+        self.hub.remove(&self.connection);
     }
 }
 
 impl Hub {
-    pub(crate) fn new(ceiling: HubLimits, addresses: Arc<IpTable>, pubsub: Pubsub) -> Arc<Self> {
-        Arc::new(Self { ceiling, addresses, pubsub, last_id: AtomicU64::new(0), state: Mutex::default() })
+    pub(crate) fn new(limits: HubLimits, ip_table: Arc<IpTable>, pubsub: Pubsub) -> Arc<Self> {
+        Arc::new(Self { limits, ip_table, pubsub, last_id: AtomicU64::new(0), state: Mutex::default() })
     }
 
     /// Makes room for a connection from `address`.
-    pub(crate) fn enter(
+    pub(crate) fn admit(
         self: &Arc<Self>,
         address: IpAddr,
-        allowance: Arc<ConnectionLimits>,
+        limits: Arc<ConnectionLimits>,
     ) -> Result<ConnectionSlot, AdmissionError> {
         let mut state = self.lock();
-        if state.open.len() >= self.ceiling.connections {
+        if state.open.len() >= self.limits.connections {
             return Err(AdmissionError::Node);
         }
-        let (place, misses) = self.addresses.open(address, Instant::now()).map_err(AdmissionError::Address)?;
+        let (ip_slot, not_found_budget) =
+            self.ip_table.admit_socket(address, Instant::now()).map_err(AdmissionError::Address)?;
         let id = ConnectionId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1);
-        let connection = Arc::new(Connection::new(id, address, allowance, misses));
+        let connection = Arc::new(Connection::new(id, address, limits, not_found_budget));
         let opened = connection.opened;
-        let kept = Tracked { connection: connection.clone(), heard_at: opened, asked_at: opened, closing_since: None };
-        state.open.insert(id, kept);
+        let tracked =
+            Tracked { connection: connection.clone(), active_at: opened, pinged_at: opened, closing_since: None };
+        state.open.insert(id, tracked);
         drop(state);
-        Ok(ConnectionSlot { connection, counted: None, connections: self.clone(), _place: place })
+        Ok(ConnectionSlot { connection, counted: None, hub: self.clone(), _ip_slot: ip_slot })
     }
 
     /// How many there are.
@@ -101,15 +103,16 @@ impl Hub {
     }
 
     /// Adds up what waits for all of them.
-    pub(crate) fn waiting(&self) -> QueueTotals {
-        let depths: Vec<QueueDepth> = self.lock().open.values().map(|kept| kept.connection.mailbox.depth()).collect();
-        let mut waiting = QueueTotals::default();
-        depths.iter().for_each(|depth| waiting.add(depth));
-        waiting
+    pub(crate) fn queue_totals(&self) -> QueueTotals {
+        let depths: Vec<QueueDepth> =
+            self.lock().open.values().map(|tracked| tracked.connection.mailbox.depth()).collect();
+        let mut totals = QueueTotals::default();
+        depths.iter().for_each(|depth| totals.add(depth));
+        totals
     }
 
-    fn leave(&self, connection: &Connection) {
-        connection.mailbox.abandon();
+    fn remove(&self, connection: &Connection) {
+        connection.mailbox.close_and_discard();
         log::debug!("{}: gone", connection.id);
         self.lock().open.remove(&connection.id);
     }
@@ -117,26 +120,26 @@ impl Hub {
     /// Looks once at every connection: asks for signs of life, tells those to go that are silent, slow, or
     /// have joined nothing, has the registry forget them, and cuts those that did not go in time.
     pub(crate) fn sweep(&self, now: Instant) {
-        for kept in self.lock().open.values_mut() {
-            if kept.connection.was_heard() {
-                kept.heard_at = now;
+        for tracked in self.lock().open.values_mut() {
+            if tracked.connection.take_active() {
+                tracked.active_at = now;
             }
-            if let Some(reason) = kept.fault(now) {
-                kept.connection.close(reason);
+            if let Some(reason) = tracked.close_reason(now) {
+                tracked.connection.close(reason);
             }
-            if kept.is_to_be_asked(now) {
-                let _ = kept.connection.mailbox.push(Envelope::Ping, now);
+            if tracked.is_ping_due(now) {
+                let _ = tracked.connection.mailbox.push(Envelope::Ping, now);
             }
-            if !kept.connection.mailbox.is_closed() {
+            if !tracked.connection.mailbox.is_closed() {
                 continue;
             }
-            match kept.closing_since {
+            match tracked.closing_since {
                 None => {
-                    kept.closing_since = Some(now);
-                    self.pubsub.down(&kept.connection);
+                    tracked.closing_since = Some(now);
+                    self.pubsub.down(&tracked.connection);
                 }
-                Some(since) if now.saturating_duration_since(since) >= self.ceiling.write_timeout => {
-                    kept.connection.cut()
+                Some(since) if now.saturating_duration_since(since) >= self.limits.write_timeout => {
+                    tracked.connection.abort()
                 }
                 Some(_) => {}
             }
@@ -148,7 +151,7 @@ impl Hub {
     pub(crate) async fn drain(&self, spread: Duration, timeout: Duration) {
         const STEP: Duration = Duration::from_millis(50);
         let started = Instant::now();
-        let all: Vec<Arc<Connection>> = self.lock().open.values().map(|kept| kept.connection.clone()).collect();
+        let all: Vec<Arc<Connection>> = self.lock().open.values().map(|tracked| tracked.connection.clone()).collect();
         let steps = (spread.as_millis() / STEP.as_millis()).max(1) as usize;
         for batch in all.chunks(all.len().div_ceil(steps).max(1)) {
             for connection in batch {
@@ -191,27 +194,27 @@ impl QueueTotals {
 
 impl Tracked {
     /// Whether it is time for the next sign of life; of times that were missed, one is made up for.
-    fn is_to_be_asked(&mut self, now: Instant) -> bool {
-        let Some(ping) = self.connection.patience().ping else { return false };
-        let late = now.saturating_duration_since(self.asked_at);
+    fn is_ping_due(&mut self, now: Instant) -> bool {
+        let Some(ping) = self.connection.timeouts().ping_interval else { return false };
+        let late = now.saturating_duration_since(self.pinged_at);
         if late < ping {
             return false;
         }
         // what the sweep came late by is not to add up
-        self.asked_at = if late < 2 * ping { self.asked_at + ping } else { now };
+        self.pinged_at = if late < 2 * ping { self.pinged_at + ping } else { now };
         true
     }
 
-    fn fault(&self, now: Instant) -> Option<&'static Reason> {
+    fn close_reason(&self, now: Instant) -> Option<&'static Reason> {
         let Connection { opened, mailbox, .. } = &*self.connection;
-        let patience = self.connection.patience();
-        if now.saturating_duration_since(self.heard_at) >= patience.idle {
+        let timeouts = self.connection.timeouts();
+        if now.saturating_duration_since(self.active_at) >= timeouts.idle {
             return Some(&close::IDLE);
         }
         if mailbox.is_overdue(now) {
             return Some(&close::SLOW);
         }
-        let unjoined = !self.connection.has_joined() && now.saturating_duration_since(*opened) >= patience.unjoined;
+        let unjoined = !self.connection.has_joined() && now.saturating_duration_since(*opened) >= timeouts.join;
         unjoined.then_some(&close::NOT_JOINED)
     }
 }

@@ -22,16 +22,16 @@ const SWEEP: Duration = Duration::from_secs(1);
 
 /// The addresses that a node knows.
 pub(crate) struct IpTable {
-    terms: IpLimits,
+    limits: IpLimits,
     state: Mutex<Inner>,
 }
 
 struct IpLimits {
     sockets: usize,
     /// TCP connections that are no sockets, or not yet.
-    wires: usize,
-    arrivals: Rate,
-    misses: Rate,
+    tcp_connections: usize,
+    connects: Rate,
+    not_found: Rate,
 }
 
 struct Inner {
@@ -42,21 +42,21 @@ struct Inner {
 /// What one address has taken.
 struct IpUsage {
     sockets: usize,
-    wires: usize,
-    arrivals: SharedTokenBucket,
-    misses: Arc<SharedTokenBucket>,
+    tcp_connections: usize,
+    connects: SharedTokenBucket,
+    not_found: Arc<SharedTokenBucket>,
 }
 
 /// What is counted at a time.
 #[derive(Clone, Copy)]
 enum SlotKind {
     Socket,
-    Wire,
+    Tcp,
 }
 
 /// One of the connections that an address may have; dropping it gives the place back.
 pub(crate) struct IpSlot {
-    addresses: Arc<IpTable>,
+    table: Arc<IpTable>,
     network: IpAddr,
     kind: SlotKind,
 }
@@ -70,49 +70,49 @@ pub(crate) enum IpLimitError {
 
 impl IpTable {
     pub(crate) fn new(limits: &Limits) -> Arc<Self> {
-        let terms = IpLimits {
+        let limits = IpLimits {
             sockets: limits.connections_per_address,
-            wires: limits.connections_per_address.saturating_add(limits.requests_per_address),
-            arrivals: Rate::per_second(limits.connects_per_second, limits.connects_burst),
-            misses: Rate::per_minute(limits.address_misses_per_minute, limits.address_misses_burst),
+            tcp_connections: limits.connections_per_address.saturating_add(limits.requests_per_address),
+            connects: Rate::per_second(limits.connects_per_second, limits.connects_burst),
+            not_found: Rate::per_minute(limits.address_misses_per_minute, limits.address_misses_burst),
         };
         let state = Inner { known: HashMap::new(), swept: Instant::now() };
-        Arc::new(Self { terms, state: Mutex::new(state) })
+        Arc::new(Self { limits, state: Mutex::new(state) })
     }
 
     /// A place for a socket, and what the address has left of signals to nobody.
-    pub(crate) fn open(
+    pub(crate) fn admit_socket(
         self: &Arc<Self>,
         address: IpAddr,
         now: Instant,
     ) -> Result<(IpSlot, Arc<SharedTokenBucket>), IpLimitError> {
         let network = network(address);
         let mut state = self.lock();
-        let account = state.known.entry(network).or_insert_with(|| IpUsage::new(&self.terms, now));
-        if account.sockets >= self.terms.sockets {
+        let usage = state.known.entry(network).or_insert_with(|| IpUsage::new(&self.limits, now));
+        if usage.sockets >= self.limits.sockets {
             return Err(IpLimitError::TooMany);
         }
-        if account.arrivals.is_empty(now) {
+        if usage.connects.is_empty(now) {
             return Err(IpLimitError::TooFast);
         }
-        account.arrivals.take(now);
-        account.sockets += 1;
-        let misses = account.misses.clone();
+        usage.connects.take(now);
+        usage.sockets += 1;
+        let not_found = usage.not_found.clone();
         drop(state);
-        Ok((IpSlot { addresses: self.clone(), network, kind: SlotKind::Socket }, misses))
+        Ok((IpSlot { table: self.clone(), network, kind: SlotKind::Socket }, not_found))
     }
 
     /// A place for a TCP connection, whatever it is for, if there is one.
-    pub(crate) fn plug_in(self: &Arc<Self>, address: IpAddr, now: Instant) -> Option<IpSlot> {
+    pub(crate) fn admit_tcp(self: &Arc<Self>, address: IpAddr, now: Instant) -> Option<IpSlot> {
         let network = network(address);
         let mut state = self.lock();
-        let account = state.known.entry(network).or_insert_with(|| IpUsage::new(&self.terms, now));
-        if account.wires >= self.terms.wires {
+        let usage = state.known.entry(network).or_insert_with(|| IpUsage::new(&self.limits, now));
+        if usage.tcp_connections >= self.limits.tcp_connections {
             return None;
         }
-        account.wires += 1;
+        usage.tcp_connections += 1;
         drop(state);
-        Some(IpSlot { addresses: self.clone(), network, kind: SlotKind::Wire })
+        Some(IpSlot { table: self.clone(), network, kind: SlotKind::Tcp })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -123,11 +123,11 @@ impl IpTable {
 impl Drop for IpSlot {
     fn drop(&mut self) {
         let now = Instant::now();
-        let mut state = self.addresses.lock();
+        let mut state = self.table.lock();
         let crowded = state.known.len() > REMEMBERED;
-        if let Some(account) = state.known.get_mut(&self.network) {
-            *account.count(self.kind) -= 1;
-            if account.is_blank(now) || crowded && account.is_absent() {
+        if let Some(usage) = state.known.get_mut(&self.network) {
+            *usage.count(self.kind) -= 1;
+            if usage.is_blank(now) || crowded && usage.is_absent() {
                 state.known.remove(&self.network);
             }
         }
@@ -138,33 +138,33 @@ impl Drop for IpSlot {
 impl Inner {
     fn sweep(&mut self, now: Instant) {
         if now.saturating_duration_since(self.swept) >= SWEEP {
-            self.known.retain(|_, account| !account.is_blank(now));
+            self.known.retain(|_, usage| !usage.is_blank(now));
             self.swept = now;
         }
     }
 }
 
 impl IpUsage {
-    fn new(terms: &IpLimits, now: Instant) -> Self {
-        let (arrivals, misses) =
-            (SharedTokenBucket::full(terms.arrivals, now), Arc::new(SharedTokenBucket::full(terms.misses, now)));
-        Self { sockets: 0, wires: 0, arrivals, misses }
+    fn new(limits: &IpLimits, now: Instant) -> Self {
+        let (connects, not_found) =
+            (SharedTokenBucket::full(limits.connects, now), Arc::new(SharedTokenBucket::full(limits.not_found, now)));
+        Self { sockets: 0, tcp_connections: 0, connects, not_found }
     }
 
     fn count(&mut self, kind: SlotKind) -> &mut usize {
         match kind {
             SlotKind::Socket => &mut self.sockets,
-            SlotKind::Wire => &mut self.wires,
+            SlotKind::Tcp => &mut self.tcp_connections,
         }
     }
 
     fn is_absent(&self) -> bool {
-        self.sockets == 0 && self.wires == 0
+        self.sockets == 0 && self.tcp_connections == 0
     }
 
     /// Whether a new account would be the same.
     fn is_blank(&self, now: Instant) -> bool {
-        self.is_absent() && self.arrivals.is_full(now) && self.misses.is_full(now)
+        self.is_absent() && self.connects.is_full(now) && self.not_found.is_full(now)
     }
 }
 
@@ -186,16 +186,16 @@ mod tests {
         let addresses = IpTable::new(&limits);
         let (me, start) = (IpAddr::from([192, 0, 2, 1]), Instant::now());
         for _ in 0..2 {
-            drop(addresses.open(me, start).unwrap());
+            drop(addresses.admit_socket(me, start).unwrap());
         }
-        assert_eq!(addresses.open(me, start).err(), Some(IpLimitError::TooFast));
+        assert_eq!(addresses.admit_socket(me, start).err(), Some(IpLimitError::TooFast));
         let later = start + Duration::from_secs(1);
-        drop(addresses.open(me, later).unwrap());
-        assert_eq!(addresses.open(me, later).err(), Some(IpLimitError::TooFast));
-        assert!(addresses.open(IpAddr::from([192, 0, 2, 2]), later).is_ok());
+        drop(addresses.admit_socket(me, later).unwrap());
+        assert_eq!(addresses.admit_socket(me, later).err(), Some(IpLimitError::TooFast));
+        assert!(addresses.admit_socket(IpAddr::from([192, 0, 2, 2]), later).is_ok());
         // when all is paid back, there is nothing to remember
         let much_later = later + Duration::from_secs(10);
-        let place = addresses.open(IpAddr::from([192, 0, 2, 3]), much_later).unwrap();
+        let place = addresses.admit_socket(IpAddr::from([192, 0, 2, 3]), much_later).unwrap();
         addresses.lock().sweep(much_later);
         assert_eq!(addresses.lock().known.len(), 1);
         drop(place);

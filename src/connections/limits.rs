@@ -6,8 +6,8 @@ use std::time::Duration;
 /// What a connection is allowed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConnectionLimits {
-    pub(crate) patience: Timeouts,
-    pub(crate) bound: QueueLimit,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) queue: QueueLimit,
 }
 
 /// How long a connection may do what.
@@ -16,9 +16,9 @@ pub(crate) struct Timeouts {
     /// Without a byte from the client.
     pub(crate) idle: Duration,
     /// Without having joined anything.
-    pub(crate) unjoined: Duration,
+    pub(crate) join: Duration,
     /// Without being asked for a sign of life, where it is the server who asks.
-    pub(crate) ping: Option<Duration>,
+    pub(crate) ping_interval: Option<Duration>,
 }
 
 /// The bound of a mailbox. A message is taken while what waits is below both, and a large one counts in

@@ -7,7 +7,7 @@
 //! reason, what was taken is still read: whoever sent it has been told that it was delivered.
 //!
 //! It is read by the connection's actor; broadcasts that pass as they are, by its worker's
-//! [courier](crate::connections::flusher), while the actor sleeps. Whatever waits, one of the two is on its way.
+//! [flusher](crate::connections::flusher), while the actor sleeps. Whatever waits, one of the two is on its way.
 //!
 //! It is our own because the channels of libraries (`tokio`, `flume`, `crossbeam`) are bounded in messages alone, and do not
 //! show the flusher what is at the front before it takes it.
@@ -20,8 +20,8 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use crate::close::{self, Reason};
+use crate::connections::envelope::Envelope;
 use crate::connections::limits::ConnectionLimits;
-use crate::connections::mail::Envelope;
 use crate::message::JoinId;
 use crate::protocol::Delivery;
 
@@ -55,7 +55,7 @@ pub(crate) type Batch = SmallVec<[Envelope; 1]>;
 /// a [`Connection`](crate::connections::connection::Connection).
 #[repr(C)]
 pub(crate) struct Mailbox {
-    allowance: Arc<ConnectionLimits>,
+    limits: Arc<ConnectionLimits>,
     state: Mutex<Inner>,
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct Mailbox {
 #[repr(C)]
 struct Inner {
     /// Whether there is a courier who may bring broadcasts past the reader.
-    has_courier: bool,
+    has_flusher: bool,
     /// What was thrown away when it was found full.
     lost: u32,
     closed: Option<&'static Reason>,
@@ -75,28 +75,28 @@ struct Inner {
 }
 
 impl Mailbox {
-    pub(crate) fn new(allowance: Arc<ConnectionLimits>) -> Self {
-        Self { allowance, state: Mutex::default() }
+    pub(crate) fn new(limits: Arc<ConnectionLimits>) -> Self {
+        Self { limits, state: Mutex::default() }
     }
 
-    pub(crate) fn allowance(&self) -> &ConnectionLimits {
-        &self.allowance
+    pub(crate) fn limits(&self) -> &ConnectionLimits {
+        &self.limits
     }
 
-    /// Puts `mail` into the queue and wakes the reader, or refuses at once. `now` is asked for once a
+    /// Puts `envelope` into the queue and wakes the reader, or refuses at once. `now` is asked for once a
     /// broadcast, not once a member.
-    pub(crate) fn push(&self, mail: Envelope, now: Instant) -> Result<(), PushError> {
-        self.put(mail, now, |state| wake(Batch::new(), state))
+    pub(crate) fn push(&self, envelope: Envelope, now: Instant) -> Result<(), PushError> {
+        self.push_with(envelope, now, |state| wake(Batch::new(), state))
     }
 
     /// As [`push`](Self::push), but lets a reader sleep where there is a courier. Says whether that is to be called.
-    pub(crate) fn leave(&self, mail: Envelope, now: Instant) -> Result<bool, PushError> {
-        self.put(mail, now, call)
+    pub(crate) fn push_for_flusher(&self, envelope: Envelope, now: Instant) -> Result<bool, PushError> {
+        self.push_with(envelope, now, needs_flush)
     }
 
-    fn put<R>(
+    fn push_with<R>(
         &self,
-        mail: Envelope,
+        envelope: Envelope,
         now: Instant,
         tell: impl FnOnce(MutexGuard<'_, Inner>) -> R,
     ) -> Result<R, PushError> {
@@ -105,32 +105,31 @@ impl Mailbox {
             return Err(PushError::Closed);
         }
         let since = *state.since.get_or_insert(now);
-        if state.bytes >= self.allowance.bound.bytes || now.saturating_duration_since(since) > self.allowance.bound.age
-        {
-            let thrown_away = std::mem::take(&mut state.waiting);
-            state.lost = u32::try_from(thrown_away.len() + 1).unwrap_or(u32::MAX);
+        if state.bytes >= self.limits.queue.bytes || now.saturating_duration_since(since) > self.limits.queue.age {
+            let discarded = std::mem::take(&mut state.waiting);
+            state.lost = u32::try_from(discarded.len() + 1).unwrap_or(u32::MAX);
             state.bytes = 0;
             state.close(&close::SLOW);
-            wake(thrown_away, state);
+            wake(discarded, state);
             return Err(PushError::Full);
         }
-        state.bytes += mail.size().min(self.allowance.bound.bytes / LARGE_SHARE);
-        state.waiting.push(mail);
+        state.bytes += envelope.size().min(self.limits.queue.bytes / LARGE_SHARE);
+        state.waiting.push(envelope);
         Ok(tell(state))
     }
 
     /// There is a courier from now on.
-    pub(crate) fn has_courier(&self) {
-        self.lock().has_courier = true;
+    pub(crate) fn set_flusher(&self) {
+        self.lock().has_flusher = true;
     }
 
-    /// Moves broadcasts that pass, from the front and of at most about `most` bytes, to the end of `load`, for a courier
+    /// Moves broadcasts that pass, from the front and of at most about `most` bytes, to the end of `batch`, for a courier
     /// who has come; the reader is woken if something else waits. Says whether the courier is to come again.
-    pub(crate) fn hand_over(
+    pub(crate) fn drain_fastlane(
         &self,
         passes: impl Fn(JoinId, &Delivery) -> bool,
         most: usize,
-        load: &mut Vec<Arc<Delivery>>,
+        batch: &mut Vec<Arc<Delivery>>,
     ) -> bool {
         let mut state = self.lock();
         if state.reader.is_none() {
@@ -139,11 +138,11 @@ impl Mailbox {
         }
         let (mut count, mut taken) = (0, 0);
         while taken < most
-            && let Some(mail @ Envelope::Delivery(join, delivery)) = state.waiting.get(count)
+            && let Some(envelope @ Envelope::Delivery(join, delivery)) = state.waiting.get(count)
             && passes(*join, delivery)
         {
-            taken += mail.size();
-            load.push(delivery.clone());
+            taken += envelope.size();
+            batch.push(delivery.clone());
             count += 1;
         }
         state.waiting.drain(..count);
@@ -164,7 +163,7 @@ impl Mailbox {
     }
 
     /// The courier cannot bring what waits: the reader is to fetch it.
-    pub(crate) fn recall(&self) {
+    pub(crate) fn wake_reader(&self) {
         wake(Batch::new(), self.lock());
     }
 
@@ -182,7 +181,7 @@ impl Mailbox {
 
     /// Closes it, and drops what waits, once nobody is left to read: whoever still knows the connection
     /// would keep it in memory, and what waits may itself know the connection.
-    pub(crate) fn abandon(&self) {
+    pub(crate) fn close_and_discard(&self) {
         let mut state = self.lock();
         state.closed.get_or_insert(&close::GONE);
         let unread = std::mem::take(&mut state.waiting);
@@ -203,7 +202,7 @@ impl Mailbox {
     /// How many messages were thrown away, or wait for a reader who comes no more.
     pub(crate) fn unread(&self) -> usize {
         let state = self.lock();
-        state.lost as usize + state.waiting.iter().filter(|mail| !matches!(mail, Envelope::Close(_))).count()
+        state.lost as usize + state.waiting.iter().filter(|envelope| !matches!(envelope, Envelope::Close(_))).count()
     }
 
     /// Since when the oldest waits, if anything does.
@@ -219,12 +218,12 @@ impl Mailbox {
 
     /// Whether mail has waited for longer than it may.
     pub(crate) fn is_overdue(&self, now: Instant) -> bool {
-        self.lock().since.is_some_and(|since| now.saturating_duration_since(since) > self.allowance.bound.age)
+        self.lock().since.is_some_and(|since| now.saturating_duration_since(since) > self.limits.queue.age)
     }
 
     /// Moves all that waits into the empty `batch`, under one lock; when there is nothing, `reader` is
     /// woken once there is. Says whether there was something.
-    pub(crate) fn fetch(&self, batch: &mut Batch, reader: &Waker) -> bool {
+    pub(crate) fn drain(&self, batch: &mut Batch, reader: &Waker) -> bool {
         let mut state = self.lock();
         // what an idle connection keeps counts more than what a busy one allocates
         *batch = std::mem::take(&mut state.waiting);
@@ -255,8 +254,8 @@ impl Inner {
 
 /// Says whether the courier is to be called; where there is none, the reader is woken. A reader who does not sleep
 /// finds the mail by itself.
-fn call(state: MutexGuard<'_, Inner>) -> bool {
-    if state.has_courier {
+fn needs_flush(state: MutexGuard<'_, Inner>) -> bool {
+    if state.has_flusher {
         return state.reader.is_some();
     }
     wake(Batch::new(), state);
@@ -264,10 +263,10 @@ fn call(state: MutexGuard<'_, Inner>) -> bool {
 }
 
 /// Wakes the reader, and drops what was thrown away, with the lock released.
-fn wake(thrown_away: Batch, mut state: MutexGuard<'_, Inner>) {
+fn wake(discarded: Batch, mut state: MutexGuard<'_, Inner>) {
     let reader = state.reader.take();
     drop(state);
-    drop(thrown_away);
+    drop(discarded);
     if let Some(reader) = reader {
         reader.wake();
     }
@@ -289,17 +288,17 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::connections::envelope::{ENVELOPE_OVERHEAD, SocketEvent};
     use crate::connections::limits::{QueueLimit, Timeouts};
-    use crate::connections::mail::{ENVELOPE_OVERHEAD, SocketEvent};
     use crate::message::{Broadcast, Event, Payload};
     use crate::topic::Topic;
 
     fn mailbox(bytes: usize, age: Duration) -> Mailbox {
-        let patience = Timeouts { idle: age, unjoined: age, ping: None };
-        Mailbox::new(Arc::new(ConnectionLimits { patience, bound: QueueLimit { bytes, age } }))
+        let timeouts = Timeouts { idle: age, join: age, ping_interval: None };
+        Mailbox::new(Arc::new(ConnectionLimits { timeouts, queue: QueueLimit { bytes, age } }))
     }
 
-    fn mail(size: usize) -> Envelope {
+    fn envelope(size: usize) -> Envelope {
         let payload = Payload::binary(vec![0; size]);
         Envelope::SocketEvent(Box::new(SocketEvent::Push(JoinId::SOCKET, Event::const_new("e"), payload)))
     }
@@ -308,22 +307,22 @@ pub(crate) mod tests {
     fn a_message_larger_than_the_bound_cuts_nobody_off_but_many_do() {
         let mailbox = mailbox(10_000, Duration::MAX);
         let now = Instant::now();
-        assert_eq!(mailbox.push(mail(1_000_000), now), Ok(()));
-        assert!((0..10).all(|_| mailbox.push(mail(100), now).is_ok()), "there is room beside it");
-        let more = (0..).find_map(|n| mailbox.push(mail(1_000_000), now).err().map(|refused| (n, refused)));
+        assert_eq!(mailbox.push(envelope(1_000_000), now), Ok(()));
+        assert!((0..10).all(|_| mailbox.push(envelope(100), now).is_ok()), "there is room beside it");
+        let more = (0..).find_map(|n| mailbox.push(envelope(1_000_000), now).err().map(|refused| (n, refused)));
         assert_eq!(more, Some((3, PushError::Full)));
         assert_eq!(mailbox.unread(), 15, "what waited, and the last one");
-        assert_eq!(mailbox.push(mail(1), now), Err(PushError::Closed));
+        assert_eq!(mailbox.push(envelope(1), now), Err(PushError::Closed));
     }
 
     #[test]
     fn what_waits_too_long_closes_it_however_little_it_is() {
         let mailbox = mailbox(10_000, Duration::from_secs(5));
         let start = Instant::now();
-        assert_eq!(mailbox.push(mail(1), start), Ok(()));
-        assert_eq!(mailbox.push(mail(1), start + Duration::from_secs(5)), Ok(()));
+        assert_eq!(mailbox.push(envelope(1), start), Ok(()));
+        assert_eq!(mailbox.push(envelope(1), start + Duration::from_secs(5)), Ok(()));
         assert!(mailbox.is_overdue(start + Duration::from_secs(6)));
-        assert_eq!(mailbox.push(mail(1), start + Duration::from_secs(6)), Err(PushError::Full));
+        assert_eq!(mailbox.push(envelope(1), start + Duration::from_secs(6)), Err(PushError::Full));
     }
 
     /// What happens to a mailbox next.
@@ -382,19 +381,19 @@ pub(crate) mod tests {
             let now = Instant::now();
             match step {
                 Op::Leave(passes) => {
-                    let mail = self.mail(if passes { PASSES } else { OTHER });
-                    self.is_called |= self.mailbox.leave(mail, now).unwrap();
+                    let envelope = self.envelope(if passes { PASSES } else { OTHER });
+                    self.is_called |= self.mailbox.push_for_flusher(envelope, now).unwrap();
                 }
                 Op::Push => {
-                    let mail = self.mail(OTHER);
-                    self.mailbox.push(mail, now).unwrap();
+                    let envelope = self.envelope(OTHER);
+                    self.mailbox.push(envelope, now).unwrap();
                 }
                 Op::Read(most) => self.read(most),
                 Op::Visit(is_free) => self.visit(is_free),
             }
         }
 
-        fn mail(&mut self, join: JoinId) -> Envelope {
+        fn envelope(&mut self, join: JoinId) -> Envelope {
             self.said += 1;
             let payload = Payload::binary(self.said.to_be_bytes().to_vec());
             let broadcast = Broadcast { topic: Topic::parse("room:a").unwrap(), event: "e".into(), payload };
@@ -411,7 +410,7 @@ pub(crate) mod tests {
             self.bell.0.store(false, Ordering::Relaxed);
             let waker = Waker::from(self.bell.clone());
             for _ in 0..most {
-                if self.batch.is_empty() && !self.mailbox.fetch(&mut self.batch, &waker) {
+                if self.batch.is_empty() && !self.mailbox.drain(&mut self.batch, &waker) {
                     return;
                 }
                 let Envelope::Delivery(_, delivery) = self.batch.remove(0) else { unreachable!() };
@@ -423,20 +422,20 @@ pub(crate) mod tests {
         fn visit(&mut self, is_free: bool) {
             self.is_called = false;
             if !is_free {
-                return self.mailbox.recall();
+                return self.mailbox.wake_reader();
             }
-            let mut load = Vec::new();
-            self.is_called = self.mailbox.hand_over(|join, _| join == PASSES, 2 * ENVELOPE_OVERHEAD, &mut load);
-            load.iter().for_each(|delivery| self.hear(delivery));
+            let mut batch = Vec::new();
+            self.is_called = self.mailbox.drain_fastlane(|join, _| join == PASSES, 2 * ENVELOPE_OVERHEAD, &mut batch);
+            batch.iter().for_each(|delivery| self.hear(delivery));
         }
     }
 
     /// Reader and courier together lose nothing and change no order, and whatever waits, one of them is on its way.
-    fn all_is_brought_in_order(has_courier: bool, steps: &[Op]) {
+    fn all_is_brought_in_order(has_flusher: bool, steps: &[Op]) {
         let (mailbox, bell, batch) = (mailbox(1_000_000, Duration::MAX), Arc::default(), Batch::new());
         let mut two = Two { mailbox, bell, batch, is_called: false, said: 0, told: Vec::new() };
-        if has_courier {
-            two.mailbox.has_courier();
+        if has_flusher {
+            two.mailbox.set_flusher();
         }
         two.read(1);
         for step in steps {
@@ -458,8 +457,8 @@ pub(crate) mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(4_000))]
         #[test]
-        fn what_waits_is_brought_in_order(has_courier: bool, steps in prop::collection::vec(step(), 0..60)) {
-            all_is_brought_in_order(has_courier, &steps);
+        fn what_waits_is_brought_in_order(has_flusher: bool, steps in prop::collection::vec(step(), 0..60)) {
+            all_is_brought_in_order(has_flusher, &steps);
         }
     }
 }

@@ -2,11 +2,11 @@
 //! sockets.
 
 pub(crate) mod connection;
+pub(crate) mod envelope;
 pub(crate) mod flusher;
 pub(crate) mod hub;
 pub(crate) mod ip_limits;
 pub(crate) mod limits;
-pub(crate) mod mail;
 pub(crate) mod mailbox;
 pub(crate) mod ready_queue;
 pub(crate) mod token_bucket;

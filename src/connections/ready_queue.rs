@@ -1,4 +1,4 @@
-//! A desk: where those wait for whom a worker's [courier](crate::connections::flusher) has something to bring. Nobody waits there
+//! A desk: where those wait for whom a worker's [flusher](crate::connections::flusher) has something to bring. Nobody waits there
 //! twice, so that their number is its bound.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ pub(crate) struct ReadyQueue<T>(Arc<Inner<T>>);
 struct Inner<T> {
     /// Nothing once nobody comes any more.
     waiting: Mutex<Option<Vec<Arc<T>>>>,
-    courier: AtomicWaker,
+    flusher: AtomicWaker,
 }
 
 impl<T> Clone for ReadyQueue<T> {
@@ -23,27 +23,27 @@ impl<T> Clone for ReadyQueue<T> {
 
 impl<T> ReadyQueue<T> {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Inner { waiting: Mutex::new(Some(Vec::new())), courier: AtomicWaker::new() }))
+        Self(Arc::new(Inner { waiting: Mutex::new(Some(Vec::new())), flusher: AtomicWaker::new() }))
     }
 
-    /// Has the courier come to `caller`, who does not call again before it has; says whether it will.
-    pub(crate) fn call(&self, caller: Arc<T>) -> bool {
+    /// Has the courier come to `item`, who does not call again before it has; says whether it will.
+    pub(crate) fn push(&self, item: Arc<T>) -> bool {
         let mut waiting = self.lock();
-        let Some(callers) = &mut *waiting else { return false };
-        callers.push(caller);
-        let is_first = callers.len() == 1;
+        let Some(ready) = &mut *waiting else { return false };
+        ready.push(item);
+        let is_first = ready.len() == 1;
         drop(waiting);
         if is_first {
-            self.0.courier.wake();
+            self.0.flusher.wake();
         }
         true
     }
 
     /// Moves all who wait to the end of `round`; when there is nobody, the task of `cx` is woken once there is.
-    pub(crate) fn take(&self, round: &mut impl Extend<Arc<T>>, cx: &Context<'_>) {
-        self.0.courier.register(cx.waker());
-        if let Some(callers) = &mut *self.lock() {
-            round.extend(callers.drain(..));
+    pub(crate) fn drain_into(&self, round: &mut impl Extend<Arc<T>>, cx: &Context<'_>) {
+        self.0.flusher.register(cx.waker());
+        if let Some(ready) = &mut *self.lock() {
+            round.extend(ready.drain(..));
         }
     }
 

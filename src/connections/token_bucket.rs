@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RateVerdict {
     /// Go on.
-    Fine,
+    Allow,
     /// Too fast: refuse this one.
-    Excess,
+    Throttle,
     /// Too fast by a whole burst of refusals: end the connection.
     Flood,
 }
@@ -64,8 +64,8 @@ impl TokenBucket {
         let burst = f64::from(rate.burst);
         self.tokens = (self.tokens - 1.0).max(-burst - 1.0);
         match self.tokens {
-            t if t >= 0.0 => RateVerdict::Fine,
-            t if t >= -burst => RateVerdict::Excess,
+            t if t >= 0.0 => RateVerdict::Allow,
+            t if t >= -burst => RateVerdict::Throttle,
             _ => RateVerdict::Flood,
         }
     }
@@ -158,12 +158,12 @@ mod tests {
         let rate = Rate::per_second(10, 5);
         let start = Instant::now();
         let mut bucket = TokenBucket::full(&rate, start);
-        assert!((0..5).all(|_| bucket.take(&rate, start) == RateVerdict::Fine));
-        assert!((0..5).all(|_| bucket.take(&rate, start) == RateVerdict::Excess));
+        assert!((0..5).all(|_| bucket.take(&rate, start) == RateVerdict::Allow));
+        assert!((0..5).all(|_| bucket.take(&rate, start) == RateVerdict::Throttle));
         assert_eq!(bucket.take(&rate, start), RateVerdict::Flood);
         let later = start + Duration::from_secs(10);
-        assert!((0..5).all(|_| bucket.take(&rate, later) == RateVerdict::Fine));
-        assert_eq!(bucket.take(&rate, later), RateVerdict::Excess);
+        assert!((0..5).all(|_| bucket.take(&rate, later) == RateVerdict::Allow));
+        assert_eq!(bucket.take(&rate, later), RateVerdict::Throttle);
     }
 
     #[test]
@@ -172,7 +172,7 @@ mod tests {
         let start = Instant::now();
         let mut bucket = TokenBucket::full(&rate, start);
         for n in 0..10_000 {
-            assert_eq!(bucket.take(&rate, start + Duration::from_millis(10 * n)), RateVerdict::Fine, "at {n}");
+            assert_eq!(bucket.take(&rate, start + Duration::from_millis(10 * n)), RateVerdict::Allow, "at {n}");
         }
     }
 }

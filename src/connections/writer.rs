@@ -27,10 +27,10 @@ pub(crate) struct Writer(Mutex<WriterState>);
 #[derive(Default)]
 #[repr(C)]
 pub(crate) struct WriterState {
-    pub(crate) left: Option<ParkedSocket>,
+    pub(crate) parked: Option<ParkedSocket>,
     /// What the session has said, to be written before all else.
-    pub(crate) said: BytesMut,
-    pub(crate) lane: Option<Fastlane>,
+    pub(crate) buffer: BytesMut,
+    pub(crate) fastlane: Option<Fastlane>,
     task: Task,
 }
 
@@ -43,14 +43,14 @@ pub(crate) struct ParkedSocket {
 
 /// Whose line it is.
 enum Task {
-    Runs(Waker),
+    Running(Waker),
     /// The line has been cut: the task is to end itself.
     Aborted,
 }
 
 impl Default for Task {
     fn default() -> Self {
-        Self::Runs(Waker::noop().clone())
+        Self::Running(Waker::noop().clone())
     }
 }
 
@@ -70,44 +70,44 @@ pub(crate) struct Aborted;
 
 impl Writer {
     /// Cuts it, from whatever thread, so that its task ends itself: no second descriptor is needed for that.
-    pub(crate) fn cut(&self) {
-        let task = std::mem::replace(&mut self.way().task, Task::Aborted);
+    pub(crate) fn abort(&self) {
+        let task = std::mem::replace(&mut self.state().task, Task::Aborted);
         task.wake();
     }
 
     /// The task is at work: what it left behind, if it has rested. From now on the task of `cx` is woken when there is
     /// something about the line that it has to know.
-    pub(crate) fn resume(&self, cx: &Context<'_>) -> Result<Option<ParkedSocket>, Aborted> {
-        let mut way = self.way();
-        let Task::Runs(waker) = &mut way.task else { return Err(Aborted) };
+    pub(crate) fn unpark(&self, cx: &Context<'_>) -> Result<Option<ParkedSocket>, Aborted> {
+        let mut state = self.state();
+        let Task::Running(waker) = &mut state.task else { return Err(Aborted) };
         waker.clone_from(cx.waker());
-        Ok(way.left.take())
+        Ok(state.parked.take())
     }
 
     /// The task rests from now on, and leaves what was said to the courier.
-    pub(crate) fn rest(&self, writer: OwnedWriteHalf) {
-        self.way().left = Some(ParkedSocket { writer, is_full: false });
+    pub(crate) fn park(&self, writer: OwnedWriteHalf) {
+        self.state().parked = Some(ParkedSocket { writer, is_full: false });
     }
 
     /// Has the client told something, as soon as the task or the courier comes to it.
     pub(crate) fn send(&self, frame: &Frame) {
-        put(frame, &mut self.way().said);
+        write_frame(frame, &mut self.state().buffer);
     }
 
     /// The same, for what is no message: a ping, a pong, a goodbye.
     pub(crate) fn control(&self, message: Message) {
         // the codec refuses nothing but a piece without a beginning
-        let said = Codec::new().encode(message, &mut self.way().said);
-        debug_assert!(said.is_ok(), "what we say is whole");
+        let buffer = Codec::new().encode(message, &mut self.state().buffer);
+        debug_assert!(buffer.is_ok(), "what we say is whole");
     }
 
     /// The task is over: whoever still knows the line would else keep the wire open.
     pub(crate) fn end(&self) {
-        *self.way() = WriterState::default();
+        *self.state() = WriterState::default();
     }
 
     /// What lies here while the task rests. Only its own worker's thread writes, so that nobody waits for that.
-    pub(crate) fn way(&self) -> MutexGuard<'_, WriterState> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, WriterState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -121,17 +121,17 @@ impl WriterState {
 
 impl Task {
     fn wake(&self) {
-        if let Self::Runs(waker) = self {
+        if let Self::Running(waker) = self {
             waker.wake_by_ref();
         }
     }
 }
 
 /// Adds a message as a WebSocket carries it (RFC 6455, section 5.2).
-pub(crate) fn put(frame: &Frame, bytes: &mut BytesMut) {
+pub(crate) fn write_frame(frame: &Frame, bytes: &mut BytesMut) {
     match frame {
         Frame::Text(text) => Parser::write_message(bytes, text, OpCode::Text, true, false),
         Frame::Binary(data) => Parser::write_message(bytes, data, OpCode::Binary, true, false),
-        Frame::Several(frames) => frames.iter().for_each(|frame| put(frame, bytes)),
+        Frame::Several(frames) => frames.iter().for_each(|frame| write_frame(frame, bytes)),
     }
 }

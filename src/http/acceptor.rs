@@ -43,7 +43,7 @@ pub(crate) struct ProtocolMount {
     /// Whose names its clients speak of.
     pub(crate) realm: Realm,
     /// How long its clients may do what.
-    pub(crate) patience: fn(&Mount, &Config) -> Timeouts,
+    pub(crate) timeouts: fn(&Mount, &Config) -> Timeouts,
     /// What it adds to the routes of the server for each.
     pub(crate) routes: fn(&Acceptor, &mut ServiceConfig),
 }
@@ -52,8 +52,8 @@ pub(crate) struct ProtocolMount {
 pub(crate) fn default_timeouts(mount: &Mount, config: &Config) -> Timeouts {
     Timeouts {
         idle: mount.idle_timeout.unwrap_or(config.socket.idle_timeout),
-        unjoined: mount.join_within.unwrap_or(config.socket.join_within),
-        ping: None,
+        join: mount.join_timeout.unwrap_or(config.socket.join_timeout),
+        ping_interval: None,
     }
 }
 
@@ -64,13 +64,13 @@ pub(crate) struct Acceptor(Arc<Inner>);
 struct Inner {
     node: Arc<NodeState>,
     mount: Mount,
-    rules: Arc<SocketSettings>,
+    settings: Arc<SocketSettings>,
     origins: Origins,
-    allowance: Arc<ConnectionLimits>,
+    connection_limits: Arc<ConnectionLimits>,
     poll_window: Duration,
-    visits: AtomicUsize,
+    clients: AtomicUsize,
     /// Its sessions of those who poll: a token is good at the mount that gave it, and nowhere else.
-    pollers: Arc<LongPollSessions>,
+    sessions: Arc<LongPollSessions>,
 }
 
 /// One client of a mount, as long as it lives.
@@ -78,26 +78,26 @@ pub(crate) struct ClientCount(Acceptor);
 
 impl Drop for ClientCount {
     fn drop(&mut self) {
-        self.0.0.visits.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.clients.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Acceptor {
-    pub(crate) fn new(node: Arc<NodeState>, mount: Mount, entrance: ProtocolMount) -> Self {
+    pub(crate) fn new(node: Arc<NodeState>, mount: Mount, protocol: ProtocolMount) -> Self {
         let config = &node.config;
         let mut limits = config.limits.clone();
         limits.joins_per_socket = mount.joins_per_socket.unwrap_or(limits.joins_per_socket);
         limits.message_bytes = mount.message_bytes.unwrap_or(limits.message_bytes);
         Self(Arc::new(Inner {
-            rules: Arc::new(SocketSettings::new(entrance.realm, mount.router.clone(), limits)),
+            settings: Arc::new(SocketSettings::new(protocol.realm, mount.router.clone(), limits)),
             origins: mount.origins.clone().unwrap_or_else(|| config.socket.check_origin.clone()),
-            allowance: Arc::new(ConnectionLimits {
-                patience: (entrance.patience)(&mount, config),
-                bound: QueueLimit { bytes: config.limits.queue_bytes, age: config.limits.queue_age },
+            connection_limits: Arc::new(ConnectionLimits {
+                timeouts: (protocol.timeouts)(&mount, config),
+                queue: QueueLimit { bytes: config.limits.queue_bytes, age: config.limits.queue_age },
             }),
             poll_window: mount.poll_window.unwrap_or(config.socket.poll_window),
-            visits: AtomicUsize::new(0),
-            pollers: Arc::default(),
+            clients: AtomicUsize::new(0),
+            sessions: Arc::default(),
             mount,
             node,
         }))
@@ -115,8 +115,8 @@ impl Acceptor {
         &self.0.mount.subprotocols
     }
 
-    pub(crate) fn patience(&self) -> Timeouts {
-        self.0.allowance.patience
+    pub(crate) fn timeouts(&self) -> Timeouts {
+        self.0.connection_limits.timeouts
     }
 
     pub(crate) fn poll_window(&self) -> Duration {
@@ -124,7 +124,7 @@ impl Acceptor {
     }
 
     pub(crate) fn limits(&self) -> &Limits {
-        &self.0.rules.limits
+        &self.0.settings.limits
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -132,18 +132,18 @@ impl Acceptor {
     }
 
     /// Counts one more client of the mount; says how many there were before.
-    pub(crate) fn visit(&self) -> (usize, ClientCount) {
-        (self.0.visits.fetch_add(1, Ordering::Relaxed), ClientCount(self.clone()))
+    pub(crate) fn count_client(&self) -> (usize, ClientCount) {
+        (self.0.clients.fetch_add(1, Ordering::Relaxed), ClientCount(self.clone()))
     }
 
     pub(crate) fn pubsub(&self) -> &Pubsub {
         &self.0.node.pubsub
     }
 
-    pub(crate) fn caller(&self, request: &HttpRequest) -> Result<ClientIp, ConnectError> {
-        let peer = request
-            .peer_addr()
-            .ok_or_else(|| ConnectError::new(StatusCode::BAD_REQUEST, "no address").because(ConnectRefusal::Request))?;
+    pub(crate) fn client_ip(&self, request: &HttpRequest) -> Result<ClientIp, ConnectError> {
+        let peer = request.peer_addr().ok_or_else(|| {
+            ConnectError::new(StatusCode::BAD_REQUEST, "no address").with_reason(ConnectRefusal::Request)
+        })?;
         let forwarded: Vec<&str> =
             request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok()).collect();
         Ok(ClientIp::new(peer.ip(), forwarded.into_iter(), &self.0.node.config.server.trusted_proxies))
@@ -152,38 +152,42 @@ impl Acceptor {
     /// Asks the mount's own `connect`.
     pub(crate) fn connect(&self, info: &ConnectInfo<'_>) -> Result<SocketInit, ConnectError> {
         catch_unwind(AssertUnwindSafe(|| (self.0.mount.connect)(info))).unwrap_or_else(|_| {
-            Err(ConnectError::new(StatusCode::INTERNAL_SERVER_ERROR, "").because(ConnectRefusal::Crash))
+            Err(ConnectError::new(StatusCode::INTERNAL_SERVER_ERROR, "").with_reason(ConnectRefusal::Crash))
         })
     }
 
     /// Makes room for one more, whose wire can be cut.
-    pub(crate) fn enter(&self, request: &HttpRequest, caller: ClientIp) -> Result<ConnectionSlot, ConnectError> {
-        let seat = self.take_seat(caller, self.0.allowance.clone())?;
-        seat.connection.attach(admit(request)?);
-        Ok(seat)
+    pub(crate) fn admit(&self, request: &HttpRequest, client_ip: ClientIp) -> Result<ConnectionSlot, ConnectError> {
+        let slot = self.take_slot(client_ip, self.0.connection_limits.clone())?;
+        slot.connection.set_write_side(mark_upgraded(request)?);
+        Ok(slot)
     }
 
     /// Makes room for one more who comes in requests of its own, and may be silent for as long as `idle`.
-    pub(crate) fn enter_polling(&self, caller: ClientIp, idle: Duration) -> Result<ConnectionSlot, ConnectError> {
-        let ConnectionLimits { patience, bound } = *self.0.allowance;
-        self.take_seat(caller, Arc::new(ConnectionLimits { patience: Timeouts { idle, ..patience }, bound }))
+    pub(crate) fn admit_longpoll(&self, client_ip: ClientIp, idle: Duration) -> Result<ConnectionSlot, ConnectError> {
+        let ConnectionLimits { timeouts, queue } = *self.0.connection_limits;
+        self.take_slot(client_ip, Arc::new(ConnectionLimits { timeouts: Timeouts { idle, ..timeouts }, queue }))
     }
 
-    fn take_seat(&self, caller: ClientIp, allowance: Arc<ConnectionLimits>) -> Result<ConnectionSlot, ConnectError> {
+    fn take_slot(
+        &self,
+        client_ip: ClientIp,
+        connection_limits: Arc<ConnectionLimits>,
+    ) -> Result<ConnectionSlot, ConnectError> {
         let node = &self.0.node;
         if !node.is_ready() {
             let words = "this server is going down";
-            return Err(ConnectError::new(StatusCode::SERVICE_UNAVAILABLE, words).because(ConnectRefusal::Draining));
+            return Err(ConnectError::new(StatusCode::SERVICE_UNAVAILABLE, words).with_reason(ConnectRefusal::Draining));
         }
-        node.connections.enter(caller.address, allowance).map_err(|no_room| match no_room {
+        node.hub.admit(client_ip.address, connection_limits).map_err(|no_room| match no_room {
             AdmissionError::Node => full(),
             AdmissionError::Address(IpLimitError::TooMany) => {
                 ConnectError::new(StatusCode::TOO_MANY_REQUESTS, "too many connections from this address")
-                    .because(ConnectRefusal::Address)
+                    .with_reason(ConnectRefusal::Address)
             }
             AdmissionError::Address(IpLimitError::TooFast) => {
                 ConnectError::new(StatusCode::TOO_MANY_REQUESTS, "too many new connections from this address")
-                    .because(ConnectRefusal::RateLimited)
+                    .with_reason(ConnectRefusal::RateLimited)
             }
         })
     }
@@ -194,64 +198,64 @@ impl Acceptor {
         request: &HttpRequest,
         payload: web::Payload,
         subprotocol: Option<&str>,
-        seat: ConnectionSlot,
-        connected: SocketInit,
+        slot: ConnectionSlot,
+        init: SocketInit,
         protocol: P,
     ) -> HttpResponse {
-        let session = self.session(seat, connected, protocol, Transport::WebSocket);
+        let session = self.session(slot, init, protocol, Transport::WebSocket);
         websocket::start(request, payload, subprotocol, session, self.size())
     }
 
     /// Makes a session of one who polls; its token is how its next requests find it.
     pub(crate) fn longpoll<P: Protocol>(
         &self,
-        seat: ConnectionSlot,
-        connected: SocketInit,
+        slot: ConnectionSlot,
+        init: SocketInit,
         protocol: P,
-        manners: LongPollOptions,
+        options: LongPollOptions,
     ) -> (CompactString, LongPollHandle) {
-        let session = self.session(seat, connected, protocol, Transport::LongPoll);
-        self.0.pollers.start(&self.0.node.pubsub.node_name(), session, manners)
+        let session = self.session(slot, init, protocol, Transport::LongPoll);
+        self.0.sessions.start(&self.0.node.pubsub.node_name(), session, options)
     }
 
     /// The polling session with this token, if it is alive, here, and of this mount.
-    pub(crate) fn poller(&self, token: &str) -> Option<LongPollHandle> {
-        self.0.pollers.find(token)
+    pub(crate) fn longpoll_session(&self, token: &str) -> Option<LongPollHandle> {
+        self.0.sessions.find(token)
     }
 
-    /// Answers the upgrade of a polling session, and carries `talk` over a WebSocket from then on.
-    pub(crate) fn relay<T: TransportHandler>(
+    /// Answers the upgrade of a polling session, and carries `handler` over a WebSocket from then on.
+    pub(crate) fn upgrade<T: TransportHandler>(
         &self,
         request: &HttpRequest,
         payload: web::Payload,
-        talk: T,
+        handler: T,
     ) -> HttpResponse {
-        websocket::start(request, payload, None, talk, self.size())
+        websocket::start(request, payload, None, handler, self.size())
     }
 
     fn size(&self) -> MessageLimits {
-        let limits = &self.0.rules.limits;
+        let limits = &self.0.settings.limits;
         MessageLimits { bytes: limits.message_bytes, fragments: limits.fragments }
     }
 
     fn session<P: Protocol>(
         &self,
-        mut seat: ConnectionSlot,
-        connected: SocketInit,
+        mut slot: ConnectionSlot,
+        init: SocketInit,
         protocol: P,
         transport: Transport,
     ) -> Session<P> {
-        let Inner { node, rules, mount, .. } = &*self.0;
+        let Inner { node, settings, mount, .. } = &*self.0;
         let metrics = node.pubsub.metrics();
-        metrics.connections_opened.add(rules.realm, transport, 1);
-        seat.counted = Some(metrics.connections.one(rules.realm, transport));
-        log::debug!("{}: connected from {} to {}", seat.connection.id, seat.connection.address, mount.path);
-        let (metrics, connection, now) = (node.pubsub.shared_metrics(), seat.connection.clone(), Instant::now());
-        let turns = node.pubsub.turns().clone();
-        let socket = Socket::new(rules.clone(), metrics, turns, connection, transport.name(), connected.assigns, now);
-        let mut session = Session::new(socket, protocol, node.pubsub.clone(), seat);
-        if let Some(id) = connected.id {
-            session.listen(id);
+        metrics.connections_opened.add(settings.realm, transport, 1);
+        slot.counted = Some(metrics.connections.one(settings.realm, transport));
+        log::debug!("{}: connected from {} to {}", slot.connection.id, slot.connection.address, mount.path);
+        let (metrics, connection, now) = (node.pubsub.shared_metrics(), slot.connection.clone(), Instant::now());
+        let budget = node.pubsub.budget().clone();
+        let socket = Socket::new(settings.clone(), metrics, budget, connection, transport.name(), init.assigns, now);
+        let mut session = Session::new(socket, protocol, node.pubsub.clone(), slot);
+        if let Some(id) = init.id {
+            session.subscribe_to_own_id(id);
         }
         session
     }
@@ -259,12 +263,12 @@ impl Acceptor {
     /// Counts one who may not come in.
     pub(crate) fn count_refusal(&self, refusal: &ConnectError) {
         // not its words: they may be the client's own
-        log::debug!("refused with {}: {}", refusal.status.as_u16(), refusal.why.name());
-        self.count_barred(refusal.why);
+        log::debug!("refused with {}: {}", refusal.status.as_u16(), refusal.reason.name());
+        self.count_refused(refusal.reason);
     }
 
-    pub(crate) fn count_barred(&self, why: ConnectRefusal) {
-        self.0.node.pubsub.metrics().connections_refused.add(self.0.rules.realm, why, 1);
+    pub(crate) fn count_refused(&self, reason: ConnectRefusal) {
+        self.0.node.pubsub.metrics().connections_refused.add(self.0.settings.realm, reason, 1);
     }
 
     /// Counts one who may not come in, and answers.
@@ -276,16 +280,16 @@ impl Acceptor {
 
 /// The connection that a request has come by, if it can be cut: what cannot could stay for ever.
 pub(crate) fn http_connection_of(request: &HttpRequest) -> Result<&HttpConnection, ConnectError> {
-    request.conn_data::<Arc<HttpConnection>>().map(|guest| &**guest).ok_or_else(full)
+    request.conn_data::<Arc<HttpConnection>>().map(|connection| &**connection).ok_or_else(full)
 }
 
 /// The connection that a request for an upgrade has come by is a socket from now on.
-pub(crate) fn admit(request: &HttpRequest) -> Result<Arc<WriteSide>, ConnectError> {
+pub(crate) fn mark_upgraded(request: &HttpRequest) -> Result<Arc<WriteSide>, ConnectError> {
     let upgraded = io::of(request).ok_or_else(full)?;
-    http_connection_of(request)?.admit();
+    http_connection_of(request)?.mark_upgraded();
     Ok(upgraded)
 }
 
 fn full() -> ConnectError {
-    ConnectError::new(StatusCode::SERVICE_UNAVAILABLE, "this server is full").because(ConnectRefusal::Full)
+    ConnectError::new(StatusCode::SERVICE_UNAVAILABLE, "this server is full").with_reason(ConnectRefusal::Full)
 }

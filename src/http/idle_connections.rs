@@ -30,16 +30,16 @@ pub(crate) type RawSocket = Arc<socket2::Socket>;
 
 /// All guests of a node.
 pub(crate) struct IdleConnections {
-    patience: Duration,
+    timeout: Duration,
     metrics: Arc<Metrics>,
     all: Mutex<Vec<Weak<HttpConnection>>>,
 }
 
 /// One connection, from its first byte to its last.
 pub(crate) struct HttpConnection {
-    wire: RawSocket,
+    socket: RawSocket,
     metrics: Arc<Metrics>,
-    stay: Mutex<IdleState>,
+    state: Mutex<IdleState>,
 }
 
 /// What a guest is here for.
@@ -51,28 +51,29 @@ struct IdleState {
     /// Whether it has asked for anything.
     has_asked: bool,
     /// Whether it is a socket by now.
-    is_admitted: bool,
+    is_upgraded: bool,
 }
 
 impl IdleConnections {
     /// A guest may take its time to take the last of an answer, then rest, then take its time to ask anew.
     pub(crate) fn new(config: &Config, metrics: Arc<Metrics>) -> Self {
-        let patience = config.socket.write_timeout + config.server.keep_alive + config.server.header_timeout;
-        Self { patience, metrics, all: Mutex::default() }
+        let timeout = config.socket.write_timeout + config.server.keep_alive + config.server.header_timeout;
+        Self { timeout, metrics, all: Mutex::default() }
     }
 
-    /// A connection has been accepted, which can be cut by `wire`.
-    pub(crate) fn arrive(&self, wire: RawSocket) -> Arc<HttpConnection> {
-        let stay = IdleState { since: Instant::now(), answering: 0, has_asked: false, is_admitted: false };
-        let guest = Arc::new(HttpConnection { wire, metrics: self.metrics.clone(), stay: Mutex::new(stay) });
-        lock(&self.all).push(Arc::downgrade(&guest));
-        guest
+    /// A connection has been accepted, which can be cut by `socket`.
+    pub(crate) fn track(&self, socket: RawSocket) -> Arc<HttpConnection> {
+        let state = IdleState { since: Instant::now(), answering: 0, has_asked: false, is_upgraded: false };
+        let connection = Arc::new(HttpConnection { socket, metrics: self.metrics.clone(), state: Mutex::new(state) });
+        lock(&self.all).push(Arc::downgrade(&connection));
+        connection
     }
 
     /// Looks once at every guest, and cuts those that have stayed too long.
     pub(crate) fn sweep(&self, now: Instant) {
-        let stays =
-            |guest: &Weak<HttpConnection>| guest.upgrade().is_some_and(|guest| guest.may_stay(now, self.patience));
+        let stays = |connection: &Weak<HttpConnection>| {
+            connection.upgrade().is_some_and(|connection| connection.is_alive(now, self.timeout))
+        };
         let mut all = lock(&self.all);
         all.retain(stays);
         if all.capacity() > 4 * all.len() {
@@ -83,30 +84,30 @@ impl IdleConnections {
 }
 
 impl HttpConnection {
-    pub(crate) fn wire(&self) -> &RawSocket {
-        &self.wire
+    pub(crate) fn socket(&self) -> &RawSocket {
+        &self.socket
     }
 
     /// It is a socket from now on, and its time is minded elsewhere.
-    pub(crate) fn admit(&self) {
-        lock(&self.stay).is_admitted = true;
+    pub(crate) fn mark_upgraded(&self) {
+        lock(&self.state).is_upgraded = true;
     }
 
-    fn may_stay(&self, now: Instant, patience: Duration) -> bool {
-        let IdleState { since, answering, has_asked, is_admitted } = *lock(&self.stay);
-        if is_admitted {
+    fn is_alive(&self, now: Instant, timeout: Duration) -> bool {
+        let IdleState { since, answering, has_asked, is_upgraded } = *lock(&self.state);
+        if is_upgraded {
             return false;
         }
-        if answering > 0 || now.saturating_duration_since(since) < patience {
+        if answering > 0 || now.saturating_duration_since(since) < timeout {
             return true;
         }
         // one that has never asked is counted at its end
         if has_asked {
-            self.metrics.connections_mute.inc();
+            self.metrics.connections_without_request.inc();
         }
         log::debug!("cut a connection that was no socket and asked for nothing");
         // an error means that it is cut already
-        let _ = self.wire.shutdown(Shutdown::Both);
+        let _ = self.socket.shutdown(Shutdown::Both);
         false
     }
 }
@@ -114,8 +115,8 @@ impl HttpConnection {
 /// Whoever has never asked for anything that could be read has been turned away by the HTTP server itself.
 impl Drop for HttpConnection {
     fn drop(&mut self) {
-        if !lock(&self.stay).has_asked {
-            self.metrics.connections_mute.inc();
+        if !lock(&self.state).has_asked {
+            self.metrics.connections_without_request.inc();
         }
     }
 }
@@ -128,32 +129,32 @@ fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Answering(Arc<HttpConnection>);
 
 impl Answering {
-    fn new(guest: Arc<HttpConnection>) -> Self {
-        let mut stay = lock(&guest.stay);
-        stay.answering += 1;
-        stay.has_asked = true;
-        drop(stay);
-        Self(guest)
+    fn new(connection: Arc<HttpConnection>) -> Self {
+        let mut state = lock(&connection.state);
+        state.answering += 1;
+        state.has_asked = true;
+        drop(state);
+        Self(connection)
     }
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        let mut stay = lock(&self.0.stay);
-        stay.answering -= 1;
-        stay.since = Instant::now();
+        let mut state = lock(&self.0.state);
+        state.answering -= 1;
+        state.since = Instant::now();
     }
 }
 
 /// Has `next` answer, and minds how long that takes.
-pub(crate) async fn attend(
+pub(crate) async fn track_request(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let answering = request.conn_data::<Arc<HttpConnection>>().cloned().map(Answering::new);
     let response = next.call(request).await?.map_into_boxed_body();
-    if let Some(Answering(guest)) = &answering {
-        guest.metrics.http_responses.inc(labels::StatusClass::of(response.status()));
+    if let Some(Answering(connection)) = &answering {
+        connection.metrics.http_responses.inc(labels::StatusClass::of(response.status()));
     }
     let Some(answering) = answering.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) else {
         return Ok(response);
@@ -189,9 +190,9 @@ pub(crate) fn abort_later(cut: impl FnOnce() + 'static, time: Duration) {
 
 /// Ends when the client has ended its half of the wire, as one does that gives a request up. The HTTP server
 /// itself would wait for the answer to be written.
-pub(crate) async fn hung_up(wire: &RawSocket) {
+pub(crate) async fn hung_up(socket: &RawSocket) {
     #[expect(deprecated, reason = "its successors are unsafe; what is registered owns the wire, which stays open")]
-    let watched = AsyncFd::with_interest(wire.clone(), Interest::READABLE);
+    let watched = AsyncFd::with_interest(socket.clone(), Interest::READABLE);
     let Ok(watched) = watched else { return pending().await };
     while let Ok(mut readiness) = watched.readable().await {
         if readiness.ready().is_read_closed() {

@@ -38,7 +38,7 @@ pub struct Mount {
     pub(crate) router: Arc<Router>,
     pub(crate) origins: Option<Origins>,
     pub(crate) idle_timeout: Option<Duration>,
-    pub(crate) join_within: Option<Duration>,
+    pub(crate) join_timeout: Option<Duration>,
     pub(crate) ping_interval: Option<Duration>,
     pub(crate) joins_per_socket: Option<usize>,
     pub(crate) message_bytes: Option<usize>,
@@ -59,7 +59,7 @@ impl Mount {
             router: router.into(),
             origins: None,
             idle_timeout: None,
-            join_within: None,
+            join_timeout: None,
             ping_interval: None,
             joins_per_socket: None,
             message_bytes: None,
@@ -84,11 +84,11 @@ impl Mount {
         self
     }
 
-    /// After how long a client is closed that has joined nothing, instead of `socket.join_within`. Socket.IO calls
+    /// After how long a client is closed that has joined nothing, instead of `socket.join_timeout`. Socket.IO calls
     /// it `connectTimeout`, and it stands in for `socketio.connect_timeout` there.
     #[must_use]
-    pub fn join_within(mut self, time: Duration) -> Self {
-        self.join_within = Some(time);
+    pub fn join_timeout(mut self, time: Duration) -> Self {
+        self.join_timeout = Some(time);
         self
     }
 
@@ -155,7 +155,7 @@ impl std::fmt::Debug for Mount {
 pub struct ConnectInfo<'a> {
     pub(crate) request: &'a HttpRequest,
     pub(crate) params: &'a [(String, String)],
-    pub(crate) caller: ClientIp,
+    pub(crate) client_ip: ClientIp,
     pub(crate) auth_token: Option<&'a str>,
     pub(crate) transport: &'static str,
 }
@@ -188,7 +188,7 @@ impl ConnectInfo<'_> {
     /// The client's address, as the trusted proxies tell it.
     #[must_use]
     pub fn client_address(&self) -> IpAddr {
-        self.caller.address
+        self.client_ip.address
     }
 
     /// The other end of the TCP connection.
@@ -217,7 +217,7 @@ impl ConnectInfo<'_> {
     }
 
     fn forwarded(&self, name: &str) -> Option<&str> {
-        if self.caller.is_proxied { self.header(name) } else { None }
+        if self.client_ip.is_proxied { self.header(name) } else { None }
     }
 
     /// How the client's bytes travel: `websocket`, or `longpoll` for one that polls.
@@ -265,24 +265,24 @@ pub struct ConnectError {
     pub(crate) status: StatusCode,
     pub(crate) body: CompactString,
     /// Under which reason it is counted.
-    pub(crate) why: ConnectRefusal,
+    pub(crate) reason: ConnectRefusal,
 }
 
 impl ConnectError {
     /// 403, with nothing more to say: what Phoenix answers.
     #[must_use]
     pub const fn forbidden() -> Self {
-        Self { status: StatusCode::FORBIDDEN, body: CompactString::const_new(""), why: ConnectRefusal::Mount }
+        Self { status: StatusCode::FORBIDDEN, body: CompactString::const_new(""), reason: ConnectRefusal::Mount }
     }
 
     /// A status of the 400s or 500s, and plain text. A browser sees neither.
     #[must_use]
     pub fn new(status: StatusCode, body: impl Into<CompactString>) -> Self {
-        Self { status, body: body.into(), why: ConnectRefusal::Mount }
+        Self { status, body: body.into(), reason: ConnectRefusal::Mount }
     }
 
     /// It is not the mount's own word.
-    pub(crate) fn because(self, why: ConnectRefusal) -> Self {
-        Self { why, ..self }
+    pub(crate) fn with_reason(self, reason: ConnectRefusal) -> Self {
+        Self { reason, ..self }
     }
 }

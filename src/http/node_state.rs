@@ -14,19 +14,19 @@ use crate::http::idle_connections::IdleConnections;
 pub(crate) struct NodeState {
     pub(crate) config: Config,
     pub(crate) pubsub: Pubsub,
-    pub(crate) addresses: Arc<IpTable>,
-    pub(crate) connections: Arc<Hub>,
-    pub(crate) guests: IdleConnections,
+    pub(crate) ip_table: Arc<IpTable>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) idle_connections: IdleConnections,
     ready: AtomicBool,
 }
 
 impl NodeState {
     pub(crate) fn new(config: Config, pubsub: Pubsub) -> Self {
-        let ceiling = HubLimits { connections: config.server.connections, write_timeout: config.socket.write_timeout };
-        let addresses = IpTable::new(&config.limits);
-        let connections = Hub::new(ceiling, addresses.clone(), pubsub.clone());
-        let guests = IdleConnections::new(&config, pubsub.shared_metrics());
-        Self { config, pubsub, addresses, connections, guests, ready: AtomicBool::new(true) }
+        let limits = HubLimits { connections: config.server.connections, write_timeout: config.socket.write_timeout };
+        let ip_table = IpTable::new(&config.limits);
+        let hub = Hub::new(limits, ip_table.clone(), pubsub.clone());
+        let idle_connections = IdleConnections::new(&config, pubsub.shared_metrics());
+        Self { config, pubsub, ip_table, hub, idle_connections, ready: AtomicBool::new(true) }
     }
 
     pub(crate) fn is_ready(&self) -> bool {

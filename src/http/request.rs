@@ -17,7 +17,7 @@ pub(crate) fn params(query: &str) -> Result<Vec<(String, String)>, ConnectError>
     let decode = |text: &str| {
         let text = text.replace('+', " ");
         percent_encoding::percent_decode_str(&text).decode_utf8().map(Cow::into_owned).map_err(|_| {
-            ConnectError::new(StatusCode::BAD_REQUEST, "the query is not UTF-8").because(ConnectRefusal::Request)
+            ConnectError::new(StatusCode::BAD_REQUEST, "the query is not UTF-8").with_reason(ConnectRefusal::Request)
         })
     };
     query
@@ -32,14 +32,15 @@ pub(crate) fn check_origin(headers: &HeaderMap, origins: &Origins) -> Result<(),
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     match origins.allows(headers.get_all(header::ORIGIN), host) {
         true => Ok(()),
-        false => Err(ConnectError::forbidden().because(ConnectRefusal::Origin)),
+        false => Err(ConnectError::forbidden().with_reason(ConnectRefusal::Origin)),
     }
 }
 
 /// The upgrade's own headers (RFC 6455, 4.2.1), in words that say which one is missing.
 pub(crate) fn check_upgrade(request: &HttpRequest) -> Result<(), ConnectError> {
     let headers = request.headers();
-    let bad = |words: String| Err(ConnectError::new(StatusCode::BAD_REQUEST, words).because(ConnectRefusal::Upgrade));
+    let bad =
+        |words: String| Err(ConnectError::new(StatusCode::BAD_REQUEST, words).with_reason(ConnectRefusal::Upgrade));
     if request.version() != HttpVersion::HTTP_11 {
         return bad("a websocket needs HTTP/1.1".into());
     }

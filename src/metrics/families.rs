@@ -42,7 +42,7 @@ families! {
     /// Connections that have ended: gone and left are the client's doing, all others ours.
     connections_closed: ProtocolCounterVec<&'static Reason> = "connections_closed_total";
     /// Connections that came to no request that could be read in time, the first or the next one, or were too many.
-    connections_mute: Counter = "connections_mute_total";
+    connections_without_request: Counter = "connections_mute_total";
     /// Times that no connection could be accepted, usually since no file descriptor was left.
     accepts_failed: Counter = "accepts_failed_total";
     /// Answers to HTTP requests where clients come: handshakes, polls, the page; not those that could not be read.
@@ -52,7 +52,7 @@ families! {
     /// Joins refused.
     joins_refused: ProtocolCounterVec<JoinRefusal> = "joins_refused_total";
     /// Time from the request of a join to its ok.
-    join_time: HistogramVec = "join_duration_seconds";
+    join_duration: HistogramVec = "join_duration_seconds";
     /// Messages from clients.
     messages: ProtocolCounterVec = "messages_received_total";
     /// Messages from clients that were answered with an error, but for joins and signals.
@@ -64,7 +64,7 @@ families! {
     /// Messages to named peers, by what became of them.
     signals: ProtocolCounterVec<DeliveryStatus> = "signals_total";
     /// Time that the oldest message in the queue of a client has waited when it is read; one in sixteen is measured.
-    queue_time: HistogramVec = "queue_wait_seconds";
+    queue_wait: HistogramVec = "queue_wait_seconds";
     /// Channels that panicked.
     channel_crashes: ProtocolCounterVec = "channel_crashes_total";
 }

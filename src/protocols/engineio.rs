@@ -48,18 +48,18 @@ pub(crate) trait MessageCodec: Unpin + 'static {
     /// Reads a message of bytes.
     fn bytes(&mut self, bytes: Bytes) -> Result<Option<Decoded<'_>>, Malformed>;
 
-    /// As [`Protocol::follow`].
-    fn follow(&mut self) -> Option<Decoded<'static>>;
+    /// As [`Protocol::next_step`].
+    fn next_step(&mut self) -> Option<Decoded<'static>>;
 
     /// Writes what one client is told.
-    fn say(&mut self, outbound: &Outbound) -> Result<Option<EncodedMessage>, Unencodable>;
+    fn encode(&mut self, outbound: &Outbound) -> Result<Option<EncodedMessage>, Unencodable>;
 
     /// Writes what a whole topic is told.
-    fn tell(broadcast: &Broadcast) -> Option<EncodedMessage>;
+    fn encode_broadcast(broadcast: &Broadcast) -> Option<EncodedMessage>;
 
     /// Puts a packet of text into ASCII, where its words allow it: the oldest clients of revision 3, of
     /// Socket.IO 1.x, read nothing else while they poll.
-    fn in_ascii(text: String) -> String {
+    fn ascii_only(text: String) -> String {
         text
     }
 }
@@ -127,26 +127,26 @@ impl Revision for V3 {
 pub(crate) struct EngineIo<R, L> {
     /// What is said first, unless it has been said in the answer to the handshake.
     opening: Option<Frame>,
-    language: L,
+    codec: L,
     revision: PhantomData<R>,
 }
 
 impl<R: Revision, L: MessageCodec> EngineIo<R, L> {
     pub(crate) fn new(limits: &Limits, opening: Option<Frame>) -> Self {
-        Self { opening, language: L::new(R::NUMBER, limits), revision: PhantomData }
+        Self { opening, codec: L::new(R::NUMBER, limits), revision: PhantomData }
     }
 
     fn packet<'a>(&'a mut self, text: &'a str) -> Result<Option<Decoded<'a>>, Malformed> {
         let (kind, rest) = text.split_at_checked(1).ok_or(Malformed)?;
         match kind {
             "1" => Ok(Some(Decoded::Close(&close::LEFT))),
-            "2" if !R::SERVER_PINGS => Ok(Some(Decoded::Tell(Frame::Text(PONG)))),
+            "2" if !R::SERVER_PINGS => Ok(Some(Decoded::Respond(Frame::Text(PONG)))),
             "3" if R::SERVER_PINGS => Ok(None),
-            "4" => self.language.text(rest),
+            "4" => self.codec.text(rest),
             // bytes, where the way carries only text; revision 3 tells the type here too
             "b" => {
                 let text = if R::SERVER_PINGS { rest } else { rest.strip_prefix(MESSAGE).ok_or(Malformed)? };
-                self.language.bytes(BASE64_STANDARD.decode(text)?.into())
+                self.codec.bytes(BASE64_STANDARD.decode(text)?.into())
             }
             // of no meaning once a session is open
             "0" | "5" | "6" => Ok(None),
@@ -160,17 +160,17 @@ impl<R: Revision, L: MessageCodec> Protocol for EngineIo<R, L> {
         match frame {
             Frame::Text(text) => self.packet(text),
             // it may be kept for long, and must not keep the buffer that it was read into
-            Frame::Binary(packet) => self.language.bytes(Bytes::copy_from_slice(R::message(packet).ok_or(Malformed)?)),
+            Frame::Binary(packet) => self.codec.bytes(Bytes::copy_from_slice(R::message(packet).ok_or(Malformed)?)),
             Frame::Several(_) => Err(Malformed),
         }
     }
 
-    fn follow(&mut self) -> Option<Decoded<'static>> {
-        self.opening.take().map(Decoded::Tell).or_else(|| self.language.follow())
+    fn next_step(&mut self) -> Option<Decoded<'static>> {
+        self.opening.take().map(Decoded::Respond).or_else(|| self.codec.next_step())
     }
 
     fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Unencodable> {
-        self.language.say(outbound).map(|said| said.map(frame::<R, L>))
+        self.codec.encode(outbound).map(|encoded| encoded.map(frame::<R, L>))
     }
 
     fn ping(&mut self) -> Option<Frame> {
@@ -178,13 +178,13 @@ impl<R: Revision, L: MessageCodec> Protocol for EngineIo<R, L> {
     }
 
     fn broadcast(broadcast: &Broadcast) -> Option<Frame> {
-        L::tell(broadcast).map(frame::<R, L>)
+        L::encode_broadcast(broadcast).map(frame::<R, L>)
     }
 }
 
-fn frame<R: Revision, L: MessageCodec>(said: EncodedMessage) -> Frame {
-    let text_frame = |text| Frame::Text(if R::SERVER_PINGS { text } else { L::in_ascii(text) }.into());
-    match said {
+fn frame<R: Revision, L: MessageCodec>(encoded: EncodedMessage) -> Frame {
+    let text_frame = |text| Frame::Text(if R::SERVER_PINGS { text } else { L::ascii_only(text) }.into());
+    match encoded {
         EncodedMessage::Text(text) => text_frame(text),
         EncodedMessage::Bytes(bytes) => Frame::Binary(R::packet(&bytes)),
         EncodedMessage::With(text, attachments) => {

@@ -75,10 +75,10 @@ impl Protocol for Hello {
         self.names.insert(from.clone());
         let topic = Cow::Owned(from.key().to_owned());
         let (reference, request) = (Some(Ref::const_new(REGISTER)), Request::Join(Payload::empty()));
-        Ok(Some(Decoded::Ask(Inbound { topic, join_ref: None, reference, request })))
+        Ok(Some(Decoded::Request(Inbound { topic, join_ref: None, reference, request })))
     }
 
-    fn follow(&mut self) -> Option<Decoded<'static>> {
+    fn next_step(&mut self) -> Option<Decoded<'static>> {
         self.said.take().map(PendingPush::step)
     }
 
@@ -107,7 +107,7 @@ impl Protocol for Hello {
 
 impl PendingPush {
     fn step(self) -> Decoded<'static> {
-        Decoded::Ask(Inbound {
+        Decoded::Request(Inbound {
             topic: Cow::Owned(self.from.key().to_owned()),
             join_ref: None,
             reference: self.to,

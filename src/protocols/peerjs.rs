@@ -40,12 +40,12 @@ pub(crate) struct PeerJs {
     /// Whether it has given up its id; its connection may go on.
     has_left: bool,
     metrics: Arc<Metrics>,
-    _visit: Option<ClientCount>,
+    _client_count: Option<ClientCount>,
 }
 
 impl PeerJs {
     /// A client that asks for `id`, and proves with `token` that it is the same again.
-    pub(crate) fn new(id: Topic, token: &str, visit: Option<ClientCount>, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(id: Topic, token: &str, client_count: Option<ClientCount>, metrics: Arc<Metrics>) -> Self {
         let token = Payload::from(serde_json::json!({ "token": token }));
         let join = Inbound {
             topic: Cow::Owned(id.key().to_owned()),
@@ -53,18 +53,18 @@ impl PeerJs {
             reference: Some(Ref::const_new(JOIN)),
             request: Request::Join(token),
         };
-        Self { id, steps: [Decoded::Ask(join)].into(), has_left: false, metrics, _visit: visit }
+        Self { id, steps: [Decoded::Request(join)].into(), has_left: false, metrics, _client_count: client_count }
     }
 
     /// A client that is told why it cannot stay, and nothing else: browsers do not see why an upgrade failed.
     pub(crate) fn refused(words: &'static str, metrics: Arc<Metrics>) -> Self {
         let id = Topic::of(Realm::PeerJs.mark(), "");
-        let steps = [Decoded::Tell(error(words)), Decoded::Close(&close::REFUSED)].into();
-        Self { id, steps, has_left: true, metrics, _visit: None }
+        let steps = [Decoded::Respond(error(words)), Decoded::Close(&close::REFUSED)].into();
+        Self { id, steps, has_left: true, metrics, _client_count: None }
     }
 
     fn ask<'a>(&'a self, reference: Option<Ref>, request: Request<'a>) -> Decoded<'a> {
-        Decoded::Ask(Inbound { topic: Cow::Borrowed(self.id.key()), join_ref: None, reference, request })
+        Decoded::Request(Inbound { topic: Cow::Borrowed(self.id.key()), join_ref: None, reference, request })
     }
 }
 
@@ -79,12 +79,12 @@ impl Protocol for PeerJs {
             let leaves = kind == LEAVE && !std::mem::replace(&mut self.has_left, kind == LEAVE);
             return Ok(leaves.then(|| self.ask(None, Request::Leave)));
         };
-        let text = written(kind, self.id.as_str(), &dst, message.payload);
+        let text = encode_message(kind, self.id.as_str(), &dst, message.payload);
         let push = Request::Push(Cow::Borrowed(kind), Payload::from_json_text(text));
         Ok(Some(self.ask(Some(Ref::from(dst)), push)))
     }
 
-    fn follow(&mut self) -> Option<Decoded<'static>> {
+    fn next_step(&mut self) -> Option<Decoded<'static>> {
         let step = self.steps.pop_front();
         if step.is_none() {
             // most of the time there is none
@@ -100,7 +100,7 @@ impl Protocol for PeerJs {
             }
             // somebody was waited for in vain; the other verdicts have no words
             Outbound::Reply { reference: Some(dst), status: Status::Error, payload, .. } if *payload == absent() => {
-                Ok(Some(text(written(EXPIRE, dst, self.id.as_str(), None))))
+                Ok(Some(text(encode_message(EXPIRE, dst, self.id.as_str(), None))))
             }
             Outbound::Close { .. } | Outbound::Error { .. } => {
                 if !self.has_left {
@@ -162,7 +162,7 @@ fn read(frame: &Frame) -> Option<Message<'_>> {
 }
 
 /// A message in PeerServer's order of keys; what is not known here is left out.
-fn written(kind: &str, src: &str, dst: &str, payload: Option<&RawValue>) -> String {
+fn encode_message(kind: &str, src: &str, dst: &str, payload: Option<&RawValue>) -> String {
     let payload = payload.map_or("", RawValue::get);
     let mut text = String::with_capacity(kind.len() + src.len() + dst.len() + payload.len() + 48);
     text.push_str(r#"{"type":"#);

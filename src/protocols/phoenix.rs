@@ -135,7 +135,7 @@ impl V2 {
 // ---- reading
 
 fn asked(inbound: Inbound<'_>) -> Option<Decoded<'_>> {
-    Some(Decoded::Ask(inbound))
+    Some(Decoded::Request(inbound))
 }
 
 #[derive(Deserialize)]
@@ -360,7 +360,7 @@ mod tests {
         let (mut v1, mut v2, mut other) = (V1, V2, V2);
         let read = [v2.decode(&text), v1.decode(&object), other.decode(&bytes)];
         for (step, frame) in read.into_iter().zip([&text, &object, &bytes]) {
-            let Ok(Some(Decoded::Ask(Inbound { request: Request::Push(_, payload), .. }))) = step else {
+            let Ok(Some(Decoded::Request(Inbound { request: Request::Push(_, payload), .. }))) = step else {
                 panic!("no push")
             };
             let at = match &payload {

@@ -48,16 +48,16 @@ const JOIN: char = 'j';
 /// What npm's socket.io says where no channel answers.
 const INVALID: &str = "Invalid namespace";
 
-pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: REALM, patience: engineio_routes::patience, routes };
+pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: REALM, timeouts: engineio_routes::timeouts, routes };
 
 /// The standard mount: the relay of the tutorials.
 pub(crate) fn mount(terms: &schema::SocketIo) -> (Mount, ProtocolMount) {
     (Mount::new(&terms.path, builtin::relay()).message_bytes(terms.max_payload), MOUNT)
 }
 
-fn routes(door: &crate::http::acceptor::Acceptor, app: &mut actix_web::web::ServiceConfig) {
-    engineio_routes::routes::<SocketIo>(door, app);
-    client_script::routes(door, app);
+fn routes(acceptor: &crate::http::acceptor::Acceptor, app: &mut actix_web::web::ServiceConfig) {
+    engineio_routes::routes::<SocketIo>(acceptor, app);
+    client_script::routes(acceptor, app);
 }
 
 /// One client's Socket.IO.
@@ -135,11 +135,11 @@ impl MessageCodec for SocketIo {
         Ok(Some(push(key, whole.id, whole.event.into(), payload)))
     }
 
-    fn follow(&mut self) -> Option<Decoded<'static>> {
+    fn next_step(&mut self) -> Option<Decoded<'static>> {
         std::mem::take(&mut self.greeting).then(|| self.join(MAIN, Payload::empty()))
     }
 
-    fn say(&mut self, outbound: &Outbound) -> Result<Option<EncodedMessage>, Unencodable> {
+    fn encode(&mut self, outbound: &Outbound) -> Result<Option<EncodedMessage>, Unencodable> {
         Ok(match outbound {
             Outbound::Push { topic, event, payload, .. } => Some(packet::event(namespace_of(topic), event, payload)),
             Outbound::Reply { reference: Some(mark), topic, status, payload, .. } => match mark.strip_prefix(JOIN) {
@@ -153,12 +153,12 @@ impl MessageCodec for SocketIo {
         })
     }
 
-    fn tell(Broadcast { topic, event, payload }: &Broadcast) -> Option<EncodedMessage> {
+    fn encode_broadcast(Broadcast { topic, event, payload }: &Broadcast) -> Option<EncodedMessage> {
         Some(packet::event(namespace_of(topic), event, payload))
     }
 
-    fn in_ascii(text: String) -> String {
-        packet::in_ascii(text)
+    fn ascii_only(text: String) -> String {
+        packet::ascii_only(text)
     }
 }
 
@@ -176,7 +176,7 @@ impl SocketIo {
         }
         if name.contains(PART) {
             let text = packet::refusal(name, &self.refusal_of(&Payload::reason("unmatched topic")));
-            return Ok(Some(Decoded::Tell(Frame::Text(text.into()))));
+            return Ok(Some(Decoded::Respond(Frame::Text(text.into()))));
         }
         let auth = match packet.data {
             _ if self.is_old => auth_of(query)?,
@@ -196,21 +196,21 @@ impl SocketIo {
             request: Request::Join(auth),
         };
         self.namespaces.push(Namespace { key, join });
-        Decoded::Ask(inbound)
+        Decoded::Request(inbound)
     }
 
     fn disconnect<'a>(&mut self, packet: &Packet<'_>) -> Result<Option<Decoded<'a>>, Malformed> {
         let at = self.namespaces.iter().position(|namespace| namespace.name() == packet.namespace);
         let Namespace { key, .. } = self.namespaces.swap_remove(at.ok_or(Malformed)?);
         let topic = Cow::Owned(key.into_string());
-        Ok(Some(Decoded::Ask(Inbound { topic, join_ref: None, reference: None, request: Request::Leave })))
+        Ok(Some(Decoded::Request(Inbound { topic, join_ref: None, reference: None, request: Request::Leave })))
     }
 
     fn event<'a>(&'a mut self, packet: Packet<'a>) -> Result<Option<Decoded<'a>>, Malformed> {
         let (event, arguments) = packet::event_of(packet.data)?;
         let id = packet.id.map(Ref::from);
         if packet.attachments > 0 {
-            self.put_off(&packet, true, event.into_owned(), arguments)?;
+            self.await_attachments(&packet, true, event.into_owned(), arguments)?;
             return Ok(None);
         }
         let Namespace { key, .. } = self.find(packet.namespace).ok_or(Malformed)?;
@@ -224,13 +224,13 @@ impl SocketIo {
         }
         self.find(packet.namespace).ok_or(Malformed)?;
         if packet.attachments > 0 {
-            self.put_off(packet, false, String::new(), packet.data.to_owned())?;
+            self.await_attachments(packet, false, String::new(), packet.data.to_owned())?;
         }
         Ok(None)
     }
 
     /// Waits for the bytes of a message.
-    fn put_off(
+    fn await_attachments(
         &mut self,
         packet: &Packet<'_>,
         is_event: bool,
@@ -308,7 +308,7 @@ impl Namespace {
 }
 
 fn push<'a>(key: &'a str, reference: Option<Ref>, event: Cow<'a, str>, payload: Payload) -> Decoded<'a> {
-    Decoded::Ask(Inbound {
+    Decoded::Request(Inbound {
         topic: Cow::Borrowed(key),
         join_ref: None,
         reference,

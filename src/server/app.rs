@@ -21,12 +21,12 @@ use socket2::SockRef;
 use crate::connections::flusher::Flusher;
 use crate::http::acceptor::{Acceptor, ProtocolMount};
 use crate::http::client_ip::ClientIp;
-use crate::http::idle_connections::attend;
+use crate::http::idle_connections::track_request;
 use crate::http::node_state::NodeState;
 #[cfg(feature = "page")]
 use crate::http::page;
 use crate::server::workers::{AcceptLimit, Accepted, Workers};
-use crate::transports::websocket::io::{UpgradeRequest, carry};
+use crate::transports::websocket::io::{UpgradeRequest, spawn_connection};
 
 /// HTTP routes of the application's own.
 pub(crate) type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
@@ -36,15 +36,16 @@ pub(crate) type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 pub(crate) struct AppFactory {
     pub(crate) node: Arc<NodeState>,
     /// The mounts, each with what its protocol makes of it.
-    pub(crate) doors: Vec<(Acceptor, ProtocolMount)>,
+    pub(crate) acceptors: Vec<(Acceptor, ProtocolMount)>,
     pub(crate) routes: Vec<Routes>,
 }
 
 /// Has the workers serve what comes to `listener`.
-pub(crate) fn serve(site: AppFactory, listener: &TcpListener, workers: &mut Workers) -> io::Result<()> {
+pub(crate) fn serve(factory: AppFactory, listener: &TcpListener, workers: &mut Workers) -> io::Result<()> {
     // one more than may be open at a time, so that the one too many still hears why
-    let entry = AcceptLimit::new(site.node.config.server.connections + 64, site.node.pubsub.shared_metrics());
-    workers.serve(listener, entry, move || site.service())
+    let accept_limit =
+        AcceptLimit::new(factory.node.config.server.connections + 64, factory.node.pubsub.shared_metrics());
+    workers.serve(listener, accept_limit, move || factory.service())
 }
 
 impl AppFactory {
@@ -53,13 +54,13 @@ impl AppFactory {
         let config = &self.node.config;
         let write_timeout = config.socket.write_timeout;
         let (header_timeout, keep_alive) = (config.server.header_timeout, config.server.keep_alive);
-        let (site, app, node) = (self.clone(), self.app(), self.node.clone());
+        let (factory, app, node) = (self.clone(), self.app(), self.node.clone());
         HttpService::build()
             .keep_alive(keep_alive)
             .client_request_timeout(header_timeout)
             .client_disconnect_timeout(write_timeout)
             .on_connect_ext(move |io: &TcpStream, extensions| on_connect(io, extensions, &node))
-            .upgrade(fn_factory(move || site.clone().upgrades(write_timeout)))
+            .upgrade(fn_factory(move || factory.clone().upgrades(write_timeout)))
             .h1(app.map_err(|error| error.error_response()))
     }
 
@@ -68,27 +69,27 @@ impl AppFactory {
         &self,
     ) -> impl ServiceFactory<Request, Config = (), Response = ServiceResponse<BoxBody>, Error = Error, InitError = ()> + use<>
     {
-        let site = self.clone();
-        let pubsub = web::Data::new(site.node.pubsub.clone());
-        let app = App::new().app_data(pubsub).wrap(from_fn(attend)).configure(|app| site.configure(app));
+        let factory = self.clone();
+        let pubsub = web::Data::new(factory.node.pubsub.clone());
+        let app = App::new().app_data(pubsub).wrap(from_fn(track_request)).configure(|app| factory.configure(app));
         map_config(app.into_factory(), |()| AppConfig::default())
     }
 
     /// The same routes for requests that ask for an upgrade, whose connections are ours from then on.
     async fn upgrades(
         self,
-        patience: Duration,
+        write_timeout: Duration,
     ) -> Result<impl Service<UpgradeRequest, Response = (), Error = Error>, ()> {
         let app = Rc::new(self.app().new_service(()).await?);
-        let desk = Flusher::start(self.node.pubsub.shared_metrics());
+        let ready_queue = Flusher::start(self.node.pubsub.shared_metrics());
         Ok(fn_service(move |upgrade| {
-            carry(app.clone(), upgrade, desk.clone(), patience);
+            spawn_connection(app.clone(), upgrade, ready_queue.clone(), write_timeout);
             ready(Ok(()))
         }))
     }
 
     pub(crate) fn configure(&self, app: &mut ServiceConfig) {
-        self.doors.iter().for_each(|(door, entrance)| (entrance.routes)(door, app));
+        self.acceptors.iter().for_each(|(acceptors, protocol)| (protocol.routes)(acceptors, app));
         app.route("/healthz", web::get().to(|| async { "ok\n" }));
         let node = self.node.clone();
         app.route("/readyz", web::get().to(move || readiness(node.clone())));
@@ -113,18 +114,18 @@ async fn readiness(node: Arc<NodeState>) -> HttpResponse {
 fn on_connect(stream: &TcpStream, extensions: &mut Extensions, node: &NodeState) {
     let socket = SockRef::from(stream);
     let Ok(peer) = stream.peer_addr() else { return };
-    let caller = ClientIp::new(peer.ip(), [].into_iter(), &node.config.server.trusted_proxies);
-    if !caller.is_proxied {
-        let Some(place) = node.addresses.plug_in(caller.address, Instant::now()) else {
-            node.pubsub.metrics().connections_mute.inc();
-            log::debug!("hung up on {}: too many connections from this address", caller.address);
+    let client_ip = ClientIp::new(peer.ip(), [].into_iter(), &node.config.server.trusted_proxies);
+    if !client_ip.is_proxied {
+        let Some(ip_slot) = node.ip_table.admit_tcp(client_ip.address, Instant::now()) else {
+            node.pubsub.metrics().connections_without_request.inc();
+            log::debug!("hung up on {}: too many connections from this address", client_ip.address);
             return drop(socket.shutdown(Shutdown::Both)); // an error means that it has gone by itself
         };
-        extensions.insert(Arc::new(place));
+        extensions.insert(Arc::new(ip_slot));
     }
     let guarded = socket.set_tcp_user_timeout(Some(node.config.socket.write_timeout)).and_then(|()| socket.try_clone());
     match guarded {
-        Ok(wire) => drop(extensions.insert(node.guests.arrive(Arc::new(wire)))),
+        Ok(wire) => drop(extensions.insert(node.idle_connections.track(Arc::new(wire)))),
         Err(error) => log::debug!("a connection without a write timeout may not become a socket: {error}"),
     }
 }

@@ -33,7 +33,7 @@ use crate::server::workers::Workers;
 ///
 /// let node = Endpoint::new(Config::default()).start()?;
 /// println!("listening on {}", node.address());
-/// node.until_signal().await
+/// node.run_until_signal().await
 /// # }
 /// ```
 pub struct Endpoint {
@@ -84,7 +84,7 @@ impl Endpoint {
     /// Adds a mount for clients of Socket.IO, in place of one with the same path: usually `/socket.io`, which is
     /// where they connect by themselves. Its router's topics are namespaces, `/` and others.
     ///
-    /// - A client's `auth` is the payload of its join; `Join::accept(json!({"sid": id}))` has it know itself by
+    /// - A client's `auth` is the payload of its join; `Join::ok_with(json!({"sid": id}))` has it know itself by
     ///   `id`, and any other acceptance by a random one. `{"message": text}`, or `{"reason": text}`, says why it is
     ///   refused.
     /// - The payload of an event is the array of its arguments, with bytes a
@@ -92,7 +92,7 @@ impl Endpoint {
     ///   an array, and else the only one.
     /// - A reply is the acknowledgement, where the client has asked for one.
     /// - What is told to the topic `<namespace>#<anything>` is told in the namespace: so a channel has rooms
-    ///   ([`Context::listen`](crate::Context::listen)).
+    ///   ([`Context::subscribe`](crate::Context::subscribe)).
     #[must_use]
     pub fn socketio(self, mount: Mount) -> Self {
         self.put(mount, socketio::MOUNT)
@@ -109,9 +109,9 @@ impl Endpoint {
         self.put(mount, engineio::plain::MOUNT)
     }
 
-    fn put(mut self, mount: Mount, entrance: ProtocolMount) -> Self {
-        self.mounts.retain(|(other, speaks)| other.path != mount.path || speaks.realm != entrance.realm);
-        self.mounts.push((mount, entrance));
+    fn put(mut self, mount: Mount, protocol: ProtocolMount) -> Self {
+        self.mounts.retain(|(other, speaks)| other.path != mount.path || speaks.realm != protocol.realm);
+        self.mounts.push((mount, protocol));
         self
     }
 
@@ -152,26 +152,28 @@ impl Endpoint {
     /// When an address cannot be bound; the words say which. When a [counter](Self::counter) has no name that
     /// Prometheus knows, or that of another. When a worker could not start.
     pub fn start(self) -> io::Result<Node> {
-        let own = prometheus::Registry::new();
+        let custom = prometheus::Registry::new();
         for counter in self.counters {
-            counter.and_then(|counter| own.register(Box::new(counter))).map_err(io::Error::other)?;
+            counter.and_then(|counter| custom.register(Box::new(counter))).map_err(io::Error::other)?;
         }
         let listener = listen(self.config.server.listen, self.config.server.backlog)?;
         let address = listener.local_addr()?;
-        let scraped = self.config.metrics.listen.map(|address| listen(address, metrics_server::BACKLOG)).transpose()?;
+        let metrics_listener =
+            self.config.metrics.listen.map(|address| listen(address, metrics_server::BACKLOG)).transpose()?;
         let mut workers = Workers::new(self.config.server.workers)?;
         let (pubsub, died) = Pubsub::start(RegistryOptions::new(&self.config), self.adapter, &workers.registry());
         let node = Arc::new(NodeState::new(self.config, pubsub));
-        let doors: Vec<_> = self
+        let acceptors: Vec<_> = self
             .mounts
             .into_iter()
-            .map(|(mount, entrance)| (Acceptor::new(node.clone(), mount, entrance), entrance))
+            .map(|(mount, protocol)| (Acceptor::new(node.clone(), mount, protocol), protocol))
             .collect();
-        let tick = tick(&node.config, &doors);
-        app::serve(AppFactory { node: node.clone(), doors, routes: self.routes }, &listener, &mut workers)?;
-        let scrape = scraped.map(|listener| MetricsServer::serve(node.clone(), own, listener)).transpose()?;
-        let sweeping = actix_web::rt::spawn(sweep(node.clone(), tick));
-        Node::new(address, node, workers, scrape, sweeping, died)
+        let tick = tick(&node.config, &acceptors);
+        app::serve(AppFactory { node: node.clone(), acceptors, routes: self.routes }, &listener, &mut workers)?;
+        let metrics_server =
+            metrics_listener.map(|listener| MetricsServer::serve(node.clone(), custom, listener)).transpose()?;
+        let sweep_task = actix_web::rt::spawn(sweep(node.clone(), tick));
+        Node::new(address, node, workers, metrics_server, sweep_task, died)
     }
 }
 
@@ -182,10 +184,10 @@ impl std::fmt::Debug for Endpoint {
 }
 
 /// How often the sweep must look, to keep to the shortest of its times; clients count on a ping more closely.
-fn tick(config: &Config, doors: &[(Acceptor, ProtocolMount)]) -> Duration {
-    let times = doors.iter().flat_map(|(door, _)| {
-        let Timeouts { idle, unjoined, ping } = door.patience();
-        [idle / 4, unjoined / 4, ping.map_or(Duration::MAX, |ping| ping / 16), door.poll_window() / 4]
+fn tick(config: &Config, acceptors: &[(Acceptor, ProtocolMount)]) -> Duration {
+    let times = acceptors.iter().flat_map(|(acceptor, _)| {
+        let Timeouts { idle, join, ping_interval } = acceptor.timeouts();
+        [idle / 4, join / 4, ping_interval.map_or(Duration::MAX, |interval| interval / 16), acceptor.poll_window() / 4]
     });
     let shortest = times.min().unwrap_or(Duration::MAX).min(config.limits.queue_age / 4);
     shortest.clamp(Duration::from_millis(10), Duration::from_secs(1))
@@ -197,8 +199,8 @@ async fn sweep(node: Arc<NodeState>, tick: Duration) {
     loop {
         ticks.tick().await;
         let now = Instant::now();
-        node.connections.sweep(now);
-        node.guests.sweep(now);
+        node.hub.sweep(now);
+        node.idle_connections.sweep(now);
     }
 }
 

@@ -34,12 +34,12 @@ pub(crate) struct MetricsServer {
 }
 
 impl MetricsServer {
-    /// Begins to serve `/metrics` of `node`, with the application's `own`, on `listener`, and nothing else.
-    pub(crate) fn serve(node: Arc<NodeState>, own: Registry, listener: TcpListener) -> io::Result<Self> {
+    /// Begins to serve `/metrics` of `node`, with the application's `custom`, on `listener`, and nothing else.
+    pub(crate) fn serve(node: Arc<NodeState>, custom: Registry, listener: TcpListener) -> io::Result<Self> {
         let address = listener.local_addr()?;
-        let exposition = Data::new(Exporter::new(node, own));
+        let exporter = Data::new(Exporter::new(node, custom));
         let server: Server =
-            HttpServer::new(move || App::new().app_data(exposition.clone()).route("/metrics", web::get().to(read)))
+            HttpServer::new(move || App::new().app_data(exporter.clone()).route("/metrics", web::get().to(read)))
                 .workers(1)
                 .max_connections(CONNECTIONS)
                 .client_request_timeout(TIMEOUT)
@@ -67,8 +67,8 @@ fn guard(io: &dyn Any) {
     }
 }
 
-async fn read(exposition: Data<Exporter>) -> HttpResponse {
-    match exposition.text().await {
+async fn read(exporter: Data<Exporter>) -> HttpResponse {
+    match exporter.text().await {
         Ok(text) => HttpResponse::Ok()
             .content_type(prometheus::TEXT_FORMAT)
             .insert_header((header::CACHE_CONTROL, "no-store"))

@@ -21,7 +21,7 @@ const NOTICE: Duration = Duration::from_millis(100);
 pub struct Node {
     address: SocketAddr,
     metrics_address: Option<SocketAddr>,
-    serving: Parts,
+    parts: Parts,
     died: oneshot::Receiver<()>,
     signals: Signals,
 }
@@ -61,13 +61,13 @@ impl Node {
         address: SocketAddr,
         node: Arc<NodeState>,
         workers: Workers,
-        scrape: Option<MetricsServer>,
-        sweeping: JoinHandle<()>,
+        metrics_server: Option<MetricsServer>,
+        sweep_task: JoinHandle<()>,
         died: oneshot::Receiver<()>,
     ) -> io::Result<Self> {
-        let metrics_address = scrape.as_ref().map(|scrape| scrape.address);
-        let serving = Parts { node, workers, scrape, sweeping };
-        Ok(Self { address, metrics_address, serving, died, signals: Signals::listen()? })
+        let metrics_address = metrics_server.as_ref().map(|metrics_server| metrics_server.address);
+        let parts = Parts { node, workers, metrics_server, sweep_task };
+        Ok(Self { address, metrics_address, parts, died, signals: Signals::listen()? })
     }
 
     /// Where it listens; the real port when it was asked for port 0.
@@ -85,28 +85,28 @@ impl Node {
     /// The handle to its topics.
     #[must_use]
     pub fn pubsub(&self) -> Pubsub {
-        self.serving.node.pubsub.clone()
+        self.parts.node.pubsub.clone()
     }
 
     /// How many clients are connected.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.serving.node.connections.len()
+        self.parts.node.hub.len()
     }
 
     /// Serves until SIGTERM or SIGINT, then drains. A second signal ends it at once.
     ///
     /// # Errors
     /// When the registry has died: a node without it is worse than a restart.
-    pub async fn until_signal(self) -> io::Result<()> {
-        let Self { serving, mut died, mut signals, .. } = self;
+    pub async fn run_until_signal(self) -> io::Result<()> {
+        let Self { parts, mut died, mut signals, .. } = self;
         tokio::select! {
             () = signals.next() => {}
             _ = &mut died => return Err(io::Error::other("the registry has died")),
         }
-        log::info!("draining {} connections; a second signal ends at once", serving.node.connections.len());
+        log::info!("draining {} connections; a second signal ends at once", parts.node.hub.len());
         tokio::select! {
-            () = serving.drain() => {}
+            () = parts.drain() => {}
             () = signals.next() => log::warn!("ending at once"),
         }
         Ok(())
@@ -114,12 +114,12 @@ impl Node {
 
     /// Turns newcomers away, tells the clients to come back elsewhere, and ends.
     pub async fn drain(self) {
-        self.serving.drain().await;
+        self.parts.drain().await;
     }
 
     /// Ends at once: connections are dropped.
     pub async fn stop(self) {
-        self.serving.stop().await;
+        self.parts.stop().await;
     }
 }
 
@@ -127,8 +127,8 @@ impl Node {
 struct Parts {
     node: Arc<NodeState>,
     workers: Workers,
-    scrape: Option<MetricsServer>,
-    sweeping: JoinHandle<()>,
+    metrics_server: Option<MetricsServer>,
+    sweep_task: JoinHandle<()>,
 }
 
 impl Parts {
@@ -137,15 +137,15 @@ impl Parts {
         tokio::time::sleep(NOTICE).await;
         self.workers.close();
         let drain = &self.node.config.drain;
-        self.node.connections.drain(drain.spread, drain.timeout).await;
+        self.node.hub.drain(drain.spread, drain.timeout).await;
         self.stop().await;
     }
 
     async fn stop(self) {
-        self.sweeping.abort();
+        self.sweep_task.abort();
         self.workers.stop().await;
-        if let Some(scrape) = self.scrape {
-            scrape.stop().await;
+        if let Some(metrics_server) = self.metrics_server {
+            metrics_server.stop().await;
         }
     }
 }

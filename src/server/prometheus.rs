@@ -22,24 +22,24 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) struct Exporter {
     node: Arc<NodeState>,
     /// The application's own numbers.
-    own: Registry,
+    custom: Registry,
     state: NodeGauges,
     sizes: RegistryGauges,
 }
 
 impl Exporter {
-    pub(crate) fn new(node: Arc<NodeState>, own: Registry) -> Self {
-        Self { node, own, state: NodeGauges::new(), sizes: RegistryGauges::new() }
+    pub(crate) fn new(node: Arc<NodeState>, custom: Registry) -> Self {
+        Self { node, custom, state: NodeGauges::new(), sizes: RegistryGauges::new() }
     }
 
     /// All of it, in Prometheus' text format.
     pub(crate) async fn text(&self) -> prometheus::Result<String> {
         let census = timeout(PATIENCE, self.node.pubsub.census()).await;
         let mut families = self.node.pubsub.metrics().registry.gather();
-        let registry_bytes = self.node.pubsub.turns().bytes();
-        self.state.set(self.node.is_ready(), self.node.connections.waiting(), registry_bytes);
+        let registry_bytes = self.node.pubsub.budget().bytes();
+        self.state.set(self.node.is_ready(), self.node.hub.queue_totals(), registry_bytes);
         families.extend(self.state.registry.gather());
-        families.extend(self.own.gather());
+        families.extend(self.custom.gather());
         if let Ok(census) = census {
             self.sizes.set(census);
             families.extend(self.sizes.registry.gather());
@@ -113,8 +113,8 @@ impl NodeGauges {
         }
     }
 
-    fn set(&self, is_ready: bool, waiting: QueueTotals, registry_bytes: usize) {
-        let QueueTotals { connections, messages, bytes, most_bytes, since } = waiting;
+    fn set(&self, is_ready: bool, totals: QueueTotals, registry_bytes: usize) {
+        let QueueTotals { connections, messages, bytes, most_bytes, since } = totals;
         self.ready.set(is_ready.into());
         set(&self.waiting_connections, connections);
         set(&self.waiting_messages, messages);

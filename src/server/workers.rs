@@ -60,7 +60,12 @@ impl Workers {
     ///
     /// # Errors
     /// When a worker has none, which then panicked.
-    pub(crate) fn serve<F, S>(&mut self, listener: &TcpListener, entry: Arc<AcceptLimit>, services: F) -> io::Result<()>
+    pub(crate) fn serve<F, S>(
+        &mut self,
+        listener: &TcpListener,
+        accept_limit: Arc<AcceptLimit>,
+        services: F,
+    ) -> io::Result<()>
     where
         F: Fn() -> S + Clone + Send + 'static,
         S: ServiceFactory<Accepted, Config = ()> + 'static,
@@ -68,7 +73,7 @@ impl Workers {
     {
         listener.set_nonblocking(true)?;
         for worker in &self.threads[usize::from(self.threads.len() > 1)..] {
-            let (listener, entry, services) = (listener.try_clone()?, entry.clone(), services.clone());
+            let (listener, accept_limit, services) = (listener.try_clone()?, accept_limit.clone(), services.clone());
             let (abort, registration) = AbortHandle::new_pair();
             let (started, starts) = mpsc::sync_channel(1);
             worker.spawn_fn(move || {
@@ -77,7 +82,7 @@ impl Workers {
                     // from_std only fails outside of a runtime
                     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
                     let _ = started.send(());
-                    accept(listener, &entry, service).await;
+                    accept(listener, &accept_limit, service).await;
                 };
                 actix_web::rt::spawn(Abortable::new(accepting, registration));
             });
@@ -119,7 +124,7 @@ fn runtime() -> io::Result<Runtime> {
 /// What all workers let connections in by.
 pub(crate) struct AcceptLimit {
     /// One for each connection that is no socket yet.
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     metrics: Arc<Metrics>,
     /// When accepting has failed last.
     failed: Mutex<Option<Instant>>,
@@ -128,12 +133,12 @@ pub(crate) struct AcceptLimit {
 impl AcceptLimit {
     /// Has at most `most` connections wait for an answer.
     pub(crate) fn new(most: usize, metrics: Arc<Metrics>) -> Arc<Self> {
-        let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Self { places, metrics, failed: Mutex::default() })
+        let permits = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+        Arc::new(Self { permits, metrics, failed: Mutex::default() })
     }
 
     /// Counts that no connection can be accepted, and says so, but not again with each new try.
-    fn fails(&self, error: &io::Error) {
+    fn count_failure(&self, error: &io::Error) {
         self.metrics.accepts_failed.inc();
         let now = Instant::now();
         let before = self.failed.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
@@ -146,12 +151,12 @@ impl AcceptLimit {
 /// Accepts connections, and has `service` serve them, for as long as it is let.
 pub(crate) async fn accept<S: Service<Accepted> + 'static>(
     listener: tokio::net::TcpListener,
-    entry: &AcceptLimit,
+    accept_limit: &AcceptLimit,
     service: S,
 ) {
     loop {
         // it is never closed
-        let Ok(place) = entry.places.clone().acquire_owned().await else { return };
+        let Ok(permit) = accept_limit.permits.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, from)) => {
                 // an error means that it has gone by itself
@@ -160,12 +165,12 @@ pub(crate) async fn accept<S: Service<Accepted> + 'static>(
                 actix_web::rt::spawn(async move {
                     // what a client did wrong has been answered and counted
                     let _ = served.await;
-                    drop(place);
+                    drop(permit);
                 });
             }
             Err(error) if is_of_one(&error) => {}
             Err(error) => {
-                entry.fails(&error);
+                accept_limit.count_failure(&error);
                 tokio::time::sleep(PAUSE).await;
             }
         }

@@ -15,8 +15,8 @@ use crate::channels::effect::Effect;
 use crate::close::{self, Reason};
 use crate::connections::connection::{Connection, MailboxStream};
 use crate::connections::connection::{Member, MemberId};
+use crate::connections::envelope::Envelope;
 use crate::connections::hub::ConnectionSlot;
-use crate::connections::mail::Envelope;
 use crate::connections::writer::Fastlane;
 use crate::message::{Broadcast, DeliveryStatus, JoinId, Membership, Outbound, Reach, Signal};
 use crate::metrics::labels::DropReason;
@@ -32,85 +32,85 @@ pub(crate) struct Session<P: Protocol> {
     socket: Socket,
     protocol: P,
     pubsub: Pubsub,
-    seat: ConnectionSlot,
+    slot: ConnectionSlot,
     ended: bool,
 }
 
 impl<P: Protocol> Session<P> {
-    pub(crate) fn new(socket: Socket, protocol: P, pubsub: Pubsub, seat: ConnectionSlot) -> Self {
-        Self { socket, protocol, pubsub, seat, ended: false }
+    pub(crate) fn new(socket: Socket, protocol: P, pubsub: Pubsub, slot: ConnectionSlot) -> Self {
+        Self { socket, protocol, pubsub, slot, ended: false }
     }
 
     /// Listens on the topic of the socket's own id; one that cannot would not hear that it is to go, and goes.
-    pub(crate) fn listen(&mut self, id: Topic) {
-        match self.pubsub.turns().take(id.key().len()) {
-            Some(turn) => self.subscribe(JoinId::SOCKET, id, Membership::default(), None, turn),
+    pub(crate) fn subscribe_to_own_id(&mut self, id: Topic) {
+        match self.pubsub.budget().take(id.key().len()) {
+            Some(permit) => self.subscribe(JoinId::SOCKET, id, Membership::default(), None, permit),
             None => self.socket.effects.push_back(Effect::Close(&close::OVERLOADED)),
         }
     }
 
-    fn carry_out(&mut self, wire: &mut impl FrameSink) {
+    fn run_effects(&mut self, sink: &mut impl FrameSink) {
         loop {
             while let Some(effect) = self.socket.next_effect() {
-                if !self.effect(effect, wire) {
+                if !self.run_effect(effect, sink) {
                     return;
                 }
             }
-            match self.protocol.follow() {
-                Some(Decoded::Ask(inbound)) => self.socket.receive(inbound, Instant::now()),
-                Some(Decoded::Tell(frame)) => wire.send(frame),
-                Some(Decoded::Close(reason)) => return wire.close(reason),
+            match self.protocol.next_step() {
+                Some(Decoded::Request(inbound)) => self.socket.receive(inbound, Instant::now()),
+                Some(Decoded::Respond(frame)) => sink.send(frame),
+                Some(Decoded::Close(reason)) => return sink.close(reason),
                 None => return,
             }
         }
     }
 
     /// Says whether the connection goes on.
-    fn effect(&mut self, effect: Effect, wire: &mut impl FrameSink) -> bool {
+    fn run_effect(&mut self, effect: Effect, sink: &mut impl FrameSink) -> bool {
         match effect {
-            Effect::Send(outbound) => self.send(&outbound, wire),
-            Effect::Subscribe { join, topic, membership, replaces, turn } => {
-                self.subscribe(join, topic, membership, replaces, turn)
+            Effect::Send(outbound) => self.send(&outbound, sink),
+            Effect::Subscribe { join, topic, membership, replaces, permit } => {
+                self.subscribe(join, topic, membership, replaces, permit)
             }
             Effect::Unsubscribe(join) => self.pubsub.unsubscribe(self.id(join)),
-            Effect::Broadcast { broadcast, reach } => self.broadcast(broadcast, reach, wire),
+            Effect::Broadcast { broadcast, reach } => self.broadcast(broadcast, reach, sink),
             Effect::Signal { signal, broadcast } => self.signal(signal, Arc::new(Delivery::new(broadcast))),
-            Effect::Watch { join, topic, on, turn } => {
-                self.pubsub.watch(Watch { member: self.member(join), topic, on }, turn)
+            Effect::Watch { join, topic, on, permit } => {
+                self.pubsub.watch(Watch { member: self.member(join), topic, on }, permit)
             }
-            Effect::Update { join, topic, meta, turn } => {
-                self.pubsub.update(UpdatePresence { id: self.id(join), topic, meta }, turn)
+            Effect::Update { join, topic, meta, permit } => {
+                self.pubsub.update(UpdatePresence { id: self.id(join), topic, meta }, permit)
             }
             Effect::Close(reason) => {
-                wire.close(reason);
+                sink.close(reason);
                 return false;
             }
         }
         true
     }
 
-    fn subscribe(&self, join: JoinId, topic: Topic, membership: Membership, replaces: Option<JoinId>, turn: Permit) {
-        let connection = self.seat.connection.clone();
-        self.pubsub.subscribe(Subscribe { connection, join, topic, membership, replaces }, turn);
+    fn subscribe(&self, join: JoinId, topic: Topic, membership: Membership, replaces: Option<JoinId>, permit: Permit) {
+        let connection = self.slot.connection.clone();
+        self.pubsub.subscribe(Subscribe { connection, join, topic, membership, replaces }, permit);
     }
 
-    fn broadcast(&mut self, broadcast: Broadcast, reach: Reach, wire: &mut impl FrameSink) {
+    fn broadcast(&mut self, broadcast: Broadcast, reach: Reach, sink: &mut impl FrameSink) {
         let delivery = Arc::new(Delivery::new(broadcast));
-        let except = (reach != Reach::Members).then_some(&self.seat.connection);
+        let except = (reach != Reach::Members).then_some(&self.slot.connection);
         self.pubsub.publish(&delivery, except, self.socket.client.now);
         if reach == Reach::Echoed {
-            self.pass_on(&delivery, wire);
+            self.forward_broadcast(&delivery, sink);
         }
     }
 
     fn signal(&mut self, signal: Signal, delivery: Arc<Delivery>) {
         let now = self.socket.client.now;
-        let verdict = match signal.hold {
-            None => self.pubsub.signal(signal, &delivery, &self.seat.connection, now),
+        let status = match signal.hold {
+            None => self.pubsub.signal(signal, &delivery, &self.slot.connection, now),
             Some(_) => self.signal_or_hold(signal, delivery, now),
         };
-        if let Some((signal, verdict)) = verdict {
-            self.socket.verdict(signal, verdict);
+        if let Some((signal, status)) = status {
+            self.socket.delivery_known(signal, status);
         }
     }
 
@@ -123,35 +123,36 @@ impl<P: Protocol> Session<P> {
         now: Instant,
     ) -> Option<(Signal, DeliveryStatus)> {
         if !self.socket.is_waiting_for(&signal.to) {
-            let verdict = self.pubsub.deliver_here(&signal.to, &delivery, now);
-            if let Some(verdict) = verdict.filter(|verdict| *verdict != DeliveryStatus::Absent) {
-                return Some((signal, verdict));
+            let status = self.pubsub.deliver_local(&signal.to, &delivery, now);
+            if let Some(status) = status.filter(|status| *status != DeliveryStatus::Absent) {
+                return Some((signal, status));
             }
         }
-        self.socket.waits_for(&signal.to);
-        let Some(turn) = self.pubsub.turns().take(delivery.size()) else {
+        self.socket.hold_sent_to(&signal.to);
+        let Some(permit) = self.pubsub.budget().take(delivery.size()) else {
             return Some((signal, DeliveryStatus::Overloaded));
         };
-        self.pubsub.hold(signal, delivery, self.seat.connection.clone(), turn);
+        self.pubsub.hold_signal(signal, delivery, self.slot.connection.clone(), permit);
         None
     }
 
-    fn pass_on(&self, delivery: &Delivery, wire: &mut impl FrameSink) {
+    fn forward_broadcast(&self, delivery: &Delivery, sink: &mut impl FrameSink) {
         match delivery.frame::<P>() {
-            Some(frame) => wire.send(frame),
+            Some(frame) => sink.send(frame),
             None => self.count_unencodable(),
         }
     }
 
-    fn send(&mut self, outbound: &Outbound, wire: &mut impl FrameSink) {
+    fn send(&mut self, outbound: &Outbound, sink: &mut impl FrameSink) {
         match self.protocol.encode(outbound) {
-            Ok(frame) => frame.into_iter().for_each(|frame| wire.send(frame)),
+            Ok(frame) => frame.into_iter().for_each(|frame| sink.send(frame)),
             Err(_) => self.count_unencodable(),
         }
     }
 
     fn count_end(&self, reason: &'static Reason) {
-        let (metrics, mailbox, realm) = (self.pubsub.metrics(), &self.seat.connection.mailbox, self.socket.rules.realm);
+        let (metrics, mailbox, realm) =
+            (self.pubsub.metrics(), &self.slot.connection.mailbox, self.socket.settings.realm);
         // one that was closed before was closed by us, and that is why it is gone
         let first = mailbox.closed().filter(|_| *reason == close::GONE).unwrap_or(reason);
         metrics.connections_closed.add(realm, first, 1);
@@ -161,88 +162,88 @@ impl<P: Protocol> Session<P> {
     }
 
     fn count_unencodable(&self) {
-        self.pubsub.metrics().messages_lost.add(self.socket.rules.realm, DropReason::Unencodable, 1);
+        self.pubsub.metrics().messages_lost.add(self.socket.settings.realm, DropReason::Unencodable, 1);
     }
 
     /// Brings what the channels have to say at their end to others. A panic ends here: this may run because of
     /// another one, and then the next would be the end of the process.
-    fn say_goodbye(&mut self) {
+    fn run_terminate_callbacks(&mut self) {
         let _ = catch_unwind(AssertUnwindSafe(|| self.socket.disconnect(Instant::now())));
         while let Some(effect) = self.socket.next_effect() {
-            let _ = catch_unwind(AssertUnwindSafe(|| self.effect(effect, &mut NullSink)));
+            let _ = catch_unwind(AssertUnwindSafe(|| self.run_effect(effect, &mut NullSink)));
         }
     }
 
     fn id(&self, join: JoinId) -> MemberId {
-        MemberId { connection: self.seat.connection.id, join }
+        MemberId { connection: self.slot.connection.id, join }
     }
 
     fn member(&self, join: JoinId) -> Member {
-        Member { join, connection: self.seat.connection.clone() }
+        Member { join, connection: self.slot.connection.clone() }
     }
 }
 
 impl<P: Protocol> TransportHandler for Session<P> {
-    type News = Envelope;
+    type Event = Envelope;
 
     fn connection(&self) -> &Arc<Connection> {
-        &self.seat.connection
+        &self.slot.connection
     }
 
-    fn news(&self) -> impl Stream<Item = Envelope> + 'static {
+    fn events(&self) -> impl Stream<Item = Envelope> + 'static {
         let metrics = self.pubsub.shared_metrics();
-        MailboxStream::new(self.seat.connection.clone(), metrics, self.socket.rules.realm)
+        MailboxStream::new(self.slot.connection.clone(), metrics, self.socket.settings.realm)
     }
 
-    fn open(&mut self, wire: &mut impl FrameSink) {
-        self.carry_out(wire);
+    fn open(&mut self, sink: &mut impl FrameSink) {
+        self.run_effects(sink);
     }
 
-    fn frame(&mut self, frame: &Frame, wire: &mut impl FrameSink) {
+    fn frame(&mut self, frame: &Frame, sink: &mut impl FrameSink) {
         let now = Instant::now();
-        self.pubsub.metrics().messages.add(self.socket.rules.realm, (), 1);
+        self.pubsub.metrics().messages.add(self.socket.settings.realm, (), 1);
         match self.protocol.decode(frame) {
-            Ok(Some(Decoded::Ask(inbound))) => self.socket.receive(inbound, now),
-            Ok(Some(Decoded::Tell(answer))) => {
-                self.socket.pace(now);
-                wire.send(answer);
+            Ok(Some(Decoded::Request(inbound))) => self.socket.receive(inbound, now),
+            Ok(Some(Decoded::Respond(answer))) => {
+                self.socket.take_message_token(now);
+                sink.send(answer);
             }
-            Ok(Some(Decoded::Close(reason))) => return wire.close(reason),
-            Ok(None) => drop(self.socket.pace(now)),
-            Err(_) => return wire.close(&close::MALFORMED),
+            Ok(Some(Decoded::Close(reason))) => return sink.close(reason),
+            Ok(None) => drop(self.socket.take_message_token(now)),
+            Err(_) => return sink.close(&close::MALFORMED),
         }
-        self.carry_out(wire);
+        self.run_effects(sink);
     }
 
-    fn control(&mut self, wire: &mut impl FrameSink) {
-        self.socket.pace(Instant::now());
-        self.carry_out(wire);
+    fn control(&mut self, sink: &mut impl FrameSink) {
+        self.socket.take_message_token(Instant::now());
+        self.run_effects(sink);
     }
 
-    fn hear(&mut self, mail: Envelope, wire: &mut impl FrameSink) {
-        match mail {
+    fn handle_event(&mut self, envelope: Envelope, sink: &mut impl FrameSink) {
+        match envelope {
             Envelope::Delivery(join, delivery) => {
-                let passage = self.socket.broadcast(join, &delivery.broadcast, Instant::now());
-                self.carry_out(wire);
-                if passage == Dispatch::Fastlane {
-                    self.pass_on(&delivery, wire);
+                let dispatch = self.socket.broadcast(join, &delivery.broadcast, Instant::now());
+                self.run_effects(sink);
+                if dispatch == Dispatch::Fastlane {
+                    self.forward_broadcast(&delivery, sink);
                 }
             }
-            Envelope::SocketEvent(note) => {
-                self.socket.note(*note, Instant::now());
-                self.carry_out(wire);
+            Envelope::SocketEvent(event) => {
+                self.socket.handle_event(*event, Instant::now());
+                self.run_effects(sink);
             }
             Envelope::Ping => match self.protocol.ping() {
-                Some(frame) => wire.send(frame),
-                None if P::PINGED_BY_TRANSPORT => wire.ping(),
+                Some(frame) => sink.send(frame),
+                None if P::PINGED_BY_TRANSPORT => sink.ping(),
                 None => {}
             },
-            Envelope::Close(reason) => wire.close(reason),
+            Envelope::Close(reason) => sink.close(reason),
         }
     }
 
-    fn lane(&mut self) -> Option<Fastlane> {
-        let joins = self.socket.changed_lane()?;
+    fn take_fastlane_update(&mut self) -> Option<Fastlane> {
+        let joins = self.socket.take_fastlane_update()?;
         Some(Fastlane { joins, frame: Delivery::frame::<P> })
     }
 
@@ -255,10 +256,10 @@ impl<P: Protocol> TransportHandler for Session<P> {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        self.seat.connection.close(reason);
+        self.slot.connection.close(reason);
         self.count_end(reason);
-        self.say_goodbye();
-        self.pubsub.down(&self.seat.connection);
+        self.run_terminate_callbacks();
+        self.pubsub.down(&self.slot.connection);
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) struct SocketSettings {
     pub(crate) limits: Limits,
     pub(crate) messages: Rate,
     pub(crate) joins: Rate,
-    pub(crate) misses: Rate,
+    pub(crate) not_found: Rate,
 }
 
 impl SocketSettings {
@@ -24,7 +24,7 @@ impl SocketSettings {
         Self {
             messages: Rate::per_second(limits.messages_per_second, limits.messages_burst),
             joins: Rate::per_second(limits.joins_per_second, limits.joins_burst),
-            misses: Rate::per_minute(limits.misses_per_minute, limits.misses_burst),
+            not_found: Rate::per_minute(limits.misses_per_minute, limits.misses_burst),
             realm,
             router,
             limits,

@@ -25,7 +25,7 @@ use crate::channels::effect::Effect;
 use crate::channels::reply::TerminateReason;
 use crate::close;
 use crate::connections::connection::Connection;
-use crate::connections::mail::SocketEvent;
+use crate::connections::envelope::SocketEvent;
 use crate::connections::token_bucket::{RateVerdict, TokenBucket};
 use crate::connections::writer::JoinIds;
 use crate::message::{
@@ -59,9 +59,9 @@ pub(crate) struct Socket {
     pub(crate) last_join: u32,
     pub(crate) client: Client,
     /// Whether what passes as it is has changed since it was last asked for.
-    pub(crate) lane_changed: bool,
+    pub(crate) fastlane_changed: bool,
     pub(crate) messages: TokenBucket,
-    pub(crate) rules: Arc<SocketSettings>,
+    pub(crate) settings: Arc<SocketSettings>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) joins: SmallMap<Topic, Box<ChannelServer>>,
     pub(crate) effects: VecDeque<Effect>,
@@ -71,41 +71,41 @@ pub(crate) struct Socket {
 
 impl Socket {
     pub(crate) fn new(
-        rules: Arc<SocketSettings>,
+        settings: Arc<SocketSettings>,
         metrics: Arc<Metrics>,
-        turns: Arc<CommandBudget>,
+        budget: Arc<CommandBudget>,
         connection: Arc<Connection>,
         transport: &'static str,
         assigns: Assigns,
         now: Instant,
     ) -> Self {
-        let misses_rate = rules.misses;
+        let not_found_rate = settings.not_found;
         // who misses, and comes back for a full bucket, finds one; others can do with it as well
-        let misses = match connection.misses.is_empty(now) {
+        let not_found_budget = match connection.not_found_budget.is_empty(now) {
             true => TokenBucket::of_one(now),
-            false => TokenBucket::full(&misses_rate, now),
+            false => TokenBucket::full(&not_found_rate, now),
         };
         Self {
-            messages: TokenBucket::full(&rules.messages, now),
-            join_rate: TokenBucket::full(&rules.joins, now),
+            messages: TokenBucket::full(&settings.messages, now),
+            join_rate: TokenBucket::full(&settings.joins, now),
             client: Client {
                 connection,
                 transport,
                 assigns,
-                misses,
-                misses_rate,
+                not_found_budget,
+                not_found_rate,
                 now,
-                may_hear: rules.limits.joins_per_socket,
-                turns,
+                subscriptions_left: settings.limits.joins_per_socket,
+                budget,
                 overloaded: false,
             },
-            rules,
+            settings,
             metrics,
             joins: SmallMap::default(),
             topics: SmallMap::default(),
             waiting: BTreeMap::new(),
             last_join: JoinId::SOCKET.0,
-            lane_changed: false,
+            fastlane_changed: false,
             effects: VecDeque::new(),
             replay: VecDeque::new(),
         }
@@ -126,12 +126,12 @@ impl Socket {
     /// The client has said something.
     pub(crate) fn receive(&mut self, inbound: Inbound<'_>, now: Instant) {
         let Inbound { topic, join_ref, reference, request } = inbound;
-        let pace = self.pace(now);
+        let verdict = self.take_message_token(now);
         match request {
             Request::Heartbeat => self.send(Outbound::Alive { reference }),
             Request::Leave => self.leave(&topic, join_ref, reference),
-            _ if pace != RateVerdict::Fine => {
-                self.count_unheard(PushRefusal::RateLimited);
+            _ if verdict != RateVerdict::Allow => {
+                self.count_refused_push(PushRefusal::RateLimited);
                 self.refuse(join_ref, reference, &topic, Payload::reason("rate_limited"));
             }
             Request::Join(payload) => self.join(&topic, join_ref, reference, &payload),
@@ -140,13 +140,13 @@ impl Socket {
     }
 
     /// Counts one message, of whatever kind, and ends the connection of a client that floods.
-    pub(crate) fn pace(&mut self, now: Instant) -> RateVerdict {
+    pub(crate) fn take_message_token(&mut self, now: Instant) -> RateVerdict {
         self.client.now = now;
-        let pace = self.messages.take(&self.rules.messages, now);
-        if pace == RateVerdict::Flood {
+        let verdict = self.messages.take(&self.settings.messages, now);
+        if verdict == RateVerdict::Flood {
             self.effects.push_back(Effect::Close(&close::FLOOD));
         }
-        pace
+        verdict
     }
 
     /// Somebody has told a topic something that this client may be a member of.
@@ -158,44 +158,44 @@ impl Socket {
             }
             return Dispatch::Handled;
         }
-        let Some(joined) = self.joins.get(&broadcast.topic).filter(|joined| joined.id == join) else {
-            return self.overhear(join, broadcast);
+        let Some(server) = self.joins.get(&broadcast.topic).filter(|server| server.id == join) else {
+            return self.broadcast_on_subscription(join, broadcast);
         };
-        if joined.is_pending() {
+        if server.is_pending() {
             // the registry's word is right behind; being told is being a member
-            self.subscribed(join);
+            self.join_confirmed(join);
         }
-        self.pass(&broadcast.topic, broadcast)
+        self.dispatch(&broadcast.topic, broadcast)
     }
 
     /// Brings a broadcast before the channel of `topic`, if it wants to see it.
-    pub(crate) fn pass(&mut self, topic: &Topic, broadcast: &Broadcast) -> Dispatch {
-        match self.joins.get(topic).map(|joined| joined.intercepts(&broadcast.event)) {
+    pub(crate) fn dispatch(&mut self, topic: &Topic, broadcast: &Broadcast) -> Dispatch {
+        match self.joins.get(topic).map(|server| server.intercepts(&broadcast.event)) {
             Some(false) => return Dispatch::Fastlane,
-            Some(true) => self.intercepted(topic, &broadcast.event, &broadcast.payload),
+            Some(true) => self.intercept(topic, &broadcast.event, &broadcast.payload),
             None => {} // it has stopped
         }
         Dispatch::Handled
     }
 
     /// The registry, another task or another node has something to say.
-    pub(crate) fn note(&mut self, note: SocketEvent, now: Instant) {
+    pub(crate) fn handle_event(&mut self, event: SocketEvent, now: Instant) {
         self.client.now = now;
-        match note {
+        match event {
             SocketEvent::Subscribed(join) => match self.topic_of(join) {
-                Some(_) => self.subscribed(join),
-                None => self.granted(join),
+                Some(_) => self.join_confirmed(join),
+                None => self.subscription_confirmed(join),
             },
             SocketEvent::Refused(join, reason) => match self.topic_of(join) {
                 Some(topic) => self.refused(&topic, Payload::reason(reason)),
-                None => self.denied(join),
+                None => self.subscription_rejected(join),
             },
             SocketEvent::Evicted(join) => match self.topic_of(join) {
                 Some(topic) => self.end(&topic, TerminateReason::Replaced),
-                None => self.denied(join),
+                None => self.subscription_rejected(join),
             },
-            SocketEvent::DeliveryStatus(signal, verdict) => self.verdict(signal, verdict),
-            SocketEvent::Reply(ticket, status, payload) => self.late_reply(&ticket, status, payload),
+            SocketEvent::DeliveryStatus(signal, verdict) => self.delivery_known(signal, verdict),
+            SocketEvent::Reply(request, status, payload) => self.late_reply(&request, status, payload),
             SocketEvent::Push(join, event, payload) => self.late_push(join, event, payload),
             SocketEvent::Info(join, info) => {
                 if let Some(topic) = self.topic_of(join) {
@@ -206,20 +206,20 @@ impl Socket {
     }
 
     /// What became of a signal: known at once, or told by a note.
-    pub(crate) fn verdict(&mut self, signal: Signal, verdict: DeliveryStatus) {
+    pub(crate) fn delivery_known(&mut self, signal: Signal, verdict: DeliveryStatus) {
         // of all that waited for one name in vain, the last is the miss
-        let others_wait = signal.hold.is_some() && self.waits_no_more(&signal.to);
-        self.metrics.signals.add(self.rules.realm, verdict, 1);
+        let others_wait = signal.hold.is_some() && self.release_held(&signal.to);
+        self.metrics.signals.add(self.settings.realm, verdict, 1);
         match (signal.hold, verdict) {
-            (None, DeliveryStatus::Absent) => self.client.miss(),
-            (Some(_), DeliveryStatus::Delivered) if !others_wait => self.client.unmiss(),
+            (None, DeliveryStatus::Absent) => self.client.charge_not_found(),
+            (Some(_), DeliveryStatus::Delivered) if !others_wait => self.client.refund_not_found(),
             _ => {}
         }
-        if self.debtor(&signal.ticket).is_none() {
+        if self.pending_reply(&signal.request).is_none() {
             return;
         }
-        let RequestRef { topic, reference, .. } = signal.ticket.clone();
-        self.run(&topic, &reference, |channel, ctx| channel.handle_verdict(signal, verdict, ctx));
+        let RequestRef { topic, reference, .. } = signal.request.clone();
+        self.run(&topic, &reference, |channel, ctx| channel.handle_delivery(signal, verdict, ctx));
     }
 
     /// The connection is gone: every channel hears of it, and nobody else.
@@ -229,7 +229,7 @@ impl Socket {
         for topic in topics {
             self.terminate(&topic, TerminateReason::Disconnected);
         }
-        self.joins.drain().for_each(|(_, joined)| joined.bury());
+        self.joins.drain().for_each(|(_, server)| server.drop_channel());
         self.topics.clear();
         self.replay.clear();
         // what the channels still have to tell others goes out; nobody is left to hear the rest
@@ -237,40 +237,44 @@ impl Socket {
     }
 
     /// The joins that pass on whatever they hear as it is, if they have changed since this was last asked.
-    pub(crate) fn changed_lane(&mut self) -> Option<JoinIds> {
-        if !std::mem::take(&mut self.lane_changed) {
+    pub(crate) fn take_fastlane_update(&mut self) -> Option<JoinIds> {
+        if !std::mem::take(&mut self.fastlane_changed) {
             return None;
         }
-        let plain = self.joins.values().filter(|joined| !joined.is_pending() && joined.intercepted.is_empty());
-        Some(plain.flat_map(|joined| once(joined.id).chain(joined.hears.iter().map(|(heard, _)| *heard))).collect())
+        let plain = self.joins.values().filter(|server| !server.is_pending() && server.intercepted.is_empty());
+        Some(
+            plain
+                .flat_map(|server| once(server.id).chain(server.subscriptions.iter().map(|(other, _)| *other)))
+                .collect(),
+        )
     }
 
     /// Whether a join is not answered yet.
     pub(crate) fn is_joining(&self) -> bool {
-        self.joins.values().any(|joined| joined.is_pending())
+        self.joins.values().any(|server| server.is_pending())
     }
 
     // ---- being a member
 
     fn push(&mut self, name: &str, join_ref: Option<Ref>, reference: Option<Ref>, event: &str, payload: Payload) {
-        let Some((topic, joined)) = self.joins.raw_entry().from_key(name) else {
-            self.count_unheard(PushRefusal::NotJoined);
+        let Some((topic, server)) = self.joins.raw_entry().from_key(name) else {
+            self.count_refused_push(PushRefusal::NotJoined);
             return self.refuse(None, reference, name, Payload::reason("unmatched topic"));
         };
-        if joined.is_stale(&join_ref) {
+        if server.is_stale(&join_ref) {
             return;
         }
-        let (topic, shown) = (topic.clone(), joined.shown.clone());
-        if event.len() > self.rules.limits.event_bytes {
-            self.count_unheard(PushRefusal::TooLong);
-            return self.reply(shown, reference, &topic, Status::Error, Payload::reason("event too long"));
+        let (topic, reply_ref) = (topic.clone(), server.reply_ref.clone());
+        if event.len() > self.settings.limits.event_bytes {
+            self.count_refused_push(PushRefusal::TooLong);
+            return self.reply(reply_ref, reference, &topic, Status::Error, Payload::reason("event too long"));
         }
-        if !joined.is_pending() {
+        if !server.is_pending() {
             return self.handle_in(&topic, reference, event, &payload);
         }
-        if !self.hold(&topic, QueuedPush::Push(reference.clone(), event.into(), payload)) {
-            self.count_unheard(PushRefusal::Overloaded);
-            self.reply(shown, reference, &topic, Status::Error, Payload::reason("overloaded"));
+        if !self.queue_until_joined(&topic, QueuedPush::Push(reference.clone(), event.into(), payload)) {
+            self.count_refused_push(PushRefusal::Overloaded);
+            self.reply(reply_ref, reference, &topic, Status::Error, Payload::reason("overloaded"));
         }
     }
 
@@ -278,82 +282,88 @@ impl Socket {
         self.run_and_reply(topic, &reference, |channel, ctx| channel.handle_in(event, payload, ctx));
     }
 
-    fn late_reply(&mut self, ticket: &RequestRef, status: Status, payload: Payload) {
-        let Some(joined) = self.debtor(ticket) else { return };
-        let (shown, reference) = (joined.shown.clone(), ticket.reference.clone());
-        self.answer(shown, reference, &ticket.topic, status, payload, PushRefusal::Channel);
+    fn late_reply(&mut self, request: &RequestRef, status: Status, payload: Payload) {
+        let Some(server) = self.pending_reply(request) else { return };
+        let (reply_ref, reference) = (server.reply_ref.clone(), request.reference.clone());
+        self.answer(reply_ref, reference, &request.topic, status, payload, PushRefusal::Channel);
     }
 
     fn late_push(&mut self, join: JoinId, event: Event, payload: Payload) {
         let Some(topic) = self.topic_of(join) else { return };
-        let join_ref = self.joins.get(&topic).and_then(|joined| joined.shown.clone());
+        let join_ref = self.joins.get(&topic).and_then(|server| server.reply_ref.clone());
         self.send(Outbound::Push { join_ref, topic, event, payload });
     }
 
     // ---- leaving
 
     fn leave(&mut self, name: &str, join_ref: Option<Ref>, reference: Option<Ref>) {
-        let Some((topic, joined)) = self.joins.raw_entry().from_key(name) else {
-            return self.reply(join_ref, reference, &Topic::echo(self.rules.realm, name), Status::Ok, Payload::empty());
+        let Some((topic, server)) = self.joins.raw_entry().from_key(name) else {
+            return self.reply(
+                join_ref,
+                reference,
+                &Topic::echo(self.settings.realm, name),
+                Status::Ok,
+                Payload::empty(),
+            );
         };
-        if joined.is_stale(&join_ref) {
+        if server.is_stale(&join_ref) {
             return;
         }
         let topic = topic.clone();
-        if !joined.is_pending() {
+        if !server.is_pending() {
             self.leave_now(&topic, reference);
-        } else if !self.hold(&topic, QueuedPush::Leave(reference.clone())) {
+        } else if !self.queue_until_joined(&topic, QueuedPush::Leave(reference.clone())) {
             self.refuse(join_ref, reference, name, Payload::reason("overloaded"));
         }
     }
 
     pub(crate) fn leave_now(&mut self, topic: &Topic, reference: Option<Ref>) {
-        let Some(joined) = self.joins.get(topic) else { return };
-        let shown = joined.shown.clone();
-        self.reply(shown, reference, topic, Status::Ok, Payload::empty());
+        let Some(server) = self.joins.get(topic) else { return };
+        let reply_ref = server.reply_ref.clone();
+        self.reply(reply_ref, reference, topic, Status::Ok, Payload::empty());
         self.end(topic, TerminateReason::Left);
     }
 
     /// The orderly end of a join; one that is not answered yet is refused.
     pub(crate) fn end(&mut self, topic: &Topic, why: TerminateReason) {
         self.terminate(topic, why);
-        if self.joins.get(topic).is_some_and(|joined| joined.is_pending()) {
-            return self.withdraw(topic, JoinRefusal::Channel, "stopped");
+        if self.joins.get(topic).is_some_and(|server| server.is_pending()) {
+            return self.abort_join(topic, JoinRefusal::Channel, "stopped");
         }
-        let Some(mut joined) = self.forget(topic) else { return };
-        self.effects.push_back(Effect::Unsubscribe(joined.id));
-        self.send(Outbound::Close { join_ref: joined.given.take(), topic: topic.clone() });
-        joined.bury();
+        let Some(mut server) = self.remove_join(topic) else { return };
+        self.effects.push_back(Effect::Unsubscribe(server.id));
+        self.send(Outbound::Close { join_ref: server.join_ref.take(), topic: topic.clone() });
+        server.drop_channel();
     }
 
     /// The channel's last word. That it stops is no news, and it intercepts nothing any more: either
     /// could begin its end anew, for ever.
     pub(crate) fn terminate(&mut self, topic: &Topic, why: TerminateReason) {
-        if let Some((_, aftermath)) = self.call(topic, &None, |channel, ctx| channel.terminate(why, ctx)) {
-            self.apply(topic, aftermath.wishes);
+        if let Some((_, outcome)) = self.call(topic, &None, |channel, ctx| channel.terminate(why, ctx)) {
+            self.apply(topic, outcome.actions);
         }
     }
 
     /// A channel has panicked: its join ends, and nothing else.
     pub(crate) fn crash(&mut self, topic: &Topic) {
         self.count_crash(topic.as_str());
-        if self.joins.get(topic).is_some_and(|joined| joined.is_pending()) {
-            return self.withdraw(topic, JoinRefusal::Crash, "join crashed");
+        if self.joins.get(topic).is_some_and(|server| server.is_pending()) {
+            return self.abort_join(topic, JoinRefusal::Crash, "join crashed");
         }
-        if let Some(mut joined) = self.forget(topic) {
-            self.effects.push_back(Effect::Unsubscribe(joined.id));
-            self.send(Outbound::Error { join_ref: joined.given.take(), topic: topic.clone() });
-            joined.bury();
+        if let Some(mut server) = self.remove_join(topic) {
+            self.effects.push_back(Effect::Unsubscribe(server.id));
+            self.send(Outbound::Error { join_ref: server.join_ref.take(), topic: topic.clone() });
+            server.drop_channel();
         }
     }
 
     pub(crate) fn count_crash(&self, topic: &str) {
-        self.metrics.channel_crashes.add(self.rules.realm, (), 1);
+        self.metrics.channel_crashes.add(self.settings.realm, (), 1);
         log::error!("{}: a channel of {topic:?} panicked", self.client.connection.id);
     }
 
-    pub(crate) fn count_unheard(&self, why: PushRefusal) {
-        self.metrics.messages_refused.add(self.rules.realm, why, 1);
+    pub(crate) fn count_refused_push(&self, why: PushRefusal) {
+        self.metrics.messages_refused.add(self.settings.realm, why, 1);
     }
 
     // ---- telling the client
@@ -384,33 +394,33 @@ impl Socket {
         why: PushRefusal,
     ) {
         if status == Status::Error {
-            self.count_unheard(why);
+            self.count_refused_push(why);
         }
         self.reply(join_ref, reference, topic, status, payload);
     }
 
     pub(crate) fn refuse(&mut self, join_ref: Option<Ref>, reference: Option<Ref>, name: &str, payload: Payload) {
-        self.reply(join_ref, reference, &Topic::echo(self.rules.realm, name), Status::Error, payload);
+        self.reply(join_ref, reference, &Topic::echo(self.settings.realm, name), Status::Error, payload);
     }
 
     /// The topic whose join this is; none that it hears besides.
     pub(crate) fn topic_of(&self, join: JoinId) -> Option<Topic> {
         let topic = self.topics.get(&join)?;
-        self.joins.get(topic).filter(|joined| joined.id == join)?;
+        self.joins.get(topic).filter(|server| server.id == join)?;
         Some(topic.clone())
     }
 
     /// The join that owes an answer, unless it is over.
-    fn debtor(&self, ticket: &RequestRef) -> Option<&ChannelServer> {
-        self.joins.get(&ticket.topic).map(Box::as_ref).filter(|joined| joined.id == ticket.join)
+    fn pending_reply(&self, request: &RequestRef) -> Option<&ChannelServer> {
+        self.joins.get(&request.topic).map(Box::as_ref).filter(|server| server.id == request.join)
     }
 
     /// Takes a join off both lists, and with it what it hears.
-    pub(crate) fn forget(&mut self, topic: &Topic) -> Option<Box<ChannelServer>> {
-        let mut joined = self.joins.remove(topic)?;
-        self.lane_changed = true;
-        self.topics.remove(&joined.id);
-        self.unhear_all(&mut joined);
-        Some(joined)
+    pub(crate) fn remove_join(&mut self, topic: &Topic) -> Option<Box<ChannelServer>> {
+        let mut server = self.joins.remove(topic)?;
+        self.fastlane_changed = true;
+        self.topics.remove(&server.id);
+        self.unsubscribe_all(&mut server);
+        Some(server)
     }
 }

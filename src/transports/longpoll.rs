@@ -43,11 +43,11 @@ pub(crate) struct LongPollOptions {
     /// How much may wait for the client, in bytes.
     pub(crate) bytes: usize,
     /// Whether a client that asks again before it is answered has broken the protocol.
-    pub(crate) strict: bool,
+    pub(crate) close_on_concurrent_poll: bool,
     /// Whether what waits when the session ends may still be asked for, for a while.
-    pub(crate) last_words: bool,
+    pub(crate) drain_after_close: bool,
     /// What a request that waits is told when the session ends, and why it ends.
-    pub(crate) farewell: Option<fn(&'static Reason) -> Frame>,
+    pub(crate) close_frame: Option<fn(&'static Reason) -> Frame>,
 }
 
 /// The polling sessions of a mount, by token.
@@ -59,29 +59,29 @@ impl LongPollSessions {
     pub(crate) fn start<T: TransportHandler>(
         self: &Arc<Self>,
         node: &str,
-        talk: T,
-        manners: LongPollOptions,
+        handler: T,
+        options: LongPollOptions,
     ) -> (CompactString, LongPollHandle) {
         let token = format_compact!("{node}.{}", Uuid::new_v4().simple());
-        let (pollers, connection) = (self.clone(), talk.connection().clone());
-        let heard_at = Instant::now();
+        let (sessions, connection) = (self.clone(), handler.connection().clone());
+        let active_at = Instant::now();
         let key = token.clone();
         let addr = LongPoll {
-            talk,
-            manners,
-            pollers,
+            handler,
+            options,
+            sessions,
             token: key,
             out: Vec::new(),
             bytes: 0,
             asking: None,
             unsettled: Vec::new(),
-            heard_at,
-            standing: SessionState::V2TextOnly,
+            active_at,
+            state: SessionState::V2TextOnly,
         }
         .start();
-        let poller = LongPollHandle::new(&addr, connection);
-        self.lock().insert(token.clone(), poller.clone());
-        (token, poller)
+        let session = LongPollHandle::new(&addr, connection);
+        self.lock().insert(token.clone(), session.clone());
+        (token, session)
     }
 
     pub(crate) fn find(&self, token: &str) -> Option<LongPollHandle> {
@@ -107,9 +107,9 @@ enum SessionState {
 
 /// The session actor.
 struct LongPoll<T: TransportHandler> {
-    talk: T,
-    manners: LongPollOptions,
-    pollers: Arc<LongPollSessions>,
+    handler: T,
+    options: LongPollOptions,
+    sessions: Arc<LongPollSessions>,
     token: CompactString,
     /// What the client has not asked for yet.
     out: Vec<Frame>,
@@ -117,33 +117,33 @@ struct LongPoll<T: TransportHandler> {
     asking: Option<oneshot::Sender<Vec<Frame>>>,
     /// Who waits until the client's joins are settled.
     unsettled: Vec<oneshot::Sender<()>>,
-    heard_at: Instant,
-    standing: SessionState,
+    active_at: Instant,
+    state: SessionState,
 }
 
 impl<T: TransportHandler> LongPoll<T> {
     /// Runs `f` with the way to the client, and ends the session if that is what it comes to.
-    fn with_wire(&mut self, ctx: &mut Context<Self>, f: impl FnOnce(&mut T, &mut LongPollSink<'_>)) {
-        if matches!(self.standing, SessionState::TerminateReason(_)) {
+    fn with_sink(&mut self, ctx: &mut Context<Self>, f: impl FnOnce(&mut T, &mut LongPollSink<'_>)) {
+        if matches!(self.state, SessionState::TerminateReason(_)) {
             return;
         }
-        let large = self.manners.bytes / LARGE_SHARE;
-        if matches!(self.standing, SessionState::WriteSide(_)) {
+        let large = self.options.bytes / LARGE_SHARE;
+        if matches!(self.state, SessionState::WriteSide(_)) {
             self.bytes = 0; // the pipe counts what it holds
         }
-        let mut outlet = LongPollSink { out: &mut self.out, bytes: &mut self.bytes, large, closed: None };
-        f(&mut self.talk, &mut outlet);
-        let closed = outlet.closed;
+        let mut sink = LongPollSink { out: &mut self.out, bytes: &mut self.bytes, large, closed: None };
+        f(&mut self.handler, &mut sink);
+        let closed = sink.closed;
         self.answer();
         self.settle();
-        if let Some(reason) = closed.or((self.bytes > self.manners.bytes).then_some(&close::SLOW)) {
+        if let Some(reason) = closed.or((self.bytes > self.options.bytes).then_some(&close::SLOW)) {
             self.end(reason, ctx);
         }
     }
 
     /// Answers a request that waits while the client tries a WebSocket.
     fn release(&mut self) {
-        let SessionState::Probed(frame) = &self.standing else { return };
+        let SessionState::Probed(frame) = &self.state else { return };
         if let Some(asking) = self.asking.take() {
             let _ = asking.send(vec![frame.clone()]);
         }
@@ -151,7 +151,7 @@ impl<T: TransportHandler> LongPoll<T> {
 
     /// Tells those who wait for it that the client's joins are settled, if they are.
     fn settle(&mut self) {
-        if !self.unsettled.is_empty() && !self.talk.is_unsettled() {
+        if !self.unsettled.is_empty() && !self.handler.is_unsettled() {
             for done in self.unsettled.drain(..) {
                 let _ = done.send(());
             }
@@ -160,11 +160,11 @@ impl<T: TransportHandler> LongPoll<T> {
 
     /// Tells whoever asks what waits.
     fn answer(&mut self) {
-        if let SessionState::WriteSide(inflow) = &self.standing {
+        if let SessionState::WriteSide(sender) = &self.state {
             // what waits has been counted together: the first of it stands for all
             let mut weight = self.bytes;
-            self.out.drain(..).for_each(|frame| inflow.put(frame, std::mem::take(&mut weight)));
-            self.bytes = inflow.weight();
+            self.out.drain(..).for_each(|frame| sender.put(frame, std::mem::take(&mut weight)));
+            self.bytes = sender.weight();
         }
         if self.out.is_empty() {
             return;
@@ -179,16 +179,16 @@ impl<T: TransportHandler> LongPoll<T> {
     }
 
     fn end(&mut self, reason: &'static Reason, ctx: &mut Context<Self>) {
-        if matches!(self.standing, SessionState::TerminateReason(_)) {
+        if matches!(self.state, SessionState::TerminateReason(_)) {
             return;
         }
-        let is_owed = self.say_farewell(reason);
-        self.standing = SessionState::TerminateReason(reason);
+        let is_owed = self.send_close_frame(reason);
+        self.state = SessionState::TerminateReason(reason);
         self.unsettled.clear();
-        log::info!("{}: closed with {}: {}", self.talk.connection().id, reason.code, reason.words);
-        self.talk.end(reason);
+        log::info!("{}: closed with {}: {}", self.handler.connection().id, reason.code, reason.words);
+        self.handler.end(reason);
         self.answer();
-        if self.out.is_empty() || !(self.manners.last_words || is_owed) {
+        if self.out.is_empty() || !(self.options.drain_after_close || is_owed) {
             return ctx.stop();
         }
         ctx.run_later(LINGER, |_, ctx| ctx.stop());
@@ -196,14 +196,14 @@ impl<T: TransportHandler> LongPoll<T> {
 
     /// Has the request that waits hear that it is over. Says whether the next one is to hear it instead: one that
     /// crosses the client's own goodbye.
-    fn say_farewell(&mut self, reason: &'static Reason) -> bool {
-        let polls = !matches!(self.standing, SessionState::WriteSide(_));
-        let Some(farewell) = self.manners.farewell.filter(|_| polls) else { return false };
+    fn send_close_frame(&mut self, reason: &'static Reason) -> bool {
+        let polls = !matches!(self.state, SessionState::WriteSide(_));
+        let Some(close_frame) = self.options.close_frame.filter(|_| polls) else { return false };
         let Some(asking) = self.asking.take() else {
-            self.out.push(farewell(reason));
+            self.out.push(close_frame(reason));
             return *reason == close::LEFT;
         };
-        self.out.push(farewell(reason));
+        self.out.push(close_frame(reason));
         // one that has given up is not told, and nobody else is in its place
         let _ = asking.send(std::mem::take(&mut self.out));
         false
@@ -211,21 +211,21 @@ impl<T: TransportHandler> LongPoll<T> {
 
     /// Whether a request that has come this way may speak to the session; a sign of life, if so.
     fn admits(&mut self, via: Via, ctx: &mut Context<Self>) -> bool {
-        let is_this_way = match self.standing {
+        let is_this_way = match self.state {
             SessionState::V2TextOnly | SessionState::Probed(_) => via == Via::Http,
             // what comes over the WebSocket is a sign of life by itself, and its silence is for the sweep to judge
             SessionState::WriteSide(_) => return via == Via::Socket,
             SessionState::TerminateReason(_) => false,
         };
         let now = Instant::now();
-        if is_this_way && now.duration_since(self.heard_at) >= self.talk.connection().patience().idle {
+        if is_this_way && now.duration_since(self.active_at) >= self.handler.connection().timeouts().idle {
             // the sweep has not come by yet
             self.end(&close::IDLE, ctx);
             return false;
         }
         if is_this_way {
-            self.heard_at = now;
-            self.talk.connection().hear();
+            self.active_at = now;
+            self.handler.connection().mark_active();
         }
         is_this_way
     }
@@ -236,21 +236,21 @@ impl<T: TransportHandler> Actor for LongPoll<T> {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(REQUESTS);
-        ctx.add_stream(futures_util::StreamExt::map(self.talk.news(), News));
-        self.with_wire(ctx, |talk, wire| talk.open(wire));
+        ctx.add_stream(futures_util::StreamExt::map(self.handler.events(), SessionEvent));
+        self.with_sink(ctx, |handler, sink| handler.open(sink));
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
-        self.pollers.lock().remove(&self.token);
+        self.sessions.lock().remove(&self.token);
     }
 }
 
 /// What the talk is told, told apart from requests.
-struct News<N>(N);
+struct SessionEvent<N>(N);
 
-impl<T: TransportHandler> StreamHandler<News<T::News>> for LongPoll<T> {
-    fn handle(&mut self, News(news): News<T::News>, ctx: &mut Self::Context) {
-        self.with_wire(ctx, |talk, wire| talk.hear(news, wire));
+impl<T: TransportHandler> StreamHandler<SessionEvent<T::Event>> for LongPoll<T> {
+    fn handle(&mut self, SessionEvent(event): SessionEvent<T::Event>, ctx: &mut Self::Context) {
+        self.with_sink(ctx, |handler, sink| handler.handle_event(event, sink));
     }
 
     /// The mailbox is closed; the goodbye has been said.
@@ -261,7 +261,7 @@ impl<T: TransportHandler> Handler<Fetch> for LongPoll<T> {
     type Result = ();
 
     fn handle(&mut self, Fetch { answer }: Fetch, ctx: &mut Self::Context) {
-        if matches!(self.standing, SessionState::TerminateReason(_)) {
+        if matches!(self.state, SessionState::TerminateReason(_)) {
             self.asking = Some(answer);
             self.answer();
             return ctx.stop();
@@ -270,7 +270,7 @@ impl<T: TransportHandler> Handler<Fetch> for LongPoll<T> {
             return;
         }
         if let Some(rival) = self.asking.take() {
-            if self.manners.strict {
+            if self.options.close_on_concurrent_poll {
                 self.asking = Some(rival);
                 return self.end(&close::PROTOCOL, ctx);
             }
@@ -278,7 +278,7 @@ impl<T: TransportHandler> Handler<Fetch> for LongPoll<T> {
         }
         self.asking = Some(answer);
         self.answer();
-        if self.asking.is_some() && matches!(self.standing, SessionState::Probed(_)) {
+        if self.asking.is_some() && matches!(self.state, SessionState::Probed(_)) {
             ctx.run_later(PROBE, |session, _| session.release());
         }
     }
@@ -292,9 +292,9 @@ impl<T: TransportHandler> Handler<Post> for LongPoll<T> {
             return Err(Gone);
         }
         for frame in &frames {
-            self.with_wire(ctx, |talk, wire| talk.frame(frame, wire));
+            self.with_sink(ctx, |handler, sink| handler.frame(frame, sink));
         }
-        match self.standing {
+        match self.state {
             SessionState::TerminateReason(reason) if *reason != close::LEFT => Err(Gone),
             _ => Ok(()),
         }
@@ -304,8 +304,8 @@ impl<T: TransportHandler> Handler<Post> for LongPoll<T> {
 impl<T: TransportHandler> Handler<Control> for LongPoll<T> {
     type Result = ();
 
-    fn handle(&mut self, turn: Control, ctx: &mut Self::Context) {
-        match (turn, &self.standing) {
+    fn handle(&mut self, control: Control, ctx: &mut Self::Context) {
+        match (control, &self.state) {
             (Control::End(reason), _) => self.end(reason, ctx),
             (Control::Settle(_), SessionState::TerminateReason(_)) => {}
             (Control::Settle(done), _) => {
@@ -314,13 +314,13 @@ impl<T: TransportHandler> Handler<Control> for LongPoll<T> {
                 self.settle();
             }
             (Control::Release(frame), SessionState::V2TextOnly) => {
-                self.standing = SessionState::Probed(frame);
+                self.state = SessionState::Probed(frame);
                 self.release();
             }
-            (Control::Resume, SessionState::Probed(_)) => self.standing = SessionState::V2TextOnly,
-            (Control::WriteSide(inflow), SessionState::V2TextOnly | SessionState::Probed(_)) => {
+            (Control::Resume, SessionState::Probed(_)) => self.state = SessionState::V2TextOnly,
+            (Control::WriteSide(sender), SessionState::V2TextOnly | SessionState::Probed(_)) => {
                 self.asking = None;
-                self.standing = SessionState::WriteSide(inflow);
+                self.state = SessionState::WriteSide(sender);
                 self.answer();
             }
             _ => {}

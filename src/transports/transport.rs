@@ -23,28 +23,28 @@ pub(crate) trait FrameSink {
 /// What a transport carries: one client's conversation. Dropping it ends it.
 pub(crate) trait TransportHandler: Unpin + 'static {
     /// What it is told from within the broker.
-    type News: 'static;
+    type Event: 'static;
 
     /// Whose life and whose limits it is.
     fn connection(&self) -> &Arc<Connection>;
 
     /// What it is told, fetched as fast as the client takes it. Asked for once.
-    fn news(&self) -> impl Stream<Item = Self::News> + 'static;
+    fn events(&self) -> impl Stream<Item = Self::Event> + 'static;
 
     /// The way to the client is open.
-    fn open(&mut self, wire: &mut impl FrameSink);
+    fn open(&mut self, sink: &mut impl FrameSink);
 
     /// The client has sent a message.
-    fn frame(&mut self, frame: &Frame, wire: &mut impl FrameSink);
+    fn frame(&mut self, frame: &Frame, sink: &mut impl FrameSink);
 
     /// The client has sent something that carries no message, as a ping: it counts all the same.
-    fn control(&mut self, wire: &mut impl FrameSink);
+    fn control(&mut self, sink: &mut impl FrameSink);
 
     /// The broker has something to say.
-    fn hear(&mut self, news: Self::News, wire: &mut impl FrameSink);
+    fn handle_event(&mut self, event: Self::Event, sink: &mut impl FrameSink);
 
     /// Which broadcasts may go to the client as they are, when that has changed since this was last asked.
-    fn lane(&mut self) -> Option<Fastlane> {
+    fn take_fastlane_update(&mut self) -> Option<Fastlane> {
         None
     }
 

@@ -2,7 +2,7 @@
 //!
 //! That crate is deprecated in favour of `actix-ws`; it is asked for by this project's users, and
 //! replacing it would touch this file alone. The actor is the body of the upgrade's response, though what it
-//! says does not pass there: its [line](crate::connections::writer) carries it, beside what the courier brings. While the
+//! says does not pass there: its [writer](crate::connections::writer) carries it, beside what the courier brings. While the
 //! client does not read, it stands still. Its mail therefore waits in a [mailbox](crate::connections::mailbox) of its own,
 //! and its time is kept by the sweep of [`connections`](crate::connections::hub).
 
@@ -45,25 +45,27 @@ pub(crate) fn start<T: TransportHandler>(
     request: &HttpRequest,
     payload: web::Payload,
     subprotocol: Option<&str>,
-    talk: T,
-    size: MessageLimits,
+    handler: T,
+    limits: MessageLimits,
 ) -> HttpResponse {
     let Ok(mut response) = ws::handshake(request) else { return HttpResponse::BadRequest().finish() };
-    let Some(upgraded) = io::of(request) else { return HttpResponse::ServiceUnavailable().finish() };
+    let Some(write_side) = io::of(request) else { return HttpResponse::ServiceUnavailable().finish() };
     response.insert_header(("cache-control", "max-age=0, private, must-revalidate"));
     if let Some(name) = subprotocol {
         response.insert_header(("sec-websocket-protocol", name));
     }
-    let frames = FrameReader::new(payload, talk.connection().clone(), size.bytes);
-    response.streaming(WebSocket { talk, upgraded, assembly: FragmentAssembler::new(size), closing: false }.run(frames))
+    let frames = FrameReader::new(payload, handler.connection().clone(), limits.bytes);
+    response.streaming(
+        WebSocket { handler, write_side, fragments: FragmentAssembler::new(limits), closing: false }.run(frames),
+    )
 }
 
 /// One client's talk, as an actor. In memory as written: few clients send pieces.
 #[repr(C)]
 struct WebSocket<T: TransportHandler> {
-    assembly: FragmentAssembler,
-    talk: T,
-    upgraded: Arc<WriteSide>,
+    fragments: FragmentAssembler,
+    handler: T,
+    write_side: Arc<WriteSide>,
     /// We have said goodbye and wait for the client's.
     closing: bool,
 }
@@ -81,16 +83,16 @@ impl<T: TransportHandler> WebSocket<T> {
     }
 
     /// Runs `f` with the way to the client, and says goodbye if that is what it comes to.
-    fn with_wire(&mut self, f: impl FnOnce(&mut T, &mut WebSocketSink<'_>)) {
+    fn with_sink(&mut self, f: impl FnOnce(&mut T, &mut WebSocketSink<'_>)) {
         if self.closing {
             return;
         }
-        let mut outlet = WebSocketSink { line: &self.upgraded.line, closed: None };
-        f(&mut self.talk, &mut outlet);
+        let mut outlet = WebSocketSink { writer: &self.write_side.writer, closed: None };
+        f(&mut self.handler, &mut outlet);
         if let Some(reason) = outlet.closed {
             self.close(reason);
-        } else if let Some(lane) = self.talk.lane() {
-            self.talk.connection().open(lane);
+        } else if let Some(fastlane) = self.handler.take_fastlane_update() {
+            self.handler.connection().enable_fastlane(fastlane);
         }
     }
 
@@ -100,28 +102,28 @@ impl<T: TransportHandler> WebSocket<T> {
         if std::mem::replace(&mut self.closing, true) {
             return;
         }
-        log::info!("{}: closed with {}: {}", self.talk.connection().id, reason.code, reason.words);
-        self.talk.end(reason);
-        self.talk.connection().shut();
-        self.upgraded.line.control(Message::Close(match reason.code {
+        log::info!("{}: closed with {}: {}", self.handler.connection().id, reason.code, reason.words);
+        self.handler.end(reason);
+        self.handler.connection().disable_fastlane();
+        self.write_side.writer.control(Message::Close(match reason.code {
             NO_CODE => None,
             code => Some(CloseReason { code: code.into(), description: Some(reason.words.to_owned()) }),
         }));
     }
 
     fn message(&mut self, frame: &Frame) {
-        self.with_wire(|talk, wire| talk.frame(frame, wire));
+        self.with_sink(|handler, sink| handler.frame(frame, sink));
     }
 
     /// Answers a close frame in kind, and ends.
-    fn farewell(&mut self, reason: Option<CloseReason>, ctx: &mut Ctx<T>) {
+    fn answer_close(&mut self, reason: Option<CloseReason>, ctx: &mut Ctx<T>) {
         if !self.closing {
-            self.talk.end(&close::GONE);
+            self.handler.end(&close::GONE);
             match reason {
                 Some(reason) if !is_sendable(reason.code) => return self.close(&close::PROTOCOL),
                 reason => {
                     let reason = reason.map(|reason| CloseReason { code: reason.code, description: None });
-                    self.upgraded.line.control(Message::Close(reason));
+                    self.write_side.writer.control(Message::Close(reason));
                 }
             }
         }
@@ -138,17 +140,17 @@ impl<T: TransportHandler> Actor for WebSocket<T> {
     type Context = Ctx<T>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.add_stream(self.talk.news().map(News));
-        self.with_wire(|talk, wire| talk.open(wire));
+        ctx.add_stream(self.handler.events().map(SessionEvent));
+        self.with_sink(|handler, sink| handler.open(sink));
     }
 }
 
 /// What the talk is told, told apart from what its client says.
-struct News<T: TransportHandler>(T::News);
+struct SessionEvent<T: TransportHandler>(T::Event);
 
-impl<T: TransportHandler> StreamHandler<News<T>> for WebSocket<T> {
-    fn handle(&mut self, News(news): News<T>, _: &mut Self::Context) {
-        self.with_wire(|talk, wire| talk.hear(news, wire));
+impl<T: TransportHandler> StreamHandler<SessionEvent<T>> for WebSocket<T> {
+    fn handle(&mut self, SessionEvent(event): SessionEvent<T>, _: &mut Self::Context) {
+        self.with_sink(|handler, sink| handler.handle_event(event, sink));
     }
 
     /// The mailbox is closed; the goodbye has been said.
@@ -158,23 +160,23 @@ impl<T: TransportHandler> StreamHandler<News<T>> for WebSocket<T> {
 impl<T: TransportHandler> StreamHandler<Result<Message, ProtocolError>> for WebSocket<T> {
     fn handle(&mut self, message: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
         match message {
-            Ok(Message::Close(reason)) => self.farewell(reason, ctx),
+            Ok(Message::Close(reason)) => self.answer_close(reason, ctx),
             Err(_) if self.closing => ctx.stop(),
             _ if self.closing => {}
             Ok(Message::Text(text)) => self.message(&Frame::Text(text)),
             Ok(Message::Binary(bytes)) => self.message(&Frame::Binary(bytes)),
-            Ok(Message::Continuation(piece)) => match self.assembly.add(piece) {
+            Ok(Message::Continuation(piece)) => match self.fragments.add(piece) {
                 Ok(Some(frame)) => self.message(&frame),
-                Ok(None) => self.with_wire(|talk, wire| talk.control(wire)),
+                Ok(None) => self.with_sink(|handler, sink| handler.control(sink)),
                 Err(reason) => self.close(reason),
             },
             Ok(Message::Ping(bytes)) => {
-                self.with_wire(|talk, wire| talk.control(wire));
+                self.with_sink(|handler, sink| handler.control(sink));
                 if !self.closing {
-                    self.upgraded.line.control(Message::Pong(bytes));
+                    self.write_side.writer.control(Message::Pong(bytes));
                 }
             }
-            Ok(Message::Pong(_) | Message::Nop) => self.with_wire(|talk, wire| talk.control(wire)),
+            Ok(Message::Pong(_) | Message::Nop) => self.with_sink(|handler, sink| handler.control(sink)),
             Err(error) => self.close(close_reason(&error)),
         }
     }
@@ -191,17 +193,17 @@ pub(crate) fn close_reason(error: &ProtocolError) -> &'static Reason {
 
 /// The way to the client while one message is handled.
 struct WebSocketSink<'a> {
-    line: &'a Writer,
+    writer: &'a Writer,
     closed: Option<&'static Reason>,
 }
 
 impl FrameSink for WebSocketSink<'_> {
     fn send(&mut self, frame: Frame) {
-        self.line.send(&frame);
+        self.writer.send(&frame);
     }
 
     fn ping(&mut self) {
-        self.line.control(Message::Ping(Bytes::new()));
+        self.writer.control(Message::Ping(Bytes::new()));
     }
 
     fn close(&mut self, reason: &'static Reason) {
@@ -211,15 +213,15 @@ impl FrameSink for WebSocketSink<'_> {
 
 /// A message that comes in pieces.
 pub(crate) struct FragmentAssembler {
-    size: MessageLimits,
+    limits: MessageLimits,
     text: bool,
     pieces: u32,
     bytes: BytesMut,
 }
 
 impl FragmentAssembler {
-    pub(crate) fn new(size: MessageLimits) -> Self {
-        Self { size, text: false, pieces: 0, bytes: BytesMut::new() }
+    pub(crate) fn new(limits: MessageLimits) -> Self {
+        Self { limits, text: false, pieces: 0, bytes: BytesMut::new() }
     }
 
     /// Adds a piece; the message, when it was the last.
@@ -237,10 +239,10 @@ impl FragmentAssembler {
             Item::Last(bytes) => (bytes, true),
         };
         self.pieces += 1;
-        if self.pieces > self.size.fragments {
+        if self.pieces > self.limits.fragments {
             return Err(&close::FRAGMENTED);
         }
-        if self.bytes.len() + bytes.len() > self.size.bytes {
+        if self.bytes.len() + bytes.len() > self.limits.bytes {
             return Err(&close::TOO_BIG);
         }
         self.bytes.extend_from_slice(&bytes);

@@ -31,14 +31,14 @@ impl Channel for Crash {
         Join::ok()
     }
 
-    fn joined(&mut self, ctx: &mut Context<'_>) {
+    fn after_join(&mut self, ctx: &mut Context<'_>) {
         ctx.broadcast_from("entered", Payload::empty());
         self.reach("joined");
     }
 
     fn handle_in(&mut self, event: &str, _: &Payload, ctx: &mut Context<'_>) -> Reply {
         match event {
-            "info" => drop(ctx.channel_ref().send(())),
+            "info" => drop(ctx.channel_handle().send(())),
             "all" => ctx.broadcast("all", Payload::empty()),
             "others" => ctx.broadcast_from("others", Payload::empty()),
             _ => self.reach("handle_in"),

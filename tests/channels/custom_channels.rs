@@ -38,32 +38,32 @@ impl Channel for Kit {
     fn join(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Join {
         ctx.broadcast("too_early", Payload::empty());
         if payload == &Payload::empty() {
-            return Join::accept(json!({ "welcome": ctx.topic().subtopic() }).into());
+            return Join::ok_with(json!({ "welcome": ctx.topic().subtopic() }).into());
         }
-        self.hand.send(Handed::Channel(ctx.channel_ref())).unwrap();
-        Join::Later
+        self.hand.send(Handed::Channel(ctx.channel_handle())).unwrap();
+        Join::Pending
     }
 
     fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         match event {
-            "now" => return Reply::with(payload.clone()),
+            "now" => return Reply::ok_with(payload.clone()),
             "refuse" => return Reply::error("no"),
-            "odd" => return Reply::Now(Status::Other("perhaps"), payload.clone()),
+            "odd" => return Reply::Reply(Status::Other("perhaps"), payload.clone()),
             "later" => {
-                self.kept = Some(ctx.ticket());
-                ctx.channel_ref().send(Answer);
-                return Reply::None;
+                self.kept = Some(ctx.request_ref());
+                ctx.channel_handle().send(Answer);
+                return Reply::NoReply;
             }
             "elsewhere" => {
-                self.hand.send(Handed::Request(ctx.socket_ref())).unwrap();
-                return Reply::None;
+                self.hand.send(Handed::Request(ctx.reply_handle())).unwrap();
+                return Reply::NoReply;
             }
-            "hand_over" => self.hand.send(Handed::Channel(ctx.channel_ref())).unwrap(),
+            "hand_over" => self.hand.send(Handed::Channel(ctx.channel_handle())).unwrap(),
             "push" => ctx.push("pushed", payload.clone()),
             "all" | "guarded" => ctx.broadcast(event, payload.clone()),
             "others" => ctx.broadcast_from(event, payload.clone()),
-            "abroad" => ctx.broadcast_to(&Topic::parse("kit:abroad").unwrap(), event, payload.clone()),
-            "home" => ctx.broadcast_to(&ctx.topic().clone(), event, payload.clone()),
+            "abroad" => ctx.broadcast_on(&Topic::parse("kit:abroad").unwrap(), event, payload.clone()),
+            "home" => ctx.broadcast_on(&ctx.topic().clone(), event, payload.clone()),
             "stop" => ctx.stop(),
             _ => return Reply::error("unknown event"),
         }
@@ -81,9 +81,9 @@ impl Channel for Kit {
     fn handle_info(&mut self, info: Info, ctx: &mut Context<'_>) {
         if info.is::<Answer>() {
             let ticket = self.kept.take().unwrap();
-            ctx.reply(ticket, Reply::with(json!({ "late": true }).into()));
+            ctx.reply(ticket, Reply::ok_with(json!({ "late": true }).into()));
         } else if let Ok(decide) = info.downcast::<Decide>() {
-            ctx.decide(decide.0());
+            ctx.complete_join(decide.0());
         } else {
             ctx.stop();
         }
@@ -176,7 +176,7 @@ async fn a_request_is_answered_later() {
     client.say(&say("elsewhere")).await;
     client.hears_nothing().await;
     let request = the_request(&handed);
-    std::thread::spawn(move || request.reply(Reply::with(json!({ "from": "afar" }).into()))).join().unwrap();
+    std::thread::spawn(move || request.reply(Reply::ok_with(json!({ "from": "afar" }).into()))).join().unwrap();
     client.hears(&reply("ok", r#"{"from":"afar"}"#)).await;
     other.hears_nothing().await;
 }
@@ -298,9 +298,9 @@ async fn a_join_is_decided_later_and_nothing_else_waits_for_it() {
     let channel = ask_to_join(&mut client, &handed).await;
     client.say(&format!(r#"["5","7","{ROOM}","now",{{"b":2}}]"#)).await;
     client.join("1", "kit:other", "{}").await;
-    channel.send(Decide(|| Join::accept(json!({ "after": "all" }).into())));
+    channel.send(Decide(|| Join::ok_with(json!({ "after": "all" }).into())));
     // the first decision counts
-    channel.send(Decide(|| Join::refuse("no")));
+    channel.send(Decide(|| Join::error("no")));
     client.hears(&decided("ok", r#"{"after":"all"}"#)).await;
     client.hears(&format!(r#"["5","7","{ROOM}","phx_reply",{{"status":"ok","response":{{"b":2}}}}]"#)).await;
     client.hears_nothing().await;
@@ -316,7 +316,7 @@ async fn a_join_is_refused_later_and_so_is_what_waited_for_it() {
     let channel = ask_to_join(&mut client, &handed).await;
     client.say(&format!(r#"["5","7","{ROOM}","now",{{}}]"#)).await;
     client.hears_nothing().await;
-    channel.send(Decide(|| Join::refuse("no")));
+    channel.send(Decide(|| Join::error("no")));
     client.hears(&decided("error", r#"{"reason":"no"}"#)).await;
     assert!(client.hear().await.contains("unmatched topic"));
     let channel = ask_to_join(&mut client, &handed).await;
@@ -380,7 +380,7 @@ async fn joins_of_one_topic_that_wait_for_their_answers_are_limited() {
     let too_many = r#"{"status":"error","response":{"reason":"too many channels joined"}}"#;
     client.ask_for(&join(4), &format!(r#"["4","4","{ROOM}","phx_reply",{too_many}]"#)).await;
     let channel = std::iter::repeat_with(|| the_channel(&handed)).nth(3).unwrap();
-    channel.send(Decide(|| Join::refuse("no")));
+    channel.send(Decide(|| Join::error("no")));
     for n in 0..4 {
         client
             .hears(&format!(r#"["{n}","{n}","{ROOM}","phx_reply",{{"status":"error","response":{{"reason":"no"}}}}]"#))
@@ -395,9 +395,9 @@ struct Knot(Arc<()>);
 
 impl Channel for Knot {
     fn handle_in(&mut self, _: &str, _: &Payload, ctx: &mut Context<'_>) -> Reply {
-        let this = ctx.channel_ref();
+        let this = ctx.channel_handle();
         this.send((this.clone(), self.0.clone()));
-        Reply::None
+        Reply::NoReply
     }
 }
 
@@ -423,12 +423,12 @@ async fn ok_is_never_said_before_the_registry_has_said_so() {
     let (node, handed) = start();
     let mut owner = Client::new(node.address()).await;
     let channel = ask_to_join(&mut owner, &handed).await;
-    channel.send(Decide(|| Join::ok().claim(None)));
+    channel.send(Decide(|| Join::ok().exclusive(None)));
     owner.hears(&decided("ok", "{}")).await;
     let mut second = Client::new(node.address()).await;
     let channel = ask_to_join(&mut second, &handed).await;
     channel.push("early", Payload::empty());
-    channel.send(Decide(|| Join::ok().claim(None)));
+    channel.send(Decide(|| Join::ok().exclusive(None)));
     second.hears(&format!(r#"["5",null,"{ROOM}","early",{{}}]"#)).await;
     second.hears(&decided("error", r#"{"reason":"taken"}"#)).await;
     owner.hears_nothing().await;
@@ -439,7 +439,7 @@ async fn nobody_hears_what_a_channel_says_before_it_is_a_member() {
     let (node, handed, mut client, mut other) = two().await;
     let mut third = Client::new(node.address()).await;
     let channel = ask_to_join(&mut third, &handed).await;
-    channel.send(Decide(|| Join::refuse("no")));
+    channel.send(Decide(|| Join::error("no")));
     third.hears(&decided("error", r#"{"reason":"no"}"#)).await;
     client.hears_nothing().await;
     other.hears_nothing().await;

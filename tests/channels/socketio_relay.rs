@@ -161,7 +161,7 @@ async fn a_namespace_and_a_phoenix_topic_of_one_name_never_meet() {
     impl Channel for Shout {
         fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
             ctx.broadcast(event, payload.clone());
-            Reply::None
+            Reply::NoReply
         }
     }
     let router = || Router::new().channel("/", |_| Shout);

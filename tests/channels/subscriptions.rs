@@ -22,21 +22,21 @@ impl Channel for Hall {
     fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         let topic = room(payload);
         let fine = match event {
-            "enter" => ctx.listen(&topic).is_ok(),
-            "be" => ctx.answer_to(&topic).is_ok(),
+            "enter" => ctx.subscribe(&topic).is_ok(),
+            "be" => ctx.subscribe_exclusive(&topic).is_ok(),
             "quit" => {
-                ctx.ignore(&topic);
+                ctx.unsubscribe(&topic);
                 true
             }
             "say" => {
-                ctx.broadcast_from_to(&topic, "said", payload.clone());
+                ctx.broadcast_from_on(&topic, "said", payload.clone());
                 true
             }
             "say_all" => {
-                ctx.broadcast_to(&topic, "said", payload.clone());
+                ctx.broadcast_on(&topic, "said", payload.clone());
                 true
             }
-            "ask" => return ctx.signal(topic, "asked", payload.clone()),
+            "ask" => return ctx.send_to(topic, "asked", payload.clone()),
             _ => return Reply::error("unknown event"),
         };
         if fine { Reply::ok() } else { Reply::error("too many") }

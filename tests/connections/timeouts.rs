@@ -196,7 +196,7 @@ async fn after_it_has_hung_up_its_half() {
 async fn a_connection_that_never_makes_a_request_is_counted() {
     let node = node(&["server.header_timeout=1s", "server.keep_alive=1s", "socket.write_timeout=100ms"]);
     let pubsub = node.pubsub();
-    let mute = || pubsub.metrics().connections_mute.get();
+    let mute = || pubsub.metrics().connections_without_request.get();
     // broken, too large, silent; and one whose second request never comes to its end
     let large = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Large: {}\r\n\r\n", "x".repeat(200_000));
     let (ok, half) = ("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", "GET /heal");

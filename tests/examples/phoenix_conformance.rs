@@ -17,5 +17,5 @@ async fn main() -> std::io::Result<()> {
     };
     let node = conformance::endpoint(port, conformance::IDLE, conformance::WINDOW).start()?;
     println!("listening on http://{}", node.address());
-    node.until_signal().await
+    node.run_until_signal().await
 }

@@ -25,5 +25,5 @@ pub fn endpoint(config: Config) -> Endpoint {
 async fn main() -> std::io::Result<()> {
     let node = endpoint(Config::default()).start()?;
     println!("ws://{}/live/websocket", node.address());
-    node.until_signal().await
+    node.run_until_signal().await
 }

@@ -30,7 +30,7 @@ struct Echo;
 impl Channel for Echo {
     fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         ctx.push(event, payload.clone());
-        Reply::None
+        Reply::NoReply
     }
 }
 
@@ -49,8 +49,8 @@ impl Channel for Namespace {
 
     /// A moment later: the suites take one message at a time, and lose a second that comes in the same packet of
     /// TCP.
-    fn joined(&mut self, ctx: &mut Context<'_>) {
-        let (channel, auth) = (ctx.channel_ref(), self.auth.take().unwrap_or_else(Payload::empty));
+    fn after_join(&mut self, ctx: &mut Context<'_>) {
+        let (channel, auth) = (ctx.channel_handle(), self.auth.take().unwrap_or_else(Payload::empty));
         actix_web::rt::spawn(async move {
             actix_web::rt::time::sleep(MOMENT).await;
             channel.push("auth", auth);
@@ -61,9 +61,9 @@ impl Channel for Namespace {
         match event {
             "message" => {
                 ctx.push("message-back", payload.clone());
-                Reply::None
+                Reply::NoReply
             }
-            "message-with-ack" => Reply::with(payload.clone()),
+            "message-with-ack" => Reply::ok_with(payload.clone()),
             _ => Reply::error("unknown event"),
         }
     }
@@ -87,7 +87,7 @@ fn mount(path: &str, router: Router) -> Mount {
         .check_origin(Origins::parse(&["any"]).expect("any is a word for origins"))
         .ping_interval(PING_INTERVAL)
         .idle_timeout(PING_TIMEOUT)
-        .join_within(CONNECT_TIMEOUT)
+        .join_timeout(CONNECT_TIMEOUT)
         .message_bytes(MAX_PAYLOAD)
 }
 
@@ -99,5 +99,5 @@ async fn main() -> std::io::Result<()> {
     };
     let node = endpoint(port).start()?;
     println!("listening on http://{}", node.address());
-    node.until_signal().await
+    node.run_until_signal().await
 }

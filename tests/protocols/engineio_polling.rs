@@ -19,7 +19,7 @@ struct Echo;
 impl Channel for Echo {
     fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         ctx.push(event, payload.clone());
-        Reply::None
+        Reply::NoReply
     }
 }
 

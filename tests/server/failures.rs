@@ -41,7 +41,7 @@ impl Adapter for Faulty {
 async fn a_node_whose_registry_has_died_ends_with_an_error() {
     let node = Endpoint::new(config(&[])).adapter(Faulty).start().unwrap();
     let mut client = Client::new(node.address()).await;
-    let serving = actix_web::rt::spawn(node.until_signal());
+    let serving = actix_web::rt::spawn(node.run_until_signal());
     client.say(r#"["1","1","room:registry","phx_join",{}]"#).await;
     let ended = tokio::time::timeout(common::PATIENCE, serving).await.expect("the node ends").unwrap();
     assert_eq!(ended.unwrap_err().to_string(), "the registry has died");

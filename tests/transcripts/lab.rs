@@ -54,7 +54,7 @@ struct First;
 
 impl Channel for First {
     fn join(&mut self, _: &Payload, _: &mut Context<'_>) -> Join {
-        Join::accept(object(r#"{"channel":"first"}"#))
+        Join::ok_with(object(r#"{"channel":"first"}"#))
     }
 }
 
@@ -79,19 +79,19 @@ impl Channel for Lab {
         self.does = payload.parse::<Wish>().unwrap_or_default().does;
         match &*self.does {
             "crash" => crash(),
-            "refuse" => Join::refuse("unauthorized"),
-            "refuse with nothing" => Join::Refuse(Payload::empty()),
-            "welcome" => Join::accept(object(r#"{"hello":"you"}"#)),
-            "list" => Join::ok().view_presence().track("ann", object(r#"{"on":"phone"}"#)),
+            "refuse" => Join::error("unauthorized"),
+            "refuse with nothing" => Join::Error(Payload::empty()),
+            "welcome" => Join::ok_with(object(r#"{"hello":"you"}"#)),
+            "list" => Join::ok().subscribe_presence().track("ann", object(r#"{"on":"phone"}"#)),
             "wait" => {
-                self.gates.lock().unwrap().insert(ctx.topic().to_string(), ctx.channel_ref());
-                Join::Later
+                self.gates.lock().unwrap().insert(ctx.topic().to_string(), ctx.channel_handle());
+                Join::Pending
             }
             _ => Join::ok(),
         }
     }
 
-    fn joined(&mut self, ctx: &mut Context<'_>) {
+    fn after_join(&mut self, ctx: &mut Context<'_>) {
         match &*self.does {
             "greet" => {
                 ctx.push("greeting", object(r#"{"n":1}"#));
@@ -105,10 +105,10 @@ impl Channel for Lab {
 
     fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         match event {
-            "echo" => return Reply::with(payload.clone()),
-            "fail" => return Reply::Now(Status::Error, payload.clone()),
-            "maybe" => return Reply::Now(Status::Other("maybe"), payload.clone()),
-            "ignore" => return Reply::None,
+            "echo" => return Reply::ok_with(payload.clone()),
+            "fail" => return Reply::Reply(Status::Error, payload.clone()),
+            "maybe" => return Reply::Reply(Status::Other("maybe"), payload.clone()),
+            "ignore" => return Reply::NoReply,
             "boom" => crash(),
             "push" => ctx.push("pushed", payload.clone()),
             "push bytes" => ctx.push("pushed", Payload::Binary(Bytes::from_static(&[0, 255, 7]))),
@@ -117,8 +117,8 @@ impl Channel for Lab {
             "shout secretly" => ctx.broadcast("secret", payload.clone()),
             "shout in vain" => ctx.broadcast("unheard", payload.clone()),
             "later" => {
-                self.owed.push(ctx.socket_ref());
-                return Reply::None;
+                self.owed.push(ctx.reply_handle());
+                return Reply::NoReply;
             }
             "now" => self.owed.drain(..).rev().for_each(|owed| drop(std::thread::spawn(|| owed.reply(late())).join())),
             "open" => {
@@ -130,11 +130,11 @@ impl Channel for Lab {
             }
             "stop" => {
                 ctx.stop();
-                return Reply::with(payload.clone());
+                return Reply::ok_with(payload.clone());
             }
             "stop silently" => {
                 ctx.stop();
-                return Reply::None;
+                return Reply::NoReply;
             }
             _ => return Reply::error("unknown event"),
         }
@@ -153,13 +153,13 @@ impl Channel for Lab {
 
     fn handle_info(&mut self, info: Info, ctx: &mut Context<'_>) {
         if info.is::<Open>() {
-            ctx.decide(Join::ok());
+            ctx.complete_join(Join::ok());
         }
     }
 }
 
 fn late() -> Reply {
-    Reply::with(object(r#"{"late":true}"#))
+    Reply::ok_with(object(r#"{"late":true}"#))
 }
 
 fn object(text: &str) -> Payload {

@@ -93,7 +93,7 @@ fn serve(config: &Config) -> Result<(), String> {
         let running = endpoint.start().map_err(|error| error.to_string())?;
         announce(config, running.address(), running.metrics_address());
         warn_descriptor_limit(descriptors, config.server.connections);
-        running.until_signal().await.map_err(|error| error.to_string())
+        running.run_until_signal().await.map_err(|error| error.to_string())
     })
 }
 

@@ -10,7 +10,7 @@ use crate::broker::registry::Registry;
 use crate::broker::registry::command::{ReleaseName, Subscribe};
 use crate::connections::connection::Connection;
 use crate::connections::connection::MemberId;
-use crate::connections::mail::SocketEvent;
+use crate::connections::envelope::SocketEvent;
 use crate::message::{NameClaim, Proof};
 use crate::metrics::labels::JoinRefusal;
 use crate::topic::Topic;
@@ -29,53 +29,53 @@ pub(crate) struct Owner {
 
 impl Registry {
     /// Asks for a name: of its owner here, or else of the directory.
-    pub(crate) fn claim(&mut self, wish: Subscribe, claim: NameClaim, ctx: &mut Context<Self>) {
-        if let Some(owner) = self.names.get(&wish.topic) {
+    pub(crate) fn claim(&mut self, command: Subscribe, claim: NameClaim, ctx: &mut Context<Self>) {
+        if let Some(owner) = self.names.get(&command.topic) {
             let epoch = owner.epoch;
             if !is_same_owner(owner.proof, claim.proof) {
-                return self.refuse(&wish, JoinRefusal::Taken, TAKEN);
+                return self.refuse(&command, JoinRefusal::Taken, TAKEN);
             }
-            self.evict(&wish.topic, ctx);
-            return self.admit(wish, Some((claim.proof, epoch)), ctx);
+            self.evict(&command.topic, ctx);
+            return self.add_member(command, Some((claim.proof, epoch)), ctx);
         }
-        let mut answer = self.adapter.claim(&wish.topic, claim.proof);
+        let mut answer = self.adapter.claim(&command.topic, claim.proof);
         if let Some(claimed) = (&mut answer).now_or_never() {
-            return self.claimed(wish, claim, claimed, ctx);
+            return self.claimed(command, claim, claimed, ctx);
         }
-        let id = wish.member().id();
-        self.holdings.add_claim(id);
+        let id = command.member().id();
+        self.index.add_claim(id);
         ctx.spawn(answer.into_actor(self).map(move |claimed, registry, ctx| {
-            let wanted = registry.holdings.remove_claim(id);
+            let wanted = registry.index.remove_claim(id);
             match claimed {
-                Claimed::Granted(epoch) if !wanted => registry.adapter.release(&wish.topic, epoch),
+                Claimed::Granted(epoch) if !wanted => registry.adapter.release(&command.topic, epoch),
                 _ if !wanted => {}
-                _ => registry.claimed(wish, claim, claimed, ctx),
+                _ => registry.claimed(command, claim, claimed, ctx),
             }
         }));
     }
 
-    fn claimed(&mut self, wish: Subscribe, claim: NameClaim, claimed: Claimed, ctx: &mut Context<Self>) {
+    fn claimed(&mut self, command: Subscribe, claim: NameClaim, claimed: Claimed, ctx: &mut Context<Self>) {
         match claimed {
             Claimed::Granted(epoch) => {
                 // two joins here may have asked at once; the directory has put them in order
-                if self.names.get(&wish.topic).is_some_and(|owner| owner.epoch >= epoch) {
-                    return self.refuse(&wish, JoinRefusal::Taken, TAKEN);
+                if self.names.get(&command.topic).is_some_and(|owner| owner.epoch >= epoch) {
+                    return self.refuse(&command, JoinRefusal::Taken, TAKEN);
                 }
-                self.evict(&wish.topic, ctx);
-                self.admit(wish, Some((claim.proof, epoch)), ctx);
+                self.evict(&command.topic, ctx);
+                self.add_member(command, Some((claim.proof, epoch)), ctx);
             }
-            Claimed::Taken => self.refuse(&wish, JoinRefusal::Taken, TAKEN),
-            Claimed::Unreachable => self.refuse(&wish, JoinRefusal::Unreachable, UNREACHABLE),
+            Claimed::Taken => self.refuse(&command, JoinRefusal::Taken, TAKEN),
+            Claimed::Unreachable => self.refuse(&command, JoinRefusal::Unreachable, UNREACHABLE),
         }
     }
 
     /// Takes a name from its owner here, who is told; the directory's entry stays as it is.
     fn evict(&mut self, name: &Topic, ctx: &mut Context<Self>) {
         let Some(Owner { id, connection, .. }) = self.names.get(name) else { return };
-        let _ = connection.tell(SocketEvent::Evicted(id.join));
+        let _ = connection.send_event(SocketEvent::Evicted(id.join));
         let id = *id;
         self.remove_from_tables(name, id, ctx);
-        self.holdings.take_join(id).watches.iter().for_each(|(_, topic)| self.unwatch(topic, id));
+        self.index.take_join(id).watchers.iter().for_each(|(_, topic)| self.unwatch(topic, id));
     }
 }
 

@@ -25,8 +25,8 @@ pub(crate) enum Command {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Admitted {
-    pub(crate) wish: Command,
-    pub(crate) turn: Permit,
+    pub(crate) command: Command,
+    pub(crate) permit: Permit,
 }
 
 /// A join wants to be a member.

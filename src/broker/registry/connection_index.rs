@@ -12,14 +12,14 @@ use crate::topic::Topic;
 #[derive(Default)]
 pub(crate) struct ConnectionEntry {
     pub(crate) joins: SmallMap<JoinId, Topic>,
-    pub(crate) watches: HashSet<(JoinId, Topic)>,
+    pub(crate) watchers: HashSet<(JoinId, Topic)>,
     /// Joins whose claim the directory has not answered yet.
     claiming: BTreeSet<JoinId>,
 }
 
 impl ConnectionEntry {
     fn is_empty(&self) -> bool {
-        self.joins.is_empty() && self.watches.is_empty() && self.claiming.is_empty()
+        self.joins.is_empty() && self.watchers.is_empty() && self.claiming.is_empty()
     }
 }
 
@@ -33,7 +33,7 @@ impl ConnectionIndex {
     }
 
     pub(crate) fn add_watch(&mut self, id: MemberId, topic: Topic) {
-        self.of(id).watches.insert((id.join, topic));
+        self.of(id).watchers.insert((id.join, topic));
     }
 
     pub(crate) fn add_claim(&mut self, id: MemberId) {
@@ -41,7 +41,7 @@ impl ConnectionIndex {
     }
 
     pub(crate) fn remove_watch(&mut self, id: MemberId, topic: Topic) {
-        self.change(id, |held| held.watches.remove(&(id.join, topic)));
+        self.change(id, |held| held.watchers.remove(&(id.join, topic)));
     }
 
     /// Ends a claim under way; says whether it was one still.
@@ -53,7 +53,7 @@ impl ConnectionIndex {
     pub(crate) fn take_join(&mut self, id: MemberId) -> ConnectionEntry {
         self.change(id, |held| ConnectionEntry {
             joins: held.joins.remove_entry(&id.join).into_iter().collect(),
-            watches: held.watches.extract_if(|(join, _)| *join == id.join).collect(),
+            watchers: held.watchers.extract_if(|(join, _)| *join == id.join).collect(),
             claiming: held.claiming.take(&id.join).into_iter().collect(),
         })
     }

@@ -18,8 +18,8 @@ use crate::broker::registry::Registry;
 use crate::broker::registry::command::{HeldSignal, Subscribe};
 use crate::config;
 use crate::connections::connection::Member;
+use crate::connections::envelope::SocketEvent;
 use crate::connections::ip_limits::network;
-use crate::connections::mail::SocketEvent;
 use crate::message::{Broadcast, DeliveryStatus};
 use crate::metrics::labels::DropReason;
 use crate::topic::Topic;
@@ -44,7 +44,7 @@ impl NameQueue {
 
 /// Name to what waits for it. A name for which nothing waits has no entry.
 pub(crate) struct HeldSignals {
-    terms: config::Hold,
+    options: config::Hold,
     bytes: usize,
     queues: HashMap<Topic, NameQueue>,
     /// How many of the bytes each address has sent. One that has sent none has no entry.
@@ -53,8 +53,8 @@ pub(crate) struct HeldSignals {
 }
 
 impl HeldSignals {
-    pub(crate) fn new(terms: config::Hold) -> Self {
-        Self { terms, bytes: 0, queues: HashMap::new(), shares: HashMap::new(), sweeping: false }
+    pub(crate) fn new(options: config::Hold) -> Self {
+        Self { options, bytes: 0, queues: HashMap::new(), shares: HashMap::new(), sweeping: false }
     }
 
     pub(crate) fn has(&self, name: &Topic) -> bool {
@@ -73,14 +73,14 @@ impl HeldSignals {
 
     /// Whether there is room for one more.
     fn has_room(&self, hold: &HeldSignal) -> bool {
-        let (terms, size) = (&self.terms, hold.delivery.size());
+        let (options, size) = (&self.options, hold.delivery.size());
         let queue = self.queues.get(&hold.signal.to);
         let (count, bytes) = queue.map_or((0, 0), |queue| (queue.signals.len(), queue.bytes));
         let share = self.shares.get(&hold.sender()).copied().unwrap_or_default();
-        count < terms.signals_per_name
-            && bytes + size <= terms.bytes_per_name
-            && share + size <= terms.bytes_per_address
-            && self.bytes + size <= terms.bytes
+        count < options.signals_per_name
+            && bytes + size <= options.bytes_per_name
+            && share + size <= options.bytes_per_address
+            && self.bytes + size <= options.bytes
     }
 
     /// The queue for the name of `hold`; a new one ends as that one says.
@@ -91,34 +91,34 @@ impl HeldSignals {
 
     fn put(&mut self, hold: HeldSignal, now: Instant) {
         let size = hold.delivery.size();
-        self.charge(hold.sender(), size);
+        self.add_usage(hold.sender(), size);
         let queue = self.queue(&hold, now);
         queue.bytes += size;
         queue.signals.push_back(hold);
     }
 
     /// Puts one that was asked about elsewhere before those that came after it.
-    fn put_first(&mut self, hold: HeldSignal) {
+    fn requeue(&mut self, hold: HeldSignal) {
         let Some(queue) = self.queues.get_mut(&hold.signal.to) else { return hold.settle(DeliveryStatus::Absent) };
         let (sender, size) = (hold.sender(), hold.delivery.size());
         queue.bytes += size;
         queue.asking = false;
         queue.signals.push_front(hold);
-        self.charge(sender, size);
+        self.add_usage(sender, size);
     }
 
     fn take(&mut self, name: &Topic) -> VecDeque<HeldSignal> {
         let Some(queue) = self.queues.remove(name) else { return VecDeque::new() };
-        queue.signals.iter().for_each(|hold| self.give_back(hold.sender(), hold.delivery.size()));
+        queue.signals.iter().for_each(|hold| self.subtract_usage(hold.sender(), hold.delivery.size()));
         queue.signals
     }
 
-    fn charge(&mut self, sender: IpAddr, bytes: usize) {
+    fn add_usage(&mut self, sender: IpAddr, bytes: usize) {
         self.bytes += bytes;
         *self.shares.entry(sender).or_default() += bytes;
     }
 
-    fn give_back(&mut self, sender: IpAddr, bytes: usize) {
+    fn subtract_usage(&mut self, sender: IpAddr, bytes: usize) {
         self.bytes -= bytes;
         if let Entry::Occupied(mut share) = self.shares.entry(sender) {
             *share.get_mut() -= bytes;
@@ -129,7 +129,7 @@ impl HeldSignals {
     }
 
     /// Names for which the wait is over.
-    fn overdue(&self, now: Instant) -> Vec<Topic> {
+    fn expired(&self, now: Instant) -> Vec<Topic> {
         self.queues
             .iter()
             .filter(|(_, queue)| queue.until <= now && !queue.asking)
@@ -159,46 +159,46 @@ impl HeldSignal {
 
     /// Tells the sender what became of it.
     fn settle(self, verdict: DeliveryStatus) {
-        let _ = self.from.tell(SocketEvent::DeliveryStatus(self.signal, verdict));
+        let _ = self.from.send_event(SocketEvent::DeliveryStatus(self.signal, verdict));
     }
 }
 
 impl Registry {
     /// Somebody here has taken the name: what waits for it is theirs.
-    pub(crate) fn hand_over(&mut self, wish: &Subscribe) {
-        if !self.holds.has(&wish.topic) {
+    pub(crate) fn deliver_held(&mut self, command: &Subscribe) {
+        if !self.held.has(&command.topic) {
             return;
         }
-        let cared = self.cares(&wish.topic);
-        let member = [wish.member()];
-        self.holds.take(&wish.topic).into_iter().for_each(|hold| hold.deliver(&member));
-        self.show_interest(&wish.topic, cared);
+        let was_interested = self.is_interested(&command.topic);
+        let member = [command.member()];
+        self.held.take(&command.topic).into_iter().for_each(|hold| hold.deliver(&member));
+        self.sync_interest(&command.topic, was_interested);
     }
 
     /// Another node has taken the name: what waits for it is sent there.
-    pub(crate) fn send_after(&mut self, name: &Topic) {
-        let cared = self.cares(name);
-        for hold in self.holds.take(name) {
+    pub(crate) fn forward_held(&mut self, name: &Topic) {
+        let was_interested = self.is_interested(name);
+        for hold in self.held.take(name) {
             let answer = self.adapter.deliver(name, hold.packet());
             actix::spawn(async move { hold.settle(answer.await) });
         }
-        self.show_interest(name, cared);
+        self.sync_interest(name, was_interested);
     }
 
     fn expire_later(&mut self, ctx: &mut Context<Self>) {
-        if self.holds.queues.is_empty() || std::mem::replace(&mut self.holds.sweeping, true) {
+        if self.held.queues.is_empty() || std::mem::replace(&mut self.held.sweeping, true) {
             return;
         }
         ctx.run_later(SWEEP, |registry, ctx| {
-            registry.holds.sweeping = false;
-            for name in registry.holds.overdue(Instant::now()) {
-                let cared = registry.cares(&name);
-                let expired = registry.holds.take(&name);
+            registry.held.sweeping = false;
+            for name in registry.held.expired(Instant::now()) {
+                let was_interested = registry.is_interested(&name);
+                let expired = registry.held.take(&name);
                 registry.metrics.messages_lost.add(name.realm(), DropReason::Expired, expired.len() as u64);
                 expired.into_iter().for_each(|hold| hold.settle(DeliveryStatus::Absent));
-                registry.show_interest(&name, cared);
+                registry.sync_interest(&name, was_interested);
             }
-            if !registry.holds.queues.is_empty() {
+            if !registry.held.queues.is_empty() {
                 registry.expire_later(ctx);
             }
         });
@@ -206,32 +206,32 @@ impl Registry {
 }
 
 impl Registry {
-    pub(crate) fn hold(&mut self, hold: HeldSignal, ctx: &mut Context<Self>) {
+    pub(crate) fn hold_signal(&mut self, hold: HeldSignal, ctx: &mut Context<Self>) {
         let name = hold.signal.to.clone();
         // it may have been taken meanwhile
         if let Some(members) = self.table.members(name.key()) {
             return hold.deliver(&members);
         }
-        let cared = self.cares(&name);
-        if !self.holds.has_room(&hold) {
+        let was_interested = self.is_interested(&name);
+        if !self.held.has_room(&hold) {
             hold.settle(DeliveryStatus::Overloaded);
-        } else if self.holds.has(&name) {
-            self.holds.put(hold, Instant::now());
+        } else if self.held.has(&name) {
+            self.held.put(hold, Instant::now());
         } else {
-            self.ask_elsewhere(hold, ctx);
+            self.query_cluster(hold, ctx);
         }
-        self.show_interest(&name, cared);
+        self.sync_interest(&name, was_interested);
         self.expire_later(ctx);
     }
 
     /// Nobody here has the name, and nothing waits for it: perhaps another node has it.
-    fn ask_elsewhere(&mut self, hold: HeldSignal, ctx: &mut Context<Self>) {
+    fn query_cluster(&mut self, hold: HeldSignal, ctx: &mut Context<Self>) {
         let mut answer = self.adapter.deliver(&hold.signal.to, hold.packet());
         match (&mut answer).now_or_never() {
-            Some(DeliveryStatus::Absent) => self.holds.put(hold, Instant::now()),
+            Some(DeliveryStatus::Absent) => self.held.put(hold, Instant::now()),
             Some(verdict) => hold.settle(verdict),
             None => {
-                self.holds.queue(&hold, Instant::now()).asking = true;
+                self.held.queue(&hold, Instant::now()).asking = true;
                 ctx.spawn(answer.into_actor(self).map(|verdict, registry, _| registry.answered(hold, verdict)));
             }
         }
@@ -239,10 +239,10 @@ impl Registry {
 
     fn answered(&mut self, hold: HeldSignal, verdict: DeliveryStatus) {
         if verdict == DeliveryStatus::Absent {
-            return self.holds.put_first(hold);
+            return self.held.requeue(hold);
         }
         let name = hold.signal.to.clone();
         hold.settle(verdict);
-        self.send_after(&name);
+        self.forward_held(&name);
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct CommandBudget {
 /// The turn of one order. It is over when this is dropped, whatever becomes of the order.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    turns: Arc<CommandBudget>,
+    budget: Arc<CommandBudget>,
     bytes: usize,
 }
 
@@ -37,7 +37,7 @@ impl CommandBudget {
         let bytes = ORDER_SIZE + bytes;
         // a number that nothing else hangs on: no other memory is passed with it
         if self.waiting.fetch_add(bytes, Ordering::Relaxed) < self.bound {
-            return Some(Permit { turns: self.clone(), bytes });
+            return Some(Permit { budget: self.clone(), bytes });
         }
         self.waiting.fetch_sub(bytes, Ordering::Relaxed);
         None
@@ -51,7 +51,7 @@ impl CommandBudget {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.turns.waiting.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.waiting.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -67,10 +67,10 @@ mod tests {
     #[test]
     fn a_storm_is_no_flood() {
         let (limits, peer) = (Limits::default(), "peer:00000000-0000-4000-8000-000000000000");
-        let turns = CommandBudget::new(limits.registry_queue_bytes);
+        let budget = CommandBudget::new(limits.registry_queue_bytes);
         let taken: Vec<_> =
-            (0..10_000).flat_map(|_| [turns.take(peer.len()), turns.take(limits.topic_bytes)]).collect();
-        assert!(taken.iter().all(Option::is_some), "{} bytes wait", turns.bytes());
+            (0..10_000).flat_map(|_| [budget.take(peer.len()), budget.take(limits.topic_bytes)]).collect();
+        assert!(taken.iter().all(Option::is_some), "{} bytes wait", budget.bytes());
     }
 
     #[test]
@@ -88,24 +88,24 @@ mod tests {
             bound in 1..20_000_usize,
             steps in prop::collection::vec((any::<bool>(), 0..2_000_usize), 0..200),
         ) {
-            let (turns, mut taken) = (CommandBudget::new(bound), Vec::new());
+            let (budget, mut taken) = (CommandBudget::new(bound), Vec::new());
             for (take, n) in steps {
-                let before = turns.bytes();
+                let before = budget.bytes();
                 match take {
-                    true => match turns.take(n) {
-                        Some(turn) => {
+                    true => match budget.take(n) {
+                        Some(permit) => {
                             prop_assert!(before < bound);
-                            taken.push(turn);
+                            taken.push(permit);
                         }
                         None => prop_assert!(before >= bound),
                     },
                     false if taken.is_empty() => {}
                     false => drop(taken.swap_remove(n % taken.len())),
                 }
-                prop_assert_eq!(turns.bytes(), taken.iter().map(|turn| turn.bytes).sum::<usize>());
+                prop_assert_eq!(budget.bytes(), taken.iter().map(|permit| permit.bytes).sum::<usize>());
             }
             drop(taken);
-            prop_assert_eq!(turns.bytes(), 0);
+            prop_assert_eq!(budget.bytes(), 0);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::connections::connection::{Member, MemberId};
-use crate::connections::mail::SocketEvent;
+use crate::connections::envelope::SocketEvent;
 use crate::message::OnlineStatus;
 use crate::topic::Topic;
 
@@ -36,7 +36,7 @@ impl Watchers {
     pub(crate) fn tell(&self, topic: &Topic, online: bool) {
         for watcher in self.topics.get(topic).into_iter().flat_map(HashMap::values) {
             let watched = Box::new(OnlineStatus { topic: topic.clone(), online });
-            let _ = watcher.connection.tell(SocketEvent::Info(watcher.join, watched));
+            let _ = watcher.connection.send_event(SocketEvent::Info(watcher.join, watched));
         }
     }
 
@@ -53,11 +53,11 @@ mod tests {
     #[test]
     fn watching_twice_is_watching_once() {
         let (crowd, topic) = (crowd(3), Topic::parse("peer:a").unwrap());
-        let mut watches = Watchers::default();
-        assert!(crowd.iter().all(|watcher| watches.add(&topic, watcher.clone())));
-        assert!(crowd.iter().all(|watcher| !watches.add(&topic, watcher.clone())));
-        assert_eq!(watches.count(), crowd.len());
-        crowd.iter().for_each(|watcher| watches.remove(&topic, watcher.id()));
-        assert!(!watches.has(&topic));
+        let mut watchers = Watchers::default();
+        assert!(crowd.iter().all(|watcher| watchers.add(&topic, watcher.clone())));
+        assert!(crowd.iter().all(|watcher| !watchers.add(&topic, watcher.clone())));
+        assert_eq!(watchers.count(), crowd.len());
+        crowd.iter().for_each(|watcher| watchers.remove(&topic, watcher.id()));
+        assert!(!watchers.has(&topic));
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Broker;
 
 impl Channel for Broker {
     fn join(&mut self, _: &Payload, ctx: &mut Context<'_>) -> Join {
-        if ctx.topic().subtopic() == MATCH { Join::ok() } else { Join::refuse("Invalid subchannel") }
+        if ctx.topic().subtopic() == MATCH { Join::ok() } else { Join::error("Invalid subchannel") }
     }
 
     fn handle_in(&mut self, event: &str, _: &Payload, ctx: &mut Context<'_>) -> Reply {
@@ -24,6 +24,6 @@ impl Channel for Broker {
         }
         let id = Payload::from_json_text(format!(r#"{{"id":"{}"}}"#, Uuid::new_v4()));
         ctx.push("registered", id.clone());
-        Reply::with(id)
+        Reply::ok_with(id)
     }
 }

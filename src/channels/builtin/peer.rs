@@ -18,10 +18,10 @@ use uuid::{Builder, Uuid};
 use crate::channels::assigns::Assigns;
 use crate::channels::channel::Channel;
 use crate::channels::context::Context;
-use crate::channels::reply::{Join, Reply, TerminateReason, delivery_reply};
+use crate::channels::reply::{Join, Reply, TerminateReason};
 use crate::config::ice::IceServer;
 use crate::config::schema::Config;
-use crate::connections::mail::Info;
+use crate::connections::envelope::Info;
 use crate::message::{DeliveryStatus, OnlineStatus, Payload, Proof, RequestRef, Signal, is_reserved};
 use crate::topic::Topic;
 use readdress::Addressed;
@@ -116,16 +116,16 @@ impl Peer {
 
 impl Channel for Peer {
     fn join(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Join {
-        let Some(id) = canonical(ctx.topic().subtopic()) else { return Join::refuse("invalid peer id") };
-        let Ok(wish) = payload.parse::<JoinParams>() else { return Join::refuse("invalid payload") };
-        let Ok(proof) = prove(id, wish.secret.as_deref()) else { return Join::refuse("unproven") };
+        let Some(id) = canonical(ctx.topic().subtopic()) else { return Join::error("invalid peer id") };
+        let Ok(params) = payload.parse::<JoinParams>() else { return Join::error("invalid payload") };
+        let Ok(proof) = prove(id, params.secret.as_deref()) else { return Join::error("unproven") };
         self.id = id;
         let servers = self.terms.ice_servers(id);
         let welcome = Payload::from_json_text(format!(r#"{{"peer_id":"{id}","ice_servers":{servers}}}"#));
-        Join::accept(welcome).claim(proof)
+        Join::ok_with(welcome).exclusive(proof)
     }
 
-    fn joined(&mut self, ctx: &mut Context<'_>) {
+    fn after_join(&mut self, ctx: &mut Context<'_>) {
         ctx.assigns().insert(PeerId(self.id));
     }
 
@@ -138,20 +138,20 @@ impl Channel for Peer {
         }
     }
 
-    fn handle_verdict(&mut self, signal: Signal, verdict: DeliveryStatus, ctx: &mut Context<'_>) {
+    fn handle_delivery(&mut self, signal: Signal, verdict: DeliveryStatus, ctx: &mut Context<'_>) {
         if signal.event == "peer_connect" && verdict == DeliveryStatus::Absent {
             let id = signal.to.subtopic();
             ctx.push("error_connect", Payload::from_json_text(format!(r#"{{"id":"{id}"}}"#)));
         }
-        ctx.reply(signal.ticket, delivery_reply(verdict));
+        ctx.reply(signal.request, Reply::from(verdict));
     }
 
     fn handle_info(&mut self, info: Info, ctx: &mut Context<'_>) {
         let Ok(watched) = info.downcast::<OnlineStatus>() else { return };
-        let Some(ticket) = self.watched.get_mut(&watched.topic) else { return };
+        let Some(request) = self.watched.get_mut(&watched.topic) else { return };
         let online = watched.online;
-        if let Some(ticket) = ticket.take() {
-            return ctx.reply(ticket, Reply::with(Payload::from_json_text(format!(r#"{{"online":{online}}}"#))));
+        if let Some(request) = request.take() {
+            return ctx.reply(request, Reply::ok_with(Payload::from_json_text(format!(r#"{{"online":{online}}}"#))));
         }
         let id = watched.topic.subtopic();
         let event = if online { "peer_up" } else { "peer_down" };
@@ -179,9 +179,9 @@ impl Peer {
         let Some(to) = topic_of(&to) else { return Reply::error("invalid peer id") };
         if event == "connect" {
             let mine = Payload::from_json_text(format!(r#"{{"peer_id":"{me}"}}"#));
-            return ctx.signal(to, "peer_connect", mine);
+            return ctx.send_to(to, "peer_connect", mine);
         }
-        ctx.signal(to, event, Payload::from_json_text(text))
+        ctx.send_to(to, event, Payload::from_json_text(text))
     }
 
     fn watch(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
@@ -193,14 +193,14 @@ impl Peer {
         if matches!(self.watched.get(&topic), Some(Some(_))) {
             return Reply::error("already asked");
         }
-        if let Err(declined) = ctx.watch(topic.clone()) {
+        if let Err(error) = ctx.watch(topic.clone()) {
             if is_new {
                 Watching::change(ctx.assigns(), -1, self.terms.watches);
             }
-            return Reply::error(declined.reason());
+            return Reply::error(error.reason());
         }
-        self.watched.insert(topic, Some(ctx.ticket()));
-        Reply::None
+        self.watched.insert(topic, Some(ctx.request_ref()));
+        Reply::NoReply
     }
 
     fn unwatch(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
@@ -208,12 +208,12 @@ impl Peer {
         if !self.watched.contains_key(&topic) {
             return Reply::ok();
         }
-        if let Err(declined) = ctx.unwatch(topic.clone()) {
-            return Reply::error(declined.reason());
+        if let Err(error) = ctx.unwatch(topic.clone()) {
+            return Reply::error(error.reason());
         }
         Watching::change(ctx.assigns(), -1, self.terms.watches);
-        if let Some(Some(ticket)) = self.watched.remove(&topic) {
-            ctx.reply(ticket, Reply::error("unwatched"));
+        if let Some(Some(request)) = self.watched.remove(&topic) {
+            ctx.reply(request, Reply::error("unwatched"));
         }
         Reply::ok()
     }

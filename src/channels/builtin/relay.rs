@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::channels::channel::Channel;
 use crate::channels::context::Context;
 use crate::channels::reply::{Join, LimitError, Reply, TerminateReason};
-use crate::connections::mail::Info;
+use crate::connections::envelope::Info;
 use crate::message::{Payload, RequestRef, SubscriptionUpdate};
 use crate::topic::{Realm, Topic};
 
@@ -42,17 +42,17 @@ impl Channel for SocketIoRelay {
     fn join(&mut self, _: &Payload, ctx: &mut Context<'_>) -> Join {
         self.sid = Uuid::new_v4().simple().to_string();
         let me = part(ctx, SID, &self.sid);
-        if me.is_some_and(|me| ctx.answer_to(&me) == Err(LimitError::Overloaded)) {
-            return Join::refuse(LimitError::Overloaded.reason());
+        if me.is_some_and(|me| ctx.subscribe_exclusive(&me) == Err(LimitError::Overloaded)) {
+            return Join::error(LimitError::Overloaded.reason());
         }
-        Join::accept(Payload::from_json_text(format!(r#"{{"sid":"{}"}}"#, self.sid)))
+        Join::ok_with(Payload::from_json_text(format!(r#"{{"sid":"{}"}}"#, self.sid)))
     }
 
     fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         match event {
             MESSAGE => {
                 self.tell(MESSAGE, payload, ctx);
-                Reply::None
+                Reply::NoReply
             }
             "join" => self.enter(payload, ctx),
             "leave" => self.leave(payload, ctx),
@@ -62,12 +62,12 @@ impl Channel for SocketIoRelay {
     }
 
     fn handle_info(&mut self, info: Info, ctx: &mut Context<'_>) {
-        let Ok(SubscriptionUpdate { topic, granted }) = info.downcast().map(|listening| *listening) else { return };
+        let Ok(SubscriptionUpdate { topic, subscribed }) = info.downcast().map(|listening| *listening) else { return };
         let is_it = |(room, _): &mut (Topic, RequestRef)| *room == topic;
-        for (_, ticket) in self.entering.extract_if(.., is_it) {
-            ctx.reply(ticket, if granted { Reply::ok() } else { Reply::error("room is full") });
+        for (_, request) in self.entering.extract_if(.., is_it) {
+            ctx.reply(request, if subscribed { Reply::ok() } else { Reply::error("room is full") });
         }
-        if !granted {
+        if !subscribed {
             self.rooms.retain(|room| *room != topic);
         }
     }
@@ -83,7 +83,7 @@ impl SocketIoRelay {
             ctx.broadcast_from(event, payload.clone());
         }
         for room in &self.rooms {
-            ctx.broadcast_from_to(room, event, payload.clone());
+            ctx.broadcast_from_on(room, event, payload.clone());
         }
     }
 
@@ -94,23 +94,23 @@ impl SocketIoRelay {
             return Reply::ok();
         }
         if !is_in {
-            match ctx.listen(&room) {
+            match ctx.subscribe(&room) {
                 Ok(()) => {}
                 Err(LimitError::TooMany) => return Reply::error("too many rooms"),
-                Err(declined) => return Reply::error(declined.reason()),
+                Err(error) => return Reply::error(error.reason()),
             }
             self.rooms.push(room.clone());
         }
-        self.entering.push((room, ctx.ticket()));
-        Reply::None
+        self.entering.push((room, ctx.request_ref()));
+        Reply::NoReply
     }
 
     fn leave(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         let Some(room) = room_of(payload, ctx) else { return Reply::error("invalid room") };
         if let Some(at) = self.rooms.iter().position(|other| *other == room) {
-            ctx.ignore(&self.rooms.swap_remove(at));
-            for (_, ticket) in self.entering.extract_if(.., |(other, _)| *other == room) {
-                ctx.reply(ticket, Reply::error("left"));
+            ctx.unsubscribe(&self.rooms.swap_remove(at));
+            for (_, request) in self.entering.extract_if(.., |(other, _)| *other == room) {
+                ctx.reply(request, Reply::error("left"));
             }
         }
         Reply::ok()
@@ -119,7 +119,7 @@ impl SocketIoRelay {
     fn signal(&self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         let Some((to, signal)) = readdress(payload, &self.sid) else { return Reply::error("invalid payload") };
         match part(ctx, SID, &to) {
-            Some(to) => ctx.signal(to, SIGNAL, signal),
+            Some(to) => ctx.send_to(to, SIGNAL, signal),
             None => Reply::error("invalid payload"),
         }
     }

@@ -60,16 +60,16 @@ impl Room {
 
 impl Channel for Room {
     fn join(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Join {
-        let Ok(wish) = payload.parse::<JoinParams>() else { return Join::refuse("invalid payload") };
-        let Some(meta) = wish.meta else {
-            return if wish.presence { Join::ok().view_presence() } else { Join::ok() };
+        let Ok(params) = payload.parse::<JoinParams>() else { return Join::error("invalid payload") };
+        let Some(meta) = params.meta else {
+            return if params.presence { Join::ok().subscribe_presence() } else { Join::ok() };
         };
         match self.meta(meta.get()) {
             Ok(meta) => {
                 self.listed = true;
-                Join::ok().view_presence().track(PeerId::or_random(ctx.assigns()), meta)
+                Join::ok().subscribe_presence().track(PeerId::or_random(ctx.assigns()), meta)
             }
-            Err(reason) => Join::refuse(reason),
+            Err(reason) => Join::error(reason),
         }
     }
 
@@ -94,7 +94,7 @@ impl Room {
         match self.meta(text) {
             Ok(meta) => match ctx.update_presence(meta) {
                 Ok(()) => Reply::ok(),
-                Err(declined) => Reply::error(declined.reason()),
+                Err(error) => Reply::error(error.reason()),
             },
             Err(reason) => Reply::error(reason),
         }

@@ -31,20 +31,20 @@ impl From<ConnectError> for EngineError {
 
 impl EngineError {
     /// Under which reason it is counted that no session begins, where it is for one to begin.
-    fn why(&self) -> Option<ConnectRefusal> {
+    fn refusal(&self) -> Option<ConnectRefusal> {
         match self {
             Self::UnknownTransport | Self::BadHandshakeMethod => Some(ConnectRefusal::Request),
             Self::BadUpgrade => Some(ConnectRefusal::Upgrade),
             Self::UnsupportedVersion => Some(ConnectRefusal::Version),
             Self::UnknownSession => Some(ConnectRefusal::Session),
-            Self::Refused(refusal) => Some(refusal.why),
+            Self::Refused(refusal) => Some(refusal.reason),
             Self::BadRequest | Self::TooLarge => None,
         }
     }
 
-    pub(super) fn response(self, door: &Acceptor) -> HttpResponse {
-        if let Some(why) = self.why() {
-            door.count_barred(why);
+    pub(super) fn response(self, acceptor: &Acceptor) -> HttpResponse {
+        if let Some(reason) = self.refusal() {
+            acceptor.count_refused(reason);
         }
         match self {
             Self::UnknownTransport => bad(0, "Transport unknown"),

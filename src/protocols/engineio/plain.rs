@@ -23,7 +23,7 @@ const TOPIC: &str = "\u{3}/";
 const EVENT: &str = "message";
 
 pub(crate) const MOUNT: ProtocolMount =
-    ProtocolMount { realm: Realm::EngineIo, patience: routes::patience, routes: routes::routes::<Plain> };
+    ProtocolMount { realm: Realm::EngineIo, timeouts: routes::timeouts, routes: routes::routes::<Plain> };
 
 /// Text and bytes.
 pub(crate) struct Plain {
@@ -46,16 +46,16 @@ impl MessageCodec for Plain {
         Ok(Some(push(Payload::Binary(bytes))))
     }
 
-    fn follow(&mut self) -> Option<Decoded<'static>> {
+    fn next_step(&mut self) -> Option<Decoded<'static>> {
         if self.over {
             return Some(Decoded::Close(&close::REFUSED));
         }
         std::mem::take(&mut self.greeting).then(|| ask(Request::Join(Payload::empty())))
     }
 
-    fn say(&mut self, outbound: &Outbound) -> Result<Option<EncodedMessage>, Unencodable> {
+    fn encode(&mut self, outbound: &Outbound) -> Result<Option<EncodedMessage>, Unencodable> {
         match outbound {
-            Outbound::Push { payload, .. } => said(payload).map(Some),
+            Outbound::Push { payload, .. } => encoded(payload).map(Some),
             // only the join has a mark
             Outbound::Reply { reference: Some(_), status: Status::Ok, .. } => Ok(None),
             Outbound::Reply { reference: Some(_), .. } | Outbound::Close { .. } | Outbound::Error { .. } => {
@@ -66,8 +66,8 @@ impl MessageCodec for Plain {
         }
     }
 
-    fn tell(broadcast: &Broadcast) -> Option<EncodedMessage> {
-        said(&broadcast.payload).ok()
+    fn encode_broadcast(broadcast: &Broadcast) -> Option<EncodedMessage> {
+        encoded(&broadcast.payload).ok()
     }
 }
 
@@ -77,10 +77,10 @@ fn push(payload: Payload) -> Decoded<'static> {
 
 fn ask(request: Request<'static>) -> Decoded<'static> {
     let reference = matches!(request, Request::Join(_)).then_some("join".into());
-    Decoded::Ask(Inbound { topic: Cow::Borrowed(TOPIC), join_ref: None, reference, request })
+    Decoded::Request(Inbound { topic: Cow::Borrowed(TOPIC), join_ref: None, reference, request })
 }
 
-fn said(payload: &Payload) -> Result<EncodedMessage, Unencodable> {
+fn encoded(payload: &Payload) -> Result<EncodedMessage, Unencodable> {
     match payload {
         Payload::Json(json) => {
             let text = match serde_json::from_str::<Cow<'_, str>>(json) {

@@ -20,7 +20,7 @@ use crate::close::{self, Reason};
 use crate::config::schema::Config;
 use crate::connections::hub::ConnectionSlot;
 use crate::connections::limits::Timeouts;
-use crate::http::acceptor::{Acceptor, admit, http_connection_of};
+use crate::http::acceptor::{Acceptor, http_connection_of, mark_upgraded};
 use crate::http::body::{self, BodyError};
 use crate::http::cors::{self, Credentials};
 use crate::http::idle_connections::hung_up;
@@ -42,33 +42,33 @@ enum EngineTransport {
 }
 
 /// A mount's own times, or those of the configuration for Socket.IO.
-pub(crate) fn patience(mount: &Mount, config: &Config) -> Timeouts {
+pub(crate) fn timeouts(mount: &Mount, config: &Config) -> Timeouts {
     let ping = mount.ping_interval.unwrap_or(config.socketio.ping_interval);
     Timeouts {
         idle: ping + mount.idle_timeout.unwrap_or(config.socketio.ping_timeout),
-        unjoined: mount.join_within.unwrap_or(config.socketio.connect_timeout),
-        ping: Some(ping),
+        join: mount.join_timeout.unwrap_or(config.socketio.connect_timeout),
+        ping_interval: Some(ping),
     }
 }
 
 /// Serves the mount's path, with a trailing slash or without.
-pub(crate) fn routes<L: MessageCodec>(door: &Acceptor, app: &mut ServiceConfig) {
+pub(crate) fn routes<L: MessageCodec>(acceptor: &Acceptor, app: &mut ServiceConfig) {
     for slash in ["/", ""] {
-        let (path, door) = (format!("{}{slash}", door.path()), door.clone());
-        app.route(&path, web::to(move |request, payload| serve::<L>(door.clone(), request, payload)));
+        let (path, acceptor) = (format!("{}{slash}", acceptor.path()), acceptor.clone());
+        app.route(&path, web::to(move |request, payload| serve::<L>(acceptor.clone(), request, payload)));
     }
 }
 
-async fn serve<L: MessageCodec>(door: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+async fn serve<L: MessageCodec>(acceptor: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let response = match *request.method() {
         Method::OPTIONS => cors::preflight(&request, METHODS),
-        _ => answer::<L>(&door, &request, payload).await.unwrap_or_else(|fault| fault.response(&door)),
+        _ => answer::<L>(&acceptor, &request, payload).await.unwrap_or_else(|fault| fault.response(&acceptor)),
     };
-    cors::allow(response, &request, door.origins(), Credentials::Included)
+    cors::allow(response, &request, acceptor.origins(), Credentials::Included)
 }
 
 async fn answer<L: MessageCodec>(
-    door: &Acceptor,
+    acceptor: &Acceptor,
     request: &HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, EngineError> {
@@ -81,15 +81,15 @@ async fn answer<L: MessageCodec>(
     };
     let revision = param("EIO");
     if let Some(sid) = param("sid").filter(|sid| !sid.is_empty()) {
-        let (poller, dialect) = find(door, sid).ok_or(EngineError::UnknownSession)?;
-        check_origin(request.headers(), door.origins())?;
+        let (session, dialect) = find(acceptor, sid).ok_or(EngineError::UnknownSession)?;
+        check_origin(request.headers(), acceptor.origins())?;
         if revision != Some(dialect.revision()) {
             return Err(EngineError::BadRequest);
         }
         return match (transport, request.method()) {
-            (EngineTransport::WebSocket, _) => upgrade(door, request, payload, poller),
-            (_, &Method::GET) => poll(door, request, &poller, dialect).await,
-            (_, &Method::POST) => post(door, request, payload, &poller, dialect).await,
+            (EngineTransport::WebSocket, _) => upgrade(acceptor, request, payload, session),
+            (_, &Method::GET) => poll(acceptor, request, &session, dialect).await,
+            (_, &Method::POST) => post(acceptor, request, payload, &session, dialect).await,
             _ => Err(EngineError::BadRequest),
         };
     }
@@ -105,7 +105,7 @@ async fn answer<L: MessageCodec>(
         (Some("3"), Some(_)) => Dialect::V3Text,
         _ => return Err(EngineError::UnsupportedVersion),
     };
-    let handshake = Handshake { door, request, params: &params, transport, dialect };
+    let handshake = Handshake { acceptor, request, params: &params, transport, dialect };
     match dialect {
         Dialect::V4 => handshake.enter::<V4, L>(payload),
         Dialect::V3 | Dialect::V3Text => handshake.enter::<V3, L>(payload),
@@ -116,7 +116,7 @@ async fn answer<L: MessageCodec>(
 
 /// A request that asks for a session.
 struct Handshake<'a> {
-    door: &'a Acceptor,
+    acceptor: &'a Acceptor,
     request: &'a HttpRequest,
     params: &'a [(String, String)],
     transport: EngineTransport,
@@ -125,54 +125,54 @@ struct Handshake<'a> {
 
 impl Handshake<'_> {
     fn enter<R: Revision, L: MessageCodec>(&self, payload: web::Payload) -> Result<HttpResponse, EngineError> {
-        check_origin(self.request.headers(), self.door.origins())?;
-        let caller = self.door.caller(self.request)?;
+        check_origin(self.request.headers(), self.acceptor.origins())?;
+        let client_ip = self.acceptor.client_ip(self.request)?;
         let name = if self.transport == EngineTransport::Polling { longpoll::NAME } else { websocket::NAME };
         let info =
-            ConnectInfo { request: self.request, params: self.params, caller, auth_token: None, transport: name };
-        let connected = self.door.connect(&info)?;
+            ConnectInfo { request: self.request, params: self.params, client_ip, auth_token: None, transport: name };
+        let init = self.acceptor.connect(&info)?;
         match self.transport {
             EngineTransport::Polling => {
-                let seat = self.door.enter_polling(caller, self.door.patience().idle)?;
-                Ok(self.poll::<R, L>(seat, connected))
+                let slot = self.acceptor.admit_longpoll(client_ip, self.acceptor.timeouts().idle)?;
+                Ok(self.poll::<R, L>(slot, init))
             }
             EngineTransport::WebSocket => {
-                let seat = self.door.enter(self.request, caller)?;
-                let opening = opening(self.door, &Uuid::new_v4().simple().to_string(), false);
-                let protocol = EngineIo::<R, L>::new(self.door.limits(), Some(opening));
-                Ok(self.door.websocket(self.request, payload, None, seat, connected, protocol))
+                let slot = self.acceptor.admit(self.request, client_ip)?;
+                let opening = opening(self.acceptor, &Uuid::new_v4().simple().to_string(), false);
+                let protocol = EngineIo::<R, L>::new(self.acceptor.limits(), Some(opening));
+                Ok(self.acceptor.websocket(self.request, payload, None, slot, init, protocol))
             }
         }
     }
 
-    fn poll<R: Revision, L: MessageCodec>(&self, seat: ConnectionSlot, connected: SocketInit) -> HttpResponse {
-        let manners = LongPollOptions {
-            bytes: self.door.config().limits.queue_bytes,
-            strict: true,
-            last_words: false,
-            farewell: Some(farewell),
+    fn poll<R: Revision, L: MessageCodec>(&self, slot: ConnectionSlot, init: SocketInit) -> HttpResponse {
+        let options = LongPollOptions {
+            bytes: self.acceptor.config().limits.queue_bytes,
+            close_on_concurrent_poll: true,
+            drain_after_close: false,
+            close_frame: Some(close_frame),
         };
-        let protocol = EngineIo::<R, L>::new(self.door.limits(), None);
-        let (token, _) = self.door.longpoll(seat, connected, protocol, manners);
-        respond(self.dialect, &[opening(self.door, &sid(&token, self.dialect), true)])
+        let protocol = EngineIo::<R, L>::new(self.acceptor.limits(), None);
+        let (token, _) = self.acceptor.longpoll(slot, init, protocol, options);
+        respond(self.dialect, &[opening(self.acceptor, &sid(&token, self.dialect), true)])
     }
 }
 
 /// What a request that waits hears at the end of its session: that the other side has gone, or has been heard.
-fn farewell(reason: &'static Reason) -> Frame {
+fn close_frame(reason: &'static Reason) -> Frame {
     Frame::Text(if *reason == close::LEFT { NOOP } else { CLOSE })
 }
 
 /// The first packet of a session.
-fn opening(door: &Acceptor, sid: &str, may_upgrade: bool) -> Frame {
-    let Timeouts { idle, ping, .. } = door.patience();
-    let interval = ping.unwrap_or_default();
+fn opening(acceptor: &Acceptor, sid: &str, may_upgrade: bool) -> Frame {
+    let Timeouts { idle, ping_interval, .. } = acceptor.timeouts();
+    let interval = ping_interval.unwrap_or_default();
     let upgrades = if may_upgrade { r#"["websocket"]"# } else { "[]" };
     let text = format!(
         r#"{OPEN}{{"sid":"{sid}","upgrades":{upgrades},"pingInterval":{},"pingTimeout":{},"maxPayload":{}}}"#,
         interval.as_millis(),
         (idle - interval).as_millis(),
-        door.limits().message_bytes,
+        acceptor.limits().message_bytes,
     );
     Frame::Text(text.into())
 }
@@ -187,7 +187,7 @@ fn sid(token: &str, dialect: Dialect) -> CompactString {
     format_compact!("{token}.{mark}")
 }
 
-fn find(door: &Acceptor, sid: &str) -> Option<(LongPollHandle, Dialect)> {
+fn find(acceptor: &Acceptor, sid: &str) -> Option<(LongPollHandle, Dialect)> {
     let (token, mark) = sid.rsplit_once('.')?;
     let dialect = match mark {
         "4" => Dialect::V4,
@@ -195,26 +195,26 @@ fn find(door: &Acceptor, sid: &str) -> Option<(LongPollHandle, Dialect)> {
         "3b" => Dialect::V3Text,
         _ => return None,
     };
-    Some((door.poller(token)?, dialect))
+    Some((acceptor.longpoll_session(token)?, dialect))
 }
 
 // ---- a session that polls
 
 /// Waits for something to say. A client that hangs up instead of waiting has given its session up.
 async fn poll(
-    door: &Acceptor,
+    acceptor: &Acceptor,
     request: &HttpRequest,
-    poller: &LongPollHandle,
+    session: &LongPollHandle,
     dialect: Dialect,
 ) -> Result<HttpResponse, EngineError> {
     // the session ends before that, when its client falls silent
-    let window = door.patience().idle * 2;
-    let asking = std::pin::pin!(poller.fetch(window));
+    let window = acceptor.timeouts().idle * 2;
+    let asking = std::pin::pin!(session.fetch(window));
     let fetched = match http_connection_of(request) {
-        Ok(guest) => match select(asking, std::pin::pin!(hung_up(guest.wire()))).await {
+        Ok(connection) => match select(asking, std::pin::pin!(hung_up(connection.socket()))).await {
             Either::Left((fetched, _)) => fetched,
             Either::Right(_) => {
-                poller.end(&close::GONE);
+                session.end(&close::GONE);
                 Fetched::Gone
             }
         },
@@ -228,15 +228,15 @@ async fn poll(
 }
 
 async fn post(
-    door: &Acceptor,
+    acceptor: &Acceptor,
     request: &HttpRequest,
     payload: web::Payload,
-    poller: &LongPollHandle,
+    session: &LongPollHandle,
     dialect: Dialect,
 ) -> Result<HttpResponse, EngineError> {
-    let _floor = poller.take_floor().await;
-    let reading = body::read(request, payload, door.limits().message_bytes);
-    let body = match timeout(door.patience().idle, reading).await {
+    let _floor = session.lock_requests().await;
+    let reading = body::read(request, payload, acceptor.limits().message_bytes);
+    let body = match timeout(acceptor.timeouts().idle, reading).await {
         Ok(Ok(body)) => Some(body),
         Ok(Err(BodyError::TooLarge)) => return Err(EngineError::TooLarge),
         Ok(Err(BodyError::Broken)) | Err(_) => None,
@@ -245,10 +245,10 @@ async fn post(
     let as_bytes = content_type == Some(b"application/octet-stream");
     let frames = body.and_then(|body| dialect.read(&body, as_bytes).ok());
     let Some(frames) = frames else {
-        poller.end(&close::MALFORMED);
+        session.end(&close::MALFORMED);
         return Err(EngineError::BadRequest);
     };
-    poller.post(Via::Http, frames).await.map_err(|_| EngineError::BadRequest)?;
+    session.post(Via::Http, frames).await.map_err(|_| EngineError::BadRequest)?;
     // as npm's engine.io: old browsers offer text/plain as a download
     Ok(HttpResponse::Ok().content_type("text/html").insert_header((header::CACHE_CONTROL, "no-store")).body("ok"))
 }
@@ -265,15 +265,15 @@ fn respond(dialect: Dialect, frames: &[Frame]) -> HttpResponse {
 // ---- from polling to a WebSocket
 
 fn upgrade(
-    door: &Acceptor,
+    acceptor: &Acceptor,
     request: &HttpRequest,
     payload: web::Payload,
-    poller: LongPollHandle,
+    session: LongPollHandle,
 ) -> Result<HttpResponse, EngineError> {
     check_upgrade(request).map_err(|_| EngineError::BadUpgrade)?;
-    let wire = admit(request)?;
-    let config = door.config();
-    let most = door.limits().message_bytes + config.limits.queue_bytes;
-    let upgrade = UpgradeProbe::new(poller, wire, most, config.socketio.upgrade_timeout, config.socket.write_timeout);
-    Ok(door.relay(request, payload, upgrade))
+    let wire = mark_upgraded(request)?;
+    let config = acceptor.config();
+    let most = acceptor.limits().message_bytes + config.limits.queue_bytes;
+    let upgrade = UpgradeProbe::new(session, wire, most, config.socketio.upgrade_timeout, config.socket.write_timeout);
+    Ok(acceptor.upgrade(request, payload, upgrade))
 }

@@ -28,8 +28,8 @@ const BATCH: usize = 256;
 
 /// One WebSocket beside a session.
 pub(super) struct UpgradeProbe {
-    poller: LongPollHandle,
-    upgraded: Arc<WriteSide>,
+    session: LongPollHandle,
+    write_side: Arc<WriteSide>,
     /// How much of what the client says may be on its way to the session.
     most: usize,
     /// How long the client may try.
@@ -59,23 +59,23 @@ pub(super) enum News {
 
 impl UpgradeProbe {
     pub(super) fn new(
-        poller: LongPollHandle,
-        upgraded: Arc<WriteSide>,
+        session: LongPollHandle,
+        write_side: Arc<WriteSide>,
         most: usize,
         trial: Duration,
         patience: Duration,
     ) -> Self {
         let (change, changed) = oneshot::channel();
-        let standing = if poller.begin_upgrade() { ProbeState::Probing(change) } else { ProbeState::Refused };
-        Self { poller, upgraded, most, trial, patience, standing, changed: Cell::new(Some(changed)) }
+        let standing = if session.begin_upgrade() { ProbeState::Probing(change) } else { ProbeState::Refused };
+        Self { session, write_side, most, trial, patience, standing, changed: Cell::new(Some(changed)) }
     }
 
     /// The client is here from now on.
     fn change(&mut self) {
         let (inflow, said) = frame_channel();
         let probing = std::mem::replace(&mut self.standing, ProbeState::WriteSide(inflow));
-        actix_web::rt::spawn(hand_on(self.poller.clone(), said));
-        let outflow = self.poller.upgrade(self.upgraded.clone());
+        actix_web::rt::spawn(hand_on(self.session.clone(), said));
+        let outflow = self.session.upgrade(self.write_side.clone());
         if let ProbeState::Probing(change) = probing {
             // whoever waits for it is this talk's own news, which live as long as we do
             let _ = change.send(outflow);
@@ -84,26 +84,26 @@ impl UpgradeProbe {
 }
 
 /// Brings what the client says to its session, and tells it when the WebSocket is gone.
-async fn hand_on(poller: LongPollHandle, mut said: FrameReceiver) {
+async fn hand_on(session: LongPollHandle, mut said: FrameReceiver) {
     loop {
         let frames = said.batch(BATCH).await;
         if frames.is_empty() {
-            return poller.end(&close::GONE);
+            return session.end(&close::GONE);
         }
-        if poller.post(Via::Socket, frames).await.is_err() {
+        if session.post(Via::Socket, frames).await.is_err() {
             return;
         }
     }
 }
 
 impl TransportHandler for UpgradeProbe {
-    type News = News;
+    type Event = News;
 
     fn connection(&self) -> &Arc<Connection> {
-        self.poller.connection()
+        self.session.connection()
     }
 
-    fn news(&self) -> impl Stream<Item = News> + 'static {
+    fn events(&self) -> impl Stream<Item = News> + 'static {
         let (changed, trial) = (self.changed.take(), self.trial);
         let outflow = async move { timeout(trial, changed?).await.ok()?.ok() };
         once(outflow).flat_map(|outflow| {
@@ -115,26 +115,26 @@ impl TransportHandler for UpgradeProbe {
         })
     }
 
-    fn open(&mut self, wire: &mut impl FrameSink) {
+    fn open(&mut self, sink: &mut impl FrameSink) {
         if matches!(self.standing, ProbeState::Refused) {
-            wire.close(&close::REFUSED);
+            sink.close(&close::REFUSED);
         }
     }
 
-    fn frame(&mut self, frame: &Frame, wire: &mut impl FrameSink) {
+    fn frame(&mut self, frame: &Frame, sink: &mut impl FrameSink) {
         match (&self.standing, frame) {
             (ProbeState::WriteSide(inflow), _) => {
                 inflow.put(frame.clone(), frame.size() + FRAME_SIZE);
                 if inflow.weight() > self.most {
-                    wire.close(&close::FLOOD);
+                    sink.close(&close::FLOOD);
                 }
             }
             (ProbeState::Probing(_), Frame::Text(text)) if &**text == PING_PROBE => {
-                wire.send(Frame::Text(PONG_PROBE));
-                self.poller.release(Frame::Text(NOOP));
+                sink.send(Frame::Text(PONG_PROBE));
+                self.session.release(Frame::Text(NOOP));
             }
             (ProbeState::Probing(_), Frame::Text(text)) if &**text == UPGRADE => self.change(),
-            _ => wire.close(&close::REFUSED),
+            _ => sink.close(&close::REFUSED),
         }
     }
 
@@ -145,10 +145,10 @@ impl TransportHandler for UpgradeProbe {
         }
     }
 
-    fn hear(&mut self, news: News, wire: &mut impl FrameSink) {
+    fn handle_event(&mut self, news: News, sink: &mut impl FrameSink) {
         match news {
-            News::Frame(frame) => wire.send(frame),
-            News::Over => wire.close(self.poller.connection().mailbox.closed().unwrap_or(&close::REFUSED)),
+            News::Frame(frame) => sink.send(frame),
+            News::Over => sink.close(self.session.connection().mailbox.closed().unwrap_or(&close::REFUSED)),
         }
     }
 
@@ -156,13 +156,13 @@ impl TransportHandler for UpgradeProbe {
     /// client that does not answer our goodbye; one that was not changed to has never had that place.
     fn end(&mut self, reason: &'static Reason) {
         match std::mem::replace(&mut self.standing, ProbeState::Over) {
-            ProbeState::Probing(_) => self.poller.give_up_upgrade(),
+            ProbeState::Probing(_) => self.session.give_up_upgrade(),
             ProbeState::Refused | ProbeState::WriteSide(_) => {}
             ProbeState::Over => return,
         }
         if *reason != close::GONE {
-            let upgraded = self.upgraded.clone();
-            abort_later(move || upgraded.line.cut(), self.patience);
+            let write_side = self.write_side.clone();
+            abort_later(move || write_side.writer.abort(), self.patience);
         }
     }
 }

@@ -24,25 +24,25 @@ impl HelloChannel {
 
 impl Channel for HelloChannel {
     fn join(&mut self, _: &Payload, ctx: &mut Context<'_>) -> Join {
-        match ctx.listen(&self.everybody) {
-            Ok(()) => Join::ok().claim(Some(ANYBODY)),
-            Err(LimitError::TooMany) => Join::refuse("too many names"),
-            Err(declined) => Join::refuse(declined.reason()),
+        match ctx.subscribe(&self.everybody) {
+            Ok(()) => Join::ok().exclusive(Some(ANYBODY)),
+            Err(LimitError::TooMany) => Join::error("too many names"),
+            Err(error) => Join::error(error.reason()),
         }
     }
 
     /// The mark of the request is whose topic it is for.
     fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         if event == BROADCAST {
-            ctx.broadcast_to(&self.everybody, event, payload.clone());
-            return Reply::None;
+            ctx.broadcast_on(&self.everybody, event, payload.clone());
+            return Reply::NoReply;
         }
-        let to = ctx.ticket().reference.and_then(|to| Realm::Hello.topic(&to).ok());
-        to.map_or(Reply::None, |to| ctx.signal(to, event, payload.clone()))
+        let to = ctx.request_ref().reference.and_then(|to| Realm::Hello.topic(&to).ok());
+        to.map_or(Reply::NoReply, |to| ctx.send_to(to, event, payload.clone()))
     }
 
     /// The sender is not told, as in the original.
-    fn handle_verdict(&mut self, signal: Signal, verdict: DeliveryStatus, ctx: &mut Context<'_>) {
+    fn handle_delivery(&mut self, signal: Signal, verdict: DeliveryStatus, ctx: &mut Context<'_>) {
         if verdict != DeliveryStatus::Delivered {
             log::debug!("{}: said to {:?}, {verdict:?}", ctx.connection(), signal.to.as_str());
         }

@@ -17,7 +17,7 @@ use crate::http::request::{check_origin, check_upgrade, params};
 use crate::topic::Realm;
 use crate::transports::websocket;
 
-pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: Realm::Hello, patience, routes };
+pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: Realm::Hello, timeouts, routes };
 const PATH: &str = "/hello";
 
 /// The standard mount.
@@ -27,22 +27,22 @@ pub(crate) fn mount(terms: &Terms) -> (Mount, ProtocolMount) {
 }
 
 /// These clients say nothing unasked: theirs is to answer pings.
-fn patience(mount: &Mount, config: &Config) -> Timeouts {
+fn timeouts(mount: &Mount, config: &Config) -> Timeouts {
     let terms = &config.hello;
     let ping = mount.ping_interval.unwrap_or(terms.ping_interval);
     Timeouts {
         idle: ping + mount.idle_timeout.unwrap_or(terms.ping_timeout),
-        unjoined: mount.join_within.unwrap_or(terms.register_within),
-        ping: Some(ping),
+        join: mount.join_timeout.unwrap_or(terms.register_within),
+        ping_interval: Some(ping),
     }
 }
 
-fn routes(door: &Acceptor, app: &mut ServiceConfig) {
-    let base = door.path();
+fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
+    let base = acceptor.path();
     for (path, is_root) in [(base.to_owned(), false), (format!("{base}/"), false), ("/".to_owned(), true)] {
-        let door = door.clone();
+        let acceptor = acceptor.clone();
         let route = web::get().to(move |request: HttpRequest, payload| {
-            let answer = upgrade(&door, &request, payload);
+            let answer = upgrade(&acceptor, &request, payload);
             async { answer }
         });
         // others who come to the root want the page
@@ -55,22 +55,22 @@ fn is_upgrade(ctx: &GuardContext<'_>) -> bool {
     upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
 }
 
-fn upgrade(door: &Acceptor, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
-    match admit(door, request) {
-        Ok((seat, connected)) => {
-            let hello = Hello::new(door.pubsub().shared_metrics());
-            door.websocket(request, payload, None, seat, connected, hello)
+fn upgrade(acceptor: &Acceptor, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
+    match admit(acceptor, request) {
+        Ok((slot, init)) => {
+            let hello = Hello::new(acceptor.pubsub().shared_metrics());
+            acceptor.websocket(request, payload, None, slot, init, hello)
         }
-        Err(refusal) => door.refuse(refusal),
+        Err(refusal) => acceptor.refuse(refusal),
     }
 }
 
-fn admit(door: &Acceptor, request: &HttpRequest) -> Result<(ConnectionSlot, SocketInit), ConnectError> {
-    let caller = door.caller(request)?;
+fn admit(acceptor: &Acceptor, request: &HttpRequest) -> Result<(ConnectionSlot, SocketInit), ConnectError> {
+    let client_ip = acceptor.client_ip(request)?;
     let params = params(request.query_string())?;
-    check_origin(request.headers(), door.origins())?;
-    let info = ConnectInfo { request, params: &params, caller, auth_token: None, transport: websocket::NAME };
-    let connected = door.connect(&info)?;
+    check_origin(request.headers(), acceptor.origins())?;
+    let info = ConnectInfo { request, params: &params, client_ip, auth_token: None, transport: websocket::NAME };
+    let init = acceptor.connect(&info)?;
     check_upgrade(request)?;
-    Ok((door.enter(request, caller)?, connected))
+    Ok((acceptor.admit(request, client_ip)?, init))
 }

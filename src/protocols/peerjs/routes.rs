@@ -19,7 +19,7 @@ use crate::metrics::labels::ConnectRefusal;
 use crate::topic::{Realm, Topic};
 use crate::transports::websocket;
 
-pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: Realm::PeerJs, patience: default_timeouts, routes };
+pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: Realm::PeerJs, timeouts: default_timeouts, routes };
 
 /// A key that lets clients name whatever they like, as the public PeerJS cloud does.
 const ANY: &str = "any";
@@ -28,35 +28,35 @@ const METHODS: &str = "GET,HEAD,PUT,PATCH,POST,DELETE";
 
 /// The standard mount.
 pub(crate) fn mount(terms: &Terms) -> (Mount, ProtocolMount) {
-    let patience = terms.expire_timeout;
-    let router = Router::new().channel("*", move |_| PeerJsChannel::new(patience));
+    let hold_time = terms.expire_timeout;
+    let router = Router::new().channel("*", move |_| PeerJsChannel::new(hold_time));
     (Mount::new(&terms.path, router).check_origin(terms.cors.clone()).idle_timeout(terms.alive_timeout), MOUNT)
 }
 
-fn routes(door: &Acceptor, app: &mut ServiceConfig) {
-    let base = door.path().to_owned();
+fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
+    let base = acceptor.path().to_owned();
     for slash in ["", "/"] {
         for (name, answer) in [("id", fresh_id as fn(&Acceptor, &HttpRequest) -> HttpResponse), ("peers", peers)] {
-            let (path, door) = (format!("{base}/{{key}}/{name}{slash}"), door.clone());
-            let get = door.clone();
+            let (path, acceptor) = (format!("{base}/{{key}}/{name}{slash}"), acceptor.clone());
+            let get = acceptor.clone();
             let resource = web::resource(path)
                 .route(web::get().to(move |request: HttpRequest| {
                     let answer = answer(&get, &request);
                     async { answer }
                 }))
                 .route(web::method(Method::OPTIONS).to(move |request: HttpRequest| {
-                    let answer = readable(cors::preflight(&request, METHODS), &request, &door);
+                    let answer = readable(cors::preflight(&request, METHODS), &request, &acceptor);
                     async { answer }
                 }));
             app.service(resource);
         }
     }
-    let (way_in, about) = (door.clone(), door.clone());
+    let (way_in, about) = (acceptor.clone(), acceptor.clone());
     app.route(
         &format!("{base}/peerjs"),
         web::get().guard(guard::fn_guard(is_upgrade)).to(move |request, query, payload| {
-            let door = way_in.clone();
-            async move { upgrade(&door, &request, query, payload) }
+            let acceptor = way_in.clone();
+            async move { upgrade(&acceptor, &request, query, payload) }
         }),
     );
     app.route(
@@ -80,25 +80,25 @@ fn wants_no_page(ctx: &GuardContext<'_>) -> bool {
 }
 
 /// Lets pages of other origins read it.
-fn readable(answer: HttpResponse, request: &HttpRequest, door: &Acceptor) -> HttpResponse {
-    cors::allow(answer, request, door.origins(), Credentials::Omitted)
+fn readable(answer: HttpResponse, request: &HttpRequest, acceptor: &Acceptor) -> HttpResponse {
+    cors::allow(answer, request, acceptor.origins(), Credentials::Omitted)
 }
 
-fn fresh_id(door: &Acceptor, request: &HttpRequest) -> HttpResponse {
+fn fresh_id(acceptor: &Acceptor, request: &HttpRequest) -> HttpResponse {
     let answer = HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .body(Uuid::new_v4().to_string());
-    readable(answer, request, door)
+    readable(answer, request, acceptor)
 }
 
-fn peers(door: &Acceptor, request: &HttpRequest) -> HttpResponse {
-    if !door.config().peerjs.allow_discovery {
+fn peers(acceptor: &Acceptor, request: &HttpRequest) -> HttpResponse {
+    if !acceptor.config().peerjs.allow_discovery {
         let answer = HttpResponse::Unauthorized().content_type("text/plain; charset=utf-8").body("Unauthorized");
-        return readable(answer, request, door);
+        return readable(answer, request, acceptor);
     }
-    let ids: Vec<String> = door.pubsub().topics_of(Realm::PeerJs).iter().map(ToString::to_string).collect();
-    readable(HttpResponse::Ok().json(ids), request, door)
+    let ids: Vec<String> = acceptor.pubsub().topics_of(Realm::PeerJs).iter().map(ToString::to_string).collect();
+    readable(HttpResponse::Ok().json(ids), request, acceptor)
 }
 
 /// What a client says in the URL.
@@ -113,57 +113,57 @@ pub(crate) struct ConnectQuery {
 }
 
 fn upgrade(
-    door: &Acceptor,
+    acceptor: &Acceptor,
     request: &HttpRequest,
-    claim: Result<Query<ConnectQuery>, actix_web::Error>,
+    query: Result<Query<ConnectQuery>, actix_web::Error>,
     payload: web::Payload,
 ) -> HttpResponse {
-    match admit(door, request, claim) {
-        Ok((seat, connected, protocol)) => door.websocket(request, payload, None, seat, connected, protocol),
-        Err(refusal) => door.refuse(refusal),
+    match admit(acceptor, request, query) {
+        Ok((slot, init, protocol)) => acceptor.websocket(request, payload, None, slot, init, protocol),
+        Err(refusal) => acceptor.refuse(refusal),
     }
 }
 
 type AcceptedClient = (crate::connections::hub::ConnectionSlot, crate::http::mount::SocketInit, PeerJs);
 
 fn admit(
-    door: &Acceptor,
+    acceptor: &Acceptor,
     request: &HttpRequest,
-    claim: Result<Query<ConnectQuery>, actix_web::Error>,
+    query: Result<Query<ConnectQuery>, actix_web::Error>,
 ) -> Result<AcceptedClient, ConnectError> {
-    let caller = door.caller(request)?;
-    let Ok(Query(claim)) = claim else {
+    let client_ip = acceptor.client_ip(request)?;
+    let Ok(Query(query)) = query else {
         return Err(
-            ConnectError::new(StatusCode::BAD_REQUEST, "the query cannot be read").because(ConnectRefusal::Request)
+            ConnectError::new(StatusCode::BAD_REQUEST, "the query cannot be read").with_reason(ConnectRefusal::Request)
         );
     };
-    check_origin(request.headers(), door.origins())?;
-    let params = [("key", &claim.key), ("id", &claim.id)].map(|(name, value)| (name.to_owned(), value.clone()));
-    let info = ConnectInfo { request, params: &params, caller, auth_token: None, transport: websocket::NAME };
-    let connected = door.connect(&info)?;
+    check_origin(request.headers(), acceptor.origins())?;
+    let params = [("key", &query.key), ("id", &query.id)].map(|(name, value)| (name.to_owned(), value.clone()));
+    let info = ConnectInfo { request, params: &params, client_ip, auth_token: None, transport: websocket::NAME };
+    let init = acceptor.connect(&info)?;
     check_upgrade(request)?;
-    let seat = door.enter(request, caller)?;
-    let protocol =
-        check_credentials(door, &claim).unwrap_or_else(|words| PeerJs::refused(words, door.pubsub().shared_metrics()));
-    Ok((seat, connected, protocol))
+    let slot = acceptor.admit(request, client_ip)?;
+    let protocol = check_credentials(acceptor, &query)
+        .unwrap_or_else(|words| PeerJs::refused(words, acceptor.pubsub().shared_metrics()));
+    Ok((slot, init, protocol))
 }
 
 /// PeerServer's own checks, in its order. Whether the id is taken is the registry's to say.
-fn check_credentials(door: &Acceptor, claim: &ConnectQuery) -> Result<PeerJs, &'static str> {
-    let terms = &door.config().peerjs;
-    if claim.key.is_empty() || claim.id.is_empty() || claim.token.is_empty() {
+fn check_credentials(acceptor: &Acceptor, query: &ConnectQuery) -> Result<PeerJs, &'static str> {
+    let terms = &acceptor.config().peerjs;
+    if query.key.is_empty() || query.id.is_empty() || query.token.is_empty() {
         return Err("No id, token, or key supplied to websocket server");
     }
-    if terms.key != ANY && claim.key != terms.key {
+    if terms.key != ANY && query.key != terms.key {
         return Err("Invalid key provided");
     }
-    let id: Topic = Realm::PeerJs.topic(&claim.id).map_err(|_| "Invalid id provided")?;
-    if id.key().len() > door.limits().topic_bytes {
+    let id: Topic = Realm::PeerJs.topic(&query.id).map_err(|_| "Invalid id provided")?;
+    if id.key().len() > acceptor.limits().topic_bytes {
         return Err("Invalid id provided");
     }
-    let (others, visit) = door.visit();
-    if others >= terms.concurrent_limit && door.pubsub().count(id.key()) == 0 {
+    let (others, client_count) = acceptor.count_client();
+    if others >= terms.concurrent_limit && acceptor.pubsub().count(id.key()) == 0 {
         return Err("Server has reached its concurrent user limit");
     }
-    Ok(PeerJs::new(id, &claim.token, Some(visit), door.pubsub().shared_metrics()))
+    Ok(PeerJs::new(id, &query.token, Some(client_count), acceptor.pubsub().shared_metrics()))
 }

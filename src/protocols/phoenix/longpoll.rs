@@ -44,23 +44,23 @@ const PARTING: Duration = Duration::from_secs(1);
 type Params = [(String, String)];
 
 /// Answers one request to `<mount>/longpoll`.
-pub(super) async fn serve(door: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+pub(super) async fn serve(acceptor: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let params = match params(request.query_string()) {
         Ok(params) => params,
         Err(refusal) => {
-            door.count_refusal(&refusal);
+            acceptor.count_refusal(&refusal);
             return with_cors(&mut HttpResponse::build(refusal.status)).finish();
         }
     };
-    if let Err(refusal) = check_origin(request.headers(), door.origins()) {
-        door.count_refusal(&refusal);
+    if let Err(refusal) = check_origin(request.headers(), acceptor.origins()) {
+        acceptor.count_refusal(&refusal);
         return status(StatusCode::FORBIDDEN);
     }
     let token = token(request.headers(), &params);
     match *request.method() {
-        Method::GET => poll(&door, &request, &params, token).await,
-        Method::POST => match token.and_then(|token| door.poller(token)) {
-            Some(poller) => publish(&door, &request, payload, &poller).await,
+        Method::GET => poll(&acceptor, &request, &params, token).await,
+        Method::POST => match token.and_then(|token| acceptor.longpoll_session(token)) {
+            Some(session) => publish(&acceptor, &request, payload, &session).await,
             None => status(StatusCode::GONE),
         },
         Method::OPTIONS => preflight(request.headers()),
@@ -75,36 +75,40 @@ fn token<'a>(headers: &'a HeaderMap, params: &'a Params) -> Option<&'a str> {
 
 // ---- a GET
 
-async fn poll(door: &Acceptor, request: &HttpRequest, params: &Params, token: Option<&str>) -> HttpResponse {
+async fn poll(acceptor: &Acceptor, request: &HttpRequest, params: &Params, token: Option<&str>) -> HttpResponse {
     if let Some(token) = token
-        && let Some(poller) = door.poller(token)
+        && let Some(session) = acceptor.longpoll_session(token)
     {
-        match poller.fetch(door.poll_window()).await {
+        match session.fetch(acceptor.poll_window()).await {
             Fetched::FrameReader(frames) => return news(StatusCode::OK, token, &frames),
             Fetched::Nothing => return news(StatusCode::NO_CONTENT, token, &[]),
             Fetched::Gone => {}
         }
     }
-    begin(door, request, params).unwrap_or_else(|refusal| {
-        door.count_refusal(&refusal);
+    begin(acceptor, request, params).unwrap_or_else(|refusal| {
+        acceptor.count_refusal(&refusal);
         refused(&refusal)
     })
 }
 
 /// Opens a session, and says so: 410 tells a client that has none that this is its first, and one that had
 /// one that it is gone.
-fn begin(door: &Acceptor, request: &HttpRequest, params: &Params) -> Result<HttpResponse, ConnectError> {
-    let caller = door.caller(request)?;
+fn begin(acceptor: &Acceptor, request: &HttpRequest, params: &Params) -> Result<HttpResponse, ConnectError> {
+    let client_ip = acceptor.client_ip(request)?;
     let version = version(params)?;
     let auth_token = request.headers().get(AUTH_HEADER).and_then(|value| value.to_str().ok());
-    let info = ConnectInfo { request, params, caller, auth_token, transport: longpoll::NAME };
-    let connected = door.connect(&info)?;
-    let seat = door.enter_polling(caller, door.poll_window().saturating_mul(3) / 2)?;
-    let manners =
-        LongPollOptions { bytes: door.limits().queue_bytes, strict: false, last_words: false, farewell: None };
+    let info = ConnectInfo { request, params, client_ip, auth_token, transport: longpoll::NAME };
+    let init = acceptor.connect(&info)?;
+    let slot = acceptor.admit_longpoll(client_ip, acceptor.poll_window().saturating_mul(3) / 2)?;
+    let options = LongPollOptions {
+        bytes: acceptor.limits().queue_bytes,
+        close_on_concurrent_poll: false,
+        drain_after_close: false,
+        close_frame: None,
+    };
     let (token, _) = match version {
-        Version::V1 => door.longpoll(seat, connected, V1, manners),
-        Version::V2 => door.longpoll(seat, connected, V2TextOnly::default(), manners),
+        Version::V1 => acceptor.longpoll(slot, init, V1, options),
+        Version::V2 => acceptor.longpoll(slot, init, V2TextOnly::default(), options),
     };
     Ok(news(StatusCode::GONE, &token, &[]))
 }
@@ -113,12 +117,12 @@ fn begin(door: &Acceptor, request: &HttpRequest, params: &Params) -> Result<Http
 
 /// Hands on what the request says, for as long as a poll may last.
 async fn publish(
-    door: &Acceptor,
+    acceptor: &Acceptor,
     request: &HttpRequest,
     payload: web::Payload,
-    poller: &LongPollHandle,
+    session: &LongPollHandle,
 ) -> HttpResponse {
-    match timeout(door.poll_window(), say(door, request, payload, poller)).await {
+    match timeout(acceptor.poll_window(), say(acceptor, request, payload, session)).await {
         Ok(Ok(())) => status(StatusCode::OK),
         Ok(Err(PostError(StatusCode::PAYLOAD_TOO_LARGE))) => hang_up(request, status(StatusCode::PAYLOAD_TOO_LARGE)),
         Ok(Err(PostError(why))) => status(why),
@@ -147,29 +151,29 @@ impl PostError {
 }
 
 async fn say(
-    door: &Acceptor,
+    acceptor: &Acceptor,
     request: &HttpRequest,
     payload: web::Payload,
-    poller: &LongPollHandle,
+    session: &LongPollHandle,
 ) -> Result<(), PostError> {
-    let floor = poller.take_floor().await;
-    let limits = door.limits();
+    let floor = session.lock_requests().await;
+    let limits = acceptor.limits();
     let read = match is_batch(request.headers()) {
         true => read(request, payload, limits.batch_bytes).await.and_then(|body| lines(&body, limits.message_bytes)),
         false => read(request, payload, limits.message_bytes).await.and_then(|body| Ok(vec![text(body)?])),
     };
     let frames = read.map_err(|reason| {
-        poller.end(reason);
+        session.end(reason);
         PostError::because(reason)
     })?;
-    let posted = poller.post(Via::Http, frames).await;
+    let posted = session.post(Via::Http, frames).await;
     drop(floor);
-    if let Some(reason) = poller.connection().mailbox.closed() {
+    if let Some(reason) = session.connection().mailbox.closed() {
         return Err(PostError::because(reason));
     }
     posted?;
     // a join counts as handled when it is answered, as in Phoenix
-    Ok(poller.settled().await?)
+    Ok(session.joins_settled().await?)
 }
 
 fn is_batch(headers: &HeaderMap) -> bool {
@@ -224,8 +228,8 @@ fn status(status: StatusCode) -> HttpResponse {
 /// and thrown away for as long as it comes.
 fn hang_up(request: &HttpRequest, mut response: HttpResponse) -> HttpResponse {
     response.head_mut().set_connection_type(ConnectionType::Close);
-    if let Ok(guest) = http_connection_of(request) {
-        let wire = guest.wire().clone();
+    if let Ok(connection) = http_connection_of(request) {
+        let wire = connection.socket().clone();
         abort_later(move || drop(wire.shutdown(Shutdown::Both)), PARTING);
     }
     response

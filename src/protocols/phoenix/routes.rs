@@ -26,37 +26,41 @@ use crate::transports::websocket;
 const PHOENIX: &str = "phoenix";
 const TOKEN_PREFIX: &str = "base64url.bearer.phx.";
 
-pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: Realm::Phoenix, patience: default_timeouts, routes };
+pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: Realm::Phoenix, timeouts: default_timeouts, routes };
 
 /// Serves `<mount>/websocket` and `<mount>/longpoll`; one trailing slash is let in.
-fn routes(door: &Acceptor, app: &mut ServiceConfig) {
+fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
     for path in ["/websocket/", "/websocket"] {
-        let (path, door) = (format!("{}{path}", door.path()), door.clone());
-        app.route(&path, web::to(move |request, payload| upgrade(door.clone(), request, payload)));
+        let (path, acceptor) = (format!("{}{path}", acceptor.path()), acceptor.clone());
+        app.route(&path, web::to(move |request, payload| upgrade(acceptor.clone(), request, payload)));
     }
     for path in ["/longpoll/", "/longpoll"] {
-        let (path, door) = (format!("{}{path}", door.path()), door.clone());
-        app.route(&path, web::to(move |request, payload| longpoll::serve(door.clone(), request, payload)));
+        let (path, acceptor) = (format!("{}{path}", acceptor.path()), acceptor.clone());
+        app.route(&path, web::to(move |request, payload| longpoll::serve(acceptor.clone(), request, payload)));
     }
 }
 
-async fn upgrade(door: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let admitted = door.caller(&request).and_then(|caller| admit(&door, &request, caller));
+async fn upgrade(acceptor: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let admitted = acceptor.client_ip(&request).and_then(|client_ip| admit(&acceptor, &request, client_ip));
     match admitted {
-        Ok((seat, accepted)) => {
+        Ok((slot, accepted)) => {
             let subprotocol = accepted.subprotocol.as_deref();
             match accepted.version {
-                Version::V1 => door.websocket(&request, payload, subprotocol, seat, accepted.connected, V1),
-                Version::V2 => door.websocket(&request, payload, subprotocol, seat, accepted.connected, V2),
+                Version::V1 => acceptor.websocket(&request, payload, subprotocol, slot, accepted.init, V1),
+                Version::V2 => acceptor.websocket(&request, payload, subprotocol, slot, accepted.init, V2),
             }
         }
-        Err(refusal) => door.refuse(refusal),
+        Err(refusal) => acceptor.refuse(refusal),
     }
 }
 
-fn admit(door: &Acceptor, request: &HttpRequest, caller: ClientIp) -> Result<(ConnectionSlot, Accepted), ConnectError> {
-    let accepted = check(request, door, caller)?;
-    Ok((door.enter(request, caller)?, accepted))
+fn admit(
+    acceptor: &Acceptor,
+    request: &HttpRequest,
+    client_ip: ClientIp,
+) -> Result<(ConnectionSlot, Accepted), ConnectError> {
+    let accepted = check(request, acceptor, client_ip)?;
+    Ok((acceptor.admit(request, client_ip)?, accepted))
 }
 
 /// A request that may become a socket.
@@ -64,7 +68,7 @@ fn admit(door: &Acceptor, request: &HttpRequest, caller: ClientIp) -> Result<(Co
 struct Accepted {
     version: Version,
     subprotocol: Option<String>,
-    connected: SocketInit,
+    init: SocketInit,
 }
 
 /// What the client offers as subprotocols.
@@ -74,24 +78,24 @@ pub(crate) struct Offer {
 }
 
 /// Checks a request to one of the mount's endpoints.
-fn check(request: &HttpRequest, door: &Acceptor, caller: ClientIp) -> Result<Accepted, ConnectError> {
+fn check(request: &HttpRequest, acceptor: &Acceptor, client_ip: ClientIp) -> Result<Accepted, ConnectError> {
     if request.method() != Method::GET {
-        return Err(ConnectError::new(StatusCode::BAD_REQUEST, "").because(ConnectRefusal::Request));
+        return Err(ConnectError::new(StatusCode::BAD_REQUEST, "").with_reason(ConnectRefusal::Request));
     }
     let params = params(request.query_string())?;
-    check_origin(request.headers(), door.origins())?;
-    let offer = subprotocol(request.headers(), door.subprotocols())?;
+    check_origin(request.headers(), acceptor.origins())?;
+    let offer = subprotocol(request.headers(), acceptor.subprotocols())?;
     let version = version(&params)?;
     let info = ConnectInfo {
         request,
         params: &params,
-        caller,
+        client_ip,
         auth_token: offer.token.as_deref(),
         transport: websocket::NAME,
     };
-    let connected = door.connect(&info)?;
+    let init = acceptor.connect(&info)?;
     check_upgrade(request)?;
-    Ok(Accepted { version, subprotocol: offer.answer, connected })
+    Ok(Accepted { version, subprotocol: offer.answer, init })
 }
 
 pub(crate) fn subprotocol(headers: &HeaderMap, configured: &[String]) -> Result<Offer, ConnectError> {
@@ -102,13 +106,13 @@ pub(crate) fn subprotocol(headers: &HeaderMap, configured: &[String]) -> Result<
         .map(str::trim)
         .collect();
     let token = match offered.iter().find_map(|name| name.strip_prefix(TOKEN_PREFIX)) {
-        Some(token) => Some(decode_token(token).ok_or(ConnectError::forbidden().because(ConnectRefusal::Token))?),
+        Some(token) => Some(decode_token(token).ok_or(ConnectError::forbidden().with_reason(ConnectRefusal::Token))?),
         None => None,
     };
     let ours = configured.iter().map(String::as_str);
     let answer = ours.chain([PHOENIX]).find(|name| offered.contains(name)).map(str::to_owned);
     if answer.is_none() && !configured.is_empty() && !offered.is_empty() {
-        return Err(ConnectError::forbidden().because(ConnectRefusal::Subprotocol));
+        return Err(ConnectError::forbidden().with_reason(ConnectRefusal::Subprotocol));
     }
     Ok(Offer { answer, token })
 }

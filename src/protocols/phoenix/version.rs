@@ -27,8 +27,8 @@ impl Version {
 pub(crate) fn version(params: &[(String, String)]) -> Result<Version, ConnectError> {
     let is_list = |name: &str| name.starts_with("vsn[");
     if params.iter().any(|(name, _)| is_list(name)) {
-        return Err(ConnectError::forbidden().because(ConnectRefusal::Version));
+        return Err(ConnectError::forbidden().with_reason(ConnectRefusal::Version));
     }
     let vsn = params.iter().rev().find(|(name, _)| name == "vsn").map(|(_, value)| &**value);
-    Version::negotiate(vsn).ok_or(ConnectError::forbidden().because(ConnectRefusal::Version))
+    Version::negotiate(vsn).ok_or(ConnectError::forbidden().with_reason(ConnectRefusal::Version))
 }

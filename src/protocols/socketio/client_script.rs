@@ -12,15 +12,15 @@ use crate::http::static_files;
 const MISSING: &str = "this server has no copy of the Socket.IO client: set socketio.client_dir to the folder of one, \
                        such as node_modules/socket.io/client-dist\n";
 
-pub(super) fn routes(door: &Acceptor, app: &mut ServiceConfig) {
-    let (path, door) = (format!("{}/{{file:socket\\.io\\.[a-z.]+}}", door.path()), door.clone());
-    app.route(&path, web::get().to(move |request, file| serve(door.clone(), request, file)));
+pub(super) fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
+    let (path, acceptor) = (format!("{}/{{file:socket\\.io\\.[a-z.]+}}", acceptor.path()), acceptor.clone());
+    app.route(&path, web::get().to(move |request, file| serve(acceptor.clone(), request, file)));
 }
 
-async fn serve(door: Acceptor, request: HttpRequest, file: Path<String>) -> HttpResponse {
+async fn serve(acceptor: Acceptor, request: HttpRequest, file: Path<String>) -> HttpResponse {
     let file = file.into_inner();
     let is_script = file.ends_with(".js") || file.ends_with(".js.map");
-    match &door.config().socketio.client_dir {
+    match &acceptor.config().socketio.client_dir {
         Some(folder) if is_script => static_files::file(request, folder.clone(), &file).await,
         _ => HttpResponse::NotFound().content_type("text/plain; charset=utf-8").body(MISSING),
     }

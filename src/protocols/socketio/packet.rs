@@ -211,7 +211,7 @@ fn begin(kind: char, attachments: usize, namespace: &str, room: usize) -> String
 }
 
 /// Escapes what is not ASCII in a packet's JSON. A namespace has no escapes, and stays as it is.
-pub(super) fn in_ascii(text: String) -> String {
+pub(super) fn ascii_only(text: String) -> String {
     if text.is_ascii() {
         return text;
     }
@@ -306,7 +306,7 @@ mod tests {
 
     #[test]
     fn the_oldest_clients_get_ascii_and_read_the_same() {
-        let escaped = in_ascii("42/ünï,[\"é😀\"]".to_owned());
+        let escaped = ascii_only("42/ünï,[\"é😀\"]".to_owned());
         assert_eq!(escaped, r#"42/ünï,["\u00e9\ud83d\ude00"]"#);
         assert_eq!(serde_json::from_str::<(String,)>(&escaped[9..]).unwrap().0, "é😀");
     }

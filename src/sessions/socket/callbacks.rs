@@ -15,30 +15,30 @@ use crate::topic::Topic;
 impl Socket {
     /// Lets the channel put an event in its own words. What it tells its topic meanwhile does not pass
     /// through it again: that would never end.
-    pub(crate) fn intercepted(&mut self, topic: &Topic, event: &str, payload: &Payload) {
+    pub(crate) fn intercept(&mut self, topic: &Topic, event: &str, payload: &Payload) {
         let run = |channel: &mut dyn Channel, ctx: &mut Context<'_>| channel.handle_out(event, payload, ctx);
-        let Some(((), aftermath)) = self.call(topic, &None, run) else { return };
-        self.apply(topic, aftermath.wishes);
-        self.settle(topic, Vec::new(), aftermath.decision, aftermath.stopped);
+        let Some(((), outcome)) = self.call(topic, &None, run) else { return };
+        self.apply(topic, outcome.actions);
+        self.settle(topic, Vec::new(), outcome.completed_join, outcome.stopped);
     }
 
     pub(crate) fn run_and_reply(&mut self, topic: &Topic, reference: &Option<Ref>, f: impl Callback<Reply>) {
-        let Some((reply, aftermath)) = self.call(topic, reference, f) else { return };
+        let Some((reply, outcome)) = self.call(topic, reference, f) else { return };
         let why = if self.client.overloaded { PushRefusal::Overloaded } else { PushRefusal::Channel };
-        let echoes = self.apply(topic, aftermath.wishes);
-        let Some(joined) = self.joins.get(topic) else { return };
-        if let Reply::Now(status, payload) = reply {
-            self.answer(joined.shown.clone(), reference.clone(), topic, status, payload, why);
+        let echoes = self.apply(topic, outcome.actions);
+        let Some(server) = self.joins.get(topic) else { return };
+        if let Reply::Reply(status, payload) = reply {
+            self.answer(server.reply_ref.clone(), reference.clone(), topic, status, payload, why);
         }
-        self.settle(topic, echoes, aftermath.decision, aftermath.stopped);
+        self.settle(topic, echoes, outcome.completed_join, outcome.stopped);
     }
 
     /// Runs one of the channel's functions and does what it asked for; nothing when it panicked, or
     /// the topic is not joined.
     pub(crate) fn run<R>(&mut self, topic: &Topic, reference: &Option<Ref>, f: impl Callback<R>) -> Option<R> {
-        let (result, aftermath) = self.call(topic, reference, f)?;
-        let echoes = self.apply(topic, aftermath.wishes);
-        self.settle(topic, echoes, aftermath.decision, aftermath.stopped);
+        let (result, outcome) = self.call(topic, reference, f)?;
+        let echoes = self.apply(topic, outcome.actions);
+        self.settle(topic, echoes, outcome.completed_join, outcome.stopped);
         Some(result)
     }
 
@@ -48,11 +48,11 @@ impl Socket {
         reference: &Option<Ref>,
         f: impl Callback<R>,
     ) -> Option<(R, CallbackOutcome)> {
-        let (result, aftermath) = self.joins.get_mut(topic)?.call(topic, reference, &mut self.client, f);
+        let (result, outcome) = self.joins.get_mut(topic)?.call(topic, reference, &mut self.client, f);
         match result {
-            Ok(result) => Some((result, aftermath)),
+            Ok(result) => Some((result, outcome)),
             Err(Crashed) => {
-                self.apply(topic, aftermath.wishes);
+                self.apply(topic, outcome.actions);
                 self.crash(topic);
                 None
             }
@@ -62,18 +62,18 @@ impl Socket {
     /// Takes over what a channel left to be done, but for what it told a topic before it was a member.
     /// Its own broadcasts of events that it intercepts are returned: its client hears them after the
     /// reply, as in Phoenix.
-    pub(crate) fn apply(&mut self, topic: &Topic, wishes: Vec<Action>) -> Vec<(Event, Payload)> {
-        let is_member = self.joins.get(topic).is_some_and(|joined| !joined.is_pending());
+    pub(crate) fn apply(&mut self, topic: &Topic, actions: Vec<Action>) -> Vec<(Event, Payload)> {
+        let is_member = self.joins.get(topic).is_some_and(|server| !server.is_pending());
         let mut intercepted = Vec::new();
-        for wish in wishes {
-            let mut effect = match wish {
+        for command in actions {
+            let mut effect = match command {
                 Action::Do(effect) => effect,
-                Action::Listen(heard, claim, turn) => {
-                    self.listen(topic, heard, claim, turn);
+                Action::Subscribe(other, claim, permit) => {
+                    self.subscribe(topic, other, claim, permit);
                     continue;
                 }
-                Action::Ignore(heard) => {
-                    self.ignore(topic, &heard);
+                Action::Unsubscribe(other) => {
+                    self.unsubscribe_from(topic, &other);
                     continue;
                 }
             };
@@ -81,7 +81,7 @@ impl Socket {
                 Effect::Broadcast { broadcast, .. } if !is_member && broadcast.topic == *topic => continue,
                 Effect::Broadcast { broadcast, reach: reach @ Reach::Echoed } => match self.joins.get(topic) {
                     None => *reach = Reach::Others,
-                    Some(joined) if joined.intercepts(&broadcast.event) => {
+                    Some(server) if server.intercepts(&broadcast.event) => {
                         *reach = Reach::Others;
                         intercepted.push((broadcast.event.clone(), broadcast.payload.clone()));
                     }
@@ -98,14 +98,14 @@ impl Socket {
         &mut self,
         topic: &Topic,
         echoes: Vec<(Event, Payload)>,
-        decision: Option<Join>,
+        completed_join: Option<Join>,
         stopped: bool,
     ) {
         for (event, payload) in echoes {
-            self.intercepted(topic, &event, &payload);
+            self.intercept(topic, &event, &payload);
         }
-        if let Some(join) = decision {
-            self.decide(topic, join);
+        if let Some(join) = completed_join {
+            self.apply_join(topic, join);
         }
         if stopped {
             self.end(topic, TerminateReason::Stopped);

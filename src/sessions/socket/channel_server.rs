@@ -15,13 +15,13 @@ use crate::topic::Topic;
 pub(crate) struct ChannelServer {
     pub(crate) id: JoinId,
     /// The join's mark as the client gave it: what later messages must carry.
-    pub(crate) given: Option<Ref>,
+    pub(crate) join_ref: Option<Ref>,
     /// The mark that answers carry: the request's own when the client gave none.
-    pub(crate) shown: Option<Ref>,
+    pub(crate) reply_ref: Option<Ref>,
     /// Nothing, once the client has its `ok`.
     pub(crate) pending: Option<Box<PendingJoin>>,
     /// What it hears besides its own topic, each as a membership of its own.
-    pub(crate) hears: Vec<(JoinId, Topic)>,
+    pub(crate) subscriptions: Vec<(JoinId, Topic)>,
     /// The events that its channel wants to see before its client does.
     pub(crate) intercepted: &'static [&'static str],
     channel: Box<dyn Channel>,
@@ -40,7 +40,7 @@ pub(crate) struct PendingJoin {
     /// Marks of older joins of the topic, to be told that they are closed once this one is answered.
     pub(crate) closing: Vec<Option<Ref>>,
     /// Marks and requests of older joins that were not answered either: they end as this one does.
-    pub(crate) owed: Vec<(Option<Ref>, Option<Ref>)>,
+    pub(crate) superseded: Vec<(Option<Ref>, Option<Ref>)>,
     /// What the client said to the topic meanwhile.
     pub(crate) backlog: VecDeque<QueuedPush>,
     backlog_bytes: usize,
@@ -73,9 +73,17 @@ pub(crate) trait Callback<R>: FnOnce(&mut dyn Channel, &mut Context<'_>) -> R {}
 impl<R, F: FnOnce(&mut dyn Channel, &mut Context<'_>) -> R> Callback<R> for F {}
 
 impl ChannelServer {
-    pub(crate) fn new(id: JoinId, given: Option<Ref>, channel: Box<dyn Channel>, pending: PendingJoin) -> Self {
-        let shown = given.clone().or_else(|| pending.reference.clone());
-        Self { id, given, shown, pending: Some(Box::new(pending)), hears: Vec::new(), intercepted: &[], channel }
+    pub(crate) fn new(id: JoinId, join_ref: Option<Ref>, channel: Box<dyn Channel>, pending: PendingJoin) -> Self {
+        let reply_ref = join_ref.clone().or_else(|| pending.reference.clone());
+        Self {
+            id,
+            join_ref,
+            reply_ref,
+            pending: Some(Box::new(pending)),
+            subscriptions: Vec::new(),
+            intercepted: &[],
+            channel,
+        }
     }
 
     /// Whether the client has not been answered yet.
@@ -89,14 +97,14 @@ impl ChannelServer {
     }
 
     /// How many older joins of the topic wait with this one for their answers.
-    pub(crate) fn owed(&self) -> usize {
-        self.pending.as_ref().map_or(0, |pending| pending.owed.len())
+    pub(crate) fn superseded(&self) -> usize {
+        self.pending.as_ref().map_or(0, |pending| pending.superseded.len())
     }
 
     /// Whether a message speaks for a join of the topic that is over. One that names no join speaks for
     /// the current one.
     pub(crate) fn is_stale(&self, join_ref: &Option<Ref>) -> bool {
-        join_ref.is_some() && *join_ref != self.given
+        join_ref.is_some() && *join_ref != self.join_ref
     }
 
     /// Runs one of the channel's functions; what it asked for until it panicked stands in the aftermath.
@@ -107,12 +115,12 @@ impl ChannelServer {
         client: &mut Client,
         f: impl Callback<R>,
     ) -> (Result<R, Crashed>, CallbackOutcome) {
-        let mut aftermath = CallbackOutcome::default();
+        let mut outcome = CallbackOutcome::default();
         client.overloaded = false;
-        let scope = CallScope { topic, join: self.id, join_ref: &self.shown, reference };
-        let mut ctx = Context { scope, client, aftermath: &mut aftermath };
+        let scope = CallScope { topic, join: self.id, join_ref: &self.reply_ref, reference };
+        let mut ctx = Context { scope, client, outcome: &mut outcome };
         let result = catch_unwind(AssertUnwindSafe(|| f(&mut *self.channel, &mut ctx)));
-        (result.map_err(|_| Crashed), aftermath)
+        (result.map_err(|_| Crashed), outcome)
     }
 
     /// Whether the channel wants to see the event before its client does.
@@ -121,31 +129,31 @@ impl ChannelServer {
     }
 
     /// Drops the channel: one that panicked may do so again meanwhile.
-    pub(crate) fn bury(self) {
+    pub(crate) fn drop_channel(self) {
         let _ = catch_unwind(AssertUnwindSafe(move || drop(self.channel)));
     }
 }
 
 impl PendingJoin {
     /// A join in place of one that is answered.
-    pub(crate) fn after(id: JoinId, given: Option<Ref>) -> Self {
-        Self { replaces: Some(id), closing: vec![given], ..Self::default() }
+    pub(crate) fn after(id: JoinId, join_ref: Option<Ref>) -> Self {
+        Self { replaces: Some(id), closing: vec![join_ref], ..Self::default() }
     }
 
     /// A join in place of one that still waits, with what that one has to settle.
-    pub(crate) fn instead_of(id: JoinId, given: Option<Ref>, older: Self) -> Self {
+    pub(crate) fn instead_of(id: JoinId, join_ref: Option<Ref>, older: Self) -> Self {
         let replaces = if older.reply.is_some() { Some(id) } else { older.replaces };
-        let mut owed = older.owed;
-        owed.push((given, older.reference));
-        Self { replaces, closing: older.closing, owed, ..Self::default() }
+        let mut superseded = older.superseded;
+        superseded.push((join_ref, older.reference));
+        Self { replaces, closing: older.closing, superseded, ..Self::default() }
     }
 
     /// Keeps what is said meanwhile, if what waits already is less than `bound` bytes; says whether it was.
-    pub(crate) fn hold(&mut self, held: QueuedPush, bound: usize) -> bool {
+    pub(crate) fn queue_until_joined(&mut self, queued: QueuedPush, bound: usize) -> bool {
         let room = self.backlog_bytes < bound;
         if room {
-            self.backlog_bytes += held.size();
-            self.backlog.push_back(held);
+            self.backlog_bytes += queued.size();
+            self.backlog.push_back(queued);
         }
         room
     }

@@ -20,110 +20,112 @@ use crate::sessions::socket::channel_server::{ChannelServer, PendingJoin, Queued
 use crate::topic::Topic;
 
 impl Socket {
-    pub(crate) fn join(&mut self, name: &str, given: Option<Ref>, reference: Option<Ref>, payload: &Payload) {
-        let routed = match self.admissible(name, payload) {
+    pub(crate) fn join(&mut self, name: &str, join_ref: Option<Ref>, reference: Option<Ref>, payload: &Payload) {
+        let routed = match self.route_join(name, payload) {
             Ok(routed) => routed,
             Err((why, words)) => {
-                self.count_unjoined(why);
-                let shown = given.filter(|_| why != JoinRefusal::Unmatched);
-                return self.refuse(shown, reference, name, Payload::reason(words));
+                self.count_refused_join(why);
+                let reply_ref = join_ref.filter(|_| why != JoinRefusal::Unmatched);
+                return self.refuse(reply_ref, reference, name, Payload::reason(words));
             }
         };
         let (topic, channel) = routed;
-        let mut pending = self.take_place(&topic);
+        let mut pending = self.replace_join(&topic);
         pending.reference = reference.clone();
         pending.since = Some(self.client.now);
         self.last_join += 1;
         let id = JoinId(self.last_join);
         self.topics.insert(id, topic.clone());
-        self.joins.insert(topic.clone(), Box::new(ChannelServer::new(id, given, channel, pending)));
+        self.joins.insert(topic.clone(), Box::new(ChannelServer::new(id, join_ref, channel, pending)));
         let run = |channel: &mut dyn Channel, ctx: &mut Context<'_>| (channel.join(payload, ctx), channel.intercepts());
         let Some((join, intercepted)) = self.run(&topic, &reference, run) else { return };
-        if let Some(joined) = self.joins.get_mut(&topic) {
-            joined.intercepted = intercepted;
+        if let Some(server) = self.joins.get_mut(&topic) {
+            server.intercepted = intercepted;
         }
-        self.decide(&topic, join);
+        self.apply_join(&topic, join);
     }
 
     /// Whether the client may ask to join at all: the channel that decides, or the reason why not.
     #[expect(clippy::type_complexity, reason = "a pair of a name and its channel, used here alone")]
-    fn admissible(
+    fn route_join(
         &mut self,
         name: &str,
         payload: &Payload,
     ) -> Result<(Topic, Box<dyn Channel>), (JoinRefusal, &'static str)> {
-        if name.len() > self.rules.limits.topic_bytes {
+        if name.len() > self.settings.limits.topic_bytes {
             return Err((JoinRefusal::TooLong, "topic too long"));
         }
-        let Ok(routed) = catch_unwind(AssertUnwindSafe(|| self.rules.router.route(self.rules.realm, name))) else {
+        let Ok(routed) = catch_unwind(AssertUnwindSafe(|| self.settings.router.route(self.settings.realm, name)))
+        else {
             self.count_crash(name);
             return Err((JoinRefusal::Crash, "join crashed"));
         };
         let Some(routed) = routed else {
             return Err((JoinRefusal::Unmatched, "unmatched topic"));
         };
-        let (most, older) = (self.rules.limits.joins_per_socket, self.joins.get(name).map(|joined| joined.owed()));
+        let (most, older) =
+            (self.settings.limits.joins_per_socket, self.joins.get(name).map(|server| server.superseded()));
         if older.is_none() && self.joins.len() >= most {
             return Err((JoinRefusal::TooMany, "too many channels joined"));
         }
         if !payload.is_object() {
             return Err((JoinRefusal::Payload, "invalid payload"));
         }
-        if self.join_rate.take(&self.rules.joins, self.client.now) != RateVerdict::Fine {
+        if self.join_rate.take(&self.settings.joins, self.client.now) != RateVerdict::Allow {
             return Err((JoinRefusal::RateLimited, "rate_limited"));
         }
         // a topic that nobody answers for may be joined anew, but not for ever
-        if older.is_some_and(|owed| owed >= most) {
+        if older.is_some_and(|superseded| superseded >= most) {
             return Err((JoinRefusal::TooMany, "too many channels joined"));
         }
         Ok(routed)
     }
 
     /// Ends an older join of the same topic, whose place a new one is to take.
-    fn take_place(&mut self, topic: &Topic) -> PendingJoin {
+    fn replace_join(&mut self, topic: &Topic) -> PendingJoin {
         self.terminate(topic, TerminateReason::Replaced);
-        let Some(mut old) = self.forget(topic) else { return PendingJoin::default() };
-        let (id, given, pending) = (old.id, old.given.take(), old.pending.take());
-        old.bury();
-        let Some(mut pending) = pending else { return PendingJoin::after(id, given) };
+        let Some(mut old) = self.remove_join(topic) else { return PendingJoin::default() };
+        let (id, join_ref, pending) = (old.id, old.join_ref.take(), old.pending.take());
+        old.drop_channel();
+        let Some(mut pending) = pending else { return PendingJoin::after(id, join_ref) };
         self.refuse_backlog(topic, std::mem::take(&mut pending.backlog));
-        PendingJoin::instead_of(id, given, *pending)
+        PendingJoin::instead_of(id, join_ref, *pending)
     }
 
     /// Does what the channel has decided; of several decisions the first counts.
-    pub(crate) fn decide(&mut self, topic: &Topic, join: Join) {
-        let Some(joined) = self.joins.get_mut(topic) else { return };
-        let Some(pending) = joined.pending.as_mut().filter(|pending| pending.reply.is_none()) else { return };
+    pub(crate) fn apply_join(&mut self, topic: &Topic, join: Join) {
+        let Some(server) = self.joins.get_mut(topic) else { return };
+        let Some(pending) = server.pending.as_mut().filter(|pending| pending.reply.is_none()) else { return };
         match join {
-            Join::Later => {}
-            Join::Refuse(payload) => {
-                self.count_unjoined(if self.client.overloaded {
+            Join::Pending => {}
+            Join::Error(payload) => {
+                self.count_refused_join(if self.client.overloaded {
                     JoinRefusal::Overloaded
                 } else {
                     JoinRefusal::Channel
                 });
                 self.refused(topic, payload);
             }
-            Join::Accept(payload, membership) => {
-                let Ok(turn) = self.client.turn(topic.key().len() + membership.size()) else {
-                    self.count_unjoined(JoinRefusal::Overloaded);
+            Join::Ok(payload, membership) => {
+                let Ok(permit) = self.client.permit(topic.key().len() + membership.size()) else {
+                    self.count_refused_join(JoinRefusal::Overloaded);
                     return self.refused(topic, Payload::reason(LimitError::Overloaded.reason()));
                 };
                 pending.reply = Some(payload);
-                let (join, replaces) = (joined.id, pending.replaces.take());
-                self.effects.push_back(Effect::Subscribe { join, topic: topic.clone(), membership, replaces, turn });
+                let (join, replaces) = (server.id, pending.replaces.take());
+                self.effects.push_back(Effect::Subscribe { join, topic: topic.clone(), membership, replaces, permit });
             }
         }
     }
 
     pub(crate) fn refused(&mut self, topic: &Topic, payload: Payload) {
-        let Some(mut joined) = self.forget(topic) else { return };
-        let pending = joined.pending.take().map(|pending| *pending).unwrap_or_default();
-        for (given, reference) in pending.owed {
-            self.reply(given, reference, topic, Status::Error, payload.clone());
+        let Some(mut server) = self.remove_join(topic) else { return };
+        let pending = server.pending.take().map(|pending| *pending).unwrap_or_default();
+        for (join_ref, reference) in pending.superseded {
+            self.reply(join_ref, reference, topic, Status::Error, payload.clone());
         }
-        self.reply(joined.given.take(), pending.reference, topic, Status::Error, payload);
-        joined.bury();
+        self.reply(server.join_ref.take(), pending.reference, topic, Status::Error, payload);
+        server.drop_channel();
         self.close_all(topic, pending.closing);
         if let Some(join) = pending.replaces {
             self.effects.push_back(Effect::Unsubscribe(join));
@@ -133,11 +135,11 @@ impl Socket {
 
     /// Answers what was said to a topic that has not been joined after all.
     fn refuse_backlog(&mut self, topic: &Topic, backlog: VecDeque<QueuedPush>) {
-        backlog.into_iter().for_each(|held| self.refuse_held(topic, held));
+        backlog.into_iter().for_each(|queued| self.refuse_queued(topic, queued));
     }
 
-    fn refuse_held(&mut self, topic: &Topic, held: QueuedPush) {
-        match held {
+    fn refuse_queued(&mut self, topic: &Topic, queued: QueuedPush) {
+        match queued {
             QueuedPush::Push(reference, ..) => {
                 self.refuse(None, reference, topic.as_str(), Payload::reason("unmatched topic"))
             }
@@ -146,46 +148,46 @@ impl Socket {
     }
 
     /// Refuses a join of which the registry may have been asked already.
-    pub(crate) fn withdraw(&mut self, topic: &Topic, why: JoinRefusal, reason: &str) {
-        let Some(joined) = self.joins.get(topic) else { return };
-        if joined.is_asked() {
-            self.effects.push_back(Effect::Unsubscribe(joined.id));
+    pub(crate) fn abort_join(&mut self, topic: &Topic, why: JoinRefusal, reason: &str) {
+        let Some(server) = self.joins.get(topic) else { return };
+        if server.is_asked() {
+            self.effects.push_back(Effect::Unsubscribe(server.id));
         }
-        self.count_unjoined(why);
+        self.count_refused_join(why);
         self.refused(topic, Payload::reason(reason));
     }
 
-    fn count_unjoined(&self, why: JoinRefusal) {
-        self.metrics.joins_refused.add(self.rules.realm, why, 1);
+    fn count_refused_join(&self, why: JoinRefusal) {
+        self.metrics.joins_refused.add(self.settings.realm, why, 1);
     }
 
-    pub(crate) fn subscribed(&mut self, join: JoinId) {
+    pub(crate) fn join_confirmed(&mut self, join: JoinId) {
         let Some(topic) = self.topic_of(join) else { return };
-        let Some(joined) = self.joins.get_mut(&topic) else { return };
-        let Some(pending) = joined.pending.take_if(|pending| pending.reply.is_some()) else { return };
-        self.lane_changed = true;
-        let (given, mut closing) = (joined.given.clone(), pending.closing);
+        let Some(server) = self.joins.get_mut(&topic) else { return };
+        let Some(pending) = server.pending.take_if(|pending| pending.reply.is_some()) else { return };
+        self.fastlane_changed = true;
+        let (join_ref, mut closing) = (server.join_ref.clone(), pending.closing);
         let welcome = pending.reply.unwrap_or_else(Payload::empty);
         if let Some(since) = pending.since {
-            self.metrics.join_time.add(self.rules.realm, self.client.now.saturating_duration_since(since));
+            self.metrics.join_duration.add(self.settings.realm, self.client.now.saturating_duration_since(since));
         }
-        for (given, reference) in pending.owed {
-            self.reply(given.clone(), reference, &topic, Status::Ok, welcome.clone());
-            closing.push(given);
+        for (join_ref, reference) in pending.superseded {
+            self.reply(join_ref.clone(), reference, &topic, Status::Ok, welcome.clone());
+            closing.push(join_ref);
         }
-        self.reply(given, pending.reference, &topic, Status::Ok, welcome);
+        self.reply(join_ref, pending.reference, &topic, Status::Ok, welcome);
         self.close_all(&topic, closing);
-        self.run(&topic, &None, |channel, ctx| channel.joined(ctx));
-        self.replay.extend(pending.backlog.into_iter().map(|held| (topic.clone(), held)));
+        self.run(&topic, &None, |channel, ctx| channel.after_join(ctx));
+        self.replay.extend(pending.backlog.into_iter().map(|queued| (topic.clone(), queued)));
     }
 
     /// Takes up the next of what was said to a topic before its join was answered, when all that came before has been
     /// done: what it comes to, as a signal to nobody, counts before the next is judged. Says whether there was one.
     pub(crate) fn replay_next(&mut self) -> bool {
-        let Some((topic, held)) = self.replay.pop_front() else { return false };
-        match held {
+        let Some((topic, queued)) = self.replay.pop_front() else { return false };
+        match queued {
             // it has left, stopped or crashed meanwhile
-            held if !self.joins.contains_key(&topic) => self.refuse_held(&topic, held),
+            queued if !self.joins.contains_key(&topic) => self.refuse_queued(&topic, queued),
             QueuedPush::Push(reference, event, payload) => self.handle_in(&topic, reference, &event, &payload),
             QueuedPush::Leave(reference) => self.leave_now(&topic, reference),
         }
@@ -199,9 +201,9 @@ impl Socket {
     }
 
     /// Keeps what is said to a topic that is about to be joined; says whether there was room.
-    pub(crate) fn hold(&mut self, topic: &Topic, held: QueuedPush) -> bool {
-        let bound = self.rules.limits.queue_bytes;
-        let pending = self.joins.get_mut(topic).and_then(|joined| joined.pending.as_mut());
-        pending.is_some_and(|pending| pending.hold(held, bound))
+    pub(crate) fn queue_until_joined(&mut self, topic: &Topic, queued: QueuedPush) -> bool {
+        let bound = self.settings.limits.queue_bytes;
+        let pending = self.joins.get_mut(topic).and_then(|server| server.pending.as_mut());
+        pending.is_some_and(|pending| pending.queue_until_joined(queued, bound))
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix::prelude::SendError;
 use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 use tokio::sync::oneshot::{self, error::TryRecvError};
-use tokio::sync::{Mutex as Floor, OwnedMutexGuard};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
 use crate::close::Reason;
@@ -46,8 +46,8 @@ pub(crate) struct LongPollHandle {
     connection: Arc<Connection>,
     fetch: Recipient<Fetch>,
     post: Recipient<Post>,
-    turn: Recipient<Control>,
-    floor: Arc<Floor<()>>,
+    control: Recipient<Control>,
+    requests: Arc<AsyncMutex<()>>,
     upgrading: Arc<AtomicBool>,
 }
 
@@ -61,8 +61,8 @@ impl LongPollHandle {
             connection,
             fetch: addr.clone().recipient(),
             post: addr.clone().recipient(),
-            turn: addr.clone().recipient(),
-            floor: Arc::default(),
+            control: addr.clone().recipient(),
+            requests: Arc::default(),
             upgrading: Arc::default(),
         }
     }
@@ -93,8 +93,8 @@ impl LongPollHandle {
 
     /// Waits until no other request of the session has the floor: what one says is read and handed on before
     /// the next is, so that one session never has several in memory.
-    pub(crate) async fn take_floor(&self) -> OwnedMutexGuard<()> {
-        self.floor.clone().lock_owned().await
+    pub(crate) async fn lock_requests(&self) -> OwnedMutexGuard<()> {
+        self.requests.clone().lock_owned().await
     }
 
     /// Hands on what the client has said, and ends when it has been handled.
@@ -103,9 +103,9 @@ impl LongPollHandle {
     }
 
     /// Ends when what the client has asked for is settled, as far as it takes part in that: its joins.
-    pub(crate) async fn settled(&self) -> Result<(), Gone> {
+    pub(crate) async fn joins_settled(&self) -> Result<(), Gone> {
         let (done, settled) = oneshot::channel();
-        self.turn.do_send(Control::Settle(done));
+        self.control.do_send(Control::Settle(done));
         settled.await.map_err(|_| Gone)
     }
 
@@ -117,27 +117,27 @@ impl LongPollHandle {
     /// Answers the waiting request, and each that follows, with `frame`: the client is about to change
     /// its transport.
     pub(crate) fn release(&self, frame: Frame) {
-        self.turn.do_send(Control::Release(frame));
+        self.control.do_send(Control::Release(frame));
     }
 
     /// The client has not changed its transport after all, and may try again.
     pub(crate) fn give_up_upgrade(&self) {
-        self.turn.do_send(Control::Resume);
+        self.control.do_send(Control::Resume);
         self.upgrading.store(false, Ordering::Release);
     }
 
     /// From now on the session is spoken to over a WebSocket alone. What it has to say comes out of the pipe, until
     /// it ends.
-    pub(crate) fn upgrade(&self, upgraded: Arc<WriteSide>) -> FrameReceiver {
-        let (inflow, outflow) = frame_channel();
-        self.connection.attach(upgraded);
-        self.turn.do_send(Control::WriteSide(inflow));
-        outflow
+    pub(crate) fn upgrade(&self, write_side: Arc<WriteSide>) -> FrameReceiver {
+        let (sender, receiver) = frame_channel();
+        self.connection.set_write_side(write_side);
+        self.control.do_send(Control::WriteSide(sender));
+        receiver
     }
 
     /// Ends the session.
     pub(crate) fn end(&self, reason: &'static Reason) {
-        self.turn.do_send(Control::End(reason));
+        self.control.do_send(Control::End(reason));
     }
 }
 

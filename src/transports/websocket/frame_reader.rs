@@ -56,7 +56,7 @@ impl<S> FrameReader<S> {
     }
 
     fn add(&mut self, chunk: Bytes) {
-        self.connection.hear();
+        self.connection.mark_active();
         if self.buffer.is_empty() {
             self.buffer = chunk.into();
         } else {

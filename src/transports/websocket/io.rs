@@ -40,24 +40,28 @@ pub(crate) type UpgradeRequest = (Request, Framed<TcpStream, Codec>);
 
 /// Has `app` answer the request, and carries what both sides say until one of them ends: a task of its own, since the
 /// one that has read the request is as large as all that HTTP may need. What the client still sends after the last word
-/// is read and dropped for as long as `patience`: it would else lose that word.
-pub(crate) fn carry<S>(app: Rc<S>, (request, framed): UpgradeRequest, desk: ReadyQueue<Connection>, patience: Duration)
-where
+/// is read and dropped for as long as `drain_timeout`: it would else lose that word.
+pub(crate) fn spawn_connection<S>(
+    app: Rc<S>,
+    (request, framed): UpgradeRequest,
+    ready_queue: ReadyQueue<Connection>,
+    drain_timeout: Duration,
+) where
     S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error> + 'static,
 {
-    let upgraded = Arc::new(WriteSide::new(desk));
-    let place = request.conn_data::<Arc<IpSlot>>().cloned();
+    let write_side = Arc::new(WriteSide::new(ready_queue));
+    let ip_slot = request.conn_data::<Arc<IpSlot>>().cloned();
     // boxed, as all that is over soon: the task stays as large as all that it is given, and its largest moment
-    let answered = Box::pin(answer(app, request, framed, upgraded.clone()));
+    let answered = Box::pin(answer(app, request, framed, write_side.clone()));
     actix_web::rt::spawn(async move {
         // its address has one connection less when this one ends, and not before
-        let _place = place;
+        let _ip_slot = ip_slot;
         let (writer, bytes, body) = answered.await?;
-        let outgoing = Outgoing { writer: Some(writer), due: bytes, body: Some(pin!(body)), upgraded };
+        let outgoing = Outgoing { writer: Some(writer), due: bytes, body: Some(pin!(body)), write_side };
         let mut writer = outgoing.await?;
         writer.shutdown().await?;
         // whoever does not hang up is hung up on
-        let _ = Box::pin(tokio::time::timeout(patience, drain(writer.as_ref()))).await;
+        let _ = Box::pin(tokio::time::timeout(drain_timeout, drain(writer.as_ref()))).await;
         Ok::<_, Error>(())
     });
 }
@@ -71,7 +75,7 @@ async fn answer<S>(
     app: Rc<S>,
     mut request: Request,
     framed: Framed<TcpStream, Codec>,
-    upgraded: Arc<WriteSide>,
+    write_side: Arc<WriteSide>,
 ) -> Result<(OwnedWriteHalf, Bytes, BoxBody), Error>
 where
     S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error>,
@@ -82,18 +86,22 @@ where
     let ahead = Bytes::copy_from_slice(&read_buf);
     drop(read_buf);
     let incoming = Incoming { reader, ahead, rests: false };
-    request.extensions_mut().insert(upgraded);
+    request.extensions_mut().insert(write_side);
     *request.payload() = Payload::Stream { payload: Box::pin(incoming) };
     let response = match app.call(request).await {
         Ok(response) => Response::from(response),
         Err(error) => error.error_response().into(),
     };
-    let (bytes, body) = opening(response, &mut codec, write_buf)?;
+    let (bytes, body) = response_head(response, &mut codec, write_buf)?;
     Ok((writer, bytes, body))
 }
 
 /// The head of the answer as bytes, behind what was not written yet of earlier ones.
-fn opening(response: Response<BoxBody>, codec: &mut Codec, mut bytes: BytesMut) -> Result<(Bytes, BoxBody), Error> {
+fn response_head(
+    response: Response<BoxBody>,
+    codec: &mut Codec,
+    mut bytes: BytesMut,
+) -> Result<(Bytes, BoxBody), Error> {
     let (mut head, body) = response.into_parts();
     if head.status() != StatusCode::SWITCHING_PROTOCOLS {
         // where a body ends that has no length is where the connection does
@@ -143,19 +151,19 @@ struct Outgoing<'a> {
     due: Bytes,
     /// Nothing once it has said all: an answer in its own words, a session by the line.
     body: Option<Pin<&'a mut BoxBody>>,
-    upgraded: Arc<WriteSide>,
+    write_side: Arc<WriteSide>,
 }
 
 impl Outgoing<'_> {
     /// What was said is written here, and not by the courier.
     fn take(&mut self) {
-        self.due = std::mem::take(&mut self.upgraded.line.way().said).freeze();
+        self.due = std::mem::take(&mut self.write_side.writer.state().buffer).freeze();
     }
 
     /// Whether the courier writes what was said, if anything was.
     fn leaves(&self) -> bool {
-        let said = self.upgraded.line.way().said.len();
-        said == 0 || said <= LARGE && self.upgraded.call()
+        let said = self.write_side.writer.state().buffer.len();
+        said == 0 || said <= LARGE && self.write_side.request_flush()
     }
 }
 
@@ -165,9 +173,9 @@ impl Future for Outgoing<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let cut = |Aborted| io::Error::from(io::ErrorKind::ConnectionAborted);
-        if let Some(left) = this.upgraded.line.resume(cx).map_err(cut)? {
-            this.writer = Some(left.writer);
-            if left.is_full {
+        if let Some(parked) = this.write_side.writer.unpark(cx).map_err(cut)? {
+            this.writer = Some(parked.writer);
+            if parked.is_full {
                 this.take();
             }
         }
@@ -187,7 +195,7 @@ impl Future for Outgoing<'_> {
                     this.take();
                 }
                 Poll::Pending if this.leaves() => {
-                    this.upgraded.line.rest(writer);
+                    this.write_side.writer.park(writer);
                     return Poll::Pending;
                 }
                 Poll::Pending => this.take(),
@@ -198,7 +206,7 @@ impl Future for Outgoing<'_> {
 
 impl Drop for Outgoing<'_> {
     fn drop(&mut self) {
-        self.upgraded.line.end();
+        self.write_side.writer.end();
     }
 }
 

@@ -78,7 +78,7 @@ pub fn route(members: u32) -> Run {
         let _system = &system;
         pubsub.publish(&Arc::new(Delivery::new(broadcast.clone())), None, Instant::now());
         for connection in &mailboxes {
-            connection.mailbox.fetch(&mut batch, Waker::noop());
+            connection.mailbox.drain(&mut batch, Waker::noop());
             black_box::<&Batch>(&batch);
             batch.clear();
         }
@@ -92,8 +92,8 @@ async fn room(topic: &Topic, members: u32) -> (Pubsub, Vec<Arc<Connection>>) {
     for connection in &connections {
         let (connection, topic) = (connection.clone(), topic.clone());
         let membership = Membership::default();
-        let turn = pubsub.turns().take(topic.key().len()).expect("room for so few");
-        pubsub.subscribe(Subscribe { connection, join: JoinId(0), topic, membership, replaces: None }, turn);
+        let permit = pubsub.budget().take(topic.key().len()).expect("room for so few");
+        pubsub.subscribe(Subscribe { connection, join: JoinId(0), topic, membership, replaces: None }, permit);
     }
     while pubsub.count(topic.as_str()) < members as usize {
         sleep(Duration::from_millis(1)).await;
@@ -102,11 +102,11 @@ async fn room(topic: &Topic, members: u32) -> (Pubsub, Vec<Arc<Connection>>) {
 }
 
 fn connection(number: u32) -> Connection {
-    let patience = Timeouts { idle: Duration::MAX, unjoined: Duration::MAX, ping: None };
-    let bound = QueueLimit { bytes: usize::MAX, age: Duration::MAX };
-    let allowance = Arc::new(ConnectionLimits { patience, bound });
+    let timeouts = Timeouts { idle: Duration::MAX, join: Duration::MAX, ping_interval: None };
+    let queue = QueueLimit { bytes: usize::MAX, age: Duration::MAX };
+    let connection_limits = Arc::new(ConnectionLimits { timeouts, queue });
     let misses = Arc::new(SharedTokenBucket::full(Rate::per_minute(1, 1), Instant::now()));
-    Connection::new(ConnectionId(number.into()), Ipv4Addr::LOCALHOST.into(), allowance, misses)
+    Connection::new(ConnectionId(number.into()), Ipv4Addr::LOCALHOST.into(), connection_limits, misses)
 }
 
 fn reading<P: Protocol>(mut protocol: P, text: &str) -> Run {
@@ -118,7 +118,7 @@ fn reading<P: Protocol>(mut protocol: P, text: &str) -> Run {
 fn writing<P: Protocol>(mut protocol: P, text: &str) -> Run {
     let frame = Frame::Text(text.into());
     greet(&mut protocol, &frame);
-    let Ok(Some(Decoded::Ask(inbound))) = protocol.decode(&frame) else { panic!("a message is read: {text}") };
+    let Ok(Some(Decoded::Request(inbound))) = protocol.decode(&frame) else { panic!("a message is read: {text}") };
     let Request::Push(event, payload) = inbound.request else { panic!("something is said: {text}") };
     let (topic, event) = (Topic::of("", "room:micro"), event.as_ref().into());
     let broadcast = Broadcast { topic, event, payload };
@@ -129,7 +129,7 @@ fn writing<P: Protocol>(mut protocol: P, text: &str) -> Run {
 fn greet<P: Protocol>(protocol: &mut P, frame: &Frame) {
     for frame in [&Frame::Text("40".into()), frame] {
         let _ = protocol.decode(frame);
-        while protocol.follow().is_some() {}
+        while protocol.next_step().is_some() {}
     }
 }
 

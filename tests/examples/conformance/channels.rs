@@ -19,7 +19,7 @@ impl Channel for Room {
         Join::ok()
     }
 
-    fn joined(&mut self, ctx: &mut Context<'_>) {
+    fn after_join(&mut self, ctx: &mut Context<'_>) {
         ctx.broadcast("user_entered", json!({ "user": self.user }).into());
         let mut joined = json!({ "status": "connected" });
         if let (Some(joined), Ok(Value::Object(assigned))) =
@@ -35,16 +35,16 @@ impl Channel for Room {
             ("new_msg", _) => {
                 ctx.broadcast("new_msg", payload.clone());
                 // over long polling the tests want none
-                if ctx.transport() == "websocket" { Reply::ok() } else { Reply::None }
+                if ctx.transport() == "websocket" { Reply::ok() } else { Reply::NoReply }
             }
             ("boom", _) => panic!("boom"),
             ("binary_event", Payload::Binary(data)) => {
                 ctx.push("binary_event", Payload::binary(vec![0, 1]));
-                Reply::with(Payload::binary([data, &[3, 4][..]].concat()))
+                Reply::ok_with(Payload::binary([data, &[3, 4][..]].concat()))
             }
             ("bin", Payload::Binary(_)) => {
                 ctx.broadcast("bin_ack", Payload::empty());
-                Reply::None
+                Reply::NoReply
             }
             _ => Reply::error("unknown event"),
         }
@@ -72,7 +72,7 @@ pub struct Hang;
 
 impl Channel for Hang {
     fn join(&mut self, _: &Payload, _: &mut Context<'_>) -> Join {
-        Join::Later
+        Join::Pending
     }
 }
 
@@ -83,8 +83,8 @@ impl Channel for Custom {
     fn join(&mut self, payload: &Payload, _: &mut Context<'_>) -> Join {
         let params: Map<String, Value> = payload.parse().unwrap_or_default();
         match params.get("action").and_then(Value::as_str) {
-            Some("ok") => Join::accept(json!({ "action": "ok" }).into()),
-            Some("ignore") => Join::Refuse(json!({ "action": "ignore" }).into()),
+            Some("ok") => Join::ok_with(json!({ "action": "ok" }).into()),
+            Some("ignore") => Join::Error(json!({ "action": "ignore" }).into()),
             _ => panic!("oops"),
         }
     }
@@ -93,6 +93,6 @@ impl Channel for Custom {
         if event == "close" {
             ctx.stop();
         }
-        Reply::None
+        Reply::NoReply
     }
 }

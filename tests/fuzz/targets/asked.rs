@@ -11,7 +11,7 @@ pub(super) struct Asked {
     pub(super) topic: String,
     pub(super) join_ref: Option<Ref>,
     pub(super) reference: Option<Ref>,
-    pub(super) wish: Wish,
+    pub(super) command: Wish,
 }
 
 /// A [`Request`] that has let go of its frame.
@@ -29,7 +29,7 @@ impl Asked {
             topic: inbound.topic.into_owned(),
             join_ref: inbound.join_ref,
             reference: inbound.reference,
-            wish: match inbound.request {
+            command: match inbound.request {
                 Request::Join(payload) => Wish::Join(payload),
                 Request::Leave => Wish::Leave,
                 Request::Push(event, payload) => Wish::Push(event.into_owned(), payload),
@@ -39,7 +39,7 @@ impl Asked {
     }
 
     pub(super) fn payload(&self) -> Option<&Payload> {
-        match &self.wish {
+        match &self.command {
             Wish::Join(payload) | Wish::Push(_, payload) => Some(payload),
             Wish::Leave | Wish::Heartbeat => None,
         }
@@ -47,7 +47,7 @@ impl Asked {
 
     /// How much of memory it keeps, but for the marks.
     pub(super) fn size(&self) -> usize {
-        let event = if let Wish::Push(event, _) = &self.wish { event.len() } else { 0 };
+        let event = if let Wish::Push(event, _) = &self.command { event.len() } else { 0 };
         self.topic.len() + event + self.payload().map_or(0, Payload::len)
     }
 }
@@ -55,7 +55,7 @@ impl Asked {
 /// What `protocol` is asked by `frame`, if it can be read and asks for anything.
 pub(super) fn ask(protocol: &mut impl Protocol, frame: &Frame) -> Option<Asked> {
     match protocol.decode(frame) {
-        Ok(Some(Decoded::Ask(inbound))) => Some(Asked::of(inbound)),
+        Ok(Some(Decoded::Request(inbound))) => Some(Asked::of(inbound)),
         _ => None,
     }
 }

@@ -50,7 +50,7 @@ fn packets(data: &[u8]) {
 /// A message is sent back as it came.
 fn packet<R: Revision>(data: &[u8]) {
     for asked in frames(data).filter_map(|frame| ask(&mut client::<R>(), &frame)) {
-        let Wish::Push(event, payload) = &asked.wish else { panic!("{asked:?} in a message") };
+        let Wish::Push(event, payload) = &asked.command else { panic!("{asked:?} in a message") };
         assert!(payload.len() <= 6 * data.len() + 2, "{} bytes are kept of {}", payload.len(), data.len());
         let topic = Realm::EngineIo.topic("/").expect("a name");
         let push = Outbound::Push { join_ref: None, topic, event: event.into(), payload: payload.clone() };

@@ -46,17 +46,17 @@ fn run(data: &[u8]) {
     for frame in frames(data) {
         let mut hello = client();
         let Some(register) = ask(&mut hello, &frame) else { continue };
-        assert!(matches!(register.wish, Wish::Join(_)), "{register:?} before a registration");
-        let behind = match hello.follow() {
-            Some(Decoded::Ask(inbound)) => Some(Asked::of(inbound)),
+        assert!(matches!(register.command, Wish::Join(_)), "{register:?} before a registration");
+        let behind = match hello.next_step() {
+            Some(Decoded::Request(inbound)) => Some(Asked::of(inbound)),
             other => {
                 assert!(other.is_none());
                 None
             }
         };
         assert_eq!(ask(&mut hello, &frame), behind, "said again");
-        assert!(hello.follow().is_none(), "said twice");
-        let Some(Asked { topic, wish: Wish::Push(event, payload), .. }) = behind else { continue };
+        assert!(hello.next_step().is_none(), "said twice");
+        let Some(Asked { topic, command: Wish::Push(event, payload), .. }) = behind else { continue };
         assert_eq!(topic, register.topic);
         let topic = Realm::Hello.topic("everybody").expect("a name");
         let Some(Frame::Text(text)) =

@@ -41,7 +41,7 @@ pub(super) fn client() -> PeerJs {
 /// What is handed on is what came, and is handed on the same again.
 fn run(data: &[u8]) {
     for asked in frames(data).filter_map(|frame| ask(&mut client(), &frame)) {
-        let Asked { reference, wish: Wish::Push(event, payload), .. } = &asked else { continue };
+        let Asked { reference, command: Wish::Push(event, payload), .. } = &asked else { continue };
         let text = handed_on(payload);
         assert!(text.size() <= data.len() + MORE, "{} bytes are made of {}", text.size(), data.len());
         let Frame::Text(json) = &text else { panic!("{text:?} is no text") };

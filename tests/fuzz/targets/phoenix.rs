@@ -69,7 +69,7 @@ fn large() -> Vec<Vec<u8>> {
 fn v1(data: &[u8]) {
     for asked in frames(data).filter_map(|frame| ask(&mut V1, &frame)) {
         is_within(&asked, data);
-        let Wish::Push(event, payload) = &asked.wish else { continue };
+        let Wish::Push(event, payload) = &asked.command else { continue };
         let topic = Topic::echo(Realm::Phoenix, &asked.topic);
         let told = Asked { join_ref: None, reference: None, ..asked.clone() };
         let broadcast = Broadcast { topic: topic.clone(), event: event.into(), payload: payload.clone() };
@@ -84,7 +84,7 @@ fn v2(data: &[u8]) {
     for asked in frames(data).filter_map(|frame| ask(&mut V2, &frame)) {
         is_within(&asked, data);
         replied(&asked);
-        let Wish::Push(event, payload) = &asked.wish else { continue };
+        let Wish::Push(event, payload) = &asked.command else { continue };
         let topic = Topic::echo(Realm::Phoenix, &asked.topic);
         let broadcast = Broadcast { topic: topic.clone(), event: event.into(), payload: payload.clone() };
         let broadcast = V2::broadcast(&broadcast).expect("what a frame had room for has room in another");

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::broker::registry::permits::Permit;
-use crate::connections::mail::SocketEvent;
+use crate::connections::envelope::SocketEvent;
 use crate::message::{DeliveryStatus, JoinId, Membership, OnlineStatus, Signal};
 use crate::topic::Topic;
 
@@ -28,7 +28,7 @@ pub(super) struct Registry {
 
 impl Registry {
     /// What has no turn gives back what one that had a turn has taken, or is to take.
-    pub(super) fn order(&mut self, order: Order, turn: Option<Permit>) {
+    pub(super) fn order(&mut self, order: Order, permit: Option<Permit>) {
         match &order {
             Order::Subscribe { join, .. } => assert!(self.used.insert(*join), "{join:?} was used before"),
             Order::Unsubscribe(join) => {
@@ -36,8 +36,8 @@ impl Registry {
             }
             Order::Watch(..) | Order::HeldSignal(_) => {}
         }
-        assert_eq!(turn.is_none(), matches!(order, Order::Unsubscribe(_)), "whose turn it is");
-        self.orders.push_back((order, turn));
+        assert_eq!(permit.is_none(), matches!(order, Order::Unsubscribe(_)), "whose turn it is");
+        self.orders.push_back((order, permit));
     }
 
     /// Carries out the next order; a wish is granted, or not.

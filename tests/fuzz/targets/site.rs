@@ -24,8 +24,9 @@ pub(super) fn site(config: Config) -> AppFactory {
     let mounts: Vec<_> = mounts.chain([plain]).collect();
     let (pubsub, _) = Pubsub::start(RegistryOptions::new(&config), Arc::new(LocalAdapter), &Arbiter::current());
     let node = Arc::new(NodeState::new(config, pubsub));
-    let doors = mounts.into_iter().map(|(mount, entrance)| (Acceptor::new(node.clone(), mount, entrance), entrance));
-    AppFactory { doors: doors.collect(), node, routes: Vec::new() }
+    let acceptors =
+        mounts.into_iter().map(|(mount, entrance)| (Acceptor::new(node.clone(), mount, entrance), entrance));
+    AppFactory { acceptors: acceptors.collect(), node, routes: Vec::new() }
 }
 
 /// Where a path of the transcripts is here: their own mounts are not there.

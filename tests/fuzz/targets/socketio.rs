@@ -58,7 +58,7 @@ fn run<R: Revision>(data: &[u8]) {
         let Part::Says(frame) = part else { continue };
         came += frame.size();
         match client.decode(&frame) {
-            Ok(Some(Decoded::Ask(inbound))) => {
+            Ok(Some(Decoded::Request(inbound))) => {
                 let asked = Asked::of(inbound);
                 answer(&mut client, &asked, came);
             }
@@ -69,20 +69,20 @@ fn run<R: Revision>(data: &[u8]) {
 }
 
 fn greet<R: Revision>(client: &mut EngineIo<R, SocketIo>) {
-    while let Some(step) = client.follow() {
-        let Decoded::Ask(inbound) = step else { continue };
+    while let Some(step) = client.next_step() {
+        let Decoded::Request(inbound) = step else { continue };
         let asked = Asked::of(inbound);
         answer(client, &asked, 0);
     }
 }
 
 fn answer<R: Revision>(client: &mut EngineIo<R, SocketIo>, asked: &Asked, came: usize) {
-    let Asked { topic: key, join_ref, reference, wish } = asked;
+    let Asked { topic: key, join_ref, reference, command } = asked;
     let topic = key.strip_prefix(Realm::SocketIo.mark()).and_then(|name| Realm::SocketIo.topic(name).ok());
     let status = if topic.is_some() { Status::Ok } else { Status::Error };
     let topic = topic.unwrap_or_else(|| Topic::echo(Realm::SocketIo, key));
     let (join_ref, reference) = (join_ref.clone(), reference.clone());
-    match wish {
+    match command {
         Wish::Join(auth) => {
             assert!(auth.is_object() && auth.parse::<serde_json::Value>().is_ok(), "{auth:?} is no auth");
             let reply = Outbound::Reply { join_ref, reference, topic, status, payload: Payload::empty() };
@@ -112,10 +112,10 @@ fn sent_back<R: Revision>(client: &mut EngineIo<R, SocketIo>, topic: &Topic, eve
         assert!(matches!(client.decode(frame), Ok(None)), "{frame:?} of {frames:?}");
     }
     match client.decode(last) {
-        Ok(Some(Decoded::Ask(inbound))) => {
+        Ok(Some(Decoded::Request(inbound))) => {
             let again = Asked::of(inbound);
             assert_eq!((&*again.topic, &again.reference), (topic.key(), &None));
-            let Wish::Push(name, arguments) = again.wish else { panic!("{again:?} instead of an event") };
+            let Wish::Push(name, arguments) = again.command else { panic!("{again:?} instead of an event") };
             assert!(name == event && is_same(&arguments, payload), "{arguments:?} of {name} instead of {payload:?}");
         }
         other => panic!("{other:?} of {frames:?}"),

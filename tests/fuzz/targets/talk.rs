@@ -33,7 +33,7 @@ pub(super) struct TransportHandler<P> {
     protocol: P,
     socket: Socket,
     registry: Registry,
-    turns: Arc<CommandBudget>,
+    budget: Arc<CommandBudget>,
     /// What passes the socket by.
     lane: JoinIds,
     /// While it is there, there is no other turn to be had.
@@ -52,19 +52,19 @@ pub(super) struct TransportHandler<P> {
 impl<P: Protocol> TransportHandler<P> {
     pub(super) fn new(realm: Realm, router: Arc<Router>, limits: &Limits, protocol: P) -> Self {
         let (now, time) = (Instant::now(), Duration::from_secs(60));
-        let patience = Timeouts { idle: time, unjoined: time, ping: None };
-        let bound = QueueLimit { bytes: limits.queue_bytes, age: time };
+        let timeouts = Timeouts { idle: time, join: time, ping_interval: None };
+        let queue = QueueLimit { bytes: limits.queue_bytes, age: time };
         let rules = Arc::new(SocketSettings::new(realm, router, limits.clone()));
-        let allowance = Arc::new(ConnectionLimits { patience, bound });
-        let misses = Arc::new(SharedTokenBucket::full(rules.misses, now));
-        let connection = Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), allowance, misses);
-        let (metrics, turns, connection) = (METRICS.clone(), CommandBudget::new(ROOM), Arc::new(connection));
-        let socket = Socket::new(rules, metrics, turns.clone(), connection, "websocket", Default::default(), now);
+        let connection_limits = Arc::new(ConnectionLimits { timeouts, queue });
+        let misses = Arc::new(SharedTokenBucket::full(rules.not_found, now));
+        let connection = Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), connection_limits, misses);
+        let (metrics, budget, connection) = (METRICS.clone(), CommandBudget::new(ROOM), Arc::new(connection));
+        let socket = Socket::new(rules, metrics, budget.clone(), connection, "websocket", Default::default(), now);
         Self {
             protocol,
             socket,
             registry: Registry::default(),
-            turns,
+            budget,
             lane: JoinIds::new(),
             busy: None,
             now,
@@ -82,16 +82,16 @@ impl<P: Protocol> TransportHandler<P> {
     pub(super) fn says(&mut self, frame: &Frame) {
         self.largest = self.largest.max(frame.size());
         match self.protocol.decode(frame) {
-            Ok(Some(Decoded::Ask(inbound))) => {
+            Ok(Some(Decoded::Request(inbound))) => {
                 note(&mut self.asked, &mut self.joins, &inbound);
                 self.socket.receive(inbound, self.now);
             }
-            Ok(Some(Decoded::Tell(frame))) => {
-                self.socket.pace(self.now);
+            Ok(Some(Decoded::Respond(frame))) => {
+                self.socket.take_message_token(self.now);
                 self.hear(&frame);
             }
             Ok(Some(Decoded::Close(_))) | Err(_) => self.is_over = true,
-            Ok(None) => drop(self.socket.pace(self.now)),
+            Ok(None) => drop(self.socket.take_message_token(self.now)),
         }
         self.carry_out();
     }
@@ -111,12 +111,12 @@ impl<P: Protocol> TransportHandler<P> {
                     return;
                 }
             }
-            match self.protocol.follow() {
-                Some(Decoded::Ask(inbound)) => {
+            match self.protocol.next_step() {
+                Some(Decoded::Request(inbound)) => {
                     note(&mut self.asked, &mut self.joins, &inbound);
                     self.socket.receive(inbound, self.now);
                 }
-                Some(Decoded::Tell(frame)) => self.hear(&frame),
+                Some(Decoded::Respond(frame)) => self.hear(&frame),
                 Some(Decoded::Close(_)) => self.is_over = true,
                 None => return,
             }
@@ -126,15 +126,15 @@ impl<P: Protocol> TransportHandler<P> {
     fn effect(&mut self, effect: Effect) {
         match effect {
             Effect::Send(outbound) => self.send(&outbound),
-            Effect::Subscribe { join, topic, membership, replaces, turn } => {
-                self.registry.order(Order::Subscribe { join, topic, membership, replaces }, Some(turn));
+            Effect::Subscribe { join, topic, membership, replaces, permit } => {
+                self.registry.order(Order::Subscribe { join, topic, membership, replaces }, Some(permit));
             }
             Effect::Unsubscribe(join) => self.registry.order(Order::Unsubscribe(join), None),
             Effect::Broadcast { broadcast, reach } => self.broadcast(broadcast, reach),
             Effect::Signal { signal, broadcast } => self.signal(signal, &broadcast),
-            Effect::Watch { join, topic, on, turn } => {
+            Effect::Watch { join, topic, on, permit } => {
                 if on {
-                    self.registry.order(Order::Watch(join, topic), Some(turn));
+                    self.registry.order(Order::Watch(join, topic), Some(permit));
                 }
             }
             Effect::Update { meta, .. } => assert!(meta.is_object(), "{meta:?} is listed"),
@@ -183,7 +183,7 @@ impl<P: Protocol> TransportHandler<P> {
     }
 
     fn passes(&mut self, join: JoinId) -> bool {
-        if let Some(lane) = self.socket.changed_lane() {
+        if let Some(lane) = self.socket.take_fastlane_update() {
             self.lane = lane;
         }
         self.lane.contains(&join)
@@ -195,16 +195,16 @@ impl<P: Protocol> TransportHandler<P> {
         let must_wait =
             signal.hold.is_some() && (self.socket.is_waiting_for(&signal.to) || verdict == DeliveryStatus::Absent);
         if must_wait {
-            self.socket.waits_for(&signal.to);
-            return match self.turns.take(broadcast.payload.len()) {
-                Some(turn) => self.registry.order(Order::HeldSignal(signal), Some(turn)),
-                None => self.socket.verdict(signal, DeliveryStatus::Overloaded),
+            self.socket.hold_sent_to(&signal.to);
+            return match self.budget.take(broadcast.payload.len()) {
+                Some(permit) => self.registry.order(Order::HeldSignal(signal), Some(permit)),
+                None => self.socket.delivery_known(signal, DeliveryStatus::Overloaded),
             };
         }
         if to_itself {
             self.deliver(&Delivery::new(broadcast.clone()));
         }
-        self.socket.verdict(signal, verdict);
+        self.socket.delivery_known(signal, verdict);
     }
 
     // ---- the world
@@ -221,7 +221,7 @@ impl<P: Protocol> TransportHandler<P> {
             b'a' => self.verdict = DeliveryStatus::Absent,
             b'o' => self.verdict = DeliveryStatus::Overloaded,
             b'u' => self.verdict = DeliveryStatus::Unreachable,
-            b'f' => self.busy = self.busy.take().or_else(|| self.turns.take(ROOM)),
+            b'f' => self.busy = self.busy.take().or_else(|| self.budget.take(ROOM)),
             b'F' => self.busy = None,
             b'b' | b'B' => self.others_say(usize::from(event)),
             time => self.now += Duration::from_millis(u64::from(time)),
@@ -231,7 +231,7 @@ impl<P: Protocol> TransportHandler<P> {
 
     fn read_note(&mut self) {
         if let Some(note) = self.registry.next_note() {
-            self.socket.note(note, self.now);
+            self.socket.handle_event(note, self.now);
         }
     }
 
@@ -248,17 +248,21 @@ impl<P: Protocol> TransportHandler<P> {
     // ---- what must hold
 
     pub(super) fn check(&self) {
-        let (socket, most) = (&self.socket, self.socket.rules.limits.joins_per_socket);
+        let (socket, most) = (&self.socket, self.socket.settings.limits.joins_per_socket);
         assert!(socket.joins.len() <= most, "{} topics are joined", socket.joins.len());
-        assert!(socket.client.may_hear <= most, "{} of {most} topics are left to hear", socket.client.may_hear);
-        let heard = most - socket.client.may_hear;
+        assert!(
+            socket.client.subscriptions_left <= most,
+            "{} of {most} topics are left to hear",
+            socket.client.subscriptions_left
+        );
+        let heard = most - socket.client.subscriptions_left;
         assert_eq!(socket.topics.len(), socket.joins.len() + heard, "joins that nobody knows");
         assert_eq!(METRICS.channel_crashes.get(), 0, "a channel has panicked");
         assert!(self.is_over || socket.effects.is_empty());
         for joined in socket.joins.values() {
-            assert!(joined.owed() <= most, "{} joins wait with one", joined.owed());
+            assert!(joined.superseded() <= most, "{} joins wait with one", joined.superseded());
             let backlog = joined.pending.as_ref().map_or(0, |pending| pending.backlog.len());
-            let room = socket.rules.limits.queue_bytes / size_of::<QueuedPush>() + 1;
+            let room = socket.settings.limits.queue_bytes / size_of::<QueuedPush>() + 1;
             assert!(backlog <= room, "{backlog} messages wait for a join");
         }
         let waiting: u32 = socket.waiting.values().sum();
@@ -293,7 +297,7 @@ impl<P: Protocol> TransportHandler<P> {
             assert!(matches!(effect, Effect::Broadcast { .. } | Effect::Signal { .. }), "{effect:?} after the end");
         }
         self.busy = None;
-        assert_eq!(self.turns.bytes(), 0, "a turn that nobody has");
+        assert_eq!(self.budget.bytes(), 0, "a turn that nobody has");
     }
 }
 

@@ -156,11 +156,11 @@ fn farewell(payload: &[u8]) -> Option<Option<CloseReason>> {
 fn run(size: MessageLimits, data: &[u8]) {
     let Some((how, bytes)) = data.split_first() else { return };
     let chunks = cut(*how, bytes);
-    let turns = 2 + chunks.len();
+    let budget = 2 + chunks.len();
     let mut frames =
         FrameReader::new(stream::iter(chunks.into_iter().map(Ok::<_, PayloadError>)), connection(), size.bytes);
     let (expected, bad) = frames_of(bytes, size.bytes as u64);
-    let mut next = || (0..turns).find_map(|_| frames.next().now_or_never()).expect("it hands out, or ends");
+    let mut next = || (0..budget).find_map(|_| frames.next().now_or_never()).expect("it hands out, or ends");
     let (mut begun, mut desk) = (false, ReadyQueue::new(size));
     for frame in expected {
         let told = next().expect("a frame is missing");
@@ -191,11 +191,11 @@ pub(super) fn cut(how: u8, mut bytes: &[u8]) -> Vec<Bytes> {
 
 fn connection() -> Arc<Connection> {
     let time = Duration::from_secs(60);
-    let patience = Timeouts { idle: time, unjoined: time, ping: None };
-    let bound = QueueLimit { bytes: 65_536, age: time };
-    let allowance = Arc::new(ConnectionLimits { patience, bound });
+    let timeouts = Timeouts { idle: time, join: time, ping_interval: None };
+    let queue = QueueLimit { bytes: 65_536, age: time };
+    let connection_limits = Arc::new(ConnectionLimits { timeouts, queue });
     let misses = Arc::new(SharedTokenBucket::full(Rate::per_second(1, 1), Instant::now()));
-    Arc::new(Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), allowance, misses))
+    Arc::new(Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), connection_limits, misses))
 }
 
 /// What is behind it: no message is larger than it may be.

@@ -213,8 +213,8 @@ impl World {
         self.ahead += time;
         self.settle().await;
         let now = Instant::now() + self.ahead;
-        self.node.connections.sweep(now);
-        self.node.guests.sweep(now);
+        self.node.hub.sweep(now);
+        self.node.idle_connections.sweep(now);
         self.settle().await;
     }
 
@@ -222,7 +222,7 @@ impl World {
 
     fn check(&self) {
         let most = self.node.config.limits.queue_bytes;
-        let waiting = self.node.connections.waiting();
+        let waiting = self.node.hub.queue_totals();
         assert!(waiting.most_bytes <= 2 * most, "{} bytes wait for one client", waiting.most_bytes);
         let metrics = self.node.pubsub.metrics();
         assert_eq!(metrics.channel_crashes.get(), 0, "a channel has panicked");
@@ -269,8 +269,8 @@ impl World {
             return Some(format!("a connection that does not end: {client:?}"));
         }
         // the node's own, and that of its connections; each connection and each socket has one more
-        let places = Arc::strong_count(&self.node.addresses) - 2;
-        let (sockets, census) = (self.node.connections.len(), self.node.pubsub.census().await);
+        let places = Arc::strong_count(&self.node.ip_table) - 2;
+        let (sockets, census) = (self.node.hub.len(), self.node.pubsub.census().await);
         let is_empty = (places, sockets, census) == (0, 0, RegistryStats::default());
         (!is_empty).then(|| format!("{places} places, {sockets} sockets and {census:?} are left"))
     }
