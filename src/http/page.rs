@@ -64,6 +64,7 @@ mod tests {
 
     use super::*;
 
+    /// Files that no page requests: the reference pages, and what the npm package has besides its modules.
     const NOT_EMBEDDED: [&str; 4] = ["docs/", "lib/README.md", "lib/package.json", "lib/cli/"];
 
     fn files_below(folder: &Path, root: &Path, found: &mut Vec<String>) {

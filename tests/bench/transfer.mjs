@@ -77,11 +77,11 @@ await withWorld(size, async ({ broker, browsers, path }) => {
     }
   }
   const base = speeds.get("bare channel") ?? [];
-  console.log(`${size / MB} MB, ${rounds} rounds in turn, MB/s; ratio: median of each round's own`);
+  console.log(`${size / MB} MB, ${rounds} rounds, MB/s; ratio: median of the ratios of each round`);
   for (const [way, all] of speeds) {
     const ratio = median(all.map((speed, round) => speed / base[round]));
     const figures = all.map((speed) => speed.toFixed(1).padStart(6)).join(" ");
-    console.log(`${way.padEnd(20)} ${figures}   median ${median(all).toFixed(1).padStart(6)}   ${ratio.toFixed(2)} of bare`);
+    console.log(`${way.padEnd(20)} ${figures}   median ${median(all).toFixed(1).padStart(6)}   ${ratio.toFixed(2)} of the bare channel`);
   }
-  console.log(`goal: ${GOAL} of bare`);
+  console.log(`goal: ${GOAL} of the bare channel`);
 });

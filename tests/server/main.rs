@@ -5,6 +5,7 @@ mod common;
 
 mod cli;
 mod config;
+mod docs;
 mod drain;
 mod failures;
 mod log_output;

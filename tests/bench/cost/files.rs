@@ -1,4 +1,4 @@
-//! Where a run's results are kept, and how they come into the README.
+//! Where the results of a run are stored, and how they get into `web/docs/costs.md`.
 
 use std::fs;
 use std::io::{self, Error};
@@ -8,13 +8,14 @@ use crate::micro;
 use crate::picture;
 use crate::results::{Results, Step};
 
-/// What stands around the results in the README.
-const BEGIN: &str = "<!-- bench: written by make bench-readme -->\n";
+/// The page that shows the results, and the markers around them.
+const PAGE: &str = "web/docs/costs.md";
+const BEGIN: &str = "<!-- bench: written by make bench-docs -->\n";
 const END: &str = "<!-- /bench -->\n";
-/// The README's picture, beside the benches.
-const PICTURE: &str = "tests/bench/results.svg";
+/// The picture, in the folder of the page.
+const PICTURE: &str = "costs.svg";
 
-/// Writes `results.json`, `results.md` and `results.svg`, and says where.
+/// Writes `results.json`, `results.md` and `results.svg`, and returns their folder.
 pub fn keep(results: &Results) -> io::Result<PathBuf> {
     let folder = folder();
     fs::create_dir_all(&folder)?;
@@ -24,29 +25,29 @@ pub fn keep(results: &Results) -> io::Result<PathBuf> {
     Ok(folder)
 }
 
-/// Shows the last results in the README. Doing it twice changes nothing more.
+/// Writes the last results into the page. Running it twice changes nothing.
 pub fn show() -> io::Result<()> {
-    let json =
-        fs::read(folder().join("results.json")).map_err(|error| Error::other(format!("{error}: make bench first")))?;
+    let json = fs::read(folder().join("results.json"))
+        .map_err(|error| Error::other(format!("{error}: run make bench first")))?;
     let results: Results = serde_json::from_slice(&json)?;
     if results.quick {
-        return Err(Error::other("the last run was a short one: make bench first"));
+        return Err(Error::other("the last run was a quick one: run make bench first"));
     }
-    let readme = root().join("README.md");
-    let text = fs::read_to_string(&readme)?;
-    let (before, rest) = text.split_once(BEGIN).ok_or_else(|| Error::other("the README has no place for it"))?;
-    let (_, after) = rest.split_once(END).ok_or_else(|| Error::other("the README's place for it has no end"))?;
+    let page = root().join(PAGE);
+    let text = fs::read_to_string(&page)?;
+    let no_marker = |marker: &str| Error::other(format!("{PAGE} has no line {marker:?}"));
+    let (before, rest) = text.split_once(BEGIN).ok_or_else(|| no_marker(BEGIN.trim_end()))?;
+    let (_, after) = rest.split_once(END).ok_or_else(|| no_marker(END.trim_end()))?;
     let table = results.table();
     let (caption, tables) = table.split_once('\n').unwrap_or_default();
     let shown = format!(
-        "![Bars: what the server spends on each piece of work]({PICTURE})\n\n{caption}\n\n\
-         <details><summary>The figures</summary>\n{tables}\n</details>\n"
+        "![Bar chart: CPU time or memory of the server for each kind of work]({PICTURE})\n\n{caption}\n{tables}"
     );
-    fs::write(readme, [before, BEGIN, &shown, END, after].concat())?;
-    fs::write(root().join(PICTURE), picture::draw(&results))
+    fs::write(&page, [before, BEGIN, &shown, END, after].concat())?;
+    fs::write(page.with_file_name(PICTURE), picture::draw(&results))
 }
 
-/// What the micro benches have found, if they ran before.
+/// The results of the micro benches, if they ran before.
 pub fn steps() -> Vec<Step> {
     micro::steps(&fs::read_to_string(folder().join("micro.txt")).unwrap_or_default())
 }

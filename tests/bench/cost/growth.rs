@@ -66,11 +66,11 @@ impl Questions {
         };
         Ok(vec![
             finding(
-                format!("a signal between 100 peers: with {there}, against no others"),
+                format!("signal between 100 peers: with {there}, compared with those 100 alone"),
                 |it| it.many.cost,
                 Some(1.2),
             ),
-            finding(format!("a signal between all of them: {there}, against 100"), |it| it.all_talk.cost, None),
+            finding(format!("signal between all peers: {there}, compared with 100"), |it| it.all_talk.cost, None),
         ])
     }
 
@@ -116,7 +116,7 @@ impl Questions {
         };
         let (ours, limit) = (costs(Kind::Handclasp)?, costs(Kind::Limit)?);
         Ok(Finding {
-            question: format!("a delivery in a room of 5,000, against a room of 100: {ahead} on their way"),
+            question: format!("delivery in a room of 5,000, compared with a room of 100: {ahead} in flight"),
             seen: format!("{:.1} → {:.1} µs of CPU", ours.0, ours.1),
             value: ours.1 / ours.0,
             limit: Some(limit.1 / limit.0),
@@ -145,8 +145,8 @@ impl Questions {
             let (p50, p99) = (seen.p50.expect("it was timed"), seen.p99.expect("it was timed"));
             let arrived = thousands(seen.per_second.expect("it was timed") as usize);
             Ok(vec![Finding {
-                question: "p99 of a signal at half of the saturating load".into(),
-                seen: format!("{arrived} of {} signals a second, p50 {:.2} ms", thousands(rate as usize), p50 / 1e3),
+                question: "p99 latency of a signal at half of the saturating load".into(),
+                seen: format!("{arrived} of {} signals per second, p50 {:.2} ms", thousands(rate as usize), p50 / 1e3),
                 value: p99 / 1e3,
                 limit: None,
                 goal: Some(5.0),
@@ -173,9 +173,9 @@ impl Questions {
             let (before_mib, after_mib) = (mib(before), mib(after));
             let (first, more_words) = (thousands(COMERS * FIRST_WAVES), thousands(more));
             Ok(vec![Finding {
-                question: "what a peer that has come and gone leaves in memory".into(),
+                question: "memory left behind by a disconnected peer".into(),
                 seen: format!(
-                    "{before_mib:.1} MiB resident after {first} of them, {after_mib:.1} after {more_words} more"
+                    "{before_mib:.1} MiB resident after {first} peers, {after_mib:.1} MiB after {more_words} more"
                 ),
                 value: ((after - before) / more as f64).max(0.0),
                 limit: None,

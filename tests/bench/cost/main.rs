@@ -1,6 +1,6 @@
-//! What the broker costs, beside the least that the work takes and beside npm's `peer` and `socket.io` doing the same:
-//! `make bench`. Each server has core 0 for itself, the clients are on another; what is counted is the server's own
-//! CPU time and memory, so that a busy machine changes little.
+//! What the broker costs, compared with a bare epoll loop and with npm's `peer` and `socket.io` doing the same work:
+//! `make bench`. Each server runs alone on core 0, the clients on another core. The benches measure the server's own
+//! CPU time and memory, so other load on the machine changes little.
 
 mod client;
 mod dialect;
@@ -25,37 +25,37 @@ use plan::Plan;
 
 const EXAMPLES: &str = "\
 Examples:
-  make bench                  all of it, in about six minutes, once it is built
-  make bench ONLY=relay       the rows whose names have that in them; keeps no results
+  make bench                  everything, in about six minutes once it is built
+  make bench ONLY=relay       only the rows whose names contain the word; stores no results
   make bench ONLY=PeerJS,idle
-  make bench-quick            all of it, roughly
-  make bench-readme           the last results into the README";
+  make bench-quick            everything, less accurately
+  make bench-docs             write the last results into web/docs/costs.md";
 
-/// Measures what the broker costs, beside a bare loop around epoll and beside npm's servers
+/// Measures what the broker costs, compared with a bare epoll loop and with npm's servers
 #[derive(Parser)]
 #[command(after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Instead>,
-    /// Only the rows and questions whose names have one of these in them; results are shown and not kept
+    /// Only the rows and questions whose names contain one of these words; results are printed and not stored
     #[arg(long, value_name = "WORD", value_delimiter = ',')]
     only: Vec<String>,
     /// One short round of everything
     #[arg(long)]
     quick: bool,
-    /// What cargo bench says to all benches
+    /// The flag that cargo bench passes to every bench
     #[arg(long, hide = true, global = true)]
     bench: bool,
 }
 
-/// What else it can do.
+/// The other subcommands.
 #[derive(Subcommand)]
 enum Instead {
-    /// Name the rows and questions
+    /// List the names of the rows and questions
     List,
-    /// Show the last results in the README
-    Readme,
-    /// Be the bare loop, on a port of its own choice
+    /// Write the last results into web/docs/costs.md
+    Docs,
+    /// Run the bare epoll loop, on a free port
     Limit,
 }
 
@@ -66,7 +66,7 @@ fn main() -> ExitCode {
             Plan::new(cli.quick).names().iter().for_each(|name| println!("{name}"));
             Ok(())
         }
-        Some(Instead::Readme) => files::show(),
+        Some(Instead::Docs) => files::show(),
         Some(Instead::Limit) => limit::run(),
         None => measure(&cli),
     };
@@ -85,15 +85,15 @@ fn measure(cli: &Cli) -> io::Result<()> {
     let results = Plan::new(cli.quick).run(&only)?;
     println!("{}", results.table());
     if only.is_empty() {
-        println!("kept in {}", files::keep(&results)?.display());
+        println!("stored in {}", files::keep(&results)?.display());
     }
     match results.faults.len() {
         0 => Ok(()),
-        some => Err(io::Error::other(format!("{some} could not be measured"))),
+        some => Err(io::Error::other(format!("{some} rows or questions could not be measured"))),
     }
 }
 
-/// Clients have the second core, if there is one.
+/// The clients use the second core, if there is one.
 fn stay_off_the_servers_core() -> io::Result<()> {
     let me = std::process::id().to_string();
     if std::thread::available_parallelism()?.get() > 1 {

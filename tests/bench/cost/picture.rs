@@ -63,12 +63,12 @@ struct Picture {
 
 impl Picture {
     fn legend(&mut self) {
-        self.write("words heading", MARGIN, self.y + BASELINE, "What the server spends on it: shorter is better");
+        self.write("words heading", MARGIN, self.y + BASELINE, "CPU time or memory of the server: shorter is better");
         self.y += 28.0;
         let mut x = MARGIN;
         for (kind, words) in [
             (Kind::Handclasp, "Handclasp"),
-            (Kind::Limit, "limit: a bare epoll loop that checks nothing"),
+            (Kind::Limit, "limit: a bare epoll loop without checks"),
             (Kind::Npm, "npm’s peer, npm’s socket.io"),
         ] {
             self.add(rectangle(class(kind), x, self.y, BAR, BAR).set("rx", 3));
@@ -121,7 +121,7 @@ fn words(row: &Row, kind: Kind, cost: f64) -> String {
     let compared = match kind {
         Kind::Handclasp => None,
         Kind::Limit if row.unit.starts_with("bytes") => None,
-        other => row.ratio(other).map(|ratio| format!(" · ours is {ratio:.2} of it")),
+        other => row.ratio(other).map(|ratio| format!(" · Handclasp takes {ratio:.2} of it")),
     };
     amount(cost) + &compared.unwrap_or_default()
 }

@@ -52,7 +52,7 @@ impl Plan {
         let begun = Spent::now()?;
         let (npm, mut left_out) = (npm_is_there(), Vec::new());
         if let Err(why) = &npm {
-            left_out.push(format!("npm’s peer and socket.io, {why}"));
+            left_out.push(format!("npm’s peer and socket.io, because {why}"));
         }
         let mut results = Results {
             machine: Machine::this(&begun)?,
@@ -165,11 +165,11 @@ fn middle(rounds: Vec<Vec<Finding>>) -> Vec<Finding> {
 fn npm_is_there() -> Result<(), &'static str> {
     let node = Command::new("node").arg("--version").stdout(Stdio::null()).status();
     if !node.is_ok_and(|status| status.success()) {
-        return Err("since node is missing");
+        return Err("Node.js is missing");
     }
     let packages = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench/node_modules/socket.io");
     if !std::path::Path::new(packages).is_dir() {
-        return Err("since their packages are missing: npm --prefix tests/bench ci");
+        return Err("their packages are missing: run npm --prefix tests/bench ci");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What a run has shown: as a file for machines, and as a table for people. The picture is in `picture`.
+//! The results of a run, as JSON and as Markdown tables. The picture is drawn in `picture`.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -115,15 +115,15 @@ impl Results {
     pub fn table(&self) -> String {
         let mut text = format!("{}\n", self.caption());
         if !self.rows.is_empty() {
-            text += "\n| work | Handclasp | limit | npm | of limit | of npm | goal | p50, p99 | unit |\n|---|--:|--:|--:|--:|--:|--:|--:|---|\n";
+            text += "\n| work | Handclasp | limit | npm | ÷ limit | ÷ npm | goal | p50, p99 | unit |\n|---|--:|--:|--:|--:|--:|--:|--:|---|\n";
             text.extend(self.rows.iter().map(Row::line));
         }
         if !self.findings.is_empty() {
-            text += "\n| question | Handclasp | limit | goal | seen |\n|---|--:|--:|--:|---|\n";
+            text += "\n| question | Handclasp | limit | goal | measured |\n|---|--:|--:|--:|---|\n";
             text.extend(self.findings.iter().map(Finding::line));
         }
         if !self.micro.is_empty() {
-            text += "\n| inside the broker | ns |\n|---|--:|\n";
+            text += "\n| step inside the broker | ns |\n|---|--:|\n";
             text.extend(self.micro.iter().map(|step| format!("| {} | {} |\n", step.name, amount(step.nanos))));
         }
         text.extend(self.left_out.iter().map(|what| format!("\nLeft out: {what}.\n")));
@@ -135,11 +135,11 @@ impl Results {
     pub fn caption(&self) -> String {
         let Machine { cores, cpu, memory, others, date } = &self.machine;
         let (rounds, seconds) = (self.rounds, self.seconds);
-        let short = if self.quick { "A short run, whose figures are rough. " } else { "" };
-        let busy = if *others > BUSY { " (too much: figures are higher than on a quiet machine)" } else { "" };
+        let short = if self.quick { "A quick run: the figures are rough. " } else { "" };
+        let busy = if *others > BUSY { " (too much: the figures are higher than on an idle machine)" } else { "" };
         format!(
-            "{short}{date}, {cores} cores of {cpu}, {memory:.0} GiB; other work took {:.0} % of them{busy}. Each server on \
-             one core, the clients on another; medians of {rounds} runs of {seconds} s.",
+            "{short}{date}, {cores} cores of {cpu}, {memory:.0} GiB. Other processes used {:.0} % of the CPU time{busy}. \
+             Each server ran on one core, the clients on another. Medians of {rounds} runs of {seconds} s.",
             others * 100.0
         )
     }

@@ -57,10 +57,10 @@ impl Work {
 
     pub fn unit(self) -> &'static str {
         match self {
-            Self::Relay { .. } => "µs of CPU a signal",
-            Self::FanOut { .. } => "µs of CPU a delivery",
-            Self::Handshake { .. } => "µs of CPU a handshake",
-            Self::Churn { .. } => "µs of CPU a connection",
+            Self::Relay { .. } => "µs of CPU per signal",
+            Self::FanOut { .. } => "µs of CPU per delivery",
+            Self::Handshake { .. } => "µs of CPU per handshake",
+            Self::Churn { .. } => "µs of CPU per connection",
             Self::Idle { .. } => "bytes resident",
         }
     }

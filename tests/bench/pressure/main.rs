@@ -1,9 +1,8 @@
-//! How the broker stands under pressure, in figures: what a pair that behaves waits for its signals while others do
-//! their worst, and how long ten thousand clients take to come back when all are cut off at once. `make pressure`.
+//! The broker under load, in figures: the latency of a well-behaved pair while other clients flood the server, and how
+//! long 10,000 clients take to reconnect after all are disconnected at once. `make pressure`.
 //!
-//! Times depend on the machine and on who else uses it, so nothing here fails for being slow: what must hold
-//! whatever the time is tested elsewhere (`floods.rs`, `stall.rs`, `admission.rs`). The load comes from addresses of
-//! its own, as 127.0.0.2.
+//! The times depend on the machine and its other load, so nothing here fails for being slow: `floods.rs`, `stall.rs` and
+//! `admission.rs` test what must hold at any speed. The load comes from IP addresses of its own, such as 127.0.0.2.
 
 #[path = "../../common/mod.rs"]
 mod common;
@@ -152,16 +151,16 @@ async fn under(what: &str, load: impl AsyncFnOnce(SocketAddr, &AtomicBool) -> us
 fn main() {
     rlimit::increase_nofile_limit(u64::MAX).expect("descriptors");
     actix_web::rt::System::new().block_on(async {
-        println!("{:<44}{:>9}{:>12}{:>12}{:>12}{:>12}", "pressure", "times", "median", "p99", "longest", "KiB more");
+        println!("{:<44}{:>9}{:>12}{:>12}{:>12}{:>12}", "load", "count", "median", "p99", "max", "KiB more");
         under("none", async |_, _| 0).await;
         let own = r#"["1","2","room:flood","update_meta",{"n":1}]"#;
         under("presence updates in one room", async |to, over| flood(to, own, over).await).await;
         let beat = r#"[null,"2","phoenix","heartbeat",{}]"#;
         under("heartbeats", async |to, over| flood(to, beat, over).await).await;
         let join = r#"["1","3","room:flood","phx_join",{"meta":{}}]"#;
-        under("joins and rejoins of one hot room", async |to, over| flood(to, join, over).await).await;
+        under("joins and rejoins of one room", async |to, over| flood(to, join, over).await).await;
         under("connect, upgrade, reset", async |to, over| churn(to, over).await).await;
-        under("connections of one network that say nothing", async |to, over| silence(to, over).await).await;
+        under("idle connections from one client IP", async |to, over| silence(to, over).await).await;
         for jitter in [Duration::ZERO, Duration::from_secs(5)] {
             storm::reconnect(jitter).await;
         }

@@ -71,8 +71,8 @@ pub async fn reconnect(jitter: Duration) {
     times.sort_unstable();
     let (tries, p99) = (back.iter().map(|(_, tries, _)| tries).sum::<usize>(), times[CLIENTS * 99 / 100]);
     println!(
-        "{CLIENTS} clients cut off at once, back within {jitter:?}: all joined after {all:.2?}, one waits {:.2?} \
-         (p99 {p99:.2?}), {tries} tries, {} KiB resident",
+        "{CLIENTS} clients disconnected at once, reconnecting within {jitter:?}: all joined after {all:.2?}, \
+         median wait {:.2?} (p99 {p99:.2?}), {tries} attempts, {} KiB resident",
         times[CLIENTS / 2],
         second.resident() / 1024
     );
