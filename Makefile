@@ -7,12 +7,13 @@ SHELL := bash
 .NOTPARALLEL:
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+UNPACKED := $(TARGET)/package/unpacked
 PACKAGES := tests/node_modules/.package-lock.json
 # The JavaScript tests find the binary through HANDCLASP_BIN; the Rust tests and benches know the one they were built with.
 NPM := HANDCLASP_BIN=$(TARGET)/debug/handclasp npm --prefix tests
 SAY := @printf '==> %s\n'
 
-.PHONY: help run test fmt style lint doc rust fuzz binary packages types web clients browser bench bench-quick bench-docs bench-transfer bench-memory pressure soak clean cargo compiler node chromium network
+.PHONY: help run test fmt style lint doc package rust fuzz binary packages types web clients browser bench bench-quick bench-docs bench-transfer bench-memory pressure soak clean cargo compiler node chromium network
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,25 +23,37 @@ run: cargo ## build the release and serve http://127.0.0.1:4000
 	@cargo build --locked --release
 	@exec $(TARGET)/release/handclasp serve
 
-test: cargo node style lint doc rust types web clients browser ## run every test; works on a fresh machine
+test: cargo node style lint doc package rust types web clients browser ## run every test; works on a fresh machine
 	$(SAY) 'all passed'
 
 fmt: cargo ## format the Rust code
 	@cargo fmt
-	@cargo fmt --manifest-path tests/fuzz/Cargo.toml
+	@cargo fmt --manifest-path tests/fuzz/runner/Cargo.toml
 
 style: cargo ## check the format of the Rust code
 	$(SAY) 'cargo fmt --check'
 	@cargo fmt --check
-	@cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
+	@cargo fmt --check --manifest-path tests/fuzz/runner/Cargo.toml
 
-lint: cargo ## run clippy; every warning is an error
+lint: cargo ## run clippy with and without each feature; every warning is an error
 	$(SAY) 'cargo clippy'
-	@cargo clippy --locked --all-targets --features benching -- -D warnings
+	@cargo clippy --locked --all-targets --all-features -- -D warnings
+	@for features in '' cli page; do \
+		cargo clippy --locked --no-default-features --features "$$features" -- -D warnings; \
+	done
 
 doc: cargo ## build the crate's documentation; every warning is an error
 	$(SAY) 'cargo doc'
 	@RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
+
+# tar -m: in the archive all files have the same old time, and cargo would not see which of them changed.
+package: cargo ## check that the package made by cargo compiles with every feature
+	$(SAY) 'cargo package'
+	@rm -rf $(TARGET)/package
+	@cargo package --locked --allow-dirty --no-verify --quiet
+	@mkdir $(UNPACKED)
+	@tar -xmzf $(TARGET)/package/handclasp-*.crate -C $(UNPACKED) --strip-components 1
+	@cd $(UNPACKED) && CARGO_TARGET_DIR=$(TARGET) cargo check --locked --all-features
 
 rust: cargo ## run the Rust tests
 	$(SAY) 'cargo test'

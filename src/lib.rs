@@ -58,6 +58,17 @@
 //! | [`config`] | every key, its values and where they come from; origins and ICE servers |
 //! | [`protocol`], [`message`], [`topic`], [`close`] | the words of the core: a wire format, messages, topics, reasons for closing |
 //!
+//! ## Features
+//!
+//! Both are on by default. A program that embeds the crate usually wants neither: `default-features = false`.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `cli` | the binary `handclasp`, with its command line, log and allocator |
+//! | `page` | the web page, embedded. Without it nothing is served at `/`, whatever `page.enabled` and `page.dir` say |
+//!
+//! [`Endpoint::bare`] starts a node without the page, the standard channels and the other protocols.
+//!
 //! ## Guarantees
 //!
 //! - A message arrives at most once. From one sender to one topic, messages arrive in order.

@@ -1,4 +1,7 @@
 //! Where a configuration comes from: it is read from a file, the environment and flags, checked, and put together.
+//!
+//! The errors are our own because `config` and `figment` deserialize through serde, which stops at the first wrong value
+//! and cannot say on which line of the file it stands.
 
 use std::ffi::OsString;
 use std::fmt;

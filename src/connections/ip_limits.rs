@@ -2,6 +2,9 @@
 //! signals to nobody. It is remembered for as long as it matters: whoever reconnects goes on where they left.
 //!
 //! Of IPv6 the network of 64 bits is one address, since one customer usually has it whole.
+//!
+//! It is our own because the limiters for actix count requests over time: `actix-limitation` in a Redis server,
+//! `actix-governor` under the GPL. Neither counts open connections, and both see one only with its first request.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};

@@ -8,6 +8,9 @@
 //!
 //! It is read by the connection's actor; broadcasts that pass as they are, by its worker's
 //! [flusher](crate::connections::flusher), while the actor sleeps. Whatever waits, one of the two is on its way.
+//!
+//! It is our own because the channels of libraries (`tokio`, `flume`, `crossbeam`) are bounded in messages alone, and do not
+//! show the flusher what is at the front before it takes it.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

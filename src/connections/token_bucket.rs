@@ -1,4 +1,7 @@
 //! How often somebody may do something: a token bucket that can tell an excess from a flood.
+//!
+//! It is our own because `governor` cannot return a token, cannot look without taking one, and does not remember refusals,
+//! which are what tells a flood from an excess.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -8,6 +8,8 @@ pub(crate) mod cors;
 pub(crate) mod idle_connections;
 pub(crate) mod mount;
 pub(crate) mod node_state;
+#[cfg(feature = "page")]
+pub(crate) mod page;
 pub(crate) mod request;
 pub(crate) mod static_files;
 

@@ -1,14 +1,12 @@
-//! The web page and its library, from inside the binary or, for development, from a folder.
-//!
-//! Every file is listed here once; a test compares the list with the folder `web`.
+//! Static files over HTTP: how one is read from a folder, and how one is sent, with its ETag, compressed where the client
+//! accepts gzip, and with the headers that keep foreign code out of a page.
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
-use actix_web::http::{Method, header};
-use actix_web::web::{self, ServiceConfig};
+use actix_web::http::header;
+use actix_web::web;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -21,128 +19,25 @@ use sha2::{Digest, Sha256};
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
                       connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
-const INDEX: &str = "index.html";
-
-macro_rules! embedded {
-    ($($path:literal),* $(,)?) => {
-        /// The files of the page, by their path below `web`.
-        const FILES: &[(&str, &[u8])] = &[$(($path, include_bytes!(concat!("../../web/", $path)))),*];
-    };
-}
-
-embedded! {
-    "app.webmanifest",
-    "app/drop.js",
-    "app/en.js",
-    "app/handles.js",
-    "app/hash.js",
-    "app/ja.js",
-    "app/keepsake.js",
-    "app/linkcard.js",
-    "app/main.js",
-    "app/nopath.js",
-    "app/offers.js",
-    "app/page.js",
-    "app/pictures.js",
-    "app/qr.js",
-    "app/receive.js",
-    "app/row.js",
-    "app/share.js",
-    "app/sharing.js",
-    "app/tab.js",
-    "app/tabidentity.js",
-    "app/transfer.js",
-    "app/words.js",
-    "app/zh.js",
-    "apple-touch-icon.png",
-    "download-worker.js",
-    "examples/call.html",
-    "examples/call.js",
-    "examples/example.css",
-    "examples/room.html",
-    "examples/room.js",
-    "examples/stage.js",
-    "icon-192.png",
-    "icon-512.png",
-    "icon-maskable-512.png",
-    "icon.svg",
-    "index.html",
-    "lib/abort.js",
-    "lib/address.js",
-    "lib/backoff.js",
-    "lib/bytes.js",
-    "lib/call.js",
-    "lib/catalogue.js",
-    "lib/changes.js",
-    "lib/channel.js",
-    "lib/clock.js",
-    "lib/connection.js",
-    "lib/connections.js",
-    "lib/crc32.js",
-    "lib/deferred.js",
-    "lib/digest-worker.js",
-    "lib/digest.js",
-    "lib/disk-worker.js",
-    "lib/disk.js",
-    "lib/download.js",
-    "lib/emitter.js",
-    "lib/errors.js",
-    "lib/filefetch.js",
-    "lib/filename.js",
-    "lib/fileshare.js",
-    "lib/folder.js",
-    "lib/frame.js",
-    "lib/handshakes.js",
-    "lib/guard.js",
-    "lib/heartbeat.js",
-    "lib/identity.js",
-    "lib/index.js",
-    "lib/key.js",
-    "lib/link.js",
-    "lib/meter.js",
-    "lib/negotiation.js",
-    "lib/network.js",
-    "lib/part.js",
-    "lib/pass.js",
-    "lib/path.js",
-    "lib/peer.js",
-    "lib/pickedfile.js",
-    "lib/piece.js",
-    "lib/piecereader.js",
-    "lib/pool.js",
-    "lib/pooled.js",
-    "lib/presence.js",
-    "lib/preview.js",
-    "lib/proof.js",
-    "lib/pushes.js",
-    "lib/receiver.js",
-    "lib/recovery.js",
-    "lib/sender.js",
-    "lib/sha256.js",
-    "lib/socket.js",
-    "lib/stream.js",
-    "lib/target.js",
-    "lib/watches.js",
-    "lib/zip.js",
-    "style.css",
-}
-
-static ASSETS: LazyLock<HashMap<&str, Asset>> =
-    LazyLock::new(|| FILES.iter().map(|(path, bytes)| (*path, Asset::new(Bytes::from_static(bytes)))).collect());
 
 /// One file, ready to be sent.
-#[derive(Clone)]
-struct Asset {
+pub(crate) struct Asset {
     bytes: Bytes,
-    gzip: Option<Bytes>,
+    /// The compressed bytes, once a client has asked for them, unless they are no fewer.
+    gzip: OnceLock<Option<Bytes>>,
     tag: String,
 }
 
 impl Asset {
-    fn new(bytes: Bytes) -> Self {
-        let tag = format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(&bytes)[..12]));
-        let gzip = compress(&bytes).filter(|gzip| gzip.len() < bytes.len());
-        Self { bytes, gzip, tag }
+    /// A file with the SHA-256 of its content.
+    pub(crate) fn new(bytes: Bytes, sha256: &[u8; 32]) -> Self {
+        let tag = format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&sha256[..12]));
+        Self { bytes, gzip: OnceLock::new(), tag }
+    }
+
+    fn gzip(&self) -> Option<&Bytes> {
+        let compressed = || compress(&self.bytes).filter(|gzip| gzip.len() < self.bytes.len());
+        self.gzip.get_or_init(compressed).as_ref()
     }
 }
 
@@ -152,32 +47,14 @@ fn compress(bytes: &[u8]) -> Option<Bytes> {
     encoder.finish().ok().map(Bytes::from)
 }
 
-/// Serves the page at `/`, from `folder` if there is one.
-pub(crate) fn configure(app: &mut ServiceConfig, folder: Option<PathBuf>) {
-    app.default_service(web::to(move |request: HttpRequest| serve(request, folder.clone())));
-}
-
-async fn serve(request: HttpRequest, folder: Option<PathBuf>) -> HttpResponse {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, "GET, HEAD")).finish();
-    }
-    let path = match request.path().trim_start_matches('/') {
-        "" => INDEX,
-        path => path,
-    };
-    match folder {
-        Some(folder) => file(request.clone(), folder, path).await,
-        None => found(&request, ASSETS.get(path), path),
-    }
-}
-
 /// A file below `folder`.
 pub(crate) async fn file(request: HttpRequest, folder: PathBuf, path: &str) -> HttpResponse {
     let asset = from_folder(folder, path.to_owned()).await;
     found(&request, asset.as_ref(), path)
 }
 
-fn found(request: &HttpRequest, asset: Option<&Asset>, path: &str) -> HttpResponse {
+/// The response with `asset`, which was asked for as `path`, or that there is no such file.
+pub(crate) fn found(request: &HttpRequest, asset: Option<&Asset>, path: &str) -> HttpResponse {
     match asset {
         Some(asset) => respond(request, asset, content_type(path)),
         None => protected(&mut HttpResponse::NotFound()).content_type("text/plain; charset=utf-8").body("not found\n"),
@@ -188,7 +65,9 @@ fn found(request: &HttpRequest, asset: Option<&Asset>, path: &str) -> HttpRespon
 async fn from_folder(folder: PathBuf, path: String) -> Option<Asset> {
     let path = below(&folder, &path)?;
     let read = web::block(move || std::fs::read(path)).await;
-    read.ok()?.ok().map(|bytes| Asset::new(bytes.into()))
+    let bytes = read.ok()?.ok()?;
+    let sha256 = Sha256::digest(&bytes).into();
+    Some(Asset::new(bytes.into(), &sha256))
 }
 
 /// Where `path` is in `folder`, if that is where it leads.
@@ -207,11 +86,10 @@ fn respond(request: &HttpRequest, asset: &Asset, content_type: &str) -> HttpResp
     }
     let mut response = HttpResponse::Ok();
     caching(protected(&mut response), asset).content_type(content_type);
-    match &asset.gzip {
-        Some(gzip) if has(header::ACCEPT_ENCODING, "gzip") => {
-            response.insert_header((header::CONTENT_ENCODING, "gzip")).body(gzip.clone())
-        }
-        _ => response.body(asset.bytes.clone()),
+    let gzip = if has(header::ACCEPT_ENCODING, "gzip") { asset.gzip() } else { None };
+    match gzip {
+        Some(gzip) => response.insert_header((header::CONTENT_ENCODING, "gzip")).body(gzip.clone()),
+        None => response.body(asset.bytes.clone()),
     }
 }
 
@@ -242,36 +120,5 @@ fn content_type(path: &str) -> &'static str {
         "png" => "image/png",
         "md" | "txt" | "ts" => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Files that no page requests: the reference pages, and what the npm package has besides its modules.
-    const NOT_SERVED: [&str; 4] = ["docs/", "lib/README.md", "lib/package.json", "lib/cli/"];
-
-    fn below(folder: &Path, root: &Path, found: &mut Vec<String>) {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                below(&path, root, found);
-            } else {
-                found.push(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned());
-            }
-        }
-    }
-
-    #[test]
-    fn every_file_of_the_page_is_in_the_binary() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
-        let mut found = Vec::new();
-        below(&root, &root, &mut found);
-        found.retain(|path| !NOT_SERVED.iter().any(|start| path.starts_with(start)));
-        found.sort();
-        let mut listed: Vec<&str> = FILES.iter().map(|(path, _)| *path).collect();
-        listed.sort_unstable();
-        assert_eq!(found, listed, "the folder web, and the list in page.rs");
     }
 }

@@ -23,7 +23,8 @@ use crate::http::acceptor::{Acceptor, ProtocolMount};
 use crate::http::client_ip::ClientIp;
 use crate::http::idle_connections::track_request;
 use crate::http::node_state::NodeState;
-use crate::http::static_files;
+#[cfg(feature = "page")]
+use crate::http::page;
 use crate::server::workers::{AcceptLimit, Accepted, Workers};
 use crate::transports::websocket::io::{UpgradeRequest, spawn_connection};
 
@@ -92,9 +93,9 @@ impl AppFactory {
         app.route("/healthz", web::get().to(|| async { "ok\n" }));
         let node = self.node.clone();
         app.route("/readyz", web::get().to(move || readiness(node.clone())));
-        let page = &self.node.config.page;
-        if page.enabled {
-            static_files::configure(app, page.dir.clone());
+        #[cfg(feature = "page")]
+        if self.node.config.page.enabled {
+            page::configure(app, self.node.config.page.dir.clone());
         }
         self.routes.iter().for_each(|add| add(app));
     }

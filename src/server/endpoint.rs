@@ -46,13 +46,32 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// A node with the standard channels on the mounts of `config.socket.mounts`, and the relay for Socket.IO on
-    /// that of `config.socketio`.
+    /// that of `config.socketio`. [`bare`](Self::bare) has none of these.
     #[must_use]
     pub fn new(config: Config) -> Self {
         let router = Arc::new(builtin::standard(&config));
         let mounts = config.socket.mounts.iter().map(|path| Mount::new(path, router.clone()));
         let mut mounts: Vec<_> = mounts.map(|mount| (mount, phoenix::routes::MOUNT)).collect();
         mounts.extend(protocols::standard(&config));
+        Self::with_mounts(config, mounts)
+    }
+
+    /// A node that serves only what is added to it, and the health routes `/healthz` and `/readyz`. It has no page, no
+    /// standard channels, and none of the mounts for Phoenix, PeerJS, Socket.IO and HelloWebRTC, whatever `config` says
+    /// of them. `metrics.listen` still opens a listener of its own.
+    ///
+    /// ```
+    /// use handclasp::{Config, Endpoint, Mount, Router};
+    ///
+    /// let endpoint = Endpoint::bare(Config::default()).mount(Mount::new("/live", Router::new()));
+    /// ```
+    #[must_use]
+    pub fn bare(mut config: Config) -> Self {
+        config.page.enabled = false;
+        Self::with_mounts(config, Vec::new())
+    }
+
+    fn with_mounts(config: Config, mounts: Vec<(Mount, ProtocolMount)>) -> Self {
         Self { config, mounts, adapter: Arc::new(LocalAdapter), routes: Vec::new(), counters: Vec::new() }
     }
 

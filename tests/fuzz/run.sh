@@ -14,7 +14,7 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 RUSTFLAGS="-Dwarnings -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares" \
-	cargo build --locked --release --manifest-path tests/fuzz/Cargo.toml --target "$host" --target-dir "$work/build"
+	cargo build --locked --release --manifest-path tests/fuzz/runner/Cargo.toml --target "$host" --target-dir "$work/build"
 fuzz=$work/build/$host/release/fuzz
 
 found=0

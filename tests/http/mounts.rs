@@ -165,3 +165,28 @@ async fn a_socket_with_an_id_must_join_something_too() {
     drop(client);
     empty(&node).await;
 }
+
+#[actix_web::test]
+async fn a_bare_endpoint_serves_its_own_mount_and_health_alone() {
+    let mount = Mount::new("/live", Router::new().channel("mirror:*", |_| Mirror)).connect(connect);
+    let bare = Endpoint::bare(config(&[])).mount(mount).start().unwrap();
+    assert_eq!(seen(&bare, "", &[]).await["asked"], 1);
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(common::get(bare.address(), path).await.0, 200, "{path}");
+    }
+    let full = common::node(&[]);
+    for path in [
+        "/",
+        "/lib/index.js",
+        "/socket/websocket",
+        "/socket/longpoll",
+        "/ws/websocket",
+        "/peer/websocket",
+        "/peerjs/id",
+        "/socket.io/?EIO=4&transport=polling",
+        "/hello",
+    ] {
+        assert_ne!(common::get(full.address(), path).await.0, 404, "{path}");
+        assert_eq!(common::get(bare.address(), path).await, (404, String::new()), "{path}");
+    }
+}

@@ -56,6 +56,15 @@ async fn dropped(process: &Process) -> u64 {
 }
 
 #[actix_web::test]
+async fn a_pipe_that_nobody_reads_does_not_delay_the_exit() {
+    let mut process = Process::logging_to(Stdio::piped(), &[CHATTY, &["metrics.listen=127.0.0.1:0"]].concat());
+    signal_each_other(&process, 1_500).await;
+    assert!(dropped(&process).await > 0, "all lines had room");
+    process.signal("TERM");
+    assert_eq!(process.ended().await, Some(0));
+}
+
+#[actix_web::test]
 async fn a_disk_that_is_full_stops_nobody() {
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     let mut process = Process::logging_to(full, CHATTY);

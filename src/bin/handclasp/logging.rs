@@ -5,6 +5,9 @@
 //! is full) would stop a worker with all its sockets. When the queue is full, lines are dropped and counted: the
 //! count is logged once there is room again, and is among the metrics. A panic is logged too, by its place alone,
 //! since its words may hold what a client sent.
+//!
+//! The queue is our own. `tracing-appender` drops and counts lines too, but where its queue is still full at exit it
+//! prints to stdout, which can block the exit. `logforth` counts nothing and waits without a limit for its last line.
 
 use env_logger::fmt::{Formatter, WriteStyle};
 use env_logger::{Builder, Logger, Target};
@@ -21,8 +24,8 @@ use std::time::Duration;
 /// Lines that wait for stderr; at 200 bytes a line, 800 KiB.
 const QUEUE: usize = 4_096;
 
-/// How long the process waits at its end for lines that were not written yet.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the process waits at exit for lines that are not written yet.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How HTTP's part of the server tells of requests that are none. What clients send is no error of ours; they are
 /// counted (`connections_without_request`), and would else be lines that anybody can have written.
@@ -68,15 +71,15 @@ pub(crate) fn start(config: &config::Log) -> io::Result<Logging> {
     };
     let logger = builder.target(Target::Pipe(Box::new(lines))).build();
     log::set_max_level(logger.filter());
-    log::set_boxed_logger(Box::new(Discreet(logger))).map_err(io::Error::other)?;
+    log::set_boxed_logger(Box::new(RedactingLogger(logger))).map_err(io::Error::other)?;
     std::panic::set_hook(Box::new(log_panic));
     Ok(Logging { queue, dropped })
 }
 
-/// A logger that does not say what any client can have said.
-struct Discreet(Logger);
+/// A logger without the lines that quote what a client sent.
+struct RedactingLogger(Logger);
 
-impl Log for Discreet {
+impl Log for RedactingLogger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         self.0.enabled(metadata)
     }
@@ -107,7 +110,7 @@ impl Drop for Logging {
     fn drop(&mut self) {
         let (written, wait) = sync_channel(1);
         if self.queue.try_send(Job::Flush(written)).is_ok() {
-            let _ = wait.recv_timeout(LAST_WORDS); // late or never: nothing more can be done
+            let _ = wait.recv_timeout(FLUSH_TIMEOUT); // late or never: nothing more can be done
         }
     }
 }
@@ -132,10 +135,10 @@ fn json_line(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
 
 /// The log thread: it alone may be held up by stderr.
 fn write_out(jobs: &Receiver<Job>, dropped: &AtomicU64) {
-    let mut confessed = 0;
+    let mut reported = 0;
     let mut next = || {
         jobs.try_recv().or_else(|_| {
-            confess(dropped.load(Relaxed), &mut confessed);
+            report_dropped(dropped.load(Relaxed), &mut reported);
             jobs.recv()
         })
     };
@@ -148,10 +151,10 @@ fn write_out(jobs: &Receiver<Job>, dropped: &AtomicU64) {
     }
 }
 
-/// Logs how many lines were dropped since this was told last; called while the queue is empty, or this line would be
-/// dropped as well.
-fn confess(dropped: u64, confessed: &mut u64) {
-    match dropped - std::mem::replace(confessed, dropped) {
+/// Logs how many lines were dropped since the last such report. It is called while the queue is empty, or this line would
+/// be dropped as well.
+fn report_dropped(dropped: u64, reported: &mut u64) {
+    match dropped - std::mem::replace(reported, dropped) {
         0 => {}
         lines => log::warn!("{lines} log lines dropped while stderr was blocked"),
     }

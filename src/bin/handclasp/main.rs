@@ -92,7 +92,7 @@ fn serve(config: &Config) -> Result<(), String> {
         let endpoint = Endpoint::new(config.clone()).counter(DROPPED, "Lines of the log that were dropped.", dropped);
         let running = endpoint.start().map_err(|error| error.to_string())?;
         announce(config, running.address(), running.metrics_address());
-        warn_of_few(descriptors, config.server.connections);
+        warn_descriptor_limit(descriptors, config.server.connections);
         running.run_until_signal().await.map_err(|error| error.to_string())
     })
 }
@@ -106,7 +106,7 @@ fn raise_descriptor_limit(connections: usize) -> std::io::Result<u64> {
     rlimit::increase_nofile_limit(2 * connections as u64 + OWN_DESCRIPTORS)
 }
 
-fn warn_of_few(descriptors: std::io::Result<u64>, connections: usize) {
+fn warn_descriptor_limit(descriptors: std::io::Result<u64>, connections: usize) {
     match descriptors {
         Ok(limit) if limit >= connections as u64 + OWN_DESCRIPTORS => {}
         Ok(limit) => log::warn!(
@@ -128,7 +128,8 @@ fn check(config: &Config) {
 /// metrics.
 fn announce(config: &Config, address: SocketAddr, metrics: Option<SocketAddr>) {
     match config.page.enabled {
-        true => say(&format!("page     http://{address}/")),
+        true if cfg!(feature = "page") => say(&format!("page     http://{address}/")),
+        true => say("page     not in this build: it was compiled without the feature \"page\""),
         false => say("page     off"),
     }
     say(&format!("sockets  ws://{address}/{}/websocket", mounts(config)));

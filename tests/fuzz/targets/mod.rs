@@ -1,5 +1,5 @@
 //! What fuzzers feed, a subject a file: each target takes any bytes, gives them to a decoder or a state machine, and
-//! panics when a promise is broken. `tests/fuzz/fuzz.rs` is the fuzzer; the test below runs all of them over their
+//! panics when a promise is broken. `tests/fuzz/runner` is the fuzzer; the test below runs all of them over their
 //! seeds, and over whatever was found before (`tests/fuzz/regressions/<target>`), without one.
 //!
 //! A new target is a file here, or a line in one.
@@ -134,15 +134,17 @@ mod tests {
     /// `make fuzz` is seldom run, and would be the last to notice.
     #[test]
     fn the_fuzzers_lock_file_has_our_dependencies() {
-        let read = |text: &str| toml::from_str::<toml::Table>(text).unwrap();
-        let ours = read(include_str!("../../../Cargo.toml"));
-        let lock = read(include_str!("../Cargo.lock"));
+        let read = |path: &str| {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+            toml::from_str::<toml::Table>(&fs::read_to_string(path).unwrap()).unwrap()
+        };
+        let (ours, lock) = (read("Cargo.toml"), read("tests/fuzz/runner/Cargo.lock"));
         let packages = lock["package"].as_array().unwrap();
         let us = packages.iter().find(|package| package["name"].as_str() == Some("handclasp")).unwrap();
         let locked: Vec<&str> =
             us["dependencies"].as_array().unwrap().iter().filter_map(|name| name.as_str()?.split(' ').next()).collect();
         let mut wanted: Vec<&str> = ours["dependencies"].as_table().unwrap().keys().map(String::as_str).collect();
         wanted.sort_unstable();
-        assert_eq!(locked, wanted, "cargo update --workspace --manifest-path tests/fuzz/Cargo.toml");
+        assert_eq!(locked, wanted, "cargo update --workspace --manifest-path tests/fuzz/runner/Cargo.toml");
     }
 }

@@ -1,4 +1,4 @@
-//! The fuzzer: libFuzzer around one target, the one that `FUZZ_TARGET` names. It is meant to be run by `run.sh`.
+//! The fuzzer: libFuzzer around one target, the one that `FUZZ_TARGET` names. It is meant to be run by `../run.sh`.
 //!
 //! Without a target it lists all of them, and how long an input of each is at most. `FUZZ_SEEDS` names a folder for the
 //! target's seeds, and `FUZZ_WORDS` a file for its dictionary; both are written before the fuzzer begins.
