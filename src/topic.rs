@@ -5,20 +5,50 @@
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
-/// Whose names they are. Topics of different realms never meet, whatever they are called: a client
-/// names topics of its own protocol's realm alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Realm {
+/// Declares the realms: from each line come the variant, its documentation, its name in the metrics and its mark.
+macro_rules! realms {
+    ($($(#[doc = $says:literal])+ $Realm:ident = $name:literal, $mark:literal;)+) => {
+        /// A namespace of topics. Topics of different realms never meet, even with the same name: a client can name
+        /// topics of its own protocol's realm alone.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Realm {
+            $($(#[doc = $says])+ $Realm,)+
+        }
+
+        impl Realm {
+            /// All realms, in the order of their declaration.
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$Realm),+];
+
+            /// The value of the label `protocol` in the metrics.
+            pub(crate) const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$Realm => $name,)+
+                }
+            }
+
+            /// The prefix of each key of the realm. No topic name can hold this control character.
+            pub(crate) const fn mark(self) -> &'static str {
+                match self {
+                    $(Self::$Realm => $mark,)+
+                }
+            }
+        }
+    };
+}
+
+realms! {
     /// Topics of Phoenix clients, of the JavaScript library, and of the server's own code.
-    Phoenix,
+    Phoenix = "phoenix", "";
     /// Ids of PeerJS clients.
-    PeerJs,
+    PeerJs = "peerjs", "\u{1}";
     /// Namespaces, rooms and socket ids of Socket.IO clients.
-    SocketIo,
-    /// Conversations of plain Engine.IO clients.
-    EngineIo,
+    SocketIo = "socketio", "\u{2}";
+    /// Topics of plain Engine.IO clients.
+    EngineIo = "engineio", "\u{3}";
     /// Names of HelloWebRTC clients.
-    Hello,
+    Hello = "hello", "\u{4}";
+    /// Topics of the application's own protocols ([`Endpoint::protocol`](crate::Endpoint::protocol)).
+    Custom = "custom", "\u{5}";
 }
 
 impl Realm {
@@ -33,14 +63,19 @@ impl Realm {
         }
     }
 
-    /// What stands before each of its names. Being a control character, it can stand in none.
-    pub(crate) const fn mark(self) -> &'static str {
-        match self {
-            Self::Phoenix => "",
-            Self::PeerJs => "\u{1}",
-            Self::SocketIo => "\u{2}",
-            Self::EngineIo => "\u{3}",
-            Self::Hello => "\u{4}",
+    /// How a message of this realm names the topic `name`: what a protocol puts into
+    /// [`Inbound::topic`](crate::message::Inbound::topic). The name is not checked.
+    #[must_use]
+    pub fn key(self, name: &str) -> String {
+        [self.mark(), name].concat()
+    }
+
+    /// The realm of a topic's key.
+    fn of(key: &str) -> Self {
+        let has_mark = |realm: &&Self| !realm.mark().is_empty() && key.starts_with(realm.mark());
+        match key.as_bytes() {
+            [0..=0x1F, ..] => Self::ALL.iter().find(has_mark).copied().unwrap_or(Self::Phoenix),
+            _ => Self::Phoenix,
         }
     }
 }
@@ -93,15 +128,9 @@ impl Topic {
         }
     }
 
-    /// Whose it is.
+    /// The realm of the topic.
     pub(crate) fn realm(&self) -> Realm {
-        match self.0.as_bytes() {
-            [1, ..] => Realm::PeerJs,
-            [2, ..] => Realm::SocketIo,
-            [3, ..] => Realm::EngineIo,
-            [4, ..] => Realm::Hello,
-            _ => Realm::Phoenix,
-        }
+        Realm::of(&self.0)
     }
 
     /// What tells it from every other topic: the name, with its realm.
@@ -178,10 +207,9 @@ mod tests {
 
     #[test]
     fn topics_of_two_realms_never_meet_whatever_they_are_called() {
-        let realms = [Realm::Phoenix, Realm::PeerJs, Realm::SocketIo, Realm::EngineIo, Realm::Hello];
-        let topics = realms.map(|realm| realm.topic("room:a").unwrap());
+        let topics: Vec<Topic> = Realm::ALL.iter().map(|realm| realm.topic("room:a").unwrap()).collect();
         for (n, topic) in topics.iter().enumerate() {
-            assert_eq!((topic.as_str(), topic.subtopic(), topic.realm()), ("room:a", "a", realms[n]));
+            assert_eq!((topic.as_str(), topic.subtopic(), topic.realm()), ("room:a", "a", Realm::ALL[n]));
             assert!(topics[n + 1..].iter().all(|other| other != topic));
             assert!(Topic::parse(topic.key()).is_err() || n == 0, "no client can spell another realm's mark");
         }

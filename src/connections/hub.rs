@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::broker::pubsub::Pubsub;
 use crate::close::{self, Reason};
 use crate::connections::connection::{Connection, ConnectionId};
 use crate::connections::envelope::Envelope;
@@ -38,7 +37,6 @@ pub(crate) enum AdmissionError {
 pub(crate) struct Hub {
     limits: HubLimits,
     ip_table: Arc<IpTable>,
-    pubsub: Pubsub,
     last_id: AtomicU64,
     state: Mutex<Inner>,
 }
@@ -71,8 +69,8 @@ impl Drop for ConnectionSlot {
 }
 
 impl Hub {
-    pub(crate) fn new(limits: HubLimits, ip_table: Arc<IpTable>, pubsub: Pubsub) -> Arc<Self> {
-        Arc::new(Self { limits, ip_table, pubsub, last_id: AtomicU64::new(0), state: Mutex::default() })
+    pub(crate) fn new(limits: HubLimits, ip_table: Arc<IpTable>) -> Arc<Self> {
+        Arc::new(Self { limits, ip_table, last_id: AtomicU64::new(0), state: Mutex::default() })
     }
 
     /// Makes room for a connection from `address`.
@@ -117,9 +115,12 @@ impl Hub {
         self.lock().open.remove(&connection.id);
     }
 
-    /// Looks once at every connection: asks for signs of life, tells those to go that are silent, slow, or
-    /// have joined nothing, has the registry forget them, and cuts those that did not go in time.
-    pub(crate) fn sweep(&self, now: Instant) {
+    /// Looks once at every connection: pings those that are due, closes those that are silent, slow, or have joined
+    /// nothing in time, and aborts those that did not close in time. Returns the connections that were found closed for
+    /// the first time: the registry must forget them.
+    #[must_use]
+    pub(crate) fn sweep(&self, now: Instant) -> Vec<Arc<Connection>> {
+        let mut closed = Vec::new();
         for tracked in self.lock().open.values_mut() {
             if tracked.connection.take_active() {
                 tracked.active_at = now;
@@ -136,7 +137,7 @@ impl Hub {
             match tracked.closing_since {
                 None => {
                     tracked.closing_since = Some(now);
-                    self.pubsub.down(&tracked.connection);
+                    closed.push(tracked.connection.clone());
                 }
                 Some(since) if now.saturating_duration_since(since) >= self.limits.write_timeout => {
                     tracked.connection.abort()
@@ -144,6 +145,7 @@ impl Hub {
                 Some(_) => {}
             }
         }
+        closed
     }
 
     /// Tells every connection to go, a few at a time, so that they do not all come back at once. Ends

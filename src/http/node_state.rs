@@ -24,7 +24,7 @@ impl NodeState {
     pub(crate) fn new(config: Config, pubsub: Pubsub) -> Self {
         let limits = HubLimits { connections: config.server.connections, write_timeout: config.socket.write_timeout };
         let ip_table = IpTable::new(&config.limits);
-        let hub = Hub::new(limits, ip_table.clone(), pubsub.clone());
+        let hub = Hub::new(limits, ip_table.clone());
         let idle_connections = IdleConnections::new(&config, pubsub.shared_metrics());
         Self { config, pubsub, ip_table, hub, idle_connections, ready: AtomicBool::new(true) }
     }

@@ -188,16 +188,10 @@ impl Label for DeliveryStatus {
 
 impl Label for Realm {
     const KEY: &'static str = "protocol";
-    const ALL: &'static [Self] = &[Self::Phoenix, Self::PeerJs, Self::SocketIo, Self::EngineIo, Self::Hello];
+    const ALL: &'static [Self] = Self::ALL;
 
     fn name(self) -> &'static str {
-        match self {
-            Self::Phoenix => "phoenix",
-            Self::PeerJs => "peerjs",
-            Self::SocketIo => "socketio",
-            Self::EngineIo => "engineio",
-            Self::Hello => "hello",
-        }
+        self.name()
     }
 
     fn at(self) -> usize {

@@ -1,16 +1,29 @@
-//! The wire formats, one a file. A new one is a file here and its lines.
+//! The wire formats, each in a file or folder with its HTTP routes.
+//!
+//! A new protocol is written in five places:
+//!
+//! 1. its file here, with its [`ProtocolMount`] and a `mount` for its configuration;
+//! 2. its `mod` line below;
+//! 3. its line in [`standard`], which mounts it when the configuration enables it;
+//! 4. its line in the realms of `topic.rs`, which gives it a namespace of topics and its label in the metrics;
+//! 5. its section in `config/schema.rs`.
+//!
+//! A protocol of the application's own needs none of these: see [`Endpoint::protocol`](crate::Endpoint::protocol) and
+//! `tests/examples/lines.rs`.
 
+pub(crate) mod custom;
 pub(crate) mod engineio;
 pub(crate) mod hello;
 pub(crate) mod peerjs;
 pub(crate) mod phoenix;
 pub(crate) mod socketio;
+mod upgrade;
 
 use crate::config::schema::Config;
 use crate::http::acceptor::ProtocolMount;
 use crate::http::mount::Mount;
 
-/// What every node offers beside Phoenix's mounts, as the configuration has it.
+/// The mounts of every node besides Phoenix's, as configured.
 pub(crate) fn standard(config: &Config) -> impl Iterator<Item = (Mount, ProtocolMount)> {
     let mounts = [
         config.hello.enabled.then(|| hello::routes::mount(&config.hello)),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::web::ServiceConfig;
-use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+use socket2::{Domain, Socket as RawSocket, Type};
 
 use crate::broker::adapter::{Adapter, LocalAdapter};
 use crate::broker::pubsub::Pubsub;
@@ -18,7 +18,8 @@ use crate::connections::limits::Timeouts;
 use crate::http::acceptor::{Acceptor, ProtocolMount};
 use crate::http::mount::Mount;
 use crate::http::node_state::NodeState;
-use crate::protocols::{self, engineio, phoenix, socketio};
+use crate::protocol::Protocol;
+use crate::protocols::{self, custom, engineio, phoenix, socketio};
 use crate::server::app::{self, AppFactory, Routes};
 use crate::server::metrics_server::{self, MetricsServer};
 use crate::server::node::Node;
@@ -107,6 +108,17 @@ impl Endpoint {
     #[must_use]
     pub fn engineio(self, mount: Mount) -> Self {
         self.put(mount, engineio::plain::MOUNT)
+    }
+
+    /// Adds a mount for clients that speak the wire format `P` over WebSockets at the mount's path, in place of one
+    /// with the same path. Each connection gets a `P` of its own, made by `P::default()`.
+    ///
+    /// `P` names topics by [`Realm::key`](crate::topic::Realm::key) of
+    /// [`Realm::Custom`](crate::topic::Realm::Custom): its clients never meet those of other protocols. Limits, origins,
+    /// the mount's `connect` and the metrics (`protocol="custom"`) apply as to the built-in protocols.
+    #[must_use]
+    pub fn protocol<P: Protocol + Default>(self, mount: Mount) -> Self {
+        self.put(mount, custom::mount::<P>())
     }
 
     fn put(mut self, mount: Mount, protocol: ProtocolMount) -> Self {
@@ -199,7 +211,7 @@ async fn sweep(node: Arc<NodeState>, tick: Duration) {
     loop {
         ticks.tick().await;
         let now = Instant::now();
-        node.hub.sweep(now);
+        node.hub.sweep(now).iter().for_each(|closed| node.pubsub.down(closed));
         node.idle_connections.sweep(now);
     }
 }
@@ -209,7 +221,7 @@ fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
 }
 
 fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
-    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(socket2::Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;

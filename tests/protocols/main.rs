@@ -8,6 +8,7 @@ mod conformance_server;
 
 mod conformance_longpoll;
 mod conformance_websocket;
+mod custom_protocol;
 mod engineio_polling;
 mod hello;
 mod isolation;

@@ -6,6 +6,7 @@
 //! Engine.IO, and are left out. A client whose join is refused, or ends, is closed.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 
@@ -18,8 +19,8 @@ use crate::message::{Broadcast, Inbound, Outbound, Payload, Request, Status};
 use crate::protocol::{Decoded, Malformed, Unencodable};
 use crate::topic::Realm;
 
-/// The one topic, with the mark of its realm.
-const TOPIC: &str = "\u{3}/";
+/// The key of the one topic.
+static TOPIC: LazyLock<String> = LazyLock::new(|| Realm::EngineIo.key("/"));
 const EVENT: &str = "message";
 
 pub(crate) const MOUNT: ProtocolMount =
@@ -77,7 +78,7 @@ fn push(payload: Payload) -> Decoded<'static> {
 
 fn ask(request: Request<'static>) -> Decoded<'static> {
     let reference = matches!(request, Request::Join(_)).then_some("join".into());
-    Decoded::Request(Inbound { topic: Cow::Borrowed(TOPIC), join_ref: None, reference, request })
+    Decoded::Request(Inbound { topic: Cow::Borrowed(TOPIC.as_str()), join_ref: None, reference, request })
 }
 
 fn encoded(payload: &Payload) -> Result<EncodedMessage, Unencodable> {

@@ -5,17 +5,15 @@ use actix_web::http::header;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::super::upgrade as upgrade_checks;
 use super::Hello;
 use super::channel::HelloChannel;
 use crate::channels::channel::Router;
 use crate::config::schema::{Config, Hello as Terms};
-use crate::connections::hub::ConnectionSlot;
 use crate::connections::limits::Timeouts;
 use crate::http::acceptor::{Acceptor, ProtocolMount};
-use crate::http::mount::{ConnectError, ConnectInfo, Mount, SocketInit};
-use crate::http::request::{check_origin, check_upgrade, params};
+use crate::http::mount::Mount;
 use crate::topic::Realm;
-use crate::transports::websocket;
 
 pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: Realm::Hello, timeouts, routes };
 const PATH: &str = "/hello";
@@ -56,21 +54,11 @@ fn is_upgrade(ctx: &GuardContext<'_>) -> bool {
 }
 
 fn upgrade(acceptor: &Acceptor, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
-    match admit(acceptor, request) {
+    match upgrade_checks::admit(acceptor, request) {
         Ok((slot, init)) => {
             let hello = Hello::new(acceptor.pubsub().shared_metrics());
             acceptor.websocket(request, payload, None, slot, init, hello)
         }
         Err(refusal) => acceptor.refuse(refusal),
     }
-}
-
-fn admit(acceptor: &Acceptor, request: &HttpRequest) -> Result<(ConnectionSlot, SocketInit), ConnectError> {
-    let client_ip = acceptor.client_ip(request)?;
-    let params = params(request.query_string())?;
-    check_origin(request.headers(), acceptor.origins())?;
-    let info = ConnectInfo { request, params: &params, client_ip, auth_token: None, transport: websocket::NAME };
-    let init = acceptor.connect(&info)?;
-    check_upgrade(request)?;
-    Ok((acceptor.admit(request, client_ip)?, init))
 }

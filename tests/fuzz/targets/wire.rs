@@ -213,7 +213,7 @@ impl World {
         self.ahead += time;
         self.settle().await;
         let now = Instant::now() + self.ahead;
-        self.node.hub.sweep(now);
+        self.node.hub.sweep(now).iter().for_each(|closed| self.node.pubsub.down(closed));
         self.node.idle_connections.sweep(now);
         self.settle().await;
     }
