@@ -13,14 +13,15 @@ use tokio::sync::oneshot;
 
 use crate::broker::adapter::{Adapter, BoxFuture, ClusterInbox, Packet};
 use crate::broker::registry::command::{
-    Admitted, Command, ConnectionClosed, GetStats, HeldSignal, NodeDown, RegistryStats, ReleaseName, RemotePacket,
-    Subscribe, Unsubscribe, UpdatePresence, Watch,
+    Admitted, Command, ConnectionClosed, GetStats, NodeDown, RegistryStats, ReleaseName, RemotePacket, Subscribe,
+    Unsubscribe, UpdatePresence, Watch,
 };
+use crate::broker::registry::held_signals::HeldSignal;
 use crate::broker::registry::permits::{CommandBudget, Permit};
-use crate::broker::registry::{ExitSignal, Registry, RegistryOptions};
+use crate::broker::registry::{ExitSignal, Registry};
 use crate::broker::topic_table::TopicTable;
-use crate::connections::connection::Connection;
-use crate::connections::connection::{Member, MemberId};
+use crate::config::schema::Config;
+use crate::connections::connection::{Connection, Member, MemberId};
 use crate::connections::envelope::SocketEvent;
 use crate::connections::mailbox::PushError;
 use crate::message::{Broadcast, DeliveryStatus, Event, Payload, Proof, Signal};
@@ -51,16 +52,17 @@ impl Pubsub {
     /// Starts the registry on an arbiter, and the adapter. What it returns beside itself resolves when the registry
     /// has died.
     pub(crate) fn start(
-        options: RegistryOptions,
+        config: &Config,
         adapter: Arc<dyn Adapter>,
         arbiter: &ArbiterHandle,
     ) -> (Self, oneshot::Receiver<()>) {
         let local = LocalDelivery { table: Arc::new(TopicTable::new()), metrics: Arc::default() };
         let (exit_signal, died) = oneshot::channel();
         let (table, metrics) = (local.table.clone(), local.metrics.clone());
-        let (backplane, budget) = (adapter.clone(), CommandBudget::new(options.queue_bytes));
-        let registry = Registry::start_in_arbiter(arbiter, |_| {
-            Registry::new(options, table, backplane, metrics, ExitSignal(exit_signal))
+        let (backplane, budget) = (adapter.clone(), CommandBudget::new(config.limits.registry_queue_bytes));
+        let config = config.clone();
+        let registry = Registry::start_in_arbiter(arbiter, move |_| {
+            Registry::new(&config, table, backplane, metrics, ExitSignal(exit_signal))
         });
         adapter.start(Arc::new(AdapterInbox { local: local.clone(), registry: registry.clone() }));
         (Self(Arc::new(Inner { local, registry, budget, adapter })), died)

@@ -1,240 +1,91 @@
-//! The registry: the one actor that writes who is on which topic, who owns which name, who watches and
-//! who is listed.
+//! The registry: the actor that alone writes who is on which topic, who owns which name, who watches, and who is on a
+//! presence list.
 //!
-//! Everything that *changes* membership is a message to it, and so has an order; everything that only
-//! *reads* (every broadcast, every signal) goes to the table it publishes, and never through it. It
-//! forgets a connection by itself when the connection says that it is down, or is found so.
+//! Everything that changes membership is a message to it, and so has an order. Everything that only reads (each
+//! broadcast, each signal) goes to the table that it publishes, and never through it. It removes all that a connection
+//! has when the connection reports that it is closed, or is found closed.
 //!
-//! It runs only our own code on checked values, and must not panic; when it dies all the same, the
-//! node ends ([`ExitSignal`]).
+//! The tables are in [`state`]; the actor receives, awaits the adapter, and keeps the time. It runs only our own code
+//! on checked values and must not panic. If it dies all the same, the node exits ([`ExitSignal`]).
 
-mod claims;
 pub(crate) mod command;
 mod connection_index;
-mod held_signals;
+pub(crate) mod held_signals;
+mod names;
 pub(crate) mod permits;
+mod state;
 mod watchers;
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use actix::fut::ActorFutureExt;
 use actix::{Actor, AsyncContext, Context, Handler, WrapFuture};
-use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
-use crate::broker::adapter::{Adapter, Epoch, Packet};
-use crate::broker::presence_tracker::PresenceTracker;
-use crate::broker::registry::claims::Owner;
+use crate::broker::adapter::Adapter;
 use crate::broker::registry::command::{
-    Admitted, Command, ConnectionClosed, GetStats, NodeDown, RegistryStats, RemotePacket, Subscribe, Unsubscribe,
-    UpdatePresence, Watch,
+    Admitted, Command, ConnectionClosed, GetStats, NodeDown, RegistryStats, ReleaseName, RemotePacket, Unsubscribe,
 };
-use crate::broker::registry::connection_index::{ConnectionEntry, ConnectionIndex};
-use crate::broker::registry::held_signals::HeldSignals;
-use crate::broker::registry::watchers::Watchers;
+use crate::broker::registry::state::State;
 use crate::broker::topic_table::TopicTable;
-use crate::config::schema::{Config, HeldSignals as HeldSignalsConfig};
-use crate::connections::connection::ConnectionId;
-use crate::connections::connection::MemberId;
-use crate::connections::envelope::SocketEvent;
-use crate::message::{JoinId, OnlineStatus, PresenceEntry, Proof};
+use crate::config::schema::Config;
 use crate::metrics::families::Metrics;
-use crate::metrics::labels::JoinRefusal;
-use crate::topic::Topic;
 
-/// Why there is no room, as the client hears it.
-const FULL: &str = "topic is full";
+/// How often held signals are checked for their expiry.
+const EXPIRE_EVERY: Duration = Duration::from_millis(250);
 
-/// What the registry must be told before it starts.
-pub(crate) struct RegistryOptions {
-    /// How many members a topic may have on this node.
-    pub(crate) members: usize,
-    /// How many rows a topic's presence list may have.
-    pub(crate) rows: usize,
-    /// For how long changes of a presence list are gathered.
-    pub(crate) interval: Duration,
-    /// What may wait for names that nobody holds.
-    pub(crate) held_signals: HeldSignalsConfig,
-    /// How many bytes of clients' wishes may wait for the registry.
-    pub(crate) queue_bytes: usize,
-}
-
-impl RegistryOptions {
-    pub(crate) fn new(config: &Config) -> Self {
-        Self {
-            members: config.limits.members_per_topic,
-            rows: config.presence.entries_per_topic,
-            interval: config.presence.interval,
-            held_signals: config.held_signals.clone(),
-            queue_bytes: config.limits.registry_queue_bytes,
-        }
-    }
-}
-
-/// Says that the registry has died: dropped with it, whatever ended it.
+/// Reports that the registry has died: it is dropped with the registry, whatever ended that.
 pub(crate) struct ExitSignal(#[expect(dead_code, reason = "its drop is the message")] pub(crate) oneshot::Sender<()>);
 
 /// The actor.
 pub(crate) struct Registry {
-    options: RegistryOptions,
-    pub(crate) table: Arc<TopicTable>,
-    pub(crate) adapter: Arc<dyn Adapter>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) index: ConnectionIndex,
-    pub(crate) names: HashMap<Topic, Owner>,
-    watchers: Watchers,
-    presence: PresenceTracker,
-    pub(crate) held: HeldSignals,
-    flushing: bool,
+    state: State,
+    /// For how long changes of presence lists are collected before they are sent.
+    presence_interval: Duration,
+    is_flush_scheduled: bool,
+    is_expiry_scheduled: bool,
     _exit_signal: ExitSignal,
 }
 
 impl Registry {
     pub(crate) fn new(
-        options: RegistryOptions,
+        config: &Config,
         table: Arc<TopicTable>,
         adapter: Arc<dyn Adapter>,
         metrics: Arc<Metrics>,
         exit_signal: ExitSignal,
     ) -> Self {
-        let presence = PresenceTracker::new(adapter.node());
         Self {
-            table,
-            adapter,
-            metrics,
-            index: ConnectionIndex::default(),
-            names: HashMap::new(),
-            watchers: Watchers::default(),
-            presence,
-            held: HeldSignals::new(options.held_signals.clone()),
-            options,
-            flushing: false,
+            state: State::new(config, table, adapter, metrics),
+            presence_interval: config.presence.interval,
+            is_flush_scheduled: false,
+            is_expiry_scheduled: false,
             _exit_signal: exit_signal,
         }
     }
 
-    pub(crate) fn refuse(&self, command: &Subscribe, why: JoinRefusal, reason: &'static str) {
-        self.metrics.joins_refused.add(command.topic.realm(), why, 1);
-        let _ = command.connection.send_event(SocketEvent::Refused(command.join, reason));
-    }
-
-    /// Makes the wish come true, now that the name (if it names one) is free for it.
-    pub(crate) fn add_member(
-        &mut self,
-        command: Subscribe,
-        owned: Option<(Option<Proof>, Epoch)>,
-        ctx: &mut Context<Self>,
-    ) {
-        let topic = &command.topic;
-        let too_many = self.table.count(topic.key()) >= self.options.members;
-        let too_long = command.membership.entry.is_some() && self.presence.len(topic) >= self.options.rows;
-        if too_many || too_long {
-            if let Some((_, epoch)) = owned {
-                self.adapter.release(topic, epoch);
-            }
-            return self.refuse(&command, JoinRefusal::Full, FULL);
+    /// Starts what the last step has left to do: to await the adapter, to flush presence, to expire held signals.
+    fn follow_up(&mut self, ctx: &mut Context<Self>) {
+        for pending in self.state.take_pending() {
+            ctx.spawn(pending.into_actor(self).map(|resume, registry, ctx| {
+                resume(&mut registry.state);
+                registry.follow_up(ctx);
+            }));
         }
-        let id = command.member().id();
-        self.index.add_join(id, topic.clone());
-        if let Some((proof, epoch)) = owned {
-            self.names.insert(topic.clone(), Owner { id, connection: command.connection.clone(), proof, epoch });
+        if self.state.has_presence_changes() && !std::mem::replace(&mut self.is_flush_scheduled, true) {
+            ctx.run_later(self.presence_interval, |registry, _| {
+                registry.is_flush_scheduled = false;
+                registry.state.flush_presence();
+            });
         }
-        let was_interested = self.is_interested(topic);
-        if self.table.insert(topic, command.member()) == 1 {
-            self.watchers.tell(topic, true);
+        if self.state.has_held_signals() && !std::mem::replace(&mut self.is_expiry_scheduled, true) {
+            ctx.run_later(EXPIRE_EVERY, |registry, ctx| {
+                registry.is_expiry_scheduled = false;
+                registry.state.expire_held(Instant::now());
+                registry.follow_up(ctx);
+            });
         }
-        self.sync_interest(topic, was_interested);
-        if owned.is_some() {
-            self.adapter.publish(topic, Packet::Up);
-        }
-        if command.join != JoinId::SOCKET {
-            command.connection.mark_joined();
-        }
-        self.metrics.joins.add(topic.realm(), (), 1);
-        let _ = command.connection.send_event(SocketEvent::Subscribed(command.join));
-        self.deliver_held(&command);
-        self.track_presence(command, ctx);
-    }
-
-    /// The presence side of a new membership.
-    fn track_presence(&mut self, command: Subscribe, ctx: &mut Context<Self>) {
-        let member = command.member();
-        let id = member.id();
-        if command.membership.subscribe_presence && self.presence.view(&command.topic, member) {
-            self.adapter.publish(&command.topic, Packet::PresenceWanted);
-        }
-        if let Some(row) = command.membership.entry {
-            self.presence.put(&command.topic, id, row);
-            self.flush_later(ctx);
-        }
-    }
-
-    /// Undoes one membership, its name included.
-    fn leave(&mut self, topic: &Topic, id: MemberId, ctx: &mut Context<Self>) {
-        if let Some(owner) = self.names.get(topic).filter(|owner| owner.id == id) {
-            self.adapter.release(topic, owner.epoch);
-            self.adapter.publish(topic, Packet::Down);
-        }
-        if self.remove_from_tables(topic, id, ctx) == Some(0) {
-            self.watchers.tell(topic, false);
-        }
-    }
-
-    /// Takes a member off its topic, and its name from it; says how many are left.
-    pub(crate) fn remove_from_tables(&mut self, topic: &Topic, id: MemberId, ctx: &mut Context<Self>) -> Option<usize> {
-        let was_interested = self.is_interested(topic);
-        if self.names.get(topic).is_some_and(|owner| owner.id == id) {
-            self.names.remove(topic);
-        }
-        let left = self.table.remove(topic.key(), id);
-        self.presence.leave(topic, id);
-        self.flush_later(ctx);
-        self.sync_interest(topic, was_interested);
-        left
-    }
-
-    fn remove_all(&mut self, connection: ConnectionId, held: ConnectionEntry, ctx: &mut Context<Self>) {
-        for (join, topic) in held.joins {
-            self.leave(&topic, MemberId { connection, join }, ctx);
-        }
-        for (join, topic) in held.watchers {
-            self.unwatch(&topic, MemberId { connection, join });
-        }
-    }
-
-    pub(crate) fn unwatch(&mut self, topic: &Topic, id: MemberId) {
-        let was_interested = self.is_interested(topic);
-        self.watchers.remove(topic, id);
-        self.sync_interest(topic, was_interested);
-    }
-
-    /// Whether anybody here wants to hear what other nodes publish on the topic. The owner of a name
-    /// does not: whoever speaks to it asks the directory where it is.
-    pub(crate) fn is_interested(&self, topic: &Topic) -> bool {
-        self.watchers.has(topic)
-            || self.held.has(topic)
-            || self.table.count(topic.key()) > 0 && !self.names.contains_key(topic)
-    }
-
-    pub(crate) fn sync_interest(&self, topic: &Topic, before: bool) {
-        let now = self.is_interested(topic);
-        if now != before {
-            self.adapter.interest(topic, now);
-        }
-    }
-
-    fn flush_later(&mut self, ctx: &mut Context<Self>) {
-        if self.flushing || !self.presence.has_changed() {
-            return;
-        }
-        self.flushing = true;
-        ctx.run_later(self.options.interval, |registry, _| {
-            registry.flushing = false;
-            for (topic, packet) in registry.presence.flush() {
-                registry.adapter.publish(&topic, packet);
-            }
-        });
     }
 }
 
@@ -242,8 +93,8 @@ impl Actor for Registry {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        // without a bound of its own: a wish has had its turn, what gives back follows a wish that had, and what other
-        // nodes say comes at their registries' pace
+        // unbounded: each command holds a permit, each removal follows a command that had one, and other nodes send at
+        // the pace of their registries
         ctx.set_mailbox_capacity(0);
     }
 }
@@ -252,66 +103,15 @@ impl Handler<Admitted> for Registry {
     type Result = ();
 
     fn handle(&mut self, Admitted { command, permit }: Admitted, ctx: &mut Self::Context) {
-        // before it is done: who is answered may have a further wish at once
+        // before the command is done: a client that gets its answer may send the next command immediately
         drop(permit);
         match command {
-            Command::Subscribe(command) => self.subscribe(command, ctx),
-            Command::Watch(watch) => self.watch(watch, ctx),
-            Command::Update(update) => self.update(update, ctx),
-            Command::Hold(signal) => self.hold_signal(signal, ctx),
+            Command::Subscribe(command) => self.state.subscribe(command),
+            Command::Watch(watch) => self.state.watch(watch),
+            Command::Update(update) => self.state.update_presence(update),
+            Command::Hold(signal) => self.state.hold_signal(signal),
         }
-    }
-}
-
-impl Registry {
-    fn subscribe(&mut self, command: Subscribe, ctx: &mut Context<Self>) {
-        if command.connection.mailbox.is_closed() {
-            return; // its `ConnectionClosed` is behind this message, or was before it
-        }
-        if let Some(join) = command.replaces {
-            self.handle(Unsubscribe { id: MemberId { connection: command.connection.id, join } }, ctx);
-        }
-        match command.membership.claim {
-            Some(claim) => self.claim(command, claim, ctx),
-            None => self.add_member(command, None, ctx),
-        }
-    }
-
-    fn watch(&mut self, Watch { member, topic, on }: Watch, ctx: &mut Context<Self>) {
-        if member.connection.mailbox.is_closed() {
-            return;
-        }
-        let id = member.id();
-        if !on {
-            self.unwatch(&topic, id);
-            return self.index.remove_watch(id, topic);
-        }
-        let was_interested = self.is_interested(&topic);
-        if self.watchers.add(&topic, member.clone()) {
-            self.index.add_watch(id, topic.clone());
-        }
-        self.sync_interest(&topic, was_interested);
-        let online = self.table.count(topic.key()) > 0;
-        let mut elsewhere = self.adapter.whereis(&topic);
-        let tell = move |online| {
-            let _ =
-                member.connection.send_event(SocketEvent::Info(member.join, Box::new(OnlineStatus { topic, online })));
-        };
-        if online {
-            return tell(true);
-        }
-        match (&mut elsewhere).now_or_never() {
-            Some(online) => tell(online),
-            None => drop(ctx.spawn(elsewhere.map(tell).into_actor(self))),
-        }
-    }
-
-    fn update(&mut self, UpdatePresence { id, topic, meta }: UpdatePresence, ctx: &mut Context<Self>) {
-        if let Some(row) = self.presence.row(&topic, id) {
-            let row = PresenceEntry { key: row.key.clone(), meta };
-            self.presence.put(&topic, id, row);
-            self.flush_later(ctx);
-        }
+        self.follow_up(ctx);
     }
 }
 
@@ -319,8 +119,8 @@ impl Handler<Unsubscribe> for Registry {
     type Result = ();
 
     fn handle(&mut self, Unsubscribe { id }: Unsubscribe, ctx: &mut Self::Context) {
-        let held = self.index.take_join(id);
-        self.remove_all(id.connection, held, ctx);
+        self.state.unsubscribe(id);
+        self.follow_up(ctx);
     }
 }
 
@@ -328,8 +128,18 @@ impl Handler<ConnectionClosed> for Registry {
     type Result = ();
 
     fn handle(&mut self, ConnectionClosed { connection }: ConnectionClosed, ctx: &mut Self::Context) {
-        let held = self.index.take(connection);
-        self.remove_all(connection, held, ctx);
+        self.state.connection_closed(connection);
+        self.follow_up(ctx);
+    }
+}
+
+impl Handler<ReleaseName> for Registry {
+    type Result = bool;
+
+    fn handle(&mut self, ReleaseName { name, proof }: ReleaseName, ctx: &mut Self::Context) -> bool {
+        let is_free = self.state.release_name(&name, proof);
+        self.follow_up(ctx);
+        is_free
     }
 }
 
@@ -337,23 +147,8 @@ impl Handler<RemotePacket> for Registry {
     type Result = ();
 
     fn handle(&mut self, RemotePacket { topic, packet }: RemotePacket, ctx: &mut Self::Context) {
-        match packet {
-            Packet::Up => {
-                self.watchers.tell(&topic, true);
-                self.forward_held(&topic);
-            }
-            Packet::Down => self.watchers.tell(&topic, false),
-            Packet::Presence { node, joins, leaves } => {
-                self.presence.merge(&topic, &node, &joins, &leaves);
-                self.flush_later(ctx);
-            }
-            Packet::PresenceWanted => {
-                if let Some(own) = self.presence.own(&topic) {
-                    self.adapter.publish(&topic, own);
-                }
-            }
-            Packet::Broadcast { .. } => debug_assert!(false, "broadcasts go to the table, not through the registry"),
-        }
+        self.state.remote_packet(&topic, packet);
+        self.follow_up(ctx);
     }
 }
 
@@ -361,9 +156,8 @@ impl Handler<NodeDown> for Registry {
     type Result = ();
 
     fn handle(&mut self, NodeDown { node }: NodeDown, ctx: &mut Self::Context) {
-        if self.presence.node_down(&node) {
-            self.flush_later(ctx);
-        }
+        self.state.node_down(&node);
+        self.follow_up(ctx);
     }
 }
 
@@ -371,15 +165,6 @@ impl Handler<GetStats> for Registry {
     type Result = RegistryStats;
 
     fn handle(&mut self, _: GetStats, _: &mut Self::Context) -> RegistryStats {
-        RegistryStats {
-            connections: self.index.connections(),
-            topics: self.table.topics(),
-            members: self.index.members(),
-            names: self.names.len(),
-            watches: self.watchers.count(),
-            rows: self.presence.count(),
-            held: self.held.count(),
-            held_bytes: self.held.bytes(),
-        }
+        self.state.stats()
     }
 }

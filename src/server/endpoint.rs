@@ -11,7 +11,6 @@ use socket2::{Domain, Socket as RawSocket, Type};
 
 use crate::broker::adapter::{Adapter, LocalAdapter};
 use crate::broker::pubsub::Pubsub;
-use crate::broker::registry::RegistryOptions;
 use crate::channels::builtin;
 use crate::config::schema::Config;
 use crate::connections::limits::Timeouts;
@@ -173,7 +172,7 @@ impl Endpoint {
         let metrics_listener =
             self.config.metrics.listen.map(|address| listen(address, metrics_server::BACKLOG)).transpose()?;
         let mut workers = Workers::new(self.config.server.workers)?;
-        let (pubsub, died) = Pubsub::start(RegistryOptions::new(&self.config), self.adapter, &workers.registry());
+        let (pubsub, died) = Pubsub::start(&self.config, self.adapter, &workers.registry());
         let node = Arc::new(NodeState::new(self.config, pubsub));
         let acceptors: Vec<_> = self
             .mounts

@@ -132,7 +132,7 @@ struct RegistryGauges {
     members: IntGauge,
     names: IntGauge,
     watches: IntGauge,
-    rows: IntGauge,
+    presence_entries: IntGauge,
     held: IntGauge,
     held_bytes: IntGauge,
 }
@@ -145,7 +145,7 @@ impl RegistryGauges {
             members: number(&registry, "members", "Memberships of topics."),
             names: number(&registry, "names", "Names owned by one client, such as peer ids."),
             watches: number(&registry, "watches", "Watches of topics."),
-            rows: number(&registry, "presence_entries", "Presence entries."),
+            presence_entries: number(&registry, "presence_entries", "Presence entries."),
             held: number(&registry, "held_signals", "Signals held for absent peers."),
             held_bytes: number(&registry, "held_bytes", "Size of the held signals."),
             registry,
@@ -153,12 +153,13 @@ impl RegistryGauges {
     }
 
     fn set(&self, census: RegistryStats) {
-        let RegistryStats { connections: _, topics, members, names, watches, rows, held, held_bytes } = census;
+        let RegistryStats { connections: _, topics, members, names, watches, presence_entries, held, held_bytes } =
+            census;
         set(&self.topics, topics);
         set(&self.members, members);
         set(&self.names, names);
         set(&self.watches, watches);
-        set(&self.rows, rows);
+        set(&self.presence_entries, presence_entries);
         set(&self.held, held);
         set(&self.held_bytes, held_bytes);
     }

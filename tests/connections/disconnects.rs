@@ -38,7 +38,7 @@ async fn arrived(node: &Node, observer: &mut Client) {
     let pubsub = node.pubsub();
     eventually("the victim's memberships", || async {
         let census = pubsub.census().await;
-        (census.members, census.names, census.watches, census.rows) == (5, 2, 2, 1)
+        (census.members, census.names, census.watches, census.presence_entries) == (5, 2, 2, 1)
     })
     .await;
 }
@@ -54,7 +54,7 @@ async fn gone(node: &Node, observer: &mut Client) {
     let pubsub = node.pubsub();
     eventually("nothing of the victim", || async {
         let census = pubsub.census().await;
-        (census.connections, census.members, census.names, census.watches, census.rows) == (1, 2, 1, 1, 0)
+        (census.connections, census.members, census.names, census.watches, census.presence_entries) == (1, 2, 1, 1, 0)
             && node.connections() == 1
     })
     .await;

@@ -303,7 +303,7 @@ async fn a_topic_that_is_joined_a_thousand_times_is_joined_once() {
     }
     assert!(answered.iter().all(|times| *times == 1), "each is answered once");
     let census = scene.node.pubsub().census().await;
-    assert_eq!((census.topics, census.members, census.rows), (3, 3, 1));
+    assert_eq!((census.topics, census.members, census.presence_entries), (3, 3, 1));
     drop(client);
     scene.ends_well().await;
 }

@@ -6,11 +6,10 @@ use actix::Message;
 use compact_str::CompactString;
 
 use crate::broker::adapter::Packet;
+use crate::broker::registry::held_signals::HeldSignal;
 use crate::broker::registry::permits::Permit;
-use crate::connections::connection::{Connection, ConnectionId};
-use crate::connections::connection::{Member, MemberId};
-use crate::message::{JoinId, Membership, Payload, Proof, Signal};
-use crate::protocol::Delivery;
+use crate::connections::connection::{Connection, ConnectionId, Member, MemberId};
+use crate::message::{JoinId, Membership, Payload, Proof};
 use crate::topic::Topic;
 
 /// What a client can cause at will. The registry is told it as [`Admitted`], and in no other way.
@@ -56,13 +55,6 @@ pub(crate) struct Watch {
     pub(crate) member: Member,
     pub(crate) topic: Topic,
     pub(crate) on: bool,
-}
-
-/// A signal found nobody who holds its name, and is to wait for one.
-pub(crate) struct HeldSignal {
-    pub(crate) from: Arc<Connection>,
-    pub(crate) signal: Signal,
-    pub(crate) delivery: Arc<Delivery>,
 }
 
 /// A member's presence row changes.
@@ -120,8 +112,8 @@ pub struct RegistryStats {
     pub names: usize,
     /// Watches on this node.
     pub watches: usize,
-    /// Presence rows known to this node.
-    pub rows: usize,
+    /// Presence entries known to this node.
+    pub presence_entries: usize,
     /// Signals that wait for somebody to take their name.
     pub held: usize,
     /// Bytes that those take.

@@ -33,7 +33,7 @@ impl Watchers {
     }
 
     /// Tells the topic's watchers. One whose mailbox is full is on its way out.
-    pub(crate) fn tell(&self, topic: &Topic, online: bool) {
+    pub(crate) fn notify(&self, topic: &Topic, online: bool) {
         for watcher in self.topics.get(topic).into_iter().flat_map(HashMap::values) {
             let watched = Box::new(OnlineStatus { topic: topic.clone(), online });
             let _ = watcher.connection.send_event(SocketEvent::Info(watcher.join, watched));

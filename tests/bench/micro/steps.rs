@@ -12,7 +12,6 @@ use actix_web::rt::{System, time::sleep};
 
 use crate::broker::adapter::LocalAdapter;
 use crate::broker::pubsub::Pubsub;
-use crate::broker::registry::RegistryOptions;
 use crate::broker::registry::command::Subscribe;
 use crate::config::schema::{Config, Limits};
 use crate::connections::connection::{Connection, ConnectionId};
@@ -87,7 +86,7 @@ pub fn route(members: u32) -> Run {
 
 async fn room(topic: &Topic, members: u32) -> (Pubsub, Vec<Arc<Connection>>) {
     let config = Config::default();
-    let (pubsub, _died) = Pubsub::start(RegistryOptions::new(&config), Arc::new(LocalAdapter), &Arbiter::current());
+    let (pubsub, _died) = Pubsub::start(&config, Arc::new(LocalAdapter), &Arbiter::current());
     let connections: Vec<_> = (0..members).map(|number| Arc::new(connection(number))).collect();
     for connection in &connections {
         let (connection, topic) = (connection.clone(), topic.clone());

@@ -6,7 +6,6 @@ use actix::Arbiter;
 
 use crate::broker::adapter::LocalAdapter;
 use crate::broker::pubsub::Pubsub;
-use crate::broker::registry::RegistryOptions;
 use crate::channels::builtin;
 use crate::config::schema::Config;
 use crate::http::acceptor::Acceptor;
@@ -22,7 +21,7 @@ pub(super) fn site(config: Config) -> AppFactory {
     let mounts = mounts.chain(protocols::standard(&config));
     let plain = (Mount::new("/eio", builtin::relay()), engineio::plain::MOUNT);
     let mounts: Vec<_> = mounts.chain([plain]).collect();
-    let (pubsub, _) = Pubsub::start(RegistryOptions::new(&config), Arc::new(LocalAdapter), &Arbiter::current());
+    let (pubsub, _) = Pubsub::start(&config, Arc::new(LocalAdapter), &Arbiter::current());
     let node = Arc::new(NodeState::new(config, pubsub));
     let acceptors =
         mounts.into_iter().map(|(mount, entrance)| (Acceptor::new(node.clone(), mount, entrance), entrance));

@@ -1,0 +1,313 @@
+//! The registry's tables and every step that changes them, without an actor and without a clock of its own.
+//!
+//! A step that must wait for the adapter leaves a future in `pending`; the registry awaits it and then resumes the
+//! state. So each sequence of steps can be tried without an executor.
+
+mod held;
+mod names;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+
+use crate::broker::adapter::{Adapter, BoxFuture, Epoch, Packet};
+use crate::broker::presence_tracker::PresenceTracker;
+use crate::broker::registry::command::{RegistryStats, Subscribe, UpdatePresence, Watch};
+use crate::broker::registry::connection_index::{ConnectionEntry, ConnectionIndex};
+use crate::broker::registry::held_signals::HeldSignals;
+use crate::broker::registry::names::Owner;
+use crate::broker::registry::watchers::Watchers;
+use crate::broker::topic_table::TopicTable;
+use crate::config::schema::Config;
+use crate::connections::connection::{ConnectionId, MemberId};
+use crate::connections::envelope::SocketEvent;
+use crate::message::{JoinId, OnlineStatus, PresenceEntry, Proof};
+use crate::metrics::families::Metrics;
+use crate::metrics::labels::JoinRefusal;
+use crate::topic::Topic;
+
+/// The reason that a client receives when a topic has no room for it.
+const FULL: &str = "topic is full";
+
+/// What continues a step once the adapter has answered.
+pub(super) type Resume = Box<dyn FnOnce(&mut State)>;
+/// A step that waits for the adapter.
+pub(super) type Pending = Pin<Box<dyn Future<Output = Resume>>>;
+
+/// How much one topic may hold on this node.
+pub(super) struct TopicLimits {
+    members: usize,
+    presence_entries: usize,
+}
+
+/// The tables.
+pub(super) struct State {
+    limits: TopicLimits,
+    table: Arc<TopicTable>,
+    adapter: Arc<dyn Adapter>,
+    metrics: Arc<Metrics>,
+    index: ConnectionIndex,
+    names: HashMap<Topic, Owner>,
+    watchers: Watchers,
+    presence: PresenceTracker,
+    held: HeldSignals,
+    pending: Vec<Pending>,
+}
+
+impl State {
+    pub(super) fn new(
+        config: &Config,
+        table: Arc<TopicTable>,
+        adapter: Arc<dyn Adapter>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let limits = TopicLimits {
+            members: config.limits.members_per_topic,
+            presence_entries: config.presence.entries_per_topic,
+        };
+        Self {
+            limits,
+            table,
+            metrics,
+            index: ConnectionIndex::default(),
+            names: HashMap::new(),
+            watchers: Watchers::default(),
+            presence: PresenceTracker::new(adapter.node()),
+            held: HeldSignals::new(config.held_signals.clone()),
+            pending: Vec::new(),
+            adapter,
+        }
+    }
+
+    /// The steps that began to wait for the adapter since this was last asked.
+    pub(super) fn take_pending(&mut self) -> Vec<Pending> {
+        std::mem::take(&mut self.pending)
+    }
+
+    /// Continues with the answer of the adapter: now, if it is there already, otherwise when it comes.
+    fn wait<T: 'static>(&mut self, mut answer: BoxFuture<T>, resume: impl FnOnce(&mut Self, T) + 'static) {
+        match (&mut answer).now_or_never() {
+            Some(answer) => resume(self, answer),
+            None => self.suspend(answer, resume),
+        }
+    }
+
+    /// Continues with an answer that is not there yet.
+    fn suspend<T: 'static>(&mut self, answer: BoxFuture<T>, resume: impl FnOnce(&mut Self, T) + 'static) {
+        self.pending.push(Box::pin(answer.map(|answer| -> Resume { Box::new(|state| resume(state, answer)) })));
+    }
+
+    // ---- members
+
+    /// Adds a member, once the name (if the topic is to be one) is free for it.
+    pub(super) fn subscribe(&mut self, command: Subscribe) {
+        if command.connection.mailbox.is_closed() {
+            return; // its `ConnectionClosed` is behind this command, or was before it
+        }
+        if let Some(join) = command.replaces {
+            self.unsubscribe(MemberId { connection: command.connection.id, join });
+        }
+        match command.membership.claim {
+            Some(claim) => self.claim(command, claim),
+            None => self.add_member(command, None),
+        }
+    }
+
+    pub(super) fn unsubscribe(&mut self, id: MemberId) {
+        let entry = self.index.take_join(id);
+        self.remove_all(id.connection, entry);
+    }
+
+    pub(super) fn connection_closed(&mut self, connection: ConnectionId) {
+        let entry = self.index.take(connection);
+        self.remove_all(connection, entry);
+    }
+
+    fn refuse(&self, command: &Subscribe, refusal: JoinRefusal, reason: &'static str) {
+        self.metrics.joins_refused.add(command.topic.realm(), refusal, 1);
+        let _ = command.connection.send_event(SocketEvent::Refused(command.join, reason));
+    }
+
+    fn add_member(&mut self, command: Subscribe, owned: Option<(Option<Proof>, Epoch)>) {
+        let topic = &command.topic;
+        let too_many = self.table.count(topic.key()) >= self.limits.members;
+        let too_long = command.membership.entry.is_some() && self.presence.len(topic) >= self.limits.presence_entries;
+        if too_many || too_long {
+            if let Some((_, epoch)) = owned {
+                self.adapter.release(topic, epoch);
+            }
+            return self.refuse(&command, JoinRefusal::Full, FULL);
+        }
+        let id = command.member().id();
+        self.index.add_join(id, topic.clone());
+        if let Some((proof, epoch)) = owned {
+            self.names.insert(topic.clone(), Owner { id, connection: command.connection.clone(), proof, epoch });
+        }
+        let was_interested = self.is_interested(topic);
+        if self.table.insert(topic, command.member()) == 1 {
+            self.watchers.notify(topic, true);
+        }
+        self.sync_interest(topic, was_interested);
+        if owned.is_some() {
+            self.adapter.publish(topic, Packet::Up);
+        }
+        if command.join != JoinId::SOCKET {
+            command.connection.mark_joined();
+        }
+        self.metrics.joins.add(topic.realm(), (), 1);
+        let _ = command.connection.send_event(SocketEvent::Subscribed(command.join));
+        self.deliver_held(&command);
+        self.track_presence(command);
+    }
+
+    /// The presence side of a new membership.
+    fn track_presence(&mut self, command: Subscribe) {
+        let member = command.member();
+        let id = member.id();
+        if command.membership.subscribe_presence && self.presence.view(&command.topic, member) {
+            self.adapter.publish(&command.topic, Packet::PresenceWanted);
+        }
+        if let Some(entry) = command.membership.entry {
+            self.presence.put(&command.topic, id, entry);
+        }
+    }
+
+    /// Removes a member, and the name if the member owned it.
+    fn leave(&mut self, topic: &Topic, id: MemberId) {
+        if let Some(owner) = self.names.get(topic).filter(|owner| owner.id == id) {
+            self.adapter.release(topic, owner.epoch);
+            self.adapter.publish(topic, Packet::Down);
+        }
+        if self.remove_from_tables(topic, id) == Some(0) {
+            self.watchers.notify(topic, false);
+        }
+    }
+
+    /// Removes a member from the tables, and returns how many members the topic has left.
+    fn remove_from_tables(&mut self, topic: &Topic, id: MemberId) -> Option<usize> {
+        let was_interested = self.is_interested(topic);
+        if self.names.get(topic).is_some_and(|owner| owner.id == id) {
+            self.names.remove(topic);
+        }
+        let left = self.table.remove(topic.key(), id);
+        self.presence.leave(topic, id);
+        self.sync_interest(topic, was_interested);
+        left
+    }
+
+    fn remove_all(&mut self, connection: ConnectionId, entry: ConnectionEntry) {
+        for (join, topic) in entry.joins {
+            self.leave(&topic, MemberId { connection, join });
+        }
+        for (join, topic) in entry.watchers {
+            self.unwatch(&topic, MemberId { connection, join });
+        }
+    }
+
+    // ---- watches and presence
+
+    pub(super) fn watch(&mut self, Watch { member, topic, on }: Watch) {
+        if member.connection.mailbox.is_closed() {
+            return;
+        }
+        let id = member.id();
+        if !on {
+            self.unwatch(&topic, id);
+            return self.index.remove_watch(id, topic);
+        }
+        let was_interested = self.is_interested(&topic);
+        if self.watchers.add(&topic, member.clone()) {
+            self.index.add_watch(id, topic.clone());
+        }
+        self.sync_interest(&topic, was_interested);
+        let is_here = self.table.count(topic.key()) > 0;
+        let answer = self.adapter.whereis(&topic);
+        let notify = move |online| {
+            let status = Box::new(OnlineStatus { topic, online });
+            let _ = member.connection.send_event(SocketEvent::Info(member.join, status));
+        };
+        if is_here {
+            return notify(true);
+        }
+        self.wait(answer, move |_, online| notify(online));
+    }
+
+    fn unwatch(&mut self, topic: &Topic, id: MemberId) {
+        let was_interested = self.is_interested(topic);
+        self.watchers.remove(topic, id);
+        self.sync_interest(topic, was_interested);
+    }
+
+    pub(super) fn update_presence(&mut self, UpdatePresence { id, topic, meta }: UpdatePresence) {
+        if let Some(entry) = self.presence.row(&topic, id) {
+            let entry = PresenceEntry { key: entry.key.clone(), meta };
+            self.presence.put(&topic, id, entry);
+        }
+    }
+
+    /// Whether a presence list has changed since the last flush.
+    pub(super) fn has_presence_changes(&self) -> bool {
+        self.presence.has_changed()
+    }
+
+    /// Sends the changes of all presence lists to their subscribers and to the other nodes.
+    pub(super) fn flush_presence(&mut self) {
+        for (topic, packet) in self.presence.flush() {
+            self.adapter.publish(&topic, packet);
+        }
+    }
+
+    // ---- other nodes
+
+    /// Whether this node must receive what other nodes publish on the topic. It need not for a name that it owns:
+    /// senders ask the directory which node holds the name.
+    fn is_interested(&self, topic: &Topic) -> bool {
+        self.watchers.has(topic)
+            || self.held.has(topic)
+            || self.table.count(topic.key()) > 0 && !self.names.contains_key(topic)
+    }
+
+    fn sync_interest(&self, topic: &Topic, before: bool) {
+        let now = self.is_interested(topic);
+        if now != before {
+            self.adapter.interest(topic, now);
+        }
+    }
+
+    pub(super) fn remote_packet(&mut self, topic: &Topic, packet: Packet) {
+        match packet {
+            Packet::Up => {
+                self.watchers.notify(topic, true);
+                self.forward_held(topic);
+            }
+            Packet::Down => self.watchers.notify(topic, false),
+            Packet::Presence { node, joins, leaves } => self.presence.merge(topic, &node, &joins, &leaves),
+            Packet::PresenceWanted => {
+                if let Some(own) = self.presence.own(topic) {
+                    self.adapter.publish(topic, own);
+                }
+            }
+            Packet::Broadcast { .. } => debug_assert!(false, "broadcasts go to the table, not through the registry"),
+        }
+    }
+
+    pub(super) fn node_down(&mut self, node: &str) {
+        self.presence.node_down(node);
+    }
+
+    pub(super) fn stats(&self) -> RegistryStats {
+        RegistryStats {
+            connections: self.index.connections(),
+            topics: self.table.topics(),
+            members: self.index.members(),
+            names: self.names.len(),
+            watches: self.watchers.count(),
+            presence_entries: self.presence.count(),
+            held: self.held.count(),
+            held_bytes: self.held.bytes(),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The steps of signals that wait for an absent peer: held, delivered here, forwarded to another node, expired.
+
+use std::time::Instant;
+
+use futures_util::FutureExt;
+
+use super::State;
+use crate::broker::registry::command::Subscribe;
+use crate::broker::registry::held_signals::HeldSignal;
+use crate::message::DeliveryStatus;
+use crate::metrics::labels::DropReason;
+use crate::topic::Topic;
+
+impl State {
+    /// Holds a signal for an absent peer.
+    pub(in crate::broker::registry) fn hold_signal(&mut self, signal: HeldSignal) {
+        let name = signal.name().clone();
+        // a client may have taken the name since the sender looked
+        if let Some(members) = self.table.members(name.key()) {
+            return signal.deliver(&members);
+        }
+        let was_interested = self.is_interested(&name);
+        if !self.held.has_room(&signal) {
+            signal.settle(DeliveryStatus::Overloaded);
+        } else if self.held.has(&name) {
+            self.held.put(signal, Instant::now());
+        } else {
+            self.query_cluster(signal);
+        }
+        self.sync_interest(&name, was_interested);
+    }
+
+    /// Asks the other nodes for the owner of a name that no client of this node has, and no signal waits for.
+    fn query_cluster(&mut self, signal: HeldSignal) {
+        let mut answer = self.adapter.deliver(signal.name(), signal.packet());
+        match (&mut answer).now_or_never() {
+            Some(DeliveryStatus::Absent) => self.held.put(signal, Instant::now()),
+            Some(status) => signal.settle(status),
+            None => {
+                self.held.await_cluster(&signal, Instant::now());
+                self.suspend(answer, move |state, status| state.cluster_answered(signal, status));
+            }
+        }
+    }
+
+    fn cluster_answered(&mut self, signal: HeldSignal, status: DeliveryStatus) {
+        if status == DeliveryStatus::Absent {
+            return self.held.requeue(signal);
+        }
+        let name = signal.name().clone();
+        signal.settle(status);
+        self.forward_held(&name);
+    }
+
+    /// Delivers the signals held for a name to the client of this node that has just taken it.
+    pub(super) fn deliver_held(&mut self, command: &Subscribe) {
+        if !self.held.has(&command.topic) {
+            return;
+        }
+        let was_interested = self.is_interested(&command.topic);
+        let member = [command.member()];
+        self.held.take(&command.topic).into_iter().for_each(|signal| signal.deliver(&member));
+        self.sync_interest(&command.topic, was_interested);
+    }
+
+    /// Forwards the signals held for a name to the node whose client has taken it.
+    pub(super) fn forward_held(&mut self, name: &Topic) {
+        let was_interested = self.is_interested(name);
+        for signal in self.held.take(name) {
+            let answer = self.adapter.deliver(name, signal.packet());
+            self.wait(answer, move |_, status| signal.settle(status));
+        }
+        self.sync_interest(name, was_interested);
+    }
+
+    pub(in crate::broker::registry) fn has_held_signals(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Drops the signals that have waited too long, and tells their senders that the peer is absent.
+    pub(in crate::broker::registry) fn expire_held(&mut self, now: Instant) {
+        for name in self.held.expired(now) {
+            let was_interested = self.is_interested(&name);
+            let expired = self.held.take(&name);
+            self.metrics.messages_dropped.add(name.realm(), DropReason::Expired, expired.len() as u64);
+            expired.into_iter().for_each(|signal| signal.settle(DeliveryStatus::Absent));
+            self.sync_interest(&name, was_interested);
+        }
+    }
+}

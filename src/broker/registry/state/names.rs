@@ -1,0 +1,81 @@
+//! The steps of names: claimed, granted or refused, taken over, released.
+
+use futures_util::FutureExt;
+
+use super::State;
+use crate::broker::adapter::Claimed;
+use crate::broker::registry::command::Subscribe;
+use crate::broker::registry::names::{Owner, is_same_owner};
+use crate::connections::envelope::SocketEvent;
+use crate::message::{NameClaim, Proof};
+use crate::metrics::labels::JoinRefusal;
+use crate::topic::Topic;
+
+/// Why a name is refused, in the words that the client receives.
+const TAKEN: &str = "taken";
+const UNREACHABLE: &str = "unreachable";
+
+impl State {
+    /// Asks for a name: its owner on this node, or else the directory.
+    pub(super) fn claim(&mut self, command: Subscribe, claim: NameClaim) {
+        if let Some(owner) = self.names.get(&command.topic) {
+            let epoch = owner.epoch;
+            if !is_same_owner(owner.proof, claim.proof) {
+                return self.refuse(&command, JoinRefusal::Taken, TAKEN);
+            }
+            self.evict(&command.topic);
+            return self.add_member(command, Some((claim.proof, epoch)));
+        }
+        let mut answer = self.adapter.claim(&command.topic, claim.proof);
+        if let Some(claimed) = (&mut answer).now_or_never() {
+            return self.claimed(command, claim, claimed);
+        }
+        let id = command.member().id();
+        self.index.add_claim(id);
+        self.suspend(answer, move |state, claimed| {
+            let is_wanted = state.index.remove_claim(id);
+            match claimed {
+                Claimed::Granted(epoch) if !is_wanted => state.adapter.release(&command.topic, epoch),
+                _ if !is_wanted => {}
+                _ => state.claimed(command, claim, claimed),
+            }
+        });
+    }
+
+    fn claimed(&mut self, command: Subscribe, claim: NameClaim, claimed: Claimed) {
+        match claimed {
+            Claimed::Granted(epoch) => {
+                // two joins on this node may have asked at the same time; the directory has ordered them
+                if self.names.get(&command.topic).is_some_and(|owner| owner.epoch >= epoch) {
+                    return self.refuse(&command, JoinRefusal::Taken, TAKEN);
+                }
+                self.evict(&command.topic);
+                self.add_member(command, Some((claim.proof, epoch)));
+            }
+            Claimed::Taken => self.refuse(&command, JoinRefusal::Taken, TAKEN),
+            Claimed::Unreachable => self.refuse(&command, JoinRefusal::Unreachable, UNREACHABLE),
+        }
+    }
+
+    /// Takes a name from its owner on this node, and tells the owner. The directory's entry stays as it is.
+    fn evict(&mut self, name: &Topic) {
+        let Some(Owner { id, connection, .. }) = self.names.get(name) else { return };
+        let _ = connection.send_event(SocketEvent::Evicted(id.join));
+        let id = *id;
+        self.remove_from_tables(name, id);
+        self.index.take_join(id).watchers.iter().for_each(|(_, topic)| self.unwatch(topic, id));
+    }
+
+    /// Gives up a name that another node's client claims, unless its owner here has another secret. Returns whether
+    /// the name is free.
+    pub(in crate::broker::registry) fn release_name(&mut self, name: &Topic, proof: Option<Proof>) -> bool {
+        match self.names.get(name) {
+            Some(owner) if !is_same_owner(owner.proof, proof) => false,
+            Some(_) => {
+                self.evict(name);
+                true
+            }
+            None => true,
+        }
+    }
+}
