@@ -94,6 +94,7 @@ pub mod message;
 pub mod metrics;
 pub mod protocol;
 mod protocols;
+mod refusal;
 pub mod server;
 mod sessions;
 mod small_map;

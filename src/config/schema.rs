@@ -134,8 +134,8 @@ sections! {
         /// polling.
         mounts: Vec<String> = ["/socket", "/ws", "/peer"], mounts;
         /// Web pages that may connect, by their `Origin` header: "same" (pages of the requested host), "any", or a list
-        /// of origins with or without "same": "https://example.com", "//example.com:8443" (any scheme),
-        /// "//*.example.com" (that domain and its subdomains). Requests without an `Origin` header do not come from a
+        /// of origins with or without "same": `"https://example.com"`, `"//example.com:8443"` (any scheme),
+        /// `"//*.example.com"` (that domain and its subdomains). Requests without an `Origin` header do not come from a
         /// web page and are always allowed.
         check_origin: Origins = ["same"], origins;
         /// A client that sends nothing for this long is disconnected.

@@ -27,8 +27,8 @@ use crate::connections::mailbox::Mailbox;
 use crate::connections::ready_queue::ReadyQueue;
 use crate::connections::writer::{Fastlane, LARGE, ParkedSocket, Writer, WriterState, write_frame};
 use crate::metrics::families::Metrics;
-use crate::metrics::labels::DropReason;
 use crate::protocol::Delivery;
+use crate::refusal::DropReason;
 
 /// How many connections it goes to before others get a turn.
 const CONNECTIONS_PER_POLL: usize = 1024;

@@ -15,7 +15,7 @@ use crate::channels::assigns::Assigns;
 use crate::channels::channel::Router;
 use crate::config::origin::Origins;
 use crate::http::client_ip::ClientIp;
-use crate::metrics::labels::ConnectRefusal;
+use crate::refusal::ConnectRefusal;
 use crate::topic::Topic;
 
 /// One place where clients connect: `<path>/websocket`, or `<path>/longpoll` when they poll.

@@ -10,7 +10,7 @@ use base64::Engine;
 
 use crate::config::origin::Origins;
 use crate::http::mount::ConnectError;
-use crate::metrics::labels::ConnectRefusal;
+use crate::refusal::ConnectRefusal;
 
 /// The query's params. A malformed escape stands for itself; one that is no UTF-8 is refused.
 pub(crate) fn params(query: &str) -> Result<Vec<(String, String)>, ConnectError> {

@@ -7,7 +7,8 @@ use prometheus::Registry;
 use crate::close::Reason;
 use crate::message::DeliveryStatus;
 use crate::metrics::instruments::{Counter, CounterVec, GaugeVec, HistogramVec, ProtocolCounterVec};
-use crate::metrics::labels::{ConnectRefusal, DropReason, JoinRefusal, PushRefusal, StatusClass, Transport};
+use crate::metrics::labels::{StatusClass, Transport};
+use crate::refusal::{ConnectRefusal, DropReason, JoinRefusal, PushRefusal};
 
 /// Declares the families: from each line come the field, its documentation, its name and its help.
 macro_rules! families {

@@ -4,6 +4,7 @@ pub(crate) mod families;
 pub(crate) mod instruments;
 pub(crate) mod labels;
 
+pub use crate::refusal::{ConnectRefusal, DropReason, JoinRefusal, PushRefusal};
 pub use families::Metrics;
 pub use instruments::{Counter, CounterVec, GaugeVec, HistogramVec, Label, ProtocolCounterVec};
-pub use labels::{ConnectRefusal, DropReason, JoinRefusal, PushRefusal, StatusClass, Transport};
+pub use labels::{StatusClass, Transport};

@@ -20,8 +20,8 @@ use serde_json::value::RawValue;
 use crate::json::is_portable;
 use crate::message::{Broadcast, Inbound, Outbound, Payload, Ref, Request, Status};
 use crate::metrics::families::Metrics;
-use crate::metrics::labels::DropReason;
 use crate::protocol::{Decoded, Frame, Malformed, Protocol, Unencodable};
+use crate::refusal::DropReason;
 use crate::topic::{Realm, Topic};
 
 /// What a message is for; others do nothing but register.

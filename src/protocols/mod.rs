@@ -2,9 +2,9 @@
 //!
 //! A new protocol is written in five places:
 //!
-//! 1. its file here, with its [`ProtocolMount`] and a `mount` for its configuration;
+//! 1. its file here, with its `ProtocolMount` and a `mount` for its configuration;
 //! 2. its `mod` line below;
-//! 3. its line in [`standard`], which mounts it when the configuration enables it;
+//! 3. its line in `mounts.rs`, which mounts it when the configuration enables it;
 //! 4. its line in the realms of `topic.rs`, which gives it a namespace of topics and its label in the metrics;
 //! 5. its section in `config/schema.rs`.
 //!
@@ -14,21 +14,8 @@
 pub(crate) mod custom;
 pub(crate) mod engineio;
 pub(crate) mod hello;
+pub(crate) mod mounts;
 pub(crate) mod peerjs;
 pub(crate) mod phoenix;
 pub(crate) mod socketio;
 mod upgrade;
-
-use crate::config::schema::Config;
-use crate::http::acceptor::ProtocolMount;
-use crate::http::mount::Mount;
-
-/// The mounts of every node besides Phoenix's, as configured.
-pub(crate) fn standard(config: &Config) -> impl Iterator<Item = (Mount, ProtocolMount)> {
-    let mounts = [
-        config.hello.enabled.then(|| hello::routes::mount(&config.hello)),
-        config.peerjs.enabled.then(|| peerjs::routes::mount(&config.peerjs)),
-        config.socketio.enabled.then(|| socketio::mount(&config.socketio)),
-    ];
-    mounts.into_iter().flatten()
-}

@@ -20,8 +20,8 @@ use crate::http::acceptor::ClientCount;
 use crate::json::{is_portable, push_string};
 use crate::message::{Broadcast, Inbound, Outbound, Payload, Ref, Request, Status};
 use crate::metrics::families::Metrics;
-use crate::metrics::labels::DropReason;
 use crate::protocol::{Decoded, Frame, Malformed, Protocol, Unencodable};
+use crate::refusal::DropReason;
 use crate::topic::{Realm, Topic};
 
 const OPEN: &str = r#"{"type":"OPEN"}"#;

@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 use self::packet::{Kind, MAIN, Packet};
 use super::engineio::{EncodedMessage, MessageCodec, routes as engineio_routes};
-use crate::channels::builtin;
+use crate::channels::builtin::routers;
 use crate::config::schema::{self, Limits};
 use crate::http::acceptor::ProtocolMount;
 use crate::http::mount::Mount;
@@ -52,7 +52,7 @@ pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: REALM, timeouts: 
 
 /// The standard mount: the relay of the tutorials.
 pub(crate) fn mount(terms: &schema::SocketIo) -> (Mount, ProtocolMount) {
-    (Mount::new(&terms.path, builtin::relay()).message_bytes(terms.max_payload), MOUNT)
+    (Mount::new(&terms.path, routers::relay()).message_bytes(terms.max_payload), MOUNT)
 }
 
 fn routes(acceptor: &crate::http::acceptor::Acceptor, app: &mut actix_web::web::ServiceConfig) {

@@ -11,14 +11,14 @@ use socket2::{Domain, Socket as RawSocket, Type};
 
 use crate::broker::adapter::{Adapter, LocalAdapter};
 use crate::broker::pubsub::Pubsub;
-use crate::channels::builtin;
+use crate::channels::builtin::routers;
 use crate::config::schema::Config;
 use crate::connections::limits::Timeouts;
 use crate::http::acceptor::{Acceptor, ProtocolMount};
 use crate::http::mount::Mount;
 use crate::http::node_state::NodeState;
 use crate::protocol::Protocol;
-use crate::protocols::{self, custom, engineio, phoenix, socketio};
+use crate::protocols::{custom, engineio, mounts, phoenix, socketio};
 use crate::server::app::{self, AppFactory, Routes};
 use crate::server::metrics_server::{self, MetricsServer};
 use crate::server::node::Node;
@@ -49,10 +49,10 @@ impl Endpoint {
     /// that of `config.socketio`. [`bare`](Self::bare) has none of these.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        let router = Arc::new(builtin::standard(&config));
+        let router = Arc::new(routers::standard(&config));
         let mounts = config.socket.mounts.iter().map(|path| Mount::new(path, router.clone()));
         let mut mounts: Vec<_> = mounts.map(|mount| (mount, phoenix::routes::MOUNT)).collect();
-        mounts.extend(protocols::standard(&config));
+        mounts.extend(mounts::standard(&config));
         Self::with_mounts(config, mounts)
     }
 

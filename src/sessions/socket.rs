@@ -33,7 +33,7 @@ use crate::message::{
     Status,
 };
 use crate::metrics::families::Metrics;
-use crate::metrics::labels::{JoinRefusal, PushRefusal};
+use crate::refusal::{JoinRefusal, PushRefusal};
 use crate::sessions::settings::SocketSettings;
 use crate::sessions::socket::channel_server::{ChannelServer, QueuedPush};
 use crate::small_map::SmallMap;

@@ -155,7 +155,11 @@ async fn what_http_requests_are_answered_is_counted() {
     }
     Client::new(node.address()).await;
     assert_eq!(
-        (answers.of(StatusClass::Fine), answers.of(StatusClass::Wrong), answers.of(StatusClass::Upgrade)),
+        (
+            answers.of(StatusClass::Success),
+            answers.of(StatusClass::ClientError),
+            answers.of(StatusClass::Informational)
+        ),
         (1, 2, 1)
     );
 }

@@ -26,7 +26,7 @@ use crate::connections::connection::{ConnectionId, MemberId};
 use crate::connections::envelope::SocketEvent;
 use crate::message::{JoinId, OnlineStatus, PresenceEntry, Proof};
 use crate::metrics::families::Metrics;
-use crate::metrics::labels::JoinRefusal;
+use crate::refusal::JoinRefusal;
 use crate::topic::Topic;
 
 /// The reason that a client receives when a topic has no room for it.

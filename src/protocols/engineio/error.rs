@@ -5,7 +5,7 @@ use actix_web::http::{StatusCode, header};
 
 use crate::http::acceptor::Acceptor;
 use crate::http::mount::ConnectError;
-use crate::metrics::labels::ConnectRefusal;
+use crate::refusal::ConnectRefusal;
 
 /// What is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use crate::http::acceptor::{Acceptor, ProtocolMount, default_timeouts};
 use crate::http::cors::{self, Credentials};
 use crate::http::mount::{ConnectError, ConnectInfo, Mount};
 use crate::http::request::{check_origin, check_upgrade};
-use crate::metrics::labels::ConnectRefusal;
+use crate::refusal::ConnectRefusal;
 use crate::topic::{Realm, Topic};
 use crate::transports::websocket;
 

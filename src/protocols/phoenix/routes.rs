@@ -18,7 +18,7 @@ use crate::http::acceptor::{Acceptor, ProtocolMount, default_timeouts};
 use crate::http::client_ip::ClientIp;
 use crate::http::mount::{ConnectError, ConnectInfo, SocketInit};
 use crate::http::request::{check_origin, check_upgrade, params};
-use crate::metrics::labels::ConnectRefusal;
+use crate::refusal::ConnectRefusal;
 use crate::topic::Realm;
 use crate::transports::websocket;
 

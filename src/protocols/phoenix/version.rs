@@ -1,7 +1,7 @@
 //! Versions of Phoenix's serializer, and which one a client asks for.
 
 use crate::http::mount::ConnectError;
-use crate::metrics::labels::ConnectRefusal;
+use crate::refusal::ConnectRefusal;
 
 /// Which serializer a client asks for with `vsn`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

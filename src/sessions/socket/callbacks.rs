@@ -7,7 +7,7 @@ use crate::channels::effect::Effect;
 use crate::channels::reply::TerminateReason;
 use crate::channels::reply::{Join, Reply};
 use crate::message::{Event, Payload, Reach, Ref};
-use crate::metrics::labels::PushRefusal;
+use crate::refusal::PushRefusal;
 use crate::sessions::socket::Socket;
 use crate::sessions::socket::channel_server::{Callback, Crashed};
 use crate::topic::Topic;

@@ -14,7 +14,7 @@ use crate::channels::effect::Effect;
 use crate::channels::reply::{Join, LimitError, TerminateReason};
 use crate::connections::token_bucket::RateVerdict;
 use crate::message::{JoinId, Outbound, Payload, Ref, Status};
-use crate::metrics::labels::JoinRefusal;
+use crate::refusal::JoinRefusal;
 use crate::sessions::socket::Socket;
 use crate::sessions::socket::channel_server::{ChannelServer, PendingJoin, QueuedPush};
 use crate::topic::Topic;

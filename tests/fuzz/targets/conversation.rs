@@ -7,7 +7,7 @@ use super::seeds::conversations;
 use super::talk::TransportHandler;
 use super::tape::{self, Part, parts};
 use super::{SMALL, Target, engineio, hello, peerjs, phoenix, socketio};
-use crate::channels::builtin;
+use crate::channels::builtin::routers;
 use crate::channels::channel::{Channel, Router};
 use crate::channels::context::Context;
 use crate::channels::reply::Reply;
@@ -88,7 +88,7 @@ fn seeds(protocol: &str) -> Vec<Vec<u8>> {
 }
 
 fn standard(protocol: impl Protocol, tape: impl Iterator<Item = Part>) {
-    converse(Realm::Phoenix, Arc::new(builtin::standard(&CONFIG)), protocol, tape);
+    converse(Realm::Phoenix, Arc::new(routers::standard(&CONFIG)), protocol, tape);
 }
 
 pub(super) fn talk_phoenix(tape: impl Iterator<Item = Part>) {
@@ -107,7 +107,7 @@ pub(super) fn talk_hello(tape: impl Iterator<Item = Part>) {
 
 /// The same is said by a new client and by an old one.
 pub(super) fn talk_socketio(tape: impl Iterator<Item = Part> + Clone) {
-    let relay = || Arc::new(builtin::relay());
+    let relay = || Arc::new(routers::relay());
     converse(Realm::SocketIo, relay(), socketio::client::<V4>(), tape.clone());
     converse(Realm::SocketIo, relay(), socketio::client::<V3>(), tape);
 }

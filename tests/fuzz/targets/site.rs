@@ -6,20 +6,20 @@ use actix::Arbiter;
 
 use crate::broker::adapter::LocalAdapter;
 use crate::broker::pubsub::Pubsub;
-use crate::channels::builtin;
+use crate::channels::builtin::routers;
 use crate::config::schema::Config;
 use crate::http::acceptor::Acceptor;
 use crate::http::mount::Mount;
 use crate::http::node_state::NodeState;
-use crate::protocols::{self, engineio, phoenix};
+use crate::protocols::{engineio, mounts, phoenix};
 use crate::server::app::AppFactory;
 
 /// A node with the standard mounts, and one for plain Engine.IO. Its registry lives on this thread.
 pub(super) fn site(config: Config) -> AppFactory {
-    let router = Arc::new(builtin::standard(&config));
+    let router = Arc::new(routers::standard(&config));
     let mounts = config.socket.mounts.iter().map(|path| (Mount::new(path, router.clone()), phoenix::routes::MOUNT));
-    let mounts = mounts.chain(protocols::standard(&config));
-    let plain = (Mount::new("/eio", builtin::relay()), engineio::plain::MOUNT);
+    let mounts = mounts.chain(mounts::standard(&config));
+    let plain = (Mount::new("/eio", routers::relay()), engineio::plain::MOUNT);
     let mounts: Vec<_> = mounts.chain([plain]).collect();
     let (pubsub, _) = Pubsub::start(&config, Arc::new(LocalAdapter), &Arbiter::current());
     let node = Arc::new(NodeState::new(config, pubsub));

@@ -8,7 +8,7 @@ use super::State;
 use crate::broker::registry::command::Subscribe;
 use crate::broker::registry::held_signals::HeldSignal;
 use crate::message::DeliveryStatus;
-use crate::metrics::labels::DropReason;
+use crate::refusal::DropReason;
 use crate::topic::Topic;
 
 impl State {

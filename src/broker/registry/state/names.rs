@@ -8,7 +8,7 @@ use crate::broker::registry::command::Subscribe;
 use crate::broker::registry::names::{Owner, is_same_owner};
 use crate::connections::envelope::SocketEvent;
 use crate::message::{NameClaim, Proof};
-use crate::metrics::labels::JoinRefusal;
+use crate::refusal::JoinRefusal;
 use crate::topic::Topic;
 
 /// Why a name is refused, in the words that the client receives.

@@ -1,0 +1,16 @@
+//! The mounts that the configuration enables.
+
+use super::{hello, peerjs, socketio};
+use crate::config::schema::Config;
+use crate::http::acceptor::ProtocolMount;
+use crate::http::mount::Mount;
+
+/// The mounts of every node besides Phoenix's, as configured.
+pub(crate) fn standard(config: &Config) -> impl Iterator<Item = (Mount, ProtocolMount)> {
+    let mounts = [
+        config.hello.enabled.then(|| hello::routes::mount(&config.hello)),
+        config.peerjs.enabled.then(|| peerjs::routes::mount(&config.peerjs)),
+        config.socketio.enabled.then(|| socketio::mount(&config.socketio)),
+    ];
+    mounts.into_iter().flatten()
+}

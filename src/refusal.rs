@@ -1,0 +1,109 @@
+//! Every reason for which something is refused or dropped: connections, joins, pushes, messages. Each list is closed, so
+//! that no client can create a series in the metrics. Why a connection is closed is in [`close`](crate::close).
+
+/// Declares lists of reasons: from each line come the variant, its documentation and its name in the metrics.
+macro_rules! reasons {
+    ($($(#[doc = $about:literal])+ $Reason:ident { $(#[doc = $says:literal] $variant:ident = $name:literal;)+ })+) => {$(
+        $(#[doc = $about])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $Reason {
+            $(#[doc = $says] $variant,)+
+        }
+
+        impl $Reason {
+            /// All of them, in the order of their declaration.
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The value of the label `reason` in the metrics.
+            pub(crate) const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+        }
+    )+};
+}
+
+reasons! {
+    /// Why a connection is refused.
+    ConnectRefusal {
+        /// The request cannot open a socket: its method, its query, its version of HTTP.
+        Request = "request";
+        /// The origin of the web page is not allowed.
+        Origin = "origin";
+        /// The headers of a WebSocket's upgrade are missing or wrong.
+        Upgrade = "upgrade";
+        /// The client offers none of the subprotocols of the mount.
+        Subprotocol = "subprotocol";
+        /// The token that came as a subprotocol cannot be decoded.
+        Token = "token";
+        /// The version of the protocol is not supported.
+        Version = "version";
+        /// The long-polling session has ended, or never existed.
+        Session = "session";
+        /// The mount's `connect` has refused.
+        Mount = "mount";
+        /// The mount's `connect` has panicked.
+        Crash = "crash";
+        /// The node has reached `server.connections`.
+        Full = "full";
+        /// The client IP has reached `limits.sockets_per_ip`.
+        Address = "address";
+        /// The client IP opens sockets too fast.
+        RateLimited = "rate_limited";
+        /// The node is draining.
+        Draining = "draining";
+    }
+
+    /// Why a join is refused.
+    JoinRefusal {
+        /// The topic's name is too long.
+        TooLong = "too_long";
+        /// No channel serves the topic.
+        Unmatched = "unmatched";
+        /// The socket has reached its limit of topics.
+        TooMany = "too_many";
+        /// The payload is not an object.
+        Payload = "payload";
+        /// The client joins too fast.
+        RateLimited = "rate_limited";
+        /// The channel has refused, or stopped before the answer.
+        Channel = "channel";
+        /// The channel has panicked.
+        Crash = "crash";
+        /// Another client owns the name.
+        Taken = "taken";
+        /// The topic has reached its limit of members or of presence entries.
+        Full = "full";
+        /// The directory of names does not answer.
+        Unreachable = "unreachable";
+        /// The registry's command queue is full.
+        Overloaded = "overloaded";
+    }
+
+    /// Why a push is answered with an error; joins and signals to named peers have reasons of their own.
+    PushRefusal {
+        /// The client sends too fast; this counts joins that were not looked at, too.
+        RateLimited = "rate_limited";
+        /// The client has not joined the topic.
+        NotJoined = "not_joined";
+        /// The event's name is too long.
+        TooLong = "too_long";
+        /// Too much waits for a pending join, or the registry's command queue is full.
+        Overloaded = "overloaded";
+        /// The channel has replied with an error.
+        Channel = "channel";
+    }
+
+    /// Why a message is lost without an answer to its sender.
+    DropReason {
+        /// The client's format cannot express the message.
+        Unencodable = "unencodable";
+        /// The message could not be decoded, in a format that ignores such messages.
+        Ignored = "ignored";
+        /// The message was held for a peer that did not come in time.
+        Expired = "expired";
+        /// The message was in the queue of a client that read too slowly.
+        SlowConsumer = "slow_consumer";
+    }
+}
