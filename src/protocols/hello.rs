@@ -1,10 +1,12 @@
 //! HelloWebRTC's protocol: JSON over a WebSocket, in the two dialects of that project.
 //!
-//! The facts are those of its servers, read and run. A message registers its sender's name, and is then for one
-//! name (`unicast`) or for all of them (`broadcast`, the sender's included); it is handed on in its own dialect,
-//! without its type, and what is absent stays absent. Where the original dies, at what is no JSON, we pass over it.
+//! The behaviour was taken from the source of its servers and checked against running ones. Each message registers the
+//! name of its sender. A `unicast` message then goes to one name, a `broadcast` message to all names, including its
+//! sender's. The message is forwarded in its own dialect without its type; absent fields stay absent. The original
+//! server crashes on input that is not JSON; this one ignores it.
 //!
-//! A name is a topic with one member, the last who spoke under it; all names hear one more topic together.
+//! A name is a topic with one member, the client that used the name last. All names also subscribe to one common topic.
+//! What such a topic does is in `channel.rs`, the HTTP routes are in `routes.rs`.
 
 mod channel;
 pub(crate) mod routes;
@@ -24,39 +26,39 @@ use crate::protocol::{Decoded, Frame, Malformed, Protocol, Unencodable};
 use crate::refusal::DropReason;
 use crate::topic::{Realm, Topic};
 
-/// What a message is for; others do nothing but register.
+/// The message types that are forwarded. A message of any other type only registers its sender's name.
 const UNICAST: &str = "unicast";
 const BROADCAST: &str = "broadcast";
-/// What the topics of names begin with, so that none is that of all.
-const NAME: &str = "name:";
-/// The topic that all names hear.
-const EVERYBODY: &str = "everybody";
-/// The mark of a registration.
+/// The prefix of a name's topic, so that no name can be the common topic.
+const NAME_PREFIX: &str = "name:";
+/// The topic that all names subscribe to.
+const COMMON_TOPIC: &str = "everybody";
+/// The `ref` of a registration.
 const REGISTER: &str = "register";
-/// The name of one who gives none, as JavaScript has it.
+/// The name of a client that gives none: what JavaScript makes of a missing value.
 const NO_NAME: &str = "undefined";
 
-/// One client's end of the protocol.
+/// The protocol state of one client.
 pub(crate) struct Hello {
     metrics: Arc<Metrics>,
-    /// The names that it holds, or has asked for.
+    /// The names that the client owns or has requested.
     names: HashSet<Topic>,
-    /// What waits behind a registration.
-    said: Option<PendingPush>,
+    /// The push to send once the registration that precedes it is sent.
+    pending: Option<PendingPush>,
 }
 
-/// Something that a client has said under a name that it holds.
+/// A message to forward, sent under a name of the client.
 struct PendingPush {
     from: Topic,
     event: &'static str,
-    /// Whose topic it is for.
+    /// The topic of the recipient; none for a broadcast.
     to: Option<Ref>,
     payload: Payload,
 }
 
 impl Hello {
     pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, names: HashSet::new(), said: None }
+        Self { metrics, names: HashSet::new(), pending: None }
     }
 }
 
@@ -64,14 +66,14 @@ impl Protocol for Hello {
     const PINGED_BY_TRANSPORT: bool = true;
 
     fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Decoded<'a>>, Malformed> {
-        let Some((from, said)) = read(frame) else {
+        let Some((from, push)) = read(frame) else {
             self.metrics.messages_dropped.add(Realm::Hello, DropReason::Ignored, 1);
             return Ok(None);
         };
         if self.names.contains(&from) {
-            return Ok(said.map(PendingPush::step));
+            return Ok(push.map(PendingPush::into_request));
         }
-        self.said = said;
+        self.pending = push;
         self.names.insert(from.clone());
         let topic = Cow::Owned(from.key().to_owned());
         let (reference, request) = (Some(Ref::const_new(REGISTER)), Request::Join(Payload::empty()));
@@ -79,16 +81,19 @@ impl Protocol for Hello {
     }
 
     fn next_step(&mut self) -> Option<Decoded<'static>> {
-        self.said.take().map(PendingPush::step)
+        self.pending.take().map(PendingPush::into_request)
     }
 
-    /// Nothing is answered. Who has lost a name, or was not given it, asks anew when it speaks again.
+    /// The client receives no reply. If it loses a name, or does not get it, its next message under that name requests
+    /// the name again.
     fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Unencodable> {
         match outbound {
             Outbound::Close { topic, .. } | Outbound::Error { topic, .. } => {
                 self.names.remove(topic);
             }
-            Outbound::Reply { topic, status: Status::Error, reference: Some(mark), .. } if mark == REGISTER => {
+            Outbound::Reply { topic, status: Status::Error, reference: Some(reference), .. }
+                if reference == REGISTER =>
+            {
                 self.names.remove(topic);
             }
             _ => {}
@@ -96,7 +101,7 @@ impl Protocol for Hello {
         Ok(None)
     }
 
-    /// The sender's own end has written it.
+    /// The payload is the frame: the session of the sender has already encoded it.
     fn broadcast(Broadcast { payload, .. }: &Broadcast) -> Option<Frame> {
         match payload {
             Payload::Json(text) => Some(Frame::Text(text.clone())),
@@ -106,7 +111,7 @@ impl Protocol for Hello {
 }
 
 impl PendingPush {
-    fn step(self) -> Decoded<'static> {
+    fn into_request(self) -> Decoded<'static> {
         Decoded::Request(Inbound {
             topic: Cow::Owned(self.from.key().to_owned()),
             join_ref: None,
@@ -118,7 +123,8 @@ impl PendingPush {
 
 // ---- reading and writing
 
-/// A message, in either dialect: the first's keys have an underscore, the second's content has a type inside.
+/// A message of either dialect. The first dialect's keys begin with an underscore; the second dialect puts the content
+/// type inside of the content.
 #[derive(Deserialize)]
 struct Message<'a> {
     #[serde(borrow, default, rename = "_messageType", deserialize_with = "present")]
@@ -141,12 +147,12 @@ struct Message<'a> {
     from: Option<&'a RawValue>,
 }
 
-/// What is there, `null` included: it is not the same as what is absent.
+/// Reads a field that is present, even as `null`: the original forwards `null`, but not an absent field.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// What is handed on, in the original's order.
+/// A message as it is forwarded, with its keys in the original's order.
 #[derive(Default, Serialize)]
 struct Forwarded<'a> {
     #[serde(rename = "_contentType", skip_serializing_if = "Option::is_none")]
@@ -165,28 +171,29 @@ struct Forwarded<'a> {
     from: Option<&'a RawValue>,
 }
 
-/// Who speaks, and what it says, if that is for anybody; nothing when it cannot be read.
+/// Reads the topic of the sender's name, and the message to forward if there is one. Returns nothing for a malformed
+/// message.
 fn read(frame: &Frame) -> Option<(Topic, Option<PendingPush>)> {
     let Frame::Text(text) = frame else { return None };
-    // serde would read a list as a struct too
+    // serde also reads a JSON array as a struct
     if !text.trim_ascii_start().starts_with('{') || !is_portable(text) {
         return None;
     }
     let message: Message<'_> = serde_json::from_str(text).ok()?;
     let is_first = message.first_type.is_some() || message.first_from.is_some();
-    let (kind, to, from) = match is_first {
+    let (message_type, to, from) = match is_first {
         true => (message.first_type, message.first_to, message.first_from),
         false => (message.second_type, message.to, message.from),
     };
-    let from = Realm::Hello.topic(&format!("{NAME}{}", name(from)?)).ok()?;
-    let (event, to) = match kind.and_then(word).as_deref() {
-        Some(UNICAST) => (UNICAST, Some(Ref::from(format!("{NAME}{}", name(to)?)))),
+    let from = Realm::Hello.topic(&format!("{NAME_PREFIX}{}", name(from)?)).ok()?;
+    let (event, to) = match message_type.and_then(string).as_deref() {
+        Some(UNICAST) => (UNICAST, Some(Ref::from(format!("{NAME_PREFIX}{}", name(to)?)))),
         Some(BROADCAST) => (BROADCAST, None),
         _ => return Some((from, None)),
     };
     let payload = Payload::json(&message.forwarded(is_first, to.is_some())).ok()?;
-    let said = PendingPush { from: from.clone(), event, to, payload };
-    Some((from, Some(said)))
+    let push = PendingPush { from: from.clone(), event, to, payload };
+    Some((from, Some(push)))
 }
 
 impl<'a> Message<'a> {
@@ -209,18 +216,19 @@ impl<'a> Message<'a> {
     }
 }
 
-/// A name as JavaScript makes one of what stands there; nothing of a list or an object.
+/// The name that JavaScript makes of a value when it uses it as a key. Arrays and objects are not supported.
 fn name(value: Option<&RawValue>) -> Option<Cow<'_, str>> {
     match value {
         None => Some(Cow::Borrowed(NO_NAME)),
-        Some(value) if value.get().starts_with('"') => word(value),
+        Some(value) if value.get().starts_with('"') => string(value),
         Some(value) if value.get().starts_with(['[', '{']) => None,
         Some(value) => Some(Cow::Borrowed(value.get())),
     }
 }
 
-fn word(value: &RawValue) -> Option<Cow<'_, str>> {
+fn string(value: &RawValue) -> Option<Cow<'_, str>> {
+    /// `Cow` alone would always copy.
     #[derive(Deserialize)]
-    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-    serde_json::from_str::<Text<'_>>(value.get()).ok().map(|text| text.0)
+    struct JsonString<'a>(#[serde(borrow)] Cow<'a, str>);
+    serde_json::from_str::<JsonString<'_>>(value.get()).ok().map(|string| string.0)
 }

@@ -1,15 +1,17 @@
-//! The wire formats, each in a file or folder with its HTTP routes.
+//! The wire formats. Each has a file, and a folder of the same name for its channel and its HTTP routes.
 //!
-//! A new protocol is written in five places:
+//! Transports, sessions and channels know no wire format; they do not belong here.
 //!
-//! 1. its file here, with its `ProtocolMount` and a `mount` for its configuration;
-//! 2. its `mod` line below;
-//! 3. its line in `mounts.rs`, which mounts it when the configuration enables it;
-//! 4. its line in the realms of `topic.rs`, which gives it a namespace of topics and its label in the metrics;
+//! A new built-in protocol needs five changes:
+//!
+//! 1. its file here, with its `ProtocolMount` and a `mount` function for its configuration;
+//! 2. its `mod` declaration below;
+//! 3. its entry in `mounts.rs`, which mounts it when the configuration enables it;
+//! 4. its realm in `topic.rs`, which gives it a namespace of topics and a label in the metrics;
 //! 5. its section in `config/schema.rs`.
 //!
-//! A protocol of the application's own needs none of these: see [`Endpoint::protocol`](crate::Endpoint::protocol) and
-//! `tests/examples/lines.rs`.
+//! An application can add a protocol without any of these changes: see
+//! [`Endpoint::protocol`](crate::Endpoint::protocol) and `tests/examples/lines.rs`.
 
 pub(crate) mod custom;
 pub(crate) mod engineio;

@@ -1,11 +1,11 @@
-//! The mounts that the configuration enables.
+//! The list of the built-in protocols that the configuration can enable.
 
 use super::{hello, peerjs, socketio};
 use crate::config::schema::Config;
 use crate::http::acceptor::ProtocolMount;
 use crate::http::mount::Mount;
 
-/// The mounts of every node besides Phoenix's, as configured.
+/// The enabled mounts of a standard node, except Phoenix's.
 pub(crate) fn standard(config: &Config) -> impl Iterator<Item = (Mount, ProtocolMount)> {
     let mounts = [
         config.hello.enabled.then(|| hello::routes::mount(&config.hello)),

@@ -1,9 +1,13 @@
-//! PeerServer's protocol, as PeerJS clients speak it: `{"type", "src", "dst", "payload"}`, one id a client.
+//! PeerServer's protocol, which PeerJS clients use: `{"type", "src", "dst", "payload"}`, and one id per client.
 //!
-//! The facts are those of `peer` 1.0 and `peerjs` 1.5, observed on the wire. An id is a topic with one member,
-//! who proves by its token that it is the same again; `dst` is the mark of each request, so that an answer to it
-//! knows whom it was about. Where PeerServer falls over, we do not: what cannot be read is ignored, and a client
-//! that comes back while its old connection still seems alive is told `OPEN`, and the old one is closed.
+//! The behaviour is that of `peer` 1.0 and `peerjs` 1.5, observed on the wire. An id is a topic with one member. Its
+//! token proves on a new connection that it is the same client. Each request has its `dst` as `ref`, so the reply to
+//! it shows which peer it was for.
+//!
+//! Two things differ from PeerServer. Malformed messages are ignored, while PeerServer crashes on them. A client that
+//! reconnects while its old connection still looks open receives `OPEN`, and the old connection is closed.
+//!
+//! What such a topic does is in `channel.rs`, the HTTP routes are in `routes.rs`.
 
 mod channel;
 pub(crate) mod routes;
@@ -28,23 +32,23 @@ const OPEN: &str = r#"{"type":"OPEN"}"#;
 const TAKEN: &str = r#"{"type":"ID-TAKEN","payload":{"msg":"ID is taken"}}"#;
 const LEAVE: &str = "LEAVE";
 const EXPIRE: &str = "EXPIRE";
-/// What one client may say to another.
-const KINDS: [&str; 5] = ["OFFER", "ANSWER", "CANDIDATE", LEAVE, EXPIRE];
-/// The mark of the one join of a connection.
+/// The message types that one client may send to another.
+const FORWARDED_TYPES: [&str; 5] = ["OFFER", "ANSWER", "CANDIDATE", LEAVE, EXPIRE];
+/// The `ref` of a connection's only join.
 const JOIN: &str = "join";
 
-/// One client's end of the protocol.
+/// The protocol state of one client.
 pub(crate) struct PeerJs {
     id: Topic,
-    steps: VecDeque<Decoded<'static>>,
-    /// Whether it has given up its id; its connection may go on.
+    next_steps: VecDeque<Decoded<'static>>,
+    /// Whether the client has left its id, or never had it. The connection may stay open after `LEAVE`.
     has_left: bool,
     metrics: Arc<Metrics>,
     _client_count: Option<ClientCount>,
 }
 
 impl PeerJs {
-    /// A client that asks for `id`, and proves with `token` that it is the same again.
+    /// A client that requests `id`. A reconnecting client presents the same `token` as before.
     pub(crate) fn new(id: Topic, token: &str, client_count: Option<ClientCount>, metrics: Arc<Metrics>) -> Self {
         let token = Payload::from(serde_json::json!({ "token": token }));
         let join = Inbound {
@@ -53,17 +57,18 @@ impl PeerJs {
             reference: Some(Ref::const_new(JOIN)),
             request: Request::Join(token),
         };
-        Self { id, steps: [Decoded::Request(join)].into(), has_left: false, metrics, _client_count: client_count }
+        Self { id, next_steps: [Decoded::Request(join)].into(), has_left: false, metrics, _client_count: client_count }
     }
 
-    /// A client that is told why it cannot stay, and nothing else: browsers do not see why an upgrade failed.
-    pub(crate) fn refused(words: &'static str, metrics: Arc<Metrics>) -> Self {
+    /// A client that only receives an error and is then closed. It is not refused before the upgrade because browsers
+    /// hide the reason of a failed upgrade.
+    pub(crate) fn refused(message: &'static str, metrics: Arc<Metrics>) -> Self {
         let id = Topic::of(Realm::PeerJs.mark(), "");
-        let steps = [Decoded::Respond(error(words)), Decoded::Close(&close::REFUSED)].into();
-        Self { id, steps, has_left: true, metrics, _client_count: None }
+        let next_steps = [Decoded::Respond(error(message)), Decoded::Close(&close::REFUSED)].into();
+        Self { id, next_steps, has_left: true, metrics, _client_count: None }
     }
 
-    fn ask<'a>(&'a self, reference: Option<Ref>, request: Request<'a>) -> Decoded<'a> {
+    fn request<'a>(&'a self, reference: Option<Ref>, request: Request<'a>) -> Decoded<'a> {
         Decoded::Request(Inbound { topic: Cow::Borrowed(self.id.key()), join_ref: None, reference, request })
     }
 }
@@ -74,37 +79,38 @@ impl Protocol for PeerJs {
             self.metrics.messages_dropped.add(Realm::PeerJs, DropReason::Ignored, 1);
             return Ok(None);
         };
-        let Some(kind) = KINDS.into_iter().find(|kind| *kind == message.kind) else { return Ok(None) };
+        let forwarded = FORWARDED_TYPES.into_iter().find(|name| *name == message.message_type);
+        let Some(message_type) = forwarded else { return Ok(None) };
         let Some(dst) = message.dst.filter(|dst| !dst.is_empty()) else {
-            let leaves = kind == LEAVE && !std::mem::replace(&mut self.has_left, kind == LEAVE);
-            return Ok(leaves.then(|| self.ask(None, Request::Leave)));
+            let leaves = message_type == LEAVE && !std::mem::replace(&mut self.has_left, true);
+            return Ok(leaves.then(|| self.request(None, Request::Leave)));
         };
-        let text = encode_message(kind, self.id.as_str(), &dst, message.payload);
-        let push = Request::Push(Cow::Borrowed(kind), Payload::from_json_text(text));
-        Ok(Some(self.ask(Some(Ref::from(dst)), push)))
+        let text = encode_message(message_type, self.id.as_str(), &dst, message.payload);
+        let push = Request::Push(Cow::Borrowed(message_type), Payload::from_json_text(text));
+        Ok(Some(self.request(Some(Ref::from(dst)), push)))
     }
 
     fn next_step(&mut self) -> Option<Decoded<'static>> {
-        let step = self.steps.pop_front();
+        let step = self.next_steps.pop_front();
         if step.is_none() {
-            // most of the time there is none
-            self.steps = VecDeque::new();
+            // frees its memory: most connections need it only for the join
+            self.next_steps = VecDeque::new();
         }
         step
     }
 
     fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Unencodable> {
         match outbound {
-            Outbound::Reply { reference: Some(mark), status, payload, .. } if mark == JOIN => {
-                Ok(Some(self.joined(*status, payload)))
+            Outbound::Reply { reference: Some(reference), status, payload, .. } if reference == JOIN => {
+                Ok(Some(self.join_response(*status, payload)))
             }
-            // somebody was waited for in vain; the other verdicts have no words
-            Outbound::Reply { reference: Some(dst), status: Status::Error, payload, .. } if *payload == absent() => {
+            // the recipient stayed absent until the hold time was up; PeerServer sends nothing for other results
+            Outbound::Reply { reference: Some(dst), status: Status::Error, payload, .. } if *payload == not_found() => {
                 Ok(Some(text(encode_message(EXPIRE, dst, self.id.as_str(), None))))
             }
             Outbound::Close { .. } | Outbound::Error { .. } => {
                 if !self.has_left {
-                    self.steps.push_back(Decoded::Close(&close::TAKEN_OVER));
+                    self.next_steps.push_back(Decoded::Close(&close::TAKEN_OVER));
                 }
                 Ok(None)
             }
@@ -112,7 +118,7 @@ impl Protocol for PeerJs {
         }
     }
 
-    /// The sender's own end has written it: what one client says to another is the same for all.
+    /// The payload is the frame: the session of the sender has already encoded it.
     fn broadcast(Broadcast { payload, .. }: &Broadcast) -> Option<Frame> {
         match payload {
             Payload::Json(text) => Some(Frame::Text(text.clone())),
@@ -122,12 +128,12 @@ impl Protocol for PeerJs {
 }
 
 impl PeerJs {
-    fn joined(&mut self, status: Status, payload: &Payload) -> Frame {
+    fn join_response(&mut self, status: Status, payload: &Payload) -> Frame {
         if status == Status::Ok {
             return Frame::Text(OPEN.into());
         }
         self.has_left = true;
-        self.steps.push_back(Decoded::Close(&close::REFUSED));
+        self.next_steps.push_back(Decoded::Close(&close::REFUSED));
         match payload == &Payload::reason("taken") {
             true => Frame::Text(TAKEN.into()),
             false => error("This id cannot be had now"),
@@ -135,38 +141,38 @@ impl PeerJs {
     }
 }
 
-fn absent() -> Payload {
+fn not_found() -> Payload {
     Payload::reason("peer_not_found")
 }
 
 #[derive(Deserialize)]
 struct Message<'a> {
     #[serde(borrow, rename = "type")]
-    kind: Cow<'a, str>,
+    message_type: Cow<'a, str>,
     #[serde(borrow, default)]
     dst: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     payload: Option<&'a RawValue>,
 }
 
-/// A message, if it is one: text and bytes are read alike.
+/// Reads a message from a text or binary frame. Returns nothing if it is malformed.
 fn read(frame: &Frame) -> Option<Message<'_>> {
     let text = match frame {
         Frame::Text(text) => text,
         Frame::Binary(bytes) => std::str::from_utf8(bytes).ok()?,
         Frame::Several(_) => return None,
     };
-    // serde would read a list as a struct too
+    // serde also reads a JSON array as a struct
     let is_object = text.trim_ascii_start().starts_with('{');
     if is_object && is_portable(text) { serde_json::from_str(text).ok() } else { None }
 }
 
-/// A message in PeerServer's order of keys; what is not known here is left out.
-fn encode_message(kind: &str, src: &str, dst: &str, payload: Option<&RawValue>) -> String {
+/// Encodes a message with its keys in PeerServer's order. Keys that PeerJS does not use are dropped.
+fn encode_message(message_type: &str, src: &str, dst: &str, payload: Option<&RawValue>) -> String {
     let payload = payload.map_or("", RawValue::get);
-    let mut text = String::with_capacity(kind.len() + src.len() + dst.len() + payload.len() + 48);
+    let mut text = String::with_capacity(message_type.len() + src.len() + dst.len() + payload.len() + 48);
     text.push_str(r#"{"type":"#);
-    push_string(&mut text, kind);
+    push_string(&mut text, message_type);
     text.push_str(r#","src":"#);
     push_string(&mut text, src);
     text.push_str(r#","dst":"#);
@@ -179,8 +185,8 @@ fn encode_message(kind: &str, src: &str, dst: &str, payload: Option<&RawValue>) 
     text
 }
 
-fn error(words: &str) -> Frame {
-    text(format!(r#"{{"type":"ERROR","payload":{{"msg":"{words}"}}}}"#))
+fn error(message: &str) -> Frame {
+    text(format!(r#"{{"type":"ERROR","payload":{{"msg":"{message}"}}}}"#))
 }
 
 fn text(text: String) -> Frame {

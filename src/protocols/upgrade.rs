@@ -1,5 +1,7 @@
-//! The checks before an upgrade to a WebSocket, in the order that most protocols use: client IP, query, origin, the
-//! mount's own `connect`, and the headers of RFC 6455.
+//! The checks before a WebSocket upgrade, in the order that most protocols share: client IP, query, origin, the mount's
+//! own `connect`, and the headers of RFC 6455.
+//!
+//! A protocol whose original server checks in another order, or checks more, has its own function in its `routes.rs`.
 
 use actix_web::HttpRequest;
 
@@ -9,7 +11,7 @@ use crate::http::mount::{ConnectError, ConnectInfo, SocketInit};
 use crate::http::request::{check_origin, check_upgrade, params};
 use crate::transports::websocket;
 
-/// Admits the client of a request for an upgrade.
+/// Runs the checks and, if they pass, takes a connection slot for the client.
 pub(super) fn admit(acceptor: &Acceptor, request: &HttpRequest) -> Result<(ConnectionSlot, SocketInit), ConnectError> {
     let client_ip = acceptor.client_ip(request)?;
     let params = params(request.query_string())?;

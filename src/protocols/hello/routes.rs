@@ -1,4 +1,4 @@
-//! HelloWebRTC's way in: the mount's path, and the root for an upgrade, where the original's clients connect.
+//! HelloWebRTC's HTTP routes: WebSocket upgrades at the mount's path, and at `/`, where the original's clients connect.
 
 use actix_web::guard::{self, GuardContext};
 use actix_web::http::header;
@@ -9,7 +9,7 @@ use super::super::upgrade as upgrade_checks;
 use super::Hello;
 use super::channel::HelloChannel;
 use crate::channels::channel::Router;
-use crate::config::schema::{Config, Hello as Terms};
+use crate::config::schema::{self, Config};
 use crate::connections::limits::Timeouts;
 use crate::http::acceptor::{Acceptor, ProtocolMount};
 use crate::http::mount::Mount;
@@ -19,18 +19,18 @@ pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: Realm::Hello, tim
 const PATH: &str = "/hello";
 
 /// The standard mount.
-pub(crate) fn mount(terms: &Terms) -> (Mount, ProtocolMount) {
+pub(crate) fn mount(config: &schema::Hello) -> (Mount, ProtocolMount) {
     let router = Router::new().channel("name:*", |_| HelloChannel::new());
-    (Mount::new(PATH, router).check_origin(terms.check_origin.clone()), MOUNT)
+    (Mount::new(PATH, router).check_origin(config.check_origin.clone()), MOUNT)
 }
 
-/// These clients say nothing unasked: theirs is to answer pings.
+/// An idle client sends nothing but pongs, so its idle timeout is the ping interval plus the time for a pong.
 fn timeouts(mount: &Mount, config: &Config) -> Timeouts {
-    let terms = &config.hello;
-    let ping = mount.ping_interval.unwrap_or(terms.ping_interval);
+    let hello = &config.hello;
+    let ping = mount.ping_interval.unwrap_or(hello.ping_interval);
     Timeouts {
-        idle: ping + mount.idle_timeout.unwrap_or(terms.ping_timeout),
-        join: mount.join_timeout.unwrap_or(terms.register_timeout),
+        idle: ping + mount.idle_timeout.unwrap_or(hello.ping_timeout),
+        join: mount.join_timeout.unwrap_or(hello.register_timeout),
         ping_interval: Some(ping),
     }
 }
@@ -40,10 +40,10 @@ fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
     for (path, is_root) in [(base.to_owned(), false), (format!("{base}/"), false), ("/".to_owned(), true)] {
         let acceptor = acceptor.clone();
         let route = web::get().to(move |request: HttpRequest, payload| {
-            let answer = upgrade(&acceptor, &request, payload);
-            async { answer }
+            let response = upgrade(&acceptor, &request, payload);
+            async { response }
         });
-        // others who come to the root want the page
+        // other requests to the root are for the page
         app.route(&path, if is_root { route.guard(guard::fn_guard(is_upgrade)) } else { route });
     }
 }
@@ -59,6 +59,6 @@ fn upgrade(acceptor: &Acceptor, request: &HttpRequest, payload: web::Payload) ->
             let hello = Hello::new(acceptor.pubsub().shared_metrics());
             acceptor.websocket(request, payload, None, slot, init, hello)
         }
-        Err(refusal) => acceptor.refuse(refusal),
+        Err(error) => acceptor.refuse(error),
     }
 }

@@ -1,4 +1,5 @@
-//! What a PeerJS id does: it is its owner's alone, and passes on what its owner says to others.
+//! The channel of a PeerJS id. Only the client that presents the id's token can join it; the channel forwards that
+//! client's messages to other peers.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,12 +13,12 @@ use crate::channels::reply::{Join, Reply};
 use crate::message::{DeliveryStatus, Payload, Signal};
 use crate::topic::{Realm, Topic};
 
-/// One client's id.
+/// The id of one client.
 pub(crate) struct PeerJsChannel {
-    /// For how long what it says waits for one who is absent.
+    /// How long a message waits for an absent recipient.
     hold_time: Duration,
-    /// How much of what it said to whom has no verdict yet.
-    open: HashMap<Topic, u32>,
+    /// The number of messages to each peer whose delivery status is not known yet.
+    in_flight: HashMap<Topic, u32>,
 }
 
 #[derive(serde::Deserialize)]
@@ -27,7 +28,7 @@ struct JoinParams {
 
 impl PeerJsChannel {
     pub(crate) fn new(hold_time: Duration) -> Self {
-        Self { hold_time, open: HashMap::new() }
+        Self { hold_time, in_flight: HashMap::new() }
     }
 }
 
@@ -37,7 +38,7 @@ impl Channel for PeerJsChannel {
         Join::ok().exclusive(Some(Sha256::digest(params.token.as_bytes()).into()))
     }
 
-    /// The mark of the request is whom it is for.
+    /// The `ref` of the request is the recipient's id.
     fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         let to = ctx.request_ref().reference.and_then(|dst| Realm::PeerJs.topic(&dst).ok());
         let Some(to) = to else { return Reply::NoReply };
@@ -46,21 +47,22 @@ impl Channel for PeerJsChannel {
             _ => ctx.send_to_or_hold(to.clone(), event, payload.clone(), self.hold_time),
         };
         if reply == Reply::NoReply {
-            *self.open.entry(to).or_default() += 1;
+            *self.in_flight.entry(to).or_default() += 1;
         }
         reply
     }
 
-    /// Of all that waited for one peer, the last tells that it was in vain: once, and not for each.
-    fn handle_delivery(&mut self, signal: Signal, verdict: DeliveryStatus, ctx: &mut Context<'_>) {
-        let Some(open) = self.open.get_mut(&signal.to) else { return };
-        *open -= 1;
-        if *open > 0 {
+    /// Replies once for all messages to one peer, when the last of them is settled: the client receives a single
+    /// `EXPIRE` for an absent peer, as from PeerServer.
+    fn handle_delivery(&mut self, signal: Signal, status: DeliveryStatus, ctx: &mut Context<'_>) {
+        let Some(in_flight) = self.in_flight.get_mut(&signal.to) else { return };
+        *in_flight -= 1;
+        if *in_flight > 0 {
             return;
         }
-        self.open.remove(&signal.to);
+        self.in_flight.remove(&signal.to);
         if signal.hold.is_some() {
-            ctx.reply(signal.request, Reply::from(verdict));
+            ctx.reply(signal.request, Reply::from(status));
         }
     }
 }

@@ -1,4 +1,5 @@
-//! PeerServer's routes: an id for those who have none, the list of ids, its JSON at the base, and the way in.
+//! PeerServer's HTTP routes: a fresh id, the list of peers, the description at the base path, and the WebSocket upgrade
+//! with PeerServer's own checks.
 
 use actix_web::guard::{self, GuardContext};
 use actix_web::http::{Method, StatusCode, header};
@@ -10,10 +11,11 @@ use uuid::Uuid;
 use super::PeerJs;
 use super::channel::PeerJsChannel;
 use crate::channels::channel::Router;
-use crate::config::schema::PeerJs as Terms;
+use crate::config::schema;
+use crate::connections::hub::ConnectionSlot;
 use crate::http::acceptor::{Acceptor, ProtocolMount, default_timeouts};
 use crate::http::cors::{self, Credentials};
-use crate::http::mount::{ConnectError, ConnectInfo, Mount};
+use crate::http::mount::{ConnectError, ConnectInfo, Mount, SocketInit};
 use crate::http::request::{check_origin, check_upgrade};
 use crate::refusal::ConnectRefusal;
 use crate::topic::{Realm, Topic};
@@ -21,50 +23,52 @@ use crate::transports::websocket;
 
 pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: Realm::PeerJs, timeouts: default_timeouts, routes };
 
-/// A key that lets clients name whatever they like, as the public PeerJS cloud does.
-const ANY: &str = "any";
-const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
+/// The configured key with which clients may connect with any key, as on the public PeerJS cloud.
+const ANY_KEY: &str = "any";
+/// The description that PeerServer returns at its base path.
+const DESCRIPTION: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
+/// The methods that a preflight response allows, as PeerServer's does.
 const METHODS: &str = "GET,HEAD,PUT,PATCH,POST,DELETE";
 
 /// The standard mount.
-pub(crate) fn mount(terms: &Terms) -> (Mount, ProtocolMount) {
-    let hold_time = terms.expire_timeout;
+pub(crate) fn mount(config: &schema::PeerJs) -> (Mount, ProtocolMount) {
+    let hold_time = config.expire_timeout;
     let router = Router::new().channel("*", move |_| PeerJsChannel::new(hold_time));
-    (Mount::new(&terms.path, router).check_origin(terms.cors.clone()).idle_timeout(terms.alive_timeout), MOUNT)
+    (Mount::new(&config.path, router).check_origin(config.cors.clone()).idle_timeout(config.alive_timeout), MOUNT)
 }
 
 fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
     let base = acceptor.path().to_owned();
     for slash in ["", "/"] {
-        for (name, answer) in [("id", fresh_id as fn(&Acceptor, &HttpRequest) -> HttpResponse), ("peers", peers)] {
+        for (name, respond) in [("id", fresh_id as fn(&Acceptor, &HttpRequest) -> HttpResponse), ("peers", peers)] {
             let (path, acceptor) = (format!("{base}/{{key}}/{name}{slash}"), acceptor.clone());
             let get = acceptor.clone();
             let resource = web::resource(path)
                 .route(web::get().to(move |request: HttpRequest| {
-                    let answer = answer(&get, &request);
-                    async { answer }
+                    let response = respond(&get, &request);
+                    async { response }
                 }))
                 .route(web::method(Method::OPTIONS).to(move |request: HttpRequest| {
-                    let answer = readable(cors::preflight(&request, METHODS), &request, &acceptor);
-                    async { answer }
+                    let response = with_cors(cors::preflight(&request, METHODS), &request, &acceptor);
+                    async { response }
                 }));
             app.service(resource);
         }
     }
-    let (way_in, about) = (acceptor.clone(), acceptor.clone());
+    let (for_upgrades, for_description) = (acceptor.clone(), acceptor.clone());
     app.route(
         &format!("{base}/peerjs"),
         web::get().guard(guard::fn_guard(is_upgrade)).to(move |request, query, payload| {
-            let acceptor = way_in.clone();
+            let acceptor = for_upgrades.clone();
             async move { upgrade(&acceptor, &request, query, payload) }
         }),
     );
     app.route(
         &format!("{base}/"),
-        web::get().guard(guard::fn_guard(wants_no_page)).to(move |request: HttpRequest| {
-            let answer = HttpResponse::Ok().content_type("application/json; charset=utf-8").body(ABOUT);
-            let answer = readable(answer, &request, &about);
-            async { answer }
+        web::get().guard(guard::fn_guard(wants_description)).to(move |request: HttpRequest| {
+            let response = HttpResponse::Ok().content_type("application/json; charset=utf-8").body(DESCRIPTION);
+            let response = with_cors(response, &request, &for_description);
+            async { response }
         }),
     );
 }
@@ -73,35 +77,35 @@ fn is_upgrade(ctx: &GuardContext<'_>) -> bool {
     ctx.head().headers().contains_key(header::UPGRADE)
 }
 
-/// The base may be the page's too: whoever asks for HTML is a person.
-fn wants_no_page(ctx: &GuardContext<'_>) -> bool {
+/// The page may have the same path: a request that accepts HTML comes from a browser and gets the page.
+fn wants_description(ctx: &GuardContext<'_>) -> bool {
     let accept = ctx.head().headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     !accept.is_some_and(|accept| accept.contains("text/html")) && !is_upgrade(ctx)
 }
 
-/// Lets pages of other origins read it.
-fn readable(answer: HttpResponse, request: &HttpRequest, acceptor: &Acceptor) -> HttpResponse {
-    cors::allow(answer, request, acceptor.origins(), Credentials::Omitted)
+/// Adds the CORS headers with which pages of the allowed origins can read the response.
+fn with_cors(response: HttpResponse, request: &HttpRequest, acceptor: &Acceptor) -> HttpResponse {
+    cors::allow(response, request, acceptor.origins(), Credentials::Omitted)
 }
 
 fn fresh_id(acceptor: &Acceptor, request: &HttpRequest) -> HttpResponse {
-    let answer = HttpResponse::Ok()
+    let response = HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .body(Uuid::new_v4().to_string());
-    readable(answer, request, acceptor)
+    with_cors(response, request, acceptor)
 }
 
 fn peers(acceptor: &Acceptor, request: &HttpRequest) -> HttpResponse {
     if !acceptor.config().peerjs.allow_discovery {
-        let answer = HttpResponse::Unauthorized().content_type("text/plain; charset=utf-8").body("Unauthorized");
-        return readable(answer, request, acceptor);
+        let response = HttpResponse::Unauthorized().content_type("text/plain; charset=utf-8").body("Unauthorized");
+        return with_cors(response, request, acceptor);
     }
     let ids: Vec<String> = acceptor.pubsub().topics_of(Realm::PeerJs).iter().map(ToString::to_string).collect();
-    readable(HttpResponse::Ok().json(ids), request, acceptor)
+    with_cors(HttpResponse::Ok().json(ids), request, acceptor)
 }
 
-/// What a client says in the URL.
+/// The query of an upgrade request.
 #[derive(Deserialize)]
 pub(crate) struct ConnectQuery {
     #[serde(default)]
@@ -120,17 +124,17 @@ fn upgrade(
 ) -> HttpResponse {
     match admit(acceptor, request, query) {
         Ok((slot, init, protocol)) => acceptor.websocket(request, payload, None, slot, init, protocol),
-        Err(refusal) => acceptor.refuse(refusal),
+        Err(error) => acceptor.refuse(error),
     }
 }
 
-type AcceptedClient = (crate::connections::hub::ConnectionSlot, crate::http::mount::SocketInit, PeerJs);
-
+/// Runs the checks before the upgrade. A client with wrong credentials is upgraded as well, and then receives the
+/// error.
 fn admit(
     acceptor: &Acceptor,
     request: &HttpRequest,
     query: Result<Query<ConnectQuery>, actix_web::Error>,
-) -> Result<AcceptedClient, ConnectError> {
+) -> Result<(ConnectionSlot, SocketInit, PeerJs), ConnectError> {
     let client_ip = acceptor.client_ip(request)?;
     let Ok(Query(query)) = query else {
         return Err(
@@ -144,17 +148,18 @@ fn admit(
     check_upgrade(request)?;
     let slot = acceptor.admit(request, client_ip)?;
     let protocol = check_credentials(acceptor, &query)
-        .unwrap_or_else(|words| PeerJs::refused(words, acceptor.pubsub().shared_metrics()));
+        .unwrap_or_else(|message| PeerJs::refused(message, acceptor.pubsub().shared_metrics()));
     Ok((slot, init, protocol))
 }
 
-/// PeerServer's own checks, in its order. Whether the id is taken is the registry's to say.
+/// PeerServer's own checks, in its order. Whether the id is taken is checked later, by the registry when it handles the
+/// join.
 fn check_credentials(acceptor: &Acceptor, query: &ConnectQuery) -> Result<PeerJs, &'static str> {
-    let terms = &acceptor.config().peerjs;
+    let config = &acceptor.config().peerjs;
     if query.key.is_empty() || query.id.is_empty() || query.token.is_empty() {
         return Err("No id, token, or key supplied to websocket server");
     }
-    if terms.key != ANY && query.key != terms.key {
+    if config.key != ANY_KEY && query.key != config.key {
         return Err("Invalid key provided");
     }
     let id: Topic = Realm::PeerJs.topic(&query.id).map_err(|_| "Invalid id provided")?;
@@ -162,7 +167,7 @@ fn check_credentials(acceptor: &Acceptor, query: &ConnectQuery) -> Result<PeerJs
         return Err("Invalid id provided");
     }
     let (others, client_count) = acceptor.count_client();
-    if others >= terms.concurrent_limit && acceptor.pubsub().count(id.key()) == 0 {
+    if others >= config.concurrent_limit && acceptor.pubsub().count(id.key()) == 0 {
         return Err("Server has reached its concurrent user limit");
     }
     Ok(PeerJs::new(id, &query.token, Some(client_count), acceptor.pubsub().shared_metrics()))
