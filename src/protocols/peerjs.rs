@@ -1,8 +1,8 @@
 //! PeerServer's protocol, which PeerJS clients use: `{"type", "src", "dst", "payload"}`, and one id per client.
 //!
-//! The behaviour is that of `peer` 1.0 and `peerjs` 1.5, observed on the wire. An id is a topic with one member. Its
-//! token proves on a new connection that it is the same client. Each request has its `dst` as `ref`, so the reply to
-//! it shows which peer it was for.
+//! The behaviour is that of `peer` 1.0 and `peerjs` 1.5, as observed in its traffic. An id is a topic with one member.
+//! Its token proves on a new connection that it is the same client. Each request has its `dst` as `ref`, so the reply
+//! to it shows which peer it was for.
 //!
 //! Two things differ from PeerServer. Malformed messages are ignored, while PeerServer crashes on them. A client that
 //! reconnects while its old connection still looks open receives `OPEN`, and the old connection is closed.

@@ -23,7 +23,7 @@ use crate::transports::websocket;
 
 pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: Realm::PeerJs, timeouts: default_timeouts, routes };
 
-/// The configured key with which clients may connect with any key, as on the public PeerJS cloud.
+/// If this is the configured key, clients may connect with any key, as on the public PeerJS cloud.
 const ANY_KEY: &str = "any";
 /// The description that PeerServer returns at its base path.
 const DESCRIPTION: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
