@@ -1,9 +1,9 @@
-//! Engine.IO, revisions 4 and 3: packets with a type, over WebSockets and over requests that poll.
+//! Engine.IO, revisions 4 and 3: typed packets over WebSockets and over HTTP long polling.
 //!
-//! It carries messages and knows nothing of what is said in them: that is a [`MessageCodec`], of which there
-//! are two, plain text and bytes ([`plain`]) and [Socket.IO](super::socketio). In revision 4 the server asks
-//! for signs of life, in revision 3 (clients of Socket.IO 1.x and 2.x) the client does. A frame is a packet
-//! as a WebSocket carries it; how several become the body of a request stands in [`payload`].
+//! Engine.IO carries messages. What they contain is the business of a [`MessageCodec`]. There are two of them: plain
+//! text and bytes ([`plain`]), and [Socket.IO](super::socketio). In revision 4 the server sends the pings, in revision
+//! 3 (clients of Socket.IO 1.x and 2.x) the client does. A [`Frame`] is one packet as a WebSocket carries it;
+//! [`payload`] puts several packets into one HTTP body.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(crate) mod plain;
 pub(crate) mod routes;
 mod upgrade;
 
-/// A packet's type, the first character of its text.
+/// The packet type, the first character of a text packet.
 const OPEN: char = '0';
 const PING: ByteString = ByteString::from_static("2");
 const PONG: ByteString = ByteString::from_static("3");
@@ -34,31 +34,31 @@ pub(crate) const MESSAGE: char = '4';
 const UPGRADE: &str = "5";
 const CLOSE: ByteString = ByteString::from_static("1");
 const NOOP: ByteString = ByteString::from_static("6");
-/// The type as a byte, before the bytes of a message in revision 3.
+/// The packet type of a binary message in revision 3, the first byte of its packet.
 const MESSAGE_BYTE: u8 = 4;
 
-/// What is said in Engine.IO's messages.
+/// The format of the messages inside of Engine.IO's packets, with the state of one client.
 pub(crate) trait MessageCodec: Unpin + 'static {
-    /// As one client of this revision speaks it.
+    /// The codec of a client of this revision.
     fn new(revision: u8, limits: &Limits) -> Self;
 
-    /// Reads a message of text.
+    /// Decodes a text message.
     fn text<'a>(&'a mut self, text: &'a str) -> Result<Option<Decoded<'a>>, Malformed>;
 
-    /// Reads a message of bytes.
+    /// Decodes a binary message.
     fn bytes(&mut self, bytes: Bytes) -> Result<Option<Decoded<'_>>, Malformed>;
 
-    /// As [`Protocol::next_step`].
+    /// See [`Protocol::next_step`].
     fn next_step(&mut self) -> Option<Decoded<'static>>;
 
-    /// Writes what one client is told.
+    /// Encodes a message to this client.
     fn encode(&mut self, outbound: &Outbound) -> Result<Option<EncodedMessage>, Unencodable>;
 
-    /// Writes what a whole topic is told.
+    /// Encodes a broadcast, once for all members of its topic.
     fn encode_broadcast(broadcast: &Broadcast) -> Option<EncodedMessage>;
 
-    /// Puts a packet of text into ASCII, where its words allow it: the oldest clients of revision 3, of
-    /// Socket.IO 1.x, read nothing else while they poll.
+    /// Escapes the non-ASCII characters of a text packet, where the format allows it. The oldest clients of revision 3
+    /// (Socket.IO 1.x) cannot read other characters over long polling.
     fn ascii_only(text: String) -> String {
         text
     }
@@ -66,32 +66,32 @@ pub(crate) trait MessageCodec: Unpin + 'static {
 
 /// One or more messages, in order.
 pub(crate) enum EncodedMessage {
-    /// A packet of text: it begins with [`MESSAGE`].
+    /// A text packet. It begins with [`MESSAGE`].
     Text(String),
-    /// A message of bytes.
+    /// A binary message, without a packet type.
     Bytes(Bytes),
-    /// A packet of text, and the messages of bytes that belong to it.
+    /// A text packet, and the binary messages that follow it.
     With(String, Arc<[Bytes]>),
 }
 
-/// What is different between the revisions.
+/// The differences between the revisions.
 pub(crate) trait Revision: Unpin + 'static {
     const NUMBER: u8;
 
-    /// Who asks for signs of life: the server, or else the client.
+    /// Whether the server sends the pings. If not, the client does.
     const SERVER_PINGS: bool;
 
-    /// A message's bytes, as a packet.
+    /// The packet of a binary message.
     fn packet(bytes: &Bytes) -> Bytes;
 
-    /// A packet's bytes, as a message.
+    /// The message of a binary packet.
     fn message(packet: &[u8]) -> Option<&[u8]>;
 }
 
-/// Socket.IO 1.x and 2.x.
+/// Revision 3, of Socket.IO 1.x and 2.x.
 pub(crate) struct V3;
 
-/// Socket.IO 3.x and later.
+/// Revision 4, of Socket.IO 3.x and later.
 pub(crate) struct V4;
 
 impl Revision for V4 {
@@ -123,54 +123,54 @@ impl Revision for V3 {
     }
 }
 
-/// One client's Engine.IO.
-pub(crate) struct EngineIo<R, L> {
-    /// What is said first, unless it has been said in the answer to the handshake.
-    opening: Option<Frame>,
-    codec: L,
+/// The protocol state of one client.
+pub(crate) struct EngineIo<R, C> {
+    /// The open packet, which is sent first. None for long polling, where the handshake's response contains it.
+    open_packet: Option<Frame>,
+    codec: C,
     revision: PhantomData<R>,
 }
 
-impl<R: Revision, L: MessageCodec> EngineIo<R, L> {
-    pub(crate) fn new(limits: &Limits, opening: Option<Frame>) -> Self {
-        Self { opening, codec: L::new(R::NUMBER, limits), revision: PhantomData }
+impl<R: Revision, C: MessageCodec> EngineIo<R, C> {
+    pub(crate) fn new(limits: &Limits, open_packet: Option<Frame>) -> Self {
+        Self { open_packet, codec: C::new(R::NUMBER, limits), revision: PhantomData }
     }
 
     fn packet<'a>(&'a mut self, text: &'a str) -> Result<Option<Decoded<'a>>, Malformed> {
-        let (kind, rest) = text.split_at_checked(1).ok_or(Malformed)?;
-        match kind {
+        let (packet_type, rest) = text.split_at_checked(1).ok_or(Malformed)?;
+        match packet_type {
             "1" => Ok(Some(Decoded::Close(&close::LEFT))),
             "2" if !R::SERVER_PINGS => Ok(Some(Decoded::Respond(Frame::Text(PONG)))),
             "3" if R::SERVER_PINGS => Ok(None),
             "4" => self.codec.text(rest),
-            // bytes, where the way carries only text; revision 3 tells the type here too
+            // a binary message in base64, over a transport of text; revision 3 repeats the packet type here
             "b" => {
                 let text = if R::SERVER_PINGS { rest } else { rest.strip_prefix(MESSAGE).ok_or(Malformed)? };
                 self.codec.bytes(BASE64_STANDARD.decode(text)?.into())
             }
-            // of no meaning once a session is open
+            // open, upgrade and noop packets mean nothing in an open session
             "0" | "5" | "6" => Ok(None),
             _ => Err(Malformed),
         }
     }
 }
 
-impl<R: Revision, L: MessageCodec> Protocol for EngineIo<R, L> {
+impl<R: Revision, C: MessageCodec> Protocol for EngineIo<R, C> {
     fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Decoded<'a>>, Malformed> {
         match frame {
             Frame::Text(text) => self.packet(text),
-            // it may be kept for long, and must not keep the buffer that it was read into
+            // a copy, because the message may wait in queues and would keep the whole read buffer in memory
             Frame::Binary(packet) => self.codec.bytes(Bytes::copy_from_slice(R::message(packet).ok_or(Malformed)?)),
             Frame::Several(_) => Err(Malformed),
         }
     }
 
     fn next_step(&mut self) -> Option<Decoded<'static>> {
-        self.opening.take().map(Decoded::Respond).or_else(|| self.codec.next_step())
+        self.open_packet.take().map(Decoded::Respond).or_else(|| self.codec.next_step())
     }
 
     fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Unencodable> {
-        self.codec.encode(outbound).map(|encoded| encoded.map(frame::<R, L>))
+        self.codec.encode(outbound).map(|encoded| encoded.map(frame::<R, C>))
     }
 
     fn ping(&mut self) -> Option<Frame> {
@@ -178,12 +178,12 @@ impl<R: Revision, L: MessageCodec> Protocol for EngineIo<R, L> {
     }
 
     fn broadcast(broadcast: &Broadcast) -> Option<Frame> {
-        L::encode_broadcast(broadcast).map(frame::<R, L>)
+        C::encode_broadcast(broadcast).map(frame::<R, C>)
     }
 }
 
-fn frame<R: Revision, L: MessageCodec>(encoded: EncodedMessage) -> Frame {
-    let text_frame = |text| Frame::Text(if R::SERVER_PINGS { text } else { L::ascii_only(text) }.into());
+fn frame<R: Revision, C: MessageCodec>(encoded: EncodedMessage) -> Frame {
+    let text_frame = |text| Frame::Text(if R::SERVER_PINGS { text } else { C::ascii_only(text) }.into());
     match encoded {
         EncodedMessage::Text(text) => text_frame(text),
         EncodedMessage::Bytes(bytes) => Frame::Binary(R::packet(&bytes)),

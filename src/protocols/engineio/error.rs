@@ -1,4 +1,4 @@
-//! What a request is answered that Engine.IO does not let through: a status, and a code with words.
+//! The errors of Engine.IO's HTTP requests, and their responses: a status, with a code and a message in the body.
 
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
@@ -7,37 +7,37 @@ use crate::http::acceptor::Acceptor;
 use crate::http::mount::ConnectError;
 use crate::refusal::ConnectRefusal;
 
-/// What is wrong with a request.
+/// Why a request is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum EngineError {
     UnknownTransport,
     UnknownSession,
     BadHandshakeMethod,
-    /// An upgrade without the headers of one.
+    /// A WebSocket upgrade without the required headers.
     BadUpgrade,
     BadRequest,
     UnsupportedVersion,
-    /// The body is larger than the mount lets pass.
+    /// The body is larger than the mount's limit.
     TooLarge,
-    /// The mount does not let the client in.
+    /// The mount refuses the connection.
     Refused(ConnectError),
 }
 
 impl From<ConnectError> for EngineError {
-    fn from(refusal: ConnectError) -> Self {
-        Self::Refused(refusal)
+    fn from(error: ConnectError) -> Self {
+        Self::Refused(error)
     }
 }
 
 impl EngineError {
-    /// Under which reason it is counted that no session begins, where it is for one to begin.
+    /// The reason under which the error is counted as a refused connection. None for a request of an open session.
     fn refusal(&self) -> Option<ConnectRefusal> {
         match self {
             Self::UnknownTransport | Self::BadHandshakeMethod => Some(ConnectRefusal::Request),
             Self::BadUpgrade => Some(ConnectRefusal::Upgrade),
             Self::UnsupportedVersion => Some(ConnectRefusal::Version),
             Self::UnknownSession => Some(ConnectRefusal::Session),
-            Self::Refused(refusal) => Some(refusal.reason),
+            Self::Refused(error) => Some(error.reason),
             Self::BadRequest | Self::TooLarge => None,
         }
     }
@@ -47,26 +47,26 @@ impl EngineError {
             acceptor.count_refused(reason);
         }
         match self {
-            Self::UnknownTransport => bad(0, "Transport unknown"),
-            Self::UnknownSession => bad(1, "Session ID unknown"),
-            Self::BadHandshakeMethod => bad(2, "Bad handshake method"),
-            Self::BadRequest | Self::BadUpgrade => bad(3, "Bad request"),
-            Self::UnsupportedVersion => bad(5, "Unsupported protocol version"),
+            Self::UnknownTransport => bad_request(0, "Transport unknown"),
+            Self::UnknownSession => bad_request(1, "Session ID unknown"),
+            Self::BadHandshakeMethod => bad_request(2, "Bad handshake method"),
+            Self::BadRequest | Self::BadUpgrade => bad_request(3, "Bad request"),
+            Self::UnsupportedVersion => bad_request(5, "Unsupported protocol version"),
             Self::TooLarge => HttpResponse::PayloadTooLarge().finish(),
-            Self::Refused(refusal) => {
-                let words = if refusal.body.is_empty() { "Forbidden" } else { &refusal.body };
-                with_code(refusal.status, 4, words)
+            Self::Refused(error) => {
+                let message = if error.body.is_empty() { "Forbidden" } else { &error.body };
+                with_code(error.status, 4, message)
             }
         }
     }
 }
 
-fn bad(code: u8, words: &str) -> HttpResponse {
-    with_code(StatusCode::BAD_REQUEST, code, words)
+fn bad_request(code: u8, message: &str) -> HttpResponse {
+    with_code(StatusCode::BAD_REQUEST, code, message)
 }
 
-fn with_code(status: StatusCode, code: u8, words: &str) -> HttpResponse {
-    let body = format!(r#"{{"code":{code},"message":{}}}"#, serde_json::Value::from(words));
+fn with_code(status: StatusCode, code: u8, message: &str) -> HttpResponse {
+    let body = format!(r#"{{"code":{code},"message":{}}}"#, serde_json::Value::from(message));
     HttpResponse::build(status)
         .content_type("application/json")
         .insert_header((header::CACHE_CONTROL, "no-store"))

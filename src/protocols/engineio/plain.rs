@@ -1,9 +1,9 @@
-//! Engine.IO by itself: every message is a push of the event `message` to one topic, `/`, that the client is
-//! on from the beginning; what the topic's channel pushes and broadcasts is a message back.
+//! Plain Engine.IO, without Socket.IO. Each client joins the one topic `/` when it connects. A message from the client
+//! is a push of the event `message`, and the client receives the topic's pushes and broadcasts as messages.
 //!
-//! A message of text is the payload `"text"`, a JSON string, and back; a payload of any other JSON goes out as
-//! the text of that JSON, bytes as bytes. An event's name and the answer to a push have no place in
-//! Engine.IO, and are left out. A client whose join is refused, or ends, is closed.
+//! A text message becomes a JSON string as payload, and a JSON string is sent as a text message. Other JSON is sent as
+//! its JSON text, and bytes as a binary message. Engine.IO has no event names and no replies, so neither is sent. The
+//! connection closes when the join is refused or the channel leaves.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -19,22 +19,24 @@ use crate::message::{Broadcast, Inbound, Outbound, Payload, Request, Status};
 use crate::protocol::{Decoded, Malformed, Unencodable};
 use crate::topic::Realm;
 
-/// The key of the one topic.
+/// The key of the only topic.
 static TOPIC: LazyLock<String> = LazyLock::new(|| Realm::EngineIo.key("/"));
 const EVENT: &str = "message";
 
 pub(crate) const MOUNT: ProtocolMount =
     ProtocolMount { realm: Realm::EngineIo, timeouts: routes::timeouts, routes: routes::routes::<Plain> };
 
-/// Text and bytes.
+/// The codec of plain text and bytes.
 pub(crate) struct Plain {
-    greeting: bool,
-    over: bool,
+    /// Whether the join has yet to be requested.
+    needs_join: bool,
+    /// Whether the connection is to be closed, because the client is not on the topic any more.
+    is_closing: bool,
 }
 
 impl MessageCodec for Plain {
     fn new(_: u8, _: &Limits) -> Self {
-        Self { greeting: true, over: false }
+        Self { needs_join: true, is_closing: false }
     }
 
     fn text<'a>(&'a mut self, text: &'a str) -> Result<Option<Decoded<'a>>, Malformed> {
@@ -48,19 +50,19 @@ impl MessageCodec for Plain {
     }
 
     fn next_step(&mut self) -> Option<Decoded<'static>> {
-        if self.over {
+        if self.is_closing {
             return Some(Decoded::Close(&close::REFUSED));
         }
-        std::mem::take(&mut self.greeting).then(|| ask(Request::Join(Payload::empty())))
+        std::mem::take(&mut self.needs_join).then(|| request(Request::Join(Payload::empty())))
     }
 
     fn encode(&mut self, outbound: &Outbound) -> Result<Option<EncodedMessage>, Unencodable> {
         match outbound {
-            Outbound::Push { payload, .. } => encoded(payload).map(Some),
-            // only the join has a mark
+            Outbound::Push { payload, .. } => encode_payload(payload).map(Some),
+            // only the join has a `ref`
             Outbound::Reply { reference: Some(_), status: Status::Ok, .. } => Ok(None),
             Outbound::Reply { reference: Some(_), .. } | Outbound::Close { .. } | Outbound::Error { .. } => {
-                self.over = true;
+                self.is_closing = true;
                 Ok(None)
             }
             Outbound::Reply { .. } | Outbound::Alive { .. } => Ok(None),
@@ -68,20 +70,20 @@ impl MessageCodec for Plain {
     }
 
     fn encode_broadcast(broadcast: &Broadcast) -> Option<EncodedMessage> {
-        encoded(&broadcast.payload).ok()
+        encode_payload(&broadcast.payload).ok()
     }
 }
 
 fn push(payload: Payload) -> Decoded<'static> {
-    ask(Request::Push(EVENT.into(), payload))
+    request(Request::Push(EVENT.into(), payload))
 }
 
-fn ask(request: Request<'static>) -> Decoded<'static> {
+fn request(request: Request<'static>) -> Decoded<'static> {
     let reference = matches!(request, Request::Join(_)).then_some("join".into());
     Decoded::Request(Inbound { topic: Cow::Borrowed(TOPIC.as_str()), join_ref: None, reference, request })
 }
 
-fn encoded(payload: &Payload) -> Result<EncodedMessage, Unencodable> {
+fn encode_payload(payload: &Payload) -> Result<EncodedMessage, Unencodable> {
     match payload {
         Payload::Json(json) => {
             let text = match serde_json::from_str::<Cow<'_, str>>(json) {

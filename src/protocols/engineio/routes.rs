@@ -1,8 +1,8 @@
-//! Engine.IO's front door: handshakes, polls, posts, and upgrades from polling to a WebSocket.
+//! Engine.IO's HTTP routes: handshakes, polls, posts, and upgrades from polling to a WebSocket.
 //!
-//! All of them are requests to one path and are told apart by their query: `EIO` is the revision, `transport`
-//! the way, `sid` the session, if there is one already. What is checked, in which order, and what is answered, is as
-//! npm's engine.io has it.
+//! All of them are requests to one path. Their query tells them apart: `EIO` is the revision, `transport` the
+//! transport, and `sid` the session, absent in a handshake. The checks, their order and the responses are those of
+//! npm's engine.io. What a WebSocket does after the upgrade request is in `upgrade.rs`.
 
 use actix_web::http::{Method, header};
 use actix_web::web::{self, ServiceConfig};
@@ -31,17 +31,17 @@ use crate::transports::longpoll::handle::{Fetched, LongPollHandle, Via};
 use crate::transports::longpoll::{self, LongPollOptions};
 use crate::transports::websocket;
 
-/// What a page of another origin may send.
+/// The methods that a preflight response allows.
 const METHODS: &str = "GET,POST,OPTIONS";
 
-/// How a client's bytes travel.
+/// The transport that a request names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum EngineTransport {
     Polling,
     WebSocket,
 }
 
-/// A mount's own times, or those of the configuration for Socket.IO.
+/// The timeouts of a mount. Those that the mount does not set come from the `socketio` section of the configuration.
 pub(crate) fn timeouts(mount: &Mount, config: &Config) -> Timeouts {
     let ping = mount.ping_interval.unwrap_or(config.socketio.ping_interval);
     Timeouts {
@@ -51,23 +51,23 @@ pub(crate) fn timeouts(mount: &Mount, config: &Config) -> Timeouts {
     }
 }
 
-/// Serves the mount's path, with a trailing slash or without.
-pub(crate) fn routes<L: MessageCodec>(acceptor: &Acceptor, app: &mut ServiceConfig) {
+/// Serves the mount's path, with or without a trailing slash.
+pub(crate) fn routes<C: MessageCodec>(acceptor: &Acceptor, app: &mut ServiceConfig) {
     for slash in ["/", ""] {
         let (path, acceptor) = (format!("{}{slash}", acceptor.path()), acceptor.clone());
-        app.route(&path, web::to(move |request, payload| serve::<L>(acceptor.clone(), request, payload)));
+        app.route(&path, web::to(move |request, payload| serve::<C>(acceptor.clone(), request, payload)));
     }
 }
 
-async fn serve<L: MessageCodec>(acceptor: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+async fn serve<C: MessageCodec>(acceptor: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let response = match *request.method() {
         Method::OPTIONS => cors::preflight(&request, METHODS),
-        _ => answer::<L>(&acceptor, &request, payload).await.unwrap_or_else(|fault| fault.response(&acceptor)),
+        _ => respond::<C>(&acceptor, &request, payload).await.unwrap_or_else(|error| error.response(&acceptor)),
     };
     cors::allow(response, &request, acceptor.origins(), Credentials::Included)
 }
 
-async fn answer<L: MessageCodec>(
+async fn respond<C: MessageCodec>(
     acceptor: &Acceptor,
     request: &HttpRequest,
     payload: web::Payload,
@@ -107,14 +107,14 @@ async fn answer<L: MessageCodec>(
     };
     let handshake = Handshake { acceptor, request, params: &params, transport, dialect };
     match dialect {
-        Dialect::V4 => handshake.enter::<V4, L>(payload),
-        Dialect::V3 | Dialect::V3Text => handshake.enter::<V3, L>(payload),
+        Dialect::V4 => handshake.run::<V4, C>(payload),
+        Dialect::V3 | Dialect::V3Text => handshake.run::<V3, C>(payload),
     }
 }
 
-// ---- the beginning of a session
+// ---- the handshake
 
-/// A request that asks for a session.
+/// A request that opens a session.
 struct Handshake<'a> {
     acceptor: &'a Acceptor,
     request: &'a HttpRequest,
@@ -124,7 +124,7 @@ struct Handshake<'a> {
 }
 
 impl Handshake<'_> {
-    fn enter<R: Revision, L: MessageCodec>(&self, payload: web::Payload) -> Result<HttpResponse, EngineError> {
+    fn run<R: Revision, C: MessageCodec>(&self, payload: web::Payload) -> Result<HttpResponse, EngineError> {
         check_origin(self.request.headers(), self.acceptor.origins())?;
         let client_ip = self.acceptor.client_ip(self.request)?;
         let name = if self.transport == EngineTransport::Polling { longpoll::NAME } else { websocket::NAME };
@@ -134,40 +134,41 @@ impl Handshake<'_> {
         match self.transport {
             EngineTransport::Polling => {
                 let slot = self.acceptor.admit_longpoll(client_ip, self.acceptor.timeouts().idle)?;
-                Ok(self.poll::<R, L>(slot, init))
+                Ok(self.open_longpoll::<R, C>(slot, init))
             }
             EngineTransport::WebSocket => {
                 let slot = self.acceptor.admit(self.request, client_ip)?;
-                let opening = opening(self.acceptor, &Uuid::new_v4().simple().to_string(), false);
-                let protocol = EngineIo::<R, L>::new(self.acceptor.limits(), Some(opening));
+                let open_packet = open_packet(self.acceptor, &Uuid::new_v4().simple().to_string(), false);
+                let protocol = EngineIo::<R, C>::new(self.acceptor.limits(), Some(open_packet));
                 Ok(self.acceptor.websocket(self.request, payload, None, slot, init, protocol))
             }
         }
     }
 
-    fn poll<R: Revision, L: MessageCodec>(&self, slot: ConnectionSlot, init: SocketInit) -> HttpResponse {
+    fn open_longpoll<R: Revision, C: MessageCodec>(&self, slot: ConnectionSlot, init: SocketInit) -> HttpResponse {
         let options = LongPollOptions {
             bytes: self.acceptor.config().limits.queue_bytes,
             close_on_concurrent_poll: true,
             drain_after_close: false,
             close_frame: Some(close_frame),
         };
-        let protocol = EngineIo::<R, L>::new(self.acceptor.limits(), None);
+        let protocol = EngineIo::<R, C>::new(self.acceptor.limits(), None);
         let (token, _) = self.acceptor.longpoll(slot, init, protocol, options);
-        respond(self.dialect, &[opening(self.acceptor, &sid(&token, self.dialect), true)])
+        payload_response(self.dialect, &[open_packet(self.acceptor, &sid(&token, self.dialect), true)])
     }
 }
 
-/// What a request that waits hears at the end of its session: that the other side has gone, or has been heard.
+/// The packet that a waiting poll receives when its session ends: a close packet, or a noop if the client itself sent
+/// the close packet.
 fn close_frame(reason: &'static Reason) -> Frame {
     Frame::Text(if *reason == close::LEFT { NOOP } else { CLOSE })
 }
 
-/// The first packet of a session.
-fn opening(acceptor: &Acceptor, sid: &str, may_upgrade: bool) -> Frame {
+/// The first packet of a session, with its parameters.
+fn open_packet(acceptor: &Acceptor, sid: &str, can_upgrade: bool) -> Frame {
     let Timeouts { idle, ping_interval, .. } = acceptor.timeouts();
     let interval = ping_interval.unwrap_or_default();
-    let upgrades = if may_upgrade { r#"["websocket"]"# } else { "[]" };
+    let upgrades = if can_upgrade { r#"["websocket"]"# } else { "[]" };
     let text = format!(
         r#"{OPEN}{{"sid":"{sid}","upgrades":{upgrades},"pingInterval":{},"pingTimeout":{},"maxPayload":{}}}"#,
         interval.as_millis(),
@@ -177,19 +178,20 @@ fn opening(acceptor: &Acceptor, sid: &str, may_upgrade: bool) -> Frame {
     Frame::Text(text.into())
 }
 
-/// A session's name: its token, and how its bodies are written.
+/// The `sid` of a long-polling session: the token of the session, and its payload format.
 fn sid(token: &str, dialect: Dialect) -> CompactString {
-    let mark = match dialect {
+    let suffix = match dialect {
         Dialect::V4 => "4",
         Dialect::V3 => "3",
         Dialect::V3Text => "3b",
     };
-    format_compact!("{token}.{mark}")
+    format_compact!("{token}.{suffix}")
 }
 
+/// The session of a `sid`, if it is open on this node.
 fn find(acceptor: &Acceptor, sid: &str) -> Option<(LongPollHandle, Dialect)> {
-    let (token, mark) = sid.rsplit_once('.')?;
-    let dialect = match mark {
+    let (token, suffix) = sid.rsplit_once('.')?;
+    let dialect = match suffix {
         "4" => Dialect::V4,
         "3" => Dialect::V3,
         "3b" => Dialect::V3Text,
@@ -198,35 +200,36 @@ fn find(acceptor: &Acceptor, sid: &str) -> Option<(LongPollHandle, Dialect)> {
     Some((acceptor.longpoll_session(token)?, dialect))
 }
 
-// ---- a session that polls
+// ---- requests of a long-polling session
 
-/// Waits for something to say. A client that hangs up instead of waiting has given its session up.
+/// Waits for messages to the client. If the client closes the request's connection before they come, its session ends.
 async fn poll(
     acceptor: &Acceptor,
     request: &HttpRequest,
     session: &LongPollHandle,
     dialect: Dialect,
 ) -> Result<HttpResponse, EngineError> {
-    // the session ends before that, when its client falls silent
+    // never reached: the idle timeout ends the session first
     let window = acceptor.timeouts().idle * 2;
-    let asking = std::pin::pin!(session.fetch(window));
+    let fetch = std::pin::pin!(session.fetch(window));
     let fetched = match http_connection_of(request) {
-        Ok(connection) => match select(asking, std::pin::pin!(hung_up(connection.socket()))).await {
+        Ok(connection) => match select(fetch, std::pin::pin!(hung_up(connection.socket()))).await {
             Either::Left((fetched, _)) => fetched,
             Either::Right(_) => {
                 session.end(&close::GONE);
                 Fetched::Gone
             }
         },
-        Err(_) => asking.await,
+        Err(_) => fetch.await,
     };
     match fetched {
-        Fetched::FrameReader(frames) => Ok(respond(dialect, &frames)),
-        Fetched::Nothing => Ok(respond(dialect, &[Frame::Text(NOOP)])),
+        Fetched::FrameReader(frames) => Ok(payload_response(dialect, &frames)),
+        Fetched::Nothing => Ok(payload_response(dialect, &[Frame::Text(NOOP)])),
         Fetched::Gone => Err(EngineError::BadRequest),
     }
 }
 
+/// Reads the packets of a request and waits until the session has handled them.
 async fn post(
     acceptor: &Acceptor,
     request: &HttpRequest,
@@ -234,7 +237,7 @@ async fn post(
     session: &LongPollHandle,
     dialect: Dialect,
 ) -> Result<HttpResponse, EngineError> {
-    let _floor = session.lock_requests().await;
+    let _guard = session.lock_requests().await;
     let reading = body::read(request, payload, acceptor.limits().message_bytes);
     let body = match timeout(acceptor.timeouts().idle, reading).await {
         Ok(Ok(body)) => Some(body),
@@ -242,18 +245,18 @@ async fn post(
         Ok(Err(BodyError::Broken)) | Err(_) => None,
     };
     let content_type = request.headers().get(header::CONTENT_TYPE).map(|value| value.as_bytes());
-    let as_bytes = content_type == Some(b"application/octet-stream");
-    let frames = body.and_then(|body| dialect.read(&body, as_bytes).ok());
+    let is_binary = content_type == Some(b"application/octet-stream");
+    let frames = body.and_then(|body| dialect.read(&body, is_binary).ok());
     let Some(frames) = frames else {
         session.end(&close::MALFORMED);
         return Err(EngineError::BadRequest);
     };
     session.post(Via::Http, frames).await.map_err(|_| EngineError::BadRequest)?;
-    // as npm's engine.io: old browsers offer text/plain as a download
+    // the content type is that of npm's engine.io: old browsers offer text/plain as a download
     Ok(HttpResponse::Ok().content_type("text/html").insert_header((header::CACHE_CONTROL, "no-store")).body("ok"))
 }
 
-fn respond(dialect: Dialect, frames: &[Frame]) -> HttpResponse {
+fn payload_response(dialect: Dialect, frames: &[Frame]) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CACHE_CONTROL, "no-store"));
     match dialect.write(frames) {
@@ -262,7 +265,7 @@ fn respond(dialect: Dialect, frames: &[Frame]) -> HttpResponse {
     }
 }
 
-// ---- from polling to a WebSocket
+// ---- the upgrade from polling to a WebSocket
 
 fn upgrade(
     acceptor: &Acceptor,
@@ -271,9 +274,10 @@ fn upgrade(
     session: LongPollHandle,
 ) -> Result<HttpResponse, EngineError> {
     check_upgrade(request).map_err(|_| EngineError::BadUpgrade)?;
-    let wire = mark_upgraded(request)?;
+    let write_side = mark_upgraded(request)?;
     let config = acceptor.config();
-    let most = acceptor.limits().message_bytes + config.limits.queue_bytes;
-    let upgrade = UpgradeProbe::new(session, wire, most, config.socketio.upgrade_timeout, config.socket.write_timeout);
-    Ok(acceptor.upgrade(request, payload, upgrade))
+    let max_queued_bytes = acceptor.limits().message_bytes + config.limits.queue_bytes;
+    let (upgrade_timeout, close_timeout) = (config.socketio.upgrade_timeout, config.socket.write_timeout);
+    let probe = UpgradeProbe::new(session, write_side, max_queued_bytes, upgrade_timeout, close_timeout);
+    Ok(acceptor.upgrade(request, payload, probe))
 }

@@ -1,5 +1,5 @@
-//! A WebSocket to which a session that polls may change: it is tried with a probe, and if that comes through,
-//! carries all that the session says and hears from then on. The session itself stays where it began.
+//! The upgrade of a long-polling session to a WebSocket. The client tests the WebSocket with a probe packet. After its
+//! upgrade packet all frames of the session go over the WebSocket. The session itself stays in its long-polling actor.
 
 use std::cell::Cell;
 use std::future::ready;
@@ -21,72 +21,82 @@ use crate::transports::longpoll::frame_channel::{FrameReceiver, FrameSender, fra
 use crate::transports::longpoll::handle::{LongPollHandle, Via};
 use crate::transports::transport::{FrameSink, TransportHandler};
 
-/// What a frame counts for beside its own bytes: about its size in memory.
-const FRAME_SIZE: usize = 64;
-/// How many frames are handed to the session at once.
+/// The overhead of a queued frame in bytes, about its size in memory. It is counted in addition to the frame's content.
+const FRAME_OVERHEAD: usize = 64;
+/// The maximum number of frames that are forwarded to the session together.
 const BATCH: usize = 256;
 
-/// One WebSocket beside a session.
+/// The WebSocket of a session that is to be upgraded, or has been.
 pub(super) struct UpgradeProbe {
     session: LongPollHandle,
     write_side: Arc<WriteSide>,
-    /// How much of what the client says may be on its way to the session.
-    most: usize,
-    /// How long the client may try.
-    trial: Duration,
-    /// After how long a wire is cut whose client does not answer our goodbye.
-    patience: Duration,
-    standing: ProbeState,
-    changed: Cell<Option<oneshot::Receiver<FrameReceiver>>>,
+    /// The maximum size of the frames that wait for the session, in bytes. The WebSocket closes if there are more.
+    max_queued_bytes: usize,
+    /// The time the client has to complete the upgrade.
+    upgrade_timeout: Duration,
+    /// The time the client has to answer a close frame before the socket is aborted.
+    close_timeout: Duration,
+    state: ProbeState,
+    /// Taken by the event stream: receives the session's frames once the upgrade is complete.
+    upgraded: Cell<Option<oneshot::Receiver<FrameReceiver>>>,
 }
 
 enum ProbeState {
-    /// The session has another WebSocket, or is about to.
+    /// The session already has another WebSocket, or is probing one.
     Refused,
-    /// The client tries it.
+    /// The client has not sent its upgrade packet yet.
     Probing(oneshot::Sender<FrameReceiver>),
-    /// What the client says goes in here.
-    WriteSide(FrameSender),
-    Over,
+    /// The client's frames go to the session through this channel.
+    Upgraded(FrameSender),
+    Closed,
 }
 
-/// What comes from the session.
-pub(super) enum News {
+/// An event from the session.
+pub(super) enum ProbeEvent {
+    /// A frame to the client.
     Frame(Frame),
-    /// The session is over, or the client has not changed in time.
-    Over,
+    /// The session has ended, or the client did not complete the upgrade in time.
+    SessionEnded,
 }
 
 impl UpgradeProbe {
     pub(super) fn new(
         session: LongPollHandle,
         write_side: Arc<WriteSide>,
-        most: usize,
-        trial: Duration,
-        patience: Duration,
+        max_queued_bytes: usize,
+        upgrade_timeout: Duration,
+        close_timeout: Duration,
     ) -> Self {
-        let (change, changed) = oneshot::channel();
-        let standing = if session.begin_upgrade() { ProbeState::Probing(change) } else { ProbeState::Refused };
-        Self { session, write_side, most, trial, patience, standing, changed: Cell::new(Some(changed)) }
+        let (complete, upgraded) = oneshot::channel();
+        let state = if session.begin_upgrade() { ProbeState::Probing(complete) } else { ProbeState::Refused };
+        Self {
+            session,
+            write_side,
+            max_queued_bytes,
+            upgrade_timeout,
+            close_timeout,
+            state,
+            upgraded: Cell::new(Some(upgraded)),
+        }
     }
 
-    /// The client is here from now on.
-    fn change(&mut self) {
-        let (inflow, said) = frame_channel();
-        let probing = std::mem::replace(&mut self.standing, ProbeState::WriteSide(inflow));
-        actix_web::rt::spawn(hand_on(self.session.clone(), said));
-        let outflow = self.session.upgrade(self.write_side.clone());
-        if let ProbeState::Probing(change) = probing {
-            // whoever waits for it is this talk's own news, which live as long as we do
-            let _ = change.send(outflow);
+    /// Switches the session to this WebSocket.
+    fn complete_upgrade(&mut self) {
+        let (sender, receiver) = frame_channel();
+        let probing = std::mem::replace(&mut self.state, ProbeState::Upgraded(sender));
+        actix_web::rt::spawn(forward_frames(self.session.clone(), receiver));
+        let from_session = self.session.upgrade(self.write_side.clone());
+        if let ProbeState::Probing(complete) = probing {
+            // the receiver is this handler's own event stream, which is not dropped before the handler
+            let _ = complete.send(from_session);
         }
     }
 }
 
-/// Brings what the client says to its session, and tells it when the WebSocket is gone.
-async fn hand_on(session: LongPollHandle, mut said: FrameReceiver) {
+/// Forwards the client's frames to its session, and ends the session when the WebSocket is gone.
+async fn forward_frames(session: LongPollHandle, mut receiver: FrameReceiver) {
     loop {
-        let frames = said.batch(BATCH).await;
+        let frames = receiver.batch(BATCH).await;
         if frames.is_empty() {
             return session.end(&close::GONE);
         }
@@ -97,35 +107,35 @@ async fn hand_on(session: LongPollHandle, mut said: FrameReceiver) {
 }
 
 impl TransportHandler for UpgradeProbe {
-    type Event = News;
+    type Event = ProbeEvent;
 
     fn connection(&self) -> &Arc<Connection> {
         self.session.connection()
     }
 
-    fn events(&self) -> impl Stream<Item = News> + 'static {
-        let (changed, trial) = (self.changed.take(), self.trial);
-        let outflow = async move { timeout(trial, changed?).await.ok()?.ok() };
-        once(outflow).flat_map(|outflow| {
-            let over = once(ready(News::Over));
-            match outflow {
-                Some(outflow) => Either::Left(outflow.map(News::Frame).chain(over)),
-                None => Either::Right(over),
+    fn events(&self) -> impl Stream<Item = ProbeEvent> + 'static {
+        let (upgraded, upgrade_timeout) = (self.upgraded.take(), self.upgrade_timeout);
+        let from_session = async move { timeout(upgrade_timeout, upgraded?).await.ok()?.ok() };
+        once(from_session).flat_map(|from_session| {
+            let ended = once(ready(ProbeEvent::SessionEnded));
+            match from_session {
+                Some(frames) => Either::Left(frames.map(ProbeEvent::Frame).chain(ended)),
+                None => Either::Right(ended),
             }
         })
     }
 
     fn open(&mut self, sink: &mut impl FrameSink) {
-        if matches!(self.standing, ProbeState::Refused) {
+        if matches!(self.state, ProbeState::Refused) {
             sink.close(&close::REFUSED);
         }
     }
 
     fn frame(&mut self, frame: &Frame, sink: &mut impl FrameSink) {
-        match (&self.standing, frame) {
-            (ProbeState::WriteSide(inflow), _) => {
-                inflow.put(frame.clone(), frame.size() + FRAME_SIZE);
-                if inflow.weight() > self.most {
+        match (&self.state, frame) {
+            (ProbeState::Upgraded(sender), _) => {
+                sender.put(frame.clone(), frame.size() + FRAME_OVERHEAD);
+                if sender.weight() > self.max_queued_bytes {
                     sink.close(&close::FLOOD);
                 }
             }
@@ -133,36 +143,39 @@ impl TransportHandler for UpgradeProbe {
                 sink.send(Frame::Text(PONG_PROBE));
                 self.session.release(Frame::Text(NOOP));
             }
-            (ProbeState::Probing(_), Frame::Text(text)) if &**text == UPGRADE => self.change(),
+            (ProbeState::Probing(_), Frame::Text(text)) if &**text == UPGRADE => self.complete_upgrade(),
             _ => sink.close(&close::REFUSED),
         }
     }
 
     fn control(&mut self, _: &mut impl FrameSink) {
-        // it counts as any other message
-        if let ProbeState::WriteSide(inflow) = &self.standing {
-            inflow.put(Frame::Text(NOOP), FRAME_SIZE);
+        // a WebSocket ping counts against the message rate like any other frame
+        if let ProbeState::Upgraded(sender) = &self.state {
+            sender.put(Frame::Text(NOOP), FRAME_OVERHEAD);
         }
     }
 
-    fn handle_event(&mut self, news: News, sink: &mut impl FrameSink) {
-        match news {
-            News::Frame(frame) => sink.send(frame),
-            News::Over => sink.close(self.session.connection().mailbox.closed().unwrap_or(&close::REFUSED)),
+    fn handle_event(&mut self, event: ProbeEvent, sink: &mut impl FrameSink) {
+        match event {
+            ProbeEvent::Frame(frame) => sink.send(frame),
+            ProbeEvent::SessionEnded => {
+                sink.close(self.session.connection().mailbox.closed().unwrap_or(&close::REFUSED))
+            }
         }
     }
 
-    /// A session that has ended gives up its place among the connections, whose sweep would cut the wire of a
-    /// client that does not answer our goodbye; one that was not changed to has never had that place.
+    /// Aborts the socket if the client does not answer the close frame in time. The hub's sweep does this for
+    /// registered connections only: a session that has ended has left the hub, and a WebSocket that did not complete
+    /// the upgrade was never in it.
     fn end(&mut self, reason: &'static Reason) {
-        match std::mem::replace(&mut self.standing, ProbeState::Over) {
+        match std::mem::replace(&mut self.state, ProbeState::Closed) {
             ProbeState::Probing(_) => self.session.give_up_upgrade(),
-            ProbeState::Refused | ProbeState::WriteSide(_) => {}
-            ProbeState::Over => return,
+            ProbeState::Refused | ProbeState::Upgraded(_) => {}
+            ProbeState::Closed => return,
         }
         if *reason != close::GONE {
             let write_side = self.write_side.clone();
-            abort_later(move || write_side.writer.abort(), self.patience);
+            abort_later(move || write_side.writer.abort(), self.close_timeout);
         }
     }
 }
