@@ -1,8 +1,10 @@
-//! Phoenix Channels' two serializers: V1 (objects) and V2 (arrays, and frames of bytes).
+//! Phoenix Channels' two serializers: V1 (JSON objects) and V2 (JSON arrays and binary frames).
 //!
-//! The facts are those of Phoenix 1.8, observed on the wire. What is specific to Phoenix stands here:
-//! its event names, its heartbeat topic, where a join's mark goes in each message. Marks are echoed as
-//! the JSON they came as, since clients compare them strictly.
+//! The behaviour is that of Phoenix 1.8, as observed in its traffic. Everything specific to Phoenix's messages is here:
+//! the event names, the heartbeat topic, and the place of `join_ref` in each message. `ref` and `join_ref` are sent
+//! back as the JSON that the client sent, because clients compare them strictly.
+//!
+//! The WebSocket route is in `routes.rs`, long polling is in `longpoll.rs`.
 
 use std::borrow::Cow;
 
@@ -22,9 +24,10 @@ pub(crate) mod routes;
 mod v2_text_only;
 pub(crate) mod version;
 
-/// How long a name of a topic or an event may be in a frame of bytes.
+/// The maximum length of a name (topic, event, `ref`) in a binary frame: its length has one byte.
 const MAX_BINARY_NAME: usize = 255;
-/// How long a client's mark may be, in bytes of JSON: it is kept for as long as its join or its answer takes.
+/// The maximum length of a `ref` or `join_ref` from a client, in bytes of JSON. The server keeps a `join_ref` as long
+/// as the join, and a `ref` until the reply.
 pub(crate) const MAX_MARK: usize = 1_024;
 
 const JOIN: &str = "phx_join";
@@ -33,20 +36,20 @@ const REPLY: &str = "phx_reply";
 const CLOSE: &str = "phx_close";
 const ERROR: &str = "phx_error";
 const CRASHED: &str = r#"{"reason":"channel_crash"}"#;
-/// The topic, and the event on it, that ask whether the server lives.
-const SERVER: &str = "phoenix";
+/// The topic and the event of a heartbeat.
+const HEARTBEAT_TOPIC: &str = "phoenix";
 const HEARTBEAT: &str = "heartbeat";
 
-/// Kinds of a frame of bytes, its first byte.
+/// The kind of a binary frame, its first byte.
 const KIND_PUSH: u8 = 0;
 const KIND_REPLY: u8 = 1;
 const KIND_BROADCAST: u8 = 2;
 
-/// V1: `{"topic", "event", "payload", "ref"}`, text only.
+/// V1: `{"topic", "event", "payload", "ref"}`. It has no binary frames.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct V1;
 
-/// V2: `[join_ref, ref, topic, event, payload]`, and frames of bytes.
+/// V2: `[join_ref, ref, topic, event, payload]`, and binary frames for binary payloads.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct V2;
 
@@ -57,7 +60,7 @@ impl Protocol for V1 {
             Frame::Binary(bytes) => std::str::from_utf8(bytes)?,
             Frame::Several(_) => return Err(Malformed),
         };
-        v1_message(text).map(asked)
+        v1_message(text).map(request)
     }
 
     fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Unencodable> {
@@ -81,7 +84,7 @@ impl V1 {
             }
             Outbound::Close { join_ref, topic } => v1_text(topic.as_str(), CLOSE, None, "{}", join_ref),
             Outbound::Error { join_ref, topic } => v1_text(topic.as_str(), ERROR, None, CRASHED, join_ref),
-            Outbound::Alive { reference } => v1_text(SERVER, REPLY, Some("ok"), "{}", reference),
+            Outbound::Alive { reference } => v1_text(HEARTBEAT_TOPIC, REPLY, Some("ok"), "{}", reference),
         };
         Some(Frame::Text(text.into()))
     }
@@ -90,8 +93,8 @@ impl V1 {
 impl Protocol for V2 {
     fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Decoded<'a>>, Malformed> {
         match frame {
-            Frame::Text(text) => v2_message(text).map(asked),
-            Frame::Binary(bytes) => v2_bytes(bytes).map(asked),
+            Frame::Text(text) => v2_message(text).map(request),
+            Frame::Binary(bytes) => v2_binary(bytes).map(request),
             Frame::Several(_) => Err(Malformed),
         }
     }
@@ -103,7 +106,7 @@ impl Protocol for V2 {
     fn broadcast(Broadcast { topic, event, payload }: &Broadcast) -> Option<Frame> {
         match payload {
             Payload::Json(text) => Some(Frame::Text(v2_text(&None, &None, topic.as_str(), event, None, text).into())),
-            Payload::Binary(data) => bytes_of(KIND_BROADCAST, &[topic.as_str(), event], data),
+            Payload::Binary(data) => binary_frame(KIND_BROADCAST, &[topic.as_str(), event], data),
             Payload::Attached(..) => None,
         }
     }
@@ -115,18 +118,20 @@ impl V2 {
         let text = match outbound {
             Outbound::Reply { join_ref, reference, topic, status, payload } => match payload {
                 Payload::Binary(data) => {
-                    let names = [&*plain(join_ref), &*plain(reference), topic.as_str(), status.as_str()];
-                    return bytes_of(KIND_REPLY, &names, data);
+                    let names = [&*ref_name(join_ref), &*ref_name(reference), topic.as_str(), status.as_str()];
+                    return binary_frame(KIND_REPLY, &names, data);
                 }
                 _ => v2_text(join_ref, reference, topic.as_str(), REPLY, Some(status.as_str()), json_text(payload)?),
             },
             Outbound::Push { join_ref, topic, event, payload } => match payload {
-                Payload::Binary(data) => return bytes_of(KIND_PUSH, &[&*plain(join_ref), topic.as_str(), event], data),
+                Payload::Binary(data) => {
+                    return binary_frame(KIND_PUSH, &[&*ref_name(join_ref), topic.as_str(), event], data);
+                }
                 _ => v2_text(join_ref, none, topic.as_str(), event, None, json_text(payload)?),
             },
             Outbound::Close { join_ref, topic } => v2_text(join_ref, join_ref, topic.as_str(), CLOSE, None, "{}"),
             Outbound::Error { join_ref, topic } => v2_text(join_ref, join_ref, topic.as_str(), ERROR, None, CRASHED),
-            Outbound::Alive { reference } => v2_text(none, reference, SERVER, REPLY, Some("ok"), "{}"),
+            Outbound::Alive { reference } => v2_text(none, reference, HEARTBEAT_TOPIC, REPLY, Some("ok"), "{}"),
         };
         Some(Frame::Text(text.into()))
     }
@@ -134,7 +139,7 @@ impl V2 {
 
 // ---- reading
 
-fn asked(inbound: Inbound<'_>) -> Option<Decoded<'_>> {
+fn request(inbound: Inbound<'_>) -> Option<Decoded<'_>> {
     Some(Decoded::Request(inbound))
 }
 
@@ -153,13 +158,13 @@ struct V1Message<'a> {
 }
 
 fn v1_message(text: &str) -> Result<Inbound<'_>, Malformed> {
-    // serde would read a list as a struct too
+    // serde also reads a JSON array as a struct
     if !text.trim_ascii_start().starts_with('{') || !is_portable(text) {
         return Err(Malformed);
     }
     let message: V1Message<'_> = serde_json::from_str(text)?;
-    let join_ref = message.join_ref.map(mark).transpose()?.flatten();
-    Ok(inbound(join_ref, mark(message.reference)?, message.topic, message.event, copied(message.payload)))
+    let join_ref = message.join_ref.map(parse_ref).transpose()?.flatten();
+    Ok(inbound(join_ref, parse_ref(message.reference)?, message.topic, message.event, copy_payload(message.payload)))
 }
 
 struct V2Message<'a> {
@@ -175,8 +180,8 @@ fn v2_message(text: &str) -> Result<Inbound<'_>, Malformed> {
         return Err(Malformed);
     }
     let message: V2Message<'_> = serde_json::from_str(text)?;
-    let (join_ref, reference) = (mark(message.join_ref)?, mark(message.reference)?);
-    Ok(inbound(join_ref, reference, message.topic, message.event, copied(message.payload)))
+    let (join_ref, reference) = (parse_ref(message.join_ref)?, parse_ref(message.reference)?);
+    Ok(inbound(join_ref, reference, message.topic, message.event, copy_payload(message.payload)))
 }
 
 impl<'de> Deserialize<'de> for V2Message<'de> {
@@ -185,7 +190,7 @@ impl<'de> Deserialize<'de> for V2Message<'de> {
     }
 }
 
-/// Reads the five elements and passes over whatever follows, as Phoenix does.
+/// Reads the first five elements of an array and ignores the others, as Phoenix does.
 struct V2Visitor;
 
 impl<'de> Visitor<'de> for V2Visitor {
@@ -196,23 +201,24 @@ impl<'de> Visitor<'de> for V2Visitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<V2Message<'de>, A::Error> {
+        /// `Cow` alone would always copy.
         #[derive(Deserialize)]
-        struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-        let short = || serde::de::Error::custom("fewer than five elements");
+        struct JsonString<'a>(#[serde(borrow)] Cow<'a, str>);
+        let too_short = || serde::de::Error::custom("fewer than five elements");
         let message = V2Message {
-            join_ref: seq.next_element()?.ok_or_else(short)?,
-            reference: seq.next_element()?.ok_or_else(short)?,
-            topic: seq.next_element::<Text<'de>>()?.ok_or_else(short)?.0,
-            event: seq.next_element::<Text<'de>>()?.ok_or_else(short)?.0,
-            payload: seq.next_element()?.ok_or_else(short)?,
+            join_ref: seq.next_element()?.ok_or_else(too_short)?,
+            reference: seq.next_element()?.ok_or_else(too_short)?,
+            topic: seq.next_element::<JsonString<'de>>()?.ok_or_else(too_short)?.0,
+            event: seq.next_element::<JsonString<'de>>()?.ok_or_else(too_short)?.0,
+            payload: seq.next_element()?.ok_or_else(too_short)?,
         };
         while seq.next_element::<IgnoredAny>()?.is_some() {}
         Ok(message)
     }
 }
 
-/// A frame of bytes: kind, four lengths, four names, and the payload to the end.
-fn v2_bytes(bytes: &Bytes) -> Result<Inbound<'_>, Malformed> {
+/// Decodes a binary frame: its kind, four lengths, four names, and the payload.
+fn v2_binary(bytes: &Bytes) -> Result<Inbound<'_>, Malformed> {
     let [KIND_PUSH, lengths @ ..] = bytes.get(..5).ok_or(Malformed)? else { return Err(Malformed) };
     let mut at = 5;
     let mut names = [""; 4];
@@ -223,7 +229,7 @@ fn v2_bytes(bytes: &Bytes) -> Result<Inbound<'_>, Malformed> {
     }
     let [join_ref, reference, topic, event] = names;
     let payload = Payload::Binary(Bytes::copy_from_slice(&bytes[at..]));
-    Ok(inbound(Some(quoted(join_ref)?), Some(quoted(reference)?), topic.into(), event.into(), payload))
+    Ok(inbound(Some(quote_ref(join_ref)?), Some(quote_ref(reference)?), topic.into(), event.into(), payload))
 }
 
 fn inbound<'a>(
@@ -234,7 +240,7 @@ fn inbound<'a>(
     payload: Payload,
 ) -> Inbound<'a> {
     let request = match &*event {
-        HEARTBEAT if topic == SERVER => Request::Heartbeat,
+        HEARTBEAT if topic == HEARTBEAT_TOPIC => Request::Heartbeat,
         JOIN => Request::Join(payload),
         LEAVE => Request::Leave,
         _ => Request::Push(event, payload),
@@ -242,15 +248,15 @@ fn inbound<'a>(
     Inbound { topic, join_ref, reference, request }
 }
 
-/// A payload may wait in many queues, and must not keep the whole frame in memory, nor the buffer that it
-/// was read into: those are not what the queues count.
-fn copied(payload: &RawValue) -> Payload {
+/// Copies a payload out of its frame. It may wait in many queues, and without the copy it would keep the whole frame
+/// and the read buffer in memory, which the queues' limits do not count.
+fn copy_payload(payload: &RawValue) -> Payload {
     Payload::Json(ByteString::from(payload.get()))
 }
 
-/// A mark is kept as the JSON it came as; `null` is none. A string's escapes are written the one usual way,
-/// which is never longer, so that equal strings are equal marks.
-fn mark(raw: &RawValue) -> Result<Option<Ref>, Malformed> {
+/// Reads a `ref` or `join_ref`, which stays JSON; `null` is none. Escapes in a string are normalised, which never makes
+/// it longer, so that equal strings are equal refs.
+fn parse_ref(raw: &RawValue) -> Result<Option<Ref>, Malformed> {
     match raw.get() {
         "null" => Ok(None),
         text if text.len() > MAX_MARK => Err(Malformed),
@@ -261,17 +267,18 @@ fn mark(raw: &RawValue) -> Result<Option<Ref>, Malformed> {
     }
 }
 
-/// A mark of a frame of bytes, as JSON: control characters take six times as much there.
-fn quoted(name: &str) -> Result<Ref, Malformed> {
+/// Turns a `ref` of a binary frame into JSON. The length is checked afterwards because a control character takes six
+/// bytes in JSON.
+fn quote_ref(name: &str) -> Result<Ref, Malformed> {
     let mut text = String::with_capacity(name.len() + 2);
     push_string(&mut text, name);
     if text.len() > MAX_MARK { Err(Malformed) } else { Ok(text.into()) }
 }
 
-/// A mark as a frame of bytes has it: a string without its quotes, nothing for none.
-fn plain(mark: &Option<Ref>) -> CompactString {
-    let Some(mark) = mark else { return CompactString::default() };
-    serde_json::from_str::<CompactString>(mark).unwrap_or_else(|_| mark.clone())
+/// The name of a `ref` in a binary frame: a string without its quotes, and an empty one for none.
+fn ref_name(reference: &Option<Ref>) -> CompactString {
+    let Some(reference) = reference else { return CompactString::default() };
+    serde_json::from_str::<CompactString>(reference).unwrap_or_else(|_| reference.clone())
 }
 
 // ---- writing
@@ -313,7 +320,7 @@ fn v2_text(
     text
 }
 
-/// A payload as it is, or `{"status", "response"}` around that of a reply.
+/// Writes a payload. A reply, which has a status, gets its payload wrapped in `{"status", "response"}`.
 fn push_payload(text: &mut String, status: Option<&str>, payload: &str) {
     let Some(status) = status else { return text.push_str(payload) };
     text.push_str(r#"{"status":"#);
@@ -323,7 +330,7 @@ fn push_payload(text: &mut String, status: Option<&str>, payload: &str) {
     text.push('}');
 }
 
-/// Bytes have no place in a text.
+/// The JSON text of a payload. None for a payload with bytes, which a text frame cannot hold.
 fn json_text(payload: &Payload) -> Option<&str> {
     match payload {
         Payload::Json(text) => Some(text),
@@ -331,8 +338,8 @@ fn json_text(payload: &Payload) -> Option<&str> {
     }
 }
 
-/// A frame of bytes; nothing when a name is too long for its one byte of length.
-fn bytes_of(kind: u8, names: &[&str], data: &Bytes) -> Option<Frame> {
+/// Encodes a binary frame. Returns nothing if a name is longer than [`MAX_BINARY_NAME`].
+fn binary_frame(kind: u8, names: &[&str], data: &Bytes) -> Option<Frame> {
     if names.iter().any(|name| name.len() > MAX_BINARY_NAME) {
         return None;
     }
@@ -349,7 +356,7 @@ fn bytes_of(kind: u8, names: &[&str], data: &Bytes) -> Option<Frame> {
 mod tests {
     use super::*;
 
-    /// A payload of two bytes kept the 64 KiB of its frame in the queues of a whole room.
+    /// If it did, a payload of two bytes would keep the 64 KiB of its frame in the queues of a whole room.
     #[test]
     fn a_payload_does_not_keep_its_frame_in_memory() {
         let text = format!(r#"["1","1","room:a","x",{{}},"{}"]"#, "x".repeat(60_000));
@@ -358,21 +365,21 @@ mod tests {
         let bytes = [&[0, 1, 1, 6, 1][..], b"11room:ax", b"payload"].concat();
         let (text, object, bytes) = (Frame::Text(text.into()), Frame::Text(object.into()), Frame::Binary(bytes.into()));
         let (mut v1, mut v2, mut other) = (V1, V2, V2);
-        let read = [v2.decode(&text), v1.decode(&object), other.decode(&bytes)];
-        for (step, frame) in read.into_iter().zip([&text, &object, &bytes]) {
-            let Ok(Some(Decoded::Request(Inbound { request: Request::Push(_, payload), .. }))) = step else {
-                panic!("no push")
+        let decoded = [v2.decode(&text), v1.decode(&object), other.decode(&bytes)];
+        for (result, frame) in decoded.into_iter().zip([&text, &object, &bytes]) {
+            let Ok(Some(Decoded::Request(Inbound { request: Request::Push(_, payload), .. }))) = result else {
+                panic!("not a push")
             };
-            let at = match &payload {
+            let payload_start = match &payload {
                 Payload::Json(text) | Payload::Attached(text, _) => text.as_ptr(),
                 Payload::Binary(bytes) => bytes.as_ptr(),
             };
-            let whole = match frame {
+            let frame_range = match frame {
                 Frame::Text(text) => text.as_bytes().as_ptr_range(),
                 Frame::Binary(bytes) => bytes.as_ptr_range(),
                 Frame::Several(_) => unreachable!(),
             };
-            assert!(!whole.contains(&at), "{payload:?}");
+            assert!(!frame_range.contains(&payload_start), "{payload:?}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Phoenix's long-polling: a GET opens a session or asks for news, a POST says something.
+//! Phoenix's long-polling routes. A GET opens a session or polls for messages, a POST sends messages.
 //!
-//! HTTP's status is 200 nearly always; what counts is the `status` in the body. Those of Phoenix are kept,
-//! since its client throws at others. What is ours: 400 for what cannot be read and 413 for what is too large,
-//! both of which end the session, as the same over a WebSocket would.
+//! The HTTP status is almost always 200. What counts is the `status` in the body. The statuses are Phoenix's, because
+//! its client throws on unknown ones. Two are additions: 400 for malformed and 413 for too large input. Both end the
+//! session, as the same input over a WebSocket would.
 
 use std::net::Shutdown;
 use std::time::Duration;
@@ -30,30 +30,30 @@ use crate::protocol::Frame;
 use crate::transports::longpoll::handle::{Fetched, Gone, LongPollHandle, Via};
 use crate::transports::longpoll::{self, LongPollOptions};
 
-/// Where a token may stand besides the query; it counts before that.
+/// The header that may carry a session's token. It takes precedence over the query.
 const TOKEN_HEADER: &str = "x-phoenix-longpoll-token";
-/// Where the client's `authToken` stands.
+/// The header of the client's `authToken`.
 const AUTH_HEADER: &str = "x-phoenix-authtoken";
-/// The content type, to the letter, of a request that brings several messages.
-const BATCH: &[u8] = b"application/x-ndjson";
-/// How many messages one request brings; what follows is passed over, as in Phoenix.
-const LINES: usize = 100;
-/// How long a client whose request was given up has to read the answer.
-const PARTING: Duration = Duration::from_secs(1);
+/// The exact content type of a request with several messages.
+const BATCH_TYPE: &[u8] = b"application/x-ndjson";
+/// The maximum number of messages in one request. Further ones are ignored, as in Phoenix.
+const MAX_BATCH: usize = 100;
+/// The time a client has to read the response to an aborted request before its connection is closed.
+const CLOSE_DELAY: Duration = Duration::from_secs(1);
 
 type Params = [(String, String)];
 
-/// Answers one request to `<mount>/longpoll`.
+/// Handles one request to `<mount>/longpoll`.
 pub(super) async fn serve(acceptor: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let params = match params(request.query_string()) {
         Ok(params) => params,
-        Err(refusal) => {
-            acceptor.count_refusal(&refusal);
-            return with_cors(&mut HttpResponse::build(refusal.status)).finish();
+        Err(error) => {
+            acceptor.count_refusal(&error);
+            return with_cors(&mut HttpResponse::build(error.status)).finish();
         }
     };
-    if let Err(refusal) = check_origin(request.headers(), acceptor.origins()) {
-        acceptor.count_refusal(&refusal);
+    if let Err(error) = check_origin(request.headers(), acceptor.origins()) {
+        acceptor.count_refusal(&error);
         return status(StatusCode::FORBIDDEN);
     }
     let token = token(request.headers(), &params);
@@ -80,20 +80,20 @@ async fn poll(acceptor: &Acceptor, request: &HttpRequest, params: &Params, token
         && let Some(session) = acceptor.longpoll_session(token)
     {
         match session.fetch(acceptor.poll_window()).await {
-            Fetched::FrameReader(frames) => return news(StatusCode::OK, token, &frames),
-            Fetched::Nothing => return news(StatusCode::NO_CONTENT, token, &[]),
+            Fetched::FrameReader(frames) => return poll_response(StatusCode::OK, token, &frames),
+            Fetched::Nothing => return poll_response(StatusCode::NO_CONTENT, token, &[]),
             Fetched::Gone => {}
         }
     }
-    begin(acceptor, request, params).unwrap_or_else(|refusal| {
-        acceptor.count_refusal(&refusal);
-        refused(&refusal)
+    open_session(acceptor, request, params).unwrap_or_else(|error| {
+        acceptor.count_refusal(&error);
+        error_response(&error)
     })
 }
 
-/// Opens a session, and says so: 410 tells a client that has none that this is its first, and one that had
-/// one that it is gone.
-fn begin(acceptor: &Acceptor, request: &HttpRequest, params: &Params) -> Result<HttpResponse, ConnectError> {
+/// Opens a session and responds with 410. For a client without a session this means that it now has one, and for a
+/// client whose session has ended that it has a new one.
+fn open_session(acceptor: &Acceptor, request: &HttpRequest, params: &Params) -> Result<HttpResponse, ConnectError> {
     let client_ip = acceptor.client_ip(request)?;
     let version = version(params)?;
     let auth_token = request.headers().get(AUTH_HEADER).and_then(|value| value.to_str().ok());
@@ -110,27 +110,29 @@ fn begin(acceptor: &Acceptor, request: &HttpRequest, params: &Params) -> Result<
         Version::V1 => acceptor.longpoll(slot, init, V1, options),
         Version::V2 => acceptor.longpoll(slot, init, V2TextOnly::default(), options),
     };
-    Ok(news(StatusCode::GONE, &token, &[]))
+    Ok(poll_response(StatusCode::GONE, &token, &[]))
 }
 
 // ---- a POST
 
-/// Hands on what the request says, for as long as a poll may last.
+/// Responds to a POST. It may take as long as a poll.
 async fn publish(
     acceptor: &Acceptor,
     request: &HttpRequest,
     payload: web::Payload,
     session: &LongPollHandle,
 ) -> HttpResponse {
-    match timeout(acceptor.poll_window(), say(acceptor, request, payload, session)).await {
+    match timeout(acceptor.poll_window(), handle_post(acceptor, request, payload, session)).await {
         Ok(Ok(())) => status(StatusCode::OK),
-        Ok(Err(PostError(StatusCode::PAYLOAD_TOO_LARGE))) => hang_up(request, status(StatusCode::PAYLOAD_TOO_LARGE)),
-        Ok(Err(PostError(why))) => status(why),
-        Err(_) => hang_up(request, status(StatusCode::REQUEST_TIMEOUT)),
+        Ok(Err(PostError(StatusCode::PAYLOAD_TOO_LARGE))) => {
+            close_after_response(request, status(StatusCode::PAYLOAD_TOO_LARGE))
+        }
+        Ok(Err(PostError(code))) => status(code),
+        Err(_) => close_after_response(request, status(StatusCode::REQUEST_TIMEOUT)),
     }
 }
 
-/// Why a request was not handled to its end, in the status that the client is told.
+/// The status of a POST that was not handled completely.
 struct PostError(StatusCode);
 
 impl From<Gone> for PostError {
@@ -140,8 +142,8 @@ impl From<Gone> for PostError {
 }
 
 impl PostError {
-    /// What the end of a session is to the one who has just spoken.
-    fn because(reason: &'static Reason) -> Self {
+    /// The status of a POST during which the session ended.
+    fn from_reason(reason: &'static Reason) -> Self {
         Self(match reason {
             reason if *reason == close::MALFORMED => StatusCode::BAD_REQUEST,
             reason if *reason == close::TOO_BIG => StatusCode::PAYLOAD_TOO_LARGE,
@@ -150,13 +152,14 @@ impl PostError {
     }
 }
 
-async fn say(
+/// Reads the messages of a POST and waits until the session has handled them.
+async fn handle_post(
     acceptor: &Acceptor,
     request: &HttpRequest,
     payload: web::Payload,
     session: &LongPollHandle,
 ) -> Result<(), PostError> {
-    let floor = session.lock_requests().await;
+    let guard = session.lock_requests().await;
     let limits = acceptor.limits();
     let read = match is_batch(request.headers()) {
         true => read(request, payload, limits.batch_bytes).await.and_then(|body| lines(&body, limits.message_bytes)),
@@ -164,41 +167,41 @@ async fn say(
     };
     let frames = read.map_err(|reason| {
         session.end(reason);
-        PostError::because(reason)
+        PostError::from_reason(reason)
     })?;
     let posted = session.post(Via::Http, frames).await;
-    drop(floor);
+    drop(guard);
     if let Some(reason) = session.connection().mailbox.closed() {
-        return Err(PostError::because(reason));
+        return Err(PostError::from_reason(reason));
     }
     posted?;
-    // a join counts as handled when it is answered, as in Phoenix
+    // a join is handled when its reply is sent, as in Phoenix
     Ok(session.joins_settled().await?)
 }
 
 fn is_batch(headers: &HeaderMap) -> bool {
     let mut types = headers.get_all(header::CONTENT_TYPE);
-    types.next().is_some_and(|value| value.as_bytes() == BATCH) && types.next().is_none()
+    types.next().is_some_and(|value| value.as_bytes() == BATCH_TYPE) && types.next().is_none()
 }
 
-async fn read(request: &HttpRequest, payload: web::Payload, most: usize) -> Result<Bytes, &'static Reason> {
-    body::read(request, payload, most).await.map_err(|unread| match unread {
+async fn read(request: &HttpRequest, payload: web::Payload, max_bytes: usize) -> Result<Bytes, &'static Reason> {
+    body::read(request, payload, max_bytes).await.map_err(|error| match error {
         BodyError::TooLarge => &close::TOO_BIG,
         BodyError::Broken => &close::GONE,
     })
 }
 
-/// The messages of a batch, a line each: text, or bytes in base64.
-pub(crate) fn lines(body: &Bytes, most: usize) -> Result<Vec<Frame>, &'static Reason> {
+/// The messages of a batch. Each is one line, either text or bytes in base64.
+pub(crate) fn lines(body: &Bytes, max_bytes: usize) -> Result<Vec<Frame>, &'static Reason> {
     body.split(|byte| *byte == b'\n')
-        .take(LINES)
+        .take(MAX_BATCH)
         .map(|line| {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             let frame = match line {
                 [b'[', ..] => text(body.slice_ref(line))?,
                 _ => Frame::Binary(BASE64_STANDARD.decode(line).map_err(|_| &close::MALFORMED)?.into()),
             };
-            if frame.size() > most { Err(&close::TOO_BIG) } else { Ok(frame) }
+            if frame.size() > max_bytes { Err(&close::TOO_BIG) } else { Ok(frame) }
         })
         .collect()
 }
@@ -207,35 +210,36 @@ fn text(bytes: Bytes) -> Result<Frame, &'static Reason> {
     ByteString::try_from(bytes).map(Frame::Text).map_err(|_| &close::MALFORMED)
 }
 
-// ---- answers
+// ---- responses
 
-/// Pages of every origin may read the answers; whether they get any but a refusal is for the origin's check.
+/// Lets pages of all origins read the response. Requests of origins that are not allowed get 403 in the body.
 fn with_cors(response: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
     response
         .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
         .insert_header((header::CACHE_CONTROL, "no-store"))
 }
 
-fn json(http: StatusCode, body: String) -> HttpResponse {
-    with_cors(&mut HttpResponse::build(http)).content_type("application/json; charset=utf-8").body(body)
+fn json(http_status: StatusCode, body: String) -> HttpResponse {
+    with_cors(&mut HttpResponse::build(http_status)).content_type("application/json; charset=utf-8").body(body)
 }
 
 fn status(status: StatusCode) -> HttpResponse {
     json(StatusCode::OK, format!(r#"{{"status":{}}}"#, status.as_u16()))
 }
 
-/// Its request may not have been read to its end, and is not going to be: what is left of it would be read
-/// and thrown away for as long as it comes.
-fn hang_up(request: &HttpRequest, mut response: HttpResponse) -> HttpResponse {
+/// Closes the connection after the response to a request that was not read completely. Otherwise the HTTP server would
+/// read the rest of the request and discard it for as long as the client sends.
+fn close_after_response(request: &HttpRequest, mut response: HttpResponse) -> HttpResponse {
     response.head_mut().set_connection_type(ConnectionType::Close);
     if let Ok(connection) = http_connection_of(request) {
-        let wire = connection.socket().clone();
-        abort_later(move || drop(wire.shutdown(Shutdown::Both)), PARTING);
+        let socket = connection.socket().clone();
+        abort_later(move || drop(socket.shutdown(Shutdown::Both)), CLOSE_DELAY);
     }
     response
 }
 
-fn news(status: StatusCode, token: &str, frames: &[Frame]) -> HttpResponse {
+/// The response to a poll.
+fn poll_response(status: StatusCode, token: &str, frames: &[Frame]) -> HttpResponse {
     let size: usize = frames.iter().map(Frame::size).sum();
     let mut body = String::with_capacity(size + size / 4 + 128);
     body.push_str(r#"{"status":"#);
@@ -254,21 +258,21 @@ fn news(status: StatusCode, token: &str, frames: &[Frame]) -> HttpResponse {
     json(StatusCode::OK, body)
 }
 
-/// Who may not come in hears 403. Who finds no room, or a fault of ours, hears 500, at which Phoenix's client
-/// comes back later; HTTP's own status says which, for proxies.
-fn refused(refusal: &ConnectError) -> HttpResponse {
-    let no_room = refusal.status == StatusCode::TOO_MANY_REQUESTS;
-    match no_room || refusal.status.is_server_error() {
-        true => json(refusal.status, r#"{"status":500}"#.to_owned()),
+/// The response to a client that cannot connect. The body has 403 if the client is refused. At a limit or a server
+/// error it has 500, on which Phoenix's client retries later; the HTTP status then shows the cause to proxies.
+fn error_response(error: &ConnectError) -> HttpResponse {
+    let is_limited = error.status == StatusCode::TOO_MANY_REQUESTS;
+    match is_limited || error.status.is_server_error() {
+        true => json(error.status, r#"{"status":500}"#.to_owned()),
         false => status(StatusCode::FORBIDDEN),
     }
 }
 
 fn preflight(headers: &HeaderMap) -> HttpResponse {
-    let asked: Vec<&str> =
+    let requested: Vec<&str> =
         headers.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS).filter_map(|value| value.to_str().ok()).collect();
     with_cors(&mut HttpResponse::Ok())
-        .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, asked.join(", ")))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, requested.join(", ")))
         .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "get, post, options"))
         .insert_header((header::ACCESS_CONTROL_MAX_AGE, "3600"))
         .finish()

@@ -1,6 +1,7 @@
-//! Phoenix's front door: what is checked before the upgrade, in Phoenix's order, with Phoenix's answers.
+//! Phoenix's HTTP routes, and the checks before a WebSocket upgrade, in Phoenix's order and with Phoenix's responses.
 //!
-//! Method, query, origin, subprotocol and token, `vsn`, the mount's own `connect`, the upgrade's headers.
+//! The order is: method, query, origin, subprotocol and token, `vsn`, the mount's own `connect`, upgrade headers. The
+//! long-polling route is served in `longpoll.rs`.
 
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::http::{Method, StatusCode};
@@ -22,13 +23,14 @@ use crate::refusal::ConnectRefusal;
 use crate::topic::Realm;
 use crate::transports::websocket;
 
-/// The subprotocol of clients that carry their token in another one.
+/// The subprotocol of Phoenix clients that send a token. The token is in a second subprotocol.
 const PHOENIX: &str = "phoenix";
+/// The prefix of the subprotocol that carries the token.
 const TOKEN_PREFIX: &str = "base64url.bearer.phx.";
 
 pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: Realm::Phoenix, timeouts: default_timeouts, routes };
 
-/// Serves `<mount>/websocket` and `<mount>/longpoll`; one trailing slash is let in.
+/// Serves `<mount>/websocket` and `<mount>/longpoll`, with or without a trailing slash.
 fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
     for path in ["/websocket/", "/websocket"] {
         let (path, acceptor) = (format!("{}{path}", acceptor.path()), acceptor.clone());
@@ -41,16 +43,16 @@ fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
 }
 
 async fn upgrade(acceptor: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let admitted = acceptor.client_ip(&request).and_then(|client_ip| admit(&acceptor, &request, client_ip));
-    match admitted {
-        Ok((slot, accepted)) => {
-            let subprotocol = accepted.subprotocol.as_deref();
-            match accepted.version {
-                Version::V1 => acceptor.websocket(&request, payload, subprotocol, slot, accepted.init, V1),
-                Version::V2 => acceptor.websocket(&request, payload, subprotocol, slot, accepted.init, V2),
+    let result = acceptor.client_ip(&request).and_then(|client_ip| admit(&acceptor, &request, client_ip));
+    match result {
+        Ok((slot, client)) => {
+            let subprotocol = client.subprotocol.as_deref();
+            match client.version {
+                Version::V1 => acceptor.websocket(&request, payload, subprotocol, slot, client.init, V1),
+                Version::V2 => acceptor.websocket(&request, payload, subprotocol, slot, client.init, V2),
             }
         }
-        Err(refusal) => acceptor.refuse(refusal),
+        Err(error) => acceptor.refuse(error),
     }
 }
 
@@ -58,27 +60,29 @@ fn admit(
     acceptor: &Acceptor,
     request: &HttpRequest,
     client_ip: ClientIp,
-) -> Result<(ConnectionSlot, Accepted), ConnectError> {
-    let accepted = check(request, acceptor, client_ip)?;
-    Ok((acceptor.admit(request, client_ip)?, accepted))
+) -> Result<(ConnectionSlot, CheckedClient), ConnectError> {
+    let client = check(request, acceptor, client_ip)?;
+    Ok((acceptor.admit(request, client_ip)?, client))
 }
 
-/// A request that may become a socket.
+/// The parameters of an upgrade request that passed the checks.
 #[derive(Debug)]
-struct Accepted {
+struct CheckedClient {
     version: Version,
     subprotocol: Option<String>,
     init: SocketInit,
 }
 
-/// What the client offers as subprotocols.
+/// The result of the subprotocol negotiation.
 pub(crate) struct Offer {
+    /// The subprotocol to confirm in the response.
     pub(crate) answer: Option<String>,
+    /// The token that the client sent as a subprotocol.
     pub(crate) token: Option<String>,
 }
 
-/// Checks a request to one of the mount's endpoints.
-fn check(request: &HttpRequest, acceptor: &Acceptor, client_ip: ClientIp) -> Result<Accepted, ConnectError> {
+/// Runs all checks but the limits on connections.
+fn check(request: &HttpRequest, acceptor: &Acceptor, client_ip: ClientIp) -> Result<CheckedClient, ConnectError> {
     if request.method() != Method::GET {
         return Err(ConnectError::new(StatusCode::BAD_REQUEST, "").with_reason(ConnectRefusal::Request));
     }
@@ -95,9 +99,11 @@ fn check(request: &HttpRequest, acceptor: &Acceptor, client_ip: ClientIp) -> Res
     };
     let init = acceptor.connect(&info)?;
     check_upgrade(request)?;
-    Ok(Accepted { version, subprotocol: offer.answer, init })
+    Ok(CheckedClient { version, subprotocol: offer.answer, init })
 }
 
+/// Chooses a subprotocol among those that the client offers. A mount's own subprotocols come first. If the mount has
+/// any, a client that offers neither these nor [`PHOENIX`] is refused.
 pub(crate) fn subprotocol(headers: &HeaderMap, configured: &[String]) -> Result<Offer, ConnectError> {
     let offered: Vec<&str> = headers
         .get_all(header::SEC_WEBSOCKET_PROTOCOL)
@@ -109,15 +115,15 @@ pub(crate) fn subprotocol(headers: &HeaderMap, configured: &[String]) -> Result<
         Some(token) => Some(decode_token(token).ok_or(ConnectError::forbidden().with_reason(ConnectRefusal::Token))?),
         None => None,
     };
-    let ours = configured.iter().map(String::as_str);
-    let answer = ours.chain([PHOENIX]).find(|name| offered.contains(name)).map(str::to_owned);
+    let answer =
+        configured.iter().map(String::as_str).chain([PHOENIX]).find(|name| offered.contains(name)).map(str::to_owned);
     if answer.is_none() && !configured.is_empty() && !offered.is_empty() {
         return Err(ConnectError::forbidden().with_reason(ConnectRefusal::Subprotocol));
     }
     Ok(Offer { answer, token })
 }
 
-/// Base64 of either alphabet, with or without padding, of UTF-8.
+/// Decodes a token from base64 of either alphabet, with or without padding. It must be UTF-8.
 fn decode_token(token: &str) -> Option<String> {
     const LENIENT: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);

@@ -1,10 +1,10 @@
-//! V2 as it is spoken to those who poll: what goes down is text alone, since it travels inside of JSON.
+//! V2 for long-polling clients. They receive no binary frames, because the response of a poll is JSON.
 
 use super::V2;
 use crate::message::{Broadcast, Outbound};
 use crate::protocol::{Decoded, Frame, Malformed, Protocol, Unencodable};
 
-/// V2, but that nothing of bytes can be said to the client. What it says may be bytes.
+/// V2 that encodes text frames only. It decodes binary frames as well.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct V2TextOnly(V2);
 

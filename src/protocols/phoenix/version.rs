@@ -1,9 +1,9 @@
-//! Versions of Phoenix's serializer, and which one a client asks for.
+//! The version of Phoenix's serializer that a client requests.
 
 use crate::http::mount::ConnectError;
 use crate::refusal::ConnectRefusal;
 
-/// Which serializer a client asks for with `vsn`.
+/// A version of the serializer, requested with the query parameter `vsn`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Version {
     V1,
@@ -11,7 +11,7 @@ pub(crate) enum Version {
 }
 
 impl Version {
-    /// Phoenix's requirements `~> 1.0.0` and `~> 2.0.0`; a client that does not say means the first.
+    /// Matches Phoenix's requirements `~> 1.0.0` and `~> 2.0.0`. The default is 1.0.0.
     pub(crate) fn negotiate(vsn: Option<&str>) -> Option<Self> {
         let vsn = vsn.unwrap_or("1.0.0");
         let (major, patch) = vsn.split_once(".0.")?;
@@ -24,6 +24,7 @@ impl Version {
     }
 }
 
+/// The version in the query of a request.
 pub(crate) fn version(params: &[(String, String)]) -> Result<Version, ConnectError> {
     let is_list = |name: &str| name.starts_with("vsn[");
     if params.iter().any(|(name, _)| is_list(name)) {
