@@ -1,20 +1,20 @@
-//! Socket.IO, revision 5 and, over revision 3 of Engine.IO, the one before it (clients of 1.x and 2.x).
+//! Socket.IO, revision 5, and over revision 3 of Engine.IO the revision before it (clients of 1.x and 2.x).
 //!
-//! A namespace is a topic of [`Realm::SocketIo`], such as `/` or `/chat`. What is told to a topic
-//! `<namespace>#<anything>`, which no client can name, is told in the namespace: so a channel has rooms. The facts,
-//! in the words of the core:
+//! A namespace is a topic of [`Realm::SocketIo`], such as `/` or `/chat`. Rooms are topics `<namespace>#<name>`: their
+//! messages arrive in the namespace, and clients cannot join them directly. The packets map to the broker as follows:
 //!
-//! - CONNECT is a join with the client's `auth`, `{}` if there is none; accepted, the client is told a `sid`:
-//!   the one of the channel's own welcome, or else a random one. Refused, it is told the reason as the
-//!   `message` of an error.
-//! - EVENT is a push; its payload is the array of the arguments after the event's name, with their bytes if
-//!   there are any. A push or a broadcast is an event back: a payload that is an array is its list of
-//!   arguments, any other its only one.
-//! - The reply to an event whose sender asked for an acknowledgement is that, with arguments likewise.
-//! - DISCONNECT is a leave, and says nothing of the client's other namespaces.
+//! - CONNECT is a join, with the client's `auth` as payload, or `{}`. An accepted client receives a `sid`: that of the
+//!   join's reply, or a random one. A refused client receives the reason as the `message` of a CONNECT_ERROR.
+//! - EVENT is a push. Its payload is the array of the event's arguments, with their attachments if there are any.
+//!   Pushes and broadcasts to the client become events: a payload that is an array is the list of arguments, any other
+//!   payload is the only argument.
+//! - An acknowledgement is the reply to an event whose sender asked for one. Its arguments are made in the same way.
+//! - DISCONNECT is a leave of one namespace. The client's other namespaces are not affected.
 //!
-//! Older clients are on `/` without asking, and give their `auth` as a query behind the namespace. Whatever breaks
-//! the format ends the connection.
+//! Older clients join `/` when they connect, and send their `auth` as a query after the name of a namespace. A
+//! malformed packet closes the connection.
+//!
+//! The format of single packets is in `packet.rs`, the HTTP routes are Engine.IO's.
 
 use std::borrow::Cow;
 
@@ -26,7 +26,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use uuid::Uuid;
 
-use self::packet::{Kind, MAIN, Packet};
+use self::packet::{MAIN, Packet, PacketType};
 use super::engineio::{EncodedMessage, MessageCodec, routes as engineio_routes};
 use crate::channels::builtin::routers;
 use crate::config::schema::{self, Limits};
@@ -40,19 +40,19 @@ use crate::topic::{Realm, Topic};
 mod client_script;
 mod packet;
 
-/// What divides a namespace from what its channels call a part of it.
-const PART: char = '#';
+/// The character between a namespace and the name of a room in it.
+const ROOM_SEPARATOR: char = '#';
 const REALM: Realm = Realm::SocketIo;
-/// Begins the mark of a join; that of an event is the number of its acknowledgement.
-const JOIN: char = 'j';
-/// What npm's socket.io says where no channel answers.
-const INVALID: &str = "Invalid namespace";
+/// The prefix of the `ref` of a join. The `ref` of an event is its acknowledgement id.
+const JOIN_PREFIX: char = 'j';
+/// The error message of npm's socket.io for an unknown namespace.
+const INVALID_NAMESPACE: &str = "Invalid namespace";
 
 pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: REALM, timeouts: engineio_routes::timeouts, routes };
 
-/// The standard mount: the relay of the tutorials.
-pub(crate) fn mount(terms: &schema::SocketIo) -> (Mount, ProtocolMount) {
-    (Mount::new(&terms.path, routers::relay()).message_bytes(terms.max_payload), MOUNT)
+/// The standard mount, with the relay that Socket.IO's tutorials use.
+pub(crate) fn mount(config: &schema::SocketIo) -> (Mount, ProtocolMount) {
+    (Mount::new(&config.path, routers::relay()).message_bytes(config.max_payload), MOUNT)
 }
 
 fn routes(acceptor: &crate::http::acceptor::Acceptor, app: &mut actix_web::web::ServiceConfig) {
@@ -60,35 +60,37 @@ fn routes(acceptor: &crate::http::acceptor::Acceptor, app: &mut actix_web::web::
     client_script::routes(acceptor, app);
 }
 
-/// One client's Socket.IO.
+/// The protocol state of one client.
 pub(crate) struct SocketIo {
+    /// Whether the client is one of Socket.IO 1.x or 2.x.
     is_old: bool,
-    /// Where the client is, or has asked to be.
+    /// The namespaces that the client has joined or requested.
     namespaces: Vec<Namespace>,
     last_join: u32,
-    /// A message of which not all bytes have come.
+    /// A packet that waits for attachments.
     partial: Option<Partial>,
-    /// How large a message may be with all its bytes.
-    most: usize,
-    greeting: bool,
+    /// The maximum size of a packet with its attachments.
+    max_message_bytes: usize,
+    /// Whether the join of the main namespace, which older clients do not request, is still to be sent.
+    needs_main_join: bool,
 }
 
-/// One namespace of the client's.
+/// One namespace of the client.
 struct Namespace {
-    /// The topic's key: the name, behind its realm's mark.
+    /// The key of the topic: the realm's prefix and the name of the namespace.
     key: CompactString,
-    /// Which of the client's joins it is.
+    /// The number of the join, unique in this connection.
     join: u32,
 }
 
-/// A message whose bytes come in messages of their own.
+/// A packet whose attachments have not all arrived.
 struct Partial {
     is_event: bool,
     namespace: String,
     id: Option<Ref>,
     event: String,
     arguments: String,
-    wanted: usize,
+    expected: usize,
     size: usize,
     attachments: Vec<Bytes>,
 }
@@ -101,8 +103,8 @@ impl MessageCodec for SocketIo {
             namespaces: Vec::new(),
             last_join: 0,
             partial: None,
-            most: limits.message_bytes,
-            greeting: is_old,
+            max_message_bytes: limits.message_bytes,
+            needs_main_join: is_old,
         }
     }
 
@@ -111,41 +113,46 @@ impl MessageCodec for SocketIo {
             return Err(Malformed);
         }
         let packet = packet::read(text)?;
-        match packet.kind {
-            Kind::Connect => self.connect(&packet),
-            Kind::Disconnect => self.disconnect(&packet),
-            Kind::Event => self.event(packet),
-            Kind::Ack => self.ack(&packet),
+        match packet.packet_type {
+            PacketType::Connect => self.connect(&packet),
+            PacketType::Disconnect => self.disconnect(&packet),
+            PacketType::Event => self.event(packet),
+            PacketType::Ack => self.ack(&packet),
         }
     }
 
     fn bytes(&mut self, bytes: Bytes) -> Result<Option<Decoded<'_>>, Malformed> {
         let partial = self.partial.as_mut().ok_or(Malformed)?;
         partial.size += bytes.len();
-        if partial.size > self.most {
+        if partial.size > self.max_message_bytes {
             return Err(Malformed);
         }
         partial.attachments.push(bytes);
-        if partial.attachments.len() < partial.wanted {
+        if partial.attachments.len() < partial.expected {
             return Ok(None);
         }
-        let Some(whole) = self.partial.take().filter(|whole| whole.is_event) else { return Ok(None) };
-        let payload = Payload::Attached(whole.arguments.into(), whole.attachments.into());
-        let Namespace { key, .. } = self.find(&whole.namespace).ok_or(Malformed)?;
-        Ok(Some(push(key, whole.id, whole.event.into(), payload)))
+        let Some(complete) = self.partial.take().filter(|packet| packet.is_event) else { return Ok(None) };
+        let payload = Payload::Attached(complete.arguments.into(), complete.attachments.into());
+        let Namespace { key, .. } = self.find_namespace(&complete.namespace).ok_or(Malformed)?;
+        Ok(Some(push(key, complete.id, complete.event.into(), payload)))
     }
 
     fn next_step(&mut self) -> Option<Decoded<'static>> {
-        std::mem::take(&mut self.greeting).then(|| self.join(MAIN, Payload::empty()))
+        std::mem::take(&mut self.needs_main_join).then(|| self.join(MAIN, Payload::empty()))
     }
 
     fn encode(&mut self, outbound: &Outbound) -> Result<Option<EncodedMessage>, Unencodable> {
         Ok(match outbound {
             Outbound::Push { topic, event, payload, .. } => Some(packet::event(namespace_of(topic), event, payload)),
-            Outbound::Reply { reference: Some(mark), topic, status, payload, .. } => match mark.strip_prefix(JOIN) {
-                Some(join) => self.answer_join(topic, join, *status, payload),
-                None => self.find(topic.as_str()).map(|_| packet::ack(namespace_of(topic), mark, payload)),
-            },
+            Outbound::Reply { reference: Some(reference), topic, status, payload, .. } => {
+                match reference.strip_prefix(JOIN_PREFIX) {
+                    Some(join) => self.join_response(topic, join, *status, payload),
+                    None => {
+                        let namespace = self.find_namespace(topic.as_str());
+                        namespace.map(|_| packet::ack(namespace_of(topic), reference, payload))
+                    }
+                }
+            }
             Outbound::Close { topic, join_ref } | Outbound::Error { topic, join_ref } => {
                 self.remove(topic, join_ref.as_deref()).then(|| packet::disconnect(namespace_of(topic)))
             }
@@ -170,12 +177,12 @@ impl SocketIo {
             Some((name, query)) if self.is_old => (name, query),
             _ => (packet.namespace, ""),
         };
-        if self.find(name).is_some() {
-            // an older client is on the main namespace already, and may not know it
+        if self.find_namespace(name).is_some() {
+            // an older client has joined the main namespace already, but may still request it
             return if self.is_old && name == MAIN { Ok(None) } else { Err(Malformed) };
         }
-        if name.contains(PART) {
-            let text = packet::refusal(name, &self.refusal_of(&Payload::reason("unmatched topic")));
+        if name.contains(ROOM_SEPARATOR) {
+            let text = packet::connect_error(name, &self.error_data(&Payload::reason("unmatched topic")));
             return Ok(Some(Decoded::Respond(Frame::Text(text.into()))));
         }
         let auth = match packet.data {
@@ -192,7 +199,7 @@ impl SocketIo {
         let inbound = Inbound {
             topic: Cow::Owned(key.to_string()),
             join_ref: Some(format_compact!("{join}")),
-            reference: Some(format_compact!("{JOIN}{join}")),
+            reference: Some(format_compact!("{JOIN_PREFIX}{join}")),
             request: Request::Join(auth),
         };
         self.namespaces.push(Namespace { key, join });
@@ -213,23 +220,23 @@ impl SocketIo {
             self.await_attachments(&packet, true, event.into_owned(), arguments)?;
             return Ok(None);
         }
-        let Namespace { key, .. } = self.find(packet.namespace).ok_or(Malformed)?;
+        let Namespace { key, .. } = self.find_namespace(packet.namespace).ok_or(Malformed)?;
         Ok(Some(push(key, id, event, Payload::Json(arguments.into()))))
     }
 
-    /// Nobody here asks for an acknowledgement; that one comes all the same breaks nothing.
+    /// Checks an acknowledgement and ignores it: the server never requests one.
     fn ack<'a>(&mut self, packet: &Packet<'_>) -> Result<Option<Decoded<'a>>, Malformed> {
         if packet.id.is_none() || !packet.data.starts_with('[') {
             return Err(Malformed);
         }
-        self.find(packet.namespace).ok_or(Malformed)?;
+        self.find_namespace(packet.namespace).ok_or(Malformed)?;
         if packet.attachments > 0 {
             self.await_attachments(packet, false, String::new(), packet.data.to_owned())?;
         }
         Ok(None)
     }
 
-    /// Waits for the bytes of a message.
+    /// Keeps a packet until its attachments arrive.
     fn await_attachments(
         &mut self,
         packet: &Packet<'_>,
@@ -237,7 +244,7 @@ impl SocketIo {
         event: String,
         arguments: String,
     ) -> Result<(), Malformed> {
-        self.find(packet.namespace).ok_or(Malformed)?;
+        self.find_namespace(packet.namespace).ok_or(Malformed)?;
         packet::check_placeholders(&arguments, packet.attachments)?;
         self.partial = Some(Partial {
             is_event,
@@ -246,53 +253,59 @@ impl SocketIo {
             event,
             size: arguments.len(),
             arguments,
-            wanted: packet.attachments,
+            expected: packet.attachments,
             attachments: Vec::with_capacity(packet.attachments),
         });
         Ok(())
     }
 
-    fn find(&self, name: &str) -> Option<&Namespace> {
+    fn find_namespace(&self, name: &str) -> Option<&Namespace> {
         self.namespaces.iter().find(|namespace| namespace.name() == name)
     }
 
     // ---- writing
 
-    fn answer_join(&mut self, topic: &Topic, join: &str, status: Status, payload: &Payload) -> Option<EncodedMessage> {
+    fn join_response(
+        &mut self,
+        topic: &Topic,
+        join: &str,
+        status: Status,
+        payload: &Payload,
+    ) -> Option<EncodedMessage> {
         let name = namespace_of(topic);
         if status == Status::Ok {
-            // a client that has left meanwhile hears nothing of it
-            self.find(name).filter(|namespace| namespace.is(join))?;
-            let welcome = if self.is_old { String::new() } else { welcome(payload) };
-            return Some(EncodedMessage::Text(packet::connect(name, &welcome)));
+            // a client that has already left again receives no response
+            self.find_namespace(name).filter(|namespace| namespace.is_of_join(join))?;
+            let data = if self.is_old { String::new() } else { connect_data(payload) };
+            return Some(EncodedMessage::Text(packet::connect(name, &data)));
         }
-        let refusal = self.refusal_of(payload);
-        self.remove(topic, Some(join)).then(|| EncodedMessage::Text(packet::refusal(name, &refusal)))
+        let data = self.error_data(payload);
+        self.remove(topic, Some(join)).then(|| EncodedMessage::Text(packet::connect_error(name, &data)))
     }
 
-    /// Why a join was refused: an object with a `message`, or for older clients the message alone.
-    fn refusal_of(&self, payload: &Payload) -> String {
+    /// The data of a CONNECT_ERROR packet: an object with a `message`, or for older clients only the message.
+    fn error_data(&self, payload: &Payload) -> String {
         #[derive(Deserialize)]
-        struct Told {
+        struct RefusalPayload {
             message: Option<String>,
             reason: Option<String>,
         }
-        let told = payload.parse::<Told>().unwrap_or(Told { message: None, reason: None });
-        let message = match (told.message, told.reason) {
+        let refusal = payload.parse::<RefusalPayload>().unwrap_or(RefusalPayload { message: None, reason: None });
+        let message = match (refusal.message, refusal.reason) {
             (Some(message), _) => message,
-            (None, Some(reason)) if reason == "unmatched topic" => INVALID.to_owned(),
+            (None, Some(reason)) if reason == "unmatched topic" => INVALID_NAMESPACE.to_owned(),
             (None, reason) => reason.unwrap_or_else(|| "refused".to_owned()),
         };
         let message = serde_json::Value::from(message);
         if self.is_old { message.to_string() } else { format!(r#"{{"message":{message}}}"#) }
     }
 
-    /// Takes a namespace off the list; says whether it was there, by this join.
+    /// Removes a namespace from the list. If `join` is given, it must be the join that opened the namespace. Returns
+    /// whether it was removed.
     fn remove(&mut self, topic: &Topic, join: Option<&str>) -> bool {
-        let at = self
-            .namespaces
-            .iter()
-            .position(|namespace| namespace.name() == topic.as_str() && join.is_none_or(|join| namespace.is(join)));
+        let at = self.namespaces.iter().position(|namespace| {
+            namespace.name() == topic.as_str() && join.is_none_or(|join| namespace.is_of_join(join))
+        });
         at.map(|at| self.namespaces.swap_remove(at)).is_some()
     }
 }
@@ -302,7 +315,7 @@ impl Namespace {
         &self.key[REALM.mark().len()..]
     }
 
-    fn is(&self, join: &str) -> bool {
+    fn is_of_join(&self, join: &str) -> bool {
         join.parse() == Ok(self.join)
     }
 }
@@ -316,31 +329,31 @@ fn push<'a>(key: &'a str, reference: Option<Ref>, event: Cow<'a, str>, payload: 
     })
 }
 
-/// What an older client has put behind the name of its namespace, as an object.
+/// The query that an older client sends after the name of a namespace, as an object.
 fn auth_of(query: &str) -> Result<Payload, Malformed> {
     let params = params(query).map_err(|_| Malformed)?;
     let members = params.into_iter().map(|(name, value)| (name, serde_json::Value::from(value)));
     Ok(serde_json::Value::Object(members.collect()).into())
 }
 
-/// The namespace in which a topic's members are told.
+/// The namespace in which clients receive the messages of a topic.
 fn namespace_of(topic: &Topic) -> &str {
     let name = topic.as_str();
-    name.split_once(PART).map_or(name, |(namespace, _)| namespace)
+    name.split_once(ROOM_SEPARATOR).map_or(name, |(namespace, _)| namespace)
 }
 
-/// What a client is told that has been let in: the channel's own object, with a sid if it has none.
-fn welcome(payload: &Payload) -> String {
+/// The data of a CONNECT packet: the object of the join's reply, with a random `sid` if it has none.
+fn connect_data(payload: &Payload) -> String {
     #[derive(Deserialize)]
-    struct Named {
-        #[expect(dead_code, reason = "that it is there is all we want to know")]
+    struct WithSid {
+        #[expect(dead_code, reason = "only its presence is checked")]
         sid: IgnoredAny,
     }
     let text = match payload {
         Payload::Json(text) if payload.is_object() => text.trim(),
         _ => "{}",
     };
-    if serde_json::from_str::<Named>(text).is_ok() {
+    if serde_json::from_str::<WithSid>(text).is_ok() {
         return text.to_owned();
     }
     let sid = BASE64_URL_SAFE_NO_PAD.encode(Uuid::new_v4().as_bytes());

@@ -1,7 +1,8 @@
-//! The client's own script, where pages look for it: `<mount>/socket.io.js`, its smaller forms and their maps.
+//! Serves Socket.IO's JavaScript client where pages look for it: `<mount>/socket.io.js`, its minified forms and their
+//! source maps.
 //!
-//! Nothing of it is in the binary: a folder with a copy is named by `socketio.client_dir`, and without one the
-//! answer says so.
+//! The binary contains no copy of it. `socketio.client_dir` names the folder of one; without it the response is 404
+//! and explains the setting.
 
 use actix_web::web::{self, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
@@ -9,6 +10,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use crate::http::acceptor::Acceptor;
 use crate::http::static_files;
 
+/// The body of the 404 response.
 const MISSING: &str = "this server has no copy of the Socket.IO client: set socketio.client_dir to the folder of one, \
                        such as node_modules/socket.io/client-dist\n";
 

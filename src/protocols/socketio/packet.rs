@@ -1,7 +1,7 @@
-//! A packet of Socket.IO as text: `<type>[<attachments>-][<namespace>,][<ack id>][<json>]`.
+//! The text form of a Socket.IO packet: `<type>[<attachments>-][<namespace>,][<ack id>][<json>]`.
 //!
-//! Bytes stand in messages of their own, and a placeholder in the JSON says where they belong. What
-//! they are for is the concern of [`SocketIo`](super::SocketIo).
+//! Bytes are sent in separate binary messages, the attachments. A placeholder in the JSON marks the place of each. What
+//! a packet means for the client's namespaces is in [`SocketIo`](super::SocketIo), not here.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,45 +18,46 @@ use crate::message::Payload;
 use crate::protocol::Malformed;
 use crate::protocols::engineio::{EncodedMessage, MESSAGE};
 
-/// The namespace that needs no name.
+/// The main namespace, which a packet does not name.
 pub(super) const MAIN: &str = "/";
 
-/// How many messages of bytes may belong to one packet, as in npm's socket.io-parser.
-const MOST_ATTACHMENTS: usize = 10;
-/// How many digits an acknowledgement's number may have: JavaScript counts no further.
-const MOST_DIGITS: usize = 16;
-/// Events that the client's own library makes; none may come from the other side.
+/// The maximum number of attachments of one packet, as in npm's socket.io-parser.
+const MAX_ATTACHMENTS: usize = 10;
+/// The maximum number of digits in an acknowledgement id: JavaScript's safe integers have no more.
+const MAX_DIGITS: usize = 16;
+/// The events that the client library itself emits. A packet with one of them is malformed.
 const RESERVED: [&str; 6] =
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
-/// What a client may send. It refuses nobody, so CONNECT_ERROR is not among them.
+/// The packet types that a client may send. CONNECT_ERROR is not among them: only the server sends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum PacketType {
     Connect,
     Disconnect,
     Event,
     Ack,
 }
 
-/// A packet, cut at its seams. The JSON has been checked for its syntax.
+/// The parts of a packet. The syntax of its JSON has been checked, except that of an event ([`event_of`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Packet<'a> {
-    pub(super) kind: Kind,
+    pub(super) packet_type: PacketType,
     pub(super) attachments: usize,
     pub(super) namespace: &'a str,
     pub(super) id: Option<&'a str>,
     pub(super) data: &'a str,
 }
 
+/// Splits a packet into its parts.
 pub(super) fn read(text: &str) -> Result<Packet<'_>, Malformed> {
-    let (kind, rest) = text.split_at_checked(1).ok_or(Malformed)?;
-    let (kind, has_bytes) = match kind {
-        "0" => (Kind::Connect, false),
-        "1" => (Kind::Disconnect, false),
-        "2" => (Kind::Event, false),
-        "3" => (Kind::Ack, false),
-        "5" => (Kind::Event, true),
-        "6" => (Kind::Ack, true),
+    let (packet_type, rest) = text.split_at_checked(1).ok_or(Malformed)?;
+    let (packet_type, has_bytes) = match packet_type {
+        "0" => (PacketType::Connect, false),
+        "1" => (PacketType::Disconnect, false),
+        "2" => (PacketType::Event, false),
+        "3" => (PacketType::Ack, false),
+        "5" => (PacketType::Event, true),
+        "6" => (PacketType::Ack, true),
         _ => return Err(Malformed),
     };
     let (attachments, rest) = if has_bytes { attachments(rest)? } else { (0, rest) };
@@ -66,37 +67,39 @@ pub(super) fn read(text: &str) -> Result<Packet<'_>, Malformed> {
     };
     let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
     let (id, data) = rest.split_at(digits);
-    if digits > MOST_DIGITS || !is_portable(data) {
+    if digits > MAX_DIGITS || !is_portable(data) {
         return Err(Malformed);
     }
-    // a number is given back as JavaScript writes it
+    // the acknowledgement sends the id back as JavaScript prints the number: without leading zeros
     let id = (digits > 0).then(|| if id.bytes().all(|b| b == b'0') { "0" } else { id.trim_start_matches('0') });
-    let fits = match kind {
-        Kind::Connect => data.is_empty() || data.starts_with('{') && serde_json::from_str::<IgnoredAny>(data).is_ok(),
-        Kind::Disconnect => data.is_empty(),
-        Kind::Ack => serde_json::from_str::<IgnoredAny>(data).is_ok(),
-        // looked at in `event_of`
-        Kind::Event => true,
+    let is_valid = match packet_type {
+        PacketType::Connect => {
+            data.is_empty() || data.starts_with('{') && serde_json::from_str::<IgnoredAny>(data).is_ok()
+        }
+        PacketType::Disconnect => data.is_empty(),
+        PacketType::Ack => serde_json::from_str::<IgnoredAny>(data).is_ok(),
+        // `event_of` checks it
+        PacketType::Event => true,
     };
-    if fits { Ok(Packet { kind, attachments, namespace, id, data }) } else { Err(Malformed) }
+    if is_valid { Ok(Packet { packet_type, attachments, namespace, id, data }) } else { Err(Malformed) }
 }
 
 fn attachments(text: &str) -> Result<(usize, &str), Malformed> {
     let (number, rest) = text.split_once('-').ok_or(Malformed)?;
     let is_number = number.len() <= 2 && number.bytes().all(|b| b.is_ascii_digit());
     let number = if is_number { number.parse()? } else { 0 };
-    if (1..=MOST_ATTACHMENTS).contains(&number) { Ok((number, rest)) } else { Err(Malformed) }
+    if (1..=MAX_ATTACHMENTS).contains(&number) { Ok((number, rest)) } else { Err(Malformed) }
 }
 
-/// An event's name, and the array of its arguments.
+/// The name of an event, and its arguments as a JSON array.
 pub(super) fn event_of(data: &str) -> Result<(Cow<'_, str>, String), Malformed> {
     let First(name) = serde_json::from_str(data)?;
-    // where the name ends, for the rest is carried as it stands
-    let after = name.get().as_ptr() as usize - data.as_ptr() as usize + name.get().len();
-    let rest = data[after..].trim_ascii_start();
+    // the arguments are copied unparsed from the end of the name on
+    let name_end = name.get().as_ptr() as usize - data.as_ptr() as usize + name.get().len();
+    let rest = data[name_end..].trim_ascii_start();
     let rest = rest.strip_prefix(',').unwrap_or(rest).trim_ascii_start();
     let event = match name.get().as_bytes() {
-        [b'"', ..] => serde_json::from_str::<Text<'_>>(name.get())?.0,
+        [b'"', ..] => serde_json::from_str::<JsonString<'_>>(name.get())?.0,
         [b'-' | b'0'..=b'9', ..] => Cow::Borrowed(name.get()),
         _ => return Err(Malformed),
     };
@@ -109,10 +112,11 @@ pub(super) fn event_of(data: &str) -> Result<(Cow<'_, str>, String), Malformed> 
     Ok((event, arguments))
 }
 
+/// `Cow` alone would always copy.
 #[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+struct JsonString<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// The first element of an array; the others are passed over.
+/// The first element of an array. The others are ignored.
 struct First<'a>(&'a RawValue);
 
 impl<'de: 'a, 'a> Deserialize<'de> for First<'a> {
@@ -135,33 +139,35 @@ impl<'de: 'a, 'a> Deserialize<'de> for First<'a> {
     }
 }
 
-/// Whether every placeholder names one of the messages of bytes.
+/// Checks that the number of every placeholder is that of an attachment.
 pub(super) fn check_placeholders(arguments: &str, attachments: usize) -> Result<(), Malformed> {
-    fn fits(value: &Value, attachments: usize) -> bool {
+    fn is_valid(value: &Value, attachments: usize) -> bool {
         match value {
-            Value::Array(items) => items.iter().all(|item| fits(item, attachments)),
+            Value::Array(items) => items.iter().all(|item| is_valid(item, attachments)),
             Value::Object(members) if members.get("_placeholder") == Some(&Value::Bool(true)) => {
                 let number = members.get("num").and_then(Value::as_u64);
                 number.is_some_and(|number| number < attachments as u64)
             }
-            Value::Object(members) => members.values().all(|value| fits(value, attachments)),
+            Value::Object(members) => members.values().all(|value| is_valid(value, attachments)),
             _ => true,
         }
     }
-    if fits(&serde_json::from_str(arguments)?, attachments) { Ok(()) } else { Err(Malformed) }
+    if is_valid(&serde_json::from_str(arguments)?, attachments) { Ok(()) } else { Err(Malformed) }
 }
 
 // ---- writing
 
-pub(super) fn connect(namespace: &str, welcome: &str) -> String {
-    let mut text = begin('0', 0, namespace, welcome.len());
-    text.push_str(welcome);
+/// A CONNECT packet, which accepts a client.
+pub(super) fn connect(namespace: &str, data: &str) -> String {
+    let mut text = begin('0', 0, namespace, data.len());
+    text.push_str(data);
     text
 }
 
-pub(super) fn refusal(namespace: &str, refusal: &str) -> String {
-    let mut text = begin('4', 0, namespace, refusal.len());
-    text.push_str(refusal);
+/// A CONNECT_ERROR packet, which refuses a client.
+pub(super) fn connect_error(namespace: &str, data: &str) -> String {
+    let mut text = begin('4', 0, namespace, data.len());
+    text.push_str(data);
     text
 }
 
@@ -171,8 +177,8 @@ pub(super) fn disconnect(namespace: &str) -> EncodedMessage {
 
 pub(super) fn event(namespace: &str, event: &str, payload: &Payload) -> EncodedMessage {
     let (arguments, attachments) = arguments(payload);
-    let kind = if attachments.is_empty() { '2' } else { '5' };
-    let mut text = begin(kind, attachments.len(), namespace, event.len() + arguments.len() + 5);
+    let packet_type = if attachments.is_empty() { '2' } else { '5' };
+    let mut text = begin(packet_type, attachments.len(), namespace, event.len() + arguments.len() + 5);
     text.push('[');
     push_string(&mut text, event);
     if !arguments.is_empty() {
@@ -185,8 +191,8 @@ pub(super) fn event(namespace: &str, event: &str, payload: &Payload) -> EncodedM
 
 pub(super) fn ack(namespace: &str, id: &str, payload: &Payload) -> EncodedMessage {
     let (arguments, attachments) = arguments(payload);
-    let kind = if attachments.is_empty() { '3' } else { '6' };
-    let mut text = begin(kind, attachments.len(), namespace, id.len() + arguments.len() + 2);
+    let packet_type = if attachments.is_empty() { '3' } else { '6' };
+    let mut text = begin(packet_type, attachments.len(), namespace, id.len() + arguments.len() + 2);
     text.push_str(id);
     text.push('[');
     text.push_str(arguments);
@@ -194,11 +200,11 @@ pub(super) fn ack(namespace: &str, id: &str, payload: &Payload) -> EncodedMessag
     end(text, attachments)
 }
 
-/// A packet's beginning, with room for so much more.
-fn begin(kind: char, attachments: usize, namespace: &str, room: usize) -> String {
-    let mut text = String::with_capacity(room + namespace.len() + 8);
+/// The beginning of a packet, in a string with capacity for `extra` more bytes.
+fn begin(packet_type: char, attachments: usize, namespace: &str, extra: usize) -> String {
+    let mut text = String::with_capacity(extra + namespace.len() + 8);
     text.push(MESSAGE);
-    text.push(kind);
+    text.push(packet_type);
     if attachments > 0 {
         text.push_str(&attachments.to_string());
         text.push('-');
@@ -210,7 +216,7 @@ fn begin(kind: char, attachments: usize, namespace: &str, room: usize) -> String
     text
 }
 
-/// Escapes what is not ASCII in a packet's JSON. A namespace has no escapes, and stays as it is.
+/// Escapes the non-ASCII characters in a packet's JSON. A namespace cannot be escaped and stays as it is.
 pub(super) fn ascii_only(text: String) -> String {
     if text.is_ascii() {
         return text;
@@ -229,20 +235,22 @@ pub(super) fn ascii_only(text: String) -> String {
     escaped
 }
 
+/// A packet that is complete but for its attachments.
 fn end(text: String, attachments: Arc<[Bytes]>) -> EncodedMessage {
     if attachments.is_empty() { EncodedMessage::Text(text) } else { EncodedMessage::With(text, attachments) }
 }
 
-/// The arguments that a payload stands for, without brackets, and their bytes.
+/// The event arguments of a payload, without the brackets of the array, and their attachments.
 fn arguments(payload: &Payload) -> (&str, Arc<[Bytes]>) {
     match payload {
-        Payload::Json(text) => (listed(text), Arc::default()),
-        Payload::Attached(text, attachments) => (listed(text), attachments.clone()),
+        Payload::Json(text) => (without_brackets(text), Arc::default()),
+        Payload::Attached(text, attachments) => (without_brackets(text), attachments.clone()),
         Payload::Binary(bytes) => (r#"{"_placeholder":true,"num":0}"#, [bytes.clone()].into()),
     }
 }
 
-fn listed(text: &str) -> &str {
+/// The elements of an array, or the text itself if it is not an array.
+fn without_brackets(text: &str) -> &str {
     let text = text.trim_ascii();
     let inside = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
     inside.map_or(text, str::trim_ascii)
@@ -253,17 +261,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_packet_is_cut_at_its_seams() {
+    fn a_packet_is_split_into_its_parts() {
         let packet = read(r#"52-/chat,007["e",{"_placeholder":true,"num":0}]"#).unwrap();
         let data = r#"["e",{"_placeholder":true,"num":0}]"#;
-        let want = Packet { kind: Kind::Event, attachments: 2, namespace: "/chat", id: Some("7"), data };
+        let want = Packet { packet_type: PacketType::Event, attachments: 2, namespace: "/chat", id: Some("7"), data };
         assert_eq!(packet, want);
         let packet = read("1/chat").unwrap();
-        assert_eq!((packet.kind, packet.namespace, packet.data), (Kind::Disconnect, "/chat", ""));
+        assert_eq!((packet.packet_type, packet.namespace, packet.data), (PacketType::Disconnect, "/chat", ""));
     }
 
     #[test]
-    fn what_is_no_packet_is_refused() {
+    fn a_malformed_packet_is_rejected() {
         let bad = [
             "",
             "4",
@@ -297,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_carried_as_they_stand() {
+    fn arguments_are_copied_unchanged() {
         let read = |data| event_of(data).map(|(event, arguments)| (event.into_owned(), arguments)).unwrap();
         assert_eq!(read(r#"["a\nb" , 1, {"x" : [2]}]"#), ("a\nb".into(), r#"[1, {"x" : [2]}]"#.into()));
         assert_eq!(read(r#"[ "e" ]"#), ("e".into(), "[]".into()));
@@ -305,14 +313,14 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_clients_get_ascii_and_read_the_same() {
+    fn the_escaped_packet_is_the_same_json() {
         let escaped = ascii_only("42/ünï,[\"é😀\"]".to_owned());
         assert_eq!(escaped, r#"42/ünï,["\u00e9\ud83d\ude00"]"#);
         assert_eq!(serde_json::from_str::<(String,)>(&escaped[9..]).unwrap().0, "é😀");
     }
 
     #[test]
-    fn a_placeholder_names_what_is_there() {
+    fn a_placeholder_must_name_an_attachment() {
         let check = |arguments: &str| check_placeholders(arguments, 2).is_ok();
         assert!(check(r#"[{"a":[{"_placeholder":true,"num":1}]},{"_placeholder":false}]"#));
         for num in ["2", "-1", "0.5", "\"0\"", "null"] {
