@@ -3,7 +3,7 @@
 //!
 //! An actix mailbox limits only the number of messages and allocates an envelope for each. Here the members of a topic
 //! share one [`Delivery`], and the limits are about what a client that does not read costs the others: memory and time.
-//! When a limit is reached, the mailbox closes itself with [`close::SLOW`](crate::close::SLOW) and drops its messages,
+//! When a limit is reached, the mailbox closes itself with [`close::SLOW`] and drops its messages,
 //! and the connection is aborted. When it is closed for another reason, its messages are still read, because their
 //! senders have been told that they were delivered.
 //!

@@ -109,8 +109,8 @@ impl SharedTokenBucket {
     }
 
     pub(crate) fn is_empty(&self, now: Instant) -> bool {
-        let debt = self.full_at.load(Ordering::Relaxed).saturating_sub(self.since(now));
-        debt.saturating_add(self.nanos_per_token) > self.burst
+        let refill_time = self.full_at.load(Ordering::Relaxed).saturating_sub(self.since(now));
+        refill_time.saturating_add(self.nanos_per_token) > self.burst
     }
 
     pub(crate) fn is_full(&self, now: Instant) -> bool {

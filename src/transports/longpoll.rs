@@ -185,20 +185,20 @@ impl<T: TransportHandler> LongPoll<T> {
         if matches!(self.state, SessionState::Closed(_)) {
             return;
         }
-        let is_last_poll_due = self.send_close_frame(reason);
+        let expects_last_poll = self.send_close_frame(reason);
         self.state = SessionState::Closed(reason);
         self.unsettled.clear();
         log::info!("{}: closed with {}: {}", self.handler.connection().id, reason.code, reason.words);
         self.handler.end(reason);
         self.answer();
-        if self.out.is_empty() || !(self.options.drain_after_close || is_last_poll_due) {
+        if self.out.is_empty() || !(self.options.drain_after_close || expects_last_poll) {
             return ctx.stop();
         }
         ctx.run_later(LINGER, |_, ctx| ctx.stop());
     }
 
-    /// Answers the waiting poll with a close frame. Returns whether the next poll has to receive it instead, because
-    /// the client has left and its poll may still be on its way.
+    /// Answers the waiting poll with a close frame, or queues that frame if no poll waits. Returns whether the session
+    /// has to wait for a last poll: a client that has just left may have sent one before.
     fn send_close_frame(&mut self, reason: &'static Reason) -> bool {
         let polls = !matches!(self.state, SessionState::Upgraded(_));
         let Some(close_frame) = self.options.close_frame.filter(|_| polls) else { return false };

@@ -1,5 +1,5 @@
 //! The handle of a long-polling session. HTTP requests use it, on any thread, to fetch frames, to post frames and to
-//! upgrade the transport. The session itself is in [`longpoll`](super::longpoll).
+//! upgrade the transport. The session itself is in [`longpoll`](super).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -68,7 +68,7 @@ pub(crate) fn spawn_connection<S>(
     });
 }
 
-/// The write side of a request for an upgrade. `None` if the connection was not accepted by [`spawn_connection`].
+/// The write side of a request for an upgrade. `None` if the request did not come through [`spawn_connection`].
 pub(crate) fn of(request: &HttpRequest) -> Option<Arc<WriteSide>> {
     request.extensions().get::<Arc<WriteSide>>().cloned()
 }
