@@ -221,7 +221,7 @@ async fn poll(
         Err(_) => asking.await,
     };
     match fetched {
-        Fetched::FrameReader(frames) => Ok(respond(dialect, &frames)),
+        Fetched::Frames(frames) => Ok(respond(dialect, &frames)),
         Fetched::Nothing => Ok(respond(dialect, &[Frame::Text(NOOP)])),
         Fetched::Gone => Err(EngineError::BadRequest),
     }
