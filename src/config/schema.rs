@@ -53,7 +53,6 @@ macro_rules! sections {
         $(
             $(#[doc = $about])+
             #[derive(Debug, Clone, PartialEq)]
-            #[allow(rustdoc::bare_urls, reason = "the descriptions are the comments of a TOML file")]
             pub struct $Section {
                 $(
                     $(#[doc = $says])+
