@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import WebSocket from "ws";
 import { Connection, FileShare, Peer, Socket, createIdentity } from "../../web/lib/index.js";
-import { makeLink } from "../../web/lib/address.js";
-import { systemClock } from "../../web/lib/clock.js";
+import { makeLink } from "../../web/lib/share/share-link.js";
+import { systemClock } from "../../web/lib/util/clock.js";
 import { startBroker } from "../broker.mjs";
 import { installCommand } from "../command.mjs";
 
@@ -138,7 +138,7 @@ test("a file that changes while it is shared is told on both sides, the others c
 });
 
 test("an absent sender is waited for; its names reach neither other folders nor the terminal's commands", async () => {
-  const { loadWebRtc } = await import(join(modules, "cli/rtc.js"));
+  const { loadWebRtc } = await import(join(modules, "cli/node-webrtc.js"));
   const socket = new Socket(broker.socketUrl("socket"), { transport: WebSocket });
   const peer = new Peer(socket, await createIdentity(), { createConnection: await loadWebRtc() });
   after(() => (peer.close(), socket.disconnect()));
@@ -160,7 +160,7 @@ test("an absent sender is waited for; its names reach neither other folders nor 
 });
 
 test("two offers that cross cost a connection of node's nothing", async () => {
-  const { loadWebRtc } = await import(join(modules, "cli/rtc.js"));
+  const { loadWebRtc } = await import(join(modules, "cli/node-webrtc.js"));
   const createConnection = await loadWebRtc();
   /** @type {Connection[]} */
   const sides = [];

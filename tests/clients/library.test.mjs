@@ -27,7 +27,7 @@ async function run(start) {
 
 /**
  * @param {string} url
- * @param {import("../../web/lib/socket.js").SocketOptions} [options]
+ * @param {import("../../web/lib/channels/socket.js").SocketOptions} [options]
  */
 function open(url, options = {}) {
   sockets.push(new Socket(url, { transport: WebSocket, random: () => 0, ...options }));
@@ -35,7 +35,7 @@ function open(url, options = {}) {
 }
 
 /**
- * @param {import("../../web/lib/channel.js").Channel} channel
+ * @param {import("../../web/lib/channels/channel.js").Channel} channel
  * @param {string} event
  */
 function next(channel, event) {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Socket } from "../../web/lib/index.js";
-import { FakeClock, FakeServer, settle } from "./fake.mjs";
+import { FakeClock, FakeServer, settle } from "./fakes.mjs";
 
 function setUp(params = {}) {
   const server = new FakeServer();

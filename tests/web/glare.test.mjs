@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Peer, Socket } from "../../web/lib/index.js";
-import { Negotiation } from "../../web/lib/negotiation.js";
-import { FakeClock, seeded, settle } from "./fake.mjs";
-import { FakeBroker, FakeNet } from "./world.mjs";
+import { Negotiation } from "../../web/lib/rtc/negotiation.js";
+import { FakeClock, seeded, settle } from "./fakes.mjs";
+import { FakeBroker, FakeNet } from "./fake-broker.mjs";
 
 const IDS = ["11111111-1111-8111-8111-111111111111", "22222222-2222-8222-8222-222222222222"];
 const SCHEDULES = 1_000;

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { OTHER, SDP, calling, offer, setUp } from "./caller.mjs";
-import { settle } from "./fake.mjs";
+import { OTHER, SDP, calling, offer, setUp } from "./peer-setup.mjs";
+import { settle } from "./fakes.mjs";
 
 test("a call that is given up is told to the other side, whose offer was answered or not", async () => {
   const control = new AbortController();

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ME, OTHER, SDP, TOPIC, calling, offer, setUp } from "./caller.mjs";
-import { settle } from "./fake.mjs";
+import { ME, OTHER, SDP, TOPIC, calling, offer, setUp } from "./peer-setup.mjs";
+import { settle } from "./fakes.mjs";
 
 test("the join carries the secret", async () => {
   const { server } = await setUp();

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Emitter } from "../../web/lib/emitter.js";
+import { Emitter } from "../../web/lib/util/emitter.js";
 import { Presence } from "../../web/lib/index.js";
 
 class FakeChannel {

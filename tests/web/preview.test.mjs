@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { Catalogue, Download, Link, Receiver, Sender } from "../../web/lib/index.js";
-import { toBase64url } from "../../web/lib/bytes.js";
-import { Previews, toPicture } from "../../web/lib/preview.js";
-import { FakeDisk } from "./disk.mjs";
-import { FakeClock, fakeChannelPair, settle } from "./fake.mjs";
+import { toBase64url } from "../../web/lib/util/bytes.js";
+import { Previews, toPicture } from "../../web/lib/share/preview.js";
+import { FakeDisk } from "./fake-disk.mjs";
+import { FakeClock, fakeChannelPair, settle } from "./fakes.mjs";
 
 /** As much of a JPEG as says its size, and some bytes of it. */
 function jpeg({ width = 160, height = 120, length = 2_000, frame = 0xc0 } = {}) {

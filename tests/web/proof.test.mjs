@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { Link, prove } from "../../web/lib/index.js";
-import { fingerprintsOf, sign, verify } from "../../web/lib/proof.js";
-import { FakeClock, fakeChannelPair } from "./fake.mjs";
+import { fingerprintsOf, sign, verify } from "../../web/lib/share/key-proof.js";
+import { FakeClock, fakeChannelPair } from "./fakes.mjs";
 
 const key = new Uint8Array(randomBytes(16));
 const A = "sha-256 AA:AA";

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { HandclaspError, Socket } from "../../web/lib/index.js";
-import { FakeClock, seeded, settle } from "./fake.mjs";
-import { UnreliableServer } from "./unreliable.mjs";
+import { FakeClock, seeded, settle } from "./fakes.mjs";
+import { UnreliableServer } from "./unreliable-server.mjs";
 
 const SCHEDULES = 3_000;
 const STEPS = 40;

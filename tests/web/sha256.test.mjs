@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { digest } from "../../web/lib/digest.js";
-import { Sha256 } from "../../web/lib/sha256.js";
-import { seeded } from "./fake.mjs";
+import { digest } from "../../web/lib/share/file-digest.js";
+import { Sha256 } from "../../web/lib/util/sha256.js";
+import { seeded } from "./fakes.mjs";
 
 const expected = (bytes) => createHash("sha256").update(bytes).digest("hex");
 

@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { Download, FileFetch, FileShare, Link, PeerError } from "../../web/lib/index.js";
-import { Emitter } from "../../web/lib/emitter.js";
-import { FakeDisk } from "./disk.mjs";
-import { FakeClock, fakeChannelPair, seeded, settle } from "./fake.mjs";
+import { Emitter } from "../../web/lib/util/emitter.js";
+import { FakeDisk } from "./fake-disk.mjs";
+import { FakeClock, fakeChannelPair, seeded, settle } from "./fakes.mjs";
 
 const SCHEDULES = 300;
 const SHARER = "aaaaaaaa-1111-8111-8111-111111111111";

@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { Catalogue, Download, Link, MemoryTarget, Meter, PeerError, Receiver, Sender } from "../../web/lib/index.js";
-import { FakeClock, fakeChannelPair, seeded, settle } from "./fake.mjs";
-import { FakeDisk } from "./disk.mjs";
+import { FakeClock, fakeChannelPair, seeded, settle } from "./fakes.mjs";
+import { FakeDisk } from "./fake-disk.mjs";
 
 const MIB = 1024 * 1024;
 

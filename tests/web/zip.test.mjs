@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { crc32 as reference } from "node:zlib";
-import { crc32 } from "../../web/lib/crc32.js";
-import { directory, fileHeader, fileTrailer, zipLength } from "../../web/lib/zip.js";
+import { crc32 } from "../../web/lib/util/crc32.js";
+import { directory, fileHeader, fileTrailer, zipLength } from "../../web/lib/share/targets/zip.js";
 import { unzip } from "../unzip.mjs";
 
 /** @param {Array<[string, Buffer]>} files */

@@ -1,17 +1,17 @@
 /** The app's door: finds the person's language, looks at the address, and opens one of the two views. */
 
-import { readLink } from "../lib/address.js";
-import { element, say } from "./page.js";
-import { speak, t } from "./words.js";
+import { readLink } from "../lib/share/share-link.js";
+import { element, say } from "./dom.js";
+import { speak, t } from "./i18n.js";
 
 await speak();
 const unable = element("unable", HTMLElement);
 const link = readLink();
 
 if (!isSecureContext) say(unable, t("insecure"));
-else if (link === "none") (await import("./share.js")).openShare();
+else if (link === "none") (await import("./share-view.js")).openShare();
 else if (typeof link === "string") say(unable, t(link));
-else (await import("./receive.js")).openReceive(link);
+else (await import("./receive-view.js")).openReceive(link);
 
 // Another key typed into the same address is another invitation.
 addEventListener("hashchange", () => location.reload());

@@ -46,7 +46,7 @@ class Visit {
 
   /**
    * @param {MediaStream} stream
-   * @param {import("../lib/identity.js").Identity} identity
+   * @param {import("../lib/rtc/identity.js").Identity} identity
    */
   constructor(stream, identity) {
     this.#stream = stream;

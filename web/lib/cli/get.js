@@ -1,16 +1,16 @@
 /** `handclasp get`: takes all that a link offers into a folder, or tells what there is. */
 
-import { readLink } from "../address.js";
-import { Download } from "../download.js";
-import { FileFetch } from "../filefetch.js";
-import { stretch } from "../key.js";
-import { openPeer } from "./broker.js";
-import { DiskFolder } from "./folder.js";
+import { readLink } from "../share/share-link.js";
+import { Download } from "../share/download.js";
+import { FileFetch } from "../share/file-fetch.js";
+import { stretch } from "../share/derive-key.js";
+import { openPeer } from "./broker-peer.js";
+import { DiskFolder } from "./directory-target.js";
 import { endProgress, filesText, percentText, print, say, showProgress, sizeText, timeText } from "./terminal.js";
-import { Complaint, FAILED, INTERRUPTED, MISUSED, fileFault, sentence } from "./words.js";
+import { Complaint, FAILED, INTERRUPTED, MISUSED, fileFault, sentence } from "./messages.js";
 
-/** @typedef {import("../catalogue.js").Entry} Entry */
-/** @typedef {import("../download.js").Progress} Progress */
+/** @typedef {import("../share/catalogue.js").Entry} Entry */
+/** @typedef {import("../share/download.js").Progress} Progress */
 
 /**
  * @param {string} link

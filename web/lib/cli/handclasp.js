@@ -5,7 +5,7 @@ import { parseArgs } from "node:util";
 import { get } from "./get.js";
 import { send } from "./send.js";
 import { say } from "./terminal.js";
-import { Complaint, MISUSED, exitCodeOf, sentence } from "./words.js";
+import { Complaint, MISUSED, exitCodeOf, sentence } from "./messages.js";
 
 const HELP = `Sends files straight from one computer to another, or to a browser, by a link.
 

@@ -1,16 +1,16 @@
 /** `handclasp send`: shares files and folders by a link for as long as it runs, and tells who takes how much. */
 
-import { makeLink } from "../address.js";
-import { randomBytes } from "../bytes.js";
-import { FileShare } from "../fileshare.js";
-import { stretch } from "../key.js";
-import { KEY_BYTES } from "../proof.js";
-import { openPeer } from "./broker.js";
-import { offersOf } from "./offers.js";
+import { makeLink } from "../share/share-link.js";
+import { randomBytes } from "../util/bytes.js";
+import { FileShare } from "../share/file-share.js";
+import { stretch } from "../share/derive-key.js";
+import { KEY_BYTES } from "../share/key-proof.js";
+import { openPeer } from "./broker-peer.js";
+import { offersOf } from "./local-files.js";
 import { endProgress, filesText, percentText, print, say, showProgress, sizeText } from "./terminal.js";
-import { Complaint, INTERRUPTED, MISUSED, fileFault, sentence } from "./words.js";
+import { Complaint, INTERRUPTED, MISUSED, fileFault, sentence } from "./messages.js";
 
-/** @typedef {import("../fileshare.js").Reception} Reception */
+/** @typedef {import("../share/file-share.js").Reception} Reception */
 
 /**
  * @param {string[]} paths files and folders

@@ -1,0 +1,120 @@
+/** Who may try a share's key how often, and whom a share remembers. */
+
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { test } from "node:test";
+import { FileShare, Link, prove } from "../../web/lib/index.js";
+import { Emitter } from "../../web/lib/util/emitter.js";
+import { FakeClock, fakeChannelPair, settle } from "./fakes.mjs";
+
+const key = new Uint8Array(randomBytes(16));
+const wrong = new Uint8Array(randomBytes(16));
+const TRIES = 10;
+const REFILL = 10_000;
+
+/** A share, and visitors that call it. */
+function setUp() {
+  const clock = new FakeClock();
+  const peer = new Emitter();
+  const share = new FileShare(peer, key, { clock });
+  let lastId = 0;
+  const call = (peerId = `visitor ${++lastId}`) => {
+    const ends = fakeChannelPair();
+    const [theirs, link] = ends.map((end) => new Link(end, { clock }));
+    const connection = { peerId, opened: Promise.resolve(theirs), fingerprints: () => ({ own: "A", other: "B" }), isClosed: false };
+    peer.emit("connection", Object.assign(connection, { close: () => (connection.isClosed = true) }));
+    return { ends, link, connection };
+  };
+  const visit = async (peerId, ownKey = key) => {
+    const visitor = call(peerId);
+    const tried = prove(visitor.link, { key: ownKey, role: "receiver", fingerprints: { own: "B", other: "A" } });
+    const reason = await tried.then(() => "verified", (error) => error.reason);
+    await settle();
+    return { ...visitor, reason };
+  };
+  const guess = async (times) => {
+    for (let n = 0; n < times; n++) assert.equal((await visit(undefined, wrong)).reason, "wrong_key");
+  };
+  return { clock, share, call, visit, guess };
+}
+
+test("beyond ten wrong keys no stranger may try, until a while has passed", async () => {
+  const { clock, visit, guess } = setUp();
+  await guess(TRIES);
+  const { reason, ends } = await visit();
+  assert.equal(reason, "too_many_tries");
+  assert.deepEqual(ends[1].received.map((text) => JSON.parse(text)), [{ type: "refused", reason: "too_many_tries" }]);
+  await clock.advance(REFILL);
+  assert.equal((await visit()).reason, "verified");
+  await guess(1);
+  assert.equal((await visit()).reason, "too_many_tries");
+});
+
+test("an hour's rest allows ten tries, and not more", async () => {
+  const { clock, visit, guess } = setUp();
+  await guess(TRIES);
+  await clock.advance(3_600_000);
+  await guess(TRIES);
+  assert.equal((await visit()).reason, "too_many_tries");
+});
+
+test("those who hold the key use up no tries", async () => {
+  const { visit } = setUp();
+  for (let n = 0; n < 3 * TRIES; n++) assert.equal((await visit()).reason, "verified");
+});
+
+test("who has proved before does not queue with strangers, for one try", async () => {
+  const { visit, guess } = setUp();
+  await visit("friend");
+  await guess(TRIES);
+  assert.equal((await visit("friend")).reason, "verified");
+  assert.equal((await visit("friend", wrong)).reason, "wrong_key");
+  assert.equal((await visit("friend")).reason, "too_many_tries");
+});
+
+test("no more than ten strangers may be proving at a time, and the silent ones are given up", async () => {
+  const { clock, share, call, visit } = setUp();
+  const silent = Array.from({ length: TRIES }, () => call());
+  await settle();
+  assert.equal((await visit()).reason, "too_many_tries");
+  await clock.advance(10_000 + 5_000);
+  assert.ok(silent.every(({ connection }) => connection.isClosed));
+  assert.equal(share.receivers.length, 0);
+});
+
+test("strangers grow no list: they are counted", async () => {
+  const { share, guess } = setUp();
+  const counts = [];
+  share.on("refused", (count) => counts.push(count));
+  share.on("receiver", () => assert.fail("a stranger was listed"));
+  await guess(3);
+  assert.deepEqual([counts, share.receivers], [[1, 2, 3], []]);
+});
+
+test("a hundred receivers are remembered: the oldest that left without all of it goes first, whoever is there stays", async () => {
+  const { share, visit } = setUp();
+  const forgotten = [];
+  share.on("receiver", (receiver) => receiver.on("forgotten", () => forgotten.push(receiver.peerId)));
+  await visit("stays");
+  for (let n = 0; n < 100; n++) {
+    const { link, ends } = await visit(`guest ${n}`);
+    if (n !== 50) link.send({ type: "progress", state: "done", written: 5, total: 5 });
+    while (n !== 50 && share.receivers.at(-1).state !== "done") await settle();
+    ends[1].cut();
+    await settle();
+  }
+  await visit("last");
+  assert.equal(share.receivers.length, 100);
+  assert.deepEqual(forgotten, ["guest 50", "guest 0"]);
+  assert.deepEqual([share.receivers[0].peerId, share.receivers.at(-1).peerId], ["stays", "last"]);
+});
+
+test("a receiver with everything still has it when it comes back", async () => {
+  const { share, visit } = setUp();
+  const { link, ends } = await visit("friend");
+  link.send({ type: "progress", state: "done", written: 5, total: 5 });
+  while (share.receivers[0].state !== "done") await settle();
+  ends[1].cut();
+  await visit("friend");
+  assert.deepEqual([share.receivers.length, share.receivers[0].state], [1, "done"]);
+});
