@@ -68,13 +68,14 @@ test("where there is no way, it is said so, with what was tried", LIMIT, async (
   await page.goto(sharer.link);
   await page.click("#connect");
   await page.locator("#receive-error:not(:empty)").waitFor({ timeout: 60_000 });
-  const { reason, path } = await page.evaluate(async () => {
-    const { Peer, Socket, createIdentity } = await import("/lib/index.js");
+  const { reason, iceReport } = await page.evaluate(async () => {
+    const { Socket } = await import("/lib/index.js");
+    const { Peer, createIdentity } = await import("/lib/rtc/index.js");
     const peer = new Peer(new Socket("/socket"), await createIdentity());
     await peer.join();
     const sharer = new URL(location.href).searchParams.get("peer_id");
-    return peer.connect(sharer).then((connection) => connection.opened).catch(({ reason, path }) => ({ reason, path }));
+    return peer.connect(sharer).then((connection) => connection.opened).catch(({ reason, iceReport }) => ({ reason, iceReport }));
   });
   assert.equal(reason, "no_path");
-  assert.deepEqual([path.local.sort(), path.stun, path.turn], [["host", "srflx"], "answered", "none"]);
+  assert.deepEqual([iceReport.local.sort(), iceReport.stun, iceReport.turn], [["host", "srflx"], "answered", "none"]);
 });

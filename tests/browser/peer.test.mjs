@@ -23,7 +23,8 @@ async function openPeer({ pathless = false } = {}) {
 async function enter(page, options = {}) {
   await page.goto(broker.url);
   return page.evaluate(async ({ secret, pathless }) => {
-    const { Peer, Socket, createIdentity, restoreIdentity } = await import("/lib/index.js");
+    const { Socket } = await import("/lib/index.js");
+    const { Peer, createIdentity, restoreIdentity } = await import("/lib/rtc/index.js");
     const identity = secret ? await restoreIdentity(secret) : await createIdentity();
     window.pathless = pathless;
     window.pcs = [];

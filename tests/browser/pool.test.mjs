@@ -12,7 +12,8 @@ async function openPool() {
   const { page } = await openPage(browser);
   await page.goto(broker.url);
   const id = await page.evaluate(async () => {
-    const { ConnectionPool, Peer, Socket, createIdentity } = await import("/lib/index.js");
+    const { Socket } = await import("/lib/index.js");
+    const { ConnectionPool, Peer, createIdentity } = await import("/lib/rtc/index.js");
     const identity = await createIdentity();
     window.heard = [];
     window.pool = new ConnectionPool({ peer: new Peer(new Socket("/socket"), identity) });

@@ -6,8 +6,10 @@ import { mkdir, readFile, readdir, stat, utimes, writeFile } from "node:fs/promi
 import { join } from "node:path";
 import { after, test } from "node:test";
 import WebSocket from "ws";
-import { Connection, FileShare, Peer, Socket, createIdentity } from "../../web/lib/index.js";
-import { makeLink } from "../../web/lib/share/share-link.js";
+import { Socket } from "../../web/lib/index.js";
+import { Connection, Peer, createIdentity } from "../../web/lib/rtc/index.js";
+import { FileShare } from "../../web/lib/share/index.js";
+import { formatShareLink } from "../../web/lib/share/share-link.js";
 import { systemClock } from "../../web/lib/util/clock.js";
 import { startBroker } from "../broker.mjs";
 import { installCommand } from "../command.mjs";
@@ -143,7 +145,7 @@ test("an absent sender is waited for; its names reach neither other folders nor 
   const peer = new Peer(socket, await createIdentity(), { createConnection: await loadWebRtc() });
   after(() => (peer.close(), socket.disconnect()));
   const key = crypto.getRandomValues(new Uint8Array(16));
-  const link = makeLink({ peerId: peer.id, key, hasPassword: false }, { origin: new URL(broker.url).origin, pathname: "/" });
+  const link = formatShareLink({ peerId: peer.id, key, hasPassword: false }, { origin: new URL(broker.url).origin, pathname: "/" });
   const share = new FileShare(peer, key);
   share.catalogue.add([{ file: new File(["evil"], "x"), path: ["..", "..", "\x1b[2Jevil"] }]);
   const getter = run(["get", link, "--out", "safe/inner"]);
@@ -166,17 +168,17 @@ test("two offers that cross cost a connection of node's nothing", async () => {
   const sides = [];
   const held = [];
   let isHolding = false;
-  const deliver = (to, event, body) => sides[to].take(event, JSON.parse(JSON.stringify(body)));
-  const make = (at, offers) => new Connection({
-    peerId: "x", attempt: "1", offers, pc: createConnection({}), clock: systemClock, timeout: LIMIT, recoveryTimeout: LIMIT,
-    async signal(event, body) {
+  const deliver = (to, event, body) => sides[to].handleSignal(event, JSON.parse(JSON.stringify(body)));
+  const make = (at, isOfferer) => new Connection({
+    peerId: "x", attempt: "1", isOfferer, pc: createConnection({}), clock: systemClock, timeout: LIMIT, recoveryTimeout: LIMIT,
+    async sendSignal(event, body) {
       if (isHolding) held.push([1 - at, event, body]);
       else deliver(1 - at, event, body);
     },
   });
   sides.push(make(0, true), make(1, false));
   after(() => sides.forEach((side) => side.close()));
-  sides[0].offer();
+  sides[0].sendOffer();
   const links = await Promise.all(sides.map(({ opened }) => opened));
   const before = sides.map(({ pc }) => pc.localDescription.sdp);
   isHolding = true;
@@ -187,7 +189,7 @@ test("two offers that cross cost a connection of node's nothing", async () => {
   const isNew = ({ pc }, at) => pc.signalingState === "stable" && pc.localDescription.sdp !== before[at];
   await until(async () => sides.every(isNew));
   links[0].send({ type: "still here" });
-  assert.deepEqual(await links[1].next(), { type: "still here" });
+  assert.deepEqual(await links[1].receive(), { type: "still here" });
 });
 
 test("^C ends the waiting for a sender", async () => {

@@ -2,10 +2,10 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ConnectionPool } from "../../web/lib/rtc/pool/connection-pool.js";
+import { AbortedError } from "../../web/lib/index.js";
+import { ConnectionPool, PeerError } from "../../web/lib/rtc/index.js";
+import { RtcMessageChannel } from "../../web/lib/rtc/message-channel.js";
 import { Emitter } from "../../web/lib/util/emitter.js";
-import { AbortedError, PeerError } from "../../web/lib/util/errors.js";
-import { Link } from "../../web/lib/rtc/message-channel.js";
 import { FakeClock, fakeChannelPair, seeded, settle } from "./fakes.mjs";
 
 const SCHEDULES = 1_000;
@@ -18,7 +18,7 @@ class FakeConnection extends Emitter {
     super();
     this.peerId = peerId;
     this.channel = channel;
-    this.opened = Promise.resolve(new Link(channel, { clock }));
+    this.opened = Promise.resolve(new RtcMessageChannel(channel, { clock }));
     channel.addEventListener("close", () => this.#end(new PeerError("lost", "gone")));
   }
   close(reason = new PeerError("closed", "closed here")) {

@@ -1,9 +1,9 @@
 /** A disk without a browser: a download's target whose files outlive the download, as OPFS's do. */
 
-import { TransferError } from "../../web/lib/index.js";
+import { TransferError } from "../../web/lib/share/index.js";
 
 export class FakeDisk {
-  whole = false;
+  allOrNothing = false;
   /** Bytes that were written, in all. */
   written = 0;
   /** @type {Map<string, Buffer>} */
@@ -38,14 +38,14 @@ export class FakeDisk {
     const name = path.join("/");
     if (!this.#files.has(name)) this.#files.set(name, Buffer.alloc(0));
     return {
-      stored: this.#files.get(name).length,
+      storedBytes: this.#files.get(name).length,
       read: async (at, length) => new Uint8Array(this.#files.get(name).subarray(at, at + length)),
       write: (at, bytes) => this.#write(name, at, bytes),
       close: async () => {},
     };
   }
 
-  async drop({ path }) {
+  async remove({ path }) {
     this.#files.delete(path.join("/"));
   }
 

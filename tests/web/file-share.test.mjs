@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { FileShare, Link, prove } from "../../web/lib/index.js";
+import { RtcMessageChannel } from "../../web/lib/rtc/message-channel.js";
+import { FileShare, prove } from "../../web/lib/share/index.js";
 import { Emitter } from "../../web/lib/util/emitter.js";
 import { FakeClock, fakeChannelPair, settle } from "./fakes.mjs";
 
@@ -20,7 +21,7 @@ function setUp() {
   let lastId = 0;
   const call = (peerId = `visitor ${++lastId}`) => {
     const ends = fakeChannelPair();
-    const [theirs, link] = ends.map((end) => new Link(end, { clock }));
+    const [theirs, link] = ends.map((end) => new RtcMessageChannel(end, { clock }));
     const connection = { peerId, opened: Promise.resolve(theirs), fingerprints: () => ({ own: "A", other: "B" }), isClosed: false };
     peer.emit("connection", Object.assign(connection, { close: () => (connection.isClosed = true) }));
     return { ends, link, connection };

@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Peer, Socket } from "../../web/lib/index.js";
+import { Socket } from "../../web/lib/index.js";
+import { Peer } from "../../web/lib/rtc/index.js";
 import { Negotiation } from "../../web/lib/rtc/negotiation.js";
 import { FakeClock, seeded, settle } from "./fakes.mjs";
 import { FakeBroker, FakeNet } from "./fake-broker.mjs";
@@ -94,8 +95,8 @@ test("what the platform asks for while an offer is worked in is said by the answ
   await caller.setLocalDescription();
   const said = [];
   const send = async (event) => void said.push(event);
-  const negotiation = new Negotiation({ pc: callee, polite: true, send, failed: assert.fail, unsent: assert.fail });
-  negotiation.take("offer", { description: caller.localDescription });
+  const negotiation = new Negotiation({ pc: callee, isPolite: true, send, onFailure: assert.fail, onUndelivered: assert.fail });
+  negotiation.handleSignal("offer", { description: caller.localDescription });
   await Promise.resolve();
   callee.dispatchEvent(new Event("negotiationneeded"));
   for (let turn = 0; turn < 8; turn++) await settle();

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { pathWords } from "../../web/app/ice-advice.js";
+import { iceAdvice } from "../../web/app/ice-advice.js";
 import en from "../../web/app/locales/en.js";
 import ja from "../../web/app/locales/ja.js";
 import zh from "../../web/app/locales/zh.js";
@@ -48,7 +48,7 @@ for (const [title, report, told] of /** @type {any[]} */ ([
   ],
 ])) {
   test(`it is told when ${title}`, () => {
-    assert.deepEqual(pathWords(report), ["fail.no_path", ...told.map((word) => `path.${word}`)]);
+    assert.deepEqual(iceAdvice(report), ["fail.no_path", ...told.map((word) => `path.${word}`)]);
   });
 }
 
@@ -57,7 +57,7 @@ test("every report that there can be has its sentences in each language, and no 
   for (const local of KINDS) {
     for (const remote of KINDS) {
       for (const stun of SERVER) {
-        for (const turn of SERVER) pathWords(/** @type {any} */ ({ local, remote, stun, turn })).forEach((word) => used.add(word));
+        for (const turn of SERVER) iceAdvice(/** @type {any} */ ({ local, remote, stun, turn })).forEach((word) => used.add(word));
       }
     }
   }

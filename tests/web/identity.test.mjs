@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
-import { createIdentity, isPeerId, restoreIdentity } from "../../web/lib/index.js";
+import { createIdentity, isPeerId, restoreIdentity } from "../../web/lib/rtc/index.js";
 
 test("the id is the start of the secret's sha-256 with version 8 and the variant set", async () => {
   for (let i = 0; i < 50; i++) {

@@ -1,14 +1,15 @@
-/** Link: reading in order, waiting for room, signs of life, and how it ends. */
+/** RtcMessageChannel: reading in order, waiting for room, signs of life, and how it ends. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Link, PeerError } from "../../web/lib/index.js";
+import { PeerError } from "../../web/lib/rtc/index.js";
+import { RtcMessageChannel } from "../../web/lib/rtc/message-channel.js";
 import { FakeClock, fakeChannelPair, settle } from "./fakes.mjs";
 
 function setUp(options) {
   const clock = new FakeClock();
   const ends = fakeChannelPair(options);
-  return { clock, ends, links: ends.map((end) => new Link(end, { clock })) };
+  return { clock, ends, links: ends.map((end) => new RtcMessageChannel(end, { clock })) };
 }
 
 test("messages are read in the order they were sent, text and bytes", async () => {
@@ -16,8 +17,8 @@ test("messages are read in the order they were sent, text and bytes", async () =
   links[0].send({ type: "a" });
   await links[0].sendBytes(new Uint8Array([1, 2]));
   links[0].send({ type: "b" });
-  assert.deepEqual(await links[1].next(), { type: "a" });
-  assert.deepEqual(await links[1].next(), new Uint8Array([1, 2]).buffer);
+  assert.deepEqual(await links[1].receive(), { type: "a" });
+  assert.deepEqual(await links[1].receive(), new Uint8Array([1, 2]).buffer);
   assert.deepEqual(await links[1].expect(["b"]), { type: "b" });
 });
 
@@ -27,8 +28,8 @@ test("what arrived before the end is still read, then the end is told", async ()
   links[0].close();
   await settle();
   await settle();
-  assert.deepEqual(await links[1].next(), { type: "last words" });
-  await assert.rejects(links[1].next(), { name: "PeerError", reason: "lost" });
+  assert.deepEqual(await links[1].receive(), { type: "last words" });
+  await assert.rejects(links[1].receive(), { name: "PeerError", reason: "lost" });
   assert.throws(() => links[0].send({ type: "x" }), { reason: "closed" });
 });
 
@@ -45,21 +46,21 @@ test("a writer that waits for room is told when the link ends", async () => {
 
 test("a reader gives up after its timeout, and the next message is not lost to it", async () => {
   const { clock, links } = setUp();
-  const read = assert.rejects(links[1].next({ timeout: 100 }), { name: "TimeoutError" });
+  const read = assert.rejects(links[1].receive({ timeout: 100 }), { name: "TimeoutError" });
   await clock.advance(100);
   await read;
   links[0].send({ type: "late" });
-  assert.deepEqual(await links[1].next(), { type: "late" });
+  assert.deepEqual(await links[1].receive(), { type: "late" });
 });
 
 test("a reader gives up by its signal, and the next message is the next reader's", async () => {
   const { links } = setUp();
   const control = new AbortController();
-  const read = assert.rejects(links[1].next({ signal: control.signal }), { name: "AbortedError" });
+  const read = assert.rejects(links[1].receive({ signal: control.signal }), { name: "AbortedError" });
   control.abort();
   await read;
   links[0].send({ type: "late" });
-  assert.deepEqual(await links[1].next(), { type: "late" });
+  assert.deepEqual(await links[1].receive(), { type: "late" });
 });
 
 test("a writer gives up waiting for room, and its bytes are not sent", async () => {
@@ -80,14 +81,14 @@ test("text that is no control message breaks the protocol", async () => {
   for (const text of ["{", "null", "[]", '{"type":5}', "7"]) {
     const { ends, links } = setUp();
     ends[0].send(text);
-    await assert.rejects(links[1].next(), { name: "ProtocolError" }, text);
+    await assert.rejects(links[1].receive(), { name: "ProtocolError" }, text);
   }
 });
 
 test("a text longer than 64 KiB ends the link", async () => {
   const { ends, links } = setUp();
   ends[0].send(JSON.stringify({ type: "x".repeat(70_000) }));
-  await assert.rejects(links[1].next(), { name: "ProtocolError" });
+  await assert.rejects(links[1].receive(), { name: "ProtocolError" });
 });
 
 test("a sign of life is answered by the link itself, unseen by its reader", async () => {
@@ -98,7 +99,7 @@ test("a sign of life is answered by the link itself, unseen by its reader", asyn
   await settle();
   await clock.advance(1_000);
   assert.equal(await alive, true);
-  assert.deepEqual(await links[1].next(), { type: "real" });
+  assert.deepEqual(await links[1].receive(), { type: "real" });
 });
 
 test("other messages are a reprieve, silence is death", async () => {

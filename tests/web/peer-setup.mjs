@@ -1,7 +1,8 @@
 /** One peer alone at a fake broker, whose every signal the test makes up. */
 
 import assert from "node:assert/strict";
-import { Peer, Socket } from "../../web/lib/index.js";
+import { Socket } from "../../web/lib/index.js";
+import { Peer } from "../../web/lib/rtc/index.js";
 import { FakeClock, FakeServer, fakeChannelPair, settle } from "./fakes.mjs";
 
 export const ME = { peerId: "4bb06f8e-4e3a-8715-9201-d573d0aa4237", secret: "c2VjcmV0" };

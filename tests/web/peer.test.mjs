@@ -23,7 +23,7 @@ test("who is called makes the offer, with the broker's ice servers", async () =>
   push("answer", { peer_id: OTHER, attempt, description: { type: "answer", sdp: SDP } });
   pcs[0].open();
   const connection = await opened;
-  assert.deepEqual(connection.fingerprints(), { own: "sha-256 AA:BB", other: "sha-256 AA:BB" });
+  assert.deepEqual(connection.fingerprints(), { local: "sha-256 AA:BB", remote: "sha-256 AA:BB" });
 });
 
 test("who calls answers, and the connection is given when it is open", async () => {
@@ -216,7 +216,7 @@ test("a peer that goes down amid a connection is asked for a sign of life", asyn
     await clock.advance(1_500);
     assert.deepEqual(heard, reasons);
     assert.equal(connection.isOpen, answers);
-    if (!answers) await assert.rejects(link.next(), { reason: "lost" });
+    if (!answers) await assert.rejects(link.receive(), { reason: "lost" });
   }
 });
 
@@ -255,8 +255,8 @@ test("a call without a path says which candidates there were and whether the ser
   const url = "stun:stun.test";
   pcs[0].dispatchEvent(Object.assign(new Event("icecandidateerror"), { url, errorCode: 701 }));
   const message = /this side found host candidates, the other side sent srflx candidates; STUN is unreachable, no TURN server/;
-  const path = { local: ["host"], remote: ["srflx"], stun: "unreachable", turn: "none" };
-  const failed = assert.rejects(call, { reason: "no_path", message, path });
+  const iceReport = { local: ["host"], remote: ["srflx"], stun: "unreachable", turn: "none" };
+  const failed = assert.rejects(call, { reason: "no_path", message, iceReport });
   await clock.advance(30_000);
   await failed;
 });

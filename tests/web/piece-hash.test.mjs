@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { PIECE_BYTES, pieceHash } from "../../web/lib/share/piece-layout.js";
+import { pieceHash } from "../../web/lib/share/piece-hash.js";
+import { PIECE_BYTES } from "../../web/lib/share/piece-layout.js";
 
 const BLOCK = 128 * 1024;
 

@@ -3,9 +3,11 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { Catalogue, Link, Sender } from "../../web/lib/index.js";
+import { RtcMessageChannel } from "../../web/lib/rtc/message-channel.js";
+import { Catalogue } from "../../web/lib/share/catalogue.js";
 import { PIECE_BYTES, pieceCount } from "../../web/lib/share/piece-layout.js";
 import { PieceReader } from "../../web/lib/share/piece-reader.js";
+import { Sender } from "../../web/lib/share/sender.js";
 import { fakeChannelPair, seeded, settle } from "./fakes.mjs";
 
 const BYTES = randomBytes(40 * PIECE_BYTES + 5);
@@ -73,7 +75,7 @@ test("a link that ends while a piece is read lets go of the file and does not ca
   const faults = [];
   catalogue.on("fault", (_entry, error) => faults.push(error));
   const ends = fakeChannelPair();
-  const [link, other] = ends.map((end) => new Link(end));
+  const [link, other] = ends.map((end) => new RtcMessageChannel(end));
   const ended = new Sender(link, catalogue).run().catch((error) => error);
   for (const piece of [0, 1]) other.send({ type: "pull", id: "1", piece });
   while (state.reads < 1) await settle();

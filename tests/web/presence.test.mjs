@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Emitter } from "../../web/lib/util/emitter.js";
 import { Presence } from "../../web/lib/index.js";
+import { Emitter } from "../../web/lib/util/emitter.js";
 
 class FakeChannel {
   #events = new Emitter();

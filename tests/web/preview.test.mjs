@@ -1,11 +1,15 @@
-/** Previews: small, checked, beside the transfer and never in its way. */
+/** PreviewCache: small, checked, beside the transfer and never in its way. */
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { Catalogue, Download, Link, Receiver, Sender } from "../../web/lib/index.js";
+import { RtcMessageChannel } from "../../web/lib/rtc/message-channel.js";
+import { Catalogue } from "../../web/lib/share/catalogue.js";
+import { Download } from "../../web/lib/share/index.js";
+import { PreviewCache, previewBlob } from "../../web/lib/share/preview.js";
+import { Receiver } from "../../web/lib/share/receiver.js";
+import { Sender } from "../../web/lib/share/sender.js";
 import { toBase64url } from "../../web/lib/util/bytes.js";
-import { Previews, toPicture } from "../../web/lib/share/preview.js";
 import { FakeDisk } from "./fake-disk.mjs";
 import { FakeClock, fakeChannelPair, settle } from "./fakes.mjs";
 
@@ -22,11 +26,11 @@ const image = (name, bytes = 100, type = "image/png") => ({ file: new File([new 
 
 /** A sender whose pictures are drawn by `draw`, and its receiver, with what is on offer. */
 async function connect(offers, draw = async () => jpeg()) {
-  const catalogue = new Catalogue({ draw });
+  const catalogue = new Catalogue({ renderPreview: draw });
   catalogue.add(offers);
   const clock = new FakeClock();
   const ends = fakeChannelPair();
-  const links = ends.map((end) => new Link(end, { clock }));
+  const links = ends.map((end) => new RtcMessageChannel(end, { clock }));
   const sent = new Sender(links[0], catalogue).run().catch((error) => error);
   const receiver = new Receiver(links[1], { clock });
   const received = receiver.run().catch((error) => error);
@@ -60,7 +64,7 @@ test("an image that cannot be drawn has no preview, and is sent all the same", a
   assert.equal(await all.receiver.preview(all.entries[0]), null);
   const disk = new FakeDisk();
   const download = new Download(all.entries, disk);
-  await Promise.all([download.serve(all.receiver), download.finished]);
+  await Promise.all([download.transferFrom(all.receiver), download.finished]);
   assert.deepEqual(disk.names, ["a.png"]);
 });
 
@@ -73,7 +77,7 @@ test("no piece waits for a picture, which may come amid one", async () => {
   while (!draw) await settle();
   const disk = new FakeDisk();
   const download = new Download(all.entries.slice(1), disk);
-  void download.serve(all.receiver);
+  void download.transferFrom(all.receiver);
   while (disk.written === 0) await settle();
   await once(all.ends[1], (data) => typeof data !== "string");
   draw();
@@ -97,7 +101,7 @@ test("one picture is drawn at a time, and once, whoever asks", async () => {
   let atOnce = 0;
   let most = 0;
   let drawn = 0;
-  const previews = new Previews(async () => {
+  const previews = new PreviewCache(async () => {
     most = Math.max(most, ++atOnce);
     await settle();
     atOnce -= 1;
@@ -105,7 +109,7 @@ test("one picture is drawn at a time, and once, whoever asks", async () => {
     return jpeg();
   });
   const files = Array.from({ length: 5 }, (_, at) => image(`${at}.png`).file);
-  await Promise.all([...files, ...files].map((file) => previews.of(file)));
+  await Promise.all([...files, ...files].map((file) => previews.get(file)));
   assert.deepEqual([most, drawn], [1, 5]);
 });
 
@@ -134,11 +138,11 @@ for (const [title, bytes] of [
   ["a document", new TextEncoder().encode("<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>")],
   ["nothing", new Uint8Array()],
 ]) {
-  test(`a receiver shows no picture that is ${title}`, () => assert.equal(toPicture(toBase64url(bytes)), null));
+  test(`a receiver shows no picture that is ${title}`, () => assert.equal(previewBlob(toBase64url(bytes)), null));
 }
 
 for (const junk of [null, undefined, 7, {}, "!", "A".repeat(60_000)]) {
-  test(`a receiver shows no picture made of ${JSON.stringify(junk)?.slice(0, 10)}`, () => assert.equal(toPicture(junk), null));
+  test(`a receiver shows no picture made of ${JSON.stringify(junk)?.slice(0, 10)}`, () => assert.equal(previewBlob(junk), null));
 }
 
 test("a preview that nobody asked for ends the link", async () => {

@@ -3,8 +3,10 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { Link, prove } from "../../web/lib/index.js";
-import { fingerprintsOf, sign, verify } from "../../web/lib/share/key-proof.js";
+import { fingerprintsOf } from "../../web/lib/rtc/fingerprints.js";
+import { RtcMessageChannel } from "../../web/lib/rtc/message-channel.js";
+import { prove } from "../../web/lib/share/index.js";
+import { signProof, verifyProof } from "../../web/lib/share/key-proof.js";
 import { FakeClock, fakeChannelPair } from "./fakes.mjs";
 
 const key = new Uint8Array(randomBytes(16));
@@ -14,12 +16,12 @@ const B = "sha-256 BB:BB";
 function setUp() {
   const clock = new FakeClock();
   const ends = fakeChannelPair();
-  const [sharer, receiver] = ends.map((end) => new Link(end, { clock }));
+  const [sharer, receiver] = ends.map((end) => new RtcMessageChannel(end, { clock }));
   return { clock, ends, sharer, receiver };
 }
 
-const asSharer = (options = {}) => ({ key, role: "sharer", fingerprints: { own: A, other: B }, ...options });
-const asReceiver = (options = {}) => ({ key, role: "receiver", fingerprints: { own: B, other: A }, ...options });
+const asSharer = (options = {}) => ({ key, role: "sharer", fingerprints: { local: A, remote: B }, ...options });
+const asReceiver = (options = {}) => ({ key, role: "receiver", fingerprints: { local: B, remote: A }, ...options });
 const said = (end) => end.received.map((text) => JSON.parse(text).type);
 
 test("the same key over the same session passes on both sides", async () => {
@@ -30,9 +32,9 @@ test("the same key over the same session passes on both sides", async () => {
 
 for (const [title, options] of [
   ["another key", { key: new Uint8Array(16) }],
-  ["another own fingerprint", { fingerprints: { own: "sha-256 CC:CC", other: A } }],
-  ["another fingerprint of the other side", { fingerprints: { own: B, other: "sha-256 CC:CC" } }],
-  ["one fingerprint more", { fingerprints: { own: B, other: `${A},sha-256 CC:CC` } }],
+  ["another own fingerprint", { fingerprints: { local: "sha-256 CC:CC", remote: A } }],
+  ["another fingerprint of the other side", { fingerprints: { local: B, remote: "sha-256 CC:CC" } }],
+  ["one fingerprint more", { fingerprints: { local: B, remote: `${A},sha-256 CC:CC` } }],
 ]) {
   test(`${title} is refused on both sides, and the sharer proves nothing`, async () => {
     const { ends, sharer, receiver } = setUp();
@@ -44,9 +46,9 @@ for (const [title, options] of [
 
 test("a proof cannot be mirrored", async () => {
   const { sharer, receiver } = setUp();
-  const refused = assert.rejects(prove(sharer, asSharer({ fingerprints: { own: A, other: A } })), { reason: "wrong_key" });
+  const refused = assert.rejects(prove(sharer, asSharer({ fingerprints: { local: A, remote: A } })), { reason: "wrong_key" });
   for (;;) {
-    const message = await receiver.next();
+    const message = await receiver.receive();
     receiver.send(message.type === "hello" ? message : { type: "proof", mac: "AAAA" });
     if (message.type === "hello") receiver.send({ type: "proof", mac: "AAAA" });
     else break;
@@ -76,18 +78,18 @@ for (const [title, messages] of [
 }
 
 test("a proof is bound to role, fingerprints and nonces", async () => {
-  const side = { role: "sharer", fingerprints: { own: A, other: B }, nonces: { sharer: "1", receiver: "2" } };
-  const mac = await sign(key, side);
-  assert.equal(await verify(key, side, mac), true);
+  const side = { role: "sharer", fingerprints: { local: A, remote: B }, nonces: { sharer: "1", receiver: "2" } };
+  const mac = await signProof(key, side);
+  assert.equal(await verifyProof(key, side, mac), true);
   for (const other of [
     { ...side, role: "receiver" },
-    { ...side, fingerprints: { own: B, other: A } },
+    { ...side, fingerprints: { local: B, remote: A } },
     { ...side, nonces: { sharer: "2", receiver: "1" } },
     { ...side, nonces: { sharer: "12", receiver: "" } },
   ]) {
-    assert.equal(await verify(key, other, mac), false);
+    assert.equal(await verifyProof(key, other, mac), false);
   }
-  for (const junk of [undefined, 5, "", "!", `${mac}A`]) assert.equal(await verify(key, side, junk), false);
+  for (const junk of [undefined, 5, "", "!", `${mac}A`]) assert.equal(await verifyProof(key, side, junk), false);
 });
 
 test("all fingerprints of a description count, in a canonical form", () => {

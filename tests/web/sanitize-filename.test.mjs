@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { safeName } from "../../web/lib/index.js";
+import { sanitizeFilename } from "../../web/lib/share/sanitize-filename.js";
 
 const CASES = [
   ["Quarterly report, final (2).pdf", "Quarterly report, final (2).pdf"],
@@ -29,16 +29,16 @@ const CASES = [
 ];
 
 for (const [name, safe] of CASES) {
-  test(`${JSON.stringify(name)} becomes ${JSON.stringify(safe)}`, () => assert.equal(safeName(name), safe));
+  test(`${JSON.stringify(name)} becomes ${JSON.stringify(safe)}`, () => assert.equal(sanitizeFilename(name), safe));
 }
 
 test("a long name is cut before its extension, and never within a character", () => {
-  const name = safeName(`${"é".repeat(5_000)}.jpeg`.slice(-4_000));
+  const name = sanitizeFilename(`${"é".repeat(5_000)}.jpeg`.slice(-4_000));
   assert.ok(Buffer.byteLength(name) <= 200, `${Buffer.byteLength(name)} bytes`);
   assert.match(name, /^é+\.jpeg$/);
-  assert.match(safeName("😀".repeat(100)), /^(😀){50}$/u);
+  assert.match(sanitizeFilename("😀".repeat(100)), /^(😀){50}$/u);
 });
 
 test("what is safe already stays as it is", () => {
-  for (const [, safe] of CASES) assert.equal(safeName(safe), safe);
+  for (const [, safe] of CASES) assert.equal(sanitizeFilename(safe), safe);
 });

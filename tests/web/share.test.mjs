@@ -3,7 +3,9 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { Download, FileFetch, FileShare, Link, PeerError } from "../../web/lib/index.js";
+import { PeerError } from "../../web/lib/rtc/index.js";
+import { RtcMessageChannel } from "../../web/lib/rtc/message-channel.js";
+import { Download, FileFetch, FileShare } from "../../web/lib/share/index.js";
 import { Emitter } from "../../web/lib/util/emitter.js";
 import { FakeDisk } from "./fake-disk.mjs";
 import { FakeClock, fakeChannelPair, seeded, settle } from "./fakes.mjs";
@@ -18,8 +20,8 @@ class FakeConnection extends Emitter {
   constructor(peerId, channel, clock, [own, other]) {
     super();
     this.peerId = peerId;
-    this.opened = Promise.resolve(new Link(channel, { clock }));
-    this.fingerprints = () => ({ own: [own], other: [other] });
+    this.opened = Promise.resolve(new RtcMessageChannel(channel, { clock }));
+    this.fingerprints = () => ({ local: [own], remote: [other] });
     this.close = () => channel.cut();
     channel.addEventListener("close", () => this.emit("close", new PeerError("lost", "gone")));
   }
@@ -90,7 +92,7 @@ async function until(condition) {
 
 function take(fetch, disk = new FakeDisk()) {
   const download = new Download(fetch.entries, disk);
-  fetch.take(download);
+  fetch.add(download);
   return { download, disk };
 }
 
@@ -113,7 +115,7 @@ test("who leaves with everything is known to have it", async () => {
   void fetch.start();
   await until(() => fetch.entries.length > 0);
   await take(fetch).download.finished;
-  const left = fetch.leave();
+  const left = fetch.stopGracefully();
   while (fetch.state !== "ended") {
     await settle();
     await clock.advance(100);

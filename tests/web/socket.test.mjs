@@ -171,10 +171,10 @@ test("frames that are no messages are reported and change nothing", () => {
   assert.deepEqual(errors, [
     "text frame of 1 characters is not json",
     "text frame is not an array of five elements",
-    "text frame has a topic or an event that is not text",
+    "topic or event of a text frame is not a string",
     "text frame is a reply without a status",
     "binary frame of unknown kind 9",
-    "binary frame of 4 bytes is cut short",
+    "binary frame of 4 bytes is truncated",
   ]);
   assert.equal(socket.state, "open");
 });

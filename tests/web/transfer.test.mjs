@@ -3,7 +3,13 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { Catalogue, Download, Link, MemoryTarget, Meter, PeerError, Receiver, Sender } from "../../web/lib/index.js";
+import { PeerError } from "../../web/lib/rtc/index.js";
+import { RtcMessageChannel } from "../../web/lib/rtc/message-channel.js";
+import { Catalogue } from "../../web/lib/share/catalogue.js";
+import { Download, MemoryTarget } from "../../web/lib/share/index.js";
+import { Receiver } from "../../web/lib/share/receiver.js";
+import { Sender } from "../../web/lib/share/sender.js";
+import { Throughput } from "../../web/lib/share/throughput.js";
 import { FakeClock, fakeChannelPair, seeded, settle } from "./fakes.mjs";
 import { FakeDisk } from "./fake-disk.mjs";
 
@@ -12,7 +18,7 @@ const MIB = 1024 * 1024;
 /** A sender and a receiver on a fresh pair of channels, both running. */
 function connect(catalogue, { clock = new FakeClock(), pace } = {}) {
   const ends = fakeChannelPair({ pace });
-  const links = ends.map((end) => new Link(end, { clock }));
+  const links = ends.map((end) => new RtcMessageChannel(end, { clock }));
   const sender = new Sender(links[0], catalogue);
   const receiver = new Receiver(links[1], { clock });
   const sent = sender.run().catch((error) => (links[0].close(), error));
@@ -36,7 +42,7 @@ async function takeAll(catalogue, options = {}) {
   const all = connect(catalogue, options);
   const disk = options.disk ?? new FakeDisk();
   const download = new Download(await listed(all.receiver), disk, { clock: all.clock });
-  const over = download.serve(all.receiver);
+  const over = download.transferFrom(all.receiver);
   return { ...all, disk, download, over };
 }
 
@@ -58,7 +64,7 @@ test("many files with folders arrive in one go, some empty, some of them left ou
   const entries = (await listed(all.receiver)).filter((_, at) => at % 3 !== 0);
   const disk = new FakeDisk();
   const download = new Download(entries, disk, { clock: all.clock });
-  await Promise.all([download.serve(all.receiver), download.finished]);
+  await Promise.all([download.transferFrom(all.receiver), download.finished]);
   assert.equal(disk.names.length, 200);
   for (const { path } of entries) assert.ok(disk.bytes(path.join("/")).equals(contents[Number(path[1])]));
 });
@@ -117,7 +123,7 @@ test("a link that breaks is followed by another, and no piece is sent twice", as
   assert.equal(first.download.progress.state, "waiting");
   const kept = first.disk.written;
   const second = connect(catalogue);
-  assert.equal(await first.download.serve(second.receiver), true);
+  assert.equal(await first.download.transferFrom(second.receiver), true);
   await first.download.finished;
   assert.ok(first.disk.bytes("0.bin").equals(bytes));
   assert.equal(sentBytes(second.ends[1]), bytes.length - kept);
@@ -179,7 +185,7 @@ test("files may come and go while they are shared; what went costs itself alone"
   while (receiver.entries.length !== 2 || receiver.entries[1].path[0] !== "new.txt") await settle();
   const disk = new FakeDisk();
   const download = new Download([first, ...receiver.entries], disk);
-  await download.serve(receiver);
+  await download.transferFrom(receiver);
   const { files, failed } = await download.finished;
   assert.equal(files.length, 2);
   assert.deepEqual(failed.map(({ entry, error }) => [entry.id, error.reason]), [[first.id, "removed"]]);
@@ -221,7 +227,7 @@ test("a file that changed while the receiver was away is noticed at the end", as
   while (first.disk.written < 2 * MIB) await settle();
   first.ends[0].cut();
   await first.over;
-  await first.download.serve(connect(catalogueOf(randomBytes(6 * MIB))).receiver);
+  await first.download.transferFrom(connect(catalogueOf(randomBytes(6 * MIB))).receiver);
   await assert.rejects(first.download.finished, { reason: "changed" });
 });
 
@@ -258,9 +264,9 @@ test("a byte changed on the way is noticed by its piece", async () => {
 test("a sender that falls silent is given up, and another link may go on", async () => {
   const clock = new FakeClock();
   const [, end] = fakeChannelPair();
-  const receiver = new Receiver(new Link(end, { clock }), { clock });
+  const receiver = new Receiver(new RtcMessageChannel(end, { clock }), { clock });
   const ended = receiver.run().catch((error) => error);
-  const asked = assert.rejects(receiver.pull({ id: "1", path: ["x"], size: 5, type: "" }, 0), { reason: "stalled" });
+  const asked = assert.rejects(receiver.requestPiece({ id: "1", path: ["x"], size: 5, type: "" }, 0), { reason: "stalled" });
   await clock.advance(30_000);
   await asked;
   assert.equal((await ended).reason, "stalled");
@@ -294,7 +300,7 @@ test("any schedule of loss, reconnect, pause and cancel gives equal bytes or an 
       };
       for (const end of all.ends) end.addEventListener("message", act);
       const gone = all.received.then(() => true);
-      while (all.receiver.entries.length === 0 && !all.receiver.ended) {
+      while (all.receiver.entries.length === 0 && !all.receiver.endReason) {
         if (catalogue.entries.length === 0) break;
         await settle();
       }
@@ -308,7 +314,7 @@ test("any schedule of loss, reconnect, pause and cancel gives equal bytes or an 
         download = new Download(all.receiver.entries, disk, { clock });
         download.finished.then((value) => (outcome = value), (error) => (outcome = error));
       }
-      const served = download.serve(all.receiver);
+      const served = download.transferFrom(all.receiver);
       for (let over = false; !over; ) {
         over = await Promise.race([served.then(() => true), settle().then(() => false)]);
         if (random() < 0.5) download.resume();
@@ -355,10 +361,10 @@ for (const [title, message] of [
 /** A receiver that asks for one piece of five bytes, and a sender that says what it is told. */
 async function asking(messages) {
   const [end, other] = fakeChannelPair();
-  const [link, theirs] = [end, other].map((channel) => new Link(channel));
+  const [link, theirs] = [end, other].map((channel) => new RtcMessageChannel(channel));
   const receiver = new Receiver(theirs);
   const ended = receiver.run().catch((error) => error);
-  const reply = receiver.pull({ id: "1", path: ["x"], size: 5, type: "" }, 0);
+  const reply = receiver.requestPiece({ id: "1", path: ["x"], size: 5, type: "" }, 0);
   reply.catch(() => {});
   for (const message of messages) await (message.type ? link.send(message) : link.sendBytes(message));
   return ended;
@@ -392,13 +398,13 @@ test("hostile names are harmless before anybody sees them", async () => {
 
 test("a flood that nobody asked for ends the link", async () => {
   const [end, other] = fakeChannelPair();
-  const [link, theirs] = [new Link(end), new Link(other)];
+  const [link, theirs] = [new RtcMessageChannel(end), new RtcMessageChannel(other)];
   const flood = (async () => {
     for (let n = 0; n < 200; n++) await link.sendBytes(new Uint8Array(65_536));
   })();
   await assert.rejects(flood, { name: "PeerError" });
   await assert.rejects(async () => {
-    for (;;) await theirs.next();
+    for (;;) await theirs.receive();
   }, { name: "ProtocolError", message: /more than was asked for/ });
 });
 
@@ -420,15 +426,15 @@ test("a memory target hands over one file as it is, and several as a zip", async
 
 test("speed and time left follow what was seen lately", async () => {
   const clock = new FakeClock();
-  const meter = new Meter(10_000, { clock });
-  assert.deepEqual(meter.update(0), { speed: 0, left: Infinity });
+  const throughput = new Throughput(10_000, { clock });
+  assert.deepEqual(throughput.update(0), { speed: 0, secondsLeft: Infinity });
   await clock.advance(1_000);
-  assert.deepEqual(meter.update(1_000), { speed: 1_000, left: 9 });
-  meter.skip(1_000);
-  assert.deepEqual(meter.update(2_000), { speed: 1_000, left: 8 });
+  assert.deepEqual(throughput.update(1_000), { speed: 1_000, secondsLeft: 9 });
+  throughput.skip(1_000);
+  assert.deepEqual(throughput.update(2_000), { speed: 1_000, secondsLeft: 8 });
   for (let second = 0; second < 7; second++) {
     await clock.advance(1_000);
-    meter.update(2_000);
+    throughput.update(2_000);
   }
-  assert.deepEqual(meter.update(2_000), { speed: 0, left: Infinity });
+  assert.deepEqual(throughput.update(2_000), { speed: 0, secondsLeft: Infinity });
 });

@@ -4,16 +4,16 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { crc32 as reference } from "node:zlib";
+import { centralDirectory, dataDescriptor, localFileHeader, zipSize } from "../../web/lib/share/targets/zip.js";
 import { crc32 } from "../../web/lib/util/crc32.js";
-import { directory, fileHeader, fileTrailer, zipLength } from "../../web/lib/share/targets/zip.js";
 import { unzip } from "../unzip.mjs";
 
 /** @param {Array<[string, Buffer]>} files */
 function zip(files) {
   const members = files.map(([path, bytes]) => ({ path: path.split("/"), size: bytes.length, crc: crc32(bytes) }));
-  const parts = members.flatMap((member, at) => [fileHeader(member), files[at][1], fileTrailer(member)]);
-  const whole = Buffer.concat([...parts, directory(members)]);
-  assert.equal(whole.length, zipLength(members));
+  const parts = members.flatMap((member, at) => [localFileHeader(member), files[at][1], dataDescriptor(member)]);
+  const whole = Buffer.concat([...parts, centralDirectory(members)]);
+  assert.equal(whole.length, zipSize(members));
   return whole;
 }
 
@@ -39,11 +39,11 @@ test("more files than a plain zip can count are counted", async () => {
 test("what is larger than 4 GiB says so wherever a size or an offset stands", () => {
   const size = 5 * 2 ** 30;
   const big = { path: ["big"], size, crc: 1 };
-  const header = Buffer.from(fileHeader(big));
+  const header = Buffer.from(localFileHeader(big));
   assert.equal(header.readUInt32LE(22), 0xffff_ffff);
   assert.equal(header.readBigUInt64LE(30 + 3 + 4), BigInt(size));
-  assert.equal(Buffer.from(fileTrailer(big)).readBigUInt64LE(8), BigInt(size));
-  const table = Buffer.from(directory([big, { path: ["b"], size: 1, crc: 2 }]));
+  assert.equal(Buffer.from(dataDescriptor(big)).readBigUInt64LE(8), BigInt(size));
+  const table = Buffer.from(centralDirectory([big, { path: ["b"], size: 1, crc: 2 }]));
   const second = 46 + 3 + 4 + 16;
   assert.equal(table.readUInt32LE(second + 42), 0xffff_ffff);
   assert.equal(table.readBigUInt64LE(second + 46 + 1 + 4), BigInt(header.length + size + 24));

@@ -1,89 +1,92 @@
-/** A share under way: what is on offer, its link, and who takes it, from the first file to the end of the page. */
+/** A share in progress: its files, its link and its receivers, until the page is closed. */
 
-import { FileShare } from "../lib/share/file-share.js";
-import { createIdentity, restoreIdentity } from "../lib/rtc/identity.js";
-import { stretch } from "../lib/share/derive-key.js";
-import { Peer, joinPatiently } from "../lib/rtc/peer.js";
-import { KEY_BYTES } from "../lib/share/key-proof.js";
 import { Socket } from "../lib/channels/socket.js";
-import { makeLink } from "../lib/share/share-link.js";
-import { showHash } from "./file-hash.js";
-import { remember } from "./saved-share.js";
+import { createIdentity, restoreIdentity } from "../lib/rtc/identity.js";
+import { Peer, joinWithRetry } from "../lib/rtc/peer.js";
+import { deriveKey } from "../lib/share/derive-key.js";
+import { FileShare } from "../lib/share/file-share.js";
+import { KEY_BYTES } from "../lib/share/key-proof.js";
+import { formatShareLink } from "../lib/share/share-link.js";
+import { announce, element, showText } from "./dom.js";
+import { showFileHash } from "./file-hash.js";
+import { errorText, formatFiles, formatSize, t } from "./i18n.js";
 import { showLink } from "./link-panel.js";
-import { announce, element, say } from "./dom.js";
-import { rowOf } from "./receiver-row.js";
-import { showInTab } from "./tab-progress.js";
-import { failureText, filesText, sizeText, t } from "./i18n.js";
+import { createReceiverRow } from "./receiver-row.js";
+import { saveShare } from "./saved-share.js";
+import { showTabProgress } from "./tab-progress.js";
 
-/** So many wrong keys are not somebody's typing any more. */
-const GUESSING = 5;
+/** @typedef {import("../lib/share/file-entry.js").FileEntry} FileEntry */
+/** @typedef {import("./file-handles.js").Handle} Handle */
+/** @typedef {import("./saved-share.js").SavedShare} SavedShare */
 
-export class Share {
+/** So many wrong keys look like guessing, not like mistakes. */
+const GUESSING_THRESHOLD = 5;
+
+export class ActiveShare {
   #socket;
   #peer;
   #fileShare;
-  /** @type {Omit<import("./saved-share.js").Keepsake, "at">} */
-  #keepsake;
+  /** @type {Omit<SavedShare, "savedAt">} */
+  #saved;
   /** @type {Map<string, Blob>} by the entry's id */
   #files = new Map();
-  #receivers = 0;
-  /** @type {Promise<import("./thumbnails.js").Pictures> | null} */
-  #pictures = null;
+  #receiverCount = 0;
+  /** @type {Promise<import("./thumbnails.js").Thumbnails> | null} */
+  #thumbnails = null;
 
   /**
    * @param {Socket} socket
    * @param {Peer} peer
-   * @param {Omit<import("./saved-share.js").Keepsake, "at">} keepsake
+   * @param {Omit<SavedShare, "savedAt">} saved
    */
-  constructor(socket, peer, keepsake) {
+  constructor(socket, peer, saved) {
     this.#socket = socket;
     this.#peer = peer;
-    this.#keepsake = keepsake;
-    this.#fileShare = new FileShare(peer, keepsake.proof);
+    this.#saved = saved;
+    this.#fileShare = new FileShare(peer, saved.shareKey);
     this.#fileShare.catalogue.on("change", () => this.#showFiles());
-    this.#fileShare.catalogue.on("fault", ({ path }) => say(element("share-error", HTMLElement), t("share_fault", path.join("/"))));
+    this.#fileShare.catalogue.on("fault", ({ path }) => showText(element("share-error", HTMLElement), t("share_fault", path.join("/"))));
     this.#fileShare.on("receiver", (receiver) => this.#showReceiver(receiver));
     this.#fileShare.on("refused", showRefused);
     peer.on("state", (state) => {
-      say(element("share-state", HTMLElement), state === "joined" ? t("share_ready") : t("share_away"));
+      showText(element("share-state", HTMLElement), state === "joined" ? t("share_ready") : t("share_away"));
     });
   }
 
-  /** @param {import("./saved-share.js").Keepsake | null} kept of this tab, before it was reloaded */
-  static async start(kept) {
+  /** @param {SavedShare | null} saved this tab's share before a reload */
+  static async start(saved) {
     const socket = new Socket("/socket");
-    const identity = kept ? await restoreIdentity(kept.secret) : await createIdentity();
-    const key = kept?.key ?? crypto.getRandomValues(new Uint8Array(KEY_BYTES));
+    const identity = saved ? await restoreIdentity(saved.secret) : await createIdentity();
+    const linkKey = saved?.linkKey ?? crypto.getRandomValues(new Uint8Array(KEY_BYTES));
     const algorithm = { name: "ECDSA", namedCurve: "P-256" };
-    const certificate = kept?.certificate ?? (await RTCPeerConnection.generateCertificate(algorithm));
-    // The proof binds whatever certificate there is; keeping it lets a reload look like no change at all.
+    const certificate = saved?.certificate ?? (await RTCPeerConnection.generateCertificate(algorithm));
+    // With the same certificate the fingerprint stays the same after a reload. The proof works with any certificate.
     const certificates = certificate.expires > Date.now() ? [certificate] : [];
     const createConnection = (/** @type {RTCConfiguration} */ config) => new RTCPeerConnection({ ...config, certificates });
     const peer = new Peer(socket, identity, { createConnection });
-    const { proof = key, names = [], handles = [] } = kept ?? {};
-    const keepsake = { secret: identity.secret, key, proof, certificate, names, handles };
-    const share = new Share(socket, peer, keepsake);
+    const { shareKey = linkKey, names = [], handles = [] } = saved ?? {};
+    const share = new ActiveShare(socket, peer, { secret: identity.secret, linkKey, shareKey, certificate, names, handles });
     share.#open();
     return share;
   }
 
-  /** @param {import("./file-input.js").Found} found */
-  add({ offers, handles }) {
+  /** @param {import("./file-input.js").PickedFiles} picked */
+  add({ files, handles }) {
     const { catalogue } = this.#fileShare;
-    // The same file chosen twice is one file.
+    // A file that is picked twice is shared once.
     const known = new Set(catalogue.entries.map(({ path, size }) => JSON.stringify([path, size])));
-    const fresh = offers.filter(({ file, path }) => !known.has(JSON.stringify([path, file.size])));
-    say(element("share-error", HTMLElement), "");
-    const added = catalogue.add(fresh);
-    added.forEach(({ id }, at) => this.#files.set(id, fresh[at].file));
+    const newFiles = files.filter(({ file, path }) => !known.has(JSON.stringify([path, file.size])));
+    showText(element("share-error", HTMLElement), "");
+    const added = catalogue.add(newFiles);
+    added.forEach(({ id }, index) => this.#files.set(id, newFiles[index].file));
     this.#showHash();
-    if (added.length > 0) this.#keepsake.handles.push(...handles);
-    this.#remember();
+    if (added.length > 0) this.#saved.handles.push(...handles);
+    this.#save();
   }
 
   stop() {
     onbeforeunload = null;
-    showInTab(null);
+    showTabProgress(null);
     this.#peer.close();
     this.#socket.disconnect();
   }
@@ -95,154 +98,154 @@ export class Share {
     this.#showFiles();
     if (this.#hasPassword) {
       element("password-details", HTMLDetailsElement).open = true;
-      say(element("password-state", HTMLElement), t("password_is_set"));
+      showText(element("password-state", HTMLElement), t("password_is_set"));
     }
-    if (this.#keepsake.names.length > 0) void this.#comeBack();
-    void remember(this.#keepsake);
+    if (this.#saved.names.length > 0) void this.#restoreFiles();
+    void saveShare(this.#saved);
     element("password-form", HTMLFormElement).addEventListener("submit", (event) => {
       event.preventDefault();
       void this.#setPassword(element("password", HTMLInputElement).value);
     });
-    joinPatiently(this.#peer).catch((error) => say(element("share-error", HTMLElement), failureText(error)));
+    joinWithRetry(this.#peer).catch((error) => showText(element("share-error", HTMLElement), errorText(error)));
   }
 
-  /** After a reload: with the files, if the browser gives them back, or with the words to get them. */
-  async #comeBack() {
-    const { names, handles } = this.#keepsake;
-    if (handles.length === 0) return this.#askFor("share_again", names);
-    const { offersOf, permitted } = await import("./file-handles.js");
+  /** After a reload: shares the same files if the browser can still read them, or asks the user for them. */
+  async #restoreFiles() {
+    const { names, handles } = this.#saved;
+    if (handles.length === 0) return this.#askForFiles("share_again", names);
+    const { filesOfHandles, filterReadable } = await import("./file-handles.js");
     const retake = element("retake", HTMLElement);
-    const take = async (/** @type {import("./file-handles.js").Handle[]} */ granted) => {
-      const offers = await offersOf(granted, names);
-      const found = new Set(offers.map(({ path }) => path.join("/")));
-      if (offers.length > 0) this.add({ offers, handles: [] });
-      this.#askFor("share_missing", names.filter((name) => !found.has(name)));
+    const restore = async (/** @type {Handle[]} */ readable) => {
+      const files = await filesOfHandles(readable, names);
+      const found = new Set(files.map(({ path }) => path.join("/")));
+      if (files.length > 0) this.add({ files, handles: [] });
+      this.#askForFiles("share_missing", names.filter((name) => !found.has(name)));
     };
-    const granted = await permitted(handles, false);
-    if (granted.length === handles.length) return take(granted);
-    this.#askFor("share_again_ask", names);
+    const readable = await filterReadable(handles, false);
+    if (readable.length === handles.length) return restore(readable);
+    this.#askForFiles("share_again_ask", names);
     retake.hidden = false;
     retake.focus();
     retake.onclick = async () => {
-      const granted = await permitted(handles, true);
+      const readable = await filterReadable(handles, true);
       element("add-more", HTMLElement).focus();
       retake.hidden = true;
-      await take(granted);
+      await restore(readable);
     };
   }
 
   /**
-   * @param {import("./i18n.js").Word} word
+   * @param {import("./i18n.js").TextKey} key
    * @param {string[]} names
    */
-  #askFor(word, names) {
-    const some = names.slice(0, 10).join(", ");
-    say(element("share-again", HTMLElement), names.length === 0 ? "" : t(word, names.length > 10 ? `${some}, …` : some));
+  #askForFiles(key, names) {
+    const first = names.slice(0, 10).join(", ");
+    showText(element("share-again", HTMLElement), names.length === 0 ? "" : t(key, names.length > 10 ? `${first}, …` : first));
   }
 
-  /** What is on offer now, and what leads to it after a reload. */
-  #remember() {
+  /** Saves the list of files and their handles for a reload. */
+  #save() {
     const names = this.#fileShare.catalogue.entries.map(({ path }) => path.join("/"));
-    const handles = this.#keepsake.handles.filter(({ name }) => names.some((path) => path === name || path.startsWith(`${name}/`)));
-    Object.assign(this.#keepsake, { names, handles });
-    void remember(this.#keepsake);
+    const handles = this.#saved.handles.filter(({ name }) => names.some((path) => path === name || path.startsWith(`${name}/`)));
+    Object.assign(this.#saved, { names, handles });
+    void saveShare(this.#saved);
   }
 
   /** @param {string} password */
   async #setPassword(password) {
-    const { key } = this.#keepsake;
-    this.#keepsake.proof = await stretch(key, password);
-    this.#fileShare.key = this.#keepsake.proof;
+    const { linkKey } = this.#saved;
+    this.#saved.shareKey = await deriveKey(linkKey, password);
+    this.#fileShare.key = this.#saved.shareKey;
     this.#showLink();
-    await remember(this.#keepsake);
-    say(element("password-state", HTMLElement), t(password === "" ? "password_is_off" : "password_is_set"));
+    await saveShare(this.#saved);
+    showText(element("password-state", HTMLElement), t(password === "" ? "password_is_off" : "password_is_set"));
   }
 
   #showLink() {
-    showLink(makeLink({ peerId: this.#peer.id, key: this.#keepsake.key, hasPassword: this.#hasPassword }));
+    showLink(formatShareLink({ peerId: this.#peer.id, key: this.#saved.linkKey, hasPassword: this.#hasPassword }));
   }
 
   get #hasPassword() {
-    return this.#keepsake.proof.join() !== this.#keepsake.key.join();
+    return this.#saved.shareKey.join() !== this.#saved.linkKey.join();
   }
 
   #showFiles() {
     const { entries } = this.#fileShare.catalogue;
     const size = entries.reduce((sum, entry) => sum + entry.size, 0);
     if (entries.length > 0) {
-      say(element("share-again", HTMLElement), "");
+      showText(element("share-again", HTMLElement), "");
       element("retake", HTMLElement).hidden = true;
     }
-    element("share-sum", HTMLElement).textContent = entries.length === 0 ? t("nothing_on_offer") : t("files_on_offer", filesText(entries.length, size));
-    const rows = entries.map((entry) => ({ entry, place: this.#itemOf(entry) }));
-    element("share-files", HTMLElement).replaceChildren(...rows.map(({ place }) => place));
+    element("share-sum", HTMLElement).textContent = entries.length === 0 ? t("nothing_on_offer") : t("files_on_offer", formatFiles(entries.length, size));
+    const rows = entries.map((entry) => ({ entry, row: this.#createFileRow(entry) }));
+    element("share-files", HTMLElement).replaceChildren(...rows.map(({ row }) => row));
     this.#showHash();
-    if (entries.some(({ type }) => type.startsWith("image/"))) void this.#showPictures(rows);
+    if (entries.some(({ type }) => type.startsWith("image/"))) void this.#showThumbnails(rows);
   }
 
-  /** @param {Array<{entry: import("../lib/share/catalogue.js").Entry, place: HTMLElement}>} rows */
-  async #showPictures(rows) {
-    this.#pictures ??= import("./thumbnails.js").then(({ Pictures }) => new Pictures((entry) => this.#preview(entry)));
-    const pictures = await this.#pictures;
-    if (rows.every(({ place }) => place.isConnected)) pictures.show(rows); // else a later list has come
+  /** @param {Array<{entry: FileEntry, row: HTMLElement}>} rows */
+  async #showThumbnails(rows) {
+    this.#thumbnails ??= import("./thumbnails.js").then(({ Thumbnails }) => new Thumbnails((entry) => this.#preview(entry)));
+    const thumbnails = await this.#thumbnails;
+    if (rows.every(({ row }) => row.isConnected)) thumbnails.show(rows); // otherwise a newer list has replaced this one
   }
 
-  /** @param {import("../lib/share/catalogue.js").Entry} entry */
+  /** @param {FileEntry} entry */
   async #preview({ id }) {
     const jpeg = await this.#fileShare.catalogue.preview(id);
     return jpeg && new Blob([jpeg], { type: "image/jpeg" });
   }
 
-  /** Of one file alone: of many, each receiver's browser compares the hashes. */
+  /** Only for a single file. The browsers compare the hashes of all files in any case. */
   #showHash() {
     const { entries } = this.#fileShare.catalogue;
-    void showHash("share-hash", (entries.length === 1 && this.#files.get(entries[0].id)) || null);
+    void showFileHash("share-hash", (entries.length === 1 && this.#files.get(entries[0].id)) || null);
   }
 
-  /** @param {import("../lib/share/catalogue.js").Entry} entry */
-  #itemOf({ id, path, size }) {
-    const item = document.createElement("li");
+  /** @param {FileEntry} entry */
+  #createFileRow({ id, path, size }) {
+    const row = document.createElement("li");
     const name = document.createElement("bdi");
-    const figure = document.createElement("span");
+    const sizeLabel = document.createElement("span");
     const remove = document.createElement("button");
     name.textContent = path.join("/");
-    figure.className = "quiet";
-    figure.textContent = sizeText(size);
+    sizeLabel.className = "quiet";
+    sizeLabel.textContent = formatSize(size);
     remove.type = "button";
     remove.textContent = t("remove");
     remove.setAttribute("aria-label", t("remove_name", path.join("/")));
     remove.addEventListener("click", () => {
       this.#fileShare.catalogue.remove(id);
       this.#files.delete(id);
-      this.#remember();
+      this.#save();
       element("add-more", HTMLElement).focus(); // the button that had the focus is gone
     });
-    item.append(name, figure, remove);
-    return item;
+    row.append(name, sizeLabel, remove);
+    return row;
   }
 
-  /** @param {import("../lib/index.js").Reception} receiver */
+  /** @param {import("../lib/share/remote-receiver.js").RemoteReceiver} receiver */
   #showReceiver(receiver) {
     const list = element("receivers", HTMLElement);
     element("nobody", HTMLElement).hidden = true;
-    this.#receivers += 1;
-    list.append(rowOf(receiver, t("receiver_name", this.#receivers)));
-    if (this.#receivers === 1) announce(t("receivers"));
+    this.#receiverCount += 1;
+    list.append(createReceiverRow(receiver, t("receiver_name", this.#receiverCount)));
+    if (this.#receiverCount === 1) announce(t("receivers"));
     receiver.on("change", () => {
       const active = this.#fileShare.receivers.filter(({ state }) => state === "downloading");
-      const sum = (/** @type {"written" | "total"} */ what) => active.reduce((all, one) => all + one[what], 0);
-      showInTab(active.length > 0 ? sum("written") / Math.max(1, sum("total")) : null);
-      // Asked before the page is closed, but not when nobody would miss it.
+      const sum = (/** @type {"written" | "total"} */ figure) => active.reduce((bytes, other) => bytes + other[figure], 0);
+      showTabProgress(active.length > 0 ? sum("written") / Math.max(1, sum("total")) : null);
+      // The browser asks before it closes the page, but only while there is a download.
       onbeforeunload = active.length > 0 ? (event) => event.preventDefault() : null;
     });
   }
 }
 
-/** @param {number} count of visitors with another key: a row for each would be theirs to multiply */
+/** @param {number} count of refused receivers; they have no rows, because an attacker could create any number */
 function showRefused(count) {
   const place = element("refused", HTMLElement);
-  const isGuessing = count >= GUESSING;
+  const isGuessing = count >= GUESSING_THRESHOLD;
   element("nobody", HTMLElement).hidden = true;
   place.classList.toggle("bad", isGuessing);
-  say(place, (count === 1 ? t("refused_one") : t("refused_many", count)) + (isGuessing ? t("refused_guessing") : ""));
+  showText(place, (count === 1 ? t("refused_one") : t("refused_many", count)) + (isGuessing ? t("refused_guessing") : ""));
 }

@@ -1,4 +1,4 @@
-/** Getting at the page's elements, with their types checked; no behaviour of the app. */
+/** Typed access to the page's elements, and messages to the user. */
 
 /**
  * @template {HTMLElement} T
@@ -13,22 +13,20 @@ export function element(id, type) {
 }
 
 /**
- * Shows a sentence, or hides its place when there is none.
- *
  * @param {HTMLElement} place
- * @param {string} sentence
+ * @param {string} text empty hides the place
  */
-export function say(place, sentence) {
-  place.hidden = sentence === "";
-  // A live region speaks at every change, so the same words are not written twice.
-  if (place.textContent !== sentence) place.textContent = sentence;
+export function showText(place, text) {
+  place.hidden = text === "";
+  // Screen readers read every change of a live region, so the same text is not set again.
+  if (place.textContent !== text) place.textContent = text;
 }
 
 /**
- * Speaks to screen readers alone, for what others see by itself.
+ * Tells screen readers about a change that is visible on the page.
  *
- * @param {string} sentence
+ * @param {string} text
  */
-export function announce(sentence) {
-  element("live", HTMLElement).textContent = sentence;
+export function announce(text) {
+  element("live", HTMLElement).textContent = text;
 }

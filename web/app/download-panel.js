@@ -1,35 +1,36 @@
 /**
- * Downloads on the receiver's page: where each one goes, its bar, its buttons, and what is
- * said at its end. Fetched once there is something to download; connecting is receive.js's.
+ * A download on the receiver's page: its target, progress bar, buttons and result. Loaded when there is
+ * something to download; receive-view.js connects.
  */
 
 import { Download } from "../lib/share/download.js";
-import { TransferError } from "../lib/util/errors.js";
-import { openTarget } from "../lib/share/targets/target.js";
-import { showHash } from "./file-hash.js";
+import { TransferError } from "../lib/share/errors.js";
+import { openTarget } from "../lib/share/targets/open-target.js";
 import { element } from "./dom.js";
-import { showInTab } from "./tab-progress.js";
-import { failureText, leftText, percent, sizeText, t } from "./i18n.js";
+import { showFileHash } from "./file-hash.js";
+import { errorText, formatSize, formatTimeLeft, percent, t } from "./i18n.js";
+import { showTabProgress } from "./tab-progress.js";
 
-/** @typedef {import("../lib/share/catalogue.js").Entry} Entry */
-/** @typedef {import("../lib/share/targets/target.js").Target} Target */
+/** @typedef {import("../lib/share/file-entry.js").FileEntry} FileEntry */
+/** @typedef {import("../lib/share/download.js").DownloadResult} DownloadResult */
+/** @typedef {import("../lib/share/download-target.js").DownloadTarget} DownloadTarget */
 
-/** @typedef {"downloads" | "file" | "folder"} Place the browser's own downloads, or what the person picks */
+/** @typedef {"downloads" | "file" | "folder"} Destination the browser's downloads, or a place that the user picks */
 
 /**
- * @param {Place} place
- * @param {Entry[]} entries
- * @param {string} scope names the share
- * @returns {Promise<Target | null>} null when the person closed the picker
+ * @param {Destination} destination
+ * @param {FileEntry[]} entries
+ * @param {string} scope identifies the share
+ * @returns {Promise<DownloadTarget | null>} null when the user closed the picker
  */
-export async function openPlace(place, entries, scope) {
-  if (place === "downloads") return openTarget(entries, scope);
-  if (place === "file") {
-    const handle = await pick("showSaveFilePicker", { suggestedName: entries[0].path.at(-1) });
+export async function openDestination(destination, entries, scope) {
+  if (destination === "downloads") return openTarget(entries, scope);
+  if (destination === "file") {
+    const handle = await openPicker("showSaveFilePicker", { suggestedName: entries[0].path.at(-1) });
     const { PickedFileTarget } = await import("../lib/share/targets/picked-file-target.js");
     return handle && new PickedFileTarget(handle);
   }
-  const folder = await pick("showDirectoryPicker", { mode: "readwrite" });
+  const folder = await openPicker("showDirectoryPicker", { mode: "readwrite" });
   const { FolderTarget } = await import("../lib/share/targets/folder-target.js");
   return folder && new FolderTarget(folder);
 }
@@ -37,51 +38,51 @@ export async function openPlace(place, entries, scope) {
 /**
  * @param {string} picker
  * @param {object} options
- * @returns {Promise<any>} a handle, or null
+ * @returns {Promise<any>} a handle; null when the user closed the picker
  */
-async function pick(picker, options) {
+async function openPicker(picker, options) {
   try {
     return await /** @type {any} */ (globalThis)[picker](options);
   } catch (cause) {
-    if (/** @type {Error} */ (cause).name === "AbortError") return null; // the person closed it
+    if (/** @type {Error} */ (cause).name === "AbortError") return null;
     throw new TransferError("place", `${picker} was refused`, { cause });
   }
 }
 
 /**
  * @param {import("../lib/share/file-fetch.js").FileFetch} fetch
- * @param {Entry[]} entries
- * @param {Target} target
- * @returns {Promise<string>} what is to be said of its end
- * @throws {Error} why nothing arrived
+ * @param {FileEntry[]} entries
+ * @param {DownloadTarget} target
+ * @returns {Promise<string>} the message to show at the end
+ * @throws {Error} nothing arrived
  */
-export async function takeInto(fetch, entries, target) {
+export async function runDownload(fetch, entries, target) {
   const download = new Download(entries, target);
   const panel = element("receive-progress", HTMLElement);
-  const cancelled = listenToButtons(download);
+  const isCancelled = connectButtons(download);
   element("save", HTMLElement).hidden = true;
-  void showHash("receive-hash", null);
+  void showFileHash("receive-hash", null);
   panel.hidden = false;
-  const stop = download.on("progress", show);
-  show(download.progress);
-  fetch.take(download);
+  const removeListener = download.on("progress", showProgress);
+  showProgress(download.progress);
+  fetch.add(download);
   try {
-    return handOver(await download.finished, entries);
+    return saveFiles(await download.finished, entries);
   } catch (error) {
-    if (cancelled()) return t("cancelled_here");
+    if (isCancelled()) return t("cancelled_here");
     throw error;
   } finally {
-    stop();
+    removeListener();
     panel.hidden = true;
-    showInTab(null);
+    showTabProgress(null);
   }
 }
 
 /**
  * @param {Download} download
- * @returns {() => boolean} whether it was cancelled here
+ * @returns {() => boolean} whether the user has cancelled it
  */
-function listenToButtons(download) {
+function connectButtons(download) {
   const pause = element("pause", HTMLButtonElement);
   let isPaused = false;
   let isCancelled = false;
@@ -99,24 +100,24 @@ function listenToButtons(download) {
   return () => isCancelled;
 }
 
-/** @param {import("../lib/share/download.js").Progress} progress */
-function show({ state, written, total, speed, left }) {
-  const figures = [percent(written, total), sizeText(written), sizeText(total)];
+/** @param {import("../lib/share/download.js").DownloadProgress} progress */
+function showProgress({ state, written, total, speed, secondsLeft }) {
+  const figures = [percent(written, total), formatSize(written), formatSize(total)];
   const bar = element("receive-bar", HTMLProgressElement);
-  const words = element("receive-figures", HTMLElement);
+  const text = element("receive-figures", HTMLElement);
   bar.value = total === 0 ? 1 : written / total;
-  showInTab(bar.value);
-  if (state === "paused") words.textContent = t("paused_at", ...figures);
-  else if (state === "waiting") words.textContent = t("waiting_at", ...figures);
-  else if (written === total) words.textContent = t("state.finishing");
-  else words.textContent = t("figures", ...figures, sizeText(Math.round(speed)), leftText(left));
+  showTabProgress(bar.value);
+  if (state === "paused") text.textContent = t("paused_at", ...figures);
+  else if (state === "waiting") text.textContent = t("waiting_at", ...figures);
+  else if (written === total) text.textContent = t("state.finishing");
+  else text.textContent = t("figures", ...figures, formatSize(Math.round(speed)), formatTimeLeft(secondsLeft));
 }
 
 /**
- * @param {import("../lib/share/download.js").Outcome} outcome
- * @param {Entry[]} entries
+ * @param {DownloadResult} result
+ * @param {FileEntry[]} entries
  */
-function handOver({ files, failed }, entries) {
+function saveFiles({ files, failed }, entries) {
   const save = element("save", HTMLAnchorElement);
   for (const { name, blob } of files) {
     if (!blob) continue;
@@ -124,18 +125,18 @@ function handOver({ files, failed }, entries) {
     save.download = name;
     save.hidden = false;
     save.click();
-    // a zip has a hash as well, but none that the sender could compare
-    if (entries.length === 1 && entries[0].path.length === 1) void showHash("receive-hash", blob);
+    // The sender has no hash of a ZIP archive to compare with.
+    if (entries.length === 1 && entries[0].path.length === 1) void showFileHash("receive-hash", blob);
   }
-  return endText(failed, entries);
+  return resultText(failed, entries);
 }
 
 /**
- * @param {import("../lib/share/download.js").Outcome["failed"]} failed
- * @param {Entry[]} entries
+ * @param {DownloadResult["failed"]} failed
+ * @param {FileEntry[]} entries
  */
-function endText(failed, entries) {
-  if (failed.length === 0) return t("done", sizeText(entries.reduce((sum, { size }) => sum + size, 0)));
-  const missing = failed.map(({ entry, error }) => `${entry.path.join("/")}: ${failureText(error)}`);
+function resultText(failed, entries) {
+  if (failed.length === 0) return t("done", formatSize(entries.reduce((sum, { size }) => sum + size, 0)));
+  const missing = failed.map(({ entry, error }) => `${entry.path.join("/")}: ${errorText(error)}`);
   return t("done_some", entries.length - failed.length, entries.length, missing.join(" "));
 }

@@ -1,49 +1,48 @@
 /**
- * Files that a browser gives back after a reload: handles of what was dropped or picked,
- * where the browser has such (Chromium), and what they lead to. Where they are kept is
- * keepsake.js's.
+ * Handles of dropped or picked files, which can be read again after a reload (in Chromium).
+ * saved-share.js stores them.
  */
 
-/** @typedef {import("./file-input.js").Offer} Offer */
+/** @typedef {import("./file-input.js").PickedFile} PickedFile */
 /** @typedef {FileSystemHandle & {queryPermission(): Promise<PermissionState>, requestPermission(): Promise<PermissionState>}} Handle */
 
 /**
  * @param {Handle[]} handles
- * @param {boolean} mayAsk the person, who must just have pressed something
- * @returns {Promise<Handle[]>} those that may be read
+ * @param {boolean} mayPrompt whether the browser may ask the user, who must just have pressed a button
+ * @returns {Promise<Handle[]>} those with read permission
  */
-export async function permitted(handles, mayAsk) {
-  const found = [];
+export async function filterReadable(handles, mayPrompt) {
+  const readable = [];
   for (const handle of handles) {
-    // One after the other: browsers show one question at a time.
-    const state = await (mayAsk ? handle.requestPermission() : handle.queryPermission()).catch(() => "denied");
-    if (state === "granted") found.push(handle);
+    // One after the other, because browsers show one prompt at a time.
+    const state = await (mayPrompt ? handle.requestPermission() : handle.queryPermission()).catch(() => "denied");
+    if (state === "granted") readable.push(handle);
   }
-  return found;
+  return readable;
 }
 
 /**
  * @param {Handle[]} handles
- * @param {string[]} names of what was on offer; nothing else in a folder is
- * @returns {Promise<Offer[]>} what is still there
+ * @param {string[]} names of the shared files; the other files of a folder are ignored
+ * @returns {Promise<PickedFile[]>} the files that still exist
  */
-export async function offersOf(handles, names) {
+export async function filesOfHandles(handles, names) {
   const wanted = new Set(names);
-  const found = [];
-  for (const handle of handles) found.push(...(await walk(handle, []).catch(() => []))); // it is gone
-  return found.filter(({ path }) => wanted.has(path.join("/")));
+  const files = [];
+  for (const handle of handles) files.push(...(await walk(handle, []).catch(() => []))); // it was deleted
+  return files.filter(({ path }) => wanted.has(path.join("/")));
 }
 
 /**
  * @param {FileSystemHandle} handle
  * @param {string[]} folder
- * @returns {Promise<Offer[]>}
+ * @returns {Promise<PickedFile[]>}
  */
 async function walk(handle, folder) {
   const path = [...folder, handle.name];
   if (handle.kind === "file") return [{ file: await /** @type {FileSystemFileHandle} */ (handle).getFile(), path }];
-  const found = [];
-  const entries = /** @type {any} */ (handle).values();
-  for await (const inner of entries) found.push(...(await walk(inner, path).catch(() => [])));
-  return found;
+  const files = [];
+  const children = /** @type {any} */ (handle).values();
+  for await (const child of children) files.push(...(await walk(child, path).catch(() => [])));
+  return files;
 }

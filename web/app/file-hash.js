@@ -1,41 +1,41 @@
-/** One file's SHA-256, where two people can compare it with each other, or with sha256sum. */
+/** Shows the SHA-256 of a file, which the user can compare with the other side's, or with `sha256sum`. */
 
 import { element } from "./dom.js";
 
-/** @type {WeakMap<Blob, Promise<string>>} a file is read for it once */
-const known = new WeakMap();
-/** @type {WeakMap<HTMLElement, Blob>} whose hash each line is about */
-const wanted = new WeakMap();
+/** @type {WeakMap<Blob, Promise<string>>} each file is read once */
+const hashes = new WeakMap();
+/** @type {WeakMap<HTMLElement, Blob>} the file whose hash each element is to show */
+const requested = new WeakMap();
 
 /**
- * Shows the hash as soon as it is known; a large file takes its time, in a worker.
+ * Shows the hash as soon as a worker has computed it.
  *
- * @param {string} id of the line
- * @param {Blob | null} file null hides the line
+ * @param {string} id of the element
+ * @param {Blob | null} file null hides the element
  */
-export async function showHash(id, file) {
-  const line = element(id, HTMLElement);
-  if (file && wanted.get(line) === file) return;
-  line.hidden = true;
-  wanted.delete(line);
+export async function showFileHash(id, file) {
+  const place = element(id, HTMLElement);
+  if (file && requested.get(place) === file) return;
+  place.hidden = true;
+  requested.delete(place);
   if (!file) return;
-  wanted.set(line, file);
+  requested.set(place, file);
   try {
     const hash = await hashOf(file);
-    if (wanted.get(line) !== file) return; // another file has taken its place
+    if (requested.get(place) !== file) return; // replaced by another file
     const code = document.createElement("code");
     code.textContent = hash;
-    line.replaceChildren("SHA-256 ", code);
-    line.hidden = false;
+    place.replaceChildren("SHA-256 ", code);
+    place.hidden = false;
   } catch {
-    // A file that cannot be read is complained of where it is sent; there is nothing to compare.
+    // A file that cannot be read has no hash; the error is shown when it is sent.
   }
 }
 
 /** @param {Blob} file */
 async function hashOf(file) {
-  const { digestInWorker } = await import("../lib/share/file-digest.js");
-  const hash = known.get(file) ?? digestInWorker(file);
-  known.set(file, hash);
+  const { digestInWorker } = await import("../lib/share/digest-in-worker.js");
+  const hash = hashes.get(file) ?? digestInWorker(file);
+  hashes.set(file, hash);
   return hash;
 }

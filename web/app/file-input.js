@@ -1,56 +1,56 @@
-/** Files and folders as people hand them over: dropped, pasted or picked, with their paths. */
+/** Files and folders from the user, with their paths: dropped, pasted or picked. */
 
-/** @typedef {{file: File, path: string[]}} Offer */
+/** @typedef {{file: File, path: string[]}} PickedFile */
 /** @typedef {import("./file-handles.js").Handle} Handle */
-/** @typedef {{offers: Offer[], handles: Handle[]}} Found `handles` lead to the same files after a reload, where there are any */
+/** @typedef {{files: PickedFile[], handles: Handle[]}} PickedFiles handles: for access after a reload, if the browser has them */
 
 /**
- * Takes what is dropped or pasted anywhere on the page, and what the inputs pick.
+ * Accepts files that are dropped or pasted anywhere on the page, and those of the inputs.
  *
  * @param {HTMLInputElement[]} inputs
- * @param {(finding: Promise<Found>) => void} take
+ * @param {(picked: Promise<PickedFiles>) => void} onPick
  */
-export function acceptFiles(inputs, take) {
+export function acceptFiles(inputs, onPick) {
   const { classList } = document.body;
   addEventListener("dragover", (event) => {
-    event.preventDefault(); // or the browser would open the file in place of the page
+    event.preventDefault(); // otherwise the browser would open the file
     classList.add("dragging");
   });
   addEventListener("dragleave", (event) => event.relatedTarget ?? classList.remove("dragging"));
   addEventListener("drop", (event) => {
     event.preventDefault();
     classList.remove("dragging");
-    if (event.dataTransfer) take(filesOf(event.dataTransfer));
+    if (event.dataTransfer) onPick(filesOfTransfer(event.dataTransfer));
   });
   addEventListener("paste", (event) => {
-    if (event.clipboardData?.files.length) take(filesOf(event.clipboardData));
+    if (event.clipboardData?.files.length) onPick(filesOfTransfer(event.clipboardData));
   });
   for (const input of inputs) {
     input.addEventListener("change", () => {
-      const offers = Array.from(input.files ?? [], (file) => ({ file, path: pathOf(file) }));
-      take(Promise.resolve({ offers, handles: [] }));
-      input.value = ""; // so that the same file can be picked again after it was removed
+      const files = Array.from(input.files ?? [], (file) => ({ file, path: pathOf(file) }));
+      onPick(Promise.resolve({ files, handles: [] }));
+      input.value = ""; // so that a removed file can be picked again
     });
-    // What is picked so comes back after a reload. Not for folders: some, that of all
-    // downloads among them, this picker refuses to open.
+    // Files of this picker can be read again after a reload. It is not used for folders, because it
+    // refuses some of them, for example the downloads folder.
     if ("showOpenFilePicker" in globalThis && !input.webkitdirectory) {
       input.addEventListener("click", (event) => {
         event.preventDefault();
-        take(picked());
+        onPick(openPicker());
       });
     }
   }
 }
 
-/** @returns {Promise<Found>} */
-async function picked() {
+/** @returns {Promise<PickedFiles>} */
+async function openPicker() {
   try {
     /** @type {Array<Handle & FileSystemFileHandle>} */
     const handles = await /** @type {any} */ (globalThis).showOpenFilePicker({ multiple: true });
-    const offers = handles.map(async (handle) => ({ file: await handle.getFile(), path: [handle.name] }));
-    return { offers: await Promise.all(offers), handles };
+    const files = handles.map(async (handle) => ({ file: await handle.getFile(), path: [handle.name] }));
+    return { files: await Promise.all(files), handles };
   } catch (error) {
-    if (/** @type {Error} */ (error).name === "AbortError") return { offers: [], handles: [] }; // closed again
+    if (/** @type {Error} */ (error).name === "AbortError") return { files: [], handles: [] }; // the user closed it
     throw error;
   }
 }
@@ -62,26 +62,26 @@ function pathOf(file) {
 
 /**
  * @param {DataTransfer} data
- * @returns {Promise<Found>}
+ * @returns {Promise<PickedFiles>}
  */
-async function filesOf(data) {
-  // The list is empty after the first wait, so everything is taken out of it before.
+async function filesOfTransfer(data) {
+  // The browser empties the list after the first `await`, so everything is read before.
   const entries = Array.from(data.items, (item) => item.webkitGetAsEntry?.()).filter((entry) => !!entry);
-  const files = Array.from(data.files, (file) => ({ file, path: [file.name] }));
+  const plainFiles = Array.from(data.files, (file) => ({ file, path: [file.name] }));
   const handles = Array.from(data.items, (item) => /** @type {any} */ (item).getAsFileSystemHandle?.());
-  const offers = [];
-  for (const entry of entries) offers.push(...(await walk(entry, [])));
-  const kept = await Promise.allSettled(handles);
+  const files = [];
+  for (const entry of entries) files.push(...(await walk(entry, [])));
+  const settled = await Promise.allSettled(handles);
   return {
-    offers: entries.length > 0 ? offers : files,
-    handles: kept.flatMap((one) => (one.status === "fulfilled" && one.value ? [one.value] : [])),
+    files: entries.length > 0 ? files : plainFiles,
+    handles: settled.flatMap((result) => (result.status === "fulfilled" && result.value ? [result.value] : [])),
   };
 }
 
 /**
  * @param {FileSystemEntry} entry
  * @param {string[]} folder
- * @returns {Promise<Offer[]>}
+ * @returns {Promise<PickedFile[]>}
  */
 async function walk(entry, folder) {
   const path = [...folder, entry.name];
@@ -90,11 +90,11 @@ async function walk(entry, folder) {
     return [{ file: await new Promise((resolve, reject) => fileEntry.file(resolve, reject)), path }];
   }
   const reader = /** @type {FileSystemDirectoryEntry} */ (entry).createReader();
-  const found = [];
+  const files = [];
   for (;;) {
-    // Browsers give a hundred at a time, and none at the end.
+    // Browsers return at most a hundred entries per call, and an empty list at the end.
     const entries = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    if (entries.length === 0) return found;
-    for (const inner of entries) found.push(...(await walk(inner, path)));
+    if (entries.length === 0) return files;
+    for (const child of entries) files.push(...(await walk(child, path)));
   }
 }

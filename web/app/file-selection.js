@@ -1,90 +1,93 @@
-/** What the sender offers, as a list to choose from. */
+/** The list of the sender's files, from which the user selects those to download. */
 
 import { element } from "./dom.js";
-import { sizeText, t } from "./i18n.js";
+import { formatSize, t } from "./i18n.js";
 
-/** @typedef {import("../lib/share/catalogue.js").Entry} Entry */
+/** @typedef {import("../lib/share/file-entry.js").FileEntry} FileEntry */
+/** @typedef {import("./download-panel.js").Destination} Destination */
 
 const BUTTONS = /** @type {const} */ ([["download", "downloads"], ["download-file", "file"], ["download-folder", "folder"]]);
 
-export class Offers {
-  /** @type {Entry[]} */
+export class FileSelection {
+  /** @type {FileEntry[]} */
   #entries = [];
-  /** @type {Set<string>} ids that are not wanted */
-  #unwanted = new Set();
+  /** @type {Set<string>} ids of the unselected files */
+  #unselected = new Set();
   #isEnabled = true;
-  #preview;
-  /** @type {Promise<import("./thumbnails.js").Pictures> | null} */
-  #pictures = null;
+  #fetchPreview;
+  /** @type {Promise<import("./thumbnails.js").Thumbnails> | null} */
+  #thumbnails = null;
 
   /**
-   * @param {object} actions
-   * @param {(entries: Entry[], place: import("./download-panel.js").Place) => void} actions.take
-   * @param {(entry: Entry) => Promise<Blob | null>} actions.preview
+   * @param {object} callbacks
+   * @param {(entries: FileEntry[], destination: Destination) => void} callbacks.onDownload
+   * @param {(entry: FileEntry) => Promise<Blob | null>} callbacks.fetchPreview
    */
-  constructor({ take, preview }) {
-    this.#preview = preview;
-    for (const [id, place] of BUTTONS) element(id, HTMLElement).addEventListener("click", () => take(this.#wanted(), place));
+  constructor({ onDownload, fetchPreview }) {
+    this.#fetchPreview = fetchPreview;
+    for (const [id, destination] of BUTTONS) {
+      element(id, HTMLElement).addEventListener("click", () => onDownload(this.#selected(), destination));
+    }
     element("download-folder", HTMLElement).hidden = !("showDirectoryPicker" in globalThis);
   }
 
-  /** @param {Entry[]} entries */
+  /** @param {FileEntry[]} entries */
   show(entries) {
     this.#entries = entries;
-    const rows = entries.map((entry) => ({ entry, place: this.#itemOf(entry) }));
-    element("offers", HTMLElement).replaceChildren(...rows.map(({ place }) => place));
+    const rows = entries.map((entry) => ({ entry, row: this.#createRow(entry) }));
+    element("offers", HTMLElement).replaceChildren(...rows.map(({ row }) => row));
     this.#update();
-    if (entries.some(({ type }) => type.startsWith("image/"))) void this.#showPictures(rows);
+    if (entries.some(({ type }) => type.startsWith("image/"))) void this.#showThumbnails(rows);
   }
 
-  /** @param {Array<{entry: Entry, place: HTMLElement}>} rows */
-  async #showPictures(rows) {
-    this.#pictures ??= import("./thumbnails.js").then(({ Pictures }) => new Pictures(this.#preview));
-    const pictures = await this.#pictures;
-    if (rows.every(({ place }) => place.isConnected)) pictures.show(rows); // else a later list has come
+  /** @param {Array<{entry: FileEntry, row: HTMLElement}>} rows */
+  async #showThumbnails(rows) {
+    this.#thumbnails ??= import("./thumbnails.js").then(({ Thumbnails }) => new Thumbnails(this.#fetchPreview));
+    const thumbnails = await this.#thumbnails;
+    if (rows.every(({ row }) => row.isConnected)) thumbnails.show(rows); // otherwise a newer list has replaced this one
   }
 
   /** @param {boolean} isEnabled */
-  enable(isEnabled) {
+  setEnabled(isEnabled) {
     this.#isEnabled = isEnabled;
     this.#update();
   }
 
-  #wanted() {
-    return this.#entries.filter(({ id }) => !this.#unwanted.has(id));
+  #selected() {
+    return this.#entries.filter(({ id }) => !this.#unselected.has(id));
   }
 
   #update() {
-    const wanted = this.#wanted().length;
+    const selected = this.#selected().length;
     const all = this.#entries.length;
     const download = element("download", HTMLButtonElement);
-    download.textContent = wanted === 0 ? t("take_none") : wanted < all ? t("take_some", wanted, all) : t(all === 1 ? "take_one" : "take_all");
-    for (const [id] of BUTTONS) element(id, HTMLButtonElement).disabled = wanted === 0 || !this.#isEnabled;
-    element("download-file", HTMLElement).hidden = wanted !== 1 || !("showSaveFilePicker" in globalThis);
+    download.textContent = selected === 0 ? t("take_none") : selected < all ? t("take_some", selected, all) : t(all === 1 ? "take_one" : "take_all");
+    for (const [id] of BUTTONS) element(id, HTMLButtonElement).disabled = selected === 0 || !this.#isEnabled;
+    element("download-file", HTMLElement).hidden = selected !== 1 || !("showSaveFilePicker" in globalThis);
     for (const box of document.querySelectorAll("#offers input")) /** @type {HTMLInputElement} */ (box).disabled = !this.#isEnabled;
     element("takes", HTMLElement).hidden = all === 0 || !this.#isEnabled;
   }
 
-  /** @param {Entry} entry */
-  #itemOf({ id, path, size }) {
-    const item = document.createElement("li");
+  /** @param {FileEntry} entry */
+  #createRow({ id, path, size }) {
+    const row = document.createElement("li");
     const label = document.createElement("label");
     const box = document.createElement("input");
     const name = document.createElement("bdi");
-    const figure = document.createElement("span");
+    const sizeLabel = document.createElement("span");
     box.type = "checkbox";
-    box.checked = !this.#unwanted.has(id);
+    box.checked = !this.#unselected.has(id);
     box.hidden = this.#entries.length === 1;
     box.addEventListener("change", () => {
-      if (box.checked) this.#unwanted.delete(id);
-      else this.#unwanted.add(id);
+      if (box.checked) this.#unselected.delete(id);
+      else this.#unselected.add(id);
       this.#update();
     });
     name.textContent = path.join("/");
-    figure.className = "quiet";
-    figure.textContent = sizeText(size);
-    label.append(box, name, figure);
-    item.append(label);
-    return item;
+    sizeLabel.className = "quiet";
+    sizeLabel.textContent = formatSize(size);
+    label.append(box, name, sizeLabel);
+    row.append(label);
+    return row;
   }
 }

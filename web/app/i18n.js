@@ -1,68 +1,69 @@
-/** What the app says to people: in their language, with figures, and every failure with its cure. */
+/** The app's texts in the user's language, with figures, and a message for every error. */
 
-import { HandclaspError, PeerError } from "../lib/util/errors.js";
-import { pathWords } from "./ice-advice.js";
+import { PeerError } from "../lib/rtc/errors.js";
+import { HandclaspError } from "../lib/util/errors.js";
+import { iceAdvice } from "./ice-advice.js";
 
-/** @typedef {keyof typeof import("./locales/en.js").default} Word */
+/** @typedef {keyof typeof import("./locales/en.js").default} TextKey */
 
 const UNITS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
-/** @type {Record<string, () => Promise<{default: Record<Word, string>}>>} */
-const LANGUAGES = { en: () => import("./locales/en.js"), ja: () => import("./locales/ja.js"), zh: () => import("./locales/zh.js") };
+/** @type {Record<string, () => Promise<{default: Record<TextKey, string>}>>} */
+const LOCALES = { en: () => import("./locales/en.js"), ja: () => import("./locales/ja.js"), zh: () => import("./locales/zh.js") };
 
-/** Those of the one language that `speak` has chosen. @type {Record<Word, string>} */
-let words;
+/** The texts of the language that `loadLanguage` has chosen. @type {Record<TextKey, string>} */
+let texts;
 let language = "en";
 
 /**
- * Takes the first of the browser's languages that there is, and puts it into the page.
+ * Loads the first supported language of the browser's list, and fills the page with its texts.
  *
- * @param {readonly string[]} [wanted]
+ * @param {readonly string[]} [preferred]
  */
-export async function speak(wanted = navigator.languages) {
-  const known = wanted.map((tag) => tag.split("-")[0].toLowerCase()).find((tag) => tag in LANGUAGES);
-  language = known ?? "en";
-  words = (await LANGUAGES[language]()).default;
+export async function loadLanguage(preferred = navigator.languages) {
+  const supported = preferred.map((tag) => tag.split("-")[0].toLowerCase()).find((tag) => tag in LOCALES);
+  language = supported ?? "en";
+  texts = (await LOCALES[language]()).default;
   document.documentElement.lang = language;
   for (const place of document.querySelectorAll("[data-t]")) {
-    place.textContent = words[/** @type {Word} */ (place.getAttribute("data-t"))];
+    place.textContent = texts[/** @type {TextKey} */ (place.getAttribute("data-t"))];
   }
   for (const place of document.querySelectorAll("[data-t-label]")) {
-    place.setAttribute("aria-label", words[/** @type {Word} */ (place.getAttribute("data-t-label"))]);
+    place.setAttribute("aria-label", texts[/** @type {TextKey} */ (place.getAttribute("data-t-label"))]);
   }
 }
 
 /**
- * @param {Word} word
+ * @param {TextKey} key
  * @param {Array<string | number>} values for `{0}`, `{1}`...
  * @returns {string}
  */
-export function t(word, ...values) {
-  return words[word].replace(/\{(\d)\}/g, (_, at) => String(values[Number(at)] ?? ""));
+export function t(key, ...values) {
+  return texts[key].replace(/\{(\d)\}/g, (_, index) => String(values[Number(index)] ?? ""));
 }
 
 /**
  * @param {unknown} error
- * @returns {string} sentences for a person, with a way out; a line each where there are many
+ * @returns {string} sentences that tell the user what happened and what to do, on one or more lines
  */
-export function failureText(error) {
-  if (error instanceof PeerError && error.path) return pathText(error.path);
+export function errorText(error) {
+  if (error instanceof PeerError && error.iceReport) return iceReportText(error.iceReport);
   const reason = error instanceof HandclaspError ? error.reason : "";
   const message = error instanceof Error ? error.message : String(error);
-  if (`fail.${reason}` in words) return t(/** @type {Word} */ (`fail.${reason}`), message);
+  if (`fail.${reason}` in texts) return t(/** @type {TextKey} */ (`fail.${reason}`), message);
   return t("fail.other", message);
 }
 
-/** @param {import("../lib/rtc/ice-report.js").PathReport} report */
-function pathText(report) {
-  const [what, why, ...found] = pathWords(report).map((word) => t(word));
-  return [what, why, "", ...found].join("\n");
+/** @param {import("../lib/rtc/ice-report.js").IceReport} report */
+function iceReportText(report) {
+  const [problem, cause, ...findings] = iceAdvice(report).map((key) => t(key));
+  return [problem, cause, "", ...findings].join("\n");
 }
 
 /**
  * @param {number} bytes
  * @returns {string} for example `20.5 MB`, in powers of 1000
  */
-export function sizeText(bytes) {
+export function formatSize(bytes) {
   const power = Math.min(UNITS.length - 1, bytes < 1_000 ? 0 : Math.floor(Math.log10(bytes) / 3));
   const value = bytes / 1_000 ** power;
   const unitDisplay = power === 0 ? "long" : "short";
@@ -72,9 +73,9 @@ export function sizeText(bytes) {
 
 /**
  * @param {Date} date
- * @returns {string} the time of day, as the language writes it
+ * @returns {string} the time of day in the user's language
  */
-export function timeText(date) {
+export function formatTime(date) {
   return new Intl.DateTimeFormat(language, { timeStyle: "short" }).format(date);
 }
 
@@ -82,24 +83,24 @@ export function timeText(date) {
  * @param {number} count
  * @param {number} bytes
  */
-export function filesText(count, bytes) {
-  return count === 1 ? t("one_file", sizeText(bytes)) : t("many_files", count, sizeText(bytes));
+export function formatFiles(count, bytes) {
+  return count === 1 ? t("one_file", formatSize(bytes)) : t("many_files", count, formatSize(bytes));
 }
 
 /**
  * @param {number} done
- * @param {number} size
- * @returns {number} whole percent, 100 only when all is there
+ * @param {number} total
+ * @returns {number} whole percent, rounded down, so that 100 means all of it
  */
-export function percent(done, size) {
-  return size === 0 ? 100 : Math.floor((done / size) * 100);
+export function percent(done, total) {
+  return total === 0 ? 100 : Math.floor((done / total) * 100);
 }
 
 /**
  * @param {number} seconds
  * @returns {string} for example `1 min 20 s left`
  */
-export function leftText(seconds) {
+export function formatTimeLeft(seconds) {
   if (!Number.isFinite(seconds)) return t("left.none");
   const whole = Math.ceil(seconds);
   if (whole < 60) return t("left.seconds", whole);

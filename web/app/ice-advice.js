@@ -1,32 +1,32 @@
-/** Why two browsers found no way to each other, as words for people: the cause with its cure, then what was found. */
+/** Explains why ICE found no path between two browsers: the likely cause with a remedy, then the findings. */
 
-/** @typedef {import("../lib/rtc/ice-report.js").PathReport} PathReport */
+/** @typedef {import("../lib/rtc/ice-report.js").IceReport} IceReport */
 
 /**
- * @param {PathReport} report
- * @returns {import("./i18n.js").Word[]} whole sentences, to be told in this order
+ * @param {IceReport} report
+ * @returns {import("./i18n.js").TextKey[]} whole sentences, in this order
  */
-export function pathWords({ local, remote, stun, turn }) {
+export function iceAdvice({ local, remote, stun, turn }) {
   return [
     "fail.no_path",
-    cause(local, remote, stun, turn),
-    `path.here.${reach(local)}`,
-    `path.there.${reach(remote)}`,
-    // A STUN server has nobody to refuse: whatever is not an answer is silence.
+    causeOf(local, remote, stun, turn),
+    `path.here.${reachOf(local)}`,
+    `path.there.${reachOf(remote)}`,
+    // STUN servers refuse no one, so everything but an answer means that the server was silent.
     stun === "none" || stun === "answered" ? `path.stun.${stun}` : "path.stun.unreachable",
     turn === "unknown" ? "path.turn.unreachable" : `path.turn.${turn}`,
   ];
 }
 
 /**
- * The likely one, from the surest sign to the vaguest.
+ * The most likely cause. The most certain signs are checked first.
  *
  * @param {string[]} local
  * @param {string[]} remote
- * @param {PathReport["stun"]} stun
- * @param {PathReport["turn"]} turn
+ * @param {IceReport["stun"]} stun
+ * @param {IceReport["turn"]} turn
  */
-function cause(local, remote, stun, turn) {
+function causeOf(local, remote, stun, turn) {
   if (local.length === 0) return "path.cause.blocked_here";
   if (remote.length === 0) return "path.cause.blocked_there";
   if (local.includes("relay") || remote.includes("relay")) return "path.cause.firewall";
@@ -36,11 +36,11 @@ function cause(local, remote, stun, turn) {
 }
 
 /**
- * @param {string[]} kinds of candidates that one side had
+ * @param {string[]} types of the candidates of one side
  * @returns {"none" | "local" | "public" | "relay"} how far the best of them reaches
  */
-function reach(kinds) {
-  if (kinds.includes("relay")) return "relay";
-  if (kinds.includes("srflx") || kinds.includes("prflx")) return "public";
-  return kinds.length > 0 ? "local" : "none";
+function reachOf(types) {
+  if (types.includes("relay")) return "relay";
+  if (types.includes("srflx") || types.includes("prflx")) return "public";
+  return types.length > 0 ? "local" : "none";
 }

@@ -1,9 +1,9 @@
 /**
- * A QR code of a link: bytes, error correction level M, versions 1 to 13, mask by the
- * standard's rules of penalty (ISO/IEC 18004). It draws nothing.
+ * Encodes a link as a QR code (ISO/IEC 18004): byte mode, error correction level M, versions 1 to 13, the
+ * mask with the lowest penalty.
  */
 
-/** Codewords of error correction a block, and [blocks, data codewords] of each kind of block; level M. */
+/** Error correction codewords per block, then [blocks, data codewords per block]; level M. */
 const VERSIONS = /** @type {Array<[number, ...Array<[number, number]>]>} */ ([
   [10, [1, 16]],
   [16, [1, 28]],
@@ -31,7 +31,7 @@ const MASKS = /** @type {Array<(x: number, y: number) => boolean>} */ ([
   (x, y) => (((x + y) % 2) + ((x * y) % 3)) % 2 === 0,
 ]);
 
-/** The galois field's powers of two, and their logarithms. */
+/** The powers of two in the Galois field, and their logarithms. */
 const EXP = new Uint8Array(255);
 const LOG = new Uint8Array(256);
 for (let power = 0, value = 1; power < 255; power++) {
@@ -42,8 +42,8 @@ for (let power = 0, value = 1; power < 255; power++) {
 
 /**
  * @param {string} text up to 331 bytes of UTF-8
- * @returns {boolean[][]} rows of modules, true where dark; without the quiet zone
- * @throws {RangeError} when it is too long
+ * @returns {boolean[][]} rows of modules, true for dark ones; without the quiet zone
+ * @throws {RangeError} the text is too long
  */
 export function encodeQr(text) {
   const bytes = new TextEncoder().encode(text);
@@ -81,7 +81,7 @@ function dataOf(bytes, version) {
 /**
  * @param {number[]} data
  * @param {number} version
- * @returns {number[]} blocks with their error correction, word by word of each in turn
+ * @returns {number[]} the interleaved codewords of all blocks, then of their error correction
  */
 function interleave(data, version) {
   const [correction, ...kinds] = VERSIONS[version - 1];
@@ -133,7 +133,7 @@ function bitsOf(value, length) {
 
 /**
  * @param {number} version
- * @returns {Array<Array<boolean | null>>} what is the same in every code; null where data goes
+ * @returns {Array<Array<boolean | null>>} the function patterns; null for data modules
  */
 function frameOf(version) {
   const size = 17 + 4 * version;
@@ -152,7 +152,7 @@ function frameOf(version) {
   }
   for (const [x, y] of [[3, 3], [size - 4, 3], [3, size - 4]]) square(x, y, 4, [2, 4]);
   for (let at = 0; at < 9; at++) {
-    // Room for the format, which the mask decides.
+    // Reserved for the format information, which depends on the mask.
     for (const [x, y] of [[at, 8], [8, at], [size - 1 - (at % 8), 8], [8, size - 1 - (at % 8)]]) frame[y][x] ??= false;
   }
   if (version >= 7) writeVersion(frame, version, size);
@@ -223,7 +223,7 @@ function draw(frame, bits, mask, number) {
       code[y][x] = (bits[at++] === 1) !== mask(x, y);
     }
   }
-  // Level M is 0, so the format is the mask's number alone.
+  // Level M is 0, so the format information is the number of the mask.
   const format = ((number << 10) | check(number, 10, 0x537)) ^ 0x5412;
   for (let n = 0; n < 15; n++) {
     const dark = ((format >>> n) & 1) === 1;

@@ -1,88 +1,89 @@
-/** The receiving view: connect, see what there is, take some of it, be sure. */
+/** The receiving view: connects to the sender, lists the files, and downloads the selected ones. */
 
-import { stretch } from "../lib/share/derive-key.js";
-import { Peer } from "../lib/rtc/peer.js";
 import { Socket } from "../lib/channels/socket.js";
-import { Offers } from "./file-selection.js";
-import { announce, element, say } from "./dom.js";
-import { nameTab } from "./tab-progress.js";
+import { Peer } from "../lib/rtc/peer.js";
+import { deriveKey } from "../lib/share/derive-key.js";
+import { announce, element, showText } from "./dom.js";
+import { FileSelection } from "./file-selection.js";
+import { errorText, formatFiles, t } from "./i18n.js";
 import { tabIdentity } from "./tab-identity.js";
-import { failureText, filesText, t } from "./i18n.js";
+import { setTabTitle } from "./tab-progress.js";
 
-/** @typedef {import("../lib/share/catalogue.js").Entry} Entry */
-/** @typedef {import("./download-panel.js").Place} Place */
+/** @typedef {import("../lib/share/file-entry.js").FileEntry} FileEntry */
+/** @typedef {import("../lib/share/share-link.js").ShareLink} ShareLink */
+/** @typedef {import("./download-panel.js").Destination} Destination */
 
 const connectButton = () => element("connect", HTMLButtonElement);
-const tell = (/** @type {string} */ sentence) => say(element("receive-state", HTMLElement), sentence);
-const complain = (/** @type {string} */ sentence) => say(element("receive-error", HTMLElement), sentence);
+const showState = (/** @type {string} */ text) => showText(element("receive-state", HTMLElement), text);
+const showError = (/** @type {string} */ text) => showText(element("receive-error", HTMLElement), text);
 
 /**
- * Shows the view. Nothing is asked of any network before Connect is pressed, unless this
- * very tab was in the middle of a download when it was reloaded.
+ * The page makes no connection before the user presses Connect, unless this tab was reloaded during a
+ * download.
  *
- * @param {import("../lib/share/share-link.js").Invitation} invitation
+ * @param {ShareLink} link
  */
-export function openReceive(invitation) {
-  nameTab(t("title.receive"));
+export function openReceiveView(link) {
+  setTabTitle(t("title.receive"));
   element("receive", HTMLElement).hidden = false;
-  element("password-needed", HTMLElement).hidden = !invitation.hasPassword;
-  const visit = new Visit(invitation);
+  element("password-needed", HTMLElement).hidden = !link.hasPassword;
+  const session = new ReceiveSession(link);
   element("connect-form", HTMLFormElement).addEventListener("submit", (event) => {
     event.preventDefault();
-    void visit.connect();
+    void session.connect();
   });
-  addEventListener("pagehide", () => visit.end());
-  if (visit.isUnfinished && !invitation.hasPassword) void visit.connect();
+  addEventListener("pagehide", () => session.disconnect());
+  if (session.hasUnfinishedDownload && !link.hasPassword) void session.connect();
 }
 
-/** One visitor's dealings with one sender. */
-class Visit {
-  #invitation;
-  #tabKey;
+class ReceiveSession {
+  #link;
+  /** The session storage item with the download in progress. */
+  #downloadItem;
   #socket = new Socket("/socket");
   #fetch = /** @type {import("../lib/share/file-fetch.js").FileFetch | null} */ (null);
-  #isTaking = false;
+  #isDownloading = false;
   #isEmpty = false;
-  #offers;
+  #selection;
 
-  /** @param {import("../lib/share/share-link.js").Invitation} invitation */
-  constructor(invitation) {
-    this.#invitation = invitation;
-    this.#tabKey = `handclasp.take.${invitation.peerId}`;
-    this.#offers = new Offers({
-      take: (entries, place) => void this.#take(entries, place),
-      preview: async (entry) => this.#fetch?.preview(entry) ?? null,
+  /** @param {ShareLink} link */
+  constructor(link) {
+    this.#link = link;
+    this.#downloadItem = `handclasp.take.${link.peerId}`;
+    this.#selection = new FileSelection({
+      onDownload: (entries, destination) => void this.#download(entries, destination),
+      fetchPreview: async (entry) => this.#fetch?.preview(entry) ?? null,
     });
   }
 
-  /** Whether this tab was reloaded amid a download. */
-  get isUnfinished() {
-    return sessionStorage.getItem(this.#tabKey) !== null;
+  /** Whether this tab was reloaded during a download. */
+  get hasUnfinishedDownload() {
+    return sessionStorage.getItem(this.#downloadItem) !== null;
   }
 
   async connect() {
     if (this.#fetch && this.#fetch.state !== "ended") return this.#fetch.retry();
     connectButton().disabled = true;
-    complain("");
-    tell(t("state.joining"));
+    showError("");
+    showState(t("state.joining"));
     try {
-      const { peerId, key, hasPassword } = this.#invitation;
-      const proof = hasPassword ? await stretch(key, element("receive-password", HTMLInputElement).value) : key;
+      const { peerId, key, hasPassword } = this.#link;
+      const shareKey = hasPassword ? await deriveKey(key, element("receive-password", HTMLInputElement).value) : key;
       const peer = new Peer(this.#socket, await tabIdentity());
       await peer.join();
       const { FileFetch } = await import("../lib/share/file-fetch.js");
-      const fetch = new FileFetch(peer, peerId, proof, { clock: this.#socket.clock });
-      fetch.on("state", (state, error) => this.#show(state, error));
-      fetch.on("list", (entries) => this.#list(entries));
+      const fetch = new FileFetch(peer, peerId, shareKey, { clock: this.#socket.clock });
+      fetch.on("state", (state, error) => this.#handleState(state, error));
+      fetch.on("list", (entries) => this.#handleList(entries));
       this.#fetch = fetch;
       void fetch.start();
     } catch (error) {
-      this.#offerAgain(error);
+      this.#showFinalError(error);
     }
   }
 
-  end() {
-    // The page's end is not the transfer's: a reload takes it up again.
+  disconnect() {
+    // The download is not cancelled: a reload continues it.
     this.#socket.disconnect();
   }
 
@@ -90,100 +91,99 @@ class Visit {
    * @param {import("../lib/share/file-fetch.js").FetchState} state
    * @param {Error | null} error
    */
-  #show(state, error) {
-    if (state === "calling" || state === "proving") tell(t(`state.${state}`));
-    if (state === "verified") this.#verified();
+  #handleState(state, error) {
+    if (state === "calling" || state === "proving") showState(t(`state.${state}`));
+    if (state === "verified") this.#handleVerified();
     if (state === "waiting") {
-      tell(t(this.#isTaking ? "state.waiting_kept" : "state.waiting"));
-      complain(failureText(error));
-      this.#offers.enable(false);
+      showState(t(this.#isDownloading ? "state.waiting_kept" : "state.waiting"));
+      showError(errorText(error));
+      this.#selection.setEnabled(false);
       connectButton().disabled = false;
       connectButton().hidden = false;
       connectButton().textContent = t("try_again");
     }
-    if (state === "ended") this.#offerAgain(error);
+    if (state === "ended") this.#showFinalError(error);
   }
 
-  #verified() {
-    loadTransfer().catch(() => {}); // asked for again when it is needed
-    complain("");
-    tell("");
+  #handleVerified() {
+    loadDownloadPanel().catch(() => {}); // preloaded; an error is reported when it is needed
+    showError("");
+    showState("");
     connectButton().hidden = true;
     element("password-needed", HTMLElement).hidden = true;
     element("receive-lead", HTMLElement).hidden = true;
     element("received", HTMLElement).hidden = false;
   }
 
-  /** @param {Entry[]} entries */
-  #list(entries) {
-    this.#offers.show(entries);
-    this.#offers.enable(!this.#isTaking);
-    // What is said of the last download stays, whatever the sender adds.
-    if (!this.#isTaking && (entries.length === 0 || this.#isEmpty)) tell(entries.length === 0 ? t("state.empty") : "");
+  /** @param {FileEntry[]} entries */
+  #handleList(entries) {
+    this.#selection.show(entries);
+    this.#selection.setEnabled(!this.#isDownloading);
+    // The result of the last download stays visible when the sender adds files.
+    if (!this.#isDownloading && (entries.length === 0 || this.#isEmpty)) showState(entries.length === 0 ? t("state.empty") : "");
     this.#isEmpty = entries.length === 0;
-    announce(t("verified_list", filesText(entries.length, entries.reduce((sum, { size }) => sum + size, 0))));
-    if (entries.length > 0 && !this.#isTaking && this.isUnfinished) this.#goOn(entries);
+    announce(t("verified_list", formatFiles(entries.length, entries.reduce((sum, { size }) => sum + size, 0))));
+    if (entries.length > 0 && !this.#isDownloading && this.hasUnfinishedDownload) this.#continueDownload(entries);
   }
 
   /**
-   * Takes up what a reload broke.
+   * Continues the download of the page before its reload.
    *
-   * @param {Entry[]} entries
+   * @param {FileEntry[]} entries
    */
-  #goOn(entries) {
-    /** @type {{paths: string[], place: Place}} */
-    const { paths, place } = JSON.parse(sessionStorage.getItem(this.#tabKey) ?? "{}");
-    if (place !== "downloads") {
-      sessionStorage.removeItem(this.#tabKey);
-      return tell(t("place_forgotten"));
+  #continueDownload(entries) {
+    /** @type {{paths: string[], destination: Destination}} */
+    const { paths, destination } = JSON.parse(sessionStorage.getItem(this.#downloadItem) ?? "{}");
+    if (destination !== "downloads") {
+      sessionStorage.removeItem(this.#downloadItem);
+      return showState(t("place_forgotten"));
     }
     const wanted = entries.filter(({ path }) => paths.includes(path.join("/")));
-    if (wanted.length > 0) void this.#take(wanted, place);
+    if (wanted.length > 0) void this.#download(wanted, destination);
   }
 
   /**
-   * @param {Entry[]} entries
-   * @param {Place} place
+   * @param {FileEntry[]} entries
+   * @param {Destination} destination
    */
-  async #take(entries, place) {
-    if (this.#isTaking || !this.#fetch) return;
-    this.#isTaking = true;
-    this.#offers.enable(false);
-    complain("");
-    tell("");
+  async #download(entries, destination) {
+    if (this.#isDownloading || !this.#fetch) return;
+    this.#isDownloading = true;
+    this.#selection.setEnabled(false);
+    showError("");
+    showState("");
     try {
-      const transfer = await loadTransfer();
-      const target = await transfer.openPlace(place, entries, this.#invitation.peerId);
+      const { openDestination, runDownload } = await loadDownloadPanel();
+      const target = await openDestination(destination, entries, this.#link.peerId);
       if (!target) return;
       const paths = entries.map(({ path }) => path.join("/"));
-      sessionStorage.setItem(this.#tabKey, JSON.stringify({ paths, place }));
-      tell(await transfer.takeInto(this.#fetch, entries, target));
+      sessionStorage.setItem(this.#downloadItem, JSON.stringify({ paths, destination }));
+      showState(await runDownload(this.#fetch, entries, target));
     } catch (error) {
-      const isOver = this.#fetch.state === "ended";
-      if (!isOver) complain(failureText(error));
+      if (this.#fetch.state !== "ended") showError(errorText(error));
     } finally {
-      sessionStorage.removeItem(this.#tabKey);
-      this.#isTaking = false;
-      this.#offers.enable(this.#fetch.state === "verified");
+      sessionStorage.removeItem(this.#downloadItem);
+      this.#isDownloading = false;
+      this.#selection.setEnabled(this.#fetch.state === "verified");
     }
   }
 
-  /** @param {unknown} error that ended it for good */
-  #offerAgain(error) {
-    tell("");
-    const { hasPassword } = this.#invitation;
-    const isWrong = /** @type {any} */ (error)?.reason === "wrong_key";
-    complain(isWrong && hasPassword ? t("fail.wrong_password") : failureText(error));
+  /** @param {unknown} error */
+  #showFinalError(error) {
+    showState("");
+    const { hasPassword } = this.#link;
+    const isWrongKey = /** @type {any} */ (error)?.reason === "wrong_key";
+    showError(isWrongKey && hasPassword ? t("fail.wrong_password") : errorText(error));
     element("received", HTMLElement).hidden = true;
     element("password-needed", HTMLElement).hidden = !hasPassword;
     connectButton().disabled = false;
     connectButton().textContent = t("try_again");
-    // The same link would be refused again and again; another password may not be.
-    connectButton().hidden = isWrong && !hasPassword;
+    // The same key would be refused again; another password may be right.
+    connectButton().hidden = isWrongKey && !hasPassword;
   }
 }
 
-/** What downloads is fetched when there is something to download: the page is there sooner without. */
-function loadTransfer() {
+/** Loads the download code on demand, so that the page opens faster. */
+function loadDownloadPanel() {
   return import("./download-panel.js");
 }

@@ -1,20 +1,20 @@
-/** One receiver in the sharer's list: what it has taken so far, in words and as a bar. */
+/** The row of one receiver in the sharer's list: its state and progress. */
 
 import { announce } from "./dom.js";
-import { percent, sizeText, t, timeText } from "./i18n.js";
+import { formatSize, formatTime, percent, t } from "./i18n.js";
 
 const ACTIVE = ["downloading", "paused"];
 
 /**
- * @param {import("../lib/index.js").Reception} receiver
+ * @param {import("../lib/share/remote-receiver.js").RemoteReceiver} receiver
  * @param {string} name
- * @returns {HTMLLIElement} that follows the receiver
+ * @returns {HTMLLIElement} updates itself when the receiver changes
  */
-export function rowOf(receiver, name) {
-  const item = document.createElement("li");
+export function createReceiverRow(receiver, name) {
+  const row = document.createElement("li");
   const line = document.createElement("p");
   const label = document.createElement("strong");
-  const state = document.createElement("span");
+  const stateLabel = document.createElement("span");
   const bar = document.createElement("progress");
   const stop = document.createElement("button");
   label.textContent = name;
@@ -23,25 +23,25 @@ export function rowOf(receiver, name) {
   stop.textContent = t("stop_this");
   stop.setAttribute("aria-label", t("stop_one", name));
   stop.addEventListener("click", () => receiver.cancel());
-  line.append(label, state);
-  item.append(line, bar, stop);
-  let last = "";
+  line.append(label, stateLabel);
+  row.append(line, bar, stop);
+  let lastState = "";
   let since = "";
-  const show = () => {
-    const { state: now, written, total } = receiver;
-    const isActive = ACTIVE.includes(now);
-    item.className = now;
+  const update = () => {
+    const { state, written, total } = receiver;
+    const isActive = ACTIVE.includes(state);
+    row.className = state;
     bar.hidden = !isActive;
     stop.hidden = !isActive;
     bar.value = total === 0 ? 0 : written / total;
-    if (now !== last) since = timeText(new Date());
-    const word = now === "left" && written === 0 ? "row.left_early" : /** @type {const} */ (`row.${now}`);
-    state.textContent = t(word, percent(written, total), sizeText(total), since);
-    if (now !== last) announce(`${name}: ${state.textContent}`);
-    last = now;
+    if (state !== lastState) since = formatTime(new Date());
+    const key = state === "left" && written === 0 ? "row.left_early" : /** @type {const} */ (`row.${state}`);
+    stateLabel.textContent = t(key, percent(written, total), formatSize(total), since);
+    if (state !== lastState) announce(`${name}: ${stateLabel.textContent}`);
+    lastState = state;
   };
-  receiver.on("change", show);
-  receiver.on("forgotten", () => item.remove());
-  show();
-  return item;
+  receiver.on("change", update);
+  receiver.on("forgotten", () => row.remove());
+  update();
+  return row;
 }

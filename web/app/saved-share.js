@@ -1,61 +1,63 @@
 /**
- * What a sharer's tab remembers over a reload, so that its link stays the same: the id's
- * secret, the link's key, the certificate of its connections, and where the browser has such,
- * handles of the files, which it may give back. A tab knows which keepsake is its own.
+ * What the tab of a sharer stores, so that its link stays the same after a reload: the secret of its id,
+ * the keys, the certificate of its connections and, where the browser supports them, handles of the files.
  */
+
+/** @typedef {import("./file-handles.js").Handle} Handle */
 
 const DATABASE = "handclasp";
 const STORE = "shares";
-const TAB = "handclasp.share";
-/** A share nobody came back to (ms). */
-const KEPT = 30 * 24 * 60 * 60 * 1_000;
+/** The session storage item with the database key of this tab's share. */
+const TAB_ITEM = "handclasp.share";
+/** Shares that were not opened again for this long are deleted (ms). */
+const MAX_AGE = 30 * 24 * 60 * 60 * 1_000;
 
 /**
- * @typedef {object} Keepsake
+ * @typedef {object} SavedShare
  * @property {string} secret of the id
- * @property {Uint8Array<ArrayBuffer>} key of the link
- * @property {Uint8Array<ArrayBuffer>} proof the key with the password worked in, or the same
+ * @property {Uint8Array<ArrayBuffer>} linkKey the key in the link
+ * @property {Uint8Array<ArrayBuffer>} shareKey derived from the link key and the password
  * @property {RTCCertificate} certificate
- * @property {string[]} names of files on offer, with their folders
- * @property {import("./file-handles.js").Handle[]} handles of files, and of folders that they are in
- * @property {number} at when it was written
+ * @property {string[]} names of the shared files, with their folders
+ * @property {Handle[]} handles of files and folders
+ * @property {number} savedAt
  */
 
-/** @returns {Promise<Keepsake | null>} what this tab had before it was reloaded */
-export async function recall() {
-  const id = sessionStorage.getItem(TAB);
+/** @returns {Promise<SavedShare | null>} this tab's share before it was reloaded */
+export async function loadShare() {
+  const id = sessionStorage.getItem(TAB_ITEM);
   if (!id) return null;
   try {
     return (await run("readonly", (store) => store.get(id))) ?? null;
   } catch {
-    return null; // private windows of some browsers have no database: the share begins anew
+    return null; // private windows of some browsers have no database: a new share starts
   }
 }
 
-/** @param {Omit<Keepsake, "at">} keepsake */
-export async function remember(keepsake) {
-  const id = sessionStorage.getItem(TAB) ?? crypto.randomUUID();
-  sessionStorage.setItem(TAB, id);
+/** @param {Omit<SavedShare, "savedAt">} share */
+export async function saveShare(share) {
+  const id = sessionStorage.getItem(TAB_ITEM) ?? crypto.randomUUID();
+  sessionStorage.setItem(TAB_ITEM, id);
   try {
-    await run("readwrite", (store) => store.put({ ...keepsake, at: Date.now() }, id));
-    await sweep();
+    await run("readwrite", (store) => store.put({ ...share, savedAt: Date.now() }, id));
+    await deleteOldShares();
   } catch {
-    // Without a database the link ends with the page, as the page says of all links.
+    // Without a database the link is valid until the page is closed or reloaded.
   }
 }
 
-/** The share is over: its link shall never work again. */
-export async function forget() {
-  const id = sessionStorage.getItem(TAB);
-  sessionStorage.removeItem(TAB);
+/** Deletes this tab's share. Its link never works again. */
+export async function deleteShare() {
+  const id = sessionStorage.getItem(TAB_ITEM);
+  sessionStorage.removeItem(TAB_ITEM);
   if (id) await run("readwrite", (store) => store.delete(id)).catch(() => {});
 }
 
-async function sweep() {
+async function deleteOldShares() {
   const keys = await run("readonly", (store) => store.getAllKeys());
   for (const key of keys) {
-    const keepsake = await run("readonly", (store) => store.get(key));
-    if (keepsake && Date.now() - keepsake.at > KEPT) await run("readwrite", (store) => store.delete(key));
+    const share = await run("readonly", (store) => store.get(key));
+    if (share && Date.now() - share.savedAt > MAX_AGE) await run("readwrite", (store) => store.delete(key));
   }
 }
 
@@ -68,9 +70,9 @@ async function sweep() {
 async function run(mode, work) {
   const opening = indexedDB.open(DATABASE, 1);
   opening.onupgradeneeded = () => opening.result.createObjectStore(STORE);
-  const database = await settled(opening);
+  const database = await toPromise(opening);
   try {
-    return await settled(work(database.transaction(STORE, mode).objectStore(STORE)));
+    return await toPromise(work(database.transaction(STORE, mode).objectStore(STORE)));
   } finally {
     database.close();
   }
@@ -81,7 +83,7 @@ async function run(mode, work) {
  * @param {IDBRequest<T>} request
  * @returns {Promise<T>}
  */
-function settled(request) {
+function toPromise(request) {
   return new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);

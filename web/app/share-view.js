@@ -1,46 +1,45 @@
-/** The sharing view: waits for the first file, or goes on where a reload broke a share. */
+/** The sharing view: waits for the first file, or restores the share of a reloaded page. */
 
+import { element, showText } from "./dom.js";
 import { acceptFiles } from "./file-input.js";
-import { forget, recall } from "./saved-share.js";
-import { element, say } from "./dom.js";
-import { nameTab } from "./tab-progress.js";
-import { failureText, t } from "./i18n.js";
+import { errorText, t } from "./i18n.js";
+import { deleteShare, loadShare } from "./saved-share.js";
+import { setTabTitle } from "./tab-progress.js";
 
-/** @typedef {import("./active-share.js").Share} Share */
+/** @typedef {import("./active-share.js").ActiveShare} ActiveShare */
 
-/** Shows the view; a share begins with the first file, or goes on where a reload broke it. */
-export function openShare() {
-  nameTab(t("title.share"));
-  /** @type {Promise<Share | null>} */
-  let share = recall().then((kept) => kept && start(kept));
+export function openShareView() {
+  setTabTitle(t("title.share"));
+  /** @type {Promise<ActiveShare | null>} */
+  let share = loadShare().then((saved) => saved && start(saved));
   const inputs = ["file", "folder", "more", "more-folder"].map((id) => element(id, HTMLInputElement));
-  acceptFiles(inputs, async (finding) => {
+  acceptFiles(inputs, async (picked) => {
     try {
-      const found = await finding;
-      if (found.offers.length === 0) return;
-      const begun = share.then((going) => going ?? start(null));
-      share = begun.catch(() => null); // the next file is another try
-      (await begun).add(found);
+      const found = await picked;
+      if (found.files.length === 0) return;
+      const started = share.then((current) => current ?? start(null));
+      share = started.catch(() => null); // the next file tries again
+      (await started).add(found);
     } catch (error) {
-      say(element("share-error", HTMLElement), failureText(error));
+      showText(element("share-error", HTMLElement), errorText(error));
     }
   });
   element("stop", HTMLElement).addEventListener("click", async () => {
     (await share)?.stop();
-    await forget();
+    await deleteShare();
     location.reload();
   });
   addEventListener("pagehide", async () => (await share)?.stop());
-  // Not before it listens: a file picked earlier would be lost.
+  // Shown only now, because a file that is picked before the listeners exist would be lost.
   element("share", HTMLElement).hidden = false;
 }
 
 /**
- * What shares is fetched with the first file: the page is there sooner without.
+ * Loads the sharing code with the first file, so that the page opens faster.
  *
- * @param {import("./saved-share.js").Keepsake | null} kept
+ * @param {import("./saved-share.js").SavedShare | null} saved
  */
-async function start(kept) {
-  const { Share } = await import("./active-share.js");
-  return Share.start(kept);
+async function start(saved) {
+  const { ActiveShare } = await import("./active-share.js");
+  return ActiveShare.start(saved);
 }

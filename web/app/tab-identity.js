@@ -1,41 +1,42 @@
-/** Who this tab is at the broker: the same over its reloads, so that the sender sees one receiver, and not two. */
+/** The identity of a receiving tab. It is kept across reloads, so that the sender sees one receiver. */
 
 import { createIdentity, restoreIdentity } from "../lib/rtc/identity.js";
 
-const KEPT = "handclasp.receiver";
-/** How long a page that is being reloaded may hold on to its identity (ms). */
-const RELOAD = 2_000;
+/** The session storage item with the secret. */
+const ITEM = "handclasp.receiver";
+/** How long the previous page of a reload may keep its lock (ms). */
+const LOCK_TIMEOUT = 2_000;
 
-/** @returns {Promise<import("../lib/rtc/identity.js").Identity>} that no other tab has */
+/** @returns {Promise<import("../lib/rtc/identity.js").Identity>} that no other tab uses */
 export async function tabIdentity() {
-  const kept = sessionStorage.getItem(KEPT);
-  if (kept) {
-    const identity = await restoreIdentity(kept);
-    if (await isOurs(identity)) return identity;
+  const secret = sessionStorage.getItem(ITEM);
+  if (secret) {
+    const identity = await restoreIdentity(secret);
+    if (await acquire(identity)) return identity;
   }
-  // There is none, or this tab was duplicated: two with the same would throw each other out.
-  const fresh = await createIdentity();
-  sessionStorage.setItem(KEPT, fresh.secret);
-  await isOurs(fresh);
-  return fresh;
+  // There is none yet, or this tab was duplicated: two tabs with one id would disconnect each other.
+  const identity = await createIdentity();
+  sessionStorage.setItem(ITEM, identity.secret);
+  await acquire(identity);
+  return identity;
 }
 
-/** @type {Set<string>} */
-const ours = new Set();
+/** @type {Set<string>} ids that this page has locked */
+const acquired = new Set();
 
 /**
  * @param {import("../lib/rtc/identity.js").Identity} identity
- * @returns {Promise<boolean>} true from then on, for as long as the page lives
+ * @returns {Promise<boolean>} whether this page holds the lock of the id, until it is closed
  */
-function isOurs({ peerId }) {
-  if (!navigator.locks || ours.has(peerId)) return Promise.resolve(true);
-  const hold = (/** @type {(value: boolean) => void} */ resolve) => () => {
-    ours.add(peerId);
-    resolve(true);
-    return new Promise(() => {});
-  };
+function acquire({ peerId }) {
+  if (!navigator.locks || acquired.has(peerId)) return Promise.resolve(true);
   return new Promise((resolve) => {
-    const signal = AbortSignal.timeout(RELOAD);
-    navigator.locks.request(`${KEPT}/${peerId}`, { signal }, hold(resolve)).catch(() => resolve(false));
+    const hold = () => {
+      acquired.add(peerId);
+      resolve(true);
+      return new Promise(() => {});
+    };
+    const signal = AbortSignal.timeout(LOCK_TIMEOUT);
+    navigator.locks.request(`${ITEM}/${peerId}`, { signal }, hold).catch(() => resolve(false));
   });
 }

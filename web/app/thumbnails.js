@@ -1,69 +1,70 @@
-/** Small pictures beside the names of images in a list. What may be one is the library's preview.js's to say. */
+/** Previews of images beside their names in a list of files. */
 
-import { PREVIEW_COUNT, canPreview } from "../lib/share/preview.js";
+import { canPreview } from "../lib/share/preview.js";
+import { MAX_PREVIEWS } from "../lib/share/protocol.js";
 
-/** @typedef {import("../lib/share/catalogue.js").Entry} Entry */
+/** @typedef {import("../lib/share/file-entry.js").FileEntry} FileEntry */
 
-export class Pictures {
-  #ask;
-  /** @type {Map<string, HTMLImageElement | null>} by what the entry is; null while it is asked for */
-  #known = new Map();
-  /** @type {Map<string, HTMLElement>} where each is to be seen now */
-  #places = new Map();
+export class Thumbnails {
+  #fetchPreview;
+  /** @type {Map<string, HTMLImageElement | null>} by `keyOf` the entry; null while it is being fetched */
+  #images = new Map();
+  /** @type {Map<string, HTMLElement>} the current row of each */
+  #rows = new Map();
 
-  /** @param {(entry: Entry) => Promise<Blob | null>} ask */
-  constructor(ask) {
-    this.#ask = ask;
+  /** @param {(entry: FileEntry) => Promise<Blob | null>} fetchPreview */
+  constructor(fetchPreview) {
+    this.#fetchPreview = fetchPreview;
   }
 
-  /** @param {Array<{entry: Entry, place: HTMLElement}>} rows of the whole list, made anew */
+  /** @param {Array<{entry: FileEntry, row: HTMLElement}>} rows all rows of a new list */
   show(rows) {
-    const images = rows.filter(({ entry }) => canPreview(entry)).slice(0, PREVIEW_COUNT);
-    this.#places = new Map(images.map(({ entry, place }) => [keyOf(entry), place]));
-    for (const key of this.#known.keys()) if (!this.#places.has(key)) this.#known.delete(key);
-    for (const { entry, place } of images) {
-      place.classList.add("pictured"); // keeps its height when the picture comes
-      const picture = this.#known.get(keyOf(entry));
-      if (picture) put(picture, place);
-      else if (picture === undefined) void this.#load(entry);
+    const images = rows.filter(({ entry }) => canPreview(entry)).slice(0, MAX_PREVIEWS);
+    this.#rows = new Map(images.map(({ entry, row }) => [keyOf(entry), row]));
+    for (const key of this.#images.keys()) if (!this.#rows.has(key)) this.#images.delete(key);
+    for (const { entry, row } of images) {
+      row.classList.add("pictured"); // reserves the height of the image
+      const image = this.#images.get(keyOf(entry));
+      if (image) insert(image, row);
+      else if (image === undefined) void this.#load(entry);
     }
   }
 
-  /** @param {Entry} entry */
+  /** @param {FileEntry} entry */
   async #load(entry) {
     const key = keyOf(entry);
-    this.#known.set(key, null);
-    const picture = await this.#ask(entry).then(decoded, () => null);
-    // None, or gone from the list: the next list may ask again.
-    if (!picture || !this.#known.has(key)) return void this.#known.delete(key);
-    this.#known.set(key, picture);
-    put(picture, this.#places.get(key));
+    this.#images.set(key, null);
+    const image = await this.#fetchPreview(entry).then(decode, () => null);
+    // There is no preview, or the file is no longer in the list: the next list may fetch it again.
+    if (!image || !this.#images.has(key)) return void this.#images.delete(key);
+    this.#images.set(key, image);
+    insert(image, this.#rows.get(key));
   }
 }
 
 /**
- * @param {HTMLImageElement} picture
- * @param {HTMLElement | undefined} place
+ * @param {HTMLImageElement} image
+ * @param {HTMLElement | undefined} row
  */
-function put(picture, place) {
-  place?.querySelector("bdi")?.before(picture);
+function insert(image, row) {
+  row?.querySelector("bdi")?.before(image);
 }
 
-/** @param {Entry} entry an id alone is given anew after the sender's reload */
+/** @param {FileEntry} entry after the sender's reload the same id may belong to another file */
 function keyOf({ id, path, size }) {
   return JSON.stringify([id, path, size]);
 }
 
-/** @param {Blob | null} jpeg @returns {Promise<HTMLImageElement | null>} that can be drawn; null for one that is broken */
-async function decoded(jpeg) {
+/** @param {Blob | null} jpeg @returns {Promise<HTMLImageElement | null>} null if it cannot be decoded */
+async function decode(jpeg) {
   if (!jpeg) return null;
-  const picture = new Image();
+  const image = new Image();
   const url = URL.createObjectURL(jpeg);
-  picture.src = url;
-  picture.alt = ""; // the name stands beside it
+  image.src = url;
+  image.alt = ""; // the name is beside it
   try {
-    await picture.decode();
-    return picture;
+    await image.decode();
+    return image;
   } catch {
     return null;
   } finally {

@@ -1,23 +1,52 @@
 /**
- * One topic, joined over a socket: join, push, replies, and staying joined. The
- * connection itself is the socket's; what the events mean is the application's.
+ * A topic that is joined over a socket: join, push, replies, and rejoining after a failure. socket.js
+ * has the connection.
  */
 
-import { onAbort, unlessAborted } from "../util/abort.js";
+import { abortable, onAbort } from "../util/abort.js";
 import { Backoff } from "../util/backoff.js";
 import { deferred } from "../util/deferred.js";
 import { Emitter } from "../util/emitter.js";
-import { AbortedError, ClosedError, DisconnectedError, RefusedError, TimeoutError } from "../util/errors.js";
-import { Pushes } from "./pending-pushes.js";
+import { AbortedError, TimeoutError } from "../util/errors.js";
+import { ClosedError, DisconnectedError, RefusedError } from "./errors.js";
+import { PendingPushes } from "./pending-pushes.js";
 
 /** @typedef {"closed" | "joining" | "joined" | "errored"} ChannelState */
 
 /**
- * Made by `socket.channel(topic, params)`.
+ * What a channel receives from its socket.
  *
- * Life: `closed` -> `joining` -> `joined`, and back to `closed` by `leave()`, by the
- * server's `phx_close`, or when the *first* join is refused or unanswered. Once joined
- * it stays so: after a lost connection or a `phx_error` it is `errored` and joins again.
+ * @typedef {object} ChannelHandlers
+ * @property {() => void} onOpen the connection is open
+ * @property {() => void} onClose the connection is closed
+ * @property {(message: import("./codec.js").Message) => void} onMessage a message on the topic arrived
+ */
+
+/**
+ * What a channel needs of its socket.
+ *
+ * @typedef {object} ChannelSocket
+ * @property {import("../util/clock.js").Clock} clock
+ * @property {() => number} random
+ * @property {number} timeout ms
+ * @property {number} bufferLimit
+ * @property {() => boolean} isOpen
+ * @property {() => void} connect
+ * @property {() => string} nextRef a ref that was not used before
+ * @property {(message: import("./codec.js").Message) => boolean} send false when the connection is not
+ *   open; the message is then dropped
+ * @property {(ref: string, handler: () => void) => void} onReply calls the handler once, when the reply
+ *   arrives or the connection closes
+ * @property {(topic: string, handlers: ChannelHandlers) => void} add throws when the topic has a channel
+ * @property {(topic: string, handlers: ChannelHandlers) => void} remove
+ */
+
+/**
+ * Created by `socket.channel(topic, params)`.
+ *
+ * Its state goes from `closed` to `joining` to `joined`, and back to `closed` by `leave()`, by the
+ * server's `phx_close`, or when the *first* join is refused or times out. A channel that was joined once
+ * rejoins by itself: after a lost connection or a `phx_error` it is `errored` until then.
  */
 export class Channel {
   /** @type {Emitter<Record<string, [any]>>} */
@@ -29,25 +58,32 @@ export class Channel {
   #backoff;
   /** @type {ChannelState} */
   #state = "closed";
-  /** Null between two joins, so that whatever still arrives for the old one is stale. */
+  /** Null between two joins, so that late messages of the previous join are dropped. */
   #joinRef = /** @type {string | null} */ (null);
   #pushes;
   /** @type {import("../util/deferred.js").Deferred<any> | null} */
   #firstJoin = null;
   #wasJoined = false;
-  /** Of the join under way or of the next one. */
+  /** For the join under way or for the next one. */
   #timer = /** @type {any} */ (undefined);
+  /** @type {ChannelHandlers} */
+  #handlers = {
+    onOpen: () => this.#state === "errored" && this.#sendJoin(),
+    onClose: () => this.#state !== "closed" && this.#fail(new DisconnectedError(`connection lost while on ${this.topic}`)),
+    onMessage: (message) => this.#receive(message),
+  };
 
   /**
-   * @param {import("./socket.js").Socket} socket
+   * @param {ChannelSocket} socket
    * @param {string} topic
    * @param {object | (() => object)} params
+   * @internal
    */
   constructor(socket, topic, params) {
     this.#socket = socket;
     this.topic = topic;
     this.#params = params;
-    this.#pushes = new Pushes(topic, socket.clock, socket.bufferLimit);
+    this.#pushes = new PendingPushes(topic, socket.clock, socket.bufferLimit);
     this.#backoff = new Backoff({ base: 1_000, max: 10_000, random: socket.random });
   }
 
@@ -57,115 +93,103 @@ export class Channel {
   }
 
   /**
-   * Joins the topic, connecting the socket first if need be. Calling it while joined or
-   * joining gives the same promise.
+   * Joins the topic, and connects the socket first if necessary. While joined or joining it returns the
+   * same promise.
    *
    * @param {object} [options]
-   * @param {number} [options.timeout] ms, connecting included (default: the socket's)
-   * @param {AbortSignal} [options.signal] gives the join up; if another call began it, only this call's waiting
-   * @returns {Promise<any>} the server's answer to the first join
-   * @throws {RefusedError | TimeoutError | ClosedError | AbortedError} the channel is then
-   *   closed, and `join()` may be called again
-   * @throws {Error} at once, when another channel of this socket lives on the same topic
+   * @param {number} [options.timeout] ms, including connecting (default: the socket's)
+   * @param {AbortSignal} [options.signal] aborts the join; if another call started it, only this call
+   *   stops waiting
+   * @returns {Promise<any>} the server's reply to the first join
+   * @throws {RefusedError | TimeoutError | ClosedError | AbortedError} the channel is then closed, and
+   *   `join()` may be called again
+   * @throws {Error} immediately, when another channel of this socket has the same topic
    */
   join({ timeout = this.#socket.timeout, signal } = {}) {
     const what = `join of ${this.topic}`;
-    if (this.#firstJoin) return unlessAborted(this.#firstJoin.promise, signal, what);
+    if (this.#firstJoin) return abortable(this.#firstJoin.promise, signal, what);
     if (signal?.aborted) return Promise.reject(new AbortedError(what));
-    this.#socket.add(this);
+    this.#socket.add(this.topic, this.#handlers);
     const first = deferred();
     this.#firstJoin = first;
-    const timer = this.#socket.clock.setTimeout(() => this.#giveUp(new TimeoutError(what, timeout)), timeout);
-    const unlisten = onAbort(signal, () => this.#giveUp(new AbortedError(what)));
-    const settled = () => (this.#socket.clock.clearTimeout(timer), unlisten());
-    first.promise.then(settled, settled);
+    const timer = this.#socket.clock.setTimeout(() => this.#abandonJoin(new TimeoutError(what, timeout)), timeout);
+    const removeListener = onAbort(signal, () => this.#abandonJoin(new AbortedError(what)));
+    const cleanUp = () => (this.#socket.clock.clearTimeout(timer), removeListener());
+    first.promise.then(cleanUp, cleanUp);
     this.#enter("errored", null);
-    if (this.#socket.state === "open") this.#sendJoin();
+    if (this.#socket.isOpen()) this.#sendJoin();
     else this.#socket.connect();
     return first.promise;
   }
 
   /**
-   * Sends an event and waits for the server's answer. While the channel is on its way
-   * back it is kept, at most the socket's `bufferLimit` of them.
+   * Sends an event and waits for the server's reply. While the channel is not joined yet, or rejoining,
+   * the push is buffered; the socket's `bufferLimit` is the maximum.
    *
    * @param {string} event
-   * @param {any} [payload] JSON, or an `ArrayBuffer` (at most 255 bytes of event name then)
+   * @param {any} [payload] JSON, or an `ArrayBuffer` (the event name is then limited to 255 bytes)
    * @param {object} [options]
-   * @param {number} [options.timeout] ms, waiting to be sent included (default: the socket's)
-   * @param {AbortSignal} [options.signal] what is not sent yet never will be
+   * @param {number} [options.timeout] ms, including the time in the buffer (default: the socket's)
+   * @param {AbortSignal} [options.signal] a push that is still buffered is never sent
    * @returns {Promise<any>} the `response` of the reply
    * @throws {RefusedError | TimeoutError | DisconnectedError | ClosedError | AbortedError |
-   *   import("../util/errors.js").OverflowError | TypeError} `TypeError`: it is no JSON; after `DisconnectedError`, `TimeoutError` and
-   *   `AbortedError` it is unknown whether the push arrived
+   *   import("./errors.js").OverflowError | TypeError} `TypeError`: the payload is not JSON. After
+   *   `DisconnectedError`, `TimeoutError` and `AbortedError` the push may or may not have arrived
    */
   push(event, payload = {}, { timeout = this.#socket.timeout, signal } = {}) {
-    return this.#pushes.make(event, payload, { timeout, signal }, (pending) => {
+    return this.#pushes.create(event, payload, { timeout, signal }, (push) => {
       if (this.#state === "closed") throw new ClosedError(`channel ${this.topic} is not joined`);
-      if (this.#state === "joined") this.#sendPush(pending);
-      else this.#pushes.keep(pending);
+      if (this.#state === "joined") this.#sendPush(push);
+      else this.#pushes.buffer(push);
     });
   }
 
   /**
    * @param {string} event
    * @param {(payload: any) => void} listener
-   * @returns {() => void} call it to stop listening
+   * @returns {() => void} removes the listener
    */
   on(event, listener) {
     return this.#events.on(event, listener);
   }
 
   /**
-   * Follows the channel's life. The detail of `joined` is the join's response; of the others, an error or null.
+   * Listens to the channel's state. The detail of `joined` is the reply to the join, that of the others
+   * is an error or null.
    *
    * @param {(state: ChannelState, detail: any) => void} listener
-   * @returns {() => void} call it to stop listening
+   * @returns {() => void} removes the listener
    */
   onState(listener) {
     return this.#lifecycle.on("state", listener);
   }
 
   /**
-   * Leaves the topic at once: nothing is heard any more, and it may be joined again.
+   * Leaves the topic immediately: no event arrives any more, and the topic may be joined again.
    *
    * @param {object} [options]
    * @param {number} [options.timeout] ms (default: the socket's)
-   * @param {AbortSignal} [options.signal] ends the waiting alone
-   * @returns {Promise<void>} when the server knows, or is gone and so has forgotten; it may be let go of
+   * @param {AbortSignal} [options.signal] stops waiting for the server
+   * @returns {Promise<void>} resolves when the server has confirmed, or the connection has closed; the
+   *   caller need not wait
    * @throws {TimeoutError | AbortedError}
    */
   leave({ timeout = this.#socket.timeout, signal } = {}) {
     if (this.#state === "closed") return Promise.resolve();
     const ref = this.#sendLeave();
-    const left = this.#pushes.make("phx_leave", {}, { timeout, signal }, ({ resolve }) => {
+    const left = this.#pushes.create("phx_leave", {}, { timeout, signal }, ({ resolve }) => {
       if (ref === null) resolve(undefined);
-      else this.#socket.onAnswer(ref, () => resolve(undefined));
+      else this.#socket.onReply(ref, () => resolve(undefined));
     });
-    left.catch(() => {}); // who does not wait for it has left all the same
+    left.catch(() => {}); // a caller that does not wait has left nevertheless
     this.#close(new ClosedError(`channel ${this.topic} was left`));
     return left;
   }
 
-  /** For the socket: the connection is open. */
-  socketOpened() {
-    if (this.#state === "errored") this.#sendJoin();
-  }
-
-  /** For the socket: the connection is gone. */
-  socketClosed() {
-    if (this.#state === "closed") return;
-    this.#fail(new DisconnectedError(`connection lost while on ${this.topic}`));
-  }
-
-  /**
-   * For the socket: a message on this topic arrived.
-   *
-   * @param {import("./codec.js").Message} message
-   */
-  receive({ joinRef, ref, event, payload }) {
+  /** @param {import("./codec.js").Message} message */
+  #receive({ joinRef, ref, event, payload }) {
     if (joinRef !== null && joinRef !== this.#joinRef) return;
-    if (event === "phx_reply") this.#answered(ref, payload);
+    if (event === "phx_reply") this.#replied(ref, payload);
     else if (event === "phx_error") this.#crashed();
     else if (event === "phx_close") this.#close(new ClosedError(`server closed ${this.topic}`));
     else this.#events.emit(event, payload);
@@ -176,47 +200,47 @@ export class Channel {
     clock.clearTimeout(this.#timer);
     const ref = this.#socket.nextRef();
     this.#joinRef = ref;
-    this.#timer = clock.setTimeout(() => this.#joinUnanswered(timeout), timeout);
+    this.#timer = clock.setTimeout(() => this.#joinTimedOut(timeout), timeout);
     this.#enter("joining", null);
     try {
       const payload = typeof this.#params === "function" ? this.#params() : this.#params;
       this.#socket.send({ joinRef: ref, ref, topic: this.topic, event: "phx_join", payload });
     } catch (error) {
-      this.#close(/** @type {Error} */ (error)); // the caller's own params: no later try would do better
+      this.#close(/** @type {Error} */ (error)); // the caller's params threw: a retry would throw too
     }
   }
 
   /** @param {Error} error */
-  #giveUp(error) {
+  #abandonJoin(error) {
     this.#sendLeave();
     this.#close(error);
   }
 
   /** @param {number} timeout */
-  #joinUnanswered(timeout) {
-    // The server may still answer; it has to know that this join is given up.
+  #joinTimedOut(timeout) {
+    // The server may still accept the join, so it is told that this side has given up.
     this.#sendLeave();
     this.#fail(new TimeoutError(`join of ${this.topic}`, timeout));
     this.#rejoinLater();
   }
 
-  /** @returns {string | null} its ref; null when there is nobody to be told */
+  /** @returns {string | null} its ref; null when the socket is not connected */
   #sendLeave() {
     if (this.#joinRef === null) return null;
     const ref = this.#socket.nextRef();
-    const sent = this.#socket.send({ joinRef: this.#joinRef, ref, topic: this.topic, event: "phx_leave", payload: {} });
-    return sent ? ref : null;
+    const isSent = this.#socket.send({ joinRef: this.#joinRef, ref, topic: this.topic, event: "phx_leave", payload: {} });
+    return isSent ? ref : null;
   }
 
-  /** @param {import("./pending-pushes.js").Pending} pending */
-  #sendPush(pending) {
+  /** @param {import("./pending-pushes.js").PendingPush} push */
+  #sendPush(push) {
     const ref = this.#socket.nextRef();
-    const { event, payload } = pending;
-    this.#pushes.sent(ref, pending);
+    const { event, payload } = push;
+    this.#pushes.markSent(ref, push);
     try {
       this.#socket.send({ joinRef: this.#joinRef, ref, topic: this.topic, event, payload });
     } catch (error) {
-      pending.reject(/** @type {Error} */ (error)); // it cannot be written down; the others can
+      push.reject(/** @type {Error} */ (error)); // it cannot be encoded; the other pushes can
     }
   }
 
@@ -224,13 +248,13 @@ export class Channel {
    * @param {string | null} ref
    * @param {{status: string, response: any}} reply
    */
-  #answered(ref, { status, response }) {
+  #replied(ref, { status, response }) {
     if (this.#state === "joining" && ref === this.#joinRef) {
       if (status === "ok") this.#joined(response);
-      else this.#refused(response);
+      else this.#joinRefused(response);
       return;
     }
-    this.#pushes.answered(ref, { status, response });
+    this.#pushes.settle(ref, { status, response });
   }
 
   /** @param {any} response */
@@ -238,14 +262,14 @@ export class Channel {
     this.#socket.clock.clearTimeout(this.#timer);
     this.#backoff.reset();
     this.#wasJoined = true;
-    // Before the listeners hear of it: what they push must not overtake what waited.
-    for (const pending of this.#pushes.takeUnsent()) this.#sendPush(pending);
+    // Before the listeners run: what they push must not overtake the buffered pushes.
+    for (const push of this.#pushes.takeUnsent()) this.#sendPush(push);
     this.#enter("joined", response);
     this.#firstJoin?.resolve(response);
   }
 
   /** @param {any} response */
-  #refused(response) {
+  #joinRefused(response) {
     const error = new RefusedError(`join of ${this.topic}`, response);
     if (!this.#wasJoined) return this.#close(error);
     this.#fail(error);
@@ -258,34 +282,34 @@ export class Channel {
   }
 
   #rejoinLater() {
-    const retry = () => this.#socket.state === "open" && this.#sendJoin();
+    const retry = () => this.#socket.isOpen() && this.#sendJoin();
     this.#timer = this.#socket.clock.setTimeout(retry, this.#backoff.next());
   }
 
   /**
-   * Whatever was sent is lost or unanswerable; whatever was not sent yet may wait.
+   * Rejects the pushes that were sent, because no reply will come. Buffered pushes are kept.
    *
    * @param {Error} error
    */
   #fail(error) {
     this.#socket.clock.clearTimeout(this.#timer);
     this.#joinRef = null;
-    const lost = this.#pushes.takeUnanswered();
+    const unanswered = this.#pushes.takeUnanswered();
     this.#enter("errored", error);
-    for (const pending of lost) pending.reject(error);
+    for (const push of unanswered) push.reject(error);
   }
 
   /** @param {Error} error */
   #close(error) {
-    const waiting = [...this.#pushes.takeUnanswered(), ...this.#pushes.takeUnsent()];
+    const pending = [...this.#pushes.takeUnanswered(), ...this.#pushes.takeUnsent()];
     const firstJoin = this.#firstJoin;
     this.#firstJoin = null;
     this.#joinRef = null;
     this.#wasJoined = false;
     this.#socket.clock.clearTimeout(this.#timer);
-    this.#socket.remove(this);
+    this.#socket.remove(this.topic, this.#handlers);
     this.#enter("closed", error);
-    for (const pending of waiting) pending.reject(error);
+    for (const push of pending) push.reject(error);
     firstJoin?.reject(error);
   }
 

@@ -1,6 +1,6 @@
 /**
- * Phoenix's V2 wire format (`vsn=2.0.0`): messages to frames and back. The only file
- * that knows the order of the array and the layout of binary frames; it holds no state.
+ * The codec of Phoenix's V2 serializer (`vsn=2.0.0`): messages to WebSocket frames and back. It holds
+ * no state.
  */
 
 import { utf8 } from "../util/bytes.js";
@@ -8,25 +8,25 @@ import { ProtocolError } from "../util/errors.js";
 
 /**
  * @typedef {object} Message
- * @property {string | null} joinRef which join it belongs to; null in broadcasts
- * @property {string | null} ref which push it is, or answers
+ * @property {string | null} joinRef the join it belongs to; null in broadcasts
+ * @property {string | null} ref the push that it is, or that it replies to
  * @property {string} topic
  * @property {string} event
- * @property {any} payload JSON, or bytes (`ArrayBuffer`) which travel in a binary frame
+ * @property {any} payload JSON, or bytes (`ArrayBuffer`), which are sent as a binary frame
  */
 
-/** Fields of a binary frame have one byte for their length. */
+/** The length of a binary frame's field is one byte. */
 const FIELD_LIMIT = 255;
 const KIND = { push: 0, reply: 1, broadcast: 2 };
 const decoder = new TextDecoder();
 
 /**
- * @param {URL} mount
+ * @param {URL} endpoint
  * @param {Record<string, string>} params
- * @returns {string} where this format is spoken
+ * @returns {string} the URL of the WebSocket
  */
-export function endpoint(mount, params) {
-  const url = new URL(mount);
+export function endpointUrl(endpoint, params) {
+  const url = new URL(endpoint);
   url.protocol = url.protocol.replace("http", "ws");
   url.pathname = `${url.pathname.replace(/\/$/, "")}/websocket`;
   for (const [key, value] of Object.entries(params)) url.searchParams.set(key, value);
@@ -37,7 +37,7 @@ export function endpoint(mount, params) {
 /**
  * @param {Message} message
  * @returns {string | ArrayBuffer} a text frame, or a binary one if the payload is bytes
- * @throws {ProtocolError} when a field of a binary message is longer than 255 bytes
+ * @throws {ProtocolError} a field of a binary message is longer than 255 bytes
  */
 export function encode({ joinRef, ref, topic, event, payload }) {
   const bytes = asBytes(payload);
@@ -48,7 +48,7 @@ export function encode({ joinRef, ref, topic, event, payload }) {
 /**
  * @param {string | ArrayBuffer} frame
  * @returns {Message}
- * @throws {ProtocolError} when the frame is not a V2 message
+ * @throws {ProtocolError} the frame is not a V2 message
  */
 export function decode(frame) {
   return typeof frame === "string" ? decodeText(frame) : decodeBinary(frame);
@@ -106,7 +106,7 @@ function decodeText(text) {
   }
   const [joinRef, ref, topic, event, payload] = fields;
   if (typeof topic !== "string" || typeof event !== "string") {
-    throw new ProtocolError("text frame has a topic or an event that is not text");
+    throw new ProtocolError("topic or event of a text frame is not a string");
   }
   if (event === "phx_reply" && typeof payload?.status !== "string") {
     throw new ProtocolError("text frame is a reply without a status");
@@ -115,7 +115,7 @@ function decodeText(text) {
 }
 
 /**
- * A server's push has no ref, and so one length fewer than a client's.
+ * A push of a server has no ref, so it has one field fewer than a push of a client.
  *
  * @param {ArrayBuffer} buffer
  * @returns {Message}
@@ -142,7 +142,7 @@ function decodeBinary(buffer) {
 
 /**
  * @param {ArrayBuffer} buffer
- * @param {number} count how many fields follow the kind
+ * @param {number} count of fields after the kind
  */
 function split(buffer, count) {
   const bytes = new Uint8Array(buffer);
@@ -154,7 +154,7 @@ function split(buffer, count) {
     return field;
   });
   if (lengths.length < count || at > bytes.length) {
-    throw new ProtocolError(`binary frame of ${bytes.length} bytes is cut short`);
+    throw new ProtocolError(`binary frame of ${bytes.length} bytes is truncated`);
   }
   return { fields, payload: buffer.slice(at) };
 }

@@ -1,67 +1,66 @@
-/** Notices that the server at the other end of an open connection has died without a word. */
+/** Detects a dead server behind a connection that still looks open. */
 
-/** How long it may take to answer after the network has changed (ms). */
-const DOUBT = 5_000;
+/** How long an answer may take after the network has changed (ms). */
+const TIMEOUT_AFTER_NETWORK_CHANGE = 5_000;
 
 /**
  * @typedef {object} HeartbeatOptions
  * @property {import("../util/clock.js").Clock} clock
- * @property {number} interval ms between two; also how long an answer may take
- * @property {(answered: () => void) => void} ask
- * @property {() => void} dead the last one was not answered
+ * @property {number} interval ms between two heartbeats, and the time that an answer may take
+ * @property {(onReply: () => void) => void} send
+ * @property {() => void} onTimeout the last heartbeat was not answered
  */
 
 export class Heartbeat {
   #clock;
   #interval;
-  #ask;
-  #dead;
+  #send;
+  #onTimeout;
   #timer = /** @type {any} */ (undefined);
-  /** Whether one is unanswered. */
-  #asked = false;
+  #isPending = false;
 
   /** @param {HeartbeatOptions} options */
-  constructor({ clock, interval, ask, dead }) {
+  constructor({ clock, interval, send, onTimeout }) {
     this.#clock = clock;
     this.#interval = interval;
-    this.#ask = ask;
-    this.#dead = dead;
+    this.#send = send;
+    this.#onTimeout = onTimeout;
   }
 
   start() {
-    this.#asked = false;
-    this.#next(this.#interval);
+    this.#isPending = false;
+    this.#schedule(this.#interval);
   }
 
   stop() {
     this.#clock.clearTimeout(this.#timer);
   }
 
-  /** A connection made over the old network is often dead, and its end is told by nobody. */
+  /** A connection over the previous network is often dead without a close event, so it is tested now. */
   networkChanged() {
-    if (!this.#asked) this.#send();
-    this.#next(Math.min(this.#interval, DOUBT));
+    if (!this.#isPending) this.#beat();
+    this.#schedule(Math.min(this.#interval, TIMEOUT_AFTER_NETWORK_CHANGE));
   }
 
-  #beat = () => {
-    if (this.#asked) return this.#dead();
-    this.#send();
-    this.#next(this.#interval);
+  #tick = () => {
+    if (this.#isPending) return this.#onTimeout();
+    this.#beat();
+    this.#schedule(this.#interval);
   };
 
-  #send() {
-    this.#asked = true;
-    this.#ask(() => {
-      this.#asked = false;
-      // Set by a message, not by the timer before: browsers slow down chains of timers in hidden
-      // pages to one a minute, after which the server would take us for dead.
-      this.#next(this.#interval);
+  #beat() {
+    this.#isPending = true;
+    this.#send(() => {
+      this.#isPending = false;
+      // Scheduled by the reply and not by the previous timer: in hidden pages browsers slow chained
+      // timers down to one a minute, and the server would time this client out.
+      this.#schedule(this.#interval);
     });
   }
 
   /** @param {number} ms */
-  #next(ms) {
+  #schedule(ms) {
     this.stop();
-    this.#timer = this.#clock.setTimeout(this.#beat, ms);
+    this.#timer = this.#clock.setTimeout(this.#tick, ms);
   }
 }

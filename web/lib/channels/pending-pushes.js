@@ -1,40 +1,41 @@
 /**
- * The pushes of one channel that are not settled: those that wait to be sent, and those
- * that wait for an answer. When a push may be sent is channel.js's decision.
+ * The unsettled pushes of one channel: those that wait to be sent, and those that wait for a reply.
+ * channel.js decides when a push may be sent.
  */
 
 import { onAbort } from "../util/abort.js";
-import { AbortedError, OverflowError, RefusedError, TimeoutError } from "../util/errors.js";
+import { AbortedError, TimeoutError } from "../util/errors.js";
+import { OverflowError, RefusedError } from "./errors.js";
 
 /**
- * @typedef {object} Pending
+ * @typedef {object} PendingPush
  * @property {string} event
  * @property {any} payload
- * @property {string | null} ref once it was sent
- * @property {(response: any) => void} resolve forgets the push, too
- * @property {(error: Error) => void} reject forgets the push, too
+ * @property {string | null} ref null until it is sent
+ * @property {(response: any) => void} resolve settles and removes the push
+ * @property {(error: Error) => void} reject settles and removes the push
  */
 
 /**
  * @typedef {object} PushOptions
- * @property {number} timeout ms, waiting to be sent included
+ * @property {number} timeout ms, including the time in the buffer
  * @property {AbortSignal} [signal]
  */
 
-/** Every push that was `made` is settled exactly once, at the latest by its timeout. */
-export class Pushes {
+/** Every push settles exactly once, at the latest by its timeout. */
+export class PendingPushes {
   #topic;
   #clock;
   #limit;
-  /** @type {Set<Pending>} */
+  /** @type {Set<PendingPush>} */
   #unsent = new Set();
-  /** @type {Map<string, Pending>} by ref */
+  /** @type {Map<string, PendingPush>} by ref */
   #unanswered = new Map();
 
   /**
-   * @param {string} topic for the words of errors
+   * @param {string} topic for error messages
    * @param {import("../util/clock.js").Clock} clock
-   * @param {number} limit how many may wait to be sent
+   * @param {number} limit how many pushes may wait to be sent
    */
   constructor(topic, clock, limit) {
     this.#topic = topic;
@@ -46,79 +47,79 @@ export class Pushes {
    * @param {string} event
    * @param {any} payload
    * @param {PushOptions} options
-   * @param {(pending: Pending) => void} go sends it (`sent`) or keeps it (`keep`)
+   * @param {(push: PendingPush) => void} dispatch sends the push (`markSent`) or buffers it (`buffer`)
    * @returns {Promise<any>}
    */
-  make(event, payload, { timeout, signal }, go) {
+  create(event, payload, { timeout, signal }, dispatch) {
     return new Promise((resolve, reject) => {
       const what = `${event} on ${this.#topic}`;
-      const timer = this.#clock.setTimeout(() => pending.reject(new TimeoutError(what, timeout)), timeout);
-      const forget = () => {
+      const timer = this.#clock.setTimeout(() => push.reject(new TimeoutError(what, timeout)), timeout);
+      const remove = () => {
         this.#clock.clearTimeout(timer);
-        settled();
-        this.#unsent.delete(pending);
-        if (pending.ref !== null) this.#unanswered.delete(pending.ref);
+        removeListener();
+        this.#unsent.delete(push);
+        if (push.ref !== null) this.#unanswered.delete(push.ref);
       };
-      /** @type {Pending} */
-      const pending = {
+      /** @type {PendingPush} */
+      const push = {
         event,
         payload,
         ref: null,
-        resolve: (response) => (forget(), resolve(response)),
-        reject: (error) => (forget(), reject(error)),
+        resolve: (response) => (remove(), resolve(response)),
+        reject: (error) => (remove(), reject(error)),
       };
-      let settled = () => {};
-      if (signal?.aborted) return pending.reject(new AbortedError(what));
-      settled = onAbort(signal, () => pending.reject(new AbortedError(what)));
+      let removeListener = () => {};
+      if (signal?.aborted) return push.reject(new AbortedError(what));
+      removeListener = onAbort(signal, () => push.reject(new AbortedError(what)));
       try {
-        go(pending);
+        dispatch(push);
       } catch (error) {
-        pending.reject(/** @type {Error} */ (error));
+        push.reject(/** @type {Error} */ (error));
       }
     });
   }
 
   /**
-   * @param {Pending} pending waits to be sent from now on
+   * @param {PendingPush} push to be sent later
    * @throws {OverflowError}
    */
-  keep(pending) {
+  buffer(push) {
     if (this.#unsent.size >= this.#limit) {
-      throw new OverflowError(`channel ${this.#topic} keeps ${this.#limit} unsent pushes, the limit`);
+      throw new OverflowError(`channel ${this.#topic} has ${this.#limit} unsent pushes, the limit`);
     }
-    this.#unsent.add(pending);
+    this.#unsent.add(push);
   }
 
-  /** @returns {Pending[]} what waited to be sent; it is the caller's now */
+  /** @returns {PendingPush[]} the buffered pushes, which are removed from the buffer */
   takeUnsent() {
-    const waiting = [...this.#unsent];
+    const unsent = [...this.#unsent];
     this.#unsent.clear();
-    return waiting;
+    return unsent;
   }
 
   /**
    * @param {string} ref
-   * @param {Pending} pending waits for the answer to `ref` from now on
+   * @param {PendingPush} push waits for the reply to `ref` from now on
    */
-  sent(ref, pending) {
-    pending.ref = ref;
-    this.#unanswered.set(ref, pending);
+  markSent(ref, push) {
+    push.ref = ref;
+    this.#unanswered.set(ref, push);
   }
 
   /**
    * @param {string | null} ref
    * @param {{status: string, response: any}} reply
    */
-  answered(ref, { status, response }) {
-    const pending = ref === null ? undefined : this.#unanswered.get(ref);
-    if (status === "ok") pending?.resolve(response);
-    else pending?.reject(new RefusedError(`${pending.event} on ${this.#topic}`, response));
+  settle(ref, { status, response }) {
+    const push = ref === null ? undefined : this.#unanswered.get(ref);
+    if (status === "ok") push?.resolve(response);
+    else push?.reject(new RefusedError(`${push.event} on ${this.#topic}`, response));
   }
 
-  /** @returns {Pending[]} what was sent and will not be answered; it is the caller's now */
+  /** @returns {PendingPush[]} pushes that were sent and will not be answered; they are removed */
   takeUnanswered() {
-    const lost = [...this.#unanswered.values()];
+    const unanswered = [...this.#unanswered.values()];
     this.#unanswered.clear();
-    return lost;
+    return unanswered;
   }
 }

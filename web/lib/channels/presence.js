@@ -1,6 +1,6 @@
 /**
- * Who is on a topic, kept in step with the server's `presence_state` and
- * `presence_diff`. Pure bookkeeping over a channel: it sends nothing.
+ * The presence list of a topic, kept up to date from the server's `presence_state` and
+ * `presence_diff` events. It sends nothing.
  *
  *     const room = socket.channel("room:lobby", { meta: { name: "Mai" } });
  *     const presence = new Presence(room);
@@ -10,52 +10,52 @@
 
 import { Emitter } from "../util/emitter.js";
 
-/** @typedef {{phx_ref: string, phx_ref_prev?: string, [key: string]: any}} Meta */
-/** @typedef {{metas: Meta[], [key: string]: any}} Entry one key and all its connections */
-/** @typedef {Record<string, Entry>} State */
-/** @typedef {{joins: State, leaves: State}} Diff */
+/** @typedef {{phx_ref: string, phx_ref_prev?: string, [key: string]: any}} PresenceMeta */
+/** @typedef {{metas: PresenceMeta[], [key: string]: any}} PresenceEntry one key with all its connections */
+/** @typedef {Record<string, PresenceEntry>} PresenceState */
+/** @typedef {{joins: PresenceState, leaves: PresenceState}} PresenceDiff */
 
 /**
- * Events: `join (key, metas)` with the metas that are new, `leave (key, metas)` with those
- * that went, and `sync` after each state or diff was worked in. Make it before joining.
+ * Events: `join (key, metas)` with the new metas, `leave (key, metas)` with the removed ones, and `sync`
+ * after each state or diff was applied. Create it before joining the channel.
  *
- * @extends {Emitter<{join: [string, Meta[]], leave: [string, Meta[]], sync: []}>}
+ * @extends {Emitter<{join: [string, PresenceMeta[]], leave: [string, PresenceMeta[]], sync: []}>}
  */
 export class Presence extends Emitter {
-  /** @type {Map<string, Entry>} */
+  /** @type {Map<string, PresenceEntry>} */
   #entries = new Map();
-  /** Diffs that came before the state they build on; null once the state is there. */
-  #early = /** @type {Diff[] | null} */ ([]);
+  /** Diffs that arrived before the state they apply to; null once the state is there. */
+  #pendingDiffs = /** @type {PresenceDiff[] | null} */ ([]);
 
   /** @param {import("./channel.js").Channel} channel */
   constructor(channel) {
     super();
-    channel.on("presence_state", (state) => this.#replace(state));
-    channel.on("presence_diff", (diff) => this.#diff(diff));
-    // A new join starts with a state of its own; what was known may be outdated by then.
+    channel.on("presence_state", (state) => this.#syncState(state));
+    channel.on("presence_diff", (diff) => this.#syncDiff(diff));
+    // Each join starts with a new state; the entries so far may be outdated by then.
     channel.onState((state) => {
-      if (state === "joining") this.#early = [];
+      if (state === "joining") this.#pendingDiffs = [];
     });
   }
 
-  /** @returns {Array<{key: string, metas: Meta[]}>} everybody present, in order of arrival */
+  /** @returns {Array<{key: string, metas: PresenceMeta[]}>} all entries, in order of arrival */
   list() {
     return Array.from(this.#entries, ([key, entry]) => ({ ...entry, key }));
   }
 
-  /** @param {State} state */
-  #replace(state) {
-    const early = this.#early ?? [];
-    this.#early = null;
+  /** @param {PresenceState} state */
+  #syncState(state) {
+    const pending = this.#pendingDiffs ?? [];
+    this.#pendingDiffs = null;
     this.#apply(difference(this.#entries, state));
-    for (const diff of early) this.#apply(diff);
+    for (const diff of pending) this.#apply(diff);
     this.emit("sync");
   }
 
-  /** @param {Diff} diff */
-  #diff(diff) {
-    if (this.#early) {
-      this.#early.push(diff);
+  /** @param {PresenceDiff} diff */
+  #syncDiff(diff) {
+    if (this.#pendingDiffs) {
+      this.#pendingDiffs.push(diff);
       return;
     }
     this.#apply(diff);
@@ -63,9 +63,9 @@ export class Presence extends Emitter {
   }
 
   /**
-   * Joins before leaves: an update is one of each, and must not make the key vanish between.
+   * Joins before leaves: an update consists of one of each, and the key must not vanish in between.
    *
-   * @param {Diff} diff
+   * @param {PresenceDiff} diff
    */
   #apply({ joins, leaves }) {
     for (const [key, entry] of Object.entries(joins)) this.#add(key, entry);
@@ -74,34 +74,34 @@ export class Presence extends Emitter {
 
   /**
    * @param {string} key
-   * @param {Entry} entry
+   * @param {PresenceEntry} entry
    */
   #add(key, entry) {
     const metas = this.#entries.get(key)?.metas ?? [];
-    const fresh = without(entry.metas, metas);
-    this.#entries.set(key, { ...entry, metas: [...metas, ...fresh] });
-    if (fresh.length > 0) this.emit("join", key, fresh);
+    const added = without(entry.metas, metas);
+    this.#entries.set(key, { ...entry, metas: [...metas, ...added] });
+    if (added.length > 0) this.emit("join", key, added);
   }
 
   /**
    * @param {string} key
-   * @param {Entry} entry
+   * @param {PresenceEntry} entry
    */
   #remove(key, entry) {
     const known = this.#entries.get(key);
     if (!known) return;
-    const rest = without(known.metas, entry.metas);
-    const gone = without(known.metas, rest);
-    if (rest.length > 0) this.#entries.set(key, { ...known, metas: rest });
+    const remaining = without(known.metas, entry.metas);
+    const removed = without(known.metas, remaining);
+    if (remaining.length > 0) this.#entries.set(key, { ...known, metas: remaining });
     else this.#entries.delete(key);
-    if (gone.length > 0) this.emit("leave", key, gone);
+    if (removed.length > 0) this.emit("leave", key, removed);
   }
 }
 
 /**
- * @param {Meta[]} metas
- * @param {Meta[]} others
- * @returns {Meta[]} those of `metas` whose phx_ref is not among `others`
+ * @param {PresenceMeta[]} metas
+ * @param {PresenceMeta[]} others
+ * @returns {PresenceMeta[]} those of `metas` whose phx_ref is not among `others`
  */
 function without(metas, others) {
   const refs = new Set(others.map((meta) => meta.phx_ref));
@@ -109,12 +109,12 @@ function without(metas, others) {
 }
 
 /**
- * @param {Map<string, Entry>} known
- * @param {State} state
- * @returns {Diff} what turns `known` into `state`
+ * @param {Map<string, PresenceEntry>} known
+ * @param {PresenceState} state
+ * @returns {PresenceDiff} turns `known` into `state`
  */
 function difference(known, state) {
-  /** @type {State} */
+  /** @type {PresenceState} */
   const leaves = Object.create(null);
   for (const [key, entry] of known) {
     const metas = without(entry.metas, Object.hasOwn(state, key) ? state[key].metas : []);

@@ -1,7 +1,6 @@
 /**
- * One conversation with a Phoenix Channels server over WebSocket: connecting, staying
- * connected, and handing messages to their channels. What a topic does is the
- * channel's business; the bytes of a message are frame.js's.
+ * A connection to a Phoenix Channels server over WebSocket. It reconnects by itself and dispatches
+ * messages to its channels. channel.js has the life of a topic, codec.js the bytes of a message.
  *
  *     const socket = new Socket("/socket");
  *     const room = socket.channel("room:lobby");
@@ -9,99 +8,102 @@
  *     await room.join();
  */
 
-import { unlessAborted } from "../util/abort.js";
+import { abortable } from "../util/abort.js";
 import { Backoff } from "../util/backoff.js";
-import { Channel } from "./channel.js";
 import { systemClock } from "../util/clock.js";
 import { deferred } from "../util/deferred.js";
 import { Emitter } from "../util/emitter.js";
-import { AbortedError, DisconnectedError } from "../util/errors.js";
-import { decode, encode, endpoint } from "./codec.js";
-import { Heartbeat } from "./heartbeat.js";
+import { AbortedError } from "../util/errors.js";
 import { onNetworkChange } from "../util/network-change.js";
+import { Channel } from "./channel.js";
+import { decode, encode, endpointUrl } from "./codec.js";
+import { DisconnectedError } from "./errors.js";
+import { Heartbeat } from "./heartbeat.js";
 
 /** @typedef {"closed" | "connecting" | "open" | "waiting"} SocketState */
 
 /**
  * @typedef {object} SocketOptions
- * @property {Record<string, string> | (() => Record<string, string>)} [params] sent in the
- *   query of the URL; a function is asked anew at every try, for what expires
- * @property {new (url: string) => WebSocket} [transport] default: the platform's WebSocket
+ * @property {Record<string, string> | (() => Record<string, string>)} [params] added to the URL's query;
+ *   a function is called on every attempt, for example to refresh a token
+ * @property {new (url: string) => WebSocket} [transport] (default: the platform's WebSocket)
  * @property {import("../util/clock.js").Clock} [clock]
  * @property {() => number} [random] for jitter
- * @property {import("../util/network-change.js").Network} [network] fires
- *   `online`; default: the window
- * @property {number} [timeout] ms for opening, joining and pushing (default 10 000)
+ * @property {import("../util/network-change.js").Network} [network] reports changes of the network
+ *   (default: the window)
+ * @property {number} [timeout] ms for connecting, joining and pushing (default 10 000)
  * @property {number} [heartbeatInterval] ms (default 30 000)
- * @property {number} [bufferLimit] pushes that one channel keeps while offline (default 100)
+ * @property {number} [bufferLimit] pushes that each channel buffers while disconnected (default 100)
  */
 
 /**
- * Reconnects by itself, hidden page or not, until `disconnect()`.
+ * Reconnects by itself, in hidden pages too, until `disconnect()`.
  *
- * Events: `open`; `close {code, reason}` whenever an open or opening connection ends;
- * `waiting ms` before each new try; `error` for frames that could not be read.
+ * Events: `open`; `close {code, reason}` when an open or opening connection ends; `waiting ms` before
+ * each new attempt; `error` for frames that cannot be decoded.
  *
  * @extends {Emitter<{open: [], close: [{code: number, reason: string}], waiting: [number], error: [Error]}>}
  */
 export class Socket extends Emitter {
-  #mount;
+  #url;
   #params;
   #Transport;
+  #timeout;
   #heartbeat;
   #backoff;
-  #unlistenNetwork = () => {};
-  /** @type {Map<string, Channel>} */
+  #channelSocket;
+  #stopNetworkListener = () => {};
+  /** @type {Map<string, import("./channel.js").ChannelHandlers>} by topic */
   #channels = new Map();
   /** @type {WebSocket | null} */
   #transport = null;
   /** @type {SocketState} */
   #state = "closed";
-  /** @type {(import("../util/deferred.js").Deferred<void> & {waiting: number}) | null} those that wait for it to open */
+  /** @type {(import("../util/deferred.js").Deferred<void> & {waiting: number}) | null} the callers of `connect` */
   #opening = null;
   #lastRef = 0;
-  /** @type {Map<string, () => void>} by the ref of what was asked */
-  #answers = new Map();
-  /** Of opening, or of the next try: they never overlap. */
+  /** @type {Map<string, () => void>} by the ref of the message that waits for a reply */
+  #replyHandlers = new Map();
+  /** For opening or for the next attempt; they never overlap. */
   #timer = /** @type {any} */ (undefined);
 
   /**
-   * @param {string} url the mount, absolute or relative to the page: `/socket`, `wss://host/socket`
+   * @param {string} url the endpoint, absolute or relative to the page: `/socket`, `wss://host/socket`
    * @param {SocketOptions} [options]
-   * @throws {TypeError} the URL cannot be read, or the platform has no WebSocket
+   * @throws {TypeError} the URL is invalid, or the platform has no WebSocket
    */
   constructor(url, options = {}) {
     super();
-    this.#mount = new URL(url, globalThis.location?.href);
+    this.#url = new URL(url, globalThis.location?.href);
     this.#params = options.params ?? {};
     this.#Transport = options.transport ?? globalThis.WebSocket;
     if (!this.#Transport) throw new TypeError("this platform has no WebSocket: give one as transport");
     this.network = options.network ?? globalThis;
     this.clock = options.clock ?? systemClock;
-    this.random = options.random ?? Math.random;
-    this.timeout = options.timeout ?? 10_000;
-    this.bufferLimit = options.bufferLimit ?? 100;
-    this.#backoff = new Backoff({ random: this.random });
+    const random = options.random ?? Math.random;
+    this.#timeout = options.timeout ?? 10_000;
+    this.#backoff = new Backoff({ random });
     this.#heartbeat = new Heartbeat({
       clock: this.clock,
       interval: options.heartbeatInterval ?? 30_000,
-      ask: (answered) => this.#askAlive(answered),
-      dead: () => this.#lost({ code: 1006, reason: "heartbeat timeout" }),
+      send: (onReply) => this.#sendHeartbeat(onReply),
+      onTimeout: () => this.#lost({ code: 1006, reason: "heartbeat timeout" }),
     });
+    this.#channelSocket = this.#socketForChannels(random, options.bufferLimit ?? 100);
   }
 
-  /** @returns {SocketState} `waiting` means: between two tries */
+  /** @returns {SocketState} `waiting` means: between two attempts */
   get state() {
     return this.#state;
   }
 
   /**
-   * Starts connecting if that is not under way. Joining a channel does it too.
+   * Starts connecting unless that is under way. Joining a channel does so too.
    *
    * @param {object} [options]
-   * @param {AbortSignal} [options.signal] ends the waiting; and the connecting with it, unless
-   *   another call or a channel waits too
-   * @returns {Promise<void>} when it is open, however many tries that takes
+   * @param {AbortSignal} [options.signal] stops waiting; also stops connecting, unless another call or
+   *   a channel waits too
+   * @returns {Promise<void>} resolves when the socket is open, however many attempts that takes
    * @throws {AbortedError | DisconnectedError}
    */
   connect({ signal } = {}) {
@@ -110,10 +112,10 @@ export class Socket extends Emitter {
     const opening = (this.#opening ??= { ...deferred(), waiting: 0 });
     opening.waiting += 1;
     if (this.#state === "closed") {
-      this.#unlistenNetwork = onNetworkChange(this.network, () => this.#networkChanged());
+      this.#stopNetworkListener = onNetworkChange(this.network, () => this.#networkChanged());
       this.#open();
     }
-    const opened = unlessAborted(opening.promise, signal, "connecting");
+    const opened = abortable(opening.promise, signal, "connecting");
     opened.catch(() => {
       opening.waiting -= 1;
       if (opening === this.#opening && opening.waiting === 0 && this.#channels.size === 0) this.disconnect();
@@ -122,12 +124,12 @@ export class Socket extends Emitter {
   }
 
   /**
-   * Ends the connection for good. Channels stay joined in name and come back with the
-   * next `connect()`; to end those too, leave them first.
+   * Closes the connection and stops reconnecting. Channels rejoin at the next `connect()`, unless they
+   * are left first.
    */
   disconnect() {
     if (this.#state === "closed") return;
-    this.#unlistenNetwork();
+    this.#stopNetworkListener();
     const opening = this.#opening;
     this.#opening = null;
     this.#drop("closed", { code: 1000, reason: "disconnected by the client" });
@@ -136,86 +138,78 @@ export class Socket extends Emitter {
 
   /**
    * @param {string} topic
-   * @param {object | (() => object)} [params] the join's payload; a function is asked anew at every rejoin
+   * @param {object | (() => object)} [params] the payload of the join; a function is called on every join
    * @returns {Channel} not joined yet
    */
   channel(topic, params = {}) {
-    return new Channel(this, topic, params);
+    return new Channel(this.#channelSocket, topic, params);
   }
 
   /**
-   * For channels: messages on its topic are for this one from now on.
-   *
-   * @param {Channel} channel
-   * @throws {Error} when this socket already has a live channel for the topic
+   * @param {() => number} random
+   * @param {number} bufferLimit
+   * @returns {import("./channel.js").ChannelSocket}
    */
-  add(channel) {
-    const { topic } = channel;
-    if (this.#channels.has(topic)) throw new Error(`socket already has a channel for ${topic}`);
-    this.#channels.set(topic, channel);
+  #socketForChannels(random, bufferLimit) {
+    return {
+      clock: this.clock,
+      random,
+      timeout: this.#timeout,
+      bufferLimit,
+      isOpen: () => this.#state === "open",
+      connect: () => void this.connect(),
+      nextRef: () => this.#nextRef(),
+      send: (message) => this.#send(message),
+      onReply: (ref, handler) => void this.#replyHandlers.set(ref, handler),
+      add: (topic, handlers) => {
+        if (this.#channels.has(topic)) throw new Error(`socket already has a channel for ${topic}`);
+        this.#channels.set(topic, handlers);
+      },
+      remove: (topic, handlers) => {
+        if (this.#channels.get(topic) === handlers) this.#channels.delete(topic);
+      },
+    };
   }
 
-  /**
-   * For channels: forgets one that ended.
-   *
-   * @param {Channel} channel
-   */
-  remove(channel) {
-    if (this.#channels.get(channel.topic) === channel) this.#channels.delete(channel.topic);
-  }
-
-  /** For channels: a ref that this socket has not used yet. */
-  nextRef() {
+  #nextRef() {
     this.#lastRef += 1;
     return String(this.#lastRef);
   }
 
   /**
-   * For channels: sends now or not at all; keeping for later is the channel's decision.
-   *
    * @param {import("./codec.js").Message} message
-   * @returns {boolean} whether it was handed to an open connection
+   * @returns {boolean} whether the connection is open, and so the message was sent
    */
-  send(message) {
+  #send(message) {
     if (this.#state !== "open" || !this.#transport) return false;
     this.#transport.send(encode(message));
     return true;
   }
 
-  /**
-   * For channels: hears of the answer to a message that is sent next, or that none will come.
-   *
-   * @param {string} ref of the message
-   * @param {() => void} over called once: answered, or the connection is gone
-   */
-  onAnswer(ref, over) {
-    this.#answers.set(ref, over);
-  }
-
   #open() {
     this.clock.clearTimeout(this.#timer);
     this.#state = "connecting";
-    const transport = this.#makeTransport();
+    const transport = this.#createTransport();
     if (!transport) return;
     this.#transport = transport;
     transport.binaryType = "arraybuffer";
-    // A transport that was given up may still speak; only the current one is heard.
-    const current = () => this.#transport === transport;
-    transport.onopen = () => current() && this.#opened();
-    transport.onmessage = ({ data }) => current() && this.#receive(data);
-    transport.onclose = ({ code, reason }) => current() && this.#lost({ code, reason });
-    // `close` follows and tells; but node ends a process that does not listen to an error.
+    // Events of a transport that was replaced are ignored.
+    const isCurrent = () => this.#transport === transport;
+    transport.onopen = () => isCurrent() && this.#opened();
+    transport.onmessage = ({ data }) => isCurrent() && this.#receive(data);
+    transport.onclose = ({ code, reason }) => isCurrent() && this.#lost({ code, reason });
+    // `close` follows and is enough, but Node exits on an error event without a listener.
     transport.onerror = () => {};
-    this.#after(this.timeout, () => this.#lost({ code: 1006, reason: "connect timeout" }));
+    this.#schedule(this.#timeout, () => this.#lost({ code: 1006, reason: "connect timeout" }));
   }
 
-  /** @returns {WebSocket | null} null when the platform or the caller's `params` refuse; it is tried again */
-  #makeTransport() {
+  /** @returns {WebSocket | null} null when the platform or the caller's `params` throw; it is retried */
+  #createTransport() {
     try {
       const params = typeof this.#params === "function" ? this.#params() : this.#params;
-      return new this.#Transport(endpoint(this.#mount, params));
+      return new this.#Transport(endpointUrl(this.#url, params));
     } catch (error) {
-      this.#after(0, () => this.#lost({ code: 1006, reason: String(error) }));
+      this.#schedule(0, () => this.#lost({ code: 1006, reason: String(error) }));
       return null;
     }
   }
@@ -228,14 +222,14 @@ export class Socket extends Emitter {
     this.#opening?.resolve();
     this.#opening = null;
     this.emit("open");
-    for (const channel of [...this.#channels.values()]) channel.socketOpened();
+    for (const channel of [...this.#channels.values()]) channel.onOpen();
   }
 
-  /** @param {() => void} answered */
-  #askAlive(answered) {
-    const ref = this.nextRef();
-    this.onAnswer(ref, answered);
-    this.send({ joinRef: null, ref, topic: "phoenix", event: "heartbeat", payload: {} });
+  /** @param {() => void} onReply */
+  #sendHeartbeat(onReply) {
+    const ref = this.#nextRef();
+    this.#replyHandlers.set(ref, onReply);
+    this.#send({ joinRef: null, ref, topic: "phoenix", event: "heartbeat", payload: {} });
   }
 
   /** @param {string | ArrayBuffer} data */
@@ -246,10 +240,10 @@ export class Socket extends Emitter {
     } catch (error) {
       return this.emit("error", /** @type {Error} */ (error));
     }
-    const answered = message.event === "phx_reply" && this.#answers.get(message.ref ?? "");
-    if (!answered) return this.#channels.get(message.topic)?.receive(message);
-    this.#answers.delete(message.ref ?? "");
-    answered();
+    const onReply = message.event === "phx_reply" && this.#replyHandlers.get(message.ref ?? "");
+    if (!onReply) return this.#channels.get(message.topic)?.onMessage(message);
+    this.#replyHandlers.delete(message.ref ?? "");
+    onReply();
   }
 
   /** @param {{code: number, reason: string}} info */
@@ -258,15 +252,15 @@ export class Socket extends Emitter {
     // A listener of `close` may have disconnected or reconnected already.
     if (this.#state !== "waiting") return;
     const delay = this.#backoff.next();
-    this.#after(delay, () => this.#open());
+    this.#schedule(delay, () => this.#open());
     this.emit("waiting", delay);
   }
 
   /**
-   * Lets go of the transport without waiting for its close handshake, which on a dead
-   * link can take minutes.
+   * Abandons the transport without waiting for its close handshake, which can take minutes on a dead
+   * connection.
    *
-   * @param {SocketState} state what the socket is from now on
+   * @param {SocketState} state the new state
    * @param {{code: number, reason: string}} info
    */
   #drop(state, info) {
@@ -277,10 +271,10 @@ export class Socket extends Emitter {
     this.clock.clearTimeout(this.#timer);
     if (wasWaiting) return;
     transport?.close(1000);
-    for (const over of [...this.#answers.values()]) over();
-    this.#answers.clear();
-    this.#heartbeat.stop(); // after its last question, which is one of them
-    for (const channel of [...this.#channels.values()]) channel.socketClosed();
+    for (const handler of [...this.#replyHandlers.values()]) handler();
+    this.#replyHandlers.clear();
+    this.#heartbeat.stop(); // after the handlers: that of a heartbeat schedules the next one
+    for (const channel of [...this.#channels.values()]) channel.onClose();
     this.emit("close", info);
   }
 
@@ -293,7 +287,7 @@ export class Socket extends Emitter {
    * @param {number} ms
    * @param {() => void} fn
    */
-  #after(ms, fn) {
+  #schedule(ms, fn) {
     this.clock.clearTimeout(this.#timer);
     this.#timer = this.clock.setTimeout(fn, ms);
   }

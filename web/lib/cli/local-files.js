@@ -1,66 +1,68 @@
-/** Files and folders of the disk as a share offers them: read piece by piece, never held. */
+/** Files and folders on disk as the sources of a share. They are read piece by piece. */
 
 import { lstat, open, readdir, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { Complaint, MISUSED } from "./messages.js";
+import { CliError, USAGE_ERROR } from "./messages.js";
 
-/** @typedef {{file: import("../share/catalogue.js").Source, path: string[]}} Offer */
+/** @typedef {import("../share/file-entry.js").FileSource} FileSource */
+/** @typedef {{file: FileSource, path: string[]}} LocalFile */
+/** @typedef {{files: LocalFile[], skipped: string[]}} LocalFiles skipped: neither files nor folders, such as symbolic links */
 
 /**
- * @param {string[]} paths as they were typed
- * @returns {Promise<{offers: Offer[], skipped: string[]}>} skipped: in a folder, and neither file nor folder
- * @throws {Complaint} what was typed is not there
+ * @param {string[]} paths as given on the command line
+ * @returns {Promise<LocalFiles>}
+ * @throws {CliError} a path does not exist, or there is no file
  */
-export async function offersOf(paths) {
-  /** @type {{offers: Offer[], skipped: string[]}} */
-  const found = { offers: [], skipped: [] };
-  for (const typed of paths) {
-    const status = await stat(typed).catch((error) => {
-      throw new Complaint(`${typed} cannot be shared: ${error.code === "ENOENT" ? "there is no such file or folder" : error.message}.`, MISUSED);
+export async function findFiles(paths) {
+  /** @type {LocalFiles} */
+  const found = { files: [], skipped: [] };
+  for (const path of paths) {
+    const status = await stat(path).catch((error) => {
+      throw new CliError(`Cannot share ${path}: ${error.code === "ENOENT" ? "no such file or folder" : error.message}.`, USAGE_ERROR);
     });
-    await gather(resolve(typed), [basename(resolve(typed))], status, found);
+    await collect(resolve(path), [basename(resolve(path))], status, found);
   }
-  if (found.offers.length === 0) throw new Complaint("There is no file in what was given.", MISUSED);
+  if (found.files.length === 0) throw new CliError("There are no files in the given paths.", USAGE_ERROR);
   return found;
 }
 
 /**
- * @param {string} place
+ * @param {string} location
  * @param {string[]} path
  * @param {import("node:fs").Stats} status
- * @param {{offers: Offer[], skipped: string[]}} found
+ * @param {LocalFiles} found
  */
-async function gather(place, path, status, found) {
-  if (status.isFile()) return void found.offers.push({ file: sourceOf(place, status), path });
+async function collect(location, path, status, found) {
+  if (status.isFile()) return void found.files.push({ file: sourceOf(location, status), path });
   // A symbolic link in a folder may lead anywhere, also in a circle.
-  if (!status.isDirectory()) return void found.skipped.push(place);
-  for (const name of (await readdir(place)).sort()) {
-    const below = join(place, name);
-    await gather(below, [...path, name], await lstat(below), found);
+  if (!status.isDirectory()) return void found.skipped.push(location);
+  for (const name of (await readdir(location)).sort()) {
+    const child = join(location, name);
+    await collect(child, [...path, name], await lstat(child), found);
   }
 }
 
 /**
- * @param {string} place
- * @param {import("node:fs").Stats} status when it was offered
- * @returns {import("../share/catalogue.js").Source}
+ * @param {string} location
+ * @param {import("node:fs").Stats} status when the file was shared
+ * @returns {FileSource}
  */
-function sourceOf(place, { size, mtimeMs }) {
-  const slice = (start = 0, end = size) => /** @type {Blob} */ ({ arrayBuffer: () => read(place, mtimeMs, start, end) });
-  return { name: basename(place), size, slice };
+function sourceOf(location, { size, mtimeMs }) {
+  const slice = (start = 0, end = size) => /** @type {Blob} */ ({ arrayBuffer: () => read(location, mtimeMs, start, end) });
+  return { name: basename(location), size, slice };
 }
 
 /**
- * @param {string} place
+ * @param {string} location
  * @param {number} mtimeMs
  * @param {number} start
  * @param {number} end
  * @returns {Promise<ArrayBuffer>}
  */
-async function read(place, mtimeMs, start, end) {
-  const handle = await open(place);
+async function read(location, mtimeMs, start, end) {
+  const handle = await open(location);
   try {
-    if ((await handle.stat()).mtimeMs !== mtimeMs) throw new Error("file was written to after it was offered");
+    if ((await handle.stat()).mtimeMs !== mtimeMs) throw new Error("file was modified after it was shared");
     const bytes = new Uint8Array(end - start);
     let done = 0;
     for (let count = -1; count !== 0 && done < bytes.length; done += count) {

@@ -1,15 +1,17 @@
-/** What goes wrong, in words with the cure, and the exit code that belongs to it. */
+/** Error messages for users of the command, and its exit codes. */
 
-import { HandclaspError, PeerError, ProofError, RefusedError, TransferError } from "../util/errors.js";
+import { RefusedError } from "../channels/errors.js";
+import { PeerError } from "../rtc/errors.js";
+import { ProofError, TransferError } from "../share/errors.js";
 
-/** Exit codes: 0 is done. */
+/** Exit codes; 0 is success. */
 export const FAILED = 1;
-export const MISUSED = 2;
+export const USAGE_ERROR = 2;
 export const WRONG_KEY = 3;
 export const INTERRUPTED = 130;
 
-/** What ends the command, said in words for people. */
-export class Complaint extends Error {
+/** Ends the command with a message for the user. */
+export class CliError extends Error {
   /**
    * @param {string} message
    * @param {number} [exitCode]
@@ -20,59 +22,59 @@ export class Complaint extends Error {
   }
 }
 
-/** @type {Record<string, string>} of a connection that did not come, or broke */
-const PEER = {
-  absent: "The sender is not there.",
-  silent: "The sender does not answer. Ask for a look at their side: their device may be asleep.",
-  busy: "The sender serves as many as it can at once.",
+/** @type {Record<string, string>} by the reason of a PeerError */
+const CONNECTION_MESSAGES = {
+  absent: "The sender is not online.",
+  silent: "The sender does not answer. Ask them to check their device: it may be asleep.",
+  busy: "The sender is serving its maximum number of receivers.",
   overloaded: "The broker could not reach the sender in time.",
-  unreachable: "The broker could not reach the sender's part of it.",
-  lost: "The connection to the sender broke.",
+  unreachable: "The broker could not reach the node that the sender is connected to.",
+  lost: "The connection to the sender was lost.",
   closed: "The sender closed the connection.",
-  too_many_tries: "Strangers have tried too many wrong keys at the sender: it lets nobody try for a while.",
+  too_many_tries: "The sender has received too many wrong keys, and accepts no new receivers for a while.",
 };
 
-/** @type {Record<string, string>} of a file, or of all */
-const TRANSFER = {
-  hash: "a piece was altered on its way",
-  changed: "it was changed on the sender's side. Ask to have it shared again",
-  unreadable: "the sender cannot read it any more: it was changed, moved or deleted. Ask to have it shared again",
-  removed: "the sender does not offer it any more",
+/** @type {Record<string, string>} by the reason of a TransferError */
+const TRANSFER_MESSAGES = {
+  hash: "a piece was altered on the way",
+  changed: "it has changed on the sender's side. Ask them to share it again",
+  unreadable: "the sender cannot read it any more: it was changed, moved or deleted. Ask them to share it again",
+  removed: "the sender no longer shares it",
   refused: "the sender gave up on it",
-  stalled: "the sender fell silent",
+  stalled: "the sender stopped sending",
   cancelled: "the sender ended the transfer",
 };
 
 /**
  * @param {unknown} error
- * @returns {string} one sentence or more
+ * @returns {string} one or more sentences
  */
-export function sentence(error) {
-  if (error instanceof Complaint) return error.message;
+export function errorMessage(error) {
+  if (error instanceof CliError) return error.message;
   if (error instanceof ProofError) {
-    return "The link's key or the password is wrong: nothing was said of any file. Copy the whole link again, and check the password.";
+    return "The link's key or the password is wrong, so the sender showed no file. Copy the whole link again, and check the password.";
   }
   if (error instanceof PeerError && error.reason === "no_path") {
-    return `No direct way to the sender (${error.message}). A VPN or firewall may forbid it; another network, or a TURN server at the broker, helps.`;
+    return `No direct path to the sender (${error.message}). A VPN or firewall may block it. Try another network, or configure a TURN server at the broker.`;
   }
-  if (error instanceof PeerError) return PEER[error.reason] ?? `No connection to the sender: ${error.message}.`;
-  if (error instanceof TransferError) return transferSentence(error);
+  if (error instanceof PeerError) return CONNECTION_MESSAGES[error.reason] ?? `Cannot connect to the sender: ${error.message}.`;
+  if (error instanceof TransferError) return transferMessage(error);
   if (error instanceof RefusedError) return `The broker refused: ${error.reason}.`;
-  return error instanceof HandclaspError || error instanceof Error ? `${error.message}.` : String(error);
+  return error instanceof Error ? `${error.message}.` : String(error);
 }
 
 /** @param {TransferError} error */
-function transferSentence({ reason, message }) {
+function transferMessage({ reason, message }) {
   if (reason === "storage") return message;
-  return `The transfer ended: ${TRANSFER[reason] ?? message}.`;
+  return `The transfer ended: ${TRANSFER_MESSAGES[reason] ?? message}.`;
 }
 
 /**
  * @param {TransferError} error of one file
  * @returns {string}
  */
-export function fileFault({ reason, message }) {
-  return TRANSFER[reason] ?? message;
+export function fileErrorMessage({ reason, message }) {
+  return TRANSFER_MESSAGES[reason] ?? message;
 }
 
 /**
@@ -80,6 +82,6 @@ export function fileFault({ reason, message }) {
  * @returns {number}
  */
 export function exitCodeOf(error) {
-  if (error instanceof Complaint) return error.exitCode;
+  if (error instanceof CliError) return error.exitCode;
   return error instanceof ProofError ? WRONG_KEY : FAILED;
 }

@@ -1,34 +1,34 @@
 /**
- * WebRTC for node: connections of the package `@roamhq/wrtc`, which is Chromium's own code, made
- * to behave where it lags behind browsers. The rest of the library knows nothing of it.
+ * WebRTC for Node.js: connections of the package `@roamhq/wrtc`, which is Chromium's code, with the
+ * behaviour of current browsers where the package differs from them.
  */
 
-import { Complaint } from "./messages.js";
+import { CliError } from "./messages.js";
 
-/** In a variable, since whoever installs the library for a browser need not have it. */
+/** In a variable, because bundlers must not require a package that is not needed in browsers. */
 const PACKAGE = "@roamhq/wrtc";
-/** How often a queue that is too long is looked at (ms). */
-const LOOK = 2;
+/** How often the length of a full send buffer is checked (ms). */
+const CHECK_INTERVAL = 2;
 
 /**
  * @returns {Promise<(config: RTCConfiguration) => RTCPeerConnection>} for a `Peer`'s `createConnection`
- * @throws {Complaint} the package is not installed, or not made for this computer
+ * @throws {CliError} the package is not installed, or does not support this computer
  */
 export async function loadWebRtc() {
   const { default: wrtc } = await import(PACKAGE).catch((error) => {
-    throw new Complaint(
-      `The package ${PACKAGE}, which speaks WebRTC for node, cannot be loaded. Install it beside handclasp ` +
+    throw new CliError(
+      `Cannot load the package ${PACKAGE}, which provides WebRTC for Node.js. Install it beside handclasp ` +
         `(npm install ${PACKAGE}), or run: npx -p handclasp -p ${PACKAGE} -p ws handclasp …\n  (${firstLine(error)})`,
     );
   });
-  return (config) => completed(new wrtc.RTCPeerConnection(config));
+  return (config) => adapt(new wrtc.RTCPeerConnection(config));
 }
 
 /**
  * @param {RTCPeerConnection} pc
- * @returns {RTCPeerConnection} the same, with what browsers do by themselves
+ * @returns {RTCPeerConnection} the same object, with the behaviour of browsers
  */
-function completed(pc) {
+function adapt(pc) {
   /** @type {(description: RTCSessionDescriptionInit) => Promise<void>} */
   const setLocal = pc.setLocalDescription.bind(pc);
   /** @type {(description: RTCSessionDescriptionInit) => Promise<void>} */
@@ -39,42 +39,42 @@ function completed(pc) {
       await setLocal(await (pc.signalingState === "have-remote-offer" ? pc.createAnswer() : pc.createOffer()));
     },
     async setRemoteDescription(/** @type {RTCSessionDescriptionInit} */ description) {
-      // Two offers crossed, and this side is the one that gives way.
-      const isCrossed = description.type === "offer" && pc.signalingState === "have-local-offer";
-      if (isCrossed) await setLocal({ type: "rollback" });
+      // Glare: two offers collided, and this side is the polite one.
+      const isGlare = description.type === "offer" && pc.signalingState === "have-local-offer";
+      if (isGlare) await setLocal({ type: "rollback" });
       await setRemote(description);
     },
     createDataChannel(/** @type {string} */ label, /** @type {RTCDataChannelInit} */ init) {
-      return tellingLow(createDataChannel(label, init));
+      return adaptDataChannel(createDataChannel(label, init));
     },
   });
 }
 
 /**
- * Tells `bufferedamountlow`, which the package does not have, and loses what is sent to a channel
- * that is just closing, as browsers do.
+ * Adds the event `bufferedamountlow`, which the package does not fire, and drops messages that are sent
+ * while the channel is closing, as browsers do.
  *
  * @param {RTCDataChannel} channel
  */
-function tellingLow(channel) {
+function adaptDataChannel(channel) {
   const { send } = channel;
-  let isLooking = false;
-  const look = () => {
-    isLooking = channel.readyState === "open" && channel.bufferedAmount > channel.bufferedAmountLowThreshold;
-    if (isLooking) setTimeout(look, LOOK);
+  let isChecking = false;
+  const check = () => {
+    isChecking = channel.readyState === "open" && channel.bufferedAmount > channel.bufferedAmountLowThreshold;
+    if (isChecking) setTimeout(check, CHECK_INTERVAL);
     else channel.dispatchEvent(/** @type {Event} */ ({ type: "bufferedamountlow" }));
   };
   channel.send = (/** @type {any} */ data) => {
     try {
       send.call(channel, data);
     } catch (error) {
-      // The package's own thread knows of the channel's end before `readyState` and `close` tell it.
+      // The package's thread knows that the channel has closed before `readyState` and `close` show it.
       if (/** @type {Error} */ (error).name !== "InvalidStateError") throw error;
       return;
     }
-    if (isLooking || channel.bufferedAmount <= channel.bufferedAmountLowThreshold) return;
-    isLooking = true;
-    setTimeout(look, LOOK);
+    if (isChecking || channel.bufferedAmount <= channel.bufferedAmountLowThreshold) return;
+    isChecking = true;
+    setTimeout(check, CHECK_INTERVAL);
   };
   return channel;
 }

@@ -1,27 +1,26 @@
 /**
- * A peer's connections by the other side's id: at most one that is open and one that is
- * being opened. Only a newer one that *is* open replaces an open one, so a call that
- * leads nowhere costs nothing that works.
+ * A peer's connections by remote id: at most one that is open and one that is being opened. An open
+ * connection is replaced only when the newer one *is* open, so a failed call costs no working connection.
  */
 
-import { PeerError } from "../util/errors.js";
+import { PeerError } from "./errors.js";
 
 /** @typedef {import("./connection.js").Connection} Connection */
 
-export class Connections {
+export class ConnectionTable {
   /** @type {Map<string, Connection>} */
   #open = new Map();
   /** @type {Map<string, Connection>} */
   #attempts = new Map();
 
   /** @param {Connection} connection is being opened from now on */
-  begun(connection) {
+  addAttempt(connection) {
     this.#replace(this.#attempts, connection);
   }
 
   /** @param {Connection} connection is open from now on */
-  opened(connection) {
-    this.#forget(this.#attempts, connection);
+  markOpen(connection) {
+    this.#delete(this.#attempts, connection);
     this.#replace(this.#open, connection);
   }
 
@@ -29,28 +28,28 @@ export class Connections {
    * @param {Connection} connection
    * @returns {boolean} whether it was the newest attempt and never opened
    */
-  closed(connection) {
-    this.#forget(this.#open, connection);
-    return this.#forget(this.#attempts, connection);
+  remove(connection) {
+    this.#delete(this.#open, connection);
+    return this.#delete(this.#attempts, connection);
   }
 
   /** @param {string} peerId */
-  open(peerId) {
+  getOpen(peerId) {
     return this.#open.get(peerId);
   }
 
   /** @param {string} peerId */
-  attempt(peerId) {
+  getAttempt(peerId) {
     return this.#attempts.get(peerId);
   }
 
   /**
    * @param {{peer_id: string, attempt: string}} signal
-   * @returns {Connection | undefined} the one it is meant for; none if it is about an older attempt
+   * @returns {Connection | undefined} the connection that the signal belongs to; undefined for an older attempt
    */
-  of({ peer_id, attempt }) {
-    const known = [this.#attempts.get(peer_id), this.#open.get(peer_id)];
-    return known.find((connection) => connection?.attempt === attempt);
+  find({ peer_id, attempt }) {
+    const candidates = [this.#attempts.get(peer_id), this.#open.get(peer_id)];
+    return candidates.find((connection) => connection?.attempt === attempt);
   }
 
   /** @returns {Connection[]} */
@@ -58,29 +57,29 @@ export class Connections {
     return [...this.#open.values(), ...this.#attempts.values()];
   }
 
-  /** @param {string} peerId @returns {number} how many peers there are besides */
-  others(peerId) {
+  /** @param {string} peerId @returns {number} how many other peers there are */
+  countOthers(peerId) {
     const ids = new Set(this.all().map((connection) => connection.peerId));
     ids.delete(peerId);
     return ids.size;
   }
 
   /**
-   * @param {Map<string, Connection>} kept
+   * @param {Map<string, Connection>} connections
    * @param {Connection} connection
    */
-  #replace(kept, connection) {
+  #replace(connections, connection) {
     const { peerId } = connection;
-    const replaced = kept.get(peerId);
-    kept.set(peerId, connection);
-    replaced?.close(new PeerError("closed", `a newer attempt of ${peerId} took over`));
+    const replaced = connections.get(peerId);
+    connections.set(peerId, connection);
+    replaced?.close(new PeerError("closed", `replaced by a newer connection to ${peerId}`));
   }
 
   /**
-   * @param {Map<string, Connection>} kept
+   * @param {Map<string, Connection>} connections
    * @param {Connection} connection
    */
-  #forget(kept, connection) {
-    return kept.get(connection.peerId) === connection && kept.delete(connection.peerId);
+  #delete(connections, connection) {
+    return connections.get(connection.peerId) === connection && connections.delete(connection.peerId);
   }
 }

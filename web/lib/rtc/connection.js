@@ -1,198 +1,223 @@
 /**
- * One attempt to reach one peer directly, and the connection that comes of it: an
- * RTCPeerConnection with a data channel, its life, and why it ended. Descriptions are
- * negotiation.js's, broken paths recovery.js's; who is called is peer.js's business.
+ * A connection to one peer: an RTCPeerConnection with a data channel, from the first attempt until it
+ * is closed. negotiation.js exchanges the descriptions, ice-recovery.js restores broken connections,
+ * signaling.js decides who is called.
  */
 
 import { Emitter } from "../util/emitter.js";
-import { PeerError } from "../util/errors.js";
-import { Link } from "./message-channel.js";
+import { PeerError } from "./errors.js";
+import { fingerprintsOf } from "./fingerprints.js";
+import { IceRecovery } from "./ice-recovery.js";
+import { IceMonitor } from "./ice-report.js";
+import { RtcMessageChannel } from "./message-channel.js";
 import { Negotiation } from "./negotiation.js";
-import { Path } from "./ice-report.js";
-import { fingerprintsOf } from "../share/key-proof.js";
-import { Recovery } from "./ice-recovery.js";
 
 /**
  * @typedef {object} ConnectionOptions
- * @property {string} peerId the other side
- * @property {string} attempt names this try, so that answers to an earlier one are not taken for ours
- * @property {boolean} offers whether this side makes the first offer
+ * @property {string} peerId of the remote peer
+ * @property {string} attempt identifies this attempt, so that answers to an earlier one are ignored
+ * @property {boolean} isOfferer whether this side makes the first offer
  * @property {RTCPeerConnection} pc
- * @property {(event: string, body: object) => Promise<any>} signal
+ * @property {(event: string, body: object) => Promise<any>} sendSignal
  * @property {import("../util/clock.js").Clock} clock
  * @property {number} timeout ms until it has to be open
- * @property {number} recoveryTimeout ms for which a broken path may be mended
+ * @property {number} recoveryTimeout ms that an interrupted connection may take to recover
  */
 
 /**
- * Life: made, `offer()` or `take("offer", ...)`, `await opened`, `close`. The event `close`
- * comes once, whatever the cause, with a PeerError. Between them, `interrupted` when the
- * path breaks and `restored` when it works again; what was sent meanwhile arrives then.
+ * `opened` resolves when messages can be sent. The event `close` is emitted once, whatever the cause,
+ * with a PeerError; before that, `interrupted` when the connection breaks and `restored` when it works
+ * again. Messages that were sent in between arrive then.
  *
  * @extends {Emitter<{close: [PeerError], interrupted: [], restored: []}>}
  */
 export class Connection extends Emitter {
-  #signal;
+  /** @type {string} @internal */
+  attempt;
+  /** @type {boolean} @internal */
+  isOfferer;
+  #sendSignal;
   #clock;
   #timer;
   #recoveryTimeout;
-  #link;
-  #path;
+  #messageChannel;
+  #iceMonitor;
   #negotiation;
-  /** @type {Recovery | null} once it was open */
+  /** @type {IceRecovery | null} set once the connection was open */
   #recovery = null;
-  #closed = false;
-  /** @type {(link: Link) => void} */
+  #isClosed = false;
+  /** @type {(channel: RtcMessageChannel) => void} */
   #resolve = () => {};
   /** @type {(error: PeerError) => void} */
   #reject = () => {};
 
-  /** @param {ConnectionOptions} options */
-  constructor({ peerId, attempt, offers, pc, signal, clock, timeout, recoveryTimeout }) {
+  /**
+   * @param {ConnectionOptions} options
+   * @internal
+   */
+  constructor({ peerId, attempt, isOfferer, pc, sendSignal, clock, timeout, recoveryTimeout }) {
     super();
     this.peerId = peerId;
     this.attempt = attempt;
-    this.offers = offers;
-    /** The platform's own object: add tracks and channels of your own, they are negotiated. */
+    this.isOfferer = isOfferer;
+    /** The platform's object. Tracks and channels that you add to it are negotiated. */
     this.pc = pc;
-    this.#signal = signal;
+    this.#sendSignal = sendSignal;
     this.#clock = clock;
     this.#recoveryTimeout = recoveryTimeout;
-    /** @type {Promise<Link>} resolves when messages can be sent, rejects with a PeerError */
+    /** @type {Promise<RtcMessageChannel>} rejects with a PeerError */
     this.opened = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    // Whoever did not ask for `opened` still hears `close`.
+    // A caller that does not wait for `opened` learns of the failure from `close`.
     this.opened.catch(() => {});
     this.#timer = clock.setTimeout(() => this.expire(), timeout);
-    this.#path = new Path(peerId, pc);
-    this.#negotiation = this.#negotiate();
-    // Both ends declare the same channel, so neither has to wait for being told of it.
-    const channel = pc.createDataChannel("handclasp", { negotiated: true, id: 0 });
-    this.#link = new Link(channel, { clock });
-    this.#listen(channel);
+    this.#iceMonitor = new IceMonitor(peerId, pc);
+    this.#negotiation = this.#createNegotiation();
+    // Both ends create the same negotiated channel, so neither has to wait for a `datachannel` event.
+    const dataChannel = pc.createDataChannel("handclasp", { negotiated: true, id: 0 });
+    this.#messageChannel = new RtcMessageChannel(dataChannel, { clock });
+    this.#listen(dataChannel);
   }
 
   /** @returns {boolean} */
   get isOpen() {
-    return this.#recovery !== null && !this.#closed;
+    return this.#recovery !== null && !this.#isClosed;
   }
 
-  /**
-   * @returns {import("../share/key-proof.js").Fingerprints} of the two ends, as this side negotiated them
-   */
+  /** @returns {import("./fingerprints.js").Fingerprints} as this side has negotiated them */
   fingerprints() {
     return {
-      own: fingerprintsOf(this.pc.localDescription?.sdp ?? ""),
-      other: fingerprintsOf(this.pc.remoteDescription?.sdp ?? ""),
+      local: fingerprintsOf(this.pc.localDescription?.sdp ?? ""),
+      remote: fingerprintsOf(this.pc.remoteDescription?.sdp ?? ""),
     };
   }
 
-  /** @returns {import("./ice-report.js").PathReport} what ICE has found so far */
-  path() {
-    return this.#path.report();
+  /** @returns {import("./ice-report.js").IceReport} what ICE has found so far */
+  iceReport() {
+    return this.#iceMonitor.report();
   }
 
   /**
    * Makes the first offer and sends it.
    *
-   * @param {() => object} [more] what goes with it, asked when it leaves
+   * @param {() => object} [extra] fields to send with it; called when it is sent
+   * @internal
    */
-  offer(more) {
-    this.#negotiation.begin(more);
+  sendOffer(extra) {
+    this.#negotiation.start(extra);
   }
 
   /**
-   * Works in a signal of the other side.
-   *
    * @param {import("./negotiation.js").SignalEvent} event
-   * @param {any} payload as it came; its attempt is the caller's to compare
+   * @param {any} payload as received; the caller has compared its attempt
+   * @internal
    */
-  take(event, payload) {
-    if (event === "candidate") this.#path.heard(payload.candidate);
-    this.#negotiation.take(event, payload);
+  handleSignal(event, payload) {
+    if (event === "candidate") this.#iceMonitor.addRemoteCandidate(payload.candidate);
+    this.#negotiation.handleSignal(event, payload);
   }
 
-  /** The other side may not have heard, or may be another page by now: says the last description once more. */
-  repeat() {
-    this.#negotiation.repeat();
+  /**
+   * Sends the last description again: it may be lost, or the remote side may be another page by now.
+   *
+   * @internal
+   */
+  resendDescription() {
+    this.#negotiation.resendDescription();
   }
 
-  /** The broker is there again: what it may have lost is said once more. */
+  /**
+   * The broker is reachable again: resends what may be lost.
+   *
+   * @internal
+   */
   resume() {
     this.#negotiation.resume();
     this.#recovery?.retry();
   }
 
-  /** The device changed networks: the old path is likely dead, whatever ICE believes. */
+  /**
+   * The device changed networks, so the current path is probably dead, whatever ICE reports.
+   *
+   * @internal
+   */
   networkChanged() {
     this.#recovery?.networkChanged();
   }
 
-  /** There is reason to doubt that the other side lives: if it gives no sign, this closes. */
+  /**
+   * Pings the remote side, which may be dead, and closes the connection if no answer arrives.
+   *
+   * @internal
+   */
   async probe() {
-    if (this.isOpen && !(await this.#link.probe())) this.close(lost());
+    if (this.isOpen && !(await this.#messageChannel.probe())) this.close(lost());
   }
 
-  /** Gives up waiting, and says what was found on the way. */
+  /**
+   * Gives up, with what ICE found as the reason.
+   *
+   * @internal
+   */
   expire() {
-    this.close(this.isOpen ? lost() : new PeerError("no_path", String(this.#path), { path: this.path() }));
+    this.close(this.isOpen ? lost() : new PeerError("no_path", String(this.#iceMonitor), { iceReport: this.iceReport() }));
   }
 
-  /** @param {PeerError} [reason] what `close` tells (default: closed on this side) */
+  /** @param {PeerError} [reason] the argument of the event `close` (default: closed on this side) */
   close(reason = new PeerError("closed", "connection closed on this side")) {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     this.#clock.clearTimeout(this.#timer);
     this.#recovery?.stop();
     this.#negotiation.stop();
-    this.#link.close(reason);
+    this.#messageChannel.close(reason);
     this.pc.close();
     this.#reject(reason);
     this.emit("close", reason);
   }
 
-  #negotiate() {
+  #createNegotiation() {
     return new Negotiation({
       pc: this.pc,
-      polite: !this.offers,
-      send: (event, body) => this.#signal(event, { peer_id: this.peerId, attempt: this.attempt, ...body }),
-      failed: (error) => this.close(asPeerError(error)),
-      unsent: (error) => this.#unsent(error),
+      isPolite: !this.isOfferer,
+      send: (event, body) => this.#sendSignal(event, { peer_id: this.peerId, attempt: this.attempt, ...body }),
+      onFailure: (error) => this.close(toPeerError(error)),
+      onUndelivered: (error) => this.#signalUndelivered(error),
     });
   }
 
-  /** @param {RTCDataChannel} channel */
-  #listen(channel) {
+  /** @param {RTCDataChannel} dataChannel */
+  #listen(dataChannel) {
     const { pc } = this;
     pc.addEventListener("connectionstatechange", () => {
-      // A path that broke can be mended; one that never was, or a dead DTLS session, cannot.
+      // An ICE failure after opening can be recovered. One before it, or a dead DTLS session, cannot.
       if (pc.connectionState === "failed" && !(this.isOpen && pc.iceConnectionState === "failed")) this.expire();
     });
-    channel.addEventListener("open", () => this.#opened());
-    channel.addEventListener("close", () => this.close(lost()));
+    dataChannel.addEventListener("open", () => this.#opened());
+    dataChannel.addEventListener("close", () => this.close(lost()));
   }
 
   #opened() {
-    if (this.#closed) return;
+    if (this.#isClosed) return;
     this.#clock.clearTimeout(this.#timer);
-    this.#recovery = new Recovery({
+    this.#recovery = new IceRecovery({
       pc: this.pc,
       clock: this.#clock,
       timeout: this.#recoveryTimeout,
-      changed: (interrupted) => this.emit(interrupted ? "interrupted" : "restored"),
-      giveUp: () => this.expire(),
+      onChange: (isInterrupted) => this.emit(isInterrupted ? "interrupted" : "restored"),
+      onTimeout: () => this.expire(),
     });
-    // The channel may open before the browser shows the description that opened it,
-    // and whoever gets the link wants the fingerprints at once.
-    this.#negotiation.afterwards(async () => this.#resolve(this.#link));
+    // The channel may open before the browser exposes the description that opened it, and the caller
+    // may need the fingerprints at once.
+    this.#negotiation.enqueue(async () => this.#resolve(this.#messageChannel));
   }
 
   /** @param {Error & {reason?: string}} error */
-  #unsent(error) {
-    if (!this.isOpen) this.close(asPeerError(error));
-    // An open connection is worth more than the broker's word, unless both say the same.
+  #signalUndelivered(error) {
+    if (!this.isOpen) this.close(toPeerError(error));
+    // An open connection is kept, unless the peer is unknown to the broker and does not answer either.
     else if (error.reason === "peer_not_found") void this.probe();
   }
 }
@@ -202,7 +227,7 @@ function lost() {
 }
 
 /** @param {Error & {reason?: string}} error */
-function asPeerError(error) {
+function toPeerError(error) {
   const reason = error.reason === "peer_not_found" ? "absent" : (error.reason ?? "negotiation");
   return new PeerError(reason, error.message, { cause: error });
 }

@@ -1,90 +1,89 @@
 /**
- * Brings back a connection whose path broke: a phone that left its Wi-Fi, a sleeping
- * laptop. It decides when to restart ICE and when to give up, for one RTCPeerConnection
- * that was open once.
+ * Recovers an open RTCPeerConnection whose path broke, for example a phone that left its Wi-Fi or a
+ * laptop that was asleep. It decides when to restart ICE and when to give up.
  */
 
-/** Short breaks heal by themselves, and sooner than a restart would (ms). */
-const GRACE = 2_000;
+/** Short interruptions end by themselves, sooner than an ICE restart would take (ms). */
+const RESTART_DELAY = 2_000;
 
 /**
- * @typedef {object} RecoveryOptions
+ * @typedef {object} IceRecoveryOptions
  * @property {RTCPeerConnection} pc
  * @property {import("../util/clock.js").Clock} clock
- * @property {number} timeout ms from the break to giving up
- * @property {(interrupted: boolean) => void} changed
- * @property {() => void} giveUp
+ * @property {number} timeout ms from the interruption to giving up
+ * @property {(isInterrupted: boolean) => void} onChange
+ * @property {() => void} onTimeout
  */
 
-export class Recovery {
+export class IceRecovery {
   #pc;
   #clock;
   #timeout;
-  #changed;
-  #giveUp;
-  #interrupted = false;
-  /** @type {any} until a restart */
-  #grace;
-  /** @type {any} until giving up */
-  #deadline;
+  #onChange;
+  #onTimeout;
+  #isInterrupted = false;
+  /** @type {any} */
+  #restartTimer;
+  /** @type {any} */
+  #deadlineTimer;
 
-  /** @param {RecoveryOptions} options */
-  constructor({ pc, clock, timeout, changed, giveUp }) {
+  /** @param {IceRecoveryOptions} options */
+  constructor({ pc, clock, timeout, onChange, onTimeout }) {
     this.#pc = pc;
     this.#clock = clock;
     this.#timeout = timeout;
-    this.#changed = changed;
-    this.#giveUp = giveUp;
-    pc.addEventListener("iceconnectionstatechange", this.#look);
-    this.#look();
+    this.#onChange = onChange;
+    this.#onTimeout = onTimeout;
+    pc.addEventListener("iceconnectionstatechange", this.#checkState);
+    this.#checkState();
   }
 
-  /** The network changed, or signals flow again: whatever is broken is tried at once. */
+  /** The broker is reachable again: restarts ICE now if the connection is interrupted. */
   retry() {
-    if (this.#interrupted) this.#restart();
+    if (this.#isInterrupted) this.#restart();
   }
 
-  /** The network changed: even what looks whole may be dead. */
+  /** The device changed networks: restarts ICE even if the connection looks healthy. */
   networkChanged() {
     this.#restart();
   }
 
   stop() {
-    this.#pc.removeEventListener("iceconnectionstatechange", this.#look);
+    this.#pc.removeEventListener("iceconnectionstatechange", this.#checkState);
     this.#clearTimers();
   }
 
-  #look = () => {
+  #checkState = () => {
     const state = this.#pc.iceConnectionState;
-    if (state === "connected" || state === "completed") this.#healed();
-    else if (state === "disconnected") this.#broken(GRACE);
-    else if (state === "failed") this.#broken(0);
+    if (state === "connected" || state === "completed") this.#restored();
+    else if (state === "disconnected") this.#interrupted(RESTART_DELAY);
+    else if (state === "failed") this.#interrupted(0);
   };
 
-  #healed() {
+  #restored() {
     this.#clearTimers();
-    if (!this.#interrupted) return;
-    this.#interrupted = false;
-    this.#changed(false);
+    if (!this.#isInterrupted) return;
+    this.#isInterrupted = false;
+    this.#onChange(false);
   }
 
-  /** @param {number} grace */
-  #broken(grace) {
-    this.#clock.clearTimeout(this.#grace);
-    this.#grace = this.#clock.setTimeout(() => this.#restart(), grace);
-    if (this.#interrupted) return;
-    this.#interrupted = true;
-    this.#deadline = this.#clock.setTimeout(this.#giveUp, this.#timeout);
-    this.#changed(true);
+  /** @param {number} restartDelay */
+  #interrupted(restartDelay) {
+    this.#clock.clearTimeout(this.#restartTimer);
+    this.#restartTimer = this.#clock.setTimeout(() => this.#restart(), restartDelay);
+    if (this.#isInterrupted) return;
+    this.#isInterrupted = true;
+    this.#deadlineTimer = this.#clock.setTimeout(this.#onTimeout, this.#timeout);
+    this.#onChange(true);
   }
 
   #restart() {
-    this.#clock.clearTimeout(this.#grace);
+    this.#clock.clearTimeout(this.#restartTimer);
     this.#pc.restartIce();
   }
 
   #clearTimers() {
-    this.#clock.clearTimeout(this.#grace);
-    this.#clock.clearTimeout(this.#deadline);
+    this.#clock.clearTimeout(this.#restartTimer);
+    this.#clock.clearTimeout(this.#deadlineTimer);
   }
 }

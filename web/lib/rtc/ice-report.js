@@ -1,102 +1,104 @@
 /**
- * What ICE found on the way to a peer, so that a failure can be explained: which kinds of
- * addresses each side had, and whether the STUN and TURN servers answered. It only looks.
+ * What ICE found on both sides, to explain a failure: the types of candidates, and whether the STUN and
+ * TURN servers answered.
  */
 
-/** @typedef {"none" | "answered" | "refused" | "unreachable" | "unknown"} ServerState
- * `none`: not configured; `unknown`: no address came of it, and no error either
+/** @typedef {"none" | "answered" | "refused" | "unreachable" | "unknown"} IceServerState
+ * `none`: not configured; `unknown`: neither a candidate nor an error came from it
  */
 
 /**
- * @typedef {object} PathReport
- * @property {string[]} local kinds of this side's candidates: `host`, `srflx`, `prflx`, `relay`
- * @property {string[]} remote those that the other side sent
- * @property {ServerState} stun
- * @property {ServerState} turn
+ * @typedef {object} IceReport
+ * @property {string[]} local types of this side's candidates: `host`, `srflx`, `prflx`, `relay`
+ * @property {string[]} remote types of the candidates that the other side sent
+ * @property {IceServerState} stun
+ * @property {IceServerState} turn
  */
 
+/** The error code of `icecandidateerror` for a server that cannot be reached. */
 const UNREACHABLE = 701;
 
-export class Path {
+/** Collects an IceReport from the events of an RTCPeerConnection. */
+export class IceMonitor {
   #peerId;
   /** @type {Set<string>} */
   #local = new Set();
   /** @type {Set<string>} */
   #remote = new Set();
-  /** @type {Map<string, ServerState>} by scheme, from errors */
+  /** @type {Map<string, IceServerState>} by scheme, from error events */
   #errors = new Map();
   #configured;
 
   /**
-   * @param {string} peerId for the words
+   * @param {string} peerId for the error message
    * @param {RTCPeerConnection} pc
    */
   constructor(peerId, pc) {
     this.#peerId = peerId;
     const urls = (pc.getConfiguration().iceServers ?? []).flatMap(({ urls }) => urls);
-    this.#configured = new Set(urls.map(scheme));
+    this.#configured = new Set(urls.map(schemeOf));
     pc.addEventListener("icecandidate", ({ candidate }) => this.#add(this.#local, candidate));
     pc.addEventListener("icecandidateerror", ({ url, errorCode }) => {
-      this.#errors.set(scheme(url), errorCode === UNREACHABLE ? "unreachable" : "refused");
+      this.#errors.set(schemeOf(url), errorCode === UNREACHABLE ? "unreachable" : "refused");
     });
   }
 
-  /** @param {RTCIceCandidateInit} candidate of the other side */
-  heard(candidate) {
+  /** @param {RTCIceCandidateInit} candidate */
+  addRemoteCandidate(candidate) {
     this.#add(this.#remote, candidate);
   }
 
-  /** @returns {PathReport} */
+  /** @returns {IceReport} */
   report() {
-    const stun = this.#server("stun", this.#local.has("srflx"));
-    const turn = this.#server("turn", this.#local.has("relay"));
+    const stun = this.#serverState("stun", this.#local.has("srflx"));
+    const turn = this.#serverState("turn", this.#local.has("relay"));
     return { local: [...this.#local], remote: [...this.#remote], stun, turn };
   }
 
-  /** @returns {string} for people who have to find out why */
+  /** @returns {string} an error message for developers */
   toString() {
     const { local, remote, stun, turn } = this.report();
-    const blocked = local.length === 0 ? " (a VPN, a blocker or a policy may forbid them)" : "";
-    const sides = `this side found ${kinds(local)}${blocked}, the other side sent ${kinds(remote)}`;
-    const servers = `${server("STUN", stun)}, ${server("TURN", turn)}`;
+    const hint = local.length === 0 ? " (a VPN, a blocker or a policy may forbid them)" : "";
+    const sides = `this side found ${listTypes(local)}${hint}, the other side sent ${listTypes(remote)}`;
+    const servers = `${describeServer("STUN", stun)}, ${describeServer("TURN", turn)}`;
     return `no direct path to ${this.#peerId}: ${sides}; ${servers}`;
   }
 
   /**
-   * @param {Set<string>} known
+   * @param {Set<string>} types
    * @param {RTCIceCandidateInit | null} candidate
    */
-  #add(known, candidate) {
-    const kind = / typ (host|srflx|prflx|relay)\b/.exec(candidate?.candidate ?? "")?.[1];
-    if (kind) known.add(kind);
+  #add(types, candidate) {
+    const type = / typ (host|srflx|prflx|relay)\b/.exec(candidate?.candidate ?? "")?.[1];
+    if (type) types.add(type);
   }
 
   /**
-   * @param {"stun" | "turn"} name
+   * @param {"stun" | "turn"} scheme
    * @param {boolean} answered
-   * @returns {ServerState}
+   * @returns {IceServerState}
    */
-  #server(name, answered) {
-    if (!this.#configured.has(name)) return "none";
-    return answered ? "answered" : (this.#errors.get(name) ?? "unknown");
+  #serverState(scheme, answered) {
+    if (!this.#configured.has(scheme)) return "none";
+    return answered ? "answered" : (this.#errors.get(scheme) ?? "unknown");
   }
 }
 
 /** @param {string} url */
-function scheme(url) {
+function schemeOf(url) {
   return url.startsWith("turn") ? "turn" : "stun";
 }
 
-/** @param {string[]} found */
-function kinds(found) {
-  return found.length === 0 ? "no candidates" : `${found.join(" and ")} candidates`;
+/** @param {string[]} types */
+function listTypes(types) {
+  return types.length === 0 ? "no candidates" : `${types.join(" and ")} candidates`;
 }
 
 /**
  * @param {string} name
- * @param {ServerState} state
+ * @param {IceServerState} state
  */
-function server(name, state) {
+function describeServer(name, state) {
   if (state === "none") return `no ${name} server is configured`;
   if (state === "unknown") return `${name} gave no address`;
   return state === "answered" ? `${name} answered` : `${name} is ${state}`.replace("is refused", "refused");

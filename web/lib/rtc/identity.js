@@ -1,6 +1,6 @@
 /**
- * Who a peer is: a secret, and the self-certifying id that follows from it. Whoever
- * knows only the id cannot join as it; no account and no server state is needed.
+ * A peer's identity: a secret, and the self-certifying id that is derived from it. A client that knows
+ * only the id cannot join with it. There is no account and no state on the server.
  */
 
 import { fromBase64url, randomBytes, toBase64url, toHex } from "../util/bytes.js";
@@ -10,19 +10,19 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /**
  * @typedef {object} Identity
- * @property {string} peerId a version 8 UUID in canonical lower-case form: public
- * @property {string} secret base64url without padding: for the join's payload alone
+ * @property {string} peerId public: a version 8 UUID in canonical lower-case form
+ * @property {string} secret base64url without padding; it is sent only to the broker, to join
  */
 
-/** @returns {Promise<Identity>} a new one, from 32 random bytes */
+/** @returns {Promise<Identity>} a new identity from 32 random bytes */
 export async function createIdentity() {
   return identityOf(randomBytes(SECRET_BYTES));
 }
 
 /**
  * @param {string} secret base64url without padding, of 16 to 64 bytes
- * @returns {Promise<Identity>} the same for the same secret, always
- * @throws {RangeError} when the secret is malformed
+ * @returns {Promise<Identity>} the same secret always gives the same id
+ * @throws {RangeError} the secret is malformed
  */
 export async function restoreIdentity(secret) {
   const bytes = fromBase64url(secret);

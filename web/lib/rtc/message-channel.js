@@ -1,132 +1,134 @@
 /**
- * Messages over one ordered data channel, read one after the other with `next()`:
- * JSON as text, pieces of files as bytes. Bounded both ways. What the messages mean is
- * decided by those who hold the link (proof.js, sender.js, receiver.js).
+ * Messages over one ordered data channel, which are read one by one with `receive()`: control messages
+ * as JSON text, contents of files as bytes. The buffers in both directions are bounded.
  */
 
 import { onAbort } from "../util/abort.js";
-import { Changes } from "../util/condition.js";
 import { systemClock } from "../util/clock.js";
-import { AbortedError, PeerError, ProtocolError, TimeoutError } from "../util/errors.js";
+import { Condition } from "../util/condition.js";
+import { AbortedError, ProtocolError, TimeoutError } from "../util/errors.js";
+import { PeerError } from "./errors.js";
 
-/** More in the queue makes browsers burst, lose packets and stall (bytes). */
-const QUEUE_LIMIT = 256 * 1024;
-const QUEUE_LOW = 128 * 1024;
-/** What may wait to be read; a receiver asks for far less than this at a time. */
-const INBOX_BYTES = 8 * 1024 * 1024;
-const INBOX_MESSAGES = 4_096;
+/** With more in the send buffer, browsers send in bursts, lose packets and stall (bytes). */
+const SEND_BUFFER_LIMIT = 256 * 1024;
+const SEND_BUFFER_LOW = 128 * 1024;
+/** The limits of messages that are not read yet; a receiver requests far fewer bytes at a time. */
+const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
+const RECEIVE_BUFFER_MESSAGES = 4_096;
 const TEXT_LIMIT = 64 * 1024;
-/** Signs of life are the link's own: whoever reads it does not get to see them. */
+/** Pings and pongs are handled here and not passed to the reader. */
 const PING = JSON.stringify({ type: "ping" });
 const PONG = JSON.stringify({ type: "pong" });
 
-/** @typedef {{type: string, [key: string]: any}} Control */
+/** @typedef {{type: string, [key: string]: any}} ControlMessage */
 /**
  * @typedef {Pick<RTCDataChannel, "readyState" | "bufferedAmount" | "bufferedAmountLowThreshold"
  *   | "binaryType" | "close" | "addEventListener"> & {send(data: string | ArrayBufferView): void}} DataChannel
  */
 
-export class Link {
-  #channel;
+export class RtcMessageChannel {
+  #dataChannel;
   #clock;
   /** @type {Array<string | ArrayBuffer>} */
-  #inbox = [];
-  #inboxBytes = 0;
-  #heard = 0;
-  #pongs = 0;
-  /** Why nothing more will come; read messages first, then this. */
-  #ended = /** @type {Error | null} */ (null);
-  /** Something arrived, drained or ended. */
-  #changes = new Changes();
+  #received = [];
+  #receivedBytes = 0;
+  /** Counts all messages, including pings and pongs. */
+  #messageCount = 0;
+  #pongCount = 0;
+  /** Why the channel has ended. Messages that arrived before are still read. */
+  #endReason = /** @type {Error | null} */ (null);
+  /** Notified when a message arrives, the send buffer drains, or the channel ends. */
+  #changed = new Condition();
 
   /**
-   * @param {DataChannel} channel ordered and reliable
+   * @param {DataChannel} dataChannel ordered and reliable
    * @param {object} [options]
    * @param {import("../util/clock.js").Clock} [options.clock]
    */
-  constructor(channel, { clock = systemClock } = {}) {
-    this.#channel = channel;
+  constructor(dataChannel, { clock = systemClock } = {}) {
+    this.#dataChannel = dataChannel;
     this.#clock = clock;
-    channel.binaryType = "arraybuffer";
-    channel.bufferedAmountLowThreshold = QUEUE_LOW;
-    channel.addEventListener("message", (event) => this.#receive(/** @type {MessageEvent} */ (event).data));
-    channel.addEventListener("bufferedamountlow", () => this.#changes.wake());
-    channel.addEventListener("close", () => {
+    dataChannel.binaryType = "arraybuffer";
+    dataChannel.bufferedAmountLowThreshold = SEND_BUFFER_LOW;
+    dataChannel.addEventListener("message", (event) => this.#handle(/** @type {MessageEvent} */ (event).data));
+    dataChannel.addEventListener("bufferedamountlow", () => this.#changed.notify());
+    dataChannel.addEventListener("close", () => {
       this.#end(new PeerError("lost", "data channel closed by the other side or by the network"));
     });
   }
 
   /**
-   * @param {Control} message
-   * @throws {PeerError} when the link has ended
+   * @param {ControlMessage} message
+   * @throws {PeerError} the channel has ended
    */
   send(message) {
     this.#assertOpen();
-    this.#channel.send(JSON.stringify(message));
+    this.#dataChannel.send(JSON.stringify(message));
   }
 
   /**
-   * Sends when the queue has room for it.
+   * Sends as soon as the send buffer has room.
    *
    * @param {Uint8Array<ArrayBuffer>} bytes at most 64 KiB, which every browser accepts
    * @param {object} [options]
-   * @param {AbortSignal} [options.signal] ends the waiting for room; the bytes are not sent then
-   * @returns {Promise<void>} when it was queued
-   * @throws {PeerError | AbortedError} when the link has ended
+   * @param {AbortSignal} [options.signal] stops waiting for room; the bytes are then not sent
+   * @returns {Promise<void>} resolves when the bytes are in the send buffer
+   * @throws {PeerError | AbortedError} the channel has ended
    */
   async sendBytes(bytes, { signal } = {}) {
-    const unlisten = onAbort(signal, () => this.#changes.wake());
+    const removeListener = onAbort(signal, () => this.#changed.notify());
     try {
       for (;;) {
         if (signal?.aborted) throw new AbortedError("sending");
         this.#assertOpen();
-        if (this.#channel.bufferedAmount + bytes.length <= QUEUE_LIMIT) return this.#channel.send(bytes);
-        await this.#changes.next();
+        if (this.#dataChannel.bufferedAmount + bytes.length <= SEND_BUFFER_LIMIT) return this.#dataChannel.send(bytes);
+        await this.#changed.wait();
       }
     } finally {
-      unlisten();
+      removeListener();
     }
   }
 
   /**
    * @param {object} [options]
    * @param {number} [options.timeout] ms (default: no limit)
-   * @param {AbortSignal} [options.signal] ends the waiting; what comes then is the next reader's
-   * @returns {Promise<Control | ArrayBuffer>} the next message, in order
-   * @throws {PeerError} the link ended and everything was read
+   * @param {AbortSignal} [options.signal] stops waiting; the next message goes to the next reader
+   * @returns {Promise<ControlMessage | ArrayBuffer>} the next message, in order
+   * @throws {PeerError} the channel has ended and all messages were read
    * @throws {TimeoutError | AbortedError | ProtocolError}
    */
-  async next({ timeout, signal } = {}) {
-    let expired = false;
+  async receive({ timeout, signal } = {}) {
+    let isExpired = false;
     const expire = () => {
-      expired = true;
-      this.#changes.wake();
+      isExpired = true;
+      this.#changed.notify();
     };
     const timer = timeout === undefined ? undefined : this.#clock.setTimeout(expire, timeout);
-    const unlisten = onAbort(signal, () => this.#changes.wake());
+    const removeListener = onAbort(signal, () => this.#changed.notify());
     try {
-      while (this.#inbox.length === 0) {
-        if (this.#ended) throw this.#ended;
-        if (signal?.aborted) throw new AbortedError("reading");
-        if (expired) throw new TimeoutError("the other side", timeout ?? 0);
-        await this.#changes.next();
+      while (this.#received.length === 0) {
+        if (this.#endReason) throw this.#endReason;
+        if (signal?.aborted) throw new AbortedError("receiving");
+        if (isExpired) throw new TimeoutError("the other side", timeout ?? 0);
+        await this.#changed.wait();
       }
     } finally {
       this.#clock.clearTimeout(timer);
-      unlisten();
+      removeListener();
     }
-    return this.#take();
+    return this.#shift();
   }
 
   /**
-   * Reads one control message of the types given; anything else breaks the protocol.
+   * Receives a control message of one of the given types.
    *
    * @param {string[]} types
    * @param {{timeout?: number, signal?: AbortSignal}} [options]
-   * @returns {Promise<Control>}
+   * @returns {Promise<ControlMessage>}
+   * @throws {ProtocolError} the next message is bytes, or has another type
    */
   async expect(types, options) {
-    const message = await this.next(options);
+    const message = await this.receive(options);
     if (message instanceof ArrayBuffer) {
       throw new ProtocolError(`got ${message.byteLength} bytes, expected ${types.join(" or ")}`);
     }
@@ -137,85 +139,85 @@ export class Link {
   }
 
   /**
-   * Asks the other end for a sign of life, when there is reason to doubt: a browser that
-   * dies amid a transfer often leaves its channel looking open for a quarter of a minute.
+   * Pings the other side, when it may be dead: after a browser was killed during a transfer, its channel
+   * often looks open for a quarter of a minute.
    *
    * @param {number} [timeout] ms of silence that count as death (default 1500)
-   * @returns {Promise<boolean>} whether it lives
+   * @returns {Promise<boolean>} whether the other side is alive
    */
   async probe(timeout = 1_500) {
-    if (this.#ended || this.#channel.readyState !== "open") return false;
-    const pongs = this.#pongs;
-    this.#channel.send(PING);
-    let heard;
+    if (this.#endReason || this.#dataChannel.readyState !== "open") return false;
+    const pongs = this.#pongCount;
+    this.#dataChannel.send(PING);
+    let messages;
     do {
-      // The answer may have to queue behind a piece; as long as anything comes, it lives.
-      heard = this.#heard;
+      // The pong may queue behind the bytes of a piece, so any message counts as a sign of life.
+      messages = this.#messageCount;
       await new Promise((resolve) => this.#clock.setTimeout(() => resolve(undefined), timeout));
-      if (this.#ended) return false;
-      if (this.#pongs > pongs) return true;
-    } while (this.#heard > heard);
+      if (this.#endReason) return false;
+      if (this.#pongCount > pongs) return true;
+    } while (this.#messageCount > messages);
     return false;
   }
 
   /**
-   * Ends the link; what was sent before still arrives.
+   * Closes the channel. What was sent before still arrives.
    *
-   * @param {Error} [reason] what readers and writers get from now on
+   * @param {Error} [reason] thrown to readers and writers from now on
    */
-  close(reason = new PeerError("closed", "link closed on this side")) {
+  close(reason = new PeerError("closed", "channel closed on this side")) {
     this.#end(reason);
-    this.#channel.close();
+    this.#dataChannel.close();
   }
 
   #assertOpen() {
-    if (this.#ended) throw this.#ended;
-    if (this.#channel.readyState !== "open") throw new PeerError("lost", "data channel is not open");
+    if (this.#endReason) throw this.#endReason;
+    if (this.#dataChannel.readyState !== "open") throw new PeerError("lost", "data channel is not open");
   }
 
   /** @param {string | ArrayBuffer} data */
-  #receive(data) {
-    if (this.#ended) return;
-    this.#heard += 1;
-    if (data === PONG) this.#pongs += 1;
-    else if (data === PING) this.#pong();
-    else this.#keep(data);
+  #handle(data) {
+    if (this.#endReason) return;
+    this.#messageCount += 1;
+    if (data === PONG) this.#pongCount += 1;
+    else if (data === PING) this.#sendPong();
+    else this.#push(data);
   }
 
-  #pong() {
-    // Who asks without reading the answers gets no more of them.
-    if (this.#channel.readyState === "open" && this.#channel.bufferedAmount <= QUEUE_LIMIT) this.#channel.send(PONG);
+  #sendPong() {
+    // A peer that sends pings without reading the pongs gets no more of them.
+    if (this.#dataChannel.readyState === "open" && this.#dataChannel.bufferedAmount <= SEND_BUFFER_LIMIT) this.#dataChannel.send(PONG);
   }
 
   /** @param {string | ArrayBuffer} data */
-  #keep(data) {
+  #push(data) {
     const length = typeof data === "string" ? data.length : data.byteLength;
-    const tooLong = typeof data === "string" && length > TEXT_LIMIT;
-    const flooded = this.#inboxBytes + length > INBOX_BYTES || this.#inbox.length >= INBOX_MESSAGES;
-    if (tooLong || flooded) {
+    const isTooLong = typeof data === "string" && length > TEXT_LIMIT;
+    const isFull = this.#receivedBytes + length > RECEIVE_BUFFER_BYTES || this.#received.length >= RECEIVE_BUFFER_MESSAGES;
+    if (isTooLong || isFull) {
       return this.close(new ProtocolError(`other side sent more than was asked for (${length} more)`));
     }
-    this.#inbox.push(data);
-    this.#inboxBytes += length;
-    this.#changes.wake();
+    this.#received.push(data);
+    this.#receivedBytes += length;
+    this.#changed.notify();
   }
 
-  #take() {
-    const data = this.#inbox.shift() ?? "";
-    this.#inboxBytes -= typeof data === "string" ? data.length : data.byteLength;
+  #shift() {
+    const data = this.#received.shift() ?? "";
+    this.#receivedBytes -= typeof data === "string" ? data.length : data.byteLength;
     return typeof data === "string" ? parse(data) : data;
   }
 
   /** @param {Error} reason */
   #end(reason) {
-    this.#ended ??= reason;
-    this.#changes.wake();
+    this.#endReason ??= reason;
+    this.#changed.notify();
   }
 }
 
 /**
  * @param {string} text
- * @returns {Control}
+ * @returns {ControlMessage}
  */
 function parse(text) {
   let message;

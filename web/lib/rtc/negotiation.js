@@ -1,59 +1,58 @@
 /**
- * Descriptions and candidates of one RTCPeerConnection, in the order in which they have to
- * be worked in: first offer, renegotiation, ICE restart, and two offers that cross (the
- * "perfect negotiation" of W3C WebRTC and RFC 8829). How signals travel is the caller's.
+ * The offer/answer exchange of one RTCPeerConnection: first offer, renegotiation, ICE restart, and glare
+ * (the "perfect negotiation" of W3C WebRTC and RFC 8829). The caller transports the signals.
  */
 
 import { ProtocolError } from "../util/errors.js";
-import { fingerprintsOf } from "../share/key-proof.js";
+import { fingerprintsOf } from "./fingerprints.js";
 
-/** Candidates that came before the description they belong to. */
-const EARLY_LIMIT = 64;
+/** How many candidates that arrived before their description are kept. */
+const EARLY_CANDIDATES_LIMIT = 64;
 
 /** @typedef {"offer" | "answer" | "candidate"} SignalEvent */
 
 /**
  * @typedef {object} NegotiationOptions
  * @property {RTCPeerConnection} pc
- * @property {boolean} polite whether this side withdraws its offer when two cross
+ * @property {boolean} isPolite whether this side rolls its offer back when two offers collide
  * @property {(event: SignalEvent, body: object) => Promise<any>} send
- * @property {(error: Error) => void} failed the other side's description cannot be used
- * @property {(error: Error) => void} unsent a description did not reach the other side
+ * @property {(error: Error) => void} onFailure the remote description cannot be used
+ * @property {(error: Error) => void} onUndelivered a description did not reach the other side
  */
 
 export class Negotiation {
   #pc;
-  #polite;
+  #isPolite;
   #send;
-  #failed;
-  #unsent;
-  /** The first offer has a side that makes it; from then on either may. */
-  #begun = false;
-  /** Whether something has changed since the last description that the other side has to hear of. */
+  #onFailure;
+  #onUndelivered;
+  /** Only one side may make the first offer; after that both sides may. */
+  #isStarted = false;
+  /** Whether something has changed that the other side has to be told in a new description. */
   #isNeeded = false;
-  #stopped = false;
-  /** Whether the last description may not have arrived. */
-  #inDoubt = false;
+  #isStopped = false;
+  /** Whether the last description may be lost. */
+  #isUndelivered = false;
   /** @type {RTCIceCandidateInit[]} */
-  #early = [];
-  #otherFingerprints = "";
-  /** Steps are taken one after the other. */
-  #work = Promise.resolve();
+  #earlyCandidates = [];
+  #remoteFingerprints = "";
+  /** Runs the steps one after the other. */
+  #queue = Promise.resolve();
 
   /** @param {NegotiationOptions} options */
-  constructor({ pc, polite, send, failed, unsent }) {
+  constructor({ pc, isPolite, send, onFailure, onUndelivered }) {
     this.#pc = pc;
-    this.#polite = polite;
+    this.#isPolite = isPolite;
     this.#send = send;
-    this.#failed = failed;
-    this.#unsent = unsent;
+    this.#onFailure = onFailure;
+    this.#onUndelivered = onUndelivered;
     pc.addEventListener("negotiationneeded", () => {
       this.#isNeeded = true;
-      if (this.#begun) this.#offerLater();
+      if (this.#isStarted) this.#enqueueOffer();
     });
     pc.addEventListener("icecandidate", ({ candidate }) => {
-      if (!candidate || this.#stopped) return;
-      // A lost candidate is no failure: others may do, and the timeout decides.
+      if (!candidate || this.#isStopped) return;
+      // A lost candidate is not a failure: others may work, and the timeout decides.
       send("candidate", { candidate: candidate.toJSON() }).catch(() => {});
     });
   }
@@ -61,91 +60,90 @@ export class Negotiation {
   /**
    * Makes the first offer and sends it.
    *
-   * @param {() => object} [more] what goes with it, asked when it leaves
+   * @param {() => object} [extra] fields to send with it; called when it is sent
    */
-  begin(more) {
-    this.#begun = this.#isNeeded = true;
-    this.#offerLater(more);
+  start(extra) {
+    this.#isStarted = this.#isNeeded = true;
+    this.#enqueueOffer(extra);
   }
 
   /**
-   * Works in a signal of the other side.
-   *
    * @param {SignalEvent} event
-   * @param {any} payload as it came
+   * @param {any} payload as received
    */
-  take(event, payload) {
-    if (event === "candidate") this.afterwards(() => this.#addCandidate(payload.candidate));
-    else this.afterwards(() => this.#setRemote(event, payload.description));
+  handleSignal(event, payload) {
+    if (event === "candidate") this.enqueue(() => this.#addCandidate(payload.candidate));
+    else this.enqueue(() => this.#setRemote(event, payload.description));
   }
 
-  /** Signals flow again: says once more what may have been lost. */
+  /** Signals are delivered again: resends a description that may be lost. */
   resume() {
-    this.afterwards(async () => {
-      if (this.#pc.signalingState === "have-local-offer" || this.#inDoubt) this.#tellAgain();
+    this.enqueue(async () => {
+      if (this.#pc.signalingState === "have-local-offer" || this.#isUndelivered) this.#resendLocal();
     });
   }
 
-  /** Says the last description once more, whatever became of it. */
-  repeat() {
-    this.afterwards(async () => this.#tellAgain());
+  /** Sends the last description again in any case. */
+  resendDescription() {
+    this.enqueue(async () => this.#resendLocal());
   }
 
   /**
-   * Takes a step when those under way are taken.
+   * Runs a step after those that are queued.
    *
    * @param {() => Promise<void>} step
    */
-  afterwards(step) {
-    this.#work = this.#work.then(async () => {
-      if (this.#stopped) return;
+  enqueue(step) {
+    this.#queue = this.#queue.then(async () => {
+      if (this.#isStopped) return;
       try {
         await step();
       } catch (error) {
-        // What the connection's end broke is no failure of its own.
-        if (!this.#stopped) this.#failed(/** @type {Error} */ (error));
+        // Closing the connection makes the step fail; that is not a failure of the negotiation.
+        if (!this.#isStopped) this.#onFailure(/** @type {Error} */ (error));
       }
     });
   }
 
   stop() {
-    this.#stopped = true;
+    this.#isStopped = true;
   }
 
-  /** @param {() => object} [more] */
-  #offerLater(more) {
-    this.afterwards(async () => {
-      // Not stable: an offer is under way, and the platform asks again after it. Not needed any
-      // more: it was asked for while an offer was worked in (node's package does), whose answer said it.
-      if (this.#isNeeded && this.#pc.signalingState === "stable") await this.#describe("offer", more);
+  /** @param {() => object} [extra] */
+  #enqueueOffer(extra) {
+    this.enqueue(async () => {
+      // Not stable: an offer is under way, and the platform fires again after it. Not needed any more:
+      // the event fired during the handling of a remote offer (the Node package does that), whose
+      // answer contained the change.
+      if (this.#isNeeded && this.#pc.signalingState === "stable") await this.#setLocal("offer", extra);
     });
   }
 
   /**
    * @param {"offer" | "answer"} type
-   * @param {() => object} [more]
+   * @param {() => object} [extra]
    */
-  async #describe(type, more) {
+  async #setLocal(type, extra) {
     this.#isNeeded = false;
     await this.#pc.setLocalDescription();
-    this.#tell(type, more?.());
+    this.#sendLocal(type, extra?.());
   }
 
-  #tellAgain() {
+  #resendLocal() {
     const { localDescription } = this.#pc;
-    if (localDescription) this.#tell(localDescription.type === "answer" ? "answer" : "offer");
+    if (localDescription) this.#sendLocal(localDescription.type === "answer" ? "answer" : "offer");
   }
 
   /**
    * @param {"offer" | "answer"} type
-   * @param {object} [more]
+   * @param {object} [extra]
    */
-  #tell(type, more) {
-    this.#inDoubt = false;
+  #sendLocal(type, extra) {
+    this.#isUndelivered = false;
     const description = { type, sdp: this.#pc.localDescription?.sdp };
-    this.#send(type, { description, ...more }).catch((error) => {
-      this.#inDoubt = true;
-      if (!this.#stopped) this.#unsent(error);
+    this.#send(type, { description, ...extra }).catch((error) => {
+      this.#isUndelivered = true;
+      if (!this.#isStopped) this.#onUndelivered(error);
     });
   }
 
@@ -156,50 +154,50 @@ export class Negotiation {
   async #setRemote(type, description) {
     const pc = this.#pc;
     const sdp = String(description?.sdp);
-    // A repeated answer would throw; the first one stands.
+    // A repeated answer would throw; the first one is in use.
     if (type === "answer" && pc.signalingState !== "have-local-offer") return;
-    // Two offers crossed. The impolite side's stands; the polite one's is rolled back by
-    // the platform, which asks for it again afterwards.
-    if (type === "offer" && pc.signalingState !== "stable" && !this.#polite) return;
-    this.#begun = true;
-    this.#assertSamePeer(sdp);
+    // Glare: two offers collided. The impolite side ignores the other offer. On the polite side the
+    // platform rolls its own offer back and fires `negotiationneeded` again afterwards.
+    if (type === "offer" && pc.signalingState !== "stable" && !this.#isPolite) return;
+    this.#isStarted = true;
+    this.#assertSameFingerprints(sdp);
     await pc.setRemoteDescription({ type, sdp });
-    this.#otherFingerprints ||= fingerprintsOf(sdp);
-    await this.#retryEarly();
-    if (type === "offer") await this.#describe("answer");
+    this.#remoteFingerprints ||= fingerprintsOf(sdp);
+    await this.#addEarlyCandidates();
+    if (type === "offer") await this.#setLocal("answer");
   }
 
   /**
-   * What was proved about a connection was proved about its first fingerprints: a broker
-   * that could change them in a later offer would take the connection over.
+   * A proof of the key covers the first fingerprints. A broker that could change them in a later offer
+   * could take the connection over.
    *
    * @param {string} sdp
    */
-  #assertSamePeer(sdp) {
-    if (this.#otherFingerprints && fingerprintsOf(sdp) !== this.#otherFingerprints) {
-      throw new ProtocolError("renegotiation came with another fingerprint");
+  #assertSameFingerprints(sdp) {
+    if (this.#remoteFingerprints && fingerprintsOf(sdp) !== this.#remoteFingerprints) {
+      throw new ProtocolError("fingerprint changed in a renegotiation");
     }
   }
 
   /** @param {RTCIceCandidateInit} candidate */
   async #addCandidate(candidate) {
-    if (this.#pc.remoteDescription && (await this.#accepts(candidate))) return;
-    this.#early.push(candidate);
-    if (this.#early.length > EARLY_LIMIT) this.#early.shift();
+    if (this.#pc.remoteDescription && (await this.#tryCandidate(candidate))) return;
+    this.#earlyCandidates.push(candidate);
+    if (this.#earlyCandidates.length > EARLY_CANDIDATES_LIMIT) this.#earlyCandidates.shift();
   }
 
-  async #retryEarly() {
-    const early = this.#early;
-    this.#early = [];
-    for (const candidate of early) await this.#accepts(candidate);
+  async #addEarlyCandidates() {
+    const candidates = this.#earlyCandidates;
+    this.#earlyCandidates = [];
+    for (const candidate of candidates) await this.#tryCandidate(candidate);
   }
 
   /**
    * @param {RTCIceCandidateInit} candidate
-   * @returns {Promise<boolean>} false for one that belongs to another description, or that
-   *   this browser cannot read: it must not cost those that it can
+   * @returns {Promise<boolean>} false when it belongs to another description, or this browser cannot
+   *   parse it; the other candidates are still added
    */
-  #accepts(candidate) {
+  #tryCandidate(candidate) {
     return this.#pc.addIceCandidate(candidate).then(
       () => true,
       () => false,

@@ -1,32 +1,32 @@
-/** One `peer.connect()` under way: from asking a peer for an offer to an open connection. */
+/** A `peer.connect()` under way: from the request for an offer to an open connection. */
 
 import { onAbort } from "../util/abort.js";
-import { PeerError } from "../util/errors.js";
+import { PeerError } from "./errors.js";
 
-/** How many candidates of an offer that is still on its way are kept. */
-const EARLY_LIMIT = 64;
+/** How many candidates that arrived before their offer are kept. */
+const EARLY_CANDIDATES_LIMIT = 64;
 
 /** @typedef {import("./connection.js").Connection} Connection */
 
 /**
- * @typedef {object} CallOptions
+ * @typedef {object} OutgoingCallOptions
  * @property {import("../util/clock.js").Clock} clock
  * @property {number} timeout ms
  * @property {AbortSignal} [signal]
- * @property {() => void} ended called once, whatever came of it
+ * @property {() => void} onSettled called once, after success and failure
  */
 
-export class Call {
-  /** Whether the broker has not said yet that the peer has heard of it. */
-  isRinging = false;
-  /** Those whose offers were answered; the last one counts. */
+export class OutgoingCall {
+  /** Whether the broker has not confirmed yet that it delivered the request. */
+  isRequestPending = false;
+  /** The attempts whose offers were answered; the last one counts. */
   #attempts = /** @type {string[]} */ ([]);
-  /** @type {Array<{attempt: string, payload: any}>} candidates whose offer is on its way */
-  #early = [];
-  /** @type {Connection | null} the one that was made for this call */
+  /** @type {Array<{attempt: string, payload: any}>} candidates that arrived before their offer */
+  #earlyCandidates = [];
+  /** @type {Connection | null} the connection that answers the offer */
   #connection = null;
-  /** Whether the other side calls, too, and wants the same connection. */
-  #shared = false;
+  /** Whether the peer is calling too, and wants the same connection. */
+  #isMutual = false;
   #peerId;
   /** @type {(connection: Connection) => void} */
   #resolve = () => {};
@@ -36,42 +36,42 @@ export class Call {
 
   /**
    * @param {string} peerId
-   * @param {CallOptions} options
+   * @param {OutgoingCallOptions} options
    */
-  constructor(peerId, { clock, timeout, signal, ended }) {
+  constructor(peerId, { clock, timeout, signal, onSettled }) {
     this.#peerId = peerId;
     this.timeout = timeout;
     /** @type {Promise<Connection>} */
-    this.answered = new Promise((resolve, reject) => {
+    this.connected = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
     const timer = clock.setTimeout(() => this.#expire(), timeout);
-    let unlisten = () => {};
+    let removeListener = () => {};
     this.#settle = () => {
       clock.clearTimeout(timer);
-      unlisten();
-      ended();
+      removeListener();
+      onSettled();
     };
-    unlisten = onAbort(signal, () => this.reject(new PeerError("aborted", `call to ${peerId} was given up`)));
+    removeListener = onAbort(signal, () => this.reject(new PeerError("aborted", `call to ${peerId} was aborted`)));
   }
 
-  /** @returns {boolean} whether an offer is being answered, and may yet become the connection */
+  /** @returns {boolean} whether an offer is being answered and may become the connection */
   get isAnswering() {
     return this.#connection !== null;
   }
 
-  /** @returns {boolean} whether the other side calls, and counts on the offer that is being answered */
-  get isShared() {
-    return this.#shared && this.isAnswering;
+  /** @returns {boolean} whether the peer is calling too, and relies on the offer that is being answered */
+  get isMutual() {
+    return this.#isMutual && this.isAnswering;
   }
 
-  share() {
-    this.#shared = true;
+  markMutual() {
+    this.#isMutual = true;
   }
 
-  /** What was being answered leads nowhere: another attempt is made, and may become the connection. */
-  release() {
+  /** The attempt failed: another one is made and may become the connection. */
+  detach() {
     this.#connection = null;
   }
 
@@ -79,30 +79,30 @@ export class Call {
    * @param {string} attempt
    * @returns {boolean} whether its offer was answered before
    */
-  knows(attempt) {
+  hasAnswered(attempt) {
     return this.#attempts.includes(attempt);
   }
 
   /**
-   * A candidate came before its offer.
+   * Keeps a candidate that arrived before its offer.
    *
    * @param {any} payload
    */
-  keep(payload) {
-    if (this.#early.length < EARLY_LIMIT) this.#early.push({ attempt: payload.attempt, payload });
+  addEarlyCandidate(payload) {
+    if (this.#earlyCandidates.length < EARLY_CANDIDATES_LIMIT) this.#earlyCandidates.push({ attempt: payload.attempt, payload });
   }
 
   /**
-   * @param {Connection} connection for the offer that came
-   * @returns {any[]} the candidates that came before it
+   * @param {Connection} connection answers the offer
+   * @returns {any[]} the candidates that arrived before the offer
    */
-  adopt(connection) {
+  attach(connection) {
     this.#connection = connection;
     this.#attempts.push(connection.attempt);
-    return this.#early.filter(({ attempt }) => attempt === connection.attempt).map(({ payload }) => payload);
+    return this.#earlyCandidates.filter(({ attempt }) => attempt === connection.attempt).map(({ payload }) => payload);
   }
 
-  /** @param {Connection} connection open, whoever of the two has offered it */
+  /** @param {Connection} connection open; either side may have made its offer */
   resolve(connection) {
     this.#settle();
     this.#resolve(connection);
@@ -112,12 +112,12 @@ export class Call {
   reject(error) {
     this.#settle();
     this.#reject(error);
-    // What the other side called for goes on without this call.
-    if (!this.#shared && !this.#connection?.isOpen) this.#connection?.close(error);
+    // The peer's own call goes on without this one.
+    if (!this.#isMutual && !this.#connection?.isOpen) this.#connection?.close(error);
   }
 
   #expire() {
-    // The connection knows best what it lacked, and its end is this call's.
+    // The connection knows why it did not open, and closing it rejects this call.
     if (this.#connection) this.#connection.expire();
     else this.reject(new PeerError("silent", `${this.#peerId} did not answer the call`));
   }

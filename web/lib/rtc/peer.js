@@ -1,7 +1,6 @@
 /**
- * A browser's place at the broker: it joins `peer:<id>`, calls other peers, is called by
- * them, and follows who is there. How two come to a connection is handshakes.js's; staying
- * joined is channel.js's.
+ * A peer at the broker: it joins `peer:<id>`, calls other peers, receives their calls, and watches
+ * whether they are online. signaling.js has the handshakes.
  *
  *     const peer = new Peer(new Socket("/socket"), await createIdentity());
  *     peer.on("connection", async (connection) => (await connection.opened).send({ type: "hi" }));
@@ -11,23 +10,23 @@
 
 import { Emitter } from "../util/emitter.js";
 import { TimeoutError } from "../util/errors.js";
-import { Handshakes } from "./signaling.js";
 import { onNetworkChange } from "../util/network-change.js";
-import { Watches } from "./watch-list.js";
+import { Signaling } from "./signaling.js";
+import { WatchList } from "./watch-list.js";
 
 /** @typedef {import("./connection.js").Connection} Connection */
 
 /**
  * @typedef {object} PeerOptions
  * @property {(config: RTCConfiguration) => RTCPeerConnection} [createConnection]
- * @property {number} [timeout] ms from calling to an open channel (default 30 000)
- * @property {number} [recoveryTimeout] ms for which a broken path may be mended (default 15 000)
- * @property {number} [maxConnections] incoming ones beyond it are told `busy` (default 64)
+ * @property {number} [timeout] ms from a call to an open connection (default 30 000)
+ * @property {number} [recoveryTimeout] ms that an interrupted connection may take to recover (default 15 000)
+ * @property {number} [maxConnections] further incoming calls are answered with `busy` (default 64)
  */
 
 /**
- * Events: `connection` for each incoming one, once it is open; `up` and `down` with the
- * id of a watched peer; `state` with the channel's state and detail.
+ * Events: `connection` for each incoming connection, once it is open; `up` and `down` with the id of a
+ * watched peer; `state` with the state and detail of the peer's channel.
  *
  * @extends {Emitter<{connection: [Connection], up: [string], down: [string],
  *   state: [import("../channels/channel.js").ChannelState, any]}>}
@@ -35,9 +34,9 @@ import { Watches } from "./watch-list.js";
 export class Peer extends Emitter {
   #channel;
   #network;
-  #handshakes;
-  #watches;
-  #unlistenNetwork = () => {};
+  #signaling;
+  #watchList;
+  #stopNetworkListener = () => {};
 
   /**
    * @param {import("../channels/socket.js").Socket} socket
@@ -49,7 +48,7 @@ export class Peer extends Emitter {
     this.id = identity.peerId;
     this.#network = socket.network;
     this.#channel = socket.channel(`peer:${this.id}`, { secret: identity.secret });
-    this.#handshakes = new Handshakes({
+    this.#signaling = new Signaling({
       id: this.id,
       channel: this.#channel,
       clock: socket.clock,
@@ -57,15 +56,15 @@ export class Peer extends Emitter {
       timeout: options.timeout ?? 30_000,
       recoveryTimeout: options.recoveryTimeout ?? 15_000,
       maxConnections: options.maxConnections ?? 64,
-      incoming: (connection) => this.emit("connection", connection),
+      onConnection: (connection) => this.emit("connection", connection),
     });
-    this.#watches = new Watches(this.#channel, {
-      up: (peerId) => (this.#handshakes.wentUp(peerId), this.emit("up", peerId)),
-      down: (peerId) => (this.#handshakes.wentDown(peerId), this.emit("down", peerId)),
+    this.#watchList = new WatchList(this.#channel, {
+      onUp: (peerId) => (this.#signaling.peerUp(peerId), this.emit("up", peerId)),
+      onDown: (peerId) => (this.#signaling.peerDown(peerId), this.emit("down", peerId)),
     });
     this.#channel.onState((state, detail) => {
       if (state === "joined") this.#joined(detail);
-      if (state === "closed") this.#left(detail);
+      if (state === "closed") this.#closed(detail);
       this.emit("state", state, detail);
     });
   }
@@ -75,78 +74,77 @@ export class Peer extends Emitter {
    * @param {number} [options.timeout] ms (default: the socket's)
    * @param {AbortSignal} [options.signal]
    * @returns {Promise<{peer_id: string, ice_servers: RTCIceServer[]}>}
-   * @throws {import("../util/errors.js").RefusedError | import("../util/errors.js").TimeoutError | import("../util/errors.js").AbortedError}
+   * @throws {import("../channels/errors.js").RefusedError | TimeoutError | import("../util/errors.js").AbortedError}
    */
   join(options) {
     return this.#channel.join(options);
   }
 
   /**
-   * Asks a peer for a connection; the peer makes the offer. A second call to the same
-   * peer gives up the first. Two that call each other at once get the same connection.
+   * Calls a peer, which makes the offer. A second call to the same peer aborts the first one. Two peers
+   * that call each other at the same moment get the same connection.
    *
    * @param {string} peerId
    * @param {object} [options]
    * @param {AbortSignal} [options.signal]
    * @param {number} [options.timeout] ms (default: the peer's)
    * @returns {Promise<Connection>} open
-   * @throws {import("../util/errors.js").PeerError} with `no_path`, its `path` and message say what ICE found
+   * @throws {import("./errors.js").PeerError} with `no_path`, its `iceReport` and message tell what ICE found
    */
   connect(peerId, options = {}) {
-    return this.#handshakes.call(peerId, options);
+    return this.#signaling.call(peerId, options);
   }
 
   /**
-   * Follows a peer's presence with the events `up` and `down`, from now on and over
-   * reconnects, until `unwatch`.
+   * Watches a peer with the events `up` and `down`, across reconnects, until `unwatch`.
    *
    * @param {string} peerId
    * @param {object} [options]
-   * @param {AbortSignal} [options.signal] ends the watch, whenever it is given
-   * @returns {Promise<boolean>} whether it is there now
+   * @param {AbortSignal} [options.signal] ends the watch
+   * @returns {Promise<boolean>} whether the peer is online now
    * @throws {import("../util/errors.js").HandclaspError}
    */
   watch(peerId, { signal } = {}) {
-    return this.#watches.add(peerId, signal);
+    return this.#watchList.add(peerId, signal);
   }
 
   /**
-   * @param {string} peerId not to be followed any longer
+   * @param {string} peerId
    * @returns {Promise<void>}
    */
   unwatch(peerId) {
-    return this.#watches.remove(peerId);
+    return this.#watchList.remove(peerId);
   }
 
-  /** Leaves the topic and closes every connection. */
+  /** Leaves the topic and closes all connections. */
   close() {
-    this.#unlistenNetwork();
-    this.#handshakes.close();
+    this.#stopNetworkListener();
+    this.#signaling.close();
     void this.#channel.leave();
   }
 
-  /** @param {Error} error why: another page has this id now, for example */
-  #left(error) {
-    this.#unlistenNetwork();
-    this.#handshakes.endCalls(error.message);
+  /** @param {Error} error for example: another page has joined with this id */
+  #closed(error) {
+    this.#stopNetworkListener();
+    this.#signaling.rejectCalls(error.message);
   }
 
   /** @param {{ice_servers?: RTCIceServer[]}} reply */
   #joined({ ice_servers }) {
-    this.#handshakes.iceServers = ice_servers ?? [];
-    this.#unlistenNetwork();
-    this.#unlistenNetwork = onNetworkChange(this.#network, () => this.#handshakes.networkChanged());
-    this.#handshakes.resume();
-    this.#watches.again();
+    this.#signaling.iceServers = ice_servers ?? [];
+    this.#stopNetworkListener();
+    this.#stopNetworkListener = onNetworkChange(this.#network, () => this.#signaling.networkChanged());
+    this.#signaling.resume();
+    this.#watchList.renew();
   }
 }
 
 /**
- * Joins, however long the server does not answer: one that is down now may be up in a minute.
+ * Joins, and joins again after each timeout: the server may be restarting.
  *
  * @param {Peer} peer
  */
-export async function joinPatiently(peer) {
+export async function joinWithRetry(peer) {
   for (;;) {
     try {
       await peer.join();

@@ -1,32 +1,33 @@
 /**
- * The handshakes of one peer with others: who calls, who offers, who answers, which of
- * several attempts stands, and that the other side hears of it when one is given up. What
- * is done with a description is negotiation.js's.
+ * The signaling of one peer with all others: calls, offers and answers, the choice between colliding
+ * attempts, and telling the other side when an attempt is abandoned. negotiation.js handles the
+ * descriptions.
  *
- * Signals: `connect` (arrives as `peer_connect`) asks for an `offer`; `answer` and `candidate`
- * follow it, `busy` or `hangup` refuse. An attempt has a name, given by who offers.
+ * Signals: `connect` (arrives as `peer_connect`) requests an `offer`; `answer` and `candidate` follow;
+ * `busy` and `hangup` refuse. The offerer gives each attempt an id.
  */
 
 import { randomBytes, toBase64url } from "../util/bytes.js";
-import { Call } from "./outgoing-call.js";
+import { HandclaspError } from "../util/errors.js";
 import { Connection } from "./connection.js";
-import { Connections } from "./connection-table.js";
-import { HandclaspError, PeerError } from "../util/errors.js";
+import { ConnectionTable } from "./connection-table.js";
+import { PeerError } from "./errors.js";
+import { OutgoingCall } from "./outgoing-call.js";
 
 /**
- * @typedef {object} HandshakeOptions
- * @property {string} id this side's
+ * @typedef {object} SignalingOptions
+ * @property {string} id of this side
  * @property {import("../channels/channel.js").Channel} channel `peer:<id>`
  * @property {import("../util/clock.js").Clock} clock
  * @property {(config: RTCConfiguration) => RTCPeerConnection} createConnection
- * @property {number} timeout ms from calling to an open channel
- * @property {number} recoveryTimeout ms for which a broken path may be mended
- * @property {number} maxConnections incoming ones beyond it are told `busy`
- * @property {(connection: Connection) => void} incoming told of each open one that was not called for
+ * @property {number} timeout ms from a call to an open connection
+ * @property {number} recoveryTimeout ms that an interrupted connection may take to recover
+ * @property {number} maxConnections further incoming calls are answered with `busy`
+ * @property {(connection: Connection) => void} onConnection called for each incoming connection, once it is open
  */
 
-export class Handshakes {
-  /** @type {RTCIceServer[]} for those to come */
+export class Signaling {
+  /** @type {RTCIceServer[]} for new connections */
   iceServers = [];
   #id;
   #channel;
@@ -35,13 +36,13 @@ export class Handshakes {
   #timeout;
   #recoveryTimeout;
   #maxConnections;
-  #incoming;
-  #connections = new Connections();
-  /** @type {Map<string, Call>} by peer id */
+  #onConnection;
+  #connections = new ConnectionTable();
+  /** @type {Map<string, OutgoingCall>} by peer id */
   #calls = new Map();
 
-  /** @param {HandshakeOptions} options */
-  constructor({ id, channel, clock, createConnection, timeout, recoveryTimeout, maxConnections, incoming }) {
+  /** @param {SignalingOptions} options */
+  constructor({ id, channel, clock, createConnection, timeout, recoveryTimeout, maxConnections, onConnection }) {
     this.#id = id;
     this.#channel = channel;
     this.#clock = clock;
@@ -49,12 +50,12 @@ export class Handshakes {
     this.#timeout = timeout;
     this.#recoveryTimeout = recoveryTimeout;
     this.#maxConnections = maxConnections;
-    this.#incoming = incoming;
-    channel.on("peer_connect", ({ peer_id }) => this.#called(peer_id));
-    channel.on("offer", (payload) => this.#offered(payload));
-    channel.on("answer", (payload) => this.#answered(payload));
-    channel.on("candidate", (payload) => this.#candidate(payload));
-    channel.on("hangup", (payload) => this.#hungUp(payload));
+    this.#onConnection = onConnection;
+    channel.on("peer_connect", ({ peer_id }) => this.#handleConnect(peer_id));
+    channel.on("offer", (payload) => this.#handleOffer(payload));
+    channel.on("answer", (payload) => this.#handleAnswer(payload));
+    channel.on("candidate", (payload) => this.#handleCandidate(payload));
+    channel.on("hangup", (payload) => this.#handleHangup(payload));
     channel.on("busy", ({ peer_id }) => {
       this.#calls.get(peer_id)?.reject(new PeerError("busy", `${peer_id} has too many connections`));
     });
@@ -69,21 +70,21 @@ export class Handshakes {
    */
   call(peerId, { signal, timeout = this.#timeout }) {
     this.#calls.get(peerId)?.reject(new PeerError("aborted", `another call to ${peerId} was made`));
-    if (signal?.aborted) return Promise.reject(new PeerError("aborted", `call to ${peerId} was given up`));
-    const ended = () => {
+    if (signal?.aborted) return Promise.reject(new PeerError("aborted", `call to ${peerId} was aborted`));
+    const onSettled = () => {
       if (this.#calls.get(peerId) === call) this.#calls.delete(peerId);
     };
-    const call = new Call(peerId, { clock: this.#clock, timeout, signal, ended });
+    const call = new OutgoingCall(peerId, { clock: this.#clock, timeout, signal, onSettled });
     this.#calls.set(peerId, call);
-    this.#ring(peerId);
-    return call.answered;
+    this.#sendConnect(peerId);
+    return call.connected;
   }
 
-  /** Signals flow again: what may have been lost is said once more. */
+  /** The broker is reachable again: resends what may be lost. */
   resume() {
     for (const connection of this.#connections.all()) connection.resume();
     for (const [peerId, call] of this.#calls) {
-      if (!call.isRinging && !this.#connections.attempt(peerId)) this.#ring(peerId);
+      if (!call.isRequestPending && !this.#connections.getAttempt(peerId)) this.#sendConnect(peerId);
     }
   }
 
@@ -92,166 +93,166 @@ export class Handshakes {
     for (const connection of this.#connections.all()) connection.networkChanged();
   }
 
-  /** @param {string} peerId is there again, perhaps as a new page that knows nothing of what was begun */
-  wentUp(peerId) {
-    const attempt = this.#connections.attempt(peerId);
-    if (attempt) attempt.repeat();
-    else if (this.#calls.has(peerId)) this.#ring(peerId);
+  /** @param {string} peerId is online again, maybe as a new page that does not know of earlier signals */
+  peerUp(peerId) {
+    const attempt = this.#connections.getAttempt(peerId);
+    if (attempt) attempt.resendDescription();
+    else if (this.#calls.has(peerId)) this.#sendConnect(peerId);
   }
 
   /** @param {string} peerId may have lost only the broker; a connection that still works is kept */
-  wentDown(peerId) {
-    void this.#connections.open(peerId)?.probe();
+  peerDown(peerId) {
+    void this.#connections.getOpen(peerId)?.probe();
   }
 
   /**
-   * No signal will come any more; what is open needs none.
+   * No signal will arrive any more. Open connections do not need any.
    *
-   * @param {string} why
+   * @param {string} message
    */
-  endCalls(why) {
-    for (const call of [...this.#calls.values()]) call.reject(new PeerError("closed", why));
+  rejectCalls(message) {
+    for (const call of [...this.#calls.values()]) call.reject(new PeerError("closed", message));
   }
 
-  /** Ends every call and every connection. */
+  /** Rejects all calls and closes all connections. */
   close() {
-    this.endCalls("peer was closed");
+    this.rejectCalls("peer was closed");
     for (const connection of this.#connections.all()) connection.close();
   }
 
-  /** @param {string} peerId is called, and so asked for an offer */
-  #ring(peerId) {
-    const call = /** @type {Call} */ (this.#calls.get(peerId));
-    call.isRinging = true;
+  /** @param {string} peerId of a called peer, which is requested to make an offer */
+  #sendConnect(peerId) {
+    const call = /** @type {OutgoingCall} */ (this.#calls.get(peerId));
+    call.isRequestPending = true;
     this.#channel.push("connect", { peer_id: peerId }, { timeout: call.timeout }).then(
-      () => (call.isRinging = false),
-      (error) => call.reject(asPeerError(error)),
+      () => (call.isRequestPending = false),
+      (error) => call.reject(toPeerError(error)),
     );
   }
 
   /**
-   * Somebody wants to talk to us: this side makes the offer.
+   * The peer calls: this side makes the offer.
    *
    * @param {string} peerId
    */
-  #called(peerId) {
+  #handleConnect(peerId) {
     const call = this.#calls.get(peerId);
     if (call?.isAnswering) {
-      // Both called, and the offer that is being answered serves both. If it is a new page that
-      // calls, it does not know the offer, and says so when it hears the answer.
-      call.share();
-      this.#connections.attempt(peerId)?.repeat();
+      // Both sides call, and the offer that is being answered serves both. A new page of the peer does
+      // not know that offer; it will send `hangup` when it receives the answer.
+      call.markMutual();
+      this.#connections.getAttempt(peerId)?.resendDescription();
       return;
     }
-    this.#offer(peerId);
+    this.#sendOffer(peerId);
   }
 
   /** @param {string} peerId */
-  #offer(peerId) {
-    if (this.#connections.others(peerId) >= this.#maxConnections) {
-      this.#channel.push("busy", { peer_id: peerId }).catch(() => {}); // who left needs no answer
+  #sendOffer(peerId) {
+    if (this.#connections.countOthers(peerId) >= this.#maxConnections) {
+      this.#channel.push("busy", { peer_id: peerId }).catch(() => {}); // an absent peer needs no answer
       return;
     }
-    const connection = this.#make(peerId, toBase64url(randomBytes(9)), true);
-    // As it is when the offer leaves: this side may call until then.
-    connection?.offer(() => ({ calling: this.#calls.has(peerId) }));
+    const connection = this.#openConnection(peerId, toBase64url(randomBytes(9)), true);
+    // Evaluated when the offer is sent: this side may start a call until then.
+    connection?.sendOffer(() => ({ calling: this.#calls.has(peerId) }));
   }
 
   /** @param {any} payload */
-  #offered(payload) {
+  #handleOffer(payload) {
     const { peer_id, attempt } = payload;
-    const current = this.#connections.of(payload);
-    if (current) return current.take("offer", payload);
+    const current = this.#connections.find(payload);
+    if (current) return current.handleSignal("offer", payload);
     const call = this.#calls.get(peer_id);
-    // Only who was called may make us answer, and so reveal our addresses.
-    if (!call) return this.#hangUp(payload);
-    if (call.knows(attempt) || this.#isStronger(payload)) return;
-    const connection = this.#make(peer_id, attempt, false);
+    // Only a called peer may make this side answer, because the answer reveals its addresses.
+    if (!call) return this.#sendHangup(payload);
+    if (call.hasAnswered(attempt) || this.#prefersOwnOffer(payload)) return;
+    const connection = this.#openConnection(peer_id, attempt, false);
     if (!connection) return;
-    const early = call.adopt(connection);
-    if (payload.calling === true) call.share();
-    connection.take("offer", payload);
-    for (const candidate of early) connection.take("candidate", candidate);
+    const candidates = call.attach(connection);
+    if (payload.calling === true) call.markMutual();
+    connection.handleSignal("offer", payload);
+    for (const candidate of candidates) connection.handleSignal("candidate", candidate);
   }
 
   /**
-   * Both called and both made an offer: that of the greater id stands, on both sides.
+   * Both sides call and both have made an offer: both sides use that of the greater id.
    *
    * @param {any} payload
-   * @returns {boolean} whether our own offer stands against this one
+   * @returns {boolean} whether this side's offer wins
    */
-  #isStronger({ peer_id, calling }) {
-    return calling === true && this.#connections.attempt(peer_id)?.offers === true && this.#id > peer_id;
+  #prefersOwnOffer({ peer_id, calling }) {
+    return calling === true && this.#connections.getAttempt(peer_id)?.isOfferer === true && this.#id > peer_id;
   }
 
   /** @param {any} payload */
-  #answered(payload) {
-    const connection = this.#connections.of(payload);
-    if (connection) connection.take("answer", payload);
-    else this.#hangUp(payload);
+  #handleAnswer(payload) {
+    const connection = this.#connections.find(payload);
+    if (connection) connection.handleSignal("answer", payload);
+    else this.#sendHangup(payload);
   }
 
   /**
-   * Tells the other side that an attempt is over, or unknown here: it need not wait for it.
+   * Tells the other side that an attempt is over, or unknown here, so that it need not wait.
    *
    * @param {{peer_id: string, attempt: string}} attempt
    */
-  #hangUp({ peer_id, attempt }) {
-    this.#channel.push("hangup", { peer_id, attempt }).catch(() => {}); // who left waits for nothing
+  #sendHangup({ peer_id, attempt }) {
+    this.#channel.push("hangup", { peer_id, attempt }).catch(() => {}); // an absent peer waits for nothing
   }
 
   /** @param {{peer_id: string, attempt: string}} payload */
-  #hungUp(payload) {
+  #handleHangup(payload) {
     const { peer_id } = payload;
-    const connection = this.#connections.of(payload);
+    const connection = this.#connections.find(payload);
     const call = this.#calls.get(peer_id);
     if (!connection) return;
     if (connection.isOpen) return void connection.probe();
-    // Its new page calls us, and has nothing to do with what the old one had offered.
-    if (call?.isShared) {
-      call.release();
-      return this.#offer(peer_id);
+    // A new page of the peer calls this side and does not know the offer of the previous page.
+    if (call?.isMutual) {
+      call.detach();
+      return this.#sendOffer(peer_id);
     }
-    const error = new PeerError("closed", `${peer_id} gave the attempt up, or its page is another one`);
-    this.#connections.closed(connection); // so that it is not told of what it knows
+    const error = new PeerError("closed", `${peer_id} abandoned the attempt, or its page was reloaded`);
+    this.#connections.remove(connection); // first, so that no hangup is sent back
     connection.close(error);
-    // What was offered for its call is no answer to ours.
-    if (call && connection.offers) this.#ring(peer_id);
+    // An offer that was made for the peer's call does not answer this side's call.
+    if (call && connection.isOfferer) this.#sendConnect(peer_id);
     else call?.reject(error);
   }
 
   /** @param {any} payload */
-  #candidate(payload) {
-    const connection = this.#connections.of(payload);
-    if (connection) connection.take("candidate", payload);
-    else this.#calls.get(payload.peer_id)?.keep(payload);
+  #handleCandidate(payload) {
+    const connection = this.#connections.find(payload);
+    if (connection) connection.handleSignal("candidate", payload);
+    else this.#calls.get(payload.peer_id)?.addEarlyCandidate(payload);
   }
 
   /**
    * @param {string} peerId
    * @param {string} attempt
-   * @param {boolean} offers
-   * @returns {Connection | null} null when the platform makes none: it has none, or has too many
+   * @param {boolean} isOfferer
+   * @returns {Connection | null} null when the platform cannot create an RTCPeerConnection
    */
-  #make(peerId, attempt, offers) {
-    const pc = this.#makePc(peerId, attempt);
+  #openConnection(peerId, attempt, isOfferer) {
+    const pc = this.#createPc(peerId, attempt);
     if (!pc) return null;
     const connection = new Connection({
       peerId,
       attempt,
-      offers,
+      isOfferer,
       pc,
-      signal: (event, body) => this.#channel.push(event, body),
+      sendSignal: (event, body) => this.#channel.push(event, body),
       clock: this.#clock,
       timeout: this.#timeout,
       recoveryTimeout: this.#recoveryTimeout,
     });
     connection.opened.then(
       () => this.#opened(connection),
-      () => {}, // its `close` tells
+      () => {}, // `close` reports it
     );
     connection.on("close", (error) => this.#closed(connection, error));
-    this.#connections.begun(connection);
+    this.#connections.addAttempt(connection);
     return connection;
   }
 
@@ -259,22 +260,22 @@ export class Handshakes {
    * @param {string} peerId
    * @param {string} attempt
    */
-  #makePc(peerId, attempt) {
+  #createPc(peerId, attempt) {
     try {
       return this.#createConnection({ iceServers: this.iceServers });
     } catch (error) {
-      this.#hangUp({ peer_id: peerId, attempt });
-      this.#calls.get(peerId)?.reject(asPeerError(/** @type {Error} */ (error)));
+      this.#sendHangup({ peer_id: peerId, attempt });
+      this.#calls.get(peerId)?.reject(toPeerError(/** @type {Error} */ (error)));
       return null;
     }
   }
 
-  /** @param {Connection} connection given to whoever asked for it, once */
+  /** @param {Connection} connection given either to the caller or to `onConnection` */
   #opened(connection) {
-    this.#connections.opened(connection);
+    this.#connections.markOpen(connection);
     const call = this.#calls.get(connection.peerId);
     if (call) call.resolve(connection);
-    else this.#incoming(connection);
+    else this.#onConnection(connection);
   }
 
   /**
@@ -282,16 +283,16 @@ export class Handshakes {
    * @param {PeerError} error
    */
   #closed(connection, error) {
-    // A newer attempt may have replaced this one, and then answers for the call.
-    if (!this.#connections.closed(connection)) return;
+    // A newer attempt may have replaced this one, and then decides about the call.
+    if (!this.#connections.remove(connection)) return;
     const { peerId, attempt } = connection;
-    if (error.reason !== "absent") this.#hangUp({ peer_id: peerId, attempt });
+    if (error.reason !== "absent") this.#sendHangup({ peer_id: peerId, attempt });
     this.#calls.get(peerId)?.reject(error);
   }
 }
 
 /** @param {Error} error */
-function asPeerError(error) {
+function toPeerError(error) {
   const reason = error instanceof HandclaspError ? error.reason : "failed";
   return new PeerError(reason === "peer_not_found" ? "absent" : reason, error.message, { cause: error });
 }

@@ -1,53 +1,53 @@
-/** The peers whose presence is followed, over reconnects. What follows from their coming and going is peer.js's. */
+/** The peers that this side watches, across reconnects. */
 
-import { onAbort, unlessAborted } from "../util/abort.js";
-import { RefusedError } from "../util/errors.js";
+import { RefusedError } from "../channels/errors.js";
+import { abortable, onAbort } from "../util/abort.js";
 
-/** @typedef {(peerId: string) => void} Tell */
+/** @typedef {(peerId: string) => void} WatchCallback */
 
-export class Watches {
+export class WatchList {
   #channel;
-  #up;
-  #down;
+  #onUp;
+  #onDown;
   /** @type {Set<string>} */
-  #watched = new Set();
+  #peerIds = new Set();
 
   /**
    * @param {import("../channels/channel.js").Channel} channel `peer:<id>`
-   * @param {{up: Tell, down: Tell}} tell
+   * @param {{onUp: WatchCallback, onDown: WatchCallback}} callbacks
    */
-  constructor(channel, { up, down }) {
+  constructor(channel, { onUp, onDown }) {
     this.#channel = channel;
-    this.#up = up;
-    this.#down = down;
-    channel.on("peer_up", ({ peer_id }) => up(peer_id));
-    channel.on("peer_down", ({ peer_id }) => down(peer_id));
+    this.#onUp = onUp;
+    this.#onDown = onDown;
+    channel.on("peer_up", ({ peer_id }) => onUp(peer_id));
+    channel.on("peer_down", ({ peer_id }) => onDown(peer_id));
   }
 
   /**
    * @param {string} peerId
-   * @param {AbortSignal} [signal] ends the watch, whenever it is given
-   * @returns {Promise<boolean>} whether it is there now
+   * @param {AbortSignal} [signal] ends the watch
+   * @returns {Promise<boolean>} whether the peer is online now
    */
   add(peerId, signal) {
     if (!signal?.aborted) {
-      this.#watched.add(peerId);
-      onAbort(signal, () => void this.remove(peerId).catch(() => {})); // who is gone watches nobody
+      this.#peerIds.add(peerId);
+      onAbort(signal, () => void this.remove(peerId).catch(() => {})); // a closed channel has no watches
     }
-    return unlessAborted(this.#ask(peerId, signal), signal, `watch of ${peerId}`);
+    return abortable(this.#watch(peerId, signal), signal, `watch of ${peerId}`);
   }
 
   /** @param {string} peerId */
   async remove(peerId) {
-    if (this.#watched.delete(peerId)) await this.#channel.push("unwatch", { peer_id: peerId });
+    if (this.#peerIds.delete(peerId)) await this.#channel.push("unwatch", { peer_id: peerId });
   }
 
-  /** The server forgot what this side watched, and there may be news meanwhile. */
-  again() {
-    for (const peerId of this.#watched) {
-      this.#ask(peerId).then(
-        (online) => (online ? this.#up(peerId) : this.#down(peerId)),
-        () => {}, // the connection is gone again; the next join asks anew
+  /** After a rejoin: the server has forgotten the watches, and peers may have changed meanwhile. */
+  renew() {
+    for (const peerId of this.#peerIds) {
+      this.#watch(peerId).then(
+        (online) => (online ? this.#onUp(peerId) : this.#onDown(peerId)),
+        () => {}, // disconnected again; the next join renews it
       );
     }
   }
@@ -56,13 +56,13 @@ export class Watches {
    * @param {string} peerId
    * @param {AbortSignal} [signal]
    */
-  async #ask(peerId, signal) {
+  async #watch(peerId, signal) {
     try {
       const { online } = await this.#channel.push("watch", { peer_id: peerId }, { signal });
       return online;
     } catch (error) {
-      // Refused for good; after any other failure the next join asks again.
-      if (error instanceof RefusedError) this.#watched.delete(peerId);
+      // A refusal is final; after any other failure the next join renews the watch.
+      if (error instanceof RefusedError) this.#peerIds.delete(peerId);
       throw error;
     }
   }

@@ -1,62 +1,62 @@
 /**
- * What a sharer offers: files with their paths, which may come and go while it is
- * shared, and their pieces with hashes. It reads one piece at a time and notices when a
- * file is not what it was. Who asks for what is sender.js's business.
+ * The files of a share. Files may be added and removed while they are shared. The catalogue reads and
+ * hashes one piece at a time, and notices when a file has changed.
  */
 
 import { Emitter } from "../util/emitter.js";
-import { TransferError } from "../util/errors.js";
-import { PIECE_BYTES, pieceCount, pieceHash, pieceLength, rootHash } from "./piece-layout.js";
+import { TransferError } from "./errors.js";
+import { pieceHash, rootHash } from "./piece-hash.js";
+import { PIECE_BYTES, pieceCount, pieceLength } from "./piece-layout.js";
 import { PieceReader } from "./piece-reader.js";
+import { MAX_FILES } from "./protocol.js";
 
-/** @typedef {Pick<File, "name" | "size" | "slice"> & {type?: string}} Source a File, or what reads like one */
-/** @typedef {{id: string, path: string[], size: number, type: string}} Entry what receivers are told */
-/** @typedef {{entry: Entry, source: Source, hashes: Array<string | undefined>}} Item */
+/** @typedef {import("./file-entry.js").FileEntry} FileEntry */
+/** @typedef {import("./file-entry.js").FileSource} FileSource */
+/** @typedef {{entry: FileEntry, source: FileSource, hashes: Array<string | undefined>}} CatalogueItem */
 
-const LIMIT_FILES = 10_000;
-const LIMIT_DEPTH = 32;
-const LIMIT_NAME = 1_024;
+const MAX_DEPTH = 32;
+const MAX_NAME_CHARS = 1_024;
 
 /**
- * Events: `change`, whenever the list differs from what it was; `fault`, whenever a file is
- * found to be changed or unreadable, which it stays.
+ * Events: `change`, when a file was added or removed; `fault`, when a file turns out to be changed or
+ * unreadable, and stays so.
  *
- * @extends {Emitter<{change: [], fault: [Entry, TransferError]}>}
+ * @extends {Emitter<{change: [], fault: [FileEntry, TransferError]}>}
  */
 export class Catalogue extends Emitter {
-  /** @type {Map<string, Item>} */
+  /** @type {Map<string, CatalogueItem>} by the entry's id */
   #items = new Map();
   #lastId = 0;
-  #draw;
-  /** @type {Promise<import("./preview.js").Previews> | null} */
+  #renderPreview;
+  /** @type {Promise<import("./preview.js").PreviewCache> | null} */
   #previews = null;
 
   /**
    * @param {object} [options]
-   * @param {import("./preview.js").Draw} [options.draw] makes the preview of an image
+   * @param {import("./preview.js").RenderPreview} [options.renderPreview]
    */
-  constructor({ draw } = {}) {
+  constructor({ renderPreview } = {}) {
     super();
-    this.#draw = draw;
+    this.#renderPreview = renderPreview;
   }
 
-  /** @returns {Entry[]} */
+  /** @returns {FileEntry[]} */
   get entries() {
     return Array.from(this.#items.values(), ({ entry }) => entry);
   }
 
   /**
-   * @param {Array<{file: Source, path?: string[]}>} offers `path` ends with the file's name
-   * @returns {Entry[]} those that are new
+   * @param {Array<{file: FileSource, path?: string[]}>} files `path` ends with the file's name
+   * @returns {FileEntry[]} the new entries
    * @throws {TransferError} `too_many` files
    */
-  add(offers) {
-    if (this.#items.size + offers.length > LIMIT_FILES) {
-      throw new TransferError("too_many", `${this.#items.size + offers.length} files, limit ${LIMIT_FILES}`);
+  add(files) {
+    if (this.#items.size + files.length > MAX_FILES) {
+      throw new TransferError("too_many", `${this.#items.size + files.length} files, limit ${MAX_FILES}`);
     }
-    const added = offers.map(({ file, path = [file.name] }) => {
+    const added = files.map(({ file, path = [file.name] }) => {
       this.#lastId += 1;
-      const names = path.slice(-LIMIT_DEPTH).map((name) => name.slice(0, LIMIT_NAME));
+      const names = path.slice(-MAX_DEPTH).map((name) => name.slice(0, MAX_NAME_CHARS));
       const entry = { id: String(this.#lastId), path: names, size: file.size, type: file.type ?? "" };
       this.#items.set(entry.id, { entry, source: file, hashes: [] });
       return entry;
@@ -72,7 +72,7 @@ export class Catalogue extends Emitter {
 
   /**
    * @param {string} id
-   * @returns {Entry | undefined}
+   * @returns {FileEntry | undefined}
    */
   entry(id) {
     return this.#items.get(id)?.entry;
@@ -81,14 +81,15 @@ export class Catalogue extends Emitter {
   /**
    * @param {string} id
    * @param {number} piece
-   * @param {PieceReader} reader of whoever asks
+   * @param {PieceReader} reader of the receiver
    * @returns {Promise<{bytes: Uint8Array<ArrayBuffer>, sha256: string}>}
-   * @throws {TransferError} `removed`, `unreadable`, or `changed` since it was read before
+   * @throws {TransferError} `removed`, `unreadable`, or `changed` since the piece was read before
+   * @internal
    */
-  async read(id, piece, reader) {
+  async readPiece(id, piece, reader) {
     const item = this.#item(id);
     try {
-      return await readChecked(item, piece, reader);
+      return await readAndCompare(item, piece, reader);
     } catch (error) {
       if (error instanceof TransferError) this.emit("fault", item.entry, error);
       throw error;
@@ -97,18 +98,19 @@ export class Catalogue extends Emitter {
 
   /**
    * @param {string} id
-   * @returns {Promise<string>} the hash over all pieces; reads those that nobody asked for yet
+   * @returns {Promise<string>} the hash over all pieces; reads the pieces that were not requested yet
    * @throws {TransferError}
+   * @internal
    */
-  async root(id) {
+  async rootHash(id) {
     const { hashes, entry } = this.#item(id);
     const last = pieceCount(entry.size) - 1;
     const reader = new PieceReader();
     try {
       for (let piece = 0; piece <= last; piece++) {
-        // What was written to a file while it was open shows only when it is opened again.
+        // A modification while the file was open is visible only after it is opened again.
         const isProbe = piece === last && last > 0;
-        if (!hashes[piece] || isProbe) reader.release((await this.read(id, piece, reader)).bytes);
+        if (!hashes[piece] || isProbe) reader.release((await this.readPiece(id, piece, reader)).bytes);
       }
     } finally {
       reader.close();
@@ -118,51 +120,51 @@ export class Catalogue extends Emitter {
 
   /**
    * @param {string} id
-   * @returns {Promise<Uint8Array<ArrayBuffer> | null>} a small JPEG of an image; null where there is none
+   * @returns {Promise<Uint8Array<ArrayBuffer> | null>} a small JPEG of an image; null if there is none
    * @throws {TransferError} `removed`
    */
   async preview(id) {
-    // Fetched with the first: most shares have nothing to look at.
-    this.#previews ??= import("./preview.js").then(({ Previews }) => new Previews(this.#draw));
+    // Imported on demand, because most shares have no images.
+    this.#previews ??= import("./preview.js").then(({ PreviewCache }) => new PreviewCache(this.#renderPreview));
     const previews = await this.#previews;
-    return previews.of(this.#item(id).source);
+    return previews.get(this.#item(id).source);
   }
 
   /** @param {string} id */
   #item(id) {
     const item = this.#items.get(id);
-    if (!item) throw new TransferError("removed", `file ${id} is not on offer`);
+    if (!item) throw new TransferError("removed", `file ${id} is not shared`);
     return item;
   }
 }
 
 /**
- * @param {Item} item
+ * @param {CatalogueItem} item
  * @param {number} piece
  * @param {PieceReader} reader
  */
-async function readChecked({ source, hashes }, piece, reader) {
-  const bytes = await readPiece(source, piece, reader);
+async function readAndCompare({ source, hashes }, piece, reader) {
+  const bytes = await readBytes(source, piece, reader);
   const sha256 = await pieceHash(bytes);
   hashes[piece] ??= sha256;
   if (hashes[piece] !== sha256) {
-    throw new TransferError("changed", `${source.name} differs from what it was, at piece ${piece}`);
+    throw new TransferError("changed", `${source.name} has changed, at piece ${piece}`);
   }
   return { bytes, sha256 };
 }
 
 /**
- * @param {Source} source
+ * @param {FileSource} source
  * @param {number} piece
  * @param {PieceReader} reader
  */
-async function readPiece(source, piece, reader) {
+async function readBytes(source, piece, reader) {
   try {
     const bytes = await reader.read(source, piece);
     if (bytes.length === pieceLength(source.size, piece)) return bytes;
   } catch (cause) {
-    // Chromium gives this too for a file that was written to after it was chosen.
+    // Chromium also throws here for a file that was modified after the user chose it.
     throw new TransferError("unreadable", `${source.name} cannot be read at byte ${piece * PIECE_BYTES}`, { cause });
   }
-  throw new TransferError("changed", `${source.name} is shorter than its ${source.size} bytes now`);
+  throw new TransferError("changed", `${source.name} is now shorter than ${source.size} bytes`);
 }

@@ -1,10 +1,10 @@
-/** The worker of digest.js: gets one file, answers `{sha256}` or `{error}`. */
+/** The worker of digest-in-worker.js: receives a file and answers `{sha256}` or `{error}`. */
 
-import { digest } from "./file-digest.js";
+import { digestFile } from "./file-digest.js";
 
 self.onmessage = async ({ data }) => {
   try {
-    self.postMessage({ sha256: await digest(data) });
+    self.postMessage({ sha256: await digestFile(data) });
   } catch (error) {
     self.postMessage({ error: String(error) });
   }

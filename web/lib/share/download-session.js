@@ -1,197 +1,198 @@
 /**
- * One download's time on one link: it asks for every piece that is missing, within a
- * window of bytes *written*, has them stored in order, and agrees with the sender on each
- * file. Whether there is another link after this one is download.js's business.
+ * The part of a download that runs over one message channel: it requests every missing piece, within a
+ * window of bytes that are not *written* yet, stores the pieces in order, and confirms each file with the
+ * sender. download.js continues over the next channel.
  */
 
-import { TransferError } from "../util/errors.js";
-import { WINDOW_ASKS, WINDOW_BYTES, pieceLength } from "./piece-layout.js";
+import { TransferError } from "./errors.js";
+import { WINDOW_BYTES, WINDOW_REQUESTS, pieceLength } from "./piece-layout.js";
 
-/** @typedef {import("./file-part.js").Part} Part */
-/** @typedef {import("./catalogue.js").Entry} Entry */
+/** @typedef {import("./file-part.js").FilePart} FilePart */
+/** @typedef {import("./file-entry.js").FileEntry} FileEntry */
 
 /**
- * @typedef {object} PassOptions
- * @property {import("./receiver.js").Receiver} receiver that is running
- * @property {Part[]} parts
- * @property {import("./targets/target.js").Target} target
- * @property {import("../util/condition.js").Changes} changes woken when the link ends, or `isPaused` or `isOver` changes
+ * @typedef {object} DownloadSessionOptions
+ * @property {import("./receiver.js").Receiver} receiver running
+ * @property {FilePart[]} parts
+ * @property {import("./download-target.js").DownloadTarget} target
+ * @property {import("../util/condition.js").Condition} changed notified when the channel ends, or when
+ *   `isPaused` or `isOver` changes
  * @property {() => boolean} isPaused
  * @property {() => boolean} isOver
- * @property {(length: number, isNew: boolean) => void} stored a piece; not new: it lay there already
+ * @property {(length: number, isNew: boolean) => void} onStored a piece is stored; not new: it was stored before
  */
 
-/** Costs one file; the others go on. */
-const OF_ONE_FILE = ["unreadable", "changed", "removed", "refused"];
+/** These errors fail one file, and the others go on. */
+const FILE_ERRORS = ["unreadable", "changed", "removed", "refused"];
 
-export class Pass {
+export class DownloadSession {
   #receiver;
   #parts;
   #target;
-  #changes;
+  #changed;
   #isPaused;
   #isOver;
-  #stored;
-  /** What is asked for and not written yet. */
-  #open = { bytes: 0, asks: 0 };
-  /** @type {Promise<void>} writes and agreements, one after the other */
-  #work = Promise.resolve();
+  #onStored;
+  /** What is requested and not written yet. */
+  #window = { bytes: 0, requests: 0 };
+  /** @type {Promise<void>} writes and confirmations, one after the other */
+  #queue = Promise.resolve();
   /** @type {Promise<void>[]} */
-  #agreements = [];
-  #broken = /** @type {unknown} */ (null);
+  #confirmations = [];
+  #failure = /** @type {unknown} */ (null);
 
-  /** @param {PassOptions} options */
-  constructor({ receiver, parts, target, changes, isPaused, isOver, stored }) {
+  /** @param {DownloadSessionOptions} options */
+  constructor({ receiver, parts, target, changed, isPaused, isOver, onStored }) {
     this.#receiver = receiver;
     this.#parts = parts;
     this.#target = target;
-    this.#changes = changes;
+    this.#changed = changed;
     this.#isPaused = isPaused;
     this.#isOver = isOver;
-    this.#stored = stored;
+    this.#onStored = onStored;
   }
 
   /**
-   * @returns {Promise<void>} when each file is agreed on, or has its error
-   * @throws {Error} what broke the link, or all of the download
+   * @returns {Promise<void>} resolves when each file is confirmed or has its error
+   * @throws {Error} the channel or the whole download has failed
    */
   async run() {
     try {
-      for (const part of this.#parts) if (!part.isSettled) await this.#take(part);
+      for (const part of this.#parts) if (!part.isSettled) await this.#fetchPart(part);
     } catch (error) {
-      this.#broken ??= error;
+      this.#failure ??= error;
     }
-    // Nothing may write any more once the next link takes over.
-    await this.#work.catch(() => {});
-    for (const one of await Promise.allSettled(this.#agreements)) if ("reason" in one) this.#broken ??= one.reason;
-    if (this.#broken) throw this.#broken;
+    // No write may happen after the next channel takes over.
+    await this.#queue.catch(() => {});
+    for (const result of await Promise.allSettled(this.#confirmations)) if ("reason" in result) this.#failure ??= result.reason;
+    if (this.#failure) throw this.#failure;
   }
 
-  /** @param {Part} part */
-  async #take(part) {
-    const entry = await this.#find(part);
-    if (!entry) return this.#fail(part, new TransferError("removed", `${part.name} is not on offer any more`));
+  /** @param {FilePart} part */
+  async #fetchPart(part) {
+    const entry = await this.#findEntry(part);
+    if (!entry) return this.#fail(part, new TransferError("removed", `${part.name} is no longer shared`));
     await part.open(this.#target);
-    for (let piece = part.next; piece < part.pieces && !part.error; piece++) await this.#ask(part, piece, entry);
-    this.#then(async () => {
+    for (let piece = part.nextPiece; piece < part.pieceCount && !part.error; piece++) await this.#requestPiece(part, piece, entry);
+    this.#enqueue(async () => {
       if (!part.error) await part.close();
     });
-    this.#then(async () => {
-      const agreement = this.#agree(part, entry);
-      agreement.catch(() => {}); // told in the end, once all are in
-      this.#agreements.push(agreement);
+    this.#enqueue(async () => {
+      const confirmation = this.#confirm(part, entry);
+      confirmation.catch(() => {}); // `run` throws it in the end
+      this.#confirmations.push(confirmation);
     });
   }
 
   /**
-   * The file as the list of this link has it. A sender whose page was reloaded offers
-   * nothing at first: that is waited for.
+   * The file's entry in the list of this channel. After a reload, a sender shares nothing at first, so
+   * an empty list is waited out.
    *
-   * @param {Part} part
+   * @param {FilePart} part
    */
-  async #find({ entry, name }) {
-    const stop = this.#receiver.on("list", () => this.#changes.wake());
+  async #findEntry({ entry, name }) {
+    const removeListener = this.#receiver.on("list", () => this.#changed.notify());
     try {
       while (this.#receiver.entries.length === 0) {
-        this.#assertLive();
-        await this.#changes.next();
+        this.#assertRunning();
+        await this.#changed.wait();
       }
     } finally {
-      stop();
+      removeListener();
     }
     return this.#receiver.entries.find((other) => other.size === entry.size && other.path.join("/") === name);
   }
 
   /**
-   * @param {Part} part
+   * @param {FilePart} part
    * @param {number} piece
-   * @param {Entry} entry
+   * @param {FileEntry} entry
    */
-  async #ask(part, piece, entry) {
+  async #requestPiece(part, piece, entry) {
     const length = pieceLength(entry.size, piece);
-    while (this.#isFull(length)) {
-      await this.#changes.next();
-      this.#assertLive();
+    while (this.#isBlocked(length)) {
+      await this.#changed.wait();
+      this.#assertRunning();
     }
-    this.#assertLive();
-    const have = await part.left(piece);
-    this.#assertLive();
-    const reply = this.#receiver.pull(entry, piece, have);
-    reply.catch(() => {}); // told where it is stored
-    this.#open.bytes += length;
-    this.#open.asks += 1;
-    this.#then(() => this.#store(part, piece, reply, have).finally(() => this.#free(length)));
+    this.#assertRunning();
+    const storedHash = await part.storedHash(piece);
+    this.#assertRunning();
+    const reply = this.#receiver.requestPiece(entry, piece, storedHash);
+    reply.catch(() => {}); // handled by #store
+    this.#window.bytes += length;
+    this.#window.requests += 1;
+    this.#enqueue(() => this.#store(part, piece, reply, storedHash).finally(() => this.#release(length)));
   }
 
   /**
-   * @param {Part} part
+   * @param {FilePart} part
    * @param {number} piece
    * @param {Promise<import("./receiver.js").Reply>} reply
-   * @param {string | undefined} have
+   * @param {string | undefined} storedHash
    */
-  async #store(part, piece, reply, have) {
+  async #store(part, piece, reply, storedHash) {
     try {
-      const checked = await reply;
+      const verified = await reply;
       if (this.#isOver() || part.error) return;
-      const isNew = typeof checked === "object";
-      if (isNew) this.#receiver.release(await part.write(piece, checked));
-      else part.keep(piece, /** @type {string} */ (have));
-      this.#stored(pieceLength(part.entry.size, piece), isNew);
+      const isNew = typeof verified === "object";
+      if (isNew) this.#receiver.releaseBuffer(await part.write(piece, verified));
+      else part.markStored(piece, /** @type {string} */ (storedHash));
+      this.#onStored(pieceLength(part.entry.size, piece), isNew);
     } catch (error) {
       this.#fail(part, error);
     }
   }
 
   /**
-   * @param {Part} part
-   * @param {Entry} entry
+   * @param {FilePart} part
+   * @param {FileEntry} entry
    */
-  async #agree(part, entry) {
+  async #confirm(part, entry) {
     if (part.error || this.#isOver()) return;
     try {
-      await this.#receiver.agree(entry, await part.root());
-      part.agreed = true;
+      await this.#receiver.confirmFile(entry, await part.rootHash());
+      part.isConfirmed = true;
     } catch (error) {
       this.#fail(part, error);
     }
   }
 
   /**
-   * Costs the file alone where the fault is the file's; else throws on.
+   * Fails only the file if the error concerns the file alone; otherwise throws the error.
    *
-   * @param {Part} part
+   * @param {FilePart} part
    * @param {unknown} error
    */
   #fail(part, error) {
-    if (!(error instanceof TransferError) || !OF_ONE_FILE.includes(error.reason) || this.#target.whole) throw error;
+    if (!(error instanceof TransferError) || !FILE_ERRORS.includes(error.reason) || this.#target.allOrNothing) throw error;
     part.error = error;
   }
 
-  /** @param {() => Promise<void>} step after all that came before it */
-  #then(step) {
-    this.#work = this.#work.then(step);
-    this.#work.catch((error) => {
-      this.#broken ??= error;
-      this.#changes.wake();
+  /** @param {() => Promise<void>} step */
+  #enqueue(step) {
+    this.#queue = this.#queue.then(step);
+    this.#queue.catch((error) => {
+      this.#failure ??= error;
+      this.#changed.notify();
     });
   }
 
-  #assertLive() {
-    if (this.#broken) throw this.#broken;
+  #assertRunning() {
+    if (this.#failure) throw this.#failure;
     if (this.#isOver()) throw new TransferError("cancelled", "transfer is over");
-    if (this.#receiver.ended) throw this.#receiver.ended;
+    if (this.#receiver.endReason) throw this.#receiver.endReason;
   }
 
-  /** @param {number} length of what is to be asked for next */
-  #isFull(length) {
-    const { bytes, asks } = this.#open;
-    return this.#isPaused() || asks >= WINDOW_ASKS || (asks > 0 && bytes + length > WINDOW_BYTES);
+  /** @param {number} length of the next request */
+  #isBlocked(length) {
+    const { bytes, requests } = this.#window;
+    return this.#isPaused() || requests >= WINDOW_REQUESTS || (requests > 0 && bytes + length > WINDOW_BYTES);
   }
 
   /** @param {number} length */
-  #free(length) {
-    this.#open.bytes -= length;
-    this.#open.asks -= 1;
-    this.#changes.wake();
+  #release(length) {
+    this.#window.bytes -= length;
+    this.#window.requests -= 1;
+    this.#changed.notify();
   }
 }

@@ -1,54 +1,54 @@
 /**
- * Some of what is on offer, on its way into a target, from the first piece to the end:
- * its state, its figures, and what comes of it. It outlives links: what broke goes on over
- * the next one (pass.js), from where it stood, and what a disk still has from an earlier
- * visit is compared, not sent again.
+ * A download of some files of a share into a target. It outlives connections: download-session.js runs
+ * it over one channel, and the next channel continues where the previous one ended. Pieces that an
+ * earlier download has stored are compared and not sent again.
  */
 
-import { Changes } from "../util/condition.js";
+import { PeerError } from "../rtc/errors.js";
 import { systemClock } from "../util/clock.js";
+import { Condition } from "../util/condition.js";
 import { Emitter } from "../util/emitter.js";
-import { PeerError, TransferError } from "../util/errors.js";
-import { Meter } from "./throughput.js";
-import { Part } from "./file-part.js";
-import { Pass } from "./download-session.js";
+import { DownloadSession } from "./download-session.js";
+import { TransferError } from "./errors.js";
+import { FilePart } from "./file-part.js";
+import { Throughput } from "./throughput.js";
 
-/** How often the sender is told of more bytes, at most (ms); what else changes it hears at once. */
-const REPORT_EVERY = 250;
+/** The sender gets a report at most this often (ms), but every change of the state at once. */
+const REPORT_INTERVAL = 250;
 
-/** @typedef {import("./catalogue.js").Entry} Entry */
+/** @typedef {import("./file-entry.js").FileEntry} FileEntry */
 /** @typedef {import("./receiver.js").Receiver} Receiver */
-/** @typedef {import("./sender.js").TransferState | "waiting"} DownloadState waiting: for a link, or for the list */
-/** @typedef {{state: DownloadState, written: number, total: number, speed: number, left: number}} Progress */
-/** @typedef {{files: import("./targets/target.js").Saved[], failed: Array<{entry: Entry, error: TransferError}>}} Outcome */
+/** @typedef {import("./protocol.js").TransferState | "waiting"} DownloadState waiting: for a connection, or for the list */
+/** @typedef {{state: DownloadState, written: number, total: number, speed: number, secondsLeft: number}} DownloadProgress */
+/** @typedef {{files: import("./download-target.js").SavedFile[], failed: Array<{entry: FileEntry, error: TransferError}>}} DownloadResult */
 
 /**
- * Event: `progress`, at every piece written and every change of state.
+ * Event: `progress`, for every written piece and every change of the state.
  *
- * @extends {Emitter<{progress: [Progress]}>}
+ * @extends {Emitter<{progress: [DownloadProgress]}>}
  */
 export class Download extends Emitter {
   #target;
   #clock;
-  #meter;
+  #throughput;
   #parts;
   #total;
   #written = 0;
-  #paused = false;
-  #over = /** @type {DownloadState | null} */ (null);
+  #isPaused = false;
+  #finalState = /** @type {DownloadState | null} */ (null);
   #receiver = /** @type {Receiver | null} */ (null);
-  #changes = new Changes();
-  /** What the sender was told last, on this link. */
-  #told = { state: "", at: 0 };
-  #telling = /** @type {any} */ (null);
-  /** @type {(outcome: Outcome) => void} */
+  #changed = new Condition();
+  /** The last report on this channel. */
+  #lastReport = { state: "", at: 0 };
+  #reportTimer = /** @type {any} */ (null);
+  /** @type {(result: DownloadResult) => void} */
   #resolve = () => {};
   /** @type {(error: Error) => void} */
   #reject = () => {};
 
   /**
-   * @param {Entry[]} entries of a receiver's list
-   * @param {import("./targets/target.js").Target} target
+   * @param {FileEntry[]} entries of the list
+   * @param {import("./download-target.js").DownloadTarget} target
    * @param {object} [options]
    * @param {import("../util/clock.js").Clock} [options.clock]
    */
@@ -56,89 +56,90 @@ export class Download extends Emitter {
     super();
     this.#target = target;
     this.#clock = clock;
-    this.#parts = entries.map((entry) => new Part(entry));
+    this.#parts = entries.map((entry) => new FilePart(entry));
     this.#total = entries.reduce((sum, { size }) => sum + size, 0);
-    this.#meter = new Meter(this.#total, { clock });
-    /** @type {Promise<Outcome>} when all is stored and agreed on, or nothing more can be done */
+    this.#throughput = new Throughput(this.#total, { clock });
+    /** @type {Promise<DownloadResult>} settles when all files are stored and confirmed, or the download has failed */
     this.finished = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    this.finished.catch(() => {}); // whoever looks at the state alone knows as well
+    this.finished.catch(() => {}); // a caller may look at the state instead
   }
 
-  /** @returns {Progress} */
+  /** @returns {DownloadProgress} */
   get progress() {
-    const { speed, left } = this.#meter.update(this.#written);
-    return { state: this.#state(), written: this.#written, total: this.#total, speed, left };
+    const { speed, secondsLeft } = this.#throughput.update(this.#written);
+    return { state: this.#state(), written: this.#written, total: this.#total, speed, secondsLeft };
   }
 
-  /** Asks for nothing more; what is under way arrives. */
+  /** Sends no further requests. Requested pieces still arrive. */
   pause() {
-    this.#paused = true;
-    this.#changed();
+    this.#isPaused = true;
+    this.#notify();
   }
 
   resume() {
-    this.#paused = false;
-    this.#changed();
+    this.#isPaused = false;
+    this.#notify();
   }
 
-  /** Ends it for good and throws away what was stored. */
+  /** Ends the download and discards what was stored. */
   cancel() {
     void this.#end("cancelled", new TransferError("cancelled", "transfer was cancelled on this side"));
   }
 
   /**
-   * Moves what is missing over this receiver.
+   * Transfers the missing pieces from a receiver.
    *
-   * @param {Receiver} receiver that is running
-   * @returns {Promise<boolean>} whether it is over; false when another receiver may go on
+   * @param {Receiver} receiver running
+   * @returns {Promise<boolean>} whether the download is over; if not, another receiver may continue it
+   * @internal
    */
-  async serve(receiver) {
-    const stop = receiver.on("end", () => this.#changes.wake());
+  async transferFrom(receiver) {
+    const removeListener = receiver.on("end", () => this.#changed.notify());
     this.#receiver = receiver;
-    this.#told.state = "";
-    this.#changed();
+    this.#lastReport.state = "";
+    this.#notify();
     try {
-      await this.#passOver(receiver).run();
+      await this.#createSession(receiver).run();
       await this.#finish();
     } catch (error) {
-      if (!isOfLink(error)) await this.#end("failed", /** @type {Error} */ (error));
+      if (!isConnectionError(error)) await this.#end("failed", /** @type {Error} */ (error));
       if (this.#receiver === receiver) this.#receiver = null;
-      if (!this.#over) this.#changed();
+      if (!this.#finalState) this.#notify();
     } finally {
-      stop();
+      removeListener();
     }
-    return this.#over !== null;
+    return this.#finalState !== null;
   }
 
   /** @param {Receiver} receiver */
-  #passOver(receiver) {
-    return new Pass({
+  #createSession(receiver) {
+    return new DownloadSession({
       receiver,
       parts: this.#parts,
       target: this.#target,
-      changes: this.#changes,
-      isPaused: () => this.#paused,
-      isOver: () => this.#over !== null,
-      stored: (length, isNew) => {
-        if (!isNew) this.#meter.skip(length);
+      changed: this.#changed,
+      isPaused: () => this.#isPaused,
+      isOver: () => this.#finalState !== null,
+      onStored: (length, isNew) => {
+        if (!isNew) this.#throughput.skip(length);
         this.#written += length;
-        this.#changed();
+        this.#notify();
       },
     });
   }
 
   async #finish() {
-    const good = this.#parts.filter(({ agreed }) => agreed).map(({ entry }) => entry);
+    const confirmed = this.#parts.filter(({ isConfirmed }) => isConfirmed).map(({ entry }) => entry);
     const failed = this.#parts.flatMap(({ entry, error }) => (error ? [{ entry, error }] : []));
-    for (const { entry } of failed) await this.#target.drop(entry);
-    if (good.length === 0 && failed.length > 0) throw failed[0].error;
-    const files = await this.#target.finish(good);
-    if (this.#over) return;
-    this.#over = "done";
-    this.#changed();
+    for (const { entry } of failed) await this.#target.remove(entry);
+    if (confirmed.length === 0 && failed.length > 0) throw failed[0].error;
+    const files = await this.#target.finish(confirmed);
+    if (this.#finalState) return;
+    this.#finalState = "done";
+    this.#notify();
     this.#resolve({ files, failed });
   }
 
@@ -147,43 +148,43 @@ export class Download extends Emitter {
    * @param {Error} error
    */
   async #end(state, error) {
-    if (this.#over) return;
-    this.#over = state;
-    this.#changed();
+    if (this.#finalState) return;
+    this.#finalState = state;
+    this.#notify();
     this.#reject(error);
-    // What failed may be tried again later, from what is on the disk.
+    // A failed download may be retried later, with what is stored.
     await this.#target.abort({ keep: state === "failed" }).catch(() => {});
   }
 
   #state() {
-    if (this.#over) return this.#over;
+    if (this.#finalState) return this.#finalState;
     if (!this.#receiver || this.#receiver.entries.length === 0) return "waiting";
-    return this.#paused ? "paused" : "downloading";
+    return this.#isPaused ? "paused" : "downloading";
   }
 
-  #changed() {
-    this.#report();
+  #notify() {
+    this.#scheduleReport();
     this.emit("progress", this.progress);
-    this.#changes.wake();
+    this.#changed.notify();
   }
 
-  /** Tells the sender, now or a moment later: a report costs as much as a message full of bytes. */
+  /** A report costs as much as a message full of bytes, so reports are throttled. */
+  #scheduleReport() {
+    const wait = this.#lastReport.at + REPORT_INTERVAL - this.#clock.now();
+    if (this.#state() !== this.#lastReport.state || wait <= 0) this.#report();
+    else this.#reportTimer ??= this.#clock.setTimeout(() => this.#report(), wait);
+  }
+
   #report() {
-    const early = this.#told.at + REPORT_EVERY - this.#clock.now();
-    if (this.#state() !== this.#told.state || early <= 0) this.#tell();
-    else this.#telling ??= this.#clock.setTimeout(() => this.#tell(), early);
-  }
-
-  #tell() {
-    this.#clock.clearTimeout(this.#telling);
-    this.#telling = null;
+    this.#clock.clearTimeout(this.#reportTimer);
+    this.#reportTimer = null;
     const state = this.#state();
-    this.#told = { state, at: this.#clock.now() };
-    if (state !== "waiting") this.#receiver?.report({ state, written: this.#written, total: this.#total });
+    this.#lastReport = { state, at: this.#clock.now() };
+    if (state !== "waiting") this.#receiver?.reportProgress({ state, written: this.#written, total: this.#total });
   }
 }
 
 /** @param {unknown} error */
-function isOfLink(error) {
+function isConnectionError(error) {
   return error instanceof PeerError || (error instanceof TransferError && error.reason === "stalled");
 }

@@ -1,31 +1,36 @@
 /**
- * The receiving side of a share: it calls the sharer, proves the key, shows what is on
- * offer, and keeps downloads going over lost connections, absent senders and reloads.
+ * The receiving side of a share: it calls the sharer, proves the key, lists the files, and continues
+ * downloads after lost connections, absences of the sharer and reloads.
  *
  *     const fetch = new FileFetch(peer, sharerId, key);
  *     fetch.on("list", (entries) => show(entries));
  *     fetch.start();
  *     const download = new Download(entries, await openTarget(entries, sharerId));
- *     fetch.take(download);
+ *     fetch.add(download);
  *     const { files } = await download.finished;
  */
 
+import { PeerError } from "../rtc/errors.js";
 import { Backoff } from "../util/backoff.js";
 import { systemClock } from "../util/clock.js";
 import { Emitter } from "../util/emitter.js";
-import { HandclaspError, PeerError, ProofError, ProtocolError, TransferError } from "../util/errors.js";
+import { HandclaspError, ProtocolError } from "../util/errors.js";
+import { ProofError, TransferError } from "./errors.js";
 import { prove } from "./key-proof.js";
 import { Receiver } from "./receiver.js";
 
-/** @typedef {import("./catalogue.js").Entry} Entry */
+/** An absent sharer is called this often even without an `up` event, which may be lost (ms). */
+const ABSENT_RETRY_INTERVAL = 30_000;
+
+/** @typedef {import("./file-entry.js").FileEntry} FileEntry */
 /** @typedef {import("./download.js").Download} Download */
 /** @typedef {"idle" | "calling" | "proving" | "verified" | "waiting" | "ended"} FetchState
- *   waiting: for the sender or for the next try, by itself; ended: for good, with the error */
+ *   waiting: for the sharer or for the next attempt; ended: finally, with the error */
 
 /**
- * Events: `state` with the error that led to it, `list` with what is on offer.
+ * Events: `state` with the error that caused it; `list` with the files of the share.
  *
- * @extends {Emitter<{state: [FetchState, Error | null], list: [Entry[]]}>}
+ * @extends {Emitter<{state: [FetchState, Error | null], list: [FileEntry[]]}>}
  */
 export class FileFetch extends Emitter {
   #peer;
@@ -36,7 +41,7 @@ export class FileFetch extends Emitter {
   /** @type {FetchState} */
   #state = "idle";
   #receiver = /** @type {Receiver | null} */ (null);
-  #link = /** @type {import("../rtc/message-channel.js").Link | null} */ (null);
+  #channel = /** @type {import("../rtc/message-channel.js").RtcMessageChannel | null} */ (null);
   /** @type {Set<Download>} that are not over */
   #downloads = new Set();
   #wake = () => {};
@@ -64,74 +69,74 @@ export class FileFetch extends Emitter {
     return this.#state;
   }
 
-  /** @returns {Entry[]} what is on offer */
+  /** @returns {FileEntry[]} the files of the share */
   get entries() {
     return this.#receiver?.entries ?? [];
   }
 
-  /** Calls the sharer, and again whenever the connection breaks, until `stop` or a refusal. */
+  /** Calls the sharer, and again whenever the connection breaks, until `stop` or a final error. */
   async start() {
     while (this.#state !== "ended") {
-      const error = await this.#visit();
+      const error = await this.#connect();
       if (this.state === "ended") return;
       if (isFinal(error)) return this.#end(error);
-      this.#tell("waiting", error);
-      await this.#pause(error);
+      this.#setState("waiting", error);
+      await this.#waitForRetry(error);
     }
   }
 
-  /** Tries again at once instead of when it is time. */
+  /** Retries now instead of after the delay. */
   retry() {
     this.#wake();
   }
 
   /**
-   * Keeps a download going, over every link from now on, until it is over.
+   * Runs a download over this and all later connections until it is over.
    *
    * @param {Download} download of entries of the list
    */
-  take(download) {
+  add(download) {
     if (this.#state === "ended") return download.cancel();
     this.#downloads.add(download);
-    const forget = () => void this.#downloads.delete(download);
-    download.finished.then(forget, forget);
-    if (this.#receiver && !this.#receiver.ended) void download.serve(this.#receiver);
+    const remove = () => void this.#downloads.delete(download);
+    download.finished.then(remove, remove);
+    if (this.#receiver && !this.#receiver.endReason) void download.transferFrom(this.#receiver);
   }
 
   /**
-   * @param {Entry} entry of an image in the list
-   * @returns {Promise<Blob | null>} a small picture for an `img`; null where there is none
+   * @param {FileEntry} entry of an image in the list
+   * @returns {Promise<Blob | null>} a small JPEG; null if there is none
    */
   async preview(entry) {
     return this.#receiver?.preview(entry) ?? null;
   }
 
-  /** Ends everything on this side, once the sharer has heard what was said last, or is gone. */
-  async leave() {
-    await this.#link?.probe();
+  /** Stops once the sharer has received the last messages, or is gone. */
+  async stopGracefully() {
+    await this.#channel?.probe();
     this.stop();
   }
 
-  /** Ends everything on this side. */
+  /** Stops now, cancels the downloads and closes the peer. */
   stop() {
     this.#end(new PeerError("closed", "fetch was stopped"));
   }
 
-  /** @returns {Promise<Error>} why it is over */
-  async #visit() {
+  /** @returns {Promise<Error>} why the connection is over */
+  async #connect() {
     try {
-      this.#tell("calling", null);
+      this.#setState("calling", null);
       const online = await this.#peer.watch(this.#sharerId);
       if (!online) throw new PeerError("absent", "sharer is offline");
       const connection = await this.#peer.connect(this.#sharerId);
-      this.#tell("proving", null);
-      const link = await connection.opened;
-      this.#link = link;
+      this.#setState("proving", null);
+      const channel = await connection.opened;
+      this.#channel = channel;
       try {
-        await prove(link, { key: this.#key, role: "receiver", fingerprints: connection.fingerprints() });
-        return await this.#follow(new Receiver(link, { clock: this.#clock }));
+        await prove(channel, { key: this.#key, role: "receiver", fingerprints: connection.fingerprints() });
+        return await this.#receive(new Receiver(channel, { clock: this.#clock }));
       } finally {
-        link.close();
+        channel.close();
         connection.close();
       }
     } catch (error) {
@@ -141,35 +146,34 @@ export class FileFetch extends Emitter {
 
   /**
    * @param {Receiver} receiver
-   * @returns {Promise<Error>} when its link ends
+   * @returns {Promise<Error>} why its channel has ended
    */
-  async #follow(receiver) {
+  async #receive(receiver) {
     receiver.on("list", (entries) => {
       if (this.#state === "proving") {
         this.#backoff.reset();
-        this.#tell("verified", null);
+        this.#setState("verified", null);
       }
       this.emit("list", entries);
     });
     this.#receiver = receiver;
     const ended = receiver.run().catch((error) => error);
-    for (const download of [...this.#downloads]) void download.serve(receiver);
+    for (const download of [...this.#downloads]) void download.transferFrom(receiver);
     const error = await ended;
     this.#receiver = null;
     return error;
   }
 
   /**
-   * Until the sharer is there again where that is what is missing, else for a while.
+   * Waits until the sharer is online again if it was absent, otherwise for the next delay.
    *
    * @param {Error} error
    * @returns {Promise<void>}
    */
-  #pause(error) {
+  #waitForRetry(error) {
     const isAbsent = error instanceof PeerError && error.reason === "absent";
     return new Promise((resolve) => {
-      // Even an absent one is looked for now and then: the news may have been lost.
-      const timer = this.#clock.setTimeout(() => this.#wake(), isAbsent ? 30_000 : this.#backoff.next());
+      const timer = this.#clock.setTimeout(() => this.#wake(), isAbsent ? ABSENT_RETRY_INTERVAL : this.#backoff.next());
       this.#wake = () => {
         this.#clock.clearTimeout(timer);
         resolve();
@@ -180,7 +184,7 @@ export class FileFetch extends Emitter {
   /** @param {Error} error */
   #end(error) {
     if (this.#state === "ended") return;
-    this.#tell("ended", error);
+    this.#setState("ended", error);
     for (const download of this.#downloads) download.cancel();
     this.#wake();
     this.#peer.close();
@@ -190,7 +194,7 @@ export class FileFetch extends Emitter {
    * @param {FetchState} state
    * @param {Error | null} error
    */
-  #tell(state, error) {
+  #setState(state, error) {
     if (this.#state === "ended") return;
     this.#state = state;
     this.emit("state", state, error);

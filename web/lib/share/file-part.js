@@ -1,23 +1,24 @@
 /**
- * One file of a download: which of its pieces are stored, by their hashes, and where. It
- * outlives links, and never asks for anything itself.
+ * One file of a download: which of its pieces are stored, with their hashes, and where. It outlives
+ * connections and sends nothing.
  */
 
-import { PIECE_BYTES, pieceCount, pieceHash, pieceLength, rootHash } from "./piece-layout.js";
+import { pieceHash, rootHash } from "./piece-hash.js";
+import { PIECE_BYTES, pieceCount, pieceLength } from "./piece-layout.js";
 
-/** @typedef {import("./catalogue.js").Entry} Entry */
+/** @typedef {import("./file-entry.js").FileEntry} FileEntry */
 
-export class Part {
-  /** Why this file is not to be had, though others may be. */
-  error = /** @type {import("../util/errors.js").TransferError | null} */ (null);
-  /** Whether the sender has the same hash of the whole. */
-  agreed = false;
-  #sink = /** @type {import("./targets/target.js").Sink | null} */ (null);
-  /** @type {string[]} of the pieces that are stored and checked, in order */
+export class FilePart {
+  /** Why this file failed; the others may succeed. */
+  error = /** @type {import("./errors.js").TransferError | null} */ (null);
+  /** Whether the sender has confirmed the hash of the whole file. */
+  isConfirmed = false;
+  #sink = /** @type {import("./download-target.js").FileSink | null} */ (null);
+  /** @type {string[]} of the stored and verified pieces, in order */
   #hashes = [];
   #isClosed = false;
 
-  /** @param {Entry} entry */
+  /** @param {FileEntry} entry */
   constructor(entry) {
     this.entry = entry;
   }
@@ -27,41 +28,41 @@ export class Part {
     return this.entry.path.join("/");
   }
 
-  /** @returns {number} the first piece that is missing */
-  get next() {
+  /** @returns {number} the first missing piece */
+  get nextPiece() {
     return this.#hashes.length;
   }
 
   /** @returns {number} */
-  get pieces() {
+  get pieceCount() {
     return pieceCount(this.entry.size);
   }
 
-  /** @returns {boolean} whether there is anything left to do for it */
+  /** @returns {boolean} whether it is confirmed or has failed */
   get isSettled() {
-    return this.agreed || this.error !== null;
+    return this.isConfirmed || this.error !== null;
   }
 
-  /** @param {import("./targets/target.js").Target} target */
+  /** @param {import("./download-target.js").DownloadTarget} target */
   async open(target) {
     this.#sink ??= await target.open(this.entry);
   }
 
   /**
    * @param {number} piece
-   * @returns {Promise<string | undefined>} hash of what an earlier visit has left of it
+   * @returns {Promise<string | undefined>} hash of the piece that an earlier download has stored, if any
    */
-  async left(piece) {
+  async storedHash(piece) {
     const at = piece * PIECE_BYTES;
     const length = pieceLength(this.entry.size, piece);
-    if (!this.#sink || at + length > this.#sink.stored) return undefined;
+    if (!this.#sink || at + length > this.#sink.storedBytes) return undefined;
     return pieceHash(await this.#sink.read(at, length));
   }
 
   /**
    * @param {number} piece
-   * @param {import("./receiver.js").Checked} checked
-   * @returns {Promise<Uint8Array<ArrayBuffer> | void>} bytes that nobody needs any more
+   * @param {import("./receiver.js").VerifiedPiece} verified
+   * @returns {Promise<Uint8Array<ArrayBuffer> | void>} bytes whose buffer may be reused
    */
   async write(piece, { bytes, sha256 }) {
     const spare = await this.#sink?.write(piece * PIECE_BYTES, bytes);
@@ -70,12 +71,12 @@ export class Part {
   }
 
   /**
-   * What was left of it is what the sender has.
+   * The sender has confirmed the piece that was stored before.
    *
    * @param {number} piece
    * @param {string} hash
    */
-  keep(piece, hash) {
+  markStored(piece, hash) {
     this.#hashes[piece] = hash;
   }
 
@@ -85,7 +86,7 @@ export class Part {
   }
 
   /** @returns {Promise<string>} the hash over all pieces */
-  root() {
+  rootHash() {
     return rootHash(this.#hashes);
   }
 }

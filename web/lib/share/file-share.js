@@ -1,6 +1,6 @@
 /**
- * Sharing files with whoever holds the key: every connection to the peer is asked for its
- * proof and then served from one catalogue. The other end is filefetch.js's.
+ * Shares files with every peer that holds the key: each connection has to prove the key and is then
+ * served from one catalogue. file-fetch.js is the other end.
  *
  *     const share = new FileShare(peer, key);
  *     share.catalogue.add([{ file }]);
@@ -8,156 +8,90 @@
  *     await peer.join();
  */
 
-import { Catalogue } from "./catalogue.js";
 import { systemClock } from "../util/clock.js";
 import { Emitter } from "../util/emitter.js";
-import { HandclaspError, ProofError } from "../util/errors.js";
-import { Guard } from "./rate-limit.js";
+import { HandclaspError } from "../util/errors.js";
+import { Catalogue } from "./catalogue.js";
+import { ProofError } from "./errors.js";
 import { prove } from "./key-proof.js";
-import { Sender } from "./sender.js";
+import { RateLimit } from "./rate-limit.js";
+import { RemoteReceiver } from "./remote-receiver.js";
 
-/** How many receivers are remembered after they have left. */
-const KEPT = 100;
-/** What was said last is on its way for so long (ms), whatever the other end does. */
+/** How many receivers are remembered, including those that have left. */
+const MAX_RECEIVERS = 100;
+/** How long a connection stays open after its channel was closed, so that the last messages arrive (ms). */
 const LINGER = 5_000;
 
-/** @typedef {"verified" | "left" | import("./sender.js").TransferState} ReceptionState */
-
 /**
- * One receiver, over all its connections. Events: `change`, and `forgotten` when there were
- * many later ones.
+ * Events: `receiver` for each new receiver that has proved the key; `refused` for each peer with a wrong
+ * key, with their number so far.
  *
- * @extends {Emitter<{change: [], forgotten: []}>}
- */
-export class Reception extends Emitter {
-  /** @type {ReceptionState} */
-  state = "verified";
-  written = 0;
-  total = 0;
-  /** Why it left: the error's reason. */
-  reason = "";
-  #sender = /** @type {Sender | null} */ (null);
-
-  /** @param {string} peerId */
-  constructor(peerId) {
-    super();
-    this.peerId = peerId;
-  }
-
-  /** @returns {boolean} whether there is a connection to it */
-  get isHere() {
-    return this.#sender !== null;
-  }
-
-  /** Ends this receiver's transfer; others go on. */
-  cancel() {
-    this.#sender?.stop();
-  }
-
-  /**
-   * Until the link ends, which may be after a newer one has taken over.
-   *
-   * @param {import("../rtc/message-channel.js").Link} link on which `prove` has succeeded
-   * @param {Catalogue} catalogue
-   */
-  async serve(link, catalogue) {
-    const sender = new Sender(link, catalogue);
-    this.#sender = sender;
-    // Who has everything may come back and still has it.
-    this.#tell(this.state === "done" ? "done" : "verified");
-    sender.on("progress", ({ state, written, total }) => {
-      Object.assign(this, { written, total });
-      this.#tell(state);
-    });
-    try {
-      await sender.run();
-    } catch (error) {
-      if (this.#sender !== sender) return; // the end of an older one is no news
-      this.#sender = null;
-      if (!(error instanceof HandclaspError)) throw error;
-      this.reason = error.reason;
-      // It may leave as well, without looking like one who has not.
-      if (this.state !== "done" && this.state !== "cancelled") this.#tell("left");
-    }
-  }
-
-  /** @param {ReceptionState} state */
-  #tell(state) {
-    this.state = state;
-    this.emit("change");
-  }
-}
-
-/**
- * Events: `receiver` for each that was not there before and has proved; `refused` for each
- * visitor whose key was another, with how many there were.
- *
- * @extends {Emitter<{receiver: [Reception], refused: [number]}>}
+ * @extends {Emitter<{receiver: [RemoteReceiver], refused: [number]}>}
  */
 export class FileShare extends Emitter {
-  /** @type {Map<string, Reception>} by peer id */
-  #receptions = new Map();
+  /** @type {Map<string, RemoteReceiver>} by peer id */
+  #receivers = new Map();
   #clock;
-  #guard;
-  #refused = 0;
+  #rateLimit;
+  #refusedCount = 0;
 
   /**
-   * @param {import("../rtc/peer.js").Peer} peer joined now or later; its other uses are not disturbed
-   * @param {Uint8Array<ArrayBuffer>} key 16 bytes that receivers have to hold as well
+   * @param {import("../rtc/peer.js").Peer} peer joined now or later; you may use it for other things too
+   * @param {Uint8Array<ArrayBuffer>} key 16 bytes that the receivers have to hold too
    * @param {object} [options]
    * @param {import("../util/clock.js").Clock} [options.clock]
    */
   constructor(peer, key, { clock = systemClock } = {}) {
     super();
-    /** What the next visitor has to prove; those who are in stay in. */
+    /** The key that new receivers have to prove. A change does not affect those that have proved. */
     this.key = key;
     this.catalogue = new Catalogue();
     this.#clock = clock;
-    this.#guard = new Guard(clock);
+    this.#rateLimit = new RateLimit(clock);
     peer.on("connection", (connection) => void this.#serve(connection));
   }
 
-  /** @returns {Reception[]} in the order in which they came; of those who left, the last ones */
+  /** @returns {RemoteReceiver[]} in order of arrival; of those that left, the latest ones */
   get receivers() {
-    return [...this.#receptions.values()];
+    return [...this.#receivers.values()];
   }
 
   /** @param {import("../rtc/connection.js").Connection} connection */
   async #serve(connection) {
-    const link = await connection.opened;
+    const channel = await connection.opened;
     try {
-      const passed = this.#guard.admit(connection.peerId);
-      if (!passed) return link.send({ type: "refused", reason: "too_many_tries" });
-      await prove(link, { key: this.key, role: "sharer", fingerprints: connection.fingerprints() });
-      passed();
-      await this.#receptionOf(connection.peerId).serve(link, this.catalogue);
+      const onProved = this.#rateLimit.tryAcquire(connection.peerId);
+      if (!onProved) return channel.send({ type: "refused", reason: "too_many_tries" });
+      await prove(channel, { key: this.key, role: "sharer", fingerprints: connection.fingerprints() });
+      onProved();
+      await this.#receiverOf(connection.peerId).serve(channel, this.catalogue);
     } catch (error) {
       if (!(error instanceof HandclaspError)) throw error;
-      if (error instanceof ProofError) this.emit("refused", (this.#refused += 1));
+      if (error instanceof ProofError) this.emit("refused", (this.#refusedCount += 1));
     } finally {
-      link.close(); // what was said last is still on its way, so the connection gets some time
+      channel.close(); // the last messages are still being sent, so the connection is closed later
       this.#clock.setTimeout(() => connection.close(), LINGER);
     }
   }
 
-  /** @param {string} peerId has proved */
-  #receptionOf(peerId) {
-    const known = this.#receptions.get(peerId);
+  /** @param {string} peerId has proved the key */
+  #receiverOf(peerId) {
+    const known = this.#receivers.get(peerId);
     if (known) return known;
-    const reception = new Reception(peerId);
-    this.#receptions.set(peerId, reception);
-    this.#forget();
-    this.emit("receiver", reception);
-    return reception;
+    const receiver = new RemoteReceiver(peerId);
+    this.#receivers.set(peerId, receiver);
+    this.#forgetOldest();
+    this.emit("receiver", receiver);
+    return receiver;
   }
 
-  /** Whoever holds the key may come under any number of ids: the oldest who left are dropped. */
-  #forget() {
-    if (this.#receptions.size <= KEPT) return;
-    const gone = this.receivers.slice(0, -1).filter(({ isHere }) => !isHere);
-    const oldest = gone.find(({ state }) => state === "left") ?? gone[0];
-    if (!oldest) return; // the peer bounds how many are connected
-    this.#receptions.delete(oldest.peerId);
+  /** A peer that holds the key may connect under any number of ids, so the oldest that left are dropped. */
+  #forgetOldest() {
+    if (this.#receivers.size <= MAX_RECEIVERS) return;
+    const disconnected = this.receivers.slice(0, -1).filter(({ isConnected }) => !isConnected);
+    const oldest = disconnected.find(({ state }) => state === "left") ?? disconnected[0];
+    if (!oldest) return; // the peer limits the connected ones
+    this.#receivers.delete(oldest.peerId);
     oldest.emit("forgotten");
   }
 }

@@ -1,28 +1,27 @@
 /**
- * The pieces of files for one receiver. It asks for them in order, so they come out of a
- * stream, which costs a browser a quarter of opening the file for every piece, and into
- * buffers that are used again. What the bytes ought to be is catalogue.js's business.
+ * Reads the pieces of files for one receiver. Pieces that are requested in order come from a stream,
+ * which costs a browser a quarter of opening the file for each piece, and buffers are reused.
  */
 
 import { PIECE_BYTES, pieceLength } from "./piece-layout.js";
 
-/** @typedef {import("./catalogue.js").Source} Source */
+/** @typedef {import("./file-entry.js").FileSource} FileSource */
 
-/** So many pieces on, the file is opened anew: Chromium looks only then whether it was written to. */
-const STRETCH = 32;
+/** The file is reopened after this many pieces: only then does Chromium notice that it was modified. */
+const PIECES_PER_STREAM = 32;
 
 export class PieceReader {
-  /** What is open; `stream` is null where there is none, as in browsers of before 2026. */
-  #open = /** @type {{source: Source, next: number, end: number, stream: ReadableStreamBYOBReader | null} | null} */ (null);
-  /** What was read last but one, ready to be read into. */
+  /** The open file; `stream` is null in browsers without byte streams of files (before 2026). */
+  #open = /** @type {{source: FileSource, next: number, end: number, stream: ReadableStreamBYOBReader | null} | null} */ (null);
+  /** A released buffer, to be reused. */
   #spare = /** @type {ArrayBuffer | null} */ (null);
 
   /**
-   * One piece after the other: not before the last one is there.
+   * Call it for one piece at a time.
    *
-   * @param {Source} source
+   * @param {FileSource} source
    * @param {number} piece
-   * @returns {Promise<Uint8Array<ArrayBuffer>>} fewer bytes than the piece has when the file is shorter now
+   * @returns {Promise<Uint8Array<ArrayBuffer>>} fewer bytes than the piece has if the file is shorter now
    */
   async read(source, piece) {
     const length = pieceLength(source.size, piece);
@@ -32,26 +31,26 @@ export class PieceReader {
     return new Uint8Array(await source.slice(start, start + length).arrayBuffer());
   }
 
-  /** @param {Uint8Array<ArrayBuffer>} bytes as `read` gave them; others will take their place */
+  /** @param {Uint8Array<ArrayBuffer>} bytes from `read`, which may be overwritten from now on */
   release({ buffer }) {
     if (buffer.byteLength === PIECE_BYTES) this.#spare = buffer;
   }
 
-  /** Lets go of the file; not while a piece is being read. */
+  /** Closes the file. Do not call it while a piece is being read. */
   close() {
-    this.#open?.stream?.cancel().catch(() => {}); // it may have failed already
+    this.#open?.stream?.cancel().catch(() => {}); // the stream may have failed already
     this.#open = null;
   }
 
   /**
-   * @param {Source} source
+   * @param {FileSource} source
    * @param {number} piece
    */
   #streamAt(source, piece) {
     let open = this.#open;
     if (open?.source !== source || open.next !== piece || piece === open.end) {
       this.close();
-      const end = piece + STRETCH;
+      const end = piece + PIECES_PER_STREAM;
       const stream = byteStream(source.slice(piece * PIECE_BYTES, Math.min(end * PIECE_BYTES, source.size)));
       this.#open = open = { source, next: piece, end, stream };
     }

@@ -1,52 +1,53 @@
 /**
- * How fast a share's key, and the password in it, may be guessed: by all strangers
- * together, since another id costs nobody anything. What a proof is, proof.js says.
+ * Limits how fast a share's key, and its password, can be guessed. The limit counts all strangers
+ * together, because new ids cost an attacker nothing.
  */
 
 import { systemClock } from "../util/clock.js";
 
-/** Tries at once; so many strangers may be proving at a time. */
-const TRIES = 10;
-/** Until there is one more (ms): about 8,600 a day. */
-const REFILL = 10_000;
-/** Visitors who need not queue with strangers. */
-const KNOWN = 256;
+/** How many tries may be made at once; so many strangers may be proving at the same time. */
+const BURST = 10;
+/** The time until one more try is allowed (ms), which makes about 8,600 a day. */
+const REFILL_INTERVAL = 10_000;
+/** How many peers that have proved are remembered. */
+const KNOWN_PEERS = 256;
 
-export class Guard {
+/** A token bucket, which peers that have proved before do not need. */
+export class RateLimit {
   #clock;
-  #tries = TRIES;
-  #counted;
-  /** @type {Set<string>} ids that have proved, the latest last; ids cannot be borrowed */
-  #known = new Set();
+  #tokens = BURST;
+  #refilledAt;
+  /** @type {Set<string>} ids that have proved, the latest last; the broker protects ids from others */
+  #knownPeers = new Set();
 
   /** @param {import("../util/clock.js").Clock} [clock] */
   constructor(clock = systemClock) {
     this.#clock = clock;
-    this.#counted = clock.now();
+    this.#refilledAt = clock.now();
   }
 
   /**
    * @param {string} peerId
-   * @returns {(() => void) | null} to be called once it has proved, which gives the try back;
-   *   null: it may not try now
+   * @returns {(() => void) | null} to be called after a correct proof, which returns the token; null
+   *   when the peer may not try now
    */
-  admit(peerId) {
-    // Once, until it has proved again: an id is only as safe as the broker that says it.
-    const isKnown = this.#known.delete(peerId);
+  tryAcquire(peerId) {
+    // Good for one try until it has proved again: an id is only as trustworthy as the broker.
+    const isKnown = this.#knownPeers.delete(peerId);
     this.#refill();
-    if (!isKnown && this.#tries < 1) return null;
-    if (!isKnown) this.#tries -= 1;
+    if (!isKnown && this.#tokens < 1) return null;
+    if (!isKnown) this.#tokens -= 1;
     return () => {
-      if (!isKnown) this.#tries = Math.min(TRIES, this.#tries + 1);
-      this.#known.add(peerId);
-      const [oldest] = this.#known;
-      if (this.#known.size > KNOWN) this.#known.delete(oldest);
+      if (!isKnown) this.#tokens = Math.min(BURST, this.#tokens + 1);
+      this.#knownPeers.add(peerId);
+      const [oldest] = this.#knownPeers;
+      if (this.#knownPeers.size > KNOWN_PEERS) this.#knownPeers.delete(oldest);
     };
   }
 
   #refill() {
     const now = this.#clock.now();
-    this.#tries = Math.min(TRIES, this.#tries + (now - this.#counted) / REFILL);
-    this.#counted = now;
+    this.#tokens = Math.min(BURST, this.#tokens + (now - this.#refilledAt) / REFILL_INTERVAL);
+    this.#refilledAt = now;
   }
 }

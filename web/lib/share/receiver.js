@@ -1,239 +1,240 @@
 /**
- * The receiving end of one proven link: what is on offer, and questions with their
- * answers, which come in the order of the questions. What is asked for, and where the
- * bytes go, is download.js's business; the talk itself is written down in sender.js.
+ * The receiver's end of one authenticated message channel: the list of files, and requests with their
+ * answers, which arrive in request order. download.js decides what is requested and where the bytes are
+ * stored; protocol.js describes the messages.
  */
 
 import { systemClock } from "../util/clock.js";
 import { Emitter } from "../util/emitter.js";
-import { ProtocolError, TransferError } from "../util/errors.js";
-import { safePaths } from "./sanitize-filename.js";
-import { PIECE_BYTES, pieceHash, pieceLength } from "./piece-layout.js";
+import { ProtocolError } from "../util/errors.js";
+import { TransferError } from "./errors.js";
+import { pieceHash } from "./piece-hash.js";
+import { PIECE_BYTES, pieceLength } from "./piece-layout.js";
+import { FILE_FAILURES, MAX_FILES, MAX_PREVIEWS } from "./protocol.js";
+import { sanitizePaths } from "./sanitize-filename.js";
 
-/** @typedef {import("./catalogue.js").Entry} Entry its path is already made harmless */
-/** @typedef {{bytes: Uint8Array<ArrayBuffer>, sha256: string}} Checked a piece with its hash, which is right */
-/** @typedef {Checked | "same" | "agreed"} Reply */
+/** @typedef {import("../rtc/message-channel.js").ControlMessage} ControlMessage */
+/** @typedef {import("./file-entry.js").FileEntry} FileEntry */
+/** @typedef {{bytes: Uint8Array<ArrayBuffer>, sha256: string}} VerifiedPiece a piece with its correct hash */
+/** @typedef {VerifiedPiece | "same" | "agreed"} Reply */
 
 /**
- * @typedef {object} Ask a question under way
+ * @typedef {object} PendingRequest
  * @property {string} id
- * @property {number} piece -1 when it is about the whole file
- * @property {number} length bytes that are due
+ * @property {number} piece -1 for a request about the whole file
+ * @property {number} length expected bytes
  * @property {(reply: Reply) => void} resolve
  * @property {(error: Error) => void} reject
  */
 
-const LIMIT_FILES = 10_000;
-/** What a sender may say of one of its files; anything else is noise. */
-const FAILURES = ["unreadable", "changed", "removed"];
-
 /**
- * Events: `list`, when what is on offer has changed; `end`, once, when the link has ended.
+ * Events: `list`, when the list of files has changed; `end`, once, when the channel has ended. The paths
+ * of the entries are sanitized.
  *
- * @extends {Emitter<{list: [Entry[]], end: [Error]}>}
+ * @extends {Emitter<{list: [FileEntry[]], end: [Error]}>}
  */
 export class Receiver extends Emitter {
-  #link;
+  #channel;
   #clock;
   #stallTimeout;
-  /** @type {Entry[]} */
+  /** @type {FileEntry[]} */
   #entries = [];
-  /** @type {any[]} parts of a list that is still coming */
-  #parts = [];
-  /** @type {Ask[]} */
-  #asks = [];
-  #timer = /** @type {any} */ (null);
-  /** When the last message came, or the first question went. */
-  #heard = 0;
-  #ended = /** @type {Error | null} */ (null);
-  /** @type {Uint8Array<ArrayBuffer>[]} as many as were needed at a time: fresh memory costs more than what is done in it */
-  #spare = [];
+  /** @type {any[]} the entries of a list that is still arriving */
+  #partialList = [];
+  /** @type {PendingRequest[]} */
+  #requests = [];
+  #stallTimer = /** @type {any} */ (null);
+  /** When the last message arrived, or the first request was sent. */
+  #lastActivity = 0;
+  #endReason = /** @type {Error | null} */ (null);
+  /** @type {Uint8Array<ArrayBuffer>[]} reusable buffers: allocating one costs more than filling it */
+  #spareBuffers = [];
   /** @type {Map<string, {image: Promise<unknown>, resolve: (image: unknown) => void}>} by the entry's id */
   #previews = new Map();
 
   /**
-   * @param {import("../rtc/message-channel.js").Link} link on which `prove` has succeeded
+   * @param {import("../rtc/message-channel.js").RtcMessageChannel} channel on which `prove` has succeeded
    * @param {object} [options]
-   * @param {number} [options.stallTimeout] ms without a message while answers are due (default 30 000)
+   * @param {number} [options.stallTimeout] ms without a message while requests are pending (default 30 000)
    * @param {import("../util/clock.js").Clock} [options.clock]
    */
-  constructor(link, { stallTimeout = 30_000, clock = systemClock } = {}) {
+  constructor(channel, { stallTimeout = 30_000, clock = systemClock } = {}) {
     super();
-    this.#link = link;
+    this.#channel = channel;
     this.#stallTimeout = stallTimeout;
     this.#clock = clock;
   }
 
-  /** @returns {Entry[]} as last told; empty before the first `list` */
+  /** @returns {FileEntry[]} the latest list; empty before the first `list` event */
   get entries() {
     return this.#entries;
   }
 
-  /** @returns {Error | null} why nothing more will come */
-  get ended() {
-    return this.#ended;
+  /** @returns {Error | null} why the channel has ended */
+  get endReason() {
+    return this.#endReason;
   }
 
   /**
-   * Reads what comes until the link ends.
+   * Reads messages until the channel ends.
    *
    * @returns {Promise<never>}
-   * @throws {TransferError | ProtocolError | import("../util/errors.js").PeerError} why it ended
+   * @throws {TransferError | ProtocolError | import("../rtc/errors.js").PeerError} why it ended
    */
   async run() {
     try {
       for (;;) {
-        this.#watch();
-        await this.#take(await this.#link.next());
+        this.#recordActivity();
+        await this.#handle(await this.#channel.receive());
       }
     } catch (error) {
-      this.#ended = /** @type {Error} */ (error);
-      this.#clock.clearTimeout(this.#timer);
-      for (const ask of this.#asks) ask.reject(this.#ended);
-      this.#asks = [];
+      this.#endReason = /** @type {Error} */ (error);
+      this.#clock.clearTimeout(this.#stallTimer);
+      for (const request of this.#requests) request.reject(this.#endReason);
+      this.#requests = [];
       for (const { resolve } of this.#previews.values()) resolve(null);
-      this.#link.close(this.#ended);
-      this.emit("end", this.#ended);
+      this.#channel.close(this.#endReason);
+      this.emit("end", this.#endReason);
       throw error;
     }
   }
 
   /**
-   * @param {Entry} entry
+   * @param {FileEntry} entry
    * @param {number} piece
-   * @param {string} [have] hash of what is stored of it already
-   * @returns {Promise<Reply>} a checked piece, or `same` when what is stored is right
+   * @param {string} [storedHash] hash of the piece that is stored already
+   * @returns {Promise<Reply>} a verified piece, or `same` when the stored one is correct
    */
-  pull({ id, size }, piece, have) {
-    return this.#ask({ type: "pull", id, piece, have }, { id, piece, length: pieceLength(size, piece) });
+  requestPiece({ id, size }, piece, storedHash) {
+    return this.#request({ type: "pull", id, piece, have: storedHash }, { id, piece, length: pieceLength(size, piece) });
   }
 
   /**
-   * @param {Entry} entry
-   * @param {string} root the hash over all pieces
-   * @returns {Promise<Reply>} when the sender has the same
+   * @param {FileEntry} entry
+   * @param {string} root the hash over all stored pieces
+   * @returns {Promise<Reply>} when the sender has the same hash
    * @throws {TransferError} `changed`
    */
-  agree({ id }, root) {
-    return this.#ask({ type: "stored", id, root }, { id, piece: -1, length: 0 });
+  confirmFile({ id }, root) {
+    return this.#request({ type: "stored", id, root }, { id, piece: -1, length: 0 });
   }
 
   /**
-   * Whatever is wrong with it, a transfer is not disturbed: there is no preview, then.
+   * A failure of a preview never affects the transfer: the result is null then.
    *
-   * @param {Entry} entry
-   * @returns {Promise<Blob | null>} a small JPEG, checked and ready for an `img`
+   * @param {FileEntry} entry
+   * @returns {Promise<Blob | null>} a small, validated JPEG
    */
   async preview(entry) {
-    const { PREVIEW_COUNT, canPreview, toPicture } = await import("./preview.js");
+    const { canPreview, previewBlob } = await import("./preview.js");
     const isKnown = this.#previews.has(entry.id);
-    if (!isKnown && (this.#ended || !canPreview(entry) || this.#previews.size >= PREVIEW_COUNT)) return null;
-    return toPicture(await this.#askPreview(entry));
+    if (!isKnown && (this.#endReason || !canPreview(entry) || this.#previews.size >= MAX_PREVIEWS)) return null;
+    return previewBlob(await this.#requestPreview(entry));
   }
 
-  /** @param {Uint8Array<ArrayBuffer> | void} bytes of a piece that is stored; others will take their place */
-  release(bytes) {
-    if (bytes?.length === PIECE_BYTES) this.#spare.push(bytes);
+  /** @param {Uint8Array<ArrayBuffer> | void} bytes of a stored piece, which may be overwritten from now on */
+  releaseBuffer(bytes) {
+    if (bytes?.length === PIECE_BYTES) this.#spareBuffers.push(bytes);
   }
 
-  /** @param {import("./sender.js").Report} report for the sender's eyes */
-  report({ state, written, total }) {
+  /** @param {import("./protocol.js").ProgressReport} report */
+  reportProgress({ state, written, total }) {
     try {
-      this.#link.send({ type: "progress", state, written, total });
+      this.#channel.send({ type: "progress", state, written, total });
     } catch {
-      // The link is gone: `run` tells so.
+      // The channel has ended: `run` throws the reason.
     }
   }
 
   /**
-   * @param {import("../rtc/message-channel.js").Control} message
-   * @param {{id: string, piece: number, length: number}} due
+   * @param {ControlMessage} message
+   * @param {{id: string, piece: number, length: number}} expected
    * @returns {Promise<Reply>}
    */
-  #ask(message, due) {
+  #request(message, expected) {
     return new Promise((resolve, reject) => {
-      if (this.#ended) return reject(this.#ended);
-      this.#link.send(message); // what it throws rejects as well
-      this.#asks.push({ ...due, resolve, reject });
-      if (this.#asks.length === 1) this.#watch();
+      if (this.#endReason) return reject(this.#endReason);
+      this.#channel.send(message); // an exception rejects the promise
+      this.#requests.push({ ...expected, resolve, reject });
+      if (this.#requests.length === 1) this.#recordActivity();
     });
   }
 
-  /** @param {Entry} entry @returns {Promise<unknown>} asked for once a link */
-  #askPreview({ id }) {
+  /** @param {FileEntry} entry @returns {Promise<unknown>} requested once per channel */
+  #requestPreview({ id }) {
     const known = this.#previews.get(id);
     if (known) return known.image;
     /** @type {(image: unknown) => void} */
     let resolve = () => {};
-    const image = new Promise((settle) => (resolve = settle));
+    const image = new Promise((onResolve) => (resolve = onResolve));
     this.#previews.set(id, { image, resolve });
     try {
-      this.#link.send({ type: "preview", id });
+      this.#channel.send({ type: "preview", id });
     } catch {
-      resolve(null); // the link is gone: `run` tells so
+      resolve(null); // the channel has ended: `run` throws the reason
     }
     return image;
   }
 
   /**
-   * Nothing for this long, though something is due: the link is given up. One timer looks
-   * at the time of the last message; one a message would cost more than the message.
+   * Closes the channel when no message arrives for `stallTimeout` although requests are pending. One
+   * timer compares the time of the last message; a timer for each message would cost more than the message.
    */
-  #watch() {
-    this.#heard = this.#clock.now();
-    this.#timer ??= this.#clock.setTimeout(() => this.#look(), this.#stallTimeout);
+  #recordActivity() {
+    this.#lastActivity = this.#clock.now();
+    this.#stallTimer ??= this.#clock.setTimeout(() => this.#checkStall(), this.#stallTimeout);
   }
 
-  #look() {
-    this.#timer = null;
-    if (this.#ended || this.#asks.length === 0) return;
-    const left = this.#heard + this.#stallTimeout - this.#clock.now();
-    if (left > 0) this.#timer = this.#clock.setTimeout(() => this.#look(), left);
-    else this.#link.close(new TransferError("stalled", `nothing came for ${this.#stallTimeout} ms`));
+  #checkStall() {
+    this.#stallTimer = null;
+    if (this.#endReason || this.#requests.length === 0) return;
+    const left = this.#lastActivity + this.#stallTimeout - this.#clock.now();
+    if (left > 0) this.#stallTimer = this.#clock.setTimeout(() => this.#checkStall(), left);
+    else this.#channel.close(new TransferError("stalled", `no message for ${this.#stallTimeout} ms`));
   }
 
-  /** @param {import("../rtc/message-channel.js").Control | ArrayBuffer} message */
-  async #take(message) {
+  /** @param {ControlMessage | ArrayBuffer} message */
+  async #handle(message) {
     if (message instanceof ArrayBuffer) throw new ProtocolError(`got ${message.byteLength} bytes without a piece`);
-    if (this.#isAside(message)) return;
-    if (message.type === "end") throw ended();
-    const ask = this.#asks[0];
-    if (!ask || message.id !== ask.id) throw new ProtocolError(`got ${message.type} that was not asked for`);
-    if (message.type === "failed") ask.reject(failure(message.reason));
-    else ask.resolve(await this.#reply(ask, message));
-    this.#asks.shift();
+    if (this.#handleUnordered(message)) return;
+    if (message.type === "end") throw endedBySender();
+    const request = this.#requests[0];
+    if (!request || message.id !== request.id) throw new ProtocolError(`got ${message.type} that was not requested`);
+    if (message.type === "failed") request.reject(toFileError(message.reason));
+    else request.resolve(await this.#readReply(request, message));
+    this.#requests.shift();
   }
 
   /**
-   * @param {Ask} ask
-   * @param {import("../rtc/message-channel.js").Control} message
+   * @param {PendingRequest} request
+   * @param {ControlMessage} message
    * @returns {Promise<Reply>}
    */
-  async #reply(ask, { type, piece, length, sha256 }) {
-    if (type === "agreed" && ask.piece < 0) return "agreed";
-    if (piece !== ask.piece) throw new ProtocolError(`got ${type} ${piece}, expected piece ${ask.piece}`);
+  async #readReply(request, { type, piece, length, sha256 }) {
+    if (type === "agreed" && request.piece < 0) return "agreed";
+    if (piece !== request.piece) throw new ProtocolError(`got ${type} ${piece}, expected piece ${request.piece}`);
     if (type === "same") return "same";
-    if (type !== "piece" || length !== ask.length) {
-      throw new ProtocolError(`got ${type} of ${length} bytes, expected a piece of ${ask.length}`);
+    if (type !== "piece" || length !== request.length) {
+      throw new ProtocolError(`got ${type} of ${length} bytes, expected a piece of ${request.length}`);
     }
-    const bytes = await this.#bytes(length);
+    const bytes = await this.#readBytes(length);
     if ((await pieceHash(bytes)) !== sha256) throw new TransferError("hash", `piece ${piece} differs from its sha-256`);
     return { bytes, sha256 };
   }
 
   /** @param {number} length */
-  async #bytes(length) {
-    const bytes = (length === PIECE_BYTES && this.#spare.pop()) || new Uint8Array(length);
+  async #readBytes(length) {
+    const bytes = (length === PIECE_BYTES && this.#spareBuffers.pop()) || new Uint8Array(length);
     for (let at = 0; at < length; ) {
-      this.#watch();
-      const message = await this.#link.next();
+      this.#recordActivity();
+      const message = await this.#channel.receive();
       if (!(message instanceof ArrayBuffer)) {
-        if (message.type === "end") throw ended();
-        if (!this.#isAside(message)) throw new ProtocolError(`got message ${message.type} amid a piece`);
+        if (message.type === "end") throw endedBySender();
+        if (!this.#handleUnordered(message)) throw new ProtocolError(`got message ${message.type} within a piece`);
         continue;
       }
       if (message.byteLength === 0 || message.byteLength > length - at) {
-        throw new ProtocolError(`got ${message.byteLength} bytes where ${length - at} were due`);
+        throw new ProtocolError(`got ${message.byteLength} bytes, expected at most ${length - at}`);
       }
       bytes.set(new Uint8Array(message), at);
       at += message.byteLength;
@@ -242,55 +243,55 @@ export class Receiver extends Emitter {
   }
 
   /**
-   * Lists and previews may come at any time, amid a piece as well.
+   * Lists and previews may arrive at any time, also within a piece.
    *
-   * @param {import("../rtc/message-channel.js").Control} message
-   * @returns {boolean} whether it was one of them, and is dealt with
+   * @param {ControlMessage} message
+   * @returns {boolean} whether it was one of them
    */
-  #isAside(message) {
-    if (message.type === "list") this.#list(message);
-    else if (message.type === "preview") this.#seen(message);
+  #handleUnordered(message) {
+    if (message.type === "list") this.#handleList(message);
+    else if (message.type === "preview") this.#handlePreview(message);
     else return false;
     return true;
   }
 
-  /** @param {import("../rtc/message-channel.js").Control} message */
-  #seen({ id, image }) {
-    const asked = this.#previews.get(id);
-    if (!asked) throw new ProtocolError("got a preview that was not asked for");
-    asked.resolve(image);
+  /** @param {ControlMessage} message */
+  #handlePreview({ id, image }) {
+    const requested = this.#previews.get(id);
+    if (!requested) throw new ProtocolError("got a preview that was not requested");
+    requested.resolve(image);
   }
 
-  /** @param {import("../rtc/message-channel.js").Control} message */
-  #list({ entries, last }) {
+  /** @param {ControlMessage} message */
+  #handleList({ entries, last }) {
     if (!Array.isArray(entries)) throw new ProtocolError("list has no entries");
-    this.#parts.push(...entries);
-    if (this.#parts.length > LIMIT_FILES) throw new ProtocolError(`list has more than ${LIMIT_FILES} files`);
+    this.#partialList.push(...entries);
+    if (this.#partialList.length > MAX_FILES) throw new ProtocolError(`list has more than ${MAX_FILES} files`);
     if (!last) return;
-    this.#entries = checkEntries(this.#parts);
-    this.#parts = [];
+    this.#entries = parseEntries(this.#partialList);
+    this.#partialList = [];
     this.emit("list", this.#entries);
   }
 }
 
 /**
- * @param {any[]} entries as they came from the network
- * @returns {Entry[]}
+ * @param {any[]} entries as received
+ * @returns {FileEntry[]}
  */
-function checkEntries(entries) {
+function parseEntries(entries) {
   for (const { size } of entries) {
-    if (!Number.isSafeInteger(size) || size < 0) throw new ProtocolError(`file size ${size} is no count of bytes`);
+    if (!Number.isSafeInteger(size) || size < 0) throw new ProtocolError(`file size ${size} is not a count of bytes`);
   }
-  const paths = safePaths(entries.map(({ path }) => path));
-  return entries.map(({ id, size, type }, at) => ({ id: String(id), path: paths[at], size, type: String(type ?? "") }));
+  const paths = sanitizePaths(entries.map(({ path }) => path));
+  return entries.map(({ id, size, type }, index) => ({ id: String(id), path: paths[index], size, type: String(type ?? "") }));
 }
 
-function ended() {
+function endedBySender() {
   return new TransferError("cancelled", "sender ended the transfer");
 }
 
 /** @param {any} reason */
-function failure(reason) {
-  const known = FAILURES.includes(reason) ? reason : "refused";
+function toFileError(reason) {
+  const known = FILE_FAILURES.includes(reason) ? reason : "refused";
   return new TransferError(known, `sender gave up on a file: ${known}`);
 }

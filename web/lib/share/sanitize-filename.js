@@ -1,24 +1,20 @@
-/**
- * Names of files as strangers send them, made harmless for a screen and for a disk.
- * Nothing here looks at what is in a file.
- */
+/** Makes file names of strangers safe to show and to store. */
 
-const LIMIT_BYTES = 200;
-const DEPTH = 32;
+const MAX_BYTES = 200;
+const MAX_DEPTH = 32;
 /** Control, formatting (bidirectional overrides, zero widths), lone surrogates, line breaks. */
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
-/** Separators, and what Windows forbids in a name. */
+/** Separators, and other characters that Windows forbids. */
 const FORBIDDEN = /[/\\:*?"<>|]/g;
 const RESERVED = /^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?=\.|$)/i;
 const EXTENSION = /\.[^.\s]{1,16}$/;
 const encoder = new TextEncoder();
 
 /**
- * @param {unknown} name as it came from the other side
- * @returns {string} at most 200 bytes of UTF-8, never empty, one path segment, not hidden,
- *   saying what it shows
+ * @param {unknown} name as received
+ * @returns {string} one visible path segment of 1 to 200 bytes in UTF-8, without invisible characters
  */
-export function safeName(name) {
+export function sanitizeFilename(name) {
   const text = typeof name === "string" ? name.slice(0, 4_096) : "";
   const clean = text.normalize("NFC").replace(INVISIBLE, "").replace(FORBIDDEN, "_");
   const bare = trim(clean).replace(RESERVED, "_$1");
@@ -26,20 +22,20 @@ export function safeName(name) {
 }
 
 /**
- * Paths of many files, each harmless by itself and no two the same, also where a disk
- * does not tell upper from lower case. The same list gives the same paths, always.
+ * Sanitizes the paths of many files and makes them unique, also on disks that ignore upper and lower
+ * case. The same list always gives the same paths.
  *
- * @param {unknown[]} paths as they came from the other side
+ * @param {unknown[]} paths as received
  * @returns {string[][]}
  */
-export function safePaths(paths) {
-  /** @type {Map<string, number>} what is taken, and the number to try next */
+export function sanitizePaths(paths) {
+  /** @type {Map<string, number>} paths in use, with the next number to try */
   const taken = new Map();
-  /** @type {Set<string>} folders, which no file may be named like */
+  /** @type {Set<string>} folders, whose names no file may have */
   const folders = new Set();
   const safe = paths.map((path) => {
-    const names = Array.isArray(path) && path.length > 0 ? path.slice(-DEPTH) : [path];
-    return names.map(safeName);
+    const names = Array.isArray(path) && path.length > 0 ? path.slice(-MAX_DEPTH) : [path];
+    return names.map(sanitizeFilename);
   });
   for (const path of safe) for (let depth = 1; depth < path.length; depth++) folders.add(key(path.slice(0, depth)));
   return safe.map((path) => {
@@ -49,7 +45,7 @@ export function safePaths(paths) {
     let n = taken.get(key(path)) ?? 2;
     for (; taken.has(key(unique)) || folders.has(key(unique)); n++) unique = [...folder, numbered(name, n)];
     taken.set(key(unique), 2);
-    taken.set(key(path), n); // so that thousands of equal names do not count from 2 each
+    taken.set(key(path), n); // so that thousands of equal names do not each count from 2
     return unique;
   });
 }
@@ -69,7 +65,7 @@ function numbered(name, n) {
 }
 
 /**
- * Leading dots hide a file, trailing dots and spaces vanish on Windows.
+ * Leading dots hide a file; Windows drops trailing dots and spaces.
  *
  * @param {string} name
  */
@@ -78,14 +74,14 @@ function trim(name) {
 }
 
 /**
- * Shortens before the extension, which tells people what the file is.
+ * Keeps the extension, which shows the type of the file.
  *
  * @param {string} name
  */
 function shorten(name) {
-  if (encoder.encode(name).length <= LIMIT_BYTES) return name;
+  if (encoder.encode(name).length <= MAX_BYTES) return name;
   const extension = EXTENSION.exec(name)?.[0] ?? "";
-  let room = LIMIT_BYTES - encoder.encode(extension).length;
+  let room = MAX_BYTES - encoder.encode(extension).length;
   let stem = "";
   for (const char of name.slice(0, name.length - extension.length)) {
     room -= encoder.encode(char).length;

@@ -1,146 +1,130 @@
 /**
- * The sharing end of one proven link: it says what is on offer and then only answers,
- * in the order in which it was asked. The receiver asks for every piece, so it sets the
- * pace; a sender holds two pieces in memory for each receiver: one on its way, one read.
- *
- * The talk, all JSON but the bytes (`>` sender, `<` receiver):
- *
- *     > {type: "list", entries: [{id, path, size, type}], last}    in parts; again when it changes
- *     < {type: "pull", id, piece, have?}         have: hash of the piece as it lies on the disk
- *     > {type: "piece", id, piece, length, sha256}, then `length` bytes; the hash as piece.js has it
- *       or {type: "same", id, piece}             what the receiver has is right
- *     < {type: "stored", id, root}               every piece is written; hash over their hashes
- *     > {type: "agreed", id}
- *     > {type: "failed", id, reason}             in place of any answer; the other files go on
- *     < {type: "progress", state, written, total}   bytes written so far
- *     < {type: "preview", id}                    of an image; 50 of them over one link
- *     > {type: "preview", id, image}             a small JPEG in base64url, or null; when it is
- *                                                ready, so that no piece waits for a picture
- *     > {type: "end", reason}                    the sender wants no more of this
+ * The sharer's end of one authenticated message channel: it sends the list of files and answers the
+ * receiver's requests. It holds two pieces in memory for each receiver: one that is being sent, and the
+ * next one. protocol.js describes the messages.
  */
 
 import { toBase64url } from "../util/bytes.js";
 import { Emitter } from "../util/emitter.js";
-import { ProtocolError, TransferError } from "../util/errors.js";
-import { MESSAGE_BYTES, pieceCount } from "./piece-layout.js";
+import { ProtocolError } from "../util/errors.js";
+import { TransferError } from "./errors.js";
+import { pieceCount } from "./piece-layout.js";
 import { PieceReader } from "./piece-reader.js";
+import { MAX_PREVIEWS, MESSAGE_BYTES, TRANSFER_STATES } from "./protocol.js";
 
-/** A part of the list has to fit into one message, whatever its characters take. */
-const PART_CHARS = 12 * 1024;
-/** As preview.js has it, which is fetched with the first picture alone. */
-const PREVIEW_COUNT = 50;
-const STATES = ["downloading", "paused", "cancelled", "failed", "done"];
+/** A message of the list has to stay below 64 KiB, whatever its characters take in UTF-8. */
+const LIST_MESSAGE_CHARS = 12 * 1024;
 
-/** @typedef {"downloading" | "paused" | "cancelled" | "failed" | "done"} TransferState */
-/** @typedef {{state: TransferState, written: number, total: number}} Report what a receiver says of itself */
+/** @typedef {import("../rtc/message-channel.js").ControlMessage} ControlMessage */
+/** @typedef {import("./protocol.js").ProgressReport} ProgressReport */
 /** @typedef {{message: object, bytes?: Uint8Array<ArrayBuffer>}} Answer */
 
 /**
- * Event: `progress` with the receiver's own report.
+ * Event: `progress` with the receiver's report.
  *
- * @extends {Emitter<{progress: [Report]}>}
+ * @extends {Emitter<{progress: [ProgressReport]}>}
  */
 export class Sender extends Emitter {
-  #link;
+  #channel;
   #catalogue;
   #reader = new PieceReader();
-  #previews = 0;
-  /** @type {Promise<void>} pictures, one after the other */
-  #drawing = Promise.resolve();
+  #previewCount = 0;
+  /** @type {Promise<void>} sends one preview after the other */
+  #previewQueue = Promise.resolve();
   #isOver = false;
 
   /**
-   * @param {import("../rtc/message-channel.js").Link} link on which `prove` has succeeded
+   * @param {import("../rtc/message-channel.js").RtcMessageChannel} channel on which `prove` has succeeded
    * @param {import("./catalogue.js").Catalogue} catalogue
    */
-  constructor(link, catalogue) {
+  constructor(channel, catalogue) {
     super();
-    this.#link = link;
+    this.#channel = channel;
     this.#catalogue = catalogue;
   }
 
   /**
-   * Serves the receiver until the link ends.
+   * Serves the receiver until the channel ends.
    *
    * @returns {Promise<never>}
-   * @throws {import("../util/errors.js").PeerError | ProtocolError} why it ended
+   * @throws {import("../rtc/errors.js").PeerError | ProtocolError} why it ended
    */
   async run() {
-    const forget = this.#catalogue.on("change", () => this.#announce());
-    this.#announce();
-    let ready = this.#prepare();
+    const removeListener = this.#catalogue.on("change", () => this.#sendList());
+    this.#sendList();
+    let next = this.#nextAnswer();
     try {
       for (;;) {
-        const answer = await ready;
-        // The next piece is read while this one goes out.
-        ready = this.#prepare();
-        ready.catch(() => {}); // told by the next turn, unless this one fails first
-        await this.#deliver(answer);
+        const answer = await next;
+        // The next piece is read while this one is sent.
+        next = this.#nextAnswer();
+        next.catch(() => {}); // thrown by the next iteration, unless this one fails first
+        await this.#sendAnswer(answer);
       }
     } finally {
       this.#isOver = true;
-      forget();
-      ready.catch(() => {}).then(() => this.#reader.close());
+      removeListener();
+      next.catch(() => {}).then(() => this.#reader.close());
     }
   }
 
-  /** Tells the receiver that this side has had enough, and ends the link. */
+  /** Ends the transfer and tells the receiver. */
   stop() {
-    this.#tell({ type: "end", reason: "cancelled" });
-    this.#link.close();
+    this.#trySend({ type: "end", reason: "cancelled" });
+    this.#channel.close();
   }
 
-  #announce() {
+  #sendList() {
     /** @type {object[]} */
     let entries = [];
     let chars = 0;
     for (const entry of this.#catalogue.entries) {
       const length = JSON.stringify(entry).length;
-      if (chars + length > PART_CHARS && entries.length > 0) {
-        this.#tell({ type: "list", entries, last: false });
+      if (chars + length > LIST_MESSAGE_CHARS && entries.length > 0) {
+        this.#trySend({ type: "list", entries, last: false });
         entries = [];
         chars = 0;
       }
       entries.push(entry);
       chars += length;
     }
-    this.#tell({ type: "list", entries, last: true });
+    this.#trySend({ type: "list", entries, last: true });
   }
 
-  /** @param {import("../rtc/message-channel.js").Control} message */
-  #tell(message) {
+  /** @param {ControlMessage} message */
+  #trySend(message) {
     try {
-      this.#link.send(message);
+      this.#channel.send(message);
     } catch {
-      // The link is gone: `run` tells so.
+      // The channel has ended: `run` throws the reason.
     }
   }
 
-  /** @returns {Promise<Answer>} to the next question */
-  async #prepare() {
+  /** @returns {Promise<Answer>} to the next request */
+  async #nextAnswer() {
     for (;;) {
-      const message = await this.#link.expect(["pull", "stored", "progress", "preview"]);
-      if (message.type === "progress") this.emit("progress", report(message));
-      else if (message.type === "preview") this.#showPreview(message);
+      const message = await this.#channel.expect(["pull", "stored", "progress", "preview"]);
+      if (message.type === "progress") this.emit("progress", parseReport(message));
+      else if (message.type === "preview") this.#sendPreview(message);
       else return this.#answer(message);
     }
   }
 
-  /** @param {import("../rtc/message-channel.js").Control} question */
-  #showPreview({ id }) {
-    this.#previews += 1;
-    if (this.#previews > PREVIEW_COUNT) throw new ProtocolError(`more than ${PREVIEW_COUNT} previews were asked for`);
-    this.#drawing = this.#drawing.then(async () => {
+  /** @param {ControlMessage} request */
+  #sendPreview({ id }) {
+    this.#previewCount += 1;
+    if (this.#previewCount > MAX_PREVIEWS) throw new ProtocolError(`more than ${MAX_PREVIEWS} previews were requested`);
+    this.#previewQueue = this.#previewQueue.then(async () => {
       if (this.#isOver) return;
       const jpeg = await this.#catalogue.preview(id).catch(() => null); // it was removed, or this page is offline
-      this.#tell({ type: "preview", id, image: jpeg && toBase64url(jpeg) });
+      this.#trySend({ type: "preview", id, image: jpeg && toBase64url(jpeg) });
     });
   }
 
-  /** @param {import("../rtc/message-channel.js").Control} question */
+  /** @param {ControlMessage} request */
   async #answer({ type, id, piece, have, root }) {
     try {
-      return type === "pull" ? await this.#piece(id, piece, have) : await this.#agree(id, root);
+      return type === "pull" ? await this.#readPiece(id, piece, have) : await this.#compareRoot(id, root);
     } catch (error) {
       if (!(error instanceof TransferError)) throw error;
       return { message: { type: "failed", id, reason: error.reason } };
@@ -153,13 +137,13 @@ export class Sender extends Emitter {
    * @param {any} have
    * @returns {Promise<Answer>}
    */
-  async #piece(id, piece, have) {
+  async #readPiece(id, piece, have) {
     const pieces = pieceCount(this.#catalogue.entry(id)?.size ?? 0);
-    if (!this.#catalogue.entry(id)) throw new TransferError("removed", `file ${id} is not on offer`);
+    if (!this.#catalogue.entry(id)) throw new TransferError("removed", `file ${id} is not shared`);
     if (!Number.isInteger(piece) || piece < 0 || piece >= pieces) {
-      throw new ProtocolError(`piece ${piece} was asked for, the file has ${pieces}`);
+      throw new ProtocolError(`piece ${piece} was requested, the file has ${pieces}`);
     }
-    const { bytes, sha256 } = await this.#catalogue.read(id, piece, this.#reader);
+    const { bytes, sha256 } = await this.#catalogue.readPiece(id, piece, this.#reader);
     if (have === sha256) {
       this.#reader.release(bytes);
       return { message: { type: "same", id, piece } };
@@ -172,31 +156,31 @@ export class Sender extends Emitter {
    * @param {any} root
    * @returns {Promise<Answer>}
    */
-  async #agree(id, root) {
-    const own = await this.#catalogue.root(id);
+  async #compareRoot(id, root) {
+    const own = await this.#catalogue.rootHash(id);
     if (root !== own) throw new TransferError("changed", `receiver stored ${root}, file ${id} is ${own}`);
     return { message: { type: "agreed", id } };
   }
 
   /** @param {Answer} answer */
-  async #deliver({ message, bytes }) {
-    this.#link.send(/** @type {import("../rtc/message-channel.js").Control} */ (message));
+  async #sendAnswer({ message, bytes }) {
+    this.#channel.send(/** @type {ControlMessage} */ (message));
     if (!bytes) return;
     for (let at = 0; at < bytes.length; at += MESSAGE_BYTES) {
-      await this.#link.sendBytes(bytes.subarray(at, at + MESSAGE_BYTES));
+      await this.#channel.sendBytes(bytes.subarray(at, at + MESSAGE_BYTES));
     }
     this.#reader.release(bytes);
   }
 }
 
 /**
- * @param {import("../rtc/message-channel.js").Control} message
- * @returns {Report}
+ * @param {ControlMessage} message
+ * @returns {ProgressReport}
  */
-function report({ state, written, total }) {
+function parseReport({ state, written, total }) {
   const isCount = (/** @type {any} */ value) => Number.isSafeInteger(value) && value >= 0;
-  if (!STATES.includes(state) || !isCount(written) || !isCount(total) || written > total) {
-    throw new ProtocolError(`progress ${state} ${written} of ${total} is none`);
+  if (!TRANSFER_STATES.includes(state) || !isCount(written) || !isCount(total) || written > total) {
+    throw new ProtocolError(`invalid progress: ${state} ${written} of ${total}`);
   }
   return { state, written, total };
 }

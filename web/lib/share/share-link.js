@@ -1,29 +1,29 @@
 /**
- * The link: `/?peer_id=<uuid>#k=<base64url>`, with `&p=1` where a password belongs to it.
- * The id is for the broker; the rest stays behind the `#`, which no server gets to see.
+ * The link of a share: `/?peer_id=<uuid>#k=<base64url>`, with `&p=1` if it has a password. The broker
+ * gets the id; no server gets to see the part after the `#`.
  */
 
-import { fromBase64url, toBase64url } from "../util/bytes.js";
 import { isPeerId } from "../rtc/identity.js";
+import { fromBase64url, toBase64url } from "../util/bytes.js";
 import { KEY_BYTES } from "./key-proof.js";
 
-/** @typedef {{peerId: string, key: Uint8Array<ArrayBuffer>, hasPassword: boolean}} Invitation */
+/** @typedef {{peerId: string, key: Uint8Array<ArrayBuffer>, hasPassword: boolean}} ShareLink */
 
 /**
- * @param {Invitation} invitation
+ * @param {ShareLink} link
  * @param {Pick<Location, "origin" | "pathname">} [page]
  * @returns {string}
  */
-export function makeLink({ peerId, key, hasPassword }, page = location) {
+export function formatShareLink({ peerId, key, hasPassword }, page = location) {
   return `${page.origin}${page.pathname}?peer_id=${peerId}#k=${toBase64url(key)}${hasPassword ? "&p=1" : ""}`;
 }
 
 /**
  * @param {Pick<Location, "search" | "hash">} [page]
- * @returns {Invitation | "none" | "bad_id" | "no_key" | "download_over"} `none` where nobody is
- *   to be called; `download_over` where download-worker.js sends those who come too late
+ * @returns {ShareLink | "none" | "bad_id" | "no_key" | "download_over"} `none`: the URL is not a link of
+ *   a share; `download_over`: download-worker.js redirects there when its download does not exist any more
  */
-export function readLink(page = location) {
+export function parseShareLink(page = location) {
   const query = new URLSearchParams(page.search);
   if (query.has("download_over")) return "download_over";
   const peerId = query.get("peer_id");

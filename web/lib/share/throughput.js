@@ -1,18 +1,18 @@
-/** How fast something goes and how long it will take, from what was seen lately. */
+/** Measures the current speed of a transfer and estimates the time left. */
 
 import { systemClock } from "../util/clock.js";
 
-/** Long enough to be calm, short enough to follow a change of network (ms). */
-const SPAN = 5_000;
+/** The period that is averaged: long enough for stable figures, short enough to follow a change of network (ms). */
+const PERIOD = 5_000;
 
-export class Meter {
+export class Throughput {
   #clock;
   #size;
   /** @type {Array<{at: number, done: number}>} */
   #samples;
 
   /**
-   * @param {number} size bytes in all
+   * @param {number} size total bytes
    * @param {object} [options]
    * @param {import("../util/clock.js").Clock} [options.clock]
    */
@@ -22,23 +22,23 @@ export class Meter {
     this.#samples = [{ at: clock.now(), done: 0 }];
   }
 
-  /** @param {number} bytes that were there already: they are done, and say nothing of speed */
+  /** @param {number} bytes that were stored before: they count as done and not for the speed */
   skip(bytes) {
     for (const sample of this.#samples) sample.done += bytes;
   }
 
   /**
    * @param {number} done bytes so far
-   * @returns {{speed: number, left: number}} bytes a second and seconds; `left` is Infinity
+   * @returns {{speed: number, secondsLeft: number}} speed in bytes per second; `secondsLeft` is Infinity
    *   while nothing moves
    */
   update(done) {
     const at = this.#clock.now();
     this.#samples.push({ at, done });
-    while (this.#samples.length > 2 && at - this.#samples[1].at > SPAN) this.#samples.shift();
+    while (this.#samples.length > 2 && at - this.#samples[1].at > PERIOD) this.#samples.shift();
     const first = this.#samples[0];
     const seconds = (at - first.at) / 1_000;
     const speed = seconds > 0 ? (done - first.done) / seconds : 0;
-    return { speed, left: speed > 0 ? (this.#size - done) / speed : Infinity };
+    return { speed, secondsLeft: speed > 0 ? (this.#size - done) / speed : Infinity };
   }
 }

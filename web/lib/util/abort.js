@@ -1,36 +1,36 @@
-/** Giving up by AbortSignal, for every promise of the library that may take long. */
+/** `AbortSignal` support for every promise of the library that may take long. */
 
 import { AbortedError } from "./errors.js";
 
 /**
  * @param {AbortSignal | undefined} signal
- * @param {() => void} giveUp called once, and at once if the signal has been given already
- * @returns {() => void} call it when there is nothing left to give up
+ * @param {() => void} callback called once; immediately if the signal is aborted already
+ * @returns {() => void} removes the listener
  */
-export function onAbort(signal, giveUp) {
+export function onAbort(signal, callback) {
   if (!signal) return () => {};
   if (signal.aborted) {
-    giveUp();
+    callback();
     return () => {};
   }
-  signal.addEventListener("abort", giveUp, { once: true });
-  return () => signal.removeEventListener("abort", giveUp);
+  signal.addEventListener("abort", callback, { once: true });
+  return () => signal.removeEventListener("abort", callback);
 }
 
 /**
- * For work that others wait for too: only this waiting ends with the signal.
+ * Rejects when the signal aborts. The work behind `promise` goes on, because others may wait for it too.
  *
  * @template T
  * @param {Promise<T>} promise
  * @param {AbortSignal | undefined} signal
- * @param {string} what
+ * @param {string} what names the operation in the error
  * @returns {Promise<T>}
  * @throws {AbortedError}
  */
-export function unlessAborted(promise, signal, what) {
+export function abortable(promise, signal, what) {
   if (!signal) return promise;
   return new Promise((resolve, reject) => {
-    const settled = onAbort(signal, () => reject(new AbortedError(what)));
-    promise.then(resolve, reject).finally(settled);
+    const removeListener = onAbort(signal, () => reject(new AbortedError(what)));
+    promise.then(resolve, reject).finally(removeListener);
   });
 }

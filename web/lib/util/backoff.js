@@ -1,6 +1,6 @@
 /**
- * How long to wait before trying again: doubling, capped, and spread by chance so
- * that a restarted server is not met by all its clients in the same millisecond.
+ * Exponential backoff with jitter: the delay doubles up to a maximum, and a random part spreads the
+ * clients of a restarted server over time.
  */
 
 /** A series of delays. `next()` lengthens it, `reset()` starts it again. */
@@ -22,14 +22,14 @@ export class Backoff {
     this.#random = random;
   }
 
-  /** @returns {number} ms to wait: between half and the whole of `min(max, base * 2^n)` */
+  /** @returns {number} ms to wait, between half of `min(max, base * 2^n)` and all of it */
   next() {
-    const whole = Math.min(this.#max, this.#base * 2 ** this.#attempt);
+    const delay = Math.min(this.#max, this.#base * 2 ** this.#attempt);
     this.#attempt += 1;
-    return Math.round(whole * (0.5 + this.#random() / 2));
+    return Math.round(delay * (0.5 + this.#random() / 2));
   }
 
-  /** To be called when a try succeeded. */
+  /** Call it after an attempt succeeded. */
   reset() {
     this.#attempt = 0;
   }

@@ -1,4 +1,4 @@
-/** Bytes as text and back: base64url without padding, hexadecimal, UTF-8. No protocol here. */
+/** Bytes to text and back: UTF-8, base64url without padding, hexadecimal. */
 
 const encoder = new TextEncoder();
 
@@ -21,7 +21,7 @@ export function toBase64url(bytes) {
 
 /**
  * @param {string} text base64url, no padding
- * @returns {Uint8Array<ArrayBuffer> | null} null when it is not the canonical form of any bytes
+ * @returns {Uint8Array<ArrayBuffer> | null} null when the text is not canonical base64url
  */
 export function fromBase64url(text) {
   if (!/^[A-Za-z0-9_-]*$/.test(text) || text.length % 4 === 1) return null;
@@ -40,7 +40,7 @@ export function toHex(bytes) {
 
 /**
  * @param {number} length
- * @returns {Uint8Array<ArrayBuffer>} from the platform's cryptographic generator
+ * @returns {Uint8Array<ArrayBuffer>} cryptographically random
  */
 export function randomBytes(length) {
   return crypto.getRandomValues(new Uint8Array(length));
@@ -51,5 +51,5 @@ export function randomBytes(length) {
  * @returns {Uint8Array<ArrayBuffer>}
  */
 export function fromHex(text) {
-  return Uint8Array.from({ length: text.length / 2 }, (_, at) => parseInt(text.slice(2 * at, 2 * at + 2), 16));
+  return Uint8Array.from({ length: text.length / 2 }, (_, index) => parseInt(text.slice(2 * index, 2 * index + 2), 16));
 }

@@ -1,11 +1,8 @@
-/**
- * Time as the library sees it, so that a test can bring its own. Nothing else in
- * the library touches timers.
- */
+/** The library's only access to time and timers, so that a test can replace them. */
 
 /**
  * @typedef {object} Clock
- * @property {() => number} now milliseconds, never going back
+ * @property {() => number} now monotonic, in ms
  * @property {(fn: () => void, ms: number) => any} setTimeout
  * @property {(handle: any) => void} clearTimeout
  */

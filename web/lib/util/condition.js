@@ -1,15 +1,16 @@
-/** Waiting for whatever changes next, for those who look again at what they need when woken. */
+/** A condition variable: waiters are woken by every change and then check again what they wait for. */
 
-export class Changes {
+export class Condition {
   /** @type {Set<() => void>} */
   #waiters = new Set();
 
-  /** @returns {Promise<void>} */
-  next() {
+  /** @returns {Promise<void>} resolves at the next `notify` */
+  wait() {
     return new Promise((resolve) => this.#waiters.add(resolve));
   }
 
-  wake() {
+  /** Wakes all waiters. */
+  notify() {
     const waiters = [...this.#waiters];
     this.#waiters.clear();
     for (const resolve of waiters) resolve();

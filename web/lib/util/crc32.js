@@ -1,11 +1,11 @@
-/** The CRC-32 that zip files carry, eight bytes at a step. Not a hash to trust: see piece.js. */
+/** The CRC-32 of ZIP files, computed eight bytes per step. It is not a cryptographic hash. */
 
 const TABLES = makeTables();
 
 /**
  * @param {Uint8Array} bytes
- * @param {number} [before] the value for what came before them
- * @returns {number} for all of it, unsigned
+ * @param {number} [before] the CRC of the preceding bytes
+ * @returns {number} the CRC of all bytes so far, unsigned
  */
 export function crc32(bytes, before = 0) {
   const [t0, t1, t2, t3, t4, t5, t6, t7] = TABLES;

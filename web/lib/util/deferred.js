@@ -1,9 +1,9 @@
-/** A promise that somebody else settles than who made it. */
+/** A promise together with the functions that settle it. */
 
 /**
  * @template T
  * @typedef {object} Deferred
- * @property {Promise<T>} promise its failure may go unheard
+ * @property {Promise<T>} promise its rejection may go unhandled
  * @property {(value: T) => void} resolve
  * @property {(error: Error) => void} reject
  */
@@ -18,11 +18,11 @@ export function deferred() {
   /** @type {(error: Error) => void} */
   let reject = () => {};
   const promise = /** @type {Promise<T>} */ (
-    new Promise((yes, no) => {
-      resolve = yes;
-      reject = no;
+    new Promise((onResolve, onReject) => {
+      resolve = onResolve;
+      reject = onReject;
     })
   );
-  promise.catch(() => {}); // who does not wait for it hears by other ways
+  promise.catch(() => {}); // a caller that does not wait for it learns of the failure from an event
   return { promise, resolve, reject };
 }

@@ -1,7 +1,4 @@
-/**
- * Named events with typed arguments: `on` returns its own undo. Knows nothing of
- * what is said through it.
- */
+/** A typed event emitter. `on` returns a function that removes the listener. */
 
 /** @template {Record<string, any[]>} Events */
 export class Emitter {
@@ -9,21 +6,21 @@ export class Emitter {
   #listeners = new Map();
 
   /**
-   * Calls `listener` at every `event` from now on.
+   * Calls `listener` for every `event` from now on.
    *
    * @template {keyof Events} E
    * @param {E} event
    * @param {(...args: Events[E]) => void} listener
-   * @returns {() => void} call it to stop listening; calling it twice is harmless
+   * @returns {() => void} removes the listener; calling it twice is harmless
    */
   on(event, listener) {
-    const set = this.#listeners.get(event) ?? new Set();
-    this.#listeners.set(event, set);
-    // A wrapper of its own, so that one function registered twice is undone once a time.
+    const listeners = this.#listeners.get(event) ?? new Set();
+    this.#listeners.set(event, listeners);
+    // A wrapper, so that a function that was added twice is removed once per call.
     /** @param {any[]} args */
     const entry = (...args) => listener(.../** @type {Events[E]} */ (args));
-    set.add(entry);
-    return () => void set.delete(entry);
+    listeners.add(entry);
+    return () => void listeners.delete(entry);
   }
 
   /**
@@ -36,7 +33,7 @@ export class Emitter {
       try {
         listener(...args);
       } catch (error) {
-        // A listener's fault must reach the console and must not stop the others.
+        // Report a listener's error on the console without stopping the other listeners.
         queueMicrotask(() => {
           throw error;
         });

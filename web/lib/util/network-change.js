@@ -1,29 +1,29 @@
-/** Tells when the device's way into the network has changed, as far as the platform says. */
+/** Notices that the device has changed networks, as far as the platform reports it. */
 
 /**
- * @typedef {Pick<EventTarget, "addEventListener" | "removeEventListener">} Network fires
- *   `online`; may have a `navigator.connection`. The window is one; node's global is none.
+ * @typedef {Pick<EventTarget, "addEventListener" | "removeEventListener">} Network fires `online` and
+ *   may have a `navigator.connection`, as a browser's `window` does; Node's global object fires nothing
  */
 
 /**
  * @param {Network} network
- * @param {() => void} changed
- * @returns {() => void} call it to stop listening
+ * @param {() => void} onChange
+ * @returns {() => void} removes the listeners
  */
-export function onNetworkChange(network, changed) {
+export function onNetworkChange(network, onChange) {
   const { navigator } = /** @type {{navigator?: {connection?: EventTarget & {type?: string}}}} */ (network);
   const connection = navigator?.connection;
   let type = connection?.type;
-  const retyped = () => {
-    // `change` also tells of every new estimate of the speed, on the same network.
+  const onConnectionChange = () => {
+    // `change` also fires for every new estimate of the speed of the same network.
     if (connection?.type === type) return;
     type = connection?.type;
-    changed();
+    onChange();
   };
-  network.addEventListener?.("online", changed);
-  connection?.addEventListener?.("change", retyped);
+  network.addEventListener?.("online", onChange);
+  connection?.addEventListener?.("change", onConnectionChange);
   return () => {
-    network.removeEventListener?.("online", changed);
-    connection?.removeEventListener?.("change", retyped);
+    network.removeEventListener?.("online", onChange);
+    connection?.removeEventListener?.("change", onConnectionChange);
   };
 }

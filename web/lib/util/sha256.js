@@ -1,18 +1,18 @@
 /**
- * SHA-256 in steps, for data that does not fit into memory: WebCrypto's digest wants
- * everything at once. Where all bytes are at hand, `crypto.subtle.digest` is faster.
+ * Incremental SHA-256, for data that does not fit into memory: WebCrypto takes all bytes in one call,
+ * and is faster where they are at hand.
  */
 
 import { toHex } from "./bytes.js";
 
 const BLOCK = 64;
 
-/** The fractional parts of roots of the first primes, as FIPS 180-4 defines them. */
+/** The fractional parts of the roots of the first primes (FIPS 180-4). */
 const PRIMES = primes(64);
 const ROUND = Int32Array.from(PRIMES, (prime) => fraction(Math.cbrt(prime)));
 const START = Int32Array.from(PRIMES.slice(0, 8), (prime) => fraction(Math.sqrt(prime)));
 
-/** `update` any number of times, then `digest` once. */
+/** Call `update` any number of times, then `digest` once. */
 export class Sha256 {
   #state = START.slice();
   #words = new Int32Array(64);
@@ -21,7 +21,7 @@ export class Sha256 {
   #total = 0;
 
   /**
-   * @param {Uint8Array} bytes not kept
+   * @param {Uint8Array} bytes not retained
    * @returns {this}
    */
   update(bytes) {
@@ -40,7 +40,7 @@ export class Sha256 {
     return this;
   }
 
-  /** @returns {string} 64 lower-case hexadecimal digits; nothing may be added afterwards */
+  /** @returns {string} 64 lower-case hexadecimal digits */
   digest() {
     const bits = this.#total * 8;
     const padding = new Uint8Array(this.#restLength < 56 ? BLOCK : 2 * BLOCK).subarray(this.#restLength);

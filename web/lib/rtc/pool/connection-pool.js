@@ -1,7 +1,6 @@
 /**
- * Connections by peer id, made when asked for and kept for the next time, as tsujio's
- * webrtc-connectionpool did for PeerJS, with its names. How a connection is made is
- * peer.js's business; its messages and its end are pooled.js's.
+ * A pool of connections by peer id, with the API of tsujio's webrtc-connectionpool for PeerJS.
+ * pooled-connection.js has the messages and the closing of one connection.
  *
  *     const pool = new ConnectionPool({ peer: new Peer(socket, identity) });
  *     pool.onconnection = (connection) => (connection.ondata = (data) => console.log(data));
@@ -9,52 +8,52 @@
  *     await connection.send({ hello: "world" });
  */
 
-import { onAbort, unlessAborted } from "../../util/abort.js";
+import { abortable, onAbort } from "../../util/abort.js";
 import { systemClock } from "../../util/clock.js";
-import { AbortedError, PeerError } from "../../util/errors.js";
+import { AbortedError } from "../../util/errors.js";
+import { PeerError } from "../errors.js";
 import { isPeerId } from "../identity.js";
 import { PooledConnection } from "./pooled-connection.js";
 
 /**
  * @typedef {object} PoolOptions
- * @property {Pick<import("../peer.js").Peer, "id" | "join" | "connect" | "on">} peer joined by
- *   the pool; its incoming connections are the pool's. Closing it is its owner's, after `destroy()`
- * @property {number} [connectionPoolSize] connections kept; beyond it the least recently
- *   used is destroyed (default 10)
- * @property {number} [connectionCloseDelay] ms that the end of a connection may take (default 30 000)
- * @property {number} [silentConnectionCloseTimeout] ms without data either way after which a
+ * @property {Pick<import("../peer.js").Peer, "id" | "join" | "connect" | "on">} peer joined by the pool,
+ *   which uses all its incoming connections; you close it after `destroy()`
+ * @property {number} [connectionPoolSize] maximum of pooled connections; beyond it the least recently
+ *   used one is destroyed (default 10)
+ * @property {number} [connectionCloseDelay] ms that closing a connection may take (default 30 000)
+ * @property {number} [silentConnectionCloseTimeout] ms without data in either direction after which a
  *   connection is destroyed (default 180 000)
  * @property {number} [connectionOpenTimeout] ms for a connection to open (default 30 000)
  * @property {number} [maxMessageSize] bytes (default 16 MiB)
- * @property {boolean} [debug] says on the console what becomes of each connection, never what it carries
+ * @property {boolean} [debug] logs the life of each connection on the console, without its data
  * @property {import("../../util/clock.js").Clock} [clock]
  */
 
 /** @typedef {(connection: PooledConnection | null, error?: Error) => void} CreateCallback */
 
-/** Life: made, `onopen`, `create` and `onconnection` as often as wanted, `destroy`. */
 export class ConnectionPool {
-  /** Of this interface, as the original tells its own. */
+  /** Of this interface, as in the original. */
   version = "1.0.0";
-  /** @type {((peerId: string) => void) | null} the peer has joined */
+  /** @type {((peerId: string) => void) | null} called when the peer has joined */
   onopen = null;
-  /** @type {((error: Error) => void) | null} the peer cannot join */
+  /** @type {((error: Error) => void) | null} called when the peer cannot join */
   onerror = null;
-  /** @type {((connection: PooledConnection) => void) | null} another peer has opened one */
+  /** @type {((connection: PooledConnection) => void) | null} called for each incoming connection */
   onconnection = null;
   #peer;
   #debug;
   #size;
   #openTimeout;
-  #pooledOptions;
+  #connectionOptions;
   /** @type {Map<string, PooledConnection>} by remote id, least recently used first */
   #pooled = new Map();
-  /** @type {Set<PooledConnection>} pooled or on their way to being closed */
+  /** @type {Set<PooledConnection>} pooled or closing */
   #live = new Set();
-  /** Creations happen one after the other. */
+  /** Connections are created one after the other. */
   #queue = /** @type {Promise<any>} */ (Promise.resolve());
-  #end = new AbortController();
-  #unlisten;
+  #destroyed = new AbortController();
+  #removeListener;
 
   /** @param {PoolOptions} options */
   constructor({ peer, ...options }) {
@@ -62,21 +61,21 @@ export class ConnectionPool {
     this.#debug = options.debug ?? false;
     this.#size = options.connectionPoolSize ?? 10;
     this.#openTimeout = options.connectionOpenTimeout ?? 30_000;
-    this.#pooledOptions = {
+    this.#connectionOptions = {
       clock: options.clock ?? systemClock,
       connectionCloseDelay: options.connectionCloseDelay ?? 30_000,
       silentConnectionCloseTimeout: options.silentConnectionCloseTimeout ?? 180_000,
       maxMessageSize: options.maxMessageSize ?? 16 * 1024 * 1024,
     };
-    this.#unlisten = peer.on("connection", (connection) => void this.#incoming(connection));
-    peer.join({ signal: this.#end.signal }).then(
+    this.#removeListener = peer.on("connection", (connection) => void this.#handleIncoming(connection));
+    peer.join({ signal: this.#destroyed.signal }).then(
       () => {
-        this.#say("joined as", peer.id);
+        this.#log("joined as", peer.id);
         this.onopen?.(peer.id);
       },
       (error) => {
-        this.#say("cannot join:", error.message);
-        if (!this.#end.signal.aborted) this.onerror?.(error);
+        this.#log("cannot join:", error.message);
+        if (!this.#destroyed.signal.aborted) this.onerror?.(error);
       },
     );
   }
@@ -87,8 +86,7 @@ export class ConnectionPool {
   }
 
   /**
-   * Gives the connection to a peer: the pooled one if there is one, else a new one, which
-   * is made when all earlier creations are done.
+   * Returns the pooled connection to a peer, or creates one. Connections are created in request order.
    *
    * @param {string} remoteId
    * @param {CreateCallback | {signal?: AbortSignal}} [options] a callback, or options
@@ -97,14 +95,14 @@ export class ConnectionPool {
    */
   create(remoteId, options = {}) {
     const callback = typeof options === "function" ? options : null;
-    const created = this.#create(remoteId, callback ? undefined : /** @type {{signal?: AbortSignal}} */ (options).signal);
-    // A callback that throws must be heard of, and is not the creation's failure.
+    const created = this.#enqueue(remoteId, callback ? undefined : /** @type {{signal?: AbortSignal}} */ (options).signal);
+    // An error of the callback itself is reported as an unhandled rejection, not passed to the callback.
     if (callback) created.then((connection) => callback(connection), (error) => callback(null, error));
     return created;
   }
 
   /**
-   * Keeps a connection as its peer's only one and as the most recently used.
+   * Makes a connection the only one of its peer and the most recently used one.
    *
    * @param {PooledConnection} connection
    */
@@ -116,16 +114,16 @@ export class ConnectionPool {
     if (replaced !== connection) void replaced?.destroy();
     for (const [oldest] of this.#pooled) {
       if (this.#pooled.size <= this.#size) break;
-      this.#say("full: the least recently used goes,", oldest);
+      this.#log("pool is full, removing the least recently used:", oldest);
       void this.removeConnection(oldest);
     }
   }
 
   /**
-   * Takes a peer's connection out of the pool and destroys it.
+   * Removes a peer's connection from the pool and destroys it.
    *
    * @param {string} remoteId
-   * @returns {Promise<void>} when it is closed
+   * @returns {Promise<void>} resolves when it is closed
    */
   async removeConnection(remoteId) {
     const connection = this.#pooled.get(remoteId);
@@ -134,13 +132,13 @@ export class ConnectionPool {
   }
 
   /**
-   * Gives up what is being created and destroys every connection.
+   * Aborts pending creations and destroys all connections.
    *
-   * @returns {Promise<void>} when all are closed; the peer may be closed then
+   * @returns {Promise<void>} resolves when all are closed; you may close the peer then
    */
   async destroy() {
-    this.#end.abort();
-    this.#unlisten();
+    this.#destroyed.abort();
+    this.#removeListener();
     await Promise.all(Array.from(this.#live, (connection) => connection.destroy()));
     this.#pooled.clear();
   }
@@ -150,17 +148,17 @@ export class ConnectionPool {
    * @param {AbortSignal} [signal]
    * @returns {Promise<PooledConnection>}
    */
-  #create(remoteId, signal) {
+  #enqueue(remoteId, signal) {
     if (!isPeerId(remoteId) || remoteId === this.#peer.id) {
       return Promise.reject(new PeerError("invalid", "Invalid peer id."));
     }
     const either = new AbortController();
-    const unlisten = [signal, this.#end.signal].map((given) => onAbort(given, () => either.abort()));
+    const removeListeners = [signal, this.#destroyed.signal].map((given) => onAbort(given, () => either.abort()));
     return new Promise((resolve, reject) => {
-      // Whoever gives up does not wait for its turn to be told so.
+      // Rejects at once, not only when its turn in the queue has come.
       onAbort(either.signal, () => reject(new AbortedError(`connection to ${remoteId}`)));
       const turn = this.#queue.then(() => this.#get(remoteId, either.signal));
-      this.#queue = turn.then(resolve, reject).finally(() => unlisten.forEach((stop) => stop()));
+      this.#queue = turn.then(resolve, reject).finally(() => removeListeners.forEach((remove) => remove()));
     });
   }
 
@@ -171,51 +169,51 @@ export class ConnectionPool {
    */
   async #get(remoteId, signal) {
     if (signal.aborted) throw new AbortedError(`connection to ${remoteId}`);
-    const known = this.#pooled.get(remoteId);
-    if (known?.isAvailable()) {
-      this.addConnection(known);
-      return known;
+    const pooled = this.#pooled.get(remoteId);
+    if (pooled?.isAvailable()) {
+      this.addConnection(pooled);
+      return pooled;
     }
-    // Opening a new one would cut off what is still arriving over the old one.
-    const old = Array.from(this.#live).filter((connection) => connection.getRemotePeerId() === remoteId);
-    await unlessAborted(Promise.all(old.map((connection) => connection.destroy())), signal, `connection to ${remoteId}`);
-    this.#say("connecting to", remoteId);
+    // A new connection would replace one that is closing and still delivers messages.
+    const closing = Array.from(this.#live).filter((connection) => connection.getRemotePeerId() === remoteId);
+    await abortable(Promise.all(closing.map((connection) => connection.destroy())), signal, `connection to ${remoteId}`);
+    this.#log("connecting to", remoteId);
     await this.#peer.join({ signal });
-    return this.#keep(await this.#peer.connect(remoteId, { signal, timeout: this.#openTimeout }));
+    return this.#add(await this.#peer.connect(remoteId, { signal, timeout: this.#openTimeout }));
   }
 
-  /** @param {import("../connection.js").Connection} connection of another peer's making */
-  async #incoming(connection) {
-    const pooled = await this.#keep(connection);
+  /** @param {import("../connection.js").Connection} connection */
+  async #handleIncoming(connection) {
+    const pooled = await this.#add(connection);
     this.onconnection?.(pooled);
   }
 
   /**
    * @param {import("../connection.js").Connection} connection open
-   * @returns {Promise<PooledConnection>} in the pool
+   * @returns {Promise<PooledConnection>} added to the pool
    */
-  async #keep(connection) {
-    const link = await connection.opened;
+  async #add(connection) {
+    const channel = await connection.opened;
     const pooled = new PooledConnection({
-      ...this.#pooledOptions,
+      ...this.#connectionOptions,
       connection,
-      link,
-      used: () => this.#pooled.get(connection.peerId) === pooled && this.addConnection(pooled),
+      channel,
+      onUse: () => this.#pooled.get(connection.peerId) === pooled && this.addConnection(pooled),
     });
     this.#live.add(pooled);
-    this.#say("open:", connection.peerId);
+    this.#log("open:", connection.peerId);
     void pooled.closed.then(() => {
-      this.#say("closed:", connection.peerId);
+      this.#log("closed:", connection.peerId);
       this.#live.delete(pooled);
       if (this.#pooled.get(connection.peerId) === pooled) this.#pooled.delete(connection.peerId);
     });
     this.addConnection(pooled);
-    if (this.#end.signal.aborted) void this.removeConnection(connection.peerId);
+    if (this.#destroyed.signal.aborted) void this.removeConnection(connection.peerId);
     return pooled;
   }
 
-  /** @param {string[]} words */
-  #say(...words) {
-    if (this.#debug) console.log("handclasp pool:", ...words);
+  /** @param {string[]} text */
+  #log(...text) {
+    if (this.#debug) console.log("handclasp pool:", ...text);
   }
 }

@@ -1,74 +1,78 @@
 /**
- * One connection of a pool: whole messages of any size over a link, and an orderly end
- * after which everything that was sent has arrived. Which connections are kept is pool.js's.
+ * One connection of a pool: messages of any size over a message channel, and an orderly close that
+ * delivers everything that was sent before. connection-pool.js decides which connections are kept.
  */
 
-import { unlessAborted } from "../../util/abort.js";
+import { abortable } from "../../util/abort.js";
 import { utf8 } from "../../util/bytes.js";
-import { AbortedError, PeerError, ProtocolError } from "../../util/errors.js";
+import { AbortedError, ProtocolError } from "../../util/errors.js";
+import { PeerError } from "../errors.js";
 
-/** What every browser accepts in one message (bytes). */
-const PIECE = 64 * 1024;
-/** Texts up to this length go as they are; a character has at most three bytes. */
-const SHORT = 16 * 1024;
+/** The size of message that every browser accepts (bytes). */
+const CHUNK_BYTES = 64 * 1024;
+/** JSON up to this length is sent in one message; a character has at most three bytes. */
+const SHORT_JSON_CHARS = 16 * 1024;
 
 /** @typedef {import("../connection.js").Connection} Connection */
-/** @typedef {import("../message-channel.js").Link} Link */
+/** @typedef {import("../message-channel.js").RtcMessageChannel} RtcMessageChannel */
 
 /**
- * @typedef {object} PooledOptions
+ * @typedef {object} PooledConnectionOptions
  * @property {Connection} connection open
- * @property {Link} link its link, which nobody else reads
+ * @property {RtcMessageChannel} channel of the connection, without another reader
  * @property {import("../../util/clock.js").Clock} clock
  * @property {number} connectionCloseDelay ms
  * @property {number} silentConnectionCloseTimeout ms
  * @property {number} maxMessageSize bytes
- * @property {() => void} used called whenever data was sent or received
+ * @property {() => void} onUse called whenever data was sent or received
  */
 
 /**
- * Life: open, `destroy()` on either side, closed. `isAvailable()` is false from `destroy`
- * on; what the other side has sent until then still comes to `ondata`.
+ * `isAvailable()` is false after either side has called `destroy()`. What the other side has sent before
+ * still arrives at `ondata`.
  */
 export class PooledConnection {
-  /** @type {((error: Error) => void) | null} the connection broke; it is closed */
+  /** @type {((error: Error) => void) | null} called when the connection broke; it is closed then */
   onerror = null;
   #connection;
-  #link;
+  #channel;
   #clock;
   #closeDelay;
   #silentTimeout;
   #maxMessageSize;
-  #used;
-  #destroyed = false;
+  #onUse;
+  #isDestroyed = false;
   /** @type {((data: any) => void) | null} */
   #ondata = null;
-  #listened = () => {};
-  /** No data is handed over before somebody listens; it waits in the link. */
-  #listening = new Promise((resolve) => (this.#listened = () => resolve(undefined)));
-  /** Messages are sent one after the other, pieces unmixed. */
-  #sending = /** @type {Promise<any>} */ (Promise.resolve());
-  /** @type {any} of silence while open, of closing once destroyed */
+  #resolveListener = () => {};
+  /** Messages wait in the channel until a listener is set. */
+  #hasListener = new Promise((resolve) => (this.#resolveListener = () => resolve(undefined)));
+  /** Messages are sent one after the other, so that their chunks do not mix. */
+  #sendQueue = /** @type {Promise<any>} */ (Promise.resolve());
+  /** @type {any} for silence while open, for closing once destroyed */
   #timer;
 
-  /** @param {PooledOptions} options */
+  /**
+   * @param {PooledConnectionOptions} options
+   * @internal
+   */
   constructor(options) {
     this.#connection = options.connection;
-    this.#link = options.link;
+    this.#channel = options.channel;
     this.#clock = options.clock;
     this.#closeDelay = options.connectionCloseDelay;
     this.#silentTimeout = options.silentConnectionCloseTimeout;
     this.#maxMessageSize = options.maxMessageSize;
-    this.#used = options.used;
-    /** @type {Promise<void>} when nothing more will arrive or be sent */
+    this.#onUse = options.onUse;
+    /** @type {Promise<void>} resolves when nothing more will be received or sent */
     this.closed = new Promise((resolve) => {
       this.#connection.on("close", (reason) => {
-        this.#ended(reason);
+        this.#handleClose(reason);
         resolve();
       });
     });
-    this.#watchSilence();
-    this.#read().catch((error) => this.#connection.close(error));
+    this.#restartSilenceTimer();
+    this.#readLoop().catch((error) => this.#connection.close(error));
   }
 
   /** @returns {string} */
@@ -76,26 +80,26 @@ export class PooledConnection {
     return this.#connection.peerId;
   }
 
-  /** @returns {boolean} whether it is open and nobody has begun to end it */
+  /** @returns {boolean} whether it is open and neither side has called `destroy()` */
   isAvailable() {
-    return !this.#destroyed && this.#connection.isOpen;
+    return !this.#isDestroyed && this.#connection.isOpen;
   }
 
-  /** Gets each message, whole and in order: JSON, or an `ArrayBuffer`. What came before it is set, waits. */
+  /** Receives each message, complete and in order: JSON, or an `ArrayBuffer`. Earlier messages wait until it is set. */
   get ondata() {
     return this.#ondata;
   }
 
   set ondata(listener) {
     this.#ondata = listener;
-    if (listener) this.#listened();
+    if (listener) this.#resolveListener();
   }
 
   /**
    * @param {any} data JSON, an `ArrayBuffer` or a view of one, at most `maxMessageSize`
-   * @param {((error?: Error) => void) | {signal?: AbortSignal}} [options] a callback, or a signal:
-   *   given up before its turn came, it is never sent; after that, it is sent whole
-   * @returns {Promise<void>} when it was handed to the network, which may keep 256 KiB
+   * @param {((error?: Error) => void) | {signal?: AbortSignal}} [options] a callback, or a signal: a
+   *   message that waits in the queue is then not sent; one whose sending has begun is sent completely
+   * @returns {Promise<void>} resolves when the message is in the send buffer of 256 KiB
    * @throws {PeerError | AbortedError} the connection is not available, or broke
    */
   send(data, options = {}) {
@@ -106,77 +110,77 @@ export class PooledConnection {
   }
 
   /**
-   * Ends it in order: what both sides have sent arrives, for which `connectionCloseDelay`
-   * is the limit.
+   * Closes the connection in order: what both sides have sent is delivered first, for at most
+   * `connectionCloseDelay`.
    *
-   * @returns {Promise<void>} when it is closed
+   * @returns {Promise<void>} resolves when it is closed
    */
   destroy() {
     this.#finish({ type: "fin" });
     return this.closed;
   }
 
-  /** @param {{type: "fin" | "fin_ack"}} word after which this side sends nothing */
-  #finish(word) {
-    if (this.#destroyed && word.type === "fin") return;
-    this.#destroyed = true;
-    this.#listened(); // the other side's end has to be read, whether or not somebody listens
+  /** @param {{type: "fin" | "fin_ack"}} message the last one that this side sends */
+  #finish(message) {
+    if (this.#isDestroyed && message.type === "fin") return;
+    this.#isDestroyed = true;
+    this.#resolveListener(); // the other side's `fin` has to be read even without a listener
     this.#clock.clearTimeout(this.#timer);
     this.#timer = this.#clock.setTimeout(() => this.#connection.close(), this.#closeDelay);
-    this.#inTurn(async () => this.#link.send(word)).catch(() => this.#connection.close());
+    this.#enqueue(async () => this.#channel.send(message)).catch(() => this.#connection.close());
   }
 
   /**
    * @param {() => Promise<void>} step
    * @returns {Promise<void>}
    */
-  #inTurn(step) {
-    const done = this.#sending.then(step);
-    this.#sending = done.catch(() => {}); // told to whoever sent it; the next may do better
+  #enqueue(step) {
+    const done = this.#sendQueue.then(step);
+    this.#sendQueue = done.catch(() => {}); // the sender gets the error; the next message may succeed
     return done;
   }
 
   /**
-   * @param {any} data copied at once: it may change before its turn comes
+   * @param {any} data copied at once, because it may change while it waits in the queue
    * @param {AbortSignal} [signal]
    */
   async #send(data, signal) {
     if (!this.isAvailable()) {
       throw new PeerError("closed", `connection to ${this.getRemotePeerId()} is not available`);
     }
-    const bytes = copyOf(data);
-    const json = bytes ? "" : JSON.stringify(data);
+    const binary = copyOf(data);
+    const json = binary ? "" : JSON.stringify(data);
     if (json === undefined) throw new TypeError(`${typeof data} cannot be sent as json`);
-    const pieces = bytes ?? utf8(json);
-    if (pieces.length > this.#maxMessageSize) {
-      throw new RangeError(`message of ${pieces.length} bytes, the limit is ${this.#maxMessageSize}`);
+    const bytes = binary ?? utf8(json);
+    if (bytes.length > this.#maxMessageSize) {
+      throw new RangeError(`message of ${bytes.length} bytes, the limit is ${this.#maxMessageSize}`);
     }
     const what = `message to ${this.getRemotePeerId()}`;
-    const turn = this.#inTurn(async () => {
+    const sent = this.#enqueue(async () => {
       if (signal?.aborted) throw new AbortedError(what);
-      if (!bytes && json.length <= SHORT) this.#link.send({ type: "data", json });
-      else await this.#sendPieces(pieces, bytes ? "bytes" : "json");
+      if (!binary && json.length <= SHORT_JSON_CHARS) this.#channel.send({ type: "data", json });
+      else await this.#sendChunks(bytes, binary ? "bytes" : "json");
       this.#touch();
     });
-    await unlessAborted(turn, signal, what);
+    await abortable(sent, signal, what);
   }
 
   /**
    * @param {Uint8Array<ArrayBuffer>} bytes
    * @param {"bytes" | "json"} form
    */
-  async #sendPieces(bytes, form) {
-    this.#link.send({ type: "pieces", form, length: bytes.length });
-    for (let at = 0; at < bytes.length; at += PIECE) await this.#link.sendBytes(bytes.subarray(at, at + PIECE));
+  async #sendChunks(bytes, form) {
+    this.#channel.send({ type: "pieces", form, length: bytes.length });
+    for (let at = 0; at < bytes.length; at += CHUNK_BYTES) await this.#channel.sendBytes(bytes.subarray(at, at + CHUNK_BYTES));
   }
 
-  async #read() {
+  async #readLoop() {
     for (;;) {
-      const message = await this.#link.expect(["data", "pieces", "fin", "fin_ack"]);
-      // All that this side has sent was read, and all of the other side's came before it.
+      const message = await this.#channel.expect(["data", "pieces", "fin", "fin_ack"]);
+      // The other side has read all that this side has sent, and sends nothing after this.
       if (message.type === "fin_ack") return this.#connection.close();
       if (message.type === "fin") this.#finish({ type: "fin_ack" });
-      else await this.#deliver(message.type === "data" ? JSON.parse(message.json) : await this.#readPieces(message));
+      else await this.#deliver(message.type === "data" ? JSON.parse(message.json) : await this.#readChunks(message));
     }
   }
 
@@ -184,46 +188,46 @@ export class PooledConnection {
    * @param {any} header
    * @returns {Promise<any>}
    */
-  async #readPieces({ form, length }) {
+  async #readChunks({ form, length }) {
     if (!Number.isInteger(length) || length < 0 || length > this.#maxMessageSize) {
       throw new ProtocolError(`message of ${length} bytes, the limit is ${this.#maxMessageSize}`);
     }
     const bytes = new Uint8Array(length);
     for (let at = 0; at < length; ) {
-      const piece = await this.#link.next();
-      if (!(piece instanceof ArrayBuffer)) throw new ProtocolError("text amid the pieces of a message");
-      if (piece.byteLength === 0 || piece.byteLength > length - at) throw new ProtocolError("pieces exceed their message");
-      bytes.set(new Uint8Array(piece), at);
-      at += piece.byteLength;
+      const chunk = await this.#channel.receive();
+      if (!(chunk instanceof ArrayBuffer)) throw new ProtocolError("got text between the chunks of a message");
+      if (chunk.byteLength === 0 || chunk.byteLength > length - at) throw new ProtocolError("chunks exceed their message");
+      bytes.set(new Uint8Array(chunk), at);
+      at += chunk.byteLength;
     }
     return form === "json" ? JSON.parse(new TextDecoder().decode(bytes)) : bytes.buffer;
   }
 
   /** @param {any} data */
   async #deliver(data) {
-    await this.#listening;
+    await this.#hasListener;
     this.#touch();
-    this.#tell(this.#ondata, data);
+    this.#notify(this.#ondata, data);
   }
 
   #touch() {
-    if (this.#destroyed) return;
-    this.#watchSilence();
-    this.#used();
+    if (this.#isDestroyed) return;
+    this.#restartSilenceTimer();
+    this.#onUse();
   }
 
-  #watchSilence() {
+  #restartSilenceTimer() {
     this.#clock.clearTimeout(this.#timer);
     this.#timer = this.#clock.setTimeout(() => void this.destroy(), this.#silentTimeout);
   }
 
   /** @param {Error} reason */
-  #ended(reason) {
+  #handleClose(reason) {
     this.#clock.clearTimeout(this.#timer);
-    this.#listened();
-    const expected = this.#destroyed;
-    this.#destroyed = true;
-    if (!expected) this.#tell(this.onerror, reason);
+    this.#resolveListener();
+    const isExpected = this.#isDestroyed;
+    this.#isDestroyed = true;
+    if (!isExpected) this.#notify(this.onerror, reason);
   }
 
   /**
@@ -231,11 +235,11 @@ export class PooledConnection {
    * @param {((value: T) => void) | null} listener
    * @param {T} value
    */
-  #tell(listener, value) {
+  #notify(listener, value) {
     try {
       listener?.(value);
     } catch (error) {
-      // A listener's fault must reach the console and must not end the connection.
+      // Report a listener's error on the console without closing the connection.
       queueMicrotask(() => {
         throw error;
       });
@@ -245,7 +249,7 @@ export class PooledConnection {
 
 /**
  * @param {any} data
- * @returns {Uint8Array<ArrayBuffer> | null} null for what is not binary
+ * @returns {Uint8Array<ArrayBuffer> | null} null when it is not binary
  */
 function copyOf(data) {
   if (data instanceof ArrayBuffer) return new Uint8Array(data.slice());

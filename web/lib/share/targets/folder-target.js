@@ -1,56 +1,56 @@
 /**
- * A folder that the person picked, as a target: folders in it are kept, and nothing that
- * is there already is overwritten. For browsers with File System Access.
+ * A folder that the user has picked, as a download target. It keeps the folders of the share and
+ * overwrites nothing. For browsers with the File System Access API.
  */
 
-import { TransferError } from "../../util/errors.js";
+import { writeToPickedPlace } from "./picked-place.js";
 
-/** @typedef {import("../catalogue.js").Entry} Entry */
-/** @typedef {import("./target.js").Target} Target */
+/** @typedef {import("../file-entry.js").FileEntry} FileEntry */
+/** @typedef {import("../download-target.js").DownloadTarget} DownloadTarget */
 
-/** @implements {Target} */
+/** @implements {DownloadTarget} */
 export class FolderTarget {
-  whole = false;
+  allOrNothing = false;
   #root;
   /** @type {Map<string, {folder: FileSystemDirectoryHandle, name: string, stream: FileSystemWritableFileStream}>} */
   #files = new Map();
 
-  /** @param {FileSystemDirectoryHandle} root that may be written to */
+  /** @param {FileSystemDirectoryHandle} root with write permission */
   constructor(root) {
     this.#root = root;
   }
 
-  /** @param {Entry} entry */
+  /** @param {FileEntry} entry */
   async open({ id, path }) {
-    const { folder, name, stream } = await writing(() => this.#create(path));
+    const { folder, name, stream } = await writeToPickedPlace(() => this.#create(path));
     this.#files.set(id, { folder, name, stream });
     return {
-      stored: 0,
+      storedBytes: 0,
       read: async () => new Uint8Array(0),
       write: async (/** @type {number} */ at, /** @type {Uint8Array<ArrayBuffer>} */ bytes) => {
-        await writing(() => stream.write({ type: "write", position: at, data: bytes }));
+        await writeToPickedPlace(() => stream.write({ type: "write", position: at, data: bytes }));
         return bytes;
       },
-      close: () => writing(() => stream.close()),
+      close: () => writeToPickedPlace(() => stream.close()),
     };
   }
 
-  /** @param {Entry} entry */
-  async drop({ id }) {
+  /** @param {FileEntry} entry */
+  async remove({ id }) {
     const file = this.#files.get(id);
     if (!file) return;
-    // Closed or not, what is there is not what was promised.
+    // Whether it is closed or not, the file is not complete.
     await file.stream.abort().catch(() => {});
     await file.folder.removeEntry(file.name).catch(() => {});
   }
 
-  /** @param {Entry[]} entries */
+  /** @param {FileEntry[]} entries */
   async finish(entries) {
     return entries.map(({ path }) => ({ name: path.join("/"), blob: null }));
   }
 
   async abort() {
-    for (const id of this.#files.keys()) await this.drop(/** @type {Entry} */ ({ id }));
+    for (const id of this.#files.keys()) await this.remove(/** @type {FileEntry} */ ({ id }));
   }
 
   /** @param {string[]} path */
@@ -74,18 +74,4 @@ async function freeName(folder, name) {
   let free = name;
   for (let n = 2; taken.has(free.toLowerCase()); n++) free = `${stem} (${n})${extension ?? ""}`;
   return free;
-}
-
-/**
- * @template T
- * @param {() => Promise<T>} work in a place that the person picked
- * @returns {Promise<T>}
- * @throws {TransferError} `place`
- */
-export async function writing(work) {
-  try {
-    return await work();
-  } catch (cause) {
-    throw new TransferError("place", "place that was picked cannot be written to", { cause });
-  }
 }

@@ -1,65 +1,61 @@
 /**
- * The browser's private file system (OPFS) as a target: pieces are written in place by a
- * worker, so what was stored is still there after a reload, a crash or a flat battery.
+ * The browser's origin private file system (OPFS) as a download target. A worker writes the pieces in
+ * place, so what is stored survives a reload, a crash or an empty battery.
  *
- * A file is named after the share and its own path. It stays for the page that has it
- * open (the browser copies from it), then until it is taken up again, or for a day.
+ * A file's name is derived from the share and its path. The file is kept while a page has it open (the
+ * browser copies from it), and after that until a download continues it, or for a day.
  */
 
 import { utf8 } from "../../util/bytes.js";
-import { TransferError } from "../../util/errors.js";
-import { pieceHash } from "../piece-layout.js";
+import { TransferError } from "../errors.js";
+import { pieceHash } from "../piece-hash.js";
+import { bundleFiles } from "./zip-bundle.js";
 
-/** @typedef {import("../catalogue.js").Entry} Entry */
-/** @typedef {import("./target.js").Target} Target */
+/** @typedef {import("../file-entry.js").FileEntry} FileEntry */
+/** @typedef {import("../download-target.js").DownloadTarget} DownloadTarget */
 
 const FOLDER = "handclasp";
-/** What nobody took up again for so long is thrown away (ms). */
-const KEPT = 24 * 60 * 60 * 1_000;
-/** The download that follows copies the file, so it needs its room twice. */
+/** Files that no download has continued for this long are deleted (ms). */
+const MAX_AGE = 24 * 60 * 60 * 1_000;
+/** The browser's download copies the file, so it needs its size twice. */
 const COPIES = 2;
 
-/** @implements {Target} */
-export class DiskTarget {
-  whole = false;
+/** @implements {DownloadTarget} */
+export class OpfsTarget {
+  allOrNothing = false;
   #scope;
-  #bundle;
-  #disk = new Disk();
-  /** @type {Map<string, string>} names on the disk, by the entry's id */
+  #worker = new OpfsWorker();
+  /** @type {Map<string, string>} names in the file system, by the entry's id */
   #names = new Map();
 
-  /**
-   * @param {string} scope
-   * @param {(files: Array<{entry: Entry, blob: Blob}>) => Promise<import("./target.js").Saved[]>} bundle
-   */
-  constructor(scope, bundle) {
+  /** @param {string} scope */
+  constructor(scope) {
     this.#scope = scope;
-    this.#bundle = bundle;
   }
 
-  /** @param {Entry} entry */
+  /** @param {FileEntry} entry */
   async open(entry) {
-    const name = await diskName(this.#scope, entry);
+    const name = await storedName(this.#scope, entry);
     await holdLock(name);
     this.#names.set(entry.id, name);
-    const stored = await this.#disk.call("open", { name, size: entry.size });
+    const storedBytes = await this.#worker.call("open", { name, size: entry.size });
     return {
-      stored,
-      read: (/** @type {number} */ at, /** @type {number} */ length) => this.#disk.call("read", { name, at, length }),
+      storedBytes,
+      read: (/** @type {number} */ at, /** @type {number} */ length) => this.#worker.call("read", { name, at, length }),
       write: (/** @type {number} */ at, /** @type {Uint8Array<ArrayBuffer>} */ bytes) => {
-        return this.#disk.call("write", { name, at, bytes }, [bytes.buffer]);
+        return this.#worker.call("write", { name, at, bytes }, [bytes.buffer]);
       },
-      close: () => this.#disk.call("close", { name }),
+      close: () => this.#worker.call("close", { name }),
     };
   }
 
-  /** @param {Entry} entry */
-  async drop({ id }) {
+  /** @param {FileEntry} entry */
+  async remove({ id }) {
     const name = this.#names.get(id);
-    if (name) await this.#disk.call("remove", { name });
+    if (name) await this.#worker.call("remove", { name });
   }
 
-  /** @param {Entry[]} entries */
+  /** @param {FileEntry[]} entries */
   async finish(entries) {
     const folder = await openFolder();
     const files = [];
@@ -67,68 +63,68 @@ export class DiskTarget {
       const handle = await folder.getFileHandle(this.#names.get(entry.id) ?? "");
       files.push({ entry, blob: await handle.getFile() });
     }
-    this.#disk.end();
-    return this.#bundle(files);
+    this.#worker.terminate();
+    return bundleFiles(files);
   }
 
   /** @param {{keep: boolean}} options */
   async abort({ keep }) {
-    for (const name of this.#names.values()) await this.#disk.call(keep ? "close" : "remove", { name });
-    this.#disk.end();
+    for (const name of this.#names.values()) await this.#worker.call(keep ? "close" : "remove", { name });
+    this.#worker.terminate();
   }
 }
 
 /**
  * @param {string} scope
- * @returns {Promise<number>} bytes of files that this browser can take; 0 where it has no such disk.
- *   What the share left there before counts as room.
+ * @returns {Promise<number>} bytes of files that fit; 0 in a browser without OPFS. Files of the same
+ *   share that are stored already count as room.
  */
-export async function diskRoom(scope) {
+export async function opfsRoom(scope) {
   if (!globalThis.Worker || !globalThis.navigator?.storage?.getDirectory || !navigator.locks) return 0;
   try {
     const folder = await openFolder();
-    const own = await sweep(folder, await scopeName(scope));
+    const own = await deleteOldFiles(folder, await scopePrefix(scope));
     const { quota = 0, usage = 0 } = await navigator.storage.estimate();
     return Math.max(0, (quota - usage + own) / COPIES);
   } catch {
-    return 0; // private windows of some browsers have the functions and refuse them
+    return 0; // private windows of some browsers have the functions, but they fail
   }
 }
 
-/** The worker, and calls to it: each is answered in its turn. */
-class Disk {
+/** Calls to the worker, which are answered in order. */
+class OpfsWorker {
   #worker = new Worker(new URL("./opfs-worker.js", import.meta.url), { type: "module" });
   /** @type {Array<{resolve: (value: any) => void, reject: (error: Error) => void}>} */
   #calls = [];
-  #ended = false;
+  #isTerminated = false;
 
   constructor() {
     this.#worker.onmessage = ({ data: { value, error, name } }) => {
       const call = this.#calls.shift();
       if (error === undefined) call?.resolve(value);
-      else call?.reject(storageError(name, error));
+      else call?.reject(toTransferError(name, error));
     };
     this.#worker.onerror = ({ message }) => {
-      for (const call of this.#calls.splice(0)) call.reject(storageError("Error", message));
+      for (const call of this.#calls.splice(0)) call.reject(toTransferError("Error", message));
     };
   }
 
   /**
-   * @param {"open" | "read" | "write" | "close" | "remove"} what
-   * @param {Record<string, any>} details
-   * @param {Transferable[]} [transfer] buffers of theirs that need not be copied
+   * @param {"open" | "read" | "write" | "close" | "remove"} method
+   * @param {Record<string, any>} args
+   * @param {Transferable[]} [transfer] buffers of `args` that are moved instead of copied
    * @returns {Promise<any>}
    */
-  call(what, details, transfer = []) {
+  call(method, args, transfer = []) {
     return new Promise((resolve, reject) => {
-      if (this.#ended) return reject(storageError("Error", "disk is closed"));
+      if (this.#isTerminated) return reject(toTransferError("Error", "file system is closed"));
       this.#calls.push({ resolve, reject });
-      this.#worker.postMessage({ what, folder: FOLDER, ...details }, transfer);
+      this.#worker.postMessage({ method, folder: FOLDER, ...args }, transfer);
     });
   }
 
-  end() {
-    this.#ended = true;
+  terminate() {
+    this.#isTerminated = true;
     this.#worker.terminate();
   }
 }
@@ -137,7 +133,7 @@ class Disk {
  * @param {string} name of the browser's error
  * @param {string} message
  */
-function storageError(name, message) {
+function toTransferError(name, message) {
   const reason = name === "NoModificationAllowedError" ? "busy_disk" : "storage";
   return new TransferError(reason, `file cannot be written on this device: ${message}`);
 }
@@ -148,35 +144,35 @@ async function openFolder() {
 }
 
 /** @param {string} scope */
-async function scopeName(scope) {
+async function scopePrefix(scope) {
   return (await pieceHash(utf8(scope))).slice(0, 16);
 }
 
 /**
  * @param {string} scope
- * @param {Entry} entry
+ * @param {FileEntry} entry
  */
-async function diskName(scope, { path, size }) {
-  return `${await scopeName(scope)}-${(await pieceHash(utf8(JSON.stringify([path, size])))).slice(0, 32)}`;
+async function storedName(scope, { path, size }) {
+  return `${await scopePrefix(scope)}-${(await pieceHash(utf8(JSON.stringify([path, size])))).slice(0, 32)}`;
 }
 
 /**
- * Throws away what no page has open and nobody came back for.
+ * Deletes the files that no page has open and no download has continued.
  *
  * @param {FileSystemDirectoryHandle} folder
- * @param {string} own how names of this share begin
- * @returns {Promise<number>} bytes that this share has there
+ * @param {string} prefix of the names of this share's files
+ * @returns {Promise<number>} stored bytes of this share
  */
-async function sweep(folder, own) {
+async function deleteOldFiles(folder, prefix) {
   let bytes = 0;
   const handles = [];
   for await (const handle of folder.values()) handles.push(handle);
   for (const handle of handles) {
     const file = await /** @type {FileSystemFileHandle} */ (handle).getFile();
-    if (handle.name.startsWith(own)) bytes += file.size;
-    if (Date.now() - file.lastModified < KEPT) continue;
+    if (handle.name.startsWith(prefix)) bytes += file.size;
+    if (Date.now() - file.lastModified < MAX_AGE) continue;
     await navigator.locks.request(lockName(handle.name), { ifAvailable: true }, async (lock) => {
-      // Another page may sweep at the same time and be first.
+      // Another page may have deleted it at the same time.
       if (lock) await folder.removeEntry(handle.name).catch(() => {});
     });
   }
@@ -184,10 +180,10 @@ async function sweep(folder, own) {
 }
 
 /**
- * The page's lock on a file ends with the page, however that ends; it is never given back.
+ * Locks a file until the page is closed, however that happens.
  *
  * @param {string} name
- * @returns {Promise<void>} when this page has it, or had it, or another page keeps it from us
+ * @returns {Promise<void>} resolves when this page has the lock, or another page has it
  */
 function holdLock(name) {
   return new Promise((resolve) => {

@@ -1,12 +1,12 @@
 /**
- * The worker of disk.js: the only place where a browser writes to its private files in
- * place. Calls are answered in their order: `{value}` or `{error, name}`.
+ * The worker of opfs-target.js: only a worker can write to the private file system in place. Calls are
+ * answered in order with `{value}` or `{error, name}`.
  */
 
 /**
- * What TypeScript's `dom` does not know, since only workers have it.
+ * A FileSystemSyncAccessHandle, which exists only in workers and so is not in TypeScript's `dom` library.
  *
- * @typedef {object} SyncAccess
+ * @typedef {object} SyncAccessHandle
  * @property {(bytes: Uint8Array, options: {at: number}) => number} read
  * @property {(bytes: Uint8Array, options: {at: number}) => number} write
  * @property {() => number} getSize
@@ -15,15 +15,15 @@
  * @property {() => void} close
  */
 
-/** A page that was just reloaded may hold the file for a moment longer (ms, times). */
+/** After a reload the previous page may hold the file for a moment (delay in ms). */
 const RETRY = { delay: 100, times: 20 };
 
-/** @type {Map<string, SyncAccess>} */
+/** @type {Map<string, SyncAccessHandle>} */
 const files = new Map();
-let work = Promise.resolve();
+let queue = Promise.resolve();
 
 self.onmessage = ({ data }) => {
-  work = work.then(async () => {
+  queue = queue.then(async () => {
     try {
       const value = await run(data);
       self.postMessage({ value }, { transfer: value instanceof Uint8Array ? [value.buffer] : [] });
@@ -35,24 +35,24 @@ self.onmessage = ({ data }) => {
 };
 
 /** @param {any} call @returns {Promise<any>} */
-async function run({ what, folder, name, size, at, bytes, length }) {
-  if (what === "open") return open(folder, name, size);
-  if (what === "read") return read(name, at, length);
-  if (what === "write") return write(name, at, bytes);
+async function run({ method, folder, name, size, at, bytes, length }) {
+  if (method === "open") return open(folder, name, size);
+  if (method === "read") return read(name, at, length);
+  if (method === "write") return write(name, at, bytes);
   files.get(name)?.close();
   files.delete(name);
-  if (what === "remove") await (await openFolder(folder)).removeEntry(name);
+  if (method === "remove") await (await openFolder(folder)).removeEntry(name);
 }
 
 /**
  * @param {string} folder
  * @param {string} name
- * @param {number} size it will have
- * @returns {Promise<number>} bytes that are there
+ * @param {number} size that it will have
+ * @returns {Promise<number>} stored bytes
  */
 async function open(folder, name, size) {
   const handle = await (await openFolder(folder)).getFileHandle(name, { create: true });
-  const file = await access(handle, RETRY.times);
+  const file = await createAccessHandle(handle, RETRY.times);
   files.set(name, file);
   if (file.getSize() > size) file.truncate(size);
   return file.getSize();
@@ -60,16 +60,16 @@ async function open(folder, name, size) {
 
 /**
  * @param {FileSystemFileHandle} handle
- * @param {number} tries
- * @returns {Promise<SyncAccess>}
+ * @param {number} retries
+ * @returns {Promise<SyncAccessHandle>}
  */
-async function access(handle, tries) {
+async function createAccessHandle(handle, retries) {
   try {
     return await /** @type {any} */ (handle).createSyncAccessHandle();
   } catch (error) {
-    if (tries === 0) throw error;
+    if (retries === 0) throw error;
     await new Promise((resolve) => setTimeout(resolve, RETRY.delay));
-    return access(handle, tries - 1);
+    return createAccessHandle(handle, retries - 1);
   }
 }
 
@@ -80,7 +80,7 @@ async function access(handle, tries) {
  */
 function read(name, at, length) {
   const bytes = new Uint8Array(length);
-  const count = opened(name).read(bytes, { at });
+  const count = openFile(name).read(bytes, { at });
   if (count !== length) throw new Error(`${count} of ${length} bytes could be read`);
   return bytes;
 }
@@ -89,19 +89,19 @@ function read(name, at, length) {
  * @param {string} name
  * @param {number} at
  * @param {Uint8Array} bytes
- * @returns {Uint8Array} the same, which go back to the page
+ * @returns {Uint8Array} the same, so that the page can reuse the buffer
  */
 function write(name, at, bytes) {
-  const file = opened(name);
+  const file = openFile(name);
   const count = file.write(bytes, { at });
-  // A full disk takes less than it was given, and says nothing.
+  // On a full disk `write` stores fewer bytes and does not throw.
   if (count !== bytes.length) throw new Error(`${count} of ${bytes.length} bytes could be written`);
   file.flush();
   return bytes;
 }
 
 /** @param {string} name */
-function opened(name) {
+function openFile(name) {
   const file = files.get(name);
   if (!file) throw new Error("file is not open");
   return file;
@@ -112,4 +112,4 @@ async function openFolder(folder) {
   return (await navigator.storage.getDirectory()).getDirectoryHandle(folder, { create: true });
 }
 
-export {}; // a module, so that its names are its own
+export {}; // a module, so that its names are local

@@ -1,49 +1,48 @@
 /**
- * A file that the person picked, as a target for one file. The browser keeps what is
- * written beside it until the end, so what is not whole never stands under its name.
+ * A file that the user has picked, as a target for one file. The browser writes to a temporary file and
+ * renames it at the end, so an incomplete file never has the picked name.
  */
 
-import { writing } from "./folder-target.js";
+import { writeToPickedPlace } from "./picked-place.js";
 
-/** @typedef {import("../catalogue.js").Entry} Entry */
-/** @typedef {import("./target.js").Target} Target */
+/** @typedef {import("../download-target.js").DownloadTarget} DownloadTarget */
 
-/** @implements {Target} */
+/** @implements {DownloadTarget} */
 export class PickedFileTarget {
-  whole = true;
+  allOrNothing = true;
   #handle;
   #stream = /** @type {FileSystemWritableFileStream | null} */ (null);
 
-  /** @param {FileSystemFileHandle} handle that may be written to */
+  /** @param {FileSystemFileHandle} handle with write permission */
   constructor(handle) {
     this.#handle = handle;
   }
 
   async open() {
-    const stream = await writing(() => this.#handle.createWritable());
+    const stream = await writeToPickedPlace(() => this.#handle.createWritable());
     this.#stream = stream;
     return {
-      stored: 0,
+      storedBytes: 0,
       read: async () => new Uint8Array(0),
       write: async (/** @type {number} */ at, /** @type {Uint8Array<ArrayBuffer>} */ bytes) => {
-        await writing(() => stream.write({ type: "write", position: at, data: bytes }));
+        await writeToPickedPlace(() => stream.write({ type: "write", position: at, data: bytes }));
         return bytes;
       },
-      // Not before the sender has agreed on the hash: closing is what makes it whole.
+      // Only `finish` closes the stream, after the sender has confirmed the hash.
       close: async () => {},
     };
   }
 
-  async drop() {}
+  async remove() {}
 
   async finish() {
-    await writing(async () => this.#stream?.close());
+    await writeToPickedPlace(async () => this.#stream?.close());
     return [{ name: this.#handle.name, blob: null }];
   }
 
   async abort() {
     await this.#stream?.abort().catch(() => {});
-    // The picker has made the file, or emptied it: what is empty is of no use to anybody.
+    // The picker has created the file, or truncated it. An empty file is removed.
     const { size } = await this.#handle.getFile();
     if (size === 0) await /** @type {any} */ (this.#handle).remove?.();
   }

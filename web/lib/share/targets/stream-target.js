@@ -1,126 +1,127 @@
 /**
- * The browser's own download as a target, fed through a service worker: nothing is held
- * in memory and nothing is stored twice. One file as it is, several as a zip.
+ * A download of the browser as a target, fed through a service worker: the bytes are neither held in
+ * memory nor stored twice. One file is sent as it is, several as a ZIP archive.
  */
 
-import { Changes } from "../../util/condition.js";
+import { Condition } from "../../util/condition.js";
 import { crc32 } from "../../util/crc32.js";
-import { TransferError } from "../../util/errors.js";
-import { directory, fileHeader, fileTrailer, zipLength } from "./zip.js";
+import { TransferError } from "../errors.js";
+import { centralDirectory, dataDescriptor, localFileHeader, zipSize } from "./zip.js";
+import { bundleName } from "./zip-bundle.js";
 
-/** @typedef {import("../catalogue.js").Entry} Entry */
-/** @typedef {import("./target.js").Target} Target */
+/** @typedef {import("../file-entry.js").FileEntry} FileEntry */
+/** @typedef {import("../download-target.js").DownloadTarget} DownloadTarget */
 
-const WORKER = "/download-worker.js";
+const WORKER_URL = "/download-worker.js";
 const SCOPE = "/download/";
-/** Browsers end a worker that hears nothing for half a minute (ms). */
-const PING = 5_000;
-/** So many pings without a word of the worker's stream, and it is dead. */
-const UNHEARD = 3;
+/** Browsers terminate a service worker that receives no event for half a minute (ms). */
+const PING_INTERVAL = 5_000;
+/** After this many pings without an answer the worker's stream counts as dead. */
+const MAX_MISSED_PINGS = 3;
 /** How long a worker may take to start and to answer (ms). */
-const START = 5_000;
+const START_TIMEOUT = 5_000;
 
-/** @returns {Promise<boolean>} whether a worker is there and answers: tried, not guessed */
+/** @returns {Promise<boolean>} whether a worker starts and answers */
 export async function canStream() {
   if (!globalThis.navigator?.serviceWorker) return false;
   try {
     const worker = await startWorker();
-    return (await ask(worker, { type: "ping" })).type === "pong";
+    return (await request(worker, { type: "ping" })).type === "pong";
   } catch {
-    return false; // private windows of some browsers refuse it
+    return false; // private windows of some browsers have no service workers
   }
 }
 
-/** @implements {Target} */
+/** @implements {DownloadTarget} */
 export class StreamTarget {
-  whole = true;
-  #zipped;
+  allOrNothing = true;
+  #isZip;
   #port;
-  #timer;
-  /** @type {Array<import("./zip.js").Written>} */
+  #pingTimer;
+  /** @type {Array<import("./zip.js").WrittenMember>} */
   #members = [];
-  /** How many chunks the worker has asked for and not got. It asks when the browser has taken all. */
+  /** How many chunks the worker has requested and not received. It requests one when the browser has taken all. */
   #credit = 0;
-  #unheard = 0;
-  #isTaken = false;
+  #missedPings = 0;
+  #isComplete = false;
   #error = /** @type {TransferError | null} */ (null);
-  #changes = new Changes();
+  #changed = new Condition();
 
   /**
    * @param {MessagePort} port to the worker's stream
    * @param {ServiceWorker} worker
-   * @param {boolean} zipped
+   * @param {boolean} isZip
    */
-  constructor(port, worker, zipped) {
+  constructor(port, worker, isZip) {
     this.#port = port;
-    this.#zipped = zipped;
-    this.#timer = setInterval(() => this.#ping(worker), PING);
-    port.onmessage = ({ data }) => this.#hear(data.type);
+    this.#isZip = isZip;
+    this.#pingTimer = setInterval(() => this.#ping(worker), PING_INTERVAL);
+    port.onmessage = ({ data }) => this.#handle(data.type);
   }
 
   /**
-   * Starts the browser's download; `canStream` has to have said yes.
+   * Starts the browser's download. Call it only after `canStream` has returned true.
    *
-   * @param {Entry[]} entries
-   * @param {string} name
+   * @param {FileEntry[]} entries
    * @returns {Promise<StreamTarget>}
    */
-  static async open(entries, name) {
-    const zipped = entries.length > 1 || entries[0].path.length > 1;
-    const size = zipped ? zipLength(entries) : entries[0].size;
+  static async open(entries) {
+    const isZip = entries.length > 1 || entries[0].path.length > 1;
+    const name = bundleName(entries);
+    const size = isZip ? zipSize(entries) : entries[0].size;
     const worker = await startWorker();
     const id = crypto.randomUUID();
     const { port1, port2 } = new MessageChannel();
-    const target = new StreamTarget(port1, worker, zipped);
-    await ask(worker, { type: "download", id, name, size }, [port2]);
-    // The answer is an attachment, so this page stays; the worker has just said that it has the id.
+    const target = new StreamTarget(port1, worker, isZip);
+    await request(worker, { type: "download", id, name, size }, [port2]);
+    // The response is an attachment, so the page stays. The worker has just confirmed the id.
     location.assign(`${SCOPE}${id}`);
     return target;
   }
 
-  /** @param {Entry} entry */
+  /** @param {FileEntry} entry */
   async open({ path, size }) {
     const member = { path, size, crc: 0 };
-    let begun = false;
-    const begin = async () => {
-      if (begun || !this.#zipped) return;
-      begun = true;
-      await this.#send(fileHeader(member));
+    let isStarted = false;
+    const start = async () => {
+      if (isStarted || !this.#isZip) return;
+      isStarted = true;
+      await this.#send(localFileHeader(member));
     };
     return {
-      stored: 0,
+      storedBytes: 0,
       read: async () => new Uint8Array(0),
       write: async (/** @type {number} */ _at, /** @type {Uint8Array<ArrayBuffer>} */ bytes) => {
-        await begin();
-        if (this.#zipped) member.crc = crc32(bytes, member.crc);
+        await start();
+        if (this.#isZip) member.crc = crc32(bytes, member.crc);
         await this.#send(bytes);
         return bytes;
       },
       close: async () => {
-        await begin();
-        if (this.#zipped) await this.#send(fileTrailer(member));
+        await start();
+        if (this.#isZip) await this.#send(dataDescriptor(member));
         this.#members.push(member);
       },
     };
   }
 
-  async drop() {
-    throw new TransferError("refused", "a file cannot be left out of a stream");
+  async remove() {
+    throw new TransferError("refused", "a file cannot be removed from a stream");
   }
 
-  /** @param {Entry[]} entries */
+  /** @param {FileEntry[]} entries */
   async finish(entries) {
-    if (this.#zipped) await this.#send(directory(this.#members));
+    if (this.#isZip) await this.#send(centralDirectory(this.#members));
     await this.#until(() => this.#credit > 0);
     this.#port.postMessage({ type: "end" });
-    await this.#until(() => this.#isTaken);
-    clearInterval(this.#timer);
+    await this.#until(() => this.#isComplete);
+    clearInterval(this.#pingTimer);
     return entries.map(({ path }) => ({ name: path.join("/"), blob: null }));
   }
 
   async abort() {
     this.#port.postMessage({ type: "abort" });
-    this.#end(new TransferError("cancelled", "transfer was cancelled on this side"));
+    this.#fail(new TransferError("cancelled", "transfer was cancelled on this side"));
   }
 
   /** @param {Uint8Array<ArrayBuffer>} bytes */
@@ -132,38 +133,38 @@ export class StreamTarget {
 
   /** @param {() => boolean} condition */
   async #until(condition) {
-    while (!condition() && !this.#error) await this.#changes.next();
+    while (!condition() && !this.#error) await this.#changed.wait();
     if (this.#error) throw this.#error;
   }
 
-  /** @param {ServiceWorker} worker whose stream answers, if it still has it */
+  /** @param {ServiceWorker} worker whose stream answers, if it still exists */
   #ping(worker) {
-    this.#unheard += 1;
-    if (this.#unheard > UNHEARD) this.#end(new TransferError("stopped", "service worker has lost the download"));
+    this.#missedPings += 1;
+    if (this.#missedPings > MAX_MISSED_PINGS) this.#fail(new TransferError("stopped", "service worker has lost the download"));
     else worker.postMessage({ type: "ping" });
   }
 
   /** @param {"pull" | "alive" | "taken" | "cancel" | "lost"} type */
-  #hear(type) {
-    this.#unheard = 0;
+  #handle(type) {
+    this.#missedPings = 0;
     if (type === "pull") this.#credit += 1;
-    if (type === "taken") this.#isTaken = true;
-    if (type === "cancel") this.#end(new TransferError("cancelled", "download was ended in the browser"));
-    if (type === "lost") this.#end(new TransferError("stopped", "service worker gave the download up"));
-    this.#changes.wake();
+    if (type === "taken") this.#isComplete = true;
+    if (type === "cancel") this.#fail(new TransferError("cancelled", "download was cancelled in the browser"));
+    if (type === "lost") this.#fail(new TransferError("stopped", "service worker has aborted the download"));
+    this.#changed.notify();
   }
 
   /** @param {TransferError} error */
-  #end(error) {
+  #fail(error) {
     this.#error ??= error;
-    clearInterval(this.#timer);
-    this.#changes.wake();
+    clearInterval(this.#pingTimer);
+    this.#changed.notify();
   }
 }
 
 /** @returns {Promise<ServiceWorker>} active */
 async function startWorker() {
-  const registration = await navigator.serviceWorker.register(WORKER, { scope: SCOPE });
+  const registration = await navigator.serviceWorker.register(WORKER_URL, { scope: SCOPE });
   const worker = registration.active ?? registration.waiting ?? registration.installing;
   if (!worker) throw new TransferError("storage", "service worker did not start");
   while (worker.state !== "activated") {
@@ -176,13 +177,13 @@ async function startWorker() {
 /**
  * @param {ServiceWorker} worker
  * @param {object} message
- * @param {Transferable[]} [transfer] beside the port for the answer
+ * @param {Transferable[]} [transfer] in addition to the port for the answer
  * @returns {Promise<any>}
  */
-function ask(worker, message, transfer = []) {
+function request(worker, message, transfer = []) {
   const { port1, port2 } = new MessageChannel();
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new TransferError("storage", "service worker does not answer")), START);
+    const timer = setTimeout(() => reject(new TransferError("storage", "service worker does not answer")), START_TIMEOUT);
     port1.onmessage = ({ data }) => {
       clearTimeout(timer);
       port1.close();

@@ -1,26 +1,26 @@
 /**
- * The bytes around files in a zip: stored, never compressed, in UTF-8, with ZIP64 where a
- * file, an offset or a count needs it. The CRC follows each file, so one that is still on
- * its way can be written, and the length is known before the first byte.
+ * The records of a ZIP archive around the contents of its files: stored without compression, names in
+ * UTF-8, ZIP64 where a file, an offset or a count needs it. The CRC follows each file, so a file can be
+ * written while it is still arriving, and the size of the archive is known in advance.
  */
 
 import { utf8 } from "../../util/bytes.js";
 
-/** @typedef {{path: string[], size: number}} Member */
-/** @typedef {Member & {crc: number}} Written */
+/** @typedef {{path: string[], size: number}} ZipMember */
+/** @typedef {ZipMember & {crc: number}} WrittenMember */
 
 const MAX32 = 0xffff_ffff;
 const MAX16 = 0xffff;
-/** Names in UTF-8; CRC and sizes follow the bytes. */
+/** Names in UTF-8; CRC and sizes in the data descriptor. */
 const FLAGS = 0x0808;
-/** The first of January 1980: zips know no later nothing. */
+/** 1 January 1980, the earliest date of the format: the real one is unknown. */
 const DATE = 0x0021;
 
 /**
- * @param {Member} member
- * @returns {Uint8Array<ArrayBuffer>} what stands before the file's bytes
+ * @param {ZipMember} member
+ * @returns {Uint8Array<ArrayBuffer>} the record before the file's bytes
  */
-export function fileHeader({ path, size }) {
+export function localFileHeader({ path, size }) {
   const name = utf8(path.join("/"));
   const big = size >= MAX32;
   const extra = big ? join(u16(1), u16(16), u64(size), u64(size)) : new Uint8Array(0);
@@ -29,23 +29,23 @@ export function fileHeader({ path, size }) {
 }
 
 /**
- * @param {Written} member
- * @returns {Uint8Array<ArrayBuffer>} what stands after the file's bytes
+ * @param {WrittenMember} member
+ * @returns {Uint8Array<ArrayBuffer>} the record after the file's bytes
  */
-export function fileTrailer({ size, crc }) {
+export function dataDescriptor({ size, crc }) {
   const number = size >= MAX32 ? u64 : u32;
   return join(u32(0x08074b50), u32(crc), number(size), number(size));
 }
 
 /**
- * @param {Written[]} members in the order in which they were written
- * @returns {Uint8Array<ArrayBuffer>} what ends the zip
+ * @param {WrittenMember[]} members in the order of the archive
+ * @returns {Uint8Array<ArrayBuffer>} the records at the end of the archive
  */
-export function directory(members) {
+export function centralDirectory(members) {
   let offset = 0;
   const rows = members.map((member) => {
-    const row = directoryRow(member, offset);
-    offset += fileHeader(member).length + member.size + fileTrailer(member).length;
+    const row = centralDirectoryHeader(member, offset);
+    offset += localFileHeader(member).length + member.size + dataDescriptor(member).length;
     return row;
   });
   const table = join(...rows);
@@ -59,20 +59,20 @@ export function directory(members) {
 }
 
 /**
- * @param {Member[]} members
- * @returns {number} bytes of the whole zip
+ * @param {ZipMember[]} members
+ * @returns {number} size of the archive in bytes
  */
-export function zipLength(members) {
+export function zipSize(members) {
   const written = members.map((member) => ({ ...member, crc: 0 }));
-  const files = written.map((member) => fileHeader(member).length + member.size + fileTrailer(member).length);
-  return files.reduce((sum, length) => sum + length, directory(written).length);
+  const files = written.map((member) => localFileHeader(member).length + member.size + dataDescriptor(member).length);
+  return files.reduce((sum, length) => sum + length, centralDirectory(written).length);
 }
 
 /**
- * @param {Written} member
- * @param {number} offset of its header
+ * @param {WrittenMember} member
+ * @param {number} offset of its local header
  */
-function directoryRow({ path, size, crc }, offset) {
+function centralDirectoryHeader({ path, size, crc }, offset) {
   const name = utf8(path.join("/"));
   const bigSize = size >= MAX32;
   const bigOffset = offset >= MAX32;
