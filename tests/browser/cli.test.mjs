@@ -19,7 +19,7 @@ test("what a page shares comes with the command, and the page says that it is do
   assert.equal(await getter.ended, 0, getter.err());
   assert.deepEqual(await readFile(join(folder, "from-page/data.bin")), bytes);
   assert.equal((await readFile(join(folder, "from-page/empty"))).length, 0);
-  await sharer.page.locator("#receivers li", { hasText: "Has all of it" }).waitFor();
+  await sharer.page.locator("#receivers li", { hasText: "Complete, hashes match" }).waitFor();
   assert.deepEqual(sharer.complaints, []);
 });
 

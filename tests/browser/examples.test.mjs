@@ -32,13 +32,13 @@ async function pictures(page, count) {
 test("two see each other by a link, and hanging up is noticed", async () => {
   const host = await open(`${broker.url}examples/call.html`);
   await host.page.getByRole("button", { name: "Start" }).click();
-  await host.page.getByText("Waiting for the other").waitFor();
+  await host.page.getByText("Waiting for the other person").waitFor();
   const guest = await open(await host.page.getByLabel("Send this link").inputValue());
   await guest.page.getByRole("button", { name: "Start" }).click();
   await Promise.all([pictures(host.page, 1), pictures(guest.page, 1)]);
   await inspect(host.page, "example-call");
   await guest.page.getByRole("button", { name: "Hang up" }).click();
-  await host.page.getByText("The other has left").waitFor();
+  await host.page.getByText("The other person has left").waitFor();
   await pictures(host.page, 0);
   assert.deepEqual([...host.complaints, ...guest.complaints], []);
 });
@@ -46,7 +46,7 @@ test("two see each other by a link, and hanging up is noticed", async () => {
 test("a link whose owner is gone says so", async () => {
   const guest = await open(`${broker.url}examples/call.html?peer_id=11111111-1111-4111-8111-111111111111`);
   await guest.page.getByRole("button", { name: "Start" }).click();
-  await guest.page.getByText("The other is not there").waitFor();
+  await guest.page.getByText("The other person is not online").waitFor();
 });
 
 test("three in a room see each other, whoever leaves is gone for the others, and may come back", async () => {

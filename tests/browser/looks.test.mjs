@@ -100,7 +100,7 @@ test("all of it can be done with the keyboard alone", async () => {
   await receiver.page.locator("#offers li").waitFor();
   await tabTo(receiver.page, "download");
   await receiver.page.keyboard.press("Enter");
-  await receiver.page.getByText("both sides agree").waitFor();
+  await receiver.page.getByText("match on both sides").waitFor();
   await tabTo(page, "stop");
   await page.keyboard.press("Enter");
   await page.locator("#drop").waitFor();
@@ -135,7 +135,7 @@ test("the title and the icon show progress, and the screen is kept on", async ()
   await receiver.page.click("#download");
   await receiver.page.waitForFunction(() => /^[1-9]\d? % · /.test(document.title));
   assert.match(await receiver.page.getAttribute("#icon", "href"), /^data:image\/png/);
-  await receiver.page.getByText("both sides agree").waitFor();
+  await receiver.page.getByText("match on both sides").waitFor();
   assert.equal(await receiver.page.title(), "Handclasp: receive files");
   assert.equal(await receiver.page.getAttribute("#icon", "href"), "/icon.svg");
   assert.deepEqual(await receiver.page.evaluate(() => window.locks), ["screen on", "off"]);

@@ -59,7 +59,7 @@ test("both sides change networks at once: ice restarts, and the same channel goe
   do now = await ufrags(a);
   while (now[0] === before[0] || now[1] === before[1] || now[2] !== "stable");
   await a.page.evaluate(async () => (await window.connection.opened).send({ type: "after" }));
-  const heard = await b.page.evaluate(async () => (await window.connection.opened).next());
+  const heard = await b.page.evaluate(async () => (await window.connection.opened).receive());
   assert.deepEqual(heard, { type: "after" });
 });
 

@@ -35,11 +35,11 @@ describe("without a path", { concurrency: true }, () => {
         };
       },
       [
-        "The two browsers found no direct way to each other.",
-        "Most likely a VPN, a privacy extension or a rule of this device keeps this browser from saying where it can be reached. Switch it off for this page, or use another browser.",
+        "The two browsers found no direct path to each other.",
+        "Most likely a VPN, a privacy extension or a policy of this device hides the addresses of this browser. Switch it off for this page, or use another browser.",
         "",
         "This browser found no address of its own.",
-        "The sender’s browser named only addresses of its local network.",
+        "The sender’s browser sent only addresses of its local network.",
         "No STUN server is configured.",
         "No TURN server is configured.",
       ],
@@ -103,9 +103,9 @@ for (const [title, change, told] of /** @type {Array<[string, (path: string) => 
     await change(sharer.paths[0]);
     const saved = page.waitForEvent("download");
     await page.click("#pause");
-    await page.getByText(new RegExp(`1 of 2 files arrived, and both sides agree on their hashes\\. Missing: big\\.bin: ${told}`)).waitFor();
+    await page.getByText(new RegExp(`1 of 2 files arrived, and their hashes match on both sides\\. Missing: big\\.bin: ${told}`)).waitFor();
     assert.equal((await saved).suggestedFilename(), "small.txt");
-    await sharer.page.getByText("big.bin was changed, moved or deleted on this device since you chose it").waitFor();
+    await sharer.page.getByText("big.bin was changed, moved or deleted on this device after you chose it").waitFor();
   });
 }
 
@@ -120,7 +120,7 @@ test("a receiver's page in the background goes on", async (t) => {
   await underWay(page);
   await (await real.context.newPage()).bringToFront();
   assert.equal(await page.evaluate(() => document.visibilityState), "hidden");
-  await sharer.page.getByText("Has all of it, hashes agree", { exact: true }).waitFor({ timeout: 60_000 });
+  await sharer.page.getByText("Complete, hashes match", { exact: true }).waitFor({ timeout: 60_000 });
   await page.locator("#receive-hash").getByText(sha256(BIG)).waitFor();
   assert.equal(await page.evaluate(() => document.visibilityState), "hidden");
 });
@@ -164,7 +164,7 @@ test("a receiver that fell asleep amid a download goes on when it wakes up", asy
   // So long that the sender's browser gives the connection up.
   await sharer.page.getByText(/^Left at /).waitFor({ timeout: 90_000 });
   real.signal("SIGCONT");
-  await sharer.page.getByText("Has all of it, hashes agree", { exact: true }).waitFor({ timeout: 60_000 });
+  await sharer.page.getByText("Complete, hashes match", { exact: true }).waitFor({ timeout: 60_000 });
   await page.locator("#receive-hash").getByText(sha256(BIG)).waitFor();
 });
 
@@ -197,5 +197,5 @@ test("that a download is done stays said when the sender adds a file", async () 
   await done(page);
   await sharer.page.setInputFiles("#more", { name: "later.txt", mimeType: "text/plain", buffer: Buffer.from("later") });
   await page.getByText("later.txt").waitFor();
-  assert.equal(await page.getByText("both sides agree").isVisible(), true);
+  assert.equal(await page.getByText("match on both sides").isVisible(), true);
 });

@@ -58,7 +58,7 @@ test("both lists show small pictures of images, and of nothing else", async () =
   }
   await receiver.page.getByLabel("notes.txt").uncheck();
   assert.ok((await download(receiver.page)).bytes.length > 0);
-  await receiver.page.getByText("both sides agree").waitFor();
+  await receiver.page.getByText("match on both sides").waitFor();
   assert.deepEqual([...sharer.complaints, ...receiver.complaints], []);
 });
 
@@ -112,17 +112,17 @@ test("what was dropped is on offer again after the sender's reload, and a downlo
   const disk = await onDisk("dropped", { "big.bin": bytes, "trip/day 1/a.txt": "a", "trip/b.txt": "b" });
   const { page, complaints } = await openSharer();
   await drop(page, [join(disk, "big.bin"), join(disk, "trip")]);
-  await page.getByText("On offer: 3 files").waitFor();
+  await page.getByText("Sharing 3 files").waitFor();
   await page.getByRole("button", { name: "Remove trip/b.txt" }).click();
   const receiver = await connect(browser, await page.inputValue("#link"));
   await receiver.page.getByLabel("trip/day 1/a.txt").uncheck();
   const saved = download(receiver.page);
   await receiver.page.locator("#receive-figures", { hasText: /^[1-9]\d? %/ }).waitFor();
   await page.reload();
-  await page.getByText("On offer: 2 files").waitFor();
+  await page.getByText("Sharing 2 files").waitFor();
   assert.deepEqual(await names(page), ["big.bin", "trip/day 1/a.txt"]);
   assert.ok((await saved).bytes.equals(bytes));
-  await receiver.page.getByText("both sides agree").waitFor();
+  await receiver.page.getByText("match on both sides").waitFor();
   assert.equal(await page.locator("#share-again").isVisible(), false);
   assert.deepEqual(complaints, []);
 });
@@ -146,14 +146,14 @@ test("where the browser wants to be asked, one press brings the files back; what
     };
   });
   await drop(page, [join(disk, "here.txt"), join(disk, "gone.txt")]);
-  await page.getByText("On offer: 2 files").waitFor();
+  await page.getByText("Sharing 2 files").waitFor();
   await remembered(page, "gone.txt");
   await rm(join(disk, "gone.txt"));
   await writeFile(join(disk, "here.txt"), "new");
   await page.reload();
-  await page.getByText("the browser may ask whether this page may read them: here.txt, gone.txt").waitFor();
+  await page.getByText("The browser may ask for permission to read them: here.txt, gone.txt").waitFor();
   await page.keyboard.press("Enter"); // the button has the focus
-  await page.getByText("These were not found again. If they are still wanted, choose them once more: gone.txt").waitFor();
+  await page.getByText("These files were not found. To share them again, choose them once more: gone.txt").waitFor();
   assert.deepEqual(await names(page), ["here.txt"]);
   assert.equal(await page.getByRole("button", { name: "Share the same files again" }).isVisible(), false);
   const receiver = await connect(browser, await page.inputValue("#link"));
@@ -178,10 +178,10 @@ test("what was picked is on offer again after a reload; a picker that is closed 
   await page.waitForFunction(() => window.tries === 1);
   assert.equal(await page.locator("#share-error").isVisible(), false);
   await page.click("#drop");
-  await page.getByText("On offer: 1 file, 5 bytes").waitFor();
+  await page.getByText("Sharing 1 file, 5 bytes").waitFor();
   await remembered(page, "picked.txt");
   await page.reload();
-  await page.getByText("On offer: 1 file, 5 bytes").waitFor();
+  await page.getByText("Sharing 1 file, 5 bytes").waitFor();
   assert.deepEqual(await names(page), ["picked.txt"]);
 });
 
@@ -192,13 +192,13 @@ test("guessing a password is slowed down, and the sender is told", async () => {
   for (let tries = 1; tries <= 10; tries++) {
     await page.getByRole("textbox", { name: "Password" }).fill(`guess ${tries}`);
     await page.click("#connect");
-    await sharer.page.locator("#refused", { hasText: tries === 1 ? "Turned away: its link" : `Turned away ${tries} times` }).waitFor();
+    await sharer.page.locator("#refused", { hasText: tries === 1 ? "Refused one receiver: wrong link" : `Refused ${tries} receivers` }).waitFor();
     await page.locator("#connect:enabled").waitFor();
   }
   await page.click("#connect");
   await page.getByText("Too many wrong keys or passwords were tried on this link").waitFor();
-  await page.getByText("Trying again by itself.").waitFor();
-  await sharer.page.getByText("Somebody may be guessing").waitFor();
+  await page.getByText("Retrying automatically.").waitFor();
+  await sharer.page.getByText("Someone may be guessing").waitFor();
   assert.equal(await sharer.page.locator("#receivers li").count(), 0);
 });
 
@@ -206,7 +206,7 @@ test("a receiver that left is said to have, and when", async () => {
   const sharer = await share(browser, broker.url, [{ name: "a.txt", bytes: Buffer.from("hello") }]);
   const receiver = await connect(browser, sharer.link);
   await receiver.page.goto("about:blank");
-  await sharer.page.getByText(/^Left at \d\d?:\d\d(\s[AP]M)?, took nothing$/).waitFor();
+  await sharer.page.getByText(/^Left at \d\d?:\d\d(\s[AP]M)?, downloaded nothing$/).waitFor();
 });
 
 test("files that are dragged over the page mark where they go, until they leave or are dropped", async () => {
@@ -223,7 +223,7 @@ test("files that are dragged over the page mark where they go, until they leave 
   await marked(true);
   await drag("drop");
   await marked(false);
-  await page.getByText("On offer: 1 file, 1 byte").waitFor();
+  await page.getByText("Sharing 1 file, 1 byte").waitFor();
 });
 
 /** What Ctrl+V brings, as Chromium hands it over. */
@@ -245,13 +245,13 @@ test("pasted files are shared, pasted or dropped text is not", async () => {
     await session.send("Input.dispatchDragEvent", { type, x: 100, y: 100, data });
   }
   await paste(page, { files: ["image.png"], text: "a name beside it" });
-  await page.getByText("On offer: 1 file, 9 bytes").waitFor();
+  await page.getByText("Sharing 1 file, 9 bytes").waitFor();
   assert.deepEqual(await names(page), ["image.png"]);
-  await page.getByText("Ask for a password as well").click();
+  await page.getByText("Add a password").click();
   await page.getByRole("textbox", { name: "Password" }).focus();
   await paste(page, { text: "a password" });
   await paste(page, { files: ["second.png"] });
-  await page.getByText("On offer: 2 files").waitFor();
+  await page.getByText("Sharing 2 files").waitFor();
   assert.deepEqual(complaints, []);
 });
 
@@ -293,16 +293,16 @@ test("a password changes the link, which is to be copied anew, and is said to be
   await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
   await page.getByRole("button", { name: "Copy" }).click();
   await page.getByRole("button", { name: "Copied" }).waitFor();
-  await page.getByText("Ask for a password as well").click();
+  await page.getByText("Add a password").click();
   await page.getByRole("textbox", { name: "Password" }).fill("correct horse");
   await page.getByRole("button", { name: "Set" }).click();
-  await page.getByText("The link now asks for the password").waitFor();
+  await page.getByText("The link now needs the password").waitFor();
   await page.getByRole("button", { name: "Copy" }).waitFor();
   const link = await page.inputValue("#link");
   await page.reload();
-  await page.getByText("The link now asks for the password").waitFor();
+  await page.getByText("The link now needs the password").waitFor();
   assert.equal(await page.inputValue("#link"), link);
-  await page.getByRole("heading", { name: "Nothing is on offer just now" }).waitFor();
+  await page.getByRole("heading", { name: "No files are shared at the moment" }).waitFor();
 });
 
 test("a page that somebody downloads from asks before it is closed, and else does not", async () => {

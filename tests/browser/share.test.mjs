@@ -12,7 +12,7 @@ import { start } from "./stage.mjs";
 const { broker, browser } = await start();
 
 const file = (name = "secret plan.bin", bytes = randomBytes(100_000)) => ({ name, bytes });
-const done = (page) => page.locator("#receive-state", { hasText: "both sides agree" }).waitFor({ timeout: 60_000 });
+const done = (page) => page.locator("#receive-state", { hasText: "match on both sides" }).waitFor({ timeout: 60_000 });
 const bytesHeard = async ({ heard }) => (await heard()).reduce((sum, text) => sum + (Number(/^(\d+) bytes$/.exec(text)?.[1]) || 0), 0);
 const underWay = (page) => page.locator("#receive-figures", { hasText: /^[1-9]\d? %/ }).waitFor();
 
@@ -28,7 +28,7 @@ for (const [title, size] of /** @type {Array<[string, number]>} */ ([
     assert.equal(saved.name, "holiday.mov");
     assert.ok(saved.bytes.equals(bytes), "the bytes that were saved differ from those shared");
     await done(receiver.page);
-    await sharer.page.getByText("Has all of it, hashes agree", { exact: true }).waitFor();
+    await sharer.page.getByText("Complete, hashes match", { exact: true }).waitFor();
     const sha256 = createHash("sha256").update(bytes).digest("hex");
     await sharer.page.locator("#share-hash").getByText(sha256).waitFor();
     await receiver.page.locator("#receive-hash").getByText(sha256).waitFor();
@@ -86,7 +86,7 @@ test("files and folders can be dropped anywhere", async () => {
     dataTransfer.items.add(new File(["two"], "two.txt"));
     document.querySelector("footer").dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer }));
   });
-  await sharer.page.getByText("On offer: 2 files, 6 bytes").waitFor();
+  await sharer.page.getByText("Sharing 2 files, 6 bytes").waitFor();
 });
 
 test("200 MB survive a connection that breaks in the middle, and no piece is sent twice", async () => {
@@ -135,7 +135,7 @@ test("a sender's reload keeps the link, and a download goes on once the file is 
   const saved = download(receiver.page);
   await underWay(receiver.page);
   await sharer.page.reload();
-  await sharer.page.getByText("The link is the same as before").waitFor();
+  await sharer.page.getByText("The link is still the same").waitFor();
   assert.equal(await sharer.page.inputValue("#link"), sharer.link);
   await pick(sharer.page, "#more", [file("big.bin", bytes)]);
   assert.ok((await saved).bytes.equals(bytes));
@@ -158,10 +158,10 @@ test("a receiver pauses, goes on, and cancels; the sender sees each", async () =
   await underWay(page);
   await page.getByRole("button", { name: "Pause" }).click();
   await sharer.page.getByText(/^Paused at/).waitFor();
-  await page.getByRole("button", { name: "Go on" }).click();
+  await page.getByRole("button", { name: "Resume" }).click();
   await sharer.page.getByText(/^\d+ % of 45 MB written/).waitFor();
   await page.getByRole("button", { name: "Cancel" }).click();
-  await page.getByText("Cancelled. What had arrived was thrown away.").waitFor();
+  await page.getByText("Cancelled. Received data was deleted.").waitFor();
   await sharer.page.getByText(/^Cancelled at/).waitFor();
 });
 
@@ -171,7 +171,7 @@ test("a sender ends one receiver's download, who is told", async () => {
   await page.click("#download");
   await underWay(page);
   await sharer.page.getByRole("button", { name: "Stop Receiver 1" }).click();
-  await page.getByText("has ended this transfer").waitFor();
+  await page.getByText("ended this transfer").waitFor();
 });
 
 for (const count of [1, 2]) {
@@ -203,7 +203,7 @@ test("a folder that the person picks keeps the folders, and nothing there is ove
   await receiver.page.goto(sharer.link);
   await receiver.page.click("#connect");
   for (let round = 0; round < 2; round++) {
-    await receiver.page.getByRole("button", { name: "Save into a folder" }).click();
+    await receiver.page.getByRole("button", { name: "Save to a folder" }).click();
     await done(receiver.page);
     await receiver.page.locator("#takes").waitFor();
   }
@@ -238,8 +238,8 @@ test("a link with a wrong key is refused in plain words and no file name leaks",
   const receiver = await openPage(browser);
   await receiver.page.goto(sharer.link.replace(/#k=.*/, `#k=${randomBytes(16).toString("base64url")}`));
   await receiver.page.click("#connect");
-  await receiver.page.getByText("This link’s key does not fit").waitFor();
-  await sharer.page.getByText("Turned away: its link or password is another", { exact: true }).waitFor();
+  await receiver.page.getByText("This link’s key is wrong").waitFor();
+  await sharer.page.getByText("Refused one receiver: wrong link or password", { exact: true }).waitFor();
   const heard = await receiver.heard();
   assert.deepEqual(heard.map((text) => JSON.parse(text).type), ["hello", "refused"]);
   assert.doesNotMatch(heard.join() + (await receiver.page.content()), /secret/);
@@ -248,15 +248,15 @@ test("a link with a wrong key is refused in plain words and no file name leaks",
 
 test("a password is asked for, a wrong one refused, the right one let in", async () => {
   const sharer = await share(browser, broker.url, [file("a.txt", Buffer.from("hello"))]);
-  await sharer.page.getByText("Ask for a password as well").click();
+  await sharer.page.getByText("Add a password").click();
   await sharer.page.getByRole("textbox", { name: "Password" }).fill("correct horse");
   await sharer.page.getByRole("button", { name: "Set" }).click();
-  await sharer.page.getByText("The link now asks for the password").waitFor();
+  await sharer.page.getByText("The link now needs the password").waitFor();
   const receiver = await openPage(browser);
   await receiver.page.goto(await sharer.page.inputValue("#link"));
   await receiver.page.getByRole("textbox", { name: "Password" }).fill("battery staple");
   await receiver.page.click("#connect");
-  await receiver.page.getByText("This password, or the link’s key, does not fit").waitFor();
+  await receiver.page.getByText("This password, or the link’s key, is wrong").waitFor();
   await receiver.page.getByRole("textbox", { name: "Password" }).fill("correct horse");
   await receiver.page.click("#connect");
   assert.equal((await download(receiver.page)).bytes.toString(), "hello");
@@ -274,9 +274,9 @@ test("an absent sender is said to be offline, and connected to when it returns",
   const sharer = await share(browser, broker.url, [file()]);
   const { page } = await connect(browser, sharer.link);
   await sharer.page.goto("about:blank");
-  await page.getByText("The sender is not there").waitFor({ timeout: 10_000 });
+  await page.getByText("The sender is not online").waitFor({ timeout: 10_000 });
   await sharer.page.goto(broker.url);
-  await page.getByText("The sender offers nothing just now").waitFor();
+  await page.getByText("The sender shares no files at the moment").waitFor();
   await pick(sharer.page, "#more", [file("back.txt")]);
   await page.getByText("back.txt").waitFor();
 });
@@ -294,7 +294,7 @@ test("the sender's connection to the broker may break and come back", async () =
   const own = await startBroker();
   const sharer = await share(browser, own.url, [file("a.txt", Buffer.from("hello"))]);
   await own.kill();
-  await sharer.page.getByText("The server cannot be reached just now").waitFor();
+  await sharer.page.getByText("The server cannot be reached at the moment").waitFor();
   const again = await startBroker({ port: own.port });
   await sharer.page.getByText("Ready. The link works").waitFor();
   const receiver = await connect(browser, sharer.link);

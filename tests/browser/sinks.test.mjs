@@ -42,7 +42,7 @@ test("a file is saved where the person says, over a lost connection too, and is 
   await saveAs.click();
   await underWay(page);
   await sharer.page.evaluate(() => window.peerConnections.forEach((connection) => connection.close()));
-  await page.getByText("Trying again by itself").waitFor();
+  await page.getByText("Retrying automatically").waitFor();
   assert.equal((await standing(page, "big.bin"))?.size, 0);
   await done(page);
   assert.equal((await standing(page, "big.bin"))?.sha256, sha256(BIG));
@@ -55,7 +55,7 @@ test("a file that is cancelled on its way to where the person said is gone from 
   await page.getByRole("button", { name: "Save as" }).click();
   await underWay(page);
   await page.getByRole("button", { name: "Cancel" }).click();
-  await page.getByText("Cancelled. What had arrived was thrown away.").waitFor();
+  await page.getByText("Cancelled. Received data was deleted.").waitFor();
   for (let tries = 0; tries < 100 && (await standing(page, "big.bin")) !== null; tries++) await page.evaluate(() => new Promise(requestAnimationFrame));
   assert.equal(await standing(page, "big.bin"), null);
   await page.getByRole("button", { name: "Save as" }).waitFor();
@@ -98,7 +98,7 @@ test("a picker that is closed changes nothing, one that is refused is spoken of"
   await page.getByRole("button", { name: "Save as" }).click();
   await page.locator("#download-file:enabled").waitFor();
   assert.equal(await page.locator("#receive-error").isVisible(), false);
-  await page.getByRole("button", { name: "Save into a folder" }).click();
+  await page.getByRole("button", { name: "Save to a folder" }).click();
   await page.getByText("The place that you picked could not be written to").waitFor();
 });
 
@@ -111,7 +111,7 @@ test("a disk that is full amid a download is said in words, and what has arrived
   await page.locator("#receive-figures", { hasText: /^[3-9]\d %/ }).waitFor();
   await session.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 1_000 });
   await page.getByText("This browser could not store the file: the disk may be full").waitFor();
-  await sharer.page.getByText(/^Could not go on at/).waitFor();
+  await sharer.page.getByText(/^Failed at/).waitFor();
   await session.send("Storage.overrideQuotaForOrigin", { origin });
   const sent = await bytesHeard(heard);
   const saved = page.waitForEvent("download");
@@ -152,7 +152,7 @@ test("folders are kept in the folder that was picked, beside what is there alrea
     await stream.write("old");
     await stream.close();
   }, root);
-  await page.getByRole("button", { name: "Save into a folder" }).click();
+  await page.getByRole("button", { name: "Save to a folder" }).click();
   await done(page);
   const found = await page.evaluate(async () => {
     const walk = async (folder, path) => {

@@ -23,10 +23,10 @@ test("a service worker that is stopped amid a download: the page says that the f
   await page.click("#download");
   await underWay(page);
   await session.send("ServiceWorker.stopAllWorkers");
-  await page.getByText("The browser broke its own download off, so the file in its list is not whole").waitFor();
+  await page.getByText("The browser aborted its own download, so the file in its list is incomplete").waitFor();
   assert.notEqual(await (await saved).failure(), null);
-  assert.equal(await page.getByText("both sides agree").count(), 0);
-  await sharer.page.getByText(/^Could not go on at/).waitFor();
+  assert.equal(await page.getByText("match on both sides").count(), 0);
+  await sharer.page.getByText(/^Failed at/).waitFor();
   const again = page.waitForEvent("download");
   await page.click("#download");
   await done(page);
@@ -40,8 +40,8 @@ test("a download that is cancelled in the browser's own list is over, and so it 
   await page.click("#download");
   await underWay(page);
   await (await saved).cancel();
-  await page.getByText("the browser’s own list of downloads, has ended this transfer").waitFor();
-  assert.equal(await page.getByText("both sides agree").count(), 0);
+  await page.getByText("the browser’s own list of downloads, ended this transfer").waitFor();
+  assert.equal(await page.getByText("match on both sides").count(), 0);
 });
 
 test("a download that is cancelled on the page fails in the browser's own list", async () => {
@@ -51,7 +51,7 @@ test("a download that is cancelled on the page fails in the browser's own list",
   await page.click("#download");
   await underWay(page);
   await page.getByRole("button", { name: "Cancel" }).click();
-  await page.getByText("Cancelled. What had arrived was thrown away.").waitFor();
+  await page.getByText("Cancelled. Received data was deleted.").waitFor();
   assert.notEqual(await (await saved).failure(), null);
 });
 
@@ -74,7 +74,7 @@ test("without a disk and a service worker a file goes through memory, and one th
     ServiceWorkerContainer.prototype.register = () => Promise.reject(new DOMException("blocked", "SecurityError"));
   });
   await page.click("#download");
-  await page.getByText("This is larger than what this browser may store").waitFor();
+  await page.getByText("This is larger than what this browser can store").waitFor();
   await page.getByLabel("large.bin").uncheck();
   const saved = page.waitForEvent("download");
   await page.click("#download");

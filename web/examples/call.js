@@ -34,7 +34,7 @@ async function call() {
       invite(peer.id);
     }
   } catch (error) {
-    const reason = error instanceof HandclaspError && error.reason === "absent" ? "The other is not there." : String(error);
+    const reason = error instanceof HandclaspError && error.reason === "absent" ? "The other person is not online." : String(error);
     showStatus(`No call: ${reason}`);
     start.disabled = false;
   }
@@ -46,7 +46,7 @@ function invite(peerId) {
   link.value = `${location.origin}${location.pathname}?peer_id=${peerId}`;
   element("invite", HTMLElement).hidden = false;
   link.select();
-  showStatus("Waiting for the other.");
+  showStatus("Waiting for the other person.");
 }
 
 /**
@@ -54,12 +54,12 @@ function invite(peerId) {
  * @param {MediaStream} stream
  */
 function meet(connection, stream) {
-  const tile = new Tile("the other", exchangeTracks(connection, stream));
+  const tile = new Tile("the other person", exchangeTracks(connection, stream));
   showStatus("Connected.");
-  connection.on("interrupted", () => showStatus("The connection is interrupted; it is being restored."));
+  connection.on("interrupted", () => showStatus("The connection was interrupted and is recovering."));
   connection.on("restored", () => showStatus("Connected."));
   connection.on("close", () => {
     tile.remove();
-    showStatus("The other has left.");
+    showStatus("The other person has left.");
   });
 }

@@ -1,4 +1,4 @@
-/** The app's words in Japanese; en.js is what they translate. */
+/** The app's texts in Japanese, translated from en.js. */
 
 /** @type {typeof import("./en.js").default} */
 export default {

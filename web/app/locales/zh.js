@@ -1,4 +1,4 @@
-/** The app's words in Chinese (simplified); en.js is what they translate. */
+/** The app's texts in Chinese (simplified), translated from en.js. */
 
 /** @type {typeof import("./en.js").default} */
 export default {
