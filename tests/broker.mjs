@@ -1,7 +1,4 @@
-/**
- * Starts the real binary for a test, on a port of its own, and ends it afterwards.
- * Everything that a test may want to know about the process is here; no test logic.
- */
+/** Starts the real binary for a test, on a free port, and stops it afterwards. */
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";

@@ -1,4 +1,4 @@
-/** The library's command as its users have it: installed beside the packages that it needs, and run. */
+/** Installs the library's command beside the packages that it needs, and runs it. */
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";

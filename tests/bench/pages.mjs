@@ -1,4 +1,4 @@
-/** What the benches of the web have in common: a broker, two Chromiums, a big file, and pages that share and fetch by the library. */
+/** Shared by the web benchmarks: a broker, two Chromiums, a big file, and pages that share and fetch it with the library. */
 
 import { createWriteStream } from "node:fs";
 import { randomFillSync } from "node:crypto";
@@ -40,7 +40,7 @@ function* randomBlocks(size) {
 }
 
 /**
- * A page with the library at hand, and none of the app's own doings.
+ * A page with the library and without the app.
  *
  * @param {import("playwright-core").BrowserContext} browser
  * @param {string} url

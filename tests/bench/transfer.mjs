@@ -1,7 +1,7 @@
 /**
- * How fast a file passes between two Chromiums through the library, beside a bare
- * data channel with messages of the same size: `node bench/transfer.mjs --mb=500 --rounds=3`.
- * The library reads a real file from the disk; the bare channel sends one buffer again and again.
+ * Speed of a transfer between two Chromiums with the library, compared with a bare data channel with
+ * messages of the same size: `node bench/transfer.mjs --mb=500 --rounds=3`. The library reads a real file
+ * from the disk; the bare channel sends one buffer repeatedly.
  */
 
 import { MB, fetch, median, openLibrary, option, share, withWorld } from "./pages.mjs";

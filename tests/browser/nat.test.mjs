@@ -1,12 +1,12 @@
-/** Two browsers behind routers: what STUN is enough for, what needs TURN, and what is said where there is no way. */
+/** Two browsers behind NAT routers: with STUN, with TURN, and the message when neither is enough. */
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { startApart } from "./apart.mjs";
+import { startApart } from "./two-networks.mjs";
 import { openPage } from "./chromium.mjs";
 import { MIDDLE } from "./netns.mjs";
-import { connect, download, share } from "./sharing.mjs";
+import { connect, download, share } from "./app-steps.mjs";
 import { startTurn } from "./turn.mjs";
 
 /** A router that keeps a port for whoever it was given to, as most homes have it. */
@@ -62,7 +62,7 @@ for (const [title, nat, servers, kind] of /** @type {Array<[string, string, (tur
   });
 }
 
-test("where there is no way, it is said so, with what was tried", LIMIT, async (t) => {
+test("without a path the page shows the ICE report", LIMIT, async (t) => {
   const { browserB, sharer } = await behind(t, SYMMETRIC, ({ stun }) => [stun]);
   const { page } = await openPage(browserB);
   await page.goto(sharer.link);

@@ -1,8 +1,8 @@
 /**
- * Networks of a test's own: machines around one in the middle, each a Linux network namespace,
- * whose lines can be pulled out, lose packets, or end at a router with NAT. Needs no root: an
- * ordinary user becomes root of a namespace that sees nothing of the host's network.
- * What cannot be made fails, with the words of the program that could not.
+ * Networks for tests: machines around one in the middle, each a Linux network namespace. Their links can
+ * be unplugged, lose packets, or lead through a NAT router. Needs no root: an ordinary user becomes root
+ * of a namespace that is separated from the host's network. Failures contain the output of the program
+ * that failed.
  */
 
 import assert from "node:assert/strict";

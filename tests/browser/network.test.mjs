@@ -1,4 +1,4 @@
-/** A download over a network that is really cut: what was stored stays, and it goes on by itself. */
+/** A download over a network that is interrupted: stored data is kept, and the download continues by itself. */
 
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
@@ -6,8 +6,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { startApart } from "./apart.mjs";
-import { connect, download, share } from "./sharing.mjs";
+import { startApart } from "./two-networks.mjs";
+import { connect, download, share } from "./app-steps.mjs";
 
 const SIZE = 200_000_000;
 const PIECE = 1024 * 1024;
@@ -21,7 +21,7 @@ await writeFile(path, bytes);
 const sha256 = (/** @type {Buffer} */ data) => createHash("sha256").update(data).digest("hex");
 
 /**
- * Shares the file from one end, and lets the other take it.
+ * Shares the file at one end and downloads it at the other.
  *
  * @param {import("node:test").TestContext} t
  */
@@ -69,7 +69,7 @@ function wholePieces(heard) {
   return whole;
 }
 
-test("a cable pulled out: both sides give the connection up, and the download goes on when it is back", { timeout: 300_000 }, async (t) => {
+test("a cable is unplugged: both sides close the connection, and the download continues when it is plugged in again", { timeout: 300_000 }, async (t) => {
   const all = await begin(t);
   const { network, sharer, receiver } = all;
   await reaches(receiver.page, A_THIRD);
@@ -80,7 +80,7 @@ test("a cable pulled out: both sides give the connection up, and the download go
   await assertWhole(all);
 });
 
-test("packets vanish without a word: the broker and both sides find out, and it goes on", { timeout: 300_000 }, async (t) => {
+test("packets are dropped silently: the broker and both sides notice it, and the download continues", { timeout: 300_000 }, async (t) => {
   const all = await begin(t);
   const { network, sharer, receiver } = all;
   await reaches(receiver.page, A_THIRD);
@@ -91,7 +91,7 @@ test("packets vanish without a word: the broker and both sides find out, and it 
   await assertWhole(all);
 });
 
-test("a line that loses a third of all packets for a while costs time alone", { timeout: 300_000 }, async (t) => {
+test("a temporary loss of a third of all packets only costs time", { timeout: 300_000 }, async (t) => {
   const all = await begin(t);
   const { network, receiver } = all;
   await reaches(receiver.page, A_THIRD);

@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { openPage } from "./chromium.mjs";
-import { start } from "./stage.mjs";
+import { start } from "./setup.mjs";
 
 const { broker, browser } = await start();
 
-/** A page with a pool, and everything that its connections hear: a number for bytes, their length. */
+/** A page with a pool that records all received messages; for bytes it records their length. */
 async function openPool() {
   const { page } = await openPage(browser);
   await page.goto(broker.url);
@@ -28,7 +28,7 @@ async function openPool() {
   return { page, id };
 }
 
-test("messages arrive both ways over one connection, whose end loses nothing", async () => {
+test("messages arrive in both directions over one connection, and closing it loses nothing", async () => {
   const [a, b] = [await openPool(), await openPool()];
   await a.page.evaluate(async (id) => {
     const connection = window.listen(await window.pool.create(id));
@@ -51,7 +51,7 @@ test("messages arrive both ways over one connection, whose end loses nothing", a
   assert.deepEqual(await b.page.evaluate(() => window.heard), expected);
 });
 
-test("two that create a connection at the same moment share it", async () => {
+test("two peers that create a connection at the same moment share it", async () => {
   const [a, b] = [await openPool(), await openPool()];
   const create = ({ page }, id) =>
     page.evaluate(async (other) => (window.listen(await window.pool.create(other)).send("from the other"), 1), id);

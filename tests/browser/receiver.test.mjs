@@ -1,4 +1,4 @@
-/** What goes wrong on the receiver's side, in a real Chromium: it is said in words, with the cure, and mended where it can be. */
+/** Failures on the receiver's side in a real Chromium: messages with a remedy, and automatic recovery. */
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -11,9 +11,9 @@ import { createInterface } from "node:readline";
 import { after, describe, test } from "node:test";
 import { chromium } from "playwright-core";
 import { openPage, screenshot } from "./chromium.mjs";
-import { BIG, connectOnPage, done, removeFiles, sha256, shareFromDisk, underWay, visit } from "./realfiles.mjs";
-import { share } from "./sharing.mjs";
-import { start } from "./stage.mjs";
+import { BIG, connectOnPage, done, removeFiles, sha256, shareFromDisk, underWay, visit } from "./real-files.mjs";
+import { share } from "./app-steps.mjs";
+import { start } from "./setup.mjs";
 
 const { broker, browser } = await start();
 after(removeFiles);
@@ -69,7 +69,7 @@ describe("without a path", { concurrency: true }, () => {
       ],
     ],
   ])) {
-    test(`${title}: the page says what was found, why, and what helps`, async () => {
+    test(`${title}: the page shows the problem, its cause and a remedy`, async () => {
       const { link, page: sharer } = await share(browser, broker.url, [file()]);
       // The receiver's connectivity checks would open the way from the other end.
       if (locale === "ja-JP") await sharer.evaluate(hinder);
@@ -93,7 +93,7 @@ for (const [title, change, told] of /** @type {Array<[string, (path: string) => 
   ["replaced by another of the same size", (path) => writeFile(path, randomBytes(BIG.length)), `(${UNREADABLE}|The file has changed on the sender’s disk)`],
   ["deleted", (path) => rm(path), UNREADABLE],
 ])) {
-  test(`a file that is ${title} on the sender's disk amid its transfer is never said to have arrived`, async () => {
+  test(`a file that is ${title} on the sender's disk during its transfer is never reported as arrived`, async () => {
     const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG, "small.txt": "small" });
     const { page } = await visit(browser, sharer.link);
     await page.click("#download");
@@ -109,7 +109,7 @@ for (const [title, change, told] of /** @type {Array<[string, (path: string) => 
   });
 }
 
-test("a receiver's page in the background goes on", async (t) => {
+test("a receiver's page continues in the background", async (t) => {
   const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
   const real = await launchReal();
   t.after(() => real.close());
@@ -151,7 +151,7 @@ async function launchReal() {
   return assert.fail("no browser");
 }
 
-test("a receiver that fell asleep amid a download goes on when it wakes up", async (t) => {
+test("a receiver that was suspended during a download continues when it is resumed", async (t) => {
   const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
   const real = await launchReal();
   t.after(() => real.close());
@@ -168,7 +168,7 @@ test("a receiver that fell asleep amid a download goes on when it wakes up", asy
   await page.locator("#receive-hash").getByText(sha256(BIG)).waitFor();
 });
 
-test("a tab that is duplicated amid a download is another receiver, and the first one goes on", async () => {
+test("a tab that is duplicated during a download is another receiver, and the first one goes on", async () => {
   const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG, "small.txt": "small" });
   const { page } = await visit(browser, sharer.link);
   await page.getByLabel("small.txt").uncheck();
@@ -190,7 +190,7 @@ test("a tab that is duplicated amid a download is another receiver, and the firs
   assert.equal(sha256(await readFile(await (await saved).path())), sha256(BIG));
 });
 
-test("that a download is done stays said when the sender adds a file", async () => {
+test("the result of a download stays visible when the sender adds a file", async () => {
   const sharer = await shareFromDisk(browser, broker.url, { "a.txt": "a" });
   const { page } = await visit(browser, sharer.link);
   await page.click("#download");

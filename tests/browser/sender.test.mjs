@@ -8,8 +8,8 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { until } from "../clients/await.mjs";
 import { openPage } from "./chromium.mjs";
-import { connect, download, share } from "./sharing.mjs";
-import { start } from "./stage.mjs";
+import { connect, download, share } from "./app-steps.mjs";
+import { start } from "./setup.mjs";
 
 const { broker, browser } = await start();
 const folder = await mkdtemp(join(tmpdir(), "handclasp-"));
@@ -43,7 +43,7 @@ const pictured = (page, list) => page.locator(`${list} li`).evaluateAll((items) 
   return items.map((item) => [item.querySelector("bdi").textContent, item.querySelector("img")?.naturalWidth ?? 0]);
 });
 
-test("both lists show small pictures of images, and of nothing else", async () => {
+test("both lists show previews of images, and of no other files", async () => {
   const sharer = await share(browser, broker.url, [{ name: "notes.txt", bytes: Buffer.from("hello") }]);
   await offer(sharer.page, [
     { name: "photo.jpg", type: "image/jpeg", side: 1_200 },
@@ -107,7 +107,7 @@ async function remembered(page, name) {
   await until(() => page.evaluate(isWritten, name), `${name} written down`);
 }
 
-test("what was dropped is on offer again after the sender's reload, and a download goes on", async () => {
+test("dropped files are shared again after the sender's reload, and a download continues", async () => {
   const bytes = randomBytes(40_000_000);
   const disk = await onDisk("dropped", { "big.bin": bytes, "trip/day 1/a.txt": "a", "trip/b.txt": "b" });
   const { page, complaints } = await openSharer();
@@ -127,7 +127,7 @@ test("what was dropped is on offer again after the sender's reload, and a downlo
   assert.deepEqual(complaints, []);
 });
 
-test("where the browser wants to be asked, one press brings the files back; what is gone is named", async () => {
+test("if the browser needs a permission, one button restores the files; missing ones are listed", async () => {
   const disk = await onDisk("asked", { "here.txt": "old", "gone.txt": "x" });
   const { page } = await openSharer(() => {
     const granted = new Set();
@@ -160,7 +160,7 @@ test("where the browser wants to be asked, one press brings the files back; what
   assert.equal((await download(receiver.page)).bytes.toString(), "new");
 });
 
-test("what was picked is on offer again after a reload; a picker that is closed again changes nothing", async () => {
+test("picked files are shared again after a reload; closing the picker changes nothing", async () => {
   const { page } = await openSharer(() => {
     window.tries = 0;
     window.showOpenFilePicker = async () => {
@@ -185,7 +185,7 @@ test("what was picked is on offer again after a reload; a picker that is closed 
   assert.deepEqual(await names(page), ["picked.txt"]);
 });
 
-test("guessing a password is slowed down, and the sender is told", async () => {
+test("guessing a password is rate-limited, and the sender is warned", async () => {
   const sharer = await share(browser, broker.url, [{ name: "a.txt", bytes: Buffer.from("hello") }]);
   const { page } = await openPage(browser);
   await page.goto(`${sharer.link}&p=1`);
@@ -202,14 +202,14 @@ test("guessing a password is slowed down, and the sender is told", async () => {
   assert.equal(await sharer.page.locator("#receivers li").count(), 0);
 });
 
-test("a receiver that left is said to have, and when", async () => {
+test("a receiver that left is shown with the time", async () => {
   const sharer = await share(browser, broker.url, [{ name: "a.txt", bytes: Buffer.from("hello") }]);
   const receiver = await connect(browser, sharer.link);
   await receiver.page.goto("about:blank");
   await sharer.page.getByText(/^Left at \d\d?:\d\d(\s[AP]M)?, downloaded nothing$/).waitFor();
 });
 
-test("files that are dragged over the page mark where they go, until they leave or are dropped", async () => {
+test("dragging files over the page highlights the drop area until they leave or are dropped", async () => {
   const { page } = await openSharer();
   const session = await page.context().newCDPSession(page);
   const disk = await onDisk("dragged", { "a.txt": "a" });
@@ -236,7 +236,7 @@ function paste(page, { files = [], text = "" }) {
   }, { files, text });
 }
 
-test("pasted files are shared, pasted or dropped text is not", async () => {
+test("pasted files are shared; pasted or dropped text is not", async () => {
   const { page, complaints } = await openSharer();
   await paste(page, { text: "just words" });
   const session = await page.context().newCDPSession(page);
@@ -255,7 +255,7 @@ test("pasted files are shared, pasted or dropped text is not", async () => {
   assert.deepEqual(complaints, []);
 });
 
-test("a phone's share sheet gets the link; closing it again is no failure", async () => {
+test("a phone's share sheet gets the link; closing it is not an error", async () => {
   const sharer = await openSharer(() => {
     window.shared = [];
     navigator.share = async (what) => {
@@ -271,7 +271,7 @@ test("a phone's share sheet gets the link; closing it again is no failure", asyn
   assert.deepEqual(complaints, []);
 });
 
-test("the link is copied as it stands, or chosen for the keyboard where that is refused", async () => {
+test("the link is copied, or selected for the keyboard if the browser refuses", async () => {
   const { page } = await openSharer(() => {
     window.copied = [];
     Object.defineProperty(navigator, "clipboard", { value: { writeText: async (text) => {
@@ -288,7 +288,7 @@ test("the link is copied as it stands, or chosen for the keyboard where that is 
   assert.equal(await page.evaluate(() => String(getSelection())), link);
 });
 
-test("a password changes the link, which is to be copied anew, and is said to be there after a reload", async () => {
+test("a password changes the link, which has to be copied again, and is shown after a reload", async () => {
   const { page } = await share(browser, broker.url, [{ name: "a.txt", bytes: Buffer.from("a") }]);
   await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
   await page.getByRole("button", { name: "Copy" }).click();
@@ -305,7 +305,7 @@ test("a password changes the link, which is to be copied anew, and is said to be
   await page.getByRole("heading", { name: "No files are shared at the moment" }).waitFor();
 });
 
-test("a page that somebody downloads from asks before it is closed, and else does not", async () => {
+test("the page asks before it is closed only during a download", async () => {
   const sharer = await share(browser, broker.url, [{ name: "a.bin", bytes: randomBytes(45_000_000) }]);
   const isHeld = () => sharer.page.evaluate(() => !dispatchEvent(new Event("beforeunload", { cancelable: true })));
   assert.equal(await isHeld(), false);

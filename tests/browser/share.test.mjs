@@ -1,4 +1,4 @@
-/** The app in a real Chromium: files go from one page to another, or it is said why not. */
+/** The app in a real Chromium: files arrive from one page at another, or there is an error message. */
 
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
@@ -6,8 +6,8 @@ import { test } from "node:test";
 import { startBroker } from "../broker.mjs";
 import { unzip } from "../unzip.mjs";
 import { openPage } from "./chromium.mjs";
-import { connect, download, pick, share } from "./sharing.mjs";
-import { start } from "./stage.mjs";
+import { connect, download, pick, share } from "./app-steps.mjs";
+import { start } from "./setup.mjs";
 
 const { broker, browser } = await start();
 
@@ -20,7 +20,7 @@ for (const [title, size] of /** @type {Array<[string, number]>} */ ([
   ["20 MB", 20_000_000],
   ["0 bytes", 0],
 ])) {
-  test(`a file of ${title} arrives whole, and both pages say so`, async () => {
+  test(`a file of ${title} arrives completely, and both pages show it`, async () => {
     const bytes = randomBytes(size);
     const sharer = await share(browser, broker.url, [file("holiday.mov", bytes)]);
     const receiver = await connect(browser, sharer.link);
@@ -36,7 +36,7 @@ for (const [title, size] of /** @type {Array<[string, number]>} */ ([
   });
 }
 
-test("many files with folders arrive as a zip, whatever they are called", async () => {
+test("many files with folders and unusual names arrive as a ZIP archive", async () => {
   const sharer = await share(browser, broker.url, [file("a.txt", Buffer.from("first")), file("empty", Buffer.alloc(0))]);
   await pick(sharer.page, "#more", [file("big.bin", Buffer.alloc(3_000_000, 7))]);
   await sharer.page.evaluate(() => {
@@ -64,7 +64,7 @@ test("many files with folders arrive as a zip, whatever they are called", async 
   assert.deepEqual([...sharer.complaints, ...receiver.complaints], []);
 });
 
-test("one takes what one wants, and the sender adds and removes meanwhile", async () => {
+test("a receiver selects files while the sender adds and removes some", async () => {
   const sharer = await share(browser, broker.url, [file("one.txt"), file("two.txt", Buffer.from("two")), file("three.txt")]);
   const { page } = await connect(browser, sharer.link);
   await sharer.page.getByRole("button", { name: "Remove one.txt" }).click();
@@ -89,7 +89,7 @@ test("files and folders can be dropped anywhere", async () => {
   await sharer.page.getByText("Sharing 2 files, 6 bytes").waitFor();
 });
 
-test("200 MB survive a connection that breaks in the middle, and no piece is sent twice", async () => {
+test("200 MB arrive although the connection breaks in the middle, and no piece is sent twice", async () => {
   const bytes = Buffer.alloc(200_000_000, randomBytes(1_000_003));
   const sharer = await share(browser, broker.url, [file("big.bin", bytes.subarray(0, 1))]);
   // Beyond what Playwright hands to a page, so the page makes the file.
@@ -114,7 +114,7 @@ test("200 MB survive a connection that breaks in the middle, and no piece is sen
   assert.ok(sent < 200_000_000 + 6 * 2 ** 20, `${sent} bytes were sent`);
 });
 
-test("a receiver's reload goes on where it was", async () => {
+test("a download continues after the receiver's reload", async () => {
   const bytes = randomBytes(40_000_000);
   const sharer = await share(browser, broker.url, [file("big.bin", bytes)]);
   const receiver = await connect(browser, sharer.link);
@@ -128,7 +128,7 @@ test("a receiver's reload goes on where it was", async () => {
   assert.equal(await sharer.page.locator("#receivers li").count(), 1);
 });
 
-test("a sender's reload keeps the link, and a download goes on once the file is chosen again", async () => {
+test("the link stays the same after the sender's reload, and a download continues when the file is chosen again", async () => {
   const bytes = randomBytes(40_000_000);
   const sharer = await share(browser, broker.url, [file("big.bin", bytes)]);
   const receiver = await connect(browser, sharer.link);
@@ -142,7 +142,7 @@ test("a sender's reload keeps the link, and a download goes on once the file is 
   await done(receiver.page);
 });
 
-test("three receivers at once get the same", async () => {
+test("three receivers at once get the same file", async () => {
   const bytes = randomBytes(8_000_000);
   const sharer = await share(browser, broker.url, [file("a.bin", bytes)]);
   const receivers = await Promise.all([1, 2, 3].map(() => connect(browser, sharer.link)));
@@ -151,7 +151,7 @@ test("three receivers at once get the same", async () => {
   await sharer.page.locator("#receivers .done").nth(2).waitFor();
 });
 
-test("a receiver pauses, goes on, and cancels; the sender sees each", async () => {
+test("a receiver pauses, resumes and cancels; the sender sees each state", async () => {
   const sharer = await share(browser, broker.url, [file("a.bin", randomBytes(45_000_000))]);
   const { page } = await connect(browser, sharer.link);
   await page.click("#download");
@@ -165,7 +165,7 @@ test("a receiver pauses, goes on, and cancels; the sender sees each", async () =
   await sharer.page.getByText(/^Cancelled at/).waitFor();
 });
 
-test("a sender ends one receiver's download, who is told", async () => {
+test("a sender ends the download of one receiver, which shows it", async () => {
   const sharer = await share(browser, broker.url, [file("a.bin", randomBytes(45_000_000))]);
   const { page } = await connect(browser, sharer.link);
   await page.click("#download");
@@ -175,7 +175,7 @@ test("a sender ends one receiver's download, who is told", async () => {
 });
 
 for (const count of [1, 2]) {
-  test(`where the disk has no room, ${count === 1 ? "a file goes" : "files go"} straight into a download of the browser`, async () => {
+  test(`without room on the disk, ${count === 1 ? "a file goes" : "files go"} directly into a download of the browser`, async () => {
     const bytes = randomBytes(9_000_000);
     const files = [file("größe 大.bin", bytes), file("b.bin", bytes.subarray(5))].slice(0, count);
     const sharer = await share(browser, broker.url, files);
@@ -193,7 +193,7 @@ for (const count of [1, 2]) {
   });
 }
 
-test("a folder that the person picks keeps the folders, and nothing there is overwritten", async () => {
+test("a picked folder keeps the folders of the share, and nothing in it is overwritten", async () => {
   const sharer = await share(browser, broker.url, [file("a.txt", Buffer.from("new"))]);
   const receiver = await openPage(browser);
   // Headless browsers have no picker; the private file system has the same interface.
@@ -214,7 +214,7 @@ test("a folder that the person picks keeps the folders, and nothing there is ove
   assert.deepEqual(names, ["a (2).txt", "a.txt"]);
 });
 
-test("nobody is contacted before Connect is pressed", async () => {
+test("no connection is made before Connect is pressed", async () => {
   const { link } = await share(browser, broker.url, [file()]);
   const visitor = await openPage(browser);
   /** @type {string[]} */
@@ -233,7 +233,7 @@ test("nobody is contacted before Connect is pressed", async () => {
   assert.deepEqual([sockets, visitor.complaints], [[], []]);
 });
 
-test("a link with a wrong key is refused in plain words and no file name leaks", async () => {
+test("a wrong key is refused with a message, and no file name leaks", async () => {
   const sharer = await share(browser, broker.url, [file("secret plan.bin")]);
   const receiver = await openPage(browser);
   await receiver.page.goto(sharer.link.replace(/#k=.*/, `#k=${randomBytes(16).toString("base64url")}`));
@@ -246,7 +246,7 @@ test("a link with a wrong key is refused in plain words and no file name leaks",
   assert.deepEqual(receiver.complaints, []);
 });
 
-test("a password is asked for, a wrong one refused, the right one let in", async () => {
+test("the page asks for a password, refuses a wrong one and accepts the right one", async () => {
   const sharer = await share(browser, broker.url, [file("a.txt", Buffer.from("hello"))]);
   await sharer.page.getByText("Add a password").click();
   await sharer.page.getByRole("textbox", { name: "Password" }).fill("correct horse");
@@ -262,7 +262,7 @@ test("a password is asked for, a wrong one refused, the right one let in", async
   assert.equal((await download(receiver.page)).bytes.toString(), "hello");
 });
 
-test("a link without its key is refused before anybody is called", async () => {
+test("a link without its key is refused before any connection is made", async () => {
   const { link } = await share(browser, broker.url, [file()]);
   const { page } = await openPage(browser);
   await page.goto(link.replace(/#.*/, ""));
@@ -270,7 +270,7 @@ test("a link without its key is refused before anybody is called", async () => {
   assert.equal(await page.getByRole("button", { name: "Connect" }).isVisible(), false);
 });
 
-test("an absent sender is said to be offline, and connected to when it returns", async () => {
+test("an absent sender is shown as offline, and connected when it returns", async () => {
   const sharer = await share(browser, broker.url, [file()]);
   const { page } = await connect(browser, sharer.link);
   await sharer.page.goto("about:blank");
@@ -281,7 +281,7 @@ test("an absent sender is said to be offline, and connected to when it returns",
   await page.getByText("back.txt").waitFor();
 });
 
-test("a share that was stopped is over: its link does not come back", async () => {
+test("the link of a stopped share never works again", async () => {
   const sharer = await share(browser, broker.url, [file()]);
   await sharer.page.getByRole("button", { name: "Stop sharing" }).click();
   await sharer.page.locator("#drop").waitFor();
@@ -290,7 +290,7 @@ test("a share that was stopped is over: its link does not come back", async () =
   assert.notEqual(await sharer.page.inputValue("#link"), sharer.link);
 });
 
-test("the sender's connection to the broker may break and come back", async () => {
+test("the sender's connection to the broker may break and return", async () => {
   const own = await startBroker();
   const sharer = await share(browser, own.url, [file("a.txt", Buffer.from("hello"))]);
   await own.kill();

@@ -1,6 +1,6 @@
 /**
- * A page of the old WebRTC tutorials, with the client's script of its time from its own server: two browsers meet over
- * `message`, talk directly, and learn that the other one has gone.
+ * A page of the old WebRTC tutorials, with the client's script of its time from the page's server: two browsers signal
+ * over `message`, exchange data directly, and notice when the other one leaves.
  */
 
 import assert from "node:assert/strict";
@@ -63,7 +63,7 @@ after(async () => {
 
 const DIST = { "1.x": "socket.io-client-1", "2.x": "socket.io-client-2", "4.x": "socket.io-client" };
 for (const [version, name] of Object.entries(DIST)) {
-  test(`two pages with the script of ${version} meet, talk, and miss each other`, { timeout: 30_000 }, async (t) => {
+  test(`two pages with the script of ${version} exchange messages, and one sees the other leave`, { timeout: 30_000 }, async (t) => {
     const client_dir = fileURLToPath(new URL(`../node_modules/${name}/dist`, import.meta.url));
     const broker = await startBroker({ set: { "socketio.client_dir": client_dir, "page.dir": folder } });
     t.after(() => broker.kill());

@@ -1,4 +1,4 @@
-/** The command `handclasp`, from one node process to another over the real broker. */
+/** The command `handclasp`, between two Node.js processes over the real broker. */
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -53,7 +53,7 @@ async function until(condition) {
   }
 }
 
-test("files and a folder travel with names, bytes and structure; both sides say done", async () => {
+test("files and a folder arrive with names, bytes and structure; both sides report that they are done", async () => {
   await makeFolder("mine", { "photos/a.jpg": randomBytes(3 * MB + 5), "photos/deep/er/b.txt": "b", "photos/empty": "", "notes ü.txt": "notes" });
   const sender = await send(["mine/photos", "mine/notes ü.txt"]);
   const list = run(["get", sender.link, "--list"]);
@@ -73,7 +73,7 @@ test("files and a folder travel with names, bytes and structure; both sides say 
   assert.equal(await sender.ended, 0);
 });
 
-test("a getter that is stopped or killed goes on where it was when it is run again, and the sender serves on", async () => {
+test("a receiver that was stopped or killed continues when it is run again, and the sender goes on serving", async () => {
   await makeFolder("big", { "big.bin": randomBytes(50 * MB) });
   const sender = await send(["big/big.bin"]);
   const part = async () => {
@@ -101,7 +101,7 @@ test("a getter that is stopped or killed goes on where it was when it is run aga
   assert.deepEqual(await readFile(join(folder, "again/big.bin")), await readFile(join(folder, "big/big.bin")));
 });
 
-test("what is there already is not overwritten", async () => {
+test("existing files are not overwritten", async () => {
   await makeFolder("new", { "report.txt": "new" });
   await makeFolder("kept", { "report.txt": "old", "report (2).txt": "older" });
   const sender = await send(["new/report.txt"]);
@@ -113,7 +113,7 @@ test("what is there already is not overwritten", async () => {
   assert.match(getter.out(), /report \(3\)\.txt\n$/);
 });
 
-test("a wrong password gets nothing, the right one all", async () => {
+test("a wrong password gets nothing, the right one gets all files", async () => {
   await makeFolder("secret", { "secret.txt": "s" });
   const sender = await send(["secret/secret.txt"], ["--password", "right"]);
   const without = run(["get", sender.link, "--out", "none"]);
@@ -128,7 +128,7 @@ test("a wrong password gets nothing, the right one all", async () => {
   assert.equal(await right.ended, 0, right.err());
 });
 
-test("a file that changes while it is shared is told on both sides, the others come", async () => {
+test("a file that changes while it is shared is reported on both sides, and the others arrive", async () => {
   await makeFolder("fickle", { "a.txt": "a", "b.txt": "b" });
   const sender = await send(["fickle"]);
   await utimes(join(folder, "fickle/a.txt"), 1, 1);
@@ -139,7 +139,7 @@ test("a file that changes while it is shared is told on both sides, the others c
   await sender.said("err", /fickle\/a\.txt cannot be sent/);
 });
 
-test("an absent sender is waited for; its names reach neither other folders nor the terminal's commands", async () => {
+test("a receiver waits for an absent sender; names cannot leave the folder or send control characters to the terminal", async () => {
   const { loadWebRtc } = await import(join(modules, "cli/node-webrtc.js"));
   const socket = new Socket(broker.socketUrl("socket"), { transport: WebSocket });
   const peer = new Peer(socket, await createIdentity(), { createConnection: await loadWebRtc() });
@@ -161,7 +161,7 @@ test("an absent sender is waited for; its names reach neither other folders nor 
   assert.doesNotMatch(getter.out() + getter.err() + second.err(), /\x1b/);
 });
 
-test("two offers that cross cost a connection of node's nothing", async () => {
+test("glare does not affect a connection of Node.js", async () => {
   const { loadWebRtc } = await import(join(modules, "cli/node-webrtc.js"));
   const createConnection = await loadWebRtc();
   /** @type {Connection[]} */
@@ -192,7 +192,7 @@ test("two offers that cross cost a connection of node's nothing", async () => {
   assert.deepEqual(await links[1].receive(), { type: "still here" });
 });
 
-test("^C ends the waiting for a sender", async () => {
+test("Ctrl+C ends waiting for a sender", async () => {
   const { peerId } = await createIdentity();
   const getter = run(["get", `${broker.url}?peer_id=${peerId}#k=${"A".repeat(22)}`]);
   await getter.said("err", /not online/);
@@ -200,7 +200,7 @@ test("^C ends the waiting for a sender", async () => {
   assert.equal(await getter.ended, 130, getter.err());
 });
 
-test("a link is printed only when it leads somewhere", async () => {
+test("the link is printed only after the broker has accepted the peer", async () => {
   await makeFolder("early", { "early.txt": "e" });
   const sender = run(["send", "early", "--broker", "http://127.0.0.1:1"]);
   await sender.said("err", /cannot be reached/);
@@ -208,7 +208,7 @@ test("a link is printed only when it leads somewhere", async () => {
   assert.deepEqual([await sender.ended, sender.out()], [130, ""]);
 });
 
-test("what was typed wrong is told with the cure", async () => {
+test("usage errors are reported with a remedy", async () => {
   const { peerId } = await createIdentity();
   const wrong = [
     [["get", `${broker.url}?peer_id=${peerId}`], /in quotes/],

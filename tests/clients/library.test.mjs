@@ -1,6 +1,6 @@
 /**
- * Our own library under node, with the WebSocket of `ws`: against the real broker, and against
- * another Phoenix server, for which the conformance server stands in.
+ * The library in Node.js with the WebSocket of `ws`: against the real broker, and against the conformance
+ * server, which represents any Phoenix server.
  */
 
 import assert from "node:assert/strict";
@@ -61,7 +61,7 @@ async function persist(ask) {
   }
 }
 
-test("a broker that is not there yet, dies and comes back costs a node program nothing but time", async () => {
+test("a Node.js program connects when the broker starts, and reconnects after it was killed and restarted", async () => {
   const first = await startBroker();
   await first.kill();
   const socket = open(first.socketUrl("socket"));
@@ -97,7 +97,7 @@ test("rooms, bytes, presence and leaving, against the broker", async () => {
   assert.equal(await gone, "b");
 });
 
-test("any Phoenix server: join, talk, bytes, refusals, a crash, and leaving", async () => {
+test("any Phoenix server: join, pushes, bytes, refusals, a crash, and leave", async () => {
   const server = await run(startConformance);
   const socket = open(server.socketUrl("ws"), { heartbeatInterval: 60 });
   const lobby = socket.channel("room:lobby");
@@ -128,7 +128,7 @@ test("any Phoenix server: join, talk, bytes, refusals, a crash, and leaving", as
   await persist(() => lobby.push("new_msg", {}));
 });
 
-test("any Phoenix server: params reach it, and a refused connection is tried again", async () => {
+test("any Phoenix server: params arrive, and a refused connection is retried", async () => {
   const server = await run(startConformance);
   let tries = 0;
   const params = () => ({ reject: String(tries++ === 0), user_id: "1001" });

@@ -1,4 +1,4 @@
-/** The V2 wire format, byte by byte where it is binary. */
+/** The codec of the V2 serializer: text frames, and binary frames byte by byte. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -7,7 +7,7 @@ import { decode, encode } from "../../web/lib/channels/codec.js";
 const bytes = (...values) => new Uint8Array(values).buffer;
 const text = (string) => [...new TextEncoder().encode(string)];
 
-test("json travels as an array of five", () => {
+test("a json message is an array of five elements", () => {
   const message = { joinRef: "1", ref: "2", topic: "room:a", event: "say", payload: { x: [1, null] } };
   assert.equal(encode(message), '["1","2","room:a","say",{"x":[1,null]}]');
   assert.deepEqual(decode(encode(message)), message);
@@ -18,18 +18,18 @@ test("a binary push counts its fields in bytes, not characters", () => {
   assert.deepEqual([...new Uint8Array(frame)], [0, 1, 2, 2, 1, ...text("122é" + "e"), 7, 8]);
 });
 
-test("a view is sent as what it shows of its buffer", () => {
+test("only the bytes of a view are sent, not its whole buffer", () => {
   const view = new Uint8Array([1, 2, 3, 4]).subarray(1, 3);
   const frame = encode({ joinRef: null, ref: null, topic: "t", event: "e", payload: view });
   assert.deepEqual([...new Uint8Array(frame)], [0, 0, 0, 1, 1, ...text("te"), 2, 3]);
 });
 
-test("a field that one byte cannot count is refused", () => {
+test("a field longer than 255 bytes is rejected", () => {
   const message = { joinRef: "1", ref: "1", topic: "t".repeat(256), event: "e", payload: bytes() };
   assert.throws(() => encode(message), { reason: "protocol", message: /256 bytes, limit 255/ });
 });
 
-test("a server's binary push, reply and broadcast", () => {
+test("a server's binary push, reply and broadcast are decoded", () => {
   assert.deepEqual(decode(bytes(0, 1, 1, 1, ...text("1te"), 9)), {
     joinRef: "1", ref: null, topic: "t", event: "e", payload: bytes(9),
   });

@@ -1,4 +1,4 @@
-/** ConnectionPool: one connection a peer, made in order, kept while used, and ended without loss. */
+/** ConnectionPool: one connection per peer, created in order, reused, and closed without loss. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -85,13 +85,13 @@ async function until(condition) {
   }
 }
 
-test("the pool says when its peer has joined, and who it is", async () => {
+test("onopen is called with the id when the peer has joined", async () => {
   const { pools } = setUp();
   const opened = await new Promise((resolve) => (pools[0].onopen = resolve));
   assert.deepEqual([opened, pools[0].getPeerId()], [id(1), id(1)]);
 });
 
-test("the version is told; debug tells what becomes of connections, and not what they carry", async (t) => {
+test("version is set; debug logs the life of connections, not their data", async (t) => {
   const said = [];
   t.mock.method(console, "log", (...words) => said.push(words.join(" ")));
   const quiet = setUp();
@@ -108,7 +108,7 @@ test("the version is told; debug tells what becomes of connections, and not what
   assert.ok(!said.join().includes("secret"));
 });
 
-test("a connection that is there is given again; callback and promise say the same", async () => {
+test("an open connection is reused; callback and promise get the same result", async () => {
   const { pools, world, peers } = setUp();
   const first = await pools[0].create(id(2));
   const second = await new Promise((resolve) => pools[0].create(id(2), (connection, error) => resolve([connection, error])));
@@ -121,7 +121,7 @@ test("a connection that is there is given again; callback and promise say the sa
   assert.deepEqual(peers[0].calls, [{ remoteId: id(2), timeout: 30_000 }]);
 });
 
-test("what is no other peer's id is refused in the words of old", async () => {
+test("an invalid id, or the own one, is rejected with the original's message", async () => {
   const { pools } = setUp();
   for (const wrong of ["", undefined, "x", id(1)]) {
     await assert.rejects(pools[0].create(wrong), { name: "PeerError", message: "Invalid peer id." });
@@ -130,7 +130,7 @@ test("what is no other peer's id is refused in the words of old", async () => {
   assert.equal(error.reason, "invalid");
 });
 
-test("creations happen in the order asked for; one that fails lets the next pass", async () => {
+test("connections are created in request order; a failure does not block the next one", async () => {
   const { pools, peers } = setUp();
   const done = [];
   const all = [id(3), id(9), id(2)].map((remote) => pools[0].create(remote).then(() => done.push(remote), (error) => done.push(error.reason)));
@@ -139,7 +139,7 @@ test("creations happen in the order asked for; one that fails lets the next pass
   assert.deepEqual(peers[0].calls.map(({ remoteId }) => remoteId), [id(3), id(9), id(2)]);
 });
 
-test("who gives up is told at once, in the queue or at its head, and the others go on", async () => {
+test("an aborted creation rejects immediately, in the queue or at its head, and the others go on", async () => {
   const { pools, peers } = setUp();
   let open;
   peers[0].gate = new Promise((resolve) => (open = resolve));
@@ -156,7 +156,7 @@ test("who gives up is told at once, in the queue or at its head, and the others 
   assert.deepEqual(peers[0].calls.map(({ remoteId }) => remoteId), [id(2), id(4)]);
 });
 
-test("messages of any size and form arrive whole and in order, as they were when sent", async () => {
+test("messages of any size and form arrive complete and in order, as they were when sent", async () => {
   const { pools } = setUp();
   const got = listen(pools[1]);
   const connection = await pools[0].create(id(2));
@@ -174,7 +174,7 @@ test("messages of any size and form arrive whole and in order, as they were when
   await assert.rejects(connection.send(undefined), TypeError);
 });
 
-test("a message given up before its turn is never sent; one that has begun is sent whole", async () => {
+test("a message that is aborted in the queue is never sent; one whose sending has begun is sent completely", async () => {
   const { pools, world } = setUp();
   const got = listen(pools[1]);
   const connection = await pools[0].create(id(2));
@@ -203,7 +203,7 @@ test("beyond its size the pool destroys the least recently used connection", asy
   assert.deepEqual([two.isAvailable(), three.isAvailable()], [true, false]);
 });
 
-test("silence ends a connection, and sending alone is not silence", async () => {
+test("a silent connection is destroyed; sending counts as activity", async () => {
   const { pools, clock } = setUp();
   listen(pools[1]);
   const connection = await pools[0].create(id(2));
@@ -219,7 +219,7 @@ test("silence ends a connection, and sending alone is not silence", async () => 
   await connection.closed;
 });
 
-test("an end that the other side does not answer is waited for only so long", async () => {
+test("closing is limited in time if the other side does not answer", async () => {
   const { pools, clock, world } = setUp();
   const connection = await pools[0].create(id(2));
   world.pace = () => 0;
@@ -232,7 +232,7 @@ test("an end that the other side does not answer is waited for only so long", as
   await connection.closed;
 });
 
-test("a connection that breaks says so, leaves the pool, and the next creation makes another", async () => {
+test("a connection that breaks calls onerror and leaves the pool, and the next creation opens a new one", async () => {
   const { pools, world } = setUp();
   const connection = await pools[0].create(id(2));
   const theirs = await pools[1].create(id(1));
@@ -244,7 +244,7 @@ test("a connection that breaks says so, leaves the pool, and the next creation m
   assert.equal(world.opened, 2);
 });
 
-test("an orderly end is no error, on either side", async () => {
+test("an orderly close is not an error on either side", async () => {
   const { pools } = setUp();
   const connection = await pools[0].create(id(2));
   const theirs = await pools[1].create(id(1));
@@ -255,7 +255,7 @@ test("an orderly end is no error, on either side", async () => {
   assert.deepEqual(errors, []);
 });
 
-test("destroying the pool gives up what waits, and leaves nothing behind", async () => {
+test("destroying the pool aborts pending creations and leaves nothing behind", async () => {
   const { pools, peers, clock } = setUp();
   const got = listen(pools[1]);
   const connection = await pools[0].create(id(2));
@@ -269,7 +269,7 @@ test("destroying the pool gives up what waits, and leaves nothing behind", async
   assert.equal(clock.pending, 0);
 });
 
-test("whatever is used, ended and evicted when: what was sent arrives once and in order", async () => {
+test("in any order of use, close and eviction, every sent message arrives once and in order", async () => {
   for (let seed = 1; seed <= SCHEDULES; seed++) {
     const random = seeded(seed);
     const pick = (list) => list[Math.floor(random() * list.length)];

@@ -1,28 +1,28 @@
 /**
- * A small world for several peers in one process: a broker that delivers in any order that
- * the real one may, and RTCPeerConnections that keep the rules of signalling and open when
- * offer and answer have met. No network, no time of its own.
+ * A fake broker and fake RTCPeerConnections for several peers in one process. The broker delivers in any
+ * order that the real one may. The connections have the signaling states of WebRTC, and open when offer
+ * and answer have been exchanged. There is no network and no timer.
  */
 
 import { fakeChannelPair, settle } from "./fakes.mjs";
 
-/** The broker: `peer:<id>` topics and watches alone. What each client sends and gets stays in order. */
+/** A broker with `peer:<id>` topics and watches. The order of each client's messages is kept. */
 export class FakeBroker {
-  /** @type {Array<Array<() => void>>} one queue a direction and client */
+  /** @type {Array<Array<() => void>>} one queue per direction and client */
   #queues = [];
-  /** @type {Map<string, (event: string, payload: any) => void>} who is joined */
+  /** @type {Map<string, (event: string, payload: any) => void>} joined peers */
   #joined = new Map();
-  /** @type {Map<string, Map<string, (event: string, payload: any) => void>>} who watches, by the watched one */
+  /** @type {Map<string, Map<string, (event: string, payload: any) => void>>} watchers, by the watched id */
   #watchers = new Map();
   #random;
 
-  /** @param {() => number} random decides whose message goes next */
+  /** @param {() => number} random chooses the next message */
   constructor(random) {
     this.#random = random;
   }
 
   /**
-   * One page's way to the broker, and that page's end: what is on its way from and to it is lost.
+   * A page's transport, and a function that closes the page: its messages in flight are lost.
    *
    * @returns {{Transport: any, vanish: () => void}}
    */
@@ -52,7 +52,7 @@ export class FakeBroker {
   }
 
   /**
-   * The broker notices that a peer is gone, before another page takes its place.
+   * The broker notices that a peer is gone.
    *
    * @param {string} id
    */
@@ -62,12 +62,12 @@ export class FakeBroker {
   }
 
   /**
-   * Delivers until nothing is on its way.
+   * Delivers until no message is in flight.
    *
    * @param {number} [most] messages at most
    */
   async run(most = Infinity) {
-    // A client that is at work on a description speaks a few turns later.
+    // A client that handles a description sends a few turns later.
     for (let idle = 0; idle < 8; idle++) {
       await settle();
       if (most-- <= 0) return;
@@ -109,12 +109,12 @@ export class FakeBroker {
   }
 }
 
-/** RTCPeerConnections that find each other by their descriptions. */
+/** Creates RTCPeerConnections that find each other by their descriptions. */
 export class FakeNet {
-  /** @type {FakePc[]} what one page has made */
+  /** @type {FakePc[]} created by one page */
   made = [];
 
-  /** @param {Map<string, FakePc>} pcs those of all pages, by the sdp that each has made */
+  /** @param {Map<string, FakePc>} pcs of all pages, by their SDPs */
   constructor(pcs) {
     this.pcs = pcs;
   }
@@ -139,7 +139,7 @@ export class FakePc extends EventTarget {
   localDescription = null;
   remoteDescription = null;
   fingerprint = "AA:BB";
-  /** How often offer and answer have met. */
+  /** How many offer/answer exchanges are complete. */
   rounds = 0;
   restarts = 0;
   closed = false;
@@ -170,7 +170,7 @@ export class FakePc extends EventTarget {
     this.need();
   }
 
-  /** Something was added that the other side has to know of. */
+  /** Simulates a change that needs a negotiation. */
   need() {
     this.#needed = true;
     queueMicrotask(() => this.#ask());
@@ -219,7 +219,7 @@ export class FakePc extends EventTarget {
   #met() {
     this.rounds += 1;
     queueMicrotask(() => this.#ask());
-    // The answerer is first to know; both are open when the offerer has its answer.
+    // The answerer completes first; both open when the offerer has the answer.
     if (this.localDescription.type !== "offer") return;
     const other = this.#net.pcs.get(this.remoteDescription.sdp);
     if (other.closed || !this.remoteDescription.sdp.includes(this.localDescription.sdp.slice(0, 10))) return;

@@ -1,10 +1,10 @@
-/** A disk without a browser: a download's target whose files outlive the download, as OPFS's do. */
+/** A download target in memory whose files outlive the download, like those of OPFS. */
 
 import { TransferError } from "../../web/lib/share/index.js";
 
 export class FakeDisk {
   allOrNothing = false;
-  /** Bytes that were written, in all. */
+  /** Total bytes written. */
   written = 0;
   /** @type {Map<string, Buffer>} */
   #files = new Map();
@@ -13,7 +13,7 @@ export class FakeDisk {
 
   /**
    * @param {object} [options]
-   * @param {number} [options.delay] ms for a write
+   * @param {number} [options.delay] ms per write
    * @param {number} [options.room] bytes until it is full
    */
   constructor({ delay = 0, room = Infinity } = {}) {
@@ -25,7 +25,7 @@ export class FakeDisk {
     return [...this.#files.keys()];
   }
 
-  /** What an earlier visit left. */
+  /** Stores a file as an earlier download would. */
   put(name, bytes) {
     this.#files.set(name, Buffer.from(bytes));
   }

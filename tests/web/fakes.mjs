@@ -1,9 +1,9 @@
 /**
- * What the library's tests put in the place of the world: a clock that stands still
- * until told, a server at the other end of a WebSocket, a data channel without a network.
+ * Fakes for the library's tests: a clock that is advanced by the test, a server at the other end of a
+ * WebSocket, and a data channel without a network.
  */
 
-/** A clock whose time passes only by `advance`. */
+/** A clock that is advanced only by `advance`. */
 export class FakeClock {
   #now = 0;
   #next = 1;
@@ -26,7 +26,7 @@ export class FakeClock {
   }
 
   /**
-   * Lets time pass, timer by timer, and whatever each one sets off settle.
+   * Advances the time timer by timer, and lets the promises settle after each.
    *
    * @param {number} ms
    */
@@ -45,12 +45,12 @@ export class FakeClock {
   }
 }
 
-/** Lets all promises that can settle without the outside world do so. */
+/** Lets all promises settle that do not wait for I/O or timers. */
 export function settle() {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** A transport class for Socket, and the server's end of every connection made with it. */
+/** A transport class for Socket, and the server's end of each of its connections. */
 export class FakeServer {
   /** @type {FakeConnection[]} */
   connections = [];
@@ -116,11 +116,11 @@ class FakeConnection {
 }
 
 /**
- * Two ends of an ordered data channel. Messages arrive in later turns, as many a turn as
- * `pace` says, and each end's queue drains as the other receives.
+ * The two ends of an ordered data channel. `pace` returns how many messages arrive in each turn of the
+ * event loop, and a queue drains as the other end receives.
  *
  * @param {object} [options]
- * @param {() => number} [options.pace] messages a turn
+ * @param {() => number} [options.pace] messages per turn
  */
 export function fakeChannelPair({ pace = () => 4 } = {}) {
   const a = new FakeChannel(pace);
@@ -135,11 +135,11 @@ class FakeChannel extends EventTarget {
   binaryType = "arraybuffer";
   bufferedAmountLowThreshold = 0;
   bufferedAmount = 0;
-  /** The most that was ever queued (bytes). */
+  /** The maximum of queued bytes so far. */
   peak = 0;
-  /** Everything the other end has delivered to this one. */
+  /** All messages that arrived at this end. */
   received = [];
-  /** @type {(data: string | ArrayBuffer) => string | ArrayBuffer} a hand in the middle */
+  /** @type {(data: string | ArrayBuffer) => string | ArrayBuffer} modifies messages on the way */
   tamper = (data) => data;
   #queue = [];
   #pumping = false;
@@ -159,14 +159,14 @@ class FakeChannel extends EventTarget {
     this.#pump();
   }
 
-  /** As WebRTC does: what was queued is delivered, then both ends are closed. */
+  /** As in WebRTC, queued messages are delivered, then both ends are closed. */
   close() {
     if (this.readyState !== "open") return;
     this.readyState = "closing";
     this.#pump();
   }
 
-  /** As a network does: nothing more arrives, in either direction. */
+  /** The network fails: no more messages arrive in either direction. */
   cut() {
     for (const end of [this, this.other]) {
       end.#queue = [];
@@ -206,8 +206,7 @@ function size(data) {
 }
 
 /**
- * Random numbers that are the same in every run (mulberry32), so that a failure can be
- * had again from its seed.
+ * Random numbers from a seed (mulberry32), so that a failure can be reproduced.
  *
  * @param {number} seed
  * @returns {() => number} in [0, 1)

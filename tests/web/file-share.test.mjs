@@ -1,4 +1,4 @@
-/** Who may try a share's key how often, and whom a share remembers. */
+/** FileShare: the rate limit of proofs, and the list of receivers. */
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -21,14 +21,14 @@ function setUp() {
   let lastId = 0;
   const call = (peerId = `visitor ${++lastId}`) => {
     const ends = fakeChannelPair();
-    const [theirs, link] = ends.map((end) => new RtcMessageChannel(end, { clock }));
-    const connection = { peerId, opened: Promise.resolve(theirs), fingerprints: () => ({ own: "A", other: "B" }), isClosed: false };
+    const [theirs, channel] = ends.map((end) => new RtcMessageChannel(end, { clock }));
+    const connection = { peerId, opened: Promise.resolve(theirs), fingerprints: () => ({ local: "A", remote: "B" }), isClosed: false };
     peer.emit("connection", Object.assign(connection, { close: () => (connection.isClosed = true) }));
-    return { ends, link, connection };
+    return { ends, channel, connection };
   };
   const visit = async (peerId, ownKey = key) => {
     const visitor = call(peerId);
-    const tried = prove(visitor.link, { key: ownKey, role: "receiver", fingerprints: { own: "B", other: "A" } });
+    const tried = prove(visitor.channel, { key: ownKey, role: "receiver", fingerprints: { local: "B", remote: "A" } });
     const reason = await tried.then(() => "verified", (error) => error.reason);
     await settle();
     return { ...visitor, reason };
@@ -39,7 +39,7 @@ function setUp() {
   return { clock, share, call, visit, guess };
 }
 
-test("beyond ten wrong keys no stranger may try, until a while has passed", async () => {
+test("after ten wrong keys strangers are refused until the limit refills", async () => {
   const { clock, visit, guess } = setUp();
   await guess(TRIES);
   const { reason, ends } = await visit();
@@ -51,7 +51,7 @@ test("beyond ten wrong keys no stranger may try, until a while has passed", asyn
   assert.equal((await visit()).reason, "too_many_tries");
 });
 
-test("an hour's rest allows ten tries, and not more", async () => {
+test("after an hour without tries the burst is ten tries, not more", async () => {
   const { clock, visit, guess } = setUp();
   await guess(TRIES);
   await clock.advance(3_600_000);
@@ -59,12 +59,12 @@ test("an hour's rest allows ten tries, and not more", async () => {
   assert.equal((await visit()).reason, "too_many_tries");
 });
 
-test("those who hold the key use up no tries", async () => {
+test("correct proofs use up no tries", async () => {
   const { visit } = setUp();
   for (let n = 0; n < 3 * TRIES; n++) assert.equal((await visit()).reason, "verified");
 });
 
-test("who has proved before does not queue with strangers, for one try", async () => {
+test("a peer that has proved before has one try beyond the limit", async () => {
   const { visit, guess } = setUp();
   await visit("friend");
   await guess(TRIES);
@@ -73,7 +73,7 @@ test("who has proved before does not queue with strangers, for one try", async (
   assert.equal((await visit("friend")).reason, "too_many_tries");
 });
 
-test("no more than ten strangers may be proving at a time, and the silent ones are given up", async () => {
+test("at most ten strangers may be proving at a time, and silent ones time out", async () => {
   const { clock, share, call, visit } = setUp();
   const silent = Array.from({ length: TRIES }, () => call());
   await settle();
@@ -83,7 +83,7 @@ test("no more than ten strangers may be proving at a time, and the silent ones a
   assert.equal(share.receivers.length, 0);
 });
 
-test("strangers grow no list: they are counted", async () => {
+test("refused peers are counted and not listed", async () => {
   const { share, guess } = setUp();
   const counts = [];
   share.on("refused", (count) => counts.push(count));
@@ -92,14 +92,14 @@ test("strangers grow no list: they are counted", async () => {
   assert.deepEqual([counts, share.receivers], [[1, 2, 3], []]);
 });
 
-test("a hundred receivers are remembered: the oldest that left without all of it goes first, whoever is there stays", async () => {
+test("a hundred receivers are remembered: the oldest that left unfinished is dropped first, connected ones stay", async () => {
   const { share, visit } = setUp();
   const forgotten = [];
   share.on("receiver", (receiver) => receiver.on("forgotten", () => forgotten.push(receiver.peerId)));
   await visit("stays");
   for (let n = 0; n < 100; n++) {
-    const { link, ends } = await visit(`guest ${n}`);
-    if (n !== 50) link.send({ type: "progress", state: "done", written: 5, total: 5 });
+    const { channel, ends } = await visit(`guest ${n}`);
+    if (n !== 50) channel.send({ type: "progress", state: "done", written: 5, total: 5 });
     while (n !== 50 && share.receivers.at(-1).state !== "done") await settle();
     ends[1].cut();
     await settle();
@@ -110,10 +110,10 @@ test("a hundred receivers are remembered: the oldest that left without all of it
   assert.deepEqual([share.receivers[0].peerId, share.receivers.at(-1).peerId], ["stays", "last"]);
 });
 
-test("a receiver with everything still has it when it comes back", async () => {
+test("a receiver that is done is still done when it reconnects", async () => {
   const { share, visit } = setUp();
-  const { link, ends } = await visit("friend");
-  link.send({ type: "progress", state: "done", written: 5, total: 5 });
+  const { channel, ends } = await visit("friend");
+  channel.send({ type: "progress", state: "done", written: 5, total: 5 });
   while (share.receivers[0].state !== "done") await settle();
   ends[1].cut();
   await visit("friend");

@@ -1,4 +1,4 @@
-/** Two peers that act at the same time, in every order that the broker may deliver. */
+/** Glare: two peers that act at the same time, in every order that the broker may deliver. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -36,7 +36,7 @@ async function some(random) {
   for (let turns = Math.floor(random() * 12); turns > 0; turns--) await settle();
 }
 
-test("two that call each other at any time get one and the same connection", async () => {
+test("two peers that call each other at any time get the same connection", async () => {
   for (let seed = 1; seed <= SCHEDULES; seed++) {
     const { random, broker, clock, peers } = await setUp(seed);
     const incoming = [[], []];
@@ -64,7 +64,7 @@ test("two that call each other at any time get one and the same connection", asy
   }
 });
 
-test("two that renegotiate at any time both get it, over the broker", async () => {
+test("two peers that renegotiate at any time both succeed, over the broker", async () => {
   for (let seed = 1; seed <= SCHEDULES; seed++) {
     const { random, broker, peers } = await setUp(seed);
     const other = new Promise((resolve) => peers[1].on("connection", resolve));
@@ -89,7 +89,7 @@ test("two that renegotiate at any time both get it, over the broker", async () =
   }
 });
 
-test("what the platform asks for while an offer is worked in is said by the answer, and not offered again", async () => {
+test("a negotiation that the platform requests during the handling of an offer is part of the answer, without another offer", async () => {
   const pcs = new Map();
   const [caller, callee] = [new FakeNet(pcs).create({}), new FakeNet(pcs).create({})];
   await caller.setLocalDescription();
@@ -103,7 +103,7 @@ test("what the platform asks for while an offer is worked in is said by the answ
   assert.deepEqual(said, ["answer"]);
 });
 
-test("who calls, gives up and reloads at any time: nobody waits for a timeout, and nothing half-made is left", async () => {
+test("calls, aborts and reloads at any time: no side waits for a timeout, and no unfinished connection remains", async () => {
   const outcomes = { open: 0, aborted: 0, closed: 0, absent: 0 };
   for (let seed = 1; seed <= SCHEDULES; seed++) {
     const { random, broker, peers, pages, open } = await setUp(seed);

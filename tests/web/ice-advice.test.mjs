@@ -1,4 +1,4 @@
-/** The app's explanation of a missing path: what is told of each report, and in which languages. */
+/** The app's explanation of a failed connection, for each ICE report and in each language. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -47,12 +47,12 @@ for (const [title, report, told] of /** @type {any[]} */ ([
     ["cause.firewall", "here.relay", "there.relay", "stun.none", "turn.answered"],
   ],
 ])) {
-  test(`it is told when ${title}`, () => {
+  test(`the advice when ${title}`, () => {
     assert.deepEqual(iceAdvice(report), ["fail.no_path", ...told.map((word) => `path.${word}`)]);
   });
 }
 
-test("every report that there can be has its sentences in each language, and no sentence is idle", () => {
+test("every possible report has its sentences in each language, and every sentence is used", () => {
   const used = new Set();
   for (const local of KINDS) {
     for (const remote of KINDS) {

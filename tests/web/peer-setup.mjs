@@ -1,4 +1,4 @@
-/** One peer alone at a fake broker, whose every signal the test makes up. */
+/** A peer at a fake server, to which the test sends all signals. */
 
 import assert from "node:assert/strict";
 import { Socket } from "../../web/lib/index.js";
@@ -10,7 +10,7 @@ export const OTHER = "11111111-1111-8111-8111-111111111111";
 export const TOPIC = `peer:${ME.peerId}`;
 export const SDP = "v=0\r\na=fingerprint:sha-256 AA:BB\r\n";
 
-/** As much of RTCPeerConnection as a connection uses; `open()` stands for the network. */
+/** The part of RTCPeerConnection that the library uses; `open()` simulates the network. */
 export class FakePc extends EventTarget {
   signalingState = "stable";
   connectionState = "new";
@@ -85,7 +85,7 @@ export async function setUp({ network = new EventTarget(), ...options } = {}) {
 
 export const offer = (attempt, sdp = SDP) => ({ peer_id: OTHER, attempt, description: { type: "offer", sdp } });
 
-/** A call whose `connect` the broker has delivered. */
+/** A call whose `connect` was delivered by the broker. */
 export async function calling({ network, ...options } = {}) {
   const all = await setUp({ network });
   const call = all.peer.connect(OTHER, options);

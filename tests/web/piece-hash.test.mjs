@@ -1,4 +1,4 @@
-/** The hash of a piece, by node's own SHA-256: no byte of it is left out. */
+/** The hash of a piece, compared with Node's own SHA-256. */
 
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
@@ -11,7 +11,7 @@ const BLOCK = 128 * 1024;
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest();
 
 for (const size of [0, 1, BLOCK, BLOCK + 1, PIECE_BYTES - 1, PIECE_BYTES]) {
-  test(`a piece of ${size} bytes has the hash over the hashes of its blocks`, async () => {
+  test(`the hash of a piece of ${size} bytes is the hash over the hashes of its blocks`, async () => {
     const bytes = randomBytes(size);
     const hashes = [];
     for (let at = 0; at < size; at += BLOCK) hashes.push(sha256(bytes.subarray(at, at + BLOCK)));

@@ -1,4 +1,4 @@
-/** Reading pieces for one receiver: the right ones, whatever is asked for, and few openings of the file. */
+/** PieceReader: correct pieces in any order, and few openings of the file. */
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -37,7 +37,7 @@ const unstreamed = {
 const pieceOf = (piece) => BYTES.subarray(piece * PIECE_BYTES, (piece + 1) * PIECE_BYTES);
 
 for (const [title, file] of [["streams", countedFile()], ["slices", unstreamed]]) {
-  test(`pieces are right in any order, through ${title}`, async () => {
+  test(`pieces are correct in any order, through ${title}`, async () => {
     const random = seeded(1);
     const reader = new PieceReader();
     let held = { bytes: new Uint8Array(0), piece: -1 };
@@ -53,14 +53,14 @@ for (const [title, file] of [["streams", countedFile()], ["slices", unstreamed]]
   });
 }
 
-test("pieces in order come out of a file that is opened every 32 pieces", async () => {
+test("pieces in order come from a file that is reopened every 32 pieces", async () => {
   const file = countedFile();
   const reader = new PieceReader();
   for (let piece = 0; piece < 41; piece++) reader.release(await reader.read(file, piece));
   assert.equal(file.opened, 2);
 });
 
-test("a link that ends while a piece is read lets go of the file and does not call it changed", async () => {
+test("when the channel ends during a read, the file is closed and not reported as changed", async () => {
   const state = { reads: 0, cancelled: false, give: () => {} };
   const stream = new ReadableStream({
     type: "bytes",
@@ -75,8 +75,8 @@ test("a link that ends while a piece is read lets go of the file and does not ca
   const faults = [];
   catalogue.on("fault", (_entry, error) => faults.push(error));
   const ends = fakeChannelPair();
-  const [link, other] = ends.map((end) => new RtcMessageChannel(end));
-  const ended = new Sender(link, catalogue).run().catch((error) => error);
+  const [channel, other] = ends.map((end) => new RtcMessageChannel(end));
+  const ended = new Sender(channel, catalogue).run().catch((error) => error);
   for (const piece of [0, 1]) other.send({ type: "pull", id: "1", piece });
   while (state.reads < 1) await settle();
   state.give();

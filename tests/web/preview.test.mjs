@@ -1,4 +1,4 @@
-/** PreviewCache: small, checked, beside the transfer and never in its way. */
+/** Previews: small, validated, and independent of the transfer. */
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -30,17 +30,17 @@ async function connect(offers, draw = async () => jpeg()) {
   catalogue.add(offers);
   const clock = new FakeClock();
   const ends = fakeChannelPair();
-  const links = ends.map((end) => new RtcMessageChannel(end, { clock }));
-  const sent = new Sender(links[0], catalogue).run().catch((error) => error);
-  const receiver = new Receiver(links[1], { clock });
+  const channels = ends.map((end) => new RtcMessageChannel(end, { clock }));
+  const sent = new Sender(channels[0], catalogue).run().catch((error) => error);
+  const receiver = new Receiver(channels[1], { clock });
   const received = receiver.run().catch((error) => error);
   while (receiver.entries.length === 0) await settle();
-  return { ends, links, receiver, sent, received, entries: receiver.entries };
+  return { ends, channels, receiver, sent, received, entries: receiver.entries };
 }
 
 const asked = ({ ends }) => ends[0].received.filter((data) => JSON.parse(data).type === "preview").length;
 
-test("an image's preview arrives as a JPEG, however often it is wanted asked for once", async () => {
+test("an image's preview arrives as a JPEG and is requested once", async () => {
   const all = await connect([image("a.png")]);
   const [one, other] = await Promise.all([1, 2].map(() => all.receiver.preview(all.entries[0])));
   assert.deepEqual([one.type, one.size, other.size], ["image/jpeg", 2_000, 2_000]);
@@ -52,14 +52,14 @@ for (const [title, offer] of [
   ["no image", image("a.txt", 100, "text/plain")],
   ["an empty file", image("a.png", 0)],
 ]) {
-  test(`${title} has no preview, and nobody is asked for one`, async () => {
+  test(`${title} has no preview, and none is requested`, async () => {
     const all = await connect([offer]);
     assert.equal(await all.receiver.preview(all.entries[0]), null);
     assert.equal(asked(all), 0);
   });
 }
 
-test("an image that cannot be drawn has no preview, and is sent all the same", async () => {
+test("an image that cannot be rendered has no preview, and is sent nevertheless", async () => {
   const all = await connect([image("a.png")], () => Promise.reject(new Error("broken")));
   assert.equal(await all.receiver.preview(all.entries[0]), null);
   const disk = new FakeDisk();
@@ -68,7 +68,7 @@ test("an image that cannot be drawn has no preview, and is sent all the same", a
   assert.deepEqual(disk.names, ["a.png"]);
 });
 
-test("no piece waits for a picture, which may come amid one", async () => {
+test("no piece waits for a preview, which may arrive within a piece", async () => {
   let draw = /** @type {(() => void) | null} */ (null);
   const bytes = randomBytes(8 * 2 ** 20);
   const slowly = () => new Promise((resolve) => (draw = () => resolve(jpeg())));
@@ -89,15 +89,15 @@ test("no piece waits for a picture, which may come amid one", async () => {
 
 const once = (end, matches) => new Promise((resolve) => end.addEventListener("message", ({ data }) => matches(data) && resolve()));
 
-test("a link has fifty previews: a receiver asks for no more, a sender ends who does", async () => {
+test("a channel has fifty previews: a receiver requests no more, and a sender closes the channel otherwise", async () => {
   const all = await connect(Array.from({ length: 60 }, (_, at) => image(`${at}.png`)));
   const pictures = await Promise.all(all.entries.map((entry) => all.receiver.preview(entry)));
   assert.deepEqual([pictures.filter((picture) => picture).length, asked(all)], [50, 50]);
-  all.links[1].send({ type: "preview", id: "1" });
+  all.channels[1].send({ type: "preview", id: "1" });
   assert.equal((await all.sent).name, "ProtocolError");
 });
 
-test("one picture is drawn at a time, and once, whoever asks", async () => {
+test("each preview is rendered once, and only one at a time", async () => {
   let atOnce = 0;
   let most = 0;
   let drawn = 0;
@@ -113,7 +113,7 @@ test("one picture is drawn at a time, and once, whoever asks", async () => {
   assert.deepEqual([most, drawn], [1, 5]);
 });
 
-test("who has left is drawn nothing more for", async () => {
+test("no preview is rendered for a receiver that has left", async () => {
   let drawn = 0;
   let draw = () => {};
   const all = await connect([image("a.png"), image("b.png")], () => (drawn++, new Promise((resolve) => (draw = () => resolve(jpeg())))));
@@ -138,15 +138,15 @@ for (const [title, bytes] of [
   ["a document", new TextEncoder().encode("<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>")],
   ["nothing", new Uint8Array()],
 ]) {
-  test(`a receiver shows no picture that is ${title}`, () => assert.equal(previewBlob(toBase64url(bytes)), null));
+  test(`a receiver rejects a preview that is ${title}`, () => assert.equal(previewBlob(toBase64url(bytes)), null));
 }
 
 for (const junk of [null, undefined, 7, {}, "!", "A".repeat(60_000)]) {
-  test(`a receiver shows no picture made of ${JSON.stringify(junk)?.slice(0, 10)}`, () => assert.equal(previewBlob(junk), null));
+  test(`a receiver rejects a preview made of ${JSON.stringify(junk)?.slice(0, 10)}`, () => assert.equal(previewBlob(junk), null));
 }
 
-test("a preview that nobody asked for ends the link", async () => {
+test("an unrequested preview closes the channel", async () => {
   const all = await connect([image("a.png")]);
-  all.links[0].send({ type: "preview", id: "1", image: null });
+  all.channels[0].send({ type: "preview", id: "1", image: null });
   assert.equal((await all.received).name, "ProtocolError");
 });

@@ -1,4 +1,4 @@
-/** The proof: who holds the key and speaks over the same session passes, nobody else. */
+/** The proof: it succeeds only with the same key over the same session. */
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -24,7 +24,7 @@ const asSharer = (options = {}) => ({ key, role: "sharer", fingerprints: { local
 const asReceiver = (options = {}) => ({ key, role: "receiver", fingerprints: { local: B, remote: A }, ...options });
 const said = (end) => end.received.map((text) => JSON.parse(text).type);
 
-test("the same key over the same session passes on both sides", async () => {
+test("the same key over the same session succeeds on both sides", async () => {
   const { ends, sharer, receiver } = setUp();
   await Promise.all([prove(sharer, asSharer()), prove(receiver, asReceiver())]);
   assert.deepEqual([said(ends[0]), said(ends[1])], [["hello", "proof"], ["hello", "proof"]]);
@@ -36,7 +36,7 @@ for (const [title, options] of [
   ["another fingerprint of the other side", { fingerprints: { local: B, remote: "sha-256 CC:CC" } }],
   ["one fingerprint more", { fingerprints: { local: B, remote: `${A},sha-256 CC:CC` } }],
 ]) {
-  test(`${title} is refused on both sides, and the sharer proves nothing`, async () => {
+  test(`${title} fails on both sides, and the sharer sends no proof`, async () => {
     const { ends, sharer, receiver } = setUp();
     const results = await Promise.allSettled([prove(sharer, asSharer()), prove(receiver, asReceiver(options))]);
     assert.deepEqual(results.map(({ reason }) => reason?.reason), ["wrong_key", "wrong_key"]);
@@ -44,7 +44,7 @@ for (const [title, options] of [
   });
 }
 
-test("a proof cannot be mirrored", async () => {
+test("a proof cannot be sent back", async () => {
   const { sharer, receiver } = setUp();
   const refused = assert.rejects(prove(sharer, asSharer({ fingerprints: { local: A, remote: A } })), { reason: "wrong_key" });
   for (;;) {
@@ -56,7 +56,7 @@ test("a proof cannot be mirrored", async () => {
   await refused;
 });
 
-test("who only receives does not make the sharer say more than hello", async () => {
+test("a receiver that sends nothing gets only hello from the sharer", async () => {
   const { clock, ends, sharer } = setUp();
   const proof = assert.rejects(prove(sharer, asSharer()), { name: "TimeoutError" });
   await clock.advance(10_000);
@@ -70,7 +70,7 @@ for (const [title, messages] of [
   ["a nonce that is no text", [{ type: "hello", nonce: 7 }]],
   ["a pull in place of a proof", [{ type: "hello", nonce: "A".repeat(22) }, { type: "pull", piece: 0 }]],
 ]) {
-  test(`${title} breaks the protocol`, async () => {
+  test(`${title} is a protocol error`, async () => {
     const { sharer, receiver } = setUp();
     for (const message of messages) receiver.send(message);
     await assert.rejects(prove(sharer, asSharer()), { name: "ProtocolError" });
@@ -92,7 +92,7 @@ test("a proof is bound to role, fingerprints and nonces", async () => {
   for (const junk of [undefined, 5, "", "!", `${mac}A`]) assert.equal(await verifyProof(key, side, junk), false);
 });
 
-test("all fingerprints of a description count, in a canonical form", () => {
+test("all fingerprints of a description are included, in a canonical form", () => {
   const one = "v=0\r\na=fingerprint:SHA-256 aa:bb\r\nm=x\r\na=fingerprint:sha-256 AA:BB\r\n";
   assert.equal(fingerprintsOf(one), "sha-256 AA:BB");
   assert.equal(fingerprintsOf(`${one}a=fingerprint:sha-512 00:11\r\n`), "sha-256 AA:BB,sha-512 00:11");

@@ -1,4 +1,4 @@
-/** QR codes that another program reads. */
+/** QR codes, decoded by another program. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -20,12 +20,12 @@ function picture(code) {
 }
 
 for (const length of [1, 14, 15, 26, 42, 62, 84, 106, 122, 152, 180, 213, 251, 287, 331]) {
-  test(`a text of ${length} bytes can be read again`, () => {
+  test(`a text of ${length} bytes can be decoded again`, () => {
     const text = Array.from({ length }, (_, at) => String.fromCharCode(33 + ((at * 7) % 90))).join("");
     assert.equal(jsQR(...picture(encodeQr(text)))?.data, text);
   });
 }
 
-test("what does not fit is refused", () => {
+test("a text that is too long is rejected", () => {
   assert.throws(() => encodeQr("x".repeat(332)), { name: "RangeError", message: /332 bytes.*331/ });
 });

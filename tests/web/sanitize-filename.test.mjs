@@ -1,4 +1,4 @@
-/** Hostile names of files become harmless ones, and honest ones stay as they are. */
+/** Unsafe file names are sanitized, and safe ones do not change. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -32,13 +32,13 @@ for (const [name, safe] of CASES) {
   test(`${JSON.stringify(name)} becomes ${JSON.stringify(safe)}`, () => assert.equal(sanitizeFilename(name), safe));
 }
 
-test("a long name is cut before its extension, and never within a character", () => {
+test("a long name is shortened before its extension, and never within a character", () => {
   const name = sanitizeFilename(`${"é".repeat(5_000)}.jpeg`.slice(-4_000));
   assert.ok(Buffer.byteLength(name) <= 200, `${Buffer.byteLength(name)} bytes`);
   assert.match(name, /^é+\.jpeg$/);
   assert.match(sanitizeFilename("😀".repeat(100)), /^(😀){50}$/u);
 });
 
-test("what is safe already stays as it is", () => {
+test("a safe name does not change", () => {
   for (const [, safe] of CASES) assert.equal(sanitizeFilename(safe), safe);
 });

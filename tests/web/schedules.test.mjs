@@ -1,4 +1,4 @@
-/** Socket and Channel on any schedule of loss, silence, reorder, refusal and cancel: truth or an error, never a hang. */
+/** Socket and Channel on any schedule of loss, silence, reorder, refusal and abort: a correct result or an error, never a hang. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -21,7 +21,7 @@ function setUp(seed) {
   return { random, clock, server, network, socket, channels };
 }
 
-test("any schedule: every promise settles, what is said to be done was done once, and all comes back", async () => {
+test("any schedule: every promise settles, every resolved push arrived once, and all channels recover", async () => {
   const seen = new Set();
   for (let seed = 1; seed <= SCHEDULES; seed++) {
     const { random, clock, server, network, socket, channels } = setUp(seed);

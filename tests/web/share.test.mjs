@@ -1,4 +1,4 @@
-/** FileShare and FileFetch over peers that come, go, break and refuse: what is shared arrives, or it is said why not. */
+/** FileShare and FileFetch over peers that come, go, break and refuse: shared files arrive, or there is an error. */
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -98,7 +98,7 @@ function take(fetch, disk = new FakeDisk()) {
 
 const PIECE = 1024 * 1024;
 
-test("what is shared is fetched, and the sharer knows who has all of it", async () => {
+test("shared files are fetched, and the sharer sees the receiver as done", async () => {
   const bytes = randomBytes(PIECE + 5);
   const { fetch, share, states } = world([bytes]);
   void fetch.start();
@@ -110,7 +110,7 @@ test("what is shared is fetched, and the sharer knows who has all of it", async 
   assert.deepEqual([states, share.receivers.length], [["calling", "proving", "verified"], 1]);
 });
 
-test("who leaves with everything is known to have it", async () => {
+test("a receiver that leaves after its download stays done", async () => {
   const { fetch, share, clock } = world([randomBytes(5)], { pace: () => 1 });
   void fetch.start();
   await until(() => fetch.entries.length > 0);
@@ -124,7 +124,7 @@ test("who leaves with everything is known to have it", async () => {
   assert.equal(share.receivers[0].state, "done");
 });
 
-test("an absent sharer is waited for, and called the moment it is there", async () => {
+test("a fetch waits for an absent sharer and calls it as soon as it is online", async () => {
   const { fetch, peer, clock, states } = world(["x"]);
   peer.isOnline = false;
   void fetch.start();
@@ -134,7 +134,7 @@ test("an absent sharer is waited for, and called the moment it is there", async 
   assert.deepEqual([states, peer.calls, clock.now()], [["calling", "waiting: absent", "calling", "proving", "verified"], 1, 0]);
 });
 
-test("the news that a sharer is back may be lost: it is looked for all the same", async () => {
+test("if the up event of a sharer is lost, it is found nevertheless", async () => {
   const { fetch, peer, clock } = world(["x"]);
   peer.isOnline = false;
   void fetch.start();
@@ -146,7 +146,7 @@ test("the news that a sharer is back may be lost: it is looked for all the same"
   await until(() => fetch.entries.length > 0);
 });
 
-test("calls that fail are made again, later each time, at once when asked to, and soon again after a success", async () => {
+test("failed calls are retried with increasing delays, at once by retry(), and with a short delay after a success", async () => {
   const { fetch, peer, clock } = world(["x"]);
   peer.refusals = ["silent", "no_path", "busy", "silent"];
   void fetch.start();
@@ -166,7 +166,7 @@ test("calls that fail are made again, later each time, at once when asked to, an
   await until(() => fetch.state === "verified");
 });
 
-test("a download goes on over the next link, and the sharer sees one receiver", async () => {
+test("a download continues over the next connection, and the sharer sees one receiver", async () => {
   const bytes = randomBytes(4 * PIECE);
   const { fetch, share, peer, clock } = world([bytes]);
   void fetch.start();
@@ -183,7 +183,7 @@ test("a download goes on over the next link, and the sharer sees one receiver", 
   assert.equal(share.receivers.length, 1);
 });
 
-test("a wrong key ends it for good: nothing is shown, nobody is called again", async () => {
+test("a wrong key ends the fetch: no list arrives, and the sharer is not called again", async () => {
   const { fetch, peer, clock, states } = world(["x"], { key: new Uint8Array(16) });
   void fetch.start();
   await until(() => fetch.state === "ended");
@@ -191,7 +191,7 @@ test("a wrong key ends it for good: nothing is shown, nobody is called again", a
   assert.deepEqual([states.at(-1), fetch.entries, peer.calls, peer.isClosed], ["ended: wrong_key", [], 1, true]);
 });
 
-test("a sharer that ends this receiver's transfer ends it for good, and its downloads", async () => {
+test("a sharer that ends a receiver's transfer ends the fetch and its downloads", async () => {
   const { fetch, share, clock, peer } = world([randomBytes(4 * PIECE)]);
   void fetch.start();
   await until(() => fetch.entries.length > 0);
@@ -205,7 +205,7 @@ test("a sharer that ends this receiver's transfer ends it for good, and its down
 });
 
 for (const when of ["waiting", "verified"]) {
-  test(`a fetch that is stopped while ${when} cancels its downloads, says nothing more and leaves no timer`, async () => {
+  test(`a fetch that is stopped while ${when} cancels its downloads, emits nothing more and leaves no timer`, async () => {
     const { fetch, peer, clock, states } = world([randomBytes(4 * PIECE)]);
     void fetch.start();
     await until(() => fetch.entries.length > 0);
@@ -221,7 +221,7 @@ for (const when of ["waiting", "verified"]) {
   });
 }
 
-test("any schedule of loss, absence, retries and stops gives equal bytes or an explicit end", async () => {
+test("any schedule of loss, absence, retries and stops gives equal bytes or an explicit error", async () => {
   const pool = randomBytes(3 * PIECE);
   for (let seed = 0; seed < SCHEDULES; seed++) {
     const random = seeded(seed);

@@ -1,4 +1,4 @@
-/** Files' way over links: whole and agreed on, or an explicit error; never a hang. */
+/** Transfers over message channels: complete files with confirmed hashes, or an explicit error; never a hang. */
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -18,12 +18,12 @@ const MIB = 1024 * 1024;
 /** A sender and a receiver on a fresh pair of channels, both running. */
 function connect(catalogue, { clock = new FakeClock(), pace } = {}) {
   const ends = fakeChannelPair({ pace });
-  const links = ends.map((end) => new RtcMessageChannel(end, { clock }));
-  const sender = new Sender(links[0], catalogue);
-  const receiver = new Receiver(links[1], { clock });
-  const sent = sender.run().catch((error) => (links[0].close(), error));
+  const channels = ends.map((end) => new RtcMessageChannel(end, { clock }));
+  const sender = new Sender(channels[0], catalogue);
+  const receiver = new Receiver(channels[1], { clock });
+  const sent = sender.run().catch((error) => (channels[0].close(), error));
   const received = receiver.run().catch((error) => error);
-  return { clock, ends, links, sender, receiver, sent, received };
+  return { clock, ends, channels, sender, receiver, sent, received };
 }
 
 async function listed(receiver) {
@@ -37,7 +37,7 @@ function catalogueOf(...files) {
   return catalogue;
 }
 
-/** Takes everything over one link. */
+/** Takes everything over one channel. */
 async function takeAll(catalogue, options = {}) {
   const all = connect(catalogue, options);
   const disk = options.disk ?? new FakeDisk();
@@ -47,7 +47,7 @@ async function takeAll(catalogue, options = {}) {
 }
 
 for (const size of [0, 1, 65_536, MIB - 1, MIB, MIB + 1, 6 * MIB]) {
-  test(`${size} bytes arrive whole and both sides agree`, async () => {
+  test(`${size} bytes arrive completely, and both sides have the same hash`, async () => {
     const bytes = randomBytes(size);
     const { disk, download } = await takeAll(catalogueOf(bytes));
     const { files, failed } = await download.finished;
@@ -56,7 +56,7 @@ for (const size of [0, 1, 65_536, MIB - 1, MIB, MIB + 1, 6 * MIB]) {
   });
 }
 
-test("many files with folders arrive in one go, some empty, some of them left out", async () => {
+test("many files with folders arrive together, also empty ones, and unselected ones do not", async () => {
   const catalogue = new Catalogue();
   const contents = Array.from({ length: 300 }, (_, at) => randomBytes(at % 7 === 0 ? 0 : at * 31));
   catalogue.add(contents.map((bytes, at) => ({ file: new File([bytes], `${at}`), path: [`dir${at % 5}`, `${at}`] })));
@@ -69,7 +69,7 @@ test("many files with folders arrive in one go, some empty, some of them left ou
   for (const { path } of entries) assert.ok(disk.bytes(path.join("/")).equals(contents[Number(path[1])]));
 });
 
-test("the queue is bounded by 256 KiB, what is asked for by the window of bytes written", async () => {
+test("the send buffer is bounded by 256 KiB, requests by the window of written bytes", async () => {
   const bytes = randomBytes(8 * MIB);
   const { ends, download, disk } = await takeAll(catalogueOf(bytes), { disk: new FakeDisk({ delay: 2 }) });
   let asked = 0;
@@ -84,14 +84,14 @@ test("the queue is bounded by 256 KiB, what is asked for by the window of bytes 
   assert.ok(ends[0].peak <= 256 * 1024 + words, `${ends[0].peak} bytes were queued`);
 });
 
-test("progress is what was written, on both sides, and ends at the whole", async () => {
+test("progress counts written bytes on both sides and ends at the total", async () => {
   const bytes = randomBytes(3 * MIB + 17);
-  const { sender, download, sent, links } = await takeAll(catalogueOf(bytes));
+  const { sender, download, sent, channels } = await takeAll(catalogueOf(bytes));
   const seen = { sender: [], receiver: [] };
   sender.on("progress", ({ written }) => seen.sender.push(written));
   download.on("progress", ({ written }) => seen.receiver.push(written));
   await download.finished;
-  links[1].close();
+  channels[1].close();
   await sent;
   for (const steps of Object.values(seen)) {
     assert.deepEqual(steps, steps.toSorted((a, b) => a - b));
@@ -99,7 +99,7 @@ test("progress is what was written, on both sides, and ends at the whole", async
   }
 });
 
-test("nobody says done before the sender has agreed on the hash", async () => {
+test("neither side is done before the sender has confirmed the hash", async () => {
   const { ends, download } = await takeAll(catalogueOf(randomBytes(100)));
   const states = [];
   download.on("progress", ({ state }) => states.push(state));
@@ -113,7 +113,7 @@ test("nobody says done before the sender has agreed on the hash", async () => {
   assert.equal(states.at(-1), "done");
 });
 
-test("a link that breaks is followed by another, and no piece is sent twice", async () => {
+test("a download continues over the next channel, and no piece is sent twice", async () => {
   const bytes = randomBytes(6 * MIB);
   const catalogue = catalogueOf(bytes);
   const first = await takeAll(catalogue);
@@ -129,7 +129,7 @@ test("a link that breaks is followed by another, and no piece is sent twice", as
   assert.equal(sentBytes(second.ends[1]), bytes.length - kept);
 });
 
-test("what a disk has from before is compared, and only what differs is sent", async () => {
+test("stored pieces are compared, and only different ones are sent", async () => {
   const bytes = randomBytes(6 * MIB + 5);
   const disk = new FakeDisk();
   disk.put("0.bin", Buffer.concat([bytes.subarray(0, MIB), randomBytes(MIB), bytes.subarray(2 * MIB, 4 * MIB + 100)]));
@@ -141,7 +141,7 @@ test("what a disk has from before is compared, and only what differs is sent", a
 
 const sentBytes = (end) => end.received.reduce((sum, data) => sum + (typeof data === "string" ? 0 : data.byteLength), 0);
 
-test("pausing asks for nothing more until it is resumed", async () => {
+test("a paused download sends no requests until it is resumed", async () => {
   const bytes = randomBytes(12 * MIB);
   const { disk, download } = await takeAll(catalogueOf(bytes));
   while (disk.written < MIB) await settle();
@@ -157,7 +157,7 @@ test("pausing asks for nothing more until it is resumed", async () => {
   assert.ok(disk.bytes("0.bin").equals(bytes));
 });
 
-test("cancelling on this side throws away what was stored, and the sender knows", async () => {
+test("cancelling discards what was stored, and the sender is notified", async () => {
   const { sender, disk, download } = await takeAll(catalogueOf(randomBytes(9 * MIB)));
   const told = new Promise((resolve) => sender.on("progress", ({ state }) => state === "cancelled" && resolve(true)));
   while (disk.written < MIB) await settle();
@@ -167,7 +167,7 @@ test("cancelling on this side throws away what was stored, and the sender knows"
   assert.deepEqual(disk.names, []);
 });
 
-test("the sender may end one receiver's transfer, which is told so", async () => {
+test("the sender may end the transfer of one receiver, which is notified", async () => {
   const { sender, disk, download } = await takeAll(catalogueOf(randomBytes(9 * MIB)));
   while (disk.written < MIB) await settle();
   sender.stop();
@@ -175,7 +175,7 @@ test("the sender may end one receiver's transfer, which is told so", async () =>
   await assert.rejects(download.finished, { name: "TransferError", reason: "cancelled" });
 });
 
-test("files may come and go while they are shared; what went costs itself alone", async () => {
+test("files may be added and removed while they are shared; a removed file fails alone", async () => {
   const catalogue = catalogueOf(randomBytes(10), randomBytes(20));
   const { receiver } = connect(catalogue);
   assert.equal((await listed(receiver)).length, 2);
@@ -191,7 +191,7 @@ test("files may come and go while they are shared; what went costs itself alone"
   assert.deepEqual(failed.map(({ entry, error }) => [entry.id, error.reason]), [[first.id, "removed"]]);
 });
 
-test("a list of thousands of files with long names arrives in parts", async () => {
+test("a list of thousands of files with long names arrives in several messages", async () => {
   const catalogue = new Catalogue();
   catalogue.add(Array.from({ length: 3_000 }, (_, at) => ({ file: new File([], "x"), path: ["深".repeat(60), `${at}`] })));
   const { receiver, ends } = connect(catalogue);
@@ -208,13 +208,13 @@ for (const [title, file, reason] of [
   ["is gone", { name: "x", size: 2 * MIB, slice: () => ({ arrayBuffer: () => Promise.reject(new Error("gone")) }) }, "unreadable"],
   ["has become shorter", { name: "x", size: 2 * MIB, slice: () => new Blob(["short"]) }, "changed"],
 ]) {
-  test(`a file that ${title} on the sender's disk is said to be so`, async () => {
+  test(`a file that ${title} on the sender's disk is reported`, async () => {
     const { download } = await takeAll(catalogueOf([["x"], file]));
     await assert.rejects(download.finished, { name: "TransferError", reason });
   });
 }
 
-test("a file that changed between two receivers is noticed", async () => {
+test("a file that changed between two receivers is detected", async () => {
   const catalogue = catalogueOf([["0.bin"], changing(randomBytes(500), randomBytes(500))]);
   await (await takeAll(catalogue)).download.finished;
   const second = await takeAll(catalogue);
@@ -222,7 +222,7 @@ test("a file that changed between two receivers is noticed", async () => {
   assert.equal(second.disk.written, 0, "what differs was stored before it was refused");
 });
 
-test("a file that changed while the receiver was away is noticed at the end", async () => {
+test("a file that changed while the receiver was away is detected at the end", async () => {
   const first = await takeAll(catalogueOf(randomBytes(6 * MIB)));
   while (first.disk.written < 2 * MIB) await settle();
   first.ends[0].cut();
@@ -231,7 +231,7 @@ test("a file that changed while the receiver was away is noticed at the end", as
   await assert.rejects(first.download.finished, { reason: "changed" });
 });
 
-test("a disk that is full is an error of this side, and what was stored may be taken up again", async () => {
+test("a full disk is an error of the receiver, and stored pieces are kept for a retry", async () => {
   const disk = new FakeDisk({ room: 2 * MIB });
   const { download, sender } = await takeAll(catalogueOf(randomBytes(5 * MIB)), { disk });
   const told = new Promise((resolve) => sender.on("progress", ({ state }) => state === "failed" && resolve(true)));
@@ -248,7 +248,7 @@ test("three receivers at once get the same bytes", async () => {
   for (const { disk } of three) assert.ok(disk.bytes("0.bin").equals(bytes));
 });
 
-test("a byte changed on the way is noticed by its piece", async () => {
+test("a byte that was altered on the way is detected by the hash of its piece", async () => {
   const { ends, download, received } = await takeAll(catalogueOf(randomBytes(3 * MIB)));
   let count = 0;
   ends[0].tamper = (data) => {
@@ -261,7 +261,7 @@ test("a byte changed on the way is noticed by its piece", async () => {
   assert.equal((await received).reason, "hash");
 });
 
-test("a sender that falls silent is given up, and another link may go on", async () => {
+test("a silent sender times out, and the download may continue over another channel", async () => {
   const clock = new FakeClock();
   const [, end] = fakeChannelPair();
   const receiver = new Receiver(new RtcMessageChannel(end, { clock }), { clock });
@@ -321,7 +321,7 @@ test("any schedule of loss, reconnect, pause and cancel gives equal bytes or an 
         if (!over && catalogue.entries.length === 0 && download.progress.state === "waiting") download.cancel();
       }
       await settle();
-      all.links[1].close(new PeerError("lost", "schedule moves on"));
+      all.channels[1].close(new PeerError("lost", "schedule moves on"));
       all.ends[0].cut();
       await Promise.all([gone, all.sent]);
       await settle();
@@ -352,8 +352,8 @@ for (const [title, message] of [
   ["a word that is none", { type: "delete", id: "1" }],
 ]) {
   test(`a sender refuses ${title}`, async () => {
-    const { links, sent } = connect(catalogueOf(randomBytes(4 * MIB), randomBytes(0)));
-    links[1].send(message);
+    const { channels, sent } = connect(catalogueOf(randomBytes(4 * MIB), randomBytes(0)));
+    channels[1].send(message);
     assert.equal((await sent).name, "ProtocolError");
   });
 }
@@ -361,12 +361,12 @@ for (const [title, message] of [
 /** A receiver that asks for one piece of five bytes, and a sender that says what it is told. */
 async function asking(messages) {
   const [end, other] = fakeChannelPair();
-  const [link, theirs] = [end, other].map((channel) => new RtcMessageChannel(channel));
+  const [channel, theirs] = [end, other].map((channel) => new RtcMessageChannel(channel));
   const receiver = new Receiver(theirs);
   const ended = receiver.run().catch((error) => error);
   const reply = receiver.requestPiece({ id: "1", path: ["x"], size: 5, type: "" }, 0);
   reply.catch(() => {});
-  for (const message of messages) await (message.type ? link.send(message) : link.sendBytes(message));
+  for (const message of messages) await (message.type ? channel.send(message) : channel.sendBytes(message));
   return ended;
 }
 
@@ -386,7 +386,7 @@ for (const [title, messages] of [
   test(`a receiver refuses ${title}`, async () => assert.equal((await asking(messages)).name, "ProtocolError"));
 }
 
-test("hostile names are harmless before anybody sees them", async () => {
+test("names are sanitized before anybody sees them", async () => {
   const catalogue = new Catalogue();
   catalogue.add([
     { file: new File([], "x"), path: ["../\u202Egpj.exe"] },
@@ -396,11 +396,11 @@ test("hostile names are harmless before anybody sees them", async () => {
   assert.deepEqual((await listed(receiver)).map(({ path }) => path), [["_gpj.exe"], ["file", "_", "_con"]]);
 });
 
-test("a flood that nobody asked for ends the link", async () => {
+test("a flood of unrequested messages closes the channel", async () => {
   const [end, other] = fakeChannelPair();
-  const [link, theirs] = [new RtcMessageChannel(end), new RtcMessageChannel(other)];
+  const [channel, theirs] = [new RtcMessageChannel(end), new RtcMessageChannel(other)];
   const flood = (async () => {
-    for (let n = 0; n < 200; n++) await link.sendBytes(new Uint8Array(65_536));
+    for (let n = 0; n < 200; n++) await channel.sendBytes(new Uint8Array(65_536));
   })();
   await assert.rejects(flood, { name: "PeerError" });
   await assert.rejects(async () => {
@@ -408,7 +408,7 @@ test("a flood that nobody asked for ends the link", async () => {
   }, { name: "ProtocolError", message: /more than was asked for/ });
 });
 
-test("a memory target keeps every piece", async () => {
+test("a memory target stores every piece", async () => {
   const bytes = randomBytes(5 * MIB);
   const { download } = await takeAll(catalogueOf(bytes), { disk: new MemoryTarget() });
   const [{ blob }] = (await download.finished).files;
@@ -424,7 +424,7 @@ test("a memory target hands over one file as it is, and several as a zip", async
   assert.deepEqual([zip.name, zip.blob.type], ["handclasp.zip", "application/zip"]);
 });
 
-test("speed and time left follow what was seen lately", async () => {
+test("speed and time left follow recent progress", async () => {
   const clock = new FakeClock();
   const throughput = new Throughput(10_000, { clock });
   assert.deepEqual(throughput.update(0), { speed: 0, secondsLeft: Infinity });

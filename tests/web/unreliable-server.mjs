@@ -1,10 +1,10 @@
 /**
- * A Phoenix server at the end of a bad network: connections are refused, dropped or fall silent,
- * answers are late or never come, topics overtake each other, channels crash. It writes down
- * what it got, so that a test can compare that with what the client was told.
+ * A fake Phoenix server behind an unreliable network: connections are refused, dropped or silent, replies
+ * are late or missing, topics overtake each other, channels crash. It records what it has received, so
+ * that a test can compare it with the results of the client.
  */
 
-/** How likely a thing is while the network is bad. */
+/** The probabilities while the network is unreliable. */
 const BAD = { refuse: 0.2, hang: 0.05, unanswered: 0.1, refused: 0.1 };
 const GOOD = { refuse: 0, hang: 0, unanswered: 0, refused: 0 };
 
@@ -15,7 +15,7 @@ export class UnreliableServer {
   #random;
   /** @type {Connection | null} */
   #current = null;
-  /** @type {Connection[]} those that the client has let go of may still speak */
+  /** @type {Connection[]} abandoned ones may still send */
   #connections = [];
   #said = 0;
 
@@ -39,12 +39,12 @@ export class UnreliableServer {
     return this.#random() < this.#odds[what];
   }
 
-  /** From now on the network is good; what is broken by now, the client has to find out. */
+  /** The network is reliable from now on. The client has to notice what is broken already. */
   heal() {
     this.#odds = GOOD;
   }
 
-  /** Something happens at the server or on the way. */
+  /** Breaks something at the server or in the network. */
   mischief() {
     const [drop, mute, crash] = [0.4, 0.6, 0.9];
     const choice = this.#random();
@@ -53,14 +53,14 @@ export class UnreliableServer {
     else this.#current?.endChannel(choice < crash ? "phx_error" : "phx_close");
   }
 
-  /** What everybody on a topic is told, numbered. */
+  /** Broadcasts a numbered event to all topics. */
   broadcast() {
     this.#said += 1;
     this.#current?.broadcast(this.#said);
   }
 
   /**
-   * Lets messages arrive, each topic's in their order and the topics in any.
+   * Delivers messages: those of one topic in order, those of different topics in any order.
    *
    * @param {number} most
    */
@@ -89,12 +89,12 @@ class Connection {
     this.later("up", () => this.#receive(JSON.parse(frame)));
   }
 
-  /** What is on its way to the client arrives all the same. */
+  /** Messages to the client still arrive. */
   close() {
     this.#queues.delete("up");
   }
 
-  /** Nothing arrives any more, and nobody is told. */
+  /** No more messages arrive, without a close event. */
   mute() {
     this.#gone = true;
     this.#queues.clear();

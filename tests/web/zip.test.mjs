@@ -1,4 +1,4 @@
-/** Zips that other programs read, with lengths known before the first byte. */
+/** ZIP archives that other programs can read, and their size in advance. */
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -17,7 +17,7 @@ function zip(files) {
   return whole;
 }
 
-test("the crc is that of zlib, in one go and in parts", () => {
+test("the CRC is the same as zlib's, in one call and in several", () => {
   for (const length of [0, 1, 7, 8, 9, 1_000, 65_537]) {
     const bytes = randomBytes(length);
     assert.equal(crc32(bytes), reference(bytes));
@@ -26,17 +26,17 @@ test("the crc is that of zlib, in one go and in parts", () => {
   }
 });
 
-test("files, folders and empty files come out as they went in", async () => {
+test("files, folders and empty files are unpacked unchanged", async () => {
   const files = [["a.txt", Buffer.from("a")], ["深い/フォルダー/ü.bin", randomBytes(100_000)], ["empty", Buffer.alloc(0)]];
   assert.deepEqual([...(await unzip(zip(files)))], files);
 });
 
-test("more files than a plain zip can count are counted", async () => {
+test("an archive may have more files than ZIP without ZIP64 allows", async () => {
   const files = Array.from({ length: 65_600 }, (_, at) => [`${at}`, Buffer.alloc(0)]);
   assert.equal((await unzip(zip(files))).size, 65_600);
 });
 
-test("what is larger than 4 GiB says so wherever a size or an offset stands", () => {
+test("files over 4 GiB use ZIP64 for every size and offset", () => {
   const size = 5 * 2 ** 30;
   const big = { path: ["big"], size, crc: 1 };
   const header = Buffer.from(localFileHeader(big));

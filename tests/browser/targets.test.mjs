@@ -1,10 +1,10 @@
-/** Where a receiver's files go, in a real Chromium: the browser's own disk, and places that were picked. What is not whole never looks whole. */
+/** The targets of downloads in a real Chromium: OPFS, and files and folders that the user picks. An incomplete file never looks complete. */
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, test } from "node:test";
-import { BIG, connectOnPage, done, removeFiles, sha256, shareFromDisk, underWay, visit } from "./realfiles.mjs";
-import { start } from "./stage.mjs";
+import { BIG, connectOnPage, done, removeFiles, sha256, shareFromDisk, underWay, visit } from "./real-files.mjs";
+import { start } from "./setup.mjs";
 
 const { broker, browser } = await start();
 after(removeFiles);
@@ -33,7 +33,7 @@ function standing(page, name) {
   }, name);
 }
 
-test("a file is saved where the person says, over a lost connection too, and is there only when it is whole", async () => {
+test("a file is saved where the user picks, across a lost connection too, and exists only when it is complete", async () => {
   const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG, "other.bin": "other" });
   const { page, complaints } = await visit(browser, sharer.link, stubPickers);
   const saveAs = page.getByRole("button", { name: "Save as" });
@@ -49,7 +49,7 @@ test("a file is saved where the person says, over a lost connection too, and is 
   assert.deepEqual(complaints, []);
 });
 
-test("a file that is cancelled on its way to where the person said is gone from there", async () => {
+test("a cancelled download to a picked file leaves no file", async () => {
   const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
   const { page } = await visit(browser, sharer.link, stubPickers);
   await page.getByRole("button", { name: "Save as" }).click();
@@ -61,7 +61,7 @@ test("a file that is cancelled on its way to where the person said is gone from 
   await page.getByRole("button", { name: "Save as" }).waitFor();
 });
 
-test("a reload forgets where to save, and the page says so instead of saving elsewhere", async () => {
+test("after a reload the picked place is forgotten, and the page says so instead of saving elsewhere", async () => {
   const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
   const { page } = await visit(browser, sharer.link, stubPickers);
   await page.getByRole("button", { name: "Save as" }).click();
@@ -74,7 +74,7 @@ test("a reload forgets where to save, and the page says so instead of saving els
   assert.equal((await standing(page, "big.bin"))?.sha256, sha256(BIG));
 });
 
-test("a disk that is full amid a picked file is said in words, and serves again once it has room", async () => {
+test("a full disk during a download to a picked file is reported, and a retry works when it has room", async () => {
   const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
   const { page } = await visit(browser, sharer.link, stubPickers);
   const session = await page.context().newCDPSession(page);
@@ -89,7 +89,7 @@ test("a disk that is full amid a picked file is said in words, and serves again 
   assert.equal((await standing(page, "big.bin"))?.sha256, sha256(BIG));
 });
 
-test("a picker that is closed changes nothing, one that is refused is spoken of", async () => {
+test("closing a picker changes nothing, a refused picker is reported", async () => {
   const sharer = await shareFromDisk(browser, broker.url, { "a.bin": "a" });
   const { page } = await visit(browser, sharer.link, () => {
     window.showSaveFilePicker = () => Promise.reject(new DOMException("closed", "AbortError"));
@@ -102,7 +102,7 @@ test("a picker that is closed changes nothing, one that is refused is spoken of"
   await page.getByText("The place that you picked could not be written to").waitFor();
 });
 
-test("a disk that is full amid a download is said in words, and what has arrived is kept until there is room", async () => {
+test("a full disk during a download is reported, and received data is kept until there is room", async () => {
   const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
   const { page, heard } = await visit(browser, sharer.link);
   const session = await page.context().newCDPSession(page);
@@ -122,7 +122,7 @@ test("a disk that is full amid a download is said in words, and what has arrived
   assert.ok(more < 0.8 * BIG.length, `${more} bytes were sent again`);
 });
 
-test("two tabs do not write the same file: the second says so, and takes over when the first is closed", async () => {
+test("two tabs do not write the same file: the second reports it, and continues when the first is closed", async () => {
   const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
   const first = await visit(browser, sharer.link);
   await first.page.click("#download");
@@ -142,7 +142,7 @@ test("two tabs do not write the same file: the second says so, and takes over wh
   assert.equal(sha256(await readFile(await (await saved).path())), sha256(BIG));
 });
 
-test("folders are kept in the folder that was picked, beside what is there already", async () => {
+test("folders are kept in the picked folder, next to existing files", async () => {
   const sharer = await shareFromDisk(browser, broker.url, { "day 1/a.jpg": "new a", "day 1/deep/b.txt": "new b", "c.txt": "new c" });
   const { page } = await visit(browser, sharer.link, stubPickers);
   const [{ root }] = await page.locator("#offers bdi").evaluateAll((names) => names.map((name) => ({ root: name.textContent.split("/")[0] })));

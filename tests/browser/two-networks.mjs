@@ -1,4 +1,4 @@
-/** The real broker in the middle of a network, and a real Chromium at each of its two ends. */
+/** The real broker in the middle of a network, with a real Chromium at each of its two ends. */
 
 import { startBroker } from "../broker.mjs";
 import { CHROMIUM, launch } from "./chromium.mjs";

@@ -1,6 +1,6 @@
 /**
- * Senders of real files, and their receivers. A real file can be changed while it is
- * shared, and large ones are there at once: through the debugging protocol they are slow.
+ * Shares real files from disk. A real file can be changed while it is shared, and a large one is available
+ * immediately, while the debugging protocol would transfer it slowly.
  */
 
 import { createHash, randomBytes } from "node:crypto";

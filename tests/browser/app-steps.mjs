@@ -1,4 +1,4 @@
-/** What the app's tests do again and again: share, visit, download, and compare. */
+/** Common steps of the app's tests: share, connect, download. */
 
 import { readFile } from "node:fs/promises";
 import { openPage } from "./chromium.mjs";

@@ -1,4 +1,4 @@
-/** How the app is used without a mouse, without sight, on a phone, in each language, and what it weighs. */
+/** The app with the keyboard, with a screen reader, on a phone, in each language, and its download size. */
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -8,9 +8,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { chromium } from "playwright-core";
 import { openPage, screenshot } from "./chromium.mjs";
-import { inspect } from "./inspect.mjs";
-import { connect, share } from "./sharing.mjs";
-import { start } from "./stage.mjs";
+import { inspect } from "./page-checks.mjs";
+import { connect, share } from "./app-steps.mjs";
+import { start } from "./setup.mjs";
 
 const FIRST_LOAD = 60_000;
 
@@ -33,7 +33,7 @@ const LOOKS = /** @type {const} */ ([
 ]);
 
 for (const [look, options] of LOOKS) {
-  test(`the main states can be looked at, and axe-core finds nothing: ${look}`, async () => {
+  test(`screenshots of the main states, in which axe-core finds no problem: ${look}`, async () => {
     const empty = await openPage(browser, options);
     await empty.page.goto(broker.url);
     await empty.page.locator("#drop").waitFor();
@@ -66,7 +66,7 @@ for (const [locale, lang, connectWord, doneWord] of [
   ["zh-CN", "zh", "连接", "完成：5字节 全部收到"],
   ["sr-RS", "en", "Connect", "Done: all 5 bytes arrived"],
 ]) {
-  test(`a browser of ${locale} is spoken to in ${lang}`, async () => {
+  test(`a browser with the locale ${locale} gets the language ${lang}`, async () => {
     const sharer = await share(browser, broker.url, [{ name: "a.txt", bytes: Buffer.from("hello") }], { locale });
     await screenshot(sharer.page, `share-language-${locale}`);
     const { page } = await openPage(browser, { locale });
@@ -80,7 +80,7 @@ for (const [locale, lang, connectWord, doneWord] of [
   });
 }
 
-test("all of it can be done with the keyboard alone", async () => {
+test("everything works with the keyboard alone", async () => {
   const sharer = await openPage(browser);
   const { page } = sharer;
   await page.addInitScript(() => delete window.showOpenFilePicker); // a driver can only answer the other one
@@ -116,7 +116,7 @@ async function tabTo(page, id) {
   assert.fail(`the keyboard does not get to ${id}`);
 }
 
-test("the title and the icon show progress, and the screen is kept on", async () => {
+test("the title and the icon show the progress, and the screen stays on", async () => {
   const sharer = await share(browser, broker.url, FILES.slice(0, 1));
   const receiver = await openPage(browser);
   await receiver.page.addInitScript(() => {
@@ -142,7 +142,7 @@ test("the title and the icon show progress, and the screen is kept on", async ()
 });
 
 for (const [locale, path] of [["en", ""], ["ja", ""], ["zh", ""], ["en", "?peer_id=79ea407f-8a68-8900-b2d1-3e186ef3ce57#k=6xM6EfilG9Dw1dtx2E6hgA"]]) {
-  test(`the first load is under 60 kB and from nobody else: ${locale} ${path ? "receive" : "share"}`, async () => {
+  test(`the first load is under 60 kB and from one host: ${locale} ${path ? "receive" : "share"}`, async () => {
     const { page } = await openPage(browser, { locale });
     /** @type {Promise<number>[]} */
     const sizes = [];
@@ -161,7 +161,7 @@ for (const [locale, path] of [["en", ""], ["ja", ""], ["zh", ""], ["en", "?peer_
   });
 }
 
-test("it can be installed", async () => {
+test("the app can be installed", async () => {
   const folder = await mkdtemp(join(tmpdir(), "handclasp-"));
   // Chromium installs nothing from a window that forgets everything.
   const context = await chromium.launchPersistentContext(folder, { executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });

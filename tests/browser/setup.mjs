@@ -1,4 +1,4 @@
-/** What every file of browser tests stands on: the real broker and a real Chromium, ended after its last test. */
+/** Starts the real broker and a real Chromium for a file of tests, and stops them after its last test. */
 
 import { after } from "node:test";
 import { startBroker } from "../broker.mjs";

@@ -1,4 +1,4 @@
-/** What is asked of every state of every page: axe-core finds nothing, and nothing is wider than the screen. */
+/** Checks of every state of every page: axe-core finds no problem, and nothing is wider than the screen. */
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
