@@ -25,7 +25,7 @@ const START_TIMEOUT = 20_000;
  * @param {object} [options]
  * @param {number} [options.port] default: one that is free
  * @param {string} [options.host] the address it listens on
- * @param {string[]} [options.enter] words before its command, that start it elsewhere
+ * @param {string[]} [options.enter] arguments before its command, which start it elsewhere
  * @param {Record<string, string | number>} [options.set] configuration keys
  * @returns {Promise<Broker>} when it serves
  */
@@ -46,7 +46,7 @@ export function startConformance() {
 /**
  * @param {string} binary
  * @param {string[]} args
- * @param {string[]} [enter] words before the command
+ * @param {string[]} [enter] arguments before the command
  * @returns {Promise<Broker>}
  */
 async function start(binary, args, enter = []) {

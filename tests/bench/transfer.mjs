@@ -69,7 +69,7 @@ await withWorld(size, async ({ broker, browsers, path }) => {
   /** @type {Map<string, number[]>} MB/s */
   const speeds = new Map(Object.keys(WAYS).map((way) => [way, []]));
   for (let round = 0; round < rounds; round++) {
-    // Another begins each round: none is always measured after the same one, on the memory and the disk that it left.
+    // Each round starts with another target, so that none is always measured after the same one, with its memory and disk usage.
     const ways = Object.entries(WAYS);
     for (const [way, run] of [...ways.slice(round % ways.length), ...ways.slice(0, round % ways.length)]) {
       const [sender, receiver] = await Promise.all(browsers.map((browser) => openLibrary(browser, broker.url)));

@@ -15,7 +15,7 @@ let broker;
 let browser;
 
 before(async () => {
-  // how long one who polls may be silent follows from it
+  // the permitted silence of a long-polling client depends on it
   broker = await startBroker({ set: { "socket.poll_window": "4s" } });
   browser = await launch();
 });
@@ -25,7 +25,7 @@ after(async () => {
   await broker?.kill();
 });
 
-/** A page at `url` whose client joins a room, and tells what it hears. */
+/** A page at `url` whose client joins a room, and records the messages that it receives. */
 async function open(url, options) {
   // the page's own policy lets no script in but its own
   const page = await (await browser.newContext({ bypassCSP: true })).newPage();

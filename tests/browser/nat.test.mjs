@@ -9,7 +9,7 @@ import { MIDDLE } from "./netns.mjs";
 import { connect, download, share } from "./app-steps.mjs";
 import { startTurn } from "./turn.mjs";
 
-/** A router that keeps a port for whoever it was given to, as most homes have it. */
+/** A router that uses the same public port for all destinations, like most home routers. */
 const KIND = "masquerade";
 /** One that takes another port for every peer, so that what STUN saw is of no use to others. */
 const SYMMETRIC = "masquerade fully-random";
@@ -21,7 +21,7 @@ const LIMIT = { timeout: 120_000 };
 /**
  * @param {import("node:test").TestContext} t
  * @param {string} nat
- * @param {(server: Turn) => string[]} servers that the broker tells its clients of
+ * @param {(server: Turn) => string[]} ICE servers of the broker's configuration
  */
 async function behind(t, nat, servers) {
   const apart = await startApart(t, {

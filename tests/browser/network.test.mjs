@@ -30,7 +30,7 @@ async function begin(t) {
   const sharer = await share(browserA, broker.url, path);
   const receiver = await connect(browserB, sharer.link);
   const saved = download(receiver.page, undefined, { timeout: 300_000 });
-  saved.catch(() => {}); // told where it is awaited
+  saved.catch(() => {}); // handled where it is awaited
   return { network, sharer, receiver, saved };
 }
 
@@ -51,7 +51,7 @@ async function assertWhole({ sharer, receiver, saved }) {
   assert.deepEqual(wholePieces(await receiver.heard()), all);
 }
 
-/** @param {string[]} heard by the receiver's channels, in order @returns {number[]} as often as they came whole */
+/** @param {string[]} messages of the receiver's channels, in order @returns {number[]} complete pieces */
 function wholePieces(heard) {
   const whole = [];
   let piece = -1;
@@ -97,7 +97,7 @@ test("a temporary loss of a third of all packets only costs time", { timeout: 30
   await reaches(receiver.page, A_THIRD);
   const before = (await receiver.heard()).length;
   await network.b.lose(30);
-  // Chromium gets a message through now and then, or none for so long that the link is taken for dead.
+  // Chromium delivers a message now and then, or none for so long that the channel counts as dead.
   await Promise.any([
     receiver.page.waitForFunction((count) => window.heardTexts.length > count, before + 50, LONG),
     receiver.page.locator("#receive-error:not(:empty)").waitFor(LONG),

@@ -101,7 +101,7 @@ test("a peer whose connection died silently reconnects with the same id", async 
     server.on("error", () => {});
     server.pipe(client);
     if (freezes) {
-      // what the client says is lost from now on, its end included: the server does not notice
+      // from now on the client's messages are lost, also its close: the server does not notice it
       client.once("data", (request) => {
         server.write(request);
         client.resume();

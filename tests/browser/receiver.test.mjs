@@ -89,7 +89,7 @@ const UNREADABLE = "The sender’s browser cannot read the file any more";
 
 for (const [title, change, told] of /** @type {Array<[string, (path: string) => Promise<void>, string]>} */ ([
   ["written to", (path) => appendFile(path, "more"), UNREADABLE],
-  // It is shorter for a moment, and the browser may still be reading what was asked for before the pause.
+  // It is shorter for a moment, and the browser may still be reading a piece that was requested before the pause.
   ["replaced by another of the same size", (path) => writeFile(path, randomBytes(BIG.length)), `(${UNREADABLE}|The file has changed on the sender’s disk)`],
   ["deleted", (path) => rm(path), UNREADABLE],
 ])) {
@@ -125,7 +125,7 @@ test("a receiver's page continues in the background", async (t) => {
   assert.equal(await page.evaluate(() => document.visibilityState), "hidden");
 });
 
-/** A browser as people have it: Playwright's own tell every page that it is the one in front. */
+/** A browser like that of users: Playwright's browsers treat every page as the foreground page. */
 async function launchReal() {
   const profile = await mkdtemp(join(tmpdir(), "handclasp-"));
   const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-features=WebRtcHideLocalIpsWithMdns"];

@@ -1,4 +1,4 @@
-/** The sender's page in a real Chromium: how files get in, what is shown of them, and what a reload keeps. */
+/** The sender's page in a real Chromium: choosing files, showing them, and reloads. */
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -94,7 +94,7 @@ const names = (page) => page.locator("#share-files bdi").allTextContents();
 async function remembered(page, name) {
   const isWritten = (name) => new Promise((resolve) => {
     const opening = indexedDB.open("handclasp");
-    opening.onupgradeneeded = () => opening.transaction.abort(); // there is none yet, and the page is to make it
+    opening.onupgradeneeded = () => opening.transaction.abort(); // there is no database yet, and the page has to create it
     opening.onerror = () => resolve(false);
     opening.onsuccess = () => {
       const reading = opening.result.transaction("shares").objectStore("shares").getAll();
@@ -217,7 +217,7 @@ test("dragging files over the page highlights the drop area until they leave or 
   const marked = (wanted) => page.waitForFunction((wanted) => document.body.classList.contains("dragging") === wanted, wanted);
   for (const type of ["dragEnter", "dragOver"]) await drag(type);
   await marked(true);
-  await page.evaluate(() => document.body.dispatchEvent(new DragEvent("dragleave", { bubbles: true }))); // CDP's cancel tells the page nothing
+  await page.evaluate(() => document.body.dispatchEvent(new DragEvent("dragleave", { bubbles: true }))); // CDP's cancel fires no event on the page
   await marked(false);
   await drag("dragOver");
   await marked(true);

@@ -15,7 +15,7 @@ import { launch, openPage } from "./chromium.mjs";
 const INDEX = `<!doctype html><title>tutorial</title><link rel="icon" href="data:,">
 <script src="/socket.io/socket.io.js"></script><script src="/tutorial.js"></script>`;
 
-/** In the style of 2014: whoever is second calls. Runs in the page. */
+/** In the style of 2014: the second client calls. Runs in the page. */
 function tutorial() {
   const socket = window.io.connect();
   window.heard = [];

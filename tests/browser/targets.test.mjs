@@ -9,7 +9,7 @@ import { start } from "./setup.mjs";
 const { broker, browser } = await start();
 after(removeFiles);
 
-/** What came over a page's data channels since it was loaded. */
+/** Messages over a page's data channels since it was loaded. */
 const bytesHeard = async (heard) => (await heard()).reduce((sum, text) => sum + (Number(/^(\d+) bytes$/.exec(text)?.[1]) || 0), 0);
 
 /** Headless browsers have no pickers; the private file system has the same interface. */
@@ -21,7 +21,7 @@ function stubPickers() {
   window.showDirectoryPicker = async () => (await navigator.storage.getDirectory()).getDirectoryHandle("picked", { create: true });
 }
 
-/** What stands under a name where the stubs put it: its size and its hash, or null. */
+/** The size and hash of a file that the stubs have stored, or null. */
 function standing(page, name) {
   return page.evaluate(async (wanted) => {
     const root = await navigator.storage.getDirectory();

@@ -36,7 +36,7 @@ const DIALECTS = {
   },
 };
 
-/** One page: its socket, and what it heard. */
+/** A page: its socket, and the messages that it received. */
 class Page {
   #inbox = [];
 
@@ -72,7 +72,7 @@ for (const dialect of Object.keys(DIALECTS)) {
       t.after(() => [caller, callee].forEach(({ socket }) => socket.terminate()));
       await Promise.all([caller, callee].map(({ socket }) => once(socket, "open")));
 
-      // each page makes a button for everybody who joins, itself included
+      // each page creates a button for every client that joins, including itself
       caller.join();
       const joined = (page) => ({ type: "join", content: "hello", to: undefined, from: page.id });
       assert.deepEqual(await caller.next(), joined(caller));

@@ -45,7 +45,7 @@ function next(channel, event) {
 }
 
 /**
- * This server closes who is silent for 200 ms, as a test on a busy machine may be: asks again then.
+ * The server closes clients that are silent for 200 ms, which happens on a busy machine: retries then.
  *
  * @template T
  * @param {() => Promise<T>} ask

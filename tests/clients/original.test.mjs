@@ -31,7 +31,7 @@ after(async () => {
 /**
  * @typedef {object} Topic
  * @property {(event: string, payload: object) => void} push sends and does not wait
- * @property {(event: string) => Promise<any>} hear the payload of the next such event
+ * @property {(event: string) => Promise<any>} hear the payload of the next event with that name
  */
 
 /** Raw V1 frames, as Phoenix 0.14's client sent them: no join_ref anywhere. */
@@ -74,7 +74,7 @@ class V1Client {
   }
 }
 
-/** The official client of today, which asks for V2 by itself. */
+/** The current official client, which requests V2. */
 class V2Client {
   #sockets = [];
 

@@ -11,7 +11,7 @@ import { FakeClock, fakeChannelPair, seeded, settle } from "./fakes.mjs";
 const SCHEDULES = 1_000;
 const id = (n) => `${String(n).repeat(8)}-1111-8111-8111-111111111111`;
 
-/** As much of a Connection as a pool uses. Closing it loses what is on its way, as WebRTC does. */
+/** The part of Connection that a pool uses. Closing it loses messages in flight, as in WebRTC. */
 class FakeConnection extends Emitter {
   isOpen = true;
   constructor(peerId, channel, clock) {
@@ -32,7 +32,7 @@ class FakeConnection extends Emitter {
   }
 }
 
-/** Peers that reach each other at once, unless told otherwise. */
+/** Peers that connect immediately, unless the test changes that. */
 class FakePeer extends Emitter {
   calls = [];
   /** What `connect` waits for. */

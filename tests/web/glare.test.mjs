@@ -31,7 +31,7 @@ async function setUp(seed) {
   return { random, broker, clock, peers, pages, open };
 }
 
-/** Lets a random part of what is on its way arrive. */
+/** Delivers a random part of the messages in flight. */
 async function some(random) {
   for (let turns = Math.floor(random() * 12); turns > 0; turns--) await settle();
 }
@@ -46,7 +46,7 @@ test("two peers that call each other at any time get the same connection", async
     calls[first] = peers[first].connect(IDS[1 - first]);
     const running = broker.run();
     await some(random);
-    // Who has the other's connection already, and calls, asks for a newer one.
+    // A peer that calls although it has a connection gets a newer one.
     const anew = incoming[1 - first].length;
     calls[1 - first] = peers[1 - first].connect(IDS[first]);
     const settled = Promise.all(calls);

@@ -27,7 +27,7 @@ function countedFile() {
   return file;
 }
 
-/** A file of a browser that has no streams of bytes, or of a disk that has none at all. */
+/** A file in a browser without byte streams, or a source without any streams. */
 const unstreamed = {
   name: "x",
   size: BYTES.length,

@@ -13,7 +13,7 @@ import { toBase64url } from "../../web/lib/util/bytes.js";
 import { FakeDisk } from "./fake-disk.mjs";
 import { FakeClock, fakeChannelPair, settle } from "./fakes.mjs";
 
-/** As much of a JPEG as says its size, and some bytes of it. */
+/** The start of a JPEG with its dimensions. */
 function jpeg({ width = 160, height = 120, length = 2_000, frame = 0xc0 } = {}) {
   const bytes = new Uint8Array(length);
   const u16 = (value) => [value >> 8, value & 255];
@@ -24,7 +24,7 @@ function jpeg({ width = 160, height = 120, length = 2_000, frame = 0xc0 } = {}) 
 
 const image = (name, bytes = 100, type = "image/png") => ({ file: new File([new Uint8Array(bytes)], name, { type }) });
 
-/** A sender whose pictures are drawn by `draw`, and its receiver, with what is on offer. */
+/** A sender whose previews are rendered by `draw`, and its receiver, after the list has arrived. */
 async function connect(offers, draw = async () => jpeg()) {
   const catalogue = new Catalogue({ renderPreview: draw });
   catalogue.add(offers);

@@ -94,7 +94,7 @@ test("any schedule: every promise settles, every resolved push arrived once, and
   }
 });
 
-/** Compares what the client was told with what the server wrote down. */
+/** Compares the results of the client with the record of the server. */
 function check(seed, { asked, received, heard }) {
   for (const { what, outcome } of asked) assert.notEqual(outcome, null, `seed ${seed}: a ${what} never settled`);
   const arrived = new Map();

@@ -79,7 +79,7 @@ function world(contents, { key = KEY, pace, random = () => 0 } = {}) {
   return { clock, share, peer, fetch, states };
 }
 
-/** Hashes and proofs are computed in threads of their own: turns of this one say nothing of them (ms). */
+/** Hashes and proofs are computed in other threads, so the number of turns of this one does not bound them (ms). */
 const HANG = 30_000;
 
 /** Lets everything happen that needs no time, until it is so. */

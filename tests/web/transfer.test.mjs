@@ -80,7 +80,7 @@ test("the send buffer is bounded by 256 KiB, requests by the window of written b
   await download.finished;
   assert.ok(disk.bytes("0.bin").equals(bytes), "a piece was written over before it was stored");
   assert.equal(asked, 8);
-  const words = 1_024; // what is said beside the bytes
+  const words = 1_024; // control messages beside the bytes
   assert.ok(ends[0].peak <= 256 * 1024 + words, `${ends[0].peak} bytes were queued`);
 });
 
@@ -306,7 +306,7 @@ test("any schedule of loss, reconnect, pause and cancel gives equal bytes or an 
       }
       if (all.receiver.entries.length === 0) {
         if (catalogue.entries.length > 0) continue;
-        // Nothing is on offer: the download waits, visibly, and the person gives up.
+        // No files are shared: the download shows that it is waiting, and the user cancels it.
         if (!download) break;
         download.cancel();
       }
@@ -358,7 +358,7 @@ for (const [title, message] of [
   });
 }
 
-/** A receiver that asks for one piece of five bytes, and a sender that says what it is told. */
+/** A receiver that requests one piece of five bytes, and a sender that sends the given messages. */
 async function asking(messages) {
   const [end, other] = fakeChannelPair();
   const [channel, theirs] = [end, other].map((channel) => new RtcMessageChannel(channel));
@@ -405,7 +405,7 @@ test("a flood of unrequested messages closes the channel", async () => {
   await assert.rejects(flood, { name: "PeerError" });
   await assert.rejects(async () => {
     for (;;) await theirs.receive();
-  }, { name: "ProtocolError", message: /more than was asked for/ });
+  }, { name: "ProtocolError", message: /more than was requested/ });
 });
 
 test("a memory target stores every piece", async () => {

@@ -12,7 +12,7 @@ export function showLink(link) {
   const field = element("link", HTMLInputElement);
   const copy = element("copy", HTMLButtonElement);
   field.value = link;
-  copy.textContent = t("copy"); // it may still say that the previous link was copied
+  copy.textContent = t("copy"); // it may still show that the previous link was copied
   void drawQrCode(link);
   if (isInitialized) return;
   isInitialized = true;

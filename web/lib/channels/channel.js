@@ -218,7 +218,7 @@ export class Channel {
 
   /** @param {number} timeout */
   #joinTimedOut(timeout) {
-    // The server may still accept the join, so it is told that this side has given up.
+    // The server may still accept the join, so a leave is sent.
     this.#sendLeave();
     this.#fail(new TimeoutError(`join of ${this.topic}`, timeout));
     this.#rejoinLater();

@@ -195,7 +195,7 @@ export class RtcMessageChannel {
     const isTooLong = typeof data === "string" && length > TEXT_LIMIT;
     const isFull = this.#receivedBytes + length > RECEIVE_BUFFER_BYTES || this.#received.length >= RECEIVE_BUFFER_MESSAGES;
     if (isTooLong || isFull) {
-      return this.close(new ProtocolError(`other side sent more than was asked for (${length} more)`));
+      return this.close(new ProtocolError(`other side sent more than was requested (${length} more)`));
     }
     this.#received.push(data);
     this.#receivedBytes += length;

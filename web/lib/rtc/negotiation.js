@@ -28,7 +28,7 @@ export class Negotiation {
   #onUndelivered;
   /** Only one side may make the first offer; after that both sides may. */
   #isStarted = false;
-  /** Whether something has changed that the other side has to be told in a new description. */
+  /** Whether something has changed that needs a new description. */
   #isNeeded = false;
   #isStopped = false;
   /** Whether the last description may be lost. */

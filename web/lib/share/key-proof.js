@@ -35,7 +35,7 @@ const HMAC = { name: "HMAC", hash: "SHA-256" };
  * @param {number} [options.timeout] ms for each message of the other side (default 10 000)
  * @param {AbortSignal} [options.signal]
  * @returns {Promise<void>} resolves when both sides have proved
- * @throws {ProofError} the keys or the fingerprints differ; the other side was told, and the caller has
+ * @throws {ProofError} the keys or the fingerprints differ; the other side was notified, and the caller has
  *   to close the channel
  * @throws {PeerError} `too_many_tries`: the sharer accepts no proof of a stranger at the moment
  */
