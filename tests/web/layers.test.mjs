@@ -1,6 +1,7 @@
 /**
- * The layers of the library. The test reads all imports of `web/lib`: static, dynamic, of types in JSDoc
- * comments, and of workers by URL. It fails on a cycle of files, and on an import of a higher layer.
+ * The layers of the library and the page. The test reads all imports of the folder `web`: static, dynamic,
+ * of types in JSDoc comments, and of workers by URL. It fails on a cycle of files, and on an import from a
+ * higher layer.
  */
 
 import assert from "node:assert/strict";
@@ -9,13 +10,16 @@ import { dirname, join, relative } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-const LIBRARY = fileURLToPath(new URL("../../web/lib", import.meta.url));
+const WEB = fileURLToPath(new URL("../../web", import.meta.url));
 
 /** From the lowest to the highest: a file imports only from its own layer and from lower ones. */
-const LAYERS = ["util", "channels", "rtc", "rtc/pool", "share", "share/targets", "cli"];
+const LAYERS = [
+  ...["util", "channels", "rtc", "rtc/pool", "share", "share/targets", "cli"].map((folder) => `lib/${folder}`),
+  ...["app/locales", "app", "examples", "."],
+];
 
 /** The entry points of the package, which are directly above these layers. */
-const ENTRY_POINTS = { "index.js": "channels", "rtc/index.js": "rtc/pool", "share/index.js": "share/targets" };
+const ENTRY_POINTS = { "lib/index.js": "lib/channels", "lib/rtc/index.js": "lib/rtc/pool", "lib/share/index.js": "lib/share/targets" };
 
 const IMPORTS = [
   /^(?:import|export)\b[^;"']*?\bfrom\s*["']([^"']+)["']/gm,
@@ -24,10 +28,10 @@ const IMPORTS = [
   /\bnew URL\(\s*["'](\.[^"']+)["'],\s*import\.meta\.url\s*\)/g,
 ];
 
-/** @returns {Promise<Map<string, string[]>>} the library's files, and which of them each imports */
+/** @returns {Promise<Map<string, string[]>>} the files of the folder, and which of them each one imports */
 async function readImports() {
-  const names = (await readdir(LIBRARY, { recursive: true })).filter((name) => name.endsWith(".js"));
-  const files = names.map(async (name) => /** @type {const} */ ([name, importsOf(name, await readFile(join(LIBRARY, name), "utf8"))]));
+  const names = (await readdir(WEB, { recursive: true })).filter((name) => name.endsWith(".js"));
+  const files = names.map(async (name) => /** @type {const} */ ([name, importsOf(name, await readFile(join(WEB, name), "utf8"))]));
   return new Map(await Promise.all(files));
 }
 
@@ -38,7 +42,7 @@ async function readImports() {
 function importsOf(file, source) {
   const specifiers = IMPORTS.flatMap((pattern) => Array.from(source.matchAll(pattern), ([, specifier]) => specifier));
   const local = specifiers.filter((specifier) => specifier.startsWith("."));
-  return [...new Set(local.map((specifier) => relative(LIBRARY, join(LIBRARY, dirname(file), specifier))))];
+  return [...new Set(local.map((specifier) => relative(WEB, join(WEB, dirname(file), specifier))))];
 }
 
 /** @param {string} file */

@@ -3,7 +3,7 @@
  * saved-share.js stores them.
  */
 
-/** @typedef {import("./file-input.js").PickedFile} PickedFile */
+/** @typedef {{file: File, path: string[]}} PickedFile */
 /** @typedef {FileSystemHandle & {queryPermission(): Promise<PermissionState>, requestPermission(): Promise<PermissionState>}} Handle */
 
 /**

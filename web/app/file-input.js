@@ -1,7 +1,7 @@
 /** Files and folders from the user, with their paths: dropped, pasted or picked. */
 
-/** @typedef {{file: File, path: string[]}} PickedFile */
 /** @typedef {import("./file-handles.js").Handle} Handle */
+/** @typedef {import("./file-handles.js").PickedFile} PickedFile */
 /** @typedef {{files: PickedFile[], handles: Handle[]}} PickedFiles handles: for access after a reload, if the browser has them */
 
 /**

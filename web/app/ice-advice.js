@@ -1,10 +1,11 @@
 /** Explains why ICE found no path between two browsers: the likely cause with a remedy, then the findings. */
 
 /** @typedef {import("../lib/rtc/ice-report.js").IceReport} IceReport */
+/** @typedef {keyof typeof import("./locales/en.js").default} TextKey */
 
 /**
  * @param {IceReport} report
- * @returns {import("./i18n.js").TextKey[]} whole sentences, in this order
+ * @returns {TextKey[]} whole sentences, in this order
  */
 export function iceAdvice({ local, remote, stun, turn }) {
   return [
