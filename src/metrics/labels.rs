@@ -145,3 +145,20 @@ impl Label for () {
         0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_in_order<L: Label>() -> bool {
+        L::ALL.iter().enumerate().all(|(n, label)| label.at() == n)
+    }
+
+    #[test]
+    fn every_list_is_in_order() {
+        assert!(is_in_order::<StatusClass>() && is_in_order::<Transport>() && is_in_order::<Realm>());
+        assert!(is_in_order::<ConnectRefusal>() && is_in_order::<JoinRefusal>() && is_in_order::<PushRefusal>());
+        assert!(is_in_order::<DropReason>() && is_in_order::<DeliveryStatus>() && is_in_order::<()>());
+        assert!(is_in_order::<&'static Reason>());
+    }
+}
