@@ -1,8 +1,8 @@
 //! The presence lists of all topics: their entries, their subscribers, and which lists have changed since the last
 //! flush. A part of the registry. The JSON of one list is made in [`presence`](crate::broker::presence).
 //!
-//! Each node owns the entries of its own members. It sends their changes to the other nodes, and all of them on request.
-//! The entries of another node are kept here until that node is down.
+//! Each node owns the entries of its own members. It sends their changes to the other nodes, and all of them on
+//! request. The entries of another node are kept here until that node is down.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

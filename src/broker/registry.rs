@@ -4,8 +4,8 @@
 //! broadcast, each signal) use the table that it publishes, and bypass it. When a connection reports that it is closed,
 //! or is found closed, the registry removes everything that the connection had.
 //!
-//! The tables are in [`state`]. The actor receives messages, awaits the adapter, and runs the timers. It runs no code of
-//! channels, and its values are checked, so it must not panic. If it stops nevertheless, the node exits
+//! The tables are in [`state`]. The actor receives messages, awaits the adapter, and runs the timers. It runs no code
+//! of channels, and its values are checked, so it must not panic. If it stops nevertheless, the node exits
 //! ([`ExitSignal`]).
 
 pub(crate) mod command;
@@ -65,7 +65,8 @@ impl Registry {
         }
     }
 
-    /// Starts what the last step requires: awaiting the adapter, a flush of presence changes, the expiry of held signals.
+    /// Starts what the last step requires: awaiting the adapter, a flush of presence changes, the expiry of held
+    /// signals.
     fn follow_up(&mut self, ctx: &mut Context<Self>) {
         for pending in self.state.take_pending() {
             ctx.spawn(pending.into_actor(self).map(|resume, registry, ctx| {

@@ -26,7 +26,8 @@ impl ClientIp {
 }
 
 /// The client's address: the socket's remote address or, if that is a trusted proxy, the last entry of
-/// `X-Forwarded-For` that is not itself a trusted proxy. Earlier entries are ignored, because any client can forge them.
+/// `X-Forwarded-For` that is not itself a trusted proxy. Earlier entries are ignored, because any client can forge
+/// them.
 fn of_client<'a>(peer: IpAddr, forwarded_for: impl DoubleEndedIterator<Item = &'a str>, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
     let mut client = peer.to_canonical();

@@ -1,5 +1,5 @@
-//! Cross-origin requests (CORS, in the Fetch standard): the headers that let a page read a response, and the response to
-//! a preflight request. Which origins are allowed is in [`origin`](crate::config::origin).
+//! Cross-origin requests (CORS, in the Fetch standard): the headers that let a page read a response, and the response
+//! to a preflight request. Which origins are allowed is in [`origin`](crate::config::origin).
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};

@@ -1,5 +1,5 @@
-//! The state that all workers of a node share: configuration, pubsub, connections, and whether the node accepts clients.
-//! Starting and stopping a node is in [`server`](crate::server).
+//! The state that all workers of a node share: configuration, pubsub, connections, and whether the node accepts
+//! clients. Starting and stopping a node is in [`server`](crate::server).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,8 +1,8 @@
 //! The web page at `/`: the files of `web/`, embedded in the binary by `rust-embed`, or the files of a folder for
 //! development. How a file becomes a response is in [`static_files`].
 //!
-//! `rust-embed` lists and hashes the files when this crate is compiled, in debug builds too. A changed file causes a new
-//! build. So does a new file, as soon as an embedded file refers to it.
+//! `rust-embed` lists and hashes the files when this crate is compiled, in debug builds too. A changed file causes a
+//! new build. So does a new file, as soon as an embedded file refers to it.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -1,7 +1,7 @@
-//! The metric families of a node: their names, help texts and instruments. The code that an event happens in counts it.
+//! The metric families of a node: their names, help texts and instruments. Each part of the core
+//! counts its own events.
 //!
-//! Gauges that are read only on request, such as the number of topics, are in
-//! [`prometheus`](crate::server::prometheus).
+//! Gauges that are read only on request, such as the number of topics, are in `server::prometheus`.
 
 use prometheus::Registry;
 

@@ -84,12 +84,12 @@ impl Endpoint {
     /// Adds a mount for Socket.IO clients. It replaces a Socket.IO mount of the same path. The path is usually
     /// `/socket.io`, the clients' default. The topics of its router are namespaces: `/` and others.
     ///
-    /// - A client's `auth` is the payload of its join. `Join::ok_with(json!({"sid": id}))` sets the client's socket id to
-    ///   `id`; any other `ok` gives it a random id. When the join is refused, the client receives the text of
+    /// - A client's `auth` is the payload of its join. `Join::ok_with(json!({"sid": id}))` sets the client's socket id
+    ///   to `id`; any other `ok` gives it a random id. When the join is refused, the client receives the text of
     ///   `{"message": text}` or `{"reason": text}`.
     /// - The payload of an event is the array of its arguments. If it contains bytes, it is a
-    ///   [`Payload::Attached`](crate::Payload::Attached). In the other direction, an array is the list of arguments, and
-    ///   any other payload is the only argument.
+    ///   [`Payload::Attached`](crate::Payload::Attached). In the other direction, an array is the list of arguments,
+    ///   and any other payload is the only argument.
     /// - A reply is sent as an acknowledgement, if the client has requested one.
     /// - Messages to a topic `<namespace>#<anything>` are sent to clients as events of the namespace. A channel that
     ///   subscribes its clients to such topics ([`Context::subscribe`](crate::Context::subscribe)) uses them as rooms.
@@ -102,8 +102,8 @@ impl Endpoint {
     /// topic `/` when it connects.
     ///
     /// A message is a push of the event `message`. Its payload is bytes, or the text as a JSON string. Each push and
-    /// broadcast of the channel, whatever its event, is a message to the client: a JSON string is sent as its text, other
-    /// JSON as JSON text, and bytes as bytes. Replies are not sent.
+    /// broadcast of the channel, whatever its event, is a message to the client: a JSON string is sent as its text,
+    /// other JSON as JSON text, and bytes as bytes. Replies are not sent.
     #[must_use]
     pub fn engineio(self, mount: Mount) -> Self {
         self.put(mount, engineio::plain::MOUNT)
@@ -112,9 +112,9 @@ impl Endpoint {
     /// Adds a mount for clients that use the wire format `P` over WebSockets at the mount's path. It replaces a custom
     /// mount of the same path. Each connection gets its own `P`, made by `P::default()`.
     ///
-    /// `P` names topics by [`Realm::key`](crate::topic::Realm::key) of
-    /// [`Realm::Custom`](crate::topic::Realm::Custom): its clients share no topics with those of other protocols. Limits, origins,
-    /// the mount's `connect` and the metrics (`protocol="custom"`) apply as to the built-in protocols.
+    /// `P` names topics by [`Realm::key`](crate::topic::Realm::key) of [`Realm::Custom`](crate::topic::Realm::Custom):
+    /// its clients share no topics with those of other protocols. Limits, origins, the mount's `connect` and the
+    /// metrics (`protocol="custom"`) apply as to the built-in protocols.
     #[must_use]
     pub fn protocol<P: Protocol + Default>(self, mount: Mount) -> Self {
         self.put(mount, custom::mount::<P>())

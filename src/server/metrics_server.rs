@@ -34,8 +34,8 @@ pub(crate) struct MetricsServer {
 }
 
 impl MetricsServer {
-    /// Starts to serve `/metrics` on `listener`: the metrics of `node` and the application's `custom`. It serves nothing
-    /// else.
+    /// Starts to serve `/metrics` on `listener`: the metrics of `node` and the application's `custom`. It serves
+    /// nothing else.
     pub(crate) fn serve(node: Arc<NodeState>, custom: Registry, listener: TcpListener) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let exporter = Data::new(Exporter::new(node, custom));

@@ -22,8 +22,8 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 const LOG_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// How many I/O events a thread receives per poll. The tasks that these wake, and the flusher, are fewer than the 61
-/// tasks that Tokio's `LocalSet` runs per tick. So the responses to what was read are written before more is read, while
-/// the data is in the processor's caches.
+/// tasks that Tokio's `LocalSet` runs per tick. So the responses to what was read are written before more is read,
+/// while the data is in the processor's caches.
 const EVENTS_PER_POLL: usize = 48;
 
 /// A connection that has been accepted, and its remote address.
@@ -51,8 +51,8 @@ impl Workers {
         Ok(Self { threads, accepting: Vec::new() })
     }
 
-    /// The thread of the registry. A single worker shares its thread with the registry, because all callers run there too.
-    /// Several workers leave it a thread of its own, so that none of them delays it.
+    /// The thread of the registry. A single worker shares its thread with the registry, because all callers run there
+    /// too. Several workers leave it a thread of its own, so that none of them delays it.
     pub(crate) fn registry(&self) -> ArbiterHandle {
         self.threads[0].handle()
     }

@@ -27,8 +27,8 @@ pub(crate) struct Permit {
 }
 
 impl CommandBudget {
-    /// Commands of up to `limit` bytes may wait at a time (`limits.registry_queue_bytes`). The last command may exceed the
-    /// limit.
+    /// Commands of up to `limit` bytes may wait at a time (`limits.registry_queue_bytes`). The last command may exceed
+    /// the limit.
     pub(crate) fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self { limit, used: AtomicUsize::new(0) })
     }

@@ -45,7 +45,8 @@ impl State {
     fn claimed(&mut self, command: Subscribe, claim: NameClaim, claimed: Claimed) {
         match claimed {
             Claimed::Granted(epoch) => {
-                // two joins on this node may have claimed it at the same time; the epoch tells which the directory granted last
+                // two joins on this node may have claimed it at the same time; the epoch tells which the directory
+                // granted last
                 if self.names.get(&command.topic).is_some_and(|owner| owner.epoch >= epoch) {
                     return self.refuse(&command, JoinRefusal::Taken, TAKEN);
                 }
