@@ -1,23 +1,23 @@
-//! Every reason for which we end a connection: the code on the wire, the words, and whether the client
-//! may come back. One table for all protocols and transports.
+//! The reasons for which the server closes a connection: the close code, the text, and whether the client may
+//! reconnect. All protocols and transports use this one table.
 //!
-//! Codes are those of RFC 6455, section 7.4. Nothing here is 1000: clients of Phoenix up to 1.8.15
-//! never come back after it.
+//! The codes are those of RFC 6455, section 7.4. No reason has code 1000, because Phoenix clients up to version 1.8.15
+//! do not reconnect after it.
 
-/// Why a connection was ended by us.
+/// Why the server closed a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reason {
-    /// The close code of RFC 6455; 1005 stands for a close frame without one.
+    /// The close code of RFC 6455. 1005 means a close frame without a code.
     pub code: u16,
-    /// What the client and the log are told; at most 123 bytes, as a close frame has no more room.
+    /// The text for the client and the log. It has at most 123 bytes, which is the maximum in a close frame.
     pub words: &'static str,
-    /// Whether the same client may simply connect again.
+    /// Whether the client may reconnect without a change.
     pub again: bool,
-    /// What it is called where ends are counted.
+    /// The value of the metrics label.
     pub(crate) name: &'static str,
 }
 
-/// Declares the reasons: name, what it is called where ends are counted, code, words, may the client come back.
+/// Declares the reasons: constant, metrics label, code, text, and whether the client may reconnect.
 macro_rules! reasons {
     ($($(#[doc = $says:literal])+ $NAME:ident = $name:literal, $code:literal, $words:literal, $again:literal;)+) => {
         $(
@@ -25,44 +25,46 @@ macro_rules! reasons {
             pub static $NAME: Reason = Reason { code: $code, words: $words, again: $again, name: $name };
         )+
 
-        /// All of them.
+        /// All reasons.
         pub const ALL: &[&Reason] = &[$(&$NAME),+];
     };
 }
 
 reasons! {
-    /// Nothing came from the client for `socket.idle_timeout`.
+    /// The client sent nothing for `socket.idle_timeout`.
     IDLE = "idle", 1001, "idle timeout", true;
-    /// The server told this socket to go, by its id.
+    /// The server disconnected this socket by its id.
     DISCONNECTED = "disconnected", 1001, "disconnected by the server", true;
-    /// A frame that breaks RFC 6455.
+    /// A frame violated RFC 6455.
     PROTOCOL = "protocol", 1002, "websocket protocol error", false;
-    /// A text message that is not UTF-8.
+    /// A text message was not valid UTF-8.
     NOT_UTF8 = "not_utf8", 1007, "text is not utf-8", false;
-    /// Nothing was joined within `socket.join_timeout`.
+    /// The client joined no topic within `socket.join_timeout`.
     NOT_JOINED = "not_joined", 1008, "no topic joined in time", true;
-    /// The client sends far more than `limits.messages_per_second`.
+    /// The client sent far more than `limits.messages_per_second`.
     FLOOD = "flood", 1008, "too many messages", true;
-    /// The client takes its messages more slowly than they come: its queue is full, or too old.
+    /// The client read its messages too slowly: its queue was full (`limits.queue_bytes`) or too old
+    /// (`limits.queue_age`).
     SLOW = "slow", 1008, "slow consumer", true;
-    /// A frame or message above `limits.message_bytes`.
+    /// A frame or message was larger than `limits.message_bytes`.
     TOO_BIG = "too_big", 1009, "message too big", false;
-    /// A message in more pieces than `limits.fragments`.
+    /// A message had more fragments than `limits.fragments`.
     FRAGMENTED = "fragmented", 1009, "too many fragments", false;
-    /// A message that the wire protocol cannot read.
+    /// The protocol could not decode a message.
     MALFORMED = "malformed", 1011, "malformed message", false;
-    /// What a connection needs cannot be had: more waits for the registry than `limits.registry_queue_bytes`.
+    /// A command that the connection needs was refused, because the registry's queue was full
+    /// (`limits.registry_queue_bytes`).
     OVERLOADED = "overloaded", 1013, "overloaded", true;
-    /// This server is going down; another one, or the same one soon, will answer.
+    /// The server is shutting down. The client can reconnect to another server, or to this one after its restart.
     RESTART = "restart", 1012, "service restart", true;
-    /// The protocol has said why in a message of its own.
+    /// The protocol refused the connection and has sent the reason in a message of its own.
     REFUSED = "refused", 1005, "refused", false;
-    /// The client has said goodbye in a message of its protocol.
+    /// The client has left by a message of its protocol.
     LEFT = "left", 1005, "the client has left", true;
-    /// The same client has come back on another connection.
+    /// The same client has connected again, and the new connection replaces this one.
     TAKEN_OVER = "taken_over", 1005, "taken over by another connection", false;
-    /// The client closed the connection, or it broke; this is for our own tables, and never sent.
+    /// The client closed the connection, or the connection was lost. This reason is never sent.
     GONE = "gone", 1006, "the client is gone", true;
-    /// The session has panicked, which is our fault; this too is never sent.
+    /// The session has panicked, which is a bug of the server. This reason is never sent.
     CRASHED = "crashed", 1006, "the session has crashed", true;
 }

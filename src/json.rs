@@ -1,15 +1,15 @@
-//! What we ask of a client's JSON beyond its syntax, so that every reader it is passed on to can read
-//! it: numbers that fit a double, escapes that name characters, and a depth that no parser minds.
+//! Checks that a client's JSON is portable, so that every receiver can parse it: numbers fit a double, Unicode escapes
+//! are characters, and the nesting is not too deep.
 //!
-//! Payloads are carried as text, unread; `serde_json` has checked the syntax, this looks at the rest
-//! in one pass over the bytes.
+//! Payloads are forwarded as text, without being parsed into values. `serde_json` checks their syntax; this module
+//! checks the rest in one pass over the bytes. It also writes JSON strings.
 
 use memchr::memchr2;
 
-/// How deep arrays and objects may stand in each other. Parsers that recurse stop at 128 or so.
+/// The maximum depth of nested arrays and objects. Recursive parsers stop at about 128.
 pub(crate) const MAX_DEPTH: usize = 100;
 
-/// Whether any JSON reader can be trusted with `text`, which must be valid JSON.
+/// Whether every JSON parser can parse `text`, which must be valid JSON.
 pub(crate) fn is_portable(text: &str) -> bool {
     let bytes = text.as_bytes();
     let (mut at, mut depth) = (0, 0_usize);
@@ -47,7 +47,7 @@ const fn is_number_byte(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')
 }
 
-/// A number without an exponent overflows only when it has more than 308 digits.
+/// Whether the number is finite as a double. Without an exponent, it overflows only if it has more than 308 digits.
 fn fits_double(number: &str) -> bool {
     if number.len() < 300 && !number.contains(['e', 'E']) {
         return true;
@@ -55,7 +55,7 @@ fn fits_double(number: &str) -> bool {
     number.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
-/// Where the string that begins at `at` ends, or nothing when an escape in it names no character.
+/// The position after the string whose content begins at `at`, or `None` if one of its escapes is not a character.
 fn skip_string(text: &str, mut at: usize) -> Option<usize> {
     let bytes = text.as_bytes();
     loop {
@@ -70,7 +70,7 @@ fn skip_string(text: &str, mut at: usize) -> Option<usize> {
     }
 }
 
-/// Skips the digits of `\u`, and the second half that a first surrogate must be followed by.
+/// Skips the digits of a `\u` escape, and the second surrogate that must follow a first one.
 fn skip_unicode(text: &str, at: usize) -> Option<usize> {
     let unit = |at: usize| u16::from_str_radix(text.get(at..at + 4)?, 16).ok();
     match unit(at)? {
@@ -83,14 +83,14 @@ fn skip_unicode(text: &str, at: usize) -> Option<usize> {
     }
 }
 
-/// Whether a byte means something else within a JSON string than itself.
+/// Whether a byte must be escaped in a JSON string.
 const fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
-/// Writes a JSON string; most need no escape.
+/// Appends `name` as a JSON string. Most need no escape.
 pub(crate) fn push_string(text: &mut String, name: &str) {
-    // no byte ends the search before its time: so many of them are looked at at once
+    // a fold without early exit, so that the compiler can check many bytes with one instruction
     if name.bytes().fold(false, |found, byte| found | is_special(byte)) {
         text.push_str(&serde_json::Value::from(name).to_string());
     } else {
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_some_reader_would_stumble_over_is_found() {
+    fn json_that_some_parsers_cannot_parse_is_found() {
         let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
         for good in [
             "{}",

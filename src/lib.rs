@@ -1,7 +1,7 @@
 //! # Handclasp
 //!
-//! A topic broker in the style of Phoenix Channels, on actix: the handshake proxy between browsers that
-//! want to talk WebRTC, and a server for channels of your own.
+//! A topic broker in the style of Phoenix Channels, built on actix. It is a signalling server for browsers that connect
+//! over WebRTC, and a server for channels of your own.
 //!
 //! ```no_run
 //! use handclasp::{Channel, Config, Context, Endpoint, Mount, Payload, Reply, Router};
@@ -25,7 +25,7 @@
 //! }
 //! ```
 //!
-//! ## The life of one message, from A to B
+//! ## The path of one message, from client A to client B
 //!
 //! ```text
 //!  A ──frame──▶ transport ──▶ protocol ──▶ socket ──▶ channel ──▶ pubsub ─┐
@@ -48,37 +48,37 @@
 //! |---|---|
 //! | [`server`] | the endpoint, its worker threads and routes, the Prometheus listener |
 //! | `protocols` | the wire formats, each with its HTTP routes: Phoenix, PeerJS, Socket.IO, Engine.IO, HelloWebRTC |
-//! | [`http`] | mounts, the checks before an upgrade, client addresses, CORS, idle HTTP connections, static files |
+//! | [`http`] | mounts, the checks before an upgrade, client IPs, CORS, idle HTTP connections, static files |
 //! | `sessions` | the pure state machine of one client (joins, callbacks, extra subscriptions, limits), and the session that runs its effects |
 //! | `transports` | WebSocket and long-polling, behind one trait |
 //! | [`channels`] | the [`Channel`] trait and the [`Router`], replies, the callback context, built-in channels |
 //! | [`broker`] | pubsub, the registry (the single writer of membership), the topic table, presence, the adapter to other nodes |
 //! | `connections` | each client's mailbox and limits, all connections of the node, the flusher that writes to their sockets |
 //! | [`metrics`] | metric families, instruments and label values |
-//! | [`config`] | every key, its values and where they come from; origins and ICE servers |
-//! | [`protocol`], [`message`], [`topic`], [`close`] | the words of the core: a wire format, messages, topics, reasons for closing |
+//! | [`config`] | the configuration: keys, values and their sources; origins and ICE servers |
+//! | [`protocol`], [`message`], [`topic`], [`close`] | the types that the other modules share: the trait of a wire format, messages, topics, close reasons |
 //!
 //! ## Features
 //!
-//! Both are on by default. A program that embeds the crate usually wants neither: `default-features = false`.
+//! Both are on by default. A program that embeds the crate usually needs neither: `default-features = false`.
 //!
 //! | feature | what it adds |
 //! |---|---|
 //! | `cli` | the binary `handclasp`, with its command line, log and allocator |
-//! | `page` | the web page, embedded. Without it nothing is served at `/`, whatever `page.enabled` and `page.dir` say |
+//! | `page` | the web page, embedded. Without it nothing is served at `/`, and `page.enabled` and `page.dir` have no effect |
 //!
 //! [`Endpoint::bare`] starts a node without the page, the standard channels and the other protocols.
 //!
 //! ## Guarantees
 //!
 //! - A message arrives at most once. From one sender to one topic, messages arrive in order.
-//! - A push that names a peer gets a verdict: delivered to the peer's queue, `peer_not_found`, `overloaded`, or, with
-//!   several nodes, `unreachable`, which is not the same as absent.
-//! - `ok` to a join means subscribed: every later message to the topic arrives.
+//! - A push that names a peer gets a delivery status: delivered to the peer's queue, `peer_not_found`, `overloaded`,
+//!   or, with several nodes, `unreachable`. An unreachable peer may be present.
+//! - After `ok` to a join, the client is subscribed and receives every later message to the topic.
 //! - `peer:<id>` has at most one member. An id of UUID version 8 can be joined only with its secret.
 //! - When a connection closes, for whatever reason, its topics, names, watches and presence entries are removed.
 //! - A client receives messages only from topics that it has joined.
-//! - A broken backplane never silences the local node: local members come first, the adapter second.
+//! - A broken backplane does not affect local members: they receive a message before the adapter is called.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
@@ -101,13 +101,13 @@ mod small_map;
 pub mod topic;
 mod transports;
 
-/// What the micro benches measure: a bench is a crate of its own, and the formats are private.
+/// The operations that the micro benchmarks measure. A benchmark is a separate crate and cannot use private modules.
 #[cfg(any(test, feature = "benching"))]
 #[doc(hidden)]
 #[path = "../tests/bench/micro/steps.rs"]
 pub mod benching;
 
-/// What fuzzers feed: a fuzzer is a crate of its own, and the decoders are private.
+/// The targets of the fuzzers. A fuzzer is a separate crate and cannot use private modules.
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 #[path = "../tests/fuzz/targets/mod.rs"]
@@ -121,7 +121,7 @@ pub use message::Payload;
 pub use server::{Endpoint, Node};
 pub use topic::Topic;
 
-/// The README's examples, compiled with the others.
+/// The README's examples, compiled as doc tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,8 +1,7 @@
-//! What a wire protocol is: how its frames are read and written, and how one broadcast becomes one
-//! frame for all who speak it.
+//! The [`Protocol`] trait of a message format: how it decodes and encodes frames, and how a broadcast is encoded once
+//! for all clients that use the format.
 //!
-//! The formats themselves are in `protocols`; how the bytes travel is the
-//! transport's business.
+//! The formats themselves are in `protocols`, and the sending and receiving of frames in `transports`.
 
 use std::any::TypeId;
 use std::sync::{Arc, OnceLock};
@@ -13,19 +12,19 @@ use bytestring::ByteString;
 use crate::close::Reason;
 use crate::message::{Broadcast, Inbound, Outbound};
 
-/// One whole message as a transport carries it. Cloning copies a pointer.
+/// One whole message, as a transport sends and receives it. Cloning copies a pointer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
     /// UTF-8 text.
     Text(ByteString),
-    /// Bytes.
+    /// Binary data.
     Binary(Bytes),
-    /// A message that takes several frames, in order; none of them is of this kind itself.
+    /// A message that consists of several frames, in order. They are not nested.
     Several(Arc<[Frame]>),
 }
 
 impl Frame {
-    /// What it takes in a queue, in bytes.
+    /// Its size in a queue, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         match self {
@@ -36,60 +35,59 @@ impl Frame {
     }
 }
 
-/// What one frame comes to, or what follows from it.
+/// The result of decoding a frame, or a step that follows from it.
 #[derive(Debug)]
 pub enum Decoded<'a> {
-    /// The client asks for something.
+    /// A request from the client.
     Request(Inbound<'a>),
-    /// The client is answered by the format itself: a pong, a handshake.
+    /// A frame that the format itself sends to the client, such as a pong or a handshake.
     Respond(Frame),
-    /// The connection ends.
+    /// The connection must close, for this reason.
     Close(&'static Reason),
 }
 
-/// A wire format, as one client speaks it.
+/// A message format, with the state that it keeps for one client.
 pub trait Protocol: Unpin + 'static {
-    /// Whether clients are asked for a sign of life in the transport's own way, a WebSocket's ping: for formats
-    /// without one.
+    /// Whether the transport pings the client, by WebSocket pings. For formats without pings of their own.
     const PINGED_BY_TRANSPORT: bool = false;
 
-    /// Reads one frame, which may come to nothing: a sign of life, or a part of a message.
+    /// Decodes one frame. `None` means that nothing follows from it: it was a heartbeat, or a part of a message.
     ///
     /// # Errors
-    /// [`Malformed`] when it is none of this format; the connection ends with
+    /// [`Malformed`] if the frame is not valid in this format. The connection is closed with
     /// [`close::MALFORMED`](crate::close::MALFORMED).
     fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Decoded<'a>>, Malformed>;
 
-    /// What is to be done besides, one thing at a time: asked for when the connection opens, and after
-    /// each frame that was read or written, until there is nothing more.
+    /// The next additional step, if there is one. It is called when the connection opens and after each frame that was
+    /// decoded or encoded, until it returns `None`.
     fn next_step(&mut self) -> Option<Decoded<'static>> {
         None
     }
 
-    /// Writes what this client is told; nothing when the format says nothing about it.
+    /// Encodes a message to this client. `None` means that the format does not send this kind of message.
     ///
     /// # Errors
-    /// [`Unencodable`] when the format has no words for it (a V1 client cannot be sent bytes): it is then
-    /// left out and counted.
+    /// [`Unencodable`] if the format cannot express the message, such as binary data to a V1 client. The message is
+    /// dropped and counted.
     fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Unencodable>;
 
-    /// A sign of life that the client has to answer, where it is the server who asks for one.
+    /// A ping that the client has to answer, if the server sends the pings in this format.
     fn ping(&mut self) -> Option<Frame> {
         None
     }
 
-    /// Writes what a whole topic is told. It has no `self`: the same bytes serve everybody who
-    /// speaks this format, so they are made once (see [`Delivery`]).
+    /// Encodes a broadcast. It has no `self`, because all clients of the format receive the same bytes, which are
+    /// encoded once (see [`Delivery`]).
     fn broadcast(broadcast: &Broadcast) -> Option<Frame>
     where
         Self: Sized;
 }
 
-/// A message that a format has no words for.
+/// A message that a format cannot express.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unencodable;
 
-/// A frame that its protocol cannot read. It says no more: what a hostile peer sent is not repeated.
+/// A frame that its protocol cannot decode. It has no details, so that no error repeats what a hostile peer has sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
@@ -99,28 +97,27 @@ impl<T: std::error::Error> From<T> for Malformed {
     }
 }
 
-/// How many formats of one delivery are kept; a further one is encoded anew for each member.
+/// The number of formats for which a delivery keeps its frame. Any further format is encoded again for each member.
 const KEPT: usize = 3;
 
-/// A broadcast on its way to its members, with the frames it has been turned into so far.
+/// A broadcast on its way to the members of its topic, with its encoded frames.
 ///
-/// A frame is made by the first member that speaks a format and shared by all that follow, on
-/// whatever thread they live.
+/// The first member that uses a format encodes the frame. All later members share it, on any thread.
 #[derive(Debug)]
 pub struct Delivery {
-    /// What the topic is told.
+    /// The broadcast.
     pub broadcast: Broadcast,
     frames: [OnceLock<(TypeId, Option<Frame>)>; KEPT],
 }
 
 impl Delivery {
-    /// Nothing is encoded yet.
+    /// A delivery of `broadcast`, which is not encoded yet.
     #[must_use]
     pub fn new(broadcast: Broadcast) -> Self {
         Self { broadcast, frames: Default::default() }
     }
 
-    /// The frame for clients that speak `P`, or nothing when `P` has no words for it.
+    /// The frame for clients that use `P`, or `None` if `P` cannot express the broadcast.
     pub fn frame<P: Protocol>(&self) -> Option<Frame> {
         let format = TypeId::of::<P>();
         for slot in &self.frames {
@@ -132,7 +129,7 @@ impl Delivery {
         P::broadcast(&self.broadcast)
     }
 
-    /// What it takes in a queue, in bytes.
+    /// Its size in a queue, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.broadcast.payload.len() + self.broadcast.event.len() + self.broadcast.topic.as_str().len()
@@ -148,9 +145,9 @@ mod tests {
 
     static ENCODED: AtomicUsize = AtomicUsize::new(0);
 
-    struct Loud<const N: u8>;
+    struct CountingProtocol<const N: u8>;
 
-    impl<const N: u8> Protocol for Loud<N> {
+    impl<const N: u8> Protocol for CountingProtocol<N> {
         fn decode<'a>(&'a mut self, _: &'a Frame) -> Result<Option<Decoded<'a>>, Malformed> {
             Err(Malformed)
         }
@@ -164,12 +161,12 @@ mod tests {
     }
 
     #[test]
-    fn each_format_is_encoded_once_and_never_taken_for_another() {
+    fn each_format_is_encoded_once_and_gets_its_own_frame() {
         let topic = Topic::parse("room:a").unwrap();
         let delivery = Delivery::new(Broadcast { topic, event: "e".into(), payload: Payload::empty() });
         for _ in 0..10 {
-            assert_eq!(delivery.frame::<Loud<1>>(), Some(Frame::Binary(Bytes::from_static(&[1]))));
-            assert_eq!(delivery.frame::<Loud<2>>(), Some(Frame::Binary(Bytes::from_static(&[2]))));
+            assert_eq!(delivery.frame::<CountingProtocol<1>>(), Some(Frame::Binary(Bytes::from_static(&[1]))));
+            assert_eq!(delivery.frame::<CountingProtocol<2>>(), Some(Frame::Binary(Bytes::from_static(&[2]))));
         }
         assert_eq!(ENCODED.load(Ordering::Relaxed), 2);
     }

@@ -1,9 +1,9 @@
-//! A table of few things, as most sockets and connections have: one or two topics each.
+//! A map for small numbers of entries. Most sockets have one or two topics.
 
 use std::hash::RandomState;
 
 use halfbrown::SizedHashMap;
 
-/// A list that is searched through as long as it is short, and a table when it is not; its keys may be what a client
-/// says.
+/// A map that searches a list while it has few entries, and becomes a hash table when it has more. Its keys may come
+/// from clients, so the hasher is the randomly seeded one of the standard library.
 pub(crate) type SmallMap<K, V> = SizedHashMap<K, V, RandomState, 8>;

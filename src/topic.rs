@@ -1,18 +1,18 @@
-//! Names of conversations, and the patterns by which a router finds what a topic does.
+//! Topics, their realms (one for each protocol), and the patterns by which a router selects a channel.
 //!
-//! A [`Topic`] is checked once, when it is made; whoever holds one need not look again. Which channel
-//! answers for it is decided in [`channels`](crate::channels), who is on it in the registry.
+//! A [`Topic`] is checked once, when it is made, and is valid from then on. Which channel serves it is decided in
+//! [`channels`](crate::channels). Its members are in the registry.
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
-/// Declares the realms: from each line come the variant, its documentation, its name in the metrics and its mark.
+/// Declares the realms. Each line gives the variant, its documentation, its name in the metrics and its mark.
 macro_rules! realms {
-    ($($(#[doc = $says:literal])+ $Realm:ident = $name:literal, $mark:literal;)+) => {
-        /// A namespace of topics. Topics of different realms never meet, even with the same name: a client can name
-        /// topics of its own protocol's realm alone.
+    ($($(#[doc = $doc:literal])+ $Realm:ident = $name:literal, $mark:literal;)+) => {
+        /// A namespace of topics. Topics of different realms are always different, even with the same name. A client
+        /// can name only topics of its own protocol's realm.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Realm {
-            $($(#[doc = $says])+ $Realm,)+
+            $($(#[doc = $doc])+ $Realm,)+
         }
 
         impl Realm {
@@ -26,7 +26,7 @@ macro_rules! realms {
                 }
             }
 
-            /// The prefix of each key of the realm. No topic name can hold this control character.
+            /// The prefix of each key of the realm: a control character, which no topic name can contain.
             pub(crate) const fn mark(self) -> &'static str {
                 match self {
                     $(Self::$Realm => $mark,)+
@@ -63,7 +63,7 @@ impl Realm {
         }
     }
 
-    /// How a message of this realm names the topic `name`: what a protocol puts into
+    /// The key of the topic `name` in this realm, which a protocol puts into
     /// [`Inbound::topic`](crate::message::Inbound::topic). The name is not checked.
     #[must_use]
     pub fn key(self, name: &str) -> String {
@@ -80,10 +80,9 @@ impl Realm {
     }
 }
 
-/// The name of a conversation, such as `room:lobby`: not empty, without control characters.
+/// The name of a topic, such as `room:lobby`: not empty, without control characters, and of one [`Realm`].
 ///
-/// Cloning copies a pointer. How long a name may be is a limit of the socket (`limits.topic_bytes`),
-/// not of the type.
+/// Cloning copies a pointer. The length of a name is limited by the socket (`limits.topic_bytes`), not by this type.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Topic(Arc<str>);
 
@@ -92,16 +91,16 @@ fn is_name(name: &str) -> bool {
 }
 
 impl Topic {
-    /// Checks `name`, one of Phoenix's realm.
+    /// The topic `name` of the realm [`Realm::Phoenix`].
     ///
     /// # Errors
-    /// [`InvalidTopic`] when it is empty or holds a control character: such a name could forge a
-    /// line of the log or a subject of a backplane, or be one of another [`Realm`].
+    /// [`InvalidTopic`] when it is empty or contains a control character. Such a name could forge a line of the log or
+    /// a subject of a backplane, or belong to another [`Realm`].
     pub fn parse(name: &str) -> Result<Self, InvalidTopic> {
         Realm::Phoenix.topic(name)
     }
 
-    /// A topic joined from a constant prefix and a part that is known to be harmless, as a UUID is.
+    /// A topic made of a constant prefix and a part that is known to be valid, such as a UUID.
     pub(crate) fn of(prefix: &str, rest: &str) -> Self {
         debug_assert!(!rest.chars().any(char::is_control));
         let mut name = String::with_capacity(prefix.len() + rest.len());
@@ -110,16 +109,16 @@ impl Topic {
         Self(name.into())
     }
 
-    /// A client's own word for a topic, given back to it in an answer and to nobody else.
+    /// A topic for the reply to a client whose name for it may be invalid. Only that client receives it.
     pub(crate) fn echo(realm: Realm, key: &str) -> Self {
         match realm {
-            // whatever it begins with is no mark
+            // keeps a leading control character from being read as a mark
             Realm::Phoenix if key.starts_with(char::is_control) => Self(format!("\0{key}").into()),
             _ => Self(key.into()),
         }
     }
 
-    /// The whole name, as its clients know it.
+    /// The name, as its clients see it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self.0.as_bytes() {
@@ -133,12 +132,12 @@ impl Topic {
         Realm::of(&self.0)
     }
 
-    /// What tells it from every other topic: the name, with its realm.
+    /// The key, which is unique among all topics: the name with its realm's mark.
     pub(crate) fn key(&self) -> &str {
         &self.0
     }
 
-    /// What follows the first `:`, or nothing: `lobby` of `room:lobby`.
+    /// The part after the first `:`, such as `lobby` in `room:lobby`. Empty if there is no `:`.
     #[must_use]
     pub fn subtopic(&self) -> &str {
         self.as_str().split_once(':').map_or("", |(_, rest)| rest)
@@ -163,41 +162,41 @@ impl fmt::Debug for Topic {
     }
 }
 
-/// A topic that is empty or holds a control character.
+/// The error of a topic name that is empty or contains a control character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidTopic;
 
 impl fmt::Display for InvalidTopic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a topic must not be empty and must not hold control characters")
+        f.write_str("a topic must not be empty and must not contain control characters")
     }
 }
 
 impl std::error::Error for InvalidTopic {}
 
-/// Which topics a channel answers for: one name, or every name with a prefix (`room:*`).
+/// The topics that a channel serves: one name, or every name with a prefix (`room:*`).
 ///
-/// As in Phoenix, `*` counts at the end alone, and `room:*` matches `room:` too, but not `room`.
+/// As in Phoenix, `*` is a wildcard only at the end. `room:*` matches `room:` too, but not `room`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     prefix: Box<str>,
-    open: bool,
+    is_wildcard: bool,
 }
 
 impl Pattern {
-    /// Reads `pattern`; every text is one.
+    /// Parses `pattern`. Every string is a valid pattern.
     #[must_use]
     pub fn new(pattern: &str) -> Self {
         match pattern.strip_suffix('*') {
-            Some(prefix) => Self { prefix: prefix.into(), open: true },
-            None => Self { prefix: pattern.into(), open: false },
+            Some(prefix) => Self { prefix: prefix.into(), is_wildcard: true },
+            None => Self { prefix: pattern.into(), is_wildcard: false },
         }
     }
 
-    /// Whether `topic` is one of its topics.
+    /// Whether `topic` matches the pattern.
     #[must_use]
     pub fn matches(&self, topic: &str) -> bool {
-        if self.open { topic.starts_with(&*self.prefix) } else { topic == &*self.prefix }
+        if self.is_wildcard { topic.starts_with(&*self.prefix) } else { topic == &*self.prefix }
     }
 }
 
@@ -206,17 +205,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn topics_of_two_realms_never_meet_whatever_they_are_called() {
+    fn topics_of_two_realms_differ_even_with_the_same_name() {
         let topics: Vec<Topic> = Realm::ALL.iter().map(|realm| realm.topic("room:a").unwrap()).collect();
         for (n, topic) in topics.iter().enumerate() {
             assert_eq!((topic.as_str(), topic.subtopic(), topic.realm()), ("room:a", "a", Realm::ALL[n]));
             assert!(topics[n + 1..].iter().all(|other| other != topic));
-            assert!(Topic::parse(topic.key()).is_err() || n == 0, "no client can spell another realm's mark");
+            assert!(Topic::parse(topic.key()).is_err() || n == 0, "no client can use another realm's mark");
         }
     }
 
     #[test]
-    fn a_name_that_is_none_is_given_back_as_it_came() {
+    fn an_invalid_name_is_echoed_unchanged() {
         for name in ["room:a", "", "\u{2}/chat", "\0"] {
             assert_eq!(Topic::echo(Realm::Phoenix, name).as_str(), name);
         }

@@ -1,4 +1,4 @@
-/** A proxy that lets HTTP through and breaks WebSockets, as some companies' do. */
+/** A proxy that forwards HTTP and breaks WebSockets, as some corporate proxies do. */
 
 import { once } from "node:events";
 import { connect, createServer } from "node:net";

@@ -1,7 +1,4 @@
-/**
- * Starts the real binary for a test, on a port of its own, and ends it afterwards.
- * Everything that a test may want to know about the process is here; no test logic.
- */
+/** Starts the real binary for a test, on a free port, and stops it afterwards. */
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -28,7 +25,7 @@ const START_TIMEOUT = 20_000;
  * @param {object} [options]
  * @param {number} [options.port] default: one that is free
  * @param {string} [options.host] the address it listens on
- * @param {string[]} [options.enter] words before its command, that start it elsewhere
+ * @param {string[]} [options.enter] arguments before its command, which start it elsewhere
  * @param {Record<string, string | number>} [options.set] configuration keys
  * @returns {Promise<Broker>} when it serves
  */
@@ -49,7 +46,7 @@ export function startConformance() {
 /**
  * @param {string} binary
  * @param {string[]} args
- * @param {string[]} [enter] words before the command
+ * @param {string[]} [enter] arguments before the command
  * @returns {Promise<Broker>}
  */
 async function start(binary, args, enter = []) {

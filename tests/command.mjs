@@ -1,4 +1,4 @@
-/** The library's command as its users have it: installed beside the packages that it needs, and run. */
+/** Installs the library's command beside the packages that it needs, and runs it. */
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -18,7 +18,7 @@ const LIMIT = 60_000;
  * @typedef {object} Command under way
  * @property {() => string} out what it has written to standard output
  * @property {() => string} err and to standard error
- * @property {(what: "out" | "err", text: RegExp) => Promise<string>} said when it has written that
+ * @property {(what: "out" | "err", text: RegExp) => Promise<string>} said resolves when the output matches
  * @property {(signal: NodeJS.Signals) => void} kill
  * @property {Promise<number | string>} ended with the exit code, or the signal
  */

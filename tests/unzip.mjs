@@ -1,4 +1,4 @@
-/** Reads a zip with another program than wrote it: every size and CRC is checked. */
+/** Reads a ZIP archive with an independent library, which checks all sizes and CRCs. */
 
 import { buffer } from "node:stream/consumers";
 import { promisify } from "node:util";

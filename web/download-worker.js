@@ -1,22 +1,22 @@
 /**
- * The service worker behind lib/stream.js: it answers `/download/<id>` with bytes that a
- * page hands it, chunk by chunk as the browser takes them, and touches no other request.
+ * The service worker of lib/share/targets/stream-target.js. It answers `/download/<id>` with the chunks
+ * that a page sends it, at the speed of the browser's download, and handles no other request.
  */
 
-/** A page that says nothing for so long is gone; what came so far must not look whole (ms). */
-const SILENCE = 30_000;
+/** A page that is silent for this long is gone, and its download fails (ms). */
+const PAGE_TIMEOUT = 30_000;
 
-/** @type {Map<string, {name: string, size: number, port: MessagePort}>} announced, not fetched yet */
+/** @type {Map<string, {name: string, size: number, port: MessagePort}>} announced by a page and not fetched yet */
 const downloads = new Map();
-/** @type {Set<() => void>} what the page's pings keep from giving up */
-const streams = new Set();
+/** @type {Set<() => void>} restart the timeouts of the running streams */
+const timeoutResets = new Set();
 /** The worker's own scope, which TypeScript's `dom` does not know. @type {any} */
 const scope = self;
 
 scope.addEventListener("install", () => scope.skipWaiting());
 
 scope.addEventListener("message", (/** @type {any} */ { data, ports: [reply, port] }) => {
-  for (const heard of streams) heard();
+  for (const resetTimeout of timeoutResets) resetTimeout();
   if (data.type === "download") downloads.set(data.id, { name: data.name, size: data.size, port });
   reply?.postMessage({ type: "pong" });
 });
@@ -25,13 +25,13 @@ scope.addEventListener("fetch", (/** @type {any} */ event) => {
   const id = new URL(event.request.url).pathname.split("/").pop() ?? "";
   const download = downloads.get(id);
   downloads.delete(id);
-  event.respondWith(download ? answer(download) : gone());
+  event.respondWith(download ? respond(download) : redirectToPage());
 });
 
 /** @param {{name: string, size: number, port: MessagePort}} download */
-function answer({ name, size, port }) {
+function respond({ name, size, port }) {
   const encoded = encodeURIComponent(name).replace(/['()*]/g, (char) => `%${char.charCodeAt(0).toString(16)}`);
-  return new Response(streamOf(port), {
+  return new Response(createStream(port), {
     headers: {
       "content-type": "application/octet-stream",
       "content-length": String(size),
@@ -43,17 +43,17 @@ function answer({ name, size, port }) {
 }
 
 /** @param {MessagePort} port */
-function streamOf(port) {
+function createStream(port) {
   let timer = 0;
-  let settle = () => {};
+  let resolvePull = () => {};
   /** @type {() => void} */
-  let heard;
+  let resetTimeout;
   const finish = (/** @type {"taken" | "cancel" | "lost"} */ type) => {
     clearTimeout(timer);
-    streams.delete(heard);
+    timeoutResets.delete(resetTimeout);
     port.postMessage({ type });
     port.close();
-    settle();
+    resolvePull();
   };
   return new ReadableStream(
     {
@@ -62,35 +62,36 @@ function streamOf(port) {
           controller.error(new Error("the page is gone"));
           finish("lost");
         };
-        heard = () => {
+        resetTimeout = () => {
           clearTimeout(timer);
-          timer = setTimeout(fail, SILENCE);
+          timer = setTimeout(fail, PAGE_TIMEOUT);
           port.postMessage({ type: "alive" });
         };
-        streams.add(heard);
-        heard();
+        timeoutResets.add(resetTimeout);
+        resetTimeout();
         port.onmessage = ({ data: { type, bytes } }) => {
           if (type === "abort") return fail();
           if (type === "end") controller.close();
           else controller.enqueue(bytes);
           if (type === "end") finish("taken");
-          else settle();
+          else resolvePull();
         };
       },
       pull() {
         port.postMessage({ type: "pull" });
-        return new Promise((resolve) => (settle = () => resolve(undefined)));
+        return new Promise((resolve) => (resolvePull = () => resolve(undefined)));
       },
       cancel() {
         finish("cancel");
       },
     },
-    // It asks for more when the browser has taken all: who is asked knows what is not lost any more.
+    // The stream requests a chunk only when the browser has taken all previous ones, so the page knows
+    // that those are not lost.
     { highWaterMark: 1 },
   );
 }
 
-/** Somebody opened the address of a download that is over, from the browser's list perhaps: the page says so. */
-function gone() {
+/** The download is over, and its URL was opened again, for example from the browser's list: the page shows a message. */
+function redirectToPage() {
   return Response.redirect("/?download_over", 303);
 }

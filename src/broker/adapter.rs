@@ -1,12 +1,13 @@
-//! The seam to other nodes: what the core asks of a backplane, and how a backplane calls the core.
+//! The interface to other nodes: [`Adapter`] is what the core requires of a backplane, [`ClusterInbox`] is how a
+//! backplane calls the core. No backplane is implemented here, except for a single node: [`LocalAdapter`].
 //!
-//! A backplane is a directory (which node holds a name), a way to reach that node and hear its
-//! verdict, and a way to reach every node that cares for a topic. The node that holds a socket is the
-//! only authority on whether its peer is there. A node alone needs none of it: [`LocalAdapter`].
+//! A backplane consists of a directory (which node holds a name), a way to send a message to that node and to receive
+//! its delivery status, and a way to send a message to every node that is interested in a topic. Only the node that
+//! holds a connection decides whether a peer is present.
 //!
-//! What the core asks may take a round trip, so it is asked for as a future; one that is ready at once
-//! costs no trip through an executor. A message counts as sent when [`Adapter::deliver`] or
-//! [`Adapter::publish`] has been *called* (not polled), so that one sender's messages keep their order.
+//! A call to the backplane may take a network round trip, so it returns a future. A future that is ready on its first
+//! poll is handled without an executor. A message counts as sent when [`Adapter::deliver`] or [`Adapter::publish`] has
+//! been *called* (not polled), so that the messages of one sender keep their order.
 
 use std::future::{Future, ready};
 use std::pin::Pin;
@@ -17,98 +18,100 @@ use compact_str::CompactString;
 use crate::message::{DeliveryStatus, Event, Payload, PresenceEntry, Proof};
 use crate::topic::Topic;
 
-/// An answer that may have to travel.
+/// A result that may need a network round trip.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// A number that only grows, for each name: what an owner of an older one says counts no more.
+/// A number that grows with every grant of a name. A message about an older epoch is ignored.
 pub type Epoch = u64;
 
-/// What the directory says to a claim.
+/// The directory's response to a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claimed {
-    /// The name is this node's, until it is released or granted to another with a higher epoch.
+    /// This node holds the name, until it releases the name or the directory grants it with a higher epoch.
     Granted(Epoch),
-    /// Another node's owner keeps it.
+    /// The name has another owner, on another node, and stays with it.
     Taken,
-    /// The directory does not answer.
+    /// The directory does not respond.
     Unreachable,
 }
 
-/// What one node tells others about a topic.
+/// What one node sends to others about a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Packet {
     /// A message for the topic's members.
     Broadcast {
-        /// What happened.
+        /// The event's name.
         event: Event,
-        /// With what.
+        /// The event's payload.
         payload: Payload,
     },
-    /// The name has an owner now.
+    /// The name has got an owner.
     Up,
-    /// The name has no owner any more.
+    /// The name has lost its owner.
     Down,
-    /// How this node's rows of the topic's presence list have changed. Rows are known by their marks:
-    /// hearing of one twice changes nothing.
+    /// Changes to this node's entries of the topic's presence list. Each entry has a unique `ref`, so that receiving a
+    /// change twice has no effect.
     Presence {
-        /// The node whose rows they are.
+        /// The node that owns the entries.
         node: CompactString,
-        /// Rows that are new, each with its mark.
+        /// New entries, each with its `ref`.
         joins: Vec<(CompactString, PresenceEntry)>,
-        /// Marks of rows that are gone, each with its key.
+        /// The `ref` and the key of each removed entry.
         leaves: Vec<(CompactString, CompactString)>,
     },
-    /// A node wants to be told everybody's rows.
+    /// A node requests the presence entries of all other nodes.
     PresenceWanted,
 }
 
-/// The way into a node, for its adapter: what other nodes may ask of it. Nothing here waits for a client.
+/// What an adapter may call on its own node, for the other nodes. No method waits for a client.
 pub trait ClusterInbox: Send + Sync {
-    /// A message for a name that this node is said to hold; whether it does is decided here.
+    /// Delivers a message for a name that this node holds according to the directory. This node decides whether it
+    /// does.
     fn deliver(&self, name: &Topic, packet: Packet) -> DeliveryStatus;
 
-    /// Something published on a topic by another node.
+    /// Receives what another node has published on a topic.
     fn publish(&self, topic: &Topic, packet: Packet);
 
-    /// Another owner claims `name`: it is given up when nobody here holds it or `proof` is the
-    /// holder's own. Says whether it was.
+    /// Asks this node to give up `name`, which another client claims. It does so if no client of this node holds the
+    /// name, or if `proof` equals the holder's own. Returns whether the name is free.
     fn give_up(&self, name: &Topic, proof: Option<Proof>) -> BoxFuture<bool>;
 
-    /// A node is gone, and its presence rows with it. Of the names that it held, a [`Packet::Down`] each
-    /// is to be published too: only the directory knows which they were.
+    /// Reports that a node is down: its presence entries are removed. The adapter must also publish a
+    /// [`Packet::Down`] for each name that the node held, because only the directory knows them.
     fn node_down(&self, node: &str);
 }
 
-/// A backplane. It speaks to the *other* nodes only, and calls the core through its [`ClusterInbox`] alone.
+/// A backplane. It sends to the *other* nodes only, and calls the core only through its [`ClusterInbox`].
 ///
-/// Local members are served before it is called and never wait for it.
+/// Local members receive a message before the adapter is called, and never wait for it.
 pub trait Adapter: Send + Sync + 'static {
-    /// Called once, before anything else, with the way into the core.
+    /// Called once, before any other method, with the interface to the core.
     fn start(&self, inbox: Arc<dyn ClusterInbox>);
 
-    /// This node's name, as it stands in [`Packet::Presence`].
+    /// This node's name, as it appears in [`Packet::Presence`].
     fn node(&self) -> CompactString;
 
-    /// Asks for `name`. When another node holds it, that node's [`ClusterInbox::give_up`] decides by `proof`.
+    /// Claims `name`. If another node holds it, that node decides by `proof` ([`ClusterInbox::give_up`]).
     fn claim(&self, name: &Topic, proof: Option<Proof>) -> BoxFuture<Claimed>;
 
-    /// Gives `name` back; nothing happens when it was granted to somebody else since `epoch`.
+    /// Releases `name`. This has no effect if the directory has granted the name again since `epoch`.
     fn release(&self, name: &Topic, epoch: Epoch);
 
     /// Whether another node holds `name`.
     fn whereis(&self, name: &Topic) -> BoxFuture<bool>;
 
-    /// Hands `packet` to the node that holds `name` ([`ClusterInbox::deliver`]) and brings back its verdict.
+    /// Sends `packet` to the node that holds `name` ([`ClusterInbox::deliver`]), and returns that node's delivery
+    /// status.
     fn deliver(&self, name: &Topic, packet: Packet) -> BoxFuture<DeliveryStatus>;
 
-    /// Hands `packet` to every other node that has shown interest in `topic` ([`ClusterInbox::publish`]).
+    /// Sends `packet` to every other node that has declared interest in `topic` ([`ClusterInbox::publish`]).
     fn publish(&self, topic: &Topic, packet: Packet);
 
-    /// Whether this node has anybody who cares for what is published on `topic`.
+    /// Declares whether this node must receive what other nodes publish on `topic`.
     fn interest(&self, topic: &Topic, on: bool);
 }
 
-/// The backplane of a node that is alone.
+/// The adapter of a single node: there are no other nodes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LocalAdapter;
 

@@ -1,5 +1,5 @@
-//! Who is on which topic, and how a message reaches them: the registry that alone writes it, the table that every
-//! thread reads, presence lists, and the adapter to other nodes.
+//! Topics and their members: pubsub, the registry that writes memberships, the table that every thread reads, presence
+//! lists, and the adapter to other nodes. Connections and their sockets are in `connections`.
 
 pub mod adapter;
 pub(crate) mod presence;

@@ -1,9 +1,9 @@
-//! A topic's presence list: rows, how they have changed since the members were last told, and both in
-//! the shape of Phoenix (`presence_state`, `presence_diff`). Pure; the registry owns the lists.
+//! One topic's presence list: its entries, its changes since the last diff, and both as the JSON of Phoenix
+//! (`presence_state`, `presence_diff`). It sends nothing itself: the registry's
+//! [`PresenceTracker`](crate::broker::presence_tracker::PresenceTracker) owns the lists.
 //!
-//! Changes wait in a *pending* diff until the registry asks for it, so that a thousand joins make one
-//! message. The state that a newcomer is given is the one the others have already been told, so the
-//! next diff fits everybody alike.
+//! Changes are collected until the next diff, so that a thousand joins make one message. A new subscriber receives the
+//! list as of the last diff, so the next diff is the same for all subscribers.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,84 +12,85 @@ use compact_str::CompactString;
 
 use crate::message::{Payload, PresenceEntry};
 
-/// The unique mark of a row, `phx_ref` on the wire.
+/// The unique `ref` of an entry, `phx_ref` in the JSON.
 pub(crate) type PresenceRef = CompactString;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct EncodedEntry {
     key: CompactString,
-    /// The meta with its mark (and the mark of the row it follows) written in.
+    /// The meta with its `phx_ref`, and with the `phx_ref_prev` of the entry that it replaced.
     text: ByteString,
 }
 
 /// One topic's list.
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
-    told: HashMap<PresenceRef, EncodedEntry>,
+    /// The list as of the last diff.
+    sent: HashMap<PresenceRef, EncodedEntry>,
     joins: BTreeMap<PresenceRef, EncodedEntry>,
     leaves: BTreeMap<PresenceRef, EncodedEntry>,
     state: Option<Payload>,
 }
 
 impl Presence {
-    /// Lists `row` under `mark`; `follows` is the mark of the row it replaces.
-    pub(crate) fn add(&mut self, mark: PresenceRef, row: &PresenceEntry, follows: Option<&PresenceRef>) {
-        if self.told.contains_key(&mark) {
+    /// Adds `entry` with `reference`. `previous` is the `ref` of the entry that it replaces.
+    pub(crate) fn add(&mut self, reference: PresenceRef, entry: &PresenceEntry, previous: Option<&PresenceRef>) {
+        if self.sent.contains_key(&reference) {
             return;
         }
-        let listed = EncodedEntry { key: row.key.clone(), text: with_mark(&row.meta, &mark, follows) };
-        self.joins.insert(mark, listed);
+        let encoded = EncodedEntry { key: entry.key.clone(), text: with_ref(&entry.meta, &reference, previous) };
+        self.joins.insert(reference, encoded);
     }
 
-    /// Takes the row off the list. One that nobody has been told of is forgotten without a word.
-    pub(crate) fn remove(&mut self, mark: &PresenceRef) {
-        if self.joins.remove(mark).is_none()
-            && let Some(listed) = self.told.get(mark)
+    /// Removes an entry. If it was in no diff yet, it will be in none.
+    pub(crate) fn remove(&mut self, reference: &PresenceRef) {
+        if self.joins.remove(reference).is_none()
+            && let Some(encoded) = self.sent.get(reference)
         {
-            self.leaves.insert(mark.clone(), listed.clone());
+            self.leaves.insert(reference.clone(), encoded.clone());
         }
     }
 
-    /// How many rows the list has, with all that is pending.
+    /// The number of entries, with the changes since the last diff.
     pub(crate) fn len(&self) -> usize {
-        self.told.len() + self.joins.len() - self.leaves.len()
+        self.sent.len() + self.joins.len() - self.leaves.len()
     }
 
-    /// The list as everybody knows it: `{"key": {"metas": [...]}}`.
+    /// The list as of the last diff: `{"key": {"metas": [...]}}`.
     pub(crate) fn state(&mut self) -> Payload {
-        self.state.get_or_insert_with(|| Payload::from_json_text(listing(self.told.values()))).clone()
+        self.state.get_or_insert_with(|| Payload::from_json_text(by_key(self.sent.values()))).clone()
     }
 
-    /// What has changed since this was last asked, `{"joins": {...}, "leaves": {...}}`, or nothing.
+    /// The changes since the last diff, `{"joins": {...}, "leaves": {...}}`, if there are any.
     pub(crate) fn diff(&mut self) -> Option<Payload> {
         if self.joins.is_empty() && self.leaves.is_empty() {
             return None;
         }
-        let (joins, leaves) = (listing(self.joins.values()), listing(self.leaves.values()));
-        for mark in std::mem::take(&mut self.leaves).keys() {
-            self.told.remove(mark);
+        let (joins, leaves) = (by_key(self.joins.values()), by_key(self.leaves.values()));
+        for reference in std::mem::take(&mut self.leaves).keys() {
+            self.sent.remove(reference);
         }
-        self.told.extend(std::mem::take(&mut self.joins));
+        self.sent.extend(std::mem::take(&mut self.joins));
         self.state = None;
         Some(Payload::from_json_text(format!(r#"{{"joins":{joins},"leaves":{leaves}}}"#)))
     }
 }
 
-/// Rows grouped by key, as JSON.
-fn listing<'a>(rows: impl Iterator<Item = &'a EncodedEntry>) -> String {
+/// Entries grouped by key, as JSON.
+fn by_key<'a>(entries: impl Iterator<Item = &'a EncodedEntry>) -> String {
     let mut keys: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for row in rows {
-        keys.entry(&row.key).or_default().push(&row.text);
+    for entry in entries {
+        keys.entry(&entry.key).or_default().push(&entry.text);
     }
-    let entries: Vec<String> = keys
+    let members: Vec<String> = keys
         .iter()
         .map(|(key, metas)| format!(r#"{}:{{"metas":[{}]}}"#, serde_json::Value::from(*key), metas.join(",")))
         .collect();
-    format!("{{{}}}", entries.join(","))
+    format!("{{{}}}", members.join(","))
 }
 
-/// The object `meta` with `phx_ref` (and `phx_ref_prev`) in front of its own members.
-fn with_mark(meta: &Payload, mark: &PresenceRef, follows: Option<&PresenceRef>) -> ByteString {
+/// The object `meta` with `phx_ref` (and `phx_ref_prev`) before its own fields.
+fn with_ref(meta: &Payload, reference: &PresenceRef, previous: Option<&PresenceRef>) -> ByteString {
     let inner = match meta {
         Payload::Json(text) | Payload::Attached(text, _) => {
             text.trim_ascii().strip_prefix('{').and_then(|t| t.strip_suffix('}'))
@@ -97,8 +98,8 @@ fn with_mark(meta: &Payload, mark: &PresenceRef, follows: Option<&PresenceRef>) 
         Payload::Binary(_) => None,
     };
     let inner = inner.unwrap_or_default().trim_ascii();
-    let mut text = format!(r#"{{"phx_ref":"{mark}""#);
-    if let Some(previous) = follows {
+    let mut text = format!(r#"{{"phx_ref":"{reference}""#);
+    if let Some(previous) = previous {
         text.push_str(&format!(r#","phx_ref_prev":"{previous}""#));
     }
     if !inner.is_empty() {

@@ -1,8 +1,8 @@
-//! The presence lists of all topics: whose rows are on them, who looks at them, and which have
-//! changed since they were last told. A part of the registry.
+//! The presence lists of all topics: their entries, their subscribers, and which lists have changed since the last
+//! flush. A part of the registry. The JSON of one list is made in [`presence`](crate::broker::presence).
 //!
-//! Each node owns the rows of its own members. It tells other nodes how they change and, when asked,
-//! what they are; another node's rows live here as long as that node does.
+//! Each node owns the entries of its own members. It sends their changes to the other nodes, and all of them on
+//! request. The entries of another node are kept here until that node is down.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -21,11 +21,11 @@ use crate::topic::Topic;
 const STATE: Event = Event::const_new("presence_state");
 const DIFF: Event = Event::const_new("presence_diff");
 
-/// Topic to presence list. A topic without rows and viewers has no entry.
+/// The presence list of each topic. A topic without entries and subscribers is not in the map.
 pub(crate) struct PresenceTracker {
     node: CompactString,
-    /// Marks are unique through this number, the node's name and a random part of it.
-    next_mark: u64,
+    /// A `ref` consists of `salt`, which each node draws at random, and of this counter.
+    next_ref: u64,
     salt: u32,
     topics: HashMap<Topic, TopicPresence>,
     changed: HashSet<Topic>,
@@ -34,12 +34,12 @@ pub(crate) struct PresenceTracker {
 #[derive(Default)]
 struct TopicPresence {
     presence: Presence,
-    viewers: HashMap<MemberId, Member>,
-    /// Rows of this node's members.
+    subscribers: HashMap<MemberId, Member>,
+    /// Entries of this node's members.
     own: HashMap<MemberId, (PresenceRef, PresenceEntry)>,
-    /// Rows of other nodes, each with its key, by node.
+    /// The `ref`s of other nodes' entries, by node.
     others: HashMap<CompactString, HashSet<PresenceRef>>,
-    /// What the other nodes have not been told yet.
+    /// Changes of this node's entries that were not sent to the other nodes yet.
     joins: HashMap<PresenceRef, PresenceEntry>,
     leaves: Vec<(PresenceRef, CompactString)>,
 }
@@ -47,53 +47,53 @@ struct TopicPresence {
 impl PresenceTracker {
     pub(crate) fn new(node: CompactString) -> Self {
         let salt = uuid::Uuid::new_v4().as_u64_pair().0 as u32;
-        Self { node, next_mark: 0, salt, topics: HashMap::new(), changed: HashSet::new() }
+        Self { node, next_ref: 0, salt, topics: HashMap::new(), changed: HashSet::new() }
     }
 
-    /// Shows the list to `viewer` from now on, and gives it the list as it is. Says whether the
-    /// topic had no viewer before.
-    pub(crate) fn view(&mut self, topic: &Topic, viewer: Member) -> bool {
+    /// Sends the list, as of the last flush, to a member, and from then on its changes. Returns whether this is the
+    /// topic's first subscriber.
+    pub(crate) fn subscribe(&mut self, topic: &Topic, subscriber: Member) -> bool {
         let list = self.topics.entry(topic.clone()).or_default();
-        let _ = viewer.connection.send_event(SocketEvent::Push(viewer.join, STATE, list.presence.state()));
-        list.viewers.insert(viewer.id(), viewer);
-        list.viewers.len() == 1
+        let _ = subscriber.connection.send_event(SocketEvent::Push(subscriber.join, STATE, list.presence.state()));
+        list.subscribers.insert(subscriber.id(), subscriber);
+        list.subscribers.len() == 1
     }
 
-    /// Puts a member's row on the list, or in place of the one it has.
-    pub(crate) fn put(&mut self, topic: &Topic, id: MemberId, row: PresenceEntry) {
-        let mark = self.mark();
+    /// Adds a member's entry to the list, or replaces the entry that the member has.
+    pub(crate) fn put(&mut self, topic: &Topic, id: MemberId, entry: PresenceEntry) {
+        let reference = self.new_ref();
         let list = self.topics.entry(topic.clone()).or_default();
-        let previous = list.own.insert(id, (mark.clone(), row.clone()));
-        list.presence.add(mark.clone(), &row, previous.as_ref().map(|(mark, _)| mark));
-        if let Some((mark, row)) = previous {
-            list.retire(mark, row.key);
+        let previous = list.own.insert(id, (reference.clone(), entry.clone()));
+        list.presence.add(reference.clone(), &entry, previous.as_ref().map(|(reference, _)| reference));
+        if let Some((reference, entry)) = previous {
+            list.remove_own(reference, entry.key);
         }
-        list.joins.insert(mark, row);
+        list.joins.insert(reference, entry);
         self.changed.insert(topic.clone());
     }
 
-    /// What the list says of a member.
-    pub(crate) fn row(&self, topic: &Topic, id: MemberId) -> Option<&PresenceEntry> {
-        self.topics.get(topic)?.own.get(&id).map(|(_, row)| row)
+    /// A member's entry.
+    pub(crate) fn entry(&self, topic: &Topic, id: MemberId) -> Option<&PresenceEntry> {
+        self.topics.get(topic)?.own.get(&id).map(|(_, entry)| entry)
     }
 
-    /// How many rows the topic's list has.
+    /// The number of entries in the topic's list.
     pub(crate) fn len(&self, topic: &Topic) -> usize {
         self.topics.get(topic).map_or(0, |list| list.presence.len())
     }
 
-    /// A member is gone: its row, and its view of the list.
+    /// Removes a member's entry and its subscription.
     pub(crate) fn leave(&mut self, topic: &Topic, id: MemberId) {
         let Some(list) = self.topics.get_mut(topic) else { return };
-        list.viewers.remove(&id);
-        if let Some((mark, row)) = list.own.remove(&id) {
-            list.retire(mark, row.key);
+        list.subscribers.remove(&id);
+        if let Some((reference, entry)) = list.own.remove(&id) {
+            list.remove_own(reference, entry.key);
             self.changed.insert(topic.clone());
         }
-        self.forget_if_empty(topic);
+        self.remove_if_empty(topic);
     }
 
-    /// Another node's rows have changed.
+    /// Applies the changes of another node's entries.
     pub(crate) fn merge(
         &mut self,
         topic: &Topic,
@@ -102,33 +102,33 @@ impl PresenceTracker {
         leaves: &[(PresenceRef, CompactString)],
     ) {
         let Some(list) = self.topics.get_mut(topic) else { return };
-        let rows = list.others.entry(node.clone()).or_default();
-        for (mark, row) in joins {
-            if rows.insert(mark.clone()) {
-                list.presence.add(mark.clone(), row, None);
+        let known = list.others.entry(node.clone()).or_default();
+        for (reference, entry) in joins {
+            if known.insert(reference.clone()) {
+                list.presence.add(reference.clone(), entry, None);
             }
         }
-        for (mark, _) in leaves {
-            if rows.remove(mark) {
-                list.presence.remove(mark);
+        for (reference, _) in leaves {
+            if known.remove(reference) {
+                list.presence.remove(reference);
             }
         }
         self.changed.insert(topic.clone());
     }
 
-    /// Another node is gone. Says whether any list has changed.
+    /// Removes all entries of a node that is down. Returns whether any list has changes to send.
     pub(crate) fn node_down(&mut self, node: &str) -> bool {
         for (topic, list) in &mut self.topics {
-            let marks = list.others.remove(node).unwrap_or_default();
-            if !marks.is_empty() {
+            let refs = list.others.remove(node).unwrap_or_default();
+            if !refs.is_empty() {
                 self.changed.insert(topic.clone());
             }
-            marks.iter().for_each(|mark| list.presence.remove(mark));
+            refs.iter().for_each(|reference| list.presence.remove(reference));
         }
         self.has_changed()
     }
 
-    /// This node's rows of the topic, for a node that has none of them.
+    /// This node's entries of the topic, for a node that has received none of them.
     pub(crate) fn own(&self, topic: &Topic) -> Option<Packet> {
         let own = &self.topics.get(topic)?.own;
         (!own.is_empty()).then(|| self.packet(own.values().cloned().collect(), Vec::new()))
@@ -138,25 +138,24 @@ impl PresenceTracker {
         !self.changed.is_empty()
     }
 
-    /// Tells the viewers of each changed list what has changed, once; returns what the other nodes
-    /// are to be told.
+    /// Sends each changed list's diff to its subscribers. Returns the packets to publish to the other nodes.
     pub(crate) fn flush(&mut self) -> Vec<(Topic, Packet)> {
         let mut packets = Vec::new();
         for topic in std::mem::take(&mut self.changed) {
             let Some(list) = self.topics.get_mut(&topic) else { continue };
             if let Some(diff) = list.presence.diff() {
-                list.tell(&topic, diff);
+                list.send_diff(&topic, diff);
             }
             let (joins, leaves) = (std::mem::take(&mut list.joins), std::mem::take(&mut list.leaves));
             if !joins.is_empty() || !leaves.is_empty() {
                 packets.push((topic.clone(), self.packet(joins.into_iter().collect(), leaves)));
             }
-            self.forget_if_empty(&topic);
+            self.remove_if_empty(&topic);
         }
         packets
     }
 
-    /// How many rows all lists have.
+    /// The number of entries in all lists.
     pub(crate) fn count(&self) -> usize {
         self.topics.values().map(|list| list.presence.len()).sum()
     }
@@ -165,14 +164,14 @@ impl PresenceTracker {
         Packet::Presence { node: self.node.clone(), joins, leaves }
     }
 
-    fn mark(&mut self) -> PresenceRef {
-        self.next_mark += 1;
-        format_compact!("{:08x}{:08x}", self.salt, self.next_mark)
+    fn new_ref(&mut self) -> PresenceRef {
+        self.next_ref += 1;
+        format_compact!("{:08x}{:08x}", self.salt, self.next_ref)
     }
 
-    /// A list with changes to tell stays until they are told.
-    fn forget_if_empty(&mut self, topic: &Topic) {
-        let empty = |list: &TopicPresence| list.viewers.is_empty() && list.own.is_empty();
+    /// A list with changes is kept until they are sent.
+    fn remove_if_empty(&mut self, topic: &Topic) {
+        let empty = |list: &TopicPresence| list.subscribers.is_empty() && list.own.is_empty();
         if !self.changed.contains(topic) && self.topics.get(topic).is_some_and(empty) {
             self.topics.remove(topic);
         }
@@ -180,20 +179,20 @@ impl PresenceTracker {
 }
 
 impl TopicPresence {
-    fn retire(&mut self, mark: PresenceRef, key: CompactString) {
-        self.presence.remove(&mark);
-        if self.joins.remove(&mark).is_none() {
-            self.leaves.push((mark, key));
+    fn remove_own(&mut self, reference: PresenceRef, key: CompactString) {
+        self.presence.remove(&reference);
+        if self.joins.remove(&reference).is_none() {
+            self.leaves.push((reference, key));
         }
     }
 
-    fn tell(&self, topic: &Topic, diff: Payload) {
+    fn send_diff(&self, topic: &Topic, diff: Payload) {
         let broadcast = Broadcast { topic: topic.clone(), event: DIFF, payload: diff };
         let delivery = Arc::new(Delivery::new(broadcast));
         let now = Instant::now();
-        for viewer in self.viewers.values() {
-            // one whose mailbox is full is on its way out
-            let _ = viewer.connection.deliver(viewer.join, &delivery, now);
+        for subscriber in self.subscribers.values() {
+            // an error means that the connection is closing, or closes because its mailbox is full
+            let _ = subscriber.connection.deliver(subscriber.join, &delivery, now);
         }
     }
 }
@@ -204,16 +203,20 @@ mod tests {
     use crate::broker::topic_table::tests::crowd;
 
     #[test]
-    fn a_list_that_nobody_sees_or_is_on_is_forgotten() {
+    fn a_list_without_entries_and_subscribers_is_removed() {
         let (crowd, topic) = (crowd(3), Topic::parse("room:a").unwrap());
-        let row = || PresenceEntry { key: "k".into(), meta: Payload::empty() };
+        let entry = || PresenceEntry { key: "k".into(), meta: Payload::empty() };
         let mut presence = PresenceTracker::new("a".into());
-        assert_eq!(crowd.iter().filter(|viewer| presence.view(&topic, (*viewer).clone())).count(), 1, "the first");
+        assert_eq!(
+            crowd.iter().filter(|subscriber| presence.subscribe(&topic, (*subscriber).clone())).count(),
+            1,
+            "only the first"
+        );
         for _ in 0..2 {
-            crowd.iter().for_each(|member| presence.put(&topic, member.id(), row()));
+            crowd.iter().for_each(|member| presence.put(&topic, member.id(), entry()));
         }
-        assert_eq!(presence.len(&topic), crowd.len(), "a row for each, however often it changes");
-        crowd.iter().for_each(|viewer| presence.leave(&topic, viewer.id()));
+        assert_eq!(presence.len(&topic), crowd.len(), "one entry for each member, however often it changes");
+        crowd.iter().for_each(|subscriber| presence.leave(&topic, subscriber.id()));
         presence.flush();
         assert!(presence.topics.is_empty());
     }

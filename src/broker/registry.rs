@@ -1,12 +1,12 @@
-//! The registry: the actor that alone writes who is on which topic, who owns which name, who watches, and who is on a
-//! presence list.
+//! The registry: the actor that is the only writer of memberships, owners of names, watchers and presence lists.
 //!
-//! Everything that changes membership is a message to it, and so has an order. Everything that only reads (each
-//! broadcast, each signal) goes to the table that it publishes, and never through it. It removes all that a connection
-//! has when the connection reports that it is closed, or is found closed.
+//! Every change of membership is a message to it, so all changes have one order. Operations that only read (each
+//! broadcast, each signal) use the table that it publishes, and bypass it. When a connection reports that it is closed,
+//! or is found closed, the registry removes everything that the connection had.
 //!
-//! The tables are in [`state`]; the actor receives, awaits the adapter, and keeps the time. It runs only our own code
-//! on checked values and must not panic. If it dies all the same, the node exits ([`ExitSignal`]).
+//! The tables are in [`state`]. The actor receives messages, awaits the adapter, and runs the timers. It runs no code
+//! of channels, and its values are checked, so it must not panic. If it stops nevertheless, the node exits
+//! ([`ExitSignal`]).
 
 pub(crate) mod command;
 mod connection_index;
@@ -32,16 +32,16 @@ use crate::broker::topic_table::TopicTable;
 use crate::config::schema::Config;
 use crate::metrics::families::Metrics;
 
-/// How often held signals are checked for their expiry.
+/// How often held signals are checked for expiry.
 const EXPIRE_EVERY: Duration = Duration::from_millis(250);
 
-/// Reports that the registry has died: it is dropped with the registry, whatever ended that.
+/// Reports that the registry has stopped, for whatever reason: the signal is dropped with it.
 pub(crate) struct ExitSignal(#[expect(dead_code, reason = "its drop is the message")] pub(crate) oneshot::Sender<()>);
 
 /// The actor.
 pub(crate) struct Registry {
     state: State,
-    /// For how long changes of presence lists are collected before they are sent.
+    /// How long changes of presence lists are collected before they are sent.
     presence_interval: Duration,
     is_flush_scheduled: bool,
     is_expiry_scheduled: bool,
@@ -65,7 +65,8 @@ impl Registry {
         }
     }
 
-    /// Starts what the last step has left to do: to await the adapter, to flush presence, to expire held signals.
+    /// Starts what the last step requires: awaiting the adapter, a flush of presence changes, the expiry of held
+    /// signals.
     fn follow_up(&mut self, ctx: &mut Context<Self>) {
         for pending in self.state.take_pending() {
             ctx.spawn(pending.into_actor(self).map(|resume, registry, ctx| {
@@ -93,8 +94,8 @@ impl Actor for Registry {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        // unbounded: each command holds a permit, each removal follows a command that had one, and other nodes send at
-        // the pace of their registries
+        // unbounded: each command holds a permit, each removal follows a command that had one, and other nodes send no
+        // faster than their registries work
         ctx.set_mailbox_capacity(0);
     }
 }
@@ -103,7 +104,7 @@ impl Handler<Admitted> for Registry {
     type Result = ();
 
     fn handle(&mut self, Admitted { command, permit }: Admitted, ctx: &mut Self::Context) {
-        // before the command is done: a client that gets its answer may send the next command immediately
+        // before the command runs: a client that receives its reply may send the next command immediately
         drop(permit);
         match command {
             Command::Subscribe(command) => self.state.subscribe(command),

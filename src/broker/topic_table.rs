@@ -1,7 +1,7 @@
-//! The table that the registry publishes: who is on which topic, readable from every thread.
+//! The table that the registry publishes: the members of each topic, readable from every thread.
 //!
-//! The registry alone writes it. A broadcast takes a topic's members out by copying one pointer and
-//! then sends without any lock; a writer copies the list only while somebody still holds it.
+//! Only the registry writes it. A broadcast copies one pointer to a topic's members and then sends without any lock.
+//! A writer copies the list only while a broadcast still holds it.
 
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Deref;
@@ -13,20 +13,20 @@ use hashbrown::hash_table::Entry;
 use crate::connections::connection::{Member, MemberId};
 use crate::topic::{Realm, Topic};
 
-/// More shards than a machine has cores that could meet at one.
+/// More shards than most machines have cores, so that two threads rarely need the same one.
 const SHARDS: usize = 64;
 
-/// A topic's members as they were at one moment: most topics are a peer's, and have one.
+/// A topic's members at one moment. Most topics belong to one peer and have one member, which needs no list.
 #[derive(Clone)]
 pub(crate) enum Members {
-    GaugeGuard(Member),
+    One(Member),
     Many(Arc<Vec<Member>>),
 }
 
 impl Members {
     fn push(&mut self, member: Member) {
         match self {
-            Self::GaugeGuard(first) => *self = Self::Many(Arc::new(vec![first.clone(), member])),
+            Self::One(first) => *self = Self::Many(Arc::new(vec![first.clone(), member])),
             Self::Many(members) => Arc::make_mut(members).push(member),
         }
     }
@@ -37,7 +37,7 @@ impl Deref for Members {
 
     fn deref(&self) -> &[Member] {
         match self {
-            Self::GaugeGuard(member) => std::slice::from_ref(member),
+            Self::One(member) => std::slice::from_ref(member),
             Self::Many(members) => members,
         }
     }
@@ -45,7 +45,7 @@ impl Deref for Members {
 
 type Shard = RwLock<HashTable<(Topic, Members)>>;
 
-/// Topic to members. A topic without members has no entry.
+/// The members of each topic. A topic without members has no entry.
 pub(crate) struct TopicTable {
     shards: Box<[Shard]>,
     hasher: RandomState,
@@ -56,7 +56,7 @@ impl TopicTable {
         Self { shards: (0..SHARDS).map(|_| Shard::default()).collect(), hasher: RandomState::new() }
     }
 
-    /// The topic's members, or nothing when there are none.
+    /// The topic's members, if it has any.
     pub(crate) fn members(&self, topic: &str) -> Option<Members> {
         self.find(topic, Members::clone)
     }
@@ -65,30 +65,30 @@ impl TopicTable {
         self.find(topic, |members| members.len()).unwrap_or(0)
     }
 
-    /// Adds a member and says how many there are now.
+    /// Adds a member, and returns how many members the topic has now.
     pub(crate) fn insert(&self, topic: &Topic, member: Member) -> usize {
         let hash = self.hash(topic.key());
         let mut shard = self.shard(hash).write().unwrap_or_else(PoisonError::into_inner);
-        match shard.entry(hash, is(topic.key()), |(topic, _)| self.hash(topic.key())) {
-            Entry::Vacant(place) => {
-                place.insert((topic.clone(), Members::GaugeGuard(member)));
+        match shard.entry(hash, has_key(topic.key()), |(topic, _)| self.hash(topic.key())) {
+            Entry::Vacant(entry) => {
+                entry.insert((topic.clone(), Members::One(member)));
                 1
             }
-            Entry::Occupied(mut place) => {
-                let (_, members) = place.get_mut();
+            Entry::Occupied(mut entry) => {
+                let (_, members) = entry.get_mut();
                 members.push(member);
                 members.len()
             }
         }
     }
 
-    /// Removes a member; says how many are left, or nothing when it was not there.
+    /// Removes a member, and returns how many members are left. Returns `None` if it was no member.
     pub(crate) fn remove(&self, topic: &str, id: MemberId) -> Option<usize> {
         let hash = self.hash(topic);
         let mut shard = self.shard(hash).write().unwrap_or_else(PoisonError::into_inner);
-        let mut place = shard.find_entry(hash, is(topic)).ok()?;
-        let (_, members) = place.get_mut();
-        // from the end: in a large room it is the newcomers who come and go
+        let mut entry = shard.find_entry(hash, has_key(topic)).ok()?;
+        let (_, members) = entry.get_mut();
+        // from the end: in a large topic, the newest members are the most likely to leave
         let at = members.iter().rposition(|member| member.id() == id)?;
         match members {
             Members::Many(members) if members.len() > 1 => {
@@ -100,20 +100,20 @@ impl TopicTable {
                 Some(list.len())
             }
             _ => {
-                place.remove();
+                entry.remove();
                 Some(0)
             }
         }
     }
 
-    /// The topics of a realm that have members, in no order.
+    /// The topics of a realm that have members, in no particular order.
     pub(crate) fn topics_of(&self, realm: Realm) -> Vec<Topic> {
         let of_realm = |(topic, _): &(Topic, Members)| topic.key().starts_with(realm.mark()).then(|| topic.clone());
         let shards = self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner));
         shards.flat_map(|shard| shard.iter().filter_map(of_realm).collect::<Vec<_>>()).collect()
     }
 
-    /// How many topics have members.
+    /// The number of topics that have members.
     pub(crate) fn topics(&self) -> usize {
         self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner).len()).sum()
     }
@@ -121,20 +121,20 @@ impl TopicTable {
     fn find<R>(&self, topic: &str, f: impl FnOnce(&Members) -> R) -> Option<R> {
         let hash = self.hash(topic);
         let shard = self.shard(hash).read().unwrap_or_else(PoisonError::into_inner);
-        shard.find(hash, is(topic)).map(|(_, members)| f(members))
+        shard.find(hash, has_key(topic)).map(|(_, members)| f(members))
     }
 
     fn hash(&self, topic: &str) -> u64 {
         self.hasher.hash_one(topic)
     }
 
-    /// By bits of the hash that a shard's own table does not go by.
+    /// Selects a shard by bits of the hash that the shard's own table does not use for its buckets.
     fn shard(&self, hash: u64) -> &Shard {
         &self.shards[(hash >> 32) as usize % SHARDS]
     }
 }
 
-fn is(topic: &str) -> impl Fn(&(Topic, Members)) -> bool {
+fn has_key(topic: &str) -> impl Fn(&(Topic, Members)) -> bool {
     move |(known, _)| known.key() == topic
 }
 
@@ -144,7 +144,7 @@ pub(crate) mod tests {
     use crate::connections::connection::tests::allowing;
     use crate::message::JoinId;
 
-    /// So many joins of one connection, whose mailbox takes nothing.
+    /// `size` joins of one connection, whose mailbox accepts nothing.
     pub(crate) fn crowd(size: u32) -> Vec<Member> {
         let connection = Arc::new(allowing(0));
         (0..size).map(|n| Member { join: JoinId(n), connection: connection.clone() }).collect()
@@ -157,39 +157,39 @@ pub(crate) mod tests {
             assert_eq!(table.insert(&topic, member.clone()), n + 1);
         }
         assert_eq!(table.remove("room:a", crowd[0].id()), Some(2));
-        assert_eq!(table.remove("room:a", crowd[0].id()), None, "it has left");
+        assert_eq!(table.remove("room:a", crowd[0].id()), None, "it has left already");
         assert_eq!(table.remove("room:a", crowd[2].id()), Some(1));
         assert_eq!(table.remove("room:a", crowd[1].id()), Some(0));
         assert_eq!((table.topics(), table.members("room:a").is_none()), (0, true));
     }
 
-    /// Names chosen to meet in one node's table cost another node, or the same after its next start, no more than any.
+    /// Names chosen to collide in the table of one node do not collide on another node, or after the next start.
     #[test]
-    fn names_that_meet_in_one_table_are_spread_in_another() {
+    fn names_that_collide_in_one_table_are_spread_in_another() {
         let (known, other) = (TopicTable::new(), TopicTable::new());
         let in_shard = |table: &TopicTable, name: &str| {
             let shard = table.shard(table.hash(name));
             table.shards.iter().position(|one| std::ptr::eq(one, shard)).unwrap()
         };
-        // what a shard's own table goes by
+        // the bits that a shard's own table uses
         let in_bucket = |table: &TopicTable, name: &str| table.hash(name) as usize % SHARDS;
-        let places: [fn(&TopicTable, &str) -> usize; 2] = [in_shard, in_bucket];
-        for at in places {
+        let positions: [fn(&TopicTable, &str) -> usize; 2] = [in_shard, in_bucket];
+        for at in positions {
             let names = (0..).map(|n| format!("room:{n}")).filter(|name| at(&known, name) == 0);
-            let mut met = [0; SHARDS];
-            names.take(10 * SHARDS).for_each(|name| met[at(&other, &name)] += 1);
-            assert!(met.iter().all(|met| *met < 50), "ten each, were they any names: {met:?}");
+            let mut counts = [0; SHARDS];
+            names.take(10 * SHARDS).for_each(|name| counts[at(&other, &name)] += 1);
+            assert!(counts.iter().all(|count| *count < 50), "about ten each, as for random names: {counts:?}");
         }
     }
 
-    /// A shard's own table would else look through ever more of them, the larger it is.
+    /// If the names of a shard shared buckets, each lookup would search through more of them as the table grows.
     #[test]
-    fn what_meets_in_a_shard_is_spread_in_its_table() {
+    fn names_of_one_shard_are_spread_over_its_buckets() {
         let table = TopicTable::new();
         let hashes = (0..).map(|n| table.hash(&format!("room:{n}")));
-        let mut met = [0; SHARDS];
-        let of_one = hashes.filter(|hash| std::ptr::eq(table.shard(*hash), &table.shards[0]));
-        of_one.take(10 * SHARDS).for_each(|hash| met[hash as usize % SHARDS] += 1);
-        assert!(met.iter().all(|met| *met < 50), "ten each, as of all names: {met:?}");
+        let mut counts = [0; SHARDS];
+        let in_first = hashes.filter(|hash| std::ptr::eq(table.shard(*hash), &table.shards[0]));
+        in_first.take(10 * SHARDS).for_each(|hash| counts[hash as usize % SHARDS] += 1);
+        assert!(counts.iter().all(|count| *count < 50), "about ten each, as for random names: {counts:?}");
     }
 }

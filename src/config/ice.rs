@@ -1,7 +1,7 @@
-//! Ice: the STUN and TURN servers that a peer is told of when it joins, and what a valid one looks like.
+//! The STUN and TURN servers that a peer receives when it joins: their validation, and the credentials for each peer.
 //!
-//! Nothing here speaks to such a server; browsers do. A credential reaches the clients that join, and nobody else:
-//! neither `Debug` nor an error ever shows one.
+//! Handclasp does not connect to these servers; browsers do. Only clients that join receive a credential. Neither
+//! `Debug` nor an error shows one.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -12,34 +12,35 @@ use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use toml::de::{DeTable, DeValue};
 
-/// The most servers that a peer is told of; more only slow a browser down.
-const MOST: usize = 16;
+/// The maximum number of servers. More would slow browsers down.
+const MAX_SERVERS: usize = 16;
 
-/// One entry of an `RTCPeerConnection`'s `iceServers`, serialized as a browser takes it.
+/// One entry of an `RTCPeerConnection`'s `iceServers`, serialized as browsers expect it.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct IceServer {
-    /// `stun:`, `stuns:`, `turn:` or `turns:` urls of the same server, at least one.
+    /// One or more `stun:`, `stuns:`, `turn:` or `turns:` URLs of the same server.
     pub urls: Vec<String>,
-    /// Who we are to a TURN server.
+    /// The username for a TURN server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
     /// The password that goes with `username`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential: Option<String>,
-    /// What we share with a TURN server instead, to make a username and credential for each peer
-    /// (coturn's `static-auth-secret`). Peers never see it.
+    /// A secret shared with the TURN server (coturn's `static-auth-secret`), from which a username and credential are
+    /// made for each peer. It replaces `username` and `credential`. Peers never receive it.
     #[serde(skip)]
     pub secret: Option<String>,
 }
 
 impl IceServer {
-    /// The server as one user is told of it, with credentials that end after `lifetime` where there is a secret
+    /// The server as `user` receives it. If there is a secret, it has credentials that expire after `lifetime`
     /// (draft-uberti-behave-turn-rest-00): `<seconds since 1970>:<user>`, and its HMAC-SHA1 in base64.
     pub(crate) fn for_user(&self, user: &str, lifetime: Duration) -> Self {
         self.for_user_at(SystemTime::now(), user, lifetime)
     }
 
-    /// The only use of the clock on the wall, which may jump: a TURN server on another machine judges the end.
+    /// This is the only use of the wall clock, which can jump. It is needed because a TURN server on another machine
+    /// checks the expiry.
     fn for_user_at(&self, now: SystemTime, user: &str, lifetime: Duration) -> Self {
         let Some(secret) = &self.secret else { return self.clone() };
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -62,13 +63,14 @@ impl fmt::Debug for IceServer {
     }
 }
 
-/// Reads the value of `peer.ice_servers`. Errors name places, never contents: a misplaced credential is one, too.
+/// Reads the value of `peer.ice_servers`. Errors give the position of an invalid entry and never its content, which may
+/// be a misplaced credential.
 pub(crate) fn servers(value: &DeValue<'_>) -> Result<Vec<IceServer>, String> {
     let DeValue::Array(items) = value else {
         return Err("must be a list of { urls, username, credential } or { urls, secret }".into());
     };
-    if items.len() > MOST {
-        return Err(format!("{} servers are too many, at most {MOST}", items.len()));
+    if items.len() > MAX_SERVERS {
+        return Err(format!("{} servers are too many, at most {MAX_SERVERS}", items.len()));
     }
     let numbered = items.iter().enumerate();
     numbered.map(|(i, item)| server(item.get_ref()).map_err(|error| format!("entry {}: {error}", i + 1))).collect()
@@ -107,7 +109,7 @@ fn text(table: &DeTable<'_>, key: &str) -> Result<Option<String>, String> {
     }
 }
 
-/// One url or a list of them, as browsers take both.
+/// Reads one URL or a list of URLs, because browsers accept both.
 fn urls(table: &DeTable<'_>) -> Result<Vec<String>, String> {
     let listed: Vec<&DeValue<'_>> = match table.get("urls").map(|value| value.get_ref()) {
         Some(DeValue::Array(items)) => items.iter().map(|item| item.get_ref()).collect(),
@@ -131,33 +133,33 @@ fn urls(table: &DeTable<'_>) -> Result<Vec<String>, String> {
         .collect()
 }
 
-/// `scheme:host[:port]`, for TURN also `?transport=udp|tcp` (RFC 7064 and 7065).
+/// Whether the text is `scheme:host[:port]`, for TURN also with `?transport=udp|tcp` (RFC 7064 and 7065).
 fn is_url(url: &str) -> bool {
     let Some((scheme, rest)) = url.split_once(':') else {
         return false;
     };
-    let (place, query) = rest.split_once('?').map_or((rest, None), |(place, query)| (place, Some(query)));
+    let (authority, query) = rest.split_once('?').map_or((rest, None), |(authority, query)| (authority, Some(query)));
     let (may_query, known) = match scheme {
         "stun" | "stuns" => (false, true),
         "turn" | "turns" => (true, true),
         _ => (false, false),
     };
     let query_fits = query.is_none_or(|query| may_query && ["transport=udp", "transport=tcp"].contains(&query));
-    known && query_fits && crate::config::origin::host_and_port(place).is_some()
+    known && query_fits && crate::config::origin::host_and_port(authority).is_some()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What coturn's own `turnutils_uclient -W` would send for this username and secret, by openssl:
+    /// The expected value is what coturn's own `turnutils_uclient -W` sends for this username and secret. It comes from
     /// `printf 1700000000:ann | openssl dgst -sha1 -hmac north -binary | base64`.
     #[test]
     fn a_shared_secret_makes_a_credential_for_each_user() {
         let urls = vec!["turn:turn.test".to_owned()];
         let server = IceServer { urls, username: None, credential: None, secret: Some("north".into()) };
-        let told = server.for_user("ann", Duration::from_secs(3600));
-        let username = told.username.clone().unwrap();
+        let received = server.for_user("ann", Duration::from_secs(3600));
+        let username = received.username.clone().unwrap();
         let (until, user) = username.split_once(':').unwrap();
         assert_eq!(user, "ann");
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -165,11 +167,13 @@ mod tests {
         let mut mac = Hmac::<Sha1>::new_from_slice(b"north").unwrap();
         mac.update(b"1700000000:ann");
         assert_eq!(BASE64_STANDARD.encode(mac.finalize().into_bytes()), "jeamH6dA5l2I9g3jmieza7CzEDo=");
-        assert!(!serde_json::to_string(&told).unwrap().contains("north") && !format!("{server:?}").contains("north"));
+        assert!(
+            !serde_json::to_string(&received).unwrap().contains("north") && !format!("{server:?}").contains("north")
+        );
     }
 
     #[test]
-    fn a_clock_that_jumps_moves_the_end_and_nothing_else() {
+    fn a_wall_clock_jump_changes_only_the_expiry() {
         let server = IceServer { urls: Vec::new(), username: None, credential: None, secret: Some("north".into()) };
         let (noon, hour) = (UNIX_EPOCH + Duration::from_secs(1_700_000_000), Duration::from_secs(3_600));
         let until = |now| server.for_user_at(now, "ann", hour).username.unwrap();

@@ -1,7 +1,8 @@
-//! Where a configuration comes from: it is read from a file, the environment and flags, checked, and put together.
+//! Loads a configuration from a file, environment variables and flags, and checks it. How the sources are parsed is in
+//! `source`, and how values are checked in `value`.
 //!
-//! The errors are our own because `config` and `figment` deserialize through serde, which stops at the first wrong value
-//! and cannot say on which line of the file it stands.
+//! The errors are our own because `config` and `figment` deserialize through serde, which stops at the first wrong
+//! value and does not give its line in the file.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -10,8 +11,8 @@ use std::path::Path;
 use crate::config::schema::{Config, Drain, SETTINGS, SocketIo};
 use crate::config::source::{self, RawSetting, Source};
 
-/// Everything that is wrong with a configuration, a line each: where it is written, the key, the value, what is
-/// allowed. Contents of `peer.ice_servers` are never shown.
+/// All errors of a configuration, a line each: its source, the key, the value, and what is allowed. The content of
+/// `peer.ice_servers` is never shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Errors(Vec<String>);
 
@@ -24,16 +25,17 @@ impl fmt::Display for Errors {
 impl std::error::Error for Errors {}
 
 impl Config {
-    /// The configuration of this process: like [`load`](Self::load), with the process's own environment.
+    /// Like [`load`](Self::load), with the environment of this process.
     pub fn from_environment(file: Option<&Path>, sets: &[String], listen: Option<&str>) -> Result<Self, Errors> {
-        // whatever is not UTF-8 is some other program's variable, or is refused with its odd characters replaced
+        // a variable that is not UTF-8 belongs to another program, or is refused with replacement characters in it
         let text = |text: OsString| text.to_string_lossy().into_owned();
         let variables = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
         Self::load(file, variables, sets, listen)
     }
 
-    /// Reads `file` (else the one that `HANDCLASP_CONFIG` names, else none), then `environment`, then `sets`
-    /// (`section.key=value`), then `listen`; what comes later wins.
+    /// Loads the configuration from `file` (or, without one, from the file named by `HANDCLASP_CONFIG`), then from
+    /// `environment`, then from `sets` (`section.key=value`), and then from `listen`. Later values override earlier
+    /// ones.
     pub fn load(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
@@ -73,7 +75,7 @@ impl Config {
         }
     }
 
-    /// What is wrong only in the light of another value.
+    /// Finds a value that contradicts another one.
     fn cross_check(&self) -> Option<String> {
         let SocketIo { enabled, path, .. } = &self.socketio;
         if *enabled && self.socket.mounts.contains(path) {
@@ -86,7 +88,7 @@ impl Config {
         let shown = humantime::format_duration;
         (spread > timeout).then(|| {
             format!(
-                "drain.spread: {} is longer than drain.timeout, {}: some sockets would never be told",
+                "drain.spread: {} is longer than drain.timeout, {}: some sockets would get no close frame",
                 shown(spread),
                 shown(timeout)
             )
@@ -101,7 +103,7 @@ fn text_of(path: &Path, errors: &mut Vec<String>) -> String {
     })
 }
 
-/// Keys that were renamed before the first release, and their names now.
+/// Keys that were renamed before the first release: old name, new name.
 const RENAMED: [(&str, &str); 13] = [
     ("limits.connections_per_address", "limits.sockets_per_ip"),
     ("limits.requests_per_address", "limits.http_connections_per_ip"),
@@ -118,7 +120,7 @@ const RENAMED: [(&str, &str); 13] = [
     ("presence.rows_per_topic", "presence.entries_per_topic"),
 ];
 
-/// What to write instead of an unknown key, where that can be told.
+/// A hint for an unknown key, if there is one: its new name or a similar key.
 fn suggestion(name: &str, source: &Source<'_>) -> String {
     let key_of = |old: &str, new: &str| {
         SETTINGS.iter().find(|setting| setting.key == new).filter(|_| source.spells(old) == name)
@@ -129,12 +131,12 @@ fn suggestion(name: &str, source: &Source<'_>) -> String {
     }
 }
 
-/// The key that was probably meant, if one is near.
+/// A hint with the most similar key, if one is similar enough.
 fn did_you_mean(name: &str, source: &Source<'_>) -> String {
     let bare = |full: &str| full.rsplit('.').next().unwrap_or_default().to_owned();
     let distance = |full: &String| {
         let whole = strsim::osa_distance(full, name);
-        // `[server]` forgotten, or the key written below another section
+        // probably `[server]` is missing, or the key is in another section
         if bare(full) == bare(name) { whole.min(1) } else { whole }
     };
     let names = SETTINGS.iter().map(|setting| source.names(setting));

@@ -1,8 +1,8 @@
-//! The configuration: every key with its unit, range and default, checked in one place.
+//! The configuration: every key with its type, range and default, and where its value comes from.
 //!
-//! A value is looked for in the flags first (`--listen`, `--set limits.queue_bytes=100_000`), then in the environment
-//! (`HANDCLASP_LIMITS_QUEUE_BYTES`), then in the file; else the default holds. All mistakes are reported together,
-//! unknown keys included; see [`Errors`].
+//! Flags (`--listen`, `--set limits.queue_bytes=100_000`) override environment variables
+//! (`HANDCLASP_LIMITS_QUEUE_BYTES`), which override the file, which overrides the defaults. All errors are reported
+//! together, including unknown keys; see [`Errors`].
 //!
 //! ```
 //! use handclasp::Config;
@@ -13,7 +13,7 @@
 //! # Ok::<(), handclasp::config::Errors>(())
 //! ```
 //!
-//! No other part reads the environment.
+//! No other module reads environment variables.
 
 pub(crate) mod ice;
 pub(crate) mod load;

@@ -1,27 +1,27 @@
-//! Origins: which web pages may open a socket here, judged by the `Origin` header that a browser adds.
+//! Which web pages may open a socket, by the `Origin` header that browsers send.
 //!
-//! This guards against a foreign page that borrows its visitor's browser. It is no authentication: whoever is not
-//! a browser writes the header it likes. Reading the header off a request, and answering 403, belong to `endpoint`.
+//! This protects against a foreign page that connects from its visitor's browser. It is not authentication, because
+//! other clients can send any header. Reading the header and answering 403 belong to `http`.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// The pages whose sockets are accepted.
+/// The web pages that may open a socket.
 ///
-/// Written as a list of words, and admitted by any of them:
+/// It is written as a list of entries. A page is allowed if any entry matches it:
 ///
-/// | word | admits |
+/// | entry | matches |
 /// |---|---|
-/// | `same` | pages from the host and port that the request's `Host` header names; the scheme is not compared, since TLS usually ends at a proxy |
-/// | `https://example.com` | that scheme, host and port, here the scheme's own, 443 |
-/// | `//sub.example.org:8443` | that host and port, any scheme; without a port, any port |
-/// | `//*.wild.test` | that domain and all below it, at any depth |
-/// | `any` | everything, `null` and malformed origins included; stands alone |
+/// | `same` | pages from the host and port in the request's `Host` header; the scheme is ignored, because TLS usually ends at a proxy |
+/// | `https://example.com` | that scheme and host, and the port, here the scheme's default 443 |
+/// | `//sub.example.org:8443` | that host and port, with any scheme; without a port, any port |
+/// | `//*.wild.test` | that domain and all its subdomains |
+/// | `any` | everything, including `null` and malformed origins; it must be the only entry |
 ///
-/// A request without an `Origin` is not a browser's and always passes. Two `Origin` headers, `null`, `file://`,
-/// user names and paths are no origin of a page and pass nothing but `any`. Hosts are compared without regard to
-/// case (Phoenix regards it; browsers always send lower case). `same` trusts `Host`: where a broker must not be
-/// reached through other names (DNS rebinding), list its names instead.
+/// A request without an `Origin` does not come from a web page and is always allowed. Two `Origin` headers, `null`,
+/// `file://`, and origins with a user name or a path match only `any`. Hosts are compared case-insensitively (Phoenix
+/// compares the case; browsers always send lower case). `same` trusts the `Host` header. To protect a broker from DNS
+/// rebinding, list its names instead.
 ///
 /// ```
 /// use handclasp::config::Origins;
@@ -42,16 +42,16 @@ enum Rule {
     Listed(Listed),
 }
 
-/// One entry of the list; what is missing may be anything.
+/// One entry of the list. A missing scheme or port matches any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Listed {
     scheme: Option<String>,
     host: String,
-    and_below: bool,
+    with_subdomains: bool,
     port: Option<u16>,
 }
 
-/// The origin of a page as a browser writes it; the port is the scheme's own where none is written.
+/// The origin of a page, as browsers send it. Without a port, it has the scheme's default port.
 struct Page<'a> {
     scheme: &'a str,
     host: &'a str,
@@ -66,19 +66,20 @@ impl Default for Origins {
 }
 
 impl Origins {
-    /// Reads a list of words. The error says which word is wrong, and why.
-    pub fn parse(words: &[impl AsRef<str>]) -> Result<Self, String> {
-        let rules: Vec<Rule> = words.iter().map(|word| Rule::parse(word.as_ref())).collect::<Result<_, _>>()?;
+    /// Parses a list of entries. The error says which entry is invalid, and why.
+    pub fn parse(entries: &[impl AsRef<str>]) -> Result<Self, String> {
+        let rules: Vec<Rule> = entries.iter().map(|entry| Rule::parse(entry.as_ref())).collect::<Result<_, _>>()?;
         match rules.len() {
             0 => Err("an empty list would refuse every page: write \"same\", \"any\" or some origins".into()),
-            2.. if rules.contains(&Rule::Any) => Err("\"any\" stands alone: beside it no other entry matters".into()),
+            2.. if rules.contains(&Rule::Any) => Err("\"any\" must be the only entry, because it allows all".into()),
             _ => Ok(Self(rules)),
         }
     }
 
-    /// Whether a request with these `Origin` headers (none, one, or wrongly several) and this `Host` may open a socket.
+    /// Whether a request with these `Origin` headers and this `Host` may open a socket. Several `Origin` headers are
+    /// invalid.
     ///
-    /// Takes an `Option<&str>` as well as all the header values that a request carries under that name.
+    /// `origins` can be an `Option<&str>` or an iterator over all `Origin` headers of a request.
     pub fn allows<T: AsRef<[u8]>>(&self, origins: impl IntoIterator<Item = T>, host: Option<&str>) -> bool {
         let mut origins = origins.into_iter();
         let Some(first) = origins.next() else {
@@ -97,18 +98,18 @@ impl Origins {
 
 impl fmt::Display for Origins {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words: Vec<String> = self.0.iter().map(ToString::to_string).collect();
-        f.write_str(&words.join(", "))
+        let entries: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&entries.join(", "))
     }
 }
 
 impl Rule {
-    fn parse(word: &str) -> Result<Self, String> {
-        match word {
+    fn parse(entry: &str) -> Result<Self, String> {
+        match entry {
             "any" => Ok(Self::Any),
             "same" => Ok(Self::Same),
-            _ => Listed::parse(word).map(Self::Listed).ok_or_else(|| {
-                format!("{word:?} is not \"same\", \"any\" or an origin such as https://example.com, //example.com:8443 or //*.example.com")
+            _ => Listed::parse(entry).map(Self::Listed).ok_or_else(|| {
+                format!("{entry:?} is not \"same\", \"any\" or an origin such as https://example.com, //example.com:8443 or //*.example.com")
             }),
         }
     }
@@ -116,7 +117,7 @@ impl Rule {
     fn admits(&self, page: &Page<'_>, host: Option<&str>) -> bool {
         match self {
             Self::Any => true,
-            Self::Same => host.is_some_and(|host| page.is_at(host)),
+            Self::Same => host.is_some_and(|host| page.has_host(host)),
             Self::Listed(listed) => listed.admits(page),
         }
     }
@@ -133,31 +134,36 @@ impl fmt::Display for Rule {
 }
 
 impl Listed {
-    fn parse(word: &str) -> Option<Self> {
-        let (scheme, place) = word.split_once("//")?;
+    fn parse(entry: &str) -> Option<Self> {
+        let (scheme, authority) = entry.split_once("//")?;
         let scheme = match scheme {
             "" => None,
             _ => Some(checked_scheme(scheme.strip_suffix(':')?)?),
         };
-        let (and_below, place) = place.strip_prefix("*.").map_or((false, place), |rest| (true, rest));
-        let (host, port) = host_and_port(place)?;
-        // `*.127.0.0.1` or `*.[::1]` would name nothing
+        let (with_subdomains, authority) = authority.strip_prefix("*.").map_or((false, authority), |rest| (true, rest));
+        let (host, port) = host_and_port(authority)?;
+        // an IP address has no subdomains: `*.127.0.0.1` and `*.[::1]` match nothing
         let is_address = host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok();
-        if and_below && is_address {
+        if with_subdomains && is_address {
             return None;
         }
-        let port = port.or_else(|| scheme.and_then(own_port));
-        Some(Self { scheme: scheme.map(str::to_ascii_lowercase), host: host.to_ascii_lowercase(), and_below, port })
+        let port = port.or_else(|| scheme.and_then(default_port));
+        Some(Self {
+            scheme: scheme.map(str::to_ascii_lowercase),
+            host: host.to_ascii_lowercase(),
+            with_subdomains,
+            port,
+        })
     }
 
     fn admits(&self, page: &Page<'_>) -> bool {
         self.scheme.as_ref().is_none_or(|scheme| page.scheme.eq_ignore_ascii_case(scheme))
             && self.port.is_none_or(|port| page.port == Some(port))
-            && (page.host.eq_ignore_ascii_case(&self.host) || self.and_below && self.is_above(page.host))
+            && (page.host.eq_ignore_ascii_case(&self.host) || self.with_subdomains && self.is_parent_of(page.host))
     }
 
-    /// `wild.test` is above `a.b.wild.test`, not above `awild.test`.
-    fn is_above(&self, host: &str) -> bool {
+    /// Whether `host` is a subdomain: for `wild.test`, `a.b.wild.test` is one and `awild.test` is not.
+    fn is_parent_of(&self, host: &str) -> bool {
         host.to_ascii_lowercase().strip_suffix(&self.host).is_some_and(|labels| labels.ends_with('.'))
     }
 }
@@ -167,8 +173,8 @@ impl fmt::Display for Listed {
         if let Some(scheme) = &self.scheme {
             write!(f, "{scheme}:")?;
         }
-        write!(f, "//{}{}", if self.and_below { "*." } else { "" }, self.host)?;
-        let implied = self.scheme.as_deref().and_then(own_port);
+        write!(f, "//{}{}", if self.with_subdomains { "*." } else { "" }, self.host)?;
+        let implied = self.scheme.as_deref().and_then(default_port);
         match self.port {
             Some(port) if implied != self.port => write!(f, ":{port}"),
             _ => Ok(()),
@@ -177,22 +183,22 @@ impl fmt::Display for Listed {
 }
 
 impl<'a> Page<'a> {
-    /// `scheme://host[:port]` and nothing more; a browser sends no path, no user and no second origin.
+    /// Parses `scheme://host[:port]`. Browsers send no path, no user name and no second origin.
     fn parse(text: &'a str) -> Option<Self> {
-        let (scheme, place) = text.split_once("://")?;
+        let (scheme, authority) = text.split_once("://")?;
         let scheme = checked_scheme(scheme)?;
-        let (host, port) = host_and_port(place)?;
-        Some(Self { scheme, host, port: port.or_else(|| own_port(scheme)) })
+        let (host, port) = host_and_port(authority)?;
+        Some(Self { scheme, host, port: port.or_else(|| default_port(scheme)) })
     }
 
-    fn is_at(&self, host_header: &str) -> bool {
+    fn has_host(&self, host_header: &str) -> bool {
         host_and_port(host_header).is_some_and(|(host, port)| {
-            self.host.eq_ignore_ascii_case(host) && self.port == port.or_else(|| own_port(self.scheme))
+            self.host.eq_ignore_ascii_case(host) && self.port == port.or_else(|| default_port(self.scheme))
         })
     }
 }
 
-fn own_port(scheme: &str) -> Option<u16> {
+fn default_port(scheme: &str) -> Option<u16> {
     match scheme.to_ascii_lowercase().as_str() {
         "http" | "ws" => Some(80),
         "https" | "wss" => Some(443),
@@ -205,7 +211,8 @@ fn checked_scheme(text: &str) -> Option<&str> {
     (text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(fits)).then_some(text)
 }
 
-/// Splits `host[:port]`. The host is a name in ASCII (punycode for the others), an IPv4 or a bracketed IPv6 address.
+/// Splits `host[:port]`. The host is an ASCII name (punycode for other names), an IPv4 address, or an IPv6 address in
+/// brackets.
 pub(crate) fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
     let end = if text.starts_with('[') { text.find(']')? + 1 } else { text.find(':').unwrap_or(text.len()) };
     let (host, rest) = text.split_at(end);
@@ -217,7 +224,7 @@ pub(crate) fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
 }
 
 fn checked_port(digits: &str) -> Option<u16> {
-    // u16's own parser would take `+80`
+    // u16's own parser would accept `+80`
     let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
     digits.parse().ok().filter(|&port| plain && port > 0)
 }

@@ -1,4 +1,5 @@
-//! Every key of the configuration, declared once: its type, default, range and a sentence.
+//! The declaration of every key of the configuration: its type, default, range and description. Checking values is in
+//! `value`.
 //!
 //! The texts of `config/handclasp.toml` are these doc comments.
 
@@ -11,22 +12,22 @@ use std::path::PathBuf;
 use std::time::Duration;
 use toml::de::DeValue;
 
-/// One key of the configuration, as it was declared.
+/// The declaration of one key of the configuration.
 #[derive(Debug)]
 pub struct Setting {
     /// `section.key`.
     pub key: &'static str,
-    /// The default, as one would write it in a file.
+    /// The default, as it is written in a file.
     pub default: &'static str,
-    /// The least and the most that it may be, where it has an order.
+    /// The minimum and the maximum of a number or duration.
     pub range: Option<(&'static str, &'static str)>,
-    /// What it is for, line by line.
+    /// The lines of the description.
     pub says: &'static [&'static str],
     pub(crate) set: fn(&mut Config, &DeValue<'_>) -> Result<(), String>,
 }
 
 impl Setting {
-    /// The environment variable that sets it: `HANDCLASP_LIMITS_QUEUE_BYTES` for `limits.queue_bytes`.
+    /// The environment variable that sets this key: `HANDCLASP_LIMITS_QUEUE_BYTES` for `limits.queue_bytes`.
     pub fn variable(&self) -> String {
         variable(self.key)
     }
@@ -37,8 +38,8 @@ pub(crate) fn variable(key: &str) -> String {
     format!("HANDCLASP_{}", key.replace('.', "_").to_uppercase())
 }
 
-/// Declares the sections of [`Config`]: from each line come the field, its documentation, its default, the reader
-/// that checks it and its entry in the list of settings.
+/// Declares the sections of [`Config`]. Each line declares a field, its documentation, its default, the function that
+/// checks its values, and its entry in [`SETTINGS`].
 macro_rules! sections {
     ($(
         $(#[doc = $about:literal])+
@@ -72,13 +73,13 @@ macro_rules! sections {
             }
         )+
 
-        /// The whole configuration, checked. See the [module](crate::config) for where it comes from.
+        /// The whole configuration, with checked values. See the [module](crate::config) for its sources.
         #[derive(Debug, Clone, PartialEq, Default)]
         pub struct Config {
             $($(#[doc = $about])+ pub $section: $Section,)+
         }
 
-        /// Every key there is, in the order of their declaration.
+        /// All keys, in the order of their declaration.
         pub const SETTINGS: &[Setting] = &[$($(Setting {
             key: concat!(stringify!($section), ".", stringify!($field)),
             default: stringify!($default),
@@ -92,7 +93,7 @@ macro_rules! sections {
     };
 }
 
-/// Reads a default off its declaration.
+/// Parses the default in a key's declaration.
 pub(crate) fn parse_default<T>(written: &str, read: impl FnOnce(&DeValue<'_>) -> Result<T, String>) -> T {
     let value = DeValue::parse(written).expect("a declared default is TOML: tests/server/config.rs reads them all");
     read(value.get_ref()).expect("a declared default is valid: tests/server/config.rs reads them all")

@@ -1,23 +1,24 @@
-//! Written: the values that people wrote, each with the place where it stands: file and line, variable or flag.
+//! The sources of a configuration: file, environment variables and flags. Each value is read with its position, such as
+//! the line in the file.
 //!
-//! What a value means, and whether it is allowed, is `config`'s and `setting`'s to say.
+//! Checking values is in `value`, and combining the sources in `load`.
 
 use crate::config::schema::{SETTINGS, Setting, variable};
 use std::fmt;
 use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
-/// Variables that are not settings: the configuration file, and the binary that tests run.
+/// Environment variables that set no key: the path of the configuration file, and the binary that tests run.
 const OTHER_VARIABLES: [&str; 2] = ["HANDCLASP_CONFIG", "HANDCLASP_BIN"];
 
-/// One value, as it was written.
+/// One value, before it is checked.
 pub(crate) struct RawSetting<'a> {
     pub(crate) name: String,
     pub(crate) value: DeValue<'a>,
     pub(crate) source: Source<'a>,
 }
 
-/// Where something was written.
+/// Where a value was set.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Source<'a> {
     Line(&'a Path, usize),
@@ -31,7 +32,7 @@ impl Source<'_> {
         self.spells(setting.key)
     }
 
-    /// How this source writes `section.key`.
+    /// The name of `section.key` in this source.
     pub(crate) fn spells(&self, key: &str) -> String {
         match self {
             Self::Variable(_) => variable(key),
@@ -39,7 +40,7 @@ impl Source<'_> {
         }
     }
 
-    /// The place with the name that was written there.
+    /// The source together with the name that it sets.
     pub(crate) fn of(&self, name: &str) -> String {
         match self {
             Self::Variable(_) => name.to_owned(),
@@ -57,8 +58,8 @@ impl fmt::Display for Source<'_> {
     }
 }
 
-/// The keys of a file, in its order. Syntax errors are said in the parser's words without the line itself, which
-/// may hold a credential.
+/// The values of a file, in its order. A syntax error has the parser's message without the line itself, which may
+/// contain a credential.
 pub(crate) fn in_file<'a>(path: &'a Path, text: &'a str, errors: &mut Vec<String>) -> Vec<RawSetting<'a>> {
     let source = |at: usize| Source::Line(path, 1 + text.bytes().take(at).filter(|&byte| byte == b'\n').count());
     let (table, mut syntax) = DeTable::parse_recoverable(text);
@@ -66,7 +67,7 @@ pub(crate) fn in_file<'a>(path: &'a Path, text: &'a str, errors: &mut Vec<String
         syntax.sort_by_key(|error| error.span().map(|span| span.start));
         let at = |error: &toml::de::Error| source(error.span().map_or(0, |span| span.start));
         errors.extend(syntax.iter().map(|error| format!("{}: {}", at(error), error.message())));
-        return Vec::new(); // what the parser guessed of the rest would only raise false alarms
+        return Vec::new(); // the parser's guesses about the rest would only cause misleading errors
     }
     let mut keys = Vec::new();
     for (section, value) in table.into_inner() {
@@ -88,20 +89,20 @@ fn is_section(name: &str) -> bool {
     SETTINGS.iter().any(|setting| setting.key.split('.').next() == Some(name))
 }
 
-/// The variables that begin with `HANDCLASP_`, but for those that are no settings.
+/// The values of all environment variables that begin with `HANDCLASP_`, except [`OTHER_VARIABLES`].
 pub(crate) fn in_environment(variables: &[(String, String)]) -> impl Iterator<Item = RawSetting<'_>> {
-    let ours = |name: &str| name.starts_with("HANDCLASP_") && !OTHER_VARIABLES.contains(&name);
-    variables.iter().filter(move |(name, _)| ours(name)).map(|(name, text)| RawSetting {
+    let sets_a_key = |name: &str| name.starts_with("HANDCLASP_") && !OTHER_VARIABLES.contains(&name);
+    variables.iter().filter(move |(name, _)| sets_a_key(name)).map(|(name, text)| RawSetting {
         name: name.clone(),
         value: value(text),
         source: Source::Variable(name),
     })
 }
 
-/// `--set section.key=value`, as often as it was given.
+/// The values of all `--set section.key=value` flags.
 pub(crate) fn in_sets<'a>(sets: &'a [String], errors: &mut Vec<String>) -> Vec<RawSetting<'a>> {
     let (pairs, stray): (Vec<_>, Vec<_>) = sets.iter().map(|set| set.split_once('=')).partition(Option::is_some);
-    // what was written may be a secret, so it is not repeated
+    // the flag may contain a secret, so the error does not repeat it
     errors.extend(stray.iter().map(|_| "--set: must be section.key=value".to_owned()));
     let raw = |(name, text): (&str, &'a str)| RawSetting {
         name: name.trim().into(),
@@ -111,12 +112,12 @@ pub(crate) fn in_sets<'a>(sets: &'a [String], errors: &mut Vec<String>) -> Vec<R
     pairs.into_iter().flatten().map(raw).collect()
 }
 
-/// `--listen ADDR:PORT`.
+/// The value of `--listen ADDR:PORT`.
 pub(crate) fn in_listen(text: &str) -> RawSetting<'_> {
     RawSetting { name: "server.listen".into(), value: DeValue::String(text.into()), source: Source::Flag("--listen") }
 }
 
-/// TOML where it is TOML (`5`, `true`, `["same"]`), else the string that it is (`5s`, `127.0.0.1:4000`).
+/// Parses a value as TOML (`5`, `true`, `["same"]`). If it is not valid TOML, it is a string (`5s`, `127.0.0.1:4000`).
 fn value(text: &str) -> DeValue<'_> {
     DeValue::parse(text.trim()).map_or_else(|_| DeValue::String(text.into()), |value| value.into_inner())
 }

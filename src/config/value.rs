@@ -1,7 +1,7 @@
-//! Settings: how a key is declared once, and what a value of each kind must look like.
+//! Checks the values of the configuration: one function for each kind of value. It takes a TOML value and returns the
+//! checked value, or an error message that says what is allowed.
 //!
-//! Which keys there are is `config`'s to say; where a value was written is `written`'s. The readers take a TOML
-//! value and say in words what is wrong with it.
+//! The keys are declared in `schema`, and the sources of values are in `source`.
 
 use crate::config::origin::Origins;
 use ipnet::IpNet;
@@ -11,23 +11,23 @@ use std::path::PathBuf;
 use std::time::Duration;
 use toml::de::DeValue;
 
-/// What a line of the log looks like.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// Lines for people.
+    /// Text lines.
     Human,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// A value as an error shows it; of lists and tables only what they are.
+/// A value as errors show it. Lists and tables are shown without their content.
 fn shown(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) if text.len() <= 80 => format!("{text:?}"),
         DeValue::String(text) => format!("a string of {} bytes", text.len()),
         DeValue::Integer(number) => number.to_string(),
         DeValue::Float(number) => number.to_string(),
-        DeValue::Boolean(truth) => truth.to_string(),
+        DeValue::Boolean(boolean) => boolean.to_string(),
         DeValue::Datetime(time) => time.to_string(),
         DeValue::Array(_) => "a list".into(),
         DeValue::Table(_) => "a table".into(),
@@ -62,7 +62,7 @@ pub(crate) fn address(value: &DeValue<'_>) -> Result<SocketAddr, String> {
     address.map_or_else(|| refuse(value, "an ip address and port such as 127.0.0.1:4000 or [::1]:4000"), Ok)
 }
 
-/// An empty string is none.
+/// An empty string means no address.
 pub(crate) fn address_or_none(value: &DeValue<'_>) -> Result<Option<SocketAddr>, String> {
     match value.as_str() {
         Some("") => Ok(None),
@@ -82,12 +82,12 @@ fn network(text: &str) -> Option<IpNet> {
     alone.or_else(|| text.parse::<IpNet>().ok().map(|net| net.trunc()))
 }
 
-/// An empty string is no folder, so that a file's folder can be taken back by a flag.
+/// An empty string means no folder, so that a flag can override a folder that the file sets.
 pub(crate) fn folder(value: &DeValue<'_>) -> Result<Option<PathBuf>, String> {
     match value.as_str() {
         Some("") => Ok(None),
         Some(path) if PathBuf::from(path).is_dir() => Ok(Some(path.into())),
-        _ => refuse(value, "a folder that is there"),
+        _ => refuse(value, "an existing folder"),
     }
 }
 
@@ -104,7 +104,7 @@ pub(crate) fn mounts(value: &DeValue<'_>) -> Result<Vec<String>, String> {
     }
 }
 
-/// The path that others begin with, `/` or one such as `/myapp`; a slash at its end is left out.
+/// A prefix of paths, such as `/` or `/myapp`. A trailing slash is removed.
 pub(crate) fn path_prefix(value: &DeValue<'_>) -> Result<String, String> {
     match value.as_str().map(|path| path.trim_end_matches('/')) {
         Some("") => Ok(String::new()),
@@ -113,7 +113,7 @@ pub(crate) fn path_prefix(value: &DeValue<'_>) -> Result<String, String> {
     }
 }
 
-/// A word that can stand in a URL as it is.
+/// A word that needs no escaping in a URL.
 pub(crate) fn token(value: &DeValue<'_>) -> Result<String, String> {
     match value.as_str() {
         Some(word) if is_path(&format!("/{word}")) && !word.contains('/') => Ok(word.to_owned()),
@@ -128,7 +128,7 @@ pub(crate) fn mount(value: &DeValue<'_>) -> Result<String, String> {
     }
 }
 
-/// Segments of plain letters: what a router could take for a pattern, or a browser would escape, is left out.
+/// Whether all segments of a path are plain: without characters that a router reads as a pattern or a browser escapes.
 fn is_path(path: &str) -> bool {
     let plain = |segment: &str| {
         !segment.is_empty()
@@ -146,7 +146,8 @@ pub(crate) fn origins(value: &DeValue<'_>) -> Result<Origins, String> {
     Origins::parse(&words)
 }
 
-/// Only levels and `target=level`: `env_logger` takes every other word for a target, and a typo would silence the log.
+/// Levels and `target=level`, and nothing else. `env_logger` takes any other word for a target, so that a typo would
+/// silence the log.
 pub(crate) fn filter(value: &DeValue<'_>) -> Result<String, String> {
     let is_level = |word: &str| word.parse::<log::LevelFilter>().is_ok();
     let fits = |part: &str| match part.split_once('=') {
@@ -169,7 +170,7 @@ pub(crate) fn log_format(value: &DeValue<'_>) -> Result<LogFormat, String> {
 
 pub(crate) use crate::config::ice::servers;
 
-/// A list, or one value that stands for a list of one.
+/// A list, or a single value, which is the same as a list with one entry.
 fn list<T>(value: &DeValue<'_>, read: impl Fn(&DeValue<'_>) -> Result<T, String>) -> Result<Vec<T>, String> {
     match value {
         DeValue::Array(items) => items.iter().map(|item| read(item.get_ref())).collect(),

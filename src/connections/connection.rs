@@ -1,8 +1,8 @@
-//! One client's connection, as the rest of the broker sees it: a mailbox, a sign of life, and a way to
-//! end it that works even when its actor stands still.
+//! One client's connection as the rest of the broker sees it: its mailbox, a flag that records activity, and an abort
+//! that works even while its actor is not running.
 //!
-//! A session actor is the body of an HTTP response: while its client does not read, it is not run.
-//! So its life is judged from outside, by [`connections`](crate::connections::hub).
+//! A session actor is the body of an HTTP response and does not run while its client does not read. So the
+//! [hub](crate::connections::hub) checks its timeouts.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -26,11 +26,11 @@ use crate::metrics::families::Metrics;
 use crate::protocol::Delivery;
 use crate::topic::Realm;
 
-/// Of so many batches of mail, how long one waited is measured: a clock asked for each would be asked for nearly every
+/// The waiting time is measured for one batch in this many. Measuring every batch would read the clock for nearly every
 /// message.
 pub(crate) const SAMPLE_EVERY: u32 = 16;
 
-/// A connection's number, unique in its process; what the log calls it.
+/// A connection's number, unique in its process. The log shows it as `c1`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub(crate) u64);
 
@@ -46,20 +46,20 @@ impl fmt::Debug for ConnectionId {
     }
 }
 
-/// What an [write_side](crate::transports::websocket::io) connection is written to by, and who else than its task does that. In memory as
-/// written, as is a [`Connection`].
+/// The write side of an [upgraded](crate::transports::websocket::io) connection: its writer, and the queue of the
+/// flusher that writes to it. `repr(C)` keeps the fields in this order, for the reason given at [`Connection`].
 #[repr(C)]
 pub(crate) struct WriteSide {
-    /// Whether the courier is on its way.
+    /// Whether the connection is in the ready queue.
     is_flush_requested: AtomicBool,
     ready_queue: ReadyQueue<Connection>,
     pub(crate) writer: Writer,
-    /// Nothing where no socket has come of it.
+    /// Empty until the upgrade succeeds.
     connection: OnceLock<Weak<Connection>>,
 }
 
 impl WriteSide {
-    /// One that a courier comes to who is called at `ready_queue`.
+    /// A write side that the flusher of `ready_queue` writes to.
     pub(crate) fn new(ready_queue: ReadyQueue<Connection>) -> Self {
         Self {
             writer: Writer::default(),
@@ -69,13 +69,13 @@ impl WriteSide {
         }
     }
 
-    /// Has the courier come, and says whether it will.
+    /// Queues the connection for the flusher. Returns `false` if there is no flusher or no connection.
     pub(crate) fn request_flush(&self) -> bool {
         let connection = self.connection.get().and_then(Weak::upgrade);
         connection.is_some_and(|connection| self.request_flush_of(&connection))
     }
 
-    /// Has the courier come to its connection, which the caller knows.
+    /// Like [`request_flush`](Self::request_flush), for a caller that has the connection.
     pub(crate) fn request_flush_of(&self, connection: &Arc<Connection>) -> bool {
         if self.is_flush_requested.swap(true, Ordering::AcqRel) {
             return true;
@@ -87,29 +87,29 @@ impl WriteSide {
         accepted
     }
 
-    /// The courier is here: whoever has something for it from now on is to call it again. It swaps, as callers do, and so
-    /// sees what was left by those who found it called already.
+    /// The flusher calls this before it looks for output: output that is added later needs a new request. It is a swap,
+    /// like that of the callers, so that the flusher sees the output of a caller that found the flag set.
     pub(crate) fn clear_flush_request(&self) {
         self.is_flush_requested.swap(false, Ordering::AcqRel);
     }
 }
 
-/// The connection itself; shared by its actor, the tables it is in, and whoever has mail for it.
+/// One client's connection. Its actor, the tables that list it, and the senders of messages share it.
 ///
-/// In memory as written: of thousands, none lies in the processor's caches, and who has mail for one needs to fetch
-/// its beginning alone.
+/// `repr(C)` keeps the fields in this order: a broadcast goes to thousands of connections that are not in the
+/// processor's caches, and needs only the first fields of each.
 #[repr(C)]
 pub(crate) struct Connection {
     write_side: OnceLock<Arc<WriteSide>>,
     pub(crate) mailbox: Mailbox,
-    /// What its address has left of signals to nobody.
+    /// The budget of its IP for signals to absent peers.
     pub(crate) not_found_budget: Arc<SharedTokenBucket>,
     pub(crate) id: ConnectionId,
     pub(crate) opened: Instant,
     active: AtomicBool,
     joined: AtomicBool,
     registered: AtomicBool,
-    /// Whose limit it counts against.
+    /// The client IP whose limits it counts against.
     pub(crate) address: IpAddr,
 }
 
@@ -137,11 +137,11 @@ impl Connection {
         &self.mailbox.limits().timeouts
     }
 
-    /// It has been upgraded: once in its life, if at all.
+    /// Called when the connection is upgraded, at most once.
     pub(crate) fn set_write_side(self: &Arc<Self>, write_side: Arc<WriteSide>) {
-        let known = write_side.connection.set(Arc::downgrade(self));
+        let linked = write_side.connection.set(Arc::downgrade(self));
         let attached = self.write_side.set(write_side);
-        debug_assert!(known.is_ok() && attached.is_ok(), "else the sweep would cut another wire");
+        debug_assert!(linked.is_ok() && attached.is_ok(), "a second upgrade would make `abort` close the wrong socket");
     }
 
     pub(crate) fn write_side(&self) -> Option<&WriteSide> {
@@ -152,14 +152,14 @@ impl Connection {
         self.write_side().map(|write_side| &write_side.writer)
     }
 
-    /// Cuts the wire, whatever waits on it; the actor ends within milliseconds.
+    /// Closes the socket and drops pending output. The actor exits within milliseconds.
     pub(crate) fn abort(&self) {
         if let Some(writer) = self.writer() {
             writer.abort();
         }
     }
 
-    /// Says what the worker's courier may bring, from now on.
+    /// Sets the broadcasts that the flusher may write from now on.
     pub(crate) fn enable_fastlane(&self, fastlane: Fastlane) {
         if let Some(writer) = self.writer() {
             writer.state().fastlane = Some(fastlane);
@@ -167,14 +167,14 @@ impl Connection {
         }
     }
 
-    /// Nothing passes any more: the client has been told goodbye.
+    /// Keeps the flusher from writing broadcasts. No frame may follow the close frame.
     pub(crate) fn disable_fastlane(&self) {
         if let Some(writer) = self.writer() {
             writer.state().fastlane = None;
         }
     }
 
-    /// Puts a broadcast into its mailbox, for one of its joins.
+    /// Puts a broadcast for one of its joins into the mailbox.
     pub(crate) fn deliver(
         self: &Arc<Self>,
         join: JoinId,
@@ -188,17 +188,17 @@ impl Connection {
         Ok(())
     }
 
-    /// Bytes have come from the client.
+    /// Records that bytes have arrived from the client.
     pub(crate) fn mark_active(&self) {
         self.active.store(true, Ordering::Relaxed);
     }
 
-    /// Whether bytes have come since this was last asked.
+    /// Whether bytes have arrived since the last call.
     pub(crate) fn take_active(&self) -> bool {
         self.active.swap(false, Ordering::Relaxed)
     }
 
-    /// Something has been joined.
+    /// Records that the client has joined a topic.
     pub(crate) fn mark_joined(&self) {
         self.joined.store(true, Ordering::Relaxed);
     }
@@ -207,23 +207,23 @@ impl Connection {
         self.joined.load(Ordering::Relaxed)
     }
 
-    /// The registry is about to hear of it.
+    /// Records that the registry is about to receive a command for this connection.
     pub(crate) fn mark_registered(&self) {
         self.registered.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the registry may have something of it.
+    /// Whether the registry may have entries of this connection.
     pub(crate) fn is_registered(&self) -> bool {
         self.registered.load(Ordering::Relaxed)
     }
 
-    /// Tells the socket something. A full mailbox has closed itself by then, and the sweep of
-    /// [`connections`](crate::connections::hub) does the rest.
+    /// Sends an event to the session. If the mailbox is full, it closes itself, and the sweep of the
+    /// [hub](crate::connections::hub) does the rest.
     pub(crate) fn send_event(&self, event: SocketEvent) -> Result<(), PushError> {
         self.mailbox.push(Envelope::SocketEvent(Box::new(event)), Instant::now())
     }
 
-    /// Asks the actor to say why, and end.
+    /// Asks the actor to send a close frame with `reason` and to exit. Returns whether the mailbox was open.
     pub(crate) fn close(&self, reason: &'static Reason) -> bool {
         self.mailbox.close(reason)
     }
@@ -235,7 +235,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// Which join of which connection.
+/// Identifies a join of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct MemberId {
     pub(crate) connection: ConnectionId,
@@ -255,24 +255,24 @@ impl Member {
     }
 }
 
-/// A connection's mail as a stream for its actor. It ends after [`Envelope::Close`].
+/// The messages of a connection's mailbox as a stream for its actor. It ends after [`Envelope::Close`].
 pub(crate) struct MailboxStream {
     connection: Arc<Connection>,
     metrics: Arc<Metrics>,
     realm: Realm,
-    /// What it has fetched, the last first.
+    /// The fetched messages, last one first.
     batch: Batch,
     batches: u32,
     ended: bool,
 }
 
 impl MailboxStream {
-    /// How long mail waited is counted as of `realm`.
+    /// Waiting times are counted under `realm`.
     pub(crate) fn new(connection: Arc<Connection>, metrics: Arc<Metrics>, realm: Realm) -> Self {
         Self { connection, metrics, realm, batch: Batch::new(), batches: 0, ended: false }
     }
 
-    /// Fetches what waits; says whether there was something.
+    /// Fetches all waiting messages. Returns whether there were any.
     fn fetch(&mut self, reader: &Waker) -> bool {
         let mailbox = &self.connection.mailbox;
         let since = if self.batches.is_multiple_of(SAMPLE_EVERY) { mailbox.waits_since() } else { None };
@@ -315,7 +315,7 @@ pub(crate) mod tests {
     use crate::connections::limits::QueueLimit;
     use crate::connections::token_bucket::Rate;
 
-    /// A connection whose mailbox takes so many bytes.
+    /// A connection whose mailbox is limited to `bytes`.
     pub(crate) fn allowing(bytes: usize) -> Connection {
         let timeouts = Timeouts { idle: Duration::MAX, join: Duration::MAX, ping_interval: None };
         let limits = Arc::new(ConnectionLimits { timeouts, queue: QueueLimit { bytes, age: Duration::MAX } });

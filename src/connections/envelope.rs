@@ -1,5 +1,5 @@
-//! What the rest of the broker has to say to one connection. How it waits for that is the
-//! [mailbox](crate::connections::mailbox)'s to say.
+//! The messages that the rest of the broker puts into a connection's mailbox. The queue itself is in
+//! [`mailbox`](crate::connections::mailbox).
 
 use std::any::Any;
 use std::sync::Arc;
@@ -8,50 +8,50 @@ use crate::close::Reason;
 use crate::message::{DeliveryStatus, Event, JoinId, Payload, RequestRef, Signal, Status};
 use crate::protocol::Delivery;
 
-/// What a note takes in the queue beside its payload, in bytes: about its size in memory.
+/// The size that an envelope counts for in the queue besides its payload, in bytes. It is about its size in memory.
 pub(crate) const ENVELOPE_OVERHEAD: usize = 128;
 
-/// One thing that the rest of the broker has to say to a connection.
+/// One message in a connection's mailbox.
 #[derive(Debug)]
 pub(crate) enum Envelope {
-    /// To a join, as a member of its topic.
+    /// A broadcast for a join that is a member of the topic.
     Delivery(JoinId, Arc<Delivery>),
-    /// To the socket, about one of its own wishes or joins.
+    /// An event for the socket, about one of its own requests or joins.
     SocketEvent(Box<SocketEvent>),
-    /// It is time to ask the client for a sign of life.
+    /// The next ping is due.
     Ping,
-    /// The connection must end; nothing follows.
+    /// The connection must close. It is the last envelope.
     Close(&'static Reason),
 }
 
-/// What the registry, another task, or another node answers.
+/// An event for the socket from the registry, another task, or another node.
 #[derive(Debug)]
 pub(crate) enum SocketEvent {
-    /// The join is a member now.
+    /// The join is a member of its topic now.
     Subscribed(JoinId),
-    /// The join cannot be a member, for this reason.
+    /// The join cannot become a member, for this reason.
     Refused(JoinId, &'static str),
-    /// Somebody with the same secret took the join's place.
+    /// Another client with the same secret has taken over the join's name.
     Evicted(JoinId),
-    /// What became of a message to a named peer.
+    /// The delivery status of a message to a named peer.
     DeliveryStatus(Signal, DeliveryStatus),
-    /// A late answer to a request.
+    /// A late reply to a request.
     Reply(RequestRef, Status, Payload),
-    /// A message of the join's channel to its client.
+    /// A message from the join's channel to its client.
     Push(JoinId, Event, Payload),
-    /// Something for the join's channel.
+    /// A message from the server's own code to the join's channel.
     Info(JoinId, Info),
 }
 
-/// A message to a channel from the server's own code; the channel knows what it is.
+/// A message from the server's own code to a channel. The channel knows its type.
 pub type Info = Box<dyn Any + Send>;
 
 impl Envelope {
-    /// What it takes in the queue, in bytes.
+    /// The size that it counts for in the queue, in bytes.
     pub(crate) fn size(&self) -> usize {
         match self {
             Self::Delivery(_, delivery) => ENVELOPE_OVERHEAD + delivery.size(),
-            Self::SocketEvent(note) => match &**note {
+            Self::SocketEvent(event) => match &**event {
                 SocketEvent::Reply(_, _, payload) | SocketEvent::Push(_, _, payload) => {
                     ENVELOPE_OVERHEAD + payload.len()
                 }

@@ -1,8 +1,8 @@
-//! All connections of a node: how many there may be, which have fallen silent, and how they are told to
-//! go when the node does.
+//! The hub: all connections of a node. It limits their number, checks their timeouts, and closes them when the node
+//! drains. Limits per client IP are in [`ip_limits`](crate::connections::ip_limits).
 //!
-//! One sweep over all of them stands in for a timer in each: a session whose client does not read is
-//! not run, so it could not keep its own time.
+//! One sweep checks all connections, because a session cannot run a timer of its own: its actor is not polled while its
+//! client does not read.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -18,15 +18,15 @@ use crate::connections::limits::ConnectionLimits;
 use crate::connections::mailbox::QueueDepth;
 use crate::metrics::instruments::GaugeGuard;
 
-/// How many connections there may be, and how long a dying one may take.
+/// The limit on connections, and how long one may take to close.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HubLimits {
     pub(crate) connections: usize,
-    /// How long after it was told to go a connection is cut.
+    /// How long after its close began a connection is aborted.
     pub(crate) write_timeout: Duration,
 }
 
-/// Why there is no room for one more.
+/// Why no further connection is admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AdmissionError {
     Node,
@@ -53,10 +53,10 @@ struct Tracked {
     closing_since: Option<Instant>,
 }
 
-/// A connection's place among the others; dropping it gives the place back.
+/// A connection's slot in the hub. Dropping it removes the connection.
 pub(crate) struct ConnectionSlot {
     pub(crate) connection: Arc<Connection>,
-    /// It among the open ones, once it is known what it speaks.
+    /// Counts the connection as open, once its protocol is known.
     pub(crate) counted: Option<GaugeGuard>,
     hub: Arc<Hub>,
     _ip_slot: IpSlot,
@@ -73,7 +73,7 @@ impl Hub {
         Arc::new(Self { limits, ip_table, last_id: AtomicU64::new(0), state: Mutex::default() })
     }
 
-    /// Makes room for a connection from `address`.
+    /// Admits a connection from `address`, unless a limit is reached.
     pub(crate) fn admit(
         self: &Arc<Self>,
         address: IpAddr,
@@ -95,12 +95,12 @@ impl Hub {
         Ok(ConnectionSlot { connection, counted: None, hub: self.clone(), _ip_slot: ip_slot })
     }
 
-    /// How many there are.
+    /// The number of connections.
     pub(crate) fn len(&self) -> usize {
         self.lock().open.len()
     }
 
-    /// Adds up what waits for all of them.
+    /// The totals of all mailboxes.
     pub(crate) fn queue_totals(&self) -> QueueTotals {
         let depths: Vec<QueueDepth> =
             self.lock().open.values().map(|tracked| tracked.connection.mailbox.depth()).collect();
@@ -111,13 +111,13 @@ impl Hub {
 
     fn remove(&self, connection: &Connection) {
         connection.mailbox.close_and_discard();
-        log::debug!("{}: gone", connection.id);
+        log::debug!("{}: closed", connection.id);
         self.lock().open.remove(&connection.id);
     }
 
-    /// Looks once at every connection: pings those that are due, closes those that are silent, slow, or have joined
-    /// nothing in time, and aborts those that did not close in time. Returns the connections that were found closed for
-    /// the first time: the registry must forget them.
+    /// Checks every connection once. It sends the pings that are due, closes connections that are idle, slow, or have
+    /// not joined a topic in time, and aborts those that did not close in time. Returns the connections that were found
+    /// closed for the first time: the registry must remove what they have.
     #[must_use]
     pub(crate) fn sweep(&self, now: Instant) -> Vec<Arc<Connection>> {
         let mut closed = Vec::new();
@@ -148,8 +148,8 @@ impl Hub {
         closed
     }
 
-    /// Tells every connection to go, a few at a time, so that they do not all come back at once. Ends
-    /// when all are gone, or `timeout` has passed.
+    /// Closes all connections, in steps over `spread`, so that the clients do not all reconnect at the same time.
+    /// Returns when all are closed, or after `timeout`.
     pub(crate) async fn drain(&self, spread: Duration, timeout: Duration) {
         const STEP: Duration = Duration::from_millis(50);
         let started = Instant::now();
@@ -171,16 +171,16 @@ impl Hub {
     }
 }
 
-/// What waits in the mailboxes of all connections.
+/// The totals of all connections' mailboxes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct QueueTotals {
-    /// For how many of them something waits.
+    /// The number of connections with queued messages.
     pub(crate) connections: usize,
     pub(crate) messages: usize,
     pub(crate) bytes: usize,
-    /// The most that waits for one.
+    /// The size of the largest queue.
     pub(crate) most_bytes: usize,
-    /// Since when the oldest waits.
+    /// When the oldest message was queued.
     pub(crate) since: Option<Instant>,
 }
 
@@ -195,14 +195,14 @@ impl QueueTotals {
 }
 
 impl Tracked {
-    /// Whether it is time for the next sign of life; of times that were missed, one is made up for.
+    /// Whether the next ping is due. If several were missed, only one is sent.
     fn is_ping_due(&mut self, now: Instant) -> bool {
         let Some(ping) = self.connection.timeouts().ping_interval else { return false };
         let late = now.saturating_duration_since(self.pinged_at);
         if late < ping {
             return false;
         }
-        // what the sweep came late by is not to add up
+        // keeps to the interval, so that delays of the sweep do not add up
         self.pinged_at = if late < 2 * ping { self.pinged_at + ping } else { now };
         true
     }

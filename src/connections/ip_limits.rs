@@ -1,10 +1,11 @@
-//! What one address may take of a node: how many connections at a time, how many sockets a second, and how many
-//! signals to nobody. It is remembered for as long as it matters: whoever reconnects goes on where they left.
+//! The limits per client IP: open connections, new sockets per second, and signals to absent peers. An entry is kept
+//! as long as it affects a limit, so that reconnecting does not reset the limits.
 //!
-//! Of IPv6 the network of 64 bits is one address, since one customer usually has it whole.
+//! An IPv6 /64 network counts as one IP, because one customer usually has all of it.
 //!
 //! It is our own because the limiters for actix count requests over time: `actix-limitation` in a Redis server,
-//! `actix-governor` under the GPL. Neither counts open connections, and both see one only with its first request.
+//! `actix-governor` under the GPL. Neither counts open connections, and both see a connection only at its first
+//! request.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -14,13 +15,13 @@ use std::time::{Duration, Instant};
 use crate::config::schema::Limits;
 use crate::connections::token_bucket::{Rate, SharedTokenBucket};
 
-/// When so many are known, at about 200 bytes each, those without a connection are forgotten at once: an attack from so
-/// many places is not held up by a limit for one.
+/// When the table has more entries than this (about 200 bytes each), an entry is removed as soon as its last connection
+/// closes. A limit per IP does not stop an attack from that many IPs.
 const REMEMBERED: usize = 65_536;
-/// How often those are looked for that need not be remembered any more.
+/// How often entries that no longer affect a limit are removed.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// The addresses that a node knows.
+/// The usage of all client IPs of a node.
 pub(crate) struct IpTable {
     limits: IpLimits,
     state: Mutex<Inner>,
@@ -28,7 +29,7 @@ pub(crate) struct IpTable {
 
 struct IpLimits {
     sockets: usize,
-    /// TCP connections that are no sockets, or not yet.
+    /// All TCP connections: HTTP connections and WebSockets together.
     tcp_connections: usize,
     connects: Rate,
     not_found: Rate,
@@ -39,7 +40,7 @@ struct Inner {
     swept: Instant,
 }
 
-/// What one address has taken.
+/// The usage of one IP.
 struct IpUsage {
     sockets: usize,
     tcp_connections: usize,
@@ -47,21 +48,21 @@ struct IpUsage {
     not_found: Arc<SharedTokenBucket>,
 }
 
-/// What is counted at a time.
+/// What a slot counts.
 #[derive(Clone, Copy)]
 enum SlotKind {
     Socket,
     Tcp,
 }
 
-/// One of the connections that an address may have; dropping it gives the place back.
+/// One of the connections that an IP may have. Dropping it frees the slot.
 pub(crate) struct IpSlot {
     table: Arc<IpTable>,
     network: IpAddr,
     kind: SlotKind,
 }
 
-/// Why an address may have no further socket.
+/// Why an IP may not open another socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IpLimitError {
     TooMany,
@@ -80,7 +81,7 @@ impl IpTable {
         Arc::new(Self { limits, state: Mutex::new(state) })
     }
 
-    /// A place for a socket, and what the address has left of signals to nobody.
+    /// Takes a slot for a socket. Returns it with the IP's budget of signals to absent peers.
     pub(crate) fn admit_socket(
         self: &Arc<Self>,
         address: IpAddr,
@@ -102,7 +103,7 @@ impl IpTable {
         Ok((IpSlot { table: self.clone(), network, kind: SlotKind::Socket }, not_found))
     }
 
-    /// A place for a TCP connection, whatever it is for, if there is one.
+    /// Takes a slot for a TCP connection of any kind, if one is free.
     pub(crate) fn admit_tcp(self: &Arc<Self>, address: IpAddr, now: Instant) -> Option<IpSlot> {
         let network = network(address);
         let mut state = self.lock();
@@ -127,7 +128,7 @@ impl Drop for IpSlot {
         let crowded = state.known.len() > REMEMBERED;
         if let Some(usage) = state.known.get_mut(&self.network) {
             *usage.count(self.kind) -= 1;
-            if usage.is_blank(now) || crowded && usage.is_absent() {
+            if usage.is_blank(now) || crowded && usage.has_no_connections() {
                 state.known.remove(&self.network);
             }
         }
@@ -158,17 +159,17 @@ impl IpUsage {
         }
     }
 
-    fn is_absent(&self) -> bool {
+    fn has_no_connections(&self) -> bool {
         self.sockets == 0 && self.tcp_connections == 0
     }
 
-    /// Whether a new account would be the same.
+    /// Whether a new entry would be identical, so that this one can be removed.
     fn is_blank(&self, now: Instant) -> bool {
-        self.is_absent() && self.connects.is_full(now) && self.not_found.is_full(now)
+        self.has_no_connections() && self.connects.is_full(now) && self.not_found.is_full(now)
     }
 }
 
-/// What counts as one address: of IPv6 the network.
+/// The key under which an address is counted: an IPv4 address itself, or the /64 network of an IPv6 address.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -181,23 +182,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_remembered_for_as_long_as_it_matters() {
+    fn an_ip_is_remembered_while_it_affects_a_limit() {
         let limits = Limits { connects_per_second: 1, connects_burst: 2, ..crate::Config::default().limits };
         let addresses = IpTable::new(&limits);
-        let (me, start) = (IpAddr::from([192, 0, 2, 1]), Instant::now());
+        let (client, start) = (IpAddr::from([192, 0, 2, 1]), Instant::now());
         for _ in 0..2 {
-            drop(addresses.admit_socket(me, start).unwrap());
+            drop(addresses.admit_socket(client, start).unwrap());
         }
-        assert_eq!(addresses.admit_socket(me, start).err(), Some(IpLimitError::TooFast));
+        assert_eq!(addresses.admit_socket(client, start).err(), Some(IpLimitError::TooFast));
         let later = start + Duration::from_secs(1);
-        drop(addresses.admit_socket(me, later).unwrap());
-        assert_eq!(addresses.admit_socket(me, later).err(), Some(IpLimitError::TooFast));
+        drop(addresses.admit_socket(client, later).unwrap());
+        assert_eq!(addresses.admit_socket(client, later).err(), Some(IpLimitError::TooFast));
         assert!(addresses.admit_socket(IpAddr::from([192, 0, 2, 2]), later).is_ok());
-        // when all is paid back, there is nothing to remember
+        // once all buckets are full again, the entry is removed
         let much_later = later + Duration::from_secs(10);
-        let place = addresses.admit_socket(IpAddr::from([192, 0, 2, 3]), much_later).unwrap();
+        let slot = addresses.admit_socket(IpAddr::from([192, 0, 2, 3]), much_later).unwrap();
         addresses.lock().sweep(much_later);
         assert_eq!(addresses.lock().known.len(), 1);
-        drop(place);
+        drop(slot);
     }
 }

@@ -1,28 +1,28 @@
-//! What a connection is allowed: how long it may do what, and how much may wait for it. A mount's connections share
-//! one.
+//! The limits of one connection: its timeouts and the size of its mailbox. All connections of a mount share one copy.
+//! Limits per client IP are in [`ip_limits`](crate::connections::ip_limits).
 
 use std::time::Duration;
 
-/// What a connection is allowed.
+/// The limits of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConnectionLimits {
     pub(crate) timeouts: Timeouts,
     pub(crate) queue: QueueLimit,
 }
 
-/// How long a connection may do what.
+/// The timeouts of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
-    /// Without a byte from the client.
+    /// A client that sends nothing for this long is disconnected.
     pub(crate) idle: Duration,
-    /// Without having joined anything.
+    /// A client that has joined nothing within this time is disconnected.
     pub(crate) join: Duration,
-    /// Without being asked for a sign of life, where it is the server who asks.
+    /// The interval between pings, if the server sends them.
     pub(crate) ping_interval: Option<Duration>,
 }
 
-/// The bound of a mailbox. A message is taken while what waits is below both, and a large one counts in
-/// part. The batch that the reader has fetched before may be as much again.
+/// The limit of a mailbox. It accepts messages while it is below both values; a large message counts only in part.
+/// The batch that the reader has already taken may be as large again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueueLimit {
     pub(crate) bytes: usize,

@@ -1,16 +1,17 @@
-//! The queue from the rest of the broker to one connection: bounded in bytes and in age, never waited for.
+//! The queue of messages from the rest of the broker to one connection. Its size and its age are limited, and senders
+//! never wait.
 //!
-//! An actix mailbox is bounded in messages alone and allocates an envelope for each; a topic's members
-//! share one [`Delivery`] here, and what counts is how much memory and how much time a client that does
-//! not read takes from the others. When the bound is reached the mailbox closes itself with
-//! [`close::SLOW`](crate::close::SLOW), drops what waited, and the connection is cut. Closed for any other
-//! reason, what was taken is still read: whoever sent it has been told that it was delivered.
+//! An actix mailbox limits only the number of messages and allocates an envelope for each. Here the members of a topic
+//! share one [`Delivery`], and the limits are about what a client that does not read costs the others: memory and time.
+//! When a limit is reached, the mailbox closes itself with [`close::SLOW`] and drops its messages,
+//! and the connection is aborted. When it is closed for another reason, its messages are still read, because their
+//! senders have been told that they were delivered.
 //!
-//! It is read by the connection's actor; broadcasts that pass as they are, by its worker's
-//! [flusher](crate::connections::flusher), while the actor sleeps. Whatever waits, one of the two is on its way.
+//! The connection's actor reads it. While the actor sleeps, the worker's [flusher](crate::connections::flusher) takes
+//! the broadcasts that need no actor. Whenever a message waits, one of the two has been woken for it.
 //!
-//! It is our own because the channels of libraries (`tokio`, `flume`, `crossbeam`) are bounded in messages alone, and do not
-//! show the flusher what is at the front before it takes it.
+//! It is our own because the channels of `tokio`, `flume` and `crossbeam` limit only the number of messages, and do not
+//! let the flusher look at the first message before it takes it.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,34 +26,36 @@ use crate::connections::limits::ConnectionLimits;
 use crate::message::JoinId;
 use crate::protocol::Delivery;
 
-/// One message takes at most this part of the bound: a presence list may be larger than the whole of it,
-/// is shared by all who are told, and must not cut a client off that has had no time to read it.
+/// One message counts for at most a quarter of the limit. A presence list may be larger than the limit and is shared by
+/// all its receivers. It must not disconnect a client that has had no time to read it.
 const LARGE_SHARE: usize = 4;
 
-/// How much waits in a mailbox.
+/// How full a mailbox is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueueDepth {
     pub(crate) messages: usize,
-    /// As they count against the bound.
+    /// Their size, as it counts against the limit.
     pub(crate) bytes: usize,
-    /// Since when the oldest waits, if anything does.
+    /// Since when the oldest message waits, if there is one.
     pub(crate) since: Option<Instant>,
 }
 
-/// Why a mailbox did not take something.
+/// Why a mailbox did not accept a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PushError {
-    /// It was full just now, and has closed itself: who sees this tells the registry.
+    /// It was full and has just closed itself. The caller has to notify the registry.
     Full,
-    /// It was closed before.
+    /// It was closed already.
     Closed,
 }
 
-/// Mail in its order: as a rule there is one at most, which takes no memory besides.
+/// Messages in order. Usually there is at most one, which needs no allocation.
 pub(crate) type Batch = SmallVec<[Envelope; 1]>;
 
-/// A connection's mailbox: written from any thread, read by the connection's actor. In memory as written, as is all of
-/// a [`Connection`](crate::connections::connection::Connection).
+/// A connection's mailbox: written from any thread, read by the connection's actor.
+///
+/// `repr(C)` keeps the fields in this order, for the reason given at
+/// [`Connection`](crate::connections::connection::Connection).
 #[repr(C)]
 pub(crate) struct Mailbox {
     limits: Arc<ConnectionLimits>,
@@ -62,12 +65,12 @@ pub(crate) struct Mailbox {
 #[derive(Default)]
 #[repr(C)]
 struct Inner {
-    /// Whether there is a courier who may bring broadcasts past the reader.
+    /// Whether a flusher may take broadcasts in place of the reader.
     has_flusher: bool,
-    /// What was thrown away when it was found full.
+    /// The number of messages that were dropped when the mailbox was full.
     lost: u32,
     closed: Option<&'static Reason>,
-    /// Since when the reader has not come.
+    /// Since when the first message waits for the reader.
     since: Option<Instant>,
     bytes: usize,
     waiting: Batch,
@@ -83,13 +86,14 @@ impl Mailbox {
         &self.limits
     }
 
-    /// Puts `envelope` into the queue and wakes the reader, or refuses at once. `now` is asked for once a
-    /// broadcast, not once a member.
+    /// Queues `envelope` and wakes the reader, or refuses it without waiting. `now` is a parameter so that a broadcast
+    /// reads the clock once, and not once per member.
     pub(crate) fn push(&self, envelope: Envelope, now: Instant) -> Result<(), PushError> {
         self.push_with(envelope, now, |state| wake(Batch::new(), state))
     }
 
-    /// As [`push`](Self::push), but lets a reader sleep where there is a courier. Says whether that is to be called.
+    /// Like [`push`](Self::push), but does not wake the reader if there is a flusher. Returns whether the caller has to
+    /// request a flush.
     pub(crate) fn push_for_flusher(&self, envelope: Envelope, now: Instant) -> Result<bool, PushError> {
         self.push_with(envelope, now, needs_flush)
     }
@@ -98,7 +102,7 @@ impl Mailbox {
         &self,
         envelope: Envelope,
         now: Instant,
-        tell: impl FnOnce(MutexGuard<'_, Inner>) -> R,
+        notify: impl FnOnce(MutexGuard<'_, Inner>) -> R,
     ) -> Result<R, PushError> {
         let mut state = self.lock();
         if state.closed.is_some() {
@@ -115,16 +119,17 @@ impl Mailbox {
         }
         state.bytes += envelope.size().min(self.limits.queue.bytes / LARGE_SHARE);
         state.waiting.push(envelope);
-        Ok(tell(state))
+        Ok(notify(state))
     }
 
-    /// There is a courier from now on.
+    /// From now on there is a flusher.
     pub(crate) fn set_flusher(&self) {
         self.lock().has_flusher = true;
     }
 
-    /// Moves broadcasts that pass, from the front and of at most about `most` bytes, to the end of `batch`, for a courier
-    /// who has come; the reader is woken if something else waits. Says whether the courier is to come again.
+    /// Moves broadcasts from the front of the queue to the end of `batch`, for the flusher: as long as `passes` accepts
+    /// them, and up to about `most` bytes. If another kind of message waits behind them, the reader is woken. Returns
+    /// whether the flusher has to come again.
     pub(crate) fn drain_fastlane(
         &self,
         passes: impl Fn(JoinId, &Delivery) -> bool,
@@ -133,7 +138,7 @@ impl Mailbox {
     ) -> bool {
         let mut state = self.lock();
         if state.reader.is_none() {
-            // it is awake, and may not have said yet what it has taken before
+            // the reader is awake: messages that it took before may not be in the writer's buffer yet
             return false;
         }
         let (mut count, mut taken) = (0, 0);
@@ -148,7 +153,7 @@ impl Mailbox {
         state.waiting.drain(..count);
         state.bytes = state.bytes.saturating_sub(taken);
         if state.waiting.is_empty() {
-            // what an idle connection keeps counts more than what a busy one allocates
+            // free the memory: idle connections are many, and an allocation per batch is cheap
             state.waiting = Batch::new();
             state.bytes = 0;
             state.since = None;
@@ -162,13 +167,13 @@ impl Mailbox {
         false
     }
 
-    /// The courier cannot bring what waits: the reader is to fetch it.
+    /// Wakes the reader, because the flusher cannot deliver the waiting messages.
     pub(crate) fn wake_reader(&self) {
         wake(Batch::new(), self.lock());
     }
 
-    /// Refuses whatever comes, and has the reader end the connection once it has read what waits. The
-    /// first reason stays. Says whether it was open.
+    /// Refuses all further messages. The reader closes the connection once it has read the waiting ones. If the mailbox
+    /// is closed already, it keeps its first reason. Returns whether it was open.
     pub(crate) fn close(&self, reason: &'static Reason) -> bool {
         let mut state = self.lock();
         if state.closed.is_some() {
@@ -179,8 +184,8 @@ impl Mailbox {
         true
     }
 
-    /// Closes it, and drops what waits, once nobody is left to read: whoever still knows the connection
-    /// would keep it in memory, and what waits may itself know the connection.
+    /// Closes the mailbox and drops its messages, once there is no reader any more. Otherwise a message that refers to
+    /// the connection would keep it, and so itself, in memory.
     pub(crate) fn close_and_discard(&self) {
         let mut state = self.lock();
         state.closed.get_or_insert(&close::GONE);
@@ -194,43 +199,43 @@ impl Mailbox {
         self.closed().is_some()
     }
 
-    /// Why it is closed, if it is.
+    /// The reason for which it was closed, if it was.
     pub(crate) fn closed(&self) -> Option<&'static Reason> {
         self.lock().closed
     }
 
-    /// How many messages were thrown away, or wait for a reader who comes no more.
+    /// The number of messages that were dropped or are still unread, when the connection has closed.
     pub(crate) fn unread(&self) -> usize {
         let state = self.lock();
         state.lost as usize + state.waiting.iter().filter(|envelope| !matches!(envelope, Envelope::Close(_))).count()
     }
 
-    /// Since when the oldest waits, if anything does.
+    /// Since when the oldest message waits, if there is one.
     pub(crate) fn waits_since(&self) -> Option<Instant> {
         self.lock().since
     }
 
-    /// What waits.
+    /// How full it is.
     pub(crate) fn depth(&self) -> QueueDepth {
         let state = self.lock();
         QueueDepth { messages: state.waiting.len(), bytes: state.bytes, since: state.since }
     }
 
-    /// Whether mail has waited for longer than it may.
+    /// Whether the oldest message has waited longer than `queue.age`.
     pub(crate) fn is_overdue(&self, now: Instant) -> bool {
         self.lock().since.is_some_and(|since| now.saturating_duration_since(since) > self.limits.queue.age)
     }
 
-    /// Moves all that waits into the empty `batch`, under one lock; when there is nothing, `reader` is
-    /// woken once there is. Says whether there was something.
+    /// Moves all messages into the empty `batch`, under one lock, and returns whether there were any. If there were
+    /// none, `reader` is woken at the next message.
     pub(crate) fn drain(&self, batch: &mut Batch, reader: &Waker) -> bool {
         let mut state = self.lock();
-        // what an idle connection keeps counts more than what a busy one allocates
+        // take the memory too: idle connections are many, and an allocation per batch is cheap
         *batch = std::mem::take(&mut state.waiting);
         state.bytes = 0;
         state.since = None;
         if !batch.is_empty() {
-            // it is awake until it has asked in vain
+            // the reader counts as awake until it finds the mailbox empty
             state.reader = None;
             return true;
         }
@@ -252,8 +257,8 @@ impl Inner {
     }
 }
 
-/// Says whether the courier is to be called; where there is none, the reader is woken. A reader who does not sleep
-/// finds the mail by itself.
+/// Returns whether the caller has to request a flush. If there is no flusher, the reader is woken. A reader that is
+/// awake will find the message without either.
 fn needs_flush(state: MutexGuard<'_, Inner>) -> bool {
     if state.has_flusher {
         return state.reader.is_some();
@@ -262,7 +267,7 @@ fn needs_flush(state: MutexGuard<'_, Inner>) -> bool {
     false
 }
 
-/// Wakes the reader, and drops what was thrown away, with the lock released.
+/// Releases the lock, then drops `discarded` and wakes the reader.
 fn wake(discarded: Batch, mut state: MutexGuard<'_, Inner>) {
     let reader = state.reader.take();
     drop(state);
@@ -280,185 +285,4 @@ impl fmt::Debug for Mailbox {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::task::Wake;
-    use std::time::Duration;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::connections::envelope::{ENVELOPE_OVERHEAD, SocketEvent};
-    use crate::connections::limits::{QueueLimit, Timeouts};
-    use crate::message::{Broadcast, Event, Payload};
-    use crate::topic::Topic;
-
-    fn mailbox(bytes: usize, age: Duration) -> Mailbox {
-        let timeouts = Timeouts { idle: age, join: age, ping_interval: None };
-        Mailbox::new(Arc::new(ConnectionLimits { timeouts, queue: QueueLimit { bytes, age } }))
-    }
-
-    fn envelope(size: usize) -> Envelope {
-        let payload = Payload::binary(vec![0; size]);
-        Envelope::SocketEvent(Box::new(SocketEvent::Push(JoinId::SOCKET, Event::const_new("e"), payload)))
-    }
-
-    #[test]
-    fn a_message_larger_than_the_bound_cuts_nobody_off_but_many_do() {
-        let mailbox = mailbox(10_000, Duration::MAX);
-        let now = Instant::now();
-        assert_eq!(mailbox.push(envelope(1_000_000), now), Ok(()));
-        assert!((0..10).all(|_| mailbox.push(envelope(100), now).is_ok()), "there is room beside it");
-        let more = (0..).find_map(|n| mailbox.push(envelope(1_000_000), now).err().map(|refused| (n, refused)));
-        assert_eq!(more, Some((3, PushError::Full)));
-        assert_eq!(mailbox.unread(), 15, "what waited, and the last one");
-        assert_eq!(mailbox.push(envelope(1), now), Err(PushError::Closed));
-    }
-
-    #[test]
-    fn what_waits_too_long_closes_it_however_little_it_is() {
-        let mailbox = mailbox(10_000, Duration::from_secs(5));
-        let start = Instant::now();
-        assert_eq!(mailbox.push(envelope(1), start), Ok(()));
-        assert_eq!(mailbox.push(envelope(1), start + Duration::from_secs(5)), Ok(()));
-        assert!(mailbox.is_overdue(start + Duration::from_secs(6)));
-        assert_eq!(mailbox.push(envelope(1), start + Duration::from_secs(6)), Err(PushError::Full));
-    }
-
-    /// What happens to a mailbox next.
-    #[derive(Clone, Copy, Debug)]
-    enum Op {
-        /// A broadcast comes, which passes or does not.
-        Leave(bool),
-        Push,
-        /// The reader is polled, whether it was woken or not, and takes so much before it gives others a turn.
-        Read(usize),
-        /// The courier comes, called or not for mail, and finds the line free or not.
-        Visit(bool),
-    }
-
-    fn step() -> impl Strategy<Value = Op> {
-        prop_oneof![
-            any::<bool>().prop_map(Op::Leave),
-            Just(Op::Push),
-            (0..4_usize).prop_map(Op::Read),
-            any::<bool>().prop_map(Op::Visit),
-        ]
-    }
-
-    /// Somebody to be woken.
-    #[derive(Default)]
-    pub(crate) struct Bell(AtomicBool);
-
-    impl Bell {
-        /// Whether it has since this was last asked.
-        pub(crate) fn has_rung(&self) -> bool {
-            self.0.swap(false, Ordering::Relaxed)
-        }
-    }
-
-    impl Wake for Bell {
-        fn wake(self: Arc<Self>) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// A reader and a courier at one mailbox; what has come to the client, as numbers, stands in `told`.
-    struct Two {
-        mailbox: Mailbox,
-        bell: Arc<Bell>,
-        batch: Batch,
-        is_called: bool,
-        said: u32,
-        told: Vec<u32>,
-    }
-
-    const PASSES: JoinId = JoinId(1);
-    const OTHER: JoinId = JoinId(2);
-
-    impl Two {
-        fn take(&mut self, step: Op) {
-            let now = Instant::now();
-            match step {
-                Op::Leave(passes) => {
-                    let envelope = self.envelope(if passes { PASSES } else { OTHER });
-                    self.is_called |= self.mailbox.push_for_flusher(envelope, now).unwrap();
-                }
-                Op::Push => {
-                    let envelope = self.envelope(OTHER);
-                    self.mailbox.push(envelope, now).unwrap();
-                }
-                Op::Read(most) => self.read(most),
-                Op::Visit(is_free) => self.visit(is_free),
-            }
-        }
-
-        fn envelope(&mut self, join: JoinId) -> Envelope {
-            self.said += 1;
-            let payload = Payload::binary(self.said.to_be_bytes().to_vec());
-            let broadcast = Broadcast { topic: Topic::parse("room:a").unwrap(), event: "e".into(), payload };
-            Envelope::Delivery(join, Arc::new(Delivery::new(broadcast)))
-        }
-
-        fn hear(&mut self, delivery: &Delivery) {
-            let Payload::Binary(bytes) = &delivery.broadcast.payload else { unreachable!() };
-            self.told.push(u32::from_be_bytes(bytes[..].try_into().unwrap()));
-        }
-
-        /// As an actor's stream: one that stops before the end is polled again.
-        fn read(&mut self, most: usize) {
-            self.bell.0.store(false, Ordering::Relaxed);
-            let waker = Waker::from(self.bell.clone());
-            for _ in 0..most {
-                if self.batch.is_empty() && !self.mailbox.drain(&mut self.batch, &waker) {
-                    return;
-                }
-                let Envelope::Delivery(_, delivery) = self.batch.remove(0) else { unreachable!() };
-                self.hear(&delivery);
-            }
-            waker.wake();
-        }
-
-        fn visit(&mut self, is_free: bool) {
-            self.is_called = false;
-            if !is_free {
-                return self.mailbox.wake_reader();
-            }
-            let mut batch = Vec::new();
-            self.is_called = self.mailbox.drain_fastlane(|join, _| join == PASSES, 2 * ENVELOPE_OVERHEAD, &mut batch);
-            batch.iter().for_each(|delivery| self.hear(delivery));
-        }
-    }
-
-    /// Reader and courier together lose nothing and change no order, and whatever waits, one of them is on its way.
-    fn all_is_brought_in_order(has_flusher: bool, steps: &[Op]) {
-        let (mailbox, bell, batch) = (mailbox(1_000_000, Duration::MAX), Arc::default(), Batch::new());
-        let mut two = Two { mailbox, bell, batch, is_called: false, said: 0, told: Vec::new() };
-        if has_flusher {
-            two.mailbox.set_flusher();
-        }
-        two.read(1);
-        for step in steps {
-            two.take(*step);
-            let comes = two.is_called || two.bell.0.load(Ordering::Relaxed);
-            assert!(comes || two.mailbox.depth().messages == 0 && two.batch.is_empty(), "{step:?}: nobody comes");
-        }
-        two.read(usize::MAX);
-        assert_eq!(two.told, (1..=two.said).collect::<Vec<_>>());
-    }
-
-    /// An actor may be woken by its client too, and rest amid what it has taken.
-    #[test]
-    fn what_the_reader_has_taken_is_not_overtaken() {
-        let waits = [Op::Leave(false), Op::Leave(false)];
-        all_is_brought_in_order(true, &[&waits[..], &[Op::Read(1), Op::Leave(true), Op::Visit(true)]].concat());
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(4_000))]
-        #[test]
-        fn what_waits_is_brought_in_order(has_flusher: bool, steps in prop::collection::vec(step(), 0..60)) {
-            all_is_brought_in_order(has_flusher, &steps);
-        }
-    }
-}
+pub(crate) mod tests;

@@ -1,5 +1,5 @@
-//! The connections of a node: each with its mailbox and its limits, all of them together, and the writing half of their
-//! sockets.
+//! The connections of a node: the mailbox and the limits of each one, the hub that tracks all of them, and the write
+//! side of their sockets. Reading from the sockets belongs to `transports`.
 
 pub(crate) mod connection;
 pub(crate) mod envelope;

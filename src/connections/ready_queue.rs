@@ -1,16 +1,16 @@
-//! A desk: where those wait for whom a worker's [flusher](crate::connections::flusher) has something to bring. Nobody waits there
-//! twice, so that their number is its bound.
+//! The queue of connections that a worker's [flusher](crate::connections::flusher) has to write to. Callers do not
+//! queue a connection twice, so the number of connections bounds its length.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 
 use futures_util::task::AtomicWaker;
 
-/// Who waits, in order. Cloning copies a pointer; a clone may live on any thread.
+/// The queued items, in order. Cloning copies a pointer. A clone may be used on any thread.
 pub(crate) struct ReadyQueue<T>(Arc<Inner<T>>);
 
 struct Inner<T> {
-    /// Nothing once nobody comes any more.
+    /// `None` once the queue is closed.
     waiting: Mutex<Option<Vec<Arc<T>>>>,
     flusher: AtomicWaker,
 }
@@ -26,7 +26,8 @@ impl<T> ReadyQueue<T> {
         Self(Arc::new(Inner { waiting: Mutex::new(Some(Vec::new())), flusher: AtomicWaker::new() }))
     }
 
-    /// Has the courier come to `item`, who does not call again before it has; says whether it will.
+    /// Queues `item` and wakes the flusher. The caller must not queue it again before the flusher has taken it. Returns
+    /// `false` if the queue is closed.
     pub(crate) fn push(&self, item: Arc<T>) -> bool {
         let mut waiting = self.lock();
         let Some(ready) = &mut *waiting else { return false };
@@ -39,7 +40,8 @@ impl<T> ReadyQueue<T> {
         true
     }
 
-    /// Moves all who wait to the end of `round`; when there is nobody, the task of `cx` is woken once there is.
+    /// Moves all items to the end of `round`. The task of `cx` is woken at the next [`push`](Self::push) into the empty
+    /// queue.
     pub(crate) fn drain_into(&self, round: &mut impl Extend<Arc<T>>, cx: &Context<'_>) {
         self.0.flusher.register(cx.waker());
         if let Some(ready) = &mut *self.lock() {
@@ -47,7 +49,7 @@ impl<T> ReadyQueue<T> {
         }
     }
 
-    /// Nobody is to wait any more; whoever does is given back.
+    /// Closes the queue and returns the items in it.
     pub(crate) fn close(&self) -> Vec<Arc<T>> {
         self.lock().take().unwrap_or_default()
     }

@@ -1,23 +1,24 @@
-//! How often somebody may do something: a token bucket that can tell an excess from a flood.
+//! Rate limits: a token bucket that distinguishes a client that is too fast from one that floods, and a lock-free
+//! bucket that many sockets share.
 //!
-//! It is our own because `governor` cannot return a token, cannot look without taking one, and does not remember refusals,
-//! which are what tells a flood from an excess.
+//! It is our own because `governor` cannot return a token, cannot check without taking one, and does not count
+//! refusals. The number of refusals is what distinguishes a flood.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// What a bucket says to one more.
+/// The result of taking a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RateVerdict {
-    /// Go on.
+    /// Within the rate.
     Allow,
-    /// Too fast: refuse this one.
+    /// Too fast: refuse this request.
     Throttle,
-    /// Too fast by a whole burst of refusals: end the connection.
+    /// Too fast, and a whole burst has been refused already: close the connection.
     Flood,
 }
 
-/// `burst` at once, and then as many in each `period` as `rate`.
+/// A burst of `burst`, and then a sustained `rate` per `period`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rate {
     pub(crate) rate: u32,
@@ -35,8 +36,8 @@ impl Rate {
     }
 }
 
-/// The bucket of one socket for one kind of thing. It may go into debt by as much as it holds; the
-/// debt is what separates a client that hurries from one that floods.
+/// A socket's bucket for one kind of request. It can go into debt by as much as it holds. A client that exhausts the
+/// debt too is flooding.
 #[derive(Debug)]
 pub(crate) struct TokenBucket {
     tokens: f64,
@@ -48,12 +49,12 @@ impl TokenBucket {
         Self { tokens: f64::from(rate.burst), filled: now }
     }
 
-    /// With one left, and so soon with more.
+    /// A bucket with one token, which refills at the usual rate.
     pub(crate) fn of_one(now: Instant) -> Self {
         Self { tokens: 1.0, filled: now }
     }
 
-    /// Whether nothing is left, without taking anything.
+    /// Whether no token is left. It takes none.
     pub(crate) fn is_empty(&mut self, rate: &Rate, now: Instant) -> bool {
         self.refill(rate, now);
         self.tokens < 1.0
@@ -70,7 +71,7 @@ impl TokenBucket {
         }
     }
 
-    /// What was taken for has not come true. The next refill sees to it that there are never too many.
+    /// Returns a token that was not needed. The next refill caps the tokens at the burst.
     pub(crate) fn give_back(&mut self) {
         self.tokens += 1.0;
     }
@@ -83,27 +84,33 @@ impl TokenBucket {
     }
 }
 
-/// A bucket that many take from, on any thread and without a lock: all it keeps is when it will be full again. It goes
-/// into no debt.
+/// A bucket that many sockets share, on any thread and without a lock. It stores only the time at which it will be full
+/// again. It does not go into debt.
 #[derive(Debug)]
 pub(crate) struct SharedTokenBucket {
     made: Instant,
-    /// What one takes to be refilled, in nanoseconds.
-    each: u64,
+    /// The time that one token takes to refill, in nanoseconds.
+    nanos_per_token: u64,
+    /// The time that a whole burst takes to refill, in nanoseconds.
     burst: u64,
-    /// In nanoseconds since it was made.
+    /// When the bucket will be full, in nanoseconds since `made`.
     full_at: AtomicU64,
 }
 
 impl SharedTokenBucket {
     pub(crate) fn full(rate: Rate, now: Instant) -> Self {
-        let each = nanos(rate.period) / u64::from(rate.rate);
-        Self { made: now, each, burst: each.saturating_mul(rate.burst.into()), full_at: AtomicU64::new(0) }
+        let nanos_per_token = nanos(rate.period) / u64::from(rate.rate);
+        Self {
+            made: now,
+            nanos_per_token,
+            burst: nanos_per_token.saturating_mul(rate.burst.into()),
+            full_at: AtomicU64::new(0),
+        }
     }
 
     pub(crate) fn is_empty(&self, now: Instant) -> bool {
-        let owed = self.full_at.load(Ordering::Relaxed).saturating_sub(self.since(now));
-        owed.saturating_add(self.each) > self.burst
+        let refill_time = self.full_at.load(Ordering::Relaxed).saturating_sub(self.since(now));
+        refill_time.saturating_add(self.nanos_per_token) > self.burst
     }
 
     pub(crate) fn is_full(&self, now: Instant) -> bool {
@@ -112,14 +119,14 @@ impl SharedTokenBucket {
 
     pub(crate) fn take(&self, now: Instant) {
         let now = self.since(now);
-        let (each, most) = (self.each, now.saturating_add(self.burst));
-        let later = |full_at: u64| Some(full_at.max(now).saturating_add(each).min(most));
+        let (nanos_per_token, most) = (self.nanos_per_token, now.saturating_add(self.burst));
+        let later = |full_at: u64| Some(full_at.max(now).saturating_add(nanos_per_token).min(most));
         let _ = self.full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
     }
 
-    /// What was taken for has not come true.
+    /// Returns a token that was not needed.
     pub(crate) fn give_back(&self) {
-        let earlier = |full_at: u64| Some(full_at.saturating_sub(self.each));
+        let earlier = |full_at: u64| Some(full_at.saturating_sub(self.nanos_per_token));
         let _ = self.full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, earlier);
     }
 
@@ -137,24 +144,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pool_gives_a_burst_and_then_the_rate() {
+    fn a_shared_bucket_allows_a_burst_and_then_the_rate() {
         let (rate, start) = (Rate::per_second(10, 5), Instant::now());
-        let pool = SharedTokenBucket::full(rate, start);
-        let all_at = |now| std::iter::repeat_with(|| pool.take(now)).take_while(|()| !pool.is_empty(now)).count() + 1;
-        assert_eq!(all_at(start), 5);
+        let bucket = SharedTokenBucket::full(rate, start);
+        let tokens_at =
+            |now| std::iter::repeat_with(|| bucket.take(now)).take_while(|()| !bucket.is_empty(now)).count() + 1;
+        assert_eq!(tokens_at(start), 5);
         for _ in 0..100 {
-            pool.take(start); // no debt
+            bucket.take(start); // must not go into debt
         }
         let later = start + Duration::from_millis(250);
-        assert!(!pool.is_full(later));
-        assert_eq!(all_at(later), 2);
-        pool.give_back();
-        assert!(!pool.is_empty(later));
-        assert!(pool.is_full(later + Duration::from_millis(500)));
+        assert!(!bucket.is_full(later));
+        assert_eq!(tokens_at(later), 2);
+        bucket.give_back();
+        assert!(!bucket.is_empty(later));
+        assert!(bucket.is_full(later + Duration::from_millis(500)));
     }
 
     #[test]
-    fn a_burst_passes_then_the_rate_then_a_flood_is_told_from_an_excess() {
+    fn a_burst_is_allowed_the_next_is_throttled_and_the_rest_is_a_flood() {
         let rate = Rate::per_second(10, 5);
         let start = Instant::now();
         let mut bucket = TokenBucket::full(&rate, start);
@@ -167,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn who_keeps_to_the_rate_is_never_refused() {
+    fn a_client_within_the_rate_is_never_refused() {
         let rate = Rate::per_second(100, 3);
         let start = Instant::now();
         let mut bucket = TokenBucket::full(&rate, start);

@@ -1,8 +1,9 @@
-//! An upgraded connection's line: what its session has said, the writing half of its wire, which its task and its
-//! worker's [courier](crate::connections::flusher) take turns with, and the means to cut it.
+//! The write side of an upgraded connection: its output buffer, the write half of its socket, and the means to abort
+//! it. When something is written is decided in `flusher` and in `transports`.
 //!
-//! Both run on the same thread, and whoever has the writer in hand writes: the courier while the task rests, the task
-//! what is large, what is its last, and what the wire does not take at once.
+//! The connection's task and its worker's [flusher](crate::connections::flusher) run on the same thread and share the
+//! socket. While the task is asleep, the socket is parked here and the flusher writes. The task writes large messages,
+//! the last bytes of a connection, and bytes that the socket does not accept immediately.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
@@ -16,35 +17,35 @@ use tokio::net::tcp::OwnedWriteHalf;
 use crate::message::JoinId;
 use crate::protocol::{Delivery, Frame};
 
-/// What is larger (bytes) is left to the task, which writes one such thing at a time.
+/// Output that is larger than this (bytes) is left to the connection's task.
 pub(crate) const LARGE: usize = 16 * 1024;
 
-/// The line itself.
+/// The write side of one connection.
 #[derive(Default)]
 pub(crate) struct Writer(Mutex<WriterState>);
 
-/// The line as it is at one moment. In memory as written: the courier needs all but the end.
+/// The content of a [`Writer`]. `repr(C)` keeps the fields in this order: the flusher needs all but the last.
 #[derive(Default)]
 #[repr(C)]
 pub(crate) struct WriterState {
     pub(crate) parked: Option<ParkedSocket>,
-    /// What the session has said, to be written before all else.
+    /// Output of the session. It is written before any broadcast.
     pub(crate) buffer: BytesMut,
     pub(crate) fastlane: Option<Fastlane>,
     task: Task,
 }
 
-/// What the task leaves behind while it rests.
+/// The socket's write half, which the task leaves here while it is asleep.
 pub(crate) struct ParkedSocket {
     pub(crate) writer: OwnedWriteHalf,
-    /// Whether the wire has not taken what was said, which so is the task's to write.
+    /// Whether the socket did not accept all of the output, so that the task has to write the rest.
     pub(crate) is_full: bool,
 }
 
-/// Whose line it is.
+/// The state of the connection's task.
 enum Task {
     Running(Waker),
-    /// The line has been cut: the task is to end itself.
+    /// The connection was aborted: the task has to exit.
     Aborted,
 }
 
@@ -54,29 +55,30 @@ impl Default for Task {
     }
 }
 
-/// Some of a socket's joins: few, as a rule.
+/// Some of a socket's joins. Usually there are few.
 pub(crate) type JoinIds = SmallVec<[JoinId; 4]>;
 
-/// What may pass a session by, as in Phoenix's fastlane: broadcasts that all members are told in the same bytes.
+/// The broadcasts that bypass a session, as in Phoenix's fastlane: all members receive them as the same bytes.
 pub(crate) struct Fastlane {
-    /// The joins that pass them on as they are.
+    /// The joins whose channels do not intercept broadcasts.
     pub(crate) joins: JoinIds,
-    /// Makes of a broadcast what the client reads.
+    /// Encodes a broadcast for the client.
     pub(crate) frame: fn(&Delivery) -> Option<Frame>,
 }
 
-/// A line that has been cut.
+/// The connection was aborted.
 pub(crate) struct Aborted;
 
 impl Writer {
-    /// Cuts it, from whatever thread, so that its task ends itself: no second descriptor is needed for that.
+    /// Aborts the connection, from any thread: its task exits, which closes the socket. This needs no second file
+    /// descriptor.
     pub(crate) fn abort(&self) {
         let task = std::mem::replace(&mut self.state().task, Task::Aborted);
         task.wake();
     }
 
-    /// The task is at work: what it left behind, if it has rested. From now on the task of `cx` is woken when there is
-    /// something about the line that it has to know.
+    /// Returns the parked socket to the task, if it is parked. From now on the task of `cx` is woken when the
+    /// connection needs it.
     pub(crate) fn unpark(&self, cx: &Context<'_>) -> Result<Option<ParkedSocket>, Aborted> {
         let mut state = self.state();
         let Task::Running(waker) = &mut state.task else { return Err(Aborted) };
@@ -84,36 +86,37 @@ impl Writer {
         Ok(state.parked.take())
     }
 
-    /// The task rests from now on, and leaves what was said to the courier.
+    /// Parks the socket while the task is asleep. The flusher writes the output from now on.
     pub(crate) fn park(&self, writer: OwnedWriteHalf) {
         self.state().parked = Some(ParkedSocket { writer, is_full: false });
     }
 
-    /// Has the client told something, as soon as the task or the courier comes to it.
+    /// Buffers a message for the client. The task or the flusher writes it.
     pub(crate) fn send(&self, frame: &Frame) {
         write_frame(frame, &mut self.state().buffer);
     }
 
-    /// The same, for what is no message: a ping, a pong, a goodbye.
+    /// Buffers a control frame: a ping, a pong or a close frame.
     pub(crate) fn control(&self, message: Message) {
-        // the codec refuses nothing but a piece without a beginning
-        let buffer = Codec::new().encode(message, &mut self.state().buffer);
-        debug_assert!(buffer.is_ok(), "what we say is whole");
+        // the codec refuses only a continuation without a first fragment
+        let encoded = Codec::new().encode(message, &mut self.state().buffer);
+        debug_assert!(encoded.is_ok(), "a control frame is never fragmented");
     }
 
-    /// The task is over: whoever still knows the line would else keep the wire open.
+    /// Drops everything when the task exits. Otherwise a remaining reference to this writer would keep the socket open.
     pub(crate) fn end(&self) {
         *self.state() = WriterState::default();
     }
 
-    /// What lies here while the task rests. Only its own worker's thread writes, so that nobody waits for that.
+    /// Locks the state. Only the connection's own worker holds the lock while it writes to the socket, so no other
+    /// thread waits for that.
     pub(crate) fn state(&self) -> MutexGuard<'_, WriterState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl WriterState {
-    /// Has the task look at its line.
+    /// Wakes the connection's task.
     pub(crate) fn wake(&self) {
         self.task.wake();
     }
@@ -127,7 +130,7 @@ impl Task {
     }
 }
 
-/// Adds a message as a WebSocket carries it (RFC 6455, section 5.2).
+/// Appends a message to `bytes` as a WebSocket frame (RFC 6455, section 5.2).
 pub(crate) fn write_frame(frame: &Frame, bytes: &mut BytesMut) {
     match frame {
         Frame::Text(text) => Parser::write_message(bytes, text, OpCode::Text, true, false),

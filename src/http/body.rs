@@ -1,29 +1,29 @@
-//! A request's body, read within a limit. How long that may take, and what it says, are for whoever asks.
+//! Reads a request's body, up to a size limit. The caller sets the timeout and decodes the bytes.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, web};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 
-/// Why a body is not there.
+/// Why a body was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyError {
-    /// It is larger than it may be, or says so.
+    /// The body, or its `Content-Length`, exceeds the limit.
     TooLarge,
-    /// The client has gone, or broken HTTP, before its end.
+    /// The client disconnected or violated HTTP before the end of the body.
     Broken,
 }
 
-/// Reads a body of up to `most` bytes, and never keeps more of it.
-pub(crate) async fn read(request: &HttpRequest, mut payload: web::Payload, most: usize) -> Result<Bytes, BodyError> {
+/// Reads a body of up to `limit` bytes, and never buffers more than that.
+pub(crate) async fn read(request: &HttpRequest, mut payload: web::Payload, limit: usize) -> Result<Bytes, BodyError> {
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if length.is_some_and(|length: u64| length > most as u64) {
+    if length.is_some_and(|length: u64| length > limit as u64) {
         return Err(BodyError::TooLarge);
     }
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| BodyError::Broken)?;
-        if body.len() + chunk.len() > most {
+        if body.len() + chunk.len() > limit {
             return Err(BodyError::TooLarge);
         }
         body.extend_from_slice(&chunk);

@@ -1,19 +1,20 @@
-//! Whose connection it is: the address that limits count by, seen through the proxies that are trusted.
+//! The client IP of a request, by which limits are counted. It is taken from `X-Forwarded-For` if trusted proxies
+//! forwarded the request. The limits themselves are in [`ip_limits`](crate::connections::ip_limits).
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// Who a request comes from.
+/// The client IP of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClientIp {
     pub(crate) address: IpAddr,
-    /// Whether a trusted proxy brought it, whose word on the rest counts too.
+    /// Whether the connection comes from a trusted proxy, whose other forwarding headers can be trusted too.
     pub(crate) is_proxied: bool,
 }
 
 impl ClientIp {
-    /// Judges the socket's other end, and what `X-Forwarded-For` says, in order.
+    /// Determines the client IP from the socket's remote address and the `X-Forwarded-For` headers, in their order.
     pub(crate) fn new<'a>(
         peer: IpAddr,
         forwarded_for: impl DoubleEndedIterator<Item = &'a str>,
@@ -24,9 +25,9 @@ impl ClientIp {
     }
 }
 
-/// The client's address: the socket's own, or, when that is a trusted proxy, the last entry of
-/// `X-Forwarded-For` that no trusted proxy wrote for another. Whoever is no trusted proxy can write
-/// there what it likes.
+/// The client's address: the socket's remote address or, if that is a trusted proxy, the last entry of
+/// `X-Forwarded-For` that is not itself a trusted proxy. Earlier entries are ignored, because any client can forge
+/// them.
 fn of_client<'a>(peer: IpAddr, forwarded_for: impl DoubleEndedIterator<Item = &'a str>, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
     let mut client = peer.to_canonical();
@@ -34,14 +35,14 @@ fn of_client<'a>(peer: IpAddr, forwarded_for: impl DoubleEndedIterator<Item = &'
         if !is_trusted(&client) {
             break;
         }
-        // an entry that is no address ends the chain: what stands before it cannot be trusted
+        // an entry that is not an address ends the chain: the entries before it cannot be trusted
         let Some(address) = parse(entry.trim()) else { break };
         client = address;
     }
     client
 }
 
-/// An address as proxies write it: bare, with a port, or in brackets.
+/// Parses an address as proxies write it: bare, with a port, or in brackets.
 fn parse(entry: &str) -> Option<IpAddr> {
     let bare = entry.parse::<IpAddr>().ok();
     let address = bare.or_else(|| entry.parse::<std::net::SocketAddr>().ok().map(|with_port| with_port.ip()));
@@ -59,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_trusted_proxy_is_believed() {
+    fn forwarded_addresses_count_only_from_trusted_proxies() {
         assert_eq!(client("203.0.113.9", &["198.51.100.1"]), "203.0.113.9", "forged");
         assert_eq!(client("10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
         assert_eq!(client("::ffff:10.0.0.1", &["::ffff:198.51.100.1"]), "198.51.100.1", "v4-mapped");

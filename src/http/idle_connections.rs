@@ -1,9 +1,9 @@
-//! Guests: connections that are no sockets, or not yet. Those that keep nothing but their place are shown out.
+//! HTTP connections that are not, or not yet, WebSockets. Those that are idle for too long are closed.
 //!
-//! The HTTP server minds how long the headers of a connection's first request take, and how long it then rests. It
-//! minds neither the headers of a later request, once the first of their bytes is here, nor a body that nobody reads
-//! and that never ends: a byte now and then would keep a connection for ever. Sockets are not minded here, but by
-//! [`connections`](crate::connections::hub).
+//! The HTTP server limits the time for the headers of a connection's first request, and the time between two requests.
+//! It does not limit the time for the headers of a later request once their first byte has arrived, nor the time for a
+//! body that no handler reads. So a client that sends one byte now and then could keep its connection for ever.
+//! The timeouts of WebSockets and of long-polling sessions are not here, but in [`hub`](crate::connections::hub).
 
 use std::future::pending;
 use std::net::Shutdown;
@@ -25,60 +25,61 @@ use crate::config::schema::Config;
 use crate::metrics::families::Metrics;
 use crate::metrics::labels;
 
-/// A connection's wire, which can be cut whoever reads and writes it.
+/// A connection's TCP socket. It can be shut down while another task reads and writes it.
 pub(crate) type RawSocket = Arc<socket2::Socket>;
 
-/// All guests of a node.
+/// All HTTP connections of a node.
 pub(crate) struct IdleConnections {
     timeout: Duration,
     metrics: Arc<Metrics>,
     all: Mutex<Vec<Weak<HttpConnection>>>,
 }
 
-/// One connection, from its first byte to its last.
+/// One HTTP connection, from its first byte to its last.
 pub(crate) struct HttpConnection {
     socket: RawSocket,
     metrics: Arc<Metrics>,
     state: Mutex<IdleState>,
 }
 
-/// What a guest is here for.
+/// What decides whether a connection is idle.
 struct IdleState {
-    /// Since when nothing has been answered.
+    /// When the last response ended, or else when the connection was accepted.
     since: Instant,
-    /// How many of its requests are being answered.
-    answering: usize,
-    /// Whether it has asked for anything.
-    has_asked: bool,
-    /// Whether it is a socket by now.
+    /// How many of its requests have no complete response yet.
+    pending: usize,
+    /// Whether it has sent a valid request.
+    has_request: bool,
+    /// Whether it has become a WebSocket.
     is_upgraded: bool,
 }
 
 impl IdleConnections {
-    /// A guest may take its time to take the last of an answer, then rest, then take its time to ask anew.
+    /// A connection may be idle for as long as its client may take to receive the last bytes of a response, to keep the
+    /// connection alive, and to send the headers of its next request.
     pub(crate) fn new(config: &Config, metrics: Arc<Metrics>) -> Self {
         let timeout = config.socket.write_timeout + config.server.keep_alive + config.server.header_timeout;
         Self { timeout, metrics, all: Mutex::default() }
     }
 
-    /// A connection has been accepted, which can be cut by `socket`.
+    /// Tracks a connection that has been accepted. It is closed by `socket`.
     pub(crate) fn track(&self, socket: RawSocket) -> Arc<HttpConnection> {
-        let state = IdleState { since: Instant::now(), answering: 0, has_asked: false, is_upgraded: false };
+        let state = IdleState { since: Instant::now(), pending: 0, has_request: false, is_upgraded: false };
         let connection = Arc::new(HttpConnection { socket, metrics: self.metrics.clone(), state: Mutex::new(state) });
         lock(&self.all).push(Arc::downgrade(&connection));
         connection
     }
 
-    /// Looks once at every guest, and cuts those that have stayed too long.
+    /// Closes all connections that have been idle for too long.
     pub(crate) fn sweep(&self, now: Instant) {
-        let stays = |connection: &Weak<HttpConnection>| {
+        let is_kept = |connection: &Weak<HttpConnection>| {
             connection.upgrade().is_some_and(|connection| connection.is_alive(now, self.timeout))
         };
         let mut all = lock(&self.all);
-        all.retain(stays);
+        all.retain(is_kept);
         if all.capacity() > 4 * all.len() {
-            let left = 2 * all.len();
-            all.shrink_to(left);
+            let target = 2 * all.len();
+            all.shrink_to(target);
         }
     }
 }
@@ -88,34 +89,34 @@ impl HttpConnection {
         &self.socket
     }
 
-    /// It is a socket from now on, and its time is minded elsewhere.
+    /// Marks the connection as a WebSocket, which is no longer tracked here.
     pub(crate) fn mark_upgraded(&self) {
         lock(&self.state).is_upgraded = true;
     }
 
     fn is_alive(&self, now: Instant, timeout: Duration) -> bool {
-        let IdleState { since, answering, has_asked, is_upgraded } = *lock(&self.state);
+        let IdleState { since, pending, has_request, is_upgraded } = *lock(&self.state);
         if is_upgraded {
             return false;
         }
-        if answering > 0 || now.saturating_duration_since(since) < timeout {
+        if pending > 0 || now.saturating_duration_since(since) < timeout {
             return true;
         }
-        // one that has never asked is counted at its end
-        if has_asked {
+        // a connection that has sent no request is counted when it is dropped
+        if has_request {
             self.metrics.connections_without_request.inc();
         }
-        log::debug!("cut a connection that was no socket and asked for nothing");
-        // an error means that it is cut already
+        log::debug!("closed an idle HTTP connection");
+        // an error means that it is closed already
         let _ = self.socket.shutdown(Shutdown::Both);
         false
     }
 }
 
-/// Whoever has never asked for anything that could be read has been turned away by the HTTP server itself.
+/// Counts a connection that has sent nothing, or nothing that the HTTP server accepted as a request.
 impl Drop for HttpConnection {
     fn drop(&mut self) {
-        if !lock(&self.state).has_asked {
+        if !lock(&self.state).has_request {
             self.metrics.connections_without_request.inc();
         }
     }
@@ -125,50 +126,50 @@ fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A request of a guest's that is being answered, until it is dropped.
-struct Answering(Arc<HttpConnection>);
+/// A request whose response is not complete. Dropping this marks the response as complete.
+struct PendingResponse(Arc<HttpConnection>);
 
-impl Answering {
+impl PendingResponse {
     fn new(connection: Arc<HttpConnection>) -> Self {
         let mut state = lock(&connection.state);
-        state.answering += 1;
-        state.has_asked = true;
+        state.pending += 1;
+        state.has_request = true;
         drop(state);
         Self(connection)
     }
 }
 
-impl Drop for Answering {
+impl Drop for PendingResponse {
     fn drop(&mut self) {
         let mut state = lock(&self.0.state);
-        state.answering -= 1;
+        state.pending -= 1;
         state.since = Instant::now();
     }
 }
 
-/// Has `next` answer, and minds how long that takes.
+/// A middleware that tracks each request from its arrival to the end of its response.
 pub(crate) async fn track_request(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let answering = request.conn_data::<Arc<HttpConnection>>().cloned().map(Answering::new);
+    let pending = request.conn_data::<Arc<HttpConnection>>().cloned().map(PendingResponse::new);
     let response = next.call(request).await?.map_into_boxed_body();
-    if let Some(Answering(connection)) = &answering {
+    if let Some(PendingResponse(connection)) = &pending {
         connection.metrics.http_responses.inc(labels::StatusClass::of(response.status()));
     }
-    let Some(answering) = answering.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) else {
+    let Some(pending) = pending.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) else {
         return Ok(response);
     };
-    Ok(response.map_body(|_, body| BoxBody::new(AnswerBody { body, _answering: answering })))
+    Ok(response.map_body(|_, body| BoxBody::new(TrackedBody { body, _pending: pending })))
 }
 
-/// The body of an answer. The server lets go of it when its client has taken all but the last few bytes.
-struct AnswerBody {
+/// The body of a response. The HTTP server drops it when the client has received all but the last few bytes.
+struct TrackedBody {
     body: BoxBody,
-    _answering: Answering,
+    _pending: PendingResponse,
 }
 
-impl MessageBody for AnswerBody {
+impl MessageBody for TrackedBody {
     type Error = <BoxBody as MessageBody>::Error;
 
     fn size(&self) -> BodySize {
@@ -180,18 +181,18 @@ impl MessageBody for AnswerBody {
     }
 }
 
-/// Cuts a wire after a while, whatever waits on it.
-pub(crate) fn abort_later(cut: impl FnOnce() + 'static, time: Duration) {
+/// Runs `close`, which closes a connection, after `time`.
+pub(crate) fn abort_later(close: impl FnOnce() + 'static, time: Duration) {
     actix_web::rt::spawn(async move {
         tokio::time::sleep(time).await;
-        cut();
+        close();
     });
 }
 
-/// Ends when the client has ended its half of the wire, as one does that gives a request up. The HTTP server
-/// itself would wait for the answer to be written.
+/// Completes when the client has closed its sending half of the connection, as it does when it abandons a request.
+/// The HTTP server itself would notice only when it writes the response.
 pub(crate) async fn hung_up(socket: &RawSocket) {
-    #[expect(deprecated, reason = "its successors are unsafe; what is registered owns the wire, which stays open")]
+    #[expect(deprecated, reason = "its successors are unsafe; the registered value owns the socket and keeps it open")]
     let watched = AsyncFd::with_interest(socket.clone(), Interest::READABLE);
     let Ok(watched) = watched else { return pending().await };
     while let Ok(mut readiness) = watched.readable().await {

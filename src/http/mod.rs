@@ -1,5 +1,5 @@
-//! How a request becomes a client: mounts, the checks before an upgrade, client addresses, CORS, idle HTTP connections,
-//! and static files.
+//! From an HTTP request to a client: mounts, the checks before an upgrade, client IPs, CORS, idle HTTP connections, and
+//! static files. The wire formats and their routes are in `protocols`.
 
 pub(crate) mod acceptor;
 pub(crate) mod body;

@@ -1,5 +1,5 @@
-//! What all workers of a node share: its configuration, its topics, its connections, and whether it lets
-//! anybody in.
+//! The state that all workers of a node share: configuration, pubsub, connections, and whether the node accepts
+//! clients. Starting and stopping a node is in [`server`](crate::server).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use crate::connections::hub::{Hub, HubLimits};
 use crate::connections::ip_limits::IpTable;
 use crate::http::idle_connections::IdleConnections;
 
-/// What every worker shares.
+/// The state that all workers share.
 pub(crate) struct NodeState {
     pub(crate) config: Config,
     pub(crate) pubsub: Pubsub,
@@ -33,7 +33,7 @@ impl NodeState {
         self.ready.load(Ordering::Relaxed)
     }
 
-    /// Says from now on that it is not ready, and lets nobody new in.
+    /// Makes the node report that it is not ready, and reject new clients.
     pub(crate) fn start_draining(&self) {
         self.ready.store(false, Ordering::Relaxed);
     }

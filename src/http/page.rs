@@ -1,7 +1,8 @@
-//! The web page at `/`: the files of `web/`, embedded in the binary by `rust-embed`, or for development those of a folder.
+//! The web page at `/`: the files of `web/`, embedded in the binary by `rust-embed`, or the files of a folder for
+//! development. How a file becomes a response is in [`static_files`].
 //!
-//! `rust-embed` lists and hashes the files when this crate is compiled, in debug builds too. A changed file causes a new
-//! build. So does a new file, as soon as an embedded file refers to it.
+//! `rust-embed` lists and hashes the files when this crate is compiled, in debug builds too. A changed file causes a
+//! new build. So does a new file, as soon as an embedded file refers to it.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -18,7 +19,7 @@ use crate::http::static_files::{self, Asset};
 
 const INDEX: &str = "index.html";
 
-/// The page and its library, without the documentation and without what is for npm alone.
+/// The page and its library, without the documentation and the files that only the npm package needs.
 #[derive(Embed)]
 #[folder = "web"]
 #[exclude = "docs/**"]
@@ -39,7 +40,7 @@ fn embedded(path: &str) -> Option<Asset> {
     Some(Asset::new(bytes, &file.metadata.sha256_hash()))
 }
 
-/// Serves the page at `/`, from `folder` if there is one.
+/// Serves the page at `/`: from `folder` if it is set, otherwise from the binary.
 pub(crate) fn configure(app: &mut ServiceConfig, folder: Option<PathBuf>) {
     app.default_service(web::to(move |request: HttpRequest| serve(request, folder.clone())));
 }
@@ -64,7 +65,7 @@ mod tests {
 
     use super::*;
 
-    /// Files that no page requests: the reference pages, and what the npm package has besides its modules.
+    /// Files that no page requests: the reference pages, and the npm package's files other than its modules.
     const NOT_EMBEDDED: [&str; 4] = ["docs/", "lib/README.md", "lib/package.json", "lib/cli/"];
 
     fn files_below(folder: &Path, root: &Path, found: &mut Vec<String>) {

@@ -1,5 +1,5 @@
-//! What every upgrade to a WebSocket must be, whatever is spoken over it: a query that can be read, an origin
-//! that is let in, and the headers of RFC 6455.
+//! The checks of every WebSocket upgrade, for all protocols: a query in UTF-8, an allowed origin, and the headers of
+//! RFC 6455. What a single protocol requires is in `protocols`.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use crate::config::origin::Origins;
 use crate::http::mount::ConnectError;
 use crate::refusal::ConnectRefusal;
 
-/// The query's params. A malformed escape stands for itself; one that is no UTF-8 is refused.
+/// The query's parameters. A malformed percent escape is kept as text. A query that is not UTF-8 is rejected.
 pub(crate) fn params(query: &str) -> Result<Vec<(String, String)>, ConnectError> {
     let decode = |text: &str| {
         let text = text.replace('+', " ");
@@ -36,7 +36,7 @@ pub(crate) fn check_origin(headers: &HeaderMap, origins: &Origins) -> Result<(),
     }
 }
 
-/// The upgrade's own headers (RFC 6455, 4.2.1), in words that say which one is missing.
+/// Checks the headers of an upgrade (RFC 6455, 4.2.1). The error names the header that is wrong.
 pub(crate) fn check_upgrade(request: &HttpRequest) -> Result<(), ConnectError> {
     let headers = request.headers();
     let bad =
@@ -50,7 +50,7 @@ pub(crate) fn check_upgrade(request: &HttpRequest) -> Result<(), ConnectError> {
             values(headers, header::CONNECTION)
         ));
     }
-    // one of a list would do (RFC 9110, 7.8), but the HTTP server takes no other for an upgrade
+    // RFC 9110, 7.8 allows a list of protocols, but the HTTP server accepts only this one as an upgrade
     let upgrades = values(headers, header::UPGRADE);
     if !upgrades.iter().any(|value| value.trim().eq_ignore_ascii_case("websocket")) {
         return bad(format!("'upgrade' header must be 'websocket', got {upgrades:?}"));
@@ -73,7 +73,7 @@ fn values(headers: &HeaderMap, name: HeaderName) -> Vec<&str> {
     headers.get_all(name).map(|value| value.to_str().unwrap_or("(not text)")).collect()
 }
 
-/// Whether the header's comma-separated list has `token`, in whatever case.
+/// Whether the header's comma-separated list contains `token`, in upper or lower case.
 fn contains(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     values(headers, name).iter().flat_map(|value| value.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
 }

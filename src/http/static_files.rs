@@ -1,5 +1,5 @@
-//! Static files over HTTP: how one is read from a folder, and how one is sent, with its ETag, compressed where the client
-//! accepts gzip, and with the headers that keep foreign code out of a page.
+//! Static files over HTTP: reads a file from a folder, and makes a response with an ETag, gzip compression where the
+//! client accepts it, and the security headers of a page. Which files are served is decided by the caller.
 
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
@@ -15,7 +15,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
-/// Nothing but our own files, and nothing inline: what a peer sends can never run here.
+/// Allows only files of this server, and nothing inline, so that data from a peer can never run as code.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
                       connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
@@ -23,13 +23,13 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// One file, ready to be sent.
 pub(crate) struct Asset {
     bytes: Bytes,
-    /// The compressed bytes, once a client has asked for them, unless they are no fewer.
+    /// The compressed bytes, made when the first client accepts gzip. `None` if compression does not make them fewer.
     gzip: OnceLock<Option<Bytes>>,
     tag: String,
 }
 
 impl Asset {
-    /// A file with the SHA-256 of its content.
+    /// A file and the SHA-256 of its content, from which its ETag is made.
     pub(crate) fn new(bytes: Bytes, sha256: &[u8; 32]) -> Self {
         let tag = format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&sha256[..12]));
         Self { bytes, gzip: OnceLock::new(), tag }
@@ -47,13 +47,13 @@ fn compress(bytes: &[u8]) -> Option<Bytes> {
     encoder.finish().ok().map(Bytes::from)
 }
 
-/// A file below `folder`.
+/// The response with the file `path` below `folder`.
 pub(crate) async fn file(request: HttpRequest, folder: PathBuf, path: &str) -> HttpResponse {
     let asset = from_folder(folder, path.to_owned()).await;
     found(&request, asset.as_ref(), path)
 }
 
-/// The response with `asset`, which was asked for as `path`, or that there is no such file.
+/// The response with `asset`, which was requested as `path`, or 404 if there is none.
 pub(crate) fn found(request: &HttpRequest, asset: Option<&Asset>, path: &str) -> HttpResponse {
     match asset {
         Some(asset) => respond(request, asset, content_type(path)),
@@ -61,7 +61,7 @@ pub(crate) fn found(request: &HttpRequest, asset: Option<&Asset>, path: &str) ->
     }
 }
 
-/// A file below `folder`; hidden files and whatever leads out of the folder are not found.
+/// Reads a file below `folder`. Hidden files, and paths that leave the folder, are not found.
 async fn from_folder(folder: PathBuf, path: String) -> Option<Asset> {
     let path = below(&folder, &path)?;
     let read = web::block(move || std::fs::read(path)).await;
@@ -70,7 +70,7 @@ async fn from_folder(folder: PathBuf, path: String) -> Option<Asset> {
     Some(Asset::new(bytes.into(), &sha256))
 }
 
-/// Where `path` is in `folder`, if that is where it leads.
+/// `path` below `folder`, unless it leaves the folder or names a hidden file.
 pub(crate) fn below(folder: &Path, path: &str) -> Option<PathBuf> {
     let is_plain =
         |part: Component<'_>| matches!(part, Component::Normal(name) if !name.as_encoded_bytes().starts_with(b"."));
@@ -93,7 +93,7 @@ fn respond(request: &HttpRequest, asset: &Asset, content_type: &str) -> HttpResp
     }
 }
 
-/// A browser keeps the file and asks each time whether it is still the one.
+/// Lets a browser cache the file, and makes it revalidate the file each time.
 fn caching<'a>(response: &'a mut HttpResponseBuilder, asset: &Asset) -> &'a mut HttpResponseBuilder {
     response
         .insert_header((header::ETAG, asset.tag.as_str()))

@@ -1,6 +1,7 @@
-//! Names and counters: what a node has done since it started. Counting is all that happens here.
+//! The metric families of a node: their names, help texts and instruments. Each part of the core
+//! counts its own events.
 //!
-//! What is not counted but asked for, as how many topics there are, is in `exposition`.
+//! Gauges that are read only on request, such as the number of topics, are in `server::prometheus`.
 
 use prometheus::Registry;
 
@@ -10,22 +11,22 @@ use crate::metrics::instruments::{Counter, CounterVec, GaugeVec, HistogramVec, P
 use crate::metrics::labels::{StatusClass, Transport};
 use crate::refusal::{ConnectRefusal, DropReason, JoinRefusal, PushRefusal};
 
-/// Declares the families: from each line come the field, its documentation, its name and its help.
+/// Declares the families. Each line gives the field, its documentation, the metric's name and its help text.
 macro_rules! families {
-    ($($(#[doc = $says:literal])+ $field:ident: $type:ty = $name:literal;)+) => {
-        /// A node's counters, each for every protocol.
+    ($($(#[doc = $doc:literal])+ $field:ident: $type:ty = $name:literal;)+) => {
+        /// A node's metrics. Most have a series for each protocol.
         #[derive(Debug)]
         pub struct Metrics {
-            /// Where all of them are read.
+            /// The Prometheus registry of all families.
             pub(crate) registry: Registry,
-            $($(#[doc = $says])+ pub $field: $type,)+
+            $($(#[doc = $doc])+ pub $field: $type,)+
         }
 
         impl Default for Metrics {
             fn default() -> Self {
                 let registry = Registry::new();
                 Self {
-                    $($field: <$type>::new(&registry, $name, concat!($($says),+).trim_ascii()),)+
+                    $($field: <$type>::new(&registry, $name, concat!($($doc),+).trim_ascii()),)+
                     registry,
                 }
             }

@@ -1,8 +1,8 @@
-//! Kinds of series: numbers that only grow, numbers of what there is, and times, each kept apart by protocol
-//! and by one [`Label`]. Which there are is [`metrics`](crate::metrics::families)' to say.
+//! The instruments: counters, gauges and histograms, with one series for each protocol and each value of a [`Label`].
+//! Which metrics there are is in [`families`](crate::metrics::families).
 //!
-//! Every series is there from the beginning, and whoever counts finds its own by an index: counting is one
-//! relaxed addition, without a look at a name and without a lock.
+//! All series exist from the start, and a series is found by its index. So counting is one relaxed addition, without a
+//! lock and without a lookup by name.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,34 +14,35 @@ use prometheus::{Opts, Registry};
 
 use crate::topic::Realm;
 
-/// What all names of ours begin with.
+/// The prefix of the node's metric names.
 pub(crate) const NAMESPACE: &str = "handclasp";
-/// Upper bounds of the buckets for times, in seconds: from a queue that is read at once to `limits.queue_age`.
+/// The upper bounds of a histogram's buckets, in seconds: from a queue that is read immediately to `limits.queue_age`.
 const SECONDS: [f64; 14] =
     [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
-/// Why nothing here can fail.
-pub(crate) const SOUND: &str = "names and labels are declared once: every node that starts tries them";
+/// Why registering a metric cannot fail.
+pub(crate) const VALID: &str =
+    "metric names and labels are constant and valid: each node registers all of them when it starts";
 
-/// One of a closed list of values that a counter is told apart by.
+/// A label of a metric, with a closed list of values.
 pub trait Label: Copy + Send + Sync + 'static {
-    /// What the list is called in a series: `reason` of `reason="origin"`. Empty for a list of one.
+    /// The label's name in a series: `reason` in `reason="origin"`. Empty for a metric without such a label.
     const KEY: &'static str;
-    /// The list, each where [`at`](Self::at) says.
+    /// All values, each at its index [`at`](Self::at).
     const ALL: &'static [Self];
 
-    /// What this one is called in a series.
+    /// The value's text in a series: `origin` in `reason="origin"`.
     fn name(self) -> &'static str;
 
-    /// Where in the list it is.
+    /// The value's index in [`ALL`](Self::ALL).
     fn at(self) -> usize;
 }
 
-/// A number that only grows, where no protocol is known yet.
+/// A counter without labels.
 pub struct Counter(IntCounter);
 
 impl Counter {
     pub(crate) fn new(registry: &Registry, name: &str, help: &str) -> Self {
-        let counter = IntCounter::with_opts(Opts::new(name, help).namespace(NAMESPACE)).expect(SOUND);
+        let counter = IntCounter::with_opts(Opts::new(name, help).namespace(NAMESPACE)).expect(VALID);
         register(registry, counter.clone());
         Self(counter)
     }
@@ -50,7 +51,7 @@ impl Counter {
         self.0.inc();
     }
 
-    /// How much it is now.
+    /// The current value.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.get()
@@ -63,25 +64,25 @@ impl fmt::Debug for Counter {
     }
 }
 
-/// Numbers that only grow, one for each value of `L`, where no protocol is known.
+/// A counter for each value of `L`, without a protocol.
 pub struct CounterVec<L: Label> {
     series: Vec<IntCounter>,
-    list: PhantomData<L>,
+    label: PhantomData<L>,
 }
 
 impl<L: Label> CounterVec<L> {
     pub(crate) fn new(registry: &Registry, name: &str, help: &str) -> Self {
-        let family = IntCounterVec::new(Opts::new(name, help).namespace(NAMESPACE), &[L::KEY]).expect(SOUND);
+        let family = IntCounterVec::new(Opts::new(name, help).namespace(NAMESPACE), &[L::KEY]).expect(VALID);
         let series = L::ALL.iter().map(|label| family.with_label_values(&[label.name()])).collect();
         register(registry, family);
-        Self { series, list: PhantomData }
+        Self { series, label: PhantomData }
     }
 
     pub(crate) fn inc(&self, label: L) {
         self.series[label.at()].inc();
     }
 
-    /// How many there have been of this kind.
+    /// The counter's value for `label`.
     #[must_use]
     pub fn of(&self, label: L) -> u64 {
         self.series[label.at()].get()
@@ -94,32 +95,32 @@ impl<L: Label> fmt::Debug for CounterVec<L> {
     }
 }
 
-/// Numbers that only grow, one for each protocol and each value of `L`.
+/// A counter for each protocol and each value of `L`.
 pub struct ProtocolCounterVec<L: Label = ()> {
     series: Vec<IntCounter>,
-    list: PhantomData<L>,
+    label: PhantomData<L>,
 }
 
 impl<L: Label> ProtocolCounterVec<L> {
     pub(crate) fn new(registry: &Registry, name: &str, help: &str) -> Self {
         let keys = keys::<L>();
-        let family = IntCounterVec::new(Opts::new(name, help).namespace(NAMESPACE), &keys).expect(SOUND);
+        let family = IntCounterVec::new(Opts::new(name, help).namespace(NAMESPACE), &keys).expect(VALID);
         let series = values::<L>().map(|values| family.with_label_values(&values[..keys.len()])).collect();
         register(registry, family);
-        Self { series, list: PhantomData }
+        Self { series, label: PhantomData }
     }
 
     pub(crate) fn add(&self, realm: Realm, label: L, n: u64) {
         self.series[at(realm, label)].inc_by(n);
     }
 
-    /// How many there have been of this kind, in all protocols.
+    /// The counter's value for `label`, summed over all protocols.
     #[must_use]
     pub fn of(&self, label: L) -> u64 {
         Realm::ALL.iter().map(|realm| self.series[at(*realm, label)].get()).sum()
     }
 
-    /// How many there have been in all.
+    /// The sum of all counters.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.series.iter().map(IntCounter::get).sum()
@@ -132,29 +133,29 @@ impl<L: Label> fmt::Debug for ProtocolCounterVec<L> {
     }
 }
 
-/// Numbers of what there is now, one for each protocol and each value of `L`.
+/// A gauge for each protocol and each value of `L`.
 pub struct GaugeVec<L: Label> {
     series: Vec<IntGauge>,
-    list: PhantomData<L>,
+    label: PhantomData<L>,
 }
 
 impl<L: Label> GaugeVec<L> {
     pub(crate) fn new(registry: &Registry, name: &str, help: &str) -> Self {
         let keys = keys::<L>();
-        let family = IntGaugeVec::new(Opts::new(name, help).namespace(NAMESPACE), &keys).expect(SOUND);
+        let family = IntGaugeVec::new(Opts::new(name, help).namespace(NAMESPACE), &keys).expect(VALID);
         let series = values::<L>().map(|values| family.with_label_values(&values[..keys.len()])).collect();
         register(registry, family);
-        Self { series, list: PhantomData }
+        Self { series, label: PhantomData }
     }
 
-    /// Counts one more for as long as what this returns is kept.
+    /// Adds one to a gauge until the returned guard is dropped.
     pub(crate) fn one(&self, realm: Realm, label: L) -> GaugeGuard {
         let gauge = self.series[at(realm, label)].clone();
         gauge.inc();
         GaugeGuard(gauge)
     }
 
-    /// How many there are.
+    /// The sum of all gauges.
     #[must_use]
     pub fn get(&self) -> i64 {
         self.series.iter().map(IntGauge::get).sum()
@@ -167,7 +168,7 @@ impl<L: Label> fmt::Debug for GaugeVec<L> {
     }
 }
 
-/// One of what a gauge counts.
+/// One unit of a gauge. Dropping it subtracts one.
 pub(crate) struct GaugeGuard(IntGauge);
 
 impl Drop for GaugeGuard {
@@ -176,13 +177,13 @@ impl Drop for GaugeGuard {
     }
 }
 
-/// How long something took, for each protocol.
+/// A histogram of durations for each protocol.
 pub struct HistogramVec(Vec<Histogram>);
 
 impl HistogramVec {
     pub(crate) fn new(registry: &Registry, name: &str, help: &str) -> Self {
-        let terms = HistogramOpts::new(name, help).namespace(NAMESPACE).buckets(SECONDS.to_vec());
-        let family = prometheus::HistogramVec::new(terms, &[Realm::KEY]).expect(SOUND);
+        let options = HistogramOpts::new(name, help).namespace(NAMESPACE).buckets(SECONDS.to_vec());
+        let family = prometheus::HistogramVec::new(options, &[Realm::KEY]).expect(VALID);
         let series = Realm::ALL.iter().map(|realm| family.with_label_values(&[realm.name()])).collect();
         register(registry, family);
         Self(series)
@@ -192,7 +193,7 @@ impl HistogramVec {
         self.0[realm.at()].observe(time.as_secs_f64());
     }
 
-    /// How often it was measured.
+    /// The number of measurements.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.iter().map(Histogram::get_sample_count).sum()
@@ -205,21 +206,21 @@ impl fmt::Debug for HistogramVec {
     }
 }
 
-/// Where the series of a protocol and a label is.
+/// The index of the series of a protocol and a label.
 fn at<L: Label>(realm: Realm, label: L) -> usize {
     realm.at() * L::ALL.len() + label.at()
 }
 
-/// The names of a family's labels: the protocol, and `L` unless it tells nothing apart.
+/// The names of a family's labels: the protocol, and `L` unless its name is empty.
 fn keys<L: Label>() -> Vec<&'static str> {
     [Realm::KEY, L::KEY].into_iter().filter(|key| !key.is_empty()).collect()
 }
 
-/// The values of those, in the order of the series.
+/// The label values of all series, in the order of their indices.
 fn values<L: Label>() -> impl Iterator<Item = [&'static str; 2]> {
     Realm::ALL.iter().flat_map(|realm| L::ALL.iter().map(|label| [realm.name(), label.name()]))
 }
 
 pub(crate) fn register(registry: &Registry, family: impl Collector + 'static) {
-    registry.register(Box::new(family)).expect(SOUND);
+    registry.register(Box::new(family)).expect(VALID);
 }

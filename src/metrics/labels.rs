@@ -1,7 +1,7 @@
-//! The values of the metrics' labels. Every list is closed, so that no client can create a series of its own.
+//! The values of the metrics' labels. Every list is closed, so that no client can create a new series.
 //!
-//! Reasons and realms are declared where they belong ([`close`](crate::close), [`refusal`](crate::refusal),
-//! [`topic`](crate::topic)); here they become labels.
+//! Reasons and realms are declared in [`close`], [`refusal`](crate::refusal) and
+//! [`topic`](crate::topic). This file makes labels of them.
 
 use actix_web::http::StatusCode;
 
@@ -11,19 +11,19 @@ use crate::metrics::instruments::Label;
 use crate::refusal::{ConnectRefusal, DropReason, JoinRefusal, PushRefusal};
 use crate::topic::Realm;
 
-/// How a client's bytes travelled when it connected.
+/// The transport that a client connected with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// Over a WebSocket.
+    /// A WebSocket.
     WebSocket,
-    /// Long polling; an Engine.IO client that upgrades to a WebSocket later stays here.
+    /// Long polling. An Engine.IO client that upgrades to a WebSocket later still counts here.
     LongPoll,
 }
 
 impl Transport {
     const ALL: &'static [Self] = &[Self::WebSocket, Self::LongPoll];
 
-    /// The value of the label, and what a channel gets from [`Context::transport`](crate::Context::transport).
+    /// The label's value, and the result of [`Context::transport`](crate::Context::transport).
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::WebSocket => "websocket",
@@ -32,18 +32,18 @@ impl Transport {
     }
 }
 
-/// The class of an HTTP response's status.
+/// The class of an HTTP response's status code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusClass {
     /// The connection becomes a WebSocket.
     Informational,
-    /// The request was answered.
+    /// The request succeeded.
     Success,
-    /// The client's copy is current, or the page is elsewhere.
+    /// The client's cached copy is current, or the page is at another address.
     Redirection,
-    /// Something is wrong with the request.
+    /// The request is invalid or refused.
     ClientError,
-    /// The node is full, or something is wrong with it.
+    /// The node is full or draining, or failed.
     ServerError,
 }
 
@@ -72,7 +72,7 @@ impl StatusClass {
     }
 }
 
-/// Makes labels of closed lists with `ALL` and `name`, each under its key.
+/// Implements [`Label`] for enums that have `ALL` and `name`, each with its label's name.
 macro_rules! labels {
     ($($List:ident = $key:literal),+ $(,)?) => {$(
         impl Label for $List {
@@ -132,7 +132,7 @@ impl Label for DeliveryStatus {
     }
 }
 
-/// The one value of a family that has no label but the protocol.
+/// The only value of a family that has no label besides the protocol.
 impl Label for () {
     const KEY: &'static str = "";
     const ALL: &'static [Self] = &[()];
@@ -143,5 +143,22 @@ impl Label for () {
 
     fn at(self) -> usize {
         0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_in_order<L: Label>() -> bool {
+        L::ALL.iter().enumerate().all(|(n, label)| label.at() == n)
+    }
+
+    #[test]
+    fn every_list_is_in_order() {
+        assert!(is_in_order::<StatusClass>() && is_in_order::<Transport>() && is_in_order::<Realm>());
+        assert!(is_in_order::<ConnectRefusal>() && is_in_order::<JoinRefusal>() && is_in_order::<PushRefusal>());
+        assert!(is_in_order::<DropReason>() && is_in_order::<DeliveryStatus>() && is_in_order::<()>());
+        assert!(is_in_order::<&'static Reason>());
     }
 }

@@ -1,4 +1,5 @@
-//! What a node counts: the metric families, the instruments they are made of, and the values of their labels.
+//! A node's metrics: the families, the instruments they are made of, and the values of their labels. How Prometheus
+//! reads them is in [`server`](crate::server).
 
 pub(crate) mod families;
 pub(crate) mod instruments;

@@ -1,5 +1,5 @@
-//! The HTTP server: how each request finds its way, to a mount, to health, to the page, or to the
-//! application's own routes.
+//! The HTTP service of a worker: it routes requests to the mounts, the health checks, the page, and the application's
+//! own routes. Accepting connections is in [`workers`](crate::server::workers).
 
 use std::future::ready;
 use std::io;
@@ -28,28 +28,28 @@ use crate::http::page;
 use crate::server::workers::{AcceptLimit, Accepted, Workers};
 use crate::transports::websocket::io::{UpgradeRequest, spawn_connection};
 
-/// HTTP routes of the application's own.
+/// HTTP routes that the application adds.
 pub(crate) type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
-/// Everything that is served on the node's one port.
+/// Makes the service of each worker: everything that the node serves on its public port.
 #[derive(Clone)]
 pub(crate) struct AppFactory {
     pub(crate) node: Arc<NodeState>,
-    /// The mounts, each with what its protocol makes of it.
+    /// The mounts, each with the routes and options of its protocol.
     pub(crate) acceptors: Vec<(Acceptor, ProtocolMount)>,
     pub(crate) routes: Vec<Routes>,
 }
 
-/// Has the workers serve what comes to `listener`.
+/// Makes the workers serve the connections of `listener`.
 pub(crate) fn serve(factory: AppFactory, listener: &TcpListener, workers: &mut Workers) -> io::Result<()> {
-    // one more than may be open at a time, so that the one too many still hears why
+    // more than may be open at a time, so that a client beyond the limit still receives a response with the reason
     let accept_limit =
         AcceptLimit::new(factory.node.config.server.connections + 64, factory.node.pubsub.shared_metrics());
     workers.serve(listener, accept_limit, move || factory.service())
 }
 
 impl AppFactory {
-    /// What a worker does with a connection, from its first byte on.
+    /// The service that handles a worker's connections from their first byte.
     pub(crate) fn service(&self) -> impl ServiceFactory<Accepted, Config = (), Service: 'static> + use<> {
         let config = &self.node.config;
         let write_timeout = config.socket.write_timeout;
@@ -64,7 +64,7 @@ impl AppFactory {
             .h1(app.map_err(|error| error.error_response()))
     }
 
-    /// All routes, as one service for a worker.
+    /// All routes, as one service.
     fn app(
         &self,
     ) -> impl ServiceFactory<Request, Config = (), Response = ServiceResponse<BoxBody>, Error = Error, InitError = ()> + use<>
@@ -75,7 +75,7 @@ impl AppFactory {
         map_config(app.into_factory(), |()| AppConfig::default())
     }
 
-    /// The same routes for requests that ask for an upgrade, whose connections are ours from then on.
+    /// The same routes for upgrade requests, whose connections are no longer handled by the HTTP server.
     async fn upgrades(
         self,
         write_timeout: Duration,
@@ -89,7 +89,7 @@ impl AppFactory {
     }
 
     pub(crate) fn configure(&self, app: &mut ServiceConfig) {
-        self.acceptors.iter().for_each(|(acceptors, protocol)| (protocol.routes)(acceptors, app));
+        self.acceptors.iter().for_each(|(acceptor, protocol)| (protocol.routes)(acceptor, app));
         app.route("/healthz", web::get().to(|| async { "ok\n" }));
         let node = self.node.clone();
         app.route("/readyz", web::get().to(move || readiness(node.clone())));
@@ -108,9 +108,10 @@ async fn readiness(node: Arc<NodeState>) -> HttpResponse {
     }
 }
 
-/// Has the kernel give up on a client that takes nothing, and keeps the means to cut the wire: the
-/// session actor of a client that does not read is not run, and cannot do it. An address with too many
-/// connections is hung up on at once: it might never say anything that could be answered.
+/// Sets up a connection that was just accepted. The kernel is told to drop it if the client does not read. A handle to
+/// its socket is kept to close it, because the session actor of a client that does not read is not polled and cannot
+/// do so. If the client IP has too many connections, this one is closed immediately, without a response: the client
+/// might never send a request.
 fn on_connect(stream: &TcpStream, extensions: &mut Extensions, node: &NodeState) {
     let socket = SockRef::from(stream);
     let Ok(peer) = stream.peer_addr() else { return };
@@ -118,14 +119,16 @@ fn on_connect(stream: &TcpStream, extensions: &mut Extensions, node: &NodeState)
     if !client_ip.is_proxied {
         let Some(ip_slot) = node.ip_table.admit_tcp(client_ip.address, Instant::now()) else {
             node.pubsub.metrics().connections_without_request.inc();
-            log::debug!("hung up on {}: too many connections from this address", client_ip.address);
-            return drop(socket.shutdown(Shutdown::Both)); // an error means that it has gone by itself
+            log::debug!("closed a connection from {}: too many connections from this address", client_ip.address);
+            return drop(socket.shutdown(Shutdown::Both)); // an error means that it is closed already
         };
         extensions.insert(Arc::new(ip_slot));
     }
-    let guarded = socket.set_tcp_user_timeout(Some(node.config.socket.write_timeout)).and_then(|()| socket.try_clone());
-    match guarded {
-        Ok(wire) => drop(extensions.insert(node.idle_connections.track(Arc::new(wire)))),
-        Err(error) => log::debug!("a connection without a write timeout may not become a socket: {error}"),
+    let tracked = socket.set_tcp_user_timeout(Some(node.config.socket.write_timeout)).and_then(|()| socket.try_clone());
+    match tracked {
+        Ok(socket) => drop(extensions.insert(node.idle_connections.track(Arc::new(socket)))),
+        Err(error) => log::debug!(
+            "this connection cannot become a WebSocket, because its write timeout could not be set: {error}"
+        ),
     }
 }

@@ -1,5 +1,5 @@
-//! The server that ties all together: mounts, page and health on one port, the registry behind them, the
-//! sweep beside them, and the orderly end.
+//! The builder of a node: mounts, routes, adapter and counters, and how a node starts with its listeners, workers,
+//! registry and sweep. How a running node drains and stops is in [`node`](crate::server::node).
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -45,8 +45,8 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// A node with the standard channels on the mounts of `config.socket.mounts`, and the relay for Socket.IO on
-    /// that of `config.socketio`. [`bare`](Self::bare) has none of these.
+    /// A node with the standard channels on the mounts of `config.socket.mounts`, and with the mounts of the other
+    /// protocols that `config` enables. [`bare`](Self::bare) has none of these.
     #[must_use]
     pub fn new(config: Config) -> Self {
         let router = Arc::new(routers::standard(&config));
@@ -58,7 +58,7 @@ impl Endpoint {
 
     /// A node that serves only what is added to it, and the health routes `/healthz` and `/readyz`. It has no page, no
     /// standard channels, and none of the mounts for Phoenix, PeerJS, Socket.IO and HelloWebRTC, whatever `config` says
-    /// of them. `metrics.listen` still opens a listener of its own.
+    /// about them. `metrics.listen` still opens a listener of its own.
     ///
     /// ```
     /// use handclasp::{Config, Endpoint, Mount, Router};
@@ -75,73 +75,73 @@ impl Endpoint {
         Self { config, mounts, adapter: Arc::new(LocalAdapter), routes: Vec::new(), counters: Vec::new() }
     }
 
-    /// Adds a mount, in place of one with the same path.
+    /// Adds a mount for Phoenix clients. It replaces a Phoenix mount of the same path.
     #[must_use]
     pub fn mount(self, mount: Mount) -> Self {
         self.put(mount, phoenix::routes::MOUNT)
     }
 
-    /// Adds a mount for clients of Socket.IO, in place of one with the same path: usually `/socket.io`, which is
-    /// where they connect by themselves. Its router's topics are namespaces, `/` and others.
+    /// Adds a mount for Socket.IO clients. It replaces a Socket.IO mount of the same path. The path is usually
+    /// `/socket.io`, the clients' default. The topics of its router are namespaces: `/` and others.
     ///
-    /// - A client's `auth` is the payload of its join; `Join::ok_with(json!({"sid": id}))` has it know itself by
-    ///   `id`, and any other acceptance by a random one. `{"message": text}`, or `{"reason": text}`, says why it is
-    ///   refused.
-    /// - The payload of an event is the array of its arguments, with bytes a
-    ///   [`Payload::Attached`](crate::Payload::Attached). A payload that is sent back is a list of arguments if it is
-    ///   an array, and else the only one.
-    /// - A reply is the acknowledgement, where the client has asked for one.
-    /// - What is told to the topic `<namespace>#<anything>` is told in the namespace: so a channel has rooms
-    ///   ([`Context::subscribe`](crate::Context::subscribe)).
+    /// - A client's `auth` is the payload of its join. `Join::ok_with(json!({"sid": id}))` sets the client's socket id
+    ///   to `id`; any other `ok` gives it a random id. When the join is refused, the client receives the text of
+    ///   `{"message": text}` or `{"reason": text}`.
+    /// - The payload of an event is the array of its arguments. If it contains bytes, it is a
+    ///   [`Payload::Attached`](crate::Payload::Attached). In the other direction, an array is the list of arguments,
+    ///   and any other payload is the only argument.
+    /// - A reply is sent as an acknowledgement, if the client has requested one.
+    /// - Messages to a topic `<namespace>#<anything>` are sent to clients as events of the namespace. A channel that
+    ///   subscribes its clients to such topics ([`Context::subscribe`](crate::Context::subscribe)) uses them as rooms.
     #[must_use]
     pub fn socketio(self, mount: Mount) -> Self {
         self.put(mount, socketio::MOUNT)
     }
 
-    /// Adds a mount for clients of plain Engine.IO, in place of one with the same path. Each of them is on the topic
-    /// `/` from the beginning.
+    /// Adds a mount for plain Engine.IO clients. It replaces an Engine.IO mount of the same path. Each client joins the
+    /// topic `/` when it connects.
     ///
-    /// A message is a push of the event `message`; its payload is bytes, or the text as a JSON string. What the
-    /// channel pushes and broadcasts, under whatever name, is a message back: a string's text, the text of any
-    /// other JSON, or bytes. Replies are not said.
+    /// A message is a push of the event `message`. Its payload is bytes, or the text as a JSON string. Each push and
+    /// broadcast of the channel, whatever its event, is a message to the client: a JSON string is sent as its text,
+    /// other JSON as JSON text, and bytes as bytes. Replies are not sent.
     #[must_use]
     pub fn engineio(self, mount: Mount) -> Self {
         self.put(mount, engineio::plain::MOUNT)
     }
 
-    /// Adds a mount for clients that speak the wire format `P` over WebSockets at the mount's path, in place of one
-    /// with the same path. Each connection gets a `P` of its own, made by `P::default()`.
+    /// Adds a mount for clients that use the wire format `P` over WebSockets at the mount's path. It replaces a custom
+    /// mount of the same path. Each connection gets its own `P`, made by `P::default()`.
     ///
-    /// `P` names topics by [`Realm::key`](crate::topic::Realm::key) of
-    /// [`Realm::Custom`](crate::topic::Realm::Custom): its clients never meet those of other protocols. Limits, origins,
-    /// the mount's `connect` and the metrics (`protocol="custom"`) apply as to the built-in protocols.
+    /// `P` names topics by [`Realm::key`](crate::topic::Realm::key) of [`Realm::Custom`](crate::topic::Realm::Custom):
+    /// its clients share no topics with those of other protocols. Limits, origins, the mount's `connect` and the
+    /// metrics (`protocol="custom"`) apply as to the built-in protocols.
     #[must_use]
     pub fn protocol<P: Protocol + Default>(self, mount: Mount) -> Self {
         self.put(mount, custom::mount::<P>())
     }
 
     fn put(mut self, mount: Mount, protocol: ProtocolMount) -> Self {
-        self.mounts.retain(|(other, speaks)| other.path != mount.path || speaks.realm != protocol.realm);
+        self.mounts.retain(|(other, of)| other.path != mount.path || of.realm != protocol.realm);
         self.mounts.push((mount, protocol));
         self
     }
 
-    /// Joins other nodes through `adapter`.
+    /// Connects the node to other nodes through `adapter`.
     #[must_use]
     pub fn adapter(mut self, adapter: impl Adapter) -> Self {
         self.adapter = Arc::new(adapter);
         self
     }
 
-    /// Adds HTTP routes of your own. [`Pubsub`] is among their app data.
+    /// Adds HTTP routes of your own. Their app data contains [`Pubsub`].
     #[must_use]
     pub fn routes(mut self, routes: impl Fn(&mut ServiceConfig) + Send + Sync + 'static) -> Self {
         self.routes.push(Arc::new(routes));
         self
     }
 
-    /// Adds a number of your own to the node's [metrics](crate::metrics): one that only grows, and that `read` tells
-    /// whenever somebody asks. Names of the node's own begin with `handclasp_`.
+    /// Adds a counter of your own to the node's [metrics](crate::metrics). `read` returns its value and is called each
+    /// time that the metrics are read. The prefix `handclasp_` is reserved for the node's own metrics.
     ///
     /// ```
     /// # use handclasp::{Config, Endpoint};
@@ -157,11 +157,11 @@ impl Endpoint {
         self
     }
 
-    /// Binds, and begins to serve. Needs an actix system around it. What it does, it does on threads of its own.
+    /// Binds the listeners and starts to serve, on threads of its own. It must be called within an actix system.
     ///
     /// # Errors
-    /// When an address cannot be bound; the words say which. When a [counter](Self::counter) has no name that
-    /// Prometheus knows, or that of another. When a worker could not start.
+    /// When an address cannot be bound; the error names it. When a [counter](Self::counter) has an invalid name, or the
+    /// name of another metric. When a worker cannot start.
     pub fn start(self) -> io::Result<Node> {
         let custom = prometheus::Registry::new();
         for counter in self.counters {
@@ -172,7 +172,7 @@ impl Endpoint {
         let metrics_listener =
             self.config.metrics.listen.map(|address| listen(address, metrics_server::BACKLOG)).transpose()?;
         let mut workers = Workers::new(self.config.server.workers)?;
-        let (pubsub, died) = Pubsub::start(&self.config, self.adapter, &workers.registry());
+        let (pubsub, registry_died) = Pubsub::start(&self.config, self.adapter, &workers.registry());
         let node = Arc::new(NodeState::new(self.config, pubsub));
         let acceptors: Vec<_> = self
             .mounts
@@ -184,7 +184,7 @@ impl Endpoint {
         let metrics_server =
             metrics_listener.map(|listener| MetricsServer::serve(node.clone(), custom, listener)).transpose()?;
         let sweep_task = actix_web::rt::spawn(sweep(node.clone(), tick));
-        Node::new(address, node, workers, metrics_server, sweep_task, died)
+        Node::new(address, node, workers, metrics_server, sweep_task, registry_died)
     }
 }
 
@@ -194,7 +194,8 @@ impl std::fmt::Debug for Endpoint {
     }
 }
 
-/// How often the sweep must look, to keep to the shortest of its times; clients count on a ping more closely.
+/// The interval of the sweep: a fraction of the shortest timeout that it checks, and a smaller one of ping intervals,
+/// which clients expect to be accurate.
 fn tick(config: &Config, acceptors: &[(Acceptor, ProtocolMount)]) -> Duration {
     let times = acceptors.iter().flat_map(|(acceptor, _)| {
         let Timeouts { idle, join, ping_interval } = acceptor.timeouts();

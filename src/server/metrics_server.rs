@@ -1,5 +1,5 @@
-//! Where a node's metrics are read: an address of its own, with one thread and little patience, since whoever
-//! reads them comes every few seconds and wants one page.
+//! The HTTP server of `/metrics`, on an address of its own. It has one thread and short timeouts, because Prometheus
+//! requests one page every few seconds. The text itself is made in [`prometheus`](crate::server::prometheus).
 
 use std::any::Any;
 use std::io;
@@ -19,14 +19,14 @@ use tokio::task::JoinHandle;
 use crate::http::node_state::NodeState;
 use crate::server::prometheus::Exporter;
 
-/// Connections that the kernel holds until we accept them.
+/// The number of connections that the kernel queues until they are accepted.
 pub(crate) const BACKLOG: u32 = 16;
-/// Connections at a time; more of them wait.
+/// The number of connections served at a time. Further ones wait in the kernel.
 const CONNECTIONS: usize = 16;
-/// How long a request's headers may take, and a client may take no bytes.
+/// The timeout for a request's headers, and for a client that does not read its response.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The server that answers, until it is told to stop.
+/// The running server.
 pub(crate) struct MetricsServer {
     pub(crate) address: SocketAddr,
     handle: ServerHandle,
@@ -34,7 +34,8 @@ pub(crate) struct MetricsServer {
 }
 
 impl MetricsServer {
-    /// Begins to serve `/metrics` of `node`, with the application's `custom`, on `listener`, and nothing else.
+    /// Starts to serve `/metrics` on `listener`: the metrics of `node` and the application's `custom`. It serves
+    /// nothing else.
     pub(crate) fn serve(node: Arc<NodeState>, custom: Registry, listener: TcpListener) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let exporter = Data::new(Exporter::new(node, custom));
@@ -46,7 +47,7 @@ impl MetricsServer {
                 .client_disconnect_timeout(TIMEOUT)
                 .disable_signals()
                 .keep_alive(KeepAlive::Disabled)
-                .on_connect(|io, _| guard(io))
+                .on_connect(|io, _| set_write_timeout(io))
                 .listen(listener)?
                 .run();
         Ok(Self { address, handle: server.handle(), server: actix_web::rt::spawn(server) })
@@ -54,15 +55,15 @@ impl MetricsServer {
 
     pub(crate) async fn stop(self) {
         self.handle.stop(false).await;
-        // its own error would have been one of binding, which has succeeded
+        // it could fail only by binding, which has succeeded
         let _ = self.server.await;
     }
 }
 
-/// Has the kernel give up on a client that takes nothing.
-fn guard(io: &dyn Any) {
+/// Makes the kernel drop a client that does not read.
+fn set_write_timeout(io: &dyn Any) {
     if let Some(stream) = io.downcast_ref::<TcpStream>() {
-        // one without it still has the server's own timeouts
+        // if this fails, the server's own timeouts still apply
         let _ = SockRef::from(stream).set_tcp_user_timeout(Some(TIMEOUT));
     }
 }

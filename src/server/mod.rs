@@ -1,4 +1,4 @@
-//! The server that ties all parts together: the endpoint, its worker threads and routes, and the Prometheus listener.
+//! The server that connects all parts: the endpoint, its worker threads and routes, and the Prometheus listener.
 
 pub(crate) mod app;
 pub(crate) mod endpoint;

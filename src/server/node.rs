@@ -1,4 +1,5 @@
-//! A node that serves: how it is asked, and how it ends.
+//! A running node: its addresses, its pubsub, and how it drains and stops. How it starts is in
+//! [`endpoint`](crate::server::endpoint).
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,19 +15,20 @@ use crate::http::node_state::NodeState;
 use crate::server::metrics_server::MetricsServer;
 use crate::server::workers::Workers;
 
-/// How long `/readyz` says no before no one can ask any more.
+/// How long `/readyz` responds with 503 before the node stops accepting connections.
 const NOTICE: Duration = Duration::from_millis(100);
 
-/// A node that serves. Dropping it leaves it serving; [`stop`](Self::stop) ends it.
+/// A running node. Dropping this value does not stop the node; [`stop`](Self::stop) does.
 pub struct Node {
     address: SocketAddr,
     metrics_address: Option<SocketAddr>,
     parts: Parts,
-    died: oneshot::Receiver<()>,
+    registry_died: oneshot::Receiver<()>,
     signals: Signals,
 }
 
-/// SIGTERM and SIGINT, heard from the moment the node listens; and SIGHUP, which would else end the process.
+/// Handlers for SIGTERM and SIGINT, installed when the node starts, and for SIGHUP, which would end the process
+/// otherwise.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -34,7 +36,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn listen() -> io::Result<Self> {
+    fn install() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -42,7 +44,7 @@ impl Signals {
         })
     }
 
-    /// Waits for one that is to end the node.
+    /// Waits for a signal to stop the node.
     async fn next(&mut self) {
         loop {
             tokio::select! {
@@ -63,67 +65,68 @@ impl Node {
         workers: Workers,
         metrics_server: Option<MetricsServer>,
         sweep_task: JoinHandle<()>,
-        died: oneshot::Receiver<()>,
+        registry_died: oneshot::Receiver<()>,
     ) -> io::Result<Self> {
         let metrics_address = metrics_server.as_ref().map(|metrics_server| metrics_server.address);
         let parts = Parts { node, workers, metrics_server, sweep_task };
-        Ok(Self { address, metrics_address, parts, died, signals: Signals::listen()? })
+        Ok(Self { address, metrics_address, parts, registry_died, signals: Signals::install()? })
     }
 
-    /// Where it listens; the real port when it was asked for port 0.
+    /// The address that it listens on, with the real port if port 0 was configured.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where its [metrics](crate::metrics) are read, at `/metrics`, if `metrics.listen` says so.
+    /// The address that serves its [metrics](crate::metrics) at `/metrics`, if `metrics.listen` is set.
     #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics_address
     }
 
-    /// The handle to its topics.
+    /// Its pubsub: a handle to broadcast to its topics.
     #[must_use]
     pub fn pubsub(&self) -> Pubsub {
         self.parts.node.pubsub.clone()
     }
 
-    /// How many clients are connected.
+    /// The number of connected clients.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.parts.node.hub.len()
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains. A second signal ends it at once.
+    /// Serves until SIGTERM or SIGINT, then drains. A second signal stops the node immediately.
     ///
     /// # Errors
-    /// When the registry has died: a node without it is worse than a restart.
+    /// When the registry has died: a node cannot serve without it and must be restarted.
     pub async fn run_until_signal(self) -> io::Result<()> {
-        let Self { parts, mut died, mut signals, .. } = self;
+        let Self { parts, mut registry_died, mut signals, .. } = self;
         tokio::select! {
             () = signals.next() => {}
-            _ = &mut died => return Err(io::Error::other("the registry has died")),
+            _ = &mut registry_died => return Err(io::Error::other("the registry has died")),
         }
-        log::info!("draining {} connections; a second signal ends at once", parts.node.hub.len());
+        log::info!("draining {} connections; a second signal stops the node immediately", parts.node.hub.len());
         tokio::select! {
             () = parts.drain() => {}
-            () = signals.next() => log::warn!("ending at once"),
+            () = signals.next() => log::warn!("stopping immediately"),
         }
         Ok(())
     }
 
-    /// Turns newcomers away, tells the clients to come back elsewhere, and ends.
+    /// Rejects new clients, closes the connected ones with code 1012 over `drain.spread`, so that they reconnect, and
+    /// stops.
     pub async fn drain(self) {
         self.parts.drain().await;
     }
 
-    /// Ends at once: connections are dropped.
+    /// Stops immediately. Connections are dropped without a close frame.
     pub async fn stop(self) {
         self.parts.stop().await;
     }
 }
 
-/// The parts that run.
+/// The running parts of a node.
 struct Parts {
     node: Arc<NodeState>,
     workers: Workers,
@@ -152,6 +155,6 @@ impl Parts {
 
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Running").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Node").field("address", &self.address).finish_non_exhaustive()
     }
 }

@@ -1,5 +1,5 @@
-//! A node's metrics as Prometheus reads them: what was counted, and with it what there is at this moment, asked
-//! for when somebody reads and at no other time.
+//! A node's metrics in Prometheus' text format: its counters, and gauges that are read only when Prometheus requests
+//! them. The counters are declared in [`families`](crate::metrics::families).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,42 +13,42 @@ use tokio::time::timeout;
 use crate::broker::registry::command::RegistryStats;
 use crate::connections::hub::QueueTotals;
 use crate::http::node_state::NodeState;
-use crate::metrics::instruments::{NAMESPACE, SOUND, register};
+use crate::metrics::instruments::{NAMESPACE, VALID, register};
 
-/// How long the registry has for its answer; without it there are no sizes.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long to wait for the registry's statistics. After that, the text is returned without them.
+const STATS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a node tells of itself.
+/// Collects the metrics of a node.
 pub(crate) struct Exporter {
     node: Arc<NodeState>,
-    /// The application's own numbers.
+    /// The application's own counters.
     custom: Registry,
-    state: NodeGauges,
-    sizes: RegistryGauges,
+    node_gauges: NodeGauges,
+    registry_gauges: RegistryGauges,
 }
 
 impl Exporter {
     pub(crate) fn new(node: Arc<NodeState>, custom: Registry) -> Self {
-        Self { node, custom, state: NodeGauges::new(), sizes: RegistryGauges::new() }
+        Self { node, custom, node_gauges: NodeGauges::new(), registry_gauges: RegistryGauges::new() }
     }
 
-    /// All of it, in Prometheus' text format.
+    /// All metrics, in Prometheus' text format.
     pub(crate) async fn text(&self) -> prometheus::Result<String> {
-        let census = timeout(PATIENCE, self.node.pubsub.census()).await;
+        let stats = timeout(STATS_TIMEOUT, self.node.pubsub.census()).await;
         let mut families = self.node.pubsub.metrics().registry.gather();
         let registry_bytes = self.node.pubsub.budget().bytes();
-        self.state.set(self.node.is_ready(), self.node.hub.queue_totals(), registry_bytes);
-        families.extend(self.state.registry.gather());
+        self.node_gauges.set(self.node.is_ready(), self.node.hub.queue_totals(), registry_bytes);
+        families.extend(self.node_gauges.registry.gather());
         families.extend(self.custom.gather());
-        if let Ok(census) = census {
-            self.sizes.set(census);
-            families.extend(self.sizes.registry.gather());
+        if let Ok(stats) = stats {
+            self.registry_gauges.set(stats);
+            families.extend(self.registry_gauges.registry.gather());
         }
         TextEncoder::new().encode_to_string(&families)
     }
 }
 
-/// A number of the application's own, which only grows, and which it is asked for when somebody reads.
+/// A counter of the application, which is read when Prometheus requests the metrics.
 pub(crate) struct CustomCounter {
     counter: IntCounter,
     read: Box<dyn Fn() -> u64 + Send + Sync>,
@@ -56,7 +56,7 @@ pub(crate) struct CustomCounter {
 
 impl CustomCounter {
     /// # Errors
-    /// When Prometheus knows no such names.
+    /// When `name` is not a valid metric name.
     pub(crate) fn new(name: &str, help: &str, read: Box<dyn Fn() -> u64 + Send + Sync>) -> prometheus::Result<Self> {
         Ok(Self { counter: IntCounter::new(name, help)?, read })
     }
@@ -73,15 +73,15 @@ impl Collector for CustomCounter {
     }
 }
 
-/// What can be seen without anybody's answer.
+/// Gauges that can be read without the registry.
 struct NodeGauges {
     registry: Registry,
     ready: IntGauge,
-    waiting_connections: IntGauge,
-    waiting_messages: IntGauge,
-    waiting_bytes: IntGauge,
-    waiting_most: IntGauge,
-    waiting_time: Gauge,
+    queue_connections: IntGauge,
+    queue_messages: IntGauge,
+    queue_bytes: IntGauge,
+    queue_max_bytes: IntGauge,
+    queue_age: Gauge,
     registry_bytes: IntGauge,
 }
 
@@ -90,21 +90,21 @@ impl NodeGauges {
         let registry = Registry::new();
         register(&registry, ProcessCollector::for_self());
         let version = Opts::new("build_info", "The version, as a label; always 1.").namespace(NAMESPACE);
-        let build = IntGauge::with_opts(version.const_label("version", env!("CARGO_PKG_VERSION"))).expect(SOUND);
+        let build = IntGauge::with_opts(version.const_label("version", env!("CARGO_PKG_VERSION"))).expect(VALID);
         build.set(1);
         register(&registry, build);
         Self {
-            ready: number(&registry, "ready", "1 if the node accepts clients, 0 during a drain."),
-            waiting_connections: number(&registry, "queue_connections", "Connections with queued messages."),
-            waiting_messages: number(&registry, "queue_messages", "Messages in the queues of all connections."),
-            waiting_bytes: number(
+            ready: integer_gauge(&registry, "ready", "1 if the node accepts clients, 0 during a drain."),
+            queue_connections: integer_gauge(&registry, "queue_connections", "Connections with queued messages."),
+            queue_messages: integer_gauge(&registry, "queue_messages", "Messages in the queues of all connections."),
+            queue_bytes: integer_gauge(
                 &registry,
                 "queue_bytes",
                 "Size of the queues of all connections, counted like limits.queue_bytes.",
             ),
-            waiting_most: number(&registry, "queue_max_bytes", "Size of the largest queue."),
-            waiting_time: seconds(&registry, "queue_oldest_seconds", "Age of the oldest queued message."),
-            registry_bytes: number(
+            queue_max_bytes: integer_gauge(&registry, "queue_max_bytes", "Size of the largest queue."),
+            queue_age: float_gauge(&registry, "queue_oldest_seconds", "Age of the oldest queued message."),
+            registry_bytes: integer_gauge(
                 &registry,
                 "registry_queue_bytes",
                 "Size of the registry's command queue, counted like limits.registry_queue_bytes.",
@@ -116,16 +116,16 @@ impl NodeGauges {
     fn set(&self, is_ready: bool, totals: QueueTotals, registry_bytes: usize) {
         let QueueTotals { connections, messages, bytes, most_bytes, since } = totals;
         self.ready.set(is_ready.into());
-        set(&self.waiting_connections, connections);
-        set(&self.waiting_messages, messages);
-        set(&self.waiting_bytes, bytes);
-        set(&self.waiting_most, most_bytes);
+        set(&self.queue_connections, connections);
+        set(&self.queue_messages, messages);
+        set(&self.queue_bytes, bytes);
+        set(&self.queue_max_bytes, most_bytes);
         set(&self.registry_bytes, registry_bytes);
-        self.waiting_time.set(since.map_or(0.0, |since| Instant::now().duration_since(since).as_secs_f64()));
+        self.queue_age.set(since.map_or(0.0, |since| Instant::now().duration_since(since).as_secs_f64()));
     }
 }
 
-/// What the registry holds.
+/// Gauges of the registry's statistics.
 struct RegistryGauges {
     registry: Registry,
     topics: IntGauge,
@@ -141,20 +141,20 @@ impl RegistryGauges {
     fn new() -> Self {
         let registry = Registry::new();
         Self {
-            topics: number(&registry, "topics", "Topics with members on this node."),
-            members: number(&registry, "members", "Memberships of topics."),
-            names: number(&registry, "names", "Names owned by one client, such as peer ids."),
-            watches: number(&registry, "watches", "Watches of topics."),
-            presence_entries: number(&registry, "presence_entries", "Presence entries."),
-            held: number(&registry, "held_signals", "Signals held for absent peers."),
-            held_bytes: number(&registry, "held_bytes", "Size of the held signals."),
+            topics: integer_gauge(&registry, "topics", "Topics with members on this node."),
+            members: integer_gauge(&registry, "members", "Memberships of topics."),
+            names: integer_gauge(&registry, "names", "Names owned by one client, such as peer ids."),
+            watches: integer_gauge(&registry, "watches", "Watches of topics."),
+            presence_entries: integer_gauge(&registry, "presence_entries", "Presence entries."),
+            held: integer_gauge(&registry, "held_signals", "Signals held for absent peers."),
+            held_bytes: integer_gauge(&registry, "held_bytes", "Size of the held signals."),
             registry,
         }
     }
 
-    fn set(&self, census: RegistryStats) {
+    fn set(&self, stats: RegistryStats) {
         let RegistryStats { connections: _, topics, members, names, watches, presence_entries, held, held_bytes } =
-            census;
+            stats;
         set(&self.topics, topics);
         set(&self.members, members);
         set(&self.names, names);
@@ -165,14 +165,14 @@ impl RegistryGauges {
     }
 }
 
-fn number(registry: &Registry, name: &str, help: &str) -> IntGauge {
-    let gauge = IntGauge::with_opts(Opts::new(name, help).namespace(NAMESPACE)).expect(SOUND);
+fn integer_gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    let gauge = IntGauge::with_opts(Opts::new(name, help).namespace(NAMESPACE)).expect(VALID);
     register(registry, gauge.clone());
     gauge
 }
 
-fn seconds(registry: &Registry, name: &str, help: &str) -> Gauge {
-    let gauge = Gauge::with_opts(Opts::new(name, help).namespace(NAMESPACE)).expect(SOUND);
+fn float_gauge(registry: &Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::with_opts(Opts::new(name, help).namespace(NAMESPACE)).expect(VALID);
     register(registry, gauge.clone());
     gauge
 }

@@ -1,5 +1,5 @@
-//! Workers: the threads that serve. Each accepts connections itself and keeps them, so that nothing of a connection
-//! passes from one thread to another before it joins something.
+//! Workers: the threads that serve. Each accepts its own connections and keeps them, so that no data of a connection
+//! moves between threads before it joins a topic. What a worker serves is in [`app`](crate::server::app).
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -15,32 +15,32 @@ use tokio::sync::Semaphore;
 
 use crate::metrics::families::Metrics;
 
-/// How long no connection is accepted after that has failed, as it does when no file descriptor is left.
-const PAUSE: Duration = Duration::from_millis(500);
+/// The pause after a failed attempt to accept a connection, which fails when no file descriptor is left.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// When accepting has not failed for so long, the next failure is news again.
+/// A failure is logged only if no other failure occurred within this time before it.
 const LOG_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
-/// How many sockets a thread learns of at a time. The tasks that this wakes, and the courier with them, are fewer than
-/// the 61 that a turn of actix's threads takes (Tokio's `LocalSet`): so what has been read is answered, while it is in
-/// the processor's caches, before more is read.
-const EVENTS: usize = 48;
+/// How many I/O events a thread receives per poll. The tasks that these wake, and the flusher, are fewer than the 61
+/// tasks that Tokio's `LocalSet` runs per tick. So the responses to what was read are written before more is read,
+/// while the data is in the processor's caches.
+const EVENTS_PER_POLL: usize = 48;
 
-/// A connection that has been accepted, and whose it is.
+/// A connection that has been accepted, and its remote address.
 pub(crate) type Accepted = (TcpStream, Option<SocketAddr>);
 
 /// All threads of a node.
 pub(crate) struct Workers {
-    /// The registry's, if it has one to itself, and the workers'.
+    /// The registry's thread, if there are several workers, and then the workers' threads.
     threads: Vec<Arbiter>,
     accepting: Vec<AbortHandle>,
 }
 
 impl Workers {
-    /// Starts as many as there are to be; 0 stands for as many as there are cores.
+    /// Starts `count` workers; 0 stands for the number of cores.
     ///
     /// # Errors
-    /// When the system has no thread or descriptor left for one.
+    /// When the system has no thread or file descriptor left.
     pub(crate) fn new(count: usize) -> io::Result<Self> {
         let count = match count {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -51,15 +51,16 @@ impl Workers {
         Ok(Self { threads, accepting: Vec::new() })
     }
 
-    /// Where the registry lives: with the only worker, as all who speak to it do, or else where no worker keeps it waiting.
+    /// The thread of the registry. A single worker shares its thread with the registry, because all callers run there
+    /// too. Several workers leave it a thread of its own, so that none of them delays it.
     pub(crate) fn registry(&self) -> ArbiterHandle {
         self.threads[0].handle()
     }
 
-    /// Has every worker accept connections from `listener`, each for a service of its own.
+    /// Makes every worker accept connections from `listener` and serve them with a service of its own.
     ///
     /// # Errors
-    /// When a worker has none, which then panicked.
+    /// When a worker cannot make its service, for example because it panicked.
     pub(crate) fn serve<F, S>(
         &mut self,
         listener: &TcpListener,
@@ -75,11 +76,11 @@ impl Workers {
         for worker in &self.threads[usize::from(self.threads.len() > 1)..] {
             let (listener, accept_limit, services) = (listener.try_clone()?, accept_limit.clone(), services.clone());
             let (abort, registration) = AbortHandle::new_pair();
-            let (started, starts) = mpsc::sync_channel(1);
+            let (started, has_started) = mpsc::sync_channel(1);
             worker.spawn_fn(move || {
                 let accepting = async move {
                     let Ok(service) = services().new_service(()).await else { return };
-                    // from_std only fails outside of a runtime
+                    // `from_std` fails only outside of a runtime
                     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
                     let _ = started.send(());
                     accept(listener, &accept_limit, service).await;
@@ -87,7 +88,7 @@ impl Workers {
                 actix_web::rt::spawn(Abortable::new(accepting, registration));
             });
             self.accepting.push(abort);
-            if starts.recv().is_err() {
+            if has_started.recv().is_err() {
                 for thread in &self.threads {
                     thread.stop();
                 }
@@ -97,88 +98,88 @@ impl Workers {
         Ok(())
     }
 
-    /// Lets nobody in any more: whoever comes is refused by the kernel.
+    /// Stops accepting connections: the kernel refuses new ones.
     pub(crate) fn close(&self) {
         self.accepting.iter().for_each(AbortHandle::abort);
     }
 
-    /// Drops all connections, and ends when the threads have.
+    /// Drops all connections, and completes when the threads have exited.
     pub(crate) async fn stop(self) {
         self.close();
-        let ended = self.threads.into_iter().map(|thread| {
+        let exits = self.threads.into_iter().map(|thread| {
             thread.stop();
             actix_web::rt::task::spawn_blocking(|| thread.join())
         });
-        for ended in ended.collect::<Vec<_>>() {
-            // a panic of theirs has been told by itself
-            let _ = ended.await;
+        for exit in exits.collect::<Vec<_>>() {
+            // a thread that panicked has printed its panic already
+            let _ = exit.await;
         }
     }
 }
 
-/// What drives one thread.
+/// The Tokio runtime of one thread.
 fn runtime() -> io::Result<Runtime> {
-    Builder::new_current_thread().enable_all().max_io_events_per_tick(EVENTS).build()
+    Builder::new_current_thread().enable_all().max_io_events_per_tick(EVENTS_PER_POLL).build()
 }
 
-/// What all workers let connections in by.
+/// The limit on connections that are not yet WebSockets, shared by all workers.
 pub(crate) struct AcceptLimit {
-    /// One for each connection that is no socket yet.
+    /// A connection holds one until it closes or becomes a WebSocket.
     permits: Arc<Semaphore>,
     metrics: Arc<Metrics>,
-    /// When accepting has failed last.
-    failed: Mutex<Option<Instant>>,
+    /// When accepting failed last.
+    failed_at: Mutex<Option<Instant>>,
 }
 
 impl AcceptLimit {
-    /// Has at most `most` connections wait for an answer.
-    pub(crate) fn new(most: usize, metrics: Arc<Metrics>) -> Arc<Self> {
-        let permits = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Self { permits, metrics, failed: Mutex::default() })
+    /// Allows `limit` such connections at a time.
+    pub(crate) fn new(limit: usize, metrics: Arc<Metrics>) -> Arc<Self> {
+        let permits = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
+        Arc::new(Self { permits, metrics, failed_at: Mutex::default() })
     }
 
-    /// Counts that no connection can be accepted, and says so, but not again with each new try.
+    /// Counts a failed attempt to accept a connection, and logs it unless another attempt failed just before.
     fn count_failure(&self, error: &io::Error) {
         self.metrics.accepts_failed.inc();
         let now = Instant::now();
-        let before = self.failed.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
+        let before = self.failed_at.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
         if before.is_none_or(|before| now.duration_since(before) >= LOG_AGAIN_AFTER) {
-            log::error!("cannot accept connections, and tries again every {PAUSE:?}: {error}");
+            log::error!("cannot accept connections; trying again every {RETRY_AFTER:?}: {error}");
         }
     }
 }
 
-/// Accepts connections, and has `service` serve them, for as long as it is let.
+/// Accepts connections and serves them with `service`, until it is aborted.
 pub(crate) async fn accept<S: Service<Accepted> + 'static>(
     listener: tokio::net::TcpListener,
     accept_limit: &AcceptLimit,
     service: S,
 ) {
     loop {
-        // it is never closed
+        // an error means that the semaphore is closed, which it never is
         let Ok(permit) = accept_limit.permits.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, from)) => {
-                // an error means that it has gone by itself
+                // an error means that the connection is closed already
                 let _ = stream.set_nodelay(true);
                 let served = service.call((stream, Some(from)));
                 actix_web::rt::spawn(async move {
-                    // what a client did wrong has been answered and counted
+                    // the client's errors have been answered and counted already
                     let _ = served.await;
                     drop(permit);
                 });
             }
-            Err(error) if is_of_one(&error) => {}
+            Err(error) if is_connection_error(&error) => {}
             Err(error) => {
                 accept_limit.count_failure(&error);
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(RETRY_AFTER).await;
             }
         }
     }
 }
 
-/// Whether it only says that the connection that was to be accepted has gone.
-fn is_of_one(error: &io::Error) -> bool {
+/// Whether the error concerns only the connection that was to be accepted: the client has closed it.
+fn is_connection_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }

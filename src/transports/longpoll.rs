@@ -1,10 +1,10 @@
-//! The polling transport: a session that outlives each of its requests, for clients whose way to us does
-//! not carry WebSockets. Phoenix and Engine.IO bring their own words for it; the session is the same.
+//! The long-polling transport: a session that outlives each of its HTTP requests, for clients whose network does not
+//! pass WebSockets. The HTTP formats of Phoenix and Engine.IO are in `protocols`; both use this session.
 //!
-//! What is to be said waits here until the client asks ([`LongPollHandle::fetch`]); what the client says comes in
-//! requests of its own ([`LongPollHandle::post`]). Unlike a WebSocket's, this actor always runs: it takes its mail
-//! at once, and what waits for the client is bounded in bytes here. A client that does not ask in time is
-//! found silent, as any other. A session belongs to the node that its token names.
+//! Outgoing frames wait here until the client fetches them ([`LongPollHandle::fetch`]). The client posts its own frames
+//! in separate requests ([`LongPollHandle::post`]). Unlike a WebSocket's actor, this one always runs: it empties its
+//! mailbox immediately, so the bytes that wait for the client are limited here. A session whose client stops polling is
+//! closed by the idle timeout, like any other. A session belongs to the node that its token names.
 
 pub(crate) mod frame_channel;
 pub(crate) mod handle;
@@ -24,38 +24,39 @@ use crate::transports::longpoll::frame_channel::FrameSender;
 use crate::transports::longpoll::handle::{Control, Fetch, Gone, LongPollHandle, Post, Via};
 use crate::transports::transport::{FrameSink, TransportHandler};
 
-/// What a channel is told when it asks for its transport.
+/// The transport's name, as channels see it.
 pub(crate) const NAME: &str = "longpoll";
-/// How many requests of one session may be on their way to it at once.
+/// The size of the session actor's queue of requests.
 const REQUESTS: usize = 64;
-/// One message counts as at most this part of what may wait: a presence list may be larger than the whole
-/// of it, and must not cut a client off that has had no time to ask for it.
+/// One message counts for at most a quarter of the byte limit. A presence list may be larger than the limit, and must
+/// not disconnect a client that has had no time to fetch it.
 const LARGE_SHARE: usize = 4;
-/// For how long a request waits that comes while the client tries a WebSocket: the change, if it comes,
-/// comes at once, and must not be overtaken by an answer that says to poll on.
+/// How long a poll waits while the client probes a WebSocket. An upgrade follows its probe immediately, and must not be
+/// overtaken by a response that tells the client to poll again.
 const PROBE: Duration = Duration::from_millis(50);
-/// For how long the last words of a session that has ended wait to be asked for.
+/// How long the remaining frames of a closed session can still be fetched.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// How a protocol's clients poll.
+/// How the clients of a protocol poll.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LongPollOptions {
-    /// How much may wait for the client, in bytes.
+    /// The maximum size of the frames that wait for the client, in bytes.
     pub(crate) bytes: usize,
-    /// Whether a client that asks again before it is answered has broken the protocol.
+    /// Whether a second poll during a first one closes the session, as a protocol error.
     pub(crate) close_on_concurrent_poll: bool,
-    /// Whether what waits when the session ends may still be asked for, for a while.
+    /// Whether the remaining frames of a closed session can still be fetched, for a while.
     pub(crate) drain_after_close: bool,
-    /// What a request that waits is told when the session ends, and why it ends.
+    /// Makes the frame that tells a waiting poll that the session is closed, and why.
     pub(crate) close_frame: Option<fn(&'static Reason) -> Frame>,
 }
 
-/// The polling sessions of a mount, by token.
+/// The long-polling sessions of a mount, by token.
 #[derive(Default)]
 pub(crate) struct LongPollSessions(Mutex<HashMap<CompactString, LongPollHandle>>);
 
 impl LongPollSessions {
-    /// Starts a session on this thread; its token names this node, so that a proxy can find it.
+    /// Starts a session on this thread. Its token begins with the node's name, so that a proxy can route requests to
+    /// the node.
     pub(crate) fn start<T: TransportHandler>(
         self: &Arc<Self>,
         node: &str,
@@ -73,10 +74,10 @@ impl LongPollSessions {
             token: key,
             out: Vec::new(),
             bytes: 0,
-            asking: None,
+            poll: None,
             unsettled: Vec::new(),
             active_at,
-            state: SessionState::V2TextOnly,
+            state: SessionState::Polling,
         }
         .start();
         let session = LongPollHandle::new(&addr, connection);
@@ -93,16 +94,16 @@ impl LongPollSessions {
     }
 }
 
-/// Where a session stands.
+/// The state of a session.
 enum SessionState {
     /// The client polls.
-    V2TextOnly,
-    /// The client tries a WebSocket: requests are answered soon, with this.
+    Polling,
+    /// The client probes a WebSocket. Polls are answered soon, with this frame.
     Probed(Frame),
-    /// The client speaks over a WebSocket, which this leads to.
-    WriteSide(FrameSender),
-    /// It is over, for this reason; last words may wait.
-    TerminateReason(&'static Reason),
+    /// The client uses a WebSocket, which sends the frames of this channel.
+    Upgraded(FrameSender),
+    /// The session is closed, for this reason. Frames may still wait to be fetched.
+    Closed(&'static Reason),
 }
 
 /// The session actor.
@@ -111,25 +112,27 @@ struct LongPoll<T: TransportHandler> {
     options: LongPollOptions,
     sessions: Arc<LongPollSessions>,
     token: CompactString,
-    /// What the client has not asked for yet.
+    /// Frames that the client has not fetched yet.
     out: Vec<Frame>,
+    /// The size that `out` counts for against the limit.
     bytes: usize,
-    asking: Option<oneshot::Sender<Vec<Frame>>>,
-    /// Who waits until the client's joins are settled.
+    /// The waiting poll.
+    poll: Option<oneshot::Sender<Vec<Frame>>>,
+    /// Requests that wait until the client's joins are settled.
     unsettled: Vec<oneshot::Sender<()>>,
     active_at: Instant,
     state: SessionState,
 }
 
 impl<T: TransportHandler> LongPoll<T> {
-    /// Runs `f` with the way to the client, and ends the session if that is what it comes to.
+    /// Runs `f` with a sink for frames to the client, and closes the session if `f` or the byte limit demands it.
     fn with_sink(&mut self, ctx: &mut Context<Self>, f: impl FnOnce(&mut T, &mut LongPollSink<'_>)) {
-        if matches!(self.state, SessionState::TerminateReason(_)) {
+        if matches!(self.state, SessionState::Closed(_)) {
             return;
         }
         let large = self.options.bytes / LARGE_SHARE;
-        if matches!(self.state, SessionState::WriteSide(_)) {
-            self.bytes = 0; // the pipe counts what it holds
+        if matches!(self.state, SessionState::Upgraded(_)) {
+            self.bytes = 0; // the channel counts the frames in it
         }
         let mut sink = LongPollSink { out: &mut self.out, bytes: &mut self.bytes, large, closed: None };
         f(&mut self.handler, &mut sink);
@@ -141,15 +144,15 @@ impl<T: TransportHandler> LongPoll<T> {
         }
     }
 
-    /// Answers a request that waits while the client tries a WebSocket.
+    /// Answers a poll that waits while the client probes a WebSocket.
     fn release(&mut self) {
         let SessionState::Probed(frame) = &self.state else { return };
-        if let Some(asking) = self.asking.take() {
-            let _ = asking.send(vec![frame.clone()]);
+        if let Some(poll) = self.poll.take() {
+            let _ = poll.send(vec![frame.clone()]);
         }
     }
 
-    /// Tells those who wait for it that the client's joins are settled, if they are.
+    /// Completes the requests that wait until the client's joins are settled, if they are.
     fn settle(&mut self) {
         if !self.unsettled.is_empty() && !self.handler.is_unsettled() {
             for done in self.unsettled.drain(..) {
@@ -158,10 +161,10 @@ impl<T: TransportHandler> LongPoll<T> {
         }
     }
 
-    /// Tells whoever asks what waits.
+    /// Passes the waiting frames to the WebSocket, or to the poll if there is one.
     fn answer(&mut self) {
-        if let SessionState::WriteSide(sender) = &self.state {
-            // what waits has been counted together: the first of it stands for all
+        if let SessionState::Upgraded(sender) = &self.state {
+            // the frames were counted together, so the first one gets the weight of all
             let mut weight = self.bytes;
             self.out.drain(..).for_each(|frame| sender.put(frame, std::mem::take(&mut weight)));
             self.bytes = sender.weight();
@@ -169,65 +172,66 @@ impl<T: TransportHandler> LongPoll<T> {
         if self.out.is_empty() {
             return;
         }
-        let Some(asking) = self.asking.take() else { return };
+        let Some(poll) = self.poll.take() else { return };
         let bytes = std::mem::take(&mut self.bytes);
-        if let Err(frames) = asking.send(std::mem::take(&mut self.out)) {
-            // it gave up at this very moment
+        if let Err(frames) = poll.send(std::mem::take(&mut self.out)) {
+            // the request gave up at this moment
             self.bytes = bytes;
             self.out = frames;
         }
     }
 
     fn end(&mut self, reason: &'static Reason, ctx: &mut Context<Self>) {
-        if matches!(self.state, SessionState::TerminateReason(_)) {
+        if matches!(self.state, SessionState::Closed(_)) {
             return;
         }
-        let is_owed = self.send_close_frame(reason);
-        self.state = SessionState::TerminateReason(reason);
+        let expects_last_poll = self.send_close_frame(reason);
+        self.state = SessionState::Closed(reason);
         self.unsettled.clear();
         log::info!("{}: closed with {}: {}", self.handler.connection().id, reason.code, reason.words);
         self.handler.end(reason);
         self.answer();
-        if self.out.is_empty() || !(self.options.drain_after_close || is_owed) {
+        if self.out.is_empty() || !(self.options.drain_after_close || expects_last_poll) {
             return ctx.stop();
         }
         ctx.run_later(LINGER, |_, ctx| ctx.stop());
     }
 
-    /// Has the request that waits hear that it is over. Says whether the next one is to hear it instead: one that
-    /// crosses the client's own goodbye.
+    /// Answers the waiting poll with a close frame, or queues that frame if no poll waits. Returns whether the session
+    /// has to wait for a last poll: a client that has just left may have sent one before.
     fn send_close_frame(&mut self, reason: &'static Reason) -> bool {
-        let polls = !matches!(self.state, SessionState::WriteSide(_));
+        let polls = !matches!(self.state, SessionState::Upgraded(_));
         let Some(close_frame) = self.options.close_frame.filter(|_| polls) else { return false };
-        let Some(asking) = self.asking.take() else {
+        let Some(poll) = self.poll.take() else {
             self.out.push(close_frame(reason));
             return *reason == close::LEFT;
         };
         self.out.push(close_frame(reason));
-        // one that has given up is not told, and nobody else is in its place
-        let _ = asking.send(std::mem::take(&mut self.out));
+        // if the poll has given up, no other one waits
+        let _ = poll.send(std::mem::take(&mut self.out));
         false
     }
 
-    /// Whether a request that has come this way may speak to the session; a sign of life, if so.
+    /// Whether the session accepts a request that has arrived `via` this transport. If so, the request counts as
+    /// activity.
     fn admits(&mut self, via: Via, ctx: &mut Context<Self>) -> bool {
-        let is_this_way = match self.state {
-            SessionState::V2TextOnly | SessionState::Probed(_) => via == Via::Http,
-            // what comes over the WebSocket is a sign of life by itself, and its silence is for the sweep to judge
-            SessionState::WriteSide(_) => return via == Via::Socket,
-            SessionState::TerminateReason(_) => false,
+        let is_accepted = match self.state {
+            SessionState::Polling | SessionState::Probed(_) => via == Via::Http,
+            // the WebSocket records its activity itself, and the sweep checks its idle timeout
+            SessionState::Upgraded(_) => return via == Via::Socket,
+            SessionState::Closed(_) => false,
         };
         let now = Instant::now();
-        if is_this_way && now.duration_since(self.active_at) >= self.handler.connection().timeouts().idle {
-            // the sweep has not come by yet
+        if is_accepted && now.duration_since(self.active_at) >= self.handler.connection().timeouts().idle {
+            // it is idle, but the sweep has not closed it yet
             self.end(&close::IDLE, ctx);
             return false;
         }
-        if is_this_way {
+        if is_accepted {
             self.active_at = now;
             self.handler.connection().mark_active();
         }
-        is_this_way
+        is_accepted
     }
 }
 
@@ -245,7 +249,7 @@ impl<T: TransportHandler> Actor for LongPoll<T> {
     }
 }
 
-/// What the talk is told, told apart from requests.
+/// An event of the broker. The wrapper distinguishes it from requests.
 struct SessionEvent<N>(N);
 
 impl<T: TransportHandler> StreamHandler<SessionEvent<T::Event>> for LongPoll<T> {
@@ -253,7 +257,7 @@ impl<T: TransportHandler> StreamHandler<SessionEvent<T::Event>> for LongPoll<T> 
         self.with_sink(ctx, |handler, sink| handler.handle_event(event, sink));
     }
 
-    /// The mailbox is closed; the goodbye has been said.
+    /// The event stream has ended. Its last event has closed the session already.
     fn finished(&mut self, _: &mut Self::Context) {}
 }
 
@@ -261,24 +265,24 @@ impl<T: TransportHandler> Handler<Fetch> for LongPoll<T> {
     type Result = ();
 
     fn handle(&mut self, Fetch { answer }: Fetch, ctx: &mut Self::Context) {
-        if matches!(self.state, SessionState::TerminateReason(_)) {
-            self.asking = Some(answer);
+        if matches!(self.state, SessionState::Closed(_)) {
+            self.poll = Some(answer);
             self.answer();
             return ctx.stop();
         }
         if !self.admits(Via::Http, ctx) {
             return;
         }
-        if let Some(rival) = self.asking.take() {
+        if let Some(previous) = self.poll.take() {
             if self.options.close_on_concurrent_poll {
-                self.asking = Some(rival);
+                self.poll = Some(previous);
                 return self.end(&close::PROTOCOL, ctx);
             }
-            let _ = rival.send(Vec::new());
+            let _ = previous.send(Vec::new());
         }
-        self.asking = Some(answer);
+        self.poll = Some(answer);
         self.answer();
-        if self.asking.is_some() && matches!(self.state, SessionState::Probed(_)) {
+        if self.poll.is_some() && matches!(self.state, SessionState::Probed(_)) {
             ctx.run_later(PROBE, |session, _| session.release());
         }
     }
@@ -295,7 +299,7 @@ impl<T: TransportHandler> Handler<Post> for LongPoll<T> {
             self.with_sink(ctx, |handler, sink| handler.frame(frame, sink));
         }
         match self.state {
-            SessionState::TerminateReason(reason) if *reason != close::LEFT => Err(Gone),
+            SessionState::Closed(reason) if *reason != close::LEFT => Err(Gone),
             _ => Ok(()),
         }
     }
@@ -307,20 +311,20 @@ impl<T: TransportHandler> Handler<Control> for LongPoll<T> {
     fn handle(&mut self, control: Control, ctx: &mut Self::Context) {
         match (control, &self.state) {
             (Control::End(reason), _) => self.end(reason, ctx),
-            (Control::Settle(_), SessionState::TerminateReason(_)) => {}
+            (Control::Settle(_), SessionState::Closed(_)) => {}
             (Control::Settle(done), _) => {
                 self.unsettled.retain(|other| !other.is_closed());
                 self.unsettled.push(done);
                 self.settle();
             }
-            (Control::Release(frame), SessionState::V2TextOnly) => {
+            (Control::Release(frame), SessionState::Polling) => {
                 self.state = SessionState::Probed(frame);
                 self.release();
             }
-            (Control::Resume, SessionState::Probed(_)) => self.state = SessionState::V2TextOnly,
-            (Control::WriteSide(sender), SessionState::V2TextOnly | SessionState::Probed(_)) => {
-                self.asking = None;
-                self.state = SessionState::WriteSide(sender);
+            (Control::Resume, SessionState::Probed(_)) => self.state = SessionState::Polling,
+            (Control::Upgrade(sender), SessionState::Polling | SessionState::Probed(_)) => {
+                self.poll = None;
+                self.state = SessionState::Upgraded(sender);
                 self.answer();
             }
             _ => {}
@@ -328,11 +332,11 @@ impl<T: TransportHandler> Handler<Control> for LongPoll<T> {
     }
 }
 
-/// The way to the client while one thing is handled.
+/// Collects the frames to the client while the handler handles one frame or event.
 struct LongPollSink<'a> {
     out: &'a mut Vec<Frame>,
     bytes: &'a mut usize,
-    /// What a message counts as at most, in bytes.
+    /// The size that one message counts for at most, in bytes.
     large: usize,
     closed: Option<&'static Reason>,
 }

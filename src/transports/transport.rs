@@ -1,5 +1,5 @@
-//! The seam between what is said and how it travels: a [`TransportHandler`] is carried by a transport, and speaks to
-//! its client through a [`FrameSink`]. The transports are in `transports`.
+//! The traits between a transport and a session. A transport passes frames and events to a [`TransportHandler`], which
+//! sends frames to its client through a [`FrameSink`].
 
 use std::sync::Arc;
 
@@ -10,50 +10,49 @@ use crate::connections::connection::Connection;
 use crate::connections::writer::Fastlane;
 use crate::protocol::Frame;
 
-/// The way to the client, while one thing is handled.
+/// Sends frames to the client while the handler handles one frame or event.
 pub(crate) trait FrameSink {
     /// Sends one message.
     fn send(&mut self, frame: Frame);
-    /// Asks for a sign of life in the transport's own way, if it has one.
+    /// Sends a ping frame, if the transport has one.
     fn ping(&mut self) {}
-    /// Says why, and ends.
+    /// Closes the session with `reason`.
     fn close(&mut self, reason: &'static Reason);
 }
 
-/// What a transport carries: one client's conversation. Dropping it ends it.
+/// The session of one client, as its transport sees it. Dropping it ends the session.
 pub(crate) trait TransportHandler: Unpin + 'static {
-    /// What it is told from within the broker.
+    /// The events that the broker sends to the session.
     type Event: 'static;
 
-    /// Whose life and whose limits it is.
+    /// The client's connection, with its mailbox and its limits.
     fn connection(&self) -> &Arc<Connection>;
 
-    /// What it is told, fetched as fast as the client takes it. Asked for once.
+    /// The stream of events. The transport calls this once, and reads the stream only as fast as the client reads.
     fn events(&self) -> impl Stream<Item = Self::Event> + 'static;
 
-    /// The way to the client is open.
+    /// The transport is ready to send.
     fn open(&mut self, sink: &mut impl FrameSink);
 
     /// The client has sent a message.
     fn frame(&mut self, frame: &Frame, sink: &mut impl FrameSink);
 
-    /// The client has sent something that carries no message, as a ping: it counts all the same.
+    /// The client has sent a frame without a message, such as a ping. It counts against the rate limit all the same.
     fn control(&mut self, sink: &mut impl FrameSink);
 
-    /// The broker has something to say.
+    /// The broker has sent an event.
     fn handle_event(&mut self, event: Self::Event, sink: &mut impl FrameSink);
 
-    /// Which broadcasts may go to the client as they are, when that has changed since this was last asked.
+    /// The broadcasts that may bypass the session, if that has changed since the last call.
     fn take_fastlane_update(&mut self) -> Option<Fastlane> {
         None
     }
 
-    /// Whether something that the client has asked for is not decided yet: a join. A transport on which each
-    /// message is acknowledged may wait for that.
+    /// Whether a join of the client is not decided yet. A transport that acknowledges each message may wait for that.
     fn is_unsettled(&self) -> bool {
         false
     }
 
-    /// Ends the conversation.
+    /// Ends the session.
     fn end(&mut self, reason: &'static Reason);
 }

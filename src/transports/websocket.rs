@@ -1,10 +1,11 @@
-//! The WebSocket transport: the session actor, and the only file that names `actix_web_actors`.
+//! The WebSocket transport: the session actor, and the only file that uses `actix_web_actors`. Parsing frames is in
+//! `frame_reader`, and the socket itself in `io`.
 //!
-//! That crate is deprecated in favour of `actix-ws`; it is asked for by this project's users, and
-//! replacing it would touch this file alone. The actor is the body of the upgrade's response, though what it
-//! says does not pass there: its [writer](crate::connections::writer) carries it, beside what the courier brings. While the
-//! client does not read, it stands still. Its mail therefore waits in a [mailbox](crate::connections::mailbox) of its own,
-//! and its time is kept by the sweep of [`connections`](crate::connections::hub).
+//! That crate is deprecated in favour of `actix-ws`, but this project's users ask for it. Replacing it would change
+//! this file alone. The actor is the body of the upgrade's response, but its frames do not pass through the response.
+//! They go to the connection's [writer](crate::connections::writer), as do the broadcasts from the flusher. While the
+//! client does not read, the actor does not run. So its messages wait in a [mailbox](crate::connections::mailbox) of
+//! its own, and the sweep of the [hub](crate::connections::hub) checks its timeouts.
 
 pub(crate) mod frame_reader;
 pub(crate) mod io;
@@ -27,20 +28,20 @@ use crate::protocol::Frame;
 use crate::transports::transport::{FrameSink, TransportHandler};
 use crate::transports::websocket::frame_reader::FrameReader;
 
-/// What a channel is told when it asks for its transport.
+/// The transport's name, as channels see it.
 pub(crate) const NAME: &str = "websocket";
 
-/// Stands for a close frame without a code (RFC 6455, section 7.4.1).
+/// Means a close frame without a code (RFC 6455, section 7.4.1).
 const NO_CODE: u16 = 1005;
 
-/// How large a message may be, and in how many pieces it may come.
+/// The maximum size of a message, and its maximum number of fragments.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MessageLimits {
     pub(crate) bytes: usize,
     pub(crate) fragments: u32,
 }
 
-/// Answers a request that has passed the [handshake](crate::http::request) and makes it a talk.
+/// Accepts an upgrade that has passed the [checks](crate::http::request), and starts its session.
 pub(crate) fn start<T: TransportHandler>(
     request: &HttpRequest,
     payload: web::Payload,
@@ -60,13 +61,14 @@ pub(crate) fn start<T: TransportHandler>(
     )
 }
 
-/// One client's talk, as an actor. In memory as written: few clients send pieces.
+/// The session actor of one client. `repr(C)` keeps the fields in this order: the first one is rarely used, because few
+/// clients send fragments.
 #[repr(C)]
 struct WebSocket<T: TransportHandler> {
     fragments: FragmentAssembler,
     handler: T,
     write_side: Arc<WriteSide>,
-    /// We have said goodbye and wait for the client's.
+    /// The server has sent a close frame and waits for the client's.
     closing: bool,
 }
 
@@ -74,30 +76,30 @@ type Ctx<T> = WebsocketContext<WebSocket<T>>;
 
 impl<T: TransportHandler> WebSocket<T> {
     fn run(self, frames: FrameReader<web::Payload>) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
-        // it has nothing to read itself: its own stream compares a length only once the whole frame lies in memory, takes
-        // all that there is before the first frame of it is handled, and keeps a buffer
+        // the context gets nothing to read: its own parser checks a frame's length only once the whole frame is in
+        // memory, reads all available bytes before it handles the first frame, and keeps its buffer
         WebsocketContext::with_factory(stream::pending(), |ctx| {
             ctx.add_stream(frames);
             self
         })
     }
 
-    /// Runs `f` with the way to the client, and says goodbye if that is what it comes to.
+    /// Runs `f` with a sink for frames to the client, and closes the session if `f` asks for it.
     fn with_sink(&mut self, f: impl FnOnce(&mut T, &mut WebSocketSink<'_>)) {
         if self.closing {
             return;
         }
-        let mut outlet = WebSocketSink { writer: &self.write_side.writer, closed: None };
-        f(&mut self.handler, &mut outlet);
-        if let Some(reason) = outlet.closed {
+        let mut sink = WebSocketSink { writer: &self.write_side.writer, closed: None };
+        f(&mut self.handler, &mut sink);
+        if let Some(reason) = sink.closed {
             self.close(reason);
         } else if let Some(fastlane) = self.handler.take_fastlane_update() {
             self.handler.connection().enable_fastlane(fastlane);
         }
     }
 
-    /// Ends the talk at once, and the connection when the client has answered. One that does not
-    /// answer is cut off by the sweep.
+    /// Ends the session immediately and sends a close frame. The connection closes when the client answers it. If the
+    /// client does not answer, the sweep aborts the connection.
     fn close(&mut self, reason: &'static Reason) {
         if std::mem::replace(&mut self.closing, true) {
             return;
@@ -115,7 +117,7 @@ impl<T: TransportHandler> WebSocket<T> {
         self.with_sink(|handler, sink| handler.frame(frame, sink));
     }
 
-    /// Answers a close frame in kind, and ends.
+    /// Answers a close frame with one and stops the actor.
     fn answer_close(&mut self, reason: Option<CloseReason>, ctx: &mut Ctx<T>) {
         if !self.closing {
             self.handler.end(&close::GONE);
@@ -131,7 +133,7 @@ impl<T: TransportHandler> WebSocket<T> {
     }
 }
 
-/// Whether a close frame may carry the code (RFC 6455, section 7.4).
+/// Whether a close frame may contain the code (RFC 6455, section 7.4).
 fn is_sendable(code: CloseCode) -> bool {
     matches!(u16::from(code), 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
@@ -145,7 +147,7 @@ impl<T: TransportHandler> Actor for WebSocket<T> {
     }
 }
 
-/// What the talk is told, told apart from what its client says.
+/// An event of the broker. The wrapper distinguishes it from the client's messages.
 struct SessionEvent<T: TransportHandler>(T::Event);
 
 impl<T: TransportHandler> StreamHandler<SessionEvent<T>> for WebSocket<T> {
@@ -153,7 +155,7 @@ impl<T: TransportHandler> StreamHandler<SessionEvent<T>> for WebSocket<T> {
         self.with_sink(|handler, sink| handler.handle_event(event, sink));
     }
 
-    /// The mailbox is closed; the goodbye has been said.
+    /// The event stream has ended. Its last event has closed the session already.
     fn finished(&mut self, _: &mut Self::Context) {}
 }
 
@@ -165,7 +167,7 @@ impl<T: TransportHandler> StreamHandler<Result<Message, ProtocolError>> for WebS
             _ if self.closing => {}
             Ok(Message::Text(text)) => self.message(&Frame::Text(text)),
             Ok(Message::Binary(bytes)) => self.message(&Frame::Binary(bytes)),
-            Ok(Message::Continuation(piece)) => match self.fragments.add(piece) {
+            Ok(Message::Continuation(fragment)) => match self.fragments.add(fragment) {
                 Ok(Some(frame)) => self.message(&frame),
                 Ok(None) => self.with_sink(|handler, sink| handler.control(sink)),
                 Err(reason) => self.close(reason),
@@ -182,7 +184,7 @@ impl<T: TransportHandler> StreamHandler<Result<Message, ProtocolError>> for WebS
     }
 }
 
-/// What is wrong with a frame, as its client is told.
+/// The close reason for an invalid frame.
 pub(crate) fn close_reason(error: &ProtocolError) -> &'static Reason {
     match error {
         ProtocolError::Io(error) if error.kind() == ErrorKind::InvalidData => &close::NOT_UTF8,
@@ -191,7 +193,7 @@ pub(crate) fn close_reason(error: &ProtocolError) -> &'static Reason {
     }
 }
 
-/// The way to the client while one message is handled.
+/// Sends frames to the client while the handler handles one frame or event.
 struct WebSocketSink<'a> {
     writer: &'a Writer,
     closed: Option<&'static Reason>,
@@ -211,22 +213,22 @@ impl FrameSink for WebSocketSink<'_> {
     }
 }
 
-/// A message that comes in pieces.
+/// Reassembles a message from its fragments.
 pub(crate) struct FragmentAssembler {
     limits: MessageLimits,
     text: bool,
-    pieces: u32,
+    count: u32,
     bytes: BytesMut,
 }
 
 impl FragmentAssembler {
     pub(crate) fn new(limits: MessageLimits) -> Self {
-        Self { limits, text: false, pieces: 0, bytes: BytesMut::new() }
+        Self { limits, text: false, count: 0, bytes: BytesMut::new() }
     }
 
-    /// Adds a piece; the message, when it was the last.
-    pub(crate) fn add(&mut self, piece: Item) -> Result<Option<Frame>, &'static Reason> {
-        let (bytes, last) = match piece {
+    /// Adds a fragment. Returns the message if it was the last one.
+    pub(crate) fn add(&mut self, fragment: Item) -> Result<Option<Frame>, &'static Reason> {
+        let (bytes, last) = match fragment {
             Item::FirstText(bytes) => {
                 self.text = true;
                 (bytes, false)
@@ -238,8 +240,8 @@ impl FragmentAssembler {
             Item::Continue(bytes) => (bytes, false),
             Item::Last(bytes) => (bytes, true),
         };
-        self.pieces += 1;
-        if self.pieces > self.limits.fragments {
+        self.count += 1;
+        if self.count > self.limits.fragments {
             return Err(&close::FRAGMENTED);
         }
         if self.bytes.len() + bytes.len() > self.limits.bytes {
@@ -250,7 +252,7 @@ impl FragmentAssembler {
     }
 
     fn finish(&mut self) -> Result<Frame, &'static Reason> {
-        self.pieces = 0;
+        self.count = 0;
         let bytes = std::mem::take(&mut self.bytes).freeze();
         if !self.text {
             return Ok(Frame::Binary(bytes));

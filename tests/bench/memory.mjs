@@ -1,9 +1,8 @@
 /**
- * What the pages hold in memory while a big file passes between two Chromiums, into the private
- * file system and into a download of the browser: `node bench/memory.mjs --mb=1000`.
- * Private memory (pages of RAM that nobody shares) of all renderers, so of the page and its
- * workers; of the whole browser with its disk and network processes; and the page's JS heap.
- * Fails where the renderers grow by more than BOUND, whatever the file's size.
+ * Memory of the pages while a big file is sent between two Chromiums, into OPFS and into a download of the
+ * browser: `node bench/memory.mjs --mb=1000`. It measures the private memory of all renderers (the page and
+ * its workers), that of the whole browser with its disk and network processes, and the page's JS heap.
+ * It fails if the renderers grow by more than BOUND, whatever the file's size.
  */
 
 import { readFile, stat } from "node:fs/promises";

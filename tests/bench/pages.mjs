@@ -1,4 +1,4 @@
-/** What the benches of the web have in common: a broker, two Chromiums, a big file, and pages that share and fetch by the library. */
+/** Shared by the web benchmarks: a broker, two Chromiums, a big file, and pages that share and fetch it with the library. */
 
 import { createWriteStream } from "node:fs";
 import { randomFillSync } from "node:crypto";
@@ -40,7 +40,7 @@ function* randomBlocks(size) {
 }
 
 /**
- * A page with the library at hand, and none of the app's own doings.
+ * A page with the library and without the app.
  *
  * @param {import("playwright-core").BrowserContext} browser
  * @param {string} url
@@ -51,7 +51,8 @@ export async function openLibrary(browser, url) {
   // Any page of the origin will do; this one has scripts of its own only once a button is pressed.
   await page.goto(`${url}examples/call.html`);
   await page.evaluate(async () => {
-    window.library = await import("/lib/index.js");
+    const entryPoints = ["/lib/index.js", "/lib/rtc/index.js", "/lib/share/index.js"];
+    window.library = Object.assign({}, ...(await Promise.all(entryPoints.map((path) => import(path)))));
   });
   return page;
 }
@@ -94,9 +95,9 @@ export function fetch(page, sharer, sink) {
     async ({ sharer, sink }) => {
       const { Download, FileFetch, Peer, Socket, createIdentity, openTarget } = window.library;
       const nothing = {
-        whole: false,
-        open: async () => ({ stored: 0, read: async () => new Uint8Array(0), write: async (_at, bytes) => bytes, close: async () => {} }),
-        drop: async () => {},
+        allOrNothing: false,
+        open: async () => ({ storedBytes: 0, read: async () => new Uint8Array(0), write: async (_at, bytes) => bytes, close: async () => {} }),
+        remove: async () => {},
         finish: async () => [],
         abort: async () => {},
       };
@@ -111,7 +112,7 @@ export function fetch(page, sharer, sink) {
       const target = sink === "nothing" ? nothing : await openTarget(entries, crypto.randomUUID());
       const begun = performance.now();
       const download = new Download(entries, target);
-      fetch.take(download);
+      fetch.add(download);
       await download.finished;
       const seconds = (performance.now() - begun) / 1_000;
       fetch.stop();

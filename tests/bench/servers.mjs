@@ -1,6 +1,6 @@
 /**
- * What people run today, for the bench to compare with: `peer` or a socket.io relay, on a port of its own, which
- * it prints once it listens. The relay does what ours does: to the rooms joined, or else to everybody else.
+ * The servers that the benchmark compares with: `peer`, or a Socket.IO relay. It prints its port when it listens.
+ * The relay sends to the rooms that the client has joined, or else to all other clients, as Handclasp does.
  */
 
 import { createServer } from "node:http";

@@ -1,7 +1,7 @@
 /**
- * How fast a file passes between two Chromiums through the library, beside a bare
- * data channel with messages of the same size: `node bench/transfer.mjs --mb=500 --rounds=3`.
- * The library reads a real file from the disk; the bare channel sends one buffer again and again.
+ * Speed of a transfer between two Chromiums with the library, compared with a bare data channel with
+ * messages of the same size: `node bench/transfer.mjs --mb=500 --rounds=3`. The library reads a real file
+ * from the disk; the bare channel sends one buffer repeatedly.
  */
 
 import { MB, fetch, median, openLibrary, option, share, withWorld } from "./pages.mjs";
@@ -69,7 +69,7 @@ await withWorld(size, async ({ broker, browsers, path }) => {
   /** @type {Map<string, number[]>} MB/s */
   const speeds = new Map(Object.keys(WAYS).map((way) => [way, []]));
   for (let round = 0; round < rounds; round++) {
-    // Another begins each round: none is always measured after the same one, on the memory and the disk that it left.
+    // Each round starts with another target, so that none is always measured after the same one, with its memory and disk usage.
     const ways = Object.entries(WAYS);
     for (const [way, run] of [...ways.slice(round % ways.length), ...ways.slice(0, round % ways.length)]) {
       const [sender, receiver] = await Promise.all(browsers.map((browser) => openLibrary(browser, broker.url)));

@@ -1,4 +1,4 @@
-/** A real Chromium for the tests, and what each of its pages complained about. */
+/** A real Chromium for the tests, and the errors on its pages. */
 
 import { mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";

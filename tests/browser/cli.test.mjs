@@ -1,4 +1,4 @@
-/** The command `handclasp` and the app, one with the other, in real Chromium. */
+/** The command `handclasp` with the app in a real Chromium. */
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -6,24 +6,24 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { installCommand } from "../command.mjs";
-import { connect, download, share } from "./sharing.mjs";
-import { start } from "./stage.mjs";
+import { connect, download, share } from "./app-steps.mjs";
+import { start } from "./setup.mjs";
 
 const { broker, browser } = await start();
 const { folder, run } = await installCommand();
 
-test("what a page shares comes with the command, and the page says that it is done", async () => {
+test("the command downloads from a page, and the page shows that it is done", async () => {
   const bytes = randomBytes(9_000_000);
   const sharer = await share(browser, broker.url, [{ name: "data.bin", bytes }, { name: "empty", bytes: Buffer.alloc(0) }]);
   const getter = run(["get", sharer.link, "--out", "from-page"]);
   assert.equal(await getter.ended, 0, getter.err());
   assert.deepEqual(await readFile(join(folder, "from-page/data.bin")), bytes);
   assert.equal((await readFile(join(folder, "from-page/empty"))).length, 0);
-  await sharer.page.locator("#receivers li", { hasText: "Has all of it" }).waitFor();
+  await sharer.page.locator("#receivers li", { hasText: "Complete, hashes match" }).waitFor();
   assert.deepEqual(sharer.complaints, []);
 });
 
-test("what the command sends a page takes, and the command says that it is done", async () => {
+test("a page downloads from the command, and the command reports that it is done", async () => {
   const bytes = randomBytes(9_000_000);
   await writeFile(join(folder, "data.bin"), bytes);
   const sender = run(["send", "data.bin", "--broker", broker.url]);

@@ -1,10 +1,10 @@
-/** The library's examples with Chromium's fake camera: pictures move on every side, and leaving is noticed. */
+/** The library's examples with Chromium's fake camera: every side shows the videos of the others, and notices when they leave. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { openPage } from "./chromium.mjs";
-import { inspect } from "./inspect.mjs";
-import { start } from "./stage.mjs";
+import { inspect } from "./page-checks.mjs";
+import { start } from "./setup.mjs";
 
 const { broker, browser } = await start({ flags: ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"] });
 
@@ -29,27 +29,27 @@ async function pictures(page, count) {
   }, count);
 }
 
-test("two see each other by a link, and hanging up is noticed", async () => {
+test("two people see each other by a link, and one of them hangs up", async () => {
   const host = await open(`${broker.url}examples/call.html`);
   await host.page.getByRole("button", { name: "Start" }).click();
-  await host.page.getByText("Waiting for the other").waitFor();
+  await host.page.getByText("Waiting for the other person").waitFor();
   const guest = await open(await host.page.getByLabel("Send this link").inputValue());
   await guest.page.getByRole("button", { name: "Start" }).click();
   await Promise.all([pictures(host.page, 1), pictures(guest.page, 1)]);
   await inspect(host.page, "example-call");
   await guest.page.getByRole("button", { name: "Hang up" }).click();
-  await host.page.getByText("The other has left").waitFor();
+  await host.page.getByText("The other person has left").waitFor();
   await pictures(host.page, 0);
   assert.deepEqual([...host.complaints, ...guest.complaints], []);
 });
 
-test("a link whose owner is gone says so", async () => {
+test("the link of a closed page shows that the other person is not online", async () => {
   const guest = await open(`${broker.url}examples/call.html?peer_id=11111111-1111-4111-8111-111111111111`);
   await guest.page.getByRole("button", { name: "Start" }).click();
-  await guest.page.getByText("The other is not there").waitFor();
+  await guest.page.getByText("The other person is not online").waitFor();
 });
 
-test("three in a room see each other, whoever leaves is gone for the others, and may come back", async () => {
+test("three people in a room see each other; one leaves, disappears for the others, and comes back", async () => {
   const enter = async (name) => {
     const visitor = await open(`${broker.url}examples/room.html?room=lounge`);
     await visitor.page.getByLabel("Your name").fill(name);

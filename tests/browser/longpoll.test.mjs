@@ -1,4 +1,4 @@
-/** The official `phoenix` client in real Chromium, on a page of the server's own origin, behind a proxy that breaks WebSockets. */
+/** The official `phoenix` client in a real Chromium, on a page of the server's origin, behind a proxy that breaks WebSockets. */
 
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
@@ -15,7 +15,7 @@ let broker;
 let browser;
 
 before(async () => {
-  // how long one who polls may be silent follows from it
+  // the permitted silence of a long-polling client depends on it
   broker = await startBroker({ set: { "socket.poll_window": "4s" } });
   browser = await launch();
 });
@@ -25,7 +25,7 @@ after(async () => {
   await broker?.kill();
 });
 
-/** A page at `url` whose client joins a room, and tells what it hears. */
+/** A page at `url` whose client joins a room, and records the messages that it receives. */
 async function open(url, options) {
   // the page's own policy lets no script in but its own
   const page = await (await browser.newContext({ bypassCSP: true })).newPage();
@@ -51,7 +51,7 @@ const present = (page) =>
     () => window.presence.list((_key, { metas }) => metas[0].name).sort().join() === "falls back,polls,upgrades",
   );
 
-test("pages that poll, that fall back, and that do not need to, meet in one room", async () => {
+test("pages with long-polling, with a fallback to it, and with a WebSocket meet in one room", async () => {
   const proxy = await startBlockade(broker.port, "refuse");
   const pages = [
     await open(broker.url, { name: "upgrades" }),

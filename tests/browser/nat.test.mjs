@@ -1,15 +1,15 @@
-/** Two browsers behind routers: what STUN is enough for, what needs TURN, and what is said where there is no way. */
+/** Two browsers behind NAT routers: with STUN, with TURN, and the message when neither is enough. */
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { startApart } from "./apart.mjs";
+import { startApart } from "./two-networks.mjs";
 import { openPage } from "./chromium.mjs";
 import { MIDDLE } from "./netns.mjs";
-import { connect, download, share } from "./sharing.mjs";
+import { connect, download, share } from "./app-steps.mjs";
 import { startTurn } from "./turn.mjs";
 
-/** A router that keeps a port for whoever it was given to, as most homes have it. */
+/** A router that uses the same public port for all destinations, like most home routers. */
 const KIND = "masquerade";
 /** One that takes another port for every peer, so that what STUN saw is of no use to others. */
 const SYMMETRIC = "masquerade fully-random";
@@ -21,7 +21,7 @@ const LIMIT = { timeout: 120_000 };
 /**
  * @param {import("node:test").TestContext} t
  * @param {string} nat
- * @param {(server: Turn) => string[]} servers that the broker tells its clients of
+ * @param {(server: Turn) => string[]} ICE servers of the broker's configuration
  */
 async function behind(t, nat, servers) {
   const apart = await startApart(t, {
@@ -62,19 +62,20 @@ for (const [title, nat, servers, kind] of /** @type {Array<[string, string, (tur
   });
 }
 
-test("where there is no way, it is said so, with what was tried", LIMIT, async (t) => {
+test("without a path the page shows the ICE report", LIMIT, async (t) => {
   const { browserB, sharer } = await behind(t, SYMMETRIC, ({ stun }) => [stun]);
   const { page } = await openPage(browserB);
   await page.goto(sharer.link);
   await page.click("#connect");
   await page.locator("#receive-error:not(:empty)").waitFor({ timeout: 60_000 });
-  const { reason, path } = await page.evaluate(async () => {
-    const { Peer, Socket, createIdentity } = await import("/lib/index.js");
+  const { reason, iceReport } = await page.evaluate(async () => {
+    const { Socket } = await import("/lib/index.js");
+    const { Peer, createIdentity } = await import("/lib/rtc/index.js");
     const peer = new Peer(new Socket("/socket"), await createIdentity());
     await peer.join();
     const sharer = new URL(location.href).searchParams.get("peer_id");
-    return peer.connect(sharer).then((connection) => connection.opened).catch(({ reason, path }) => ({ reason, path }));
+    return peer.connect(sharer).then((connection) => connection.opened).catch(({ reason, iceReport }) => ({ reason, iceReport }));
   });
   assert.equal(reason, "no_path");
-  assert.deepEqual([path.local.sort(), path.stun, path.turn], [["host", "srflx"], "answered", "none"]);
+  assert.deepEqual([iceReport.local.sort(), iceReport.stun, iceReport.turn], [["host", "srflx"], "answered", "none"]);
 });

@@ -1,8 +1,8 @@
 /**
- * Networks of a test's own: machines around one in the middle, each a Linux network namespace,
- * whose lines can be pulled out, lose packets, or end at a router with NAT. Needs no root: an
- * ordinary user becomes root of a namespace that sees nothing of the host's network.
- * What cannot be made fails, with the words of the program that could not.
+ * Networks for tests: machines around one in the middle, each a Linux network namespace. Their links can
+ * be unplugged, lose packets, or lead through a NAT router. Needs no root: an ordinary user becomes root
+ * of a namespace that is separated from the host's network. Failures contain the output of the program
+ * that failed.
  */
 
 import assert from "node:assert/strict";
@@ -16,7 +16,7 @@ import { promisify } from "node:util";
 /** Where the middle is reached by all. */
 export const MIDDLE = "10.77.0.1";
 const isRoot = process.getuid?.() === 0;
-/** Debian keeps these programs from the path of ordinary users, who may run them all the same. */
+/** Debian does not put these programs into the path of ordinary users, who may run them nevertheless. */
 export const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
 
 /** One namespace, kept by a process that ends with this one. */
@@ -44,7 +44,7 @@ export class Machine {
     const isReady = await Promise.race([once(holder.stdout, "data").then(() => true), once(holder, "close").then(() => false)]);
     assert.ok(isReady, `this test makes network namespaces, and this machine lets nobody but root: ${complaint}`);
     const machine = new Machine(holder);
-    // IPv6 would add its own address seconds later, and Chromium gives up its requests when one appears.
+    // IPv6 would add its own address seconds later, and Chromium aborts its requests when an address appears.
     await machine.run("for all in /proc/sys/net/ipv6/conf/*/disable_ipv6; do echo 1 > $all; done; ip link set lo up");
     return machine;
   }
@@ -73,7 +73,7 @@ export class Machine {
   /**
    * Hands on what comes for others.
    *
-   * @param {string} [nat] nftables' word for how: "masquerade", "masquerade fully-random"
+   * @param {string} [nat] nftables statement: "masquerade", "masquerade fully-random"
    */
   async route(nat) {
     await this.run("echo 1 > /proc/sys/net/ipv4/ip_forward");
@@ -94,7 +94,7 @@ export class Machine {
     await this.run(`ip link set eth0 up; ip route replace default via ${this.#line?.gateway}`);
   }
 
-  /** Nobody is told: packets get lost, both ways. @param {number} percent */
+  /** Drops packets silently, in both directions. @param {number} percent */
   async lose(percent) {
     const table = (/** @type {string} */ device) => `nft 'table netdev loss_${device} {
       chain in { type filter hook ingress device "${device}" priority 0; numgen random mod 100 >= ${100 - percent} drop; } ; }'`;
@@ -116,7 +116,7 @@ export class Machine {
 
 /**
  * Two machines that reach each other, and the middle, by way of the middle; or, with NAT, each
- * behind a router of its own, so that nobody can call them first.
+ * behind its own router, so that the others cannot connect to it first.
  *
  * @param {object} [options]
  * @param {string} [options.nat] see `Machine.route`
@@ -131,7 +131,7 @@ export async function openNetwork({ nat } = {}) {
   const end = () => Promise.all(machines.map((machine) => machine.end()));
   try {
     const middle = await add();
-    // What is for nobody here vanishes, as it does in an internet: an error instead would end coturn's sessions.
+    // Packets to unknown addresses are dropped, as in the internet: an error would end coturn's sessions.
     await middle.run(`ip address add ${MIDDLE}/32 dev lo
       ip link add rest type veth peer name nowhere
       ip link set rest arp off up; ip link set nowhere up; ip route add default dev rest`);
@@ -152,7 +152,7 @@ export async function openNetwork({ nat } = {}) {
 }
 
 /**
- * A program that runs another on a machine, for those who want a path and add words of their own.
+ * A program that runs another one on a machine, for callers that need a path and add arguments.
  *
  * @param {Machine} machine
  * @param {string} program

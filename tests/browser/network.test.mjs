@@ -1,4 +1,4 @@
-/** A download over a network that is really cut: what was stored stays, and it goes on by itself. */
+/** A download over a network that is interrupted: stored data is kept, and the download continues by itself. */
 
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
@@ -6,8 +6,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { startApart } from "./apart.mjs";
-import { connect, download, share } from "./sharing.mjs";
+import { startApart } from "./two-networks.mjs";
+import { connect, download, share } from "./app-steps.mjs";
 
 const SIZE = 200_000_000;
 const PIECE = 1024 * 1024;
@@ -21,7 +21,7 @@ await writeFile(path, bytes);
 const sha256 = (/** @type {Buffer} */ data) => createHash("sha256").update(data).digest("hex");
 
 /**
- * Shares the file from one end, and lets the other take it.
+ * Shares the file at one end and downloads it at the other.
  *
  * @param {import("node:test").TestContext} t
  */
@@ -30,7 +30,7 @@ async function begin(t) {
   const sharer = await share(browserA, broker.url, path);
   const receiver = await connect(browserB, sharer.link);
   const saved = download(receiver.page, undefined, { timeout: 300_000 });
-  saved.catch(() => {}); // told where it is awaited
+  saved.catch(() => {}); // handled where it is awaited
   return { network, sharer, receiver, saved };
 }
 
@@ -45,13 +45,13 @@ const A_THIRD = /^3\d %/;
  */
 async function assertWhole({ sharer, receiver, saved }) {
   assert.equal(sha256((await saved).bytes), sha256(bytes));
-  await receiver.page.locator("#receive-state", { hasText: "both sides agree" }).waitFor();
-  await sharer.page.getByText("Has all of it, hashes agree", { exact: true }).waitFor();
+  await receiver.page.locator("#receive-state", { hasText: "match on both sides" }).waitFor();
+  await sharer.page.getByText("Complete, hashes match", { exact: true }).waitFor();
   const all = Array.from({ length: Math.ceil(SIZE / PIECE) }, (_, piece) => piece);
   assert.deepEqual(wholePieces(await receiver.heard()), all);
 }
 
-/** @param {string[]} heard by the receiver's channels, in order @returns {number[]} as often as they came whole */
+/** @param {string[]} messages of the receiver's channels, in order @returns {number[]} complete pieces */
 function wholePieces(heard) {
   const whole = [];
   let piece = -1;
@@ -69,35 +69,35 @@ function wholePieces(heard) {
   return whole;
 }
 
-test("a cable pulled out: both sides give the connection up, and the download goes on when it is back", { timeout: 300_000 }, async (t) => {
+test("a cable is unplugged: both sides close the connection, and the download continues when it is plugged in again", { timeout: 300_000 }, async (t) => {
   const all = await begin(t);
   const { network, sharer, receiver } = all;
   await reaches(receiver.page, A_THIRD);
   await network.b.pullOut();
-  await receiver.page.locator("#receive-state", { hasText: "Trying again by itself" }).waitFor(LONG);
+  await receiver.page.locator("#receive-state", { hasText: "Retrying automatically" }).waitFor(LONG);
   await sharer.page.locator("#receivers", { hasText: "Left at" }).waitFor(LONG);
   await network.b.plugIn();
   await assertWhole(all);
 });
 
-test("packets vanish without a word: the broker and both sides find out, and it goes on", { timeout: 300_000 }, async (t) => {
+test("packets are dropped silently: the broker and both sides notice it, and the download continues", { timeout: 300_000 }, async (t) => {
   const all = await begin(t);
   const { network, sharer, receiver } = all;
   await reaches(receiver.page, A_THIRD);
   await network.a.lose(100);
-  await sharer.page.getByText("The server cannot be reached just now").waitFor(LONG);
-  await receiver.page.locator("#receive-error", { hasText: "The sender is not there" }).waitFor(LONG);
+  await sharer.page.getByText("The server cannot be reached at the moment").waitFor(LONG);
+  await receiver.page.locator("#receive-error", { hasText: "The sender is not online" }).waitFor(LONG);
   await network.a.loseNothing();
   await assertWhole(all);
 });
 
-test("a line that loses a third of all packets for a while costs time alone", { timeout: 300_000 }, async (t) => {
+test("a temporary loss of a third of all packets only costs time", { timeout: 300_000 }, async (t) => {
   const all = await begin(t);
   const { network, receiver } = all;
   await reaches(receiver.page, A_THIRD);
   const before = (await receiver.heard()).length;
   await network.b.lose(30);
-  // Chromium gets a message through now and then, or none for so long that the link is taken for dead.
+  // Chromium delivers a message now and then, or none for so long that the channel counts as dead.
   await Promise.any([
     receiver.page.waitForFunction((count) => window.heardTexts.length > count, before + 50, LONG),
     receiver.page.locator("#receive-error:not(:empty)").waitFor(LONG),

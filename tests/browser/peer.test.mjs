@@ -1,9 +1,9 @@
-/** Peer and Connection over real WebRTC: what a fake cannot show of restarts and renegotiation. */
+/** Peer and Connection over real WebRTC: ICE restarts, aborts and reloads. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { openPage } from "./chromium.mjs";
-import { start } from "./stage.mjs";
+import { start } from "./setup.mjs";
 
 const { broker, browser } = await start();
 
@@ -23,7 +23,8 @@ async function openPeer({ pathless = false } = {}) {
 async function enter(page, options = {}) {
   await page.goto(broker.url);
   return page.evaluate(async ({ secret, pathless }) => {
-    const { Peer, Socket, createIdentity, restoreIdentity } = await import("/lib/index.js");
+    const { Socket } = await import("/lib/index.js");
+    const { Peer, createIdentity, restoreIdentity } = await import("/lib/rtc/index.js");
     const identity = secret ? await restoreIdentity(secret) : await createIdentity();
     window.pathless = pathless;
     window.pcs = [];
@@ -40,7 +41,7 @@ async function enter(page, options = {}) {
 /** Both descriptions are there, and nothing comes of it. */
 const isStuck = () => window.pcs.some((pc) => pc.remoteDescription && pc.signalingState === "stable");
 
-test("both sides change networks at once: ice restarts, and the same channel goes on", { timeout: 30_000 }, async () => {
+test("both sides change networks at once: ICE restarts, and the same channel goes on", { timeout: 30_000 }, async () => {
   const [a, b] = [await openPeer(), await openPeer()];
   await a.page.evaluate(async (id) => {
     window.connection = await window.peer.connect(id);
@@ -58,11 +59,11 @@ test("both sides change networks at once: ice restarts, and the same channel goe
   do now = await ufrags(a);
   while (now[0] === before[0] || now[1] === before[1] || now[2] !== "stable");
   await a.page.evaluate(async () => (await window.connection.opened).send({ type: "after" }));
-  const heard = await b.page.evaluate(async () => (await window.connection.opened).next());
+  const heard = await b.page.evaluate(async () => (await window.connection.opened).receive());
   assert.deepEqual(heard, { type: "after" });
 });
 
-test("a call that is given up leaves the other side no half-made connection", async () => {
+test("an aborted call leaves no unfinished connection on the other side", async () => {
   const [a, b] = [await openPeer({ pathless: true }), await openPeer({ pathless: true })];
   await a.page.evaluate((id) => {
     window.control = new AbortController();
@@ -73,7 +74,7 @@ test("a call that is given up leaves the other side no half-made connection", as
   await b.page.waitForFunction(() => window.pcs.every(({ connectionState }) => connectionState === "closed"), null, { timeout: 10_000 });
 });
 
-test("a page that is reloaded amid a handshake is connected at once, and so is who called it", async () => {
+test("a page that reloads during a handshake is connected at once, and so is its caller", async () => {
   const [a, b] = [await openPeer({ pathless: true }), await openPeer({ pathless: true })];
   await a.page.evaluate((id) => void (window.call = window.peer.connect(id)), b.id);
   await a.page.waitForFunction(isStuck);

@@ -1,4 +1,4 @@
-/** The unmodified PeerJS client, on pages of another origin, that has changed its host name and nothing else. */
+/** The unmodified PeerJS client on pages of another origin, with only its host option changed. */
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -6,7 +6,7 @@ import { createServer } from "node:http";
 import { connect, createServer as createProxy } from "node:net";
 import { after, test } from "node:test";
 import { openPage } from "./chromium.mjs";
-import { start } from "./stage.mjs";
+import { start } from "./setup.mjs";
 
 const { broker, browser } = await start({
   flags: ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"],
@@ -42,13 +42,13 @@ async function open({ id = undefined, port = broker.port } = {}) {
   return { page, id: own };
 }
 
-test("a peer has the id that it asks for, or else one of the server's", async () => {
+test("a peer gets the id that it requests, or one from the server", async () => {
   assert.equal((await open({ id: "ann" })).id, "ann");
   assert.match((await open()).id, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
 });
 
 for (const serialization of ["binary", "json"]) {
-  test(`data arrives, serialised as ${serialization}`, async () => {
+  test(`data arrives with the serialization ${serialization}`, async () => {
     const [a, b] = [await open(), await open()];
     await a.page.evaluate(([id, serialization]) => {
       const connection = window.peer.connect(id, { serialization, reliable: true });
@@ -59,7 +59,7 @@ for (const serialization of ["binary", "json"]) {
   });
 }
 
-test("a call shows the caller's pictures", async () => {
+test("a call shows the caller's video", async () => {
   const [a, b] = [await open(), await open()];
   await b.page.evaluate(() => {
     window.peer.on("call", async (call) => {
@@ -79,19 +79,19 @@ test("a call shows the caller's pictures", async () => {
   await b.page.waitForFunction(() => document.querySelector("video")?.getVideoPlaybackQuality().totalVideoFrames > 10);
 });
 
-test("an id that somebody has is refused", async () => {
+test("an id that is in use is refused", async () => {
   await open({ id: "bob" });
   const second = await open({ id: "bob" });
   assert.deepEqual(await second.page.evaluate(() => window.errors), ["unavailable-id"]);
 });
 
-test("a peer that is not there is said to be unavailable", async () => {
+test("an absent peer is reported as unavailable", async () => {
   const { page } = await open();
   await page.evaluate(() => void window.peer.connect("nobody"));
   await page.waitForFunction(() => window.errors.includes("peer-unavailable"));
 });
 
-test("a peer whose connection died unnoticed comes back with the same id", async () => {
+test("a peer whose connection died silently reconnects with the same id", async () => {
   /** @type {import("node:net").Socket[]} */
   const frozen = [];
   let freezes = true;
@@ -101,7 +101,7 @@ test("a peer whose connection died unnoticed comes back with the same id", async
     server.on("error", () => {});
     server.pipe(client);
     if (freezes) {
-      // what the client says is lost from now on, its end included: the server does not notice
+      // from now on the client's messages are lost, also its close: the server does not notice it
       client.once("data", (request) => {
         server.write(request);
         client.resume();
@@ -133,7 +133,7 @@ test("a peer whose connection died unnoticed comes back with the same id", async
   }
 });
 
-test("who asks for all ids gets them, where that is allowed", async () => {
+test("listing all ids works where it is allowed", async () => {
   const { page, id } = await open();
   const all = await page.evaluate(() => new Promise((resolve) => window.peer.listAllPeers(resolve)));
   assert.ok(all.includes(id), `${id} is not among ${all}`);

@@ -3,16 +3,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { openPage } from "./chromium.mjs";
-import { start } from "./stage.mjs";
+import { start } from "./setup.mjs";
 
 const { broker, browser } = await start();
 
-/** A page with a pool, and everything that its connections hear: a number for bytes, their length. */
+/** A page with a pool that records all received messages; for bytes it records their length. */
 async function openPool() {
   const { page } = await openPage(browser);
   await page.goto(broker.url);
   const id = await page.evaluate(async () => {
-    const { ConnectionPool, Peer, Socket, createIdentity } = await import("/lib/index.js");
+    const { Socket } = await import("/lib/index.js");
+    const { ConnectionPool, Peer, createIdentity } = await import("/lib/rtc/index.js");
     const identity = await createIdentity();
     window.heard = [];
     window.pool = new ConnectionPool({ peer: new Peer(new Socket("/socket"), identity) });
@@ -27,7 +28,7 @@ async function openPool() {
   return { page, id };
 }
 
-test("messages arrive both ways over one connection, whose end loses nothing", async () => {
+test("messages arrive in both directions over one connection, and closing it loses nothing", async () => {
   const [a, b] = [await openPool(), await openPool()];
   await a.page.evaluate(async (id) => {
     const connection = window.listen(await window.pool.create(id));
@@ -50,7 +51,7 @@ test("messages arrive both ways over one connection, whose end loses nothing", a
   assert.deepEqual(await b.page.evaluate(() => window.heard), expected);
 });
 
-test("two that create a connection at the same moment share it", async () => {
+test("two peers that create a connection at the same moment share it", async () => {
   const [a, b] = [await openPool(), await openPool()];
   const create = ({ page }, id) =>
     page.evaluate(async (other) => (window.listen(await window.pool.create(other)).send("from the other"), 1), id);

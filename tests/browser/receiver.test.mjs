@@ -1,4 +1,4 @@
-/** What goes wrong on the receiver's side, in a real Chromium: it is said in words, with the cure, and mended where it can be. */
+/** Failures on the receiver's side in a real Chromium: messages with a remedy, and automatic recovery. */
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -11,9 +11,9 @@ import { createInterface } from "node:readline";
 import { after, describe, test } from "node:test";
 import { chromium } from "playwright-core";
 import { openPage, screenshot } from "./chromium.mjs";
-import { BIG, connectOnPage, done, removeFiles, sha256, shareFromDisk, underWay, visit } from "./realfiles.mjs";
-import { share } from "./sharing.mjs";
-import { start } from "./stage.mjs";
+import { BIG, connectOnPage, done, removeFiles, sha256, shareFromDisk, underWay, visit } from "./real-files.mjs";
+import { share } from "./app-steps.mjs";
+import { start } from "./setup.mjs";
 
 const { broker, browser } = await start();
 after(removeFiles);
@@ -35,11 +35,11 @@ describe("without a path", { concurrency: true }, () => {
         };
       },
       [
-        "The two browsers found no direct way to each other.",
-        "Most likely a VPN, a privacy extension or a rule of this device keeps this browser from saying where it can be reached. Switch it off for this page, or use another browser.",
+        "The two browsers found no direct path to each other.",
+        "Most likely a VPN, a privacy extension or a policy of this device hides the addresses of this browser. Switch it off for this page, or use another browser.",
         "",
         "This browser found no address of its own.",
-        "The sender’s browser named only addresses of its local network.",
+        "The sender’s browser sent only addresses of its local network.",
         "No STUN server is configured.",
         "No TURN server is configured.",
       ],
@@ -69,7 +69,7 @@ describe("without a path", { concurrency: true }, () => {
       ],
     ],
   ])) {
-    test(`${title}: the page says what was found, why, and what helps`, async () => {
+    test(`${title}: the page shows the problem, its cause and a remedy`, async () => {
       const { link, page: sharer } = await share(browser, broker.url, [file()]);
       // The receiver's connectivity checks would open the way from the other end.
       if (locale === "ja-JP") await sharer.evaluate(hinder);
@@ -89,11 +89,11 @@ const UNREADABLE = "The sender’s browser cannot read the file any more";
 
 for (const [title, change, told] of /** @type {Array<[string, (path: string) => Promise<void>, string]>} */ ([
   ["written to", (path) => appendFile(path, "more"), UNREADABLE],
-  // It is shorter for a moment, and the browser may still be reading what was asked for before the pause.
+  // It is shorter for a moment, and the browser may still be reading a piece that was requested before the pause.
   ["replaced by another of the same size", (path) => writeFile(path, randomBytes(BIG.length)), `(${UNREADABLE}|The file has changed on the sender’s disk)`],
   ["deleted", (path) => rm(path), UNREADABLE],
 ])) {
-  test(`a file that is ${title} on the sender's disk amid its transfer is never said to have arrived`, async () => {
+  test(`a file that is ${title} on the sender's disk during its transfer is never reported as arrived`, async () => {
     const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG, "small.txt": "small" });
     const { page } = await visit(browser, sharer.link);
     await page.click("#download");
@@ -103,13 +103,13 @@ for (const [title, change, told] of /** @type {Array<[string, (path: string) => 
     await change(sharer.paths[0]);
     const saved = page.waitForEvent("download");
     await page.click("#pause");
-    await page.getByText(new RegExp(`1 of 2 files arrived, and both sides agree on their hashes\\. Missing: big\\.bin: ${told}`)).waitFor();
+    await page.getByText(new RegExp(`1 of 2 files arrived, and their hashes match on both sides\\. Missing: big\\.bin: ${told}`)).waitFor();
     assert.equal((await saved).suggestedFilename(), "small.txt");
-    await sharer.page.getByText("big.bin was changed, moved or deleted on this device since you chose it").waitFor();
+    await sharer.page.getByText("big.bin was changed, moved or deleted on this device after you chose it").waitFor();
   });
 }
 
-test("a receiver's page in the background goes on", async (t) => {
+test("a receiver's page continues in the background", async (t) => {
   const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
   const real = await launchReal();
   t.after(() => real.close());
@@ -120,12 +120,12 @@ test("a receiver's page in the background goes on", async (t) => {
   await underWay(page);
   await (await real.context.newPage()).bringToFront();
   assert.equal(await page.evaluate(() => document.visibilityState), "hidden");
-  await sharer.page.getByText("Has all of it, hashes agree", { exact: true }).waitFor({ timeout: 60_000 });
+  await sharer.page.getByText("Complete, hashes match", { exact: true }).waitFor({ timeout: 60_000 });
   await page.locator("#receive-hash").getByText(sha256(BIG)).waitFor();
   assert.equal(await page.evaluate(() => document.visibilityState), "hidden");
 });
 
-/** A browser as people have it: Playwright's own tell every page that it is the one in front. */
+/** A browser like that of users: Playwright's browsers treat every page as the foreground page. */
 async function launchReal() {
   const profile = await mkdtemp(join(tmpdir(), "handclasp-"));
   const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-features=WebRtcHideLocalIpsWithMdns"];
@@ -151,7 +151,7 @@ async function launchReal() {
   return assert.fail("no browser");
 }
 
-test("a receiver that fell asleep amid a download goes on when it wakes up", async (t) => {
+test("a receiver that was suspended during a download continues when it is resumed", async (t) => {
   const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
   const real = await launchReal();
   t.after(() => real.close());
@@ -164,11 +164,11 @@ test("a receiver that fell asleep amid a download goes on when it wakes up", asy
   // So long that the sender's browser gives the connection up.
   await sharer.page.getByText(/^Left at /).waitFor({ timeout: 90_000 });
   real.signal("SIGCONT");
-  await sharer.page.getByText("Has all of it, hashes agree", { exact: true }).waitFor({ timeout: 60_000 });
+  await sharer.page.getByText("Complete, hashes match", { exact: true }).waitFor({ timeout: 60_000 });
   await page.locator("#receive-hash").getByText(sha256(BIG)).waitFor();
 });
 
-test("a tab that is duplicated amid a download is another receiver, and the first one goes on", async () => {
+test("a tab that is duplicated during a download is another receiver, and the first one goes on", async () => {
   const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG, "small.txt": "small" });
   const { page } = await visit(browser, sharer.link);
   await page.getByLabel("small.txt").uncheck();
@@ -190,12 +190,12 @@ test("a tab that is duplicated amid a download is another receiver, and the firs
   assert.equal(sha256(await readFile(await (await saved).path())), sha256(BIG));
 });
 
-test("that a download is done stays said when the sender adds a file", async () => {
+test("the result of a download stays visible when the sender adds a file", async () => {
   const sharer = await shareFromDisk(browser, broker.url, { "a.txt": "a" });
   const { page } = await visit(browser, sharer.link);
   await page.click("#download");
   await done(page);
   await sharer.page.setInputFiles("#more", { name: "later.txt", mimeType: "text/plain", buffer: Buffer.from("later") });
   await page.getByText("later.txt").waitFor();
-  assert.equal(await page.getByText("both sides agree").isVisible(), true);
+  assert.equal(await page.getByText("match on both sides").isVisible(), true);
 });

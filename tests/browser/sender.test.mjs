@@ -1,4 +1,4 @@
-/** The sender's page in a real Chromium: how files get in, what is shown of them, and what a reload keeps. */
+/** The sender's page in a real Chromium: choosing files, showing them, and reloads. */
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -8,8 +8,8 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { until } from "../clients/await.mjs";
 import { openPage } from "./chromium.mjs";
-import { connect, download, share } from "./sharing.mjs";
-import { start } from "./stage.mjs";
+import { connect, download, share } from "./app-steps.mjs";
+import { start } from "./setup.mjs";
 
 const { broker, browser } = await start();
 const folder = await mkdtemp(join(tmpdir(), "handclasp-"));
@@ -43,7 +43,7 @@ const pictured = (page, list) => page.locator(`${list} li`).evaluateAll((items) 
   return items.map((item) => [item.querySelector("bdi").textContent, item.querySelector("img")?.naturalWidth ?? 0]);
 });
 
-test("both lists show small pictures of images, and of nothing else", async () => {
+test("both lists show previews of images, and of no other files", async () => {
   const sharer = await share(browser, broker.url, [{ name: "notes.txt", bytes: Buffer.from("hello") }]);
   await offer(sharer.page, [
     { name: "photo.jpg", type: "image/jpeg", side: 1_200 },
@@ -58,7 +58,7 @@ test("both lists show small pictures of images, and of nothing else", async () =
   }
   await receiver.page.getByLabel("notes.txt").uncheck();
   assert.ok((await download(receiver.page)).bytes.length > 0);
-  await receiver.page.getByText("both sides agree").waitFor();
+  await receiver.page.getByText("match on both sides").waitFor();
   assert.deepEqual([...sharer.complaints, ...receiver.complaints], []);
 });
 
@@ -94,7 +94,7 @@ const names = (page) => page.locator("#share-files bdi").allTextContents();
 async function remembered(page, name) {
   const isWritten = (name) => new Promise((resolve) => {
     const opening = indexedDB.open("handclasp");
-    opening.onupgradeneeded = () => opening.transaction.abort(); // there is none yet, and the page is to make it
+    opening.onupgradeneeded = () => opening.transaction.abort(); // there is no database yet, and the page has to create it
     opening.onerror = () => resolve(false);
     opening.onsuccess = () => {
       const reading = opening.result.transaction("shares").objectStore("shares").getAll();
@@ -107,27 +107,27 @@ async function remembered(page, name) {
   await until(() => page.evaluate(isWritten, name), `${name} written down`);
 }
 
-test("what was dropped is on offer again after the sender's reload, and a download goes on", async () => {
+test("dropped files are shared again after the sender's reload, and a download continues", async () => {
   const bytes = randomBytes(40_000_000);
   const disk = await onDisk("dropped", { "big.bin": bytes, "trip/day 1/a.txt": "a", "trip/b.txt": "b" });
   const { page, complaints } = await openSharer();
   await drop(page, [join(disk, "big.bin"), join(disk, "trip")]);
-  await page.getByText("On offer: 3 files").waitFor();
+  await page.getByText("Sharing 3 files").waitFor();
   await page.getByRole("button", { name: "Remove trip/b.txt" }).click();
   const receiver = await connect(browser, await page.inputValue("#link"));
   await receiver.page.getByLabel("trip/day 1/a.txt").uncheck();
   const saved = download(receiver.page);
   await receiver.page.locator("#receive-figures", { hasText: /^[1-9]\d? %/ }).waitFor();
   await page.reload();
-  await page.getByText("On offer: 2 files").waitFor();
+  await page.getByText("Sharing 2 files").waitFor();
   assert.deepEqual(await names(page), ["big.bin", "trip/day 1/a.txt"]);
   assert.ok((await saved).bytes.equals(bytes));
-  await receiver.page.getByText("both sides agree").waitFor();
+  await receiver.page.getByText("match on both sides").waitFor();
   assert.equal(await page.locator("#share-again").isVisible(), false);
   assert.deepEqual(complaints, []);
 });
 
-test("where the browser wants to be asked, one press brings the files back; what is gone is named", async () => {
+test("if the browser needs a permission, one button restores the files; missing ones are listed", async () => {
   const disk = await onDisk("asked", { "here.txt": "old", "gone.txt": "x" });
   const { page } = await openSharer(() => {
     const granted = new Set();
@@ -146,21 +146,21 @@ test("where the browser wants to be asked, one press brings the files back; what
     };
   });
   await drop(page, [join(disk, "here.txt"), join(disk, "gone.txt")]);
-  await page.getByText("On offer: 2 files").waitFor();
+  await page.getByText("Sharing 2 files").waitFor();
   await remembered(page, "gone.txt");
   await rm(join(disk, "gone.txt"));
   await writeFile(join(disk, "here.txt"), "new");
   await page.reload();
-  await page.getByText("the browser may ask whether this page may read them: here.txt, gone.txt").waitFor();
+  await page.getByText("The browser may ask for permission to read them: here.txt, gone.txt").waitFor();
   await page.keyboard.press("Enter"); // the button has the focus
-  await page.getByText("These were not found again. If they are still wanted, choose them once more: gone.txt").waitFor();
+  await page.getByText("These files were not found. To share them again, choose them once more: gone.txt").waitFor();
   assert.deepEqual(await names(page), ["here.txt"]);
   assert.equal(await page.getByRole("button", { name: "Share the same files again" }).isVisible(), false);
   const receiver = await connect(browser, await page.inputValue("#link"));
   assert.equal((await download(receiver.page)).bytes.toString(), "new");
 });
 
-test("what was picked is on offer again after a reload; a picker that is closed again changes nothing", async () => {
+test("picked files are shared again after a reload; closing the picker changes nothing", async () => {
   const { page } = await openSharer(() => {
     window.tries = 0;
     window.showOpenFilePicker = async () => {
@@ -178,38 +178,38 @@ test("what was picked is on offer again after a reload; a picker that is closed 
   await page.waitForFunction(() => window.tries === 1);
   assert.equal(await page.locator("#share-error").isVisible(), false);
   await page.click("#drop");
-  await page.getByText("On offer: 1 file, 5 bytes").waitFor();
+  await page.getByText("Sharing 1 file, 5 bytes").waitFor();
   await remembered(page, "picked.txt");
   await page.reload();
-  await page.getByText("On offer: 1 file, 5 bytes").waitFor();
+  await page.getByText("Sharing 1 file, 5 bytes").waitFor();
   assert.deepEqual(await names(page), ["picked.txt"]);
 });
 
-test("guessing a password is slowed down, and the sender is told", async () => {
+test("guessing a password is rate-limited, and the sender is warned", async () => {
   const sharer = await share(browser, broker.url, [{ name: "a.txt", bytes: Buffer.from("hello") }]);
   const { page } = await openPage(browser);
   await page.goto(`${sharer.link}&p=1`);
   for (let tries = 1; tries <= 10; tries++) {
     await page.getByRole("textbox", { name: "Password" }).fill(`guess ${tries}`);
     await page.click("#connect");
-    await sharer.page.locator("#refused", { hasText: tries === 1 ? "Turned away: its link" : `Turned away ${tries} times` }).waitFor();
+    await sharer.page.locator("#refused", { hasText: tries === 1 ? "Refused one receiver: wrong link" : `Refused ${tries} receivers` }).waitFor();
     await page.locator("#connect:enabled").waitFor();
   }
   await page.click("#connect");
   await page.getByText("Too many wrong keys or passwords were tried on this link").waitFor();
-  await page.getByText("Trying again by itself.").waitFor();
-  await sharer.page.getByText("Somebody may be guessing").waitFor();
+  await page.getByText("Retrying automatically.").waitFor();
+  await sharer.page.getByText("Someone may be guessing").waitFor();
   assert.equal(await sharer.page.locator("#receivers li").count(), 0);
 });
 
-test("a receiver that left is said to have, and when", async () => {
+test("a receiver that left is shown with the time", async () => {
   const sharer = await share(browser, broker.url, [{ name: "a.txt", bytes: Buffer.from("hello") }]);
   const receiver = await connect(browser, sharer.link);
   await receiver.page.goto("about:blank");
-  await sharer.page.getByText(/^Left at \d\d?:\d\d(\s[AP]M)?, took nothing$/).waitFor();
+  await sharer.page.getByText(/^Left at \d\d?:\d\d(\s[AP]M)?, downloaded nothing$/).waitFor();
 });
 
-test("files that are dragged over the page mark where they go, until they leave or are dropped", async () => {
+test("dragging files over the page highlights the drop area until they leave or are dropped", async () => {
   const { page } = await openSharer();
   const session = await page.context().newCDPSession(page);
   const disk = await onDisk("dragged", { "a.txt": "a" });
@@ -217,13 +217,13 @@ test("files that are dragged over the page mark where they go, until they leave 
   const marked = (wanted) => page.waitForFunction((wanted) => document.body.classList.contains("dragging") === wanted, wanted);
   for (const type of ["dragEnter", "dragOver"]) await drag(type);
   await marked(true);
-  await page.evaluate(() => document.body.dispatchEvent(new DragEvent("dragleave", { bubbles: true }))); // CDP's cancel tells the page nothing
+  await page.evaluate(() => document.body.dispatchEvent(new DragEvent("dragleave", { bubbles: true }))); // CDP's cancel fires no event on the page
   await marked(false);
   await drag("dragOver");
   await marked(true);
   await drag("drop");
   await marked(false);
-  await page.getByText("On offer: 1 file, 1 byte").waitFor();
+  await page.getByText("Sharing 1 file, 1 byte").waitFor();
 });
 
 /** What Ctrl+V brings, as Chromium hands it over. */
@@ -236,7 +236,7 @@ function paste(page, { files = [], text = "" }) {
   }, { files, text });
 }
 
-test("pasted files are shared, pasted or dropped text is not", async () => {
+test("pasted files are shared; pasted or dropped text is not", async () => {
   const { page, complaints } = await openSharer();
   await paste(page, { text: "just words" });
   const session = await page.context().newCDPSession(page);
@@ -245,17 +245,17 @@ test("pasted files are shared, pasted or dropped text is not", async () => {
     await session.send("Input.dispatchDragEvent", { type, x: 100, y: 100, data });
   }
   await paste(page, { files: ["image.png"], text: "a name beside it" });
-  await page.getByText("On offer: 1 file, 9 bytes").waitFor();
+  await page.getByText("Sharing 1 file, 9 bytes").waitFor();
   assert.deepEqual(await names(page), ["image.png"]);
-  await page.getByText("Ask for a password as well").click();
+  await page.getByText("Add a password").click();
   await page.getByRole("textbox", { name: "Password" }).focus();
   await paste(page, { text: "a password" });
   await paste(page, { files: ["second.png"] });
-  await page.getByText("On offer: 2 files").waitFor();
+  await page.getByText("Sharing 2 files").waitFor();
   assert.deepEqual(complaints, []);
 });
 
-test("a phone's share sheet gets the link; closing it again is no failure", async () => {
+test("a phone's share sheet gets the link; closing it is not an error", async () => {
   const sharer = await openSharer(() => {
     window.shared = [];
     navigator.share = async (what) => {
@@ -271,7 +271,7 @@ test("a phone's share sheet gets the link; closing it again is no failure", asyn
   assert.deepEqual(complaints, []);
 });
 
-test("the link is copied as it stands, or chosen for the keyboard where that is refused", async () => {
+test("the link is copied, or selected for the keyboard if the browser refuses", async () => {
   const { page } = await openSharer(() => {
     window.copied = [];
     Object.defineProperty(navigator, "clipboard", { value: { writeText: async (text) => {
@@ -288,24 +288,24 @@ test("the link is copied as it stands, or chosen for the keyboard where that is 
   assert.equal(await page.evaluate(() => String(getSelection())), link);
 });
 
-test("a password changes the link, which is to be copied anew, and is said to be there after a reload", async () => {
+test("a password changes the link, which has to be copied again, and is shown after a reload", async () => {
   const { page } = await share(browser, broker.url, [{ name: "a.txt", bytes: Buffer.from("a") }]);
   await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
   await page.getByRole("button", { name: "Copy" }).click();
   await page.getByRole("button", { name: "Copied" }).waitFor();
-  await page.getByText("Ask for a password as well").click();
+  await page.getByText("Add a password").click();
   await page.getByRole("textbox", { name: "Password" }).fill("correct horse");
   await page.getByRole("button", { name: "Set" }).click();
-  await page.getByText("The link now asks for the password").waitFor();
+  await page.getByText("The link now needs the password").waitFor();
   await page.getByRole("button", { name: "Copy" }).waitFor();
   const link = await page.inputValue("#link");
   await page.reload();
-  await page.getByText("The link now asks for the password").waitFor();
+  await page.getByText("The link now needs the password").waitFor();
   assert.equal(await page.inputValue("#link"), link);
-  await page.getByRole("heading", { name: "Nothing is on offer just now" }).waitFor();
+  await page.getByRole("heading", { name: "No files are shared at the moment" }).waitFor();
 });
 
-test("a page that somebody downloads from asks before it is closed, and else does not", async () => {
+test("the page asks before it is closed only during a download", async () => {
   const sharer = await share(browser, broker.url, [{ name: "a.bin", bytes: randomBytes(45_000_000) }]);
   const isHeld = () => sharer.page.evaluate(() => !dispatchEvent(new Event("beforeunload", { cancelable: true })));
   assert.equal(await isHeld(), false);

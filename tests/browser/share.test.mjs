@@ -1,4 +1,4 @@
-/** The app in a real Chromium: files go from one page to another, or it is said why not. */
+/** The app in a real Chromium: files arrive from one page at another, or there is an error message. */
 
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
@@ -6,13 +6,13 @@ import { test } from "node:test";
 import { startBroker } from "../broker.mjs";
 import { unzip } from "../unzip.mjs";
 import { openPage } from "./chromium.mjs";
-import { connect, download, pick, share } from "./sharing.mjs";
-import { start } from "./stage.mjs";
+import { connect, download, pick, share } from "./app-steps.mjs";
+import { start } from "./setup.mjs";
 
 const { broker, browser } = await start();
 
 const file = (name = "secret plan.bin", bytes = randomBytes(100_000)) => ({ name, bytes });
-const done = (page) => page.locator("#receive-state", { hasText: "both sides agree" }).waitFor({ timeout: 60_000 });
+const done = (page) => page.locator("#receive-state", { hasText: "match on both sides" }).waitFor({ timeout: 60_000 });
 const bytesHeard = async ({ heard }) => (await heard()).reduce((sum, text) => sum + (Number(/^(\d+) bytes$/.exec(text)?.[1]) || 0), 0);
 const underWay = (page) => page.locator("#receive-figures", { hasText: /^[1-9]\d? %/ }).waitFor();
 
@@ -20,7 +20,7 @@ for (const [title, size] of /** @type {Array<[string, number]>} */ ([
   ["20 MB", 20_000_000],
   ["0 bytes", 0],
 ])) {
-  test(`a file of ${title} arrives whole, and both pages say so`, async () => {
+  test(`a file of ${title} arrives completely, and both pages show it`, async () => {
     const bytes = randomBytes(size);
     const sharer = await share(browser, broker.url, [file("holiday.mov", bytes)]);
     const receiver = await connect(browser, sharer.link);
@@ -28,7 +28,7 @@ for (const [title, size] of /** @type {Array<[string, number]>} */ ([
     assert.equal(saved.name, "holiday.mov");
     assert.ok(saved.bytes.equals(bytes), "the bytes that were saved differ from those shared");
     await done(receiver.page);
-    await sharer.page.getByText("Has all of it, hashes agree", { exact: true }).waitFor();
+    await sharer.page.getByText("Complete, hashes match", { exact: true }).waitFor();
     const sha256 = createHash("sha256").update(bytes).digest("hex");
     await sharer.page.locator("#share-hash").getByText(sha256).waitFor();
     await receiver.page.locator("#receive-hash").getByText(sha256).waitFor();
@@ -36,7 +36,7 @@ for (const [title, size] of /** @type {Array<[string, number]>} */ ([
   });
 }
 
-test("many files with folders arrive as a zip, whatever they are called", async () => {
+test("many files with folders and unusual names arrive as a ZIP archive", async () => {
   const sharer = await share(browser, broker.url, [file("a.txt", Buffer.from("first")), file("empty", Buffer.alloc(0))]);
   await pick(sharer.page, "#more", [file("big.bin", Buffer.alloc(3_000_000, 7))]);
   await sharer.page.evaluate(() => {
@@ -64,7 +64,7 @@ test("many files with folders arrive as a zip, whatever they are called", async 
   assert.deepEqual([...sharer.complaints, ...receiver.complaints], []);
 });
 
-test("one takes what one wants, and the sender adds and removes meanwhile", async () => {
+test("a receiver selects files while the sender adds and removes some", async () => {
   const sharer = await share(browser, broker.url, [file("one.txt"), file("two.txt", Buffer.from("two")), file("three.txt")]);
   const { page } = await connect(browser, sharer.link);
   await sharer.page.getByRole("button", { name: "Remove one.txt" }).click();
@@ -86,10 +86,10 @@ test("files and folders can be dropped anywhere", async () => {
     dataTransfer.items.add(new File(["two"], "two.txt"));
     document.querySelector("footer").dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer }));
   });
-  await sharer.page.getByText("On offer: 2 files, 6 bytes").waitFor();
+  await sharer.page.getByText("Sharing 2 files, 6 bytes").waitFor();
 });
 
-test("200 MB survive a connection that breaks in the middle, and no piece is sent twice", async () => {
+test("200 MB arrive although the connection breaks in the middle, and no piece is sent twice", async () => {
   const bytes = Buffer.alloc(200_000_000, randomBytes(1_000_003));
   const sharer = await share(browser, broker.url, [file("big.bin", bytes.subarray(0, 1))]);
   // Beyond what Playwright hands to a page, so the page makes the file.
@@ -114,7 +114,7 @@ test("200 MB survive a connection that breaks in the middle, and no piece is sen
   assert.ok(sent < 200_000_000 + 6 * 2 ** 20, `${sent} bytes were sent`);
 });
 
-test("a receiver's reload goes on where it was", async () => {
+test("a download continues after the receiver's reload", async () => {
   const bytes = randomBytes(40_000_000);
   const sharer = await share(browser, broker.url, [file("big.bin", bytes)]);
   const receiver = await connect(browser, sharer.link);
@@ -128,21 +128,21 @@ test("a receiver's reload goes on where it was", async () => {
   assert.equal(await sharer.page.locator("#receivers li").count(), 1);
 });
 
-test("a sender's reload keeps the link, and a download goes on once the file is chosen again", async () => {
+test("the link stays the same after the sender's reload, and a download continues when the file is chosen again", async () => {
   const bytes = randomBytes(40_000_000);
   const sharer = await share(browser, broker.url, [file("big.bin", bytes)]);
   const receiver = await connect(browser, sharer.link);
   const saved = download(receiver.page);
   await underWay(receiver.page);
   await sharer.page.reload();
-  await sharer.page.getByText("The link is the same as before").waitFor();
+  await sharer.page.getByText("The link is still the same").waitFor();
   assert.equal(await sharer.page.inputValue("#link"), sharer.link);
   await pick(sharer.page, "#more", [file("big.bin", bytes)]);
   assert.ok((await saved).bytes.equals(bytes));
   await done(receiver.page);
 });
 
-test("three receivers at once get the same", async () => {
+test("three receivers at once get the same file", async () => {
   const bytes = randomBytes(8_000_000);
   const sharer = await share(browser, broker.url, [file("a.bin", bytes)]);
   const receivers = await Promise.all([1, 2, 3].map(() => connect(browser, sharer.link)));
@@ -151,31 +151,31 @@ test("three receivers at once get the same", async () => {
   await sharer.page.locator("#receivers .done").nth(2).waitFor();
 });
 
-test("a receiver pauses, goes on, and cancels; the sender sees each", async () => {
+test("a receiver pauses, resumes and cancels; the sender sees each state", async () => {
   const sharer = await share(browser, broker.url, [file("a.bin", randomBytes(45_000_000))]);
   const { page } = await connect(browser, sharer.link);
   await page.click("#download");
   await underWay(page);
   await page.getByRole("button", { name: "Pause" }).click();
   await sharer.page.getByText(/^Paused at/).waitFor();
-  await page.getByRole("button", { name: "Go on" }).click();
+  await page.getByRole("button", { name: "Resume" }).click();
   await sharer.page.getByText(/^\d+ % of 45 MB written/).waitFor();
   await page.getByRole("button", { name: "Cancel" }).click();
-  await page.getByText("Cancelled. What had arrived was thrown away.").waitFor();
+  await page.getByText("Cancelled. Received data was deleted.").waitFor();
   await sharer.page.getByText(/^Cancelled at/).waitFor();
 });
 
-test("a sender ends one receiver's download, who is told", async () => {
+test("a sender ends the download of one receiver, which shows it", async () => {
   const sharer = await share(browser, broker.url, [file("a.bin", randomBytes(45_000_000))]);
   const { page } = await connect(browser, sharer.link);
   await page.click("#download");
   await underWay(page);
   await sharer.page.getByRole("button", { name: "Stop Receiver 1" }).click();
-  await page.getByText("has ended this transfer").waitFor();
+  await page.getByText("ended this transfer").waitFor();
 });
 
 for (const count of [1, 2]) {
-  test(`where the disk has no room, ${count === 1 ? "a file goes" : "files go"} straight into a download of the browser`, async () => {
+  test(`without room on the disk, ${count === 1 ? "a file goes" : "files go"} directly into a download of the browser`, async () => {
     const bytes = randomBytes(9_000_000);
     const files = [file("größe 大.bin", bytes), file("b.bin", bytes.subarray(5))].slice(0, count);
     const sharer = await share(browser, broker.url, files);
@@ -193,7 +193,7 @@ for (const count of [1, 2]) {
   });
 }
 
-test("a folder that the person picks keeps the folders, and nothing there is overwritten", async () => {
+test("a picked folder keeps the folders of the share, and nothing in it is overwritten", async () => {
   const sharer = await share(browser, broker.url, [file("a.txt", Buffer.from("new"))]);
   const receiver = await openPage(browser);
   // Headless browsers have no picker; the private file system has the same interface.
@@ -203,7 +203,7 @@ test("a folder that the person picks keeps the folders, and nothing there is ove
   await receiver.page.goto(sharer.link);
   await receiver.page.click("#connect");
   for (let round = 0; round < 2; round++) {
-    await receiver.page.getByRole("button", { name: "Save into a folder" }).click();
+    await receiver.page.getByRole("button", { name: "Save to a folder" }).click();
     await done(receiver.page);
     await receiver.page.locator("#takes").waitFor();
   }
@@ -214,7 +214,7 @@ test("a folder that the person picks keeps the folders, and nothing there is ove
   assert.deepEqual(names, ["a (2).txt", "a.txt"]);
 });
 
-test("nobody is contacted before Connect is pressed", async () => {
+test("no connection is made before Connect is pressed", async () => {
   const { link } = await share(browser, broker.url, [file()]);
   const visitor = await openPage(browser);
   /** @type {string[]} */
@@ -233,36 +233,36 @@ test("nobody is contacted before Connect is pressed", async () => {
   assert.deepEqual([sockets, visitor.complaints], [[], []]);
 });
 
-test("a link with a wrong key is refused in plain words and no file name leaks", async () => {
+test("a wrong key is refused with a message, and no file name leaks", async () => {
   const sharer = await share(browser, broker.url, [file("secret plan.bin")]);
   const receiver = await openPage(browser);
   await receiver.page.goto(sharer.link.replace(/#k=.*/, `#k=${randomBytes(16).toString("base64url")}`));
   await receiver.page.click("#connect");
-  await receiver.page.getByText("This link’s key does not fit").waitFor();
-  await sharer.page.getByText("Turned away: its link or password is another", { exact: true }).waitFor();
+  await receiver.page.getByText("This link’s key is wrong").waitFor();
+  await sharer.page.getByText("Refused one receiver: wrong link or password", { exact: true }).waitFor();
   const heard = await receiver.heard();
   assert.deepEqual(heard.map((text) => JSON.parse(text).type), ["hello", "refused"]);
   assert.doesNotMatch(heard.join() + (await receiver.page.content()), /secret/);
   assert.deepEqual(receiver.complaints, []);
 });
 
-test("a password is asked for, a wrong one refused, the right one let in", async () => {
+test("the page asks for a password, refuses a wrong one and accepts the right one", async () => {
   const sharer = await share(browser, broker.url, [file("a.txt", Buffer.from("hello"))]);
-  await sharer.page.getByText("Ask for a password as well").click();
+  await sharer.page.getByText("Add a password").click();
   await sharer.page.getByRole("textbox", { name: "Password" }).fill("correct horse");
   await sharer.page.getByRole("button", { name: "Set" }).click();
-  await sharer.page.getByText("The link now asks for the password").waitFor();
+  await sharer.page.getByText("The link now needs the password").waitFor();
   const receiver = await openPage(browser);
   await receiver.page.goto(await sharer.page.inputValue("#link"));
   await receiver.page.getByRole("textbox", { name: "Password" }).fill("battery staple");
   await receiver.page.click("#connect");
-  await receiver.page.getByText("This password, or the link’s key, does not fit").waitFor();
+  await receiver.page.getByText("This password, or the link’s key, is wrong").waitFor();
   await receiver.page.getByRole("textbox", { name: "Password" }).fill("correct horse");
   await receiver.page.click("#connect");
   assert.equal((await download(receiver.page)).bytes.toString(), "hello");
 });
 
-test("a link without its key is refused before anybody is called", async () => {
+test("a link without its key is refused before any connection is made", async () => {
   const { link } = await share(browser, broker.url, [file()]);
   const { page } = await openPage(browser);
   await page.goto(link.replace(/#.*/, ""));
@@ -270,18 +270,18 @@ test("a link without its key is refused before anybody is called", async () => {
   assert.equal(await page.getByRole("button", { name: "Connect" }).isVisible(), false);
 });
 
-test("an absent sender is said to be offline, and connected to when it returns", async () => {
+test("an absent sender is shown as offline, and connected when it returns", async () => {
   const sharer = await share(browser, broker.url, [file()]);
   const { page } = await connect(browser, sharer.link);
   await sharer.page.goto("about:blank");
-  await page.getByText("The sender is not there").waitFor({ timeout: 10_000 });
+  await page.getByText("The sender is not online").waitFor({ timeout: 10_000 });
   await sharer.page.goto(broker.url);
-  await page.getByText("The sender offers nothing just now").waitFor();
+  await page.getByText("The sender shares no files at the moment").waitFor();
   await pick(sharer.page, "#more", [file("back.txt")]);
   await page.getByText("back.txt").waitFor();
 });
 
-test("a share that was stopped is over: its link does not come back", async () => {
+test("the link of a stopped share never works again", async () => {
   const sharer = await share(browser, broker.url, [file()]);
   await sharer.page.getByRole("button", { name: "Stop sharing" }).click();
   await sharer.page.locator("#drop").waitFor();
@@ -290,11 +290,11 @@ test("a share that was stopped is over: its link does not come back", async () =
   assert.notEqual(await sharer.page.inputValue("#link"), sharer.link);
 });
 
-test("the sender's connection to the broker may break and come back", async () => {
+test("the sender's connection to the broker may break and return", async () => {
   const own = await startBroker();
   const sharer = await share(browser, own.url, [file("a.txt", Buffer.from("hello"))]);
   await own.kill();
-  await sharer.page.getByText("The server cannot be reached just now").waitFor();
+  await sharer.page.getByText("The server cannot be reached at the moment").waitFor();
   const again = await startBroker({ port: own.port });
   await sharer.page.getByText("Ready. The link works").waitFor();
   const receiver = await connect(browser, sharer.link);

@@ -1,6 +1,6 @@
 /**
- * A page of the old WebRTC tutorials, with the client's script of its time from its own server: two browsers meet over
- * `message`, talk directly, and learn that the other one has gone.
+ * A page of the old WebRTC tutorials, with the client's script of its time from the page's server: two browsers signal
+ * over `message`, exchange data directly, and notice when the other one leaves.
  */
 
 import assert from "node:assert/strict";
@@ -15,7 +15,7 @@ import { launch, openPage } from "./chromium.mjs";
 const INDEX = `<!doctype html><title>tutorial</title><link rel="icon" href="data:,">
 <script src="/socket.io/socket.io.js"></script><script src="/tutorial.js"></script>`;
 
-/** In the style of 2014: whoever is second calls. Runs in the page. */
+/** In the style of 2014: the second client calls. Runs in the page. */
 function tutorial() {
   const socket = window.io.connect();
   window.heard = [];
@@ -63,7 +63,7 @@ after(async () => {
 
 const DIST = { "1.x": "socket.io-client-1", "2.x": "socket.io-client-2", "4.x": "socket.io-client" };
 for (const [version, name] of Object.entries(DIST)) {
-  test(`two pages with the script of ${version} meet, talk, and miss each other`, { timeout: 30_000 }, async (t) => {
+  test(`two pages with the script of ${version} exchange messages, and one sees the other leave`, { timeout: 30_000 }, async (t) => {
     const client_dir = fileURLToPath(new URL(`../node_modules/${name}/dist`, import.meta.url));
     const broker = await startBroker({ set: { "socketio.client_dir": client_dir, "page.dir": folder } });
     t.after(() => broker.kill());

@@ -1,10 +1,10 @@
-/** Downloads of the browser itself, fed through a service worker, in a real Chromium: refused, stopped, cancelled. What is not whole never looks whole. */
+/** Downloads through a service worker in a real Chromium: refused, stopped, cancelled. An incomplete file never looks complete. */
 
 import assert from "node:assert/strict";
 import { readFile, truncate } from "node:fs/promises";
 import { after, test } from "node:test";
-import { BIG, done, removeFiles, sha256, shareFromDisk, underWay, visit } from "./realfiles.mjs";
-import { start } from "./stage.mjs";
+import { BIG, done, removeFiles, sha256, shareFromDisk, underWay, visit } from "./real-files.mjs";
+import { start } from "./setup.mjs";
 
 const { broker, browser } = await start();
 after(removeFiles);
@@ -14,7 +14,7 @@ function withoutDisk() {
   navigator.storage.estimate = async () => ({ quota: 0, usage: 0 });
 }
 
-test("a service worker that is stopped amid a download: the page says that the file is not whole", async () => {
+test("when the service worker is stopped during a download, the page shows that the file is incomplete", async () => {
   const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
   const { page } = await visit(browser, sharer.link, withoutDisk);
   const session = await page.context().newCDPSession(page);
@@ -23,39 +23,39 @@ test("a service worker that is stopped amid a download: the page says that the f
   await page.click("#download");
   await underWay(page);
   await session.send("ServiceWorker.stopAllWorkers");
-  await page.getByText("The browser broke its own download off, so the file in its list is not whole").waitFor();
+  await page.getByText("The browser aborted its own download, so the file in its list is incomplete").waitFor();
   assert.notEqual(await (await saved).failure(), null);
-  assert.equal(await page.getByText("both sides agree").count(), 0);
-  await sharer.page.getByText(/^Could not go on at/).waitFor();
+  assert.equal(await page.getByText("match on both sides").count(), 0);
+  await sharer.page.getByText(/^Failed at/).waitFor();
   const again = page.waitForEvent("download");
   await page.click("#download");
   await done(page);
   assert.equal(await (await again).failure(), null);
 });
 
-test("a download that is cancelled in the browser's own list is over, and so it is said", async () => {
+test("a download that is cancelled in the browser's list is over, and the page shows it", async () => {
   const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
   const { page } = await visit(browser, sharer.link, withoutDisk);
   const saved = page.waitForEvent("download");
   await page.click("#download");
   await underWay(page);
   await (await saved).cancel();
-  await page.getByText("the browser’s own list of downloads, has ended this transfer").waitFor();
-  assert.equal(await page.getByText("both sides agree").count(), 0);
+  await page.getByText("the browser’s own list of downloads, ended this transfer").waitFor();
+  assert.equal(await page.getByText("match on both sides").count(), 0);
 });
 
-test("a download that is cancelled on the page fails in the browser's own list", async () => {
+test("a download that is cancelled on the page fails in the browser's list", async () => {
   const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
   const { page } = await visit(browser, sharer.link, withoutDisk);
   const saved = page.waitForEvent("download");
   await page.click("#download");
   await underWay(page);
   await page.getByRole("button", { name: "Cancel" }).click();
-  await page.getByText("Cancelled. What had arrived was thrown away.").waitFor();
+  await page.getByText("Cancelled. Received data was deleted.").waitFor();
   assert.notEqual(await (await saved).failure(), null);
 });
 
-test("the address of a download that is over leads to words, in the person's language", async () => {
+test("the URL of a finished download leads to a message in the user's language", async () => {
   const sharer = await shareFromDisk(browser, broker.url, { "a.bin": "a" });
   const { page } = await visit(browser, sharer.link, withoutDisk);
   await page.click("#download");
@@ -64,7 +64,7 @@ test("the address of a download that is over leads to words, in the person's lan
   await page.getByText("This download is over and cannot be opened again").waitFor();
 });
 
-test("without a disk and a service worker a file goes through memory, and one that is too large for it is refused in words", async () => {
+test("without OPFS and a service worker a file goes through memory, and a file that is too large for it is refused with a message", async () => {
   const sharer = await shareFromDisk(browser, broker.url, { "small.bin": BIG, "large.bin": "" });
   await truncate(sharer.paths[1], 600 * 1024 * 1024);
   await sharer.page.reload();
@@ -74,7 +74,7 @@ test("without a disk and a service worker a file goes through memory, and one th
     ServiceWorkerContainer.prototype.register = () => Promise.reject(new DOMException("blocked", "SecurityError"));
   });
   await page.click("#download");
-  await page.getByText("This is larger than what this browser may store").waitFor();
+  await page.getByText("This is larger than what this browser can store").waitFor();
   await page.getByLabel("large.bin").uncheck();
   const saved = page.waitForEvent("download");
   await page.click("#download");

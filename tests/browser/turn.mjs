@@ -1,4 +1,4 @@
-/** A STUN and TURN server for a test: Debian's coturn, on a machine of the test's own network. */
+/** A STUN and TURN server for a test: Debian's coturn, on a machine of the test's network. */
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";

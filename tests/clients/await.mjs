@@ -1,4 +1,4 @@
-/** Waiting for what the official client tells by callbacks. */
+/** Promises for the callbacks of the official clients. */
 
 import assert from "node:assert/strict";
 

@@ -1,4 +1,4 @@
-/** The command `handclasp`, from one node process to another over the real broker. */
+/** The command `handclasp`, between two Node.js processes over the real broker. */
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -6,9 +6,11 @@ import { mkdir, readFile, readdir, stat, utimes, writeFile } from "node:fs/promi
 import { join } from "node:path";
 import { after, test } from "node:test";
 import WebSocket from "ws";
-import { Connection, FileShare, Peer, Socket, createIdentity } from "../../web/lib/index.js";
-import { makeLink } from "../../web/lib/address.js";
-import { systemClock } from "../../web/lib/clock.js";
+import { Socket } from "../../web/lib/index.js";
+import { Connection, Peer, createIdentity } from "../../web/lib/rtc/index.js";
+import { FileShare } from "../../web/lib/share/index.js";
+import { formatShareLink } from "../../web/lib/share/share-link.js";
+import { systemClock } from "../../web/lib/util/clock.js";
 import { startBroker } from "../broker.mjs";
 import { installCommand } from "../command.mjs";
 
@@ -51,7 +53,7 @@ async function until(condition) {
   }
 }
 
-test("files and a folder travel with names, bytes and structure; both sides say done", async () => {
+test("files and a folder arrive with names, bytes and structure; both sides report that they are done", async () => {
   await makeFolder("mine", { "photos/a.jpg": randomBytes(3 * MB + 5), "photos/deep/er/b.txt": "b", "photos/empty": "", "notes ü.txt": "notes" });
   const sender = await send(["mine/photos", "mine/notes ü.txt"]);
   const list = run(["get", sender.link, "--list"]);
@@ -71,7 +73,7 @@ test("files and a folder travel with names, bytes and structure; both sides say 
   assert.equal(await sender.ended, 0);
 });
 
-test("a getter that is stopped or killed goes on where it was when it is run again, and the sender serves on", async () => {
+test("a receiver that was stopped or killed continues when it is run again, and the sender goes on serving", async () => {
   await makeFolder("big", { "big.bin": randomBytes(50 * MB) });
   const sender = await send(["big/big.bin"]);
   const part = async () => {
@@ -93,13 +95,13 @@ test("a getter that is stopped or killed goes on where it was when it is run aga
 
   const second = run(["get", sender.link, "--out", "again"]);
   assert.equal(await second.ended, 0, second.err());
-  const kept = /; ([\d.]+) MB of it was here already/.exec(second.err());
+  const kept = /; ([\d.]+) MB of it was already here/.exec(second.err());
   assert.equal(kept?.[1], (left / 1e6).toFixed(left < 100e6 ? 1 : 0));
   assert.deepEqual(await filesOf("again"), ["big.bin"]);
   assert.deepEqual(await readFile(join(folder, "again/big.bin")), await readFile(join(folder, "big/big.bin")));
 });
 
-test("what is there already is not overwritten", async () => {
+test("existing files are not overwritten", async () => {
   await makeFolder("new", { "report.txt": "new" });
   await makeFolder("kept", { "report.txt": "old", "report (2).txt": "older" });
   const sender = await send(["new/report.txt"]);
@@ -111,7 +113,7 @@ test("what is there already is not overwritten", async () => {
   assert.match(getter.out(), /report \(3\)\.txt\n$/);
 });
 
-test("a wrong password gets nothing, the right one all", async () => {
+test("a wrong password gets nothing, the right one gets all files", async () => {
   await makeFolder("secret", { "secret.txt": "s" });
   const sender = await send(["secret/secret.txt"], ["--password", "right"]);
   const without = run(["get", sender.link, "--out", "none"]);
@@ -126,28 +128,28 @@ test("a wrong password gets nothing, the right one all", async () => {
   assert.equal(await right.ended, 0, right.err());
 });
 
-test("a file that changes while it is shared is told on both sides, the others come", async () => {
+test("a file that changes while it is shared is reported on both sides, and the others arrive", async () => {
   await makeFolder("fickle", { "a.txt": "a", "b.txt": "b" });
   const sender = await send(["fickle"]);
   await utimes(join(folder, "fickle/a.txt"), 1, 1);
   const getter = run(["get", sender.link, "--out", "fickle-got"]);
   assert.equal(await getter.ended, 1);
-  assert.match(getter.err(), /fickle\/a\.txt did not come[^]*Not all came: 1 file/);
+  assert.match(getter.err(), /fickle\/a\.txt did not arrive[^]*Incomplete: 1 file/);
   assert.deepEqual(await filesOf("fickle-got"), ["fickle/b.txt"]);
   await sender.said("err", /fickle\/a\.txt cannot be sent/);
 });
 
-test("an absent sender is waited for; its names reach neither other folders nor the terminal's commands", async () => {
-  const { loadWebRtc } = await import(join(modules, "cli/rtc.js"));
+test("a receiver waits for an absent sender; names cannot leave the folder or send control characters to the terminal", async () => {
+  const { loadWebRtc } = await import(join(modules, "cli/node-webrtc.js"));
   const socket = new Socket(broker.socketUrl("socket"), { transport: WebSocket });
   const peer = new Peer(socket, await createIdentity(), { createConnection: await loadWebRtc() });
   after(() => (peer.close(), socket.disconnect()));
   const key = crypto.getRandomValues(new Uint8Array(16));
-  const link = makeLink({ peerId: peer.id, key, hasPassword: false }, { origin: new URL(broker.url).origin, pathname: "/" });
+  const link = formatShareLink({ peerId: peer.id, key, hasPassword: false }, { origin: new URL(broker.url).origin, pathname: "/" });
   const share = new FileShare(peer, key);
   share.catalogue.add([{ file: new File(["evil"], "x"), path: ["..", "..", "\x1b[2Jevil"] }]);
   const getter = run(["get", link, "--out", "safe/inner"]);
-  await getter.said("err", /not there/);
+  await getter.said("err", /not online/);
   await peer.join();
   assert.equal(await getter.ended, 0, getter.err());
   assert.deepEqual(await filesOf("safe"), ["inner/file/file/[2Jevil"]);
@@ -155,28 +157,28 @@ test("an absent sender is waited for; its names reach neither other folders nor 
   share.catalogue.add([{ file: { name: "x", size: "\x1b[2J", slice: () => new Blob() } }]);
   const second = run(["get", link, "--out", "safe/inner"]);
   assert.equal(await second.ended, 1);
-  assert.match(second.err(), /size \[2J is no count/);
+  assert.match(second.err(), /size \[2J is not a count/);
   assert.doesNotMatch(getter.out() + getter.err() + second.err(), /\x1b/);
 });
 
-test("two offers that cross cost a connection of node's nothing", async () => {
-  const { loadWebRtc } = await import(join(modules, "cli/rtc.js"));
+test("glare does not affect a connection of Node.js", async () => {
+  const { loadWebRtc } = await import(join(modules, "cli/node-webrtc.js"));
   const createConnection = await loadWebRtc();
   /** @type {Connection[]} */
   const sides = [];
   const held = [];
   let isHolding = false;
-  const deliver = (to, event, body) => sides[to].take(event, JSON.parse(JSON.stringify(body)));
-  const make = (at, offers) => new Connection({
-    peerId: "x", attempt: "1", offers, pc: createConnection({}), clock: systemClock, timeout: LIMIT, recoveryTimeout: LIMIT,
-    async signal(event, body) {
+  const deliver = (to, event, body) => sides[to].handleSignal(event, JSON.parse(JSON.stringify(body)));
+  const make = (at, isOfferer) => new Connection({
+    peerId: "x", attempt: "1", isOfferer, pc: createConnection({}), clock: systemClock, timeout: LIMIT, recoveryTimeout: LIMIT,
+    async sendSignal(event, body) {
       if (isHolding) held.push([1 - at, event, body]);
       else deliver(1 - at, event, body);
     },
   });
   sides.push(make(0, true), make(1, false));
   after(() => sides.forEach((side) => side.close()));
-  sides[0].offer();
+  sides[0].sendOffer();
   const links = await Promise.all(sides.map(({ opened }) => opened));
   const before = sides.map(({ pc }) => pc.localDescription.sdp);
   isHolding = true;
@@ -187,18 +189,18 @@ test("two offers that cross cost a connection of node's nothing", async () => {
   const isNew = ({ pc }, at) => pc.signalingState === "stable" && pc.localDescription.sdp !== before[at];
   await until(async () => sides.every(isNew));
   links[0].send({ type: "still here" });
-  assert.deepEqual(await links[1].next(), { type: "still here" });
+  assert.deepEqual(await links[1].receive(), { type: "still here" });
 });
 
-test("^C ends the waiting for a sender", async () => {
+test("Ctrl+C ends waiting for a sender", async () => {
   const { peerId } = await createIdentity();
   const getter = run(["get", `${broker.url}?peer_id=${peerId}#k=${"A".repeat(22)}`]);
-  await getter.said("err", /not there/);
+  await getter.said("err", /not online/);
   getter.kill("SIGINT");
   assert.equal(await getter.ended, 130, getter.err());
 });
 
-test("a link is printed only when it leads somewhere", async () => {
+test("the link is printed only after the broker has accepted the peer", async () => {
   await makeFolder("early", { "early.txt": "e" });
   const sender = run(["send", "early", "--broker", "http://127.0.0.1:1"]);
   await sender.said("err", /cannot be reached/);
@@ -206,15 +208,15 @@ test("a link is printed only when it leads somewhere", async () => {
   assert.deepEqual([await sender.ended, sender.out()], [130, ""]);
 });
 
-test("what was typed wrong is told with the cure", async () => {
+test("usage errors are reported with a remedy", async () => {
   const { peerId } = await createIdentity();
   const wrong = [
     [["get", `${broker.url}?peer_id=${peerId}`], /in quotes/],
     [["get", `${broker.url}?peer_id=nobody#k=${"A".repeat(22)}`], /damaged/],
-    [["get"], /Which link/],
+    [["get"], /No link given/],
     [["send", "no such file", "--broker", broker.url], /no such file or folder/],
     [["send", folder, "--list"], /no option --list/],
-    [["fetch"], /no command fetch/],
+    [["fetch"], /Unknown command fetch/],
   ];
   for (const [args, words] of wrong) {
     const command = run(/** @type {string[]} */ (args));

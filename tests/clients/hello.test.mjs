@@ -1,4 +1,4 @@
-/** What HelloWebRTC's pages do, in both of its dialects, with the frames that its clients send. */
+/** The flow of HelloWebRTC's pages in both dialects, with the frames of its clients. */
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
@@ -36,7 +36,7 @@ const DIALECTS = {
   },
 };
 
-/** One page: its socket, and what it heard. */
+/** A page: its socket, and the messages that it received. */
 class Page {
   #inbox = [];
 
@@ -72,7 +72,7 @@ for (const dialect of Object.keys(DIALECTS)) {
       t.after(() => [caller, callee].forEach(({ socket }) => socket.terminate()));
       await Promise.all([caller, callee].map(({ socket }) => once(socket, "open")));
 
-      // each page makes a button for everybody who joins, itself included
+      // each page creates a button for every client that joins, including itself
       caller.join();
       const joined = (page) => ({ type: "join", content: "hello", to: undefined, from: page.id });
       assert.deepEqual(await caller.next(), joined(caller));
@@ -92,7 +92,7 @@ for (const dialect of Object.keys(DIALECTS)) {
   }
 }
 
-test("a page that is loaded again under its name takes it over", async (t) => {
+test("a reloaded page takes its name over", async (t) => {
   const [old, other] = [new Page("A", "hello", "constant"), new Page("A", "hello")];
   t.after(() => [old, other, fresh].forEach(({ socket }) => socket.terminate()));
   await Promise.all([old, other].map(({ socket }) => once(socket, "open")));

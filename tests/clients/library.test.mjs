@@ -1,6 +1,6 @@
 /**
- * Our own library under node, with the WebSocket of `ws`: against the real broker, and against
- * another Phoenix server, for which the conformance server stands in.
+ * The library in Node.js with the WebSocket of `ws`: against the real broker, and against the conformance
+ * server, which represents any Phoenix server.
  */
 
 import assert from "node:assert/strict";
@@ -27,7 +27,7 @@ async function run(start) {
 
 /**
  * @param {string} url
- * @param {import("../../web/lib/socket.js").SocketOptions} [options]
+ * @param {import("../../web/lib/channels/socket.js").SocketOptions} [options]
  */
 function open(url, options = {}) {
   sockets.push(new Socket(url, { transport: WebSocket, random: () => 0, ...options }));
@@ -35,7 +35,7 @@ function open(url, options = {}) {
 }
 
 /**
- * @param {import("../../web/lib/channel.js").Channel} channel
+ * @param {import("../../web/lib/channels/channel.js").Channel} channel
  * @param {string} event
  */
 function next(channel, event) {
@@ -45,7 +45,7 @@ function next(channel, event) {
 }
 
 /**
- * This server closes who is silent for 200 ms, as a test on a busy machine may be: asks again then.
+ * The server closes clients that are silent for 200 ms, which happens on a busy machine: retries then.
  *
  * @template T
  * @param {() => Promise<T>} ask
@@ -61,7 +61,7 @@ async function persist(ask) {
   }
 }
 
-test("a broker that is not there yet, dies and comes back costs a node program nothing but time", async () => {
+test("a Node.js program connects when the broker starts, and reconnects after it was killed and restarted", async () => {
   const first = await startBroker();
   await first.kill();
   const socket = open(first.socketUrl("socket"));
@@ -97,7 +97,7 @@ test("rooms, bytes, presence and leaving, against the broker", async () => {
   assert.equal(await gone, "b");
 });
 
-test("any Phoenix server: join, talk, bytes, refusals, a crash, and leaving", async () => {
+test("any Phoenix server: join, pushes, bytes, refusals, a crash, and leave", async () => {
   const server = await run(startConformance);
   const socket = open(server.socketUrl("ws"), { heartbeatInterval: 60 });
   const lobby = socket.channel("room:lobby");
@@ -128,7 +128,7 @@ test("any Phoenix server: join, talk, bytes, refusals, a crash, and leaving", as
   await persist(() => lobby.push("new_msg", {}));
 });
 
-test("any Phoenix server: params reach it, and a refused connection is tried again", async () => {
+test("any Phoenix server: params arrive, and a refused connection is retried", async () => {
   const server = await run(startConformance);
   let tries = 0;
   const params = () => ({ reject: String(tries++ === 0), user_id: "1001" });

@@ -1,4 +1,4 @@
-/** The official `phoenix` npm client, unmodified, where WebSockets do not get through. */
+/** The official, unmodified `phoenix` npm client behind a proxy that blocks WebSockets. */
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -41,7 +41,7 @@ async function join(socket, name, params = {}) {
 /** The next payload of an event. */
 const next = (channel, event) => new Promise((resolve) => channel.on(event, resolve));
 
-test("one who polls joins, is answered, is refused, and leaves", async () => {
+test("a long-polling client joins, gets replies and refusals, and leaves", async () => {
   const socket = polling();
   const channel = await join(socket, "poll");
   assert.deepEqual(await ok(channel.push("anything", { n: 1 })), {});
@@ -52,7 +52,7 @@ test("one who polls joins, is answered, is refused, and leaves", async () => {
   assert.equal(channel.state, "closed");
 });
 
-test("one who polls and one with a WebSocket hear each other, in order", async () => {
+test("a long-polling client and a WebSocket client receive each other's messages in order", async () => {
   const [a, b] = [await join(polling(), "both"), await join(upgraded(), "both")];
   const heard = { a: [], b: [] };
   a.on("said", ({ n }) => heard.a.push(n));
@@ -64,14 +64,14 @@ test("one who polls and one with a WebSocket hear each other, in order", async (
   assert.deepEqual(heard, { a: numbers, b: numbers });
 });
 
-test("bytes of one who polls reach the others", async () => {
+test("bytes from a long-polling client reach the others", async () => {
   const [a, b] = [await join(polling(), "bytes"), await join(upgraded(), "bytes")];
   const heard = next(b, "blob");
   await ok(a.push("blob", Uint8Array.from([0, 255, 7]).buffer));
   assert.deepEqual(new Uint8Array(await heard), Uint8Array.from([0, 255, 7]));
 });
 
-test("presence follows one who polls, and one who polls follows presence", async () => {
+test("presence lists a long-polling client, and a long-polling client receives presence", async () => {
   const names = (presence) => presence.list((_key, { metas }) => metas[0].name).sort().join();
   const channel = polling().channel("room:who", { meta: { name: "a" } });
   const presence = new Presence(channel);
@@ -84,7 +84,7 @@ test("presence follows one who polls, and one who polls follows presence", async
   await until(() => names(presence) === "a", "two gone");
 });
 
-test("one who polls comes back by itself after the server was killed and started again", async () => {
+test("a long-polling client reconnects after the server was killed and restarted", async () => {
   const first = await startBroker();
   const quick = { transport: LongPoll, reconnectAfterMs: () => 50, rejoinAfterMs: () => 50 };
   const a = await join(connect(quick, first), "again");
@@ -102,7 +102,7 @@ test("one who polls comes back by itself after the server was killed and started
   await second.kill();
 });
 
-test("one who polls waits out the window, again and again", async () => {
+test("a long-polling client repeats its poll after each timeout", async () => {
   const short = await startBroker({ set: { "socket.poll_window": "500ms" } });
   const channel = await join(polling(short), "wait");
   const [closed, token] = [[], channel.socket.conn.token];
@@ -116,7 +116,7 @@ test("one who polls waits out the window, again and again", async () => {
 });
 
 for (const how of /** @type {const} */ (["refuse", "swallow"])) {
-  test(`a client falls back to polling when a proxy would ${how} an upgrade`, async () => {
+  test(`a client falls back to long-polling when a proxy would ${how} an upgrade`, async () => {
     const proxy = await startBlockade(broker.port, how);
     const kept = new Map();
     const sessionStorage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value) };

@@ -1,6 +1,6 @@
 /**
- * The original ephemeral_share flow with its own frames: V1 as its first clients spoke it
- * (no `vsn`), V2 as its last ones did. Sharer registers, visitor asks, offer, answer.
+ * The original ephemeral_share flow with its own frames: V1 of its first clients (no `vsn`) and V2 of its
+ * last ones. The sharer registers, the visitor connects, then offer and answer.
  */
 
 import assert from "node:assert/strict";
@@ -31,7 +31,7 @@ after(async () => {
 /**
  * @typedef {object} Topic
  * @property {(event: string, payload: object) => void} push sends and does not wait
- * @property {(event: string) => Promise<any>} hear the payload of the next such event
+ * @property {(event: string) => Promise<any>} hear the payload of the next event with that name
  */
 
 /** Raw V1 frames, as Phoenix 0.14's client sent them: no join_ref anywhere. */
@@ -74,7 +74,7 @@ class V1Client {
   }
 }
 
-/** The official client of today, which asks for V2 by itself. */
+/** The current official client, which requests V2. */
 class V2Client {
   #sockets = [];
 
@@ -120,7 +120,7 @@ async function register(client) {
 
 const CLIENTS = { V1: V1Client, V2: V2Client };
 for (const [sharerFrames, visitorFrames] of [["V1", "V1"], ["V2", "V2"], ["V1", "V2"], ["V2", "V1"]]) {
-  test(`a sharer with ${sharerFrames} and a visitor with ${visitorFrames} frames shake hands`, async (t) => {
+  test(`a sharer with ${sharerFrames} and a visitor with ${visitorFrames} frames complete a handshake`, async (t) => {
     const clients = [new CLIENTS[sharerFrames](), new CLIENTS[visitorFrames]()];
     t.after(() => clients.forEach((client) => client.close()));
     const [sharer, visitor] = [await register(clients[0]), await register(clients[1])];
@@ -139,7 +139,7 @@ for (const [sharerFrames, visitorFrames] of [["V1", "V1"], ["V2", "V2"], ["V1", 
 }
 
 for (const frames of Object.keys(CLIENTS)) {
-  test(`an absent sharer is told with error_connect, ${frames} frames`, async (t) => {
+  test(`an absent sharer is reported with error_connect, ${frames} frames`, async (t) => {
     const client = new CLIENTS[frames]();
     t.after(() => client.close());
     const { id, peer } = await register(client);

@@ -1,4 +1,4 @@
-/** The official `phoenix` npm client, unmodified, against the real binary. */
+/** The official, unmodified `phoenix` npm client against the real binary. */
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -37,7 +37,7 @@ async function joinRoom(name, params = {}, socket = connect()) {
 /** The next payload of an event. */
 const next = (channel, event) => new Promise((resolve) => channel.on(event, resolve));
 
-test("join is answered ok", async () => {
+test("a join gets the reply ok", async () => {
   const channel = connect().channel("room:join", {});
   assert.deepEqual(await ok(channel.join()), {});
   assert.equal(channel.state, "joined");
@@ -55,7 +55,7 @@ for (const [topic, reason] of [
   });
 }
 
-test("a push is replied to", async () => {
+test("a push gets a reply", async () => {
   const channel = await joinRoom("reply");
   assert.deepEqual(await ok(channel.push("anything", { n: 1 })), {});
 });
@@ -69,7 +69,7 @@ test("register replies with an id and pushes it", async () => {
   assert.deepEqual(await registered, { id });
 });
 
-test("a push to a room reaches the others as it is, and not oneself", async () => {
+test("a push to a room reaches the other members unchanged, and not its sender", async () => {
   const [a, b] = [await joinRoom("talk"), await joinRoom("talk")];
   a.on("said", () => assert.fail("the sender heard itself"));
   const heard = next(b, "said");
@@ -88,7 +88,7 @@ test("bytes reach the others as bytes", async () => {
   assert.deepEqual(new Uint8Array(payload), sent);
 });
 
-test("who left hears nothing and is answered", async () => {
+test("a client that left receives nothing, and its pushes get a reply", async () => {
   const [a, b] = [await joinRoom("leave"), await joinRoom("leave")];
   b.on("said", () => assert.fail("a message came after leaving"));
   await ok(b.leave());
@@ -100,14 +100,14 @@ test("who left hears nothing and is answered", async () => {
   assert.deepEqual(await heard, { n: 2 });
 });
 
-test("a channel joined twice on one socket is the later one", async () => {
+test("of two joins of a channel on one socket the later one counts", async () => {
   const socket = connect();
   await joinRoom("twice", {}, socket);
   const second = await joinRoom("twice", {}, socket);
   assert.deepEqual(await ok(second.push("said", {})), {});
 });
 
-test("the heartbeat is answered", async () => {
+test("a heartbeat gets a reply", async () => {
   const socket = connect({ heartbeatIntervalMs: 50 });
   let beats = 0;
   socket.onMessage(({ topic, event, payload }) => {
@@ -117,7 +117,7 @@ test("the heartbeat is answered", async () => {
   assert.equal(socket.isConnected(), true);
 });
 
-test("a client comes back by itself after the server was killed and started again", async () => {
+test("a client reconnects after the server was killed and restarted", async () => {
   const first = await startBroker();
   const quick = { reconnectAfterMs: () => 50, rejoinAfterMs: () => 50 };
   const a = await joinRoom("again", {}, connect(quick, first));
@@ -135,7 +135,7 @@ test("a client comes back by itself after the server was killed and started agai
   await second.kill();
 });
 
-test("presence follows joins, updates, leaves and deaths", async () => {
+test("presence follows joins, updates, leaves and lost connections", async () => {
   const names = (presence) => presence.list((_key, { metas }) => metas.map(({ name }) => name).join("+")).sort();
   const channel = connect().channel("room:who", { meta: { name: "a" } });
   const presence = new Presence(channel);
@@ -161,7 +161,7 @@ test("presence follows joins, updates, leaves and deaths", async () => {
   assert.deepEqual(log.filter((line) => !/b/i.test(line)), ["+a", "+c", "-c"]);
 });
 
-test("a member that asked for presence sees the list without being on it", async () => {
+test("a member with `presence: true` sees the list without being on it", async () => {
   await joinRoom("watchers", { meta: { name: "a" } });
   const watcher = connect().channel("room:watchers", { presence: true });
   const presence = new Presence(watcher);

@@ -1,4 +1,4 @@
-/** The official `socket.io-client` of three generations, unmodified, against the real binary. */
+/** The official, unmodified `socket.io-client` in three major versions against the real binary. */
 
 import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -47,7 +47,7 @@ const next = (socket, event) => new Promise((resolve) => socket.once(event, (...
 const ask = (socket, event, ...args) => new Promise((resolve) => socket.emit(event, ...args, resolve));
 
 for (const [version, way] of EVERY_WAY) {
-  test(`${version} by ${way}: what one says, the others hear, and nobody else`, async () => {
+  test(`${version} by ${way}: a message reaches the others of the room, and no one else`, async () => {
     const room = `talk ${version} ${way}`;
     const [a, b] = [await connect(version, way), await connect(version, way)];
     for (const socket of [a, b]) assert.deepEqual(await ask(socket, "join", { room }), {});
@@ -87,7 +87,7 @@ for (const [version, way] of EVERY_WAY) {
   });
 }
 
-test("clients of all generations and ways hear one another", async () => {
+test("clients of all versions and transports receive each other's messages", async () => {
   const room = "generations";
   const all = await Promise.all(EVERY_WAY.map(([version, way]) => connect(version, way)));
   for (const socket of all) await ask(socket, "join", { room });
@@ -102,7 +102,7 @@ test("clients of all generations and ways hear one another", async () => {
   }
 });
 
-test("who is in no room is heard by everybody, and stays out of the rooms of others", async () => {
+test("a client without a room reaches everybody, and receives nothing from other rooms", async () => {
   const [outside, inside, speaker] = [await connect(), await connect(), await connect()];
   await ask(inside, "join", { room: "inside" });
   const everybody = Promise.all([next(outside, "message"), next(inside, "message")]);
@@ -121,7 +121,7 @@ test("who is in no room is heard by everybody, and stays out of the rooms of oth
   assert.deepEqual(await again, ["to all again"]);
 });
 
-test("a signal reaches the one it names, with who sent it, and is acknowledged with its fate", async () => {
+test("a signal reaches the client that it names, with its sender's id, and is acknowledged with its delivery status", async () => {
   const [a, b] = [await connect(), await connect()];
   assert.notEqual(a.id, a.io.engine.id);
   const heard = next(b, "signal");
@@ -135,7 +135,7 @@ test("a signal reaches the one it names, with who sent it, and is acknowledged w
 });
 
 for (const version of Object.keys(CLIENTS)) {
-  test(`${version}: a namespace that nobody serves is refused`, async () => {
+  test(`${version}: an unknown namespace is refused`, async () => {
     const path = new URL("nowhere", broker.url).href;
     const socket = CLIENTS[version](path, { forceNew: true, reconnection: false });
     sockets.push(socket);
@@ -143,7 +143,7 @@ for (const version of Object.keys(CLIENTS)) {
     assert.equal(error.message ?? error, "Invalid namespace");
   });
 
-  test(`${version}: signs of life keep a silent client, by polling too`, async () => {
+  test(`${version}: pings keep a silent client connected, by polling too`, async () => {
     const quick = await startBroker({ set: { "socketio.ping_interval": "150ms", "socketio.ping_timeout": "1s" } });
     const clients = ["polling", "websocket"].map((way) =>
       CLIENTS[version](quick.url, { transports: [way], forceNew: true, reconnection: false }),
@@ -159,7 +159,7 @@ for (const version of Object.keys(CLIENTS)) {
     await quick.kill();
   });
 
-  test(`${version}: a client comes back by itself after the server was killed and started again`, async () => {
+  test(`${version}: a client reconnects after the server was killed and restarted`, async () => {
     const first = await startBroker();
     const again = { forceNew: true, reconnectionDelay: 50, reconnectionDelayMax: 100 };
     const socket = CLIENTS[version](first.url, again);
@@ -175,7 +175,7 @@ for (const version of Object.keys(CLIENTS)) {
   });
 }
 
-test("the client's script is served from the folder that the configuration names, and only that", async (t) => {
+test("the client's script is served from the configured folder, and nothing else", async (t) => {
   const missing = await fetch(new URL("socket.io/socket.io.js", broker.url));
   assert.equal(missing.status, 404);
   assert.match(await missing.text(), /socketio\.client_dir/);

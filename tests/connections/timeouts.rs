@@ -151,7 +151,7 @@ async fn after_a_close_frame() {
 async fn while_it_is_answered() {
     let (process, before) = start(&[]).await;
     let mut streams = Vec::new();
-    for path in ["/", "/lib/socket.js", "/socket/longpoll?vsn=2.0.0"] {
+    for path in ["/", "/lib/channels/socket.js", "/socket/longpoll?vsn=2.0.0"] {
         // as many as it takes until nothing more is taken, which is soon: what is answered is never read
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4_096).unwrap();

@@ -1,9 +1,9 @@
-/** Channel: join, push, leave, and staying joined. */
+/** Channel: join, push, leave, and rejoining. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Socket } from "../../web/lib/index.js";
-import { FakeClock, FakeServer, settle } from "./fake.mjs";
+import { FakeClock, FakeServer, settle } from "./fakes.mjs";
 
 function setUp(params = {}) {
   const server = new FakeServer();
@@ -27,7 +27,7 @@ async function comeBack({ server, clock }) {
   server.last.accept();
 }
 
-test("join connects, and resolves with the server's answer", async () => {
+test("join connects the socket and resolves with the server's reply", async () => {
   const { server, channel, answer } = await joined({ name: "x" });
   assert.deepEqual(answer, { hello: 1 });
   const [joinRef, ref, topic, , payload] = server.last.lastOf("phx_join");
@@ -37,7 +37,7 @@ test("join connects, and resolves with the server's answer", async () => {
   assert.equal(channel.join(), channel.join());
 });
 
-test("a refused join rejects with the reason, closes, and may be tried again", async () => {
+test("a refused join rejects with the reason, closes the channel, and may be retried", async () => {
   const { server, channel } = setUp();
   const first = channel.join();
   server.last.accept();
@@ -49,7 +49,7 @@ test("a refused join rejects with the reason, closes, and may be tried again", a
   assert.deepEqual(await second, {});
 });
 
-test("a join without an answer times out, and the server is told to forget it", async () => {
+test("a join without a reply times out, and a leave is sent to the server", async () => {
   const { server, clock, channel } = setUp();
   const join = assert.rejects(channel.join(), { name: "TimeoutError", message: /10000 ms/ });
   server.last.accept();
@@ -59,19 +59,19 @@ test("a join without an answer times out, and the server is told to forget it", 
   assert.ok(server.last.lastOf("phx_leave"));
 });
 
-test("a join times out while no server is there at all", async () => {
+test("a join times out when the server is not reachable", async () => {
   const { clock, channel } = setUp();
   const join = assert.rejects(channel.join({ timeout: 3_000 }), { name: "TimeoutError" });
   await clock.advance(3_000);
   await join;
 });
 
-test("a second live channel for the same topic is an error", async () => {
+test("a second open channel for the same topic is an error", async () => {
   const { socket } = await joined();
   assert.throws(() => socket.channel("room:a").join(), /already has a channel for room:a/);
 });
 
-test("push resolves with the response or rejects with the server's words", async () => {
+test("push resolves with the response or rejects with the server's reason", async () => {
   const { server, channel } = await joined();
   const good = channel.push("say", { text: "hi" });
   const [joinRef] = server.last.lastOf("phx_join");
@@ -83,7 +83,7 @@ test("push resolves with the response or rejects with the server's words", async
   await assert.rejects(bad, { name: "RefusedError", reason: "peer_not_found" });
 });
 
-test("a push without an answer times out, and a late answer does no harm", async () => {
+test("a push without a reply times out, and a late reply is ignored", async () => {
   const { server, clock, channel } = await joined();
   const push = assert.rejects(channel.push("say", {}, { timeout: 500 }), { name: "TimeoutError" });
   await clock.advance(500);
@@ -92,12 +92,12 @@ test("a push without an answer times out, and a late answer does no harm", async
   assert.equal(channel.state, "joined");
 });
 
-test("a push before joining is refused at once", async () => {
+test("a push before the join is rejected immediately", async () => {
   const { channel } = setUp();
   await assert.rejects(channel.push("say"), { name: "ClosedError" });
 });
 
-test("events reach their listeners until they unsubscribe", async () => {
+test("events reach their listeners until these are removed", async () => {
   const { server, channel } = await joined();
   const heard = [];
   const off = channel.on("said", (payload) => heard.push(payload));
@@ -111,7 +111,7 @@ test("events reach their listeners until they unsubscribe", async () => {
   assert.deepEqual(heard, [{ n: 1 }, { n: 2 }]);
 });
 
-test("binary payloads go out and come in as bytes", async () => {
+test("binary payloads are sent and received as bytes", async () => {
   const { server, channel } = await joined();
   channel.push("blob", new Uint8Array([1, 2]).buffer).catch(() => {});
   assert.ok(server.last.frames.at(-1) instanceof ArrayBuffer);
@@ -121,7 +121,7 @@ test("binary payloads go out and come in as bytes", async () => {
   assert.deepEqual(heard, new Uint8Array([5]).buffer);
 });
 
-test("after a lost connection it joins again with a fresh join_ref; stale messages are dropped", async () => {
+test("after a lost connection the channel rejoins with a new join_ref; messages of the old one are dropped", async () => {
   const all = await joined();
   const { server, channel } = all;
   const [oldRef] = server.last.lastOf("phx_join");
@@ -138,14 +138,14 @@ test("after a lost connection it joins again with a fresh join_ref; stale messag
   assert.equal(channel.state, "joined");
 });
 
-test("params may be a function, asked at each join", async () => {
+test("params may be a function, which is called for each join", async () => {
   let count = 0;
   const all = await joined(() => ({ count: ++count }));
   await comeBack(all);
   assert.deepEqual(all.server.last.lastOf("phx_join")[4], { count: 2 });
 });
 
-test("what was sent when the connection broke is rejected, what was not sent waits, in order", async () => {
+test("when the connection breaks, pushes that were sent are rejected, and buffered ones are sent later, in order", async () => {
   const all = await joined();
   const { server, channel } = all;
   const lost = assert.rejects(channel.push("before"), { name: "DisconnectedError" });
@@ -162,7 +162,7 @@ test("what was sent when the connection broke is rejected, what was not sent wai
   assert.deepEqual(await Promise.all(later), [{ event: "one" }, { event: "two" }, { event: "three" }]);
 });
 
-test("the buffer is bounded, and a push that waited too long is not sent any more", async () => {
+test("the buffer is bounded, and a push that has timed out is not sent", async () => {
   const all = await joined();
   const { server, clock, channel } = all;
   server.last.drop();
@@ -175,7 +175,7 @@ test("the buffer is bounded, and a push that waited too long is not sent any mor
   assert.equal(server.last.lastOf("say"), undefined);
 });
 
-test("a crashed channel joins again, later and later, until it holds", async () => {
+test("a crashed channel rejoins with increasing delays until it stays joined", async () => {
   const { server, clock, channel } = await joined();
   const refs = () => server.last.heard.filter((message) => message[3] === "phx_join").map(([ref]) => ref);
   const pushed = assert.rejects(channel.push("boom"), { name: "DisconnectedError", message: /crashed/ });
@@ -195,7 +195,7 @@ test("a crashed channel joins again, later and later, until it holds", async () 
   assert.equal(new Set(refs()).size, 3);
 });
 
-test("a rejoin without an answer is left and tried again", async () => {
+test("a rejoin without a reply is followed by a leave and retried", async () => {
   const all = await joined();
   await comeBack(all);
   const { server, clock, channel } = all;
@@ -207,7 +207,7 @@ test("a rejoin without an answer is left and tried again", async () => {
   assert.equal(channel.state, "joined");
 });
 
-test("phx_close ends the channel: no rejoin, and all that waits is rejected", async () => {
+test("phx_close closes the channel: it does not rejoin, and pending pushes are rejected", async () => {
   const all = await joined();
   const { server, channel } = all;
   const push = assert.rejects(channel.push("say"), { name: "ClosedError" });
@@ -219,7 +219,7 @@ test("phx_close ends the channel: no rejoin, and all that waits is rejected", as
   assert.equal(server.last.heard.length, 0);
 });
 
-test("leave tells the server, and nothing is heard afterwards", async () => {
+test("leave is sent to the server, and no event arrives afterwards", async () => {
   const { server, channel } = await joined();
   const heard = [];
   channel.on("said", (payload) => heard.push(payload));
@@ -231,7 +231,7 @@ test("leave tells the server, and nothing is heard afterwards", async () => {
   assert.deepEqual(heard, []);
 });
 
-test("leaving while the join is under way rejects the join", async () => {
+test("leaving during the join rejects the join", async () => {
   const { server, channel } = setUp();
   const join = assert.rejects(channel.join(), { name: "ClosedError" });
   server.last.accept();
@@ -254,7 +254,7 @@ test("a listener that throws stops neither the others nor the channel", async (t
   assert.throws(later[0], /listener's own fault/);
 });
 
-test("a join can be given up: the server is told, and it may be tried again", async () => {
+test("a join can be aborted: a leave is sent, and it may be retried", async () => {
   const { server, channel, clock } = setUp();
   const control = new AbortController();
   const join = assert.rejects(channel.join({ signal: control.signal }), { name: "AbortedError", reason: "aborted" });
@@ -270,7 +270,7 @@ test("a join can be given up: the server is told, and it may be tried again", as
   assert.equal(clock.pending, 1, "only the heartbeat's timer is left");
 });
 
-test("who gives up waiting for a join that others wait for too, gives up alone", async () => {
+test("aborting one of several waits for a join does not affect the others", async () => {
   const { server, channel } = setUp();
   const control = new AbortController();
   const first = channel.join();
@@ -282,7 +282,7 @@ test("who gives up waiting for a join that others wait for too, gives up alone",
   assert.deepEqual(await first, { hello: 1 });
 });
 
-test("a push that is given up before it was sent is never sent", async () => {
+test("a push that is aborted in the buffer is never sent", async () => {
   const { server, channel, clock } = await joined();
   server.last.drop();
   const control = new AbortController();
@@ -300,7 +300,7 @@ test("a push that is given up before it was sent is never sent", async () => {
   assert.equal(server.last.lastOf("late"), undefined);
 });
 
-test("leave can be waited for: it ends when the server answers, or is gone", async () => {
+test("leave resolves when the server replies or the connection closes", async () => {
   for (const end of ["answer", "loss"]) {
     const { server, channel, clock } = await joined();
     let left = false;
@@ -315,7 +315,7 @@ test("leave can be waited for: it ends when the server answers, or is gone", asy
   }
 });
 
-test("waiting for a leave ends by its timeout or its signal, and the channel has left all the same", async () => {
+test("waiting for a leave ends by timeout or signal, and the channel is left nevertheless", async () => {
   const { clock, channel, socket } = await joined();
   const timedOut = assert.rejects(channel.leave({ timeout: 100 }), { name: "TimeoutError" });
   await clock.advance(100);
@@ -326,7 +326,7 @@ test("waiting for a leave ends by its timeout or its signal, and the channel has
   assert.equal(again.state, "closed");
 });
 
-test("what cannot be written down costs itself alone", async () => {
+test("a push that cannot be encoded fails alone", async () => {
   const { server, clock, channel } = await joined();
   const circular = {};
   circular.self = circular;
@@ -341,7 +341,7 @@ test("what cannot be written down costs itself alone", async () => {
   assert.equal(channel.state, "joined");
 });
 
-test("join params that fail end the channel with their own error, and the others live", async () => {
+test("join params that throw close the channel with their error, and other channels stay open", async () => {
   let broken = false;
   const all = await joined(() => {
     if (broken) throw new Error("no token");

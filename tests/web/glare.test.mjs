@@ -1,11 +1,12 @@
-/** Two peers that act at the same time, in every order that the broker may deliver. */
+/** Glare: two peers that act at the same time, in every order that the broker may deliver. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Peer, Socket } from "../../web/lib/index.js";
-import { Negotiation } from "../../web/lib/negotiation.js";
-import { FakeClock, seeded, settle } from "./fake.mjs";
-import { FakeBroker, FakeNet } from "./world.mjs";
+import { Socket } from "../../web/lib/index.js";
+import { Peer } from "../../web/lib/rtc/index.js";
+import { Negotiation } from "../../web/lib/rtc/negotiation.js";
+import { FakeClock, seeded, settle } from "./fakes.mjs";
+import { FakeBroker, FakeNet } from "./fake-broker.mjs";
 
 const IDS = ["11111111-1111-8111-8111-111111111111", "22222222-2222-8222-8222-222222222222"];
 const SCHEDULES = 1_000;
@@ -30,12 +31,12 @@ async function setUp(seed) {
   return { random, broker, clock, peers, pages, open };
 }
 
-/** Lets a random part of what is on its way arrive. */
+/** Delivers a random part of the messages in flight. */
 async function some(random) {
   for (let turns = Math.floor(random() * 12); turns > 0; turns--) await settle();
 }
 
-test("two that call each other at any time get one and the same connection", async () => {
+test("two peers that call each other at any time get the same connection", async () => {
   for (let seed = 1; seed <= SCHEDULES; seed++) {
     const { random, broker, clock, peers } = await setUp(seed);
     const incoming = [[], []];
@@ -45,7 +46,7 @@ test("two that call each other at any time get one and the same connection", asy
     calls[first] = peers[first].connect(IDS[1 - first]);
     const running = broker.run();
     await some(random);
-    // Who has the other's connection already, and calls, asks for a newer one.
+    // A peer that calls although it has a connection gets a newer one.
     const anew = incoming[1 - first].length;
     calls[1 - first] = peers[1 - first].connect(IDS[first]);
     const settled = Promise.all(calls);
@@ -63,7 +64,7 @@ test("two that call each other at any time get one and the same connection", asy
   }
 });
 
-test("two that renegotiate at any time both get it, over the broker", async () => {
+test("two peers that renegotiate at any time both succeed, over the broker", async () => {
   for (let seed = 1; seed <= SCHEDULES; seed++) {
     const { random, broker, peers } = await setUp(seed);
     const other = new Promise((resolve) => peers[1].on("connection", resolve));
@@ -88,21 +89,21 @@ test("two that renegotiate at any time both get it, over the broker", async () =
   }
 });
 
-test("what the platform asks for while an offer is worked in is said by the answer, and not offered again", async () => {
+test("a negotiation that the platform requests during the handling of an offer is part of the answer, without another offer", async () => {
   const pcs = new Map();
   const [caller, callee] = [new FakeNet(pcs).create({}), new FakeNet(pcs).create({})];
   await caller.setLocalDescription();
   const said = [];
   const send = async (event) => void said.push(event);
-  const negotiation = new Negotiation({ pc: callee, polite: true, send, failed: assert.fail, unsent: assert.fail });
-  negotiation.take("offer", { description: caller.localDescription });
+  const negotiation = new Negotiation({ pc: callee, isPolite: true, send, onFailure: assert.fail, onUndelivered: assert.fail });
+  negotiation.handleSignal("offer", { description: caller.localDescription });
   await Promise.resolve();
   callee.dispatchEvent(new Event("negotiationneeded"));
   for (let turn = 0; turn < 8; turn++) await settle();
   assert.deepEqual(said, ["answer"]);
 });
 
-test("who calls, gives up and reloads at any time: nobody waits for a timeout, and nothing half-made is left", async () => {
+test("calls, aborts and reloads at any time: no side waits for a timeout, and no unfinished connection remains", async () => {
   const outcomes = { open: 0, aborted: 0, closed: 0, absent: 0 };
   for (let seed = 1; seed <= SCHEDULES; seed++) {
     const { random, broker, peers, pages, open } = await setUp(seed);

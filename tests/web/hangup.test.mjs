@@ -1,11 +1,11 @@
-/** Calls that are given up, and pages that are reloaded amid them: the other side hears of it at once. */
+/** Aborted calls, and pages that reload during a call: the other side is notified immediately. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { OTHER, SDP, calling, offer, setUp } from "./caller.mjs";
-import { settle } from "./fake.mjs";
+import { OTHER, SDP, calling, offer, setUp } from "./peer-setup.mjs";
+import { settle } from "./fakes.mjs";
 
-test("a call that is given up is told to the other side, whose offer was answered or not", async () => {
+test("aborting a call notifies the other side, before and after the answer to its offer", async () => {
   const control = new AbortController();
   const { server, call, push } = await calling({ signal: control.signal });
   push("offer", offer("a1"));
@@ -17,7 +17,7 @@ test("a call that is given up is told to the other side, whose offer was answere
   assert.deepEqual(server.last.lastOf("hangup")[4], { peer_id: OTHER, attempt: "a2" });
 });
 
-test("a call ends when the other side gives its offer up", async () => {
+test("a call fails when the other side abandons its offer", async () => {
   const { server, pcs, push, call } = await calling();
   push("offer", offer("a1"));
   await settle();
@@ -29,7 +29,7 @@ test("a call ends when the other side gives its offer up", async () => {
   assert.equal(server.last.lastOf("hangup"), undefined, "who hung up needs not be told");
 });
 
-test("a peer that reloads amid a mutual call is served at once", async () => {
+test("a peer that reloads during a mutual call is answered immediately", async () => {
   const { server, pcs, push, call } = await calling();
   push("offer", { ...offer("a1"), calling: true });
   await settle();
@@ -47,7 +47,7 @@ test("a peer that reloads amid a mutual call is served at once", async () => {
   assert.equal((await call).attempt, attempt);
 });
 
-test("who gives up a call that the other side makes, too, leaves it its connection", async () => {
+test("aborting a mutual call does not affect the other side's call", async () => {
   for (const told of ["with the offer", "later"]) {
     const control = new AbortController();
     const { pcs, push, call, peer } = await calling({ signal: control.signal });
@@ -62,19 +62,19 @@ test("who gives up a call that the other side makes, too, leaves it its connecti
   }
 });
 
-test("an answer that nobody waits for is told to be so", async () => {
+test("an unexpected answer gets a hangup", async () => {
   const { server, push } = await setUp();
   push("answer", { peer_id: OTHER, attempt: "of the old page", description: { type: "answer", sdp: SDP } });
   assert.deepEqual(server.last.lastOf("hangup")[4], { peer_id: OTHER, attempt: "of the old page" });
 });
 
-test("a call whose peer comes back as a new page rings there, too", async () => {
+test("a call is sent again when its peer returns as a new page", async () => {
   const { server, push } = await calling();
   push("peer_up", { peer_id: OTHER });
   assert.equal(server.last.heard.filter(([, , , event]) => event === "connect").length, 2);
 });
 
-test("a platform that makes no connection ends the call, and no stranger's call ends the program", async () => {
+test("if the platform cannot create a connection, the call fails, and incoming calls do not crash the program", async () => {
   const createConnection = () => {
     throw new Error("no webrtc here");
   };
@@ -86,7 +86,7 @@ test("a platform that makes no connection ends the call, and no stranger's call 
   await call;
 });
 
-test("a call rings again when the broker is back, and may have lost what was said", async () => {
+test("a call is sent again when the broker is back, because it may be lost", async () => {
   const { server, clock, push, pcs, call } = await calling();
   server.last.drop();
   await clock.advance(250);
@@ -99,7 +99,7 @@ test("a call rings again when the broker is back, and may have lost what was sai
   assert.equal((await call).isOpen, true);
 });
 
-test("whose topic another page has taken over makes no more calls, and keeps what is open", async () => {
+test("after another page has taken the topic over, calls fail and open connections stay", async () => {
   const { server, peer, pcs, push, call } = await calling();
   push("offer", offer("a1"));
   await settle();
@@ -113,7 +113,7 @@ test("whose topic another page has taken over makes no more calls, and keeps wha
   assert.equal(connection.isOpen, true);
 });
 
-test("a call may wait for the broker as long as it may take, and rings once then", async () => {
+test("a call waits for the broker until its timeout, and is then sent once", async () => {
   const { server, clock, peer } = await setUp();
   server.last.drop();
   const call = assert.rejects(peer.connect(OTHER, { timeout: 60_000 }), { reason: "silent" });

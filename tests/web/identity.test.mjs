@@ -1,11 +1,11 @@
-/** Identity: ids that follow from their secret, the same everywhere. */
+/** Identity: ids that are derived from a secret. */
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
-import { createIdentity, isPeerId, restoreIdentity } from "../../web/lib/index.js";
+import { createIdentity, isPeerId, restoreIdentity } from "../../web/lib/rtc/index.js";
 
-test("the id is the start of the secret's sha-256 with version 8 and the variant set", async () => {
+test("the id is the start of the secret's SHA-256, with version 8 and the variant set", async () => {
   for (let i = 0; i < 50; i++) {
     const { peerId, secret } = await createIdentity();
     const bytes = Buffer.from(secret, "base64url");
@@ -18,7 +18,7 @@ test("the id is the start of the secret's sha-256 with version 8 and the variant
   }
 });
 
-test("a known secret has a known id", async () => {
+test("a secret always gives the same id", async () => {
   const secret = Buffer.alloc(32, 7).toString("base64url");
   assert.deepEqual(await restoreIdentity(secret), { peerId: KNOWN_ID, secret });
 });
@@ -26,13 +26,13 @@ test("a known secret has a known id", async () => {
 /** From `printf '\7%.0s' $(seq 32) | sha256sum`, with version and variant set by hand. */
 const KNOWN_ID = "4bb06f8e-4e3a-8715-9201-d573d0aa4237";
 
-test("secrets that are too short, too long or padded are refused", async () => {
+test("secrets that are too short, too long or padded are rejected", async () => {
   for (const secret of ["", "AAAA", "A".repeat(90), `${"A".repeat(43)}=`, "not base64url at all!!", "A".repeat(42) + "B"]) {
     await assert.rejects(restoreIdentity(secret), RangeError, secret);
   }
 });
 
-test("an id is canonical lower case or none", () => {
+test("only canonical lower-case UUIDs are ids", () => {
   assert.equal(isPeerId("4BB06F8E-4E3A-8715-9201-D573D0AA4237"), false);
   assert.equal(isPeerId("4bb06f8e4e3a87159201d573d0aa4237"), false);
   assert.equal(isPeerId("not-a-uuid"), false);

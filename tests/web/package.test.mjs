@@ -1,4 +1,4 @@
-/** The npm package as its users get it: packed, unpacked, imported under node and type-checked. */
+/** The npm package: packed, unpacked, imported in Node.js and type-checked. */
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -14,9 +14,11 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const LICENCES = ["LICENSE-APACHE", "LICENSE-MIT"];
 const TSC = join(ROOT, "tests/node_modules/.bin/tsc");
 
-/** Node has no WebSocket before 22: a user brings one. */
+/** Node.js has no WebSocket before version 22, so the program provides a transport. */
 const CONSUMER = `
-import { Peer, Socket, createIdentity } from "handclasp";
+import { HandclaspError, Socket } from "handclasp";
+import { Peer, createIdentity } from "handclasp/rtc";
+import { FileShare, TransferError } from "handclasp/share";
 class Transport {
   constructor() { queueMicrotask(() => this.onopen()); }
   send(frame) {
@@ -29,13 +31,17 @@ class Transport {
 const socket = new Socket("ws://example.test/socket", { transport: Transport });
 const peer = new Peer(socket, await createIdentity());
 const { topic } = await peer.join();
-console.log(topic === "peer:" + peer.id);
+const share = new FileShare(peer, new Uint8Array(16));
+share.catalogue.add([{ file: new File(["hello"], "hello.txt") }]);
+console.log(topic === "peer:" + peer.id, share.catalogue.entries.length, new TransferError("hash", "x") instanceof HandclaspError);
 peer.close();
 socket.disconnect();
 `;
 
 const TYPED = `
-import { type Connection, ConnectionPool, type Identity, Peer, Socket, type SocketOptions, createIdentity } from "handclasp";
+import { type Channel, type ChannelState, RefusedError, Socket, type SocketOptions } from "handclasp";
+import { type Connection, ConnectionPool, type Identity, Peer, PeerError, createIdentity } from "handclasp/rtc";
+import { Download, type DownloadTarget, FileFetch, FileShare, type FileEntry, MemoryTarget, type RemoteReceiver } from "handclasp/share";
 const options: SocketOptions = { params: () => ({ token: "fresh" }) };
 const identity: Identity = await createIdentity();
 const peer: Peer = new Peer(new Socket("wss://example.test/socket", options), identity);
@@ -43,10 +49,23 @@ const connection: Connection = await peer.connect("x", { signal: AbortSignal.tim
 const pc: RTCPeerConnection = connection.pc;
 const pool = new ConnectionPool({ peer });
 pool.create("x", (created, error) => console.log(created?.isAvailable(), error?.message, pc));
+const key = new Uint8Array(16);
+const share = new FileShare(peer, key);
+share.on("receiver", (receiver: RemoteReceiver) => receiver.cancel());
+const fetch = new FileFetch(peer, "x", key);
+const target: DownloadTarget = new MemoryTarget();
+fetch.on("list", (entries: FileEntry[]) => fetch.add(new Download(entries, target)));
+const channel: Channel = new Socket("wss://example.test/socket").channel("room:x");
+const state: ChannelState = channel.state;
+console.log(state, new PeerError("absent", "x").iceReport?.stun, RefusedError);
 // @ts-expect-error a pool needs its peer
 new ConnectionPool({});
-// @ts-expect-error an event that there is not
+// @ts-expect-error an unknown event
 peer.on("nonsense", () => {});
+// @ts-expect-error internal methods are not in the types
+connection.handleSignal("offer", {});
+// @ts-expect-error an attempt's id is internal
+connection.attempt.length;
 `;
 
 /** @type {string} a folder with the package installed in it */
@@ -54,7 +73,7 @@ let folder;
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "handclasp-package-"));
-  // Packing writes beside what it packs, and the tree is not the tests' to write to.
+  // Packing creates files in the packed folder, so it runs in a copy of the source tree.
   await cp(join(ROOT, "web/lib"), join(folder, "web/lib"), { recursive: true });
   for (const beside of ["tests", ...LICENCES]) await symlink(join(ROOT, beside), join(folder, beside));
   await run("npm", ["pack", "--pack-destination", folder], { cwd: join(folder, "web/lib") });
@@ -78,14 +97,20 @@ test("the package holds the library and its types, and nothing else", async () =
   const installed = await readdir(join(folder, "node_modules/handclasp"), { recursive: true });
   const sources = (await readdir(join(ROOT, "web/lib"), { recursive: true })).filter((name) => name.endsWith(".js"));
   const types = installed.filter((name) => name.endsWith(".d.ts"));
-  const expected = [...sources, ...types, ...LICENCES, "README.md", "package.json", "types", "cli"];
-  assert.deepEqual(installed.sort(), expected.sort());
-  assert.ok(types.includes("types/index.d.ts"));
+  const folders = (/** @type {string[]} */ files) => files.flatMap((file) => file.split("/").slice(0, -1).map((_, at, names) => names.slice(0, at + 1).join("/")));
+  const files = [...sources, ...types, ...LICENCES, "README.md", "package.json"];
+  assert.deepEqual(installed.sort(), [...new Set([...files, ...folders(files)])].sort());
+  for (const face of ["index", "rtc/index", "share/index"]) assert.ok(types.includes(`types/${face}.d.ts`), face);
   const { dependencies, name } = JSON.parse(await readFile(join(folder, "node_modules/handclasp/package.json"), "utf8"));
   assert.deepEqual([name, dependencies], ["handclasp", undefined]);
 });
 
-test("its command says what has to be installed beside it", async () => {
+test("only the entry points can be imported", async () => {
+  await writeFile(join(folder, "internal.mjs"), 'await import("handclasp/rtc/signaling.js");');
+  await assert.rejects(run(process.execPath, ["internal.mjs"], { cwd: folder }), /ERR_PACKAGE_PATH_NOT_EXPORTED/);
+});
+
+test("the command names the packages that have to be installed", async () => {
   const link = `http://127.0.0.1:1/?peer_id=${"0".repeat(8)}-0000-8000-8000-${"0".repeat(12)}#k=${"A".repeat(22)}`;
   const command = join(folder, "node_modules/handclasp/cli/handclasp.js");
   const { stdout, stderr, code } = await run(command, ["get", link], { cwd: folder }).catch((error) => error);
@@ -93,18 +118,18 @@ test("its command says what has to be installed beside it", async () => {
   assert.match(stderr, /npm install (ws|@roamhq\/wrtc)/);
 });
 
-test("node imports it, and a socket works over a transport of its user's", async () => {
+test("Node.js imports all entry points, and a socket works over the program's transport", async () => {
   await writeFile(join(folder, "consumer.mjs"), CONSUMER);
   const { stdout } = await run(process.execPath, ["consumer.mjs"], { cwd: folder });
-  assert.equal(stdout, "true\n");
+  assert.equal(stdout, "true 1 true\n");
 });
 
-test("a strict TypeScript program type-checks against it", async () => {
+test("a strict TypeScript program type-checks against the package", async () => {
   await writeFile(join(folder, "consumer.ts"), TYPED);
   await typeCheck(["consumer.ts"]);
 });
 
-test("the examples of its README type-check", async () => {
+test("the examples of the README type-check", async () => {
   const readme = await readFile(join(ROOT, "web/lib/README.md"), "utf8");
   const examples = Array.from(readme.matchAll(/^```js\n(.*?)^```$/gms), ([, code]) => code);
   assert.ok(examples.length >= 4);

@@ -1,9 +1,9 @@
-/** Peer and Connection: who calls, who offers, and signals that come late, early or from strangers. */
+/** Peer and Connection: calls, offers, and signals that arrive late, early or from strangers. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ME, OTHER, SDP, TOPIC, calling, offer, setUp } from "./caller.mjs";
-import { settle } from "./fake.mjs";
+import { ME, OTHER, SDP, TOPIC, calling, offer, setUp } from "./peer-setup.mjs";
+import { settle } from "./fakes.mjs";
 
 test("the join carries the secret", async () => {
   const { server } = await setUp();
@@ -11,7 +11,7 @@ test("the join carries the secret", async () => {
   assert.deepEqual([topic, payload], [TOPIC, { secret: ME.secret }]);
 });
 
-test("who is called makes the offer, with the broker's ice servers", async () => {
+test("the called peer makes the offer, with the broker's ICE servers", async () => {
   const { server, pcs, peer, push } = await setUp();
   const opened = new Promise((resolve) => peer.on("connection", resolve));
   push("peer_connect", { peer_id: OTHER });
@@ -23,10 +23,10 @@ test("who is called makes the offer, with the broker's ice servers", async () =>
   push("answer", { peer_id: OTHER, attempt, description: { type: "answer", sdp: SDP } });
   pcs[0].open();
   const connection = await opened;
-  assert.deepEqual(connection.fingerprints(), { own: "sha-256 AA:BB", other: "sha-256 AA:BB" });
+  assert.deepEqual(connection.fingerprints(), { local: "sha-256 AA:BB", remote: "sha-256 AA:BB" });
 });
 
-test("who calls answers, and the connection is given when it is open", async () => {
+test("the caller answers, and connect resolves when the connection is open", async () => {
   const { server, pcs, push, call } = await calling();
   push("offer", offer("a1"));
   await settle();
@@ -36,7 +36,7 @@ test("who calls answers, and the connection is given when it is open", async () 
   assert.equal((await call).isOpen, true);
 });
 
-test("candidates may come before the description, and even before the offer", async () => {
+test("candidates may arrive before the description, and even before the offer", async () => {
   const { pcs, push, call } = await calling();
   push("candidate", { peer_id: OTHER, attempt: "a1", candidate: { candidate: "early" } });
   push("candidate", { peer_id: OTHER, attempt: "a0", candidate: { candidate: "of another attempt" } });
@@ -48,7 +48,7 @@ test("candidates may come before the description, and even before the offer", as
   await call;
 });
 
-test("own candidates are sent as they are found", async () => {
+test("local candidates are sent as they are found", async () => {
   const { server, pcs, push } = await setUp();
   push("peer_connect", { peer_id: OTHER });
   await settle();
@@ -58,7 +58,7 @@ test("own candidates are sent as they are found", async () => {
   assert.deepEqual(server.last.lastOf("candidate")[4], { peer_id: OTHER, attempt, candidate: { candidate: "mine" } });
 });
 
-test("an answer to an earlier attempt does not disturb the current one", async () => {
+test("an answer to an earlier attempt does not affect the current one", async () => {
   const { server, pcs, push } = await setUp();
   push("peer_connect", { peer_id: OTHER });
   await settle();
@@ -76,7 +76,7 @@ test("an answer to an earlier attempt does not disturb the current one", async (
   assert.equal(pcs[1].closed, false);
 });
 
-test("a newer offer of the same call takes over without failing it", async () => {
+test("a newer offer of the same call replaces the older one without failing the call", async () => {
   const { pcs, push, call } = await calling();
   push("offer", offer("a1"));
   push("offer", offer("a2"));
@@ -87,7 +87,7 @@ test("a newer offer of the same call takes over without failing it", async () =>
   assert.equal((await call).attempt, "a2");
 });
 
-test("an offer that nobody asked for reveals nothing", async () => {
+test("an unexpected offer is not answered", async () => {
   const { pcs, push } = await setUp();
   push("offer", offer("a1"));
   push("candidate", { peer_id: OTHER, attempt: "a1", candidate: {} });
@@ -95,14 +95,14 @@ test("an offer that nobody asked for reveals nothing", async () => {
   assert.equal(pcs.length, 0);
 });
 
-test("an absent peer is told at once", async () => {
+test("a call to an absent peer fails immediately", async () => {
   const { server, peer } = await setUp();
   const call = peer.connect(OTHER);
   server.last.reply("connect", "error", { reason: "peer_not_found" });
   await assert.rejects(call, { name: "PeerError", reason: "absent" });
 });
 
-test("a peer that makes no offer is silent, one whose offer leads nowhere has no path", async () => {
+test("a peer without an offer is `silent`, one whose offer does not connect is `no_path`", async () => {
   const first = await calling();
   const silent = assert.rejects(first.call, { name: "PeerError", reason: "silent" });
   await first.clock.advance(30_000);
@@ -120,7 +120,7 @@ test("a peer that makes no offer is silent, one whose offer leads nowhere has no
   assert.equal(second.clock.pending, 1, "only the heartbeat's timer is left");
 });
 
-test("ice that fails ends the call before the timeout", async () => {
+test("an ICE failure fails the call before its timeout", async () => {
   const { pcs, push, call } = await calling();
   push("offer", offer("a1"));
   await settle();
@@ -129,14 +129,14 @@ test("ice that fails ends the call before the timeout", async () => {
   await failed;
 });
 
-test("a description that cannot be read ends the call with its reason", async () => {
+test("a description that cannot be parsed fails the call with the reason", async () => {
   const { push, call } = await calling();
   const failed = assert.rejects(call, { name: "PeerError", message: /cannot be parsed/ });
   push("offer", offer("a1", "nonsense"));
   await failed;
 });
 
-test("a call can be given up, before and amid", async () => {
+test("a call can be aborted, before and while it is under way", async () => {
   const control = new AbortController();
   const { call, peer, pcs, push } = await calling({ signal: control.signal });
   const given = assert.rejects(call, { reason: "aborted" });
@@ -148,7 +148,7 @@ test("a call can be given up, before and amid", async () => {
   await assert.rejects(peer.connect(OTHER, { signal: control.signal }), { reason: "aborted" });
 });
 
-test("an open connection that breaks says so once", async () => {
+test("an open connection that breaks emits close once", async () => {
   const { pcs, push, call } = await calling();
   push("offer", offer("a1"));
   await settle();
@@ -162,7 +162,7 @@ test("an open connection that breaks says so once", async () => {
   assert.equal(pcs[0].closed, true);
 });
 
-test("too many visitors are told to come later", async () => {
+test("callers beyond the maximum are answered with busy", async () => {
   const { server, pcs, push } = await setUp({ maxConnections: 1 });
   push("peer_connect", { peer_id: OTHER });
   push("peer_connect", { peer_id: "22222222-2222-8222-8222-222222222222" });
@@ -172,14 +172,14 @@ test("too many visitors are told to come later", async () => {
   assert.deepEqual(pcs.map(({ closed }) => closed), [true, false]);
 });
 
-test("the called one's busy ends the call", async () => {
+test("busy fails the call", async () => {
   const { push, call } = await calling();
   const busy = assert.rejects(call, { reason: "busy" });
   push("busy", { peer_id: OTHER });
   await busy;
 });
 
-test("a watched peer is watched over reconnects", async () => {
+test("a watch continues across reconnects", async () => {
   const { server, clock, peer, push } = await setUp();
   const seen = [];
   peer.on("up", (id) => seen.push(`up ${id}`));
@@ -197,14 +197,14 @@ test("a watched peer is watched over reconnects", async () => {
   assert.deepEqual(seen, [`down ${OTHER}`, `up ${OTHER}`]);
 });
 
-test("a peer that goes down amid a connection is asked for a sign of life", async () => {
+test("a connected peer that goes down is pinged", async () => {
   for (const [answers, reasons] of [[true, []], [false, ["lost"]]]) {
     const { clock, pcs, push, call } = await calling();
     push("offer", offer("a1"));
     await settle();
     pcs[0].open();
     const connection = await call;
-    const link = await connection.opened;
+    const channel = await connection.opened;
     const heard = [];
     connection.on("close", ({ reason }) => heard.push(reason));
     pcs[0].channel.other.addEventListener("message", ({ data }) => {
@@ -216,11 +216,11 @@ test("a peer that goes down amid a connection is asked for a sign of life", asyn
     await clock.advance(1_500);
     assert.deepEqual(heard, reasons);
     assert.equal(connection.isOpen, answers);
-    if (!answers) await assert.rejects(link.next(), { reason: "lost" });
+    if (!answers) await assert.rejects(channel.receive(), { reason: "lost" });
   }
 });
 
-test("closing ends calls, connections and the topic", async () => {
+test("closing ends calls and connections, and leaves the topic", async () => {
   const { server, peer, pcs, push, call } = await calling();
   push("peer_connect", { peer_id: "22222222-2222-8222-8222-222222222222" });
   await settle();
@@ -245,7 +245,7 @@ function candidate(kind) {
   return Object.assign(new Event("icecandidate"), { candidate: { candidate: text, toJSON: () => ({ candidate: text }) } });
 }
 
-test("a call without a path says which candidates there were and whether the servers answered", async () => {
+test("a call without a path reports the candidates and whether the servers answered", async () => {
   const { server, clock, pcs, push, call } = await calling();
   push("offer", offer("a1"));
   await settle();
@@ -255,13 +255,13 @@ test("a call without a path says which candidates there were and whether the ser
   const url = "stun:stun.test";
   pcs[0].dispatchEvent(Object.assign(new Event("icecandidateerror"), { url, errorCode: 701 }));
   const message = /this side found host candidates, the other side sent srflx candidates; STUN is unreachable, no TURN server/;
-  const path = { local: ["host"], remote: ["srflx"], stun: "unreachable", turn: "none" };
-  const failed = assert.rejects(call, { reason: "no_path", message, path });
+  const iceReport = { local: ["host"], remote: ["srflx"], stun: "unreachable", turn: "none" };
+  const failed = assert.rejects(call, { reason: "no_path", message, iceReport });
   await clock.advance(30_000);
   await failed;
 });
 
-test("a path that breaks is mended by an ice restart over the broker", async () => {
+test("an interrupted connection recovers by an ICE restart over the broker", async () => {
   const { server, clock, pc, push, connection } = await connected();
   const heard = [];
   for (const event of ["interrupted", "restored", "close"]) connection.on(event, () => heard.push(event));
@@ -278,7 +278,7 @@ test("a path that breaks is mended by an ice restart over the broker", async () 
   assert.deepEqual(heard, ["interrupted", "restored"]);
 });
 
-test("a path that stays broken is given up, and leaves no timer", async () => {
+test("a connection that does not recover is closed, and leaves no timer", async () => {
   const { clock, pc, connection } = await connected();
   const reasons = [];
   connection.on("close", ({ reason }) => reasons.push(reason));
@@ -290,7 +290,7 @@ test("a path that stays broken is given up, and leaves no timer", async () => {
   assert.deepEqual(reasons, ["lost"]);
 });
 
-test("another network is tried at once; another speed of the same one is not", async () => {
+test("a change of network restarts ICE immediately; a change of its speed does not", async () => {
   const navigator = { connection: Object.assign(new EventTarget(), { type: "wifi" }) };
   const network = Object.assign(new EventTarget(), { navigator });
   const { pc } = await connected({ network });
@@ -302,7 +302,7 @@ test("another network is tried at once; another speed of the same one is not", a
   assert.equal(pc.restarts, 2);
 });
 
-test("an offer that the broker lost is said again when it is back", async () => {
+test("an offer that the broker lost is sent again when it is back", async () => {
   const { server, clock, pc, peer } = await connected();
   pc.restartIce();
   await settle();
@@ -317,7 +317,7 @@ test("an offer that the broker lost is said again when it is back", async () => 
   peer.close();
 });
 
-test("a renegotiation with another fingerprint ends the connection: it would be another peer", async () => {
+test("a renegotiation with another fingerprint closes the connection", async () => {
   const { pc, push, connection } = await connected();
   const closed = new Promise((resolve) => connection.on("close", resolve));
   push("offer", offer("a1", SDP.replace("AA", "CC")));
@@ -325,7 +325,7 @@ test("a renegotiation with another fingerprint ends the connection: it would be 
   assert.equal(pc.remoteDescription.sdp, SDP);
 });
 
-test("a call that fails costs no connection that works", async () => {
+test("a failed call does not affect an open connection", async () => {
   const { server, peer, connection } = await connected();
   const again = peer.connect(OTHER);
   server.last.reply("connect", "error", { reason: "peer_not_found" });
@@ -333,7 +333,7 @@ test("a call that fails costs no connection that works", async () => {
   assert.equal(connection.isOpen, true);
 });
 
-test("a watch ends by unwatch or by its signal, and is not taken up again", async () => {
+test("a watch ends by unwatch or by its signal, and is not renewed", async () => {
   const { server, clock, peer } = await setUp();
   const control = new AbortController();
   const watch = peer.watch(OTHER, { signal: control.signal });

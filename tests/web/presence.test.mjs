@@ -1,9 +1,9 @@
-/** Presence: states, diffs, and diffs that come too early. */
+/** Presence: states, diffs, and diffs that arrive before their state. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Emitter } from "../../web/lib/emitter.js";
 import { Presence } from "../../web/lib/index.js";
+import { Emitter } from "../../web/lib/util/emitter.js";
 
 class FakeChannel {
   #events = new Emitter();
@@ -28,7 +28,7 @@ function setUp() {
   return { channel, log, listed };
 }
 
-test("diffs wait for the state, and are worked in after it", () => {
+test("diffs wait for the state and are applied after it", () => {
   const { channel, log, listed } = setUp();
   channel.say("presence_diff", { joins: { c: entry("3") }, leaves: { a: entry("1") } });
   assert.deepEqual([log, listed()], [[], []]);
@@ -37,7 +37,7 @@ test("diffs wait for the state, and are worked in after it", () => {
   assert.deepEqual(log, ["+a:1", "+b:2", "+c:3", "-a:1", "sync"]);
 });
 
-test("one key may have several metas, told apart by phx_ref", () => {
+test("one key may have several metas, which differ in phx_ref", () => {
   const { channel, log, listed } = setUp();
   channel.say("presence_state", { a: entry("1") });
   channel.say("presence_diff", { joins: { a: entry("2") }, leaves: {} });
@@ -48,14 +48,14 @@ test("one key may have several metas, told apart by phx_ref", () => {
   assert.deepEqual(log.filter((line) => line !== "sync"), ["+a:1", "+a:2", "-a:1"]);
 });
 
-test("an update replaces a meta without the key leaving in between", () => {
+test("an update replaces a meta, and the key does not leave in between", () => {
   const { channel, listed } = setUp();
   channel.say("presence_state", { a: entry("1") });
   channel.say("presence_diff", { joins: { a: entry("2") }, leaves: { a: entry("1") } });
   assert.deepEqual(listed(), ["a:2"]);
 });
 
-test("a rejoin's state is compared with what was known", () => {
+test("the state after a rejoin is compared with the previous list", () => {
   const { channel, log, listed } = setUp();
   channel.say("presence_state", { a: entry("1"), b: entry("2") });
   channel.enter("errored");
@@ -67,7 +67,7 @@ test("a rejoin's state is compared with what was known", () => {
   assert.deepEqual(listed(), ["b:2", "c:3", "d:4"]);
 });
 
-test("keys named like an object's own parts are only keys", () => {
+test("keys may be named like properties of objects", () => {
   const { channel, listed } = setUp();
   channel.say("presence_state", JSON.parse('{"__proto__":{"metas":[{"phx_ref":"1"}]},"constructor":{"metas":[{"phx_ref":"2"}]}}'));
   assert.deepEqual(listed(), ["__proto__:1", "constructor:2"]);

@@ -1,15 +1,19 @@
-/** Previews: small, checked, beside the transfer and never in its way. */
+/** Previews: small, validated, and independent of the transfer. */
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { Catalogue, Download, Link, Receiver, Sender } from "../../web/lib/index.js";
-import { toBase64url } from "../../web/lib/bytes.js";
-import { Previews, toPicture } from "../../web/lib/preview.js";
-import { FakeDisk } from "./disk.mjs";
-import { FakeClock, fakeChannelPair, settle } from "./fake.mjs";
+import { RtcMessageChannel } from "../../web/lib/rtc/message-channel.js";
+import { Catalogue } from "../../web/lib/share/catalogue.js";
+import { Download } from "../../web/lib/share/index.js";
+import { PreviewCache, previewBlob } from "../../web/lib/share/preview.js";
+import { Receiver } from "../../web/lib/share/receiver.js";
+import { Sender } from "../../web/lib/share/sender.js";
+import { toBase64url } from "../../web/lib/util/bytes.js";
+import { FakeDisk } from "./fake-disk.mjs";
+import { FakeClock, fakeChannelPair, settle } from "./fakes.mjs";
 
-/** As much of a JPEG as says its size, and some bytes of it. */
+/** The start of a JPEG with its dimensions. */
 function jpeg({ width = 160, height = 120, length = 2_000, frame = 0xc0 } = {}) {
   const bytes = new Uint8Array(length);
   const u16 = (value) => [value >> 8, value & 255];
@@ -20,23 +24,23 @@ function jpeg({ width = 160, height = 120, length = 2_000, frame = 0xc0 } = {}) 
 
 const image = (name, bytes = 100, type = "image/png") => ({ file: new File([new Uint8Array(bytes)], name, { type }) });
 
-/** A sender whose pictures are drawn by `draw`, and its receiver, with what is on offer. */
+/** A sender whose previews are rendered by `draw`, and its receiver, after the list has arrived. */
 async function connect(offers, draw = async () => jpeg()) {
-  const catalogue = new Catalogue({ draw });
+  const catalogue = new Catalogue({ renderPreview: draw });
   catalogue.add(offers);
   const clock = new FakeClock();
   const ends = fakeChannelPair();
-  const links = ends.map((end) => new Link(end, { clock }));
-  const sent = new Sender(links[0], catalogue).run().catch((error) => error);
-  const receiver = new Receiver(links[1], { clock });
+  const channels = ends.map((end) => new RtcMessageChannel(end, { clock }));
+  const sent = new Sender(channels[0], catalogue).run().catch((error) => error);
+  const receiver = new Receiver(channels[1], { clock });
   const received = receiver.run().catch((error) => error);
   while (receiver.entries.length === 0) await settle();
-  return { ends, links, receiver, sent, received, entries: receiver.entries };
+  return { ends, channels, receiver, sent, received, entries: receiver.entries };
 }
 
 const asked = ({ ends }) => ends[0].received.filter((data) => JSON.parse(data).type === "preview").length;
 
-test("an image's preview arrives as a JPEG, however often it is wanted asked for once", async () => {
+test("an image's preview arrives as a JPEG and is requested once", async () => {
   const all = await connect([image("a.png")]);
   const [one, other] = await Promise.all([1, 2].map(() => all.receiver.preview(all.entries[0])));
   assert.deepEqual([one.type, one.size, other.size], ["image/jpeg", 2_000, 2_000]);
@@ -48,23 +52,23 @@ for (const [title, offer] of [
   ["no image", image("a.txt", 100, "text/plain")],
   ["an empty file", image("a.png", 0)],
 ]) {
-  test(`${title} has no preview, and nobody is asked for one`, async () => {
+  test(`${title} has no preview, and none is requested`, async () => {
     const all = await connect([offer]);
     assert.equal(await all.receiver.preview(all.entries[0]), null);
     assert.equal(asked(all), 0);
   });
 }
 
-test("an image that cannot be drawn has no preview, and is sent all the same", async () => {
+test("an image that cannot be rendered has no preview, and is sent nevertheless", async () => {
   const all = await connect([image("a.png")], () => Promise.reject(new Error("broken")));
   assert.equal(await all.receiver.preview(all.entries[0]), null);
   const disk = new FakeDisk();
   const download = new Download(all.entries, disk);
-  await Promise.all([download.serve(all.receiver), download.finished]);
+  await Promise.all([download.transferFrom(all.receiver), download.finished]);
   assert.deepEqual(disk.names, ["a.png"]);
 });
 
-test("no piece waits for a picture, which may come amid one", async () => {
+test("no piece waits for a preview, which may arrive within a piece", async () => {
   let draw = /** @type {(() => void) | null} */ (null);
   const bytes = randomBytes(8 * 2 ** 20);
   const slowly = () => new Promise((resolve) => (draw = () => resolve(jpeg())));
@@ -73,7 +77,7 @@ test("no piece waits for a picture, which may come amid one", async () => {
   while (!draw) await settle();
   const disk = new FakeDisk();
   const download = new Download(all.entries.slice(1), disk);
-  void download.serve(all.receiver);
+  void download.transferFrom(all.receiver);
   while (disk.written === 0) await settle();
   await once(all.ends[1], (data) => typeof data !== "string");
   draw();
@@ -85,19 +89,19 @@ test("no piece waits for a picture, which may come amid one", async () => {
 
 const once = (end, matches) => new Promise((resolve) => end.addEventListener("message", ({ data }) => matches(data) && resolve()));
 
-test("a link has fifty previews: a receiver asks for no more, a sender ends who does", async () => {
+test("a channel has fifty previews: a receiver requests no more, and a sender closes the channel otherwise", async () => {
   const all = await connect(Array.from({ length: 60 }, (_, at) => image(`${at}.png`)));
   const pictures = await Promise.all(all.entries.map((entry) => all.receiver.preview(entry)));
   assert.deepEqual([pictures.filter((picture) => picture).length, asked(all)], [50, 50]);
-  all.links[1].send({ type: "preview", id: "1" });
+  all.channels[1].send({ type: "preview", id: "1" });
   assert.equal((await all.sent).name, "ProtocolError");
 });
 
-test("one picture is drawn at a time, and once, whoever asks", async () => {
+test("each preview is rendered once, and only one at a time", async () => {
   let atOnce = 0;
   let most = 0;
   let drawn = 0;
-  const previews = new Previews(async () => {
+  const previews = new PreviewCache(async () => {
     most = Math.max(most, ++atOnce);
     await settle();
     atOnce -= 1;
@@ -105,11 +109,11 @@ test("one picture is drawn at a time, and once, whoever asks", async () => {
     return jpeg();
   });
   const files = Array.from({ length: 5 }, (_, at) => image(`${at}.png`).file);
-  await Promise.all([...files, ...files].map((file) => previews.of(file)));
+  await Promise.all([...files, ...files].map((file) => previews.get(file)));
   assert.deepEqual([most, drawn], [1, 5]);
 });
 
-test("who has left is drawn nothing more for", async () => {
+test("no preview is rendered for a receiver that has left", async () => {
   let drawn = 0;
   let draw = () => {};
   const all = await connect([image("a.png"), image("b.png")], () => (drawn++, new Promise((resolve) => (draw = () => resolve(jpeg())))));
@@ -134,15 +138,15 @@ for (const [title, bytes] of [
   ["a document", new TextEncoder().encode("<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>")],
   ["nothing", new Uint8Array()],
 ]) {
-  test(`a receiver shows no picture that is ${title}`, () => assert.equal(toPicture(toBase64url(bytes)), null));
+  test(`a receiver rejects a preview that is ${title}`, () => assert.equal(previewBlob(toBase64url(bytes)), null));
 }
 
 for (const junk of [null, undefined, 7, {}, "!", "A".repeat(60_000)]) {
-  test(`a receiver shows no picture made of ${JSON.stringify(junk)?.slice(0, 10)}`, () => assert.equal(toPicture(junk), null));
+  test(`a receiver rejects a preview made of ${JSON.stringify(junk)?.slice(0, 10)}`, () => assert.equal(previewBlob(junk), null));
 }
 
-test("a preview that nobody asked for ends the link", async () => {
+test("an unrequested preview closes the channel", async () => {
   const all = await connect([image("a.png")]);
-  all.links[0].send({ type: "preview", id: "1", image: null });
+  all.channels[0].send({ type: "preview", id: "1", image: null });
   assert.equal((await all.received).name, "ProtocolError");
 });

@@ -1,22 +1,22 @@
-/** Our SHA-256 against node's own, at every length that matters and in any steps. */
+/** The library's SHA-256 compared with Node's, for all relevant lengths and updates of any size. */
 
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { digest } from "../../web/lib/digest.js";
-import { Sha256 } from "../../web/lib/sha256.js";
-import { seeded } from "./fake.mjs";
+import { digestFile } from "../../web/lib/share/file-digest.js";
+import { Sha256 } from "../../web/lib/util/sha256.js";
+import { seeded } from "./fakes.mjs";
 
 const expected = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
-test("every length around the block borders", () => {
+test("every length around the block boundaries", () => {
   for (let length = 0; length <= 260; length++) {
     const bytes = randomBytes(length);
     assert.equal(new Sha256().update(bytes).digest(), expected(bytes), `${length} bytes`);
   }
 });
 
-test("the steps do not matter", () => {
+test("the sizes of the updates do not matter", () => {
   const bytes = randomBytes(100_000);
   for (let seed = 0; seed < 20; seed++) {
     const random = seeded(seed);
@@ -30,7 +30,7 @@ test("the steps do not matter", () => {
   }
 });
 
-test("the length counts beyond 2^32 bits", () => {
+test("the length may exceed 2^32 bits", () => {
   const step = Buffer.alloc(2 ** 24, 5);
   const ours = new Sha256();
   const theirs = createHash("sha256");
@@ -41,8 +41,8 @@ test("the length counts beyond 2^32 bits", () => {
   assert.equal(ours.digest(), theirs.digest("hex"));
 });
 
-test("a file is read in steps", async () => {
+test("a file is read in chunks", async () => {
   const bytes = randomBytes(2_500_000);
-  assert.equal(await digest(new Blob([bytes])), expected(bytes));
-  assert.equal(await digest(new Blob([])), expected(""));
+  assert.equal(await digestFile(new Blob([bytes])), expected(bytes));
+  assert.equal(await digestFile(new Blob([])), expected(""));
 });

@@ -1,9 +1,9 @@
-/** Socket: connecting, staying connected, heartbeat, frames that cannot be read. */
+/** Socket: connecting, reconnecting, heartbeat, invalid frames. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Socket } from "../../web/lib/index.js";
-import { FakeClock, FakeServer, settle } from "./fake.mjs";
+import { FakeClock, FakeServer, settle } from "./fakes.mjs";
 
 function setUp(options = {}) {
   const server = new FakeServer();
@@ -26,20 +26,20 @@ function open(options) {
   return all;
 }
 
-test("the url has the transport, the params and the version", () => {
+test("the URL contains the transport, the params and the version", () => {
   const { server, socket } = setUp({ params: { token: "a&b" } });
   socket.connect();
   assert.equal(server.last.url, "wss://example.test/socket/websocket?token=a%26b&vsn=2.0.0");
   assert.equal(server.last.client.binaryType, "arraybuffer");
 });
 
-test("an http address becomes a ws one", () => {
+test("an http URL becomes a ws URL", () => {
   const server = new FakeServer();
   new Socket("http://example.test/socket", { transport: server.Transport, clock: new FakeClock() }).connect();
   assert.equal(server.last.url, "ws://example.test/socket/websocket?vsn=2.0.0");
 });
 
-test("a lost connection comes back, later and later, and soon again after success", async () => {
+test("a lost connection is retried with increasing delays, which start again after a success", async () => {
   const { server, clock, socket } = open();
   /** @type {number[]} */
   const waits = [];
@@ -56,7 +56,7 @@ test("a lost connection comes back, later and later, and soon again after succes
   assert.equal(waits.at(-1), 250);
 });
 
-test("the wait is spread by chance between half and the whole", () => {
+test("the delay is random between half and all of its maximum", () => {
   for (const [random, expected] of [[0, 125], [0.5, 188], [0.999, 250]]) {
     const { server, socket } = open({ random: () => random });
     let wait = 0;
@@ -66,14 +66,14 @@ test("the wait is spread by chance between half and the whole", () => {
   }
 });
 
-test("a close with code 1000 by the server is no reason to stay away", async () => {
+test("the socket reconnects after a close with code 1000 by the server too", async () => {
   const { server, clock } = open();
   server.last.drop(1000);
   await clock.advance(250);
   assert.equal(server.connections.length, 2);
 });
 
-test("the network's return ends the wait", () => {
+test("the socket reconnects immediately when the network returns", () => {
   const { server, network, socket } = open();
   server.last.drop();
   assert.equal(socket.state, "waiting");
@@ -82,7 +82,7 @@ test("the network's return ends the wait", () => {
   assert.equal(server.connections.length, 2);
 });
 
-test("a change of network puts an open connection in doubt: no answer within 5 s ends it", async () => {
+test("after a change of network an open connection is closed if no heartbeat is answered within 5 s", async () => {
   for (const answers of [true, false]) {
     const { server, clock, network, socket } = open();
     await clock.advance(20_000);
@@ -100,7 +100,7 @@ test("a change of network puts an open connection in doubt: no answer within 5 s
   }
 });
 
-test("an attempt that never opens is given up", async () => {
+test("an attempt that never opens times out", async () => {
   const { server, clock, socket } = setUp();
   socket.connect();
   await clock.advance(10_000);
@@ -109,7 +109,7 @@ test("an attempt that never opens is given up", async () => {
   assert.equal(server.connections.length, 2);
 });
 
-test("a heartbeat every 30 s keeps the connection, an unanswered one ends it", async () => {
+test("a heartbeat is sent every 30 s; an unanswered one closes the connection", async () => {
   const { server, clock, socket } = open();
   await clock.advance(30_000);
   const [joinRef, ref, topic, event] = server.last.heard[0];
@@ -129,7 +129,7 @@ test("a heartbeat every 30 s keeps the connection, an unanswered one ends it", a
   assert.equal(server.connections.length, 2);
 });
 
-test("disconnect ends it for good and leaves no timer", async () => {
+test("disconnect stops reconnecting and leaves no timer", async () => {
   const { server, clock, network, socket } = open();
   socket.disconnect();
   assert.equal(socket.state, "closed");
@@ -140,7 +140,7 @@ test("disconnect ends it for good and leaves no timer", async () => {
   assert.equal(clock.pending, 0);
 });
 
-test("a listener that disconnects at the loss is obeyed", async () => {
+test("a close listener may disconnect", async () => {
   const { server, clock, socket } = open();
   socket.on("close", () => socket.disconnect());
   server.last.drop();
@@ -148,7 +148,7 @@ test("a listener that disconnects at the loss is obeyed", async () => {
   assert.equal(server.connections.length, 1);
 });
 
-test("a transport that was given up is not heard any more", async () => {
+test("events of an abandoned transport are ignored", async () => {
   const { server, clock, socket } = open();
   server.connections[0].drop();
   await clock.advance(250);
@@ -157,7 +157,7 @@ test("a transport that was given up is not heard any more", async () => {
   assert.equal(socket.state, "open");
 });
 
-test("frames that are no messages are reported and change nothing", () => {
+test("invalid frames are reported and have no other effect", () => {
   const { server, socket } = open();
   /** @type {string[]} */
   const errors = [];
@@ -171,15 +171,15 @@ test("frames that are no messages are reported and change nothing", () => {
   assert.deepEqual(errors, [
     "text frame of 1 characters is not json",
     "text frame is not an array of five elements",
-    "text frame has a topic or an event that is not text",
+    "topic or event of a text frame is not a string",
     "text frame is a reply without a status",
     "binary frame of unknown kind 9",
-    "binary frame of 4 bytes is cut short",
+    "binary frame of 4 bytes is truncated",
   ]);
   assert.equal(socket.state, "open");
 });
 
-test("connecting can be waited for, over as many tries as it takes", async () => {
+test("connect resolves after as many attempts as it takes", async () => {
   const { server, clock, socket } = setUp();
   const opened = socket.connect();
   server.last.drop();
@@ -190,7 +190,7 @@ test("connecting can be waited for, over as many tries as it takes", async () =>
   assert.equal(server.connections.length, 2);
 });
 
-test("who gives up connecting stops it, unless another call or a channel waits too", async () => {
+test("aborting connect stops connecting, unless another call or a channel waits too", async () => {
   for (const others of ["none", "call", "channel"]) {
     const { server, clock, socket } = setUp();
     const control = new AbortController();
@@ -210,14 +210,14 @@ test("who gives up connecting stops it, unless another call or a channel waits t
   }
 });
 
-test("who waits for a socket that is disconnected is told", async () => {
+test("disconnect rejects pending connects", async () => {
   const { socket } = setUp();
   const connecting = assert.rejects(socket.connect(), { name: "DisconnectedError" });
   socket.disconnect();
   await connecting;
 });
 
-test("params may be a function, asked at each try", async () => {
+test("params may be a function, which is called for each attempt", async () => {
   let count = 0;
   const { server, clock } = open({ params: () => ({ token: String(++count) }) });
   server.last.drop();
@@ -225,7 +225,7 @@ test("params may be a function, asked at each try", async () => {
   assert.deepEqual(server.connections.map(({ url }) => new URL(url).searchParams.get("token")), ["1", "2"]);
 });
 
-test("a platform that refuses to connect is told like a lost connection, and tried again", async () => {
+test("an exception of the platform's WebSocket counts as a lost connection and is retried", async () => {
   const { server, clock, socket } = setUp();
   let refusals = 2;
   class Transport extends server.Transport {
@@ -245,11 +245,11 @@ test("a platform that refuses to connect is told like a lost connection, and tri
   assert.equal(socket.state, "closed");
 });
 
-test("a platform without a WebSocket is told at once", { skip: "WebSocket" in globalThis }, () => {
+test("a platform without a WebSocket throws immediately", { skip: "WebSocket" in globalThis }, () => {
   assert.throws(() => new Socket("ws://example.test/socket"), { name: "TypeError", message: /give one as transport/ });
 });
 
-test("the next heartbeat is set by the answer, since hidden pages slow down timers that timers set", async () => {
+test("the reply schedules the next heartbeat, because hidden pages slow down chained timers", async () => {
   const { server, clock } = open();
   await clock.advance(30_000);
   await clock.advance(5_000);

@@ -1,23 +1,29 @@
-/** Files' way over links: whole and agreed on, or an explicit error; never a hang. */
+/** Transfers over message channels: complete files with confirmed hashes, or an explicit error; never a hang. */
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { Catalogue, Download, Link, MemoryTarget, Meter, PeerError, Receiver, Sender } from "../../web/lib/index.js";
-import { FakeClock, fakeChannelPair, seeded, settle } from "./fake.mjs";
-import { FakeDisk } from "./disk.mjs";
+import { PeerError } from "../../web/lib/rtc/index.js";
+import { RtcMessageChannel } from "../../web/lib/rtc/message-channel.js";
+import { Catalogue } from "../../web/lib/share/catalogue.js";
+import { Download, MemoryTarget } from "../../web/lib/share/index.js";
+import { Receiver } from "../../web/lib/share/receiver.js";
+import { Sender } from "../../web/lib/share/sender.js";
+import { Throughput } from "../../web/lib/share/throughput.js";
+import { FakeClock, fakeChannelPair, seeded, settle } from "./fakes.mjs";
+import { FakeDisk } from "./fake-disk.mjs";
 
 const MIB = 1024 * 1024;
 
 /** A sender and a receiver on a fresh pair of channels, both running. */
 function connect(catalogue, { clock = new FakeClock(), pace } = {}) {
   const ends = fakeChannelPair({ pace });
-  const links = ends.map((end) => new Link(end, { clock }));
-  const sender = new Sender(links[0], catalogue);
-  const receiver = new Receiver(links[1], { clock });
-  const sent = sender.run().catch((error) => (links[0].close(), error));
+  const channels = ends.map((end) => new RtcMessageChannel(end, { clock }));
+  const sender = new Sender(channels[0], catalogue);
+  const receiver = new Receiver(channels[1], { clock });
+  const sent = sender.run().catch((error) => (channels[0].close(), error));
   const received = receiver.run().catch((error) => error);
-  return { clock, ends, links, sender, receiver, sent, received };
+  return { clock, ends, channels, sender, receiver, sent, received };
 }
 
 async function listed(receiver) {
@@ -31,17 +37,17 @@ function catalogueOf(...files) {
   return catalogue;
 }
 
-/** Takes everything over one link. */
+/** Takes everything over one channel. */
 async function takeAll(catalogue, options = {}) {
   const all = connect(catalogue, options);
   const disk = options.disk ?? new FakeDisk();
   const download = new Download(await listed(all.receiver), disk, { clock: all.clock });
-  const over = download.serve(all.receiver);
+  const over = download.transferFrom(all.receiver);
   return { ...all, disk, download, over };
 }
 
 for (const size of [0, 1, 65_536, MIB - 1, MIB, MIB + 1, 6 * MIB]) {
-  test(`${size} bytes arrive whole and both sides agree`, async () => {
+  test(`${size} bytes arrive completely, and both sides have the same hash`, async () => {
     const bytes = randomBytes(size);
     const { disk, download } = await takeAll(catalogueOf(bytes));
     const { files, failed } = await download.finished;
@@ -50,7 +56,7 @@ for (const size of [0, 1, 65_536, MIB - 1, MIB, MIB + 1, 6 * MIB]) {
   });
 }
 
-test("many files with folders arrive in one go, some empty, some of them left out", async () => {
+test("many files with folders arrive together, also empty ones, and unselected ones do not", async () => {
   const catalogue = new Catalogue();
   const contents = Array.from({ length: 300 }, (_, at) => randomBytes(at % 7 === 0 ? 0 : at * 31));
   catalogue.add(contents.map((bytes, at) => ({ file: new File([bytes], `${at}`), path: [`dir${at % 5}`, `${at}`] })));
@@ -58,12 +64,12 @@ test("many files with folders arrive in one go, some empty, some of them left ou
   const entries = (await listed(all.receiver)).filter((_, at) => at % 3 !== 0);
   const disk = new FakeDisk();
   const download = new Download(entries, disk, { clock: all.clock });
-  await Promise.all([download.serve(all.receiver), download.finished]);
+  await Promise.all([download.transferFrom(all.receiver), download.finished]);
   assert.equal(disk.names.length, 200);
   for (const { path } of entries) assert.ok(disk.bytes(path.join("/")).equals(contents[Number(path[1])]));
 });
 
-test("the queue is bounded by 256 KiB, what is asked for by the window of bytes written", async () => {
+test("the send buffer is bounded by 256 KiB, requests by the window of written bytes", async () => {
   const bytes = randomBytes(8 * MIB);
   const { ends, download, disk } = await takeAll(catalogueOf(bytes), { disk: new FakeDisk({ delay: 2 }) });
   let asked = 0;
@@ -74,18 +80,18 @@ test("the queue is bounded by 256 KiB, what is asked for by the window of bytes 
   await download.finished;
   assert.ok(disk.bytes("0.bin").equals(bytes), "a piece was written over before it was stored");
   assert.equal(asked, 8);
-  const words = 1_024; // what is said beside the bytes
+  const words = 1_024; // control messages beside the bytes
   assert.ok(ends[0].peak <= 256 * 1024 + words, `${ends[0].peak} bytes were queued`);
 });
 
-test("progress is what was written, on both sides, and ends at the whole", async () => {
+test("progress counts written bytes on both sides and ends at the total", async () => {
   const bytes = randomBytes(3 * MIB + 17);
-  const { sender, download, sent, links } = await takeAll(catalogueOf(bytes));
+  const { sender, download, sent, channels } = await takeAll(catalogueOf(bytes));
   const seen = { sender: [], receiver: [] };
   sender.on("progress", ({ written }) => seen.sender.push(written));
   download.on("progress", ({ written }) => seen.receiver.push(written));
   await download.finished;
-  links[1].close();
+  channels[1].close();
   await sent;
   for (const steps of Object.values(seen)) {
     assert.deepEqual(steps, steps.toSorted((a, b) => a - b));
@@ -93,7 +99,7 @@ test("progress is what was written, on both sides, and ends at the whole", async
   }
 });
 
-test("nobody says done before the sender has agreed on the hash", async () => {
+test("neither side is done before the sender has confirmed the hash", async () => {
   const { ends, download } = await takeAll(catalogueOf(randomBytes(100)));
   const states = [];
   download.on("progress", ({ state }) => states.push(state));
@@ -107,7 +113,7 @@ test("nobody says done before the sender has agreed on the hash", async () => {
   assert.equal(states.at(-1), "done");
 });
 
-test("a link that breaks is followed by another, and no piece is sent twice", async () => {
+test("a download continues over the next channel, and no piece is sent twice", async () => {
   const bytes = randomBytes(6 * MIB);
   const catalogue = catalogueOf(bytes);
   const first = await takeAll(catalogue);
@@ -117,13 +123,13 @@ test("a link that breaks is followed by another, and no piece is sent twice", as
   assert.equal(first.download.progress.state, "waiting");
   const kept = first.disk.written;
   const second = connect(catalogue);
-  assert.equal(await first.download.serve(second.receiver), true);
+  assert.equal(await first.download.transferFrom(second.receiver), true);
   await first.download.finished;
   assert.ok(first.disk.bytes("0.bin").equals(bytes));
   assert.equal(sentBytes(second.ends[1]), bytes.length - kept);
 });
 
-test("what a disk has from before is compared, and only what differs is sent", async () => {
+test("stored pieces are compared, and only different ones are sent", async () => {
   const bytes = randomBytes(6 * MIB + 5);
   const disk = new FakeDisk();
   disk.put("0.bin", Buffer.concat([bytes.subarray(0, MIB), randomBytes(MIB), bytes.subarray(2 * MIB, 4 * MIB + 100)]));
@@ -135,7 +141,7 @@ test("what a disk has from before is compared, and only what differs is sent", a
 
 const sentBytes = (end) => end.received.reduce((sum, data) => sum + (typeof data === "string" ? 0 : data.byteLength), 0);
 
-test("pausing asks for nothing more until it is resumed", async () => {
+test("a paused download sends no requests until it is resumed", async () => {
   const bytes = randomBytes(12 * MIB);
   const { disk, download } = await takeAll(catalogueOf(bytes));
   while (disk.written < MIB) await settle();
@@ -151,7 +157,7 @@ test("pausing asks for nothing more until it is resumed", async () => {
   assert.ok(disk.bytes("0.bin").equals(bytes));
 });
 
-test("cancelling on this side throws away what was stored, and the sender knows", async () => {
+test("cancelling discards what was stored, and the sender is notified", async () => {
   const { sender, disk, download } = await takeAll(catalogueOf(randomBytes(9 * MIB)));
   const told = new Promise((resolve) => sender.on("progress", ({ state }) => state === "cancelled" && resolve(true)));
   while (disk.written < MIB) await settle();
@@ -161,7 +167,7 @@ test("cancelling on this side throws away what was stored, and the sender knows"
   assert.deepEqual(disk.names, []);
 });
 
-test("the sender may end one receiver's transfer, which is told so", async () => {
+test("the sender may end the transfer of one receiver, which is notified", async () => {
   const { sender, disk, download } = await takeAll(catalogueOf(randomBytes(9 * MIB)));
   while (disk.written < MIB) await settle();
   sender.stop();
@@ -169,7 +175,7 @@ test("the sender may end one receiver's transfer, which is told so", async () =>
   await assert.rejects(download.finished, { name: "TransferError", reason: "cancelled" });
 });
 
-test("files may come and go while they are shared; what went costs itself alone", async () => {
+test("files may be added and removed while they are shared; a removed file fails alone", async () => {
   const catalogue = catalogueOf(randomBytes(10), randomBytes(20));
   const { receiver } = connect(catalogue);
   assert.equal((await listed(receiver)).length, 2);
@@ -179,13 +185,13 @@ test("files may come and go while they are shared; what went costs itself alone"
   while (receiver.entries.length !== 2 || receiver.entries[1].path[0] !== "new.txt") await settle();
   const disk = new FakeDisk();
   const download = new Download([first, ...receiver.entries], disk);
-  await download.serve(receiver);
+  await download.transferFrom(receiver);
   const { files, failed } = await download.finished;
   assert.equal(files.length, 2);
   assert.deepEqual(failed.map(({ entry, error }) => [entry.id, error.reason]), [[first.id, "removed"]]);
 });
 
-test("a list of thousands of files with long names arrives in parts", async () => {
+test("a list of thousands of files with long names arrives in several messages", async () => {
   const catalogue = new Catalogue();
   catalogue.add(Array.from({ length: 3_000 }, (_, at) => ({ file: new File([], "x"), path: ["深".repeat(60), `${at}`] })));
   const { receiver, ends } = connect(catalogue);
@@ -202,13 +208,13 @@ for (const [title, file, reason] of [
   ["is gone", { name: "x", size: 2 * MIB, slice: () => ({ arrayBuffer: () => Promise.reject(new Error("gone")) }) }, "unreadable"],
   ["has become shorter", { name: "x", size: 2 * MIB, slice: () => new Blob(["short"]) }, "changed"],
 ]) {
-  test(`a file that ${title} on the sender's disk is said to be so`, async () => {
+  test(`a file that ${title} on the sender's disk is reported`, async () => {
     const { download } = await takeAll(catalogueOf([["x"], file]));
     await assert.rejects(download.finished, { name: "TransferError", reason });
   });
 }
 
-test("a file that changed between two receivers is noticed", async () => {
+test("a file that changed between two receivers is detected", async () => {
   const catalogue = catalogueOf([["0.bin"], changing(randomBytes(500), randomBytes(500))]);
   await (await takeAll(catalogue)).download.finished;
   const second = await takeAll(catalogue);
@@ -216,16 +222,16 @@ test("a file that changed between two receivers is noticed", async () => {
   assert.equal(second.disk.written, 0, "what differs was stored before it was refused");
 });
 
-test("a file that changed while the receiver was away is noticed at the end", async () => {
+test("a file that changed while the receiver was away is detected at the end", async () => {
   const first = await takeAll(catalogueOf(randomBytes(6 * MIB)));
   while (first.disk.written < 2 * MIB) await settle();
   first.ends[0].cut();
   await first.over;
-  await first.download.serve(connect(catalogueOf(randomBytes(6 * MIB))).receiver);
+  await first.download.transferFrom(connect(catalogueOf(randomBytes(6 * MIB))).receiver);
   await assert.rejects(first.download.finished, { reason: "changed" });
 });
 
-test("a disk that is full is an error of this side, and what was stored may be taken up again", async () => {
+test("a full disk is an error of the receiver, and stored pieces are kept for a retry", async () => {
   const disk = new FakeDisk({ room: 2 * MIB });
   const { download, sender } = await takeAll(catalogueOf(randomBytes(5 * MIB)), { disk });
   const told = new Promise((resolve) => sender.on("progress", ({ state }) => state === "failed" && resolve(true)));
@@ -242,7 +248,7 @@ test("three receivers at once get the same bytes", async () => {
   for (const { disk } of three) assert.ok(disk.bytes("0.bin").equals(bytes));
 });
 
-test("a byte changed on the way is noticed by its piece", async () => {
+test("a byte that was altered on the way is detected by the hash of its piece", async () => {
   const { ends, download, received } = await takeAll(catalogueOf(randomBytes(3 * MIB)));
   let count = 0;
   ends[0].tamper = (data) => {
@@ -255,12 +261,12 @@ test("a byte changed on the way is noticed by its piece", async () => {
   assert.equal((await received).reason, "hash");
 });
 
-test("a sender that falls silent is given up, and another link may go on", async () => {
+test("a silent sender times out, and the download may continue over another channel", async () => {
   const clock = new FakeClock();
   const [, end] = fakeChannelPair();
-  const receiver = new Receiver(new Link(end, { clock }), { clock });
+  const receiver = new Receiver(new RtcMessageChannel(end, { clock }), { clock });
   const ended = receiver.run().catch((error) => error);
-  const asked = assert.rejects(receiver.pull({ id: "1", path: ["x"], size: 5, type: "" }, 0), { reason: "stalled" });
+  const asked = assert.rejects(receiver.requestPiece({ id: "1", path: ["x"], size: 5, type: "" }, 0), { reason: "stalled" });
   await clock.advance(30_000);
   await asked;
   assert.equal((await ended).reason, "stalled");
@@ -294,13 +300,13 @@ test("any schedule of loss, reconnect, pause and cancel gives equal bytes or an 
       };
       for (const end of all.ends) end.addEventListener("message", act);
       const gone = all.received.then(() => true);
-      while (all.receiver.entries.length === 0 && !all.receiver.ended) {
+      while (all.receiver.entries.length === 0 && !all.receiver.endReason) {
         if (catalogue.entries.length === 0) break;
         await settle();
       }
       if (all.receiver.entries.length === 0) {
         if (catalogue.entries.length > 0) continue;
-        // Nothing is on offer: the download waits, visibly, and the person gives up.
+        // No files are shared: the download shows that it is waiting, and the user cancels it.
         if (!download) break;
         download.cancel();
       }
@@ -308,14 +314,14 @@ test("any schedule of loss, reconnect, pause and cancel gives equal bytes or an 
         download = new Download(all.receiver.entries, disk, { clock });
         download.finished.then((value) => (outcome = value), (error) => (outcome = error));
       }
-      const served = download.serve(all.receiver);
+      const served = download.transferFrom(all.receiver);
       for (let over = false; !over; ) {
         over = await Promise.race([served.then(() => true), settle().then(() => false)]);
         if (random() < 0.5) download.resume();
         if (!over && catalogue.entries.length === 0 && download.progress.state === "waiting") download.cancel();
       }
       await settle();
-      all.links[1].close(new PeerError("lost", "schedule moves on"));
+      all.channels[1].close(new PeerError("lost", "schedule moves on"));
       all.ends[0].cut();
       await Promise.all([gone, all.sent]);
       await settle();
@@ -346,21 +352,21 @@ for (const [title, message] of [
   ["a word that is none", { type: "delete", id: "1" }],
 ]) {
   test(`a sender refuses ${title}`, async () => {
-    const { links, sent } = connect(catalogueOf(randomBytes(4 * MIB), randomBytes(0)));
-    links[1].send(message);
+    const { channels, sent } = connect(catalogueOf(randomBytes(4 * MIB), randomBytes(0)));
+    channels[1].send(message);
     assert.equal((await sent).name, "ProtocolError");
   });
 }
 
-/** A receiver that asks for one piece of five bytes, and a sender that says what it is told. */
+/** A receiver that requests one piece of five bytes, and a sender that sends the given messages. */
 async function asking(messages) {
   const [end, other] = fakeChannelPair();
-  const [link, theirs] = [end, other].map((channel) => new Link(channel));
+  const [channel, theirs] = [end, other].map((channel) => new RtcMessageChannel(channel));
   const receiver = new Receiver(theirs);
   const ended = receiver.run().catch((error) => error);
-  const reply = receiver.pull({ id: "1", path: ["x"], size: 5, type: "" }, 0);
+  const reply = receiver.requestPiece({ id: "1", path: ["x"], size: 5, type: "" }, 0);
   reply.catch(() => {});
-  for (const message of messages) await (message.type ? link.send(message) : link.sendBytes(message));
+  for (const message of messages) await (message.type ? channel.send(message) : channel.sendBytes(message));
   return ended;
 }
 
@@ -380,7 +386,7 @@ for (const [title, messages] of [
   test(`a receiver refuses ${title}`, async () => assert.equal((await asking(messages)).name, "ProtocolError"));
 }
 
-test("hostile names are harmless before anybody sees them", async () => {
+test("names are sanitized before anybody sees them", async () => {
   const catalogue = new Catalogue();
   catalogue.add([
     { file: new File([], "x"), path: ["../\u202Egpj.exe"] },
@@ -390,19 +396,19 @@ test("hostile names are harmless before anybody sees them", async () => {
   assert.deepEqual((await listed(receiver)).map(({ path }) => path), [["_gpj.exe"], ["file", "_", "_con"]]);
 });
 
-test("a flood that nobody asked for ends the link", async () => {
+test("a flood of unrequested messages closes the channel", async () => {
   const [end, other] = fakeChannelPair();
-  const [link, theirs] = [new Link(end), new Link(other)];
+  const [channel, theirs] = [new RtcMessageChannel(end), new RtcMessageChannel(other)];
   const flood = (async () => {
-    for (let n = 0; n < 200; n++) await link.sendBytes(new Uint8Array(65_536));
+    for (let n = 0; n < 200; n++) await channel.sendBytes(new Uint8Array(65_536));
   })();
   await assert.rejects(flood, { name: "PeerError" });
   await assert.rejects(async () => {
-    for (;;) await theirs.next();
-  }, { name: "ProtocolError", message: /more than was asked for/ });
+    for (;;) await theirs.receive();
+  }, { name: "ProtocolError", message: /more than was requested/ });
 });
 
-test("a memory target keeps every piece", async () => {
+test("a memory target stores every piece", async () => {
   const bytes = randomBytes(5 * MIB);
   const { download } = await takeAll(catalogueOf(bytes), { disk: new MemoryTarget() });
   const [{ blob }] = (await download.finished).files;
@@ -418,17 +424,17 @@ test("a memory target hands over one file as it is, and several as a zip", async
   assert.deepEqual([zip.name, zip.blob.type], ["handclasp.zip", "application/zip"]);
 });
 
-test("speed and time left follow what was seen lately", async () => {
+test("speed and time left follow recent progress", async () => {
   const clock = new FakeClock();
-  const meter = new Meter(10_000, { clock });
-  assert.deepEqual(meter.update(0), { speed: 0, left: Infinity });
+  const throughput = new Throughput(10_000, { clock });
+  assert.deepEqual(throughput.update(0), { speed: 0, secondsLeft: Infinity });
   await clock.advance(1_000);
-  assert.deepEqual(meter.update(1_000), { speed: 1_000, left: 9 });
-  meter.skip(1_000);
-  assert.deepEqual(meter.update(2_000), { speed: 1_000, left: 8 });
+  assert.deepEqual(throughput.update(1_000), { speed: 1_000, secondsLeft: 9 });
+  throughput.skip(1_000);
+  assert.deepEqual(throughput.update(2_000), { speed: 1_000, secondsLeft: 8 });
   for (let second = 0; second < 7; second++) {
     await clock.advance(1_000);
-    meter.update(2_000);
+    throughput.update(2_000);
   }
-  assert.deepEqual(meter.update(2_000), { speed: 0, left: Infinity });
+  assert.deepEqual(throughput.update(2_000), { speed: 0, secondsLeft: Infinity });
 });

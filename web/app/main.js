@@ -1,19 +1,19 @@
-/** The app's door: finds the person's language, looks at the address, and opens one of the two views. */
+/** The app's entry point: loads the user's language, and opens the sharing or the receiving view. */
 
-import { readLink } from "../lib/address.js";
-import { element, say } from "./page.js";
-import { speak, t } from "./words.js";
+import { parseShareLink } from "../lib/share/share-link.js";
+import { element, showText } from "./dom.js";
+import { loadLanguage, t } from "./i18n.js";
 
-await speak();
+await loadLanguage();
 const unable = element("unable", HTMLElement);
-const link = readLink();
+const link = parseShareLink();
 
-if (!isSecureContext) say(unable, t("insecure"));
-else if (link === "none") (await import("./share.js")).openShare();
-else if (typeof link === "string") say(unable, t(link));
-else (await import("./receive.js")).openReceive(link);
+if (!isSecureContext) showText(unable, t("insecure"));
+else if (link === "none") (await import("./share-view.js")).openShareView();
+else if (typeof link === "string") showText(unable, t(link));
+else (await import("./receive-view.js")).openReceiveView(link);
 
-// Another key typed into the same address is another invitation.
+// Another key in the same URL is another link.
 addEventListener("hashchange", () => location.reload());
-// A page that comes back from the browser's cache has lost its connections.
+// A page that is restored from the browser's back/forward cache has lost its connections.
 addEventListener("pageshow", (event) => event.persisted && location.reload());

@@ -1,7 +1,8 @@
-/** A video call of two: who opens the page gets a link, who opens the link calls. */
+/** A video call of two people: the first one opens the page and gets a link, the second one opens the link. */
 
-import { HandclaspError, Peer, Socket, createIdentity } from "../lib/index.js";
-import { Tile, element, exchangeTracks, openCamera, say } from "./stage.js";
+import { HandclaspError, Socket } from "../lib/index.js";
+import { Peer, createIdentity } from "../lib/rtc/index.js";
+import { Tile, element, exchangeTracks, openCamera, showStatus } from "./stage.js";
 
 const other = new URLSearchParams(location.search).get("peer_id");
 const start = element("start", HTMLButtonElement);
@@ -27,14 +28,14 @@ async function call() {
     peer.on("connection", (connection) => meet(connection, stream));
     await peer.join();
     if (other) {
-      say("Calling…");
+      showStatus("Calling…");
       meet(await peer.connect(other), stream);
     } else {
       invite(peer.id);
     }
   } catch (error) {
-    const reason = error instanceof HandclaspError && error.reason === "absent" ? "The other is not there." : String(error);
-    say(`No call: ${reason}`);
+    const reason = error instanceof HandclaspError && error.reason === "absent" ? "The other person is not online." : String(error);
+    showStatus(`No call: ${reason}`);
     start.disabled = false;
   }
 }
@@ -45,20 +46,20 @@ function invite(peerId) {
   link.value = `${location.origin}${location.pathname}?peer_id=${peerId}`;
   element("invite", HTMLElement).hidden = false;
   link.select();
-  say("Waiting for the other.");
+  showStatus("Waiting for the other person.");
 }
 
 /**
- * @param {import("../lib/index.js").Connection} connection open
+ * @param {import("../lib/rtc/index.js").Connection} connection open
  * @param {MediaStream} stream
  */
 function meet(connection, stream) {
-  const tile = new Tile("the other", exchangeTracks(connection, stream));
-  say("Connected.");
-  connection.on("interrupted", () => say("The connection is interrupted; it is being restored."));
-  connection.on("restored", () => say("Connected."));
+  const tile = new Tile("the other person", exchangeTracks(connection, stream));
+  showStatus("Connected.");
+  connection.on("interrupted", () => showStatus("The connection was interrupted and is recovering."));
+  connection.on("restored", () => showStatus("Connected."));
   connection.on("close", () => {
     tile.remove();
-    say("The other has left.");
+    showStatus("The other person has left.");
   });
 }

@@ -1,9 +1,10 @@
-/** A video call of several: everybody on the room's list is connected to everybody else. */
+/** A video call in a room: everybody in the room's presence list is connected to everybody else. */
 
-import { Peer, PeerError, Presence, Socket, createIdentity } from "../lib/index.js";
-import { Tile, element, exchangeTracks, openCamera, say } from "./stage.js";
+import { Presence, Socket } from "../lib/index.js";
+import { Peer, PeerError, createIdentity } from "../lib/rtc/index.js";
+import { Tile, element, exchangeTracks, openCamera, showStatus } from "./stage.js";
 
-/** @typedef {import("../lib/index.js").Connection} Connection */
+/** @typedef {import("../lib/rtc/index.js").Connection} Connection */
 
 const room = element("room", HTMLInputElement);
 room.value = new URLSearchParams(location.search).get("room") ?? "";
@@ -12,32 +13,31 @@ element("door", HTMLFormElement).addEventListener("submit", (event) => {
   event.preventDefault();
   enter().catch((error) => {
     element("start", HTMLButtonElement).disabled = false;
-    say(`Cannot join: ${error.message}`);
+    showStatus(`Cannot join: ${error.message}`);
   });
 });
 
 async function enter() {
   element("start", HTMLButtonElement).disabled = true;
   const stream = await openCamera();
-  const visit = new Visit(stream, await createIdentity());
-  await visit.begin(room.value, element("name", HTMLInputElement).value);
+  const call = new RoomCall(stream, await createIdentity());
+  await call.start(room.value, element("name", HTMLInputElement).value);
   element("door", HTMLFormElement).hidden = true;
   const leave = element("leave", HTMLButtonElement);
   leave.hidden = false;
   leave.addEventListener("click", () => {
-    visit.end();
+    call.end();
     location.reload();
   });
-  addEventListener("pagehide", () => visit.end());
+  addEventListener("pagehide", () => call.end());
 }
 
-/** One person's stay in one room. */
-class Visit {
+class RoomCall {
   #socket = new Socket("/socket");
   #peer;
   #stream;
   #presence = /** @type {Presence | null} */ (null);
-  /** @type {Map<string, Connection>} opened by others who may not be on the list yet */
+  /** @type {Map<string, Connection>} to peers that may not be in the presence list yet */
   #waiting = new Map();
   /** @type {Map<string, Tile>} */
   #tiles = new Map();
@@ -46,7 +46,7 @@ class Visit {
 
   /**
    * @param {MediaStream} stream
-   * @param {import("../lib/identity.js").Identity} identity
+   * @param {import("../lib/rtc/index.js").Identity} identity
    */
   constructor(stream, identity) {
     this.#stream = stream;
@@ -61,8 +61,8 @@ class Visit {
    * @param {string} name of the room
    * @param {string} me
    */
-  async begin(name, me) {
-    // First: a socket that is a peer is listed in rooms by its peer id.
+  async start(name, me) {
+    // Before the room: the presence key of a socket that has joined as a peer is its peer id.
     await this.#peer.join();
     const channel = this.#socket.channel(`room:${name}`, { meta: { name: me } });
     this.#presence = new Presence(channel);
@@ -82,10 +82,10 @@ class Visit {
     for (const { key, metas } of others) {
       const connection = this.#waiting.get(key);
       if (connection) this.#show(connection, String(metas[0].name));
-      // One of each two calls: the one with the lesser id.
+      // Of two peers the one with the lesser id calls.
       else if (this.#peer.id < key && !this.#tiles.has(key)) void this.#call(key);
     }
-    say(others.length === 0 ? "Nobody else is here yet." : `Here: you and ${others.length} more.`);
+    showStatus(others.length === 0 ? "Nobody else is here yet." : `Here: you and ${others.length} more.`);
   }
 
   /** @param {string} id */
@@ -96,7 +96,7 @@ class Visit {
       this.#waiting.set(id, await this.#peer.connect(id));
     } catch (error) {
       if (!(error instanceof PeerError)) throw error;
-      console.info(error.message); // who has left meanwhile is off the list soon
+      console.info(error.message); // a peer that has left disappears from the list soon
     } finally {
       this.#calling.delete(id);
     }

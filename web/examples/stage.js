@@ -1,4 +1,4 @@
-/** What both calls need of a page: elements, words, a video for each person, and tracks. */
+/** Shared by both calls: elements of the page, status messages, a video for each person, and tracks. */
 
 /**
  * @template {HTMLElement} T
@@ -12,9 +12,9 @@ export function element(id, kind) {
   return found;
 }
 
-/** @param {string} words */
-export function say(words) {
-  element("status", HTMLElement).textContent = words;
+/** @param {string} text */
+export function showStatus(text) {
+  element("status", HTMLElement).textContent = text;
 }
 
 /** @returns {Promise<MediaStream>} once the person has agreed */
@@ -28,10 +28,10 @@ export class Tile {
   #video = document.createElement("video");
 
   /**
-   * @param {string} name never read as HTML
+   * @param {string} name shown as text, not as HTML
    * @param {MediaStream} stream
    * @param {object} [options]
-   * @param {boolean} [options.muted] for one's own
+   * @param {boolean} [options.muted] for this side's own video
    */
   constructor(name, stream, { muted = false } = {}) {
     const label = document.createElement("span");
@@ -52,15 +52,15 @@ export class Tile {
 }
 
 /**
- * Sends the own tracks over an open connection and collects the other side's. Adding them
- * is enough: the library negotiates them with the other side.
+ * Sends this side's tracks over an open connection and collects the other side's. The library negotiates
+ * the tracks that are added.
  *
- * @param {import("../lib/index.js").Connection} connection
+ * @param {import("../lib/rtc/index.js").Connection} connection
  * @param {MediaStream} own
- * @returns {MediaStream} the other side's, which fills as its tracks come
+ * @returns {MediaStream} the other side's; its tracks are added as they arrive
  */
 export function exchangeTracks({ pc }, own) {
-  // The other side may have been quicker, and its tracks be here already.
+  // The other side's tracks may have arrived already.
   const other = new MediaStream(pc.getReceivers().map(({ track }) => track));
   pc.addEventListener("track", ({ track }) => other.addTrack(track));
   for (const track of own.getTracks()) pc.addTrack(track, own);

@@ -1,10 +1,9 @@
-//! Logging: the lines of the log, for people or as JSON, and how they leave the process.
+//! Logging: log lines as text or JSON, and the queue and thread that write them to stderr.
 //!
-//! A library installs no logger, so this belongs to the binary alone. Lines go to stderr through a queue and a
-//! thread of their own: were they written by the thread that logs, a full pipe (whoever reads it hangs, or its disk
-//! is full) would stop a worker with all its sockets. When the queue is full, lines are dropped and counted: the
-//! count is logged once there is room again, and is among the metrics. A panic is logged too, by its place alone,
-//! since its words may hold what a client sent.
+//! It is part of the binary, because a library must not install a logger. A separate thread writes the lines. If a
+//! worker wrote them itself, a full pipe (its reader hangs, or its disk is full) would stop the worker and all its
+//! sockets. When the queue is full, lines are dropped and counted. The count is logged once there is room again, and is
+//! a metric. A panic is logged with its source location only, because its message may contain data from a client.
 //!
 //! The queue is our own. `tracing-appender` drops and counts lines too, but where its queue is still full at exit it
 //! prints to stdout, which can block the exit. `logforth` counts nothing and waits without a limit for its last line.
@@ -21,37 +20,37 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-/// Lines that wait for stderr; at 200 bytes a line, 800 KiB.
+/// The maximum number of queued lines: 800 KiB at 200 bytes a line.
 const QUEUE: usize = 4_096;
 
-/// How long the process waits at exit for lines that are not written yet.
+/// How long the process waits at exit for queued lines to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How HTTP's part of the server tells of requests that are none. What clients send is no error of ours; they are
-/// counted (`connections_without_request`), and would else be lines that anybody can have written.
-const HTTP: &str = "actix_http::h1::dispatcher";
-const NO_REQUEST: &str = "stream error: ";
+/// The target and the prefix of actix's log lines about malformed requests. They are not logged: they are no errors of
+/// the server, and any client could fill the log with them. The metric `connections_without_request` counts them.
+const HTTP_TARGET: &str = "actix_http::h1::dispatcher";
+const MALFORMED_REQUEST: &str = "stream error: ";
 
 enum Job {
     Line(Vec<u8>),
     Flush(SyncSender<()>),
 }
 
-/// Writes what is still queued when it is dropped, unless stderr takes nothing.
+/// The running log. When it is dropped, it waits for the queued lines to be written, up to a timeout.
 pub(crate) struct Logging {
     queue: SyncSender<Job>,
     dropped: Arc<AtomicU64>,
 }
 
 impl Logging {
-    /// How many lines have been dropped since it was started.
+    /// Returns a function that gives the number of lines dropped since the start.
     pub(crate) fn dropped(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
         let dropped = self.dropped.clone();
         move || dropped.load(Relaxed)
     }
 }
 
-/// Starts the log of this process, once; `config` has been checked.
+/// Starts the log of this process. It can be called once, with a checked configuration.
 pub(crate) fn start(config: &config::Log) -> io::Result<Logging> {
     let (queue, jobs) = sync_channel(QUEUE);
     let dropped = Arc::new(AtomicU64::new(0));
@@ -59,12 +58,12 @@ pub(crate) fn start(config: &config::Log) -> io::Result<Logging> {
     let counted = dropped.clone();
     std::thread::Builder::new().name("log".into()).spawn(move || write_out(&jobs, &counted))?;
     let mut builder = Builder::new();
-    // a filter that names the module still has its way: where the server listens is said on stdout, and what HTTP's
-    // parser says of headers that it cannot read may hold their values
+    // defaults that `log.level` can override for a module: actix_server repeats the addresses that are on stdout, and
+    // actix_http may log the values of malformed headers
     builder.filter_module("actix_server", LevelFilter::Warn).filter_module("actix_http", LevelFilter::Error);
     builder.parse_filters(&config.level).format_timestamp_millis();
     match config.format {
-        // to a pipe, which our queue is to env_logger, it would write no colours
+        // env_logger takes the queue for a pipe, and would write no colours to it
         LogFormat::Human if io::stderr().is_terminal() => builder.write_style(WriteStyle::Always),
         LogFormat::Human => builder.write_style(WriteStyle::Never),
         LogFormat::Json => builder.format(json_line),
@@ -76,7 +75,7 @@ pub(crate) fn start(config: &config::Log) -> io::Result<Logging> {
     Ok(Logging { queue, dropped })
 }
 
-/// A logger without the lines that quote what a client sent.
+/// A logger that omits the lines that quote data from a client.
 struct RedactingLogger(Logger);
 
 impl Log for RedactingLogger {
@@ -85,7 +84,7 @@ impl Log for RedactingLogger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !is_of_a_client(record) {
+        if !quotes_client(record) {
             self.0.log(record);
         }
     }
@@ -95,8 +94,8 @@ impl Log for RedactingLogger {
     }
 }
 
-fn is_of_a_client(record: &Record<'_>) -> bool {
-    record.target() == HTTP && record.args().to_string().starts_with(NO_REQUEST)
+fn quotes_client(record: &Record<'_>) -> bool {
+    record.target() == HTTP_TARGET && record.args().to_string().starts_with(MALFORMED_REQUEST)
 }
 
 fn log_panic(panic: &PanicHookInfo<'_>) {
@@ -110,7 +109,7 @@ impl Drop for Logging {
     fn drop(&mut self) {
         let (written, wait) = sync_channel(1);
         if self.queue.try_send(Job::Flush(written)).is_ok() {
-            let _ = wait.recv_timeout(FLUSH_TIMEOUT); // late or never: nothing more can be done
+            let _ = wait.recv_timeout(FLUSH_TIMEOUT); // after the timeout, the lines are lost
         }
     }
 }
@@ -133,7 +132,7 @@ fn json_line(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     writeln!(out, "{}", serde_json::to_string(&line)?)
 }
 
-/// The log thread: it alone may be held up by stderr.
+/// The log thread. Only this thread waits for stderr.
 fn write_out(jobs: &Receiver<Job>, dropped: &AtomicU64) {
     let mut reported = 0;
     let mut next = || {
@@ -144,15 +143,15 @@ fn write_out(jobs: &Receiver<Job>, dropped: &AtomicU64) {
     };
     while let Ok(job) = next() {
         match job {
-            // a log that cannot be written has nowhere to be told of
+            // a write error of the log cannot be logged
             Job::Line(line) => drop(io::stderr().write_all(&line)),
             Job::Flush(written) => drop(written.try_send(())),
         }
     }
 }
 
-/// Logs how many lines were dropped since the last such report. It is called while the queue is empty, or this line would
-/// be dropped as well.
+/// Logs how many lines were dropped since the last report. It is called while the queue is empty, because otherwise
+/// this line would be dropped too.
 fn report_dropped(dropped: u64, reported: &mut u64) {
     match dropped - std::mem::replace(reported, dropped) {
         0 => {}
@@ -160,7 +159,7 @@ fn report_dropped(dropped: u64, reported: &mut u64) {
     }
 }
 
-/// The end of the queue that `env_logger` writes to, a whole line at a time.
+/// The sending end of the queue. `env_logger` writes one whole line at a time to it.
 struct Lines {
     queue: SyncSender<Job>,
     dropped: Arc<AtomicU64>,

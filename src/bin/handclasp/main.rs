@@ -1,5 +1,5 @@
-//! The command line, and nothing else: what it says is read here, what it means is in `config`, what it starts is
-//! in `endpoint`.
+//! The command line of the binary, and nothing else. The meaning of the settings is in `config`, and the server in
+//! `server`.
 
 #![forbid(unsafe_code)]
 
@@ -14,20 +14,21 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Each signal is a dozen small allocations, half of them freed on another thread than their own.
+/// Each signal makes a dozen small allocations, and half of them are freed on another thread. mimalloc is fast at that.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 const EXAMPLES: &str = "\
 Examples:
-  handclasp serve                                        the page on http://127.0.0.1:4000/
+  handclasp serve                                        serve the page on http://127.0.0.1:4000/
   handclasp serve --listen 0.0.0.0:8080 --set socket.check_origin=https://example.com
-  handclasp check --config handclasp.toml                what is wrong with it, line by line
-  HANDCLASP_LIMITS_QUEUE_BYTES=100_000 handclasp serve   one key, from the environment
+  handclasp check --config handclasp.toml                list all errors of a configuration file
+  HANDCLASP_LIMITS_QUEUE_BYTES=100_000 handclasp serve   set one key by an environment variable
 
-Configuration: flags come before the environment, that before the file, that before the defaults.
-The variable of section.key is HANDCLASP_SECTION_KEY; values are TOML, or plain text where that
-is no TOML (5s, 127.0.0.1:4000). config/handclasp.toml, beside the source, documents every key.";
+Configuration: flags override environment variables, which override the file, which overrides
+the defaults. The variable of section.key is HANDCLASP_SECTION_KEY. Values are TOML; a value that
+is not valid TOML is a string (5s, 127.0.0.1:4000). config/handclasp.toml in the source repository
+documents every key.";
 
 /// A topic broker in the style of Phoenix Channels: the handshake proxy for WebRTC
 #[derive(Parser)]
@@ -39,23 +40,23 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Start the broker; SIGTERM or SIGINT drains and ends it, a second one ends it at once
+    /// Start the broker. On SIGTERM or SIGINT it drains and exits; on a second signal it exits immediately
     #[command(after_help = EXAMPLES)]
     Serve(Options),
-    /// Say what is wrong with a configuration, or what it would start
+    /// Check a configuration: list its errors, or show what it would start
     #[command(after_help = EXAMPLES)]
     Check(Options),
 }
 
 #[derive(Args)]
 struct Options {
-    /// File to read the configuration from [default: what HANDCLASP_CONFIG names, else none]
+    /// Configuration file [default: the file named by HANDCLASP_CONFIG, if set]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:4000]
+    /// IP address and port to listen on; port 0 picks a free port [default: 127.0.0.1:4000]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<String>,
-    /// Set one key of the configuration; may be repeated
+    /// Set one configuration key; can be repeated
     #[arg(long, value_name = "SECTION.KEY=VALUE")]
     set: Vec<String>,
 }
@@ -81,15 +82,16 @@ impl Options {
     }
 }
 
-/// Among the metrics, what the log itself cannot tell while nobody reads it.
+/// The metric that counts dropped log lines. The log itself cannot report them while stderr is blocked.
 const DROPPED: &str = "handclasp_log_lines_dropped_total";
+const DROPPED_HELP: &str = "Log lines dropped because stderr was blocked.";
 
 fn serve(config: &Config) -> Result<(), String> {
     let logging = logging::start(&config.log).map_err(|error| format!("cannot start the log: {error}"))?;
     let dropped = logging.dropped();
     let descriptors = raise_descriptor_limit(config.server.connections);
     actix_web::rt::System::new().block_on(async {
-        let endpoint = Endpoint::new(config.clone()).counter(DROPPED, "Lines of the log that were dropped.", dropped);
+        let endpoint = Endpoint::new(config.clone()).counter(DROPPED, DROPPED_HELP, dropped);
         let running = endpoint.start().map_err(|error| error.to_string())?;
         announce(config, running.address(), running.metrics_address());
         warn_descriptor_limit(descriptors, config.server.connections);
@@ -97,11 +99,11 @@ fn serve(config: &Config) -> Result<(), String> {
     })
 }
 
-/// What the process itself may have open, its page and its log included.
+/// File descriptors for everything but client connections, such as listeners and the log.
 const OWN_DESCRIPTORS: u64 = 100;
 
-/// Asks for the file descriptors that so many connections may take, two each while they are no WebSockets; a shell gives
-/// 1,024 at first.
+/// Raises the process's limit of file descriptors for this many connections, because a shell's default is 1,024. A
+/// connection that is not a WebSocket takes two.
 fn raise_descriptor_limit(connections: usize) -> std::io::Result<u64> {
     rlimit::increase_nofile_limit(2 * connections as u64 + OWN_DESCRIPTORS)
 }
@@ -110,35 +112,35 @@ fn warn_descriptor_limit(descriptors: std::io::Result<u64>, connections: usize) 
     match descriptors {
         Ok(limit) if limit >= connections as u64 + OWN_DESCRIPTORS => {}
         Ok(limit) => log::warn!(
-            "{limit} file descriptors are enough for about {} WebSockets, or half as many clients that poll, \
+            "{limit} file descriptors are enough for about {} WebSockets or half as many long-polling clients, \
              not for {connections}: raise the hard limit (ulimit -Hn), or lower server.connections",
             limit.saturating_sub(OWN_DESCRIPTORS)
         ),
-        Err(error) => log::warn!("the limit of file descriptors stays as it is: {error}"),
+        Err(error) => log::warn!("cannot raise the limit of file descriptors: {error}"),
     }
 }
 
 fn check(config: &Config) {
-    say("ok");
+    print("ok");
     announce(config, config.server.listen, config.metrics.listen);
-    say(&format!("origins  {}", config.socket.check_origin));
+    print(&format!("origins  {}", config.socket.check_origin));
 }
 
-/// Where the page and the sockets are: two lines that people and scripts may rely on, and a third where there are
-/// metrics.
+/// Prints the addresses of the page, the sockets and, if enabled, the metrics, a line each. Scripts may rely on these
+/// lines.
 fn announce(config: &Config, address: SocketAddr, metrics: Option<SocketAddr>) {
     match config.page.enabled {
-        true if cfg!(feature = "page") => say(&format!("page     http://{address}/")),
-        true => say("page     not in this build: it was compiled without the feature \"page\""),
-        false => say("page     off"),
+        true if cfg!(feature = "page") => print(&format!("page     http://{address}/")),
+        true => print("page     not in this build: it was compiled without the feature \"page\""),
+        false => print("page     off"),
     }
-    say(&format!("sockets  ws://{address}/{}/websocket", mounts(config)));
+    print(&format!("sockets  ws://{address}/{}/websocket", mounts(config)));
     if let Some(metrics) = metrics {
-        say(&format!("metrics  http://{metrics}/metrics"));
+        print(&format!("metrics  http://{metrics}/metrics"));
     }
 }
 
-/// `{socket,ws,peer}`, or the one.
+/// The socket mounts as `{socket,ws,peer}`, or just `socket` if there is only one.
 fn mounts(config: &Config) -> String {
     let names: Vec<&str> = config.socket.mounts.iter().map(|path| path.trim_start_matches('/')).collect();
     match names[..] {
@@ -147,8 +149,8 @@ fn mounts(config: &Config) -> String {
     }
 }
 
-/// Nobody may be listening to stdout any more, which is no reason to end as `println!` does.
-fn say(line: &str) {
+/// Prints a line to stdout. Unlike `println!`, it does not panic if stdout is closed.
+fn print(line: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }

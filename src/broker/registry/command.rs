@@ -1,4 +1,5 @@
-//! What the registry can be told to do, and asked: its messages.
+//! The messages of the registry's actor: the commands of clients, the events of connections and other nodes, and the
+//! request for its statistics.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::connections::connection::{Connection, ConnectionId, Member, MemberId}
 use crate::message::{JoinId, Membership, Payload, Proof};
 use crate::topic::Topic;
 
-/// What a client can cause at will. The registry is told it as [`Admitted`], and in no other way.
+/// A command that a client can send at any rate. It reaches the registry only as [`Admitted`], with a permit.
 pub(crate) enum Command {
     Subscribe(Subscribe),
     Watch(Watch),
@@ -20,7 +21,7 @@ pub(crate) enum Command {
     Hold(HeldSignal),
 }
 
-/// A wish that waits for its turn.
+/// A command with its permit.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Admitted {
@@ -28,7 +29,7 @@ pub(crate) struct Admitted {
     pub(crate) permit: Permit,
 }
 
-/// A join wants to be a member.
+/// Makes a join a member of a topic.
 pub(crate) struct Subscribe {
     pub(crate) connection: Arc<Connection>,
     pub(crate) join: JoinId,
@@ -43,35 +44,35 @@ impl Subscribe {
     }
 }
 
-/// A join is a member no longer.
+/// Ends the membership of a join.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Unsubscribe {
     pub(crate) id: MemberId,
 }
 
-/// A join wants to know (or no longer) whether anybody is on a topic.
+/// Starts or stops a watch: the join is notified when the topic gets its first member and loses its last.
 pub(crate) struct Watch {
     pub(crate) member: Member,
     pub(crate) topic: Topic,
     pub(crate) on: bool,
 }
 
-/// A member's presence row changes.
+/// Changes a member's presence entry.
 pub(crate) struct UpdatePresence {
     pub(crate) id: MemberId,
     pub(crate) topic: Topic,
     pub(crate) meta: Payload,
 }
 
-/// A connection is gone: whoever sends this has closed its mailbox first.
+/// Reports that a connection is closed. Its mailbox must be closed before this is sent.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct ConnectionClosed {
     pub(crate) connection: ConnectionId,
 }
 
-/// What another node's owner, or this node's own directory, asks: to give up a name.
+/// Asks this node to give up a name, which another node's client claims. The result says whether the name is free.
 #[derive(Message)]
 #[rtype(result = "bool")]
 pub(crate) struct ReleaseName {
@@ -79,7 +80,7 @@ pub(crate) struct ReleaseName {
     pub(crate) proof: Option<Proof>,
 }
 
-/// What another node published, other than a broadcast.
+/// A packet that another node has published, other than a broadcast.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct RemotePacket {
@@ -87,22 +88,22 @@ pub(crate) struct RemotePacket {
     pub(crate) packet: Packet,
 }
 
-/// Another node is gone.
+/// Reports that another node is down.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct NodeDown {
     pub(crate) node: CompactString,
 }
 
-/// Asks how much the registry holds.
+/// Requests the registry's statistics.
 #[derive(Message)]
 #[rtype(result = "RegistryStats")]
 pub(crate) struct GetStats;
 
-/// How much the registry holds: all zero when nobody is connected, whatever has happened before.
+/// The sizes of the registry's tables. All are zero when no client is connected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, actix::MessageResponse)]
 pub struct RegistryStats {
-    /// Connections that are on a topic or watch one.
+    /// Connections that have joined or watch a topic.
     pub connections: usize,
     /// Topics with members on this node.
     pub topics: usize,
@@ -114,8 +115,8 @@ pub struct RegistryStats {
     pub watches: usize,
     /// Presence entries known to this node.
     pub presence_entries: usize,
-    /// Signals that wait for somebody to take their name.
+    /// Signals held for absent peers.
     pub held: usize,
-    /// Bytes that those take.
+    /// The size of the held signals in bytes.
     pub held_bytes: usize,
 }

@@ -1,4 +1,5 @@
-//! What each connection has in the registry's tables, so that all of it can be taken back at once.
+//! An index of the registry's tables by connection: everything that a closed connection had can be found and removed
+//! without a search. The tables themselves are elsewhere.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -8,12 +9,12 @@ use crate::message::JoinId;
 use crate::small_map::SmallMap;
 use crate::topic::Topic;
 
-/// What one connection has, or one join of it.
+/// What one connection, or one of its joins, has in the tables.
 #[derive(Default)]
 pub(crate) struct ConnectionEntry {
     pub(crate) joins: SmallMap<JoinId, Topic>,
     pub(crate) watchers: HashSet<(JoinId, Topic)>,
-    /// Joins whose claim the directory has not answered yet.
+    /// Joins whose claim of a name the directory has not answered yet.
     claiming: BTreeSet<JoinId>,
 }
 
@@ -23,42 +24,42 @@ impl ConnectionEntry {
     }
 }
 
-/// Connection to what it has. One that has nothing has no entry.
+/// The entry of each connection. A connection that has nothing in the tables has no entry.
 #[derive(Default)]
 pub(crate) struct ConnectionIndex(HashMap<ConnectionId, ConnectionEntry>);
 
 impl ConnectionIndex {
     pub(crate) fn add_join(&mut self, id: MemberId, topic: Topic) {
-        self.of(id).joins.insert(id.join, topic);
+        self.entry_of(id).joins.insert(id.join, topic);
     }
 
     pub(crate) fn add_watch(&mut self, id: MemberId, topic: Topic) {
-        self.of(id).watchers.insert((id.join, topic));
+        self.entry_of(id).watchers.insert((id.join, topic));
     }
 
     pub(crate) fn add_claim(&mut self, id: MemberId) {
-        self.of(id).claiming.insert(id.join);
+        self.entry_of(id).claiming.insert(id.join);
     }
 
     pub(crate) fn remove_watch(&mut self, id: MemberId, topic: Topic) {
-        self.change(id, |held| held.watchers.remove(&(id.join, topic)));
+        self.change(id, |entry| entry.watchers.remove(&(id.join, topic)));
     }
 
-    /// Ends a claim under way; says whether it was one still.
+    /// Removes a pending claim. Returns whether it was still pending.
     pub(crate) fn remove_claim(&mut self, id: MemberId) -> bool {
-        self.change(id, |held| held.claiming.remove(&id.join))
+        self.change(id, |entry| entry.claiming.remove(&id.join))
     }
 
-    /// Takes out what one join has.
+    /// Removes and returns what one join has.
     pub(crate) fn take_join(&mut self, id: MemberId) -> ConnectionEntry {
-        self.change(id, |held| ConnectionEntry {
-            joins: held.joins.remove_entry(&id.join).into_iter().collect(),
-            watchers: held.watchers.extract_if(|(join, _)| *join == id.join).collect(),
-            claiming: held.claiming.take(&id.join).into_iter().collect(),
+        self.change(id, |entry| ConnectionEntry {
+            joins: entry.joins.remove_entry(&id.join).into_iter().collect(),
+            watchers: entry.watchers.extract_if(|(join, _)| *join == id.join).collect(),
+            claiming: entry.claiming.take(&id.join).into_iter().collect(),
         })
     }
 
-    /// Takes out all that a connection has.
+    /// Removes and returns what a connection has.
     pub(crate) fn take(&mut self, connection: ConnectionId) -> ConnectionEntry {
         self.0.remove(&connection).unwrap_or_default()
     }
@@ -68,17 +69,17 @@ impl ConnectionIndex {
     }
 
     pub(crate) fn members(&self) -> usize {
-        self.0.values().map(|held| held.joins.len()).sum()
+        self.0.values().map(|entry| entry.joins.len()).sum()
     }
 
-    fn of(&mut self, id: MemberId) -> &mut ConnectionEntry {
+    fn entry_of(&mut self, id: MemberId) -> &mut ConnectionEntry {
         self.0.entry(id.connection).or_default()
     }
 
     fn change<T: Default>(&mut self, id: MemberId, f: impl FnOnce(&mut ConnectionEntry) -> T) -> T {
-        let Some(held) = self.0.get_mut(&id.connection) else { return T::default() };
-        let result = f(held);
-        if held.is_empty() {
+        let Some(entry) = self.0.get_mut(&id.connection) else { return T::default() };
+        let result = f(entry);
+        if entry.is_empty() {
             self.0.remove(&id.connection);
         }
         result

@@ -1,8 +1,9 @@
-//! Signals that wait for an absent peer, by the name that they are for.
+//! Signals held for absent peers, by the peer's name.
 //!
-//! What waits is bounded in time, in number and bytes for each name, in bytes for each client IP and in all: no client
-//! IP can fill the space of the others. Signals are delivered in the order in which they came, before anything that is
-//! sent to the name later: the sender of a signal that waits sends what follows through the registry too.
+//! Held signals are limited in time, in number and bytes for each name, in bytes for each client IP, and in total
+//! bytes. So no client IP can use up the space of the others. Signals are delivered in the order of their arrival, and
+//! before anything that is sent to the name later: while a signal is held, its sender sends further signals to the name
+//! through the registry too.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
@@ -19,40 +20,40 @@ use crate::message::{Broadcast, DeliveryStatus, Signal};
 use crate::protocol::Delivery;
 use crate::topic::Topic;
 
-/// A signal that waits for the owner of its name.
+/// A signal that waits until a client takes its name.
 pub(crate) struct HeldSignal {
     pub(crate) from: Arc<Connection>,
     pub(crate) signal: Signal,
     pub(crate) delivery: Arc<Delivery>,
 }
 
-/// What waits for one name, and until when: the first decides for all, as in PeerServer.
+/// The signals held for one name, and when they expire. The first signal sets the time for all, as in PeerServer.
 struct NameQueue {
     until: Instant,
     bytes: usize,
     signals: VecDeque<HeldSignal>,
-    /// Whether another node has been asked to take the one that came before all of these.
-    asking: bool,
+    /// Whether a signal that arrived before all of these was sent to the other nodes, and has no answer yet.
+    is_querying: bool,
 }
 
 impl NameQueue {
     fn new(until: Instant) -> Self {
-        Self { until, bytes: 0, signals: VecDeque::new(), asking: false }
+        Self { until, bytes: 0, signals: VecDeque::new(), is_querying: false }
     }
 }
 
-/// Name to what waits for it. A name for which nothing waits has no entry.
+/// The held signals of each name. A name without held signals has no entry.
 pub(super) struct HeldSignals {
     options: Options,
     bytes: usize,
     queues: HashMap<Topic, NameQueue>,
-    /// How many of the bytes each address has sent. One that has sent none has no entry.
-    shares: HashMap<IpAddr, usize>,
+    /// How many of the bytes each client IP has sent. An IP without held signals has no entry.
+    ip_usage: HashMap<IpAddr, usize>,
 }
 
 impl HeldSignals {
     pub(super) fn new(options: Options) -> Self {
-        Self { options, bytes: 0, queues: HashMap::new(), shares: HashMap::new() }
+        Self { options, bytes: 0, queues: HashMap::new(), ip_usage: HashMap::new() }
     }
 
     pub(super) fn has(&self, name: &Topic) -> bool {
@@ -63,37 +64,37 @@ impl HeldSignals {
         self.queues.is_empty()
     }
 
-    /// How many signals wait.
+    /// The number of held signals.
     pub(super) fn count(&self) -> usize {
         self.queues.values().map(|queue| queue.signals.len()).sum()
     }
 
-    /// How many bytes they take.
+    /// The size of the held signals in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether there is room for one more.
+    /// Whether `signal` may be held without exceeding a limit.
     pub(super) fn has_room(&self, signal: &HeldSignal) -> bool {
         let (options, size) = (&self.options, signal.delivery.size());
         let queue = self.queues.get(&signal.signal.to);
         let (count, bytes) = queue.map_or((0, 0), |queue| (queue.signals.len(), queue.bytes));
-        let share = self.shares.get(&signal.sender()).copied().unwrap_or_default();
+        let usage = self.ip_usage.get(&signal.sender()).copied().unwrap_or_default();
         count < options.signals_per_name
             && bytes + size <= options.bytes_per_name
-            && share + size <= options.bytes_per_ip
+            && usage + size <= options.bytes_per_ip
             && self.bytes + size <= options.bytes
     }
 
-    /// The queue for the name of `signal`; a new one ends as that one says.
+    /// The queue for the name of `signal`. A new queue expires when `signal` does.
     fn queue(&mut self, signal: &HeldSignal, now: Instant) -> &mut NameQueue {
         let until = now + signal.signal.hold.unwrap_or_default();
         self.queues.entry(signal.signal.to.clone()).or_insert_with(|| NameQueue::new(until))
     }
 
-    /// Opens the queue of a name for which the other nodes are asked to take `signal`.
+    /// Opens the queue of a name while the other nodes are asked to deliver `signal`.
     pub(super) fn await_cluster(&mut self, signal: &HeldSignal, now: Instant) {
-        self.queue(signal, now).asking = true;
+        self.queue(signal, now).is_querying = true;
     }
 
     pub(super) fn put(&mut self, signal: HeldSignal, now: Instant) {
@@ -104,12 +105,12 @@ impl HeldSignals {
         queue.signals.push_back(signal);
     }
 
-    /// Puts one that was asked about elsewhere before those that came after it.
+    /// Puts a signal that no other node could deliver before those that arrived after it.
     pub(super) fn requeue(&mut self, signal: HeldSignal) {
         let Some(queue) = self.queues.get_mut(&signal.signal.to) else { return signal.settle(DeliveryStatus::Absent) };
         let (sender, size) = (signal.sender(), signal.delivery.size());
         queue.bytes += size;
-        queue.asking = false;
+        queue.is_querying = false;
         queue.signals.push_front(signal);
         self.add_usage(sender, size);
     }
@@ -122,36 +123,36 @@ impl HeldSignals {
 
     fn add_usage(&mut self, sender: IpAddr, bytes: usize) {
         self.bytes += bytes;
-        *self.shares.entry(sender).or_default() += bytes;
+        *self.ip_usage.entry(sender).or_default() += bytes;
     }
 
     fn subtract_usage(&mut self, sender: IpAddr, bytes: usize) {
         self.bytes -= bytes;
-        if let Entry::Occupied(mut share) = self.shares.entry(sender) {
-            *share.get_mut() -= bytes;
-            if *share.get() == 0 {
-                share.remove();
+        if let Entry::Occupied(mut usage) = self.ip_usage.entry(sender) {
+            *usage.get_mut() -= bytes;
+            if *usage.get() == 0 {
+                usage.remove();
             }
         }
     }
 
-    /// Names for which the wait is over.
+    /// The names whose held signals have expired.
     pub(super) fn expired(&self, now: Instant) -> Vec<Topic> {
         self.queues
             .iter()
-            .filter(|(_, queue)| queue.until <= now && !queue.asking)
+            .filter(|(_, queue)| queue.until <= now && !queue.is_querying)
             .map(|(name, _)| name.clone())
             .collect()
     }
 }
 
 impl HeldSignal {
-    /// The name that it is for.
+    /// The name of the peer that it is for.
     pub(super) fn name(&self) -> &Topic {
         &self.signal.to
     }
 
-    /// Whose share it takes.
+    /// The client IP (or IPv6 network) whose limit it counts against.
     fn sender(&self) -> IpAddr {
         network(self.from.address)
     }
@@ -161,16 +162,16 @@ impl HeldSignal {
         Packet::Broadcast { event: event.clone(), payload: payload.clone() }
     }
 
-    /// Hands it to the one who has the name by now.
+    /// Delivers it to the client that has taken the name, and reports the result to the sender.
     pub(super) fn deliver(self, members: &[Member]) {
         let now = Instant::now();
-        let taken = members.iter().map(|member| member.connection.deliver(member.join, &self.delivery, now));
-        let delivered = taken.filter(Result::is_ok).count() > 0;
+        let results = members.iter().map(|member| member.connection.deliver(member.join, &self.delivery, now));
+        let delivered = results.filter(Result::is_ok).count() > 0;
         self.settle(if delivered { DeliveryStatus::Delivered } else { DeliveryStatus::Overloaded });
     }
 
-    /// Tells the sender what became of it.
-    pub(super) fn settle(self, verdict: DeliveryStatus) {
-        let _ = self.from.send_event(SocketEvent::DeliveryStatus(self.signal, verdict));
+    /// Sends the delivery status to the sender.
+    pub(super) fn settle(self, status: DeliveryStatus) {
+        let _ = self.from.send_event(SocketEvent::DeliveryStatus(self.signal, status));
     }
 }

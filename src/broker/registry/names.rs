@@ -1,4 +1,4 @@
-//! Who owns a name: a topic with one member.
+//! The owners of names. A name is a topic with at most one member.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ pub(super) struct Owner {
     pub(super) epoch: Epoch,
 }
 
-/// Whether two joins have the same owner: both brought the same secret.
+/// Whether two joins belong to the same owner: both proved that they know the same secret.
 pub(super) fn is_same_owner(held: Option<Proof>, claimed: Option<Proof>) -> bool {
     held.is_some() && held == claimed
 }

@@ -1,25 +1,25 @@
-//! Turns at the registry: how much may wait for it. Whatever a client wishes for that the registry alone can do (to
-//! join, to listen, to watch, to change its row, to have a signal wait) has a turn from the wish until the registry
-//! takes it up; when there is none, the wish is declined at once, in words of its own.
+//! Permits for the registry's queue: they limit how many bytes of commands may wait for the registry. Each command of a
+//! client that only the registry can run (join, subscribe, watch, presence update, held signal) needs a permit, and
+//! holds it from its request until the registry handles it. When no permit is left, the command is refused immediately.
 //!
-//! What gives something back needs none and is never declined. It is bounded all the same: each join is left once,
-//! and of each connection that was let wish for anything its end is told twice at most.
+//! Messages that remove something need no permit and are never refused. They are limited all the same: each join is
+//! unsubscribed once, and the end of a connection that has had a permit is reported at most twice.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What an order takes in memory beside the texts that it carries, in bytes: itself, its envelope, its place in the
+/// The memory that a command takes beside its strings, in bytes: the command, its actor envelope and its node in the
 /// queue.
-const ORDER_SIZE: usize = 256;
+const COMMAND_OVERHEAD: usize = 256;
 
-/// All turns of one registry.
+/// The permits of one registry.
 #[derive(Debug)]
 pub(crate) struct CommandBudget {
-    bound: usize,
-    waiting: AtomicUsize,
+    limit: usize,
+    used: AtomicUsize,
 }
 
-/// The turn of one order. It is over when this is dropped, whatever becomes of the order.
+/// The permit of one command. Dropping it gives its bytes back to the budget.
 #[derive(Debug)]
 pub(crate) struct Permit {
     budget: Arc<CommandBudget>,
@@ -27,31 +27,32 @@ pub(crate) struct Permit {
 }
 
 impl CommandBudget {
-    /// Orders of so many bytes may wait at a time (`limits.registry_queue_bytes`), and one more that begins below it.
-    pub(crate) fn new(bound: usize) -> Arc<Self> {
-        Arc::new(Self { bound, waiting: AtomicUsize::new(0) })
+    /// Commands of up to `limit` bytes may wait at a time (`limits.registry_queue_bytes`). The last command may exceed
+    /// the limit.
+    pub(crate) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { limit, used: AtomicUsize::new(0) })
     }
 
-    /// The turn of an order that carries so many bytes, unless too much waits already.
+    /// A permit for a command with strings of `bytes` bytes, unless the limit is reached.
     pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Option<Permit> {
-        let bytes = ORDER_SIZE + bytes;
-        // a number that nothing else hangs on: no other memory is passed with it
-        if self.waiting.fetch_add(bytes, Ordering::Relaxed) < self.bound {
+        let bytes = COMMAND_OVERHEAD + bytes;
+        // relaxed: no other memory is synchronised by this counter
+        if self.used.fetch_add(bytes, Ordering::Relaxed) < self.limit {
             return Some(Permit { budget: self.clone(), bytes });
         }
-        self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
         None
     }
 
-    /// How many bytes wait.
+    /// The size of the commands that wait, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+        self.used.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.budget.waiting.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -63,41 +64,41 @@ mod tests {
     use crate::broker::registry::command::Admitted;
     use crate::config::schema::Limits;
 
-    /// Ten thousand come back at once, each to its name and a room, before the registry has taken up any of it.
+    /// Ten thousand clients reconnect in a burst, each to its name and a room, before the registry handles any command.
     #[test]
-    fn a_storm_is_no_flood() {
+    fn the_default_limit_admits_ten_thousand_reconnecting_clients() {
         let (limits, peer) = (Limits::default(), "peer:00000000-0000-4000-8000-000000000000");
         let budget = CommandBudget::new(limits.registry_queue_bytes);
         let taken: Vec<_> =
             (0..10_000).flat_map(|_| [budget.take(peer.len()), budget.take(limits.topic_bytes)]).collect();
-        assert!(taken.iter().all(Option::is_some), "{} bytes wait", budget.bytes());
+        assert!(taken.iter().all(Option::is_some), "{} bytes are in use", budget.bytes());
     }
 
     #[test]
-    fn no_order_is_larger_than_it_counts() {
-        // its envelope and its node are allocations of their own, each with what the allocator adds
+    fn a_command_takes_no_more_memory_than_its_overhead() {
+        // the envelope and the queue node are separate allocations, each with the allocator's own overhead
         const REST: usize = 64;
-        assert!(size_of::<Admitted>() + REST <= ORDER_SIZE, "{}", size_of::<Admitted>());
+        assert!(size_of::<Admitted>() + REST <= COMMAND_OVERHEAD, "{}", size_of::<Admitted>());
     }
 
     proptest! {
-        /// Whoever takes and whoever gives back, in whatever order: what waits is what was taken, one is declined when
-        /// the bound is reached and not before, and nothing waits in the end.
+        /// In any order of taking and dropping permits: the bytes in use are those of the live permits, a permit is
+        /// refused only once the limit is reached, and no bytes are in use in the end.
         #[test]
-        fn what_waits_is_what_was_taken(
-            bound in 1..20_000_usize,
+        fn used_bytes_are_those_of_live_permits(
+            limit in 1..20_000_usize,
             steps in prop::collection::vec((any::<bool>(), 0..2_000_usize), 0..200),
         ) {
-            let (budget, mut taken) = (CommandBudget::new(bound), Vec::new());
+            let (budget, mut taken) = (CommandBudget::new(limit), Vec::new());
             for (take, n) in steps {
                 let before = budget.bytes();
                 match take {
                     true => match budget.take(n) {
                         Some(permit) => {
-                            prop_assert!(before < bound);
+                            prop_assert!(before < limit);
                             taken.push(permit);
                         }
-                        None => prop_assert!(before >= bound),
+                        None => prop_assert!(before >= limit),
                     },
                     false if taken.is_empty() => {}
                     false => drop(taken.swap_remove(n % taken.len())),

@@ -1,7 +1,7 @@
 //! The registry's tables and every step that changes them, without an actor and without a clock of its own.
 //!
 //! A step that must wait for the adapter leaves a future in `pending`; the registry awaits it and then resumes the
-//! state. So each sequence of steps can be tried without an executor.
+//! state. So every sequence of steps can be tested without an executor.
 
 mod held;
 mod names;
@@ -82,12 +82,12 @@ impl State {
         }
     }
 
-    /// The steps that began to wait for the adapter since this was last asked.
+    /// The steps that began to wait for the adapter since the last call.
     pub(super) fn take_pending(&mut self) -> Vec<Pending> {
         std::mem::take(&mut self.pending)
     }
 
-    /// Continues with the answer of the adapter: now, if it is there already, otherwise when it comes.
+    /// Continues with the adapter's answer: immediately if it is ready, otherwise when it arrives.
     fn wait<T: 'static>(&mut self, mut answer: BoxFuture<T>, resume: impl FnOnce(&mut Self, T) + 'static) {
         match (&mut answer).now_or_never() {
             Some(answer) => resume(self, answer),
@@ -95,17 +95,17 @@ impl State {
         }
     }
 
-    /// Continues with an answer that is not there yet.
+    /// Continues with an answer when it arrives.
     fn suspend<T: 'static>(&mut self, answer: BoxFuture<T>, resume: impl FnOnce(&mut Self, T) + 'static) {
         self.pending.push(Box::pin(answer.map(|answer| -> Resume { Box::new(|state| resume(state, answer)) })));
     }
 
     // ---- members
 
-    /// Adds a member, once the name (if the topic is to be one) is free for it.
+    /// Adds a member. If the topic is to be its name, the name must be free first.
     pub(super) fn subscribe(&mut self, command: Subscribe) {
         if command.connection.mailbox.is_closed() {
-            return; // its `ConnectionClosed` is behind this command, or was before it
+            return; // its `ConnectionClosed` is in the queue behind this command, or was handled before it
         }
         if let Some(join) = command.replaces {
             self.unsubscribe(MemberId { connection: command.connection.id, join });
@@ -163,11 +163,11 @@ impl State {
         self.track_presence(command);
     }
 
-    /// The presence side of a new membership.
+    /// Adds a new member's presence entry and its subscription to the presence list.
     fn track_presence(&mut self, command: Subscribe) {
         let member = command.member();
         let id = member.id();
-        if command.membership.subscribe_presence && self.presence.view(&command.topic, member) {
+        if command.membership.subscribe_presence && self.presence.subscribe(&command.topic, member) {
             self.adapter.publish(&command.topic, Packet::PresenceWanted);
         }
         if let Some(entry) = command.membership.entry {
@@ -242,7 +242,7 @@ impl State {
     }
 
     pub(super) fn update_presence(&mut self, UpdatePresence { id, topic, meta }: UpdatePresence) {
-        if let Some(entry) = self.presence.row(&topic, id) {
+        if let Some(entry) = self.presence.entry(&topic, id) {
             let entry = PresenceEntry { key: entry.key.clone(), meta };
             self.presence.put(&topic, id, entry);
         }

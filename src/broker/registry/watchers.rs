@@ -1,4 +1,4 @@
-//! Who wants to know when a topic gets its first member and loses its last. A part of the registry.
+//! Watchers: joins that are notified when a topic gets its first member and loses its last. A part of the registry.
 
 use std::collections::HashMap;
 
@@ -7,15 +7,15 @@ use crate::connections::envelope::SocketEvent;
 use crate::message::OnlineStatus;
 use crate::topic::Topic;
 
-/// Topic to watchers. A topic that nobody watches has no entry. A watcher is found by its id: thousands may
-/// watch one topic, and come and go as fast as they like.
+/// The watchers of each topic. A topic without watchers has no entry. Watchers are keyed by their id, because thousands
+/// may watch one topic and change at a high rate.
 #[derive(Default)]
 pub(crate) struct Watchers {
     topics: HashMap<Topic, HashMap<MemberId, Member>>,
 }
 
 impl Watchers {
-    /// Adds a watcher; watching twice is watching once. Says whether it is new.
+    /// Adds a watcher. Adding it again has no effect. Returns whether it is new.
     pub(crate) fn add(&mut self, topic: &Topic, watcher: Member) -> bool {
         self.topics.entry(topic.clone()).or_default().insert(watcher.id(), watcher).is_none()
     }
@@ -32,11 +32,11 @@ impl Watchers {
         self.topics.contains_key(topic)
     }
 
-    /// Tells the topic's watchers. One whose mailbox is full is on its way out.
+    /// Notifies the topic's watchers. A watcher whose mailbox is full is not notified: its connection closes.
     pub(crate) fn notify(&self, topic: &Topic, online: bool) {
         for watcher in self.topics.get(topic).into_iter().flat_map(HashMap::values) {
-            let watched = Box::new(OnlineStatus { topic: topic.clone(), online });
-            let _ = watcher.connection.send_event(SocketEvent::Info(watcher.join, watched));
+            let status = Box::new(OnlineStatus { topic: topic.clone(), online });
+            let _ = watcher.connection.send_event(SocketEvent::Info(watcher.join, status));
         }
     }
 
@@ -51,7 +51,7 @@ mod tests {
     use crate::broker::topic_table::tests::crowd;
 
     #[test]
-    fn watching_twice_is_watching_once() {
+    fn adding_a_watcher_twice_counts_once() {
         let (crowd, topic) = (crowd(3), Topic::parse("peer:a").unwrap());
         let mut watchers = Watchers::default();
         assert!(crowd.iter().all(|watcher| watchers.add(&topic, watcher.clone())));

@@ -223,7 +223,7 @@ async fn poll(
         Err(_) => fetch.await,
     };
     match fetched {
-        Fetched::FrameReader(frames) => Ok(payload_response(dialect, &frames)),
+        Fetched::Frames(frames) => Ok(payload_response(dialect, &frames)),
         Fetched::Nothing => Ok(payload_response(dialect, &[Frame::Text(NOOP)])),
         Fetched::Gone => Err(EngineError::BadRequest),
     }

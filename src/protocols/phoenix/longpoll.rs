@@ -80,7 +80,7 @@ async fn poll(acceptor: &Acceptor, request: &HttpRequest, params: &Params, token
         && let Some(session) = acceptor.longpoll_session(token)
     {
         match session.fetch(acceptor.poll_window()).await {
-            Fetched::FrameReader(frames) => return poll_response(StatusCode::OK, token, &frames),
+            Fetched::Frames(frames) => return poll_response(StatusCode::OK, token, &frames),
             Fetched::Nothing => return poll_response(StatusCode::NO_CONTENT, token, &[]),
             Fetched::Gone => {}
         }

@@ -1,6 +1,6 @@
-//! A queue of frames between two tasks that serve one client: a session that began with polling, and the
-//! WebSocket that it has changed to. It adds up what waits in it; who fills it says what a frame counts for, and
-//! when all that is too much.
+//! A queue of frames between two tasks of one client: a session that started with long polling, and the WebSocket that
+//! it was upgraded to. It adds up the weights of the frames in it. The sender sets the weight of each frame, and
+//! enforces the limit.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use tokio::sync::mpsc;
 
 use crate::protocol::Frame;
 
-/// A pipe with nothing in it.
+/// An empty channel.
 pub(crate) fn frame_channel() -> (FrameSender, FrameReceiver) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let weight = Arc::new(AtomicUsize::new(0));
     (FrameSender { sender, weight: weight.clone() }, FrameReceiver { receiver, weight })
 }
 
-/// The end where frames go in. Dropping it ends the pipe once the other end has taken all.
+/// The sending end. When it is dropped, the channel ends once the receiver has taken all frames.
 #[derive(Debug)]
 pub(crate) struct FrameSender {
     sender: mpsc::UnboundedSender<(Frame, usize)>,
@@ -27,19 +27,19 @@ pub(crate) struct FrameSender {
 }
 
 impl FrameSender {
-    /// Puts one in, which counts for so many bytes; it is lost when the other end is gone.
+    /// Queues a frame that counts for `weight` bytes. The frame is lost if the receiver has been dropped.
     pub(crate) fn put(&self, frame: Frame, weight: usize) {
         self.weight.fetch_add(weight, Ordering::Relaxed);
         let _ = self.sender.send((frame, weight));
     }
 
-    /// For how many bytes that counts which waits.
+    /// The number of bytes that the queued frames count for.
     pub(crate) fn weight(&self) -> usize {
         self.weight.load(Ordering::Relaxed)
     }
 }
 
-/// The end where frames come out.
+/// The receiving end.
 #[derive(Debug)]
 pub(crate) struct FrameReceiver {
     receiver: mpsc::UnboundedReceiver<(Frame, usize)>,
@@ -47,7 +47,7 @@ pub(crate) struct FrameReceiver {
 }
 
 impl FrameReceiver {
-    /// What there is now, after waiting for one at least; nothing when the other end is gone.
+    /// Waits for a frame and returns all queued ones, at most `most`. Empty once the sender has been dropped.
     pub(crate) async fn batch(&mut self, most: usize) -> Vec<Frame> {
         let mut taken = Vec::new();
         self.receiver.recv_many(&mut taken, most).await;

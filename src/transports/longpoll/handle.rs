@@ -1,5 +1,5 @@
-//! A polling session as its requests see it: they ask it, tell it, and change its transport, from whatever thread
-//! they have come to. The session itself is in [`longpoll`](super::longpoll).
+//! The handle of a long-polling session. HTTP requests use it, on any thread, to fetch frames, to post frames and to
+//! upgrade the transport. The session itself is in [`longpoll`](super).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,31 +16,31 @@ use crate::connections::connection::{Connection, WriteSide};
 use crate::protocol::Frame;
 use crate::transports::longpoll::frame_channel::{FrameReceiver, FrameSender, frame_channel};
 
-/// The session is over, or there never was one.
+/// The session is closed, or never existed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gone;
 
-/// What a request for news comes to.
+/// The result of a poll.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Fetched {
-    /// This, in order, and at least one.
-    FrameReader(Vec<Frame>),
-    /// Nothing in time, or another request has taken this one's place.
+    /// At least one frame, in order.
+    Frames(Vec<Frame>),
+    /// No frame within the time, or another poll has replaced this one.
     Nothing,
-    /// The session is over.
+    /// The session is closed.
     Gone,
 }
 
-/// Which way a request has come.
+/// The transport by which frames have arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Via {
-    /// By a request of its own.
+    /// An HTTP request.
     Http,
-    /// By the WebSocket that the session has been upgraded to.
+    /// The WebSocket that the session has been upgraded to.
     Socket,
 }
 
-/// A polling session, as its requests see it.
+/// The handle of a long-polling session.
 #[derive(Clone)]
 pub(crate) struct LongPollHandle {
     connection: Arc<Connection>,
@@ -52,7 +52,7 @@ pub(crate) struct LongPollHandle {
 }
 
 impl LongPollHandle {
-    /// The way to the session actor at `addr`.
+    /// A handle of the session actor at `addr`.
     pub(super) fn new<A>(addr: &Addr<A>, connection: Arc<Connection>) -> Self
     where
         A: Actor<Context = Context<A>> + Handler<Fetch> + Handler<Post> + Handler<Control>,
@@ -71,67 +71,67 @@ impl LongPollHandle {
         &self.connection
     }
 
-    /// Waits for something to say, for as long as `window`.
+    /// Waits for frames to the client, for at most `window`.
     pub(crate) async fn fetch(&self, window: Duration) -> Fetched {
         let (answer, mut waiting) = oneshot::channel();
         match self.fetch.try_send(Fetch { answer }) {
             Ok(()) => {}
-            // as one whose place another takes
+            // as if another poll had replaced this one
             Err(SendError::Full(_)) => return Fetched::Nothing,
             Err(SendError::Closed(_)) => return Fetched::Gone,
         }
-        let told = match timeout(window, &mut waiting).await {
-            Ok(told) => told.map_err(|_| Gone),
-            Err(_) => last_moment(waiting),
+        let fetched = match timeout(window, &mut waiting).await {
+            Ok(fetched) => fetched.map_err(|_| Gone),
+            Err(_) => frames_at_timeout(waiting),
         };
-        match told {
+        match fetched {
             Ok(frames) if frames.is_empty() => Fetched::Nothing,
-            Ok(frames) => Fetched::FrameReader(frames),
+            Ok(frames) => Fetched::Frames(frames),
             Err(Gone) => Fetched::Gone,
         }
     }
 
-    /// Waits until no other request of the session has the floor: what one says is read and handed on before
-    /// the next is, so that one session never has several in memory.
+    /// Waits until no other post of the session is in progress. The body of one request is read and handled before that
+    /// of the next, so that a session never has several bodies in memory.
     pub(crate) async fn lock_requests(&self) -> OwnedMutexGuard<()> {
         self.requests.clone().lock_owned().await
     }
 
-    /// Hands on what the client has said, and ends when it has been handled.
+    /// Passes the client's frames to the session, and returns once they have been handled.
     pub(crate) async fn post(&self, via: Via, frames: Vec<Frame>) -> Result<(), Gone> {
         self.post.send(Post { via, frames }).await.unwrap_or(Err(Gone))
     }
 
-    /// Ends when what the client has asked for is settled, as far as it takes part in that: its joins.
+    /// Waits until all joins of the client are decided.
     pub(crate) async fn joins_settled(&self) -> Result<(), Gone> {
         let (done, settled) = oneshot::channel();
         self.control.do_send(Control::Settle(done));
         settled.await.map_err(|_| Gone)
     }
 
-    /// Whether the client may try to change its transport: not while it tries already, or when it has.
+    /// Starts an upgrade of the transport. Returns `false` if one is in progress or has succeeded.
     pub(crate) fn begin_upgrade(&self) -> bool {
         !self.upgrading.swap(true, Ordering::AcqRel)
     }
 
-    /// Answers the waiting request, and each that follows, with `frame`: the client is about to change
-    /// its transport.
+    /// Answers the waiting poll, and each later one, with `frame`, because the client is about to upgrade its
+    /// transport.
     pub(crate) fn release(&self, frame: Frame) {
         self.control.do_send(Control::Release(frame));
     }
 
-    /// The client has not changed its transport after all, and may try again.
+    /// Ends an upgrade that has failed. The client may try again.
     pub(crate) fn give_up_upgrade(&self) {
         self.control.do_send(Control::Resume);
         self.upgrading.store(false, Ordering::Release);
     }
 
-    /// From now on the session is spoken to over a WebSocket alone. What it has to say comes out of the pipe, until
-    /// it ends.
+    /// Completes the upgrade: from now on the session uses only the WebSocket. The returned channel has the session's
+    /// frames, until it closes.
     pub(crate) fn upgrade(&self, write_side: Arc<WriteSide>) -> FrameReceiver {
         let (sender, receiver) = frame_channel();
         self.connection.set_write_side(write_side);
-        self.control.do_send(Control::WriteSide(sender));
+        self.control.do_send(Control::Upgrade(sender));
         receiver
     }
 
@@ -141,8 +141,8 @@ impl LongPollHandle {
     }
 }
 
-/// What was said at the very moment at which the waiting ended: it must not be lost.
-fn last_moment(mut waiting: oneshot::Receiver<Vec<Frame>>) -> Result<Vec<Frame>, Gone> {
+/// The frames that were sent at the moment of the timeout, which must not be lost.
+fn frames_at_timeout(mut waiting: oneshot::Receiver<Vec<Frame>>) -> Result<Vec<Frame>, Gone> {
     waiting.close();
     match waiting.try_recv() {
         Ok(frames) => Ok(frames),
@@ -150,14 +150,14 @@ fn last_moment(mut waiting: oneshot::Receiver<Vec<Frame>>) -> Result<Vec<Frame>,
     }
 }
 
-/// The client wants to hear. Dropping the answer's other end gives up.
+/// A poll. It gives up by dropping the receiver of `answer`.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Fetch {
     pub(super) answer: oneshot::Sender<Vec<Frame>>,
 }
 
-/// The client has said something.
+/// Frames from the client.
 #[derive(Message)]
 #[rtype(result = "Result<(), Gone>")]
 pub(super) struct Post {
@@ -165,13 +165,18 @@ pub(super) struct Post {
     pub(super) frames: Vec<Frame>,
 }
 
-/// The session changes.
+/// Changes the state of the session.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) enum Control {
+    /// The client probes a WebSocket: answer polls with this frame.
     Release(Frame),
+    /// The probe has failed: poll again.
     Resume,
-    WriteSide(FrameSender),
+    /// The client uses a WebSocket from now on.
+    Upgrade(FrameSender),
+    /// Complete this once the client's joins are settled.
     Settle(oneshot::Sender<()>),
+    /// Close the session.
     End(&'static Reason),
 }

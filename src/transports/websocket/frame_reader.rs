@@ -1,9 +1,9 @@
-//! Messages out of a connection's bytes: WebSocket frames (RFC 6455, section 5.2), each refused by what its header
-//! declares, before anything of its payload is kept.
+//! Parses WebSocket frames (RFC 6455, section 5.2). An invalid or too large frame is refused by its header alone,
+//! before any of its payload is buffered. Fragments are reassembled in [`websocket`](super).
 //!
-//! No byte is read before the frames that have come are handled, and nothing is kept between them. A bad header is the
-//! last thing that is handed out: whatever follows is read and dropped, so that the client still receives the close
-//! frame that says why.
+//! No more bytes are read before the frames that have arrived are handled, and no buffer is kept between frames. An
+//! invalid header is the last item of the stream. Later bytes are read and dropped, so that the client still receives
+//! the close frame that gives the reason.
 
 use std::io;
 use std::pin::Pin;
@@ -19,37 +19,38 @@ use futures_util::Stream;
 
 use crate::connections::connection::Connection;
 
-/// How many chunks without a whole frame are read before others get a turn.
-const CHUNKS_A_TURN: usize = 16;
+/// How many chunks without a whole frame are read before other tasks run.
+const CHUNKS_PER_POLL: usize = 16;
 
-/// The messages of one connection, control frames and pieces of messages included.
+/// The stream of a connection's messages, including control frames and fragments.
 pub(crate) struct FrameReader<S> {
     bytes: S,
     connection: Arc<Connection>,
     codec: Codec,
     limit: usize,
-    /// What has come and is not handed out yet; where it begins, a frame does.
+    /// The bytes that have arrived and are not parsed yet. They start at the beginning of a frame.
     buffer: BytesMut,
-    is_shut: bool,
+    /// Whether an invalid frame has arrived. Later bytes are dropped.
+    has_failed: bool,
 }
 
 impl<S> FrameReader<S> {
-    /// Of frames whose payloads are at most `limit` bytes.
+    /// A reader of frames whose payloads have at most `limit` bytes.
     pub(crate) fn new(bytes: S, connection: Arc<Connection>, limit: usize) -> Self {
         let codec = Codec::new().max_size(limit);
-        Self { bytes, connection, codec, limit, buffer: BytesMut::new(), is_shut: false }
+        Self { bytes, connection, codec, limit, buffer: BytesMut::new(), has_failed: false }
     }
 
-    /// The next whole frame of what has come, or what is wrong with it.
+    /// The next whole frame in the buffer, or the error in it.
     fn next_frame(&mut self) -> Option<Result<Message, ProtocolError>> {
         if let Err(error) = check(&self.buffer, self.limit as u64) {
-            self.is_shut = true;
+            self.has_failed = true;
             self.buffer = BytesMut::new();
             return Some(Err(error));
         }
         let frame = self.codec.decode(&mut self.buffer).transpose()?;
         if self.buffer.is_empty() {
-            // it would else share what the message lies in, and keep it
+            // an empty buffer would share the message's memory and keep it alive
             self.buffer = BytesMut::new();
         }
         Some(frame.and_then(message))
@@ -73,14 +74,14 @@ where
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        for _ in 0..CHUNKS_A_TURN {
+        for _ in 0..CHUNKS_PER_POLL {
             if let Some(frame) = this.next_frame() {
                 return Poll::Ready(Some(frame));
             }
             match ready!(Pin::new(&mut this.bytes).poll_next(cx)) {
-                Some(Ok(_)) if this.is_shut => {}
+                Some(Ok(_)) if this.has_failed => {}
                 Some(Ok(chunk)) => this.add(chunk),
-                // the connection has ended in the middle of its body, as it always does; no frame was wrong
+                // a WebSocket always ends in the middle of its HTTP body: this is no invalid frame
                 Some(Err(_)) | None => return Poll::Ready(None),
             }
         }
@@ -89,7 +90,7 @@ where
     }
 }
 
-/// Whether a frame may come that begins like this: what is not there yet is not judged.
+/// Checks as much of a frame's header as has arrived.
 fn check(header: &[u8], limit: u64) -> Result<(), ProtocolError> {
     let [first, second, rest @ ..] = header else { return Ok(()) };
     let (final_frame, reserved, opcode) = (first & 0x80 != 0, first & 0x70, first & 0x0F);
@@ -171,7 +172,7 @@ mod tests {
         FrameReader::new(stream::iter(chunks), crowd(1).remove(0).connection, limit)
     }
 
-    /// Of a client that has said all and gone; whoever gives others a turn is asked again.
+    /// All messages of a client that has sent everything and disconnected. A reader that yields is polled again.
     fn all(
         mut frames: impl Stream<Item = Result<Message, ProtocolError>> + Unpin,
     ) -> Vec<Result<Message, ProtocolError>> {
@@ -186,12 +187,12 @@ mod tests {
     }
 
     #[test]
-    fn frames_come_out_however_they_are_cut() {
+    fn frames_are_parsed_from_chunks_of_any_size() {
         let sizes = [(0x81, 5), (0x89, 125), (0x82, 70_000), (0x01, 300), (0x80, 0), (0x8A, 2)];
         let bytes: Vec<u8> = sizes.iter().flat_map(|(first, length)| frame(*first, *length)).collect();
         for size in [1, 2, 3, 7, 1000, bytes.len()] {
-            let told = all(frames(bytes.chunks(size).map(<[u8]>::to_vec), 70_000));
-            let lengths = told.into_iter().map(|message| match message.unwrap() {
+            let messages = all(frames(bytes.chunks(size).map(<[u8]>::to_vec), 70_000));
+            let lengths = messages.into_iter().map(|message| match message.unwrap() {
                 Message::Text(text) => text.len(),
                 Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes) => bytes.len(),
                 Message::Continuation(Item::FirstText(bytes) | Item::Last(bytes)) => bytes.len(),
@@ -201,9 +202,9 @@ mod tests {
         }
     }
 
-    /// What waits of a client that floods is one chunk, and nothing of one that is silent.
+    /// A client that floods has one chunk buffered, and a silent client nothing.
     #[test]
-    fn nothing_is_read_before_what_has_come_is_handled_and_nothing_is_kept_after() {
+    fn a_chunk_is_read_only_after_the_last_one_is_handled_and_its_buffer_is_freed() {
         let read = Rc::new(Cell::new(0));
         let chunks = [[frame(0x89, 0), frame(0x81, 3)].concat(), frame(0x89, 0)];
         let counted = chunks.into_iter().inspect(|_| read.set(read.get() + 1));
@@ -216,16 +217,16 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_before_a_bad_header_is_handled_and_nothing_after_it() {
+    fn frames_before_an_invalid_header_are_handled_and_none_after_it() {
         let bytes = [frame(0x81, 5), frame(0x81, 7), vec![0xC1, 0x80], frame(0x81, 5)].concat();
         for size in [1, 25, 26, bytes.len()] {
-            let told = all(frames(bytes.chunks(size).map(<[u8]>::to_vec), 1000));
-            assert!(matches!(told[..], [Ok(_), Ok(_), Err(_)]), "in chunks of {size}: {told:?}");
+            let messages = all(frames(bytes.chunks(size).map(<[u8]>::to_vec), 1000));
+            assert!(matches!(messages[..], [Ok(_), Ok(_), Err(_)]), "in chunks of {size}: {messages:?}");
         }
     }
 
     #[test]
-    fn a_header_is_refused_before_its_payload_comes() {
+    fn an_invalid_header_is_refused_before_its_payload_arrives() {
         let refused = |bytes: &[u8]| match &all(frames([bytes.to_vec()], 1000))[..] {
             [Err(error)] => close_reason(error).code,
             other => panic!("{other:?}"),
@@ -238,7 +239,7 @@ mod tests {
             ([0xC1, 0x85], "reserved bit"),
             ([0x83, 0x85], "reserved opcode"),
             ([0x8B, 0x80], "reserved control opcode"),
-            ([0x09, 0x80], "a control frame in pieces"),
+            ([0x09, 0x80], "a fragmented control frame"),
             ([0x89, 0xFE], "a control frame of more than 125 bytes"),
             ([0x88, 0x81], "a close code of one byte"),
         ] {

@@ -1,8 +1,9 @@
-//! An upgraded connection: its wire on one side, what its handler answers on the other, and nothing between them.
+//! The task of an upgraded connection: it passes the socket's bytes to the request's handler and writes the response to
+//! the socket, without buffers between them.
 //!
-//! The HTTP server's dispatcher would keep two buffers of 8 KiB for as long as the connection lives, and pass each
-//! chunk through a queue. Here a chunk lives from its reading until it is decoded, or from its encoding until it is
-//! written. Whether there is an upgrade at all is decided by the handler of the request's route, as ever.
+//! The dispatcher of the HTTP server would keep two buffers of 8 KiB as long as the connection is open, and pass each
+//! chunk through a queue. Here a chunk is freed as soon as it is decoded or written. Whether a request is upgraded is
+//! decided by the handler of its route, as for any request.
 
 use std::future::Future;
 use std::io;
@@ -32,15 +33,16 @@ use crate::connections::ip_limits::IpSlot;
 use crate::connections::ready_queue::ReadyQueue;
 use crate::connections::writer::{Aborted, LARGE};
 
-/// How much is read at a time (bytes).
+/// The maximum size of a read, in bytes.
 const CHUNK: usize = 16 * 1024;
 
-/// A request that asks for an upgrade, and the connection that it has come by.
+/// A request for an upgrade, with its connection.
 pub(crate) type UpgradeRequest = (Request, Framed<TcpStream, Codec>);
 
-/// Has `app` answer the request, and carries what both sides say until one of them ends: a task of its own, since the
-/// one that has read the request is as large as all that HTTP may need. What the client still sends after the last word
-/// is read and dropped for as long as `drain_timeout`: it would else lose that word.
+/// Passes the request to `app`, and then bytes in both directions until either side closes. This is a task of its own,
+/// because the task that has read the request is as large as HTTP needs it. After the last byte is written, bytes from
+/// the client are read and dropped for `drain_timeout`. Otherwise the kernel would reset the connection, and the client
+/// would lose the last bytes.
 pub(crate) fn spawn_connection<S>(
     app: Rc<S>,
     (request, framed): UpgradeRequest,
@@ -51,22 +53,22 @@ pub(crate) fn spawn_connection<S>(
 {
     let write_side = Arc::new(WriteSide::new(ready_queue));
     let ip_slot = request.conn_data::<Arc<IpSlot>>().cloned();
-    // boxed, as all that is over soon: the task stays as large as all that it is given, and its largest moment
+    // boxed, like all futures that finish soon: a task keeps the size of its largest state until it exits
     let answered = Box::pin(answer(app, request, framed, write_side.clone()));
     actix_web::rt::spawn(async move {
-        // its address has one connection less when this one ends, and not before
+        // frees the IP's slot when this connection closes, and not before
         let _ip_slot = ip_slot;
         let (writer, bytes, body) = answered.await?;
-        let outgoing = Outgoing { writer: Some(writer), due: bytes, body: Some(pin!(body)), write_side };
+        let outgoing = Outgoing { writer: Some(writer), bytes, body: Some(pin!(body)), write_side };
         let mut writer = outgoing.await?;
         writer.shutdown().await?;
-        // whoever does not hang up is hung up on
+        // a client that does not close the connection is disconnected after the timeout
         let _ = Box::pin(tokio::time::timeout(drain_timeout, drain(writer.as_ref()))).await;
         Ok::<_, Error>(())
     });
 }
 
-/// The wire of a request that asks for an upgrade; nothing where it has come by another server than ours.
+/// The write side of a request for an upgrade. `None` if the request did not come through [`spawn_connection`].
 pub(crate) fn of(request: &HttpRequest) -> Option<Arc<WriteSide>> {
     request.extensions().get::<Arc<WriteSide>>().cloned()
 }
@@ -82,10 +84,10 @@ where
 {
     let FramedParts { io, mut codec, read_buf, write_buf, .. } = framed.into_parts();
     let (reader, writer) = io.into_split();
-    // copied, so that the buffer it lies in is free
+    // copied, so that the read buffer can be freed
     let ahead = Bytes::copy_from_slice(&read_buf);
     drop(read_buf);
-    let incoming = Incoming { reader, ahead, rests: false };
+    let incoming = Incoming { reader, ahead, yields: false };
     request.extensions_mut().insert(write_side);
     *request.payload() = Payload::Stream { payload: Box::pin(incoming) };
     let response = match app.call(request).await {
@@ -96,7 +98,7 @@ where
     Ok((writer, bytes, body))
 }
 
-/// The head of the answer as bytes, behind what was not written yet of earlier ones.
+/// The response's head as bytes, after the bytes of earlier responses that are not written yet.
 fn response_head(
     response: Response<BoxBody>,
     codec: &mut Codec,
@@ -104,20 +106,20 @@ fn response_head(
 ) -> Result<(Bytes, BoxBody), Error> {
     let (mut head, body) = response.into_parts();
     if head.status() != StatusCode::SWITCHING_PROTOCOLS {
-        // where a body ends that has no length is where the connection does
+        // a body without a length ends where the connection does
         head.head_mut().set_connection_type(ConnectionType::Close);
     }
     codec.encode(Message::Item((head, body.size())), &mut bytes)?;
     Ok((Bytes::copy_from_slice(&bytes), body))
 }
 
-/// What the client says, as the payload of its request.
+/// The bytes from the client, as the payload of its request.
 struct Incoming {
     reader: OwnedReadHalf,
-    /// What came together with the request.
+    /// Bytes that arrived together with the request.
     ahead: Bytes,
-    /// After a full chunk, which has another behind it, others get a turn.
-    rests: bool,
+    /// Set after a full chunk, which probably has another one behind it: other tasks run first.
+    yields: bool,
 }
 
 impl Stream for Incoming {
@@ -127,7 +129,7 @@ impl Stream for Incoming {
         if !self.ahead.is_empty() {
             return Poll::Ready(Some(Ok(std::mem::take(&mut self.ahead))));
         }
-        if std::mem::take(&mut self.rests) {
+        if std::mem::take(&mut self.yields) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -138,32 +140,33 @@ impl Stream for Incoming {
             Ok(()) => {}
             Err(error) => return Poll::Ready(Some(Err(error.into()))),
         }
-        self.rests = chunk.remaining() == 0;
+        self.yields = chunk.remaining() == 0;
         Poll::Ready(Some(Ok(Bytes::copy_from_slice(chunk.filled()))))
     }
 }
 
-/// Has what is said written, as a rule by the [courier](crate::connections::flusher).
+/// Writes the output of an upgraded connection, or leaves it to the [flusher](crate::connections::flusher), as usual.
 struct Outgoing<'a> {
-    /// Not while this rests: then it lies with the line.
+    /// `None` while it is parked at the connection's writer.
     writer: Option<OwnedWriteHalf>,
-    /// What is written here, before the body goes on.
-    due: Bytes,
-    /// Nothing once it has said all: an answer in its own words, a session by the line.
+    /// Bytes that are written here, before the body is polled again.
+    bytes: Bytes,
+    /// `None` once it has ended. The body of an HTTP response has the bytes to write. The body of a session is its
+    /// actor, which puts its output into the connection's writer.
     body: Option<Pin<&'a mut BoxBody>>,
     write_side: Arc<WriteSide>,
 }
 
 impl Outgoing<'_> {
-    /// What was said is written here, and not by the courier.
-    fn take(&mut self) {
-        self.due = std::mem::take(&mut self.write_side.writer.state().buffer).freeze();
+    /// Takes the session's output, to write it here instead of leaving it to the flusher.
+    fn take_buffer(&mut self) {
+        self.bytes = std::mem::take(&mut self.write_side.writer.state().buffer).freeze();
     }
 
-    /// Whether the courier writes what was said, if anything was.
-    fn leaves(&self) -> bool {
-        let said = self.write_side.writer.state().buffer.len();
-        said == 0 || said <= LARGE && self.write_side.request_flush()
+    /// Whether the output can be left to the flusher: there is none, or the flusher will write it.
+    fn is_left_to_flusher(&self) -> bool {
+        let length = self.write_side.writer.state().buffer.len();
+        length == 0 || length <= LARGE && self.write_side.request_flush()
     }
 }
 
@@ -172,16 +175,16 @@ impl Future for Outgoing<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let cut = |Aborted| io::Error::from(io::ErrorKind::ConnectionAborted);
-        if let Some(parked) = this.write_side.writer.unpark(cx).map_err(cut)? {
+        let aborted = |Aborted| io::Error::from(io::ErrorKind::ConnectionAborted);
+        if let Some(parked) = this.write_side.writer.unpark(cx).map_err(aborted)? {
             this.writer = Some(parked.writer);
             if parked.is_full {
-                this.take();
+                this.take_buffer();
             }
         }
-        let mut writer = this.writer.take().expect("it lies here, or with the line");
+        let mut writer = this.writer.take().expect("the socket is here, or parked at the writer");
         loop {
-            if let Poll::Ready(written) = write(&mut writer, &mut this.due, cx) {
+            if let Poll::Ready(written) = write(&mut writer, &mut this.bytes, cx) {
                 written?;
             } else {
                 this.writer = Some(writer);
@@ -189,16 +192,16 @@ impl Future for Outgoing<'_> {
             }
             let Some(body) = &mut this.body else { return Poll::Ready(Ok(writer)) };
             match body.as_mut().poll_next(cx) {
-                Poll::Ready(Some(bytes)) => this.due = bytes?,
+                Poll::Ready(Some(bytes)) => this.bytes = bytes?,
                 Poll::Ready(None) => {
                     this.body = None;
-                    this.take();
+                    this.take_buffer();
                 }
-                Poll::Pending if this.leaves() => {
+                Poll::Pending if this.is_left_to_flusher() => {
                     this.write_side.writer.park(writer);
                     return Poll::Pending;
                 }
-                Poll::Pending => this.take(),
+                Poll::Pending => this.take_buffer(),
             }
         }
     }
@@ -221,14 +224,14 @@ fn write(writer: &mut OwnedWriteHalf, bytes: &mut Bytes, cx: &mut Context<'_>) -
     Poll::Ready(Ok(()))
 }
 
-/// Reads until the client hangs up.
+/// Reads and drops bytes until the client closes the connection.
 async fn drain(stream: &TcpStream) -> io::Result<()> {
     loop {
         stream.readable().await?;
         match stream.try_read(&mut [0; 1024]) {
             Ok(0) => return Ok(()),
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-            // one that never ends is not to keep others waiting
+            // a client that sends without end must not block other tasks
             _ => actix_web::rt::task::yield_now().await,
         }
     }

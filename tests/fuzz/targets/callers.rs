@@ -110,7 +110,9 @@ fn odd() -> Vec<Vec<u8>> {
     let parting = [part('0', asks("GET /hello", UPGRADE)), part('f', "\u{8}\u{3}"), part('r', "x")];
     let late = [part('0', asks("GET /readyz", "")), part('0', "GET /rea")];
     let others = [
-        asks("GET /", "Accept-Encoding: gzip\r\n") + &asks("HEAD /lib/peer.js", "") + "GET /healthz HTTP/1.0\r\n\r\n",
+        asks("GET /", "Accept-Encoding: gzip\r\n")
+            + &asks("HEAD /lib/rtc/peer.js", "")
+            + "GET /healthz HTTP/1.0\r\n\r\n",
         says("POST /healthz", "Expect: 100-continue\r\n", "hello"),
         asks("CONNECT /socket/websocket", "") + "bytes",
         says("GET /peerjs/id", "Transfer-Encoding: chunked\r\n", "abc"),

@@ -1,125 +1,125 @@
-/** `handclasp get`: takes all that a link offers into a folder, or tells what there is. */
+/** `handclasp get`: downloads all files of a share into a folder, or lists them. */
 
-import { readLink } from "../address.js";
-import { Download } from "../download.js";
-import { FileFetch } from "../filefetch.js";
-import { stretch } from "../key.js";
-import { openPeer } from "./broker.js";
-import { DiskFolder } from "./folder.js";
-import { endProgress, filesText, percentText, print, say, showProgress, sizeText, timeText } from "./terminal.js";
-import { Complaint, FAILED, INTERRUPTED, MISUSED, fileFault, sentence } from "./words.js";
+import { deriveKey } from "../share/derive-key.js";
+import { Download } from "../share/download.js";
+import { FileFetch } from "../share/file-fetch.js";
+import { parseShareLink } from "../share/share-link.js";
+import { openPeer } from "./broker-peer.js";
+import { DirectoryTarget } from "./directory-target.js";
+import { CliError, FAILED, INTERRUPTED, USAGE_ERROR, errorMessage, fileErrorMessage } from "./messages.js";
+import { clearProgress, formatDuration, formatFiles, formatPercent, formatSize, printResult, printStatus, showProgress } from "./terminal.js";
 
-/** @typedef {import("../catalogue.js").Entry} Entry */
-/** @typedef {import("../download.js").Progress} Progress */
+/** @typedef {import("../share/download.js").DownloadProgress} DownloadProgress */
+/** @typedef {import("../share/file-entry.js").FileEntry} FileEntry */
 
 /**
  * @param {string} link
  * @param {object} options
- * @param {string} [options.out] a folder (default: where the command runs)
+ * @param {string} [options.out] a folder (default: the current one)
  * @param {string} [options.password]
- * @param {boolean} [options.list] tell, take nothing
- * @param {Promise<void>} options.interrupted by ^C
+ * @param {boolean} [options.list] list the files and download nothing
+ * @param {Promise<void>} options.interrupted resolves at Ctrl+C
  * @returns {Promise<number>} the exit code
  */
 export async function get(link, { out = ".", password = "", list = false, interrupted }) {
-  const { origin, peerId, key } = await invitation(link, password);
-  const { peer, join, leave } = await openPeer(origin);
+  const { origin, peerId, key } = await parseLink(link, password);
+  const { peer, join, close } = await openPeer(origin);
   const fetch = new FileFetch(peer, peerId, key);
   const stopped = interrupted.then(() => {
-    throw new Complaint("Stopped. What has arrived is kept: the same command goes on from there.", INTERRUPTED);
+    throw new CliError("Stopped. Received data is kept: run the same command again to continue.", INTERRUPTED);
   });
   try {
-    const work = join().then(() => visit(fetch, list ? tell : (entries) => take(fetch, entries, new DiskFolder(out, peerId))));
+    const work = join().then(() => runWithList(fetch, list ? printList : (entries) => downloadAll(fetch, entries, new DirectoryTarget(out, peerId))));
     const exitCode = await Promise.race([work, stopped]);
-    await fetch.leave(); // the sender hears that all is written
+    await fetch.stopGracefully(); // the sender receives the last progress report
     return exitCode;
   } finally {
-    endProgress();
+    clearProgress();
     fetch.stop();
-    leave();
+    close();
   }
 }
 
 /**
  * @param {string} link
  * @param {string} password
- * @returns {Promise<{origin: string, peerId: string, key: Uint8Array<ArrayBuffer>}>} key: to prove with
+ * @returns {Promise<{origin: string, peerId: string, key: Uint8Array<ArrayBuffer>}>} key: of the share
  */
-async function invitation(link, password) {
-  if (!URL.canParse(link) || !/^https?:/.test(link)) throw new Complaint("That is no link. It begins with https:// and is to be put in quotes.", MISUSED);
+async function parseLink(link, password) {
+  if (!URL.canParse(link) || !/^https?:/.test(link)) throw new CliError("Not a link: it has to begin with https://. Put it in quotes.", USAGE_ERROR);
   const { origin, search, hash } = new URL(link);
-  const read = readLink({ search, hash });
-  if (read === "bad_id") throw new Complaint("This link is damaged: its peer_id is no id. Copy the link again, all of it.", MISUSED);
-  if (read === "no_key") throw new Complaint("This link is incomplete: its key, behind #k=, is missing or damaged. Copy all of it, and put it in quotes: '…'.", MISUSED);
-  if (typeof read === "string") throw new Complaint("This link leads to nobody: it has no peer_id. Copy the link again, all of it.", MISUSED);
-  const { peerId, key, hasPassword } = read;
-  if (hasPassword && password === "") throw new Complaint("A password belongs to this link: give it with --password, or in the variable HANDCLASP_PASSWORD.", MISUSED);
-  return { origin, peerId, key: hasPassword ? await stretch(key, password) : key };
+  const parsed = parseShareLink({ search, hash });
+  if (parsed === "bad_id") throw new CliError("This link is damaged: its peer_id is invalid. Copy the whole link again.", USAGE_ERROR);
+  if (parsed === "no_key") throw new CliError("This link is incomplete: the key after #k= is missing or damaged. Copy the whole link, and put it in quotes: '…'.", USAGE_ERROR);
+  if (typeof parsed === "string") throw new CliError("This link is incomplete: it has no peer_id. Copy the whole link again.", USAGE_ERROR);
+  const { peerId, key, hasPassword } = parsed;
+  if (hasPassword && password === "") throw new CliError("This link needs a password: use --password or the environment variable HANDCLASP_PASSWORD.", USAGE_ERROR);
+  return { origin, peerId, key: hasPassword ? await deriveKey(key, password) : key };
 }
 
 /**
- * Until the work on the first list of files is done, over as many connections as it takes.
+ * Waits for the first list of files and runs the work on it, over as many connections as it takes.
  *
  * @param {FileFetch} fetch
- * @param {(entries: Entry[]) => Promise<number>} work
+ * @param {(entries: FileEntry[]) => Promise<number>} work
  * @returns {Promise<number>}
  */
-function visit(fetch, work) {
-  let told = "";
+function runWithList(fetch, work) {
+  let lastMessage = "";
   return new Promise((resolve, reject) => {
-    let isAtWork = false;
+    let isWorking = false;
     fetch.on("state", (state, error) => {
       if (state === "ended") return reject(error);
-      if (state === "verified") say("Connected and verified.");
-      const words = state === "waiting" ? sentence(error) : "";
-      // The same trouble, again and again, is said once.
-      if (words && words !== told) say(`${words} Trying again by itself; ^C ends it.`);
-      if (state === "waiting" || state === "verified") told = words;
+      if (state === "verified") printStatus("Connected and verified.");
+      const message = state === "waiting" ? errorMessage(error) : "";
+      // A failure that repeats is printed once.
+      if (message && message !== lastMessage) printStatus(`${message} Retrying; press Ctrl+C to stop.`);
+      if (state === "waiting" || state === "verified") lastMessage = message;
     });
     fetch.on("list", (entries) => {
-      if (isAtWork) return;
-      if (entries.length === 0) return say("Nothing is on offer yet. Waiting for it; ^C ends it.");
-      isAtWork = true;
+      if (isWorking) return;
+      if (entries.length === 0) return printStatus("The sender shares no files yet. Waiting; press Ctrl+C to stop.");
+      isWorking = true;
       work(entries).then(resolve, reject);
     });
     fetch.start().catch(reject);
   });
 }
 
-/** @param {Entry[]} entries */
-async function tell(entries) {
-  for (const { path, size } of entries) print(`${sizeText(size).padStart(10)}  ${path.join("/")}`);
-  say(`${filesText(entries.length, sum(entries))}.`);
+/** @param {FileEntry[]} entries */
+async function printList(entries) {
+  for (const { path, size } of entries) printResult(`${formatSize(size).padStart(10)}  ${path.join("/")}`);
+  printStatus(`${formatFiles(entries.length, totalSize(entries))}.`);
   return 0;
 }
 
 /**
  * @param {FileFetch} fetch
- * @param {Entry[]} entries
- * @param {DiskFolder} folder
+ * @param {FileEntry[]} entries
+ * @param {DirectoryTarget} target
  */
-async function take(fetch, entries, folder) {
-  say(`Fetching ${filesText(entries.length, sum(entries))}.`);
-  const download = new Download(entries, folder);
-  download.on("progress", (progress) => showProgress(() => line(progress)));
-  fetch.take(download);
+async function downloadAll(fetch, entries, target) {
+  printStatus(`Downloading ${formatFiles(entries.length, totalSize(entries))}.`);
+  const download = new Download(entries, target);
+  download.on("progress", (progress) => showProgress(() => formatProgress(progress)));
+  fetch.add(download);
   const { files, failed } = await download.finished;
-  for (const { name } of files) print(name);
-  for (const { entry, error } of failed) say(`${entry.path.join("/")} did not come: ${fileFault(error)}.`);
-  const good = entries.filter((entry) => !failed.some((other) => other.entry === entry));
-  const kept = folder.kept > 0 ? `; ${sizeText(folder.kept)} of it was here already` : "";
-  say(`${failed.length === 0 ? "Done" : "Not all came"}: ${filesText(good.length, sum(good))}, written and verified${kept}.`);
+  for (const { name } of files) printResult(name);
+  for (const { entry, error } of failed) printStatus(`${entry.path.join("/")} did not arrive: ${fileErrorMessage(error)}.`);
+  const arrived = entries.filter((entry) => !failed.some((other) => other.entry === entry));
+  const reused = target.reusedBytes > 0 ? `; ${formatSize(target.reusedBytes)} of it was already here` : "";
+  printStatus(`${failed.length === 0 ? "Done" : "Incomplete"}: ${formatFiles(arrived.length, totalSize(arrived))}, written and verified${reused}.`);
   return failed.length === 0 ? 0 : FAILED;
 }
 
-/** @param {Progress} progress */
-function line({ state, written, total, speed, left }) {
-  const figures = `${percentText(written, total)} of ${sizeText(total)}`;
-  if (state === "waiting") return `${figures}, waiting for the sender`;
-  return `${figures}, ${sizeText(Math.round(speed))}/s${Number.isFinite(left) ? `, ${timeText(left)} left` : ""}`;
+/** @param {DownloadProgress} progress */
+function formatProgress({ state, written, total, speed, secondsLeft }) {
+  const progress = `${formatPercent(written, total)} of ${formatSize(total)}`;
+  if (state === "waiting") return `${progress}, waiting for the sender`;
+  return `${progress}, ${formatSize(Math.round(speed))}/s${Number.isFinite(secondsLeft) ? `, ${formatDuration(secondsLeft)} left` : ""}`;
 }
 
-/** @param {Entry[]} entries */
-function sum(entries) {
+/** @param {FileEntry[]} entries */
+function totalSize(entries) {
   return entries.reduce((bytes, { size }) => bytes + size, 0);
 }

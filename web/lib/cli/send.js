@@ -1,82 +1,82 @@
-/** `handclasp send`: shares files and folders by a link for as long as it runs, and tells who takes how much. */
+/** `handclasp send`: shares files and folders by a link until it is stopped, and reports each receiver's progress. */
 
-import { makeLink } from "../address.js";
-import { randomBytes } from "../bytes.js";
-import { FileShare } from "../fileshare.js";
-import { stretch } from "../key.js";
-import { KEY_BYTES } from "../proof.js";
-import { openPeer } from "./broker.js";
-import { offersOf } from "./offers.js";
-import { endProgress, filesText, percentText, print, say, showProgress, sizeText } from "./terminal.js";
-import { Complaint, INTERRUPTED, MISUSED, fileFault, sentence } from "./words.js";
+import { deriveKey } from "../share/derive-key.js";
+import { FileShare } from "../share/file-share.js";
+import { KEY_BYTES } from "../share/key-proof.js";
+import { formatShareLink } from "../share/share-link.js";
+import { randomBytes } from "../util/bytes.js";
+import { openPeer } from "./broker-peer.js";
+import { findFiles } from "./local-files.js";
+import { CliError, INTERRUPTED, USAGE_ERROR, errorMessage, fileErrorMessage } from "./messages.js";
+import { clearProgress, formatFiles, formatPercent, formatSize, printResult, printStatus, showProgress } from "./terminal.js";
 
-/** @typedef {import("../fileshare.js").Reception} Reception */
+/** @typedef {import("../share/remote-receiver.js").RemoteReceiver} RemoteReceiver */
 
 /**
  * @param {string[]} paths files and folders
  * @param {object} options
- * @param {string} options.broker the address of its page
+ * @param {string} options.broker URL of its page
  * @param {string} [options.password]
- * @param {Promise<void>} options.interrupted by ^C, which is how it ends
+ * @param {Promise<void>} options.interrupted resolves at Ctrl+C, which ends the command
  * @returns {Promise<number>} the exit code
  */
 export async function send(paths, { broker, password = "", interrupted }) {
-  if (!URL.canParse(broker) || !/^https?:/.test(broker)) throw new Complaint(`${broker} is no address of a broker: it begins with https://.`, MISUSED);
-  const { offers, skipped } = await offersOf(paths);
-  for (const place of skipped) say(`Left out, since it is no file: ${place}`);
+  if (!URL.canParse(broker) || !/^https?:/.test(broker)) throw new CliError(`${broker} is not the URL of a broker: it has to begin with https://.`, USAGE_ERROR);
+  const { files, skipped } = await findFiles(paths);
+  for (const path of skipped) printStatus(`Skipped, because it is not a file: ${path}`);
   const { origin } = new URL(broker);
-  const { peer, join, leave } = await openPeer(origin);
+  const { peer, join, close } = await openPeer(origin);
   try {
-    const key = randomBytes(KEY_BYTES);
-    const share = new FileShare(peer, await stretch(key, password));
-    const entries = share.catalogue.add(offers);
-    follow(share);
-    const ended = new Promise((_, reject) => {
-      peer.on("state", (state, error) => state === "closed" && reject(new Complaint(`The broker ended this share: ${sentence(error)}`)));
+    const linkKey = randomBytes(KEY_BYTES);
+    const share = new FileShare(peer, await deriveKey(linkKey, password));
+    const entries = share.catalogue.add(files);
+    reportReceivers(share);
+    const closed = new Promise((_, reject) => {
+      peer.on("state", (state, error) => state === "closed" && reject(new CliError(`The broker ended this share: ${errorMessage(error)}`)));
     });
-    const isJoined = await Promise.race([join().then(() => true), interrupted.then(() => false), ended]);
-    if (!isJoined) throw new Complaint("Stopped before there was a link.", INTERRUPTED);
-    print(makeLink({ peerId: peer.id, key, hasPassword: password !== "" }, { origin, pathname: "/" }));
-    say(`Sharing ${filesText(entries.length, entries.reduce((bytes, { size }) => bytes + size, 0))} with whoever has this link, until ^C.`);
-    if (/^(localhost|127\.|\[::1\])/.test(new URL(origin).host)) say("This broker is on this very computer, and so are those whom the link can reach: --broker names another.");
-    await Promise.race([interrupted, ended]);
+    const isJoined = await Promise.race([join().then(() => true), interrupted.then(() => false), closed]);
+    if (!isJoined) throw new CliError("Stopped before the link was ready.", INTERRUPTED);
+    printResult(formatShareLink({ peerId: peer.id, key: linkKey, hasPassword: password !== "" }, { origin, pathname: "/" }));
+    printStatus(`Sharing ${formatFiles(entries.length, entries.reduce((bytes, { size }) => bytes + size, 0))} with everybody who has this link, until Ctrl+C.`);
+    if (/^(localhost|127\.|\[::1\])/.test(new URL(origin).host)) printStatus("The broker runs on this computer, so the link works only here. Use --broker for another one.");
+    await Promise.race([interrupted, closed]);
     return 0;
   } finally {
-    endProgress();
-    leave();
+    clearProgress();
+    close();
   }
 }
 
 /** @param {FileShare} share */
-function follow(share) {
-  share.on("refused", (count) => say(`Somebody came with a wrong key or password (${count} so far); nothing was said to them.`));
-  share.catalogue.on("fault", ({ path }, error) => say(`${path.join("/")} cannot be sent: ${fileFault(error)}.`));
-  let last = 0;
-  share.on("receiver", (reception) => {
-    const name = `Receiver ${(last += 1)}`;
-    let told = "";
-    say(`${name} is here and verified.`);
-    reception.on("change", () => {
-      const words = event(reception);
-      if (words !== told && words) say(`${name} ${words}`);
-      told = words;
-      showProgress(() => share.receivers.filter(({ isHere }) => isHere).map(line).join("; "));
+function reportReceivers(share) {
+  share.on("refused", (count) => printStatus(`Refused a receiver with a wrong key or password (${count} so far). It got no information.`));
+  share.catalogue.on("fault", ({ path }, error) => printStatus(`${path.join("/")} cannot be sent: ${fileErrorMessage(error)}.`));
+  let count = 0;
+  share.on("receiver", (receiver) => {
+    const name = `Receiver ${(count += 1)}`;
+    let last = "";
+    printStatus(`${name} is connected and verified.`);
+    receiver.on("change", () => {
+      const text = describeState(receiver);
+      if (text !== last && text) printStatus(`${name} ${text}`);
+      last = text;
+      showProgress(() => share.receivers.filter(({ isConnected }) => isConnected).map(formatProgress).join("; "));
     });
   });
 }
 
-/** @param {Reception} reception @returns {string} what is worth a line of its own */
-function event({ state, written, total, reason }) {
-  if (state === "downloading") return `takes ${sizeText(total)}.`;
+/** @param {RemoteReceiver} receiver @returns {string} empty for a state that needs no line of its own */
+function describeState({ state, written, total, reason }) {
+  if (state === "downloading") return `is downloading ${formatSize(total)}.`;
   if (state === "paused") return "has paused.";
-  if (state === "done") return `is done: ${sizeText(total)}, written and verified there.`;
+  if (state === "done") return `is done: ${formatSize(total)}, written and verified there.`;
   if (state === "cancelled") return "has cancelled.";
-  if (state === "failed") return "could not store it.";
+  if (state === "failed") return "could not store the files.";
   if (state !== "left") return "";
-  return total === 0 ? "left and has taken nothing." : `left at ${percentText(written, total)} (${reason}).`;
+  return total === 0 ? "left without downloading anything." : `left at ${formatPercent(written, total)} (${reason}).`;
 }
 
-/** @param {Reception} reception */
-function line({ written, total }) {
-  return `${percentText(written, total)} of ${sizeText(total)}`;
+/** @param {RemoteReceiver} receiver */
+function formatProgress({ written, total }) {
+  return `${formatPercent(written, total)} of ${formatSize(total)}`;
 }

@@ -1,43 +1,41 @@
 /**
- * What the command writes: results on standard output, everything about them on standard
- * error, and on a terminal one line of progress that is written over. Nothing that came from a
- * stranger reaches the terminal as more than text.
+ * Output of the command: results on standard output, status messages on standard error, and on a
+ * terminal one progress line that is overwritten. Control characters of strangers are removed.
  */
 
-const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
-/** How often the line of progress changes at most (ms). */
-const PACE = 100;
+const CONTROL_CHARACTERS = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+/** The progress line is updated at most this often (ms). */
+const PROGRESS_INTERVAL = 100;
 const UNITS = ["bytes", "kB", "MB", "GB", "TB", "PB"];
 
-let isLineOpen = false;
+let hasProgressLine = false;
 let shownAt = -Infinity;
 
-/** @param {string} result one line of it */
-export function print(result) {
-  endProgress();
-  process.stdout.write(`${clean(result)}\n`);
+/** @param {string} line */
+export function printResult(line) {
+  clearProgress();
+  process.stdout.write(`${clean(line)}\n`);
 }
 
-/** @param {string} text lines for people */
-export function say(text) {
-  endProgress();
+/** @param {string} text one or more lines */
+export function printStatus(text) {
+  clearProgress();
   process.stderr.write(`${text.split("\n").map(clean).join("\n")}\n`);
 }
 
-/** @param {() => string} line asked for when it is time to show it; never where nobody watches */
+/** @param {() => string} line called when the line is shown; never without a terminal */
 export function showProgress(line) {
   const { isTTY, columns } = process.stderr;
   const now = performance.now();
-  if (!isTTY || now - shownAt < PACE) return;
+  if (!isTTY || now - shownAt < PROGRESS_INTERVAL) return;
   shownAt = now;
-  isLineOpen = true;
+  hasProgressLine = true;
   process.stderr.write(`\r${clean(line()).slice(0, (columns || 80) - 1)}\x1b[K`);
 }
 
-/** Takes the line of progress away. */
-export function endProgress() {
-  if (isLineOpen) process.stderr.write("\r\x1b[K");
-  isLineOpen = false;
+export function clearProgress() {
+  if (hasProgressLine) process.stderr.write("\r\x1b[K");
+  hasProgressLine = false;
   shownAt = -Infinity;
 }
 
@@ -45,7 +43,7 @@ export function endProgress() {
  * @param {number} bytes
  * @returns {string} for example `20.5 MB`, in powers of 1000
  */
-export function sizeText(bytes) {
+export function formatSize(bytes) {
   const power = bytes < 1_000 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log10(bytes) / 3));
   const value = bytes / 1_000 ** power;
   return `${power === 0 ? bytes : value.toFixed(value < 100 ? 1 : 0)} ${UNITS[power]}`;
@@ -55,31 +53,31 @@ export function sizeText(bytes) {
  * @param {number} seconds
  * @returns {string} for example `2:05`
  */
-export function timeText(seconds) {
+export function formatDuration(seconds) {
   const whole = Math.ceil(seconds);
   const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
-  const two = (/** @type {number} */ part) => String(part).padStart(2, "0");
-  return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+  const pad = (/** @type {number} */ value) => String(value).padStart(2, "0");
+  return hours > 0 ? `${hours}:${pad(minutes)}:${pad(rest)}` : `${minutes}:${pad(rest)}`;
 }
 
 /**
- * @param {number} part
- * @param {number} whole
- * @returns {string} rounded down: 100 % is all of it
+ * @param {number} done
+ * @param {number} total
+ * @returns {string} rounded down, so that 100 % means all of it
  */
-export function percentText(part, whole) {
-  return `${whole === 0 ? 100 : Math.floor((100 * part) / whole)} %`;
+export function formatPercent(done, total) {
+  return `${total === 0 ? 100 : Math.floor((100 * done) / total)} %`;
 }
 
 /**
  * @param {number} count
  * @param {number} bytes
  */
-export function filesText(count, bytes) {
-  return `${count} ${count === 1 ? "file" : "files"}, ${sizeText(bytes)}`;
+export function formatFiles(count, bytes) {
+  return `${count} ${count === 1 ? "file" : "files"}, ${formatSize(bytes)}`;
 }
 
 /** @param {string} text */
 function clean(text) {
-  return text.replace(UNSAFE, "");
+  return text.replace(CONTROL_CHARACTERS, "");
 }

@@ -1,4 +1,4 @@
-//! The steps of signals that wait for an absent peer: held, delivered here, forwarded to another node, expired.
+//! The steps of signals for absent peers: hold, deliver here, forward to another node, expire.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ impl State {
     /// Holds a signal for an absent peer.
     pub(in crate::broker::registry) fn hold_signal(&mut self, signal: HeldSignal) {
         let name = signal.name().clone();
-        // a client may have taken the name since the sender looked
+        // a client may have taken the name since the sender looked it up
         if let Some(members) = self.table.members(name.key()) {
             return signal.deliver(&members);
         }
@@ -30,7 +30,7 @@ impl State {
         self.sync_interest(&name, was_interested);
     }
 
-    /// Asks the other nodes for the owner of a name that no client of this node has, and no signal waits for.
+    /// Sends a signal to the other nodes, for a name that no client of this node owns and that has no held signals.
     fn query_cluster(&mut self, signal: HeldSignal) {
         let mut answer = self.adapter.deliver(signal.name(), signal.packet());
         match (&mut answer).now_or_never() {
@@ -77,7 +77,7 @@ impl State {
         !self.held.is_empty()
     }
 
-    /// Drops the signals that have waited too long, and tells their senders that the peer is absent.
+    /// Drops the signals that have expired, and reports to their senders that the peer is absent.
     pub(in crate::broker::registry) fn expire_held(&mut self, now: Instant) {
         for name in self.held.expired(now) {
             let was_interested = self.is_interested(&name);

@@ -1,4 +1,4 @@
-//! The steps of names: claimed, granted or refused, taken over, released.
+//! The steps of names: claim, grant or refusal, takeover, release.
 
 use futures_util::FutureExt;
 
@@ -11,12 +11,12 @@ use crate::message::{NameClaim, Proof};
 use crate::refusal::JoinRefusal;
 use crate::topic::Topic;
 
-/// Why a name is refused, in the words that the client receives.
+/// The reasons that a client receives when a name is refused.
 const TAKEN: &str = "taken";
 const UNREACHABLE: &str = "unreachable";
 
 impl State {
-    /// Asks for a name: its owner on this node, or else the directory.
+    /// Claims a name. If a client of this node owns it, that client's secret decides; otherwise the directory decides.
     pub(super) fn claim(&mut self, command: Subscribe, claim: NameClaim) {
         if let Some(owner) = self.names.get(&command.topic) {
             let epoch = owner.epoch;
@@ -45,7 +45,8 @@ impl State {
     fn claimed(&mut self, command: Subscribe, claim: NameClaim, claimed: Claimed) {
         match claimed {
             Claimed::Granted(epoch) => {
-                // two joins on this node may have asked at the same time; the directory has ordered them
+                // two joins on this node may have claimed it at the same time; the epoch tells which the directory
+                // granted last
                 if self.names.get(&command.topic).is_some_and(|owner| owner.epoch >= epoch) {
                     return self.refuse(&command, JoinRefusal::Taken, TAKEN);
                 }
@@ -57,7 +58,7 @@ impl State {
         }
     }
 
-    /// Takes a name from its owner on this node, and tells the owner. The directory's entry stays as it is.
+    /// Takes a name from its owner on this node, and notifies the owner. The directory's entry stays unchanged.
     fn evict(&mut self, name: &Topic) {
         let Some(Owner { id, connection, .. }) = self.names.get(name) else { return };
         let _ = connection.send_event(SocketEvent::Evicted(id.join));

@@ -1,0 +1,57 @@
+/** Common steps of the app's tests: share, connect, download. */
+
+import { readFile } from "node:fs/promises";
+import { openPage } from "./chromium.mjs";
+
+/** @typedef {{name: string, bytes: Buffer}} TestFile */
+
+/**
+ * @param {import("playwright-core").Page} page
+ * @param {string} input
+ * @param {TestFile[] | string} files or the path of one on the disk
+ */
+export async function pick(page, input, files) {
+  if (typeof files === "string") return page.setInputFiles(input, files);
+  await page.setInputFiles(input, files.map(({ name, bytes }) => ({ name, mimeType: "application/octet-stream", buffer: bytes })));
+}
+
+/**
+ * @param {import("playwright-core").Browser} browser
+ * @param {string} url
+ * @param {TestFile[] | string} files
+ * @param {import("playwright-core").BrowserContextOptions} [options]
+ */
+export async function share(browser, url, files, options) {
+  const sharer = await openPage(browser, options);
+  await sharer.page.goto(url);
+  await sharer.page.locator("#drop").waitFor();
+  await pick(sharer.page, "#file", files);
+  await sharer.page.locator("#share-state:not(:empty)").waitFor();
+  return { ...sharer, link: await sharer.page.inputValue("#link") };
+}
+
+/**
+ * @param {import("playwright-core").Browser} browser
+ * @param {string} link
+ * @param {import("playwright-core").BrowserContextOptions} [options]
+ */
+export async function connect(browser, link, options) {
+  const receiver = await openPage(browser, options);
+  await receiver.page.goto(link);
+  await receiver.page.click("#connect");
+  await receiver.page.locator("#verified").waitFor();
+  await receiver.page.locator("#offers li").first().waitFor();
+  return receiver;
+}
+
+/**
+ * @param {import("playwright-core").Page} page
+ * @param {() => Promise<any>} [start] what makes it begin
+ */
+export async function download(page, start = () => page.click("#download"), { timeout = 60_000 } = {}) {
+  const saved = page.waitForEvent("download", { timeout });
+  await start();
+  const file = await saved;
+  const path = await file.path();
+  return { name: file.suggestedFilename(), path, bytes: await readFile(path) };
+}

@@ -1,0 +1,72 @@
+/**
+ * Shares real files from disk. A real file can be changed while it is shared, and a large one is available
+ * immediately, while the debugging protocol would transfer it slowly.
+ */
+
+import { createHash, randomBytes } from "node:crypto";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { openPage } from "./chromium.mjs";
+
+/** Large enough to be caught on its way. */
+export const BIG = randomBytes(24_000_000);
+
+export const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
+
+/** @param {import("playwright-core").Page} page of a receiver */
+export const done = (page) => page.locator("#receive-state", { hasText: "match on both sides" }).waitFor({ timeout: 60_000 });
+
+/** @param {import("playwright-core").Page} page of a receiver */
+export const underWay = (page) => page.locator("#receive-figures", { hasText: /^[1-9]\d? %/ }).waitFor();
+
+/** @type {string[]} */
+const folders = [];
+
+/**
+ * @param {import("playwright-core").Browser} browser
+ * @param {string} url
+ * @param {Record<string, string | Buffer>} files by their path
+ */
+export async function shareFromDisk(browser, url, files) {
+  const folder = await mkdtemp(join(tmpdir(), "handclasp-"));
+  folders.push(folder);
+  for (const [path, bytes] of Object.entries(files)) {
+    await mkdir(dirname(join(folder, path)), { recursive: true });
+    await writeFile(join(folder, path), bytes);
+  }
+  const paths = Object.keys(files).map((path) => join(folder, path));
+  const isFolder = paths.some((path) => dirname(path) !== folder);
+  const sharer = await openPage(browser);
+  await sharer.page.goto(url);
+  await sharer.page.locator("#drop").waitFor();
+  await sharer.page.setInputFiles(isFolder ? "#folder" : "#file", isFolder ? folder : paths);
+  await sharer.page.locator("#share-state:not(:empty)").waitFor();
+  return { ...sharer, paths, link: await sharer.page.inputValue("#link") };
+}
+
+/** Throws away what was shared. */
+export async function removeFiles() {
+  for (const folder of folders.splice(0)) await rm(folder, { recursive: true });
+}
+
+/**
+ * A receiver that is connected.
+ *
+ * @param {import("playwright-core").Browser} browser
+ * @param {string} link
+ * @param {() => void} [prepare] runs in the page, before its own scripts
+ */
+export async function visit(browser, link, prepare = () => {}) {
+  const receiver = await openPage(browser);
+  await receiver.page.addInitScript(prepare);
+  await receiver.page.goto(link);
+  await connectOnPage(receiver.page);
+  return receiver;
+}
+
+/** @param {import("playwright-core").Page} page that shows an invitation */
+export async function connectOnPage(page) {
+  await page.click("#connect");
+  await page.locator("#offers li").first().waitFor();
+}

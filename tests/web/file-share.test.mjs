@@ -1,0 +1,121 @@
+/** FileShare: the rate limit of proofs, and the list of receivers. */
+
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { test } from "node:test";
+import { RtcMessageChannel } from "../../web/lib/rtc/message-channel.js";
+import { FileShare, prove } from "../../web/lib/share/index.js";
+import { Emitter } from "../../web/lib/util/emitter.js";
+import { FakeClock, fakeChannelPair, settle } from "./fakes.mjs";
+
+const key = new Uint8Array(randomBytes(16));
+const wrong = new Uint8Array(randomBytes(16));
+const TRIES = 10;
+const REFILL = 10_000;
+
+/** A share, and visitors that call it. */
+function setUp() {
+  const clock = new FakeClock();
+  const peer = new Emitter();
+  const share = new FileShare(peer, key, { clock });
+  let lastId = 0;
+  const call = (peerId = `visitor ${++lastId}`) => {
+    const ends = fakeChannelPair();
+    const [theirs, channel] = ends.map((end) => new RtcMessageChannel(end, { clock }));
+    const connection = { peerId, opened: Promise.resolve(theirs), fingerprints: () => ({ local: "A", remote: "B" }), isClosed: false };
+    peer.emit("connection", Object.assign(connection, { close: () => (connection.isClosed = true) }));
+    return { ends, channel, connection };
+  };
+  const visit = async (peerId, ownKey = key) => {
+    const visitor = call(peerId);
+    const tried = prove(visitor.channel, { key: ownKey, role: "receiver", fingerprints: { local: "B", remote: "A" } });
+    const reason = await tried.then(() => "verified", (error) => error.reason);
+    await settle();
+    return { ...visitor, reason };
+  };
+  const guess = async (times) => {
+    for (let n = 0; n < times; n++) assert.equal((await visit(undefined, wrong)).reason, "wrong_key");
+  };
+  return { clock, share, call, visit, guess };
+}
+
+test("after ten wrong keys strangers are refused until the limit refills", async () => {
+  const { clock, visit, guess } = setUp();
+  await guess(TRIES);
+  const { reason, ends } = await visit();
+  assert.equal(reason, "too_many_tries");
+  assert.deepEqual(ends[1].received.map((text) => JSON.parse(text)), [{ type: "refused", reason: "too_many_tries" }]);
+  await clock.advance(REFILL);
+  assert.equal((await visit()).reason, "verified");
+  await guess(1);
+  assert.equal((await visit()).reason, "too_many_tries");
+});
+
+test("after an hour without tries the burst is ten tries, not more", async () => {
+  const { clock, visit, guess } = setUp();
+  await guess(TRIES);
+  await clock.advance(3_600_000);
+  await guess(TRIES);
+  assert.equal((await visit()).reason, "too_many_tries");
+});
+
+test("correct proofs use up no tries", async () => {
+  const { visit } = setUp();
+  for (let n = 0; n < 3 * TRIES; n++) assert.equal((await visit()).reason, "verified");
+});
+
+test("a peer that has proved before has one try beyond the limit", async () => {
+  const { visit, guess } = setUp();
+  await visit("friend");
+  await guess(TRIES);
+  assert.equal((await visit("friend")).reason, "verified");
+  assert.equal((await visit("friend", wrong)).reason, "wrong_key");
+  assert.equal((await visit("friend")).reason, "too_many_tries");
+});
+
+test("at most ten strangers may be proving at a time, and silent ones time out", async () => {
+  const { clock, share, call, visit } = setUp();
+  const silent = Array.from({ length: TRIES }, () => call());
+  await settle();
+  assert.equal((await visit()).reason, "too_many_tries");
+  await clock.advance(10_000 + 5_000);
+  assert.ok(silent.every(({ connection }) => connection.isClosed));
+  assert.equal(share.receivers.length, 0);
+});
+
+test("refused peers are counted and not listed", async () => {
+  const { share, guess } = setUp();
+  const counts = [];
+  share.on("refused", (count) => counts.push(count));
+  share.on("receiver", () => assert.fail("a stranger was listed"));
+  await guess(3);
+  assert.deepEqual([counts, share.receivers], [[1, 2, 3], []]);
+});
+
+test("a hundred receivers are remembered: the oldest that left unfinished is dropped first, connected ones stay", async () => {
+  const { share, visit } = setUp();
+  const forgotten = [];
+  share.on("receiver", (receiver) => receiver.on("forgotten", () => forgotten.push(receiver.peerId)));
+  await visit("stays");
+  for (let n = 0; n < 100; n++) {
+    const { channel, ends } = await visit(`guest ${n}`);
+    if (n !== 50) channel.send({ type: "progress", state: "done", written: 5, total: 5 });
+    while (n !== 50 && share.receivers.at(-1).state !== "done") await settle();
+    ends[1].cut();
+    await settle();
+  }
+  await visit("last");
+  assert.equal(share.receivers.length, 100);
+  assert.deepEqual(forgotten, ["guest 50", "guest 0"]);
+  assert.deepEqual([share.receivers[0].peerId, share.receivers.at(-1).peerId], ["stays", "last"]);
+});
+
+test("a receiver that is done is still done when it reconnects", async () => {
+  const { share, visit } = setUp();
+  const { channel, ends } = await visit("friend");
+  channel.send({ type: "progress", state: "done", written: 5, total: 5 });
+  while (share.receivers[0].state !== "done") await settle();
+  ends[1].cut();
+  await visit("friend");
+  assert.deepEqual([share.receivers.length, share.receivers[0].state], [1, "done"]);
+});

@@ -1,0 +1,251 @@
+/** A share in progress: its files, its link and its receivers, until the page is closed. */
+
+import { Socket } from "../lib/channels/socket.js";
+import { createIdentity, restoreIdentity } from "../lib/rtc/identity.js";
+import { Peer, joinWithRetry } from "../lib/rtc/peer.js";
+import { deriveKey } from "../lib/share/derive-key.js";
+import { FileShare } from "../lib/share/file-share.js";
+import { KEY_BYTES } from "../lib/share/key-proof.js";
+import { formatShareLink } from "../lib/share/share-link.js";
+import { announce, element, showText } from "./dom.js";
+import { showFileHash } from "./file-hash.js";
+import { errorText, formatFiles, formatSize, t } from "./i18n.js";
+import { showLink } from "./link-panel.js";
+import { createReceiverRow } from "./receiver-row.js";
+import { saveShare } from "./saved-share.js";
+import { showTabProgress } from "./tab-progress.js";
+
+/** @typedef {import("../lib/share/file-entry.js").FileEntry} FileEntry */
+/** @typedef {import("./file-handles.js").Handle} Handle */
+/** @typedef {import("./saved-share.js").SavedShare} SavedShare */
+
+/** So many wrong keys look like guessing, not like mistakes. */
+const GUESSING_THRESHOLD = 5;
+
+export class ActiveShare {
+  #socket;
+  #peer;
+  #fileShare;
+  /** @type {Omit<SavedShare, "savedAt">} */
+  #saved;
+  /** @type {Map<string, Blob>} by the entry's id */
+  #files = new Map();
+  #receiverCount = 0;
+  /** @type {Promise<import("./thumbnails.js").Thumbnails> | null} */
+  #thumbnails = null;
+
+  /**
+   * @param {Socket} socket
+   * @param {Peer} peer
+   * @param {Omit<SavedShare, "savedAt">} saved
+   */
+  constructor(socket, peer, saved) {
+    this.#socket = socket;
+    this.#peer = peer;
+    this.#saved = saved;
+    this.#fileShare = new FileShare(peer, saved.shareKey);
+    this.#fileShare.catalogue.on("change", () => this.#showFiles());
+    this.#fileShare.catalogue.on("fault", ({ path }) => showText(element("share-error", HTMLElement), t("share_fault", path.join("/"))));
+    this.#fileShare.on("receiver", (receiver) => this.#showReceiver(receiver));
+    this.#fileShare.on("refused", showRefused);
+    peer.on("state", (state) => {
+      showText(element("share-state", HTMLElement), state === "joined" ? t("share_ready") : t("share_away"));
+    });
+  }
+
+  /** @param {SavedShare | null} saved this tab's share before a reload */
+  static async start(saved) {
+    const socket = new Socket("/socket");
+    const identity = saved ? await restoreIdentity(saved.secret) : await createIdentity();
+    const linkKey = saved?.linkKey ?? crypto.getRandomValues(new Uint8Array(KEY_BYTES));
+    const algorithm = { name: "ECDSA", namedCurve: "P-256" };
+    const certificate = saved?.certificate ?? (await RTCPeerConnection.generateCertificate(algorithm));
+    // With the same certificate the fingerprint stays the same after a reload. The proof works with any certificate.
+    const certificates = certificate.expires > Date.now() ? [certificate] : [];
+    const createConnection = (/** @type {RTCConfiguration} */ config) => new RTCPeerConnection({ ...config, certificates });
+    const peer = new Peer(socket, identity, { createConnection });
+    const { shareKey = linkKey, names = [], handles = [] } = saved ?? {};
+    const share = new ActiveShare(socket, peer, { secret: identity.secret, linkKey, shareKey, certificate, names, handles });
+    share.#open();
+    return share;
+  }
+
+  /** @param {import("./file-input.js").PickedFiles} picked */
+  add({ files, handles }) {
+    const { catalogue } = this.#fileShare;
+    // A file that is picked twice is shared once.
+    const known = new Set(catalogue.entries.map(({ path, size }) => JSON.stringify([path, size])));
+    const newFiles = files.filter(({ file, path }) => !known.has(JSON.stringify([path, file.size])));
+    showText(element("share-error", HTMLElement), "");
+    const added = catalogue.add(newFiles);
+    added.forEach(({ id }, index) => this.#files.set(id, newFiles[index].file));
+    this.#showHash();
+    if (added.length > 0) this.#saved.handles.push(...handles);
+    this.#save();
+  }
+
+  stop() {
+    onbeforeunload = null;
+    showTabProgress(null);
+    this.#peer.close();
+    this.#socket.disconnect();
+  }
+
+  #open() {
+    element("pick", HTMLElement).hidden = true;
+    element("sharing", HTMLElement).hidden = false;
+    this.#showLink();
+    this.#showFiles();
+    if (this.#hasPassword) {
+      element("password-details", HTMLDetailsElement).open = true;
+      showText(element("password-state", HTMLElement), t("password_is_set"));
+    }
+    if (this.#saved.names.length > 0) void this.#restoreFiles();
+    void saveShare(this.#saved);
+    element("password-form", HTMLFormElement).addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.#setPassword(element("password", HTMLInputElement).value);
+    });
+    joinWithRetry(this.#peer).catch((error) => showText(element("share-error", HTMLElement), errorText(error)));
+  }
+
+  /** After a reload: shares the same files if the browser can still read them, or asks the user for them. */
+  async #restoreFiles() {
+    const { names, handles } = this.#saved;
+    if (handles.length === 0) return this.#askForFiles("share_again", names);
+    const { filesOfHandles, filterReadable } = await import("./file-handles.js");
+    const retake = element("retake", HTMLElement);
+    const restore = async (/** @type {Handle[]} */ readable) => {
+      const files = await filesOfHandles(readable, names);
+      const found = new Set(files.map(({ path }) => path.join("/")));
+      if (files.length > 0) this.add({ files, handles: [] });
+      this.#askForFiles("share_missing", names.filter((name) => !found.has(name)));
+    };
+    const readable = await filterReadable(handles, false);
+    if (readable.length === handles.length) return restore(readable);
+    this.#askForFiles("share_again_ask", names);
+    retake.hidden = false;
+    retake.focus();
+    retake.onclick = async () => {
+      const readable = await filterReadable(handles, true);
+      element("add-more", HTMLElement).focus();
+      retake.hidden = true;
+      await restore(readable);
+    };
+  }
+
+  /**
+   * @param {import("./i18n.js").TextKey} key
+   * @param {string[]} names
+   */
+  #askForFiles(key, names) {
+    const first = names.slice(0, 10).join(", ");
+    showText(element("share-again", HTMLElement), names.length === 0 ? "" : t(key, names.length > 10 ? `${first}, …` : first));
+  }
+
+  /** Saves the list of files and their handles for a reload. */
+  #save() {
+    const names = this.#fileShare.catalogue.entries.map(({ path }) => path.join("/"));
+    const handles = this.#saved.handles.filter(({ name }) => names.some((path) => path === name || path.startsWith(`${name}/`)));
+    Object.assign(this.#saved, { names, handles });
+    void saveShare(this.#saved);
+  }
+
+  /** @param {string} password */
+  async #setPassword(password) {
+    const { linkKey } = this.#saved;
+    this.#saved.shareKey = await deriveKey(linkKey, password);
+    this.#fileShare.key = this.#saved.shareKey;
+    this.#showLink();
+    await saveShare(this.#saved);
+    showText(element("password-state", HTMLElement), t(password === "" ? "password_is_off" : "password_is_set"));
+  }
+
+  #showLink() {
+    showLink(formatShareLink({ peerId: this.#peer.id, key: this.#saved.linkKey, hasPassword: this.#hasPassword }));
+  }
+
+  get #hasPassword() {
+    return this.#saved.shareKey.join() !== this.#saved.linkKey.join();
+  }
+
+  #showFiles() {
+    const { entries } = this.#fileShare.catalogue;
+    const size = entries.reduce((sum, entry) => sum + entry.size, 0);
+    if (entries.length > 0) {
+      showText(element("share-again", HTMLElement), "");
+      element("retake", HTMLElement).hidden = true;
+    }
+    element("share-sum", HTMLElement).textContent = entries.length === 0 ? t("nothing_on_offer") : t("files_on_offer", formatFiles(entries.length, size));
+    const rows = entries.map((entry) => ({ entry, row: this.#createFileRow(entry) }));
+    element("share-files", HTMLElement).replaceChildren(...rows.map(({ row }) => row));
+    this.#showHash();
+    if (entries.some(({ type }) => type.startsWith("image/"))) void this.#showThumbnails(rows);
+  }
+
+  /** @param {Array<{entry: FileEntry, row: HTMLElement}>} rows */
+  async #showThumbnails(rows) {
+    this.#thumbnails ??= import("./thumbnails.js").then(({ Thumbnails }) => new Thumbnails((entry) => this.#preview(entry)));
+    const thumbnails = await this.#thumbnails;
+    if (rows.every(({ row }) => row.isConnected)) thumbnails.show(rows); // otherwise a newer list has replaced this one
+  }
+
+  /** @param {FileEntry} entry */
+  async #preview({ id }) {
+    const jpeg = await this.#fileShare.catalogue.preview(id);
+    return jpeg && new Blob([jpeg], { type: "image/jpeg" });
+  }
+
+  /** Only for a single file. The browsers compare the hashes of all files in any case. */
+  #showHash() {
+    const { entries } = this.#fileShare.catalogue;
+    void showFileHash("share-hash", (entries.length === 1 && this.#files.get(entries[0].id)) || null);
+  }
+
+  /** @param {FileEntry} entry */
+  #createFileRow({ id, path, size }) {
+    const row = document.createElement("li");
+    const name = document.createElement("bdi");
+    const sizeLabel = document.createElement("span");
+    const remove = document.createElement("button");
+    name.textContent = path.join("/");
+    sizeLabel.className = "quiet";
+    sizeLabel.textContent = formatSize(size);
+    remove.type = "button";
+    remove.textContent = t("remove");
+    remove.setAttribute("aria-label", t("remove_name", path.join("/")));
+    remove.addEventListener("click", () => {
+      this.#fileShare.catalogue.remove(id);
+      this.#files.delete(id);
+      this.#save();
+      element("add-more", HTMLElement).focus(); // the button that had the focus is gone
+    });
+    row.append(name, sizeLabel, remove);
+    return row;
+  }
+
+  /** @param {import("../lib/share/remote-receiver.js").RemoteReceiver} receiver */
+  #showReceiver(receiver) {
+    const list = element("receivers", HTMLElement);
+    element("nobody", HTMLElement).hidden = true;
+    this.#receiverCount += 1;
+    list.append(createReceiverRow(receiver, t("receiver_name", this.#receiverCount)));
+    if (this.#receiverCount === 1) announce(t("receivers"));
+    receiver.on("change", () => {
+      const active = this.#fileShare.receivers.filter(({ state }) => state === "downloading");
+      const sum = (/** @type {"written" | "total"} */ figure) => active.reduce((bytes, other) => bytes + other[figure], 0);
+      showTabProgress(active.length > 0 ? sum("written") / Math.max(1, sum("total")) : null);
+      // The browser asks before it closes the page, but only while there is a download.
+      onbeforeunload = active.length > 0 ? (event) => event.preventDefault() : null;
+    });
+  }
+}
+
+/** @param {number} count of refused receivers; they have no rows, because an attacker could create any number */
+function showRefused(count) {
+  const place = element("refused", HTMLElement);
+  const isGuessing = count >= GUESSING_THRESHOLD;
+  element("nobody", HTMLElement).hidden = true;
+  place.classList.toggle("bad", isGuessing);
+  showText(place, (count === 1 ? t("refused_one") : t("refused_many", count)) + (isGuessing ? t("refused_guessing") : ""));
+}

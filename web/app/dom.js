@@ -1,0 +1,32 @@
+/** Typed access to the page's elements, and messages to the user. */
+
+/**
+ * @template {HTMLElement} T
+ * @param {string} id
+ * @param {new () => T} type
+ * @returns {T}
+ */
+export function element(id, type) {
+  const found = document.getElementById(id);
+  if (!(found instanceof type)) throw new Error(`page has no ${type.name} with the id ${id}`);
+  return found;
+}
+
+/**
+ * @param {HTMLElement} place
+ * @param {string} text empty hides the place
+ */
+export function showText(place, text) {
+  place.hidden = text === "";
+  // Screen readers read every change of a live region, so the same text is not set again.
+  if (place.textContent !== text) place.textContent = text;
+}
+
+/**
+ * Tells screen readers about a change that is visible on the page.
+ *
+ * @param {string} text
+ */
+export function announce(text) {
+  element("live", HTMLElement).textContent = text;
+}

@@ -1,0 +1,142 @@
+/**
+ * A download on the receiver's page: its target, progress bar, buttons and result. Loaded when there is
+ * something to download; receive-view.js connects.
+ */
+
+import { Download } from "../lib/share/download.js";
+import { TransferError } from "../lib/share/errors.js";
+import { openTarget } from "../lib/share/targets/open-target.js";
+import { element } from "./dom.js";
+import { showFileHash } from "./file-hash.js";
+import { errorText, formatSize, formatTimeLeft, percent, t } from "./i18n.js";
+import { showTabProgress } from "./tab-progress.js";
+
+/** @typedef {import("../lib/share/file-entry.js").FileEntry} FileEntry */
+/** @typedef {import("../lib/share/download.js").DownloadResult} DownloadResult */
+/** @typedef {import("../lib/share/download-target.js").DownloadTarget} DownloadTarget */
+
+/** @typedef {"downloads" | "file" | "folder"} Destination the browser's downloads, or a place that the user picks */
+
+/**
+ * @param {Destination} destination
+ * @param {FileEntry[]} entries
+ * @param {string} scope identifies the share
+ * @returns {Promise<DownloadTarget | null>} null when the user closed the picker
+ */
+export async function openDestination(destination, entries, scope) {
+  if (destination === "downloads") return openTarget(entries, scope);
+  if (destination === "file") {
+    const handle = await openPicker("showSaveFilePicker", { suggestedName: entries[0].path.at(-1) });
+    const { PickedFileTarget } = await import("../lib/share/targets/picked-file-target.js");
+    return handle && new PickedFileTarget(handle);
+  }
+  const folder = await openPicker("showDirectoryPicker", { mode: "readwrite" });
+  const { FolderTarget } = await import("../lib/share/targets/folder-target.js");
+  return folder && new FolderTarget(folder);
+}
+
+/**
+ * @param {string} picker
+ * @param {object} options
+ * @returns {Promise<any>} a handle; null when the user closed the picker
+ */
+async function openPicker(picker, options) {
+  try {
+    return await /** @type {any} */ (globalThis)[picker](options);
+  } catch (cause) {
+    if (/** @type {Error} */ (cause).name === "AbortError") return null;
+    throw new TransferError("place", `${picker} was refused`, { cause });
+  }
+}
+
+/**
+ * @param {import("../lib/share/file-fetch.js").FileFetch} fetch
+ * @param {FileEntry[]} entries
+ * @param {DownloadTarget} target
+ * @returns {Promise<string>} the message to show at the end
+ * @throws {Error} nothing arrived
+ */
+export async function runDownload(fetch, entries, target) {
+  const download = new Download(entries, target);
+  const panel = element("receive-progress", HTMLElement);
+  const isCancelled = connectButtons(download);
+  element("save", HTMLElement).hidden = true;
+  void showFileHash("receive-hash", null);
+  panel.hidden = false;
+  const removeListener = download.on("progress", showProgress);
+  showProgress(download.progress);
+  fetch.add(download);
+  try {
+    return saveFiles(await download.finished, entries);
+  } catch (error) {
+    if (isCancelled()) return t("cancelled_here");
+    throw error;
+  } finally {
+    removeListener();
+    panel.hidden = true;
+    showTabProgress(null);
+  }
+}
+
+/**
+ * @param {Download} download
+ * @returns {() => boolean} whether the user has cancelled it
+ */
+function connectButtons(download) {
+  const pause = element("pause", HTMLButtonElement);
+  let isPaused = false;
+  let isCancelled = false;
+  pause.onclick = () => {
+    isPaused = !isPaused;
+    if (isPaused) download.pause();
+    else download.resume();
+    pause.textContent = t(isPaused ? "resume" : "pause");
+  };
+  element("cancel", HTMLButtonElement).onclick = () => {
+    isCancelled = true;
+    download.cancel();
+  };
+  pause.textContent = t("pause");
+  return () => isCancelled;
+}
+
+/** @param {import("../lib/share/download.js").DownloadProgress} progress */
+function showProgress({ state, written, total, speed, secondsLeft }) {
+  const figures = [percent(written, total), formatSize(written), formatSize(total)];
+  const bar = element("receive-bar", HTMLProgressElement);
+  const text = element("receive-figures", HTMLElement);
+  bar.value = total === 0 ? 1 : written / total;
+  showTabProgress(bar.value);
+  if (state === "paused") text.textContent = t("paused_at", ...figures);
+  else if (state === "waiting") text.textContent = t("waiting_at", ...figures);
+  else if (written === total) text.textContent = t("state.finishing");
+  else text.textContent = t("figures", ...figures, formatSize(Math.round(speed)), formatTimeLeft(secondsLeft));
+}
+
+/**
+ * @param {DownloadResult} result
+ * @param {FileEntry[]} entries
+ */
+function saveFiles({ files, failed }, entries) {
+  const save = element("save", HTMLAnchorElement);
+  for (const { name, blob } of files) {
+    if (!blob) continue;
+    save.href = URL.createObjectURL(blob);
+    save.download = name;
+    save.hidden = false;
+    save.click();
+    // The sender has no hash of a ZIP archive to compare with.
+    if (entries.length === 1 && entries[0].path.length === 1) void showFileHash("receive-hash", blob);
+  }
+  return resultText(failed, entries);
+}
+
+/**
+ * @param {DownloadResult["failed"]} failed
+ * @param {FileEntry[]} entries
+ */
+function resultText(failed, entries) {
+  if (failed.length === 0) return t("done", formatSize(entries.reduce((sum, { size }) => sum + size, 0)));
+  const missing = failed.map(({ entry, error }) => `${entry.path.join("/")}: ${errorText(error)}`);
+  return t("done_some", entries.length - failed.length, entries.length, missing.join(" "));
+}

@@ -1,0 +1,93 @@
+/** The list of the sender's files, from which the user selects those to download. */
+
+import { element } from "./dom.js";
+import { formatSize, t } from "./i18n.js";
+
+/** @typedef {import("../lib/share/file-entry.js").FileEntry} FileEntry */
+/** @typedef {import("./download-panel.js").Destination} Destination */
+
+const BUTTONS = /** @type {const} */ ([["download", "downloads"], ["download-file", "file"], ["download-folder", "folder"]]);
+
+export class FileSelection {
+  /** @type {FileEntry[]} */
+  #entries = [];
+  /** @type {Set<string>} ids of the unselected files */
+  #unselected = new Set();
+  #isEnabled = true;
+  #fetchPreview;
+  /** @type {Promise<import("./thumbnails.js").Thumbnails> | null} */
+  #thumbnails = null;
+
+  /**
+   * @param {object} callbacks
+   * @param {(entries: FileEntry[], destination: Destination) => void} callbacks.onDownload
+   * @param {(entry: FileEntry) => Promise<Blob | null>} callbacks.fetchPreview
+   */
+  constructor({ onDownload, fetchPreview }) {
+    this.#fetchPreview = fetchPreview;
+    for (const [id, destination] of BUTTONS) {
+      element(id, HTMLElement).addEventListener("click", () => onDownload(this.#selected(), destination));
+    }
+    element("download-folder", HTMLElement).hidden = !("showDirectoryPicker" in globalThis);
+  }
+
+  /** @param {FileEntry[]} entries */
+  show(entries) {
+    this.#entries = entries;
+    const rows = entries.map((entry) => ({ entry, row: this.#createRow(entry) }));
+    element("offers", HTMLElement).replaceChildren(...rows.map(({ row }) => row));
+    this.#update();
+    if (entries.some(({ type }) => type.startsWith("image/"))) void this.#showThumbnails(rows);
+  }
+
+  /** @param {Array<{entry: FileEntry, row: HTMLElement}>} rows */
+  async #showThumbnails(rows) {
+    this.#thumbnails ??= import("./thumbnails.js").then(({ Thumbnails }) => new Thumbnails(this.#fetchPreview));
+    const thumbnails = await this.#thumbnails;
+    if (rows.every(({ row }) => row.isConnected)) thumbnails.show(rows); // otherwise a newer list has replaced this one
+  }
+
+  /** @param {boolean} isEnabled */
+  setEnabled(isEnabled) {
+    this.#isEnabled = isEnabled;
+    this.#update();
+  }
+
+  #selected() {
+    return this.#entries.filter(({ id }) => !this.#unselected.has(id));
+  }
+
+  #update() {
+    const selected = this.#selected().length;
+    const all = this.#entries.length;
+    const download = element("download", HTMLButtonElement);
+    download.textContent = selected === 0 ? t("take_none") : selected < all ? t("take_some", selected, all) : t(all === 1 ? "take_one" : "take_all");
+    for (const [id] of BUTTONS) element(id, HTMLButtonElement).disabled = selected === 0 || !this.#isEnabled;
+    element("download-file", HTMLElement).hidden = selected !== 1 || !("showSaveFilePicker" in globalThis);
+    for (const box of document.querySelectorAll("#offers input")) /** @type {HTMLInputElement} */ (box).disabled = !this.#isEnabled;
+    element("takes", HTMLElement).hidden = all === 0 || !this.#isEnabled;
+  }
+
+  /** @param {FileEntry} entry */
+  #createRow({ id, path, size }) {
+    const row = document.createElement("li");
+    const label = document.createElement("label");
+    const box = document.createElement("input");
+    const name = document.createElement("bdi");
+    const sizeLabel = document.createElement("span");
+    box.type = "checkbox";
+    box.checked = !this.#unselected.has(id);
+    box.hidden = this.#entries.length === 1;
+    box.addEventListener("change", () => {
+      if (box.checked) this.#unselected.delete(id);
+      else this.#unselected.add(id);
+      this.#update();
+    });
+    name.textContent = path.join("/");
+    sizeLabel.className = "quiet";
+    sizeLabel.textContent = formatSize(size);
+    label.append(box, name, sizeLabel);
+    row.append(label);
+    return row;
+  }
+}

@@ -1,0 +1,109 @@
+/** The app's texts in the user's language, with figures, and a message for every error. */
+
+import { PeerError } from "../lib/rtc/errors.js";
+import { HandclaspError } from "../lib/util/errors.js";
+import { iceAdvice } from "./ice-advice.js";
+
+/** @typedef {keyof typeof import("./locales/en.js").default} TextKey */
+
+const UNITS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
+/** @type {Record<string, () => Promise<{default: Record<TextKey, string>}>>} */
+const LOCALES = { en: () => import("./locales/en.js"), ja: () => import("./locales/ja.js"), zh: () => import("./locales/zh.js") };
+
+/** The texts of the language that `loadLanguage` has chosen. @type {Record<TextKey, string>} */
+let texts;
+let language = "en";
+
+/**
+ * Loads the first supported language of the browser's list, and fills the page with its texts.
+ *
+ * @param {readonly string[]} [preferred]
+ */
+export async function loadLanguage(preferred = navigator.languages) {
+  const supported = preferred.map((tag) => tag.split("-")[0].toLowerCase()).find((tag) => tag in LOCALES);
+  language = supported ?? "en";
+  texts = (await LOCALES[language]()).default;
+  document.documentElement.lang = language;
+  for (const place of document.querySelectorAll("[data-t]")) {
+    place.textContent = texts[/** @type {TextKey} */ (place.getAttribute("data-t"))];
+  }
+  for (const place of document.querySelectorAll("[data-t-label]")) {
+    place.setAttribute("aria-label", texts[/** @type {TextKey} */ (place.getAttribute("data-t-label"))]);
+  }
+}
+
+/**
+ * @param {TextKey} key
+ * @param {Array<string | number>} values for `{0}`, `{1}`...
+ * @returns {string}
+ */
+export function t(key, ...values) {
+  return texts[key].replace(/\{(\d)\}/g, (_, index) => String(values[Number(index)] ?? ""));
+}
+
+/**
+ * @param {unknown} error
+ * @returns {string} sentences that tell the user what happened and what to do, on one or more lines
+ */
+export function errorText(error) {
+  if (error instanceof PeerError && error.iceReport) return iceReportText(error.iceReport);
+  const reason = error instanceof HandclaspError ? error.reason : "";
+  const message = error instanceof Error ? error.message : String(error);
+  if (`fail.${reason}` in texts) return t(/** @type {TextKey} */ (`fail.${reason}`), message);
+  return t("fail.other", message);
+}
+
+/** @param {import("../lib/rtc/ice-report.js").IceReport} report */
+function iceReportText(report) {
+  const [problem, cause, ...findings] = iceAdvice(report).map((key) => t(key));
+  return [problem, cause, "", ...findings].join("\n");
+}
+
+/**
+ * @param {number} bytes
+ * @returns {string} for example `20.5 MB`, in powers of 1000
+ */
+export function formatSize(bytes) {
+  const power = Math.min(UNITS.length - 1, bytes < 1_000 ? 0 : Math.floor(Math.log10(bytes) / 3));
+  const value = bytes / 1_000 ** power;
+  const unitDisplay = power === 0 ? "long" : "short";
+  const maximumFractionDigits = power > 0 && value < 100 ? 1 : 0;
+  return new Intl.NumberFormat(language, { style: "unit", unit: UNITS[power], unitDisplay, maximumFractionDigits }).format(value);
+}
+
+/**
+ * @param {Date} date
+ * @returns {string} the time of day in the user's language
+ */
+export function formatTime(date) {
+  return new Intl.DateTimeFormat(language, { timeStyle: "short" }).format(date);
+}
+
+/**
+ * @param {number} count
+ * @param {number} bytes
+ */
+export function formatFiles(count, bytes) {
+  return count === 1 ? t("one_file", formatSize(bytes)) : t("many_files", count, formatSize(bytes));
+}
+
+/**
+ * @param {number} done
+ * @param {number} total
+ * @returns {number} whole percent, rounded down, so that 100 means all of it
+ */
+export function percent(done, total) {
+  return total === 0 ? 100 : Math.floor((done / total) * 100);
+}
+
+/**
+ * @param {number} seconds
+ * @returns {string} for example `1 min 20 s left`
+ */
+export function formatTimeLeft(seconds) {
+  if (!Number.isFinite(seconds)) return t("left.none");
+  const whole = Math.ceil(seconds);
+  if (whole < 60) return t("left.seconds", whole);
+  if (whole < 3_600) return t("left.minutes", Math.floor(whole / 60), whole % 60);
+  return t("left.hours", Math.floor(whole / 3_600), Math.floor((whole % 3_600) / 60));
+}

@@ -1,0 +1,57 @@
+/** The link of a share: to copy, to share through the system, and as a QR code. */
+
+import { announce, element } from "./dom.js";
+import { t } from "./i18n.js";
+
+/** The light border of a QR code, in modules. Cameras need it to find the code. */
+const QUIET_ZONE = 4;
+let isInitialized = false;
+
+/** @param {string} link */
+export function showLink(link) {
+  const field = element("link", HTMLInputElement);
+  const copy = element("copy", HTMLButtonElement);
+  field.value = link;
+  copy.textContent = t("copy"); // it may still show that the previous link was copied
+  void drawQrCode(link);
+  if (isInitialized) return;
+  isInitialized = true;
+  const share = element("share-link", HTMLButtonElement);
+  field.addEventListener("focus", () => field.select());
+  copy.focus();
+  copy.addEventListener("click", async () => {
+    const isCopied = await copyText(field);
+    copy.textContent = t(isCopied ? "copied" : "copy_by_hand");
+    announce(copy.textContent);
+  });
+  share.hidden = !navigator.share;
+  // Closing the share sheet rejects the promise and is not an error.
+  share.addEventListener("click", () => void navigator.share({ url: field.value }).catch(() => {}));
+}
+
+/** @param {string} link */
+async function drawQrCode(link) {
+  const { encodeQr } = await import("./qr-code.js");
+  const code = encodeQr(link);
+  const size = code.length + 2 * QUIET_ZONE;
+  const path = code.flatMap((row, y) => row.flatMap((isDark, x) => (isDark ? `M${x + QUIET_ZONE} ${y + QUIET_ZONE}h1v1h-1z` : [])));
+  const place = element("qr", HTMLElement);
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const modules = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  svg.setAttribute("viewBox", `0 0 ${size} ${size}`);
+  svg.setAttribute("shape-rendering", "crispEdges");
+  modules.setAttribute("d", path.join(""));
+  svg.append(modules);
+  place.replaceChildren(svg);
+}
+
+/** @param {HTMLInputElement} field */
+async function copyText(field) {
+  field.select();
+  try {
+    await navigator.clipboard.writeText(field.value);
+    return true;
+  } catch {
+    return false; // no permission: the selected text can be copied with the keyboard
+  }
+}

@@ -1,0 +1,47 @@
+/** The row of one receiver in the sharer's list: its state and progress. */
+
+import { announce } from "./dom.js";
+import { formatSize, formatTime, percent, t } from "./i18n.js";
+
+const ACTIVE = ["downloading", "paused"];
+
+/**
+ * @param {import("../lib/share/remote-receiver.js").RemoteReceiver} receiver
+ * @param {string} name
+ * @returns {HTMLLIElement} updates itself when the receiver changes
+ */
+export function createReceiverRow(receiver, name) {
+  const row = document.createElement("li");
+  const line = document.createElement("p");
+  const label = document.createElement("strong");
+  const stateLabel = document.createElement("span");
+  const bar = document.createElement("progress");
+  const stop = document.createElement("button");
+  label.textContent = name;
+  bar.setAttribute("aria-label", name);
+  stop.type = "button";
+  stop.textContent = t("stop_this");
+  stop.setAttribute("aria-label", t("stop_one", name));
+  stop.addEventListener("click", () => receiver.cancel());
+  line.append(label, stateLabel);
+  row.append(line, bar, stop);
+  let lastState = "";
+  let since = "";
+  const update = () => {
+    const { state, written, total } = receiver;
+    const isActive = ACTIVE.includes(state);
+    row.className = state;
+    bar.hidden = !isActive;
+    stop.hidden = !isActive;
+    bar.value = total === 0 ? 0 : written / total;
+    if (state !== lastState) since = formatTime(new Date());
+    const key = state === "left" && written === 0 ? "row.left_early" : /** @type {const} */ (`row.${state}`);
+    stateLabel.textContent = t(key, percent(written, total), formatSize(total), since);
+    if (state !== lastState) announce(`${name}: ${stateLabel.textContent}`);
+    lastState = state;
+  };
+  receiver.on("change", update);
+  receiver.on("forgotten", () => row.remove());
+  update();
+  return row;
+}

@@ -1,0 +1,45 @@
+/** The sharing view: waits for the first file, or restores the share of a reloaded page. */
+
+import { element, showText } from "./dom.js";
+import { acceptFiles } from "./file-input.js";
+import { errorText, t } from "./i18n.js";
+import { deleteShare, loadShare } from "./saved-share.js";
+import { setTabTitle } from "./tab-progress.js";
+
+/** @typedef {import("./active-share.js").ActiveShare} ActiveShare */
+
+export function openShareView() {
+  setTabTitle(t("title.share"));
+  /** @type {Promise<ActiveShare | null>} */
+  let share = loadShare().then((saved) => saved && start(saved));
+  const inputs = ["file", "folder", "more", "more-folder"].map((id) => element(id, HTMLInputElement));
+  acceptFiles(inputs, async (picked) => {
+    try {
+      const found = await picked;
+      if (found.files.length === 0) return;
+      const started = share.then((current) => current ?? start(null));
+      share = started.catch(() => null); // the next file tries again
+      (await started).add(found);
+    } catch (error) {
+      showText(element("share-error", HTMLElement), errorText(error));
+    }
+  });
+  element("stop", HTMLElement).addEventListener("click", async () => {
+    (await share)?.stop();
+    await deleteShare();
+    location.reload();
+  });
+  addEventListener("pagehide", async () => (await share)?.stop());
+  // Shown only now, because a file that is picked before the listeners exist would be lost.
+  element("share", HTMLElement).hidden = false;
+}
+
+/**
+ * Loads the sharing code with the first file, so that the page opens faster.
+ *
+ * @param {import("./saved-share.js").SavedShare | null} saved
+ */
+async function start(saved) {
+  const { ActiveShare } = await import("./active-share.js");
+  return ActiveShare.start(saved);
+}

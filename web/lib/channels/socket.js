@@ -1,0 +1,294 @@
+/**
+ * A connection to a Phoenix Channels server over WebSocket. It reconnects by itself and dispatches
+ * messages to its channels. channel.js has the life of a topic, codec.js the bytes of a message.
+ *
+ *     const socket = new Socket("/socket");
+ *     const room = socket.channel("room:lobby");
+ *     room.on("shout", (payload) => console.log(payload));
+ *     await room.join();
+ */
+
+import { abortable } from "../util/abort.js";
+import { Backoff } from "../util/backoff.js";
+import { systemClock } from "../util/clock.js";
+import { deferred } from "../util/deferred.js";
+import { Emitter } from "../util/emitter.js";
+import { AbortedError } from "../util/errors.js";
+import { onNetworkChange } from "../util/network-change.js";
+import { Channel } from "./channel.js";
+import { decode, encode, endpointUrl } from "./codec.js";
+import { DisconnectedError } from "./errors.js";
+import { Heartbeat } from "./heartbeat.js";
+
+/** @typedef {"closed" | "connecting" | "open" | "waiting"} SocketState */
+
+/**
+ * @typedef {object} SocketOptions
+ * @property {Record<string, string> | (() => Record<string, string>)} [params] added to the URL's query;
+ *   a function is called on every attempt, for example to refresh a token
+ * @property {new (url: string) => WebSocket} [transport] (default: the platform's WebSocket)
+ * @property {import("../util/clock.js").Clock} [clock]
+ * @property {() => number} [random] for jitter
+ * @property {import("../util/network-change.js").Network} [network] reports changes of the network
+ *   (default: the window)
+ * @property {number} [timeout] ms for connecting, joining and pushing (default 10 000)
+ * @property {number} [heartbeatInterval] ms (default 30 000)
+ * @property {number} [bufferLimit] pushes that each channel buffers while disconnected (default 100)
+ */
+
+/**
+ * Reconnects by itself, in hidden pages too, until `disconnect()`.
+ *
+ * Events: `open`; `close {code, reason}` when an open or opening connection ends; `waiting ms` before
+ * each new attempt; `error` for frames that cannot be decoded.
+ *
+ * @extends {Emitter<{open: [], close: [{code: number, reason: string}], waiting: [number], error: [Error]}>}
+ */
+export class Socket extends Emitter {
+  #url;
+  #params;
+  #Transport;
+  #timeout;
+  #heartbeat;
+  #backoff;
+  #channelSocket;
+  #stopNetworkListener = () => {};
+  /** @type {Map<string, import("./channel.js").ChannelHandlers>} by topic */
+  #channels = new Map();
+  /** @type {WebSocket | null} */
+  #transport = null;
+  /** @type {SocketState} */
+  #state = "closed";
+  /** @type {(import("../util/deferred.js").Deferred<void> & {waiting: number}) | null} the callers of `connect` */
+  #opening = null;
+  #lastRef = 0;
+  /** @type {Map<string, () => void>} by the ref of the message that waits for a reply */
+  #replyHandlers = new Map();
+  /** For opening or for the next attempt; they never overlap. */
+  #timer = /** @type {any} */ (undefined);
+
+  /**
+   * @param {string} url the endpoint, absolute or relative to the page: `/socket`, `wss://host/socket`
+   * @param {SocketOptions} [options]
+   * @throws {TypeError} the URL is invalid, or the platform has no WebSocket
+   */
+  constructor(url, options = {}) {
+    super();
+    this.#url = new URL(url, globalThis.location?.href);
+    this.#params = options.params ?? {};
+    this.#Transport = options.transport ?? globalThis.WebSocket;
+    if (!this.#Transport) throw new TypeError("this platform has no WebSocket: give one as transport");
+    this.network = options.network ?? globalThis;
+    this.clock = options.clock ?? systemClock;
+    const random = options.random ?? Math.random;
+    this.#timeout = options.timeout ?? 10_000;
+    this.#backoff = new Backoff({ random });
+    this.#heartbeat = new Heartbeat({
+      clock: this.clock,
+      interval: options.heartbeatInterval ?? 30_000,
+      send: (onReply) => this.#sendHeartbeat(onReply),
+      onTimeout: () => this.#lost({ code: 1006, reason: "heartbeat timeout" }),
+    });
+    this.#channelSocket = this.#socketForChannels(random, options.bufferLimit ?? 100);
+  }
+
+  /** @returns {SocketState} `waiting` means: between two attempts */
+  get state() {
+    return this.#state;
+  }
+
+  /**
+   * Starts connecting unless that is under way. Joining a channel does so too.
+   *
+   * @param {object} [options]
+   * @param {AbortSignal} [options.signal] stops waiting; also stops connecting, unless another call or
+   *   a channel waits too
+   * @returns {Promise<void>} resolves when the socket is open, however many attempts that takes
+   * @throws {AbortedError | DisconnectedError}
+   */
+  connect({ signal } = {}) {
+    if (signal?.aborted) return Promise.reject(new AbortedError("connecting"));
+    if (this.#state === "open") return Promise.resolve();
+    const opening = (this.#opening ??= { ...deferred(), waiting: 0 });
+    opening.waiting += 1;
+    if (this.#state === "closed") {
+      this.#stopNetworkListener = onNetworkChange(this.network, () => this.#networkChanged());
+      this.#open();
+    }
+    const opened = abortable(opening.promise, signal, "connecting");
+    opened.catch(() => {
+      opening.waiting -= 1;
+      if (opening === this.#opening && opening.waiting === 0 && this.#channels.size === 0) this.disconnect();
+    });
+    return opened;
+  }
+
+  /**
+   * Closes the connection and stops reconnecting. Channels rejoin at the next `connect()`, unless they
+   * are left first.
+   */
+  disconnect() {
+    if (this.#state === "closed") return;
+    this.#stopNetworkListener();
+    const opening = this.#opening;
+    this.#opening = null;
+    this.#drop("closed", { code: 1000, reason: "disconnected by the client" });
+    opening?.reject(new DisconnectedError("socket was disconnected"));
+  }
+
+  /**
+   * @param {string} topic
+   * @param {object | (() => object)} [params] the payload of the join; a function is called on every join
+   * @returns {Channel} not joined yet
+   */
+  channel(topic, params = {}) {
+    return new Channel(this.#channelSocket, topic, params);
+  }
+
+  /**
+   * @param {() => number} random
+   * @param {number} bufferLimit
+   * @returns {import("./channel.js").ChannelSocket}
+   */
+  #socketForChannels(random, bufferLimit) {
+    return {
+      clock: this.clock,
+      random,
+      timeout: this.#timeout,
+      bufferLimit,
+      isOpen: () => this.#state === "open",
+      connect: () => void this.connect(),
+      nextRef: () => this.#nextRef(),
+      send: (message) => this.#send(message),
+      onReply: (ref, handler) => void this.#replyHandlers.set(ref, handler),
+      add: (topic, handlers) => {
+        if (this.#channels.has(topic)) throw new Error(`socket already has a channel for ${topic}`);
+        this.#channels.set(topic, handlers);
+      },
+      remove: (topic, handlers) => {
+        if (this.#channels.get(topic) === handlers) this.#channels.delete(topic);
+      },
+    };
+  }
+
+  #nextRef() {
+    this.#lastRef += 1;
+    return String(this.#lastRef);
+  }
+
+  /**
+   * @param {import("./codec.js").Message} message
+   * @returns {boolean} whether the connection is open, and so the message was sent
+   */
+  #send(message) {
+    if (this.#state !== "open" || !this.#transport) return false;
+    this.#transport.send(encode(message));
+    return true;
+  }
+
+  #open() {
+    this.clock.clearTimeout(this.#timer);
+    this.#state = "connecting";
+    const transport = this.#createTransport();
+    if (!transport) return;
+    this.#transport = transport;
+    transport.binaryType = "arraybuffer";
+    // Events of a transport that was replaced are ignored.
+    const isCurrent = () => this.#transport === transport;
+    transport.onopen = () => isCurrent() && this.#opened();
+    transport.onmessage = ({ data }) => isCurrent() && this.#receive(data);
+    transport.onclose = ({ code, reason }) => isCurrent() && this.#lost({ code, reason });
+    // `close` follows and is enough, but Node exits on an error event without a listener.
+    transport.onerror = () => {};
+    this.#schedule(this.#timeout, () => this.#lost({ code: 1006, reason: "connect timeout" }));
+  }
+
+  /** @returns {WebSocket | null} null when the platform or the caller's `params` throw; it is retried */
+  #createTransport() {
+    try {
+      const params = typeof this.#params === "function" ? this.#params() : this.#params;
+      return new this.#Transport(endpointUrl(this.#url, params));
+    } catch (error) {
+      this.#schedule(0, () => this.#lost({ code: 1006, reason: String(error) }));
+      return null;
+    }
+  }
+
+  #opened() {
+    this.#state = "open";
+    this.#backoff.reset();
+    this.clock.clearTimeout(this.#timer);
+    this.#heartbeat.start();
+    this.#opening?.resolve();
+    this.#opening = null;
+    this.emit("open");
+    for (const channel of [...this.#channels.values()]) channel.onOpen();
+  }
+
+  /** @param {() => void} onReply */
+  #sendHeartbeat(onReply) {
+    const ref = this.#nextRef();
+    this.#replyHandlers.set(ref, onReply);
+    this.#send({ joinRef: null, ref, topic: "phoenix", event: "heartbeat", payload: {} });
+  }
+
+  /** @param {string | ArrayBuffer} data */
+  #receive(data) {
+    let message;
+    try {
+      message = decode(data);
+    } catch (error) {
+      return this.emit("error", /** @type {Error} */ (error));
+    }
+    const onReply = message.event === "phx_reply" && this.#replyHandlers.get(message.ref ?? "");
+    if (!onReply) return this.#channels.get(message.topic)?.onMessage(message);
+    this.#replyHandlers.delete(message.ref ?? "");
+    onReply();
+  }
+
+  /** @param {{code: number, reason: string}} info */
+  #lost(info) {
+    this.#drop("waiting", info);
+    // A listener of `close` may have disconnected or reconnected already.
+    if (this.#state !== "waiting") return;
+    const delay = this.#backoff.next();
+    this.#schedule(delay, () => this.#open());
+    this.emit("waiting", delay);
+  }
+
+  /**
+   * Abandons the transport without waiting for its close handshake, which can take minutes on a dead
+   * connection.
+   *
+   * @param {SocketState} state the new state
+   * @param {{code: number, reason: string}} info
+   */
+  #drop(state, info) {
+    const transport = this.#transport;
+    const wasWaiting = this.#state === "waiting";
+    this.#transport = null;
+    this.#state = state;
+    this.clock.clearTimeout(this.#timer);
+    if (wasWaiting) return;
+    transport?.close(1000);
+    for (const handler of [...this.#replyHandlers.values()]) handler();
+    this.#replyHandlers.clear();
+    this.#heartbeat.stop(); // after the handlers: that of a heartbeat schedules the next one
+    for (const channel of [...this.#channels.values()]) channel.onClose();
+    this.emit("close", info);
+  }
+
+  #networkChanged() {
+    if (this.#state === "waiting") this.#open();
+    else if (this.#state === "open") this.#heartbeat.networkChanged();
+  }
+
+  /**
+   * @param {number} ms
+   * @param {() => void} fn
+   */
+  #schedule(ms, fn) {
+    this.clock.clearTimeout(this.#timer);
+    this.#timer = this.clock.setTimeout(fn, ms);
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * A directory on disk as a download target. A file is written under a name that ends in `.part`, from
+ * which a later download continues. It gets its own name when the whole download is confirmed and flushed
+ * to disk. No existing file is overwritten.
+ */
+
+import { constants } from "node:fs";
+import { link, mkdir, open, rename, stat, unlink } from "node:fs/promises";
+import { dirname, join, parse } from "node:path";
+import { TransferError } from "../share/errors.js";
+import { toHex, utf8 } from "../util/bytes.js";
+
+/** @typedef {import("../share/file-entry.js").FileEntry} FileEntry */
+/** @typedef {import("../share/download-target.js").DownloadTarget} DownloadTarget */
+/** @typedef {{part: string, handle: import("node:fs/promises").FileHandle, receivedBytes: number}} PartialFile */
+
+/** The error codes of file systems without hard links. */
+const NO_HARD_LINKS = ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"];
+
+/** @implements {DownloadTarget} */
+export class DirectoryTarget {
+  allOrNothing = false;
+  /** Bytes of the finished files that an earlier download had stored. */
+  reusedBytes = 0;
+  #root;
+  #scope;
+  /** @type {Map<string, PartialFile>} by the entry's id */
+  #files = new Map();
+
+  /**
+   * @param {string} root created if it does not exist
+   * @param {string} scope identifies the share, so that a later download finds what this one has stored
+   */
+  constructor(root, scope) {
+    this.#root = root;
+    this.#scope = scope;
+  }
+
+  /** @param {FileEntry} entry */
+  open(entry) {
+    return this.#access(async () => {
+      const part = `${this.#pathOf(entry)}.${await tagOf(this.#scope, entry)}.part`;
+      await mkdir(dirname(part), { recursive: true });
+      const handle = await open(part, constants.O_RDWR | constants.O_CREAT);
+      const file = { part, handle, receivedBytes: 0 };
+      this.#files.set(entry.id, file);
+      const { size } = await handle.stat();
+      return {
+        storedBytes: Math.min(size, entry.size),
+        read: (/** @type {number} */ at, /** @type {number} */ length) => this.#access(() => readAll(handle, at, length)),
+        write: async (/** @type {number} */ at, /** @type {Uint8Array<ArrayBuffer>} */ bytes) => {
+          file.receivedBytes += bytes.length;
+          await this.#access(() => writeAll(handle, at, bytes));
+          return bytes;
+        },
+        close: () => this.#access(() => flushFile(handle, entry.size)),
+      };
+    });
+  }
+
+  /** @param {FileEntry} entry */
+  async remove({ id }) {
+    const file = this.#files.get(id);
+    if (!file) return;
+    await file.handle.close().catch(() => {}); // it may be closed already
+    await unlink(file.part).catch(() => {});
+  }
+
+  /** @param {FileEntry[]} entries */
+  finish(entries) {
+    return this.#access(async () => {
+      const saved = [];
+      const folders = new Set([this.#root]);
+      for (const entry of entries) {
+        const path = this.#pathOf(entry);
+        const file = /** @type {PartialFile} */ (this.#files.get(entry.id));
+        const name = await renameToFreeName(file.part, path);
+        folders.add(dirname(path));
+        saved.push({ name, blob: null });
+        this.reusedBytes += entry.size - file.receivedBytes;
+      }
+      for (const folder of folders) await flushFolder(folder);
+      return saved;
+    });
+  }
+
+  /** Keeps the `.part` files in any case: the next download continues from them. */
+  async abort() {
+    for (const { handle } of this.#files.values()) await handle.close().catch(() => {});
+  }
+
+  /** @param {FileEntry} entry with a sanitized path */
+  #pathOf({ path }) {
+    return join(this.#root, ...path);
+  }
+
+  /**
+   * @template T
+   * @param {() => Promise<T>} work on the disk
+   * @returns {Promise<T>}
+   * @throws {TransferError} `storage`
+   */
+  async #access(work) {
+    try {
+      return await work();
+    } catch (error) {
+      const { code, message } = /** @type {NodeJS.ErrnoException} */ (error);
+      const problem = code === "ENOSPC" || code === "EDQUOT" ? "The disk is full" : `Cannot write (${message})`;
+      const remedy = "Received data is kept: free some space or choose another folder with --out, and run the same command again.";
+      throw new TransferError("storage", `${problem}: ${this.#root}. ${remedy}`, { cause: error });
+    }
+  }
+}
+
+/**
+ * @param {string} scope
+ * @param {FileEntry} entry
+ */
+async function tagOf(scope, { path, size }) {
+  const digest = await crypto.subtle.digest("SHA-256", utf8(JSON.stringify([scope, path, size])));
+  return toHex(new Uint8Array(digest)).slice(0, 8);
+}
+
+/**
+ * @param {import("node:fs/promises").FileHandle} handle
+ * @param {number} at
+ * @param {number} length
+ */
+async function readAll(handle, at, length) {
+  const bytes = new Uint8Array(length);
+  for (let done = 0; done < length; ) {
+    const { bytesRead } = await handle.read(bytes, done, length - done, at + done);
+    if (bytesRead === 0) break; // the file was truncated: the hash of the missing bytes will differ
+    done += bytesRead;
+  }
+  return bytes;
+}
+
+/**
+ * @param {import("node:fs/promises").FileHandle} handle
+ * @param {number} at
+ * @param {Uint8Array} bytes
+ */
+async function writeAll(handle, at, bytes) {
+  for (let done = 0; done < bytes.length; ) {
+    done += (await handle.write(bytes, done, bytes.length - done, at + done)).bytesWritten;
+  }
+}
+
+/**
+ * @param {import("node:fs/promises").FileHandle} handle
+ * @param {number} size
+ */
+async function flushFile(handle, size) {
+  await handle.truncate(size);
+  await handle.sync();
+  await handle.close();
+}
+
+/**
+ * @param {string} part
+ * @param {string} path the preferred name
+ * @returns {Promise<string>} the first of `name`, `name (2)`… that does not exist yet
+ */
+async function renameToFreeName(part, path) {
+  const { dir, name, ext } = parse(path);
+  let free = path;
+  for (let n = 2; !(await tryRename(part, free)); n++) free = join(dir, `${name} (${n})${ext}`);
+  return free;
+}
+
+/**
+ * @param {string} part
+ * @param {string} path
+ * @returns {Promise<boolean>} false when the path exists already
+ */
+async function tryRename(part, path) {
+  try {
+    // Unlike `rename`, `link` fails when the path exists.
+    await link(part, path);
+    await unlink(part);
+    return true;
+  } catch (error) {
+    const code = String(/** @type {NodeJS.ErrnoException} */ (error).code);
+    if (code === "EEXIST") return false;
+    if (!NO_HARD_LINKS.includes(code)) throw error;
+  }
+  if (await stat(path).catch(() => null)) return false;
+  await rename(part, path);
+  return true;
+}
+
+/** @param {string} path whose new names have to survive a power failure, where the system supports that */
+async function flushFolder(path) {
+  const handle = await open(path).catch(() => null);
+  await handle?.sync().catch(() => {});
+  await handle?.close();
+}

@@ -1,0 +1,87 @@
+/** Error messages for users of the command, and its exit codes. */
+
+import { RefusedError } from "../channels/errors.js";
+import { PeerError } from "../rtc/errors.js";
+import { ProofError, TransferError } from "../share/errors.js";
+
+/** Exit codes; 0 is success. */
+export const FAILED = 1;
+export const USAGE_ERROR = 2;
+export const WRONG_KEY = 3;
+export const INTERRUPTED = 130;
+
+/** Ends the command with a message for the user. */
+export class CliError extends Error {
+  /**
+   * @param {string} message
+   * @param {number} [exitCode]
+   */
+  constructor(message, exitCode = FAILED) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+/** @type {Record<string, string>} by the reason of a PeerError */
+const CONNECTION_MESSAGES = {
+  absent: "The sender is not online.",
+  silent: "The sender does not answer. Ask them to check their device: it may be asleep.",
+  busy: "The sender is serving its maximum number of receivers.",
+  overloaded: "The broker could not reach the sender in time.",
+  unreachable: "The broker could not reach the node that the sender is connected to.",
+  lost: "The connection to the sender was lost.",
+  closed: "The sender closed the connection.",
+  too_many_tries: "The sender has received too many wrong keys, and accepts no new receivers for a while.",
+};
+
+/** @type {Record<string, string>} by the reason of a TransferError */
+const TRANSFER_MESSAGES = {
+  hash: "a piece was altered on the way",
+  changed: "it has changed on the sender's side. Ask them to share it again",
+  unreadable: "the sender cannot read it any more: it was changed, moved or deleted. Ask them to share it again",
+  removed: "the sender no longer shares it",
+  refused: "the sender gave up on it",
+  stalled: "the sender stopped sending",
+  cancelled: "the sender ended the transfer",
+};
+
+/**
+ * @param {unknown} error
+ * @returns {string} one or more sentences
+ */
+export function errorMessage(error) {
+  if (error instanceof CliError) return error.message;
+  if (error instanceof ProofError) {
+    return "The link's key or the password is wrong, so the sender showed no file. Copy the whole link again, and check the password.";
+  }
+  if (error instanceof PeerError && error.reason === "no_path") {
+    return `No direct path to the sender (${error.message}). A VPN or firewall may block it. Try another network, or configure a TURN server at the broker.`;
+  }
+  if (error instanceof PeerError) return CONNECTION_MESSAGES[error.reason] ?? `Cannot connect to the sender: ${error.message}.`;
+  if (error instanceof TransferError) return transferMessage(error);
+  if (error instanceof RefusedError) return `The broker refused: ${error.reason}.`;
+  return error instanceof Error ? `${error.message}.` : String(error);
+}
+
+/** @param {TransferError} error */
+function transferMessage({ reason, message }) {
+  if (reason === "storage") return message;
+  return `The transfer ended: ${TRANSFER_MESSAGES[reason] ?? message}.`;
+}
+
+/**
+ * @param {TransferError} error of one file
+ * @returns {string}
+ */
+export function fileErrorMessage({ reason, message }) {
+  return TRANSFER_MESSAGES[reason] ?? message;
+}
+
+/**
+ * @param {unknown} error
+ * @returns {number}
+ */
+export function exitCodeOf(error) {
+  if (error instanceof CliError) return error.exitCode;
+  return error instanceof ProofError ? WRONG_KEY : FAILED;
+}

@@ -1,0 +1,26 @@
+/** The error of connections between peers. */
+
+import { HandclaspError } from "../util/errors.js";
+
+/**
+ * No connection to a peer. `reason` is one of: `absent` (no client has that id), `overloaded`,
+ * `unreachable`, `busy` (the peer has its maximum of connections), `silent` (the peer received the
+ * request and made no offer), `no_path` (ICE found no route between the two networks), `lost` (the
+ * connection was open and broke), `closed` (one side closed it), `too_many_tries` (too many wrong keys
+ * were tried at the sharer; a later attempt may work), `aborted` (the caller aborted), `invalid` (not a
+ * peer id), or the broker's own reason.
+ */
+export class PeerError extends HandclaspError {
+  name = "PeerError";
+
+  /**
+   * @param {string} reason
+   * @param {string} message
+   * @param {ErrorOptions & {iceReport?: import("./ice-report.js").IceReport}} [options]
+   */
+  constructor(reason, message, options) {
+    super(reason, message, options);
+    /** With `no_path`: what ICE gathered on both sides. */
+    this.iceReport = options?.iceReport ?? null;
+  }
+}

@@ -1,0 +1,15 @@
+/** `handclasp/rtc`: WebRTC connections between peers, and a pool of them. */
+
+/** @typedef {import("./fingerprints.js").Fingerprints} Fingerprints */
+/** @typedef {import("./ice-report.js").IceReport} IceReport */
+/** @typedef {import("./identity.js").Identity} Identity */
+/** @typedef {import("./message-channel.js").RtcMessageChannel} RtcMessageChannel */
+/** @typedef {import("./peer.js").PeerOptions} PeerOptions */
+/** @typedef {import("./pool/connection-pool.js").PoolOptions} PoolOptions */
+
+export { Connection } from "./connection.js";
+export { PeerError } from "./errors.js";
+export { createIdentity, isPeerId, restoreIdentity } from "./identity.js";
+export { Peer } from "./peer.js";
+export { ConnectionPool } from "./pool/connection-pool.js";
+export { PooledConnection } from "./pool/pooled-connection.js";

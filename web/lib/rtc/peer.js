@@ -1,0 +1,156 @@
+/**
+ * A peer at the broker: it joins `peer:<id>`, calls other peers, receives their calls, and watches
+ * whether they are online. signaling.js has the handshakes.
+ *
+ *     const peer = new Peer(new Socket("/socket"), await createIdentity());
+ *     peer.on("connection", async (connection) => (await connection.opened).send({ type: "hi" }));
+ *     await peer.join();
+ *     const connection = await peer.connect(otherId);
+ */
+
+import { Emitter } from "../util/emitter.js";
+import { TimeoutError } from "../util/errors.js";
+import { onNetworkChange } from "../util/network-change.js";
+import { Signaling } from "./signaling.js";
+import { WatchList } from "./watch-list.js";
+
+/** @typedef {import("./connection.js").Connection} Connection */
+
+/**
+ * @typedef {object} PeerOptions
+ * @property {(config: RTCConfiguration) => RTCPeerConnection} [createConnection]
+ * @property {number} [timeout] ms from a call to an open connection (default 30 000)
+ * @property {number} [recoveryTimeout] ms that an interrupted connection may take to recover (default 15 000)
+ * @property {number} [maxConnections] further incoming calls are answered with `busy` (default 64)
+ */
+
+/**
+ * Events: `connection` for each incoming connection, once it is open; `up` and `down` with the id of a
+ * watched peer; `state` with the state and detail of the peer's channel.
+ *
+ * @extends {Emitter<{connection: [Connection], up: [string], down: [string],
+ *   state: [import("../channels/channel.js").ChannelState, any]}>}
+ */
+export class Peer extends Emitter {
+  #channel;
+  #network;
+  #signaling;
+  #watchList;
+  #stopNetworkListener = () => {};
+
+  /**
+   * @param {import("../channels/socket.js").Socket} socket
+   * @param {import("./identity.js").Identity} identity
+   * @param {PeerOptions} [options]
+   */
+  constructor(socket, identity, options = {}) {
+    super();
+    this.id = identity.peerId;
+    this.#network = socket.network;
+    this.#channel = socket.channel(`peer:${this.id}`, { secret: identity.secret });
+    this.#signaling = new Signaling({
+      id: this.id,
+      channel: this.#channel,
+      clock: socket.clock,
+      createConnection: options.createConnection ?? ((config) => new RTCPeerConnection(config)),
+      timeout: options.timeout ?? 30_000,
+      recoveryTimeout: options.recoveryTimeout ?? 15_000,
+      maxConnections: options.maxConnections ?? 64,
+      onConnection: (connection) => this.emit("connection", connection),
+    });
+    this.#watchList = new WatchList(this.#channel, {
+      onUp: (peerId) => (this.#signaling.peerUp(peerId), this.emit("up", peerId)),
+      onDown: (peerId) => (this.#signaling.peerDown(peerId), this.emit("down", peerId)),
+    });
+    this.#channel.onState((state, detail) => {
+      if (state === "joined") this.#joined(detail);
+      if (state === "closed") this.#closed(detail);
+      this.emit("state", state, detail);
+    });
+  }
+
+  /**
+   * @param {object} [options]
+   * @param {number} [options.timeout] ms (default: the socket's)
+   * @param {AbortSignal} [options.signal]
+   * @returns {Promise<{peer_id: string, ice_servers: RTCIceServer[]}>}
+   * @throws {import("../channels/errors.js").RefusedError | TimeoutError | import("../util/errors.js").AbortedError}
+   */
+  join(options) {
+    return this.#channel.join(options);
+  }
+
+  /**
+   * Calls a peer, which makes the offer. A second call to the same peer aborts the first one. Two peers
+   * that call each other at the same moment get the same connection.
+   *
+   * @param {string} peerId
+   * @param {object} [options]
+   * @param {AbortSignal} [options.signal]
+   * @param {number} [options.timeout] ms (default: the peer's)
+   * @returns {Promise<Connection>} open
+   * @throws {import("./errors.js").PeerError} with `no_path`, its `iceReport` and message tell what ICE found
+   */
+  connect(peerId, options = {}) {
+    return this.#signaling.call(peerId, options);
+  }
+
+  /**
+   * Watches a peer with the events `up` and `down`, across reconnects, until `unwatch`.
+   *
+   * @param {string} peerId
+   * @param {object} [options]
+   * @param {AbortSignal} [options.signal] ends the watch
+   * @returns {Promise<boolean>} whether the peer is online now
+   * @throws {import("../util/errors.js").HandclaspError}
+   */
+  watch(peerId, { signal } = {}) {
+    return this.#watchList.add(peerId, signal);
+  }
+
+  /**
+   * @param {string} peerId
+   * @returns {Promise<void>}
+   */
+  unwatch(peerId) {
+    return this.#watchList.remove(peerId);
+  }
+
+  /** Leaves the topic and closes all connections. */
+  close() {
+    this.#stopNetworkListener();
+    this.#signaling.close();
+    void this.#channel.leave();
+  }
+
+  /** @param {Error} error for example: another page has joined with this id */
+  #closed(error) {
+    this.#stopNetworkListener();
+    this.#signaling.rejectCalls(error.message);
+  }
+
+  /** @param {{ice_servers?: RTCIceServer[]}} reply */
+  #joined({ ice_servers }) {
+    this.#signaling.iceServers = ice_servers ?? [];
+    this.#stopNetworkListener();
+    this.#stopNetworkListener = onNetworkChange(this.#network, () => this.#signaling.networkChanged());
+    this.#signaling.resume();
+    this.#watchList.renew();
+  }
+}
+
+/**
+ * Joins, and joins again after each timeout: the server may be restarting.
+ *
+ * @param {Peer} peer
+ */
+export async function joinWithRetry(peer) {
+  for (;;) {
+    try {
+      await peer.join();
+      return;
+    } catch (error) {
+      if (!(error instanceof TimeoutError)) throw error;
+    }
+  }
+}

@@ -1,0 +1,170 @@
+/**
+ * The files of a share. Files may be added and removed while they are shared. The catalogue reads and
+ * hashes one piece at a time, and notices when a file has changed.
+ */
+
+import { Emitter } from "../util/emitter.js";
+import { TransferError } from "./errors.js";
+import { pieceHash, rootHash } from "./piece-hash.js";
+import { PIECE_BYTES, pieceCount, pieceLength } from "./piece-layout.js";
+import { PieceReader } from "./piece-reader.js";
+import { MAX_FILES } from "./protocol.js";
+
+/** @typedef {import("./file-entry.js").FileEntry} FileEntry */
+/** @typedef {import("./file-entry.js").FileSource} FileSource */
+/** @typedef {{entry: FileEntry, source: FileSource, hashes: Array<string | undefined>}} CatalogueItem */
+
+const MAX_DEPTH = 32;
+const MAX_NAME_CHARS = 1_024;
+
+/**
+ * Events: `change`, when a file was added or removed; `fault`, when a file turns out to be changed or
+ * unreadable, and stays so.
+ *
+ * @extends {Emitter<{change: [], fault: [FileEntry, TransferError]}>}
+ */
+export class Catalogue extends Emitter {
+  /** @type {Map<string, CatalogueItem>} by the entry's id */
+  #items = new Map();
+  #lastId = 0;
+  #renderPreview;
+  /** @type {Promise<import("./preview.js").PreviewCache> | null} */
+  #previews = null;
+
+  /**
+   * @param {object} [options]
+   * @param {import("./preview.js").RenderPreview} [options.renderPreview]
+   */
+  constructor({ renderPreview } = {}) {
+    super();
+    this.#renderPreview = renderPreview;
+  }
+
+  /** @returns {FileEntry[]} */
+  get entries() {
+    return Array.from(this.#items.values(), ({ entry }) => entry);
+  }
+
+  /**
+   * @param {Array<{file: FileSource, path?: string[]}>} files `path` ends with the file's name
+   * @returns {FileEntry[]} the new entries
+   * @throws {TransferError} `too_many` files
+   */
+  add(files) {
+    if (this.#items.size + files.length > MAX_FILES) {
+      throw new TransferError("too_many", `${this.#items.size + files.length} files, limit ${MAX_FILES}`);
+    }
+    const added = files.map(({ file, path = [file.name] }) => {
+      this.#lastId += 1;
+      const names = path.slice(-MAX_DEPTH).map((name) => name.slice(0, MAX_NAME_CHARS));
+      const entry = { id: String(this.#lastId), path: names, size: file.size, type: file.type ?? "" };
+      this.#items.set(entry.id, { entry, source: file, hashes: [] });
+      return entry;
+    });
+    if (added.length > 0) this.emit("change");
+    return added;
+  }
+
+  /** @param {string} id */
+  remove(id) {
+    if (this.#items.delete(id)) this.emit("change");
+  }
+
+  /**
+   * @param {string} id
+   * @returns {FileEntry | undefined}
+   */
+  entry(id) {
+    return this.#items.get(id)?.entry;
+  }
+
+  /**
+   * @param {string} id
+   * @param {number} piece
+   * @param {PieceReader} reader of the receiver
+   * @returns {Promise<{bytes: Uint8Array<ArrayBuffer>, sha256: string}>}
+   * @throws {TransferError} `removed`, `unreadable`, or `changed` since the piece was read before
+   * @internal
+   */
+  async readPiece(id, piece, reader) {
+    const item = this.#item(id);
+    try {
+      return await readAndCompare(item, piece, reader);
+    } catch (error) {
+      if (error instanceof TransferError) this.emit("fault", item.entry, error);
+      throw error;
+    }
+  }
+
+  /**
+   * @param {string} id
+   * @returns {Promise<string>} the hash over all pieces; reads the pieces that were not requested yet
+   * @throws {TransferError}
+   * @internal
+   */
+  async rootHash(id) {
+    const { hashes, entry } = this.#item(id);
+    const last = pieceCount(entry.size) - 1;
+    const reader = new PieceReader();
+    try {
+      for (let piece = 0; piece <= last; piece++) {
+        // A modification while the file was open is visible only after it is opened again.
+        const isProbe = piece === last && last > 0;
+        if (!hashes[piece] || isProbe) reader.release((await this.readPiece(id, piece, reader)).bytes);
+      }
+    } finally {
+      reader.close();
+    }
+    return rootHash(/** @type {string[]} */ (hashes));
+  }
+
+  /**
+   * @param {string} id
+   * @returns {Promise<Uint8Array<ArrayBuffer> | null>} a small JPEG of an image; null if there is none
+   * @throws {TransferError} `removed`
+   */
+  async preview(id) {
+    // Imported on demand, because most shares have no images.
+    this.#previews ??= import("./preview.js").then(({ PreviewCache }) => new PreviewCache(this.#renderPreview));
+    const previews = await this.#previews;
+    return previews.get(this.#item(id).source);
+  }
+
+  /** @param {string} id */
+  #item(id) {
+    const item = this.#items.get(id);
+    if (!item) throw new TransferError("removed", `file ${id} is not shared`);
+    return item;
+  }
+}
+
+/**
+ * @param {CatalogueItem} item
+ * @param {number} piece
+ * @param {PieceReader} reader
+ */
+async function readAndCompare({ source, hashes }, piece, reader) {
+  const bytes = await readBytes(source, piece, reader);
+  const sha256 = await pieceHash(bytes);
+  hashes[piece] ??= sha256;
+  if (hashes[piece] !== sha256) {
+    throw new TransferError("changed", `${source.name} has changed, at piece ${piece}`);
+  }
+  return { bytes, sha256 };
+}
+
+/**
+ * @param {FileSource} source
+ * @param {number} piece
+ * @param {PieceReader} reader
+ */
+async function readBytes(source, piece, reader) {
+  try {
+    const bytes = await reader.read(source, piece);
+    if (bytes.length === pieceLength(source.size, piece)) return bytes;
+  } catch (cause) {
+    // Chromium also throws here for a file that was modified after the user chose it.
+    throw new TransferError("unreadable", `${source.name} cannot be read at byte ${piece * PIECE_BYTES}`, { cause });
+  }
+  throw new TransferError("changed", `${source.name} is now shorter than ${source.size} bytes`);
+}

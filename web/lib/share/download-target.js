@@ -1,0 +1,25 @@
+/** The interface of a download's target: it opens a sink for each file and hands all files over at the end. */
+
+/** @typedef {import("./file-entry.js").FileEntry} FileEntry */
+/** @typedef {{name: string, blob: Blob | null}} SavedFile blob: null when the file is in its place already */
+
+/**
+ * @typedef {object} FileSink of one file
+ * @property {number} storedBytes at the start of the file, which an earlier download has stored
+ * @property {(at: number, length: number) => Promise<Uint8Array<ArrayBuffer>>} read stored bytes
+ * @property {(at: number, bytes: Uint8Array<ArrayBuffer>) => Promise<Uint8Array<ArrayBuffer> | void>} write
+ *   resolves when the bytes are stored; with the bytes, if their buffer may be reused
+ * @property {() => Promise<void>} close called after the last write
+ */
+
+/**
+ * @typedef {object} DownloadTarget
+ * @property {boolean} allOrNothing whether one failed file fails the whole download
+ * @property {(entry: FileEntry) => Promise<FileSink>} open called in order; a file may be opened before
+ *   the previous one is closed
+ * @property {(entry: FileEntry) => Promise<void>} remove a failed file
+ * @property {(entries: FileEntry[]) => Promise<SavedFile[]>} finish
+ * @property {(options: {keep: boolean}) => Promise<void>} abort keep: the download may be retried
+ */
+
+export {}; // only types

@@ -1,0 +1,25 @@
+/** Errors of sharing and fetching files. */
+
+import { HandclaspError } from "../util/errors.js";
+
+/** The other side did not prove that it holds the key of the link. `reason` is `wrong_key`. */
+export class ProofError extends HandclaspError {
+  name = "ProofError";
+
+  /** @param {string} message */
+  constructor(message) {
+    super("wrong_key", message);
+  }
+}
+
+/**
+ * A file did not arrive completely. `reason` is one of: `hash` (the bytes differ from the announced
+ * hash), `changed` (the sender's file has changed), `unreadable` (the sender cannot read it any more),
+ * `removed` (it is no longer shared), `storage` (the receiver cannot write; what it has is kept),
+ * `place` (the file or folder that the user picked is not writable), `busy_disk` (another tab is writing
+ * the file), `too_large`, `too_many` (files), `stalled`, `stopped` (the browser aborted its own
+ * download), `cancelled` (by either side), `refused` (the other side gave up on the file).
+ */
+export class TransferError extends HandclaspError {
+  name = "TransferError";
+}

@@ -1,0 +1,23 @@
+/** `handclasp/share`: sharing and fetching files over `handclasp/rtc`. */
+
+/** @typedef {import("./catalogue.js").Catalogue} Catalogue */
+/** @typedef {import("./download.js").DownloadProgress} DownloadProgress */
+/** @typedef {import("./download.js").DownloadResult} DownloadResult */
+/** @typedef {import("./file-entry.js").FileEntry} FileEntry */
+/** @typedef {import("./file-entry.js").FileSource} FileSource */
+/** @typedef {import("./file-fetch.js").FetchState} FetchState */
+/** @typedef {import("./remote-receiver.js").RemoteReceiver} RemoteReceiver */
+/** @typedef {import("./download-target.js").DownloadTarget} DownloadTarget */
+/** @typedef {import("./download-target.js").FileSink} FileSink */
+/** @typedef {import("./download-target.js").SavedFile} SavedFile */
+
+export { deriveKey } from "./derive-key.js";
+export { Download } from "./download.js";
+export { ProofError, TransferError } from "./errors.js";
+export { FileFetch } from "./file-fetch.js";
+export { FileShare } from "./file-share.js";
+export { KEY_BYTES, prove } from "./key-proof.js";
+export { FolderTarget } from "./targets/folder-target.js";
+export { MemoryTarget } from "./targets/memory-target.js";
+export { openTarget } from "./targets/open-target.js";
+export { PickedFileTarget } from "./targets/picked-file-target.js";

@@ -1,0 +1,33 @@
+/**
+ * The file transfer protocol on one authenticated message channel. The sender only answers, in request
+ * order. The receiver requests every piece and so controls the pace.
+ *
+ * All messages are JSON except the bytes (`>` from the sender, `<` from the receiver):
+ *
+ *     > {type: "list", entries: [{id, path, size, type}], last}    in several messages; again when it changes
+ *     < {type: "pull", id, piece, have?}         have: hash of the piece that the receiver has stored
+ *     > {type: "piece", id, piece, length, sha256}, then `length` bytes; piece-hash.js computes the hash
+ *       or {type: "same", id, piece}             the stored piece is correct
+ *     < {type: "stored", id, root}               all pieces are written; root: hash of their hashes
+ *     > {type: "agreed", id}                     the sender has the same hash
+ *     > {type: "failed", id, reason}             instead of any answer; the other files go on
+ *     < {type: "progress", state, written, total}   bytes written so far
+ *     < {type: "preview", id}                    of an image; at most 50 per channel
+ *     > {type: "preview", id, image}             a small JPEG in base64url, or null; sent when it is
+ *                                                ready, so that no piece waits for it
+ *     > {type: "end", reason}                    the sender ends the transfer
+ */
+
+/** @typedef {"downloading" | "paused" | "cancelled" | "failed" | "done"} TransferState */
+/** @typedef {{state: TransferState, written: number, total: number}} ProgressReport sent by the receiver */
+
+/** @type {TransferState[]} */
+export const TRANSFER_STATES = ["downloading", "paused", "cancelled", "failed", "done"];
+/** The reasons that a sender may give for a failed file. */
+export const FILE_FAILURES = ["unreadable", "changed", "removed"];
+/** Files of one share. */
+export const MAX_FILES = 10_000;
+/** Previews that a receiver may request over one channel. */
+export const MAX_PREVIEWS = 50;
+/** The bytes of a piece are sent in messages of this size, which every browser accepts. */
+export const MESSAGE_BYTES = 64 * 1024;

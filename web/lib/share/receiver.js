@@ -1,0 +1,297 @@
+/**
+ * The receiver's end of one authenticated message channel: the list of files, and requests with their
+ * answers, which arrive in request order. download.js decides what is requested and where the bytes are
+ * stored; protocol.js describes the messages.
+ */
+
+import { systemClock } from "../util/clock.js";
+import { Emitter } from "../util/emitter.js";
+import { ProtocolError } from "../util/errors.js";
+import { TransferError } from "./errors.js";
+import { pieceHash } from "./piece-hash.js";
+import { PIECE_BYTES, pieceLength } from "./piece-layout.js";
+import { FILE_FAILURES, MAX_FILES, MAX_PREVIEWS } from "./protocol.js";
+import { sanitizePaths } from "./sanitize-filename.js";
+
+/** @typedef {import("../rtc/message-channel.js").ControlMessage} ControlMessage */
+/** @typedef {import("./file-entry.js").FileEntry} FileEntry */
+/** @typedef {{bytes: Uint8Array<ArrayBuffer>, sha256: string}} VerifiedPiece a piece with its correct hash */
+/** @typedef {VerifiedPiece | "same" | "agreed"} Reply */
+
+/**
+ * @typedef {object} PendingRequest
+ * @property {string} id
+ * @property {number} piece -1 for a request about the whole file
+ * @property {number} length expected bytes
+ * @property {(reply: Reply) => void} resolve
+ * @property {(error: Error) => void} reject
+ */
+
+/**
+ * Events: `list`, when the list of files has changed; `end`, once, when the channel has ended. The paths
+ * of the entries are sanitized.
+ *
+ * @extends {Emitter<{list: [FileEntry[]], end: [Error]}>}
+ */
+export class Receiver extends Emitter {
+  #channel;
+  #clock;
+  #stallTimeout;
+  /** @type {FileEntry[]} */
+  #entries = [];
+  /** @type {any[]} the entries of a list that is still arriving */
+  #partialList = [];
+  /** @type {PendingRequest[]} */
+  #requests = [];
+  #stallTimer = /** @type {any} */ (null);
+  /** When the last message arrived, or the first request was sent. */
+  #lastActivity = 0;
+  #endReason = /** @type {Error | null} */ (null);
+  /** @type {Uint8Array<ArrayBuffer>[]} reusable buffers: allocating one costs more than filling it */
+  #spareBuffers = [];
+  /** @type {Map<string, {image: Promise<unknown>, resolve: (image: unknown) => void}>} by the entry's id */
+  #previews = new Map();
+
+  /**
+   * @param {import("../rtc/message-channel.js").RtcMessageChannel} channel on which `prove` has succeeded
+   * @param {object} [options]
+   * @param {number} [options.stallTimeout] ms without a message while requests are pending (default 30 000)
+   * @param {import("../util/clock.js").Clock} [options.clock]
+   */
+  constructor(channel, { stallTimeout = 30_000, clock = systemClock } = {}) {
+    super();
+    this.#channel = channel;
+    this.#stallTimeout = stallTimeout;
+    this.#clock = clock;
+  }
+
+  /** @returns {FileEntry[]} the latest list; empty before the first `list` event */
+  get entries() {
+    return this.#entries;
+  }
+
+  /** @returns {Error | null} why the channel has ended */
+  get endReason() {
+    return this.#endReason;
+  }
+
+  /**
+   * Reads messages until the channel ends.
+   *
+   * @returns {Promise<never>}
+   * @throws {TransferError | ProtocolError | import("../rtc/errors.js").PeerError} why it ended
+   */
+  async run() {
+    try {
+      for (;;) {
+        this.#recordActivity();
+        await this.#handle(await this.#channel.receive());
+      }
+    } catch (error) {
+      this.#endReason = /** @type {Error} */ (error);
+      this.#clock.clearTimeout(this.#stallTimer);
+      for (const request of this.#requests) request.reject(this.#endReason);
+      this.#requests = [];
+      for (const { resolve } of this.#previews.values()) resolve(null);
+      this.#channel.close(this.#endReason);
+      this.emit("end", this.#endReason);
+      throw error;
+    }
+  }
+
+  /**
+   * @param {FileEntry} entry
+   * @param {number} piece
+   * @param {string} [storedHash] hash of the piece that is stored already
+   * @returns {Promise<Reply>} a verified piece, or `same` when the stored one is correct
+   */
+  requestPiece({ id, size }, piece, storedHash) {
+    return this.#request({ type: "pull", id, piece, have: storedHash }, { id, piece, length: pieceLength(size, piece) });
+  }
+
+  /**
+   * @param {FileEntry} entry
+   * @param {string} root the hash over all stored pieces
+   * @returns {Promise<Reply>} when the sender has the same hash
+   * @throws {TransferError} `changed`
+   */
+  confirmFile({ id }, root) {
+    return this.#request({ type: "stored", id, root }, { id, piece: -1, length: 0 });
+  }
+
+  /**
+   * A failure of a preview never affects the transfer: the result is null then.
+   *
+   * @param {FileEntry} entry
+   * @returns {Promise<Blob | null>} a small, validated JPEG
+   */
+  async preview(entry) {
+    const { canPreview, previewBlob } = await import("./preview.js");
+    const isKnown = this.#previews.has(entry.id);
+    if (!isKnown && (this.#endReason || !canPreview(entry) || this.#previews.size >= MAX_PREVIEWS)) return null;
+    return previewBlob(await this.#requestPreview(entry));
+  }
+
+  /** @param {Uint8Array<ArrayBuffer> | void} bytes of a stored piece, which may be overwritten from now on */
+  releaseBuffer(bytes) {
+    if (bytes?.length === PIECE_BYTES) this.#spareBuffers.push(bytes);
+  }
+
+  /** @param {import("./protocol.js").ProgressReport} report */
+  reportProgress({ state, written, total }) {
+    try {
+      this.#channel.send({ type: "progress", state, written, total });
+    } catch {
+      // The channel has ended: `run` throws the reason.
+    }
+  }
+
+  /**
+   * @param {ControlMessage} message
+   * @param {{id: string, piece: number, length: number}} expected
+   * @returns {Promise<Reply>}
+   */
+  #request(message, expected) {
+    return new Promise((resolve, reject) => {
+      if (this.#endReason) return reject(this.#endReason);
+      this.#channel.send(message); // an exception rejects the promise
+      this.#requests.push({ ...expected, resolve, reject });
+      if (this.#requests.length === 1) this.#recordActivity();
+    });
+  }
+
+  /** @param {FileEntry} entry @returns {Promise<unknown>} requested once per channel */
+  #requestPreview({ id }) {
+    const known = this.#previews.get(id);
+    if (known) return known.image;
+    /** @type {(image: unknown) => void} */
+    let resolve = () => {};
+    const image = new Promise((onResolve) => (resolve = onResolve));
+    this.#previews.set(id, { image, resolve });
+    try {
+      this.#channel.send({ type: "preview", id });
+    } catch {
+      resolve(null); // the channel has ended: `run` throws the reason
+    }
+    return image;
+  }
+
+  /**
+   * Closes the channel when no message arrives for `stallTimeout` although requests are pending. One
+   * timer compares the time of the last message; a timer for each message would cost more than the message.
+   */
+  #recordActivity() {
+    this.#lastActivity = this.#clock.now();
+    this.#stallTimer ??= this.#clock.setTimeout(() => this.#checkStall(), this.#stallTimeout);
+  }
+
+  #checkStall() {
+    this.#stallTimer = null;
+    if (this.#endReason || this.#requests.length === 0) return;
+    const left = this.#lastActivity + this.#stallTimeout - this.#clock.now();
+    if (left > 0) this.#stallTimer = this.#clock.setTimeout(() => this.#checkStall(), left);
+    else this.#channel.close(new TransferError("stalled", `no message for ${this.#stallTimeout} ms`));
+  }
+
+  /** @param {ControlMessage | ArrayBuffer} message */
+  async #handle(message) {
+    if (message instanceof ArrayBuffer) throw new ProtocolError(`got ${message.byteLength} bytes without a piece`);
+    if (this.#handleUnordered(message)) return;
+    if (message.type === "end") throw endedBySender();
+    const request = this.#requests[0];
+    if (!request || message.id !== request.id) throw new ProtocolError(`got ${message.type} that was not requested`);
+    if (message.type === "failed") request.reject(toFileError(message.reason));
+    else request.resolve(await this.#readReply(request, message));
+    this.#requests.shift();
+  }
+
+  /**
+   * @param {PendingRequest} request
+   * @param {ControlMessage} message
+   * @returns {Promise<Reply>}
+   */
+  async #readReply(request, { type, piece, length, sha256 }) {
+    if (type === "agreed" && request.piece < 0) return "agreed";
+    if (piece !== request.piece) throw new ProtocolError(`got ${type} ${piece}, expected piece ${request.piece}`);
+    if (type === "same") return "same";
+    if (type !== "piece" || length !== request.length) {
+      throw new ProtocolError(`got ${type} of ${length} bytes, expected a piece of ${request.length}`);
+    }
+    const bytes = await this.#readBytes(length);
+    if ((await pieceHash(bytes)) !== sha256) throw new TransferError("hash", `piece ${piece} differs from its sha-256`);
+    return { bytes, sha256 };
+  }
+
+  /** @param {number} length */
+  async #readBytes(length) {
+    const bytes = (length === PIECE_BYTES && this.#spareBuffers.pop()) || new Uint8Array(length);
+    for (let at = 0; at < length; ) {
+      this.#recordActivity();
+      const message = await this.#channel.receive();
+      if (!(message instanceof ArrayBuffer)) {
+        if (message.type === "end") throw endedBySender();
+        if (!this.#handleUnordered(message)) throw new ProtocolError(`got message ${message.type} within a piece`);
+        continue;
+      }
+      if (message.byteLength === 0 || message.byteLength > length - at) {
+        throw new ProtocolError(`got ${message.byteLength} bytes, expected at most ${length - at}`);
+      }
+      bytes.set(new Uint8Array(message), at);
+      at += message.byteLength;
+    }
+    return bytes;
+  }
+
+  /**
+   * Lists and previews may arrive at any time, also within a piece.
+   *
+   * @param {ControlMessage} message
+   * @returns {boolean} whether it was one of them
+   */
+  #handleUnordered(message) {
+    if (message.type === "list") this.#handleList(message);
+    else if (message.type === "preview") this.#handlePreview(message);
+    else return false;
+    return true;
+  }
+
+  /** @param {ControlMessage} message */
+  #handlePreview({ id, image }) {
+    const requested = this.#previews.get(id);
+    if (!requested) throw new ProtocolError("got a preview that was not requested");
+    requested.resolve(image);
+  }
+
+  /** @param {ControlMessage} message */
+  #handleList({ entries, last }) {
+    if (!Array.isArray(entries)) throw new ProtocolError("list has no entries");
+    this.#partialList.push(...entries);
+    if (this.#partialList.length > MAX_FILES) throw new ProtocolError(`list has more than ${MAX_FILES} files`);
+    if (!last) return;
+    this.#entries = parseEntries(this.#partialList);
+    this.#partialList = [];
+    this.emit("list", this.#entries);
+  }
+}
+
+/**
+ * @param {any[]} entries as received
+ * @returns {FileEntry[]}
+ */
+function parseEntries(entries) {
+  for (const { size } of entries) {
+    if (!Number.isSafeInteger(size) || size < 0) throw new ProtocolError(`file size ${size} is not a count of bytes`);
+  }
+  const paths = sanitizePaths(entries.map(({ path }) => path));
+  return entries.map(({ id, size, type }, index) => ({ id: String(id), path: paths[index], size, type: String(type ?? "") }));
+}
+
+function endedBySender() {
+  return new TransferError("cancelled", "sender ended the transfer");
+}
+
+/** @param {any} reason */
+function toFileError(reason) {
+  const known = FILE_FAILURES.includes(reason) ? reason : "refused";
+  return new TransferError(known, `sender gave up on a file: ${known}`);
+}

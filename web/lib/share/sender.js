@@ -1,0 +1,186 @@
+/**
+ * The sharer's end of one authenticated message channel: it sends the list of files and answers the
+ * receiver's requests. It holds two pieces in memory for each receiver: one that is being sent, and the
+ * next one. protocol.js describes the messages.
+ */
+
+import { toBase64url } from "../util/bytes.js";
+import { Emitter } from "../util/emitter.js";
+import { ProtocolError } from "../util/errors.js";
+import { TransferError } from "./errors.js";
+import { pieceCount } from "./piece-layout.js";
+import { PieceReader } from "./piece-reader.js";
+import { MAX_PREVIEWS, MESSAGE_BYTES, TRANSFER_STATES } from "./protocol.js";
+
+/** A message of the list has to stay below 64 KiB, whatever its characters take in UTF-8. */
+const LIST_MESSAGE_CHARS = 12 * 1024;
+
+/** @typedef {import("../rtc/message-channel.js").ControlMessage} ControlMessage */
+/** @typedef {import("./protocol.js").ProgressReport} ProgressReport */
+/** @typedef {{message: object, bytes?: Uint8Array<ArrayBuffer>}} Answer */
+
+/**
+ * Event: `progress` with the receiver's report.
+ *
+ * @extends {Emitter<{progress: [ProgressReport]}>}
+ */
+export class Sender extends Emitter {
+  #channel;
+  #catalogue;
+  #reader = new PieceReader();
+  #previewCount = 0;
+  /** @type {Promise<void>} sends one preview after the other */
+  #previewQueue = Promise.resolve();
+  #isOver = false;
+
+  /**
+   * @param {import("../rtc/message-channel.js").RtcMessageChannel} channel on which `prove` has succeeded
+   * @param {import("./catalogue.js").Catalogue} catalogue
+   */
+  constructor(channel, catalogue) {
+    super();
+    this.#channel = channel;
+    this.#catalogue = catalogue;
+  }
+
+  /**
+   * Serves the receiver until the channel ends.
+   *
+   * @returns {Promise<never>}
+   * @throws {import("../rtc/errors.js").PeerError | ProtocolError} why it ended
+   */
+  async run() {
+    const removeListener = this.#catalogue.on("change", () => this.#sendList());
+    this.#sendList();
+    let next = this.#nextAnswer();
+    try {
+      for (;;) {
+        const answer = await next;
+        // The next piece is read while this one is sent.
+        next = this.#nextAnswer();
+        next.catch(() => {}); // thrown by the next iteration, unless this one fails first
+        await this.#sendAnswer(answer);
+      }
+    } finally {
+      this.#isOver = true;
+      removeListener();
+      next.catch(() => {}).then(() => this.#reader.close());
+    }
+  }
+
+  /** Ends the transfer and tells the receiver. */
+  stop() {
+    this.#trySend({ type: "end", reason: "cancelled" });
+    this.#channel.close();
+  }
+
+  #sendList() {
+    /** @type {object[]} */
+    let entries = [];
+    let chars = 0;
+    for (const entry of this.#catalogue.entries) {
+      const length = JSON.stringify(entry).length;
+      if (chars + length > LIST_MESSAGE_CHARS && entries.length > 0) {
+        this.#trySend({ type: "list", entries, last: false });
+        entries = [];
+        chars = 0;
+      }
+      entries.push(entry);
+      chars += length;
+    }
+    this.#trySend({ type: "list", entries, last: true });
+  }
+
+  /** @param {ControlMessage} message */
+  #trySend(message) {
+    try {
+      this.#channel.send(message);
+    } catch {
+      // The channel has ended: `run` throws the reason.
+    }
+  }
+
+  /** @returns {Promise<Answer>} to the next request */
+  async #nextAnswer() {
+    for (;;) {
+      const message = await this.#channel.expect(["pull", "stored", "progress", "preview"]);
+      if (message.type === "progress") this.emit("progress", parseReport(message));
+      else if (message.type === "preview") this.#sendPreview(message);
+      else return this.#answer(message);
+    }
+  }
+
+  /** @param {ControlMessage} request */
+  #sendPreview({ id }) {
+    this.#previewCount += 1;
+    if (this.#previewCount > MAX_PREVIEWS) throw new ProtocolError(`more than ${MAX_PREVIEWS} previews were requested`);
+    this.#previewQueue = this.#previewQueue.then(async () => {
+      if (this.#isOver) return;
+      const jpeg = await this.#catalogue.preview(id).catch(() => null); // it was removed, or this page is offline
+      this.#trySend({ type: "preview", id, image: jpeg && toBase64url(jpeg) });
+    });
+  }
+
+  /** @param {ControlMessage} request */
+  async #answer({ type, id, piece, have, root }) {
+    try {
+      return type === "pull" ? await this.#readPiece(id, piece, have) : await this.#compareRoot(id, root);
+    } catch (error) {
+      if (!(error instanceof TransferError)) throw error;
+      return { message: { type: "failed", id, reason: error.reason } };
+    }
+  }
+
+  /**
+   * @param {string} id
+   * @param {any} piece
+   * @param {any} have
+   * @returns {Promise<Answer>}
+   */
+  async #readPiece(id, piece, have) {
+    const pieces = pieceCount(this.#catalogue.entry(id)?.size ?? 0);
+    if (!this.#catalogue.entry(id)) throw new TransferError("removed", `file ${id} is not shared`);
+    if (!Number.isInteger(piece) || piece < 0 || piece >= pieces) {
+      throw new ProtocolError(`piece ${piece} was requested, the file has ${pieces}`);
+    }
+    const { bytes, sha256 } = await this.#catalogue.readPiece(id, piece, this.#reader);
+    if (have === sha256) {
+      this.#reader.release(bytes);
+      return { message: { type: "same", id, piece } };
+    }
+    return { message: { type: "piece", id, piece, length: bytes.length, sha256 }, bytes };
+  }
+
+  /**
+   * @param {string} id
+   * @param {any} root
+   * @returns {Promise<Answer>}
+   */
+  async #compareRoot(id, root) {
+    const own = await this.#catalogue.rootHash(id);
+    if (root !== own) throw new TransferError("changed", `receiver stored ${root}, file ${id} is ${own}`);
+    return { message: { type: "agreed", id } };
+  }
+
+  /** @param {Answer} answer */
+  async #sendAnswer({ message, bytes }) {
+    this.#channel.send(/** @type {ControlMessage} */ (message));
+    if (!bytes) return;
+    for (let at = 0; at < bytes.length; at += MESSAGE_BYTES) {
+      await this.#channel.sendBytes(bytes.subarray(at, at + MESSAGE_BYTES));
+    }
+    this.#reader.release(bytes);
+  }
+}
+
+/**
+ * @param {ControlMessage} message
+ * @returns {ProgressReport}
+ */
+function parseReport({ state, written, total }) {
+  const isCount = (/** @type {any} */ value) => Number.isSafeInteger(value) && value >= 0;
+  if (!TRANSFER_STATES.includes(state) || !isCount(written) || !isCount(total) || written > total) {
+    throw new ProtocolError(`invalid progress: ${state} ${written} of ${total}`);
+  }
+  return { state, written, total };
+}

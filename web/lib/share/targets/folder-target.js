@@ -1,0 +1,77 @@
+/**
+ * A folder that the user has picked, as a download target. It keeps the folders of the share and
+ * overwrites nothing. For browsers with the File System Access API.
+ */
+
+import { writeToPickedPlace } from "./picked-place.js";
+
+/** @typedef {import("../file-entry.js").FileEntry} FileEntry */
+/** @typedef {import("../download-target.js").DownloadTarget} DownloadTarget */
+
+/** @implements {DownloadTarget} */
+export class FolderTarget {
+  allOrNothing = false;
+  #root;
+  /** @type {Map<string, {folder: FileSystemDirectoryHandle, name: string, stream: FileSystemWritableFileStream}>} */
+  #files = new Map();
+
+  /** @param {FileSystemDirectoryHandle} root with write permission */
+  constructor(root) {
+    this.#root = root;
+  }
+
+  /** @param {FileEntry} entry */
+  async open({ id, path }) {
+    const { folder, name, stream } = await writeToPickedPlace(() => this.#create(path));
+    this.#files.set(id, { folder, name, stream });
+    return {
+      storedBytes: 0,
+      read: async () => new Uint8Array(0),
+      write: async (/** @type {number} */ at, /** @type {Uint8Array<ArrayBuffer>} */ bytes) => {
+        await writeToPickedPlace(() => stream.write({ type: "write", position: at, data: bytes }));
+        return bytes;
+      },
+      close: () => writeToPickedPlace(() => stream.close()),
+    };
+  }
+
+  /** @param {FileEntry} entry */
+  async remove({ id }) {
+    const file = this.#files.get(id);
+    if (!file) return;
+    // Whether it is closed or not, the file is not complete.
+    await file.stream.abort().catch(() => {});
+    await file.folder.removeEntry(file.name).catch(() => {});
+  }
+
+  /** @param {FileEntry[]} entries */
+  async finish(entries) {
+    return entries.map(({ path }) => ({ name: path.join("/"), blob: null }));
+  }
+
+  async abort() {
+    for (const id of this.#files.keys()) await this.remove(/** @type {FileEntry} */ ({ id }));
+  }
+
+  /** @param {string[]} path */
+  async #create(path) {
+    let folder = this.#root;
+    for (const name of path.slice(0, -1)) folder = await folder.getDirectoryHandle(name, { create: true });
+    const name = await freeName(folder, path[path.length - 1]);
+    const handle = await folder.getFileHandle(name, { create: true });
+    return { folder, name, stream: await handle.createWritable() };
+  }
+}
+
+/**
+ * @param {FileSystemDirectoryHandle} folder
+ * @param {string} name
+ */
+async function freeName(folder, name) {
+  const taken = new Set();
+  for await (const other of folder.keys()) taken.add(other.toLowerCase());
+  const [, stem, extension] = /** @type {RegExpExecArray} */ (/^(.*?)(\.[^.]*)?$/s.exec(name));
+  let free = name;
+  for (let n = 2; taken.has(free.toLowerCase()); n++) free = `${stem} (${n})${extension ?? ""}`;
+  return free;
+}

@@ -1,0 +1,48 @@
+/** One file for the user: a single file as it is, several files as a ZIP archive. */
+
+import { crc32 } from "../../util/crc32.js";
+import { centralDirectory, dataDescriptor, localFileHeader } from "./zip.js";
+
+/** @typedef {import("../file-entry.js").FileEntry} FileEntry */
+
+const CRC_CHUNK_BYTES = 4 * 1024 * 1024;
+
+/**
+ * The archive refers to the blobs and does not copy them.
+ *
+ * @param {Array<{entry: FileEntry, blob: Blob}>} files
+ * @returns {Promise<import("../download-target.js").SavedFile[]>}
+ */
+export async function bundleFiles(files) {
+  const name = bundleName(files.map(({ entry }) => entry));
+  if (files.length === 1 && files[0].entry.path.length === 1) return [{ name, blob: files[0].blob }];
+  /** @type {BlobPart[]} */
+  const parts = [];
+  const members = [];
+  for (const { entry, blob } of files) {
+    const member = { path: entry.path, size: blob.size, crc: await blobCrc32(blob) };
+    parts.push(localFileHeader(member), blob, dataDescriptor(member));
+    members.push(member);
+  }
+  return [{ name, blob: new Blob([...parts, centralDirectory(members)], { type: "application/zip" }) }];
+}
+
+/**
+ * @param {FileEntry[]} entries
+ * @returns {string} the name of the single file, or of the archive
+ */
+export function bundleName(entries) {
+  const [{ path }] = entries;
+  if (entries.length === 1 && path.length === 1) return path[0];
+  const haveCommonFolder = path.length > 1 && entries.every((entry) => entry.path[0] === path[0]);
+  return `${haveCommonFolder ? path[0] : "handclasp"}.zip`;
+}
+
+/** @param {Blob} blob */
+async function blobCrc32(blob) {
+  let crc = 0;
+  for (let at = 0; at < blob.size; at += CRC_CHUNK_BYTES) {
+    crc = crc32(new Uint8Array(await blob.slice(at, at + CRC_CHUNK_BYTES).arrayBuffer()), crc);
+  }
+  return crc;
+}
