@@ -28,7 +28,7 @@ pub(crate) mod version;
 const MAX_BINARY_NAME: usize = 255;
 /// The maximum length of a `ref` or `join_ref` from a client, in bytes of JSON. The server keeps a `join_ref` as long
 /// as the join, and a `ref` until the reply.
-pub(crate) const MAX_MARK: usize = 1_024;
+pub(crate) const MAX_REF_BYTES: usize = 1_024;
 
 const JOIN: &str = "phx_join";
 const LEAVE: &str = "phx_leave";
@@ -259,7 +259,7 @@ fn copy_payload(payload: &RawValue) -> Payload {
 fn parse_ref(raw: &RawValue) -> Result<Option<Ref>, Malformed> {
     match raw.get() {
         "null" => Ok(None),
-        text if text.len() > MAX_MARK => Err(Malformed),
+        text if text.len() > MAX_REF_BYTES => Err(Malformed),
         text if text.starts_with('"') && text.contains('\\') => {
             Ok(Some(serde_json::from_str::<serde_json::Value>(text)?.to_compact_string()))
         }
@@ -272,7 +272,7 @@ fn parse_ref(raw: &RawValue) -> Result<Option<Ref>, Malformed> {
 fn quote_ref(name: &str) -> Result<Ref, Malformed> {
     let mut text = String::with_capacity(name.len() + 2);
     push_string(&mut text, name);
-    if text.len() > MAX_MARK { Err(Malformed) } else { Ok(text.into()) }
+    if text.len() > MAX_REF_BYTES { Err(Malformed) } else { Ok(text.into()) }
 }
 
 /// The name of a `ref` in a binary frame: a string without its quotes, and an empty one for none.

@@ -13,7 +13,7 @@ use crate::message::{Broadcast, Outbound, Payload, Ref, Status};
 use crate::protocol::{Frame, Protocol};
 use crate::protocols::phoenix::longpoll::lines;
 use crate::protocols::phoenix::routes::subprotocol;
-use crate::protocols::phoenix::{MAX_MARK, V1, V2};
+use crate::protocols::phoenix::{MAX_REF_BYTES, V1, V2};
 use crate::topic::{Realm, Topic};
 
 /// How long a message of one who polls may be.
@@ -110,7 +110,7 @@ fn v2(data: &[u8]) {
 fn is_within(asked: &Asked, data: &[u8]) {
     assert!(asked.size() <= data.len(), "{} bytes are kept of {}", asked.size(), data.len());
     for mark in [&asked.join_ref, &asked.reference].into_iter().flatten() {
-        assert!(mark.len() <= MAX_MARK, "a mark of {} bytes is kept", mark.len());
+        assert!(mark.len() <= MAX_REF_BYTES, "a mark of {} bytes is kept", mark.len());
         assert!(serde_json::from_str::<&RawValue>(mark).is_ok(), "a mark that is no json: {mark}");
     }
 }
