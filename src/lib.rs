@@ -81,6 +81,7 @@ pub mod http;
 mod json;
 pub mod message;
 pub mod metrics;
+mod payload;
 pub mod protocol;
 mod protocols;
 pub mod server;
@@ -105,7 +106,7 @@ pub use broker::{Pubsub, RegistryStats};
 pub use channels::{Channel, Context, Join, LimitError, Reply, Router, TerminateReason};
 pub use config::Config;
 pub use http::{ConnectError, ConnectInfo, Mount, SocketInit};
-pub use message::Payload;
+pub use message::{Payload, PayloadError};
 pub use server::{Endpoint, Node};
 pub use topic::Topic;
 

@@ -69,8 +69,8 @@ impl Pubsub {
     /// Tells every member of `topic`, on this node and the others. Being a member is not needed.
     ///
     /// It does not fail: a topic without members hears nothing, a member that is too slow is cut off.
-    pub fn broadcast(&self, topic: &Topic, event: impl Into<Event>, payload: Payload) {
-        let broadcast = Broadcast { topic: topic.clone(), event: event.into(), payload };
+    pub fn broadcast(&self, topic: &Topic, event: impl Into<Event>, payload: impl Into<Payload>) {
+        let broadcast = Broadcast { topic: topic.clone(), event: event.into(), payload: payload.into() };
         self.publish(&Arc::new(Delivery::new(broadcast)), None, Instant::now());
     }
 

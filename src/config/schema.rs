@@ -214,6 +214,8 @@ sections! {
         queue_bytes: usize = 65_536, whole from 1_024 to 1_073_741_824;
         /// Time that a message waits for its client; after that it is a slow consumer, and is disconnected.
         queue_age: Duration = "5s", span from "10ms" to "1h";
+        /// Futures that the channels of one socket run at a time.
+        tasks_per_socket: usize = 100, whole from 0 to 1_000_000;
     }
 
     /// What the peers that shake hands are told.

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod async_callbacks;
 mod crashes;
 mod custom_channels;
 mod peer_ownership;

@@ -24,12 +24,12 @@ impl Channel for Mirror {
         let address = ctx.peer_address().to_string();
         let assigns = ctx.assigns();
         if event == "forget" {
-            return Reply::ok_with(json!(assigns.remove::<Asked>().map(|asked| asked.0)).into());
+            return Reply::ok_with(json!(assigns.remove::<Asked>().map(|asked| asked.0)));
         }
         let asked = assigns.get::<Asked>().map_or(1, |asked| asked.0 + 1);
         assigns.insert(Asked(asked));
         let seen = assigns.get::<Seen>().map(|seen| seen.0.clone());
-        Reply::ok_with(json!({ "asked": asked, "seen": seen, "address": address }).into())
+        Reply::ok_with(json!({ "asked": asked, "seen": seen, "address": address }))
     }
 }
 

@@ -96,7 +96,7 @@ impl SocketIoRelay {
         if !is_in {
             match ctx.subscribe(&room) {
                 Ok(()) => {}
-                Err(LimitError::TooMany) => return Reply::error("too many rooms"),
+                Err(LimitError::TooManyTopics) => return Reply::error("too many rooms"),
                 Err(error) => return Reply::error(error.reason()),
             }
             self.rooms.push(room.clone());

@@ -26,7 +26,7 @@ impl Channel for HelloChannel {
     fn join(&mut self, _: &Payload, ctx: &mut Context<'_>) -> Join {
         match ctx.subscribe(&self.everybody) {
             Ok(()) => Join::ok().exclusive(Some(ANYBODY)),
-            Err(LimitError::TooMany) => Join::error("too many names"),
+            Err(LimitError::TooManyTopics) => Join::error("too many names"),
             Err(error) => Join::error(error.reason()),
         }
     }
