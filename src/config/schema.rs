@@ -136,6 +136,8 @@ sections! {
         poll_window: Duration = "10s", span from "100ms" to "10m";
         /// A client that has joined nothing within this time is closed.
         join_timeout: Duration = "30s", span from "100ms" to "24h";
+        /// An asynchronous `connect` of a mount that takes longer than this is given up, and its client refused.
+        connect_timeout: Duration = "5s", span from "10ms" to "10m";
     }
 
     /// Socket.IO, for its clients of version 1 to 4, which find here a relay between the pages of one application.

@@ -79,6 +79,8 @@ labels! {
         Mount = "mount";
         /// The mount's own `connect` has panicked.
         Crash = "crash";
+        /// The mount's own `connect` has awaited for too long, or longer than its client.
+        Timeout = "timeout";
         /// The node has all the connections that it may have.
         Full = "full";
         /// The client's address has all the connections that it may have.

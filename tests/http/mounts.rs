@@ -33,7 +33,7 @@ impl Channel for Mirror {
     }
 }
 
-fn connect(info: &ConnectInfo<'_>) -> Result<SocketInit, ConnectError> {
+fn connect(info: &ConnectInfo) -> Result<SocketInit, ConnectError> {
     match info.param("be") {
         Some("refused") => return Err(ConnectError::new(actix_web::http::StatusCode::PAYMENT_REQUIRED, "no money")),
         Some("dead") => panic!("as the test wants it"),

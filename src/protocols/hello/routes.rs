@@ -13,7 +13,7 @@ use crate::connections::hub::ConnectionSlot;
 use crate::connections::limits::Timeouts;
 use crate::http::acceptor::{Acceptor, ProtocolMount};
 use crate::http::mount::{ConnectError, ConnectInfo, Mount, SocketInit};
-use crate::http::request::{check_origin, check_upgrade, params};
+use crate::http::request::{check_origin, params};
 use crate::topic::Realm;
 use crate::transports::websocket;
 
@@ -41,10 +41,7 @@ fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
     let base = acceptor.path();
     for (path, is_root) in [(base.to_owned(), false), (format!("{base}/"), false), ("/".to_owned(), true)] {
         let acceptor = acceptor.clone();
-        let route = web::get().to(move |request: HttpRequest, payload| {
-            let answer = upgrade(&acceptor, &request, payload);
-            async { answer }
-        });
+        let route = web::get().to(move |request, payload| upgrade(acceptor.clone(), request, payload));
         // others who come to the root want the page
         app.route(&path, if is_root { route.guard(guard::fn_guard(is_upgrade)) } else { route });
     }
@@ -55,22 +52,20 @@ fn is_upgrade(ctx: &GuardContext<'_>) -> bool {
     upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
 }
 
-fn upgrade(acceptor: &Acceptor, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
-    match admit(acceptor, request) {
+async fn upgrade(acceptor: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    match admit(&acceptor, &request).await {
         Ok((slot, init)) => {
             let hello = Hello::new(acceptor.pubsub().shared_metrics());
-            acceptor.websocket(request, payload, None, slot, init, hello)
+            acceptor.websocket(&request, payload, None, slot, init, hello)
         }
         Err(refusal) => acceptor.refuse(refusal),
     }
 }
 
-fn admit(acceptor: &Acceptor, request: &HttpRequest) -> Result<(ConnectionSlot, SocketInit), ConnectError> {
+async fn admit(acceptor: &Acceptor, request: &HttpRequest) -> Result<(ConnectionSlot, SocketInit), ConnectError> {
     let client_ip = acceptor.client_ip(request)?;
     let params = params(request.query_string())?;
     check_origin(request.headers(), acceptor.origins())?;
-    let info = ConnectInfo { request, params: &params, client_ip, auth_token: None, transport: websocket::NAME };
-    let init = acceptor.connect(&info)?;
-    check_upgrade(request)?;
-    Ok((acceptor.admit(request, client_ip)?, init))
+    let request = request.clone();
+    acceptor.admit(ConnectInfo { request, params, client_ip, auth_token: None, transport: websocket::NAME }).await
 }

@@ -41,7 +41,7 @@ const LINES: usize = 100;
 /// How long a client whose request was given up has to read the answer.
 const PARTING: Duration = Duration::from_secs(1);
 
-type Params = [(String, String)];
+type Params = Vec<(String, String)>;
 
 /// Answers one request to `<mount>/longpoll`.
 pub(super) async fn serve(acceptor: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
@@ -58,7 +58,17 @@ pub(super) async fn serve(acceptor: Acceptor, request: HttpRequest, payload: web
     }
     let token = token(request.headers(), &params);
     match *request.method() {
-        Method::GET => poll(&acceptor, &request, &params, token).await,
+        Method::GET => {
+            if let Some(token) = token
+                && let Some(news) = poll(&acceptor, token).await
+            {
+                return news;
+            }
+            begin(&acceptor, &request, params).await.unwrap_or_else(|refusal| {
+                acceptor.count_refusal(&refusal);
+                refused(&refusal)
+            })
+        }
         Method::POST => match token.and_then(|token| acceptor.longpoll_session(token)) {
             Some(session) => publish(&acceptor, &request, payload, &session).await,
             None => status(StatusCode::GONE),
@@ -75,31 +85,24 @@ fn token<'a>(headers: &'a HeaderMap, params: &'a Params) -> Option<&'a str> {
 
 // ---- a GET
 
-async fn poll(acceptor: &Acceptor, request: &HttpRequest, params: &Params, token: Option<&str>) -> HttpResponse {
-    if let Some(token) = token
-        && let Some(session) = acceptor.longpoll_session(token)
-    {
-        match session.fetch(acceptor.poll_window()).await {
-            Fetched::FrameReader(frames) => return news(StatusCode::OK, token, &frames),
-            Fetched::Nothing => return news(StatusCode::NO_CONTENT, token, &[]),
-            Fetched::Gone => {}
-        }
+/// Asks a session for news; nothing when it is over.
+async fn poll(acceptor: &Acceptor, token: &str) -> Option<HttpResponse> {
+    match acceptor.longpoll_session(token)?.fetch(acceptor.poll_window()).await {
+        Fetched::FrameReader(frames) => Some(news(StatusCode::OK, token, &frames)),
+        Fetched::Nothing => Some(news(StatusCode::NO_CONTENT, token, &[])),
+        Fetched::Gone => None,
     }
-    begin(acceptor, request, params).unwrap_or_else(|refusal| {
-        acceptor.count_refusal(&refusal);
-        refused(&refusal)
-    })
 }
 
 /// Opens a session, and says so: 410 tells a client that has none that this is its first, and one that had
 /// one that it is gone.
-fn begin(acceptor: &Acceptor, request: &HttpRequest, params: &Params) -> Result<HttpResponse, ConnectError> {
+async fn begin(acceptor: &Acceptor, request: &HttpRequest, params: Params) -> Result<HttpResponse, ConnectError> {
     let client_ip = acceptor.client_ip(request)?;
-    let version = version(params)?;
+    let version = version(&params)?;
     let auth_token = request.headers().get(AUTH_HEADER).and_then(|value| value.to_str().ok());
+    let (request, auth_token) = (request.clone(), auth_token.map(str::to_owned));
     let info = ConnectInfo { request, params, client_ip, auth_token, transport: longpoll::NAME };
-    let init = acceptor.connect(&info)?;
-    let slot = acceptor.admit_longpoll(client_ip, acceptor.poll_window().saturating_mul(3) / 2)?;
+    let (slot, init) = acceptor.admit_longpoll(info, acceptor.poll_window().saturating_mul(3) / 2).await?;
     let options = LongPollOptions {
         bytes: acceptor.limits().queue_bytes,
         close_on_concurrent_poll: false,

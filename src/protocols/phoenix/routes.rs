@@ -15,9 +15,8 @@ use super::version::{Version, version};
 use super::{V1, V2, longpoll};
 use crate::connections::hub::ConnectionSlot;
 use crate::http::acceptor::{Acceptor, ProtocolMount, default_timeouts};
-use crate::http::client_ip::ClientIp;
 use crate::http::mount::{ConnectError, ConnectInfo, SocketInit};
-use crate::http::request::{check_origin, check_upgrade, params};
+use crate::http::request::{check_origin, params};
 use crate::metrics::labels::ConnectRefusal;
 use crate::topic::Realm;
 use crate::transports::websocket;
@@ -41,33 +40,23 @@ fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
 }
 
 async fn upgrade(acceptor: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let admitted = acceptor.client_ip(&request).and_then(|client_ip| admit(&acceptor, &request, client_ip));
-    match admitted {
-        Ok((slot, accepted)) => {
-            let subprotocol = accepted.subprotocol.as_deref();
-            match accepted.version {
-                Version::V1 => acceptor.websocket(&request, payload, subprotocol, slot, accepted.init, V1),
-                Version::V2 => acceptor.websocket(&request, payload, subprotocol, slot, accepted.init, V2),
+    match admit(&acceptor, &request).await {
+        Ok(Accepted { version, subprotocol, slot, init }) => {
+            let subprotocol = subprotocol.as_deref();
+            match version {
+                Version::V1 => acceptor.websocket(&request, payload, subprotocol, slot, init, V1),
+                Version::V2 => acceptor.websocket(&request, payload, subprotocol, slot, init, V2),
             }
         }
         Err(refusal) => acceptor.refuse(refusal),
     }
 }
 
-fn admit(
-    acceptor: &Acceptor,
-    request: &HttpRequest,
-    client_ip: ClientIp,
-) -> Result<(ConnectionSlot, Accepted), ConnectError> {
-    let accepted = check(request, acceptor, client_ip)?;
-    Ok((acceptor.admit(request, client_ip)?, accepted))
-}
-
 /// A request that may become a socket.
-#[derive(Debug)]
 struct Accepted {
     version: Version,
     subprotocol: Option<String>,
+    slot: ConnectionSlot,
     init: SocketInit,
 }
 
@@ -77,8 +66,9 @@ pub(crate) struct Offer {
     pub(crate) token: Option<String>,
 }
 
-/// Checks a request to one of the mount's endpoints.
-fn check(request: &HttpRequest, acceptor: &Acceptor, client_ip: ClientIp) -> Result<Accepted, ConnectError> {
+/// Checks a request to one of the mount's endpoints, and lets its client in.
+async fn admit(acceptor: &Acceptor, request: &HttpRequest) -> Result<Accepted, ConnectError> {
+    let client_ip = acceptor.client_ip(request)?;
     if request.method() != Method::GET {
         return Err(ConnectError::new(StatusCode::BAD_REQUEST, "").with_reason(ConnectRefusal::Request));
     }
@@ -86,16 +76,10 @@ fn check(request: &HttpRequest, acceptor: &Acceptor, client_ip: ClientIp) -> Res
     check_origin(request.headers(), acceptor.origins())?;
     let offer = subprotocol(request.headers(), acceptor.subprotocols())?;
     let version = version(&params)?;
-    let info = ConnectInfo {
-        request,
-        params: &params,
-        client_ip,
-        auth_token: offer.token.as_deref(),
-        transport: websocket::NAME,
-    };
-    let init = acceptor.connect(&info)?;
-    check_upgrade(request)?;
-    Ok(Accepted { version, subprotocol: offer.answer, init })
+    let (request, auth_token) = (request.clone(), offer.token);
+    let info = ConnectInfo { request, params, client_ip, auth_token, transport: websocket::NAME };
+    let (slot, init) = acceptor.admit(info).await?;
+    Ok(Accepted { version, subprotocol: offer.answer, slot, init })
 }
 
 pub(crate) fn subprotocol(headers: &HeaderMap, configured: &[String]) -> Result<Offer, ConnectError> {
