@@ -46,6 +46,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
+//! | [`testing`] | clients without network sockets, for tests of channels |
 //! | [`server`] | the endpoint, its worker threads and routes, the Prometheus listener |
 //! | `protocols` | the wire formats, each with its HTTP routes: Phoenix, PeerJS, Socket.IO, Engine.IO, HelloWebRTC |
 //! | [`http`] | mounts, the checks before an upgrade, client addresses, CORS, idle HTTP connections, static files |
@@ -87,6 +88,7 @@ mod protocols;
 pub mod server;
 mod sessions;
 mod small_map;
+pub mod testing;
 pub mod topic;
 mod transports;
 

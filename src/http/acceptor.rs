@@ -266,6 +266,18 @@ impl Acceptor {
         self.0.sessions.start(&self.0.node.pubsub.node_name(), session, options)
     }
 
+    /// Makes a session of a client in this process, which hears and speaks through the handle.
+    pub(crate) fn in_process<P: Protocol>(
+        &self,
+        slot: ConnectionSlot,
+        init: SocketInit,
+        protocol: P,
+        options: LongPollOptions,
+    ) -> LongPollHandle {
+        let session = self.session(slot, init, protocol, Transport::WebSocket);
+        self.0.sessions.start(&self.0.node.pubsub.node_name(), session, options).1
+    }
+
     /// The polling session with this token, if it is alive, here, and of this mount.
     pub(crate) fn longpoll_session(&self, token: &str) -> Option<LongPollHandle> {
         self.0.sessions.find(token)

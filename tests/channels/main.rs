@@ -11,3 +11,4 @@ mod peers;
 mod rooms;
 mod socketio_relay;
 mod subscriptions;
+mod test_kit;
