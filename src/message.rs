@@ -4,6 +4,7 @@
 //! words and back. Payloads stay closed: the core carries them and never reads them.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use compact_str::CompactString;
@@ -143,6 +144,8 @@ pub struct JoinId(pub(crate) u32);
 impl JoinId {
     /// The socket itself, listening on the topic of its own id rather than through a join.
     pub(crate) const SOCKET: Self = Self(0);
+    /// A subscription of the server's own code, which has no socket.
+    pub(crate) const SERVER: Self = Self(u32::MAX);
 }
 
 /// One task of one socket, for as long as the socket lives; never used twice.
@@ -179,6 +182,31 @@ pub struct PresenceEntry {
     pub key: CompactString,
     /// What is said of it: the text of a JSON object.
     pub meta: Payload,
+}
+
+/// A topic's presence list: to each key what is said of it, an object for each row, with the row's `phx_ref` in it.
+pub type PresenceList = BTreeMap<CompactString, Vec<Payload>>;
+
+/// How a member's row of a presence list changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PresenceChange {
+    /// It is listed, in place of the row that it has.
+    Track(PresenceEntry),
+    /// What its row says, if it has one.
+    Update(Payload),
+    /// It is not listed any more.
+    Untrack,
+}
+
+impl PresenceChange {
+    /// What it carries, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Track(entry) => entry.key.len() + entry.meta.len(),
+            Self::Update(meta) => meta.len(),
+            Self::Untrack => 0,
+        }
+    }
 }
 
 /// Everything a member wants to be on a topic, decided in one step by the registry.
@@ -239,6 +267,16 @@ pub struct SubscriptionUpdate {
     pub topic: Topic,
     /// Whether what is said there from now on arrives.
     pub subscribed: bool,
+}
+
+/// What a channel is told after [`Context::track_presence`](crate::Context::track_presence).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresenceUpdate {
+    /// The topic.
+    pub topic: Topic,
+    /// Whether its client is listed now: not when the list has `presence.rows_per_topic` rows already, or the client is
+    /// not a member.
+    pub listed: bool,
 }
 
 /// Whom a broadcast reaches.

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use bytestring::ByteString;
 use compact_str::CompactString;
 
-use crate::message::{Payload, PresenceEntry};
+use crate::message::{Payload, PresenceEntry, PresenceList};
 
 /// The unique mark of a row, `phx_ref` on the wire.
 pub(crate) type PresenceRef = CompactString;
@@ -58,6 +58,16 @@ impl Presence {
     /// The list as everybody knows it: `{"key": {"metas": [...]}}`.
     pub(crate) fn state(&mut self) -> Payload {
         self.state.get_or_insert_with(|| Payload::from_json_text(listing(self.told.values()))).clone()
+    }
+
+    /// The list as it is, with all that is pending.
+    pub(crate) fn list(&self) -> PresenceList {
+        let told = self.told.iter().filter(|(mark, _)| !self.leaves.contains_key(*mark)).map(|(_, row)| row);
+        let mut list = PresenceList::new();
+        for row in told.chain(self.joins.values()) {
+            list.entry(row.key.clone()).or_default().push(Payload::Json(row.text.clone()));
+        }
+        list
     }
 
     /// What has changed since this was last asked, `{"joins": {...}, "leaves": {...}}`, or nothing.

@@ -14,7 +14,7 @@ use crate::broker::adapter::Packet;
 use crate::broker::presence::{Presence, PresenceRef};
 use crate::connections::connection::{Member, MemberId};
 use crate::connections::envelope::SocketEvent;
-use crate::message::{Broadcast, Event, Payload, PresenceEntry};
+use crate::message::{Broadcast, Event, Payload, PresenceEntry, PresenceList};
 use crate::protocol::Delivery;
 use crate::topic::Topic;
 
@@ -82,10 +82,22 @@ impl PresenceTracker {
         self.topics.get(topic).map_or(0, |list| list.presence.len())
     }
 
+    /// The list as this node knows it, with what the viewers have not been told yet.
+    pub(crate) fn list(&self, topic: &Topic) -> PresenceList {
+        self.topics.get(topic).map(|list| list.presence.list()).unwrap_or_default()
+    }
+
     /// A member is gone: its row, and its view of the list.
     pub(crate) fn leave(&mut self, topic: &Topic, id: MemberId) {
+        if let Some(list) = self.topics.get_mut(topic) {
+            list.viewers.remove(&id);
+            self.untrack(topic, id);
+        }
+    }
+
+    /// Takes a member's row off the list.
+    pub(crate) fn untrack(&mut self, topic: &Topic, id: MemberId) {
         let Some(list) = self.topics.get_mut(topic) else { return };
-        list.viewers.remove(&id);
         if let Some((mark, row)) = list.own.remove(&id) {
             list.retire(mark, row.key);
             self.changed.insert(topic.clone());

@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, WrapFuture};
+use actix::{Actor, AsyncContext, Context, Handler, MessageResult, WrapFuture};
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
@@ -27,8 +27,8 @@ use crate::broker::adapter::{Adapter, Epoch, Packet};
 use crate::broker::presence_tracker::PresenceTracker;
 use crate::broker::registry::claims::Owner;
 use crate::broker::registry::command::{
-    Admitted, Command, ConnectionClosed, GetStats, NodeDown, RegistryStats, RemotePacket, Subscribe, Unsubscribe,
-    UpdatePresence, Watch,
+    Admitted, ChangePresence, Command, ConnectionClosed, GetPresence, GetStats, NodeDown, RegistryStats, RemotePacket,
+    Subscribe, Unsubscribe, Watch,
 };
 use crate::broker::registry::connection_index::{ConnectionEntry, ConnectionIndex};
 use crate::broker::registry::held_signals::HeldSignals;
@@ -38,7 +38,7 @@ use crate::config::schema::{Config, Hold};
 use crate::connections::connection::ConnectionId;
 use crate::connections::connection::MemberId;
 use crate::connections::envelope::SocketEvent;
-use crate::message::{JoinId, OnlineStatus, PresenceEntry, Proof};
+use crate::message::{JoinId, OnlineStatus, PresenceChange, PresenceEntry, PresenceUpdate, Proof};
 use crate::metrics::families::Metrics;
 use crate::metrics::labels::JoinRefusal;
 use crate::topic::Topic;
@@ -58,6 +58,8 @@ pub(crate) struct RegistryOptions {
     pub(crate) hold: Hold,
     /// How many bytes of clients' wishes may wait for the registry.
     pub(crate) queue_bytes: usize,
+    /// How many bytes may wait for one subscriber among the server's own code.
+    pub(crate) subscription_bytes: usize,
 }
 
 impl RegistryOptions {
@@ -68,6 +70,7 @@ impl RegistryOptions {
             interval: config.presence.interval,
             hold: config.hold.clone(),
             queue_bytes: config.limits.registry_queue_bytes,
+            subscription_bytes: config.limits.queue_bytes,
         }
     }
 }
@@ -257,7 +260,7 @@ impl Handler<Admitted> for Registry {
         match command {
             Command::Subscribe(command) => self.subscribe(command, ctx),
             Command::Watch(watch) => self.watch(watch, ctx),
-            Command::Update(update) => self.update(update, ctx),
+            Command::Presence(change) => self.change_presence(change, ctx),
             Command::Hold(signal) => self.hold_signal(signal, ctx),
         }
     }
@@ -306,12 +309,28 @@ impl Registry {
         }
     }
 
-    fn update(&mut self, UpdatePresence { id, topic, meta }: UpdatePresence, ctx: &mut Context<Self>) {
-        if let Some(row) = self.presence.row(&topic, id) {
-            let row = PresenceEntry { key: row.key.clone(), meta };
-            self.presence.put(&topic, id, row);
-            self.flush_later(ctx);
+    fn change_presence(&mut self, command: ChangePresence, ctx: &mut Context<Self>) {
+        let ChangePresence { member, topic, change } = command;
+        let id = member.id();
+        match change {
+            PresenceChange::Update(meta) => {
+                if let Some(row) = self.presence.row(&topic, id) {
+                    let row = PresenceEntry { key: row.key.clone(), meta };
+                    self.presence.put(&topic, id, row);
+                }
+            }
+            PresenceChange::Track(row) => {
+                let has_room = self.presence.row(&topic, id).is_some() || self.presence.len(&topic) < self.options.rows;
+                let listed = has_room && self.index.is_on(id, &topic);
+                if listed {
+                    self.presence.put(&topic, id, row);
+                }
+                let update = Box::new(PresenceUpdate { topic, listed });
+                let _ = member.connection.send_event(SocketEvent::Info(member.join, update));
+            }
+            PresenceChange::Untrack => self.presence.untrack(&topic, id),
         }
+        self.flush_later(ctx);
     }
 }
 
@@ -364,6 +383,14 @@ impl Handler<NodeDown> for Registry {
         if self.presence.node_down(&node) {
             self.flush_later(ctx);
         }
+    }
+}
+
+impl Handler<GetPresence> for Registry {
+    type Result = MessageResult<GetPresence>;
+
+    fn handle(&mut self, GetPresence { topic }: GetPresence, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.presence.list(&topic))
     }
 }
 

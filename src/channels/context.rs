@@ -7,6 +7,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use compact_str::CompactString;
+
 use crate::broker::registry::permits::Permit;
 use crate::channels::assigns::Assigns;
 use crate::channels::client::Client;
@@ -15,7 +17,10 @@ use crate::channels::handles::{ChannelHandle, ReplyHandle};
 use crate::channels::reply::{Join, LimitError, Reply};
 use crate::channels::tasks::NewTask;
 use crate::connections::connection::ConnectionId;
-use crate::message::{Broadcast, Event, JoinId, NameClaim, Outbound, Payload, Reach, Ref, RequestRef, Signal};
+use crate::message::{
+    Broadcast, Event, JoinId, NameClaim, Outbound, Payload, PresenceChange, PresenceEntry, Reach, Ref, RequestRef,
+    Signal,
+};
 use crate::topic::Topic;
 
 /// One thing that a channel has asked for.
@@ -254,10 +259,50 @@ impl Context<'_> {
     /// # Errors
     /// When too much waits for the registry: the list says what it said.
     pub fn update_presence(&mut self, meta: impl Into<Payload>) -> Result<(), LimitError> {
-        let meta = meta.into();
+        self.change_presence(PresenceChange::Update(meta.into()))
+    }
+
+    /// Puts this client on the topic's presence list under `key`, or changes both where it is on it already, as
+    /// [`Join::track`] does with the join. [`Channel::handle_info`](crate::Channel::handle_info) is told by a
+    /// [`PresenceUpdate`](crate::message::PresenceUpdate) whether it is listed. It is listed until it leaves, or until
+    /// [`untrack_presence`](Self::untrack_presence).
+    ///
+    /// ```
+    /// # use handclasp::{Channel, Context, Payload, Reply};
+    /// # struct Room;
+    /// # impl Channel for Room {
+    /// fn handle_in(&mut self, event: &str, _: &Payload, ctx: &mut Context<'_>) -> Reply {
+    ///     let changed = match event {
+    ///         "show" => ctx.track_presence("ann", serde_json::json!({ "mood": "fine" })),
+    ///         _ => ctx.untrack_presence(),
+    ///     };
+    ///     changed.map_or_else(|error| Reply::error(error.reason()), |()| Reply::ok())
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When too much waits for the registry: the list says what it said.
+    pub fn track_presence(
+        &mut self,
+        key: impl Into<CompactString>,
+        meta: impl Into<Payload>,
+    ) -> Result<(), LimitError> {
+        self.change_presence(PresenceChange::Track(PresenceEntry { key: key.into(), meta: meta.into() }))
+    }
+
+    /// Takes this client off the topic's presence list, if it is on it.
+    ///
+    /// # Errors
+    /// When too much waits for the registry: the list says what it said.
+    pub fn untrack_presence(&mut self) -> Result<(), LimitError> {
+        self.change_presence(PresenceChange::Untrack)
+    }
+
+    fn change_presence(&mut self, change: PresenceChange) -> Result<(), LimitError> {
         let (join, topic) = (self.scope.join, self.scope.topic.clone());
-        let permit = self.client.permit(topic.key().len() + meta.len())?;
-        self.push_effect(Effect::Update { join, topic, meta, permit });
+        let permit = self.client.permit(topic.key().len() + change.size())?;
+        self.push_effect(Effect::Presence { join, topic, change, permit });
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 use futures_util::Stream;
 
 use crate::broker::pubsub::Pubsub;
-use crate::broker::registry::command::{Subscribe, UpdatePresence, Watch};
+use crate::broker::registry::command::{ChangePresence, Subscribe, Watch};
 use crate::broker::registry::permits::Permit;
 use crate::channels::effect::Effect;
 use crate::channels::tasks::TaskFuture;
@@ -79,8 +79,8 @@ impl<P: Protocol> Session<P> {
             Effect::Watch { join, topic, on, permit } => {
                 self.pubsub.watch(Watch { member: self.member(join), topic, on }, permit)
             }
-            Effect::Update { join, topic, meta, permit } => {
-                self.pubsub.update(UpdatePresence { id: self.id(join), topic, meta }, permit)
+            Effect::Presence { join, topic, change, permit } => {
+                self.pubsub.change_presence(ChangePresence { member: self.member(join), topic, change }, permit)
             }
             Effect::Spawn { id, future } => self.spawn(id, future),
             Effect::Close(reason) => {
@@ -93,7 +93,7 @@ impl<P: Protocol> Session<P> {
 
     fn subscribe(&self, join: JoinId, topic: Topic, membership: Membership, replaces: Option<JoinId>, permit: Permit) {
         let connection = self.slot.connection.clone();
-        self.pubsub.subscribe(Subscribe { connection, join, topic, membership, replaces }, permit);
+        self.pubsub.add_member(Subscribe { connection, join, topic, membership, replaces }, permit);
     }
 
     /// Runs a future on this thread. Dropping its task, as the socket does at its own end too, ends it.

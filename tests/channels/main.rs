@@ -9,6 +9,7 @@ mod custom_channels;
 mod peer_ownership;
 mod peers;
 mod rooms;
+mod server_code;
 mod socketio_relay;
 mod subscriptions;
 mod test_kit;

@@ -9,7 +9,7 @@ use crate::broker::adapter::Packet;
 use crate::broker::registry::permits::Permit;
 use crate::connections::connection::{Connection, ConnectionId};
 use crate::connections::connection::{Member, MemberId};
-use crate::message::{JoinId, Membership, Payload, Proof, Signal};
+use crate::message::{JoinId, Membership, PresenceChange, PresenceList, Proof, Signal};
 use crate::protocol::Delivery;
 use crate::topic::Topic;
 
@@ -17,7 +17,7 @@ use crate::topic::Topic;
 pub(crate) enum Command {
     Subscribe(Subscribe),
     Watch(Watch),
-    Update(UpdatePresence),
+    Presence(ChangePresence),
     Hold(HeldSignal),
 }
 
@@ -66,10 +66,10 @@ pub(crate) struct HeldSignal {
 }
 
 /// A member's presence row changes.
-pub(crate) struct UpdatePresence {
-    pub(crate) id: MemberId,
+pub(crate) struct ChangePresence {
+    pub(crate) member: Member,
     pub(crate) topic: Topic,
-    pub(crate) meta: Payload,
+    pub(crate) change: PresenceChange,
 }
 
 /// A connection is gone: whoever sends this has closed its mailbox first.
@@ -100,6 +100,13 @@ pub(crate) struct RemotePacket {
 #[rtype(result = "()")]
 pub(crate) struct NodeDown {
     pub(crate) node: CompactString,
+}
+
+/// Asks for a topic's presence list.
+#[derive(Message)]
+#[rtype(result = "PresenceList")]
+pub(crate) struct GetPresence {
+    pub(crate) topic: Topic,
 }
 
 /// Asks how much the registry holds.

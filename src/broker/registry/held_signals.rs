@@ -16,11 +16,12 @@ use futures_util::FutureExt;
 use crate::broker::adapter::Packet;
 use crate::broker::registry::Registry;
 use crate::broker::registry::command::{HeldSignal, Subscribe};
+use crate::broker::topic_table::Members;
 use crate::config;
 use crate::connections::connection::Member;
 use crate::connections::envelope::SocketEvent;
 use crate::connections::ip_limits::network;
-use crate::message::{Broadcast, DeliveryStatus};
+use crate::message::{Broadcast, DeliveryStatus, JoinId};
 use crate::metrics::labels::DropReason;
 use crate::topic::Topic;
 
@@ -152,8 +153,9 @@ impl HeldSignal {
     /// Hands it to the one who has the name by now.
     fn deliver(self, members: &[Member]) {
         let now = Instant::now();
-        let taken = members.iter().map(|member| member.connection.deliver(member.join, &self.delivery, now));
-        let delivered = taken.filter(Result::is_ok).count() > 0;
+        let deliver = |member: &&Member| member.connection.deliver(member.join, &self.delivery, now).is_ok();
+        let taken = members.iter().filter(deliver);
+        let delivered = taken.filter(|member| member.join != JoinId::SERVER).count() > 0;
         self.settle(if delivered { DeliveryStatus::Delivered } else { DeliveryStatus::Overloaded });
     }
 
@@ -166,7 +168,7 @@ impl HeldSignal {
 impl Registry {
     /// Somebody here has taken the name: what waits for it is theirs.
     pub(crate) fn deliver_held(&mut self, command: &Subscribe) {
-        if !self.held.has(&command.topic) {
+        if !self.held.has(&command.topic) || command.join == JoinId::SERVER {
             return;
         }
         let was_interested = self.is_interested(&command.topic);
@@ -209,7 +211,9 @@ impl Registry {
     pub(crate) fn hold_signal(&mut self, hold: HeldSignal, ctx: &mut Context<Self>) {
         let name = hold.signal.to.clone();
         // it may have been taken meanwhile
-        if let Some(members) = self.table.members(name.key()) {
+        let members = self.table.members(name.key());
+        let is_held = |members: &Members| members.iter().any(|member| member.join != JoinId::SERVER);
+        if let Some(members) = members.filter(is_held) {
             return hold.deliver(&members);
         }
         let was_interested = self.is_interested(&name);

@@ -21,7 +21,7 @@ use crate::connections::limits::{ConnectionLimits, QueueLimit, Timeouts};
 use crate::connections::token_bucket::SharedTokenBucket;
 use crate::connections::writer::JoinIds;
 use crate::message::{
-    Broadcast, DeliveryStatus, Inbound, JoinId, Outbound, Payload, Reach, Ref, Request, Signal, TaskId,
+    Broadcast, DeliveryStatus, Inbound, JoinId, Outbound, Payload, PresenceChange, Reach, Ref, Request, Signal, TaskId,
 };
 use crate::protocol::{Decoded, Delivery, Frame, Protocol};
 use crate::sessions::settings::SocketSettings;
@@ -146,7 +146,9 @@ impl<P: Protocol> TransportHandler<P> {
                     self.registry.order(Order::Watch(join, topic), Some(permit));
                 }
             }
-            Effect::Update { meta, .. } => assert!(meta.is_object(), "{meta:?} is listed"),
+            Effect::Presence { change, .. } => {
+                assert!(!matches!(&change, PresenceChange::Update(meta) if !meta.is_object()), "{change:?}");
+            }
             Effect::Spawn { id, future } => self.tasks.push_back((id, future)),
             Effect::Close(_) => self.is_over = true,
         }
