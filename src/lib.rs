@@ -46,6 +46,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
+//! | [`testing`] | clients without network sockets, for tests of channels |
 //! | [`server`] | the endpoint, its worker threads and routes, the Prometheus listener |
 //! | `protocols` | the wire formats, each with its HTTP routes: Phoenix, PeerJS, Socket.IO, Engine.IO, HelloWebRTC |
 //! | [`http`] | mounts, the checks before an upgrade, client IPs, CORS, idle HTTP connections, static files |
@@ -92,12 +93,14 @@ pub mod http;
 mod json;
 pub mod message;
 pub mod metrics;
+mod payload;
 pub mod protocol;
 mod protocols;
 mod refusal;
 pub mod server;
 mod sessions;
 mod small_map;
+pub mod testing;
 pub mod topic;
 mod transports;
 
@@ -113,11 +116,11 @@ pub mod benching;
 #[path = "../tests/fuzz/targets/mod.rs"]
 pub mod fuzzing;
 
-pub use broker::{Pubsub, RegistryStats};
+pub use broker::{Pubsub, RegistryStats, SubscribeError, Subscription};
 pub use channels::{Channel, Context, Join, LimitError, Reply, Router, TerminateReason};
 pub use config::Config;
 pub use http::{ConnectError, ConnectInfo, Mount, SocketInit};
-pub use message::Payload;
+pub use message::{Payload, PayloadError};
 pub use server::{Endpoint, Node};
 pub use topic::Topic;
 

@@ -4,14 +4,12 @@
 //! words and back. Payloads stay closed: the core carries them and never reads them.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::Bytes;
-use bytestring::ByteString;
 use compact_str::CompactString;
-use serde::{Serialize, de::DeserializeOwned};
 
+pub use crate::payload::{Payload, PayloadError};
 use crate::topic::Topic;
 
 /// A client's own mark on a message, given back as it came; two are equal when their texts are.
@@ -29,101 +27,6 @@ pub fn is_reserved(event: &str) -> bool {
     const PREFIXES: [&str; 2] = ["phx_", "presence_"];
     const NAMES: [&str; 5] = ["peer_connect", "error_connect", "peer_up", "peer_down", "registered"];
     PREFIXES.iter().any(|p| event.starts_with(p)) || NAMES.contains(&event)
-}
-
-/// What a message carries: JSON text as it came, or bytes. Cloning copies a pointer.
-///
-/// ```
-/// use handclasp::Payload;
-/// use serde_json::{Value, json};
-///
-/// let payload = Payload::from(json!({ "body": "hello" }));
-/// assert_eq!(payload.parse::<Value>()?["body"], "hello");
-/// let bytes = Payload::binary(vec![1, 2, 3]);
-/// assert!(bytes.parse::<Value>().is_err());
-/// # Ok::<(), serde_json::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Payload {
-    /// The text of one JSON value. It is written into frames as it is, so it must be one.
-    Json(ByteString),
-    /// Bytes whose meaning only the clients know.
-    Binary(Bytes),
-    /// JSON with bytes that it refers to in its format's own way, as a Socket.IO event with buffers.
-    Attached(ByteString, Arc<[Bytes]>),
-}
-
-impl Payload {
-    /// The empty object, `{}`.
-    #[must_use]
-    pub const fn empty() -> Self {
-        Self::Json(ByteString::from_static("{}"))
-    }
-
-    /// The JSON text of `value`.
-    ///
-    /// # Errors
-    /// Whatever serialising `value` fails with, as a map whose keys are no strings.
-    pub fn json(value: &impl Serialize) -> serde_json::Result<Self> {
-        serde_json::to_string(value).map(Self::from_json_text)
-    }
-
-    /// Bytes, as they are. Clients whose format has no place for them, V1's, are left out.
-    #[must_use]
-    pub fn binary(bytes: impl Into<Bytes>) -> Self {
-        Self::Binary(bytes.into())
-    }
-
-    /// `{"reason": reason}`, as refusals are worded.
-    #[must_use]
-    pub fn reason(reason: &str) -> Self {
-        Self::from_json_text(serde_json::json!({ "reason": reason }).to_string())
-    }
-
-    /// Reads the JSON text as a `T`.
-    ///
-    /// # Errors
-    /// When the payload is binary, or no `T`.
-    pub fn parse<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
-        match self {
-            Self::Json(text) | Self::Attached(text, _) => serde_json::from_str(text),
-            Self::Binary(_) => Err(serde::de::Error::custom("a binary payload is no json")),
-        }
-    }
-
-    /// Whether it is a JSON object.
-    #[must_use]
-    pub fn is_object(&self) -> bool {
-        matches!(self, Self::Json(text) if text.trim_ascii_start().starts_with('{'))
-    }
-
-    /// Its size in bytes.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Json(text) => text.len(),
-            Self::Binary(bytes) => bytes.len(),
-            Self::Attached(text, attachments) => text.len() + attachments.iter().map(Bytes::len).sum::<usize>(),
-        }
-    }
-
-    /// Whether it has no bytes at all, which no JSON has.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// A payload of text that is known to be one JSON value.
-    pub(crate) fn from_json_text(text: impl Into<ByteString>) -> Self {
-        Self::Json(text.into())
-    }
-}
-
-/// So that a channel can write `json!({"body": text}).into()`.
-impl From<serde_json::Value> for Payload {
-    fn from(value: serde_json::Value) -> Self {
-        Self::from_json_text(value.to_string())
-    }
 }
 
 /// How a request ended, in the word the client hears.
@@ -241,7 +144,13 @@ pub struct JoinId(pub(crate) u32);
 impl JoinId {
     /// The socket itself, listening on the topic of its own id rather than through a join.
     pub(crate) const SOCKET: Self = Self(0);
+    /// A subscription of the server's own code, which has no socket.
+    pub(crate) const SERVER: Self = Self(u32::MAX);
 }
+
+/// One task of one socket, for as long as the socket lives; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct TaskId(pub(crate) u32);
 
 /// What became of a message to a named peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -273,6 +182,31 @@ pub struct PresenceEntry {
     pub key: CompactString,
     /// What is said of it: the text of a JSON object.
     pub meta: Payload,
+}
+
+/// A topic's presence list: to each key what is said of it, an object for each row, with the row's `phx_ref` in it.
+pub type PresenceList = BTreeMap<CompactString, Vec<Payload>>;
+
+/// How a member's row of a presence list changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PresenceChange {
+    /// It is listed, in place of the row that it has.
+    Track(PresenceEntry),
+    /// What its row says, if it has one.
+    Update(Payload),
+    /// It is not listed any more.
+    Untrack,
+}
+
+impl PresenceChange {
+    /// What it carries, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Track(entry) => entry.key.len() + entry.meta.len(),
+            Self::Update(meta) => meta.len(),
+            Self::Untrack => 0,
+        }
+    }
 }
 
 /// Everything a member wants to be on a topic, decided in one step by the registry.
@@ -333,6 +267,16 @@ pub struct SubscriptionUpdate {
     pub topic: Topic,
     /// Whether what is said there from now on arrives.
     pub subscribed: bool,
+}
+
+/// What a channel is told after [`Context::track_presence`](crate::Context::track_presence).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresenceUpdate {
+    /// The topic.
+    pub topic: Topic,
+    /// Whether its client is listed now: not when the list has `presence.rows_per_topic` rows already, or the client is
+    /// not a member.
+    pub listed: bool,
 }
 
 /// Whom a broadcast reaches.

@@ -4,13 +4,15 @@
 //! The formats themselves are in `protocols`, and the sending and receiving of frames in `transports`.
 
 use std::any::TypeId;
+use std::error::Error;
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::close::Reason;
-use crate::message::{Broadcast, Inbound, Outbound};
+use crate::message::{Broadcast, Inbound, Outbound, PayloadError};
 
 /// One whole message, as a transport sends and receives it. Cloning copies a pointer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,15 +89,38 @@ pub trait Protocol: Unpin + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unencodable;
 
+impl fmt::Display for Unencodable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the format cannot express this message")
+    }
+}
+
+impl Error for Unencodable {}
+
 /// A frame that its protocol cannot decode. It has no details, so that no error repeats what a hostile peer has sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
-impl<T: std::error::Error> From<T> for Malformed {
-    fn from(_: T) -> Self {
-        Self
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the frame is not one of this format")
     }
 }
+
+impl Error for Malformed {}
+
+/// Lets a decoder use `?` on the errors of what it decodes with.
+macro_rules! malformed_from {
+    ($($Error:ty),+) => {$(
+        impl From<$Error> for Malformed {
+            fn from(_: $Error) -> Self {
+                Self
+            }
+        }
+    )+};
+}
+
+malformed_from!(serde_json::Error, std::str::Utf8Error, std::num::ParseIntError, base64::DecodeError, PayloadError);
 
 /// The number of formats for which a delivery keeps its frame. Any further format is encoded again for each member.
 const KEPT: usize = 3;

@@ -45,6 +45,8 @@ reasons! {
         Mount = "mount";
         /// The mount's `connect` has panicked.
         Crash = "crash";
+        /// The mount's asynchronous `connect` took longer than `socket.connect_timeout`, or than its client waited.
+        Timeout = "timeout";
         /// The node has reached `server.connections`.
         Full = "full";
         /// The client IP has reached `limits.sockets_per_ip`.

@@ -6,7 +6,9 @@ pub(crate) mod presence;
 pub(crate) mod presence_tracker;
 pub(crate) mod pubsub;
 pub(crate) mod registry;
+pub(crate) mod subscription;
 pub(crate) mod topic_table;
 
 pub use pubsub::Pubsub;
 pub use registry::command::RegistryStats;
+pub use subscription::{SubscribeError, Subscription};

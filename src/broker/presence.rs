@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use bytestring::ByteString;
 use compact_str::CompactString;
 
-use crate::message::{Payload, PresenceEntry};
+use crate::message::{Payload, PresenceEntry, PresenceList};
 
 /// The unique `ref` of an entry, `phx_ref` in the JSON.
 pub(crate) type PresenceRef = CompactString;
@@ -59,6 +59,17 @@ impl Presence {
     /// The list as of the last diff: `{"key": {"metas": [...]}}`.
     pub(crate) fn state(&mut self) -> Payload {
         self.state.get_or_insert_with(|| Payload::from_json_text(by_key(self.sent.values()))).clone()
+    }
+
+    /// The list as of now, with the changes since the last diff.
+    pub(crate) fn list(&self) -> PresenceList {
+        let sent =
+            self.sent.iter().filter(|(reference, _)| !self.leaves.contains_key(*reference)).map(|(_, entry)| entry);
+        let mut list = PresenceList::new();
+        for entry in sent.chain(self.joins.values()) {
+            list.entry(entry.key.clone()).or_default().push(Payload::Json(entry.text.clone()));
+        }
+        list
     }
 
     /// The changes since the last diff, `{"joins": {...}, "leaves": {...}}`, if there are any.

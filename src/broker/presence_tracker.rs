@@ -14,7 +14,7 @@ use crate::broker::adapter::Packet;
 use crate::broker::presence::{Presence, PresenceRef};
 use crate::connections::connection::{Member, MemberId};
 use crate::connections::envelope::SocketEvent;
-use crate::message::{Broadcast, Event, Payload, PresenceEntry};
+use crate::message::{Broadcast, Event, Payload, PresenceEntry, PresenceList};
 use crate::protocol::Delivery;
 use crate::topic::Topic;
 
@@ -82,10 +82,22 @@ impl PresenceTracker {
         self.topics.get(topic).map_or(0, |list| list.presence.len())
     }
 
+    /// The list as this node knows it, with the changes that its subscribers have not received yet.
+    pub(crate) fn list(&self, topic: &Topic) -> PresenceList {
+        self.topics.get(topic).map(|list| list.presence.list()).unwrap_or_default()
+    }
+
     /// Removes a member's entry and its subscription.
     pub(crate) fn leave(&mut self, topic: &Topic, id: MemberId) {
+        if let Some(list) = self.topics.get_mut(topic) {
+            list.subscribers.remove(&id);
+            self.untrack(topic, id);
+        }
+    }
+
+    /// Removes a member's entry.
+    pub(crate) fn untrack(&mut self, topic: &Topic, id: MemberId) {
         let Some(list) = self.topics.get_mut(topic) else { return };
-        list.subscribers.remove(&id);
         if let Some((reference, entry)) = list.own.remove(&id) {
             list.remove_own(reference, entry.key);
             self.changed.insert(topic.clone());

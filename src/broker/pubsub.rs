@@ -4,6 +4,7 @@
 //! local members first and the adapter second: a sick backplane never silences the node.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use actix::{Actor, Addr, ArbiterHandle};
@@ -13,18 +14,19 @@ use tokio::sync::oneshot;
 
 use crate::broker::adapter::{Adapter, BoxFuture, ClusterInbox, Packet};
 use crate::broker::registry::command::{
-    Admitted, Command, ConnectionClosed, GetStats, NodeDown, RegistryStats, ReleaseName, RemotePacket, Subscribe,
-    Unsubscribe, UpdatePresence, Watch,
+    Admitted, ChangePresence, Command, ConnectionClosed, GetPresence, GetStats, NodeDown, RegistryStats, ReleaseName,
+    RemotePacket, Subscribe, Unsubscribe, Watch,
 };
 use crate::broker::registry::held_signals::HeldSignal;
 use crate::broker::registry::permits::{CommandBudget, Permit};
 use crate::broker::registry::{ExitSignal, Registry};
+use crate::broker::subscription::{SubscribeError, Subscription};
 use crate::broker::topic_table::TopicTable;
 use crate::config::schema::Config;
-use crate::connections::connection::{Connection, Member, MemberId};
+use crate::connections::connection::{Connection, ConnectionId, Member, MemberId};
 use crate::connections::envelope::SocketEvent;
 use crate::connections::mailbox::PushError;
-use crate::message::{Broadcast, DeliveryStatus, Event, Payload, Proof, Signal};
+use crate::message::{Broadcast, DeliveryStatus, Event, JoinId, Payload, PresenceList, Proof, Signal};
 use crate::metrics::families::Metrics;
 use crate::protocol::Delivery;
 use crate::topic::{Realm, Topic};
@@ -39,6 +41,9 @@ struct Inner {
     registry: Addr<Registry>,
     budget: Arc<CommandBudget>,
     adapter: Arc<dyn Adapter>,
+    /// How many bytes may wait for one subscriber.
+    subscription_bytes: usize,
+    last_internal_id: AtomicU64,
 }
 
 /// The local half: what needs no registry and no other node.
@@ -60,19 +65,20 @@ impl Pubsub {
         let (exit_signal, died) = oneshot::channel();
         let (table, metrics) = (local.table.clone(), local.metrics.clone());
         let (backplane, budget) = (adapter.clone(), CommandBudget::new(config.limits.registry_queue_bytes));
-        let config = config.clone();
+        let (config, subscription_bytes) = (config.clone(), config.limits.queue_bytes);
         let registry = Registry::start_in_arbiter(arbiter, move |_| {
             Registry::new(&config, table, backplane, metrics, ExitSignal(exit_signal))
         });
         adapter.start(Arc::new(AdapterInbox { local: local.clone(), registry: registry.clone() }));
-        (Self(Arc::new(Inner { local, registry, budget, adapter })), died)
+        let last_internal_id = AtomicU64::new(u64::MAX);
+        (Self(Arc::new(Inner { local, registry, budget, adapter, subscription_bytes, last_internal_id })), died)
     }
 
     /// Tells every member of `topic`, on this node and the others. Being a member is not needed.
     ///
     /// It does not fail: a topic without members hears nothing, a member that is too slow is cut off.
-    pub fn broadcast(&self, topic: &Topic, event: impl Into<Event>, payload: Payload) {
-        let broadcast = Broadcast { topic: topic.clone(), event: event.into(), payload };
+    pub fn broadcast(&self, topic: &Topic, event: impl Into<Event>, payload: impl Into<Payload>) {
+        let broadcast = Broadcast { topic: topic.clone(), event: event.into(), payload: payload.into() };
         self.publish(&Arc::new(Delivery::new(broadcast)), None, Instant::now());
     }
 
@@ -85,6 +91,30 @@ impl Pubsub {
     /// The topics of a realm that have members on this node.
     pub(crate) fn topics_of(&self, realm: Realm) -> Vec<Topic> {
         self.0.local.table.topics_of(realm)
+    }
+
+    /// Has the server's own code hear what is broadcast on `topic`: all of it, from the moment this returns until the
+    /// [`Subscription`] is dropped.
+    ///
+    /// # Errors
+    /// [`SubscribeError`] when the topic is full, or too much waits for the registry.
+    pub async fn subscribe(&self, topic: &Topic) -> Result<Subscription, SubscribeError> {
+        Subscription::start(self, topic).await
+    }
+
+    /// The topic's presence list, as this node knows it: to each key what is said of it. Of other nodes it knows what
+    /// they have told, which they do when somebody here sees the list.
+    ///
+    /// ```no_run
+    /// # async fn show(pubsub: handclasp::Pubsub) -> Result<(), Box<dyn std::error::Error>> {
+    /// for (key, metas) in pubsub.presence(&handclasp::Topic::parse("room:lobby")?).await {
+    ///     println!("{key} is here {} times", metas.len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn presence(&self, topic: &Topic) -> PresenceList {
+        self.0.registry.send(GetPresence { topic: topic.clone() }).await.unwrap_or_default()
     }
 
     /// How much the registry holds; all zero when it has died.
@@ -105,6 +135,11 @@ impl Pubsub {
 
     pub(crate) fn shared_metrics(&self) -> Arc<Metrics> {
         self.0.local.metrics.clone()
+    }
+
+    /// How many bytes may wait for one subscriber.
+    pub(crate) fn subscription_bytes(&self) -> usize {
+        self.0.subscription_bytes
     }
 
     /// Who may wish for something from the registry, and when.
@@ -154,7 +189,12 @@ impl Pubsub {
         self.send_command(Command::Hold(HeldSignal { from, signal, delivery }), permit);
     }
 
-    pub(crate) fn subscribe(&self, command: Subscribe, permit: Permit) {
+    /// A number for a connection that is not a client's. Those of clients count up from one.
+    pub(crate) fn internal_id(&self) -> ConnectionId {
+        ConnectionId(self.0.last_internal_id.fetch_sub(1, Ordering::Relaxed) - 1)
+    }
+
+    pub(crate) fn add_member(&self, command: Subscribe, permit: Permit) {
         command.connection.mark_registered();
         self.send_command(Command::Subscribe(command), permit);
     }
@@ -164,8 +204,8 @@ impl Pubsub {
         self.send_command(Command::Watch(watch), permit);
     }
 
-    pub(crate) fn update(&self, update: UpdatePresence, permit: Permit) {
-        self.send_command(Command::Update(update), permit);
+    pub(crate) fn change_presence(&self, change: ChangePresence, permit: Permit) {
+        self.send_command(Command::Presence(change), permit);
     }
 
     /// Whoever has a turn is not refused any more.
@@ -189,7 +229,7 @@ impl Pubsub {
 }
 
 impl LocalDelivery {
-    /// Puts `delivery` into the mailboxes of the topic's members here; nothing when it has none.
+    /// Puts `delivery` into the mailboxes of the topic's members here; nothing when none of them is a client's.
     fn deliver(
         &self,
         topic: &Topic,
@@ -198,14 +238,22 @@ impl LocalDelivery {
         now: Instant,
     ) -> Option<DeliveryStatus> {
         let members = self.table.members(topic.key())?;
-        let (mut delivered, mut is_full) = (0, false);
+        let (mut delivered, mut is_full, mut has_client) = (0, false, false);
         let is_told = |member: &&Member| except.is_none_or(|except| !Arc::ptr_eq(except, &member.connection));
         for member in members.iter().filter(is_told) {
-            match member.connection.deliver(member.join, delivery, now) {
+            let result = member.connection.deliver(member.join, delivery, now);
+            if member.join == JoinId::SERVER {
+                continue; // the server's own code may listen to a name, but does not hold it
+            }
+            has_client = true;
+            match result {
                 Ok(()) => delivered += 1,
                 Err(PushError::Full) => is_full = true,
                 Err(PushError::Closed) => {}
             }
+        }
+        if !has_client {
+            return None;
         }
         self.metrics.delivered.add(topic.realm(), (), delivered);
         match (delivered, is_full) {

@@ -20,12 +20,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::fut::ActorFutureExt;
-use actix::{Actor, AsyncContext, Context, Handler, WrapFuture};
+use actix::{Actor, AsyncContext, Context, Handler, MessageResult, WrapFuture};
 use tokio::sync::oneshot;
 
 use crate::broker::adapter::Adapter;
 use crate::broker::registry::command::{
-    Admitted, Command, ConnectionClosed, GetStats, NodeDown, RegistryStats, ReleaseName, RemotePacket, Unsubscribe,
+    Admitted, Command, ConnectionClosed, GetPresence, GetStats, NodeDown, RegistryStats, ReleaseName, RemotePacket,
+    Unsubscribe,
 };
 use crate::broker::registry::state::State;
 use crate::broker::topic_table::TopicTable;
@@ -109,7 +110,7 @@ impl Handler<Admitted> for Registry {
         match command {
             Command::Subscribe(command) => self.state.subscribe(command),
             Command::Watch(watch) => self.state.watch(watch),
-            Command::Update(update) => self.state.update_presence(update),
+            Command::Presence(change) => self.state.change_presence(change),
             Command::Hold(signal) => self.state.hold_signal(signal),
         }
         self.follow_up(ctx);
@@ -159,6 +160,14 @@ impl Handler<NodeDown> for Registry {
     fn handle(&mut self, NodeDown { node }: NodeDown, ctx: &mut Self::Context) {
         self.state.node_down(&node);
         self.follow_up(ctx);
+    }
+}
+
+impl Handler<GetPresence> for Registry {
+    type Result = MessageResult<GetPresence>;
+
+    fn handle(&mut self, GetPresence { topic }: GetPresence, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.state.presence_list(&topic))
     }
 }
 

@@ -13,7 +13,10 @@ use std::fmt;
 ///
 /// let mut assigns = Assigns::default();
 /// assigns.insert(UserId(7));
-/// assert_eq!(assigns.get::<UserId>().map(|user| user.0), Some(7));
+/// if let Some(user) = assigns.get_mut::<UserId>() {
+///     user.0 += 1;
+/// }
+/// assert_eq!(assigns.get::<UserId>().map(|user| user.0), Some(8));
 /// ```
 #[derive(Default)]
 pub struct Assigns(Vec<Box<dyn Any>>);
@@ -29,6 +32,11 @@ impl Assigns {
     #[must_use]
     pub fn get<T: Any>(&self) -> Option<&T> {
         self.0.iter().find_map(|value| value.downcast_ref())
+    }
+
+    /// The value of this type, to be changed.
+    pub fn get_mut<T: Any>(&mut self) -> Option<&mut T> {
+        self.0.iter_mut().find_map(|value| value.downcast_mut())
     }
 
     /// Takes the value of this type out.

@@ -4,6 +4,7 @@
 //! never blocks: work that takes time runs elsewhere and answers through a [`ReplyHandle`](crate::channels::ReplyHandle)
 //! or a [`ChannelHandle`](crate::channels::ChannelHandle).
 
+use std::any::Any;
 use std::fmt;
 
 use crate::channels::context::Context;
@@ -19,7 +20,8 @@ use crate::topic::{Pattern, Realm, Topic};
 /// the end [`terminate`](Self::terminate). A panic in any of them costs this channel alone: its client
 /// is told that it has crashed, and may join again.
 ///
-/// All of them run on the thread of the connection, and other connections wait for it: none may block.
+/// All of them run on the thread of the connection, and other connections wait for it: none may block. What takes
+/// time is a future: see [`Context::join_async`], [`Context::reply_async`] and [`Context::spawn`].
 /// What a function asks of its [`Context`] is done in order once it has returned, its reply last.
 ///
 /// ```
@@ -47,11 +49,11 @@ use crate::topic::{Pattern, Realm, Topic};
 ///             "enough" => ctx.stop(),
 ///             _ => return Reply::error("unknown event"),
 ///         }
-///         Reply::ok_with(json!({ "count": self.0 }).into())
+///         Reply::ok_with(json!({ "count": self.0 }))
 ///     }
 /// }
 /// ```
-pub trait Channel: 'static {
+pub trait Channel: Any {
     /// Decides whether the client may join. The default lets everybody in.
     ///
     /// The payload is a JSON object; any other is refused before it comes here. Nobody is a member yet:
@@ -96,7 +98,7 @@ pub trait Channel: 'static {
     /// # impl Channel for Ticker {
     /// fn handle_info(&mut self, info: Info, ctx: &mut Context<'_>) {
     ///     if let Ok(price) = info.downcast::<Price>() {
-    ///         ctx.push("price", serde_json::json!({ "cents": price.0 }).into());
+    ///         ctx.push("price", serde_json::json!({ "cents": price.0 }));
     ///     }
     /// }
     /// # }
@@ -113,6 +115,9 @@ pub trait Channel: 'static {
     /// has panicked has none. What it tells others is heard; its own client hears it unless it is gone.
     fn terminate(&mut self, _why: TerminateReason, _ctx: &mut Context<'_>) {}
 }
+
+/// A channel of whatever type.
+pub(crate) type DynChannel = dyn Channel;
 
 type Factory = Box<dyn Fn(&Topic) -> Box<dyn Channel> + Send + Sync>;
 

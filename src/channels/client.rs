@@ -17,6 +17,8 @@ pub(crate) struct Client {
     pub(crate) transport: &'static str,
     /// How many topics more its joins may hear besides their own.
     pub(crate) subscriptions_left: usize,
+    /// How many tasks more it may run.
+    pub(crate) tasks_left: usize,
     pub(crate) budget: Arc<CommandBudget>,
     pub(crate) assigns: Assigns,
     /// Whether the channel that ran last was declined something for want of a turn.

@@ -7,14 +7,20 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use compact_str::CompactString;
+
 use crate::broker::registry::permits::Permit;
 use crate::channels::assigns::Assigns;
 use crate::channels::client::Client;
 use crate::channels::effect::Effect;
 use crate::channels::handles::{ChannelHandle, ReplyHandle};
 use crate::channels::reply::{Join, LimitError, Reply};
+use crate::channels::tasks::NewTask;
 use crate::connections::connection::ConnectionId;
-use crate::message::{Broadcast, Event, JoinId, NameClaim, Outbound, Payload, Reach, Ref, RequestRef, Signal};
+use crate::message::{
+    Broadcast, Event, JoinId, NameClaim, Outbound, Payload, PresenceChange, PresenceEntry, Reach, Ref, RequestRef,
+    Signal,
+};
 use crate::topic::Topic;
 
 /// One thing that a channel has asked for.
@@ -25,6 +31,8 @@ pub(crate) enum Action {
     Subscribe(Topic, Option<NameClaim>, Permit),
     /// To hear a further topic no longer.
     Unsubscribe(Topic),
+    /// To run a future.
+    Spawn(Box<NewTask>),
 }
 
 /// What the channel's doings leave to be done when it has returned.
@@ -88,32 +96,33 @@ impl Context<'_> {
 
     /// Tells this channel's own client. What is pushed while the join is decided is heard before its
     /// answer. Bytes cannot be said to a client that speaks V1: it is left out.
-    pub fn push(&mut self, event: impl Into<Event>, payload: Payload) {
+    pub fn push(&mut self, event: impl Into<Event>, payload: impl Into<Payload>) {
         let (join_ref, topic) = (self.scope.join_ref.clone(), self.scope.topic.clone());
-        self.push_effect(Effect::Send(Outbound::Push { join_ref, topic, event: event.into(), payload }));
+        let (event, payload) = (event.into(), payload.into());
+        self.push_effect(Effect::Send(Outbound::Push { join_ref, topic, event, payload }));
     }
 
     /// Tells every member of the topic, this client included. Only a member can: before
     /// [`Channel::after_join`](crate::Channel::after_join) nobody hears it.
-    pub fn broadcast(&mut self, event: impl Into<Event>, payload: Payload) {
-        self.broadcast_with(self.scope.topic.clone(), event.into(), payload, Reach::Echoed);
+    pub fn broadcast(&mut self, event: impl Into<Event>, payload: impl Into<Payload>) {
+        self.broadcast_with(self.scope.topic.clone(), event.into(), payload.into(), Reach::Echoed);
     }
 
     /// Tells every other member of the topic.
-    pub fn broadcast_from(&mut self, event: impl Into<Event>, payload: Payload) {
-        self.broadcast_with(self.scope.topic.clone(), event.into(), payload, Reach::Others);
+    pub fn broadcast_from(&mut self, event: impl Into<Event>, payload: impl Into<Payload>) {
+        self.broadcast_with(self.scope.topic.clone(), event.into(), payload.into(), Reach::Others);
     }
 
     /// Tells every member of another topic, as [`Pubsub::broadcast`](crate::Pubsub::broadcast) does;
     /// this channel need not be a member of anything.
-    pub fn broadcast_on(&mut self, topic: &Topic, event: impl Into<Event>, payload: Payload) {
+    pub fn broadcast_on(&mut self, topic: &Topic, event: impl Into<Event>, payload: impl Into<Payload>) {
         let reach = if topic == self.scope.topic { Reach::Echoed } else { Reach::Members };
-        self.broadcast_with(topic.clone(), event.into(), payload, reach);
+        self.broadcast_with(topic.clone(), event.into(), payload.into(), reach);
     }
 
     /// As [`broadcast_on`](Self::broadcast_on), but this client does not hear it.
-    pub fn broadcast_from_on(&mut self, topic: &Topic, event: impl Into<Event>, payload: Payload) {
-        self.broadcast_with(topic.clone(), event.into(), payload, Reach::Others);
+    pub fn broadcast_from_on(&mut self, topic: &Topic, event: impl Into<Event>, payload: impl Into<Payload>) {
+        self.broadcast_with(topic.clone(), event.into(), payload.into(), Reach::Others);
     }
 
     fn broadcast_with(&mut self, topic: Topic, event: Event, payload: Payload, reach: Reach) {
@@ -125,16 +134,22 @@ impl Context<'_> {
     /// answers the request that is being handled. Return what this returns from
     /// [`Channel::handle_in`](crate::Channel::handle_in): it is a refusal when the client has named too many absent peers.
     #[must_use]
-    pub fn send_to(&mut self, to: Topic, event: impl Into<Event>, payload: Payload) -> Reply {
-        self.send_signal(to, event.into(), payload, None)
+    pub fn send_to(&mut self, to: Topic, event: impl Into<Event>, payload: impl Into<Payload>) -> Reply {
+        self.send_signal(to, event.into(), payload.into(), None)
     }
 
     /// As [`signal`](Self::send_to); when nobody holds the name, the message waits as long as `time` for whoever
     /// takes it, and what follows to the same name waits behind it. The verdict comes when the message is
     /// delivered, has waited in vain, or finds no room to wait (`hold.*`): overloaded.
     #[must_use]
-    pub fn send_to_or_hold(&mut self, to: Topic, event: impl Into<Event>, payload: Payload, time: Duration) -> Reply {
-        self.send_signal(to, event.into(), payload, Some(time))
+    pub fn send_to_or_hold(
+        &mut self,
+        to: Topic,
+        event: impl Into<Event>,
+        payload: impl Into<Payload>,
+        time: Duration,
+    ) -> Reply {
+        self.send_signal(to, event.into(), payload.into(), Some(time))
     }
 
     fn send_signal(&mut self, to: Topic, event: Event, payload: Payload, hold: Option<Duration>) -> Reply {
@@ -170,7 +185,7 @@ impl Context<'_> {
 
     fn subscribe_to(&mut self, topic: &Topic, claim: Option<NameClaim>) -> Result<(), LimitError> {
         if self.client.subscriptions_left == 0 {
-            return Err(LimitError::TooMany);
+            return Err(LimitError::TooManyTopics);
         }
         let permit = self.client.permit(topic.key().len())?;
         self.client.subscriptions_left -= 1;
@@ -243,10 +258,51 @@ impl Context<'_> {
     ///
     /// # Errors
     /// When too much waits for the registry: the list says what it said.
-    pub fn update_presence(&mut self, meta: Payload) -> Result<(), LimitError> {
+    pub fn update_presence(&mut self, meta: impl Into<Payload>) -> Result<(), LimitError> {
+        self.change_presence(PresenceChange::Update(meta.into()))
+    }
+
+    /// Puts this client on the topic's presence list under `key`, or changes both where it is on it already, as
+    /// [`Join::track`] does with the join. [`Channel::handle_info`](crate::Channel::handle_info) is told by a
+    /// [`PresenceUpdate`](crate::message::PresenceUpdate) whether it is listed. It is listed until it leaves, or until
+    /// [`untrack_presence`](Self::untrack_presence).
+    ///
+    /// ```
+    /// # use handclasp::{Channel, Context, Payload, Reply};
+    /// # struct Room;
+    /// # impl Channel for Room {
+    /// fn handle_in(&mut self, event: &str, _: &Payload, ctx: &mut Context<'_>) -> Reply {
+    ///     let changed = match event {
+    ///         "show" => ctx.track_presence("ann", serde_json::json!({ "mood": "fine" })),
+    ///         _ => ctx.untrack_presence(),
+    ///     };
+    ///     changed.map_or_else(|error| Reply::error(error.reason()), |()| Reply::ok())
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When too much waits for the registry: the list says what it said.
+    pub fn track_presence(
+        &mut self,
+        key: impl Into<CompactString>,
+        meta: impl Into<Payload>,
+    ) -> Result<(), LimitError> {
+        self.change_presence(PresenceChange::Track(PresenceEntry { key: key.into(), meta: meta.into() }))
+    }
+
+    /// Takes this client off the topic's presence list, if it is on it.
+    ///
+    /// # Errors
+    /// When too much waits for the registry: the list says what it said.
+    pub fn untrack_presence(&mut self) -> Result<(), LimitError> {
+        self.change_presence(PresenceChange::Untrack)
+    }
+
+    fn change_presence(&mut self, change: PresenceChange) -> Result<(), LimitError> {
         let (join, topic) = (self.scope.join, self.scope.topic.clone());
-        let permit = self.client.permit(topic.key().len() + meta.len())?;
-        self.push_effect(Effect::Update { join, topic, meta, permit });
+        let permit = self.client.permit(topic.key().len() + change.size())?;
+        self.push_effect(Effect::Presence { join, topic, change, permit });
         Ok(())
     }
 

@@ -3,8 +3,9 @@
 //! Nothing is done here, and what a client or a topic is told is in [`message`](crate::message).
 
 use crate::broker::registry::permits::Permit;
+use crate::channels::tasks::TaskFuture;
 use crate::close::Reason;
-use crate::message::{Broadcast, JoinId, Membership, Outbound, Payload, Reach, Signal};
+use crate::message::{Broadcast, JoinId, Membership, Outbound, PresenceChange, Reach, Signal, TaskId};
 use crate::topic::Topic;
 
 /// What a socket wants done. What a client may wish for from the registry has its [`Permit`] there already, so that
@@ -23,8 +24,10 @@ pub(crate) enum Effect {
     Signal { signal: Signal, broadcast: Broadcast },
     /// Begin (or stop) to tell this join when the topic gets its first member and loses its last.
     Watch { join: JoinId, topic: Topic, on: bool, permit: Permit },
-    /// Change what the topic's presence list says of this join: `meta` is the text of a JSON object.
-    Update { join: JoinId, topic: Topic, meta: Payload, permit: Permit },
+    /// Change what the topic's presence list says of this join.
+    Presence { join: JoinId, topic: Topic, change: PresenceChange, permit: Permit },
+    /// Run a future, and come back when it is ready.
+    Spawn { id: TaskId, future: TaskFuture },
     /// End the connection.
     Close(&'static Reason),
 }

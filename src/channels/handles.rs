@@ -1,6 +1,7 @@
 //! How other code reaches a channel, or answers one of its requests, from any thread.
 
 use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::channels::reply::Reply;
@@ -14,7 +15,7 @@ use crate::message::{Event, JoinId, Payload, RequestRef};
 /// # use handclasp::{Context, Reply};
 /// fn handle_slow(ctx: &mut Context<'_>) -> Reply {
 ///     let request = ctx.reply_handle();
-///     std::thread::spawn(move || request.reply(Reply::ok_with(serde_json::json!({ "sum": 42 }).into())));
+///     std::thread::spawn(move || request.reply(Reply::ok_with(serde_json::json!({ "sum": 42 }))));
 ///     Reply::NoReply
 /// }
 /// ```
@@ -53,14 +54,35 @@ impl ChannelHandle {
         Self { connection, join }
     }
 
-    /// Hands the channel a message for [`Channel::handle_info`](crate::Channel::handle_info). Says whether the client's queue took it:
-    /// `false` means that the connection has ended.
-    pub fn send<T: Any + Send>(&self, info: T) -> bool {
-        self.connection.send_event(SocketEvent::Info(self.join, Box::new(info))).is_ok()
+    /// Hands the channel a message for [`Channel::handle_info`](crate::Channel::handle_info).
+    ///
+    /// # Errors
+    /// [`SendError`] when the connection has ended, or ends because its queue is full.
+    pub fn send<T: Any + Send>(&self, info: T) -> Result<(), SendError> {
+        self.send_event(SocketEvent::Info(self.join, Box::new(info)))
     }
 
-    /// Tells the channel's client. Says whether its queue took it, as [`send`](Self::send) does.
-    pub fn push(&self, event: impl Into<Event>, payload: Payload) -> bool {
-        self.connection.send_event(SocketEvent::Push(self.join, event.into(), payload)).is_ok()
+    /// Tells the channel's client.
+    ///
+    /// # Errors
+    /// [`SendError`] when the connection has ended, or ends because its queue is full.
+    pub fn push(&self, event: impl Into<Event>, payload: impl Into<Payload>) -> Result<(), SendError> {
+        self.send_event(SocketEvent::Push(self.join, event.into(), payload.into()))
+    }
+
+    fn send_event(&self, event: SocketEvent) -> Result<(), SendError> {
+        self.connection.send_event(event).map_err(|_| SendError)
     }
 }
+
+/// The client's queue did not take a message: its connection has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendError;
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection has ended")
+    }
+}
+
+impl std::error::Error for SendError {}

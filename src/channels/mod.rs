@@ -9,11 +9,12 @@ pub(crate) mod context;
 pub(crate) mod effect;
 pub(crate) mod handles;
 pub(crate) mod reply;
+pub(crate) mod tasks;
 
 pub use crate::connections::connection::ConnectionId;
 pub use crate::connections::envelope::Info;
 pub use assigns::Assigns;
 pub use channel::{Channel, Router};
 pub use context::Context;
-pub use handles::{ChannelHandle, ReplyHandle};
+pub use handles::{ChannelHandle, ReplyHandle, SendError};
 pub use reply::{Join, LimitError, Reply, TerminateReason};

@@ -1,6 +1,8 @@
 //! What a channel can answer: to a join ([`Join`]), to a push ([`Reply`]); why it cannot have what it asks for
 //! ([`LimitError`]), and why it is asked no more itself ([`TerminateReason`]).
 
+use std::fmt;
+
 use compact_str::CompactString;
 
 use crate::message::{DeliveryStatus, Membership, NameClaim, Payload, PresenceEntry, Proof, Status};
@@ -11,8 +13,8 @@ use crate::message::{DeliveryStatus, Membership, NameClaim, Payload, PresenceEnt
 /// use handclasp::Join;
 /// use serde_json::json;
 ///
-/// let welcome = Join::ok_with(json!({ "motto": "be kind" }).into());
-/// let listed = Join::ok().subscribe_presence().track("alice", json!({ "mood": "fine" }).into());
+/// let welcome = Join::ok_with(json!({ "motto": "be kind" }));
+/// let listed = Join::ok().subscribe_presence().track("alice", json!({ "mood": "fine" }));
 /// let refused = Join::error("unauthorized");
 /// ```
 #[derive(Debug)]
@@ -39,14 +41,20 @@ impl Join {
 
     /// Accepted, with something for the client to know.
     #[must_use]
-    pub fn ok_with(payload: Payload) -> Self {
-        Self::Ok(payload, Membership::default())
+    pub fn ok_with(payload: impl Into<Payload>) -> Self {
+        Self::Ok(payload.into(), Membership::default())
     }
 
     /// Refused, with `{"reason": reason}`.
     #[must_use]
     pub fn error(reason: &str) -> Self {
-        Self::Error(Payload::reason(reason))
+        Self::error_with(Payload::reason(reason))
+    }
+
+    /// Refused, with this payload.
+    #[must_use]
+    pub fn error_with(payload: impl Into<Payload>) -> Self {
+        Self::Error(payload.into())
     }
 
     /// Only if it can be the topic's one member. Whoever brought the same `proof` before makes room;
@@ -66,8 +74,8 @@ impl Join {
     /// The client is listed under `key` with `meta`, a JSON object; anything else is listed as `{}`. Its
     /// members must not be called `phx_ref` or `phx_ref_prev`, which the list itself adds.
     #[must_use]
-    pub fn track(self, key: impl Into<CompactString>, meta: Payload) -> Self {
-        self.change(|membership| membership.entry = Some(PresenceEntry { key: key.into(), meta }))
+    pub fn track(self, key: impl Into<CompactString>, meta: impl Into<Payload>) -> Self {
+        self.change(|membership| membership.entry = Some(PresenceEntry { key: key.into(), meta: meta.into() }))
     }
 
     fn change(mut self, change: impl FnOnce(&mut Membership)) -> Self {
@@ -96,22 +104,31 @@ impl Reply {
 
     /// `ok`, with this payload.
     #[must_use]
-    pub const fn ok_with(payload: Payload) -> Self {
-        Self::Reply(Status::Ok, payload)
+    pub fn ok_with(payload: impl Into<Payload>) -> Self {
+        Self::Reply(Status::Ok, payload.into())
     }
 
     /// `error`, with `{"reason": reason}`.
     #[must_use]
     pub fn error(reason: &str) -> Self {
-        Self::Reply(Status::Error, Payload::reason(reason))
+        Self::error_with(Payload::reason(reason))
+    }
+
+    /// `error`, with this payload.
+    #[must_use]
+    pub fn error_with(payload: impl Into<Payload>) -> Self {
+        Self::Reply(Status::Error, payload.into())
     }
 }
 
 /// Why a channel cannot have what it asks for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LimitError {
     /// Its socket hears all the topics that it may, `limits.joins_per_socket`.
-    TooMany,
+    TooManyTopics,
+    /// Its socket runs all the tasks that it may, `limits.tasks_per_socket`.
+    TooManyTasks,
     /// More waits for the registry, of all clients, than `limits.registry_queue_bytes`.
     Overloaded,
 }
@@ -121,11 +138,20 @@ impl LimitError {
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::TooMany => "too many topics",
+            Self::TooManyTopics => "too many topics",
+            Self::TooManyTasks => "too many tasks",
             Self::Overloaded => "overloaded",
         }
     }
 }
+
+impl fmt::Display for LimitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason())
+    }
+}
+
+impl std::error::Error for LimitError {}
 
 /// Why a channel's life ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -148,6 +148,8 @@ sections! {
         poll_window: Duration = "10s", duration from "100ms" to "10m";
         /// A client that has joined no topic within this time is disconnected.
         join_timeout: Duration = "30s", duration from "100ms" to "24h";
+        /// Timeout of a mount's asynchronous `connect`. When it expires, the client gets HTTP 503.
+        connect_timeout: Duration = "5s", duration from "10ms" to "10m";
     }
 
     /// Socket.IO, for clients of versions 1 to 4. The default namespace relays messages between the pages of one
@@ -233,6 +235,8 @@ sections! {
         /// Maximum time that a message waits in the queue to one client. A client whose queue is older is a slow
         /// consumer and is disconnected.
         queue_age: Duration = "5s", duration from "10ms" to "1h";
+        /// Maximum number of futures that the channels of one socket run at a time.
+        tasks_per_socket: usize = 100, integer from 0 to 1_000_000;
     }
 
     /// What a peer receives when it joins.

@@ -5,7 +5,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use crate::close::Reason;
-use crate::message::{DeliveryStatus, Event, JoinId, Payload, RequestRef, Signal, Status};
+use crate::message::{DeliveryStatus, Event, JoinId, Payload, RequestRef, Signal, Status, TaskId};
 use crate::protocol::Delivery;
 
 /// The size that an envelope counts for in the queue besides its payload, in bytes. It is about its size in memory.
@@ -41,6 +41,8 @@ pub(crate) enum SocketEvent {
     Push(JoinId, Event, Payload),
     /// A message from the server's own code to the join's channel.
     Info(JoinId, Info),
+    /// A future that a channel has started is ready.
+    TaskDone(TaskId),
 }
 
 /// A message from the server's own code to a channel. The channel knows its type.
@@ -55,6 +57,8 @@ impl Envelope {
                 SocketEvent::Reply(_, _, payload) | SocketEvent::Push(_, _, payload) => {
                     ENVELOPE_OVERHEAD + payload.len()
                 }
+                // one at most for each task, and those have a bound of their own
+                SocketEvent::TaskDone(_) => 0,
                 _ => ENVELOPE_OVERHEAD,
             },
             Self::Ping | Self::Close(_) => 0,

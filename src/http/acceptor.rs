@@ -4,6 +4,7 @@
 //! here once: the caller's address, the mount's own word, room for one more, and the session itself.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -12,6 +13,9 @@ use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use compact_str::CompactString;
+use futures_util::FutureExt;
+use futures_util::future::{Either, pending, select};
+use tokio::time::timeout;
 
 use crate::broker::pubsub::Pubsub;
 use crate::config::origin::Origins;
@@ -21,9 +25,10 @@ use crate::connections::hub::{AdmissionError, ConnectionSlot};
 use crate::connections::ip_limits::IpLimitError;
 use crate::connections::limits::{ConnectionLimits, QueueLimit, Timeouts};
 use crate::http::client_ip::ClientIp;
-use crate::http::idle_connections::HttpConnection;
-use crate::http::mount::{ConnectError, ConnectInfo, Mount, SocketInit};
+use crate::http::idle_connections::{HttpConnection, hung_up};
+use crate::http::mount::{AsyncConnect, Connect, ConnectError, ConnectInfo, Mount, SocketInit};
 use crate::http::node_state::NodeState;
+use crate::http::request::check_upgrade;
 use crate::metrics::labels::Transport;
 use crate::protocol::Protocol;
 use crate::refusal::ConnectRefusal;
@@ -149,24 +154,67 @@ impl Acceptor {
         Ok(ClientIp::new(peer.ip(), forwarded.into_iter(), &self.0.node.config.server.trusted_proxies))
     }
 
-    /// Asks the mount's own `connect`.
-    pub(crate) fn connect(&self, info: &ConnectInfo<'_>) -> Result<SocketInit, ConnectError> {
-        catch_unwind(AssertUnwindSafe(|| (self.0.mount.connect)(info))).unwrap_or_else(|_| {
-            Err(ConnectError::new(StatusCode::INTERNAL_SERVER_ERROR, "").with_reason(ConnectRefusal::Crash))
-        })
+    /// Lets a client in that asks for a WebSocket, if the mount does and there is room: its place, whose TCP
+    /// connection can be cut, and what the mount gives it.
+    pub(crate) async fn admit(&self, info: ConnectInfo) -> Result<(ConnectionSlot, SocketInit), ConnectError> {
+        let request = info.request.clone();
+        let limits = self.0.connection_limits.clone();
+        let (slot, init) = self.admit_checked(info, limits, || check_upgrade(&request)).await?;
+        slot.connection.set_write_side(mark_upgraded(&request)?);
+        Ok((slot, init))
     }
 
-    /// Makes room for one more, whose wire can be cut.
-    pub(crate) fn admit(&self, request: &HttpRequest, client_ip: ClientIp) -> Result<ConnectionSlot, ConnectError> {
-        let slot = self.take_slot(client_ip, self.0.connection_limits.clone())?;
-        slot.connection.set_write_side(mark_upgraded(request)?);
-        Ok(slot)
-    }
-
-    /// Makes room for one more who comes in requests of its own, and may be silent for as long as `idle`.
-    pub(crate) fn admit_longpoll(&self, client_ip: ClientIp, idle: Duration) -> Result<ConnectionSlot, ConnectError> {
+    /// Lets a client in that polls, and that may be silent for as long as `idle`.
+    pub(crate) async fn admit_longpoll(
+        &self,
+        info: ConnectInfo,
+        idle: Duration,
+    ) -> Result<(ConnectionSlot, SocketInit), ConnectError> {
         let ConnectionLimits { timeouts, queue } = *self.0.connection_limits;
-        self.take_slot(client_ip, Arc::new(ConnectionLimits { timeouts: Timeouts { idle, ..timeouts }, queue }))
+        let limits = Arc::new(ConnectionLimits { timeouts: Timeouts { idle, ..timeouts }, queue });
+        self.admit_checked(info, limits, || Ok(())).await
+    }
+
+    /// Asks the mount's own `connect`, checks the request, and makes room. Where `connect` awaits, it comes last:
+    /// else any number of clients could wait for it.
+    async fn admit_checked(
+        &self,
+        info: ConnectInfo,
+        limits: Arc<ConnectionLimits>,
+        check: impl FnOnce() -> Result<(), ConnectError>,
+    ) -> Result<(ConnectionSlot, SocketInit), ConnectError> {
+        let client_ip = info.client_ip;
+        match &self.0.mount.connect {
+            Connect::Sync(connect) => {
+                let init = catch_unwind(AssertUnwindSafe(|| connect(&info))).unwrap_or_else(|_| Err(crashed()))?;
+                check()?;
+                Ok((self.take_slot(client_ip, limits)?, init))
+            }
+            Connect::Async(connect) => {
+                check()?;
+                let slot = self.take_slot(client_ip, limits)?;
+                let init = self.await_connect(&**connect, info).await?;
+                Ok((slot, init))
+            }
+        }
+    }
+
+    async fn await_connect(&self, connect: &AsyncConnect, info: ConnectInfo) -> Result<SocketInit, ConnectError> {
+        let socket = http_connection_of(&info.request).ok().map(|connection| connection.socket().clone());
+        let deciding = AssertUnwindSafe(async { connect(info).await }).catch_unwind();
+        let deciding = pin!(timeout(self.config().socket.connect_timeout, deciding));
+        let client_gone = pin!(async {
+            match &socket {
+                Some(socket) => hung_up(socket).await,
+                None => pending().await,
+            }
+        });
+        match select(deciding, client_gone).await {
+            Either::Left((Ok(decided), _)) => decided.unwrap_or_else(|_| Err(crashed())),
+            Either::Left((Err(_), _)) | Either::Right(_) => {
+                Err(ConnectError::new(StatusCode::SERVICE_UNAVAILABLE, "").with_reason(ConnectRefusal::Timeout))
+            }
+        }
     }
 
     fn take_slot(
@@ -216,6 +264,18 @@ impl Acceptor {
     ) -> (CompactString, LongPollHandle) {
         let session = self.session(slot, init, protocol, Transport::LongPoll);
         self.0.sessions.start(&self.0.node.pubsub.node_name(), session, options)
+    }
+
+    /// Makes a session of a client in this process, which hears and speaks through the handle.
+    pub(crate) fn in_process<P: Protocol>(
+        &self,
+        slot: ConnectionSlot,
+        init: SocketInit,
+        protocol: P,
+        options: LongPollOptions,
+    ) -> LongPollHandle {
+        let session = self.session(slot, init, protocol, Transport::WebSocket);
+        self.0.sessions.start(&self.0.node.pubsub.node_name(), session, options).1
     }
 
     /// The polling session with this token, if it is alive, here, and of this mount.
@@ -288,6 +348,10 @@ pub(crate) fn mark_upgraded(request: &HttpRequest) -> Result<Arc<WriteSide>, Con
     let upgraded = io::of(request).ok_or_else(full)?;
     http_connection_of(request)?.mark_upgraded();
     Ok(upgraded)
+}
+
+fn crashed() -> ConnectError {
+    ConnectError::new(StatusCode::INTERNAL_SERVER_ERROR, "").with_reason(ConnectRefusal::Crash)
 }
 
 fn full() -> ConnectError {

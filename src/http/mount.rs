@@ -1,6 +1,7 @@
 //! A mount: the path where clients connect, the channels that answer there, and who may come in.
 
 use std::any::Any;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,8 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
 use actix_web::http::uri::Uri;
 use compact_str::CompactString;
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 
 use crate::channels::assigns::Assigns;
 use crate::channels::channel::Router;
@@ -44,10 +47,19 @@ pub struct Mount {
     pub(crate) message_bytes: Option<usize>,
     pub(crate) poll_window: Option<Duration>,
     pub(crate) subprotocols: Vec<String>,
-    pub(crate) connect: Arc<Connect>,
+    pub(crate) connect: Connect,
 }
 
-pub(crate) type Connect = dyn Fn(&ConnectInfo<'_>) -> Result<SocketInit, ConnectError> + Send + Sync;
+type ConnectResult = Result<SocketInit, ConnectError>;
+type SyncConnect = dyn Fn(&ConnectInfo) -> ConnectResult + Send + Sync;
+pub(crate) type AsyncConnect = dyn Fn(ConnectInfo) -> LocalBoxFuture<'static, ConnectResult> + Send + Sync;
+
+/// How a mount decides who may connect.
+#[derive(Clone)]
+pub(crate) enum Connect {
+    Sync(Arc<SyncConnect>),
+    Async(Arc<AsyncConnect>),
+}
 
 impl Mount {
     /// Clients that connect below `path`, such as `/socket`, get their channels from `router`. Several
@@ -65,7 +77,7 @@ impl Mount {
             message_bytes: None,
             poll_window: None,
             subprotocols: Vec::new(),
-            connect: Arc::new(|_| Ok(SocketInit::default())),
+            connect: Connect::Sync(Arc::new(|_| Ok(SocketInit::default()))),
         }
     }
 
@@ -137,30 +149,62 @@ impl Mount {
     #[must_use]
     pub fn connect<F>(mut self, connect: F) -> Self
     where
-        F: Fn(&ConnectInfo<'_>) -> Result<SocketInit, ConnectError> + Send + Sync + 'static,
+        F: Fn(&ConnectInfo) -> Result<SocketInit, ConnectError> + Send + Sync + 'static,
     {
-        self.connect = Arc::new(connect);
+        self.connect = Connect::Sync(Arc::new(connect));
+        self
+    }
+
+    /// As [`connect`](Self::connect), by a future: one that asks a database or another server. Of the two, the last
+    /// that is set decides.
+    ///
+    /// The future runs on the thread that serves the connection; it may await, but not block, and need not be `Send`.
+    /// The client has its place among the connections of the node and of its address before the future starts, so
+    /// that no more clients wait than may be connected. The future is dropped when the client hangs up; when it takes
+    /// longer than `socket.connect_timeout`, it is dropped and the client is answered with 503.
+    ///
+    /// ```
+    /// use handclasp::{ConnectError, Mount, Router, SocketInit};
+    ///
+    /// # async fn user_of(token: &str) -> Option<u64> { (token == "secret").then_some(7) }
+    /// struct UserId(u64);
+    ///
+    /// let mount = Mount::new("/live", Router::new()).connect_async(|info| async move {
+    ///     let token = info.auth_token().ok_or(ConnectError::forbidden())?;
+    ///     match user_of(token).await {
+    ///         Some(id) => Ok(SocketInit::default().assign(UserId(id))),
+    ///         None => Err(ConnectError::forbidden()),
+    ///     }
+    /// });
+    /// ```
+    #[must_use]
+    pub fn connect_async<F, Fut>(mut self, connect: F) -> Self
+    where
+        F: Fn(ConnectInfo) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<SocketInit, ConnectError>> + 'static,
+    {
+        self.connect = Connect::Async(Arc::new(move |info| connect(info).boxed_local()));
         self
     }
 }
 
-impl std::fmt::Debug for Mount {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Mount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mount").field("path", &self.path).field("router", &self.router).finish_non_exhaustive()
     }
 }
 
 /// What a client says of itself when it connects. All of it is the client's own word, but the address.
 #[derive(Debug)]
-pub struct ConnectInfo<'a> {
-    pub(crate) request: &'a HttpRequest,
-    pub(crate) params: &'a [(String, String)],
+pub struct ConnectInfo {
+    pub(crate) request: HttpRequest,
+    pub(crate) params: Vec<(String, String)>,
     pub(crate) client_ip: ClientIp,
-    pub(crate) auth_token: Option<&'a str>,
+    pub(crate) auth_token: Option<String>,
     pub(crate) transport: &'static str,
 }
 
-impl ConnectInfo<'_> {
+impl ConnectInfo {
     /// A connect param. Of several with one name the last counts; a nested one has the name that is on
     /// the wire, `user[name]`.
     #[must_use]
@@ -229,7 +273,7 @@ impl ConnectInfo<'_> {
     /// The token of the client's `authToken` option, decoded; it came as a subprotocol or a header, not in the URL.
     #[must_use]
     pub fn auth_token(&self) -> Option<&str> {
-        self.auth_token
+        self.auth_token.as_deref()
     }
 }
 
@@ -286,3 +330,11 @@ impl ConnectError {
         Self { reason, ..self }
     }
 }
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "refused with {}", self.status.as_u16())
+    }
+}
+
+impl std::error::Error for ConnectError {}

@@ -14,19 +14,13 @@ pub(crate) fn mount<P: Protocol + Default>() -> ProtocolMount {
 }
 
 fn routes<P: Protocol + Default>(acceptor: &Acceptor, app: &mut ServiceConfig) {
-    let (path, acceptor) = (acceptor.path().to_owned(), acceptor.clone());
-    app.route(
-        &path,
-        web::get().to(move |request: HttpRequest, payload: web::Payload| {
-            let response = upgrade::<P>(&acceptor, &request, payload);
-            async { response }
-        }),
-    );
+    let own = acceptor.clone();
+    app.route(acceptor.path(), web::get().to(move |request, payload| open::<P>(own.clone(), request, payload)));
 }
 
-fn upgrade<P: Protocol + Default>(acceptor: &Acceptor, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
-    match upgrade_checks::admit(acceptor, request) {
-        Ok((slot, init)) => acceptor.websocket(request, payload, None, slot, init, P::default()),
+async fn open<P: Protocol + Default>(acceptor: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    match upgrade_checks::admit(&acceptor, &request).await {
+        Ok((slot, init)) => acceptor.websocket(&request, payload, None, slot, init, P::default()),
         Err(error) => acceptor.refuse(error),
     }
 }

@@ -9,16 +9,17 @@ use std::time::Instant;
 use futures_util::Stream;
 
 use crate::broker::pubsub::Pubsub;
-use crate::broker::registry::command::{Subscribe, UpdatePresence, Watch};
+use crate::broker::registry::command::{ChangePresence, Subscribe, Watch};
 use crate::broker::registry::permits::Permit;
 use crate::channels::effect::Effect;
+use crate::channels::tasks::TaskFuture;
 use crate::close::{self, Reason};
 use crate::connections::connection::{Connection, MailboxStream};
 use crate::connections::connection::{Member, MemberId};
-use crate::connections::envelope::Envelope;
+use crate::connections::envelope::{Envelope, SocketEvent};
 use crate::connections::hub::ConnectionSlot;
 use crate::connections::writer::Fastlane;
-use crate::message::{Broadcast, DeliveryStatus, JoinId, Membership, Outbound, Reach, Signal};
+use crate::message::{Broadcast, DeliveryStatus, JoinId, Membership, Outbound, Reach, Signal, TaskId};
 use crate::protocol::{Decoded, Delivery, Frame, Protocol};
 use crate::refusal::DropReason;
 use crate::sessions::socket::{Dispatch, Socket};
@@ -78,9 +79,10 @@ impl<P: Protocol> Session<P> {
             Effect::Watch { join, topic, on, permit } => {
                 self.pubsub.watch(Watch { member: self.member(join), topic, on }, permit)
             }
-            Effect::Update { join, topic, meta, permit } => {
-                self.pubsub.update(UpdatePresence { id: self.id(join), topic, meta }, permit)
+            Effect::Presence { join, topic, change, permit } => {
+                self.pubsub.change_presence(ChangePresence { member: self.member(join), topic, change }, permit)
             }
+            Effect::Spawn { id, future } => self.spawn(id, future),
             Effect::Close(reason) => {
                 sink.close(reason);
                 return false;
@@ -91,7 +93,18 @@ impl<P: Protocol> Session<P> {
 
     fn subscribe(&self, join: JoinId, topic: Topic, membership: Membership, replaces: Option<JoinId>, permit: Permit) {
         let connection = self.slot.connection.clone();
-        self.pubsub.subscribe(Subscribe { connection, join, topic, membership, replaces }, permit);
+        self.pubsub.add_member(Subscribe { connection, join, topic, membership, replaces }, permit);
+    }
+
+    /// Runs a future on this thread. Dropping its task, as the socket does at its own end too, ends it.
+    fn spawn(&self, id: TaskId, future: TaskFuture) {
+        let connection = self.slot.connection.clone();
+        actix::spawn(async move {
+            if future.run().await.is_ok() {
+                // a mailbox that is full or closed belongs to a client on its way out
+                let _ = connection.send_event(SocketEvent::TaskDone(id));
+            }
+        });
     }
 
     fn broadcast(&mut self, broadcast: Broadcast, reach: Reach, sink: &mut impl FrameSink) {

@@ -12,6 +12,7 @@ mod callbacks;
 pub(crate) mod channel_server;
 mod join;
 mod subscriptions;
+mod tasks;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::iter::once;
@@ -36,6 +37,7 @@ use crate::metrics::families::Metrics;
 use crate::refusal::{JoinRefusal, PushRefusal};
 use crate::sessions::settings::SocketSettings;
 use crate::sessions::socket::channel_server::{ChannelServer, QueuedPush};
+use crate::sessions::socket::tasks::Tasks;
 use crate::small_map::SmallMap;
 use crate::topic::Topic;
 
@@ -55,6 +57,8 @@ pub(crate) struct Socket {
     pub(crate) topics: SmallMap<JoinId, Topic>,
     /// How many signals wait for whom.
     pub(crate) waiting: BTreeMap<Topic, u32>,
+    /// Futures that its channels have started.
+    pub(crate) tasks: Option<Box<Tasks>>,
     pub(crate) join_rate: TokenBucket,
     pub(crate) last_join: u32,
     pub(crate) client: Client,
@@ -65,7 +69,7 @@ pub(crate) struct Socket {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) joins: SmallMap<Topic, Box<ChannelServer>>,
     pub(crate) effects: VecDeque<Effect>,
-    /// What was said to topics that are joined by now, and is to be done after those effects.
+    /// What was said to topics that can handle it by now, and is to be done after those effects.
     pub(crate) replay: VecDeque<(Topic, QueuedPush)>,
 }
 
@@ -96,6 +100,7 @@ impl Socket {
                 not_found_rate,
                 now,
                 subscriptions_left: settings.limits.joins_per_socket,
+                tasks_left: settings.limits.tasks_per_socket,
                 budget,
                 overloaded: false,
             },
@@ -104,6 +109,7 @@ impl Socket {
             joins: SmallMap::default(),
             topics: SmallMap::default(),
             waiting: BTreeMap::new(),
+            tasks: None,
             last_join: JoinId::SOCKET.0,
             fastlane_changed: false,
             effects: VecDeque::new(),
@@ -197,6 +203,7 @@ impl Socket {
             SocketEvent::DeliveryStatus(signal, verdict) => self.delivery_known(signal, verdict),
             SocketEvent::Reply(request, status, payload) => self.late_reply(&request, status, payload),
             SocketEvent::Push(join, event, payload) => self.late_push(join, event, payload),
+            SocketEvent::TaskDone(id) => self.task_done(id),
             SocketEvent::Info(join, info) => {
                 if let Some(topic) = self.topic_of(join) {
                     self.run(&topic, &None, |channel, ctx| channel.handle_info(info, ctx));
@@ -230,6 +237,7 @@ impl Socket {
             self.terminate(&topic, TerminateReason::Disconnected);
         }
         self.joins.drain().for_each(|(_, server)| server.drop_channel());
+        self.tasks = None;
         self.topics.clear();
         self.replay.clear();
         // what the channels still have to tell others goes out; nobody is left to hear the rest
@@ -269,10 +277,10 @@ impl Socket {
             self.count_refused_push(PushRefusal::TooLong);
             return self.reply(reply_ref, reference, &topic, Status::Error, Payload::reason("event too long"));
         }
-        if !server.is_pending() {
+        if !server.is_waiting() {
             return self.handle_in(&topic, reference, event, &payload);
         }
-        if !self.queue_until_joined(&topic, QueuedPush::Push(reference.clone(), event.into(), payload)) {
+        if !self.queue(&topic, QueuedPush::Push(reference.clone(), event.into(), payload)) {
             self.count_refused_push(PushRefusal::Overloaded);
             self.reply(reply_ref, reference, &topic, Status::Error, Payload::reason("overloaded"));
         }
@@ -310,9 +318,9 @@ impl Socket {
             return;
         }
         let topic = topic.clone();
-        if !server.is_pending() {
+        if !server.is_waiting() {
             self.leave_now(&topic, reference);
-        } else if !self.queue_until_joined(&topic, QueuedPush::Leave(reference.clone())) {
+        } else if !self.queue(&topic, QueuedPush::Leave(reference.clone())) {
             self.refuse(join_ref, reference, name, Payload::reason("overloaded"));
         }
     }
@@ -333,7 +341,7 @@ impl Socket {
         let Some(mut server) = self.remove_join(topic) else { return };
         self.effects.push_back(Effect::Unsubscribe(server.id));
         self.send(Outbound::Close { join_ref: server.join_ref.take(), topic: topic.clone() });
-        server.drop_channel();
+        self.drop_server(topic, server);
     }
 
     /// The channel's last word. That it stops is no news, and it intercepts nothing any more: either
@@ -353,7 +361,7 @@ impl Socket {
         if let Some(mut server) = self.remove_join(topic) {
             self.effects.push_back(Effect::Unsubscribe(server.id));
             self.send(Outbound::Error { join_ref: server.join_ref.take(), topic: topic.clone() });
-            server.drop_channel();
+            self.drop_server(topic, server);
         }
     }
 
@@ -420,6 +428,7 @@ impl Socket {
         let mut server = self.joins.remove(topic)?;
         self.fastlane_changed = true;
         self.topics.remove(&server.id);
+        self.abort_tasks(server.id);
         self.unsubscribe_all(&mut server);
         Some(server)
     }

@@ -38,7 +38,7 @@ impl Channel for Kit {
     fn join(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Join {
         ctx.broadcast("too_early", Payload::empty());
         if payload == &Payload::empty() {
-            return Join::ok_with(json!({ "welcome": ctx.topic().subtopic() }).into());
+            return Join::ok_with(json!({ "welcome": ctx.topic().subtopic() }));
         }
         self.hand.send(Handed::Channel(ctx.channel_handle())).unwrap();
         Join::Pending
@@ -51,7 +51,7 @@ impl Channel for Kit {
             "odd" => return Reply::Reply(Status::Other("perhaps"), payload.clone()),
             "later" => {
                 self.kept = Some(ctx.request_ref());
-                ctx.channel_handle().send(Answer);
+                ctx.channel_handle().send(Answer).unwrap();
                 return Reply::NoReply;
             }
             "elsewhere" => {
@@ -75,13 +75,13 @@ impl Channel for Kit {
     }
 
     fn handle_out(&mut self, event: &str, _: &Payload, ctx: &mut Context<'_>) {
-        ctx.push(event, json!({ "seen_by": ctx.connection().to_string() }).into());
+        ctx.push(event, json!({ "seen_by": ctx.connection().to_string() }));
     }
 
     fn handle_info(&mut self, info: Info, ctx: &mut Context<'_>) {
         if info.is::<Answer>() {
             let ticket = self.kept.take().unwrap();
-            ctx.reply(ticket, Reply::ok_with(json!({ "late": true }).into()));
+            ctx.reply(ticket, Reply::ok_with(json!({ "late": true })));
         } else if let Ok(decide) = info.downcast::<Decide>() {
             ctx.complete_join(decide.0());
         } else {
@@ -90,7 +90,7 @@ impl Channel for Kit {
     }
 
     fn terminate(&mut self, why: TerminateReason, ctx: &mut Context<'_>) {
-        ctx.broadcast("gone", json!({ "why": format!("{why:?}") }).into());
+        ctx.broadcast("gone", json!({ "why": format!("{why:?}") }));
         // neither may begin the end anew
         ctx.broadcast("guarded", Payload::empty());
         ctx.stop();
@@ -176,7 +176,7 @@ async fn a_request_is_answered_later() {
     client.say(&say("elsewhere")).await;
     client.hears_nothing().await;
     let request = the_request(&handed);
-    std::thread::spawn(move || request.reply(Reply::ok_with(json!({ "from": "afar" }).into()))).join().unwrap();
+    std::thread::spawn(move || request.reply(Reply::ok_with(json!({ "from": "afar" })))).join().unwrap();
     client.hears(&reply("ok", r#"{"from":"afar"}"#)).await;
     other.hears_nothing().await;
 }
@@ -194,10 +194,10 @@ async fn an_answer_that_comes_after_the_end_is_not_heard() {
     client.hear_until("phx_close").await;
     soon.reply(Reply::ok());
     // the client's queue lives; the channel behind it does not
-    assert!(channel.push("late", Payload::empty()));
+    assert_eq!(channel.push("late", Payload::empty()), Ok(()));
     client.hears_nothing().await;
     client.join("2", ROOM, "{}").await;
-    channel.push("late", Payload::empty());
+    channel.push("late", Payload::empty()).unwrap();
     late.reply(Reply::ok());
     client.hears_nothing().await;
 }
@@ -210,7 +210,7 @@ async fn a_push_is_heard_by_its_own_client_alone() {
     client.ask_for(&say("hand_over"), &reply("ok", "{}")).await;
     let channel = the_channel(&handed);
     let pushed = std::thread::spawn(move || channel.push("afar", Payload::binary(&b"\x00\xff"[..]))).join().unwrap();
-    assert!(pushed);
+    assert_eq!(pushed, Ok(()));
     let heard = client.hear_any().await;
     assert_eq!(heard, common::Heard::Binary(b"\x00\x01\x08\x041kit:roomafar\x00\xff".to_vec()));
     other.hears_nothing().await;
@@ -298,9 +298,9 @@ async fn a_join_is_decided_later_and_nothing_else_waits_for_it() {
     let channel = ask_to_join(&mut client, &handed).await;
     client.say(&format!(r#"["5","7","{ROOM}","now",{{"b":2}}]"#)).await;
     client.join("1", "kit:other", "{}").await;
-    channel.send(Decide(|| Join::ok_with(json!({ "after": "all" }).into())));
+    channel.send(Decide(|| Join::ok_with(json!({ "after": "all" })))).unwrap();
     // the first decision counts
-    channel.send(Decide(|| Join::error("no")));
+    channel.send(Decide(|| Join::error("no"))).unwrap();
     client.hears(&decided("ok", r#"{"after":"all"}"#)).await;
     client.hears(&format!(r#"["5","7","{ROOM}","phx_reply",{{"status":"ok","response":{{"b":2}}}}]"#)).await;
     client.hears_nothing().await;
@@ -316,11 +316,11 @@ async fn a_join_is_refused_later_and_so_is_what_waited_for_it() {
     let channel = ask_to_join(&mut client, &handed).await;
     client.say(&format!(r#"["5","7","{ROOM}","now",{{}}]"#)).await;
     client.hears_nothing().await;
-    channel.send(Decide(|| Join::error("no")));
+    channel.send(Decide(|| Join::error("no"))).unwrap();
     client.hears(&decided("error", r#"{"reason":"no"}"#)).await;
     assert!(client.hear().await.contains("unmatched topic"));
     let channel = ask_to_join(&mut client, &handed).await;
-    channel.send("stop");
+    channel.send("stop").unwrap();
     client.hears(&decided("error", r#"{"reason":"stopped"}"#)).await;
     client.hears_nothing().await;
     assert_eq!(node.pubsub().count(ROOM), 0);
@@ -338,7 +338,7 @@ async fn a_join_that_is_replaced_while_it_waits_is_answered_and_so_is_what_waite
     client.hears(&decided("ok", r#"{"welcome":"room"}"#)).await;
     client.hears(&decided("ok", r#"{"welcome":"room"}"#).replace(r#""5","6""#, r#""8","8""#)).await;
     client.hears(&format!(r#"["5","5","{ROOM}","phx_close",{{}}]"#)).await;
-    first.send(Decide(Join::ok)); // nobody is there any more to be let in
+    first.send(Decide(Join::ok)).unwrap(); // nobody is there any more to be let in
     client.hears_nothing().await;
     assert_eq!(node.pubsub().count(ROOM), 1);
     drop(client);
@@ -355,7 +355,7 @@ async fn pushes_queued_behind_a_leave_are_answered_all_the_same() {
     client.say(&format!(r#"["5","8","{ROOM}","now",{{}}]"#)).await;
     client.say(&format!(r#"["5","9","{ROOM}","phx_leave",{{}}]"#)).await;
     client.hears_nothing().await;
-    channel.send(Decide(Join::ok));
+    channel.send(Decide(Join::ok)).unwrap();
     client.hears(&decided("ok", "{}")).await;
     client.hears(&format!(r#"["5","7","{ROOM}","phx_reply",{{"status":"ok","response":{{}}}}]"#)).await;
     client.hear_until("phx_close").await;
@@ -380,7 +380,7 @@ async fn joins_of_one_topic_that_wait_for_their_answers_are_limited() {
     let too_many = r#"{"status":"error","response":{"reason":"too many channels joined"}}"#;
     client.ask_for(&join(4), &format!(r#"["4","4","{ROOM}","phx_reply",{too_many}]"#)).await;
     let channel = std::iter::repeat_with(|| the_channel(&handed)).nth(3).unwrap();
-    channel.send(Decide(|| Join::error("no")));
+    channel.send(Decide(|| Join::error("no"))).unwrap();
     for n in 0..4 {
         client
             .hears(&format!(r#"["{n}","{n}","{ROOM}","phx_reply",{{"status":"error","response":{{"reason":"no"}}}}]"#))
@@ -396,7 +396,7 @@ struct Knot(Arc<()>);
 impl Channel for Knot {
     fn handle_in(&mut self, _: &str, _: &Payload, ctx: &mut Context<'_>) -> Reply {
         let this = ctx.channel_handle();
-        this.send((this.clone(), self.0.clone()));
+        this.send((this.clone(), self.0.clone())).unwrap();
         Reply::NoReply
     }
 }
@@ -423,12 +423,12 @@ async fn ok_is_never_said_before_the_registry_has_said_so() {
     let (node, handed) = start();
     let mut owner = Client::new(node.address()).await;
     let channel = ask_to_join(&mut owner, &handed).await;
-    channel.send(Decide(|| Join::ok().exclusive(None)));
+    channel.send(Decide(|| Join::ok().exclusive(None))).unwrap();
     owner.hears(&decided("ok", "{}")).await;
     let mut second = Client::new(node.address()).await;
     let channel = ask_to_join(&mut second, &handed).await;
-    channel.push("early", Payload::empty());
-    channel.send(Decide(|| Join::ok().exclusive(None)));
+    channel.push("early", Payload::empty()).unwrap();
+    channel.send(Decide(|| Join::ok().exclusive(None))).unwrap();
     second.hears(&format!(r#"["5",null,"{ROOM}","early",{{}}]"#)).await;
     second.hears(&decided("error", r#"{"reason":"taken"}"#)).await;
     owner.hears_nothing().await;
@@ -439,7 +439,7 @@ async fn nobody_hears_what_a_channel_says_before_it_is_a_member() {
     let (node, handed, mut client, mut other) = two().await;
     let mut third = Client::new(node.address()).await;
     let channel = ask_to_join(&mut third, &handed).await;
-    channel.send(Decide(|| Join::error("no")));
+    channel.send(Decide(|| Join::error("no"))).unwrap();
     third.hears(&decided("error", r#"{"reason":"no"}"#)).await;
     client.hears_nothing().await;
     other.hears_nothing().await;

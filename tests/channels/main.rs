@@ -3,10 +3,13 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod async_callbacks;
 mod crashes;
 mod custom_channels;
 mod peer_ownership;
 mod peers;
 mod rooms;
+mod server_code;
 mod socketio_relay;
 mod subscriptions;
+mod test_kit;

@@ -53,7 +53,7 @@ impl Channel for Namespace {
         let (channel, auth) = (ctx.channel_handle(), self.auth.take().unwrap_or_else(Payload::empty));
         actix_web::rt::spawn(async move {
             actix_web::rt::time::sleep(MOMENT).await;
-            channel.push("auth", auth);
+            let _ = channel.push("auth", auth); // it may have gone meanwhile
         });
     }
 

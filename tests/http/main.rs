@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod connect_async;
 mod handshake;
 mod mounts;
 mod origins;

@@ -24,16 +24,16 @@ impl Channel for Mirror {
         let address = ctx.peer_address().to_string();
         let assigns = ctx.assigns();
         if event == "forget" {
-            return Reply::ok_with(json!(assigns.remove::<Asked>().map(|asked| asked.0)).into());
+            return Reply::ok_with(json!(assigns.remove::<Asked>().map(|asked| asked.0)));
         }
         let asked = assigns.get::<Asked>().map_or(1, |asked| asked.0 + 1);
         assigns.insert(Asked(asked));
         let seen = assigns.get::<Seen>().map(|seen| seen.0.clone());
-        Reply::ok_with(json!({ "asked": asked, "seen": seen, "address": address }).into())
+        Reply::ok_with(json!({ "asked": asked, "seen": seen, "address": address }))
     }
 }
 
-fn connect(info: &ConnectInfo<'_>) -> Result<SocketInit, ConnectError> {
+fn connect(info: &ConnectInfo) -> Result<SocketInit, ConnectError> {
     match info.param("be") {
         Some("refused") => return Err(ConnectError::new(actix_web::http::StatusCode::PAYMENT_REQUIRED, "no money")),
         Some("dead") => panic!("as the test wants it"),

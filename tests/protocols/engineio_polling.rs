@@ -30,7 +30,7 @@ fn router() -> Router {
 /// A node with the standard relay at `/socket.io` and an echo at `/echo`, on several workers.
 fn start(sets: &[&str]) -> Node {
     let sets: Vec<&str> = sets.iter().copied().chain(["server.workers=2"]).collect();
-    let refused = |_: &handclasp::ConnectInfo<'_>| Err(ConnectError::forbidden());
+    let refused = |_: &handclasp::ConnectInfo| Err(ConnectError::forbidden());
     Endpoint::new(config(&sets))
         .engineio(Mount::new("/echo", router()).message_bytes(100_000))
         .engineio(Mount::new("/refused", router()).connect(refused))

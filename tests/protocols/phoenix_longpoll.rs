@@ -155,7 +155,7 @@ impl Channel for Mirror {
     fn handle_in(&mut self, _: &str, _: &Payload, ctx: &mut Context<'_>) -> Reply {
         let transport = ctx.transport();
         let seen = ctx.assigns().get::<Seen>().map(|seen| seen.0.clone());
-        Reply::ok_with(json!({ "transport": transport, "seen": seen }).into())
+        Reply::ok_with(json!({ "transport": transport, "seen": seen }))
     }
 }
 

@@ -126,7 +126,7 @@ impl Channel for Lab {
                 let one = || payload.parse::<(String,)>().map(|(name,)| name);
                 let name = payload.parse::<String>().or_else(|_| one()).unwrap();
                 let gate = self.gates.lock().unwrap().remove(&name);
-                assert!(gate.unwrap().send(Open));
+                assert_eq!(gate.unwrap().send(Open), Ok(()));
             }
             "stop" => {
                 ctx.stop();

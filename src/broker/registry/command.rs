@@ -10,14 +10,14 @@ use crate::broker::adapter::Packet;
 use crate::broker::registry::held_signals::HeldSignal;
 use crate::broker::registry::permits::Permit;
 use crate::connections::connection::{Connection, ConnectionId, Member, MemberId};
-use crate::message::{JoinId, Membership, Payload, Proof};
+use crate::message::{JoinId, Membership, PresenceChange, PresenceList, Proof};
 use crate::topic::Topic;
 
 /// A command that a client can send at any rate. It reaches the registry only as [`Admitted`], with a permit.
 pub(crate) enum Command {
     Subscribe(Subscribe),
     Watch(Watch),
-    Update(UpdatePresence),
+    Presence(ChangePresence),
     Hold(HeldSignal),
 }
 
@@ -59,10 +59,10 @@ pub(crate) struct Watch {
 }
 
 /// Changes a member's presence entry.
-pub(crate) struct UpdatePresence {
-    pub(crate) id: MemberId,
+pub(crate) struct ChangePresence {
+    pub(crate) member: Member,
     pub(crate) topic: Topic,
-    pub(crate) meta: Payload,
+    pub(crate) change: PresenceChange,
 }
 
 /// Reports that a connection is closed. Its mailbox must be closed before this is sent.
@@ -93,6 +93,13 @@ pub(crate) struct RemotePacket {
 #[rtype(result = "()")]
 pub(crate) struct NodeDown {
     pub(crate) node: CompactString,
+}
+
+/// Requests a topic's presence list.
+#[derive(Message)]
+#[rtype(result = "PresenceList")]
+pub(crate) struct GetPresence {
+    pub(crate) topic: Topic,
 }
 
 /// Requests the registry's statistics.

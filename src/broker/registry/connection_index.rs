@@ -33,6 +33,11 @@ impl ConnectionIndex {
         self.entry_of(id).joins.insert(id.join, topic);
     }
 
+    /// Whether the join is a member of the topic.
+    pub(crate) fn is_on(&self, id: MemberId, topic: &Topic) -> bool {
+        self.0.get(&id.connection).is_some_and(|held| held.joins.get(&id.join) == Some(topic))
+    }
+
     pub(crate) fn add_watch(&mut self, id: MemberId, topic: Topic) {
         self.entry_of(id).watchers.insert((id.join, topic));
     }

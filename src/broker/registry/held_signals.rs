@@ -16,7 +16,7 @@ use crate::config::schema::HeldSignals as Options;
 use crate::connections::connection::{Connection, Member};
 use crate::connections::envelope::SocketEvent;
 use crate::connections::ip_limits::network;
-use crate::message::{Broadcast, DeliveryStatus, Signal};
+use crate::message::{Broadcast, DeliveryStatus, JoinId, Signal};
 use crate::protocol::Delivery;
 use crate::topic::Topic;
 
@@ -165,8 +165,8 @@ impl HeldSignal {
     /// Delivers it to the client that has taken the name, and reports the result to the sender.
     pub(super) fn deliver(self, members: &[Member]) {
         let now = Instant::now();
-        let results = members.iter().map(|member| member.connection.deliver(member.join, &self.delivery, now));
-        let delivered = results.filter(Result::is_ok).count() > 0;
+        let deliver = |member: &&Member| member.connection.deliver(member.join, &self.delivery, now).is_ok();
+        let delivered = members.iter().filter(deliver).filter(|member| member.join != JoinId::SERVER).count() > 0;
         self.settle(if delivered { DeliveryStatus::Delivered } else { DeliveryStatus::Overloaded });
     }
 

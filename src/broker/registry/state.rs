@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 
 use crate::broker::adapter::{Adapter, BoxFuture, Epoch, Packet};
 use crate::broker::presence_tracker::PresenceTracker;
-use crate::broker::registry::command::{RegistryStats, Subscribe, UpdatePresence, Watch};
+use crate::broker::registry::command::{ChangePresence, RegistryStats, Subscribe, Watch};
 use crate::broker::registry::connection_index::{ConnectionEntry, ConnectionIndex};
 use crate::broker::registry::held_signals::HeldSignals;
 use crate::broker::registry::names::Owner;
@@ -24,7 +24,7 @@ use crate::broker::topic_table::TopicTable;
 use crate::config::schema::Config;
 use crate::connections::connection::{ConnectionId, MemberId};
 use crate::connections::envelope::SocketEvent;
-use crate::message::{JoinId, OnlineStatus, PresenceEntry, Proof};
+use crate::message::{JoinId, OnlineStatus, PresenceChange, PresenceEntry, PresenceList, PresenceUpdate, Proof};
 use crate::metrics::families::Metrics;
 use crate::refusal::JoinRefusal;
 use crate::topic::Topic;
@@ -241,11 +241,32 @@ impl State {
         self.sync_interest(topic, was_interested);
     }
 
-    pub(super) fn update_presence(&mut self, UpdatePresence { id, topic, meta }: UpdatePresence) {
-        if let Some(entry) = self.presence.entry(&topic, id) {
-            let entry = PresenceEntry { key: entry.key.clone(), meta };
-            self.presence.put(&topic, id, entry);
+    pub(super) fn change_presence(&mut self, ChangePresence { member, topic, change }: ChangePresence) {
+        let id = member.id();
+        match change {
+            PresenceChange::Update(meta) => {
+                if let Some(entry) = self.presence.entry(&topic, id) {
+                    let entry = PresenceEntry { key: entry.key.clone(), meta };
+                    self.presence.put(&topic, id, entry);
+                }
+            }
+            PresenceChange::Track(entry) => {
+                let has_entry = self.presence.entry(&topic, id).is_some();
+                let has_room = has_entry || self.presence.len(&topic) < self.limits.presence_entries;
+                let listed = has_room && self.index.is_on(id, &topic);
+                if listed {
+                    self.presence.put(&topic, id, entry);
+                }
+                let update = Box::new(PresenceUpdate { topic, listed });
+                let _ = member.connection.send_event(SocketEvent::Info(member.join, update));
+            }
+            PresenceChange::Untrack => self.presence.untrack(&topic, id),
         }
+    }
+
+    /// The topic's presence list, as this node knows it.
+    pub(super) fn presence_list(&self, topic: &Topic) -> PresenceList {
+        self.presence.list(topic)
     }
 
     /// Whether a presence list has changed since the last flush.

@@ -1,5 +1,6 @@
 //! `broker:match`: hands out ids. The original application's way in.
 
+use compact_str::{CompactString, ToCompactString};
 use uuid::Uuid;
 
 use crate::channels::channel::Channel;
@@ -13,6 +14,11 @@ const MATCH: &str = "match";
 /// - `register {}` -> reply ok `{id}`, and the push `registered {id}` with the same random (v4) UUID.
 pub(crate) struct Broker;
 
+#[derive(serde::Serialize)]
+struct Registered {
+    id: CompactString,
+}
+
 impl Channel for Broker {
     fn join(&mut self, _: &Payload, ctx: &mut Context<'_>) -> Join {
         if ctx.topic().subtopic() == MATCH { Join::ok() } else { Join::error("Invalid subchannel") }
@@ -22,8 +28,8 @@ impl Channel for Broker {
         if event != "register" {
             return Reply::error("unknown event");
         }
-        let id = Payload::from_json_text(format!(r#"{{"id":"{}"}}"#, Uuid::new_v4()));
-        ctx.push("registered", id.clone());
-        Reply::ok_with(id)
+        let registered = Payload::from(&Registered { id: Uuid::new_v4().to_compact_string() });
+        ctx.push("registered", registered.clone());
+        Reply::ok_with(registered)
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use compact_str::{CompactString, ToCompactString};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
@@ -50,13 +51,9 @@ impl PeerOptions {
         }
     }
 
-    /// JSON of the servers, as the peer `id` is told of them.
-    fn ice_servers(&self, id: Uuid) -> String {
-        let id = id.to_string();
-        let servers: Vec<IceServer> = self.ice_servers.iter().map(|ice| ice.for_user(&id, self.lifetime)).collect();
-        let text = serde_json::to_string(&servers);
-        debug_assert!(text.is_ok(), "a list of texts is json");
-        text.unwrap_or_else(|_| "[]".into())
+    /// The servers, as the peer `id` is told of them.
+    fn ice_servers(&self, id: &str) -> Vec<IceServer> {
+        self.ice_servers.iter().map(|ice| ice.for_user(id, self.lifetime)).collect()
     }
 }
 
@@ -98,14 +95,38 @@ pub(crate) struct Peer {
     watched: HashMap<Topic, Option<RequestRef>>,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(Deserialize)]
 struct JoinParams {
     secret: Option<String>,
 }
 
-#[derive(serde::Deserialize)]
+/// What a peer is told when it has joined.
+#[derive(Serialize)]
+struct Welcome<'a> {
+    peer_id: &'a str,
+    ice_servers: Vec<IceServer>,
+}
+
+/// A peer, as clients name it.
+#[derive(Deserialize)]
 struct Named {
     peer_id: String,
+}
+
+/// A peer, as clients are told of it.
+#[derive(Serialize)]
+struct Naming<'a> {
+    peer_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct ConnectFailed<'a> {
+    id: &'a str,
+}
+
+#[derive(Serialize)]
+struct Watched {
+    online: bool,
 }
 
 impl Peer {
@@ -120,9 +141,8 @@ impl Channel for Peer {
         let Ok(params) = payload.parse::<JoinParams>() else { return Join::error("invalid payload") };
         let Ok(proof) = prove(id, params.secret.as_deref()) else { return Join::error("unproven") };
         self.id = id;
-        let servers = self.terms.ice_servers(id);
-        let welcome = Payload::from_json_text(format!(r#"{{"peer_id":"{id}","ice_servers":{servers}}}"#));
-        Join::ok_with(welcome).exclusive(proof)
+        let peer_id = ctx.topic().subtopic();
+        Join::ok_with(&Welcome { peer_id, ice_servers: self.terms.ice_servers(peer_id) }).exclusive(proof)
     }
 
     fn after_join(&mut self, ctx: &mut Context<'_>) {
@@ -141,7 +161,7 @@ impl Channel for Peer {
     fn handle_delivery(&mut self, signal: Signal, verdict: DeliveryStatus, ctx: &mut Context<'_>) {
         if signal.event == "peer_connect" && verdict == DeliveryStatus::Absent {
             let id = signal.to.subtopic();
-            ctx.push("error_connect", Payload::from_json_text(format!(r#"{{"id":"{id}"}}"#)));
+            ctx.push("error_connect", &ConnectFailed { id });
         }
         ctx.reply(signal.request, Reply::from(verdict));
     }
@@ -151,11 +171,10 @@ impl Channel for Peer {
         let Some(request) = self.watched.get_mut(&watched.topic) else { return };
         let online = watched.online;
         if let Some(request) = request.take() {
-            return ctx.reply(request, Reply::ok_with(Payload::from_json_text(format!(r#"{{"online":{online}}}"#))));
+            return ctx.reply(request, Reply::ok_with(&Watched { online }));
         }
-        let id = watched.topic.subtopic();
         let event = if online { "peer_up" } else { "peer_down" };
-        ctx.push(event, Payload::from_json_text(format!(r#"{{"peer_id":"{id}"}}"#)));
+        ctx.push(event, &Naming { peer_id: watched.topic.subtopic() });
     }
 
     fn terminate(&mut self, _: TerminateReason, ctx: &mut Context<'_>) {
@@ -178,7 +197,7 @@ impl Peer {
         }
         let Some(to) = topic_of(&to) else { return Reply::error("invalid peer id") };
         if event == "connect" {
-            let mine = Payload::from_json_text(format!(r#"{{"peer_id":"{me}"}}"#));
+            let mine = Payload::from(&Naming { peer_id: me });
             return ctx.send_to(to, "peer_connect", mine);
         }
         ctx.send_to(to, event, Payload::from_json_text(text))

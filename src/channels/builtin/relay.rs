@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -37,6 +37,11 @@ pub(crate) struct SocketIoRelay {
     entering: Vec<(Topic, RequestRef)>,
 }
 
+#[derive(Serialize)]
+struct Welcome<'a> {
+    sid: &'a str,
+}
+
 impl Channel for SocketIoRelay {
     /// Asked for before the join itself, the name is there when the client is told it.
     fn join(&mut self, _: &Payload, ctx: &mut Context<'_>) -> Join {
@@ -45,7 +50,7 @@ impl Channel for SocketIoRelay {
         if me.is_some_and(|me| ctx.subscribe_exclusive(&me) == Err(LimitError::Overloaded)) {
             return Join::error(LimitError::Overloaded.reason());
         }
-        Join::ok_with(Payload::from_json_text(format!(r#"{{"sid":"{}"}}"#, self.sid)))
+        Join::ok_with(&Welcome { sid: &self.sid })
     }
 
     fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
@@ -96,7 +101,7 @@ impl SocketIoRelay {
         if !is_in {
             match ctx.subscribe(&room) {
                 Ok(()) => {}
-                Err(LimitError::TooMany) => return Reply::error("too many rooms"),
+                Err(LimitError::TooManyTopics) => return Reply::error("too many rooms"),
                 Err(error) => return Reply::error(error.reason()),
             }
             self.rooms.push(room.clone());

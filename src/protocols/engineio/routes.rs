@@ -105,10 +105,10 @@ async fn respond<C: MessageCodec>(
         (Some("3"), Some(_)) => Dialect::V3Text,
         _ => return Err(EngineError::UnsupportedVersion),
     };
-    let handshake = Handshake { acceptor, request, params: &params, transport, dialect };
+    let handshake = Handshake { acceptor, request, params, transport, dialect };
     match dialect {
-        Dialect::V4 => handshake.run::<V4, C>(payload),
-        Dialect::V3 | Dialect::V3Text => handshake.run::<V3, C>(payload),
+        Dialect::V4 => handshake.run::<V4, C>(payload).await,
+        Dialect::V3 | Dialect::V3Text => handshake.run::<V3, C>(payload).await,
     }
 }
 
@@ -118,44 +118,47 @@ async fn respond<C: MessageCodec>(
 struct Handshake<'a> {
     acceptor: &'a Acceptor,
     request: &'a HttpRequest,
-    params: &'a [(String, String)],
+    params: Vec<(String, String)>,
     transport: EngineTransport,
     dialect: Dialect,
 }
 
 impl Handshake<'_> {
-    fn run<R: Revision, C: MessageCodec>(&self, payload: web::Payload) -> Result<HttpResponse, EngineError> {
+    async fn run<R: Revision, C: MessageCodec>(self, payload: web::Payload) -> Result<HttpResponse, EngineError> {
         check_origin(self.request.headers(), self.acceptor.origins())?;
         let client_ip = self.acceptor.client_ip(self.request)?;
         let name = if self.transport == EngineTransport::Polling { longpoll::NAME } else { websocket::NAME };
-        let info =
-            ConnectInfo { request: self.request, params: self.params, client_ip, auth_token: None, transport: name };
-        let init = self.acceptor.connect(&info)?;
+        let (request, params) = (self.request.clone(), self.params);
+        let info = ConnectInfo { request, params, client_ip, auth_token: None, transport: name };
         match self.transport {
             EngineTransport::Polling => {
-                let slot = self.acceptor.admit_longpoll(client_ip, self.acceptor.timeouts().idle)?;
-                Ok(self.open_longpoll::<R, C>(slot, init))
+                let (slot, init) = self.acceptor.admit_longpoll(info, self.acceptor.timeouts().idle).await?;
+                Ok(open_longpoll::<R, C>(self.acceptor, self.dialect, slot, init))
             }
             EngineTransport::WebSocket => {
-                let slot = self.acceptor.admit(self.request, client_ip)?;
+                let (slot, init) = self.acceptor.admit(info).await?;
                 let open_packet = open_packet(self.acceptor, &Uuid::new_v4().simple().to_string(), false);
                 let protocol = EngineIo::<R, C>::new(self.acceptor.limits(), Some(open_packet));
                 Ok(self.acceptor.websocket(self.request, payload, None, slot, init, protocol))
             }
         }
     }
+}
 
-    fn open_longpoll<R: Revision, C: MessageCodec>(&self, slot: ConnectionSlot, init: SocketInit) -> HttpResponse {
-        let options = LongPollOptions {
-            bytes: self.acceptor.config().limits.queue_bytes,
-            close_on_concurrent_poll: true,
-            drain_after_close: false,
-            close_frame: Some(close_frame),
-        };
-        let protocol = EngineIo::<R, C>::new(self.acceptor.limits(), None);
-        let (token, _) = self.acceptor.longpoll(slot, init, protocol, options);
-        payload_response(self.dialect, &[open_packet(self.acceptor, &sid(&token, self.dialect), true)])
-    }
+fn open_longpoll<R: Revision, C: MessageCodec>(
+    acceptor: &Acceptor,
+    dialect: Dialect,
+    slot: ConnectionSlot,
+    init: SocketInit,
+) -> HttpResponse {
+    let options = LongPollOptions {
+        bytes: acceptor.config().limits.queue_bytes,
+        close_on_concurrent_poll: true,
+        drain_after_close: false,
+        close_frame: Some(close_frame),
+    };
+    let (token, _) = acceptor.longpoll(slot, init, EngineIo::<R, C>::new(acceptor.limits(), None), options);
+    payload_response(dialect, &[open_packet(acceptor, &sid(&token, dialect), true)])
 }
 
 /// The packet that a waiting poll receives when its session ends: a close packet, or a noop if the client itself sent

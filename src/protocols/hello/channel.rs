@@ -26,7 +26,7 @@ impl Channel for HelloChannel {
     fn join(&mut self, _: &Payload, ctx: &mut Context<'_>) -> Join {
         match ctx.subscribe(&self.common_topic) {
             Ok(()) => Join::ok().exclusive(Some(SHARED_PROOF)),
-            Err(LimitError::TooMany) => Join::error("too many names"),
+            Err(LimitError::TooManyTopics) => Join::error("too many names"),
             Err(error) => Join::error(error.reason()),
         }
     }

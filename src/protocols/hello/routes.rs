@@ -39,10 +39,7 @@ fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
     let base = acceptor.path();
     for (path, is_root) in [(base.to_owned(), false), (format!("{base}/"), false), ("/".to_owned(), true)] {
         let acceptor = acceptor.clone();
-        let route = web::get().to(move |request: HttpRequest, payload| {
-            let response = upgrade(&acceptor, &request, payload);
-            async { response }
-        });
+        let route = web::get().to(move |request, payload| upgrade(acceptor.clone(), request, payload));
         // other requests to the root are for the page
         app.route(&path, if is_root { route.guard(guard::fn_guard(is_upgrade)) } else { route });
     }
@@ -53,11 +50,11 @@ fn is_upgrade(ctx: &GuardContext<'_>) -> bool {
     upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
 }
 
-fn upgrade(acceptor: &Acceptor, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
-    match upgrade_checks::admit(acceptor, request) {
+async fn upgrade(acceptor: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    match upgrade_checks::admit(&acceptor, &request).await {
         Ok((slot, init)) => {
             let hello = Hello::new(acceptor.pubsub().shared_metrics());
-            acceptor.websocket(request, payload, None, slot, init, hello)
+            acceptor.websocket(&request, payload, None, slot, init, hello)
         }
         Err(error) => acceptor.refuse(error),
     }

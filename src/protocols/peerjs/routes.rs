@@ -16,7 +16,7 @@ use crate::connections::hub::ConnectionSlot;
 use crate::http::acceptor::{Acceptor, ProtocolMount, default_timeouts};
 use crate::http::cors::{self, Credentials};
 use crate::http::mount::{ConnectError, ConnectInfo, Mount, SocketInit};
-use crate::http::request::{check_origin, check_upgrade};
+use crate::http::request::check_origin;
 use crate::refusal::ConnectRefusal;
 use crate::topic::{Realm, Topic};
 use crate::transports::websocket;
@@ -60,7 +60,7 @@ fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
         &format!("{base}/peerjs"),
         web::get().guard(guard::fn_guard(is_upgrade)).to(move |request, query, payload| {
             let acceptor = for_upgrades.clone();
-            async move { upgrade(&acceptor, &request, query, payload) }
+            async move { upgrade(&acceptor, &request, query, payload).await }
         }),
     );
     app.route(
@@ -116,13 +116,13 @@ pub(crate) struct ConnectQuery {
     pub(crate) token: String,
 }
 
-fn upgrade(
+async fn upgrade(
     acceptor: &Acceptor,
     request: &HttpRequest,
     query: Result<Query<ConnectQuery>, actix_web::Error>,
     payload: web::Payload,
 ) -> HttpResponse {
-    match admit(acceptor, request, query) {
+    match admit(acceptor, request, query).await {
         Ok((slot, init, protocol)) => acceptor.websocket(request, payload, None, slot, init, protocol),
         Err(error) => acceptor.refuse(error),
     }
@@ -130,7 +130,7 @@ fn upgrade(
 
 /// Runs the checks before the upgrade. A client with wrong credentials is upgraded as well, and then receives the
 /// error.
-fn admit(
+async fn admit(
     acceptor: &Acceptor,
     request: &HttpRequest,
     query: Result<Query<ConnectQuery>, actix_web::Error>,
@@ -143,10 +143,9 @@ fn admit(
     };
     check_origin(request.headers(), acceptor.origins())?;
     let params = [("key", &query.key), ("id", &query.id)].map(|(name, value)| (name.to_owned(), value.clone()));
-    let info = ConnectInfo { request, params: &params, client_ip, auth_token: None, transport: websocket::NAME };
-    let init = acceptor.connect(&info)?;
-    check_upgrade(request)?;
-    let slot = acceptor.admit(request, client_ip)?;
+    let (request, params) = (request.clone(), params.into());
+    let info = ConnectInfo { request, params, client_ip, auth_token: None, transport: websocket::NAME };
+    let (slot, init) = acceptor.admit(info).await?;
     let protocol = check_credentials(acceptor, &query)
         .unwrap_or_else(|message| PeerJs::refused(message, acceptor.pubsub().shared_metrics()));
     Ok((slot, init, protocol))

@@ -41,7 +41,7 @@ const MAX_BATCH: usize = 100;
 /// The time a client has to read the response to an aborted request before its connection is closed.
 const CLOSE_DELAY: Duration = Duration::from_secs(1);
 
-type Params = [(String, String)];
+type Params = Vec<(String, String)>;
 
 /// Handles one request to `<mount>/longpoll`.
 pub(super) async fn serve(acceptor: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
@@ -58,7 +58,17 @@ pub(super) async fn serve(acceptor: Acceptor, request: HttpRequest, payload: web
     }
     let token = token(request.headers(), &params);
     match *request.method() {
-        Method::GET => poll(&acceptor, &request, &params, token).await,
+        Method::GET => {
+            if let Some(token) = token
+                && let Some(response) = poll(&acceptor, token).await
+            {
+                return response;
+            }
+            open_session(&acceptor, &request, params).await.unwrap_or_else(|error| {
+                acceptor.count_refusal(&error);
+                error_response(&error)
+            })
+        }
         Method::POST => match token.and_then(|token| acceptor.longpoll_session(token)) {
             Some(session) => publish(&acceptor, &request, payload, &session).await,
             None => status(StatusCode::GONE),
@@ -75,31 +85,28 @@ fn token<'a>(headers: &'a HeaderMap, params: &'a Params) -> Option<&'a str> {
 
 // ---- a GET
 
-async fn poll(acceptor: &Acceptor, request: &HttpRequest, params: &Params, token: Option<&str>) -> HttpResponse {
-    if let Some(token) = token
-        && let Some(session) = acceptor.longpoll_session(token)
-    {
-        match session.fetch(acceptor.poll_window()).await {
-            Fetched::Frames(frames) => return poll_response(StatusCode::OK, token, &frames),
-            Fetched::Nothing => return poll_response(StatusCode::NO_CONTENT, token, &[]),
-            Fetched::Gone => {}
-        }
+/// Waits for messages of a session; nothing when the session has ended.
+async fn poll(acceptor: &Acceptor, token: &str) -> Option<HttpResponse> {
+    match acceptor.longpoll_session(token)?.fetch(acceptor.poll_window()).await {
+        Fetched::Frames(frames) => Some(poll_response(StatusCode::OK, token, &frames)),
+        Fetched::Nothing => Some(poll_response(StatusCode::NO_CONTENT, token, &[])),
+        Fetched::Gone => None,
     }
-    open_session(acceptor, request, params).unwrap_or_else(|error| {
-        acceptor.count_refusal(&error);
-        error_response(&error)
-    })
 }
 
 /// Opens a session and responds with 410. For a client without a session this means that it now has one, and for a
 /// client whose session has ended that it has a new one.
-fn open_session(acceptor: &Acceptor, request: &HttpRequest, params: &Params) -> Result<HttpResponse, ConnectError> {
+async fn open_session(
+    acceptor: &Acceptor,
+    request: &HttpRequest,
+    params: Params,
+) -> Result<HttpResponse, ConnectError> {
     let client_ip = acceptor.client_ip(request)?;
-    let version = version(params)?;
+    let version = version(&params)?;
     let auth_token = request.headers().get(AUTH_HEADER).and_then(|value| value.to_str().ok());
+    let (request, auth_token) = (request.clone(), auth_token.map(str::to_owned));
     let info = ConnectInfo { request, params, client_ip, auth_token, transport: longpoll::NAME };
-    let init = acceptor.connect(&info)?;
-    let slot = acceptor.admit_longpoll(client_ip, acceptor.poll_window().saturating_mul(3) / 2)?;
+    let (slot, init) = acceptor.admit_longpoll(info, acceptor.poll_window().saturating_mul(3) / 2).await?;
     let options = LongPollOptions {
         bytes: acceptor.limits().queue_bytes,
         close_on_concurrent_poll: false,

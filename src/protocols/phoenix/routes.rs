@@ -16,9 +16,8 @@ use super::version::{Version, version};
 use super::{V1, V2, longpoll};
 use crate::connections::hub::ConnectionSlot;
 use crate::http::acceptor::{Acceptor, ProtocolMount, default_timeouts};
-use crate::http::client_ip::ClientIp;
 use crate::http::mount::{ConnectError, ConnectInfo, SocketInit};
-use crate::http::request::{check_origin, check_upgrade, params};
+use crate::http::request::{check_origin, params};
 use crate::refusal::ConnectRefusal;
 use crate::topic::Realm;
 use crate::transports::websocket;
@@ -43,33 +42,23 @@ fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
 }
 
 async fn upgrade(acceptor: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let result = acceptor.client_ip(&request).and_then(|client_ip| admit(&acceptor, &request, client_ip));
-    match result {
-        Ok((slot, client)) => {
-            let subprotocol = client.subprotocol.as_deref();
-            match client.version {
-                Version::V1 => acceptor.websocket(&request, payload, subprotocol, slot, client.init, V1),
-                Version::V2 => acceptor.websocket(&request, payload, subprotocol, slot, client.init, V2),
+    match admit(&acceptor, &request).await {
+        Ok(AdmittedClient { version, subprotocol, slot, init }) => {
+            let subprotocol = subprotocol.as_deref();
+            match version {
+                Version::V1 => acceptor.websocket(&request, payload, subprotocol, slot, init, V1),
+                Version::V2 => acceptor.websocket(&request, payload, subprotocol, slot, init, V2),
             }
         }
         Err(error) => acceptor.refuse(error),
     }
 }
 
-fn admit(
-    acceptor: &Acceptor,
-    request: &HttpRequest,
-    client_ip: ClientIp,
-) -> Result<(ConnectionSlot, CheckedClient), ConnectError> {
-    let client = check(request, acceptor, client_ip)?;
-    Ok((acceptor.admit(request, client_ip)?, client))
-}
-
-/// The parameters of an upgrade request that passed the checks.
-#[derive(Debug)]
-struct CheckedClient {
+/// A client whose request passed all checks, with its place.
+struct AdmittedClient {
     version: Version,
     subprotocol: Option<String>,
+    slot: ConnectionSlot,
     init: SocketInit,
 }
 
@@ -81,8 +70,9 @@ pub(crate) struct Offer {
     pub(crate) token: Option<String>,
 }
 
-/// Runs all checks but the limits on connections.
-fn check(request: &HttpRequest, acceptor: &Acceptor, client_ip: ClientIp) -> Result<CheckedClient, ConnectError> {
+/// Runs the checks before the upgrade, and admits the client.
+async fn admit(acceptor: &Acceptor, request: &HttpRequest) -> Result<AdmittedClient, ConnectError> {
+    let client_ip = acceptor.client_ip(request)?;
     if request.method() != Method::GET {
         return Err(ConnectError::new(StatusCode::BAD_REQUEST, "").with_reason(ConnectRefusal::Request));
     }
@@ -90,16 +80,10 @@ fn check(request: &HttpRequest, acceptor: &Acceptor, client_ip: ClientIp) -> Res
     check_origin(request.headers(), acceptor.origins())?;
     let offer = subprotocol(request.headers(), acceptor.subprotocols())?;
     let version = version(&params)?;
-    let info = ConnectInfo {
-        request,
-        params: &params,
-        client_ip,
-        auth_token: offer.token.as_deref(),
-        transport: websocket::NAME,
-    };
-    let init = acceptor.connect(&info)?;
-    check_upgrade(request)?;
-    Ok(CheckedClient { version, subprotocol: offer.answer, init })
+    let (request, auth_token) = (request.clone(), offer.token);
+    let info = ConnectInfo { request, params, client_ip, auth_token, transport: websocket::NAME };
+    let (slot, init) = acceptor.admit(info).await?;
+    Ok(AdmittedClient { version, subprotocol: offer.answer, slot, init })
 }
 
 /// Chooses a subprotocol among those that the client offers. A mount's own subprotocols come first. If the mount has

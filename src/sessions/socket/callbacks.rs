@@ -1,7 +1,7 @@
 //! How a socket runs its channels: one function at a time, and then what it has asked for. A channel that
 //! panics has crashed, and nothing else.
 
-use crate::channels::channel::Channel;
+use crate::channels::channel::DynChannel;
 use crate::channels::context::{Action, CallbackOutcome, Context};
 use crate::channels::effect::Effect;
 use crate::channels::reply::TerminateReason;
@@ -16,7 +16,7 @@ impl Socket {
     /// Lets the channel put an event in its own words. What it tells its topic meanwhile does not pass
     /// through it again: that would never end.
     pub(crate) fn intercept(&mut self, topic: &Topic, event: &str, payload: &Payload) {
-        let run = |channel: &mut dyn Channel, ctx: &mut Context<'_>| channel.handle_out(event, payload, ctx);
+        let run = |channel: &mut DynChannel, ctx: &mut Context<'_>| channel.handle_out(event, payload, ctx);
         let Some(((), outcome)) = self.call(topic, &None, run) else { return };
         self.apply(topic, outcome.actions);
         self.settle(topic, Vec::new(), outcome.completed_join, outcome.stopped);
@@ -74,6 +74,10 @@ impl Socket {
                 }
                 Action::Unsubscribe(other) => {
                     self.unsubscribe_from(topic, &other);
+                    continue;
+                }
+                Action::Spawn(task) => {
+                    self.start_task(topic, *task);
                     continue;
                 }
             };

@@ -1,11 +1,11 @@
 //! One topic of one socket: its channel, the marks by which the client knows it, and, until the join is
 //! answered, what waits for that. A channel that panics is caught here.
 
-use std::collections::VecDeque;
+use std::collections::{VecDeque, vec_deque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use crate::channels::channel::Channel;
+use crate::channels::channel::{Channel, DynChannel};
 use crate::channels::client::Client;
 use crate::channels::context::{CallScope, CallbackOutcome, Context};
 use crate::message::{Event, JoinId, Payload, Ref};
@@ -20,6 +20,8 @@ pub(crate) struct ChannelServer {
     pub(crate) reply_ref: Option<Ref>,
     /// Nothing, once the client has its `ok`.
     pub(crate) pending: Option<Box<PendingJoin>>,
+    /// While a task is to answer a request: what the client says after that.
+    awaiting: Option<Box<Awaiting>>,
     /// What it hears besides its own topic, each as a membership of its own.
     pub(crate) subscriptions: Vec<(JoinId, Topic)>,
     /// The events that its channel wants to see before its client does.
@@ -42,11 +44,45 @@ pub(crate) struct PendingJoin {
     /// Marks and requests of older joins that were not answered either: they end as this one does.
     pub(crate) superseded: Vec<(Option<Ref>, Option<Ref>)>,
     /// What the client said to the topic meanwhile.
-    pub(crate) backlog: VecDeque<QueuedPush>,
-    backlog_bytes: usize,
+    pub(crate) backlog: Backlog,
 }
 
-/// Something that a client said to a topic before its join was answered.
+/// Tasks that are to answer requests: one, unless a channel has several answer the same.
+#[derive(Default)]
+struct Awaiting {
+    tasks: usize,
+    backlog: Backlog,
+}
+
+/// What a client said to a topic that cannot handle it yet, in order.
+#[derive(Default)]
+pub(crate) struct Backlog {
+    queue: VecDeque<QueuedPush>,
+    bytes: usize,
+}
+
+impl Backlog {
+    /// Keeps what is said, if what waits already is less than `bound` bytes; says whether it was.
+    pub(crate) fn push(&mut self, queued: QueuedPush, bound: usize) -> bool {
+        let room = self.bytes < bound;
+        if room {
+            self.bytes += queued.size();
+            self.queue.push_back(queued);
+        }
+        room
+    }
+}
+
+impl IntoIterator for Backlog {
+    type Item = QueuedPush;
+    type IntoIter = vec_deque::IntoIter<QueuedPush>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.queue.into_iter()
+    }
+}
+
+/// Something that a client said to a topic that could not handle it yet.
 pub(crate) enum QueuedPush {
     Push(Option<Ref>, Event, Payload),
     Leave(Option<Ref>),
@@ -68,9 +104,9 @@ impl QueuedPush {
 pub(crate) struct Crashed;
 
 /// One of a channel's functions, to be run.
-pub(crate) trait Callback<R>: FnOnce(&mut dyn Channel, &mut Context<'_>) -> R {}
+pub(crate) trait Callback<R>: FnOnce(&mut DynChannel, &mut Context<'_>) -> R {}
 
-impl<R, F: FnOnce(&mut dyn Channel, &mut Context<'_>) -> R> Callback<R> for F {}
+impl<R, F: FnOnce(&mut DynChannel, &mut Context<'_>) -> R> Callback<R> for F {}
 
 impl ChannelServer {
     pub(crate) fn new(id: JoinId, join_ref: Option<Ref>, channel: Box<dyn Channel>, pending: PendingJoin) -> Self {
@@ -80,6 +116,7 @@ impl ChannelServer {
             join_ref,
             reply_ref,
             pending: Some(Box::new(pending)),
+            awaiting: None,
             subscriptions: Vec::new(),
             intercepted: &[],
             channel,
@@ -89,6 +126,44 @@ impl ChannelServer {
     /// Whether the client has not been answered yet.
     pub(crate) fn is_pending(&self) -> bool {
         self.pending.is_some()
+    }
+
+    /// Whether what the client says must wait: for the join's answer, or for a task's.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.pending.is_some() || self.awaiting.is_some()
+    }
+
+    /// Where what must wait is kept.
+    pub(crate) fn backlog(&mut self) -> Option<&mut Backlog> {
+        match (&mut self.pending, &mut self.awaiting) {
+            (Some(pending), _) => Some(&mut pending.backlog),
+            (None, Some(awaiting)) => Some(&mut awaiting.backlog),
+            (None, None) => None,
+        }
+    }
+
+    /// How many messages wait.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn backlog_len(&self) -> usize {
+        let pending = self.pending.as_ref().map_or(0, |pending| pending.backlog.queue.len());
+        pending + self.awaiting.as_ref().map_or(0, |awaiting| awaiting.backlog.queue.len())
+    }
+
+    /// What the client says from now on waits for one task more.
+    pub(crate) fn await_task(&mut self) {
+        self.awaiting.get_or_insert_default().tasks += 1;
+    }
+
+    /// A task has answered; returns what waited for it, if nothing else is awaited.
+    pub(crate) fn task_awaited(&mut self) -> Backlog {
+        let Some(awaiting) = &mut self.awaiting else { return Backlog::default() };
+        awaiting.tasks -= 1;
+        if awaiting.tasks > 0 { Backlog::default() } else { self.take_awaiting() }
+    }
+
+    /// Takes out what waits for a task.
+    pub(crate) fn take_awaiting(&mut self) -> Backlog {
+        self.awaiting.take().map(|awaiting| awaiting.backlog).unwrap_or_default()
     }
 
     /// Whether the registry has been asked, but has not answered as far as we know.
@@ -146,15 +221,5 @@ impl PendingJoin {
         let mut superseded = older.superseded;
         superseded.push((join_ref, older.reference));
         Self { replaces, closing: older.closing, superseded, ..Self::default() }
-    }
-
-    /// Keeps what is said meanwhile, if what waits already is less than `bound` bytes; says whether it was.
-    pub(crate) fn queue_until_joined(&mut self, queued: QueuedPush, bound: usize) -> bool {
-        let room = self.backlog_bytes < bound;
-        if room {
-            self.backlog_bytes += queued.size();
-            self.backlog.push_back(queued);
-        }
-        room
     }
 }

@@ -5,10 +5,9 @@
 //! ended, then that the old one is closed, as from Phoenix; an older one that was not answered yet ends
 //! as the new one does.
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::channels::channel::Channel;
+use crate::channels::channel::{Channel, DynChannel};
 use crate::channels::context::Context;
 use crate::channels::effect::Effect;
 use crate::channels::reply::{Join, LimitError, TerminateReason};
@@ -16,7 +15,7 @@ use crate::connections::token_bucket::RateVerdict;
 use crate::message::{JoinId, Outbound, Payload, Ref, Status};
 use crate::refusal::JoinRefusal;
 use crate::sessions::socket::Socket;
-use crate::sessions::socket::channel_server::{ChannelServer, PendingJoin, QueuedPush};
+use crate::sessions::socket::channel_server::{Backlog, ChannelServer, PendingJoin, QueuedPush};
 use crate::topic::Topic;
 
 impl Socket {
@@ -37,7 +36,7 @@ impl Socket {
         let id = JoinId(self.last_join);
         self.topics.insert(id, topic.clone());
         self.joins.insert(topic.clone(), Box::new(ChannelServer::new(id, join_ref, channel, pending)));
-        let run = |channel: &mut dyn Channel, ctx: &mut Context<'_>| (channel.join(payload, ctx), channel.intercepts());
+        let run = |channel: &mut DynChannel, ctx: &mut Context<'_>| (channel.join(payload, ctx), channel.intercepts());
         let Some((join, intercepted)) = self.run(&topic, &reference, run) else { return };
         if let Some(server) = self.joins.get_mut(&topic) {
             server.intercepted = intercepted;
@@ -86,7 +85,7 @@ impl Socket {
         self.terminate(topic, TerminateReason::Replaced);
         let Some(mut old) = self.remove_join(topic) else { return PendingJoin::default() };
         let (id, join_ref, pending) = (old.id, old.join_ref.take(), old.pending.take());
-        old.drop_channel();
+        self.drop_server(topic, old);
         let Some(mut pending) = pending else { return PendingJoin::after(id, join_ref) };
         self.refuse_backlog(topic, std::mem::take(&mut pending.backlog));
         PendingJoin::instead_of(id, join_ref, *pending)
@@ -125,7 +124,7 @@ impl Socket {
             self.reply(join_ref, reference, topic, Status::Error, payload.clone());
         }
         self.reply(server.join_ref.take(), pending.reference, topic, Status::Error, payload);
-        server.drop_channel();
+        self.drop_server(topic, server);
         self.close_all(topic, pending.closing);
         if let Some(join) = pending.replaces {
             self.effects.push_back(Effect::Unsubscribe(join));
@@ -134,7 +133,7 @@ impl Socket {
     }
 
     /// Answers what was said to a topic that has not been joined after all.
-    fn refuse_backlog(&mut self, topic: &Topic, backlog: VecDeque<QueuedPush>) {
+    fn refuse_backlog(&mut self, topic: &Topic, backlog: Backlog) {
         backlog.into_iter().for_each(|queued| self.refuse_queued(topic, queued));
     }
 
@@ -188,6 +187,8 @@ impl Socket {
         match queued {
             // it has left, stopped or crashed meanwhile
             queued if !self.joins.contains_key(&topic) => self.refuse_queued(&topic, queued),
+            // what came before it awaits a task; there is room, since it had some before
+            queued if self.is_waiting(&topic) => drop(self.queue(&topic, queued)),
             QueuedPush::Push(reference, event, payload) => self.handle_in(&topic, reference, &event, &payload),
             QueuedPush::Leave(reference) => self.leave_now(&topic, reference),
         }
@@ -200,10 +201,22 @@ impl Socket {
         }
     }
 
-    /// Keeps what is said to a topic that is about to be joined; says whether there was room.
-    pub(crate) fn queue_until_joined(&mut self, topic: &Topic, queued: QueuedPush) -> bool {
+    fn is_waiting(&self, topic: &Topic) -> bool {
+        self.joins.get(topic).is_some_and(|server| server.is_waiting())
+    }
+
+    /// Keeps what is said to a topic that is about to be joined, or whose channel awaits a task; says whether there
+    /// was room.
+    pub(crate) fn queue(&mut self, topic: &Topic, queued: QueuedPush) -> bool {
         let bound = self.settings.limits.queue_bytes;
-        let pending = self.joins.get_mut(topic).and_then(|server| server.pending.as_mut());
-        pending.is_some_and(|pending| pending.queue_until_joined(queued, bound))
+        let backlog = self.joins.get_mut(topic).and_then(|server| server.backlog());
+        backlog.is_some_and(|backlog| backlog.push(queued, bound))
+    }
+
+    /// The end of a channel's life in the socket: what was said to it meanwhile is answered.
+    pub(crate) fn drop_server(&mut self, topic: &Topic, mut server: Box<ChannelServer>) {
+        let backlog = server.take_awaiting();
+        server.drop_channel();
+        self.refuse_backlog(topic, backlog);
     }
 }

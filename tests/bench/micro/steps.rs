@@ -92,7 +92,7 @@ async fn room(topic: &Topic, members: u32) -> (Pubsub, Vec<Arc<Connection>>) {
         let (connection, topic) = (connection.clone(), topic.clone());
         let membership = Membership::default();
         let permit = pubsub.budget().take(topic.key().len()).expect("room for so few");
-        pubsub.subscribe(Subscribe { connection, join: JoinId(0), topic, membership, replaces: None }, permit);
+        pubsub.add_member(Subscribe { connection, join: JoinId(0), topic, membership, replaces: None }, permit);
     }
     while pubsub.count(topic.as_str()) < members as usize {
         sleep(Duration::from_millis(1)).await;

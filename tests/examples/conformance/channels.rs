@@ -20,14 +20,14 @@ impl Channel for Room {
     }
 
     fn after_join(&mut self, ctx: &mut Context<'_>) {
-        ctx.broadcast("user_entered", json!({ "user": self.user }).into());
+        ctx.broadcast("user_entered", json!({ "user": self.user }));
         let mut joined = json!({ "status": "connected" });
         if let (Some(joined), Ok(Value::Object(assigned))) =
             (joined.as_object_mut(), serde_json::to_value(ctx.assigns().get::<Assigned>()))
         {
             joined.extend(assigned);
         }
-        ctx.push("joined", joined.into());
+        ctx.push("joined", joined);
     }
 
     fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
@@ -57,12 +57,12 @@ impl Channel for Room {
     fn handle_out(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) {
         let mut message: Map<String, Value> = payload.parse().unwrap_or_default();
         message.insert("transport".into(), format!(":{}", ctx.transport()).into());
-        ctx.push(event, Value::from(message).into());
+        ctx.push(event, Value::from(message));
     }
 
     fn terminate(&mut self, _: TerminateReason, ctx: &mut Context<'_>) {
         if ctx.transport() == "websocket" {
-            ctx.push("you_left", json!({ "message": "bye!" }).into());
+            ctx.push("you_left", json!({ "message": "bye!" }));
         }
     }
 }
@@ -83,8 +83,8 @@ impl Channel for Custom {
     fn join(&mut self, payload: &Payload, _: &mut Context<'_>) -> Join {
         let params: Map<String, Value> = payload.parse().unwrap_or_default();
         match params.get("action").and_then(Value::as_str) {
-            Some("ok") => Join::ok_with(json!({ "action": "ok" }).into()),
-            Some("ignore") => Join::Error(json!({ "action": "ignore" }).into()),
+            Some("ok") => Join::ok_with(json!({ "action": "ok" })),
+            Some("ignore") => Join::error_with(json!({ "action": "ignore" })),
             _ => panic!("oops"),
         }
     }

@@ -17,7 +17,7 @@ pub struct Assigned {
 }
 
 /// `/ws`: as [`admin`], and a word of its own for who comes too often.
-pub fn user(info: &ConnectInfo<'_>) -> Result<SocketInit, ConnectError> {
+pub fn user(info: &ConnectInfo) -> Result<SocketInit, ConnectError> {
     if info.param("ratelimit") == Some("true") {
         return Err(ConnectError::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests"));
     }
@@ -25,31 +25,31 @@ pub fn user(info: &ConnectInfo<'_>) -> Result<SocketInit, ConnectError> {
 }
 
 /// Everybody but who asks to be refused.
-pub fn admin(info: &ConnectInfo<'_>) -> Result<SocketInit, ConnectError> {
+pub fn admin(info: &ConnectInfo) -> Result<SocketInit, ConnectError> {
     let refused = ["reject", "custom_error"].iter().any(|param| info.param(param) == Some("true"));
     if refused { Err(ConnectError::forbidden()) } else { connected(info, None) }
 }
 
 /// As [`admin`], of those who come over a WebSocket; for others there is no such place.
-pub fn over_websocket(info: &ConnectInfo<'_>) -> Result<SocketInit, ConnectError> {
+pub fn over_websocket(info: &ConnectInfo) -> Result<SocketInit, ConnectError> {
     over("websocket", info)
 }
 
 /// As [`admin`], of those who poll; for others there is no such place.
-pub fn over_longpoll(info: &ConnectInfo<'_>) -> Result<SocketInit, ConnectError> {
+pub fn over_longpoll(info: &ConnectInfo) -> Result<SocketInit, ConnectError> {
     over("longpoll", info)
 }
 
-fn over(transport: &str, info: &ConnectInfo<'_>) -> Result<SocketInit, ConnectError> {
+fn over(transport: &str, info: &ConnectInfo) -> Result<SocketInit, ConnectError> {
     if info.transport() == transport { admin(info) } else { Err(ConnectError::new(StatusCode::NOT_FOUND, "")) }
 }
 
 /// Everybody, and the channels are told all of the request that Phoenix's `connect_info` offers.
-pub fn with_connect_info(info: &ConnectInfo<'_>) -> Result<SocketInit, ConnectError> {
+pub fn with_connect_info(info: &ConnectInfo) -> Result<SocketInit, ConnectError> {
     connected(info, Some(connect_info(info)))
 }
 
-fn connected(info: &ConnectInfo<'_>, connect_info: Option<Value>) -> Result<SocketInit, ConnectError> {
+fn connected(info: &ConnectInfo, connect_info: Option<Value>) -> Result<SocketInit, ConnectError> {
     let user_id = info.param("user_id").map(str::to_owned);
     let connected = SocketInit::default().assign(Assigned { user_id: user_id.clone(), connect_info });
     let Some(user_id) = user_id else { return Ok(connected) };
@@ -57,7 +57,7 @@ fn connected(info: &ConnectInfo<'_>, connect_info: Option<Value>) -> Result<Sock
     Ok(connected.id(id))
 }
 
-fn connect_info(info: &ConnectInfo<'_>) -> Value {
+fn connect_info(info: &ConnectInfo) -> Value {
     let mut all = json!({
         "x_headers": headers(info, |name| name.starts_with("x-")),
         "trace_context_headers": headers(info, |name| matches!(name, "traceparent" | "tracestate")),
@@ -77,12 +77,12 @@ fn connect_info(info: &ConnectInfo<'_>) -> Value {
 }
 
 /// Header lists, as Phoenix's test makes maps of them.
-fn headers<'a>(info: &'a ConnectInfo<'_>, wanted: impl Fn(&str) -> bool) -> BTreeMap<&'a str, &'a str> {
+fn headers<'a>(info: &'a ConnectInfo, wanted: impl Fn(&str) -> bool) -> BTreeMap<&'a str, &'a str> {
     let named = info.headers().iter().filter(|(name, _)| wanted(name.as_str()));
     named.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect()
 }
 
-fn uri(info: &ConnectInfo<'_>) -> Value {
+fn uri(info: &ConnectInfo) -> Value {
     let (scheme, host) = (info.scheme(), info.host());
     let authority: Option<Authority> = host.parse().ok();
     let own_port = if scheme == "https" { 443 } else { 80 };

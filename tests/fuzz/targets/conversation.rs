@@ -10,7 +10,7 @@ use super::{SMALL, Target, engineio, hello, peerjs, phoenix, socketio};
 use crate::channels::builtin::routers;
 use crate::channels::channel::{Channel, Router};
 use crate::channels::context::Context;
-use crate::channels::reply::Reply;
+use crate::channels::reply::{Join, Reply};
 use crate::config::schema::Config;
 use crate::message::Payload;
 use crate::protocol::{Frame, Protocol};
@@ -23,7 +23,7 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     let mut config = Config::default();
     let limits = &mut config.limits;
     (limits.joins_per_socket, limits.watches_per_socket, limits.queue_bytes) = (4, 2, 1_024);
-    (limits.not_found_burst, limits.joins_burst) = (5, 40);
+    (limits.not_found_burst, limits.joins_burst, limits.tasks_per_socket) = (5, 40, 3);
     config
 });
 
@@ -123,6 +123,37 @@ fn talk_engineio(data: &[u8]) {
     let echo = || Arc::new(Router::new().channel("/", |_| Echo));
     converse(Realm::EngineIo, echo(), engineio::client::<V4>(), parts(data));
     converse(Realm::EngineIo, echo(), engineio::client::<V3>(), parts(data));
+}
+
+/// Its channel awaits futures whenever it can.
+pub(super) fn talk_async(tape: impl Iterator<Item = Part>) {
+    struct Slow;
+    impl Channel for Slow {
+        fn join(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Join {
+            let refused = *payload != Payload::empty();
+            ctx.join_async(async {}, move |_: &mut Self, (), _| if refused { Join::error("no") } else { Join::ok() })
+        }
+
+        fn handle_in(&mut self, event: &str, _: &Payload, ctx: &mut Context<'_>) -> Reply {
+            let request = ctx.request_ref();
+            match event {
+                "reply" => ctx.reply_async(async {}, |_: &mut Self, (), _| Reply::ok()),
+                "twice" => ctx.reply_async(async {}, |_: &mut Self, (), ctx| {
+                    ctx.reply_async(async {}, |_: &mut Self, (), _| Reply::ok())
+                }),
+                "stop" => ctx.reply_async(async {}, |_: &mut Self, (), ctx| {
+                    ctx.stop();
+                    Reply::ok()
+                }),
+                "spawn" => match ctx.spawn(async {}, |_: &mut Self, (), ctx| ctx.reply(request, Reply::ok())) {
+                    Ok(()) => Reply::NoReply,
+                    Err(error) => Reply::error(error.reason()),
+                },
+                _ => Reply::ok(),
+            }
+        }
+    }
+    converse(Realm::Phoenix, Arc::new(Router::new().channel("slow:*", |_| Slow)), V2, tape);
 }
 
 fn converse<P: Protocol>(realm: Realm, router: Arc<Router>, protocol: P, tape: impl Iterator<Item = Part>) {

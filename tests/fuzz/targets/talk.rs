@@ -1,22 +1,28 @@
 //! A session without actors, with a world around it that the input rules. The socket answers each request at most
 //! once, and each join exactly once; it keeps no more than its limits allow; no channel panics.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::hello::METRICS;
 use super::registry::{Order, Registry};
+use futures_util::FutureExt;
+
 use crate::broker::registry::permits::{CommandBudget, Permit};
 use crate::channels::channel::Router;
 use crate::channels::effect::Effect;
+use crate::channels::tasks::TaskFuture;
 use crate::config::schema::Limits;
 use crate::connections::connection::{Connection, ConnectionId};
+use crate::connections::envelope::SocketEvent;
 use crate::connections::limits::{ConnectionLimits, QueueLimit, Timeouts};
 use crate::connections::token_bucket::SharedTokenBucket;
 use crate::connections::writer::JoinIds;
-use crate::message::{Broadcast, DeliveryStatus, Inbound, JoinId, Outbound, Payload, Reach, Ref, Request, Signal};
+use crate::message::{
+    Broadcast, DeliveryStatus, Inbound, JoinId, Outbound, Payload, PresenceChange, Reach, Ref, Request, Signal, TaskId,
+};
 use crate::protocol::{Decoded, Delivery, Frame, Protocol};
 use crate::sessions::settings::SocketSettings;
 use crate::sessions::socket::channel_server::QueuedPush;
@@ -34,6 +40,8 @@ pub(super) struct TransportHandler<P> {
     socket: Socket,
     registry: Registry,
     budget: Arc<CommandBudget>,
+    /// Futures that have not been polled yet.
+    tasks: VecDeque<(TaskId, TaskFuture)>,
     /// What passes the socket by.
     lane: JoinIds,
     /// While it is there, there is no other turn to be had.
@@ -65,6 +73,7 @@ impl<P: Protocol> TransportHandler<P> {
             socket,
             registry: Registry::default(),
             budget,
+            tasks: VecDeque::new(),
             lane: JoinIds::new(),
             busy: None,
             now,
@@ -137,7 +146,10 @@ impl<P: Protocol> TransportHandler<P> {
                     self.registry.order(Order::Watch(join, topic), Some(permit));
                 }
             }
-            Effect::Update { meta, .. } => assert!(meta.is_object(), "{meta:?} is listed"),
+            Effect::Presence { change, .. } => {
+                assert!(!matches!(&change, PresenceChange::Update(meta) if !meta.is_object()), "{change:?}");
+            }
+            Effect::Spawn { id, future } => self.tasks.push_back((id, future)),
             Effect::Close(_) => self.is_over = true,
         }
     }
@@ -215,6 +227,7 @@ impl<P: Protocol> TransportHandler<P> {
             b'g' => self.registry.carry_out(true, self.verdict),
             b'r' => self.registry.carry_out(false, self.verdict),
             b'm' => self.read_note(),
+            b't' => self.run_task(),
             b'e' => self.registry.evict(0),
             b'E' => self.registry.evict(1),
             b'd' => self.verdict = DeliveryStatus::Delivered,
@@ -232,6 +245,14 @@ impl<P: Protocol> TransportHandler<P> {
     fn read_note(&mut self) {
         if let Some(note) = self.registry.next_note() {
             self.socket.handle_event(note, self.now);
+        }
+    }
+
+    /// Polls the future that has waited longest: those of the channels here are ready at once.
+    fn run_task(&mut self) {
+        let Some((id, future)) = self.tasks.pop_front() else { return };
+        if future.run().now_or_never().expect("a future that is ready").is_ok() {
+            self.socket.handle_event(SocketEvent::TaskDone(id), self.now);
         }
     }
 
@@ -261,10 +282,11 @@ impl<P: Protocol> TransportHandler<P> {
         assert!(self.is_over || socket.effects.is_empty());
         for joined in socket.joins.values() {
             assert!(joined.superseded() <= most, "{} joins wait with one", joined.superseded());
-            let backlog = joined.pending.as_ref().map_or(0, |pending| pending.backlog.len());
+            let backlog = joined.backlog_len();
             let room = socket.settings.limits.queue_bytes / size_of::<QueuedPush>() + 1;
             assert!(backlog <= room, "{backlog} messages wait for a join");
         }
+        assert!(socket.client.tasks_left <= socket.settings.limits.tasks_per_socket, "tasks are given back twice");
         let waiting: u32 = socket.waiting.values().sum();
         assert_eq!(waiting as usize, self.registry.held(), "signals that wait");
     }
@@ -272,9 +294,10 @@ impl<P: Protocol> TransportHandler<P> {
     /// All that was asked is answered by the world; then every join has its answer, and the socket is where the
     /// registry says it is.
     pub(super) fn settle(&mut self) {
-        while !self.registry.is_idle() {
+        while !self.registry.is_idle() || !self.tasks.is_empty() {
             self.registry.carry_out(true, DeliveryStatus::Delivered);
             self.read_note();
+            self.run_task();
             self.carry_out();
         }
         self.check();
@@ -286,6 +309,9 @@ impl<P: Protocol> TransportHandler<P> {
             assert!(answered >= *joins, "{mark:?} was to join {joins} times, and answered {answered} times");
         }
         assert!(!self.socket.is_joining());
+        let (left, most) = (self.socket.client.tasks_left, self.socket.settings.limits.tasks_per_socket);
+        assert_eq!(left, most, "tasks that nobody runs");
+        assert!(self.socket.joins.values().all(|joined| !joined.is_waiting()), "messages that wait for ever");
         assert_eq!(self.registry.members(), self.socket.topics.len(), "who is where");
         assert!(self.socket.waiting.is_empty(), "signals that wait for ever");
     }

@@ -4,7 +4,7 @@
 use std::iter::once;
 use std::sync::LazyLock;
 
-use super::conversation::{talk_hello, talk_peerjs, talk_phoenix, talk_socketio};
+use super::conversation::{talk_async, talk_hello, talk_peerjs, talk_phoenix, talk_socketio};
 use super::tape::Part;
 use super::{SMALL, Target};
 use crate::protocol::Frame;
@@ -15,12 +15,31 @@ const OTHER: &str = "00000000-0000-4000-8000-00000000000b";
 const EVENTS: &[u8] = b"ggggmmmmrreEbBdaaoufFF\xFA";
 
 pub(super) const TARGETS: &[Target] = &[
-    Target { name: "words_phoenix", run: |data| talk_phoenix(play(&PHOENIX, data)), seeds, words: &[], most: SMALL },
-    Target { name: "words_peerjs", run: |data| talk_peerjs(play(&PEERJS, data)), seeds, words: &[], most: SMALL },
-    Target { name: "words_hello", run: |data| talk_hello(play(&HELLO, data)), seeds, words: &[], most: SMALL },
+    Target {
+        name: "words_phoenix",
+        run: |data| talk_phoenix(play(&PHOENIX, EVENTS, data)),
+        seeds,
+        words: &[],
+        most: SMALL,
+    },
+    Target {
+        name: "words_async",
+        run: |data| talk_async(play(&ASYNC, &[EVENTS, b"ttt"].concat(), data)),
+        seeds,
+        words: &[],
+        most: SMALL,
+    },
+    Target {
+        name: "words_peerjs",
+        run: |data| talk_peerjs(play(&PEERJS, EVENTS, data)),
+        seeds,
+        words: &[],
+        most: SMALL,
+    },
+    Target { name: "words_hello", run: |data| talk_hello(play(&HELLO, EVENTS, data)), seeds, words: &[], most: SMALL },
     Target {
         name: "words_socketio",
-        run: |data| talk_socketio(once(enter()).chain(play(&SOCKETIO, data))),
+        run: |data| talk_socketio(once(enter()).chain(play(&SOCKETIO, EVENTS, data))),
         seeds,
         words: &[],
         most: SMALL,
@@ -28,6 +47,7 @@ pub(super) const TARGETS: &[Target] = &[
 ];
 
 static PHOENIX: LazyLock<Vec<String>> = LazyLock::new(of_phoenix);
+static ASYNC: LazyLock<Vec<String>> = LazyLock::new(of_async);
 static PEERJS: LazyLock<Vec<String>> = LazyLock::new(of_peerjs);
 static HELLO: LazyLock<Vec<String>> = LazyLock::new(of_hello);
 static SOCKETIO: LazyLock<Vec<String>> = LazyLock::new(of_socketio);
@@ -41,14 +61,32 @@ fn enter() -> Part {
     Part::Says(Frame::Text("40".into()))
 }
 
-fn play(messages: &[String], data: &[u8]) -> impl Iterator<Item = Part> + Clone {
+fn play(messages: &[String], events: &[u8], data: &[u8]) -> impl Iterator<Item = Part> + Clone {
     data.iter().map(move |byte| {
-        let at = usize::from(*byte) % (messages.len() + EVENTS.len());
+        let at = usize::from(*byte) % (messages.len() + events.len());
         match messages.get(at) {
             Some(message) => Part::Says(Frame::Text(message.as_str().into())),
-            None => Part::Happens(vec![EVENTS[at - messages.len()]]),
+            None => Part::Happens(vec![events[at - messages.len()]]),
         }
     })
+}
+
+fn of_async() -> Vec<String> {
+    let topics = ["slow:a", "slow:b"].map(|topic| {
+        [
+            ("phx_join", "{}"),
+            ("phx_join", r#"{"no":1}"#),
+            ("phx_leave", "{}"),
+            ("reply", "{}"),
+            ("reply", "{}"),
+            ("twice", "{}"),
+            ("spawn", "{}"),
+            ("now", "{}"),
+            ("stop", "{}"),
+        ]
+        .map(|(event, payload)| (topic, event, payload))
+    });
+    marked(topics.into_iter().flatten())
 }
 
 fn of_phoenix() -> Vec<String> {
@@ -80,7 +118,11 @@ fn of_phoenix() -> Vec<String> {
         ("phoenix", "heartbeat", "{}"),
     ];
     let all = rooms.into_iter().flatten().chain(peer).chain(more);
-    // each message has a mark of its own, so that whoever is owed an answer is known by it
+    marked(all)
+}
+
+/// Each message has a mark of its own, so that whoever is owed an answer is known by it.
+fn marked<'a>(all: impl Iterator<Item = (&'a str, &'a str, &'a str)>) -> Vec<String> {
     let marked = all.enumerate().flat_map(|(n, (topic, event, payload))| {
         ["null", r#""1""#, r#""2""#].map(|join_ref| format!(r#"[{join_ref},{n},"{topic}","{event}",{payload}]"#))
     });

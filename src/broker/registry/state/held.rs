@@ -7,7 +7,8 @@ use futures_util::FutureExt;
 use super::State;
 use crate::broker::registry::command::Subscribe;
 use crate::broker::registry::held_signals::HeldSignal;
-use crate::message::DeliveryStatus;
+use crate::broker::topic_table::Members;
+use crate::message::{DeliveryStatus, JoinId};
 use crate::refusal::DropReason;
 use crate::topic::Topic;
 
@@ -16,7 +17,9 @@ impl State {
     pub(in crate::broker::registry) fn hold_signal(&mut self, signal: HeldSignal) {
         let name = signal.name().clone();
         // a client may have taken the name since the sender looked it up
-        if let Some(members) = self.table.members(name.key()) {
+        let members = self.table.members(name.key());
+        let has_client = |members: &Members| members.iter().any(|member| member.join != JoinId::SERVER);
+        if let Some(members) = members.filter(has_client) {
             return signal.deliver(&members);
         }
         let was_interested = self.is_interested(&name);
@@ -54,7 +57,7 @@ impl State {
 
     /// Delivers the signals held for a name to the client of this node that has just taken it.
     pub(super) fn deliver_held(&mut self, command: &Subscribe) {
-        if !self.held.has(&command.topic) {
+        if !self.held.has(&command.topic) || command.join == JoinId::SERVER {
             return;
         }
         let was_interested = self.is_interested(&command.topic);

@@ -1,0 +1,133 @@
+//! A topic as the server's own code hears it, without a client.
+
+use std::error::Error;
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_util::Stream;
+
+use crate::broker::pubsub::Pubsub;
+use crate::broker::registry::command::Subscribe;
+use crate::close;
+use crate::connections::connection::{Connection, MailboxStream};
+use crate::connections::envelope::{Envelope, SocketEvent};
+use crate::connections::limits::{ConnectionLimits, QueueLimit, Timeouts};
+use crate::connections::token_bucket::{Rate, SharedTokenBucket};
+use crate::message::{Broadcast, JoinId, Membership};
+use crate::topic::Topic;
+
+/// What is broadcast on one topic, as a stream for the server's own code; made by
+/// [`Pubsub::subscribe`](crate::Pubsub::subscribe).
+///
+/// It may be polled on any thread. Broadcasts wait in a queue of `limits.queue_bytes`. A subscriber that falls further
+/// behind loses what waits, and its stream ends: the others, and who broadcasts, never wait for it. Dropping it
+/// unsubscribes.
+///
+/// It is a member of the topic as any other: it counts in [`Pubsub::count`](crate::Pubsub::count), against
+/// `limits.members_per_topic`, and makes the topic one that is online for its watchers. It never holds a name, so
+/// whether a peer is there is answered as without it.
+///
+/// ```no_run
+/// # async fn log_all(pubsub: handclasp::Pubsub) -> Result<(), Box<dyn std::error::Error>> {
+/// let mut orders = pubsub.subscribe(&handclasp::Topic::parse("shop:orders")?).await?;
+/// while let Some(broadcast) = orders.next().await {
+///     println!("{}: {:?}", broadcast.event, broadcast.payload);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct Subscription {
+    connection: Arc<Connection>,
+    mailbox: MailboxStream,
+    pubsub: Pubsub,
+}
+
+impl Subscription {
+    pub(crate) async fn start(pubsub: &Pubsub, topic: &Topic) -> Result<Self, SubscribeError> {
+        let permit = pubsub.budget().take(topic.key().len()).ok_or(SubscribeError::Overloaded)?;
+        let time = Duration::MAX;
+        let limits = ConnectionLimits {
+            timeouts: Timeouts { idle: time, join: time, ping_interval: None },
+            queue: QueueLimit { bytes: pubsub.subscription_bytes(), age: time },
+        };
+        let unused = Arc::new(SharedTokenBucket::full(Rate::per_second(1, 1), Instant::now()));
+        let connection =
+            Arc::new(Connection::new(pubsub.internal_id(), Ipv4Addr::UNSPECIFIED.into(), Arc::new(limits), unused));
+        let mailbox = MailboxStream::new(connection.clone(), pubsub.shared_metrics(), topic.realm());
+        let mut subscription = Self { connection: connection.clone(), mailbox, pubsub: pubsub.clone() };
+        let (join, membership) = (JoinId::SERVER, Membership::default());
+        pubsub.add_member(Subscribe { connection, join, topic: topic.clone(), membership, replaces: None }, permit);
+        match subscription.next_envelope().await {
+            Some(Envelope::SocketEvent(event)) if matches!(*event, SocketEvent::Refused(..)) => {
+                Err(SubscribeError::TopicFull)
+            }
+            Some(_) => Ok(subscription),
+            None => Err(SubscribeError::Overloaded),
+        }
+    }
+
+    /// The next broadcast; nothing when the subscriber has fallen too far behind.
+    pub async fn next(&mut self) -> Option<Broadcast> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+
+    async fn next_envelope(&mut self) -> Option<Envelope> {
+        std::future::poll_fn(|cx| Pin::new(&mut self.mailbox).poll_next(cx)).await
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Broadcast;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Broadcast>> {
+        loop {
+            match Pin::new(&mut self.mailbox).poll_next(cx) {
+                Poll::Ready(Some(Envelope::Delivery(_, delivery))) => {
+                    return Poll::Ready(Some(delivery.broadcast.clone()));
+                }
+                Poll::Ready(Some(Envelope::Close(_)) | None) => return Poll::Ready(None),
+                Poll::Ready(Some(_)) => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.connection.close(&close::GONE);
+        self.pubsub.down(&self.connection);
+        self.connection.mailbox.close_and_discard();
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription").field("connection", &self.connection).finish_non_exhaustive()
+    }
+}
+
+/// Why the server's own code cannot hear a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// The topic has `limits.members_per_topic` members.
+    TopicFull,
+    /// More waits for the registry than `limits.registry_queue_bytes`, or the node has ended.
+    Overloaded,
+}
+
+impl fmt::Display for SubscribeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TopicFull => "the topic is full",
+            Self::Overloaded => "the registry is overloaded",
+        })
+    }
+}
+
+impl Error for SubscribeError {}

@@ -1,0 +1,55 @@
+//! A socket's running tasks: to which join each belongs, what waits for it, and its result.
+
+use std::collections::HashMap;
+
+use crate::channels::effect::Effect;
+use crate::channels::tasks::{NewTask, Task};
+use crate::message::{JoinId, TaskId};
+use crate::sessions::socket::Socket;
+use crate::topic::Topic;
+
+/// The tasks of a socket that has ever had one.
+#[derive(Default)]
+pub(crate) struct Tasks {
+    last: u32,
+    running: HashMap<TaskId, (JoinId, Task)>,
+}
+
+impl Socket {
+    /// Starts a task for the join of `owner`, unless the join is over.
+    pub(crate) fn start_task(&mut self, owner: &Topic, NewTask { task, future }: NewTask) {
+        let Some(server) = self.joins.get_mut(owner) else {
+            self.client.tasks_left += 1;
+            return;
+        };
+        if task.is_ordered {
+            server.await_task();
+        }
+        let tasks = self.tasks.get_or_insert_default();
+        tasks.last += 1;
+        let id = TaskId(tasks.last);
+        tasks.running.insert(id, (server.id, task));
+        self.effects.push_back(Effect::Spawn { id, future });
+    }
+
+    /// A future is ready: the channel gets its output, and then what has waited for that.
+    pub(crate) fn task_done(&mut self, id: TaskId) {
+        let Some((join, task)) = self.tasks.as_mut().and_then(|tasks| tasks.running.remove(&id)) else { return };
+        self.client.tasks_left += 1;
+        let (Some(topic), Some(completion)) = (self.topic_of(join), task.take_result()) else { return };
+        self.run_and_reply(&topic, &task.reference, completion);
+        if !task.is_ordered {
+            return;
+        }
+        let Some(server) = self.joins.get_mut(&topic).filter(|server| server.id == join) else { return };
+        let backlog = server.task_awaited();
+        self.replay.extend(backlog.into_iter().map(|queued| (topic.clone(), queued)));
+    }
+
+    /// A join has ended: its futures are dropped.
+    pub(crate) fn abort_tasks(&mut self, join: JoinId) {
+        let Some(tasks) = &mut self.tasks else { return };
+        let aborted = tasks.running.extract_if(|_, (owner, _)| *owner == join).count();
+        self.client.tasks_left += aborted;
+    }
+}

@@ -1,0 +1,288 @@
+//! A client of a test: what it asks for, and what it expects to receive.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::Location;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::close::{self, Reason};
+use crate::message::Payload;
+use crate::testing::received::{Kind, Received, Shown, frame};
+use crate::transports::longpoll::handle::{Fetched, LongPollHandle, Via};
+
+/// How long an assertion waits.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A request of a client, to be answered: what [`TestClient::push`] returns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PushRef(String);
+
+/// One client of a [`TestServer`](crate::testing::TestServer). Dropping it ends its connection soon after;
+/// [`disconnect`](Self::disconnect) waits for that.
+///
+/// An assertion takes the first message that fits, wherever it stands among those that have come, and leaves the
+/// others. Payloads are compared as JSON values, or as bytes.
+pub struct TestClient {
+    session: LongPollHandle,
+    last_ref: u32,
+    /// By topic.
+    join_refs: HashMap<String, String>,
+    received: Vec<Received>,
+}
+
+impl TestClient {
+    pub(super) fn new(session: LongPollHandle) -> Self {
+        Self { session, last_ref: 0, join_refs: HashMap::new(), received: Vec::new() }
+    }
+
+    // ---- what a client does
+
+    /// Joins `topic`, and returns what the channel answers.
+    ///
+    /// # Panics
+    /// When the join is refused; [`try_join`](Self::try_join) expects that it may be.
+    #[track_caller]
+    pub fn join(&mut self, topic: &str, params: impl Into<Payload>) -> impl Future<Output = Payload> {
+        let (at, params) = (Location::caller(), params.into());
+        async move {
+            match self.try_join(topic, params).await {
+                Ok(payload) => payload,
+                Err(payload) => panic!("{at}: the join of {topic:?} was refused: {}", Shown(&payload)),
+            }
+        }
+    }
+
+    /// Joins `topic`.
+    ///
+    /// # Errors
+    /// What the channel answers when it refuses.
+    pub async fn try_join(&mut self, topic: &str, params: impl Into<Payload>) -> Result<Payload, Payload> {
+        let join_ref = (self.last_ref + 1).to_string();
+        self.join_refs.insert(topic.to_owned(), join_ref);
+        let join = self.push(topic, "phx_join", params).await;
+        let (status, payload) = self.reply(join).await;
+        if status == "ok" { Ok(payload) } else { Err(payload) }
+    }
+
+    /// Pushes an event; when this returns, the channel has handled it, or what it awaits has begun.
+    pub async fn push(&mut self, topic: &str, event: &str, payload: impl Into<Payload>) -> PushRef {
+        self.last_ref += 1;
+        let reference = self.last_ref.to_string();
+        let join_ref = self.join_refs.get(topic).map_or("", String::as_str);
+        let frame = frame(join_ref, &reference, topic, event, &payload.into());
+        // one that has ended hears no answer
+        let _ = self.session.post(Via::Http, vec![frame]).await;
+        PushRef(reference)
+    }
+
+    /// Leaves `topic`; when this returns, the channel has ended.
+    #[track_caller]
+    pub fn leave(&mut self, topic: &str) -> impl Future<Output = ()> {
+        let at = Location::caller();
+        async move {
+            let leave = self.push(topic, "phx_leave", Payload::empty()).await;
+            self.assert_reply_at(at, leave, "ok", json!({}).into()).await;
+            self.assert_ended_at(at, topic, Kind::Close).await;
+        }
+    }
+
+    /// Ends the connection, as a client that goes; when this returns, every channel of it has ended.
+    pub async fn disconnect(mut self) {
+        self.session.end(&close::GONE);
+        while self.fetch(PATIENCE).await {}
+    }
+
+    // ---- what it receives
+
+    /// Waits for the answer to a request: its status and payload.
+    #[track_caller]
+    pub fn reply(&mut self, push: PushRef) -> impl Future<Output = (String, Payload)> {
+        let at = Location::caller();
+        async move {
+            let is_it = |kind: &Kind| matches!(kind, Kind::Reply(reference, _) if *reference == push.0);
+            let received = self.wait(at, format!("reply to request {}", push.0), |it| is_it(&it.kind)).await;
+            match received.kind {
+                Kind::Reply(_, status) => (status, received.payload),
+                _ => unreachable!("it was a reply"),
+            }
+        }
+    }
+
+    /// The request is answered with this status and payload.
+    #[track_caller]
+    pub fn assert_reply(
+        &mut self,
+        push: PushRef,
+        status: &str,
+        payload: impl Into<Payload>,
+    ) -> impl Future<Output = ()> {
+        let (at, payload) = (Location::caller(), payload.into());
+        async move { self.assert_reply_at(at, push, status, payload).await }
+    }
+
+    async fn assert_reply_at(&mut self, at: &Location<'_>, push: PushRef, status: &str, payload: Payload) {
+        let want = Kind::Reply(push.0.clone(), status.to_owned());
+        let what = format!("reply {status:?} to request {}: {}", push.0, Shown(&payload));
+        self.wait(at, what, |it| it.kind == want && it.has(&payload)).await;
+    }
+
+    /// The topic's channel pushes this to this client.
+    #[track_caller]
+    pub fn assert_push(&mut self, topic: &str, event: &str, payload: impl Into<Payload>) -> impl Future<Output = ()> {
+        let want = Received { topic: topic.to_owned(), kind: Kind::Push(event.to_owned()), payload: payload.into() };
+        self.assert_received(Location::caller(), want)
+    }
+
+    /// This is broadcast to the topic, and reaches this client.
+    #[track_caller]
+    pub fn assert_broadcast(
+        &mut self,
+        topic: &str,
+        event: &str,
+        payload: impl Into<Payload>,
+    ) -> impl Future<Output = ()> {
+        let kind = Kind::Broadcast(event.to_owned());
+        let want = Received { topic: topic.to_owned(), kind, payload: payload.into() };
+        self.assert_received(Location::caller(), want)
+    }
+
+    /// The next push of `event` on the topic, whatever its payload is.
+    #[track_caller]
+    pub fn next_push(&mut self, topic: &str, event: &str) -> impl Future<Output = Payload> {
+        self.next_of(Location::caller(), topic.to_owned(), Kind::Push(event.to_owned()))
+    }
+
+    /// The next broadcast of `event` on the topic, whatever its payload is.
+    #[track_caller]
+    pub fn next_broadcast(&mut self, topic: &str, event: &str) -> impl Future<Output = Payload> {
+        self.next_of(Location::caller(), topic.to_owned(), Kind::Broadcast(event.to_owned()))
+    }
+
+    /// The topic's channel has not pushed `event`: nothing that has happened before this call made it. What a task or
+    /// a timer does later is not waited for.
+    #[track_caller]
+    pub fn refute_push(&mut self, topic: &str, event: &str) -> impl Future<Output = ()> {
+        self.refute(Location::caller(), topic.to_owned(), Kind::Push(event.to_owned()))
+    }
+
+    /// No broadcast of `event` on the topic has reached this client, as [`refute_push`](Self::refute_push).
+    #[track_caller]
+    pub fn refute_broadcast(&mut self, topic: &str, event: &str) -> impl Future<Output = ()> {
+        self.refute(Location::caller(), topic.to_owned(), Kind::Broadcast(event.to_owned()))
+    }
+
+    /// The server ends the join: its channel has stopped, or another connection has taken its place.
+    #[track_caller]
+    pub fn assert_close(&mut self, topic: &str) -> impl Future<Output = ()> {
+        let at = Location::caller();
+        async move { self.assert_ended_at(at, topic, Kind::Close).await }
+    }
+
+    /// The topic's channel panics.
+    #[track_caller]
+    pub fn assert_crash(&mut self, topic: &str) -> impl Future<Output = ()> {
+        let at = Location::caller();
+        async move { self.assert_ended_at(at, topic, Kind::Crash).await }
+    }
+
+    /// The server ends the connection; returns why.
+    #[track_caller]
+    pub fn assert_disconnect(&mut self) -> impl Future<Output = &'static Reason> {
+        let at = Location::caller();
+        async move {
+            let deadline = Instant::now() + PATIENCE;
+            while self.fetch(deadline.saturating_duration_since(Instant::now())).await {}
+            let closed = self.session.connection().mailbox.closed();
+            closed.unwrap_or_else(|| panic!("{at}: the connection has not ended\n{}", self.listing()))
+        }
+    }
+
+    // ---- how it waits
+
+    async fn assert_ended_at(&mut self, at: &Location<'_>, topic: &str, kind: Kind) {
+        self.next_of_at(at, topic, kind).await;
+    }
+
+    fn assert_received(&mut self, at: &'static Location<'static>, want: Received) -> impl Future<Output = ()> {
+        async move {
+            let is_it = |it: &Received| it.topic == want.topic && it.kind == want.kind && it.has(&want.payload);
+            self.wait(at, want.to_string(), is_it).await;
+        }
+    }
+
+    fn next_of(&mut self, at: &'static Location<'static>, topic: String, kind: Kind) -> impl Future<Output = Payload> {
+        async move { self.next_of_at(at, &topic, kind).await }
+    }
+
+    async fn next_of_at(&mut self, at: &Location<'_>, topic: &str, kind: Kind) -> Payload {
+        let what = format!("{kind:?} on {topic:?}");
+        self.wait(at, what, |it| it.topic == topic && it.kind == kind).await.payload
+    }
+
+    /// What has been sent comes before the answers of two heartbeats: a session handles what its client says before
+    /// what it is told, and only after that what the client says next.
+    fn refute(&mut self, at: &'static Location<'static>, topic: String, kind: Kind) -> impl Future<Output = ()> {
+        async move {
+            for _ in 0..2 {
+                let heartbeat = self.push("phoenix", "heartbeat", Payload::empty()).await;
+                self.assert_reply_at(at, heartbeat, "ok", Payload::empty()).await;
+            }
+            if let Some(it) = self.received.iter().find(|it| it.topic == topic && it.kind == kind) {
+                panic!("{at}: received {it}");
+            }
+        }
+    }
+
+    /// Takes the first message that fits out of those that have come or come in time.
+    async fn wait(&mut self, at: &Location<'_>, what: String, fits: impl Fn(&Received) -> bool) -> Received {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(at) = self.received.iter().position(&fits) {
+                return self.received.remove(at);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || !self.fetch(left).await {
+                panic!("{at}: not received: {what}\n{}", self.listing());
+            }
+        }
+    }
+
+    /// Waits for something to come; says whether the connection goes on.
+    async fn fetch(&mut self, time: Duration) -> bool {
+        match self.session.fetch(time).await {
+            Fetched::Frames(frames) => self.received.extend(frames.iter().map(Received::read)),
+            Fetched::Nothing => return !time.is_zero(),
+            Fetched::Gone => return false,
+        }
+        true
+    }
+
+    fn listing(&self) -> String {
+        let mut text = match &*self.received {
+            [] => "received nothing else".to_owned(),
+            received => {
+                let lines: Vec<String> = received.iter().map(|it| format!("\n  {it}")).collect();
+                format!("received instead:{}", lines.concat())
+            }
+        };
+        if let Some(reason) = self.session.connection().mailbox.closed() {
+            text.push_str(&format!("\nthe connection has ended with {}: {}", reason.code, reason.words));
+        }
+        text
+    }
+}
+
+impl Drop for TestClient {
+    fn drop(&mut self) {
+        self.session.end(&close::GONE);
+    }
+}
+
+impl fmt::Debug for TestClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestClient").field("received", &self.received).finish_non_exhaustive()
+    }
+}

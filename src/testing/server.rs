@@ -1,0 +1,129 @@
+//! The server of a test: one mount of a node that listens nowhere.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use actix::Arbiter;
+use actix_web::test::TestRequest;
+
+use crate::broker::adapter::LocalAdapter;
+use crate::broker::pubsub::Pubsub;
+use crate::config::schema::Config;
+use crate::http::acceptor::Acceptor;
+use crate::http::mount::{ConnectError, ConnectInfo, Mount};
+use crate::http::node_state::NodeState;
+use crate::protocols::phoenix::{V2, routes};
+use crate::testing::client::TestClient;
+use crate::transports::longpoll::LongPollOptions;
+use crate::transports::websocket;
+
+/// One mount, served inside a test to [`TestClient`]s. It ends with the actix system of the test.
+///
+/// Nothing sweeps it: clients are not closed for being silent.
+pub struct TestServer(Acceptor);
+
+impl TestServer {
+    /// Serves `mount` with the default configuration.
+    ///
+    /// # Panics
+    /// Outside of an actix system; `#[actix_web::test]` makes one.
+    #[must_use]
+    pub fn new(mount: Mount) -> Self {
+        Self::with_config(Config::default(), mount)
+    }
+
+    /// As [`new`](Self::new), with the limits of `config`.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    #[must_use]
+    pub fn with_config(config: Config, mount: Mount) -> Self {
+        let (pubsub, _) = Pubsub::start(&config, Arc::new(LocalAdapter), &Arbiter::current());
+        Self(Acceptor::new(Arc::new(NodeState::new(config, pubsub)), mount, routes::MOUNT))
+    }
+
+    /// The server's topics, as its own code has them.
+    #[must_use]
+    pub fn pubsub(&self) -> Pubsub {
+        self.0.pubsub().clone()
+    }
+
+    /// A client without params.
+    ///
+    /// # Panics
+    /// When the mount's `connect` refuses it; [`client`](Self::client) connects one that may be refused.
+    pub async fn connect(&self) -> TestClient {
+        self.client().connect().await.expect("the mount lets the client in")
+    }
+
+    /// A client that is about to connect.
+    #[must_use]
+    pub fn client(&self) -> TestConnect<'_> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000));
+        let request = TestRequest::with_uri(&format!("{}/websocket", self.0.path())).peer_addr(address);
+        TestConnect { acceptor: &self.0, request, params: Vec::new(), auth_token: None }
+    }
+}
+
+impl std::fmt::Debug for TestServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TestServer").field("path", &self.0.path()).finish_non_exhaustive()
+    }
+}
+
+/// A client that is about to connect: what it tells the mount's `connect`.
+pub struct TestConnect<'a> {
+    acceptor: &'a Acceptor,
+    request: TestRequest,
+    params: Vec<(String, String)>,
+    auth_token: Option<String>,
+}
+
+impl TestConnect<'_> {
+    /// Adds a connect param.
+    #[must_use]
+    pub fn param(mut self, name: &str, value: &str) -> Self {
+        self.params.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Sets the token of the client's `authToken` option.
+    #[must_use]
+    pub fn auth_token(mut self, token: &str) -> Self {
+        self.auth_token = Some(token.to_owned());
+        self
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.request = self.request.append_header((name, value));
+        self
+    }
+
+    /// Asks the mount's `connect`.
+    ///
+    /// # Errors
+    /// What `connect` answers, or that there is no room for a further client.
+    pub async fn connect(self) -> Result<TestClient, ConnectError> {
+        let Self { acceptor, request, params, auth_token } = self;
+        let request = request.to_http_request();
+        let client_ip = acceptor.client_ip(&request)?;
+        let info = ConnectInfo { request, params, client_ip, auth_token, transport: websocket::NAME };
+        let (slot, init) = acceptor.admit_longpoll(info, acceptor.timeouts().idle).await?;
+        let options = LongPollOptions {
+            // a client that reads at once has nothing wait for it
+            bytes: usize::MAX,
+            close_on_concurrent_poll: false,
+            drain_after_close: true,
+            close_frame: None,
+        };
+        Ok(TestClient::new(acceptor.in_process(slot, init, V2, options)))
+    }
+}
+
+impl std::fmt::Debug for TestConnect<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TestConnect").field("params", &self.params).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,139 @@
+//! A mount whose `connect` awaits: it decides on every transport and protocol, clients that wait for it are counted,
+//! and nobody waits for ever.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use handclasp::metrics::ConnectRefusal;
+use handclasp::{
+    Channel, ConnectError, ConnectInfo, Context, Endpoint, Join, Mount, Node, Payload, Router, SocketInit,
+};
+use tokio::sync::Notify;
+
+use crate::common::longpoll::{Polling, ask};
+use crate::common::{Client, config, eventually};
+
+struct User(String);
+
+/// Tells its client who the mount says it is.
+struct Mirror;
+
+impl Channel for Mirror {
+    fn join(&mut self, _: &Payload, ctx: &mut Context<'_>) -> Join {
+        Join::ok_with(&ctx.assigns().get::<User>().map(|user| user.0.clone()))
+    }
+}
+
+/// How many calls of `connect` wait.
+#[derive(Clone, Default)]
+struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    async fn are(&self, count: usize) {
+        eventually("so many wait", || async { self.0.load(Ordering::SeqCst) == count }).await;
+    }
+}
+
+struct One(Waiting);
+
+impl Drop for One {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+async fn connect(info: ConnectInfo, waiting: Waiting, open: Arc<Notify>) -> Result<SocketInit, ConnectError> {
+    waiting.0.fetch_add(1, Ordering::SeqCst);
+    let _one = One(waiting);
+    let user = Rc::new(info.param("user").unwrap_or("nobody").to_owned()); // it need not be Send
+    tokio::task::yield_now().await;
+    match &**user {
+        "bad" => return Err(ConnectError::forbidden()),
+        "dead" => panic!("as the test wants it"),
+        "slow" => open.notified().await,
+        _ => {}
+    }
+    Ok(SocketInit::default().assign(User(user.to_string())))
+}
+
+fn start(sets: &[&str]) -> (Node, Waiting, Arc<Notify>) {
+    let (waiting, open) = (Waiting::default(), Arc::new(Notify::new()));
+    let mount = |path, router| {
+        let (waiting, open) = (waiting.clone(), open.clone());
+        Mount::new(path, router).connect_async(move |info| connect(info, waiting.clone(), open.clone()))
+    };
+    let router = || Router::new().channel("mirror:*", |_| Mirror);
+    let node = Endpoint::new(config(sets))
+        .mount(mount("/own", router()))
+        .engineio(mount("/engine", Router::new().channel("/", |_| Mirror)))
+        .start()
+        .unwrap();
+    (node, waiting, open)
+}
+
+async fn answer(node: &Node, query: &str) -> String {
+    let (_, head) = Client::ask(node.address(), &format!("/own/websocket?vsn=2.0.0&{query}"), &[]).await;
+    head[9..12].to_owned()
+}
+
+#[actix_web::test]
+async fn a_future_decides_on_every_transport() {
+    let (node, waiting, _) = start(&[]);
+    let mut client = Client::open(node.address(), "/own/websocket?vsn=2.0.0&user=ann", &[]).await;
+    assert!(client.join("1", "mirror:a", "{}").await.contains(r#""response":"ann""#));
+    assert_eq!((answer(&node, "user=bad").await, answer(&node, "user=dead").await), ("403".into(), "500".into()));
+    let mut poller = Polling::open(node.address(), "/own?user=ben", "2.0.0", &[]).await;
+    poller.say(r#"["1","1","mirror:a","phx_join",{}]"#).await;
+    assert!(poller.hear_text().await.contains(r#""response":"ben""#));
+    let refused = ask(node.address(), "GET", "/own/longpoll?vsn=2.0.0&user=bad", &[], b"").await;
+    assert_eq!(refused.status(), 403);
+    for (user, status) in [("ann", 200), ("bad", 403)] {
+        let polled = format!("/engine/?EIO=4&transport=polling&user={user}");
+        assert_eq!(ask(node.address(), "GET", &polled, &[], b"").await.http, status);
+    }
+    let pubsub = node.pubsub();
+    let refused = &pubsub.metrics().connections_refused;
+    assert_eq!((refused.of(ConnectRefusal::Mount), refused.of(ConnectRefusal::Crash)), (3, 1));
+    waiting.are(0).await;
+}
+
+#[actix_web::test]
+async fn clients_that_wait_have_their_place_and_lose_it_when_they_hang_up() {
+    let (node, waiting, open) = start(&["limits.connections_per_address=2"]);
+    let asking = || async { answer(&node, "user=slow").await };
+    let (mut one, mut other) = (Box::pin(asking()), Box::pin(asking()));
+    tokio::select! {
+        _ = &mut one => panic!("nobody has decided"),
+        _ = &mut other => panic!("nobody has decided"),
+        () = waiting.are(2) => {}
+    }
+    assert_eq!(answer(&node, "user=ann").await, "429", "those who wait have all the places");
+    assert_eq!(node.connections(), 2);
+    drop(one);
+    waiting.are(1).await;
+    eventually("a free place", || async { node.connections() == 1 }).await;
+    open.notify_waiters();
+    assert_eq!(other.await, "101");
+    assert_eq!(node.pubsub().metrics().connections_refused.of(ConnectRefusal::Timeout), 1);
+}
+
+#[actix_web::test]
+async fn a_future_that_takes_too_long_is_given_up() {
+    let (node, waiting, _) = start(&["socket.connect_timeout=20ms"]);
+    assert_eq!(answer(&node, "user=slow").await, "503");
+    assert_eq!(ask(node.address(), "GET", "/own/longpoll?vsn=2.0.0&user=slow", &[], b"").await.http, 503);
+    waiting.are(0).await;
+    eventually("a free place", || async { node.connections() == 0 }).await;
+    assert_eq!(node.pubsub().metrics().connections_refused.of(ConnectRefusal::Timeout), 2);
+}
+
+/// What is wrong with a request is found without asking.
+#[actix_web::test]
+async fn a_request_that_cannot_become_a_socket_is_refused_first() {
+    let (node, waiting, _) = start(&[]);
+    let (_, head) =
+        Client::ask(node.address(), "/own/websocket?vsn=2.0.0&user=slow", &["sec-websocket-key: twice"]).await;
+    assert!(head.starts_with("HTTP/1.1 400"), "{head}");
+    waiting.are(0).await;
+}
