@@ -117,8 +117,8 @@ impl Pubsub {
         self.0.registry.send(GetPresence { topic: topic.clone() }).await.unwrap_or_default()
     }
 
-    /// How much the registry holds; all zero when it has died.
-    pub async fn census(&self) -> RegistryStats {
+    /// The sizes of the registry's tables. All are zero if the registry has died.
+    pub async fn stats(&self) -> RegistryStats {
         self.0.registry.send(GetStats).await.unwrap_or_default()
     }
 

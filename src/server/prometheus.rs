@@ -34,7 +34,7 @@ impl Exporter {
 
     /// All metrics, in Prometheus' text format.
     pub(crate) async fn text(&self) -> prometheus::Result<String> {
-        let stats = timeout(STATS_TIMEOUT, self.node.pubsub.census()).await;
+        let stats = timeout(STATS_TIMEOUT, self.node.pubsub.stats()).await;
         let mut families = self.node.pubsub.metrics().registry.gather();
         let registry_bytes = self.node.pubsub.budget().bytes();
         self.node_gauges.set(self.node.is_ready(), self.node.hub.queue_totals(), registry_bytes);

@@ -272,7 +272,7 @@ async fn what_waits_for_a_peer_reaches_it_in_order_wherever_it_comes(ends: Ends)
         sender.say(&candidate("late", n)).await;
     }
     let pubsub = ends.nodes[0].pubsub();
-    eventually("20 signals that wait", || async { pubsub.census().await.held == 20 }).await;
+    eventually("20 signals that wait", || async { pubsub.stats().await.held == 20 }).await;
     let mut late = peerjs(ends.b, "late").await;
     for n in 20..40 {
         sender.say(&candidate("late", n)).await;

@@ -26,7 +26,7 @@ async fn offer(client: &mut Client, to: &str) {
 async fn come_to(node: &Node, held: usize, refused: u64) {
     let pubsub = node.pubsub();
     let is_so = || async {
-        (pubsub.census().await.held, pubsub.metrics().signals.of(DeliveryStatus::Overloaded)) == (held, refused)
+        (pubsub.stats().await.held, pubsub.metrics().signals.of(DeliveryStatus::Overloaded)) == (held, refused)
     };
     eventually(&format!("{held} to wait, {refused} not to"), is_so).await;
 }

@@ -198,8 +198,8 @@ impl World {
             let names = own + self.model.peers.values().filter(here).count();
             let pubsub = node.pubsub();
             eventually("the registry is what the model says", || async {
-                let census = pubsub.census().await;
-                (census.members, census.topics, census.names) == (in_rooms + names, rooms + names, names)
+                let stats = pubsub.stats().await;
+                (stats.members, stats.topics, stats.names) == (in_rooms + names, rooms + names, names)
             })
             .await;
         }

@@ -162,7 +162,7 @@ async fn a_peer_that_unwatches_is_told_nothing() {
     a.ask_for(&say("unwatch", &to(B)), &reply("ok", "{}")).await;
     a.ask_for(&say("watch", &to(B)), &reply("ok", r#"{"online":false}"#)).await;
     a.ask_for(&say("unwatch", &to(B)), &reply("ok", "{}")).await;
-    assert_eq!(node.pubsub().census().await.watches, 1);
+    assert_eq!(node.pubsub().stats().await.watches, 1);
     let b = peer(&node, B).await;
     // that the other has heard of it means that all have
     other.hear_until("peer_up").await;

@@ -24,8 +24,8 @@ fn standard(sets: &[&str]) -> TestServer {
 }
 
 async fn is_empty(server: &TestServer) {
-    let census = || async { server.pubsub().census().await == RegistryStats::default() };
-    eventually("an empty registry", census).await;
+    let stats = || async { server.pubsub().stats().await == RegistryStats::default() };
+    eventually("an empty registry", stats).await;
 }
 
 #[actix_web::test]

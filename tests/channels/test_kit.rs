@@ -92,7 +92,7 @@ async fn joins_end_in_each_of_their_ways() {
     server.pubsub().broadcast(&Topic::parse("user:1").unwrap(), "disconnect", json!({}));
     assert_eq!(*one.assert_disconnect().await, close::DISCONNECTED);
     other.disconnect().await;
-    let gone = || async { server.pubsub().census().await == RegistryStats::default() };
+    let gone = || async { server.pubsub().stats().await == RegistryStats::default() };
     eventually("an empty registry", gone).await;
 }
 

@@ -54,7 +54,7 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, mut ask: impl FnMu
 /// Waits until nobody is left, and nothing of anybody.
 pub async fn empty(node: &Node) {
     let (pubsub, want) = (node.pubsub(), handclasp::RegistryStats::default());
-    eventually("an empty registry", || async { pubsub.census().await == want && node.connections() == 0 }).await;
+    eventually("an empty registry", || async { pubsub.stats().await == want && node.connections() == 0 }).await;
 }
 
 /// Gets a page: its status and body.

@@ -37,8 +37,8 @@ async fn arrived(node: &Node, observer: &mut Client) {
     observer.hear_until(r#""is":"victim""#).await;
     let pubsub = node.pubsub();
     eventually("the victim's memberships", || async {
-        let census = pubsub.census().await;
-        (census.members, census.names, census.watches, census.presence_entries) == (5, 2, 2, 1)
+        let stats = pubsub.stats().await;
+        (stats.members, stats.names, stats.watches, stats.presence_entries) == (5, 2, 2, 1)
     })
     .await;
 }
@@ -53,8 +53,8 @@ async fn gone(node: &Node, observer: &mut Client) {
     }
     let pubsub = node.pubsub();
     eventually("nothing of the victim", || async {
-        let census = pubsub.census().await;
-        (census.connections, census.members, census.names, census.watches, census.presence_entries) == (1, 2, 1, 1, 0)
+        let stats = pubsub.stats().await;
+        (stats.connections, stats.members, stats.names, stats.watches, stats.presence_entries) == (1, 2, 1, 1, 0)
             && node.connections() == 1
     })
     .await;

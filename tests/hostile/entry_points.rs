@@ -240,8 +240,8 @@ async fn a_search_for_ids_is_stopped_in_every_protocol_that_reports_absent_peers
     let offer = |to: &str| frame(0x81, format!(r#"{{"type":"OFFER","dst":"{to}","payload":1}}"#).as_bytes());
     client.raw(&(0..1_000).flat_map(|n| offer(&format!("nobody-{n}"))).collect::<Vec<u8>>()).await;
     let pubsub = scene.node.pubsub();
-    eventually("some to wait", || async { pubsub.census().await.held > 0 }).await;
-    eventually("none to wait", || async { pubsub.census().await.held == 0 }).await;
+    eventually("some to wait", || async { pubsub.stats().await.held > 0 }).await;
+    eventually("none to wait", || async { pubsub.stats().await.held == 0 }).await;
     let mut ann = Client::open(scene.node.address(), "/peerjs?key=peerjs&id=ann&token=t", &[]).await;
     ann.say(r#"{"type":"OFFER","dst":"mallory","payload":"the last"}"#).await;
     let mut expired = 0;

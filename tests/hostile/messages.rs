@@ -146,7 +146,7 @@ async fn ten_thousand_joins_take_what_is_allowed_and_no_more() {
         }
     }
     assert_eq!((ok, too_many), (100, 9_900));
-    assert_eq!(scene.node.pubsub().census().await.topics, 102);
+    assert_eq!(scene.node.pubsub().stats().await.topics, 102);
     drop(client);
     scene.ends_well().await;
 }
@@ -302,8 +302,8 @@ async fn a_topic_that_is_joined_a_thousand_times_is_joined_once() {
         }
     }
     assert!(answered.iter().all(|times| *times == 1), "each is answered once");
-    let census = scene.node.pubsub().census().await;
-    assert_eq!((census.topics, census.members, census.presence_entries), (3, 3, 1));
+    let stats = scene.node.pubsub().stats().await;
+    assert_eq!((stats.topics, stats.members, stats.presence_entries), (3, 3, 1));
     drop(client);
     scene.ends_well().await;
 }

@@ -52,7 +52,7 @@ struct About {
 /// How many members a topic has. Going through the registry first lets it do what it has been told so
 /// far: who has just heard that it left is gone.
 async fn alive(Query(about): Query<About>, pubsub: Data<Pubsub>) -> impl Responder {
-    pubsub.census().await;
+    pubsub.stats().await;
     pubsub.count(&about.topic).to_string()
 }
 

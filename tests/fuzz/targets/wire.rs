@@ -270,8 +270,8 @@ impl World {
         }
         // the node's own, and that of its connections; each connection and each socket has one more
         let places = Arc::strong_count(&self.node.ip_table) - 2;
-        let (sockets, census) = (self.node.hub.len(), self.node.pubsub.census().await);
-        let is_empty = (places, sockets, census) == (0, 0, RegistryStats::default());
-        (!is_empty).then(|| format!("{places} places, {sockets} sockets and {census:?} are left"))
+        let (sockets, stats) = (self.node.hub.len(), self.node.pubsub.stats().await);
+        let is_empty = (places, sockets, stats) == (0, 0, RegistryStats::default());
+        (!is_empty).then(|| format!("{places} places, {sockets} sockets and {stats:?} are left"))
     }
 }

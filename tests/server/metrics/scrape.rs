@@ -103,7 +103,7 @@ async fn what_happens_is_seen() {
     comes_to(&one, "handclasp_connections", &[], 0.0).await;
     comes_to(&one, "handclasp_connections_closed_total", &[("reason", "gone")], 2.0).await;
     let (pubsub, nobody) = (one.pubsub(), RegistryStats::default());
-    eventually("nothing is left", || async { pubsub.census().await == nobody }).await;
+    eventually("nothing is left", || async { pubsub.stats().await == nobody }).await;
     for name in ["topics", "members", "names", "watches", "presence_entries", "held_signals", "held_bytes"] {
         comes_to(&one, &format!("handclasp_{name}"), &[], 0.0).await;
     }
