@@ -1,5 +1,5 @@
 //! The interface to other nodes: [`Adapter`] is what the core requires of a backplane, [`ClusterInbox`] is how a
-//! backplane calls the core. No backplane is implemented here, except for a single node: [`LocalAdapter`].
+//! backplane calls the core. The only implementation here is that of a single node: [`LocalAdapter`].
 //!
 //! A backplane consists of a directory (which node holds a name), a way to send a message to that node and to receive
 //! its delivery status, and a way to send a message to every node that is interested in a topic. Only the node that
@@ -72,9 +72,9 @@ pub trait ClusterInbox: Send + Sync {
     /// Receives what another node has published on a topic.
     fn publish(&self, topic: &Topic, packet: Packet);
 
-    /// Asks this node to give up `name`, which another client claims. It does so if no client of this node holds the
-    /// name, or if `proof` equals the holder's own. Returns whether the name is free.
-    fn give_up(&self, name: &Topic, proof: Option<Proof>) -> BoxFuture<bool>;
+    /// Asks this node to release `name`, which another client claims. It does so if `proof` equals that of the client
+    /// that owns the name. Returns whether the name is free, as it also is if no client of this node owns it.
+    fn release_name(&self, name: &Topic, proof: Option<Proof>) -> BoxFuture<bool>;
 
     /// Reports that a node is down: its presence entries are removed. The adapter must also publish a
     /// [`Packet::Down`] for each name that the node held, because only the directory knows them.
@@ -91,7 +91,7 @@ pub trait Adapter: Send + Sync + 'static {
     /// This node's name, as it appears in [`Packet::Presence`].
     fn node(&self) -> CompactString;
 
-    /// Claims `name`. If another node holds it, that node decides by `proof` ([`ClusterInbox::give_up`]).
+    /// Claims `name`. If another node holds it, that node decides by `proof` ([`ClusterInbox::release_name`]).
     fn claim(&self, name: &Topic, proof: Option<Proof>) -> BoxFuture<Claimed>;
 
     /// Releases `name`. This has no effect if the directory has granted the name again since `epoch`.

@@ -1,7 +1,8 @@
-//! The handle everyone holds: telling topics and names, and asking who is there.
+//! The handle to a node's topics, for sessions and for the server's own code: broadcasts, signals to named peers, and
+//! commands to the registry.
 //!
-//! A broadcast is delivered by the thread that makes it, from the table the registry publishes, to
-//! local members first and the adapter second: a sick backplane never silences the node.
+//! The calling thread delivers a broadcast itself, from the table that the registry publishes: first to local members,
+//! and then to the adapter. So a broken backplane does not affect local members.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,22 +32,21 @@ use crate::metrics::families::Metrics;
 use crate::protocol::Delivery;
 use crate::topic::{Realm, Topic};
 
-/// A node's topics. Cloning copies a pointer; a clone may live on any thread.
+/// A node's topics. Cloning copies a pointer. A clone may be used on any thread.
 #[derive(Clone)]
 pub struct Pubsub(Arc<Inner>);
 
-/// What every session tells and asks others by.
 struct Inner {
     local: LocalDelivery,
     registry: Addr<Registry>,
     budget: Arc<CommandBudget>,
     adapter: Arc<dyn Adapter>,
-    /// How many bytes may wait for one subscriber.
+    /// The maximum size of the queue to one [`Subscription`], in bytes.
     subscription_bytes: usize,
     last_internal_id: AtomicU64,
 }
 
-/// The local half: what needs no registry and no other node.
+/// Delivery to the members on this node, which needs neither the registry nor other nodes.
 #[derive(Clone)]
 struct LocalDelivery {
     table: Arc<TopicTable>,
@@ -54,15 +54,14 @@ struct LocalDelivery {
 }
 
 impl Pubsub {
-    /// Starts the registry on an arbiter, and the adapter. What it returns beside itself resolves when the registry
-    /// has died.
+    /// Starts the registry on an arbiter, and the adapter. The returned receiver resolves when the registry has died.
     pub(crate) fn start(
         config: &Config,
         adapter: Arc<dyn Adapter>,
         arbiter: &ArbiterHandle,
     ) -> (Self, oneshot::Receiver<()>) {
         let local = LocalDelivery { table: Arc::new(TopicTable::new()), metrics: Arc::default() };
-        let (exit_signal, died) = oneshot::channel();
+        let (exit_signal, registry_died) = oneshot::channel();
         let (table, metrics) = (local.table.clone(), local.metrics.clone());
         let (backplane, budget) = (adapter.clone(), CommandBudget::new(config.limits.registry_queue_bytes));
         let (config, subscription_bytes) = (config.clone(), config.limits.queue_bytes);
@@ -71,18 +70,22 @@ impl Pubsub {
         });
         adapter.start(Arc::new(AdapterInbox { local: local.clone(), registry: registry.clone() }));
         let last_internal_id = AtomicU64::new(u64::MAX);
-        (Self(Arc::new(Inner { local, registry, budget, adapter, subscription_bytes, last_internal_id })), died)
+        (
+            Self(Arc::new(Inner { local, registry, budget, adapter, subscription_bytes, last_internal_id })),
+            registry_died,
+        )
     }
 
-    /// Tells every member of `topic`, on this node and the others. Being a member is not needed.
+    /// Sends a message to every member of `topic`, on this node and the others.
     ///
-    /// It does not fail: a topic without members hears nothing, a member that is too slow is cut off.
+    /// It does not fail: if the topic has no members, nothing is sent, and a member that reads too slowly is
+    /// disconnected.
     pub fn broadcast(&self, topic: &Topic, event: impl Into<Event>, payload: impl Into<Payload>) {
         let broadcast = Broadcast { topic: topic.clone(), event: event.into(), payload: payload.into() };
         self.publish(&Arc::new(Delivery::new(broadcast)), None, Instant::now());
     }
 
-    /// How many members `topic` has on this node.
+    /// The number of members that `topic` has on this node.
     #[must_use]
     pub fn count(&self, topic: &str) -> usize {
         self.0.local.table.count(topic)
@@ -93,17 +96,17 @@ impl Pubsub {
         self.0.local.table.topics_of(realm)
     }
 
-    /// Has the server's own code hear what is broadcast on `topic`: all of it, from the moment this returns until the
-    /// [`Subscription`] is dropped.
+    /// Subscribes the server's own code to `topic`. The [`Subscription`] receives every broadcast that is made after
+    /// this function has returned, until it is dropped.
     ///
     /// # Errors
-    /// [`SubscribeError`] when the topic is full, or too much waits for the registry.
+    /// [`SubscribeError`] when the topic is full, or when the registry's command queue is.
     pub async fn subscribe(&self, topic: &Topic) -> Result<Subscription, SubscribeError> {
         Subscription::start(self, topic).await
     }
 
-    /// The topic's presence list, as this node knows it: to each key what is said of it. Of other nodes it knows what
-    /// they have told, which they do when somebody here sees the list.
+    /// The topic's presence list, as this node knows it: the `meta` objects of each key. Other nodes send their entries
+    /// once a member on this node subscribes to the list.
     ///
     /// ```no_run
     /// # async fn show(pubsub: handclasp::Pubsub) -> Result<(), Box<dyn std::error::Error>> {
@@ -137,23 +140,25 @@ impl Pubsub {
         self.0.local.metrics.clone()
     }
 
-    /// How many bytes may wait for one subscriber.
+    /// The maximum size of the queue to one [`Subscription`], in bytes.
     pub(crate) fn subscription_bytes(&self) -> usize {
         self.0.subscription_bytes
     }
 
-    /// Who may wish for something from the registry, and when.
+    /// The permits for the registry's queue.
     pub(crate) fn budget(&self) -> &Arc<CommandBudget> {
         &self.0.budget
     }
 
+    /// Delivers a broadcast to the topic's members, except one connection, and then to the other nodes.
     pub(crate) fn publish(&self, delivery: &Arc<Delivery>, except: Option<&Arc<Connection>>, now: Instant) {
         let Broadcast { topic, event, payload } = &delivery.broadcast;
         self.0.local.deliver(topic, delivery, except, now);
         self.0.adapter.publish(topic, Packet::Broadcast { event: event.clone(), payload: payload.clone() });
     }
 
-    /// Sends to the holder of a name. A verdict that must travel comes back to `from` as a note.
+    /// Sends a signal to the owner of a name. Returns the delivery status if it is known immediately. Otherwise `from`
+    /// receives it later, as a [`SocketEvent`].
     pub(crate) fn signal(
         &self,
         signal: Signal,
@@ -161,35 +166,35 @@ impl Pubsub {
         from: &Arc<Connection>,
         now: Instant,
     ) -> Option<(Signal, DeliveryStatus)> {
-        if let Some(verdict) = self.0.local.deliver(&signal.to, delivery, None, now) {
-            return Some((signal, verdict));
+        if let Some(status) = self.0.local.deliver(&signal.to, delivery, None, now) {
+            return Some((signal, status));
         }
         let Broadcast { event, payload, .. } = &delivery.broadcast;
         let packet = Packet::Broadcast { event: event.clone(), payload: payload.clone() };
         let mut answer = self.0.adapter.deliver(&signal.to, packet);
-        if let Some(verdict) = (&mut answer).now_or_never() {
-            return Some((signal, verdict));
+        if let Some(status) = (&mut answer).now_or_never() {
+            return Some((signal, status));
         }
         let from = from.clone();
         actix::spawn(async move {
-            let verdict = answer.await;
-            let _ = from.send_event(SocketEvent::DeliveryStatus(signal, verdict));
+            let status = answer.await;
+            let _ = from.send_event(SocketEvent::DeliveryStatus(signal, status));
         });
         None
     }
 
-    /// Sends to the holder of a name on this node; nothing when it has none.
+    /// Sends a message to the owner of a name on this node. `None` if no client of this node owns it.
     pub(crate) fn deliver_local(&self, name: &Topic, delivery: &Arc<Delivery>, now: Instant) -> Option<DeliveryStatus> {
         self.0.local.deliver(name, delivery, None, now)
     }
 
-    /// Has a signal wait until somebody has its name, if nobody has, here or elsewhere. The verdict comes to
-    /// `from` as a note.
+    /// Holds a signal until a client takes the name, if no client of any node owns it. `from` receives the delivery
+    /// status as a [`SocketEvent`].
     pub(crate) fn hold_signal(&self, signal: Signal, delivery: Arc<Delivery>, from: Arc<Connection>, permit: Permit) {
         self.send_command(Command::Hold(HeldSignal { from, signal, delivery }), permit);
     }
 
-    /// A number for a connection that is not a client's. Those of clients count up from one.
+    /// A number for the connection of a [`Subscription`]. These count down; those of clients count up from one.
     pub(crate) fn internal_id(&self) -> ConnectionId {
         ConnectionId(self.0.last_internal_id.fetch_sub(1, Ordering::Relaxed) - 1)
     }
@@ -208,20 +213,20 @@ impl Pubsub {
         self.send_command(Command::Presence(change), permit);
     }
 
-    /// Whoever has a turn is not refused any more.
+    /// Queues a command. With its permit, it is never refused.
     fn send_command(&self, command: Command, permit: Permit) {
         self.0.registry.do_send(Admitted { command, permit });
     }
 
-    /// Never refused: there is one at most for each wish to subscribe, which had its turn.
+    /// Needs no permit: there is at most one for each [`Subscribe`], which had one.
     pub(crate) fn unsubscribe(&self, id: MemberId) {
         self.0.registry.do_send(Unsubscribe { id });
     }
 
-    /// Forgets a connection whose mailbox is closed. Never refused: there are two at most, from the sweep and at its
-    /// end, for each connection that has had a turn, and none for any other.
+    /// Reports a closed connection to the registry. Needs no permit: each connection for which a command was sent is
+    /// reported at most twice, by the sweep and at its end, and other connections are not reported at all.
     pub(crate) fn down(&self, connection: &Connection) {
-        debug_assert!(connection.mailbox.is_closed(), "else a later subscription would stay for ever");
+        debug_assert!(connection.mailbox.is_closed(), "a later subscription would never be removed");
         if connection.is_registered() {
             self.0.registry.do_send(ConnectionClosed { connection: connection.id });
         }
@@ -229,7 +234,7 @@ impl Pubsub {
 }
 
 impl LocalDelivery {
-    /// Puts `delivery` into the mailboxes of the topic's members here; nothing when none of them is a client's.
+    /// Puts `delivery` into the mailboxes of the topic's members on this node. `None` if no client is among them.
     fn deliver(
         &self,
         topic: &Topic,
@@ -239,11 +244,11 @@ impl LocalDelivery {
     ) -> Option<DeliveryStatus> {
         let members = self.table.members(topic.key())?;
         let (mut delivered, mut is_full, mut has_client) = (0, false, false);
-        let is_told = |member: &&Member| except.is_none_or(|except| !Arc::ptr_eq(except, &member.connection));
-        for member in members.iter().filter(is_told) {
+        let is_recipient = |member: &&Member| except.is_none_or(|except| !Arc::ptr_eq(except, &member.connection));
+        for member in members.iter().filter(is_recipient) {
             let result = member.connection.deliver(member.join, delivery, now);
             if member.join == JoinId::SERVER {
-                continue; // the server's own code may listen to a name, but does not hold it
+                continue; // a subscription of the server's own code does not own the name
             }
             has_client = true;
             match result {
@@ -264,7 +269,7 @@ impl LocalDelivery {
     }
 }
 
-/// The way in for the adapter.
+/// The interface for the adapter.
 struct AdapterInbox {
     local: LocalDelivery,
     registry: Addr<Registry>,
@@ -286,10 +291,10 @@ impl ClusterInbox for AdapterInbox {
         }
     }
 
-    fn give_up(&self, name: &Topic, proof: Option<Proof>) -> BoxFuture<bool> {
-        let asked = self.registry.send(ReleaseName { name: name.clone(), proof });
-        // a registry that does not answer is dead, and its node with it
-        Box::pin(asked.map(|answer| answer.unwrap_or(true)))
+    fn release_name(&self, name: &Topic, proof: Option<Proof>) -> BoxFuture<bool> {
+        let is_free = self.registry.send(ReleaseName { name: name.clone(), proof });
+        // an error means that the registry has died: its node exits, which frees the name
+        Box::pin(is_free.map(|answer| answer.unwrap_or(true)))
     }
 
     fn node_down(&self, node: &str) {

@@ -1,4 +1,4 @@
-//! A topic as the server's own code hears it, without a client.
+//! Subscriptions of the server's own code to topics. Those of clients are in `sessions`.
 
 use std::error::Error;
 use std::fmt;
@@ -20,16 +20,16 @@ use crate::connections::token_bucket::{Rate, SharedTokenBucket};
 use crate::message::{Broadcast, JoinId, Membership};
 use crate::topic::Topic;
 
-/// What is broadcast on one topic, as a stream for the server's own code; made by
-/// [`Pubsub::subscribe`](crate::Pubsub::subscribe).
+/// The broadcasts of one topic, as a stream for the server's own code.
+/// [`Pubsub::subscribe`](crate::Pubsub::subscribe) makes it.
 ///
-/// It may be polled on any thread. Broadcasts wait in a queue of `limits.queue_bytes`. A subscriber that falls further
-/// behind loses what waits, and its stream ends: the others, and who broadcasts, never wait for it. Dropping it
-/// unsubscribes.
+/// It may be polled on any thread. Broadcasts wait in a queue of `limits.queue_bytes`. When the queue is full, its
+/// broadcasts are dropped and the stream ends, so senders and other members never wait for it. Dropping the
+/// subscription unsubscribes.
 ///
-/// It is a member of the topic as any other: it counts in [`Pubsub::count`](crate::Pubsub::count), against
-/// `limits.members_per_topic`, and makes the topic one that is online for its watchers. It never holds a name, so
-/// whether a peer is there is answered as without it.
+/// It is a member of the topic like any other: it counts in [`Pubsub::count`](crate::Pubsub::count) and against
+/// `limits.members_per_topic`, and the topic is online for its watchers. It never owns a name, so it does not change
+/// whether a signal to the name is delivered.
 ///
 /// ```no_run
 /// # async fn log_all(pubsub: handclasp::Pubsub) -> Result<(), Box<dyn std::error::Error>> {
@@ -70,7 +70,7 @@ impl Subscription {
         }
     }
 
-    /// The next broadcast; nothing when the subscriber has fallen too far behind.
+    /// The next broadcast. `None` once the queue was full.
     pub async fn next(&mut self) -> Option<Broadcast> {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
@@ -111,13 +111,13 @@ impl fmt::Debug for Subscription {
     }
 }
 
-/// Why the server's own code cannot hear a topic.
+/// Why the server's own code cannot subscribe to a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SubscribeError {
     /// The topic has `limits.members_per_topic` members.
     TopicFull,
-    /// More waits for the registry than `limits.registry_queue_bytes`, or the node has ended.
+    /// The registry's command queue is full (`limits.registry_queue_bytes`), or the node has stopped.
     Overloaded,
 }
 

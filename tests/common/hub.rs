@@ -99,7 +99,7 @@ impl Adapter for Memory {
             tokio::task::yield_now().await;
             let Some(holder) = hub.holder(&name) else { return hub.grant(&name, &node) };
             let Some(inbox) = hub.reach(&holder) else { return Claimed::Unreachable };
-            if inbox.give_up(&name, proof).await { hub.grant(&name, &node) } else { Claimed::Taken }
+            if inbox.release_name(&name, proof).await { hub.grant(&name, &node) } else { Claimed::Taken }
         })
     }
 

@@ -72,7 +72,7 @@ pub(crate) struct ConnectionClosed {
     pub(crate) connection: ConnectionId,
 }
 
-/// Asks this node to give up a name, which another node's client claims. The result says whether the name is free.
+/// Asks this node to release a name, which another node's client claims. The result says whether the name is free.
 #[derive(Message)]
 #[rtype(result = "bool")]
 pub(crate) struct ReleaseName {

@@ -3,77 +3,76 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use crate::connections::connection::ConnectionId;
-use crate::connections::connection::MemberId;
+use crate::connections::connection::{ConnectionId, MemberId};
 use crate::message::JoinId;
 use crate::small_map::SmallMap;
 use crate::topic::Topic;
 
 /// What one connection, or one of its joins, has in the tables.
 #[derive(Default)]
-pub(crate) struct ConnectionEntry {
-    pub(crate) joins: SmallMap<JoinId, Topic>,
-    pub(crate) watchers: HashSet<(JoinId, Topic)>,
+pub(super) struct ConnectionEntry {
+    pub(super) joins: SmallMap<JoinId, Topic>,
+    pub(super) watches: HashSet<(JoinId, Topic)>,
     /// Joins whose claim of a name the directory has not answered yet.
     claiming: BTreeSet<JoinId>,
 }
 
 impl ConnectionEntry {
     fn is_empty(&self) -> bool {
-        self.joins.is_empty() && self.watchers.is_empty() && self.claiming.is_empty()
+        self.joins.is_empty() && self.watches.is_empty() && self.claiming.is_empty()
     }
 }
 
 /// The entry of each connection. A connection that has nothing in the tables has no entry.
 #[derive(Default)]
-pub(crate) struct ConnectionIndex(HashMap<ConnectionId, ConnectionEntry>);
+pub(super) struct ConnectionIndex(HashMap<ConnectionId, ConnectionEntry>);
 
 impl ConnectionIndex {
-    pub(crate) fn add_join(&mut self, id: MemberId, topic: Topic) {
+    pub(super) fn add_join(&mut self, id: MemberId, topic: Topic) {
         self.entry_of(id).joins.insert(id.join, topic);
     }
 
     /// Whether the join is a member of the topic.
-    pub(crate) fn is_on(&self, id: MemberId, topic: &Topic) -> bool {
-        self.0.get(&id.connection).is_some_and(|held| held.joins.get(&id.join) == Some(topic))
+    pub(super) fn is_member(&self, id: MemberId, topic: &Topic) -> bool {
+        self.0.get(&id.connection).is_some_and(|entry| entry.joins.get(&id.join) == Some(topic))
     }
 
-    pub(crate) fn add_watch(&mut self, id: MemberId, topic: Topic) {
-        self.entry_of(id).watchers.insert((id.join, topic));
+    pub(super) fn add_watch(&mut self, id: MemberId, topic: Topic) {
+        self.entry_of(id).watches.insert((id.join, topic));
     }
 
-    pub(crate) fn add_claim(&mut self, id: MemberId) {
+    pub(super) fn add_claim(&mut self, id: MemberId) {
         self.entry_of(id).claiming.insert(id.join);
     }
 
-    pub(crate) fn remove_watch(&mut self, id: MemberId, topic: Topic) {
-        self.change(id, |entry| entry.watchers.remove(&(id.join, topic)));
+    pub(super) fn remove_watch(&mut self, id: MemberId, topic: Topic) {
+        self.change(id, |entry| entry.watches.remove(&(id.join, topic)));
     }
 
     /// Removes a pending claim. Returns whether it was still pending.
-    pub(crate) fn remove_claim(&mut self, id: MemberId) -> bool {
+    pub(super) fn remove_claim(&mut self, id: MemberId) -> bool {
         self.change(id, |entry| entry.claiming.remove(&id.join))
     }
 
     /// Removes and returns what one join has.
-    pub(crate) fn take_join(&mut self, id: MemberId) -> ConnectionEntry {
+    pub(super) fn take_join(&mut self, id: MemberId) -> ConnectionEntry {
         self.change(id, |entry| ConnectionEntry {
             joins: entry.joins.remove_entry(&id.join).into_iter().collect(),
-            watchers: entry.watchers.extract_if(|(join, _)| *join == id.join).collect(),
+            watches: entry.watches.extract_if(|(join, _)| *join == id.join).collect(),
             claiming: entry.claiming.take(&id.join).into_iter().collect(),
         })
     }
 
     /// Removes and returns what a connection has.
-    pub(crate) fn take(&mut self, connection: ConnectionId) -> ConnectionEntry {
+    pub(super) fn take(&mut self, connection: ConnectionId) -> ConnectionEntry {
         self.0.remove(&connection).unwrap_or_default()
     }
 
-    pub(crate) fn connections(&self) -> usize {
+    pub(super) fn connections(&self) -> usize {
         self.0.len()
     }
 
-    pub(crate) fn members(&self) -> usize {
+    pub(super) fn members(&self) -> usize {
         self.0.values().map(|entry| entry.joins.len()).sum()
     }
 

@@ -32,7 +32,7 @@ use crate::topic::Topic;
 /// The reason that a client receives when a topic has no room for it.
 const FULL: &str = "topic is full";
 
-/// What continues a step once the adapter has answered.
+/// The rest of a step, which runs when the adapter has answered.
 pub(super) type Resume = Box<dyn FnOnce(&mut State)>;
 /// A step that waits for the adapter.
 pub(super) type Pending = Pin<Box<dyn Future<Output = Resume>>>;
@@ -133,9 +133,10 @@ impl State {
 
     fn add_member(&mut self, command: Subscribe, owned: Option<(Option<Proof>, Epoch)>) {
         let topic = &command.topic;
-        let too_many = self.table.count(topic.key()) >= self.limits.members;
-        let too_long = command.membership.entry.is_some() && self.presence.len(topic) >= self.limits.presence_entries;
-        if too_many || too_long {
+        let too_many_members = self.table.count(topic.key()) >= self.limits.members;
+        let too_many_entries =
+            command.membership.entry.is_some() && self.presence.len(topic) >= self.limits.presence_entries;
+        if too_many_members || too_many_entries {
             if let Some((_, epoch)) = owned {
                 self.adapter.release(topic, epoch);
             }
@@ -175,8 +176,8 @@ impl State {
         }
     }
 
-    /// Removes a member, and the name if the member owned it.
-    fn leave(&mut self, topic: &Topic, id: MemberId) {
+    /// Removes a member, and the name if the member owned it. Notifies the watchers if it was the last member.
+    fn remove_member(&mut self, topic: &Topic, id: MemberId) {
         if let Some(owner) = self.names.get(topic).filter(|owner| owner.id == id) {
             self.adapter.release(topic, owner.epoch);
             self.adapter.publish(topic, Packet::Down);
@@ -198,11 +199,12 @@ impl State {
         left
     }
 
+    /// Removes everything that a connection, or one join, has in the tables.
     fn remove_all(&mut self, connection: ConnectionId, entry: ConnectionEntry) {
         for (join, topic) in entry.joins {
-            self.leave(&topic, MemberId { connection, join });
+            self.remove_member(&topic, MemberId { connection, join });
         }
-        for (join, topic) in entry.watchers {
+        for (join, topic) in entry.watches {
             self.unwatch(&topic, MemberId { connection, join });
         }
     }
@@ -253,7 +255,7 @@ impl State {
             PresenceChange::Track(entry) => {
                 let has_entry = self.presence.entry(&topic, id).is_some();
                 let has_room = has_entry || self.presence.len(&topic) < self.limits.presence_entries;
-                let listed = has_room && self.index.is_on(id, &topic);
+                let listed = has_room && self.index.is_member(id, &topic);
                 if listed {
                     self.presence.put(&topic, id, entry);
                 }

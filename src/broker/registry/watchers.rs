@@ -10,17 +10,17 @@ use crate::topic::Topic;
 /// The watchers of each topic. A topic without watchers has no entry. Watchers are keyed by their id, because thousands
 /// may watch one topic and change at a high rate.
 #[derive(Default)]
-pub(crate) struct Watchers {
+pub(super) struct Watchers {
     topics: HashMap<Topic, HashMap<MemberId, Member>>,
 }
 
 impl Watchers {
     /// Adds a watcher. Adding it again has no effect. Returns whether it is new.
-    pub(crate) fn add(&mut self, topic: &Topic, watcher: Member) -> bool {
+    pub(super) fn add(&mut self, topic: &Topic, watcher: Member) -> bool {
         self.topics.entry(topic.clone()).or_default().insert(watcher.id(), watcher).is_none()
     }
 
-    pub(crate) fn remove(&mut self, topic: &Topic, id: MemberId) {
+    pub(super) fn remove(&mut self, topic: &Topic, id: MemberId) {
         let Some(watchers) = self.topics.get_mut(topic) else { return };
         watchers.remove(&id);
         if watchers.is_empty() {
@@ -28,19 +28,19 @@ impl Watchers {
         }
     }
 
-    pub(crate) fn has(&self, topic: &Topic) -> bool {
+    pub(super) fn has(&self, topic: &Topic) -> bool {
         self.topics.contains_key(topic)
     }
 
     /// Notifies the topic's watchers. A watcher whose mailbox is full is not notified: its connection closes.
-    pub(crate) fn notify(&self, topic: &Topic, online: bool) {
+    pub(super) fn notify(&self, topic: &Topic, online: bool) {
         for watcher in self.topics.get(topic).into_iter().flat_map(HashMap::values) {
             let status = Box::new(OnlineStatus { topic: topic.clone(), online });
             let _ = watcher.connection.send_event(SocketEvent::Info(watcher.join, status));
         }
     }
 
-    pub(crate) fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.topics.values().map(HashMap::len).sum()
     }
 }

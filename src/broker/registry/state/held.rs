@@ -1,4 +1,4 @@
-//! The steps of signals for absent peers: hold, deliver here, forward to another node, expire.
+//! The steps of signals for absent peers: they are held, delivered here, forwarded to another node, or expire.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! The steps of names: claim, grant or refusal, takeover, release.
+//! The steps that change who owns a name: claim, grant or refusal, takeover, release.
 
 use futures_util::FutureExt;
 
@@ -28,7 +28,7 @@ impl State {
         }
         let mut answer = self.adapter.claim(&command.topic, claim.proof);
         if let Some(claimed) = (&mut answer).now_or_never() {
-            return self.claimed(command, claim, claimed);
+            return self.claim_answered(command, claim, claimed);
         }
         let id = command.member().id();
         self.index.add_claim(id);
@@ -37,12 +37,12 @@ impl State {
             match claimed {
                 Claimed::Granted(epoch) if !is_wanted => state.adapter.release(&command.topic, epoch),
                 _ if !is_wanted => {}
-                _ => state.claimed(command, claim, claimed),
+                _ => state.claim_answered(command, claim, claimed),
             }
         });
     }
 
-    fn claimed(&mut self, command: Subscribe, claim: NameClaim, claimed: Claimed) {
+    fn claim_answered(&mut self, command: Subscribe, claim: NameClaim, claimed: Claimed) {
         match claimed {
             Claimed::Granted(epoch) => {
                 // two joins on this node may have claimed it at the same time; the epoch tells which the directory
@@ -64,10 +64,10 @@ impl State {
         let _ = connection.send_event(SocketEvent::Evicted(id.join));
         let id = *id;
         self.remove_from_tables(name, id);
-        self.index.take_join(id).watchers.iter().for_each(|(_, topic)| self.unwatch(topic, id));
+        self.index.take_join(id).watches.iter().for_each(|(_, topic)| self.unwatch(topic, id));
     }
 
-    /// Gives up a name that another node's client claims, unless its owner here has another secret. Returns whether
+    /// Releases a name that another node's client claims, unless its owner here has another secret. Returns whether
     /// the name is free.
     pub(in crate::broker::registry) fn release_name(&mut self, name: &Topic, proof: Option<Proof>) -> bool {
         match self.names.get(name) {
