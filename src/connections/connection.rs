@@ -308,7 +308,6 @@ impl Stream for MailboxStream {
 #[cfg(test)]
 pub(crate) mod tests {
     use std::net::Ipv4Addr;
-
     use std::time::Duration;
 
     use super::*;

@@ -41,7 +41,7 @@ pub(crate) enum SocketEvent {
     Push(JoinId, Event, Payload),
     /// A message from the server's own code to the join's channel.
     Info(JoinId, Info),
-    /// A future that a channel has started is ready.
+    /// A future that a channel has started is complete.
     TaskDone(TaskId),
 }
 
@@ -57,7 +57,7 @@ impl Envelope {
                 SocketEvent::Reply(_, _, payload) | SocketEvent::Push(_, _, payload) => {
                     ENVELOPE_OVERHEAD + payload.len()
                 }
-                // one at most for each task, and those have a bound of their own
+                // there is at most one for each task, and `limits.tasks_per_socket` limits the tasks
                 SocketEvent::TaskDone(_) => 0,
                 _ => ENVELOPE_OVERHEAD,
             },

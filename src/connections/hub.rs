@@ -22,14 +22,16 @@ use crate::metrics::instruments::GaugeGuard;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HubLimits {
     pub(crate) connections: usize,
-    /// How long after its close began a connection is aborted.
+    /// How long a connection may take to close before it is aborted.
     pub(crate) write_timeout: Duration,
 }
 
 /// Why no further connection is admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AdmissionError {
+    /// The node has reached `server.connections`.
     Node,
+    /// The client IP has reached a limit.
     Address(IpLimitError),
 }
 

@@ -3,9 +3,8 @@
 //!
 //! An IPv6 /64 network counts as one IP, because one customer usually has all of it.
 //!
-//! It is our own because the limiters for actix count requests over time: `actix-limitation` in a Redis server,
-//! `actix-governor` under the GPL. Neither counts open connections, and both see a connection only at its first
-//! request.
+//! The limiters for actix do not fit: `actix-limitation` (which needs a Redis server) and `actix-governor` (under the
+//! GPL) count requests over time. Neither counts open connections, and both see a connection only at its first request.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -184,21 +183,21 @@ mod tests {
     #[test]
     fn an_ip_is_remembered_while_it_affects_a_limit() {
         let limits = Limits { connects_per_second: 1, connects_burst: 2, ..crate::Config::default().limits };
-        let addresses = IpTable::new(&limits);
+        let table = IpTable::new(&limits);
         let (client, start) = (IpAddr::from([192, 0, 2, 1]), Instant::now());
         for _ in 0..2 {
-            drop(addresses.admit_socket(client, start).unwrap());
+            drop(table.admit_socket(client, start).unwrap());
         }
-        assert_eq!(addresses.admit_socket(client, start).err(), Some(IpLimitError::TooFast));
+        assert_eq!(table.admit_socket(client, start).err(), Some(IpLimitError::TooFast));
         let later = start + Duration::from_secs(1);
-        drop(addresses.admit_socket(client, later).unwrap());
-        assert_eq!(addresses.admit_socket(client, later).err(), Some(IpLimitError::TooFast));
-        assert!(addresses.admit_socket(IpAddr::from([192, 0, 2, 2]), later).is_ok());
+        drop(table.admit_socket(client, later).unwrap());
+        assert_eq!(table.admit_socket(client, later).err(), Some(IpLimitError::TooFast));
+        assert!(table.admit_socket(IpAddr::from([192, 0, 2, 2]), later).is_ok());
         // once all buckets are full again, the entry is removed
         let much_later = later + Duration::from_secs(10);
-        let slot = addresses.admit_socket(IpAddr::from([192, 0, 2, 3]), much_later).unwrap();
-        addresses.lock().sweep(much_later);
-        assert_eq!(addresses.lock().known.len(), 1);
+        let slot = table.admit_socket(IpAddr::from([192, 0, 2, 3]), much_later).unwrap();
+        table.lock().sweep(much_later);
+        assert_eq!(table.lock().known.len(), 1);
         drop(slot);
     }
 }

@@ -3,15 +3,15 @@
 //!
 //! An actix mailbox limits only the number of messages and allocates an envelope for each. Here the members of a topic
 //! share one [`Delivery`], and the limits are about what a client that does not read costs the others: memory and time.
-//! When a limit is reached, the mailbox closes itself with [`close::SLOW`] and drops its messages,
-//! and the connection is aborted. When it is closed for another reason, its messages are still read, because their
-//! senders have been told that they were delivered.
+//! When a limit is reached, the mailbox closes itself with [`close::SLOW`] and drops its messages, and the connection
+//! is aborted. When it is closed for another reason, its messages are still read, because their senders already have the
+//! status `delivered`.
 //!
 //! The connection's actor reads it. While the actor sleeps, the worker's [flusher](crate::connections::flusher) takes
 //! the broadcasts that need no actor. Whenever a message waits, one of the two has been woken for it.
 //!
-//! It is our own because the channels of `tokio`, `flume` and `crossbeam` limit only the number of messages, and do not
-//! let the flusher look at the first message before it takes it.
+//! The channels of `tokio`, `flume` and `crossbeam` do not fit: they limit only the number of messages, and do not let
+//! the flusher look at the first message before it takes it.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,7 +43,7 @@ pub(crate) struct QueueDepth {
 /// Why a mailbox did not accept a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PushError {
-    /// It was full and has just closed itself. The caller has to notify the registry.
+    /// It was full and has just closed itself. The sweep of the [hub](crate::connections::hub) does the rest.
     Full,
     /// It was closed already.
     Closed,

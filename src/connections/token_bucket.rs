@@ -1,8 +1,8 @@
 //! Rate limits: a token bucket that distinguishes a client that is too fast from one that floods, and a lock-free
 //! bucket that many sockets share.
 //!
-//! It is our own because `governor` cannot return a token, cannot check without taking one, and does not count
-//! refusals. The number of refusals is what distinguishes a flood.
+//! The crate `governor` does not fit: it cannot return a token, cannot check without taking one, and does not count
+//! refusals, by which a flood is recognised.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -88,12 +88,12 @@ impl TokenBucket {
 /// again. It does not go into debt.
 #[derive(Debug)]
 pub(crate) struct SharedTokenBucket {
-    made: Instant,
+    created: Instant,
     /// The time that one token takes to refill, in nanoseconds.
     nanos_per_token: u64,
     /// The time that a whole burst takes to refill, in nanoseconds.
     burst: u64,
-    /// When the bucket will be full, in nanoseconds since `made`.
+    /// When the bucket will be full, in nanoseconds since `created`.
     full_at: AtomicU64,
 }
 
@@ -101,7 +101,7 @@ impl SharedTokenBucket {
     pub(crate) fn full(rate: Rate, now: Instant) -> Self {
         let nanos_per_token = nanos(rate.period) / u64::from(rate.rate);
         Self {
-            made: now,
+            created: now,
             nanos_per_token,
             burst: nanos_per_token.saturating_mul(rate.burst.into()),
             full_at: AtomicU64::new(0),
@@ -131,7 +131,7 @@ impl SharedTokenBucket {
     }
 
     fn since(&self, now: Instant) -> u64 {
-        nanos(now.saturating_duration_since(self.made))
+        nanos(now.saturating_duration_since(self.created))
     }
 }
 

@@ -108,8 +108,8 @@ impl Writer {
         *self.state() = WriterState::default();
     }
 
-    /// Locks the state. Only the connection's own worker holds the lock while it writes to the socket, so no other
-    /// thread waits for that.
+    /// Locks the state. Only the connection's own worker holds the lock while it writes to the socket, and such a write
+    /// never blocks.
     pub(crate) fn state(&self) -> MutexGuard<'_, WriterState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

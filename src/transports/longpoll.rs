@@ -144,8 +144,8 @@ impl<T: TransportHandler> LongPoll<T> {
         }
     }
 
-    /// Answers a poll that waits while the client probes a WebSocket.
-    fn release(&mut self) {
+    /// Answers the waiting poll while the client probes a WebSocket.
+    fn release_poll(&mut self) {
         let SessionState::Probed(frame) = &self.state else { return };
         if let Some(poll) = self.poll.take() {
             let _ = poll.send(vec![frame.clone()]);
@@ -166,7 +166,7 @@ impl<T: TransportHandler> LongPoll<T> {
         if let SessionState::Upgraded(sender) = &self.state {
             // the frames were counted together, so the first one gets the weight of all
             let mut weight = self.bytes;
-            self.out.drain(..).for_each(|frame| sender.put(frame, std::mem::take(&mut weight)));
+            self.out.drain(..).for_each(|frame| sender.send(frame, std::mem::take(&mut weight)));
             self.bytes = sender.weight();
         }
         if self.out.is_empty() {
@@ -250,7 +250,7 @@ impl<T: TransportHandler> Actor for LongPoll<T> {
 }
 
 /// An event of the broker. The wrapper distinguishes it from requests.
-struct SessionEvent<N>(N);
+struct SessionEvent<E>(E);
 
 impl<T: TransportHandler> StreamHandler<SessionEvent<T::Event>> for LongPoll<T> {
     fn handle(&mut self, SessionEvent(event): SessionEvent<T::Event>, ctx: &mut Self::Context) {
@@ -283,7 +283,7 @@ impl<T: TransportHandler> Handler<Fetch> for LongPoll<T> {
         self.poll = Some(answer);
         self.answer();
         if self.poll.is_some() && matches!(self.state, SessionState::Probed(_)) {
-            ctx.run_later(PROBE, |session, _| session.release());
+            ctx.run_later(PROBE, |session, _| session.release_poll());
         }
     }
 }
@@ -319,7 +319,7 @@ impl<T: TransportHandler> Handler<Control> for LongPoll<T> {
             }
             (Control::Release(frame), SessionState::Polling) => {
                 self.state = SessionState::Probed(frame);
-                self.release();
+                self.release_poll();
             }
             (Control::Resume, SessionState::Probed(_)) => self.state = SessionState::Polling,
             (Control::Upgrade(sender), SessionState::Polling | SessionState::Probed(_)) => {

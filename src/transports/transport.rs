@@ -28,7 +28,8 @@ pub(crate) trait TransportHandler: Unpin + 'static {
     /// The client's connection, with its mailbox and its limits.
     fn connection(&self) -> &Arc<Connection>;
 
-    /// The stream of events. The transport calls this once, and reads the stream only as fast as the client reads.
+    /// The stream of events. The transport calls this once. A WebSocket reads the stream only as fast as its client
+    /// reads; a long-polling session reads it immediately.
     fn events(&self) -> impl Stream<Item = Self::Event> + 'static;
 
     /// The transport is ready to send.

@@ -1,8 +1,8 @@
 //! The WebSocket transport: the session actor, and the only file that uses `actix_web_actors`. Parsing frames is in
 //! `frame_reader`, and the socket itself in `io`.
 //!
-//! That crate is deprecated in favour of `actix-ws`, but this project's users ask for it. Replacing it would change
-//! this file alone. The actor is the body of the upgrade's response, but its frames do not pass through the response.
+//! That crate is deprecated in favour of `actix-ws`, but this project's users ask for it. To replace it, only this file
+//! has to change. The actor is the body of the upgrade's response, but its frames do not pass through the response.
 //! They go to the connection's [writer](crate::connections::writer), as do the broadcasts from the flusher. While the
 //! client does not read, the actor does not run. So its messages wait in a [mailbox](crate::connections::mailbox) of
 //! its own, and the sweep of the [hub](crate::connections::hub) checks its timeouts.
@@ -31,7 +31,7 @@ use crate::transports::websocket::frame_reader::FrameReader;
 /// The transport's name, as channels see it.
 pub(crate) const NAME: &str = "websocket";
 
-/// Means a close frame without a code (RFC 6455, section 7.4.1).
+/// Stands for a close frame without a code (RFC 6455, section 7.4.1).
 const NO_CODE: u16 = 1005;
 
 /// The maximum size of a message, and its maximum number of fragments.

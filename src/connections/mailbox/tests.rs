@@ -44,10 +44,10 @@ fn a_small_message_that_waits_too_long_closes_the_mailbox() {
     assert_eq!(mailbox.push(envelope(1), start + Duration::from_secs(6)), Err(PushError::Full));
 }
 
-/// One any_op of a test.
+/// One step of a test.
 #[derive(Clone, Copy, Debug)]
 enum Op {
-    /// A broadcast is pushed, which the flusher may any_op (`true`) or not.
+    /// A broadcast is pushed, which the flusher may take (`true`) or must leave to the reader.
     PushForFlusher(bool),
     /// A message is pushed.
     Push,

@@ -134,7 +134,7 @@ impl TransportHandler for UpgradeProbe {
     fn frame(&mut self, frame: &Frame, sink: &mut impl FrameSink) {
         match (&self.state, frame) {
             (ProbeState::Upgraded(sender), _) => {
-                sender.put(frame.clone(), frame.size() + FRAME_OVERHEAD);
+                sender.send(frame.clone(), frame.size() + FRAME_OVERHEAD);
                 if sender.weight() > self.max_queued_bytes {
                     sink.close(&close::FLOOD);
                 }
@@ -151,7 +151,7 @@ impl TransportHandler for UpgradeProbe {
     fn control(&mut self, _: &mut impl FrameSink) {
         // a WebSocket ping counts against the message rate like any other frame
         if let ProbeState::Upgraded(sender) = &self.state {
-            sender.put(Frame::Text(NOOP), FRAME_OVERHEAD);
+            sender.send(Frame::Text(NOOP), FRAME_OVERHEAD);
         }
     }
 

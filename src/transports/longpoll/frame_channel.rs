@@ -28,7 +28,7 @@ pub(crate) struct FrameSender {
 
 impl FrameSender {
     /// Queues a frame that counts for `weight` bytes. The frame is lost if the receiver has been dropped.
-    pub(crate) fn put(&self, frame: Frame, weight: usize) {
+    pub(crate) fn send(&self, frame: Frame, weight: usize) {
         self.weight.fetch_add(weight, Ordering::Relaxed);
         let _ = self.sender.send((frame, weight));
     }

@@ -47,7 +47,7 @@ pub(crate) struct LongPollHandle {
     fetch: Recipient<Fetch>,
     post: Recipient<Post>,
     control: Recipient<Control>,
-    requests: Arc<AsyncMutex<()>>,
+    request_lock: Arc<AsyncMutex<()>>,
     upgrading: Arc<AtomicBool>,
 }
 
@@ -62,7 +62,7 @@ impl LongPollHandle {
             fetch: addr.clone().recipient(),
             post: addr.clone().recipient(),
             control: addr.clone().recipient(),
-            requests: Arc::default(),
+            request_lock: Arc::default(),
             upgrading: Arc::default(),
         }
     }
@@ -94,7 +94,7 @@ impl LongPollHandle {
     /// Waits until no other post of the session is in progress. The body of one request is read and handled before that
     /// of the next, so that a session never has several bodies in memory.
     pub(crate) async fn lock_requests(&self) -> OwnedMutexGuard<()> {
-        self.requests.clone().lock_owned().await
+        self.request_lock.clone().lock_owned().await
     }
 
     /// Passes the client's frames to the session, and returns once they have been handled.
