@@ -21,14 +21,18 @@ impl ClientIp {
         trusted: &[IpNet],
     ) -> Self {
         let is_proxied = trusted.iter().any(|net| net.contains(&peer.to_canonical()));
-        Self { address: of_client(peer, forwarded_for, trusted), is_proxied }
+        Self { address: client_address(peer, forwarded_for, trusted), is_proxied }
     }
 }
 
 /// The client's address: the socket's remote address or, if that is a trusted proxy, the last entry of
 /// `X-Forwarded-For` that is not itself a trusted proxy. Earlier entries are ignored, because any client can forge
 /// them.
-fn of_client<'a>(peer: IpAddr, forwarded_for: impl DoubleEndedIterator<Item = &'a str>, trusted: &[IpNet]) -> IpAddr {
+fn client_address<'a>(
+    peer: IpAddr,
+    forwarded_for: impl DoubleEndedIterator<Item = &'a str>,
+    trusted: &[IpNet],
+) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
     let mut client = peer.to_canonical();
     for entry in forwarded_for.rev().flat_map(|header| header.rsplit(',')) {
@@ -56,7 +60,7 @@ mod tests {
 
     fn client(peer: &str, forwarded: &[&str]) -> String {
         let trusted = ["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
-        of_client(peer.parse().unwrap(), forwarded.iter().copied(), &trusted).to_string()
+        client_address(peer.parse().unwrap(), forwarded.iter().copied(), &trusted).to_string()
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! HTTP connections that are not, or not yet, WebSockets. Those that are idle for too long are closed.
+//! HTTP connections, until they become WebSockets. Those that are idle for too long are closed.
 //!
 //! The HTTP server limits the time for the headers of a connection's first request, and the time between two requests.
 //! It does not limit the time for the headers of a later request once their first byte has arrived, nor the time for a
 //! body that no handler reads. So a client that sends one byte now and then could keep its connection for ever.
-//! The timeouts of WebSockets and of long-polling sessions are not here, but in [`hub`](crate::connections::hub).
+//!
+//! The timeouts of WebSockets and of long-polling sessions are in [`hub`](crate::connections::hub).
 
 use std::future::pending;
 use std::net::Shutdown;
@@ -62,7 +63,7 @@ impl IdleConnections {
         Self { timeout, metrics, all: Mutex::default() }
     }
 
-    /// Tracks a connection that has been accepted. It is closed by `socket`.
+    /// Tracks a connection that has been accepted. `socket` is used to close it.
     pub(crate) fn track(&self, socket: RawSocket) -> Arc<HttpConnection> {
         let state = IdleState { since: Instant::now(), pending: 0, has_request: false, is_upgraded: false };
         let connection = Arc::new(HttpConnection { socket, metrics: self.metrics.clone(), state: Mutex::new(state) });

@@ -6,8 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
 
 use actix_web::http::header;
-use actix_web::web;
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -23,7 +22,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// One file, ready to be sent.
 pub(crate) struct Asset {
     bytes: Bytes,
-    /// The compressed bytes, made when the first client accepts gzip. `None` if compression does not make them fewer.
+    /// The compressed bytes, made when the first client accepts gzip. `None` if they are not smaller.
     gzip: OnceLock<Option<Bytes>>,
     tag: String,
 }

@@ -55,7 +55,7 @@ impl MetricsServer {
 
     pub(crate) async fn stop(self) {
         self.handle.stop(false).await;
-        // it could fail only by binding, which has succeeded
+        // an error would come from binding the address, which has succeeded
         let _ = self.server.await;
     }
 }

@@ -61,39 +61,39 @@ impl Signals {
 impl Node {
     pub(crate) fn new(
         address: SocketAddr,
-        node: Arc<NodeState>,
+        state: Arc<NodeState>,
         workers: Workers,
         metrics_server: Option<MetricsServer>,
         sweep_task: JoinHandle<()>,
         registry_died: oneshot::Receiver<()>,
     ) -> io::Result<Self> {
         let metrics_address = metrics_server.as_ref().map(|metrics_server| metrics_server.address);
-        let parts = Parts { node, workers, metrics_server, sweep_task };
+        let parts = Parts { state, workers, metrics_server, sweep_task };
         Ok(Self { address, metrics_address, parts, registry_died, signals: Signals::install()? })
     }
 
-    /// The address that it listens on, with the real port if port 0 was configured.
+    /// The address that the node listens on, with the real port if port 0 was configured.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The address that serves its [metrics](crate::metrics) at `/metrics`, if `metrics.listen` is set.
+    /// The address that serves the node's [metrics](crate::metrics) at `/metrics`, if `metrics.listen` is set.
     #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics_address
     }
 
-    /// Its pubsub: a handle to broadcast to its topics.
+    /// The handle to the node's topics, to broadcast to them.
     #[must_use]
     pub fn pubsub(&self) -> Pubsub {
-        self.parts.node.pubsub.clone()
+        self.parts.state.pubsub.clone()
     }
 
     /// The number of connected clients.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.parts.node.hub.len()
+        self.parts.state.hub.len()
     }
 
     /// Serves until SIGTERM or SIGINT, then drains. A second signal stops the node immediately.
@@ -106,7 +106,7 @@ impl Node {
             () = signals.next() => {}
             _ = &mut registry_died => return Err(io::Error::other("the registry has died")),
         }
-        log::info!("draining {} connections; a second signal stops the node immediately", parts.node.hub.len());
+        log::info!("draining {} connections; a second signal stops the node immediately", parts.state.hub.len());
         tokio::select! {
             () = parts.drain() => {}
             () = signals.next() => log::warn!("stopping immediately"),
@@ -128,7 +128,7 @@ impl Node {
 
 /// The running parts of a node.
 struct Parts {
-    node: Arc<NodeState>,
+    state: Arc<NodeState>,
     workers: Workers,
     metrics_server: Option<MetricsServer>,
     sweep_task: JoinHandle<()>,
@@ -136,11 +136,11 @@ struct Parts {
 
 impl Parts {
     async fn drain(self) {
-        self.node.start_draining();
+        self.state.start_draining();
         tokio::time::sleep(NOTICE).await;
         self.workers.close();
-        let drain = &self.node.config.drain;
-        self.node.hub.drain(drain.spread, drain.timeout).await;
+        let drain = &self.state.config.drain;
+        self.state.hub.drain(drain.spread, drain.timeout).await;
         self.stop().await;
     }
 

@@ -36,8 +36,8 @@ impl Exporter {
     pub(crate) async fn text(&self) -> prometheus::Result<String> {
         let stats = timeout(STATS_TIMEOUT, self.node.pubsub.stats()).await;
         let mut families = self.node.pubsub.metrics().registry.gather();
-        let registry_bytes = self.node.pubsub.budget().bytes();
-        self.node_gauges.set(self.node.is_ready(), self.node.hub.queue_totals(), registry_bytes);
+        let registry_queue_bytes = self.node.pubsub.budget().bytes();
+        self.node_gauges.set(self.node.is_ready(), self.node.hub.queue_totals(), registry_queue_bytes);
         families.extend(self.node_gauges.registry.gather());
         families.extend(self.custom.gather());
         if let Ok(stats) = stats {
@@ -82,7 +82,7 @@ struct NodeGauges {
     queue_bytes: IntGauge,
     queue_max_bytes: IntGauge,
     queue_age: Gauge,
-    registry_bytes: IntGauge,
+    registry_queue_bytes: IntGauge,
 }
 
 impl NodeGauges {
@@ -104,7 +104,7 @@ impl NodeGauges {
             ),
             queue_max_bytes: integer_gauge(&registry, "queue_max_bytes", "Size of the largest queue."),
             queue_age: float_gauge(&registry, "queue_oldest_seconds", "Age of the oldest queued message."),
-            registry_bytes: integer_gauge(
+            registry_queue_bytes: integer_gauge(
                 &registry,
                 "registry_queue_bytes",
                 "Size of the registry's command queue, counted like limits.registry_queue_bytes.",
@@ -113,14 +113,14 @@ impl NodeGauges {
         }
     }
 
-    fn set(&self, is_ready: bool, totals: QueueTotals, registry_bytes: usize) {
+    fn set(&self, is_ready: bool, totals: QueueTotals, registry_queue_bytes: usize) {
         let QueueTotals { connections, messages, bytes, most_bytes, since } = totals;
         self.ready.set(is_ready.into());
         set(&self.queue_connections, connections);
         set(&self.queue_messages, messages);
         set(&self.queue_bytes, bytes);
         set(&self.queue_max_bytes, most_bytes);
-        set(&self.registry_bytes, registry_bytes);
+        set(&self.registry_queue_bytes, registry_queue_bytes);
         self.queue_age.set(since.map_or(0.0, |since| Instant::now().duration_since(since).as_secs_f64()));
     }
 }
