@@ -103,13 +103,13 @@ pub struct Malformed;
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the frame is not one of this format")
+        f.write_str("the frame is not valid in this format")
     }
 }
 
 impl Error for Malformed {}
 
-/// Lets a decoder use `?` on the errors of what it decodes with.
+/// Lets a decoder use `?` on the errors of the parsers that it calls.
 macro_rules! malformed_from {
     ($($Error:ty),+) => {$(
         impl From<$Error> for Malformed {

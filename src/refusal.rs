@@ -1,7 +1,7 @@
-//! Every reason for which something is refused or dropped: connections, joins, pushes, messages. Each list is closed, so
-//! that no client can create a series in the metrics. Why a connection is closed is in [`close`](crate::close).
+//! Every reason for which a connection, a join or a push is refused, or a message dropped. Each list is closed, so that
+//! no client can create a series in the metrics. Why a connection is closed is in [`close`](crate::close).
 
-/// Declares lists of reasons: from each line come the variant, its documentation and its name in the metrics.
+/// Declares lists of reasons. Each line gives the variant, its documentation and its name in the metrics.
 macro_rules! reasons {
     ($($(#[doc = $about:literal])+ $Reason:ident { $(#[doc = $says:literal] $variant:ident = $name:literal;)+ })+) => {$(
         $(#[doc = $about])+
@@ -11,7 +11,7 @@ macro_rules! reasons {
         }
 
         impl $Reason {
-            /// All of them, in the order of their declaration.
+            /// All reasons, in the order of their declaration.
             pub(crate) const ALL: &'static [Self] = &[$(Self::$variant),+];
 
             /// The value of the label `reason` in the metrics.
@@ -83,9 +83,9 @@ reasons! {
         Overloaded = "overloaded";
     }
 
-    /// Why a push is answered with an error; joins and signals to named peers have reasons of their own.
+    /// Why a push is answered with an error. Joins and signals to named peers have reasons of their own.
     PushRefusal {
-        /// The client sends too fast; this counts joins that were not looked at, too.
+        /// The client sends messages too fast. Joins above that rate count here too.
         RateLimited = "rate_limited";
         /// The client has not joined the topic.
         NotJoined = "not_joined";

@@ -1,6 +1,4 @@
-//! The metric families of a node: their names, help texts and instruments. Each part of the core
-//! counts its own events.
-//!
+//! The metric families of a node: their names, help texts and instruments. Each part of the core counts its own events.
 //! Gauges that are read only on request, such as the number of topics, are in `server::prometheus`.
 
 use prometheus::Registry;

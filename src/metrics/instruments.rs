@@ -2,15 +2,14 @@
 //! Which metrics there are is in [`families`](crate::metrics::families).
 //!
 //! All series exist from the start, and a series is found by its index. So counting is one relaxed addition, without a
-//! lock and without a lookup by name.
+//! lock or a lookup by name.
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
 use prometheus::core::Collector;
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
-use prometheus::{Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::topic::Realm;
 

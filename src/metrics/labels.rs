@@ -1,7 +1,7 @@
 //! The values of the metrics' labels. Every list is closed, so that no client can create a new series.
 //!
-//! Reasons and realms are declared in [`close`], [`refusal`](crate::refusal) and
-//! [`topic`](crate::topic). This file makes labels of them.
+//! Reasons and realms are declared in [`close`], [`refusal`](crate::refusal) and [`topic`](crate::topic). This file
+//! makes labels of them.
 
 use actix_web::http::StatusCode;
 
