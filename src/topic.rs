@@ -5,9 +5,9 @@
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
-/// Declares the realms. Each line gives the variant, its documentation, its name in the metrics and its mark.
+/// Declares the realms. Each line gives the variant, its documentation, its name in the metrics and the prefix of its keys.
 macro_rules! realms {
-    ($($(#[doc = $doc:literal])+ $Realm:ident = $name:literal, $mark:literal;)+) => {
+    ($($(#[doc = $doc:literal])+ $Realm:ident = $name:literal, $prefix:literal;)+) => {
         /// A namespace of topics. Topics of different realms are always different, even with the same name. A client
         /// can name only topics of its own protocol's realm.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,9 +27,9 @@ macro_rules! realms {
             }
 
             /// The prefix of each key of the realm: a control character, which no topic name can contain.
-            pub(crate) const fn mark(self) -> &'static str {
+            pub(crate) const fn prefix(self) -> &'static str {
                 match self {
-                    $(Self::$Realm => $mark,)+
+                    $(Self::$Realm => $prefix,)+
                 }
             }
         }
@@ -58,7 +58,7 @@ impl Realm {
     /// [`InvalidTopic`], as [`Topic::parse`].
     pub fn topic(self, name: &str) -> Result<Topic, InvalidTopic> {
         match is_name(name) {
-            true => Ok(Topic::of(self.mark(), name)),
+            true => Ok(Topic::of(self.prefix(), name)),
             false => Err(InvalidTopic),
         }
     }
@@ -67,14 +67,14 @@ impl Realm {
     /// [`Inbound::topic`](crate::message::Inbound::topic). The name is not checked.
     #[must_use]
     pub fn key(self, name: &str) -> String {
-        [self.mark(), name].concat()
+        [self.prefix(), name].concat()
     }
 
     /// The realm of a topic's key.
     fn of(key: &str) -> Self {
-        let has_mark = |realm: &&Self| !realm.mark().is_empty() && key.starts_with(realm.mark());
+        let has_prefix = |realm: &&Self| !realm.prefix().is_empty() && key.starts_with(realm.prefix());
         match key.as_bytes() {
-            [0..=0x1F, ..] => Self::ALL.iter().find(has_mark).copied().unwrap_or(Self::Phoenix),
+            [0..=0x1F, ..] => Self::ALL.iter().find(has_prefix).copied().unwrap_or(Self::Phoenix),
             _ => Self::Phoenix,
         }
     }
@@ -112,7 +112,7 @@ impl Topic {
     /// A topic for the reply to a client whose name for it may be invalid. Only that client receives it.
     pub(crate) fn echo(realm: Realm, key: &str) -> Self {
         match realm {
-            // keeps a leading control character from being read as a mark
+            // keeps a leading control character from being read as the prefix of a realm
             Realm::Phoenix if key.starts_with(char::is_control) => Self(format!("\0{key}").into()),
             _ => Self(key.into()),
         }
@@ -132,7 +132,7 @@ impl Topic {
         Realm::of(&self.0)
     }
 
-    /// The key, which is unique among all topics: the name with its realm's mark.
+    /// The key, which is unique among all topics: the name with its realm's prefix.
     pub(crate) fn key(&self) -> &str {
         &self.0
     }
@@ -210,7 +210,7 @@ mod tests {
         for (n, topic) in topics.iter().enumerate() {
             assert_eq!((topic.as_str(), topic.subtopic(), topic.realm()), ("room:a", "a", Realm::ALL[n]));
             assert!(topics[n + 1..].iter().all(|other| other != topic));
-            assert!(Topic::parse(topic.key()).is_err() || n == 0, "no client can use another realm's mark");
+            assert!(Topic::parse(topic.key()).is_err() || n == 0, "no client can use another realm's prefix");
         }
     }
 

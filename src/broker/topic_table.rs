@@ -108,7 +108,7 @@ impl TopicTable {
 
     /// The topics of a realm that have members, in no particular order.
     pub(crate) fn topics_of(&self, realm: Realm) -> Vec<Topic> {
-        let of_realm = |(topic, _): &(Topic, Members)| topic.key().starts_with(realm.mark()).then(|| topic.clone());
+        let of_realm = |(topic, _): &(Topic, Members)| topic.key().starts_with(realm.prefix()).then(|| topic.clone());
         let shards = self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner));
         shards.flat_map(|shard| shard.iter().filter_map(of_realm).collect::<Vec<_>>()).collect()
     }

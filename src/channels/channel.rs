@@ -153,7 +153,7 @@ impl Router {
     /// A new channel for the topic with that key, or nothing when no pattern matches its name or it is no
     /// topic of the realm at all.
     pub(crate) fn route(&self, realm: Realm, key: &str) -> Option<(Topic, Box<dyn Channel>)> {
-        let name = key.strip_prefix(realm.mark())?;
+        let name = key.strip_prefix(realm.prefix())?;
         let (_, make) = self.0.iter().find(|(pattern, _)| pattern.matches(name))?;
         let topic = realm.topic(name).ok()?;
         let channel = make(&topic);

@@ -63,7 +63,7 @@ impl PeerJs {
     /// A client that only receives an error and is then closed. It is not refused before the upgrade because browsers
     /// hide the reason of a failed upgrade.
     pub(crate) fn refused(message: &'static str, metrics: Arc<Metrics>) -> Self {
-        let id = Topic::of(Realm::PeerJs.mark(), "");
+        let id = Topic::of(Realm::PeerJs.prefix(), "");
         let next_steps = [Decoded::Respond(error(message)), Decoded::Close(&close::REFUSED)].into();
         Self { id, next_steps, has_left: true, metrics, _client_count: None }
     }

@@ -195,7 +195,7 @@ impl SocketIo {
 
     fn join(&mut self, name: &str, auth: Payload) -> Decoded<'static> {
         self.last_join = self.last_join.wrapping_add(1);
-        let (key, join) = (format_compact!("{}{name}", REALM.mark()), self.last_join);
+        let (key, join) = (format_compact!("{}{name}", REALM.prefix()), self.last_join);
         let inbound = Inbound {
             topic: Cow::Owned(key.to_string()),
             join_ref: Some(format_compact!("{join}")),
@@ -312,7 +312,7 @@ impl SocketIo {
 
 impl Namespace {
     fn name(&self) -> &str {
-        &self.key[REALM.mark().len()..]
+        &self.key[REALM.prefix().len()..]
     }
 
     fn is_of_join(&self, join: &str) -> bool {

@@ -18,7 +18,7 @@ pub(super) struct HelloChannel {
 
 impl HelloChannel {
     pub(super) fn new() -> Self {
-        Self { common_topic: Topic::of(Realm::Hello.mark(), COMMON_TOPIC) }
+        Self { common_topic: Topic::of(Realm::Hello.prefix(), COMMON_TOPIC) }
     }
 }
 

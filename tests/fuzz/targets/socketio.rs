@@ -78,7 +78,7 @@ fn greet<R: Revision>(client: &mut EngineIo<R, SocketIo>) {
 
 fn answer<R: Revision>(client: &mut EngineIo<R, SocketIo>, asked: &Asked, came: usize) {
     let Asked { topic: key, join_ref, reference, command } = asked;
-    let topic = key.strip_prefix(Realm::SocketIo.mark()).and_then(|name| Realm::SocketIo.topic(name).ok());
+    let topic = key.strip_prefix(Realm::SocketIo.prefix()).and_then(|name| Realm::SocketIo.topic(name).ok());
     let status = if topic.is_some() { Status::Ok } else { Status::Error };
     let topic = topic.unwrap_or_else(|| Topic::echo(Realm::SocketIo, key));
     let (join_ref, reference) = (join_ref.clone(), reference.clone());
