@@ -10,19 +10,20 @@ pub struct Reason {
     /// The close code of RFC 6455. 1005 means a close frame without a code.
     pub code: u16,
     /// The text for the client and the log. It has at most 123 bytes, which is the maximum in a close frame.
-    pub words: &'static str,
+    pub text: &'static str,
     /// Whether the client may reconnect without a change.
-    pub again: bool,
+    pub may_reconnect: bool,
     /// The value of the metrics label.
     pub(crate) name: &'static str,
 }
 
-/// Declares the reasons: constant, metrics label, code, text, and whether the client may reconnect.
+/// Declares the reasons. Each line gives the constant, its documentation, its name in the metrics, the code, the text,
+/// and whether the client may reconnect.
 macro_rules! reasons {
-    ($($(#[doc = $says:literal])+ $NAME:ident = $name:literal, $code:literal, $words:literal, $again:literal;)+) => {
+    ($($(#[doc = $doc:literal])+ $NAME:ident = $name:literal, $code:literal, $text:literal, $may_reconnect:literal;)+) => {
         $(
-            $(#[doc = $says])+
-            pub static $NAME: Reason = Reason { code: $code, words: $words, again: $again, name: $name };
+            $(#[doc = $doc])+
+            pub static $NAME: Reason = Reason { code: $code, text: $text, may_reconnect: $may_reconnect, name: $name };
         )+
 
         /// All reasons.

@@ -188,7 +188,7 @@ impl<T: TransportHandler> LongPoll<T> {
         let expects_last_poll = self.send_close_frame(reason);
         self.state = SessionState::Closed(reason);
         self.unsettled.clear();
-        log::info!("{}: closed with {}: {}", self.handler.connection().id, reason.code, reason.words);
+        log::info!("{}: closed with {}: {}", self.handler.connection().id, reason.code, reason.text);
         self.handler.end(reason);
         self.answer();
         if self.out.is_empty() || !(self.options.drain_after_close || expects_last_poll) {

@@ -104,12 +104,12 @@ impl<T: TransportHandler> WebSocket<T> {
         if std::mem::replace(&mut self.closing, true) {
             return;
         }
-        log::info!("{}: closed with {}: {}", self.handler.connection().id, reason.code, reason.words);
+        log::info!("{}: closed with {}: {}", self.handler.connection().id, reason.code, reason.text);
         self.handler.end(reason);
         self.handler.connection().disable_fastlane();
         self.write_side.writer.control(Message::Close(match reason.code {
             NO_CODE => None,
-            code => Some(CloseReason { code: code.into(), description: Some(reason.words.to_owned()) }),
+            code => Some(CloseReason { code: code.into(), description: Some(reason.text.to_owned()) }),
         }));
     }
 

@@ -84,8 +84,8 @@ async fn every_connection_that_is_ended() {
         let (mut client, before, all_before) = (scene.client().await, closed.of(reason), closed.get());
         client.raw(&bytes).await;
         client.closed().await;
-        crate::common::eventually(reason.words, || async { closed.of(reason) == before + 1 }).await;
-        assert_eq!(closed.get(), all_before + 1, "{}: counted under another reason too", reason.words);
+        crate::common::eventually(reason.text, || async { closed.of(reason) == before + 1 }).await;
+        assert_eq!(closed.get(), all_before + 1, "{}: counted under another reason too", reason.text);
     }
     scene.ends_well().await;
 }

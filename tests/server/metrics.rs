@@ -68,8 +68,8 @@ async fn every_end_is_counted_by_reason() {
         let before = closed.of(why);
         let mut client = Client::new(node.address()).await;
         client.raw(bytes).await;
-        assert_eq!(client.closed().await, why.code, "{}", why.words);
-        assert_eq!(closed.of(why), before + 1, "{}: {closed:?}", why.words);
+        assert_eq!(client.closed().await, why.code, "{}", why.text);
+        assert_eq!(closed.of(why), before + 1, "{}: {closed:?}", why.text);
     }
     let before = closed.of(&close::GONE);
     drop(Client::new(node.address()).await);
