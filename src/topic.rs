@@ -5,7 +5,7 @@
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
-/// Declares the realms. Each line gives the variant, its documentation, its name in the metrics and the prefix of its keys.
+/// Declares the realms. Each line gives the variant, its documentation, its name in the metrics and its keys' prefix.
 macro_rules! realms {
     ($($(#[doc = $doc:literal])+ $Realm:ident = $name:literal, $prefix:literal;)+) => {
         /// A namespace of topics. Topics of different realms are always different, even with the same name. A client

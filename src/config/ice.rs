@@ -3,14 +3,17 @@
 //! Handclasp does not connect to these servers; browsers do. Only clients that join receive a credential. Neither
 //! `Debug` nor an error shows one.
 
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use sha1::Sha1;
-use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use toml::de::{DeTable, DeValue};
+
+use crate::config::origin::host_and_port;
 
 /// The maximum number of servers. More would slow browsers down.
 const MAX_SERVERS: usize = 16;
@@ -39,8 +42,8 @@ impl IceServer {
         self.for_user_at(SystemTime::now(), user, lifetime)
     }
 
-    /// This is the only use of the wall clock, which can jump. It is needed because a TURN server on another machine
-    /// checks the expiry.
+    /// The only function that uses the wall clock, which can jump: the TURN server, on another machine, checks the
+    /// expiry.
     fn for_user_at(&self, now: SystemTime, user: &str, lifetime: Duration) -> Self {
         let Some(secret) = &self.secret else { return self.clone() };
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -93,10 +96,10 @@ fn server(value: &DeValue<'_>) -> Result<IceServer, String> {
     };
     let relays = server.urls.iter().any(|url| url.starts_with("turn"));
     if server.secret.is_some() && (server.username.is_some() || server.credential.is_some()) {
-        return Err("a secret stands instead of a username and a credential, not beside them".into());
+        return Err("a secret replaces username and credential: remove either".into());
     }
     if relays && server.secret.is_none() && (server.username.is_none() || server.credential.is_none()) {
-        return Err("a turn url needs a username and a credential, or a secret, or browsers refuse it".into());
+        return Err("a turn url needs a username and a credential, or a secret: browsers refuse it otherwise".into());
     }
     Ok(server)
 }
@@ -145,7 +148,7 @@ fn is_url(url: &str) -> bool {
         _ => (false, false),
     };
     let query_fits = query.is_none_or(|query| may_query && ["transport=udp", "transport=tcp"].contains(&query));
-    known && query_fits && crate::config::origin::host_and_port(authority).is_some()
+    known && query_fits && host_and_port(authority).is_some()
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Loads a configuration from a file, environment variables and flags, and checks it. How the sources are parsed is in
 //! `source`, and how values are checked in `value`.
 //!
-//! The errors are our own because `config` and `figment` deserialize through serde, which stops at the first wrong
-//! value and does not give its line in the file.
+//! The crates `config` and `figment` do not fit: they deserialize through serde, which stops at the first wrong value
+//! and does not give its line in the file.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -68,10 +68,10 @@ impl Config {
     }
 
     fn set(&mut self, RawSetting { name, value, source }: &RawSetting<'_>) -> Result<(), String> {
-        let setting = SETTINGS.iter().find(|setting| source.names(setting) == *name);
+        let setting = SETTINGS.iter().find(|setting| source.name_of(setting) == *name);
         match setting {
             Some(setting) => (setting.set)(self, value).map_err(|what| format!("{source}: {}: {what}", setting.key)),
-            None => Err(format!("{}: no such key{}", source.of(name), suggestion(name, source))),
+            None => Err(format!("{}: no such key{}", source.with_name(name), suggestion(name, source))),
         }
     }
 
@@ -123,10 +123,10 @@ const RENAMED: [(&str, &str); 13] = [
 /// A hint for an unknown key, if there is one: its new name or a similar key.
 fn suggestion(name: &str, source: &Source<'_>) -> String {
     let key_of = |old: &str, new: &str| {
-        SETTINGS.iter().find(|setting| setting.key == new).filter(|_| source.spells(old) == name)
+        SETTINGS.iter().find(|setting| setting.key == new).filter(|_| source.name_of_key(old) == name)
     };
     match RENAMED.iter().find_map(|(old, new)| key_of(old, new)) {
-        Some(setting) => format!("; it was renamed to {}", source.names(setting)),
+        Some(setting) => format!("; it was renamed to {}", source.name_of(setting)),
         None => did_you_mean(name, source),
     }
 }
@@ -139,7 +139,7 @@ fn did_you_mean(name: &str, source: &Source<'_>) -> String {
         // probably `[server]` is missing, or the key is in another section
         if bare(full) == bare(name) { whole.min(1) } else { whole }
     };
-    let names = SETTINGS.iter().map(|setting| source.names(setting));
+    let names = SETTINGS.iter().map(|setting| source.name_of(setting));
     match names.min_by_key(distance) {
         Some(near) if distance(&near) <= 3 => format!("; did you mean {near}?"),
         _ => String::new(),

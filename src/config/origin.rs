@@ -1,7 +1,7 @@
 //! Which web pages may open a socket, by the `Origin` header that browsers send.
 //!
-//! This protects against a foreign page that connects from its visitor's browser. It is not authentication, because
-//! other clients can send any header. Reading the header and answering 403 belong to `http`.
+//! This protects against a foreign page that connects from its visitor's browser. It does not authenticate a client:
+//! clients other than browsers can send any header. Reading the header and answering 403 belong to `http`.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};

@@ -1,16 +1,18 @@
-//! The declaration of every key of the configuration: its type, default, range and description. Checking values is in
+//! The declaration of every key of the configuration: its type, default, range and description. Values are checked in
 //! `value`.
 //!
-//! The texts of `config/handclasp.toml` are these doc comments.
+//! The doc comments of the keys are also the texts of `config/handclasp.toml` and of the table in the documentation.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use toml::de::DeValue;
 
 use crate::config::ice::IceServer;
 use crate::config::origin::Origins;
 use crate::config::value::LogFormat;
-use ipnet::IpNet;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
-use toml::de::DeValue;
 
 /// The declaration of one key of the configuration.
 #[derive(Debug)]
@@ -22,7 +24,7 @@ pub struct Setting {
     /// The minimum and the maximum of a number or duration.
     pub range: Option<(&'static str, &'static str)>,
     /// The lines of the description.
-    pub says: &'static [&'static str],
+    pub description: &'static [&'static str],
     pub(crate) set: fn(&mut Config, &DeValue<'_>) -> Result<(), String>,
 }
 
@@ -45,7 +47,7 @@ macro_rules! sections {
         $(#[doc = $about:literal])+
         $section:ident: $Section:ident {
             $(
-                $(#[doc = $says:literal])+
+                $(#[doc = $doc:literal])+
                 $field:ident: $type:ty = $default:tt, $kind:ident $(from $low:tt to $high:tt)?;
             )+
         }
@@ -55,7 +57,7 @@ macro_rules! sections {
             #[derive(Debug, Clone, PartialEq)]
             pub struct $Section {
                 $(
-                    $(#[doc = $says])+
+                    $(#[doc = $doc])+
                     #[doc = ""]
                     #[doc = concat!("Default `", stringify!($default), "`" $(, ", from `", stringify!($low), "` to `", stringify!($high), "`")?, ".")]
                     pub $field: $type,
@@ -84,7 +86,7 @@ macro_rules! sections {
             key: concat!(stringify!($section), ".", stringify!($field)),
             default: stringify!($default),
             range: [$(Some((stringify!($low), stringify!($high))),)? None][0],
-            says: &[$($says),+],
+            description: &[$($doc),+],
             set: |config, value| {
                 config.$section.$field = $crate::config::value::$kind(value $(, $low, $high)?)?;
                 Ok(())

@@ -1,12 +1,14 @@
 //! The sources of a configuration: file, environment variables and flags. Each value is read with its position, such as
 //! the line in the file.
 //!
-//! Checking values is in `value`, and combining the sources in `load`.
+//! Values are checked in `value`, and the sources are combined in `load`.
 
-use crate::config::schema::{SETTINGS, Setting, variable};
 use std::fmt;
 use std::path::Path;
+
 use toml::de::{DeTable, DeValue};
+
+use crate::config::schema::{SETTINGS, Setting, variable};
 
 /// Environment variables that set no key: the path of the configuration file, and the binary that tests run.
 const OTHER_VARIABLES: [&str; 2] = ["HANDCLASP_CONFIG", "HANDCLASP_BIN"];
@@ -28,20 +30,20 @@ pub(crate) enum Source<'a> {
 
 impl Source<'_> {
     /// The name of a setting in this source.
-    pub(crate) fn names(&self, setting: &Setting) -> String {
-        self.spells(setting.key)
+    pub(crate) fn name_of(&self, setting: &Setting) -> String {
+        self.name_of_key(setting.key)
     }
 
     /// The name of `section.key` in this source.
-    pub(crate) fn spells(&self, key: &str) -> String {
+    pub(crate) fn name_of_key(&self, key: &str) -> String {
         match self {
             Self::Variable(_) => variable(key),
             Self::Line(..) | Self::Flag(_) => key.to_owned(),
         }
     }
 
-    /// The source together with the name that it sets.
-    pub(crate) fn of(&self, name: &str) -> String {
+    /// The source, and the name that it sets unless the source is that name.
+    pub(crate) fn with_name(&self, name: &str) -> String {
         match self {
             Self::Variable(_) => name.to_owned(),
             Self::Line(..) | Self::Flag(_) => format!("{self}: {name}"),

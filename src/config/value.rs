@@ -3,13 +3,16 @@
 //!
 //! The keys are declared in `schema`, and the sources of values are in `source`.
 
-use crate::config::origin::Origins;
-use ipnet::IpNet;
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use ipnet::IpNet;
 use toml::de::DeValue;
+
+pub(super) use crate::config::ice::servers;
+use crate::config::origin::Origins;
 
 /// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,13 +41,13 @@ fn refuse<T>(value: &DeValue<'_>, wanted: impl Display) -> Result<T, String> {
     Err(format!("{} is not {wanted}", shown(value)))
 }
 
-pub(crate) fn integer<T: TryFrom<u64>>(value: &DeValue<'_>, low: u64, high: u64) -> Result<T, String> {
+pub(super) fn integer<T: TryFrom<u64>>(value: &DeValue<'_>, low: u64, high: u64) -> Result<T, String> {
     let number = value.as_integer().and_then(|n| u64::from_str_radix(n.as_str(), n.radix()).ok());
     let fitting = number.filter(|n| (low..=high).contains(n)).and_then(|n| T::try_from(n).ok());
     fitting.map_or_else(|| refuse(value, format_args!("a whole number from {low} to {high}")), Ok)
 }
 
-pub(crate) fn duration(value: &DeValue<'_>, low: &str, high: &str) -> Result<Duration, String> {
+pub(super) fn duration(value: &DeValue<'_>, low: &str, high: &str) -> Result<Duration, String> {
     let bound = |text| {
         humantime::parse_duration(text).expect("a declared bound is a duration: tests/server/config.rs reads them all")
     };
@@ -53,24 +56,24 @@ pub(crate) fn duration(value: &DeValue<'_>, low: &str, high: &str) -> Result<Dur
     fitting.map_or_else(|| refuse(value, format_args!("a duration from {low:?} to {high:?}")), Ok)
 }
 
-pub(crate) fn boolean(value: &DeValue<'_>) -> Result<bool, String> {
+pub(super) fn boolean(value: &DeValue<'_>) -> Result<bool, String> {
     value.as_bool().map_or_else(|| refuse(value, "true or false"), Ok)
 }
 
-pub(crate) fn address(value: &DeValue<'_>) -> Result<SocketAddr, String> {
+pub(super) fn address(value: &DeValue<'_>) -> Result<SocketAddr, String> {
     let address = value.as_str().and_then(|text| text.parse().ok());
     address.map_or_else(|| refuse(value, "an ip address and port such as 127.0.0.1:4000 or [::1]:4000"), Ok)
 }
 
 /// An empty string means no address.
-pub(crate) fn address_or_none(value: &DeValue<'_>) -> Result<Option<SocketAddr>, String> {
+pub(super) fn address_or_none(value: &DeValue<'_>) -> Result<Option<SocketAddr>, String> {
     match value.as_str() {
         Some("") => Ok(None),
         _ => address(value).map(Some),
     }
 }
 
-pub(crate) fn networks(value: &DeValue<'_>) -> Result<Vec<IpNet>, String> {
+pub(super) fn networks(value: &DeValue<'_>) -> Result<Vec<IpNet>, String> {
     list(value, |item| match item.as_str().and_then(network) {
         Some(network) => Ok(network),
         None => refuse(item, "an ip address or network such as 10.0.0.0/8"),
@@ -83,7 +86,7 @@ fn network(text: &str) -> Option<IpNet> {
 }
 
 /// An empty string means no folder, so that a flag can override a folder that the file sets.
-pub(crate) fn folder(value: &DeValue<'_>) -> Result<Option<PathBuf>, String> {
+pub(super) fn folder(value: &DeValue<'_>) -> Result<Option<PathBuf>, String> {
     match value.as_str() {
         Some("") => Ok(None),
         Some(path) if PathBuf::from(path).is_dir() => Ok(Some(path.into())),
@@ -91,7 +94,7 @@ pub(crate) fn folder(value: &DeValue<'_>) -> Result<Option<PathBuf>, String> {
     }
 }
 
-pub(crate) fn mounts(value: &DeValue<'_>) -> Result<Vec<String>, String> {
+pub(super) fn mounts(value: &DeValue<'_>) -> Result<Vec<String>, String> {
     let mounts = list(value, |item| match item.as_str() {
         Some(path) if is_path(path) => Ok(path.to_owned()),
         _ => refuse(item, "a path such as /socket"),
@@ -105,7 +108,7 @@ pub(crate) fn mounts(value: &DeValue<'_>) -> Result<Vec<String>, String> {
 }
 
 /// A prefix of paths, such as `/` or `/myapp`. A trailing slash is removed.
-pub(crate) fn path_prefix(value: &DeValue<'_>) -> Result<String, String> {
+pub(super) fn path_prefix(value: &DeValue<'_>) -> Result<String, String> {
     match value.as_str().map(|path| path.trim_end_matches('/')) {
         Some("") => Ok(String::new()),
         Some(path) if is_path(path) => Ok(path.to_owned()),
@@ -114,14 +117,14 @@ pub(crate) fn path_prefix(value: &DeValue<'_>) -> Result<String, String> {
 }
 
 /// A word that needs no escaping in a URL.
-pub(crate) fn token(value: &DeValue<'_>) -> Result<String, String> {
+pub(super) fn token(value: &DeValue<'_>) -> Result<String, String> {
     match value.as_str() {
         Some(word) if is_path(&format!("/{word}")) && !word.contains('/') => Ok(word.to_owned()),
         _ => refuse(value, "a word of letters, digits, - _ ~ and ."),
     }
 }
 
-pub(crate) fn mount(value: &DeValue<'_>) -> Result<String, String> {
+pub(super) fn mount(value: &DeValue<'_>) -> Result<String, String> {
     match value.as_str() {
         Some(path) if is_path(path) => Ok(path.to_owned()),
         _ => refuse(value, "a path such as /socket.io"),
@@ -138,17 +141,17 @@ fn is_path(path: &str) -> bool {
     path.len() <= 255 && path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(plain))
 }
 
-pub(crate) fn origins(value: &DeValue<'_>) -> Result<Origins, String> {
-    let words: Vec<String> = list(value, |item| match item.as_str() {
-        Some(word) => Ok(word.to_owned()),
+pub(super) fn origins(value: &DeValue<'_>) -> Result<Origins, String> {
+    let entries: Vec<String> = list(value, |item| match item.as_str() {
+        Some(entry) => Ok(entry.to_owned()),
         None => refuse(item, "an origin such as https://example.com"),
     })?;
-    Origins::parse(&words)
+    Origins::parse(&entries)
 }
 
-/// Levels and `target=level`, and nothing else. `env_logger` takes any other word for a target, so that a typo would
-/// silence the log.
-pub(crate) fn filter(value: &DeValue<'_>) -> Result<String, String> {
+/// Accepts levels and `target=level`. `env_logger` would take any other word for a target, so that a typo would silence
+/// the log.
+pub(super) fn filter(value: &DeValue<'_>) -> Result<String, String> {
     let is_level = |word: &str| word.parse::<log::LevelFilter>().is_ok();
     let fits = |part: &str| match part.split_once('=') {
         Some((target, level)) => !target.is_empty() && is_level(level),
@@ -160,15 +163,13 @@ pub(crate) fn filter(value: &DeValue<'_>) -> Result<String, String> {
     }
 }
 
-pub(crate) fn log_format(value: &DeValue<'_>) -> Result<LogFormat, String> {
+pub(super) fn log_format(value: &DeValue<'_>) -> Result<LogFormat, String> {
     match value.as_str() {
         Some("human") => Ok(LogFormat::Human),
         Some("json") => Ok(LogFormat::Json),
         _ => refuse(value, "human or json"),
     }
 }
-
-pub(crate) use crate::config::ice::servers;
 
 /// A list, or a single value, which is the same as a list with one entry.
 fn list<T>(value: &DeValue<'_>, read: impl Fn(&DeValue<'_>) -> Result<T, String>) -> Result<Vec<T>, String> {

@@ -38,14 +38,14 @@ fn documented() -> String {
         .take_while(|line| line.starts_with('#'))
         .collect::<String>();
     let mut section = "";
-    for Setting { key, default, range, says, .. } in SETTINGS {
+    for Setting { key, default, range, description, .. } in SETTINGS {
         let (of, name) = key.split_once('.').unwrap();
         if of != section {
             text += &format!("\n[{of}]\n");
             section = of;
         }
         text += "\n";
-        says.iter().for_each(|line| text += &format!("#{line}\n"));
+        description.iter().for_each(|line| text += &format!("#{line}\n"));
         text += &range.map_or(String::new(), |(low, high)| format!("# From {low} to {high}.\n"));
         text += &format!("#{name} = {default}\n");
     }
@@ -307,7 +307,7 @@ fn ice_servers_that_browsers_would_refuse_are_refused() {
         ("[{ urls = [] }]", "entry 1: urls is missing or empty"),
         ("[{ urls = \"stun:a.test\" }, {}]", "entry 2: urls is missing or empty"),
         ("[{ urls = \"turn:a.test\", username = \"u\" }]", "entry 1: a turn url needs a username and a credential"),
-        ("[{ urls = \"turn:a.test\", username = \"u\", secret = \"s\" }]", "entry 1: a secret stands instead of"),
+        ("[{ urls = \"turn:a.test\", username = \"u\", secret = \"s\" }]", "entry 1: a secret replaces username and credential"),
         ("[{ urls = \"stun:a.test\", username = 1 }]", "entry 1: username must be a string"),
         ("[{ urls = \"stun:a.test\", user = \"u\" }]", "entry 1: no such key \"user\""),
         ("[\"stun:a.test\"]", "entry 1: must be {"),

@@ -71,7 +71,7 @@ fn unit(Setting { key, default, range, .. }: &Setting) -> &'static str {
 fn table_of_keys() -> String {
     let (mut text, mut section) = (String::new(), "");
     for setting in SETTINGS {
-        let Setting { key, default, range, says, .. } = setting;
+        let Setting { key, default, range, description, .. } = setting;
         let of = key.split('.').next().unwrap();
         if of != section {
             text += &format!(
@@ -80,7 +80,7 @@ fn table_of_keys() -> String {
             section = of;
         }
         let range = range.map_or("–".to_owned(), |(low, high)| format!("`{low}` to `{high}`"));
-        let what = says.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ").replace('|', "\\|");
+        let what = description.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ").replace('|', "\\|");
         text += &format!("| `{key}` | `{default}` | {range} | {} | {what} |\n", unit(setting));
     }
     text.trim_start().to_owned()
@@ -193,8 +193,8 @@ async fn every_metric_that_the_pages_and_alerts_name_exists() {
 fn every_close_code_is_explained() {
     let text = page("refusals.md");
     for reason in close::ALL {
-        let may = if reason.again { "yes" } else { "no" };
-        let row = format!("| `{}` | {} | {} | {may} | ", reason.name(), reason.code, reason.words);
+        let may = if reason.may_reconnect { "yes" } else { "no" };
+        let row = format!("| `{}` | {} | {} | {may} | ", reason.name(), reason.code, reason.text);
         assert!(text.contains(&row), "web/docs/refusals.md lacks {row}");
     }
 }

@@ -5,14 +5,9 @@
 //! sockets. When the queue is full, lines are dropped and counted. The count is logged once there is room again, and is
 //! a metric. A panic is logged with its source location only, because its message may contain data from a client.
 //!
-//! The queue is our own. `tracing-appender` drops and counts lines too, but where its queue is still full at exit it
-//! prints to stdout, which can block the exit. `logforth` counts nothing and waits without a limit for its last line.
+//! Other queues do not fit. `tracing-appender` drops and counts lines too, but if its queue is still full at exit, it
+//! prints to stdout, which can block the exit. `logforth` counts nothing and waits for its last line without a limit.
 
-use env_logger::fmt::{Formatter, WriteStyle};
-use env_logger::{Builder, Logger, Target};
-use handclasp::config::{self, LogFormat};
-use log::{LevelFilter, Log, Metadata, Record};
-use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 use std::panic::PanicHookInfo;
 use std::sync::Arc;
@@ -20,14 +15,20 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
+use env_logger::fmt::{Formatter, WriteStyle};
+use env_logger::{Builder, Logger, Target};
+use handclasp::config::{self, LogFormat};
+use log::{LevelFilter, Log, Metadata, Record};
+use serde::Serialize;
+
 /// The maximum number of queued lines: 800 KiB at 200 bytes a line.
 const QUEUE: usize = 4_096;
 
 /// How long the process waits at exit for queued lines to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The target and the prefix of actix's log lines about malformed requests. They are not logged: they are no errors of
-/// the server, and any client could fill the log with them. The metric `connections_without_request` counts them.
+/// The target and the prefix of actix's log lines about malformed requests. They are not logged: they are the
+/// client's errors, and any client could fill the log with them. The metric `connections_without_request` counts them.
 const HTTP_TARGET: &str = "actix_http::h1::dispatcher";
 const MALFORMED_REQUEST: &str = "stream error: ";
 

@@ -1,18 +1,17 @@
-//! The command line of the binary, and nothing else. The meaning of the settings is in `config`, and the server in
-//! `server`.
+//! The command line of the binary. Settings are parsed in `config`, and the server is in `server`.
 
 #![forbid(unsafe_code)]
 
 mod logging;
 
-use clap::{Args, Parser, Subcommand};
-use handclasp::Endpoint;
-use handclasp::config::Config;
-use mimalloc::MiMalloc;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use handclasp::{Config, Endpoint};
+use mimalloc::MiMalloc;
 
 /// Each signal makes a dozen small allocations, and half of them are freed on another thread. mimalloc is fast at that.
 #[global_allocator]
@@ -92,10 +91,10 @@ fn serve(config: &Config) -> Result<(), String> {
     let descriptors = raise_descriptor_limit(config.server.connections);
     actix_web::rt::System::new().block_on(async {
         let endpoint = Endpoint::new(config.clone()).counter(DROPPED, DROPPED_HELP, dropped);
-        let running = endpoint.start().map_err(|error| error.to_string())?;
-        announce(config, running.address(), running.metrics_address());
+        let node = endpoint.start().map_err(|error| error.to_string())?;
+        announce(config, node.address(), node.metrics_address());
         warn_descriptor_limit(descriptors, config.server.connections);
-        running.run_until_signal().await.map_err(|error| error.to_string())
+        node.run_until_signal().await.map_err(|error| error.to_string())
     })
 }
 
