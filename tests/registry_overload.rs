@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use common::process::resident;
-use common::{Client, config, empty, eventually, frame, get};
+use common::{Client, config, frame, get, wait_until, wait_until_empty};
 use compact_str::CompactString;
 use futures_util::future::join_all;
 use handclasp::broker::adapter::{Adapter, BoxFuture, Claimed, ClusterInbox, Epoch, LocalAdapter, Packet};
@@ -138,13 +138,13 @@ impl Busy {
     async fn fill(&mut self) {
         let mut watcher = self.peer(THIRD).await;
         let mut first = self.client().await;
-        first.say(&format!(r#"["1","1","{HELD}","phx_join",{{}}]"#)).await;
-        eventually("the registry is held", || async { self.gate.is_held() }).await;
+        first.send(&format!(r#"["1","1","{HELD}","phx_join",{{}}]"#)).await;
+        wait_until("the registry is held", || async { self.gate.is_held() }).await;
         for n in 0..150 {
-            watcher.say(&format!(r#"["1","{n}","peer:{THIRD}","watch",{{"peer_id":"{ME}"}}]"#)).await;
-            watcher.say(&format!(r#"["1","not {n}","peer:{THIRD}","unwatch",{{"peer_id":"{ME}"}}]"#)).await;
+            watcher.send(&format!(r#"["1","{n}","peer:{THIRD}","watch",{{"peer_id":"{ME}"}}]"#)).await;
+            watcher.send(&format!(r#"["1","not {n}","peer:{THIRD}","unwatch",{{"peer_id":"{ME}"}}]"#)).await;
         }
-        watcher.hear_until("overloaded").await;
+        watcher.receive_until("overloaded").await;
         self.crowd.extend([watcher, first]);
     }
 
@@ -159,7 +159,7 @@ impl Busy {
     /// The registry goes on, and does all that has waited.
     async fn open(&self) {
         self.gate.open();
-        eventually("nothing waits", || async { waiting(self.node.metrics_address().unwrap()).await == 0 }).await;
+        wait_until("nothing waits", || async { waiting(self.node.metrics_address().unwrap()).await == 0 }).await;
     }
 
     /// Everybody leaves: nothing is left, and there is room.
@@ -167,7 +167,7 @@ impl Busy {
         drop(clients);
         let Self { node, crowd, .. } = self;
         drop(crowd);
-        empty(&node).await;
+        wait_until_empty(&node).await;
         let mut client = Client::new(node.address()).await;
         client.join("1", "room:after", "{}").await;
     }
@@ -193,11 +193,11 @@ async fn a_join_is_refused_and_the_older_one_of_its_topic_is_over() {
     client.join("1", "room:a", "{}").await;
     busy.fill().await;
     let refused = busy.unjoined();
-    client.ask_for(r#"["2","9","room:b","phx_join",{}]"#, &reply("2", "room:b", "error", REASON)).await;
-    client.ask_for(r#"["3","9","room:a","phx_join",{}]"#, &reply("3", "room:a", "error", REASON)).await;
-    client.hears(r#"["1","1","room:a","phx_close",{}]"#).await;
+    client.exchange(r#"["2","9","room:b","phx_join",{}]"#, &reply("2", "room:b", "error", REASON)).await;
+    client.exchange(r#"["3","9","room:a","phx_join",{}]"#, &reply("3", "room:a", "error", REASON)).await;
+    client.expect(r#"["1","1","room:a","phx_close",{}]"#).await;
     client
-        .ask_for(
+        .exchange(
             r#"["1","9","room:a","msg",{}]"#,
             r#"[null,"9","room:a","phx_reply",{"status":"error","response":{"reason":"unmatched topic"}}]"#,
         )
@@ -205,7 +205,7 @@ async fn a_join_is_refused_and_the_older_one_of_its_topic_is_over() {
     assert_eq!(busy.unjoined(), refused + 2);
     busy.open().await;
     let pubsub = busy.node.pubsub();
-    eventually("nobody is there any more", || async { pubsub.count("room:a") == 0 }).await;
+    wait_until("nobody is there any more", || async { pubsub.count("room:a") == 0 }).await;
     client.join("4", "room:a", "{}").await;
     assert_eq!((pubsub.count("room:a"), pubsub.count("room:b")), (1, 0));
     busy.end(vec![client]).await;
@@ -220,23 +220,23 @@ async fn a_watch_is_refused_and_its_end_too_which_leaves_it_as_it_was() {
         |id: &str| format!(r#"["1","9","{own}","watch",{{"peer_id":"{id}"}}]"#),
         |id: &str| format!(r#"["1","9","{own}","unwatch",{{"peer_id":"{id}"}}]"#),
     );
-    me.ask_for(&watch(YOU), &reply("1", &own, "ok", r#"{"online":false}"#)).await;
+    me.exchange(&watch(YOU), &reply("1", &own, "ok", r#"{"online":false}"#)).await;
     busy.fill().await;
     let refused = busy.unheard();
-    me.ask_for(&watch(THIRD), &reply("1", &own, "error", REASON)).await;
-    me.ask_for(&watch(YOU), &reply("1", &own, "error", REASON)).await;
-    me.ask_for(&unwatch(YOU), &reply("1", &own, "error", REASON)).await;
-    me.ask_for(&unwatch(THIRD), &reply("1", &own, "ok", "{}")).await;
+    me.exchange(&watch(THIRD), &reply("1", &own, "error", REASON)).await;
+    me.exchange(&watch(YOU), &reply("1", &own, "error", REASON)).await;
+    me.exchange(&unwatch(YOU), &reply("1", &own, "error", REASON)).await;
+    me.exchange(&unwatch(THIRD), &reply("1", &own, "ok", "{}")).await;
     assert_eq!(busy.unheard(), refused + 3);
     busy.open().await;
     let you = busy.peer(YOU).await;
-    me.hears(&format!(r#"["1",null,"{own}","peer_up",{{"peer_id":"{YOU}"}}]"#)).await;
-    me.ask_for(&unwatch(YOU), &reply("1", &own, "ok", "{}")).await;
+    me.expect(&format!(r#"["1",null,"{own}","peer_up",{{"peer_id":"{YOU}"}}]"#)).await;
+    me.exchange(&unwatch(YOU), &reply("1", &own, "ok", "{}")).await;
     for id in [THIRD, ME] {
-        me.ask_for(&watch(id), &reply("1", &own, "ok", r#"{"online":true}"#)).await;
+        me.exchange(&watch(id), &reply("1", &own, "ok", r#"{"online":true}"#)).await;
     }
     drop(you);
-    me.hears_nothing().await;
+    me.expect_nothing().await;
     busy.end(vec![me]).await;
 }
 
@@ -245,19 +245,19 @@ async fn a_change_of_presence_is_refused_and_the_list_says_what_it_said() {
     let mut busy = Busy::new();
     let mut client = busy.client().await;
     client.join("1", "room:list", r#"{"meta":{"n":1}}"#).await;
-    client.hear_until("presence_diff").await;
+    client.receive_until("presence_diff").await;
     busy.fill().await;
     let refused = busy.unheard();
     let update = |n: u8| format!(r#"["1","9","room:list","update_meta",{{"n":{n}}}]"#);
-    client.ask_for(&update(2), &reply("1", "room:list", "error", REASON)).await;
+    client.exchange(&update(2), &reply("1", "room:list", "error", REASON)).await;
     assert_eq!(busy.unheard(), refused + 1);
     busy.open().await;
     let mut other = busy.client().await;
     other.join("1", "room:list", r#"{"presence":true}"#).await;
-    let state = other.hear_until("presence_state").await;
+    let state = other.receive_until("presence_state").await;
     assert!(state.contains(r#""n":1"#), "{state}");
-    client.ask_for(&update(3), &reply("1", "room:list", "ok", "{}")).await;
-    let diff = client.hear_until("presence_diff").await;
+    client.exchange(&update(3), &reply("1", "room:list", "ok", "{}")).await;
+    let diff = client.receive_until("presence_diff").await;
     assert!(diff.contains(r#""n":3"#), "{diff}");
     busy.end(vec![client, other]).await;
 }
@@ -266,21 +266,21 @@ async fn a_change_of_presence_is_refused_and_the_list_says_what_it_said() {
 async fn a_signal_that_is_to_wait_is_overloaded_and_counted() {
     let mut busy = Busy::new();
     let mut peer = Client::open(busy.node.address(), "/peerjs?key=peerjs&id=me&token=t", &[]).await;
-    peer.hears(r#"{"type":"OPEN"}"#).await;
+    peer.expect(r#"{"type":"OPEN"}"#).await;
     let offer = |dst: &str| format!(r#"{{"type":"OFFER","dst":"{dst}","payload":{{}}}}"#);
     busy.fill().await;
     let (pubsub, one) = (busy.node.pubsub(), 1);
     let signals = || pubsub.metrics().signals.of(DeliveryStatus::Overloaded);
-    peer.say(&offer("you")).await;
-    eventually("it is counted", || async { signals() == one }).await;
+    peer.send(&offer("you")).await;
+    wait_until("it is counted", || async { signals() == one }).await;
     // who asks for an id hears that it cannot be had
     let mut late = Client::open(busy.node.address(), "/peerjs?key=peerjs&id=you&token=t", &[]).await;
-    late.hears(r#"{"type":"ERROR","payload":{"msg":"This id cannot be had now"}}"#).await;
+    late.expect(r#"{"type":"ERROR","payload":{"msg":"This id cannot be had now"}}"#).await;
     busy.open().await;
     let mut you = Client::open(busy.node.address(), "/peerjs?key=peerjs&id=you&token=t", &[]).await;
-    you.hears(r#"{"type":"OPEN"}"#).await;
-    peer.say(&offer("you")).await;
-    you.hears(r#"{"type":"OFFER","src":"me","dst":"you","payload":{}}"#).await;
+    you.expect(r#"{"type":"OPEN"}"#).await;
+    peer.send(&offer("you")).await;
+    you.expect(r#"{"type":"OFFER","src":"me","dst":"you","payload":{}}"#).await;
     assert_eq!(signals(), one, "the second has not waited for the first");
     busy.end(vec![peer, late, you]).await;
 }
@@ -290,21 +290,21 @@ async fn a_room_of_socketio_is_refused_and_a_namespace_too() {
     let mut busy = Busy::new();
     let open = async || {
         let mut client = Client::open(busy.node.address(), "/socket.io/?EIO=4&transport=websocket", &[]).await;
-        client.hear().await;
+        client.receive().await;
         client
     };
     let (mut client, mut late) = (open().await, open().await);
-    client.say("40").await;
-    client.hear_until("40{").await;
+    client.send("40").await;
+    client.receive_until("40{").await;
     busy.fill().await;
     let (unheard, unjoined) = (busy.unheard(), busy.unjoined());
-    client.ask_for(r#"421["join","a"]"#, r#"431[{"reason":"overloaded"}]"#).await;
-    late.ask_for("40", r#"44{"message":"overloaded"}"#).await;
+    client.exchange(r#"421["join","a"]"#, r#"431[{"reason":"overloaded"}]"#).await;
+    late.exchange("40", r#"44{"message":"overloaded"}"#).await;
     assert_eq!((busy.unheard(), busy.unjoined()), (unheard + 1, unjoined + 1));
     busy.open().await;
-    client.ask_for(r#"421["join","a"]"#, "431[{}]").await;
-    late.say("40").await;
-    late.hear_until("40{").await;
+    client.exchange(r#"421["join","a"]"#, "431[{}]").await;
+    late.send("40").await;
+    late.receive_until("40{").await;
     busy.end(vec![client, late]).await;
 }
 
@@ -315,10 +315,10 @@ async fn a_name_of_hello_is_had_by_speaking_again() {
     let (words, heard) = (r#"{"_messageType":"broadcast","_from":"ann"}"#, r#"{"_from":"ann"}"#);
     busy.fill().await;
     let refused = busy.unjoined();
-    ann.say(words).await;
-    eventually("it is counted", || async { busy.unjoined() == refused + 1 }).await;
+    ann.send(words).await;
+    wait_until("it is counted", || async { busy.unjoined() == refused + 1 }).await;
     busy.open().await;
-    ann.ask_for(words, heard).await;
+    ann.exchange(words, heard).await;
     busy.end(vec![ann]).await;
 }
 
@@ -328,18 +328,18 @@ async fn a_socket_with_an_id_is_closed_at_once() {
     let mut busy = Busy::new();
     busy.fill().await;
     let mut client = Client::open(busy.node.address(), "/named/websocket?vsn=2.0.0", &[]).await;
-    assert_eq!(client.closed().await, 1013);
+    assert_eq!(client.close_code().await, 1013);
     let path = "/named/longpoll?vsn=2.0.0";
-    let opened = common::longpoll::ask(busy.node.address(), "GET", path, &[], b"").await.json();
+    let opened = common::longpoll::request(busy.node.address(), "GET", path, &[], b"").await.json();
     let poll = format!("{path}&token={}", opened["token"].as_str().unwrap());
-    assert_eq!(common::longpoll::ask(busy.node.address(), "GET", &poll, &[], b"").await.status(), 410);
+    assert_eq!(common::longpoll::request(busy.node.address(), "GET", &poll, &[], b"").await.status(), 410);
     // a poll that finds its session gone begins the next one
     let pubsub = busy.node.pubsub();
     let closed = || pubsub.metrics().connections_closed.of(&close::OVERLOADED);
-    eventually("three are closed", || async { closed() == 3 }).await;
+    wait_until("three are closed", || async { closed() == 3 }).await;
     busy.open().await;
     let mut client = Client::open(busy.node.address(), "/named/websocket?vsn=2.0.0", &[]).await;
-    client.hears_nothing().await;
+    client.expect_nothing().await;
     busy.end(vec![client]).await;
 }
 
@@ -351,20 +351,20 @@ async fn clients_that_request_nothing_go_on_and_may_leave() {
     guest.join("1", "room:a", "{}").await;
     busy.fill().await;
     for n in 0..50 {
-        me.say(&format!(r#"["1","9","peer:{ME}","offer",{{"peer_id":"{YOU}","n":{n}}}]"#)).await;
-        you.hears(&format!(r#"[null,null,"peer:{YOU}","offer",{{"peer_id":"{ME}","n":{n}}}]"#)).await;
-        me.hears(&reply("1", &format!("peer:{ME}"), "ok", "{}")).await;
+        me.send(&format!(r#"["1","9","peer:{ME}","offer",{{"peer_id":"{YOU}","n":{n}}}]"#)).await;
+        you.expect(&format!(r#"[null,null,"peer:{YOU}","offer",{{"peer_id":"{ME}","n":{n}}}]"#)).await;
+        me.expect(&reply("1", &format!("peer:{ME}"), "ok", "{}")).await;
     }
-    guest.ask_for(r#"["1","9","room:a","phx_leave",{}]"#, &reply("1", "room:a", "ok", "{}")).await;
-    guest.hears(r#"["1","1","room:a","phx_close",{}]"#).await;
+    guest.exchange(r#"["1","9","room:a","phx_leave",{}]"#, &reply("1", "room:a", "ok", "{}")).await;
+    guest.expect(r#"["1","1","room:a","phx_close",{}]"#).await;
     // ten more who would flood, and the queue is no longer for them
     for n in 0..10 {
         let mut client = busy.client().await;
         for word in 0..100 {
-            client.say(&format!(r#"["1","{word}","room:{n}-{word}","phx_join",{{"meta":{{}}}}]"#)).await;
+            client.send(&format!(r#"["1","{word}","room:{n}-{word}","phx_join",{{"meta":{{}}}}]"#)).await;
         }
         for _ in 0..100 {
-            client.hear_until("overloaded").await;
+            client.receive_until("overloaded").await;
         }
         busy.crowd.push(client);
     }
@@ -372,7 +372,7 @@ async fn clients_that_request_nothing_go_on_and_may_leave() {
     assert!((BOUND..BOUND + ORDER).contains(&waiting), "{waiting}");
     busy.open().await;
     let pubsub = busy.node.pubsub();
-    eventually("it has left", || async { pubsub.count("room:a") == 0 }).await;
+    wait_until("it has left", || async { pubsub.count("room:a") == 0 }).await;
     busy.end(vec![me, you, guest]).await;
 }
 
@@ -398,8 +398,8 @@ async fn a_flood_is_refused_in_part_and_a_pair_goes_on() {
         let watch = |whom| format!(r#"["1","w","peer:{name}","watch",{{"peer_id":"{}"}}]"#, common::id(whom));
         let said: Vec<u8> = (1_000..2_000).flat_map(|whom| frame(0x81, watch(whom).as_bytes())).collect();
         client.raw(&said).await;
-        client.hear_until("overloaded").await;
-        client.hear_until(r#"{"online":false}"#).await;
+        client.receive_until("overloaded").await;
+        client.receive_until(r#"{"online":false}"#).await;
     };
     let flooding = async {
         join_all(crowd.into_iter().map(flood)).await;
@@ -408,9 +408,9 @@ async fn a_flood_is_refused_in_part_and_a_pair_goes_on() {
     let metrics = busy.node.metrics_address().unwrap();
     let pair = async {
         while !over.get() {
-            me.say(&format!(r#"["1","2","peer:{ME}","offer",{{"peer_id":"{YOU}"}}]"#)).await;
-            you.hear_until("offer").await;
-            me.hear_until(r#""status":"ok""#).await;
+            me.send(&format!(r#"["1","2","peer:{ME}","offer",{{"peer_id":"{YOU}"}}]"#)).await;
+            you.receive_until("offer").await;
+            me.receive_until(r#""status":"ok""#).await;
             let waiting = waiting(metrics).await;
             assert!(waiting < BOUND + ORDER, "{waiting} bytes wait");
             let grown = resident(std::process::id()).saturating_sub(before);

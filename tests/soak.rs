@@ -9,10 +9,10 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::dice::Dice;
-use common::longpoll::Polling;
+use common::longpoll::LongPollClient;
 use common::process::Process;
-use common::{Client, eventually, frame};
+use common::rng::Rng;
+use common::{Client, frame, wait_until};
 use futures_util::future::join_all;
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
@@ -35,20 +35,20 @@ const SETS: &[&str] = &[
 ];
 /// What the memory may grow by beside a quarter: what an allocator keeps depends on chance.
 const SLACK: u64 = 16 * 1024 * 1024;
-fn id(dice: &mut Dice) -> String {
-    format!("00000000-0000-4000-8000-{:012}", dice.below(NAMES))
+fn id(rng: &mut Rng) -> String {
+    format!("00000000-0000-4000-8000-{:012}", rng.below(NAMES))
 }
 
-fn pad(dice: &mut Dice) -> String {
-    "x".repeat(dice.below(2_000) as usize)
+fn pad(rng: &mut Rng) -> String {
+    "x".repeat(rng.below(2_000) as usize)
 }
 
 /// What one client says in its life, and where.
-fn life(dice: &mut Dice) -> (String, Vec<String>) {
-    let (id, other, room, pad) = (id(dice), id(dice), dice.below(NAMES), pad(dice));
-    match dice.below(4) {
+fn life(rng: &mut Rng) -> (String, Vec<String>) {
+    let (id, other, room, pad) = (id(rng), id(rng), rng.below(NAMES), pad(rng));
+    match rng.below(4) {
         0 => {
-            let path = format!("/peerjs?key=peerjs&id={id}&token=t{}", dice.below(3));
+            let path = format!("/peerjs?key=peerjs&id={id}&token=t{}", rng.below(3));
             let offer = format!(r#"{{"type":"OFFER","dst":"{other}","payload":"{pad}"}}"#);
             (path, vec![offer.clone(), r#"{"type":"HEARTBEAT"}"#.into(), offer, r#"{"type":"LEAVE"}"#.into()])
         }
@@ -62,29 +62,29 @@ fn life(dice: &mut Dice) -> (String, Vec<String>) {
                 format!(r#"{{"_messageType":"broadcast","_contentType":"x","_content":"{pad}","_from":"n{room}"}}"#);
             ("/hello".into(), vec![said; 3])
         }
-        _ => ("/socket/websocket?vsn=2.0.0".into(), phoenix(dice, &id, &other, room, &pad)),
+        _ => ("/socket/websocket?vsn=2.0.0".into(), phoenix(rng, &id, &other, room, &pad)),
     }
 }
 
-fn phoenix(dice: &mut Dice, id: &str, other: &str, room: u64, pad: &str) -> Vec<String> {
+fn phoenix(rng: &mut Rng, id: &str, other: &str, room: u64, pad: &str) -> Vec<String> {
     let mut said = vec![
         format!(r#"["1","1","peer:{id}","phx_join",{{}}]"#),
         format!(r#"["2","2","room:r{room}","phx_join",{{"meta":{{"n":{room}}}}}]"#),
         r#"["3","3","broker:match","phx_join",{}]"#.into(),
     ];
-    for _ in 0..dice.below(12) {
-        said.push(match dice.below(8) {
+    for _ in 0..rng.below(12) {
+        said.push(match rng.below(8) {
             0 => format!(r#"["1","4","peer:{id}","offer",{{"peer_id":"{other}","sdp":"{pad}"}}]"#),
             1 => format!(r#"["1","5","peer:{id}","watch",{{"peer_id":"{other}"}}]"#),
             2 => format!(r#"["1","6","peer:{id}","unwatch",{{"peer_id":"{other}"}}]"#),
             3 => format!(r#"["2","7","room:r{room}","msg",{{"pad":"{pad}"}}]"#),
-            4 => format!(r#"["2","8","room:r{room}","update_meta",{{"n":{}}}]"#, dice.below(9)),
+            4 => format!(r#"["2","8","room:r{room}","update_meta",{{"n":{}}}]"#, rng.below(9)),
             5 => format!(r#"["2","9","room:r{room}","phx_leave",{{}}]"#),
             6 => r#"["3","10","broker:match","register",{}]"#.into(),
             _ => r#"[null,"11","phoenix","heartbeat",{}]"#.into(),
         });
     }
-    if dice.below(10) == 0 {
+    if rng.below(10) == 0 {
         said.push("{no json".into());
     }
     said
@@ -98,21 +98,21 @@ async fn glance(client: &mut Client) {
 }
 
 /// One client from its beginning to one of the ends that there are.
-async fn live(process: &Process, dice: &mut Dice) {
-    if dice.below(8) == 0 {
-        let polling = Polling::open(process.address, "/socket", "2.0.0", &[]).await;
-        polling.say(&format!(r#"["1","1","room:r{}","phx_join",{{}}]"#, dice.below(NAMES))).await;
+async fn live(process: &Process, rng: &mut Rng) {
+    if rng.below(8) == 0 {
+        let polling = LongPollClient::open(process.address, "/socket", "2.0.0", &[]).await;
+        polling.send(&format!(r#"["1","1","room:r{}","phx_join",{{}}]"#, rng.below(NAMES))).await;
         return; // and never comes again
     }
-    let (path, said) = life(dice);
+    let (path, said) = life(rng);
     let mut client = Client::open(process.address, &path, &[]).await;
     for words in said {
-        client.say(&words).await;
-        if dice.below(3) == 0 {
+        client.send(&words).await;
+        if rng.below(3) == 0 {
             glance(&mut client).await;
         }
     }
-    match dice.below(4) {
+    match rng.below(4) {
         0 => client.raw(&frame(0x88, &1000_u16.to_be_bytes())).await,
         1 => socket2::SockRef::from(&client.stream).set_linger(Some(Duration::ZERO)).unwrap(),
         2 => client.raw(&[0x81, 0xFE]).await, // half a frame
@@ -121,9 +121,9 @@ async fn live(process: &Process, dice: &mut Dice) {
 }
 
 async fn work(process: &Process, seed: u64, until: Instant) -> u64 {
-    let (mut dice, mut lives) = (Dice(seed), 0);
+    let (mut rng, mut lives) = (Rng(seed), 0);
     while Instant::now() < until {
-        live(process, &mut dice).await;
+        live(process, &mut rng).await;
         lives += 1;
     }
     lives
@@ -138,11 +138,11 @@ async fn pair(process: &Process, until: Instant) -> Duration {
     let mut longest = Duration::ZERO;
     while Instant::now() < until {
         let said = Instant::now();
-        a.say(&format!(r#"["1","2","peer:{}","offer",{{"peer_id":"{}"}}]"#, ids[0], ids[1])).await;
-        b.hear_until("offer").await;
-        assert!(a.hear_until("phx_reply").await.contains(r#""status":"ok""#));
+        a.send(&format!(r#"["1","2","peer:{}","offer",{{"peer_id":"{}"}}]"#, ids[0], ids[1])).await;
+        b.receive_until("offer").await;
+        assert!(a.receive_until("phx_reply").await.contains(r#""status":"ok""#));
         longest = longest.max(said.elapsed());
-        b.hears_nothing().await;
+        b.expect_nothing().await;
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     longest
@@ -154,7 +154,7 @@ async fn stretch(process: &Process, seed: u64, time: Duration) -> u64 {
     let workers = (1..=CLIENTS).map(|n| work(process, seed * 1_000 + n, until));
     let (lives, longest) = tokio::join!(join_all(workers), pair(process, until));
     let busy = process.resident();
-    eventually("empty tables", || async { process.left().await.is_empty() }).await;
+    wait_until("empty tables", || async { process.remaining().await.is_empty() }).await;
     let now = process.resident();
     println!(
         "{:>8} lives, the longest signal {longest:.1?}, resident {} KiB at work, {} KiB at rest",

@@ -15,8 +15,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use crate::common::dice::Dice;
-use crate::common::{Client, empty, frame, id, node};
+use crate::common::rng::Rng;
+use crate::common::{Client, frame, id, node, wait_until_empty};
 
 const CROWD: usize = 6;
 const WORDS: usize = 120;
@@ -44,14 +44,14 @@ struct Word {
     is_hasty: bool,
 }
 
-fn words(dice: &mut Dice) -> Vec<Word> {
+fn words(rng: &mut Rng) -> Vec<Word> {
     let word = |_| {
-        let to = match dice.below(8) {
+        let to = match rng.below(8) {
             0..=2 => To::Everybody,
-            3..=6 => To::One(dice.below(CROWD as u64) as usize),
+            3..=6 => To::One(rng.below(CROWD as u64) as usize),
             _ => To::Server,
         };
-        Word { to, pad: SIZES[dice.below(SIZES.len() as u64) as usize], is_hasty: dice.below(12) > 0 }
+        Word { to, pad: SIZES[rng.below(SIZES.len() as u64) as usize], is_hasty: rng.below(12) > 0 }
     };
     (0..WORDS).map(word).collect()
 }
@@ -88,13 +88,13 @@ async fn speak(mut stream: TcpStream, from: usize, words: &[Word]) {
 type Listened = BTreeMap<(String, Option<usize>), Vec<usize>>;
 
 /// Listens until so many words have come, and pauses now and then.
-async fn listen(client: &mut Client, count: usize, dice: &mut Dice) -> Listened {
+async fn listen(client: &mut Client, count: usize, rng: &mut Rng) -> Listened {
     let mut listened = Listened::new();
     for _ in 0..count {
-        if dice.below(40) == 0 {
-            sleep(Duration::from_millis(dice.below(30))).await;
+        if rng.below(40) == 0 {
+            sleep(Duration::from_millis(rng.below(30))).await;
         }
-        let heard: Value = serde_json::from_str(&client.hear().await).unwrap();
+        let heard: Value = serde_json::from_str(&client.receive().await).unwrap();
         let topic = heard[2].as_str().unwrap().to_owned();
         let (from, said) = if heard[3] == "phx_reply" {
             assert_eq!(heard[4]["status"], "ok", "{heard}");
@@ -136,8 +136,8 @@ fn due(me: usize, all: &[Vec<Word>]) -> Listened {
 async fn talk(workers: usize, seed: u64) {
     let workers = format!("server.workers={workers}");
     let node = node(&[&workers, "limits.messages_burst=100000", "limits.queue_bytes=16777216", "limits.queue_age=60s"]);
-    let mut dice = Dice(seed);
-    let all: Vec<Vec<Word>> = (0..CROWD).map(|_| words(&mut dice)).collect();
+    let mut rng = Rng(seed);
+    let all: Vec<Vec<Word>> = (0..CROWD).map(|_| words(&mut rng)).collect();
     let mut clients = Vec::new();
     for me in 0..CROWD {
         let mut client = Client::new(node.address()).await;
@@ -150,19 +150,19 @@ async fn talk(workers: usize, seed: u64) {
     }
     join_all(clients.iter_mut().enumerate().map(|(me, client)| {
         let voice = std::net::TcpStream::from(client.stream.as_fd().try_clone_to_owned().unwrap());
-        let (due, mut dice) = (due(me, &all), Dice(seed + 1 + me as u64));
+        let (due, mut rng) = (due(me, &all), Rng(seed + 1 + me as u64));
         let (count, words) = (due.values().map(Vec::len).sum(), &all[me]);
         async move {
             let spoken = speak(TcpStream::from_std(voice).unwrap(), me, words);
-            let (listened, ()) = tokio::join!(listen(client, count, &mut dice), spoken);
+            let (listened, ()) = tokio::join!(listen(client, count, &mut rng), spoken);
             assert!(listened == due, "seed {seed}, client {me}: heard {listened:?}, not {due:?}");
-            client.hears_nothing().await;
+            client.expect_nothing().await;
         }
     }))
     .await;
     assert_eq!(node.pubsub().metrics().messages_dropped.get(), 0);
     drop(clients);
-    empty(&node).await;
+    wait_until_empty(&node).await;
     node.stop().await;
 }
 

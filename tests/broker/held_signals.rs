@@ -3,7 +3,7 @@
 use handclasp::Node;
 use handclasp::message::DeliveryStatus;
 
-use crate::common::{Client, eventually, node};
+use crate::common::{Client, node, wait_until};
 
 const SETS: &[&str] =
     &[r#"server.trusted_proxies=["127.0.0.1"]"#, "held_signals.bytes_per_ip=10_000", "peerjs.expire_timeout=1h"];
@@ -12,14 +12,14 @@ const SETS: &[&str] =
 async fn client(node: &Node, id: &str, address: &str) -> Client {
     let path = format!("/peerjs?key=peerjs&id={id}&token=t");
     let mut client = Client::open(node.address(), &path, &[&format!("X-Forwarded-For: {address}")]).await;
-    client.hear_until("OPEN").await;
+    client.receive_until("OPEN").await;
     client
 }
 
 /// Offers 4,000 bytes.
 async fn offer(client: &mut Client, to: &str) {
     let pad = "x".repeat(4_000);
-    client.say(&format!(r#"{{"type":"OFFER","dst":"{to}","payload":"{pad}"}}"#)).await;
+    client.send(&format!(r#"{{"type":"OFFER","dst":"{to}","payload":"{pad}"}}"#)).await;
 }
 
 /// Waits until so many signals wait, and so many were told that they could not.
@@ -28,7 +28,7 @@ async fn come_to(node: &Node, held: usize, refused: u64) {
     let is_so = || async {
         (pubsub.census().await.held, pubsub.metrics().signals.of(DeliveryStatus::Overloaded)) == (held, refused)
     };
-    eventually(&format!("{held} to wait, {refused} not to"), is_so).await;
+    wait_until(&format!("{held} to wait, {refused} not to"), is_so).await;
 }
 
 #[actix_web::test]
@@ -50,7 +50,7 @@ async fn one_address_has_its_share_and_gets_it_back() {
     // what has been taken takes no share any more
     let mut late = client(&node, "absent0", "198.51.100.1").await;
     for from in ["greedy", "modest"] {
-        late.hear_until(&format!(r#""src":"{from}""#)).await;
+        late.receive_until(&format!(r#""src":"{from}""#)).await;
     }
     come_to(&node, 2, 3).await;
     offer(&mut greedy, "absent5").await;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use handclasp::Endpoint;
 
-use crate::common::{Client, config, empty, id};
+use crate::common::{Client, config, id, wait_until_empty};
 
 const SENDER: &str = "20dd48ca-fdcf-41c9-9a3b-ffffffffffff";
 /// How many times each receiver joins, and how many of them there are.
@@ -24,7 +24,7 @@ async fn nothing_that_was_delivered_is_lost_and_nothing_is_lost_after_ok() {
         stop.store(true, Ordering::Relaxed);
     };
     tokio::join!(work, chatter(node.address(), stop.clone()));
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 /// Joins and leaves again and again. Between its ok and its leave, a signal that it sends to itself, and
@@ -35,14 +35,14 @@ async fn receive(address: std::net::SocketAddr, n: usize) {
     let (mine, other) = (id(n), id(1000 + n));
     friend.join("f", &format!("peer:{other}"), "{}").await;
     for round in 0..ROUNDS {
-        me.say(&format!(r#"["{round}","j","peer:{mine}","phx_join",{{}}]"#)).await;
-        me.hear_until(r#""status":"ok""#).await;
-        friend.say(&format!(r#"["f","{round}","peer:{other}","offer",{{"peer_id":"{mine}","n":{round}}}]"#)).await;
-        let verdict = friend.hear_until("phx_reply").await;
+        me.send(&format!(r#"["{round}","j","peer:{mine}","phx_join",{{}}]"#)).await;
+        me.receive_until(r#""status":"ok""#).await;
+        friend.send(&format!(r#"["f","{round}","peer:{other}","offer",{{"peer_id":"{mine}","n":{round}}}]"#)).await;
+        let verdict = friend.receive_until("phx_reply").await;
         assert!(verdict.contains(r#""status":"ok""#), "after the ok: {verdict}");
-        me.hear_until(&format!(r#""peer_id":"{other}","n":{round}}}"#)).await;
-        me.say(&format!(r#"["{round}","l","peer:{mine}","phx_leave",{{}}]"#)).await;
-        me.hear_until("phx_close").await;
+        me.receive_until(&format!(r#""peer_id":"{other}","n":{round}}}"#)).await;
+        me.send(&format!(r#"["{round}","l","peer:{mine}","phx_leave",{{}}]"#)).await;
+        me.receive_until("phx_close").await;
     }
 }
 
@@ -54,8 +54,8 @@ async fn chatter(address: std::net::SocketAddr, stop: Arc<AtomicBool>) {
     let mut n = 0_usize;
     while !stop.load(Ordering::Relaxed) {
         let to = id(n % RECEIVERS);
-        sender.say(&format!(r#"["s","{n}","peer:{SENDER}","noise",{{"peer_id":"{to}"}}]"#)).await;
-        let verdict = sender.hear_until("phx_reply").await;
+        sender.send(&format!(r#"["s","{n}","peer:{SENDER}","noise",{{"peer_id":"{to}"}}]"#)).await;
+        let verdict = sender.receive_until("phx_reply").await;
         assert!(verdict.contains(r#""status":"ok""#) || verdict.contains("peer_not_found"), "{verdict}");
         n += 1;
     }

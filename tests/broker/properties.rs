@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use handclasp::Node;
 use proptest::prelude::*;
 
-use crate::common::hub::Hub;
-use crate::common::{self, Client, Heard, config, empty, eventually, id};
+use crate::common::cluster::MemoryCluster;
+use crate::common::{self, Client, Received, config, id, wait_until, wait_until_empty};
 
 const CLIENTS: usize = 5;
 const ROOMS: usize = 3;
@@ -100,9 +100,9 @@ impl World {
     async fn ask(&mut self, client: usize, topic: &str, event: &str, payload: &str, status: &str) -> String {
         let (said, join_ref) = (self.said, if event == "phx_join" { "\"j\"" } else { "null" });
         let client = &mut self.clients[client];
-        client.say(&format!(r#"[{join_ref},"{said}","{topic}","{event}",{payload}]"#)).await;
+        client.send(&format!(r#"[{join_ref},"{said}","{topic}","{event}",{payload}]"#)).await;
         loop {
-            let text = client.hear().await;
+            let text = client.receive().await;
             if text.contains("phx_close") {
                 continue;
             }
@@ -119,16 +119,16 @@ impl World {
         self.ask(client, &room(n), "msg", &payload, status).await;
         if status == "ok" {
             for member in members.into_iter().filter(|member| *member != client) {
-                self.hear(member, &room(n), "msg", &payload).await;
+                self.receive(member, &room(n), "msg", &payload).await;
             }
         }
     }
 
     /// The next thing that a client hears, other than that an older join has ended, is this.
-    async fn hear(&mut self, client: usize, topic: &str, event: &str, payload: &str) {
+    async fn receive(&mut self, client: usize, topic: &str, event: &str, payload: &str) {
         let want = format!(r#"[null,null,"{topic}","{event}",{payload}]"#);
         loop {
-            let text = self.clients[client].hear().await;
+            let text = self.clients[client].receive().await;
             if text.contains("phx_close") {
                 continue;
             }
@@ -151,7 +151,7 @@ impl World {
         let own = id(100 + client);
         let (said, to) = (self.said, id(n));
         let say = format!(r#"["own","{said}","peer:{own}","offer",{{"peer_id":"{to}","said":{said}}}]"#);
-        self.clients[client].say(&say).await;
+        self.clients[client].send(&say).await;
         let signal = format!(r#"{{"peer_id":"{own}","said":{said}}}"#);
         let status = if holder.is_some() { "ok" } else { "error" };
         let verdict =
@@ -159,7 +159,7 @@ impl World {
         // to oneself, the signal and its verdict come in either order
         let (mut heard, mut answered) = (holder != Some(client), false);
         while !(heard && answered) {
-            let text = self.clients[client].hear().await;
+            let text = self.clients[client].receive().await;
             if verdict(&text) {
                 answered = true;
             } else if text.contains(&signal) {
@@ -170,7 +170,7 @@ impl World {
             }
         }
         if let Some(holder) = holder.filter(|holder| *holder != client) {
-            self.hear(holder, &format!("peer:{to}"), "offer", &signal).await;
+            self.receive(holder, &format!("peer:{to}"), "offer", &signal).await;
         }
     }
 
@@ -197,7 +197,7 @@ impl World {
             let own = (0..CLIENTS).filter(|client| here(&client) && Some(*client) != dead).count();
             let names = own + self.model.peers.values().filter(here).count();
             let pubsub = node.pubsub();
-            eventually("the registry is what the model says", || async {
+            wait_until("the registry is what the model says", || async {
                 let census = pubsub.census().await;
                 (census.members, census.topics, census.names) == (in_rooms + names, rooms + names, names)
             })
@@ -205,13 +205,13 @@ impl World {
         }
     }
 
-    async fn end(mut self, hub: Hub) {
+    async fn end(mut self, cluster: MemoryCluster) {
         self.agrees(None).await;
         for client in &mut self.clients {
             // nobody has heard anything that the model did not expect
-            client.say(r#"[null,"end","phoenix","heartbeat",{}]"#).await;
+            client.send(r#"[null,"end","phoenix","heartbeat",{}]"#).await;
             loop {
-                let text = client.hear().await;
+                let text = client.receive().await;
                 assert!(text.contains("phx_close") || text.contains("\"end\""), "nobody expected {text}");
                 if text.contains("\"end\"") {
                     break;
@@ -220,9 +220,9 @@ impl World {
         }
         self.clients.clear();
         for node in &self.nodes {
-            empty(node).await;
+            wait_until_empty(node).await;
         }
-        eventually("an empty directory", || async { hub.is_empty() }).await;
+        wait_until("an empty directory", || async { cluster.is_empty() }).await;
         for node in self.nodes {
             node.stop().await;
         }
@@ -234,13 +234,13 @@ const LIFTED: [&str; 2] = ["limits.not_found_burst=100000", "limits.joins_burst=
 
 fn run(steps: &[Step], nodes: usize) {
     actix_web::rt::System::new().block_on(async {
-        let hub = Hub::default();
-        let nodes = (0..nodes).map(|n| hub.node(&format!("n{n}"), config(&LIFTED))).collect();
+        let cluster = MemoryCluster::default();
+        let nodes = (0..nodes).map(|n| cluster.node(&format!("n{n}"), config(&LIFTED))).collect();
         let mut world = World::new(nodes).await;
         for step in steps {
             world.take(step).await;
         }
-        world.end(hub).await;
+        world.end(cluster).await;
     });
 }
 
@@ -266,13 +266,13 @@ async fn answers(client: &mut Client, all: &[Words]) -> BTreeMap<usize, usize> {
     for (n, Words { event, topic, join_ref }) in all.iter().enumerate() {
         let join_ref = join_ref.map_or("null".into(), |n| format!("\"{n}\""));
         let payload = r#"{"peer_id":"20dd48ca-fdcf-41c9-9a3b-000000000001","meta":{"a":[1]}}"#;
-        client.say(&format!(r#"[{join_ref},{n},"{topic}","{event}",{payload}]"#)).await;
+        client.send(&format!(r#"[{join_ref},{n},"{topic}","{event}",{payload}]"#)).await;
     }
     // a last join is confirmed after all that the registry was asked before
-    client.say(r#"["end","end","room:end","phx_join",{}]"#).await;
+    client.send(r#"["end","end","room:end","phx_join",{}]"#).await;
     let mut counts = BTreeMap::new();
     loop {
-        let text = client.hear().await;
+        let text = client.receive().await;
         let message: serde_json::Value = serde_json::from_str(&text).unwrap();
         if message[1] == "end" {
             return counts;
@@ -305,7 +305,7 @@ proptest! {
                 assert_eq!(count, 1, "request {n}, {:?}, in {all:?}", all[n]);
             }
             drop(client);
-            empty(&node).await;
+            wait_until_empty(&node).await;
             node.stop().await;
         });
     }
@@ -327,14 +327,14 @@ proptest! {
                 client.raw(&common::frame(if text { 0x81 } else { 0x82 }, &bytes)).await;
                 client.raw(&common::frame(0x89, b"still there?")).await;
                 loop {
-                    match client.hear_any().await {
-                        Heard::Pong(_) => break,
-                        Heard::Close(code, _) => {
+                    match client.receive_any().await {
+                        Received::Pong(_) => break,
+                        Received::Close(code, _) => {
                             assert!(matches!(code, 1007 | 1011), "{code}");
                             break;
                         }
-                        Heard::End => panic!("ended without a close frame"),
-                        Heard::Text(_) | Heard::Binary(_) | Heard::Ping(_) => {}
+                        Received::Eof => panic!("ended without a close frame"),
+                        Received::Text(_) | Received::Binary(_) | Received::Ping(_) => {}
                     }
                 }
             }

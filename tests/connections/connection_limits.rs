@@ -3,14 +3,14 @@
 use handclasp::Node;
 use tokio::net::TcpStream;
 
-use crate::common::{self, Client, Heard, empty, eventually, node};
+use crate::common::{self, Client, Received, node, wait_until, wait_until_empty};
 
 const PATH: &str = "/socket/websocket?vsn=2.0.0";
 
 /// Asks for a socket in the name of another address: the client, the status, and what it was told.
 async fn come(node: &Node, forwarded_for: &str) -> (Client, u16, String) {
     let header = format!("X-Forwarded-For: {forwarded_for}");
-    let (mut client, head) = Client::ask(node.address(), PATH, &[&header]).await;
+    let (mut client, head) = Client::try_open(node.address(), PATH, &[&header]).await;
     let body = client.body(&head).await;
     (client, head[9..12].parse().unwrap(), String::from_utf8(body).unwrap())
 }
@@ -36,9 +36,9 @@ async fn one_address_has_so_many_connections_and_gets_them_back() {
     is_full(&node, "2001:db8::3").await;
     assert_eq!(come(&node, "2001:db8:0:1::3").await.1, 101);
     drop(first);
-    eventually("a place that is free again", || async { come(&node, "198.51.100.1").await.1 == 101 }).await;
+    wait_until("a place that is free again", || async { come(&node, "198.51.100.1").await.1 == 101 }).await;
     drop((second, third, fourth));
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -49,12 +49,12 @@ async fn a_client_that_reconnects_too_fast_is_rejected_though_it_has_no_connecti
         let (client, status, _) = come(&node, "198.51.100.1").await;
         assert_eq!(status, 101);
         drop(client);
-        empty(&node).await;
+        wait_until_empty(&node).await;
     }
     let told = come(&node, "198.51.100.1").await;
     assert_eq!((told.1, &*told.2), (429, "too many new connections from this address"));
     assert_eq!(come(&node, "198.51.100.2").await.1, 101);
-    eventually("a second later it may", || async { come(&node, "198.51.100.1").await.1 == 101 }).await;
+    wait_until("a second later it may", || async { come(&node, "198.51.100.1").await.1 == 101 }).await;
 }
 
 #[actix_web::test]
@@ -69,7 +69,7 @@ async fn a_client_that_reconnects_has_no_more_guesses_than_before() {
         guesser.join("1", &format!("peer:{own}"), "{}").await;
         assert!(offer(&mut guesser, own).await.contains("peer_not_found"));
         drop(guesser);
-        eventually("it is gone", || async { node.connections() == 1 }).await;
+        wait_until("it is gone", || async { node.connections() == 1 }).await;
     }
     let mut guesser = Client::new(node.address()).await;
     guesser.join("1", &format!("peer:{own}"), "{}").await;
@@ -85,8 +85,8 @@ const NEIGHBOUR: &str = "00000000-0000-4000-8000-00000000000c";
 /// Sends an offer to nobody, and returns its answer.
 async fn offer(client: &mut Client, own: &str) -> String {
     let nobody = "00000000-0000-4000-8000-00000000000b";
-    client.say(&format!(r#"["1","2","peer:{own}","offer",{{"peer_id":"{nobody}"}}]"#)).await;
-    client.hear_until("phx_reply").await
+    client.send(&format!(r#"["1","2","peer:{own}","offer",{{"peer_id":"{nobody}"}}]"#)).await;
+    client.receive_until("phx_reply").await
 }
 
 #[actix_web::test]
@@ -97,12 +97,12 @@ async fn connections_that_say_nothing_are_counted_and_hung_up_on() {
     for _ in 0..5 {
         silent.push(TcpStream::connect(node.address()).await.unwrap());
     }
-    let mut sixth = Client::of(TcpStream::connect(node.address()).await.unwrap());
-    assert_eq!(sixth.hear_any().await, Heard::End);
+    let mut sixth = Client::from_stream(TcpStream::connect(node.address()).await.unwrap());
+    assert_eq!(sixth.receive_any().await, Received::Eof);
     // a place that is given back is one that can be had
     silent.pop();
-    eventually("a free place", || async {
-        let mut seventh = Client::of(TcpStream::connect(node.address()).await.unwrap());
+    wait_until("a free place", || async {
+        let mut seventh = Client::from_stream(TcpStream::connect(node.address()).await.unwrap());
         seventh.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
         seventh.head().await.starts_with("HTTP/1.1 200")
     })
@@ -115,8 +115,8 @@ async fn a_websocket_is_one_of_the_connections_of_its_address_for_as_long_as_it_
     let node = node(&["limits.sockets_per_ip=2", "limits.http_connections_per_ip=1"]);
     let _sockets = [Client::new(node.address()).await, Client::new(node.address()).await];
     let _silent = TcpStream::connect(node.address()).await.unwrap();
-    let mut fourth = Client::of(TcpStream::connect(node.address()).await.unwrap());
-    assert_eq!(fourth.hear_any().await, Heard::End);
+    let mut fourth = Client::from_stream(TcpStream::connect(node.address()).await.unwrap());
+    assert_eq!(fourth.receive_any().await, Received::Eof);
 }
 
 #[actix_web::test]
@@ -135,13 +135,13 @@ async fn a_full_node_says_so_and_has_room_again_when_a_client_leaves() {
     let (_, status, body) = come(&node, "198.51.100.1").await;
     assert_eq!((status, &*body), (503, "this server is full"));
     // what is refused for another reason is told that reason
-    let (_, head) = Client::ask(node.address(), "/socket/websocket?vsn=9", &[]).await;
+    let (_, head) = Client::try_open(node.address(), "/socket/websocket?vsn=9", &[]).await;
     assert!(head.starts_with("HTTP/1.1 403"), "{head}");
     drop(first);
-    eventually("a free place", || async { node.connections() == 1 }).await;
+    wait_until("a free place", || async { node.connections() == 1 }).await;
     assert_eq!(come(&node, "198.51.100.1").await.1, 101);
     drop(second);
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -150,13 +150,13 @@ async fn headers_that_are_too_many_too_large_or_too_slow_are_none() {
     let many: Vec<String> = (0..10_000).map(|n| format!("X-{n}: x")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     for lines in [many, vec![&*format!("X-Large: {}", "x".repeat(1 << 20))]] {
-        let (_, head) = Client::ask(node.address(), PATH, &lines).await;
+        let (_, head) = Client::try_open(node.address(), PATH, &lines).await;
         assert!(head.starts_with("HTTP/1.1 431"), "{head}");
     }
     let (_, head) = Client::request(node.address(), "GET /socket/websocket HTTP/1.1\r\nHost: x\r\nX-Drip: ").await;
     assert!(head.starts_with("HTTP/1.1 408"), "{head}");
     assert_eq!(come(&node, "198.51.100.1").await.1, 101);
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -168,10 +168,10 @@ async fn a_client_that_guesses_before_its_join_is_answered_gains_nothing() {
     let guess = format!(r#"["1","g","peer:{NEIGHBOUR}","offer",{{"peer_id":"00000000-0000-4000-8000-00000000000b"}}]"#);
     said.extend(vec![guess; 20]);
     client.raw(&said.iter().flat_map(|words| common::frame(0x81, words.as_bytes())).collect::<Vec<u8>>()).await;
-    client.hear_until(r#""status":"ok""#).await;
+    client.receive_until(r#""status":"ok""#).await;
     for n in 0..20 {
         let want = if n < 5 { "peer_not_found" } else { "rate_limited" };
-        let answer = client.hear().await;
+        let answer = client.receive().await;
         assert!(answer.contains(want), "{n}: {answer}");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use handclasp::Node;
 
-use crate::common::{self, Client, Heard, empty, eventually, frame, node};
+use crate::common::{self, Client, Received, frame, node, wait_until, wait_until_empty};
 
 const VICTIM: &str = "20dd48ca-fdcf-41c9-9a3b-00000000000a";
 const OBSERVER: &str = "20dd48ca-fdcf-41c9-9a3b-00000000000b";
@@ -24,19 +24,19 @@ fn last_words() -> [String; 4] {
 async fn observer(node: &Node) -> Client {
     let mut observer = Client::new(node.address()).await;
     observer.join("o", &format!("peer:{OBSERVER}"), "{}").await;
-    observer.say(&format!(r#"["o","w","peer:{OBSERVER}","watch",{{"peer_id":"{VICTIM}"}}]"#)).await;
-    observer.hear_until("online").await;
+    observer.send(&format!(r#"["o","w","peer:{OBSERVER}","watch",{{"peer_id":"{VICTIM}"}}]"#)).await;
+    observer.receive_until("online").await;
     observer.join("l", "room:list", r#"{"presence":true}"#).await;
-    observer.hear_until("presence_state").await;
+    observer.receive_until("presence_state").await;
     observer
 }
 
 /// The victim is all there.
 async fn arrived(node: &Node, observer: &mut Client) {
-    observer.hear_until("peer_up").await;
-    observer.hear_until(r#""is":"victim""#).await;
+    observer.receive_until("peer_up").await;
+    observer.receive_until(r#""is":"victim""#).await;
     let pubsub = node.pubsub();
-    eventually("the victim's memberships", || async {
+    wait_until("the victim's memberships", || async {
         let census = pubsub.census().await;
         (census.members, census.names, census.watches, census.rows) == (5, 2, 2, 1)
     })
@@ -47,12 +47,12 @@ async fn arrived(node: &Node, observer: &mut Client) {
 async fn gone(node: &Node, observer: &mut Client) {
     let (mut down, mut off_the_list) = (false, false);
     while !(down && off_the_list) {
-        let text = observer.hear().await;
+        let text = observer.receive().await;
         down |= text.contains("peer_down") && text.contains(VICTIM);
         off_the_list |= text.contains(r#""joins":{},"leaves":{"#) && text.contains("victim");
     }
     let pubsub = node.pubsub();
-    eventually("nothing of the victim", || async {
+    wait_until("nothing of the victim", || async {
         let census = pubsub.census().await;
         (census.connections, census.members, census.names, census.watches, census.rows) == (1, 2, 1, 1, 0)
             && node.connections() == 1
@@ -62,7 +62,7 @@ async fn gone(node: &Node, observer: &mut Client) {
 
 async fn speak(victim: &mut Client) {
     for words in last_words() {
-        victim.say(&words).await;
+        victim.send(&words).await;
     }
 }
 
@@ -106,8 +106,8 @@ async fn a_client_that_sends_a_close_frame() {
     speak(&mut victim).await;
     arrived(&node, &mut observer).await;
     victim.raw(&frame(0x88, &4321_u16.to_be_bytes())).await;
-    assert_eq!(victim.closed().await, 4321, "the close frame comes back");
-    assert_eq!(victim.hear_any().await, Heard::End);
+    assert_eq!(victim.close_code().await, 4321, "the close frame comes back");
+    assert_eq!(victim.receive_any().await, Received::Eof);
     gone(&node, &mut observer).await;
 }
 
@@ -125,17 +125,17 @@ async fn a_client_that_falls_silent() {
         let mut heart = Client::new(node.address()).await;
         heart.join("1", "room:heart", "{}").await;
         while watched.try_recv().is_err() {
-            heart.hears_nothing().await;
+            heart.expect_nothing().await;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     let wait = async {
-        assert_eq!(victim.closed().await, 1001);
+        assert_eq!(victim.close_code().await, 1001);
         done.send(()).unwrap();
     };
     tokio::join!(beat, wait);
     drop((victim, observer));
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -153,11 +153,11 @@ async fn a_client_that_neither_reads_nor_answers_the_close_frame() {
         let mut n = 0;
         while node.pubsub().count("room:busy") > 1 {
             n += 1;
-            talker.say(&format!(r#"["1","{n}","room:busy","msg",{{"pad":"{big}"}}]"#)).await;
-            talker.hear_until("phx_reply").await;
+            talker.send(&format!(r#"["1","{n}","room:busy","msg",{{"pad":"{big}"}}]"#)).await;
+            talker.receive_until("phx_reply").await;
         }
     };
-    tokio::time::timeout(common::PATIENCE, talk).await.expect("the victim is cut off");
+    tokio::time::timeout(common::TIMEOUT, talk).await.expect("the victim is cut off");
     drop(talker);
     gone(&node, &mut observer).await;
 }
@@ -168,7 +168,7 @@ async fn a_client_that_never_joins_anything() {
     let mut idler = Client::new(node.address()).await;
     let mut member = Client::new(node.address()).await;
     member.join("1", "room:r", "{}").await;
-    idler.hears_nothing().await;
-    assert_eq!(idler.closed().await, 1008);
-    member.hears_nothing().await;
+    idler.expect_nothing().await;
+    assert_eq!(idler.close_code().await, 1008);
+    member.expect_nothing().await;
 }

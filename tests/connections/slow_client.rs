@@ -3,7 +3,7 @@
 use handclasp::close;
 use handclasp::metrics::DropReason;
 
-use crate::common::{Client, empty, node};
+use crate::common::{Client, node, wait_until_empty};
 
 const SENDER: &str = "00000000-0000-4000-8000-00000000000a";
 const SLOW: &str = "00000000-0000-4000-8000-00000000000b";
@@ -17,8 +17,8 @@ async fn peer(node: &handclasp::Node, id: &str) -> Client {
 
 /// Sends an offer and returns its answer.
 async fn offer(sender: &mut Client, to: &str, pad: &str) -> String {
-    sender.say(&format!(r#"["1","2","peer:{SENDER}","offer",{{"peer_id":"{to}","pad":"{pad}"}}]"#)).await;
-    sender.hear_until("phx_reply").await
+    sender.send(&format!(r#"["1","2","peer:{SENDER}","offer",{{"peer_id":"{to}","pad":"{pad}"}}]"#)).await;
+    sender.receive_until("phx_reply").await
 }
 
 #[actix_web::test]
@@ -39,14 +39,14 @@ async fn a_peer_whose_queue_is_full_is_overloaded_and_then_gone() {
     );
     // others hear the sender as before; the slow one is no peer any more
     assert!(offer(&mut sender, OTHER, "").await.contains(r#""status":"ok""#));
-    other.hear_until("offer").await;
+    other.receive_until("offer").await;
     assert!(offer(&mut sender, SLOW, "").await.contains("peer_not_found"));
     // and hears why, if it reads at all
-    assert_eq!(slow.closed().await, 1008);
+    assert_eq!(slow.close_code().await, 1008);
     assert_eq!(node.pubsub().metrics().connections_closed.of(&close::SLOW), 1);
     assert!(node.pubsub().metrics().messages_dropped.of(DropReason::SlowConsumer) > 1, "what it had not taken");
     drop((sender, slow, other));
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 /// What is said to a client that does not read for a while waits at three places: the kernel's, the broker's own, and
@@ -56,16 +56,16 @@ async fn a_client_that_pauses_receives_everything_in_order() {
     const MESSAGES: usize = 500;
     let node = node(&["limits.messages_burst=100000", "limits.queue_bytes=16777216"]);
     let mut sender = peer(&node, SENDER).await;
-    let mut slow = Client::narrow(node.address()).await;
+    let mut slow = Client::with_small_window(node.address()).await;
     slow.join("1", &format!("peer:{SLOW}"), "{}").await;
     let pad = "x".repeat(8_000);
     for n in 0..MESSAGES {
         assert!(offer(&mut sender, SLOW, &format!("{n}{pad}")).await.contains(r#""status":"ok""#));
-        slow.say(&format!(r#"[null,"{n}","phoenix","heartbeat",{{}}]"#)).await;
+        slow.send(&format!(r#"[null,"{n}","phoenix","heartbeat",{{}}]"#)).await;
     }
     let (mut offers, mut beats) = (0, 0);
     while offers < MESSAGES || beats < MESSAGES {
-        let heard = slow.hear().await;
+        let heard = slow.receive().await;
         if heard.contains("heartbeat") || heard.contains("phx_reply") {
             assert!(heard.contains(&format!(r#""{beats}","phoenix""#)), "{heard} after {beats} answers");
             beats += 1;

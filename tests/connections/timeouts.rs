@@ -9,7 +9,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::common::process::Process;
-use crate::common::{self, Client, Heard, PATIENCE, empty, eventually, frame, get, node};
+use crate::common::{self, Client, Received, TIMEOUT, frame, get, node, wait_until, wait_until_empty};
 
 const SETS: &[&str] = &[
     "server.workers=1",
@@ -34,7 +34,7 @@ async fn start(more: &[&str]) -> (Process, usize) {
     let process = Process::start(&[SETS, more].concat());
     let descriptors = process.descriptors();
     assert_eq!(get(process.address, "/healthz").await.0, 200);
-    eventually("no descriptor of ours", || async { process.descriptors() <= descriptors }).await;
+    wait_until("no descriptor of ours", || async { process.descriptors() <= descriptors }).await;
     (process, descriptors)
 }
 
@@ -52,7 +52,7 @@ async fn answers(process: &Process, phase: &str, bytes: &[u8], drips: bool) -> V
     let mut heard = Vec::new();
     let end = async { drop(reader.read_to_end(&mut heard).await) };
     // who drips does not mind that nothing more is said to it: it goes on until it cannot
-    let ended = timeout(PATIENCE, async { tokio::join!(end, drip) });
+    let ended = timeout(TIMEOUT, async { tokio::join!(end, drip) });
     assert!(ended.await.is_ok(), "{phase}: still there");
     let text = String::from_utf8_lossy(&heard);
     text.split("HTTP/1.1 ").skip(1).map(|answer| answer[..3].parse().unwrap()).collect()
@@ -92,15 +92,15 @@ async fn before_the_upgrade() {
         assert_eq!(answers(process, phase, bytes.as_bytes(), *drips).await, *statuses, "{phase}");
     });
     join_all(ends).await;
-    eventually("no descriptor of theirs", || async { process.descriptors() <= before }).await;
+    wait_until("no descriptor of theirs", || async { process.descriptors() <= before }).await;
 }
 
 /// Opens a socket and says these bytes; the code that it is closed with before the connection ends.
 async fn closed(process: &Process, phase: &str, path: &str, bytes: &[u8]) -> u16 {
     let mut client = Client::open(process.address, path, &[]).await;
     client.raw(bytes).await;
-    let code = client.closed().await;
-    assert!(code == 1006 || client.hear_any().await == Heard::End, "{phase}");
+    let code = client.close_code().await;
+    assert!(code == 1006 || client.receive_any().await == Received::Eof, "{phase}");
     code
 }
 
@@ -126,7 +126,7 @@ async fn after_the_upgrade() {
         assert_eq!(closed(process, phase, path, bytes).await, *code, "{phase}");
     });
     join_all(ends).await;
-    eventually("no descriptor of theirs", || async { process.descriptors() <= before }).await;
+    wait_until("no descriptor of theirs", || async { process.descriptors() <= before }).await;
 }
 
 #[actix_web::test]
@@ -144,7 +144,7 @@ async fn after_a_close_frame() {
         assert_eq!(answers(process, phase, &bytes, true).await, [101], "{phase}");
     });
     join_all(ends).await;
-    eventually("no descriptor of theirs", || async { process.descriptors() <= before }).await;
+    wait_until("no descriptor of theirs", || async { process.descriptors() <= before }).await;
 }
 
 #[actix_web::test]
@@ -159,9 +159,9 @@ async fn while_it_is_answered() {
         let ask = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").repeat(5_000);
         let _ = timeout(Duration::from_millis(500), stream.write_all(ask.as_bytes())).await;
         streams.push(stream);
-        eventually("it is here", || async { process.descriptors() > before }).await;
+        wait_until("it is here", || async { process.descriptors() > before }).await;
     }
-    eventually("no descriptor of theirs", || async { process.descriptors() <= before }).await;
+    wait_until("no descriptor of theirs", || async { process.descriptors() <= before }).await;
 }
 
 #[actix_web::test]
@@ -180,16 +180,16 @@ async fn after_it_has_hung_up_its_half() {
         let address = process.address;
         let bytes = bytes.to_vec();
         async move {
-            let mut client = Client::of(TcpStream::connect(address).await.unwrap());
+            let mut client = Client::from_stream(TcpStream::connect(address).await.unwrap());
             client.raw(&bytes).await;
             client.stream.shutdown().await.unwrap();
             let mut heard = Vec::new();
-            let ended = timeout(PATIENCE, client.stream.read_to_end(&mut heard)).await;
+            let ended = timeout(TIMEOUT, client.stream.read_to_end(&mut heard)).await;
             assert!(ended.is_ok(), "{phase}: still there");
         }
     });
     join_all(ends).await;
-    eventually("no descriptor of theirs", || async { process.descriptors() <= before }).await;
+    wait_until("no descriptor of theirs", || async { process.descriptors() <= before }).await;
 }
 
 #[actix_web::test]
@@ -201,7 +201,7 @@ async fn a_connection_that_never_makes_a_request_is_counted() {
     let large = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Large: {}\r\n\r\n", "x".repeat(200_000));
     let (ok, half) = ("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", "GET /heal");
     for (number, text) in [(1, "\0\r\n\r\n"), (2, &large), (3, half), (4, &format!("{ok}{half}"))] {
-        let mut client = Client::of(TcpStream::connect(node.address()).await.unwrap());
+        let mut client = Client::from_stream(TcpStream::connect(node.address()).await.unwrap());
         client.raw(text.as_bytes()).await;
         if number == 4 {
             assert!(client.head().await.starts_with("HTTP/1.1 200"));
@@ -212,17 +212,17 @@ async fn a_connection_that_never_makes_a_request_is_counted() {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             };
-            timeout(PATIENCE, drip).await.expect("to be cut");
+            timeout(TIMEOUT, drip).await.expect("to be cut");
         }
-        eventually("to be counted", || async { mute() == number }).await;
+        wait_until("to be counted", || async { mute() == number }).await;
     }
     // one who asks is no such guest, nor one who rests after that, nor one who becomes a socket
     assert_eq!(get(node.address(), "/healthz").await.0, 200);
     let (mut resting, head) = Client::request(node.address(), ok).await;
     resting.body(&head).await;
-    assert_eq!(resting.hear_any().await, Heard::End, "it has rested long enough");
+    assert_eq!(resting.receive_any().await, Received::Eof, "it has rested long enough");
     drop(Client::new(node.address()).await);
-    empty(&node).await;
+    wait_until_empty(&node).await;
     assert_eq!(mute(), 4);
 }
 
@@ -266,5 +266,5 @@ async fn an_answer_that_takes_its_time_is_not_cut_off() {
         }
         assert!(read > 45_000_000, "{read} bytes");
     };
-    timeout(4 * PATIENCE, async { tokio::join!(watched, read_slowly) }).await.expect("both answers, to their ends");
+    timeout(4 * TIMEOUT, async { tokio::join!(watched, read_slowly) }).await.expect("both answers, to their ends");
 }

@@ -52,15 +52,15 @@ async fn every_message_that_is_refused() {
         let mut client = scene.client().await;
         client.join("1", &format!("peer:{NOBODY}"), "{}").await;
         let (before, all_before) = (number(pubsub.metrics()), all(pubsub.metrics()));
-        client.say(&text).await;
+        client.send(&text).await;
         // whatever its session answers, this comes behind it; what the registry refuses may come later
-        client.say(r#"[null,"last","phoenix","heartbeat",{}]"#).await;
-        client.hear_until(r#""last""#).await;
-        crate::common::eventually(&text, || async { number(pubsub.metrics()) > before }).await;
+        client.send(r#"[null,"last","phoenix","heartbeat",{}]"#).await;
+        client.receive_until(r#""last""#).await;
+        crate::common::wait_until(&text, || async { number(pubsub.metrics()) > before }).await;
         assert_eq!(number(pubsub.metrics()), before + 1, "{text:.100}");
         assert_eq!(all(pubsub.metrics()), all_before + 1, "{text:.100}: counted under another reason too");
         drop(client);
-        crate::common::eventually("its end", || async { scene.node.connections() == 2 }).await;
+        crate::common::wait_until("its end", || async { scene.node.connections() == 2 }).await;
     }
     scene.ends_well().await;
 }
@@ -83,8 +83,8 @@ async fn every_connection_that_is_ended() {
         let closed = &pubsub.metrics().connections_closed;
         let (mut client, before, all_before) = (scene.client().await, closed.of(reason), closed.get());
         client.raw(&bytes).await;
-        client.closed().await;
-        crate::common::eventually(reason.words, || async { closed.of(reason) == before + 1 }).await;
+        client.close_code().await;
+        crate::common::wait_until(reason.words, || async { closed.of(reason) == before + 1 }).await;
         assert_eq!(closed.get(), all_before + 1, "{}: counted under another reason too", reason.words);
     }
     scene.ends_well().await;
@@ -105,16 +105,16 @@ async fn rejected_connections_and_ignored_messages() {
         ("/socket/websocket", &["X-Forwarded-For: ::ffff:198.51.100.1"], ConnectRefusal::Address),
     ] {
         let (before, all_before) = (refused(why), scene.refused());
-        drop(Client::ask(scene.node.address(), path, headers).await);
+        drop(Client::try_open(scene.node.address(), path, headers).await);
         assert_eq!(refused(why), before + 1, "{path} {headers:?}");
         assert_eq!(scene.refused(), all_before + 1, "{path} {headers:?}: counted under another reason too");
     }
     drop(third);
-    crate::common::eventually("a place", || async { scene.node.connections() == 2 }).await;
+    crate::common::wait_until("a place", || async { scene.node.connections() == 2 }).await;
     let mut client = Client::open(scene.node.address(), "/hello", &[]).await;
-    client.say("{").await;
+    client.send("{").await;
     let ignored = || async { pubsub.metrics().messages_dropped.of(DropReason::Ignored) == 1 };
-    crate::common::eventually("that it was passed over", ignored).await;
+    crate::common::wait_until("that it was passed over", ignored).await;
     drop(client);
     scene.ends_well().await;
 }

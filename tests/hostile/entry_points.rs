@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use super::Scene;
-use crate::common::{Client, Heard, eventually, frame};
+use crate::common::{Client, Received, frame, wait_until};
 
 const V1: &str = "/socket/websocket";
 const PEERJS: &str = "/peerjs?key=peerjs&id=mallory&token=t";
@@ -126,7 +126,7 @@ async fn an_invalid_frame_is_refused_at_every_entry_point() {
         for (bytes, code, why) in &frames {
             let (mut client, before) = (Client::open(scene.node.address(), path, &[]).await, scene.closed());
             client.raw(bytes).await;
-            let heard = client.closed().await;
+            let heard = client.close_code().await;
             // pieces are messages too: whichever limit they meet first
             let is_right = if *code == 0 { [1008, 1009].contains(&heard) } else { heard == *code };
             assert!(is_right, "{path}: {why}: closed with {heard}");
@@ -159,11 +159,11 @@ async fn what_cannot_be_read_ends_the_conversation_where_the_format_is_strict() 
     for (path, text) in messages {
         let mut client = Client::open(scene.node.address(), path, &[]).await;
         if path == SOCKET_IO && text.starts_with("42") {
-            client.say("40").await;
-            client.hear_until("40{").await;
+            client.send("40").await;
+            client.receive_until("40{").await;
         }
-        client.say(&text).await;
-        assert_eq!(client.closed().await, 1011, "{path}: {}", &text[..text.len().min(80)]);
+        client.send(&text).await;
+        assert_eq!(client.close_code().await, 1011, "{path}: {}", &text[..text.len().min(80)]);
     }
     scene.ends_well().await;
 }
@@ -180,12 +180,12 @@ async fn what_cannot_be_read_is_passed_over_and_counted_where_the_format_is_leni
         let (mut client, before) = (Client::open(scene.node.address(), path, &[]).await, scene.ignored());
         messages.extend([twice.into(), "[]".into(), "null".into(), "{".into(), String::new()]);
         for text in &messages {
-            client.say(text).await;
+            client.send(text).await;
         }
-        client.say_bytes(b"\xff\xfe").await;
+        client.send_binary(b"\xff\xfe").await;
         // it goes on, and hears itself
-        client.say(&sound).await;
-        client.hear_until(":1").await;
+        client.send(&sound).await;
+        client.receive_until(":1").await;
         assert_eq!(scene.ignored() - before, messages.len() as u64 + 1, "{path}");
     }
     scene.ends_well().await;
@@ -196,11 +196,11 @@ async fn compression_that_was_offered_is_not_agreed_on_and_not_understood() {
     let scene = Scene::new(&[]).await;
     for path in DOORS {
         let offer = ["Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"];
-        let (mut client, head) = Client::ask(scene.node.address(), path, &offer).await;
+        let (mut client, head) = Client::try_open(scene.node.address(), path, &offer).await;
         assert!(head.starts_with("HTTP/1.1 101") && !head.to_lowercase().contains("extensions"), "{head}");
         // "Hello", as RFC 7692 has it
         client.raw(&frame(0xC1, b"\xf2\x48\xcd\xc9\xc9\x07\x00")).await;
-        assert_eq!(client.closed().await, 1002, "{path}");
+        assert_eq!(client.close_code().await, 1002, "{path}");
     }
     scene.ends_well().await;
 }
@@ -211,9 +211,9 @@ async fn a_ping_between_the_pieces_of_a_message_is_answered_at_once() {
     let mut client = scene.client().await;
     let text = br#"[null,"1","phoenix","heartbeat",{}]"#;
     client.raw(&[frame(0x01, &text[..9]), frame(0x89, b"?"), frame(0x8A, b"")].concat()).await;
-    assert_eq!(client.hear_any().await, Heard::Pong(b"?".to_vec()));
+    assert_eq!(client.receive_any().await, Received::Pong(b"?".to_vec()));
     client.raw(&frame(0x80, &text[9..])).await;
-    client.hears(r#"[null,"1","phoenix","phx_reply",{"status":"ok","response":{}}]"#).await;
+    client.expect(r#"[null,"1","phoenix","phx_reply",{"status":"ok","response":{}}]"#).await;
     drop(client);
     scene.ends_well().await;
 }
@@ -224,11 +224,11 @@ async fn a_search_for_ids_is_stopped_in_every_protocol_that_reports_absent_peers
     let free = ["limits.messages_burst=1000000", "limits.messages_per_second=1000000"];
     let scene = Scene::new(&[free[0], free[1], "peerjs.expire_timeout=100ms"]).await;
     let (mut client, mut missed, mut limited) = (Client::open(scene.node.address(), SOCKET_IO, &[]).await, 0, 0);
-    client.say("40").await;
-    client.hear_until("40{").await;
+    client.send("40").await;
+    client.receive_until("40{").await;
     for n in 0..1_000 {
-        client.say(&format!(r#"42{n}["signal",{{"to":"nobody-{n}"}}]"#)).await;
-        let answer = client.hear_until("43").await;
+        client.send(&format!(r#"42{n}["signal",{{"to":"nobody-{n}"}}]"#)).await;
+        let answer = client.receive_until("43").await;
         missed += usize::from(answer.contains("peer_not_found"));
         limited += usize::from(answer.contains("rate_limited"));
     }
@@ -236,17 +236,17 @@ async fn a_search_for_ids_is_stopped_in_every_protocol_that_reports_absent_peers
     drop(client);
     // here that somebody is absent is told when a message has waited for it in vain, which no limit may wait for
     let mut client = Client::open(scene.node.address(), PEERJS, &[]).await;
-    client.hears(r#"{"type":"OPEN"}"#).await;
+    client.expect(r#"{"type":"OPEN"}"#).await;
     let offer = |to: &str| frame(0x81, format!(r#"{{"type":"OFFER","dst":"{to}","payload":1}}"#).as_bytes());
     client.raw(&(0..1_000).flat_map(|n| offer(&format!("nobody-{n}"))).collect::<Vec<u8>>()).await;
     let pubsub = scene.node.pubsub();
-    eventually("some to wait", || async { pubsub.census().await.held > 0 }).await;
-    eventually("none to wait", || async { pubsub.census().await.held == 0 }).await;
+    wait_until("some to wait", || async { pubsub.census().await.held > 0 }).await;
+    wait_until("none to wait", || async { pubsub.census().await.held == 0 }).await;
     let mut ann = Client::open(scene.node.address(), "/peerjs?key=peerjs&id=ann&token=t", &[]).await;
-    ann.say(r#"{"type":"OFFER","dst":"mallory","payload":"the last"}"#).await;
+    ann.send(r#"{"type":"OFFER","dst":"mallory","payload":"the last"}"#).await;
     let mut expired = 0;
     loop {
-        let text = client.hear().await;
+        let text = client.receive().await;
         if text.contains("the last") {
             break;
         }

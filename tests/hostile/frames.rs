@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
 use super::Scene;
-use crate::common::{Heard, frame};
+use crate::common::{Received, frame};
 
 /// More than a test's own doings may add to the memory of the process, and far less than what is sent.
 const SLACK: usize = 24 << 20;
@@ -40,7 +40,7 @@ async fn a_length_that_is_declared_takes_no_memory() {
         for _ in 0..SENT / lengths.len() / chunk.len() {
             client.raw(&chunk).await;
         }
-        assert_eq!(client.closed().await, code, "{why}");
+        assert_eq!(client.close_code().await, code, "{why}");
     }
     let grown = resident().saturating_sub(before);
     assert!(grown < SLACK, "{} MiB were sent, and memory grew by {} KiB", SENT >> 20, grown >> 10);
@@ -75,13 +75,13 @@ async fn what_follows_a_frame_that_is_none_is_not_heard() {
     let join = frame(0x81, br#"["1","1","room:a","phx_join",{}]"#);
     let mut client = scene.client().await;
     client.raw(&[&frame(0x83, b""), &*join].concat()).await;
-    assert!(matches!(client.hear_any().await, Heard::Close(1002, _)));
+    assert!(matches!(client.receive_any().await, Received::Close(1002, _)));
     drop(client);
     // nor is what follows the client's own goodbye
     let mut client = scene.client().await;
     client.raw(&[&frame(0x88, &[0x0F, 0xA0]), &*join, &frame(0x89, b"?")].concat()).await;
-    assert_eq!(client.hear_any().await, Heard::Close(4000, String::new()));
-    assert_eq!(client.hear_any().await, Heard::End);
+    assert_eq!(client.receive_any().await, Received::Close(4000, String::new()));
+    assert_eq!(client.receive_any().await, Received::Eof);
     drop(client);
     assert_eq!(scene.node.pubsub().count("room:a"), 0);
     scene.ends_well().await;
@@ -98,7 +98,7 @@ async fn a_close_frame_with_a_wrong_code_is_a_protocol_error() {
         let words = [&code.to_be_bytes(), &b"bye"[..]].concat();
         let mut client = scene.client().await;
         client.raw(&frame(0x88, &words)).await;
-        assert_eq!(client.closed().await, code, "a code that one may send");
+        assert_eq!(client.close_code().await, code, "a code that one may send");
     }
     scene.ends_well().await;
 }
@@ -140,7 +140,7 @@ async fn pieces_without_anything_in_them_are_counted_too() {
     let text = br#"[null,"1","phoenix","heartbeat",{}]"#;
     let spaces = [frame(0x01, text), frame(0x00, b"").repeat(1_022), frame(0x80, b"")].concat();
     client.raw(&spaces).await;
-    client.hears(r#"[null,"1","phoenix","phx_reply",{"status":"ok","response":{}}]"#).await;
+    client.expect(r#"[null,"1","phoenix","phx_reply",{"status":"ok","response":{}}]"#).await;
     drop(client);
     scene.ends_well().await;
 }
@@ -153,9 +153,9 @@ async fn fifty_thousand_pings_are_a_flood() {
         client.raw(&frame(opcode, b"x").repeat(50_000)).await;
         let mut pongs = 0;
         let code = loop {
-            match client.hear_any().await {
-                Heard::Pong(_) => pongs += 1,
-                Heard::Close(code, _) => break code,
+            match client.receive_any().await {
+                Received::Pong(_) => pongs += 1,
+                Received::Close(code, _) => break code,
                 other => panic!("heard {other:?}"),
             }
         };
@@ -172,14 +172,14 @@ async fn half_a_connection_is_none() {
     client.join("1", "room:half", "{}").await;
     client.stream.shutdown().await.unwrap();
     let pubsub = scene.node.pubsub();
-    crate::common::eventually("that it has left", || async { pubsub.count("room:half") == 0 }).await;
-    assert_eq!(client.closed().await, 1006);
+    crate::common::wait_until("that it has left", || async { pubsub.count("room:half") == 0 }).await;
+    assert_eq!(client.close_code().await, 1006);
     // the same in the middle of a frame
     let mut client = scene.client().await;
     client.join("1", "room:half", "{}").await;
     client.raw(&[0x81, 0xFE, 0x01]).await;
     client.stream.shutdown().await.unwrap();
-    crate::common::eventually("that it has left", || async { pubsub.count("room:half") == 0 }).await;
+    crate::common::wait_until("that it has left", || async { pubsub.count("room:half") == 0 }).await;
     drop(client);
     scene.ends_well().await;
 }
@@ -199,7 +199,7 @@ async fn silence_is_measured_by_what_the_client_sends() {
             alice.raw(&frame(0x8A, b"")).await;
             bob.raw(&[*half.next().unwrap()]).await;
             node.pubsub().broadcast(&topic, "noise", handclasp::Payload::empty());
-            if let Heard::Close(code, _) = silent.hear_any().await {
+            if let Received::Close(code, _) = silent.receive_any().await {
                 break code;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -207,9 +207,9 @@ async fn silence_is_measured_by_what_the_client_sends() {
     });
     assert_eq!(closed.await, Ok(1001));
     drop(silent);
-    crate::common::eventually("the two who were heard", || async { node.connections() == 2 }).await;
+    crate::common::wait_until("the two who were heard", || async { node.connections() == 2 }).await;
     drop((alice, bob));
-    crate::common::empty(&node).await;
+    crate::common::wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -219,15 +219,15 @@ async fn a_connection_ends_when_both_have_sent_a_close_frame() {
     for trailing in [&b""[..], b"\x89", &frame(0x89, b"?"), &frame(0x82, &[0; 60_000])] {
         let mut client = scene.client().await;
         client.raw(&[&*goodbye, trailing].concat()).await;
-        assert_eq!(client.hear_any().await, Heard::Close(4000, String::new()));
-        assert_eq!(client.hear_any().await, Heard::End, "{} bytes follow", trailing.len());
+        assert_eq!(client.receive_any().await, Received::Close(4000, String::new()));
+        assert_eq!(client.receive_any().await, Received::Eof, "{} bytes follow", trailing.len());
     }
     // the same when it is the server that says it first
     let mut client = scene.client().await;
-    client.say("{").await;
-    assert_eq!(client.closed().await, 1011);
+    client.send("{").await;
+    assert_eq!(client.close_code().await, 1011);
     client.raw(&goodbye).await;
-    assert_eq!(client.hear_any().await, Heard::End);
+    assert_eq!(client.receive_any().await, Received::Eof);
     drop(client);
     scene.ends_well().await;
 }

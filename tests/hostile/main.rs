@@ -12,7 +12,7 @@ mod frames;
 mod messages;
 mod requests;
 
-use common::{Client, config, empty};
+use common::{Client, config, wait_until_empty};
 use handclasp::metrics::DropReason;
 use handclasp::{Endpoint, Node, close};
 
@@ -44,7 +44,7 @@ impl Scene {
     async fn closes(&self, bytes: &[u8], code: u16, why: &str) {
         let (mut client, before) = (self.client().await, self.closed());
         client.raw(bytes).await;
-        assert_eq!(client.closed().await, code, "{why}");
+        assert_eq!(client.close_code().await, code, "{why}");
         assert_eq!(self.closed(), before + 1, "{why}: not counted");
     }
 
@@ -76,12 +76,12 @@ impl Scene {
         signal(&mut alice, ALICE, &mut bob, BOB).await;
         signal(&mut bob, BOB, &mut alice, ALICE).await;
         drop((alice, bob));
-        empty(&node).await;
+        wait_until_empty(&node).await;
     }
 }
 
 async fn signal(speaker: &mut Client, from: &str, listener: &mut Client, to: &str) {
-    speaker.say(&format!(r#"["1","s","peer:{from}","offer",{{"peer_id":"{to}","sdp":"v=0"}}]"#)).await;
-    listener.hears(&format!(r#"[null,null,"peer:{to}","offer",{{"peer_id":"{from}","sdp":"v=0"}}]"#)).await;
-    speaker.hears(&format!(r#"["1","s","peer:{from}","phx_reply",{{"status":"ok","response":{{}}}}]"#)).await;
+    speaker.send(&format!(r#"["1","s","peer:{from}","offer",{{"peer_id":"{to}","sdp":"v=0"}}]"#)).await;
+    listener.expect(&format!(r#"[null,null,"peer:{to}","offer",{{"peer_id":"{from}","sdp":"v=0"}}]"#)).await;
+    speaker.expect(&format!(r#"["1","s","peer:{from}","phx_reply",{{"status":"ok","response":{{}}}}]"#)).await;
 }

@@ -31,7 +31,7 @@ async fn json_that_some_reader_would_stumble_over_is_malformed() {
     let depth = |n: usize| push(&format!("{}{}", "[".repeat(n), "]".repeat(n)));
     scene.closes_text(&depth(100), 1011, "101 deep").await;
     let mut client = scene.client().await;
-    client.ask_for(&depth(99), &error("null", r#""1""#, "room:a", "unmatched topic")).await;
+    client.exchange(&depth(99), &error("null", r#""1""#, "room:a", "unmatched topic")).await;
     drop(client);
     scene.ends_well().await;
 }
@@ -54,16 +54,16 @@ async fn odd_payloads_pass_as_they_are() {
         r#""\ud83d\ude00""#,
         r#"{"phx_ref":"forged","status":"ok"}"#,
     ] {
-        one.ask_for(
+        one.exchange(
             &format!(r#"["1","2","room:odd","say",{payload}]"#),
             r#"["1","2","room:odd","phx_reply",{"status":"ok","response":{}}]"#,
         )
         .await;
-        two.hears(&format!(r#"[null,null,"room:odd","say",{payload}]"#)).await;
+        two.expect(&format!(r#"[null,null,"room:odd","say",{payload}]"#)).await;
     }
     // and an event's name cannot break out of its string
-    one.say(r#"["1","3","room:odd","\"],[\r\n\u0000",{}]"#).await;
-    two.hears(r#"[null,null,"room:odd","\"],[\r\n\u0000",{}]"#).await;
+    one.send(r#"["1","3","room:odd","\"],[\r\n\u0000",{}]"#).await;
+    two.expect(r#"[null,null,"room:odd","\"],[\r\n\u0000",{}]"#).await;
     drop((one, two));
     scene.ends_well().await;
 }
@@ -74,11 +74,11 @@ async fn odd_topics_are_names_like_any_other_or_none() {
     let mut client = scene.client().await;
     for topic in ["*", ">", "$SYS", "$SYS.>", ".", " ", "", "room", "room.a", "ROOM:a", "phoenix", "peer", "users:1"] {
         let join = format!(r#"["1","1","{topic}","phx_join",{{}}]"#);
-        client.ask_for(&join, &error("null", r#""1""#, topic, "unmatched topic")).await;
+        client.exchange(&join, &error("null", r#""1""#, topic, "unmatched topic")).await;
     }
     for topic in [r"room:\r\n", r"room:\u0000", r"room:\n", r"room:\u001b[31m", r"room:\t", r"\r\nroom:a"] {
-        client.say(&format!(r#"["1","1","{topic}","phx_join",{{}}]"#)).await;
-        let answer = client.hear().await;
+        client.send(&format!(r#"["1","1","{topic}","phx_join",{{}}]"#)).await;
+        let answer = client.receive().await;
         assert!(answer.starts_with(r#"[null,"1",""#) && answer.contains("unmatched topic"), "{answer}");
     }
     // below a pattern a wildcard is a letter: nobody hears another's room through it
@@ -88,9 +88,9 @@ async fn odd_topics_are_names_like_any_other_or_none() {
     let (mut one, mut two) = (scene.client().await, scene.client().await);
     one.join("1", "room:a.b", "{}").await;
     two.join("1", "room:a.b", "{}").await;
-    one.say(r#"["1","2","room:a.b","say",{}]"#).await;
-    two.hears(r#"[null,null,"room:a.b","say",{}]"#).await;
-    client.hears_nothing().await;
+    one.send(r#"["1","2","room:a.b","say",{}]"#).await;
+    two.expect(r#"[null,null,"room:a.b","say",{}]"#).await;
+    client.expect_nothing().await;
     drop((client, one, two));
     scene.ends_well().await;
 }
@@ -101,9 +101,9 @@ async fn a_topic_of_64_kib_is_too_long_and_one_above_the_message_too_big() {
     let topic = format!("room:{}", "x".repeat(65_000));
     let mut client = scene.client().await;
     let join = format!(r#"["1","1","{topic}","phx_join",{{}}]"#);
-    client.ask_for(&join, &error(r#""1""#, r#""1""#, &topic, "topic too long")).await;
+    client.exchange(&join, &error(r#""1""#, r#""1""#, &topic, "topic too long")).await;
     let push = format!(r#"["1","2","{topic}","say",{{}}]"#);
-    client.ask_for(&push, &error("null", r#""2""#, &topic, "unmatched topic")).await;
+    client.exchange(&push, &error("null", r#""2""#, &topic, "unmatched topic")).await;
     drop(client);
     let topic = "x".repeat(65_536);
     scene.closes_text(&format!(r#"["1","1","{topic}","phx_join",{{}}]"#), 1009, "a topic of 64 KiB").await;
@@ -117,7 +117,7 @@ async fn odd_refs_come_back_as_they_are() {
     let long = format!("\"{}\"", "9".repeat(1_022));
     for reference in ["-1", "9007199254740993", "1.0", "true", "[]", "{}", r#"{"a":[null]}"#, r#""""#, &long] {
         let want = error("null", reference, "room:a", "unmatched topic");
-        client.ask_for(&format!(r#"[{reference},{reference},"room:a","say",{{}}]"#), &want).await;
+        client.exchange(&format!(r#"[{reference},{reference},"room:a","say",{{}}]"#), &want).await;
     }
     drop(client);
     // joins and answers keep them: a hundred joins would keep megabytes
@@ -140,7 +140,7 @@ async fn ten_thousand_joins_take_what_is_allowed_and_no_more() {
             .collect();
         client.raw(&joins.concat()).await;
         for _ in 0..100 {
-            let answer = client.hear().await;
+            let answer = client.receive().await;
             ok += usize::from(answer.contains(r#""status":"ok""#));
             too_many += usize::from(answer.contains("too many channels joined"));
         }
@@ -157,16 +157,16 @@ async fn ten_thousand_joins_as_fast_as_can_be_are_a_flood() {
     let join = |n: usize| crate::common::frame(0x81, format!(r#"["1","1","room:{n}","phx_join",{{}}]"#).as_bytes());
     let mut client = scene.client().await;
     client.raw(&(0..10_000).flat_map(join).collect::<Vec<u8>>()).await;
-    assert_eq!(client.closed().await, 1008);
+    assert_eq!(client.close_code().await, 1008);
     drop(client);
     // who joins and leaves the same topic keeps below the number, and meets the rate of joins instead
     let mut client = scene.client().await;
     let mut limited = 0;
     let pair = [&*join(1), &crate::common::frame(0x81, br#"["1","2","room:1","phx_leave",{}]"#)].concat();
     client.raw(&pair.repeat(230)).await;
-    client.say(r#"[null,"end","phoenix","heartbeat",{}]"#).await;
+    client.send(r#"[null,"end","phoenix","heartbeat",{}]"#).await;
     loop {
-        let answer = client.hear().await;
+        let answer = client.receive().await;
         limited += usize::from(answer.contains("rate_limited"));
         if answer.contains(r#""end""#) {
             break;
@@ -185,14 +185,14 @@ async fn a_client_that_has_not_joined_reaches_nobody() {
     let unmatched =
         |topic: &str, n: u8| error("null", &format!("\"{n}\""), &format!("peer:{topic}"), "unmatched topic");
     // before joining
-    client.ask_for(&signal(NOBODY, 1), &unmatched(NOBODY, 1)).await;
+    client.exchange(&signal(NOBODY, 1), &unmatched(NOBODY, 1)).await;
     // on another's topic
-    client.ask_for(&signal(ALICE, 2), &unmatched(ALICE, 2)).await;
+    client.exchange(&signal(ALICE, 2), &unmatched(ALICE, 2)).await;
     client.join("9", &format!("peer:{NOBODY}"), "{}").await;
-    client.say(&format!(r#"["9","3","peer:{NOBODY}","phx_leave",{{}}]"#)).await;
-    client.hear_until("phx_close").await;
+    client.send(&format!(r#"["9","3","peer:{NOBODY}","phx_leave",{{}}]"#)).await;
+    client.receive_until("phx_close").await;
     // after leaving
-    client.ask_for(&signal(NOBODY, 4), &unmatched(NOBODY, 4)).await;
+    client.exchange(&signal(NOBODY, 4), &unmatched(NOBODY, 4)).await;
     drop(client);
     scene.ends_well().await;
 }
@@ -202,12 +202,12 @@ async fn a_signal_to_oneself_arrives_once() {
     let scene = Scene::new(&[]).await;
     let mut client = scene.client().await;
     client.join("1", &format!("peer:{NOBODY}"), "{}").await;
-    client.say(&format!(r#"["1","2","peer:{NOBODY}","offer",{{"peer_id":"{NOBODY}"}}]"#)).await;
-    let mut heard = [client.hear().await, client.hear().await];
+    client.send(&format!(r#"["1","2","peer:{NOBODY}","offer",{{"peer_id":"{NOBODY}"}}]"#)).await;
+    let mut heard = [client.receive().await, client.receive().await];
     heard.sort();
     assert_eq!(heard[0], format!(r#"["1","2","peer:{NOBODY}","phx_reply",{{"status":"ok","response":{{}}}}]"#));
     assert_eq!(heard[1], format!(r#"[null,null,"peer:{NOBODY}","offer",{{"peer_id":"{NOBODY}"}}]"#));
-    client.hears_nothing().await;
+    client.expect_nothing().await;
     drop(client);
     scene.ends_well().await;
 }
@@ -220,9 +220,9 @@ async fn a_search_for_ids_is_stopped_and_the_search_alone() {
     let (mut missed, mut limited) = (0, 0);
     for n in 0..1_000 {
         client
-            .say(&format!(r#"["1","{n}","peer:{NOBODY}","offer",{{"peer_id":"00000000-0000-4000-8000-{n:012}"}}]"#))
+            .send(&format!(r#"["1","{n}","peer:{NOBODY}","offer",{{"peer_id":"00000000-0000-4000-8000-{n:012}"}}]"#))
             .await;
-        let answer = client.hear().await;
+        let answer = client.receive().await;
         missed += usize::from(answer.contains("peer_not_found"));
         limited += usize::from(answer.contains("rate_limited"));
     }
@@ -230,8 +230,8 @@ async fn a_search_for_ids_is_stopped_and_the_search_alone() {
     assert!((60..=70).contains(&missed), "{missed} ids were told to be absent");
     // whoever is there cannot be told apart from who is not
     for to in [BOB, NOBODY] {
-        client.say(&format!(r#"["1","x","peer:{NOBODY}","connect",{{"peer_id":"{to}"}}]"#)).await;
-        assert!(client.hear().await.contains("rate_limited"));
+        client.send(&format!(r#"["1","x","peer:{NOBODY}","connect",{{"peer_id":"{to}"}}]"#)).await;
+        assert!(client.receive().await.contains("rate_limited"));
     }
     drop(client);
     scene.ends_well().await;
@@ -246,7 +246,7 @@ async fn a_secret_of_a_mebibyte_is_too_big_or_unproven() {
     let scene = Scene::new(&["limits.message_bytes=2_000_000"]).await;
     let mut client = scene.client().await;
     let unproven = error(r#""1""#, r#""1""#, &format!("peer:{NOBODY}"), "unproven");
-    client.ask_for(&secret(1 << 20), &unproven).await;
+    client.exchange(&secret(1 << 20), &unproven).await;
     drop(client);
     scene.ends_well().await;
 }
@@ -258,25 +258,25 @@ async fn a_payload_of_another_shape_is_refused_in_words() {
     let topic = format!("peer:{NOBODY}");
     for payload in ["[]", "null", "1", r#""text""#, "true"] {
         let join = format!(r#"["1","1","{topic}","phx_join",{payload}]"#);
-        client.ask_for(&join, &error(r#""1""#, r#""1""#, &topic, "invalid payload")).await;
+        client.exchange(&join, &error(r#""1""#, r#""1""#, &topic, "invalid payload")).await;
     }
     let wrong = format!(r#"["1","1","{topic}","phx_join",{{"secret":7}}]"#);
-    client.ask_for(&wrong, &error(r#""1""#, r#""1""#, &topic, "invalid payload")).await;
+    client.exchange(&wrong, &error(r#""1""#, r#""1""#, &topic, "invalid payload")).await;
     client.join("1", &topic, "{}").await;
     let twice = format!(r#"{{"peer_id":"{BOB}","peer_id":"{ALICE}"}}"#);
     for payload in ["[]", "null", "1", r#""text""#, "{}", r#"{"peer_id":7}"#, r#"{"peer_id":null}"#, &twice] {
         for event in ["offer", "connect"] {
             let push = format!(r#"["1","2","{topic}","{event}",{payload}]"#);
-            client.ask_for(&push, &error(r#""1""#, r#""2""#, &topic, "invalid payload")).await;
+            client.exchange(&push, &error(r#""1""#, r#""2""#, &topic, "invalid payload")).await;
         }
     }
     for event in ["watch", "unwatch"] {
         let push = format!(r#"["1","2","{topic}","{event}",[]]"#);
-        client.ask_for(&push, &error(r#""1""#, r#""2""#, &topic, "invalid peer id")).await;
+        client.exchange(&push, &error(r#""1""#, r#""2""#, &topic, "invalid peer id")).await;
     }
     // bytes are no object either
-    client.say_bytes(&[&b"\0\x01\x01\x29\x05"[..], b"12", topic.as_bytes(), b"offer", b"\x01\x02"].concat()).await;
-    client.hears(&error(r#""1""#, r#""2""#, &topic, "invalid payload")).await;
+    client.send_binary(&[&b"\0\x01\x01\x29\x05"[..], b"12", topic.as_bytes(), b"offer", b"\x01\x02"].concat()).await;
+    client.expect(&error(r#""1""#, r#""2""#, &topic, "invalid payload")).await;
     drop(client);
     scene.ends_well().await;
 }
@@ -291,7 +291,7 @@ async fn a_topic_that_is_joined_a_thousand_times_is_joined_once() {
     client.raw(&joins).await;
     let (mut answered, mut joined, mut ended) = (vec![0; 1_000], 0, 0);
     while answered.contains(&0) || joined != ended + 1 {
-        let message: serde_json::Value = serde_json::from_str(&client.hear().await).unwrap();
+        let message: serde_json::Value = serde_json::from_str(&client.receive().await).unwrap();
         match message[3].as_str() {
             Some("phx_reply") => {
                 answered[message[1].as_str().unwrap().parse::<usize>().unwrap()] += 1;

@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use handclasp::config::Origins;
 use handclasp::{ConnectError, Endpoint, Mount, Node, Router, SocketInit};
 
-use crate::common::{self, Client, config, empty, node};
+use crate::common::{self, Client, config, node, wait_until_empty};
 
 /// A request for a socket, of which a test changes one thing.
 #[derive(Clone)]
@@ -97,9 +97,9 @@ async fn an_upgrade_has_phoenixs_headers_and_no_extension() {
     ];
     assert_eq!(lines, want);
     assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
-    client.hears_nothing().await;
+    client.expect_nothing().await;
     drop(client);
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -111,7 +111,7 @@ async fn one_trailing_slash_is_the_same_path_and_anything_else_is_not_found() {
     for path in ["/socket/websocket/more", "/socket/websocket//", "/socket", "/other/websocket", "/websocket"] {
         Ask::to(path).is_answered(&node, 404, "not found\n").await;
     }
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -129,7 +129,7 @@ async fn vsn_is_1_0_x_or_2_0_x_and_missing_is_the_first() {
     for query in ["?vsn", "?vsn[]=2.0.0", "?vsn[a]=2.0.0&vsn=2.0.0", "?vsn=2.0.0&vsn=abc"] {
         with(query).is_answered(&node, 403, "").await;
     }
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -166,7 +166,7 @@ async fn the_upgrades_headers_are_named_when_they_are_wrong() {
         bad(ask().instead("Sec-WebSocket-Key", short), key).await;
     }
     bad(ask().first(&format!("GET {PATH} HTTP/1.0")), "a websocket needs HTTP/1.1").await;
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -180,7 +180,7 @@ async fn a_request_with_a_body_is_no_upgrade() {
     let (status, _) =
         Ask::to(PATH).with("Content-Length", "5").with("Transfer-Encoding", "chunked").answer(&node).await;
     assert_eq!(status, 400, "both at once");
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -237,7 +237,7 @@ async fn connect_decides_with_what_the_client_says() {
     said("u%5Ba%5D=%C3%A9+%2B", "then:say u[a]:é + vsn:2.0.0 a=(none)").await;
     said("a=%zz", "then:say a:%zz vsn:2.0.0 a=%zz").await;
     with("a=%ff").is_answered(&node, 400, "the query is not UTF-8").await;
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -263,7 +263,7 @@ async fn only_the_pages_that_may_open_a_socket_do() {
     }
     let twice = Ask::to(PATH).with("Origin", "http://broker.test:4000").with("Origin", "http://broker.test:4000");
     twice.is_answered(&node, 403, "").await;
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]

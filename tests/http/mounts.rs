@@ -6,7 +6,7 @@ use handclasp::{
 };
 use serde_json::{Value, json};
 
-use crate::common::{self, Client, Heard, config, empty, eventually};
+use crate::common::{self, Client, Received, config, wait_until, wait_until_empty};
 
 const PATH: &str = "/live/websocket?vsn=2.0.0";
 
@@ -62,8 +62,8 @@ fn start(sets: &[&str]) -> Node {
 }
 
 async fn ask(client: &mut Client, topic: &str, event: &str) -> Value {
-    client.say(&format!(r#"["1","2","{topic}","{event}",{{}}]"#)).await;
-    let answer: Value = serde_json::from_str(&client.hear().await).unwrap();
+    client.send(&format!(r#"["1","2","{topic}","{event}",{{}}]"#)).await;
+    let answer: Value = serde_json::from_str(&client.receive().await).unwrap();
     answer[4]["response"].clone()
 }
 
@@ -125,10 +125,10 @@ async fn the_channels_of_a_socket_share_what_they_are_assigned() {
 #[actix_web::test]
 async fn a_client_that_may_not_connect_is_told_so_in_the_mounts_words() {
     let node = start(&[]);
-    let (_, answer) = Client::ask(node.address(), &format!("{PATH}&be=refused"), &[]).await;
+    let (_, answer) = Client::try_open(node.address(), &format!("{PATH}&be=refused"), &[]).await;
     assert!(answer.starts_with("HTTP/1.1 402"), "{answer}");
     assert_eq!(common::get(node.address(), &format!("{PATH}&be=refused")).await, (402, "no money".into()));
-    let (_, answer) = Client::ask(node.address(), &format!("{PATH}&be=dead"), &[]).await;
+    let (_, answer) = Client::try_open(node.address(), &format!("{PATH}&be=dead"), &[]).await;
     assert!(answer.starts_with("HTTP/1.1 500"), "{answer}");
     assert_eq!(node.pubsub().metrics().connections_refused.get(), 3);
     Client::open(node.address(), PATH, &[]).await;
@@ -143,17 +143,17 @@ async fn all_sockets_of_an_id_are_told_to_go() {
         client.join("1", "mirror:a", "{}").await;
         clients.push(client);
     }
-    let (users, gone) = (Topic::parse("users:1").unwrap(), Heard::Close(1001, "disconnected by the server".into()));
-    eventually("both are known by their id", || async { node.pubsub().count("users:1") == 2 }).await;
+    let (users, gone) = (Topic::parse("users:1").unwrap(), Received::Close(1001, "disconnected by the server".into()));
+    wait_until("both are known by their id", || async { node.pubsub().count("users:1") == 2 }).await;
     node.pubsub().broadcast(&users, "other", Payload::empty());
-    clients[0].hears_nothing().await;
+    clients[0].expect_nothing().await;
     node.pubsub().broadcast(&users, handclasp::message::DISCONNECT, Payload::empty());
     for client in &mut clients[..2] {
-        assert_eq!(client.hear_any().await, gone);
+        assert_eq!(client.receive_any().await, gone);
     }
-    clients[2].hears_nothing().await;
+    clients[2].expect_nothing().await;
     drop(clients);
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 /// Listening on the topic of its own id counted as having joined something.
@@ -161,9 +161,9 @@ async fn all_sockets_of_an_id_are_told_to_go() {
 async fn a_socket_with_an_id_must_join_something_too() {
     let node = start(&["socket.join_timeout=100ms"]);
     let mut client = Client::open(node.address(), &format!("{PATH}&id=users:1"), &[]).await;
-    assert_eq!(client.hear_any().await, Heard::Close(1008, "no topic joined in time".into()));
+    assert_eq!(client.receive_any().await, Received::Close(1008, "no topic joined in time".into()));
     drop(client);
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::common::process::Process;
-use crate::common::{self, Client, PATIENCE, frame, id};
+use crate::common::{self, Client, TIMEOUT, frame, id};
 
 /// How many flood in each way.
 const EACH: usize = 6;
@@ -41,7 +41,7 @@ async fn flood(address: SocketAddr, path: &str, said: Vec<String>, wants: &[&str
     let hear = async {
         let (mut heard, mut left) = (Vec::with_capacity(65_536), wants.to_vec());
         while !left.is_empty() {
-            let read = timeout(PATIENCE, reader.read_buf(&mut heard)).await;
+            let read = timeout(TIMEOUT, reader.read_buf(&mut heard)).await;
             assert!(matches!(read, Ok(Ok(1..))), "{}: never heard {left:?}: {read:?}", said[said.len() - 1]);
             left.retain(|want| memmem::find(&heard, want.as_bytes()).is_none());
             // what may be the beginning of one is kept
@@ -104,10 +104,10 @@ async fn all_at_once_they_have_their_answers_and_a_pair_goes_on() {
     };
     let pair = async {
         while !over.get() {
-            alice.say(&format!(r#"["1","2","peer:{}","offer",{{"peer_id":"{}"}}]"#, ids[0], ids[1])).await;
-            bob.hear_until("offer").await;
+            alice.send(&format!(r#"["1","2","peer:{}","offer",{{"peer_id":"{}"}}]"#, ids[0], ids[1])).await;
+            bob.receive_until("offer").await;
             // the address is theirs too: where it has guessed too often, nobody of it is told who is there
-            alice.hear_until(r#""status":"ok""#).await;
+            alice.receive_until(r#""status":"ok""#).await;
             let grown = process.resident().saturating_sub(before);
             assert!(grown < CEILING, "{grown} bytes more");
             let bytes = number(&process, "handclasp_held_bytes ").await.unwrap_or(0);
@@ -136,8 +136,8 @@ async fn a_storm_of_joins_and_leaves_in_one_room_leaves_it_usable() {
             let mut client = Client::new(process.address).await;
             for turn in 0..20 {
                 client.join(&turn.to_string(), "room:hot", &format!(r#"{{"meta":{{"n":{n}}}}}"#)).await;
-                client.say(&format!(r#"["{turn}","l","room:hot","phx_leave",{{}}]"#)).await;
-                client.hear_until("phx_close").await;
+                client.send(&format!(r#"["{turn}","l","room:hot","phx_leave",{{}}]"#)).await;
+                client.receive_until("phx_close").await;
             }
         };
         join_all((0..40).map(come_and_go)).await;
@@ -145,9 +145,9 @@ async fn a_storm_of_joins_and_leaves_in_one_room_leaves_it_usable() {
     };
     let talk = async {
         while !over.get() {
-            talker.say(r#"["1","2","room:hot","msg",{}]"#).await;
-            listener.hears(r#"[null,null,"room:hot","msg",{}]"#).await;
-            talker.hear_until(r#""status":"ok""#).await;
+            talker.send(r#"["1","2","room:hot","msg",{}]"#).await;
+            listener.expect(r#"[null,null,"room:hot","msg",{}]"#).await;
+            talker.receive_until(r#""status":"ok""#).await;
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
@@ -155,5 +155,5 @@ async fn a_storm_of_joins_and_leaves_in_one_room_leaves_it_usable() {
     let grown = process.resident().saturating_sub(before);
     assert!(grown < CEILING, "{grown} bytes more");
     drop((talker, listener));
-    common::eventually("an empty room", || async { number(&process, "handclasp_members ").await == Some(0) }).await;
+    common::wait_until("an empty room", || async { number(&process, "handclasp_members ").await == Some(0) }).await;
 }

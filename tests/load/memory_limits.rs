@@ -3,7 +3,7 @@
 
 use tokio::net::TcpStream;
 
-use crate::common::longpoll::{BATCH, Polling};
+use crate::common::longpoll::{BATCH, LongPollClient};
 use crate::common::process::Process;
 use crate::common::{Client, frame};
 
@@ -35,9 +35,9 @@ impl Siege {
 
     async fn signal(&mut self) {
         let [alice, bob] = &mut self.pair;
-        alice.say(&format!(r#"["1","2","peer:{ALICE}","offer",{{"peer_id":"{BOB}"}}]"#)).await;
-        bob.hear_until("offer").await;
-        alice.hear_until(r#""status":"ok""#).await;
+        alice.send(&format!(r#"["1","2","peer:{ALICE}","offer",{{"peer_id":"{BOB}"}}]"#)).await;
+        bob.receive_until("offer").await;
+        alice.receive_until(r#""status":"ok""#).await;
     }
 
     /// So many clients, each made by `one`, take at most so many KiB each; the two are heard meanwhile.
@@ -63,7 +63,7 @@ impl Siege {
 }
 
 async fn connect(process: &Process) -> Client {
-    Client::of(TcpStream::connect(process.address).await.unwrap())
+    Client::from_stream(TcpStream::connect(process.address).await.unwrap())
 }
 
 #[actix_web::test]
@@ -114,7 +114,7 @@ async fn two_hundred_topics() {
             let joins: Vec<u8> = (0..100).flat_map(|topic: usize| frame(0x81, join(topic).as_bytes())).collect();
             client.raw(&joins).await;
             for _ in 0..100 {
-                client.hear().await;
+                client.receive().await;
             }
         }
         client
@@ -125,7 +125,7 @@ async fn two_hundred_topics() {
 #[actix_web::test]
 async fn half_a_body_of_a_polling_client() {
     let one = async |process: &Process, _| {
-        let path = Polling::open(process.address, "/socket", "2.0.0", &[]).await.with_token();
+        let path = LongPollClient::open(process.address, "/socket", "2.0.0", &[]).await.with_token();
         let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\n{BATCH}\r\nContent-Length: 1048576\r\n\r\n");
         let mut client = connect(process).await;
         client.raw(&[head.as_bytes(), &vec![b' '; 1_048_575]].concat()).await;

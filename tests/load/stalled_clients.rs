@@ -25,7 +25,7 @@ const CEILING: u64 = 256 * 1024;
 async fn crowd(address: SocketAddr, size: usize, topic: impl Fn(usize) -> String) -> Vec<Client> {
     let mut crowd = Vec::new();
     for n in 0..size {
-        let mut client = Client::narrow(address).await;
+        let mut client = Client::with_small_window(address).await;
         client.join("1", &topic(n), "{}").await;
         crowd.push(client);
     }
@@ -57,14 +57,14 @@ async fn in_a_busy_room_they_cost_its_others_nothing() {
     let before = process.resident();
     let pad = "x".repeat(BYTES);
     for n in 0..MESSAGES {
-        talker.say(&format!(r#"["1","{n}","room:busy","msg",{{"pad":"{pad}"}}]"#)).await;
-        listener.hear_until("msg").await;
-        talker.hear_until(r#""status":"ok""#).await;
+        talker.send(&format!(r#"["1","{n}","room:busy","msg",{{"pad":"{pad}"}}]"#)).await;
+        listener.receive_until("msg").await;
+        talker.receive_until(r#""status":"ok""#).await;
         is_within_the_ceiling(&process, before, IN_A_ROOM);
     }
     let reading = join_all(crowd.into_iter().map(is_cut_off));
-    tokio::time::timeout(common::PATIENCE, reading).await.expect("all are cut off");
-    talker.hears_nothing().await;
+    tokio::time::timeout(common::TIMEOUT, reading).await.expect("all are cut off");
+    talker.expect_nothing().await;
 }
 
 #[actix_web::test]
@@ -81,8 +81,8 @@ async fn each_with_a_full_queue_of_its_own_they_cost_what_is_said() {
         let mut still = Vec::new();
         for n in left {
             let you = id(n);
-            sender.say(&format!(r#"["1","{n}","peer:{me}","offer",{{"peer_id":"{you}","pad":"{pad}"}}]"#)).await;
-            let answer = sender.hear_until("phx_reply").await;
+            sender.send(&format!(r#"["1","{n}","peer:{me}","offer",{{"peer_id":"{you}","pad":"{pad}"}}]"#)).await;
+            let answer = sender.receive_until("phx_reply").await;
             if answer.contains(r#""status":"ok""#) {
                 still.push(n);
             } else {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use handclasp::Node;
 use serde_json::{Value, json};
 
-use crate::common::longpoll::{BATCH, Polling, ask};
-use crate::common::{Client, PATIENCE, eventually, get};
+use crate::common::longpoll::{BATCH, LongPollClient, request};
+use crate::common::{Client, TIMEOUT, get, wait_until};
 use crate::conformance_server as server;
 
 const BOTH: [&str; 2] = [V1, V2];
@@ -18,7 +18,7 @@ const LOBBY: &str = "room:lobby";
 
 /// The server, with polls long enough for a busy machine.
 fn start() -> Node {
-    server::endpoint(0, PATIENCE, Duration::from_secs(2)).start().unwrap()
+    server::endpoint(0, TIMEOUT, Duration::from_secs(2)).start().unwrap()
 }
 
 async fn alive(address: SocketAddr, topic: &str) -> String {
@@ -47,9 +47,9 @@ fn reply(vsn: &str, join_ref: Option<&str>, reference: &str, topic: &str, status
 }
 
 /// Joins, and does not ask yet what came of it.
-async fn enter(address: SocketAddr, mount: &str, vsn: &str, topic: &str, headers: &[&str]) -> Polling {
-    let client = Polling::open(address, mount, vsn, headers).await;
-    client.say(&said(vsn, Some("1"), "1", topic, "phx_join", json!({}))).await;
+async fn enter(address: SocketAddr, mount: &str, vsn: &str, topic: &str, headers: &[&str]) -> LongPollClient {
+    let client = LongPollClient::open(address, mount, vsn, headers).await;
+    client.send(&said(vsn, Some("1"), "1", topic, "phx_join", json!({}))).await;
     client
 }
 
@@ -72,7 +72,7 @@ async fn join_and_poll() {
             assert_eq!(client.poll().await, welcome(vsn, &topic));
         }
     }
-    let client = Polling::open(node.address(), "/ws", V1, &[]).await;
+    let client = LongPollClient::open(node.address(), "/ws", V1, &[]).await;
     assert_eq!(client.get().await.json(), json!({ "status": 204, "token": client.token, "messages": [] }));
 }
 
@@ -80,17 +80,17 @@ async fn join_and_poll() {
 #[actix_web::test]
 async fn a_session_joins_100_topics_and_not_101() {
     let node = start();
-    let mut client = Polling::open(node.address(), "/ws", V1, &[]).await;
+    let mut client = LongPollClient::open(node.address(), "/ws", V1, &[]).await;
     for n in 1..=101 {
-        client.say(&said(V1, None, &n.to_string(), &format!("room:{n}"), "phx_join", json!({}))).await;
+        client.send(&said(V1, None, &n.to_string(), &format!("room:{n}"), "phx_join", json!({}))).await;
     }
     for n in 1..=100 {
-        client.hears(reply(V1, None, &n.to_string(), &format!("room:{n}"), "ok", json!({}))).await;
-        client.hear().await;
-        client.hear().await;
+        client.expect(reply(V1, None, &n.to_string(), &format!("room:{n}"), "ok", json!({}))).await;
+        client.receive().await;
+        client.receive().await;
     }
     let refusal = json!({ "reason": "too many channels joined" });
-    client.hears(reply(V1, None, "101", "room:101", "error", refusal)).await;
+    client.expect(reply(V1, None, "101", "room:101", "error", refusal)).await;
 }
 
 /// 3 to 6
@@ -120,14 +120,14 @@ async fn what_is_published_reaches_members_and_no_topic_unjoined() {
     let client = enter(node.address(), "/ws", V1, LOBBY, &[]).await;
     let mut other = Client::open(node.address(), "/ws/websocket?vsn=2.0.0", &[]).await;
     other.join("1", LOBBY, "{}").await;
-    other.hear_until("joined").await;
-    client.say(&said(V1, None, "1", LOBBY, "new_msg", json!({ "body": "hi!" }))).await;
-    let heard: Value = serde_json::from_str(&other.hear().await).unwrap();
+    other.receive_until("joined").await;
+    client.send(&said(V1, None, "1", LOBBY, "new_msg", json!({ "body": "hi!" }))).await;
+    let heard: Value = serde_json::from_str(&other.receive().await).unwrap();
     assert_eq!(heard, json!(["1", null, LOBBY, "new_msg", { "body": "hi!", "transport": ":websocket" }]));
     let pushed = json!({ "body": "hi!", "transport": ":longpoll" });
     let want = message(V1, None, Value::Null, LOBBY, "new_msg", pushed);
     assert_eq!(client.poll().await.last(), Some(&want));
-    client.say(&said(V1, None, "12300", "room:private-room", "new_msg", json!({ "body": "not sent" }))).await;
+    client.send(&said(V1, None, "12300", "room:private-room", "new_msg", json!({ "body": "not sent" }))).await;
     let refusal = json!({ "reason": "unmatched topic" });
     assert_eq!(client.poll().await, [reply(V1, None, "12300", "room:private-room", "error", refusal)]);
 }
@@ -137,7 +137,7 @@ async fn what_is_published_reaches_members_and_no_topic_unjoined() {
 async fn a_message_without_join_ref_is_heard() {
     let node = start();
     let client = enter(node.address(), "/ws", V2, LOBBY, &[]).await;
-    client.say(&said(V2, None, "2", LOBBY, "new_msg", json!({ "body": "hi!" }))).await;
+    client.send(&said(V2, None, "2", LOBBY, "new_msg", json!({ "body": "hi!" }))).await;
     let pushed = json!({ "body": "hi!", "transport": ":longpoll" });
     assert_eq!(client.poll().await[3..], [message(V2, Some("1"), Value::Null, LOBBY, "new_msg", pushed)]);
 }
@@ -167,7 +167,7 @@ async fn a_session_that_is_not_polled_ends() {
     let node = server::endpoint(0, server::IDLE, server::WINDOW).start().unwrap();
     for vsn in BOTH {
         let client = enter(node.address(), "/ws", vsn, LOBBY, &[]).await;
-        eventually("nobody in the lobby", || async { alive(node.address(), LOBBY).await == "0" }).await;
+        wait_until("nobody in the lobby", || async { alive(node.address(), LOBBY).await == "0" }).await;
         assert_eq!(client.post("").await, 410);
         let again = client.get().await.json();
         assert_eq!(again["status"], 410);
@@ -180,7 +180,7 @@ async fn a_session_that_is_not_polled_ends() {
 async fn a_request_that_hangs_is_answered_408() {
     let node = start();
     for vsn in BOTH {
-        let client = Polling::open(node.address(), "/ws/slow", vsn, &[]).await;
+        let client = LongPollClient::open(node.address(), "/ws/slow", vsn, &[]).await;
         let join = said(vsn, Some("1"), "1", LOBBY, "phx_join", json!({}));
         let mut hanging = Box::pin(client.post(&join));
         tokio::select! {
@@ -190,7 +190,7 @@ async fn a_request_that_hangs_is_answered_408() {
         }
         assert_eq!(hanging.await, 408);
     }
-    let (_, head) = Client::ask(node.address(), "/ws/slow/websocket", &[]).await;
+    let (_, head) = Client::try_open(node.address(), "/ws/slow/websocket", &[]).await;
     assert!(head.starts_with("HTTP/1.1 404"), "{head}");
 }
 
@@ -198,13 +198,13 @@ async fn a_request_that_hangs_is_answered_408() {
 #[actix_web::test]
 async fn only_the_first_100_messages_of_a_batch_count() {
     let node = start();
-    let mut client = Polling::open(node.address(), "/ws", V2, &[]).await;
+    let mut client = LongPollClient::open(node.address(), "/ws", V2, &[]).await;
     let beats: Vec<String> =
         (1..=102).map(|n| said(V2, None, &n.to_string(), "phoenix", "heartbeat", json!({}))).collect();
     assert_eq!(client.batch(&beats.iter().map(String::as_str).collect::<Vec<_>>()).await, 200);
-    client.say(&said(V2, None, "last", "phoenix", "heartbeat", json!({}))).await;
+    client.send(&said(V2, None, "last", "phoenix", "heartbeat", json!({}))).await;
     for n in (1..=100).map(|n| n.to_string()).chain(["last".to_owned()]) {
-        client.hears(reply(V2, None, &n, "phoenix", "ok", json!({}))).await;
+        client.expect(reply(V2, None, &n, "phoenix", "ok", json!({}))).await;
     }
 }
 
@@ -214,7 +214,7 @@ async fn a_refused_session_is_told_by_the_status_in_the_body() {
     let node = start();
     for vsn in BOTH {
         let status = async |query: &str, headers: &[&str]| {
-            let answer = ask(node.address(), "GET", &format!("/ws/longpoll?vsn={vsn}{query}"), headers, b"").await;
+            let answer = request(node.address(), "GET", &format!("/ws/longpoll?vsn={vsn}{query}"), headers, b"").await;
             assert_eq!(answer.http, 200);
             answer.status()
         };
@@ -223,7 +223,7 @@ async fn a_refused_session_is_told_by_the_status_in_the_body() {
         assert_eq!(status("", &["origin: https://example.com"]).await, 410);
         assert_eq!(status("", &["origin: http://notallowed.com"]).await, 403);
     }
-    let answer = ask(node.address(), "GET", "/ws/longpoll?vsn=123.1.1", &[], b"").await;
+    let answer = request(node.address(), "GET", "/ws/longpoll?vsn=123.1.1", &[], b"").await;
     assert_eq!((answer.http, answer.body.as_str()), (200, r#"{"status":403}"#));
 }
 
@@ -234,7 +234,7 @@ async fn a_channel_that_crashes_says_so() {
     for vsn in BOTH {
         let topic = format!("room:{vsn}");
         let client = enter(node.address(), "/ws", vsn, &topic, &[]).await;
-        client.say(&said(vsn, Some("1"), "2", &topic, "boom", json!({}))).await;
+        client.send(&said(vsn, Some("1"), "2", &topic, "boom", json!({}))).await;
         let reference = if vsn == V1 { Value::Null } else { json!("1") };
         let crashed = json!({ "reason": "channel_crash" });
         assert_eq!(client.poll().await[3..], [message(vsn, Some("1"), reference, &topic, "phx_error", crashed)]);
@@ -250,9 +250,9 @@ async fn leaving_ends_with_phx_close() {
         let client = enter(node.address(), "/ws", vsn, LOBBY, &[]).await;
         let mut want = welcome(vsn, LOBBY).to_vec();
         if vsn == V2 {
-            client.say(&said(vsn, Some("0"), "2", LOBBY, "phx_leave", json!({}))).await;
+            client.send(&said(vsn, Some("0"), "2", LOBBY, "phx_leave", json!({}))).await;
         }
-        client.say(&said(vsn, None, "3", LOBBY, "phx_leave", json!({}))).await;
+        client.send(&said(vsn, None, "3", LOBBY, "phx_leave", json!({}))).await;
         let reference = if vsn == V1 { Value::Null } else { json!("1") };
         want.push(reply(vsn, Some("1"), "3", LOBBY, "ok", json!({})));
         want.push(message(vsn, Some("1"), reference, LOBBY, "phx_close", json!({})));
@@ -265,15 +265,15 @@ async fn leaving_ends_with_phx_close() {
 async fn a_session_is_disconnected_by_its_id() {
     let node = start();
     for vsn in BOTH {
-        let client = Polling::open(node.address(), "/ws?user_id=456", vsn, &[]).await;
+        let client = LongPollClient::open(node.address(), "/ws?user_id=456", vsn, &[]).await;
         let topics = ["room:lpdisconnect1", "room:lpdisconnect2"];
         for topic in topics {
-            client.say(&said(vsn, Some("1"), "1", topic, "phx_join", json!({}))).await;
+            client.send(&said(vsn, Some("1"), "1", topic, "phx_join", json!({}))).await;
             assert_eq!(alive(node.address(), topic).await, "1");
         }
         get(node.address(), "/broadcast?topic=user_sockets:456&event=disconnect").await;
         for topic in topics {
-            eventually("nobody there", || async { alive(node.address(), topic).await == "0" }).await;
+            wait_until("nobody there", || async { alive(node.address(), topic).await == "0" }).await;
         }
         assert_eq!(client.get().await.status(), 410);
     }
@@ -284,14 +284,14 @@ async fn a_session_is_disconnected_by_its_id() {
 async fn another_content_type_is_one_message_all_the_same() {
     let node = start();
     for vsn in BOTH {
-        let client = Polling::open(node.address(), "/ws", vsn, &[]).await;
+        let client = LongPollClient::open(node.address(), "/ws", vsn, &[]).await;
         let join = said(vsn, Some("1"), "1", LOBBY, "phx_join", json!({}));
         for odd in ["content-type: text/plain; x=\"", "content-type: application/x-ndjson; charset=utf-8"] {
-            let answer = ask(node.address(), "POST", &client.with_token(), &[odd], join.as_bytes()).await;
+            let answer = request(node.address(), "POST", &client.with_token(), &[odd], join.as_bytes()).await;
             assert_eq!(answer.status(), 200, "{odd}");
         }
         let both = [BATCH, BATCH];
-        assert_eq!(ask(node.address(), "POST", &client.with_token(), &both, join.as_bytes()).await.status(), 200);
+        assert_eq!(request(node.address(), "POST", &client.with_token(), &both, join.as_bytes()).await.status(), 200);
         assert_eq!(client.poll().await[..3], welcome(vsn, LOBBY));
     }
 }

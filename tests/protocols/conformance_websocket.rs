@@ -10,14 +10,14 @@ use handclasp::Node;
 use serde_json::{Value, json};
 
 use crate::common::phoenix::{BOTH, Phoenix, V1, V2, status};
-use crate::common::{self, Client, Heard, PATIENCE, eventually, get};
+use crate::common::{self, Client, Received, TIMEOUT, get, wait_until};
 use crate::conformance_server as server;
 
 const LOBBY: &str = "room:lobby";
 
 /// The server, so patient that a busy machine is not taken for a silent client.
 fn start() -> Node {
-    server::endpoint(0, PATIENCE, PATIENCE).start().unwrap()
+    server::endpoint(0, TIMEOUT, TIMEOUT).start().unwrap()
 }
 
 async fn alive(address: SocketAddr, topic: &str) -> String {
@@ -30,9 +30,9 @@ async fn alive(address: SocketAddr, topic: &str) -> String {
 async fn enter(address: SocketAddr, mount: &str, vsn: &str, topic: &str) -> Phoenix {
     let mut client = Phoenix::open(address, mount, vsn, &[]).await;
     client.join(topic, json!({})).await;
-    client.replied("11", "1", topic, "ok", json!({})).await;
-    client.broadcast(topic, "user_entered", json!({ "user": null })).await;
-    client.pushed("11", topic, "joined", json!({ "status": "connected", "user_id": null })).await;
+    client.expect_reply("11", "1", topic, "ok", json!({})).await;
+    client.expect_broadcast(topic, "user_entered", json!({ "user": null })).await;
+    client.expect_push("11", topic, "joined", json!({ "status": "connected", "user_id": null })).await;
     client
 }
 
@@ -53,19 +53,19 @@ async fn join_talk_and_leave() {
         let mut client = enter(node.address(), "/ws", vsn, LOBBY).await;
         assert_eq!(alive(node.address(), LOBBY).await, "1");
 
-        client.say(LOBBY, "new_msg", json!({ "body": "hi!" })).await;
-        client.replied("11", "2", LOBBY, "ok", json!({})).await;
-        client.pushed("11", LOBBY, "new_msg", json!({ "body": "hi!", "transport": ":websocket" })).await;
+        client.send(LOBBY, "new_msg", json!({ "body": "hi!" })).await;
+        client.expect_reply("11", "2", LOBBY, "ok", json!({})).await;
+        client.expect_push("11", LOBBY, "new_msg", json!({ "body": "hi!", "transport": ":websocket" })).await;
 
-        client.say(LOBBY, "phx_leave", json!({})).await;
-        client.replied("11", "3", LOBBY, "ok", json!({})).await;
-        client.pushed("11", LOBBY, "you_left", json!({ "message": "bye!" })).await;
-        client.ended("11", LOBBY, "phx_close", json!({})).await;
+        client.send(LOBBY, "phx_leave", json!({})).await;
+        client.expect_reply("11", "3", LOBBY, "ok", json!({})).await;
+        client.expect_push("11", LOBBY, "you_left", json!({ "message": "bye!" })).await;
+        client.expect_close("11", LOBBY, "phx_close", json!({})).await;
         assert_eq!(alive(node.address(), LOBBY).await, "0");
 
-        client.say(LOBBY, "new_msg", json!({ "body": "Should ignore" })).await;
-        client.unmatched("4", LOBBY).await;
-        client.hears_nothing().await;
+        client.send(LOBBY, "new_msg", json!({ "body": "Should ignore" })).await;
+        client.expect_unmatched("4", LOBBY).await;
+        client.expect_nothing().await;
     }
 }
 
@@ -78,12 +78,12 @@ async fn a_socket_joins_100_topics_and_not_101() {
         for n in 1..=100 {
             let topic = format!("room:{n}");
             client.join(&topic, json!({})).await;
-            client.replied(&(10 + n).to_string(), &n.to_string(), &topic, "ok", json!({})).await;
-            client.hear().await;
-            client.hear().await;
+            client.expect_reply(&(10 + n).to_string(), &n.to_string(), &topic, "ok", json!({})).await;
+            client.receive().await;
+            client.receive().await;
         }
         client.join("room:101", json!({})).await;
-        client.replied("111", "101", "room:101", "error", json!({ "reason": "too many channels joined" })).await;
+        client.expect_reply("111", "101", "room:101", "error", json!({ "reason": "too many channels joined" })).await;
     }
 }
 
@@ -94,7 +94,7 @@ async fn a_mount_has_a_limit_of_its_own() {
     for vsn in BOTH {
         let mut client = enter(node.address(), "/ws/limited", vsn, LOBBY).await;
         client.join("room:second", json!({})).await;
-        client.replied("12", "2", "room:second", "error", json!({ "reason": "too many channels joined" })).await;
+        client.expect_reply("12", "2", "room:second", "error", json!({ "reason": "too many channels joined" })).await;
     }
 }
 
@@ -114,9 +114,9 @@ async fn channels_are_told_of_the_request() {
         let mut client = Phoenix::open(node.address(), "/ws/connect_info", vsn, &headers).await;
         let own = client.client.stream.local_addr().unwrap();
         client.join(LOBBY, json!({})).await;
-        client.hear().await;
-        client.hear().await;
-        let mut info = client.hear().await.payload["connect_info"].take();
+        client.receive().await;
+        client.receive().await;
+        let mut info = client.receive().await.payload["connect_info"].take();
         let websocket = info["sec_websocket_headers"].take();
         assert_eq!(websocket["sec-websocket-protocol"], "phoenix, 123");
         assert_eq!(websocket["sec-websocket-extensions"], "permessage-deflate; client_max_window_bits=15");
@@ -145,8 +145,8 @@ async fn a_channel_that_crashes_says_so() {
     let node = start();
     for vsn in BOTH {
         let mut client = enter(node.address(), "/ws", vsn, LOBBY).await;
-        client.say(LOBBY, "boom", json!({})).await;
-        client.ended("11", LOBBY, "phx_error", json!({ "reason": "channel_crash" })).await;
+        client.send(LOBBY, "boom", json!({})).await;
+        client.expect_close("11", LOBBY, "phx_error", json!({ "reason": "channel_crash" })).await;
         assert_eq!(alive(node.address(), LOBBY).await, "0");
     }
 }
@@ -158,8 +158,8 @@ async fn channels_end_when_their_client_closes() {
     for vsn in BOTH {
         let mut client = enter(node.address(), "/ws", vsn, LOBBY).await;
         client.client.raw(&common::frame(0x88, &1000_u16.to_be_bytes())).await;
-        assert_eq!(client.client.closed().await, 1000);
-        eventually("nobody in the lobby", || async { alive(node.address(), LOBBY).await == "0" }).await;
+        assert_eq!(client.client.close_code().await, 1000);
+        wait_until("nobody in the lobby", || async { alive(node.address(), LOBBY).await == "0" }).await;
     }
 }
 
@@ -170,10 +170,10 @@ async fn a_client_that_has_not_joined_is_not_heard() {
     for vsn in BOTH {
         let mut client = Phoenix::open(node.address(), "/ws", vsn, &[]).await;
         for reference in ["1", "2"] {
-            client.say(LOBBY, "new_msg", json!({ "body": "hi!" })).await;
-            client.unmatched(reference, LOBBY).await;
+            client.send(LOBBY, "new_msg", json!({ "body": "hi!" })).await;
+            client.expect_unmatched(reference, LOBBY).await;
         }
-        client.hears_nothing().await;
+        client.expect_nothing().await;
     }
 }
 
@@ -203,19 +203,19 @@ async fn a_socket_is_disconnected_by_its_id() {
         for (n, topic) in ["room:wsdisconnect1", "room:wsdisconnect2"].into_iter().enumerate() {
             let (join_ref, reference) = ((11 + n).to_string(), (1 + n).to_string());
             client.join(topic, json!({})).await;
-            client.replied(&join_ref, &reference, topic, "ok", json!({})).await;
-            client.broadcast(topic, "user_entered", json!({ "user": null })).await;
-            client.pushed(&join_ref, topic, "joined", json!({ "status": "connected", "user_id": "1001" })).await;
+            client.expect_reply(&join_ref, &reference, topic, "ok", json!({})).await;
+            client.expect_broadcast(topic, "user_entered", json!({ "user": null })).await;
+            client.expect_push(&join_ref, topic, "joined", json!({ "status": "connected", "user_id": "1001" })).await;
         }
         get(node.address(), "/broadcast?topic=user_sockets:1001&event=unheard_of").await;
-        client.hears_nothing().await;
+        client.expect_nothing().await;
         get(node.address(), "/broadcast?topic=user_sockets:1001&event=disconnect").await;
         // 1001 as in Phoenix 1.8, and no word of the channels before it
-        assert!(matches!(client.client.hear_any().await, Heard::Close(1001, _)));
+        assert!(matches!(client.client.receive_any().await, Received::Close(1001, _)));
         for topic in ["room:wsdisconnect1", "room:wsdisconnect2"] {
             assert_eq!(alive(node.address(), topic).await, "0");
         }
-        other.hears_nothing().await;
+        other.expect_nothing().await;
     }
 }
 
@@ -226,11 +226,11 @@ async fn a_second_join_replaces_the_first() {
     for vsn in BOTH {
         let mut client = enter(node.address(), "/ws", vsn, "room:joiner").await;
         client.join("room:joiner", json!({})).await;
-        client.pushed("11", "room:joiner", "you_left", json!({ "message": "bye!" })).await;
-        client.replied("12", "2", "room:joiner", "ok", json!({})).await;
-        client.ended("11", "room:joiner", "phx_close", json!({})).await;
-        client.broadcast("room:joiner", "user_entered", json!({ "user": null })).await;
-        client.pushed("12", "room:joiner", "joined", json!({ "status": "connected", "user_id": null })).await;
+        client.expect_push("11", "room:joiner", "you_left", json!({ "message": "bye!" })).await;
+        client.expect_reply("12", "2", "room:joiner", "ok", json!({})).await;
+        client.expect_close("11", "room:joiner", "phx_close", json!({})).await;
+        client.expect_broadcast("room:joiner", "user_entered", json!({ "user": null })).await;
+        client.expect_push("12", "room:joiner", "joined", json!({ "status": "connected", "user_id": null })).await;
         assert_eq!(alive(node.address(), "room:joiner").await, "1");
     }
 }
@@ -242,8 +242,8 @@ async fn a_silent_client_is_closed() {
     for vsn in BOTH {
         let mut client = Phoenix::open(node.address(), "/ws", vsn, &[]).await;
         let last_word = Instant::now();
-        client.hears_nothing().await;
-        assert!(matches!(client.client.hear_any().await, Heard::Close(1001, _)));
+        client.expect_nothing().await;
+        assert!(matches!(client.client.receive_any().await, Received::Close(1001, _)));
         let silence = last_word.elapsed();
         assert!((server::IDLE..Duration::from_millis(400)).contains(&silence), "closed after {silence:?}");
     }
@@ -256,7 +256,7 @@ async fn a_topic_that_nobody_answers_for_cannot_be_joined() {
     for vsn in BOTH {
         let mut client = Phoenix::open(node.address(), "/ws", vsn, &[]).await;
         client.join("unmatched-topic", json!({})).await;
-        client.unmatched("1", "unmatched-topic").await;
+        client.expect_unmatched("1", "unmatched-topic").await;
     }
 }
 
@@ -268,11 +268,11 @@ async fn joins_are_answered_in_the_words_of_the_channel() {
     for (topic, action) in [("custom:ignore", "ignore"), ("custom:error", "error"), ("custom:ok", "ok")] {
         client.join(topic, json!({ "action": action })).await;
     }
-    client.replied("11", "1", "custom:ignore", "error", json!({ "action": "ignore" })).await;
-    client.replied("12", "2", "custom:error", "error", json!({ "reason": "join crashed" })).await;
-    client.replied("13", "3", "custom:ok", "ok", json!({ "action": "ok" })).await;
-    client.say("custom:ok", "close", json!({ "body": "bye!" })).await;
-    client.ended("13", "custom:ok", "phx_close", json!({})).await;
+    client.expect_reply("11", "1", "custom:ignore", "error", json!({ "action": "ignore" })).await;
+    client.expect_reply("12", "2", "custom:error", "error", json!({ "reason": "join crashed" })).await;
+    client.expect_reply("13", "3", "custom:ok", "ok", json!({ "action": "ok" })).await;
+    client.send("custom:ok", "close", json!({ "body": "bye!" })).await;
+    client.expect_close("13", "custom:ok", "phx_close", json!({})).await;
 }
 
 /// 28
@@ -280,11 +280,11 @@ async fn joins_are_answered_in_the_words_of_the_channel() {
 async fn bytes_are_pushed_and_answered_with_their_refs() {
     let node = start();
     let mut client = enter(node.address(), "/ws", V2, "room:bin").await;
-    client.client.say_bytes(b"\x00\x02\x01\x08\x0c112room:binbinary_event\x01\x02").await;
-    assert_eq!(client.bytes().await, b"\x00\x02\x08\x0c11room:binbinary_event\x00\x01");
-    assert_eq!(client.bytes().await, b"\x01\x02\x01\x08\x02112room:binok\x01\x02\x03\x04");
-    client.client.say_bytes(b"\x00\x02\x01\x08\x03113room:binbin").await;
-    client.pushed("11", "room:bin", "bin_ack", json!({ "transport": ":websocket" })).await;
+    client.client.send_binary(b"\x00\x02\x01\x08\x0c112room:binbinary_event\x01\x02").await;
+    assert_eq!(client.receive_binary().await, b"\x00\x02\x08\x0c11room:binbinary_event\x00\x01");
+    assert_eq!(client.receive_binary().await, b"\x01\x02\x01\x08\x02112room:binok\x01\x02\x03\x04");
+    client.client.send_binary(b"\x00\x02\x01\x08\x03113room:binbin").await;
+    client.expect_push("11", "room:bin", "bin_ack", json!({ "transport": ":websocket" })).await;
 }
 
 /// What has no case of its own: a broadcast is heard by both serializers, each in its own words.
@@ -293,12 +293,12 @@ async fn both_serializers_hear_each_other() {
     let node = start();
     let mut first = enter(node.address(), "/ws", V1, LOBBY).await;
     let mut second = enter(node.address(), "/ws", V2, LOBBY).await;
-    first.broadcast(LOBBY, "user_entered", json!({ "user": Value::Null })).await;
-    second.say(LOBBY, "new_msg", json!({ "body": "hi!" })).await;
+    first.expect_broadcast(LOBBY, "user_entered", json!({ "user": Value::Null })).await;
+    second.send(LOBBY, "new_msg", json!({ "body": "hi!" })).await;
     let heard = json!({ "body": "hi!", "transport": ":websocket" });
-    second.replied("11", "2", LOBBY, "ok", json!({})).await;
-    second.pushed("11", LOBBY, "new_msg", heard.clone()).await;
-    first.pushed("11", LOBBY, "new_msg", heard).await;
-    let answer = Client::ask(node.address(), "/ws/other/websocket?vsn=2.0.0", &[]).await.1;
+    second.expect_reply("11", "2", LOBBY, "ok", json!({})).await;
+    second.expect_push("11", LOBBY, "new_msg", heard.clone()).await;
+    first.expect_push("11", LOBBY, "new_msg", heard).await;
+    let answer = Client::try_open(node.address(), "/ws/other/websocket?vsn=2.0.0", &[]).await.1;
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
 }

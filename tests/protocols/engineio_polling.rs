@@ -8,7 +8,7 @@ use handclasp::{Channel, ConnectError, Context, Endpoint, Mount, Node, Payload, 
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
-use crate::common::{self, Client, Heard, config, empty, eventually};
+use crate::common::{self, Client, Received, config, wait_until, wait_until_empty};
 
 const V4: &str = "/echo/?EIO=4&transport=polling";
 const V3: &str = "/echo/?EIO=3&transport=polling";
@@ -68,7 +68,7 @@ fn request(method: &str, path: &str, headers: &[&str], body: &[u8]) -> Vec<u8> {
 /// A request whose answer is waited for later.
 async fn begin(address: SocketAddr, bytes: &[u8]) -> Client {
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let mut client = Client::of(stream);
+    let mut client = Client::from_stream(stream);
     client.raw(bytes).await;
     client
 }
@@ -108,7 +108,7 @@ fn websocket(path: &str) -> String {
 /// A WebSocket of a session that polls, tried and found good.
 async fn probe(address: SocketAddr, path: &str) -> Client {
     let mut client = Client::open(address, &websocket(path), &[]).await;
-    client.ask_for("2probe", "3probe").await;
+    client.exchange("2probe", "3probe").await;
     client
 }
 
@@ -127,7 +127,7 @@ async fn a_session_opens_with_what_its_client_must_know() {
     let (length, packet) = answer.text().split_once(':').unwrap();
     assert_eq!((length.parse(), &packet[..1]), (Ok(packet.len()), "0"));
     let mut client = Client::open(node.address(), &websocket(V4), &[]).await;
-    assert!(client.hear().await.contains(r#""upgrades":[]"#));
+    assert!(client.receive().await.contains(r#""upgrades":[]"#));
 }
 
 #[actix_web::test]
@@ -155,7 +155,7 @@ async fn every_fault_of_a_request_has_its_code() {
     assert_eq!(ask(address, "PUT", &session, &[], b"").await.code(), 3);
     assert_eq!(poll(address, &session.replace("EIO=4", "EIO=3")).await.code(), 3, "another revision");
     assert_eq!(poll(address, &session.replace("/echo/", "/socket.io/")).await.code(), 1, "another mount's session");
-    let (_, answer) = Client::ask(address, &websocket(&session.replace("sid=", "sid=x")), &[]).await;
+    let (_, answer) = Client::try_open(address, &websocket(&session.replace("sid=", "sid=x")), &[]).await;
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     assert_eq!(node.connections(), 1, "no fault leaves anything behind");
 }
@@ -251,7 +251,7 @@ async fn two_polls_at_a_time_end_the_session() {
         assert_eq!((first.status, first.text(), second.status), (200, farewell, 400));
         assert_eq!(poll(node.address(), &session).await.status, 400);
     }
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -259,7 +259,7 @@ async fn a_poll_that_is_given_up_ends_the_session() {
     let node = start(&[]);
     let session = open(node.address(), V4).await;
     drop(begin(node.address(), &request("GET", &session, &[], b"")).await);
-    empty(&node).await;
+    wait_until_empty(&node).await;
     assert_eq!(poll(node.address(), &session).await.code(), 1);
 }
 
@@ -270,7 +270,7 @@ async fn a_post_that_breaks_off_ends_the_session() {
     let head = format!("POST {session} HTTP/1.1\r\nHost: node.test\r\nContent-Length: 10\r\n\r\n4half");
     let mut posting = begin(node.address(), head.as_bytes()).await;
     posting.stream.shutdown().await.unwrap();
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -284,7 +284,7 @@ async fn a_close_packet_is_answered_with_nothing_and_then_the_session_is_unknown
         assert_eq!((polled.status, polled.text()), (200, nothing));
         assert_eq!(poll(node.address(), &session).await.status, 400);
     }
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -310,7 +310,7 @@ async fn what_cannot_be_read_ends_the_session() {
     let session = open(node.address(), V4).await;
     let answer = ask(node.address(), "POST", &session, &["Content-Type: application/octet-stream"], b"4a").await;
     assert_eq!(answer.status, 400, "revision 4 has no such body");
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -320,7 +320,7 @@ async fn ten_thousand_packets_in_a_body_cost_their_sender_the_session() {
     assert_eq!(post(node.address(), &session, &"6\u{1e}".repeat(49_999)).await.status, 400);
     let session = open(node.address(), V4).await;
     assert_eq!(post(node.address(), &session, &vec!["6"; 9_999].join("\u{1e}")).await.status, 400, "a flood");
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 // ---- time
@@ -336,10 +336,10 @@ async fn a_client_of_revision_4_is_pinged_and_stays_while_it_answers() {
         assert_eq!(post(node.address(), &session, "3").await.text(), "ok");
     }
     let mut client = Client::open(node.address(), &websocket(V4), &[]).await;
-    client.hear().await;
+    client.receive().await;
     for _ in 0..8 {
-        client.hears("2").await;
-        client.say("3").await;
+        client.expect("2").await;
+        client.send("3").await;
     }
 }
 
@@ -348,13 +348,13 @@ async fn a_client_that_falls_silent_is_gone() {
     let node = start(&QUICK);
     let session = open(node.address(), V4).await;
     let mut client = Client::open(node.address(), &websocket(V4), &[]).await;
-    assert_eq!(client.closed().await, 1001);
-    empty(&node).await;
+    assert_eq!(client.close_code().await, 1001);
+    wait_until_empty(&node).await;
     assert_eq!(poll(node.address(), &session).await.status, 400);
     // one that polls, and says nothing else, is told
     let session = open(node.address(), V3).await;
     assert_eq!(poll(node.address(), &session).await.text(), "1:1");
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -363,15 +363,15 @@ async fn a_client_that_connects_to_no_namespace_in_time_is_closed() {
     let path = "/socket.io/?EIO=4&transport=polling";
     let mut silent = Client::open(node.address(), &websocket(path), &[]).await;
     let mut client = Client::open(node.address(), &websocket(path), &[]).await;
-    client.hear().await;
-    client.say("40").await;
-    client.hear_until("40{").await;
-    assert_eq!(silent.closed().await, 1008);
+    client.receive().await;
+    client.send("40").await;
+    client.receive_until("40{").await;
+    assert_eq!(silent.close_code().await, 1008);
     let session = open(node.address(), path).await;
     assert_eq!(poll(node.address(), &session).await.text(), "1");
     // one that has been in a namespace may be in none
-    client.say("41").await;
-    client.ask_for("40/end", r#"44/end,{"message":"Invalid namespace"}"#).await;
+    client.send("41").await;
+    client.exchange("40/end", r#"44/end,{"message":"Invalid namespace"}"#).await;
 }
 
 // ---- from polling to a WebSocket
@@ -387,21 +387,21 @@ async fn a_session_changes_to_a_websocket_and_loses_nothing() {
         assert_eq!(poll(node.address(), &session).await.text(), nothing, "and the next");
         let said = if path == V4 { "4before" } else { "7:4before" };
         post(node.address(), &session, said).await;
-        client.say("5").await;
-        client.hears("4before").await;
-        client.ask_for("4after", "4after").await;
+        client.send("5").await;
+        client.expect("4before").await;
+        client.exchange("4after", "4after").await;
         assert_eq!(poll(node.address(), &session).await.code(), 3);
         assert_eq!(post(node.address(), &session, said).await.code(), 3);
         for n in 0..300 {
-            client.say(&format!("4{n}")).await;
+            client.send(&format!("4{n}")).await;
         }
         for n in 0..300 {
-            client.hears(&format!("4{n}")).await;
+            client.expect(&format!("4{n}")).await;
         }
-        client.say("1").await;
-        assert_eq!(client.closed().await, 1005);
+        client.send("1").await;
+        assert_eq!(client.close_code().await, 1005);
     }
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -410,18 +410,18 @@ async fn a_second_websocket_of_a_session_is_closed_and_the_first_goes_on() {
     let session = open(node.address(), V4).await;
     let mut client = probe(node.address(), &session).await;
     let mut second = Client::open(node.address(), &websocket(&session), &[]).await;
-    assert_eq!(second.closed().await, 1005, "while it is tried");
-    client.say("5").await;
+    assert_eq!(second.close_code().await, 1005, "while it is tried");
+    client.send("5").await;
     let mut third = Client::open(node.address(), &websocket(&session), &[]).await;
-    assert_eq!(third.closed().await, 1005, "when it is done");
+    assert_eq!(third.close_code().await, 1005, "when it is done");
     // one does not answer the goodbye and is cut, the other answers
     third.raw(&common::frame(0x88, b"")).await;
     for other in [&mut second, &mut third] {
-        assert_eq!(other.hear_any().await, Heard::End);
+        assert_eq!(other.receive_any().await, Received::Eof);
     }
-    client.ask_for("4still here", "4still here").await;
+    client.exchange("4still here", "4still here").await;
     drop(client);
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -429,15 +429,15 @@ async fn a_change_that_fails_leaves_the_session_polling() {
     let node = start(&[]);
     let session = open(node.address(), V4).await;
     let mut client = probe(node.address(), &session).await;
-    client.say("4not yet").await;
-    assert_eq!(client.closed().await, 1005);
+    client.send("4not yet").await;
+    assert_eq!(client.close_code().await, 1005);
     drop(client);
     drop(probe_again(&node, &session).await);
     let mut client = probe_again(&node, &session).await;
     assert_eq!(post(node.address(), &session, "4polled").await.text(), "ok");
     assert_eq!(poll(node.address(), &session).await.text(), "4polled");
-    client.say("5").await;
-    client.ask_for("4changed", "4changed").await;
+    client.send("5").await;
+    client.exchange("4changed", "4changed").await;
 }
 
 #[actix_web::test]
@@ -445,9 +445,9 @@ async fn a_change_that_takes_too_long_is_none() {
     let node = start(&["socketio.upgrade_timeout=300ms"]);
     let session = open(node.address(), V4).await;
     let mut silent = Client::open(node.address(), &websocket(&session), &[]).await;
-    assert_eq!(silent.closed().await, 1005);
+    assert_eq!(silent.close_code().await, 1005);
     let mut probing = probe_again(&node, &session).await;
-    assert_eq!(probing.closed().await, 1005);
+    assert_eq!(probing.close_code().await, 1005);
     post(node.address(), &session, "4a").await;
     assert_eq!(poll(node.address(), &session).await.text(), "4a", "it polls on");
 }
@@ -456,8 +456,8 @@ async fn a_change_that_takes_too_long_is_none() {
 async fn probe_again(node: &Node, session: &str) -> Client {
     loop {
         let mut client = Client::open(node.address(), &websocket(session), &[]).await;
-        client.say("2probe").await;
-        if client.hear_any().await == Heard::Text("3probe".to_owned()) {
+        client.send("2probe").await;
+        if client.receive_any().await == Received::Text("3probe".to_owned()) {
             return client;
         }
     }
@@ -468,11 +468,11 @@ async fn a_session_ends_with_its_websocket() {
     let node = start(&[]);
     let session = open(node.address(), V4).await;
     let mut client = probe(node.address(), &session).await;
-    client.say("5").await;
-    client.say("4last words").await;
-    client.hears("4last words").await;
+    client.send("5").await;
+    client.send("4last words").await;
+    client.expect("4last words").await;
     drop(client);
-    empty(&node).await;
+    wait_until_empty(&node).await;
     assert_eq!(poll(node.address(), &session).await.code(), 1);
 }
 
@@ -481,10 +481,10 @@ async fn what_breaks_the_format_ends_a_session_that_has_changed() {
     let node = start(&[]);
     let session = open(node.address(), V4).await;
     let mut client = probe(node.address(), &session).await;
-    client.say("5").await;
-    client.say("abc").await;
-    assert_eq!(client.closed().await, 1011);
-    empty(&node).await;
+    client.send("5").await;
+    client.send("abc").await;
+    assert_eq!(client.close_code().await, 1011);
+    wait_until_empty(&node).await;
 }
 
 // ---- pressure and the end
@@ -499,7 +499,7 @@ async fn a_client_that_does_not_poll_is_a_slow_consumer() {
     for _ in 0..3 {
         post(node.address(), &session, &format!("4{}", "x".repeat(50_000))).await;
     }
-    empty(&node).await;
+    wait_until_empty(&node).await;
     assert_eq!(poll(node.address(), &session).await.status, 400);
 }
 
@@ -511,8 +511,8 @@ async fn one_large_message_passes_however_little_may_wait() {
     post(node.address(), &session, &large).await;
     assert_eq!(poll(node.address(), &session).await.text(), large);
     let mut client = probe(node.address(), &session).await;
-    client.say("5").await;
-    client.ask_for(&large, &large).await;
+    client.send("5").await;
+    client.exchange(&large, &large).await;
     // its bytes, in messages of their own, are a part of it
     let path = "/socket.io/?EIO=4&transport=polling";
     let (hearer, speaker) = (open(node.address(), path).await, open(node.address(), path).await);
@@ -533,7 +533,7 @@ async fn connections_of_an_address_are_counted_however_they_come() {
     let _first = open(node.address(), V4).await;
     let _second = Client::open(node.address(), &websocket(V4), &[]).await;
     assert_eq!(poll(node.address(), V4).await.status, 429);
-    let (_, answer) = Client::ask(node.address(), &websocket(V4), &[]).await;
+    let (_, answer) = Client::try_open(node.address(), &websocket(V4), &[]).await;
     assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
 }
 
@@ -544,13 +544,13 @@ async fn a_drain_tells_polling_clients() {
     let mut polling = begin(node.address(), &request("GET", &session, &[], b"")).await;
     let changed = open(node.address(), V4).await;
     let mut client = probe(node.address(), &changed).await;
-    client.say("5").await;
-    client.ask_for("4here", "4here").await;
+    client.send("5").await;
+    client.exchange("4here", "4here").await;
     let address = node.address();
-    eventually("a poll that waits", || async { node.connections() == 2 }).await;
+    wait_until("a poll that waits", || async { node.connections() == 2 }).await;
     let draining = actix_web::rt::spawn(node.drain());
     assert_eq!(finish(&mut polling).await.text(), "1");
-    assert_eq!(client.closed().await, 1012);
+    assert_eq!(client.close_code().await, 1012);
     drop(client);
     drop(draining.await);
     assert!(tokio::net::TcpStream::connect(address).await.is_err());

@@ -8,10 +8,10 @@ use futures_util::future::join_all;
 use handclasp::Endpoint;
 use serde_json::json;
 
-use crate::common::dice::Dice;
-use crate::common::longpoll::Polling;
+use crate::common::longpoll::LongPollClient;
 use crate::common::process::Process;
-use crate::common::{Client, Heard, config, empty, eventually, frame};
+use crate::common::rng::Rng;
+use crate::common::{Client, Received, config, frame, wait_until, wait_until_empty};
 
 /// How many clients there are at a time, how much each does, and how many names they share.
 const GUESTS: u64 = 40;
@@ -23,26 +23,26 @@ const SETS: [&str; 3] = ["limits.sockets_per_ip=10000", "limits.connects_burst=1
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Phoenix,
-    Polling,
+    LongPoll,
     PeerJs,
     SocketIo,
     Hello,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Phoenix, Self::Polling, Self::PeerJs, Self::SocketIo, Self::Hello];
+    const ALL: [Self; 5] = [Self::Phoenix, Self::LongPoll, Self::PeerJs, Self::SocketIo, Self::Hello];
 
     /// What its clients say of themselves in all that they say.
     fn mark(self) -> &'static str {
         match self {
-            Self::Phoenix | Self::Polling => "realm-phoenix",
+            Self::Phoenix | Self::LongPoll => "realm-phoenix",
             Self::PeerJs => "realm-peerjs",
             Self::SocketIo => "realm-socketio",
             Self::Hello => "realm-hello",
         }
     }
 
-    fn hears(self, text: &str) {
+    fn expect(self, text: &str) {
         let others = Self::ALL.iter().filter(|other| other.mark() != self.mark());
         for other in others {
             assert!(!text.contains(other.mark()), "{self:?} heard {text}");
@@ -50,8 +50,8 @@ impl Kind {
     }
 }
 
-fn name(dice: &mut Dice) -> String {
-    format!("room:{}", dice.below(NAMES))
+fn name(rng: &mut Rng) -> String {
+    format!("room:{}", rng.below(NAMES))
 }
 
 /// A client with a WebSocket.
@@ -62,58 +62,58 @@ struct Guest {
 }
 
 impl Guest {
-    async fn come(kind: Kind, address: SocketAddr, dice: &mut Dice) -> Self {
-        let (name, token) = (name(dice), dice.below(2));
+    async fn come(kind: Kind, address: SocketAddr, rng: &mut Rng) -> Self {
+        let (name, token) = (name(rng), rng.below(2));
         let path = match kind {
             Kind::PeerJs => format!("/peerjs?key=peerjs&id={name}&token=t{token}"),
             Kind::SocketIo => "/socket.io/?EIO=4&transport=websocket".into(),
             Kind::Hello => "/hello".into(),
-            Kind::Phoenix | Kind::Polling => "/socket/websocket?vsn=2.0.0".into(),
+            Kind::Phoenix | Kind::LongPoll => "/socket/websocket?vsn=2.0.0".into(),
         };
         let mut client = Client::open(address, &path, &[]).await;
         match kind {
             Kind::Phoenix => drop(client.join("1", &name, "{}").await),
             Kind::SocketIo => {
-                client.say("40").await;
-                client.say(&format!(r#"42["join",{{"room":"{name}"}}]"#)).await;
+                client.send("40").await;
+                client.send(&format!(r#"42["join",{{"room":"{name}"}}]"#)).await;
             }
             _ => {}
         }
         Self { kind, name, client }
     }
 
-    async fn speak(&mut self, dice: &mut Dice) {
-        let (mark, name, to) = (self.kind.mark(), &self.name, name(dice));
+    async fn speak(&mut self, rng: &mut Rng) {
+        let (mark, name, to) = (self.kind.mark(), &self.name, name(rng));
         let said = match self.kind {
             Kind::PeerJs => format!(r#"{{"type":"OFFER","dst":"{to}","payload":"{mark}"}}"#),
             Kind::SocketIo => format!(r#"42["message","{mark}"]"#),
-            Kind::Hello if dice.below(2) == 0 => {
+            Kind::Hello if rng.below(2) == 0 => {
                 format!(r#"{{"_messageType":"broadcast","_contentType":"x","_content":"{mark}","_from":"{name}"}}"#)
             }
             Kind::Hello => format!(
                 r#"{{"messageType":"unicast","to":"{to}","from":"{name}","content":{{"contentType":"x","body":"{mark}"}}}}"#
             ),
-            Kind::Phoenix | Kind::Polling => format!(r#"["1","2","{name}","shout",{{"body":"{mark}"}}]"#),
+            Kind::Phoenix | Kind::LongPoll => format!(r#"["1","2","{name}","shout",{{"body":"{mark}"}}]"#),
         };
-        self.client.say(&said).await;
+        self.client.send(&said).await;
     }
 
     /// Hears all that there is; says whether the connection still stands.
     async fn listen(&mut self) -> bool {
         self.client.raw(&frame(0x89, b"all?")).await;
         loop {
-            match self.client.hear_any().await {
-                Heard::Text(text) => self.kind.hears(&text),
-                Heard::Pong(_) => return true,
-                Heard::Binary(_) | Heard::Ping(_) => {}
-                Heard::Close(..) | Heard::End => return false,
+            match self.client.receive_any().await {
+                Received::Text(text) => self.kind.expect(&text),
+                Received::Pong(_) => return true,
+                Received::Binary(_) | Received::Ping(_) => {}
+                Received::Close(..) | Received::Eof => return false,
             }
         }
     }
 
     /// Says goodbye, or does not.
-    async fn go(mut self, dice: &mut Dice) {
-        if dice.below(2) == 0 {
+    async fn go(mut self, rng: &mut Rng) {
+        if rng.below(2) == 0 {
             self.client.raw(&frame(0x88, &1000_u16.to_be_bytes())).await;
         }
     }
@@ -121,39 +121,39 @@ impl Guest {
 
 /// One after the other at one place, until all steps are done.
 async fn guests(address: SocketAddr, seed: u64) {
-    let mut dice = Dice(seed);
+    let mut rng = Rng(seed);
     let mut step = 0;
     while step < STEPS {
-        let kind = Kind::ALL[dice.below(5) as usize];
-        if matches!(kind, Kind::Polling) {
-            step += poll(address, &mut dice).await;
+        let kind = Kind::ALL[rng.below(5) as usize];
+        if matches!(kind, Kind::LongPoll) {
+            step += poll(address, &mut rng).await;
             continue;
         }
-        let mut guest = Guest::come(kind, address, &mut dice).await;
-        let stay = dice.below(8);
+        let mut guest = Guest::come(kind, address, &mut rng).await;
+        let stay = rng.below(8);
         for _ in 0..=stay {
             step += 1;
-            guest.speak(&mut dice).await;
+            guest.speak(&mut rng).await;
             if !guest.listen().await {
                 break;
             }
         }
-        guest.go(&mut dice).await;
+        guest.go(&mut rng).await;
     }
 }
 
 /// One who polls comes, speaks, hears, and leaves or is forgotten; how many steps that took.
-async fn poll(address: SocketAddr, dice: &mut Dice) -> u64 {
-    let session = Polling::open(address, "/socket", "2.0.0", &[]).await;
-    let name = name(dice);
-    session.say(&json!(["1", "1", name, "phx_join", {}]).to_string()).await;
-    let steps = 1 + dice.below(4);
+async fn poll(address: SocketAddr, rng: &mut Rng) -> u64 {
+    let session = LongPollClient::open(address, "/socket", "2.0.0", &[]).await;
+    let name = name(rng);
+    session.send(&json!(["1", "1", name, "phx_join", {}]).to_string()).await;
+    let steps = 1 + rng.below(4);
     for _ in 0..steps {
-        session.say(&json!(["1", "2", name, "shout", { "body": Kind::Polling.mark() }]).to_string()).await;
+        session.send(&json!(["1", "2", name, "shout", { "body": Kind::LongPoll.mark() }]).to_string()).await;
     }
-    Kind::Polling.hears(&session.get().await.body);
-    if dice.below(2) == 0 {
-        session.say(&json!(["1", "3", name, "phx_leave", {}]).to_string()).await;
+    Kind::LongPoll.expect(&session.get().await.body);
+    if rng.below(2) == 0 {
+        session.send(&json!(["1", "3", name, "phx_leave", {}]).to_string()).await;
     }
     steps
 }
@@ -168,7 +168,7 @@ async fn nobody_hears_another_realm_and_nothing_is_left() {
     let node = Endpoint::new(config(&sets)).start().unwrap();
     for seed in 1..=3 {
         everyone(node.address(), seed).await;
-        empty(&node).await;
+        wait_until_empty(&node).await;
     }
     assert!(node.pubsub().metrics().delivered.get() > 1_000, "they did speak: {:?}", node.pubsub().metrics());
 }
@@ -178,7 +178,7 @@ async fn visited(process: &Process, seeds: RangeInclusive<u64>) -> u64 {
     for seed in seeds {
         everyone(process.address, seed).await;
     }
-    eventually("empty tables", || async { process.left().await.is_empty() }).await;
+    wait_until("empty tables", || async { process.remaining().await.is_empty() }).await;
     process.resident() / 1024
 }
 

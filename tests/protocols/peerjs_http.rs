@@ -3,7 +3,7 @@
 
 use handclasp::Node;
 
-use crate::common::{Client, Heard, empty, get, node};
+use crate::common::{Client, Received, get, node, wait_until_empty};
 
 /// Sends a request with these header lines, and returns the answer's head, in lower case, and its body.
 async fn ask(node: &Node, request: &str, headers: &[&str]) -> (String, String) {
@@ -34,7 +34,7 @@ async fn the_ids_are_listed_only_where_that_is_allowed() {
     let open = node(&["peerjs.allow_discovery=true"]);
     assert_eq!(get(open.address(), "/peerjs/peers").await, (200, "[]".into()));
     let mut client = Client::open(open.address(), "/peerjs?key=peerjs&id=ann&token=t", &[]).await;
-    client.hears(r#"{"type":"OPEN"}"#).await;
+    client.expect(r#"{"type":"OPEN"}"#).await;
     let mut other = Client::new(open.address()).await;
     other.join("1", "room:lobby", "{}").await;
     assert_eq!(get(open.address(), "/peerjs/peers").await, (200, r#"["ann"]"#.into()), "no name of another realm");
@@ -55,8 +55,10 @@ async fn pages_of_other_origins_may_ask_unless_they_are_not_listed() {
     let (head, _) = ask(&listed, "GET /peerjs/id", &from[..1]).await;
     assert!(!head.contains("access-control"), "{head}");
     let way_in = "/peerjs?key=peerjs&id=a&token=t";
-    assert!(Client::ask(listed.address(), way_in, &from[..1]).await.1.starts_with("HTTP/1.1 403"));
-    assert!(Client::ask(listed.address(), way_in, &["origin: https://a.test"]).await.1.starts_with("HTTP/1.1 101"));
+    assert!(Client::try_open(listed.address(), way_in, &from[..1]).await.1.starts_with("HTTP/1.1 403"));
+    assert!(
+        Client::try_open(listed.address(), way_in, &["origin: https://a.test"]).await.1.starts_with("HTTP/1.1 101")
+    );
 }
 
 #[actix_web::test]
@@ -76,22 +78,27 @@ async fn it_can_have_a_path_of_its_own_or_not_be_there() {
     let there = node(&["peerjs.path=/myapp"]);
     assert_eq!(get(there.address(), "/myapp/").await.0, 200);
     assert_eq!(get(there.address(), "/myapp/peerjs/id").await.0, 200);
-    Client::open(there.address(), "/myapp/peerjs?key=peerjs&id=a&token=t", &[]).await.hears(r#"{"type":"OPEN"}"#).await;
+    Client::open(there.address(), "/myapp/peerjs?key=peerjs&id=a&token=t", &[])
+        .await
+        .expect(r#"{"type":"OPEN"}"#)
+        .await;
     let absent = node(&["peerjs.enabled=false"]);
     assert_eq!(get(absent.address(), "/peerjs/id").await.0, 404);
-    assert!(Client::ask(absent.address(), "/peerjs?key=peerjs&id=a&token=t", &[]).await.1.starts_with("HTTP/1.1 404"));
+    assert!(
+        Client::try_open(absent.address(), "/peerjs?key=peerjs&id=a&token=t", &[]).await.1.starts_with("HTTP/1.1 404")
+    );
 }
 
 #[actix_web::test]
 async fn a_client_that_says_nothing_is_closed_and_the_end_of_the_node_is_told() {
     let node = node(&["peerjs.alive_timeout=200ms", "drain.spread=0s"]);
     let mut silent = Client::open(node.address(), "/peerjs?key=peerjs&id=a&token=t", &[]).await;
-    silent.hears(r#"{"type":"OPEN"}"#).await;
-    assert!(matches!(silent.hear_any().await, Heard::Close(1001, _)));
+    silent.expect(r#"{"type":"OPEN"}"#).await;
+    assert!(matches!(silent.receive_any().await, Received::Close(1001, _)));
     drop(silent);
-    empty(&node).await;
+    wait_until_empty(&node).await;
     let mut client = Client::open(node.address(), "/peerjs?key=peerjs&id=a&token=t", &[]).await;
-    client.hears(r#"{"type":"OPEN"}"#).await;
+    client.expect(r#"{"type":"OPEN"}"#).await;
     actix_web::rt::spawn(node.drain());
-    assert_eq!(client.closed().await, 1012);
+    assert_eq!(client.close_code().await, 1012);
 }

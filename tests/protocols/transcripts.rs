@@ -36,7 +36,7 @@ use handclasp::metrics::{DropReason, JoinRefusal, PushRefusal};
 use handclasp::{Endpoint, Node, Payload, Topic};
 use script::{bytes, filled, parts, repeated};
 
-use crate::common::{Client, Heard, config, empty, eventually, frame};
+use crate::common::{Client, Received, config, frame, wait_until, wait_until_empty};
 
 #[actix_web::test]
 async fn phoenix() {
@@ -148,19 +148,19 @@ impl Stage {
         let said = filled(&rest, &self.words);
         let client = &mut self.clients.get_mut(name).expect("a client that has connected");
         match verb {
-            ">" => client.say(&said).await,
-            ">x" => client.say_bytes(&bytes(&said)).await,
+            ">" => client.send(&said).await,
+            ">x" => client.send_binary(&bytes(&said)).await,
             ">raw" => client.raw(&bytes(&said)).await,
             ">frame" => client.raw(&frame(bytes(&said)[0], &bytes(&said)[1..])).await,
             "<" => {
-                let heard = client.hear().await;
+                let heard = client.receive().await;
                 assert!(fits(&rest, &heard, &mut self.words), "\n   heard {heard}\ninstead of {said}");
             }
-            "<x" => assert_eq!(client.hear_any().await, Heard::Binary(bytes(&said))),
-            "<pong" => assert_eq!(client.hear_any().await, Heard::Pong(bytes(&said))),
+            "<x" => assert_eq!(client.receive_any().await, Received::Binary(bytes(&said))),
+            "<pong" => assert_eq!(client.receive_any().await, Received::Pong(bytes(&said))),
             "<close" => {
-                let code = match client.hear_any().await {
-                    Heard::Close(code, _) => code,
+                let code = match client.receive_any().await {
+                    Received::Close(code, _) => code,
                     other => panic!("heard {other:?}, not a goodbye"),
                 };
                 assert_eq!(code, rest.parse::<u16>().unwrap());
@@ -184,7 +184,7 @@ impl Stage {
     async fn broadcast(&mut self, line: &str) {
         let [topic, event, payload] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("three words") };
         let pubsub = self.node().pubsub();
-        eventually("a member to tell", || async { pubsub.count(topic) > 0 }).await;
+        wait_until("a member to tell", || async { pubsub.count(topic) > 0 }).await;
         let payload: serde_json::Value = serde_json::from_str(payload).unwrap();
         pubsub.broadcast(&Topic::parse(topic).unwrap(), event, Payload::json(&payload).unwrap());
     }
@@ -192,18 +192,22 @@ impl Stage {
     async fn counted(&mut self, line: &str) {
         let (name, number) = line.split_once(' ').unwrap();
         let (pubsub, number) = (self.node().pubsub(), number.parse::<u64>().unwrap());
-        eventually(line, || async { count(pubsub.metrics(), name) == number }).await;
+        wait_until(line, || async { count(pubsub.metrics(), name) == number }).await;
     }
 
     /// Nobody has heard anything that is not written, and nothing of anybody is left.
     async fn close(mut self) {
         for (name, client) in &mut self.clients {
             client.raw(&frame(0x89, b"end")).await;
-            assert_eq!(client.hear_any().await, Heard::Pong(b"end".into()), "what {name:?} heard after the last line");
+            assert_eq!(
+                client.receive_any().await,
+                Received::Pong(b"end".into()),
+                "what {name:?} heard after the last line"
+            );
         }
         self.clients.clear();
         if let Some(node) = &self.node {
-            empty(node).await;
+            wait_until_empty(node).await;
         }
     }
 }

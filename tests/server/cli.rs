@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What ends in time needs none of this; what hangs must not hang the tests.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The binary without this process's environment, whose variables would configure it.
 fn handclasp(words: &[&str]) -> Command {
@@ -29,7 +29,7 @@ fn ended(command: &mut Command) -> (i32, String, String) {
 }
 
 fn code(process: &mut Child) -> i32 {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     loop {
         match process.try_wait().unwrap() {
             Some(status) => return status.code().unwrap(),
@@ -70,7 +70,7 @@ impl Broker {
     /// The status line that the page's server answers with.
     fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.address()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         BufReader::new(stream).lines().next().unwrap().unwrap()

@@ -8,17 +8,17 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::common::process::Process;
-use crate::common::{self, Client, Heard, PATIENCE, node};
+use crate::common::{self, Client, Received, TIMEOUT, node};
 
 #[actix_web::test]
 async fn every_client_is_told_to_come_back_joined_or_not() {
     let node = node(&["drain.spread=200ms", "drain.timeout=5s"]);
     let (mut joined, mut idle) = (Client::new(node.address()).await, Client::new(node.address()).await);
     joined.join("1", "room:r", "{}").await;
-    idle.hears_nothing().await;
+    idle.expect_nothing().await;
     let clients = async {
         for client in [&mut joined, &mut idle] {
-            assert_eq!(client.hear_any().await, Heard::Close(1012, "service restart".into()));
+            assert_eq!(client.receive_any().await, Received::Close(1012, "service restart".into()));
             client.raw(&common::frame(0x88, &1012_u16.to_be_bytes())).await;
         }
     };
@@ -31,9 +31,9 @@ async fn a_signal_drains_and_the_process_ends_well() {
     let mut client = Client::new(process.address).await;
     client.join("1", "room:r", "{}").await;
     process.signal("TERM");
-    assert_eq!(client.closed().await, 1012);
+    assert_eq!(client.close_code().await, 1012);
     drop(client);
-    assert_eq!(process.ended().await, Some(0));
+    assert_eq!(process.exit_code().await, Some(0));
 }
 
 #[actix_web::test]
@@ -63,12 +63,12 @@ async fn no_new_client_is_accepted_and_readiness_says_so() {
 async fn a_second_signal_ends_at_once() {
     let mut process = Process::start(&["drain.spread=0s", "drain.timeout=1m", "socket.write_timeout=1m"]);
     let mut client = Client::new(process.address).await;
-    client.hears_nothing().await;
+    client.expect_nothing().await;
     process.signal("TERM");
     // the drain is under way, and waits for a client that does not answer its goodbye
-    assert_eq!(client.closed().await, 1012);
+    assert_eq!(client.close_code().await, 1012);
     process.signal("TERM");
-    assert_eq!(process.ended().await, Some(0));
+    assert_eq!(process.exit_code().await, Some(0));
 }
 
 #[actix_web::test]
@@ -79,12 +79,12 @@ async fn a_hangup_ends_nothing() {
     process.signal("HUP");
     let mut lines = BufReader::new(process.log()).lines().map(Result::unwrap);
     let told = spawn_blocking(move || lines.any(|line| line.contains("SIGHUP changes nothing")));
-    assert!(timeout(PATIENCE, told).await.expect("a line about it").unwrap());
-    client.hears_nothing().await;
+    assert!(timeout(TIMEOUT, told).await.expect("a line about it").unwrap());
+    client.expect_nothing().await;
     process.signal("TERM");
-    assert_eq!(client.closed().await, 1012);
+    assert_eq!(client.close_code().await, 1012);
     drop(client);
-    assert_eq!(process.ended().await, Some(0));
+    assert_eq!(process.exit_code().await, Some(0));
 }
 
 /// One of a pair: the ids of the two, by the pair's number.
@@ -104,12 +104,12 @@ async fn offer(mut client: Client, pair: usize) -> (usize, Instant) {
     let (from, to) = (id(pair, 'a'), id(pair, 'b'));
     let mut answered = 0;
     loop {
-        client.say(&format!(r#"["1","2","peer:{from}","offer",{{"peer_id":"{to}","n":{answered}}}]"#)).await;
-        match client.hear_any().await {
-            Heard::Text(text) if text.contains(r#""status":"ok""#) => answered += 1,
+        client.send(&format!(r#"["1","2","peer:{from}","offer",{{"peer_id":"{to}","n":{answered}}}]"#)).await;
+        match client.receive_any().await {
+            Received::Text(text) if text.contains(r#""status":"ok""#) => answered += 1,
             // its peer has been told before
-            Heard::Text(_) => tokio::time::sleep(Duration::from_millis(5)).await,
-            Heard::Close(code, _) => {
+            Received::Text(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            Received::Close(code, _) => {
                 assert_eq!(code, 1012);
                 return (answered, part(&mut client).await);
             }
@@ -122,12 +122,12 @@ async fn offer(mut client: Client, pair: usize) -> (usize, Instant) {
 async fn take(mut client: Client) -> (usize, Instant) {
     let mut taken = 0;
     loop {
-        match client.hear_any().await {
-            Heard::Text(text) => {
+        match client.receive_any().await {
+            Received::Text(text) => {
                 assert!(text.contains(&format!(r#""n":{taken}}}"#)), "{text}, after {taken} others");
                 taken += 1;
             }
-            Heard::Close(code, _) => {
+            Received::Close(code, _) => {
                 assert_eq!(code, 1012);
                 return (taken, part(&mut client).await);
             }
@@ -156,7 +156,7 @@ async fn under_load_no_signal_is_lost_that_was_answered_ok_and_the_close_frames_
     tokio::time::sleep(Duration::from_millis(300)).await;
     process.signal("TERM");
     let talks = futures_util::future::join_all(talks).await;
-    assert_eq!(process.ended().await, Some(0));
+    assert_eq!(process.exit_code().await, Some(0));
     for ((answered, _), (taken, _)) in &talks {
         // the answer to the last offer may not have come any more
         assert!(*answered > 0 && (*answered..=answered + 1).contains(taken), "{answered} answered ok, {taken} arrived");
@@ -173,6 +173,6 @@ async fn a_client_that_does_not_answer_its_close_frame_does_not_delay_the_exit()
     let mut client = Client::new(process.address).await;
     client.join("1", "room:r", "{}").await;
     process.signal("TERM");
-    assert_eq!(client.closed().await, 1012);
-    assert_eq!(process.ended().await, Some(0));
+    assert_eq!(client.close_code().await, 1012);
+    assert_eq!(process.exit_code().await, Some(0));
 }

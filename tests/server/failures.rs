@@ -8,7 +8,7 @@ use handclasp::broker::adapter::{Adapter, BoxFuture, Claimed, ClusterInbox, Epoc
 use handclasp::message::{DeliveryStatus, Proof};
 use handclasp::{Channel, Context, Endpoint, Mount, Payload, Reply, Router, TerminateReason, Topic, close};
 
-use crate::common::{self, Client, config, empty};
+use crate::common::{self, Client, config, wait_until_empty};
 
 /// A backplane whose code panics, for those who speak of the topics `room:registry` and `room:session`: there where the
 /// registry or a session calls it.
@@ -42,8 +42,8 @@ async fn a_node_whose_registry_has_died_ends_with_an_error() {
     let node = Endpoint::new(config(&[])).adapter(Faulty).start().unwrap();
     let mut client = Client::new(node.address()).await;
     let serving = actix_web::rt::spawn(node.run_until_signal());
-    client.say(r#"["1","1","room:registry","phx_join",{}]"#).await;
-    let ended = tokio::time::timeout(common::PATIENCE, serving).await.expect("the node ends").unwrap();
+    client.send(r#"["1","1","room:registry","phx_join",{}]"#).await;
+    let ended = tokio::time::timeout(common::TIMEOUT, serving).await.expect("the node ends").unwrap();
     assert_eq!(ended.unwrap_err().to_string(), "the registry has died");
 }
 
@@ -71,17 +71,17 @@ async fn a_session_that_panics_costs_its_connection_and_nothing_else() {
         client.join("2", "room:well", "{}").await;
     }
     // it panics, and again over the goodbye of its channel there
-    victim.say(r#"["1","3","room:session","hello",{}]"#).await;
-    assert_eq!(victim.closed().await, 1006);
+    victim.send(r#"["1","3","room:session","hello",{}]"#).await;
+    assert_eq!(victim.close_code().await, 1006);
     // whom it speaks with elsewhere hears its goodbye; the next ones come and go
-    other.hear_until("goodbye").await;
+    other.receive_until("goodbye").await;
     let mut next = Client::new(node.address()).await;
     next.join("1", "room:well", "{}").await;
-    other.say(r#"["2","4","room:well","hello",{}]"#).await;
-    next.hears(r#"[null,null,"room:well","hello",{}]"#).await;
+    other.send(r#"["2","4","room:well","hello",{}]"#).await;
+    next.expect(r#"[null,null,"room:well","hello",{}]"#).await;
     assert_eq!(node.connections(), 2);
     assert_eq!(node.pubsub().metrics().connections_closed.of(&close::CRASHED), 1);
-    other.say(r#"["1","5","room:session","phx_leave",{}]"#).await;
+    other.send(r#"["1","5","room:session","phx_leave",{}]"#).await;
     drop((other, next));
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }

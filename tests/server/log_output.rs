@@ -21,9 +21,9 @@ async fn signal_each_other(process: &Process, times: usize) {
     alice.join("1", &format!("peer:{}", IDS[0]), "{}").await;
     bob.join("1", &format!("peer:{}", IDS[1]), "{}").await;
     for _ in 0..times {
-        alice.say(&format!(r#"["1","2","peer:{}","offer",{{"peer_id":"{}"}}]"#, IDS[0], IDS[1])).await;
-        bob.hear_until("offer").await;
-        alice.hear_until(r#""status":"ok""#).await;
+        alice.send(&format!(r#"["1","2","peer:{}","offer",{{"peer_id":"{}"}}]"#, IDS[0], IDS[1])).await;
+        bob.receive_until("offer").await;
+        alice.receive_until(r#""status":"ok""#).await;
         assert_eq!(get(process.address, "/healthz").await.0, 200);
     }
 }
@@ -41,7 +41,7 @@ async fn a_pipe_that_nobody_reads_stops_nobody_and_what_was_dropped_is_counted()
         let mut lines = lines;
         lines.find(|line| line.contains("log lines dropped while stderr was blocked"))
     });
-    let confession = tokio::time::timeout(common::PATIENCE, reading).await.expect("the count").unwrap();
+    let confession = tokio::time::timeout(common::TIMEOUT, reading).await.expect("the count").unwrap();
     let told = confession.expect("the log ended");
     let told: u64 = told.split_whitespace().find_map(|word| word.parse().ok()).expect("a number");
     // to ask for the metrics was some lines more
@@ -61,7 +61,7 @@ async fn a_pipe_that_nobody_reads_does_not_delay_the_exit() {
     signal_each_other(&process, 1_500).await;
     assert!(dropped(&process).await > 0, "all lines had room");
     process.signal("TERM");
-    assert_eq!(process.ended().await, Some(0));
+    assert_eq!(process.exit_code().await, Some(0));
 }
 
 #[actix_web::test]
@@ -70,7 +70,7 @@ async fn a_disk_that_is_full_stops_nobody() {
     let mut process = Process::logging_to(full, CHATTY);
     signal_each_other(&process, 200).await;
     process.signal("TERM");
-    assert_eq!(process.ended().await, Some(0));
+    assert_eq!(process.exit_code().await, Some(0));
 }
 
 /// Descriptors for a process with one worker and a few connections.
@@ -88,21 +88,21 @@ async fn descriptors_that_have_run_out_are_logged_once_and_cost_only_new_clients
     for _ in 0..FEW {
         crowd.push(TcpStream::connect(process.address).await.unwrap());
     }
-    let mut late = Client::of(TcpStream::connect(process.address).await.unwrap());
+    let mut late = Client::from_stream(TcpStream::connect(process.address).await.unwrap());
     late.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
     // accepting is tried again every half second
     let until = Instant::now() + Duration::from_secs(2);
     while Instant::now() < until {
-        alice.say(r#"["1","2","room:r","hello",{}]"#).await;
-        bob.hears(r#"[null,null,"room:r","hello",{}]"#).await;
-        alice.hear_until(r#""status":"ok""#).await;
+        alice.send(r#"["1","2","room:r","hello",{}]"#).await;
+        bob.expect(r#"[null,null,"room:r","hello",{}]"#).await;
+        alice.receive_until(r#""status":"ok""#).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     drop(crowd);
     assert!(late.head().await.starts_with("HTTP/1.1 200"), "who waited is let in");
     process.signal("TERM");
     drop((alice, bob, late));
-    assert_eq!(process.ended().await, Some(0));
+    assert_eq!(process.exit_code().await, Some(0));
     let told: Vec<String> = lines.filter(|line| line.contains("os error 24")).collect();
     assert_eq!(told.len(), 1, "{told:#?}");
 }

@@ -9,20 +9,20 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::common::longpoll::{Polling, ask};
+use crate::common::longpoll::{self, LongPollClient};
 use crate::common::process::Process;
-use crate::common::{Client, PATIENCE, eventually, frame};
+use crate::common::{Client, TIMEOUT, frame, wait_until};
 
 const MARK: &str = "xyzzyMARKxyzzy";
 const ID: &str = "00000000-0000-4000-8000-00000000000a";
 const OTHER: &str = "00000000-0000-4000-8000-00000000000b";
 
 /// Sends a request as it is, and waits until the connection ends or says no more.
-async fn request(process: &Process, text: &str) {
+async fn send_raw(process: &Process, text: &str) {
     let mut stream = TcpStream::connect(process.address).await.unwrap();
     let _ = stream.write_all(text.as_bytes()).await;
     stream.shutdown().await.unwrap();
-    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await.expect("an end");
+    let _ = tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut Vec::new())).await.expect("an end");
 }
 
 async fn requests(process: &Process) {
@@ -40,7 +40,7 @@ async fn requests(process: &Process) {
         let kept = upgrade.iter().filter(|(other, _)| *other != name);
         let lines: String = kept.map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         for version in ["1.1", "1.0"] {
-            request(process, &format!("GET {path} HTTP/{version}\r\n{lines}{name}: {MARK}\r\n\r\n")).await;
+            send_raw(process, &format!("GET {path} HTTP/{version}\r\n{lines}{name}: {MARK}\r\n\r\n")).await;
         }
     }
     for text in [
@@ -57,11 +57,11 @@ async fn requests(process: &Process) {
         format!("GET /socket.io/?EIO={MARK}&transport={MARK}&sid={MARK} HTTP/1.1\r\nHost: x\r\n\r\n"),
         format!("GET /peerjs/id?{MARK} HTTP/1.1\r\nHost: x\r\n\r\n"),
     ] {
-        request(process, &text).await;
+        send_raw(process, &text).await;
     }
     for token in [BASE64_URL_SAFE_NO_PAD.encode(MARK), format!("{MARK}!")] {
         let offer = format!("Sec-WebSocket-Protocol: phoenix, base64url.bearer.phx.{token}");
-        drop(Client::ask(process.address, "/socket/websocket", &[&offer]).await);
+        drop(Client::try_open(process.address, "/socket/websocket", &[&offer]).await);
     }
 }
 
@@ -98,7 +98,7 @@ async fn frames(process: &Process) {
             // half a frame ends what is not ended by then
             client.raw(&[bytes, vec![0x81]].concat()).await;
             client.stream.shutdown().await.unwrap();
-            while client.closed().await != 1006 {}
+            while client.close_code().await != 1006 {}
         }
     }
     for query in [format!("key={MARK}&id=x&token=t"), format!("key=peerjs&id=y&token={MARK}"), format!("key={MARK}")] {
@@ -125,29 +125,29 @@ async fn messages(process: &Process) {
         ("room:r", "phx_reply", format!(r#""{MARK}""#)),
         ("room:not", MARK, format!(r#""{MARK}""#)),
     ] {
-        client.say(&format!(r#"["{MARK}","{MARK}","{at}","{event}",{payload}]"#)).await;
-        client.say(&format!(r#"["1","{MARK}","{at}","{event}",{payload}]"#)).await;
-        client.say(&format!(r#"["2","{MARK}","{at}","{event}",{payload}]"#)).await;
+        client.send(&format!(r#"["{MARK}","{MARK}","{at}","{event}",{payload}]"#)).await;
+        client.send(&format!(r#"["1","{MARK}","{at}","{event}",{payload}]"#)).await;
+        client.send(&format!(r#"["2","{MARK}","{at}","{event}",{payload}]"#)).await;
     }
-    client.say(&format!(r#"[null,"last","{}","x",{{}}]"#, "x".repeat(300))).await;
-    client.hear_until(r#""last""#).await;
-    client.say(&format!(r#"["1","1","room:r","x",{{"{MARK}"}}]"#)).await;
-    assert_eq!(client.closed().await, 1011);
+    client.send(&format!(r#"[null,"last","{}","x",{{}}]"#, "x".repeat(300))).await;
+    client.receive_until(r#""last""#).await;
+    client.send(&format!(r#"["1","1","room:r","x",{{"{MARK}"}}]"#)).await;
+    assert_eq!(client.close_code().await, 1011);
 }
 
 /// What polling clients say; and their sessions' names, which are enough to speak for them.
 async fn polls(process: &Process) -> Vec<String> {
-    let client = Polling::open(process.address, "/socket", "2.0.0", &[]).await;
-    client.say(&format!(r#"["1","1","room:r","phx_join",{{"meta":"{MARK}"}}]"#)).await;
+    let client = LongPollClient::open(process.address, "/socket", "2.0.0", &[]).await;
+    client.send(&format!(r#"["1","1","room:r","phx_join",{{"meta":"{MARK}"}}]"#)).await;
     client.get().await;
     for body in [MARK, &format!("[{MARK}")] {
         client.post(body).await;
     }
     let path = "/socket.io/?EIO=4&transport=polling";
-    let opened = ask(process.address, "GET", path, &[], b"").await.body;
+    let opened = longpoll::request(process.address, "GET", path, &[], b"").await.body;
     let sid = opened.split('"').nth(3).unwrap().to_owned();
     for body in [format!("40{{\"a\":\"{MARK}\"}}"), format!("42[\"message\",\"{MARK}\"]"), MARK.to_owned()] {
-        ask(process.address, "POST", &format!("{path}&sid={sid}"), &[], body.as_bytes()).await;
+        longpoll::request(process.address, "POST", &format!("{path}&sid={sid}"), &[], body.as_bytes()).await;
     }
     vec![client.token, sid]
 }
@@ -168,7 +168,7 @@ async fn no_line_of_the_log_tells_what_was_said_or_proved() {
     let is_over = |log: &str| {
         log.contains(" to /peer\n") && log.matches("connected from").count() == log.matches(": gone\n").count()
     };
-    eventually("the last line", || async { is_over(&log()) }).await;
+    wait_until("the last line", || async { is_over(&log()) }).await;
     let (text, proof) = (log(), BASE64_URL_SAFE_NO_PAD.encode(MARK));
     assert!(!text.contains("log lines dropped"), "the log has all lines");
     let told: Vec<&str> = text

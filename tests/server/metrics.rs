@@ -6,7 +6,7 @@ use handclasp::message::DeliveryStatus;
 use handclasp::metrics::{ConnectRefusal, DropReason, JoinRefusal, Label, PushRefusal, StatusClass, Transport};
 use handclasp::{ConnectError, Endpoint, Mount, Router, SocketInit, close};
 
-use crate::common::{Client, config, eventually, frame, get, node};
+use crate::common::{Client, config, frame, get, node, wait_until};
 
 const ALICE: &str = "00000000-0000-4000-8000-00000000000a";
 const NOBODY: &str = "00000000-0000-4000-8000-00000000000c";
@@ -40,13 +40,13 @@ async fn rejected_connections_are_counted_by_reason() {
         ("/socket.io/?EIO=4&transport=websocket", "sec-websocket-key: twice", ConnectRefusal::Upgrade),
     ] {
         let before = (refused.get(), refused.of(why));
-        let (_, answer) = Client::ask(node.address(), path, &[header]).await;
+        let (_, answer) = Client::try_open(node.address(), path, &[header]).await;
         assert!(!answer.starts_with("HTTP/1.1 101"), "{path}: {answer}");
         assert_eq!((refused.get(), refused.of(why)), (before.0 + 1, before.1 + 1), "{path} {header}: {refused:?}");
     }
     let full = self::node(&["server.connections=1"]);
     let _sits = Client::new(full.address()).await;
-    Client::ask(full.address(), "/socket/websocket", &[]).await;
+    Client::try_open(full.address(), "/socket/websocket", &[]).await;
     assert_eq!(full.pubsub().metrics().connections_refused.of(ConnectRefusal::Full), 1);
     assert_eq!(full.pubsub().metrics().connections_refused.get(), 1, "a node counts its own");
 }
@@ -68,14 +68,14 @@ async fn every_end_is_counted_by_reason() {
         let before = closed.of(why);
         let mut client = Client::new(node.address()).await;
         client.raw(bytes).await;
-        assert_eq!(client.closed().await, why.code, "{}", why.words);
+        assert_eq!(client.close_code().await, why.code, "{}", why.words);
         assert_eq!(closed.of(why), before + 1, "{}: {closed:?}", why.words);
     }
     let before = closed.of(&close::GONE);
     drop(Client::new(node.address()).await);
-    eventually("a client is gone", || async { closed.of(&close::GONE) > before }).await;
+    wait_until("a client is gone", || async { closed.of(&close::GONE) > before }).await;
     let metrics = pubsub.metrics();
-    eventually("none is open", || async { metrics.connections.get() == 0 }).await;
+    wait_until("none is open", || async { metrics.connections.get() == 0 }).await;
     assert_eq!(metrics.connections_opened.of(Transport::WebSocket), closed.get());
 }
 
@@ -95,14 +95,14 @@ async fn what_is_refused_is_counted_by_reason() {
         ("peer:me", "{}", JoinRefusal::Channel),
         (&format!("peer:{ALICE}"), "{}", JoinRefusal::Taken),
     ] {
-        bob.say(&format!(r#"["2","2","{topic}","phx_join",{payload}]"#)).await;
-        bob.hear_until("error").await;
+        bob.send(&format!(r#"["2","2","{topic}","phx_join",{payload}]"#)).await;
+        bob.receive_until("error").await;
         assert_eq!(metrics.joins_refused.of(why), 1, "{topic}: {:?}", metrics.joins_refused);
     }
     bob.join("3", "room:b", "{}").await;
     bob.join("4", "room:c", "{}").await;
-    bob.say(r#"["5","5","room:d","phx_join",{}]"#).await;
-    bob.hear_until("error").await;
+    bob.send(r#"["5","5","room:d","phx_join",{}]"#).await;
+    bob.receive_until("error").await;
     assert_eq!(metrics.joins_refused.of(JoinRefusal::TooMany), 1);
     assert_eq!((metrics.joins.get(), metrics.joins_refused.get()), (3, 6));
     for (topic, event, why) in [
@@ -110,13 +110,13 @@ async fn what_is_refused_is_counted_by_reason() {
         ("room:b", "seventeen letters", PushRefusal::TooLong),
         ("room:b", "presence_state", PushRefusal::Channel),
     ] {
-        bob.say(&format!(r#"["3","6","{topic}","{event}",{{}}]"#)).await;
-        bob.hear_until("error").await;
+        bob.send(&format!(r#"["3","6","{topic}","{event}",{{}}]"#)).await;
+        bob.receive_until("error").await;
         assert_eq!(metrics.messages_refused.of(why), 1, "{event}: {:?}", metrics.messages_refused);
     }
     for (to, verdict) in [(ALICE, DeliveryStatus::Delivered), (NOBODY, DeliveryStatus::Absent)] {
-        alice.say(&format!(r#"["1","7","peer:{ALICE}","offer",{{"peer_id":"{to}"}}]"#)).await;
-        alice.hear_until("phx_reply").await;
+        alice.send(&format!(r#"["1","7","peer:{ALICE}","offer",{{"peer_id":"{to}"}}]"#)).await;
+        alice.receive_until("phx_reply").await;
         assert_eq!(metrics.signals.of(verdict), 1, "{:?}", metrics.signals);
     }
     assert_eq!((metrics.signals.get(), metrics.delivered.get()), (2, 1));
@@ -128,9 +128,9 @@ async fn what_goes_too_fast_is_counted() {
     let node = node(&["limits.messages_burst=3", "limits.messages_per_second=1"]);
     let mut client = Client::new(node.address()).await;
     for n in 0..4 {
-        client.say(&format!(r#"["{n}","{n}","room:{n}","phx_join",{{}}]"#)).await;
+        client.send(&format!(r#"["{n}","{n}","room:{n}","phx_join",{{}}]"#)).await;
     }
-    client.hear_until("rate_limited").await;
+    client.receive_until("rate_limited").await;
     assert_eq!(node.pubsub().metrics().messages_refused.of(PushRefusal::RateLimited), 1);
 }
 
@@ -138,9 +138,9 @@ async fn what_goes_too_fast_is_counted() {
 async fn what_waited_in_vain_is_counted_as_lost() {
     let node = node(&["peerjs.expire_timeout=100ms"]);
     let mut peer = Client::open(node.address(), "/peerjs?key=peerjs&id=me&token=t", &[]).await;
-    peer.hears(r#"{"type":"OPEN"}"#).await;
-    peer.say(r#"{"type":"OFFER","dst":"you","payload":{}}"#).await;
-    peer.hear_until("EXPIRE").await;
+    peer.expect(r#"{"type":"OPEN"}"#).await;
+    peer.send(r#"{"type":"OFFER","dst":"you","payload":{}}"#).await;
+    peer.receive_until("EXPIRE").await;
     assert_eq!(node.pubsub().metrics().messages_dropped.of(DropReason::Expired), 1);
     assert_eq!(DropReason::Expired.name(), "expired");
 }

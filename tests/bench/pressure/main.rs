@@ -120,9 +120,11 @@ impl Pair {
         let (until, mut times) = (Instant::now() + TIME, Vec::new());
         while Instant::now() < until {
             let said = Instant::now();
-            self.a.say(&format!(r#"["1","2","peer:{}","offer",{{"peer_id":"{}"}}]"#, Self::IDS[0], Self::IDS[1])).await;
-            self.b.hear_until("offer").await;
-            assert!(self.a.hear_until("phx_reply").await.contains(r#""status":"ok""#), "every signal is delivered");
+            self.a
+                .send(&format!(r#"["1","2","peer:{}","offer",{{"peer_id":"{}"}}]"#, Self::IDS[0], Self::IDS[1]))
+                .await;
+            self.b.receive_until("offer").await;
+            assert!(self.a.receive_until("phx_reply").await.contains(r#""status":"ok""#), "every signal is delivered");
             times.push(said.elapsed());
             sleep(Duration::from_millis(10)).await;
         }

@@ -15,13 +15,13 @@ use crate::common::{frame, upgrade};
 pub const CLIENTS: usize = 10_000;
 /// How long a client waits before it tries again, and for an answer.
 const AGAIN: Duration = Duration::from_millis(100);
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A client's connection, joined to a topic of its own; and how often it has tried.
 async fn join(to: SocketAddr, n: usize) -> (TcpStream, usize) {
     let mut tries = 1;
     loop {
-        match timeout(PATIENCE, once(to, n)).await {
+        match timeout(TIMEOUT, once(to, n)).await {
             Ok(Ok(stream)) => return (stream, tries),
             _ => {
                 tries += 1;

@@ -9,7 +9,7 @@ use handclasp::{Channel, Endpoint, Mount, Node, Payload, RegistryStats, Router, 
 use prometheus_parse::{Scrape, Value};
 
 use super::{ALICE, NOBODY};
-use crate::common::{self, Client, config, eventually, get, node};
+use crate::common::{self, Client, config, get, node, wait_until};
 
 const ON: &str = "metrics.listen=127.0.0.1:0";
 
@@ -41,7 +41,7 @@ fn series(scrape: &Scrape) -> BTreeSet<String> {
 
 async fn comes_to(node: &Node, name: &str, labels: &[(&str, &str)], number: f64) {
     let what = format!("{name} {labels:?} is {number}");
-    eventually(&what, || async { sum(&scrape(node).await, name, labels) == number }).await;
+    wait_until(&what, || async { sum(&scrape(node).await, name, labels) == number }).await;
 }
 
 #[actix_web::test]
@@ -63,16 +63,16 @@ async fn what_happens_is_seen() {
     let mut alice = Client::new(one.address()).await;
     alice.join("1", &format!("peer:{ALICE}"), "{}").await;
     alice.join("2", "room:a", r#"{"meta":{"name":"alice"}}"#).await;
-    alice.hear_until("presence_diff").await;
+    alice.receive_until("presence_diff").await;
     alice
-        .ask_for(
+        .exchange(
             &format!(r#"["1","3","peer:{ALICE}","watch",{{"peer_id":"{NOBODY}"}}]"#),
             &format!(r#"["1","3","peer:{ALICE}","phx_reply",{{"status":"ok","response":{{"online":false}}}}]"#),
         )
         .await;
     let mut peer = Client::open(one.address(), "/peerjs?key=peerjs&id=me&token=t", &[]).await;
-    peer.hears(r#"{"type":"OPEN"}"#).await;
-    peer.say(r#"{"type":"OFFER","dst":"you","payload":{}}"#).await;
+    peer.expect(r#"{"type":"OPEN"}"#).await;
+    peer.send(r#"{"type":"OFFER","dst":"you","payload":{}}"#).await;
     comes_to(&one, "handclasp_held_signals", &[], 1.0).await;
     let seen = scrape(&one).await;
     for (name, labels, number) in [
@@ -103,7 +103,7 @@ async fn what_happens_is_seen() {
     comes_to(&one, "handclasp_connections", &[], 0.0).await;
     comes_to(&one, "handclasp_connections_closed_total", &[("reason", "gone")], 2.0).await;
     let (pubsub, nobody) = (one.pubsub(), RegistryStats::default());
-    eventually("nothing is left", || async { pubsub.census().await == nobody }).await;
+    wait_until("nothing is left", || async { pubsub.census().await == nobody }).await;
     for name in ["topics", "members", "names", "watches", "presence_entries", "held_signals", "held_bytes"] {
         comes_to(&one, &format!("handclasp_{name}"), &[], 0.0).await;
     }
@@ -130,7 +130,7 @@ async fn what_waits_for_a_client_that_does_not_read_is_seen() {
     slow.join("1", "room:a", "{}").await;
     let (pubsub, topic) = (node.pubsub(), Topic::parse("room:a").unwrap());
     let payload = Payload::json(&"x".repeat(100_000)).unwrap();
-    eventually("something waits", || async {
+    wait_until("something waits", || async {
         pubsub.broadcast(&topic, "e", payload.clone());
         sum(&scrape(&node).await, "handclasp_queue_messages", &[]) > 1.0
     })
@@ -160,18 +160,18 @@ async fn no_client_makes_a_series_of_its_own() {
         ("/socket.io/?EIO=4&transport=made-up", "x: y"),
         ("/hello", "x-forwarded-for: 192.0.2.1"),
     ] {
-        Client::ask(address, path, &[header]).await;
+        Client::try_open(address, path, &[header]).await;
     }
     let mut client = Client::new(address).await;
     for n in 0..50 {
-        client.say(&format!(r#"["{n}","{n}","room:made up {n}","phx_join",{{}}]"#)).await;
-        client.say(&format!(r#"["{n}","m{n}","room:made up {n}","made\"up{n}",{{}}]"#)).await;
-        client.say(&format!(r#"[null,"{n}","made:{n}","phx_join",{{}}]"#)).await;
+        client.send(&format!(r#"["{n}","{n}","room:made up {n}","phx_join",{{}}]"#)).await;
+        client.send(&format!(r#"["{n}","m{n}","room:made up {n}","made\"up{n}",{{}}]"#)).await;
+        client.send(&format!(r#"[null,"{n}","made:{n}","phx_join",{{}}]"#)).await;
     }
-    client.say(r#"[null,"end","phoenix","heartbeat",{}]"#).await;
-    client.hear_until(r#""end","phoenix""#).await;
-    client.say("made up").await;
-    client.closed().await;
+    client.send(r#"[null,"end","phoenix","heartbeat",{}]"#).await;
+    client.receive_until(r#""end","phoenix""#).await;
+    client.send("made up").await;
+    client.close_code().await;
     comes_to(&node, "handclasp_connections_closed_total", &[("reason", "malformed")], 1.0).await;
     assert_eq!(series(&scrape(&node).await), before);
 }
@@ -187,7 +187,7 @@ async fn a_client_that_keeps_its_connections_open_does_not_keep_others_from_read
     scrape(&node).await;
     let many: Vec<String> = (0..200).map(|n| format!("x-{n}: y")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    let (_, answer) = Client::ask(address, "/metrics", &many).await;
+    let (_, answer) = Client::try_open(address, "/metrics", &many).await;
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
 }
 
@@ -196,13 +196,13 @@ async fn it_is_read_until_the_end() {
     let node = node(&[ON, "drain.spread=0s", "socket.write_timeout=1m"]);
     let address = node.metrics_address().unwrap();
     let mut client = Client::new(node.address()).await;
-    client.hears_nothing().await;
+    client.expect_nothing().await;
     let draining = actix_web::rt::spawn(node.drain());
-    eventually("it is read that it drains", || async {
+    wait_until("it is read that it drains", || async {
         get(address, "/metrics").await.1.contains("\nhandclasp_ready 0\n")
     })
     .await;
-    assert_eq!(client.closed().await, 1012);
+    assert_eq!(client.close_code().await, 1012);
     drop(client);
     draining.await.unwrap();
     assert!(tokio::net::TcpStream::connect(address).await.is_err(), "it ends with the node");
