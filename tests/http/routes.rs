@@ -1,4 +1,4 @@
-//! HTTP routes of an application's own, beside the mounts: what they answer, and WebSockets that they take themselves.
+//! HTTP routes of the application, beside the mounts: their responses, and WebSockets that they handle themselves.
 
 use actix::{Actor, StreamHandler};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -7,7 +7,7 @@ use handclasp::{Endpoint, Node};
 
 use crate::common::{self, Client, Received, config, get};
 
-/// Says what it hears.
+/// Sends every text message back.
 struct Echo;
 
 impl Actor for Echo {
@@ -39,7 +39,7 @@ fn node() -> Node {
 }
 
 #[actix_web::test]
-async fn a_route_takes_websockets_of_its_own() {
+async fn a_route_can_handle_its_own_websockets() {
     let node = node();
     let mut client = Client::open(node.address(), "/echo", &[]).await;
     let large = "x".repeat(60_000);
@@ -52,7 +52,7 @@ async fn a_route_takes_websockets_of_its_own() {
 }
 
 #[actix_web::test]
-async fn an_upgrade_of_a_plain_route_gets_the_answer_of_the_route() {
+async fn an_upgrade_request_to_a_plain_route_gets_the_routes_response() {
     let node = node();
     assert_eq!(get(node.address(), "/greeting").await.0, 200);
     let (mut client, head) = Client::try_open(node.address(), "/greeting", &[]).await;
@@ -63,7 +63,7 @@ async fn an_upgrade_of_a_plain_route_gets_the_answer_of_the_route() {
 }
 
 #[actix_web::test]
-async fn routes_that_panic_are_an_error_at_the_start() {
+async fn routes_that_panic_make_the_start_fail() {
     let node = Endpoint::new(config(&[])).routes(|_| panic!("no routes today")).start();
     assert_eq!(node.unwrap_err().to_string(), "a worker could not start");
 }
