@@ -1,4 +1,5 @@
-//! A client that does not read: who names it hears so, it is sent away with a reason, and nobody else waits.
+//! A client that does not read: senders get an error, the client is disconnected with a reason, and no other client
+//! waits.
 
 use handclasp::close;
 use handclasp::metrics::DropReason;
@@ -15,7 +16,7 @@ async fn peer(node: &handclasp::Node, id: &str) -> Client {
     client
 }
 
-/// Sends an offer and returns its answer.
+/// Sends an offer, and returns the reply.
 async fn offer(sender: &mut Client, to: &str, pad: &str) -> String {
     sender.send(&format!(r#"["1","2","peer:{SENDER}","offer",{{"peer_id":"{to}","pad":"{pad}"}}]"#)).await;
     sender.receive_until("phx_reply").await
@@ -27,30 +28,30 @@ async fn a_peer_whose_queue_is_full_is_overloaded_and_then_gone() {
     let (mut sender, mut slow, mut other) =
         (peer(&node, SENDER).await, peer(&node, SLOW).await, peer(&node, OTHER).await);
     let pad = "x".repeat(40_000);
-    let told = loop {
-        let answer = offer(&mut sender, SLOW, &pad).await;
-        if !answer.contains(r#""status":"ok""#) {
-            break answer;
+    let reply = loop {
+        let reply = offer(&mut sender, SLOW, &pad).await;
+        if !reply.contains(r#""status":"ok""#) {
+            break reply;
         }
     };
     assert_eq!(
-        told,
+        reply,
         format!(r#"["1","2","peer:{SENDER}","phx_reply",{{"status":"error","response":{{"reason":"overloaded"}}}}]"#)
     );
-    // others hear the sender as before; the slow one is no peer any more
+    // other peers still receive signals, and the slow one is no longer a peer
     assert!(offer(&mut sender, OTHER, "").await.contains(r#""status":"ok""#));
     other.receive_until("offer").await;
     assert!(offer(&mut sender, SLOW, "").await.contains("peer_not_found"));
-    // and hears why, if it reads at all
+    // it receives the reason, once it reads
     assert_eq!(slow.close_code().await, 1008);
     assert_eq!(node.pubsub().metrics().connections_closed.of(&close::SLOW), 1);
-    assert!(node.pubsub().metrics().messages_dropped.of(DropReason::SlowConsumer) > 1, "what it had not taken");
+    assert!(node.pubsub().metrics().messages_dropped.of(DropReason::SlowConsumer) > 1, "the queued messages");
     drop((sender, slow, other));
     wait_until_empty(&node).await;
 }
 
-/// What is said to a client that does not read for a while waits at three places: the kernel's, the broker's own, and
-/// what was half written. Its answers come from its session, and what others say to it does not.
+/// Messages to a client that does not read wait in three places: the kernel's buffer, the broker's queue, and the
+/// half-written frame. Replies come from the client's session, broadcasts of other clients do not.
 #[actix_web::test]
 async fn a_client_that_pauses_receives_everything_in_order() {
     const MESSAGES: usize = 500;
@@ -65,12 +66,12 @@ async fn a_client_that_pauses_receives_everything_in_order() {
     }
     let (mut offers, mut beats) = (0, 0);
     while offers < MESSAGES || beats < MESSAGES {
-        let heard = slow.receive().await;
-        if heard.contains("heartbeat") || heard.contains("phx_reply") {
-            assert!(heard.contains(&format!(r#""{beats}","phoenix""#)), "{heard} after {beats} answers");
+        let received = slow.receive().await;
+        if received.contains("heartbeat") || received.contains("phx_reply") {
+            assert!(received.contains(&format!(r#""{beats}","phoenix""#)), "{received} after {beats} replies");
             beats += 1;
         } else {
-            assert!(heard.contains(&format!(r#""pad":"{offers}{pad}""#)), "{:.120} after {offers} offers", heard);
+            assert!(received.contains(&format!(r#""pad":"{offers}{pad}""#)), "{:.120} after {offers} offers", received);
             offers += 1;
         }
     }

@@ -1,11 +1,11 @@
-//! What a connection keeps while it is idle, after it has been busy too: one descriptor, and little memory.
+//! What an idle connection costs, even after it was busy: one descriptor and little memory.
 
 use crate::common::process::Process;
 use crate::common::{Client, get, id, wait_until};
 
 const CONNECTIONS: usize = 400;
-/// Twice what a debug build keeps. The HTTP server's buffers alone were 16 KiB.
-const MOST: u64 = 16 * 1024;
+/// Twice what a debug build uses. The HTTP server's buffers alone would be 16 KiB.
+const MAX_BYTES: u64 = 16 * 1024;
 
 #[actix_web::test]
 async fn an_idle_websocket_keeps_one_descriptor_and_no_buffers() {
@@ -27,7 +27,7 @@ async fn an_idle_websocket_keeps_one_descriptor_and_no_buffers() {
     }
     assert!(process.descriptors() <= descriptors + CONNECTIONS, "{} of {CONNECTIONS}", process.descriptors());
     let each = (process.resident() - resident) / CONNECTIONS as u64;
-    assert!(each < MOST, "{each} bytes each");
+    assert!(each < MAX_BYTES, "{each} bytes per connection");
     drop(clients);
-    wait_until("no descriptor of theirs", || async { process.descriptors() <= descriptors }).await;
+    wait_until("the descriptors are closed", || async { process.descriptors() <= descriptors }).await;
 }
