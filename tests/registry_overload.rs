@@ -100,7 +100,7 @@ impl Adapter for BlockingAdapter {
 struct BusyNode {
     node: Node,
     gate: Arc<Gate>,
-    crowd: Vec<Client>,
+    clients: Vec<Client>,
 }
 
 impl BusyNode {
@@ -122,7 +122,7 @@ impl BusyNode {
         let sets = [&sets[..], more].concat();
         let node =
             Endpoint::new(config(&sets)).adapter(BlockingAdapter(gate.clone(), each)).mount(named).start().unwrap();
-        Self { node, gate, crowd: Vec::new() }
+        Self { node, gate, clients: Vec::new() }
     }
 
     async fn client(&self) -> Client {
@@ -146,7 +146,7 @@ impl BusyNode {
             watcher.send(&format!(r#"["1","not {n}","peer:{THIRD}","unwatch",{{"peer_id":"{ME}"}}]"#)).await;
         }
         watcher.receive_until("overloaded").await;
-        self.crowd.extend([watcher, first]);
+        self.clients.extend([watcher, first]);
     }
 
     fn rejected_messages(&self) -> u64 {
@@ -166,8 +166,8 @@ impl BusyNode {
     /// All clients leave. Then nothing is left, and a new client can join.
     async fn end(self, clients: Vec<Client>) {
         drop(clients);
-        let Self { node, crowd, .. } = self;
-        drop(crowd);
+        let Self { node, clients, .. } = self;
+        drop(clients);
         wait_until_empty(&node).await;
         let mut client = Client::new(node.address()).await;
         client.join("1", "room:after", "{}").await;
@@ -361,13 +361,13 @@ async fn clients_that_need_no_registry_continue_and_can_leave() {
     // ten more flooding clients: their joins are rejected at once
     for n in 0..10 {
         let mut client = busy.client().await;
-        for word in 0..100 {
-            client.send(&format!(r#"["1","{word}","room:{n}-{word}","phx_join",{{"meta":{{}}}}]"#)).await;
+        for m in 0..100 {
+            client.send(&format!(r#"["1","{m}","room:{n}-{m}","phx_join",{{"meta":{{}}}}]"#)).await;
         }
         for _ in 0..100 {
             client.receive_until("overloaded").await;
         }
-        busy.crowd.push(client);
+        busy.clients.push(client);
     }
     let waiting = waiting(busy.node.metrics_address().unwrap()).await;
     assert!((QUEUE_BYTES..QUEUE_BYTES + MAX_COMMAND).contains(&waiting), "{waiting}");
@@ -389,9 +389,9 @@ async fn part_of_a_flood_is_rejected_and_a_pair_can_still_signal() {
     ];
     let busy = BusyNode::slow_at_watches(Duration::from_micros(200), &limits);
     let (mut me, mut you) = (busy.peer(ME).await, busy.peer(YOU).await);
-    let mut crowd = Vec::new();
+    let mut clients = Vec::new();
     for n in 0..6 {
-        crowd.push((n, busy.peer(&common::id(n)).await));
+        clients.push((n, busy.peer(&common::id(n)).await));
     }
     let (before, finished) = (resident(std::process::id()), Cell::new(false));
     let flood = async |(n, mut client): (usize, Client)| {
@@ -403,7 +403,7 @@ async fn part_of_a_flood_is_rejected_and_a_pair_can_still_signal() {
         client.receive_until(r#"{"online":false}"#).await;
     };
     let flooding = async {
-        join_all(crowd.into_iter().map(flood)).await;
+        join_all(clients.into_iter().map(flood)).await;
         finished.set(true);
     };
     let metrics = busy.node.metrics_address().unwrap();

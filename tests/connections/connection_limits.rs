@@ -169,7 +169,7 @@ async fn signals_before_the_join_is_confirmed_count_towards_the_limit() {
     let mut messages = vec![format!(r#"["1","1","peer:{NEIGHBOUR}","phx_join",{{}}]"#)];
     let offer = format!(r#"["1","g","peer:{NEIGHBOUR}","offer",{{"peer_id":"00000000-0000-4000-8000-00000000000b"}}]"#);
     messages.extend(vec![offer; 20]);
-    client.raw(&messages.iter().flat_map(|words| common::frame(0x81, words.as_bytes())).collect::<Vec<u8>>()).await;
+    client.raw(&messages.iter().flat_map(|message| common::frame(0x81, message.as_bytes())).collect::<Vec<u8>>()).await;
     client.receive_until(r#""status":"ok""#).await;
     for n in 0..20 {
         let expected = if n < 5 { "peer_not_found" } else { "rate_limited" };

@@ -97,9 +97,9 @@ async fn an_invalid_close_code_is_a_protocol_error() {
         scene.expect_closed_after(&frame(0x88, &code.to_be_bytes()), 1002, &format!("the close code {code}")).await;
     }
     for code in [1000_u16, 1001, 1003, 1011, 3000, 4999] {
-        let words = [&code.to_be_bytes(), &b"bye"[..]].concat();
+        let payload = [&code.to_be_bytes(), &b"bye"[..]].concat();
         let mut client = scene.client().await;
-        client.raw(&frame(0x88, &words)).await;
+        client.raw(&frame(0x88, &payload)).await;
         assert_eq!(client.close_code().await, code, "a valid close code");
     }
     scene.finish().await;

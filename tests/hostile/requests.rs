@@ -62,8 +62,8 @@ async fn a_compressed_body_is_rejected() {
         (client.with_token(), r#"[null,"1","phoenix","heartbeat",{}]"#),
         (session(address).await, r#"42["join",{"room":"r"}]"#),
     ];
-    for (path, words) in paths {
-        let bomb = gzip(&format!("{words}{}", " ".repeat(32 << 20)));
+    for (path, message) in paths {
+        let bomb = gzip(&format!("{message}{}", " ".repeat(32 << 20)));
         assert!(bomb.len() < 65_536, "{} bytes", bomb.len());
         let response = request(address, "POST", &path, &["content-encoding: gzip"], &bomb).await;
         assert!(response.http == 400 || response.status() == 400, "{path}: {response:?}");

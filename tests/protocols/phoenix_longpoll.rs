@@ -104,10 +104,10 @@ async fn a_poll_returns_with_the_first_message_or_after_the_window() {
         let (address, path) = (node.address(), client.with_token());
         async move { request(address, "GET", &path, &[], b"").await }
     });
-    other.send(r#"["1","2","room:a","said",{"é\n":"\"\u0000"}]"#).await;
+    other.send(r#"["1","2","room:a","msg",{"é\n":"\"\u0000"}]"#).await;
     let received = polling.await.unwrap().json();
-    assert_eq!(received["messages"], json!([r#"[null,null,"room:a","said",{"é\n":"\"\u0000"}]"#]));
-    client.batch(&[HEARTBEAT, r#"["1","2","room:a","said",{"n":1}]"#]).await;
+    assert_eq!(received["messages"], json!([r#"[null,null,"room:a","msg",{"é\n":"\"\u0000"}]"#]));
+    client.batch(&[HEARTBEAT, r#"["1","2","room:a","msg",{"n":1}]"#]).await;
     other.receive_until(r#"{"n":1}"#).await;
     let ok = json!(["1", "2", "room:a", "phx_reply", { "status": "ok", "response": {} }]);
     assert_eq!(client.poll().await, [heartbeat_reply(), ok], "queued messages arrive immediately and in order");
@@ -227,8 +227,8 @@ async fn a_malformed_body_gets_status_400_and_closes_the_session() {
     let (client, mut other) = (open(&node).await, Client::new(node.address()).await);
     other.join("1", "room:a", "{}").await;
     client.send(r#"["1","1","room:a","phx_join",{}]"#).await;
-    assert_eq!(client.batch(&[r#"["1","2","room:a","said",{}]"#, "[]"]).await, 400);
-    other.expect(r#"[null,null,"room:a","said",{}]"#).await;
+    assert_eq!(client.batch(&[r#"["1","2","room:a","msg",{}]"#, "[]"]).await, 400);
+    other.expect(r#"[null,null,"room:a","msg",{}]"#).await;
 }
 
 #[actix_web::test]
@@ -295,11 +295,11 @@ async fn a_client_that_does_not_poll_is_disconnected_and_no_other_client_waits()
     other.join("1", "room:a", "{}").await;
     let large = "x".repeat(20_000);
     // larger than the queue, but received
-    other.send(&format!(r#"["1","2","room:a","said",{{"x":"{large}"}}]"#)).await;
+    other.send(&format!(r#"["1","2","room:a","msg",{{"x":"{large}"}}]"#)).await;
     other.receive_until("phx_reply").await;
     assert_eq!(client.receive().await[4]["x"], json!(large));
     for n in 0..5 {
-        other.send(&format!(r#"["1","{n}","room:a","said",{{"x":"{large}"}}]"#)).await;
+        other.send(&format!(r#"["1","{n}","room:a","msg",{{"x":"{large}"}}]"#)).await;
         other.receive_until("phx_reply").await;
     }
     expect_closed(&client).await;
@@ -409,7 +409,7 @@ async fn no_message_is_lost_between_two_polls() {
     other.join("1", "room:a", "{}").await;
     let send = async {
         for n in 0..300 {
-            other.send(&format!(r#"["1","2","room:a","said",{{"n":{n}}}]"#)).await;
+            other.send(&format!(r#"["1","2","room:a","msg",{{"n":{n}}}]"#)).await;
             other.receive_until("phx_reply").await;
             if n % 30 == 0 {
                 tokio::time::sleep(Duration::from_millis(495)).await;
@@ -418,7 +418,7 @@ async fn no_message_is_lost_between_two_polls() {
     };
     let receive = async {
         for n in 0..300 {
-            client.expect(json!([null, null, "room:a", "said", { "n": n }])).await;
+            client.expect(json!([null, null, "room:a", "msg", { "n": n }])).await;
         }
     };
     tokio::join!(send, receive);

@@ -182,7 +182,9 @@ impl Runner {
     }
 
     async fn broadcast(&mut self, line: &str) {
-        let [topic, event, payload] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("three words") };
+        let [topic, event, payload] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else {
+            panic!("broadcast needs three arguments")
+        };
         let pubsub = self.node().pubsub();
         wait_until("the topic has a member", || async { pubsub.count(topic) > 0 }).await;
         let payload: serde_json::Value = serde_json::from_str(payload).unwrap();

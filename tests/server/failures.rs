@@ -46,7 +46,7 @@ async fn a_node_stops_with_an_error_when_its_registry_panics() {
     assert_eq!(result.unwrap_err().to_string(), "the registry has died");
 }
 
-/// Forwards its client's messages, and broadcasts `goodbye` when it terminates.
+/// Forwards its client's messages, and broadcasts `left` when it terminates.
 struct Announcing;
 
 impl Channel for Announcing {
@@ -56,7 +56,7 @@ impl Channel for Announcing {
     }
 
     fn terminate(&mut self, _: TerminateReason, ctx: &mut Context<'_>) {
-        ctx.broadcast_from("goodbye", Payload::empty());
+        ctx.broadcast_from("left", Payload::empty());
     }
 }
 
@@ -73,7 +73,7 @@ async fn a_session_that_panics_loses_only_its_own_connection() {
     victim.send(r#"["1","3","room:session","hello",{}]"#).await;
     assert_eq!(victim.close_code().await, 1006);
     // its other channel still terminates, and other clients are not affected
-    other.receive_until("goodbye").await;
+    other.receive_until("left").await;
     let mut next = Client::new(node.address()).await;
     next.join("1", "room:well", "{}").await;
     other.send(r#"["2","4","room:well","hello",{}]"#).await;

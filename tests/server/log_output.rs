@@ -86,9 +86,9 @@ async fn running_out_of_descriptors_is_logged_once_and_affects_only_new_clients(
     alice.join("1", "room:r", "{}").await;
     bob.join("1", "room:r", "{}").await;
     // the kernel completes these connections, but the process cannot accept them
-    let mut crowd = Vec::new();
+    let mut clients = Vec::new();
     for _ in 0..DESCRIPTORS {
-        crowd.push(TcpStream::connect(process.address).await.unwrap());
+        clients.push(TcpStream::connect(process.address).await.unwrap());
     }
     let mut late = Client::from_stream(TcpStream::connect(process.address).await.unwrap());
     late.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
@@ -100,7 +100,7 @@ async fn running_out_of_descriptors_is_logged_once_and_affects_only_new_clients(
         alice.receive_until(r#""status":"ok""#).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    drop(crowd);
+    drop(clients);
     assert!(late.head().await.starts_with("HTTP/1.1 200"), "a waiting client is accepted");
     process.signal("TERM");
     drop((alice, bob, late));
