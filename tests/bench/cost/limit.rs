@@ -42,7 +42,7 @@ struct Connection {
 struct Hub {
     connections: Slab<Connection>,
     members: HashMap<String, Vec<usize>>,
-    has_output: Vec<usize>,
+    with_output: Vec<usize>,
     closed: Vec<usize>,
 }
 
@@ -96,7 +96,7 @@ impl Hub {
     fn queue_output(&mut self, key: usize) {
         if let Some(connection) = self.connections.get_mut(key).filter(|connection| !connection.has_output) {
             connection.has_output = true;
-            self.has_output.push(key);
+            self.with_output.push(key);
         }
     }
 
@@ -158,7 +158,7 @@ impl Hub {
 
     fn send(&mut self, key: usize, text: &[u8]) {
         if let Some(connection) = self.connections.get_mut(key) {
-            connection.put(text, key, &mut self.has_output);
+            connection.put(text, key, &mut self.with_output);
         }
     }
 
@@ -167,13 +167,13 @@ impl Hub {
         let Some(members) = self.members.get(name) else { return };
         for member in members.iter().filter(|member| **member != except) {
             if let Some(connection) = self.connections.get_mut(*member) {
-                connection.put(text, *member, &mut self.has_output);
+                connection.put(text, *member, &mut self.with_output);
             }
         }
     }
 
     fn write_all(&mut self, registry: &Registry) {
-        for key in std::mem::take(&mut self.has_output) {
+        for key in std::mem::take(&mut self.with_output) {
             let Some(connection) = self.connections.get_mut(key) else { continue };
             connection.has_output = false;
             if connection.write(registry, key).is_err() {
@@ -197,11 +197,11 @@ impl Hub {
 }
 
 impl Connection {
-    fn put(&mut self, text: &[u8], key: usize, has_output: &mut Vec<usize>) {
+    fn put(&mut self, text: &[u8], key: usize, with_output: &mut Vec<usize>) {
         put(&mut self.output, text);
         if !self.has_output {
             self.has_output = true;
-            has_output.push(key);
+            with_output.push(key);
         }
     }
 
