@@ -119,7 +119,7 @@ async fn all_floods_at_once_are_rejected_and_a_pair_can_still_signal() {
     tokio::join!(flooding, pair);
     let held = held.get().max(metric(&process, "handclasp_held_bytes ").await.unwrap_or(0));
     assert!(held > MAX_HELD / 2, "no flood: {held} bytes were held");
-    let overloaded = metric(&process, r#"handclasp_signals_total{protocol="peerjs",verdict="overloaded"} "#).await;
+    let overloaded = metric(&process, r#"handclasp_signals_total{protocol="peerjs",status="overloaded"} "#).await;
     assert!(overloaded.is_some_and(|signals| signals > 0), "{overloaded:?} signals were rejected");
 }
 
