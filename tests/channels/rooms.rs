@@ -3,7 +3,7 @@
 use handclasp::Node;
 use serde_json::{Value, json};
 
-use crate::common::{self, Client, empty, node};
+use crate::common::{self, Client, node, wait_until_empty};
 
 const ID: &str = "20dd48ca-fdcf-41c9-9a3b-2a1ab2a0f1c4";
 
@@ -15,8 +15,8 @@ async fn member(node: &Node, payload: &str) -> Client {
 
 /// Says `event` to the room and returns the answer's status and response.
 async fn ask(client: &mut Client, event: &str, payload: &str) -> (String, Value) {
-    client.say(&format!(r#"["1","2","room:a","{event}",{payload}]"#)).await;
-    let answer: Value = serde_json::from_str(&client.hear_until("phx_reply").await).unwrap();
+    client.send(&format!(r#"["1","2","room:a","{event}",{payload}]"#)).await;
+    let answer: Value = serde_json::from_str(&client.receive_until("phx_reply").await).unwrap();
     (answer[4]["status"].as_str().unwrap().to_owned(), answer[4]["response"].clone())
 }
 
@@ -26,7 +26,7 @@ async fn refused(client: &mut Client, event: &str, payload: &str, reason: &str) 
 
 /// The next thing heard, which must be this event: its payload.
 async fn hear(client: &mut Client, event: &str) -> Value {
-    let heard: Value = serde_json::from_str(&client.hear().await).unwrap();
+    let heard: Value = serde_json::from_str(&client.receive().await).unwrap();
     assert_eq!(heard[3], event, "{heard}");
     heard[4].clone()
 }
@@ -50,14 +50,14 @@ async fn everybody_else_hears_what_one_says() {
     let mut stranger = Client::new(node.address()).await;
     stranger.join("1", "room:b", "{}").await;
     assert_eq!(ask(&mut one, "hello", r#"{"a":[1]}"#).await, ("ok".into(), json!({})));
-    other.hears(r#"[null,null,"room:a","hello",{"a":[1]}]"#).await;
-    one.say_bytes(b"\x00\x01\x01\x06\x0413room:ablob\x00\xff").await;
-    one.hear_until("phx_reply").await;
-    assert_eq!(other.hear_any().await, common::Heard::Binary(b"\x02\x06\x04room:ablob\x00\xff".to_vec()));
-    one.hears_nothing().await;
-    stranger.hears_nothing().await;
+    other.expect(r#"[null,null,"room:a","hello",{"a":[1]}]"#).await;
+    one.send_binary(b"\x00\x01\x01\x06\x0413room:ablob\x00\xff").await;
+    one.receive_until("phx_reply").await;
+    assert_eq!(other.receive_any().await, common::Received::Binary(b"\x02\x06\x04room:ablob\x00\xff".to_vec()));
+    one.expect_nothing().await;
+    stranger.expect_nothing().await;
     drop((one, other, stranger));
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -67,7 +67,7 @@ async fn the_brokers_own_words_are_not_the_clients() {
     for event in ["phx_close", "phx_error", "phx_reply", "presence_state", "presence_diff", "peer_up", "registered"] {
         refused(&mut one, event, "{}", "reserved event").await;
     }
-    other.hears_nothing().await;
+    other.expect_nothing().await;
 }
 
 #[actix_web::test]
@@ -91,9 +91,9 @@ async fn a_member_that_joins_with_a_meta_is_listed_and_sees_the_list() {
     drop(one);
     let diff = hear(&mut seer, "presence_diff").await;
     assert_eq!((metas(&diff["joins"]), metas(&diff["leaves"])), (vec![], vec![json!({ "name": "uno" })]));
-    deaf.hears_nothing().await;
+    deaf.expect_nothing().await;
     drop((deaf, seer));
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -128,17 +128,17 @@ async fn a_meta_is_an_object_of_bounded_size_that_forges_no_phx_ref() {
         (r#"{"phx_ref_prev":"x"}"#, "invalid meta"),
         (r#"{"\u0070hx_ref":"x"}"#, "invalid meta"),
     ] {
-        client.say(&format!(r#"["1","1","room:a","phx_join",{{"meta":{meta}}}]"#)).await;
+        client.send(&format!(r#"["1","1","room:a","phx_join",{{"meta":{meta}}}]"#)).await;
         let want = json!(["1", "1", "room:a", "phx_reply", { "status": "error", "response": { "reason": reason } }]);
-        assert_eq!(serde_json::from_str::<Value>(&client.hear().await).unwrap(), want, "{meta}");
+        assert_eq!(serde_json::from_str::<Value>(&client.receive().await).unwrap(), want, "{meta}");
     }
     let fits = format!(r#"{{"name":"{}"}}"#, "x".repeat(21));
     client.join("1", "room:a", &format!(r#"{{"meta":{fits}}}"#)).await;
     refused(&mut client, "update_meta", &long, "meta too large").await;
     refused(&mut client, "update_meta", "[]", "invalid meta").await;
     refused(&mut client, "update_meta", r#"{"phx_ref":"x"}"#, "invalid meta").await;
-    client.say_bytes(b"\x00\x01\x01\x06\x0b13room:aupdate_meta{}").await;
-    assert!(client.hear_until("phx_reply").await.contains("invalid meta"));
+    client.send_binary(b"\x00\x01\x01\x06\x0b13room:aupdate_meta{}").await;
+    assert!(client.receive_until("phx_reply").await.contains("invalid meta"));
 }
 
 #[actix_web::test]
@@ -148,7 +148,7 @@ async fn a_member_that_is_not_listed_has_no_presence_entry_to_change() {
     assert_eq!(hear(&mut seer, "presence_state").await, json!({}));
     refused(&mut plain, "update_meta", "{}", "not listed").await;
     refused(&mut seer, "update_meta", "{}", "not listed").await;
-    seer.hears_nothing().await;
+    seer.expect_nothing().await;
 }
 
 #[actix_web::test]
@@ -156,11 +156,11 @@ async fn a_join_that_asks_for_nonsense_is_refused() {
     let node = node(&[]);
     let mut client = Client::new(node.address()).await;
     for payload in ["[]", "1", "null", r#""x""#, r#"{"presence":1}"#] {
-        client.say(&format!(r#"["1","1","room:a","phx_join",{payload}]"#)).await;
-        assert!(client.hear().await.contains(r#"{"reason":"invalid payload"}"#), "{payload}");
+        client.send(&format!(r#"["1","1","room:a","phx_join",{payload}]"#)).await;
+        assert!(client.receive().await.contains(r#"{"reason":"invalid payload"}"#), "{payload}");
     }
-    client.say_bytes(b"\x00\x01\x01\x06\x0811room:aphx_join{}").await;
-    assert!(client.hear().await.contains(r#"{"reason":"invalid payload"}"#));
+    client.send_binary(b"\x00\x01\x01\x06\x0811room:aphx_join{}").await;
+    assert!(client.receive().await.contains(r#"{"reason":"invalid payload"}"#));
 }
 
 #[actix_web::test]
@@ -169,15 +169,15 @@ async fn a_room_holds_as_many_rows_and_members_as_it_may() {
     let listed = member(&node, r#"{"meta":{}}"#).await;
     let mut client = Client::new(node.address()).await;
     let full = r#"["1","1","room:a","phx_reply",{"status":"error","response":{"reason":"topic is full"}}]"#;
-    client.ask_for(r#"["1","1","room:a","phx_join",{"meta":{}}]"#, full).await;
+    client.exchange(r#"["1","1","room:a","phx_join",{"meta":{}}]"#, full).await;
     let (second, third) = (member(&node, "{}").await, member(&node, r#"{"presence":true}"#).await);
-    client.ask_for(r#"["1","1","room:a","phx_join",{}]"#, full).await;
+    client.exchange(r#"["1","1","room:a","phx_join",{}]"#, full).await;
     drop((listed, second, third));
     empty_but_one(&node).await;
     client.join("1", "room:a", r#"{"meta":{}}"#).await;
 }
 
 async fn empty_but_one(node: &Node) {
-    common::eventually("an empty room", || async { node.pubsub().count("room:a") == 0 && node.connections() == 1 })
+    common::wait_until("an empty room", || async { node.pubsub().count("room:a") == 0 && node.connections() == 1 })
         .await;
 }
