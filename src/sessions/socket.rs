@@ -341,7 +341,7 @@ impl Socket {
         let Some(mut server) = self.remove_join(topic) else { return };
         self.effects.push_back(Effect::Unsubscribe(server.id));
         self.send(Outbound::Close { join_ref: server.join_ref.take(), topic: topic.clone() });
-        self.drop_server(topic, server);
+        self.drop_server(topic, *server);
     }
 
     /// The channel's last word. That it stops is no news, and it intercepts nothing any more: either
@@ -361,7 +361,7 @@ impl Socket {
         if let Some(mut server) = self.remove_join(topic) {
             self.effects.push_back(Effect::Unsubscribe(server.id));
             self.send(Outbound::Error { join_ref: server.join_ref.take(), topic: topic.clone() });
-            self.drop_server(topic, server);
+            self.drop_server(topic, *server);
         }
     }
 

@@ -51,7 +51,7 @@ impl Channel for Slow {
             "panic" => ctx.reply_async(async { panic!("the future has failed") }, |_: &mut Self, (), _| Reply::ok()),
             "wrong" => ctx.reply_async(async {}, |_: &mut Other, (), _| Reply::ok()),
             "twice" => ctx.reply_async(self.0.wait("first"), |channel: &mut Self, _, ctx| {
-                ctx.reply_async(channel.0.wait("second"), |_: &mut Self, word, _| Reply::ok_with(&word.unwrap()))
+                ctx.reply_async(channel.0.wait("second"), |_: &mut Self, word, _| Reply::ok_with(word.unwrap()))
             }),
             "stop" => ctx.reply_async(self.0.wait("stop"), |_: &mut Self, _, ctx| {
                 ctx.stop();
@@ -60,12 +60,12 @@ impl Channel for Slow {
             _ if event.starts_with("spawn") => {
                 let request = ctx.request_ref();
                 let spawned = ctx.spawn(self.0.wait(event), |_: &mut Self, word, ctx| {
-                    ctx.push("spawned", &word.unwrap());
+                    ctx.push("spawned", word.unwrap());
                     ctx.reply(request, Reply::ok_with(&ctx.request_ref().reference.as_deref()));
                 });
                 spawned.map_or_else(|error| Reply::error(error.reason()), |()| Reply::NoReply)
             }
-            name => ctx.reply_async(self.0.wait(name), |_: &mut Self, word, _| Reply::ok_with(&word.unwrap())),
+            name => ctx.reply_async(self.0.wait(name), |_: &mut Self, word, _| Reply::ok_with(word.unwrap())),
         }
     }
 
