@@ -51,7 +51,7 @@ async fn observer_hears_the_lobby_and_sees_who_is_there() {
     });
     let mut client = server.connect().await;
     client.join("room:lobby", json!({ "meta": {} })).await;
-    crate::common::eventually("the observer listens", || async { server.pubsub().count("room:lobby") == 2 }).await;
+    crate::common::wait_until("the observer listens", || async { server.pubsub().count("room:lobby") == 2 }).await;
     client.push("room:lobby", "said", json!("hello")).await;
     let (words, present) = observed.await.unwrap();
     assert_eq!((&*words, present.len()), ("hello", 1));
