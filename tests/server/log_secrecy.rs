@@ -168,7 +168,7 @@ async fn no_log_line_contains_a_payload_a_secret_or_a_token() {
     // a thread of its own writes the lines in order, and no other client uses this mount
     drop(Client::open(process.address, "/peer/websocket", &[]).await);
     let is_complete = |log: &str| {
-        log.contains(" to /peer\n") && log.matches("connected from").count() == log.matches(": gone\n").count()
+        log.contains(" to /peer\n") && log.matches("connected from").count() == log.matches(": closed\n").count()
     };
     wait_until("the last line", || async { is_complete(&log()) }).await;
     let (text, proof) = (log(), BASE64_URL_SAFE_NO_PAD.encode(MARKER));
