@@ -20,7 +20,6 @@ use crate::broker::registry::command::{
 use crate::broker::registry::held_signals::HeldSignal;
 use crate::broker::registry::permits::{CommandBudget, Permit};
 use crate::broker::registry::{ExitSignal, Registry};
-use crate::broker::subscription::{SubscribeError, Subscription};
 use crate::broker::topic_table::TopicTable;
 use crate::config::schema::Config;
 use crate::connections::connection::{Connection, ConnectionId, Member, MemberId};
@@ -91,15 +90,6 @@ impl Pubsub {
     /// The topics of a realm that have members on this node.
     pub(crate) fn topics_of(&self, realm: Realm) -> Vec<Topic> {
         self.0.local.table.topics_of(realm)
-    }
-
-    /// Has the server's own code hear what is broadcast on `topic`: all of it, from the moment this returns until the
-    /// [`Subscription`] is dropped.
-    ///
-    /// # Errors
-    /// [`SubscribeError`] when the topic is full, or too much waits for the registry.
-    pub async fn subscribe(&self, topic: &Topic) -> Result<Subscription, SubscribeError> {
-        Subscription::start(self, topic).await
     }
 
     /// The topic's presence list, as this node knows it: to each key what is said of it. Of other nodes it knows what

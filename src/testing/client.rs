@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::close::{self, Reason};
 use crate::message::Payload;
+use crate::protocols::phoenix::{JOIN, LEAVE};
 use crate::testing::received::{Kind, Received, Shown, frame};
 use crate::transports::longpoll::handle::{Fetched, LongPollHandle, Via};
 
@@ -62,7 +63,7 @@ impl TestClient {
     pub async fn try_join(&mut self, topic: &str, params: impl Into<Payload>) -> Result<Payload, Payload> {
         let join_ref = (self.last_ref + 1).to_string();
         self.join_refs.insert(topic.to_owned(), join_ref);
-        let join = self.push(topic, "phx_join", params).await;
+        let join = self.push(topic, JOIN, params).await;
         let (status, payload) = self.reply(join).await;
         if status == "ok" { Ok(payload) } else { Err(payload) }
     }
@@ -83,7 +84,7 @@ impl TestClient {
     pub fn leave(&mut self, topic: &str) -> impl Future<Output = ()> {
         let at = Location::caller();
         async move {
-            let leave = self.push(topic, "phx_leave", Payload::empty()).await;
+            let leave = self.push(topic, LEAVE, Payload::empty()).await;
             self.assert_reply_at(at, leave, "ok", json!({}).into()).await;
             self.next_of(at, topic.to_owned(), Kind::Close).await;
         }

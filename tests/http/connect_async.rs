@@ -100,7 +100,7 @@ async fn a_future_decides_on_every_transport() {
 
 #[actix_web::test]
 async fn clients_that_wait_have_their_place_and_lose_it_when_they_hang_up() {
-    let (node, waiting, open) = start(&["limits.connections_per_address=2"]);
+    let (node, waiting, open) = start(&["limits.sockets_per_ip=2"]);
     let asking = || async { answer(&node, "user=slow").await };
     let (mut one, mut other) = (Box::pin(asking()), Box::pin(asking()));
     tokio::select! {
