@@ -175,6 +175,16 @@ impl TestClient {
         self.refute(Location::caller(), topic.to_owned(), Kind::Broadcast(event.to_owned()))
     }
 
+    /// The client has received nothing but what earlier assertions have taken.
+    #[track_caller]
+    pub fn assert_quiet(&mut self) -> impl Future<Output = ()> {
+        let at = Location::caller();
+        async move {
+            self.settle(at).await;
+            assert!(self.received.is_empty(), "{at}: not quiet\n{}", self.listing());
+        }
+    }
+
     /// The server ends the join: its channel has stopped, or another connection has taken its place.
     #[track_caller]
     pub fn assert_close(&mut self, topic: &str) -> impl Future<Output = ()> {
@@ -213,15 +223,19 @@ impl TestClient {
         self.wait(at, what, |it| it.topic == topic && it.kind == kind).await.payload
     }
 
-    /// What has been sent comes before the answers of two heartbeats: a session handles what its client says before
-    /// what it is told, and only after that what the client says next.
     async fn refute(&mut self, at: &Location<'_>, topic: String, kind: Kind) {
+        self.settle(at).await;
+        if let Some(it) = self.received.iter().find(|it| it.topic == topic && it.kind == kind) {
+            panic!("{at}: received {it}");
+        }
+    }
+
+    /// Receives all that has been sent. It comes before the answers of two heartbeats: a session handles what its
+    /// client says before what it is told, and only after that what the client says next.
+    async fn settle(&mut self, at: &Location<'_>) {
         for _ in 0..2 {
             let heartbeat = self.push("phoenix", "heartbeat", Payload::empty()).await;
             self.assert_reply_at(at, heartbeat, "ok", Payload::empty()).await;
-        }
-        if let Some(it) = self.received.iter().find(|it| it.topic == topic && it.kind == kind) {
-            panic!("{at}: received {it}");
         }
     }
 
