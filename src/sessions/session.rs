@@ -12,7 +12,7 @@ use crate::broker::pubsub::Pubsub;
 use crate::broker::registry::command::{ChangePresence, Subscribe, Watch};
 use crate::broker::registry::permits::Permit;
 use crate::channels::effect::Effect;
-use crate::channels::tasks::TaskFuture;
+use crate::channels::task_future::TaskFuture;
 use crate::close::{self, Reason};
 use crate::connections::connection::{Connection, MailboxStream};
 use crate::connections::connection::{Member, MemberId};

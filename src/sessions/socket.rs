@@ -12,6 +12,7 @@ mod callbacks;
 pub(crate) mod channel_server;
 mod join;
 mod subscriptions;
+mod task_table;
 mod tasks;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -37,7 +38,7 @@ use crate::metrics::families::Metrics;
 use crate::refusal::{JoinRefusal, PushRefusal};
 use crate::sessions::settings::SocketSettings;
 use crate::sessions::socket::channel_server::{ChannelServer, QueuedPush};
-use crate::sessions::socket::tasks::Tasks;
+use crate::sessions::socket::task_table::TaskTable;
 use crate::small_map::SmallMap;
 use crate::topic::Topic;
 
@@ -58,7 +59,7 @@ pub(crate) struct Socket {
     /// How many signals wait for whom.
     pub(crate) waiting: BTreeMap<Topic, u32>,
     /// Futures that its channels have started.
-    pub(crate) tasks: Option<Box<Tasks>>,
+    pub(crate) tasks: Option<Box<TaskTable>>,
     pub(crate) join_rate: TokenBucket,
     pub(crate) last_join: u32,
     pub(crate) client: Client,

@@ -176,7 +176,7 @@ async fn a_join_that_asks_for_nonsense_is_refused() {
 
 #[actix_web::test]
 async fn a_room_holds_as_many_rows_and_members_as_it_may() {
-    let server = server(&["presence.rows_per_topic=1", "limits.members_per_topic=3"]);
+    let server = server(&["presence.entries_per_topic=1", "limits.members_per_topic=3"]);
     let listed = member(&server, json!({ "meta": {} })).await;
     let mut client = server.connect().await;
     refused_join(&mut client, json!({ "meta": {} }), "topic is full").await;

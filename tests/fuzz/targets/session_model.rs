@@ -13,7 +13,7 @@ use super::hello::METRICS;
 use crate::broker::registry::permits::{CommandBudget, Permit};
 use crate::channels::channel::Router;
 use crate::channels::effect::Effect;
-use crate::channels::tasks::TaskFuture;
+use crate::channels::task_future::TaskFuture;
 use crate::config::schema::Limits;
 use crate::connections::connection::{Connection, ConnectionId};
 use crate::connections::envelope::SocketEvent;
