@@ -7,6 +7,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::Socket;
 use crate::channels::channel::{Channel, DynChannel};
 use crate::channels::context::Context;
 use crate::channels::effect::Effect;
@@ -14,7 +15,6 @@ use crate::channels::reply::{Join, LimitError, TerminateReason};
 use crate::connections::token_bucket::RateVerdict;
 use crate::message::{JoinId, Outbound, Payload, Ref, Status};
 use crate::refusal::JoinRefusal;
-use crate::sessions::socket::Socket;
 use crate::sessions::socket::channel_server::{Backlog, ChannelServer, PendingJoin, QueuedPush};
 use crate::topic::Topic;
 

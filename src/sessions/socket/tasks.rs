@@ -1,9 +1,9 @@
 //! How a socket starts the tasks of its channels, hands them their results, and aborts them.
 
+use super::Socket;
 use crate::channels::context::NewTask;
 use crate::channels::effect::Effect;
 use crate::message::{JoinId, TaskId};
-use crate::sessions::socket::Socket;
 use crate::topic::Topic;
 
 impl Socket {

@@ -25,7 +25,6 @@ use crate::message::{
 };
 use crate::protocol::{Decoded, Delivery, Frame, Protocol};
 use crate::sessions::settings::SocketSettings;
-use crate::sessions::socket::channel_server::QueuedPush;
 use crate::sessions::socket::{Dispatch, Socket};
 use crate::topic::{Realm, Topic};
 
@@ -275,26 +274,18 @@ impl<P: Protocol> SessionModel<P> {
     // ---- the guarantees
 
     pub(super) fn check(&self) {
-        let (socket, most) = (&self.socket, self.socket.settings.limits.joins_per_socket);
-        assert!(socket.joins.len() <= most, "{} topics are joined, the limit is {most}", socket.joins.len());
-        assert!(
-            socket.client.subscriptions_left <= most,
-            "{} of {most} subscriptions are left",
-            socket.client.subscriptions_left
-        );
-        let subscriptions = most - socket.client.subscriptions_left;
-        assert_eq!(socket.topics.len(), socket.joins.len() + subscriptions, "unknown joins");
+        let audit = self.socket.audit();
+        let most = audit.max_joins;
+        assert!(audit.joins <= most, "{} topics are joined, the limit is {most}", audit.joins);
+        assert!(audit.subscriptions_left <= most, "{} of {most} subscriptions are left", audit.subscriptions_left);
+        let subscriptions = most - audit.subscriptions_left;
+        assert_eq!(audit.topics, audit.joins + subscriptions, "unknown joins");
         assert_eq!(METRICS.channel_crashes.get(), 0, "a channel has panicked");
-        assert!(self.is_closed || socket.effects.is_empty());
-        for joined in socket.joins.values() {
-            assert!(joined.superseded() <= most, "{} superseded joins wait with one join", joined.superseded());
-            let backlog = joined.backlog_len();
-            let room = socket.settings.limits.queue_bytes / size_of::<QueuedPush>() + 1;
-            assert!(backlog <= room, "{backlog} messages wait for a join");
-        }
-        assert!(socket.client.tasks_left <= socket.settings.limits.tasks_per_socket, "tasks are returned twice");
-        let waiting: u32 = socket.waiting.values().sum();
-        assert_eq!(waiting as usize, self.registry.held(), "waiting signals");
+        assert!(self.is_closed || audit.pending_effects == 0);
+        assert!(audit.max_superseded <= most, "{} superseded joins wait with one join", audit.max_superseded);
+        assert!(audit.max_backlog <= audit.backlog_room, "{} messages wait for a join", audit.max_backlog);
+        assert!(audit.tasks_left <= audit.max_tasks, "tasks are returned twice");
+        assert_eq!(audit.held_signals, self.registry.held(), "waiting signals");
     }
 
     /// Runs every pending command and event. Then every join has a reply, and the socket's memberships are those of the
@@ -315,16 +306,17 @@ impl<P: Protocol> SessionModel<P> {
             assert!(replied >= *joins, "{reference:?} joined {joins} times, and has {replied} replies");
         }
         assert!(!self.socket.is_joining());
-        let (left, limit) = (self.socket.client.tasks_left, self.socket.settings.limits.tasks_per_socket);
-        assert_eq!(left, limit, "tasks that never ran");
-        assert!(self.socket.joins.values().all(|joined| !joined.is_waiting()), "messages wait for ever");
-        assert_eq!(self.registry.members(), self.socket.topics.len(), "memberships");
-        assert!(self.socket.waiting.is_empty(), "signals wait for ever");
+        let audit = self.socket.audit();
+        assert_eq!(audit.tasks_left, audit.max_tasks, "tasks that never ran");
+        assert_eq!(audit.waiting_joins, 0, "messages wait for ever");
+        assert_eq!(self.registry.members(), audit.topics, "memberships");
+        assert_eq!(audit.held_signals, 0, "signals wait for ever");
     }
 
     pub(super) fn end(&mut self) {
         self.socket.disconnect(self.now);
-        assert!(self.socket.joins.is_empty() && self.socket.topics.is_empty());
+        let audit = self.socket.audit();
+        assert_eq!((audit.joins, audit.topics), (0, 0));
         while let Some(effect) = self.socket.next_effect() {
             assert!(
                 matches!(effect, Effect::Broadcast { .. } | Effect::Signal { .. }),
