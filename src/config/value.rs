@@ -143,7 +143,7 @@ pub(crate) fn origins(value: &DeValue<'_>) -> Result<Origins, String> {
         Some(word) => Ok(word.to_owned()),
         None => refuse(item, "an origin such as https://example.com"),
     })?;
-    Origins::parse(&words)
+    Origins::parse(&words).map_err(|error| error.to_string())
 }
 
 /// Levels and `target=level`, and nothing else. `env_logger` takes any other word for a target, so that a typo would

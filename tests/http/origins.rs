@@ -169,7 +169,7 @@ fn an_invalid_entry_is_named_in_the_error() {
         "ht tp://a.test",
         "Same",
     ] {
-        let error = Origins::parse(&[entry]).unwrap_err();
+        let error = Origins::parse(&[entry]).unwrap_err().to_string();
         assert!(error.contains(&format!("{entry:?}")), "{error}");
     }
 }
