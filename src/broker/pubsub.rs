@@ -21,7 +21,6 @@ use crate::broker::registry::command::{
 use crate::broker::registry::held_signals::HeldSignal;
 use crate::broker::registry::permits::{CommandBudget, Permit};
 use crate::broker::registry::{ExitSignal, Registry};
-use crate::broker::subscription::{SubscribeError, Subscription};
 use crate::broker::topic_table::TopicTable;
 use crate::config::schema::Config;
 use crate::connections::connection::{Connection, ConnectionId, Member, MemberId};
@@ -94,15 +93,6 @@ impl Pubsub {
     /// The topics of a realm that have members on this node.
     pub(crate) fn topics_of(&self, realm: Realm) -> Vec<Topic> {
         self.0.local.table.topics_of(realm)
-    }
-
-    /// Subscribes the server's own code to `topic`. The [`Subscription`] receives every broadcast that is made after
-    /// this function has returned, until it is dropped.
-    ///
-    /// # Errors
-    /// [`SubscribeError`] when the topic is full, or when the registry's command queue is.
-    pub async fn subscribe(&self, topic: &Topic) -> Result<Subscription, SubscribeError> {
-        Subscription::start(self, topic).await
     }
 
     /// The topic's presence list, as this node knows it: the `meta` objects of each key. Other nodes send their entries

@@ -46,6 +46,17 @@ pub struct Subscription {
     pubsub: Pubsub,
 }
 
+impl Pubsub {
+    /// Subscribes the server's own code to `topic`: the [`Subscription`] receives every broadcast from the moment that
+    /// this returns until it is dropped.
+    ///
+    /// # Errors
+    /// [`SubscribeError`] when the topic is full, or the registry's command queue is.
+    pub async fn subscribe(&self, topic: &Topic) -> Result<Subscription, SubscribeError> {
+        Subscription::start(self, topic).await
+    }
+}
+
 impl Subscription {
     pub(crate) async fn start(pubsub: &Pubsub, topic: &Topic) -> Result<Self, SubscribeError> {
         let permit = pubsub.budget().take(topic.key().len()).ok_or(SubscribeError::Overloaded)?;

@@ -1,8 +1,8 @@
 //! What a topic does: the trait that a channel implements, and the router that chooses a channel by the topic's name.
 //!
-//! A channel is a plain value inside its socket, not an actor: one for each join, dropped with it. It
-//! never blocks: work that takes time runs elsewhere and answers through a [`ReplyHandle`](crate::channels::ReplyHandle)
-//! or a [`ChannelHandle`](crate::channels::ChannelHandle).
+//! A channel is a plain value inside its socket, not an actor: one for each join, dropped with it. It never blocks.
+//! What takes time is a future that it [awaits](crate::channels::tasks), or runs elsewhere and answers through a
+//! [`ReplyHandle`](crate::channels::ReplyHandle) or a [`ChannelHandle`](crate::channels::ChannelHandle).
 
 use std::any::Any;
 use std::fmt;

@@ -3,11 +3,15 @@
 //! Nothing is done at once: each wish becomes an [`Effect`], which the socket takes over when the
 //! channel's function has returned.
 
+use std::any::Any;
+use std::cell::Cell;
 use std::fmt;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use compact_str::CompactString;
+use futures_util::future::AbortHandle;
 
 use crate::broker::registry::permits::Permit;
 use crate::channels::assigns::Assigns;
@@ -15,7 +19,7 @@ use crate::channels::client::Client;
 use crate::channels::effect::Effect;
 use crate::channels::handles::{ChannelHandle, ReplyHandle};
 use crate::channels::reply::{Join, LimitError, Reply};
-use crate::channels::tasks::NewTask;
+use crate::channels::task_future::TaskFuture;
 use crate::connections::connection::ConnectionId;
 use crate::message::{
     Broadcast, Event, JoinId, NameClaim, Outbound, Payload, PresenceChange, PresenceEntry, Reach, Ref, RequestRef,
@@ -33,6 +37,38 @@ pub(crate) enum Action {
     Unsubscribe(Topic),
     /// To run a future.
     Spawn(Box<NewTask>),
+}
+
+/// What a channel does with a future's output, or with its panic. The channel is the one that started the future.
+pub(crate) type Completion = Box<dyn FnOnce(&mut dyn Any, &mut Context<'_>) -> Reply>;
+
+/// A running future, as its socket sees it. Dropping it aborts the future.
+pub(crate) struct Task {
+    /// Whether what the client says to the topic waits until the task is done.
+    pub(crate) is_ordered: bool,
+    /// The request that the callback handles, if it handles one.
+    pub(crate) reference: Option<Ref>,
+    pub(super) result: Rc<Cell<Option<Completion>>>,
+    pub(super) abort: AbortHandle,
+}
+
+impl Task {
+    /// The result, once the future is ready.
+    pub(crate) fn take_result(&self) -> Option<Completion> {
+        self.result.take()
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.abort.abort();
+    }
+}
+
+/// A task that a channel has asked for.
+pub(crate) struct NewTask {
+    pub(crate) task: Task,
+    pub(crate) future: TaskFuture,
 }
 
 /// What the channel's doings leave to be done when it has returned.

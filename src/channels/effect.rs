@@ -3,7 +3,7 @@
 //! Nothing is done here, and what a client or a topic is told is in [`message`](crate::message).
 
 use crate::broker::registry::permits::Permit;
-use crate::channels::tasks::TaskFuture;
+use crate::channels::task_future::TaskFuture;
 use crate::close::Reason;
 use crate::message::{Broadcast, JoinId, Membership, Outbound, PresenceChange, Reach, Signal, TaskId};
 use crate::topic::Topic;

@@ -9,6 +9,7 @@ pub(crate) mod context;
 pub(crate) mod effect;
 pub(crate) mod handles;
 pub(crate) mod reply;
+pub(crate) mod task_future;
 pub(crate) mod tasks;
 
 pub use crate::connections::connection::ConnectionId;

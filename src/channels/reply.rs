@@ -26,7 +26,7 @@ pub enum Join {
     Ok(Payload, Membership),
     /// The client is answered `error` with this payload.
     Error(Payload),
-    /// The channel will say so later, with [`Context::complete_join`](crate::channels::context::Context::complete_join). What the client sends to the topic
+    /// The channel decides later: by a future ([`Context::join_async`](crate::channels::context::Context::join_async)), or with [`Context::complete_join`](crate::channels::context::Context::complete_join). What the client sends to the topic
     /// meanwhile waits, up to `limits.queue_bytes`; its other topics and its heartbeats do not. Nothing
     /// but the client's own patience ends the waiting.
     Pending,

@@ -6,65 +6,15 @@
 
 use std::any::Any;
 use std::cell::Cell;
-use std::fmt;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::rc::Rc;
 
 use futures_util::FutureExt;
-use futures_util::future::{AbortHandle, Abortable, Aborted, LocalBoxFuture};
 
-use crate::channels::channel::{Channel, DynChannel};
-use crate::channels::context::{Action, Context};
+use crate::channels::channel::Channel;
+use crate::channels::context::{Action, Completion, Context, NewTask, Task};
 use crate::channels::reply::{Join, LimitError, Reply};
-use crate::message::Ref;
-
-/// What is to be done with a future's output, or with its panic.
-pub(crate) type Completion = Box<dyn FnOnce(&mut DynChannel, &mut Context<'_>) -> Reply>;
-
-/// A future to be polled to its end, or until its [`Task`] is dropped.
-pub(crate) struct TaskFuture(Abortable<LocalBoxFuture<'static, ()>>);
-
-impl TaskFuture {
-    /// Runs it. An error means that nobody waits for it any more.
-    pub(crate) async fn run(self) -> Result<(), Aborted> {
-        self.0.await
-    }
-}
-
-impl fmt::Debug for TaskFuture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TaskFuture")
-    }
-}
-
-/// A running future, as its socket sees it. Dropping it aborts the future.
-pub(crate) struct Task {
-    /// Whether what the client says to the topic waits until the task is done.
-    pub(crate) is_ordered: bool,
-    /// The request that the callback handles, if it handles one.
-    pub(crate) reference: Option<Ref>,
-    result: Rc<Cell<Option<Completion>>>,
-    abort: AbortHandle,
-}
-
-impl Task {
-    /// The result, once the future is ready.
-    pub(crate) fn take_result(&self) -> Option<Completion> {
-        self.result.take()
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.abort.abort();
-    }
-}
-
-/// A task that a channel has asked for.
-pub(crate) struct NewTask {
-    pub(crate) task: Task,
-    pub(crate) future: TaskFuture,
-}
+use crate::channels::task_future::TaskFuture;
 
 /// Work that takes time.
 impl Context<'_> {
@@ -210,8 +160,7 @@ impl Context<'_> {
             };
             kept.set(Some(done));
         };
-        let (abort, registration) = AbortHandle::new_pair();
-        let future = TaskFuture(Abortable::new(future.boxed_local(), registration));
+        let (future, abort) = TaskFuture::new(future.boxed_local());
         let reference = if is_ordered { self.scope.reference.clone() } else { None };
         let task = Task { is_ordered, reference, result, abort };
         self.outcome.actions.push(Action::Spawn(Box::new(NewTask { task, future })));
@@ -219,7 +168,6 @@ impl Context<'_> {
     }
 }
 
-fn downcast<C: Channel>(channel: &mut DynChannel) -> &mut C {
-    let channel: &mut dyn Any = channel;
+fn downcast<C: Channel>(channel: &mut dyn Any) -> &mut C {
     channel.downcast_mut().expect("a task's callback takes the type of the channel that started it")
 }

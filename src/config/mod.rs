@@ -24,6 +24,6 @@ pub(crate) mod value;
 
 pub use ice::IceServer;
 pub use load::Errors;
-pub use origin::Origins;
+pub use origin::{InvalidOrigin, Origins};
 pub use schema::*;
 pub use value::LogFormat;

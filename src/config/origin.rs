@@ -30,7 +30,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 /// assert!(origins.allows(Some("https://app.example.com"), Some("broker.test")));
 /// assert!(origins.allows(Some("http://broker.test:4000"), Some("broker.test:4000")));
 /// assert!(!origins.allows(Some("https://evil.test"), Some("broker.test")));
-/// # Ok::<(), String>(())
+/// # Ok::<(), handclasp::config::InvalidOrigin>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origins(Vec<Rule>);
@@ -66,8 +66,15 @@ impl Default for Origins {
 }
 
 impl Origins {
-    /// Parses a list of entries. The error says which entry is invalid, and why.
-    pub fn parse(entries: &[impl AsRef<str>]) -> Result<Self, String> {
+    /// Parses a list of entries.
+    ///
+    /// # Errors
+    /// [`InvalidOrigin`], which says which entry is invalid, and why.
+    pub fn parse(entries: &[impl AsRef<str>]) -> Result<Self, InvalidOrigin> {
+        Self::parse_rules(entries).map_err(InvalidOrigin)
+    }
+
+    fn parse_rules(entries: &[impl AsRef<str>]) -> Result<Self, String> {
         let rules: Vec<Rule> = entries.iter().map(|entry| Rule::parse(entry.as_ref())).collect::<Result<_, _>>()?;
         match rules.len() {
             0 => Err("an empty list would refuse every page: write \"same\", \"any\" or some origins".into()),
@@ -95,6 +102,18 @@ impl Origins {
         }
     }
 }
+
+/// An entry that is not an origin, or a list that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidOrigin(String);
+
+impl fmt::Display for InvalidOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for InvalidOrigin {}
 
 impl fmt::Display for Origins {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -146,7 +146,7 @@ pub(super) fn origins(value: &DeValue<'_>) -> Result<Origins, String> {
         Some(entry) => Ok(entry.to_owned()),
         None => refuse(item, "an origin such as https://example.com"),
     })?;
-    Origins::parse(&entries)
+    Origins::parse(&entries).map_err(|error| error.to_string())
 }
 
 /// Accepts levels and `target=level`. `env_logger` would take any other word for a target, so that a typo would silence

@@ -30,11 +30,11 @@ const MAX_BINARY_NAME: usize = 255;
 /// as the join, and a `ref` until the reply.
 pub(crate) const MAX_REF_BYTES: usize = 1_024;
 
-const JOIN: &str = "phx_join";
-const LEAVE: &str = "phx_leave";
-const REPLY: &str = "phx_reply";
-const CLOSE: &str = "phx_close";
-const ERROR: &str = "phx_error";
+pub(crate) const JOIN: &str = "phx_join";
+pub(crate) const LEAVE: &str = "phx_leave";
+pub(crate) const REPLY: &str = "phx_reply";
+pub(crate) const CLOSE: &str = "phx_close";
+pub(crate) const ERROR: &str = "phx_error";
 const CRASHED: &str = r#"{"reason":"channel_crash"}"#;
 /// The topic and the event of a heartbeat.
 const HEARTBEAT_TOPIC: &str = "phoenix";

@@ -12,7 +12,7 @@ use crate::broker::pubsub::Pubsub;
 use crate::broker::registry::command::{ChangePresence, Subscribe, Watch};
 use crate::broker::registry::permits::Permit;
 use crate::channels::effect::Effect;
-use crate::channels::tasks::TaskFuture;
+use crate::channels::task_future::TaskFuture;
 use crate::close::{self, Reason};
 use crate::connections::connection::{Connection, MailboxStream};
 use crate::connections::connection::{Member, MemberId};
@@ -46,7 +46,7 @@ impl<P: Protocol> Session<P> {
     pub(crate) fn subscribe_to_own_id(&mut self, id: Topic) {
         match self.pubsub.budget().take(id.key().len()) {
             Some(permit) => self.subscribe(JoinId::SOCKET, id, Membership::default(), None, permit),
-            None => self.socket.effects.push_back(Effect::Close(&close::OVERLOADED)),
+            None => self.socket.close(&close::OVERLOADED),
         }
     }
 
@@ -110,14 +110,14 @@ impl<P: Protocol> Session<P> {
     fn broadcast(&mut self, broadcast: Broadcast, reach: Reach, sink: &mut impl FrameSink) {
         let delivery = Arc::new(Delivery::new(broadcast));
         let except = (reach != Reach::Members).then_some(&self.slot.connection);
-        self.pubsub.publish(&delivery, except, self.socket.client.now);
+        self.pubsub.publish(&delivery, except, self.socket.now());
         if reach == Reach::Echoed {
             self.forward_broadcast(&delivery, sink);
         }
     }
 
     fn signal(&mut self, signal: Signal, delivery: Arc<Delivery>) {
-        let now = self.socket.client.now;
+        let now = self.socket.now();
         let status = match signal.hold {
             None => self.pubsub.signal(signal, &delivery, &self.slot.connection, now),
             Some(_) => self.signal_or_hold(signal, delivery, now),
@@ -164,8 +164,7 @@ impl<P: Protocol> Session<P> {
     }
 
     fn count_end(&self, reason: &'static Reason) {
-        let (metrics, mailbox, realm) =
-            (self.pubsub.metrics(), &self.slot.connection.mailbox, self.socket.settings.realm);
+        let (metrics, mailbox, realm) = (self.pubsub.metrics(), &self.slot.connection.mailbox, self.socket.realm());
         // one that was closed before was closed by us, and that is why it is gone
         let first = mailbox.closed().filter(|_| *reason == close::GONE).unwrap_or(reason);
         metrics.connections_closed.add(realm, first, 1);
@@ -175,7 +174,7 @@ impl<P: Protocol> Session<P> {
     }
 
     fn count_unencodable(&self) {
-        self.pubsub.metrics().messages_dropped.add(self.socket.settings.realm, DropReason::Unencodable, 1);
+        self.pubsub.metrics().messages_dropped.add(self.socket.realm(), DropReason::Unencodable, 1);
     }
 
     /// Brings what the channels have to say at their end to others. A panic ends here: this may run because of
@@ -205,7 +204,7 @@ impl<P: Protocol> TransportHandler for Session<P> {
 
     fn events(&self) -> impl Stream<Item = Envelope> + 'static {
         let metrics = self.pubsub.shared_metrics();
-        MailboxStream::new(self.slot.connection.clone(), metrics, self.socket.settings.realm)
+        MailboxStream::new(self.slot.connection.clone(), metrics, self.socket.realm())
     }
 
     fn open(&mut self, sink: &mut impl FrameSink) {
@@ -214,7 +213,7 @@ impl<P: Protocol> TransportHandler for Session<P> {
 
     fn frame(&mut self, frame: &Frame, sink: &mut impl FrameSink) {
         let now = Instant::now();
-        self.pubsub.metrics().messages.add(self.socket.settings.realm, (), 1);
+        self.pubsub.metrics().messages.add(self.socket.realm(), (), 1);
         match self.protocol.decode(frame) {
             Ok(Some(Decoded::Request(inbound))) => self.socket.receive(inbound, now),
             Ok(Some(Decoded::Respond(answer))) => {

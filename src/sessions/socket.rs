@@ -8,10 +8,15 @@
 //! A join is not answered before the registry has confirmed it ([`joining`](crate::sessions::socket::join)); what the
 //! client sends to that topic meanwhile waits in its backlog, and nothing else waits.
 
+#[cfg(any(test, feature = "fuzzing"))]
+mod audit;
 mod callbacks;
 pub(crate) mod channel_server;
 mod join;
+mod leave;
+mod outgoing;
 mod subscriptions;
+mod task_table;
 mod tasks;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -24,22 +29,21 @@ use crate::channels::assigns::Assigns;
 use crate::channels::client::Client;
 use crate::channels::effect::Effect;
 use crate::channels::reply::TerminateReason;
-use crate::close;
+use crate::close::{self, Reason};
 use crate::connections::connection::Connection;
 use crate::connections::envelope::SocketEvent;
 use crate::connections::token_bucket::{RateVerdict, TokenBucket};
 use crate::connections::writer::JoinIds;
 use crate::message::{
-    Broadcast, DISCONNECT, DeliveryStatus, Event, Inbound, JoinId, Outbound, Payload, Ref, Request, RequestRef, Signal,
-    Status,
+    Broadcast, DISCONNECT, DeliveryStatus, Inbound, JoinId, Outbound, Payload, Ref, Request, RequestRef, Signal, Status,
 };
 use crate::metrics::families::Metrics;
-use crate::refusal::{JoinRefusal, PushRefusal};
+use crate::refusal::PushRefusal;
 use crate::sessions::settings::SocketSettings;
 use crate::sessions::socket::channel_server::{ChannelServer, QueuedPush};
-use crate::sessions::socket::tasks::Tasks;
+use crate::sessions::socket::task_table::TaskTable;
 use crate::small_map::SmallMap;
-use crate::topic::Topic;
+use crate::topic::{Realm, Topic};
 
 /// How a broadcast reaches the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,23 +58,23 @@ pub(crate) enum Dispatch {
 #[repr(C)]
 pub(crate) struct Socket {
     /// Whose join it is that the registry speaks of.
-    pub(crate) topics: SmallMap<JoinId, Topic>,
+    topics: SmallMap<JoinId, Topic>,
     /// How many signals wait for whom.
-    pub(crate) waiting: BTreeMap<Topic, u32>,
+    waiting: BTreeMap<Topic, u32>,
     /// Futures that its channels have started.
-    pub(crate) tasks: Option<Box<Tasks>>,
-    pub(crate) join_rate: TokenBucket,
-    pub(crate) last_join: u32,
-    pub(crate) client: Client,
+    tasks: Option<Box<TaskTable>>,
+    join_rate: TokenBucket,
+    last_join: u32,
+    client: Client,
     /// Whether what passes as it is has changed since it was last asked for.
-    pub(crate) fastlane_changed: bool,
-    pub(crate) messages: TokenBucket,
-    pub(crate) settings: Arc<SocketSettings>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) joins: SmallMap<Topic, Box<ChannelServer>>,
-    pub(crate) effects: VecDeque<Effect>,
+    fastlane_changed: bool,
+    messages: TokenBucket,
+    settings: Arc<SocketSettings>,
+    metrics: Arc<Metrics>,
+    joins: SmallMap<Topic, Box<ChannelServer>>,
+    effects: VecDeque<Effect>,
     /// What was said to topics that can handle it by now, and is to be done after those effects.
-    pub(crate) replay: VecDeque<(Topic, QueuedPush)>,
+    replay: VecDeque<(Topic, QueuedPush)>,
 }
 
 impl Socket {
@@ -175,7 +179,7 @@ impl Socket {
     }
 
     /// Brings a broadcast before the channel of `topic`, if it wants to see it.
-    pub(crate) fn dispatch(&mut self, topic: &Topic, broadcast: &Broadcast) -> Dispatch {
+    fn dispatch(&mut self, topic: &Topic, broadcast: &Broadcast) -> Dispatch {
         match self.joins.get(topic).map(|server| server.intercepts(&broadcast.event)) {
             Some(false) => return Dispatch::Fastlane,
             Some(true) => self.intercept(topic, &broadcast.event, &broadcast.payload),
@@ -257,6 +261,21 @@ impl Socket {
         )
     }
 
+    /// The namespace of its topics.
+    pub(crate) fn realm(&self) -> Realm {
+        self.settings.realm
+    }
+
+    /// The time as of its last input.
+    pub(crate) fn now(&self) -> Instant {
+        self.client.now
+    }
+
+    /// Closes the connection.
+    pub(crate) fn close(&mut self, reason: &'static Reason) {
+        self.effects.push_back(Effect::Close(reason));
+    }
+
     /// Whether a join is not answered yet.
     pub(crate) fn is_joining(&self) -> bool {
         self.joins.values().any(|server| server.is_pending())
@@ -286,133 +305,12 @@ impl Socket {
         }
     }
 
-    pub(crate) fn handle_in(&mut self, topic: &Topic, reference: Option<Ref>, event: &str, payload: &Payload) {
+    fn handle_in(&mut self, topic: &Topic, reference: Option<Ref>, event: &str, payload: &Payload) {
         self.run_and_reply(topic, &reference, |channel, ctx| channel.handle_in(event, payload, ctx));
     }
 
-    fn late_reply(&mut self, request: &RequestRef, status: Status, payload: Payload) {
-        let Some(server) = self.pending_reply(request) else { return };
-        let (reply_ref, reference) = (server.reply_ref.clone(), request.reference.clone());
-        self.answer(reply_ref, reference, &request.topic, status, payload, PushRefusal::Channel);
-    }
-
-    fn late_push(&mut self, join: JoinId, event: Event, payload: Payload) {
-        let Some(topic) = self.topic_of(join) else { return };
-        let join_ref = self.joins.get(&topic).and_then(|server| server.reply_ref.clone());
-        self.send(Outbound::Push { join_ref, topic, event, payload });
-    }
-
-    // ---- leaving
-
-    fn leave(&mut self, name: &str, join_ref: Option<Ref>, reference: Option<Ref>) {
-        let Some((topic, server)) = self.joins.raw_entry().from_key(name) else {
-            return self.reply(
-                join_ref,
-                reference,
-                &Topic::echo(self.settings.realm, name),
-                Status::Ok,
-                Payload::empty(),
-            );
-        };
-        if server.is_stale(&join_ref) {
-            return;
-        }
-        let topic = topic.clone();
-        if !server.is_waiting() {
-            self.leave_now(&topic, reference);
-        } else if !self.queue(&topic, QueuedPush::Leave(reference.clone())) {
-            self.refuse(join_ref, reference, name, Payload::reason("overloaded"));
-        }
-    }
-
-    pub(crate) fn leave_now(&mut self, topic: &Topic, reference: Option<Ref>) {
-        let Some(server) = self.joins.get(topic) else { return };
-        let reply_ref = server.reply_ref.clone();
-        self.reply(reply_ref, reference, topic, Status::Ok, Payload::empty());
-        self.end(topic, TerminateReason::Left);
-    }
-
-    /// The orderly end of a join; one that is not answered yet is refused.
-    pub(crate) fn end(&mut self, topic: &Topic, why: TerminateReason) {
-        self.terminate(topic, why);
-        if self.joins.get(topic).is_some_and(|server| server.is_pending()) {
-            return self.abort_join(topic, JoinRefusal::Channel, "stopped");
-        }
-        let Some(mut server) = self.remove_join(topic) else { return };
-        self.effects.push_back(Effect::Unsubscribe(server.id));
-        self.send(Outbound::Close { join_ref: server.join_ref.take(), topic: topic.clone() });
-        self.drop_server(topic, server);
-    }
-
-    /// The channel's last word. That it stops is no news, and it intercepts nothing any more: either
-    /// could begin its end anew, for ever.
-    pub(crate) fn terminate(&mut self, topic: &Topic, why: TerminateReason) {
-        if let Some((_, outcome)) = self.call(topic, &None, |channel, ctx| channel.terminate(why, ctx)) {
-            self.apply(topic, outcome.actions);
-        }
-    }
-
-    /// A channel has panicked: its join ends, and nothing else.
-    pub(crate) fn crash(&mut self, topic: &Topic) {
-        self.count_crash(topic.as_str());
-        if self.joins.get(topic).is_some_and(|server| server.is_pending()) {
-            return self.abort_join(topic, JoinRefusal::Crash, "join crashed");
-        }
-        if let Some(mut server) = self.remove_join(topic) {
-            self.effects.push_back(Effect::Unsubscribe(server.id));
-            self.send(Outbound::Error { join_ref: server.join_ref.take(), topic: topic.clone() });
-            self.drop_server(topic, server);
-        }
-    }
-
-    pub(crate) fn count_crash(&self, topic: &str) {
-        self.metrics.channel_crashes.add(self.settings.realm, (), 1);
-        log::error!("{}: a channel of {topic:?} panicked", self.client.connection.id);
-    }
-
-    pub(crate) fn count_refused_push(&self, why: PushRefusal) {
-        self.metrics.messages_refused.add(self.settings.realm, why, 1);
-    }
-
-    // ---- telling the client
-
-    pub(crate) fn send(&mut self, outbound: Outbound) {
-        self.effects.push_back(Effect::Send(outbound));
-    }
-
-    pub(crate) fn reply(
-        &mut self,
-        join_ref: Option<Ref>,
-        reference: Option<Ref>,
-        topic: &Topic,
-        status: Status,
-        payload: Payload,
-    ) {
-        self.send(Outbound::Reply { join_ref, reference, topic: topic.clone(), status, payload });
-    }
-
-    /// Replies in a channel's words; `why` is counted when it is an error.
-    pub(crate) fn answer(
-        &mut self,
-        join_ref: Option<Ref>,
-        reference: Option<Ref>,
-        topic: &Topic,
-        status: Status,
-        payload: Payload,
-        why: PushRefusal,
-    ) {
-        if status == Status::Error {
-            self.count_refused_push(why);
-        }
-        self.reply(join_ref, reference, topic, status, payload);
-    }
-
-    pub(crate) fn refuse(&mut self, join_ref: Option<Ref>, reference: Option<Ref>, name: &str, payload: Payload) {
-        self.reply(join_ref, reference, &Topic::echo(self.settings.realm, name), Status::Error, payload);
-    }
-
     /// The topic whose join this is; none that it hears besides.
-    pub(crate) fn topic_of(&self, join: JoinId) -> Option<Topic> {
+    fn topic_of(&self, join: JoinId) -> Option<Topic> {
         let topic = self.topics.get(&join)?;
         self.joins.get(topic).filter(|server| server.id == join)?;
         Some(topic.clone())
@@ -424,7 +322,7 @@ impl Socket {
     }
 
     /// Takes a join off both lists, and with it what it hears.
-    pub(crate) fn remove_join(&mut self, topic: &Topic) -> Option<Box<ChannelServer>> {
+    fn remove_join(&mut self, topic: &Topic) -> Option<Box<ChannelServer>> {
         let mut server = self.joins.remove(topic)?;
         self.fastlane_changed = true;
         self.topics.remove(&server.id);

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::close::{self, Reason};
 use crate::message::Payload;
+use crate::protocols::phoenix::{JOIN, LEAVE};
 use crate::testing::received::{Kind, Received, Shown, frame};
 use crate::transports::longpoll::handle::{Fetched, LongPollHandle, Via};
 
@@ -62,7 +63,7 @@ impl TestClient {
     pub async fn try_join(&mut self, topic: &str, params: impl Into<Payload>) -> Result<Payload, Payload> {
         let join_ref = (self.last_ref + 1).to_string();
         self.join_refs.insert(topic.to_owned(), join_ref);
-        let join = self.push(topic, "phx_join", params).await;
+        let join = self.push(topic, JOIN, params).await;
         let (status, payload) = self.reply(join).await;
         if status == "ok" { Ok(payload) } else { Err(payload) }
     }
@@ -83,9 +84,9 @@ impl TestClient {
     pub fn leave(&mut self, topic: &str) -> impl Future<Output = ()> {
         let at = Location::caller();
         async move {
-            let leave = self.push(topic, "phx_leave", Payload::empty()).await;
+            let leave = self.push(topic, LEAVE, Payload::empty()).await;
             self.assert_reply_at(at, leave, "ok", json!({}).into()).await;
-            self.assert_ended_at(at, topic, Kind::Close).await;
+            self.next_of(at, topic.to_owned(), Kind::Close).await;
         }
     }
 
@@ -174,18 +175,28 @@ impl TestClient {
         self.refute(Location::caller(), topic.to_owned(), Kind::Broadcast(event.to_owned()))
     }
 
+    /// The client has received nothing but what earlier assertions have taken.
+    #[track_caller]
+    pub fn assert_quiet(&mut self) -> impl Future<Output = ()> {
+        let at = Location::caller();
+        async move {
+            self.settle(at).await;
+            assert!(self.received.is_empty(), "{at}: not quiet\n{}", self.listing());
+        }
+    }
+
     /// The server ends the join: its channel has stopped, or another connection has taken its place.
     #[track_caller]
     pub fn assert_close(&mut self, topic: &str) -> impl Future<Output = ()> {
-        let at = Location::caller();
-        async move { self.assert_ended_at(at, topic, Kind::Close).await }
+        let ended = self.next_of(Location::caller(), topic.to_owned(), Kind::Close);
+        async move { drop(ended.await) }
     }
 
     /// The topic's channel panics.
     #[track_caller]
     pub fn assert_crash(&mut self, topic: &str) -> impl Future<Output = ()> {
-        let at = Location::caller();
-        async move { self.assert_ended_at(at, topic, Kind::Crash).await }
+        let ended = self.next_of(Location::caller(), topic.to_owned(), Kind::Crash);
+        async move { drop(ended.await) }
     }
 
     /// The server ends the connection; returns why.
@@ -202,37 +213,29 @@ impl TestClient {
 
     // ---- how it waits
 
-    async fn assert_ended_at(&mut self, at: &Location<'_>, topic: &str, kind: Kind) {
-        self.next_of_at(at, topic, kind).await;
+    async fn assert_received(&mut self, at: &Location<'_>, want: Received) {
+        let is_it = |it: &Received| it.topic == want.topic && it.kind == want.kind && it.has(&want.payload);
+        self.wait(at, want.to_string(), is_it).await;
     }
 
-    fn assert_received(&mut self, at: &'static Location<'static>, want: Received) -> impl Future<Output = ()> {
-        async move {
-            let is_it = |it: &Received| it.topic == want.topic && it.kind == want.kind && it.has(&want.payload);
-            self.wait(at, want.to_string(), is_it).await;
-        }
-    }
-
-    fn next_of(&mut self, at: &'static Location<'static>, topic: String, kind: Kind) -> impl Future<Output = Payload> {
-        async move { self.next_of_at(at, &topic, kind).await }
-    }
-
-    async fn next_of_at(&mut self, at: &Location<'_>, topic: &str, kind: Kind) -> Payload {
+    async fn next_of(&mut self, at: &Location<'_>, topic: String, kind: Kind) -> Payload {
         let what = format!("{kind:?} on {topic:?}");
         self.wait(at, what, |it| it.topic == topic && it.kind == kind).await.payload
     }
 
-    /// What has been sent comes before the answers of two heartbeats: a session handles what its client says before
-    /// what it is told, and only after that what the client says next.
-    fn refute(&mut self, at: &'static Location<'static>, topic: String, kind: Kind) -> impl Future<Output = ()> {
-        async move {
-            for _ in 0..2 {
-                let heartbeat = self.push("phoenix", "heartbeat", Payload::empty()).await;
-                self.assert_reply_at(at, heartbeat, "ok", Payload::empty()).await;
-            }
-            if let Some(it) = self.received.iter().find(|it| it.topic == topic && it.kind == kind) {
-                panic!("{at}: received {it}");
-            }
+    async fn refute(&mut self, at: &Location<'_>, topic: String, kind: Kind) {
+        self.settle(at).await;
+        if let Some(it) = self.received.iter().find(|it| it.topic == topic && it.kind == kind) {
+            panic!("{at}: received {it}");
+        }
+    }
+
+    /// Receives all that has been sent. It comes before the answers of two heartbeats: a session handles what its
+    /// client says before what it is told, and only after that what the client says next.
+    async fn settle(&mut self, at: &Location<'_>) {
+        for _ in 0..2 {
+            let heartbeat = self.push("phoenix", "heartbeat", Payload::empty()).await;
+            self.assert_reply_at(at, heartbeat, "ok", Payload::empty()).await;
         }
     }
 

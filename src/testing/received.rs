@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::message::Payload;
 use crate::protocol::Frame;
+use crate::protocols::phoenix::{CLOSE, ERROR, REPLY};
 
 /// What kind of message has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,12 +54,12 @@ impl Received {
         }
         let (join_ref, reference, topic, event, payload): Parts = serde_json::from_str(text).ok()?;
         let (kind, payload) = match (&*event, join_ref) {
-            ("phx_reply", _) => {
+            (REPLY, _) => {
                 let Reply { status, response } = serde_json::from_str(payload.get()).ok()?;
                 (Kind::Reply(reference.unwrap_or_default(), status), response)
             }
-            ("phx_close", _) => (Kind::Close, payload),
-            ("phx_error", _) => (Kind::Crash, payload),
+            (CLOSE, _) => (Kind::Close, payload),
+            (ERROR, _) => (Kind::Crash, payload),
             (_, Some(_)) => (Kind::Push(event), payload),
             (_, None) => (Kind::Broadcast(event), payload),
         };

@@ -1,75 +1,75 @@
-//! What holds whatever carries messages between nodes: one suite, run for every adapter.
+//! A test suite that runs for every adapter.
 //!
-//! Each case is told where its two clients connect. With the local adapter both are on one node; every
-//! other adapter puts a node at each end, and nothing may look different.
+//! Each case gets the addresses of its two clients. With the local adapter both connect to one node; every other
+//! adapter puts them on different nodes, and the clients must see no difference.
 
 use std::net::SocketAddr;
 
 use handclasp::Node;
 
-use crate::common::hub::Hub;
-use crate::common::{Client, config, empty, eventually, node};
+use crate::common::cluster::MemoryCluster;
+use crate::common::{Client, config, node, wait_until, wait_until_empty};
 
 const A: &str = "20dd48ca-fdcf-41c9-9a3b-00000000000a";
 const B: &str = "20dd48ca-fdcf-41c9-9a3b-00000000000b";
 const SECRET: &str = r#"{"secret":"AAAAAAAAAAAAAAAAAAAAAA"}"#;
 
-/// The two ends, and whatever runs behind them.
-struct Ends {
+/// The addresses of the two clients, and the nodes behind them.
+struct Setup {
     a: SocketAddr,
     b: SocketAddr,
     nodes: Vec<Node>,
-    hub: Hub,
+    cluster: MemoryCluster,
 }
 
-impl Ends {
+impl Setup {
     fn local() -> Self {
         let node = node(&[]);
-        Self { a: node.address(), b: node.address(), nodes: vec![node], hub: Hub::default() }
+        Self { a: node.address(), b: node.address(), nodes: vec![node], cluster: MemoryCluster::default() }
     }
 
     fn memory() -> Self {
-        let hub = Hub::default();
-        let (a, b) = (hub.node("a", config(&[])), hub.node("b", config(&[])));
-        Self { a: a.address(), b: b.address(), nodes: vec![a, b], hub }
+        let cluster = MemoryCluster::default();
+        let (a, b) = (cluster.node("a", config(&[])), cluster.node("b", config(&[])));
+        Self { a: a.address(), b: b.address(), nodes: vec![a, b], cluster }
     }
 
     async fn clients(&self) -> (Client, Client) {
         (Client::new(self.a).await, Client::new(self.b).await)
     }
 
-    /// Everybody has gone; so must everything else.
-    async fn are_empty(&self) {
+    /// Waits until the nodes and the cluster hold nothing, once all clients have left.
+    async fn wait_until_empty(&self) {
         for node in &self.nodes {
-            empty(node).await;
+            wait_until_empty(node).await;
         }
-        let hub = self.hub.clone();
-        eventually("an empty hub", || async { hub.is_empty() }).await;
+        let cluster = self.cluster.clone();
+        wait_until("an empty cluster", || async { cluster.is_empty() }).await;
     }
 }
 
 macro_rules! suite {
     ($($case:ident),* $(,)?) => {
         mod local {
-            $(#[actix_web::test] async fn $case() { super::$case(super::Ends::local()).await; })*
+            $(#[actix_web::test] async fn $case() { super::$case(super::Setup::local()).await; })*
         }
         mod memory {
-            $(#[actix_web::test] async fn $case() { super::$case(super::Ends::memory()).await; })*
+            $(#[actix_web::test] async fn $case() { super::$case(super::Setup::memory()).await; })*
         }
     };
 }
 
 suite!(
-    a_signal_reaches_its_peer_and_its_sender_hears_so,
-    a_name_is_held_once,
-    the_same_secret_takes_a_name_over,
-    a_room_hears_each_message_once_and_in_order,
-    nobody_hears_what_they_did_not_join,
-    a_watcher_hears_of_coming_and_going,
-    a_presence_list_is_the_same_everywhere,
-    what_waits_for_a_peer_reaches_it_in_order_wherever_it_comes,
-    what_waits_in_vain_is_told_once_to_its_sender,
-    a_peerjs_client_comes_back_on_the_other_node,
+    a_signal_reaches_its_peer_and_is_acknowledged,
+    a_name_has_one_owner,
+    the_same_secret_takes_over_a_name,
+    a_room_receives_each_message_once_and_in_order,
+    a_client_receives_only_the_topics_it_joined,
+    a_watcher_is_notified_of_joins_and_leaves,
+    a_presence_list_is_the_same_on_all_nodes,
+    held_signals_reach_their_peer_in_order_on_any_node,
+    expired_signals_are_reported_once_to_their_sender,
+    a_peerjs_client_can_reconnect_on_the_other_node,
 );
 
 async fn peer(client: &mut Client, id: &str, payload: &str) {
@@ -84,95 +84,95 @@ fn reply(id: &str, reference: &str, status: &str, response: &str) -> String {
     format!(r#"["{id}","{reference}","peer:{id}","phx_reply",{{"status":"{status}","response":{response}}}]"#)
 }
 
-async fn a_signal_reaches_its_peer_and_its_sender_hears_so(ends: Ends) {
-    let (mut a, mut b) = ends.clients().await;
+async fn a_signal_reaches_its_peer_and_is_acknowledged(setup: Setup) {
+    let (mut a, mut b) = setup.clients().await;
     peer(&mut a, A, "{}").await;
     let offer = push(A, "2", "offer", &format!(r#"{{"peer_id":"{B}","sdp":"x"}}"#));
-    a.ask_for(&offer, &reply(A, "2", "error", r#"{"reason":"peer_not_found"}"#)).await;
+    a.exchange(&offer, &reply(A, "2", "error", r#"{"reason":"peer_not_found"}"#)).await;
     peer(&mut b, B, "{}").await;
     for n in 0..50 {
         let offer = push(A, "3", "offer", &format!(r#"{{"peer_id":"{B}","n":{n}}}"#));
-        a.say(&offer).await;
+        a.send(&offer).await;
     }
     for n in 0..50 {
-        b.hears(&format!(r#"[null,null,"peer:{B}","offer",{{"peer_id":"{A}","n":{n}}}]"#)).await;
-        a.hears(&reply(A, "3", "ok", "{}")).await;
+        b.expect(&format!(r#"[null,null,"peer:{B}","offer",{{"peer_id":"{A}","n":{n}}}]"#)).await;
+        a.expect(&reply(A, "3", "ok", "{}")).await;
     }
-    a.say(&push(A, "4", "connect", &format!(r#"{{"peer_id":"{B}"}}"#))).await;
-    b.hears(&format!(r#"[null,null,"peer:{B}","peer_connect",{{"peer_id":"{A}"}}]"#)).await;
+    a.send(&push(A, "4", "connect", &format!(r#"{{"peer_id":"{B}"}}"#))).await;
+    b.expect(&format!(r#"[null,null,"peer:{B}","peer_connect",{{"peer_id":"{A}"}}]"#)).await;
     drop((a, b));
-    ends.are_empty().await;
+    setup.wait_until_empty().await;
 }
 
-async fn a_name_is_held_once(ends: Ends) {
-    let (mut a, mut b) = ends.clients().await;
+async fn a_name_has_one_owner(setup: Setup) {
+    let (mut a, mut b) = setup.clients().await;
     peer(&mut a, A, "{}").await;
-    b.say(&push(A, A, "phx_join", "{}")).await;
-    b.hears(&reply(A, A, "error", r#"{"reason":"taken"}"#)).await;
-    b.say(&push(A, A, "phx_join", SECRET)).await;
-    b.hears(&reply(A, A, "error", r#"{"reason":"taken"}"#)).await;
-    a.say(&push(A, "9", "phx_leave", "{}")).await;
-    a.hear_until("phx_close").await;
+    b.send(&push(A, A, "phx_join", "{}")).await;
+    b.expect(&reply(A, A, "error", r#"{"reason":"taken"}"#)).await;
+    b.send(&push(A, A, "phx_join", SECRET)).await;
+    b.expect(&reply(A, A, "error", r#"{"reason":"taken"}"#)).await;
+    a.send(&push(A, "9", "phx_leave", "{}")).await;
+    a.receive_until("phx_close").await;
     peer(&mut b, A, "{}").await;
     drop((a, b));
-    ends.are_empty().await;
+    setup.wait_until_empty().await;
 }
 
-async fn the_same_secret_takes_a_name_over(ends: Ends) {
-    let (mut a, mut b) = ends.clients().await;
+async fn the_same_secret_takes_over_a_name(setup: Setup) {
+    let (mut a, mut b) = setup.clients().await;
     peer(&mut a, A, SECRET).await;
     peer(&mut b, A, SECRET).await;
-    a.hears(&format!(r#"["{A}","{A}","peer:{A}","phx_close",{{}}]"#)).await;
-    // and back again: an older owner's going must not take the name along
+    a.expect(&format!(r#"["{A}","{A}","peer:{A}","phx_close",{{}}]"#)).await;
+    // and back again: the older owner's disconnect must not release the name
     peer(&mut a, A, SECRET).await;
-    b.hears(&format!(r#"["{A}","{A}","peer:{A}","phx_close",{{}}]"#)).await;
+    b.expect(&format!(r#"["{A}","{A}","peer:{A}","phx_close",{{}}]"#)).await;
     drop(b);
-    let mut third = Client::new(ends.b).await;
+    let mut third = Client::new(setup.b).await;
     peer(&mut third, B, "{}").await;
-    third.say(&push(B, "2", "offer", &format!(r#"{{"peer_id":"{A}"}}"#))).await;
-    a.hears(&format!(r#"[null,null,"peer:{A}","offer",{{"peer_id":"{B}"}}]"#)).await;
-    third.hears(&reply(B, "2", "ok", "{}")).await;
+    third.send(&push(B, "2", "offer", &format!(r#"{{"peer_id":"{A}"}}"#))).await;
+    a.expect(&format!(r#"[null,null,"peer:{A}","offer",{{"peer_id":"{B}"}}]"#)).await;
+    third.expect(&reply(B, "2", "ok", "{}")).await;
     drop((a, third));
-    ends.are_empty().await;
+    setup.wait_until_empty().await;
 }
 
-async fn a_room_hears_each_message_once_and_in_order(ends: Ends) {
-    let (mut a, mut b) = ends.clients().await;
-    let mut c = Client::new(ends.b).await;
+async fn a_room_receives_each_message_once_and_in_order(setup: Setup) {
+    let (mut a, mut b) = setup.clients().await;
+    let mut c = Client::new(setup.b).await;
     for client in [&mut a, &mut b, &mut c] {
         client.join("1", "room:r", "{}").await;
     }
     for n in 0..50 {
-        a.say(&format!(r#"["1","{n}","room:r","msg",{{"n":{n}}}]"#)).await;
+        a.send(&format!(r#"["1","{n}","room:r","msg",{{"n":{n}}}]"#)).await;
     }
     for n in 0..50 {
-        let want = format!(r#"[null,null,"room:r","msg",{{"n":{n}}}]"#);
-        b.hears(&want).await;
-        c.hears(&want).await;
+        let expected = format!(r#"[null,null,"room:r","msg",{{"n":{n}}}]"#);
+        b.expect(&expected).await;
+        c.expect(&expected).await;
     }
-    b.hears_nothing().await;
+    b.expect_nothing().await;
     drop((a, b, c));
-    ends.are_empty().await;
+    setup.wait_until_empty().await;
 }
 
-async fn nobody_hears_what_they_did_not_join(ends: Ends) {
-    let (mut a, mut b) = ends.clients().await;
-    let (mut stranger, mut left) = (Client::new(ends.a).await, Client::new(ends.b).await);
+async fn a_client_receives_only_the_topics_it_joined(setup: Setup) {
+    let (mut a, mut b) = setup.clients().await;
+    let (mut outsider, mut left) = (Client::new(setup.a).await, Client::new(setup.b).await);
     a.join("1", "room:r", "{}").await;
     b.join("1", "room:r", "{}").await;
-    for client in [&mut stranger, &mut left] {
+    for client in [&mut outsider, &mut left] {
         client.join("1", "room:r2", r#"{"meta":{}}"#).await;
-        client.hear_until("presence_state").await;
+        client.receive_until("presence_state").await;
     }
     left.join("2", "room:r", "{}").await;
-    left.say(r#"["2","3","room:r","phx_leave",{}]"#).await;
-    left.hear_until("phx_close").await;
-    a.say(r#"["1","2","room:r","msg",{}]"#).await;
-    b.hears(r#"[null,null,"room:r","msg",{}]"#).await;
-    for mut client in [stranger, left] {
-        client.say(r#"[null,"quiet","phoenix","heartbeat",{}]"#).await;
+    left.send(r#"["2","3","room:r","phx_leave",{}]"#).await;
+    left.receive_until("phx_close").await;
+    a.send(r#"["1","2","room:r","msg",{}]"#).await;
+    b.expect(r#"[null,null,"room:r","msg",{}]"#).await;
+    for mut client in [outsider, left] {
+        client.send(r#"[null,"quiet","phoenix","heartbeat",{}]"#).await;
         loop {
-            let text = client.hear().await;
+            let text = client.receive().await;
             assert!(!text.contains("msg"), "{text}");
             if text.contains("quiet") {
                 break;
@@ -180,85 +180,85 @@ async fn nobody_hears_what_they_did_not_join(ends: Ends) {
         }
     }
     drop((a, b));
-    ends.are_empty().await;
+    setup.wait_until_empty().await;
 }
 
-async fn a_watcher_hears_of_coming_and_going(ends: Ends) {
-    let (mut a, mut b) = ends.clients().await;
+async fn a_watcher_is_notified_of_joins_and_leaves(setup: Setup) {
+    let (mut a, mut b) = setup.clients().await;
     peer(&mut a, A, "{}").await;
     let watch = push(A, "2", "watch", &format!(r#"{{"peer_id":"{B}"}}"#));
-    a.ask_for(&watch, &reply(A, "2", "ok", r#"{"online":false}"#)).await;
+    a.exchange(&watch, &reply(A, "2", "ok", r#"{"online":false}"#)).await;
     peer(&mut b, B, "{}").await;
-    a.hears(&format!(r#"["{A}",null,"peer:{A}","peer_up",{{"peer_id":"{B}"}}]"#)).await;
+    a.expect(&format!(r#"["{A}",null,"peer:{A}","peer_up",{{"peer_id":"{B}"}}]"#)).await;
     drop(b);
-    a.hears(&format!(r#"["{A}",null,"peer:{A}","peer_down",{{"peer_id":"{B}"}}]"#)).await;
-    let mut b = Client::new(ends.b).await;
+    a.expect(&format!(r#"["{A}",null,"peer:{A}","peer_down",{{"peer_id":"{B}"}}]"#)).await;
+    let mut b = Client::new(setup.b).await;
     peer(&mut b, B, "{}").await;
-    a.hears(&format!(r#"["{A}",null,"peer:{A}","peer_up",{{"peer_id":"{B}"}}]"#)).await;
-    let mut late = Client::new(ends.a).await;
+    a.expect(&format!(r#"["{A}",null,"peer:{A}","peer_up",{{"peer_id":"{B}"}}]"#)).await;
+    let mut late = Client::new(setup.a).await;
     let id = "20dd48ca-fdcf-41c9-9a3b-00000000000c";
     peer(&mut late, id, "{}").await;
     let watch = push(id, "2", "watch", &format!(r#"{{"peer_id":"{B}"}}"#));
-    late.ask_for(&watch, &reply(id, "2", "ok", r#"{"online":true}"#)).await;
-    a.say(&push(A, "3", "unwatch", &format!(r#"{{"peer_id":"{B}"}}"#))).await;
-    a.hears(&reply(A, "3", "ok", "{}")).await;
+    late.exchange(&watch, &reply(id, "2", "ok", r#"{"online":true}"#)).await;
+    a.send(&push(A, "3", "unwatch", &format!(r#"{{"peer_id":"{B}"}}"#))).await;
+    a.expect(&reply(A, "3", "ok", "{}")).await;
     drop(b);
-    late.hear_until("peer_down").await;
-    a.hears_nothing().await;
+    late.receive_until("peer_down").await;
+    a.expect_nothing().await;
     drop((a, late));
-    ends.are_empty().await;
+    setup.wait_until_empty().await;
 }
 
-async fn a_presence_list_is_the_same_everywhere(ends: Ends) {
-    let (mut a, mut b) = ends.clients().await;
+async fn a_presence_list_is_the_same_on_all_nodes(setup: Setup) {
+    let (mut a, mut b) = setup.clients().await;
     peer(&mut a, A, "{}").await;
     a.join("1", "room:r", r#"{"meta":{"n":1}}"#).await;
-    let diff = a.hear_until("presence_diff").await;
+    let diff = a.receive_until("presence_diff").await;
     assert!(diff.contains(A) && diff.contains(r#""n":1"#), "{diff}");
-    // the newcomer learns of the first one, be it in the state or in a diff that follows
+    // the new member learns of the first one from the state or from a later diff
     b.join("1", "room:r", r#"{"presence":true}"#).await;
-    let known = b.hear_until(A).await;
+    let known = b.receive_until(A).await;
     assert!(known.contains(r#""n":1"#), "{known}");
-    a.say(r#"["1","2","room:r","update_meta",{"n":2}]"#).await;
-    let diff = b.hear_until(r#""n":2"#).await;
+    a.send(r#"["1","2","room:r","update_meta",{"n":2}]"#).await;
+    let diff = b.receive_until(r#""n":2"#).await;
     assert!(diff.contains(r#""leaves":{""#) && diff.contains(r#""n":1"#), "{diff}");
     drop(a);
-    let diff = b.hear_until(r#""joins":{}"#).await;
+    let diff = b.receive_until(r#""joins":{}"#).await;
     assert!(diff.contains(A) && diff.contains(r#""n":2"#), "{diff}");
     drop(b);
-    ends.are_empty().await;
+    setup.wait_until_empty().await;
 }
 
 #[actix_web::test]
-async fn a_node_that_does_not_answer_is_unreachable_and_not_absent() {
-    let ends = Ends::memory();
-    let (mut a, mut b) = ends.clients().await;
+async fn a_node_that_does_not_reply_is_unreachable_and_not_absent() {
+    let setup = Setup::memory();
+    let (mut a, mut b) = setup.clients().await;
     peer(&mut a, A, "{}").await;
     peer(&mut b, B, "{}").await;
     a.join("r", "room:r", r#"{"presence":true}"#).await;
     b.join("r", "room:r", r#"{"meta":{"from":"b"}}"#).await;
-    a.hear_until(r#""from":"b""#).await;
-    a.say(&push(A, "w", "watch", &format!(r#"{{"peer_id":"{B}"}}"#))).await;
-    a.hears(&reply(A, "w", "ok", r#"{"online":true}"#)).await;
-    ends.hub.silence("b");
+    a.receive_until(r#""from":"b""#).await;
+    a.send(&push(A, "w", "watch", &format!(r#"{{"peer_id":"{B}"}}"#))).await;
+    a.expect(&reply(A, "w", "ok", r#"{"online":true}"#)).await;
+    setup.cluster.make_unreachable("b");
     let offer = push(A, "2", "offer", &format!(r#"{{"peer_id":"{B}"}}"#));
-    a.ask_for(&offer, &reply(A, "2", "error", r#"{"reason":"unreachable"}"#)).await;
-    // a sick backplane does not silence the node: its own members still hear each other
-    let mut neighbour = Client::new(ends.a).await;
+    a.exchange(&offer, &reply(A, "2", "error", r#"{"reason":"unreachable"}"#)).await;
+    // with a failing adapter, the node still delivers between its own clients
+    let mut neighbour = Client::new(setup.a).await;
     neighbour.join("1", "room:r", "{}").await;
-    neighbour.say(r#"["1","2","room:r","msg",{}]"#).await;
-    a.hears(r#"[null,null,"room:r","msg",{}]"#).await;
-    // once the node is known to be gone, so are its name and its rows
-    ends.hub.bury("b");
-    a.hears(&format!(r#"["{A}",null,"peer:{A}","peer_down",{{"peer_id":"{B}"}}]"#)).await;
-    let diff = a.hear_until("presence_diff").await;
+    neighbour.send(r#"["1","2","room:r","msg",{}]"#).await;
+    a.expect(r#"[null,null,"room:r","msg",{}]"#).await;
+    // once the node is removed, so are its names and its presence entries
+    setup.cluster.remove_node("b");
+    a.expect(&format!(r#"["{A}",null,"peer:{A}","peer_down",{{"peer_id":"{B}"}}]"#)).await;
+    let diff = a.receive_until("presence_diff").await;
     assert!(diff.contains(r#""joins":{}"#) && diff.contains(r#""from":"b""#), "{diff}");
-    a.ask_for(&offer, &reply(A, "2", "error", r#"{"reason":"peer_not_found"}"#)).await;
+    a.exchange(&offer, &reply(A, "2", "error", r#"{"reason":"peer_not_found"}"#)).await;
 }
 
 async fn peerjs(address: SocketAddr, id: &str) -> Client {
     let mut client = Client::open(address, &format!("/peerjs?key=peerjs&id={id}&token=t"), &[]).await;
-    client.hears(r#"{"type":"OPEN"}"#).await;
+    client.expect(r#"{"type":"OPEN"}"#).await;
     client
 }
 
@@ -266,43 +266,43 @@ fn candidate(dst: &str, n: u32) -> String {
     format!(r#"{{"type":"CANDIDATE","dst":"{dst}","payload":{n}}}"#)
 }
 
-async fn what_waits_for_a_peer_reaches_it_in_order_wherever_it_comes(ends: Ends) {
-    let mut sender = peerjs(ends.a, "sender").await;
+async fn held_signals_reach_their_peer_in_order_on_any_node(setup: Setup) {
+    let mut sender = peerjs(setup.a, "sender").await;
     for n in 0..20 {
-        sender.say(&candidate("late", n)).await;
+        sender.send(&candidate("late", n)).await;
     }
-    let pubsub = ends.nodes[0].pubsub();
-    eventually("20 signals that wait", || async { pubsub.stats().await.held == 20 }).await;
-    let mut late = peerjs(ends.b, "late").await;
+    let pubsub = setup.nodes[0].pubsub();
+    wait_until("20 signals are held", || async { pubsub.stats().await.held == 20 }).await;
+    let mut late = peerjs(setup.b, "late").await;
     for n in 20..40 {
-        sender.say(&candidate("late", n)).await;
+        sender.send(&candidate("late", n)).await;
     }
     for n in 0..40 {
-        late.hears(&format!(r#"{{"type":"CANDIDATE","src":"sender","dst":"late","payload":{n}}}"#)).await;
+        late.expect(&format!(r#"{{"type":"CANDIDATE","src":"sender","dst":"late","payload":{n}}}"#)).await;
     }
     drop((sender, late));
-    ends.are_empty().await;
+    setup.wait_until_empty().await;
 }
 
-async fn what_waits_in_vain_is_told_once_to_its_sender(ends: Ends) {
-    let mut sender = peerjs(ends.a, "sender").await;
+async fn expired_signals_are_reported_once_to_their_sender(setup: Setup) {
+    let mut sender = peerjs(setup.a, "sender").await;
     for n in 0..3 {
-        sender.say(&candidate("nobody", n)).await;
+        sender.send(&candidate("nobody", n)).await;
     }
-    sender.hears(r#"{"type":"EXPIRE","src":"nobody","dst":"sender"}"#).await;
-    sender.say(&candidate("sender", 4)).await;
-    sender.hears(r#"{"type":"CANDIDATE","src":"sender","dst":"sender","payload":4}"#).await;
+    sender.expect(r#"{"type":"EXPIRE","src":"nobody","dst":"sender"}"#).await;
+    sender.send(&candidate("sender", 4)).await;
+    sender.expect(r#"{"type":"CANDIDATE","src":"sender","dst":"sender","payload":4}"#).await;
     drop(sender);
-    ends.are_empty().await;
+    setup.wait_until_empty().await;
 }
 
-async fn a_peerjs_client_comes_back_on_the_other_node(ends: Ends) {
-    let mut first = peerjs(ends.a, "same").await;
-    let mut second = peerjs(ends.b, "same").await;
-    assert_eq!(first.closed().await, 1005);
-    let mut other = peerjs(ends.a, "other").await;
-    other.say(&candidate("same", 1)).await;
-    second.hears(r#"{"type":"CANDIDATE","src":"other","dst":"same","payload":1}"#).await;
+async fn a_peerjs_client_can_reconnect_on_the_other_node(setup: Setup) {
+    let mut first = peerjs(setup.a, "same").await;
+    let mut second = peerjs(setup.b, "same").await;
+    assert_eq!(first.close_code().await, 1005);
+    let mut other = peerjs(setup.a, "other").await;
+    other.send(&candidate("same", 1)).await;
+    second.expect(r#"{"type":"CANDIDATE","src":"other","dst":"same","payload":1}"#).await;
     drop((first, second, other));
-    ends.are_empty().await;
+    setup.wait_until_empty().await;
 }

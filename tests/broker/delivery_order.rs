@@ -1,8 +1,8 @@
-//! A crowd that talks all at once, each at whatever pace, to listeners of whom some fall behind: everybody hears what
-//! each of the others has said to them, once and in order, and every word is answered.
+//! Many clients send at the same time, some of them slow to read. Each client receives every message that the others
+//! sent to it, once and in order, and a reply to each of its own.
 //!
-//! Other tests ask and listen in turn. What a client hears here comes by three ways that have to keep off each other:
-//! from its session, from the worker's courier, and from what the wire did not take at once.
+//! Other tests send and receive in turn. Here a client's messages come by three paths that must keep their order: from
+//! its session, from the worker's flusher, and from frames that the socket did not accept at first.
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
@@ -15,68 +15,69 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use crate::common::dice::Dice;
-use crate::common::{Client, empty, frame, id, node};
+use crate::common::rng::Rng;
+use crate::common::{Client, frame, id, node, wait_until_empty};
 
-const CROWD: usize = 6;
-const WORDS: usize = 120;
-/// What the kernel keeps for those who fall behind (bytes).
-const WINDOW: usize = 65_536;
+const CLIENTS: usize = 6;
+const MESSAGES: usize = 120;
+/// The receive buffer of the slow readers, in bytes.
+const RECEIVE_BUFFER: usize = 65_536;
 const ROOM: &str = "room:crowd";
-/// What is over 16 KiB goes another way than what is small; all are below `limits.message_bytes` (bytes).
+/// Padding of the messages, in bytes. Messages over 16 KiB take another path than small ones. All are below
+/// `limits.message_bytes`.
 const SIZES: [usize; 8] = [0, 0, 0, 0, 100, 1_000, 3_000, 17_000];
 
-/// Whom a word is for.
+/// The recipient of a message.
 #[derive(Clone, Copy, Debug)]
-enum To {
-    Everybody,
-    One(usize),
+enum Recipient {
+    Room,
+    Peer(usize),
     /// A heartbeat.
     Server,
 }
 
-/// What one of the crowd will say.
+/// A message that a client will send.
 #[derive(Clone, Copy, Debug)]
-struct Word {
-    to: To,
+struct Message {
+    to: Recipient,
     pad: usize,
-    /// Whether it goes out together with the next.
-    is_hasty: bool,
+    /// Whether it is written together with the next one.
+    with_next: bool,
 }
 
-fn words(dice: &mut Dice) -> Vec<Word> {
-    let word = |_| {
-        let to = match dice.below(8) {
-            0..=2 => To::Everybody,
-            3..=6 => To::One(dice.below(CROWD as u64) as usize),
-            _ => To::Server,
+fn random_messages(rng: &mut Rng) -> Vec<Message> {
+    let message = |_| {
+        let to = match rng.below(8) {
+            0..=2 => Recipient::Room,
+            3..=6 => Recipient::Peer(rng.below(CLIENTS as u64) as usize),
+            _ => Recipient::Server,
         };
-        Word { to, pad: SIZES[dice.below(SIZES.len() as u64) as usize], is_hasty: dice.below(12) > 0 }
+        Message { to, pad: SIZES[rng.below(SIZES.len() as u64) as usize], with_next: rng.below(12) > 0 }
     };
-    (0..WORDS).map(word).collect()
+    (0..MESSAGES).map(message).collect()
 }
 
-/// As the protocol has it; who hears it finds `from` and `said` in it.
-fn spoken(from: usize, said: usize, word: Word) -> String {
-    let pad = "x".repeat(word.pad);
-    match word.to {
-        To::Everybody => format!(r#"["room","{said}","{ROOM}","word",{{"from":{from},"said":{said},"pad":"{pad}"}}]"#),
-        To::One(other) => {
+/// The message as the protocol encodes it. The recipient finds `from` and `n` in it.
+fn encode(from: usize, n: usize, message: Message) -> String {
+    let pad = "x".repeat(message.pad);
+    match message.to {
+        Recipient::Room => format!(r#"["room","{n}","{ROOM}","message",{{"from":{from},"n":{n},"pad":"{pad}"}}]"#),
+        Recipient::Peer(other) => {
             let (own, other) = (id(from), id(other));
             format!(
-                r#"["own","{said}","peer:{own}","word",{{"peer_id":"{other}","from":{from},"said":{said},"pad":"{pad}"}}]"#
+                r#"["own","{n}","peer:{own}","message",{{"peer_id":"{other}","from":{from},"n":{n},"pad":"{pad}"}}]"#
             )
         }
-        To::Server => format!(r#"[null,"{said}","phoenix","heartbeat",{{}}]"#),
+        Recipient::Server => format!(r#"[null,"{n}","phoenix","heartbeat",{{}}]"#),
     }
 }
 
-/// Says everything, some of it in one piece.
-async fn speak(mut stream: TcpStream, from: usize, words: &[Word]) {
+/// Sends all messages, several of them in one write.
+async fn send_all(mut stream: TcpStream, from: usize, messages: &[Message]) {
     let mut bytes = Vec::new();
-    for (said, word) in words.iter().enumerate() {
-        bytes.extend(frame(0x81, spoken(from, said, *word).as_bytes()));
-        if !word.is_hasty {
+    for (n, message) in messages.iter().enumerate() {
+        bytes.extend(frame(0x81, encode(from, n, *message).as_bytes()));
+        if !message.with_next {
             stream.write_all(&bytes).await.unwrap();
             bytes.clear();
         }
@@ -84,98 +85,99 @@ async fn speak(mut stream: TcpStream, from: usize, words: &[Word]) {
     stream.write_all(&bytes).await.unwrap();
 }
 
-/// The words heard on a topic, by who said them; by nobody: the answers to one's own.
-type Listened = BTreeMap<(String, Option<usize>), Vec<usize>>;
+/// The numbers of the messages received on a topic, by their sender. Without a sender: the replies to the client's own
+/// messages.
+type ReceivedNumbers = BTreeMap<(String, Option<usize>), Vec<usize>>;
 
-/// Listens until so many words have come, and pauses now and then.
-async fn listen(client: &mut Client, count: usize, dice: &mut Dice) -> Listened {
-    let mut listened = Listened::new();
+/// Receives this number of messages, with pauses.
+async fn receive_all(client: &mut Client, count: usize, rng: &mut Rng) -> ReceivedNumbers {
+    let mut received = ReceivedNumbers::new();
     for _ in 0..count {
-        if dice.below(40) == 0 {
-            sleep(Duration::from_millis(dice.below(30))).await;
+        if rng.below(40) == 0 {
+            sleep(Duration::from_millis(rng.below(30))).await;
         }
-        let heard: Value = serde_json::from_str(&client.hear().await).unwrap();
-        let topic = heard[2].as_str().unwrap().to_owned();
-        let (from, said) = if heard[3] == "phx_reply" {
-            assert_eq!(heard[4]["status"], "ok", "{heard}");
-            (None, heard[1].as_str().unwrap().parse().unwrap())
+        let message: Value = serde_json::from_str(&client.receive().await).unwrap();
+        let topic = message[2].as_str().unwrap().to_owned();
+        let (from, n) = if message[3] == "phx_reply" {
+            assert_eq!(message[4]["status"], "ok", "{message}");
+            (None, message[1].as_str().unwrap().parse().unwrap())
         } else {
-            let number = |name: &str| heard[4][name].as_u64().unwrap() as usize;
-            (Some(number("from")), number("said"))
+            let number = |name: &str| message[4][name].as_u64().unwrap() as usize;
+            (Some(number("from")), number("n"))
         };
-        listened.entry((topic, from)).or_default().push(said);
+        received.entry((topic, from)).or_default().push(n);
     }
-    listened
+    received
 }
 
-/// What `me` is to hear of all that is said.
-fn due(me: usize, all: &[Vec<Word>]) -> Listened {
-    let mut due = Listened::new();
+/// What `me` must receive.
+fn expected(me: usize, all: &[Vec<Message>]) -> ReceivedNumbers {
+    let mut expected = ReceivedNumbers::new();
     let own = format!("peer:{}", id(me));
-    for (from, words) in all.iter().enumerate() {
-        for (said, word) in words.iter().enumerate() {
-            let answered = match word.to {
-                To::Everybody => ROOM,
-                To::One(_) => &own,
-                To::Server => "phoenix",
+    for (from, messages) in all.iter().enumerate() {
+        for (n, message) in messages.iter().enumerate() {
+            let reply_topic = match message.to {
+                Recipient::Room => ROOM,
+                Recipient::Peer(_) => &own,
+                Recipient::Server => "phoenix",
             };
             if from == me {
-                due.entry((answered.to_owned(), None)).or_default().push(said);
+                expected.entry((reply_topic.to_owned(), None)).or_default().push(n);
             }
-            let topic = match word.to {
-                To::Everybody if from != me => ROOM,
-                To::One(other) if other == me => &own,
+            let topic = match message.to {
+                Recipient::Room if from != me => ROOM,
+                Recipient::Peer(other) if other == me => &own,
                 _ => continue,
             };
-            due.entry((topic.to_owned(), Some(from))).or_default().push(said);
+            expected.entry((topic.to_owned(), Some(from))).or_default().push(n);
         }
     }
-    due
+    expected
 }
 
-async fn talk(workers: usize, seed: u64) {
+async fn run(workers: usize, seed: u64) {
     let workers = format!("server.workers={workers}");
     let node = node(&[&workers, "limits.messages_burst=100000", "limits.queue_bytes=16777216", "limits.queue_age=60s"]);
-    let mut dice = Dice(seed);
-    let all: Vec<Vec<Word>> = (0..CROWD).map(|_| words(&mut dice)).collect();
+    let mut rng = Rng(seed);
+    let all: Vec<Vec<Message>> = (0..CLIENTS).map(|_| random_messages(&mut rng)).collect();
     let mut clients = Vec::new();
-    for me in 0..CROWD {
+    for me in 0..CLIENTS {
         let mut client = Client::new(node.address()).await;
         if me % 2 == 0 {
-            SockRef::from(&client.stream).set_recv_buffer_size(WINDOW).unwrap();
+            SockRef::from(&client.stream).set_recv_buffer_size(RECEIVE_BUFFER).unwrap();
         }
         client.join("own", &format!("peer:{}", id(me)), "{}").await;
         client.join("room", ROOM, "{}").await;
         clients.push(client);
     }
     join_all(clients.iter_mut().enumerate().map(|(me, client)| {
-        let voice = std::net::TcpStream::from(client.stream.as_fd().try_clone_to_owned().unwrap());
-        let (due, mut dice) = (due(me, &all), Dice(seed + 1 + me as u64));
-        let (count, words) = (due.values().map(Vec::len).sum(), &all[me]);
+        let stream = std::net::TcpStream::from(client.stream.as_fd().try_clone_to_owned().unwrap());
+        let (expected, mut rng) = (expected(me, &all), Rng(seed + 1 + me as u64));
+        let (count, messages) = (expected.values().map(Vec::len).sum(), &all[me]);
         async move {
-            let spoken = speak(TcpStream::from_std(voice).unwrap(), me, words);
-            let (listened, ()) = tokio::join!(listen(client, count, &mut dice), spoken);
-            assert!(listened == due, "seed {seed}, client {me}: heard {listened:?}, not {due:?}");
-            client.hears_nothing().await;
+            let sending = send_all(TcpStream::from_std(stream).unwrap(), me, messages);
+            let (received, ()) = tokio::join!(receive_all(client, count, &mut rng), sending);
+            assert!(received == expected, "seed {seed}, client {me}: received {received:?}, not {expected:?}");
+            client.expect_nothing().await;
         }
     }))
     .await;
     assert_eq!(node.pubsub().metrics().messages_dropped.get(), 0);
     drop(clients);
-    empty(&node).await;
+    wait_until_empty(&node).await;
     node.stop().await;
 }
 
 #[actix_web::test]
-async fn everybody_hears_each_of_the_others_in_order_on_one_worker() {
+async fn messages_arrive_in_order_on_one_worker() {
     for seed in 1..=4 {
-        talk(1, seed).await;
+        run(1, seed).await;
     }
 }
 
 #[actix_web::test]
-async fn everybody_hears_each_of_the_others_in_order_on_several_workers() {
+async fn messages_arrive_in_order_on_several_workers() {
     for seed in 1..=4 {
-        talk(3, seed).await;
+        run(3, seed).await;
     }
 }

@@ -1,59 +1,59 @@
-//! Signals that wait for a peer who is not there: whose they are, and that nobody's keep out everybody else's.
+//! Signals held for absent peers: their limit per client IP, which must not affect other clients.
 
 use handclasp::Node;
 use handclasp::message::DeliveryStatus;
 
-use crate::common::{Client, eventually, node};
+use crate::common::{Client, node, wait_until};
 
 const SETS: &[&str] =
     &[r#"server.trusted_proxies=["127.0.0.1"]"#, "held_signals.bytes_per_ip=10_000", "peerjs.expire_timeout=1h"];
 
-/// A PeerJS client that comes from this address.
+/// A PeerJS client with this address.
 async fn client(node: &Node, id: &str, address: &str) -> Client {
     let path = format!("/peerjs?key=peerjs&id={id}&token=t");
     let mut client = Client::open(node.address(), &path, &[&format!("X-Forwarded-For: {address}")]).await;
-    client.hear_until("OPEN").await;
+    client.receive_until("OPEN").await;
     client
 }
 
-/// Offers 4,000 bytes.
+/// Sends an offer of 4,000 bytes.
 async fn offer(client: &mut Client, to: &str) {
     let pad = "x".repeat(4_000);
-    client.say(&format!(r#"{{"type":"OFFER","dst":"{to}","payload":"{pad}"}}"#)).await;
+    client.send(&format!(r#"{{"type":"OFFER","dst":"{to}","payload":"{pad}"}}"#)).await;
 }
 
-/// Waits until so many signals wait, and so many were told that they could not.
-async fn come_to(node: &Node, held: usize, refused: u64) {
+/// Waits until this many signals are held, and this many were rejected.
+async fn wait_for_counts(node: &Node, held: usize, refused: u64) {
     let pubsub = node.pubsub();
-    let is_so = || async {
+    let matches = || async {
         (pubsub.stats().await.held, pubsub.metrics().signals.of(DeliveryStatus::Overloaded)) == (held, refused)
     };
-    eventually(&format!("{held} to wait, {refused} not to"), is_so).await;
+    wait_until(&format!("{held} held, {refused} rejected"), matches).await;
 }
 
 #[actix_web::test]
-async fn one_address_has_its_share_and_gets_it_back() {
+async fn the_held_bytes_of_an_address_are_limited_and_released() {
     let node = node(SETS);
     let mut greedy = client(&node, "greedy", "2001:db8::1").await;
     for n in 0..4 {
         offer(&mut greedy, &format!("absent{n}")).await;
     }
-    come_to(&node, 2, 2).await;
-    // the next of its network has no share of its own; somebody elsewhere has, for the same name too
+    wait_for_counts(&node, 2, 2).await;
+    // another address of the same network shares the limit; one of another network has its own, even for the same peer
     let mut ally = client(&node, "ally", "2001:db8::2").await;
     offer(&mut ally, "absent9").await;
-    come_to(&node, 2, 3).await;
+    wait_for_counts(&node, 2, 3).await;
     let mut modest = client(&node, "modest", "2001:db8:0:1::1").await;
     offer(&mut modest, "absent0").await;
     offer(&mut modest, "absent9").await;
-    come_to(&node, 4, 3).await;
-    // what has been taken takes no share any more
+    wait_for_counts(&node, 4, 3).await;
+    // delivered signals no longer count
     let mut late = client(&node, "absent0", "198.51.100.1").await;
     for from in ["greedy", "modest"] {
-        late.hear_until(&format!(r#""src":"{from}""#)).await;
+        late.receive_until(&format!(r#""src":"{from}""#)).await;
     }
-    come_to(&node, 2, 3).await;
+    wait_for_counts(&node, 2, 3).await;
     offer(&mut greedy, "absent5").await;
     offer(&mut greedy, "absent6").await;
-    come_to(&node, 3, 4).await;
+    wait_for_counts(&node, 3, 4).await;
 }

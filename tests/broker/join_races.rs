@@ -1,62 +1,63 @@
-//! "ok" means subscribed: thousands of joins race with signals, and none is lost after the ok.
+//! An `ok` reply to a join means that the client is subscribed: thousands of joins race with signals, and no signal
+//! after the `ok` is lost.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use handclasp::Endpoint;
 
-use crate::common::{Client, config, empty, id};
+use crate::common::{Client, config, id, wait_until_empty};
 
 const SENDER: &str = "20dd48ca-fdcf-41c9-9a3b-ffffffffffff";
-/// How many times each receiver joins, and how many of them there are.
+/// How many times each receiver joins, and the number of receivers.
 const ROUNDS: usize = 250;
 const RECEIVERS: usize = 8;
 
 #[actix_web::test]
-async fn nothing_that_was_delivered_is_lost_and_nothing_is_lost_after_ok() {
+async fn no_signal_is_lost_after_the_ok_of_a_join() {
     let sets = ["server.workers=2", "limits.joins_burst=100000", "limits.messages_burst=10000000"];
-    let lifted = ["limits.not_found_burst=10000000", "limits.messages_per_second=10000000"];
-    let node = Endpoint::new(config(&[&sets[..], &lifted[..]].concat())).start().unwrap();
+    let limits = ["limits.not_found_burst=10000000", "limits.messages_per_second=10000000"];
+    let node = Endpoint::new(config(&[&sets[..], &limits[..]].concat())).start().unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let receivers = (0..RECEIVERS).map(|n| receive(node.address(), n));
     let work = async {
         futures_util::future::join_all(receivers).await;
         stop.store(true, Ordering::Relaxed);
     };
-    tokio::join!(work, chatter(node.address(), stop.clone()));
-    empty(&node).await;
+    tokio::join!(work, send_noise(node.address(), stop.clone()));
+    wait_until_empty(&node).await;
 }
 
-/// Joins and leaves again and again. Between its ok and its leave, a signal that it sends to itself, and
-/// one that it asks of a friend, must come.
+/// Joins and leaves repeatedly. Between the `ok` and the leave, it must receive the signal of a second client.
 async fn receive(address: std::net::SocketAddr, n: usize) {
-    let mut me = Client::new(address).await;
+    let mut client = Client::new(address).await;
     let mut friend = Client::new(address).await;
-    let (mine, other) = (id(n), id(1000 + n));
-    friend.join("f", &format!("peer:{other}"), "{}").await;
+    let (own_id, friend_id) = (id(n), id(1000 + n));
+    friend.join("f", &format!("peer:{friend_id}"), "{}").await;
     for round in 0..ROUNDS {
-        me.say(&format!(r#"["{round}","j","peer:{mine}","phx_join",{{}}]"#)).await;
-        me.hear_until(r#""status":"ok""#).await;
-        friend.say(&format!(r#"["f","{round}","peer:{other}","offer",{{"peer_id":"{mine}","n":{round}}}]"#)).await;
-        let verdict = friend.hear_until("phx_reply").await;
-        assert!(verdict.contains(r#""status":"ok""#), "after the ok: {verdict}");
-        me.hear_until(&format!(r#""peer_id":"{other}","n":{round}}}"#)).await;
-        me.say(&format!(r#"["{round}","l","peer:{mine}","phx_leave",{{}}]"#)).await;
-        me.hear_until("phx_close").await;
+        client.send(&format!(r#"["{round}","j","peer:{own_id}","phx_join",{{}}]"#)).await;
+        client.receive_until(r#""status":"ok""#).await;
+        friend
+            .send(&format!(r#"["f","{round}","peer:{friend_id}","offer",{{"peer_id":"{own_id}","n":{round}}}]"#))
+            .await;
+        let reply = friend.receive_until("phx_reply").await;
+        assert!(reply.contains(r#""status":"ok""#), "after the ok: {reply}");
+        client.receive_until(&format!(r#""peer_id":"{friend_id}","n":{round}}}"#)).await;
+        client.send(&format!(r#"["{round}","l","peer:{own_id}","phx_leave",{{}}]"#)).await;
+        client.receive_until("phx_close").await;
     }
 }
 
-/// Speaks to all of them all the time, whether they are there or not. What it was told was delivered is
-/// in the queue of somebody who had asked to join: the receivers read past it.
-async fn chatter(address: std::net::SocketAddr, stop: Arc<AtomicBool>) {
+/// Sends signals to all receivers all the time, whether they are joined or not. The receivers skip them.
+async fn send_noise(address: std::net::SocketAddr, stop: Arc<AtomicBool>) {
     let mut sender = Client::new(address).await;
     sender.join("s", &format!("peer:{SENDER}"), "{}").await;
     let mut n = 0_usize;
     while !stop.load(Ordering::Relaxed) {
         let to = id(n % RECEIVERS);
-        sender.say(&format!(r#"["s","{n}","peer:{SENDER}","noise",{{"peer_id":"{to}"}}]"#)).await;
-        let verdict = sender.hear_until("phx_reply").await;
-        assert!(verdict.contains(r#""status":"ok""#) || verdict.contains("peer_not_found"), "{verdict}");
+        sender.send(&format!(r#"["s","{n}","peer:{SENDER}","noise",{{"peer_id":"{to}"}}]"#)).await;
+        let reply = sender.receive_until("phx_reply").await;
+        assert!(reply.contains(r#""status":"ok""#) || reply.contains("peer_not_found"), "{reply}");
         n += 1;
     }
 }

@@ -1,4 +1,4 @@
-//! The broker: the registry, topics, presence, held signals, and the adapters between nodes.
+//! The broker: the registry, topics, presence, held signals, and adapters between nodes.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use handclasp::{Channel, Context, Endpoint, Join, Mount, Node, Payload, Reply, Router, TerminateReason, Topic};
 use tokio::sync::oneshot::{Receiver, Sender, channel};
 
-use crate::common::longpoll::Polling;
-use crate::common::{Client, config, empty, eventually};
+use crate::common::longpoll::LongPollClient;
+use crate::common::{Client, config, wait_until, wait_until_empty};
 
 /// Futures that the test completes, by name.
 #[derive(Clone, Default)]
@@ -22,13 +22,13 @@ impl Gates {
     }
 
     async fn open(&self, name: &str, with: &'static str) {
-        eventually(name, || async { self.0.lock().unwrap().contains_key(name) }).await;
+        wait_until(name, || async { self.0.lock().unwrap().contains_key(name) }).await;
         self.0.lock().unwrap().remove(name).unwrap().send(with).unwrap();
     }
 
     /// Waits until nobody waits for it any more.
     async fn is_dropped(&self, name: &str) {
-        eventually(name, || async { self.0.lock().unwrap().get(name).is_some_and(Sender::is_closed) }).await;
+        wait_until(name, || async { self.0.lock().unwrap().get(name).is_some_and(Sender::is_closed) }).await;
     }
 }
 
@@ -51,7 +51,7 @@ impl Channel for Slow {
             "panic" => ctx.reply_async(async { panic!("the future has failed") }, |_: &mut Self, (), _| Reply::ok()),
             "wrong" => ctx.reply_async(async {}, |_: &mut Other, (), _| Reply::ok()),
             "twice" => ctx.reply_async(self.0.wait("first"), |channel: &mut Self, _, ctx| {
-                ctx.reply_async(channel.0.wait("second"), |_: &mut Self, word, _| Reply::ok_with(&word.unwrap()))
+                ctx.reply_async(channel.0.wait("second"), |_: &mut Self, word, _| Reply::ok_with(word.unwrap()))
             }),
             "stop" => ctx.reply_async(self.0.wait("stop"), |_: &mut Self, _, ctx| {
                 ctx.stop();
@@ -60,12 +60,12 @@ impl Channel for Slow {
             _ if event.starts_with("spawn") => {
                 let request = ctx.request_ref();
                 let spawned = ctx.spawn(self.0.wait(event), |_: &mut Self, word, ctx| {
-                    ctx.push("spawned", &word.unwrap());
+                    ctx.push("spawned", word.unwrap());
                     ctx.reply(request, Reply::ok_with(&ctx.request_ref().reference.as_deref()));
                 });
                 spawned.map_or_else(|error| Reply::error(error.reason()), |()| Reply::NoReply)
             }
-            name => ctx.reply_async(self.0.wait(name), |_: &mut Self, word, _| Reply::ok_with(&word.unwrap())),
+            name => ctx.reply_async(self.0.wait(name), |_: &mut Self, word, _| Reply::ok_with(word.unwrap())),
         }
     }
 
@@ -100,47 +100,47 @@ async fn what_follows_an_awaited_request_waits_for_its_answer_and_nothing_else_d
     client.join("1", "slow:a", "{}").await;
     client.join("1", "slow:b", "{}").await;
     for (reference, event) in [(2, "first"), (3, "now"), (4, "second"), (5, "now")] {
-        client.say(&say(reference, "a", event)).await;
+        client.send(&say(reference, "a", event)).await;
     }
-    client.ask_for(&say(6, "b", "now"), &reply(6, "b", "ok", "{}")).await;
+    client.exchange(&say(6, "b", "now"), &reply(6, "b", "ok", "{}")).await;
     node.pubsub().broadcast(&Topic::parse("slow:a").unwrap(), "news", &1);
-    client.hears(r#"[null,null,"slow:a","news",1]"#).await;
-    client.hears_nothing().await;
+    client.expect(r#"[null,null,"slow:a","news",1]"#).await;
+    client.expect_nothing().await;
     gates.open("first", "one").await;
-    client.hears(&reply(2, "a", "ok", r#""one""#)).await;
-    client.hears(&reply(3, "a", "ok", "{}")).await;
-    client.hears_nothing().await;
+    client.expect(&reply(2, "a", "ok", r#""one""#)).await;
+    client.expect(&reply(3, "a", "ok", "{}")).await;
+    client.expect_nothing().await;
     gates.open("second", "two").await;
-    client.hears(&reply(4, "a", "ok", r#""two""#)).await;
-    client.hears(&reply(5, "a", "ok", "{}")).await;
+    client.expect(&reply(4, "a", "ok", r#""two""#)).await;
+    client.expect(&reply(5, "a", "ok", "{}")).await;
 }
 
 #[actix_web::test]
 async fn an_answer_may_await_once_more() {
     let (_node, gates, mut client) = start(&[]).await;
     client.join("1", "slow:a", "{}").await;
-    client.say(&say(2, "a", "twice")).await;
-    client.say(&say(3, "a", "now")).await;
+    client.send(&say(2, "a", "twice")).await;
+    client.send(&say(3, "a", "now")).await;
     gates.open("first", "one").await;
-    client.hears_nothing().await;
+    client.expect_nothing().await;
     gates.open("second", "two").await;
-    client.hears(&reply(2, "a", "ok", r#""two""#)).await;
-    client.hears(&reply(3, "a", "ok", "{}")).await;
+    client.expect(&reply(2, "a", "ok", r#""two""#)).await;
+    client.expect(&reply(3, "a", "ok", "{}")).await;
 }
 
 #[actix_web::test]
 async fn what_waits_for_an_answer_is_bounded_in_bytes() {
     let (_node, gates, mut client) = start(&["limits.queue_bytes=1024"]).await;
     client.join("1", "slow:a", "{}").await;
-    client.say(&say(2, "a", "first")).await;
+    client.send(&say(2, "a", "first")).await;
     for _ in 0..40 {
-        client.say(&say(3, "a", "now")).await;
+        client.send(&say(3, "a", "now")).await;
     }
-    client.hears(&reply(3, "a", "error", r#"{"reason":"overloaded"}"#)).await;
-    client.hear_until("overloaded").await;
+    client.expect(&reply(3, "a", "error", r#"{"reason":"overloaded"}"#)).await;
+    client.receive_until("overloaded").await;
     gates.open("first", "one").await;
-    client.hear_until(r#""one""#).await;
-    client.hears(&reply(3, "a", "ok", "{}")).await;
+    client.receive_until(r#""one""#).await;
+    client.expect(&reply(3, "a", "ok", "{}")).await;
 }
 
 #[actix_web::test]
@@ -148,14 +148,14 @@ async fn a_leave_waits_for_the_answer_before_it() {
     let (node, gates, mut client) = start(&[]).await;
     client.join("1", "slow:a", "{}").await;
     for (reference, event) in [(2, "first"), (3, "phx_leave"), (4, "now")] {
-        client.say(&say(reference, "a", event)).await;
+        client.send(&say(reference, "a", event)).await;
     }
-    client.hears_nothing().await;
+    client.expect_nothing().await;
     gates.open("first", "one").await;
-    client.hears(&reply(2, "a", "ok", r#""one""#)).await;
-    client.hears(&reply(3, "a", "ok", "{}")).await;
-    client.hears(r#"["1","1","slow:a","phx_close",{}]"#).await;
-    assert!(client.hear().await.contains("unmatched topic"));
+    client.expect(&reply(2, "a", "ok", r#""one""#)).await;
+    client.expect(&reply(3, "a", "ok", "{}")).await;
+    client.expect(r#"["1","1","slow:a","phx_close",{}]"#).await;
+    assert!(client.receive().await.contains("unmatched topic"));
     assert_eq!(node.pubsub().count("slow:a"), 0);
 }
 
@@ -163,47 +163,47 @@ async fn a_leave_waits_for_the_answer_before_it() {
 async fn what_waited_for_an_answer_is_refused_when_the_channel_ends() {
     let (node, gates, mut client) = start(&[]).await;
     client.join("1", "slow:a", "{}").await;
-    client.say(&say(2, "a", "stop")).await;
-    client.say(&say(3, "a", "now")).await;
+    client.send(&say(2, "a", "stop")).await;
+    client.send(&say(3, "a", "now")).await;
     gates.open("stop", "").await;
-    client.hears(&reply(2, "a", "ok", "{}")).await;
-    client.hears(r#"["1","1","slow:a","phx_close",{}]"#).await;
-    assert!(client.hear().await.contains("unmatched topic"));
+    client.expect(&reply(2, "a", "ok", "{}")).await;
+    client.expect(r#"["1","1","slow:a","phx_close",{}]"#).await;
+    assert!(client.receive().await.contains("unmatched topic"));
     client.join("1", "slow:a", "{}").await;
-    client.say(&say(2, "a", "first")).await;
-    client.say(&say(3, "a", "now")).await;
-    client.say(r#"["9","9","slow:a","phx_join",{}]"#).await;
-    assert!(client.hear().await.contains("unmatched topic"));
-    client.hear_until("phx_close").await;
+    client.send(&say(2, "a", "first")).await;
+    client.send(&say(3, "a", "now")).await;
+    client.send(r#"["9","9","slow:a","phx_join",{}]"#).await;
+    assert!(client.receive().await.contains("unmatched topic"));
+    client.receive_until("phx_close").await;
     gates.is_dropped("first").await;
     drop(client);
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
 async fn a_spawned_task_holds_nothing_up() {
     let (_node, gates, mut client) = start(&[]).await;
     client.join("1", "slow:a", "{}").await;
-    client.say(&say(2, "a", "spawn")).await;
-    client.ask_for(&say(3, "a", "now"), &reply(3, "a", "ok", "{}")).await;
+    client.send(&say(2, "a", "spawn")).await;
+    client.exchange(&say(3, "a", "now"), &reply(3, "a", "ok", "{}")).await;
     gates.open("spawn", "done").await;
-    client.hears(r#"["1",null,"slow:a","spawned","done"]"#).await;
-    client.hears(&reply(2, "a", "ok", "null")).await; // the callback handles no request
+    client.expect(r#"["1",null,"slow:a","spawned","done"]"#).await;
+    client.expect(&reply(2, "a", "ok", "null")).await; // the callback handles no request
 }
 
 #[actix_web::test]
 async fn a_join_is_decided_by_a_future() {
     let (node, gates, mut client) = start(&[]).await;
     let join = r#"["1","1","slow:a","phx_join",{"later":1}]"#;
-    client.say(join).await;
-    client.say(&say(2, "a", "now")).await;
-    client.hears_nothing().await;
+    client.send(join).await;
+    client.send(&say(2, "a", "now")).await;
+    client.expect_nothing().await;
     gates.open("join", "ok").await;
-    client.hears(&reply(1, "a", "ok", r#"["welcome"]"#)).await;
-    client.hears(&reply(2, "a", "ok", "{}")).await;
-    client.say(&join.replace("slow:a", "slow:b")).await;
+    client.expect(&reply(1, "a", "ok", r#"["welcome"]"#)).await;
+    client.expect(&reply(2, "a", "ok", "{}")).await;
+    client.send(&join.replace("slow:a", "slow:b")).await;
     gates.open("join", "no").await;
-    client.hears(&reply(1, "b", "error", r#"{"reason":"no"}"#)).await;
+    client.expect(&reply(1, "b", "error", r#"{"reason":"no"}"#)).await;
     assert_eq!(node.pubsub().count("slow:b"), 0);
 }
 
@@ -212,22 +212,22 @@ async fn tasks_end_with_their_channel_and_with_their_connection() {
     let (node, gates, mut client) = start(&["limits.tasks_per_socket=2"]).await;
     client.join("1", "slow:a", "{}").await;
     client.join("1", "slow:b", "{}").await;
-    client.say(&say(2, "a", "spawn 1")).await;
-    client.say(&say(3, "b", "spawn 2")).await;
+    client.send(&say(2, "a", "spawn 1")).await;
+    client.send(&say(3, "b", "spawn 2")).await;
     let full = r#"{"reason":"too many tasks"}"#;
-    client.ask_for(&say(4, "b", "spawn 3"), &reply(4, "b", "error", full)).await;
-    client.ask_for(&say(5, "b", "first"), &reply(5, "b", "error", full)).await;
-    client.ask_for(r#"["1","6","slow:c","phx_join",{"later":1}]"#, &reply(6, "c", "error", full)).await;
-    client.say(&say(7, "a", "phx_leave")).await;
-    client.hear_until("phx_close").await;
+    client.exchange(&say(4, "b", "spawn 3"), &reply(4, "b", "error", full)).await;
+    client.exchange(&say(5, "b", "first"), &reply(5, "b", "error", full)).await;
+    client.exchange(r#"["1","6","slow:c","phx_join",{"later":1}]"#, &reply(6, "c", "error", full)).await;
+    client.send(&say(7, "a", "phx_leave")).await;
+    client.receive_until("phx_close").await;
     gates.is_dropped("spawn 1").await;
     gates.is_dropped("terminate").await;
-    client.say(&say(8, "b", "spawn 4")).await;
-    client.hears_nothing().await;
+    client.send(&say(8, "b", "spawn 4")).await;
+    client.expect_nothing().await;
     drop(client);
     gates.is_dropped("spawn 2").await;
     gates.is_dropped("spawn 4").await;
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -236,19 +236,19 @@ async fn a_future_that_panics_and_a_callback_of_another_channel_cost_their_chann
     client.join("1", "slow:b", "{}").await;
     for (event, crashes) in [("panic", 1), ("wrong", 2)] {
         client.join("1", "slow:a", "{}").await;
-        client.ask_for(&say(2, "a", event), r#"["1","1","slow:a","phx_error",{"reason":"channel_crash"}]"#).await;
+        client.exchange(&say(2, "a", event), r#"["1","1","slow:a","phx_error",{"reason":"channel_crash"}]"#).await;
         assert_eq!(node.pubsub().metrics().channel_crashes.get(), crashes);
     }
-    client.ask_for(&say(2, "b", "now"), &reply(2, "b", "ok", "{}")).await;
+    client.exchange(&say(2, "b", "now"), &reply(2, "b", "ok", "{}")).await;
 }
 
 /// A client that polls is served by the same session.
 #[actix_web::test]
 async fn a_client_that_polls_hears_what_was_awaited() {
     let (node, gates, _client) = start(&[]).await;
-    let mut poller = Polling::open(node.address(), "/socket", "2.0.0", &[]).await;
+    let mut poller = LongPollClient::open(node.address(), "/socket", "2.0.0", &[]).await;
     poller.join("slow:a").await;
-    poller.say(&say(2, "a", "first")).await;
+    poller.send(&say(2, "a", "first")).await;
     gates.open("first", "one").await;
-    assert!(poller.hear_text().await.contains(r#""one""#));
+    assert!(poller.receive_text().await.contains(r#""one""#));
 }

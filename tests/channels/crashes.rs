@@ -4,7 +4,7 @@
 use handclasp::channels::Info;
 use handclasp::{Channel, Context, Endpoint, Join, Mount, Node, Payload, Reply, Router, TerminateReason, Topic};
 
-use crate::common::{Client, config, empty, eventually};
+use crate::common::{Client, config, wait_until, wait_until_empty};
 
 /// Panics in whatever function the topic names, `crash:<function>`, but for a join with a `sound` word.
 struct Crash {
@@ -79,35 +79,35 @@ async fn start() -> (Node, Client, Client) {
     let (mut client, mut other) = (Client::new(node.address()).await, Client::new(node.address()).await);
     other.join("1", "crash:well", "{}").await;
     client.join("1", "crash:well", "{}").await;
-    other.hears(r#"[null,null,"crash:well","entered",{}]"#).await;
+    other.expect(r#"[null,null,"crash:well","entered",{}]"#).await;
     (node, client, other)
 }
 
 async fn join(client: &mut Client, place: &str) {
-    client.say(&format!(r#"["5","5","crash:{place}","phx_join",{{}}]"#)).await;
+    client.send(&format!(r#"["5","5","crash:{place}","phx_join",{{}}]"#)).await;
 }
 
 async fn crashed(client: &mut Client, place: &str) {
-    client.hears(&format!(r#"["5","5","crash:{place}","phx_error",{{"reason":"channel_crash"}}]"#)).await;
+    client.expect(&format!(r#"["5","5","crash:{place}","phx_error",{{"reason":"channel_crash"}}]"#)).await;
 }
 
 /// Everything else goes on; the topic has no member and can be joined; nothing is left in the end.
 async fn the_rest_is_well(node: Node, mut client: Client, mut other: Client, place: &str, crashes: u64) {
     assert_eq!(node.pubsub().metrics().channel_crashes.get(), crashes);
-    client.say(&format!(r#"["5","6","crash:{place}","anything",{{}}]"#)).await;
+    client.send(&format!(r#"["5","6","crash:{place}","anything",{{}}]"#)).await;
     client
-        .hears(&format!(
+        .expect(&format!(
             r#"[null,"6","crash:{place}","phx_reply",{{"status":"error","response":{{"reason":"unmatched topic"}}}}]"#
         ))
         .await;
-    client.say(r#"["1","7","crash:well","others",{}]"#).await;
-    client.hears(r#"["1","7","crash:well","phx_reply",{"status":"ok","response":{}}]"#).await;
-    other.hears(r#"[null,null,"crash:well","others",{}]"#).await;
+    client.send(r#"["1","7","crash:well","others",{}]"#).await;
+    client.expect(r#"["1","7","crash:well","phx_reply",{"status":"ok","response":{}}]"#).await;
+    other.expect(r#"[null,null,"crash:well","others",{}]"#).await;
     if place != "factory" {
         client.join("8", &format!("crash:{place}"), r#"{"sound":true}"#).await;
     }
     drop((client, other));
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -116,7 +116,7 @@ async fn before_the_join_is_answered() {
         let (node, mut client, other) = start().await;
         join(&mut client, place).await;
         client
-            .hears(&format!(
+            .expect(&format!(
                 r#"["5","5","crash:{place}","phx_reply",{{"status":"error","response":{{"reason":"join crashed"}}}}]"#
             ))
             .await;
@@ -128,7 +128,7 @@ async fn before_the_join_is_answered() {
 async fn right_after_the_join() {
     let (node, mut client, other) = start().await;
     join(&mut client, "joined").await;
-    client.hear_until("phx_reply").await;
+    client.receive_until("phx_reply").await;
     crashed(&mut client, "joined").await;
     the_rest_is_well(node, client, other, "joined", 1).await;
 }
@@ -138,10 +138,10 @@ async fn over_what_its_client_says() {
     for (place, event) in [("handle_in", "x"), ("handle_info", "info"), ("handle_out", "all")] {
         let (node, mut client, other) = start().await;
         client.join("5", &format!("crash:{place}"), "{}").await;
-        client.say(&format!(r#"["5","6","crash:{place}","{event}",{{}}]"#)).await;
+        client.send(&format!(r#"["5","6","crash:{place}","{event}",{{}}]"#)).await;
         // the failed request has no answer, as in Phoenix; these two had theirs before
         if matches!(event, "info") || place == "handle_out" {
-            client.hear_until("phx_reply").await;
+            client.receive_until("phx_reply").await;
         }
         crashed(&mut client, place).await;
         the_rest_is_well(node, client, other, place, 1).await;
@@ -154,13 +154,13 @@ async fn over_what_another_member_says() {
     let (node, mut client, mut other) = start().await;
     client.join("5", topic, "{}").await;
     other.join("5", topic, r#"{"sound":true}"#).await;
-    client.hear_until("entered").await;
-    other.say(&format!(r#"["5","6","{topic}","others",{{}}]"#)).await;
-    other.hear_until("phx_reply").await;
+    client.receive_until("entered").await;
+    other.send(&format!(r#"["5","6","{topic}","others",{{}}]"#)).await;
+    other.receive_until("phx_reply").await;
     crashed(&mut client, place).await;
-    eventually("one member is left", || async { node.pubsub().count(topic) == 1 }).await;
-    other.say(&format!(r#"["5","7","{topic}","phx_leave",{{}}]"#)).await;
-    other.hear_until("phx_close").await;
+    wait_until("one member is left", || async { node.pubsub().count(topic) == 1 }).await;
+    other.send(&format!(r#"["5","7","{topic}","phx_leave",{{}}]"#)).await;
+    other.receive_until("phx_close").await;
     the_rest_is_well(node, client, other, place, 1).await;
 }
 
@@ -168,8 +168,8 @@ async fn over_what_another_member_says() {
 async fn while_it_ends() {
     let (node, mut client, other) = start().await;
     client.join("5", "crash:terminate", "{}").await;
-    client.say(r#"["5","6","crash:terminate","phx_leave",{}]"#).await;
-    client.hear_until("phx_reply").await;
+    client.send(r#"["5","6","crash:terminate","phx_leave",{}]"#).await;
+    client.receive_until("phx_reply").await;
     crashed(&mut client, "terminate").await;
     the_rest_is_well(node, client, other, "terminate", 1).await;
 }
@@ -179,10 +179,10 @@ async fn while_another_join_takes_its_place() {
     let (node, mut client, other) = start().await;
     client.join("4", "crash:terminate", "{}").await;
     join(&mut client, "terminate").await;
-    client.hears(r#"["4","4","crash:terminate","phx_error",{"reason":"channel_crash"}]"#).await;
-    client.hears(r#"["5","5","crash:terminate","phx_reply",{"status":"ok","response":{}}]"#).await;
-    client.say(r#"["5","6","crash:terminate","phx_leave",{}]"#).await;
-    client.hear_until("phx_reply").await;
+    client.expect(r#"["4","4","crash:terminate","phx_error",{"reason":"channel_crash"}]"#).await;
+    client.expect(r#"["5","5","crash:terminate","phx_reply",{"status":"ok","response":{}}]"#).await;
+    client.send(r#"["5","6","crash:terminate","phx_leave",{}]"#).await;
+    client.receive_until("phx_reply").await;
     crashed(&mut client, "terminate").await;
     the_rest_is_well(node, client, other, "terminate", 2).await;
 }
@@ -191,8 +191,8 @@ async fn while_another_join_takes_its_place() {
 async fn while_it_is_dropped() {
     let (node, mut client, other) = start().await;
     client.join("5", "crash:drop", "{}").await;
-    client.say(r#"["5","6","crash:drop","phx_leave",{}]"#).await;
-    client.hear_until("phx_close").await;
+    client.send(r#"["5","6","crash:drop","phx_leave",{}]"#).await;
+    client.receive_until("phx_close").await;
     the_rest_is_well(node, client, other, "drop", 0).await;
 }
 
@@ -203,8 +203,8 @@ async fn while_its_connection_dies() {
     client.join("5", "crash:terminate", "{}").await;
     client.join("6", "crash:drop", "{}").await;
     drop(client);
-    other.hears(r#"[null,null,"crash:well","last_word",{}]"#).await;
+    other.expect(r#"[null,null,"crash:well","last_word",{}]"#).await;
     drop(other);
-    empty(&node).await;
+    wait_until_empty(&node).await;
     assert_eq!(node.pubsub().metrics().channel_crashes.get(), 1);
 }

@@ -13,7 +13,7 @@ use handclasp::message::{RequestRef, Status};
 use handclasp::{Channel, Context, Endpoint, Join, Mount, Node, Payload, Reply, Router, TerminateReason, Topic};
 use serde_json::json;
 
-use crate::common::{self, Client, config, empty, eventually};
+use crate::common::{self, Client, config, wait_until, wait_until_empty};
 
 const ROOM: &str = "kit:room";
 
@@ -152,138 +152,138 @@ async fn the_example_is_heard_by_everybody_on_its_topic() {
         client.join("1", topic, "{}").await;
         clients.push(client);
     }
-    clients[0].say(r#"["1","2","shout:a","hey",{"you":1}]"#).await;
+    clients[0].send(r#"["1","2","shout:a","hey",{"you":1}]"#).await;
     for client in &mut clients[..2] {
-        client.hears(r#"[null,null,"shout:a","hey",{"you":1}]"#).await;
+        client.expect(r#"[null,null,"shout:a","hey",{"you":1}]"#).await;
     }
-    clients[0].hears(r#"["1","2","shout:a","phx_reply",{"status":"ok","response":{}}]"#).await;
-    clients[2].hears_nothing().await;
+    clients[0].expect(r#"["1","2","shout:a","phx_reply",{"status":"ok","response":{}}]"#).await;
+    clients[2].expect_nothing().await;
 }
 
 #[actix_web::test]
 async fn a_request_is_answered_now() {
     let (_node, _handed, mut client, _other) = two().await;
-    client.ask_for(&say("now"), &reply("ok", r#"{"a":1}"#)).await;
-    client.ask_for(&say("refuse"), &reply("error", r#"{"reason":"no"}"#)).await;
-    client.ask_for(&say("odd"), &reply("perhaps", r#"{"a":1}"#)).await;
-    client.ask_for(&say("whatever"), &reply("error", r#"{"reason":"unknown event"}"#)).await;
+    client.exchange(&say("now"), &reply("ok", r#"{"a":1}"#)).await;
+    client.exchange(&say("refuse"), &reply("error", r#"{"reason":"no"}"#)).await;
+    client.exchange(&say("odd"), &reply("perhaps", r#"{"a":1}"#)).await;
+    client.exchange(&say("whatever"), &reply("error", r#"{"reason":"unknown event"}"#)).await;
 }
 
 #[actix_web::test]
 async fn a_request_is_answered_later() {
     let (_node, handed, mut client, mut other) = two().await;
-    client.ask_for(&say("later"), &reply("ok", r#"{"late":true}"#)).await;
-    client.say(&say("elsewhere")).await;
-    client.hears_nothing().await;
+    client.exchange(&say("later"), &reply("ok", r#"{"late":true}"#)).await;
+    client.send(&say("elsewhere")).await;
+    client.expect_nothing().await;
     let request = the_request(&handed);
     std::thread::spawn(move || request.reply(Reply::ok_with(json!({ "from": "afar" })))).join().unwrap();
-    client.hears(&reply("ok", r#"{"from":"afar"}"#)).await;
-    other.hears_nothing().await;
+    client.expect(&reply("ok", r#"{"from":"afar"}"#)).await;
+    other.expect_nothing().await;
 }
 
 #[actix_web::test]
 async fn an_answer_that_comes_after_the_end_is_not_heard() {
     let (_node, handed, mut client, _other) = two().await;
-    client.say(&say("elsewhere")).await;
-    client.say(&say("elsewhere")).await;
-    client.say(&say("hand_over")).await;
-    client.hears(&reply("ok", "{}")).await;
+    client.send(&say("elsewhere")).await;
+    client.send(&say("elsewhere")).await;
+    client.send(&say("hand_over")).await;
+    client.expect(&reply("ok", "{}")).await;
     let [soon, late] = [(); 2].map(|()| the_request(&handed));
     let channel = the_channel(&handed);
-    client.say(&say("phx_leave")).await;
-    client.hear_until("phx_close").await;
+    client.send(&say("phx_leave")).await;
+    client.receive_until("phx_close").await;
     soon.reply(Reply::ok());
     // the client's queue lives; the channel behind it does not
     assert_eq!(channel.push("late", Payload::empty()), Ok(()));
-    client.hears_nothing().await;
+    client.expect_nothing().await;
     client.join("2", ROOM, "{}").await;
     channel.push("late", Payload::empty()).unwrap();
     late.reply(Reply::ok());
-    client.hears_nothing().await;
+    client.expect_nothing().await;
 }
 
 #[actix_web::test]
 async fn a_push_is_heard_by_its_own_client_alone() {
     let (_node, handed, mut client, mut other) = two().await;
-    client.ask_for(&say("push"), &format!(r#"["1",null,"{ROOM}","pushed",{{"a":1}}]"#)).await;
-    client.hears(&reply("ok", "{}")).await;
-    client.ask_for(&say("hand_over"), &reply("ok", "{}")).await;
+    client.exchange(&say("push"), &format!(r#"["1",null,"{ROOM}","pushed",{{"a":1}}]"#)).await;
+    client.expect(&reply("ok", "{}")).await;
+    client.exchange(&say("hand_over"), &reply("ok", "{}")).await;
     let channel = the_channel(&handed);
     let pushed = std::thread::spawn(move || channel.push("afar", Payload::binary(&b"\x00\xff"[..]))).join().unwrap();
     assert_eq!(pushed, Ok(()));
-    let heard = client.hear_any().await;
-    assert_eq!(heard, common::Heard::Binary(b"\x00\x01\x08\x041kit:roomafar\x00\xff".to_vec()));
-    other.hears_nothing().await;
+    let heard = client.receive_any().await;
+    assert_eq!(heard, common::Received::Binary(b"\x00\x01\x08\x041kit:roomafar\x00\xff".to_vec()));
+    other.expect_nothing().await;
 }
 
 #[actix_web::test]
 async fn a_broadcast_is_heard_by_all_or_by_all_others() {
     let (_node, _handed, mut client, mut other) = two().await;
     let told = |event| format!(r#"[null,null,"{ROOM}","{event}",{{"a":1}}]"#);
-    client.ask_for(&say("all"), &told("all")).await;
-    client.hears(&reply("ok", "{}")).await;
-    other.hears(&told("all")).await;
-    client.ask_for(&say("others"), &reply("ok", "{}")).await;
-    other.hears(&told("others")).await;
-    client.hears_nothing().await;
+    client.exchange(&say("all"), &told("all")).await;
+    client.expect(&reply("ok", "{}")).await;
+    other.expect(&told("all")).await;
+    client.exchange(&say("others"), &reply("ok", "{}")).await;
+    other.expect(&told("others")).await;
+    client.expect_nothing().await;
 }
 
 #[actix_web::test]
 async fn a_broadcast_to_another_topic_is_heard_there_alone() {
     let (_node, _handed, mut client, mut other) = two().await;
     other.join("9", "kit:abroad", "{}").await;
-    client.ask_for(&say("abroad"), &reply("ok", "{}")).await;
-    other.hears(r#"[null,null,"kit:abroad","abroad",{"a":1}]"#).await;
+    client.exchange(&say("abroad"), &reply("ok", "{}")).await;
+    other.expect(r#"[null,null,"kit:abroad","abroad",{"a":1}]"#).await;
     client.join("9", "kit:abroad", "{}").await;
-    client.say(&say("abroad")).await;
-    let heard = [client.hear().await, client.hear().await];
+    client.send(&say("abroad")).await;
+    let heard = [client.receive().await, client.receive().await];
     assert!(heard.contains(&r#"[null,null,"kit:abroad","abroad",{"a":1}]"#.to_owned()), "{heard:?}");
-    client.ask_for(&say("home"), &format!(r#"[null,null,"{ROOM}","home",{{"a":1}}]"#)).await;
-    client.hears(&reply("ok", "{}")).await;
+    client.exchange(&say("home"), &format!(r#"[null,null,"{ROOM}","home",{{"a":1}}]"#)).await;
+    client.expect(&reply("ok", "{}")).await;
 }
 
 #[actix_web::test]
 async fn an_intercepted_broadcast_is_seen_first_by_each_members_channel() {
     let (_node, _handed, mut client, mut other) = two().await;
-    client.ask_for(&say("guarded"), &reply("ok", "{}")).await;
-    client.hears(&format!(r#"["1",null,"{ROOM}","guarded",{{"seen_by":"c1"}}]"#)).await;
-    other.hears(&format!(r#"["1",null,"{ROOM}","guarded",{{"seen_by":"c2"}}]"#)).await;
+    client.exchange(&say("guarded"), &reply("ok", "{}")).await;
+    client.expect(&format!(r#"["1",null,"{ROOM}","guarded",{{"seen_by":"c1"}}]"#)).await;
+    other.expect(&format!(r#"["1",null,"{ROOM}","guarded",{{"seen_by":"c2"}}]"#)).await;
 }
 
 #[actix_web::test]
 async fn a_channel_stops_itself_after_a_last_reply() {
     let (node, _handed, mut client, mut other) = two().await;
     let gone = format!(r#"[null,null,"{ROOM}","gone",{{"why":"Stopped"}}]"#);
-    client.ask_for(&say("stop"), &reply("ok", "{}")).await;
-    client.hears(&gone).await;
-    client.hears(&format!(r#"["1","1","{ROOM}","phx_close",{{}}]"#)).await;
-    other.hears(&gone).await;
-    client.say(&say("now")).await;
-    assert!(client.hear().await.contains("unmatched topic"));
+    client.exchange(&say("stop"), &reply("ok", "{}")).await;
+    client.expect(&gone).await;
+    client.expect(&format!(r#"["1","1","{ROOM}","phx_close",{{}}]"#)).await;
+    other.expect(&gone).await;
+    client.send(&say("now")).await;
+    assert!(client.receive().await.contains("unmatched topic"));
     client.join("2", ROOM, "{}").await;
     drop((client, other));
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
 async fn a_channels_last_word_reaches_the_others_when_its_connection_dies() {
     let (_node, _handed, client, mut other) = two().await;
     drop(client);
-    other.hears(&format!(r#"[null,null,"{ROOM}","gone",{{"why":"Disconnected"}}]"#)).await;
-    other.hears(&format!(r#"["1",null,"{ROOM}","guarded",{{"seen_by":"c2"}}]"#)).await;
-    other.say(&format!(r#"["2","2","{ROOM}","phx_join",{{}}]"#)).await;
-    other.hears(&format!(r#"[null,null,"{ROOM}","gone",{{"why":"Replaced"}}]"#)).await;
-    other.hear_until("welcome").await;
-    other.hears(&format!(r#"["1","1","{ROOM}","phx_close",{{}}]"#)).await;
-    other.say(&format!(r#"["2","3","{ROOM}","phx_leave",{{}}]"#)).await;
-    other.hear_until("phx_reply").await;
-    other.hears(&format!(r#"[null,null,"{ROOM}","gone",{{"why":"Left"}}]"#)).await;
+    other.expect(&format!(r#"[null,null,"{ROOM}","gone",{{"why":"Disconnected"}}]"#)).await;
+    other.expect(&format!(r#"["1",null,"{ROOM}","guarded",{{"seen_by":"c2"}}]"#)).await;
+    other.send(&format!(r#"["2","2","{ROOM}","phx_join",{{}}]"#)).await;
+    other.expect(&format!(r#"[null,null,"{ROOM}","gone",{{"why":"Replaced"}}]"#)).await;
+    other.receive_until("welcome").await;
+    other.expect(&format!(r#"["1","1","{ROOM}","phx_close",{{}}]"#)).await;
+    other.send(&format!(r#"["2","3","{ROOM}","phx_leave",{{}}]"#)).await;
+    other.receive_until("phx_reply").await;
+    other.expect(&format!(r#"[null,null,"{ROOM}","gone",{{"why":"Left"}}]"#)).await;
 }
 
 /// Asks to join what decides later; returns the way to its channel.
 async fn ask_to_join(client: &mut Client, handed: &Receiver<Handed>) -> ChannelHandle {
-    client.say(&format!(r#"["5","6","{ROOM}","phx_join",{{"later":true}}]"#)).await;
-    client.hears_nothing().await;
+    client.send(&format!(r#"["5","6","{ROOM}","phx_join",{{"later":true}}]"#)).await;
+    client.expect_nothing().await;
     the_channel(handed)
 }
 
@@ -296,17 +296,17 @@ async fn a_join_is_decided_later_and_nothing_else_waits_for_it() {
     let (node, handed) = start();
     let mut client = Client::new(node.address()).await;
     let channel = ask_to_join(&mut client, &handed).await;
-    client.say(&format!(r#"["5","7","{ROOM}","now",{{"b":2}}]"#)).await;
+    client.send(&format!(r#"["5","7","{ROOM}","now",{{"b":2}}]"#)).await;
     client.join("1", "kit:other", "{}").await;
     channel.send(Decide(|| Join::ok_with(json!({ "after": "all" })))).unwrap();
     // the first decision counts
     channel.send(Decide(|| Join::error("no"))).unwrap();
-    client.hears(&decided("ok", r#"{"after":"all"}"#)).await;
-    client.hears(&format!(r#"["5","7","{ROOM}","phx_reply",{{"status":"ok","response":{{"b":2}}}}]"#)).await;
-    client.hears_nothing().await;
+    client.expect(&decided("ok", r#"{"after":"all"}"#)).await;
+    client.expect(&format!(r#"["5","7","{ROOM}","phx_reply",{{"status":"ok","response":{{"b":2}}}}]"#)).await;
+    client.expect_nothing().await;
     assert_eq!(node.pubsub().count(ROOM), 1);
     drop(client);
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -314,15 +314,15 @@ async fn a_join_is_refused_later_and_so_is_what_waited_for_it() {
     let (node, handed) = start();
     let mut client = Client::new(node.address()).await;
     let channel = ask_to_join(&mut client, &handed).await;
-    client.say(&format!(r#"["5","7","{ROOM}","now",{{}}]"#)).await;
-    client.hears_nothing().await;
+    client.send(&format!(r#"["5","7","{ROOM}","now",{{}}]"#)).await;
+    client.expect_nothing().await;
     channel.send(Decide(|| Join::error("no"))).unwrap();
-    client.hears(&decided("error", r#"{"reason":"no"}"#)).await;
-    assert!(client.hear().await.contains("unmatched topic"));
+    client.expect(&decided("error", r#"{"reason":"no"}"#)).await;
+    assert!(client.receive().await.contains("unmatched topic"));
     let channel = ask_to_join(&mut client, &handed).await;
     channel.send("stop").unwrap();
-    client.hears(&decided("error", r#"{"reason":"stopped"}"#)).await;
-    client.hears_nothing().await;
+    client.expect(&decided("error", r#"{"reason":"stopped"}"#)).await;
+    client.expect_nothing().await;
     assert_eq!(node.pubsub().count(ROOM), 0);
 }
 
@@ -331,18 +331,18 @@ async fn a_join_that_is_replaced_while_it_waits_is_answered_and_so_is_what_waite
     let (node, handed) = start();
     let mut client = Client::new(node.address()).await;
     let first = ask_to_join(&mut client, &handed).await;
-    client.say(&format!(r#"["5","7","{ROOM}","now",{{}}]"#)).await;
-    client.hears_nothing().await;
-    client.say(&format!(r#"["8","8","{ROOM}","phx_join",{{}}]"#)).await;
-    assert!(client.hear().await.contains("unmatched topic"));
-    client.hears(&decided("ok", r#"{"welcome":"room"}"#)).await;
-    client.hears(&decided("ok", r#"{"welcome":"room"}"#).replace(r#""5","6""#, r#""8","8""#)).await;
-    client.hears(&format!(r#"["5","5","{ROOM}","phx_close",{{}}]"#)).await;
+    client.send(&format!(r#"["5","7","{ROOM}","now",{{}}]"#)).await;
+    client.expect_nothing().await;
+    client.send(&format!(r#"["8","8","{ROOM}","phx_join",{{}}]"#)).await;
+    assert!(client.receive().await.contains("unmatched topic"));
+    client.expect(&decided("ok", r#"{"welcome":"room"}"#)).await;
+    client.expect(&decided("ok", r#"{"welcome":"room"}"#).replace(r#""5","6""#, r#""8","8""#)).await;
+    client.expect(&format!(r#"["5","5","{ROOM}","phx_close",{{}}]"#)).await;
     first.send(Decide(Join::ok)).unwrap(); // nobody is there any more to be let in
-    client.hears_nothing().await;
+    client.expect_nothing().await;
     assert_eq!(node.pubsub().count(ROOM), 1);
     drop(client);
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 /// It was left without an answer.
@@ -351,20 +351,20 @@ async fn pushes_queued_behind_a_leave_are_answered_all_the_same() {
     let (node, handed) = start();
     let mut client = Client::new(node.address()).await;
     let channel = ask_to_join(&mut client, &handed).await;
-    client.say(&format!(r#"["5","7","{ROOM}","phx_leave",{{}}]"#)).await;
-    client.say(&format!(r#"["5","8","{ROOM}","now",{{}}]"#)).await;
-    client.say(&format!(r#"["5","9","{ROOM}","phx_leave",{{}}]"#)).await;
-    client.hears_nothing().await;
+    client.send(&format!(r#"["5","7","{ROOM}","phx_leave",{{}}]"#)).await;
+    client.send(&format!(r#"["5","8","{ROOM}","now",{{}}]"#)).await;
+    client.send(&format!(r#"["5","9","{ROOM}","phx_leave",{{}}]"#)).await;
+    client.expect_nothing().await;
     channel.send(Decide(Join::ok)).unwrap();
-    client.hears(&decided("ok", "{}")).await;
-    client.hears(&format!(r#"["5","7","{ROOM}","phx_reply",{{"status":"ok","response":{{}}}}]"#)).await;
-    client.hear_until("phx_close").await;
+    client.expect(&decided("ok", "{}")).await;
+    client.expect(&format!(r#"["5","7","{ROOM}","phx_reply",{{"status":"ok","response":{{}}}}]"#)).await;
+    client.receive_until("phx_close").await;
     let unmatched = r#"{"status":"error","response":{"reason":"unmatched topic"}}"#;
-    client.hears(&format!(r#"[null,"8","{ROOM}","phx_reply",{unmatched}]"#)).await;
-    client.hears(&format!(r#"[null,"9","{ROOM}","phx_reply",{{"status":"ok","response":{{}}}}]"#)).await;
-    client.hears_nothing().await;
+    client.expect(&format!(r#"[null,"8","{ROOM}","phx_reply",{unmatched}]"#)).await;
+    client.expect(&format!(r#"[null,"9","{ROOM}","phx_reply",{{"status":"ok","response":{{}}}}]"#)).await;
+    client.expect_nothing().await;
     drop(client);
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 /// Each was kept, with its marks, until the channel decided: there was no limit.
@@ -374,20 +374,20 @@ async fn joins_of_one_topic_that_wait_for_their_answers_are_limited() {
     let mut client = Client::new(node.address()).await;
     let join = |n: usize| format!(r#"["{n}","{n}","{ROOM}","phx_join",{{"later":true}}]"#);
     for n in 0..4 {
-        client.say(&join(n)).await;
+        client.send(&join(n)).await;
     }
-    client.hears_nothing().await;
+    client.expect_nothing().await;
     let too_many = r#"{"status":"error","response":{"reason":"too many channels joined"}}"#;
-    client.ask_for(&join(4), &format!(r#"["4","4","{ROOM}","phx_reply",{too_many}]"#)).await;
+    client.exchange(&join(4), &format!(r#"["4","4","{ROOM}","phx_reply",{too_many}]"#)).await;
     let channel = std::iter::repeat_with(|| the_channel(&handed)).nth(3).unwrap();
     channel.send(Decide(|| Join::error("no"))).unwrap();
     for n in 0..4 {
         client
-            .hears(&format!(r#"["{n}","{n}","{ROOM}","phx_reply",{{"status":"error","response":{{"reason":"no"}}}}]"#))
+            .expect(&format!(r#"["{n}","{n}","{ROOM}","phx_reply",{{"status":"error","response":{{"reason":"no"}}}}]"#))
             .await;
     }
     drop(client);
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 /// Asks itself something that knows the connection, and that a test can count.
@@ -412,9 +412,9 @@ async fn what_nobody_has_read_goes_with_its_connection() {
     let mut client = member(&node).await;
     let push = common::frame(0x81, say("any").as_bytes());
     client.raw(&[push, common::frame(0x88, &[])].concat()).await;
-    client.closed().await;
-    eventually("nothing is kept", || async { Arc::strong_count(&count) == before }).await;
-    empty(&node).await;
+    client.close_code().await;
+    wait_until("nothing is kept", || async { Arc::strong_count(&count) == before }).await;
+    wait_until_empty(&node).await;
 }
 
 /// A push from elsewhere was taken for the registry's word, and the join was answered ok before it.
@@ -424,14 +424,14 @@ async fn ok_is_never_said_before_the_registry_has_said_so() {
     let mut owner = Client::new(node.address()).await;
     let channel = ask_to_join(&mut owner, &handed).await;
     channel.send(Decide(|| Join::ok().exclusive(None))).unwrap();
-    owner.hears(&decided("ok", "{}")).await;
+    owner.expect(&decided("ok", "{}")).await;
     let mut second = Client::new(node.address()).await;
     let channel = ask_to_join(&mut second, &handed).await;
     channel.push("early", Payload::empty()).unwrap();
     channel.send(Decide(|| Join::ok().exclusive(None))).unwrap();
-    second.hears(&format!(r#"["5",null,"{ROOM}","early",{{}}]"#)).await;
-    second.hears(&decided("error", r#"{"reason":"taken"}"#)).await;
-    owner.hears_nothing().await;
+    second.expect(&format!(r#"["5",null,"{ROOM}","early",{{}}]"#)).await;
+    second.expect(&decided("error", r#"{"reason":"taken"}"#)).await;
+    owner.expect_nothing().await;
 }
 
 #[actix_web::test]
@@ -440,7 +440,7 @@ async fn nobody_hears_what_a_channel_says_before_it_is_a_member() {
     let mut third = Client::new(node.address()).await;
     let channel = ask_to_join(&mut third, &handed).await;
     channel.send(Decide(|| Join::error("no"))).unwrap();
-    third.hears(&decided("error", r#"{"reason":"no"}"#)).await;
-    client.hears_nothing().await;
-    other.hears_nothing().await;
+    third.expect(&decided("error", r#"{"reason":"no"}"#)).await;
+    client.expect_nothing().await;
+    other.expect_nothing().await;
 }

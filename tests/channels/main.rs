@@ -6,6 +6,7 @@ mod common;
 mod async_callbacks;
 mod crashes;
 mod custom_channels;
+mod examples;
 mod peer_ownership;
 mod peers;
 mod rooms;

@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-use crate::common::{Client, empty, node};
+use crate::common::{Client, node, wait_until_empty};
 
 const ID: &str = "20dd48ca-fdcf-41c9-9a3b-2a1ab2a0f1c4";
 const OTHER: &str = "20dd48ca-fdcf-41c9-9a3b-2a1ab2a0f1c5";
@@ -33,14 +33,14 @@ async fn an_id_belongs_to_the_first_client_until_it_leaves() {
     let node = node(&[]);
     let (mut first, mut second) = (Client::new(node.address()).await, Client::new(node.address()).await);
     first.join("1", &format!("peer:{ID}"), "{}").await;
-    second.ask_for(&join("1", ID, "{}"), &refused("1", ID, "taken")).await;
-    second.ask_for(&join("2", ID, r#"{"secret":"AAAAAAAAAAAAAAAAAAAAAA"}"#), &refused("2", ID, "taken")).await;
-    first.hears_nothing().await;
-    first.say(&format!(r#"["1","9","peer:{ID}","phx_leave",{{}}]"#)).await;
-    first.hear_until("phx_close").await;
+    second.exchange(&join("1", ID, "{}"), &refused("1", ID, "taken")).await;
+    second.exchange(&join("2", ID, r#"{"secret":"AAAAAAAAAAAAAAAAAAAAAA"}"#), &refused("2", ID, "taken")).await;
+    first.expect_nothing().await;
+    first.send(&format!(r#"["1","9","peer:{ID}","phx_leave",{{}}]"#)).await;
+    first.receive_until("phx_close").await;
     second.join("3", &format!("peer:{ID}"), "{}").await;
     drop((first, second));
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -50,17 +50,17 @@ async fn the_same_secret_takes_a_random_id_over_and_another_does_not() {
     let (_, secret) = certified(1);
     let (_, wrong) = certified(2);
     first.join("1", &format!("peer:{ID}"), &format!(r#"{{"secret":"{secret}"}}"#)).await;
-    second.ask_for(&join("1", ID, &format!(r#"{{"secret":"{wrong}"}}"#)), &refused("1", ID, "taken")).await;
+    second.exchange(&join("1", ID, &format!(r#"{{"secret":"{wrong}"}}"#)), &refused("1", ID, "taken")).await;
     second.join("2", &format!("peer:{ID}"), &format!(r#"{{"secret":"{secret}"}}"#)).await;
-    first.hears(&format!(r#"["1","1","peer:{ID}","phx_close",{{}}]"#)).await;
+    first.expect(&format!(r#"["1","1","peer:{ID}","phx_close",{{}}]"#)).await;
     // what is said to the id from now on reaches the new owner alone
     let mut third = Client::new(node.address()).await;
     third.join("1", &format!("peer:{OTHER}"), "{}").await;
-    third.say(&format!(r#"["1","2","peer:{OTHER}","offer",{{"peer_id":"{ID}"}}]"#)).await;
-    second.hears(&format!(r#"[null,null,"peer:{ID}","offer",{{"peer_id":"{OTHER}"}}]"#)).await;
-    first.hears_nothing().await;
+    third.send(&format!(r#"["1","2","peer:{OTHER}","offer",{{"peer_id":"{ID}"}}]"#)).await;
+    second.expect(&format!(r#"[null,null,"peer:{ID}","offer",{{"peer_id":"{OTHER}"}}]"#)).await;
+    first.expect_nothing().await;
     drop((first, second, third));
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -72,18 +72,18 @@ async fn an_id_of_version_8_can_be_joined_only_with_its_secret() {
     for (n, payload) in
         ["{}", &format!(r#"{{"secret":"{wrong}"}}"#), r#"{"secret":"short"}"#, r#"{"secret":"!"}"#].iter().enumerate()
     {
-        thief.ask_for(&join(&n.to_string(), &id, payload), &refused(&n.to_string(), &id, "unproven")).await;
+        thief.exchange(&join(&n.to_string(), &id, payload), &refused(&n.to_string(), &id, "unproven")).await;
     }
     let huge = format!(r#"{{"secret":"{}"}}"#, "A".repeat(60_000));
-    thief.ask_for(&join("9", &id, &huge), &refused("9", &id, "unproven")).await;
+    thief.exchange(&join("9", &id, &huge), &refused("9", &id, "unproven")).await;
     let mut owner = Client::new(node.address()).await;
     let payload = format!(r#"{{"secret":"{secret}"}}"#);
     owner.join("1", &format!("peer:{id}"), &payload).await;
     let mut again = Client::new(node.address()).await;
     again.join("1", &format!("peer:{id}"), &payload).await;
-    owner.hears(&format!(r#"["1","1","peer:{id}","phx_close",{{}}]"#)).await;
+    owner.expect(&format!(r#"["1","1","peer:{id}","phx_close",{{}}]"#)).await;
     drop((thief, owner, again));
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -93,7 +93,7 @@ async fn a_name_that_is_no_canonical_uuid_is_refused() {
     let upper = ID.to_uppercase();
     let plain = ID.replace('-', "");
     for id in ["", "x", &upper, &plain, &format!("{ID}x"), &format!("{{{ID}}}"), &format!("urn:uuid:{ID}")] {
-        client.ask_for(&join("1", id, "{}"), &refused("1", id, "invalid peer id")).await;
+        client.exchange(&join("1", id, "{}"), &refused("1", id, "invalid peer id")).await;
     }
 }
 
@@ -106,18 +106,18 @@ async fn nobody_speaks_in_anothers_name() {
     let third = "20dd48ca-fdcf-41c9-9a3b-2a1ab2a0f1c6";
     for event in ["offer", "connect"] {
         let spoof = format!(r#"["1","2","peer:{ID}","{event}",{{"peer_id":"{OTHER}","sender_id":"{third}"}}]"#);
-        a.say(&spoof).await;
-        assert!(a.hear().await.contains(r#"{"reason":"invalid sender_id"}"#));
+        a.send(&spoof).await;
+        assert!(a.receive().await.contains(r#"{"reason":"invalid sender_id"}"#));
     }
     for event in ["phx_close", "phx_error", "presence_diff", "peer_connect", "error_connect", "peer_up", "peer_down"] {
-        a.say(&format!(r#"["1","3","peer:{ID}","{event}",{{"peer_id":"{OTHER}"}}]"#)).await;
-        assert!(a.hear().await.contains(r#"{"reason":"reserved event"}"#), "{event}");
+        a.send(&format!(r#"["1","3","peer:{ID}","{event}",{{"peer_id":"{OTHER}"}}]"#)).await;
+        assert!(a.receive().await.contains(r#"{"reason":"reserved event"}"#), "{event}");
     }
     // another's topic cannot be spoken for without having joined it
-    a.say(&format!(r#"["1","4","peer:{OTHER}","offer",{{"peer_id":"{ID}"}}]"#)).await;
-    assert!(a.hear().await.contains("unmatched topic"));
-    b.hears_nothing().await;
+    a.send(&format!(r#"["1","4","peer:{OTHER}","offer",{{"peer_id":"{ID}"}}]"#)).await;
+    assert!(a.receive().await.contains("unmatched topic"));
+    b.expect_nothing().await;
     let honest = format!(r#"["1","5","peer:{ID}","offer",{{"sdp":1,"peer_id":"{OTHER}","sender_id":"{ID}"}}]"#);
-    a.say(&honest).await;
-    b.hears(&format!(r#"[null,null,"peer:{OTHER}","offer",{{"peer_id":"{ID}","sdp":1}}]"#)).await;
+    a.send(&honest).await;
+    b.expect(&format!(r#"[null,null,"peer:{OTHER}","offer",{{"peer_id":"{ID}","sdp":1}}]"#)).await;
 }

@@ -4,7 +4,7 @@
 use handclasp::Node;
 use serde_json::{Value, json};
 
-use crate::common::{self, Client, empty, node};
+use crate::common::{self, Client, node, wait_until_empty};
 
 const A: &str = "20dd48ca-fdcf-41c9-9a3b-2a1ab2a0f1c4";
 const B: &str = "20dd48ca-fdcf-41c9-9a3b-2a1ab2a0f1c5";
@@ -44,9 +44,9 @@ async fn the_broker_hands_out_random_ids() {
     client.join("1", "broker:match", "{}").await;
     let mut ids = Vec::new();
     for _ in 0..2 {
-        client.say(r#"["1","2","broker:match","register",{}]"#).await;
-        let push: Value = serde_json::from_str(&client.hear().await).unwrap();
-        let reply: Value = serde_json::from_str(&client.hear().await).unwrap();
+        client.send(r#"["1","2","broker:match","register",{}]"#).await;
+        let push: Value = serde_json::from_str(&client.receive().await).unwrap();
+        let reply: Value = serde_json::from_str(&client.receive().await).unwrap();
         let id = push[4]["id"].as_str().unwrap().to_owned();
         assert_eq!(uuid::Uuid::parse_str(&id).unwrap().get_version_num(), 4);
         assert_eq!(push, json!(["1", null, "broker:match", "registered", { "id": id }]));
@@ -55,10 +55,10 @@ async fn the_broker_hands_out_random_ids() {
         ids.push(id);
     }
     assert_ne!(ids[0], ids[1]);
-    client.say(r#"["1","3","broker:match","unregister",{}]"#).await;
-    assert!(client.hear().await.contains(r#"{"reason":"unknown event"}"#));
-    client.say(r#"["9","9","broker:other","phx_join",{}]"#).await;
-    assert!(client.hear().await.contains(r#"{"status":"error","response":{"reason":"Invalid subchannel"}}"#));
+    client.send(r#"["1","3","broker:match","unregister",{}]"#).await;
+    assert!(client.receive().await.contains(r#"{"reason":"unknown event"}"#));
+    client.send(r#"["9","9","broker:other","phx_join",{}]"#).await;
+    assert!(client.receive().await.contains(r#"{"status":"error","response":{"reason":"Invalid subchannel"}}"#));
 }
 
 #[actix_web::test]
@@ -78,29 +78,29 @@ async fn a_peer_is_told_its_id_and_the_servers_to_use() {
 async fn peers_call_each_other_by_their_ids() {
     let node = node(&[]);
     let (mut a, mut b, mut c) = (peer(&node, A).await, peer(&node, B).await, peer(&node, C).await);
-    a.ask_for(&say("connect", &to(B)), &reply("ok", "{}")).await;
-    b.hears(&format!(r#"[null,null,"peer:{B}","peer_connect",{{"peer_id":"{A}"}}]"#)).await;
+    a.exchange(&say("connect", &to(B)), &reply("ok", "{}")).await;
+    b.expect(&format!(r#"[null,null,"peer:{B}","peer_connect",{{"peer_id":"{A}"}}]"#)).await;
     for event in ["offer", "answer", "candidate", "signal", "my_own"] {
         let payload = format!(r#"{{"sdp": "v=0","peer_id":"{B}","n":[1, 2]}}"#);
-        a.ask_for(&say(event, &payload), &reply("ok", "{}")).await;
-        let heard: Value = serde_json::from_str(&b.hear().await).unwrap();
+        a.exchange(&say(event, &payload), &reply("ok", "{}")).await;
+        let heard: Value = serde_json::from_str(&b.receive().await).unwrap();
         let want = json!([null, null, format!("peer:{B}"), event, { "sdp": "v=0", "peer_id": A, "n": [1, 2] }]);
         assert_eq!(heard, want);
     }
-    c.hears_nothing().await;
-    a.hears_nothing().await;
+    c.expect_nothing().await;
+    a.expect_nothing().await;
 }
 
 #[actix_web::test]
 async fn a_call_to_an_absent_peer_is_answered_at_once() {
     let node = node(&[]);
     let mut a = peer(&node, A).await;
-    a.ask_for(&say("connect", &to(B)), &pushed("error_connect", &format!(r#"{{"id":"{B}"}}"#))).await;
-    a.hears(&refusal("peer_not_found")).await;
-    a.ask_for(&say("offer", &to(B)), &refusal("peer_not_found")).await;
+    a.exchange(&say("connect", &to(B)), &pushed("error_connect", &format!(r#"{{"id":"{B}"}}"#))).await;
+    a.expect(&refusal("peer_not_found")).await;
+    a.exchange(&say("offer", &to(B)), &refusal("peer_not_found")).await;
     drop(peer(&node, B).await);
-    common::eventually("B gone", || async { node.pubsub().count(&format!("peer:{B}")) == 0 }).await;
-    a.ask_for(&say("offer", &to(B)), &refusal("peer_not_found")).await;
+    common::wait_until("B gone", || async { node.pubsub().count(&format!("peer:{B}")) == 0 }).await;
+    a.exchange(&say("offer", &to(B)), &refusal("peer_not_found")).await;
 }
 
 #[actix_web::test]
@@ -108,15 +108,15 @@ async fn a_signal_that_names_nobody_is_refused() {
     let node = node(&[]);
     let mut a = peer(&node, A).await;
     for payload in ["{}", "[]", "null", r#"{"peer_id":1}"#, r#"{"peer_id":null}"#] {
-        a.ask_for(&say("offer", payload), &refusal("invalid payload")).await;
+        a.exchange(&say("offer", payload), &refusal("invalid payload")).await;
     }
     for id in ["", "x", &B.to_uppercase()] {
         for event in ["offer", "connect", "watch", "unwatch"] {
-            a.ask_for(&say(event, &to(id)), &refusal("invalid peer id")).await;
+            a.exchange(&say(event, &to(id)), &refusal("invalid peer id")).await;
         }
     }
-    a.say_bytes(format!("\x00\x01\x01\x29\x0512peer:{A}offer{{}}").as_bytes()).await;
-    a.hears(&refusal("invalid payload")).await;
+    a.send_binary(format!("\x00\x01\x01\x29\x0512peer:{A}offer{{}}").as_bytes()).await;
+    a.expect(&refusal("invalid payload")).await;
 }
 
 /// Else the answer could serve to search for ids.
@@ -125,31 +125,31 @@ async fn a_peer_that_names_many_absent_peers_is_slowed_down() {
     let node = node(&["limits.not_found_burst=2", "limits.not_found_per_minute=1"]);
     let (mut a, mut b) = (peer(&node, A).await, peer(&node, B).await);
     for _ in 0..2 {
-        a.ask_for(&say("offer", &to(C)), &refusal("peer_not_found")).await;
+        a.exchange(&say("offer", &to(C)), &refusal("peer_not_found")).await;
     }
     for id in [C, B] {
-        a.ask_for(&say("offer", &to(id)), &refusal("rate_limited")).await;
+        a.exchange(&say("offer", &to(id)), &refusal("rate_limited")).await;
     }
-    b.hears_nothing().await;
+    b.expect_nothing().await;
 }
 
 #[actix_web::test]
 async fn a_watcher_is_told_which_peers_come_and_go() {
     let node = node(&[]);
     let mut a = peer(&node, A).await;
-    a.ask_for(&say("watch", &to(B)), &reply("ok", r#"{"online":false}"#)).await;
+    a.exchange(&say("watch", &to(B)), &reply("ok", r#"{"online":false}"#)).await;
     let b = peer(&node, B).await;
-    a.hears(&pushed("peer_up", &to(B))).await;
-    a.ask_for(&say("watch", &to(B)), &reply("ok", r#"{"online":true}"#)).await;
+    a.expect(&pushed("peer_up", &to(B))).await;
+    a.exchange(&say("watch", &to(B)), &reply("ok", r#"{"online":true}"#)).await;
     drop(b);
-    a.hears(&pushed("peer_down", &to(B))).await;
+    a.expect(&pushed("peer_down", &to(B))).await;
     let mut b = peer(&node, B).await;
-    a.hears(&pushed("peer_up", &to(B))).await;
-    b.say(&format!(r#"["1","2","peer:{B}","phx_leave",{{}}]"#)).await;
-    a.hears(&pushed("peer_down", &to(B))).await;
-    a.hears_nothing().await;
+    a.expect(&pushed("peer_up", &to(B))).await;
+    b.send(&format!(r#"["1","2","peer:{B}","phx_leave",{{}}]"#)).await;
+    a.expect(&pushed("peer_down", &to(B))).await;
+    a.expect_nothing().await;
     drop((a, b));
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -157,24 +157,24 @@ async fn a_peer_that_unwatches_is_told_nothing() {
     let node = node(&[]);
     let mut a = peer(&node, A).await;
     let mut other = peer(&node, C).await;
-    other.say(&format!(r#"["1","2","peer:{C}","watch",{}]"#, to(B))).await;
-    other.hear_until("online").await;
-    a.ask_for(&say("unwatch", &to(B)), &reply("ok", "{}")).await;
-    a.ask_for(&say("watch", &to(B)), &reply("ok", r#"{"online":false}"#)).await;
-    a.ask_for(&say("unwatch", &to(B)), &reply("ok", "{}")).await;
+    other.send(&format!(r#"["1","2","peer:{C}","watch",{}]"#, to(B))).await;
+    other.receive_until("online").await;
+    a.exchange(&say("unwatch", &to(B)), &reply("ok", "{}")).await;
+    a.exchange(&say("watch", &to(B)), &reply("ok", r#"{"online":false}"#)).await;
+    a.exchange(&say("unwatch", &to(B)), &reply("ok", "{}")).await;
     assert_eq!(node.pubsub().stats().await.watches, 1);
     let b = peer(&node, B).await;
     // that the other has heard of it means that all have
-    other.hear_until("peer_up").await;
-    a.hears_nothing().await;
-    a.ask_for(&say("watch", &to(B)), &reply("ok", r#"{"online":true}"#)).await;
-    a.say(&say("phx_leave", "{}")).await;
-    a.hear_until("phx_close").await;
+    other.receive_until("peer_up").await;
+    a.expect_nothing().await;
+    a.exchange(&say("watch", &to(B)), &reply("ok", r#"{"online":true}"#)).await;
+    a.send(&say("phx_leave", "{}")).await;
+    a.receive_until("phx_close").await;
     drop(b);
-    other.hear_until("peer_down").await;
-    a.hears_nothing().await;
+    other.receive_until("peer_down").await;
+    a.expect_nothing().await;
     drop((a, other));
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 /// The request to watch was left without an answer when the next one took it back.
@@ -188,13 +188,13 @@ async fn a_watch_that_is_taken_back_at_once_is_answered_all_the_same() {
     a.raw(&asked.iter().flat_map(|text| common::frame(0x81, text.as_bytes())).collect::<Vec<u8>>()).await;
     let mut answers: Vec<Value> = Vec::new();
     for _ in asked {
-        answers.push(serde_json::from_str(&a.hear_until("phx_reply").await).unwrap());
+        answers.push(serde_json::from_str(&a.receive_until("phx_reply").await).unwrap());
     }
     answers.sort_by_key(|answer| answer[1].to_string());
     assert_eq!(answers.iter().map(|answer| &answer[1]).collect::<Vec<_>>(), ["3", "4", "5"]);
     assert_eq!(answers[2][4], json!({ "status": "ok", "response": { "online": false } }));
     let _b = peer(&node, B).await;
-    a.hear_until("peer_up").await;
+    a.receive_until("peer_up").await;
 }
 
 #[actix_web::test]
@@ -202,9 +202,9 @@ async fn a_peer_watches_as_many_others_as_it_may() {
     let node = node(&["limits.watches_per_socket=1"]);
     let mut a = peer(&node, A).await;
     let watching = reply("ok", r#"{"online":false}"#);
-    a.ask_for(&say("watch", &to(B)), &watching).await;
-    a.ask_for(&say("watch", &to(C)), &refusal("too many watches")).await;
-    a.ask_for(&say("watch", &to(B)), &watching).await;
-    a.ask_for(&say("unwatch", &to(B)), &reply("ok", "{}")).await;
-    a.ask_for(&say("watch", &to(C)), &watching).await;
+    a.exchange(&say("watch", &to(B)), &watching).await;
+    a.exchange(&say("watch", &to(C)), &refusal("too many watches")).await;
+    a.exchange(&say("watch", &to(B)), &watching).await;
+    a.exchange(&say("unwatch", &to(B)), &reply("ok", "{}")).await;
+    a.exchange(&say("watch", &to(C)), &watching).await;
 }

@@ -1,34 +1,51 @@
 //! `room:<name>`: who hears whom, who is on the list and who sees it, and what a client may not say.
 
-use handclasp::Node;
+use handclasp::testing::{TestClient, TestServer};
+use handclasp::{Mount, Payload, RegistryStats, channels};
 use serde_json::{Value, json};
 
-use crate::common::{self, Client, empty, node};
+use crate::common::{config, wait_until};
 
 const ID: &str = "20dd48ca-fdcf-41c9-9a3b-2a1ab2a0f1c4";
 
-async fn member(node: &Node, payload: &str) -> Client {
-    let mut client = Client::new(node.address()).await;
-    client.join("1", "room:a", payload).await;
+fn server(sets: &[&str]) -> TestServer {
+    let config = config(sets);
+    let mount = Mount::new("/socket", channels::builtin::standard(&config));
+    TestServer::with_config(config, mount)
+}
+
+async fn member(server: &TestServer, params: Value) -> TestClient {
+    let mut client = server.connect().await;
+    client.join("room:a", params).await;
     client
 }
 
 /// Says `event` to the room and returns the answer's status and response.
-async fn ask(client: &mut Client, event: &str, payload: &str) -> (String, Value) {
-    client.say(&format!(r#"["1","2","room:a","{event}",{payload}]"#)).await;
-    let answer: Value = serde_json::from_str(&client.hear_until("phx_reply").await).unwrap();
-    (answer[4]["status"].as_str().unwrap().to_owned(), answer[4]["response"].clone())
+async fn ask(client: &mut TestClient, event: &str, payload: impl Into<Payload>) -> (String, Value) {
+    let push = client.push("room:a", event, payload).await;
+    let (status, response) = client.reply(push).await;
+    (status, response.parse().unwrap())
 }
 
-async fn refused(client: &mut Client, event: &str, payload: &str, reason: &str) {
-    assert_eq!(ask(client, event, payload).await, ("error".into(), json!({ "reason": reason })), "{event} {payload}");
+async fn refused(client: &mut TestClient, event: &str, payload: impl Into<Payload>, reason: &str) {
+    assert_eq!(ask(client, event, payload).await, ("error".into(), json!({ "reason": reason })), "{event}");
 }
 
-/// The next thing heard, which must be this event: its payload.
-async fn hear(client: &mut Client, event: &str) -> Value {
-    let heard: Value = serde_json::from_str(&client.hear().await).unwrap();
-    assert_eq!(heard[3], event, "{heard}");
-    heard[4].clone()
+async fn refused_join(client: &mut TestClient, params: impl Into<Payload>, reason: &str) {
+    assert_eq!(client.try_join("room:a", params).await, Err(Payload::reason(reason)));
+}
+
+async fn state(client: &mut TestClient) -> Value {
+    client.next_push("room:a", "presence_state").await.parse().unwrap()
+}
+
+async fn diff(client: &mut TestClient) -> Value {
+    client.next_broadcast("room:a", "presence_diff").await.parse().unwrap()
+}
+
+async fn is_empty(server: &TestServer) {
+    let stats = || async { server.pubsub().stats().await == RegistryStats::default() };
+    wait_until("an empty registry", stats).await;
 }
 
 /// The metas of a list or of one half of a diff, without the marks of their rows.
@@ -45,70 +62,68 @@ fn metas(list: &Value) -> Vec<Value> {
 
 #[actix_web::test]
 async fn everybody_else_hears_what_one_says() {
-    let node = node(&[]);
-    let (mut one, mut other) = (member(&node, "{}").await, member(&node, "{}").await);
-    let mut stranger = Client::new(node.address()).await;
-    stranger.join("1", "room:b", "{}").await;
-    assert_eq!(ask(&mut one, "hello", r#"{"a":[1]}"#).await, ("ok".into(), json!({})));
-    other.hears(r#"[null,null,"room:a","hello",{"a":[1]}]"#).await;
-    one.say_bytes(b"\x00\x01\x01\x06\x0413room:ablob\x00\xff").await;
-    one.hear_until("phx_reply").await;
-    assert_eq!(other.hear_any().await, common::Heard::Binary(b"\x02\x06\x04room:ablob\x00\xff".to_vec()));
-    one.hears_nothing().await;
-    stranger.hears_nothing().await;
-    drop((one, other, stranger));
-    empty(&node).await;
+    let server = server(&[]);
+    let (mut one, mut other) = (member(&server, json!({})).await, member(&server, json!({})).await);
+    let mut stranger = server.connect().await;
+    stranger.join("room:b", json!({})).await;
+    assert_eq!(ask(&mut one, "hello", json!({ "a": [1] })).await, ("ok".into(), json!({})));
+    other.assert_broadcast("room:a", "hello", json!({ "a": [1] })).await;
+    assert_eq!(ask(&mut one, "blob", Payload::binary(vec![0, 255])).await, ("ok".into(), json!({})));
+    other.assert_broadcast("room:a", "blob", Payload::binary(vec![0, 255])).await;
+    for mut client in [one, other, stranger] {
+        client.assert_quiet().await;
+        client.disconnect().await;
+    }
+    is_empty(&server).await;
 }
 
 #[actix_web::test]
 async fn the_brokers_own_words_are_not_the_clients() {
-    let node = node(&[]);
-    let (mut one, mut other) = (member(&node, "{}").await, member(&node, "{}").await);
+    let server = server(&[]);
+    let (mut one, mut other) = (member(&server, json!({})).await, member(&server, json!({})).await);
     for event in ["phx_close", "phx_error", "phx_reply", "presence_state", "presence_diff", "peer_up", "registered"] {
-        refused(&mut one, event, "{}", "reserved event").await;
+        refused(&mut one, event, json!({}), "reserved event").await;
     }
-    other.hears_nothing().await;
+    other.assert_quiet().await;
 }
 
 #[actix_web::test]
 async fn a_member_that_joins_with_a_meta_is_listed_and_sees_the_list() {
-    let node = node(&["presence.interval=5ms"]);
-    let mut deaf = member(&node, "{}").await;
-    let mut one = member(&node, r#"{"meta":{"name":"one"}}"#).await;
-    let state = hear(&mut one, "presence_state").await;
-    let diff = hear(&mut one, "presence_diff").await;
-    assert_eq!([metas(&state), metas(&diff["joins"])].concat(), [json!({ "name": "one" })]);
+    let server = server(&["presence.interval=5ms"]);
+    let mut deaf = member(&server, json!({})).await;
+    let mut one = member(&server, json!({ "meta": { "name": "one" } })).await;
+    let (told, changed) = (state(&mut one).await, diff(&mut one).await);
+    assert_eq!([metas(&told), metas(&changed["joins"])].concat(), [json!({ "name": "one" })]);
 
-    let mut seer = member(&node, r#"{"presence":true}"#).await;
-    assert_eq!(metas(&hear(&mut seer, "presence_state").await), [json!({ "name": "one" })]);
+    let mut seer = member(&server, json!({ "presence": true })).await;
+    assert_eq!(metas(&state(&mut seer).await), [json!({ "name": "one" })]);
 
-    assert_eq!(ask(&mut one, "update_meta", r#"{"name":"uno"}"#).await.0, "ok");
+    assert_eq!(ask(&mut one, "update_meta", json!({ "name": "uno" })).await.0, "ok");
     for client in [&mut one, &mut seer] {
-        let diff = hear(client, "presence_diff").await;
+        let diff = diff(client).await;
         assert_eq!(metas(&diff["joins"]), [json!({ "name": "uno" })]);
         assert_eq!(metas(&diff["leaves"]), [json!({ "name": "one" })]);
     }
-    drop(one);
-    let diff = hear(&mut seer, "presence_diff").await;
+    one.disconnect().await;
+    let diff = diff(&mut seer).await;
     assert_eq!((metas(&diff["joins"]), metas(&diff["leaves"])), (vec![], vec![json!({ "name": "uno" })]));
-    deaf.hears_nothing().await;
-    drop((deaf, seer));
-    empty(&node).await;
+    deaf.assert_quiet().await;
+    deaf.disconnect().await;
+    seer.disconnect().await;
+    is_empty(&server).await;
 }
 
 #[actix_web::test]
 async fn a_row_stands_under_the_peers_id_if_there_is_one() {
-    let node = node(&["presence.interval=5ms"]);
-    let mut peer = Client::new(node.address()).await;
-    peer.join("9", &format!("peer:{ID}"), "{}").await;
-    peer.join("1", "room:a", r#"{"meta":{}}"#).await;
-    let mut other = member(&node, r#"{"meta":{}}"#).await;
+    let server = server(&["presence.interval=5ms"]);
+    let mut peer = server.connect().await;
+    peer.join(&format!("peer:{ID}"), json!({})).await;
+    peer.join("room:a", json!({ "meta": {} })).await;
+    let mut other = member(&server, json!({ "meta": {} })).await;
     // whether a row is in the list or in the change right after it depends on when changes were told
-    let mut keys = Vec::new();
-    let state = hear(&mut other, "presence_state").await;
-    keys.extend(state.as_object().unwrap().keys().cloned());
+    let mut keys: Vec<String> = state(&mut other).await.as_object().unwrap().keys().cloned().collect();
     while keys.len() < 2 {
-        keys.extend(hear(&mut other, "presence_diff").await["joins"].as_object().unwrap().keys().cloned());
+        keys.extend(diff(&mut other).await["joins"].as_object().unwrap().keys().cloned());
     }
     keys.sort_by_key(|key| key != ID);
     assert_eq!(keys[0], ID);
@@ -117,67 +132,59 @@ async fn a_row_stands_under_the_peers_id_if_there_is_one() {
 
 #[actix_web::test]
 async fn a_meta_is_an_object_of_bounded_size_that_forges_no_phx_ref() {
-    let node = node(&["presence.meta_bytes=32"]);
-    let mut client = Client::new(node.address()).await;
-    let long = format!(r#"{{"name":"{}"}}"#, "x".repeat(22));
+    let server = server(&["presence.meta_bytes=32"]);
+    let mut client = server.connect().await;
+    let long = Payload::Json(format!(r#"{{"name":"{}"}}"#, "x".repeat(22)).into());
     for (meta, reason) in [
-        (&*long, "meta too large"),
-        ("[]", "invalid meta"),
-        ("1", "invalid meta"),
-        (r#"{"phx_ref":"x"}"#, "invalid meta"),
-        (r#"{"phx_ref_prev":"x"}"#, "invalid meta"),
-        (r#"{"\u0070hx_ref":"x"}"#, "invalid meta"),
+        (long.parse().unwrap(), "meta too large"),
+        (json!([]), "invalid meta"),
+        (json!(1), "invalid meta"),
+        (json!({ "phx_ref": "x" }), "invalid meta"),
+        (json!({ "phx_ref_prev": "x" }), "invalid meta"),
     ] {
-        client.say(&format!(r#"["1","1","room:a","phx_join",{{"meta":{meta}}}]"#)).await;
-        let want = json!(["1", "1", "room:a", "phx_reply", { "status": "error", "response": { "reason": reason } }]);
-        assert_eq!(serde_json::from_str::<Value>(&client.hear().await).unwrap(), want, "{meta}");
+        refused_join(&mut client, json!({ "meta": meta }), reason).await;
     }
-    let fits = format!(r#"{{"name":"{}"}}"#, "x".repeat(21));
-    client.join("1", "room:a", &format!(r#"{{"meta":{fits}}}"#)).await;
-    refused(&mut client, "update_meta", &long, "meta too large").await;
-    refused(&mut client, "update_meta", "[]", "invalid meta").await;
-    refused(&mut client, "update_meta", r#"{"phx_ref":"x"}"#, "invalid meta").await;
-    client.say_bytes(b"\x00\x01\x01\x06\x0b13room:aupdate_meta{}").await;
-    assert!(client.hear_until("phx_reply").await.contains("invalid meta"));
+    let escaped = r#"{"meta":{"\u0070hx_ref":"x"}}"#;
+    refused_join(&mut client, Payload::Json(escaped.into()), "invalid meta").await;
+    client.join("room:a", json!({ "meta": { "name": "x".repeat(21) } })).await;
+    refused(&mut client, "update_meta", long, "meta too large").await;
+    refused(&mut client, "update_meta", json!([]), "invalid meta").await;
+    refused(&mut client, "update_meta", json!({ "phx_ref": "x" }), "invalid meta").await;
+    refused(&mut client, "update_meta", Payload::binary(&b"{}"[..]), "invalid meta").await;
 }
 
 #[actix_web::test]
 async fn a_member_that_is_not_listed_has_no_presence_entry_to_change() {
-    let node = node(&[]);
-    let (mut plain, mut seer) = (member(&node, "{}").await, member(&node, r#"{"presence":true}"#).await);
-    assert_eq!(hear(&mut seer, "presence_state").await, json!({}));
-    refused(&mut plain, "update_meta", "{}", "not listed").await;
-    refused(&mut seer, "update_meta", "{}", "not listed").await;
-    seer.hears_nothing().await;
+    let server = server(&[]);
+    let mut plain = member(&server, json!({})).await;
+    let mut seer = member(&server, json!({ "presence": true })).await;
+    assert_eq!(state(&mut seer).await, json!({}));
+    refused(&mut plain, "update_meta", json!({}), "not listed").await;
+    refused(&mut seer, "update_meta", json!({}), "not listed").await;
+    seer.assert_quiet().await;
 }
 
 #[actix_web::test]
 async fn a_join_that_asks_for_nonsense_is_refused() {
-    let node = node(&[]);
-    let mut client = Client::new(node.address()).await;
-    for payload in ["[]", "1", "null", r#""x""#, r#"{"presence":1}"#] {
-        client.say(&format!(r#"["1","1","room:a","phx_join",{payload}]"#)).await;
-        assert!(client.hear().await.contains(r#"{"reason":"invalid payload"}"#), "{payload}");
+    let server = server(&[]);
+    let mut client = server.connect().await;
+    for params in [json!([]), json!(1), json!(null), json!("x"), json!({ "presence": 1 })] {
+        refused_join(&mut client, params, "invalid payload").await;
     }
-    client.say_bytes(b"\x00\x01\x01\x06\x0811room:aphx_join{}").await;
-    assert!(client.hear().await.contains(r#"{"reason":"invalid payload"}"#));
+    refused_join(&mut client, Payload::binary(&b"{}"[..]), "invalid payload").await;
 }
 
 #[actix_web::test]
 async fn a_room_holds_as_many_rows_and_members_as_it_may() {
-    let node = node(&["presence.entries_per_topic=1", "limits.members_per_topic=3"]);
-    let listed = member(&node, r#"{"meta":{}}"#).await;
-    let mut client = Client::new(node.address()).await;
-    let full = r#"["1","1","room:a","phx_reply",{"status":"error","response":{"reason":"topic is full"}}]"#;
-    client.ask_for(r#"["1","1","room:a","phx_join",{"meta":{}}]"#, full).await;
-    let (second, third) = (member(&node, "{}").await, member(&node, r#"{"presence":true}"#).await);
-    client.ask_for(r#"["1","1","room:a","phx_join",{}]"#, full).await;
-    drop((listed, second, third));
-    empty_but_one(&node).await;
-    client.join("1", "room:a", r#"{"meta":{}}"#).await;
-}
-
-async fn empty_but_one(node: &Node) {
-    common::eventually("an empty room", || async { node.pubsub().count("room:a") == 0 && node.connections() == 1 })
-        .await;
+    let server = server(&["presence.entries_per_topic=1", "limits.members_per_topic=3"]);
+    let listed = member(&server, json!({ "meta": {} })).await;
+    let mut client = server.connect().await;
+    refused_join(&mut client, json!({ "meta": {} }), "topic is full").await;
+    let (second, third) = (member(&server, json!({})).await, member(&server, json!({ "presence": true })).await);
+    refused_join(&mut client, json!({}), "topic is full").await;
+    for member in [listed, second, third] {
+        member.disconnect().await;
+    }
+    wait_until("an empty room", || async { server.pubsub().count("room:a") == 0 }).await;
+    client.join("room:a", json!({ "meta": {} })).await;
 }

@@ -8,7 +8,7 @@ use handclasp::{
 };
 use serde_json::{Value, json};
 
-use crate::common::{config, eventually};
+use crate::common::{config, wait_until};
 
 const PEER: &str = "20dd48ca-fdcf-41c9-9a3b-2a1ab2a0f1c4";
 const OTHER: &str = "20dd48ca-fdcf-41c9-9a3b-2a1ab2a0f1c5";
@@ -25,7 +25,7 @@ fn standard(sets: &[&str]) -> TestServer {
 
 async fn is_empty(server: &TestServer) {
     let stats = || async { server.pubsub().stats().await == RegistryStats::default() };
-    eventually("an empty registry", stats).await;
+    wait_until("an empty registry", stats).await;
 }
 
 #[actix_web::test]
@@ -156,7 +156,7 @@ async fn a_row_comes_and_goes_after_the_join() {
     three.assert_push("list:a", "listed", &true).await;
     one.push("list:a", "update", json!({ "mood": 6 })).await;
     three.leave("list:a").await;
-    eventually("the row left with its client", || async { moods(&server).await == [6] }).await;
+    wait_until("the row left with its client", || async { moods(&server).await == [6] }).await;
     for client in [one, two, three] {
         client.disconnect().await;
     }

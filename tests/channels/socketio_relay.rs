@@ -3,7 +3,7 @@
 
 use handclasp::{Channel, Context, Endpoint, Mount, Node, Payload, Reply, Router};
 
-use crate::common::{self, Client, config, empty, get, node};
+use crate::common::{self, Client, config, get, node, wait_until_empty};
 
 const PATH: &str = "/socket.io/?EIO=4&transport=websocket";
 const END: (&str, &str) = ("40/end", r#"44/end,{"message":"Invalid namespace"}"#);
@@ -11,44 +11,44 @@ const END: (&str, &str) = ("40/end", r#"44/end,{"message":"Invalid namespace"}"#
 /// A client that has connected to `/`, and its id there.
 async fn connect(node: &Node) -> (Client, String) {
     let mut client = Client::open(node.address(), PATH, &[]).await;
-    client.hear().await;
-    client.say("40").await;
-    let answer = client.hear_until("40{").await;
+    client.receive().await;
+    client.send("40").await;
+    let answer = client.receive_until("40{").await;
     let sid = answer.strip_prefix(r#"40{"sid":""#).and_then(|rest| rest.strip_suffix(r#""}"#)).unwrap().to_owned();
     (client, sid)
 }
 
 async fn hears_nothing(client: &mut Client) {
-    client.ask_for(END.0, END.1).await;
+    client.exchange(END.0, END.1).await;
 }
 
 #[actix_web::test]
 async fn a_message_goes_to_all_others_or_to_those_in_the_same_rooms() {
     let node = node(&["server.workers=2"]);
     let ((mut a, _), (mut b, _), (mut c, _)) = (connect(&node).await, connect(&node).await, connect(&node).await);
-    a.say(r#"421["message","x",{"n":1.50}]"#).await;
-    b.hears(r#"42["message","x",{"n":1.50}]"#).await;
-    c.hears(r#"42["message","x",{"n":1.50}]"#).await;
+    a.send(r#"421["message","x",{"n":1.50}]"#).await;
+    b.expect(r#"42["message","x",{"n":1.50}]"#).await;
+    c.expect(r#"42["message","x",{"n":1.50}]"#).await;
     hears_nothing(&mut a).await;
-    a.ask_for(r#"422["join",{"room":"one"}]"#, "432[{}]").await;
-    b.ask_for(r#"422["join","one"]"#, "432[{}]").await;
-    a.say(r#"42["message","in one"]"#).await;
-    b.hears(r#"42["message","in one"]"#).await;
+    a.exchange(r#"422["join",{"room":"one"}]"#, "432[{}]").await;
+    b.exchange(r#"422["join","one"]"#, "432[{}]").await;
+    a.send(r#"42["message","in one"]"#).await;
+    b.expect(r#"42["message","in one"]"#).await;
     // a second room is told as well, each on its own
-    c.ask_for(r#"422["join","two"]"#, "432[{}]").await;
-    a.ask_for(r#"423["join","two"]"#, "433[{}]").await;
-    a.say(r#"42["message","in both"]"#).await;
-    b.hears(r#"42["message","in both"]"#).await;
-    c.hears(r#"42["message","in both"]"#).await;
-    b.ask_for(r#"424["leave","one"]"#, "434[{}]").await;
-    a.say("41").await;
-    c.hears(r#"42["user disconnected"]"#).await;
+    c.exchange(r#"422["join","two"]"#, "432[{}]").await;
+    a.exchange(r#"423["join","two"]"#, "433[{}]").await;
+    a.send(r#"42["message","in both"]"#).await;
+    b.expect(r#"42["message","in both"]"#).await;
+    c.expect(r#"42["message","in both"]"#).await;
+    b.exchange(r#"424["leave","one"]"#, "434[{}]").await;
+    a.send("41").await;
+    c.expect(r#"42["user disconnected"]"#).await;
     hears_nothing(&mut b).await;
-    b.say(r#"42["message","to all"]"#).await;
-    c.hears(r#"42["message","to all"]"#).await;
+    b.send(r#"42["message","to all"]"#).await;
+    c.expect(r#"42["message","to all"]"#).await;
     hears_nothing(&mut a).await;
     drop((a, b, c));
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -56,9 +56,9 @@ async fn the_others_are_notified_when_a_client_disconnects() {
     let node = node(&[]);
     let ((a, _), (mut b, _)) = (connect(&node).await, connect(&node).await);
     drop(a);
-    b.hears(r#"42["user disconnected"]"#).await;
+    b.expect(r#"42["user disconnected"]"#).await;
     drop(b);
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -66,14 +66,14 @@ async fn a_signal_reaches_a_client_by_its_id_alone() {
     let node = node(&[]);
     let ((mut a, me), (mut b, you), (mut c, _)) = (connect(&node).await, connect(&node).await, connect(&node).await);
     assert_ne!(me, you);
-    a.ask_for(&format!(r#"421["signal",{{"to":"{you}","from":"x","sdp":1.50}}]"#), "431[{}]").await;
-    b.hears(&format!(r#"42["signal",{{"from":"{me}","sdp":1.50}}]"#)).await;
+    a.exchange(&format!(r#"421["signal",{{"to":"{you}","from":"x","sdp":1.50}}]"#), "431[{}]").await;
+    b.expect(&format!(r#"42["signal",{{"from":"{me}","sdp":1.50}}]"#)).await;
     let placeholder = r#"{"_placeholder":true,"num":0}"#;
-    a.say(&format!(r#"451-2["signal",{{"to":"{you}","b":{placeholder}}}]"#)).await;
-    a.say_bytes(&[7]).await;
-    a.hears("432[{}]").await;
-    b.hears(&format!(r#"451-["signal",{{"b":{placeholder},"from":"{me}"}}]"#)).await;
-    assert_eq!(b.hear_any().await, common::Heard::Binary(vec![7]));
+    a.send(&format!(r#"451-2["signal",{{"to":"{you}","b":{placeholder}}}]"#)).await;
+    a.send_binary(&[7]).await;
+    a.expect("432[{}]").await;
+    b.expect(&format!(r#"451-["signal",{{"b":{placeholder},"from":"{me}"}}]"#)).await;
+    assert_eq!(b.receive_any().await, common::Received::Binary(vec![7]));
     for (signal, reason) in [
         (r#"{"to":"nobody"}"#, "peer_not_found"),
         (r#"{"to":"a\nb"}"#, "invalid payload"),
@@ -82,13 +82,13 @@ async fn a_signal_reaches_a_client_by_its_id_alone() {
         ("7", "invalid payload"),
         (r#"{"to":"x"},2"#, "invalid payload"),
     ] {
-        a.ask_for(&format!(r#"423["signal",{signal}]"#), &format!(r#"433[{{"reason":"{reason}"}}]"#)).await;
+        a.exchange(&format!(r#"423["signal",{signal}]"#), &format!(r#"433[{{"reason":"{reason}"}}]"#)).await;
     }
     // an id is no room, nor a namespace
-    c.ask_for(&format!(r#"424["join","{you}"]"#), "434[{}]").await;
-    c.ask_for(&format!("40/#sid:{you}"), &format!(r#"44/#sid:{you},{{"message":"Invalid namespace"}}"#)).await;
-    a.ask_for(&format!(r#"425["signal",{{"to":"{you}"}}]"#), "435[{}]").await;
-    b.hears(&format!(r#"42["signal",{{"from":"{me}"}}]"#)).await;
+    c.exchange(&format!(r#"424["join","{you}"]"#), "434[{}]").await;
+    c.exchange(&format!("40/#sid:{you}"), &format!(r#"44/#sid:{you},{{"message":"Invalid namespace"}}"#)).await;
+    a.exchange(&format!(r#"425["signal",{{"to":"{you}"}}]"#), "435[{}]").await;
+    b.expect(&format!(r#"42["signal",{{"from":"{me}"}}]"#)).await;
     hears_nothing(&mut c).await;
 }
 
@@ -97,17 +97,17 @@ async fn rooms_are_bounded_and_end_with_their_clients() {
     let node = node(&["limits.joins_per_socket=3"]);
     let (mut client, _) = connect(&node).await;
     // its own id is one of the three
-    client.ask_for(r#"421["join",{"room":"a"}]"#, "431[{}]").await;
-    client.ask_for(r#"422["join","b"]"#, "432[{}]").await;
-    client.ask_for(r#"423["join","b"]"#, "433[{}]").await;
-    client.ask_for(r#"424["join","c"]"#, r#"434[{"reason":"too many rooms"}]"#).await;
-    client.ask_for(r#"425["leave","a"]"#, "435[{}]").await;
-    client.ask_for(r#"426["join","c"]"#, "436[{}]").await;
+    client.exchange(r#"421["join",{"room":"a"}]"#, "431[{}]").await;
+    client.exchange(r#"422["join","b"]"#, "432[{}]").await;
+    client.exchange(r#"423["join","b"]"#, "433[{}]").await;
+    client.exchange(r#"424["join","c"]"#, r#"434[{"reason":"too many rooms"}]"#).await;
+    client.exchange(r#"425["leave","a"]"#, "435[{}]").await;
+    client.exchange(r#"426["join","c"]"#, "436[{}]").await;
     for room in ["", r#","""#, ",7", ",null", r#",{"room":7}"#, r#","a\n""#, &format!(",{:?}", "x".repeat(256))] {
-        client.ask_for(&format!(r#"427["join"{room}]"#), r#"437[{"reason":"invalid room"}]"#).await;
+        client.exchange(&format!(r#"427["join"{room}]"#), r#"437[{"reason":"invalid room"}]"#).await;
     }
     drop(client);
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -117,17 +117,17 @@ async fn a_client_is_in_so_many_namespaces_at_most() {
     let mount = Mount::new("/many", Router::new().channel("/*", |_| Quiet)).joins_per_socket(3);
     let node = Endpoint::new(config(&[])).socketio(mount).start().unwrap();
     let mut client = Client::open(node.address(), &PATH.replace("/socket.io", "/many"), &[]).await;
-    client.hear().await;
+    client.receive().await;
     for name in ["/a", "/b", "/c"] {
-        client.say(&format!("40{name}")).await;
-        client.hear_until(&format!("40{name},{{")).await;
+        client.send(&format!("40{name}")).await;
+        client.receive_until(&format!("40{name},{{")).await;
     }
-    client.ask_for("40/d", r#"44/d,{"message":"too many channels joined"}"#).await;
-    client.say("41/a").await;
-    client.say("40/d").await;
-    client.hear_until("40/d,{").await;
+    client.exchange("40/d", r#"44/d,{"message":"too many channels joined"}"#).await;
+    client.send("41/a").await;
+    client.send("40/d").await;
+    client.receive_until("40/d,{").await;
     drop(client);
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -136,12 +136,12 @@ async fn a_client_that_floods_is_closed_and_the_others_are_notified() {
     let (mut talker, _) = connect(&node).await;
     let (mut watcher, _) = connect(&node).await;
     for _ in 0..1_000 {
-        talker.say("3").await;
+        talker.send("3").await;
     }
-    assert_eq!(talker.closed().await, 1008);
-    watcher.hears(r#"42["user disconnected"]"#).await;
+    assert_eq!(talker.close_code().await, 1008);
+    watcher.expect(r#"42["user disconnected"]"#).await;
     drop((talker, watcher));
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -149,10 +149,10 @@ async fn a_message_above_max_payload_is_refused_by_what_it_declares() {
     let node = node(&["socketio.max_payload=2_000"]);
     let (mut client, _) = connect(&node).await;
     client.raw(&[0x81, 0xff, 0, 0, 1, 0, 0, 0, 0, 0]).await;
-    assert_eq!(client.closed().await, 1009);
+    assert_eq!(client.close_code().await, 1009);
     let (mut client, _) = connect(&node).await;
     let most = format!(r#"421["join","{}"]"#, "x".repeat(1_900));
-    client.ask_for(&most, r#"431[{"reason":"invalid room"}]"#).await;
+    client.exchange(&most, r#"431[{"reason":"invalid room"}]"#).await;
 }
 
 #[actix_web::test]
@@ -170,20 +170,20 @@ async fn a_namespace_and_a_phoenix_topic_of_one_name_never_meet() {
     let mut phoenix = Client::open(node.address(), "/p/websocket?vsn=2.0.0", &[]).await;
     phoenix.join("1", "/", "{}").await;
     let mut engine = Client::open(node.address(), "/e/?EIO=4&transport=websocket", &[]).await;
-    engine.hear().await;
-    engine.ask_for("4x", "4x").await;
+    engine.receive().await;
+    engine.exchange("4x", "4x").await;
     let mut socket = Client::open(node.address(), "/s/?EIO=4&transport=websocket", &[]).await;
-    socket.hear().await;
-    socket.say("40").await;
-    socket.hear_until("40{").await;
-    phoenix.say(r#"["1","2","/","e",{}]"#).await;
-    phoenix.hears(r#"[null,null,"/","e",{}]"#).await;
-    socket.ask_for(r#"42["e",1]"#, r#"42["e",1]"#).await;
-    engine.ask_for("4y", "4y").await;
-    socket.ask_for(r#"42["f"]"#, r#"42["f"]"#).await;
-    phoenix.hears_nothing().await;
+    socket.receive().await;
+    socket.send("40").await;
+    socket.receive_until("40{").await;
+    phoenix.send(r#"["1","2","/","e",{}]"#).await;
+    phoenix.expect(r#"[null,null,"/","e",{}]"#).await;
+    socket.exchange(r#"42["e",1]"#, r#"42["e",1]"#).await;
+    engine.exchange("4y", "4y").await;
+    socket.exchange(r#"42["f"]"#, r#"42["f"]"#).await;
+    phoenix.expect_nothing().await;
     drop((phoenix, engine, socket));
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -202,16 +202,16 @@ async fn what_is_said_right_after_the_acknowledgement_is_heard() {
     let node = node(&["server.workers=2", "limits.joins_per_socket=1000", "limits.messages_burst=10000"]);
     let ((mut a, _), (mut b, _)) = (connect(&node).await, connect(&node).await);
     for n in 0..100 {
-        a.ask_for(&format!(r#"421["join","{n}"]"#), "431[{}]").await;
-        b.ask_for(&format!(r#"421["join","{n}"]"#), "431[{}]").await;
-        a.say(&format!(r#"42["message",{n}]"#)).await;
-        b.hears(&format!(r#"42["message",{n}]"#)).await;
-        a.ask_for(&format!(r#"421["leave","{n}"]"#), "431[{}]").await;
-        b.ask_for(&format!(r#"421["leave","{n}"]"#), "431[{}]").await;
+        a.exchange(&format!(r#"421["join","{n}"]"#), "431[{}]").await;
+        b.exchange(&format!(r#"421["join","{n}"]"#), "431[{}]").await;
+        a.send(&format!(r#"42["message",{n}]"#)).await;
+        b.expect(&format!(r#"42["message",{n}]"#)).await;
+        a.exchange(&format!(r#"421["leave","{n}"]"#), "431[{}]").await;
+        b.exchange(&format!(r#"421["leave","{n}"]"#), "431[{}]").await;
     }
     let (mut late, id) = connect(&node).await;
-    a.ask_for(&format!(r#"421["signal",{{"to":"{id}"}}]"#), "431[{}]").await;
-    late.hear_until("signal").await;
+    a.exchange(&format!(r#"421["signal",{{"to":"{id}"}}]"#), "431[{}]").await;
+    late.receive_until("signal").await;
     drop((a, b, late));
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }

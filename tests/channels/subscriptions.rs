@@ -2,7 +2,7 @@
 
 use handclasp::{Channel, Context, Endpoint, Mount, Node, Payload, Reply, Router, Topic};
 
-use crate::common::{Client, config, empty, eventually};
+use crate::common::{Client, config, wait_until, wait_until_empty};
 
 const HALL: &str = "hall:all";
 
@@ -55,15 +55,15 @@ async fn guest(node: &Node) -> Client {
 }
 
 async fn does(client: &mut Client, event: &str, name: &str, answer: &str) {
-    client.say(&format!(r#"["1","9","{HALL}","{event}",{{"name":"{name}"}}]"#)).await;
-    let heard = client.hear_until("phx_reply").await;
+    client.send(&format!(r#"["1","9","{HALL}","{event}",{{"name":"{name}"}}]"#)).await;
+    let heard = client.receive_until("phx_reply").await;
     assert!(heard.contains(answer), "{event} {name}: {heard}");
 }
 
 /// Waits until the topic has so many members.
 async fn members(node: &Node, topic: &str, count: usize) {
     let pubsub = node.pubsub();
-    eventually("as many members", || async { pubsub.count(topic) == count }).await;
+    wait_until("as many members", || async { pubsub.count(topic) == count }).await;
 }
 
 #[actix_web::test]
@@ -74,19 +74,19 @@ async fn a_client_receives_the_broadcasts_of_a_topic_until_it_unsubscribes() {
     does(&mut bob, "enter", "a", "ok").await;
     members(&node, "side:a", 2).await;
     does(&mut ann, "say", "a", "ok").await;
-    bob.hears(r#"[null,null,"side:a","said",{"name":"a"}]"#).await;
-    ann.hears_nothing().await;
-    ann.say(&format!(r#"["1","9","{HALL}","say_all",{{"name":"a"}}]"#)).await;
-    bob.hears(r#"[null,null,"side:a","said",{"name":"a"}]"#).await;
-    ann.hear_until(r#""side:a","said""#).await;
+    bob.expect(r#"[null,null,"side:a","said",{"name":"a"}]"#).await;
+    ann.expect_nothing().await;
+    ann.send(&format!(r#"["1","9","{HALL}","say_all",{{"name":"a"}}]"#)).await;
+    bob.expect(r#"[null,null,"side:a","said",{"name":"a"}]"#).await;
+    ann.receive_until(r#""side:a","said""#).await;
     does(&mut bob, "quit", "a", "ok").await;
     members(&node, "side:a", 1).await;
     does(&mut ann, "say", "a", "ok").await;
-    bob.hears_nothing().await;
-    ann.say(&format!(r#"["1","10","{HALL}","phx_leave",{{}}]"#)).await;
+    bob.expect_nothing().await;
+    ann.send(&format!(r#"["1","10","{HALL}","phx_leave",{{}}]"#)).await;
     members(&node, "side:a", 0).await;
     drop((ann, bob));
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -97,12 +97,12 @@ async fn a_name_belongs_to_the_first_client_that_subscribes_to_it_exclusively() 
     members(&node, "side:queen", 1).await;
     does(&mut bob, "be", "queen", "ok").await;
     does(&mut bob, "ask", "queen", r#""status":"ok""#).await;
-    ann.hears(r#"[null,null,"side:queen","asked",{"name":"queen"}]"#).await;
+    ann.expect(r#"[null,null,"side:queen","asked",{"name":"queen"}]"#).await;
     drop(ann);
     members(&node, "side:queen", 0).await;
     does(&mut bob, "ask", "queen", "peer_not_found").await;
     drop(bob);
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
@@ -117,5 +117,5 @@ async fn subscriptions_count_against_the_limit_of_topics() {
     does(&mut ann, "enter", "c", "ok").await;
     does(&mut ann, "enter", "d", "too many").await;
     drop(ann);
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }

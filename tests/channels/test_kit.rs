@@ -10,7 +10,7 @@ use handclasp::{
 };
 use serde_json::json;
 
-use crate::common::{config, eventually};
+use crate::common::{config, wait_until};
 
 struct Name(String);
 
@@ -93,7 +93,7 @@ async fn joins_end_in_each_of_their_ways() {
     assert_eq!(*one.assert_disconnect().await, close::DISCONNECTED);
     other.disconnect().await;
     let gone = || async { server.pubsub().stats().await == RegistryStats::default() };
-    eventually("an empty registry", gone).await;
+    wait_until("an empty registry", gone).await;
 }
 
 #[actix_web::test]

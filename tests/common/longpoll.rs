@@ -1,4 +1,4 @@
-//! A client that polls: requests made of bytes, a connection each, and the session that they make.
+//! A long-polling client: it builds each HTTP request by hand, sends it on a new connection, and keeps the session.
 
 use std::net::SocketAddr;
 
@@ -7,147 +7,147 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
-/// The content type of a request that brings several messages.
+/// The content type of a request that carries several messages.
 pub const BATCH: &str = "content-type: application/x-ndjson";
 
-/// An answer, with its headers in lower case.
+/// An HTTP response. Its headers are in lower case.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     pub http: u16,
     pub head: String,
     pub body: String,
 }
 
-impl Answer {
+impl Response {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
-    /// The status that counts.
+    /// The status in the JSON body. Long polling reports its own status there, under an HTTP status of 200.
     pub fn status(&self) -> u64 {
         self.json()["status"].as_u64().unwrap()
     }
 }
 
-/// Asks once, and waits for the answer.
-pub async fn ask(address: SocketAddr, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Answer {
+/// Sends one request, and returns the response.
+pub async fn request(address: SocketAddr, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Response {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let more: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
     let length = if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
     let head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{length}{more}\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
-    // a server that has heard enough may answer before it has read all
+    // the server may respond, and close, before it has read the whole body
     let _ = stream.write_all(body).await;
-    answer(&mut stream).await
+    response(&mut stream).await
 }
 
-/// The next answer, to its last byte.
-pub async fn answer(stream: &mut TcpStream) -> Answer {
+/// Reads one whole response.
+pub async fn response(stream: &mut TcpStream) -> Response {
     let mut bytes = Vec::new();
-    let read = timeout(2 * PATIENCE, async {
+    let read = timeout(2 * TIMEOUT, async {
         while stream.read_buf(&mut bytes).await? > 0 {
-            if let Some(answer) = whole(&bytes) {
-                return Ok(answer);
+            if let Some(response) = parse(&bytes) {
+                return Ok(response);
             }
         }
-        std::io::Result::Ok(whole(&bytes).expect("a whole answer"))
+        std::io::Result::Ok(parse(&bytes).expect("a whole response"))
     });
-    read.await.expect("an answer to the request").unwrap()
+    read.await.expect("a response to the request").unwrap()
 }
 
-/// The answer, if it has arrived as a whole.
-fn whole(bytes: &[u8]) -> Option<Answer> {
+/// The response, if all of it has arrived.
+fn parse(bytes: &[u8]) -> Option<Response> {
     let text = std::str::from_utf8(bytes).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
-    let answer = Answer { http: head[9..12].parse().unwrap(), head: head.to_lowercase(), body: body.to_owned() };
-    let length: usize = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
-    (answer.body.len() == length).then_some(answer)
+    let response = Response { http: head[9..12].parse().unwrap(), head: head.to_lowercase(), body: body.to_owned() };
+    let length: usize = response.header("content-length").map_or(0, |length| length.parse().unwrap());
+    (response.body.len() == length).then_some(response)
 }
 
-/// A session.
-pub struct Polling {
+/// One long-polling session.
+pub struct LongPollClient {
     pub address: SocketAddr,
     pub path: String,
     pub token: String,
-    /// What was heard and not looked at yet.
-    heard: Vec<Value>,
+    /// Messages that were received but not read yet.
+    unread: Vec<Value>,
 }
 
-impl Polling {
-    /// Opens a session below `mount`, which may have a query.
+impl LongPollClient {
+    /// Opens a session on `mount`. The mount may have a query.
     pub async fn open(address: SocketAddr, mount: &str, vsn: &str, headers: &[&str]) -> Self {
         let (mount, query) = mount.split_once('?').map_or((mount, String::new()), |(m, q)| (m, format!("&{q}")));
         let path = format!("{mount}/longpoll?vsn={vsn}{query}");
-        let answer = ask(address, "GET", &path, headers, b"").await;
-        assert_eq!(answer.status(), 410, "{answer:?}");
-        let token = answer.json()["token"].as_str().unwrap().to_owned();
-        Self { address, path, token, heard: Vec::new() }
+        let response = request(address, "GET", &path, headers, b"").await;
+        assert_eq!(response.status(), 410, "{response:?}");
+        let token = response.json()["token"].as_str().unwrap().to_owned();
+        Self { address, path, token, unread: Vec::new() }
     }
 
     pub fn with_token(&self) -> String {
         format!("{}&token={}", self.path, self.token)
     }
 
-    pub async fn get(&self) -> Answer {
-        ask(self.address, "GET", &self.with_token(), &[], b"").await
+    pub async fn get(&self) -> Response {
+        request(self.address, "GET", &self.with_token(), &[], b"").await
     }
 
-    /// Sends one message, and returns the status that is told.
+    /// Sends one message, and returns the status in the response.
     pub async fn post(&self, text: &str) -> u64 {
-        ask(self.address, "POST", &self.with_token(), &[], text.as_bytes()).await.status()
+        request(self.address, "POST", &self.with_token(), &[], text.as_bytes()).await.status()
     }
 
-    /// Sends several messages, and returns the status that is told.
+    /// Sends several messages in one request, and returns the status in the response.
     pub async fn batch(&self, lines: &[&str]) -> u64 {
-        ask(self.address, "POST", &self.with_token(), &[BATCH], lines.join("\n").as_bytes()).await.status()
+        request(self.address, "POST", &self.with_token(), &[BATCH], lines.join("\n").as_bytes()).await.status()
     }
 
-    /// Says something that must be taken.
-    pub async fn say(&self, text: &str) {
+    /// Sends a message, which must be accepted.
+    pub async fn send(&self, text: &str) {
         assert_eq!(self.post(text).await, 200, "{text}");
     }
 
-    /// The next message, as it was written.
-    pub async fn hear_text(&mut self) -> String {
-        self.hear_value().await.as_str().unwrap().to_owned()
+    /// The next message, as text.
+    pub async fn receive_text(&mut self) -> String {
+        self.receive_value().await.as_str().unwrap().to_owned()
     }
 
-    async fn hear_value(&mut self) -> Value {
-        while self.heard.is_empty() {
-            let mut answer = self.get().await.json();
-            assert!(answer["status"] == 200 || answer["status"] == 204, "{answer}");
-            assert_eq!(answer["token"], json!(self.token));
-            self.heard = serde_json::from_value(answer["messages"].take()).unwrap();
+    async fn receive_value(&mut self) -> Value {
+        while self.unread.is_empty() {
+            let mut response = self.get().await.json();
+            assert!(response["status"] == 200 || response["status"] == 204, "{response}");
+            assert_eq!(response["token"], json!(self.token));
+            self.unread = serde_json::from_value(response["messages"].take()).unwrap();
         }
-        self.heard.remove(0)
+        self.unread.remove(0)
     }
 
     /// The next message.
-    pub async fn hear(&mut self) -> Value {
-        serde_json::from_str(&self.hear_text().await).unwrap()
+    pub async fn receive(&mut self) -> Value {
+        serde_json::from_str(&self.receive_text().await).unwrap()
     }
 
-    pub async fn hears(&mut self, want: Value) {
-        assert_eq!(self.hear().await, want);
+    pub async fn expect(&mut self, expected: Value) {
+        assert_eq!(self.receive().await, expected);
     }
 
-    /// What one poll that must bring something brings.
+    /// The messages of one poll, which must return at least one.
     pub async fn poll(&self) -> Vec<Value> {
-        let answer = self.get().await.json();
-        assert_eq!(answer["status"], 200, "{answer}");
-        let messages = answer["messages"].as_array().unwrap();
+        let response = self.get().await.json();
+        assert_eq!(response["status"], 200, "{response}");
+        let messages = response["messages"].as_array().unwrap();
         messages.iter().map(|text| serde_json::from_str(text.as_str().unwrap()).unwrap()).collect()
     }
 
-    /// Joins a V2 topic with the mark `1`; it must be let in.
+    /// Joins a V2 topic with `ref` `1`. The join must succeed.
     pub async fn join(&mut self, topic: &str) {
-        self.say(&json!(["1", "1", topic, "phx_join", {}]).to_string()).await;
-        self.hears(json!(["1", "1", topic, "phx_reply", { "status": "ok", "response": {} }])).await;
+        self.send(&json!(["1", "1", topic, "phx_join", {}]).to_string()).await;
+        self.expect(json!(["1", "1", topic, "phx_reply", { "status": "ok", "response": {} }])).await;
     }
 }

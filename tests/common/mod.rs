@@ -1,14 +1,14 @@
-//! What the tests share: a node on a free port, and a client that speaks bytes.
+//! What the tests share: a node on a free port, and a WebSocket client that reads and writes raw bytes.
 //!
-//! Everything waits for what it wants to see, at most [`PATIENCE`], and says what it saw instead.
+//! Every wait has a time limit of [`TIMEOUT`], and a failed assertion shows what was received instead.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-pub mod dice;
-pub mod hub;
+pub mod cluster;
 pub mod longpoll;
 pub mod phoenix;
 pub mod process;
+pub mod rng;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -20,12 +20,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long a test waits for what must come.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a test waits for something to happen.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A configuration of the given keys, `section.key=value`, on a free port and with one worker.
+/// A configuration with the given settings (`section.key=value`), a free port and one worker.
 pub fn config(sets: &[&str]) -> Config {
-    // the tests of a binary share its descriptors, and a connection within the process takes two
+    // all tests of a binary share its descriptors, and a connection within the process takes two
     rlimit::increase_nofile_limit(8_192).unwrap();
     let sets: Vec<String> = ["server.workers=1"].iter().chain(sets).map(ToString::to_string).collect();
     Config::load(None, [], &sets, Some("127.0.0.1:0")).unwrap()
@@ -36,91 +36,92 @@ pub fn node(sets: &[&str]) -> Node {
     Endpoint::new(config(sets)).start().unwrap()
 }
 
-/// A peer's id, another for each number; whoever comes first may have it.
+/// The peer id with this number. It is not bound to a secret, so any client may join it.
 pub fn id(n: usize) -> String {
     format!("00000000-0000-4000-8000-{n:012}")
 }
 
-/// Asks again and again until it is so.
-pub async fn eventually<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
-    let asked = timeout(PATIENCE, async {
+/// Repeats a check until it is true.
+pub async fn wait_until<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
+    let checks = timeout(TIMEOUT, async {
         while !ask().await {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     });
-    assert!(asked.await.is_ok(), "never came true: {what}");
+    assert!(checks.await.is_ok(), "still not true after the time limit: {what}");
 }
 
-/// Waits until nobody is left, and nothing of anybody.
-pub async fn empty(node: &Node) {
-    let (pubsub, want) = (node.pubsub(), handclasp::RegistryStats::default());
-    eventually("an empty registry", || async { pubsub.stats().await == want && node.connections() == 0 }).await;
+/// Waits until the node has no connection, and its registry holds nothing.
+pub async fn wait_until_empty(node: &Node) {
+    let (pubsub, expected) = (node.pubsub(), handclasp::RegistryStats::default());
+    wait_until("an empty registry", || async { pubsub.stats().await == expected && node.connections() == 0 }).await;
 }
 
-/// Gets a page: its status and body.
+/// Requests a page, and returns its status and body.
 pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("an answer to the request").unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let mut response = String::new();
+    timeout(TIMEOUT, stream.read_to_string(&mut response)).await.expect("a response to the request").unwrap();
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
     (head[9..12].parse().unwrap(), body.to_owned())
 }
 
-/// What a client hears.
+/// What a client receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum Received {
     Text(String),
     Binary(Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
-    /// A close frame: its code (1005 when it has none) and words.
+    /// A close frame: its code (1005 if it has none) and its reason.
     Close(u16, String),
-    /// The connection ended (with whatever is left unsaid).
-    End,
+    /// The connection was closed. An incomplete frame before it is dropped.
+    Eof,
 }
 
-/// A WebSocket client made of bytes, so that it can do what no well-behaved client would.
+/// A WebSocket client that writes its own bytes, so that it can break any rule.
 pub struct Client {
     pub stream: TcpStream,
     buffer: VecDeque<u8>,
 }
 
 impl Client {
-    /// Over a connection that is there already.
-    pub fn of(stream: TcpStream) -> Self {
+    /// Uses an existing connection.
+    pub fn from_stream(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         Self { stream, buffer: VecDeque::new() }
     }
 
-    /// Connects to `/socket` and speaks V2.
+    /// Connects to `/socket` with protocol version V2.
     pub async fn new(address: SocketAddr) -> Self {
         Self::open(address, "/socket/websocket?vsn=2.0.0", &[]).await
     }
 
-    /// One for whom the kernel keeps little, so that it stalls soon: small windows, and segments as on a real wire.
-    pub async fn narrow(address: SocketAddr) -> Self {
+    /// A client with small kernel buffers, so that it stalls soon: a small receive window, and segments of the size
+    /// that real networks use.
+    pub async fn with_small_window(address: SocketAddr) -> Self {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(4_096).unwrap();
         socket.set_tcp_mss(1_000).unwrap();
         socket.connect(&address.into()).unwrap();
         socket.set_nonblocking(true).unwrap();
-        let mut client = Self::of(TcpStream::from_std(socket.into()).unwrap());
+        let mut client = Self::from_stream(TcpStream::from_std(socket.into()).unwrap());
         client.raw(upgrade("/socket/websocket?vsn=2.0.0").as_bytes()).await;
         assert!(client.head().await.starts_with("HTTP/1.1 101"));
         client
     }
 
-    /// Connects to any path, with further header lines; it must be accepted.
+    /// Connects to a path, with further header lines. The upgrade must succeed.
     pub async fn open(address: SocketAddr, path: &str, headers: &[&str]) -> Self {
-        let (client, answer) = Self::ask(address, path, headers).await;
-        assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+        let (client, response) = Self::try_open(address, path, headers).await;
+        assert!(response.starts_with("HTTP/1.1 101"), "{response}");
         client
     }
 
-    /// Asks for an upgrade and returns the answer's head, whatever it is.
-    pub async fn ask(address: SocketAddr, path: &str, headers: &[&str]) -> (Self, String) {
+    /// Requests an upgrade, and returns the head of the response, whatever its status.
+    pub async fn try_open(address: SocketAddr, path: &str, headers: &[&str]) -> (Self, String) {
         let more: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
         Self::request(
             address,
@@ -132,19 +133,19 @@ impl Client {
         .await
     }
 
-    /// Sends any request and returns the answer's head.
+    /// Sends any request, and returns the head of the response.
     pub async fn request(address: SocketAddr, request: &str) -> (Self, String) {
-        let mut client = Self::of(TcpStream::connect(address).await.unwrap());
+        let mut client = Self::from_stream(TcpStream::connect(address).await.unwrap());
         client.raw(request.as_bytes()).await;
         let head = client.head().await;
         (client, head)
     }
 
-    /// The head of an answer; what came of it, when the connection ends before.
+    /// Reads the head of a response. If the connection closes before its end, returns what arrived.
     pub async fn head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            match timeout(PATIENCE, self.byte()).await.expect("an answer to the request") {
+            match timeout(TIMEOUT, self.byte()).await.expect("a response to the request") {
                 Some(byte) => head.push(byte),
                 None => break,
             }
@@ -152,13 +153,13 @@ impl Client {
         String::from_utf8(head).unwrap()
     }
 
-    /// The body that an answer with this head has.
+    /// Reads the body of the response with this head.
     pub async fn body(&mut self, head: &str) -> Vec<u8> {
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
         let length = length.map_or(0, |length| length.trim().parse().unwrap());
         let mut body = Vec::new();
         while body.len() < length {
-            match timeout(PATIENCE, self.byte()).await.expect("the body of an answer") {
+            match timeout(TIMEOUT, self.byte()).await.expect("the body of a response") {
                 Some(byte) => body.push(byte),
                 None => break,
             }
@@ -167,84 +168,84 @@ impl Client {
     }
 
     /// Sends a text message.
-    pub async fn say(&mut self, text: &str) {
+    pub async fn send(&mut self, text: &str) {
         self.raw(&frame(0x81, text.as_bytes())).await;
     }
 
     /// Sends a binary message.
-    pub async fn say_bytes(&mut self, bytes: &[u8]) {
+    pub async fn send_binary(&mut self, bytes: &[u8]) {
         self.raw(&frame(0x82, bytes)).await;
     }
 
-    /// Sends bytes as they are. That the other side has hung up is for the test to hear.
+    /// Sends raw bytes. A write error is ignored: the test sees the closed connection when it reads.
     pub async fn raw(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;
     }
 
-    /// The next thing heard.
-    pub async fn hear_any(&mut self) -> Heard {
-        timeout(PATIENCE, self.next()).await.expect("nothing was heard")
+    /// The next frame.
+    pub async fn receive_any(&mut self) -> Received {
+        timeout(TIMEOUT, self.next()).await.expect("received nothing")
     }
 
     /// The next text message.
-    pub async fn hear(&mut self) -> String {
-        match self.hear_any().await {
-            Heard::Text(text) => text,
-            other => panic!("heard {other:?}, not text"),
+    pub async fn receive(&mut self) -> String {
+        match self.receive_any().await {
+            Received::Text(text) => text,
+            other => panic!("received {other:?} instead of text"),
         }
     }
 
-    /// The next text message must be this.
-    pub async fn hears(&mut self, want: &str) {
-        assert_eq!(self.hear().await, want);
+    /// The next text message must be this one.
+    pub async fn expect(&mut self, expected: &str) {
+        assert_eq!(self.receive().await, expected);
     }
 
-    /// Listens until a text message holds `part`, and returns it.
-    pub async fn hear_until(&mut self, part: &str) -> String {
+    /// Reads messages until a text message contains `part`, and returns it.
+    pub async fn receive_until(&mut self, part: &str) -> String {
         loop {
-            let text = self.hear().await;
+            let text = self.receive().await;
             if text.contains(part) {
                 return text;
             }
         }
     }
 
-    /// Says something and hears this.
-    pub async fn ask_for(&mut self, say: &str, want: &str) {
-        self.say(say).await;
-        self.hears(want).await;
+    /// Sends a message, and expects this one in return.
+    pub async fn exchange(&mut self, send: &str, expected: &str) {
+        self.send(send).await;
+        self.expect(expected).await;
     }
 
-    /// Joins a V2 topic; it must be let in.
+    /// Joins a V2 topic. The join must succeed.
     pub async fn join(&mut self, join_ref: &str, topic: &str, payload: &str) -> String {
-        self.say(&format!(r#"["{join_ref}","{join_ref}","{topic}","phx_join",{payload}]"#)).await;
-        let answer = self.hear_until("phx_reply").await;
-        assert!(answer.contains(r#""status":"ok""#), "{answer}");
-        answer
+        self.send(&format!(r#"["{join_ref}","{join_ref}","{topic}","phx_join",{payload}]"#)).await;
+        let response = self.receive_until("phx_reply").await;
+        assert!(response.contains(r#""status":"ok""#), "{response}");
+        response
     }
 
-    /// Listens until the connection is closed, and returns the code.
-    pub async fn closed(&mut self) -> u16 {
+    /// Reads until the connection closes, and returns the close code (1006 if there is no close frame).
+    pub async fn close_code(&mut self) -> u16 {
         loop {
-            match self.hear_any().await {
-                Heard::Close(code, _) => return code,
-                Heard::End => return 1006,
+            match self.receive_any().await {
+                Received::Close(code, _) => return code,
+                Received::Eof => return 1006,
                 _ => {}
             }
         }
     }
 
-    /// Nothing is to be heard: proved by heartbeats whose answers come first. What a client says is handled before what it
-    /// is told, and only after that what it says next.
-    pub async fn hears_nothing(&mut self) {
+    /// Asserts that no message is waiting: the replies to two heartbeats come first. The server handles one message of
+    /// the client, then the deliveries that are queued for it, then the client's next message.
+    pub async fn expect_nothing(&mut self) {
         for _ in 0..2 {
-            self.say(r#"[null,"quiet?","phoenix","heartbeat",{}]"#).await;
-            self.hears(r#"[null,"quiet?","phoenix","phx_reply",{"status":"ok","response":{}}]"#).await;
+            self.send(r#"[null,"quiet?","phoenix","heartbeat",{}]"#).await;
+            self.expect(r#"[null,"quiet?","phoenix","phx_reply",{"status":"ok","response":{}}]"#).await;
         }
     }
 
-    async fn next(&mut self) -> Heard {
-        let (Some(first), Some(second)) = (self.byte().await, self.byte().await) else { return Heard::End };
+    async fn next(&mut self) -> Received {
+        let (Some(first), Some(second)) = (self.byte().await, self.byte().await) else { return Received::Eof };
         let length = match second & 0x7F {
             126 => self.number(2).await,
             127 => self.number(8).await,
@@ -254,18 +255,18 @@ impl Client {
         for _ in 0..length {
             match self.byte().await {
                 Some(byte) => payload.push(byte),
-                None => return Heard::End,
+                None => return Received::Eof,
             }
         }
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         match first & 0x0F {
-            1 => Heard::Text(text(&payload)),
-            2 => Heard::Binary(payload),
-            8 if payload.len() < 2 => Heard::Close(1005, String::new()),
-            8 => Heard::Close(u16::from_be_bytes([payload[0], payload[1]]), text(&payload[2..])),
-            9 => Heard::Ping(payload),
-            10 => Heard::Pong(payload),
-            opcode => panic!("the server sent a frame of kind {opcode}"),
+            1 => Received::Text(text(&payload)),
+            2 => Received::Binary(payload),
+            8 if payload.len() < 2 => Received::Close(1005, String::new()),
+            8 => Received::Close(u16::from_be_bytes([payload[0], payload[1]]), text(&payload[2..])),
+            9 => Received::Ping(payload),
+            10 => Received::Pong(payload),
+            opcode => panic!("the server sent a frame with opcode {opcode}"),
         }
     }
 
@@ -287,7 +288,7 @@ impl Client {
     }
 }
 
-/// The request for a WebSocket.
+/// An upgrade request.
 pub fn upgrade(path: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -295,7 +296,7 @@ pub fn upgrade(path: &str) -> String {
     )
 }
 
-/// A masked frame; its mask is not zero, so that a server that forgets it is found out.
+/// A masked frame. Its masking key is not zero, so that a server which does not unmask fails the test.
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
     let mut bytes = vec![first];

@@ -1,19 +1,20 @@
-//! A client that speaks Phoenix as the client of Phoenix's own tests does, V1 or V2: its joins are marked
-//! 11, 12, ..., its messages 1, 2, ..., and what it says to a topic carries the mark of its last join.
+//! A Phoenix client, V1 or V2, that numbers its messages as the client of Phoenix's own tests does: the `join_ref` of
+//! its joins is 11, 12, ..., the `ref` of its messages 1, 2, .... A message to a topic carries the `join_ref` of the
+//! topic's last join.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use super::{Client, Heard};
+use super::{Client, Received};
 
-/// Both serializers, as `vsn` names them.
+/// Both serializers, by their value of `vsn`.
 pub const BOTH: [&str; 2] = [V1, V2];
 pub const V1: &str = "1.0.0";
 pub const V2: &str = "2.0.0";
 
-/// A message as the client reads it; V1's have no `join_ref`.
+/// A message as the client reads it. V1 messages have no `join_ref`.
 #[derive(Debug, PartialEq)]
 pub struct Message {
     pub join_ref: Value,
@@ -32,13 +33,13 @@ pub struct Phoenix {
 }
 
 impl Phoenix {
-    /// Connects below `mount`, which may have a query, with further header lines.
+    /// Connects to `mount`, which may have a query, with further header lines.
     pub async fn open(address: SocketAddr, mount: &str, vsn: &str, headers: &[&str]) -> Self {
         let client = Client::open(address, &path(mount, vsn), headers).await;
         Self { client, v1: vsn == V1, last_ref: 0, joins: HashMap::new(), last_join: 10 }
     }
 
-    pub async fn say(&mut self, topic: &str, event: &str, payload: Value) {
+    pub async fn send(&mut self, topic: &str, event: &str, payload: Value) {
         self.last_ref += 1;
         let reference = self.last_ref.to_string();
         let join_ref = self.joins.get(topic).map(u32::to_string);
@@ -46,18 +47,18 @@ impl Phoenix {
             true => json!({ "topic": topic, "event": event, "payload": payload, "ref": reference }),
             false => json!([join_ref, reference, topic, event, payload]),
         };
-        self.client.say(&message.to_string()).await;
+        self.client.send(&message.to_string()).await;
     }
 
     pub async fn join(&mut self, topic: &str, payload: Value) {
         self.last_join += 1;
         self.joins.insert(topic.to_owned(), self.last_join);
-        self.say(topic, "phx_join", payload).await;
+        self.send(topic, "phx_join", payload).await;
     }
 
     /// The next message.
-    pub async fn hear(&mut self) -> Message {
-        let mut message: Value = serde_json::from_str(&self.client.hear().await).unwrap();
+    pub async fn receive(&mut self) -> Message {
+        let mut message: Value = serde_json::from_str(&self.client.receive().await).unwrap();
         let mut take = |v1: &str, v2: usize| match self.v1 {
             true => message.get_mut(v1).map(Value::take).unwrap_or_default(),
             false => message[v2].take(),
@@ -68,53 +69,53 @@ impl Phoenix {
         Message { join_ref, reference, topic, event, payload: take("payload", 4) }
     }
 
-    /// The next message is a reply to the message of this mark, by the join of this mark.
-    pub async fn replied(&mut self, join_ref: &str, reference: &str, topic: &str, status: &str, response: Value) {
+    /// The next message must be the reply to `reference`, from the join `join_ref`.
+    pub async fn expect_reply(&mut self, join_ref: &str, reference: &str, topic: &str, status: &str, response: Value) {
         let payload = json!({ "status": status, "response": response });
-        let want = self.message(json!(join_ref), json!(reference), topic, "phx_reply", payload);
-        assert_eq!(self.hear().await, want);
+        let expected = self.message(json!(join_ref), json!(reference), topic, "phx_reply", payload);
+        assert_eq!(self.receive().await, expected);
     }
 
-    /// The next message is the refusal of one that no join speaks for.
-    pub async fn unmatched(&mut self, reference: &str, topic: &str) {
+    /// The next message must be the reply to a message whose topic is not joined.
+    pub async fn expect_unmatched(&mut self, reference: &str, topic: &str) {
         let payload = json!({ "status": "error", "response": { "reason": "unmatched topic" } });
-        let want = self.message(Value::Null, json!(reference), topic, "phx_reply", payload);
-        assert_eq!(self.hear().await, want);
+        let expected = self.message(Value::Null, json!(reference), topic, "phx_reply", payload);
+        assert_eq!(self.receive().await, expected);
     }
 
-    /// The next message is a push to the join of this mark.
-    pub async fn pushed(&mut self, join_ref: &str, topic: &str, event: &str, payload: Value) {
-        let want = self.message(json!(join_ref), Value::Null, topic, event, payload);
-        assert_eq!(self.hear().await, want);
+    /// The next message must be a push to the join `join_ref`.
+    pub async fn expect_push(&mut self, join_ref: &str, topic: &str, event: &str, payload: Value) {
+        let expected = self.message(json!(join_ref), Value::Null, topic, event, payload);
+        assert_eq!(self.receive().await, expected);
     }
 
-    /// The next message says that the join of this mark has ended, by `phx_close` or `phx_error`.
-    pub async fn ended(&mut self, join_ref: &str, topic: &str, event: &str, payload: Value) {
-        // V1's joins have no mark
+    /// The next message must be the `phx_close` or `phx_error` of the join `join_ref`.
+    pub async fn expect_close(&mut self, join_ref: &str, topic: &str, event: &str, payload: Value) {
+        // V1 joins have no join_ref
         let reference = if self.v1 { Value::Null } else { json!(join_ref) };
-        let want = self.message(json!(join_ref), reference, topic, event, payload);
-        assert_eq!(self.hear().await, want);
+        let expected = self.message(json!(join_ref), reference, topic, event, payload);
+        assert_eq!(self.receive().await, expected);
     }
 
-    /// The next message is what everybody on the topic hears.
-    pub async fn broadcast(&mut self, topic: &str, event: &str, payload: Value) {
-        assert_eq!(self.hear().await, self.message(Value::Null, Value::Null, topic, event, payload));
+    /// The next message must be a broadcast to the topic.
+    pub async fn expect_broadcast(&mut self, topic: &str, event: &str, payload: Value) {
+        assert_eq!(self.receive().await, self.message(Value::Null, Value::Null, topic, event, payload));
     }
 
-    /// Nothing is to be heard: proved by a heartbeat whose answer comes first.
-    pub async fn hears_nothing(&mut self) {
-        self.say("phoenix", "heartbeat", json!({})).await;
+    /// Asserts that no message is waiting: the reply to a heartbeat comes first.
+    pub async fn expect_nothing(&mut self) {
+        self.send("phoenix", "heartbeat", json!({})).await;
         let reference = self.last_ref.to_string();
         let payload = json!({ "status": "ok", "response": {} });
-        let want = self.message(Value::Null, json!(reference), "phoenix", "phx_reply", payload);
-        assert_eq!(self.hear().await, want);
+        let expected = self.message(Value::Null, json!(reference), "phoenix", "phx_reply", payload);
+        assert_eq!(self.receive().await, expected);
     }
 
-    /// The next frame is one of bytes.
-    pub async fn bytes(&mut self) -> Vec<u8> {
-        match self.client.hear_any().await {
-            Heard::Binary(bytes) => bytes,
-            other => panic!("heard {other:?}, not bytes"),
+    /// The next frame must be binary.
+    pub async fn receive_binary(&mut self) -> Vec<u8> {
+        match self.client.receive_any().await {
+            Received::Binary(bytes) => bytes,
+            other => panic!("received {other:?} instead of a binary frame"),
         }
     }
 
@@ -124,9 +125,9 @@ impl Phoenix {
     }
 }
 
-/// Asks to connect below `mount`, and returns the status.
+/// Requests an upgrade on `mount`, and returns the status of the response.
 pub async fn status(address: SocketAddr, mount: &str, vsn: &str, headers: &[&str]) -> u16 {
-    let (_, head) = Client::ask(address, &path(mount, vsn), headers).await;
+    let (_, head) = Client::try_open(address, &path(mount, vsn), headers).await;
     head[9..12].parse().unwrap()
 }
 

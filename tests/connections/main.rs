@@ -1,4 +1,4 @@
-//! Connections of one client: how many are admitted, how long they may be silent, and how they end.
+//! Single connections: how many are admitted, their timeouts, and how they close.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,9 +1,10 @@
-//! A client that does not read: who names it hears so, it is sent away with a reason, and nobody else waits.
+//! A client that does not read: senders get an error, the client is disconnected with a reason, and no other client
+//! waits.
 
 use handclasp::close;
 use handclasp::metrics::DropReason;
 
-use crate::common::{Client, empty, node};
+use crate::common::{Client, node, wait_until_empty};
 
 const SENDER: &str = "00000000-0000-4000-8000-00000000000a";
 const SLOW: &str = "00000000-0000-4000-8000-00000000000b";
@@ -15,10 +16,10 @@ async fn peer(node: &handclasp::Node, id: &str) -> Client {
     client
 }
 
-/// Sends an offer and returns its answer.
+/// Sends an offer, and returns the reply.
 async fn offer(sender: &mut Client, to: &str, pad: &str) -> String {
-    sender.say(&format!(r#"["1","2","peer:{SENDER}","offer",{{"peer_id":"{to}","pad":"{pad}"}}]"#)).await;
-    sender.hear_until("phx_reply").await
+    sender.send(&format!(r#"["1","2","peer:{SENDER}","offer",{{"peer_id":"{to}","pad":"{pad}"}}]"#)).await;
+    sender.receive_until("phx_reply").await
 }
 
 #[actix_web::test]
@@ -27,50 +28,50 @@ async fn a_peer_whose_queue_is_full_is_overloaded_and_then_gone() {
     let (mut sender, mut slow, mut other) =
         (peer(&node, SENDER).await, peer(&node, SLOW).await, peer(&node, OTHER).await);
     let pad = "x".repeat(40_000);
-    let told = loop {
-        let answer = offer(&mut sender, SLOW, &pad).await;
-        if !answer.contains(r#""status":"ok""#) {
-            break answer;
+    let reply = loop {
+        let reply = offer(&mut sender, SLOW, &pad).await;
+        if !reply.contains(r#""status":"ok""#) {
+            break reply;
         }
     };
     assert_eq!(
-        told,
+        reply,
         format!(r#"["1","2","peer:{SENDER}","phx_reply",{{"status":"error","response":{{"reason":"overloaded"}}}}]"#)
     );
-    // others hear the sender as before; the slow one is no peer any more
+    // other peers still receive signals, and the slow one is no longer a peer
     assert!(offer(&mut sender, OTHER, "").await.contains(r#""status":"ok""#));
-    other.hear_until("offer").await;
+    other.receive_until("offer").await;
     assert!(offer(&mut sender, SLOW, "").await.contains("peer_not_found"));
-    // and hears why, if it reads at all
-    assert_eq!(slow.closed().await, 1008);
+    // it receives the reason, once it reads
+    assert_eq!(slow.close_code().await, 1008);
     assert_eq!(node.pubsub().metrics().connections_closed.of(&close::SLOW), 1);
-    assert!(node.pubsub().metrics().messages_dropped.of(DropReason::SlowConsumer) > 1, "what it had not taken");
+    assert!(node.pubsub().metrics().messages_dropped.of(DropReason::SlowConsumer) > 1, "the queued messages");
     drop((sender, slow, other));
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
-/// What is said to a client that does not read for a while waits at three places: the kernel's, the broker's own, and
-/// what was half written. Its answers come from its session, and what others say to it does not.
+/// Messages to a client that does not read wait in three places: the kernel's buffer, the broker's queue, and the
+/// half-written frame. Replies come from the client's session, broadcasts of other clients do not.
 #[actix_web::test]
 async fn a_client_that_pauses_receives_everything_in_order() {
     const MESSAGES: usize = 500;
     let node = node(&["limits.messages_burst=100000", "limits.queue_bytes=16777216"]);
     let mut sender = peer(&node, SENDER).await;
-    let mut slow = Client::narrow(node.address()).await;
+    let mut slow = Client::with_small_window(node.address()).await;
     slow.join("1", &format!("peer:{SLOW}"), "{}").await;
     let pad = "x".repeat(8_000);
     for n in 0..MESSAGES {
         assert!(offer(&mut sender, SLOW, &format!("{n}{pad}")).await.contains(r#""status":"ok""#));
-        slow.say(&format!(r#"[null,"{n}","phoenix","heartbeat",{{}}]"#)).await;
+        slow.send(&format!(r#"[null,"{n}","phoenix","heartbeat",{{}}]"#)).await;
     }
     let (mut offers, mut beats) = (0, 0);
     while offers < MESSAGES || beats < MESSAGES {
-        let heard = slow.hear().await;
-        if heard.contains("heartbeat") || heard.contains("phx_reply") {
-            assert!(heard.contains(&format!(r#""{beats}","phoenix""#)), "{heard} after {beats} answers");
+        let received = slow.receive().await;
+        if received.contains("heartbeat") || received.contains("phx_reply") {
+            assert!(received.contains(&format!(r#""{beats}","phoenix""#)), "{received} after {beats} replies");
             beats += 1;
         } else {
-            assert!(heard.contains(&format!(r#""pad":"{offers}{pad}""#)), "{:.120} after {offers} offers", heard);
+            assert!(received.contains(&format!(r#""pad":"{offers}{pad}""#)), "{:.120} after {offers} offers", received);
             offers += 1;
         }
     }

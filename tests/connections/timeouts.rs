@@ -1,5 +1,5 @@
-//! A client that freezes, in whatever phase of its life, or goes on so slowly that it never comes to an end: within
-//! the time of that phase it is told so, where it can be told, and its connection is gone, descriptor and all.
+//! A client that stalls in any phase, or proceeds so slowly that it never finishes. Within the timeout of that phase it
+//! is disconnected, with a reason where possible, and its descriptor is closed.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::common::process::Process;
-use crate::common::{self, Client, Heard, PATIENCE, empty, eventually, frame, get, node};
+use crate::common::{self, Client, Received, TIMEOUT, frame, get, node, wait_until, wait_until_empty};
 
 const SETS: &[&str] = &[
     "server.workers=1",
@@ -29,206 +29,201 @@ const UPGRADE: &str = "GET /socket/websocket?vsn=2.0.0 HTTP/1.1\r\nHost: x\r\nCo
                        Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/// A process to which nobody is connected, and how many descriptors it needs by itself.
+/// A process without clients, and the number of descriptors that it uses itself.
 async fn start(more: &[&str]) -> (Process, usize) {
     let process = Process::start(&[SETS, more].concat());
     let descriptors = process.descriptors();
     assert_eq!(get(process.address, "/healthz").await.0, 200);
-    eventually("no descriptor of ours", || async { process.descriptors() <= descriptors }).await;
+    wait_until("no descriptor of the test's connection", || async { process.descriptors() <= descriptors }).await;
     (process, descriptors)
 }
 
-/// Sends this, and from then on nothing, or a byte now and then; the statuses of what is answered until the
-/// connection ends.
-async fn answers(process: &Process, phase: &str, bytes: &[u8], drips: bool) -> Vec<u16> {
+/// Sends the bytes, and then nothing, or one byte now and then. Returns the statuses of the responses until the
+/// connection closes.
+async fn response_statuses(process: &Process, phase: &str, bytes: &[u8], is_slow: bool) -> Vec<u16> {
     let mut stream = TcpStream::connect(process.address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     let (mut reader, mut writer) = stream.into_split();
-    let drip = async {
-        while drips && writer.write_all(b"x").await.is_ok() {
+    let send_slowly = async {
+        while is_slow && writer.write_all(b"x").await.is_ok() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let mut heard = Vec::new();
-    let end = async { drop(reader.read_to_end(&mut heard).await) };
-    // who drips does not mind that nothing more is said to it: it goes on until it cannot
-    let ended = timeout(PATIENCE, async { tokio::join!(end, drip) });
-    assert!(ended.await.is_ok(), "{phase}: still there");
-    let text = String::from_utf8_lossy(&heard);
+    let mut received = Vec::new();
+    let end = async { drop(reader.read_to_end(&mut received).await) };
+    // a client that keeps sending ignores responses, and goes on until a write fails
+    let result = timeout(TIMEOUT, async { tokio::join!(end, send_slowly) });
+    assert!(result.await.is_ok(), "{phase}: still open");
+    let text = String::from_utf8_lossy(&received);
     text.split("HTTP/1.1 ").skip(1).map(|answer| answer[..3].parse().unwrap()).collect()
 }
 
 #[actix_web::test]
-async fn before_the_upgrade() {
+async fn a_client_that_stalls_before_the_upgrade_is_disconnected() {
     let (process, before) = start(&[]).await;
     let get = "GET /healthz HTTP/1.1\r\nHost: x\r\n";
     let post = "POST /socket/longpoll?token=x HTTP/1.1\r\nHost: x\r\n";
     let phases = [
-        ("nothing said", String::new(), false, &[408][..]),
-        ("half a head", "GET /heal".to_owned(), false, &[408]),
-        ("a head that drips", "GET /heal".to_owned(), true, &[408]),
-        ("nothing after the first answer", format!("{get}\r\n"), false, &[200]),
-        ("half of the second head", format!("{get}\r\nGET /heal"), false, &[200]),
-        ("a second head that drips", format!("{get}\r\nGET /heal"), true, &[200]),
-        ("a body that does not come", format!("{get}Content-Length: 9\r\n\r\n"), false, &[200]),
-        ("a body that drips", format!("{get}Content-Length: 1000000\r\n\r\n"), true, &[200]),
-        ("a body without end that does not come", format!("{get}Transfer-Encoding: chunked\r\n\r\n"), false, &[200]),
-        ("a body without end that drips", format!("{post}Transfer-Encoding: chunked\r\n\r\nfffff\r\n"), true, &[200]),
+        ("nothing sent", String::new(), false, &[408][..]),
+        ("half of a request head", "GET /heal".to_owned(), false, &[408]),
+        ("a slow request head", "GET /heal".to_owned(), true, &[408]),
+        ("nothing after the first response", format!("{get}\r\n"), false, &[200]),
+        ("half of a second request head", format!("{get}\r\nGET /heal"), false, &[200]),
+        ("a slow second request head", format!("{get}\r\nGET /heal"), true, &[200]),
+        ("a missing body", format!("{get}Content-Length: 9\r\n\r\n"), false, &[200]),
+        ("a slow body", format!("{get}Content-Length: 1000000\r\n\r\n"), true, &[200]),
+        ("a missing chunked body", format!("{get}Transfer-Encoding: chunked\r\n\r\n"), false, &[200]),
+        ("a slow chunked body", format!("{post}Transfer-Encoding: chunked\r\n\r\nfffff\r\n"), true, &[200]),
         (
-            "a body that was not waited for",
+            "a body that the server does not wait for",
             format!("{get}Expect: 100-continue\r\nContent-Length: 9\r\n\r\n"),
             false,
             &[100, 200],
         ),
-        (
-            "an upgrade that was refused",
-            format!("GET {V2} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n"),
-            true,
-            &[400],
-        ),
+        ("a rejected upgrade", format!("GET {V2} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n"), true, &[400]),
     ];
     let process = &process;
-    let ends = phases.iter().map(async |(phase, bytes, drips, statuses)| {
-        assert_eq!(answers(process, phase, bytes.as_bytes(), *drips).await, *statuses, "{phase}");
+    let checks = phases.iter().map(async |(phase, bytes, is_slow, statuses)| {
+        assert_eq!(response_statuses(process, phase, bytes.as_bytes(), *is_slow).await, *statuses, "{phase}");
     });
-    join_all(ends).await;
-    eventually("no descriptor of theirs", || async { process.descriptors() <= before }).await;
+    join_all(checks).await;
+    wait_until("the descriptors are closed", || async { process.descriptors() <= before }).await;
 }
 
-/// Opens a socket and says these bytes; the code that it is closed with before the connection ends.
-async fn closed(process: &Process, phase: &str, path: &str, bytes: &[u8]) -> u16 {
+/// Opens a WebSocket and sends the bytes. Returns the close code.
+async fn close_code(process: &Process, phase: &str, path: &str, bytes: &[u8]) -> u16 {
     let mut client = Client::open(process.address, path, &[]).await;
     client.raw(bytes).await;
-    let code = client.closed().await;
-    assert!(code == 1006 || client.hear_any().await == Heard::End, "{phase}");
+    let code = client.close_code().await;
+    assert!(code == 1006 || client.receive_any().await == Received::Eof, "{phase}");
     code
 }
 
 #[actix_web::test]
-async fn after_the_upgrade() {
+async fn a_client_that_stalls_after_the_upgrade_is_disconnected() {
     let (process, before) = start(&[]).await;
     let join = frame(0x81, br#"["1","1","room:r","phx_join",{}]"#);
     let phases = [
-        ("nothing said", V2, vec![], 1001),
-        ("nothing said to PeerJS", "/peerjs?key=peerjs&id=a&token=t", vec![], 1001),
-        ("no sign of life for HelloWebRTC", "/hello", vec![], 1001),
-        ("no sign of life for Socket.IO", "/socket.io/?EIO=4&transport=websocket", vec![], 1001),
+        ("nothing sent", V2, vec![], 1001),
+        ("nothing sent to PeerJS", "/peerjs?key=peerjs&id=a&token=t", vec![], 1001),
+        ("no pong to HelloWebRTC", "/hello", vec![], 1001),
+        ("no pong to Socket.IO", "/socket.io/?EIO=4&transport=websocket", vec![], 1001),
         ("nothing after a join", V2, join.clone(), 1001),
-        ("half of a frame's header", V2, vec![0x81, 0xFE, 0x01], 1001),
+        ("half of a frame header", V2, vec![0x81, 0xFE, 0x01], 1001),
         ("half of a frame", V2, join[..20].to_vec(), 1001),
         ("half of a message", V2, frame(0x01, b"["), 1001),
         ("half of a message after a join", V2, [join, frame(0x01, b"[")].concat(), 1001),
-        ("nothing after our goodbye", V2, frame(0x81, b"{"), 1011),
-        ("nothing after its own goodbye", V2, frame(0x88, &[0x03, 0xE8]), 1000),
+        ("nothing after the server's close frame", V2, frame(0x81, b"{"), 1011),
+        ("nothing after its own close frame", V2, frame(0x88, &[0x03, 0xE8]), 1000),
     ];
     let process = &process;
-    let ends = phases.iter().map(async |(phase, path, bytes, code)| {
-        assert_eq!(closed(process, phase, path, bytes).await, *code, "{phase}");
+    let checks = phases.iter().map(async |(phase, path, bytes, code)| {
+        assert_eq!(close_code(process, phase, path, bytes).await, *code, "{phase}");
     });
-    join_all(ends).await;
-    eventually("no descriptor of theirs", || async { process.descriptors() <= before }).await;
+    join_all(checks).await;
+    wait_until("the descriptors are closed", || async { process.descriptors() <= before }).await;
 }
 
 #[actix_web::test]
-async fn after_a_close_frame() {
+async fn a_client_that_keeps_sending_after_a_close_frame_is_disconnected() {
     let (process, before) = start(&[]).await;
     let phases = [
-        ("after ours, since a message could not be read", frame(0x81, b"{")),
-        ("after ours, since a frame was none", frame(0xC1, b"{")),
-        ("after its own", frame(0x88, &[0x03, 0xE8])),
-        ("after its own, half of which is here", frame(0x88, &[0x03, 0xE8])[..3].to_vec()),
+        ("after the server's, because of a malformed message", frame(0x81, b"{")),
+        ("after the server's, because of an invalid frame", frame(0xC1, b"{")),
+        ("after its own close frame", frame(0x88, &[0x03, 0xE8])),
+        ("after half of its own close frame", frame(0x88, &[0x03, 0xE8])[..3].to_vec()),
     ];
     let process = &process;
-    let ends = phases.iter().map(async |(phase, bytes)| {
+    let checks = phases.iter().map(async |(phase, bytes)| {
         let bytes = [UPGRADE.as_bytes(), bytes].concat();
-        assert_eq!(answers(process, phase, &bytes, true).await, [101], "{phase}");
+        assert_eq!(response_statuses(process, phase, &bytes, true).await, [101], "{phase}");
     });
-    join_all(ends).await;
-    eventually("no descriptor of theirs", || async { process.descriptors() <= before }).await;
+    join_all(checks).await;
+    wait_until("the descriptors are closed", || async { process.descriptors() <= before }).await;
 }
 
 #[actix_web::test]
-async fn while_it_is_answered() {
+async fn a_client_that_does_not_read_responses_is_disconnected() {
     let (process, before) = start(&[]).await;
     let mut streams = Vec::new();
     for path in ["/", "/lib/channels/socket.js", "/socket/longpoll?vsn=2.0.0"] {
-        // as many as it takes until nothing more is taken, which is soon: what is answered is never read
+        // more requests than fit into the buffers, since the client never reads a response
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4_096).unwrap();
         let mut stream = socket.connect(process.address).await.unwrap();
-        let ask = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").repeat(5_000);
-        let _ = timeout(Duration::from_millis(500), stream.write_all(ask.as_bytes())).await;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").repeat(5_000);
+        let _ = timeout(Duration::from_millis(500), stream.write_all(request.as_bytes())).await;
         streams.push(stream);
-        eventually("it is here", || async { process.descriptors() > before }).await;
+        wait_until("the connection is accepted", || async { process.descriptors() > before }).await;
     }
-    eventually("no descriptor of theirs", || async { process.descriptors() <= before }).await;
+    wait_until("the descriptors are closed", || async { process.descriptors() <= before }).await;
 }
 
 #[actix_web::test]
-async fn after_it_has_hung_up_its_half() {
-    // its silence is not what ends it
+async fn a_half_closed_connection_is_closed() {
+    // no idle timeout: the connection must close for another reason
     let (process, before) = start(&["socket.idle_timeout=1h"]).await;
     let phases: [(&str, &[u8]); 6] = [
-        ("at once", b""),
-        ("in its head", b"GET /heal"),
-        ("in its body", b"POST /socket/longpoll HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx"),
-        ("right behind its upgrade", UPGRADE.as_bytes()),
+        ("immediately", b""),
+        ("in a request head", b"GET /heal"),
+        ("in a body", b"POST /socket/longpoll HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx"),
+        ("after the upgrade request", UPGRADE.as_bytes()),
         ("in a frame", &[UPGRADE.as_bytes(), &[0x81, 0xFE]].concat()),
         ("in a message", &[UPGRADE.as_bytes(), &frame(0x01, b"[")].concat()),
     ];
-    let ends = phases.map(|(phase, bytes)| {
+    let checks = phases.map(|(phase, bytes)| {
         let address = process.address;
         let bytes = bytes.to_vec();
         async move {
-            let mut client = Client::of(TcpStream::connect(address).await.unwrap());
+            let mut client = Client::from_stream(TcpStream::connect(address).await.unwrap());
             client.raw(&bytes).await;
             client.stream.shutdown().await.unwrap();
-            let mut heard = Vec::new();
-            let ended = timeout(PATIENCE, client.stream.read_to_end(&mut heard)).await;
-            assert!(ended.is_ok(), "{phase}: still there");
+            let mut received = Vec::new();
+            let result = timeout(TIMEOUT, client.stream.read_to_end(&mut received)).await;
+            assert!(result.is_ok(), "{phase}: still open");
         }
     });
-    join_all(ends).await;
-    eventually("no descriptor of theirs", || async { process.descriptors() <= before }).await;
+    join_all(checks).await;
+    wait_until("the descriptors are closed", || async { process.descriptors() <= before }).await;
 }
 
 #[actix_web::test]
 async fn a_connection_that_never_makes_a_request_is_counted() {
     let node = node(&["server.header_timeout=1s", "server.keep_alive=1s", "socket.write_timeout=100ms"]);
     let pubsub = node.pubsub();
-    let mute = || pubsub.metrics().connections_without_request.get();
-    // broken, too large, silent; and one whose second request never comes to its end
+    let without_request = || pubsub.metrics().connections_without_request.get();
+    // three first requests that are broken, too large or incomplete, then an incomplete second request
     let large = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Large: {}\r\n\r\n", "x".repeat(200_000));
     let (ok, half) = ("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", "GET /heal");
     for (number, text) in [(1, "\0\r\n\r\n"), (2, &large), (3, half), (4, &format!("{ok}{half}"))] {
-        let mut client = Client::of(TcpStream::connect(node.address()).await.unwrap());
+        let mut client = Client::from_stream(TcpStream::connect(node.address()).await.unwrap());
         client.raw(text.as_bytes()).await;
         if number == 4 {
             assert!(client.head().await.starts_with("HTTP/1.1 200"));
-            // it drips, else the server would take it for one that rests
-            let drip = async {
-                while mute() < number {
+            // it keeps sending, or the server would treat the connection as idle
+            let send_slowly = async {
+                while without_request() < number {
                     client.raw(b"x").await;
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             };
-            timeout(PATIENCE, drip).await.expect("to be cut");
+            timeout(TIMEOUT, send_slowly).await.expect("the connection is closed");
         }
-        eventually("to be counted", || async { mute() == number }).await;
+        wait_until("the connection is counted", || async { without_request() == number }).await;
     }
-    // one who asks is no such guest, nor one who rests after that, nor one who becomes a socket
+    // connections with a request are not counted, whether they become idle or a WebSocket
     assert_eq!(get(node.address(), "/healthz").await.0, 200);
-    let (mut resting, head) = Client::request(node.address(), ok).await;
-    resting.body(&head).await;
-    assert_eq!(resting.hear_any().await, Heard::End, "it has rested long enough");
+    let (mut idle, head) = Client::request(node.address(), ok).await;
+    idle.body(&head).await;
+    assert_eq!(idle.receive_any().await, Received::Eof, "the keep-alive timeout has passed");
     drop(Client::new(node.address()).await);
-    empty(&node).await;
-    assert_eq!(mute(), 4);
+    wait_until_empty(&node).await;
+    assert_eq!(without_request(), 4);
 }
 
-/// A guest is not sent away while it is answered, however long that takes.
+/// An HTTP connection is not closed as idle during a response, however long that takes.
 #[actix_web::test]
-async fn an_answer_that_takes_its_time_is_not_cut_off() {
+async fn a_long_response_is_not_cut_off() {
     use actix_web::{HttpResponse, web};
     let slow = || async {
         let ticks = futures_util::stream::unfold(0, |n| async move {
@@ -245,17 +240,17 @@ async fn an_answer_that_takes_its_time_is_not_cut_off() {
         })
         .start()
         .unwrap();
-    let ask = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    let watched = async {
+    let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let read_all = async {
         let mut stream = TcpStream::connect(node.address()).await.unwrap();
-        stream.write_all(ask("/slow").as_bytes()).await.unwrap();
+        stream.write_all(request("/slow").as_bytes()).await.unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
         assert_eq!(text.matches("tick ").count(), 40);
     };
     let read_slowly = async {
         let mut stream = TcpStream::connect(node.address()).await.unwrap();
-        stream.write_all(ask("/large").as_bytes()).await.unwrap();
+        stream.write_all(request("/large").as_bytes()).await.unwrap();
         let (mut chunk, mut read) = (vec![0; 500_000], 0);
         loop {
             match stream.read(&mut chunk).await.unwrap() {
@@ -266,5 +261,5 @@ async fn an_answer_that_takes_its_time_is_not_cut_off() {
         }
         assert!(read > 45_000_000, "{read} bytes");
     };
-    timeout(4 * PATIENCE, async { tokio::join!(watched, read_slowly) }).await.expect("both answers, to their ends");
+    timeout(4 * TIMEOUT, async { tokio::join!(read_all, read_slowly) }).await.expect("both responses are complete");
 }

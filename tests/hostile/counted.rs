@@ -1,20 +1,20 @@
-//! What is refused is counted, once and under its reason: an operator sees an attack before anybody complains.
+//! Every rejection is counted once, under its reason, so that an operator can see an attack.
 
 use handclasp::close;
 use handclasp::message::DeliveryStatus;
 use handclasp::metrics::Metrics;
 use handclasp::metrics::{ConnectRefusal, DropReason, JoinRefusal, PushRefusal};
 
-use super::{ALICE, NOBODY, Scene};
+use super::{ALICE, MALLORY, Scene};
 use crate::common::{Client, frame};
 
-/// A number that grows.
-type Number = fn(&Metrics) -> u64;
+/// Reads one counter.
+type Counter = fn(&Metrics) -> u64;
 
-/// What is said, and what it moves by one.
-fn said() -> Vec<(String, Number)> {
+/// Invalid messages, each with the counter that it must increase by one.
+fn rejected_messages() -> Vec<(String, Counter)> {
     let long = "x".repeat(300);
-    let topic = format!("peer:{NOBODY}");
+    let topic = format!("peer:{MALLORY}");
     let push = |topic: &str, event: &str, payload: &str| format!(r#"["1","2","{topic}","{event}",{payload}]"#);
     let join = |topic: &str, payload: &str| push(topic, "phx_join", payload);
     vec![
@@ -26,7 +26,7 @@ fn said() -> Vec<(String, Number)> {
         (push(&topic, "offer", r#"{"peer_id":"00000000-0000-4000-8000-0000000000ff"}"#), |metrics| {
             metrics.signals.of(DeliveryStatus::Absent)
         }),
-        (push(&topic, "offer", &format!(r#"{{"peer_id":"{NOBODY}"}}"#)), |metrics| {
+        (push(&topic, "offer", &format!(r#"{{"peer_id":"{MALLORY}"}}"#)), |metrics| {
             metrics.signals.of(DeliveryStatus::Delivered)
         }),
         (join("$SYS.>", "{}"), |metrics| metrics.joins_refused.of(JoinRefusal::Unmatched)),
@@ -39,34 +39,34 @@ fn said() -> Vec<(String, Number)> {
     ]
 }
 
-/// All of those numbers together.
+/// The sum of all these counters.
 fn all(metrics: &Metrics) -> u64 {
     metrics.messages_refused.get() + metrics.joins_refused.get() + metrics.signals.get()
 }
 
 #[actix_web::test]
-async fn every_message_that_is_refused() {
+async fn every_rejected_message_is_counted_once() {
     let scene = Scene::new(&[]).await;
     let pubsub = scene.node.pubsub();
-    for (text, number) in said() {
+    for (text, counter) in rejected_messages() {
         let mut client = scene.client().await;
-        client.join("1", &format!("peer:{NOBODY}"), "{}").await;
-        let (before, all_before) = (number(pubsub.metrics()), all(pubsub.metrics()));
-        client.say(&text).await;
-        // whatever its session answers, this comes behind it; what the registry refuses may come later
-        client.say(r#"[null,"last","phoenix","heartbeat",{}]"#).await;
-        client.hear_until(r#""last""#).await;
-        crate::common::eventually(&text, || async { number(pubsub.metrics()) > before }).await;
-        assert_eq!(number(pubsub.metrics()), before + 1, "{text:.100}");
+        client.join("1", &format!("peer:{MALLORY}"), "{}").await;
+        let (before, all_before) = (counter(pubsub.metrics()), all(pubsub.metrics()));
+        client.send(&text).await;
+        // the session replies in order, so this reply comes after its own; the registry's reply may come later
+        client.send(r#"[null,"last","phoenix","heartbeat",{}]"#).await;
+        client.receive_until(r#""last""#).await;
+        crate::common::wait_until(&text, || async { counter(pubsub.metrics()) > before }).await;
+        assert_eq!(counter(pubsub.metrics()), before + 1, "{text:.100}");
         assert_eq!(all(pubsub.metrics()), all_before + 1, "{text:.100}: counted under another reason too");
         drop(client);
-        crate::common::eventually("its end", || async { scene.node.connections() == 2 }).await;
+        crate::common::wait_until("the connection is closed", || async { scene.node.connections() == 2 }).await;
     }
-    scene.ends_well().await;
+    scene.finish().await;
 }
 
 #[actix_web::test]
-async fn every_connection_that_is_ended() {
+async fn every_closed_connection_is_counted_once() {
     let scene = Scene::new(&[]).await;
     let pubsub = scene.node.pubsub();
     let flood = frame(0x89, b"x").repeat(5_000);
@@ -83,15 +83,15 @@ async fn every_connection_that_is_ended() {
         let closed = &pubsub.metrics().connections_closed;
         let (mut client, before, all_before) = (scene.client().await, closed.of(reason), closed.get());
         client.raw(&bytes).await;
-        client.closed().await;
-        crate::common::eventually(reason.text, || async { closed.of(reason) == before + 1 }).await;
+        client.close_code().await;
+        crate::common::wait_until(reason.text, || async { closed.of(reason) == before + 1 }).await;
         assert_eq!(closed.get(), all_before + 1, "{}: counted under another reason too", reason.text);
     }
-    scene.ends_well().await;
+    scene.finish().await;
 }
 
 #[actix_web::test]
-async fn rejected_connections_and_ignored_messages() {
+async fn every_rejected_connection_and_ignored_message_is_counted_once() {
     let scene = Scene::new(&["limits.sockets_per_ip=3"]).await;
     let pubsub = scene.node.pubsub();
     let refused = |why| pubsub.metrics().connections_refused.of(why);
@@ -105,16 +105,16 @@ async fn rejected_connections_and_ignored_messages() {
         ("/socket/websocket", &["X-Forwarded-For: ::ffff:198.51.100.1"], ConnectRefusal::Address),
     ] {
         let (before, all_before) = (refused(why), scene.refused());
-        drop(Client::ask(scene.node.address(), path, headers).await);
+        drop(Client::try_open(scene.node.address(), path, headers).await);
         assert_eq!(refused(why), before + 1, "{path} {headers:?}");
         assert_eq!(scene.refused(), all_before + 1, "{path} {headers:?}: counted under another reason too");
     }
     drop(third);
-    crate::common::eventually("a place", || async { scene.node.connections() == 2 }).await;
+    crate::common::wait_until("the third connection is closed", || async { scene.node.connections() == 2 }).await;
     let mut client = Client::open(scene.node.address(), "/hello", &[]).await;
-    client.say("{").await;
+    client.send("{").await;
     let ignored = || async { pubsub.metrics().messages_dropped.of(DropReason::Ignored) == 1 };
-    crate::common::eventually("that it was passed over", ignored).await;
+    crate::common::wait_until("the message is counted as ignored", ignored).await;
     drop(client);
-    scene.ends_well().await;
+    scene.finish().await;
 }

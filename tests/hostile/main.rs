@@ -1,7 +1,8 @@
-//! Clients that mean harm, or are badly broken: each gets the exact answer or close code it deserves,
-//! and two others go on talking as if nothing had happened.
+//! Malformed and malicious clients. Each test asserts the exact reply or close code, and that two other clients can
+//! still signal each other.
 //!
-//! A binary of its own: `frames` measures the memory of this process, which holds the node too.
+//! These tests are a binary of their own, because `frames` measures the memory of this process, which includes the
+//! node.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -12,15 +13,15 @@ mod frames;
 mod messages;
 mod requests;
 
-use common::{Client, config, empty};
+use common::{Client, config, wait_until_empty};
 use handclasp::metrics::DropReason;
 use handclasp::{Endpoint, Node, close};
 
 const ALICE: &str = "00000000-0000-4000-8000-00000000000a";
 const BOB: &str = "00000000-0000-4000-8000-00000000000b";
-const NOBODY: &str = "00000000-0000-4000-8000-00000000000c";
+const MALLORY: &str = "00000000-0000-4000-8000-00000000000c";
 
-/// A node, and two who behave.
+/// A node with two well-behaved clients.
 struct Scene {
     node: Node,
     alice: Client,
@@ -40,48 +41,48 @@ impl Scene {
         Client::new(self.node.address()).await
     }
 
-    /// Sends raw bytes on a connection of its own, which must then be closed with `code`.
-    async fn closes(&self, bytes: &[u8], code: u16, why: &str) {
+    /// Sends raw bytes on a new connection, which must then be closed with `code`.
+    async fn expect_closed_after(&self, bytes: &[u8], code: u16, why: &str) {
         let (mut client, before) = (self.client().await, self.closed());
         client.raw(bytes).await;
-        assert_eq!(client.closed().await, code, "{why}");
+        assert_eq!(client.close_code().await, code, "{why}");
         assert_eq!(self.closed(), before + 1, "{why}: not counted");
     }
 
-    /// How many connections the node has ended, for whatever reason.
+    /// How many connections the node has closed because of an error.
     fn closed(&self) -> u64 {
         let pubsub = self.node.pubsub();
-        let ends = &pubsub.metrics().connections_closed;
-        ends.get() - ends.of(&close::GONE)
+        let all_closed = &pubsub.metrics().connections_closed;
+        all_closed.get() - all_closed.of(&close::GONE)
     }
 
-    /// How many were not let in.
+    /// How many connections were rejected.
     fn refused(&self) -> u64 {
         self.node.pubsub().metrics().connections_refused.get()
     }
 
-    /// How many messages were passed over.
+    /// How many messages were ignored.
     fn ignored(&self) -> u64 {
         self.node.pubsub().metrics().messages_dropped.of(DropReason::Ignored)
     }
 
-    /// Says a text on a connection of its own, which must then be closed with `code`.
-    async fn closes_text(&self, text: &str, code: u16, why: &str) {
-        self.closes(&common::frame(0x81, text.as_bytes()), code, why).await;
+    /// Sends a text message on a new connection, which must then be closed with `code`.
+    async fn expect_closed_after_text(&self, text: &str, code: u16, why: &str) {
+        self.expect_closed_after(&common::frame(0x81, text.as_bytes()), code, why).await;
     }
 
-    /// The two still signal each other, and when they are gone too nothing is left of anybody.
-    async fn ends_well(self) {
+    /// The two clients can still signal each other, and nothing remains on the node once they have left.
+    async fn finish(self) {
         let Self { node, mut alice, mut bob } = self;
         signal(&mut alice, ALICE, &mut bob, BOB).await;
         signal(&mut bob, BOB, &mut alice, ALICE).await;
         drop((alice, bob));
-        empty(&node).await;
+        wait_until_empty(&node).await;
     }
 }
 
-async fn signal(speaker: &mut Client, from: &str, listener: &mut Client, to: &str) {
-    speaker.say(&format!(r#"["1","s","peer:{from}","offer",{{"peer_id":"{to}","sdp":"v=0"}}]"#)).await;
-    listener.hears(&format!(r#"[null,null,"peer:{to}","offer",{{"peer_id":"{from}","sdp":"v=0"}}]"#)).await;
-    speaker.hears(&format!(r#"["1","s","peer:{from}","phx_reply",{{"status":"ok","response":{{}}}}]"#)).await;
+async fn signal(sender: &mut Client, from: &str, receiver: &mut Client, to: &str) {
+    sender.send(&format!(r#"["1","s","peer:{from}","offer",{{"peer_id":"{to}","sdp":"v=0"}}]"#)).await;
+    receiver.expect(&format!(r#"[null,null,"peer:{to}","offer",{{"peer_id":"{from}","sdp":"v=0"}}]"#)).await;
+    sender.expect(&format!(r#"["1","s","peer:{from}","phx_reply",{{"status":"ok","response":{{}}}}]"#)).await;
 }

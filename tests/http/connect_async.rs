@@ -11,8 +11,8 @@ use handclasp::{
 };
 use tokio::sync::Notify;
 
-use crate::common::longpoll::{Polling, ask};
-use crate::common::{Client, config, eventually};
+use crate::common::longpoll::{LongPollClient, request};
+use crate::common::{Client, config, wait_until};
 
 struct User(String);
 
@@ -31,7 +31,7 @@ struct Waiting(Arc<AtomicUsize>);
 
 impl Waiting {
     async fn are(&self, count: usize) {
-        eventually("so many wait", || async { self.0.load(Ordering::SeqCst) == count }).await;
+        wait_until("so many wait", || async { self.0.load(Ordering::SeqCst) == count }).await;
     }
 }
 
@@ -73,7 +73,7 @@ fn start(sets: &[&str]) -> (Node, Waiting, Arc<Notify>) {
 }
 
 async fn answer(node: &Node, query: &str) -> String {
-    let (_, head) = Client::ask(node.address(), &format!("/own/websocket?vsn=2.0.0&{query}"), &[]).await;
+    let (_, head) = Client::try_open(node.address(), &format!("/own/websocket?vsn=2.0.0&{query}"), &[]).await;
     head[9..12].to_owned()
 }
 
@@ -83,14 +83,14 @@ async fn a_future_decides_on_every_transport() {
     let mut client = Client::open(node.address(), "/own/websocket?vsn=2.0.0&user=ann", &[]).await;
     assert!(client.join("1", "mirror:a", "{}").await.contains(r#""response":"ann""#));
     assert_eq!((answer(&node, "user=bad").await, answer(&node, "user=dead").await), ("403".into(), "500".into()));
-    let mut poller = Polling::open(node.address(), "/own?user=ben", "2.0.0", &[]).await;
-    poller.say(r#"["1","1","mirror:a","phx_join",{}]"#).await;
-    assert!(poller.hear_text().await.contains(r#""response":"ben""#));
-    let refused = ask(node.address(), "GET", "/own/longpoll?vsn=2.0.0&user=bad", &[], b"").await;
+    let mut poller = LongPollClient::open(node.address(), "/own?user=ben", "2.0.0", &[]).await;
+    poller.send(r#"["1","1","mirror:a","phx_join",{}]"#).await;
+    assert!(poller.receive_text().await.contains(r#""response":"ben""#));
+    let refused = request(node.address(), "GET", "/own/longpoll?vsn=2.0.0&user=bad", &[], b"").await;
     assert_eq!(refused.status(), 403);
     for (user, status) in [("ann", 200), ("bad", 403)] {
         let polled = format!("/engine/?EIO=4&transport=polling&user={user}");
-        assert_eq!(ask(node.address(), "GET", &polled, &[], b"").await.http, status);
+        assert_eq!(request(node.address(), "GET", &polled, &[], b"").await.http, status);
     }
     let pubsub = node.pubsub();
     let refused = &pubsub.metrics().connections_refused;
@@ -100,7 +100,7 @@ async fn a_future_decides_on_every_transport() {
 
 #[actix_web::test]
 async fn clients_that_wait_have_their_place_and_lose_it_when_they_hang_up() {
-    let (node, waiting, open) = start(&["limits.connections_per_address=2"]);
+    let (node, waiting, open) = start(&["limits.sockets_per_ip=2"]);
     let asking = || async { answer(&node, "user=slow").await };
     let (mut one, mut other) = (Box::pin(asking()), Box::pin(asking()));
     tokio::select! {
@@ -112,7 +112,7 @@ async fn clients_that_wait_have_their_place_and_lose_it_when_they_hang_up() {
     assert_eq!(node.connections(), 2);
     drop(one);
     waiting.are(1).await;
-    eventually("a free place", || async { node.connections() == 1 }).await;
+    wait_until("a free place", || async { node.connections() == 1 }).await;
     open.notify_waiters();
     assert_eq!(other.await, "101");
     assert_eq!(node.pubsub().metrics().connections_refused.of(ConnectRefusal::Timeout), 1);
@@ -122,9 +122,9 @@ async fn clients_that_wait_have_their_place_and_lose_it_when_they_hang_up() {
 async fn a_future_that_takes_too_long_is_given_up() {
     let (node, waiting, _) = start(&["socket.connect_timeout=20ms"]);
     assert_eq!(answer(&node, "user=slow").await, "503");
-    assert_eq!(ask(node.address(), "GET", "/own/longpoll?vsn=2.0.0&user=slow", &[], b"").await.http, 503);
+    assert_eq!(request(node.address(), "GET", "/own/longpoll?vsn=2.0.0&user=slow", &[], b"").await.http, 503);
     waiting.are(0).await;
-    eventually("a free place", || async { node.connections() == 0 }).await;
+    wait_until("a free place", || async { node.connections() == 0 }).await;
     assert_eq!(node.pubsub().metrics().connections_refused.of(ConnectRefusal::Timeout), 2);
 }
 
@@ -133,7 +133,7 @@ async fn a_future_that_takes_too_long_is_given_up() {
 async fn a_request_that_cannot_become_a_socket_is_refused_first() {
     let (node, waiting, _) = start(&[]);
     let (_, head) =
-        Client::ask(node.address(), "/own/websocket?vsn=2.0.0&user=slow", &["sec-websocket-key: twice"]).await;
+        Client::try_open(node.address(), "/own/websocket?vsn=2.0.0&user=slow", &["sec-websocket-key: twice"]).await;
     assert!(head.starts_with("HTTP/1.1 400"), "{head}");
     waiting.are(0).await;
 }

@@ -1,22 +1,22 @@
-//! What a mount decides when a client connects, and what its channels know of that: connect params,
-//! headers, addresses, values of their own, and the id by which a socket is told to go.
+//! Mounts: the connect callback, and what channels know of the connection: params, headers, addresses, assigns, and the
+//! socket id that disconnects it.
 
 use handclasp::{
     Channel, ConnectError, ConnectInfo, Context, Endpoint, Mount, Node, Payload, Reply, Router, SocketInit, Topic,
 };
 use serde_json::{Value, json};
 
-use crate::common::{self, Client, Heard, config, empty, eventually};
+use crate::common::{self, Client, Received, config, wait_until, wait_until_empty};
 
 const PATH: &str = "/live/websocket?vsn=2.0.0";
 
-/// What the mount has seen of the request.
+/// What the connect callback has seen of the request.
 struct Seen(Value);
 
-/// How often the channels of one socket were asked.
-struct Asked(u32);
+/// How many messages the channels of one socket have handled.
+struct Count(u32);
 
-/// Tells its client what it knows of the connection.
+/// Replies with what it knows of the connection.
 struct Mirror;
 
 impl Channel for Mirror {
@@ -24,19 +24,19 @@ impl Channel for Mirror {
         let address = ctx.peer_address().to_string();
         let assigns = ctx.assigns();
         if event == "forget" {
-            return Reply::ok_with(json!(assigns.remove::<Asked>().map(|asked| asked.0)));
+            return Reply::ok_with(json!(assigns.remove::<Count>().map(|count| count.0)));
         }
-        let asked = assigns.get::<Asked>().map_or(1, |asked| asked.0 + 1);
-        assigns.insert(Asked(asked));
+        let count = assigns.get::<Count>().map_or(1, |count| count.0 + 1);
+        assigns.insert(Count(count));
         let seen = assigns.get::<Seen>().map(|seen| seen.0.clone());
-        Reply::ok_with(json!({ "asked": asked, "seen": seen, "address": address }))
+        Reply::ok_with(json!({ "asked": count, "seen": seen, "address": address }))
     }
 }
 
 fn connect(info: &ConnectInfo) -> Result<SocketInit, ConnectError> {
     match info.param("be") {
         Some("refused") => return Err(ConnectError::new(actix_web::http::StatusCode::PAYMENT_REQUIRED, "no money")),
-        Some("dead") => panic!("as the test wants it"),
+        Some("dead") => panic!("a failure for the test"),
         _ => {}
     }
     let params: Vec<_> = info.params().filter(|(name, _)| *name != "vsn").collect();
@@ -61,16 +61,16 @@ fn start(sets: &[&str]) -> Node {
     Endpoint::new(config(sets)).mount(mount).start().unwrap()
 }
 
-async fn ask(client: &mut Client, topic: &str, event: &str) -> Value {
-    client.say(&format!(r#"["1","2","{topic}","{event}",{{}}]"#)).await;
-    let answer: Value = serde_json::from_str(&client.hear().await).unwrap();
-    answer[4]["response"].clone()
+async fn request(client: &mut Client, topic: &str, event: &str) -> Value {
+    client.send(&format!(r#"["1","2","{topic}","{event}",{{}}]"#)).await;
+    let reply: Value = serde_json::from_str(&client.receive().await).unwrap();
+    reply[4]["response"].clone()
 }
 
 async fn seen(node: &Node, query: &str, headers: &[&str]) -> Value {
     let mut client = Client::open(node.address(), &format!("{PATH}{query}"), headers).await;
     client.join("1", "mirror:a", "{}").await;
-    ask(&mut client, "mirror:a", "see").await
+    request(&mut client, "mirror:a", "see").await
 }
 
 #[actix_web::test]
@@ -83,8 +83,8 @@ async fn a_channel_reads_params_headers_and_addresses() {
         "X-Forwarded-Host: broker.test",
         "Sec-WebSocket-Protocol: phoenix, base64url.bearer.phx.c2VjcmV0",
     ];
-    let heard = seen(&node, "&user[name]=b%C3%B6b&user%5Bname%5D=al+ice&x", &headers).await;
-    let want = json!({
+    let received = seen(&node, "&user[name]=b%C3%B6b&user%5Bname%5D=al+ice&x", &headers).await;
+    let expected = json!({
         "params": [["user[name]", "böb"], ["user[name]", "al ice"], ["x", ""]],
         "user": "al ice",
         "token": "secret",
@@ -93,21 +93,21 @@ async fn a_channel_reads_params_headers_and_addresses() {
         "client": "198.51.100.7",
         "url": "https://broker.test",
     });
-    assert_eq!(heard, json!({ "asked": 1, "seen": want, "address": "198.51.100.7" }));
+    assert_eq!(received, json!({ "asked": 1, "seen": expected, "address": "198.51.100.7" }));
 }
 
 #[actix_web::test]
-async fn a_client_does_not_choose_its_address() {
+async fn a_client_cannot_forge_its_address() {
     let node = start(&[]);
     let forged =
         ["X-Forwarded-For: 198.51.100.7", "Forwarded: for=198.51.100.7;proto=https", "X-Forwarded-Proto: https"];
-    let heard = seen(&node, "", &forged).await;
-    assert_eq!((&heard["address"], &heard["seen"]["client"]), (&json!("127.0.0.1"), &json!("127.0.0.1")));
-    assert_eq!(heard["seen"]["url"], format!("http://{}", node.address()));
+    let received = seen(&node, "", &forged).await;
+    assert_eq!((&received["address"], &received["seen"]["client"]), (&json!("127.0.0.1"), &json!("127.0.0.1")));
+    assert_eq!(received["seen"]["url"], format!("http://{}", node.address()));
 }
 
 #[actix_web::test]
-async fn the_channels_of_a_socket_share_what_they_are_assigned() {
+async fn the_channels_of_a_socket_share_its_assigns() {
     let node = start(&[]);
     let (mut client, mut other) =
         (Client::open(node.address(), PATH, &[]).await, Client::open(node.address(), PATH, &[]).await);
@@ -115,27 +115,27 @@ async fn the_channels_of_a_socket_share_what_they_are_assigned() {
         client.join("1", "mirror:a", "{}").await;
         client.join("1", "mirror:b", "{}").await;
     }
-    assert_eq!(ask(&mut client, "mirror:a", "see").await["asked"], 1);
-    assert_eq!(ask(&mut client, "mirror:b", "see").await["asked"], 2);
-    assert_eq!(ask(&mut other, "mirror:b", "see").await["asked"], 1);
-    assert_eq!(ask(&mut client, "mirror:a", "forget").await, 2);
-    assert_eq!(ask(&mut client, "mirror:b", "forget").await, Value::Null);
+    assert_eq!(request(&mut client, "mirror:a", "see").await["asked"], 1);
+    assert_eq!(request(&mut client, "mirror:b", "see").await["asked"], 2);
+    assert_eq!(request(&mut other, "mirror:b", "see").await["asked"], 1);
+    assert_eq!(request(&mut client, "mirror:a", "forget").await, 2);
+    assert_eq!(request(&mut client, "mirror:b", "forget").await, Value::Null);
 }
 
 #[actix_web::test]
-async fn a_client_that_may_not_connect_is_told_so_in_the_mounts_words() {
+async fn a_rejected_client_receives_the_status_and_text_of_the_mount() {
     let node = start(&[]);
-    let (_, answer) = Client::ask(node.address(), &format!("{PATH}&be=refused"), &[]).await;
-    assert!(answer.starts_with("HTTP/1.1 402"), "{answer}");
+    let (_, reply) = Client::try_open(node.address(), &format!("{PATH}&be=refused"), &[]).await;
+    assert!(reply.starts_with("HTTP/1.1 402"), "{reply}");
     assert_eq!(common::get(node.address(), &format!("{PATH}&be=refused")).await, (402, "no money".into()));
-    let (_, answer) = Client::ask(node.address(), &format!("{PATH}&be=dead"), &[]).await;
-    assert!(answer.starts_with("HTTP/1.1 500"), "{answer}");
+    let (_, reply) = Client::try_open(node.address(), &format!("{PATH}&be=dead"), &[]).await;
+    assert!(reply.starts_with("HTTP/1.1 500"), "{reply}");
     assert_eq!(node.pubsub().metrics().connections_refused.get(), 3);
     Client::open(node.address(), PATH, &[]).await;
 }
 
 #[actix_web::test]
-async fn all_sockets_of_an_id_are_told_to_go() {
+async fn all_sockets_of_an_id_can_be_disconnected() {
     let node = start(&[]);
     let mut clients = Vec::new();
     for id in ["users:1", "users:1", "users:2"] {
@@ -143,31 +143,31 @@ async fn all_sockets_of_an_id_are_told_to_go() {
         client.join("1", "mirror:a", "{}").await;
         clients.push(client);
     }
-    let (users, gone) = (Topic::parse("users:1").unwrap(), Heard::Close(1001, "disconnected by the server".into()));
-    eventually("both are known by their id", || async { node.pubsub().count("users:1") == 2 }).await;
+    let (users, gone) = (Topic::parse("users:1").unwrap(), Received::Close(1001, "disconnected by the server".into()));
+    wait_until("both sockets are subscribed to their id", || async { node.pubsub().count("users:1") == 2 }).await;
     node.pubsub().broadcast(&users, "other", Payload::empty());
-    clients[0].hears_nothing().await;
+    clients[0].expect_nothing().await;
     node.pubsub().broadcast(&users, handclasp::message::DISCONNECT, Payload::empty());
     for client in &mut clients[..2] {
-        assert_eq!(client.hear_any().await, gone);
+        assert_eq!(client.receive_any().await, gone);
     }
-    clients[2].hears_nothing().await;
+    clients[2].expect_nothing().await;
     drop(clients);
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
-/// Listening on the topic of its own id counted as having joined something.
+/// Subscribing to the topic of the socket's own id used to count as a join.
 #[actix_web::test]
-async fn a_socket_with_an_id_must_join_something_too() {
+async fn a_socket_with_an_id_must_also_join_a_topic() {
     let node = start(&["socket.join_timeout=100ms"]);
     let mut client = Client::open(node.address(), &format!("{PATH}&id=users:1"), &[]).await;
-    assert_eq!(client.hear_any().await, Heard::Close(1008, "no topic joined in time".into()));
+    assert_eq!(client.receive_any().await, Received::Close(1008, "no topic joined in time".into()));
     drop(client);
-    empty(&node).await;
+    wait_until_empty(&node).await;
 }
 
 #[actix_web::test]
-async fn a_bare_endpoint_serves_its_own_mount_and_health_alone() {
+async fn a_bare_endpoint_serves_only_its_own_mount_and_health() {
     let mount = Mount::new("/live", Router::new().channel("mirror:*", |_| Mirror)).connect(connect);
     let bare = Endpoint::bare(config(&[])).mount(mount).start().unwrap();
     assert_eq!(seen(&bare, "", &[]).await["asked"], 1);

@@ -1,9 +1,9 @@
-//! Which pages may open a socket: the words of `socket.check_origin` against what browsers and forgers send.
+//! Which origins may open a WebSocket: the entries of `socket.check_origin` against real and forged `Origin` headers.
 
 use handclasp::config::Origins;
 
-fn admits(words: &[&str], origin: &str) -> bool {
-    Origins::parse(words).unwrap().allows(Some(origin), Some("broker.test:4000"))
+fn admits(entries: &[&str], origin: &str) -> bool {
+    Origins::parse(entries).unwrap().allows(Some(origin), Some("broker.test:4000"))
 }
 
 fn same(origin: &str, host: &str) -> bool {
@@ -11,9 +11,9 @@ fn same(origin: &str, host: &str) -> bool {
 }
 
 #[test]
-fn a_request_without_origin_is_no_browser_and_passes() {
-    for words in [&["same"][..], &["any"], &["https://example.com"]] {
-        assert!(Origins::parse(words).unwrap().allows(None::<&str>, Some("broker.test")));
+fn a_request_without_an_origin_is_allowed() {
+    for entries in [&["same"][..], &["any"], &["https://example.com"]] {
+        assert!(Origins::parse(entries).unwrap().allows(None::<&str>, Some("broker.test")));
     }
 }
 
@@ -29,7 +29,7 @@ fn same_compares_host_and_port_with_the_host_header() {
 }
 
 #[test]
-fn same_knows_the_ports_that_nobody_writes() {
+fn same_knows_the_default_ports() {
     assert!(same("https://broker.test", "broker.test"));
     assert!(same("https://broker.test", "broker.test:443"));
     assert!(same("http://broker.test:80", "broker.test"));
@@ -40,16 +40,16 @@ fn same_knows_the_ports_that_nobody_writes() {
 
 #[test]
 fn a_scheme_implies_its_port() {
-    let words = &["https://example.com"];
-    assert!(admits(words, "https://example.com"));
-    assert!(admits(words, "https://example.com:443"));
-    assert!(!admits(words, "https://example.com:444"));
-    assert!(!admits(words, "http://example.com"));
-    assert!(!admits(words, "http://example.com:443"));
+    let entries = &["https://example.com"];
+    assert!(admits(entries, "https://example.com"));
+    assert!(admits(entries, "https://example.com:443"));
+    assert!(!admits(entries, "https://example.com:444"));
+    assert!(!admits(entries, "http://example.com"));
+    assert!(!admits(entries, "http://example.com:443"));
 }
 
 #[test]
-fn what_an_entry_leaves_out_may_be_anything() {
+fn an_entry_without_a_scheme_or_port_allows_any() {
     assert!(admits(&["//sub.example.org:8443"], "http://sub.example.org:8443"));
     assert!(admits(&["//sub.example.org:8443"], "https://sub.example.org:8443"));
     assert!(!admits(&["//sub.example.org:8443"], "https://sub.example.org"));
@@ -59,7 +59,7 @@ fn what_an_entry_leaves_out_may_be_anything() {
 }
 
 #[test]
-fn a_star_is_the_domain_and_any_depth_below_it() {
+fn a_star_matches_the_domain_and_all_subdomains() {
     for origin in ["https://wild.test", "http://a.wild.test:9", "https://a.b.c.wild.test", "https://A.WILD.test"] {
         assert!(admits(&["//*.wild.test"], origin), "{origin}");
     }
@@ -70,8 +70,8 @@ fn a_star_is_the_domain_and_any_depth_below_it() {
 }
 
 #[test]
-fn look_alikes_are_strangers() {
-    let words = &["https://example.com", "//other.example"];
+fn similar_domains_are_rejected() {
+    let entries = &["https://example.com", "//other.example"];
     for origin in [
         "https://evil-example.com",
         "https://example.com.evil.test",
@@ -80,20 +80,20 @@ fn look_alikes_are_strangers() {
         "https://xn--xample-2of.com",
         "https://ехаmple.com",
     ] {
-        assert!(!admits(words, origin), "{origin}");
+        assert!(!admits(entries, origin), "{origin}");
     }
     assert!(admits(&["https://xn--bcher-kva.example"], "https://XN--bcher-kva.example"));
 }
 
 #[test]
-fn upper_case_changes_nothing() {
+fn case_is_ignored() {
     assert!(admits(&["https://example.com"], "HTTPS://EXAMPLE.com"));
     assert!(admits(&["HTTPS://Example.COM"], "https://example.com"));
     assert!(!admits(&["HTTPS://Example.COM"], "https://example.com:444"));
 }
 
 #[test]
-fn what_is_no_page_passes_nothing_but_any() {
+fn an_invalid_origin_is_allowed_only_by_any() {
     for origin in [
         "null",
         "file://",
@@ -133,7 +133,7 @@ fn what_is_no_page_passes_nothing_but_any() {
 }
 
 #[test]
-fn two_origins_are_one_too_many() {
+fn a_repeated_origin_header_is_rejected() {
     let origins = Origins::parse(&["https://example.com"]).unwrap();
     assert!(origins.allows(["https://example.com"], None));
     assert!(!origins.allows(["https://example.com", "https://example.com"], None));
@@ -141,7 +141,7 @@ fn two_origins_are_one_too_many() {
 }
 
 #[test]
-fn same_stands_beside_others_and_any_stands_alone() {
+fn same_can_be_combined_with_entries_and_any_cannot() {
     assert!(admits(&["same", "https://example.com"], "http://broker.test:4000"));
     assert!(admits(&["same", "https://example.com"], "https://example.com"));
     assert!(!admits(&["https://example.com"], "http://broker.test:4000"));
@@ -150,8 +150,8 @@ fn same_stands_beside_others_and_any_stands_alone() {
 }
 
 #[test]
-fn a_word_that_is_no_origin_is_named() {
-    for word in [
+fn an_invalid_entry_is_named_in_the_error() {
+    for entry in [
         "",
         "*",
         "null",
@@ -169,13 +169,13 @@ fn a_word_that_is_no_origin_is_named() {
         "ht tp://a.test",
         "Same",
     ] {
-        let error = Origins::parse(&[word]).unwrap_err();
-        assert!(error.contains(&format!("{word:?}")), "{error}");
+        let error = Origins::parse(&[entry]).unwrap_err().to_string();
+        assert!(error.contains(&format!("{entry:?}")), "{error}");
     }
 }
 
 #[test]
-fn a_list_is_shown_as_it_was_meant() {
-    let words = ["same", "https://example.com", "//*.wild.test:81", "http://[::1]:4000"];
-    assert_eq!(Origins::parse(&words).unwrap().to_string(), words.join(", "));
+fn a_list_is_displayed_as_it_was_written() {
+    let entries = ["same", "https://example.com", "//*.wild.test:81", "http://[::1]:4000"];
+    assert_eq!(Origins::parse(&entries).unwrap().to_string(), entries.join(", "));
 }

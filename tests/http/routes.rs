@@ -1,13 +1,13 @@
-//! HTTP routes of an application's own, beside the mounts: what they answer, and WebSockets that they take themselves.
+//! HTTP routes of the application, beside the mounts: their responses, and WebSockets that they handle themselves.
 
 use actix::{Actor, StreamHandler};
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::{self, Message, ProtocolError, WebsocketContext};
 use handclasp::{Endpoint, Node};
 
-use crate::common::{self, Client, Heard, config, get};
+use crate::common::{self, Client, Received, config, get};
 
-/// Says what it hears.
+/// Sends every text message back.
 struct Echo;
 
 impl Actor for Echo {
@@ -39,31 +39,31 @@ fn node() -> Node {
 }
 
 #[actix_web::test]
-async fn a_route_takes_websockets_of_its_own() {
+async fn a_route_can_handle_its_own_websockets() {
     let node = node();
     let mut client = Client::open(node.address(), "/echo", &[]).await;
     let large = "x".repeat(60_000);
     for text in ["one", "two", &large] {
-        client.say(text).await;
-        client.hears(text).await;
+        client.send(text).await;
+        client.expect(text).await;
     }
     client.raw(&common::frame(0x88, &1000_u16.to_be_bytes())).await;
-    assert_eq!(client.hear_any().await, Heard::Close(1000, String::new()));
+    assert_eq!(client.receive_any().await, Received::Close(1000, String::new()));
 }
 
 #[actix_web::test]
-async fn an_upgrade_of_a_plain_route_gets_the_answer_of_the_route() {
+async fn an_upgrade_request_to_a_plain_route_gets_the_routes_response() {
     let node = node();
     assert_eq!(get(node.address(), "/greeting").await.0, 200);
-    let (mut client, head) = Client::ask(node.address(), "/greeting", &[]).await;
+    let (mut client, head) = Client::try_open(node.address(), "/greeting", &[]).await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     assert_eq!(client.body(&head).await, b"hello");
-    let (_, head) = Client::ask(node.address(), "/nothing", &[]).await;
+    let (_, head) = Client::try_open(node.address(), "/nothing", &[]).await;
     assert!(head.starts_with("HTTP/1.1 404"), "{head}");
 }
 
 #[actix_web::test]
-async fn routes_that_panic_are_an_error_at_the_start() {
+async fn routes_that_panic_make_the_start_fail() {
     let node = Endpoint::new(config(&[])).routes(|_| panic!("no routes today")).start();
     assert_eq!(node.unwrap_err().to_string(), "a worker could not start");
 }

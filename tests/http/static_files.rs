@@ -1,5 +1,4 @@
-//! The page and the health of a node, over plain HTTP: headers, caching, compression, and what is not
-//! found.
+//! The page and the health checks over plain HTTP: headers, caching, compression, and paths that are not found.
 
 use std::io::Read;
 
@@ -7,8 +6,8 @@ use handclasp::Node;
 
 use crate::common::{self, Client, node};
 
-/// Head and body of an answer. The head is in lower case; header lines are looked for in it.
-async fn ask(node: &Node, first: &str, lines: &str) -> (String, Vec<u8>) {
+/// Sends a request, and returns the head (in lower case) and the body of the response.
+async fn request(node: &Node, first: &str, lines: &str) -> (String, Vec<u8>) {
     let request = format!("{first} HTTP/1.1\r\nHost: x\r\nAccept: text/html,*/*;q=0.8\r\n{lines}\r\n");
     let (mut client, head) = Client::request(node.address(), &request).await;
     let body = if first.starts_with("HEAD") { Vec::new() } else { client.body(&head).await };
@@ -20,19 +19,19 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 }
 
 #[actix_web::test]
-async fn health_is_one_word() {
+async fn health_checks_return_one_word() {
     let node = node(&[]);
     for (path, word) in [("/healthz", "ok\n"), ("/readyz", "ready\n")] {
-        let (head, body) = ask(&node, &format!("GET {path}"), "").await;
+        let (head, body) = request(&node, &format!("GET {path}"), "").await;
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
         assert_eq!(body, word.as_bytes());
     }
 }
 
 #[actix_web::test]
-async fn the_page_runs_nothing_but_its_own_files() {
+async fn the_page_may_run_only_its_own_files() {
     let node = node(&[]);
-    let (head, body) = ask(&node, "GET /", "").await;
+    let (head, body) = request(&node, "GET /", "").await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     assert!(!body.is_empty());
     assert_eq!(header(&head, "content-type"), Some("text/html; charset=utf-8"));
@@ -50,65 +49,65 @@ async fn the_page_runs_nothing_but_its_own_files() {
     ] {
         assert_eq!(header(&head, name), Some(value));
     }
-    let (same, _) = ask(&node, "GET /index.html?peer_id=x", "").await;
+    let (same, _) = request(&node, "GET /index.html?peer_id=x", "").await;
     assert_eq!(header(&same, "etag"), header(&head, "etag"));
-    let (empty, _) = ask(&node, "HEAD /", "").await;
+    let (empty, _) = request(&node, "HEAD /", "").await;
     assert!(empty.starts_with("HTTP/1.1 200"), "{empty}");
     assert_eq!(header(&empty, "etag"), header(&head, "etag"));
 }
 
 #[actix_web::test]
-async fn a_page_that_a_browser_has_is_not_sent_again() {
+async fn an_unchanged_page_is_not_sent_again() {
     let node = node(&[]);
-    let (head, _) = ask(&node, "GET /", "").await;
+    let (head, _) = request(&node, "GET /", "").await;
     let tag = header(&head, "etag").unwrap();
-    let (head, body) = ask(&node, "GET /", &format!("If-None-Match: \"other\", {tag}\r\n")).await;
+    let (head, body) = request(&node, "GET /", &format!("If-None-Match: \"other\", {tag}\r\n")).await;
     assert!(head.starts_with("HTTP/1.1 304"), "{head}");
     assert!(body.is_empty());
     assert_eq!(header(&head, "etag"), Some(tag));
-    let (head, _) = ask(&node, "GET /", "If-None-Match: \"other\"\r\n").await;
+    let (head, _) = request(&node, "GET /", "If-None-Match: \"other\"\r\n").await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
 }
 
 #[actix_web::test]
-async fn a_client_that_accepts_gzip_gets_it() {
+async fn compressible_files_are_gzipped_for_clients_that_accept_it() {
     let folder = folder("gzip");
     let text = "the same again ".repeat(100);
     std::fs::write(folder.join("a.js"), &text).unwrap();
     std::fs::write(folder.join("tiny.txt"), "x").unwrap();
     let node = node(&[&format!("page.dir={}", folder.display())]);
-    let (head, body) = ask(&node, "GET /a.js", "Accept-Encoding: br, gzip\r\n").await;
+    let (head, body) = request(&node, "GET /a.js", "Accept-Encoding: br, gzip\r\n").await;
     assert_eq!(header(&head, "content-encoding"), Some("gzip"));
     assert_eq!(header(&head, "content-type"), Some("text/javascript; charset=utf-8"));
     let mut plain = String::new();
     flate2::read::GzDecoder::new(&*body).read_to_string(&mut plain).unwrap();
     assert_eq!(plain, text);
-    let (head, body) = ask(&node, "GET /a.js", "").await;
+    let (head, body) = request(&node, "GET /a.js", "").await;
     assert_eq!((header(&head, "content-encoding"), body), (None, text.into_bytes()));
-    let (head, body) = ask(&node, "GET /tiny.txt", "Accept-Encoding: gzip\r\n").await;
-    assert_eq!((header(&head, "content-encoding"), &*body), (None, &b"x"[..]), "it would only grow");
+    let (head, body) = request(&node, "GET /tiny.txt", "Accept-Encoding: gzip\r\n").await;
+    assert_eq!((header(&head, "content-encoding"), &*body), (None, &b"x"[..]), "compression would make it larger");
     std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[actix_web::test]
-async fn what_is_not_there_is_not_found() {
+async fn missing_files_are_not_found() {
     let node = node(&[]);
     for path in ["/nothing", "/index.html/", "/%00", "/lib/../index.html", "//etc/passwd"] {
-        let (head, body) = ask(&node, &format!("GET {path}"), "").await;
+        let (head, body) = request(&node, &format!("GET {path}"), "").await;
         assert!(head.starts_with("HTTP/1.1 404"), "{path}: {head}");
         assert_eq!(body, b"not found\n", "{path}");
         assert!(header(&head, "content-security-policy").is_some(), "{path}");
     }
-    let (head, _) = ask(&node, "POST /", "Content-Length: 0\r\n").await;
+    let (head, _) = request(&node, "POST /", "Content-Length: 0\r\n").await;
     assert!(head.starts_with("HTTP/1.1 405"), "{head}");
     assert_eq!(header(&head, "allow"), Some("GET, HEAD"));
     let off = common::node(&["page.enabled=false"]);
-    let (head, _) = ask(&off, "GET /", "").await;
+    let (head, _) = request(&off, "GET /", "").await;
     assert!(head.starts_with("HTTP/1.1 404"), "{head}");
 }
 
 #[actix_web::test]
-async fn a_folder_is_not_left() {
+async fn no_path_leads_out_of_the_folder() {
     let outside = folder("outside");
     let inside = outside.join("page");
     std::fs::create_dir_all(inside.join("sub")).unwrap();
@@ -118,7 +117,7 @@ async fn a_folder_is_not_left() {
     std::fs::write(inside.join(".hidden"), "secret").unwrap();
     let node = node(&[&format!("page.dir={}", inside.display())]);
     let found = async |path: &str| {
-        let (head, body) = ask(&node, &format!("GET {path}"), "").await;
+        let (head, body) = request(&node, &format!("GET {path}"), "").await;
         (head[9..12].to_owned(), String::from_utf8(body).unwrap())
     };
     assert_eq!(found("/").await, ("200".into(), "page".into()));

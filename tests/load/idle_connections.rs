@@ -1,11 +1,11 @@
-//! What a connection keeps while it is idle, after it has been busy too: one descriptor, and little memory.
+//! What an idle connection costs, even after it was busy: one descriptor and little memory.
 
 use crate::common::process::Process;
-use crate::common::{Client, eventually, get, id};
+use crate::common::{Client, get, id, wait_until};
 
 const CONNECTIONS: usize = 400;
-/// Twice what a debug build keeps. The HTTP server's buffers alone were 16 KiB.
-const MOST: u64 = 16 * 1024;
+/// Twice what a debug build uses. The HTTP server's buffers alone would be 16 KiB.
+const MAX_BYTES: u64 = 16 * 1024;
 
 #[actix_web::test]
 async fn an_idle_websocket_keeps_one_descriptor_and_no_buffers() {
@@ -22,12 +22,12 @@ async fn an_idle_websocket_keeps_one_descriptor_and_no_buffers() {
         let to = (n + 1) % CONNECTIONS;
         let sdp = "x".repeat(1_500);
         let offer = format!(r#"["1","2","peer:{}","offer",{{"peer_id":"{}","sdp":"{sdp}"}}]"#, id(n), id(to));
-        clients[n].say(&offer).await;
-        clients[to].hear_until(&sdp).await;
+        clients[n].send(&offer).await;
+        clients[to].receive_until(&sdp).await;
     }
     assert!(process.descriptors() <= descriptors + CONNECTIONS, "{} of {CONNECTIONS}", process.descriptors());
     let each = (process.resident() - resident) / CONNECTIONS as u64;
-    assert!(each < MOST, "{each} bytes each");
+    assert!(each < MAX_BYTES, "{each} bytes per connection");
     drop(clients);
-    eventually("no descriptor of theirs", || async { process.descriptors() <= descriptors }).await;
+    wait_until("the descriptors are closed", || async { process.descriptors() <= descriptors }).await;
 }

@@ -1,5 +1,5 @@
-//! Hundreds of clients that stop reading: each is cut off within its queue's bound, the memory of the process stays
-//! within a ceiling, and nobody else notices.
+//! Hundreds of clients that stop reading: each is disconnected when its queue is full, memory stays under a limit, and
+//! other clients are not affected.
 
 use std::net::SocketAddr;
 
@@ -9,88 +9,88 @@ use tokio::io::AsyncReadExt;
 use crate::common::process::Process;
 use crate::common::{self, Client, id};
 
-/// How many stall in the room, and how many each with messages of its own.
+/// The number of stalled clients in one room, and of those with messages of their own.
 const IN_A_ROOM: usize = 1_000;
-const ALONE: usize = 200;
+const WITH_OWN_MESSAGES: usize = 200;
 const SETS: &[&str] = &["limits.sockets_per_ip=2000", "limits.connects_burst=2000", "limits.messages_burst=1000000"];
-/// The queue's bound in bytes alone is to be seen here.
-const PATIENT: &[&str] = &["limits.queue_age=1h", "socket.write_timeout=10m", "socket.idle_timeout=1h"];
-/// What one message weighs, and how many are more than the kernel and the queue of one client hold.
-const BYTES: usize = 16_384;
+/// Only the size of the queue must disconnect a client here, not a timeout.
+const NO_TIMEOUTS: &[&str] = &["limits.queue_age=1h", "socket.write_timeout=10m", "socket.idle_timeout=1h"];
+/// The size of a message, and a number of messages that exceeds the kernel's buffers and one client's queue.
+const MESSAGE_BYTES: usize = 16_384;
 const MESSAGES: usize = 64;
-/// What a client that reads nothing may cost: its queue twice, since what was fetched for it may be as much again, and
-/// what the HTTP server has begun to write.
-const CEILING: u64 = 256 * 1024;
+/// Maximum memory of a client that reads nothing: its queue twice, since as much may have been taken from it, and what
+/// the HTTP server has begun to write.
+const MAX_BYTES: u64 = 256 * 1024;
 
-async fn crowd(address: SocketAddr, size: usize, topic: impl Fn(usize) -> String) -> Vec<Client> {
-    let mut crowd = Vec::new();
+async fn stalled(address: SocketAddr, size: usize, topic: impl Fn(usize) -> String) -> Vec<Client> {
+    let mut stalled = Vec::new();
     for n in 0..size {
-        let mut client = Client::narrow(address).await;
+        let mut client = Client::with_small_window(address).await;
         client.join("1", &topic(n), "{}").await;
-        crowd.push(client);
+        stalled.push(client);
     }
-    crowd
+    stalled
 }
 
-/// Whoever was cut off finds what the kernel had taken for it, and then the end.
-async fn is_cut_off(client: Client) {
-    let (mut stream, mut bytes, mut heard) = (client.stream, 0, vec![0; 65_536]);
-    while let Ok(read @ 1..) = stream.read(&mut heard).await {
+/// A disconnected client reads what the kernel has buffered, and then the end.
+async fn expect_disconnected(client: Client) {
+    let (mut stream, mut bytes, mut buffer) = (client.stream, 0, vec![0; 65_536]);
+    while let Ok(read @ 1..) = stream.read(&mut buffer).await {
         bytes += read;
     }
-    assert!(bytes < MESSAGES * BYTES, "one heard it all");
+    assert!(bytes < MESSAGES * MESSAGE_BYTES, "a client received everything");
 }
 
-fn is_within_the_ceiling(process: &Process, before: u64, clients: usize) {
+fn check_memory(process: &Process, before: u64, clients: usize) {
     let each = process.resident().saturating_sub(before) / clients as u64;
-    assert!(each < CEILING, "{each} bytes more for each");
+    assert!(each < MAX_BYTES, "memory grew by {each} bytes per client");
 }
 
 #[actix_web::test]
-async fn in_a_busy_room_they_cost_its_others_nothing() {
+async fn stalled_clients_in_a_room_do_not_affect_its_other_members() {
     rlimit::increase_nofile_limit(4_096).unwrap();
     let process = Process::start(SETS);
-    let (mut talker, mut listener) = (Client::new(process.address).await, Client::new(process.address).await);
-    talker.join("1", "room:busy", "{}").await;
-    listener.join("1", "room:busy", "{}").await;
-    let crowd = crowd(process.address, IN_A_ROOM, |_| "room:busy".into()).await;
+    let (mut sender, mut receiver) = (Client::new(process.address).await, Client::new(process.address).await);
+    sender.join("1", "room:busy", "{}").await;
+    receiver.join("1", "room:busy", "{}").await;
+    let stalled = stalled(process.address, IN_A_ROOM, |_| "room:busy".into()).await;
     let before = process.resident();
-    let pad = "x".repeat(BYTES);
+    let pad = "x".repeat(MESSAGE_BYTES);
     for n in 0..MESSAGES {
-        talker.say(&format!(r#"["1","{n}","room:busy","msg",{{"pad":"{pad}"}}]"#)).await;
-        listener.hear_until("msg").await;
-        talker.hear_until(r#""status":"ok""#).await;
-        is_within_the_ceiling(&process, before, IN_A_ROOM);
+        sender.send(&format!(r#"["1","{n}","room:busy","msg",{{"pad":"{pad}"}}]"#)).await;
+        receiver.receive_until("msg").await;
+        sender.receive_until(r#""status":"ok""#).await;
+        check_memory(&process, before, IN_A_ROOM);
     }
-    let reading = join_all(crowd.into_iter().map(is_cut_off));
-    tokio::time::timeout(common::PATIENCE, reading).await.expect("all are cut off");
-    talker.hears_nothing().await;
+    let reading = join_all(stalled.into_iter().map(expect_disconnected));
+    tokio::time::timeout(common::TIMEOUT, reading).await.expect("all clients are disconnected");
+    sender.expect_nothing().await;
 }
 
 #[actix_web::test]
-async fn each_with_a_full_queue_of_its_own_they_cost_what_is_said() {
+async fn stalled_clients_with_full_queues_use_limited_memory() {
     rlimit::increase_nofile_limit(4_096).unwrap();
-    let process = Process::start(&[SETS, PATIENT].concat());
+    let process = Process::start(&[SETS, NO_TIMEOUTS].concat());
     let mut sender = Client::new(process.address).await;
-    sender.join("1", &format!("peer:{}", id(ALONE)), "{}").await;
-    let crowd = crowd(process.address, ALONE, |n| format!("peer:{}", id(n))).await;
-    let (before, pad, me) = (process.resident(), "x".repeat(BYTES), id(ALONE));
-    let mut left: Vec<usize> = (0..ALONE).collect();
-    // all have as much in their queues at a time
-    while !left.is_empty() {
-        let mut still = Vec::new();
-        for n in left {
+    sender.join("1", &format!("peer:{}", id(WITH_OWN_MESSAGES)), "{}").await;
+    let stalled = stalled(process.address, WITH_OWN_MESSAGES, |n| format!("peer:{}", id(n))).await;
+    let (before, pad, me) = (process.resident(), "x".repeat(MESSAGE_BYTES), id(WITH_OWN_MESSAGES));
+    let mut open: Vec<usize> = (0..WITH_OWN_MESSAGES).collect();
+    // all queues grow at the same pace
+    while !open.is_empty() {
+        let mut not_full = Vec::new();
+        for n in open {
             let you = id(n);
-            sender.say(&format!(r#"["1","{n}","peer:{me}","offer",{{"peer_id":"{you}","pad":"{pad}"}}]"#)).await;
-            let answer = sender.hear_until("phx_reply").await;
-            if answer.contains(r#""status":"ok""#) {
-                still.push(n);
+            sender.send(&format!(r#"["1","{n}","peer:{me}","offer",{{"peer_id":"{you}","pad":"{pad}"}}]"#)).await;
+            let reply = sender.receive_until("phx_reply").await;
+            if reply.contains(r#""status":"ok""#) {
+                not_full.push(n);
             } else {
-                assert!(answer.contains("overloaded"), "{answer}");
+                assert!(reply.contains("overloaded"), "{reply}");
             }
         }
-        left = still;
-        is_within_the_ceiling(&process, before, ALONE);
+        open = not_full;
+        check_memory(&process, before, WITH_OWN_MESSAGES);
     }
-    drop(crowd);
+    drop(stalled);
 }

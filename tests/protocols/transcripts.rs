@@ -1,25 +1,25 @@
-//! Protocols' facts as bytes: every file below `tests/transcripts/<protocol>` is a conversation with a
-//! node, and what a client hears must be exactly what stands there.
+//! Protocol tests as bytes: every file in `tests/transcripts/<protocol>` is a conversation with a node, and a client
+//! must receive exactly what the file says.
 //!
 //! | line | meaning |
 //! |---|---|
-//! | `# words` | the fact, and the section of the protocol's specification that states it |
-//! | `set key=value` | the node's configuration, before anybody connects |
-//! | `connect PATH` | a client comes |
-//! | `> text`, `>x bytes` | it says a text message, or one of bytes |
+//! | `# text` | the fact, and the section of the protocol's specification that states it |
+//! | `set key=value` | a setting of the node, before the first client |
+//! | `connect PATH` | a client connects |
+//! | `> text`, `>x bytes` | it sends a text message, or a binary one |
 //! | `>frame 81 bytes` | it sends one masked frame with this first byte |
-//! | `>raw bytes` | it sends bytes as they are |
-//! | `< text`, `<x bytes`, `<pong bytes` | it hears this next, and nothing else |
-//! | `<close 1011` | it is told goodbye with this code; 1005: without one |
-//! | `drop` | it hangs up without a word |
-//! | `broadcast TOPIC EVENT PAYLOAD` | the server's own code tells a topic that has members |
-//! | `counted NAME N` | the node's counter of that name comes to stand at N |
-//! | `drain` | the node goes down in the orderly way |
+//! | `>raw bytes` | it sends raw bytes |
+//! | `< text`, `<x bytes`, `<pong bytes` | this is the next frame it receives |
+//! | `<close 1011` | it receives a close frame with this code; 1005: without a code |
+//! | `drop` | it closes the connection without a close frame |
+//! | `broadcast TOPIC EVENT PAYLOAD` | the server broadcasts on a topic, once it has a member |
+//! | `counted NAME N` | the node's counter of this name reaches N |
+//! | `drain` | the node drains |
 //!
-//! With several clients, a line begins with whose it is: `a connect ...`, `b< text`. Bytes are written in
-//! hexadecimal, or as text in single or double quotes. `${name}` stands for what was heard in its place
-//! first; `${300*x}` is 300 times `x`. At the end of a file nobody may have heard more than it says, and
-//! the node must have forgotten everybody.
+//! With several clients, a line begins with the name of the client: `a connect ...`, `b< text`. Bytes are written in
+//! hexadecimal, or as text in single or double quotes. `${name}` stands for the text that was received in its place
+//! first; `${300*x}` is 300 times `x`. At the end of a file, no client may have received more than the file says, and
+//! nothing may remain on the node.
 
 #[path = "../transcripts/lab.rs"]
 mod lab;
@@ -36,69 +36,69 @@ use handclasp::metrics::{DropReason, JoinRefusal, PushRefusal};
 use handclasp::{Endpoint, Node, Payload, Topic};
 use script::{bytes, filled, parts, repeated};
 
-use crate::common::{Client, Heard, config, empty, eventually, frame};
+use crate::common::{Client, Received, config, frame, wait_until, wait_until_empty};
 
 #[actix_web::test]
 async fn phoenix() {
-    play("phoenix").await;
+    run_all("phoenix").await;
 }
 
 #[actix_web::test]
 async fn peerjs() {
-    play("peerjs").await;
+    run_all("peerjs").await;
 }
 
 #[actix_web::test]
 async fn engineio() {
-    play("engineio").await;
+    run_all("engineio").await;
 }
 
 #[actix_web::test]
 async fn socketio() {
-    play("socketio").await;
+    run_all("socketio").await;
 }
 
 #[actix_web::test]
 async fn hello() {
-    play("hello").await;
+    run_all("hello").await;
 }
 
-/// Plays all conversations of a protocol at the same time, and says which of them went otherwise.
-async fn play(protocol: &str) {
+/// Runs all transcripts of a protocol at the same time, and reports those that failed.
+async fn run_all(protocol: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts").join(protocol);
     let mut files: Vec<PathBuf> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     assert!(!files.is_empty(), "no transcripts in {}", folder.display());
-    let playing = files.into_iter().map(|file| (file.clone(), actix_web::rt::spawn(converse(file))));
-    let mut wrong = Vec::new();
-    for (file, conversation) in playing.collect::<Vec<_>>() {
-        if conversation.await.is_err() {
-            wrong.push(file.file_name().unwrap().to_owned());
+    let running = files.into_iter().map(|file| (file.clone(), actix_web::rt::spawn(run(file))));
+    let mut failed = Vec::new();
+    for (file, transcript) in running.collect::<Vec<_>>() {
+        if transcript.await.is_err() {
+            failed.push(file.file_name().unwrap().to_owned());
         }
     }
-    assert!(wrong.is_empty(), "went otherwise: {wrong:?}; the lines are named above");
+    assert!(failed.is_empty(), "failed: {failed:?}; the lines are printed above");
 }
 
-async fn converse(file: PathBuf) {
+async fn run(file: PathBuf) {
     let text = std::fs::read_to_string(&file).unwrap();
-    let at = At { file, line: Cell::new(0) };
-    let mut stage = Stage::default();
+    let label = LineLabel { file, line: Cell::new(0) };
+    let mut runner = Runner::default();
     for (number, line) in text.lines().enumerate() {
-        at.line.set(number + 1);
+        label.line.set(number + 1);
         if !line.is_empty() && !line.starts_with('#') {
-            stage.perform(line).await;
+            runner.run_line(line).await;
         }
     }
-    stage.close().await;
+    runner.finish().await;
 }
 
-/// Where we are, told when a panic passes by.
-struct At {
+/// Prints the current line if a panic unwinds past it.
+struct LineLabel {
     file: PathBuf,
     line: Cell<usize>,
 }
 
-impl Drop for At {
+impl Drop for LineLabel {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("^ at {}:{}", self.file.display(), self.line.get());
@@ -107,34 +107,34 @@ impl Drop for At {
 }
 
 #[derive(Default)]
-struct Stage {
+struct Runner {
     sets: Vec<String>,
     node: Option<Node>,
     clients: BTreeMap<String, Client>,
-    words: HashMap<String, String>,
+    variables: HashMap<String, String>,
 }
 
-impl Stage {
-    async fn perform(&mut self, line: &str) {
+impl Runner {
+    async fn run_line(&mut self, line: &str) {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         match verb {
             "set" => self.sets.push(rest.to_owned()),
             "broadcast" => self.broadcast(rest).await,
-            "counted" => self.counted(rest).await,
+            "counted" => self.expect_count(rest).await,
             "drain" => {
                 let node = self.node.take().expect("a node to drain");
                 actix_web::rt::spawn(node.drain());
             }
-            "connect" | "drop" => self.act("", line).await,
+            "connect" | "drop" => self.run_client_line("", line).await,
             _ => {
                 let end = line.find([' ', '<', '>']).expect("a line begins with a verb or a client");
-                self.act(&line[..end], line[end..].trim_start()).await;
+                self.run_client_line(&line[..end], line[end..].trim_start()).await;
             }
         }
     }
 
-    /// What one client does, or hears.
-    async fn act(&mut self, name: &str, line: &str) {
+    /// Runs one line of one client.
+    async fn run_client_line(&mut self, name: &str, line: &str) {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         let rest = repeated(rest);
         match verb {
@@ -145,28 +145,28 @@ impl Stage {
             }
             _ => {}
         }
-        let said = filled(&rest, &self.words);
+        let text = filled(&rest, &self.variables);
         let client = &mut self.clients.get_mut(name).expect("a client that has connected");
         match verb {
-            ">" => client.say(&said).await,
-            ">x" => client.say_bytes(&bytes(&said)).await,
-            ">raw" => client.raw(&bytes(&said)).await,
-            ">frame" => client.raw(&frame(bytes(&said)[0], &bytes(&said)[1..])).await,
+            ">" => client.send(&text).await,
+            ">x" => client.send_binary(&bytes(&text)).await,
+            ">raw" => client.raw(&bytes(&text)).await,
+            ">frame" => client.raw(&frame(bytes(&text)[0], &bytes(&text)[1..])).await,
             "<" => {
-                let heard = client.hear().await;
-                assert!(fits(&rest, &heard, &mut self.words), "\n   heard {heard}\ninstead of {said}");
+                let received = client.receive().await;
+                assert!(matches(&rest, &received, &mut self.variables), "\nreceived {received}\nexpected {text}");
             }
-            "<x" => assert_eq!(client.hear_any().await, Heard::Binary(bytes(&said))),
-            "<pong" => assert_eq!(client.hear_any().await, Heard::Pong(bytes(&said))),
+            "<x" => assert_eq!(client.receive_any().await, Received::Binary(bytes(&text))),
+            "<pong" => assert_eq!(client.receive_any().await, Received::Pong(bytes(&text))),
             "<close" => {
-                let code = match client.hear_any().await {
-                    Heard::Close(code, _) => code,
-                    other => panic!("heard {other:?}, not a goodbye"),
+                let code = match client.receive_any().await {
+                    Received::Close(code, _) => code,
+                    other => panic!("received {other:?} instead of a close frame"),
                 };
                 assert_eq!(code, rest.parse::<u16>().unwrap());
                 self.clients.remove(name);
             }
-            other => panic!("{other:?} is no verb"),
+            other => panic!("unknown verb {other:?}"),
         }
     }
 
@@ -182,33 +182,39 @@ impl Stage {
     }
 
     async fn broadcast(&mut self, line: &str) {
-        let [topic, event, payload] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("three words") };
+        let [topic, event, payload] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else {
+            panic!("broadcast needs three arguments")
+        };
         let pubsub = self.node().pubsub();
-        eventually("a member to tell", || async { pubsub.count(topic) > 0 }).await;
+        wait_until("the topic has a member", || async { pubsub.count(topic) > 0 }).await;
         let payload: serde_json::Value = serde_json::from_str(payload).unwrap();
         pubsub.broadcast(&Topic::parse(topic).unwrap(), event, Payload::json(&payload).unwrap());
     }
 
-    async fn counted(&mut self, line: &str) {
+    async fn expect_count(&mut self, line: &str) {
         let (name, number) = line.split_once(' ').unwrap();
         let (pubsub, number) = (self.node().pubsub(), number.parse::<u64>().unwrap());
-        eventually(line, || async { count(pubsub.metrics(), name) == number }).await;
+        wait_until(line, || async { count(pubsub.metrics(), name) == number }).await;
     }
 
-    /// Nobody has heard anything that is not written, and nothing of anybody is left.
-    async fn close(mut self) {
+    /// No client has received anything else, and nothing remains on the node.
+    async fn finish(mut self) {
         for (name, client) in &mut self.clients {
             client.raw(&frame(0x89, b"end")).await;
-            assert_eq!(client.hear_any().await, Heard::Pong(b"end".into()), "what {name:?} heard after the last line");
+            assert_eq!(
+                client.receive_any().await,
+                Received::Pong(b"end".into()),
+                "received by {name:?} after the last line"
+            );
         }
         self.clients.clear();
         if let Some(node) = &self.node {
-            empty(node).await;
+            wait_until_empty(node).await;
         }
     }
 }
 
-/// What a transcript calls by this name.
+/// The counter that a transcript calls by this name.
 fn count(metrics: &Metrics, name: &str) -> u64 {
     match name {
         "absent" => metrics.signals.of(DeliveryStatus::Absent),
@@ -218,20 +224,20 @@ fn count(metrics: &Metrics, name: &str) -> u64 {
             metrics.messages_refused.of(PushRefusal::RateLimited) + metrics.joins_refused.of(JoinRefusal::RateLimited)
         }
         "unencodable" => metrics.messages_dropped.of(DropReason::Unencodable),
-        _ => panic!("nothing is counted as {name}"),
+        _ => panic!("no counter is called {name}"),
     }
 }
 
-/// Whether the text heard is the one that was wanted; keeps what stands where a word is new.
-fn fits(want: &str, heard: &str, words: &mut HashMap<String, String>) -> bool {
-    let (mut rest, parts) = (heard, parts(want).collect::<Vec<_>>());
-    for (at, (literal, name)) in parts.iter().enumerate() {
+/// Whether the received text matches. Stores the text of each new `${name}`.
+fn matches(expected: &str, received: &str, variables: &mut HashMap<String, String>) -> bool {
+    let (mut rest, parts) = (received, parts(expected).collect::<Vec<_>>());
+    for (index, (literal, name)) in parts.iter().enumerate() {
         let Some(after) = rest.strip_prefix(literal) else { return false };
         rest = after;
         let Some(name) = name else { continue };
-        let next = parts.get(at + 1).map_or("", |(literal, _)| literal);
+        let next = parts.get(index + 1).map_or("", |(literal, _)| literal);
         let end = rest.find(next.get(..1).unwrap_or("\n")).unwrap_or(rest.len());
-        let word = words.entry((*name).to_owned()).or_insert_with(|| rest[..end].to_owned());
+        let word = variables.entry((*name).to_owned()).or_insert_with(|| rest[..end].to_owned());
         let Some(after) = rest.strip_prefix(&**word) else { return false };
         rest = after;
     }

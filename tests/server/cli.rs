@@ -1,62 +1,62 @@
-//! The command line as its user meets it: what it prints, where, and how it ends.
+//! The command line: output, error messages and exit codes.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// What ends in time needs none of this; what hangs must not hang the tests.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// A process that hangs must not hang the tests.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The binary without this process's environment, whose variables would configure it.
-fn handclasp(words: &[&str]) -> Command {
+/// The binary, without this process's environment, whose variables would configure it.
+fn handclasp(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_handclasp"));
-    command.args(words).env_clear().stdin(Stdio::null());
+    command.args(args).env_clear().stdin(Stdio::null());
     command
 }
 
-fn run(words: &[&str]) -> (i32, String, String) {
-    ended(&mut handclasp(words))
+fn run(args: &[&str]) -> (i32, String, String) {
+    output_of(&mut handclasp(args))
 }
 
-/// The exit code, what was on stdout and what on stderr.
-fn ended(command: &mut Command) -> (i32, String, String) {
+/// Runs a command, and returns its exit code, stdout and stderr.
+fn output_of(command: &mut Command) -> (i32, String, String) {
     let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let code = code(&mut process);
+    let exit_code = exit_code(&mut process);
     let output = process.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    (code, text(output.stdout), text(output.stderr))
+    (exit_code, text(output.stdout), text(output.stderr))
 }
 
-fn code(process: &mut Child) -> i32 {
-    let until = Instant::now() + PATIENCE;
+fn exit_code(process: &mut Child) -> i32 {
+    let until = Instant::now() + TIMEOUT;
     loop {
         match process.try_wait().unwrap() {
             Some(status) => return status.code().unwrap(),
             None if Instant::now() < until => std::thread::sleep(Duration::from_millis(10)),
             None => {
                 process.kill().unwrap();
-                panic!("the process does not end");
+                panic!("the process does not exit");
             }
         }
     }
 }
 
-/// A broker on a free port, ended with the test.
+/// A broker on a free port, killed when the test ends.
 struct Broker {
     process: Child,
     lines: Vec<String>,
 }
 
 impl Broker {
-    fn start(words: &[&str]) -> Self {
-        Self::saying(2, words)
+    fn start(args: &[&str]) -> Self {
+        Self::with_output_lines(2, args)
     }
 
-    /// One that says so many lines when it starts.
-    fn saying(lines: usize, words: &[&str]) -> Self {
-        let words = [&["serve", "--listen", "127.0.0.1:0"], words].concat();
-        let mut process = handclasp(&words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    /// Starts a broker that prints this many lines at startup.
+    fn with_output_lines(lines: usize, args: &[&str]) -> Self {
+        let args = [&["serve", "--listen", "127.0.0.1:0"], args].concat();
+        let mut process = handclasp(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(process.stdout.as_mut().unwrap());
         let lines = stdout.lines().take(lines).map(Result::unwrap).collect();
         Self { process, lines }
@@ -67,10 +67,10 @@ impl Broker {
         after.split('/').next().unwrap()
     }
 
-    /// The status line that the page's server answers with.
+    /// The status line of the response to a request.
     fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.address()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         BufReader::new(stream).lines().next().unwrap().unwrap()
@@ -90,7 +90,7 @@ impl Drop for Broker {
 }
 
 #[test]
-fn it_says_in_two_lines_where_it_is_and_ends_when_told() {
+fn serve_prints_its_addresses_and_exits_on_sigterm() {
     let mut broker = Broker::start(&[]);
     let address = broker.address().to_owned();
     assert!(!address.ends_with(":0"), "{address}");
@@ -100,25 +100,25 @@ fn it_says_in_two_lines_where_it_is_and_ends_when_told() {
     );
     assert_eq!(broker.get("/healthz"), "HTTP/1.1 200 OK");
     broker.signal("TERM");
-    assert_eq!(code(&mut broker.process), 0);
+    assert_eq!(exit_code(&mut broker.process), 0);
     let mut rest = String::new();
     broker.process.stdout.as_mut().unwrap().read_to_string(&mut rest).unwrap();
     assert_eq!(rest, "");
 }
 
 #[test]
-fn it_says_that_the_page_is_off() {
+fn serve_reports_that_the_page_is_off() {
     let broker = Broker::start(&["--set", "page.enabled=false", "--set", "socket.mounts=/one"]);
     let sockets = format!("sockets  ws://{}/one/websocket", broker.address());
     assert_eq!(broker.lines, ["page     off".to_owned(), sockets]);
 }
 
 #[test]
-fn what_cannot_start_says_why_in_one_line() {
+fn a_failed_start_prints_one_line_with_the_reason() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let metrics = format!("metrics.listen={address}");
-    for (words, said) in [
+    for (args, message) in [
         (["--listen", &address], format!("cannot listen on {address}: Address already in use")),
         (["--set", &metrics], format!("cannot listen on {address}: Address already in use")),
         (["--listen", "nowhere"], "--listen: server.listen: \"nowhere\" is not an ip address".into()),
@@ -126,17 +126,17 @@ fn what_cannot_start_says_why_in_one_line() {
         (["--config", "/none.toml"], "/none.toml: cannot be read: No such file".into()),
         (["--set", "log.level=loud"], "--set: log.level: \"loud\" is not off,".into()),
     ] {
-        let (code, out, err) =
-            run(&[&["serve", "--set", "log.level=error", "--set", "server.listen=127.0.0.1:0"][..], &words].concat());
-        assert_eq!((code, out.as_str(), err.lines().count()), (1, "", 1), "{err}");
-        assert!(err.starts_with(&format!("handclasp: {said}")), "{err}");
+        let (exit_code, out, err) =
+            run(&[&["serve", "--set", "log.level=error", "--set", "server.listen=127.0.0.1:0"][..], &args].concat());
+        assert_eq!((exit_code, out.as_str(), err.lines().count()), (1, "", 1), "{err}");
+        assert!(err.starts_with(&format!("handclasp: {message}")), "{err}");
     }
 }
 
 #[test]
-fn check_says_what_would_start() {
-    let (code, out, err) = run(&["check", "--set", "socket.check_origin=//*.example.com"]);
-    assert_eq!((code, err.as_str()), (0, ""));
+fn check_prints_what_would_start() {
+    let (exit_code, out, err) = run(&["check", "--set", "socket.check_origin=//*.example.com"]);
+    assert_eq!((exit_code, err.as_str()), (0, ""));
     assert_eq!(
         out.lines().collect::<Vec<_>>(),
         [
@@ -149,11 +149,11 @@ fn check_says_what_would_start() {
 }
 
 #[test]
-fn check_says_what_is_wrong_and_where() {
+fn check_prints_each_error_with_its_place() {
     let path = concat!(env!("CARGO_TARGET_TMPDIR"), "/cli.toml");
     std::fs::write(path, "[limits]\nfragment = 2\nqueue_age = 5\n").unwrap();
-    let (code, out, err) = run(&["check", "--config", path]);
-    assert_eq!((code, out.as_str()), (1, ""));
+    let (exit_code, out, err) = run(&["check", "--config", path]);
+    assert_eq!((exit_code, out.as_str()), (1, ""));
     assert_eq!(
         err.lines().collect::<Vec<_>>(),
         [
@@ -164,32 +164,32 @@ fn check_says_what_is_wrong_and_where() {
 }
 
 #[test]
-fn the_environment_configures_it() {
-    let check = |name, value| ended(handclasp(&["check"]).env(name, value));
+fn environment_variables_configure_the_broker() {
+    let check = |name, value| output_of(handclasp(&["check"]).env(name, value));
     assert!(check("HANDCLASP_SERVER_LISTEN", "127.0.0.1:5000").1.contains("http://127.0.0.1:5000/"));
-    let (code, _, err) = check("HANDCLASP_SERVER_LISTENS", "127.0.0.1:5000");
-    assert_eq!(code, 1);
+    let (exit_code, _, err) = check("HANDCLASP_SERVER_LISTENS", "127.0.0.1:5000");
+    assert_eq!(exit_code, 1);
     assert!(err.contains("did you mean HANDCLASP_SERVER_LISTEN?"), "{err}");
     assert_eq!(check("HANDCLASP_CONFIG", "/none.toml").0, 1);
     assert_eq!(check("HANDCLASP_BIN", "target/debug/handclasp").0, 0);
 }
 
 #[test]
-fn it_says_its_version_and_how_it_is_used() {
+fn version_and_help_are_printed() {
     let version = concat!("handclasp ", env!("CARGO_PKG_VERSION"), "\n");
     assert_eq!(run(&["--version"]), (0, version.into(), String::new()));
-    for words in [&["--help"][..], &["serve", "--help"], &["check", "--help"]] {
-        let (code, out, _) = run(words);
-        assert_eq!(code, 0);
+    for args in [&["--help"][..], &["serve", "--help"], &["check", "--help"]] {
+        let (exit_code, out, _) = run(args);
+        assert_eq!(exit_code, 0);
         assert!(out.contains("Examples:") && out.contains("HANDCLASP_SECTION_KEY"), "{out}");
     }
-    for words in [&[][..], &["sevre"], &["serve", "--port", "1"]] {
-        assert_eq!(run(words).0, 2, "{words:?}");
+    for args in [&[][..], &["sevre"], &["serve", "--port", "1"]] {
+        assert_eq!(run(args).0, 2, "{args:?}");
     }
 }
 
 #[test]
-fn the_log_is_json_when_asked() {
+fn the_log_is_json_if_configured() {
     let mut broker = Broker::start(&["--set", "log.format=json", "--set", "log.level=trace"]);
     broker.get("/");
     let mut lines = BufReader::new(broker.process.stderr.take().unwrap()).lines();
@@ -200,9 +200,9 @@ fn the_log_is_json_when_asked() {
 }
 
 #[test]
-fn it_says_where_its_metrics_are() {
+fn serve_prints_the_metrics_address() {
     let metrics = ["--set", "metrics.listen=127.0.0.1:0"];
-    let broker = Broker::saying(3, &metrics);
+    let broker = Broker::with_output_lines(3, &metrics);
     let line = &broker.lines[2];
     let address = line.strip_prefix("metrics  http://").and_then(|rest| rest.strip_suffix("/metrics")).unwrap();
     assert!(!address.ends_with(":0") && TcpStream::connect(address).is_ok(), "{line}");

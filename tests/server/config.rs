@@ -1,4 +1,4 @@
-//! The configuration: what people write in files, variables and flags, and what becomes of it.
+//! The configuration: files, environment variables and flags, their order, and the errors in them.
 
 use handclasp::config::Origins;
 use handclasp::config::{Config, LogFormat, SETTINGS, Setting};
@@ -17,7 +17,7 @@ fn load(file: Option<&Path>, variables: &[(&str, &str)], sets: &[&str]) -> Resul
     Config::load(file, variables, &sets, None).map_err(|errors| errors.to_string())
 }
 
-/// A file of its own for each caller, so that tests may run side by side.
+/// Writes a file with a name of its own for each call, so that tests can run in parallel.
 #[track_caller]
 fn file(text: &str) -> PathBuf {
     let source = std::panic::Location::caller();
@@ -31,7 +31,7 @@ fn assert_lines(errors: &str, expected: &[&str]) {
     assert_eq!(errors.lines().collect::<Vec<_>>(), expected);
 }
 
-/// `config/handclasp.toml` as it must be, from the declarations.
+/// The text that `config/handclasp.toml` must have, generated from the declarations.
 fn documented() -> String {
     let mut text = include_str!("../../config/handclasp.toml")
         .split_inclusive('\n')
@@ -39,10 +39,10 @@ fn documented() -> String {
         .collect::<String>();
     let mut section = "";
     for Setting { key, default, range, description, .. } in SETTINGS {
-        let (of, name) = key.split_once('.').unwrap();
-        if of != section {
-            text += &format!("\n[{of}]\n");
-            section = of;
+        let (key_section, name) = key.split_once('.').unwrap();
+        if key_section != section {
+            text += &format!("\n[{key_section}]\n");
+            section = key_section;
         }
         text += "\n";
         description.iter().for_each(|line| text += &format!("#{line}\n"));
@@ -55,16 +55,16 @@ fn documented() -> String {
 #[test]
 fn the_documented_file_agrees_with_the_declarations() {
     let path = Path::new(ROOT).join("config/handclasp.toml");
-    let (is, must_be) = (std::fs::read_to_string(&path).unwrap(), documented());
-    if is != must_be {
+    let (actual, expected) = (std::fs::read_to_string(&path).unwrap(), documented());
+    if actual != expected {
         let update = std::env::var_os("UPDATE_DOCS").is_some();
-        assert!(update, "{} is not what src/config/schema.rs declares: run UPDATE_DOCS=1 cargo test", path.display());
-        std::fs::write(&path, must_be).unwrap();
+        assert!(update, "{} differs from src/config/schema.rs: run UPDATE_DOCS=1 cargo test", path.display());
+        std::fs::write(&path, expected).unwrap();
     }
 }
 
 #[test]
-fn the_documented_file_says_the_defaults() {
+fn the_documented_file_shows_the_defaults() {
     let path = Path::new(ROOT).join("config/handclasp.toml");
     assert_eq!(load(Some(&path), &[], &[]).unwrap(), Config::default());
     let uncommented: String = std::fs::read_to_string(&path)
@@ -83,14 +83,14 @@ fn the_documented_file_says_the_defaults() {
 }
 
 #[test]
-fn the_files_of_this_project_are_valid() {
+fn the_benchmark_configuration_is_valid() {
     let bench = load(Some(&Path::new(ROOT).join("tests/bench/handclasp.toml")), &[], &[]).unwrap();
     assert!(bench.limits.sockets_per_ip >= 15_000);
     assert_eq!(bench.server.workers, 1);
 }
 
 #[test]
-fn defaults_are_those_of_the_design() {
+fn the_defaults_are_as_documented() {
     let config = Config::default();
     assert_eq!(config, set(&[]).unwrap());
     assert_eq!(config.server.listen, "127.0.0.1:4000".parse().unwrap());
@@ -103,10 +103,10 @@ fn defaults_are_those_of_the_design() {
 }
 
 #[test]
-fn the_ends_of_every_range_are_allowed_and_the_next_values_are_not() {
+fn every_range_includes_its_ends_and_excludes_the_next_values() {
     for Setting { key, range, .. } in SETTINGS {
         let Some((low, high)) = range else { continue };
-        // a spread up to its own bound needs the time to end in
+        // drain.spread may not be longer than drain.timeout
         let with = |value: &str| set(&["drain.timeout=2h", "drain.spread=0s", &format!("{key}={value}")]);
         with(low).unwrap();
         with(high).unwrap();
@@ -123,7 +123,7 @@ fn the_ends_of_every_range_are_allowed_and_the_next_values_are_not() {
 }
 
 #[test]
-fn flags_come_before_variables_before_the_file_before_defaults() {
+fn flags_override_variables_which_override_the_file_which_overrides_defaults() {
     let path =
         file("[limits]\nqueue_bytes = 2_000\nfragments = 2\ntopic_bytes = 200\n[server]\nlisten = \"127.0.0.1:1\"");
     let variables = [("HANDCLASP_LIMITS_FRAGMENTS", "3"), ("HANDCLASP_LIMITS_TOPIC_BYTES", "300"), ("PATH", "/bin")];
@@ -135,7 +135,7 @@ fn flags_come_before_variables_before_the_file_before_defaults() {
 }
 
 #[test]
-fn a_variable_may_name_the_file_and_a_flag_another() {
+fn a_variable_can_name_the_file_and_a_flag_overrides_it() {
     let (named, given) = (file("[limits]\nfragments = 7"), file("[limits]\nfragments = 8"));
     let variables = [("HANDCLASP_CONFIG", named.to_str().unwrap()), ("HANDCLASP_BIN", "x")];
     assert_eq!(load(None, &variables, &[]).unwrap().limits.fragments, 7);
@@ -155,7 +155,7 @@ fn every_key_has_a_variable_of_its_own() {
 }
 
 #[test]
-fn values_of_variables_and_flags_are_toml_or_else_text() {
+fn values_of_variables_and_flags_are_toml_or_plain_text() {
     let config = set(&[
         "server.listen=[::1]:80",
         "limits.queue_bytes=0x1_0000",
@@ -179,7 +179,7 @@ fn values_of_variables_and_flags_are_toml_or_else_text() {
 }
 
 #[test]
-fn all_that_is_wrong_is_said_with_its_line_and_what_was_meant() {
+fn every_error_is_reported_with_its_line_and_a_similar_key() {
     let path = file(
         "listen = 1\n[limits]\nqueue_byte = 1\nfragments = 0\n\n[limit]\nqueue_age = \"1s\"\n[nonsense]\n[log]\nlevel = \"inof\"\n",
     );
@@ -206,7 +206,7 @@ fn all_that_is_wrong_is_said_with_its_line_and_what_was_meant() {
 }
 
 #[test]
-fn broken_toml_is_said_with_its_lines_and_the_rest_still_checked() {
+fn invalid_toml_is_reported_by_line_and_the_flags_are_still_checked() {
     let path = file("[limits]\nfragments = two\n\n[log\n");
     let errors = load(Some(&path), &[], &["limits.fragments=0"]).unwrap_err();
     let starts: Vec<String> = errors.lines().map(|line| line.split(": ").next().unwrap().to_owned()).collect();
@@ -214,7 +214,7 @@ fn broken_toml_is_said_with_its_lines_and_the_rest_still_checked() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_said() {
+fn an_unreadable_file_is_reported() {
     assert_lines(
         &load(Some(Path::new("/none/x.toml")), &[], &[]).unwrap_err(),
         &["/none/x.toml: cannot be read: No such file or directory (os error 2)"],
@@ -222,8 +222,8 @@ fn a_file_that_cannot_be_read_is_said() {
 }
 
 #[test]
-fn words_that_do_not_fit_are_refused() {
-    for errors in [
+fn invalid_values_are_rejected() {
+    for set_text in [
         "server.listen=localhost:4000",
         "server.listen=127.0.0.1",
         "server.trusted_proxies=10.0.0.0/33",
@@ -243,28 +243,28 @@ fn words_that_do_not_fit_are_refused() {
         "log.level=handclasp",
         "log.level=",
     ] {
-        let error = set(&[errors]).unwrap_err();
-        let key = errors.split('=').next().unwrap();
+        let error = set(&[set_text]).unwrap_err();
+        let key = set_text.split('=').next().unwrap();
         assert!(error.starts_with(&format!("--set: {key}: ")) && error.lines().count() == 1, "{error}");
     }
 }
 
 #[test]
-fn a_folder_for_the_page_can_be_given_and_taken_back() {
+fn the_page_folder_can_be_set_and_unset() {
     let given = format!("page.dir={ROOT}");
     assert_eq!(set(&[&given]).unwrap().page.dir.as_deref(), Some(Path::new(ROOT)));
     assert_eq!(set(&[&given, "page.dir="]).unwrap().page.dir, None);
 }
 
 #[test]
-fn nobody_is_told_to_leave_after_the_end() {
+fn drain_spread_may_not_exceed_drain_timeout() {
     let error = set(&["drain.timeout=1s"]).unwrap_err();
     assert!(error.starts_with("drain.spread: 5s is longer than drain.timeout, 1s"), "{error}");
     set(&["drain.timeout=1s", "drain.spread=1s"]).unwrap();
 }
 
 #[test]
-fn ice_servers_are_read_as_browsers_take_them() {
+fn ice_servers_are_serialised_as_browsers_expect() {
     let path = file(
         r#"
         [[peer.ice_servers]]
@@ -284,7 +284,7 @@ fn ice_servers_are_read_as_browsers_take_them() {
 }
 
 #[test]
-fn a_renamed_key_is_answered_with_its_new_name() {
+fn a_renamed_key_is_reported_with_its_new_name() {
     let errors = load(
         Some(&file("[hold]\nbytes = 1\n[limits]\nconnections_per_address = 1")),
         &[("HANDCLASP_SOCKET_JOIN_WITHIN", "5s")],
@@ -302,18 +302,21 @@ fn a_renamed_key_is_answered_with_its_new_name() {
 }
 
 #[test]
-fn ice_servers_that_browsers_would_refuse_are_refused() {
-    for (errors, why) in [
+fn ice_servers_that_browsers_reject_are_rejected() {
+    for (servers, why) in [
         ("[{ urls = [] }]", "entry 1: urls is missing or empty"),
         ("[{ urls = \"stun:a.test\" }, {}]", "entry 2: urls is missing or empty"),
         ("[{ urls = \"turn:a.test\", username = \"u\" }]", "entry 1: a turn url needs a username and a credential"),
-        ("[{ urls = \"turn:a.test\", username = \"u\", secret = \"s\" }]", "entry 1: a secret replaces username and credential"),
+        (
+            "[{ urls = \"turn:a.test\", username = \"u\", secret = \"s\" }]",
+            "entry 1: a secret replaces username and credential",
+        ),
         ("[{ urls = \"stun:a.test\", username = 1 }]", "entry 1: username must be a string"),
         ("[{ urls = \"stun:a.test\", user = \"u\" }]", "entry 1: no such key \"user\""),
         ("[\"stun:a.test\"]", "entry 1: must be {"),
         ("\"stun:a.test\"", "must be a list"),
     ] {
-        let error = set(&[&format!("peer.ice_servers={errors}")]).unwrap_err();
+        let error = set(&[&format!("peer.ice_servers={servers}")]).unwrap_err();
         assert!(error.starts_with(&format!("--set: peer.ice_servers: {why}")), "{error}");
     }
     for url in [
@@ -333,7 +336,7 @@ fn ice_servers_that_browsers_would_refuse_are_refused() {
 }
 
 #[test]
-fn a_credential_is_in_no_error() {
+fn no_error_contains_a_credential() {
     for text in [
         "peer.ice_servers = [{ urls = \"turn:a.test\", credential = \"hunter2\" }]",
         "peer.ice_servers = [{ urls = \"turn:me:hunter2@a.test\", username = \"me\", credential = \"hunter2\" }]",

@@ -1,4 +1,4 @@
-//! The reference pages under `web/docs` and the README, compared with the code: every key, default, metric, close code
+//! Compares the README and the reference pages under `web/docs` with the code: every key, default, metric, close code
 //! and link in them must exist. `UPDATE_DOCS=1 cargo test --test server` rewrites the generated table of keys.
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use crate::common::{get, node};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Second halves of file and package names (`socket.io`), which otherwise look like keys.
+/// Second parts of file and package names (`socket.io`), which would look like keys.
 const EXTENSIONS: [&str; 7] = ["io", "js", "json", "md", "rs", "toml", "yml"];
 
 /// The README and the reference pages.
@@ -53,7 +53,7 @@ fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
 
 // ---- the table of every key
 
-/// What a value is counted in, where that is one word for all keys of its kind.
+/// The unit of a value, by the kind of its key.
 fn unit(Setting { key, default, range, .. }: &Setting) -> &'static str {
     let name = key.rsplit('.').next().unwrap();
     match range {
@@ -72,12 +72,12 @@ fn table_of_keys() -> String {
     let (mut text, mut section) = (String::new(), "");
     for setting in SETTINGS {
         let Setting { key, default, range, description, .. } = setting;
-        let of = key.split('.').next().unwrap();
-        if of != section {
+        let key_section = key.split('.').next().unwrap();
+        if key_section != section {
             text += &format!(
-                "\n### `[{of}]`\n\n| key | default | range | unit | what it is for |\n|---|---|---|---|---|\n"
+                "\n### `[{key_section}]`\n\n| key | default | range | unit | what it is for |\n|---|---|---|---|---|\n"
             );
-            section = of;
+            section = key_section;
         }
         let range = range.map_or("–".to_owned(), |(low, high)| format!("`{low}` to `{high}`"));
         let what = description.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ").replace('|', "\\|");
@@ -93,22 +93,22 @@ fn the_table_of_keys_agrees_with_the_code() {
     let text = page("configuration.md");
     let (before, rest) = text.split_once(BEGIN).unwrap();
     let (written, after) = rest.split_once(END).unwrap();
-    let wanted = table_of_keys();
-    if written == wanted {
+    let expected = table_of_keys();
+    if written == expected {
         return;
     }
     assert!(
         std::env::var_os("UPDATE_DOCS").is_some(),
-        "web/docs/configuration.md is not what the code declares: run UPDATE_DOCS=1 cargo test --test server"
+        "web/docs/configuration.md differs from the code: run UPDATE_DOCS=1 cargo test --test server"
     );
     let path = Path::new(ROOT).join("web/docs/configuration.md");
-    std::fs::write(path, [before, BEGIN, &wanted, END, after].concat()).unwrap();
+    std::fs::write(path, [before, BEGIN, &expected, END, after].concat()).unwrap();
 }
 
 // ---- the table of limits
 
 /// A default as the table of limits shows it: `"5s"` as `5 s`, `65_536` bytes as `64 KiB`, `1_024` as `1,024`.
-fn shown(setting: &Setting) -> String {
+fn display(setting: &Setting) -> String {
     let plain = setting.default.trim_matches('"');
     match unit(setting) {
         "duration" => {
@@ -130,32 +130,32 @@ fn shown(setting: &Setting) -> String {
 }
 
 #[test]
-fn the_table_of_limits_says_the_defaults() {
+fn the_table_of_limits_shows_the_defaults() {
     let text = page("limits.md");
     let mut named = BTreeSet::new();
     for cells in rows(&text) {
         let [limit, keys, default, _] = cells[..] else { continue };
         let defaults: Vec<&str> = default.split("; ").collect();
         for (n, key) in code_spans(keys).enumerate() {
-            let (default, wanted) = (defaults.get(n).copied().unwrap_or_default(), shown(setting(key)));
-            // as whole words
+            let (default, expected) = (defaults.get(n).copied().unwrap_or_default(), display(setting(key)));
+            // compare whole words
             let words = format!(" {} ", default.replace(['(', ')'], " "));
-            assert!(words.contains(&format!(" {wanted} ")), "{key}: {wanted:?}, not {default:?}");
+            assert!(words.contains(&format!(" {expected} ")), "{key}: {expected:?}, not {default:?}");
             named.insert(key);
         }
         let is_fixed = ["config key", "–"].contains(&keys);
         assert!(is_fixed || code_spans(keys).next().is_some(), "{limit}: neither a key nor a dash");
     }
-    let of_limits = |key: &&str| ["limits.", "held_signals.", "drain."].iter().any(|section| key.starts_with(section));
+    let is_limit = |key: &&str| ["limits.", "held_signals.", "drain."].iter().any(|section| key.starts_with(section));
     let missing: Vec<&str> =
-        SETTINGS.iter().map(|setting| setting.key).filter(of_limits).filter(|key| !named.contains(key)).collect();
+        SETTINGS.iter().map(|setting| setting.key).filter(is_limit).filter(|key| !named.contains(key)).collect();
     assert_eq!(missing, [""; 0], "every limit is in the table");
 }
 
 // ---- names
 
 #[test]
-fn every_key_that_the_pages_name_exists() {
+fn every_key_in_the_pages_exists() {
     for (path, text) in pages() {
         for span in code_spans(&text) {
             let key = span.split('=').next().unwrap().trim();
@@ -169,7 +169,7 @@ fn every_key_that_the_pages_name_exists() {
 }
 
 #[actix_web::test]
-async fn every_metric_that_the_pages_and_alerts_name_exists() {
+async fn every_metric_in_the_pages_and_alerts_exists() {
     let node = node(&["metrics.listen=127.0.0.1:0"]);
     let (_, exposed) = get(node.metrics_address().unwrap(), "/metrics").await;
     let families: BTreeSet<&str> =
@@ -181,7 +181,7 @@ async fn every_metric_that_the_pages_and_alerts_name_exists() {
         for (at, _) in text.match_indices("handclasp_") {
             let name = text[at..].split(|c: char| !c.is_ascii_lowercase() && c != '_').next().unwrap();
             let bare = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
-            // the program's own counter is not a node's, and one that ends in _ is the beginning of names
+            // one counter belongs to the process, not the node; a name that ends in `_` is a prefix
             let is_known =
                 families.contains(bare) || name == "handclasp_log_lines_dropped_total" || name.ends_with('_');
             assert!(is_known, "{}: no metric {name}", path.display());
@@ -190,7 +190,7 @@ async fn every_metric_that_the_pages_and_alerts_name_exists() {
 }
 
 #[test]
-fn every_close_code_is_explained() {
+fn every_close_code_is_documented() {
     let text = page("refusals.md");
     for reason in close::ALL {
         let may = if reason.may_reconnect { "yes" } else { "no" };
@@ -213,7 +213,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_has_a_target() {
     for (path, text) in pages() {
         let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         for link in links.filter(|link| !link.starts_with("http")) {

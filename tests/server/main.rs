@@ -1,4 +1,4 @@
-//! The node as a whole: configuration, command line, log, metrics, draining, and the failure of its parts.
+//! The node as a whole: configuration, command line, log, metrics, draining, and failures of its parts.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,12 +1,12 @@
-//! Maps whose keys clients can choose are keyed at random, in each process and each map anew: whoever knows how one
-//! hashes cannot fill a bucket of another. How names spread over the table of topics is counted where the table is;
-//! for all other maps, that they are of the standard library, whose hasher is keyed so, is read off the source.
+//! Maps whose keys clients can choose must use a hasher with a random key per process, so that no client can cause
+//! collisions on purpose. The hasher of the standard library does. This test checks the source for other hashers.
+//! `topic_table.rs`, which gets its hashes from outside, has its own tests of their distribution.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What would make a map another: all that replace the standard hasher, or the map.
-const OTHERS: [&str; 11] = [
+/// Names that indicate another hasher or another map.
+const OTHER_HASHERS: [&str; 11] = [
     "with_hasher",
     "with_capacity_and_hasher",
     "BuildHasherDefault",
@@ -32,17 +32,17 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn every_map_is_keyed_at_random() {
+fn every_map_uses_a_randomly_keyed_hasher() {
     let mut files = Vec::new();
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
     assert!(files.len() > 50, "{} files", files.len());
     for file in files {
         let mut text = fs::read_to_string(&file).unwrap();
         if file.ends_with("src/broker/topic_table.rs") {
-            // it is told each hash, and by whom it is made is counted there
+            // this table does not hash itself, and its own tests check how the hashes are made
             text = text.replace("hashbrown::HashTable", "").replace("hashbrown::hash_table", "");
         }
-        for other in OTHERS {
+        for other in OTHER_HASHERS {
             assert!(!text.contains(other), "{} has {other}: may clients choose the keys of that map?", file.display());
         }
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The parts, from the top down. A file may import its own part and the parts of later lines.
 const PARTS: [&[&str]; 10] = [
-    &["server"],
+    &["server", "testing"],
     &["protocols"],
     &["http"],
     &["sessions"],
@@ -16,7 +16,7 @@ const PARTS: [&[&str]; 10] = [
     &["connections"],
     &["protocol", "metrics"],
     &["message"],
-    &["topic", "close", "refusal", "json", "config", "small_map"],
+    &["topic", "close", "refusal", "json", "config", "small_map", "payload"],
 ];
 
 /// Texts of wire formats, as string literals.

@@ -1,5 +1,5 @@
-//! What this project is built from may be distributed under its own licences: every dependency for this machine,
-//! those of tests included, has a permissive one. Advisories need the network, and are not looked up here.
+//! Every dependency for this platform, including those of tests, has a permissive licence, so the project may be
+//! distributed under its own. Security advisories need the network, and are not checked here.
 
 use serde_json::Value;
 use std::process::Command;
@@ -17,35 +17,35 @@ const PERMISSIVE: [&str; 10] = [
     "Zlib",
 ];
 
-fn output(program: &str, words: &[&str]) -> String {
-    let output = Command::new(program).args(words).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+fn output(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
     assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Every part that AND joins must offer a permissive choice.
+/// Every part joined by `AND` must offer a permissive licence.
 fn is_permissive(expression: &str) -> bool {
-    let plain = |word: &str| PERMISSIVE.contains(&word.trim_matches(|c| c == '(' || c == ')' || c == ' '));
-    expression.replace('/', " OR ").split(" AND ").all(|part| part.split(" OR ").any(plain))
+    let is_listed = |word: &str| PERMISSIVE.contains(&word.trim_matches(|c| c == '(' || c == ')' || c == ' '));
+    expression.replace('/', " OR ").split(" AND ").all(|part| part.split(" OR ").any(is_listed))
 }
 
 #[test]
-fn every_dependency_is_permissive() {
+fn every_dependency_has_a_permissive_licence() {
     let rustc = output("rustc", &["-vV"]);
     let host = rustc.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
-    let words = ["metadata", "--locked", "--format-version", "1", "--filter-platform", host];
-    let metadata: Value = serde_json::from_str(&output(env!("CARGO"), &words)).unwrap();
+    let args = ["metadata", "--locked", "--format-version", "1", "--filter-platform", host];
+    let metadata: Value = serde_json::from_str(&output(env!("CARGO"), &args)).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
-    let strange: Vec<String> = packages
+    let not_permissive: Vec<String> = packages
         .iter()
         .filter(|package| !package["license"].as_str().is_some_and(is_permissive))
         .map(|package| format!("{} {}: {}", package["name"], package["version"], package["license"]))
         .collect();
-    assert!(packages.len() > 20 && strange.is_empty(), "{strange:#?}");
+    assert!(packages.len() > 20 && not_permissive.is_empty(), "{not_permissive:#?}");
 }
 
 #[test]
-fn an_expression_is_read_as_it_is_meant() {
+fn licence_expressions_are_evaluated() {
     for good in ["MIT", "MIT/Apache-2.0", "GPL-3.0 OR MIT", "(MIT OR Apache-2.0) AND Unicode-3.0"] {
         assert!(is_permissive(good), "{good}");
     }

@@ -1,4 +1,4 @@
-//! Rules that are checked in the source files and in the dependencies, without running a node.
+//! Rules for source files and dependencies, checked without running a node.
 
 mod hashing;
 mod layout;

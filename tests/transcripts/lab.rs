@@ -1,4 +1,5 @@
-//! The channels of the transcripts' own mounts, `/lab` and its kin: whatever a channel can do, on a word of the client.
+//! The channels of the transcripts' own mounts, `/lab`, `/lab.io` and `/lab.eio`. They do everything that a channel can
+//! do, each on an event of its own.
 
 use std::collections::HashMap;
 use std::panic::resume_unwind;
@@ -9,29 +10,29 @@ use handclasp::channels::{ChannelHandle, Info, ReplyHandle};
 use handclasp::message::Status;
 use handclasp::{Channel, Context, Endpoint, Join, Mount, Payload, Reply, Router, SocketInit, Topic};
 
-/// Joins that wait to be let in, by topic.
+/// Pending joins, by topic.
 type Gates = Arc<Mutex<HashMap<String, ChannelHandle>>>;
 
-/// `/lab`; with the param `id`, the socket's own id is `users:<id>`.
+/// The mount `/lab`. With the param `id`, the socket's own id is `users:<id>`.
 fn mount() -> Mount {
     let gates = Gates::default();
     let router = Router::new()
         .channel("lab:first", |_| First)
         .channel("exact", |_| First)
-        .channel("lab:*", move |_| Lab { gates: gates.clone(), does: String::new(), owed: Vec::new() });
+        .channel("lab:*", move |_| Lab { gates: gates.clone(), does: String::new(), pending_replies: Vec::new() });
     Mount::new("/lab", router).connect(|info| {
         let id = info.param("id").map(|id| Topic::parse(&format!("users:{id}")).unwrap());
         Ok(id.map_or_else(SocketInit::default, |id| SocketInit::default().id(id)))
     })
 }
 
-/// The mount of every protocol; the channels of `/lab.io` are namespaces, all the same.
+/// The mounts of all protocols. `/lab.io` has the same channels as namespaces.
 pub fn mounts(endpoint: Endpoint) -> Endpoint {
     let gates = Gates::default();
     let names = ["/", "/other", "/third", "/fourth", "/wait"];
     let namespaces = names.into_iter().fold(Router::new(), |router, name| {
         let gates = gates.clone();
-        router.channel(name, move |_| Lab { gates: gates.clone(), does: String::new(), owed: Vec::new() })
+        router.channel(name, move |_| Lab { gates: gates.clone(), does: String::new(), pending_replies: Vec::new() })
     });
     endpoint
         .mount(mount())
@@ -49,7 +50,7 @@ impl Channel for Echo {
     }
 }
 
-/// Says who it is, and knows no event.
+/// Replies to its join, and handles no event.
 struct First;
 
 impl Channel for First {
@@ -60,23 +61,23 @@ impl Channel for First {
 
 struct Lab {
     gates: Gates,
-    /// What its join asked it to do.
+    /// What the join payload asked for.
     does: String,
-    owed: Vec<ReplyHandle>,
+    pending_replies: Vec<ReplyHandle>,
 }
 
 #[derive(Default, serde::Deserialize)]
-struct Wish {
+struct JoinParams {
     #[serde(default)]
     does: String,
 }
 
-/// The word to open a gate.
+/// Completes a pending join.
 struct Open;
 
 impl Channel for Lab {
     fn join(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Join {
-        self.does = payload.parse::<Wish>().unwrap_or_default().does;
+        self.does = payload.parse::<JoinParams>().unwrap_or_default().does;
         match &*self.does {
             "crash" => crash(),
             "refuse" => Join::error("unauthorized"),
@@ -117,10 +118,14 @@ impl Channel for Lab {
             "shout secretly" => ctx.broadcast("secret", payload.clone()),
             "shout in vain" => ctx.broadcast("unheard", payload.clone()),
             "later" => {
-                self.owed.push(ctx.reply_handle());
+                self.pending_replies.push(ctx.reply_handle());
                 return Reply::NoReply;
             }
-            "now" => self.owed.drain(..).rev().for_each(|owed| drop(std::thread::spawn(|| owed.reply(late())).join())),
+            "now" => self
+                .pending_replies
+                .drain(..)
+                .rev()
+                .for_each(|pending_replies| drop(std::thread::spawn(|| pending_replies.reply(late())).join())),
             "open" => {
                 // Socket.IO's payloads are lists of arguments
                 let one = || payload.parse::<(String,)>().map(|(name,)| name);
@@ -166,7 +171,7 @@ fn object(text: &str) -> Payload {
     Payload::json(&serde_json::from_str::<serde_json::Value>(text).unwrap()).unwrap()
 }
 
-/// A panic that says nothing on the way, so that the output of the tests stays readable.
+/// Panics without output, so that the output of the tests stays readable.
 fn crash() -> ! {
     resume_unwind(Box::new("boom"))
 }

@@ -1,9 +1,10 @@
-//! How a line of a transcript is written: `${300*x}`, `${name}`, and bytes as `00 ff "text"`. What the lines mean
-//! is in the runner, `tests/protocols/transcripts.rs`; the fuzz targets read them too, for what clients say.
+//! The syntax of a transcript line: `${300*x}`, `${name}`, and bytes as `00 ff "text"`.
+//! `tests/protocols/transcripts.rs` says what the lines mean and runs them. The fuzz targets also use this file, to
+//! read the clients' messages.
 
 use std::collections::HashMap;
 
-/// Writes out every `${300*x}`.
+/// Expands every `${300*x}`.
 pub(super) fn repeated(text: &str) -> String {
     let mut out = String::new();
     for (literal, inner) in parts(text) {
@@ -17,13 +18,13 @@ pub(super) fn repeated(text: &str) -> String {
     out
 }
 
-/// Puts the words in that are known.
-pub(super) fn filled(text: &str, words: &HashMap<String, String>) -> String {
-    let known = |name: &str| words.get(name).cloned().unwrap_or_else(|| format!("${{{name}}}"));
+/// Replaces every known `${name}`.
+pub(super) fn filled(text: &str, variables: &HashMap<String, String>) -> String {
+    let known = |name: &str| variables.get(name).cloned().unwrap_or_else(|| format!("${{{name}}}"));
     parts(text).map(|(literal, name)| literal.to_owned() + &name.map(known).unwrap_or_default()).collect()
 }
 
-/// Cuts at every `${...}`: what stands before it, and what stands in it.
+/// Splits at every `${...}`, into the text before it and its content.
 pub(super) fn parts(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
@@ -35,7 +36,7 @@ pub(super) fn parts(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     })
 }
 
-/// Reads `00 ff "text" 'text'`.
+/// Parses `00 ff "text" 'text'`.
 pub(super) fn bytes(mut text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     loop {
@@ -47,7 +48,7 @@ pub(super) fn bytes(mut text: &str) -> Vec<u8> {
             text = rest;
         } else {
             let (byte, rest) = text.split_once(' ').unwrap_or((text, ""));
-            out.push(u8::from_str_radix(byte, 16).unwrap_or_else(|_| panic!("{byte:?} is no byte")));
+            out.push(u8::from_str_radix(byte, 16).unwrap_or_else(|_| panic!("{byte:?} is not a byte")));
             text = rest;
         }
     }

@@ -1,6 +1,7 @@
 //! How a socket runs its channels: one function at a time, and then what it has asked for. A channel that
 //! panics has crashed, and nothing else.
 
+use super::Socket;
 use crate::channels::channel::DynChannel;
 use crate::channels::context::{Action, CallbackOutcome, Context};
 use crate::channels::effect::Effect;
@@ -8,7 +9,6 @@ use crate::channels::reply::TerminateReason;
 use crate::channels::reply::{Join, Reply};
 use crate::message::{Event, Payload, Reach, Ref};
 use crate::refusal::PushRefusal;
-use crate::sessions::socket::Socket;
 use crate::sessions::socket::channel_server::{Callback, Crashed};
 use crate::topic::Topic;
 

@@ -7,6 +7,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::Socket;
 use crate::channels::channel::{Channel, DynChannel};
 use crate::channels::context::Context;
 use crate::channels::effect::Effect;
@@ -14,7 +15,6 @@ use crate::channels::reply::{Join, LimitError, TerminateReason};
 use crate::connections::token_bucket::RateVerdict;
 use crate::message::{JoinId, Outbound, Payload, Ref, Status};
 use crate::refusal::JoinRefusal;
-use crate::sessions::socket::Socket;
 use crate::sessions::socket::channel_server::{Backlog, ChannelServer, PendingJoin, QueuedPush};
 use crate::topic::Topic;
 
@@ -85,7 +85,7 @@ impl Socket {
         self.terminate(topic, TerminateReason::Replaced);
         let Some(mut old) = self.remove_join(topic) else { return PendingJoin::default() };
         let (id, join_ref, pending) = (old.id, old.join_ref.take(), old.pending.take());
-        self.drop_server(topic, old);
+        self.drop_server(topic, *old);
         let Some(mut pending) = pending else { return PendingJoin::after(id, join_ref) };
         self.refuse_backlog(topic, std::mem::take(&mut pending.backlog));
         PendingJoin::instead_of(id, join_ref, *pending)
@@ -124,7 +124,7 @@ impl Socket {
             self.reply(join_ref, reference, topic, Status::Error, payload.clone());
         }
         self.reply(server.join_ref.take(), pending.reference, topic, Status::Error, payload);
-        self.drop_server(topic, server);
+        self.drop_server(topic, *server);
         self.close_all(topic, pending.closing);
         if let Some(join) = pending.replaces {
             self.effects.push_back(Effect::Unsubscribe(join));
@@ -214,7 +214,7 @@ impl Socket {
     }
 
     /// The end of a channel's life in the socket: what was said to it meanwhile is answered.
-    pub(crate) fn drop_server(&mut self, topic: &Topic, mut server: Box<ChannelServer>) {
+    pub(crate) fn drop_server(&mut self, topic: &Topic, mut server: ChannelServer) {
         let backlog = server.take_awaiting();
         server.drop_channel();
         self.refuse_backlog(topic, backlog);

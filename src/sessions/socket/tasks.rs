@@ -1,19 +1,10 @@
-//! A socket's running tasks: to which join each belongs, what waits for it, and its result.
+//! How a socket starts the tasks of its channels, hands them their results, and aborts them.
 
-use std::collections::HashMap;
-
+use super::Socket;
+use crate::channels::context::NewTask;
 use crate::channels::effect::Effect;
-use crate::channels::tasks::{NewTask, Task};
 use crate::message::{JoinId, TaskId};
-use crate::sessions::socket::Socket;
 use crate::topic::Topic;
-
-/// The tasks of a socket that has ever had one.
-#[derive(Default)]
-pub(crate) struct Tasks {
-    last: u32,
-    running: HashMap<TaskId, (JoinId, Task)>,
-}
 
 impl Socket {
     /// Starts a task for the join of `owner`, unless the join is over.
@@ -25,19 +16,16 @@ impl Socket {
         if task.is_ordered {
             server.await_task();
         }
-        let tasks = self.tasks.get_or_insert_default();
-        tasks.last += 1;
-        let id = TaskId(tasks.last);
-        tasks.running.insert(id, (server.id, task));
+        let id = self.tasks.get_or_insert_default().add(server.id, task);
         self.effects.push_back(Effect::Spawn { id, future });
     }
 
     /// A future is ready: the channel gets its output, and then what has waited for that.
     pub(crate) fn task_done(&mut self, id: TaskId) {
-        let Some((join, task)) = self.tasks.as_mut().and_then(|tasks| tasks.running.remove(&id)) else { return };
+        let Some((join, task)) = self.tasks.as_mut().and_then(|tasks| tasks.remove(id)) else { return };
         self.client.tasks_left += 1;
         let (Some(topic), Some(completion)) = (self.topic_of(join), task.take_result()) else { return };
-        self.run_and_reply(&topic, &task.reference, completion);
+        self.run_and_reply(&topic, &task.reference, |channel, ctx| completion(channel, ctx));
         if !task.is_ordered {
             return;
         }
@@ -49,7 +37,6 @@ impl Socket {
     /// A join has ended: its futures are dropped.
     pub(crate) fn abort_tasks(&mut self, join: JoinId) {
         let Some(tasks) = &mut self.tasks else { return };
-        let aborted = tasks.running.extract_if(|_, (owner, _)| *owner == join).count();
-        self.client.tasks_left += aborted;
+        self.client.tasks_left += tasks.abort(join);
     }
 }

@@ -1,5 +1,5 @@
-//! A WebSocket client that costs far less than any server it talks to, so that the load is never what is measured.
-//! It reads and writes whole text messages; what they say is in `dialect`.
+//! A WebSocket client that uses far less CPU time than any server under test, so that it never limits the load. It
+//! sends and receives whole text messages, which `dialect` encodes.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -14,31 +14,33 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpSocket;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-/// Clients come from so many loopback addresses, in turn, since one address has ports for 28,000 connections only.
-const SOURCES: u8 = 16;
-/// What is read at a time.
+/// The number of loopback addresses that clients connect from, in turn. One address has ports for 28,000 connections
+/// only.
+const SOURCE_ADDRESSES: u8 = 16;
+/// How many bytes one read takes.
 const CHUNK: usize = 64 * 1024;
 const TEXT: u8 = 0x81;
 const CLOSE: u8 = 0x88;
 
 thread_local! {
     static NEXT_SOURCE: Cell<u8> = const { Cell::new(0) };
-    /// Where all read into: a buffer for each of thousands would take more memory than the servers.
+    /// The read buffer of all clients. One buffer for each of thousands of clients would take more memory than the
+    /// servers.
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK]);
 }
 
-/// One connection. Dropping it, and every [`Voice`] of it, hangs up.
+/// One connection. It closes when the client and every [`Sender`] of it are dropped.
 pub struct Client {
-    ear: OwnedReadHalf,
-    voice: Voice,
+    reader: OwnedReadHalf,
+    sender: Sender,
     input: Vec<u8>,
-    /// How much of the input has been handed out.
-    taken: usize,
+    /// How much of the input has been returned.
+    consumed: usize,
 }
 
-/// The half of a client that speaks. Cloning it copies a pointer.
+/// The write half of a client. Cloning it copies a pointer.
 #[derive(Clone)]
-pub struct Voice(Rc<OwnedWriteHalf>);
+pub struct Sender(Rc<OwnedWriteHalf>);
 
 impl Client {
     pub async fn connect(server: SocketAddr, path: &str) -> io::Result<Self> {
@@ -46,8 +48,8 @@ impl Client {
         socket.bind(source())?;
         let stream = socket.connect(server).await?;
         stream.set_nodelay(true)?;
-        let (ear, voice) = stream.into_split();
-        let mut client = Self { ear, voice: Voice(Rc::new(voice)), input: Vec::new(), taken: 0 };
+        let (reader, sender) = stream.into_split();
+        let mut client = Self { reader, sender: Sender(Rc::new(sender)), input: Vec::new(), consumed: 0 };
         client.upgrade(server, path).await?;
         Ok(client)
     }
@@ -57,35 +59,35 @@ impl Client {
             "GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );
-        self.voice.write(request.as_bytes()).await?;
+        self.sender.write(request.as_bytes()).await?;
         let end = loop {
             match memmem::find(&self.input, b"\r\n\r\n") {
                 Some(end) => break end,
                 None => self.read().await?,
             }
         };
-        self.taken = end + 4;
+        self.consumed = end + 4;
         if self.input.starts_with(b"HTTP/1.1 101") {
             return Ok(());
         }
         Err(Error::other(String::from_utf8_lossy(&self.input[..end]).into_owned()))
     }
 
-    pub fn voice(&self) -> Voice {
-        self.voice.clone()
+    pub fn sender(&self) -> Sender {
+        self.sender.clone()
     }
 
-    pub async fn say(&self, text: &str) -> io::Result<()> {
-        self.voice.say(text).await
+    pub async fn send(&self, text: &str) -> io::Result<()> {
+        self.sender.send(text).await
     }
 
-    /// The next text. That the server ends the connection is an error.
-    pub async fn hear(&mut self) -> io::Result<&[u8]> {
+    /// The next text message. A closed connection is an error.
+    pub async fn receive(&mut self) -> io::Result<&[u8]> {
         loop {
-            self.forget();
-            if let Some((first, from, to)) = frame(&self.input[self.taken..]) {
-                let text = self.taken + from..self.taken + to;
-                self.taken = text.end;
+            self.release();
+            if let Some((first, from, to)) = frame(&self.input[self.consumed..]) {
+                let text = self.consumed + from..self.consumed + to;
+                self.consumed = text.end;
                 match first {
                     TEXT => return Ok(&self.input[text]),
                     CLOSE => return Err(Error::new(ErrorKind::ConnectionAborted, "closed by the server")),
@@ -96,12 +98,12 @@ impl Client {
         }
     }
 
-    /// Says goodbye, and waits until the server has hung up.
-    pub async fn leave(mut self) -> io::Result<()> {
-        self.voice.write(&masked(CLOSE, &1000_u16.to_be_bytes())).await?;
+    /// Sends a close frame, and waits until the server has closed the connection.
+    pub async fn close(mut self) -> io::Result<()> {
+        self.sender.write(&masked(CLOSE, &1000_u16.to_be_bytes())).await?;
         loop {
-            self.taken = self.input.len();
-            self.forget();
+            self.consumed = self.input.len();
+            self.release();
             match self.read().await {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
@@ -110,14 +112,14 @@ impl Client {
         }
     }
 
-    /// Lets go of what has been handed out, and of the memory that it took: there are thousands of clients.
-    fn forget(&mut self) {
-        if self.taken == self.input.len() {
+    /// Releases the memory of input that has been returned: there are thousands of clients.
+    fn release(&mut self) {
+        if self.consumed == self.input.len() {
             self.input.clear();
-            self.taken = 0;
-        } else if self.taken > CHUNK {
-            self.input.drain(..self.taken);
-            self.taken = 0;
+            self.consumed = 0;
+        } else if self.consumed > CHUNK {
+            self.input.drain(..self.consumed);
+            self.consumed = 0;
         }
     }
 
@@ -127,7 +129,7 @@ impl Client {
 
     fn poll_read(&mut self, context: &mut Context<'_>, scratch: &mut [u8]) -> Poll<io::Result<()>> {
         let mut chunk = ReadBuf::new(scratch);
-        ready!(Pin::new(&mut self.ear).poll_read(context, &mut chunk))?;
+        ready!(Pin::new(&mut self.reader).poll_read(context, &mut chunk))?;
         if chunk.filled().is_empty() {
             return Poll::Ready(Err(ErrorKind::UnexpectedEof.into()));
         }
@@ -136,8 +138,8 @@ impl Client {
     }
 }
 
-impl Voice {
-    pub async fn say(&self, text: &str) -> io::Result<()> {
+impl Sender {
+    pub async fn send(&self, text: &str) -> io::Result<()> {
         self.write(&masked(TEXT, text.as_bytes())).await
     }
 
@@ -154,12 +156,12 @@ impl Voice {
 }
 
 fn source() -> SocketAddr {
-    let turn = NEXT_SOURCE.get();
-    NEXT_SOURCE.set((turn + 1) % SOURCES);
-    (Ipv4Addr::new(127, 0, 0, 2 + turn), 0).into()
+    let index = NEXT_SOURCE.get();
+    NEXT_SOURCE.set((index + 1) % SOURCE_ADDRESSES);
+    (Ipv4Addr::new(127, 0, 0, 2 + index), 0).into()
 }
 
-/// A whole frame at the start of `bytes`: its first byte, and where its payload begins and ends.
+/// A whole frame at the start of `bytes`: its first byte, and the range of its payload.
 fn frame(bytes: &[u8]) -> Option<(u8, usize, usize)> {
     let (from, length) = match bytes.get(1)? {
         126 => (4, u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?).into()),
@@ -169,7 +171,7 @@ fn frame(bytes: &[u8]) -> Option<(u8, usize, usize)> {
     (bytes.len() >= from + length).then_some((bytes[0], from, from + length))
 }
 
-/// A client's frame, masked with zeros: the payload is its own mask, and the server unmasks it all the same.
+/// A client frame with a masking key of zero. The server still has to unmask it.
 fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = Vec::with_capacity(payload.len() + 14);
     frame.push(first);

@@ -4,29 +4,29 @@ use std::fs;
 use std::io::{self, Error};
 use std::path::{Path, PathBuf};
 
+use crate::chart;
 use crate::micro;
-use crate::picture;
 use crate::results::{Results, Step};
 
 /// The page that shows the results, and the markers around them.
 const PAGE: &str = "web/docs/costs.md";
 const BEGIN: &str = "<!-- bench: written by make bench-docs -->\n";
 const END: &str = "<!-- /bench -->\n";
-/// The picture, in the folder of the page.
-const PICTURE: &str = "costs.svg";
+/// The chart, in the folder of the page.
+const CHART: &str = "costs.svg";
 
 /// Writes `results.json`, `results.md` and `results.svg`, and returns their folder.
-pub fn keep(results: &Results) -> io::Result<PathBuf> {
+pub fn store(results: &Results) -> io::Result<PathBuf> {
     let folder = folder();
     fs::create_dir_all(&folder)?;
     fs::write(folder.join("results.json"), serde_json::to_string_pretty(results)? + "\n")?;
     fs::write(folder.join("results.md"), format!("# What the broker costs\n\n{}", results.table()))?;
-    fs::write(folder.join("results.svg"), picture::draw(results))?;
+    fs::write(folder.join("results.svg"), chart::draw(results))?;
     Ok(folder)
 }
 
-/// Writes the last results into the page. Running it twice changes nothing.
-pub fn show() -> io::Result<()> {
+/// Writes the last results into the page. Running it twice has no further effect.
+pub fn update_page() -> io::Result<()> {
     let json = fs::read(folder().join("results.json"))
         .map_err(|error| Error::other(format!("{error}: run make bench first")))?;
     let results: Results = serde_json::from_slice(&json)?;
@@ -40,11 +40,10 @@ pub fn show() -> io::Result<()> {
     let (_, after) = rest.split_once(END).ok_or_else(|| no_marker(END.trim_end()))?;
     let table = results.table();
     let (caption, tables) = table.split_once('\n').unwrap_or_default();
-    let shown = format!(
-        "![Bar chart: CPU time or memory of the server for each kind of work]({PICTURE})\n\n{caption}\n{tables}"
-    );
-    fs::write(&page, [before, BEGIN, &shown, END, after].concat())?;
-    fs::write(page.with_file_name(PICTURE), picture::draw(&results))
+    let section =
+        format!("![Bar chart: CPU time or memory of the server for each kind of work]({CHART})\n\n{caption}\n{tables}");
+    fs::write(&page, [before, BEGIN, &section, END, after].concat())?;
+    fs::write(page.with_file_name(CHART), chart::draw(&results))
 }
 
 /// The results of the micro benches, if they ran before.

@@ -1,8 +1,8 @@
-//! The least that the work takes on one core: a bare loop around epoll that reads, looks up and writes. It checks
-//! nothing, bounds nothing and believes everybody, so it is a yardstick and not a server. One wait, one read and one
-//! write a connection for whatever has come in the meantime. What the protocols want to hear is in `words`.
+//! The lower bound for the work on one core: a bare epoll loop that reads, looks up and writes. It checks nothing and
+//! has no limits, so it is a reference and not a server. For each connection it needs one wait, one read and one write
+//! for all messages that have arrived in the meantime. `protocols` handles the messages.
 
-mod words;
+mod protocols;
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
@@ -10,17 +10,17 @@ use std::io::{self, ErrorKind, Read, Write};
 use memchr::memmem;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Registry, Token};
+use protocols::Protocol;
 use slab::Slab;
-use words::Talk;
 
 const LISTENER: Token = Token(usize::MAX);
 const CHUNK: usize = 64 * 1024;
-/// How large a buffer is kept for what comes next.
-const KEPT: usize = 4 * 1024;
+/// The largest buffer that is kept for later messages.
+const MAX_KEPT: usize = 4 * 1024;
 const TEXT: u8 = 0x81;
 const OPCODE_TEXT: u8 = 1;
 const OPCODE_CLOSE: u8 = 8;
-/// It answers the one key that our clients send.
+/// The response to the one key that the clients here send.
 const ACCEPT: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                       Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
@@ -28,25 +28,25 @@ struct Connection {
     stream: TcpStream,
     input: Vec<u8>,
     output: Vec<u8>,
-    /// None before the upgrade.
-    talk: Option<Talk>,
+    /// `None` before the upgrade.
+    protocol: Option<Protocol>,
     names: Vec<String>,
-    /// Has something to write, and stands on the list of those.
-    due: bool,
-    /// The kernel has not taken all of it.
-    stuck: bool,
+    /// Whether there is output, and the connection is on the list of those.
+    has_output: bool,
+    /// Whether the kernel did not accept all of the output.
+    is_blocked: bool,
 }
 
-/// Everybody, and who is where.
+/// All connections, and the members of each topic, name and room.
 #[derive(Default)]
 struct Hub {
     connections: Slab<Connection>,
     members: HashMap<String, Vec<usize>>,
-    due: Vec<usize>,
-    gone: Vec<usize>,
+    with_output: Vec<usize>,
+    closed: Vec<usize>,
 }
 
-/// Serves until it is killed. It says on which port.
+/// Serves until it is killed. Prints its port.
 pub fn run() -> io::Result<()> {
     let mut poll = Poll::new()?;
     let mut listener = TcpListener::bind(([127, 0, 0, 1], 0).into())?;
@@ -60,7 +60,7 @@ pub fn run() -> io::Result<()> {
                 LISTENER => hub.accept(&listener, poll.registry())?,
                 Token(key) => {
                     if event.is_writable() {
-                        hub.is_due(key);
+                        hub.queue_output(key);
                     }
                     if event.is_readable() {
                         hub.read(key, &mut chunk);
@@ -69,7 +69,7 @@ pub fn run() -> io::Result<()> {
             }
         }
         hub.write_all(poll.registry());
-        hub.bury();
+        hub.remove_closed();
     }
 }
 
@@ -80,56 +80,64 @@ impl Hub {
             let entry = self.connections.vacant_entry();
             registry.register(&mut stream, Token(entry.key()), Interest::READABLE)?;
             let (input, output, names) = Default::default();
-            entry.insert(Connection { stream, input, output, talk: None, names, due: false, stuck: false });
+            entry.insert(Connection {
+                stream,
+                input,
+                output,
+                protocol: None,
+                names,
+                has_output: false,
+                is_blocked: false,
+            });
         }
         Ok(())
     }
 
-    fn is_due(&mut self, key: usize) {
-        if let Some(connection) = self.connections.get_mut(key).filter(|connection| !connection.due) {
-            connection.due = true;
-            self.due.push(key);
+    fn queue_output(&mut self, key: usize) {
+        if let Some(connection) = self.connections.get_mut(key).filter(|connection| !connection.has_output) {
+            connection.has_output = true;
+            self.with_output.push(key);
         }
     }
 
     fn read(&mut self, key: usize, chunk: &mut [u8]) {
         while let Some(connection) = self.connections.get_mut(key) {
             match connection.stream.read(chunk) {
-                Ok(0) => return self.gone.push(key),
+                Ok(0) => return self.closed.push(key),
                 Ok(read) => {
                     connection.input.extend_from_slice(&chunk[..read]);
-                    self.understand(key);
+                    self.handle_input(key);
                     if read < chunk.len() {
                         return;
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(_) => return self.gone.push(key),
+                Err(_) => return self.closed.push(key),
             }
         }
     }
 
-    /// Takes what is whole from the input.
-    fn understand(&mut self, key: usize) {
+    /// Handles all whole frames in the input.
+    fn handle_input(&mut self, key: usize) {
         let mut input = std::mem::take(&mut self.connections[key].input);
-        let mut taken = 0;
-        if self.connections[key].talk.is_none() {
+        let mut consumed = 0;
+        if self.connections[key].protocol.is_none() {
             let Some(end) = memmem::find(&input, b"\r\n\r\n") else {
                 self.connections[key].input = input;
                 return;
             };
             self.upgrade(key, &input[..end]);
-            taken = end + 4;
+            consumed = end + 4;
         }
-        while let Some((opcode, from, to)) = unmasked(&mut input[taken..]) {
+        while let Some((opcode, from, to)) = unmasked(&mut input[consumed..]) {
             match opcode {
-                OPCODE_TEXT => self.hear(key, &input[taken + from..taken + to]),
-                OPCODE_CLOSE => self.gone.push(key),
+                OPCODE_TEXT => self.handle_message(key, &input[consumed + from..consumed + to]),
+                OPCODE_CLOSE => self.closed.push(key),
                 _ => {}
             }
-            taken += to;
+            consumed += to;
         }
-        input.drain(..taken);
+        input.drain(..consumed);
         if input.is_empty() {
             input = Vec::new();
         }
@@ -138,44 +146,44 @@ impl Hub {
 
     fn upgrade(&mut self, key: usize, request: &[u8]) {
         self.connections[key].output.extend_from_slice(ACCEPT.as_bytes());
-        self.is_due(key);
-        self.welcome(key, &String::from_utf8_lossy(request));
+        self.queue_output(key);
+        self.open(key, &String::from_utf8_lossy(request));
     }
 
-    /// Puts a connection on a topic, under a name, into a room.
+    /// Adds a connection to a topic, name or room.
     fn join(&mut self, key: usize, name: &str) {
         self.members.entry(name.to_owned()).or_default().push(key);
         self.connections[key].names.push(name.to_owned());
     }
 
-    fn tell(&mut self, key: usize, text: &[u8]) {
+    fn send(&mut self, key: usize, text: &[u8]) {
         if let Some(connection) = self.connections.get_mut(key) {
-            connection.put(text, key, &mut self.due);
+            connection.put(text, key, &mut self.with_output);
         }
     }
 
-    /// Tells all under that name but one.
-    fn tell_others(&mut self, name: &str, but: usize, text: &[u8]) {
+    /// Sends a text to all members except one.
+    fn send_to_others(&mut self, name: &str, except: usize, text: &[u8]) {
         let Some(members) = self.members.get(name) else { return };
-        for member in members.iter().filter(|member| **member != but) {
+        for member in members.iter().filter(|member| **member != except) {
             if let Some(connection) = self.connections.get_mut(*member) {
-                connection.put(text, *member, &mut self.due);
+                connection.put(text, *member, &mut self.with_output);
             }
         }
     }
 
     fn write_all(&mut self, registry: &Registry) {
-        for key in std::mem::take(&mut self.due) {
+        for key in std::mem::take(&mut self.with_output) {
             let Some(connection) = self.connections.get_mut(key) else { continue };
-            connection.due = false;
+            connection.has_output = false;
             if connection.write(registry, key).is_err() {
-                self.gone.push(key);
+                self.closed.push(key);
             }
         }
     }
 
-    fn bury(&mut self) {
-        for key in std::mem::take(&mut self.gone) {
+    fn remove_closed(&mut self) {
+        for key in std::mem::take(&mut self.closed) {
             let Some(connection) = self.connections.try_remove(key) else { continue };
             for name in connection.names {
                 let Some(members) = self.members.get_mut(&name) else { continue };
@@ -189,11 +197,11 @@ impl Hub {
 }
 
 impl Connection {
-    fn put(&mut self, text: &[u8], key: usize, due: &mut Vec<usize>) {
+    fn put(&mut self, text: &[u8], key: usize, with_output: &mut Vec<usize>) {
         put(&mut self.output, text);
-        if !self.due {
-            self.due = true;
-            due.push(key);
+        if !self.has_output {
+            self.has_output = true;
+            with_output.push(key);
         }
     }
 
@@ -207,19 +215,19 @@ impl Connection {
             }
         }
         self.output.drain(..written);
-        if self.output.capacity() > KEPT {
+        if self.output.capacity() > MAX_KEPT {
             self.output.shrink_to_fit();
         }
-        if self.stuck == self.output.is_empty() {
-            self.stuck = !self.stuck;
-            let more = if self.stuck { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        if self.is_blocked == self.output.is_empty() {
+            self.is_blocked = !self.is_blocked;
+            let more = if self.is_blocked { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
             registry.reregister(&mut self.stream, Token(key), more)?;
         }
         Ok(())
     }
 }
 
-/// Unmasks the frame at the start of `bytes`, if it is whole: its opcode, and where its payload begins and ends.
+/// Unmasks the frame at the start of `bytes`, if it is complete. Returns its opcode and the range of its payload.
 fn unmasked(bytes: &mut [u8]) -> Option<(u8, usize, usize)> {
     let (header, length) = match bytes.get(1)? & 0x7F {
         126 => (4, u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?).into()),

@@ -1,5 +1,5 @@
-//! What servers are given to do: signals between pairs, messages to a room, whole handshakes, connections that come
-//! and go. Each starts and goes on for as long as the measurement lasts; what it does counts on a [`Meter`].
+//! The loads: signals between pairs, messages to a room, whole handshakes, and connections that open and close. Each
+//! runs for the whole measurement, and counts its work on a [`Meter`].
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -9,20 +9,20 @@ use std::rc::Rc;
 
 use futures_util::{StreamExt, TryStreamExt, future, stream};
 
-use crate::client::{Client, Voice};
-use crate::dialect::{Dialect, Seat, now, said_at};
+use crate::client::{Client, Sender};
+use crate::dialect::{Dialect, Position, now, sent_at};
 use crate::meter::Meter;
 
-/// What is said in a relay and in a room, and what an offer and a candidate hold, in bytes.
-const WORDS: usize = 200;
+/// Sizes of a message in the relay and the room, of an offer, and of a candidate, in bytes.
+const MESSAGE: usize = 200;
 const OFFER: usize = 2_400;
 const CANDIDATE: usize = 150;
-/// Candidates of each side of a handshake.
+/// Candidates on each side of a handshake.
 const CANDIDATES: usize = 8;
-/// How many clients come at a time.
-const AT_ONCE: usize = 64;
+/// How many clients connect at the same time.
+const CONCURRENT_CONNECTS: usize = 64;
 
-/// A server, and how its clients speak.
+/// A server, and the protocol of its clients.
 #[derive(Clone, Copy)]
 pub struct Target {
     pub server: SocketAddr,
@@ -30,143 +30,153 @@ pub struct Target {
 }
 
 impl Target {
-    async fn enter(self, seat: Seat) -> io::Result<Client> {
-        self.dialect.enter(self.server, seat).await
+    async fn connect(self, position: Position) -> io::Result<Client> {
+        self.dialect.connect(self.server, position).await
     }
 
-    /// Lets clients of these numbers in.
-    pub async fn crowd(self, numbers: Range<usize>, seat: impl Fn(usize) -> Seat) -> io::Result<Vec<Client>> {
-        stream::iter(numbers.map(|number| self.enter(seat(number)))).buffered(AT_ONCE).try_collect().await
+    /// Connects clients with these numbers.
+    pub async fn connect_all(
+        self,
+        numbers: Range<usize>,
+        position: impl Fn(usize) -> Position,
+    ) -> io::Result<Vec<Client>> {
+        stream::iter(numbers.map(|number| self.connect(position(number))))
+            .buffered(CONCURRENT_CONNECTS)
+            .try_collect()
+            .await
     }
 
-    /// Pairs signal each other, so many signals being on their way at any time.
-    pub async fn relay(self, pairs: usize, on_their_way: usize, meter: &Meter) -> io::Result<()> {
-        let clients = self.crowd(0..pairs * 2, Seat::Pair).await?;
+    /// Pairs of clients signal each other, with this many signals in flight at any time.
+    pub async fn relay(self, pairs: usize, in_flight: usize, meter: &Meter) -> io::Result<()> {
+        let clients = self.connect_all(0..pairs * 2, Position::Pair).await?;
         let pairs = Pairs::new(self.dialect, 0, u64::MAX);
-        pairs.admit(clients, meter);
-        pairs.begin(on_their_way).await
+        pairs.add_clients(clients, meter);
+        pairs.begin(in_flight).await
     }
 
-    /// One speaks to a room, at most so many messages ahead of the last that all others have heard.
+    /// One client sends to a room, at most `ahead` messages before all members have received the last.
     pub async fn fan_out(self, members: usize, ahead: u64, meter: &Meter) -> io::Result<()> {
-        let mut clients = self.crowd(0..members + 1, |_| Seat::Room(0)).await?;
-        let speaker = clients.pop().expect("one more than the members");
-        let (voice, heard) = (speaker.voice(), meter.clone());
+        let mut clients = self.connect_all(0..members + 1, |_| Position::Room(0)).await?;
+        let sending_client = clients.pop().expect("there is one client more than members");
+        let (sender, received) = (sending_client.sender(), meter.clone());
         meter.run(async move {
-            let mut said = 0;
+            let mut sent = 0;
             loop {
-                while said < heard.all() / members as u64 + ahead {
-                    voice.say(&self.dialect.words(Seat::Room(0), WORDS, now())).await?;
-                    said += 1;
+                while sent < received.all() / members as u64 + ahead {
+                    sender.send(&self.dialect.message(Position::Room(0), MESSAGE, now())).await?;
+                    sent += 1;
                 }
-                heard.change().await;
+                received.change().await;
             }
         });
-        // the speaker hears answers, which do not count
-        for mut client in clients.into_iter().chain([speaker]) {
+        // the sender receives replies, which do not count
+        for mut client in clients.into_iter().chain([sending_client]) {
             let meter = meter.clone();
             meter.clone().run(async move {
                 loop {
-                    meter.note(signal(self.dialect, &mut client).await?);
+                    meter.record(signal(self.dialect, &mut client).await?);
                 }
             });
         }
         Ok(())
     }
 
-    /// Pairs, so many at a time, come, exchange offer, answer and candidates, and go.
+    /// Pairs, this many at a time, connect, exchange offer, answer and candidates, and close.
     pub fn handshakes(self, at_once: usize, meter: &Meter) {
-        self.again_and_again(at_once, meter, move |number| self.handshake(number));
+        self.repeat(at_once, meter, move |number| self.handshake(number));
     }
 
-    /// Connections, so many at a time, come, join and go.
+    /// Connections, this many at a time, open, join and close.
     pub fn churn(self, at_once: usize, meter: &Meter) {
-        self.again_and_again(at_once, meter, move |number| async move {
-            self.enter(Seat::Pair(number)).await?.leave().await
-        });
+        self.repeat(
+            at_once,
+            meter,
+            move |number| async move { self.connect(Position::Pair(number)).await?.close().await },
+        );
     }
 
-    fn again_and_again<F>(self, at_once: usize, meter: &Meter, what: impl Fn(usize) -> F + Clone + 'static)
+    fn repeat<F>(self, at_once: usize, meter: &Meter, work: impl Fn(usize) -> F + Clone + 'static)
     where
         F: Future<Output = io::Result<()>> + 'static,
     {
         let next = Rc::new(Cell::new(0));
         for _ in 0..at_once {
-            let (meter, next, what) = (meter.clone(), next.clone(), what.clone());
+            let (meter, next, work) = (meter.clone(), next.clone(), work.clone());
             meter.clone().run(async move {
                 loop {
                     let number = next.get();
                     next.set(number + 1);
-                    let begun = now();
-                    what(number).await?;
-                    meter.note(begun);
+                    let started = now();
+                    work(number).await?;
+                    meter.record(started);
                 }
             });
         }
     }
 
     async fn handshake(self, number: usize) -> io::Result<()> {
-        let (a, b) = (Seat::Pair(number * 2), Seat::Pair(number * 2 + 1));
-        let (mut at_a, mut at_b) = future::try_join(self.enter(a), self.enter(b)).await?;
+        let (a, b) = (Position::Pair(number * 2), Position::Pair(number * 2 + 1));
+        let (mut at_a, mut at_b) = future::try_join(self.connect(a), self.connect(b)).await?;
         let dialect = self.dialect;
-        at_a.say(&dialect.words(a, OFFER, now())).await?;
+        at_a.send(&dialect.message(a, OFFER, now())).await?;
         signal(dialect, &mut at_b).await?;
-        at_b.say(&dialect.words(b, OFFER, now())).await?;
+        at_b.send(&dialect.message(b, OFFER, now())).await?;
         for _ in 0..CANDIDATES {
-            at_a.say(&dialect.words(a, CANDIDATE, now())).await?;
-            at_b.say(&dialect.words(b, CANDIDATE, now())).await?;
+            at_a.send(&dialect.message(a, CANDIDATE, now())).await?;
+            at_b.send(&dialect.message(b, CANDIDATE, now())).await?;
         }
         for _ in 0..CANDIDATES {
             signal(dialect, &mut at_a).await?;
             signal(dialect, &mut at_b).await?;
         }
-        // the answer
+        // the WebRTC answer
         signal(dialect, &mut at_a).await?;
-        future::try_join(at_a.leave(), at_b.leave()).await.map(drop)
+        future::try_join(at_a.close(), at_b.close()).await.map(drop)
     }
 }
 
-/// Waits for what somebody has said, past the server's answers and questions; when it was said.
+/// Waits for a message from another client, ignoring the server's replies, and returns when it was sent. Replies to
+/// pings.
 pub async fn signal(dialect: Dialect, client: &mut Client) -> io::Result<u64> {
     loop {
-        let heard = client.hear().await?;
-        if let Some(at) = said_at(heard) {
+        let received = client.receive().await?;
+        if let Some(at) = sent_at(received) {
             return Ok(at);
         }
-        if let Some(life) = dialect.sign_of_life(heard) {
-            client.say(life).await?;
+        if let Some(pong) = dialect.pong(received) {
+            client.send(pong).await?;
         }
     }
 }
 
-/// Pairs of members, each of whom signals its other when it is its turn.
+/// Pairs of members. Each member signals the other when it is its turn.
 pub struct Pairs {
     dialect: Dialect,
-    /// The number of the first seat.
+    /// The number of the first member.
     first: usize,
-    /// Who speaks for each seat.
-    voices: RefCell<Vec<Voice>>,
+    /// The sender of each member.
+    senders: RefCell<Vec<Sender>>,
     turn: Cell<usize>,
-    /// How many signals are still sent because another has arrived.
+    /// How many signals are still sent because another one has arrived.
     echoes: Cell<u64>,
 }
 
 impl Pairs {
-    /// Nobody yet: the seats from that number on are empty. A signal that arrives has the next member speak, up to so
-    /// many `echoes`.
+    /// No members yet; their numbers start at `first`. Each signal that arrives makes the next member send, up to
+    /// `echoes` times.
     pub fn new(dialect: Dialect, first: usize, echoes: u64) -> Rc<Self> {
-        let (voices, turn) = Default::default();
-        Rc::new(Self { dialect, first, voices, turn, echoes: Cell::new(echoes) })
+        let (senders, turn) = Default::default();
+        Rc::new(Self { dialect, first, senders, turn, echoes: Cell::new(echoes) })
     }
 
-    /// Clients take the next seats; what they hear counts.
-    pub fn admit(self: &Rc<Self>, clients: Vec<Client>, meter: &Meter) {
+    /// Adds clients as members. What they receive counts.
+    pub fn add_clients(self: &Rc<Self>, clients: Vec<Client>, meter: &Meter) {
         for mut client in clients {
-            self.seat(client.voice());
+            self.add_member(client.sender());
             let (pairs, meter) = (self.clone(), meter.clone());
             meter.clone().run(async move {
                 loop {
-                    meter.note(signal(pairs.dialect, &mut client).await?);
+                    meter.record(signal(pairs.dialect, &mut client).await?);
                     if let Some(left) = pairs.echoes.get().checked_sub(1) {
                         pairs.echoes.set(left);
                         pairs.signal(now()).await?;
@@ -176,17 +186,17 @@ impl Pairs {
         }
     }
 
-    /// A client that has been admitted has the next seat as well.
-    pub fn seat(&self, voice: Voice) {
-        self.voices.borrow_mut().push(voice);
+    /// Adds a client as one more member.
+    pub fn add_member(&self, sender: Sender) {
+        self.senders.borrow_mut().push(sender);
     }
 
-    /// Who speaks for the seat that came so many after the first.
-    pub fn voice(&self, seat: usize) -> Voice {
-        self.voices.borrow()[seat].clone()
+    /// The sender of the n-th member.
+    pub fn sender(&self, member: usize) -> Sender {
+        self.senders.borrow()[member].clone()
     }
 
-    /// Sends so many on their way.
+    /// Sends the first `count` signals.
     pub async fn begin(&self, count: usize) -> io::Result<()> {
         for _ in 0..count {
             self.signal(now()).await?;
@@ -194,11 +204,11 @@ impl Pairs {
         Ok(())
     }
 
-    /// The next member signals its other, as it ought to have done at that time.
+    /// The next member signals its other, with this time in the message.
     pub async fn signal(&self, at: u64) -> io::Result<()> {
         let turn = self.turn.get();
-        self.turn.set((turn + 1) % self.voices.borrow().len());
-        let seat = Seat::Pair(self.first + turn);
-        self.voice(turn).say(&self.dialect.words(seat, WORDS, at)).await
+        self.turn.set((turn + 1) % self.senders.borrow().len());
+        let position = Position::Pair(self.first + turn);
+        self.sender(turn).send(&self.dialect.message(position, MESSAGE, at)).await
     }
 }

@@ -2,6 +2,7 @@
 //! `make bench`. Each server runs alone on core 0, the clients on another core. The benches measure the server's own
 //! CPU time and memory, so other load on the machine changes little.
 
+mod chart;
 mod client;
 mod dialect;
 mod files;
@@ -11,7 +12,6 @@ mod load;
 mod machine;
 mod meter;
 mod micro;
-mod picture;
 mod plan;
 mod results;
 mod server;
@@ -36,7 +36,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
-    command: Option<Instead>,
+    command: Option<OtherCommand>,
     /// Only the rows and questions whose names contain one of these words; results are printed and not stored
     #[arg(long, value_name = "WORD", value_delimiter = ',')]
     only: Vec<String>,
@@ -48,9 +48,9 @@ struct Cli {
     bench: bool,
 }
 
-/// The other subcommands.
+/// The subcommands.
 #[derive(Subcommand)]
-enum Instead {
+enum OtherCommand {
     /// List the names of the rows and questions
     List,
     /// Write the last results into web/docs/costs.md
@@ -61,16 +61,16 @@ enum Instead {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let done = match cli.command {
-        Some(Instead::List) => {
+    let result = match cli.command {
+        Some(OtherCommand::List) => {
             Plan::new(cli.quick).names().iter().for_each(|name| println!("{name}"));
             Ok(())
         }
-        Some(Instead::Docs) => files::show(),
-        Some(Instead::Limit) => limit::run(),
+        Some(OtherCommand::Docs) => files::update_page(),
+        Some(OtherCommand::Limit) => limit::run(),
         None => measure(&cli),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -80,21 +80,21 @@ fn main() -> ExitCode {
 }
 
 fn measure(cli: &Cli) -> io::Result<()> {
-    stay_off_the_servers_core()?;
+    move_to_second_core()?;
     let only: Vec<String> = cli.only.iter().map(|word| word.to_lowercase()).collect();
     let results = Plan::new(cli.quick).run(&only)?;
     println!("{}", results.table());
     if only.is_empty() {
-        println!("stored in {}", files::keep(&results)?.display());
+        println!("stored in {}", files::store(&results)?.display());
     }
     match results.faults.len() {
         0 => Ok(()),
-        some => Err(io::Error::other(format!("{some} rows or questions could not be measured"))),
+        count => Err(io::Error::other(format!("{count} rows or questions could not be measured"))),
     }
 }
 
-/// The clients use the second core, if there is one.
-fn stay_off_the_servers_core() -> io::Result<()> {
+/// Moves this process to the second core, if there is one: the servers run on the first.
+fn move_to_second_core() -> io::Result<()> {
     let me = std::process::id().to_string();
     if std::thread::available_parallelism()?.get() > 1 {
         Command::new("taskset").args(["--cpu-list", "--pid", "1", &me]).output()?;

@@ -1,13 +1,13 @@
-//! Reads what the micro benches have printed: divan draws a table for people, and has no other.
+//! Parses the output of the micro benches. divan prints a table for people, and has no other format.
 
 use crate::results::Step;
 
-/// What the table's branches are drawn with.
+/// The characters that draw the tree.
 const BRANCHES: [char; 5] = ['│', '├', '╰', '─', ' '];
-/// Which column has the median.
+/// The index of the column with the median.
 const MEDIAN: usize = 2;
 
-/// The rows with figures, each behind the name of its branch.
+/// The rows with numbers, each after the name of its branch.
 pub fn steps(printed: &str) -> Vec<Step> {
     let mut branch = "";
     let mut steps = Vec::new();
@@ -23,7 +23,7 @@ pub fn steps(printed: &str) -> Vec<Step> {
     steps
 }
 
-/// A time such as `27.48 µs`.
+/// Parses a time such as `27.48 µs`, into nanoseconds.
 fn nanos(time: &str) -> Option<f64> {
     let (number, unit) = time.split_once(' ')?;
     let scale = match unit {

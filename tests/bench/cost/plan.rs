@@ -1,4 +1,4 @@
-//! What is measured, with which servers, in which order, and how far it has come.
+//! What is measured, with which servers and in which order. Also prints the progress.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,22 +8,23 @@ use std::time::Duration;
 use crate::dialect::Dialect;
 use crate::files;
 use crate::growth::Questions;
-use crate::machine::{Machine, Spent};
+use crate::machine::{CpuTime, Machine};
 use crate::results::{Finding, Goal, Results, Row};
 use crate::server::Kind;
 use crate::work::{Figure, Work};
 
-/// How many descriptors the clients and the server may have, each: more than any question needs.
+/// The descriptor limit of the clients and of the server: more than any question needs.
 const DESCRIPTORS: u64 = 100_000;
 
-/// A run of all of it.
+/// A run of all rows and questions.
 pub struct Plan {
     quick: bool,
     rounds: usize,
     time: Duration,
 }
 
-/// A name, how it is answered, and whether once is enough: it takes long, and compares with itself.
+/// A name, the function that measures it, and whether one round is enough: such a question takes long, and compares the
+/// server with itself.
 type Question = (&'static str, fn(&Questions) -> io::Result<Vec<Finding>>, bool);
 
 const QUESTIONS: [Question; 4] = [
@@ -39,23 +40,23 @@ impl Plan {
         Self { quick, rounds, time }
     }
 
-    /// What `--only` chooses from.
+    /// The names that `--only` selects from.
     pub fn names(&self) -> Vec<String> {
         let rows = rows().into_iter().map(|(dialect, work, _)| name(dialect, work));
         rows.chain(QUESTIONS.iter().map(|(name, ..)| (*name).to_owned())).collect()
     }
 
-    /// Measures what has one of these words in its name, or everything.
+    /// Measures the rows and questions whose names contain one of these words, or all of them.
     pub fn run(&self, only: &[String]) -> io::Result<Results> {
-        let chosen = |name: &str| only.is_empty() || only.iter().any(|word| name.to_lowercase().contains(word));
+        let is_selected = |name: &str| only.is_empty() || only.iter().any(|word| name.to_lowercase().contains(word));
         let descriptors = rlimit::increase_nofile_limit(DESCRIPTORS)? as usize;
-        let begun = Spent::now()?;
-        let (npm, mut left_out) = (npm_is_there(), Vec::new());
+        let started = CpuTime::now()?;
+        let (npm, mut left_out) = (npm_available(), Vec::new());
         if let Err(why) = &npm {
             left_out.push(format!("npm’s peer and socket.io, because {why}"));
         }
         let mut results = Results {
-            machine: Machine::this(&begun)?,
+            machine: Machine::this(&started)?,
             quick: self.quick,
             rounds: self.rounds,
             seconds: self.time.as_secs_f64(),
@@ -65,7 +66,8 @@ impl Plan {
             left_out,
             faults: Vec::new(),
         };
-        for (dialect, work, goal) in rows().into_iter().filter(|(dialect, work, _)| chosen(&name(*dialect, *work))) {
+        for (dialect, work, goal) in rows().into_iter().filter(|(dialect, work, _)| is_selected(&name(*dialect, *work)))
+        {
             match self.row(dialect, work, npm.is_ok()) {
                 Ok(figures) => {
                     results.rows.push(Row { dialect, work: work.name(), unit: work.unit().to_owned(), figures, goal });
@@ -74,24 +76,24 @@ impl Plan {
             }
         }
         let questions = Questions { time: self.time, descriptors };
-        for (name, ask, once) in QUESTIONS.into_iter().filter(|(name, ..)| chosen(name)) {
+        for (name, measure, once) in QUESTIONS.into_iter().filter(|(name, ..)| is_selected(name)) {
             let rounds = if once { 1 } else { self.rounds };
-            let asked = (1..=rounds).map(|round| {
+            let answers = (1..=rounds).map(|round| {
                 eprintln!("{name}, round {round} of {rounds}");
-                ask(&questions)
+                measure(&questions)
             });
-            match asked.collect::<io::Result<Vec<_>>>() {
-                Ok(answers) => results.findings.extend(middle(answers)),
+            match answers.collect::<io::Result<Vec<_>>>() {
+                Ok(answers) => results.findings.extend(median_findings(answers)),
                 Err(error) => results.fault(name, &error),
             }
         }
-        results.machine = Machine::this(&begun)?;
+        results.machine = Machine::this(&started)?;
         Ok(results)
     }
 
-    /// One server after the other, round after round, so that what disturbs disturbs all of them.
+    /// Measures one server after the other in each round, so that a disturbance affects all of them.
     fn row(&self, dialect: Dialect, work: Work, npm: bool) -> io::Result<BTreeMap<Kind, Figure>> {
-        let mut seen: BTreeMap<Kind, Vec<Figure>> = BTreeMap::new();
+        let mut measured: BTreeMap<Kind, Vec<Figure>> = BTreeMap::new();
         for round in 1..=self.rounds {
             for kind in [Kind::Handclasp, Kind::Limit, Kind::Npm] {
                 if kind == Kind::Npm && (dialect == Dialect::Phoenix || !npm) {
@@ -100,35 +102,35 @@ impl Plan {
                 let figure = work.measure(kind, dialect, self.time)?;
                 let (name, unit) = (name(dialect, work), work.unit());
                 eprintln!("{name}, {kind:?}, round {round} of {}: {:.1} {unit}", self.rounds, figure.cost);
-                seen.entry(kind).or_default().push(figure);
+                measured.entry(kind).or_default().push(figure);
             }
         }
-        Ok(seen.into_iter().map(|(kind, figures)| (kind, median(figures))).collect())
+        Ok(measured.into_iter().map(|(kind, figures)| (kind, median(figures))).collect())
     }
 }
 
-/// Every row, and what is wanted of it.
+/// Every row, with its goal.
 fn rows() -> Vec<(Dialect, Work, Option<Goal>)> {
-    let relay = |pairs: usize| Work::Relay { pairs, on_their_way: pairs.clamp(200, 1_000) };
+    let relay = |pairs: usize| Work::Relay { pairs, in_flight: pairs.clamp(200, 1_000) };
     let fan_out = |members, ahead| Work::FanOut { members, ahead };
-    let (shake, churn) = (Work::Handshake { at_once: 32 }, Work::Churn { at_once: 32 });
-    let idle = |have_talked| Work::Idle { count: 2_000, have_talked };
+    let (handshake, churn) = (Work::Handshake { at_once: 32 }, Work::Churn { at_once: 32 });
+    let idle = |after_traffic| Work::Idle { count: 2_000, after_traffic };
     let phoenix = [
         (relay(50), Goal::TimesLimit(1.3)),
         (relay(1_000), Goal::TimesLimit(1.3)),
         (fan_out(100, 4), Goal::TimesLimit(1.3)),
         (fan_out(1_000, 2), Goal::TimesLimit(1.3)),
-        (shake, Goal::TimesLimit(1.3)),
+        (handshake, Goal::TimesLimit(1.3)),
         (churn, Goal::TimesLimit(1.5)),
         (idle(false), Goal::Bytes(8_192.0)),
         (idle(true), Goal::Bytes(8_192.0)),
     ];
     let (cpu, memory) = (Goal::TimesNpm(0.25), Goal::TimesNpm(0.5));
-    let peerjs = [(relay(50), cpu), (shake, cpu), (churn, cpu), (idle(false), memory), (idle(true), memory)];
+    let peerjs = [(relay(50), cpu), (handshake, cpu), (churn, cpu), (idle(false), memory), (idle(true), memory)];
     let socketio = [
         (relay(50), cpu),
         (fan_out(100, 4), cpu),
-        (shake, cpu),
+        (handshake, cpu),
         (churn, cpu),
         (idle(false), memory),
         (idle(true), memory),
@@ -141,28 +143,28 @@ fn name(dialect: Dialect, work: Work) -> String {
     format!("{}: {}", dialect.name(), work.name())
 }
 
-/// The one in the middle, by cost.
+/// The median, by cost.
 fn median(mut figures: Vec<Figure>) -> Figure {
     figures.sort_by(|a, b| a.cost.total_cmp(&b.cost));
     figures[figures.len() / 2]
 }
 
-/// Of each finding the one in the middle.
-fn middle(rounds: Vec<Vec<Finding>>) -> Vec<Finding> {
+/// The median of each finding.
+fn median_findings(rounds: Vec<Vec<Finding>>) -> Vec<Finding> {
     let mut rounds: Vec<_> = rounds.into_iter().map(Vec::into_iter).collect();
     let mut findings = Vec::new();
     loop {
-        let mut same: Vec<Finding> = rounds.iter_mut().filter_map(Iterator::next).collect();
-        if same.is_empty() {
+        let mut rounds_of_one: Vec<Finding> = rounds.iter_mut().filter_map(Iterator::next).collect();
+        if rounds_of_one.is_empty() {
             return findings;
         }
-        same.sort_by(|a, b| a.value.total_cmp(&b.value));
-        findings.push(same.swap_remove(same.len() / 2));
+        rounds_of_one.sort_by(|a, b| a.value.total_cmp(&b.value));
+        findings.push(rounds_of_one.swap_remove(rounds_of_one.len() / 2));
     }
 }
 
-/// Whether npm's servers can be measured, or why not.
-fn npm_is_there() -> Result<(), &'static str> {
+/// Whether npm's servers can be measured, or the reason why not.
+fn npm_available() -> Result<(), &'static str> {
     let node = Command::new("node").arg("--version").stdout(Stdio::null()).status();
     if !node.is_ok_and(|status| status.success()) {
         return Err("Node.js is missing");

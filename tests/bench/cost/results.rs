@@ -1,4 +1,4 @@
-//! The results of a run, as JSON and as Markdown tables. The picture is drawn in `picture`.
+//! The results of a run, as JSON and as Markdown tables. `chart` draws the chart.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,21 +10,21 @@ use crate::machine::Machine;
 use crate::server::Kind;
 use crate::work::Figure;
 
-/// The part of the machine's time that others may have before the figures are not to be trusted.
+/// The share of other processes' CPU time above which the numbers are unreliable.
 const BUSY: f64 = 0.1;
 
-/// All of it.
+/// The results of a run.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Results {
     pub machine: Machine,
-    /// A short run, whose figures are rough.
+    /// Whether this was a short run, with rough numbers.
     pub quick: bool,
     pub rounds: usize,
-    /// How long each was measured, in seconds.
+    /// The duration of each measurement, in seconds.
     pub seconds: f64,
     pub rows: Vec<Row>,
     pub findings: Vec<Finding>,
-    /// What the micro benches have found, if they ran before.
+    /// The results of the micro benches, if they ran before.
     pub micro: Vec<Step>,
     /// What was left out, and why.
     pub left_out: Vec<String>,
@@ -42,7 +42,7 @@ pub struct Row {
     pub goal: Option<Goal>,
 }
 
-/// The most that ours should take.
+/// The most that Handclasp should need.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Goal {
@@ -57,7 +57,7 @@ pub struct Finding {
     pub question: String,
     pub seen: String,
     pub value: f64,
-    /// The same of the bare loop, where that says something.
+    /// The same for the bare loop, where that is useful.
     pub limit: Option<f64>,
     pub goal: Option<f64>,
     pub unit: String,
@@ -72,7 +72,7 @@ pub struct Step {
 }
 
 impl Row {
-    /// How ours compares with another.
+    /// The cost of Handclasp, divided by that of another server.
     pub fn ratio(&self, other: Kind) -> Option<f64> {
         Some(self.figures.get(&Kind::Handclasp)?.cost / self.figures.get(&other)?.cost)
     }
@@ -80,17 +80,20 @@ impl Row {
     fn line(&self) -> String {
         let cost = |kind| self.figures.get(&kind).map_or("–".to_owned(), |figure| amount(figure.cost));
         let ratio = |kind| self.ratio(kind).map_or("–".to_owned(), |ratio| format!("{ratio:.2}"));
-        let delays = self.figures.get(&Kind::Handclasp).and_then(|it| Some((it.p50?, it.p99?)));
-        let delays = delays.map_or("–".to_owned(), |(p50, p99)| format!("{:.1}, {:.1} ms", p50 / 1e3, p99 / 1e3));
-        let [ours, limit, npm] = [Kind::Handclasp, Kind::Limit, Kind::Npm].map(cost);
+        let latencies = self.figures.get(&Kind::Handclasp).and_then(|it| Some((it.p50?, it.p99?)));
+        let latencies =
+            latencies.map_or("–".to_owned(), |(p50, p99)| format!("{:.1}, {:.1} ms", p50 / 1e3, p99 / 1e3));
+        let [handclasp, limit, npm] = [Kind::Handclasp, Kind::Limit, Kind::Npm].map(cost);
         let (to_limit, to_npm) = match self.unit.as_str() {
-            // the bare loop keeps nothing of a connection, so there is nothing to compare with
+            // the bare loop keeps almost no state per connection, so a ratio would be meaningless
             "bytes resident" => ("–".to_owned(), ratio(Kind::Npm)),
             _ => (ratio(Kind::Limit), ratio(Kind::Npm)),
         };
         let goal = self.goal.map_or("–".to_owned(), Goal::words);
         let (name, work, unit) = (self.dialect.name(), &self.work, &self.unit);
-        format!("| {name}: {work} | {ours} | {limit} | {npm} | {to_limit} | {to_npm} | {goal} | {delays} | {unit} |\n")
+        format!(
+            "| {name}: {work} | {handclasp} | {limit} | {npm} | {to_limit} | {to_npm} | {goal} | {latencies} | {unit} |\n"
+        )
     }
 }
 
@@ -105,7 +108,7 @@ impl Goal {
 }
 
 impl Results {
-    /// Notes what could not be measured; the rest goes on.
+    /// Records a failed measurement. The others continue.
     pub fn fault(&mut self, name: &str, error: &io::Error) {
         eprintln!("{name}: {error}");
         self.faults.push(format!("{name}: {error}"));
@@ -131,7 +134,7 @@ impl Results {
         text
     }
 
-    /// On what, when, and how it was measured.
+    /// The machine, the date, and how it was measured.
     pub fn caption(&self) -> String {
         let Machine { cores, cpu, memory, others, date } = &self.machine;
         let (rounds, seconds) = (self.rounds, self.seconds);
@@ -154,7 +157,7 @@ impl Finding {
     }
 }
 
-/// A number in as many digits as tell something.
+/// A number with a useful number of digits.
 pub fn amount(number: f64) -> String {
     match number {
         small if small < 100.0 => format!("{small:.1}"),

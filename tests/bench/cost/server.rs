@@ -1,4 +1,4 @@
-//! One server under measurement: started on a core of its own, and asked of the kernel what it has taken.
+//! A server under measurement. It runs on a core of its own, and the kernel reports the resources that it uses.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Error};
@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::dialect::Dialect;
 
-/// Ticks of the kernel's clock a second, in which it tells CPU time: the same on every Linux.
+/// Ticks per second of the kernel's clock, the unit of CPU time in /proc. The same on every Linux.
 const TICKS: f64 = 100.0;
 
-/// Which server.
+/// The servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -21,11 +21,11 @@ pub enum Kind {
     Handclasp,
     /// npm's `peer` or `socket.io`.
     Npm,
-    /// The least that the work takes: see `limit`.
+    /// The lower bound: see `limit`.
     Limit,
 }
 
-/// A server on core 0; the load comes from another. Dropping it ends it.
+/// A server on core 0. The load comes from another core. Dropping it kills the server.
 pub struct Server {
     child: Child,
     pub address: SocketAddr,
@@ -39,7 +39,8 @@ impl Server {
         match kind {
             Kind::Handclasp => {
                 command.arg(env!("CARGO_BIN_EXE_handclasp")).args(["serve", "--listen", "127.0.0.1:0", "--config"]);
-                // it warns that a million connections do not fit, which only has to be no limit here
+                // at another level it warns that a million connections need more descriptors; the limit is only meant
+                // to be out of reach
                 command.arg(bench.join("handclasp.toml")).args(["--set", "log.level=error"]);
             }
             Kind::Npm => {
@@ -50,24 +51,24 @@ impl Server {
         }
         let child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn();
         let mut child = child.map_err(|error| Error::other(format!("taskset of util-linux cannot be run: {error}")))?;
-        let said = BufReader::new(child.stdout.take().expect("its output was asked for")).lines();
-        match said.map_while(Result::ok).find_map(|line| port(&line)) {
+        let lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+        match lines.map_while(Result::ok).find_map(|line| port(&line)) {
             Some(port) => Ok(Self { child, address: ([127, 0, 0, 1], port).into() }),
-            None => Err(Error::other(format!("{kind:?} has ended before it listened: {}", child.wait()?))),
+            None => Err(Error::other(format!("{kind:?} exited before it listened: {}", child.wait()?))),
         }
     }
 
-    /// CPU time of all its threads so far, in microseconds.
+    /// The CPU time of all threads so far, in microseconds.
     pub fn cpu(&self) -> io::Result<f64> {
         let stat = self.proc("stat")?;
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        // time in user mode and in the kernel: fields 14 and 15 of proc(5), two of them before the name's end
+        // user and system time are fields 14 and 15 of proc(5); the first two come before the end of the name
         let ticks =
             fields.get(11..13).and_then(|ticks| ticks.iter().map(|tick| tick.parse::<f64>().ok()).sum::<Option<f64>>());
         Ok(ticks.ok_or_else(|| Error::other("no CPU time in /proc"))? * 1e6 / TICKS)
     }
 
-    /// What it holds in memory, in bytes.
+    /// Resident memory, in bytes.
     pub fn resident(&self) -> io::Result<f64> {
         let rollup = self.proc("smaps_rollup")?;
         let resident =
@@ -75,7 +76,7 @@ impl Server {
         resident.map(|kib: f64| kib * 1024.0).ok_or_else(|| Error::other("no Rss in /proc"))
     }
 
-    /// How many descriptors it has open.
+    /// The number of open descriptors.
     pub fn descriptors(&self) -> io::Result<usize> {
         Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
     }

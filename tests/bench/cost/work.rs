@@ -1,4 +1,4 @@
-//! The rows of the table: a piece of work, measured with one server after the other.
+//! The rows of the table: each is a piece of work, measured with one server after the other.
 
 use std::io;
 use std::mem;
@@ -10,35 +10,35 @@ use actix_web::rt::time::sleep;
 use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
-use crate::dialect::{Dialect, Seat, now};
+use crate::dialect::{Dialect, Position, now};
 use crate::load::{Pairs, Target};
 use crate::meter::Meter;
 use crate::results::thousands;
 use crate::server::{Kind, Server};
 
-/// What is to be done.
+/// A piece of work.
 #[derive(Clone, Copy, Debug)]
 pub enum Work {
-    /// Signals between so many pairs, so many on their way.
-    Relay { pairs: usize, on_their_way: usize },
-    /// Messages to a room of so many, of which so many are on their way.
+    /// Signals between pairs, with this many in flight.
+    Relay { pairs: usize, in_flight: usize },
+    /// Messages to a room, with this many in flight.
     FanOut { members: usize, ahead: u64 },
-    /// Whole handshakes, so many at a time.
+    /// Whole handshakes, this many at a time.
     Handshake { at_once: usize },
-    /// Connections that come and go, so many at a time.
+    /// Connections that open and close, this many at a time.
     Churn { at_once: usize },
-    /// Connections that sit there, after they have said something or not.
-    Idle { count: usize, have_talked: bool },
+    /// Idle connections, with or without earlier traffic.
+    Idle { count: usize, after_traffic: bool },
 }
 
-/// What one server has shown.
+/// The result of one server.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Figure {
-    /// CPU time in microseconds, or bytes of memory, for each unit of work.
+    /// CPU time in microseconds, or memory in bytes, per unit of work.
     pub cost: f64,
-    /// Units of work a second; none where nothing was timed.
+    /// Units of work per second, if they were timed.
     pub per_second: Option<f64>,
-    /// Delays in microseconds; none where nothing was timed.
+    /// Latencies in microseconds, if they were measured.
     pub p50: Option<f64>,
     pub p99: Option<f64>,
 }
@@ -50,8 +50,8 @@ impl Work {
             Self::FanOut { members, .. } => format!("fan-out, room of {}", thousands(members)),
             Self::Handshake { .. } => "whole handshake".to_owned(),
             Self::Churn { .. } => "connect, join, close".to_owned(),
-            Self::Idle { have_talked: false, .. } => "idle connection".to_owned(),
-            Self::Idle { have_talked: true, .. } => "idle after traffic".to_owned(),
+            Self::Idle { after_traffic: false, .. } => "idle connection".to_owned(),
+            Self::Idle { after_traffic: true, .. } => "idle after traffic".to_owned(),
         }
     }
 
@@ -65,65 +65,66 @@ impl Work {
         }
     }
 
-    /// Has a fresh server do it for so long, so that no figure rests on what an earlier one has left behind.
+    /// Measures the work with a fresh server, so that an earlier measurement has no influence.
     pub fn measure(self, kind: Kind, dialect: Dialect, time: Duration) -> io::Result<Figure> {
         System::new().block_on(async {
             let server = Server::start(kind, dialect)?;
             let target = Target { server: server.address, dialect };
             let meter = Meter::new();
             match self {
-                Self::Relay { pairs, on_their_way } => target.relay(pairs, on_their_way, &meter).await?,
+                Self::Relay { pairs, in_flight } => target.relay(pairs, in_flight, &meter).await?,
                 Self::FanOut { members, ahead } => target.fan_out(members, ahead, &meter).await?,
                 Self::Handshake { at_once } => target.handshakes(at_once, &meter),
                 Self::Churn { at_once } => target.churn(at_once, &meter),
-                Self::Idle { count, have_talked } => return idle(&server, target, count, have_talked).await,
+                Self::Idle { count, after_traffic } => return idle(&server, target, count, after_traffic).await,
             }
-            watch(&server, &meter, time).await
+            measure(&server, &meter, time).await
         })
     }
 }
 
-/// What the server spends while the load runs, after a while in which it warms up.
-pub async fn watch(server: &Server, meter: &Meter, time: Duration) -> io::Result<Figure> {
+/// Measures the server while the load runs, after a warm-up.
+pub async fn measure(server: &Server, meter: &Meter, time: Duration) -> io::Result<Figure> {
     sleep(time / 4).await;
     meter.reset();
-    let (cpu, begun) = (server.cpu()?, now());
+    let (cpu, started) = (server.cpu()?, now());
     sleep(time).await;
-    let (cpu, passed, done) = (server.cpu()? - cpu, now() - begun, meter.done());
+    let (cpu, elapsed, done) = (server.cpu()? - cpu, now() - started, meter.done());
     meter.check()?;
     if done == 0 {
         return Err(io::Error::other("nothing was done"));
     }
     Ok(Figure {
         cost: cpu / done as f64,
-        per_second: Some(done as f64 * 1e9 / passed as f64),
-        p50: Some(meter.delay(0.5)),
-        p99: Some(meter.delay(0.99)),
+        per_second: Some(done as f64 * 1e9 / elapsed as f64),
+        p50: Some(meter.latency(0.5)),
+        p99: Some(meter.latency(0.99)),
     })
 }
 
-/// How long memory is given to settle.
+/// How long memory may settle before it is measured.
 pub const SETTLE: Duration = Duration::from_millis(500);
-/// Who comes before it is measured what one more takes.
+/// The number of clients that connect before the measurement.
 const FIRST: usize = 100;
-/// How many signals each says before it sits still.
-const TALK: usize = 20;
+/// How many signals each client sends before it is idle.
+const SIGNALS: usize = 20;
 
-async fn idle(server: &Server, target: Target, count: usize, have_talked: bool) -> io::Result<Figure> {
-    let _first = come(target, 0..FIRST, have_talked).await?;
+async fn idle(server: &Server, target: Target, count: usize, after_traffic: bool) -> io::Result<Figure> {
+    let _first = connect_idle(target, 0..FIRST, after_traffic).await?;
     let before = server.resident()?;
-    let _more = come(target, FIRST..FIRST + count, have_talked).await?;
+    let _more = connect_idle(target, FIRST..FIRST + count, after_traffic).await?;
     let cost = (server.resident()? - before) / count as f64;
     Ok(Figure { cost, per_second: None, p50: None, p99: None })
 }
 
-/// Lets members in, who talk or not, and then sit still for as long as what is returned is kept.
-async fn come(target: Target, seats: Range<usize>, talk: bool) -> io::Result<Vec<Client>> {
-    let mut clients = target.crowd(seats.clone(), Seat::Pair).await?;
-    if talk {
-        let (meter, all) = (Meter::new(), seats.len() * TALK);
-        let pairs = Pairs::new(target.dialect, seats.start, (all - FIRST) as u64);
-        pairs.admit(mem::take(&mut clients), &meter);
+/// Connects clients, which exchange signals if `traffic` is set, and are idle for as long as the returned clients are
+/// kept.
+async fn connect_idle(target: Target, numbers: Range<usize>, traffic: bool) -> io::Result<Vec<Client>> {
+    let mut clients = target.connect_all(numbers.clone(), Position::Pair).await?;
+    if traffic {
+        let (meter, all) = (Meter::new(), numbers.len() * SIGNALS);
+        let pairs = Pairs::new(target.dialect, numbers.start, (all - FIRST) as u64);
+        pairs.add_clients(mem::take(&mut clients), &meter);
         pairs.begin(FIRST).await?;
         while meter.all() < all as u64 {
             meter.check()?;

@@ -1,5 +1,5 @@
-//! What a message costs inside the broker, in nanoseconds, without any input or output: `make bench`. What the steps
-//! are is in `steps`; what a whole broker costs is measured by the bench `cost`.
+//! What a message costs inside the broker, in nanoseconds, without any input or output: `make bench`. The steps are in
+//! `steps`; the bench `cost` measures a whole broker.
 
 use divan::Bencher;
 use handclasp::benching::{self, FORMATS};
@@ -18,7 +18,7 @@ fn encode(bencher: Bencher<'_, '_>, format: &str) {
     bencher.bench_local(benching::encode(format));
 }
 
-/// To so many members.
+/// Routes a message to this many members.
 #[divan::bench(args = [1, 1_000])]
 fn route(bencher: Bencher<'_, '_>, members: u32) {
     bencher.bench_local(benching::route(members));

@@ -1,5 +1,6 @@
-//! What the micro benches measure: a message read, brought to the members of its topic, and written, without any
-//! input or output. The wire formats are private to the crate, so this is a part of it, for the benches alone.
+//! The steps that the micro benches measure: a message is decoded, routed to the members of its topic, and encoded,
+//! without any input or output. The wire formats are private to the crate, so this module is part of it, for the
+//! benches only.
 
 use std::hint::black_box;
 use std::net::Ipv4Addr;
@@ -28,50 +29,50 @@ use crate::protocols::phoenix::{V1, V2};
 use crate::protocols::socketio::SocketIo;
 use crate::topic::{Realm, Topic};
 
-/// One step, to be taken again and again.
+/// One step, which can be repeated.
 pub type Run = Box<dyn FnMut()>;
 
 /// The wire formats, by name.
 pub const FORMATS: [&str; 5] = ["phoenix", "phoenix_v1", "peerjs", "socketio", "hello"];
 
-/// What a candidate of WebRTC says, about.
-const SAID: &str =
+/// About what a WebRTC candidate contains.
+const CANDIDATE: &str =
     "candidate:842163049 1 udp 1677729535 203.0.113.7 46154 typ srflx raddr 0.0.0.0 rport 0 generation 0 ufrag EEtu";
 
-/// Reads a message of that format.
+/// Decodes a message in this format.
 #[must_use]
 pub fn decode(format: &str) -> Run {
     match format {
-        "phoenix" => reading(V2, &phoenix()),
-        "phoenix_v1" => reading(V1, &phoenix_v1()),
-        "peerjs" => reading(peer(), &letter()),
-        "socketio" => reading(engineio(), &event()),
-        _ => reading(hello(), &unicast()),
+        "phoenix" => decode_step(V2, &phoenix()),
+        "phoenix_v1" => decode_step(V1, &phoenix_v1()),
+        "peerjs" => decode_step(peer(), &peerjs_message()),
+        "socketio" => decode_step(engineio(), &event()),
+        _ => decode_step(hello(), &unicast()),
     }
 }
 
-/// Writes in that format what one has read in it, for all who speak it.
+/// Encodes a broadcast in this format, for all clients of the protocol.
 #[must_use]
 pub fn encode(format: &str) -> Run {
     match format {
-        "phoenix" => writing(V2, &phoenix()),
-        "phoenix_v1" => writing(V1, &phoenix_v1()),
-        "peerjs" => writing(peer(), &letter()),
-        "socketio" => writing(engineio(), &event()),
-        _ => writing(hello(), &unicast()),
+        "phoenix" => encode_step(V2, &phoenix()),
+        "phoenix_v1" => encode_step(V1, &phoenix_v1()),
+        "peerjs" => encode_step(peer(), &peerjs_message()),
+        "socketio" => encode_step(engineio(), &event()),
+        _ => encode_step(hello(), &unicast()),
     }
 }
 
 /// Finds the members of a topic, puts a message into the mailbox of each, and takes it out again.
 ///
 /// # Panics
-/// When the registry does not take so many members.
+/// If the registry does not accept this many members.
 #[must_use]
 pub fn route(members: u32) -> Run {
     let system = System::new();
     let topic = Topic::of("room:", "micro");
     let (pubsub, mailboxes) = system.block_on(room(&topic, members));
-    let broadcast = Broadcast { topic, event: "message".into(), payload: Payload::reason(SAID) };
+    let broadcast = Broadcast { topic, event: "message".into(), payload: Payload::reason(CANDIDATE) };
     let mut batch = Batch::new();
     Box::new(move || {
         let _system = &system;
@@ -91,7 +92,7 @@ async fn room(topic: &Topic, members: u32) -> (Pubsub, Vec<Arc<Connection>>) {
     for connection in &connections {
         let (connection, topic) = (connection.clone(), topic.clone());
         let membership = Membership::default();
-        let permit = pubsub.budget().take(topic.key().len()).expect("room for so few");
+        let permit = pubsub.budget().take(topic.key().len()).expect("the queue has room for these joins");
         pubsub.add_member(Subscribe { connection, join: JoinId(0), topic, membership, replaces: None }, permit);
     }
     while pubsub.count(topic.as_str()) < members as usize {
@@ -104,28 +105,30 @@ fn connection(number: u32) -> Connection {
     let timeouts = Timeouts { idle: Duration::MAX, join: Duration::MAX, ping_interval: None };
     let queue = QueueLimit { bytes: usize::MAX, age: Duration::MAX };
     let connection_limits = Arc::new(ConnectionLimits { timeouts, queue });
-    let misses = Arc::new(SharedTokenBucket::full(Rate::per_minute(1, 1), Instant::now()));
-    Connection::new(ConnectionId(number.into()), Ipv4Addr::LOCALHOST.into(), connection_limits, misses)
+    let not_found = Arc::new(SharedTokenBucket::full(Rate::per_minute(1, 1), Instant::now()));
+    Connection::new(ConnectionId(number.into()), Ipv4Addr::LOCALHOST.into(), connection_limits, not_found)
 }
 
-fn reading<P: Protocol>(mut protocol: P, text: &str) -> Run {
+fn decode_step<P: Protocol>(mut protocol: P, text: &str) -> Run {
     let frame = Frame::Text(text.into());
-    greet(&mut protocol, &frame);
+    run_first_steps(&mut protocol, &frame);
     Box::new(move || drop(black_box(protocol.decode(black_box(&frame)))))
 }
 
-fn writing<P: Protocol>(mut protocol: P, text: &str) -> Run {
+fn encode_step<P: Protocol>(mut protocol: P, text: &str) -> Run {
     let frame = Frame::Text(text.into());
-    greet(&mut protocol, &frame);
-    let Ok(Some(Decoded::Request(inbound))) = protocol.decode(&frame) else { panic!("a message is read: {text}") };
-    let Request::Push(event, payload) = inbound.request else { panic!("something is said: {text}") };
+    run_first_steps(&mut protocol, &frame);
+    let Ok(Some(Decoded::Request(inbound))) = protocol.decode(&frame) else {
+        panic!("a message can be decoded: {text}")
+    };
+    let Request::Push(event, payload) = inbound.request else { panic!("not a push: {text}") };
     let (topic, event) = (Topic::of("", "room:micro"), event.as_ref().into());
     let broadcast = Broadcast { topic, event, payload };
     Box::new(move || drop(black_box(P::broadcast(black_box(&broadcast)))))
 }
 
-/// Whatever the format wants said before anything can be said.
-fn greet<P: Protocol>(protocol: &mut P, frame: &Frame) {
+/// Sends what the protocol requires before the first message.
+fn run_first_steps<P: Protocol>(protocol: &mut P, frame: &Frame) {
     for frame in [&Frame::Text("40".into()), frame] {
         let _ = protocol.decode(frame);
         while protocol.next_step().is_some() {}
@@ -146,26 +149,26 @@ fn hello() -> Hello {
 
 fn phoenix() -> String {
     format!(
-        r#"["3","17","peer:5a1b0c1e-32f7-4d05-9f6a-0d9e1c2b3a4f","candidate",{{"peer_id":"b","candidate":"{SAID}"}}]"#
+        r#"["3","17","peer:5a1b0c1e-32f7-4d05-9f6a-0d9e1c2b3a4f","candidate",{{"peer_id":"b","candidate":"{CANDIDATE}"}}]"#
     )
 }
 
 fn phoenix_v1() -> String {
     let topic = "peer:5a1b0c1e-32f7-4d05-9f6a-0d9e1c2b3a4f";
-    let payload = format!(r#"{{"peer_id":"b","candidate":"{SAID}"}}"#);
+    let payload = format!(r#"{{"peer_id":"b","candidate":"{CANDIDATE}"}}"#);
     format!(r#"{{"topic":"{topic}","event":"candidate","payload":{payload},"ref":"17"}}"#)
 }
 
-fn letter() -> String {
-    format!(r#"{{"type":"CANDIDATE","dst":"b","payload":{{"candidate":"{SAID}"}}}}"#)
+fn peerjs_message() -> String {
+    format!(r#"{{"type":"CANDIDATE","dst":"b","payload":{{"candidate":"{CANDIDATE}"}}}}"#)
 }
 
 fn event() -> String {
-    format!(r#"42["message",{{"candidate":"{SAID}"}}]"#)
+    format!(r#"42["message",{{"candidate":"{CANDIDATE}"}}]"#)
 }
 
 fn unicast() -> String {
-    let content = format!(r#"{{"contentType":"candidate","body":"{SAID}"}}"#);
+    let content = format!(r#"{{"contentType":"candidate","body":"{CANDIDATE}"}}"#);
     format!(r#"{{"to":"b","from":"a","messageType":"unicast","content":{content}}}"#)
 }
 
@@ -174,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_step_can_be_taken_again() {
+    fn every_step_can_be_repeated() {
         let steps = FORMATS.into_iter().flat_map(|format| [decode(format), encode(format)]).chain([route(1), route(3)]);
         for mut step in steps {
             step();

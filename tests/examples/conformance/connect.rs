@@ -77,7 +77,7 @@ fn connect_info(info: &ConnectInfo) -> Value {
 }
 
 /// Header lists, as Phoenix's test makes maps of them.
-fn headers<'a>(info: &'a ConnectInfo, wanted: impl Fn(&str) -> bool) -> BTreeMap<&'a str, &'a str> {
+fn headers(info: &ConnectInfo, wanted: impl Fn(&str) -> bool) -> BTreeMap<&str, &str> {
     let named = info.headers().iter().filter(|(name, _)| wanted(name.as_str()));
     named.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect()
 }

@@ -1,7 +1,7 @@
-//! The fuzzer: libFuzzer around one target, the one that `FUZZ_TARGET` names. It is meant to be run by `../run.sh`.
+//! The fuzzer: runs libFuzzer on the target that `FUZZ_TARGET` names. `../run.sh` starts it.
 //!
-//! Without a target it lists all of them, and how long an input of each is at most. `FUZZ_SEEDS` names a folder for the
-//! target's seeds, and `FUZZ_WORDS` a file for its dictionary; both are written before the fuzzer begins.
+//! Without `FUZZ_TARGET` it lists all targets with the maximum size of their inputs. `FUZZ_SEEDS` names a folder for the
+//! target's seeds, and `FUZZ_DICTIONARY` a file for its dictionary. Both are written before fuzzing starts.
 
 #![no_main]
 
@@ -23,29 +23,29 @@ fuzz_target!(
 
 fn begin() {
     let Ok(name) = std::env::var("FUZZ_TARGET") else {
-        targets().for_each(|target| println!("{} {}", target.name, target.most));
+        targets().for_each(|target| println!("{} {}", target.name, target.max_len));
         std::process::exit(0);
     };
     let target = targets().find(|target| target.name == name).unwrap_or_else(|| panic!("no target is called {name}"));
     if let Ok(folder) = std::env::var("FUZZ_SEEDS") {
         write_seeds(target, Path::new(&folder));
     }
-    if let Ok(file) = std::env::var("FUZZ_WORDS") {
-        fs::write(file, dictionary(target)).expect("a file for the dictionary");
+    if let Ok(file) = std::env::var("FUZZ_DICTIONARY") {
+        fs::write(file, dictionary(target)).expect("cannot write the dictionary");
     }
-    // set once, for this runs once
+    // cannot fail: libFuzzer calls this function once
     let _ = TARGET.set(target);
 }
 
 fn write_seeds(target: &Target, folder: &Path) {
     for (n, seed) in (target.seeds)().iter().enumerate() {
-        fs::write(folder.join(n.to_string()), seed).expect("a folder for the seeds");
+        fs::write(folder.join(n.to_string()), seed).expect("cannot write a seed");
     }
 }
 
-/// A word a line, behind a comment: libFuzzer takes an empty dictionary for a mistake.
+/// One entry per line, after a comment: libFuzzer rejects an empty dictionary.
 fn dictionary(target: &Target) -> String {
-    let escaped = |word: &str| word.bytes().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
-    let lines = target.words.iter().map(|word| format!("\"{}\"\n", escaped(word)));
-    format!("# words of {}\n{}", target.name, lines.collect::<String>())
+    let escaped = |entry: &str| entry.bytes().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
+    let lines = target.dictionary.iter().map(|entry| format!("\"{}\"\n", escaped(entry)));
+    format!("# dictionary of {}\n{}", target.name, lines.collect::<String>())
 }

@@ -1,4 +1,4 @@
-//! The text of a configuration file, and of single settings.
+//! The text of a configuration file, and single settings from the environment and the command line.
 
 use std::path::Path;
 
@@ -6,8 +6,8 @@ use super::{SMALL, Target};
 use crate::config::schema::{Config, SETTINGS, Setting};
 use crate::config::source;
 
-/// How much longer than its key and value a complaint is, at most: places, ranges, and the key that was meant.
-const COMPLAINT: usize = 512;
+/// How much longer than its key and value an error message may be: it names the place, the range, and a similar key.
+const MAX_ERROR: usize = 512;
 
 const WORDS: &[&str] = &[
     "[server]",
@@ -34,41 +34,41 @@ const WORDS: &[&str] = &[
 ];
 
 pub(super) const TARGETS: &[Target] = &[
-    Target { name: "config", run: file, seeds: files, words: WORDS, most: 4 * SMALL },
-    Target { name: "settings", run: sets, seeds: settings, words: WORDS, most: SMALL },
+    Target { name: "config", run: file, seeds: files, dictionary: WORDS, max_len: 4 * SMALL },
+    Target { name: "settings", run: sets, seeds: settings, dictionary: WORDS, max_len: SMALL },
 ];
 
-/// Either all of it is right, or each thing that is errors is said in a line with its place.
+/// A file is either valid, or each of its errors is reported on a line with its place.
 fn file(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let mut errors = Vec::new();
     let path = Path::new("handclasp.toml");
     let raw = source::in_file(path, text, &mut errors);
-    assert!(errors.is_empty() || raw.is_empty(), "guesses beside {errors:?}");
+    assert!(errors.is_empty() || raw.is_empty(), "settings despite {errors:?}");
     let keys = raw.len();
     let places: usize = raw.iter().map(|raw| raw.name.len()).sum();
     let Err(errors) = Config::of(&raw, errors.clone()) else { return };
     let errors = errors.to_string();
     assert!(!errors.is_empty());
-    let most = 4 * (text.len() + places) + COMPLAINT * (keys + errors.len() + 1);
-    assert!(errors.len() <= most, "{} bytes of complaints about {}", errors.len(), text.len());
+    let max_len = 4 * (text.len() + places) + MAX_ERROR * (keys + errors.len() + 1);
+    assert!(errors.len() <= max_len, "{} bytes of error messages for {}", errors.len(), text.len());
 }
 
 fn files() -> Vec<Vec<u8>> {
     let whole = include_str!("../../../config/handclasp.toml");
-    let bare: String = whole.lines().map(|line| format!("{}\n", line.trim_start_matches("# "))).collect();
+    let uncommented: String = whole.lines().map(|line| format!("{}\n", line.trim_start_matches("# "))).collect();
     let ice =
         "[peer]\nice_servers = [{ urls = [\"turn:a.test:1?transport=udp\"], username = \"u\", credential = \"c\" }]";
-    vec![whole.into(), bare.into(), ice.into(), b"[socket]\ncheck_origin = ['//*.a.test', \"same\"]".to_vec()]
+    vec![whole.into(), uncommented.into(), ice.into(), b"[socket]\ncheck_origin = ['//*.a.test', \"same\"]".to_vec()]
 }
 
-/// A line each: variables of the environment, by their name; `--listen`, behind a `@`; and `--set`.
+/// One setting per line: environment variables by their name, `--listen` after a `@`, and `--set` otherwise.
 fn sets(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let (mut variables, mut sets, mut listen) = (Vec::new(), Vec::new(), None);
     for line in text.lines() {
         match line.split_once('=') {
-            // it would name a file
+            // this variable would name a file to read
             Some(("HANDCLASP_CONFIG", _)) => {}
             Some((name, value)) if name.starts_with("HANDCLASP_") => {
                 variables.push((name.to_owned(), value.to_owned()))
@@ -79,13 +79,13 @@ fn sets(data: &[u8]) {
     }
     let count = variables.len() + sets.len();
     if let Err(errors) = Config::load(None, variables, &sets, listen) {
-        let most = 4 * text.len() + COMPLAINT * (count + 2);
-        assert!(errors.to_string().len() <= most, "{errors}");
+        let max_len = 4 * text.len() + MAX_ERROR * (count + 2);
+        assert!(errors.to_string().len() <= max_len, "{errors}");
     }
 }
 
 fn settings() -> Vec<Vec<u8>> {
-    let ways = |setting: &Setting| [setting.key.to_owned(), setting.variable()];
-    let all = SETTINGS.iter().flat_map(|setting| ways(setting).map(|name| format!("{name}={}", setting.default)));
+    let names = |setting: &Setting| [setting.key.to_owned(), setting.variable()];
+    let all = SETTINGS.iter().flat_map(|setting| names(setting).map(|name| format!("{name}={}", setting.default)));
     all.chain(["@[::1]:0".to_owned()]).map(String::into_bytes).collect()
 }

@@ -1,8 +1,8 @@
-//! HelloWebRTC's JSON, in both dialects.
+//! HelloWebRTC messages, in both dialects.
 
 use std::sync::{Arc, LazyLock};
 
-use super::asked::{Asked, Wish, ask, frames};
+use super::request::{Command, OwnedRequest, decode, frames};
 use super::seeds::messages;
 use super::{SMALL, Target};
 use crate::json::is_portable;
@@ -28,44 +28,45 @@ pub(super) const WORDS: &[&str] = &[
     "\\u0000",
 ];
 
-pub(super) const TARGETS: &[Target] = &[Target { name: "hello", run, seeds, words: WORDS, most: SMALL }];
+pub(super) const TARGETS: &[Target] = &[Target { name: "hello", run, seeds, dictionary: WORDS, max_len: SMALL }];
 
 fn seeds() -> Vec<Vec<u8>> {
     messages("hello")
 }
 
-/// One for all: a node has one, and it takes much longer to make than a message to read.
+/// Shared by all inputs: building the metrics takes much longer than decoding a message.
 pub(super) static METRICS: LazyLock<Arc<Metrics>> = LazyLock::new(Arc::default);
 
 pub(super) fn client() -> Hello {
     Hello::new(METRICS.clone())
 }
 
-/// Who speaks for the first time registers, and then says what it says the second time alone.
+/// The first message of a client registers it and is then handled as a message; the same message a second time is only
+/// handled as a message.
 fn run(data: &[u8]) {
     for frame in frames(data) {
         let mut hello = client();
-        let Some(register) = ask(&mut hello, &frame) else { continue };
-        assert!(matches!(register.command, Wish::Join(_)), "{register:?} before a registration");
-        let behind = match hello.next_step() {
-            Some(Decoded::Request(inbound)) => Some(Asked::of(inbound)),
+        let Some(register) = decode(&mut hello, &frame) else { continue };
+        assert!(matches!(register.command, Command::Join(_)), "{register:?} instead of a registration");
+        let next = match hello.next_step() {
+            Some(Decoded::Request(inbound)) => Some(OwnedRequest::of(inbound)),
             other => {
                 assert!(other.is_none());
                 None
             }
         };
-        assert_eq!(ask(&mut hello, &frame), behind, "said again");
-        assert!(hello.next_step().is_none(), "said twice");
-        let Some(Asked { topic, command: Wish::Push(event, payload), .. }) = behind else { continue };
+        assert_eq!(decode(&mut hello, &frame), next, "the same message a second time");
+        assert!(hello.next_step().is_none(), "the message is handled twice");
+        let Some(OwnedRequest { topic, command: Command::Push(event, payload), .. }) = next else { continue };
         assert_eq!(topic, register.topic);
         let topic = Realm::Hello.topic("everybody").expect("a name");
         let Some(Frame::Text(text)) =
             Hello::broadcast(&Broadcast { topic, event: event.into(), payload: payload.clone() })
         else {
-            panic!("{payload:?} cannot be said")
+            panic!("{payload:?} cannot be encoded")
         };
-        assert!(text.len() <= data.len(), "{} bytes are made of {}", text.len(), data.len());
+        assert!(text.len() <= data.len(), "{} bytes are sent for {} received", text.len(), data.len());
         assert!(is_portable(&text) && payload.is_object());
-        assert!(Payload::parse::<serde_json::Value>(&payload).is_ok(), "no json: {text}");
+        assert!(Payload::parse::<serde_json::Value>(&payload).is_ok(), "not JSON: {text}");
     }
 }

@@ -1,4 +1,4 @@
-//! What is asked of JSON beyond its syntax, and signals on their way from peer to peer.
+//! The limits on JSON beyond its syntax, and the rewriting of signals between peers.
 
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -22,8 +22,8 @@ const WORDS: &[&str] = &[
 ];
 
 pub(super) const TARGETS: &[Target] = &[
-    Target { name: "json", run: json, seeds, words: WORDS, most: SMALL },
-    Target { name: "signal", run: signal, seeds: signals, words: WORDS, most: SMALL },
+    Target { name: "json", run: json, seeds, dictionary: WORDS, max_len: SMALL },
+    Target { name: "signal", run: signal, seeds: signals, dictionary: WORDS, max_len: SMALL },
 ];
 
 fn seeds() -> Vec<Vec<u8>> {
@@ -39,40 +39,40 @@ fn depth(value: &Value) -> usize {
     }
 }
 
-/// JSON is portable if a reader that makes values of it can, and it is not too deep.
+/// JSON is portable if serde_json can read it into values, and it is not nested too deeply.
 fn json(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
-    let mut written = String::new();
-    push_string(&mut written, text);
-    assert!(written.len() <= 6 * text.len() + 2);
-    assert_eq!(serde_json::from_str::<String>(&written).expect("a string"), text);
+    let mut encoded = String::new();
+    push_string(&mut encoded, text);
+    assert!(encoded.len() <= 6 * text.len() + 2);
+    assert_eq!(serde_json::from_str::<String>(&encoded).expect("a string"), text);
 
     let is_portable = is_portable(text);
     if serde_json::from_str::<IgnoredAny>(text).is_err() {
         return;
     }
     let value = serde_json::from_str::<Value>(text);
-    let is_read = value.as_ref().is_ok_and(|value| depth(value) <= MAX_DEPTH);
-    // of keys that stand twice one value is kept, and the other may have been the deep one
+    let is_readable = value.as_ref().is_ok_and(|value| depth(value) <= MAX_DEPTH);
+    // of a repeated key only one value is kept, and the dropped one may have been the deep one
     let is_deep = || text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() > MAX_DEPTH;
-    assert!(is_portable == is_read || is_deep() && !is_portable, "portable: {is_portable}, read: {value:?}");
+    assert!(is_portable == is_readable || is_deep() && !is_portable, "portable: {is_portable}, read: {value:?}");
 }
 
-/// A signal gets there with every member but the ids as it came.
+/// A forwarded signal keeps every member except the ids.
 fn signal(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
-    let me = "00000000-0000-0000-0000-000000000007";
-    let Ok(signal) = readdress(text, me) else { return };
-    assert!(signal.text.len() <= text.len() + 64, "{} bytes are made of {}", signal.text.len(), text.len());
+    let own_id = "00000000-0000-0000-0000-000000000007";
+    let Ok(signal) = readdress(text, own_id) else { return };
+    assert!(signal.text.len() <= text.len() + 64, "{} bytes are sent for {} received", signal.text.len(), text.len());
     let read = |text: &str| serde_json::from_str::<serde_json::Map<String, Value>>(text);
-    let (Ok(mut came), Ok(mut goes)) = (read(text), read(&signal.text)) else {
+    let (Ok(mut received), Ok(mut forwarded)) = (read(text), read(&signal.text)) else {
         assert!(read(text).is_err() == read(&signal.text).is_err(), "{}", signal.text);
         return;
     };
-    assert_eq!(came.remove("peer_id"), Some(signal.to.into()));
-    assert_eq!(came.remove("sender_id"), signal.sender.map(Value::from));
-    assert_eq!(goes.remove("peer_id"), Some(me.into()));
-    assert_eq!(came, goes);
+    assert_eq!(received.remove("peer_id"), Some(signal.to.into()));
+    assert_eq!(received.remove("sender_id"), signal.sender.map(Value::from));
+    assert_eq!(forwarded.remove("peer_id"), Some(own_id.into()));
+    assert_eq!(received, forwarded);
 }
 
 fn signals() -> Vec<Vec<u8>> {

@@ -1,52 +1,55 @@
-//! What fuzzers feed, a subject a file: each target takes any bytes, gives them to a decoder or a state machine, and
-//! panics when a promise is broken. `tests/fuzz/runner` is the fuzzer; the test below runs all of them over their
-//! seeds, and over whatever was found before (`tests/fuzz/regressions/<target>`), without one.
+//! The fuzz targets, one file per subject. Each target passes arbitrary bytes to a decoder or a state machine, and
+//! panics if a guarantee is broken.
 //!
-//! A new target is a file here, or a line in one.
+//! `tests/fuzz/runner` is the fuzzer. The tests below run every target without it, on its seeds and on the inputs that
+//! once failed (`tests/fuzz/regressions/<target>`).
+//!
+//! To add a target, add an entry to the `TARGETS` of a file here, or add a file.
 
-mod answers;
-mod asked;
-mod callers;
+mod app;
 mod client;
 mod config;
-mod conversation;
+mod connection_input;
+mod connections;
 mod engineio;
+mod fake_registry;
 mod hello;
-mod http;
+mod http_metadata;
+mod http_requests;
 mod json;
-mod names;
-mod paths;
+mod message_sequences;
+mod peer_ids;
 mod peerjs;
-mod peers;
 mod phoenix;
 mod presence;
-mod registry;
-mod requests;
+mod request;
+mod responses;
 mod seeds;
-mod site;
+mod session_input;
+mod session_model;
+mod sessions;
 mod socketio;
-mod talk;
-mod tape;
+mod static_paths;
+mod topics_and_origins;
 mod websocket;
-mod wire;
-mod words;
 
-/// One thing that can be fed.
+/// One fuzz target.
 #[derive(Debug)]
 pub struct Target {
-    /// What its corpus and its regressions are called.
+    /// The name, also used for its corpus and its regressions.
     pub name: &'static str,
-    /// Feeds it one input. A panic is a finding.
+    /// Runs one input. A panic is a finding.
     pub run: fn(&[u8]),
-    /// Inputs to begin with, made of the transcripts where there are any.
+    /// The initial corpus, made from the transcripts where there are any.
     pub seeds: fn() -> Vec<Vec<u8>>,
-    /// Words that chance would be slow to find.
-    pub words: &'static [&'static str],
-    /// How long an input is at most: just above a limit, where one of the broker's is to be met.
-    pub most: usize,
+    /// Dictionary entries: tokens that random mutation would find only slowly.
+    pub dictionary: &'static [&'static str],
+    /// The maximum size of an input. A target that tests one of the broker's limits accepts a little more than that
+    /// limit.
+    pub max_len: usize,
 }
 
-/// How long an input is that meets no limit on its size, or one that is made small for it.
+/// The maximum size for targets that test no size limit, or a limit that is set low for the test.
 const SMALL: usize = 4_096;
 
 /// All targets.
@@ -58,17 +61,17 @@ pub fn targets() -> impl Iterator<Item = &'static Target> {
         socketio::TARGETS,
         hello::TARGETS,
         websocket::TARGETS,
-        http::TARGETS,
+        http_metadata::TARGETS,
         json::TARGETS,
-        names::TARGETS,
-        paths::TARGETS,
-        peers::TARGETS,
+        topics_and_origins::TARGETS,
+        static_paths::TARGETS,
+        peer_ids::TARGETS,
         presence::TARGETS,
         config::TARGETS,
-        conversation::TARGETS,
-        words::TARGETS,
-        requests::TARGETS,
-        wire::TARGETS,
+        sessions::TARGETS,
+        message_sequences::TARGETS,
+        http_requests::TARGETS,
+        connections::TARGETS,
     ];
     files.into_iter().flatten()
 }
@@ -80,13 +83,13 @@ mod tests {
 
     use super::*;
 
-    /// Says which input it was, when a panic passes by.
-    struct At(String);
+    /// Prints which input was running if a panic unwinds past it.
+    struct InputLabel(String);
 
-    impl Drop for At {
+    impl Drop for InputLabel {
         fn drop(&mut self) {
             if std::thread::panicking() {
-                eprintln!("^ fed with {}", self.0);
+                eprintln!("^ input: {}", self.0);
             }
         }
     }
@@ -95,29 +98,29 @@ mod tests {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/regressions")
     }
 
-    fn found(name: &str) -> Vec<PathBuf> {
+    fn regressions(name: &str) -> Vec<PathBuf> {
         let files =
             fs::read_dir(folder().join(name)).map(|entries| entries.map(|entry| entry.unwrap().path()).collect());
         files.unwrap_or_default()
     }
 
     #[test]
-    fn every_target_bears_its_seeds() {
+    fn every_target_accepts_its_seeds() {
         for target in targets() {
             let seeds = (target.seeds)();
-            assert!(!seeds.is_empty(), "{}: nothing to begin with", target.name);
+            assert!(!seeds.is_empty(), "{}: there are no seeds", target.name);
             for (n, seed) in seeds.iter().enumerate() {
-                let _at = At(format!("seed {n} of {}: {}", target.name, seed.escape_ascii()));
+                let _label = InputLabel(format!("seed {n} of {}: {}", target.name, seed.escape_ascii()));
                 (target.run)(seed);
             }
         }
     }
 
     #[test]
-    fn what_was_found_once_is_not_found_again() {
+    fn every_regression_stays_fixed() {
         for target in targets() {
-            for file in found(target.name) {
-                let _at = At(file.display().to_string());
+            for file in regressions(target.name) {
+                let _label = InputLabel(file.display().to_string());
                 (target.run)(&fs::read(&file).unwrap());
             }
         }
@@ -131,20 +134,24 @@ mod tests {
         }
     }
 
-    /// `make fuzz` is seldom run, and would be the last to notice.
+    /// `make fuzz` runs rarely, so it would report a stale lock file late.
     #[test]
-    fn the_fuzzers_lock_file_has_our_dependencies() {
+    fn the_lock_file_of_the_fuzzer_lists_every_dependency() {
         let read = |path: &str| {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
             toml::from_str::<toml::Table>(&fs::read_to_string(path).unwrap()).unwrap()
         };
-        let (ours, lock) = (read("Cargo.toml"), read("tests/fuzz/runner/Cargo.lock"));
+        let (manifest, lock) = (read("Cargo.toml"), read("tests/fuzz/runner/Cargo.lock"));
         let packages = lock["package"].as_array().unwrap();
-        let us = packages.iter().find(|package| package["name"].as_str() == Some("handclasp")).unwrap();
-        let locked: Vec<&str> =
-            us["dependencies"].as_array().unwrap().iter().filter_map(|name| name.as_str()?.split(' ').next()).collect();
-        let mut wanted: Vec<&str> = ours["dependencies"].as_table().unwrap().keys().map(String::as_str).collect();
-        wanted.sort_unstable();
-        assert_eq!(locked, wanted, "cargo update --workspace --manifest-path tests/fuzz/runner/Cargo.toml");
+        let package = packages.iter().find(|package| package["name"].as_str() == Some("handclasp")).unwrap();
+        let locked: Vec<&str> = package["dependencies"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|name| name.as_str()?.split(' ').next())
+            .collect();
+        let mut expected: Vec<&str> = manifest["dependencies"].as_table().unwrap().keys().map(String::as_str).collect();
+        expected.sort_unstable();
+        assert_eq!(locked, expected, "cargo update --workspace --manifest-path tests/fuzz/runner/Cargo.toml");
     }
 }

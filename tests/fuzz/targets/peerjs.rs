@@ -1,7 +1,7 @@
-//! PeerJS's JSON.
+//! PeerJS messages.
 
-use super::asked::{Asked, Wish, ask, frames};
 use super::hello::METRICS;
+use super::request::{Command, OwnedRequest, decode, frames};
 use super::seeds::messages;
 use super::{SMALL, Target};
 use crate::message::{Broadcast, Payload};
@@ -9,8 +9,8 @@ use crate::protocol::{Frame, Protocol};
 use crate::protocols::peerjs::PeerJs;
 use crate::topic::Realm;
 
-/// How much longer than what came a message may become: our id, and the names of all keys.
-const MORE: usize = 64;
+/// How much longer than the received message a forwarded one may be: the sender's id, and the names of all keys.
+const OVERHEAD: usize = 64;
 const ID: &str = "me";
 
 pub(super) const WORDS: &[&str] = &[
@@ -28,7 +28,7 @@ pub(super) const WORDS: &[&str] = &[
     "null",
 ];
 
-pub(super) const TARGETS: &[Target] = &[Target { name: "peerjs", run, seeds, words: WORDS, most: SMALL }];
+pub(super) const TARGETS: &[Target] = &[Target { name: "peerjs", run, seeds, dictionary: WORDS, max_len: SMALL }];
 
 fn seeds() -> Vec<Vec<u8>> {
     messages("peerjs")
@@ -38,21 +38,22 @@ pub(super) fn client() -> PeerJs {
     PeerJs::new(Realm::PeerJs.topic(ID).expect("a name"), "token", None, METRICS.clone())
 }
 
-/// What is handed on is what came, and is handed on the same again.
+/// A forwarded message contains what was received, and decodes to the same request again.
 fn run(data: &[u8]) {
-    for asked in frames(data).filter_map(|frame| ask(&mut client(), &frame)) {
-        let Asked { reference, command: Wish::Push(event, payload), .. } = &asked else { continue };
-        let text = handed_on(payload);
-        assert!(text.size() <= data.len() + MORE, "{} bytes are made of {}", text.size(), data.len());
-        let Frame::Text(json) = &text else { panic!("{text:?} is no text") };
+    for request in frames(data).filter_map(|frame| decode(&mut client(), &frame)) {
+        let OwnedRequest { reference, command: Command::Push(event, payload), .. } = &request else { continue };
+        let text = forward(payload);
+        assert!(text.size() <= data.len() + OVERHEAD, "{} bytes are sent for {} received", text.size(), data.len());
+        let Frame::Text(json) = &text else { panic!("{text:?} is not text") };
         let value: serde_json::Value = serde_json::from_str(json).expect("json");
         assert_eq!(value["type"], **event);
         assert_eq!((value["src"].as_str(), value["dst"].as_str()), (Some(ID), reference.as_deref()));
-        assert_eq!(ask(&mut client(), &text), Some(asked.clone()), "read again");
+        assert_eq!(decode(&mut client(), &text), Some(request.clone()), "decoded again");
     }
 }
 
-fn handed_on(payload: &Payload) -> Frame {
+fn forward(payload: &Payload) -> Frame {
     let topic = Realm::PeerJs.topic("other").expect("a name");
-    PeerJs::broadcast(&Broadcast { topic, event: "OFFER".into(), payload: payload.clone() }).expect("json can be said")
+    PeerJs::broadcast(&Broadcast { topic, event: "OFFER".into(), payload: payload.clone() })
+        .expect("JSON can be encoded")
 }

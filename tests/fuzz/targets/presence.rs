@@ -1,4 +1,4 @@
-//! Presence lists of what clients say of themselves: their JSON is put into ours as it stands.
+//! Presence lists. Clients choose their presence `meta`, whose JSON is copied into the list unchanged.
 
 use std::collections::BTreeMap;
 
@@ -10,82 +10,92 @@ use crate::broker::presence::Presence;
 use crate::json::is_portable;
 use crate::message::{Payload, PresenceEntry};
 
-pub(super) const TARGETS: &[Target] =
-    &[Target { name: "presence", run, seeds, words: &["+a ", "-", "=", "!", "{\"a\":", "\"phx_ref"], most: SMALL }];
+pub(super) const TARGETS: &[Target] = &[Target {
+    name: "presence",
+    run,
+    seeds,
+    dictionary: &["+a ", "-", "=", "!", "{\"a\":", "\"phx_ref"],
+    max_len: SMALL,
+}];
 
-/// What each key has on the list: its metas by their marks.
+/// The presence list as a client keeps it: for each key, its metas by `phx_ref`.
 type Listing = BTreeMap<String, BTreeMap<String, Value>>;
 
-/// A line each: `+key meta` lists a row, `=meta` has one follow the last, `-` takes the first away, `!` tells everybody.
-/// What is told is JSON, and a client that keeps count comes to the list that a newcomer is given.
+/// One action per line: `+key meta` adds an entry, `=meta` replaces the last entry, `-` removes the first, `!` sends a
+/// diff. Every message is valid JSON, and a client that applies the diffs holds the same list as one that has just
+/// joined.
 fn run(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
-    let (mut list, mut kept, mut rows) =
+    let (mut list, mut client_list, mut entries) =
         (Presence::default(), Listing::new(), Vec::<(CompactString, PresenceEntry)>::new());
     for (n, line) in text.lines().enumerate() {
-        let mark = n.to_compact_string();
-        let row = match (line.chars().next(), line.get(1..).unwrap_or_default()) {
-            (Some('+'), rest) => rest.split_once(' ').and_then(|(key, meta)| row(key, meta)),
-            (Some('='), meta) => rows.last().and_then(|(_, last)| row(&last.key, meta)),
-            (Some('-'), _) if !rows.is_empty() => {
-                list.remove(&rows.remove(0).0);
+        let reference = n.to_compact_string();
+        let entry = match (line.chars().next(), line.get(1..).unwrap_or_default()) {
+            (Some('+'), rest) => rest.split_once(' ').and_then(|(key, meta)| parse_entry(key, meta)),
+            (Some('='), meta) => entries.last().and_then(|(_, last)| parse_entry(&last.key, meta)),
+            (Some('-'), _) if !entries.is_empty() => {
+                list.remove(&entries.remove(0).0);
                 None
             }
             (Some('!'), _) => {
-                hear(&mut list, &mut kept);
+                apply_diff(&mut list, &mut client_list);
                 None
             }
             _ => None,
         };
-        let Some(row) = row else { continue };
-        let follows = if line.starts_with('=') { rows.pop().map(|(mark, _)| mark) } else { None };
-        follows.iter().for_each(|mark| list.remove(mark));
-        list.add(mark.clone(), &row, follows.as_ref());
-        rows.push((mark, row));
-        assert_eq!(list.len(), rows.len());
+        let Some(entry) = entry else { continue };
+        let replaced = if line.starts_with('=') { entries.pop().map(|(reference, _)| reference) } else { None };
+        replaced.iter().for_each(|reference| list.remove(reference));
+        list.add(reference.clone(), &entry, replaced.as_ref());
+        entries.push((reference, entry));
+        assert_eq!(list.len(), entries.len());
     }
-    hear(&mut list, &mut kept);
-    for (mark, PresenceEntry { key, meta }) in &rows {
-        let listed = kept.get_mut(&**key).and_then(|metas| metas.remove(&**mark)).expect("a row that is on the list");
-        let Value::Object(mut listed) = listed else { panic!("{listed} is no meta") };
+    apply_diff(&mut list, &mut client_list);
+    for (reference, PresenceEntry { key, meta }) in &entries {
+        let listed =
+            client_list.get_mut(&**key).and_then(|metas| metas.remove(&**reference)).expect("the entry is on the list");
+        let Value::Object(mut listed) = listed else { panic!("{listed} is not a meta object") };
         listed.retain(|name, _| !name.starts_with("phx_ref"));
-        assert_eq!(Value::Object(listed), meta.parse::<Value>().expect("json"));
+        assert_eq!(Value::Object(listed), meta.parse::<Value>().expect("JSON"));
     }
-    assert!(kept.values().all(BTreeMap::is_empty), "{kept:?} are on the list, and should not be");
+    assert!(client_list.values().all(BTreeMap::is_empty), "{client_list:?} should not be on the list");
 }
 
-/// A row that a room would list.
-fn row(key: &str, meta: &str) -> Option<PresenceEntry> {
+/// An entry that a room would accept.
+fn parse_entry(key: &str, meta: &str) -> Option<PresenceEntry> {
     let members: Map<String, Value> = serde_json::from_str(meta).ok().filter(|_| is_portable(meta))?;
-    let is_free = members.keys().all(|key| !key.starts_with("phx_ref"));
-    is_free.then(|| PresenceEntry { key: key.into(), meta: Payload::from_json_text(meta.to_owned()) })
+    let is_allowed = members.keys().all(|key| !key.starts_with("phx_ref"));
+    is_allowed.then(|| PresenceEntry { key: key.into(), meta: Payload::from_json_text(meta.to_owned()) })
 }
 
-/// What everybody is told, as phoenix.js keeps count of it.
-fn hear(list: &mut Presence, kept: &mut Listing) {
-    let diff = list.diff().map(|diff| diff.parse::<Value>().expect("a diff is json")).unwrap_or_else(|| json!({}));
-    for (key, mark, meta) in metas(&diff["joins"]) {
-        assert!(kept.entry(key).or_default().insert(mark, meta).is_none(), "somebody joins twice");
+/// Applies a diff to the client's list as phoenix.js does, and compares the result with a full presence state.
+fn apply_diff(list: &mut Presence, client_list: &mut Listing) {
+    let diff = list.diff().map(|diff| diff.parse::<Value>().expect("a diff is JSON")).unwrap_or_else(|| json!({}));
+    for (key, reference, meta) in metas(&diff["joins"]) {
+        assert!(client_list.entry(key).or_default().insert(reference, meta).is_none(), "an entry joins twice");
     }
-    for (key, mark, _) in metas(&diff["leaves"]) {
-        assert!(kept.get_mut(&key).and_then(|metas| metas.remove(&mark)).is_some(), "somebody leaves who never came");
+    for (key, reference, _) in metas(&diff["leaves"]) {
+        assert!(
+            client_list.get_mut(&key).and_then(|metas| metas.remove(&reference)).is_some(),
+            "an unknown entry leaves"
+        );
     }
     let mut state = Listing::new();
-    for (key, mark, meta) in metas(&list.state().parse::<Value>().expect("a list is json")) {
-        state.entry(key).or_default().insert(mark, meta);
+    for (key, reference, meta) in metas(&list.state().parse::<Value>().expect("a list is JSON")) {
+        state.entry(key).or_default().insert(reference, meta);
     }
-    kept.retain(|_, metas| !metas.is_empty());
-    assert_eq!(state, *kept, "a newcomer is told something else");
+    client_list.retain(|_, metas| !metas.is_empty());
+    assert_eq!(state, *client_list, "a new member receives another list");
 }
 
-/// Key, mark and meta of each row.
+/// Key, ref and meta of each entry.
 fn metas(listing: &Value) -> Vec<(String, String, Value)> {
     let keys = listing.as_object().into_iter().flatten();
-    let rows = keys.flat_map(|(key, entry)| {
+    let entries = keys.flat_map(|(key, entry)| {
         let metas = entry["metas"].as_array().expect("a key has metas");
-        metas.iter().map(move |meta| (key.clone(), meta["phx_ref"].as_str().expect("a mark").to_owned(), meta.clone()))
+        metas.iter().map(move |meta| (key.clone(), meta["phx_ref"].as_str().expect("a ref").to_owned(), meta.clone()))
     });
-    rows.collect()
+    entries.collect()
 }
 
 fn seeds() -> Vec<Vec<u8>> {

@@ -1,4 +1,4 @@
-//! The frames that come out of a WebSocket's bytes, however they are cut, and the messages that are put together of them.
+//! The WebSocket frame reader, with the bytes split in any way, and the assembly of fragmented messages.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use actix_web::error::PayloadError;
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
 
-use super::seeds::{Writer, bytes_of, transcripts};
+use super::seeds::{Action, bytes_of, transcripts};
 use super::{SMALL, Target};
 use crate::close::{self, Reason};
 use crate::connections::connection::{Connection, ConnectionId};
@@ -19,32 +19,38 @@ use crate::protocol::Frame;
 use crate::transports::websocket::frame_reader::FrameReader;
 use crate::transports::websocket::{FragmentAssembler, MessageLimits, close_reason};
 
-/// Bounds that are soon met, and those that a node has by default.
-const NARROW: MessageLimits = MessageLimits { bytes: 300, fragments: 5 };
-const USUAL: MessageLimits = MessageLimits { bytes: 65_536, fragments: 1_024 };
+/// Low limits, which are soon reached, and a node's default limits.
+const LOW_LIMITS: MessageLimits = MessageLimits { bytes: 300, fragments: 5 };
+const DEFAULT_LIMITS: MessageLimits = MessageLimits { bytes: 65_536, fragments: 1_024 };
 
 const WORDS: &[&str] = &["\u{1}\u{80}"];
 
 pub(super) const TARGETS: &[Target] = &[
-    Target { name: "websocket", run: |data| run(NARROW, data), seeds, words: WORDS, most: SMALL },
-    Target { name: "websocket_usual", run: |data| run(USUAL, data), seeds: large, words: WORDS, most: 70_000 },
+    Target { name: "websocket", run: |data| run(LOW_LIMITS, data), seeds, dictionary: WORDS, max_len: SMALL },
+    Target {
+        name: "websocket_default_limits",
+        run: |data| run(DEFAULT_LIMITS, data),
+        seeds: large,
+        dictionary: WORDS,
+        max_len: 70_000,
+    },
 ];
 
-/// What every transcript's clients say, framed, and cut in several ways: the first byte says how.
+/// What the clients of the transcripts send, framed, and split in several ways. The first byte selects the way.
 fn seeds() -> Vec<Vec<u8>> {
-    let framed = |line: Writer| match line {
-        Writer::Say(Frame::Text(text)) => framed(0x81, text.as_bytes()),
-        Writer::Say(frame) => framed(0x82, &bytes_of(&frame)),
-        Writer::Frame(first, payload) => framed(first, &payload),
-        Writer::Raw(bytes) => bytes,
-        Writer::Connect(_) => Vec::new(),
+    let framed = |line: Action| match line {
+        Action::Send(Frame::Text(text)) => framed(0x81, text.as_bytes()),
+        Action::Send(frame) => framed(0x82, &bytes_of(&frame)),
+        Action::Frame(first, payload) => framed(first, &payload),
+        Action::Raw(bytes) => bytes,
+        Action::Connect(_) => Vec::new(),
     };
     let all = ["phoenix", "hello"].into_iter().flat_map(transcripts);
-    let wires = all.map(|lines| lines.into_iter().map(framed).collect::<Vec<_>>().concat());
-    wires.enumerate().map(|(n, wire)| [vec![n as u8 * 7], wire].concat()).collect()
+    let inputs = all.map(|lines| lines.into_iter().map(framed).collect::<Vec<_>>().concat());
+    inputs.enumerate().map(|(n, input)| [vec![n as u8 * 7], input].concat()).collect()
 }
 
-/// What is as large, or in as many pieces, as it may be, and what is beyond that by one.
+/// Messages of the maximum size or with the maximum number of fragments, and one byte or fragment more.
 fn large() -> Vec<Vec<u8>> {
     let whole = [65_535, 65_536, 65_537].map(|bytes| framed(0x82, &vec![0; bytes]));
     let halves =
@@ -53,9 +59,9 @@ fn large() -> Vec<Vec<u8>> {
         let piece = |n| if n == 0 { framed(0x02, b"") } else { framed(if n + 1 == count { 0x80 } else { 0 }, b"x") };
         (0..count).flat_map(piece).collect::<Vec<u8>>()
     });
-    let wires = whole.into_iter().chain(halves).chain(pieces);
-    // behind each of them there is more to come
-    wires.enumerate().map(|(n, wire)| [&[n as u8 * 3 + 5], &wire[..], &framed(0x89, b"more")].concat()).collect()
+    let inputs = whole.into_iter().chain(halves).chain(pieces);
+    // another frame follows each of them
+    inputs.enumerate().map(|(n, input)| [&[n as u8 * 3 + 5], &input[..], &framed(0x89, b"more")].concat()).collect()
 }
 
 pub(super) fn framed(first: u8, payload: &[u8]) -> Vec<u8> {
@@ -67,32 +73,33 @@ pub(super) fn framed(first: u8, payload: &[u8]) -> Vec<u8> {
     [&[first][..], &length, &[0; 4], payload].concat()
 }
 
-/// A frame's first byte, and its payload.
+/// The first byte of a frame, and its payload.
 type Framed = (u8, Vec<u8>);
 
-/// The whole frames before the first that must not come, and why that must not: RFC 6455, section 5.2, read once more.
+/// The valid frames before the first invalid one, and the close reason for that one: a second implementation of RFC
+/// 6455, section 5.2, to compare with.
 fn frames_of(bytes: &[u8], limit: u64) -> (Vec<Framed>, Option<&'static Reason>) {
     let (mut frames, mut rest) = (Vec::new(), bytes);
     let bad = loop {
-        let Some((frame, behind)) = (match first_of(rest, limit) {
+        let Some((frame, tail)) = (match first_of(rest, limit) {
             Ok(first) => first,
             Err(reason) => break Some(reason),
         }) else {
             break None;
         };
         frames.push(frame);
-        rest = behind;
+        rest = tail;
     };
     (frames, bad)
 }
 
-/// The first frame, if it is there, and what is behind it.
+/// The first frame, if it is complete, and the bytes after it.
 fn first_of(bytes: &[u8], limit: u64) -> Result<Option<(Framed, &[u8])>, &'static Reason> {
     let [first, second, rest @ ..] = bytes else { return Ok(None) };
     let (opcode, is_control, short) = (first & 15, first & 8 != 0, second & 127);
     let is_known = matches!(opcode, 0 | 1 | 2 | 8 | 9 | 10);
-    let is_odd = is_control && (first & 128 == 0 || short > 125 || opcode == 8 && short == 1);
-    if first & 112 != 0 || !is_known || second & 128 == 0 || is_odd {
+    let is_bad_control = is_control && (first & 128 == 0 || short > 125 || opcode == 8 && short == 1);
+    if first & 112 != 0 || !is_known || second & 128 == 0 || is_bad_control {
         return Err(&close::PROTOCOL);
     }
     let digits = match short {
@@ -112,14 +119,14 @@ fn first_of(bytes: &[u8], limit: u64) -> Result<Option<(Framed, &[u8])>, &'stati
         return Err(&close::TOO_BIG);
     }
     let Some((mask, rest)) = rest.split_at_checked(4) else { return Ok(None) };
-    let Some((payload, behind)) = rest.split_at_checked(length as usize) else { return Ok(None) };
+    let Some((payload, tail)) = rest.split_at_checked(length as usize) else { return Ok(None) };
     let payload = payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
-    Ok(Some(((*first, payload), behind)))
+    Ok(Some(((*first, payload), tail)))
 }
 
-/// What the frame is to its session, `begun` saying whether a message has that comes in pieces; nothing when it must not
-/// come now, or says what nobody may say.
-fn meant((first, payload): Framed, begun: &mut bool) -> Option<Message> {
+/// The message that the session gets for a frame, or `None` if the frame is not allowed now or its content is invalid.
+/// `begun` is whether a fragmented message has begun.
+fn to_message((first, payload): Framed, begun: &mut bool) -> Option<Message> {
     let (is_last, opcode, payload) = (first & 128 != 0, first & 15, Bytes::from(payload));
     let is_piece = opcode == 0;
     if opcode < 8 {
@@ -137,52 +144,53 @@ fn meant((first, payload): Framed, begun: &mut bool) -> Option<Message> {
         (2, true) => Message::Binary(payload),
         (9, _) => Message::Ping(payload),
         (10, _) => Message::Pong(payload),
-        _ => Message::Close(farewell(&payload)?),
+        _ => Message::Close(parse_close(&payload)?),
     })
 }
 
-fn farewell(payload: &[u8]) -> Option<Option<CloseReason>> {
-    let Some((code, words)) = payload.split_first_chunk() else { return Some(None) };
-    let (code, words) = (u16::from_be_bytes(*code), std::str::from_utf8(words).ok()?);
+fn parse_close(payload: &[u8]) -> Option<Option<CloseReason>> {
+    let Some((code, reason)) = payload.split_first_chunk() else { return Some(None) };
+    let (code, reason) = (u16::from_be_bytes(*code), std::str::from_utf8(reason).ok()?);
     if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
         return None;
     }
-    let description = Some(words.to_owned()).filter(|words| !words.is_empty());
+    let description = Some(reason.to_owned()).filter(|reason| !reason.is_empty());
     Some(Some(CloseReason { code: code.into(), description }))
 }
 
-/// Of whatever comes, in whatever chunks, all is handed out that comes before a bad header, then why that is bad, and
-/// nothing more.
+/// However the bytes are split, the reader returns every frame before an invalid header, then its error, then nothing
+/// more.
 fn run(size: MessageLimits, data: &[u8]) {
-    let Some((how, bytes)) = data.split_first() else { return };
-    let chunks = cut(*how, bytes);
+    let Some((mode, bytes)) = data.split_first() else { return };
+    let chunks = split(*mode, bytes);
     let budget = 2 + chunks.len();
     let mut frames =
         FrameReader::new(stream::iter(chunks.into_iter().map(Ok::<_, PayloadError>)), connection(), size.bytes);
     let (expected, bad) = frames_of(bytes, size.bytes as u64);
-    let mut next = || (0..budget).find_map(|_| frames.next().now_or_never()).expect("it hands out, or ends");
-    let (mut begun, mut desk) = (false, ReadyQueue::new(size));
+    let mut next =
+        || (0..budget).find_map(|_| frames.next().now_or_never()).expect("the reader returns a frame or ends");
+    let (mut begun, mut assembly_check) = (false, AssemblyCheck::new(size));
     for frame in expected {
-        let told = next().expect("a frame is missing");
-        assert_eq!(told.as_ref().ok(), meant(frame, &mut begun).as_ref());
-        if let Ok(Message::Continuation(piece)) = told {
-            desk.add(piece);
+        let received = next().expect("a frame is missing");
+        assert_eq!(received.as_ref().ok(), to_message(frame, &mut begun).as_ref());
+        if let Ok(Message::Continuation(piece)) = received {
+            assembly_check.add(piece);
         }
     }
     if let Some(reason) = bad {
-        let told = next().expect("the fault is missing");
-        assert_eq!(told.as_ref().map_err(close_reason), Err(reason));
+        let received = next().expect("the error is missing");
+        assert_eq!(received.as_ref().map_err(close_reason), Err(reason));
     }
-    assert!(next().is_none(), "something has come after the end");
+    assert!(next().is_none(), "a frame after the end");
 }
 
-/// Chunks of sizes that follow from `how`.
-pub(super) fn cut(how: u8, mut bytes: &[u8]) -> Vec<Bytes> {
-    let (mut chunks, mut state) = (Vec::new(), u32::from(how));
+/// Splits the bytes into chunks. Their sizes depend on `mode`.
+pub(super) fn split(mode: u8, mut bytes: &[u8]) -> Vec<Bytes> {
+    let (mut chunks, mut state) = (Vec::new(), u32::from(mode));
     while !bytes.is_empty() {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let most = if how.is_multiple_of(4) { 1 } else { 1 << (how % 8) };
-        let (chunk, rest) = bytes.split_at((1 + (state >> 24) as usize % most).min(bytes.len()));
+        let max_len = if mode.is_multiple_of(4) { 1 } else { 1 << (mode % 8) };
+        let (chunk, rest) = bytes.split_at((1 + (state >> 24) as usize % max_len).min(bytes.len()));
         chunks.push(Bytes::copy_from_slice(chunk));
         bytes = rest;
     }
@@ -194,18 +202,18 @@ fn connection() -> Arc<Connection> {
     let timeouts = Timeouts { idle: time, join: time, ping_interval: None };
     let queue = QueueLimit { bytes: 65_536, age: time };
     let connection_limits = Arc::new(ConnectionLimits { timeouts, queue });
-    let misses = Arc::new(SharedTokenBucket::full(Rate::per_second(1, 1), Instant::now()));
-    Arc::new(Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), connection_limits, misses))
+    let not_found = Arc::new(SharedTokenBucket::full(Rate::per_second(1, 1), Instant::now()));
+    Arc::new(Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), connection_limits, not_found))
 }
 
-/// What is behind it: no message is larger than it may be.
-struct ReadyQueue {
+/// Assembles fragments, and checks that no message exceeds its limits.
+struct AssemblyCheck {
     size: MessageLimits,
     assembly: Option<FragmentAssembler>,
     pieces: u32,
 }
 
-impl ReadyQueue {
+impl AssemblyCheck {
     fn new(size: MessageLimits) -> Self {
         Self { size, assembly: Some(FragmentAssembler::new(size)), pieces: 0 }
     }
@@ -222,7 +230,7 @@ impl ReadyQueue {
                 );
                 self.pieces = 0;
             }
-            // the connection ends over it
+            // the connection closes because of this error
             Some(Err(_)) => self.assembly = None,
             None => {}
         }

@@ -1,72 +1,72 @@
-//! What a decoder makes of a frame, in a form that can be kept and compared.
+//! An owned copy of a decoded request, so that targets can keep and compare requests.
 
 use bytes::Bytes;
 
 use crate::message::{Inbound, Payload, Ref, Request};
 use crate::protocol::{Decoded, Frame, Protocol};
 
-/// An [`Inbound`] that has let go of its frame.
+/// An [`Inbound`] that does not borrow from its frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct OwnedRequest {
     pub(super) topic: String,
     pub(super) join_ref: Option<Ref>,
     pub(super) reference: Option<Ref>,
-    pub(super) command: Wish,
+    pub(super) command: Command,
 }
 
-/// A [`Request`] that has let go of its frame.
+/// A [`Request`] that does not borrow from its frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum Command {
     Join(Payload),
     Leave,
     Push(String, Payload),
     Heartbeat,
 }
 
-impl Asked {
+impl OwnedRequest {
     pub(super) fn of(inbound: Inbound<'_>) -> Self {
         Self {
             topic: inbound.topic.into_owned(),
             join_ref: inbound.join_ref,
             reference: inbound.reference,
             command: match inbound.request {
-                Request::Join(payload) => Wish::Join(payload),
-                Request::Leave => Wish::Leave,
-                Request::Push(event, payload) => Wish::Push(event.into_owned(), payload),
-                Request::Heartbeat => Wish::Heartbeat,
+                Request::Join(payload) => Command::Join(payload),
+                Request::Leave => Command::Leave,
+                Request::Push(event, payload) => Command::Push(event.into_owned(), payload),
+                Request::Heartbeat => Command::Heartbeat,
             },
         }
     }
 
     pub(super) fn payload(&self) -> Option<&Payload> {
         match &self.command {
-            Wish::Join(payload) | Wish::Push(_, payload) => Some(payload),
-            Wish::Leave | Wish::Heartbeat => None,
+            Command::Join(payload) | Command::Push(_, payload) => Some(payload),
+            Command::Leave | Command::Heartbeat => None,
         }
     }
 
-    /// How much of memory it keeps, but for the marks.
+    /// How much memory the request keeps, without its refs.
     pub(super) fn size(&self) -> usize {
-        let event = if let Wish::Push(event, _) = &self.command { event.len() } else { 0 };
+        let event = if let Command::Push(event, _) = &self.command { event.len() } else { 0 };
         self.topic.len() + event + self.payload().map_or(0, Payload::len)
     }
 }
 
-/// What `protocol` is asked by `frame`, if it can be read and asks for anything.
-pub(super) fn ask(protocol: &mut impl Protocol, frame: &Frame) -> Option<Asked> {
+/// The request that `protocol` decodes from `frame`, if the frame is valid and carries one.
+pub(super) fn decode(protocol: &mut impl Protocol, frame: &Frame) -> Option<OwnedRequest> {
     match protocol.decode(frame) {
-        Ok(Some(Decoded::Request(inbound))) => Some(Asked::of(inbound)),
+        Ok(Some(Decoded::Request(inbound))) => Some(OwnedRequest::of(inbound)),
         _ => None,
     }
 }
 
-/// The bytes as a transport may bring them: as bytes, and as text where they are.
+/// The frames that a transport may make of the bytes: binary, and text if they are UTF-8.
 pub(super) fn frames(data: &[u8]) -> impl Iterator<Item = Frame> {
     let text = str::from_utf8(data).ok().map(|text| Frame::Text(text.into()));
     [Frame::Binary(Bytes::copy_from_slice(data))].into_iter().chain(text)
 }
 
-/// Whether two payloads say the same: JSON by its value, bytes by themselves.
+/// Whether two payloads are equal: JSON is compared as values, binary data as bytes.
 pub(super) fn is_same(one: &Payload, other: &Payload) -> bool {
     let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("a payload is json");
     match (one, other) {

@@ -1,6 +1,6 @@
-//! A backplane in memory, through the crate's public seam alone, so that several nodes live in one test.
+//! An in-memory adapter, written with the crate's public API only. It connects several nodes of one test.
 //!
-//! Its answers take a turn of the executor, as a network's would take a trip.
+//! Each asynchronous reply yields to the executor once, as a network round trip would.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -9,9 +9,9 @@ use handclasp::broker::adapter::{Adapter, BoxFuture, Claimed, ClusterInbox, Epoc
 use handclasp::message::{DeliveryStatus, Proof};
 use handclasp::{Config, Endpoint, Node, Topic};
 
-/// What connects the nodes: the directory of names, and who cares for which topic.
+/// What connects the nodes: the directory of exclusive names, and the nodes subscribed to each topic.
 #[derive(Clone, Default)]
-pub struct Hub(Arc<Mutex<State>>);
+pub struct MemoryCluster(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -19,26 +19,26 @@ struct State {
     names: HashMap<Topic, (String, Epoch)>,
     interests: HashMap<Topic, BTreeSet<String>>,
     epoch: Epoch,
-    /// Nodes that are listed but do not answer.
-    silent: BTreeSet<String>,
+    /// Nodes that are still listed, but do not reply.
+    unreachable: BTreeSet<String>,
 }
 
-impl Hub {
-    /// A node of this hub.
+impl MemoryCluster {
+    /// Starts a node that belongs to this cluster.
     pub fn node(&self, name: &str, config: Config) -> Node {
-        Endpoint::new(config).adapter(Memory { hub: self.clone(), node: name.to_owned() }).start().unwrap()
+        Endpoint::new(config).adapter(MemoryAdapter { cluster: self.clone(), node: name.to_owned() }).start().unwrap()
     }
 
-    /// From now on nothing reaches this node, and nobody has noticed yet.
-    pub fn silence(&self, node: &str) {
-        self.state().silent.insert(node.to_owned());
+    /// Makes a node unreachable. The other nodes do not know yet.
+    pub fn make_unreachable(&self, node: &str) {
+        self.state().unreachable.insert(node.to_owned());
     }
 
-    /// The others notice that a node is gone.
-    pub fn bury(&self, node: &str) {
+    /// Removes a node, and tells the other nodes that it is down.
+    pub fn remove_node(&self, node: &str) {
         let mut state = self.state();
         state.nodes.remove(node);
-        let names: Vec<Topic> = state.names.extract_if(|_, (holder, _)| holder == node).map(|(name, _)| name).collect();
+        let names: Vec<Topic> = state.names.extract_if(|_, (owner, _)| owner == node).map(|(name, _)| name).collect();
         for nodes in state.interests.values_mut() {
             nodes.remove(node);
         }
@@ -50,7 +50,7 @@ impl Hub {
         }
     }
 
-    /// Whether the directory and the interests are empty.
+    /// Whether the directory and the subscriptions are empty.
     pub fn is_empty(&self) -> bool {
         let state = self.state();
         state.names.is_empty() && state.interests.values().all(BTreeSet::is_empty)
@@ -60,14 +60,14 @@ impl Hub {
         self.0.lock().unwrap()
     }
 
-    fn holder(&self, name: &Topic) -> Option<String> {
+    fn owner(&self, name: &Topic) -> Option<String> {
         self.state().names.get(name).map(|(node, _)| node.clone())
     }
 
-    /// The way into a node, unless it has fallen silent.
-    fn reach(&self, node: &str) -> Option<Arc<dyn ClusterInbox>> {
+    /// The inbox of a node, unless the node is unreachable.
+    fn inbox_of(&self, node: &str) -> Option<Arc<dyn ClusterInbox>> {
         let state = self.state();
-        if state.silent.contains(node) { None } else { state.nodes.get(node).cloned() }
+        if state.unreachable.contains(node) { None } else { state.nodes.get(node).cloned() }
     }
 
     fn grant(&self, name: &Topic, node: &str) -> Claimed {
@@ -79,14 +79,14 @@ impl Hub {
     }
 }
 
-struct Memory {
-    hub: Hub,
+struct MemoryAdapter {
+    cluster: MemoryCluster,
     node: String,
 }
 
-impl Adapter for Memory {
+impl Adapter for MemoryAdapter {
     fn start(&self, inbox: Arc<dyn ClusterInbox>) {
-        self.hub.state().nodes.insert(self.node.clone(), inbox);
+        self.cluster.state().nodes.insert(self.node.clone(), inbox);
     }
 
     fn node(&self) -> compact_str::CompactString {
@@ -94,24 +94,24 @@ impl Adapter for Memory {
     }
 
     fn claim(&self, name: &Topic, proof: Option<Proof>) -> BoxFuture<Claimed> {
-        let (hub, node, name) = (self.hub.clone(), self.node.clone(), name.clone());
+        let (cluster, node, name) = (self.cluster.clone(), self.node.clone(), name.clone());
         Box::pin(async move {
             tokio::task::yield_now().await;
-            let Some(holder) = hub.holder(&name) else { return hub.grant(&name, &node) };
-            let Some(inbox) = hub.reach(&holder) else { return Claimed::Unreachable };
-            if inbox.release_name(&name, proof).await { hub.grant(&name, &node) } else { Claimed::Taken }
+            let Some(owner) = cluster.owner(&name) else { return cluster.grant(&name, &node) };
+            let Some(inbox) = cluster.inbox_of(&owner) else { return Claimed::Unreachable };
+            if inbox.release_name(&name, proof).await { cluster.grant(&name, &node) } else { Claimed::Taken }
         })
     }
 
     fn release(&self, name: &Topic, epoch: Epoch) {
-        let mut state = self.hub.state();
+        let mut state = self.cluster.state();
         if state.names.get(name).is_some_and(|(_, current)| *current <= epoch) {
             state.names.remove(name);
         }
     }
 
     fn whereis(&self, name: &Topic) -> BoxFuture<bool> {
-        let online = self.hub.holder(name).is_some();
+        let online = self.cluster.owner(name).is_some();
         Box::pin(async move {
             tokio::task::yield_now().await;
             online
@@ -119,32 +119,33 @@ impl Adapter for Memory {
     }
 
     fn deliver(&self, name: &Topic, packet: Packet) -> BoxFuture<DeliveryStatus> {
-        let verdict = match self.hub.holder(name) {
+        let status = match self.cluster.owner(name) {
             None => DeliveryStatus::Absent,
-            Some(holder) => match self.hub.reach(&holder) {
+            Some(owner) => match self.cluster.inbox_of(&owner) {
                 Some(inbox) => inbox.deliver(name, packet),
                 None => DeliveryStatus::Unreachable,
             },
         };
         Box::pin(async move {
             tokio::task::yield_now().await;
-            verdict
+            status
         })
     }
 
     fn publish(&self, topic: &Topic, packet: Packet) {
-        let interested = self.hub.state().interests.get(topic).cloned().unwrap_or_default();
-        for inbox in interested.iter().filter(|node| **node != self.node).filter_map(|node| self.hub.reach(node)) {
+        let interested = self.cluster.state().interests.get(topic).cloned().unwrap_or_default();
+        for inbox in interested.iter().filter(|node| **node != self.node).filter_map(|node| self.cluster.inbox_of(node))
+        {
             inbox.publish(topic, packet.clone());
         }
     }
 
     fn interest(&self, topic: &Topic, on: bool) {
-        let mut state = self.hub.state();
-        let is_buried = !state.nodes.contains_key(&self.node);
+        let mut state = self.cluster.state();
+        let is_removed = !state.nodes.contains_key(&self.node);
         let nodes = state.interests.entry(topic.clone()).or_default();
         let changed = if on { nodes.insert(self.node.clone()) } else { nodes.remove(&self.node) };
-        // each costs a trip to the other nodes
-        assert!(changed || is_buried, "a node repeats its interest in {topic}: {on}");
+        // every change costs a message to the other nodes
+        assert!(changed || is_removed, "a node repeats its interest in {topic}: {on}");
     }
 }

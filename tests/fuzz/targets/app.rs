@@ -1,4 +1,4 @@
-//! A whole node without threads of its own, for targets that feed its HTTP server.
+//! A whole node without threads of its own, for the targets that test its HTTP server.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use crate::http::node_state::NodeState;
 use crate::protocols::{engineio, mounts, phoenix};
 use crate::server::app::AppFactory;
 
-/// A node with the standard mounts, and one for plain Engine.IO. Its registry lives on this thread.
-pub(super) fn site(config: Config) -> AppFactory {
+/// A node with the standard mounts and one for plain Engine.IO. Its registry runs on the current thread.
+pub(super) fn app(config: Config) -> AppFactory {
     let router = Arc::new(routers::standard(&config));
     let mounts = config.socket.mounts.iter().map(|path| (Mount::new(path, router.clone()), phoenix::routes::MOUNT));
     let mounts = mounts.chain(mounts::standard(&config));
@@ -24,11 +24,11 @@ pub(super) fn site(config: Config) -> AppFactory {
     let (pubsub, _) = Pubsub::start(&config, Arc::new(LocalAdapter), &Arbiter::current());
     let node = Arc::new(NodeState::new(config, pubsub));
     let acceptors =
-        mounts.into_iter().map(|(mount, entrance)| (Acceptor::new(node.clone(), mount, entrance), entrance));
+        mounts.into_iter().map(|(mount, protocol)| (Acceptor::new(node.clone(), mount, protocol), protocol));
     AppFactory { acceptors: acceptors.collect(), node, routes: Vec::new() }
 }
 
-/// Where a path of the transcripts is here: their own mounts are not there.
-pub(super) fn here(path: &str) -> String {
+/// Maps a path of the transcripts to a mount of this node: the transcripts' own mounts do not exist here.
+pub(super) fn local_path(path: &str) -> String {
     path.replace("/lab.", "/").replace("/lab/", "/socket/").replace("/io/", "/socket.io/")
 }

@@ -1,8 +1,8 @@
-//! Requests to a whole node, as its HTTP server hands them on: every route, query, header and body. A WebSocket is not
-//! opened, for which there would have to be a wire; everything that is checked before it is.
+//! Requests to a whole node, past the HTTP parser: every route, query, header and body. There is no socket, so a
+//! WebSocket upgrade is checked but not carried out.
 //!
-//! Requests are divided by a byte that no text has; each is `METHOD URI`, headers a line each, an empty line, and the
-//! body. `SID` stands for the name of the last session that was opened.
+//! The requests in an input are divided by a byte that never occurs in UTF-8. Each is `METHOD URI`, one header per
+//! line, an empty line, and the body. `SID` stands for the id of the last session that was opened.
 
 use std::net::SocketAddr;
 use std::sync::LazyLock;
@@ -17,15 +17,15 @@ use actix_web::{App, Error};
 use bytes::Bytes;
 use tokio::time::timeout;
 
+use super::app::{app, local_path};
 use super::seeds::paths;
-use super::site::{here, site};
 use super::{SMALL, Target};
 use crate::config::schema::Config;
 
-/// How long an answer is waited for: most need no time at all, and some wait for news that do not come.
-const PATIENCE: Duration = Duration::from_millis(2);
-/// How large an answer to one request may be that brings no more than a seed: the page's largest file is larger.
-const LARGEST: usize = 4 * 1_048_576;
+/// How long to wait for a response. Most are immediate; long polls wait for messages that never come.
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(2);
+/// The maximum size of a response. It exceeds the largest file of the page.
+const MAX_RESPONSE: usize = 4 * 1_048_576;
 
 const WORDS: &[&str] = &[
     "GET /socket/longpoll?vsn=2.0.0",
@@ -54,20 +54,21 @@ const WORDS: &[&str] = &[
     "\n\n",
 ];
 
-pub(super) const TARGETS: &[Target] = &[Target { name: "requests", run, seeds, words: WORDS, most: SMALL }];
+pub(super) const TARGETS: &[Target] =
+    &[Target { name: "http_requests", run, seeds, dictionary: WORDS, max_len: SMALL }];
 
-/// What is asked of a server before it opens a WebSocket.
+/// The headers of an upgrade request.
 const UPGRADE: &str = "Host: localhost\nConnection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
 
-/// The paths of the transcripts, and what stands in `requests.txt`: sessions that poll, and more.
+/// Upgrades to the paths of the transcripts, and the sequences of `requests.txt`: long-polling sessions, and others.
 fn seeds() -> Vec<Vec<u8>> {
-    let upgrades = paths().into_iter().map(|path| format!("GET {}\n{UPGRADE}", here(&path)).into_bytes());
-    let tape = |requests: Vec<&str>| requests.into_iter().map(str::as_bytes).collect::<Vec<_>>().join(&0xFF);
-    upgrades.chain(conversations().map(tape)).collect()
+    let upgrades = paths().into_iter().map(|path| format!("GET {}\n{UPGRADE}", local_path(&path)).into_bytes());
+    let input = |requests: Vec<&str>| requests.into_iter().map(str::as_bytes).collect::<Vec<_>>().join(&0xFF);
+    upgrades.chain(conversations().map(input)).collect()
 }
 
-/// What stands in `requests.txt`, request by request.
+/// The sequences of `requests.txt`, each as its requests.
 pub(super) fn conversations() -> impl Iterator<Item = Vec<&'static str>> {
     let all = include_str!("../requests.txt").trim_end().split("\n====\n");
     all.map(|requests| requests.split("\n----\n").collect())
@@ -75,16 +76,18 @@ pub(super) fn conversations() -> impl Iterator<Item = Vec<&'static str>> {
 
 fn run(data: &[u8]) {
     actix_web::rt::System::new().block_on(async {
-        let site = site(CONFIG.clone());
-        let service = init_service(App::new().configure(|app| site.configure(app))).await;
+        let factory = app(CONFIG.clone());
+        let service = init_service(App::new().configure(|app| factory.configure(app))).await;
         let mut sid = String::new();
         for bytes in data.split(|byte| *byte == 0xFF) {
             let Some(request) = str::from_utf8(bytes).ok().and_then(|text| request(&text.replace("SID", &sid))) else {
                 continue;
             };
-            let Ok(Some((status, body))) = timeout(PATIENCE, answer(&service, request)).await else { continue };
+            let Ok(Some((status, body))) = timeout(RESPONSE_TIMEOUT, respond(&service, request)).await else {
+                continue;
+            };
             assert_ne!(status, StatusCode::INTERNAL_SERVER_ERROR);
-            assert!(body.len() <= LARGEST, "{} bytes", body.len());
+            assert!(body.len() <= MAX_RESPONSE, "{} bytes", body.len());
             if let Some(name) = str::from_utf8(&body).ok().and_then(session_of) {
                 sid = name;
             }
@@ -92,7 +95,7 @@ fn run(data: &[u8]) {
     });
 }
 
-/// A node that believes what a proxy says of the client, and takes little at a time.
+/// A node that trusts the forwarded headers of its peer, and has low limits.
 static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     let sets = [
         "server.trusted_proxies=[\"127.0.0.1\"]",
@@ -101,14 +104,14 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
         "limits.batch_bytes=3000",
         "socketio.max_payload=2048",
     ];
-    Config::load(None, [], &sets.map(str::to_owned), None).expect("what is set here is allowed")
+    Config::load(None, [], &sets.map(str::to_owned), None).expect("the settings are valid")
 });
 
 fn request(text: &str) -> Option<TestRequest> {
     let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
     let mut lines = head.lines();
     let (method, uri) = lines.next()?.split_once(' ')?;
-    // whatever a parser of HTTP would not let through does not come here
+    // an HTTP parser rejects other URIs before they get this far
     let uri = Uri::try_from(uri).ok().filter(|uri| uri.path().starts_with('/'))?;
     let peer = SocketAddr::from(([127, 0, 0, 1], 4711));
     let request = TestRequest::with_uri(&uri.to_string()).method(Method::from_bytes(method.as_bytes()).ok()?);
@@ -120,8 +123,8 @@ fn request(text: &str) -> Option<TestRequest> {
     Some(headers.fold(request, TestRequest::append_header))
 }
 
-/// Nothing, where the server itself would not have answered.
-async fn answer<S, B>(service: &S, request: TestRequest) -> Option<(StatusCode, Bytes)>
+/// The response, or `None` where the server itself would not have responded.
+async fn respond<S, B>(service: &S, request: TestRequest) -> Option<(StatusCode, Bytes)>
 where
     S: Service<actix_http::Request, Response = ServiceResponse<B>, Error = Error>,
     B: MessageBody,
@@ -131,7 +134,7 @@ where
     Some((status, actix_web::body::to_bytes(response.into_body()).await.ok()?))
 }
 
-/// The name of the session that an answer opens; that of a namespace is of no use here, and has no dot.
+/// The id of the session that a response opens. The id of a Socket.IO namespace is not one; it has no dot.
 pub(super) fn session_of(text: &str) -> Option<String> {
     let after = ["\"sid\":\"", "\"token\":\""].iter().find_map(|key| text.split_once(key))?.1;
     after.split_once('"').map(|(name, _)| name.to_owned()).filter(|name| name.contains('.'))

@@ -1,4 +1,4 @@
-//! What a request says of itself: its query, as each protocol reads it, and whose it is behind proxies.
+//! HTTP request metadata: the query string as each protocol reads it, and the client's address behind proxies.
 
 use std::net::IpAddr;
 
@@ -19,15 +19,15 @@ pub(super) const TARGETS: &[Target] = &[
         name: "query",
         run: query,
         seeds: queries,
-        words: &["vsn=2.0.0", "vsn[]=", "&key=", "&id=", "&token=", "%00", "%ff", "%c3%a9", "+"],
-        most: SMALL,
+        dictionary: &["vsn=2.0.0", "vsn[]=", "&key=", "&id=", "&token=", "%00", "%ff", "%c3%a9", "+"],
+        max_len: SMALL,
     },
     Target {
         name: "forwarded",
         run: forwarded,
         seeds: chains,
-        words: &["10.0.0.1", "198.51.100.1", "[::1]:80", "::ffff:10.0.0.1", ", "],
-        most: SMALL,
+        dictionary: &["10.0.0.1", "198.51.100.1", "[::1]:80", "::ffff:10.0.0.1", ", "],
+        max_len: SMALL,
     },
 ];
 
@@ -37,34 +37,33 @@ fn queries() -> Vec<Vec<u8>> {
 
 fn query(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
-    let claim = Query::<ConnectQuery>::from_query(text);
+    let query = Query::<ConnectQuery>::from_query(text);
     let Ok(params) = params(text) else { return };
     let size: usize = params.iter().map(|(name, value)| name.len() + value.len()).sum();
-    assert!(size <= text.len(), "{size} bytes of {}", text.len());
+    assert!(size <= text.len(), "{size} bytes from {}", text.len());
 
     let encode = |text: &str| percent_encode(text.as_bytes(), NON_ALPHANUMERIC).to_string();
-    let written: Vec<String> =
-        params.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
-    let again = crate::http::request::params(&written.join("&")).expect("what we have written");
-    assert_eq!(again, params);
+    let pairs: Vec<String> = params.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    let parsed = crate::http::request::params(&pairs.join("&")).expect("the query was written here");
+    assert_eq!(parsed, params);
 
     let values =
         |name: &str| params.iter().filter(|(key, _)| key == name).map(|(_, value)| &**value).collect::<Vec<_>>();
-    let is_asked_for = |major: &str| values("vsn").last().is_some_and(|vsn| vsn.starts_with(major));
+    let is_requested = |major: &str| values("vsn").last().is_some_and(|vsn| vsn.starts_with(major));
     match version(&params) {
-        Ok(Version::V2) => assert!(is_asked_for("2.0.")),
-        Ok(Version::V1) => assert!(values("vsn").is_empty() || is_asked_for("1.0.")),
+        Ok(Version::V2) => assert!(is_requested("2.0.")),
+        Ok(Version::V1) => assert!(values("vsn").is_empty() || is_requested("1.0.")),
         Err(_) => {}
     }
-    // PeerJS's own reader refuses what stands twice, and reads the rest as we do
-    let Ok(Query(claim)) = claim else { return };
-    for (name, value) in [("key", &claim.key), ("id", &claim.id), ("token", &claim.token)] {
+    // PeerJS's own parser rejects a repeated key, and otherwise reads the query as `params` does
+    let Ok(Query(query)) = query else { return };
+    for (name, value) in [("key", &query.key), ("id", &query.id), ("token", &query.token)] {
         assert_eq!(values(name).first().copied().unwrap_or_default(), value, "{name}");
     }
 }
 
-/// Whoever comes without a trusted proxy is whoever it is, whatever it says. The first line is the other end of the
-/// connection, the others are headers.
+/// A client that does not come through a trusted proxy has the address of its connection, whatever its headers say. The
+/// first line of the input is the peer address, the others are headers.
 fn forwarded(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let trusted: [IpNet; 2] = ["10.0.0.0/8", "::1/128"].map(|net| net.parse().expect("a network"));
@@ -72,11 +71,11 @@ fn forwarded(data: &[u8]) {
     let mut lines = text.lines();
     let Some(peer) = lines.next().and_then(|line| line.parse::<IpAddr>().ok()) else { return };
     let headers: Vec<&str> = lines.collect();
-    let caller = ClientIp::new(peer, headers.iter().copied(), &trusted);
-    assert_eq!(caller.address, caller.address.to_canonical());
-    assert_eq!(caller.is_proxied, is_trusted(peer));
-    if !caller.is_proxied {
-        assert_eq!(caller.address, peer.to_canonical(), "forged");
+    let client = ClientIp::new(peer, headers.iter().copied(), &trusted);
+    assert_eq!(client.address, client.address.to_canonical());
+    assert_eq!(client.is_proxied, is_trusted(peer));
+    if !client.is_proxied {
+        assert_eq!(client.address, peer.to_canonical(), "a forged address");
     }
 }
 

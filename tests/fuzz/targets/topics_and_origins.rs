@@ -1,4 +1,4 @@
-//! Names of topics, patterns of them, and origins of web pages.
+//! Topic names, topic patterns, and origins of web pages.
 
 use super::seeds::messages;
 use super::{SMALL, Target};
@@ -6,17 +6,17 @@ use crate::config::origin::Origins;
 use crate::topic::{Pattern, Realm, Topic};
 
 pub(super) const TARGETS: &[Target] = &[
-    Target { name: "topic", run: topic, seeds: names, words: &["room:", "*", "\u{1}", "\u{85}"], most: SMALL },
+    Target { name: "topic", run: topic, seeds: names, dictionary: &["room:", "*", "\u{1}", "\u{85}"], max_len: SMALL },
     Target {
         name: "origin",
         run: origin,
         seeds: origins,
-        words: &["same", "any", "://", "//*.", "https:", ":443", "[::1]"],
-        most: SMALL,
+        dictionary: &["same", "any", "://", "//*.", "https:", ":443", "[::1]"],
+        max_len: SMALL,
     },
 ];
 
-/// The first line is a name, the others are patterns.
+/// The first line of the input is a name, the others are patterns.
 fn topic(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let (name, patterns) = text.split_once('\n').unwrap_or((text, ""));
@@ -27,7 +27,7 @@ fn topic(data: &[u8]) {
     for (n, topic) in topics.iter().enumerate() {
         assert_eq!(topic.as_str(), name);
         assert!(topics[n + 1..].iter().all(|other| other.key() != topic.key()));
-        assert!(n == 0 || Topic::parse(topic.key()).is_err(), "a client can spell another realm's mark");
+        assert!(n == 0 || Topic::parse(topic.key()).is_err(), "a client can name a topic of another realm");
     }
     assert_eq!(Topic::echo(Realm::Phoenix, name).as_str(), name);
     for pattern in patterns.lines() {
@@ -40,39 +40,41 @@ fn topic(data: &[u8]) {
 }
 
 fn names() -> Vec<Vec<u8>> {
-    let said = messages("phoenix").into_iter().filter_map(|message| {
+    let names = messages("phoenix").into_iter().filter_map(|message| {
         let message: [serde_json::Value; 5] = serde_json::from_slice(&message).ok()?;
         Some(format!("{}\nroom:*\nlab:first\n*\nroom:*a", message[2].as_str()?).into_bytes())
     });
-    said.collect()
+    names.collect()
 }
 
-/// The first line is the request's `Host`, the second its `Origin`, the others are the words of a list.
+/// The first line of the input is the request's `Host`, the second its `Origin`, the others are the entries of an
+/// origin list.
 fn origin(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let mut lines = text.split('\n');
     let (Some(host), Some(page)) = (lines.next(), lines.next()) else { return };
-    assert!(Origins::default().allows(None::<&str>, Some(host)), "who is no browser passes");
+    assert!(Origins::default().allows(None::<&str>, Some(host)), "a client without an Origin is allowed");
     let is_same = Origins::default().allows([page], Some(host));
     if is_same {
-        // no suffix, no user and no path: what follows the scheme is the host itself, but for the scheme's own port
-        let (scheme, place) = page.split_once("://").expect("an origin has a scheme");
-        let own = if matches!(&*scheme.to_ascii_lowercase(), "https" | "wss") { ":443" } else { ":80" };
-        let bare = |text: &str| text.to_ascii_lowercase().trim_end_matches(own).to_owned();
-        let number =
+        // the host must be equal, with no prefix, suffix, user or path; only the scheme's default port may differ
+        let (scheme, authority) = page.split_once("://").expect("an origin has a scheme");
+        let default_port = if matches!(&*scheme.to_ascii_lowercase(), "https" | "wss") { ":443" } else { ":80" };
+        let bare = |text: &str| text.to_ascii_lowercase().trim_end_matches(default_port).to_owned();
+        let with_port =
             |text: &str| text.rsplit_once(':').and_then(|(name, port)| Some((bare(name), port.parse::<u16>().ok()?)));
-        let is_it = bare(place) == bare(host) || number(place) == number(host) && number(host).is_some();
-        assert!(is_it || [place, host].iter().any(|text| text.contains(":0")), "{page:?} is not from {host:?}");
+        let is_equal =
+            bare(authority) == bare(host) || with_port(authority) == with_port(host) && with_port(host).is_some();
+        assert!(is_equal || [authority, host].iter().any(|text| text.contains(":0")), "{page:?} is not from {host:?}");
     }
-    assert!(!Origins::default().allows([page, page], Some(host)), "two origins are none");
-    let words: Vec<&str> = lines.collect();
-    let Ok(origins) = Origins::parse(&words) else { return };
+    assert!(!Origins::default().allows([page, page], Some(host)), "a repeated Origin header is rejected");
+    let list: Vec<&str> = lines.collect();
+    let Ok(origins) = Origins::parse(&list) else { return };
     let shown = origins.to_string();
-    let again: Vec<&str> = shown.split(", ").collect();
-    assert_eq!(Origins::parse(&again).as_ref(), Ok(&origins), "{shown}");
+    let entries: Vec<&str> = shown.split(", ").collect();
+    assert_eq!(Origins::parse(&entries).as_ref(), Ok(&origins), "{shown}");
     let allowed = origins.allows([page], Some(host));
-    assert_eq!(origins.allows([page.to_ascii_uppercase()], Some(host)), allowed, "in capitals");
-    assert!(allowed || !words.contains(&"any"));
+    assert_eq!(origins.allows([page.to_ascii_uppercase()], Some(host)), allowed, "in upper case");
+    assert!(allowed || !list.contains(&"any"));
 }
 
 fn origins() -> Vec<Vec<u8>> {

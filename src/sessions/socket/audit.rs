@@ -1,0 +1,43 @@
+//! The sizes of a socket's tables, for the fuzz targets that check its guarantees.
+
+use super::Socket;
+use crate::sessions::socket::channel_server::QueuedPush;
+
+/// How much a socket holds, and how much it may hold.
+pub(crate) struct SocketAudit {
+    pub(crate) joins: usize,
+    pub(crate) max_joins: usize,
+    pub(crate) topics: usize,
+    pub(crate) subscriptions_left: usize,
+    pub(crate) tasks_left: usize,
+    pub(crate) max_tasks: usize,
+    pub(crate) pending_effects: usize,
+    pub(crate) held_signals: usize,
+    pub(crate) waiting_joins: usize,
+    /// The most joins that wait with one join, and the most messages that wait for one.
+    pub(crate) max_superseded: usize,
+    pub(crate) max_backlog: usize,
+    /// How many messages fit into a backlog at most.
+    pub(crate) backlog_room: usize,
+}
+
+impl Socket {
+    pub(crate) fn audit(&self) -> SocketAudit {
+        let limits = &self.settings.limits;
+        let servers = || self.joins.values();
+        SocketAudit {
+            joins: self.joins.len(),
+            max_joins: limits.joins_per_socket,
+            topics: self.topics.len(),
+            subscriptions_left: self.client.subscriptions_left,
+            tasks_left: self.client.tasks_left,
+            max_tasks: limits.tasks_per_socket,
+            pending_effects: self.effects.len(),
+            held_signals: self.waiting.values().sum::<u32>() as usize,
+            waiting_joins: servers().filter(|server| server.is_waiting()).count(),
+            max_superseded: servers().map(|server| server.superseded()).max().unwrap_or(0),
+            max_backlog: servers().map(|server| server.backlog_len()).max().unwrap_or(0),
+            backlog_room: limits.queue_bytes / size_of::<QueuedPush>() + 1,
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Engine.IO: the upgrade of a long-polling session to a WebSocket.
+
+use super::*;
+
+#[actix_web::test]
+async fn a_session_upgrades_to_a_websocket_without_losing_messages() {
+    let node = start(&[]);
+    for (path, noop) in [(V4, "6"), (V3, "1:6")] {
+        let session = open(node.address(), path).await;
+        let mut polling = begin(node.address(), &request("GET", &session, &[], b"")).await;
+        let mut client = probe(node.address(), &session).await;
+        assert_eq!(finish(&mut polling).await.text(), noop, "the poll returns");
+        assert_eq!(poll(node.address(), &session).await.text(), noop, "and so does the next one");
+        let message = if path == V4 { "4before" } else { "7:4before" };
+        post(node.address(), &session, message).await;
+        client.send("5").await;
+        client.expect("4before").await;
+        client.exchange("4after", "4after").await;
+        assert_eq!(poll(node.address(), &session).await.error_code(), 3);
+        assert_eq!(post(node.address(), &session, message).await.error_code(), 3);
+        for n in 0..300 {
+            client.send(&format!("4{n}")).await;
+        }
+        for n in 0..300 {
+            client.expect(&format!("4{n}")).await;
+        }
+        client.send("1").await;
+        assert_eq!(client.close_code().await, 1005);
+    }
+    wait_until_empty(&node).await;
+}
+
+#[actix_web::test]
+async fn a_second_websocket_of_a_session_is_closed_and_the_first_stays_open() {
+    let node = start(&["socket.write_timeout=300ms"]);
+    let session = open(node.address(), V4).await;
+    let mut client = probe(node.address(), &session).await;
+    let mut second = Client::open(node.address(), &websocket(&session), &[]).await;
+    assert_eq!(second.close_code().await, 1005, "during the probe");
+    client.send("5").await;
+    let mut third = Client::open(node.address(), &websocket(&session), &[]).await;
+    assert_eq!(third.close_code().await, 1005, "after the upgrade");
+    // one WebSocket does not reply to the close frame and is cut off, the other replies
+    third.raw(&common::frame(0x88, b"")).await;
+    for other in [&mut second, &mut third] {
+        assert_eq!(other.receive_any().await, Received::Eof);
+    }
+    client.exchange("4still here", "4still here").await;
+    drop(client);
+    wait_until_empty(&node).await;
+}
+
+#[actix_web::test]
+async fn after_a_failed_upgrade_the_session_continues_polling() {
+    let node = start(&[]);
+    let session = open(node.address(), V4).await;
+    let mut client = probe(node.address(), &session).await;
+    client.send("4not yet").await;
+    assert_eq!(client.close_code().await, 1005);
+    drop(client);
+    drop(probe_again(&node, &session).await);
+    let mut client = probe_again(&node, &session).await;
+    assert_eq!(post(node.address(), &session, "4polled").await.text(), "ok");
+    assert_eq!(poll(node.address(), &session).await.text(), "4polled");
+    client.send("5").await;
+    client.exchange("4changed", "4changed").await;
+}
+
+#[actix_web::test]
+async fn an_upgrade_that_takes_too_long_is_aborted() {
+    let node = start(&["socketio.upgrade_timeout=300ms"]);
+    let session = open(node.address(), V4).await;
+    let mut silent = Client::open(node.address(), &websocket(&session), &[]).await;
+    assert_eq!(silent.close_code().await, 1005);
+    let mut probing = probe_again(&node, &session).await;
+    assert_eq!(probing.close_code().await, 1005);
+    post(node.address(), &session, "4a").await;
+    assert_eq!(poll(node.address(), &session).await.text(), "4a", "polling continues");
+}
+
+/// Another WebSocket is accepted only after the server has noticed that the previous one is closed.
+async fn probe_again(node: &Node, session: &str) -> Client {
+    loop {
+        let mut client = Client::open(node.address(), &websocket(session), &[]).await;
+        client.send("2probe").await;
+        if client.receive_any().await == Received::Text("3probe".to_owned()) {
+            return client;
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_session_closes_with_its_websocket() {
+    let node = start(&[]);
+    let session = open(node.address(), V4).await;
+    let mut client = probe(node.address(), &session).await;
+    client.send("5").await;
+    client.send("4last words").await;
+    client.expect("4last words").await;
+    drop(client);
+    wait_until_empty(&node).await;
+    assert_eq!(poll(node.address(), &session).await.error_code(), 1);
+}
+
+#[actix_web::test]
+async fn a_malformed_packet_closes_an_upgraded_session() {
+    let node = start(&[]);
+    let session = open(node.address(), V4).await;
+    let mut client = probe(node.address(), &session).await;
+    client.send("5").await;
+    client.send("abc").await;
+    assert_eq!(client.close_code().await, 1011);
+    wait_until_empty(&node).await;
+}
