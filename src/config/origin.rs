@@ -103,7 +103,7 @@ impl Origins {
     }
 }
 
-/// An entry that is not an origin, or a list that makes no sense.
+/// The error of a list of origins: an invalid entry, an empty list, or `any` together with other entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidOrigin(String);
 
