@@ -1,5 +1,6 @@
 //! Topics and their members: pubsub, the registry that writes memberships, the table that every thread reads, presence
-//! lists, and the adapter to other nodes. Connections and their sockets are in `connections`.
+//! lists, subscriptions of the server's own code, and the adapter to other nodes. Connections and their sockets are in
+//! `connections`.
 
 pub mod adapter;
 pub(crate) mod presence;

@@ -128,8 +128,8 @@ impl PresenceTracker {
         self.changed.insert(topic.clone());
     }
 
-    /// Removes all entries of a node that is down. Returns whether any list has changes to send.
-    pub(crate) fn node_down(&mut self, node: &str) -> bool {
+    /// Removes all entries of a node that is down.
+    pub(crate) fn node_down(&mut self, node: &str) {
         for (topic, list) in &mut self.topics {
             let refs = list.others.remove(node).unwrap_or_default();
             if !refs.is_empty() {
@@ -137,7 +137,6 @@ impl PresenceTracker {
             }
             refs.iter().for_each(|reference| list.presence.remove(reference));
         }
-        self.has_changed()
     }
 
     /// This node's entries of the topic, for a node that has received none of them.

@@ -4,8 +4,8 @@
 //! An actix mailbox limits only the number of messages and allocates an envelope for each. Here the members of a topic
 //! share one [`Delivery`], and the limits are about what a client that does not read costs the others: memory and time.
 //! When a limit is reached, the mailbox closes itself with [`close::SLOW`] and drops its messages, and the connection
-//! is aborted. When it is closed for another reason, its messages are still read, because their senders already have the
-//! status `delivered`.
+//! is aborted. When it is closed for another reason, its messages are still read, because their senders already have
+//! the status `delivered`.
 //!
 //! The connection's actor reads it. While the actor sleeps, the worker's [flusher](crate::connections::flusher) takes
 //! the broadcasts that need no actor. Whenever a message waits, one of the two has been woken for it.

@@ -1,4 +1,4 @@
-//! From an HTTP request to a client: mounts, the checks before an upgrade, client IPs, CORS, idle HTTP connections, and
+//! What all protocols need of HTTP: mounts, the checks before an upgrade, client IPs, CORS, idle HTTP connections, and
 //! static files. The wire formats and their routes are in `protocols`.
 
 pub(crate) mod acceptor;

@@ -110,8 +110,8 @@ async fn readiness(node: Arc<NodeState>) -> HttpResponse {
 
 /// Sets up a connection that was just accepted. The kernel drops it when the client accepts no bytes for
 /// `socket.write_timeout`. Until it becomes a WebSocket, a second handle to its socket is kept, by which
-/// [`idle_connections`](crate::http::idle_connections) can close it. If the client IP has too many connections, this one
-/// is closed immediately, without a response: the client might never send a request.
+/// [`idle_connections`](crate::http::idle_connections) can close it. If the client IP has too many connections, this
+/// one is closed immediately, without a response: the client might never send a request.
 fn on_connect(stream: &TcpStream, extensions: &mut Extensions, node: &NodeState) {
     let socket = SockRef::from(stream);
     let Ok(peer) = stream.peer_addr() else { return };

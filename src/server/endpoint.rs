@@ -78,7 +78,7 @@ impl Endpoint {
     /// Adds a mount for Phoenix clients. It replaces a Phoenix mount of the same path.
     #[must_use]
     pub fn mount(self, mount: Mount) -> Self {
-        self.put(mount, phoenix::routes::MOUNT)
+        self.add_mount(mount, phoenix::routes::MOUNT)
     }
 
     /// Adds a mount for Socket.IO clients. It replaces a Socket.IO mount of the same path. The path is usually
@@ -95,7 +95,7 @@ impl Endpoint {
     ///   subscribes its clients to such topics ([`Context::subscribe`](crate::Context::subscribe)) uses them as rooms.
     #[must_use]
     pub fn socketio(self, mount: Mount) -> Self {
-        self.put(mount, socketio::MOUNT)
+        self.add_mount(mount, socketio::MOUNT)
     }
 
     /// Adds a mount for plain Engine.IO clients. It replaces an Engine.IO mount of the same path. Each client joins the
@@ -106,7 +106,7 @@ impl Endpoint {
     /// other JSON as JSON text, and bytes as bytes. Replies are not sent.
     #[must_use]
     pub fn engineio(self, mount: Mount) -> Self {
-        self.put(mount, engineio::plain::MOUNT)
+        self.add_mount(mount, engineio::plain::MOUNT)
     }
 
     /// Adds a mount for clients that use the wire format `P` over WebSockets at the mount's path. It replaces a custom
@@ -117,10 +117,10 @@ impl Endpoint {
     /// metrics (`protocol="custom"`) apply as to the built-in protocols.
     #[must_use]
     pub fn protocol<P: Protocol + Default>(self, mount: Mount) -> Self {
-        self.put(mount, custom::mount::<P>())
+        self.add_mount(mount, custom::mount::<P>())
     }
 
-    fn put(mut self, mount: Mount, protocol: ProtocolMount) -> Self {
+    fn add_mount(mut self, mount: Mount, protocol: ProtocolMount) -> Self {
         self.mounts.retain(|(other, of)| other.path != mount.path || of.realm != protocol.realm);
         self.mounts.push((mount, protocol));
         self

@@ -20,15 +20,15 @@ use crate::http::node_state::NodeState;
 use crate::server::prometheus::Exporter;
 
 /// The number of connections that the kernel queues until they are accepted.
-pub(crate) const BACKLOG: u32 = 16;
+pub(super) const BACKLOG: u32 = 16;
 /// The number of connections served at a time. Further ones wait in the kernel.
 const CONNECTIONS: usize = 16;
 /// The timeout for a request's headers, and for a client that does not read its response.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The running server.
-pub(crate) struct MetricsServer {
-    pub(crate) address: SocketAddr,
+pub(super) struct MetricsServer {
+    pub(super) address: SocketAddr,
     handle: ServerHandle,
     server: JoinHandle<io::Result<()>>,
 }
@@ -36,7 +36,7 @@ pub(crate) struct MetricsServer {
 impl MetricsServer {
     /// Starts to serve `/metrics` on `listener`: the metrics of `node` and the application's `custom`. It serves
     /// nothing else.
-    pub(crate) fn serve(node: Arc<NodeState>, custom: Registry, listener: TcpListener) -> io::Result<Self> {
+    pub(super) fn serve(node: Arc<NodeState>, custom: Registry, listener: TcpListener) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let exporter = Data::new(Exporter::new(node, custom));
         let server: Server =
@@ -53,7 +53,7 @@ impl MetricsServer {
         Ok(Self { address, handle: server.handle(), server: actix_web::rt::spawn(server) })
     }
 
-    pub(crate) async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.handle.stop(false).await;
         // an error would come from binding the address, which has succeeded
         let _ = self.server.await;

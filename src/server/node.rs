@@ -59,7 +59,7 @@ impl Signals {
 }
 
 impl Node {
-    pub(crate) fn new(
+    pub(super) fn new(
         address: SocketAddr,
         state: Arc<NodeState>,
         workers: Workers,

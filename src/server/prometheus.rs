@@ -19,7 +19,7 @@ use crate::metrics::instruments::{NAMESPACE, VALID, register};
 const STATS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Collects the metrics of a node.
-pub(crate) struct Exporter {
+pub(super) struct Exporter {
     node: Arc<NodeState>,
     /// The application's own counters.
     custom: Registry,
@@ -28,12 +28,12 @@ pub(crate) struct Exporter {
 }
 
 impl Exporter {
-    pub(crate) fn new(node: Arc<NodeState>, custom: Registry) -> Self {
+    pub(super) fn new(node: Arc<NodeState>, custom: Registry) -> Self {
         Self { node, custom, node_gauges: NodeGauges::new(), registry_gauges: RegistryGauges::new() }
     }
 
     /// All metrics, in Prometheus' text format.
-    pub(crate) async fn text(&self) -> prometheus::Result<String> {
+    pub(super) async fn text(&self) -> prometheus::Result<String> {
         let stats = timeout(STATS_TIMEOUT, self.node.pubsub.stats()).await;
         let mut families = self.node.pubsub.metrics().registry.gather();
         let registry_queue_bytes = self.node.pubsub.budget().bytes();
@@ -49,7 +49,7 @@ impl Exporter {
 }
 
 /// A counter of the application, which is read when Prometheus requests the metrics.
-pub(crate) struct CustomCounter {
+pub(super) struct CustomCounter {
     counter: IntCounter,
     read: Box<dyn Fn() -> u64 + Send + Sync>,
 }
@@ -57,7 +57,7 @@ pub(crate) struct CustomCounter {
 impl CustomCounter {
     /// # Errors
     /// When `name` is not a valid metric name.
-    pub(crate) fn new(name: &str, help: &str, read: Box<dyn Fn() -> u64 + Send + Sync>) -> prometheus::Result<Self> {
+    pub(super) fn new(name: &str, help: &str, read: Box<dyn Fn() -> u64 + Send + Sync>) -> prometheus::Result<Self> {
         Ok(Self { counter: IntCounter::new(name, help)?, read })
     }
 }

@@ -107,14 +107,15 @@ pub(crate) struct GetPresence {
 #[rtype(result = "RegistryStats")]
 pub(crate) struct GetStats;
 
-/// The sizes of the registry's tables. All are zero when no client is connected.
+/// The sizes of the registry's tables. All are zero when no client is connected and the server's own code has no
+/// [`Subscription`](crate::Subscription).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, actix::MessageResponse)]
 pub struct RegistryStats {
-    /// Connections that have joined or watch a topic.
+    /// Connections that have joined or watch a topic, and subscriptions of the server's own code.
     pub connections: usize,
     /// Topics with members on this node.
     pub topics: usize,
-    /// Memberships on this node.
+    /// Memberships on this node, with those of subscriptions.
     pub members: usize,
     /// Names owned on this node.
     pub names: usize,

@@ -1,9 +1,9 @@
 //! Signals held for absent peers, by the peer's name.
 //!
 //! Held signals are limited in time, in number and bytes for each name, in bytes for each client IP, and in total
-//! bytes, so that no client IP can use up the space of the others. Signals are delivered in the order of their arrival, and
-//! before anything that is sent to the name later: while a signal is held, its sender sends further signals to the name
-//! through the registry too.
+//! bytes, so that no client IP can use up the space of the others. Signals are delivered in the order of their arrival,
+//! and before anything that is sent to the name later: while a signal is held, its sender sends further signals to the
+//! name through the registry too.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
