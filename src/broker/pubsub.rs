@@ -1,7 +1,8 @@
-//! The handle everyone holds: telling topics and names, and asking who is there.
+//! [`Pubsub`]: the handle with which sessions and server code broadcast on topics, send to names, and query members.
 //!
-//! A broadcast is delivered by the thread that makes it, from the table the registry publishes, to
-//! local members first and the adapter second: a sick backplane never silences the node.
+//! The thread that calls [`Pubsub::broadcast`] delivers the message itself. It reads the members from the table that
+//! the registry publishes, and delivers to local members first and to the adapter second. So a failing adapter does not
+//! affect delivery within the node. Membership changes go to the [`registry`](crate::broker::registry).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,22 +31,21 @@ use crate::metrics::families::Metrics;
 use crate::protocol::Delivery;
 use crate::topic::{Realm, Topic};
 
-/// A node's topics. Cloning copies a pointer; a clone may live on any thread.
+/// A handle to a node's topics. Cloning copies a pointer. Clones can be used on any thread.
 #[derive(Clone)]
 pub struct Pubsub(Arc<Inner>);
 
-/// What every session tells and asks others by.
 struct Inner {
     local: LocalDelivery,
     registry: Addr<Registry>,
     budget: Arc<CommandBudget>,
     adapter: Arc<dyn Adapter>,
-    /// How many bytes may wait for one subscriber.
+    /// The queue limit of one [`Subscription`](crate::broker::subscription::Subscription), in bytes.
     subscription_bytes: usize,
     last_internal_id: AtomicU64,
 }
 
-/// The local half: what needs no registry and no other node.
+/// Delivery to the members on this node. It needs neither the registry nor other nodes.
 #[derive(Clone)]
 struct LocalDelivery {
     table: Arc<TopicTable>,
@@ -53,8 +53,7 @@ struct LocalDelivery {
 }
 
 impl Pubsub {
-    /// Starts the registry on an arbiter, and the adapter. What it returns beside itself resolves when the registry
-    /// has died.
+    /// Starts the adapter, and the registry on an arbiter. The returned receiver resolves when the registry has exited.
     pub(crate) fn start(
         config: &Config,
         adapter: Arc<dyn Adapter>,
@@ -73,15 +72,15 @@ impl Pubsub {
         (Self(Arc::new(Inner { local, registry, budget, adapter, subscription_bytes, last_internal_id })), died)
     }
 
-    /// Tells every member of `topic`, on this node and the others. Being a member is not needed.
+    /// Sends a message to every member of `topic`, on all nodes. The sender does not need to be a member.
     ///
-    /// It does not fail: a topic without members hears nothing, a member that is too slow is cut off.
+    /// It cannot fail. On a topic without members it has no effect, and a member whose queue overflows is disconnected.
     pub fn broadcast(&self, topic: &Topic, event: impl Into<Event>, payload: impl Into<Payload>) {
         let broadcast = Broadcast { topic: topic.clone(), event: event.into(), payload: payload.into() };
         self.publish(&Arc::new(Delivery::new(broadcast)), None, Instant::now());
     }
 
-    /// How many members `topic` has on this node.
+    /// The number of members that `topic` has on this node.
     #[must_use]
     pub fn count(&self, topic: &str) -> usize {
         self.0.local.table.count(topic)
@@ -92,13 +91,13 @@ impl Pubsub {
         self.0.local.table.topics_of(realm)
     }
 
-    /// The topic's presence list, as this node knows it: to each key what is said of it. Of other nodes it knows what
-    /// they have told, which they do when somebody here sees the list.
+    /// The topic's presence list as this node knows it. Other nodes send their entries only while a client on this node
+    /// subscribes to the list.
     ///
     /// ```no_run
     /// # async fn show(pubsub: handclasp::Pubsub) -> Result<(), Box<dyn std::error::Error>> {
     /// for (key, metas) in pubsub.presence(&handclasp::Topic::parse("room:lobby")?).await {
-    ///     println!("{key} is here {} times", metas.len());
+    ///     println!("{key} is present {} times", metas.len());
     /// }
     /// # Ok(())
     /// # }
@@ -107,7 +106,7 @@ impl Pubsub {
         self.0.registry.send(GetPresence { topic: topic.clone() }).await.unwrap_or_default()
     }
 
-    /// How much the registry holds; all zero when it has died.
+    /// The sizes of the registry's tables. All are zero if the registry has exited.
     pub async fn census(&self) -> RegistryStats {
         self.0.registry.send(GetStats).await.unwrap_or_default()
     }
@@ -127,12 +126,12 @@ impl Pubsub {
         self.0.local.metrics.clone()
     }
 
-    /// How many bytes may wait for one subscriber.
+    /// The queue limit of one subscription, in bytes.
     pub(crate) fn subscription_bytes(&self) -> usize {
         self.0.subscription_bytes
     }
 
-    /// Who may wish for something from the registry, and when.
+    /// The budget of the registry's command queue.
     pub(crate) fn budget(&self) -> &Arc<CommandBudget> {
         &self.0.budget
     }
@@ -143,7 +142,8 @@ impl Pubsub {
         self.0.adapter.publish(topic, Packet::Broadcast { event: event.clone(), payload: payload.clone() });
     }
 
-    /// Sends to the holder of a name. A verdict that must travel comes back to `from` as a note.
+    /// Sends a signal to the owner of a name. Returns the delivery status if it is known immediately. Otherwise `from`
+    /// receives it later as a [`SocketEvent`].
     pub(crate) fn signal(
         &self,
         signal: Signal,
@@ -151,35 +151,36 @@ impl Pubsub {
         from: &Arc<Connection>,
         now: Instant,
     ) -> Option<(Signal, DeliveryStatus)> {
-        if let Some(verdict) = self.0.local.deliver(&signal.to, delivery, None, now) {
-            return Some((signal, verdict));
+        if let Some(status) = self.0.local.deliver(&signal.to, delivery, None, now) {
+            return Some((signal, status));
         }
         let Broadcast { event, payload, .. } = &delivery.broadcast;
         let packet = Packet::Broadcast { event: event.clone(), payload: payload.clone() };
         let mut answer = self.0.adapter.deliver(&signal.to, packet);
-        if let Some(verdict) = (&mut answer).now_or_never() {
-            return Some((signal, verdict));
+        if let Some(status) = (&mut answer).now_or_never() {
+            return Some((signal, status));
         }
         let from = from.clone();
         actix::spawn(async move {
-            let verdict = answer.await;
-            let _ = from.send_event(SocketEvent::DeliveryStatus(signal, verdict));
+            let status = answer.await;
+            let _ = from.send_event(SocketEvent::DeliveryStatus(signal, status));
         });
         None
     }
 
-    /// Sends to the holder of a name on this node; nothing when it has none.
+    /// Sends to the owner of a name on this node. Returns `None` when no client here owns it.
     pub(crate) fn deliver_local(&self, name: &Topic, delivery: &Arc<Delivery>, now: Instant) -> Option<DeliveryStatus> {
         self.0.local.deliver(name, delivery, None, now)
     }
 
-    /// Has a signal wait until somebody has its name, if nobody has, here or elsewhere. The verdict comes to
-    /// `from` as a note.
+    /// Delivers a signal to the owner of its name on any node, or holds it until a client takes the name. `from`
+    /// receives the delivery status as a [`SocketEvent`].
     pub(crate) fn hold_signal(&self, signal: Signal, delivery: Arc<Delivery>, from: Arc<Connection>, permit: Permit) {
         self.send_command(Command::Hold(HeldSignal { from, signal, delivery }), permit);
     }
 
-    /// A number for a connection that is not a client's. Those of clients count up from one.
+    /// An id for a connection of server code. These ids count down from the maximum, those of clients count up from
+    /// one.
     pub(crate) fn internal_id(&self) -> ConnectionId {
         ConnectionId(self.0.last_internal_id.fetch_sub(1, Ordering::Relaxed) - 1)
     }
@@ -198,20 +199,20 @@ impl Pubsub {
         self.send_command(Command::Presence(change), permit);
     }
 
-    /// Whoever has a turn is not refused any more.
+    /// Sends a command to the registry. A command with a permit is never refused.
     fn send_command(&self, command: Command, permit: Permit) {
         self.0.registry.do_send(Admitted { command, permit });
     }
 
-    /// Never refused: there is one at most for each wish to subscribe, which had its turn.
+    /// Ends a membership. It needs no permit, because there is at most one for each `Subscribe`, which had a permit.
     pub(crate) fn unsubscribe(&self, id: MemberId) {
         self.0.registry.do_send(Unsubscribe { id });
     }
 
-    /// Forgets a connection whose mailbox is closed. Never refused: there are two at most, from the sweep and at its
-    /// end, for each connection that has had a turn, and none for any other.
+    /// Removes a connection whose mailbox is closed from the registry. It needs no permit, because there are at most
+    /// two for each connection that has sent a command (one from the sweep, one from its session), and none for others.
     pub(crate) fn down(&self, connection: &Connection) {
-        debug_assert!(connection.mailbox.is_closed(), "else a later subscription would stay for ever");
+        debug_assert!(connection.mailbox.is_closed(), "a later subscription would never be removed");
         if connection.is_registered() {
             self.0.registry.do_send(ConnectionClosed { connection: connection.id });
         }
@@ -219,7 +220,8 @@ impl Pubsub {
 }
 
 impl LocalDelivery {
-    /// Puts `delivery` into the mailboxes of the topic's members here; nothing when none of them is a client's.
+    /// Puts `delivery` into the mailboxes of the topic's members on this node. Returns `None` when none of them is a
+    /// client.
     fn deliver(
         &self,
         topic: &Topic,
@@ -229,11 +231,11 @@ impl LocalDelivery {
     ) -> Option<DeliveryStatus> {
         let members = self.table.members(topic.key())?;
         let (mut delivered, mut is_full, mut has_client) = (0, false, false);
-        let is_told = |member: &&Member| except.is_none_or(|except| !Arc::ptr_eq(except, &member.connection));
-        for member in members.iter().filter(is_told) {
+        let is_receiver = |member: &&Member| except.is_none_or(|except| !Arc::ptr_eq(except, &member.connection));
+        for member in members.iter().filter(is_receiver) {
             let result = member.connection.deliver(member.join, delivery, now);
             if member.join == JoinId::SERVER {
-                continue; // the server's own code may listen to a name, but does not hold it
+                continue; // server code can subscribe to a name's topic, but does not own the name
             }
             has_client = true;
             match result {
@@ -254,7 +256,7 @@ impl LocalDelivery {
     }
 }
 
-/// The way in for the adapter.
+/// Receives messages from other nodes through the adapter.
 struct AdapterInbox {
     local: LocalDelivery,
     registry: Addr<Registry>,
@@ -278,7 +280,7 @@ impl ClusterInbox for AdapterInbox {
 
     fn give_up(&self, name: &Topic, proof: Option<Proof>) -> BoxFuture<bool> {
         let asked = self.registry.send(ReleaseName { name: name.clone(), proof });
-        // a registry that does not answer is dead, and its node with it
+        // if the registry does not answer, it has exited, and the node exits too
         Box::pin(asked.map(|answer| answer.unwrap_or(true)))
     }
 

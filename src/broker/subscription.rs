@@ -1,4 +1,4 @@
-//! A topic as the server's own code hears it, without a client.
+//! [`Subscription`]: a stream with which server code receives the broadcasts of a topic, without a client.
 
 use std::error::Error;
 use std::fmt;
@@ -20,16 +20,16 @@ use crate::connections::token_bucket::{Rate, SharedTokenBucket};
 use crate::message::{Broadcast, JoinId, Membership};
 use crate::topic::Topic;
 
-/// What is broadcast on one topic, as a stream for the server's own code; made by
-/// [`Pubsub::subscribe`](crate::Pubsub::subscribe).
+/// A stream of the broadcasts on one topic, for server code. [`Pubsub::subscribe`](crate::Pubsub::subscribe) creates
+/// it.
 ///
-/// It may be polled on any thread. Broadcasts wait in a queue of `limits.queue_bytes`. A subscriber that falls further
-/// behind loses what waits, and its stream ends: the others, and who broadcasts, never wait for it. Dropping it
-/// unsubscribes.
+/// It can be polled on any thread. Broadcasts wait in a queue of at most `limits.queue_bytes`. When the queue
+/// overflows, its broadcasts are dropped and the stream ends, so a slow subscriber never delays other members or the
+/// sender. Dropping the subscription unsubscribes.
 ///
-/// It is a member of the topic as any other: it counts in [`Pubsub::count`](crate::Pubsub::count), against
-/// `limits.members_per_topic`, and makes the topic one that is online for its watchers. It never holds a name, so
-/// whether a peer is there is answered as without it.
+/// It is a member of the topic like a client's join. It counts in [`Pubsub::count`](crate::Pubsub::count) and against
+/// `limits.members_per_topic`, and makes the topic online for its watchers. It never owns a name, so it does not change
+/// the delivery status of messages to named peers.
 ///
 /// ```no_run
 /// # async fn log_all(pubsub: handclasp::Pubsub) -> Result<(), Box<dyn std::error::Error>> {
@@ -47,8 +47,8 @@ pub struct Subscription {
 }
 
 impl Pubsub {
-    /// Subscribes the server's own code to `topic`: the [`Subscription`] receives every broadcast from the moment that
-    /// this returns until it is dropped.
+    /// Subscribes server code to `topic`. The [`Subscription`] receives every broadcast from the moment that this
+    /// returns until it is dropped.
     ///
     /// # Errors
     /// [`SubscribeError`] when the topic is full, or the registry's command queue is.
@@ -81,7 +81,7 @@ impl Subscription {
         }
     }
 
-    /// The next broadcast; nothing when the subscriber has fallen too far behind.
+    /// Waits for the next broadcast. Returns `None` when the queue has overflowed.
     pub async fn next(&mut self) -> Option<Broadcast> {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
@@ -122,13 +122,13 @@ impl fmt::Debug for Subscription {
     }
 }
 
-/// Why the server's own code cannot hear a topic.
+/// The reason for which a subscription of server code was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SubscribeError {
     /// The topic has `limits.members_per_topic` members.
     TopicFull,
-    /// More waits for the registry than `limits.registry_queue_bytes`, or the node has ended.
+    /// The registry's command queue is full (`limits.registry_queue_bytes`), or the node has stopped.
     Overloaded,
 }
 
