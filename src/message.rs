@@ -1,8 +1,7 @@
 //! The messages of the broker, independent of any wire format: requests from clients, messages to clients, and
 //! broadcasts to topics.
 //!
-//! The [`protocols`](crate::protocols) convert frames to these types and back. The broker never reads payloads, whose
-//! type is in [`payload`](crate::payload).
+//! The protocols convert frames to these types and back. The broker never reads a [`Payload`].
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

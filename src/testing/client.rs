@@ -1,4 +1,7 @@
-//! A client of a test: what it asks for, and what it expects to receive.
+//! [`TestClient`]: a client in a test, with its requests and its assertions about what it receives.
+//!
+//! The server side is in [`server`](crate::testing::server), and the frames are in
+//! [`received`](crate::testing::received).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,22 +17,22 @@ use crate::protocols::phoenix::{JOIN, LEAVE};
 use crate::testing::received::{Kind, Received, Shown, frame};
 use crate::transports::longpoll::handle::{Fetched, LongPollHandle, Via};
 
-/// How long an assertion waits.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The timeout of an assertion.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A request of a client, to be answered: what [`TestClient::push`] returns.
+/// Identifies a request of a client. [`TestClient::push`] returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushRef(String);
 
-/// One client of a [`TestServer`](crate::testing::TestServer). Dropping it ends its connection soon after;
-/// [`disconnect`](Self::disconnect) waits for that.
+/// One client of a [`TestServer`](crate::testing::TestServer). Dropping it closes its connection soon after.
+/// [`disconnect`](Self::disconnect) waits until it has closed.
 ///
-/// An assertion takes the first message that fits, wherever it stands among those that have come, and leaves the
-/// others. Payloads are compared as JSON values, or as bytes.
+/// An assertion takes the first matching message out of all received ones, and leaves the others for later assertions.
+/// Payloads are compared as JSON values, or as bytes.
 pub struct TestClient {
     session: LongPollHandle,
     last_ref: u32,
-    /// By topic.
+    /// The reference of the latest join of each topic.
     join_refs: HashMap<String, String>,
     received: Vec<Received>,
 }
@@ -39,12 +42,12 @@ impl TestClient {
         Self { session, last_ref: 0, join_refs: HashMap::new(), received: Vec::new() }
     }
 
-    // ---- what a client does
+    // ---- requests
 
-    /// Joins `topic`, and returns what the channel answers.
+    /// Joins `topic`, and returns the payload of the reply.
     ///
     /// # Panics
-    /// When the join is refused; [`try_join`](Self::try_join) expects that it may be.
+    /// When the join is refused. Use [`try_join`](Self::try_join) if that is expected.
     #[track_caller]
     pub fn join(&mut self, topic: &str, params: impl Into<Payload>) -> impl Future<Output = Payload> {
         let (at, params) = (Location::caller(), params.into());
@@ -56,10 +59,10 @@ impl TestClient {
         }
     }
 
-    /// Joins `topic`.
+    /// Joins `topic`, and returns the payload of the reply.
     ///
     /// # Errors
-    /// What the channel answers when it refuses.
+    /// The payload of the reply when the join is refused.
     pub async fn try_join(&mut self, topic: &str, params: impl Into<Payload>) -> Result<Payload, Payload> {
         let join_ref = (self.last_ref + 1).to_string();
         self.join_refs.insert(topic.to_owned(), join_ref);
@@ -68,18 +71,19 @@ impl TestClient {
         if status == "ok" { Ok(payload) } else { Err(payload) }
     }
 
-    /// Pushes an event; when this returns, the channel has handled it, or what it awaits has begun.
+    /// Sends an event to the topic's channel. When this returns, the channel has handled it, or has started the future
+    /// that will answer it.
     pub async fn push(&mut self, topic: &str, event: &str, payload: impl Into<Payload>) -> PushRef {
         self.last_ref += 1;
         let reference = self.last_ref.to_string();
         let join_ref = self.join_refs.get(topic).map_or("", String::as_str);
         let frame = frame(join_ref, &reference, topic, event, &payload.into());
-        // one that has ended hears no answer
+        // if the session has ended, the assertion on the reply fails
         let _ = self.session.post(Via::Http, vec![frame]).await;
         PushRef(reference)
     }
 
-    /// Leaves `topic`; when this returns, the channel has ended.
+    /// Leaves `topic`. When this returns, the channel has ended.
     #[track_caller]
     pub fn leave(&mut self, topic: &str) -> impl Future<Output = ()> {
         let at = Location::caller();
@@ -90,15 +94,15 @@ impl TestClient {
         }
     }
 
-    /// Ends the connection, as a client that goes; when this returns, every channel of it has ended.
+    /// Closes the connection from the client's side. When this returns, all its channels have ended.
     pub async fn disconnect(mut self) {
         self.session.end(&close::GONE);
-        while self.fetch(PATIENCE).await {}
+        while self.fetch(TIMEOUT).await {}
     }
 
-    // ---- what it receives
+    // ---- assertions
 
-    /// Waits for the answer to a request: its status and payload.
+    /// Waits for the reply to a request, and returns its status and payload.
     #[track_caller]
     pub fn reply(&mut self, push: PushRef) -> impl Future<Output = (String, Payload)> {
         let at = Location::caller();
@@ -107,12 +111,12 @@ impl TestClient {
             let received = self.wait(at, format!("reply to request {}", push.0), |it| is_it(&it.kind)).await;
             match received.kind {
                 Kind::Reply(_, status) => (status, received.payload),
-                _ => unreachable!("it was a reply"),
+                _ => unreachable!("the message is a reply"),
             }
         }
     }
 
-    /// The request is answered with this status and payload.
+    /// Asserts that the request is answered with this status and payload.
     #[track_caller]
     pub fn assert_reply(
         &mut self,
@@ -130,14 +134,14 @@ impl TestClient {
         self.wait(at, what, |it| it.kind == want && it.has(&payload)).await;
     }
 
-    /// The topic's channel pushes this to this client.
+    /// Asserts that the topic's channel pushes this event and payload to this client.
     #[track_caller]
     pub fn assert_push(&mut self, topic: &str, event: &str, payload: impl Into<Payload>) -> impl Future<Output = ()> {
         let want = Received { topic: topic.to_owned(), kind: Kind::Push(event.to_owned()), payload: payload.into() };
         self.assert_received(Location::caller(), want)
     }
 
-    /// This is broadcast to the topic, and reaches this client.
+    /// Asserts that this client receives a broadcast of this event and payload on the topic.
     #[track_caller]
     pub fn assert_broadcast(
         &mut self,
@@ -150,32 +154,33 @@ impl TestClient {
         self.assert_received(Location::caller(), want)
     }
 
-    /// The next push of `event` on the topic, whatever its payload is.
+    /// Waits for the next push of `event` on the topic, and returns its payload.
     #[track_caller]
     pub fn next_push(&mut self, topic: &str, event: &str) -> impl Future<Output = Payload> {
         self.next_of(Location::caller(), topic.to_owned(), Kind::Push(event.to_owned()))
     }
 
-    /// The next broadcast of `event` on the topic, whatever its payload is.
+    /// Waits for the next broadcast of `event` on the topic, and returns its payload.
     #[track_caller]
     pub fn next_broadcast(&mut self, topic: &str, event: &str) -> impl Future<Output = Payload> {
         self.next_of(Location::caller(), topic.to_owned(), Kind::Broadcast(event.to_owned()))
     }
 
-    /// The topic's channel has not pushed `event`: nothing that has happened before this call made it. What a task or
-    /// a timer does later is not waited for.
+    /// Asserts that the topic's channel has not pushed `event`. It covers everything that happened before this call,
+    /// and does not wait for tasks or timers that are still running.
     #[track_caller]
     pub fn refute_push(&mut self, topic: &str, event: &str) -> impl Future<Output = ()> {
         self.refute(Location::caller(), topic.to_owned(), Kind::Push(event.to_owned()))
     }
 
-    /// No broadcast of `event` on the topic has reached this client, as [`refute_push`](Self::refute_push).
+    /// Asserts that this client has received no broadcast of `event` on the topic. Like
+    /// [`refute_push`](Self::refute_push), it covers what happened before this call.
     #[track_caller]
     pub fn refute_broadcast(&mut self, topic: &str, event: &str) -> impl Future<Output = ()> {
         self.refute(Location::caller(), topic.to_owned(), Kind::Broadcast(event.to_owned()))
     }
 
-    /// The client has received nothing but what earlier assertions have taken.
+    /// Asserts that the client has received no messages other than those that earlier assertions have taken.
     #[track_caller]
     pub fn assert_quiet(&mut self) -> impl Future<Output = ()> {
         let at = Location::caller();
@@ -185,33 +190,33 @@ impl TestClient {
         }
     }
 
-    /// The server ends the join: its channel has stopped, or another connection has taken its place.
+    /// Asserts that the server closes the join: its channel has stopped, or another connection has taken its name over.
     #[track_caller]
     pub fn assert_close(&mut self, topic: &str) -> impl Future<Output = ()> {
-        let ended = self.next_of(Location::caller(), topic.to_owned(), Kind::Close);
-        async move { drop(ended.await) }
+        let close = self.next_of(Location::caller(), topic.to_owned(), Kind::Close);
+        async move { drop(close.await) }
     }
 
-    /// The topic's channel panics.
+    /// Asserts that the topic's channel panics.
     #[track_caller]
     pub fn assert_crash(&mut self, topic: &str) -> impl Future<Output = ()> {
-        let ended = self.next_of(Location::caller(), topic.to_owned(), Kind::Crash);
-        async move { drop(ended.await) }
+        let crash = self.next_of(Location::caller(), topic.to_owned(), Kind::Crash);
+        async move { drop(crash.await) }
     }
 
-    /// The server ends the connection; returns why.
+    /// Asserts that the server closes the connection, and returns the reason.
     #[track_caller]
     pub fn assert_disconnect(&mut self) -> impl Future<Output = &'static Reason> {
         let at = Location::caller();
         async move {
-            let deadline = Instant::now() + PATIENCE;
+            let deadline = Instant::now() + TIMEOUT;
             while self.fetch(deadline.saturating_duration_since(Instant::now())).await {}
             let closed = self.session.connection().mailbox.closed();
-            closed.unwrap_or_else(|| panic!("{at}: the connection has not ended\n{}", self.listing()))
+            closed.unwrap_or_else(|| panic!("{at}: the connection has not closed\n{}", self.listing()))
         }
     }
 
-    // ---- how it waits
+    // ---- waiting for messages
 
     async fn assert_received(&mut self, at: &Location<'_>, want: Received) {
         let is_it = |it: &Received| it.topic == want.topic && it.kind == want.kind && it.has(&want.payload);
@@ -230,8 +235,9 @@ impl TestClient {
         }
     }
 
-    /// Receives all that has been sent. It comes before the answers of two heartbeats: a session handles what its
-    /// client says before what it is told, and only after that what the client says next.
+    /// Receives everything that has been sent to this client, by waiting for the replies to two heartbeats. Two are
+    /// needed because a session handles a client's frame before the events that already wait in its mailbox, and those
+    /// before the client's next frame.
     async fn settle(&mut self, at: &Location<'_>) {
         for _ in 0..2 {
             let heartbeat = self.push("phoenix", "heartbeat", Payload::empty()).await;
@@ -239,9 +245,9 @@ impl TestClient {
         }
     }
 
-    /// Takes the first message that fits out of those that have come or come in time.
+    /// Takes the first matching message out of those that have arrived, or that arrive before the timeout.
     async fn wait(&mut self, at: &Location<'_>, what: String, fits: impl Fn(&Received) -> bool) -> Received {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             if let Some(at) = self.received.iter().position(&fits) {
                 return self.received.remove(at);
@@ -253,7 +259,8 @@ impl TestClient {
         }
     }
 
-    /// Waits for something to come; says whether the connection goes on.
+    /// Waits up to `time` for messages. Returns whether more can follow: false when the connection has closed or `time`
+    /// is zero.
     async fn fetch(&mut self, time: Duration) -> bool {
         match self.session.fetch(time).await {
             Fetched::Frames(frames) => self.received.extend(frames.iter().map(Received::read)),
@@ -272,7 +279,7 @@ impl TestClient {
             }
         };
         if let Some(reason) = self.session.connection().mailbox.closed() {
-            text.push_str(&format!("\nthe connection has ended with {}: {}", reason.code, reason.words));
+            text.push_str(&format!("\nthe connection has closed with {}: {}", reason.code, reason.words));
         }
         text
     }

@@ -1,5 +1,5 @@
 //! The built-in channels, one per file. To add a channel, add its file, its `mod` line, and its pattern in
-//! [`routers`].
+//! `routers`.
 
 mod broker;
 pub(crate) mod peer;

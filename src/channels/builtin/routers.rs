@@ -18,7 +18,7 @@ pub fn standard(config: &Config) -> Router {
         .channel("broker:*", |_| Broker)
 }
 
-/// The router of the default Socket.IO mount: [`SocketIoRelay`] in the namespace `/`.
+/// The router of the default Socket.IO mount: the Socket.IO relay in the namespace `/`.
 #[must_use]
 pub fn relay() -> Router {
     Router::new().channel("/", |_| SocketIoRelay::default())
