@@ -21,10 +21,10 @@ impl Socket {
     pub(crate) fn join(&mut self, name: &str, join_ref: Option<Ref>, reference: Option<Ref>, payload: &Payload) {
         let routed = match self.route_join(name, payload) {
             Ok(routed) => routed,
-            Err((why, words)) => {
+            Err((why, reason)) => {
                 self.count_refused_join(why);
                 let reply_ref = join_ref.filter(|_| why != JoinRefusal::Unmatched);
-                return self.refuse(reply_ref, reference, name, Payload::reason(words));
+                return self.refuse(reply_ref, reference, name, Payload::reason(reason));
             }
         };
         let (topic, channel) = routed;
