@@ -1,7 +1,7 @@
-//! The words of the core: what a client asks for, what it is told, and what a topic is told.
+//! The messages of the broker, independent of any wire format: requests from clients, messages to clients, and
+//! broadcasts to topics.
 //!
-//! No word of any wire format appears here; `protocols` turn frames into these
-//! words and back. Payloads stay closed: the core carries them and never reads them.
+//! The protocols convert frames to these types and back. The broker never reads a [`Payload`].
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,16 +12,18 @@ use compact_str::CompactString;
 pub use crate::payload::{Payload, PayloadError};
 use crate::topic::Topic;
 
-/// A client's own mark on a message, given back as it came; two are equal when their texts are.
+/// A client's reference on a request (`ref` or `join_ref` in Phoenix), returned unchanged in the reply. References are
+/// compared as text.
 pub type Ref = CompactString;
 
-/// What happened, in the words of a channel: `new_msg`, `offer`.
+/// The name of an event, chosen by the channel or its clients, such as `new_msg` or `offer`.
 pub type Event = CompactString;
 
-/// The event that, broadcast on the topic of a socket's own id, ends every socket with that id.
+/// The event that disconnects every socket with an id, when it is broadcast on the topic of that id. See
+/// [`SocketInit::id`](crate::SocketInit::id).
 pub const DISCONNECT: &str = "disconnect";
 
-/// Whether an event's name belongs to the broker, so that no client may speak it to others.
+/// Whether an event's name is reserved for the server, so that clients may not send it to other clients.
 #[must_use]
 pub fn is_reserved(event: &str) -> bool {
     const PREFIXES: [&str; 2] = ["phx_", "presence_"];
@@ -29,19 +31,19 @@ pub fn is_reserved(event: &str) -> bool {
     PREFIXES.iter().any(|p| event.starts_with(p)) || NAMES.contains(&event)
 }
 
-/// How a request ended, in the word the client hears.
+/// The status of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// It was done.
+    /// The request succeeded.
     Ok,
-    /// It was refused; the payload says why.
+    /// The request was refused. The payload contains the reason.
     Error,
-    /// A word of the channel's own.
+    /// A status that the channel defines.
     Other(&'static str),
 }
 
 impl Status {
-    /// The word.
+    /// The status as it is sent to the client.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -52,154 +54,156 @@ impl Status {
     }
 }
 
-/// What a client asked for, read from one frame.
+/// A request from a client, decoded from one frame.
 #[derive(Debug)]
 pub struct Inbound<'a> {
-    /// The topic it names, unchecked.
+    /// The topic as the client names it. It is not validated yet.
     pub topic: Cow<'a, str>,
-    /// Which of its joins of that topic it speaks for, if it says so.
+    /// The client's reference of the join that the request belongs to, if it names one.
     pub join_ref: Option<Ref>,
-    /// The mark that the answer must carry.
+    /// The reference that the reply must carry.
     pub reference: Option<Ref>,
-    /// What is asked.
+    /// The request itself.
     pub request: Request<'a>,
 }
 
-/// The four things a client can ask for.
+/// The four kinds of requests.
 #[derive(Debug)]
 pub enum Request<'a> {
-    /// To become a member of the topic.
+    /// Join the topic.
     Join(Payload),
-    /// To be one no longer.
+    /// Leave the topic.
     Leave,
-    /// To say something to the topic's channel.
+    /// Send an event with a payload to the topic's channel.
     Push(Cow<'a, str>, Payload),
-    /// To hear that the server lives; the topic does not matter.
+    /// Check that the connection is alive. The topic is ignored.
     Heartbeat,
 }
 
-/// What one client is told.
+/// A message to one client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outbound {
-    /// The answer to one request.
+    /// The reply to one request.
     Reply {
-        /// The join that answers.
+        /// The reference of the join that replies.
         join_ref: Option<Ref>,
-        /// The mark of the request.
+        /// The reference of the request.
         reference: Option<Ref>,
         /// The topic as the client named it.
         topic: Topic,
-        /// How it ended.
+        /// The result of the request.
         status: Status,
-        /// What there is to say about it.
+        /// The payload of the reply.
         payload: Payload,
     },
-    /// A message of the topic's channel to this client alone.
+    /// A message from the topic's channel to this client only.
     Push {
-        /// The join it is meant for.
+        /// The reference of the join that the message belongs to.
         join_ref: Option<Ref>,
         /// The topic.
         topic: Topic,
-        /// What happened.
+        /// The event.
         event: Event,
-        /// With what.
+        /// The payload of the event.
         payload: Payload,
     },
-    /// A join has ended in an orderly way; the client need not come back to it.
+    /// A join has ended normally. The client does not need to rejoin.
     Close {
-        /// The join that ended.
+        /// The reference of the join that ended.
         join_ref: Option<Ref>,
         /// Its topic.
         topic: Topic,
     },
-    /// A join has ended by a fault; the client may join again.
+    /// A join has ended because its channel crashed. The client may rejoin.
     Error {
-        /// The join that ended.
+        /// The reference of the join that ended.
         join_ref: Option<Ref>,
         /// Its topic.
         topic: Topic,
     },
-    /// The answer to a heartbeat.
+    /// The reply to a heartbeat.
     Alive {
-        /// The mark of the request.
+        /// The reference of the request.
         reference: Option<Ref>,
     },
 }
 
-/// What a topic is told: the same for each of its members.
+/// A message to all members of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broadcast {
     /// The topic.
     pub topic: Topic,
-    /// What happened.
+    /// The event.
     pub event: Event,
-    /// With what.
+    /// The payload of the event.
     pub payload: Payload,
 }
 
-/// One join of one socket, for as long as the socket lives; never used twice.
+/// The id of one join of one socket. A socket never reuses an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct JoinId(pub(crate) u32);
 
 impl JoinId {
-    /// The socket itself, listening on the topic of its own id rather than through a join.
+    /// The socket's subscription to the topic of its own id, which belongs to no join.
     pub(crate) const SOCKET: Self = Self(0);
-    /// A subscription of the server's own code, which has no socket.
+    /// A subscription of server code, which has no socket.
     pub(crate) const SERVER: Self = Self(u32::MAX);
 }
 
-/// One task of one socket, for as long as the socket lives; never used twice.
+/// The id of one task of one socket. A socket never reuses an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TaskId(pub(crate) u32);
 
-/// What became of a message to a named peer.
+/// The result of a message to a named peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryStatus {
-    /// It is in the queue of the peer's socket.
+    /// The message is in the queue of the peer's connection.
     Delivered,
-    /// Nobody holds the name.
+    /// No client owns the name.
     Absent,
-    /// The peer does not take its messages.
+    /// The queue of the peer's connection, or that of held messages, is full.
     Overloaded,
-    /// The node that holds the peer does not answer; whether the message arrived is unknown.
+    /// The peer's node does not answer. Whether the message arrived is unknown.
     Unreachable,
 }
 
-/// Proof that two joins of one name have the same owner: the SHA-256 of a secret both brought.
+/// Proof that two joins of one name have the same owner: the SHA-256 of the secret that both present.
 pub type Proof = [u8; 32];
 
-/// A wish to be the only member of a topic.
+/// A request to be the only member of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NameClaim {
-    /// Without one, whoever holds the name keeps it; an equal one takes it over.
+    /// A join with the same proof as the present owner takes the name over. Without a proof, the present owner keeps
+    /// it.
     pub proof: Option<Proof>,
 }
 
-/// A row of a topic's presence list.
+/// An entry of a topic's presence list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresenceEntry {
-    /// Under which key it is listed; several rows may share one.
+    /// The key of the entry. Several entries may share one.
     pub key: CompactString,
-    /// What is said of it: the text of a JSON object.
+    /// The metadata of the entry, a JSON object.
     pub meta: Payload,
 }
 
-/// A topic's presence list: to each key what is said of it, an object for each row, with the row's `phx_ref` in it.
+/// A topic's presence list: for each key, the metadata of its entries. Each is a JSON object that includes the entry's
+/// `phx_ref`.
 pub type PresenceList = BTreeMap<CompactString, Vec<Payload>>;
 
-/// How a member's row of a presence list changes.
+/// A change to a member's presence entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PresenceChange {
-    /// It is listed, in place of the row that it has.
+    /// Add an entry, or replace the present one.
     Track(PresenceEntry),
-    /// What its row says, if it has one.
+    /// Replace the metadata of the entry, if there is one.
     Update(Payload),
-    /// It is not listed any more.
+    /// Remove the entry.
     Untrack,
 }
 
 impl PresenceChange {
-    /// What it carries, in bytes.
+    /// The size of its key and metadata, in bytes.
     pub(crate) fn size(&self) -> usize {
         match self {
             Self::Track(entry) => entry.key.len() + entry.meta.len(),
@@ -209,49 +213,49 @@ impl PresenceChange {
     }
 }
 
-/// Everything a member wants to be on a topic, decided in one step by the registry.
+/// The options of a member on a topic. The registry applies them in one step.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Membership {
-    /// To be the only one.
+    /// If set, the member must be the only one.
     pub claim: Option<NameClaim>,
-    /// To be sent the presence list, and how it changes.
+    /// Whether the member receives the presence list and its changes.
     pub subscribe_presence: bool,
-    /// To be on the presence list.
+    /// The member's presence entry, if it appears in the list.
     pub entry: Option<PresenceEntry>,
 }
 
 impl Membership {
-    /// What it carries, in bytes.
+    /// The size of its presence entry, in bytes.
     pub(crate) fn size(&self) -> usize {
         self.entry.as_ref().map_or(0, |entry| entry.key.len() + entry.meta.len())
     }
 }
 
-/// A request whose answer is still owed, as the socket keeps it.
+/// Identifies a request that has not been answered yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestRef {
-    /// The topic that it was asked on.
+    /// The topic of the request.
     pub topic: Topic,
-    /// The join that owes it.
+    /// The join whose channel must answer it.
     pub join: JoinId,
-    /// The mark of the request.
+    /// The client's reference of the request.
     pub reference: Option<Ref>,
 }
 
-/// A message to a named peer, with what its sender's channel needs to know once its fate is clear.
+/// A message to a named peer, without its payload: what the sender's channel needs when the delivery status arrives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signal {
-    /// The name.
+    /// The peer's name.
     pub to: Topic,
-    /// What was sent.
+    /// The event that was sent.
     pub event: Event,
-    /// Which request of which join asked for it.
+    /// The request that caused the message.
     pub request: RequestRef,
-    /// For how long it waits when nobody holds the name: it is absent only when it has waited in vain.
+    /// How long the message is held when no client owns the name. The status `Absent` follows only after this time.
     pub hold: Option<Duration>,
 }
 
-/// What a join that watches a topic is told: whether anybody is on it.
+/// Tells a channel that watches a topic whether the topic has members.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OnlineStatus {
     /// The topic.
@@ -260,32 +264,32 @@ pub struct OnlineStatus {
     pub online: bool,
 }
 
-/// What a channel is told of a topic that it wished to hear: that it is a member there now, or cannot be one.
+/// The result of a [`Context::subscribe`](crate::Context::subscribe), or the end of the subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscriptionUpdate {
     /// The topic.
     pub topic: Topic,
-    /// Whether what is said there from now on arrives.
+    /// Whether the client receives the topic's broadcasts from now on.
     pub subscribed: bool,
 }
 
-/// What a channel is told after [`Context::track_presence`](crate::Context::track_presence).
+/// The result of a [`Context::track_presence`](crate::Context::track_presence).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresenceUpdate {
     /// The topic.
     pub topic: Topic,
-    /// Whether its client is listed now: not when the list has `presence.rows_per_topic` rows already, or the client is
-    /// not a member.
+    /// Whether the client is listed now. It is not when the list already has `presence.entries_per_topic` entries, or
+    /// when the client is not a member.
     pub listed: bool,
 }
 
-/// Whom a broadcast reaches.
+/// The receivers of a broadcast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// Every member of the topic.
     Members,
-    /// Every member but those of the sender's connection.
+    /// Every member except those of the sender's connection.
     Others,
-    /// Those, and the sender's client at once: the others never wait for that.
+    /// Every other member, and then the sender's client directly through its session, not through its mailbox.
     Echoed,
 }

@@ -1,4 +1,4 @@
-//! What a message carries, how a channel's own types become it, and how it becomes them.
+//! [`Payload`]: the data of a message, and its conversion from and to Rust types.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use compact_str::{CompactString, ToCompactString};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::error::Category;
 
-/// What a message carries: JSON text, or bytes. Cloning copies a pointer.
+/// The data of a message: JSON text, or bytes. Cloning copies a pointer.
 ///
-/// Whatever sends one takes `impl Into<Payload>`: a reference to any type that implements [`Serialize`], a value made
-/// by `serde_json::json!`, or a payload as it is.
+/// Functions that send a message take `impl Into<Payload>`: a reference to any type that implements [`Serialize`], a
+/// value made with `serde_json::json!`, or a payload.
 ///
 /// ```
 /// use handclasp::{Payload, Reply};
@@ -20,26 +20,27 @@ use serde_json::error::Category;
 /// use serde_json::json;
 ///
 /// #[derive(Serialize, Deserialize)]
-/// struct Said {
+/// struct Message {
 ///     body: String,
 /// }
 ///
-/// let payload = Payload::from(&Said { body: "hello".to_owned() });
+/// let payload = Payload::from(&Message { body: "hello".to_owned() });
 /// assert_eq!(payload, Payload::from(json!({ "body": "hello" })));
-/// assert_eq!(payload.parse::<Said>()?.body, "hello");
+/// assert_eq!(payload.parse::<Message>()?.body, "hello");
 /// assert_eq!(Reply::ok_with(&[1, 2]), Reply::ok_with(json!([1, 2])));
 ///
-/// let error = Payload::empty().parse::<Said>().err().unwrap();
+/// let error = Payload::empty().parse::<Message>().err().unwrap();
 /// assert_eq!(error.reason(), "missing field `body`");
 /// # Ok::<(), handclasp::PayloadError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {
-    /// The text of one JSON value. It is written into frames as it is, so it must be one.
+    /// The text of one JSON value. It must be valid: it is copied into frames unchecked.
     Json(ByteString),
-    /// Bytes whose meaning only the clients know.
+    /// Bytes that the server does not interpret.
     Binary(Bytes),
-    /// JSON with bytes that it refers to in its format's own way, as a Socket.IO event with buffers.
+    /// JSON text with binary attachments, such as a Socket.IO event with buffers. The protocol defines how the text
+    /// refers to them.
     Attached(ByteString, Arc<[Bytes]>),
 }
 
@@ -50,22 +51,22 @@ impl Payload {
         Self::Json(ByteString::from_static("{}"))
     }
 
-    /// The JSON text of `value`, for values whose conversion can fail; `Payload::from(&value)` does the same for all
-    /// others.
+    /// The JSON text of `value`, for values whose serialisation can fail. For all others, use `Payload::from(&value)`.
     ///
     /// # Errors
-    /// When `value` cannot be JSON: a map whose keys are not strings, or a `Serialize` that fails by itself.
+    /// When `value` cannot be written as JSON: a map whose keys are not strings, or a `Serialize` implementation that
+    /// fails.
     pub fn json(value: &impl Serialize) -> serde_json::Result<Self> {
         serde_json::to_string(value).map(Self::from_json_text)
     }
 
-    /// Bytes, as they are. Clients whose format has no place for them, V1's, are left out.
+    /// A binary payload. Clients of Phoenix serializer V1, which has no binary messages, do not receive it.
     #[must_use]
     pub fn binary(bytes: impl Into<Bytes>) -> Self {
         Self::Binary(bytes.into())
     }
 
-    /// `{"reason": reason}`, as refusals are worded.
+    /// `{"reason": reason}`, the payload of refusals.
     #[must_use]
     pub fn reason(reason: &str) -> Self {
         Self::from_json_text(serde_json::json!({ "reason": reason }).to_string())
@@ -98,23 +99,23 @@ impl Payload {
         }
     }
 
-    /// Whether it has no bytes at all, which no JSON has.
+    /// Whether it has no bytes. A JSON payload is never empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// A payload of text that is known to be one JSON value.
+    /// A payload from text that is known to be one JSON value.
     pub(crate) fn from_json_text(text: impl Into<ByteString>) -> Self {
         Self::Json(text.into())
     }
 }
 
-/// The JSON text of a value of one's own.
+/// The JSON text of a serialisable value.
 ///
 /// # Panics
-/// When the value cannot be JSON: see [`Payload::json`], which says so by an error. Derived implementations of
-/// `Serialize` fail only for maps whose keys are not strings. In a channel, a panic costs that channel alone.
+/// When the value cannot be written as JSON. [`Payload::json`] returns an error instead. Derived implementations of
+/// `Serialize` fail only for maps whose keys are not strings. A panic in a channel ends only that channel.
 impl<T: Serialize + ?Sized> From<&T> for Payload {
     fn from(value: &T) -> Self {
         let text = serde_json::to_string(value).expect("a value that is sent can be written as JSON");
@@ -122,17 +123,17 @@ impl<T: Serialize + ?Sized> From<&T> for Payload {
     }
 }
 
-/// What `serde_json::json!` makes.
+/// The JSON text of a value made with `serde_json::json!`.
 impl From<serde_json::Value> for Payload {
     fn from(value: serde_json::Value) -> Self {
         Self::from_json_text(value.to_string())
     }
 }
 
-/// A payload that is not what the channel expects.
+/// The error of [`Payload::parse`]: the payload does not have the expected type.
 ///
-/// It says what was expected, in the words of the channel's own types, and repeats nothing of what the client sent:
-/// its [`reason`](Self::reason) can be logged, and told to the client.
+/// Its [`reason`](Self::reason) describes the expected type and contains nothing that the client has sent. It can be
+/// logged, and sent to the client.
 ///
 /// ```
 /// # use handclasp::{Context, Payload, Reply};
@@ -147,7 +148,7 @@ impl From<serde_json::Value> for Payload {
 pub struct PayloadError(CompactString);
 
 impl PayloadError {
-    /// What is wrong, in a few words: ``missing field `body` ``, `expected u64`, `invalid JSON`.
+    /// A short description of the error, such as ``missing field `body` ``, `expected u64` or `invalid JSON`.
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.0
@@ -161,8 +162,8 @@ impl PayloadError {
     }
 }
 
-/// The part of serde's message that is about the types, not about the input. An unexpected value or name stands first
-/// in it, and only then what was expected instead.
+/// The part of serde's error message that describes the types, not the input. Serde puts the unexpected value or name
+/// first, and the expected type after it.
 fn without_input(message: &str) -> &str {
     const NAMES_A_FIELD_OF_THE_TYPE: [&str; 2] = ["missing field `", "duplicate field `"];
     let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_says_what_was_expected_and_nothing_that_was_sent() {
+    fn the_reason_describes_the_expected_type_and_contains_no_input() {
         for (text, reason) in [
             ("{}", "missing field `item`"),
             (r#"{"item":"tea","item":"tea"}"#, "duplicate field `item`"),
@@ -225,9 +226,9 @@ mod tests {
         assert_eq!(bytes.to_string(), "unexpected payload: expected JSON, not bytes");
     }
 
-    /// Serde leaves the words to the type.
+    /// A type can put its input into a custom error message.
     #[test]
-    fn a_reason_in_a_types_own_words_is_not_repeated() {
+    fn a_custom_error_message_of_a_type_is_not_repeated() {
         #[derive(Debug)]
         struct Picky;
         impl<'de> Deserialize<'de> for Picky {

@@ -1,10 +1,10 @@
-//! Values that the channels of one socket share, as Phoenix's `assigns`.
+//! [`Assigns`]: values that the channels of one socket share, like Phoenix's `assigns`.
 
 use std::any::Any;
 use std::fmt;
 
-/// Values that the channels of one socket share, one of each type, and that
-/// [`connect`](crate::http::mount::Mount::connect) may put there. They end with the socket.
+/// Values that all channels of one socket share, at most one of each type. The mount's
+/// [`connect`](crate::http::mount::Mount::connect) can insert the first ones. They are dropped with the socket.
 ///
 /// ```
 /// use handclasp::channels::Assigns;
@@ -22,7 +22,7 @@ use std::fmt;
 pub struct Assigns(Vec<Box<dyn Any>>);
 
 impl Assigns {
-    /// Puts `value` in place of the one of its type.
+    /// Inserts `value`. It replaces an earlier value of the same type.
     pub fn insert<T: Any>(&mut self, value: T) {
         self.remove::<T>();
         self.0.push(Box::new(value));
@@ -34,12 +34,12 @@ impl Assigns {
         self.0.iter().find_map(|value| value.downcast_ref())
     }
 
-    /// The value of this type, to be changed.
+    /// The value of this type, mutable.
     pub fn get_mut<T: Any>(&mut self) -> Option<&mut T> {
         self.0.iter_mut().find_map(|value| value.downcast_mut())
     }
 
-    /// Takes the value of this type out.
+    /// Removes and returns the value of this type.
     pub fn remove<T: Any>(&mut self) -> Option<T> {
         let at = self.0.iter().position(|value| value.is::<T>())?;
         self.0.swap_remove(at).downcast().ok().map(|value| *value)

@@ -1,7 +1,8 @@
-//! What a topic does: the trait that a channel implements, and the router that chooses a channel by the topic's name.
+//! The [`Channel`] trait, which defines what a topic does, and the [`Router`], which chooses a channel by topic name.
 //!
-//! A channel is a plain value inside its socket, not an actor: one for each join, dropped with it. It never blocks.
-//! What takes time is a future that it [awaits](crate::channels::tasks), or runs elsewhere and answers through a
+//! A channel is a plain value inside its socket, not an actor. Each join has its own channel, which is dropped when the
+//! client leaves. A channel never blocks. Slow work is either a future that the channel
+//! [starts](crate::channels::tasks), or code elsewhere that answers through a
 //! [`ReplyHandle`](crate::channels::ReplyHandle) or a [`ChannelHandle`](crate::channels::ChannelHandle).
 
 use std::any::Any;
@@ -13,33 +14,34 @@ use crate::connections::envelope::Info;
 use crate::message::{DeliveryStatus, Payload, Signal};
 use crate::topic::{Pattern, Realm, Topic};
 
-/// What a topic does for one client that has joined it.
+/// The behaviour of a topic for one client that has joined it.
 ///
-/// Its life: [`join`](Self::join) decides; once the client has been answered `ok` and hears the topic,
-/// [`after_join`](Self::after_join) runs; then the others in whatever order things happen, one at a time; at
-/// the end [`terminate`](Self::terminate). A panic in any of them costs this channel alone: its client
-/// is told that it has crashed, and may join again.
+/// Life cycle: [`join`](Self::join) accepts or refuses the client. After the client has received its `ok` and is a
+/// member of the topic, [`after_join`](Self::after_join) runs. The other callbacks then run one at a time, in the order
+/// in which messages and events arrive. [`terminate`](Self::terminate) runs last. A panic in any callback ends only
+/// this channel: its client receives an error (`phx_error` in Phoenix) and may join again.
 ///
-/// All of them run on the thread of the connection, and other connections wait for it: none may block. What takes
-/// time is a future: see [`Context::join_async`], [`Context::reply_async`] and [`Context::spawn`].
-/// What a function asks of its [`Context`] is done in order once it has returned, its reply last.
+/// All callbacks run on the connection's thread, which serves other connections too, so a callback must not block. For
+/// slow work, use a future: see [`Context::join_async`], [`Context::reply_async`] and [`Context::spawn`].
+/// The [`Context`] records what a callback requests. The requests are carried out in order after the callback has
+/// returned, and its reply is sent last.
 ///
 /// ```
 /// use handclasp::{Channel, Context, Join, Payload, Reply};
 /// use serde_json::json;
 ///
-/// /// A counter that its client alone sees, and that starts where the client says.
+/// /// A counter private to its client, which chooses the first value.
 /// #[derive(Default)]
 /// struct Counter(u64);
 ///
 /// impl Channel for Counter {
 ///     fn join(&mut self, payload: &Payload, _: &mut Context<'_>) -> Join {
 ///         #[derive(serde::Deserialize)]
-///         struct Wish {
+///         struct JoinParams {
 ///             start: u64,
 ///         }
-///         let Ok(wish) = payload.parse::<Wish>() else { return Join::error("say where to start") };
-///         self.0 = wish.start;
+///         let Ok(params) = payload.parse::<JoinParams>() else { return Join::error("missing start") };
+///         self.0 = params.start;
 ///         Join::ok()
 ///     }
 ///
@@ -54,40 +56,44 @@ use crate::topic::{Pattern, Realm, Topic};
 /// }
 /// ```
 pub trait Channel: Any {
-    /// Decides whether the client may join. The default lets everybody in.
+    /// Decides whether the client may join. The default accepts every client.
     ///
-    /// The payload is a JSON object; any other is refused before it comes here. Nobody is a member yet:
-    /// what this broadcasts on the topic is heard by no one.
+    /// The payload is always a JSON object: a join with any other payload is refused before this runs. The client is
+    /// not a member of the topic yet, so [`Context::broadcast`] has no effect here. Broadcast from
+    /// [`after_join`](Self::after_join) instead.
     fn join(&mut self, _payload: &Payload, _ctx: &mut Context<'_>) -> Join {
         Join::ok()
     }
 
-    /// The client has its `ok` and hears the topic: the place to tell the others that it has come, or it
-    /// what it must know first.
+    /// Runs once the client has received its `ok` and is a member of the topic. Use it to announce the client to the
+    /// other members, or to push initial state to it.
     fn after_join(&mut self, _ctx: &mut Context<'_>) {}
 
-    /// The client says something: any event of at most `limits.event_bytes`, any JSON, or bytes. The
-    /// default knows no event.
+    /// Handles a message from the client. The event name has at most `limits.event_bytes` bytes, and the payload is any
+    /// JSON or binary data. The default replies `error` with the reason `unknown event`.
     fn handle_in(&mut self, _event: &str, _payload: &Payload, _ctx: &mut Context<'_>) -> Reply {
         Reply::error("unknown event")
     }
 
-    /// The events whose broadcasts pass through [`handle_out`](Self::handle_out) rather than straight to the
-    /// client. Asked once, after [`join`](Self::join). A channel that intercepts nothing costs the least: the bytes
-    /// of a broadcast are made once for all members, and go to their clients without waking anything of theirs.
+    /// The events whose broadcasts go to [`handle_out`](Self::handle_out) instead of directly to the client. It is
+    /// called once, after [`join`](Self::join). A channel that intercepts nothing is cheapest: a broadcast is encoded
+    /// once for all members and written to their sockets without waking their sessions.
     fn intercepts(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// A broadcast of an intercepted event. The default pushes it as it is; one that pushes nothing keeps
-    /// it from the client. It must not broadcast on this topic what it intercepts: that would never end.
+    /// Handles a broadcast of an intercepted event. The default pushes it to the client unchanged. If an implementation
+    /// pushes nothing, the client does not receive the broadcast. It must not broadcast an intercepted event on this
+    /// topic: that would loop forever.
     fn handle_out(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) {
         ctx.push(event, payload.clone());
     }
 
-    /// A message from the server's own code, through a [`ChannelHandle`](crate::channels::ChannelHandle), or from the core: a
-    /// [`OnlineStatus`](crate::message::OnlineStatus) after [`Context::watch`]. It may come before the client is a
-    /// member.
+    /// Handles a message from server code, sent through a [`ChannelHandle`](crate::channels::ChannelHandle), or an
+    /// event from the broker: an [`OnlineStatus`](crate::message::OnlineStatus) after [`Context::watch`], a
+    /// [`SubscriptionUpdate`](crate::message::SubscriptionUpdate) after [`Context::subscribe`], or a
+    /// [`PresenceUpdate`](crate::message::PresenceUpdate) after [`Context::track_presence`]. It may run before the
+    /// client is a member.
     ///
     /// ```
     /// # use handclasp::{Channel, Context, Payload};
@@ -105,24 +111,25 @@ pub trait Channel: Any {
     /// ```
     fn handle_info(&mut self, _info: Info, _ctx: &mut Context<'_>) {}
 
-    /// What became of a [`Context::send_to`]. The default answers the request that it was sent for:
+    /// Handles the result of a [`Context::send_to`]. The default replies to the request that caused the message:
     /// `ok`, or `error` with the reason `peer_not_found`, `overloaded` or `unreachable`.
-    fn handle_delivery(&mut self, signal: Signal, verdict: DeliveryStatus, ctx: &mut Context<'_>) {
-        ctx.reply(signal.request, Reply::from(verdict));
+    fn handle_delivery(&mut self, signal: Signal, status: DeliveryStatus, ctx: &mut Context<'_>) {
+        ctx.reply(signal.request, Reply::from(status));
     }
 
-    /// The last word of a channel that was a member or has put its decision off. One that was refused or
-    /// has panicked has none. What it tells others is heard; its own client hears it unless it is gone.
-    fn terminate(&mut self, _why: TerminateReason, _ctx: &mut Context<'_>) {}
+    /// Runs last, for a channel whose client was a member or whose join is still pending. It does not run after a
+    /// refused join or a panic. Its broadcasts are delivered. Its pushes reach the client unless the client has
+    /// disconnected.
+    fn terminate(&mut self, _reason: TerminateReason, _ctx: &mut Context<'_>) {}
 }
 
-/// A channel of whatever type.
+/// A channel of any type.
 pub(crate) type DynChannel = dyn Channel;
 
 type Factory = Box<dyn Fn(&Topic) -> Box<dyn Channel> + Send + Sync>;
 
-/// Which channel answers for which topics: one of a name, or of all names with a prefix. The first
-/// pattern that matches counts; a topic that none matches is refused as `unmatched topic`.
+/// Maps topic patterns to channels. A pattern is an exact name, or a prefix that ends in `*`. The first matching
+/// pattern is used. A join to a topic that matches no pattern is refused with the reason `unmatched topic`.
 ///
 /// ```
 /// # use handclasp::{Channel, Router};
@@ -136,22 +143,22 @@ type Factory = Box<dyn Fn(&Topic) -> Box<dyn Channel> + Send + Sync>;
 pub struct Router(Vec<(Pattern, Factory)>);
 
 impl Router {
-    /// Answers for no topic.
+    /// A router without patterns. It refuses every topic.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Topics that match `pattern`, and none declared before, get a channel from `make`: one for each
-    /// join, made on the thread of its connection. What channels share, `make` hands them.
+    /// Serves topics that match `pattern`, and no earlier pattern, with channels from `make`. `make` runs once for each
+    /// join, on the connection's thread. Data that channels share is captured by `make`.
     #[must_use]
     pub fn channel<C: Channel>(mut self, pattern: &str, make: impl Fn(&Topic) -> C + Send + Sync + 'static) -> Self {
         self.0.push((Pattern::new(pattern), Box::new(move |topic| Box::new(make(topic)))));
         self
     }
 
-    /// A new channel for the topic with that key, or nothing when no pattern matches its name or it is no
-    /// topic of the realm at all.
+    /// Parses a topic key and creates a channel for the topic. Returns `None` when no pattern matches, or the key is
+    /// not a valid topic of `realm`.
     pub(crate) fn route(&self, realm: Realm, key: &str) -> Option<(Topic, Box<dyn Channel>)> {
         let name = key.strip_prefix(realm.prefix())?;
         let (_, make) = self.0.iter().find(|(pattern, _)| pattern.matches(name))?;

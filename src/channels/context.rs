@@ -1,7 +1,8 @@
-//! What a channel can do while it runs ([`Context`]), and how other code reaches it afterwards.
+//! [`Context`]: what a channel can do while one of its callbacks runs.
 //!
-//! Nothing is done at once: each wish becomes an [`Effect`], which the socket takes over when the
-//! channel's function has returned.
+//! A context only records requests. Each becomes an [`Action`], which the socket carries out after the callback has
+//! returned. The methods that start futures are in [`tasks`](crate::channels::tasks), and the handles for other code in
+//! [`handles`](crate::channels::handles).
 
 use std::any::Any;
 use std::cell::Cell;
@@ -27,24 +28,24 @@ use crate::message::{
 };
 use crate::topic::Topic;
 
-/// One thing that a channel has asked for.
+/// One request that a channel has made.
 pub(crate) enum Action {
-    /// To be done as it is.
+    /// An effect that the socket passes on unchanged.
     Do(Effect),
-    /// To hear a further topic; of one that is claimed, as the only member.
+    /// Subscribe to another topic. With a claim, as its only member.
     Subscribe(Topic, Option<NameClaim>, Permit),
-    /// To hear a further topic no longer.
+    /// Cancel a subscription to another topic.
     Unsubscribe(Topic),
-    /// To run a future.
+    /// Run a future.
     Spawn(Box<NewTask>),
 }
 
-/// What a channel does with a future's output, or with its panic. The channel is the one that started the future.
+/// Passes a future's output, or its panic, to the channel that started the future.
 pub(crate) type Completion = Box<dyn FnOnce(&mut dyn Any, &mut Context<'_>) -> Reply>;
 
-/// A running future, as its socket sees it. Dropping it aborts the future.
+/// The socket's handle of a running future. Dropping it aborts the future.
 pub(crate) struct Task {
-    /// Whether what the client says to the topic waits until the task is done.
+    /// Whether the client's messages to the topic wait until the task is done.
     pub(crate) is_ordered: bool,
     /// The request that the callback handles, if it handles one.
     pub(crate) reference: Option<Ref>,
@@ -53,7 +54,7 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    /// The result, once the future is ready.
+    /// The completion to run, once the future is ready.
     pub(crate) fn take_result(&self) -> Option<Completion> {
         self.result.take()
     }
@@ -65,13 +66,13 @@ impl Drop for Task {
     }
 }
 
-/// A task that a channel has asked for.
+/// A task that a channel has requested and the session has not started yet.
 pub(crate) struct NewTask {
     pub(crate) task: Task,
     pub(crate) future: TaskFuture,
 }
 
-/// What the channel's doings leave to be done when it has returned.
+/// What a callback has requested, for the socket to carry out after the callback has returned.
 #[derive(Default)]
 pub(crate) struct CallbackOutcome {
     pub(crate) actions: Vec<Action>,
@@ -79,17 +80,19 @@ pub(crate) struct CallbackOutcome {
     pub(crate) stopped: bool,
 }
 
-/// Which join of which topic a channel speaks for.
+/// The topic, join and request for which a callback runs.
 #[derive(Clone, Copy)]
 pub(crate) struct CallScope<'a> {
     pub(crate) topic: &'a Topic,
     pub(crate) join: JoinId,
     pub(crate) join_ref: &'a Option<Ref>,
-    /// The request that is being handled, when one is.
+    /// The request that is being handled, if any.
     pub(crate) reference: &'a Option<Ref>,
 }
 
-/// What a channel can do while one of its functions runs.
+/// What a channel can do while one of its callbacks runs: push, broadcast, subscribe, watch, reply, and stop.
+///
+/// Requests are carried out in order after the callback has returned.
 pub struct Context<'a> {
     pub(crate) scope: CallScope<'a>,
     pub(crate) client: &'a mut Client,
@@ -101,62 +104,63 @@ impl Context<'_> {
         self.outcome.actions.push(Action::Do(effect));
     }
 
-    /// The topic.
+    /// The channel's topic.
     #[must_use]
     pub fn topic(&self) -> &Topic {
         self.scope.topic
     }
 
-    /// The connection's number, unique in its process, and what the log calls it.
+    /// The connection's id, unique within the process. The log uses the same id.
     #[must_use]
     pub fn connection(&self) -> ConnectionId {
         self.client.connection.id
     }
 
-    /// The client's address, as the node's trusted proxies tell it.
+    /// The client's IP address. Behind a trusted proxy, it is the address that the proxy forwards.
     #[must_use]
     pub fn peer_address(&self) -> IpAddr {
         self.client.connection.address
     }
 
-    /// How the client's bytes travel: `websocket`, or `longpoll` for one that polls.
+    /// The client's transport: `websocket` or `longpoll`.
     #[must_use]
     pub fn transport(&self) -> &'static str {
         self.client.transport
     }
 
-    /// What the channels of this socket share.
+    /// The values that all channels of this socket share.
     pub fn assigns(&mut self) -> &mut Assigns {
         &mut self.client.assigns
     }
 
-    /// Tells this channel's own client. What is pushed while the join is decided is heard before its
-    /// answer. Bytes cannot be said to a client that speaks V1: it is left out.
+    /// Sends a message to this channel's client. A push made during [`Channel::join`](crate::Channel::join) arrives
+    /// before the reply to the join. A binary payload is dropped for a client of Phoenix serializer V1, which has no
+    /// binary messages.
     pub fn push(&mut self, event: impl Into<Event>, payload: impl Into<Payload>) {
         let (join_ref, topic) = (self.scope.join_ref.clone(), self.scope.topic.clone());
         let (event, payload) = (event.into(), payload.into());
         self.push_effect(Effect::Send(Outbound::Push { join_ref, topic, event, payload }));
     }
 
-    /// Tells every member of the topic, this client included. Only a member can: before
-    /// [`Channel::after_join`](crate::Channel::after_join) nobody hears it.
+    /// Sends a message to every member of the topic, including this client. Only members can broadcast: before
+    /// [`Channel::after_join`](crate::Channel::after_join) this has no effect.
     pub fn broadcast(&mut self, event: impl Into<Event>, payload: impl Into<Payload>) {
         self.broadcast_with(self.scope.topic.clone(), event.into(), payload.into(), Reach::Echoed);
     }
 
-    /// Tells every other member of the topic.
+    /// Sends a message to every other member of the topic.
     pub fn broadcast_from(&mut self, event: impl Into<Event>, payload: impl Into<Payload>) {
         self.broadcast_with(self.scope.topic.clone(), event.into(), payload.into(), Reach::Others);
     }
 
-    /// Tells every member of another topic, as [`Pubsub::broadcast`](crate::Pubsub::broadcast) does;
-    /// this channel need not be a member of anything.
+    /// Sends a message to every member of another topic, as [`Pubsub::broadcast`](crate::Pubsub::broadcast) does. This
+    /// client does not need to be a member of it.
     pub fn broadcast_on(&mut self, topic: &Topic, event: impl Into<Event>, payload: impl Into<Payload>) {
         let reach = if topic == self.scope.topic { Reach::Echoed } else { Reach::Members };
         self.broadcast_with(topic.clone(), event.into(), payload.into(), reach);
     }
 
-    /// As [`broadcast_on`](Self::broadcast_on), but this client does not hear it.
+    /// Like [`broadcast_on`](Self::broadcast_on), but this client does not receive the message.
     pub fn broadcast_from_on(&mut self, topic: &Topic, event: impl Into<Event>, payload: impl Into<Payload>) {
         self.broadcast_with(topic.clone(), event.into(), payload.into(), Reach::Others);
     }
@@ -166,17 +170,18 @@ impl Context<'_> {
         self.push_effect(Effect::Broadcast { broadcast, reach });
     }
 
-    /// Tells the one who holds the name `to`; [`Channel::handle_delivery`](crate::Channel::handle_delivery) hears what became of it and
-    /// answers the request that is being handled. Return what this returns from
-    /// [`Channel::handle_in`](crate::Channel::handle_in): it is a refusal when the client has named too many absent peers.
+    /// Sends a message to the client that owns the name `to`, the exclusive member of that topic.
+    /// [`Channel::handle_delivery`](crate::Channel::handle_delivery) receives the result and replies to the current
+    /// request. Return the value of this method from [`Channel::handle_in`](crate::Channel::handle_in): it is the error
+    /// `rate_limited` when the client has sent too many messages to absent peers.
     #[must_use]
     pub fn send_to(&mut self, to: Topic, event: impl Into<Event>, payload: impl Into<Payload>) -> Reply {
         self.send_signal(to, event.into(), payload.into(), None)
     }
 
-    /// As [`signal`](Self::send_to); when nobody holds the name, the message waits as long as `time` for whoever
-    /// takes it, and what follows to the same name waits behind it. The verdict comes when the message is
-    /// delivered, has waited in vain, or finds no room to wait (`hold.*`): overloaded.
+    /// Like [`send_to`](Self::send_to), but when no client owns the name, the message is held for up to `time` until
+    /// one takes it. Later messages to the same name wait behind it. The result arrives when the message is delivered,
+    /// when `time` expires (absent), or when the queue of held messages is full (overloaded).
     #[must_use]
     pub fn send_to_or_hold(
         &mut self,
@@ -198,23 +203,25 @@ impl Context<'_> {
         Reply::NoReply
     }
 
-    /// Has this client hear `topic` besides the channel's own, for as long as the channel lives or until
-    /// [`ignore`](Self::unsubscribe): broadcasts there reach it as those here do. When it does,
-    /// [`Channel::handle_info`](crate::Channel::handle_info) is told by a [`SubscriptionUpdate`](crate::message::SubscriptionUpdate).
-    /// What is asked for while the join is decided holds from its `ok` on, with nothing missed in between.
+    /// Subscribes this client to another `topic`, until the channel ends or [`unsubscribe`](Self::unsubscribe) is
+    /// called. Broadcasts on it reach the client like those of the channel's own topic. When the subscription is
+    /// confirmed or refused, [`Channel::handle_info`](crate::Channel::handle_info) receives a
+    /// [`SubscriptionUpdate`](crate::message::SubscriptionUpdate). A subscription made during
+    /// [`Channel::join`](crate::Channel::join) is active from the join's `ok` on, without a gap.
     ///
     /// # Errors
-    /// A socket's joins and the topics they hear besides are at most `limits.joins_per_socket` each; and too much may
-    /// wait for the registry.
+    /// [`LimitError::TooManyTopics`] when the socket has `limits.joins_per_socket` such subscriptions already, which
+    /// are counted apart from its joins. [`LimitError::Overloaded`] when the registry's command queue is full.
     pub fn subscribe(&mut self, topic: &Topic) -> Result<(), LimitError> {
         self.subscribe_to(topic, None)
     }
 
-    /// As [`listen`](Self::subscribe), as the only member of `topic`, so that others can [`signal`](Self::send_to)
-    /// to it. When the name is taken, nothing is heard; choose one that nobody else can have.
+    /// Like [`subscribe`](Self::subscribe), but as the only member of `topic`, so that other channels can
+    /// [`send_to`](Self::send_to) this client. When the name is taken, the client is not subscribed. Choose a name that
+    /// no other client can have.
     ///
     /// # Errors
-    /// As [`listen`](Self::subscribe).
+    /// The same as [`subscribe`](Self::subscribe).
     pub fn subscribe_exclusive(&mut self, topic: &Topic) -> Result<(), LimitError> {
         self.subscribe_to(topic, Some(NameClaim { proof: None }))
     }
@@ -229,13 +236,13 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Ends what [`listen`](Self::subscribe) began; of several times, one.
+    /// Cancels one [`subscribe`](Self::subscribe). A topic subscribed twice must be unsubscribed twice.
     pub fn unsubscribe(&mut self, topic: &Topic) {
         self.outcome.actions.push(Action::Unsubscribe(topic.clone()));
     }
 
-    /// Answers a request for which a ticket was kept; with [`Reply::NoReply`], not at all. Each request is
-    /// to be answered once.
+    /// Replies to a request whose [`request_ref`](Self::request_ref) the channel has kept. [`Reply::NoReply`] sends
+    /// nothing. Reply to each request once.
     pub fn reply(&mut self, request: RequestRef, reply: Reply) {
         let Reply::Reply(status, payload) = reply else { return };
         self.push_effect(Effect::Send(Outbound::Reply {
@@ -247,38 +254,38 @@ impl Context<'_> {
         }));
     }
 
-    /// The request that is being handled, to be answered by [`reply`](Self::reply) in a later call.
+    /// Identifies the current request, so that a later callback can answer it with [`reply`](Self::reply).
     #[must_use]
     pub fn request_ref(&self) -> RequestRef {
         let CallScope { topic, join, reference, .. } = self.scope;
         RequestRef { topic: topic.clone(), join, reference: reference.clone() }
     }
 
-    /// The request that is being handled, to be answered by other code, on any thread.
+    /// A handle with which other code can answer the current request, on any thread.
     #[must_use]
     pub fn reply_handle(&self) -> ReplyHandle {
         ReplyHandle::new(self.client.connection.clone(), self.request_ref())
     }
 
-    /// A way to reach this channel from other code, on any thread.
+    /// A handle with which other code can send messages to this channel, on any thread.
     #[must_use]
     pub fn channel_handle(&self) -> ChannelHandle {
         ChannelHandle::new(self.client.connection.clone(), self.scope.join)
     }
 
-    /// Begins to tell this channel whether anybody is on `topic`: a
-    /// [`OnlineStatus`](crate::message::OnlineStatus) now, and one for each change.
+    /// Watches whether `topic` has members. [`Channel::handle_info`](crate::Channel::handle_info) receives an
+    /// [`OnlineStatus`](crate::message::OnlineStatus) with the current state, and another at each change.
     ///
     /// # Errors
-    /// When too much waits for the registry: nothing is watched.
+    /// [`LimitError::Overloaded`] when the registry's command queue is full. The topic is then not watched.
     pub fn watch(&mut self, topic: Topic) -> Result<(), LimitError> {
         self.change_watch(topic, true)
     }
 
-    /// Ends what [`watch`](Self::watch) began.
+    /// Stops watching a topic. See [`watch`](Self::watch).
     ///
     /// # Errors
-    /// When too much waits for the registry: it is watched still.
+    /// [`LimitError::Overloaded`] when the registry's command queue is full. The topic is then still watched.
     pub fn unwatch(&mut self, topic: Topic) -> Result<(), LimitError> {
         self.change_watch(topic, false)
     }
@@ -289,19 +296,18 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Changes what the presence list says of this client, if it is on it: `meta` is the text of a
-    /// JSON object.
+    /// Replaces the `meta` of this client's presence entry, if it has one. `meta` is a JSON object.
     ///
     /// # Errors
-    /// When too much waits for the registry: the list says what it said.
+    /// [`LimitError::Overloaded`] when the registry's command queue is full. The entry is then unchanged.
     pub fn update_presence(&mut self, meta: impl Into<Payload>) -> Result<(), LimitError> {
         self.change_presence(PresenceChange::Update(meta.into()))
     }
 
-    /// Puts this client on the topic's presence list under `key`, or changes both where it is on it already, as
-    /// [`Join::track`] does with the join. [`Channel::handle_info`](crate::Channel::handle_info) is told by a
-    /// [`PresenceUpdate`](crate::message::PresenceUpdate) whether it is listed. It is listed until it leaves, or until
-    /// [`untrack_presence`](Self::untrack_presence).
+    /// Adds this client to the topic's presence list under `key`, like [`Join::track`]. An existing entry gets the new
+    /// key and `meta`. [`Channel::handle_info`](crate::Channel::handle_info) receives a
+    /// [`PresenceUpdate`](crate::message::PresenceUpdate) that says whether the client is listed. The entry stays until
+    /// the client leaves, or until [`untrack_presence`](Self::untrack_presence).
     ///
     /// ```
     /// # use handclasp::{Channel, Context, Payload, Reply};
@@ -318,7 +324,7 @@ impl Context<'_> {
     /// ```
     ///
     /// # Errors
-    /// When too much waits for the registry: the list says what it said.
+    /// [`LimitError::Overloaded`] when the registry's command queue is full. The list is then unchanged.
     pub fn track_presence(
         &mut self,
         key: impl Into<CompactString>,
@@ -327,10 +333,10 @@ impl Context<'_> {
         self.change_presence(PresenceChange::Track(PresenceEntry { key: key.into(), meta: meta.into() }))
     }
 
-    /// Takes this client off the topic's presence list, if it is on it.
+    /// Removes this client's entry from the topic's presence list, if it has one.
     ///
     /// # Errors
-    /// When too much waits for the registry: the list says what it said.
+    /// [`LimitError::Overloaded`] when the registry's command queue is full. The list is then unchanged.
     pub fn untrack_presence(&mut self) -> Result<(), LimitError> {
         self.change_presence(PresenceChange::Untrack)
     }
@@ -342,15 +348,15 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Decides a join that was put off with [`Join::Pending`]. The first decision counts, and none but
-    /// such a join heeds it.
+    /// Completes a join for which the channel returned [`Join::Pending`]. The first completion counts. Further calls,
+    /// and calls for a join that is not pending, have no effect.
     pub fn complete_join(&mut self, join: Join) {
         self.outcome.completed_join = Some(join);
     }
 
-    /// Ends this channel when the function that runs has returned and its reply is sent; the client is
-    /// told that it is closed, and does not come back by itself. A join that is not answered yet is
-    /// refused, with the reason `stopped`.
+    /// Ends this channel once the current callback has returned and its reply is sent. The client receives a close
+    /// (`phx_close` in Phoenix) and does not rejoin by itself. A join that is still pending is refused with the reason
+    /// `stopped`.
     pub fn stop(&mut self) {
         self.outcome.stopped = true;
     }

@@ -1,6 +1,7 @@
-//! What a socket wants done: its words to the session, which does it.
+//! [`Effect`]: what a socket requests from its session, which carries it out.
 //!
-//! Nothing is done here, and what a client or a topic is told is in [`message`](crate::message).
+//! Effects are carried out in [`session`](crate::sessions::session). The types of the messages are in
+//! [`message`](crate::message).
 
 use crate::broker::registry::permits::Permit;
 use crate::channels::task_future::TaskFuture;
@@ -8,26 +9,26 @@ use crate::close::Reason;
 use crate::message::{Broadcast, JoinId, Membership, Outbound, PresenceChange, Reach, Signal, TaskId};
 use crate::topic::Topic;
 
-/// What a socket wants done. What a client may wish for from the registry has its [`Permit`] there already, so that
-/// who wished for it has been told, had there been none.
+/// A request from a socket to its session. A registry command that a client causes carries its [`Permit`] already, so
+/// it cannot be refused here: without a permit, the channel has received an error instead.
 #[derive(Debug)]
 pub(crate) enum Effect {
-    /// Tell the client.
+    /// Send a message to the client.
     Send(Outbound),
-    /// Make this join a member of the topic, in place of an older one if it names one.
+    /// Make this join a member of the topic. It replaces an older join if `replaces` names one.
     Subscribe { join: JoinId, topic: Topic, membership: Membership, replaces: Option<JoinId>, permit: Permit },
-    /// This join is a member no longer, or is not to become one: there was a `Subscribe` for it.
+    /// End the membership of a join for which there was a `Subscribe`, whether or not the registry has confirmed it.
     Unsubscribe(JoinId),
-    /// Tell the topic's members.
+    /// Send a message to the topic's members.
     Broadcast { broadcast: Broadcast, reach: Reach },
-    /// Tell the one member of a named topic, and come back with the verdict.
+    /// Send a message to the exclusive member of a topic, and report the delivery status to the socket.
     Signal { signal: Signal, broadcast: Broadcast },
-    /// Begin (or stop) to tell this join when the topic gets its first member and loses its last.
+    /// Start or stop watching the topic. The join is notified when it gets its first member and loses its last.
     Watch { join: JoinId, topic: Topic, on: bool, permit: Permit },
-    /// Change what the topic's presence list says of this join.
+    /// Change this join's entry in the topic's presence list.
     Presence { join: JoinId, topic: Topic, change: PresenceChange, permit: Permit },
-    /// Run a future, and come back when it is ready.
+    /// Run a future, and notify the socket when it is ready.
     Spawn { id: TaskId, future: TaskFuture },
-    /// End the connection.
+    /// Close the connection.
     Close(&'static Reason),
 }

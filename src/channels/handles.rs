@@ -1,4 +1,6 @@
-//! How other code reaches a channel, or answers one of its requests, from any thread.
+//! Handles with which other code, on any thread, sends messages to a channel or answers one of its requests.
+//!
+//! What a channel itself can do is in [`context`](crate::channels::context).
 
 use std::any::Any;
 use std::fmt;
@@ -9,7 +11,7 @@ use crate::connections::connection::Connection;
 use crate::connections::envelope::SocketEvent;
 use crate::message::{Event, JoinId, Payload, RequestRef};
 
-/// A request that is still owed an answer. Dropping it leaves the client to its own timeout.
+/// Answers one request from any thread. If it is dropped without a reply, the client's request times out.
 ///
 /// ```
 /// # use handclasp::{Context, Reply};
@@ -30,19 +32,20 @@ impl ReplyHandle {
         Self { connection, request }
     }
 
-    /// Answers. Nobody hears it when the channel has ended meanwhile.
+    /// Sends the reply. It is dropped if the channel has ended.
     pub fn reply(self, reply: Reply) {
         if let Reply::Reply(status, payload) = reply {
-            // a mailbox that is full or closed belongs to a client on its way out
+            // if the mailbox is full or closed, the connection is closing and needs no reply
             let _ = self.connection.send_event(SocketEvent::Reply(self.request, status, payload));
         }
     }
 }
 
-/// A channel, seen from other code. What it is sent counts against the bound of its client's queue: who
-/// sends more than that makes it a slow consumer, and its connection ends.
+/// Sends messages to one channel or its client, from any thread. The messages wait in the client's queue and count
+/// against `limits.queue_bytes`. When the queue overflows, the client is treated as a slow consumer and its connection
+/// closes.
 ///
-/// It may be kept for as long as one likes; what it says to a channel that has ended goes nowhere.
+/// A handle may outlive its channel. Messages to a channel that has ended are dropped.
 #[derive(Clone, Debug)]
 pub struct ChannelHandle {
     connection: Arc<Connection>,
@@ -54,18 +57,18 @@ impl ChannelHandle {
         Self { connection, join }
     }
 
-    /// Hands the channel a message for [`Channel::handle_info`](crate::Channel::handle_info).
+    /// Sends the channel a message, which [`Channel::handle_info`](crate::Channel::handle_info) receives.
     ///
     /// # Errors
-    /// [`SendError`] when the connection has ended, or ends because its queue is full.
+    /// [`SendError`] when the connection has closed, or closes because its queue is full.
     pub fn send<T: Any + Send>(&self, info: T) -> Result<(), SendError> {
         self.send_event(SocketEvent::Info(self.join, Box::new(info)))
     }
 
-    /// Tells the channel's client.
+    /// Sends a message to the channel's client.
     ///
     /// # Errors
-    /// [`SendError`] when the connection has ended, or ends because its queue is full.
+    /// [`SendError`] when the connection has closed, or closes because its queue is full.
     pub fn push(&self, event: impl Into<Event>, payload: impl Into<Payload>) -> Result<(), SendError> {
         self.send_event(SocketEvent::Push(self.join, event.into(), payload.into()))
     }
@@ -75,13 +78,13 @@ impl ChannelHandle {
     }
 }
 
-/// The client's queue did not take a message: its connection has ended.
+/// A message could not be queued because the client's connection has closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendError;
 
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the connection has ended")
+        f.write_str("the connection has closed")
     }
 }
 

@@ -1,5 +1,5 @@
-//! What a topic does: the [`Channel`] trait and the [`Router`], what a channel can reply and do, and the built-in
-//! channels.
+//! Channels define what topics do: the [`Channel`] trait and the [`Router`], the [`Context`] of a callback, the
+//! replies, and the built-in channels.
 
 pub(crate) mod assigns;
 pub mod builtin;

@@ -1,5 +1,5 @@
-//! What a channel can answer: to a join ([`Join`]), to a push ([`Reply`]); why it cannot have what it asks for
-//! ([`LimitError`]), and why it is asked no more itself ([`TerminateReason`]).
+//! What a channel's callbacks return and receive: the decision on a join ([`Join`]), the reply to a message
+//! ([`Reply`]), the error of a limit ([`LimitError`]), and the reason for which a channel ends ([`TerminateReason`]).
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use compact_str::CompactString;
 
 use crate::message::{DeliveryStatus, Membership, NameClaim, Payload, PresenceEntry, Proof, Status};
 
-/// What becomes of a request to join.
+/// A channel's decision on a request to join.
 ///
 /// ```
 /// use handclasp::Join;
@@ -19,60 +19,63 @@ use crate::message::{DeliveryStatus, Membership, NameClaim, Payload, PresenceEnt
 /// ```
 #[derive(Debug)]
 pub enum Join {
-    /// The client becomes a member on these terms; it is answered `ok` with this payload once the
-    /// registry has made it one. The registry may refuse it still: `taken` when another has the name,
-    /// `topic is full` above `limits.members_per_topic` or `presence.entries_per_topic`, `unreachable` when
-    /// the node that knows does not answer; or not even be asked, `overloaded`, when too much waits for it.
+    /// Accepts the client as a member with this membership. The client receives `ok` with this payload once the
+    /// registry has added it. The registry can still refuse the join, with one of these reasons: `taken` when another
+    /// client owns the name, `topic is full` above `limits.members_per_topic` or `presence.entries_per_topic`, and
+    /// `unreachable` when the node that knows the name's owner does not answer. When the registry's command queue is
+    /// full, the reason is `overloaded`.
     Ok(Payload, Membership),
-    /// The client is answered `error` with this payload.
+    /// Refuses the client, which receives `error` with this payload.
     Error(Payload),
-    /// The channel decides later: by a future ([`Context::join_async`](crate::channels::context::Context::join_async)), or with [`Context::complete_join`](crate::channels::context::Context::complete_join). What the client sends to the topic
-    /// meanwhile waits, up to `limits.queue_bytes`; its other topics and its heartbeats do not. Nothing
-    /// but the client's own patience ends the waiting.
+    /// Leaves the decision to a future ([`Context::join_async`](crate::channels::context::Context::join_async)) or to a
+    /// later [`Context::complete_join`](crate::channels::context::Context::complete_join). Until then, the client's
+    /// messages to this topic wait, up to `limits.queue_bytes`. Its other topics and its heartbeats do not wait. The
+    /// server sets no timeout: the client may give up.
     Pending,
 }
 
 impl Join {
-    /// Accepted, with nothing more to say.
+    /// Accepts the client with the payload `{}`.
     #[must_use]
     pub fn ok() -> Self {
         Self::ok_with(Payload::empty())
     }
 
-    /// Accepted, with something for the client to know.
+    /// Accepts the client with this payload.
     #[must_use]
     pub fn ok_with(payload: impl Into<Payload>) -> Self {
         Self::Ok(payload.into(), Membership::default())
     }
 
-    /// Refused, with `{"reason": reason}`.
+    /// Refuses the client with `{"reason": reason}`.
     #[must_use]
     pub fn error(reason: &str) -> Self {
         Self::error_with(Payload::reason(reason))
     }
 
-    /// Refused, with this payload.
+    /// Refuses the client with this payload.
     #[must_use]
     pub fn error_with(payload: impl Into<Payload>) -> Self {
         Self::Error(payload.into())
     }
 
-    /// Only if it can be the topic's one member. Whoever brought the same `proof` before makes room;
-    /// else the join is refused as `taken`.
+    /// Requires that the client is the topic's only member. A present member with the same `proof` is replaced.
+    /// Otherwise the join is refused with the reason `taken`.
     #[must_use]
     pub fn exclusive(self, proof: Option<Proof>) -> Self {
         self.change(|membership| membership.claim = Some(NameClaim { proof }))
     }
 
-    /// The client is pushed the topic's `presence_state` after the answer, and `presence_diff` from
-    /// then on.
+    /// Sends the client the topic's presence list: `presence_state` after the reply, then a `presence_diff` for each
+    /// change.
     #[must_use]
     pub fn subscribe_presence(self) -> Self {
         self.change(|membership| membership.subscribe_presence = true)
     }
 
-    /// The client is listed under `key` with `meta`, a JSON object; anything else is listed as `{}`. Its
-    /// members must not be called `phx_ref` or `phx_ref_prev`, which the list itself adds.
+    /// Adds the client to the topic's presence list under `key` with `meta`, a JSON object. A `meta` that is not an
+    /// object is replaced by `{}`. The object must not have members named `phx_ref` or `phx_ref_prev`: the presence
+    /// list adds those itself.
     #[must_use]
     pub fn track(self, key: impl Into<CompactString>, meta: impl Into<Payload>) -> Self {
         self.change(|membership| membership.entry = Some(PresenceEntry { key: key.into(), meta: meta.into() }))
@@ -86,17 +89,18 @@ impl Join {
     }
 }
 
-/// A channel's answer to a push.
+/// A channel's reply to a message from its client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// None: not now (a [`ReplyHandle`](crate::channels::handles::ReplyHandle) may answer later), or never.
+    /// No reply now. A [`ReplyHandle`](crate::channels::handles::ReplyHandle) or
+    /// [`Context::reply`](crate::channels::context::Context::reply) may still reply later.
     NoReply,
-    /// This, at once.
+    /// An immediate reply with this status and payload.
     Reply(Status, Payload),
 }
 
 impl Reply {
-    /// `ok`, with nothing more to say.
+    /// `ok`, with the payload `{}`.
     #[must_use]
     pub const fn ok() -> Self {
         Self::Reply(Status::Ok, Payload::empty())
@@ -121,20 +125,20 @@ impl Reply {
     }
 }
 
-/// Why a channel cannot have what it asks for now.
+/// The limit because of which a channel's request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LimitError {
-    /// Its socket hears all the topics that it may, `limits.joins_per_socket`.
+    /// The socket has subscribed to as many other topics as `limits.joins_per_socket` allows.
     TooManyTopics,
-    /// Its socket runs all the tasks that it may, `limits.tasks_per_socket`.
+    /// The socket runs as many tasks as `limits.tasks_per_socket` allows.
     TooManyTasks,
-    /// More waits for the registry, of all clients, than `limits.registry_queue_bytes`.
+    /// The registry's command queue, which all clients share, is full (`limits.registry_queue_bytes`).
     Overloaded,
 }
 
 impl LimitError {
-    /// How it is worded to the client.
+    /// The reason as it is sent to the client.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
@@ -153,20 +157,20 @@ impl fmt::Display for LimitError {
 
 impl std::error::Error for LimitError {}
 
-/// Why a channel's life ends.
+/// The reason for which a channel ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TerminateReason {
-    /// Its client left.
+    /// The client left the topic.
     Left,
-    /// Its client joined the topic anew, or the name's owner came back on another connection.
+    /// The client joined the topic again, or took its name over from another connection.
     Replaced,
-    /// The channel stopped itself.
+    /// The channel called [`Context::stop`](crate::channels::context::Context::stop).
     Stopped,
-    /// The connection is gone; nobody hears a push any more.
+    /// The connection has closed. Pushes no longer reach the client.
     Disconnected,
 }
 
-/// The reply that tells a sender what became of its message.
+/// The reply with which the sender of a message learns its delivery status.
 impl From<DeliveryStatus> for Reply {
     fn from(status: DeliveryStatus) -> Self {
         match status {

@@ -1,20 +1,20 @@
-//! A future that a channel has started, as the session polls it.
+//! [`TaskFuture`]: a future that a channel has started, in the form that the session polls.
 
 use std::fmt;
 
 use futures_util::future::{AbortHandle, Abortable, Aborted, LocalBoxFuture};
 
-/// A future to be polled to its end, or until its [`Task`] is dropped.
+/// A future that runs to completion, or until its [`Task`] is dropped.
 pub(crate) struct TaskFuture(Abortable<LocalBoxFuture<'static, ()>>);
 
 impl TaskFuture {
-    /// A future, and the handle that aborts it.
+    /// Wraps `future`. Returns the wrapped future and the handle that aborts it.
     pub(super) fn new(future: LocalBoxFuture<'static, ()>) -> (Self, AbortHandle) {
         let (abort, registration) = AbortHandle::new_pair();
         (Self(Abortable::new(future, registration)), abort)
     }
 
-    /// Runs it. An error means that nobody waits for it any more.
+    /// Runs the future. An error means that its task was dropped and the future was aborted.
     pub(crate) async fn run(self) -> Result<(), Aborted> {
         self.0.await
     }

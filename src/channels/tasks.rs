@@ -1,8 +1,9 @@
 //! Futures that a channel starts: [`Context::spawn`] and its two ordered forms, [`Context::reply_async`] and
 //! [`Context::join_async`].
 //!
-//! Nothing runs here. A channel hands over a future, the socket keeps a [`Task`] for it, the session polls the
-//! [`TaskFuture`] on the connection's thread, and the socket brings the result before the channel.
+//! This file does not poll futures. It wraps a channel's future and records it in the context. The socket then keeps a
+//! [`Task`] for it, the session polls the [`TaskFuture`] on the connection's thread, and the socket passes the result
+//! to the channel.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -16,16 +17,16 @@ use crate::channels::context::{Action, Completion, Context, NewTask, Task};
 use crate::channels::reply::{Join, LimitError, Reply};
 use crate::channels::task_future::TaskFuture;
 
-/// Work that takes time.
+/// Futures: work that takes time.
 impl Context<'_> {
-    /// Runs `future` in the background, and then `callback` with its output. What the client says meanwhile is
-    /// handled meanwhile; to keep its order, use [`reply_async`](Self::reply_async).
+    /// Runs `future` in the background, and then `callback` with its output. The channel handles the client's messages
+    /// while the future runs. If they must wait, use [`reply_async`](Self::reply_async).
     ///
-    /// The future runs on the connection's thread, beside that of other connections: it may await, but not block,
-    /// and need not be `Send`. The callback runs like any other function of the channel. It handles no request; to
-    /// answer one, keep its [`request_ref`](Self::request_ref) and call [`reply`](Self::reply).
+    /// The future runs on the connection's thread, which serves other connections too. It may await but must not block,
+    /// and does not need to be `Send`. The callback runs like any other callback of the channel, but has no current
+    /// request. To answer a request, keep its [`request_ref`](Self::request_ref) and call [`reply`](Self::reply).
     ///
-    /// The future is dropped when the channel ends, for whatever reason. A panic in it is a panic of the channel.
+    /// The future is dropped when the channel ends. A panic in the future counts as a panic of the channel.
     ///
     /// ```
     /// # use handclasp::{Channel, Context};
@@ -45,10 +46,10 @@ impl Context<'_> {
     /// ```
     ///
     /// # Errors
-    /// [`LimitError::TooManyTasks`] when the socket runs `limits.tasks_per_socket` tasks already.
+    /// [`LimitError::TooManyTasks`] when the socket already runs `limits.tasks_per_socket` tasks.
     ///
     /// # Panics
-    /// The channel crashes when `C` is not its own type. Name it `Self`.
+    /// The channel panics when the callback's type `C` is not its own type. Write `&mut Self`.
     pub fn spawn<C: Channel, F: Future + 'static>(
         &mut self,
         future: F,
@@ -60,16 +61,16 @@ impl Context<'_> {
         })
     }
 
-    /// Answers the request that is being handled when `future` is ready, with what `callback` returns. Return what
-    /// this returns from [`Channel::handle_in`].
+    /// Runs `future`, and then answers the current request with the reply that `callback` returns. Return the value of
+    /// this method from [`Channel::handle_in`].
     ///
-    /// The order of the client's messages is kept: what it says to this topic meanwhile, leaving included, waits
-    /// until the callback has run, up to `limits.queue_bytes`; with more it is answered `overloaded`. Its other
-    /// topics, what others say to it, and its heartbeats do not wait. Nothing but the client's own timeout and the
-    /// end of the channel limits how long `future` takes: give it a timeout where it could wait for ever.
+    /// The order of the client's messages is kept: its later messages to this topic, including a leave, wait until the
+    /// callback has run. They wait up to `limits.queue_bytes`, and further ones are answered with `overloaded`. The
+    /// client's other topics, broadcasts from other clients, and heartbeats do not wait. The server sets no timeout for
+    /// `future`: give it one if it could wait forever.
     ///
-    /// The future runs as one of [`spawn`](Self::spawn). The callback runs like `handle_in`: it may answer by
-    /// [`send_to`](Self::send_to), or await once more.
+    /// The future runs as for [`spawn`](Self::spawn). The callback runs like `handle_in`: it may return the value of
+    /// [`send_to`](Self::send_to) or of another `reply_async`.
     ///
     /// ```
     /// # use handclasp::{Channel, Context, Payload, Reply};
@@ -86,11 +87,11 @@ impl Context<'_> {
     /// }
     /// ```
     ///
-    /// When the socket runs `limits.tasks_per_socket` tasks already, the answer is `error` with the reason `too many
-    /// tasks`.
+    /// When the socket already runs `limits.tasks_per_socket` tasks, the reply is `error` with the reason
+    /// `too many tasks`.
     ///
     /// # Panics
-    /// The channel crashes when `C` is not its own type. Name it `Self`.
+    /// The channel panics when the callback's type `C` is not its own type. Write `&mut Self`.
     #[must_use]
     pub fn reply_async<C: Channel, F: Future + 'static>(
         &mut self,
@@ -103,8 +104,8 @@ impl Context<'_> {
         }
     }
 
-    /// Decides the join when `future` is ready, by what `callback` returns. Return what this returns from
-    /// [`Channel::join`]; what the client sends meanwhile waits as for [`Join::Pending`].
+    /// Runs `future`, and then decides the join by the value that `callback` returns. Return the value of this method
+    /// from [`Channel::join`]. The client's messages to this topic wait meanwhile, as for [`Join::Pending`].
     ///
     /// ```
     /// # use handclasp::{Channel, Context, Join, Payload};
@@ -122,11 +123,11 @@ impl Context<'_> {
     /// }
     /// ```
     ///
-    /// When the socket runs `limits.tasks_per_socket` tasks already, the join is refused with the reason `too many
-    /// tasks`.
+    /// When the socket already runs `limits.tasks_per_socket` tasks, the join is refused with the reason
+    /// `too many tasks`.
     ///
     /// # Panics
-    /// The channel crashes when `C` is not its own type. Name it `Self`.
+    /// The channel panics when the callback's type `C` is not its own type. Write `&mut Self`.
     #[must_use]
     pub fn join_async<C: Channel, F: Future + 'static>(
         &mut self,
@@ -152,13 +153,13 @@ impl Context<'_> {
     ) -> Result<(), LimitError> {
         self.client.tasks_left = self.client.tasks_left.checked_sub(1).ok_or(LimitError::TooManyTasks)?;
         let result = Rc::new(Cell::new(None));
-        let kept = result.clone();
+        let shared_result = result.clone();
         let future = async move {
-            let done: Completion = match AssertUnwindSafe(future).catch_unwind().await {
+            let completion: Completion = match AssertUnwindSafe(future).catch_unwind().await {
                 Ok(output) => Box::new(|channel, ctx| callback(downcast(channel), output, ctx)),
                 Err(panic) => Box::new(|_, _| resume_unwind(panic)),
             };
-            kept.set(Some(done));
+            shared_result.set(Some(completion));
         };
         let (future, abort) = TaskFuture::new(future.boxed_local());
         let reference = if is_ordered { self.scope.reference.clone() } else { None };

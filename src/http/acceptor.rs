@@ -1,7 +1,8 @@
-//! A mount as its protocol sees it: who may come in here, and what they then are.
+//! [`Acceptor`]: a mount together with its node. It checks a connecting client, counts it against the limits, and
+//! starts its session.
 //!
-//! A protocol decides in its own order and answers in its own words; what all of them need for that is
-//! here once: the caller's address, the mount's own word, room for one more, and the session itself.
+//! The protocols call these steps in their own order and write their own responses. What an application can set for a
+//! mount is in [`mount`](crate::http::mount).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -42,18 +43,18 @@ use crate::transports::transport::TransportHandler;
 use crate::transports::websocket::io;
 use crate::transports::websocket::{self, MessageLimits};
 
-/// What a protocol makes of its mounts.
+/// What a protocol defines for its mounts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ProtocolMount {
-    /// Whose names its clients speak of.
+    /// The namespace of its topics.
     pub(crate) realm: Realm,
-    /// How long its clients may do what.
+    /// The timeouts of its clients.
     pub(crate) timeouts: fn(&Mount, &Config) -> Timeouts,
-    /// What it adds to the routes of the server for each.
+    /// Adds the routes of one mount to the server.
     pub(crate) routes: fn(&Acceptor, &mut ServiceConfig),
 }
 
-/// The patience of a protocol whose clients give signs of life unasked.
+/// The timeouts of a protocol whose clients send heartbeats by themselves, so that the server sends no pings.
 pub(crate) fn default_timeouts(mount: &Mount, config: &Config) -> Timeouts {
     Timeouts {
         idle: mount.idle_timeout.unwrap_or(config.socket.idle_timeout),
@@ -62,7 +63,7 @@ pub(crate) fn default_timeouts(mount: &Mount, config: &Config) -> Timeouts {
     }
 }
 
-/// A mount, with the configuration's word wherever it has none of its own. Cloning copies a pointer.
+/// A mount whose unset options are filled in from the configuration. Cloning copies a pointer.
 #[derive(Clone)]
 pub(crate) struct Acceptor(Arc<Inner>);
 
@@ -74,11 +75,11 @@ struct Inner {
     connection_limits: Arc<ConnectionLimits>,
     poll_window: Duration,
     clients: AtomicUsize,
-    /// Its sessions of those who poll: a token is good at the mount that gave it, and nowhere else.
+    /// The mount's long-polling sessions. A token is valid only at the mount that issued it.
     sessions: Arc<LongPollSessions>,
 }
 
-/// One client of a mount, as long as it lives.
+/// Counts one client of a mount until it is dropped.
 pub(crate) struct ClientCount(Acceptor);
 
 impl Drop for ClientCount {
@@ -136,7 +137,7 @@ impl Acceptor {
         &self.0.node.config
     }
 
-    /// Counts one more client of the mount; says how many there were before.
+    /// Counts one more client of the mount. Returns how many there were before.
     pub(crate) fn count_client(&self) -> (usize, ClientCount) {
         (self.0.clients.fetch_add(1, Ordering::Relaxed), ClientCount(self.clone()))
     }
@@ -154,8 +155,8 @@ impl Acceptor {
         Ok(ClientIp::new(peer.ip(), forwarded.into_iter(), &self.0.node.config.server.trusted_proxies))
     }
 
-    /// Lets a client in that asks for a WebSocket, if the mount does and there is room: its place, whose TCP
-    /// connection can be cut, and what the mount gives it.
+    /// Admits a WebSocket client, if `connect` accepts it and the limits allow it. Returns its connection slot, whose
+    /// TCP connection can be aborted, and the initial state of its socket.
     pub(crate) async fn admit(&self, info: ConnectInfo) -> Result<(ConnectionSlot, SocketInit), ConnectError> {
         let request = info.request.clone();
         let limits = self.0.connection_limits.clone();
@@ -164,7 +165,7 @@ impl Acceptor {
         Ok((slot, init))
     }
 
-    /// Lets a client in that polls, and that may be silent for as long as `idle`.
+    /// Admits a long-polling client, with `idle` as its idle timeout.
     pub(crate) async fn admit_longpoll(
         &self,
         info: ConnectInfo,
@@ -175,8 +176,8 @@ impl Acceptor {
         self.admit_checked(info, limits, || Ok(())).await
     }
 
-    /// Asks the mount's own `connect`, checks the request, and makes room. Where `connect` awaits, it comes last:
-    /// else any number of clients could wait for it.
+    /// Runs the mount's `connect`, checks the request, and takes a slot. An asynchronous `connect` runs last: otherwise
+    /// any number of clients could wait for it.
     async fn admit_checked(
         &self,
         info: ConnectInfo,
@@ -201,15 +202,15 @@ impl Acceptor {
 
     async fn await_connect(&self, connect: &AsyncConnect, info: ConnectInfo) -> Result<SocketInit, ConnectError> {
         let socket = http_connection_of(&info.request).ok().map(|connection| connection.socket().clone());
-        let deciding = AssertUnwindSafe(async { connect(info).await }).catch_unwind();
-        let deciding = pin!(timeout(self.config().socket.connect_timeout, deciding));
+        let decision = AssertUnwindSafe(async { connect(info).await }).catch_unwind();
+        let decision = pin!(timeout(self.config().socket.connect_timeout, decision));
         let client_gone = pin!(async {
             match &socket {
                 Some(socket) => hung_up(socket).await,
                 None => pending().await,
             }
         });
-        match select(deciding, client_gone).await {
+        match select(decision, client_gone).await {
             Either::Left((Ok(decided), _)) => decided.unwrap_or_else(|_| Err(crashed())),
             Either::Left((Err(_), _)) | Either::Right(_) => {
                 Err(ConnectError::new(StatusCode::SERVICE_UNAVAILABLE, "").with_reason(ConnectRefusal::Timeout))
@@ -224,10 +225,10 @@ impl Acceptor {
     ) -> Result<ConnectionSlot, ConnectError> {
         let node = &self.0.node;
         if !node.is_ready() {
-            let words = "this server is going down";
-            return Err(ConnectError::new(StatusCode::SERVICE_UNAVAILABLE, words).with_reason(ConnectRefusal::Draining));
+            let body = "this server is going down";
+            return Err(ConnectError::new(StatusCode::SERVICE_UNAVAILABLE, body).with_reason(ConnectRefusal::Draining));
         }
-        node.hub.admit(client_ip.address, connection_limits).map_err(|no_room| match no_room {
+        node.hub.admit(client_ip.address, connection_limits).map_err(|error| match error {
             AdmissionError::Node => full(),
             AdmissionError::Address(IpLimitError::TooMany) => {
                 ConnectError::new(StatusCode::TOO_MANY_REQUESTS, "too many connections from this address")
@@ -240,7 +241,7 @@ impl Acceptor {
         })
     }
 
-    /// Answers the upgrade, and makes of it a session over a WebSocket.
+    /// Accepts the upgrade and starts a session over the WebSocket.
     pub(crate) fn websocket<P: Protocol>(
         &self,
         request: &HttpRequest,
@@ -254,7 +255,8 @@ impl Acceptor {
         websocket::start(request, payload, subprotocol, session, self.size())
     }
 
-    /// Makes a session of one who polls; its token is how its next requests find it.
+    /// Starts a long-polling session. Returns its token, with which the client's later requests find it, and its
+    /// handle.
     pub(crate) fn longpoll<P: Protocol>(
         &self,
         slot: ConnectionSlot,
@@ -266,7 +268,7 @@ impl Acceptor {
         self.0.sessions.start(&self.0.node.pubsub.node_name(), session, options)
     }
 
-    /// Makes a session of a client in this process, which hears and speaks through the handle.
+    /// Starts the session of a client in this process, which sends and receives through the handle.
     pub(crate) fn in_process<P: Protocol>(
         &self,
         slot: ConnectionSlot,
@@ -278,12 +280,12 @@ impl Acceptor {
         self.0.sessions.start(&self.0.node.pubsub.node_name(), session, options).1
     }
 
-    /// The polling session with this token, if it is alive, here, and of this mount.
+    /// The long-polling session with this token, if it exists on this node and belongs to this mount.
     pub(crate) fn longpoll_session(&self, token: &str) -> Option<LongPollHandle> {
         self.0.sessions.find(token)
     }
 
-    /// Answers the upgrade of a polling session, and carries `handler` over a WebSocket from then on.
+    /// Accepts the upgrade of a long-polling session, and runs `handler` over the WebSocket from then on.
     pub(crate) fn upgrade<T: TransportHandler>(
         &self,
         request: &HttpRequest,
@@ -320,9 +322,9 @@ impl Acceptor {
         session
     }
 
-    /// Counts one who may not come in.
+    /// Counts and logs a refusal.
     pub(crate) fn count_refusal(&self, refusal: &ConnectError) {
-        // not its words: they may be the client's own
+        // the body is not logged: it may contain text from the client
         log::debug!("refused with {}: {}", refusal.status.as_u16(), refusal.reason.name());
         self.count_refused(refusal.reason);
     }
@@ -331,19 +333,20 @@ impl Acceptor {
         self.0.node.pubsub.metrics().connections_refused.add(self.0.settings.realm, reason, 1);
     }
 
-    /// Counts one who may not come in, and answers.
+    /// Counts a refusal and returns its response.
     pub(crate) fn refuse(&self, refusal: ConnectError) -> HttpResponse {
         self.count_refusal(&refusal);
         HttpResponse::build(refusal.status).content_type("text/plain; charset=utf-8").body(refusal.body.into_string())
     }
 }
 
-/// The connection that a request has come by, if it can be cut: what cannot could stay for ever.
+/// The HTTP connection of a request, if it can be aborted. Otherwise the client is refused, because the server could
+/// never close its connection.
 pub(crate) fn http_connection_of(request: &HttpRequest) -> Result<&HttpConnection, ConnectError> {
     request.conn_data::<Arc<HttpConnection>>().map(|connection| &**connection).ok_or_else(full)
 }
 
-/// The connection that a request for an upgrade has come by is a socket from now on.
+/// Marks the HTTP connection of an upgrade request as a WebSocket, and returns its write side.
 pub(crate) fn mark_upgraded(request: &HttpRequest) -> Result<Arc<WriteSide>, ConnectError> {
     let upgraded = io::of(request).ok_or_else(full)?;
     http_connection_of(request)?.mark_upgraded();

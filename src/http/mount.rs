@@ -1,4 +1,6 @@
-//! A mount: the path where clients connect, the channels that answer there, and who may come in.
+//! [`Mount`]: a path where clients connect, the channels that serve it, and the decision which clients may connect.
+//!
+//! How a mount accepts a client is in [`acceptor`](crate::http::acceptor).
 
 use std::any::Any;
 use std::fmt;
@@ -21,9 +23,9 @@ use crate::http::client_ip::ClientIp;
 use crate::refusal::ConnectRefusal;
 use crate::topic::Topic;
 
-/// One place where clients connect: `<path>/websocket`, or `<path>/longpoll` when they poll.
+/// A path where clients connect: `<path>/websocket` for WebSockets, and `<path>/longpoll` for long polling.
 ///
-/// What is not set here follows the node's configuration.
+/// Options that are not set here have the values of the node's configuration.
 ///
 /// ```
 /// use handclasp::{SocketInit, Mount, ConnectError, Router};
@@ -54,7 +56,7 @@ type ConnectResult = Result<SocketInit, ConnectError>;
 type SyncConnect = dyn Fn(&ConnectInfo) -> ConnectResult + Send + Sync;
 pub(crate) type AsyncConnect = dyn Fn(ConnectInfo) -> LocalBoxFuture<'static, ConnectResult> + Send + Sync;
 
-/// How a mount decides who may connect.
+/// The function with which a mount decides whether a client may connect.
 #[derive(Clone)]
 pub(crate) enum Connect {
     Sync(Arc<SyncConnect>),
@@ -62,8 +64,8 @@ pub(crate) enum Connect {
 }
 
 impl Mount {
-    /// Clients that connect below `path`, such as `/socket`, get their channels from `router`. Several
-    /// mounts may share one router.
+    /// A mount at `path`, such as `/socket`, whose clients get their channels from `router`. Several mounts may share
+    /// one router.
     #[must_use]
     pub fn new(path: &str, router: impl Into<Arc<Router>>) -> Self {
         Self {
@@ -81,71 +83,73 @@ impl Mount {
         }
     }
 
-    /// Which web pages may connect, instead of `socket.check_origin`.
+    /// Sets the origins of web pages that may connect, instead of `socket.check_origin`.
     #[must_use]
     pub fn check_origin(mut self, origins: Origins) -> Self {
         self.origins = Some(origins);
         self
     }
 
-    /// After how much silence a client is closed, instead of `socket.idle_timeout`; on a mount of Engine.IO or
-    /// Socket.IO after how much more than the [interval](Self::ping_interval), instead of `socketio.ping_timeout`.
+    /// Sets the time without a message after which a connection is closed, instead of `socket.idle_timeout`. On an
+    /// Engine.IO or Socket.IO mount, it is added to the [ping interval](Self::ping_interval) and replaces
+    /// `socketio.ping_timeout`.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = Some(timeout);
         self
     }
 
-    /// After how long a client is closed that has joined nothing, instead of `socket.join_timeout`. Socket.IO calls
-    /// it `connectTimeout`, and it stands in for `socketio.connect_timeout` there.
+    /// Sets the time after which a client that has joined no topic is disconnected, instead of `socket.join_timeout`.
+    /// On a Socket.IO mount, this is `connectTimeout` and replaces `socketio.connect_timeout`.
     #[must_use]
     pub fn join_timeout(mut self, time: Duration) -> Self {
         self.join_timeout = Some(time);
         self
     }
 
-    /// How often the server asks for a sign of life, where it is the server who asks: Engine.IO's
-    /// `pingInterval`, `socketio.ping_interval` unless set. A client is closed after that and
-    /// [`idle_timeout`](Self::idle_timeout), its `pingTimeout`, without one.
+    /// Sets the interval of the server's pings, in protocols where the server sends them: Engine.IO's `pingInterval`,
+    /// instead of `socketio.ping_interval`. A client is disconnected when it sends nothing for this interval plus
+    /// [`idle_timeout`](Self::idle_timeout), which is its `pingTimeout`.
     #[must_use]
     pub fn ping_interval(mut self, time: Duration) -> Self {
         self.ping_interval = Some(time);
         self
     }
 
-    /// How long a message may be, instead of `limits.message_bytes`. Engine.IO calls it `maxPayload`.
+    /// Sets the maximum size of a message, instead of `limits.message_bytes`. Engine.IO calls it `maxPayload`.
     #[must_use]
     pub fn message_bytes(mut self, bytes: usize) -> Self {
         self.message_bytes = Some(bytes);
         self
     }
 
-    /// How long a request of a client that polls is kept open when there is nothing to say, instead of
-    /// `socket.poll_window`. A client that does not ask for one and a half times as long is gone.
+    /// Sets how long a long-polling request is kept open when there is nothing to send, instead of
+    /// `socket.poll_window`. A client that makes no request for one and a half times as long is disconnected.
     #[must_use]
     pub fn poll_window(mut self, time: Duration) -> Self {
         self.poll_window = Some(time);
         self
     }
 
-    /// How many topics a socket may join, instead of `limits.joins_per_socket`.
+    /// Sets the maximum number of topics that a socket may join, instead of `limits.joins_per_socket`.
     #[must_use]
     pub fn joins_per_socket(mut self, joins: usize) -> Self {
         self.joins_per_socket = Some(joins);
         self
     }
 
-    /// Subprotocols (RFC 6455, 1.9) of which a client that offers any must offer one; the first of ours
-    /// that it offers is answered. Without a list, every offer is let in, and `phoenix` is answered.
+    /// Sets the accepted subprotocols (RFC 6455, section 1.9). A client that offers subprotocols must offer one of
+    /// them. The response selects the first name of this list that the client offers. Without a list, a client may
+    /// offer any subprotocols, and the response selects `phoenix` if it is offered.
     #[must_use]
     pub fn subprotocols(mut self, names: &[&str]) -> Self {
         self.subprotocols = names.iter().map(|name| (*name).to_owned()).collect();
         self
     }
 
-    /// Decides who may connect, before anything is joined; without this, everybody may. It runs after
-    /// origin and version are found good, on the thread that serves the connection, and must not block.
-    /// A panic in it is answered with 500.
+    /// Sets the function that decides whether a client may connect. Without one, every client may. It runs after the
+    /// checks of origin and protocol version, on the thread that serves the connection, and must not block. If it
+    /// panics, the response is 500.
     #[must_use]
     pub fn connect<F>(mut self, connect: F) -> Self
     where
@@ -155,13 +159,13 @@ impl Mount {
         self
     }
 
-    /// As [`connect`](Self::connect), by a future: one that asks a database or another server. Of the two, the last
-    /// that is set decides.
+    /// Like [`connect`](Self::connect), but with a future, for example one that queries a database or another server.
+    /// If both are set, the last one counts.
     ///
-    /// The future runs on the thread that serves the connection; it may await, but not block, and need not be `Send`.
-    /// The client has its place among the connections of the node and of its address before the future starts, so
-    /// that no more clients wait than may be connected. The future is dropped when the client hangs up; when it takes
-    /// longer than `socket.connect_timeout`, it is dropped and the client is answered with 503.
+    /// The future runs on the thread that serves the connection. It may await but must not block, and does not need to
+    /// be `Send`. The client is counted as a connection of the node and of its IP address before the future starts, so
+    /// waiting clients cannot exceed the connection limits. The future is dropped when the client disconnects. When it
+    /// takes longer than `socket.connect_timeout`, it is dropped and the response is 503.
     ///
     /// ```
     /// use handclasp::{ConnectError, Mount, Router, SocketInit};
@@ -194,7 +198,7 @@ impl fmt::Debug for Mount {
     }
 }
 
-/// What a client says of itself when it connects. All of it is the client's own word, but the address.
+/// A client's request to connect. All of it comes from the client and is unverified, except the addresses.
 #[derive(Debug)]
 pub struct ConnectInfo {
     pub(crate) request: HttpRequest,
@@ -205,8 +209,8 @@ pub struct ConnectInfo {
 }
 
 impl ConnectInfo {
-    /// A connect param. Of several with one name the last counts; a nested one has the name that is on
-    /// the wire, `user[name]`.
+    /// The value of a connect param. If several have the same name, the last one counts. A nested param has its name as
+    /// in the URL, such as `user[name]`.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&str> {
         self.params.iter().rev().find(|(key, _)| key == name).map(|(_, value)| &**value)
@@ -217,7 +221,7 @@ impl ConnectInfo {
         self.params.iter().map(|(name, value)| (&**name, &**value))
     }
 
-    /// A header's value, when it is text.
+    /// A header's value, if it is visible ASCII text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.request.headers().get(name)?.to_str().ok()
@@ -229,13 +233,13 @@ impl ConnectInfo {
         self.request.headers()
     }
 
-    /// The client's address, as the trusted proxies tell it.
+    /// The client's IP address. Behind a trusted proxy, it is the address that the proxy forwards.
     #[must_use]
     pub fn client_address(&self) -> IpAddr {
         self.client_ip.address
     }
 
-    /// The other end of the TCP connection.
+    /// The address of the other end of the TCP connection: the client's, or that of a proxy.
     #[must_use]
     pub fn peer_address(&self) -> Option<SocketAddr> {
         self.request.peer_addr()
@@ -247,14 +251,14 @@ impl ConnectInfo {
         self.request.uri()
     }
 
-    /// Scheme of the request, `http` or `https`. TLS ends at a proxy: one that is trusted says so in
-    /// `X-Forwarded-Proto`, and nobody else is believed.
+    /// The scheme of the request, `http` or `https`: a trusted proxy's `X-Forwarded-Proto`, or else `http`. The proxy
+    /// terminates TLS.
     #[must_use]
     pub fn scheme(&self) -> &str {
         self.forwarded("x-forwarded-proto").unwrap_or("http")
     }
 
-    /// Host (and port) that the client asked for, in a trusted proxy's word or its own.
+    /// The host (and port) of the request: a trusted proxy's `X-Forwarded-Host`, or else the `Host` header.
     #[must_use]
     pub fn host(&self) -> &str {
         self.forwarded("x-forwarded-host").or_else(|| self.header("host")).unwrap_or("")
@@ -264,20 +268,21 @@ impl ConnectInfo {
         if self.client_ip.is_proxied { self.header(name) } else { None }
     }
 
-    /// How the client's bytes travel: `websocket`, or `longpoll` for one that polls.
+    /// The client's transport: `websocket` or `longpoll`.
     #[must_use]
     pub fn transport(&self) -> &'static str {
         self.transport
     }
 
-    /// The token of the client's `authToken` option, decoded; it came as a subprotocol or a header, not in the URL.
+    /// The decoded token of the client's `authToken` option. The client sends it as a subprotocol or a header, never in
+    /// the URL.
     #[must_use]
     pub fn auth_token(&self) -> Option<&str> {
         self.auth_token.as_deref()
     }
 }
 
-/// A client that may come in.
+/// The initial state of an accepted client's socket: its id and assigns.
 #[derive(Debug, Default)]
 pub struct SocketInit {
     pub(crate) id: Option<Topic>,
@@ -285,17 +290,17 @@ pub struct SocketInit {
 }
 
 impl SocketInit {
-    /// Gives the socket an id: a topic, such as `users:7`, on which a broadcast of
-    /// [`DISCONNECT`](crate::message::DISCONNECT) ends it. Several sockets may have the same one. Nothing
-    /// else that is said on it is heard, and a client that may join a topic of that name hears that too:
-    /// let no pattern of the router match it.
+    /// Gives the socket an id: a topic, such as `users:7`. A broadcast of [`DISCONNECT`](crate::message::DISCONNECT) on
+    /// it disconnects the socket. Several sockets may have the same id. Other broadcasts on the topic do not reach the
+    /// socket. No pattern of the router should match the id: a client that joins the topic would receive its
+    /// broadcasts.
     #[must_use]
     pub fn id(mut self, id: Topic) -> Self {
         self.id = Some(id);
         self
     }
 
-    /// Puts a value where the socket's channels find it, one of each type.
+    /// Inserts a value into the socket's [`Assigns`], which hold one value of each type.
     #[must_use]
     pub fn assign<T: Any>(mut self, value: T) -> Self {
         self.assigns.insert(value);
@@ -303,29 +308,29 @@ impl SocketInit {
     }
 }
 
-/// A client that may not come in: what it is answered instead of the upgrade.
+/// The refusal of a client: the response that it receives instead of the upgrade.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectError {
     pub(crate) status: StatusCode,
     pub(crate) body: CompactString,
-    /// Under which reason it is counted.
+    /// The reason under which the refusal is counted.
     pub(crate) reason: ConnectRefusal,
 }
 
 impl ConnectError {
-    /// 403, with nothing more to say: what Phoenix answers.
+    /// 403 with an empty body, as Phoenix responds.
     #[must_use]
     pub const fn forbidden() -> Self {
         Self { status: StatusCode::FORBIDDEN, body: CompactString::const_new(""), reason: ConnectRefusal::Mount }
     }
 
-    /// A status of the 400s or 500s, and plain text. A browser sees neither.
+    /// A status from 400 to 599, and a plain-text body. Scripts in a browser can read neither.
     #[must_use]
     pub fn new(status: StatusCode, body: impl Into<CompactString>) -> Self {
         Self { status, body: body.into(), reason: ConnectRefusal::Mount }
     }
 
-    /// It is not the mount's own word.
+    /// Sets the reason of a refusal that does not come from the mount's `connect`.
     pub(crate) fn with_reason(self, reason: ConnectRefusal) -> Self {
         Self { reason, ..self }
     }

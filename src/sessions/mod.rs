@@ -1,4 +1,4 @@
-//! One client's conversation: the socket decides, as a pure state machine, and the session does what it decided.
+//! The sessions of clients. A socket is the pure state machine of one client, and its session carries out the effects.
 
 pub(crate) mod session;
 pub(crate) mod settings;

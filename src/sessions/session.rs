@@ -1,6 +1,8 @@
-//! One client's conversation, carried out: frames and mail in, the socket's effects done, frames out.
+//! [`Session`]: connects a socket to its protocol, its mailbox and the broker. It passes frames and events to the
+//! socket, carries out the socket's effects, and sends frames to the client.
 //!
-//! It is a [`TransportHandler`], and the same whatever the bytes travel by.
+//! It is a [`TransportHandler`], and works in the same way over every transport. Decisions are made in the
+//! [`socket`](crate::sessions::socket).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -26,8 +28,8 @@ use crate::sessions::socket::{Dispatch, Socket};
 use crate::topic::Topic;
 use crate::transports::transport::{FrameSink, TransportHandler};
 
-/// A socket with its protocol and its place in the broker. Dropping it gives the place back. In memory as written, as
-/// is a [`Socket`].
+/// A socket with its protocol, its connection slot and the broker. Dropping it frees the slot. `repr(C)` keeps the
+/// fields in this order, as in a [`Socket`].
 #[repr(C)]
 pub(crate) struct Session<P: Protocol> {
     socket: Socket,
@@ -42,7 +44,8 @@ impl<P: Protocol> Session<P> {
         Self { socket, protocol, pubsub, slot, ended: false }
     }
 
-    /// Listens on the topic of the socket's own id; one that cannot would not hear that it is to go, and goes.
+    /// Subscribes to the topic of the socket's own id. If the registry's command queue is full, the connection closes,
+    /// because it could not be disconnected through its id.
     pub(crate) fn subscribe_to_own_id(&mut self, id: Topic) {
         match self.pubsub.budget().take(id.key().len()) {
             Some(permit) => self.subscribe(JoinId::SOCKET, id, Membership::default(), None, permit),
@@ -66,7 +69,7 @@ impl<P: Protocol> Session<P> {
         }
     }
 
-    /// Says whether the connection goes on.
+    /// Returns whether the connection stays open.
     fn run_effect(&mut self, effect: Effect, sink: &mut impl FrameSink) -> bool {
         match effect {
             Effect::Send(outbound) => self.send(&outbound, sink),
@@ -96,12 +99,13 @@ impl<P: Protocol> Session<P> {
         self.pubsub.add_member(Subscribe { connection, join, topic, membership, replaces }, permit);
     }
 
-    /// Runs a future on this thread. Dropping its task, as the socket does at its own end too, ends it.
+    /// Runs a future on this thread. Dropping its task aborts it. The socket does so at the latest when the connection
+    /// closes.
     fn spawn(&self, id: TaskId, future: TaskFuture) {
         let connection = self.slot.connection.clone();
         actix::spawn(async move {
             if future.run().await.is_ok() {
-                // a mailbox that is full or closed belongs to a client on its way out
+                // if the mailbox is full or closed, the connection is closing and needs no event
                 let _ = connection.send_event(SocketEvent::TaskDone(id));
             }
         });
@@ -127,8 +131,9 @@ impl<P: Protocol> Session<P> {
         }
     }
 
-    /// Sends it to one who is here, or has the registry see to it; what follows goes the same way until its
-    /// fate is known.
+    /// Sends a signal to the owner of its name on this node, or passes it to the registry, which can hold it. Later
+    /// signals to the same name also go to the registry until all earlier ones have a delivery status, so that the
+    /// order is kept.
     fn signal_or_hold(
         &mut self,
         signal: Signal,
@@ -165,7 +170,7 @@ impl<P: Protocol> Session<P> {
 
     fn count_end(&self, reason: &'static Reason) {
         let (metrics, mailbox, realm) = (self.pubsub.metrics(), &self.slot.connection.mailbox, self.socket.realm());
-        // one that was closed before was closed by us, and that is why it is gone
+        // if the mailbox was closed first, the server has closed the connection, and that is the reason to count
         let first = mailbox.closed().filter(|_| *reason == close::GONE).unwrap_or(reason);
         metrics.connections_closed.add(realm, first, 1);
         if *first == close::SLOW {
@@ -177,8 +182,8 @@ impl<P: Protocol> Session<P> {
         self.pubsub.metrics().messages_dropped.add(self.socket.realm(), DropReason::Unencodable, 1);
     }
 
-    /// Brings what the channels have to say at their end to others. A panic ends here: this may run because of
-    /// another one, and then the next would be the end of the process.
+    /// Runs the channels' `terminate` callbacks, and delivers their broadcasts and signals. It catches panics, because
+    /// it may run while another panic unwinds: a second panic would then abort the process.
     fn run_terminate_callbacks(&mut self) {
         let _ = catch_unwind(AssertUnwindSafe(|| self.socket.disconnect(Instant::now())));
         while let Some(effect) = self.socket.next_effect() {
@@ -263,7 +268,7 @@ impl<P: Protocol> TransportHandler for Session<P> {
         self.socket.is_joining()
     }
 
-    /// Every channel hears of it, and every table forgets the connection.
+    /// Ends all channels, and removes the connection from the registry.
     fn end(&mut self, reason: &'static Reason) {
         if std::mem::replace(&mut self.ended, true) {
             return;
@@ -281,7 +286,7 @@ impl<P: Protocol> Drop for Session<P> {
     }
 }
 
-/// Where the words of a session go when its client is gone.
+/// A sink that discards frames, for a session whose client has disconnected.
 struct NullSink;
 
 impl FrameSink for NullSink {

@@ -1,4 +1,4 @@
-//! What holds for all sockets of one mount: which channels there are, and how much one socket may do.
+//! [`SocketSettings`]: the router, limits and rates that all sockets of one mount share.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use crate::config::schema::Limits;
 use crate::connections::token_bucket::Rate;
 use crate::topic::Realm;
 
-/// The rules of a mount, shared by its sockets.
+/// The settings of a mount, shared by its sockets.
 #[derive(Debug)]
 pub(crate) struct SocketSettings {
-    /// Whose names its topics have.
+    /// The namespace of its topics.
     pub(crate) realm: Realm,
     pub(crate) router: Arc<Router>,
     pub(crate) limits: Limits,

@@ -1,12 +1,12 @@
-//! One client's conversation as a state machine: which topics it has joined, which join a message speaks
-//! for, who owes which answer, and how fast it may go.
+//! [`Socket`]: the state machine of one client. It keeps the client's joins, assigns messages to them, tracks pending
+//! replies, and enforces rate limits.
 //!
-//! It knows no wire format, no transport, no clock and no registry: it is told what came in and what
-//! time it is, and leaves [`Effect`]s for the session to carry out. So every sequence of inputs can be
-//! tried on it in a test.
+//! It contains no wire format, transport, clock or registry. Its inputs are requests and events with the current time,
+//! and its outputs are [`Effect`]s, which the [`session`](crate::sessions::session) carries out. So tests can run any
+//! sequence of inputs.
 //!
-//! A join is not answered before the registry has confirmed it ([`joining`](crate::sessions::socket::join)); what the
-//! client sends to that topic meanwhile waits in its backlog, and nothing else waits.
+//! A join is answered only after the registry has confirmed it (see [`join`](crate::sessions::socket::join)). Until
+//! then, the client's messages to that topic wait in the join's backlog. Messages to other topics do not wait.
 
 #[cfg(any(test, feature = "fuzzing"))]
 mod audit;
@@ -48,32 +48,33 @@ use crate::topic::{Realm, Topic};
 /// How a broadcast reaches the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dispatch {
-    /// As the one frame that everybody gets.
+    /// The session sends the frame that is encoded once for all members.
     Fastlane,
-    /// Not, or not as it is: what there is to do stands in the effects.
+    /// The session sends only what the effects contain.
     Handled,
 }
 
-/// The state machine. In memory as written: what is needed seldom stands first, and apart from what each message needs.
+/// The state machine of one client. `repr(C)` keeps the fields in this order: those that are used rarely come first,
+/// apart from those that every message needs.
 #[repr(C)]
 pub(crate) struct Socket {
-    /// Whose join it is that the registry speaks of.
+    /// The topic of each join, and for each further subscription the topic of the join that owns it.
     topics: SmallMap<JoinId, Topic>,
-    /// How many signals wait for whom.
+    /// The number of held signals to each name.
     waiting: BTreeMap<Topic, u32>,
-    /// Futures that its channels have started.
+    /// The futures that its channels have started.
     tasks: Option<Box<TaskTable>>,
     join_rate: TokenBucket,
     last_join: u32,
     client: Client,
-    /// Whether what passes as it is has changed since it was last asked for.
+    /// Whether the set of fastlane joins has changed since [`Socket::take_fastlane_update`].
     fastlane_changed: bool,
     messages: TokenBucket,
     settings: Arc<SocketSettings>,
     metrics: Arc<Metrics>,
     joins: SmallMap<Topic, Box<ChannelServer>>,
     effects: VecDeque<Effect>,
-    /// What was said to topics that can handle it by now, and is to be done after those effects.
+    /// Messages from backlogs that can be handled now, once the effects before them are carried out.
     replay: VecDeque<(Topic, QueuedPush)>,
 }
 
@@ -88,7 +89,7 @@ impl Socket {
         now: Instant,
     ) -> Self {
         let not_found_rate = settings.not_found;
-        // who misses, and comes back for a full bucket, finds one; others can do with it as well
+        // a client that reconnects to get a full bucket starts with a budget of one, as do others of its IP address
         let not_found_budget = match connection.not_found_budget.is_empty(now) {
             true => TokenBucket::of_one(now),
             false => TokenBucket::full(&not_found_rate, now),
@@ -121,19 +122,19 @@ impl Socket {
         }
     }
 
-    /// What is to be done next.
+    /// The next effect to carry out.
     pub(crate) fn next_effect(&mut self) -> Option<Effect> {
         while self.effects.is_empty() && self.replay_next() {}
         let effect = self.effects.pop_front();
         if effect.is_none() {
-            // most sockets are idle most of the time
+            // free the queues' memory, because most sockets are idle most of the time
             self.effects = VecDeque::new();
             self.replay = VecDeque::new();
         }
         effect
     }
 
-    /// The client has said something.
+    /// Handles a request from the client.
     pub(crate) fn receive(&mut self, inbound: Inbound<'_>, now: Instant) {
         let Inbound { topic, join_ref, reference, request } = inbound;
         let verdict = self.take_message_token(now);
@@ -149,7 +150,7 @@ impl Socket {
         }
     }
 
-    /// Counts one message, of whatever kind, and ends the connection of a client that floods.
+    /// Counts one message of any kind against the rate limit. Closes the connection if the client floods.
     pub(crate) fn take_message_token(&mut self, now: Instant) -> RateVerdict {
         self.client.now = now;
         let verdict = self.messages.take(&self.settings.messages, now);
@@ -159,7 +160,7 @@ impl Socket {
         verdict
     }
 
-    /// Somebody has told a topic something that this client may be a member of.
+    /// Handles a broadcast that was delivered for one of this socket's memberships.
     pub(crate) fn broadcast(&mut self, join: JoinId, broadcast: &Broadcast, now: Instant) -> Dispatch {
         self.client.now = now;
         if join == JoinId::SOCKET {
@@ -172,23 +173,23 @@ impl Socket {
             return self.broadcast_on_subscription(join, broadcast);
         };
         if server.is_pending() {
-            // the registry's word is right behind; being told is being a member
+            // the client is a member already: the registry's confirmation follows the broadcast in the mailbox
             self.join_confirmed(join);
         }
         self.dispatch(&broadcast.topic, broadcast)
     }
 
-    /// Brings a broadcast before the channel of `topic`, if it wants to see it.
+    /// Passes a broadcast to the channel of `topic`, if the channel intercepts the event.
     fn dispatch(&mut self, topic: &Topic, broadcast: &Broadcast) -> Dispatch {
         match self.joins.get(topic).map(|server| server.intercepts(&broadcast.event)) {
             Some(false) => return Dispatch::Fastlane,
             Some(true) => self.intercept(topic, &broadcast.event, &broadcast.payload),
-            None => {} // it has stopped
+            None => {} // the channel has stopped
         }
         Dispatch::Handled
     }
 
-    /// The registry, another task or another node has something to say.
+    /// Handles an event from the registry, another task, or another node.
     pub(crate) fn handle_event(&mut self, event: SocketEvent, now: Instant) {
         self.client.now = now;
         match event {
@@ -204,7 +205,7 @@ impl Socket {
                 Some(topic) => self.end(&topic, TerminateReason::Replaced),
                 None => self.subscription_rejected(join),
             },
-            SocketEvent::DeliveryStatus(signal, verdict) => self.delivery_known(signal, verdict),
+            SocketEvent::DeliveryStatus(signal, status) => self.delivery_known(signal, status),
             SocketEvent::Reply(request, status, payload) => self.late_reply(&request, status, payload),
             SocketEvent::Push(join, event, payload) => self.late_push(join, event, payload),
             SocketEvent::TaskDone(id) => self.task_done(id),
@@ -216,12 +217,12 @@ impl Socket {
         }
     }
 
-    /// What became of a signal: known at once, or told by a note.
-    pub(crate) fn delivery_known(&mut self, signal: Signal, verdict: DeliveryStatus) {
-        // of all that waited for one name in vain, the last is the miss
+    /// Handles the delivery status of a signal, which the session knows immediately or an event brings later.
+    pub(crate) fn delivery_known(&mut self, signal: Signal, status: DeliveryStatus) {
+        // signals that are held for the same name count as one not-found signal, settled by the last of them
         let others_wait = signal.hold.is_some() && self.release_held(&signal.to);
-        self.metrics.signals.add(self.settings.realm, verdict, 1);
-        match (signal.hold, verdict) {
+        self.metrics.signals.add(self.settings.realm, status, 1);
+        match (signal.hold, status) {
             (None, DeliveryStatus::Absent) => self.client.charge_not_found(),
             (Some(_), DeliveryStatus::Delivered) if !others_wait => self.client.refund_not_found(),
             _ => {}
@@ -230,10 +231,10 @@ impl Socket {
             return;
         }
         let RequestRef { topic, reference, .. } = signal.request.clone();
-        self.run(&topic, &reference, |channel, ctx| channel.handle_delivery(signal, verdict, ctx));
+        self.run(&topic, &reference, |channel, ctx| channel.handle_delivery(signal, status, ctx));
     }
 
-    /// The connection is gone: every channel hears of it, and nobody else.
+    /// Ends all channels after the connection has closed. Their broadcasts and signals remain in the effects.
     pub(crate) fn disconnect(&mut self, now: Instant) {
         self.client.now = now;
         let topics: Vec<Topic> = self.joins.keys().cloned().collect();
@@ -244,11 +245,12 @@ impl Socket {
         self.tasks = None;
         self.topics.clear();
         self.replay.clear();
-        // what the channels still have to tell others goes out; nobody is left to hear the rest
+        // other effects concern only this client or its memberships, which the registry removes anyway
         self.effects.retain(|effect| matches!(effect, Effect::Broadcast { .. } | Effect::Signal { .. }));
     }
 
-    /// The joins that pass on whatever they hear as it is, if they have changed since this was last asked.
+    /// The joins whose broadcasts go directly to the socket, because their channels intercept nothing. Returns `None`
+    /// if they have not changed since the last call.
     pub(crate) fn take_fastlane_update(&mut self) -> Option<JoinIds> {
         if !std::mem::take(&mut self.fastlane_changed) {
             return None;
@@ -266,7 +268,7 @@ impl Socket {
         self.settings.realm
     }
 
-    /// The time as of its last input.
+    /// The time of the latest input.
     pub(crate) fn now(&self) -> Instant {
         self.client.now
     }
@@ -276,12 +278,12 @@ impl Socket {
         self.effects.push_back(Effect::Close(reason));
     }
 
-    /// Whether a join is not answered yet.
+    /// Whether any join is not answered yet.
     pub(crate) fn is_joining(&self) -> bool {
         self.joins.values().any(|server| server.is_pending())
     }
 
-    // ---- being a member
+    // ---- messages to joined topics
 
     fn push(&mut self, name: &str, join_ref: Option<Ref>, reference: Option<Ref>, event: &str, payload: Payload) {
         let Some((topic, server)) = self.joins.raw_entry().from_key(name) else {
@@ -309,19 +311,19 @@ impl Socket {
         self.run_and_reply(topic, &reference, |channel, ctx| channel.handle_in(event, payload, ctx));
     }
 
-    /// The topic whose join this is; none that it hears besides.
+    /// The topic of a join. Returns `None` for the further subscriptions of a join.
     fn topic_of(&self, join: JoinId) -> Option<Topic> {
         let topic = self.topics.get(&join)?;
         self.joins.get(topic).filter(|server| server.id == join)?;
         Some(topic.clone())
     }
 
-    /// The join that owes an answer, unless it is over.
+    /// The join that must answer a request, unless the join has ended.
     fn pending_reply(&self, request: &RequestRef) -> Option<&ChannelServer> {
         self.joins.get(&request.topic).map(Box::as_ref).filter(|server| server.id == request.join)
     }
 
-    /// Takes a join off both lists, and with it what it hears.
+    /// Removes a join with its tasks and subscriptions.
     fn remove_join(&mut self, topic: &Topic) -> Option<Box<ChannelServer>> {
         let mut server = self.joins.remove(topic)?;
         self.fastlane_changed = true;

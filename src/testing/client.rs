@@ -272,7 +272,7 @@ impl TestClient {
             }
         };
         if let Some(reason) = self.session.connection().mailbox.closed() {
-            text.push_str(&format!("\nthe connection has ended with {}: {}", reason.code, reason.text));
+            text.push_str(&format!("\nthe connection has closed with {}: {}", reason.code, reason.text));
         }
         text
     }

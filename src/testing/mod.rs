@@ -1,11 +1,11 @@
-//! A test kit for channels, as Phoenix's `ChannelTest`: clients without network sockets.
+//! A test kit for channels, like Phoenix's `ChannelTest`: clients that need no network sockets.
 //!
-//! A [`TestServer`] serves one [`Mount`](crate::Mount) inside the test. Behind it are the registry, sessions, limits
-//! and wire format of a real node; only the network is missing. What passes here holds in production. Each `assert_`
-//! function waits for what it wants to see, at most five seconds; when it does not come, the test fails and prints
-//! what the client has received instead.
+//! A [`TestServer`] serves one [`Mount`](crate::Mount) inside the test, with the registry, sessions, limits and wire
+//! format of a real node. Only the network is missing. Each `assert_` function waits up to five seconds for the
+//! expected message. When it does not arrive, the test fails and prints the messages that the client has received
+//! instead.
 //!
-//! Tests need an actix system, as `#[actix_web::test]` makes one.
+//! Tests need an actix system, which `#[actix_web::test]` starts.
 //!
 //! ```
 //! use handclasp::testing::TestServer;

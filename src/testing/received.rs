@@ -1,4 +1,4 @@
-//! What a client of a test sends and receives: Phoenix's frames of version 2, read and written on the client's side.
+//! The frames of a test client: encodes and decodes Phoenix's serializer V2 from the client's side.
 
 use std::fmt;
 
@@ -11,14 +11,14 @@ use crate::message::Payload;
 use crate::protocol::Frame;
 use crate::protocols::phoenix::{CLOSE, ERROR, REPLY};
 
-/// What kind of message has come.
+/// The kind of a received message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// To this client alone.
+    /// A message to this client only, with its event.
     Push(String),
-    /// To all members of the topic.
+    /// A message to all members of the topic, with its event.
     Broadcast(String),
-    /// To the request with this `ref`: its status.
+    /// A reply, with the `ref` of its request and its status.
     Reply(String, String),
     /// The join has ended.
     Close,
@@ -26,7 +26,7 @@ pub(super) enum Kind {
     Crash,
 }
 
-/// One message of the server.
+/// One message from the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Received {
     pub(super) topic: String,
@@ -35,14 +35,14 @@ pub(super) struct Received {
 }
 
 impl Received {
-    /// Reads a frame of the server.
+    /// Decodes a frame from the server.
     pub(super) fn read(frame: &Frame) -> Self {
         let read = match frame {
             Frame::Text(text) => Self::of_text(text),
             Frame::Binary(bytes) => Self::of_bytes(bytes),
             Frame::Several(_) => None,
         };
-        read.expect("a frame of the server")
+        read.expect("the server sends valid frames")
     }
 
     fn of_text(text: &str) -> Option<Self> {
@@ -66,7 +66,7 @@ impl Received {
         Some(Self { topic, kind, payload: Payload::from_json_text(payload.get().to_owned()) })
     }
 
-    /// A kind, the lengths of its parts, the parts, and the payload.
+    /// Decodes a binary frame: its kind, the lengths of its parts, the parts, and the payload.
     fn of_bytes(bytes: &Bytes) -> Option<Self> {
         let parts = match bytes.first()? {
             0 => 3,
@@ -90,7 +90,7 @@ impl Received {
         Some(Self { topic, kind, payload: Payload::binary(bytes.slice(at..)) })
     }
 
-    /// Whether it has this payload: JSON with the same value, or the same bytes.
+    /// Whether it has this payload: the same JSON value, or the same bytes.
     pub(super) fn has(&self, payload: &Payload) -> bool {
         match (self.payload.parse::<Value>(), payload.parse::<Value>()) {
             (Ok(have), Ok(want)) => have == want,
@@ -99,7 +99,7 @@ impl Received {
     }
 }
 
-/// Writes what a client sends.
+/// Encodes a frame from the client.
 pub(super) fn frame(join_ref: &str, reference: &str, topic: &str, event: &str, payload: &Payload) -> Frame {
     match payload {
         Payload::Json(text) => {
@@ -113,7 +113,7 @@ pub(super) fn frame(join_ref: &str, reference: &str, topic: &str, event: &str, p
             let texts = parts.iter().flat_map(|part| part.bytes());
             Frame::Binary([0].into_iter().chain(lengths).chain(texts).chain(data.iter().copied()).collect())
         }
-        Payload::Attached(..) => panic!("Phoenix's clients send JSON or bytes, and not both in one message"),
+        Payload::Attached(..) => panic!("Phoenix clients send either JSON or bytes in one message"),
     }
 }
 
@@ -124,14 +124,14 @@ impl fmt::Display for Received {
             Kind::Push(event) => write!(f, "push {event:?} on {topic:?}: ")?,
             Kind::Broadcast(event) => write!(f, "broadcast {event:?} on {topic:?}: ")?,
             Kind::Reply(reference, status) => write!(f, "reply {status:?} to request {reference} on {topic:?}: ")?,
-            Kind::Close => write!(f, "end of {topic:?}: ")?,
+            Kind::Close => write!(f, "close of {topic:?}: ")?,
             Kind::Crash => write!(f, "crash of {topic:?}: ")?,
         }
         Shown(payload).fmt(f)
     }
 }
 
-/// A payload as a failed assertion prints it.
+/// A payload in the form in which a failed assertion prints it.
 pub(super) struct Shown<'a>(pub(super) &'a Payload);
 
 impl fmt::Display for Shown<'_> {

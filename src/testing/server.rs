@@ -1,4 +1,4 @@
-//! The server of a test: one mount of a node that listens nowhere.
+//! [`TestServer`]: a node in a test that serves one mount and does not listen on the network.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -17,46 +17,46 @@ use crate::testing::client::TestClient;
 use crate::transports::longpoll::LongPollOptions;
 use crate::transports::websocket;
 
-/// One mount, served inside a test to [`TestClient`]s. It ends with the actix system of the test.
+/// Serves one mount to the [`TestClient`]s of a test. It stops with the test's actix system.
 ///
-/// Nothing sweeps it: clients are not closed for being silent.
+/// Idle timeouts are not enforced: clients are not disconnected when they send nothing.
 pub struct TestServer(Acceptor);
 
 impl TestServer {
     /// Serves `mount` with the default configuration.
     ///
     /// # Panics
-    /// Outside of an actix system; `#[actix_web::test]` makes one.
+    /// Outside of an actix system. `#[actix_web::test]` starts one.
     #[must_use]
     pub fn new(mount: Mount) -> Self {
         Self::with_config(Config::default(), mount)
     }
 
-    /// As [`new`](Self::new), with the limits of `config`.
+    /// Like [`new`](Self::new), with the limits of `config`.
     ///
     /// # Panics
-    /// As [`new`](Self::new).
+    /// Like [`new`](Self::new), outside of an actix system.
     #[must_use]
     pub fn with_config(config: Config, mount: Mount) -> Self {
         let (pubsub, _) = Pubsub::start(&config, Arc::new(LocalAdapter), &Arbiter::current());
         Self(Acceptor::new(Arc::new(NodeState::new(config, pubsub)), mount, routes::MOUNT))
     }
 
-    /// The server's topics, as its own code has them.
+    /// The handle with which server code uses the topics.
     #[must_use]
     pub fn pubsub(&self) -> Pubsub {
         self.0.pubsub().clone()
     }
 
-    /// A client without params.
+    /// Connects a client without params.
     ///
     /// # Panics
-    /// When the mount's `connect` refuses it; [`client`](Self::client) connects one that may be refused.
+    /// When the mount's `connect` refuses it. Use [`client`](Self::client) if that is expected.
     pub async fn connect(&self) -> TestClient {
-        self.client().connect().await.expect("the mount lets the client in")
+        self.client().connect().await.expect("the mount accepts the client")
     }
 
-    /// A client that is about to connect.
+    /// A client that has not connected yet, to which params and headers can be added.
     #[must_use]
     pub fn client(&self) -> TestConnect<'_> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000));
@@ -71,7 +71,7 @@ impl std::fmt::Debug for TestServer {
     }
 }
 
-/// A client that is about to connect: what it tells the mount's `connect`.
+/// A client that has not connected yet, with the request that the mount's `connect` will receive.
 pub struct TestConnect<'a> {
     acceptor: &'a Acceptor,
     request: TestRequest,
@@ -101,10 +101,10 @@ impl TestConnect<'_> {
         self
     }
 
-    /// Asks the mount's `connect`.
+    /// Connects the client.
     ///
     /// # Errors
-    /// What `connect` answers, or that there is no room for a further client.
+    /// The error of the mount's `connect`, or that of a connection limit.
     pub async fn connect(self) -> Result<TestClient, ConnectError> {
         let Self { acceptor, request, params, auth_token } = self;
         let request = request.to_http_request();
@@ -112,7 +112,7 @@ impl TestConnect<'_> {
         let info = ConnectInfo { request, params, client_ip, auth_token, transport: websocket::NAME };
         let (slot, init) = acceptor.admit_longpoll(info, acceptor.timeouts().idle).await?;
         let options = LongPollOptions {
-            // a client that reads at once has nothing wait for it
+            // no limit, because a test client fetches its frames directly
             bytes: usize::MAX,
             close_on_concurrent_poll: false,
             drain_after_close: true,

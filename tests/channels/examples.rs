@@ -59,5 +59,5 @@ async fn observer_hears_the_lobby_and_sees_who_is_there() {
 
 #[actix_web::test]
 async fn the_test_kit_tests_a_channel() {
-    test_kit::everybody_else_hears_what_one_says().await;
+    test_kit::other_members_receive_a_message().await;
 }

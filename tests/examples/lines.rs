@@ -1,4 +1,4 @@
-//! A wire format of one's own, mounted through the public API: lines of text, `join <room>` and `<room> <text>`.
+//! A custom wire format, mounted through the public API: lines of text, `join <room>` and `<room> <text>`.
 //!
 //! ```sh
 //! cargo run --example lines
@@ -11,7 +11,7 @@ use handclasp::protocol::{Decoded, Frame, Malformed, Protocol, Unencodable};
 use handclasp::topic::Realm;
 use handclasp::{Channel, Config, Context, Endpoint, Mount, Payload, Reply, Router};
 
-/// One client's side of the format. It needs no state: a topic is named in each line.
+/// The format's codec for one client. It needs no state, because each line names its topic.
 #[derive(Default)]
 struct Lines;
 

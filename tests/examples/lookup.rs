@@ -1,9 +1,13 @@
-//! Channels that await: a join that looks its user up, and a request that asks a database. What the client says to the
-//! topic meanwhile waits its turn; nothing else does. `cargo run --example lookup`
+//! A channel with asynchronous callbacks: its join looks up the user, and its requests query a database. The client's
+//! later messages to the topic wait until the query is done; other topics and clients do not.
+//!
+//! ```sh
+//! cargo run --example lookup
+//! ```
 
 use handclasp::{Channel, Config, Context, Endpoint, Join, Mount, Payload, Reply, Router};
 
-/// Stands for a database.
+/// Stands in for a database query.
 async fn query(key: String) -> Option<u32> {
     tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     ["ann", "tea"].contains(&&*key).then_some(42)

@@ -1,4 +1,4 @@
-//! A channel of one's own: whoever joins `shout:<anything>` is heard by everybody there.
+//! A custom channel: every message to `shout:<anything>` is broadcast to all members of the topic.
 //!
 //! ```sh
 //! cargo run --example shout
@@ -6,7 +6,7 @@
 
 use handclasp::{Channel, Config, Context, Endpoint, Mount, Payload, Reply, Router};
 
-/// Says to everybody on the topic what one of them says.
+/// Broadcasts each message to all members, including the sender.
 struct Shout;
 
 impl Channel for Shout {

@@ -1,23 +1,23 @@
-//! A server for the public compliance suites of Engine.IO and Socket.IO: the mounts and channels that they need,
-//! through the crate's public API alone.
+//! A server for the public compliance suites of Engine.IO and Socket.IO. It provides the mounts and channels that the
+//! suites need, and uses only the crate's public API.
 //!
 //! ```sh
 //! cargo run --example socketio_conformance -- 3000
 //! ```
 //!
 //! - `/engine.io/` sends every message back, text or bytes.
-//! - `/socket.io/` has the namespaces `/` and `/custom`: each first emits `auth` with what the client connected
-//!   with, answers `message` with `message-back` and the same arguments, and acknowledges `message-with-ack` with
-//!   them.
+//! - `/socket.io/` has the namespaces `/` and `/custom`. Each first emits `auth` with the client's auth payload. It
+//!   answers `message` with `message-back` and the same arguments, and acknowledges `message-with-ack` with its
+//!   arguments.
 //!
-//! It says where it listens once it does, and serves until SIGTERM or SIGINT.
+//! It prints its address once it listens, and runs until SIGTERM or SIGINT.
 
 use std::time::Duration;
 
 use handclasp::config::Origins;
 use handclasp::{Channel, Config, Context, Endpoint, Join, Mount, Payload, Reply, Router};
 
-/// What the suites expect of the server.
+// The values that the suites expect of the server.
 const PING_INTERVAL: Duration = Duration::from_millis(300);
 const PING_TIMEOUT: Duration = Duration::from_millis(200);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
@@ -37,7 +37,7 @@ impl Channel for Echo {
 /// One client in one namespace.
 #[derive(Default)]
 struct Namespace {
-    /// What it has connected with.
+    /// The client's auth payload.
     auth: Option<Payload>,
 }
 
@@ -47,13 +47,13 @@ impl Channel for Namespace {
         Join::ok()
     }
 
-    /// A moment later: the suites take one message at a time, and lose a second that comes in the same packet of
-    /// TCP.
+    /// Emits `auth` after a short delay. The suites read one message at a time, and lose a second message that arrives
+    /// in the same TCP packet.
     fn after_join(&mut self, ctx: &mut Context<'_>) {
         let (channel, auth) = (ctx.channel_handle(), self.auth.take().unwrap_or_else(Payload::empty));
         actix_web::rt::spawn(async move {
             actix_web::rt::time::sleep(MOMENT).await;
-            let _ = channel.push("auth", auth); // it may have gone meanwhile
+            let _ = channel.push("auth", auth); // the client may have disconnected meanwhile
         });
     }
 
@@ -69,7 +69,7 @@ impl Channel for Namespace {
     }
 }
 
-/// The whole server, about to listen on this port of 127.0.0.1; 0 is any that is free.
+/// The server, ready to start on this port of 127.0.0.1. Port 0 chooses a free one.
 pub fn endpoint(port: u16) -> Endpoint {
     let mut config = Config::default();
     config.server.listen = ([127, 0, 0, 1], port).into();
@@ -84,7 +84,7 @@ pub fn endpoint(port: u16) -> Endpoint {
 
 fn mount(path: &str, router: Router) -> Mount {
     Mount::new(path, router)
-        .check_origin(Origins::parse(&["any"]).expect("any is a word for origins"))
+        .check_origin(Origins::parse(&["any"]).expect("`any` is a valid origin setting"))
         .ping_interval(PING_INTERVAL)
         .idle_timeout(PING_TIMEOUT)
         .join_timeout(CONNECT_TIMEOUT)
@@ -95,7 +95,7 @@ fn mount(path: &str, router: Router) -> Mount {
 async fn main() -> std::io::Result<()> {
     let port = match std::env::args().nth(1) {
         None => 3000,
-        Some(text) => text.parse().map_err(|_| std::io::Error::other(format!("{text:?} is no port")))?,
+        Some(text) => text.parse().map_err(|_| std::io::Error::other(format!("invalid port: {text:?}")))?,
     };
     let node = endpoint(port).start()?;
     println!("listening on http://{}", node.address());

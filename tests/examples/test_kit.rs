@@ -1,4 +1,8 @@
-//! A test of a channel without network sockets; in your crate, an `#[actix_web::test]`. `cargo run --example test_kit`
+//! A test of a channel without network sockets. In your own crate, write it as an `#[actix_web::test]`.
+//!
+//! ```sh
+//! cargo run --example test_kit
+//! ```
 
 use handclasp::testing::TestServer;
 use handclasp::{Channel, Context, Join, Mount, Payload, Reply, Router};
@@ -17,7 +21,7 @@ impl Channel for Chat {
     }
 }
 
-pub async fn everybody_else_hears_what_one_says() {
+pub async fn other_members_receive_a_message() {
     let server = TestServer::new(Mount::new("/live", Router::new().channel("chat:*", |_| Chat)));
     let (mut ann, mut ben) = (server.connect().await, server.connect().await);
     assert_eq!(ann.try_join("chat:staff", json!({})).await, Err(Payload::reason("staff only")));
@@ -33,5 +37,5 @@ pub async fn everybody_else_hears_what_one_says() {
 
 #[actix_web::main]
 async fn main() {
-    everybody_else_hears_what_one_says().await;
+    other_members_receive_a_message().await;
 }

@@ -1,4 +1,8 @@
-//! Payloads as types: what comes in is parsed, what goes out is serialised. `cargo run --example typed`
+//! Payloads as Rust types: incoming payloads are parsed, and outgoing ones are serialised.
+//!
+//! ```sh
+//! cargo run --example typed
+//! ```
 
 use handclasp::{Channel, Config, Context, Endpoint, Mount, Payload, Reply, Router};
 use serde::{Deserialize, Serialize};

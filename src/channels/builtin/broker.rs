@@ -1,4 +1,4 @@
-//! `broker:match`: hands out ids. The original application's way in.
+//! The channel of `broker:match`, which assigns random ids. Clients of the original application call it first.
 
 use compact_str::{CompactString, ToCompactString};
 use uuid::Uuid;
@@ -8,10 +8,10 @@ use crate::channels::context::Context;
 use crate::channels::reply::{Join, Reply};
 use crate::message::Payload;
 
-/// Any other subtopic is refused with the original's words.
+/// The only subtopic that can be joined. The refusal of any other uses the original application's text.
 const MATCH: &str = "match";
 
-/// - `register {}` -> reply ok `{id}`, and the push `registered {id}` with the same random (v4) UUID.
+/// Replies to `register {}` with ok `{id}`, and pushes `registered {id}` with the same random (v4) UUID.
 pub(crate) struct Broker;
 
 #[derive(serde::Serialize)]

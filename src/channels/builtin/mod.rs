@@ -1,4 +1,5 @@
-//! The built-in channels, each in a file. A new one is its file, its `mod` line and its line in a router.
+//! The built-in channels, one per file. To add a channel, add its file, its `mod` line, and its pattern in
+//! `routers`.
 
 mod broker;
 pub(crate) mod peer;

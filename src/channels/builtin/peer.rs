@@ -1,7 +1,8 @@
-//! `peer:<uuid>`: one client that others can name. The handshake of two browsers passes through here.
+//! The channel of `peer:<uuid>`: one client, to which other clients can send messages. Two browsers exchange their
+//! WebRTC handshake through it.
 //!
-//! Whoever knows an id may speak to it; only its owner may be it. The sender's id in what a peer
-//! receives is written by us.
+//! Any client that knows an id can send to it, but only the id's owner can join it. The server writes the sender's id
+//! into every message that it forwards, so a client cannot forge it.
 
 pub(crate) mod readdress;
 
@@ -28,17 +29,20 @@ use crate::topic::Topic;
 use readdress::Addressed;
 
 const PREFIX: &str = "peer:";
-/// How many bytes a secret has.
+/// The allowed length of a secret, in bytes.
 const SECRET: std::ops::RangeInclusive<usize> = 16..=64;
-/// More characters than the longest secret has in base64.
+/// The maximum length of a secret's text, slightly above that of the longest secret in base64. Longer texts are refused
+/// before they are decoded.
 const MAX_SECRET_TEXT: usize = 90;
 
-/// What a node's configuration says of peers.
+/// The configuration of the peer channels.
 #[derive(Clone, Debug)]
 pub(crate) struct PeerOptions {
-    /// The STUN and TURN servers that a peer is told to use, and for how long it may use those with a secret.
+    /// The STUN and TURN servers that are sent to each peer.
     ice_servers: Arc<[IceServer]>,
+    /// The lifetime of the credentials of TURN servers that have a secret.
     lifetime: Duration,
+    /// The maximum number of watches per socket.
     watches: usize,
 }
 
@@ -51,28 +55,28 @@ impl PeerOptions {
         }
     }
 
-    /// The servers, as the peer `id` is told of them.
+    /// The servers as they are sent to the peer `id`, with its own credentials.
     fn ice_servers(&self, id: &str) -> Vec<IceServer> {
         self.ice_servers.iter().map(|ice| ice.for_user(id, self.lifetime)).collect()
     }
 }
 
-/// The id under which a socket is a peer, while it is one; other channels of the socket may ask.
+/// The peer id of a socket, while it has one. Other channels of the socket read it from the assigns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PeerId(Uuid);
 
 impl PeerId {
-    /// The socket's own id, or a random one.
+    /// The socket's peer id, or a random id if it has none.
     pub(crate) fn or_random(assigns: &Assigns) -> CompactString {
         assigns.get::<Self>().map_or_else(Uuid::new_v4, |id| id.0).to_compact_string()
     }
 }
 
-/// How many peers the socket watches, through whichever of its ids.
+/// How many peers the socket watches, through all of its peer channels.
 struct Watching(usize);
 
 impl Watching {
-    /// Adds to the count, unless it would pass `most`; says whether it did.
+    /// Adds `by` to the count and returns true, unless the count would then exceed `most`.
     fn change(assigns: &mut Assigns, by: isize, most: usize) -> bool {
         let now = assigns.get::<Self>().map_or(0, |watching| watching.0);
         let then = now.saturating_add_signed(by);
@@ -84,13 +88,17 @@ impl Watching {
     }
 }
 
-/// - join `{secret?}` -> ok `{peer_id, ice_servers}`; refused `invalid peer id`, `taken`, `unproven`.
-/// - `connect {peer_id}` -> the other gets `peer_connect {peer_id: mine}`; if it is absent the caller
-///   gets the push `error_connect {id}` beside the error `peer_not_found`.
-/// - `watch {peer_id}` -> ok `{online}`, then `peer_up` and `peer_down {peer_id}`; `unwatch {peer_id}`.
-/// - any other event `{peer_id, ...}` -> the other gets it with `peer_id` mine.
+/// The channel of one peer. Its messages:
+///
+/// - join `{secret?}` -> ok `{peer_id, ice_servers}`, or an error with the reason `invalid peer id`, `taken` or
+///   `unproven`.
+/// - `connect {peer_id}` -> the other peer receives `peer_connect` with the sender's `peer_id`. If the other peer is
+///   absent, the sender receives the push `error_connect {id}` in addition to the error `peer_not_found`.
+/// - `watch {peer_id}` -> ok `{online}`, then the pushes `peer_up {peer_id}` and `peer_down {peer_id}`.
+/// - `unwatch {peer_id}` -> ok; the pushes stop.
+/// - any other event `{peer_id, ...}` -> the other peer receives the event, with the sender's `peer_id`.
 pub(crate) struct Peer {
-    terms: PeerOptions,
+    options: PeerOptions,
     id: Uuid,
     watched: HashMap<Topic, Option<RequestRef>>,
 }
@@ -100,20 +108,20 @@ struct JoinParams {
     secret: Option<String>,
 }
 
-/// What a peer is told when it has joined.
+/// The reply to a successful join.
 #[derive(Serialize)]
 struct Welcome<'a> {
     peer_id: &'a str,
     ice_servers: Vec<IceServer>,
 }
 
-/// A peer, as clients name it.
+/// A payload from a client that names a peer.
 #[derive(Deserialize)]
 struct Named {
     peer_id: String,
 }
 
-/// A peer, as clients are told of it.
+/// A payload to a client that names a peer.
 #[derive(Serialize)]
 struct Naming<'a> {
     peer_id: &'a str,
@@ -130,8 +138,8 @@ struct Watched {
 }
 
 impl Peer {
-    pub(crate) fn new(terms: PeerOptions) -> Self {
-        Self { terms, id: Uuid::nil(), watched: HashMap::new() }
+    pub(crate) fn new(options: PeerOptions) -> Self {
+        Self { options, id: Uuid::nil(), watched: HashMap::new() }
     }
 }
 
@@ -142,7 +150,7 @@ impl Channel for Peer {
         let Ok(proof) = prove(id, params.secret.as_deref()) else { return Join::error("unproven") };
         self.id = id;
         let peer_id = ctx.topic().subtopic();
-        Join::ok_with(&Welcome { peer_id, ice_servers: self.terms.ice_servers(peer_id) }).exclusive(proof)
+        Join::ok_with(&Welcome { peer_id, ice_servers: self.options.ice_servers(peer_id) }).exclusive(proof)
     }
 
     fn after_join(&mut self, ctx: &mut Context<'_>) {
@@ -158,12 +166,12 @@ impl Channel for Peer {
         }
     }
 
-    fn handle_delivery(&mut self, signal: Signal, verdict: DeliveryStatus, ctx: &mut Context<'_>) {
-        if signal.event == "peer_connect" && verdict == DeliveryStatus::Absent {
+    fn handle_delivery(&mut self, signal: Signal, status: DeliveryStatus, ctx: &mut Context<'_>) {
+        if signal.event == "peer_connect" && status == DeliveryStatus::Absent {
             let id = signal.to.subtopic();
             ctx.push("error_connect", &ConnectFailed { id });
         }
-        ctx.reply(signal.request, Reply::from(verdict));
+        ctx.reply(signal.request, Reply::from(status));
     }
 
     fn handle_info(&mut self, info: Info, ctx: &mut Context<'_>) {
@@ -178,7 +186,7 @@ impl Channel for Peer {
     }
 
     fn terminate(&mut self, _: TerminateReason, ctx: &mut Context<'_>) {
-        Watching::change(ctx.assigns(), -(self.watched.len() as isize), self.terms.watches);
+        Watching::change(ctx.assigns(), -(self.watched.len() as isize), self.options.watches);
         if ctx.assigns().get::<PeerId>() == Some(&PeerId(self.id)) {
             ctx.assigns().remove::<PeerId>();
         }
@@ -206,7 +214,7 @@ impl Peer {
     fn watch(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         let Some(topic) = named(payload) else { return Reply::error("invalid peer id") };
         let is_new = !self.watched.contains_key(&topic);
-        if is_new && !Watching::change(ctx.assigns(), 1, self.terms.watches) {
+        if is_new && !Watching::change(ctx.assigns(), 1, self.options.watches) {
             return Reply::error("too many watches");
         }
         if matches!(self.watched.get(&topic), Some(Some(_))) {
@@ -214,7 +222,7 @@ impl Peer {
         }
         if let Err(error) = ctx.watch(topic.clone()) {
             if is_new {
-                Watching::change(ctx.assigns(), -1, self.terms.watches);
+                Watching::change(ctx.assigns(), -1, self.options.watches);
             }
             return Reply::error(error.reason());
         }
@@ -230,7 +238,7 @@ impl Peer {
         if let Err(error) = ctx.unwatch(topic.clone()) {
             return Reply::error(error.reason());
         }
-        Watching::change(ctx.assigns(), -1, self.terms.watches);
+        Watching::change(ctx.assigns(), -1, self.options.watches);
         if let Some(Some(request)) = self.watched.remove(&topic) {
             ctx.reply(request, Reply::error("unwatched"));
         }
@@ -247,14 +255,18 @@ fn named(payload: &Payload) -> Option<Topic> {
     topic_of(&named.peer_id)
 }
 
-/// A UUID in the one form that counts: 36 characters, lower case.
+/// Parses a UUID in its canonical form: 36 characters, lower case.
 pub(crate) fn canonical(text: &str) -> Option<Uuid> {
     let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
     if text.len() == 36 && is_lower { Uuid::try_parse(text).ok() } else { None }
 }
 
-/// An id of version 8 certifies itself: it is the beginning of its secret's SHA-256. Any other id
-/// belongs to whoever came first, and a secret, if there is one, proves that it is the same again.
+/// Returns the proof of ownership that a secret gives for an id. A UUIDv8 id needs its secret, because the id is the
+/// beginning of the secret's SHA-256. Any other id belongs to the first client that joins it, and the secret is
+/// optional: with it, the owner can take the id over on another connection.
+///
+/// # Errors
+/// When the secret is malformed, or `id` is a UUIDv8 and the secret is missing or does not match it.
 pub(crate) fn prove(id: Uuid, secret: Option<&str>) -> Result<Option<Proof>, Unproven> {
     let proof = secret.map(hash).transpose()?;
     if id.get_version_num() != 8 {
@@ -265,7 +277,7 @@ pub(crate) fn prove(id: Uuid, secret: Option<&str>) -> Result<Option<Proof>, Unp
     if own == Some(id) { Ok(Some(proof)) } else { Err(Unproven) }
 }
 
-/// A secret that is none, or not the id's.
+/// The error for a secret that is malformed or missing, or does not match the id.
 pub(crate) struct Unproven;
 
 fn hash(secret: &str) -> Result<Proof, Unproven> {

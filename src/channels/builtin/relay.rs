@@ -1,5 +1,5 @@
-//! The relay of the tutorials: whatever one page says, the others hear; in rooms, or one alone, if a page
-//! wants that.
+//! The channel of the default Socket.IO mount: the relay of the usual WebRTC tutorials. It forwards each message to all
+//! other clients, to the members of rooms, or to one client.
 
 use std::collections::BTreeMap;
 
@@ -17,23 +17,28 @@ use crate::topic::{Realm, Topic};
 const MESSAGE: &str = "message";
 const SIGNAL: &str = "signal";
 const GONE: &str = "user disconnected";
-/// Kinds of parts of the namespace: one client, and a room.
+/// The two kinds of internal topics: one client, and a room.
 const SID: &str = "sid";
 const ROOM: &str = "room";
-/// How long a room's name may be.
-const MOST_ROOM_BYTES: usize = 255;
+/// The maximum length of a room's name, in bytes.
+const MAX_ROOM_BYTES: usize = 255;
 
-/// - connect -> `{sid}`, the id under which others can reach it.
-/// - `message ...` -> all others get `message ...`, every argument as it came; those in its rooms, once it is in
-///   any. Who shares two rooms with it hears it in both. Never acknowledged, as in the original.
-/// - `join {room}`, `leave {room}`, or the room's name alone -> ok `{}`; at most `limits.joins_per_socket` rooms.
-/// - `signal {to, ...}` -> the one with that sid gets `signal {from, ...}`; ok `{}` or `{reason}`, as for peers.
-/// - its end -> those who would hear a `message` get `user disconnected`.
+/// The channel of one Socket.IO client. Its messages:
+///
+/// - connect -> `{sid}`, the id under which other clients can reach this one.
+/// - `message ...` -> all other clients receive `message` with the same arguments. Once the client has joined rooms,
+///   only their members receive it, once per room: a client that shares two rooms receives it twice. It is never
+///   acknowledged, as in the original.
+/// - `join {room}` and `leave {room}`, or with the room's name as a plain string -> ok `{}`. A client can join at most
+///   `limits.joins_per_socket` rooms.
+/// - `signal {to, ...}` -> the client with that sid receives `signal {from, ...}`. The acknowledgement is `{}` or
+///   `{reason}`, with the reasons of the peer channel.
+/// - disconnect -> every client that would receive a `message` receives `user disconnected`.
 #[derive(Default)]
 pub(crate) struct SocketIoRelay {
     sid: String,
     rooms: Vec<Topic>,
-    /// Requests to enter a room that are answered once it is heard.
+    /// Requests to join a room that are answered once the subscription is confirmed or refused.
     entering: Vec<(Topic, RequestRef)>,
 }
 
@@ -43,7 +48,7 @@ struct Welcome<'a> {
 }
 
 impl Channel for SocketIoRelay {
-    /// Asked for before the join itself, the name is there when the client is told it.
+    /// Subscribes to the sid's topic first, so that the client can be reached by its sid when it receives it.
     fn join(&mut self, _: &Payload, ctx: &mut Context<'_>) -> Join {
         self.sid = Uuid::new_v4().simple().to_string();
         let me = part(ctx, SID, &self.sid);
@@ -56,7 +61,7 @@ impl Channel for SocketIoRelay {
     fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         match event {
             MESSAGE => {
-                self.tell(MESSAGE, payload, ctx);
+                self.broadcast(MESSAGE, payload, ctx);
                 Reply::NoReply
             }
             "join" => self.enter(payload, ctx),
@@ -67,7 +72,7 @@ impl Channel for SocketIoRelay {
     }
 
     fn handle_info(&mut self, info: Info, ctx: &mut Context<'_>) {
-        let Ok(SubscriptionUpdate { topic, subscribed }) = info.downcast().map(|listening| *listening) else { return };
+        let Ok(SubscriptionUpdate { topic, subscribed }) = info.downcast().map(|update| *update) else { return };
         let is_it = |(room, _): &mut (Topic, RequestRef)| *room == topic;
         for (_, request) in self.entering.extract_if(.., is_it) {
             ctx.reply(request, if subscribed { Reply::ok() } else { Reply::error("room is full") });
@@ -78,12 +83,12 @@ impl Channel for SocketIoRelay {
     }
 
     fn terminate(&mut self, _: TerminateReason, ctx: &mut Context<'_>) {
-        self.tell(GONE, &Payload::from_json_text("[]"), ctx);
+        self.broadcast(GONE, &Payload::from_json_text("[]"), ctx);
     }
 }
 
 impl SocketIoRelay {
-    fn tell(&self, event: &str, payload: &Payload, ctx: &mut Context<'_>) {
+    fn broadcast(&self, event: &str, payload: &Payload, ctx: &mut Context<'_>) {
         if self.rooms.is_empty() {
             ctx.broadcast_from(event, payload.clone());
         }
@@ -130,7 +135,8 @@ impl SocketIoRelay {
     }
 }
 
-/// Whom a signal is for, and what it gets: `to` goes, and `from` is ours to say. Every value stays as it was.
+/// Returns the sid of a signal's receiver, and the payload to forward: without `to`, and with the sender's `sid` as
+/// `from`. All other values keep their exact text.
 fn readdress(payload: &Payload, sid: &str) -> Option<(String, Payload)> {
     let (signal,) = payload.parse::<(BTreeMap<String, Box<RawValue>>,)>().ok()?;
     let mut signal = signal;
@@ -146,7 +152,7 @@ fn readdress(payload: &Payload, sid: &str) -> Option<(String, Payload)> {
     ))
 }
 
-/// The room that an event's only argument names.
+/// The topic of the room that an event's only argument names.
 fn room_of(payload: &Payload, ctx: &Context<'_>) -> Option<Topic> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -155,10 +161,10 @@ fn room_of(payload: &Payload, ctx: &Context<'_>) -> Option<Topic> {
         Within { room: String },
     }
     let (Named::Alone(room) | Named::Within { room },) = payload.parse::<(Named,)>().ok()?;
-    (1..=MOST_ROOM_BYTES).contains(&room.len()).then(|| part(ctx, ROOM, &room)).flatten()
+    (1..=MAX_ROOM_BYTES).contains(&room.len()).then(|| part(ctx, ROOM, &room)).flatten()
 }
 
-/// A part of the namespace: a topic that no client can name.
+/// An internal topic of the namespace. Clients cannot name it.
 fn part(ctx: &Context<'_>, kind: &str, name: &str) -> Option<Topic> {
     Realm::SocketIo.topic(&format!("{}#{kind}:{name}", ctx.topic())).ok()
 }

@@ -1,4 +1,5 @@
-//! `room:<name>`: everybody hears everybody, and may be listed.
+//! The channel of `room:<name>`: every message goes to all other members. Members can appear in the room's presence
+//! list.
 
 use serde_json::value::RawValue;
 use std::collections::HashMap;
@@ -10,7 +11,7 @@ use crate::channels::reply::{Join, Reply};
 use crate::config::schema::Config;
 use crate::message::{Payload, is_reserved};
 
-/// What a node's configuration says of rooms.
+/// The configuration of the rooms.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RoomOptions {
     meta_bytes: usize,
@@ -22,13 +23,14 @@ impl RoomOptions {
     }
 }
 
-/// - join `{}` -> hears and speaks. `{"meta": {...}}` -> is also listed in the room's presence, and sees
-///   it; `{"presence": true}` -> sees it without being on it.
-/// - `update_meta {...}` -> changes one's row.
-/// - any other event -> goes to all other members as it is; reply ok. Names that belong to the broker
-///   are refused.
+/// The channel of one member of a room. Its messages:
+///
+/// - join `{}` -> the client sends and receives messages. With `{"meta": {...}}`, it also appears in the room's
+///   presence list and receives it. With `{"presence": true}`, it receives the list without appearing in it.
+/// - `update_meta {...}` -> replaces the `meta` of the client's presence entry.
+/// - any other event -> is broadcast unchanged to all other members; reply ok. Reserved event names are refused.
 pub(crate) struct Room {
-    terms: RoomOptions,
+    options: RoomOptions,
     listed: bool,
 }
 
@@ -40,13 +42,14 @@ struct JoinParams {
 }
 
 impl Room {
-    pub(crate) fn new(terms: RoomOptions) -> Self {
-        Self { terms, listed: false }
+    pub(crate) fn new(options: RoomOptions) -> Self {
+        Self { options, listed: false }
     }
 
-    /// What may stand on the list: an object of bounded size that does not forge a row's mark.
+    /// Checks the `meta` of a presence entry: an object of limited size without members that begin with `phx_ref`,
+    /// which the presence list adds itself.
     fn meta(&self, text: &str) -> Result<Payload, &'static str> {
-        if text.len() > self.terms.meta_bytes {
+        if text.len() > self.options.meta_bytes {
             return Err("meta too large");
         }
         match serde_json::from_str::<HashMap<String, serde::de::IgnoredAny>>(text) {

@@ -1,4 +1,4 @@
-//! Which built-in channel serves which topics.
+//! The routers of the built-in channels: which channel serves which topics.
 
 use crate::channels::builtin::broker::Broker;
 use crate::channels::builtin::peer::{Peer, PeerOptions};
@@ -7,7 +7,8 @@ use crate::channels::builtin::room::{Room, RoomOptions};
 use crate::channels::channel::Router;
 use crate::config::schema::Config;
 
-/// The router of every node: `broker:match`, `peer:<uuid>` and `room:<name>`, as configured.
+/// The router of the mounts in `socket.mounts`: `broker:match`, `peer:<uuid>` and `room:<name>`, with the options of
+/// `config`.
 #[must_use]
 pub fn standard(config: &Config) -> Router {
     let (peer, room) = (PeerOptions::new(config), RoomOptions::new(config));
@@ -17,7 +18,7 @@ pub fn standard(config: &Config) -> Router {
         .channel("broker:*", |_| Broker)
 }
 
-/// The router of the default Socket.IO mount: the relay in the namespace `/`.
+/// The router of the default Socket.IO mount: the Socket.IO relay in the namespace `/`.
 #[must_use]
 pub fn relay() -> Router {
     Router::new().channel("/", |_| SocketIoRelay::default())

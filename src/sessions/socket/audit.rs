@@ -14,10 +14,10 @@ pub(crate) struct SocketAudit {
     pub(crate) pending_effects: usize,
     pub(crate) held_signals: usize,
     pub(crate) waiting_joins: usize,
-    /// The most joins that wait with one join, and the most messages that wait for one.
+    /// The maximum number of older joins that wait with one join, and of messages in one backlog.
     pub(crate) max_superseded: usize,
     pub(crate) max_backlog: usize,
-    /// How many messages fit into a backlog at most.
+    /// The maximum number of messages that fit into a backlog.
     pub(crate) backlog_room: usize,
 }
 

@@ -1,5 +1,5 @@
-//! How a socket runs its channels: one function at a time, and then what it has asked for. A channel that
-//! panics has crashed, and nothing else.
+//! How a socket runs its channels' callbacks, and applies what they have requested. A panic in a callback crashes only
+//! its channel.
 
 use super::Socket;
 use crate::channels::channel::DynChannel;
@@ -13,8 +13,8 @@ use crate::sessions::socket::channel_server::{Callback, Crashed};
 use crate::topic::Topic;
 
 impl Socket {
-    /// Lets the channel put an event in its own words. What it tells its topic meanwhile does not pass
-    /// through it again: that would never end.
+    /// Runs the channel's `handle_out` for an intercepted event. Broadcasts that `handle_out` makes on its own topic
+    /// are not intercepted again, because that would never end.
     pub(crate) fn intercept(&mut self, topic: &Topic, event: &str, payload: &Payload) {
         let run = |channel: &mut DynChannel, ctx: &mut Context<'_>| channel.handle_out(event, payload, ctx);
         let Some(((), outcome)) = self.call(topic, &None, run) else { return };
@@ -33,8 +33,7 @@ impl Socket {
         self.settle(topic, echoes, outcome.completed_join, outcome.stopped);
     }
 
-    /// Runs one of the channel's functions and does what it asked for; nothing when it panicked, or
-    /// the topic is not joined.
+    /// Runs a callback and applies its requests. Returns `None` when it has panicked, or the topic is not joined.
     pub(crate) fn run<R>(&mut self, topic: &Topic, reference: &Option<Ref>, f: impl Callback<R>) -> Option<R> {
         let (result, outcome) = self.call(topic, reference, f)?;
         let echoes = self.apply(topic, outcome.actions);
@@ -59,14 +58,13 @@ impl Socket {
         }
     }
 
-    /// Takes over what a channel left to be done, but for what it told a topic before it was a member.
-    /// Its own broadcasts of events that it intercepts are returned: its client hears them after the
-    /// reply, as in Phoenix.
+    /// Turns a callback's requests into effects. Broadcasts on the own topic are dropped if the client is not a member
+    /// yet. Own broadcasts of intercepted events are returned: as in Phoenix, their `handle_out` runs after the reply.
     pub(crate) fn apply(&mut self, topic: &Topic, actions: Vec<Action>) -> Vec<(Event, Payload)> {
         let is_member = self.joins.get(topic).is_some_and(|server| !server.is_pending());
         let mut intercepted = Vec::new();
-        for command in actions {
-            let mut effect = match command {
+        for action in actions {
+            let mut effect = match action {
                 Action::Do(effect) => effect,
                 Action::Subscribe(other, claim, permit) => {
                     self.subscribe(topic, other, claim, permit);

@@ -1,5 +1,5 @@
-//! One topic of one socket: its channel, the marks by which the client knows it, and, until the join is
-//! answered, what waits for that. A channel that panics is caught here.
+//! [`ChannelServer`]: one joined topic of one socket, with its channel, the client's references of the join, and the
+//! messages that wait. Panics of the channel are caught here.
 
 use std::collections::{VecDeque, vec_deque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,20 +11,20 @@ use crate::channels::context::{CallScope, CallbackOutcome, Context};
 use crate::message::{Event, JoinId, Payload, Ref};
 use crate::topic::Topic;
 
-/// A topic the client has joined, or is about to.
+/// One topic that the client has joined, or whose join is pending.
 pub(crate) struct ChannelServer {
     pub(crate) id: JoinId,
-    /// The join's mark as the client gave it: what later messages must carry.
+    /// The client's reference of the join. The client's later messages must carry it.
     pub(crate) join_ref: Option<Ref>,
-    /// The mark that answers carry: the request's own when the client gave none.
+    /// The `join_ref` of replies: that of the join, or the reference of the join request if the client gave none.
     pub(crate) reply_ref: Option<Ref>,
-    /// Nothing, once the client has its `ok`.
+    /// The state of a join that is not answered yet. It is `None` once the client has its `ok`.
     pub(crate) pending: Option<Box<PendingJoin>>,
-    /// While a task is to answer a request: what the client says after that.
+    /// The messages that wait while a task answers a request.
     awaiting: Option<Box<Awaiting>>,
-    /// What it hears besides its own topic, each as a membership of its own.
+    /// The subscriptions to other topics. Each is a membership with its own id.
     pub(crate) subscriptions: Vec<(JoinId, Topic)>,
-    /// The events that its channel wants to see before its client does.
+    /// The events that the channel intercepts.
     pub(crate) intercepted: &'static [&'static str],
     channel: Box<dyn Channel>,
 }
@@ -33,28 +33,29 @@ pub(crate) struct ChannelServer {
 #[derive(Default)]
 pub(crate) struct PendingJoin {
     pub(crate) reference: Option<Ref>,
-    /// When the client asked.
+    /// When the client sent the request.
     pub(crate) since: Option<Instant>,
-    /// What the client will hear with its `ok`; nothing while the channel has not decided.
+    /// The payload of the reply `ok`. It is `None` until the channel has accepted the join.
     pub(crate) reply: Option<Payload>,
     /// The older join of the same topic that is still a member.
     pub(crate) replaces: Option<JoinId>,
-    /// Marks of older joins of the topic, to be told that they are closed once this one is answered.
+    /// The `join_ref`s of older joins of the topic. The client receives their close once this join is answered.
     pub(crate) closing: Vec<Option<Ref>>,
-    /// Marks and requests of older joins that were not answered either: they end as this one does.
+    /// The `join_ref`s and request references of older joins that are not answered either. They receive the same reply.
     pub(crate) superseded: Vec<(Option<Ref>, Option<Ref>)>,
-    /// What the client said to the topic meanwhile.
+    /// The client's messages to the topic that wait for the reply.
     pub(crate) backlog: Backlog,
 }
 
-/// Tasks that are to answer requests: one, unless a channel has several answer the same.
+/// The number of tasks that must finish before the client's messages are handled again, and the messages that wait.
+/// There is usually one task, but a channel can start several for one request.
 #[derive(Default)]
 struct Awaiting {
     tasks: usize,
     backlog: Backlog,
 }
 
-/// What a client said to a topic that cannot handle it yet, in order.
+/// The client's messages that a topic cannot handle yet, in order.
 #[derive(Default)]
 pub(crate) struct Backlog {
     queue: VecDeque<QueuedPush>,
@@ -62,14 +63,14 @@ pub(crate) struct Backlog {
 }
 
 impl Backlog {
-    /// Keeps what is said, if what waits already is less than `bound` bytes; says whether it was.
+    /// Queues a message, if the messages in the backlog have less than `bound` bytes. Returns whether it was queued.
     pub(crate) fn push(&mut self, queued: QueuedPush, bound: usize) -> bool {
-        let room = self.bytes < bound;
-        if room {
+        let has_room = self.bytes < bound;
+        if has_room {
             self.bytes += queued.size();
             self.queue.push_back(queued);
         }
-        room
+        has_room
     }
 }
 
@@ -82,28 +83,28 @@ impl IntoIterator for Backlog {
     }
 }
 
-/// Something that a client said to a topic that could not handle it yet.
+/// A message of a client in a backlog.
 pub(crate) enum QueuedPush {
     Push(Option<Ref>, Event, Payload),
     Leave(Option<Ref>),
 }
 
 impl QueuedPush {
-    /// What it takes in memory, in bytes.
+    /// Its size in memory, in bytes.
     fn size(&self) -> usize {
-        let of_mark = |mark: &Option<Ref>| mark.as_ref().map_or(0, |mark| mark.len());
+        let ref_len = |reference: &Option<Ref>| reference.as_ref().map_or(0, |reference| reference.len());
         size_of::<Self>()
             + match self {
-                Self::Push(reference, event, payload) => of_mark(reference) + event.len() + payload.len(),
-                Self::Leave(reference) => of_mark(reference),
+                Self::Push(reference, event, payload) => ref_len(reference) + event.len() + payload.len(),
+                Self::Leave(reference) => ref_len(reference),
             }
     }
 }
 
-/// A channel has panicked.
+/// The error of a callback that has panicked.
 pub(crate) struct Crashed;
 
-/// One of a channel's functions, to be run.
+/// A call of one of a channel's callbacks.
 pub(crate) trait Callback<R>: FnOnce(&mut DynChannel, &mut Context<'_>) -> R {}
 
 impl<R, F: FnOnce(&mut DynChannel, &mut Context<'_>) -> R> Callback<R> for F {}
@@ -123,17 +124,17 @@ impl ChannelServer {
         }
     }
 
-    /// Whether the client has not been answered yet.
+    /// Whether the join is not answered yet.
     pub(crate) fn is_pending(&self) -> bool {
         self.pending.is_some()
     }
 
-    /// Whether what the client says must wait: for the join's answer, or for a task's.
+    /// Whether the client's messages must wait, for the reply to the join or for a task.
     pub(crate) fn is_waiting(&self) -> bool {
         self.pending.is_some() || self.awaiting.is_some()
     }
 
-    /// Where what must wait is kept.
+    /// The backlog of messages, if they must wait.
     pub(crate) fn backlog(&mut self) -> Option<&mut Backlog> {
         match (&mut self.pending, &mut self.awaiting) {
             (Some(pending), _) => Some(&mut pending.backlog),
@@ -142,47 +143,46 @@ impl ChannelServer {
         }
     }
 
-    /// How many messages wait.
+    /// The number of messages that wait.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn backlog_len(&self) -> usize {
         let pending = self.pending.as_ref().map_or(0, |pending| pending.backlog.queue.len());
         pending + self.awaiting.as_ref().map_or(0, |awaiting| awaiting.backlog.queue.len())
     }
 
-    /// What the client says from now on waits for one task more.
+    /// Makes the client's later messages wait for one more task.
     pub(crate) fn await_task(&mut self) {
         self.awaiting.get_or_insert_default().tasks += 1;
     }
 
-    /// A task has answered; returns what waited for it, if nothing else is awaited.
+    /// Counts a task as finished. Returns the messages that waited for it, unless other tasks are still awaited.
     pub(crate) fn task_awaited(&mut self) -> Backlog {
         let Some(awaiting) = &mut self.awaiting else { return Backlog::default() };
         awaiting.tasks -= 1;
         if awaiting.tasks > 0 { Backlog::default() } else { self.take_awaiting() }
     }
 
-    /// Takes out what waits for a task.
+    /// Removes and returns the messages that wait for tasks.
     pub(crate) fn take_awaiting(&mut self) -> Backlog {
         self.awaiting.take().map(|awaiting| awaiting.backlog).unwrap_or_default()
     }
 
-    /// Whether the registry has been asked, but has not answered as far as we know.
+    /// Whether the registry has been asked for the membership, and its answer has not arrived yet.
     pub(crate) fn is_asked(&self) -> bool {
         self.pending.as_ref().is_some_and(|pending| pending.reply.is_some())
     }
 
-    /// How many older joins of the topic wait with this one for their answers.
+    /// The number of older joins of the topic that wait for the same reply.
     pub(crate) fn superseded(&self) -> usize {
         self.pending.as_ref().map_or(0, |pending| pending.superseded.len())
     }
 
-    /// Whether a message speaks for a join of the topic that is over. One that names no join speaks for
-    /// the current one.
+    /// Whether a message belongs to an earlier join of the topic. A message without a `join_ref` belongs to this join.
     pub(crate) fn is_stale(&self, join_ref: &Option<Ref>) -> bool {
         join_ref.is_some() && *join_ref != self.join_ref
     }
 
-    /// Runs one of the channel's functions; what it asked for until it panicked stands in the aftermath.
+    /// Runs a callback. The outcome contains its requests, and after a panic those that it made before.
     pub(crate) fn call<R>(
         &mut self,
         topic: &Topic,
@@ -198,24 +198,24 @@ impl ChannelServer {
         (result.map_err(|_| Crashed), outcome)
     }
 
-    /// Whether the channel wants to see the event before its client does.
+    /// Whether the channel intercepts the event.
     pub(crate) fn intercepts(&self, event: &str) -> bool {
         self.intercepted.contains(&event)
     }
 
-    /// Drops the channel: one that panicked may do so again meanwhile.
+    /// Drops the channel, and catches a panic of its destructor.
     pub(crate) fn drop_channel(self) {
         let _ = catch_unwind(AssertUnwindSafe(move || drop(self.channel)));
     }
 }
 
 impl PendingJoin {
-    /// A join in place of one that is answered.
+    /// A join that replaces one that has been answered.
     pub(crate) fn after(id: JoinId, join_ref: Option<Ref>) -> Self {
         Self { replaces: Some(id), closing: vec![join_ref], ..Self::default() }
     }
 
-    /// A join in place of one that still waits, with what that one has to settle.
+    /// A join that replaces one that is still pending, and takes over the replies that it must send.
     pub(crate) fn instead_of(id: JoinId, join_ref: Option<Ref>, older: Self) -> Self {
         let replaces = if older.reply.is_some() { Some(id) } else { older.replaces };
         let mut superseded = older.superseded;

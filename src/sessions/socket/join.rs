@@ -1,9 +1,8 @@
-//! How a socket comes to be on a topic, or does not: who may ask, what the channel decides, what the
-//! registry answers, and what waits meanwhile.
+//! How a socket joins a topic: the checks of the request, the channel's decision, the registry's confirmation, and the
+//! backlog of messages that wait for it. How a join ends is in [`leave`](crate::sessions::socket::leave).
 //!
-//! A join takes the place of an older one of the same topic. The client hears first how the new one
-//! ended, then that the old one is closed, as from Phoenix; an older one that was not answered yet ends
-//! as the new one does.
+//! A new join of a topic replaces the older one. As in Phoenix, the client first receives the reply to the new join and
+//! then the close of the old one. An older join that was not answered yet receives the same reply as the new one.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -22,10 +21,10 @@ impl Socket {
     pub(crate) fn join(&mut self, name: &str, join_ref: Option<Ref>, reference: Option<Ref>, payload: &Payload) {
         let routed = match self.route_join(name, payload) {
             Ok(routed) => routed,
-            Err((why, words)) => {
+            Err((why, reason)) => {
                 self.count_refused_join(why);
                 let reply_ref = join_ref.filter(|_| why != JoinRefusal::Unmatched);
-                return self.refuse(reply_ref, reference, name, Payload::reason(words));
+                return self.refuse(reply_ref, reference, name, Payload::reason(reason));
             }
         };
         let (topic, channel) = routed;
@@ -44,7 +43,7 @@ impl Socket {
         self.apply_join(&topic, join);
     }
 
-    /// Whether the client may ask to join at all: the channel that decides, or the reason why not.
+    /// Checks a request to join. Returns the topic and the channel that decides, or the reason for the refusal.
     #[expect(clippy::type_complexity, reason = "a pair of a name and its channel, used here alone")]
     fn route_join(
         &mut self,
@@ -73,14 +72,14 @@ impl Socket {
         if self.join_rate.take(&self.settings.joins, self.client.now) != RateVerdict::Allow {
             return Err((JoinRefusal::RateLimited, "rate_limited"));
         }
-        // a topic that nobody answers for may be joined anew, but not for ever
+        // a pending join may be replaced, but the number of joins that wait for one reply is limited
         if older.is_some_and(|superseded| superseded >= most) {
             return Err((JoinRefusal::TooMany, "too many channels joined"));
         }
         Ok(routed)
     }
 
-    /// Ends an older join of the same topic, whose place a new one is to take.
+    /// Ends an older join of the same topic, which a new join replaces.
     fn replace_join(&mut self, topic: &Topic) -> PendingJoin {
         self.terminate(topic, TerminateReason::Replaced);
         let Some(mut old) = self.remove_join(topic) else { return PendingJoin::default() };
@@ -91,7 +90,7 @@ impl Socket {
         PendingJoin::instead_of(id, join_ref, *pending)
     }
 
-    /// Does what the channel has decided; of several decisions the first counts.
+    /// Applies the channel's decision. If there are several, the first counts.
     pub(crate) fn apply_join(&mut self, topic: &Topic, join: Join) {
         let Some(server) = self.joins.get_mut(topic) else { return };
         let Some(pending) = server.pending.as_mut().filter(|pending| pending.reply.is_none()) else { return };
@@ -132,7 +131,7 @@ impl Socket {
         self.refuse_backlog(topic, pending.backlog);
     }
 
-    /// Answers what was said to a topic that has not been joined after all.
+    /// Refuses the queued messages to a topic whose join was refused or has ended.
     fn refuse_backlog(&mut self, topic: &Topic, backlog: Backlog) {
         backlog.into_iter().for_each(|queued| self.refuse_queued(topic, queued));
     }
@@ -146,7 +145,7 @@ impl Socket {
         }
     }
 
-    /// Refuses a join of which the registry may have been asked already.
+    /// Refuses a pending join, and cancels the membership if the registry has been asked for it.
     pub(crate) fn abort_join(&mut self, topic: &Topic, why: JoinRefusal, reason: &str) {
         let Some(server) = self.joins.get(topic) else { return };
         if server.is_asked() {
@@ -180,14 +179,15 @@ impl Socket {
         self.replay.extend(pending.backlog.into_iter().map(|queued| (topic.clone(), queued)));
     }
 
-    /// Takes up the next of what was said to a topic before its join was answered, when all that came before has been
-    /// done: what it comes to, as a signal to nobody, counts before the next is judged. Says whether there was one.
+    /// Handles the next queued message, once the effects of earlier ones have been carried out. The order matters
+    /// because an effect, such as a signal to an absent peer, can change the limits for the next message. Returns
+    /// whether there was a message.
     pub(crate) fn replay_next(&mut self) -> bool {
         let Some((topic, queued)) = self.replay.pop_front() else { return false };
         match queued {
-            // it has left, stopped or crashed meanwhile
+            // the join has ended meanwhile
             queued if !self.joins.contains_key(&topic) => self.refuse_queued(&topic, queued),
-            // what came before it awaits a task; there is room, since it had some before
+            // an earlier message awaits a task; there is room in the backlog, because this message was in one before
             queued if self.is_waiting(&topic) => drop(self.queue(&topic, queued)),
             QueuedPush::Push(reference, event, payload) => self.handle_in(&topic, reference, &event, &payload),
             QueuedPush::Leave(reference) => self.leave_now(&topic, reference),
@@ -205,15 +205,15 @@ impl Socket {
         self.joins.get(topic).is_some_and(|server| server.is_waiting())
     }
 
-    /// Keeps what is said to a topic that is about to be joined, or whose channel awaits a task; says whether there
-    /// was room.
+    /// Queues a message to a topic whose join is pending or whose channel awaits a task. Returns false when the backlog
+    /// is full.
     pub(crate) fn queue(&mut self, topic: &Topic, queued: QueuedPush) -> bool {
         let bound = self.settings.limits.queue_bytes;
         let backlog = self.joins.get_mut(topic).and_then(|server| server.backlog());
         backlog.is_some_and(|backlog| backlog.push(queued, bound))
     }
 
-    /// The end of a channel's life in the socket: what was said to it meanwhile is answered.
+    /// Drops a channel that has been removed, and refuses the messages in its backlog.
     pub(crate) fn drop_server(&mut self, topic: &Topic, mut server: ChannelServer) {
         let backlog = server.take_awaiting();
         server.drop_channel();

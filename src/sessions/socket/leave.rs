@@ -37,7 +37,7 @@ impl Socket {
         self.end(topic, TerminateReason::Left);
     }
 
-    /// The orderly end of a join; one that is not answered yet is refused.
+    /// Ends a join normally. A join that is not answered yet is refused.
     pub(super) fn end(&mut self, topic: &Topic, why: TerminateReason) {
         self.terminate(topic, why);
         if self.joins.get(topic).is_some_and(|server| server.is_pending()) {
@@ -49,15 +49,15 @@ impl Socket {
         self.drop_server(topic, *server);
     }
 
-    /// The channel's last word. That it stops is no news, and it intercepts nothing any more: either
-    /// could begin its end anew, for ever.
+    /// Runs the channel's `terminate`. A `stop` in it is ignored, and its own broadcasts are not intercepted, because
+    /// either could run `terminate` again without end.
     pub(super) fn terminate(&mut self, topic: &Topic, why: TerminateReason) {
         if let Some((_, outcome)) = self.call(topic, &None, |channel, ctx| channel.terminate(why, ctx)) {
             self.apply(topic, outcome.actions);
         }
     }
 
-    /// A channel has panicked: its join ends, and nothing else.
+    /// Ends the join of a channel that has panicked. The connection and its other joins are not affected.
     pub(super) fn crash(&mut self, topic: &Topic) {
         self.count_crash(topic.as_str());
         if self.joins.get(topic).is_some_and(|server| server.is_pending()) {

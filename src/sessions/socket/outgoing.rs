@@ -22,7 +22,7 @@ impl Socket {
         self.send(Outbound::Reply { join_ref, reference, topic: topic.clone(), status, payload });
     }
 
-    /// Replies in a channel's words; `why` is counted when it is an error.
+    /// Sends a channel's reply. An error is counted as a refused message, under `why`.
     pub(super) fn answer(
         &mut self,
         join_ref: Option<Ref>,

@@ -1,4 +1,4 @@
-//! What a socket's joins hear besides their own topics, and what it has sent to names that nobody holds.
+//! The subscriptions of a socket's joins to topics other than their own, and the count of its held signals.
 
 use crate::broker::registry::permits::Permit;
 use crate::channels::effect::Effect;
@@ -8,8 +8,8 @@ use crate::sessions::socket::{Dispatch, Socket};
 use crate::topic::Topic;
 
 impl Socket {
-    /// Has the join of `owner` hear `topic` too, unless it is no more; as soon as it is a member itself, if it is
-    /// none yet.
+    /// Subscribes the join of `owner` to another topic, unless the join has ended. If the join is still pending,
+    /// broadcasts reach the client only once it is a member.
     pub(crate) fn subscribe(&mut self, owner: &Topic, topic: Topic, claim: Option<NameClaim>, permit: Permit) {
         let id = JoinId(self.last_join + 1);
         let Some(server) = self.joins.get_mut(owner) else {
@@ -31,7 +31,7 @@ impl Socket {
         self.unsubscribe(join);
     }
 
-    /// The registry has let it.
+    /// Handles the registry's confirmation of a subscription.
     pub(crate) fn subscription_confirmed(&mut self, join: JoinId) {
         let Some(owner) = self.topics.get(&join).cloned() else { return };
         let other = self.joins.get(&owner).and_then(|server| server.subscriptions.iter().find(|(id, _)| *id == join));
@@ -41,7 +41,7 @@ impl Socket {
         }
     }
 
-    /// The registry has not let it, or lets it no longer.
+    /// Handles the registry's refusal of a subscription, or its end.
     pub(crate) fn subscription_rejected(&mut self, join: JoinId) {
         let Some(owner) = self.topics.get(&join).cloned() else { return };
         let Some(server) = self.joins.get_mut(&owner) else { return };
@@ -55,7 +55,7 @@ impl Socket {
         self.run(owner, &None, |channel, ctx| channel.handle_info(Box::new(update), ctx));
     }
 
-    /// A join has ended, and hears nothing any more.
+    /// Ends all subscriptions of a join that has ended.
     pub(crate) fn unsubscribe_all(&mut self, server: &mut ChannelServer) {
         server.subscriptions.drain(..).for_each(|(join, _)| self.unsubscribe(join));
     }
@@ -67,28 +67,29 @@ impl Socket {
         self.effects.push_back(Effect::Unsubscribe(join));
     }
 
-    /// A broadcast on a topic that a join hears besides its own.
+    /// Handles a broadcast on a topic to which a join has subscribed.
     pub(crate) fn broadcast_on_subscription(&mut self, join: JoinId, broadcast: &Broadcast) -> Dispatch {
         let Some(owner) = self.topics.get(&join).cloned() else { return Dispatch::Handled };
-        let subscriptions = |server: &ChannelServer| {
+        let is_subscribed = |server: &ChannelServer| {
             !server.is_pending()
                 && server.subscriptions.iter().any(|(id, topic)| *id == join && *topic == broadcast.topic)
         };
-        if !self.joins.get(&owner).is_some_and(|server| subscriptions(server)) {
-            return Dispatch::Handled; // it has left meanwhile, or is no member yet
+        if !self.joins.get(&owner).is_some_and(|server| is_subscribed(server)) {
+            return Dispatch::Handled; // the join has ended, or is still pending
         }
         self.dispatch(&owner, broadcast)
     }
 
     // ---- held signals
 
-    /// Whether something that was sent to the name waits for it, for all we know: what follows must not overtake.
+    /// Whether an earlier signal to the name may still be held. Later signals must not overtake it.
     pub(crate) fn is_waiting_for(&self, name: &Topic) -> bool {
         self.waiting.contains_key(name)
     }
 
-    /// A signal begins to wait. The first for a name is a miss for as long as it is not delivered: were it one only
-    /// when it has waited in vain, a search for ids could be over before its first miss.
+    /// Counts a signal that may be held. The first one to a name is charged as not found immediately, and refunded when
+    /// it is delivered. If it were charged only when it expires, a client could search for many ids before its first
+    /// charge.
     pub(crate) fn hold_sent_to(&mut self, name: &Topic) {
         let waiting = self.waiting.entry(name.clone()).or_default();
         *waiting += 1;
@@ -97,7 +98,7 @@ impl Socket {
         }
     }
 
-    /// The fate of a signal that waited is known; says whether others wait for the name.
+    /// Removes a signal whose delivery status is known from the count. Returns whether others to the same name wait.
     pub(crate) fn release_held(&mut self, name: &Topic) -> bool {
         let Some(count) = self.waiting.get_mut(name) else { return false };
         *count -= 1;

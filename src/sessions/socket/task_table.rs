@@ -1,11 +1,11 @@
-//! The running tasks of a socket, each with the join that it belongs to.
+//! [`TaskTable`]: the running tasks of a socket, each with the join that it belongs to.
 
 use std::collections::HashMap;
 
 use crate::channels::context::Task;
 use crate::message::{JoinId, TaskId};
 
-/// The tasks of a socket that has ever had one.
+/// The running tasks of a socket. It is created with the socket's first task.
 #[derive(Default)]
 pub(crate) struct TaskTable {
     last: u32,
@@ -21,7 +21,7 @@ impl TaskTable {
         id
     }
 
-    /// Takes out a task that is done, with its join.
+    /// Removes a task that is done. Returns it with its join.
     pub(super) fn remove(&mut self, id: TaskId) -> Option<(JoinId, Task)> {
         self.running.remove(&id)
     }

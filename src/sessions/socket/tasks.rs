@@ -7,7 +7,7 @@ use crate::message::{JoinId, TaskId};
 use crate::topic::Topic;
 
 impl Socket {
-    /// Starts a task for the join of `owner`, unless the join is over.
+    /// Starts a task for the join of `owner`, unless the join has ended.
     pub(crate) fn start_task(&mut self, owner: &Topic, NewTask { task, future }: NewTask) {
         let Some(server) = self.joins.get_mut(owner) else {
             self.client.tasks_left += 1;
@@ -20,7 +20,7 @@ impl Socket {
         self.effects.push_back(Effect::Spawn { id, future });
     }
 
-    /// A future is ready: the channel gets its output, and then what has waited for that.
+    /// Handles a future that is ready: the channel receives its output, and then the messages that have waited for it.
     pub(crate) fn task_done(&mut self, id: TaskId) {
         let Some((join, task)) = self.tasks.as_mut().and_then(|tasks| tasks.remove(id)) else { return };
         self.client.tasks_left += 1;
@@ -34,7 +34,7 @@ impl Socket {
         self.replay.extend(backlog.into_iter().map(|queued| (topic.clone(), queued)));
     }
 
-    /// A join has ended: its futures are dropped.
+    /// Drops the futures of a join that has ended.
     pub(crate) fn abort_tasks(&mut self, join: JoinId) {
         let Some(tasks) = &mut self.tasks else { return };
         self.client.tasks_left += tasks.abort(join);

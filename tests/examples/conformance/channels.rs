@@ -1,14 +1,14 @@
-//! The two channels of Phoenix's integration tests.
+//! The channels that Phoenix's integration tests need.
 
 use handclasp::{Channel, Context, Join, Payload, Reply, TerminateReason};
 use serde_json::{Map, Value, json};
 
 use super::connect::Assigned;
 
-/// `room:*`: everybody hears who enters and what is said.
+/// The channel of `room:*`. Members receive `user_entered` for each join, and all messages.
 #[derive(Default)]
 pub struct Room {
-    /// Who joined, in its own words.
+    /// The user name in the client's join params.
     user: Value,
 }
 
@@ -34,7 +34,7 @@ impl Channel for Room {
         match (event, payload) {
             ("new_msg", _) => {
                 ctx.broadcast("new_msg", payload.clone());
-                // over long polling the tests want none
+                // over long polling, the tests expect no reply
                 if ctx.transport() == "websocket" { Reply::ok() } else { Reply::NoReply }
             }
             ("boom", _) => panic!("boom"),
@@ -67,7 +67,8 @@ impl Channel for Room {
     }
 }
 
-/// Never decides whether its client may join, so that its client's requests hang. It blocks nobody else.
+/// A channel that never decides its join, so that its client's requests to the topic wait. Other clients are not
+/// affected.
 pub struct Hang;
 
 impl Channel for Hang {
@@ -76,7 +77,7 @@ impl Channel for Hang {
     }
 }
 
-/// `custom:*`: the client says how its join is to go.
+/// The channel of `custom:*`. The client's params determine the result of its join.
 pub struct Custom;
 
 impl Channel for Custom {

@@ -1,4 +1,5 @@
-//! Who may connect, and what of the request the channels are told.
+//! The `connect` functions of the mounts: which clients may connect, and which data of the request the channels
+//! receive.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use handclasp::{ConnectError, ConnectInfo, SocketInit, Topic};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// What the channels of a socket know of its connection; a part of the push `joined`.
+/// Data of the connection for the socket's channels. It is part of the push `joined`.
 #[derive(Clone, Serialize)]
 pub struct Assigned {
     user_id: Option<String>,
@@ -16,7 +17,7 @@ pub struct Assigned {
     connect_info: Option<Value>,
 }
 
-/// `/ws`: as [`admin`], and a word of its own for who comes too often.
+/// For `/ws`: like [`admin`], but a client with the param `ratelimit=true` is refused with status 429.
 pub fn user(info: &ConnectInfo) -> Result<SocketInit, ConnectError> {
     if info.param("ratelimit") == Some("true") {
         return Err(ConnectError::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests"));
@@ -24,18 +25,18 @@ pub fn user(info: &ConnectInfo) -> Result<SocketInit, ConnectError> {
     admin(info)
 }
 
-/// Everybody but who asks to be refused.
+/// Accepts every client, except one that asks for a refusal with the param `reject` or `custom_error`.
 pub fn admin(info: &ConnectInfo) -> Result<SocketInit, ConnectError> {
     let refused = ["reject", "custom_error"].iter().any(|param| info.param(param) == Some("true"));
     if refused { Err(ConnectError::forbidden()) } else { connected(info, None) }
 }
 
-/// As [`admin`], of those who come over a WebSocket; for others there is no such place.
+/// Like [`admin`], but only over a WebSocket. The response to long-polling clients is 404.
 pub fn over_websocket(info: &ConnectInfo) -> Result<SocketInit, ConnectError> {
     over("websocket", info)
 }
 
-/// As [`admin`], of those who poll; for others there is no such place.
+/// Like [`admin`], but only over long polling. The response to WebSocket clients is 404.
 pub fn over_longpoll(info: &ConnectInfo) -> Result<SocketInit, ConnectError> {
     over("longpoll", info)
 }
@@ -44,7 +45,7 @@ fn over(transport: &str, info: &ConnectInfo) -> Result<SocketInit, ConnectError>
     if info.transport() == transport { admin(info) } else { Err(ConnectError::new(StatusCode::NOT_FOUND, "")) }
 }
 
-/// Everybody, and the channels are told all of the request that Phoenix's `connect_info` offers.
+/// Accepts every client. The channels receive all data of the request that Phoenix's `connect_info` offers.
 pub fn with_connect_info(info: &ConnectInfo) -> Result<SocketInit, ConnectError> {
     connected(info, Some(connect_info(info)))
 }
@@ -76,7 +77,7 @@ fn connect_info(info: &ConnectInfo) -> Value {
     all
 }
 
-/// Header lists, as Phoenix's test makes maps of them.
+/// The headers with a wanted name, as a map, which Phoenix's test expects.
 fn headers(info: &ConnectInfo, wanted: impl Fn(&str) -> bool) -> BTreeMap<&str, &str> {
     let named = info.headers().iter().filter(|(name, _)| wanted(name.as_str()));
     named.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect()

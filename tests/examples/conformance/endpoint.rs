@@ -1,4 +1,5 @@
-//! The mounts, and the control URLs that stand in for what Phoenix's tests ask inside their own VM.
+//! The endpoint with its mounts, and the control URLs. The URLs replace the calls that Phoenix's tests make inside
+//! their own VM.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +13,12 @@ use serde::Deserialize;
 use super::channels::{Custom, Hang, Room};
 use super::connect;
 
-/// After how much silence Phoenix's tests want a client closed: they wait for twice as long.
+/// The idle timeout that Phoenix's tests expect. They wait for twice as long.
 pub const IDLE: Duration = Duration::from_millis(200);
-/// For how long they want a poll kept open.
+/// The long-polling window that they expect.
 pub const WINDOW: Duration = Duration::from_millis(200);
 
-/// The whole server, about to listen on this port of 127.0.0.1; 0 is any that is free.
+/// The server, ready to start on this port of 127.0.0.1. Port 0 chooses a free one.
 pub fn endpoint(port: u16, idle: Duration, window: Duration) -> Endpoint {
     let mut config = Config::default();
     config.server.listen = ([127, 0, 0, 1], port).into();
@@ -36,7 +37,7 @@ pub fn endpoint(port: u16, idle: Duration, window: Duration) -> Endpoint {
 }
 
 fn origins() -> Origins {
-    Origins::parse(&["//example.com"]).expect("a host without scheme is an origin")
+    Origins::parse(&["//example.com"]).expect("a host without a scheme is a valid origin")
 }
 
 fn controls(app: &mut ServiceConfig) {
@@ -45,26 +46,26 @@ fn controls(app: &mut ServiceConfig) {
 }
 
 #[derive(Deserialize)]
-struct About {
+struct AliveQuery {
     topic: String,
 }
 
-/// How many members a topic has. Going through the registry first lets it do what it has been told so
-/// far: who has just heard that it left is gone.
-async fn alive(Query(about): Query<About>, pubsub: Data<Pubsub>) -> impl Responder {
+/// The number of members of a topic. It waits for the registry to answer first, so that the registry has carried out
+/// all earlier commands, such as a leave whose reply the client has just received.
+async fn alive(Query(query): Query<AliveQuery>, pubsub: Data<Pubsub>) -> impl Responder {
     pubsub.stats().await;
-    pubsub.count(&about.topic).to_string()
+    pubsub.count(&query.topic).to_string()
 }
 
 #[derive(Deserialize)]
-struct Say {
+struct BroadcastQuery {
     topic: String,
     event: String,
 }
 
-/// Tells a topic something, from outside of all channels.
-async fn broadcast(Query(say): Query<Say>, pubsub: Data<Pubsub>) -> HttpResponse {
-    let Ok(topic) = Topic::parse(&say.topic) else { return HttpResponse::BadRequest().body("no topic") };
-    pubsub.broadcast(&topic, say.event, Payload::empty());
+/// Broadcasts an event on a topic from outside of any channel.
+async fn broadcast(Query(query): Query<BroadcastQuery>, pubsub: Data<Pubsub>) -> HttpResponse {
+    let Ok(topic) = Topic::parse(&query.topic) else { return HttpResponse::BadRequest().body("no topic") };
+    pubsub.broadcast(&topic, query.event, Payload::empty());
     HttpResponse::Ok().body("ok")
 }

@@ -1,4 +1,4 @@
-//! The server of `phoenix_conformance.rs`, in parts, so that a test can run it too.
+//! The server of `phoenix_conformance.rs`, as modules that a test can use too.
 
 mod channels;
 mod connect;

@@ -1,5 +1,5 @@
-//! What happens to a signal's JSON on its way from peer to peer: `peer_id` becomes the sender's,
-//! `sender_id` goes, and every other byte stays as it was.
+//! Rewrites a signal's JSON when it is forwarded from one peer to another: `peer_id` becomes the sender's id and
+//! `sender_id` is removed. All other members and their values keep their exact text.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,32 +10,33 @@ use serde_json::value::RawValue;
 
 use crate::json::push_string;
 
-/// A signal that has been read and is ready to go.
+/// A signal that has been parsed and rewritten.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Addressed<'a> {
-    /// Whom the sender named.
+    /// The id of the receiver.
     pub(crate) to: Cow<'a, str>,
-    /// Who the sender says it is, if it does.
+    /// The `sender_id` that the sender claims, if any.
     pub(crate) sender: Option<Cow<'a, str>>,
-    /// The object as the other gets it.
+    /// The JSON object that the receiver gets.
     pub(crate) text: String,
 }
 
-/// Reads the object `text`, whose `peer_id` says where it goes, and writes it anew as from `sender`, an id that needs
-/// no escape.
+/// Parses the JSON object `text`, whose `peer_id` names the receiver, and rewrites it as coming from `sender`. The text
+/// of `sender` must not need escaping in JSON.
 ///
 /// # Errors
-/// When it is no object, `peer_id` is missing, or either id is not a text or stands in it twice.
+/// When `text` is not an object, `peer_id` is missing, or one of the two ids is not a string or occurs twice.
 pub(crate) fn readdress<'a>(text: &'a str, sender: &str) -> serde_json::Result<Addressed<'a>> {
     let mut reader = serde_json::Deserializer::from_str(text);
-    let signal = Readdress { sender, room: text.len() + 64 }.deserialize(&mut reader)?;
+    let signal = Readdress { sender, capacity: text.len() + 64 }.deserialize(&mut reader)?;
     reader.end()?;
     Ok(signal)
 }
 
 struct Readdress<'a> {
     sender: &'a str,
-    room: usize,
+    /// The initial capacity of the rewritten text.
+    capacity: usize,
 }
 
 #[derive(Deserialize)]
@@ -58,7 +59,7 @@ impl<'de> Visitor<'de> for Readdress<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let (mut to, mut sender) = (None, None);
-        let mut text = String::with_capacity(self.room);
+        let mut text = String::with_capacity(self.capacity);
         text.push_str(r#"{"peer_id":""#);
         text.push_str(self.sender);
         text.push('"');
@@ -78,7 +79,7 @@ impl<'de> Visitor<'de> for Readdress<'_> {
 fn once<'a, E: Error>(slot: &mut Option<Cow<'a, str>>, Text(value): Text<'a>) -> Result<(), E> {
     match slot.replace(value) {
         None => Ok(()),
-        Some(_) => Err(Error::custom("an id stands in it twice")),
+        Some(_) => Err(Error::custom("duplicate id")),
     }
 }
 
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_to_nobody_or_to_two_is_none() {
+    fn a_signal_without_exactly_one_receiver_is_refused() {
         for bad in ["{}", r#"{"peer_id":1}"#, r#"{"peer_id":"a","peer_id":"b"}"#, "[]", r#"{"peer_id":"a"}x"#, r#""a""#]
         {
             assert!(readdress(bad, "me").is_err(), "{bad}");
