@@ -1,5 +1,5 @@
-//! Channels that await: a join or a reply that a future decides, and work in the background. The order of what a
-//! client says to one topic is kept, nothing else waits, and what is not needed any more is dropped.
+//! Tests of asynchronous callbacks: joins and replies that a future decides, and background tasks. The order of a
+//! client's messages to one topic is kept, nothing else waits, and futures that are no longer needed are dropped.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -242,9 +242,9 @@ async fn a_future_that_panics_and_a_callback_of_another_channel_cost_their_chann
     client.exchange(&say(2, "b", "now"), &reply(2, "b", "ok", "{}")).await;
 }
 
-/// A client that polls is served by the same session.
+/// Long-polling clients have the same sessions.
 #[actix_web::test]
-async fn a_client_that_polls_hears_what_was_awaited() {
+async fn a_long_polling_client_receives_an_awaited_reply() {
     let (node, gates, _client) = start(&[]).await;
     let mut poller = LongPollClient::open(node.address(), "/socket", "2.0.0", &[]).await;
     poller.join("slow:a").await;

@@ -1,5 +1,5 @@
-//! A channel that panics, wherever it does, costs that channel and nothing else: its client is told, its
-//! other channels and other clients go on, and the topic can be joined again.
+//! Tests of panics in each callback of a channel. Only that channel ends: its client receives an error, its other
+//! channels and other clients are not affected, and the topic can be joined again.
 
 use handclasp::channels::Info;
 use handclasp::{Channel, Context, Endpoint, Join, Mount, Node, Payload, Reply, Router, TerminateReason, Topic};

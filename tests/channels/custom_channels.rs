@@ -1,5 +1,5 @@
-//! What a channel that is written with this crate can do: answer now or later, speak to its client and
-//! to the topic, see a broadcast first, end itself, put its decision off.
+//! Tests of custom channels: immediate and late replies, pushes and broadcasts, intercepted broadcasts, stopping, and
+//! pending joins.
 
 #[path = "../examples/shout.rs"]
 #[allow(dead_code, reason = "its main is not ours")]
@@ -144,7 +144,7 @@ fn the_channel(handed: &Receiver<Handed>) -> ChannelHandle {
 }
 
 #[actix_web::test]
-async fn the_example_is_heard_by_everybody_on_its_topic() {
+async fn the_example_broadcasts_to_all_members_of_its_topic() {
     let node = shout::endpoint(config(&[])).start().unwrap();
     let mut clients = Vec::new();
     for topic in ["shout:a", "shout:a", "shout:b"] {
@@ -266,7 +266,7 @@ async fn a_channel_stops_itself_after_a_last_reply() {
 }
 
 #[actix_web::test]
-async fn a_channels_last_word_reaches_the_others_when_its_connection_dies() {
+async fn a_broadcast_from_terminate_is_delivered_when_the_connection_closes() {
     let (_node, _handed, client, mut other) = two().await;
     drop(client);
     other.expect(&format!(r#"[null,null,"{ROOM}","gone",{{"why":"Disconnected"}}]"#)).await;
@@ -403,7 +403,7 @@ impl Channel for Knot {
 
 /// What waited in the queue of a connection that ended kept the connection in memory, and the other way round.
 #[actix_web::test]
-async fn what_nobody_has_read_goes_with_its_connection() {
+async fn unread_messages_are_dropped_with_their_connection() {
     let witness = Arc::new(());
     let count = witness.clone();
     let router = Router::new().channel("kit:*", move |_| Knot(witness.clone()));
@@ -435,7 +435,7 @@ async fn ok_is_never_said_before_the_registry_has_said_so() {
 }
 
 #[actix_web::test]
-async fn nobody_hears_what_a_channel_says_before_it_is_a_member() {
+async fn broadcasts_of_a_channel_before_it_is_a_member_are_dropped() {
     let (node, handed, mut client, mut other) = two().await;
     let mut third = Client::new(node.address()).await;
     let channel = ask_to_join(&mut third, &handed).await;

@@ -1,4 +1,4 @@
-//! The examples, run by the test kit: each file is a program, and a module here.
+//! Tests of the examples. Each example is a program, and is also a module here.
 
 #[path = "../examples/lookup.rs"]
 #[allow(dead_code, reason = "its main is not ours")]
@@ -43,7 +43,7 @@ async fn typed_parses_and_serialises() {
 }
 
 #[actix_web::test]
-async fn observer_hears_the_lobby_and_sees_who_is_there() {
+async fn observer_receives_the_lobbys_broadcast_and_presence_list() {
     let server = TestServer::new(Mount::new("/socket", channels::builtin::standard(&Config::default())));
     let observed = actix_web::rt::spawn({
         let pubsub = server.pubsub();

@@ -1,4 +1,4 @@
-//! Channels: the built-in ones, and what a channel written with this crate can do.
+//! Tests of the built-in channels, and of custom channels written with this crate.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,5 +1,5 @@
-//! Who may be a peer: first come, the secret that takes over, ids that certify themselves, and nobody
-//! who speaks in another's name.
+//! Tests of the ownership of peer ids: the first client owns an id, its secret takes the id over, a UUIDv8 id needs its
+//! secret, and no client can send under another's id.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -10,7 +10,7 @@ use crate::common::{Client, node, wait_until_empty};
 const ID: &str = "20dd48ca-fdcf-41c9-9a3b-2a1ab2a0f1c4";
 const OTHER: &str = "20dd48ca-fdcf-41c9-9a3b-2a1ab2a0f1c5";
 
-/// A secret of 32 bytes, and the id of version 8 that only its holder may be.
+/// A secret of 32 bytes, and the UUIDv8 id that can be joined only with it.
 fn certified(byte: u8) -> (String, String) {
     let secret = [byte; 32];
     let hash: [u8; 32] = Sha256::digest(secret).into();
@@ -98,7 +98,7 @@ async fn a_name_that_is_no_canonical_uuid_is_refused() {
 }
 
 #[actix_web::test]
-async fn nobody_speaks_in_anothers_name() {
+async fn a_client_cannot_send_under_another_clients_id() {
     let node = node(&[]);
     let (mut a, mut b) = (Client::new(node.address()).await, Client::new(node.address()).await);
     a.join("1", &format!("peer:{ID}"), "{}").await;

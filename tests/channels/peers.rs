@@ -1,5 +1,5 @@
-//! `peer:<uuid>` and `broker:match`: ids are handed out, peers call each other, hear at once when nobody
-//! is there, and are told when somebody comes or goes.
+//! Tests of `peer:<uuid>` and `broker:match`: ids are assigned, peers call each other, calls to absent peers are
+//! answered immediately, and watchers are notified when peers join and leave.
 
 use handclasp::Node;
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ async fn the_broker_hands_out_random_ids() {
 }
 
 #[actix_web::test]
-async fn a_peer_is_told_its_id_and_the_servers_to_use() {
+async fn a_peer_receives_its_id_and_the_ice_servers() {
     let config = common::config(&[r#"peer.ice_servers=[{ urls = "stun:stun.example.com:3478" }]"#]);
     let node = handclasp::Endpoint::new(config).start().unwrap();
     let mut client = Client::new(node.address()).await;
@@ -92,7 +92,7 @@ async fn peers_call_each_other_by_their_ids() {
 }
 
 #[actix_web::test]
-async fn a_call_to_an_absent_peer_is_answered_at_once() {
+async fn a_call_to_an_absent_peer_is_answered_immediately() {
     let node = node(&[]);
     let mut a = peer(&node, A).await;
     a.exchange(&say("connect", &to(B)), &pushed("error_connect", &format!(r#"{{"id":"{B}"}}"#))).await;
@@ -104,7 +104,7 @@ async fn a_call_to_an_absent_peer_is_answered_at_once() {
 }
 
 #[actix_web::test]
-async fn a_signal_that_names_nobody_is_refused() {
+async fn a_signal_without_a_receiver_is_refused() {
     let node = node(&[]);
     let mut a = peer(&node, A).await;
     for payload in ["{}", "[]", "null", r#"{"peer_id":1}"#, r#"{"peer_id":null}"#] {
@@ -119,7 +119,7 @@ async fn a_signal_that_names_nobody_is_refused() {
     a.expect(&refusal("invalid payload")).await;
 }
 
-/// Else the answer could serve to search for ids.
+/// Otherwise the reply could be used to search for ids.
 #[actix_web::test]
 async fn a_peer_that_names_many_absent_peers_is_slowed_down() {
     let node = node(&["limits.not_found_burst=2", "limits.not_found_per_minute=1"]);
@@ -134,7 +134,7 @@ async fn a_peer_that_names_many_absent_peers_is_slowed_down() {
 }
 
 #[actix_web::test]
-async fn a_watcher_is_told_which_peers_come_and_go() {
+async fn a_watcher_is_notified_when_peers_join_and_leave() {
     let node = node(&[]);
     let mut a = peer(&node, A).await;
     a.exchange(&say("watch", &to(B)), &reply("ok", r#"{"online":false}"#)).await;
@@ -153,7 +153,7 @@ async fn a_watcher_is_told_which_peers_come_and_go() {
 }
 
 #[actix_web::test]
-async fn a_peer_that_unwatches_is_told_nothing() {
+async fn a_peer_that_unwatches_receives_no_notification() {
     let node = node(&[]);
     let mut a = peer(&node, A).await;
     let mut other = peer(&node, C).await;
@@ -179,7 +179,7 @@ async fn a_peer_that_unwatches_is_told_nothing() {
 
 /// The request to watch was left without an answer when the next one took it back.
 #[actix_web::test]
-async fn a_watch_that_is_taken_back_at_once_is_answered_all_the_same() {
+async fn a_watch_that_is_cancelled_immediately_is_still_answered() {
     let node = node(&[]);
     let mut a = peer(&node, A).await;
     let ask = |n: u8, event: &str| format!(r#"["1","{n}","peer:{A}","{event}",{}]"#, to(B));

@@ -1,4 +1,4 @@
-//! `room:<name>`: who hears whom, who is on the list and who sees it, and what a client may not say.
+//! Tests of `room:<name>`: which members receive a message, the presence list, and refused messages.
 
 use handclasp::testing::{TestClient, TestServer};
 use handclasp::{Mount, Payload, RegistryStats, channels};
@@ -20,7 +20,7 @@ async fn member(server: &TestServer, params: Value) -> TestClient {
     client
 }
 
-/// Says `event` to the room and returns the answer's status and response.
+/// Sends `event` to the room, and returns the status and response of the reply.
 async fn ask(client: &mut TestClient, event: &str, payload: impl Into<Payload>) -> (String, Value) {
     let push = client.push("room:a", event, payload).await;
     let (status, response) = client.reply(push).await;
@@ -48,7 +48,7 @@ async fn is_empty(server: &TestServer) {
     wait_until("an empty registry", stats).await;
 }
 
-/// The metas of a list or of one half of a diff, without the marks of their rows.
+/// The metas of a presence list or of one half of a diff, without their `phx_ref`s.
 fn metas(list: &Value) -> Vec<Value> {
     let entries = list.as_object().unwrap().values().flat_map(|entry| entry["metas"].as_array().unwrap());
     let mut metas: Vec<Value> = entries.cloned().collect();
@@ -61,7 +61,7 @@ fn metas(list: &Value) -> Vec<Value> {
 }
 
 #[actix_web::test]
-async fn everybody_else_hears_what_one_says() {
+async fn a_message_reaches_all_other_members() {
     let server = server(&[]);
     let (mut one, mut other) = (member(&server, json!({})).await, member(&server, json!({})).await);
     let mut stranger = server.connect().await;

@@ -1,4 +1,5 @@
-//! What the server's own code can do: hear a topic and read its presence list; and rows that come and go after a join.
+//! Tests of server code that subscribes to a topic and reads its presence list, and of presence entries that are added
+//! and removed after a join.
 
 use handclasp::channels::Info;
 use handclasp::message::PresenceUpdate;
@@ -29,7 +30,7 @@ async fn is_empty(server: &TestServer) {
 }
 
 #[actix_web::test]
-async fn a_subscription_hears_all_that_is_broadcast_until_it_is_dropped() {
+async fn a_subscription_receives_all_broadcasts_until_it_is_dropped() {
     let server = standard(&[]);
     let pubsub = server.pubsub();
     let (mut news, mut others) =
@@ -51,7 +52,7 @@ async fn a_subscription_hears_all_that_is_broadcast_until_it_is_dropped() {
 }
 
 #[actix_web::test]
-async fn a_subscriber_that_falls_behind_loses_its_stream_and_nobody_waits() {
+async fn the_stream_of_a_slow_subscriber_ends_and_delays_no_other_member() {
     let server = standard(&["limits.queue_bytes=1024"]);
     let pubsub = server.pubsub();
     let (mut slow, mut quick) =

@@ -1,5 +1,5 @@
-//! The relay for Socket.IO that every node has: who hears what, how much one client may have, and clients that mean
-//! harm to it.
+//! Tests of the built-in Socket.IO relay: which clients receive a message, the limits of one client, and hostile
+//! clients.
 
 use handclasp::{Channel, Context, Endpoint, Mount, Node, Payload, Reply, Router};
 
@@ -8,7 +8,7 @@ use crate::common::{self, Client, config, get, node, wait_until_empty};
 const PATH: &str = "/socket.io/?EIO=4&transport=websocket";
 const END: (&str, &str) = ("40/end", r#"44/end,{"message":"Invalid namespace"}"#);
 
-/// A client that has connected to `/`, and its id there.
+/// A client that has connected to `/`, and its sid.
 async fn connect(node: &Node) -> (Client, String) {
     let mut client = Client::open(node.address(), PATH, &[]).await;
     client.receive().await;

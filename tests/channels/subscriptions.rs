@@ -1,4 +1,4 @@
-//! A channel may have its client hear topics besides its own, and be found by a name of its own.
+//! Tests of subscriptions: a channel subscribes its client to other topics, and to a name of its own.
 
 use handclasp::{Channel, Context, Endpoint, Mount, Node, Payload, Reply, Router, Topic};
 

@@ -1,5 +1,5 @@
-//! The test kit itself: what it sends and receives, that its clients are real ones with real limits, and that a
-//! failed assertion says what has come instead.
+//! Tests of the test kit itself: what it sends and receives, the limits of its clients, and the messages of failed
+//! assertions.
 
 use std::panic::AssertUnwindSafe;
 
