@@ -26,7 +26,7 @@ impl Gates {
         self.0.lock().unwrap().remove(name).unwrap().send(with).unwrap();
     }
 
-    /// Waits until nobody waits for it any more.
+    /// Waits until the future that waits for the gate is dropped.
     async fn is_dropped(&self, name: &str) {
         wait_until(name, || async { self.0.lock().unwrap().get(name).is_some_and(Sender::is_closed) }).await;
     }
@@ -86,7 +86,7 @@ async fn start(sets: &[&str]) -> (Node, Gates, Client) {
     (node, gates, client)
 }
 
-fn say(reference: u8, topic: &str, event: &str) -> String {
+fn push(reference: u8, topic: &str, event: &str) -> String {
     format!(r#"["1","{reference}","slow:{topic}","{event}",{{}}]"#)
 }
 
@@ -100,9 +100,9 @@ async fn what_follows_an_awaited_request_waits_for_its_answer_and_nothing_else_d
     client.join("1", "slow:a", "{}").await;
     client.join("1", "slow:b", "{}").await;
     for (reference, event) in [(2, "first"), (3, "now"), (4, "second"), (5, "now")] {
-        client.send(&say(reference, "a", event)).await;
+        client.send(&push(reference, "a", event)).await;
     }
-    client.exchange(&say(6, "b", "now"), &reply(6, "b", "ok", "{}")).await;
+    client.exchange(&push(6, "b", "now"), &reply(6, "b", "ok", "{}")).await;
     node.pubsub().broadcast(&Topic::parse("slow:a").unwrap(), "news", &1);
     client.expect(r#"[null,null,"slow:a","news",1]"#).await;
     client.expect_nothing().await;
@@ -119,8 +119,8 @@ async fn what_follows_an_awaited_request_waits_for_its_answer_and_nothing_else_d
 async fn an_answer_may_await_once_more() {
     let (_node, gates, mut client) = start(&[]).await;
     client.join("1", "slow:a", "{}").await;
-    client.send(&say(2, "a", "twice")).await;
-    client.send(&say(3, "a", "now")).await;
+    client.send(&push(2, "a", "twice")).await;
+    client.send(&push(3, "a", "now")).await;
     gates.open("first", "one").await;
     client.expect_nothing().await;
     gates.open("second", "two").await;
@@ -132,9 +132,9 @@ async fn an_answer_may_await_once_more() {
 async fn what_waits_for_an_answer_is_bounded_in_bytes() {
     let (_node, gates, mut client) = start(&["limits.queue_bytes=1024"]).await;
     client.join("1", "slow:a", "{}").await;
-    client.send(&say(2, "a", "first")).await;
+    client.send(&push(2, "a", "first")).await;
     for _ in 0..40 {
-        client.send(&say(3, "a", "now")).await;
+        client.send(&push(3, "a", "now")).await;
     }
     client.expect(&reply(3, "a", "error", r#"{"reason":"overloaded"}"#)).await;
     client.receive_until("overloaded").await;
@@ -148,7 +148,7 @@ async fn a_leave_waits_for_the_answer_before_it() {
     let (node, gates, mut client) = start(&[]).await;
     client.join("1", "slow:a", "{}").await;
     for (reference, event) in [(2, "first"), (3, "phx_leave"), (4, "now")] {
-        client.send(&say(reference, "a", event)).await;
+        client.send(&push(reference, "a", event)).await;
     }
     client.expect_nothing().await;
     gates.open("first", "one").await;
@@ -163,15 +163,15 @@ async fn a_leave_waits_for_the_answer_before_it() {
 async fn what_waited_for_an_answer_is_refused_when_the_channel_ends() {
     let (node, gates, mut client) = start(&[]).await;
     client.join("1", "slow:a", "{}").await;
-    client.send(&say(2, "a", "stop")).await;
-    client.send(&say(3, "a", "now")).await;
+    client.send(&push(2, "a", "stop")).await;
+    client.send(&push(3, "a", "now")).await;
     gates.open("stop", "").await;
     client.expect(&reply(2, "a", "ok", "{}")).await;
     client.expect(r#"["1","1","slow:a","phx_close",{}]"#).await;
     assert!(client.receive().await.contains("unmatched topic"));
     client.join("1", "slow:a", "{}").await;
-    client.send(&say(2, "a", "first")).await;
-    client.send(&say(3, "a", "now")).await;
+    client.send(&push(2, "a", "first")).await;
+    client.send(&push(3, "a", "now")).await;
     client.send(r#"["9","9","slow:a","phx_join",{}]"#).await;
     assert!(client.receive().await.contains("unmatched topic"));
     client.receive_until("phx_close").await;
@@ -184,8 +184,8 @@ async fn what_waited_for_an_answer_is_refused_when_the_channel_ends() {
 async fn a_spawned_task_holds_nothing_up() {
     let (_node, gates, mut client) = start(&[]).await;
     client.join("1", "slow:a", "{}").await;
-    client.send(&say(2, "a", "spawn")).await;
-    client.exchange(&say(3, "a", "now"), &reply(3, "a", "ok", "{}")).await;
+    client.send(&push(2, "a", "spawn")).await;
+    client.exchange(&push(3, "a", "now"), &reply(3, "a", "ok", "{}")).await;
     gates.open("spawn", "done").await;
     client.expect(r#"["1",null,"slow:a","spawned","done"]"#).await;
     client.expect(&reply(2, "a", "ok", "null")).await; // the callback handles no request
@@ -196,7 +196,7 @@ async fn a_join_is_decided_by_a_future() {
     let (node, gates, mut client) = start(&[]).await;
     let join = r#"["1","1","slow:a","phx_join",{"later":1}]"#;
     client.send(join).await;
-    client.send(&say(2, "a", "now")).await;
+    client.send(&push(2, "a", "now")).await;
     client.expect_nothing().await;
     gates.open("join", "ok").await;
     client.expect(&reply(1, "a", "ok", r#"["welcome"]"#)).await;
@@ -212,17 +212,17 @@ async fn tasks_end_with_their_channel_and_with_their_connection() {
     let (node, gates, mut client) = start(&["limits.tasks_per_socket=2"]).await;
     client.join("1", "slow:a", "{}").await;
     client.join("1", "slow:b", "{}").await;
-    client.send(&say(2, "a", "spawn 1")).await;
-    client.send(&say(3, "b", "spawn 2")).await;
+    client.send(&push(2, "a", "spawn 1")).await;
+    client.send(&push(3, "b", "spawn 2")).await;
     let full = r#"{"reason":"too many tasks"}"#;
-    client.exchange(&say(4, "b", "spawn 3"), &reply(4, "b", "error", full)).await;
-    client.exchange(&say(5, "b", "first"), &reply(5, "b", "error", full)).await;
+    client.exchange(&push(4, "b", "spawn 3"), &reply(4, "b", "error", full)).await;
+    client.exchange(&push(5, "b", "first"), &reply(5, "b", "error", full)).await;
     client.exchange(r#"["1","6","slow:c","phx_join",{"later":1}]"#, &reply(6, "c", "error", full)).await;
-    client.send(&say(7, "a", "phx_leave")).await;
+    client.send(&push(7, "a", "phx_leave")).await;
     client.receive_until("phx_close").await;
     gates.is_dropped("spawn 1").await;
     gates.is_dropped("terminate").await;
-    client.send(&say(8, "b", "spawn 4")).await;
+    client.send(&push(8, "b", "spawn 4")).await;
     client.expect_nothing().await;
     drop(client);
     gates.is_dropped("spawn 2").await;
@@ -236,10 +236,10 @@ async fn a_future_that_panics_and_a_callback_of_another_channel_cost_their_chann
     client.join("1", "slow:b", "{}").await;
     for (event, crashes) in [("panic", 1), ("wrong", 2)] {
         client.join("1", "slow:a", "{}").await;
-        client.exchange(&say(2, "a", event), r#"["1","1","slow:a","phx_error",{"reason":"channel_crash"}]"#).await;
+        client.exchange(&push(2, "a", event), r#"["1","1","slow:a","phx_error",{"reason":"channel_crash"}]"#).await;
         assert_eq!(node.pubsub().metrics().channel_crashes.get(), crashes);
     }
-    client.exchange(&say(2, "b", "now"), &reply(2, "b", "ok", "{}")).await;
+    client.exchange(&push(2, "b", "now"), &reply(2, "b", "ok", "{}")).await;
 }
 
 /// Long-polling clients have the same sessions.
@@ -248,7 +248,7 @@ async fn a_long_polling_client_receives_an_awaited_reply() {
     let (node, gates, _client) = start(&[]).await;
     let mut poller = LongPollClient::open(node.address(), "/socket", "2.0.0", &[]).await;
     poller.join("slow:a").await;
-    poller.send(&say(2, "a", "first")).await;
+    poller.send(&push(2, "a", "first")).await;
     gates.open("first", "one").await;
     assert!(poller.receive_text().await.contains(r#""one""#));
 }

@@ -72,7 +72,7 @@ impl Drop for Crash {
     }
 }
 
-/// A client that is on `crash:well` and hears the others there, and one on whose account things crash.
+/// A client that has joined `crash:well` and receives its broadcasts, and a client whose channels crash.
 async fn start() -> (Node, Client, Client) {
     let mount = Mount::new("/socket", Router::new().channel("crash:*", Crash::new));
     let node = Endpoint::new(config(&[])).mount(mount).start().unwrap();
@@ -134,7 +134,7 @@ async fn right_after_the_join() {
 }
 
 #[actix_web::test]
-async fn over_what_its_client_says() {
+async fn on_a_push_of_its_client() {
     for (place, event) in [("handle_in", "x"), ("handle_info", "info"), ("handle_out", "all")] {
         let (node, mut client, other) = start().await;
         client.join("5", &format!("crash:{place}"), "{}").await;
@@ -149,7 +149,7 @@ async fn over_what_its_client_says() {
 }
 
 #[actix_web::test]
-async fn over_what_another_member_says() {
+async fn on_a_broadcast_of_another_member() {
     let (place, topic) = ("handle_out", "crash:handle_out");
     let (node, mut client, mut other) = start().await;
     client.join("5", topic, "{}").await;
@@ -196,9 +196,9 @@ async fn while_it_is_dropped() {
     the_rest_is_well(node, client, other, "drop", 0).await;
 }
 
-/// The others still hear the last word of a channel that has one, and every table forgets the connection.
+/// Other members still receive the broadcast of a channel's `terminate`, and every table forgets the connection.
 #[actix_web::test]
-async fn while_its_connection_dies() {
+async fn while_its_connection_closes() {
     let (node, mut client, mut other) = start().await;
     client.join("5", "crash:terminate", "{}").await;
     client.join("6", "crash:drop", "{}").await;

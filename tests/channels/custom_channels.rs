@@ -28,7 +28,7 @@ struct Kit {
     kept: Option<RequestRef>,
 }
 
-/// To the channel: answer what you kept.
+/// Makes the channel reply to the request that it kept.
 struct Answer;
 
 /// To the channel: this is how to decide.
@@ -114,7 +114,7 @@ async fn member(node: &Node) -> Client {
     client
 }
 
-/// Who asks and who else is there.
+/// The client that sends, and another member.
 async fn two() -> (Node, Receiver<Handed>, Client, Client) {
     let (node, handed) = start();
     let (one, other) = (member(&node).await, member(&node).await);
@@ -182,7 +182,7 @@ async fn a_request_is_answered_later() {
 }
 
 #[actix_web::test]
-async fn an_answer_that_comes_after_the_end_is_not_heard() {
+async fn a_reply_after_the_channel_ended_is_not_sent() {
     let (_node, handed, mut client, _other) = two().await;
     client.send(&say("elsewhere")).await;
     client.send(&say("elsewhere")).await;
@@ -203,7 +203,7 @@ async fn an_answer_that_comes_after_the_end_is_not_heard() {
 }
 
 #[actix_web::test]
-async fn a_push_is_heard_by_its_own_client_alone() {
+async fn a_push_reaches_only_the_channels_own_client() {
     let (_node, handed, mut client, mut other) = two().await;
     client.exchange(&say("push"), &format!(r#"["1",null,"{ROOM}","pushed",{{"a":1}}]"#)).await;
     client.expect(&reply("ok", "{}")).await;
@@ -217,7 +217,7 @@ async fn a_push_is_heard_by_its_own_client_alone() {
 }
 
 #[actix_web::test]
-async fn a_broadcast_is_heard_by_all_or_by_all_others() {
+async fn a_broadcast_reaches_all_members_or_all_others() {
     let (_node, _handed, mut client, mut other) = two().await;
     let told = |event| format!(r#"[null,null,"{ROOM}","{event}",{{"a":1}}]"#);
     client.exchange(&say("all"), &told("all")).await;
@@ -229,7 +229,7 @@ async fn a_broadcast_is_heard_by_all_or_by_all_others() {
 }
 
 #[actix_web::test]
-async fn a_broadcast_to_another_topic_is_heard_there_alone() {
+async fn a_broadcast_on_another_topic_reaches_only_its_members() {
     let (_node, _handed, mut client, mut other) = two().await;
     other.join("9", "kit:abroad", "{}").await;
     client.exchange(&say("abroad"), &reply("ok", "{}")).await;

@@ -16,7 +16,7 @@ async fn peer(node: &Node, id: &str) -> Client {
     client
 }
 
-/// A says something to its own channel.
+/// A push of the client A on its own topic.
 fn say(event: &str, payload: &str) -> String {
     format!(r#"["1","2","peer:{A}","{event}",{payload}]"#)
 }
@@ -164,7 +164,7 @@ async fn a_peer_that_unwatches_receives_no_notification() {
     a.exchange(&say("unwatch", &to(B)), &reply("ok", "{}")).await;
     assert_eq!(node.pubsub().stats().await.watches, 1);
     let b = peer(&node, B).await;
-    // that the other has heard of it means that all have
+    // once the other client has received it, all have
     other.receive_until("peer_up").await;
     a.expect_nothing().await;
     a.exchange(&say("watch", &to(B)), &reply("ok", r#"{"online":true}"#)).await;

@@ -120,7 +120,7 @@ async fn a_row_stands_under_the_peers_id_if_there_is_one() {
     peer.join(&format!("peer:{ID}"), json!({})).await;
     peer.join("room:a", json!({ "meta": {} })).await;
     let mut other = member(&server, json!({ "meta": {} })).await;
-    // whether a row is in the list or in the change right after it depends on when changes were told
+    // an entry is in the list, or in the diff right after it, depending on when the last diff was sent
     let mut keys: Vec<String> = state(&mut other).await.as_object().unwrap().keys().cloned().collect();
     while keys.len() < 2 {
         keys.extend(diff(&mut other).await["joins"].as_object().unwrap().keys().cloned());

@@ -76,9 +76,9 @@ async fn a_full_topic_refuses_a_subscriber() {
     is_empty(&server).await;
 }
 
-/// It would else be told that its signal was delivered.
+/// Otherwise the sender would learn that its signal was delivered.
 #[actix_web::test]
-async fn a_subscriber_is_not_the_peer_whose_topic_it_hears() {
+async fn a_subscriber_is_not_the_peer_whose_topic_it_subscribes_to() {
     let server = standard(&[]);
     let mut tap = server.pubsub().subscribe(&topic(&format!("peer:{OTHER}"))).await.unwrap();
     let (mine, offer) = (format!("peer:{PEER}"), json!({ "peer_id": OTHER }));
@@ -94,7 +94,7 @@ async fn a_subscriber_is_not_the_peer_whose_topic_it_hears() {
     assert_eq!(tap.next().await.unwrap().payload, json!({ "peer_id": PEER }).into());
 }
 
-/// Is listed when its client says so.
+/// Adds its client to the presence list when the client asks for it.
 struct Listed;
 
 impl Channel for Listed {

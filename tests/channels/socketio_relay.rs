@@ -18,7 +18,7 @@ async fn connect(node: &Node) -> (Client, String) {
     (client, sid)
 }
 
-async fn hears_nothing(client: &mut Client) {
+async fn expect_nothing(client: &mut Client) {
     client.exchange(END.0, END.1).await;
 }
 
@@ -29,12 +29,12 @@ async fn a_message_goes_to_all_others_or_to_those_in_the_same_rooms() {
     a.send(r#"421["message","x",{"n":1.50}]"#).await;
     b.expect(r#"42["message","x",{"n":1.50}]"#).await;
     c.expect(r#"42["message","x",{"n":1.50}]"#).await;
-    hears_nothing(&mut a).await;
+    expect_nothing(&mut a).await;
     a.exchange(r#"422["join",{"room":"one"}]"#, "432[{}]").await;
     b.exchange(r#"422["join","one"]"#, "432[{}]").await;
     a.send(r#"42["message","in one"]"#).await;
     b.expect(r#"42["message","in one"]"#).await;
-    // a second room is told as well, each on its own
+    // members of a second room receive it too, once per room
     c.exchange(r#"422["join","two"]"#, "432[{}]").await;
     a.exchange(r#"423["join","two"]"#, "433[{}]").await;
     a.send(r#"42["message","in both"]"#).await;
@@ -43,10 +43,10 @@ async fn a_message_goes_to_all_others_or_to_those_in_the_same_rooms() {
     b.exchange(r#"424["leave","one"]"#, "434[{}]").await;
     a.send("41").await;
     c.expect(r#"42["user disconnected"]"#).await;
-    hears_nothing(&mut b).await;
+    expect_nothing(&mut b).await;
     b.send(r#"42["message","to all"]"#).await;
     c.expect(r#"42["message","to all"]"#).await;
-    hears_nothing(&mut a).await;
+    expect_nothing(&mut a).await;
     drop((a, b, c));
     wait_until_empty(&node).await;
 }
@@ -89,7 +89,7 @@ async fn a_signal_reaches_a_client_by_its_id_alone() {
     c.exchange(&format!("40/#sid:{you}"), &format!(r#"44/#sid:{you},{{"message":"Invalid namespace"}}"#)).await;
     a.exchange(&format!(r#"425["signal",{{"to":"{you}"}}]"#), "435[{}]").await;
     b.expect(&format!(r#"42["signal",{{"from":"{me}"}}]"#)).await;
-    hears_nothing(&mut c).await;
+    expect_nothing(&mut c).await;
 }
 
 #[actix_web::test]
@@ -198,7 +198,7 @@ async fn the_client_script_is_missing_in_words_that_help() {
 
 /// Its acknowledgement came before the registry knew: what was said right after it was lost.
 #[actix_web::test]
-async fn what_is_said_right_after_the_acknowledgement_is_heard() {
+async fn a_message_right_after_the_acknowledgement_arrives() {
     let node = node(&["server.workers=2", "limits.joins_per_socket=1000", "limits.messages_burst=10000"]);
     let ((mut a, _), (mut b, _)) = (connect(&node).await, connect(&node).await);
     for n in 0..100 {

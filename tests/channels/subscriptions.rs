@@ -6,7 +6,7 @@ use crate::common::{Client, config, wait_until, wait_until_empty};
 
 const HALL: &str = "hall:all";
 
-/// `enter` and `quit` a room, `say` to it or `ask` somebody by name.
+/// `enter` and `quit` a room, `say` something to it, or `ask` one client by its name.
 struct Hall;
 
 #[derive(serde::Deserialize)]
