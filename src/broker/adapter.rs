@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 
-use crate::message::{DeliveryStatus, Event, Payload, PresenceEntry, Proof};
+use crate::message::{Broadcast, DeliveryStatus, Event, Payload, PresenceEntry, Proof};
 use crate::topic::Topic;
 
 /// A result that may need a network round trip.
@@ -61,6 +61,12 @@ pub enum Packet {
     },
     /// A node requests the presence entries of all other nodes.
     PresenceWanted,
+}
+
+impl From<&Broadcast> for Packet {
+    fn from(broadcast: &Broadcast) -> Self {
+        Self::Broadcast { event: broadcast.event.clone(), payload: broadcast.payload.clone() }
+    }
 }
 
 /// What an adapter may call on its own node, for the other nodes. No method waits for a client.

@@ -142,9 +142,9 @@ impl Pubsub {
 
     /// Delivers a broadcast to the topic's members, except one connection, and then to the other nodes.
     pub(crate) fn publish(&self, delivery: &Arc<Delivery>, except: Option<&Arc<Connection>>, now: Instant) {
-        let Broadcast { topic, event, payload } = &delivery.broadcast;
-        self.0.local.deliver(topic, delivery, except, now);
-        self.0.adapter.publish(topic, Packet::Broadcast { event: event.clone(), payload: payload.clone() });
+        let broadcast = &delivery.broadcast;
+        self.0.local.deliver(&broadcast.topic, delivery, except, now);
+        self.0.adapter.publish(&broadcast.topic, broadcast.into());
     }
 
     /// Sends a signal to the owner of a name. Returns the delivery status if it is known immediately. Otherwise `from`
@@ -159,9 +159,7 @@ impl Pubsub {
         if let Some(status) = self.0.local.deliver(&signal.to, delivery, None, now) {
             return Some((signal, status));
         }
-        let Broadcast { event, payload, .. } = &delivery.broadcast;
-        let packet = Packet::Broadcast { event: event.clone(), payload: payload.clone() };
-        let mut answer = self.0.adapter.deliver(&signal.to, packet);
+        let mut answer = self.0.adapter.deliver(&signal.to, (&delivery.broadcast).into());
         if let Some(status) = (&mut answer).now_or_never() {
             return Some((signal, status));
         }

@@ -16,7 +16,7 @@ use crate::config::schema::HeldSignals as Options;
 use crate::connections::connection::{Connection, Member};
 use crate::connections::envelope::SocketEvent;
 use crate::connections::ip_limits::network;
-use crate::message::{Broadcast, DeliveryStatus, JoinId, Signal};
+use crate::message::{DeliveryStatus, JoinId, Signal};
 use crate::protocol::Delivery;
 use crate::topic::Topic;
 
@@ -158,8 +158,7 @@ impl HeldSignal {
     }
 
     pub(super) fn packet(&self) -> Packet {
-        let Broadcast { event, payload, .. } = &self.delivery.broadcast;
-        Packet::Broadcast { event: event.clone(), payload: payload.clone() }
+        (&self.delivery.broadcast).into()
     }
 
     /// Delivers it to the client that has taken the name, and reports the result to the sender.
