@@ -148,6 +148,11 @@ impl JoinId {
     pub(crate) const SOCKET: Self = Self(0);
     /// A subscription of server code, which has no socket.
     pub(crate) const SERVER: Self = Self(u32::MAX);
+
+    /// Whether a client's socket is the member. A subscription of server code never owns a name.
+    pub(crate) fn is_client(self) -> bool {
+        self != Self::SERVER
+    }
 }
 
 /// The id of one task of one socket. A socket never reuses an id.

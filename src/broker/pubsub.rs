@@ -26,7 +26,7 @@ use crate::config::schema::Config;
 use crate::connections::connection::{Connection, ConnectionId, Member, MemberId};
 use crate::connections::envelope::SocketEvent;
 use crate::connections::mailbox::PushError;
-use crate::message::{Broadcast, DeliveryStatus, Event, JoinId, Payload, PresenceList, Proof, Signal};
+use crate::message::{Broadcast, DeliveryStatus, Event, Payload, PresenceList, Proof, Signal};
 use crate::metrics::families::Metrics;
 use crate::protocol::Delivery;
 use crate::topic::{Realm, Topic};
@@ -235,8 +235,8 @@ impl LocalDelivery {
         let is_recipient = |member: &&Member| except.is_none_or(|except| !Arc::ptr_eq(except, &member.connection));
         for member in members.iter().filter(is_recipient) {
             let result = member.connection.deliver(member.join, delivery, now);
-            if member.join == JoinId::SERVER {
-                continue; // a subscription of the server's own code does not own the name
+            if !member.join.is_client() {
+                continue;
             }
             has_client = true;
             match result {

@@ -16,7 +16,7 @@ use crate::config::schema::HeldSignals as Options;
 use crate::connections::connection::{Connection, Member};
 use crate::connections::envelope::SocketEvent;
 use crate::connections::ip_limits::network;
-use crate::message::{DeliveryStatus, JoinId, Signal};
+use crate::message::{DeliveryStatus, Signal};
 use crate::protocol::Delivery;
 use crate::topic::Topic;
 
@@ -165,7 +165,7 @@ impl HeldSignal {
     pub(super) fn deliver(self, members: &[Member]) {
         let now = Instant::now();
         let deliver = |member: &&Member| member.connection.deliver(member.join, &self.delivery, now).is_ok();
-        let delivered = members.iter().filter(deliver).filter(|member| member.join != JoinId::SERVER).count() > 0;
+        let delivered = members.iter().filter(deliver).filter(|member| member.join.is_client()).count() > 0;
         self.settle(if delivered { DeliveryStatus::Delivered } else { DeliveryStatus::Overloaded });
     }
 

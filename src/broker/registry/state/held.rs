@@ -8,7 +8,7 @@ use super::State;
 use crate::broker::registry::command::Subscribe;
 use crate::broker::registry::held_signals::HeldSignal;
 use crate::broker::topic_table::Members;
-use crate::message::{DeliveryStatus, JoinId};
+use crate::message::DeliveryStatus;
 use crate::refusal::DropReason;
 use crate::topic::Topic;
 
@@ -18,7 +18,7 @@ impl State {
         let name = signal.name().clone();
         // a client may have taken the name since the sender looked it up
         let members = self.table.members(name.key());
-        let has_client = |members: &Members| members.iter().any(|member| member.join != JoinId::SERVER);
+        let has_client = |members: &Members| members.iter().any(|member| member.join.is_client());
         if let Some(members) = members.filter(has_client) {
             return signal.deliver(&members);
         }
@@ -57,7 +57,7 @@ impl State {
 
     /// Delivers the signals held for a name to the client of this node that has just taken it.
     pub(super) fn deliver_held(&mut self, command: &Subscribe) {
-        if !self.held.has(&command.topic) || command.join == JoinId::SERVER {
+        if !self.held.has(&command.topic) || !command.join.is_client() {
             return;
         }
         let was_interested = self.is_interested(&command.topic);
