@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 
 use crate::broker::pubsub::Pubsub;
 use crate::broker::registry::command::Subscribe;
@@ -72,7 +72,7 @@ impl Subscription {
         let mut subscription = Self { connection: connection.clone(), mailbox, pubsub: pubsub.clone() };
         let (join, membership) = (JoinId::SERVER, Membership::default());
         pubsub.add_member(Subscribe { connection, join, topic: topic.clone(), membership, replaces: None }, permit);
-        match subscription.next_envelope().await {
+        match subscription.mailbox.next().await {
             Some(Envelope::SocketEvent(event)) if matches!(*event, SocketEvent::Refused(..)) => {
                 Err(SubscribeError::TopicFull)
             }
@@ -83,11 +83,7 @@ impl Subscription {
 
     /// The next broadcast. `None` once the queue was full.
     pub async fn next(&mut self) -> Option<Broadcast> {
-        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
-    }
-
-    async fn next_envelope(&mut self) -> Option<Envelope> {
-        std::future::poll_fn(|cx| Pin::new(&mut self.mailbox).poll_next(cx)).await
+        StreamExt::next(self).await
     }
 }
 
@@ -96,7 +92,7 @@ impl Stream for Subscription {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Broadcast>> {
         loop {
-            match Pin::new(&mut self.mailbox).poll_next(cx) {
+            match self.mailbox.poll_next_unpin(cx) {
                 Poll::Ready(Some(Envelope::Delivery(_, delivery))) => {
                     return Poll::Ready(Some(delivery.broadcast.clone()));
                 }
