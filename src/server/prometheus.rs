@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use prometheus::core::{Collector, Desc};
+use prometheus::core::{Atomic, Collector, Desc, GenericGauge};
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, IntCounter, IntGauge, Opts, Registry, TextEncoder};
@@ -94,17 +94,17 @@ impl NodeGauges {
         build.set(1);
         register(&registry, build);
         Self {
-            ready: integer_gauge(&registry, "ready", "1 if the node accepts clients, 0 during a drain."),
-            queue_connections: integer_gauge(&registry, "queue_connections", "Connections with queued messages."),
-            queue_messages: integer_gauge(&registry, "queue_messages", "Messages in the queues of all connections."),
-            queue_bytes: integer_gauge(
+            ready: gauge(&registry, "ready", "1 if the node accepts clients, 0 during a drain."),
+            queue_connections: gauge(&registry, "queue_connections", "Connections with queued messages."),
+            queue_messages: gauge(&registry, "queue_messages", "Messages in the queues of all connections."),
+            queue_bytes: gauge(
                 &registry,
                 "queue_bytes",
                 "Size of the queues of all connections, counted like limits.queue_bytes.",
             ),
-            queue_max_bytes: integer_gauge(&registry, "queue_max_bytes", "Size of the largest queue."),
-            queue_age: float_gauge(&registry, "queue_oldest_seconds", "Age of the oldest queued message."),
-            registry_queue_bytes: integer_gauge(
+            queue_max_bytes: gauge(&registry, "queue_max_bytes", "Size of the largest queue."),
+            queue_age: gauge(&registry, "queue_oldest_seconds", "Age of the oldest queued message."),
+            registry_queue_bytes: gauge(
                 &registry,
                 "registry_queue_bytes",
                 "Size of the registry's command queue, counted like limits.registry_queue_bytes.",
@@ -141,13 +141,13 @@ impl RegistryGauges {
     fn new() -> Self {
         let registry = Registry::new();
         Self {
-            topics: integer_gauge(&registry, "topics", "Topics with members on this node."),
-            members: integer_gauge(&registry, "members", "Memberships of topics."),
-            names: integer_gauge(&registry, "names", "Names owned by one client, such as peer ids."),
-            watches: integer_gauge(&registry, "watches", "Watches of topics."),
-            presence_entries: integer_gauge(&registry, "presence_entries", "Presence entries."),
-            held: integer_gauge(&registry, "held_signals", "Signals held for absent peers."),
-            held_bytes: integer_gauge(&registry, "held_bytes", "Size of the held signals."),
+            topics: gauge(&registry, "topics", "Topics with members on this node."),
+            members: gauge(&registry, "members", "Memberships of topics."),
+            names: gauge(&registry, "names", "Names owned by one client, such as peer ids."),
+            watches: gauge(&registry, "watches", "Watches of topics."),
+            presence_entries: gauge(&registry, "presence_entries", "Presence entries."),
+            held: gauge(&registry, "held_signals", "Signals held for absent peers."),
+            held_bytes: gauge(&registry, "held_bytes", "Size of the held signals."),
             registry,
         }
     }
@@ -165,14 +165,9 @@ impl RegistryGauges {
     }
 }
 
-fn integer_gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
-    let gauge = IntGauge::with_opts(Opts::new(name, help).namespace(NAMESPACE)).expect(VALID);
-    register(registry, gauge.clone());
-    gauge
-}
-
-fn float_gauge(registry: &Registry, name: &str, help: &str) -> Gauge {
-    let gauge = Gauge::with_opts(Opts::new(name, help).namespace(NAMESPACE)).expect(VALID);
+/// A registered gauge: an [`IntGauge`] or a [`Gauge`].
+fn gauge<P: Atomic + 'static>(registry: &Registry, name: &str, help: &str) -> GenericGauge<P> {
+    let gauge = GenericGauge::with_opts(Opts::new(name, help).namespace(NAMESPACE)).expect(VALID);
     register(registry, gauge.clone());
     gauge
 }
