@@ -7,7 +7,7 @@ mod held;
 mod names;
 
 use std::collections::HashMap;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -226,15 +226,11 @@ impl State {
         }
         self.sync_interest(&topic, was_interested);
         let is_here = self.table.count(topic.key()) > 0;
-        let answer = self.adapter.whereis(&topic);
-        let notify = move |online| {
+        let answer = if is_here { Box::pin(ready(true)) } else { self.adapter.whereis(&topic) };
+        self.wait(answer, move |_, online| {
             let status = Box::new(OnlineStatus { topic, online });
             let _ = member.connection.send_event(SocketEvent::Info(member.join, status));
-        };
-        if is_here {
-            return notify(true);
-        }
-        self.wait(answer, move |_, online| notify(online));
+        });
     }
 
     fn unwatch(&mut self, topic: &Topic, id: MemberId) {
