@@ -1,4 +1,4 @@
-//! A client of a test: what it asks for, and what it expects to receive.
+//! A client in a test: it sends requests, and asserts which messages it receives.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,19 +17,19 @@ use crate::transports::longpoll::handle::{Fetched, LongPollHandle, Via};
 /// How long an assertion waits.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A request of a client, to be answered: what [`TestClient::push`] returns.
+/// A request that [`TestClient::push`] has sent. The reply is found by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushRef(String);
 
-/// One client of a [`TestServer`](crate::testing::TestServer). Dropping it ends its connection soon after;
-/// [`disconnect`](Self::disconnect) waits for that.
+/// One client of a [`TestServer`](crate::testing::TestServer). Dropping it closes its connection soon after.
+/// [`disconnect`](Self::disconnect) waits until the connection is closed.
 ///
-/// An assertion takes the first message that fits, wherever it stands among those that have come, and leaves the
-/// others. Payloads are compared as JSON values, or as bytes.
+/// An assertion removes the first received message that matches, and leaves the others for later assertions. Payloads
+/// are compared as JSON values, or as bytes.
 pub struct TestClient {
     session: LongPollHandle,
     last_ref: u32,
-    /// By topic.
+    /// The `join_ref` of the latest join of each topic.
     join_refs: HashMap<String, String>,
     received: Vec<Received>,
 }
@@ -39,12 +39,12 @@ impl TestClient {
         Self { session, last_ref: 0, join_refs: HashMap::new(), received: Vec::new() }
     }
 
-    // ---- what a client does
+    // ---- requests
 
-    /// Joins `topic`, and returns what the channel answers.
+    /// Joins `topic`. Returns the payload of the reply.
     ///
     /// # Panics
-    /// When the join is refused; [`try_join`](Self::try_join) expects that it may be.
+    /// When the join is refused. Use [`try_join`](Self::try_join) if that is expected.
     #[track_caller]
     pub fn join(&mut self, topic: &str, params: impl Into<Payload>) -> impl Future<Output = Payload> {
         let (at, params) = (Location::caller(), params.into());
@@ -56,10 +56,10 @@ impl TestClient {
         }
     }
 
-    /// Joins `topic`.
+    /// Joins `topic`. Returns the payload of the reply.
     ///
     /// # Errors
-    /// What the channel answers when it refuses.
+    /// The payload of the reply when the join is refused.
     pub async fn try_join(&mut self, topic: &str, params: impl Into<Payload>) -> Result<Payload, Payload> {
         let join_ref = (self.last_ref + 1).to_string();
         self.join_refs.insert(topic.to_owned(), join_ref);
@@ -68,18 +68,18 @@ impl TestClient {
         if status == "ok" { Ok(payload) } else { Err(payload) }
     }
 
-    /// Pushes an event; when this returns, the channel has handled it, or what it awaits has begun.
+    /// Pushes an event. When this returns, the channel has handled the event, or has started the future that it awaits.
     pub async fn push(&mut self, topic: &str, event: &str, payload: impl Into<Payload>) -> PushRef {
         self.last_ref += 1;
         let reference = self.last_ref.to_string();
         let join_ref = self.join_refs.get(topic).map_or("", String::as_str);
         let frame = frame(join_ref, &reference, topic, event, &payload.into());
-        // one that has ended hears no answer
+        // an error means that the connection is closed: the request gets no reply
         let _ = self.session.post(Via::Http, vec![frame]).await;
         PushRef(reference)
     }
 
-    /// Leaves `topic`; when this returns, the channel has ended.
+    /// Leaves `topic`. When this returns, the channel has ended.
     #[track_caller]
     pub fn leave(&mut self, topic: &str) -> impl Future<Output = ()> {
         let at = Location::caller();
@@ -90,15 +90,15 @@ impl TestClient {
         }
     }
 
-    /// Ends the connection, as a client that goes; when this returns, every channel of it has ended.
+    /// Disconnects the client. When this returns, all its channels have ended.
     pub async fn disconnect(mut self) {
         self.session.end(&close::GONE);
         while self.fetch(PATIENCE).await {}
     }
 
-    // ---- what it receives
+    // ---- assertions
 
-    /// Waits for the answer to a request: its status and payload.
+    /// Waits for the reply to a request. Returns its status and payload.
     #[track_caller]
     pub fn reply(&mut self, push: PushRef) -> impl Future<Output = (String, Payload)> {
         let at = Location::caller();
@@ -107,12 +107,12 @@ impl TestClient {
             let received = self.wait(at, format!("reply to request {}", push.0), |it| is_it(&it.kind)).await;
             match received.kind {
                 Kind::Reply(_, status) => (status, received.payload),
-                _ => unreachable!("it was a reply"),
+                _ => unreachable!("only a reply matches"),
             }
         }
     }
 
-    /// The request is answered with this status and payload.
+    /// Asserts that the reply to a request has this status and payload.
     #[track_caller]
     pub fn assert_reply(
         &mut self,
@@ -130,14 +130,14 @@ impl TestClient {
         self.wait(at, what, |it| it.kind == want && it.has(&payload)).await;
     }
 
-    /// The topic's channel pushes this to this client.
+    /// Asserts that the topic's channel pushes this event and payload to the client.
     #[track_caller]
     pub fn assert_push(&mut self, topic: &str, event: &str, payload: impl Into<Payload>) -> impl Future<Output = ()> {
         let want = Received { topic: topic.to_owned(), kind: Kind::Push(event.to_owned()), payload: payload.into() };
         self.assert_received(Location::caller(), want)
     }
 
-    /// This is broadcast to the topic, and reaches this client.
+    /// Asserts that the client receives this broadcast on the topic.
     #[track_caller]
     pub fn assert_broadcast(
         &mut self,
@@ -150,32 +150,33 @@ impl TestClient {
         self.assert_received(Location::caller(), want)
     }
 
-    /// The next push of `event` on the topic, whatever its payload is.
+    /// Waits for the next push of `event` on the topic. Returns its payload.
     #[track_caller]
     pub fn next_push(&mut self, topic: &str, event: &str) -> impl Future<Output = Payload> {
         self.next_of(Location::caller(), topic.to_owned(), Kind::Push(event.to_owned()))
     }
 
-    /// The next broadcast of `event` on the topic, whatever its payload is.
+    /// Waits for the next broadcast of `event` on the topic. Returns its payload.
     #[track_caller]
     pub fn next_broadcast(&mut self, topic: &str, event: &str) -> impl Future<Output = Payload> {
         self.next_of(Location::caller(), topic.to_owned(), Kind::Broadcast(event.to_owned()))
     }
 
-    /// The topic's channel has not pushed `event`: nothing that has happened before this call made it. What a task or
-    /// a timer does later is not waited for.
+    /// Asserts that the topic's channel has not pushed `event` to the client. This covers everything that happened
+    /// before the call. It does not wait for tasks and timers.
     #[track_caller]
     pub fn refute_push(&mut self, topic: &str, event: &str) -> impl Future<Output = ()> {
         self.refute(Location::caller(), topic.to_owned(), Kind::Push(event.to_owned()))
     }
 
-    /// No broadcast of `event` on the topic has reached this client, as [`refute_push`](Self::refute_push).
+    /// Asserts that the client has received no broadcast of `event` on the topic. It waits for the same as
+    /// [`refute_push`](Self::refute_push).
     #[track_caller]
     pub fn refute_broadcast(&mut self, topic: &str, event: &str) -> impl Future<Output = ()> {
         self.refute(Location::caller(), topic.to_owned(), Kind::Broadcast(event.to_owned()))
     }
 
-    /// The client has received nothing but what earlier assertions have taken.
+    /// Asserts that the client has received no message other than those that earlier assertions have removed.
     #[track_caller]
     pub fn assert_quiet(&mut self) -> impl Future<Output = ()> {
         let at = Location::caller();
@@ -185,21 +186,21 @@ impl TestClient {
         }
     }
 
-    /// The server ends the join: its channel has stopped, or another connection has taken its place.
+    /// Asserts that the server closes the topic: its channel stops, or another connection replaces the join.
     #[track_caller]
     pub fn assert_close(&mut self, topic: &str) -> impl Future<Output = ()> {
         let ended = self.next_of(Location::caller(), topic.to_owned(), Kind::Close);
         async move { drop(ended.await) }
     }
 
-    /// The topic's channel panics.
+    /// Asserts that the topic's channel panics.
     #[track_caller]
     pub fn assert_crash(&mut self, topic: &str) -> impl Future<Output = ()> {
         let ended = self.next_of(Location::caller(), topic.to_owned(), Kind::Crash);
         async move { drop(ended.await) }
     }
 
-    /// The server ends the connection; returns why.
+    /// Asserts that the server closes the connection. Returns the reason.
     #[track_caller]
     pub fn assert_disconnect(&mut self) -> impl Future<Output = &'static Reason> {
         let at = Location::caller();
@@ -207,11 +208,11 @@ impl TestClient {
             let deadline = Instant::now() + PATIENCE;
             while self.fetch(deadline.saturating_duration_since(Instant::now())).await {}
             let closed = self.session.connection().mailbox.closed();
-            closed.unwrap_or_else(|| panic!("{at}: the connection has not ended\n{}", self.listing()))
+            closed.unwrap_or_else(|| panic!("{at}: the connection is not closed\n{}", self.listing()))
         }
     }
 
-    // ---- how it waits
+    // ---- waiting
 
     async fn assert_received(&mut self, at: &Location<'_>, want: Received) {
         let is_it = |it: &Received| it.topic == want.topic && it.kind == want.kind && it.has(&want.payload);
@@ -230,8 +231,8 @@ impl TestClient {
         }
     }
 
-    /// Receives all that has been sent. It comes before the answers of two heartbeats: a session handles what its
-    /// client says before what it is told, and only after that what the client says next.
+    /// Receives all messages that the server has queued: they arrive before the replies to two heartbeats. A session
+    /// handles one message of its client, then the events in its mailbox, then the client's next message.
     async fn settle(&mut self, at: &Location<'_>) {
         for _ in 0..2 {
             let heartbeat = self.push("phoenix", "heartbeat", Payload::empty()).await;
@@ -239,11 +240,11 @@ impl TestClient {
         }
     }
 
-    /// Takes the first message that fits out of those that have come or come in time.
-    async fn wait(&mut self, at: &Location<'_>, what: String, fits: impl Fn(&Received) -> bool) -> Received {
+    /// Waits for the first message that matches, and removes it.
+    async fn wait(&mut self, at: &Location<'_>, what: String, matches: impl Fn(&Received) -> bool) -> Received {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some(at) = self.received.iter().position(&fits) {
+            if let Some(at) = self.received.iter().position(&matches) {
                 return self.received.remove(at);
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -253,7 +254,7 @@ impl TestClient {
         }
     }
 
-    /// Waits for something to come; says whether the connection goes on.
+    /// Waits for messages. Returns whether the connection may still receive more.
     async fn fetch(&mut self, time: Duration) -> bool {
         match self.session.fetch(time).await {
             Fetched::Frames(frames) => self.received.extend(frames.iter().map(Received::read)),
@@ -272,7 +273,7 @@ impl TestClient {
             }
         };
         if let Some(reason) = self.session.connection().mailbox.closed() {
-            text.push_str(&format!("\nthe connection has closed with {}: {}", reason.code, reason.text));
+            text.push_str(&format!("\nthe connection was closed with code {}: {}", reason.code, reason.text));
         }
         text
     }
