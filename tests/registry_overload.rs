@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use common::process::resident;
-use common::{Client, config, frame, get, wait_until, wait_until_empty};
+use common::{Client, config, frame, metric, wait_until, wait_until_empty};
 use compact_str::CompactString;
 use futures_util::future::join_all;
 use handclasp::broker::adapter::{Adapter, BoxFuture, Claimed, ClusterInbox, Epoch, LocalAdapter, Packet};
@@ -176,9 +176,7 @@ impl BusyNode {
 
 /// The size of the registry's queue, in bytes.
 async fn waiting(metrics: SocketAddr) -> u64 {
-    let (_, text) = get(metrics, "/metrics").await;
-    let line = text.lines().find_map(|line| line.strip_prefix("handclasp_registry_queue_bytes ")).unwrap();
-    line.parse().unwrap()
+    metric(metrics, "handclasp_registry_queue_bytes").await.unwrap()
 }
 
 fn reply(join: &str, topic: &str, status: &str, response: &str) -> String {

@@ -14,3 +14,13 @@ mod server_code;
 mod socketio_relay;
 mod subscriptions;
 mod test_kit;
+
+use handclasp::testing::TestServer;
+use handclasp::{Mount, channels};
+
+/// A server with the standard channels.
+fn standard_server(sets: &[&str]) -> TestServer {
+    let config = common::config(sets);
+    let mount = Mount::new("/socket", channels::builtin::standard(&config));
+    TestServer::with_config(config, mount)
+}

@@ -1,18 +1,13 @@
 //! Tests of `room:<name>`: which members receive a message, the presence list, and refused messages.
 
+use handclasp::Payload;
 use handclasp::testing::{TestClient, TestServer};
-use handclasp::{Mount, Payload, RegistryStats, channels};
 use serde_json::{Value, json};
 
-use crate::common::{config, wait_until};
+use super::standard_server;
+use crate::common::{wait_until, wait_until_registry_empty};
 
 const ID: &str = "20dd48ca-fdcf-41c9-9a3b-2a1ab2a0f1c4";
-
-fn server(sets: &[&str]) -> TestServer {
-    let config = config(sets);
-    let mount = Mount::new("/socket", channels::builtin::standard(&config));
-    TestServer::with_config(config, mount)
-}
 
 async fn member(server: &TestServer, params: Value) -> TestClient {
     let mut client = server.connect().await;
@@ -43,11 +38,6 @@ async fn diff(client: &mut TestClient) -> Value {
     client.next_broadcast("room:a", "presence_diff").await.parse().unwrap()
 }
 
-async fn is_empty(server: &TestServer) {
-    let stats = || async { server.pubsub().stats().await == RegistryStats::default() };
-    wait_until("an empty registry", stats).await;
-}
-
 /// The metas of a presence list or of one half of a diff, without their `phx_ref`s.
 fn metas(list: &Value) -> Vec<Value> {
     let entries = list.as_object().unwrap().values().flat_map(|entry| entry["metas"].as_array().unwrap());
@@ -62,7 +52,7 @@ fn metas(list: &Value) -> Vec<Value> {
 
 #[actix_web::test]
 async fn a_message_reaches_all_other_members() {
-    let server = server(&[]);
+    let server = standard_server(&[]);
     let (mut one, mut other) = (member(&server, json!({})).await, member(&server, json!({})).await);
     let mut stranger = server.connect().await;
     stranger.join("room:b", json!({})).await;
@@ -74,12 +64,12 @@ async fn a_message_reaches_all_other_members() {
         client.assert_quiet().await;
         client.disconnect().await;
     }
-    is_empty(&server).await;
+    wait_until_registry_empty(&server.pubsub()).await;
 }
 
 #[actix_web::test]
 async fn the_brokers_own_words_are_not_the_clients() {
-    let server = server(&[]);
+    let server = standard_server(&[]);
     let (mut one, mut other) = (member(&server, json!({})).await, member(&server, json!({})).await);
     for event in ["phx_close", "phx_error", "phx_reply", "presence_state", "presence_diff", "peer_up", "registered"] {
         refused(&mut one, event, json!({}), "reserved event").await;
@@ -89,7 +79,7 @@ async fn the_brokers_own_words_are_not_the_clients() {
 
 #[actix_web::test]
 async fn a_member_that_joins_with_a_meta_is_listed_and_sees_the_list() {
-    let server = server(&["presence.interval=5ms"]);
+    let server = standard_server(&["presence.interval=5ms"]);
     let mut deaf = member(&server, json!({})).await;
     let mut one = member(&server, json!({ "meta": { "name": "one" } })).await;
     let (told, changed) = (state(&mut one).await, diff(&mut one).await);
@@ -110,12 +100,12 @@ async fn a_member_that_joins_with_a_meta_is_listed_and_sees_the_list() {
     deaf.assert_quiet().await;
     deaf.disconnect().await;
     seer.disconnect().await;
-    is_empty(&server).await;
+    wait_until_registry_empty(&server.pubsub()).await;
 }
 
 #[actix_web::test]
 async fn a_row_stands_under_the_peers_id_if_there_is_one() {
-    let server = server(&["presence.interval=5ms"]);
+    let server = standard_server(&["presence.interval=5ms"]);
     let mut peer = server.connect().await;
     peer.join(&format!("peer:{ID}"), json!({})).await;
     peer.join("room:a", json!({ "meta": {} })).await;
@@ -132,7 +122,7 @@ async fn a_row_stands_under_the_peers_id_if_there_is_one() {
 
 #[actix_web::test]
 async fn a_meta_is_an_object_of_bounded_size_that_forges_no_phx_ref() {
-    let server = server(&["presence.meta_bytes=32"]);
+    let server = standard_server(&["presence.meta_bytes=32"]);
     let mut client = server.connect().await;
     let long = Payload::Json(format!(r#"{{"name":"{}"}}"#, "x".repeat(22)).into());
     for (meta, reason) in [
@@ -155,7 +145,7 @@ async fn a_meta_is_an_object_of_bounded_size_that_forges_no_phx_ref() {
 
 #[actix_web::test]
 async fn a_member_that_is_not_listed_has_no_presence_entry_to_change() {
-    let server = server(&[]);
+    let server = standard_server(&[]);
     let mut plain = member(&server, json!({})).await;
     let mut seer = member(&server, json!({ "presence": true })).await;
     assert_eq!(state(&mut seer).await, json!({}));
@@ -166,7 +156,7 @@ async fn a_member_that_is_not_listed_has_no_presence_entry_to_change() {
 
 #[actix_web::test]
 async fn a_join_that_asks_for_nonsense_is_refused() {
-    let server = server(&[]);
+    let server = standard_server(&[]);
     let mut client = server.connect().await;
     for params in [json!([]), json!(1), json!(null), json!("x"), json!({ "presence": 1 })] {
         refused_join(&mut client, params, "invalid payload").await;
@@ -176,7 +166,7 @@ async fn a_join_that_asks_for_nonsense_is_refused() {
 
 #[actix_web::test]
 async fn a_room_holds_as_many_rows_and_members_as_it_may() {
-    let server = server(&["presence.entries_per_topic=1", "limits.members_per_topic=3"]);
+    let server = standard_server(&["presence.entries_per_topic=1", "limits.members_per_topic=3"]);
     let listed = member(&server, json!({ "meta": {} })).await;
     let mut client = server.connect().await;
     refused_join(&mut client, json!({ "meta": {} }), "topic is full").await;

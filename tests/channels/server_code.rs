@@ -4,12 +4,11 @@
 use handclasp::channels::Info;
 use handclasp::message::PresenceUpdate;
 use handclasp::testing::{TestClient, TestServer};
-use handclasp::{
-    Channel, Config, Context, Join, Mount, Payload, RegistryStats, Reply, Router, SubscribeError, Topic, channels,
-};
+use handclasp::{Channel, Config, Context, Join, Mount, Payload, Reply, Router, SubscribeError, Topic};
 use serde_json::{Value, json};
 
-use crate::common::{config, wait_until};
+use super::standard_server;
+use crate::common::{wait_until, wait_until_registry_empty};
 
 const PEER: &str = "20dd48ca-fdcf-41c9-9a3b-2a1ab2a0f1c4";
 const OTHER: &str = "20dd48ca-fdcf-41c9-9a3b-2a1ab2a0f1c5";
@@ -18,20 +17,9 @@ fn topic(name: &str) -> Topic {
     Topic::parse(name).unwrap()
 }
 
-fn standard(sets: &[&str]) -> TestServer {
-    let config = config(sets);
-    let mount = Mount::new("/socket", channels::builtin::standard(&config));
-    TestServer::with_config(config, mount)
-}
-
-async fn is_empty(server: &TestServer) {
-    let stats = || async { server.pubsub().stats().await == RegistryStats::default() };
-    wait_until("an empty registry", stats).await;
-}
-
 #[actix_web::test]
 async fn a_subscription_receives_all_broadcasts_until_it_is_dropped() {
-    let server = standard(&[]);
+    let server = standard_server(&[]);
     let pubsub = server.pubsub();
     let (mut news, mut others) =
         (pubsub.subscribe(&topic("room:a")).await.unwrap(), pubsub.subscribe(&topic("room:b")).await.unwrap());
@@ -48,12 +36,12 @@ async fn a_subscription_receives_all_broadcasts_until_it_is_dropped() {
     assert_eq!((pubsub.count("room:a"), pubsub.count("room:b")), (2, 1));
     drop((news, others));
     client.disconnect().await;
-    is_empty(&server).await;
+    wait_until_registry_empty(&server.pubsub()).await;
 }
 
 #[actix_web::test]
 async fn the_stream_of_a_slow_subscriber_ends_and_delays_no_other_member() {
-    let server = standard(&["limits.queue_bytes=1024"]);
+    let server = standard_server(&["limits.queue_bytes=1024"]);
     let pubsub = server.pubsub();
     let (mut slow, mut quick) =
         (pubsub.subscribe(&topic("room:a")).await.unwrap(), pubsub.subscribe(&topic("room:a")).await.unwrap());
@@ -63,23 +51,23 @@ async fn the_stream_of_a_slow_subscriber_ends_and_delays_no_other_member() {
     }
     assert_eq!(slow.next().await, None);
     drop((slow, quick));
-    is_empty(&server).await;
+    wait_until_registry_empty(&server.pubsub()).await;
 }
 
 #[actix_web::test]
 async fn a_full_topic_refuses_a_subscriber() {
-    let server = standard(&["limits.members_per_topic=1"]);
+    let server = standard_server(&["limits.members_per_topic=1"]);
     let first = server.pubsub().subscribe(&topic("room:a")).await.unwrap();
     let second = server.pubsub().subscribe(&topic("room:a")).await;
     assert_eq!(second.unwrap_err(), SubscribeError::TopicFull);
     drop(first);
-    is_empty(&server).await;
+    wait_until_registry_empty(&server.pubsub()).await;
 }
 
 /// Otherwise the sender would learn that its signal was delivered.
 #[actix_web::test]
 async fn a_subscriber_is_not_the_peer_whose_topic_it_subscribes_to() {
-    let server = standard(&[]);
+    let server = standard_server(&[]);
     let mut tap = server.pubsub().subscribe(&topic(&format!("peer:{OTHER}"))).await.unwrap();
     let (mine, offer) = (format!("peer:{PEER}"), json!({ "peer_id": OTHER }));
     let mut peer = server.connect().await;
@@ -161,5 +149,5 @@ async fn a_row_comes_and_goes_after_the_join() {
     for client in [one, two, three] {
         client.disconnect().await;
     }
-    is_empty(&server).await;
+    wait_until_registry_empty(&server.pubsub()).await;
 }

@@ -5,12 +5,10 @@ use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
 use handclasp::testing::{TestClient, TestServer};
-use handclasp::{
-    Channel, ConnectError, Context, Join, Mount, Payload, RegistryStats, Reply, Router, SocketInit, Topic, close,
-};
+use handclasp::{Channel, ConnectError, Context, Join, Mount, Payload, Reply, Router, SocketInit, Topic, close};
 use serde_json::json;
 
-use crate::common::{config, wait_until};
+use crate::common::{config, wait_until_registry_empty};
 
 struct Name(String);
 
@@ -92,8 +90,7 @@ async fn joins_end_in_each_of_their_ways() {
     server.pubsub().broadcast(&Topic::parse("user:1").unwrap(), "disconnect", json!({}));
     assert_eq!(*one.assert_disconnect().await, close::DISCONNECTED);
     other.disconnect().await;
-    let gone = || async { server.pubsub().stats().await == RegistryStats::default() };
-    wait_until("an empty registry", gone).await;
+    wait_until_registry_empty(&server.pubsub()).await;
 }
 
 #[actix_web::test]

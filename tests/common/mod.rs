@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use handclasp::{Config, Endpoint, Node};
+use handclasp::{Config, Endpoint, Node, Pubsub, RegistryStats};
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -53,8 +53,13 @@ pub async fn wait_until<F: Future<Output = bool>>(what: &str, mut ask: impl FnMu
 
 /// Waits until the node has no connection, and its registry holds nothing.
 pub async fn wait_until_empty(node: &Node) {
-    let (pubsub, expected) = (node.pubsub(), handclasp::RegistryStats::default());
+    let (pubsub, expected) = (node.pubsub(), RegistryStats::default());
     wait_until("an empty registry", || async { pubsub.stats().await == expected && node.connections() == 0 }).await;
+}
+
+/// Waits until the registry holds nothing.
+pub async fn wait_until_registry_empty(pubsub: &Pubsub) {
+    wait_until("an empty registry", || async { pubsub.stats().await == RegistryStats::default() }).await;
 }
 
 /// Requests a page, and returns its status and body.
@@ -66,6 +71,13 @@ pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
     timeout(TIMEOUT, stream.read_to_string(&mut response)).await.expect("a response to the request").unwrap();
     let (head, body) = response.split_once("\r\n\r\n").unwrap();
     (head[9..12].parse().unwrap(), body.to_owned())
+}
+
+/// The value of one series in `/metrics`, by its name and labels. `None` if the node does not report it.
+pub async fn metric(metrics: SocketAddr, series: &str) -> Option<u64> {
+    let (_, text) = get(metrics, "/metrics").await;
+    let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+    Some(value.parse().unwrap())
 }
 
 /// What a client receives.

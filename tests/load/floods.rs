@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::common::process::Process;
-use crate::common::{self, Client, TIMEOUT, frame, id};
+use crate::common::{self, Client, TIMEOUT, frame, id, metric};
 
 /// The number of clients in each flood.
 const CLIENTS: usize = 6;
@@ -83,11 +83,9 @@ async fn floods(address: SocketAddr, n: usize) {
     );
 }
 
-/// The value of one metric. `None` if the registry did not have time to report it.
-async fn metric(process: &Process, name: &str) -> Option<u64> {
-    let (_, text) = common::get(process.metrics.unwrap(), "/metrics").await;
-    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    Some(line.trim().parse().unwrap())
+/// The size of the held signals, or 0 if the registry did not have time to report it.
+async fn held_bytes(process: &Process) -> u64 {
+    metric(process.metrics.unwrap(), "handclasp_held_bytes").await.unwrap_or(0)
 }
 
 #[actix_web::test]
@@ -110,16 +108,17 @@ async fn all_floods_at_once_are_rejected_and_a_pair_can_still_signal() {
             alice.receive_until(r#""status":"ok""#).await;
             let grown = process.resident().saturating_sub(before);
             assert!(grown < MAX_GROWTH, "memory grew by {grown} bytes");
-            let bytes = metric(&process, "handclasp_held_bytes ").await.unwrap_or(0);
+            let bytes = held_bytes(&process).await;
             assert!(bytes <= MAX_HELD, "{bytes} bytes are held");
             held.set(held.get().max(bytes));
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
     tokio::join!(flooding, pair);
-    let held = held.get().max(metric(&process, "handclasp_held_bytes ").await.unwrap_or(0));
+    let held = held.get().max(held_bytes(&process).await);
     assert!(held > MAX_HELD / 2, "no flood: {held} bytes were held");
-    let overloaded = metric(&process, r#"handclasp_signals_total{protocol="peerjs",status="overloaded"} "#).await;
+    let overloaded =
+        metric(process.metrics.unwrap(), r#"handclasp_signals_total{protocol="peerjs",status="overloaded"}"#).await;
     assert!(overloaded.is_some_and(|signals| signals > 0), "{overloaded:?} signals were rejected");
 }
 
@@ -155,5 +154,8 @@ async fn a_room_stays_usable_while_many_clients_join_and_leave() {
     let grown = process.resident().saturating_sub(before);
     assert!(grown < MAX_GROWTH, "memory grew by {grown} bytes");
     drop((sender, receiver));
-    common::wait_until("the room is empty", || async { metric(&process, "handclasp_members ").await == Some(0) }).await;
+    common::wait_until("the room is empty", || async {
+        metric(process.metrics.unwrap(), "handclasp_members").await == Some(0)
+    })
+    .await;
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
 use crate::common::process::Process;
-use crate::common::{self, Client, get};
+use crate::common::{self, Client, get, metric};
 
 /// With these settings every request writes several log lines.
 const VERBOSE: &[&str] = &["log.level=trace,actix_http=trace", "server.workers=1", "limits.messages_burst=1000000"];
@@ -52,9 +52,7 @@ async fn a_blocked_log_pipe_stops_no_client_and_dropped_lines_are_counted() {
 
 /// The number of dropped log lines, as the metrics report it.
 async fn dropped(process: &Process) -> u64 {
-    let (_, text) = get(process.metrics.unwrap(), "/metrics").await;
-    let line = text.lines().find_map(|line| line.strip_prefix("handclasp_log_lines_dropped_total "));
-    line.expect("the number").parse().unwrap()
+    metric(process.metrics.unwrap(), "handclasp_log_lines_dropped_total").await.unwrap()
 }
 
 #[actix_web::test]
