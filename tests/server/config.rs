@@ -5,6 +5,8 @@ use handclasp::config::{Config, LogFormat, SETTINGS, Setting};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::check_generated;
+
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 fn set(sets: &[&str]) -> Result<Config, String> {
@@ -54,13 +56,7 @@ fn documented() -> String {
 
 #[test]
 fn the_documented_file_agrees_with_the_declarations() {
-    let path = Path::new(ROOT).join("config/handclasp.toml");
-    let (actual, expected) = (std::fs::read_to_string(&path).unwrap(), documented());
-    if actual != expected {
-        let update = std::env::var_os("UPDATE_DOCS").is_some();
-        assert!(update, "{} differs from src/config/schema.rs: run UPDATE_DOCS=1 cargo test", path.display());
-        std::fs::write(&path, expected).unwrap();
-    }
+    check_generated("config/handclasp.toml", |_| documented());
 }
 
 #[test]

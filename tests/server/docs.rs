@@ -8,6 +8,7 @@ use handclasp::close;
 use handclasp::config::{SETTINGS, Setting};
 use handclasp::metrics::Label;
 
+use super::{check_generated, with_table};
 use crate::common::{get, node};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -88,21 +89,7 @@ fn table_of_keys() -> String {
 
 #[test]
 fn the_table_of_keys_agrees_with_the_code() {
-    const BEGIN: &str = "<!-- keys: written by the test of this page -->\n";
-    const END: &str = "<!-- /keys -->\n";
-    let text = page("configuration.md");
-    let (before, rest) = text.split_once(BEGIN).unwrap();
-    let (written, after) = rest.split_once(END).unwrap();
-    let expected = table_of_keys();
-    if written == expected {
-        return;
-    }
-    assert!(
-        std::env::var_os("UPDATE_DOCS").is_some(),
-        "web/docs/configuration.md differs from the code: run UPDATE_DOCS=1 cargo test --test server"
-    );
-    let path = Path::new(ROOT).join("web/docs/configuration.md");
-    std::fs::write(path, [before, BEGIN, &expected, END, after].concat()).unwrap();
+    check_generated("web/docs/configuration.md", |page| with_table(page, "keys", &table_of_keys()));
 }
 
 // ---- the table of limits

@@ -1,15 +1,15 @@
 //! The metrics as Prometheus scrapes them: over HTTP, and read by an independent parser.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use handclasp::{Channel, Endpoint, Mount, Node, Payload, RegistryStats, Router, Topic};
+use handclasp::{Channel, Endpoint, Mount, Node, Payload, Router, Topic};
 use prometheus_parse::{Scrape, Value};
 
 use super::{ABSENT, ALICE};
-use crate::common::{self, Client, config, get, node, wait_until};
+use crate::common::{self, Client, config, get, node, wait_until, wait_until_registry_empty};
+use crate::{check_generated, with_table};
 
 const ON: &str = "metrics.listen=127.0.0.1:0";
 
@@ -102,8 +102,7 @@ async fn the_metrics_show_what_happens() {
     drop((alice, peer));
     wait_for_value(&one, "handclasp_connections", &[], 0.0).await;
     wait_for_value(&one, "handclasp_connections_closed_total", &[("reason", "gone")], 2.0).await;
-    let (pubsub, empty) = (one.pubsub(), RegistryStats::default());
-    wait_until("the registry is empty", || async { pubsub.stats().await == empty }).await;
+    wait_until_registry_empty(&one.pubsub()).await;
     for name in ["topics", "members", "names", "watches", "presence_entries", "held_signals", "held_bytes"] {
         wait_for_value(&one, &format!("handclasp_{name}"), &[], 0.0).await;
     }
@@ -245,19 +244,9 @@ fn labels(text: &str, name: &str) -> String {
 
 #[actix_web::test]
 async fn the_page_lists_every_metric() {
-    const BEGIN: &str = "<!-- metrics: written by the test of this page -->\n";
-    const END: &str = "<!-- /metrics -->\n";
     let node = node(&[ON]);
     let expected = table(&get(node.metrics_address().unwrap(), "/metrics").await.1);
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/docs/metrics.md");
-    let page = std::fs::read_to_string(&path).unwrap();
-    let (before, rest) = page.split_once(BEGIN).unwrap();
-    let (written, after) = rest.split_once(END).unwrap();
-    if written != expected {
-        let update = std::env::var_os("UPDATE_DOCS").is_some();
-        assert!(update, "{} differs from what a node exposes: run UPDATE_DOCS=1 cargo test", path.display());
-        std::fs::write(&path, [before, BEGIN, &expected, END, after].concat()).unwrap();
-    }
+    check_generated("web/docs/metrics.md", |page| with_table(page, "metrics", &expected));
 }
 
 #[actix_web::test]
