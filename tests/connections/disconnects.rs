@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use handclasp::Node;
 
-use crate::common::{self, Client, Received, frame, node, wait_until, wait_until_empty};
+use crate::common::{self, Client, Received, frame, node, upgrade, wait_until, wait_until_empty};
 
 const VICTIM: &str = "20dd48ca-fdcf-41c9-9a3b-00000000000a";
 const OBSERVER: &str = "20dd48ca-fdcf-41c9-9a3b-00000000000b";
@@ -71,8 +71,7 @@ async fn send_all(victim: &mut Client) {
 async fn a_client_whose_process_is_killed() {
     let node = node(&[]);
     let mut observer = observer(&node).await;
-    let request = "GET /socket/websocket?vsn=2.0.0 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let request = upgrade("/socket/websocket?vsn=2.0.0");
     let frames = victim_messages().map(|message| frame(0x81, message.as_bytes())).concat();
     let bytes: String = request.bytes().chain(frames).map(|byte| format!("\\x{byte:02x}")).collect();
     let port = node.address().port();

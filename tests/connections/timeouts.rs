@@ -9,7 +9,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::common::process::Process;
-use crate::common::{self, Client, Received, TIMEOUT, frame, get, node, wait_until, wait_until_empty};
+use crate::common::{self, Client, Received, TIMEOUT, frame, get, node, upgrade, wait_until, wait_until_empty};
 
 const SETS: &[&str] = &[
     "server.workers=1",
@@ -25,9 +25,6 @@ const SETS: &[&str] = &[
     "socketio.ping_timeout=500ms",
 ];
 const V2: &str = "/socket/websocket?vsn=2.0.0";
-const UPGRADE: &str = "GET /socket/websocket?vsn=2.0.0 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n\
-                       Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// A process without clients, and the number of descriptors that it uses itself.
 async fn start(more: &[&str]) -> (Process, usize) {
@@ -135,7 +132,7 @@ async fn a_client_that_keeps_sending_after_a_close_frame_is_disconnected() {
     ];
     let process = &process;
     let checks = phases.iter().map(async |(phase, bytes)| {
-        let bytes = [UPGRADE.as_bytes(), bytes].concat();
+        let bytes = [upgrade(V2).as_bytes(), bytes].concat();
         assert_eq!(response_statuses(process, phase, &bytes, true).await, [101], "{phase}");
     });
     join_all(checks).await;
@@ -163,13 +160,14 @@ async fn a_client_that_does_not_read_responses_is_disconnected() {
 async fn a_half_closed_connection_is_closed() {
     // no idle timeout: the connection must close for another reason
     let (process, before) = start(&["socket.idle_timeout=1h"]).await;
+    let upgrade = upgrade(V2);
     let phases: [(&str, &[u8]); 6] = [
         ("immediately", b""),
         ("in a request head", b"GET /heal"),
         ("in a body", b"POST /socket/longpoll HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx"),
-        ("after the upgrade request", UPGRADE.as_bytes()),
-        ("in a frame", &[UPGRADE.as_bytes(), &[0x81, 0xFE]].concat()),
-        ("in a message", &[UPGRADE.as_bytes(), &frame(0x01, b"[")].concat()),
+        ("after the upgrade request", upgrade.as_bytes()),
+        ("in a frame", &[upgrade.as_bytes(), &[0x81, 0xFE]].concat()),
+        ("in a message", &[upgrade.as_bytes(), &frame(0x01, b"[")].concat()),
     ];
     let checks = phases.map(|(phase, bytes)| {
         let address = process.address;

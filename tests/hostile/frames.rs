@@ -5,17 +5,12 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
 use super::Scene;
+use crate::common::process::resident;
 use crate::common::{Received, frame};
 
 /// More memory than a test itself needs, and much less than the bytes that are sent.
-const SLACK: usize = 24 << 20;
+const SLACK: u64 = 24 << 20;
 const SENT: usize = 96 << 20;
-
-/// Resident memory of this process, in bytes.
-fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
-}
 
 #[actix_web::test]
 async fn a_declared_length_allocates_no_memory() {
@@ -26,7 +21,7 @@ async fn a_declared_length_allocates_no_memory() {
         (1 << 40, 1009, "a tebibyte"),
         (65_537, 1009, "one byte more than the limit"),
     ];
-    let before = resident();
+    let before = resident(std::process::id());
     for (length, code, why) in lengths {
         let mut client = scene.client().await;
         let mut header = vec![0x82, 0xFF];
@@ -42,7 +37,7 @@ async fn a_declared_length_allocates_no_memory() {
         }
         assert_eq!(client.close_code().await, code, "{why}");
     }
-    let grown = resident().saturating_sub(before);
+    let grown = resident(std::process::id()).saturating_sub(before);
     assert!(grown < SLACK, "memory grew by {1} KiB after {0} MiB were sent", SENT >> 20, grown >> 10);
     scene.finish().await;
 }
@@ -125,9 +120,9 @@ async fn a_message_of_300_000_fragments_is_not_assembled() {
     let free = ["limits.messages_per_second=1000000", "limits.messages_burst=1000000"];
     for (sets, code) in [(&[][..], 1008), (&free, 1009)] {
         let scene = Scene::new(sets).await;
-        let before = resident();
+        let before = resident(std::process::id());
         scene.expect_closed_after(&fragments, code, "300,000 fragments").await;
-        let grown = resident().saturating_sub(before);
+        let grown = resident(std::process::id()).saturating_sub(before);
         assert!(grown < SLACK, "memory grew by {} KiB", grown >> 10);
         scene.finish().await;
     }

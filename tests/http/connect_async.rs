@@ -12,6 +12,7 @@ use handclasp::{
 use tokio::sync::Notify;
 
 use crate::common::longpoll::{LongPollClient, request};
+use crate::common::phoenix::status;
 use crate::common::{Client, config, wait_until};
 
 struct User(String);
@@ -72,9 +73,9 @@ fn start(sets: &[&str]) -> (Node, Waiting, Arc<Notify>) {
     (node, waiting, open)
 }
 
-async fn answer(node: &Node, query: &str) -> String {
-    let (_, head) = Client::try_open(node.address(), &format!("/own/websocket?vsn=2.0.0&{query}"), &[]).await;
-    head[9..12].to_owned()
+/// The status of the response to a WebSocket client.
+async fn answer(node: &Node, query: &str) -> u16 {
+    status(node.address(), &format!("/own?{query}"), "2.0.0", &[]).await
 }
 
 #[actix_web::test]
@@ -82,7 +83,7 @@ async fn a_future_decides_on_every_transport() {
     let (node, waiting, _) = start(&[]);
     let mut client = Client::open(node.address(), "/own/websocket?vsn=2.0.0&user=ann", &[]).await;
     assert!(client.join("1", "mirror:a", "{}").await.contains(r#""response":"ann""#));
-    assert_eq!((answer(&node, "user=bad").await, answer(&node, "user=dead").await), ("403".into(), "500".into()));
+    assert_eq!((answer(&node, "user=bad").await, answer(&node, "user=dead").await), (403, 500));
     let mut poller = LongPollClient::open(node.address(), "/own?user=ben", "2.0.0", &[]).await;
     poller.send(r#"["1","1","mirror:a","phx_join",{}]"#).await;
     assert!(poller.receive_text().await.contains(r#""response":"ben""#));
@@ -108,20 +109,20 @@ async fn clients_that_wait_have_their_place_and_lose_it_when_they_hang_up() {
         _ = &mut other => panic!("nobody has decided"),
         () = waiting.are(2) => {}
     }
-    assert_eq!(answer(&node, "user=ann").await, "429", "those who wait have all the places");
+    assert_eq!(answer(&node, "user=ann").await, 429, "those who wait have all the places");
     assert_eq!(node.connections(), 2);
     drop(one);
     waiting.are(1).await;
     wait_until("a free place", || async { node.connections() == 1 }).await;
     open.notify_waiters();
-    assert_eq!(other.await, "101");
+    assert_eq!(other.await, 101);
     assert_eq!(node.pubsub().metrics().connections_refused.of(ConnectRefusal::Timeout), 1);
 }
 
 #[actix_web::test]
 async fn a_future_that_takes_too_long_is_given_up() {
     let (node, waiting, _) = start(&["socket.connect_timeout=20ms"]);
-    assert_eq!(answer(&node, "user=slow").await, "503");
+    assert_eq!(answer(&node, "user=slow").await, 503);
     assert_eq!(request(node.address(), "GET", "/own/longpoll?vsn=2.0.0&user=slow", &[], b"").await.http, 503);
     waiting.are(0).await;
     wait_until("a free place", || async { node.connections() == 0 }).await;

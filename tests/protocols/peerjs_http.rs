@@ -3,23 +3,19 @@
 
 use handclasp::Node;
 
+use crate::common::longpoll::{self, Response};
 use crate::common::{Client, Received, get, node, wait_until_empty};
 
-/// Sends a request with these headers. Returns the head of the response, in lower case, and the body.
-async fn request(node: &Node, line: &str, headers: &[&str]) -> (String, String) {
-    let address = node.address();
-    let more: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
-    let text = format!("{line} HTTP/1.1\r\nHost: {address}\r\n{more}\r\n");
-    let (mut client, head) = Client::request(address, &text).await;
-    let body = client.body(&head.to_lowercase()).await;
-    (head.to_lowercase(), String::from_utf8(body).unwrap())
+/// Sends a request with these headers.
+async fn request(node: &Node, method: &str, path: &str, headers: &[&str]) -> Response {
+    longpoll::request(node.address(), method, path, headers, b"").await
 }
 
 #[actix_web::test]
 async fn a_client_can_request_an_id() {
     let node = node(&[]);
     for path in ["/peerjs/id", "/peerjs/id/", "/another/id?ts=17&version=1.5.5"] {
-        let (head, body) = request(&node, &format!("GET {path}"), &[]).await;
+        let Response { head, body, .. } = request(&node, "GET", path, &[]).await;
         assert!(head.starts_with("http/1.1 200") && head.contains("content-type: text/html; charset=utf-8"), "{head}");
         assert_eq!(body.len(), 36, "{body:?} is not an id");
     }
@@ -44,15 +40,15 @@ async fn the_ids_are_listed_only_if_discovery_is_allowed() {
 async fn other_origins_are_allowed_unless_a_list_excludes_them() {
     let (any, listed) = (node(&[]), node(&["peerjs.cors=[\"https://a.test\"]"]));
     let from = ["origin: https://b.test", "access-control-request-headers: x-a"];
-    let (head, _) = request(&any, "GET /peerjs/id", &from[..1]).await;
+    let Response { head, .. } = request(&any, "GET", "/peerjs/id", &from[..1]).await;
     assert!(head.contains("access-control-allow-origin: https://b.test") && head.contains("vary: origin"), "{head}");
-    let (head, _) = request(&any, "OPTIONS /peerjs/id", &from).await;
+    let Response { head, .. } = request(&any, "OPTIONS", "/peerjs/id", &from).await;
     assert!(head.starts_with("http/1.1 204"), "{head}");
     assert!(head.contains("access-control-allow-methods: get,head,put,patch,post,delete"), "{head}");
     assert!(head.contains("access-control-allow-headers: x-a"), "{head}");
-    let (head, _) = request(&any, "GET /peerjs/id", &[]).await;
+    let Response { head, .. } = request(&any, "GET", "/peerjs/id", &[]).await;
     assert!(!head.contains("access-control"), "{head}");
-    let (head, _) = request(&listed, "GET /peerjs/id", &from[..1]).await;
+    let Response { head, .. } = request(&listed, "GET", "/peerjs/id", &from[..1]).await;
     assert!(!head.contains("access-control"), "{head}");
     let path = "/peerjs?key=peerjs&id=a&token=t";
     assert!(Client::try_open(listed.address(), path, &from[..1]).await.1.starts_with("HTTP/1.1 403"));
@@ -62,12 +58,12 @@ async fn other_origins_are_allowed_unless_a_list_excludes_them() {
 #[actix_web::test]
 async fn the_root_describes_the_server_unless_a_browser_requests_html() {
     let node = node(&[]);
-    let (head, body) = request(&node, "GET /", &["accept: */*"]).await;
+    let Response { head, body, .. } = request(&node, "GET", "/", &["accept: */*"]).await;
     assert!(
         head.contains("content-type: application/json") && body.starts_with(r#"{"name":"PeerJS Server","#),
         "{body}"
     );
-    let (head, _) = request(&node, "GET /", &["accept: text/html,*/*;q=0.8"]).await;
+    let Response { head, .. } = request(&node, "GET", "/", &["accept: text/html,*/*;q=0.8"]).await;
     assert!(head.contains("content-type: text/html"), "{head}");
 }
 
