@@ -1,5 +1,5 @@
-//! Phoenix's own integration tests of channels over long polling, translated to Rust. The numbers are those of
-//! `phoenix-conformance.md`. The server is the example `phoenix_conformance`.
+//! Phoenix's own integration tests of channels over long polling, translated to Rust. Each case has a number. The
+//! server is the example `phoenix_conformance`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,21 +8,16 @@ use handclasp::Node;
 use serde_json::{Value, json};
 
 use crate::common::longpoll::{BATCH, LongPollClient, request};
+use crate::common::phoenix::{BOTH, V1, V2};
 use crate::common::{Client, TIMEOUT, get, wait_until};
 use crate::conformance_server as server;
+use crate::conformance_websocket::channel_count;
 
-const VERSIONS: [&str; 2] = [V1, V2];
-const V1: &str = "1.0.0";
-const V2: &str = "2.0.0";
 const LOBBY: &str = "room:lobby";
 
 /// The server, with poll windows long enough for a busy machine.
 fn start() -> Node {
     server::endpoint(0, TIMEOUT, Duration::from_secs(2)).start().unwrap()
-}
-
-async fn channel_count(address: SocketAddr, topic: &str) -> String {
-    get(address, &format!("/alive?topic={topic}")).await.1
 }
 
 /// A message from the client, in V1 or V2.
@@ -79,7 +74,7 @@ fn join_messages(vsn: &str, topic: &str) -> [Value; 3] {
 #[actix_web::test]
 async fn join_and_poll() {
     let node = start();
-    for vsn in VERSIONS {
+    for vsn in BOTH {
         for mount in ["/ws", "/ws/admin"] {
             let topic = format!("room:{vsn}{mount}");
             let client = join(node.address(), mount, vsn, &topic, &[]).await;
@@ -181,7 +176,7 @@ async fn a_batch_is_handled_in_order() {
 #[actix_web::test]
 async fn a_session_that_is_not_polled_expires() {
     let node = server::endpoint(0, server::IDLE, server::WINDOW).start().unwrap();
-    for vsn in VERSIONS {
+    for vsn in BOTH {
         let client = join(node.address(), "/ws", vsn, LOBBY, &[]).await;
         wait_until("the lobby is empty", || async { channel_count(node.address(), LOBBY).await == "0" }).await;
         assert_eq!(client.post("").await, 410);
@@ -195,7 +190,7 @@ async fn a_session_that_is_not_polled_expires() {
 #[actix_web::test]
 async fn a_request_that_hangs_gets_status_408() {
     let node = start();
-    for vsn in VERSIONS {
+    for vsn in BOTH {
         let client = LongPollClient::open(node.address(), "/ws/slow", vsn, &[]).await;
         let join_message = client_message(vsn, Some("1"), "1", LOBBY, "phx_join", json!({}));
         let mut post = Box::pin(client.post(&join_message));
@@ -228,7 +223,7 @@ async fn only_the_first_100_messages_of_a_batch_are_handled() {
 #[actix_web::test]
 async fn a_rejected_session_gets_the_status_in_the_body() {
     let node = start();
-    for vsn in VERSIONS {
+    for vsn in BOTH {
         let status = async |query: &str, headers: &[&str]| {
             let response =
                 request(node.address(), "GET", &format!("/ws/longpoll?vsn={vsn}{query}"), headers, b"").await;
@@ -248,7 +243,7 @@ async fn a_rejected_session_gets_the_status_in_the_body() {
 #[actix_web::test]
 async fn a_channel_that_crashes_sends_phx_error() {
     let node = start();
-    for vsn in VERSIONS {
+    for vsn in BOTH {
         let topic = format!("room:{vsn}");
         let client = join(node.address(), "/ws", vsn, &topic, &[]).await;
         client.send(&client_message(vsn, Some("1"), "2", &topic, "boom", json!({}))).await;
@@ -263,7 +258,7 @@ async fn a_channel_that_crashes_sends_phx_error() {
 #[actix_web::test]
 async fn a_leave_is_confirmed_with_phx_close() {
     let node = start();
-    for vsn in VERSIONS {
+    for vsn in BOTH {
         let client = join(node.address(), "/ws", vsn, LOBBY, &[]).await;
         let mut expected = join_messages(vsn, LOBBY).to_vec();
         if vsn == V2 {
@@ -281,7 +276,7 @@ async fn a_leave_is_confirmed_with_phx_close() {
 #[actix_web::test]
 async fn a_session_can_be_disconnected_by_its_id() {
     let node = start();
-    for vsn in VERSIONS {
+    for vsn in BOTH {
         let client = LongPollClient::open(node.address(), "/ws?user_id=456", vsn, &[]).await;
         let topics = ["room:lpdisconnect1", "room:lpdisconnect2"];
         for topic in topics {
@@ -300,7 +295,7 @@ async fn a_session_can_be_disconnected_by_its_id() {
 #[actix_web::test]
 async fn a_body_of_another_content_type_is_one_message() {
     let node = start();
-    for vsn in VERSIONS {
+    for vsn in BOTH {
         let client = LongPollClient::open(node.address(), "/ws", vsn, &[]).await;
         let join_message = client_message(vsn, Some("1"), "1", LOBBY, "phx_join", json!({}));
         for content_type in ["content-type: text/plain; x=\"", "content-type: application/x-ndjson; charset=utf-8"] {

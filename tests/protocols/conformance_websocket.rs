@@ -1,5 +1,5 @@
-//! Phoenix's own integration tests of channels over WebSocket, translated to Rust. The numbers are those of
-//! `phoenix-conformance.md`. The server is the example `phoenix_conformance`.
+//! Phoenix's own integration tests of channels over WebSocket, translated to Rust. Each case has a number. The server
+//! is the example `phoenix_conformance`.
 //!
 //! Cases 11 (cookie sessions) and 13 to 15 (log texts) are left out.
 
@@ -20,7 +20,8 @@ fn start() -> Node {
     server::endpoint(0, TIMEOUT, TIMEOUT).start().unwrap()
 }
 
-async fn channel_count(address: SocketAddr, topic: &str) -> String {
+/// The number of members of a topic, as the server reports it.
+pub(crate) async fn channel_count(address: SocketAddr, topic: &str) -> String {
     let (status, body) = get(address, &format!("/alive?topic={topic}")).await;
     assert_eq!(status, 200);
     body

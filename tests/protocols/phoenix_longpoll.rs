@@ -11,9 +11,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::common::longpoll::{BATCH, LongPollClient, Response, request, response};
+use crate::common::phoenix::V2;
 use crate::common::{self, Client, config, node, wait_until, wait_until_empty};
 
-const V2: &str = "2.0.0";
 const PATH: &str = "/socket/longpoll?vsn=2.0.0";
 const HEARTBEAT: &str = r#"[null,"7","phoenix","heartbeat",{}]"#;
 
