@@ -3,7 +3,9 @@
 //! `topic_table.rs`, which gets its hashes from outside, has its own tests of their distribution.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use super::files;
 
 /// Names that indicate another hasher or another map.
 const OTHER_HASHERS: [&str; 11] = [
@@ -20,21 +22,9 @@ const OTHER_HASHERS: [&str; 11] = [
     "IndexMap",
 ];
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else {
-            found.push(path);
-        }
-    }
-}
-
 #[test]
 fn every_map_uses_a_randomly_keyed_hasher() {
-    let mut files = Vec::new();
-    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    let files = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
     assert!(files.len() > 50, "{} files", files.len());
     for file in files {
         let mut text = fs::read_to_string(&file).unwrap();

@@ -4,6 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use super::files;
 
 /// The parts, from the top down. A file may import its own part and the parts of later lines.
 const PARTS: [&[&str]; 10] = [
@@ -137,13 +140,15 @@ struct Tree {
     imports: BTreeMap<usize, BTreeSet<usize>>,
 }
 
+/// The tree that all tests of this file check.
+static TREE: LazyLock<Tree> = LazyLock::new(Tree::read);
+
 impl Tree {
     /// The tree below the folder `src`, or below `HANDCLASP_LAYOUT_SRC` to count another version's.
     fn read() -> Self {
         let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let src = std::env::var_os("HANDCLASP_LAYOUT_SRC").map_or(own, PathBuf::from);
-        let mut paths = Vec::new();
-        collect(&src, &mut paths);
+        let mut paths = files(&src);
         paths.retain(|path| !path.ends_with("tests.rs") && !path.starts_with(src.join("bin")));
         paths.sort();
         let files: Vec<File> = paths.into_iter().map(|path| File::read(path, &src)).collect();
@@ -193,19 +198,9 @@ fn resolve(path: &str, by_module: &BTreeMap<&str, usize>) -> Option<usize> {
     }
 }
 
-fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => collect(&path, paths),
-            false => paths.push(path),
-        }
-    }
-}
-
 #[test]
 fn no_files_import_each_other_in_a_circle() {
-    let tree = Tree::read();
+    let tree = &*TREE;
     let mut known = BTreeMap::new();
     let levels = (0..tree.files.len()).map(|n| tree.height(n, &mut known)).max().unwrap_or(0);
     let circles = tree.circles();
@@ -215,7 +210,7 @@ fn no_files_import_each_other_in_a_circle() {
 
 #[test]
 fn a_part_knows_only_parts_below_it() {
-    let tree = Tree::read();
+    let tree = &*TREE;
     for (n, imported) in &tree.imports {
         let file = &tree.files[*n];
         let level = file.level().unwrap_or_else(|| panic!("{} belongs to no part: add it to PARTS", file.module));
@@ -229,7 +224,7 @@ fn a_part_knows_only_parts_below_it() {
 
 #[test]
 fn maps_hold_no_logic() {
-    for file in Tree::read().files.iter().filter(|file| file.is_map()) {
+    for file in TREE.files.iter().filter(|file| file.is_map()) {
         for word in ["fn ", "struct ", "enum ", "impl ", "const ", "static "] {
             let has = file.code.lines().any(|line| line.trim_start().trim_start_matches("pub ").starts_with(word));
             assert!(!has || file.path.ends_with("src/lib.rs"), "{} holds a {word}", file.path.display());
@@ -239,7 +234,7 @@ fn maps_hold_no_logic() {
 
 #[test]
 fn words_of_wire_formats_are_spelled_in_protocols_alone() {
-    for file in Tree::read().files.iter().filter(|file| !file.module.starts_with("protocols")) {
+    for file in TREE.files.iter().filter(|file| !file.module.starts_with("protocols")) {
         for word in WIRE_WORDS {
             let quoted = [format!("\"{word}\""), format!("\"{word}"), format!("\\\"{word}\\\"")];
             let spells = quoted.iter().any(|text| file.code.contains(text.as_str()));
@@ -250,7 +245,7 @@ fn words_of_wire_formats_are_spelled_in_protocols_alone() {
 
 #[test]
 fn one_file_names_actix_web_actors() {
-    let tree = Tree::read();
+    let tree = &*TREE;
     let naming: Vec<&str> =
         tree.files.iter().filter(|file| file.code.contains("actix_web_actors")).map(|file| &*file.module).collect();
     assert_eq!(naming, ["transports::websocket"]);
