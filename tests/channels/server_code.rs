@@ -129,7 +129,7 @@ async fn a_row_comes_and_goes_after_the_join() {
     let server = TestServer::with_config(config, mount);
     let (mut one, mut two, mut three) = (listed(&server).await, listed(&server).await, listed(&server).await);
     one.push("list:a", "update", json!({ "mood": 0 })).await;
-    assert!(moods(&server).await.is_empty(), "only a row that is there can be changed");
+    assert!(moods(&server).await.is_empty(), "only an existing entry can be updated");
     for (client, mood, has_room) in [(&mut one, 1, true), (&mut two, 2, true), (&mut three, 3, false)] {
         client.push("list:a", "track", json!({ "mood": mood })).await;
         client.assert_push("list:a", "listed", &has_room).await;
@@ -145,7 +145,7 @@ async fn a_row_comes_and_goes_after_the_join() {
     three.assert_push("list:a", "listed", &true).await;
     one.push("list:a", "update", json!({ "mood": 6 })).await;
     three.leave("list:a").await;
-    wait_until("the row left with its client", || async { moods(&server).await == [6] }).await;
+    wait_until("the entry is removed with its client", || async { moods(&server).await == [6] }).await;
     for client in [one, two, three] {
         client.disconnect().await;
     }

@@ -1,5 +1,5 @@
-//! A mount whose `connect` awaits: it decides on every transport and protocol, clients that wait for it are counted,
-//! and nobody waits for ever.
+//! A mount with an asynchronous `connect`: it decides on every transport and protocol, waiting clients count as
+//! connections, and the wait has a timeout.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::common::{Client, config, wait_until};
 
 struct User(String);
 
-/// Tells its client who the mount says it is.
+/// Its reply to a join is the user that `connect` has assigned.
 struct Mirror;
 
 impl Channel for Mirror {
@@ -32,7 +32,7 @@ struct Waiting(Arc<AtomicUsize>);
 
 impl Waiting {
     async fn are(&self, count: usize) {
-        wait_until("so many wait", || async { self.0.load(Ordering::SeqCst) == count }).await;
+        wait_until("the number of waiting calls", || async { self.0.load(Ordering::SeqCst) == count }).await;
     }
 }
 
@@ -47,11 +47,11 @@ impl Drop for One {
 async fn connect(info: ConnectInfo, waiting: Waiting, open: Arc<Notify>) -> Result<SocketInit, ConnectError> {
     waiting.0.fetch_add(1, Ordering::SeqCst);
     let _one = One(waiting);
-    let user = Rc::new(info.param("user").unwrap_or("nobody").to_owned()); // it need not be Send
+    let user = Rc::new(info.param("user").unwrap_or("nobody").to_owned()); // the future does not need to be `Send`
     tokio::task::yield_now().await;
     match &**user {
         "bad" => return Err(ConnectError::forbidden()),
-        "dead" => panic!("as the test wants it"),
+        "dead" => panic!("this test requires a panic"),
         "slow" => open.notified().await,
         _ => {}
     }
@@ -100,36 +100,36 @@ async fn a_future_decides_on_every_transport() {
 }
 
 #[actix_web::test]
-async fn clients_that_wait_have_their_place_and_lose_it_when_they_hang_up() {
+async fn waiting_clients_count_as_connections_until_they_disconnect() {
     let (node, waiting, open) = start(&["limits.sockets_per_ip=2"]);
     let asking = || async { answer(&node, "user=slow").await };
     let (mut one, mut other) = (Box::pin(asking()), Box::pin(asking()));
     tokio::select! {
-        _ = &mut one => panic!("nobody has decided"),
-        _ = &mut other => panic!("nobody has decided"),
+        _ = &mut one => panic!("no decision was made"),
+        _ = &mut other => panic!("no decision was made"),
         () = waiting.are(2) => {}
     }
-    assert_eq!(answer(&node, "user=ann").await, 429, "those who wait have all the places");
+    assert_eq!(answer(&node, "user=ann").await, 429, "the waiting clients use both connections");
     assert_eq!(node.connections(), 2);
     drop(one);
     waiting.are(1).await;
-    wait_until("a free place", || async { node.connections() == 1 }).await;
+    wait_until("a free connection", || async { node.connections() == 1 }).await;
     open.notify_waiters();
     assert_eq!(other.await, 101);
     assert_eq!(node.pubsub().metrics().connections_refused.of(ConnectRefusal::Timeout), 1);
 }
 
 #[actix_web::test]
-async fn a_future_that_takes_too_long_is_given_up() {
+async fn a_future_that_takes_too_long_is_dropped() {
     let (node, waiting, _) = start(&["socket.connect_timeout=20ms"]);
     assert_eq!(answer(&node, "user=slow").await, 503);
     assert_eq!(request(node.address(), "GET", "/own/longpoll?vsn=2.0.0&user=slow", &[], b"").await.http, 503);
     waiting.are(0).await;
-    wait_until("a free place", || async { node.connections() == 0 }).await;
+    wait_until("a free connection", || async { node.connections() == 0 }).await;
     assert_eq!(node.pubsub().metrics().connections_refused.of(ConnectRefusal::Timeout), 2);
 }
 
-/// What is wrong with a request is found without asking.
+/// The checks of the request come before `connect`.
 #[actix_web::test]
 async fn a_request_that_cannot_become_a_socket_is_refused_first() {
     let (node, waiting, _) = start(&[]);
