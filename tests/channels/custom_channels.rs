@@ -338,7 +338,7 @@ async fn a_join_that_is_replaced_while_it_waits_is_answered_and_so_is_what_waite
     client.expect(&decided("ok", r#"{"welcome":"room"}"#)).await;
     client.expect(&decided("ok", r#"{"welcome":"room"}"#).replace(r#""5","6""#, r#""8","8""#)).await;
     client.expect(&format!(r#"["5","5","{ROOM}","phx_close",{{}}]"#)).await;
-    first.send(Decide(Join::ok)).unwrap(); // the client has disconnected: the decision has no effect
+    first.send(Decide(Join::ok)).unwrap(); // this join has been replaced: the decision has no effect
     client.expect_nothing().await;
     assert_eq!(node.pubsub().count(ROOM), 1);
     drop(client);
