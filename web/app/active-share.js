@@ -171,12 +171,11 @@ export class ActiveShare {
 
   #showFiles() {
     const { entries } = this.#fileShare.catalogue;
-    const size = entries.reduce((sum, entry) => sum + entry.size, 0);
     if (entries.length > 0) {
       showText(element("share-again", HTMLElement), "");
       element("retake", HTMLElement).hidden = true;
     }
-    element("share-sum", HTMLElement).textContent = entries.length === 0 ? t("nothing_on_offer") : t("files_on_offer", formatFiles(entries.length, size));
+    element("share-sum", HTMLElement).textContent = entries.length === 0 ? t("nothing_on_offer") : t("files_on_offer", formatFiles(entries));
     const rows = entries.map((entry) => ({ entry, row: this.#createFileRow(entry) }));
     element("share-files", HTMLElement).replaceChildren(...rows.map(({ row }) => row));
     this.#showHash();

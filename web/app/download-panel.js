@@ -5,6 +5,7 @@
 
 import { Download } from "../lib/share/download.js";
 import { TransferError } from "../lib/share/errors.js";
+import { totalSize } from "../lib/share/file-entry.js";
 import { openTarget } from "../lib/share/targets/open-target.js";
 import { element } from "./dom.js";
 import { showFileHash } from "./file-hash.js";
@@ -136,7 +137,7 @@ function saveFiles({ files, failed }, entries) {
  * @param {FileEntry[]} entries
  */
 function resultText(failed, entries) {
-  if (failed.length === 0) return t("done", formatSize(entries.reduce((sum, { size }) => sum + size, 0)));
+  if (failed.length === 0) return t("done", formatSize(totalSize(entries)));
   const missing = failed.map(({ entry, error }) => `${entry.path.join("/")}: ${errorText(error)}`);
   return t("done_some", entries.length - failed.length, entries.length, missing.join(" "));
 }

@@ -1,6 +1,7 @@
 /** The app's texts in the user's language, with figures, and a message for every error. */
 
 import { PeerError } from "../lib/rtc/errors.js";
+import { totalSize } from "../lib/share/file-entry.js";
 import { HandclaspError } from "../lib/util/errors.js";
 import { iceAdvice } from "./ice-advice.js";
 
@@ -80,11 +81,12 @@ export function formatTime(date) {
 }
 
 /**
- * @param {number} count
- * @param {number} bytes
+ * @param {import("../lib/share/file-entry.js").FileEntry[]} entries
+ * @returns {string} their number and their size
  */
-export function formatFiles(count, bytes) {
-  return count === 1 ? t("one_file", formatSize(bytes)) : t("many_files", count, formatSize(bytes));
+export function formatFiles(entries) {
+  const size = formatSize(totalSize(entries));
+  return entries.length === 1 ? t("one_file", size) : t("many_files", entries.length, size);
 }
 
 /**

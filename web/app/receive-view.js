@@ -122,7 +122,7 @@ class ReceiveSession {
     // The result of the last download stays visible when the sender adds files.
     if (!this.#isDownloading && (entries.length === 0 || this.#isEmpty)) showState(entries.length === 0 ? t("state.empty") : "");
     this.#isEmpty = entries.length === 0;
-    announce(t("verified_list", formatFiles(entries.length, entries.reduce((sum, { size }) => sum + size, 0))));
+    announce(t("verified_list", formatFiles(entries)));
     if (entries.length > 0 && !this.#isDownloading && this.hasUnfinishedDownload) this.#continueDownload(entries);
   }
 

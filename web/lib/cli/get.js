@@ -89,7 +89,7 @@ function runWithList(fetch, work) {
 /** @param {FileEntry[]} entries */
 async function printList(entries) {
   for (const { path, size } of entries) printResult(`${formatSize(size).padStart(10)}  ${path.join("/")}`);
-  printStatus(`${formatFiles(entries.length, totalSize(entries))}.`);
+  printStatus(`${formatFiles(entries)}.`);
   return 0;
 }
 
@@ -99,7 +99,7 @@ async function printList(entries) {
  * @param {DirectoryTarget} target
  */
 async function downloadAll(fetch, entries, target) {
-  printStatus(`Downloading ${formatFiles(entries.length, totalSize(entries))}.`);
+  printStatus(`Downloading ${formatFiles(entries)}.`);
   const download = new Download(entries, target);
   download.on("progress", (progress) => showProgress(() => formatProgress(progress)));
   fetch.add(download);
@@ -108,7 +108,7 @@ async function downloadAll(fetch, entries, target) {
   for (const { entry, error } of failed) printStatus(`${entry.path.join("/")} did not arrive: ${fileErrorMessage(error)}.`);
   const arrived = entries.filter((entry) => !failed.some((other) => other.entry === entry));
   const reused = target.reusedBytes > 0 ? `; ${formatSize(target.reusedBytes)} of it was already here` : "";
-  printStatus(`${failed.length === 0 ? "Done" : "Incomplete"}: ${formatFiles(arrived.length, totalSize(arrived))}, written and verified${reused}.`);
+  printStatus(`${failed.length === 0 ? "Done" : "Incomplete"}: ${formatFiles(arrived)}, written and verified${reused}.`);
   return failed.length === 0 ? 0 : FAILED;
 }
 
@@ -117,9 +117,4 @@ function formatProgress({ state, written, total, speed, secondsLeft }) {
   const progress = `${formatPercent(written, total)} of ${formatSize(total)}`;
   if (state === "waiting") return `${progress}, waiting for the sender`;
   return `${progress}, ${formatSize(Math.round(speed))}/s${Number.isFinite(secondsLeft) ? `, ${formatDuration(secondsLeft)} left` : ""}`;
-}
-
-/** @param {FileEntry[]} entries */
-function totalSize(entries) {
-  return entries.reduce((bytes, { size }) => bytes + size, 0);
 }

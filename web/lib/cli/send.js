@@ -37,7 +37,7 @@ export async function send(paths, { broker, password = "", interrupted }) {
     const isJoined = await Promise.race([join().then(() => true), interrupted.then(() => false), closed]);
     if (!isJoined) throw new CliError("Stopped before the link was ready.", INTERRUPTED);
     printResult(formatShareLink({ peerId: peer.id, key: linkKey, hasPassword: password !== "" }, { origin, pathname: "/" }));
-    printStatus(`Sharing ${formatFiles(entries.length, entries.reduce((bytes, { size }) => bytes + size, 0))} with everybody who has this link, until Ctrl+C.`);
+    printStatus(`Sharing ${formatFiles(entries)} with everybody who has this link, until Ctrl+C.`);
     if (/^(localhost|127\.|\[::1\])/.test(new URL(origin).host)) printStatus("The broker runs on this computer, so the link works only here. Use --broker for another one.");
     await Promise.race([interrupted, closed]);
     return 0;

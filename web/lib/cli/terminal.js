@@ -3,6 +3,8 @@
  * terminal one progress line that is overwritten. Control characters of strangers are removed.
  */
 
+import { totalSize } from "../share/file-entry.js";
+
 const CONTROL_CHARACTERS = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 /** The progress line is updated at most this often (ms). */
 const PROGRESS_INTERVAL = 100;
@@ -70,11 +72,11 @@ export function formatPercent(done, total) {
 }
 
 /**
- * @param {number} count
- * @param {number} bytes
+ * @param {import("../share/file-entry.js").FileEntry[]} entries
+ * @returns {string} for example `3 files, 20.5 MB`
  */
-export function formatFiles(count, bytes) {
-  return `${count} ${count === 1 ? "file" : "files"}, ${formatSize(bytes)}`;
+export function formatFiles(entries) {
+  return `${entries.length} ${entries.length === 1 ? "file" : "files"}, ${formatSize(totalSize(entries))}`;
 }
 
 /** @param {string} text */

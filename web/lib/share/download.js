@@ -10,6 +10,7 @@ import { Condition } from "../util/condition.js";
 import { Emitter } from "../util/emitter.js";
 import { DownloadSession } from "./download-session.js";
 import { TransferError } from "./errors.js";
+import { totalSize } from "./file-entry.js";
 import { FilePart } from "./file-part.js";
 import { Throughput } from "./throughput.js";
 
@@ -57,7 +58,7 @@ export class Download extends Emitter {
     this.#target = target;
     this.#clock = clock;
     this.#parts = entries.map((entry) => new FilePart(entry));
-    this.#total = entries.reduce((sum, { size }) => sum + size, 0);
+    this.#total = totalSize(entries);
     this.#throughput = new Throughput(this.#total, { clock });
     /** @type {Promise<DownloadResult>} settles when all files are stored and confirmed, or the download has failed */
     this.finished = new Promise((resolve, reject) => {

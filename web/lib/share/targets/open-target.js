@@ -12,6 +12,7 @@
  */
 
 import { TransferError } from "../errors.js";
+import { totalSize } from "../file-entry.js";
 import { MEMORY_LIMIT, MemoryTarget } from "./memory-target.js";
 import { OpfsTarget, opfsRoom } from "./opfs-target.js";
 import { StreamTarget, canStream } from "./stream-target.js";
@@ -23,7 +24,7 @@ import { StreamTarget, canStream } from "./stream-target.js";
  * @throws {TransferError} `too_large` for this browser
  */
 export async function openTarget(entries, scope) {
-  const size = entries.reduce((sum, entry) => sum + entry.size, 0);
+  const size = totalSize(entries);
   const room = await opfsRoom(scope);
   if (size <= room) return new OpfsTarget(scope);
   if (await canStream()) return StreamTarget.open(entries);
