@@ -10,6 +10,7 @@ import { formatShareLink } from "../lib/share/share-link.js";
 import { announce, element, showText } from "./dom.js";
 import { showFileHash } from "./file-hash.js";
 import { errorText, formatFiles, formatSize, t } from "./i18n.js";
+import { LazyThumbnails } from "./lazy-thumbnails.js";
 import { showLink } from "./link-panel.js";
 import { createReceiverRow } from "./receiver-row.js";
 import { saveShare } from "./saved-share.js";
@@ -31,8 +32,7 @@ export class ActiveShare {
   /** @type {Map<string, Blob>} by the entry's id */
   #files = new Map();
   #receiverCount = 0;
-  /** @type {Promise<import("./thumbnails.js").Thumbnails> | null} */
-  #thumbnails = null;
+  #thumbnails = new LazyThumbnails((entry) => this.#preview(entry));
 
   /**
    * @param {Socket} socket
@@ -179,14 +179,7 @@ export class ActiveShare {
     const rows = entries.map((entry) => ({ entry, row: this.#createFileRow(entry) }));
     element("share-files", HTMLElement).replaceChildren(...rows.map(({ row }) => row));
     this.#showHash();
-    if (entries.some(({ type }) => type.startsWith("image/"))) void this.#showThumbnails(rows);
-  }
-
-  /** @param {Array<{entry: FileEntry, row: HTMLElement}>} rows */
-  async #showThumbnails(rows) {
-    this.#thumbnails ??= import("./thumbnails.js").then(({ Thumbnails }) => new Thumbnails((entry) => this.#preview(entry)));
-    const thumbnails = await this.#thumbnails;
-    if (rows.every(({ row }) => row.isConnected)) thumbnails.show(rows); // otherwise a newer list has replaced this one
+    void this.#thumbnails.show(rows);
   }
 
   /** @param {FileEntry} entry */

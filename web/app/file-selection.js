@@ -2,6 +2,7 @@
 
 import { element } from "./dom.js";
 import { formatSize, t } from "./i18n.js";
+import { LazyThumbnails } from "./lazy-thumbnails.js";
 
 /** @typedef {import("../lib/share/file-entry.js").FileEntry} FileEntry */
 /** @typedef {import("./download-panel.js").Destination} Destination */
@@ -14,9 +15,7 @@ export class FileSelection {
   /** @type {Set<string>} ids of the unselected files */
   #unselected = new Set();
   #isEnabled = true;
-  #fetchPreview;
-  /** @type {Promise<import("./thumbnails.js").Thumbnails> | null} */
-  #thumbnails = null;
+  #thumbnails;
 
   /**
    * @param {object} callbacks
@@ -24,7 +23,7 @@ export class FileSelection {
    * @param {(entry: FileEntry) => Promise<Blob | null>} callbacks.fetchPreview
    */
   constructor({ onDownload, fetchPreview }) {
-    this.#fetchPreview = fetchPreview;
+    this.#thumbnails = new LazyThumbnails(fetchPreview);
     for (const [id, destination] of BUTTONS) {
       element(id, HTMLElement).addEventListener("click", () => onDownload(this.#selected(), destination));
     }
@@ -37,14 +36,7 @@ export class FileSelection {
     const rows = entries.map((entry) => ({ entry, row: this.#createRow(entry) }));
     element("offers", HTMLElement).replaceChildren(...rows.map(({ row }) => row));
     this.#update();
-    if (entries.some(({ type }) => type.startsWith("image/"))) void this.#showThumbnails(rows);
-  }
-
-  /** @param {Array<{entry: FileEntry, row: HTMLElement}>} rows */
-  async #showThumbnails(rows) {
-    this.#thumbnails ??= import("./thumbnails.js").then(({ Thumbnails }) => new Thumbnails(this.#fetchPreview));
-    const thumbnails = await this.#thumbnails;
-    if (rows.every(({ row }) => row.isConnected)) thumbnails.show(rows); // otherwise a newer list has replaced this one
+    void this.#thumbnails.show(rows);
   }
 
   /** @param {boolean} isEnabled */
