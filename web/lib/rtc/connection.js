@@ -4,6 +4,7 @@
  * signaling.js decides who is called.
  */
 
+import { deferred } from "../util/deferred.js";
 import { Emitter } from "../util/emitter.js";
 import { PeerError } from "./errors.js";
 import { fingerprintsOf } from "./fingerprints.js";
@@ -46,10 +47,8 @@ export class Connection extends Emitter {
   /** @type {IceRecovery | null} set once the connection was open */
   #recovery = null;
   #isClosed = false;
-  /** @type {(channel: RtcMessageChannel) => void} */
-  #resolve = () => {};
-  /** @type {(error: PeerError) => void} */
-  #reject = () => {};
+  /** @type {import("../util/deferred.js").Deferred<RtcMessageChannel>} settles `opened`; `close` reports a failure too */
+  #opening = deferred();
 
   /**
    * @param {ConnectionOptions} options
@@ -66,12 +65,7 @@ export class Connection extends Emitter {
     this.#clock = clock;
     this.#recoveryTimeout = recoveryTimeout;
     /** @type {Promise<RtcMessageChannel>} rejects with a PeerError */
-    this.opened = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-    // A caller that does not wait for `opened` learns of the failure from `close`.
-    this.opened.catch(() => {});
+    this.opened = this.#opening.promise;
     this.#timer = clock.setTimeout(() => this.expire(), timeout);
     this.#iceMonitor = new IceMonitor(peerId, pc);
     this.#negotiation = this.#createNegotiation();
@@ -174,7 +168,7 @@ export class Connection extends Emitter {
     this.#negotiation.stop();
     this.#messageChannel.close(reason);
     this.pc.close();
-    this.#reject(reason);
+    this.#opening.reject(reason);
     this.emit("close", reason);
   }
 
@@ -211,7 +205,7 @@ export class Connection extends Emitter {
     });
     // The channel may open before the browser exposes the description that opened it, and the caller
     // may need the fingerprints at once.
-    this.#negotiation.enqueue(async () => this.#resolve(this.#messageChannel));
+    this.#negotiation.enqueue(async () => this.#opening.resolve(this.#messageChannel));
   }
 
   /** @param {Error & {reason?: string}} error */

@@ -7,6 +7,7 @@
 import { PeerError } from "../rtc/errors.js";
 import { systemClock } from "../util/clock.js";
 import { Condition } from "../util/condition.js";
+import { deferred } from "../util/deferred.js";
 import { Emitter } from "../util/emitter.js";
 import { DownloadSession } from "./download-session.js";
 import { TransferError } from "./errors.js";
@@ -42,10 +43,8 @@ export class Download extends Emitter {
   /** The last report on this channel. */
   #lastReport = { state: "", at: 0 };
   #reportTimer = /** @type {any} */ (null);
-  /** @type {(result: DownloadResult) => void} */
-  #resolve = () => {};
-  /** @type {(error: Error) => void} */
-  #reject = () => {};
+  /** @type {import("../util/deferred.js").Deferred<DownloadResult>} settles `finished`; the state shows a failure too */
+  #result = deferred();
 
   /**
    * @param {FileEntry[]} entries of the list
@@ -61,11 +60,7 @@ export class Download extends Emitter {
     this.#total = totalSize(entries);
     this.#throughput = new Throughput(this.#total, { clock });
     /** @type {Promise<DownloadResult>} settles when all files are stored and confirmed, or the download has failed */
-    this.finished = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-    this.finished.catch(() => {}); // a caller may look at the state instead
+    this.finished = this.#result.promise;
   }
 
   /** @returns {DownloadProgress} */
@@ -141,7 +136,7 @@ export class Download extends Emitter {
     if (this.#finalState) return;
     this.#finalState = "done";
     this.#notify();
-    this.#resolve({ files, failed });
+    this.#result.resolve({ files, failed });
   }
 
   /**
@@ -152,7 +147,7 @@ export class Download extends Emitter {
     if (this.#finalState) return;
     this.#finalState = state;
     this.#notify();
-    this.#reject(error);
+    this.#result.reject(error);
     // A failed download may be retried later, with what is stored.
     await this.#target.abort({ keep: state === "failed" }).catch(() => {});
   }

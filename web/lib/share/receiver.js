@@ -5,6 +5,7 @@
  */
 
 import { systemClock } from "../util/clock.js";
+import { deferred } from "../util/deferred.js";
 import { Emitter } from "../util/emitter.js";
 import { ProtocolError } from "../util/errors.js";
 import { TransferError } from "./errors.js";
@@ -49,7 +50,7 @@ export class Receiver extends Emitter {
   #endReason = /** @type {Error | null} */ (null);
   /** @type {Uint8Array<ArrayBuffer>[]} reusable buffers: allocating one costs more than filling it */
   #spareBuffers = [];
-  /** @type {Map<string, {image: Promise<unknown>, resolve: (image: unknown) => void}>} by the entry's id */
+  /** @type {Map<string, import("../util/deferred.js").Deferred<unknown>>} the images, by the entry's id */
   #previews = new Map();
 
   /**
@@ -163,17 +164,15 @@ export class Receiver extends Emitter {
   /** @param {FileEntry} entry @returns {Promise<unknown>} requested once per channel */
   #requestPreview({ id }) {
     const known = this.#previews.get(id);
-    if (known) return known.image;
-    /** @type {(image: unknown) => void} */
-    let resolve = () => {};
-    const image = new Promise((onResolve) => (resolve = onResolve));
-    this.#previews.set(id, { image, resolve });
+    if (known) return known.promise;
+    const image = deferred();
+    this.#previews.set(id, image);
     try {
       this.#channel.send({ type: "preview", id });
     } catch {
-      resolve(null); // the channel has ended: `run` throws the reason
+      image.resolve(null); // the channel has ended: `run` throws the reason
     }
-    return image;
+    return image.promise;
   }
 
   /**

@@ -5,6 +5,7 @@
 
 import { abortable } from "../../util/abort.js";
 import { utf8 } from "../../util/bytes.js";
+import { deferred } from "../../util/deferred.js";
 import { AbortedError, ProtocolError } from "../../util/errors.js";
 import { PeerError } from "../errors.js";
 
@@ -44,9 +45,8 @@ export class PooledConnection {
   #isDestroyed = false;
   /** @type {((data: any) => void) | null} */
   #ondata = null;
-  #resolveListener = () => {};
-  /** Messages wait in the channel until a listener is set. */
-  #hasListener = new Promise((resolve) => (this.#resolveListener = () => resolve(undefined)));
+  /** @type {import("../../util/deferred.js").Deferred<void>} messages wait in the channel until a listener is set */
+  #listening = deferred();
   /** Messages are sent one after the other, so that their chunks do not mix. */
   #sendQueue = /** @type {Promise<any>} */ (Promise.resolve());
   /** @type {any} for silence while open, for closing once destroyed */
@@ -92,7 +92,7 @@ export class PooledConnection {
 
   set ondata(listener) {
     this.#ondata = listener;
-    if (listener) this.#resolveListener();
+    if (listener) this.#listening.resolve();
   }
 
   /**
@@ -124,7 +124,7 @@ export class PooledConnection {
   #finish(message) {
     if (this.#isDestroyed && message.type === "fin") return;
     this.#isDestroyed = true;
-    this.#resolveListener(); // the other side's `fin` has to be read even without a listener
+    this.#listening.resolve(); // the other side's `fin` has to be read even without a listener
     this.#clock.clearTimeout(this.#timer);
     this.#timer = this.#clock.setTimeout(() => this.#connection.close(), this.#closeDelay);
     this.#enqueue(async () => this.#channel.send(message)).catch(() => this.#connection.close());
@@ -205,7 +205,7 @@ export class PooledConnection {
 
   /** @param {any} data */
   async #deliver(data) {
-    await this.#hasListener;
+    await this.#listening.promise;
     this.#touch();
     this.#notify(this.#ondata, data);
   }
@@ -224,7 +224,7 @@ export class PooledConnection {
   /** @param {Error} reason */
   #handleClose(reason) {
     this.#clock.clearTimeout(this.#timer);
-    this.#resolveListener();
+    this.#listening.resolve();
     const isExpected = this.#isDestroyed;
     this.#isDestroyed = true;
     if (!isExpected) this.#notify(this.onerror, reason);
