@@ -6,7 +6,7 @@
 
 import { deferred } from "../util/deferred.js";
 import { Emitter } from "../util/emitter.js";
-import { PeerError } from "./errors.js";
+import { PeerError, toPeerError } from "./errors.js";
 import { fingerprintsOf } from "./fingerprints.js";
 import { IceRecovery } from "./ice-recovery.js";
 import { IceMonitor } from "./ice-report.js";
@@ -177,7 +177,7 @@ export class Connection extends Emitter {
       pc: this.pc,
       isPolite: !this.isOfferer,
       send: (event, body) => this.#sendSignal(event, { peer_id: this.peerId, attempt: this.attempt, ...body }),
-      onFailure: (error) => this.close(toPeerError(error)),
+      onFailure: (error) => this.close(toPeerError(error, "negotiation")),
       onUndelivered: (error) => this.#signalUndelivered(error),
     });
   }
@@ -210,7 +210,7 @@ export class Connection extends Emitter {
 
   /** @param {Error & {reason?: string}} error */
   #signalUndelivered(error) {
-    if (!this.isOpen) this.close(toPeerError(error));
+    if (!this.isOpen) this.close(toPeerError(error, "negotiation"));
     // An open connection is kept, unless the peer is unknown to the broker and does not answer either.
     else if (error.reason === "peer_not_found") void this.probe();
   }
@@ -218,10 +218,4 @@ export class Connection extends Emitter {
 
 function lost() {
   return new PeerError("lost", "connection was closed by the other side or by the network");
-}
-
-/** @param {Error & {reason?: string}} error */
-function toPeerError(error) {
-  const reason = error.reason === "peer_not_found" ? "absent" : (error.reason ?? "negotiation");
-  return new PeerError(reason, error.message, { cause: error });
 }

@@ -1,4 +1,4 @@
-/** The error of connections between peers. */
+/** The error of connections between peers, and other errors turned into it. */
 
 import { HandclaspError } from "../util/errors.js";
 
@@ -23,4 +23,14 @@ export class PeerError extends HandclaspError {
     /** With `no_path`: what ICE gathered on both sides. */
     this.iceReport = options?.iceReport ?? null;
   }
+}
+
+/**
+ * @param {Error} error that ended a call or a connection
+ * @param {string} fallback the reason if the error is not of this library
+ * @returns {PeerError}
+ */
+export function toPeerError(error, fallback) {
+  const reason = error instanceof HandclaspError ? error.reason : fallback;
+  return new PeerError(reason === "peer_not_found" ? "absent" : reason, error.message, { cause: error });
 }

@@ -8,10 +8,9 @@
  */
 
 import { randomBytes, toBase64url } from "../util/bytes.js";
-import { HandclaspError } from "../util/errors.js";
 import { Connection } from "./connection.js";
 import { ConnectionTable } from "./connection-table.js";
-import { PeerError } from "./errors.js";
+import { PeerError, toPeerError } from "./errors.js";
 import { OutgoingCall } from "./outgoing-call.js";
 
 /**
@@ -126,7 +125,7 @@ export class Signaling {
     call.isRequestPending = true;
     this.#channel.push("connect", { peer_id: peerId }, { timeout: call.timeout }).then(
       () => (call.isRequestPending = false),
-      (error) => call.reject(toPeerError(error)),
+      (error) => call.reject(toPeerError(error, "failed")),
     );
   }
 
@@ -265,7 +264,7 @@ export class Signaling {
       return this.#createConnection({ iceServers: this.iceServers });
     } catch (error) {
       this.#sendHangup({ peer_id: peerId, attempt });
-      this.#calls.get(peerId)?.reject(toPeerError(/** @type {Error} */ (error)));
+      this.#calls.get(peerId)?.reject(toPeerError(/** @type {Error} */ (error), "failed"));
       return null;
     }
   }
@@ -289,10 +288,4 @@ export class Signaling {
     if (error.reason !== "absent") this.#sendHangup({ peer_id: peerId, attempt });
     this.#calls.get(peerId)?.reject(error);
   }
-}
-
-/** @param {Error} error */
-function toPeerError(error) {
-  const reason = error instanceof HandclaspError ? error.reason : "failed";
-  return new PeerError(reason === "peer_not_found" ? "absent" : reason, error.message, { cause: error });
 }
