@@ -7,6 +7,7 @@ import { Download } from "../lib/share/download.js";
 import { TransferError } from "../lib/share/errors.js";
 import { totalSize } from "../lib/share/file-entry.js";
 import { openTarget } from "../lib/share/targets/open-target.js";
+import { isSingleFile } from "../lib/share/targets/zip-bundle.js";
 import { element } from "./dom.js";
 import { showFileHash } from "./file-hash.js";
 import { errorText, formatSize, formatTimeLeft, percent, t } from "./i18n.js";
@@ -127,7 +128,7 @@ function saveFiles({ files, failed }, entries) {
     save.hidden = false;
     save.click();
     // The sender has no hash of a ZIP archive to compare with.
-    if (entries.length === 1 && entries[0].path.length === 1) void showFileHash("receive-hash", blob);
+    if (isSingleFile(entries)) void showFileHash("receive-hash", blob);
   }
   return resultText(failed, entries);
 }

@@ -7,7 +7,7 @@ import { Condition } from "../../util/condition.js";
 import { crc32 } from "../../util/crc32.js";
 import { TransferError } from "../errors.js";
 import { centralDirectory, dataDescriptor, localFileHeader, zipSize } from "./zip.js";
-import { bundleName } from "./zip-bundle.js";
+import { bundleName, isSingleFile } from "./zip-bundle.js";
 
 /** @typedef {import("../file-entry.js").FileEntry} FileEntry */
 /** @typedef {import("../download-target.js").DownloadTarget} DownloadTarget */
@@ -66,7 +66,7 @@ export class StreamTarget {
    * @returns {Promise<StreamTarget>}
    */
   static async open(entries) {
-    const isZip = entries.length > 1 || entries[0].path.length > 1;
+    const isZip = !isSingleFile(entries);
     const name = bundleName(entries);
     const size = isZip ? zipSize(entries) : entries[0].size;
     const worker = await startWorker();

@@ -14,8 +14,9 @@ const CRC_CHUNK_BYTES = 4 * 1024 * 1024;
  * @returns {Promise<import("../download-target.js").SavedFile[]>}
  */
 export async function bundleFiles(files) {
-  const name = bundleName(files.map(({ entry }) => entry));
-  if (files.length === 1 && files[0].entry.path.length === 1) return [{ name, blob: files[0].blob }];
+  const entries = files.map(({ entry }) => entry);
+  const name = bundleName(entries);
+  if (isSingleFile(entries)) return [{ name, blob: files[0].blob }];
   /** @type {BlobPart[]} */
   const parts = [];
   const members = [];
@@ -29,11 +30,19 @@ export async function bundleFiles(files) {
 
 /**
  * @param {FileEntry[]} entries
+ * @returns {boolean} whether it is one file without a folder, which needs no archive
+ */
+export function isSingleFile(entries) {
+  return entries.length === 1 && entries[0].path.length === 1;
+}
+
+/**
+ * @param {FileEntry[]} entries
  * @returns {string} the name of the single file, or of the archive
  */
 export function bundleName(entries) {
   const [{ path }] = entries;
-  if (entries.length === 1 && path.length === 1) return path[0];
+  if (isSingleFile(entries)) return path[0];
   const haveCommonFolder = path.length > 1 && entries.every((entry) => entry.path[0] === path[0]);
   return `${haveCommonFolder ? path[0] : "handclasp"}.zip`;
 }

@@ -45,7 +45,7 @@ export function centralDirectory(members) {
   let offset = 0;
   const rows = members.map((member) => {
     const row = centralDirectoryHeader(member, offset);
-    offset += localFileHeader(member).length + member.size + dataDescriptor(member).length;
+    offset += memberLength(member);
     return row;
   });
   const table = join(...rows);
@@ -64,8 +64,12 @@ export function centralDirectory(members) {
  */
 export function zipSize(members) {
   const written = members.map((member) => ({ ...member, crc: 0 }));
-  const files = written.map((member) => localFileHeader(member).length + member.size + dataDescriptor(member).length);
-  return files.reduce((sum, length) => sum + length, centralDirectory(written).length);
+  return written.reduce((sum, member) => sum + memberLength(member), centralDirectory(written).length);
+}
+
+/** @param {WrittenMember} member @returns {number} bytes of the file and of the records around it */
+function memberLength(member) {
+  return localFileHeader(member).length + member.size + dataDescriptor(member).length;
 }
 
 /**
