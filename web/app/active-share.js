@@ -7,6 +7,7 @@ import { deriveKey } from "../lib/share/derive-key.js";
 import { FileShare } from "../lib/share/file-share.js";
 import { KEY_BYTES } from "../lib/share/key-proof.js";
 import { formatShareLink } from "../lib/share/share-link.js";
+import { randomBytes } from "../lib/util/bytes.js";
 import { announce, element, showText } from "./dom.js";
 import { showFileHash } from "./file-hash.js";
 import { errorText, formatFiles, formatSize, t } from "./i18n.js";
@@ -57,7 +58,7 @@ export class ActiveShare {
   static async start(saved) {
     const socket = new Socket("/socket");
     const identity = saved ? await restoreIdentity(saved.secret) : await createIdentity();
-    const linkKey = saved?.linkKey ?? crypto.getRandomValues(new Uint8Array(KEY_BYTES));
+    const linkKey = saved?.linkKey ?? randomBytes(KEY_BYTES);
     const algorithm = { name: "ECDSA", namedCurve: "P-256" };
     const certificate = saved?.certificate ?? (await RTCPeerConnection.generateCertificate(algorithm));
     // With the same certificate the fingerprint stays the same after a reload. The proof works with any certificate.

@@ -3,6 +3,8 @@
  * mask with the lowest penalty.
  */
 
+import { utf8 } from "../lib/util/bytes.js";
+
 /** Error correction codewords per block, then [blocks, data codewords per block]; level M. */
 const VERSIONS = /** @type {Array<[number, ...Array<[number, number]>]>} */ ([
   [10, [1, 16]],
@@ -46,7 +48,7 @@ for (let power = 0, value = 1; power < 255; power++) {
  * @throws {RangeError} the text is too long
  */
 export function encodeQr(text) {
-  const bytes = new TextEncoder().encode(text);
+  const bytes = utf8(text);
   const version = 1 + VERSIONS.findIndex((_, index) => bytes.length <= capacity(index + 1));
   if (version === 0) throw new RangeError(`${bytes.length} bytes do not fit into a code, limit ${capacity(VERSIONS.length)}`);
   const bits = interleave(dataOf(bytes, version), version).flatMap((byte) => bitsOf(byte, 8));

@@ -3,7 +3,7 @@
  * no state.
  */
 
-import { utf8 } from "../util/bytes.js";
+import { concat, utf8 } from "../util/bytes.js";
 import { ProtocolError } from "../util/errors.js";
 
 /**
@@ -76,21 +76,7 @@ function encodeBinary(fields, payload) {
     throw new ProtocolError(`field of a binary push has ${length} bytes, limit ${FIELD_LIMIT}`);
   }
   const header = [KIND.push, ...parts.map((part) => part.length)];
-  return join([Uint8Array.from(header), ...parts, payload]);
-}
-
-/**
- * @param {Uint8Array[]} parts
- * @returns {ArrayBuffer}
- */
-function join(parts) {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole.buffer;
+  return concat(Uint8Array.from(header), ...parts, payload).buffer;
 }
 
 /** @param {string} text */

@@ -4,8 +4,8 @@
  */
 
 import { totalSize } from "../share/file-entry.js";
+import { INVISIBLE } from "../share/sanitize-filename.js";
 
-const CONTROL_CHARACTERS = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 /** The progress line is updated at most this often (ms). */
 const PROGRESS_INTERVAL = 100;
 const UNITS = ["bytes", "kB", "MB", "GB", "TB", "PB"];
@@ -81,5 +81,5 @@ export function formatFiles(entries) {
 
 /** @param {string} text */
 function clean(text) {
-  return text.replace(CONTROL_CHARACTERS, "");
+  return text.replace(INVISIBLE, "");
 }

@@ -8,13 +8,12 @@ import { TransferError } from "./errors.js";
 import { pieceHash, rootHash } from "./piece-hash.js";
 import { PIECE_BYTES, pieceCount, pieceLength } from "./piece-layout.js";
 import { PieceReader } from "./piece-reader.js";
-import { MAX_FILES } from "./protocol.js";
+import { MAX_DEPTH, MAX_FILES } from "./protocol.js";
 
 /** @typedef {import("./file-entry.js").FileEntry} FileEntry */
 /** @typedef {import("./file-entry.js").FileSource} FileSource */
 /** @typedef {{entry: FileEntry, source: FileSource, hashes: Array<string | undefined>}} CatalogueItem */
 
-const MAX_DEPTH = 32;
 const MAX_NAME_CHARS = 1_024;
 
 /**

@@ -27,6 +27,8 @@ export const TRANSFER_STATES = ["downloading", "paused", "cancelled", "failed", 
 export const FILE_FAILURES = ["unreadable", "changed", "removed"];
 /** Files of one share. */
 export const MAX_FILES = 10_000;
+/** Names in the path of a file. Of a longer path, both sides keep the last ones. */
+export const MAX_DEPTH = 32;
 /** Previews that a receiver may request over one channel. */
 export const MAX_PREVIEWS = 50;
 /** The bytes of a piece are sent in messages of this size, which every browser accepts. */

@@ -1,14 +1,15 @@
 /** Makes file names of strangers safe to show and to store. */
 
+import { utf8 } from "../util/bytes.js";
+import { MAX_DEPTH } from "./protocol.js";
+
 const MAX_BYTES = 200;
-const MAX_DEPTH = 32;
 /** Control, formatting (bidirectional overrides, zero widths), lone surrogates, line breaks. */
-const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+export const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 /** Separators, and other characters that Windows forbids. */
 const FORBIDDEN = /[/\\:*?"<>|]/g;
 const RESERVED = /^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?=\.|$)/i;
 const EXTENSION = /\.[^.\s]{1,16}$/;
-const encoder = new TextEncoder();
 
 /**
  * @param {unknown} name as received
@@ -79,12 +80,12 @@ function trim(name) {
  * @param {string} name
  */
 function shorten(name) {
-  if (encoder.encode(name).length <= MAX_BYTES) return name;
+  if (utf8(name).length <= MAX_BYTES) return name;
   const extension = EXTENSION.exec(name)?.[0] ?? "";
-  let room = MAX_BYTES - encoder.encode(extension).length;
+  let room = MAX_BYTES - utf8(extension).length;
   let stem = "";
   for (const char of name.slice(0, name.length - extension.length)) {
-    room -= encoder.encode(char).length;
+    room -= utf8(char).length;
     if (room < 0) break;
     stem += char;
   }

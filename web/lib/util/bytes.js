@@ -1,4 +1,4 @@
-/** Bytes to text and back: UTF-8, base64url without padding, hexadecimal. */
+/** Bytes to text and back (UTF-8, base64url without padding, hexadecimal), random bytes, and bytes that are joined. */
 
 const encoder = new TextEncoder();
 
@@ -44,6 +44,20 @@ export function toHex(bytes) {
  */
 export function randomBytes(length) {
   return crypto.getRandomValues(new Uint8Array(length));
+}
+
+/**
+ * @param {Uint8Array[]} parts
+ * @returns {Uint8Array<ArrayBuffer>} a copy of all parts, one after the other
+ */
+export function concat(...parts) {
+  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 /**

@@ -29,15 +29,23 @@ export class Emitter {
    * @param {Events[E]} args
    */
   emit(event, ...args) {
-    for (const listener of [...(this.#listeners.get(event) ?? [])]) {
-      try {
-        listener(...args);
-      } catch (error) {
-        // Report a listener's error on the console without stopping the other listeners.
-        queueMicrotask(() => {
-          throw error;
-        });
-      }
-    }
+    for (const listener of [...(this.#listeners.get(event) ?? [])]) callListener(listener, ...args);
+  }
+}
+
+/**
+ * Calls a listener. Its error appears on the console and does not stop the caller.
+ *
+ * @template {any[]} Args
+ * @param {(...args: Args) => void} listener
+ * @param {Args} args
+ */
+export function callListener(listener, ...args) {
+  try {
+    listener(...args);
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
   }
 }

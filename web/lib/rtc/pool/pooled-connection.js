@@ -6,6 +6,7 @@
 import { abortable } from "../../util/abort.js";
 import { utf8 } from "../../util/bytes.js";
 import { deferred } from "../../util/deferred.js";
+import { callListener } from "../../util/emitter.js";
 import { AbortedError, ProtocolError } from "../../util/errors.js";
 import { PeerError } from "../errors.js";
 
@@ -207,7 +208,7 @@ export class PooledConnection {
   async #deliver(data) {
     await this.#listening.promise;
     this.#touch();
-    this.#notify(this.#ondata, data);
+    if (this.#ondata) callListener(this.#ondata, data);
   }
 
   #touch() {
@@ -227,23 +228,7 @@ export class PooledConnection {
     this.#listening.resolve();
     const isExpected = this.#isDestroyed;
     this.#isDestroyed = true;
-    if (!isExpected) this.#notify(this.onerror, reason);
-  }
-
-  /**
-   * @template T
-   * @param {((value: T) => void) | null} listener
-   * @param {T} value
-   */
-  #notify(listener, value) {
-    try {
-      listener?.(value);
-    } catch (error) {
-      // Report a listener's error on the console without closing the connection.
-      queueMicrotask(() => {
-        throw error;
-      });
-    }
+    if (!isExpected && this.onerror) callListener(this.onerror, reason);
   }
 }
 

@@ -4,7 +4,7 @@
  * written while it is still arriving, and the size of the archive is known in advance.
  */
 
-import { utf8 } from "../../util/bytes.js";
+import { concat, utf8 } from "../../util/bytes.js";
 
 /** @typedef {{path: string[], size: number}} ZipMember */
 /** @typedef {ZipMember & {crc: number}} WrittenMember */
@@ -23,9 +23,9 @@ const DATE = 0x0021;
 export function localFileHeader({ path, size }) {
   const name = utf8(path.join("/"));
   const big = size >= MAX32;
-  const extra = big ? join(u16(1), u16(16), u64(size), u64(size)) : new Uint8Array(0);
+  const extra = big ? concat(u16(1), u16(16), u64(size), u64(size)) : new Uint8Array(0);
   const sizes = big ? [u32(MAX32), u32(MAX32)] : [u32(0), u32(0)];
-  return join(u32(0x04034b50), ...common(big), u32(0), ...sizes, u16(name.length), u16(extra.length), name, extra);
+  return concat(u32(0x04034b50), ...common(big), u32(0), ...sizes, u16(name.length), u16(extra.length), name, extra);
 }
 
 /**
@@ -34,7 +34,7 @@ export function localFileHeader({ path, size }) {
  */
 export function dataDescriptor({ size, crc }) {
   const number = size >= MAX32 ? u64 : u32;
-  return join(u32(0x08074b50), u32(crc), number(size), number(size));
+  return concat(u32(0x08074b50), u32(crc), number(size), number(size));
 }
 
 /**
@@ -48,14 +48,14 @@ export function centralDirectory(members) {
     offset += memberLength(member);
     return row;
   });
-  const table = join(...rows);
+  const table = concat(...rows);
   const big = offset >= MAX32 || table.length >= MAX32 || members.length >= MAX16;
   const end = [u32(0x06054b50), u16(0), u16(0)];
-  if (!big) return join(table, ...end, u16(rows.length), u16(rows.length), u32(table.length), u32(offset), u16(0));
+  if (!big) return concat(table, ...end, u16(rows.length), u16(rows.length), u32(table.length), u32(offset), u16(0));
   const count = u64(rows.length);
   const record = [u32(0x06064b50), u64(44), u16(45), u16(45), u32(0), u32(0), count, count, u64(table.length), u64(offset)];
   const locator = [u32(0x07064b50), u32(0), u64(offset + table.length), u32(1)];
-  return join(table, ...record, ...locator, ...end, u16(MAX16), u16(MAX16), u32(MAX32), u32(MAX32), u16(0));
+  return concat(table, ...record, ...locator, ...end, u16(MAX16), u16(MAX16), u32(MAX32), u32(MAX32), u16(0));
 }
 
 /**
@@ -81,9 +81,9 @@ function centralDirectoryHeader({ path, size, crc }, offset) {
   const bigSize = size >= MAX32;
   const bigOffset = offset >= MAX32;
   const wide = [...(bigSize ? [u64(size), u64(size)] : []), ...(bigOffset ? [u64(offset)] : [])];
-  const extra = wide.length > 0 ? join(u16(1), u16(8 * wide.length), ...wide) : new Uint8Array(0);
+  const extra = wide.length > 0 ? concat(u16(1), u16(8 * wide.length), ...wide) : new Uint8Array(0);
   const narrow = bigSize ? u32(MAX32) : u32(size);
-  return join(
+  return concat(
     ...[u32(0x02014b50), u16(wide.length > 0 ? 45 : 20), ...common(wide.length > 0), u32(crc), narrow, narrow],
     ...[u16(name.length), u16(extra.length), u16(0), u16(0), u16(0), u32(0), bigOffset ? u32(MAX32) : u32(offset)],
     ...[name, extra],
@@ -107,16 +107,5 @@ function u32(value) {
 
 /** @param {number} value up to 2^53 */
 function u64(value) {
-  return join(u32(value % 2 ** 32), u32(Math.floor(value / 2 ** 32)));
-}
-
-/** @param {Uint8Array[]} parts */
-function join(...parts) {
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
+  return concat(u32(value % 2 ** 32), u32(Math.floor(value / 2 ** 32)));
 }
