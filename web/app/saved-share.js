@@ -11,6 +11,8 @@ const STORE = "shares";
 const TAB_ITEM = "handclasp.share";
 /** Shares that were not opened again for this long are deleted (ms). */
 const MAX_AGE = 30 * 24 * 60 * 60 * 1_000;
+/** A page deletes them once, after its first successful save. */
+let areOldSharesDeleted = false;
 
 /**
  * @typedef {object} SavedShare
@@ -40,6 +42,8 @@ export async function saveShare(share) {
   sessionStorage.setItem(TAB_ITEM, id);
   try {
     await run("readwrite", (store) => store.put({ ...share, savedAt: Date.now() }, id));
+    if (areOldSharesDeleted) return;
+    areOldSharesDeleted = true;
     await deleteOldShares();
   } catch {
     // Without a database the link is valid until the page is closed or reloaded.
