@@ -7,7 +7,7 @@ import { ProofError, TransferError } from "../share/errors.js";
 /** Exit codes; 0 is success. */
 export const FAILED = 1;
 export const USAGE_ERROR = 2;
-export const WRONG_KEY = 3;
+const WRONG_KEY = 3;
 export const INTERRUPTED = 130;
 
 /** Ends the command with a message for the user. */

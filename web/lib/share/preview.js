@@ -7,9 +7,9 @@
 import { fromBase64url } from "../util/bytes.js";
 
 /** The longest side of a preview (px). */
-export const PREVIEW_SIDE = 160;
+const PREVIEW_SIDE = 160;
 /** A preview fits into one message. */
-export const PREVIEW_BYTES = 16 * 1024;
+const PREVIEW_BYTES = 16 * 1024;
 const TYPES = ["image/avif", "image/bmp", "image/gif", "image/jpeg", "image/png", "image/webp"];
 /** The sharer decodes the whole image when a receiver requests its preview, so its size is limited. */
 const SOURCE_BYTES = 32 * 1024 * 1024;
