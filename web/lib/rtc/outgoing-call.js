@@ -21,7 +21,7 @@ export class OutgoingCall {
   isRequestPending = false;
   /** The attempts whose offers were answered; the last one counts. */
   #attempts = /** @type {string[]} */ ([]);
-  /** @type {Array<{attempt: string, payload: any}>} candidates that arrived before their offer */
+  /** @type {any[]} payloads of candidates that arrived before their offer */
   #earlyCandidates = [];
   /** @type {Connection | null} the connection that answers the offer */
   #connection = null;
@@ -89,7 +89,7 @@ export class OutgoingCall {
    * @param {any} payload
    */
   addEarlyCandidate(payload) {
-    if (this.#earlyCandidates.length < EARLY_CANDIDATES_LIMIT) this.#earlyCandidates.push({ attempt: payload.attempt, payload });
+    if (this.#earlyCandidates.length < EARLY_CANDIDATES_LIMIT) this.#earlyCandidates.push(payload);
   }
 
   /**
@@ -99,7 +99,7 @@ export class OutgoingCall {
   attach(connection) {
     this.#connection = connection;
     this.#attempts.push(connection.attempt);
-    return this.#earlyCandidates.filter(({ attempt }) => attempt === connection.attempt).map(({ payload }) => payload);
+    return this.#earlyCandidates.filter(({ attempt }) => attempt === connection.attempt);
   }
 
   /** @param {Connection} connection open; either side may have made its offer */

@@ -138,8 +138,9 @@ export class Sender extends Emitter {
    * @returns {Promise<Answer>}
    */
   async #readPiece(id, piece, have) {
-    const pieces = pieceCount(this.#catalogue.entry(id)?.size ?? 0);
-    if (!this.#catalogue.entry(id)) throw new TransferError("removed", `file ${id} is not shared`);
+    const entry = this.#catalogue.entry(id);
+    if (!entry) throw new TransferError("removed", `file ${id} is not shared`);
+    const pieces = pieceCount(entry.size);
     if (!Number.isInteger(piece) || piece < 0 || piece >= pieces) {
       throw new ProtocolError(`piece ${piece} was requested, the file has ${pieces}`);
     }
