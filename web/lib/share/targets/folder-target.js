@@ -3,7 +3,7 @@
  * overwrites nothing. For browsers with the File System Access API.
  */
 
-import { writeToPickedPlace } from "./picked-place.js";
+import { writeToPickedPlace, writerTo } from "./picked-place.js";
 
 /** @typedef {import("../file-entry.js").FileEntry} FileEntry */
 /** @typedef {import("../download-target.js").DownloadTarget} DownloadTarget */
@@ -27,10 +27,7 @@ export class FolderTarget {
     return {
       storedBytes: 0,
       read: async () => new Uint8Array(0),
-      write: async (/** @type {number} */ at, /** @type {Uint8Array<ArrayBuffer>} */ bytes) => {
-        await writeToPickedPlace(() => stream.write({ type: "write", position: at, data: bytes }));
-        return bytes;
-      },
+      write: writerTo(stream),
       close: () => writeToPickedPlace(() => stream.close()),
     };
   }

@@ -3,7 +3,7 @@
  * renames it at the end, so an incomplete file never has the picked name.
  */
 
-import { writeToPickedPlace } from "./picked-place.js";
+import { writeToPickedPlace, writerTo } from "./picked-place.js";
 
 /** @typedef {import("../download-target.js").DownloadTarget} DownloadTarget */
 
@@ -24,10 +24,7 @@ export class PickedFileTarget {
     return {
       storedBytes: 0,
       read: async () => new Uint8Array(0),
-      write: async (/** @type {number} */ at, /** @type {Uint8Array<ArrayBuffer>} */ bytes) => {
-        await writeToPickedPlace(() => stream.write({ type: "write", position: at, data: bytes }));
-        return bytes;
-      },
+      write: writerTo(stream),
       // Only `finish` closes the stream, after the sender has confirmed the hash.
       close: async () => {},
     };
