@@ -161,6 +161,10 @@ sections! {
         enabled: bool = true, boolean;
         /// Path where clients connect; Socket.IO's `path`.
         path: String = "/socket.io", mount;
+        /// Web pages that may use Socket.IO, in the form of `socket.check_origin`. The default allows all, pages from
+        /// `file://` included, like the original servers. The relay uses no cookies: a page of another origin has no
+        /// more rights than any other client.
+        check_origin: Origins = ["any"], origins;
         /// Interval between pings; Socket.IO's `pingInterval`. The server pings clients of version 3 and later; older
         /// clients ping the server.
         ping_interval: Duration = "25s", duration from "100ms" to "1h";

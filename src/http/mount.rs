@@ -83,7 +83,10 @@ impl Mount {
         }
     }
 
-    /// Sets the origins of web pages that may connect, instead of `socket.check_origin`.
+    /// Sets the origins of web pages that may connect, instead of `socket.check_origin`. This holds for every mount of
+    /// the application, also for Socket.IO: `socketio.check_origin` applies only to the built-in relay, which uses no
+    /// cookies. A mount's [`connect`](Self::connect) may read them, and a page of any origin could then act as its
+    /// visitor.
     #[must_use]
     pub fn check_origin(mut self, origins: Origins) -> Self {
         self.origins = Some(origins);

@@ -52,7 +52,8 @@ pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: REALM, timeouts: 
 
 /// The standard mount, with the relay that Socket.IO's tutorials use.
 pub(crate) fn mount(config: &schema::SocketIo) -> (Mount, ProtocolMount) {
-    (Mount::new(&config.path, routers::relay()).message_bytes(config.max_payload), MOUNT)
+    let mount = Mount::new(&config.path, routers::relay());
+    (mount.check_origin(config.check_origin.clone()).message_bytes(config.max_payload), MOUNT)
 }
 
 fn routes(acceptor: &crate::http::acceptor::Acceptor, app: &mut actix_web::web::ServiceConfig) {

@@ -66,7 +66,8 @@ async fn an_invalid_upgrade_is_rejected_at_every_entry_point() {
 #[actix_web::test]
 async fn another_origin_is_rejected_at_every_entry_point() {
     let list = r#"["https://example.com"]"#;
-    let sets = ["socket.check_origin", "peerjs.cors", "hello.check_origin"].map(|key| format!("{key}={list}"));
+    let keys = ["socket.check_origin", "socketio.check_origin", "peerjs.cors", "hello.check_origin"];
+    let sets = keys.map(|key| format!("{key}={list}"));
     let scene = Scene::new(&sets.each_ref().map(String::as_str)).await;
     let address = scene.node.address();
     for path in ENTRY_POINTS {

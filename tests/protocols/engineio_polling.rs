@@ -193,6 +193,27 @@ async fn other_origins_can_read_responses_if_the_mount_allows_them() {
     assert!(invalid.head.contains("access-control-allow-origin"), "a page can read the error");
 }
 
+/// A page that was opened as a file has the origin `null`. The application's own mounts keep `socket.check_origin`.
+#[actix_web::test]
+async fn pages_of_every_origin_may_use_the_relay_unless_it_is_configured() {
+    let (default, listed) = (start(&[]), start(&["socketio.check_origin=https://page.test"]));
+    let relay = V4.replace("/echo/", "/socket.io/");
+    let websocket = relay.replace("polling", "websocket");
+    for origin in ["null", "https://page.test", "https://evil.test"] {
+        let header = format!("Origin: {origin}");
+        let response = send(default.address(), "GET", &relay, &[&header], b"").await;
+        assert_eq!(response.status, 200, "{origin}");
+        for line in [format!("allow-origin: {origin}"), "allow-credentials: true".to_owned()] {
+            assert!(response.head.contains(&line), "{line} in {}", response.head);
+        }
+        let (_, head) = Client::try_open(default.address(), &websocket, &[&header]).await;
+        assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+        assert_eq!(send(default.address(), "GET", V4, &[&header], b"").await.status, 403, "{origin}: own mount");
+        let expected = if origin == "https://page.test" { 200 } else { 403 };
+        assert_eq!(send(listed.address(), "GET", &relay, &[&header], b"").await.status, expected, "{origin}: listed");
+    }
+}
+
 // ---- polls and posts
 
 #[actix_web::test]
