@@ -1,9 +1,10 @@
-//! The STUN and TURN servers that a peer receives when it joins: their validation, and the credentials for each peer.
+//! The STUN and TURN servers that clients receive: their validation, and the credentials for each client.
 //!
-//! Handclasp does not connect to these servers; browsers do. Only clients that join receive a credential. Neither
-//! `Debug` nor an error shows one.
+//! Handclasp does not connect to these servers; browsers do. Neither `Debug` nor an error shows a credential. Who may
+//! have one is decided where the servers are sent: by the peer channel, the Socket.IO relay, and `http::ice`.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -52,6 +53,36 @@ impl IceServer {
         mac.update(username.as_bytes());
         let credential = BASE64_STANDARD.encode(mac.finalize().into_bytes());
         Self { urls: self.urls.clone(), username: Some(username), credential: Some(credential), secret: None }
+    }
+}
+
+/// All configured servers, and the lifetime of the credentials made for a client. Cloning copies a pointer.
+#[derive(Clone, Debug)]
+pub(crate) struct IceServers {
+    servers: Arc<[IceServer]>,
+    lifetime: Duration,
+}
+
+/// The member of an `RTCPeerConnection`'s configuration that lists the servers.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct IceConfiguration {
+    ice_servers: Vec<IceServer>,
+}
+
+impl IceServers {
+    pub(crate) fn new(servers: &[IceServer], lifetime: Duration) -> Self {
+        Self { servers: servers.into(), lifetime }
+    }
+
+    /// The servers as `user` receives them, with its own credentials.
+    pub(crate) fn for_user(&self, user: &str) -> Vec<IceServer> {
+        self.servers.iter().map(|server| server.for_user(user, self.lifetime)).collect()
+    }
+
+    /// The same, as a part of a browser's configuration: `{"iceServers": [...]}`.
+    pub(crate) fn configuration(&self, user: &str) -> IceConfiguration {
+        IceConfiguration { ice_servers: self.for_user(user) }
     }
 }
 

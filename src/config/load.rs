@@ -81,6 +81,9 @@ impl Config {
         if *enabled && self.socket.mounts.contains(path) {
             return Some(format!("socketio.path: {path:?} is one of socket.mounts too"));
         }
+        if self.socketio.enabled && self.ice.enabled && self.ice.path == self.socketio.path {
+            return Some(format!("ice.path: {:?} is socketio.path too", self.ice.path));
+        }
         if self.metrics.listen == Some(self.server.listen) && self.server.listen.port() != 0 {
             return Some(format!("metrics.listen: {} is server.listen too", self.server.listen));
         }

@@ -227,6 +227,10 @@ sections! {
         not_found_per_minute_per_ip: u32 = 600, integer from 1 to 1_000_000_000;
         /// Burst of not-found signals per client IP, over all its sockets.
         not_found_burst_per_ip: u32 = 1_200, integer from 1 to 1_000_000_000;
+        /// Sustained rate of requests to `ice.path` per client IP, per minute. Further ones get HTTP 429.
+        ice_per_minute_per_ip: u32 = 600, integer from 1 to 1_000_000_000;
+        /// Burst of requests to `ice.path` per client IP.
+        ice_burst_per_ip: u32 = 512, integer from 1 to 1_000_000_000;
         /// Maximum number of peers that one socket watches at a time.
         watches_per_socket: usize = 100, integer from 0 to 1_000_000;
         /// Maximum number of members of a topic.
@@ -255,6 +259,17 @@ sections! {
         ice_servers: Vec<IceServer> = [], servers;
         /// Lifetime of the credentials that are made from a TURN server's secret.
         turn_lifetime: Duration = "12h", duration from "1m" to "7d";
+    }
+
+    /// The servers of `peer.ice_servers` over HTTP, for clients whose protocol has no message for them, such as PeerJS.
+    ice: Ice {
+        /// Answer `GET` requests to `ice.path` with `{"iceServers": [...]}`. Each response has credentials of its own.
+        enabled: bool = true, boolean;
+        /// Path of these requests.
+        path: String = "/ice", mount;
+        /// Web pages that receive the servers, in the form of `socket.check_origin`. The default allows only pages of
+        /// the requested host, because other sites could otherwise use your TURN servers.
+        check_origin: Origins = ["same"], origins;
     }
 
     /// The PeerServer protocol, for PeerJS clients. Keys have PeerServer's names where PeerServer has them.

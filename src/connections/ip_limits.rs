@@ -1,5 +1,5 @@
-//! The limits per client IP: open connections, new sockets per second, and signals to absent peers. An entry is kept
-//! as long as it affects a limit, so that reconnecting does not reset the limits.
+//! The limits per client IP: open connections, new sockets per second, signals to absent peers, and requests for ICE
+//! servers. An entry is kept as long as it affects a limit, so that reconnecting does not reset the limits.
 //!
 //! An IPv6 /64 network counts as one IP, because one customer usually has all of it.
 //!
@@ -32,6 +32,7 @@ struct IpLimits {
     tcp_connections: usize,
     connects: Rate,
     not_found: Rate,
+    ice: Rate,
 }
 
 struct Inner {
@@ -45,6 +46,7 @@ struct IpUsage {
     tcp_connections: usize,
     connects: SharedTokenBucket,
     not_found: Arc<SharedTokenBucket>,
+    ice: SharedTokenBucket,
 }
 
 /// What a slot counts.
@@ -75,6 +77,7 @@ impl IpTable {
             tcp_connections: limits.sockets_per_ip.saturating_add(limits.http_connections_per_ip),
             connects: Rate::per_second(limits.connects_per_second, limits.connects_burst),
             not_found: Rate::per_minute(limits.not_found_per_minute_per_ip, limits.not_found_burst_per_ip),
+            ice: Rate::per_minute(limits.ice_per_minute_per_ip, limits.ice_burst_per_ip),
         };
         let state = Inner { known: HashMap::new(), swept: Instant::now() };
         Arc::new(Self { limits, state: Mutex::new(state) })
@@ -115,6 +118,23 @@ impl IpTable {
         Some(IpSlot { table: self.clone(), network, kind: SlotKind::Tcp })
     }
 
+    /// Whether the IP may request the ICE servers once more. Behind a proxy, the IP may have no connection here, so the
+    /// entry is removed by the sweep alone, and none is made in a table that is full.
+    pub(crate) fn admit_ice(&self, address: IpAddr, now: Instant) -> bool {
+        let network = network(address);
+        let mut state = self.lock();
+        state.sweep(now);
+        if state.known.len() > REMEMBERED && !state.known.contains_key(&network) {
+            return true;
+        }
+        let usage = state.known.entry(network).or_insert_with(|| IpUsage::new(&self.limits, now));
+        let is_allowed = !usage.ice.is_empty(now);
+        if is_allowed {
+            usage.ice.take(now);
+        }
+        is_allowed
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -146,9 +166,13 @@ impl Inner {
 
 impl IpUsage {
     fn new(limits: &IpLimits, now: Instant) -> Self {
-        let (connects, not_found) =
-            (SharedTokenBucket::full(limits.connects, now), Arc::new(SharedTokenBucket::full(limits.not_found, now)));
-        Self { sockets: 0, tcp_connections: 0, connects, not_found }
+        Self {
+            sockets: 0,
+            tcp_connections: 0,
+            connects: SharedTokenBucket::full(limits.connects, now),
+            not_found: Arc::new(SharedTokenBucket::full(limits.not_found, now)),
+            ice: SharedTokenBucket::full(limits.ice, now),
+        }
     }
 
     fn count(&mut self, kind: SlotKind) -> &mut usize {
@@ -164,7 +188,8 @@ impl IpUsage {
 
     /// Whether a new entry would be identical, so that this one can be removed.
     fn is_blank(&self, now: Instant) -> bool {
-        self.has_no_connections() && self.connects.is_full(now) && self.not_found.is_full(now)
+        let is_full = self.connects.is_full(now) && self.not_found.is_full(now) && self.ice.is_full(now);
+        self.has_no_connections() && is_full
     }
 }
 
@@ -179,6 +204,20 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn requests_for_ice_servers_are_limited_without_a_connection() {
+        let limits = Limits { ice_per_minute_per_ip: 60, ice_burst_per_ip: 2, ..crate::Config::default().limits };
+        let table = IpTable::new(&limits);
+        let (client, other, start) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]), Instant::now());
+        let admitted = |client, now| (0..5).filter(|_| table.admit_ice(client, now)).count();
+        assert_eq!((admitted(client, start), admitted(other, start)), (2, 2));
+        assert_eq!(admitted(client, start + Duration::from_secs(1)), 1);
+        assert_eq!(table.lock().known.len(), 2);
+        // a request sweeps the entries whose buckets are full again
+        assert!(table.admit_ice(client, start + Duration::from_secs(10)));
+        assert_eq!(table.lock().known.len(), 1);
+    }
 
     #[test]
     fn an_ip_is_remembered_while_it_affects_a_limit() {

@@ -147,12 +147,9 @@ impl Acceptor {
     }
 
     pub(crate) fn client_ip(&self, request: &HttpRequest) -> Result<ClientIp, ConnectError> {
-        let peer = request.peer_addr().ok_or_else(|| {
+        ClientIp::of(request, &self.config().server.trusted_proxies).ok_or_else(|| {
             ConnectError::new(StatusCode::BAD_REQUEST, "no address").with_reason(ConnectRefusal::Request)
-        })?;
-        let forwarded: Vec<&str> =
-            request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok()).collect();
-        Ok(ClientIp::new(peer.ip(), forwarded.into_iter(), &self.0.node.config.server.trusted_proxies))
+        })
     }
 
     /// Admits a WebSocket client, if `connect` accepts it and the limits allow it. Returns its connection slot, whose

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use actix_web::HttpRequest;
 use ipnet::IpNet;
 
 /// The client IP of a request.
@@ -14,6 +15,13 @@ pub(crate) struct ClientIp {
 }
 
 impl ClientIp {
+    /// The client IP of a request. A request that did not come over TCP has none.
+    pub(crate) fn of(request: &HttpRequest, trusted: &[IpNet]) -> Option<Self> {
+        let forwarded: Vec<&str> =
+            request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok()).collect();
+        Some(Self::new(request.peer_addr()?.ip(), forwarded.into_iter(), trusted))
+    }
+
     /// Determines the client IP from the socket's remote address and the `X-Forwarded-For` headers, in their order.
     pub(crate) fn new<'a>(
         peer: IpAddr,

@@ -1,10 +1,11 @@
-//! What all protocols need of HTTP: mounts, the checks before an upgrade, client IPs, CORS, idle HTTP connections, and
-//! static files. The wire formats and their routes are in `protocols`.
+//! What all protocols need of HTTP: mounts, the checks before an upgrade, client IPs, CORS, idle HTTP connections, ICE
+//! servers, and static files. The wire formats and their routes are in `protocols`.
 
 pub(crate) mod acceptor;
 pub(crate) mod body;
 pub(crate) mod client_ip;
 pub(crate) mod cors;
+pub(crate) mod ice;
 pub(crate) mod idle_connections;
 pub(crate) mod mount;
 pub(crate) mod node_state;

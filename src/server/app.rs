@@ -21,6 +21,7 @@ use socket2::SockRef;
 use crate::connections::flusher::Flusher;
 use crate::http::acceptor::{Acceptor, ProtocolMount};
 use crate::http::client_ip::ClientIp;
+use crate::http::ice;
 use crate::http::idle_connections::track_request;
 use crate::http::node_state::NodeState;
 #[cfg(feature = "page")]
@@ -93,6 +94,9 @@ impl AppFactory {
         app.route("/healthz", web::get().to(|| async { "ok\n" }));
         let node = self.node.clone();
         app.route("/readyz", web::get().to(move || readiness(node.clone())));
+        if self.node.config.ice.enabled {
+            ice::configure(app, &self.node);
+        }
         #[cfg(feature = "page")]
         if self.node.config.page.enabled {
             page::configure(app, self.node.config.page.dir.clone());

@@ -10,7 +10,13 @@ import { start } from "./setup.mjs";
 
 const { broker, browser } = await start({
   flags: ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"],
-  set: { "peerjs.allow_discovery": true, "peerjs.expire_timeout": '"500ms"' },
+  set: {
+    "peerjs.allow_discovery": true,
+    "peerjs.expire_timeout": '"500ms"',
+    "ice.check_origin": "any",
+    // no server answers there: on one machine, browsers need none
+    "peer.ice_servers": '[{ urls = "stun:127.0.0.1:9" }, { urls = "turn:127.0.0.1:9", secret = "north" }]',
+  },
 });
 
 const script = await readFile(new URL("../node_modules/peerjs/dist/peerjs.min.js", import.meta.url));
@@ -58,6 +64,24 @@ for (const serialization of ["binary", "json"]) {
     assert.deepEqual(await b.page.evaluate(() => window.data[0]), { hello: "world", list: [1, 2, 3] });
   });
 }
+
+test("a page gives PeerJS the ICE servers that the node serves", async () => {
+  const [other, { page }] = [await open(), await openPage(browser)];
+  await page.goto(`http://127.0.0.1:${/** @type {any} */ (site.address()).port}/`);
+  const used = await page.evaluate(async ([port, id]) => {
+    const { iceServers } = await (await fetch(`http://127.0.0.1:${port}/ice`)).json();
+    const peer = new Peer({ host: "127.0.0.1", port, path: "/", config: { iceServers } });
+    await new Promise((resolve) => peer.on("open", resolve));
+    const connection = peer.connect(id);
+    await new Promise((resolve) => connection.on("open", resolve));
+    connection.send("by way of /ice");
+    return connection.peerConnection.getConfiguration().iceServers;
+  }, /** @type {[number, string]} */ ([broker.port, other.id]));
+  await other.page.waitForFunction(() => window.data.includes("by way of /ice"));
+  assert.deepEqual(used.map(({ urls }) => String(urls)), ["stun:127.0.0.1:9", "turn:127.0.0.1:9"]);
+  assert.match(used[1].username, /^\d+:[0-9a-f]{32}$/);
+  assert.equal(typeof used[1].credential, "string");
+});
 
 test("a call shows the caller's video", async () => {
   const [a, b] = [await open(), await open()];

@@ -5,6 +5,7 @@ mod common;
 
 mod connect_async;
 mod handshake;
+mod ice;
 mod mounts;
 mod origins;
 mod routes;

@@ -7,8 +7,6 @@
 pub(crate) mod readdress;
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -21,7 +19,7 @@ use crate::channels::assigns::Assigns;
 use crate::channels::channel::Channel;
 use crate::channels::context::Context;
 use crate::channels::reply::{Join, Reply, TerminateReason};
-use crate::config::ice::IceServer;
+use crate::config::ice::{IceServer, IceServers};
 use crate::config::schema::Config;
 use crate::connections::envelope::Info;
 use crate::message::{DeliveryStatus, OnlineStatus, Payload, Proof, RequestRef, Signal, is_reserved};
@@ -39,9 +37,7 @@ const MAX_SECRET_TEXT: usize = 90;
 #[derive(Clone, Debug)]
 pub(crate) struct PeerOptions {
     /// The STUN and TURN servers that are sent to each peer.
-    ice_servers: Arc<[IceServer]>,
-    /// The lifetime of the credentials of TURN servers that have a secret.
-    lifetime: Duration,
+    ice_servers: IceServers,
     /// The maximum number of watches per socket.
     watches: usize,
 }
@@ -49,15 +45,9 @@ pub(crate) struct PeerOptions {
 impl PeerOptions {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
-            ice_servers: config.peer.ice_servers.as_slice().into(),
-            lifetime: config.peer.turn_lifetime,
+            ice_servers: IceServers::new(&config.peer.ice_servers, config.peer.turn_lifetime),
             watches: config.limits.watches_per_socket,
         }
-    }
-
-    /// The servers as they are sent to the peer `id`, with its own credentials.
-    fn ice_servers(&self, id: &str) -> Vec<IceServer> {
-        self.ice_servers.iter().map(|ice| ice.for_user(id, self.lifetime)).collect()
     }
 }
 
@@ -150,7 +140,7 @@ impl Channel for Peer {
         let Ok(proof) = prove(id, params.secret.as_deref()) else { return Join::error("unproven") };
         self.id = id;
         let peer_id = ctx.topic().subtopic();
-        Join::ok_with(&Welcome { peer_id, ice_servers: self.options.ice_servers(peer_id) }).exclusive(proof)
+        Join::ok_with(&Welcome { peer_id, ice_servers: self.options.ice_servers.for_user(peer_id) }).exclusive(proof)
     }
 
     fn after_join(&mut self, ctx: &mut Context<'_>) {

@@ -1,0 +1,70 @@
+//! The STUN and TURN servers over HTTP: `{"iceServers": [...]}` for web pages whose protocol has no message for them.
+//!
+//! The servers may have credentials, so only pages of the allowed origins can read them, no cache keeps them, and each
+//! client IP has a limit of its own. The credentials themselves are made in [`ice`](crate::config::ice).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use uuid::Uuid;
+
+use crate::config::ice::IceServers;
+use crate::http::client_ip::ClientIp;
+use crate::http::cors::{self, Credentials};
+use crate::http::node_state::NodeState;
+use crate::http::request::check_origin;
+
+/// The methods that a preflight response allows.
+const METHODS: &str = "GET";
+
+/// Serves the ICE servers at `ice.path`.
+pub(crate) fn configure(app: &mut ServiceConfig, node: &Arc<NodeState>) {
+    let servers = IceServers::new(&node.config.peer.ice_servers, node.config.peer.turn_lifetime);
+    let (for_get, for_preflight) = (node.clone(), node.clone());
+    let get = move |request: HttpRequest| {
+        let response = respond(&for_get, &servers, &request).unwrap_or_else(refuse);
+        let response = with_cors(response, &request, &for_get);
+        async { response }
+    };
+    let preflight = move |request: HttpRequest| {
+        let response = with_cors(cors::preflight(&request, METHODS), &request, &for_preflight);
+        async { response }
+    };
+    let resource = web::resource(node.config.ice.path.as_str());
+    app.service(resource.route(web::get().to(get)).route(web::method(Method::OPTIONS).to(preflight)));
+}
+
+fn with_cors(response: HttpResponse, request: &HttpRequest, node: &NodeState) -> HttpResponse {
+    cors::allow(response, request, &node.config.ice.check_origin, Credentials::Omitted)
+}
+
+/// The servers with credentials for a random user: these clients have no id that the server could check.
+fn respond(node: &NodeState, servers: &IceServers, request: &HttpRequest) -> Result<HttpResponse, StatusCode> {
+    let client_ip = ClientIp::of(request, &node.config.server.trusted_proxies).ok_or(StatusCode::BAD_REQUEST)?;
+    check_origin(request.headers(), &node.config.ice.check_origin).map_err(|refusal| refusal.status)?;
+    if !node.ip_table.admit_ice(client_ip.address, Instant::now()) {
+        return Err(StatusCode::TOO_MANY_REQUESTS);
+    }
+    let user = Uuid::new_v4().simple().to_string();
+    Ok(response(StatusCode::OK).json(servers.configuration(&user)))
+}
+
+fn refuse(status: StatusCode) -> HttpResponse {
+    let text = match status {
+        StatusCode::FORBIDDEN => "ice.check_origin does not allow pages of this origin",
+        StatusCode::TOO_MANY_REQUESTS => "too many requests from this address",
+        _ => "no address",
+    };
+    response(status).content_type("text/plain; charset=utf-8").body(text)
+}
+
+fn response(status: StatusCode) -> HttpResponseBuilder {
+    let mut response = HttpResponse::build(status);
+    response
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+    response
+}
