@@ -66,7 +66,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `cli` | the binary `handclasp`, with its command line, log and allocator |
-//! | `page` | the web page, embedded. Without it nothing is served at `/`, and `page.enabled` and `page.dir` have no effect |
+//! | `page` | the web page, embedded. Without it nothing is served at `/`, and the keys of `[page]` have no effect |
 //!
 //! [`Endpoint::bare`] starts a node without the page, the standard channels and the other protocols.
 //!

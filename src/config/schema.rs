@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use actix_web::http::header::HeaderValue;
 use ipnet::IpNet;
 use toml::de::DeValue;
 
@@ -126,9 +127,12 @@ sections! {
     page: Page {
         /// Serve the web app.
         enabled: bool = true, boolean;
-        /// Serve the web app from this folder instead of the files inside the binary, for development. "" means the
-        /// binary's files.
+        /// Serve the files of this folder at `/` instead of the web app inside the binary: a page of your own, or the
+        /// web app during its development. "" means the web app inside the binary.
         dir: Option<PathBuf> = "", folder;
+        /// The header `Content-Security-Policy` of the page and its files. "" means the web app's own policy, which
+        /// allows no inline scripts, and no policy for the files of `page.dir`.
+        content_security_policy: Option<HeaderValue> = "", header_value;
     }
 
     /// Phoenix sockets: where they are mounted, which web pages may connect, and their timeouts.

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use actix_web::http::header::HeaderValue;
 use ipnet::IpNet;
 use toml::de::DeValue;
 
@@ -91,6 +92,20 @@ pub(super) fn folder(value: &DeValue<'_>) -> Result<Option<PathBuf>, String> {
         Some("") => Ok(None),
         Some(path) if PathBuf::from(path).is_dir() => Ok(Some(path.into())),
         _ => refuse(value, "an existing folder"),
+    }
+}
+
+/// An empty string means no header.
+pub(super) fn header_value(value: &DeValue<'_>) -> Result<Option<HeaderValue>, String> {
+    match value.as_str() {
+        Some("") => Ok(None),
+        text => {
+            let header = text.filter(|text| text.is_ascii()).and_then(|text| HeaderValue::from_str(text).ok());
+            header.map_or_else(
+                || refuse(value, "the value of an HTTP header: one line of ASCII characters"),
+                |header| Ok(Some(header)),
+            )
+        }
     }
 }
 

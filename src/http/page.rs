@@ -1,5 +1,9 @@
-//! The web page at `/`: the files of `web/`, embedded in the binary by `rust-embed`, or the files of a folder for
-//! development. How a file becomes a response is in [`static_files`].
+//! The web page at `/`: the files of `web/`, embedded in the binary by `rust-embed`, or the files of a folder. How a file
+//! becomes a response is in [`static_files`].
+//!
+//! The embedded page has security headers that are as strict as its own files allow. A folder may hold any page, with
+//! inline scripts, scripts of other servers, or windows of other sites that it opens, so it is served without them. A
+//! policy for it is `page.content_security_policy`; the other two can be set by the page itself or by a proxy.
 //!
 //! `rust-embed` lists and hashes the files when this crate is compiled, in debug builds too. A changed file causes a
 //! new build. So does a new file, as soon as an embedded file refers to it.
@@ -7,17 +11,30 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use actix_web::http::{Method, header};
+use actix_web::http::Method;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use rust_embed::Embed;
 
-use crate::http::static_files::{self, Asset};
+use crate::config::schema;
+use crate::http::static_files::{self, Asset, Headers};
 
 const INDEX: &str = "index.html";
+
+/// Allows only files of this server, and nothing inline, so that data from a peer can never run as code.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; \
+     worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+/// Keeps the ids in the page's links from other servers.
+const REFERRER: (HeaderName, HeaderValue) = (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+/// Keeps the pages of other sites that open this one from its window.
+const OPENER: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin"));
 
 /// The page and its library, without the documentation and the files that only the npm package needs.
 #[derive(Embed)]
@@ -40,12 +57,32 @@ fn embedded(path: &str) -> Option<Asset> {
     Some(Asset::new(bytes, &file.metadata.sha256_hash()))
 }
 
-/// Serves the page at `/`: from `folder` if it is set, otherwise from the binary.
-pub(crate) fn configure(app: &mut ServiceConfig, folder: Option<PathBuf>) {
-    app.default_service(web::to(move |request: HttpRequest| serve(request, folder.clone())));
+/// The page that a node serves.
+struct Page {
+    /// The folder with its files. `None` means the files in the binary.
+    folder: Option<PathBuf>,
+    headers: Box<Headers>,
 }
 
-async fn serve(request: HttpRequest, folder: Option<PathBuf>) -> HttpResponse {
+impl Page {
+    fn new(config: &schema::Page) -> Self {
+        let policy = |value| (header::CONTENT_SECURITY_POLICY, value);
+        let set = config.content_security_policy.clone();
+        let headers = match config.dir {
+            Some(_) => set.map(policy).into_iter().collect(),
+            None => [policy(set.unwrap_or(POLICY)), REFERRER, OPENER].into(),
+        };
+        Self { folder: config.dir.clone(), headers }
+    }
+}
+
+/// Serves the page at `/`.
+pub(crate) fn configure(app: &mut ServiceConfig, config: &schema::Page) {
+    let page = Arc::new(Page::new(config));
+    app.default_service(web::to(move |request: HttpRequest| serve(request, page.clone())));
+}
+
+async fn serve(request: HttpRequest, page: Arc<Page>) -> HttpResponse {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, "GET, HEAD")).finish();
     }
@@ -53,9 +90,9 @@ async fn serve(request: HttpRequest, folder: Option<PathBuf>) -> HttpResponse {
         "" => INDEX,
         path => path,
     };
-    match folder {
-        Some(folder) => static_files::file(request.clone(), folder, path).await,
-        None => static_files::found(&request, ASSETS.get(path), path),
+    match &page.folder {
+        Some(folder) => static_files::file(&request, folder, path, &page.headers).await,
+        None => static_files::found(&request, ASSETS.get(path), path, &page.headers),
     }
 }
 

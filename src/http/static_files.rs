@@ -1,11 +1,11 @@
-//! Static files over HTTP: reads a file from a folder, and makes a response with an ETag, gzip compression where the
-//! client accepts it, and the security headers of a page. Which files are served is decided by the caller.
+//! Static files over HTTP: reads a file from a folder, and makes a response with an ETag, and with gzip compression where
+//! the client accepts it. Which files are served, and with which further headers, is decided by the caller.
 
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
 
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -14,10 +14,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
-/// Allows only files of this server, and nothing inline, so that data from a peer can never run as code.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
-                      connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; \
-                      form-action 'none'; frame-ancestors 'none'";
+/// Headers that the caller adds to all responses.
+pub(crate) type Headers = [(HeaderName, HeaderValue)];
 
 /// One file, ready to be sent.
 pub(crate) struct Asset {
@@ -47,22 +45,25 @@ fn compress(bytes: &[u8]) -> Option<Bytes> {
 }
 
 /// The response with the file `path` below `folder`.
-pub(crate) async fn file(request: HttpRequest, folder: PathBuf, path: &str) -> HttpResponse {
-    let asset = from_folder(folder, path.to_owned()).await;
-    found(&request, asset.as_ref(), path)
+pub(crate) async fn file(request: &HttpRequest, folder: &Path, path: &str, headers: &Headers) -> HttpResponse {
+    let asset = from_folder(folder, path).await;
+    found(request, asset.as_ref(), path, headers)
 }
 
 /// The response with `asset`, which was requested as `path`, or 404 if there is none.
-pub(crate) fn found(request: &HttpRequest, asset: Option<&Asset>, path: &str) -> HttpResponse {
+pub(crate) fn found(request: &HttpRequest, asset: Option<&Asset>, path: &str, headers: &Headers) -> HttpResponse {
     match asset {
-        Some(asset) => respond(request, asset, content_type(path)),
-        None => protected(&mut HttpResponse::NotFound()).content_type("text/plain; charset=utf-8").body("not found\n"),
+        Some(asset) => respond(request, asset, content_type(path), headers),
+        None => {
+            let mut response = HttpResponse::NotFound();
+            with(&mut response, headers).content_type("text/plain; charset=utf-8").body("not found\n")
+        }
     }
 }
 
 /// Reads a file below `folder`. Hidden files, and paths that leave the folder, are not found.
-async fn from_folder(folder: PathBuf, path: String) -> Option<Asset> {
-    let path = below(&folder, &path)?;
+async fn from_folder(folder: &Path, path: &str) -> Option<Asset> {
+    let path = below(folder, path)?;
     let read = web::block(move || std::fs::read(path)).await;
     let bytes = read.ok()?.ok()?;
     let sha256 = Sha256::digest(&bytes).into();
@@ -76,15 +77,15 @@ pub(crate) fn below(folder: &Path, path: &str) -> Option<PathBuf> {
     Path::new(path).components().all(is_plain).then(|| folder.join(path))
 }
 
-fn respond(request: &HttpRequest, asset: &Asset, content_type: &str) -> HttpResponse {
+fn respond(request: &HttpRequest, asset: &Asset, content_type: &str, headers: &Headers) -> HttpResponse {
     let has = |name: header::HeaderName, word: &str| {
         request.headers().get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains(word))
     };
     if has(header::IF_NONE_MATCH, &asset.tag) {
-        return caching(protected(&mut HttpResponse::NotModified()), asset).finish();
+        return caching(with(&mut HttpResponse::NotModified(), headers), asset).finish();
     }
     let mut response = HttpResponse::Ok();
-    caching(protected(&mut response), asset).content_type(content_type);
+    caching(with(&mut response, headers), asset).content_type(content_type);
     let gzip = if has(header::ACCEPT_ENCODING, "gzip") { asset.gzip() } else { None };
     match gzip {
         Some(gzip) => response.insert_header((header::CONTENT_ENCODING, "gzip")).body(gzip.clone()),
@@ -100,23 +101,29 @@ fn caching<'a>(response: &'a mut HttpResponseBuilder, asset: &Asset) -> &'a mut 
         .insert_header((header::VARY, "accept-encoding"))
 }
 
-fn protected(response: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
-    response
-        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((header::REFERRER_POLICY, "no-referrer"))
-        .insert_header(("cross-origin-opener-policy", "same-origin"))
+/// Adds the caller's headers. No browser may guess another content type than the one that is sent.
+fn with<'a>(response: &'a mut HttpResponseBuilder, headers: &Headers) -> &'a mut HttpResponseBuilder {
+    for header in headers.iter().cloned() {
+        response.insert_header(header);
+    }
+    response.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
 }
 
 fn content_type(path: &str) -> &'static str {
     match path.rsplit_once('.').map_or("", |(_, extension)| extension) {
-        "html" => "text/html; charset=utf-8",
+        "html" | "htm" => "text/html; charset=utf-8",
         "js" | "mjs" => "text/javascript; charset=utf-8",
         "css" => "text/css; charset=utf-8",
         "json" | "map" => "application/json",
         "webmanifest" => "application/manifest+json",
         "svg" => "image/svg+xml",
         "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "gif" => "image/gif",
+        "ico" => "image/x-icon",
+        "woff" => "font/woff",
+        "woff2" => "font/woff2",
+        "wasm" => "application/wasm",
         "md" | "txt" | "ts" => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
     }

@@ -99,7 +99,7 @@ impl AppFactory {
         }
         #[cfg(feature = "page")]
         if self.node.config.page.enabled {
-            page::configure(app, self.node.config.page.dir.clone());
+            page::configure(app, &self.node.config.page);
         }
         self.routes.iter().for_each(|add| add(app));
     }

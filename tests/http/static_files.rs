@@ -56,6 +56,38 @@ async fn the_page_may_run_only_its_own_files() {
     assert_eq!(header(&empty, "etag"), header(&head, "etag"));
 }
 
+/// A page of 2015 has inline scripts, opens windows of other sites, and may need to tell them where it comes from.
+#[actix_web::test]
+async fn a_page_of_ones_own_gets_only_the_policy_that_is_set() {
+    let folder = folder("own");
+    std::fs::write(folder.join("index.html"), "<script>1</script>").unwrap();
+    let own = format!("page.dir={}", folder.display());
+    let policy = "page.content_security_policy=script-src 'self' 'unsafe-inline'";
+    for (settings, expected) in [(vec![&*own], None), (vec![&*own, policy], Some("script-src 'self' 'unsafe-inline'"))]
+    {
+        let node = node(&settings);
+        for path in ["/", "/none"] {
+            let (head, _) = request(&node, &format!("GET {path}"), "").await;
+            assert_eq!(header(&head, "content-security-policy"), expected, "{path}");
+            assert_eq!(header(&head, "x-content-type-options"), Some("nosniff"), "{path}");
+            for name in ["referrer-policy", "cross-origin-opener-policy", "x-frame-options"] {
+                assert_eq!(header(&head, name), None, "{path}");
+            }
+        }
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[actix_web::test]
+async fn the_policy_of_the_web_app_can_be_replaced() {
+    let node = node(&["page.content_security_policy=default-src 'self'; frame-ancestors https://intranet.test"]);
+    let (head, _) = request(&node, "GET /", "").await;
+    let policy = "default-src 'self'; frame-ancestors https://intranet.test";
+    assert_eq!(header(&head, "content-security-policy"), Some(policy));
+    assert_eq!(head.matches("content-security-policy").count(), 1, "{head}");
+    assert_eq!(header(&head, "referrer-policy"), Some("no-referrer"));
+}
+
 #[actix_web::test]
 async fn an_unchanged_page_is_not_sent_again() {
     let node = node(&[]);

@@ -226,6 +226,9 @@ fn invalid_values_are_rejected() {
         "server.trusted_proxies=10.0.0.0/33",
         "page.dir=/none/such",
         "page.enabled=yes",
+        "page.content_security_policy=[1]",
+        "page.content_security_policy=\"a\\nb\"",
+        "page.content_security_policy=default-src ‘self’",
         "socket.mounts=[]",
         "socket.mounts=socket",
         "socket.mounts=/",
@@ -251,6 +254,18 @@ fn the_page_folder_can_be_set_and_unset() {
     let given = format!("page.dir={ROOT}");
     assert_eq!(set(&[&given]).unwrap().page.dir.as_deref(), Some(Path::new(ROOT)));
     assert_eq!(set(&[&given, "page.dir="]).unwrap().page.dir, None);
+}
+
+#[test]
+fn the_policy_of_the_page_can_be_set_and_unset() {
+    let policy = |sets: &[&str]| set(sets).unwrap().page.content_security_policy;
+    let given = "page.content_security_policy=default-src 'self'; script-src 'none'";
+    assert_eq!(policy(&[given]).unwrap(), "default-src 'self'; script-src 'none'");
+    assert_eq!(policy(&[given, "page.content_security_policy="]), None);
+    let path = file("[page]\ncontent_security_policy = \"\"\"\ndefault-src 'self';\nscript-src 'none'\"\"\"\n");
+    let error = load(Some(&path), &[], &[]).unwrap_err();
+    let message = r#"page.content_security_policy: "default-src 'self';\nscript-src 'none'" is not the value of an HTTP header: one line of ASCII characters"#;
+    assert_eq!(error, format!("{}:2: {message}", path.display()));
 }
 
 #[test]

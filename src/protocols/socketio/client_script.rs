@@ -23,7 +23,7 @@ async fn serve(acceptor: Acceptor, request: HttpRequest, file: Path<String>) -> 
     let file = file.into_inner();
     let is_script = file.ends_with(".js") || file.ends_with(".js.map");
     match &acceptor.config().socketio.client_dir {
-        Some(folder) if is_script => static_files::file(request, folder.clone(), &file).await,
+        Some(folder) if is_script => static_files::file(&request, folder, &file, &[]).await,
         _ => HttpResponse::NotFound().content_type("text/plain; charset=utf-8").body(MISSING),
     }
 }
