@@ -1,13 +1,15 @@
 //! The channel of a HelloWebRTC name. The last client that used the name owns it, receives the messages to the name and
 //! the broadcasts to all names, and sends its own.
 
-use super::{BROADCAST, COMMON_TOPIC};
+use super::message::BROADCAST;
 use crate::channels::channel::Channel;
 use crate::channels::context::Context;
 use crate::channels::reply::{Join, LimitError, Reply};
 use crate::message::{DeliveryStatus, Payload, Proof, Signal};
 use crate::topic::{Realm, Topic};
 
+/// The topic that all names subscribe to.
+const COMMON_TOPIC: &str = "everybody";
 /// All clients present the same proof, so each can take over any name, as in the original.
 const SHARED_PROOF: Proof = [0; 32];
 
