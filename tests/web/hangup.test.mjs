@@ -12,7 +12,7 @@ test("aborting a call notifies the other side, before and after the answer to it
   await settle();
   control.abort();
   await assert.rejects(call, { reason: "aborted" });
-  assert.deepEqual(server.last.lastOf("hangup")[4], { peer_id: OTHER, attempt: "a1" });
+  assert.deepEqual(server.last.lastOf("hangup")[4], { peer_id: OTHER, attempt: "a1", reason: "aborted" });
   push("offer", offer("a2"));
   assert.deepEqual(server.last.lastOf("hangup")[4], { peer_id: OTHER, attempt: "a2" });
 });
@@ -27,6 +27,43 @@ test("a call fails when the other side abandons its offer", async () => {
   await ended;
   assert.equal(pcs[0].closed, true);
   assert.equal(server.last.lastOf("hangup"), undefined, "who hung up needs not be told");
+});
+
+test("the side that finds no path says so, and the other side reports the same with its own ICE report", async () => {
+  const first = await calling();
+  first.push("offer", offer("a1"));
+  await settle();
+  const failed = assert.rejects(first.call, { reason: "no_path" });
+  first.pcs[0].fail();
+  await failed;
+  const [, , , , hangup] = first.server.last.lastOf("hangup");
+  assert.deepEqual(hangup, { peer_id: OTHER, attempt: "a1", reason: "no_path" });
+
+  for (const isMutual of [false, true]) {
+    const second = await calling();
+    second.push("offer", { ...offer("a1"), calling: isMutual });
+    second.push("candidate", { peer_id: OTHER, attempt: "a1", candidate: { candidate: "candidate:1 1 udp 1 192.0.2.1 9 typ host" } });
+    await settle();
+    const told = assert.rejects(second.call, ({ reason, iceReport }) => {
+      assert.deepEqual([reason, iceReport.remote], ["no_path", ["host"]]);
+      return true;
+    });
+    second.push("hangup", hangup);
+    await told;
+    assert.deepEqual(second.pcs.map(({ closed }) => closed), [true], "no further attempt is made");
+    assert.equal(second.server.last.lastOf("hangup"), undefined, "who hung up needs not be told");
+  }
+});
+
+test("an unknown reason, or none from an older library, means that the other side closed", async () => {
+  for (const reason of [undefined, "aborted", "no such reason", { toString: null }]) {
+    const { push, call } = await calling();
+    push("offer", offer("a1"));
+    await settle();
+    const ended = assert.rejects(call, { name: "PeerError", reason: "closed" });
+    push("hangup", { peer_id: OTHER, attempt: "a1", reason });
+    await ended;
+  }
 });
 
 test("a peer that reloads during a mutual call is answered immediately", async () => {

@@ -156,7 +156,15 @@ export class Connection extends Emitter {
    * @internal
    */
   expire() {
-    this.close(this.isOpen ? lost() : new PeerError("no_path", String(this.#iceMonitor), { iceReport: this.iceReport() }));
+    this.close(this.isOpen ? lost() : this.noPath());
+  }
+
+  /**
+   * @returns {PeerError} with what ICE found
+   * @internal
+   */
+  noPath() {
+    return new PeerError("no_path", String(this.#iceMonitor), { iceReport: this.iceReport() });
   }
 
   /** @param {PeerError} [reason] the argument of the event `close` (default: closed on this side) */

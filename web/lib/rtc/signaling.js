@@ -4,7 +4,7 @@
  * descriptions.
  *
  * Signals: `connect` (arrives as `peer_connect`) requests an `offer`; `answer` and `candidate` follow;
- * `busy` and `hangup` refuse. The offerer gives each attempt an id.
+ * `busy` and `hangup` refuse; a `hangup` says the reason. The offerer gives each attempt an id.
  */
 
 import { randomBytes, toBase64url } from "../util/bytes.js";
@@ -195,28 +195,31 @@ export class Signaling {
    * Tells the other side that an attempt is over, or unknown here, so that it need not wait.
    *
    * @param {{peer_id: string, attempt: string}} attempt
+   * @param {string} [reason] of the error that ended the attempt
    */
-  #sendHangup({ peer_id, attempt }) {
-    this.#channel.push("hangup", { peer_id, attempt }).catch(() => {}); // an absent peer waits for nothing
+  #sendHangup({ peer_id, attempt }, reason) {
+    this.#channel.push("hangup", { peer_id, attempt, reason }).catch(() => {}); // an absent peer waits for nothing
   }
 
-  /** @param {{peer_id: string, attempt: string}} payload */
+  /** @param {{peer_id: string, attempt: string, reason?: string}} payload */
   #handleHangup(payload) {
     const { peer_id } = payload;
+    const hasNoPath = payload.reason === "no_path";
     const connection = this.#connections.find(payload);
     const call = this.#calls.get(peer_id);
     if (!connection) return;
     if (connection.isOpen) return void connection.probe();
     // A new page of the peer calls this side and does not know the offer of the previous page.
-    if (call?.isMutual) {
+    if (call?.isMutual && !hasNoPath) {
       call.detach();
       return this.#sendOffer(peer_id);
     }
-    const error = new PeerError("closed", `${peer_id} abandoned the attempt, or its page was reloaded`);
+    // Both sides have the same reason, whichever of them gave up first.
+    const error = hasNoPath ? connection.noPath() : new PeerError("closed", `${peer_id} abandoned the attempt, or its page was reloaded`);
     this.#connections.remove(connection); // first, so that no hangup is sent back
     connection.close(error);
     // An offer that was made for the peer's call does not answer this side's call.
-    if (call && connection.isOfferer) this.#sendConnect(peer_id);
+    if (call && connection.isOfferer && !hasNoPath) this.#sendConnect(peer_id);
     else call?.reject(error);
   }
 
@@ -285,7 +288,7 @@ export class Signaling {
     // A newer attempt may have replaced this one, and then decides about the call.
     if (!this.#connections.remove(connection)) return;
     const { peerId, attempt } = connection;
-    if (error.reason !== "absent") this.#sendHangup({ peer_id: peerId, attempt });
+    if (error.reason !== "absent") this.#sendHangup({ peer_id: peerId, attempt }, error.reason);
     this.#calls.get(peerId)?.reject(error);
   }
 }
