@@ -12,7 +12,10 @@ for (const [path, names] of /** @type {const} */ ([
     "/lib/index.js",
     "AbortedError Channel ClosedError DisconnectedError HandclaspError OverflowError Presence ProtocolError RefusedError Socket TimeoutError",
   ],
-  ["/lib/rtc/index.js", "Connection ConnectionPool Peer PeerError PooledConnection createIdentity isPeerId restoreIdentity"],
+  [
+    "/lib/rtc/index.js",
+    "Connection ConnectionFactory ConnectionPool Peer PeerError PooledConnection createIdentity isPeerId namedIdentity peerIdOf restoreIdentity",
+  ],
   [
     "/lib/share/index.js",
     "Download FileFetch FileShare FolderTarget KEY_BYTES MemoryTarget PickedFileTarget ProofError TransferError deriveKey openTarget prove",

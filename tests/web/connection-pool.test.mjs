@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { AbortedError } from "../../web/lib/index.js";
-import { ConnectionPool, PeerError } from "../../web/lib/rtc/index.js";
+import { AbortedError, RefusedError, TimeoutError } from "../../web/lib/index.js";
+import { ConnectionPool, PeerError, peerIdOf } from "../../web/lib/rtc/index.js";
 import { RtcMessageChannel } from "../../web/lib/rtc/message-channel.js";
 import { Emitter } from "../../web/lib/util/emitter.js";
 import { FakeClock, fakeChannelPair, seeded, settle } from "./fakes.mjs";
@@ -14,9 +14,10 @@ const id = (n) => `${String(n).repeat(8)}-1111-8111-8111-111111111111`;
 /** The part of Connection that a pool uses. Closing it loses messages in flight, as in WebRTC. */
 class FakeConnection extends Emitter {
   isOpen = true;
-  constructor(peerId, channel, clock) {
+  constructor({ id, name }, channel, clock) {
     super();
-    this.peerId = peerId;
+    this.peerId = id;
+    this.peerName = name;
     this.channel = channel;
     this.opened = Promise.resolve(new RtcMessageChannel(channel, { clock }));
     channel.addEventListener("close", () => this.#end(new PeerError("lost", "gone")));
@@ -37,9 +38,10 @@ class FakePeer extends Emitter {
   calls = [];
   /** What `connect` waits for. */
   gate = Promise.resolve();
-  constructor(world, peerId) {
+  constructor(world, peerId, name = null) {
     super();
     this.id = peerId;
+    this.name = name;
     this.world = world;
   }
   async join() {}
@@ -54,9 +56,9 @@ class FakePeer extends Emitter {
     const { clock } = this.world;
     const [a, b] = fakeChannelPair({ pace: () => this.world.pace() });
     this.world.cut = () => a.cut();
-    const mine = new FakeConnection(remoteId, a, clock);
+    const mine = new FakeConnection(other, a, clock);
     this.world.opened += 1;
-    other.emit("connection", new FakeConnection(this.id, b, clock));
+    other.emit("connection", new FakeConnection(this, b, clock));
     return mine;
   }
 }
@@ -123,11 +125,60 @@ test("an open connection is reused; callback and promise get the same result", a
 
 test("an invalid id, or the own one, is rejected with the original's message", async () => {
   const { pools } = setUp();
-  for (const wrong of ["", undefined, "x", id(1)]) {
+  for (const wrong of ["", undefined, "x".repeat(257), "\ud800", id(1)]) {
     await assert.rejects(pools[0].create(wrong), { name: "PeerError", message: "Invalid peer id." });
   }
   const error = await new Promise((resolve) => pools[0].create("", (_, error) => resolve(error)));
   assert.equal(error.reason, "invalid");
+});
+
+test("peers are known by their names, and also by their UUIDs", async () => {
+  const { world, clock } = setUp();
+  const names = ["alice", "node-42 ü"];
+  const [alice, node] = names.map((name) => {
+    const peer = new FakePeer(world, peerIdOf(name), name);
+    world.peers.set(peer.id, peer);
+    return new ConnectionPool({ peer, clock, connectionPoolSize: 1 });
+  });
+  assert.equal(await new Promise((resolve) => (alice.onopen = resolve)), "alice");
+  assert.equal(alice.getPeerId(), "alice");
+  const incoming = new Promise((resolve) => (node.onconnection = resolve));
+  const connection = await alice.create("node-42 ü");
+  assert.equal(connection.getRemotePeerId(), "node-42 ü");
+  assert.equal((await incoming).getRemotePeerId(), "alice");
+  assert.equal(await alice.create(peerIdOf("node-42 ü")), connection);
+  assert.equal(await node.create("alice"), await incoming);
+  await assert.rejects(alice.create("alice"), { message: "Invalid peer id." });
+  await assert.rejects(alice.create("nobody"), { reason: "absent" });
+  void alice.removeConnection("nobody");
+  void alice.removeConnection("");
+  await alice.removeConnection("node-42 ü");
+  assert.equal(connection.isAvailable(), false);
+  const newer = await alice.create("node-42 ü");
+  alice.addConnection(connection);
+  assert.equal(newer.isAvailable(), true, "a closed connection is not pooled again");
+});
+
+test("the pool joins again after a timeout, and reports each failure; a refusal is final", async () => {
+  const clock = new FakeClock();
+  for (const [failures, reasons, isOpened] of /** @type {const} */ ([
+    [[new TimeoutError("join", 1), new TimeoutError("join", 1)], ["timeout", "timeout"], true],
+    [[new RefusedError("join", { reason: "taken" }), null], ["taken"], false],
+  ])) {
+    const peer = new FakePeer({ peers: new Map(), clock }, id(1));
+    const queue = [...failures];
+    peer.join = async () => {
+      const failure = queue.shift();
+      if (failure) throw failure;
+    };
+    const pool = new ConnectionPool({ peer, clock });
+    const got = [];
+    let opened = false;
+    pool.onerror = ({ reason }) => got.push(reason);
+    pool.onopen = () => (opened = true);
+    await settle();
+    assert.deepEqual([got, opened], [reasons, isOpened]);
+  }
 });
 
 test("connections are created in request order; a failure does not block the next one", async () => {

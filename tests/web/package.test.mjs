@@ -40,7 +40,7 @@ socket.disconnect();
 
 const TYPED = `
 import { type Channel, type ChannelState, RefusedError, Socket, type SocketOptions } from "handclasp";
-import { type Connection, ConnectionPool, type Identity, Peer, PeerError, createIdentity } from "handclasp/rtc";
+import { type BrokerOptions, type Connection, ConnectionFactory, ConnectionPool, type Identity, Peer, PeerError, createIdentity } from "handclasp/rtc";
 import { Download, type DownloadTarget, FileFetch, FileShare, type FileEntry, MemoryTarget, type RemoteReceiver } from "handclasp/share";
 const options: SocketOptions = { params: () => ({ token: "fresh" }) };
 const identity: Identity = await createIdentity();
@@ -49,6 +49,9 @@ const connection: Connection = await peer.connect("x", { signal: AbortSignal.tim
 const pc: RTCPeerConnection = connection.pc;
 const pool = new ConnectionPool({ peer });
 pool.create("x", (created, error) => console.log(created?.isAvailable(), error?.message, pc));
+const brokerOptions: BrokerOptions = { host: "example.test", secure: true };
+const factory: ConnectionPool = new ConnectionFactory({ peer: { id: "alice", options: brokerOptions }, connectionPoolSize: 5 });
+factory.onopen = (id: string) => console.log(id);
 const key = new Uint8Array(16);
 const share = new FileShare(peer, key);
 share.on("receiver", (receiver: RemoteReceiver) => receiver.cancel());
@@ -60,6 +63,8 @@ const state: ChannelState = channel.state;
 console.log(state, new PeerError("absent", "x").iceReport?.stun, RefusedError);
 // @ts-expect-error a pool needs its peer
 new ConnectionPool({});
+// @ts-expect-error a port is a number or its digits
+new ConnectionFactory({ peer: { options: { port: true } } });
 // @ts-expect-error an unknown event
 peer.on("nonsense", () => {});
 // @ts-expect-error internal methods are not in the types

@@ -8,6 +8,7 @@ import { deferred } from "../util/deferred.js";
 import { Emitter } from "../util/emitter.js";
 import { PeerError, toPeerError } from "./errors.js";
 import { fingerprintsOf } from "./fingerprints.js";
+import { checkedName } from "./identity.js";
 import { IceRecovery } from "./ice-recovery.js";
 import { IceMonitor } from "./ice-report.js";
 import { RtcMessageChannel } from "./message-channel.js";
@@ -47,6 +48,8 @@ export class Connection extends Emitter {
   /** @type {IceRecovery | null} set once the connection was open */
   #recovery = null;
   #isClosed = false;
+  /** @type {string | null} */
+  #peerName = null;
   /** @type {import("../util/deferred.js").Deferred<RtcMessageChannel>} settles `opened`; `close` reports a failure too */
   #opening = deferred();
 
@@ -80,6 +83,11 @@ export class Connection extends Emitter {
     return this.#recovery !== null && !this.#isClosed;
   }
 
+  /** @returns {string | null} the name that the remote peer gave, if its id is the one of that name */
+  get peerName() {
+    return this.#peerName;
+  }
+
   /** @returns {import("./fingerprints.js").Fingerprints} as this side has negotiated them */
   fingerprints() {
     return {
@@ -110,6 +118,7 @@ export class Connection extends Emitter {
    */
   handleSignal(event, payload) {
     if (event === "candidate") this.#iceMonitor.addRemoteCandidate(payload.candidate);
+    else this.#peerName ??= checkedName(payload.name, this.peerId);
     this.#negotiation.handleSignal(event, payload);
   }
 

@@ -46,10 +46,13 @@ export class Peer extends Emitter {
   constructor(socket, identity, options = {}) {
     super();
     this.id = identity.peerId;
+    /** @type {string | null} */
+    this.name = identity.name ?? null;
     this.#network = socket.network;
     this.#channel = socket.channel(`peer:${this.id}`, { secret: identity.secret });
     this.#signaling = new Signaling({
       id: this.id,
+      name: this.name,
       channel: this.#channel,
       clock: socket.clock,
       createConnection: options.createConnection ?? ((config) => new RTCPeerConnection(config)),

@@ -5,6 +5,7 @@
  *
  * Signals: `connect` (arrives as `peer_connect`) requests an `offer`; `answer` and `candidate` follow;
  * `busy` and `hangup` refuse; a `hangup` says the reason. The offerer gives each attempt an id.
+ * Offers and answers have the sender's name, if it has one.
  */
 
 import { randomBytes, toBase64url } from "../util/bytes.js";
@@ -16,6 +17,7 @@ import { OutgoingCall } from "./outgoing-call.js";
 /**
  * @typedef {object} SignalingOptions
  * @property {string} id of this side
+ * @property {string | null} name that the id is derived from
  * @property {import("../channels/channel.js").Channel} channel `peer:<id>`
  * @property {import("../util/clock.js").Clock} clock
  * @property {(config: RTCConfiguration) => RTCPeerConnection} createConnection
@@ -29,6 +31,7 @@ export class Signaling {
   /** @type {RTCIceServer[]} for new connections */
   iceServers = [];
   #id;
+  #name;
   #channel;
   #clock;
   #createConnection;
@@ -41,8 +44,9 @@ export class Signaling {
   #calls = new Map();
 
   /** @param {SignalingOptions} options */
-  constructor({ id, channel, clock, createConnection, timeout, recoveryTimeout, maxConnections, onConnection }) {
+  constructor({ id, name, channel, clock, createConnection, timeout, recoveryTimeout, maxConnections, onConnection }) {
     this.#id = id;
+    this.#name = name ?? undefined; // absent in JSON
     this.#channel = channel;
     this.#clock = clock;
     this.#createConnection = createConnection;
@@ -244,7 +248,7 @@ export class Signaling {
       attempt,
       isOfferer,
       pc,
-      sendSignal: (event, body) => this.#channel.push(event, body),
+      sendSignal: (event, body) => this.#channel.push(event, event === "candidate" ? body : { ...body, name: this.#name }),
       clock: this.#clock,
       timeout: this.#timeout,
       recoveryTimeout: this.#recoveryTimeout,

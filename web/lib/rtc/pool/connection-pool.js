@@ -10,14 +10,15 @@
 
 import { abortable, onAbort } from "../../util/abort.js";
 import { systemClock } from "../../util/clock.js";
-import { AbortedError } from "../../util/errors.js";
+import { callListener } from "../../util/emitter.js";
+import { AbortedError, TimeoutError } from "../../util/errors.js";
 import { PeerError } from "../errors.js";
-import { isPeerId } from "../identity.js";
+import { isName, peerIdOf } from "../identity.js";
 import { PooledConnection } from "./pooled-connection.js";
 
 /**
  * @typedef {object} PoolOptions
- * @property {Pick<import("../peer.js").Peer, "id" | "join" | "connect" | "on">} peer joined by the pool,
+ * @property {Pick<import("../peer.js").Peer, "id" | "name" | "join" | "connect" | "on">} peer joined by the pool,
  *   which uses all its incoming connections; you close it after `destroy()`
  * @property {number} [connectionPoolSize] maximum of pooled connections; beyond it the least recently
  *   used one is destroyed (default 10)
@@ -37,7 +38,7 @@ export class ConnectionPool {
   version = "1.0.0";
   /** @type {((peerId: string) => void) | null} called when the peer has joined */
   onopen = null;
-  /** @type {((error: Error) => void) | null} called when the peer cannot join */
+  /** @type {((error: Error) => void) | null} called when the peer cannot join; after a timeout the pool tries again */
   onerror = null;
   /** @type {((connection: PooledConnection) => void) | null} called for each incoming connection */
   onconnection = null;
@@ -46,10 +47,10 @@ export class ConnectionPool {
   #size;
   #openTimeout;
   #connectionOptions;
-  /** @type {Map<string, PooledConnection>} by remote id, least recently used first */
+  /** @type {Map<string, PooledConnection>} by UUID, least recently used first */
   #pooled = new Map();
-  /** @type {Set<PooledConnection>} pooled or closing */
-  #live = new Set();
+  /** @type {Map<PooledConnection, string>} the UUIDs of those that are pooled or closing */
+  #live = new Map();
   /** Connections are created one after the other. */
   #queue = /** @type {Promise<any>} */ (Promise.resolve());
   #destroyed = new AbortController();
@@ -68,27 +69,18 @@ export class ConnectionPool {
       maxMessageSize: options.maxMessageSize ?? 16 * 1024 * 1024,
     };
     this.#removeListener = peer.on("connection", (connection) => void this.#handleIncoming(connection));
-    peer.join({ signal: this.#destroyed.signal }).then(
-      () => {
-        this.#log("joined as", peer.id);
-        this.onopen?.(peer.id);
-      },
-      (error) => {
-        this.#log("cannot join:", error.message);
-        if (!this.#destroyed.signal.aborted) this.onerror?.(error);
-      },
-    );
+    void this.#join();
   }
 
-  /** @returns {string} this side's id */
+  /** @returns {string} this side's name, or its UUID without one */
   getPeerId() {
-    return this.#peer.id;
+    return this.#peer.name ?? this.#peer.id;
   }
 
   /**
    * Returns the pooled connection to a peer, or creates one. Connections are created in request order.
    *
-   * @param {string} remoteId
+   * @param {string} remoteId a UUID, or the other side's name
    * @param {CreateCallback | {signal?: AbortSignal}} [options] a callback, or options
    * @returns {Promise<PooledConnection>}
    * @throws {PeerError | AbortedError}
@@ -104,10 +96,11 @@ export class ConnectionPool {
   /**
    * Makes a connection the only one of its peer and the most recently used one.
    *
-   * @param {PooledConnection} connection
+   * @param {PooledConnection} connection of this pool
    */
   addConnection(connection) {
-    const id = connection.getRemotePeerId();
+    const id = this.#live.get(connection);
+    if (id === undefined) return; // closed meanwhile
     const replaced = this.#pooled.get(id);
     this.#pooled.delete(id);
     this.#pooled.set(id, connection);
@@ -122,12 +115,13 @@ export class ConnectionPool {
   /**
    * Removes a peer's connection from the pool and destroys it.
    *
-   * @param {string} remoteId
+   * @param {string} remoteId a UUID, or the other side's name
    * @returns {Promise<void>} resolves when it is closed
    */
   async removeConnection(remoteId) {
-    const connection = this.#pooled.get(remoteId);
-    this.#pooled.delete(remoteId);
+    const uuid = isName(remoteId) ? peerIdOf(remoteId) : "";
+    const connection = this.#pooled.get(uuid);
+    this.#pooled.delete(uuid);
     await connection?.destroy();
   }
 
@@ -139,8 +133,32 @@ export class ConnectionPool {
   async destroy() {
     this.#destroyed.abort();
     this.#removeListener();
-    await Promise.all(Array.from(this.#live, (connection) => connection.destroy()));
+    await Promise.all(Array.from(this.#live.keys(), (connection) => connection.destroy()));
     this.#pooled.clear();
+  }
+
+  async #join() {
+    const { signal } = this.#destroyed;
+    for (;;) {
+      const error = await this.#peer.join({ signal }).then(() => null, (error) => error);
+      if (signal.aborted) return;
+      if (!error) break;
+      this.#log("cannot join:", error.message);
+      if (this.onerror) callListener(this.onerror, error);
+      if (!(error instanceof TimeoutError)) return;
+    }
+    this.#log("joined as", this.getPeerId());
+    this.onopen?.(this.getPeerId());
+  }
+
+  /**
+   * @param {string} remoteId
+   * @returns {string | null} the UUID; null when it is invalid, or this side's own
+   */
+  #uuidOf(remoteId) {
+    if (!isName(remoteId)) return null;
+    const uuid = peerIdOf(remoteId);
+    return uuid === this.#peer.id ? null : uuid;
   }
 
   /**
@@ -149,37 +167,37 @@ export class ConnectionPool {
    * @returns {Promise<PooledConnection>}
    */
   #enqueue(remoteId, signal) {
-    if (!isPeerId(remoteId) || remoteId === this.#peer.id) {
-      return Promise.reject(new PeerError("invalid", "Invalid peer id."));
-    }
+    const uuid = this.#uuidOf(remoteId);
+    if (!uuid) return Promise.reject(new PeerError("invalid", "Invalid peer id."));
     const either = new AbortController();
     const removeListeners = [signal, this.#destroyed.signal].map((given) => onAbort(given, () => either.abort()));
     return new Promise((resolve, reject) => {
       // Rejects at once, not only when its turn in the queue has come.
       onAbort(either.signal, () => reject(new AbortedError(`connection to ${remoteId}`)));
-      const turn = this.#queue.then(() => this.#get(remoteId, either.signal));
+      const turn = this.#queue.then(() => this.#get(uuid, remoteId, either.signal));
       this.#queue = turn.then(resolve, reject).finally(() => removeListeners.forEach((remove) => remove()));
     });
   }
 
   /**
-   * @param {string} remoteId
+   * @param {string} uuid
+   * @param {string} remoteId as the caller named it
    * @param {AbortSignal} signal
    * @returns {Promise<PooledConnection>}
    */
-  async #get(remoteId, signal) {
+  async #get(uuid, remoteId, signal) {
     if (signal.aborted) throw new AbortedError(`connection to ${remoteId}`);
-    const pooled = this.#pooled.get(remoteId);
+    const pooled = this.#pooled.get(uuid);
     if (pooled?.isAvailable()) {
       this.addConnection(pooled);
       return pooled;
     }
     // A new connection would replace one that is closing and still delivers messages.
-    const closing = Array.from(this.#live).filter((connection) => connection.getRemotePeerId() === remoteId);
-    await abortable(Promise.all(closing.map((connection) => connection.destroy())), signal, `connection to ${remoteId}`);
+    const closing = Array.from(this.#live).filter(([, id]) => id === uuid);
+    await abortable(Promise.all(closing.map(([connection]) => connection.destroy())), signal, `connection to ${remoteId}`);
     this.#log("connecting to", remoteId);
     await this.#peer.join({ signal });
-    return this.#add(await this.#peer.connect(remoteId, { signal, timeout: this.#openTimeout }));
+    return this.#add(await this.#peer.connect(uuid, { signal, timeout: this.#openTimeout }));
   }
 
   /** @param {import("../connection.js").Connection} connection */
@@ -200,10 +218,10 @@ export class ConnectionPool {
       channel,
       onUse: () => this.#pooled.get(connection.peerId) === pooled && this.addConnection(pooled),
     });
-    this.#live.add(pooled);
-    this.#log("open:", connection.peerId);
+    this.#live.set(pooled, connection.peerId);
+    this.#log("open:", pooled.getRemotePeerId());
     void pooled.closed.then(() => {
-      this.#log("closed:", connection.peerId);
+      this.#log("closed:", pooled.getRemotePeerId());
       this.#live.delete(pooled);
       if (this.#pooled.get(connection.peerId) === pooled) this.#pooled.delete(connection.peerId);
     });

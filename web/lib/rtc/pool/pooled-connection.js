@@ -76,9 +76,9 @@ export class PooledConnection {
     this.#readLoop().catch((error) => this.#connection.close(error));
   }
 
-  /** @returns {string} */
+  /** @returns {string} the other side's name, or its UUID if it has not told a name that belongs to that */
   getRemotePeerId() {
-    return this.#connection.peerId;
+    return this.#connection.peerName ?? this.#connection.peerId;
   }
 
   /** @returns {boolean} whether it is open and neither side has called `destroy()` */
