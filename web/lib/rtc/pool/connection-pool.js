@@ -23,8 +23,8 @@ import { PooledConnection } from "./pooled-connection.js";
  * @property {number} [connectionPoolSize] maximum of pooled connections; beyond it the least recently
  *   used one is destroyed (default 10)
  * @property {number} [connectionCloseDelay] ms that closing a connection may take (default 30 000)
- * @property {number} [silentConnectionCloseTimeout] ms without data in either direction after which a
- *   connection is destroyed (default 180 000)
+ * @property {number} [silentConnectionCloseTimeout] ms after which a connection that was never used, in
+ *   either direction, is destroyed (default 180 000)
  * @property {number} [connectionOpenTimeout] ms for a connection to open (default 30 000)
  * @property {number} [maxMessageSize] bytes (default 16 MiB)
  * @property {boolean} [debug] logs the life of each connection on the console, without its data

@@ -40,7 +40,6 @@ export class PooledConnection {
   #channel;
   #clock;
   #closeDelay;
-  #silentTimeout;
   #maxMessageSize;
   #onUse;
   #isDestroyed = false;
@@ -50,7 +49,7 @@ export class PooledConnection {
   #listening = deferred();
   /** Messages are sent one after the other, so that their chunks do not mix. */
   #sendQueue = /** @type {Promise<any>} */ (Promise.resolve());
-  /** @type {any} for silence while open, for closing once destroyed */
+  /** @type {any} for silence until the first use, for closing once destroyed */
   #timer;
 
   /**
@@ -62,7 +61,6 @@ export class PooledConnection {
     this.#channel = options.channel;
     this.#clock = options.clock;
     this.#closeDelay = options.connectionCloseDelay;
-    this.#silentTimeout = options.silentConnectionCloseTimeout;
     this.#maxMessageSize = options.maxMessageSize;
     this.#onUse = options.onUse;
     /** @type {Promise<void>} resolves when nothing more will be received or sent */
@@ -72,7 +70,7 @@ export class PooledConnection {
         resolve();
       });
     });
-    this.#restartSilenceTimer();
+    this.#timer = this.#clock.setTimeout(() => void this.destroy(), options.silentConnectionCloseTimeout);
     this.#readLoop().catch((error) => this.#connection.close(error));
   }
 
@@ -213,13 +211,8 @@ export class PooledConnection {
 
   #touch() {
     if (this.#isDestroyed) return;
-    this.#restartSilenceTimer();
+    this.#clock.clearTimeout(this.#timer); // from now on the pool decides how long it is kept
     this.#onUse();
-  }
-
-  #restartSilenceTimer() {
-    this.#clock.clearTimeout(this.#timer);
-    this.#timer = this.#clock.setTimeout(() => void this.destroy(), this.#silentTimeout);
   }
 
   /** @param {Error} reason */
