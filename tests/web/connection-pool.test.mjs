@@ -222,7 +222,9 @@ test("messages of any size and form arrive complete and in order, as they were w
   assert.deepEqual([got[0], got[2], got[4]], [{ n: 1 }, long, null]);
   assert.deepEqual([got[1].byteLength, new Uint8Array(got[1])[200_000], got[3].byteLength], [200_001, 200_000 % 256, 0]);
   await assert.rejects(connection.send(new Uint8Array(17 * 1024 * 1024)), RangeError);
-  await assert.rejects(connection.send(undefined), TypeError);
+  for (const wrong of [undefined, new Blob(["x"]), { list: [new Uint8Array(1)] }, { chunk: new ArrayBuffer(1) }]) {
+    await assert.rejects(connection.send(wrong), TypeError);
+  }
 });
 
 test("a message that is aborted in the queue is never sent; one whose sending has begun is sent completely", async () => {

@@ -148,7 +148,7 @@ export class PooledConnection {
       throw new PeerError("closed", `connection to ${this.getRemotePeerId()} is not available`);
     }
     const binary = copyOf(data);
-    const json = binary ? "" : JSON.stringify(data);
+    const json = binary ? "" : JSON.stringify(data, refuseBinary);
     if (json === undefined) throw new TypeError(`${typeof data} cannot be sent as json`);
     const bytes = binary ?? utf8(json);
     if (bytes.length > this.#maxMessageSize) {
@@ -223,6 +223,19 @@ export class PooledConnection {
     this.#isDestroyed = true;
     if (!isExpected && this.onerror) callListener(this.onerror, reason);
   }
+}
+
+/**
+ * JSON would silently replace bytes by an object without them.
+ *
+ * @param {string} key
+ * @param {any} value
+ */
+function refuseBinary(key, value) {
+  if (value instanceof ArrayBuffer || value instanceof Blob || ArrayBuffer.isView(value)) {
+    throw new TypeError(`binary data in ${JSON.stringify(key)} cannot be sent as json: send it on its own`);
+  }
+  return value;
 }
 
 /**
