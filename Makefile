@@ -147,10 +147,11 @@ chromium:
 		command -v "$$CHROMIUM" >/dev/null || { echo "Chromium is missing: \$$CHROMIUM names $$CHROMIUM" >&2; exit 1; }; \
 	else $(call install,chromium,chromium) || { echo 'or set CHROMIUM to its path' >&2; exit 1; }; fi
 
-# Tools that make networks for the tests: broken links, routers with NAT, and a TURN server. Debian starts coturn as a
-# public service when it is installed. The tests need only the program, so the service is masked first.
+# Tools that make networks for the tests: broken links, routers with NAT, and a TURN server with a certificate. Debian
+# starts coturn as a public service when it is installed. The tests need only the program, so the service is masked first.
 network:
 	@$(call install,ip,iproute2)
+	@$(call install,openssl,openssl)
 	@$(call install,nft,nftables)
 	@$(call install,turnserver,coturn,ln -sfn /dev/null /etc/systemd/system/coturn.service)
 

@@ -13,6 +13,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
+/**
+ * @typedef {object} Router
+ * @property {string} nat nftables statement: "masquerade", "masquerade fully-random"
+ * @property {string} [blocks] nftables match of the packets that it drops
+ */
+
 /** Where the middle is reached by all. */
 export const MIDDLE = "10.77.0.1";
 const isRoot = process.getuid?.() === 0;
@@ -73,15 +79,17 @@ export class Machine {
   /**
    * Hands on what comes for others.
    *
-   * @param {string} [nat] nftables statement: "masquerade", "masquerade fully-random"
+   * @param {Router} [router] (default: one that changes nothing)
    */
-  async route(nat) {
+  async route(router) {
     await this.run("echo 1 > /proc/sys/net/ipv4/ip_forward");
-    if (!nat) return;
+    if (!router) return;
+    const { nat, blocks } = router;
     // Like any router it takes no calls itself: an early one would occupy the port that the answer needs.
     await this.run(`nft 'table ip nat {
       chain out { type nat hook postrouting priority 100; oifname "eth0" ${nat}; }
       chain in { type filter hook input priority 0; iifname "eth0" ct state new drop; }
+      chain through { type filter hook forward priority 0; ${blocks ? `${blocks} drop;` : ""} }
     }'`);
   }
 
@@ -115,13 +123,12 @@ export class Machine {
 }
 
 /**
- * Two machines that reach each other, and the middle, by way of the middle; or, with NAT, each
- * behind its own router, so that the others cannot connect to it first.
+ * Two machines that reach each other, and the middle, by way of the middle. One that is behind a router of its
+ * own cannot be connected to first.
  *
- * @param {object} [options]
- * @param {string} [options.nat] see `Machine.route`
+ * @param {Array<Router | null>} [routers] of the two machines
  */
-export async function openNetwork({ nat } = {}) {
+export async function openNetwork(routers = []) {
   /** @type {Machine[]} */
   const machines = [];
   const add = async () => {
@@ -138,10 +145,11 @@ export async function openNetwork({ nat } = {}) {
     await middle.route();
     const [a, b] = [await add(), await add()];
     for (const [at, machine] of [a, b].entries()) {
-      const outside = nat ? await add() : machine;
+      const router = routers[at];
+      const outside = router ? await add() : machine;
       await outside.connect(middle, `line${at}`, `10.77.${at + 1}`);
-      if (!nat) continue;
-      await outside.route(nat);
+      if (!router) continue;
+      await outside.route(router);
       await machine.connect(outside, "inside", `192.168.${at + 1}`);
     }
     return { middle, a, b, end };
