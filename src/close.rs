@@ -34,6 +34,8 @@ macro_rules! reasons {
 reasons! {
     /// The client sent nothing for `socket.idle_timeout`.
     IDLE = "idle", 1001, "idle timeout", true;
+    /// Another client joined a name of this one, which did not answer a ping within `limits.contest_timeout`.
+    UNRESPONSIVE = "unresponsive", 1001, "no answer to a ping", true;
     /// The server disconnected this socket by its id.
     DISCONNECTED = "disconnected", 1001, "disconnected by the server", true;
     /// A frame violated RFC 6455.

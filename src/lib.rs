@@ -76,7 +76,8 @@
 //! - A push that names a peer gets a delivery status: delivered to the peer's queue, `peer_not_found`, `overloaded`,
 //!   or, with several nodes, `unreachable`. An unreachable peer may be present.
 //! - After `ok` to a join, the client is subscribed and receives every later message to the topic.
-//! - `peer:<id>` has at most one member. An id of UUID version 8 can be joined only with its secret.
+//! - `peer:<id>` has at most one member. While that member is alive, no other client can join without its secret. An id of
+//!   UUID version 8 can be joined only with its secret.
 //! - When a connection closes, for whatever reason, its topics, names, watches and presence entries are removed.
 //! - A client receives messages only from topics that it has joined.
 //! - A broken backplane does not affect local members: they receive a message before the adapter is called.

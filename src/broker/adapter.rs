@@ -79,7 +79,8 @@ pub trait ClusterInbox: Send + Sync {
     fn publish(&self, topic: &Topic, packet: Packet);
 
     /// Asks this node to release `name`, which another client claims. It does so if `proof` equals that of the client
-    /// that owns the name. Returns whether the name is free, as it also is if no client of this node owns it.
+    /// that owns the name, or if that client is dead: it is pinged, and the result may take `limits.contest_timeout`.
+    /// The result says whether the name is free, as it also is if no client of this node owns it.
     fn release_name(&self, name: &Topic, proof: Option<Proof>) -> BoxFuture<bool>;
 
     /// Reports that a node is down: its presence entries are removed. The adapter must also publish a

@@ -10,6 +10,7 @@
 
 pub(crate) mod command;
 mod connection_index;
+mod contests;
 pub(crate) mod held_signals;
 mod names;
 pub(crate) mod permits;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::fut::ActorFutureExt;
-use actix::{Actor, AsyncContext, Context, Handler, MessageResult, WrapFuture};
+use actix::{Actor, AsyncContext, Context, Handler, MessageResult, ResponseFuture, WrapFuture};
 use tokio::sync::oneshot;
 
 use crate::broker::adapter::Adapter;
@@ -36,6 +37,9 @@ use crate::metrics::families::Metrics;
 /// How often held signals are checked for expiry.
 const EXPIRE_EVERY: Duration = Duration::from_millis(250);
 
+/// How often the owners of contested names are checked for a sign of life.
+const CHECK_CONTESTS_EVERY: Duration = Duration::from_millis(50);
+
 /// Reports that the registry has stopped, for whatever reason: the signal is dropped with it.
 pub(crate) struct ExitSignal(#[expect(dead_code, reason = "its drop is the message")] pub(crate) oneshot::Sender<()>);
 
@@ -46,6 +50,7 @@ pub(crate) struct Registry {
     presence_interval: Duration,
     is_flush_scheduled: bool,
     is_expiry_scheduled: bool,
+    is_contest_check_scheduled: bool,
     _exit_signal: ExitSignal,
 }
 
@@ -62,12 +67,13 @@ impl Registry {
             presence_interval: config.presence.interval,
             is_flush_scheduled: false,
             is_expiry_scheduled: false,
+            is_contest_check_scheduled: false,
             _exit_signal: exit_signal,
         }
     }
 
     /// Starts what the last step requires: awaiting the adapter, a flush of presence changes, the expiry of held
-    /// signals.
+    /// signals, a check of contested names.
     fn follow_up(&mut self, ctx: &mut Context<Self>) {
         for pending in self.state.take_pending() {
             ctx.spawn(pending.into_actor(self).map(|resume, registry, ctx| {
@@ -85,6 +91,13 @@ impl Registry {
             ctx.run_later(EXPIRE_EVERY, |registry, ctx| {
                 registry.is_expiry_scheduled = false;
                 registry.state.expire_held(Instant::now());
+                registry.follow_up(ctx);
+            });
+        }
+        if self.state.has_contests() && !std::mem::replace(&mut self.is_contest_check_scheduled, true) {
+            ctx.run_later(CHECK_CONTESTS_EVERY, |registry, ctx| {
+                registry.is_contest_check_scheduled = false;
+                registry.state.check_contests(Instant::now());
                 registry.follow_up(ctx);
             });
         }
@@ -136,9 +149,9 @@ impl Handler<ConnectionClosed> for Registry {
 }
 
 impl Handler<ReleaseName> for Registry {
-    type Result = bool;
+    type Result = ResponseFuture<bool>;
 
-    fn handle(&mut self, ReleaseName { name, proof }: ReleaseName, ctx: &mut Self::Context) -> bool {
+    fn handle(&mut self, ReleaseName { name, proof }: ReleaseName, ctx: &mut Self::Context) -> Self::Result {
         let is_free = self.state.release_name(&name, proof);
         self.follow_up(ctx);
         is_free

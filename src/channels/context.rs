@@ -217,8 +217,8 @@ impl Context<'_> {
     }
 
     /// Like [`subscribe`](Self::subscribe), but as the only member of `topic`, so that other channels can
-    /// [`send_to`](Self::send_to) this client. When the name is taken, the client is not subscribed. Choose a name that
-    /// no other client can have.
+    /// [`send_to`](Self::send_to) this client. When the name is taken, the client is not subscribed, as in
+    /// [`Join::exclusive`](crate::Join::exclusive). Choose a name that no other client can have.
     ///
     /// # Errors
     /// The same as [`subscribe`](Self::subscribe).

@@ -59,8 +59,9 @@ impl Join {
         Self::Error(payload.into())
     }
 
-    /// Requires that the client is the topic's only member. A present member with the same `proof` is replaced.
-    /// Otherwise the join is refused with the reason `taken`.
+    /// Requires that the client is the topic's only member. A present member with the same `proof` is replaced. Any
+    /// other present member is pinged. If it does not answer within `limits.contest_timeout`, it is disconnected and
+    /// replaced; otherwise the join is refused with the reason `taken`.
     #[must_use]
     pub fn exclusive(self, proof: Option<Proof>) -> Self {
         self.change(|membership| membership.claim = Some(NameClaim { proof }))

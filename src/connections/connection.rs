@@ -7,11 +7,13 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use actix_http::ws::Message;
+use bytes::Bytes;
 use futures_util::Stream;
 
 use crate::close::Reason;
@@ -29,6 +31,11 @@ use crate::topic::Realm;
 /// The waiting time is measured for one batch in this many. Measuring every batch would read the clock for nearly every
 /// message.
 pub(crate) const SAMPLE_EVERY: u32 = 16;
+
+/// The flags of [`Connection::active`], each with its own reader: the sweep of the [hub](crate::connections::hub), and
+/// the registry, which wants to know whether the client has answered a ping.
+const ACTIVE: u8 = 1;
+const ANSWERED: u8 = 2;
 
 /// A connection's number, unique in its process. The log shows it as `c1`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -106,7 +113,7 @@ pub(crate) struct Connection {
     pub(crate) not_found_budget: Arc<SharedTokenBucket>,
     pub(crate) id: ConnectionId,
     pub(crate) opened: Instant,
-    active: AtomicBool,
+    active: AtomicU8,
     joined: AtomicBool,
     registered: AtomicBool,
     /// The client IP whose limits it counts against.
@@ -126,7 +133,7 @@ impl Connection {
             opened: Instant::now(),
             mailbox: Mailbox::new(limits),
             not_found_budget,
-            active: AtomicBool::new(true),
+            active: AtomicU8::new(ACTIVE),
             joined: AtomicBool::new(false),
             registered: AtomicBool::new(false),
             write_side: OnceLock::new(),
@@ -190,12 +197,32 @@ impl Connection {
 
     /// Records that bytes have arrived from the client.
     pub(crate) fn mark_active(&self) {
-        self.active.store(true, Ordering::Relaxed);
+        self.active.store(ACTIVE | ANSWERED, Ordering::Relaxed);
     }
 
     /// Whether bytes have arrived since the last call.
     pub(crate) fn take_active(&self) -> bool {
-        self.active.swap(false, Ordering::Relaxed)
+        self.active.fetch_and(!ACTIVE, Ordering::Relaxed) & ACTIVE != 0
+    }
+
+    /// Asks the client for a sign of life, whatever its protocol and transport. Returns whether the mailbox was open.
+    pub(crate) fn probe(&self, now: Instant) -> bool {
+        self.active.fetch_and(!ANSWERED, Ordering::Relaxed);
+        self.mailbox.push(Envelope::Probe, now).is_ok()
+    }
+
+    /// Whether bytes have arrived since the last [`probe`](Self::probe).
+    pub(crate) fn has_answered(&self) -> bool {
+        self.active.load(Ordering::Relaxed) & ANSWERED != 0
+    }
+
+    /// Sends a WebSocket ping, if the connection is upgraded.
+    pub(crate) fn ping(&self) {
+        let Some(write_side) = self.write_side() else { return };
+        write_side.writer.control(Message::Ping(Bytes::new()));
+        if !write_side.request_flush() {
+            write_side.writer.state().wake();
+        }
     }
 
     /// Records that the client has joined a topic.
@@ -316,9 +343,26 @@ pub(crate) mod tests {
 
     /// A connection whose mailbox is limited to `bytes`.
     pub(crate) fn allowing(bytes: usize) -> Connection {
+        numbered(1, bytes)
+    }
+
+    /// The same, for one of several connections.
+    pub(crate) fn numbered(id: u64, bytes: usize) -> Connection {
         let timeouts = Timeouts { idle: Duration::MAX, join: Duration::MAX, ping_interval: None };
         let limits = Arc::new(ConnectionLimits { timeouts, queue: QueueLimit { bytes, age: Duration::MAX } });
         let not_found_budget = Arc::new(SharedTokenBucket::full(Rate::per_second(1, 1), Instant::now()));
-        Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), limits, not_found_budget)
+        Connection::new(ConnectionId(id), Ipv4Addr::LOCALHOST.into(), limits, not_found_budget)
+    }
+
+    #[test]
+    fn the_sweep_and_the_registry_see_the_same_bytes() {
+        let connection = allowing(usize::MAX);
+        assert!(connection.take_active() && !connection.take_active(), "a new connection counts as active");
+        connection.mark_active();
+        assert!(connection.probe(Instant::now()));
+        assert!(!connection.has_answered(), "what came before the ping is no answer");
+        connection.mark_active();
+        assert!(connection.take_active() && connection.has_answered());
+        assert!(!connection.take_active() && connection.has_answered());
     }
 }

@@ -20,6 +20,8 @@ pub(crate) enum Envelope {
     SocketEvent(Box<SocketEvent>),
     /// The next ping is due.
     Ping,
+    /// The client must show that it is alive: by its answer to a ping, or by its next request.
+    Probe,
     /// The connection must close. It is the last envelope.
     Close(&'static Reason),
 }
@@ -61,7 +63,7 @@ impl Envelope {
                 SocketEvent::TaskDone(_) => 0,
                 _ => ENVELOPE_OVERHEAD,
             },
-            Self::Ping | Self::Close(_) => 0,
+            Self::Ping | Self::Probe | Self::Close(_) => 0,
         }
     }
 }

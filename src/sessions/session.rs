@@ -254,6 +254,10 @@ impl<P: Protocol> TransportHandler for Session<P> {
                 None if P::PINGED_BY_TRANSPORT => sink.ping(),
                 None => {}
             },
+            Envelope::Probe => match self.protocol.ping() {
+                Some(frame) => sink.send(frame),
+                None => sink.ping(),
+            },
             Envelope::Close(reason) => sink.close(reason),
         }
     }

@@ -116,6 +116,7 @@ impl TestConnect<'_> {
             bytes: usize::MAX,
             close_on_concurrent_poll: false,
             drain_after_close: true,
+            in_process: true,
             close_frame: None,
         };
         Ok(TestClient::new(acceptor.in_process(slot, init, V2, options)))

@@ -46,6 +46,8 @@ pub(crate) struct LongPollOptions {
     pub(crate) close_on_concurrent_poll: bool,
     /// Whether the remaining frames of a closed session can still be fetched, for a while.
     pub(crate) drain_after_close: bool,
+    /// Whether the client is a part of this process. It polls only when it expects something, and is alive in between.
+    pub(crate) in_process: bool,
     /// Makes the frame that tells a waiting poll that the session is closed, and why.
     pub(crate) close_frame: Option<fn(&'static Reason) -> Frame>,
 }
@@ -134,13 +136,30 @@ impl<T: TransportHandler> LongPoll<T> {
         if matches!(self.state, SessionState::Upgraded(_)) {
             self.bytes = 0; // the channel counts the frames in it
         }
-        let mut sink = LongPollSink { out: &mut self.out, bytes: &mut self.bytes, large, closed: None };
+        let mut sink =
+            LongPollSink { out: &mut self.out, bytes: &mut self.bytes, large, is_pinging: false, closed: None };
         f(&mut self.handler, &mut sink);
-        let closed = sink.closed;
+        let LongPollSink { is_pinging, closed, .. } = sink;
+        if is_pinging {
+            self.ping();
+        }
         self.answer();
         self.settle();
         if let Some(reason) = closed.or((self.bytes > self.options.bytes).then_some(&close::SLOW)) {
             self.end(reason, ctx);
+        }
+    }
+
+    /// Makes the client send something: it polls again after an empty response. If no poll waits, the client is about to
+    /// poll.
+    fn ping(&mut self) {
+        let connection = self.handler.connection();
+        if self.options.in_process {
+            connection.mark_active();
+        } else if matches!(self.state, SessionState::Upgraded(_)) {
+            connection.ping();
+        } else if let Some(poll) = self.poll.take() {
+            let _ = poll.send(Vec::new());
         }
     }
 
@@ -338,6 +357,7 @@ struct LongPollSink<'a> {
     bytes: &'a mut usize,
     /// The size that one message counts for at most, in bytes.
     large: usize,
+    is_pinging: bool,
     closed: Option<&'static Reason>,
 }
 
@@ -348,6 +368,10 @@ impl FrameSink for LongPollSink<'_> {
             Frame::Several(frames) => self.out.extend(frames.iter().cloned()),
             frame => self.out.push(frame),
         }
+    }
+
+    fn ping(&mut self) {
+        self.is_pinging = true;
     }
 
     fn close(&mut self, reason: &'static Reason) {

@@ -14,7 +14,8 @@ use crate::protocol::Frame;
 pub(crate) trait FrameSink {
     /// Sends one message.
     fn send(&mut self, frame: Frame);
-    /// Sends a ping frame, if the transport has one.
+    /// Makes the client send something, without a message to it: a WebSocket by a ping frame, long polling by an empty
+    /// response, after which the client polls again.
     fn ping(&mut self) {}
     /// Closes the session with `reason`.
     fn close(&mut self, reason: &'static Reason);

@@ -107,8 +107,9 @@ async fn a_signal_reaches_its_peer_and_is_acknowledged(setup: Setup) {
 async fn a_name_has_one_owner(setup: Setup) {
     let (mut a, mut b) = setup.clients().await;
     peer(&mut a, A, "{}").await;
-    b.send(&push(A, A, "phx_join", "{}")).await;
-    b.expect(&reply(A, A, "error", r#"{"reason":"taken"}"#)).await;
+    let taken = reply(A, A, "error", r#"{"reason":"taken"}"#);
+    b.exchange_while_alive(&mut a, &push(A, A, "phx_join", "{}"), &taken).await;
+    // a moment later, the owner is not pinged again
     b.send(&push(A, A, "phx_join", SECRET)).await;
     b.expect(&reply(A, A, "error", r#"{"reason":"taken"}"#)).await;
     a.send(&push(A, "9", "phx_leave", "{}")).await;

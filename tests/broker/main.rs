@@ -4,6 +4,7 @@
 mod common;
 
 mod adapter_suite;
+mod contests;
 mod delivery_order;
 mod held_signals;
 mod join_races;

@@ -46,9 +46,21 @@ struct Model {
     peers: BTreeMap<usize, usize>,
 }
 
+/// What the owner of a contested name does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owners {
+    /// They answer the ping, and keep the name.
+    Alive,
+    /// They do not answer, so that they lose the name and their connection.
+    Frozen,
+}
+
 struct World {
     nodes: Vec<Node>,
     clients: Vec<Client>,
+    owners: Owners,
+    /// The clients that have answered a ping. They are not pinged again so soon.
+    answered: BTreeSet<usize>,
     model: Model,
     /// Numbers every message, so that it can be recognised.
     number: usize,
@@ -59,14 +71,14 @@ fn room(n: usize) -> String {
 }
 
 impl World {
-    async fn new(nodes: Vec<Node>) -> Self {
+    async fn new(nodes: Vec<Node>, owners: Owners) -> Self {
         let mut clients = Vec::new();
         for n in 0..CLIENTS {
             let mut client = Client::new(nodes[n % nodes.len()].address()).await;
             client.join("own", &format!("peer:{}", id(100 + n)), "{}").await;
             clients.push(client);
         }
-        Self { nodes, clients, model: Model::default(), number: 0 }
+        Self { nodes, clients, owners, answered: BTreeSet::new(), model: Model::default(), number: 0 }
     }
 
     async fn run_step(&mut self, step: &Step) {
@@ -96,19 +108,28 @@ impl World {
         }
     }
 
-    /// Sends a request and receives its one reply. Joining a topic again closes the older join, and so does a leave;
-    /// their `phx_close` may come between the replies.
+    /// Sends a request and receives its one reply.
     async fn request(&mut self, client: usize, topic: &str, event: &str, payload: &str, status: &str) -> String {
+        self.send_request(client, topic, event, payload).await;
+        self.receive_reply(client, topic, status).await
+    }
+
+    async fn send_request(&mut self, client: usize, topic: &str, event: &str, payload: &str) {
         let (number, join_ref) = (self.number, if event == "phx_join" { "\"j\"" } else { "null" });
-        let client = &mut self.clients[client];
-        client.send(&format!(r#"[{join_ref},"{number}","{topic}","{event}",{payload}]"#)).await;
+        self.clients[client].send(&format!(r#"[{join_ref},"{number}","{topic}","{event}",{payload}]"#)).await;
+    }
+
+    /// Receives the one reply to the latest request. Joining a topic again closes the older join, and so does a leave;
+    /// their `phx_close` may come between the replies.
+    async fn receive_reply(&mut self, client: usize, topic: &str, status: &str) -> String {
+        let number = self.number;
         loop {
-            let text = client.receive().await;
+            let text = self.clients[client].receive().await;
             if text.contains("phx_close") {
                 continue;
             }
             assert!(text.contains(&format!(r#","{number}","{topic}","phx_reply""#)), "request {number}: {text}");
-            assert!(text.contains(&format!(r#""status":"{status}""#)), "{event} {topic}: {text}");
+            assert!(text.contains(&format!(r#""status":"{status}""#)), "{topic}: {text}");
             return text;
         }
     }
@@ -139,11 +160,39 @@ impl World {
     }
 
     async fn claim(&mut self, client: usize, n: usize) {
-        let free = self.model.peers.get(&n).is_none_or(|owner| *owner == client);
-        let status = if free { "ok" } else { "error" };
-        self.request(client, &format!("peer:{}", id(n)), "phx_join", "{}", status).await;
-        if free {
-            self.model.peers.insert(n, client);
+        let topic = format!("peer:{}", id(n));
+        let owner = self.model.peers.get(&n).copied().filter(|owner| *owner != client);
+        self.send_request(client, &topic, "phx_join", "{}").await;
+        match (owner, self.owners) {
+            (Some(owner), Owners::Alive) => {
+                if self.answered.insert(owner) {
+                    self.answer_ping(owner).await;
+                }
+                self.receive_reply(client, &topic, "error").await;
+            }
+            (Some(owner), Owners::Frozen) => {
+                self.receive_reply(client, &topic, "ok").await;
+                self.model.peers.insert(n, client);
+                assert_eq!(self.clients[owner].close_code().await, 1001);
+                self.reset(owner).await;
+            }
+            (None, _) => {
+                self.receive_reply(client, &topic, "ok").await;
+                self.model.peers.insert(n, client);
+            }
+        }
+    }
+
+    /// Answers a ping, before which a `phx_close` may come.
+    async fn answer_ping(&mut self, client: usize) {
+        loop {
+            match self.clients[client].receive_any().await {
+                Received::Text(text) => assert!(text.contains("phx_close"), "{text}"),
+                received => {
+                    assert_eq!(received, Received::Ping(Vec::new()));
+                    return self.clients[client].pong().await;
+                }
+            }
         }
     }
 
@@ -180,6 +229,7 @@ impl World {
         let reset_client = std::mem::replace(&mut self.clients[client], Client::new(address).await);
         socket2::SockRef::from(&reset_client.stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
         drop(reset_client);
+        self.answered.remove(&client);
         for members in self.model.rooms.values_mut() {
             members.remove(&client);
         }
@@ -233,11 +283,16 @@ impl World {
 /// Limits that these few clients never reach.
 const LIMITS: [&str; 2] = ["limits.not_found_burst=100000", "limits.joins_burst=100000"];
 
-fn run(steps: &[Step], nodes: usize) {
+fn run(steps: &[Step], nodes: usize, owners: Owners) {
+    let timeout = match owners {
+        Owners::Alive => "limits.contest_timeout=1m",
+        Owners::Frozen => "limits.contest_timeout=10ms",
+    };
+    let sets = [&LIMITS[..], &[timeout]].concat();
     actix_web::rt::System::new().block_on(async {
         let cluster = MemoryCluster::default();
-        let nodes = (0..nodes).map(|n| cluster.node(&format!("n{n}"), config(&LIMITS))).collect();
-        let mut world = World::new(nodes).await;
+        let nodes = (0..nodes).map(|n| cluster.node(&format!("n{n}"), config(&sets))).collect();
+        let mut world = World::new(nodes, owners).await;
         for step in steps {
             world.run_step(step).await;
         }
@@ -289,12 +344,12 @@ proptest! {
 
     #[test]
     fn one_node_matches_the_model(steps in prop::collection::vec(step(), 1..80)) {
-        run(&steps, 1);
+        run(&steps, 1, Owners::Alive);
     }
 
     #[test]
     fn two_nodes_match_the_model(steps in prop::collection::vec(step(), 1..80)) {
-        run(&steps, 2);
+        run(&steps, 2, Owners::Alive);
     }
 
     #[test]
@@ -341,5 +396,15 @@ proptest! {
             }
             node.stop().await;
         });
+    }
+}
+
+proptest! {
+    // each contest takes a moment
+    #![proptest_config(ProptestConfig { cases: 20, max_shrink_time: 60_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn frozen_owners_lose_their_names(steps in prop::collection::vec(step(), 1..60), nodes in 1..3_usize) {
+        run(&steps, nodes, Owners::Frozen);
     }
 }

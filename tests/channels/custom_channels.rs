@@ -430,6 +430,7 @@ async fn ok_is_never_said_before_the_registry_has_said_so() {
     channel.push("early", Payload::empty()).unwrap();
     channel.send(Decide(|| Join::ok().exclusive(None))).unwrap();
     second.expect(&format!(r#"["5",null,"{ROOM}","early",{{}}]"#)).await;
+    owner.answer_ping().await;
     second.expect(&decided("error", r#"{"reason":"taken"}"#)).await;
     owner.expect_nothing().await;
 }

@@ -33,7 +33,7 @@ async fn an_id_belongs_to_the_first_client_until_it_leaves() {
     let node = node(&[]);
     let (mut first, mut second) = (Client::new(node.address()).await, Client::new(node.address()).await);
     first.join("1", &format!("peer:{ID}"), "{}").await;
-    second.exchange(&join("1", ID, "{}"), &refused("1", ID, "taken")).await;
+    second.exchange_while_alive(&mut first, &join("1", ID, "{}"), &refused("1", ID, "taken")).await;
     second.exchange(&join("2", ID, r#"{"secret":"AAAAAAAAAAAAAAAAAAAAAA"}"#), &refused("2", ID, "taken")).await;
     first.expect_nothing().await;
     first.send(&format!(r#"["1","9","peer:{ID}","phx_leave",{{}}]"#)).await;
@@ -50,7 +50,8 @@ async fn the_same_secret_takes_a_random_id_over_and_another_does_not() {
     let (_, secret) = certified(1);
     let (_, wrong) = certified(2);
     first.join("1", &format!("peer:{ID}"), &format!(r#"{{"secret":"{secret}"}}"#)).await;
-    second.exchange(&join("1", ID, &format!(r#"{{"secret":"{wrong}"}}"#)), &refused("1", ID, "taken")).await;
+    let with_wrong = join("1", ID, &format!(r#"{{"secret":"{wrong}"}}"#));
+    second.exchange_while_alive(&mut first, &with_wrong, &refused("1", ID, "taken")).await;
     second.join("2", &format!("peer:{ID}"), &format!(r#"{{"secret":"{secret}"}}"#)).await;
     first.expect(&format!(r#"["1","1","peer:{ID}","phx_close",{{}}]"#)).await;
     // what is said to the id from now on reaches the new owner alone
@@ -79,6 +80,9 @@ async fn an_id_of_version_8_can_be_joined_only_with_its_secret() {
     let mut owner = Client::new(node.address()).await;
     let payload = format!(r#"{{"secret":"{secret}"}}"#);
     owner.join("1", &format!("peer:{id}"), &payload).await;
+    // without the secret, a claim does not even cause a ping
+    thief.exchange(&join("10", &id, "{}"), &refused("10", &id, "unproven")).await;
+    owner.expect_nothing().await;
     let mut again = Client::new(node.address()).await;
     again.join("1", &format!("peer:{id}"), &payload).await;
     owner.expect(&format!(r#"["1","1","peer:{id}","phx_close",{{}}]"#)).await;

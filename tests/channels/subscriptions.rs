@@ -1,5 +1,6 @@
 //! Tests of subscriptions: a channel subscribes its client to other topics, and to a name of its own.
 
+use handclasp::metrics::JoinRefusal;
 use handclasp::{Channel, Context, Endpoint, Mount, Node, Payload, Reply, Router, Topic};
 
 use crate::common::{Client, config, wait_until, wait_until_empty};
@@ -96,6 +97,9 @@ async fn a_name_belongs_to_the_first_client_that_subscribes_to_it_exclusively() 
     does(&mut ann, "be", "queen", "ok").await;
     members(&node, "side:queen", 1).await;
     does(&mut bob, "be", "queen", "ok").await;
+    ann.answer_ping().await;
+    let refused = || node.pubsub().metrics().joins_refused.of(JoinRefusal::Taken);
+    wait_until("the claim is refused", || async { refused() == 1 }).await;
     does(&mut bob, "ask", "queen", r#""status":"ok""#).await;
     ann.expect(r#"[null,null,"side:queen","asked",{"name":"queen"}]"#).await;
     drop(ann);

@@ -135,3 +135,23 @@ async fn a_failed_assertion_says_what_was_received_instead() {
     let said = failure(one.join("kit:c", json!(null))).await;
     assert!(said.contains(r#"the join of "kit:c" was refused: {"reason":"invalid payload"}"#), "{said}");
 }
+
+/// A topic with one member.
+struct Throne;
+
+impl Channel for Throne {
+    fn join(&mut self, _: &Payload, _: &mut Context<'_>) -> Join {
+        Join::ok().exclusive(None)
+    }
+}
+
+/// A test client sends nothing while its test does something else, and is alive all the same.
+#[actix_web::test]
+async fn a_client_of_the_kit_keeps_its_name() {
+    let router = Router::new().channel("throne", |_| Throne);
+    let server = TestServer::with_config(config(&["limits.contest_timeout=1m"]), Mount::new("/kit", router));
+    let (mut one, mut other) = (server.connect().await, server.connect().await);
+    one.join("throne", json!({})).await;
+    assert_eq!(other.try_join("throne", json!({})).await, Err(Payload::reason("taken")));
+    one.assert_quiet().await;
+}

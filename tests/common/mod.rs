@@ -228,6 +228,26 @@ impl Client {
         self.expect(expected).await;
     }
 
+    /// The next frame must be a ping. Answers it, as browsers and all WebSocket libraries do.
+    pub async fn answer_ping(&mut self) {
+        let received = self.receive_any().await;
+        assert!(matches!(received, Received::Ping(_)), "received {received:?} instead of a ping");
+        self.pong().await;
+    }
+
+    /// Sends what a client answers to a ping.
+    pub async fn pong(&mut self) {
+        self.raw(&frame(0x8A, b"")).await;
+    }
+
+    /// Sends a message, and expects this one in return. Meanwhile `owner` answers the ping by which the server checks
+    /// whether the owner of a contested name is alive.
+    pub async fn exchange_while_alive(&mut self, owner: &mut Self, send: &str, expected: &str) {
+        self.send(send).await;
+        owner.answer_ping().await;
+        self.expect(expected).await;
+    }
+
     /// Joins a V2 topic. The join must succeed.
     pub async fn join(&mut self, join_ref: &str, topic: &str, payload: &str) -> String {
         self.send(&format!(r#"["{join_ref}","{join_ref}","{topic}","phx_join",{payload}]"#)).await;

@@ -10,6 +10,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::common::{self, Client, Received, config, wait_until, wait_until_empty};
 
+mod contests;
 mod limits;
 mod upgrade;
 

@@ -9,7 +9,7 @@
 //! | `> text`, `>x bytes` | it sends a text message, or a binary one |
 //! | `>frame 81 bytes` | it sends one masked frame with this first byte |
 //! | `>raw bytes` | it sends raw bytes |
-//! | `< text`, `<x bytes`, `<pong bytes` | this is the next frame it receives |
+//! | `< text`, `<x bytes`, `<ping bytes`, `<pong bytes` | this is the next frame it receives |
 //! | `<close 1011` | it receives a close frame with this code; 1005: without a code |
 //! | `drop` | it closes the connection without a close frame |
 //! | `broadcast TOPIC EVENT PAYLOAD` | the server broadcasts on a topic, once it has a member |
@@ -157,6 +157,7 @@ impl Runner {
                 assert!(matches(&rest, &received, &mut self.variables), "\nreceived {received}\nexpected {text}");
             }
             "<x" => assert_eq!(client.receive_any().await, Received::Binary(bytes(&text))),
+            "<ping" => assert_eq!(client.receive_any().await, Received::Ping(bytes(&text))),
             "<pong" => assert_eq!(client.receive_any().await, Received::Pong(bytes(&text))),
             "<close" => {
                 let code = match client.receive_any().await {

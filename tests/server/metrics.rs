@@ -96,6 +96,9 @@ async fn rejected_joins_and_messages_are_counted_by_reason() {
         (&format!("peer:{ALICE}"), "{}", JoinRefusal::Taken),
     ] {
         bob.send(&format!(r#"["2","2","{topic}","phx_join",{payload}]"#)).await;
+        if why == JoinRefusal::Taken {
+            alice.answer_ping().await;
+        }
         bob.receive_until("error").await;
         assert_eq!(metrics.joins_refused.of(why), 1, "{topic}: {:?}", metrics.joins_refused);
     }

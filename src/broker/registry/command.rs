@@ -72,7 +72,8 @@ pub(crate) struct ConnectionClosed {
     pub(crate) connection: ConnectionId,
 }
 
-/// Asks this node to release a name, which another node's client claims. The result says whether the name is free.
+/// Asks this node to release a name, which another node's client claims. The result says whether the name is free. It
+/// may have to wait until the owner has answered a ping.
 #[derive(Message)]
 #[rtype(result = "bool")]
 pub(crate) struct ReleaseName {

@@ -13,7 +13,7 @@ use crate::topic::Topic;
 pub(super) struct ConnectionEntry {
     pub(super) joins: SmallMap<JoinId, Topic>,
     pub(super) watches: HashSet<(JoinId, Topic)>,
-    /// Joins whose claim of a name the directory has not answered yet.
+    /// Joins whose claim of a name is not decided yet.
     claiming: BTreeSet<JoinId>,
 }
 
@@ -47,6 +47,11 @@ impl ConnectionIndex {
 
     pub(super) fn remove_watch(&mut self, id: MemberId, topic: Topic) {
         self.change(id, |entry| entry.watches.remove(&(id.join, topic)));
+    }
+
+    /// Whether the join's claim of a name is pending.
+    pub(super) fn is_claiming(&self, id: MemberId) -> bool {
+        self.0.get(&id.connection).is_some_and(|entry| entry.claiming.contains(&id.join))
     }
 
     /// Removes a pending claim. Returns whether it was still pending.

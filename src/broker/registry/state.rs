@@ -3,6 +3,7 @@
 //! A step that must wait for the adapter leaves a future in `pending`; the registry awaits it and then resumes the
 //! state. So every sequence of steps can be tested without an executor.
 
+mod contest;
 mod held;
 mod names;
 
@@ -17,6 +18,7 @@ use crate::broker::adapter::{Adapter, BoxFuture, Epoch, Packet};
 use crate::broker::presence_tracker::PresenceTracker;
 use crate::broker::registry::command::{ChangePresence, RegistryStats, Subscribe, Watch};
 use crate::broker::registry::connection_index::{ConnectionEntry, ConnectionIndex};
+use crate::broker::registry::contests::Contests;
 use crate::broker::registry::held_signals::HeldSignals;
 use crate::broker::registry::names::Owner;
 use crate::broker::registry::watchers::Watchers;
@@ -51,6 +53,7 @@ pub(super) struct State {
     metrics: Arc<Metrics>,
     index: ConnectionIndex,
     names: HashMap<Topic, Owner>,
+    contests: Contests,
     watchers: Watchers,
     presence: PresenceTracker,
     held: HeldSignals,
@@ -74,6 +77,7 @@ impl State {
             metrics,
             index: ConnectionIndex::default(),
             names: HashMap::new(),
+            contests: Contests::new(config.limits.contest_timeout),
             watchers: Watchers::default(),
             presence: PresenceTracker::new(adapter.node()),
             held: HeldSignals::new(config.held_signals.clone()),
@@ -108,6 +112,7 @@ impl State {
             return; // its `ConnectionClosed` is in the queue behind this command, or was handled before it
         }
         if let Some(join) = command.replaces {
+            self.note_life(command.connection.id);
             self.unsubscribe(MemberId { connection: command.connection.id, join });
         }
         match command.membership.claim {
@@ -122,6 +127,7 @@ impl State {
     }
 
     pub(super) fn connection_closed(&mut self, connection: ConnectionId) {
+        self.contests.forget(connection);
         let entry = self.index.take(connection);
         self.remove_all(connection, entry);
     }
@@ -178,12 +184,17 @@ impl State {
 
     /// Removes a member, and the name if the member owned it. Notifies the watchers if it was the last member.
     fn remove_member(&mut self, topic: &Topic, id: MemberId) {
-        if let Some(owner) = self.names.get(topic).filter(|owner| owner.id == id) {
+        let owner = self.names.get(topic).filter(|owner| owner.id == id);
+        let is_owner = owner.is_some();
+        if let Some(owner) = owner {
             self.adapter.release(topic, owner.epoch);
             self.adapter.publish(topic, Packet::Down);
         }
         if self.remove_from_tables(topic, id) == Some(0) {
             self.watchers.notify(topic, false);
+        }
+        if is_owner {
+            self.name_freed(topic);
         }
     }
 

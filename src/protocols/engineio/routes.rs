@@ -155,6 +155,7 @@ fn open_longpoll<R: Revision, C: MessageCodec>(
         bytes: acceptor.config().limits.queue_bytes,
         close_on_concurrent_poll: true,
         drain_after_close: false,
+        in_process: false,
         close_frame: Some(close_frame),
     };
     let (token, _) = acceptor.longpoll(slot, init, EngineIo::<R, C>::new(acceptor.limits(), None), options);

@@ -111,6 +111,7 @@ async fn open_session(
         bytes: acceptor.limits().queue_bytes,
         close_on_concurrent_poll: false,
         drain_after_close: false,
+        in_process: false,
         close_frame: None,
     };
     let (token, _) = match version {

@@ -1,9 +1,11 @@
 //! The steps that change who owns a name: claim, grant or refusal, takeover, release.
 
+use std::future::ready;
+
 use futures_util::FutureExt;
 
 use super::State;
-use crate::broker::adapter::Claimed;
+use crate::broker::adapter::{BoxFuture, Claimed};
 use crate::broker::registry::command::Subscribe;
 use crate::broker::registry::names::{Owner, is_same_owner};
 use crate::connections::envelope::SocketEvent;
@@ -12,16 +14,17 @@ use crate::refusal::JoinRefusal;
 use crate::topic::Topic;
 
 /// The reasons that a client receives when a name is refused.
-const TAKEN: &str = "taken";
+pub(super) const TAKEN: &str = "taken";
 const UNREACHABLE: &str = "unreachable";
 
 impl State {
-    /// Claims a name. If a client of this node owns it, that client's secret decides; otherwise the directory decides.
+    /// Claims a name. If a client of this node owns it, that client's secret decides, and then whether it is alive;
+    /// otherwise the directory decides.
     pub(super) fn claim(&mut self, command: Subscribe, claim: NameClaim) {
         if let Some(owner) = self.names.get(&command.topic) {
             let epoch = owner.epoch;
             if !is_same_owner(owner.proof, claim.proof) {
-                return self.refuse(&command, JoinRefusal::Taken, TAKEN);
+                return self.contest(command);
             }
             self.evict(&command.topic);
             return self.add_member(command, Some((claim.proof, epoch)));
@@ -58,25 +61,25 @@ impl State {
         }
     }
 
-    /// Takes a name from its owner on this node, and notifies the owner. The directory's entry stays unchanged.
+    /// Takes a name from its owner on this node, and notifies the owner. The directory's entry stays unchanged. The name
+    /// has a new owner, which is alive, so other claims are refused.
     fn evict(&mut self, name: &Topic) {
         let Some(Owner { id, connection, .. }) = self.names.get(name) else { return };
         let _ = connection.send_event(SocketEvent::Evicted(id.join));
         let id = *id;
         self.remove_from_tables(name, id);
         self.index.take_join(id).watches.iter().for_each(|(_, topic)| self.unwatch(topic, id));
+        self.decline_claims(name);
     }
 
-    /// Releases a name that another node's client claims, unless its owner here has another secret. Returns whether
-    /// the name is free.
-    pub(in crate::broker::registry) fn release_name(&mut self, name: &Topic, proof: Option<Proof>) -> bool {
+    /// Releases a name that another node's client claims, unless its owner here has another secret and is alive. The
+    /// result says whether the name is free.
+    pub(in crate::broker::registry) fn release_name(&mut self, name: &Topic, proof: Option<Proof>) -> BoxFuture<bool> {
         match self.names.get(name) {
-            Some(owner) if !is_same_owner(owner.proof, proof) => false,
-            Some(_) => {
-                self.evict(name);
-                true
-            }
-            None => true,
+            Some(owner) if !is_same_owner(owner.proof, proof) => return self.contest_remotely(name),
+            Some(_) => self.evict(name),
+            None => {}
         }
+        Box::pin(ready(true))
     }
 }

@@ -1,0 +1,162 @@
+//! Contested names: a client of this node owns the name, and others claim it.
+//!
+//! The owner is pinged, and the claims wait for its answer. An owner that answers keeps the name. One that does not
+//! answer within `limits.contest_timeout` has lost its network, and the first of the claims gets the name. An owner
+//! that has answered is not pinged again for the same time, so that claims cannot flood it with pings. A connection is
+//! pinged once for all of its names.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::broker::registry::command::Subscribe;
+use crate::connections::connection::{Connection, ConnectionId};
+use crate::topic::Topic;
+
+/// The maximum number of claims of one name that wait. One is enough for a client that returns; the others are for
+/// clients that gave up or were too early. Each holds a pending join.
+pub(super) const CLAIMS: usize = 4;
+
+/// A claim of a name that another client owns.
+pub(super) enum Contender {
+    /// A join of this node.
+    Join(Subscribe),
+    /// A client of another node, which is told whether the name is free.
+    Remote(oneshot::Sender<bool>),
+}
+
+/// What has become of a claim.
+pub(super) enum Contest {
+    /// It waits for the owner's answer.
+    Waiting,
+    /// The owner is alive, or too many other claims wait.
+    Refused(Contender),
+    /// The owner's connection is closing, so it cannot be pinged.
+    OwnerClosing(Contender),
+}
+
+/// What has become known of an owner.
+pub(super) struct Verdict {
+    pub(super) owner: Arc<Connection>,
+    pub(super) is_alive: bool,
+    /// Its names that were claimed since it was pinged.
+    pub(super) names: Vec<Topic>,
+}
+
+/// A ping of an owner, or the answer to it.
+struct Probe {
+    owner: Arc<Connection>,
+    /// When it was pinged, or when it was found to have answered.
+    since: Instant,
+    has_answered: bool,
+    /// Its names that are claimed, until it has answered.
+    names: Vec<Topic>,
+}
+
+/// The owners that are pinged or have just answered, and the claims that wait.
+pub(super) struct Contests {
+    timeout: Duration,
+    probes: HashMap<ConnectionId, Probe>,
+    /// The waiting claims of each name, oldest first. A name without claims has no entry.
+    claims: HashMap<Topic, Vec<Contender>>,
+}
+
+impl Contests {
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self { timeout, probes: HashMap::new(), claims: HashMap::new() }
+    }
+
+    /// Whether [`verdicts`](Self::verdicts) has to be called again.
+    pub(super) fn is_empty(&self) -> bool {
+        self.probes.is_empty()
+    }
+
+    /// Adds a claim of `name`, and pings the name's owner if it was not pinged a short time ago. Claims that are not
+    /// `wanted` any more make room for it.
+    pub(super) fn add(
+        &mut self,
+        name: &Topic,
+        owner: &Arc<Connection>,
+        contender: Contender,
+        wanted: impl Fn(&Contender) -> bool,
+        now: Instant,
+    ) -> Contest {
+        let probe = match self.probes.entry(owner.id) {
+            Entry::Occupied(probe) => probe.into_mut(),
+            Entry::Vacant(_) if !owner.probe(now) => return Contest::OwnerClosing(contender),
+            Entry::Vacant(entry) => {
+                entry.insert(Probe { owner: owner.clone(), since: now, has_answered: false, names: Vec::new() })
+            }
+        };
+        if probe.has_answered {
+            return Contest::Refused(contender);
+        }
+        let claims = self.claims.entry(name.clone()).or_default();
+        if claims.is_empty() {
+            probe.names.push(name.clone());
+        }
+        if claims.len() >= CLAIMS {
+            claims.retain(wanted);
+        }
+        if claims.len() >= CLAIMS {
+            return Contest::Refused(contender);
+        }
+        claims.push(contender);
+        Contest::Waiting
+    }
+
+    /// Removes and returns the claims of a name, oldest first.
+    pub(super) fn take(&mut self, name: &Topic) -> Vec<Contender> {
+        self.claims.remove(name).unwrap_or_default()
+    }
+
+    /// Records that an owner is alive, without waiting for its answer.
+    pub(super) fn answered(&mut self, owner: ConnectionId, now: Instant) -> Option<Verdict> {
+        self.probes.get_mut(&owner).filter(|probe| !probe.has_answered).map(|probe| probe.answered(now))
+    }
+
+    /// Forgets a connection that has closed.
+    pub(super) fn forget(&mut self, owner: ConnectionId) {
+        self.probes.remove(&owner);
+    }
+
+    /// What has become known since the last call.
+    pub(super) fn verdicts(&mut self, now: Instant) -> Vec<Verdict> {
+        let timeout = self.timeout;
+        let mut verdicts = Vec::new();
+        self.probes.retain(|_, probe| {
+            let is_over = now.saturating_duration_since(probe.since) >= timeout;
+            match probe.has_answered {
+                true => !is_over,
+                false if probe.owner.has_answered() => {
+                    verdicts.push(probe.answered(now));
+                    true
+                }
+                false if is_over => {
+                    verdicts.push(probe.verdict(false));
+                    false
+                }
+                false => true,
+            }
+        });
+        verdicts
+    }
+}
+
+impl Probe {
+    fn answered(&mut self, now: Instant) -> Verdict {
+        self.has_answered = true;
+        self.since = now;
+        self.verdict(true)
+    }
+
+    fn verdict(&mut self, is_alive: bool) -> Verdict {
+        Verdict { owner: self.owner.clone(), is_alive, names: std::mem::take(&mut self.names) }
+    }
+}
+
+#[cfg(test)]
+mod tests;
