@@ -5,6 +5,7 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { connect, createServer as createProxy } from "node:net";
 import { after, test } from "node:test";
+import { startNetwork } from "../vanishing.mjs";
 import { openPage } from "./chromium.mjs";
 import { start } from "./setup.mjs";
 
@@ -51,6 +52,18 @@ async function open({ id = undefined, port = broker.port } = {}) {
 test("a peer gets the id that it requests, or one from the server", async () => {
   assert.equal((await open({ id: "ann" })).id, "ann");
   assert.match((await open()).id, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+});
+
+test("an id is taken while its peer is alive, and free when the peer's network has vanished", async (t) => {
+  const network = await startNetwork(broker.port);
+  t.after(() => network.close());
+  assert.equal((await open({ id: "back", port: network.port })).id, "back");
+  const other = await open({ id: "back" });
+  assert.equal(other.id, null);
+  assert.deepEqual(await other.page.evaluate(() => window.errors), ["unavailable-id"]);
+  network.vanish();
+  // the peer that has just shown that it is alive keeps the id for a moment
+  for (let id = null; id !== "back"; ) ({ id } = await open({ id: "back" }));
 });
 
 for (const serialization of ["binary", "json"]) {

@@ -1,10 +1,12 @@
 /** The official, unmodified `phoenix` npm client against the real binary. */
 
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { after, before, test } from "node:test";
-import { Presence, Socket } from "phoenix";
+import { LongPoll, Presence, Socket } from "phoenix";
 import WebSocket from "ws";
 import { startBroker } from "../broker.mjs";
+import { startNetwork } from "../vanishing.mjs";
 import { ok, until } from "./await.mjs";
 
 /** @type {import("../broker.mjs").Broker} */
@@ -36,6 +38,24 @@ async function joinRoom(name, params = {}, socket = connect()) {
 
 /** The next payload of an event. */
 const next = (channel, event) => new Promise((resolve) => channel.on(event, resolve));
+
+for (const options of [{}, { transport: LongPoll }]) {
+  const name = options.transport ? "long polling" : "a WebSocket";
+  test(`a client whose network has vanished comes back under its id: ${name}`, async (t) => {
+    const network = await startNetwork(broker.port);
+    t.after(() => network.close());
+    const topic = `peer:${randomUUID()}`;
+    await ok(connect(options, network).channel(topic).join());
+    const second = connect(options);
+    await assert.rejects(ok(second.channel(topic).join()), { response: { reason: "taken" } });
+    // this client would try again
+    second.disconnect();
+    network.vanish();
+    // the owner has just shown that it is alive and keeps the id for a moment, so the client may have to join again
+    const channel = connect(options).channel(topic);
+    await new Promise((resolve) => channel.join().receive("ok", resolve));
+  });
+}
 
 test("a join gets the reply ok", async () => {
   const channel = connect().channel("room:join", {});
