@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { startApart } from "./two-networks.mjs";
 import { openPage } from "./chromium.mjs";
 import { MIDDLE } from "./netns.mjs";
@@ -17,6 +18,7 @@ const SYMMETRIC = { nat: "masquerade fully-random" };
 const NO_UDP = { nat: "masquerade", blocks: "meta l4proto udp" };
 const FILE = { name: "a.bin", bytes: randomBytes(3_000_000) };
 const LIMIT = { timeout: 120_000 };
+const PEERJS = fileURLToPath(new URL("../node_modules/peerjs/dist/peerjs.min.js", import.meta.url));
 
 /** @typedef {Awaited<ReturnType<typeof startTurn>>} Turn */
 /** @typedef {Array<import("./netns.mjs").Router | null>} Routers of the sharer and the receiver */
@@ -27,15 +29,35 @@ const LIMIT = { timeout: 120_000 };
  * @param {Routers} routers
  * @param {(server: Turn) => string[]} servers ICE servers of the broker's configuration
  */
-async function behind(t, routers, servers) {
-  const apart = await startApart(t, {
+function behind(t, routers, servers) {
+  return startApart(t, {
     routers,
     prepare: async (middle) => {
       const turn = await startTurn(middle, MIDDLE);
       return { end: turn.end, set: { "peer.ice_servers": `[${servers(turn).join()}]` } };
     },
   });
-  return { ...apart, sharer: await share(apart.browserA, apart.broker.url, [FILE]) };
+}
+
+/**
+ * A page with the unmodified PeerJS client, which fetches the ICE servers from the broker as the README says.
+ *
+ * @param {import("playwright-core").Browser} browser
+ * @param {string} url of the broker
+ * @param {string} id
+ */
+async function openPeerJs(browser, url, id) {
+  const { page } = await openPage(browser);
+  await page.goto(`${url}ice`);
+  await page.addScriptTag({ path: PEERJS });
+  await page.evaluate(async (id) => {
+    const { iceServers } = await (await fetch(location.href)).json();
+    window.peer = new Peer(id, { host: location.hostname, port: Number(location.port), path: "/", config: { iceServers } });
+    window.data = [];
+    window.peer.on("connection", (connection) => connection.on("data", (data) => window.data.push(data)));
+    await new Promise((resolve) => window.peer.on("open", resolve));
+  }, id);
+  return page;
 }
 
 /**
@@ -73,7 +95,8 @@ const PASSABLE = [
 describe("behind routers", { concurrency: 2 }, () => {
   for (const [title, routers, servers, isExpected] of PASSABLE) {
     test(title, LIMIT, async (t) => {
-      const { browserB, sharer } = await behind(t, routers, servers);
+      const { broker, browserA, browserB } = await behind(t, routers, servers);
+      const sharer = await share(browserA, broker.url, [FILE]);
       const receiver = await connect(browserB, sharer.link);
       const saved = await download(receiver.page);
       assert.ok(saved.bytes.equals(FILE.bytes));
@@ -82,8 +105,21 @@ describe("behind routers", { concurrency: 2 }, () => {
     });
   }
 
+  test("PeerJS pages pass with the servers that they fetch from /ice", LIMIT, async (t) => {
+    const { broker, browserA, browserB } = await behind(t, [SYMMETRIC, SYMMETRIC], ({ stun, turn }) => [stun, turn]);
+    const [a, b] = [await openPeerJs(browserA, broker.url, "ann"), await openPeerJs(browserB, broker.url, "bob")];
+    await b.evaluate(() => {
+      const connection = window.peer.connect("ann");
+      connection.on("open", () => connection.send("hello"));
+    });
+    await a.waitForFunction(() => window.data.includes("hello"));
+    const path = await pathOf(b);
+    assert.ok(isRelayed(path), `the path is ${JSON.stringify(path)}`);
+  });
+
   test("without a path the page shows the ICE report, and a caller gets it, whichever side gives up first", LIMIT, async (t) => {
-    const { browserB, sharer } = await behind(t, [SYMMETRIC, SYMMETRIC], ({ stun }) => [stun]);
+    const { broker, browserA, browserB } = await behind(t, [SYMMETRIC, SYMMETRIC], ({ stun }) => [stun]);
+    const sharer = await share(browserA, broker.url, [FILE]);
     const { page } = await openPage(browserB);
     await page.goto(sharer.link);
     await page.click("#connect");
