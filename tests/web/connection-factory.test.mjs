@@ -135,7 +135,7 @@ test("a pool may be larger than the usual number of connections of a peer", asyn
 });
 
 test("destroy gives the id up at once, and leaves no timer", async () => {
-  const { server, clock, pcs, factory, accept, push } = setUp({ id: "alice" });
+  const { server, clock, pcs, factory, accept, push } = setUp({ id: "alice", connectionCloseDelay: 1_000 });
   accept();
   await settle();
   const incoming = new Promise((resolve) => (factory.onconnection = resolve));
@@ -143,12 +143,13 @@ test("destroy gives the id up at once, and leaves no timer", async () => {
   await settle();
   pcs[0].open();
   await incoming;
+  push("peer_connect", { peer_id: peerIdOf("dave") }); // who does not answer the offer
   const waiting = assert.rejects(factory.create("carol"), { name: "AbortedError" });
   const destroyed = factory.destroy();
   assert.equal(server.last.closedByClient, true);
   await waiting;
-  await clock.advance(30_000); // the other side does not answer
+  await clock.advance(1_000); // the other side does not confirm
   await destroyed;
-  assert.equal(pcs[0].closed, true);
+  assert.deepEqual(pcs.map(({ closed }) => closed), [true, true]);
   assert.equal(clock.pending, 0);
 });
