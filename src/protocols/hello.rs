@@ -1,4 +1,4 @@
-//! HelloWebRTC's protocol: JSON over a WebSocket, in the two dialects of that project.
+//! HelloWebRTC's protocol: JSON over a WebSocket, in the three dialects of that project.
 //!
 //! The behaviour was taken from the source of its servers and checked against running ones. Each message registers the
 //! name of its sender. A `unicast` message then goes to one name, a `broadcast` message to all names, including its

@@ -1,4 +1,4 @@
-/** The flow of HelloWebRTC's pages in both dialects, with the frames of its clients. */
+/** The flow of HelloWebRTC's pages in each dialect, with the frames of its clients. */
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
@@ -91,6 +91,31 @@ for (const dialect of Object.keys(DIALECTS)) {
     });
   }
 }
+
+test("the early dialect: join, offer, answer", async (t) => {
+  const [caller, callee] = [new WebSocket(broker.socketUrl("")), new WebSocket(broker.socketUrl("?any"))];
+  t.after(() => [caller, callee].forEach((socket) => socket.terminate()));
+  const inboxes = new Map([caller, callee].map((socket) => [socket, []]));
+  for (const [socket, inbox] of inboxes) socket.on("message", (data) => inbox.push(JSON.parse(String(data))));
+  await Promise.all([caller, callee].map((socket) => once(socket, "open")));
+  const send = (socket, message) => socket.send(JSON.stringify(message));
+  const next = async (socket) => {
+    while (inboxes.get(socket).length === 0) await once(socket, "message");
+    return inboxes.get(socket).shift();
+  };
+
+  const [a, b] = [randomUUID(), randomUUID()];
+  send(caller, { _type: "join", _uuid: a });
+  assert.deepEqual(await next(caller), { _type: "join", _uuid: a, _name: "name" });
+  send(callee, { _type: "join", _uuid: b });
+  for (const page of [caller, callee]) assert.deepEqual(await next(page), { _type: "join", _uuid: b, _name: "name" });
+  const offer = { _type: "offer", _sdp: "v=0\r\n", _uuid: a, _touuid: b };
+  send(caller, offer);
+  assert.deepEqual(await next(callee), offer);
+  const answer = { _type: "answer", _sdp: "v=0\r\n", _uuid: b, _touuid: a };
+  send(callee, answer);
+  assert.deepEqual(await next(caller), answer);
+});
 
 test("a reloaded page takes its name over", async (t) => {
   const [old, other] = [new Page("A", "hello", "constant"), new Page("A", "hello")];

@@ -1,4 +1,8 @@
-//! Reads and writes the messages of the JSON dialects.
+//! Reads and writes the messages of the JSON dialects, of which each came from a revision of the project's server.
+//!
+//! The early dialect has message types of its own: `join` for all clients, `offer` and `answer` for one. It has no other
+//! messages. In the original, an answer registers nobody; here it does, because a client sends under a name that it
+//! owns.
 
 use std::borrow::Cow;
 
@@ -16,10 +20,24 @@ pub(super) const NAME_PREFIX: &str = "name:";
 /// The name of a client that gives none: what JavaScript makes of a missing value.
 const NO_NAME: &str = "undefined";
 
-/// A message of either dialect. The first dialect's keys begin with an underscore; the second dialect puts the content
-/// type inside of the content.
+/// The types of the early dialect, and the name that its server gives to all clients.
+const JOIN: &str = "join";
+const OFFER: &str = "offer";
+const ANSWER: &str = "answer";
+const EARLY_NAME: &str = "name";
+
+/// A message of any dialect. The first dialect's keys begin with an underscore; the second dialect puts the content type
+/// inside of the content; the early dialect has descriptions instead of contents.
 #[derive(Deserialize)]
 struct Message<'a> {
+    #[serde(borrow, default, rename = "_type", deserialize_with = "present")]
+    early_type: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "_sdp", deserialize_with = "present")]
+    early_sdp: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "_uuid", deserialize_with = "present")]
+    early_from: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "_touuid", deserialize_with = "present")]
+    early_to: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "_messageType", deserialize_with = "present")]
     first_type: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "_contentType", deserialize_with = "present")]
@@ -48,6 +66,16 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 /// A message as it is forwarded, with its keys in the original's order.
 #[derive(Default, Serialize)]
 struct Forwarded<'a> {
+    #[serde(rename = "_type", skip_serializing_if = "Option::is_none")]
+    early_type: Option<&'a RawValue>,
+    #[serde(rename = "_sdp", skip_serializing_if = "Option::is_none")]
+    early_sdp: Option<&'a RawValue>,
+    #[serde(rename = "_uuid", skip_serializing_if = "Option::is_none")]
+    early_from: Option<&'a RawValue>,
+    #[serde(rename = "_touuid", skip_serializing_if = "Option::is_none")]
+    early_to: Option<&'a RawValue>,
+    #[serde(rename = "_name", skip_serializing_if = "Option::is_none")]
+    early_name: Option<&'static str>,
     #[serde(rename = "_contentType", skip_serializing_if = "Option::is_none")]
     content_type: Option<&'a RawValue>,
     #[serde(rename = "_content", skip_serializing_if = "Option::is_none")]
@@ -72,40 +100,77 @@ pub(super) fn read(text: &str) -> Option<(Topic, Option<PendingPush>)> {
         return None;
     }
     let message: Message<'_> = serde_json::from_str(text).ok()?;
-    let is_first = message.first_type.is_some() || message.first_from.is_some();
-    let (message_type, to, from) = match is_first {
-        true => (message.first_type, message.first_to, message.first_from),
-        false => (message.second_type, message.to, message.from),
-    };
-    let from = Realm::Hello.topic(&format!("{NAME_PREFIX}{}", name(from)?)).ok()?;
-    let (event, to) = match message_type.and_then(string).as_deref() {
-        Some(UNICAST) => (UNICAST, Some(Ref::from(format!("{NAME_PREFIX}{}", name(to)?)))),
-        Some(BROADCAST) => (BROADCAST, None),
-        _ => return Some((from, None)),
-    };
-    let payload = Payload::json(&message.forwarded(is_first, to.is_some())).ok()?;
-    let push = PendingPush { from: from.clone(), event, to, payload };
+    let Parts { event, from, to, forwarded } = message.parts()?;
+    let topic_name = |value| Some(format!("{NAME_PREFIX}{}", name(value)?));
+    let from = Realm::Hello.topic(&topic_name(from)?).ok()?;
+    let Some(event) = event else { return Some((from, None)) };
+    let to = if event == UNICAST { Some(Ref::from(topic_name(to)?)) } else { None };
+    let push = PendingPush { from: from.clone(), event, to, payload: Payload::json(&forwarded).ok()? };
     Some((from, Some(push)))
 }
 
+/// The parts of a message that all dialects have. Without an event, the message only registers its sender's name.
+struct Parts<'a> {
+    event: Option<&'static str>,
+    from: Option<&'a RawValue>,
+    to: Option<&'a RawValue>,
+    forwarded: Forwarded<'a>,
+}
+
 impl<'a> Message<'a> {
-    fn forwarded(&self, is_first: bool, has_to: bool) -> Forwarded<'a> {
-        match is_first {
-            true => Forwarded {
-                content_type: self.content_type,
-                first_content: self.first_content,
-                first_to: self.first_to.filter(|_| has_to),
-                first_from: self.first_from,
-                ..Forwarded::default()
-            },
-            false => Forwarded {
-                content: self.content,
-                to: self.to.filter(|_| has_to),
-                from: self.from,
-                ..Forwarded::default()
-            },
+    /// The dialect is that of the keys which name the type and the sender.
+    fn parts(&self) -> Option<Parts<'a>> {
+        if self.first_type.is_some() || self.first_from.is_some() {
+            Some(self.first())
+        } else if self.early_type.is_some() && self.second_type.is_none() && self.from.is_none() {
+            self.early()
+        } else {
+            Some(self.second())
         }
     }
+
+    fn early(&self) -> Option<Parts<'a>> {
+        let (early_type, from) = (self.early_type, self.early_from);
+        let (event, forwarded) = match &*string(early_type?)? {
+            JOIN => (BROADCAST, Forwarded { early_name: Some(EARLY_NAME), ..Forwarded::default() }),
+            OFFER | ANSWER => {
+                let (early_sdp, early_to) = (self.early_sdp, self.early_to);
+                (UNICAST, Forwarded { early_sdp, early_to, ..Forwarded::default() })
+            }
+            _ => return None,
+        };
+        let forwarded = Forwarded { early_type, early_from: from, ..forwarded };
+        Some(Parts { event: Some(event), from, to: self.early_to, forwarded })
+    }
+
+    fn first(&self) -> Parts<'a> {
+        let event = forwarding(self.first_type);
+        let forwarded = Forwarded {
+            content_type: self.content_type,
+            first_content: self.first_content,
+            first_to: self.first_to.filter(|_| event == Some(UNICAST)),
+            first_from: self.first_from,
+            ..Forwarded::default()
+        };
+        Parts { event, from: self.first_from, to: self.first_to, forwarded }
+    }
+
+    fn second(&self) -> Parts<'a> {
+        let event = forwarding(self.second_type);
+        let forwarded = Forwarded {
+            content: self.content,
+            to: self.to.filter(|_| event == Some(UNICAST)),
+            from: self.from,
+            ..Forwarded::default()
+        };
+        Parts { event, from: self.from, to: self.to, forwarded }
+    }
+}
+
+/// The event of a message type, if messages of that type are forwarded.
+fn forwarding(message_type: Option<&RawValue>) -> Option<&'static str> {
+    let message_type = string(message_type?)?;
+    [UNICAST, BROADCAST].into_iter().find(|event| *event == message_type)
 }
 
 /// The name that JavaScript makes of a value when it uses it as a key. Arrays and objects are not supported.
