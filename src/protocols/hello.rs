@@ -1,16 +1,21 @@
-//! HelloWebRTC's protocol: JSON over a WebSocket, in the three dialects of that project.
+//! HelloWebRTC's protocol: JSON over a WebSocket, in the three dialects of that project, or bencode, in the dialect of
+//! the project that followed it.
 //!
 //! The behaviour was taken from the source of its servers and checked against running ones. Each message registers the
 //! name of its sender. A `unicast` message then goes to one name, a `broadcast` message to all names, including its
 //! sender's. The message is forwarded in its own dialect without its type; absent fields stay absent. The original
-//! server crashes on input that is not JSON; this one ignores it.
+//! server crashes on malformed input; this one ignores it.
 //!
 //! A name is a topic with one member, the client that used the name last. All names also subscribe to one common topic.
-//! What such a topic does is in `channel.rs`, the HTTP routes are in `routes.rs`, the dialects in `json.rs`.
+//! What such a topic does is in `channel.rs`, the HTTP routes are in `routes.rs`, the dialects in `json.rs` and
+//! `binary.rs`.
 
+mod bencode;
+mod binary;
 mod channel;
 mod json;
 mod message;
+mod recent_names;
 pub(crate) mod routes;
 
 use std::borrow::Cow;
@@ -47,7 +52,11 @@ impl Protocol for Hello {
     const PINGED_BY_TRANSPORT: bool = true;
 
     fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Decoded<'a>>, Malformed> {
-        let message = if let Frame::Text(text) = frame { json::read(text) } else { None };
+        let message = match frame {
+            Frame::Text(text) => json::read(text),
+            Frame::Binary(bytes) => binary::read(bytes),
+            Frame::Several(_) => None,
+        };
         let Some((from, push)) = message else {
             self.metrics.messages_dropped.add(Realm::Hello, DropReason::Ignored, 1);
             return Ok(None);
@@ -78,16 +87,22 @@ impl Protocol for Hello {
             {
                 self.names.remove(topic);
             }
+            Outbound::Push { payload, .. } => return Ok(frame(payload)),
             _ => {}
         }
         Ok(None)
     }
 
-    /// The payload is the frame: the session of the sender has already encoded it.
     fn broadcast(Broadcast { payload, .. }: &Broadcast) -> Option<Frame> {
-        match payload {
-            Payload::Json(text) => Some(Frame::Text(text.clone())),
-            Payload::Binary(_) | Payload::Attached(..) => None,
-        }
+        frame(payload)
+    }
+}
+
+/// The payload is the frame: the session of the sender has already encoded it.
+fn frame(payload: &Payload) -> Option<Frame> {
+    match payload {
+        Payload::Json(text) => Some(Frame::Text(text.clone())),
+        Payload::Binary(bytes) => Some(Frame::Binary(bytes.clone())),
+        Payload::Attached(..) => None,
     }
 }

@@ -117,6 +117,77 @@ test("the early dialect: join, offer, answer", async (t) => {
   assert.deepEqual(await next(caller), answer);
 });
 
+/** Bencode as the binary dialect's client writes it: one byte per character, keys in their order. */
+function bencode(value) {
+  if (typeof value === "string") return `${value.length}:${value}`;
+  if (typeof value === "number") return `i${value}e`;
+  if (Array.isArray(value)) return `l${value.map(bencode).join("")}e`;
+  return `d${Object.entries(value).flat().map(bencode).join("")}e`;
+}
+
+/** Reads a whole message: its byte strings as text. */
+function bdecode(/** @type {Buffer} */ bytes) {
+  let at = 0;
+  const until = (end) => {
+    const text = bytes.toString("latin1", at, bytes.indexOf(end, at));
+    at += text.length + 1;
+    return text;
+  };
+  const isEnd = () => bytes[at] === 0x65 && ++at > 0;
+  const value = () => {
+    const kind = String.fromCharCode(bytes[at]);
+    if ("ild".includes(kind)) at += 1;
+    if (kind === "i") return Number(until("e"));
+    if (kind === "l" || kind === "d") {
+      const items = [];
+      while (!isEnd()) items.push(value());
+      const pairs = items.flatMap((key, n) => (n % 2 === 0 ? [[key, items[n + 1]]] : []));
+      return kind === "l" ? items : Object.fromEntries(pairs);
+    }
+    const length = Number(until(":"));
+    at += length;
+    return bytes.toString("latin1", at - length, at);
+  };
+  const whole = value();
+  assert.equal(at, bytes.length);
+  return whole;
+}
+
+test("the binary dialect: join, list, offer, answer", async (t) => {
+  const [caller, callee] = [new WebSocket(broker.socketUrl("")), new WebSocket(broker.socketUrl("hello"))];
+  t.after(() => [caller, callee].forEach((socket) => socket.terminate()));
+  const inboxes = new Map([caller, callee].map((socket) => [socket, []]));
+  for (const [socket, inbox] of inboxes) {
+    socket.on("message", (data, isBinary) => inbox.push(isBinary ? bdecode(/** @type {Buffer} */ (data)) : data));
+  }
+  await Promise.all([caller, callee].map((socket) => once(socket, "open")));
+  // the client sends its whole buffer, which is longer than the message
+  const send = (socket, message) => {
+    const bytes = Buffer.alloc(2_000);
+    bytes.latin1Write(bencode(message));
+    socket.send(bytes);
+  };
+  const next = async (socket) => {
+    while (inboxes.get(socket).length === 0) await once(socket, "message");
+    return inboxes.get(socket).shift();
+  };
+
+  const [a, b] = [randomUUID(), randomUUID()];
+  const hello = { contentType: "join", body: "hello" };
+  send(caller, { from: a, messageType: "broadcast", content: hello });
+  assert.deepEqual(await next(caller), { content: hello, from: a });
+  send(callee, { from: b, messageType: "broadcast", content: hello });
+  for (const page of [caller, callee]) assert.deepEqual(await next(page), { content: hello, from: b });
+  send(caller, { from: a, messageType: "list" });
+  assert.deepEqual(await next(caller), { content: { body: [b, a], contentType: "list" }, from: a });
+  const offer = { contentType: "offer", body: "v=0\r\n" };
+  send(caller, { to: b, from: a, messageType: "unicast", content: offer });
+  assert.deepEqual(await next(callee), { content: offer, to: b, from: a });
+  const answer = { contentType: "answer", body: "v=0\r\n" };
+  send(callee, { to: a, from: b, messageType: "unicast", content: answer });
+  assert.deepEqual(await next(caller), { content: answer, to: a, from: b });
+});
+
 test("a reloaded page takes its name over", async (t) => {
   const [old, other] = [new Page("A", "hello", "constant"), new Page("A", "hello")];
   t.after(() => [old, other, fresh].forEach(({ socket }) => socket.terminate()));

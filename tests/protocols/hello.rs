@@ -133,6 +133,26 @@ async fn a_new_client_receives_broadcasts_immediately() {
 }
 
 #[actix_web::test]
+async fn the_list_of_the_binary_dialect_forgets_disconnected_clients() {
+    let node = node(&["limits.messages_per_second=1000000", "limits.messages_burst=1000000"]);
+    let (mut a, mut b) = (open(&node).await, open(&node).await);
+    b.send_binary(b"d4:from3:ben11:messageType4:liste").await;
+    let both = Received::Binary(b"d7:contentd4:bodyl3:bene11:contentType4:liste4:from3:bene".to_vec());
+    assert_eq!(b.receive_any().await, both);
+    drop(b);
+    let alone = Received::Binary(b"d7:contentd4:bodyl3:anne11:contentType4:liste4:from3:anne".to_vec());
+    let forgotten = async {
+        loop {
+            a.send_binary(b"d4:from3:ann11:messageType4:liste").await;
+            if a.receive_any().await == alone {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(common::TIMEOUT, forgotten).await.expect("the name is forgotten");
+}
+
+#[actix_web::test]
 async fn two_clients_that_compete_for_a_name_affect_no_other() {
     // the third client receives 400 messages at once, and must not be disconnected for that on a busy machine
     let node = node(&["limits.joins_burst=50", "limits.joins_per_second=1", "limits.queue_bytes=1000000"]);

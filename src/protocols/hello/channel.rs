@@ -1,15 +1,21 @@
-//! The channel of a HelloWebRTC name. The last client that used the name owns it, receives the messages to the name and
-//! the broadcasts to all names, and sends its own.
+//! The channels of HelloWebRTC names. The last client that used a name owns it, receives the messages to the name and the
+//! broadcasts to all names, and sends its own.
 
-use super::message::BROADCAST;
+use std::sync::Arc;
+
+use super::binary;
+use super::message::{BROADCAST, LIST};
+use super::recent_names::RecentNames;
 use crate::channels::channel::Channel;
 use crate::channels::context::Context;
-use crate::channels::reply::{Join, LimitError, Reply};
+use crate::channels::reply::{Join, LimitError, Reply, TerminateReason};
 use crate::message::{DeliveryStatus, Payload, Proof, Signal};
 use crate::topic::{Realm, Topic};
 
-/// The topic that all names subscribe to.
-const COMMON_TOPIC: &str = "everybody";
+/// The topic that all names of the JSON dialects subscribe to.
+const JSON_TOPIC: &str = "everybody";
+/// The topic that all names of the binary dialect subscribe to.
+const BINARY_TOPIC: &str = "everybody-binary";
 /// All clients present the same proof, so each can take over any name, as in the original.
 const SHARED_PROOF: Proof = [0; 32];
 
@@ -19,8 +25,13 @@ pub(super) struct HelloChannel {
 }
 
 impl HelloChannel {
+    /// A name of the JSON dialects.
     pub(super) fn new() -> Self {
-        Self { common_topic: Topic::of(Realm::Hello.prefix(), COMMON_TOPIC) }
+        Self::of(JSON_TOPIC)
+    }
+
+    fn of(common_topic: &str) -> Self {
+        Self { common_topic: Topic::of(Realm::Hello.prefix(), common_topic) }
     }
 }
 
@@ -48,5 +59,45 @@ impl Channel for HelloChannel {
         if status != DeliveryStatus::Delivered {
             log::debug!("{}: message to {:?}: {status:?}", ctx.connection(), signal.to.as_str());
         }
+    }
+}
+
+/// One name of one client in the binary dialect. Such clients can list each other.
+pub(super) struct BinaryChannel {
+    name: HelloChannel,
+    recent_names: Arc<RecentNames>,
+}
+
+impl BinaryChannel {
+    pub(super) fn new(recent_names: Arc<RecentNames>) -> Self {
+        Self { name: HelloChannel::of(BINARY_TOPIC), recent_names }
+    }
+}
+
+impl Channel for BinaryChannel {
+    fn join(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Join {
+        self.name.join(payload, ctx)
+    }
+
+    fn after_join(&mut self, ctx: &mut Context<'_>) {
+        self.recent_names.add(ctx.topic(), ctx.connection());
+    }
+
+    fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        self.recent_names.add(ctx.topic(), ctx.connection());
+        if event == LIST {
+            let list = binary::list(ctx.topic(), &self.recent_names.names());
+            ctx.push(LIST, list);
+            return Reply::NoReply;
+        }
+        self.name.handle_in(event, payload, ctx)
+    }
+
+    fn handle_delivery(&mut self, signal: Signal, status: DeliveryStatus, ctx: &mut Context<'_>) {
+        self.name.handle_delivery(signal, status, ctx);
+    }
+
+    fn terminate(&mut self, _: TerminateReason, ctx: &mut Context<'_>) {
+        self.recent_names.remove(ctx.topic(), ctx.connection());
     }
 }

@@ -1,8 +1,7 @@
 //! Reads and writes the messages of the JSON dialects, of which each came from a revision of the project's server.
 //!
-//! The early dialect has message types of its own: `join` for all clients, `offer` and `answer` for one. It has no other
-//! messages. In the original, an answer registers nobody; here it does, because a client sends under a name that it
-//! owns.
+//! The early dialect has three message types: `join` for all clients, `offer` and `answer` for one. In the original, an
+//! answer registers nobody. Here it does, because a client sends only under a name that it owns.
 
 use std::borrow::Cow;
 
@@ -16,7 +15,7 @@ use crate::message::{Payload, Ref};
 use crate::topic::{Realm, Topic};
 
 /// The prefix of a name's topic, so that no name can be the common topic.
-pub(super) const NAME_PREFIX: &str = "name:";
+const NAME_PREFIX: &str = "name:";
 /// The name of a client that gives none: what JavaScript makes of a missing value.
 const NO_NAME: &str = "undefined";
 

@@ -9,6 +9,8 @@ use crate::topic::Topic;
 /// The message types that are forwarded. A message of any other type only registers its sender's name.
 pub(super) const UNICAST: &str = "unicast";
 pub(super) const BROADCAST: &str = "broadcast";
+/// The message type that asks for names, in the binary dialect.
+pub(super) const LIST: &str = "list";
 
 /// A message to forward, sent under a name of the client.
 pub(super) struct PendingPush {

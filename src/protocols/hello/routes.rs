@@ -1,5 +1,7 @@
 //! HelloWebRTC's HTTP routes: WebSocket upgrades at the mount's path, and at `/`, where the original's clients connect.
 
+use std::sync::Arc;
+
 use actix_web::guard::{self, GuardContext};
 use actix_web::http::header;
 use actix_web::web::{self, ServiceConfig};
@@ -7,7 +9,8 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::super::upgrade as upgrade_checks;
 use super::Hello;
-use super::channel::HelloChannel;
+use super::channel::{BinaryChannel, HelloChannel};
+use super::recent_names::RecentNames;
 use crate::channels::channel::Router;
 use crate::config::schema::{self, Config};
 use crate::connections::limits::Timeouts;
@@ -20,7 +23,10 @@ const PATH: &str = "/hello";
 
 /// The standard mount.
 pub(crate) fn mount(config: &schema::Hello) -> (Mount, ProtocolMount) {
-    let router = Router::new().channel("name:*", |_| HelloChannel::new());
+    let recent_names = Arc::new(RecentNames::default());
+    let router = Router::new()
+        .channel("name:*", |_| HelloChannel::new())
+        .channel("binary:*", move |_| BinaryChannel::new(recent_names.clone()));
     (Mount::new(PATH, router).check_origin(config.check_origin.clone()), MOUNT)
 }
 
