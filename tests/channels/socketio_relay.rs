@@ -3,6 +3,7 @@
 
 use handclasp::{Channel, Context, Endpoint, Mount, Node, Payload, Reply, Router};
 
+use crate::common::longpoll::request;
 use crate::common::{self, Client, config, get, node, wait_until_empty};
 
 const PATH: &str = "/socket.io/?EIO=4&transport=websocket";
@@ -25,7 +26,7 @@ async fn expect_nothing(client: &mut Client) {
 #[actix_web::test]
 async fn a_message_goes_to_all_others_or_to_those_in_the_same_rooms() {
     let node = node(&["server.workers=2"]);
-    let ((mut a, _), (mut b, _), (mut c, _)) = (connect(&node).await, connect(&node).await, connect(&node).await);
+    let ((mut a, me), (mut b, _), (mut c, _)) = (connect(&node).await, connect(&node).await, connect(&node).await);
     a.send(r#"421["message","x",{"n":1.50}]"#).await;
     b.expect(r#"42["message","x",{"n":1.50}]"#).await;
     c.expect(r#"42["message","x",{"n":1.50}]"#).await;
@@ -42,7 +43,7 @@ async fn a_message_goes_to_all_others_or_to_those_in_the_same_rooms() {
     c.expect(r#"42["message","in both"]"#).await;
     b.exchange(r#"424["leave","one"]"#, "434[{}]").await;
     a.send("41").await;
-    c.expect(r#"42["user disconnected"]"#).await;
+    c.expect(&format!(r#"42["user disconnected",{{"id":"{me}"}}]"#)).await;
     expect_nothing(&mut b).await;
     b.send(r#"42["message","to all"]"#).await;
     c.expect(r#"42["message","to all"]"#).await;
@@ -54,9 +55,9 @@ async fn a_message_goes_to_all_others_or_to_those_in_the_same_rooms() {
 #[actix_web::test]
 async fn the_others_are_notified_when_a_client_disconnects() {
     let node = node(&[]);
-    let ((a, _), (mut b, _)) = (connect(&node).await, connect(&node).await);
+    let ((a, id), (mut b, _)) = (connect(&node).await, connect(&node).await);
     drop(a);
-    b.expect(r#"42["user disconnected"]"#).await;
+    b.expect(&format!(r#"42["user disconnected",{{"id":"{id}"}}]"#)).await;
     drop(b);
     wait_until_empty(&node).await;
 }
@@ -90,6 +91,138 @@ async fn a_signal_reaches_a_client_by_its_id_alone() {
     a.exchange(&format!(r#"425["signal",{{"to":"{you}"}}]"#), "435[{}]").await;
     b.expect(&format!(r#"42["signal",{{"from":"{me}"}}]"#)).await;
     expect_nothing(&mut c).await;
+}
+
+#[actix_web::test]
+async fn a_message_that_is_an_object_says_who_sent_it() {
+    let node = node(&[]);
+    let ((mut a, me), (mut b, _)) = (connect(&node).await, connect(&node).await);
+    a.send(r#"421["message",{"type":"call","n":1.50},{"more" : 1},"x"]"#).await;
+    b.expect(&format!(r#"42["message",{{"type":"call","n":1.50,"from":"{me}"}},{{"more" : 1}},"x"]"#)).await;
+    a.send(r#"42["message",{"from":"forged","type":"call","\u0066rom":1}]"#).await;
+    b.expect(&format!(r#"42["message",{{"from":"{me}","type":"call"}}]"#)).await;
+    // any other first argument, and its text, stay as they are
+    for arguments in [r#""{\"from\":1}""#, r#"["a",{"from":"x"}]"#, "7,{}", "null"] {
+        a.send(&format!(r#"42["message",{arguments}]"#)).await;
+        b.expect(&format!(r#"42["message",{arguments}]"#)).await;
+    }
+    let placeholder = r#"{"_placeholder":true,"num":0}"#;
+    a.send(&format!(r#"451-["message",{{"b":{placeholder}}}]"#)).await;
+    a.send_binary(&[7]).await;
+    b.expect(&format!(r#"451-["message",{{"b":{placeholder},"from":"{me}"}}]"#)).await;
+    assert_eq!(b.receive_any().await, common::Received::Binary(vec![7]));
+    // bytes are no object
+    a.send(&format!(r#"451-["message",{placeholder},{{"n":1}}]"#)).await;
+    a.send_binary(&[8]).await;
+    b.expect(&format!(r#"451-["message",{placeholder},{{"n":1}}]"#)).await;
+    assert_eq!(b.receive_any().await, common::Received::Binary(vec![8]));
+    expect_nothing(&mut a).await;
+}
+
+#[actix_web::test]
+async fn a_message_with_sendto_reaches_that_client_alone() {
+    let node = node(&["server.workers=2"]);
+    let ((mut a, me), (mut b, you), (mut c, _)) = (connect(&node).await, connect(&node).await, connect(&node).await);
+    // the recipient does not have to be in the same room
+    b.exchange(r#"421["enter","elsewhere"]"#, "431[{}]").await;
+    a.exchange(&format!(r#"422["message",{{"sendto":"{you}","sdp":1.50}},2]"#), "432[{}]").await;
+    b.expect(&format!(r#"42["message",{{"sendto":"{you}","sdp":1.50,"from":"{me}"}},2]"#)).await;
+    a.send(&format!(r#"42["message",{{"sendto":"{you}"}}]"#)).await;
+    b.expect(&format!(r#"42["message",{{"sendto":"{you}","from":"{me}"}}]"#)).await;
+    for (to, reason) in [(r#""nobody""#, "peer_not_found"), (r#""a\nb""#, "invalid payload"), ("7", "invalid payload")]
+    {
+        let reply = format!(r#"433[{{"reason":"{reason}"}}]"#);
+        a.exchange(&format!(r#"423["message",{{"sendto":{to}}}]"#), &reply).await;
+    }
+    expect_nothing(&mut b).await;
+    expect_nothing(&mut c).await;
+    b.exchange(r#"424["leave","elsewhere"]"#, "434[{}]").await;
+    a.send(r#"425["message",{"sendto":null}]"#).await;
+    for other in [&mut b, &mut c] {
+        other.expect(&format!(r#"42["message",{{"sendto":null,"from":"{me}"}}]"#)).await;
+    }
+    expect_nothing(&mut a).await;
+}
+
+#[actix_web::test]
+async fn entering_a_room_leaves_the_room_entered_before() {
+    let node = node(&["server.workers=2"]);
+    let ((mut a, me), (mut b, _), (mut c, _)) = (connect(&node).await, connect(&node).await, connect(&node).await);
+    b.exchange(r#"421["enter","one"]"#, "431[{}]").await;
+    c.exchange(r#"421["enter",{"room":"two"}]"#, "431[{}]").await;
+    a.exchange(r#"421["enter","one"]"#, "431[{}]").await;
+    a.exchange(r#"422["enter","one"]"#, "432[{}]").await;
+    a.send(r#"42["message","first"]"#).await;
+    b.expect(r#"42["message","first"]"#).await;
+    // a page sends at once, without waiting for the acknowledgement
+    a.send(r#"42["enter","two"]"#).await;
+    a.send(r#"42["message","second"]"#).await;
+    c.expect(r#"42["message","second"]"#).await;
+    b.send(r#"42["message","in one"]"#).await;
+    expect_nothing(&mut a).await;
+    expect_nothing(&mut b).await;
+    // a room that was joined is not left
+    a.exchange(r#"423["join","one"]"#, "433[{}]").await;
+    a.exchange(r#"424["enter","one"]"#, "434[{}]").await;
+    a.exchange(r#"425["enter","three"]"#, "435[{}]").await;
+    a.send("41").await;
+    b.expect(&format!(r#"42["user disconnected",{{"id":"{me}"}}]"#)).await;
+    expect_nothing(&mut c).await;
+    drop((a, b, c));
+    wait_until_empty(&node).await;
+}
+
+#[actix_web::test]
+async fn a_client_that_gets_no_room_does_not_speak_to_all() {
+    // the client's own id is one of the topics
+    for (limit, reached) in [("limits.joins_per_socket=1", false), ("limits.joins_per_socket=2", true)] {
+        let node = node(&[limit]);
+        let ((mut a, _), (mut b, _), (mut c, _)) = (connect(&node).await, connect(&node).await, connect(&node).await);
+        if reached {
+            a.exchange(r#"421["enter","first"]"#, "431[{}]").await;
+            b.exchange(r#"421["enter","first"]"#, "431[{}]").await;
+        }
+        a.exchange(r#"422["enter","second"]"#, r#"432[{"reason":"too many rooms"}]"#).await;
+        a.send(r#"423["message","in the first room, or nowhere"]"#).await;
+        a.exchange(r#"424["leave","first"]"#, "434[{}]").await;
+        if reached {
+            b.expect(r#"42["message","in the first room, or nowhere"]"#).await;
+        }
+        a.send(r#"42["message","to all"]"#).await;
+        c.expect(r#"42["message","to all"]"#).await;
+        drop((a, b, c));
+        wait_until_empty(&node).await;
+    }
+}
+
+/// The key to a polling session is in its requests only: a client that knew it could read and end the session.
+#[actix_web::test]
+async fn the_id_told_to_others_is_not_the_key_to_a_polling_session() {
+    let node = node(&["socketio.ping_interval=10s"]);
+    let (mut other, _) = connect(&node).await;
+    for revision in ["3", "4"] {
+        let path = format!("/socket.io/?EIO={revision}&transport=polling&b64=1");
+        let opened = request(node.address(), "GET", &path, &[], b"").await.body;
+        let key = opened.split('"').nth(3).unwrap().to_owned();
+        let session = format!("{path}&sid={key}");
+        let post = async |packet: &str| {
+            let body = if revision == "3" { format!("{}:{packet}", packet.len()) } else { packet.to_owned() };
+            assert_eq!(request(node.address(), "POST", &session, &[], body.as_bytes()).await.body, "ok");
+        };
+        if revision == "4" {
+            post("40").await;
+        }
+        post(r#"42["message",{}]"#).await;
+        let message = other.receive().await;
+        let id = message.split('"').nth(5).unwrap();
+        assert!(id.len() == 32 && !key.contains(id), "{key} is told as {message}");
+        for suffix in ["", ".3", ".3b", ".4"] {
+            let stolen = format!("{path}&sid={id}{suffix}");
+            assert_eq!(request(node.address(), "GET", &stolen, &[], b"").await.http, 400, "{stolen}");
+        }
+        post(if revision == "3" { "1" } else { "41" }).await;
+        other.expect(&format!(r#"42["user disconnected",{{"id":"{id}"}}]"#)).await;
+    }
 }
 
 #[actix_web::test]
@@ -133,13 +266,13 @@ async fn a_client_is_in_so_many_namespaces_at_most() {
 #[actix_web::test]
 async fn a_client_that_floods_is_closed_and_the_others_are_notified() {
     let node = node(&["limits.messages_per_second=10", "limits.messages_burst=20"]);
-    let (mut talker, _) = connect(&node).await;
+    let (mut talker, id) = connect(&node).await;
     let (mut watcher, _) = connect(&node).await;
     for _ in 0..1_000 {
         talker.send("3").await;
     }
     assert_eq!(talker.close_code().await, 1008);
-    watcher.expect(r#"42["user disconnected"]"#).await;
+    watcher.expect(&format!(r#"42["user disconnected",{{"id":"{id}"}}]"#)).await;
     drop((talker, watcher));
     wait_until_empty(&node).await;
 }

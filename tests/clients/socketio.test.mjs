@@ -77,13 +77,34 @@ for (const [version, way] of EVERY_WAY) {
     for (const socket of [caller, callee]) await ask(socket, "join", { room });
     const offer = next(callee, "message");
     caller.emit("message", { type: "offer", sdp: "v=0\r\n" });
-    assert.deepEqual(await offer, [{ type: "offer", sdp: "v=0\r\n" }]);
+    const [{ from: callerId, ...rest }] = await offer;
+    assert.deepEqual(rest, { type: "offer", sdp: "v=0\r\n" });
     const answer = next(caller, "message");
-    callee.emit("message", { type: "answer", sdp: "v=0\r\n" });
-    assert.deepEqual(await answer, [{ type: "answer", sdp: "v=0\r\n" }]);
+    callee.emit("message", { type: "answer", sdp: "v=0\r\n", sendto: callerId });
+    const [{ from: calleeId, ...reply }] = await answer;
+    assert.deepEqual(reply, { type: "answer", sdp: "v=0\r\n", sendto: callerId });
+    if (version === "4.x") assert.deepEqual([callerId, calleeId], [caller.id, callee.id]);
     const gone = next(caller, "user disconnected");
     callee.close();
-    assert.deepEqual(await gone, []);
+    assert.deepEqual(await gone, [{ id: calleeId }]);
+  });
+
+  test(`${version} by ${way}: the last room that was entered counts, and a message can go to one client`, async () => {
+    const [a, b, c] = [await connect(version, way), await connect(version, way), await connect()];
+    const room = `entered ${version} ${way}`;
+    assert.deepEqual(await ask(a, "enter", `${room}, before`), {});
+    for (const socket of [a, b, c]) assert.deepEqual(await ask(socket, "enter", room), {});
+    const [heardByB, heardByC] = [next(b, "message"), next(c, "message")];
+    a.emit("message", { type: "call" });
+    const [[{ from }], [{ from: same }]] = await Promise.all([heardByB, heardByC]);
+    assert.equal(from, same);
+    c.on("message", () => assert.fail("heard what was sent to another client"));
+    const heard = next(a, "message");
+    assert.deepEqual(await ask(b, "message", { type: "offer", sendto: from }), {});
+    const [{ from: calleeId, ...offer }] = await heard;
+    assert.deepEqual(offer, { type: "offer", sendto: from });
+    assert.notEqual(calleeId, from);
+    assert.deepEqual(await ask(b, "message", { sendto: "nobody" }), { reason: "peer_not_found" });
   });
 }
 

@@ -3,7 +3,7 @@
 
 mod broker;
 pub(crate) mod peer;
-mod relay;
+pub(crate) mod relay;
 mod room;
 pub(crate) mod routers;
 

@@ -1,10 +1,9 @@
 //! The channel of the default Socket.IO mount: the relay of the usual WebRTC tutorials. It forwards each message to all
 //! other clients, to the members of rooms, or to one client.
 
-use std::collections::BTreeMap;
+pub(crate) mod readdress;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::channels::channel::Channel;
@@ -13,6 +12,7 @@ use crate::channels::reply::{Join, LimitError, Reply, TerminateReason};
 use crate::connections::envelope::Info;
 use crate::message::{Payload, RequestRef, SubscriptionUpdate};
 use crate::topic::{Realm, Topic};
+use readdress::{Addressed, RecipientMember, begins_with_object};
 
 const MESSAGE: &str = "message";
 const SIGNAL: &str = "signal";
@@ -25,26 +25,41 @@ const MAX_ROOM_BYTES: usize = 255;
 
 /// The channel of one Socket.IO client. Its messages:
 ///
-/// - connect -> `{sid}`, the id under which other clients can reach this one.
-/// - `message ...` -> all other clients receive `message` with the same arguments. Once the client has joined rooms,
-///   only their members receive it, once per room: a client that shares two rooms receives it twice. It is never
-///   acknowledged, as in the original.
+/// - connect -> `{sid}`, the id under which other clients can reach this one. It is a random one: the id of a polling
+///   session is the key to that session, so others must not know it.
+/// - `message ...` -> all other clients receive `message` with the same arguments. Once the client has asked for rooms,
+///   only the members of its rooms receive it, once per room: a client that shares two rooms receives it twice. It is
+///   never acknowledged, as in the original.
+/// - `message {...}`, with an object as first argument -> the object gets `from`, the sender's sid.
+/// - `message {sendto, ...}` -> only the client with that sid receives it, as `message {sendto, from, ...}`. The
+///   acknowledgement is that of a signal.
 /// - `join {room}` and `leave {room}`, or with the room's name as a plain string -> ok `{}`. A client can join at most
 ///   `limits.joins_per_socket` rooms.
+/// - `enter {room}`, or with a plain string -> like `join`, and the client leaves the room that it has entered before.
 /// - `signal {to, ...}` -> the client with that sid receives `signal {from, ...}`. The acknowledgement is `{}` or
 ///   `{reason}`, with the reasons of the peer channel.
-/// - disconnect -> every client that would receive a `message` receives `user disconnected`.
+/// - disconnect -> every client that would receive a `message` receives `user disconnected {id}`.
 #[derive(Default)]
 pub(crate) struct SocketIoRelay {
     sid: String,
     rooms: Vec<Topic>,
+    /// The room of the last `enter`.
+    entered: Option<Topic>,
+    /// Whether the messages are meant for rooms: the client has asked for one since it last left them all. If it got
+    /// none, its messages reach no client, instead of all.
+    uses_rooms: bool,
     /// Requests to join a room that are answered once the subscription is confirmed or refused.
-    entering: Vec<(Topic, RequestRef)>,
+    pending: Vec<(Topic, RequestRef)>,
 }
 
 #[derive(Serialize)]
 struct Welcome<'a> {
     sid: &'a str,
+}
+
+#[derive(Serialize)]
+struct Gone<'a> {
+    id: &'a str,
 }
 
 impl Channel for SocketIoRelay {
@@ -60,13 +75,16 @@ impl Channel for SocketIoRelay {
 
     fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         match event {
-            MESSAGE => {
-                self.broadcast(MESSAGE, payload, ctx);
-                Reply::NoReply
-            }
-            "join" => self.enter(payload, ctx),
-            "leave" => self.leave(payload, ctx),
+            MESSAGE => self.message(payload, ctx),
             SIGNAL => self.signal(payload, ctx),
+            "join" | "enter" | "leave" => {
+                let Some(room) = room_of(payload, ctx) else { return Reply::error("invalid room") };
+                match event {
+                    "join" => self.join_room(room, ctx),
+                    "enter" => self.enter_room(room, ctx),
+                    _ => self.leave(&room, ctx),
+                }
+            }
             _ => Reply::error("unknown event"),
         }
     }
@@ -74,22 +92,23 @@ impl Channel for SocketIoRelay {
     fn handle_info(&mut self, info: Info, ctx: &mut Context<'_>) {
         let Ok(SubscriptionUpdate { topic, subscribed }) = info.downcast().map(|update| *update) else { return };
         let is_it = |(room, _): &mut (Topic, RequestRef)| *room == topic;
-        for (_, request) in self.entering.extract_if(.., is_it) {
+        for (_, request) in self.pending.extract_if(.., is_it) {
             ctx.reply(request, if subscribed { Reply::ok() } else { Reply::error("room is full") });
         }
         if !subscribed {
             self.rooms.retain(|room| *room != topic);
+            self.entered.take_if(|room| *room == topic);
         }
     }
 
     fn terminate(&mut self, _: TerminateReason, ctx: &mut Context<'_>) {
-        self.broadcast(GONE, &Payload::from_json_text("[]"), ctx);
+        self.broadcast(GONE, &Payload::from(&[Gone { id: &self.sid }]), ctx);
     }
 }
 
 impl SocketIoRelay {
     fn broadcast(&self, event: &str, payload: &Payload, ctx: &mut Context<'_>) {
-        if self.rooms.is_empty() {
+        if !self.uses_rooms {
             ctx.broadcast_from(event, payload.clone());
         }
         for room in &self.rooms {
@@ -97,10 +116,42 @@ impl SocketIoRelay {
         }
     }
 
-    fn enter(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
-        let Some(room) = room_of(payload, ctx) else { return Reply::error("invalid room") };
+    fn message(&self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        if !text_of(payload).is_some_and(begins_with_object) {
+            self.broadcast(MESSAGE, payload, ctx);
+            return Reply::NoReply;
+        }
+        match self.readdress(payload, RecipientMember::SendTo) {
+            Some((None, message)) => {
+                self.broadcast(MESSAGE, &message, ctx);
+                Reply::NoReply
+            }
+            Some((Some(to), message)) => send(&to, MESSAGE, message, ctx),
+            None => Reply::error("invalid payload"),
+        }
+    }
+
+    fn signal(&self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        match self.readdress(payload, RecipientMember::To) {
+            Some((Some(to), signal)) => send(&to, SIGNAL, signal, ctx),
+            _ => Reply::error("invalid payload"),
+        }
+    }
+
+    /// Returns the sid of the recipient, if there is one, and the payload to forward.
+    fn readdress(&self, payload: &Payload, member: RecipientMember) -> Option<(Option<String>, Payload)> {
+        let Addressed { to, text } = readdress::readdress(text_of(payload)?, member, &self.sid).ok()?;
+        let forwarded = match payload {
+            Payload::Attached(_, attachments) => Payload::Attached(text.into(), attachments.clone()),
+            _ => Payload::from_json_text(text),
+        };
+        Some((to.map(Into::into), forwarded))
+    }
+
+    fn join_room(&mut self, room: Topic, ctx: &mut Context<'_>) -> Reply {
+        self.uses_rooms = true;
         let is_in = self.rooms.contains(&room);
-        if is_in && !self.entering.iter().any(|(other, _)| *other == room) {
+        if is_in && !self.pending.iter().any(|(other, _)| *other == room) {
             return Reply::ok();
         }
         if !is_in {
@@ -111,45 +162,53 @@ impl SocketIoRelay {
             }
             self.rooms.push(room.clone());
         }
-        self.entering.push((room, ctx.request_ref()));
+        self.pending.push((room, ctx.request_ref()));
         Reply::NoReply
     }
 
-    fn leave(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
-        let Some(room) = room_of(payload, ctx) else { return Reply::error("invalid room") };
-        if let Some(at) = self.rooms.iter().position(|other| *other == room) {
-            ctx.unsubscribe(&self.rooms.swap_remove(at));
-            for (_, request) in self.entering.extract_if(.., |(other, _)| *other == room) {
-                ctx.reply(request, Reply::error("left"));
+    /// A client that cannot enter the room stays where it is. A room that it has joined as well is not left by the next
+    /// `enter`.
+    fn enter_room(&mut self, room: Topic, ctx: &mut Context<'_>) -> Reply {
+        let is_new = !self.rooms.contains(&room);
+        let reply = self.join_room(room.clone(), ctx);
+        if self.rooms.contains(&room) && self.entered.as_ref() != Some(&room) {
+            let previous = std::mem::replace(&mut self.entered, is_new.then_some(room));
+            if let Some(previous) = previous {
+                self.leave_room(&previous, ctx);
             }
         }
+        reply
+    }
+
+    fn leave(&mut self, room: &Topic, ctx: &mut Context<'_>) -> Reply {
+        self.leave_room(room, ctx);
+        self.entered.take_if(|entered| entered == room);
+        self.uses_rooms = !self.rooms.is_empty();
         Reply::ok()
     }
 
-    fn signal(&self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
-        let Some((to, signal)) = readdress(payload, &self.sid) else { return Reply::error("invalid payload") };
-        match part(ctx, SID, &to) {
-            Some(to) => ctx.send_to(to, SIGNAL, signal),
-            None => Reply::error("invalid payload"),
+    fn leave_room(&mut self, room: &Topic, ctx: &mut Context<'_>) {
+        let Some(at) = self.rooms.iter().position(|other| other == room) else { return };
+        ctx.unsubscribe(&self.rooms.swap_remove(at));
+        for (_, request) in self.pending.extract_if(.., |(other, _)| other == room) {
+            ctx.reply(request, Reply::error("left"));
         }
     }
 }
 
-/// Returns the sid of a signal's receiver, and the payload to forward: without `to`, and with the sender's `sid` as
-/// `from`. All other values keep their exact text.
-fn readdress(payload: &Payload, sid: &str) -> Option<(String, Payload)> {
-    let (signal,) = payload.parse::<(BTreeMap<String, Box<RawValue>>,)>().ok()?;
-    let mut signal = signal;
-    let to = serde_json::from_str(signal.remove("to")?.get()).ok()?;
-    signal.insert("from".to_owned(), serde_json::value::to_raw_value(sid).ok()?);
-    let text = serde_json::to_string(&[signal]).ok()?;
-    Some((
-        to,
-        match payload {
-            Payload::Attached(_, attachments) => Payload::Attached(text.into(), attachments.clone()),
-            _ => Payload::from_json_text(text),
-        },
-    ))
+fn send(to: &str, event: &'static str, payload: Payload, ctx: &mut Context<'_>) -> Reply {
+    match part(ctx, SID, to) {
+        Some(to) => ctx.send_to(to, event, payload),
+        None => Reply::error("invalid payload"),
+    }
+}
+
+/// The JSON text of an event's arguments.
+fn text_of(payload: &Payload) -> Option<&str> {
+    match payload {
+        Payload::Json(text) | Payload::Attached(text, _) => Some(text),
+        Payload::Binary(_) => None,
+    }
 }
 
 /// The topic of the room that an event's only argument names.

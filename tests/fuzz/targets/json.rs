@@ -1,4 +1,4 @@
-//! The limits on JSON beyond its syntax, and the rewriting of signals between peers.
+//! The limits on JSON beyond its syntax, and the rewriting of signals between peers and of messages in the relay.
 
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::seeds::messages;
 use super::{SMALL, Target};
 use crate::channels::builtin::peer::readdress::readdress;
+use crate::channels::builtin::relay::readdress::{self as relay, RecipientMember};
 use crate::json::{MAX_DEPTH, is_portable, push_string};
 use crate::message::Payload;
 
@@ -19,11 +20,15 @@ const WORDS: &[&str] = &[
     "{\"a\":",
     "\"peer_id\":",
     "\"sender_id\":",
+    "\"from\":",
+    "\"sendto\":",
+    "\"to\":",
 ];
 
 pub(super) const TARGETS: &[Target] = &[
     Target { name: "json", run: json, seeds, dictionary: WORDS, max_len: SMALL },
     Target { name: "signal", run: signal, seeds: signals, dictionary: WORDS, max_len: SMALL },
+    Target { name: "relay", run: relay, seeds: relayed, dictionary: WORDS, max_len: SMALL },
 ];
 
 fn seeds() -> Vec<Vec<u8>> {
@@ -82,4 +87,32 @@ fn signals() -> Vec<Vec<u8>> {
     });
     let one = Payload::from(serde_json::json!({ "sdp": "v=0", "peer_id": "you", "sender_id": "me" }));
     all.chain([one.parse::<Value>().expect("json").to_string().into_bytes()]).collect()
+}
+
+/// A forwarded message keeps every argument and member, except that `from` is the sender and `to` is removed.
+fn relay(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    for (member, name) in [(RecipientMember::To, "to"), (RecipientMember::SendTo, "sendto")] {
+        let Ok(message) = relay::readdress(text, member, "me") else { continue };
+        assert!(relay::begins_with_object(&message.text), "{}", message.text);
+        assert!(message.text.len() <= text.len() + 12, "{} bytes for {}", message.text.len(), text.len());
+        assert!(message.text.matches("\"me\"").count() >= 1, "{}", message.text);
+        let read = |text: &str| serde_json::from_str::<Vec<Value>>(text);
+        let (Ok(mut received), Ok(forwarded)) = (read(text), read(&message.text)) else { continue };
+        let first = received[0].as_object_mut().expect("an object");
+        first.insert("from".to_owned(), "me".into());
+        let recipient = if name == "to" { first.remove(name) } else { first.get(name).cloned() };
+        assert_eq!(recipient.filter(|to| to.as_str().is_some_and(|to| !to.is_empty())), message.to.map(Value::from));
+        assert_eq!(received, forwarded);
+    }
+}
+
+fn relayed() -> Vec<Vec<u8>> {
+    let texts = [
+        r#"[{"type":"offer","sdp":"v=0","sendto":"you"},[1,{}],"x"]"#,
+        r#" [ {"to":"you","from":"me","\u0066rom":{}} ] "#,
+        r#"[{"sendto":null}]"#,
+        r#"["text",{"from":1}]"#,
+    ];
+    texts.map(|text| text.as_bytes().to_vec()).to_vec()
 }

@@ -31,6 +31,8 @@ pub(super) const WORDS: &[&str] = &[
     "\"message\"",
     "\"join\"",
     "\"signal\"",
+    "\"enter\"",
+    "\"sendto\":",
     "/chat?token=a",
     "#room:",
 ];
