@@ -268,9 +268,10 @@ sections! {
         turn_lifetime: Duration = "12h", duration from "1m" to "7d";
     }
 
-    /// The servers of `peer.ice_servers` over HTTP, for clients whose protocol has no message for them, such as PeerJS.
+    /// The servers of `peer.ice_servers` for clients whose protocol has no message for them, such as PeerJS.
     ice: Ice {
-        /// Answer `GET` requests to `ice.path` with `{"iceServers": [...]}`. Each response has credentials of its own.
+        /// Answer `GET` requests to `ice.path`, and the event `ice` of the Socket.IO relay, with `{"iceServers": [...]}`.
+        /// Each response has credentials of its own.
         enabled: bool = true, boolean;
         /// Path of these requests.
         path: String = "/ice", mount;

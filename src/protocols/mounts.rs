@@ -10,7 +10,7 @@ pub(crate) fn standard(config: &Config) -> impl Iterator<Item = (Mount, Protocol
     let mounts = [
         config.hello.enabled.then(|| hello::routes::mount(&config.hello)),
         config.peerjs.enabled.then(|| peerjs::routes::mount(&config.peerjs)),
-        config.socketio.enabled.then(|| socketio::mount(&config.socketio)),
+        config.socketio.enabled.then(|| socketio::mount(config)),
     ];
     mounts.into_iter().flatten()
 }

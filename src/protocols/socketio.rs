@@ -28,11 +28,12 @@ use uuid::Uuid;
 
 use self::packet::{MAIN, Packet, PacketType};
 use super::engineio::{EncodedMessage, MessageCodec, routes as engineio_routes};
+use crate::channels::builtin::relay::IceRefused;
 use crate::channels::builtin::routers;
-use crate::config::schema::{self, Limits};
+use crate::config::schema::{self, Config, Limits};
 use crate::http::acceptor::ProtocolMount;
-use crate::http::mount::Mount;
-use crate::http::request::params;
+use crate::http::mount::{Mount, SocketInit};
+use crate::http::request::{self, params};
 use crate::message::{Broadcast, Inbound, Outbound, Payload, Ref, Request, Status};
 use crate::protocol::{Decoded, Frame, Malformed, Unencodable};
 use crate::topic::{Realm, Topic};
@@ -51,9 +52,22 @@ const INVALID_NAMESPACE: &str = "Invalid namespace";
 pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: REALM, timeouts: engineio_routes::timeouts, routes };
 
 /// The standard mount, with the relay that Socket.IO's tutorials use.
-pub(crate) fn mount(config: &schema::SocketIo) -> (Mount, ProtocolMount) {
-    let mount = Mount::new(&config.path, routers::relay());
-    (mount.check_origin(config.check_origin.clone()).message_bytes(config.max_payload), MOUNT)
+pub(crate) fn mount(config: &Config) -> (Mount, ProtocolMount) {
+    let schema::SocketIo { path, check_origin, max_payload, .. } = &config.socketio;
+    let mount = Mount::new(path, routers::relay(config)).check_origin(check_origin.clone()).message_bytes(*max_payload);
+    (without_ice_for_other_pages(mount, config), MOUNT)
+}
+
+/// More pages may use the relay than may receive credentials, so the relay must know which.
+fn without_ice_for_other_pages(mount: Mount, config: &Config) -> Mount {
+    if config.peer.ice_servers.is_empty() {
+        return mount;
+    }
+    let origins = config.ice.check_origin.clone();
+    mount.connect(move |info| match request::check_origin(info.headers(), &origins) {
+        Ok(()) => Ok(SocketInit::default()),
+        Err(_) => Ok(SocketInit::default().assign(IceRefused)),
+    })
 }
 
 fn routes(acceptor: &crate::http::acceptor::Acceptor, app: &mut actix_web::web::ServiceConfig) {

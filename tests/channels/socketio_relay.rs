@@ -225,6 +225,33 @@ async fn the_id_told_to_others_is_not_the_key_to_a_polling_session() {
     }
 }
 
+/// Every page may use the relay, but not every page may have credentials for the TURN servers.
+#[actix_web::test]
+async fn the_ice_servers_are_sent_on_request_to_pages_that_may_have_them() {
+    let turn = r#"peer.ice_servers=[{ urls = "turn:turn.test", secret = "north" }]"#;
+    let node = node(&[turn]);
+    let (mut client, id) = connect(&node).await;
+    client.send(r#"421["ice"]"#).await;
+    let reply = client.receive().await;
+    assert!(reply.starts_with(r#"431[{"iceServers":[{"urls":["turn:turn.test"],"username":""#), "{reply}");
+    assert!(reply.contains(&format!(r#":{id}","credential":""#)) && !reply.contains("north"), "{reply}");
+    let own = format!("http://{}", node.address());
+    for (origin, is_allowed) in [("null", false), ("https://page.test", false), (&own, true)] {
+        let mut client = Client::open(node.address(), PATH, &[&format!("origin: {origin}")]).await;
+        client.receive().await;
+        client.send("40").await;
+        client.receive_until("40{").await;
+        client.send(r#"421["ice"]"#).await;
+        let reply = client.receive().await;
+        assert_eq!(reply.contains("turn.test"), is_allowed, "{origin}: {reply}");
+        assert_eq!(reply == r#"431[{"reason":"origin not allowed"}]"#, !is_allowed, "{origin}: {reply}");
+    }
+    let (mut client, _) = connect(&common::node(&[])).await;
+    client.exchange(r#"421["ice"]"#, r#"431[{"iceServers":[]}]"#).await;
+    let (mut client, _) = connect(&common::node(&[turn, "ice.enabled=false"])).await;
+    client.exchange(r#"421["ice"]"#, r#"431[{"reason":"unknown event"}]"#).await;
+}
+
 #[actix_web::test]
 async fn rooms_are_bounded_and_end_with_their_clients() {
     let node = node(&["limits.joins_per_socket=3"]);

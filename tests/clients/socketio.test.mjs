@@ -156,6 +156,19 @@ test("a signal reaches the client that it names, with its sender's id, and is ac
 });
 
 for (const version of Object.keys(CLIENTS)) {
+  test(`${version}: the ICE servers come with credentials for the client`, async (t) => {
+    const servers = '[{ urls = "stun:stun.test" }, { urls = "turn:turn.test", secret = "north" }]';
+    const turning = await startBroker({ set: { "peer.ice_servers": servers } });
+    t.after(() => turning.kill());
+    const socket = CLIENTS[version](turning.url, { forceNew: true });
+    sockets.push(socket);
+    const { iceServers } = await ask(socket, "ice");
+    assert.deepEqual(iceServers.map(({ urls }) => urls[0]), ["stun:stun.test", "turn:turn.test"]);
+    const [, user] = iceServers[1].username.split(":");
+    assert.match(user, /^[0-9a-f]{32}$/);
+    if (version === "4.x") assert.equal(user, socket.id);
+  });
+
   test(`${version}: an unknown namespace is refused`, async () => {
     const path = new URL("nowhere", broker.url).href;
     const socket = CLIENTS[version](path, { forceNew: true, reconnection: false });

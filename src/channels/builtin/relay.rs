@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::channels::channel::Channel;
 use crate::channels::context::Context;
 use crate::channels::reply::{Join, LimitError, Reply, TerminateReason};
+use crate::config::ice::IceServers;
 use crate::connections::envelope::Info;
 use crate::message::{Payload, RequestRef, SubscriptionUpdate};
 use crate::topic::{Realm, Topic};
@@ -38,9 +39,11 @@ const MAX_ROOM_BYTES: usize = 255;
 /// - `enter {room}`, or with a plain string -> like `join`, and the client leaves the room that it has entered before.
 /// - `signal {to, ...}` -> the client with that sid receives `signal {from, ...}`. The acknowledgement is `{}` or
 ///   `{reason}`, with the reasons of the peer channel.
+/// - `ice` -> ok `{iceServers}`, for an `RTCPeerConnection`, with credentials for the sid.
 /// - disconnect -> every client that would receive a `message` receives `user disconnected {id}`.
-#[derive(Default)]
 pub(crate) struct SocketIoRelay {
+    /// The STUN and TURN servers, if they are sent.
+    ice: Option<IceServers>,
     sid: String,
     rooms: Vec<Topic>,
     /// The room of the last `enter`.
@@ -51,6 +54,10 @@ pub(crate) struct SocketIoRelay {
     /// Requests to join a room that are answered once the subscription is confirmed or refused.
     pending: Vec<(Topic, RequestRef)>,
 }
+
+/// In the assigns of a client whose web page may not receive the STUN and TURN servers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IceRefused;
 
 #[derive(Serialize)]
 struct Welcome<'a> {
@@ -77,6 +84,7 @@ impl Channel for SocketIoRelay {
         match event {
             MESSAGE => self.message(payload, ctx),
             SIGNAL => self.signal(payload, ctx),
+            "ice" => self.ice_servers(ctx),
             "join" | "enter" | "leave" => {
                 let Some(room) = room_of(payload, ctx) else { return Reply::error("invalid room") };
                 match event {
@@ -107,6 +115,18 @@ impl Channel for SocketIoRelay {
 }
 
 impl SocketIoRelay {
+    pub(crate) fn new(ice: Option<IceServers>) -> Self {
+        Self { ice, sid: String::new(), rooms: Vec::new(), entered: None, uses_rooms: false, pending: Vec::new() }
+    }
+
+    fn ice_servers(&self, ctx: &mut Context<'_>) -> Reply {
+        match &self.ice {
+            Some(_) if ctx.assigns().get::<IceRefused>().is_some() => Reply::error("origin not allowed"),
+            Some(servers) => Reply::ok_with(&servers.configuration(&self.sid)),
+            None => Reply::error("unknown event"),
+        }
+    }
+
     fn broadcast(&self, event: &str, payload: &Payload, ctx: &mut Context<'_>) {
         if !self.uses_rooms {
             ctx.broadcast_from(event, payload.clone());

@@ -5,6 +5,7 @@ use crate::channels::builtin::peer::{Peer, PeerOptions};
 use crate::channels::builtin::relay::SocketIoRelay;
 use crate::channels::builtin::room::{Room, RoomOptions};
 use crate::channels::channel::Router;
+use crate::config::ice::IceServers;
 use crate::config::schema::Config;
 
 /// The router of the mounts in `socket.mounts`: `broker:match`, `peer:<uuid>` and `room:<name>`, with the options of
@@ -18,8 +19,10 @@ pub fn standard(config: &Config) -> Router {
         .channel("broker:*", |_| Broker)
 }
 
-/// The router of the default Socket.IO mount: the Socket.IO relay in the namespace `/`.
+/// The router of the default Socket.IO mount: the Socket.IO relay in the namespace `/`. It sends the ICE servers of
+/// `config` to clients that request them, if `ice.enabled` is set.
 #[must_use]
-pub fn relay() -> Router {
-    Router::new().channel("/", |_| SocketIoRelay::default())
+pub fn relay(config: &Config) -> Router {
+    let ice = config.ice.enabled.then(|| IceServers::new(&config.peer.ice_servers, config.peer.turn_lifetime));
+    Router::new().channel("/", move |_| SocketIoRelay::new(ice.clone()))
 }

@@ -19,7 +19,7 @@ pub(super) fn app(config: Config) -> AppFactory {
     let router = Arc::new(routers::standard(&config));
     let mounts = config.socket.mounts.iter().map(|path| (Mount::new(path, router.clone()), phoenix::routes::MOUNT));
     let mounts = mounts.chain(mounts::standard(&config));
-    let plain = (Mount::new("/eio", routers::relay()), engineio::plain::MOUNT);
+    let plain = (Mount::new("/eio", routers::relay(&config)), engineio::plain::MOUNT);
     let mounts: Vec<_> = mounts.chain([plain]).collect();
     let (pubsub, _) = Pubsub::start(&config, Arc::new(LocalAdapter), &Arbiter::current());
     let node = Arc::new(NodeState::new(config, pubsub));

@@ -107,7 +107,7 @@ pub(super) fn run_hello(input: impl Iterator<Item = Part>) {
 
 /// Runs the same messages with an Engine.IO v4 client and a v3 client.
 pub(super) fn run_socketio(input: impl Iterator<Item = Part> + Clone) {
-    let relay = || Arc::new(routers::relay());
+    let relay = || Arc::new(routers::relay(&CONFIG));
     run(Realm::SocketIo, relay(), socketio::client::<V4>(), input.clone());
     run(Realm::SocketIo, relay(), socketio::client::<V3>(), input);
 }

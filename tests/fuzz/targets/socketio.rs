@@ -32,6 +32,7 @@ pub(super) const WORDS: &[&str] = &[
     "\"join\"",
     "\"signal\"",
     "\"enter\"",
+    "\"ice\"",
     "\"sendto\":",
     "/chat?token=a",
     "#room:",
