@@ -48,7 +48,7 @@
 //! |---|---|
 //! | [`testing`] | clients without network sockets, for tests of channels |
 //! | [`server`] | the endpoint, its worker threads and routes, the Prometheus listener |
-//! | `protocols` | the wire formats, each with its HTTP routes: Phoenix, PeerJS, Socket.IO, Engine.IO, HelloWebRTC |
+//! | `protocols` | the wire formats, each with its HTTP routes: Phoenix, PeerJS, Socket.IO, Engine.IO, HelloWebRTC, the plain relay |
 //! | [`http`] | mounts, the checks before an upgrade, client IPs, CORS, idle HTTP connections, static files |
 //! | `sessions` | the pure state machine of one client (joins, callbacks, extra subscriptions, limits), and the session that runs its effects |
 //! | `transports` | WebSocket and long-polling, behind one trait |

@@ -49,6 +49,8 @@ realms! {
     Hello = "hello", "\u{4}";
     /// Topics of the application's own protocols ([`Endpoint::protocol`](crate::Endpoint::protocol)).
     Custom = "custom", "\u{5}";
+    /// The topic of the plain relay's clients.
+    Relay = "relay", "\u{6}";
 }
 
 impl Realm {

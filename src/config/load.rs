@@ -75,14 +75,29 @@ impl Config {
         }
     }
 
+    /// Finds two enabled services with the same path.
+    fn shared_path(&self) -> Option<String> {
+        let services = [
+            ("socketio.path", self.socketio.enabled, &self.socketio.path),
+            ("relay.path", self.relay.enabled, &self.relay.path),
+            ("ice.path", self.ice.enabled, &self.ice.path),
+        ];
+        let enabled: Vec<_> = services.into_iter().filter(|(_, enabled, _)| *enabled).collect();
+        let earlier = |at: usize| enabled[..at].iter().find(|(_, _, path)| *path == enabled[at].2);
+        (1..enabled.len()).find_map(|at| {
+            let ((other, ..), (key, _, path)) = (earlier(at)?, enabled[at]);
+            Some(format!("{key}: {path:?} is {other} too"))
+        })
+    }
+
     /// Finds a value that contradicts another one.
     fn cross_check(&self) -> Option<String> {
         let SocketIo { enabled, path, .. } = &self.socketio;
         if *enabled && self.socket.mounts.contains(path) {
             return Some(format!("socketio.path: {path:?} is one of socket.mounts too"));
         }
-        if self.socketio.enabled && self.ice.enabled && self.ice.path == self.socketio.path {
-            return Some(format!("ice.path: {:?} is socketio.path too", self.ice.path));
+        if let Some(error) = self.shared_path() {
+            return Some(error);
         }
         if self.metrics.listen == Some(self.server.listen) && self.server.listen.port() != 0 {
             return Some(format!("metrics.listen: {} is server.listen too", self.server.listen));

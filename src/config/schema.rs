@@ -316,6 +316,22 @@ sections! {
         register_timeout: Duration = "10m", duration from "100ms" to "24h";
     }
 
+    /// A plain relay for pages that use a WebSocket without a protocol: each message goes to all other clients of the
+    /// relay.
+    relay: Relay {
+        /// Serve the relay. All its clients receive everything, so turn it on only for pages that need it.
+        enabled: bool = false, boolean;
+        /// Path where clients connect.
+        path: String = "/relay", mount;
+        /// Web pages that may use the relay, in the form of `socket.check_origin`. The default allows all, like the
+        /// original servers.
+        check_origin: Origins = ["any"], origins;
+        /// Interval between WebSocket pings.
+        ping_interval: Duration = "25s", duration from "100ms" to "1h";
+        /// A client is disconnected if it sends nothing for this long after `relay.ping_interval`.
+        ping_timeout: Duration = "20s", duration from "100ms" to "1h";
+    }
+
     /// Signals that are held for an absent peer. Only the PeerJS protocol holds signals.
     held_signals: HeldSignals {
         /// Maximum number of signals held for one peer.

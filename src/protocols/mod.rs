@@ -19,5 +19,6 @@ pub(crate) mod hello;
 pub(crate) mod mounts;
 pub(crate) mod peerjs;
 pub(crate) mod phoenix;
+pub(crate) mod relay;
 pub(crate) mod socketio;
 mod upgrade;

@@ -1,6 +1,6 @@
 //! The list of the built-in protocols that the configuration can enable.
 
-use super::{hello, peerjs, socketio};
+use super::{hello, peerjs, relay, socketio};
 use crate::config::schema::Config;
 use crate::http::acceptor::ProtocolMount;
 use crate::http::mount::Mount;
@@ -10,6 +10,7 @@ pub(crate) fn standard(config: &Config) -> impl Iterator<Item = (Mount, Protocol
     let mounts = [
         config.hello.enabled.then(|| hello::routes::mount(&config.hello)),
         config.peerjs.enabled.then(|| peerjs::routes::mount(&config.peerjs)),
+        config.relay.enabled.then(|| relay::mount(&config.relay)),
         config.socketio.enabled.then(|| socketio::mount(config)),
     ];
     mounts.into_iter().flatten()

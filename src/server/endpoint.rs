@@ -57,8 +57,8 @@ impl Endpoint {
     }
 
     /// A node that serves only what is added to it, and the health routes `/healthz` and `/readyz`. It has no page, no
-    /// ICE servers over HTTP, no standard channels, and none of the mounts for Phoenix, PeerJS, Socket.IO and
-    /// HelloWebRTC, whatever `config` says about them. `metrics.listen` still opens a listener of its own.
+    /// ICE servers over HTTP, no standard channels, and none of the mounts for Phoenix, PeerJS, Socket.IO,
+    /// HelloWebRTC and the plain relay, whatever `config` says about them. `metrics.listen` still opens a listener of its own.
     ///
     /// ```
     /// use handclasp::{Config, Endpoint, Mount, Router};

@@ -11,7 +11,8 @@ const PEERJS: &str = "/peerjs?key=peerjs&id=mallory&token=t";
 const HELLO: &str = "/hello";
 const SOCKET_IO: &str = "/socket.io/?EIO=4&transport=websocket";
 const SOCKET_IO_V3: &str = "/socket.io/?EIO=3&transport=websocket";
-const ENTRY_POINTS: [&str; 6] = [V1, "/peer/websocket?vsn=2.0.0", PEERJS, HELLO, SOCKET_IO, SOCKET_IO_V3];
+const RELAY: &str = "/relay";
+const ENTRY_POINTS: [&str; 7] = [V1, "/peer/websocket?vsn=2.0.0", PEERJS, HELLO, RELAY, SOCKET_IO, SOCKET_IO_V3];
 
 /// The headers of an upgrade, by name.
 const UPGRADE: [(&str, &str); 4] = [
@@ -66,7 +67,8 @@ async fn an_invalid_upgrade_is_rejected_at_every_entry_point() {
 #[actix_web::test]
 async fn another_origin_is_rejected_at_every_entry_point() {
     let list = r#"["https://example.com"]"#;
-    let keys = ["socket.check_origin", "socketio.check_origin", "peerjs.cors", "hello.check_origin"];
+    let keys =
+        ["socket.check_origin", "socketio.check_origin", "relay.check_origin", "peerjs.cors", "hello.check_origin"];
     let sets = keys.map(|key| format!("{key}={list}"));
     let scene = Scene::new(&sets.each_ref().map(String::as_str)).await;
     let address = scene.node.address();

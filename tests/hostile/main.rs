@@ -30,7 +30,8 @@ struct Scene {
 
 impl Scene {
     async fn new(sets: &[&str]) -> Self {
-        let node = Endpoint::new(config(sets)).start().unwrap();
+        let sets = [&["relay.enabled=true"], sets].concat();
+        let node = Endpoint::new(config(&sets)).start().unwrap();
         let (mut alice, mut bob) = (Client::new(node.address()).await, Client::new(node.address()).await);
         alice.join("1", &format!("peer:{ALICE}"), "{}").await;
         bob.join("1", &format!("peer:{BOB}"), "{}").await;

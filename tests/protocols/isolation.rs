@@ -18,7 +18,8 @@ const CLIENTS: u64 = 40;
 const STEPS: u64 = 25;
 const NAMES: u64 = 5;
 /// Limits that these clients do not reach, and the duration of a poll.
-const SETS: [&str; 3] = ["limits.sockets_per_ip=10000", "limits.connects_burst=10000", "socket.poll_window=4s"];
+const SETS: [&str; 4] =
+    ["limits.sockets_per_ip=10000", "limits.connects_burst=10000", "socket.poll_window=4s", "relay.enabled=true"];
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {
@@ -27,10 +28,11 @@ enum Kind {
     PeerJs,
     SocketIo,
     Hello,
+    Relay,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Phoenix, Self::LongPoll, Self::PeerJs, Self::SocketIo, Self::Hello];
+    const ALL: [Self; 6] = [Self::Phoenix, Self::LongPoll, Self::PeerJs, Self::SocketIo, Self::Hello, Self::Relay];
 
     /// A text in every message of this protocol's clients.
     fn marker(self) -> &'static str {
@@ -39,6 +41,7 @@ impl Kind {
             Self::PeerJs => "realm-peerjs",
             Self::SocketIo => "realm-socketio",
             Self::Hello => "realm-hello",
+            Self::Relay => "realm-relay",
         }
     }
 
@@ -68,6 +71,7 @@ impl RandomClient {
             Kind::PeerJs => format!("/peerjs?key=peerjs&id={name}&token=t{token}"),
             Kind::SocketIo => "/socket.io/?EIO=4&transport=websocket".into(),
             Kind::Hello => "/hello".into(),
+            Kind::Relay => "/relay".into(),
             Kind::Phoenix | Kind::LongPoll => "/socket/websocket?vsn=2.0.0".into(),
         };
         let mut client = Client::open(address, &path, &[]).await;
@@ -93,6 +97,7 @@ impl RandomClient {
             Kind::Hello => format!(
                 r#"{{"messageType":"unicast","to":"{to}","from":"{name}","content":{{"contentType":"x","body":"{marker}"}}}}"#
             ),
+            Kind::Relay => format!("{name} {marker}"),
             Kind::Phoenix | Kind::LongPoll => format!(r#"["1","2","{name}","shout",{{"body":"{marker}"}}]"#),
         };
         self.client.send(&message).await;
@@ -124,7 +129,7 @@ async fn run_clients(address: SocketAddr, seed: u64) {
     let mut rng = Rng(seed);
     let mut step = 0;
     while step < STEPS {
-        let kind = Kind::ALL[rng.below(5) as usize];
+        let kind = Kind::ALL[rng.below(Kind::ALL.len() as u64) as usize];
         if matches!(kind, Kind::LongPoll) {
             step += poll(address, &mut rng).await;
             continue;

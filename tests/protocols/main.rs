@@ -14,4 +14,5 @@ mod hello;
 mod isolation;
 mod peerjs_http;
 mod phoenix_longpoll;
+mod relay;
 mod transcripts;

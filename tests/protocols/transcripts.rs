@@ -63,6 +63,11 @@ async fn hello() {
     run_all("hello").await;
 }
 
+#[actix_web::test]
+async fn relay() {
+    run_all("relay").await;
+}
+
 /// Runs all transcripts of a protocol at the same time, and reports those that failed.
 async fn run_all(protocol: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts").join(protocol);
@@ -221,6 +226,7 @@ fn count(metrics: &Metrics, name: &str) -> u64 {
         "absent" => metrics.signals.of(DeliveryStatus::Absent),
         "channel_crashes" => metrics.channel_crashes.get(),
         "ignored" => metrics.messages_dropped.of(DropReason::Ignored),
+        "joins" => metrics.joins.get(),
         "rate_limited" => {
             metrics.messages_refused.of(PushRefusal::RateLimited) + metrics.joins_refused.of(JoinRefusal::RateLimited)
         }

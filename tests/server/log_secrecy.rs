@@ -69,9 +69,13 @@ async fn frames(process: &Process) {
     let text = MARKER.as_bytes();
     let close = |code: u16| [&code.to_be_bytes(), text].concat();
     let not_utf8 = [text, b"\xff"].concat();
-    for path in
-        ["/socket/websocket", "/peerjs?key=peerjs&id=x&token=t", "/hello", "/socket.io/?EIO=4&transport=websocket"]
-    {
+    for path in [
+        "/socket/websocket",
+        "/peerjs?key=peerjs&id=x&token=t",
+        "/hello",
+        "/relay",
+        "/socket.io/?EIO=4&transport=websocket",
+    ] {
         for bytes in [
             frame(0x81, text),
             frame(0x82, text),
@@ -158,7 +162,7 @@ async fn polls(process: &Process) -> Vec<String> {
 async fn no_log_line_contains_a_payload_a_secret_or_a_token() {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("secrecy-{}.log", std::process::id()));
     let servers = format!(r#"peer.ice_servers=[{{ urls = ["turn:turn.test"], secret = "{MARKER}" }}]"#);
-    let sets = ["log.level=trace", "server.workers=1", "socket.write_timeout=200ms", &servers];
+    let sets = ["log.level=trace", "server.workers=1", "socket.write_timeout=200ms", "relay.enabled=true", &servers];
     let process = Process::logging_to(File::create(&path).unwrap(), &sets);
     requests(&process).await;
     frames(&process).await;

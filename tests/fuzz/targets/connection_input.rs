@@ -56,7 +56,7 @@ fn with_mode(inputs: &[Vec<u8>]) -> Vec<Vec<u8>> {
 
 /// What the clients of the transcripts send over WebSockets: some of it as frames, some as the raw bytes of frames.
 fn from_transcripts() -> Vec<Vec<u8>> {
-    let all = ["phoenix", "peerjs", "engineio", "socketio", "hello"].into_iter().flat_map(transcripts);
+    let all = ["phoenix", "peerjs", "engineio", "socketio", "hello", "relay"].into_iter().flat_map(transcripts);
     all.map(|lines| lines.into_iter().map(encode).collect::<Vec<_>>().concat()).collect()
 }
 

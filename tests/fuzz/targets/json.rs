@@ -28,7 +28,7 @@ const WORDS: &[&str] = &[
 pub(super) const TARGETS: &[Target] = &[
     Target { name: "json", run: json, seeds, dictionary: WORDS, max_len: SMALL },
     Target { name: "signal", run: signal, seeds: signals, dictionary: WORDS, max_len: SMALL },
-    Target { name: "relay", run: relay, seeds: relayed, dictionary: WORDS, max_len: SMALL },
+    Target { name: "socketio_relay", run: relay, seeds: relayed, dictionary: WORDS, max_len: SMALL },
 ];
 
 fn seeds() -> Vec<Vec<u8>> {

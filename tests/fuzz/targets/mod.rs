@@ -22,6 +22,7 @@ mod peer_ids;
 mod peerjs;
 mod phoenix;
 mod presence;
+mod relay;
 mod request;
 mod responses;
 mod seeds;
@@ -60,6 +61,7 @@ pub fn targets() -> impl Iterator<Item = &'static Target> {
         engineio::TARGETS,
         socketio::TARGETS,
         hello::TARGETS,
+        relay::TARGETS,
         websocket::TARGETS,
         http_metadata::TARGETS,
         json::TARGETS,

@@ -16,6 +16,7 @@ use crate::message::Payload;
 use crate::protocol::{Frame, Protocol};
 use crate::protocols::engineio::{V3, V4};
 use crate::protocols::phoenix::{V1, V2};
+use crate::protocols::relay::Relay;
 use crate::topic::Realm;
 
 /// Low limits, so that an input reaches them.
@@ -54,6 +55,13 @@ pub(super) const TARGETS: &[Target] = &[
         run: |data| run_hello(parts(data)),
         seeds: || seeds("hello"),
         dictionary: hello::WORDS,
+        max_len: SMALL,
+    },
+    Target {
+        name: "session_relay",
+        run: |data| run_relay(parts(data)),
+        seeds: || seeds("relay"),
+        dictionary: &[],
         max_len: SMALL,
     },
     Target {
@@ -103,6 +111,11 @@ pub(super) fn run_peerjs(input: impl Iterator<Item = Part>) {
 pub(super) fn run_hello(input: impl Iterator<Item = Part>) {
     let (mount, _) = crate::protocols::hello::routes::mount(&CONFIG.hello);
     run(Realm::Hello, mount.router, hello::client(), input);
+}
+
+fn run_relay(input: impl Iterator<Item = Part>) {
+    let (mount, _) = crate::protocols::relay::mount(&CONFIG.relay);
+    run(Realm::Relay, mount.router, Relay::default(), input);
 }
 
 /// Runs the same messages with an Engine.IO v4 client and a v3 client.

@@ -20,8 +20,8 @@ pub(super) const TARGETS: &[Target] = &[
 fn topic(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let (name, patterns) = text.split_once('\n').unwrap_or((text, ""));
-    let realms = [Realm::Phoenix, Realm::PeerJs, Realm::SocketIo, Realm::EngineIo, Realm::Hello];
-    let topics: Vec<Topic> = realms.into_iter().filter_map(|realm| realm.topic(name).ok()).collect();
+    let realms = Realm::ALL;
+    let topics: Vec<Topic> = realms.iter().filter_map(|realm| realm.topic(name).ok()).collect();
     let is_name = !name.is_empty() && !name.chars().any(char::is_control);
     assert_eq!(topics.len(), if is_name { realms.len() } else { 0 });
     for (n, topic) in topics.iter().enumerate() {
