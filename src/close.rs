@@ -36,6 +36,8 @@ reasons! {
     IDLE = "idle", 1001, "idle timeout", true;
     /// Another client joined a name of this one, which did not answer a ping within `limits.contest_timeout`.
     UNRESPONSIVE = "unresponsive", 1001, "no answer to a ping", true;
+    /// The client opened a long-polling session and never used it, and its IP reached `limits.sockets_per_ip`.
+    UNUSED = "unused", 1001, "never used", true;
     /// The server disconnected this socket by its id.
     DISCONNECTED = "disconnected", 1001, "disconnected by the server", true;
     /// A frame violated RFC 6455.

@@ -32,10 +32,11 @@ use crate::topic::Realm;
 /// message.
 pub(crate) const SAMPLE_EVERY: u32 = 16;
 
-/// The flags of [`Connection::active`], each with its own reader: the sweep of the [hub](crate::connections::hub), and
-/// the registry, which wants to know whether the client has answered a ping.
+/// The flags of [`Connection::active`]. The sweep of the [hub](crate::connections::hub) clears the first, and a ping of
+/// the registry the second.
 const ACTIVE: u8 = 1;
 const ANSWERED: u8 = 2;
+const USED: u8 = 4;
 
 /// A connection's number, unique in its process. The log shows it as `c1`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -197,7 +198,7 @@ impl Connection {
 
     /// Records that bytes have arrived from the client.
     pub(crate) fn mark_active(&self) {
-        self.active.store(ACTIVE | ANSWERED, Ordering::Relaxed);
+        self.active.store(ACTIVE | ANSWERED | USED, Ordering::Relaxed);
     }
 
     /// Whether bytes have arrived since the last call.
@@ -214,6 +215,11 @@ impl Connection {
     /// Whether bytes have arrived since the last [`probe`](Self::probe).
     pub(crate) fn has_answered(&self) -> bool {
         self.active.load(Ordering::Relaxed) & ANSWERED != 0
+    }
+
+    /// Whether bytes have ever arrived since the handshake.
+    pub(crate) fn is_used(&self) -> bool {
+        self.active.load(Ordering::Relaxed) & USED != 0
     }
 
     /// Sends a WebSocket ping, if the connection is upgraded.

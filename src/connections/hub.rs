@@ -11,9 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::close::{self, Reason};
+use crate::connections::client_kinds::ClientKind;
 use crate::connections::connection::{Connection, ConnectionId};
 use crate::connections::envelope::Envelope;
-use crate::connections::ip_limits::{IpLimitError, IpSlot, IpTable};
+use crate::connections::ip_limits::{IpLimitError, IpSlot, IpTable, Newcomer};
 use crate::connections::limits::ConnectionLimits;
 use crate::connections::mailbox::QueueDepth;
 use crate::metrics::instruments::GaugeGuard;
@@ -53,6 +54,17 @@ struct Tracked {
     active_at: Instant,
     pinged_at: Instant,
     closing_since: Option<Instant>,
+    /// `None` once the connection has made way for another one of its IP.
+    ip_slot: Option<IpSlot>,
+}
+
+/// Whose limits a new connection counts against.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientIdentity {
+    pub(crate) address: IpAddr,
+    pub(crate) kind: ClientKind,
+    /// Whether it is a long-polling session.
+    pub(crate) polls: bool,
 }
 
 /// A connection's slot in the hub. Dropping it removes the connection.
@@ -61,7 +73,6 @@ pub(crate) struct ConnectionSlot {
     /// Counts the connection as open, once its protocol is known.
     pub(crate) counted: Option<GaugeGuard>,
     hub: Arc<Hub>,
-    _ip_slot: IpSlot,
 }
 
 impl Drop for ConnectionSlot {
@@ -71,30 +82,49 @@ impl Drop for ConnectionSlot {
 }
 
 impl Hub {
+    /// The limits per client IP.
+    pub(crate) fn ip_table(&self) -> &IpTable {
+        &self.ip_table
+    }
+
     pub(crate) fn new(limits: HubLimits, ip_table: Arc<IpTable>) -> Arc<Self> {
         Arc::new(Self { limits, ip_table, last_id: AtomicU64::new(0), state: Mutex::default() })
     }
 
-    /// Admits a connection from `address`, unless a limit is reached.
+    /// Admits a client, unless a limit is reached. If its IP has too many sockets, the oldest long-polling session of the
+    /// IP that was never used makes way: its client opens sessions in a loop, or has given up.
     pub(crate) fn admit(
         self: &Arc<Self>,
-        address: IpAddr,
+        client: ClientIdentity,
         limits: Arc<ConnectionLimits>,
     ) -> Result<ConnectionSlot, AdmissionError> {
+        let ClientIdentity { address, kind, polls } = client;
+        let now = Instant::now();
+        let id = ConnectionId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1);
+        let newcomer = Newcomer { id, address, kind, polls };
         let mut state = self.lock();
         if state.open.len() >= self.limits.connections {
             return Err(AdmissionError::Node);
         }
-        let (ip_slot, not_found_budget) =
-            self.ip_table.admit_socket(address, Instant::now()).map_err(AdmissionError::Address)?;
-        let id = ConnectionId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1);
+        let admitted = match self.ip_table.admit_socket(newcomer, now) {
+            Err(IpLimitError::TooMany) if state.close_unused(&self.ip_table, address) => {
+                self.ip_table.admit_socket(newcomer, now)
+            }
+            admitted => admitted,
+        };
+        let (ip_slot, not_found_budget) = admitted.map_err(AdmissionError::Address)?;
         let connection = Arc::new(Connection::new(id, address, limits, not_found_budget));
         let opened = connection.opened;
-        let tracked =
-            Tracked { connection: connection.clone(), active_at: opened, pinged_at: opened, closing_since: None };
+        let tracked = Tracked {
+            connection: connection.clone(),
+            active_at: opened,
+            pinged_at: opened,
+            closing_since: None,
+            ip_slot: Some(ip_slot),
+        };
         state.open.insert(id, tracked);
         drop(state);
-        Ok(ConnectionSlot { connection, counted: None, hub: self.clone(), _ip_slot: ip_slot })
+        Ok(ConnectionSlot { connection, counted: None, hub: self.clone() })
     }
 
     /// The number of connections.
@@ -170,6 +200,22 @@ impl Hub {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Closes the oldest long-polling session of an IP that was never used, and frees its slot. Returns whether there
+    /// was one. Sessions that are in use are looked at once only.
+    fn close_unused(&mut self, ip_table: &IpTable, address: IpAddr) -> bool {
+        while let Some(id) = ip_table.take_maybe_unused(address) {
+            let Some(tracked) = self.open.get_mut(&id) else { continue };
+            if !tracked.connection.is_used() {
+                tracked.connection.close(&close::UNUSED);
+                tracked.ip_slot = None;
+                return true;
+            }
+        }
+        false
     }
 }
 

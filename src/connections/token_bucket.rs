@@ -60,6 +60,12 @@ impl TokenBucket {
         self.tokens < 1.0
     }
 
+    /// Whether a new bucket would be the same.
+    pub(crate) fn is_full(&mut self, rate: &Rate, now: Instant) -> bool {
+        self.refill(rate, now);
+        self.tokens >= f64::from(rate.burst)
+    }
+
     pub(crate) fn take(&mut self, rate: &Rate, now: Instant) -> RateVerdict {
         self.refill(rate, now);
         let burst = f64::from(rate.burst);

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use compact_str::CompactString;
@@ -22,7 +23,7 @@ use crate::broker::pubsub::Pubsub;
 use crate::config::origin::Origins;
 use crate::config::schema::{Config, Limits};
 use crate::connections::connection::WriteSide;
-use crate::connections::hub::{AdmissionError, ConnectionSlot};
+use crate::connections::hub::{AdmissionError, ClientIdentity, ConnectionSlot};
 use crate::connections::ip_limits::IpLimitError;
 use crate::connections::limits::{ConnectionLimits, QueueLimit, Timeouts};
 use crate::http::client_ip::ClientIp;
@@ -157,7 +158,7 @@ impl Acceptor {
     pub(crate) async fn admit(&self, info: ConnectInfo) -> Result<(ConnectionSlot, SocketInit), ConnectError> {
         let request = info.request.clone();
         let limits = self.0.connection_limits.clone();
-        let (slot, init) = self.admit_checked(info, limits, || check_upgrade(&request)).await?;
+        let (slot, init) = self.admit_checked(info, limits, false, || check_upgrade(&request)).await?;
         slot.connection.set_write_side(mark_upgraded(&request)?);
         Ok((slot, init))
     }
@@ -170,7 +171,7 @@ impl Acceptor {
     ) -> Result<(ConnectionSlot, SocketInit), ConnectError> {
         let ConnectionLimits { timeouts, queue } = *self.0.connection_limits;
         let limits = Arc::new(ConnectionLimits { timeouts: Timeouts { idle, ..timeouts }, queue });
-        self.admit_checked(info, limits, || Ok(())).await
+        self.admit_checked(info, limits, true, || Ok(())).await
     }
 
     /// Runs the mount's `connect`, checks the request, and takes a slot. An asynchronous `connect` runs last: otherwise
@@ -179,18 +180,19 @@ impl Acceptor {
         &self,
         info: ConnectInfo,
         limits: Arc<ConnectionLimits>,
+        polls: bool,
         check: impl FnOnce() -> Result<(), ConnectError>,
     ) -> Result<(ConnectionSlot, SocketInit), ConnectError> {
-        let client_ip = info.client_ip;
+        let client = self.identity(&info, polls);
         match &self.0.mount.connect {
             Connect::Sync(connect) => {
                 let init = catch_unwind(AssertUnwindSafe(|| connect(&info))).unwrap_or_else(|_| Err(crashed()))?;
                 check()?;
-                Ok((self.take_slot(client_ip, limits)?, init))
+                Ok((self.take_slot(client, limits)?, init))
             }
             Connect::Async(connect) => {
                 check()?;
-                let slot = self.take_slot(client_ip, limits)?;
+                let slot = self.take_slot(client, limits)?;
                 let init = self.await_connect(&**connect, info).await?;
                 Ok((slot, init))
             }
@@ -215,9 +217,15 @@ impl Acceptor {
         }
     }
 
+    fn identity(&self, info: &ConnectInfo, polls: bool) -> ClientIdentity {
+        let header = |name| info.headers().get(name).map_or(&b""[..], HeaderValue::as_bytes);
+        let kind = self.0.node.hub.ip_table().kind(header(header::USER_AGENT), header(header::ORIGIN), self.path());
+        ClientIdentity { address: info.client_ip.address, kind, polls }
+    }
+
     fn take_slot(
         &self,
-        client_ip: ClientIp,
+        client: ClientIdentity,
         connection_limits: Arc<ConnectionLimits>,
     ) -> Result<ConnectionSlot, ConnectError> {
         let node = &self.0.node;
@@ -225,7 +233,7 @@ impl Acceptor {
             let body = "this server is going down";
             return Err(ConnectError::new(StatusCode::SERVICE_UNAVAILABLE, body).with_reason(ConnectRefusal::Draining));
         }
-        node.hub.admit(client_ip.address, connection_limits).map_err(|error| match error {
+        node.hub.admit(client, connection_limits).map_err(|error| match error {
             AdmissionError::Node => full(),
             AdmissionError::Address(IpLimitError::TooMany) => {
                 ConnectError::new(StatusCode::TOO_MANY_REQUESTS, "too many connections from this address")
@@ -333,7 +341,7 @@ impl Acceptor {
     /// Counts a refusal and returns its response.
     pub(crate) fn refuse(&self, refusal: ConnectError) -> HttpResponse {
         self.count_refusal(&refusal);
-        HttpResponse::build(refusal.status).content_type("text/plain; charset=utf-8").body(refusal.body.into_string())
+        refusal.response().content_type("text/plain; charset=utf-8").body(refusal.body.into_string())
     }
 }
 

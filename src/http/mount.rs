@@ -8,10 +8,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{self, HeaderMap};
 use actix_web::http::uri::Uri;
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use compact_str::CompactString;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
@@ -22,6 +22,9 @@ use crate::config::origin::Origins;
 use crate::http::client_ip::ClientIp;
 use crate::refusal::ConnectRefusal;
 use crate::topic::Topic;
+
+/// After how many seconds a client that a limit has refused may try again. The buckets of the limits refill all the time.
+const RETRY_AFTER: &str = "1";
 
 /// A path where clients connect: `<path>/websocket` for WebSockets, and `<path>/longpoll` for long polling.
 ///
@@ -331,6 +334,15 @@ impl ConnectError {
     #[must_use]
     pub fn new(status: StatusCode, body: impl Into<CompactString>) -> Self {
         Self { status, body: body.into(), reason: ConnectRefusal::Mount }
+    }
+
+    /// The status of the response, and for a limit per client IP when to try again.
+    pub(crate) fn response(&self) -> HttpResponseBuilder {
+        let mut response = HttpResponse::build(self.status);
+        if matches!(self.reason, ConnectRefusal::Address | ConnectRefusal::RateLimited) {
+            response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
+        }
+        response
     }
 
     /// Sets the reason of a refusal that does not come from the mount's `connect`.

@@ -42,9 +42,49 @@ async fn the_connections_of_an_address_are_limited_and_released() {
     wait_until_empty(&node).await;
 }
 
+/// Opens a WebSocket as a client with this name, and returns the head of the response.
+async fn connect_as(node: &Node, user_agent: &str) -> (Client, String) {
+    Client::try_open(node.address(), PATH, &[&format!("User-Agent: {user_agent}")]).await
+}
+
+/// One page that connected in a loop shut out everybody behind the same address.
+#[actix_web::test]
+async fn a_client_that_connects_in_a_loop_does_not_shut_out_other_kinds_of_clients() {
+    let node = node(&["limits.connects_burst=40", "limits.connects_per_second=1"]);
+    let mut admitted = 0;
+    for _ in 0..200 {
+        let (_, head) = connect_as(&node, "looping").await;
+        if head.starts_with("HTTP/1.1 101") {
+            admitted += 1;
+        } else {
+            assert!(head.starts_with("HTTP/1.1 429") && head.contains("retry-after: 1"), "{head}");
+        }
+    }
+    assert!((20..40).contains(&admitted), "{admitted}");
+    let mut clients = Vec::new();
+    for _ in 0..10 {
+        let (client, head) = connect_as(&node, "behaved").await;
+        assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+        clients.push(client);
+    }
+}
+
+/// A page of a foreign origin, and a request that is not a valid upgrade, are refused before anything is counted.
+#[actix_web::test]
+async fn refused_requests_take_nothing_from_the_limit() {
+    let node = node(&["limits.connects_burst=2", "limits.connects_per_second=1"]);
+    for _ in 0..50 {
+        let (_, head) = Client::try_open(node.address(), PATH, &["Origin: https://foreign.test"]).await;
+        assert!(head.starts_with("HTTP/1.1 403"), "{head}");
+        let (_, head) = Client::try_open(node.address(), "/socket/websocket?vsn=9", &[]).await;
+        assert!(head.starts_with("HTTP/1.1 403"), "{head}");
+    }
+    assert_eq!(connect(&node, "").await.1, 101);
+}
+
 #[actix_web::test]
 async fn a_client_that_reconnects_too_fast_is_rejected_even_without_open_connections() {
-    let sets = ["limits.connects_burst=5", "limits.connects_per_second=1", r#"server.trusted_proxies=["127.0.0.1"]"#];
+    let sets = ["limits.connects_burst=10", "limits.connects_per_second=2", r#"server.trusted_proxies=["127.0.0.1"]"#];
     let node = node(&sets);
     for _ in 0..5 {
         let (client, status, _) = connect(&node, "198.51.100.1").await;

@@ -320,9 +320,12 @@ async fn a_client_that_floods_is_disconnected() {
 #[actix_web::test]
 async fn sessions_count_against_the_limit_of_their_address() {
     let node = node(&["limits.sockets_per_ip=2"]);
-    let (_first, _second) = (open(&node).await, Client::new(node.address()).await);
+    let (mut first, _second) = (open(&node).await, Client::new(node.address()).await);
+    first.join("room:a").await;
     let response = request(node.address(), "GET", PATH, &[], b"").await;
     assert_eq!((response.http, response.body.as_str()), (429, r#"{"status":500}"#));
+    assert_eq!(response.header("retry-after"), Some("1"));
+    first.send(HEARTBEAT).await;
 }
 
 // ---- hostile requests

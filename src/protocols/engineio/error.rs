@@ -1,7 +1,7 @@
 //! The errors of Engine.IO's HTTP requests, and their responses: a status, with a code and a message in the body.
 
-use actix_web::HttpResponse;
-use actix_web::http::{StatusCode, header};
+use actix_web::http::header;
+use actix_web::{HttpResponse, HttpResponseBuilder};
 
 use crate::http::acceptor::Acceptor;
 use crate::http::mount::ConnectError;
@@ -55,20 +55,17 @@ impl EngineError {
             Self::TooLarge => HttpResponse::PayloadTooLarge().finish(),
             Self::Refused(error) => {
                 let message = if error.body.is_empty() { "Forbidden" } else { &error.body };
-                with_code(error.status, 4, message)
+                with_code(error.response(), 4, message)
             }
         }
     }
 }
 
 fn bad_request(code: u8, message: &str) -> HttpResponse {
-    with_code(StatusCode::BAD_REQUEST, code, message)
+    with_code(HttpResponse::BadRequest(), code, message)
 }
 
-fn with_code(status: StatusCode, code: u8, message: &str) -> HttpResponse {
+fn with_code(mut response: HttpResponseBuilder, code: u8, message: &str) -> HttpResponse {
     let body = format!(r#"{{"code":{code},"message":{}}}"#, serde_json::Value::from(message));
-    HttpResponse::build(status)
-        .content_type("application/json")
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(body)
+    response.content_type("application/json").insert_header((header::CACHE_CONTROL, "no-store")).body(body)
 }

@@ -227,12 +227,12 @@ fn with_cors(response: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
         .insert_header((header::CACHE_CONTROL, "no-store"))
 }
 
-fn json(http_status: StatusCode, body: String) -> HttpResponse {
-    with_cors(&mut HttpResponse::build(http_status)).content_type("application/json; charset=utf-8").body(body)
+fn json(mut response: HttpResponseBuilder, body: String) -> HttpResponse {
+    with_cors(&mut response).content_type("application/json; charset=utf-8").body(body)
 }
 
 fn status(status: StatusCode) -> HttpResponse {
-    json(StatusCode::OK, format!(r#"{{"status":{}}}"#, status.as_u16()))
+    json(HttpResponse::Ok(), format!(r#"{{"status":{}}}"#, status.as_u16()))
 }
 
 /// Closes the connection after the response to a request that was not read completely. Otherwise the HTTP server would
@@ -263,7 +263,7 @@ fn poll_response(status: StatusCode, token: &str, frames: &[Frame]) -> HttpRespo
         push_string(&mut body, text);
     }
     body.push_str("]}");
-    json(StatusCode::OK, body)
+    json(HttpResponse::Ok(), body)
 }
 
 /// The response to a client that cannot connect. The body has 403 if the client is refused. At a limit or a server
@@ -271,7 +271,7 @@ fn poll_response(status: StatusCode, token: &str, frames: &[Frame]) -> HttpRespo
 fn error_response(error: &ConnectError) -> HttpResponse {
     let is_limited = error.status == StatusCode::TOO_MANY_REQUESTS;
     match is_limited || error.status.is_server_error() {
-        true => json(error.status, r#"{"status":500}"#.to_owned()),
+        true => json(error.response(), r#"{"status":500}"#.to_owned()),
         false => status(StatusCode::FORBIDDEN),
     }
 }

@@ -92,11 +92,45 @@ async fn one_large_message_passes_even_if_the_queue_is_smaller() {
 #[actix_web::test]
 async fn polling_sessions_and_websockets_share_the_limit_per_address() {
     let node = start(&["limits.sockets_per_ip=2"]);
-    let _first = open(node.address(), V4).await;
+    let first = open(node.address(), V4).await;
+    post(node.address(), &first, "4used").await;
     let _second = Client::open(node.address(), &websocket(V4), &[]).await;
-    assert_eq!(poll(node.address(), V4).await.status, 429);
+    let refused = poll(node.address(), V4).await;
+    assert_eq!((refused.status, refused.head.contains("retry-after: 1")), (429, true));
     let (_, response) = Client::try_open(node.address(), &websocket(V4), &[]).await;
     assert!(response.starts_with("HTTP/1.1 429"), "{response}");
+}
+
+/// A client that opens sessions in a loop and uses none fills the limit of its address only with sessions that make way.
+#[actix_web::test]
+async fn the_oldest_session_that_was_never_used_makes_way_for_a_new_client() {
+    for path in [V4, V3, "/socket.io/?EIO=3&transport=polling"] {
+        let node = start(&["limits.sockets_per_ip=20"]);
+        let used = open(node.address(), V4).await;
+        post(node.address(), &used, "4used").await;
+        let mut unused = Vec::new();
+        for _ in 0..100 {
+            unused.push(open(node.address(), path).await);
+        }
+        wait_until("those that made way are closed", || async { node.connections() == 20 }).await;
+        for session in &unused[..81] {
+            assert_eq!(poll(node.address(), session).await.status, 400);
+        }
+        // ten clients of the same address, with WebSockets or polling
+        for n in 0..10 {
+            if n % 2 == 0 {
+                let mut client = Client::open(node.address(), &websocket(V4), &[]).await;
+                client.receive().await;
+                client.exchange("4hello", "4hello").await;
+            } else {
+                let session = open(node.address(), V4).await;
+                post(node.address(), &session, "4hello").await;
+                assert_eq!(poll(node.address(), &session).await.text(), "4hello");
+            }
+        }
+        assert_eq!(poll(node.address(), &used).await.text(), "4used");
+        assert!(node.pubsub().metrics().connections_closed.of(&handclasp::close::UNUSED) >= 81);
+    }
 }
 
 #[actix_web::test]
