@@ -51,7 +51,7 @@ reasons! {
         Full = "full";
         /// The client IP has reached `limits.sockets_per_ip`.
         Address = "address";
-        /// The client IP opens sockets too fast.
+        /// The client IP, or its clients of one kind, open sockets too fast.
         RateLimited = "rate_limited";
         /// The node is draining.
         Draining = "draining";

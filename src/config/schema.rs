@@ -191,15 +191,17 @@ sections! {
     /// Limits per client IP, socket, topic and message. An IPv6 /64 network counts as one client IP.
     limits: Limits {
         /// Maximum number of sockets (WebSocket or long polling) per client IP. An IPv6 /64 network counts as one IP.
-        /// Further ones get HTTP 429.
+        /// For a further one, the oldest long-polling session that was never used is closed; if there is none, it gets
+        /// HTTP 429.
         sockets_per_ip: usize = 256, integer from 1 to 10_000_000;
         /// Maximum number of HTTP connections per client IP that are not (yet) WebSockets: page loads, long polls, idle
         /// connections. They do not count against the limit of sockets. Further ones are closed without a response.
         /// Trusted proxies are exempt.
         http_connections_per_ip: usize = 256, integer from 1 to 10_000_000;
-        /// Sustained rate of new sockets per client IP, in sockets per second.
+        /// Sustained rate of new sockets per client IP, in sockets per second. Clients of one kind (same `User-Agent`,
+        /// `Origin` and mount) may use half of it.
         connects_per_second: u32 = 50, integer from 1 to 1_000_000_000;
-        /// Burst of new sockets per client IP.
+        /// Burst of new sockets per client IP. Clients of one kind may use half of it.
         connects_burst: u32 = 512, integer from 1 to 1_000_000_000;
         /// Maximum number of topics that one socket has joined at a time.
         joins_per_socket: usize = 100, integer from 1 to 1_000_000;
