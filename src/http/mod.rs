@@ -1,5 +1,5 @@
-//! What all protocols need of HTTP: mounts, the checks before an upgrade, client IPs, CORS, idle HTTP connections, ICE
-//! servers, and static files. The wire formats and their routes are in `protocols`.
+//! What all protocols need of HTTP: mounts, the checks before an upgrade, client IPs, CORS, JSONP, idle HTTP
+//! connections, ICE servers, and static files. The wire formats and their routes are in `protocols`.
 
 pub(crate) mod acceptor;
 pub(crate) mod body;
@@ -7,6 +7,7 @@ pub(crate) mod client_ip;
 pub(crate) mod cors;
 pub(crate) mod ice;
 pub(crate) mod idle_connections;
+pub(crate) mod jsonp;
 pub(crate) mod mount;
 pub(crate) mod node_state;
 #[cfg(feature = "page")]

@@ -15,8 +15,7 @@ use crate::refusal::ConnectRefusal;
 /// The query's parameters. A malformed percent escape is kept as text. A query that is not UTF-8 is rejected.
 pub(crate) fn params(query: &str) -> Result<Vec<(String, String)>, ConnectError> {
     let decode = |text: &str| {
-        let text = text.replace('+', " ");
-        percent_encoding::percent_decode_str(&text).decode_utf8().map(Cow::into_owned).map_err(|_| {
+        form_decoded(text.as_bytes()).ok_or_else(|| {
             ConnectError::new(StatusCode::BAD_REQUEST, "the query is not UTF-8").with_reason(ConnectRefusal::Request)
         })
     };
@@ -28,9 +27,29 @@ pub(crate) fn params(query: &str) -> Result<Vec<(String, String)>, ConnectError>
         .collect()
 }
 
+/// Decodes a name or a value of a query or a form. A malformed percent escape is kept as text. `None` if the result is
+/// not UTF-8.
+pub(crate) fn form_decoded(text: &[u8]) -> Option<String> {
+    let spaced: Vec<u8> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    percent_encoding::percent_decode(&spaced).decode_utf8().map(Cow::into_owned).ok()
+}
+
 pub(crate) fn check_origin(headers: &HeaderMap, origins: &Origins) -> Result<(), ConnectError> {
+    check_origins(headers.get_all(header::ORIGIN), headers, origins)
+}
+
+/// Like [`check_origin`], for an origin that is not from the `Origin` header.
+pub(crate) fn check_origin_of(origin: &str, headers: &HeaderMap, origins: &Origins) -> Result<(), ConnectError> {
+    check_origins(Some(origin), headers, origins)
+}
+
+fn check_origins<T: AsRef<[u8]>>(
+    given: impl IntoIterator<Item = T>,
+    headers: &HeaderMap,
+    origins: &Origins,
+) -> Result<(), ConnectError> {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    match origins.allows(headers.get_all(header::ORIGIN), host) {
+    match origins.allows(given, host) {
         true => Ok(()),
         false => Err(ConnectError::forbidden().with_reason(ConnectRefusal::Origin)),
     }
