@@ -67,6 +67,20 @@ pub struct Inbound<'a> {
     pub request: Request<'a>,
 }
 
+impl Inbound<'_> {
+    /// The same, without borrowing from the frame.
+    #[must_use]
+    pub fn into_owned(self) -> Inbound<'static> {
+        let request = match self.request {
+            Request::Join(payload) => Request::Join(payload),
+            Request::Leave => Request::Leave,
+            Request::Push(event, payload) => Request::Push(Cow::Owned(event.into_owned()), payload),
+            Request::Heartbeat => Request::Heartbeat,
+        };
+        Inbound { topic: Cow::Owned(self.topic.into_owned()), request, ..self }
+    }
+}
+
 /// The four kinds of requests.
 #[derive(Debug)]
 pub enum Request<'a> {

@@ -48,6 +48,18 @@ pub enum Decoded<'a> {
     Close(&'static Reason),
 }
 
+impl Decoded<'_> {
+    /// The same, without borrowing from the frame.
+    #[must_use]
+    pub fn into_owned(self) -> Decoded<'static> {
+        match self {
+            Self::Request(inbound) => Decoded::Request(inbound.into_owned()),
+            Self::Respond(frame) => Decoded::Respond(frame),
+            Self::Close(reason) => Decoded::Close(reason),
+        }
+    }
+}
+
 /// A message format, with the state that it keeps for one client.
 pub trait Protocol: Unpin + 'static {
     /// Whether the transport pings the client, by WebSocket pings. For formats without pings of their own.

@@ -26,7 +26,7 @@ pub(crate) fn script(function: &str, text: &str) -> HttpResponse {
 
 /// A JavaScript string literal. It is a JSON string, without the two line separators that JSON allows and older
 /// JavaScript does not, and without the start of an end tag.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut literal = String::with_capacity(text.len() + 2);
     push_string(&mut literal, text);
     if literal.contains(['\u{2028}', '\u{2029}']) || literal.contains("</") {

@@ -1,10 +1,11 @@
-//! Engine.IO, revisions 4 and 3: typed packets over WebSockets and over HTTP long polling.
+//! Engine.IO, revisions 4, 3 and 2: typed packets over WebSockets and over HTTP long polling.
 //!
 //! Engine.IO carries messages. What they contain is the business of a [`MessageCodec`]. There are two of them: plain
-//! text and bytes ([`plain`]), and [Socket.IO](super::socketio). In revision 4 the server sends the pings, in revision
-//! 3 (clients of Socket.IO 1.x and 2.x) the client does. A [`Frame`] is one packet as a WebSocket carries it;
-//! [`payload`] puts several packets into one HTTP body.
+//! text and bytes ([`plain`]), and [Socket.IO](super::socketio). In revision 4 the server sends the pings, in revisions
+//! 3 (clients of Socket.IO 1.1 to 2.x) and 2 (Socket.IO 1.0) the client does. A [`Frame`] is one packet as a WebSocket
+//! carries it; [`payload`] puts several packets into one HTTP body.
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -18,7 +19,9 @@ use crate::config::schema::Limits;
 use crate::message::{Broadcast, Outbound};
 use crate::protocol::{Decoded, Frame, Malformed, Protocol, Unencodable};
 
+mod byte_string;
 mod error;
+pub(crate) mod format;
 pub(crate) mod payload;
 pub(crate) mod plain;
 pub(crate) mod routes;
@@ -34,7 +37,7 @@ pub(crate) const MESSAGE: char = '4';
 const UPGRADE: &str = "5";
 const CLOSE: ByteString = ByteString::from_static("1");
 const NOOP: ByteString = ByteString::from_static("6");
-/// The packet type of a binary message in revision 3, the first byte of its packet.
+/// The packet type of a binary message in revisions 2 and 3, the first byte of its packet.
 const MESSAGE_BYTE: u8 = 4;
 
 /// The format of the messages inside of Engine.IO's packets, with the state of one client.
@@ -57,8 +60,8 @@ pub(crate) trait MessageCodec: Unpin + 'static {
     /// Encodes a broadcast, once for all members of its topic.
     fn encode_broadcast(broadcast: &Broadcast) -> Option<EncodedMessage>;
 
-    /// Escapes the non-ASCII characters of a text packet, where the format allows it. The oldest clients of revision 3
-    /// (Socket.IO 1.x) cannot read other characters over long polling.
+    /// Escapes the non-ASCII characters of a text packet, where the format allows it. In a response of text, the clients
+    /// of revision 3 before Socket.IO 2 cannot read other characters.
     fn ascii_only(text: String) -> String {
         text
     }
@@ -82,13 +85,33 @@ pub(crate) trait Revision: Unpin + 'static {
     const SERVER_PINGS: bool;
 
     /// The packet of a binary message.
-    fn packet(bytes: &Bytes) -> Bytes;
+    fn packet(bytes: &Bytes) -> Bytes {
+        let mut packet = BytesMut::with_capacity(bytes.len() + 1);
+        packet.put_u8(MESSAGE_BYTE);
+        packet.put_slice(bytes);
+        packet.freeze()
+    }
 
     /// The message of a binary packet.
-    fn message(packet: &[u8]) -> Option<&[u8]>;
+    fn message(packet: &[u8]) -> Option<&[u8]> {
+        packet.strip_prefix(&[MESSAGE_BYTE])
+    }
+
+    /// The frame of a text packet.
+    fn text_frame<C: MessageCodec>(packet: String) -> Frame {
+        Frame::Text(packet.into())
+    }
+
+    /// The text packet of a frame.
+    fn text_packet(frame: &str) -> Result<Cow<'_, str>, Malformed> {
+        Ok(Cow::Borrowed(frame))
+    }
 }
 
-/// Revision 3, of Socket.IO 1.x and 2.x.
+/// Revision 2, of Socket.IO 1.0. Its text frames are [byte strings](byte_string).
+pub(crate) struct V2;
+
+/// Revision 3, of Socket.IO 1.1 to 2.x.
 pub(crate) struct V3;
 
 /// Revision 4, of Socket.IO 3.x and later.
@@ -111,15 +134,22 @@ impl Revision for V3 {
     const NUMBER: u8 = 3;
     const SERVER_PINGS: bool = false;
 
-    fn packet(bytes: &Bytes) -> Bytes {
-        let mut packet = BytesMut::with_capacity(bytes.len() + 1);
-        packet.put_u8(MESSAGE_BYTE);
-        packet.put_slice(bytes);
-        packet.freeze()
+    fn text_frame<C: MessageCodec>(packet: String) -> Frame {
+        Frame::Text(C::ascii_only(packet).into())
+    }
+}
+
+impl Revision for V2 {
+    const NUMBER: u8 = 2;
+    const SERVER_PINGS: bool = false;
+
+    fn text_frame<C: MessageCodec>(packet: String) -> Frame {
+        let text = if packet.is_ascii() { packet } else { byte_string::of_bytes(packet.as_bytes()) };
+        Frame::Text(text.into())
     }
 
-    fn message(packet: &[u8]) -> Option<&[u8]> {
-        packet.strip_prefix(&[MESSAGE_BYTE])
+    fn text_packet(frame: &str) -> Result<Cow<'_, str>, Malformed> {
+        byte_string::packet(frame)
     }
 }
 
@@ -143,7 +173,7 @@ impl<R: Revision, C: MessageCodec> EngineIo<R, C> {
             "2" if !R::SERVER_PINGS => Ok(Some(Decoded::Respond(Frame::Text(PONG)))),
             "3" if R::SERVER_PINGS => Ok(None),
             "4" => self.codec.text(rest),
-            // a binary message in base64, over a transport of text; revision 3 repeats the packet type here
+            // a binary message in base64, over a transport of text; revisions 2 and 3 repeat the packet type here
             "b" => {
                 let text = if R::SERVER_PINGS { rest } else { rest.strip_prefix(MESSAGE).ok_or(Malformed)? };
                 self.codec.bytes(BASE64_STANDARD.decode(text)?.into())
@@ -158,7 +188,10 @@ impl<R: Revision, C: MessageCodec> EngineIo<R, C> {
 impl<R: Revision, C: MessageCodec> Protocol for EngineIo<R, C> {
     fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Decoded<'a>>, Malformed> {
         match frame {
-            Frame::Text(text) => self.packet(text),
+            Frame::Text(text) => match R::text_packet(text)? {
+                Cow::Borrowed(packet) => self.packet(packet),
+                Cow::Owned(packet) => Ok(self.packet(&packet)?.map(encoded_again::<R, C>)),
+            },
             // a copy, because the message may wait in queues and would keep the whole read buffer in memory
             Frame::Binary(packet) => self.codec.bytes(Bytes::copy_from_slice(R::message(packet).ok_or(Malformed)?)),
             Frame::Several(_) => Err(Malformed),
@@ -182,14 +215,21 @@ impl<R: Revision, C: MessageCodec> Protocol for EngineIo<R, C> {
     }
 }
 
+/// What was decoded from a copy of a text frame, with its response encoded as frames are.
+fn encoded_again<R: Revision, C: MessageCodec>(decoded: Decoded<'_>) -> Decoded<'static> {
+    match decoded.into_owned() {
+        Decoded::Respond(Frame::Text(packet)) => Decoded::Respond(R::text_frame::<C>(packet.to_string())),
+        other => other,
+    }
+}
+
 fn frame<R: Revision, C: MessageCodec>(encoded: EncodedMessage) -> Frame {
-    let text_frame = |text| Frame::Text(if R::SERVER_PINGS { text } else { C::ascii_only(text) }.into());
     match encoded {
-        EncodedMessage::Text(text) => text_frame(text),
+        EncodedMessage::Text(text) => R::text_frame::<C>(text),
         EncodedMessage::Bytes(bytes) => Frame::Binary(R::packet(&bytes)),
         EncodedMessage::With(text, attachments) => {
             let bytes = attachments.iter().map(|bytes| Frame::Binary(R::packet(bytes)));
-            Frame::Several(std::iter::once(text_frame(text)).chain(bytes).collect())
+            Frame::Several(std::iter::once(R::text_frame::<C>(text)).chain(bytes).collect())
         }
     }
 }

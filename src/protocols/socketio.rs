@@ -1,4 +1,4 @@
-//! Socket.IO, revision 5, and over revision 3 of Engine.IO the revision before it (clients of 1.x and 2.x).
+//! Socket.IO, revision 5, and over revisions 2 and 3 of Engine.IO the revision before it (clients of 1.x and 2.x).
 //!
 //! A namespace is a topic of [`Realm::SocketIo`], such as `/` or `/chat`. Rooms are topics `<namespace>#<name>`: their
 //! messages arrive in the namespace, and clients cannot join them directly. The packets map to the broker as follows:

@@ -61,10 +61,17 @@ after(async () => {
   await rm(folder, { recursive: true });
 });
 
-const DIST = { "1.x": "socket.io-client-1", "2.x": "socket.io-client-2", "4.x": "socket.io-client" };
-for (const [version, name] of Object.entries(DIST)) {
+/** The folders with the scripts. */
+const CLIENTS = {
+  "1.0": "socket.io-client-1.0",
+  "1.3": "socket.io-client-1.3",
+  "1.x": "socket.io-client-1/dist",
+  "2.x": "socket.io-client-2/dist",
+  "4.x": "socket.io-client/dist",
+};
+for (const [version, scripts] of Object.entries(CLIENTS)) {
   test(`two pages with the script of ${version} exchange messages, and one sees the other leave`, { timeout: 30_000 }, async (t) => {
-    const client_dir = fileURLToPath(new URL(`../node_modules/${name}/dist`, import.meta.url));
+    const client_dir = fileURLToPath(new URL(`../node_modules/${scripts}`, import.meta.url));
     const broker = await startBroker({ set: { "socketio.client_dir": client_dir, "page.dir": folder } });
     t.after(() => broker.kill());
     const [a, b] = [await openPage(browser), await openPage(browser)];

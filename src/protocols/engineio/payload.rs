@@ -1,20 +1,27 @@
 //! Payloads of Engine.IO's long polling: several packets in the body of one request or response.
 //!
-//! Revision 4 separates the packets with a character and encodes binary ones in base64. Revision 3 puts its length
-//! before each packet, counted in UTF-16 code units. It has a second, binary form for bodies with binary packets,
-//! unless the client asked for base64 (`b64=1`).
+//! Revision 4 separates the packets with a character and encodes binary ones in base64. Revisions 2 and 3 have two
+//! forms, and clients send both. The binary form has the length of each packet in bytes. The text form has it in UTF-16
+//! code units, and binary packets in base64. Responses have the binary form, because clients of Socket.IO 1.0 to 1.3
+//! discard any other, unless the client asked for text (`b64=1`).
+//!
+//! In revision 2 the text of a packet is a [byte string](byte_string). The text form has its characters as they are, the
+//! binary form the bytes.
+
+use std::borrow::Cow;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
+use bytestring::ByteString;
 
-use super::{MESSAGE, MESSAGE_BYTE};
+use super::{MESSAGE, MESSAGE_BYTE, byte_string};
 use crate::protocol::{Frame, Malformed};
 
 const SEPARATOR: char = '\u{1e}';
 /// The maximum number of packets in one body. Without it a body of empty packets, a byte each, would take much memory.
 const MAX_PACKETS: usize = 10_000;
-/// The binary form of revision 3: the types of a text and of a binary packet, and the byte that ends a length.
+/// The binary form of revisions 2 and 3: the types of a text and of a binary packet, and the byte that ends a length.
 const IS_TEXT: u8 = 0;
 const IS_BINARY: u8 = 1;
 const END_OF_LENGTH: u8 = 255;
@@ -26,8 +33,11 @@ const MAX_DIGITS: usize = 9;
 pub(crate) enum Dialect {
     V4,
     V3,
-    /// Revision 3 with binary packets in base64.
+    /// Revision 3 with responses of text.
     V3Text,
+    V2,
+    /// Revision 2 with responses of text.
+    V2Text,
 }
 
 /// An encoded body.
@@ -43,6 +53,7 @@ impl Dialect {
         match self {
             Self::V4 => "4",
             Self::V3 | Self::V3Text => "3",
+            Self::V2 | Self::V2Text => "2",
         }
     }
 
@@ -51,17 +62,21 @@ impl Dialect {
         match (self, is_binary) {
             (Self::V4, true) => Err(Malformed),
             (Self::V4, false) => read_separated(std::str::from_utf8(body)?),
-            (_, false) => read_length_prefixed(std::str::from_utf8(body)?),
-            (_, true) => read_binary(body),
+            (Self::V3 | Self::V3Text, false) => read_length_prefixed(std::str::from_utf8(body)?, encoded_once),
+            (Self::V3 | Self::V3Text, true) => read_binary(body, |packet| Ok(std::str::from_utf8(packet)?.into())),
+            (Self::V2 | Self::V2Text, false) => {
+                read_length_prefixed(std::str::from_utf8(body)?, |packet| packet.into())
+            }
+            (Self::V2 | Self::V2Text, true) => read_binary(body, |packet| Ok(byte_string::of_bytes(packet).into())),
         }
     }
 
     pub(crate) fn write(self, frames: &[Frame]) -> Body {
-        let has_binary = || frames.iter().any(|frame| matches!(frame, Frame::Binary(_)));
         match self {
             Self::V4 => Body::Text(write_separated(frames)),
-            Self::V3 if has_binary() => Body::Bytes(write_binary(frames)),
-            Self::V3 | Self::V3Text => Body::Text(write_length_prefixed(frames)),
+            Self::V3 => Body::Bytes(write_binary(frames, |text| Cow::Borrowed(text.as_bytes()))),
+            Self::V2 => Body::Bytes(write_binary(frames, |text| Cow::Owned(byte_string::bytes(text)))),
+            Self::V3Text | Self::V2Text => Body::Text(write_length_prefixed(frames)),
         }
     }
 }
@@ -93,7 +108,7 @@ fn write_separated(frames: &[Frame]) -> String {
     body
 }
 
-fn read_length_prefixed(mut body: &str) -> Result<Vec<Frame>, Malformed> {
+fn read_length_prefixed(mut body: &str, decode: fn(&str) -> ByteString) -> Result<Vec<Frame>, Malformed> {
     let mut frames = Vec::new();
     if body.is_empty() {
         return Err(Malformed);
@@ -105,7 +120,7 @@ fn read_length_prefixed(mut body: &str) -> Result<Vec<Frame>, Malformed> {
         }
         let (packet, rest) = split_units(rest, length.parse()?).ok_or(Malformed)?;
         if !packet.is_empty() {
-            frames.push(Frame::Text(undo_double_encoding(packet).map_or_else(|| packet.into(), Into::into)));
+            frames.push(Frame::Text(decode(packet)));
         }
         if frames.len() > MAX_PACKETS {
             return Err(Malformed);
@@ -115,14 +130,10 @@ fn read_length_prefixed(mut body: &str) -> Result<Vec<Frame>, Malformed> {
     Ok(frames)
 }
 
-/// Decodes a packet of a Socket.IO 1.x client, which encodes its text in UTF-8 twice. Returns nothing if the packet is
-/// not encoded twice. Text of newer clients is unlikely to look like it.
-fn undo_double_encoding(packet: &str) -> Option<String> {
-    if packet.is_ascii() {
-        return None;
-    }
-    let bytes: Option<Vec<u8>> = packet.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
-    String::from_utf8(bytes?).ok()
+/// A packet of revision 3. Clients of Socket.IO 1.x encode its text in UTF-8 twice, which is undone here. Text of later
+/// clients is unlikely to look like it.
+fn encoded_once(packet: &str) -> ByteString {
+    byte_string::packet(packet).map_or_else(|_| packet.into(), |text| text.into_owned().into())
 }
 
 /// Splits `text` after `units` UTF-16 code units, JavaScript's unit of string length.
@@ -158,7 +169,7 @@ fn write_length_prefixed(frames: &[Frame]) -> String {
     body
 }
 
-fn read_binary(mut body: &[u8]) -> Result<Vec<Frame>, Malformed> {
+fn read_binary(mut body: &[u8], text: fn(&[u8]) -> Result<ByteString, Malformed>) -> Result<Vec<Frame>, Malformed> {
     let mut frames = Vec::new();
     while let [packet_type, rest @ ..] = body {
         let digits = rest.iter().take(MAX_DIGITS + 1).position(|b| *b == END_OF_LENGTH).ok_or(Malformed)?;
@@ -168,7 +179,7 @@ fn read_binary(mut body: &[u8]) -> Result<Vec<Frame>, Malformed> {
         })?;
         let (packet, rest) = rest[digits + 1..].split_at_checked(length).ok_or(Malformed)?;
         frames.push(match *packet_type {
-            IS_TEXT => text(std::str::from_utf8(packet)?),
+            IS_TEXT => Frame::Text(text(packet)?),
             IS_BINARY => Frame::Binary(Bytes::copy_from_slice(packet)),
             _ => return Err(Malformed),
         });
@@ -180,12 +191,12 @@ fn read_binary(mut body: &[u8]) -> Result<Vec<Frame>, Malformed> {
     Ok(frames)
 }
 
-fn write_binary(frames: &[Frame]) -> Vec<u8> {
-    let mut body = Vec::new();
+fn write_binary(frames: &[Frame], text_bytes: fn(&str) -> Cow<'_, [u8]>) -> Vec<u8> {
+    let mut body = Vec::with_capacity(frames.iter().map(|frame| frame.size() + MAX_DIGITS + 2).sum());
     for frame in frames {
-        let (packet_type, packet): (u8, &[u8]) = match frame {
-            Frame::Text(text) => (IS_TEXT, text.as_bytes()),
-            Frame::Binary(bytes) => (IS_BINARY, bytes),
+        let (packet_type, packet) = match frame {
+            Frame::Text(text) => (IS_TEXT, text_bytes(text)),
+            Frame::Binary(bytes) => (IS_BINARY, Cow::Borrowed(&**bytes)),
             Frame::Several(_) => {
                 debug_assert!(false, "the transport splits these");
                 continue;
@@ -194,7 +205,7 @@ fn write_binary(frames: &[Frame]) -> Vec<u8> {
         body.push(packet_type);
         body.extend(packet.len().to_string().bytes().map(|digit| digit - b'0'));
         body.push(END_OF_LENGTH);
-        body.extend_from_slice(packet);
+        body.extend_from_slice(&packet);
     }
     body
 }
@@ -210,10 +221,16 @@ mod tests {
     #[test]
     fn an_encoded_body_decodes_to_the_same_packets() {
         let packets = [text("4hé😀"), bytes(&[4, 0, 255]), text("2")];
-        assert_eq!(Dialect::V3.write(&packets[..1]), Body::Text("5:4hé😀".to_owned()), "UTF-16 code units");
-        assert_eq!(Dialect::V3Text.write(&packets), Body::Text("5:4hé😀6:b4AP8=1:2".to_owned()));
-        let Body::Bytes(body) = Dialect::V3.write(&packets) else { panic!("a binary packet needs a binary body") };
+        assert_eq!(Dialect::V3Text.write(&packets), Body::Text("5:4hé😀6:b4AP8=1:2".to_owned()), "UTF-16 code units");
+        let body = [&[0, 8, 255][..], "4hé😀".as_bytes(), &[1, 3, 255, 4, 0, 255, 0, 1, 255], b"2"].concat();
+        assert_eq!(Dialect::V3.write(&packets), Body::Bytes(body.clone()), "bytes");
         assert_eq!(Dialect::V3.read(&body, true).unwrap(), packets);
+        let encoded = [text(&byte_string::of_bytes("4hé😀".as_bytes())), packets[1].clone(), packets[2].clone()];
+        assert_eq!(Dialect::V2.write(&encoded), Body::Bytes(body.clone()), "the same bytes");
+        assert_eq!(Dialect::V2.read(&body, true).unwrap(), encoded);
+        let body = "8:4h\u{c3}\u{a9}\u{f0}\u{9f}\u{98}\u{80}6:b4AP8=1:2";
+        assert_eq!(Dialect::V2Text.write(&encoded), Body::Text(body.to_owned()));
+        assert_eq!(Dialect::V2Text.read(body.as_bytes(), false).unwrap()[0], encoded[0]);
         let Body::Text(body) = Dialect::V4.write(&[text("4a"), bytes(&[0, 255])]) else { panic!("always text") };
         assert_eq!(body, "4a\u{1e}bAP8=");
         assert_eq!(Dialect::V4.read(body.as_bytes(), false).unwrap(), [text("4a"), text("bAP8=")]);

@@ -2,7 +2,7 @@
 //!
 //! All of them are requests to one path. Their query tells them apart: `EIO` is the revision, `transport` the
 //! transport, and `sid` the session, absent in a handshake. The checks, their order and the responses are those of
-//! npm's engine.io. What a WebSocket does after the upgrade request is in `upgrade.rs`.
+//! npm's engine.io. The bodies are in `format.rs`. What a WebSocket does after the upgrade request is in `upgrade.rs`.
 
 use actix_web::http::{Method, header};
 use actix_web::web::{self, ServiceConfig};
@@ -13,9 +13,10 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::error::EngineError;
-use super::payload::{Body, Dialect};
+use super::format::PollFormat;
+use super::payload::Dialect;
 use super::upgrade::UpgradeProbe;
-use super::{CLOSE, EngineIo, MessageCodec, NOOP, OPEN, Revision, V3, V4};
+use super::{CLOSE, EngineIo, MessageCodec, NOOP, OPEN, Revision, V2, V3, V4};
 use crate::close::{self, Reason};
 use crate::config::schema::Config;
 use crate::connections::hub::ConnectionSlot;
@@ -79,17 +80,16 @@ async fn respond<C: MessageCodec>(
         Some("websocket") => EngineTransport::WebSocket,
         _ => return Err(EngineError::UnknownTransport),
     };
-    let revision = param("EIO");
     if let Some(sid) = param("sid").filter(|sid| !sid.is_empty()) {
-        let (session, dialect) = find(acceptor, sid).ok_or(EngineError::UnknownSession)?;
+        let (session, format) = find(acceptor, sid).ok_or(EngineError::UnknownSession)?;
         check_origin(request.headers(), acceptor.origins())?;
-        if revision != Some(dialect.revision()) {
+        if param("EIO") != Some(format.dialect.revision()) {
             return Err(EngineError::BadRequest);
         }
         return match (transport, request.method()) {
             (EngineTransport::WebSocket, _) => upgrade(acceptor, request, payload, session),
-            (_, &Method::GET) => poll(acceptor, request, &session, dialect).await,
-            (_, &Method::POST) => post(acceptor, request, payload, &session, dialect).await,
+            (_, &Method::GET) => poll(acceptor, request, &session, format).await,
+            (_, &Method::POST) => post(acceptor, request, payload, &session, format).await,
             _ => Err(EngineError::BadRequest),
         };
     }
@@ -99,16 +99,12 @@ async fn respond<C: MessageCodec>(
     if transport == EngineTransport::WebSocket {
         check_upgrade(request).map_err(|_| EngineError::BadUpgrade)?;
     }
-    let dialect = match (revision, param("b64")) {
-        (Some("4"), _) => Dialect::V4,
-        (Some("3"), None | Some("")) => Dialect::V3,
-        (Some("3"), Some(_)) => Dialect::V3Text,
-        _ => return Err(EngineError::UnsupportedVersion),
-    };
-    let handshake = Handshake { acceptor, request, params, transport, dialect };
-    match dialect {
+    let format = PollFormat::of_handshake(param)?;
+    let handshake = Handshake { acceptor, request, params, transport, format };
+    match format.dialect {
         Dialect::V4 => handshake.run::<V4, C>(payload).await,
         Dialect::V3 | Dialect::V3Text => handshake.run::<V3, C>(payload).await,
+        Dialect::V2 | Dialect::V2Text => handshake.run::<V2, C>(payload).await,
     }
 }
 
@@ -120,12 +116,12 @@ struct Handshake<'a> {
     request: &'a HttpRequest,
     params: Vec<(String, String)>,
     transport: EngineTransport,
-    dialect: Dialect,
+    format: PollFormat,
 }
 
 impl Handshake<'_> {
     async fn run<R: Revision, C: MessageCodec>(self, payload: web::Payload) -> Result<HttpResponse, EngineError> {
-        check_origin(self.request.headers(), self.acceptor.origins())?;
+        self.format.check_origin(self.request.headers(), self.acceptor.origins())?;
         let client_ip = self.acceptor.client_ip(self.request)?;
         let name = if self.transport == EngineTransport::Polling { longpoll::NAME } else { websocket::NAME };
         let (request, params) = (self.request.clone(), self.params);
@@ -133,7 +129,7 @@ impl Handshake<'_> {
         match self.transport {
             EngineTransport::Polling => {
                 let (slot, init) = self.acceptor.admit_longpoll(info, self.acceptor.timeouts().idle).await?;
-                Ok(open_longpoll::<R, C>(self.acceptor, self.dialect, slot, init))
+                Ok(open_longpoll::<R, C>(self.acceptor, self.format, slot, init))
             }
             EngineTransport::WebSocket => {
                 let (slot, init) = self.acceptor.admit(info).await?;
@@ -147,7 +143,7 @@ impl Handshake<'_> {
 
 fn open_longpoll<R: Revision, C: MessageCodec>(
     acceptor: &Acceptor,
-    dialect: Dialect,
+    format: PollFormat,
     slot: ConnectionSlot,
     init: SocketInit,
 ) -> HttpResponse {
@@ -159,7 +155,7 @@ fn open_longpoll<R: Revision, C: MessageCodec>(
         close_frame: Some(close_frame),
     };
     let (token, _) = acceptor.longpoll(slot, init, EngineIo::<R, C>::new(acceptor.limits(), None), options);
-    payload_response(dialect, &[open_packet(acceptor, &sid(&token, dialect), true)])
+    format.response(&[open_packet(acceptor, &sid(&token, format), true)])
 }
 
 /// The packet that a waiting poll receives when its session ends: a close packet, or a noop if the client itself sent
@@ -182,26 +178,16 @@ fn open_packet(acceptor: &Acceptor, sid: &str, can_upgrade: bool) -> Frame {
     Frame::Text(text.into())
 }
 
-/// The `sid` of a long-polling session: the token of the session, and its payload format.
-fn sid(token: &str, dialect: Dialect) -> CompactString {
-    let suffix = match dialect {
-        Dialect::V4 => "4",
-        Dialect::V3 => "3",
-        Dialect::V3Text => "3b",
-    };
-    format_compact!("{token}.{suffix}")
+/// The `sid` of a long-polling session: the token of the session, and its format.
+fn sid(token: &str, format: PollFormat) -> CompactString {
+    format_compact!("{token}.{format}")
 }
 
 /// The session of a `sid`, if it is open on this node.
-fn find(acceptor: &Acceptor, sid: &str) -> Option<(LongPollHandle, Dialect)> {
+fn find(acceptor: &Acceptor, sid: &str) -> Option<(LongPollHandle, PollFormat)> {
     let (token, suffix) = sid.rsplit_once('.')?;
-    let dialect = match suffix {
-        "4" => Dialect::V4,
-        "3" => Dialect::V3,
-        "3b" => Dialect::V3Text,
-        _ => return None,
-    };
-    Some((acceptor.longpoll_session(token)?, dialect))
+    let format = PollFormat::of_suffix(suffix)?;
+    Some((acceptor.longpoll_session(token)?, format))
 }
 
 // ---- requests of a long-polling session
@@ -211,7 +197,7 @@ async fn poll(
     acceptor: &Acceptor,
     request: &HttpRequest,
     session: &LongPollHandle,
-    dialect: Dialect,
+    format: PollFormat,
 ) -> Result<HttpResponse, EngineError> {
     // never reached: the idle timeout ends the session first
     let window = acceptor.timeouts().idle * 2;
@@ -227,8 +213,8 @@ async fn poll(
         Err(_) => fetch.await,
     };
     match fetched {
-        Fetched::Frames(frames) => Ok(payload_response(dialect, &frames)),
-        Fetched::Nothing => Ok(payload_response(dialect, &[Frame::Text(NOOP)])),
+        Fetched::Frames(frames) => Ok(format.response(&frames)),
+        Fetched::Nothing => Ok(format.response(&[Frame::Text(NOOP)])),
         Fetched::Gone => Err(EngineError::BadRequest),
     }
 }
@@ -239,7 +225,7 @@ async fn post(
     request: &HttpRequest,
     payload: web::Payload,
     session: &LongPollHandle,
-    dialect: Dialect,
+    format: PollFormat,
 ) -> Result<HttpResponse, EngineError> {
     let _guard = session.lock_requests().await;
     let reading = body::read(request, payload, acceptor.limits().message_bytes);
@@ -248,9 +234,7 @@ async fn post(
         Ok(Err(BodyError::TooLarge)) => return Err(EngineError::TooLarge),
         Ok(Err(BodyError::Broken)) | Err(_) => None,
     };
-    let content_type = request.headers().get(header::CONTENT_TYPE).map(|value| value.as_bytes());
-    let is_binary = content_type == Some(b"application/octet-stream");
-    let frames = body.and_then(|body| dialect.read(&body, is_binary).ok());
+    let frames = body.and_then(|body| format.read(&body, request.headers()).ok());
     let Some(frames) = frames else {
         session.end(&close::MALFORMED);
         return Err(EngineError::BadRequest);
@@ -258,15 +242,6 @@ async fn post(
     session.post(Via::Http, frames).await.map_err(|_| EngineError::BadRequest)?;
     // the content type is that of npm's engine.io: old browsers offer text/plain as a download
     Ok(HttpResponse::Ok().content_type("text/html").insert_header((header::CACHE_CONTROL, "no-store")).body("ok"))
-}
-
-fn payload_response(dialect: Dialect, frames: &[Frame]) -> HttpResponse {
-    let mut response = HttpResponse::Ok();
-    response.insert_header((header::CACHE_CONTROL, "no-store"));
-    match dialect.write(frames) {
-        Body::Text(text) => response.content_type("text/plain; charset=UTF-8").body(text),
-        Body::Bytes(bytes) => response.content_type("application/octet-stream").body(bytes),
-    }
 }
 
 // ---- the upgrade from polling to a WebSocket

@@ -32,6 +32,9 @@ const WORDS: &[&str] = &[
     "POST /socket/longpoll?token=SID",
     "GET /socket.io/?EIO=4&transport=polling",
     "GET /socket.io/?EIO=3&transport=polling&b64=1",
+    "GET /socket.io/?EIO=2&transport=polling&b64=1&j=0",
+    "d=1:2",
+    "\nReferer: http://localhost/",
     "&sid=SID",
     "transport=websocket",
     "GET /peerjs?key=peerjs&id=a&token=b",
@@ -88,7 +91,7 @@ fn run(data: &[u8]) {
             };
             assert_ne!(status, StatusCode::INTERNAL_SERVER_ERROR);
             assert!(body.len() <= MAX_RESPONSE, "{} bytes", body.len());
-            if let Some(name) = str::from_utf8(&body).ok().and_then(session_of) {
+            if let Some(name) = session_of(&String::from_utf8_lossy(&body)) {
                 sid = name;
             }
         }
@@ -136,6 +139,7 @@ where
 
 /// The id of the session that a response opens. The id of a Socket.IO namespace is not one; it has no dot.
 pub(super) fn session_of(text: &str) -> Option<String> {
-    let after = ["\"sid\":\"", "\"token\":\""].iter().find_map(|key| text.split_once(key))?.1;
-    after.split_once('"').map(|(name, _)| name.to_owned()).filter(|name| name.contains('.'))
+    let keys = ["\"sid\":\"", "\"token\":\"", "\\\"sid\\\":\\\""];
+    let after = keys.iter().find_map(|key| text.split_once(key))?.1;
+    after.split_once(['"', '\\']).map(|(name, _)| name.to_owned()).filter(|name| name.contains('.'))
 }

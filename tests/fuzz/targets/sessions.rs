@@ -14,7 +14,7 @@ use crate::channels::reply::{Join, Reply};
 use crate::config::schema::Config;
 use crate::message::Payload;
 use crate::protocol::{Frame, Protocol};
-use crate::protocols::engineio::{V3, V4};
+use crate::protocols::engineio::{self as engine, V3, V4};
 use crate::protocols::phoenix::{V1, V2};
 use crate::protocols::relay::Relay;
 use crate::topic::Realm;
@@ -118,11 +118,12 @@ fn run_relay(input: impl Iterator<Item = Part>) {
     run(Realm::Relay, mount.router, Relay::default(), input);
 }
 
-/// Runs the same messages with an Engine.IO v4 client and a v3 client.
+/// Runs the same messages with a client of each revision of Engine.IO.
 pub(super) fn run_socketio(input: impl Iterator<Item = Part> + Clone) {
     let relay = || Arc::new(routers::relay(&CONFIG));
     run(Realm::SocketIo, relay(), socketio::client::<V4>(), input.clone());
-    run(Realm::SocketIo, relay(), socketio::client::<V3>(), input);
+    run(Realm::SocketIo, relay(), socketio::client::<V3>(), input.clone());
+    run(Realm::SocketIo, relay(), socketio::client::<engine::V2>(), input);
 }
 
 fn run_engineio(data: &[u8]) {
@@ -136,6 +137,7 @@ fn run_engineio(data: &[u8]) {
     let echo = || Arc::new(Router::new().channel("/", |_| Echo));
     run(Realm::EngineIo, echo(), engineio::client::<V4>(), parts(data));
     run(Realm::EngineIo, echo(), engineio::client::<V3>(), parts(data));
+    run(Realm::EngineIo, echo(), engineio::client::<engine::V2>(), parts(data));
 }
 
 /// Runs channels that await futures wherever they can.

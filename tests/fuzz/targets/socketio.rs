@@ -1,4 +1,4 @@
-//! Socket.IO packets and their binary attachments, for Engine.IO v4 and v3 clients.
+//! Socket.IO packets and their binary attachments, for Engine.IO v4, v3 and v2 clients.
 
 use std::sync::LazyLock;
 
@@ -9,7 +9,7 @@ use super::{SMALL, Target};
 use crate::config::schema::Limits;
 use crate::message::{Outbound, Payload, Status};
 use crate::protocol::{Decoded, Frame, Protocol};
-use crate::protocols::engineio::{EngineIo, Revision, V3, V4};
+use crate::protocols::engineio::{EngineIo, Revision, V2, V3, V4};
 use crate::protocols::socketio::SocketIo;
 use crate::topic::{Realm, Topic};
 
@@ -41,6 +41,7 @@ pub(super) const WORDS: &[&str] = &[
 pub(super) const TARGETS: &[Target] = &[
     Target { name: "socketio", run: run::<V4>, seeds, dictionary: WORDS, max_len: SMALL },
     Target { name: "socketio_v3", run: run::<V3>, seeds, dictionary: WORDS, max_len: SMALL },
+    Target { name: "socketio_v2", run: run::<V2>, seeds, dictionary: WORDS, max_len: SMALL },
 ];
 
 pub(super) fn client<R: Revision>() -> EngineIo<R, SocketIo> {

@@ -1,16 +1,17 @@
 //! Engine.IO: the upgrade of a long-polling session to a WebSocket.
 
+use super::old_revisions::V2;
 use super::*;
 
 #[actix_web::test]
 async fn a_session_upgrades_to_a_websocket_without_losing_messages() {
     let node = start(&[]);
-    for (path, noop) in [(V4, "6"), (V3, "1:6")] {
+    for (path, noop) in [(V4, b"6".to_vec()), (V3, packed(&["6"])), (V2, packed(&["6"]))] {
         let session = open(node.address(), path).await;
         let mut polling = begin(node.address(), &request("GET", &session, &[], b"")).await;
         let mut client = probe(node.address(), &session).await;
-        assert_eq!(finish(&mut polling).await.text(), noop, "the poll returns");
-        assert_eq!(poll(node.address(), &session).await.text(), noop, "and so does the next one");
+        assert_eq!(finish(&mut polling).await.body, noop, "the poll returns");
+        assert_eq!(poll(node.address(), &session).await.body, noop, "and so does the next one");
         let message = if path == V4 { "4before" } else { "7:4before" };
         post(node.address(), &session, message).await;
         client.send("5").await;
