@@ -25,7 +25,7 @@ use crate::connections::token_bucket::SharedTokenBucket;
 use crate::connections::writer::{Fastlane, Writer};
 use crate::message::JoinId;
 use crate::metrics::families::Metrics;
-use crate::protocol::Delivery;
+use crate::protocol::{Delivery, Frame};
 use crate::topic::Realm;
 
 /// The waiting time is measured for one batch in this many. Measuring every batch would read the clock for nearly every
@@ -254,6 +254,12 @@ impl Connection {
     /// [hub](crate::connections::hub) does the rest.
     pub(crate) fn send_event(&self, event: SocketEvent) -> Result<(), PushError> {
         self.mailbox.push(Envelope::SocketEvent(Box::new(event)), Instant::now())
+    }
+
+    /// Passes a message of the client to the session. It has arrived in an HTTP request beside the transport.
+    pub(crate) fn receive_posted(&self, frame: Frame) -> Result<(), PushError> {
+        self.mark_active();
+        self.mailbox.push(Envelope::Posted(frame), Instant::now())
     }
 
     /// Asks the actor to send a close frame with `reason` and to exit. Returns whether the mailbox was open.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::close::Reason;
 use crate::message::{DeliveryStatus, Event, JoinId, Payload, RequestRef, Signal, Status, TaskId};
-use crate::protocol::Delivery;
+use crate::protocol::{Delivery, Frame};
 
 /// The size that an envelope counts for in the queue besides its payload, in bytes. It is about its size in memory.
 pub(crate) const ENVELOPE_OVERHEAD: usize = 128;
@@ -18,6 +18,8 @@ pub(crate) enum Envelope {
     Delivery(JoinId, Arc<Delivery>),
     /// An event for the socket, about one of its own requests or joins.
     SocketEvent(Box<SocketEvent>),
+    /// A message of the client, from an HTTP request beside its transport.
+    Posted(Frame),
     /// The next ping is due.
     Ping,
     /// The client must show that it is alive: by its answer to a ping, or by its next request.
@@ -63,6 +65,7 @@ impl Envelope {
                 SocketEvent::TaskDone(_) => 0,
                 _ => ENVELOPE_OVERHEAD,
             },
+            Self::Posted(frame) => ENVELOPE_OVERHEAD + frame.size(),
             Self::Ping | Self::Probe | Self::Close(_) => 0,
         }
     }

@@ -4,10 +4,11 @@
 //! The protocols call these steps in their own order and write their own responses. What an application can set for a
 //! mount is in [`mount`](crate::http::mount).
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
@@ -78,6 +79,7 @@ struct Inner {
     clients: AtomicUsize,
     /// The mount's long-polling sessions. A token is valid only at the mount that issued it.
     sessions: Arc<LongPollSessions>,
+    protocol_state: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
 /// Counts one client of a mount until it is dropped.
@@ -105,6 +107,7 @@ impl Acceptor {
             poll_window: mount.poll_window.unwrap_or(config.socket.poll_window),
             clients: AtomicUsize::new(0),
             sessions: Arc::default(),
+            protocol_state: OnceLock::new(),
             mount,
             node,
         }))
@@ -141,6 +144,12 @@ impl Acceptor {
     /// Counts one more client of the mount. Returns how many there were before.
     pub(crate) fn count_client(&self) -> (usize, ClientCount) {
         (self.0.clients.fetch_add(1, Ordering::Relaxed), ClientCount(self.clone()))
+    }
+
+    /// What the mount's protocol keeps for all workers. It is created at the first call, and has one type.
+    pub(crate) fn protocol_state<T: Any + Default + Send + Sync>(&self) -> Arc<T> {
+        let state = self.0.protocol_state.get_or_init(|| Arc::<T>::default()).clone();
+        state.downcast().expect("a mount has one protocol, which uses one type")
     }
 
     pub(crate) fn pubsub(&self) -> &Pubsub {

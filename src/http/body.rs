@@ -1,9 +1,18 @@
 //! Reads a request's body, up to a size limit. The caller sets the timeout and decodes the bytes.
 
-use actix_web::http::header;
-use actix_web::{HttpRequest, web};
+use std::net::Shutdown;
+use std::time::Duration;
+
+use actix_web::http::{ConnectionType, header};
+use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
+
+use crate::http::acceptor::http_connection_of;
+use crate::http::idle_connections::abort_later;
+
+/// The time a client has to read the response to an aborted request before its connection is closed.
+const CLOSE_DELAY: Duration = Duration::from_secs(1);
 
 /// Why a body was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,4 +38,15 @@ pub(crate) async fn read(request: &HttpRequest, mut payload: web::Payload, limit
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
+}
+
+/// Closes the connection after the response to a request that was not read completely. Otherwise the HTTP server would
+/// read the rest of the request and discard it for as long as the client sends.
+pub(crate) fn close_after_response(request: &HttpRequest, mut response: HttpResponse) -> HttpResponse {
+    response.head_mut().set_connection_type(ConnectionType::Close);
+    if let Ok(connection) = http_connection_of(request) {
+        let socket = connection.socket().clone();
+        abort_later(move || drop(socket.shutdown(Shutdown::Both)), CLOSE_DELAY);
+    }
+    response
 }

@@ -14,5 +14,6 @@ pub(crate) mod node_state;
 pub(crate) mod page;
 pub(crate) mod request;
 pub(crate) mod static_files;
+pub(crate) mod upgraded_socket;
 
 pub use mount::{ConnectError, ConnectInfo, Mount, SocketInit};

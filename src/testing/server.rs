@@ -117,6 +117,7 @@ impl TestConnect<'_> {
             close_on_concurrent_poll: false,
             drain_after_close: true,
             in_process: true,
+            one_frame_per_poll: false,
             close_frame: None,
         };
         Ok(TestClient::new(acceptor.in_process(slot, init, V2, options)))

@@ -8,6 +8,7 @@
 
 pub(crate) mod frame_channel;
 pub(crate) mod handle;
+mod sink;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +23,8 @@ use crate::close::{self, Reason};
 use crate::protocol::Frame;
 use crate::transports::longpoll::frame_channel::FrameSender;
 use crate::transports::longpoll::handle::{Control, Fetch, Gone, LongPollHandle, Post, Via};
-use crate::transports::transport::{FrameSink, TransportHandler};
+use crate::transports::longpoll::sink::LongPollSink;
+use crate::transports::transport::TransportHandler;
 
 /// The transport's name, as channels see it.
 pub(crate) const NAME: &str = "longpoll";
@@ -48,6 +50,8 @@ pub(crate) struct LongPollOptions {
     pub(crate) drain_after_close: bool,
     /// Whether the client is a part of this process. It polls only when it expects something, and is alive in between.
     pub(crate) in_process: bool,
+    /// Whether a poll is answered with one frame only. The other frames wait for the next poll, or for an upgrade.
+    pub(crate) one_frame_per_poll: bool,
     /// Makes the frame that tells a waiting poll that the session is closed, and why.
     pub(crate) close_frame: Option<fn(&'static Reason) -> Frame>,
 }
@@ -140,10 +144,10 @@ impl<T: TransportHandler> LongPoll<T> {
             LongPollSink { out: &mut self.out, bytes: &mut self.bytes, large, is_pinging: false, closed: None };
         f(&mut self.handler, &mut sink);
         let LongPollSink { is_pinging, closed, .. } = sink;
+        self.answer();
         if is_pinging {
             self.ping();
         }
-        self.answer();
         self.settle();
         if let Some(reason) = closed.or((self.bytes > self.options.bytes).then_some(&close::SLOW)) {
             self.end(reason, ctx);
@@ -153,12 +157,16 @@ impl<T: TransportHandler> LongPoll<T> {
     /// Makes the client send something: it polls again after an empty response. If no poll waits, the client is about to
     /// poll.
     fn ping(&mut self) {
-        let connection = self.handler.connection();
-        if self.options.in_process {
-            connection.mark_active();
-        } else if matches!(self.state, SessionState::Upgraded(_)) {
-            connection.ping();
-        } else if let Some(poll) = self.poll.take() {
+        match self.state {
+            _ if self.options.in_process => self.handler.connection().mark_active(),
+            SessionState::Upgraded(_) => self.handler.connection().ping(),
+            _ => self.interrupt_poll(),
+        }
+    }
+
+    /// Answers the waiting poll with nothing.
+    fn interrupt_poll(&mut self) {
+        if let Some(poll) = self.poll.take() {
             let _ = poll.send(Vec::new());
         }
     }
@@ -192,11 +200,17 @@ impl<T: TransportHandler> LongPoll<T> {
             return;
         }
         let Some(poll) = self.poll.take() else { return };
-        let bytes = std::mem::take(&mut self.bytes);
-        if let Err(frames) = poll.send(std::mem::take(&mut self.out)) {
+        let rest = if self.options.one_frame_per_poll { self.out.split_off(1) } else { Vec::new() };
+        let large = self.options.bytes / LARGE_SHARE;
+        let rest_bytes = rest.iter().map(|frame| frame.size().min(large)).sum();
+        let bytes = std::mem::replace(&mut self.bytes, rest_bytes);
+        if let Err(mut frames) = poll.send(std::mem::take(&mut self.out)) {
             // the request gave up at this moment
             self.bytes = bytes;
+            frames.extend(rest);
             self.out = frames;
+        } else {
+            self.out = rest;
         }
     }
 
@@ -287,7 +301,10 @@ impl<T: TransportHandler> Handler<Fetch> for LongPoll<T> {
         if matches!(self.state, SessionState::Closed(_)) {
             self.poll = Some(answer);
             self.answer();
-            return ctx.stop();
+            if self.out.is_empty() {
+                ctx.stop();
+            }
+            return;
         }
         if !self.admits(Via::Http, ctx) {
             return;
@@ -341,6 +358,7 @@ impl<T: TransportHandler> Handler<Control> for LongPoll<T> {
                 self.release_poll();
             }
             (Control::Resume, SessionState::Probed(_)) => self.state = SessionState::Polling,
+            (Control::Interrupt, _) => self.interrupt_poll(),
             (Control::Upgrade(sender), SessionState::Polling | SessionState::Probed(_)) => {
                 self.poll = None;
                 self.state = SessionState::Upgraded(sender);
@@ -348,33 +366,5 @@ impl<T: TransportHandler> Handler<Control> for LongPoll<T> {
             }
             _ => {}
         }
-    }
-}
-
-/// Collects the frames to the client while the handler handles one frame or event.
-struct LongPollSink<'a> {
-    out: &'a mut Vec<Frame>,
-    bytes: &'a mut usize,
-    /// The size that one message counts for at most, in bytes.
-    large: usize,
-    is_pinging: bool,
-    closed: Option<&'static Reason>,
-}
-
-impl FrameSink for LongPollSink<'_> {
-    fn send(&mut self, frame: Frame) {
-        *self.bytes += frame.size().min(self.large);
-        match frame {
-            Frame::Several(frames) => self.out.extend(frames.iter().cloned()),
-            frame => self.out.push(frame),
-        }
-    }
-
-    fn ping(&mut self) {
-        self.is_pinging = true;
-    }
-
-    fn close(&mut self, reason: &'static Reason) {
-        self.closed.get_or_insert(reason);
     }
 }

@@ -27,6 +27,7 @@ use crate::http::cors::{self, Credentials};
 use crate::http::idle_connections::hung_up;
 use crate::http::mount::{ConnectInfo, Mount, SocketInit};
 use crate::http::request::{check_origin, check_upgrade, params};
+use crate::http::upgraded_socket::UpgradeOptions;
 use crate::protocol::Frame;
 use crate::transports::longpoll::handle::{Fetched, LongPollHandle, Via};
 use crate::transports::longpoll::{self, LongPollOptions};
@@ -152,6 +153,7 @@ fn open_longpoll<R: Revision, C: MessageCodec>(
         close_on_concurrent_poll: true,
         drain_after_close: false,
         in_process: false,
+        one_frame_per_poll: false,
         close_frame: Some(close_frame),
     };
     let (token, _) = acceptor.longpoll(slot, init, EngineIo::<R, C>::new(acceptor.limits(), None), options);
@@ -255,8 +257,11 @@ fn upgrade(
     check_upgrade(request).map_err(|_| EngineError::BadUpgrade)?;
     let write_side = mark_upgraded(request)?;
     let config = acceptor.config();
-    let max_queued_bytes = acceptor.limits().message_bytes + config.limits.queue_bytes;
-    let (upgrade_timeout, close_timeout) = (config.socketio.upgrade_timeout, config.socket.write_timeout);
-    let probe = UpgradeProbe::new(session, write_side, max_queued_bytes, upgrade_timeout, close_timeout);
+    let probe = UpgradeProbe::new(
+        session,
+        write_side,
+        UpgradeOptions::new(acceptor, Frame::Text(NOOP)),
+        config.socketio.upgrade_timeout,
+    );
     Ok(acceptor.upgrade(request, payload, probe))
 }

@@ -4,11 +4,8 @@
 //! its client throws on unknown ones. Two are additions: 400 for malformed and 413 for too large input. Both end the
 //! session, as the same input over a WebSocket would.
 
-use std::net::Shutdown;
-use std::time::Duration;
-
 use actix_web::http::header::{self, HeaderMap};
-use actix_web::http::{ConnectionType, Method, StatusCode};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -20,9 +17,8 @@ use super::V1;
 use super::v2_text_only::V2TextOnly;
 use super::version::{Version, version};
 use crate::close::{self, Reason};
-use crate::http::acceptor::{Acceptor, http_connection_of};
-use crate::http::body::{self, BodyError};
-use crate::http::idle_connections::abort_later;
+use crate::http::acceptor::Acceptor;
+use crate::http::body::{self, BodyError, close_after_response};
 use crate::http::mount::{ConnectError, ConnectInfo};
 use crate::http::request::{check_origin, params};
 use crate::json::push_string;
@@ -38,9 +34,6 @@ const AUTH_HEADER: &str = "x-phoenix-authtoken";
 const BATCH_TYPE: &[u8] = b"application/x-ndjson";
 /// The maximum number of messages in one request. Further ones are ignored, as in Phoenix.
 const MAX_BATCH: usize = 100;
-/// The time a client has to read the response to an aborted request before its connection is closed.
-const CLOSE_DELAY: Duration = Duration::from_secs(1);
-
 type Params = Vec<(String, String)>;
 
 /// Handles one request to `<mount>/longpoll`.
@@ -112,6 +105,7 @@ async fn open_session(
         close_on_concurrent_poll: false,
         drain_after_close: false,
         in_process: false,
+        one_frame_per_poll: false,
         close_frame: None,
     };
     let (token, _) = match version {
@@ -233,17 +227,6 @@ fn json(mut response: HttpResponseBuilder, body: String) -> HttpResponse {
 
 fn status(status: StatusCode) -> HttpResponse {
     json(HttpResponse::Ok(), format!(r#"{{"status":{}}}"#, status.as_u16()))
-}
-
-/// Closes the connection after the response to a request that was not read completely. Otherwise the HTTP server would
-/// read the rest of the request and discard it for as long as the client sends.
-fn close_after_response(request: &HttpRequest, mut response: HttpResponse) -> HttpResponse {
-    response.head_mut().set_connection_type(ConnectionType::Close);
-    if let Ok(connection) = http_connection_of(request) {
-        let socket = connection.socket().clone();
-        abort_later(move || drop(socket.shutdown(Shutdown::Both)), CLOSE_DELAY);
-    }
-    response
 }
 
 /// The response to a poll.

@@ -120,6 +120,11 @@ impl LongPollHandle {
         self.control.do_send(Control::Release(frame));
     }
 
+    /// Answers the waiting poll with nothing.
+    pub(crate) fn interrupt(&self) {
+        self.control.do_send(Control::Interrupt);
+    }
+
     /// Ends an upgrade that has failed. The client may try again.
     pub(crate) fn give_up_upgrade(&self) {
         self.control.do_send(Control::Resume);
@@ -173,6 +178,8 @@ pub(super) enum Control {
     Release(Frame),
     /// The probe has failed: poll again.
     Resume,
+    /// Answer the waiting poll with nothing.
+    Interrupt,
     /// The client uses a WebSocket from now on.
     Upgrade(FrameSender),
     /// Complete this once the client's joins are settled.
