@@ -292,7 +292,8 @@ sections! {
         key: String = "peerjs", token;
         /// How long an offer, answer or candidate to an absent peer is held.
         expire_timeout: Duration = "5s", duration from "100ms" to "1h";
-        /// A client that sends nothing for this long is disconnected.
+        /// A client that sends nothing for this long is disconnected. It is pinged three times in this time. A client of
+        /// PeerJS 0.3 without a WebSocket opens a new stream every 25 s instead, so less than 30 s disconnects it.
         alive_timeout: Duration = "60s", duration from "100ms" to "24h";
         /// Maximum number of PeerJS clients. Further ones get an error message and are disconnected.
         concurrent_limit: usize = 5_000, integer from 1 to 10_000_000;

@@ -9,7 +9,7 @@ use crate::http::mount::Mount;
 pub(crate) fn standard(config: &Config) -> impl Iterator<Item = (Mount, ProtocolMount)> {
     let mounts = [
         config.hello.enabled.then(|| hello::routes::mount(&config.hello)),
-        config.peerjs.enabled.then(|| peerjs::routes::mount(&config.peerjs)),
+        config.peerjs.enabled.then(|| peerjs::mount::mount(&config.peerjs)),
         config.relay.enabled.then(|| relay::mount(&config.relay)),
         config.socketio.enabled.then(|| socketio::mount(config)),
     ];

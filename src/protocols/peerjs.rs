@@ -7,18 +7,25 @@
 //! Two things differ from PeerServer. Malformed messages are ignored, while PeerServer crashes on them. A client that
 //! reconnects while its old connection still looks open receives `OPEN`, and the old connection is closed.
 //!
-//! What such a topic does is in `channel.rs`, the HTTP routes are in `routes.rs`.
+//! What such a topic does is in `channel.rs`, the routes are in `routes.rs`. Clients of PeerJS 0.3 begin with HTTP
+//! (`http.rs`, `stream.rs`, `http_clients.rs`) and send no heartbeats. So the server pings all clients.
 
 mod channel;
+mod http;
+mod http_clients;
+pub(crate) mod mount;
 pub(crate) mod routes;
+mod stream;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytestring::ByteString;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use self::http_clients::Registration;
 use crate::close;
 use crate::http::acceptor::ClientCount;
 use crate::json::{is_portable, push_string};
@@ -30,8 +37,11 @@ use crate::topic::{Realm, Topic};
 
 const OPEN: &str = r#"{"type":"OPEN"}"#;
 const TAKEN: &str = r#"{"type":"ID-TAKEN","payload":{"msg":"ID is taken"}}"#;
+const ERROR_START: &str = r#"{"type":"ERROR","#;
 const LEAVE: &str = "LEAVE";
 const EXPIRE: &str = "EXPIRE";
+/// Stands for a ping or pong of a client whose session has begun with HTTP.
+const CONTROL: ByteString = ByteString::from_static(r#"{"type":"PONG"}"#);
 /// The message types that one client may send to another.
 const FORWARDED_TYPES: [&str; 5] = ["OFFER", "ANSWER", "CANDIDATE", LEAVE, EXPIRE];
 /// The `ref` of a connection's only join.
@@ -45,6 +55,7 @@ pub(crate) struct PeerJs {
     has_left: bool,
     metrics: Arc<Metrics>,
     _client_count: Option<ClientCount>,
+    _registration: Option<Registration>,
 }
 
 impl PeerJs {
@@ -57,7 +68,13 @@ impl PeerJs {
             reference: Some(Ref::const_new(JOIN)),
             request: Request::Join(token),
         };
-        Self { id, next_steps: [Decoded::Request(join)].into(), has_left: false, metrics, _client_count: client_count }
+        let next_steps = [Decoded::Request(join)].into();
+        Self { id, next_steps, has_left: false, metrics, _client_count: client_count, _registration: None }
+    }
+
+    /// The client can use PeerServer's HTTP transport while `registration` lives.
+    pub(crate) fn registered(self, registration: Registration) -> Self {
+        Self { _registration: Some(registration), ..self }
     }
 
     /// A client that only receives an error and is then closed. It is not refused before the upgrade because browsers
@@ -65,7 +82,7 @@ impl PeerJs {
     pub(crate) fn refused(message: &'static str, metrics: Arc<Metrics>) -> Self {
         let id = Topic::of(Realm::PeerJs.prefix(), "");
         let next_steps = [Decoded::Respond(error(message)), Decoded::Close(&close::REFUSED)].into();
-        Self { id, next_steps, has_left: true, metrics, _client_count: None }
+        Self { id, next_steps, has_left: true, metrics, _client_count: None, _registration: None }
     }
 
     fn request<'a>(&'a self, reference: Option<Ref>, request: Request<'a>) -> Decoded<'a> {
@@ -74,6 +91,8 @@ impl PeerJs {
 }
 
 impl Protocol for PeerJs {
+    const PINGED_BY_TRANSPORT: bool = true;
+
     fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Decoded<'a>>, Malformed> {
         let Some(message) = read(frame) else {
             self.metrics.messages_dropped.add(Realm::PeerJs, DropReason::Ignored, 1);
@@ -186,7 +205,7 @@ fn encode_message(message_type: &str, src: &str, dst: &str, payload: Option<&Raw
 }
 
 fn error(message: &str) -> Frame {
-    text(format!(r#"{{"type":"ERROR","payload":{{"msg":"{message}"}}}}"#))
+    text(format!(r#"{ERROR_START}"payload":{{"msg":"{message}"}}}}"#))
 }
 
 fn text(text: String) -> Frame {

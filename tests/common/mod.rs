@@ -9,6 +9,7 @@ pub mod longpoll;
 pub mod phoenix;
 pub mod process;
 pub mod rng;
+pub mod streaming;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

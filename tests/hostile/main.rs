@@ -12,6 +12,7 @@ mod entry_points;
 mod frames;
 mod messages;
 mod requests;
+mod streams;
 
 use common::{Client, config, wait_until_empty};
 use handclasp::metrics::DropReason;

@@ -13,6 +13,7 @@ mod engineio_polling;
 mod hello;
 mod isolation;
 mod peerjs_http;
+mod peerjs_streaming;
 mod phoenix_longpoll;
 mod relay;
 mod transcripts;

@@ -11,6 +11,9 @@
 //! | `>raw bytes` | it sends raw bytes |
 //! | `< text`, `<x bytes`, `<ping bytes`, `<pong bytes` | this is the next frame it receives |
 //! | `<close 1011` | it receives a close frame with this code; 1005: without a code |
+//! | `stream PATH` | a client requests a streaming response of PeerServer's HTTP transport |
+//! | `<end` | its streaming response ends |
+//! | `post STATUS PATH BODY` | a request with this body gets a response with this status |
 //! | `drop` | it closes the connection without a close frame |
 //! | `broadcast TOPIC EVENT PAYLOAD` | the server broadcasts on a topic, once it has a member |
 //! | `counted NAME N` | the node's counter of this name reaches N |
@@ -36,6 +39,7 @@ use handclasp::metrics::{DropReason, JoinRefusal, PushRefusal};
 use handclasp::{Endpoint, Node, Payload, Topic};
 use script::{bytes, filled, parts, repeated};
 
+use crate::common::streaming::{Line, Stream, post};
 use crate::common::{Client, Received, config, frame, wait_until, wait_until_empty};
 
 #[actix_web::test]
@@ -116,6 +120,7 @@ struct Runner {
     sets: Vec<String>,
     node: Option<Node>,
     clients: BTreeMap<String, Client>,
+    streams: BTreeMap<String, Stream>,
     variables: HashMap<String, String>,
 }
 
@@ -130,7 +135,8 @@ impl Runner {
                 let node = self.node.take().expect("a node to drain");
                 actix_web::rt::spawn(node.drain());
             }
-            "connect" | "drop" => self.run_client_line("", line).await,
+            "connect" | "drop" | "stream" => self.run_client_line("", line).await,
+            "post" => self.post(rest).await,
             _ => {
                 let end = line.find([' ', '<', '>']).expect("a line begins with a verb or a client");
                 self.run_client_line(&line[..end], line[end..].trim_start()).await;
@@ -144,13 +150,30 @@ impl Runner {
         let rest = repeated(rest);
         match verb {
             "connect" => return self.connect(name, &rest).await,
+            "stream" => {
+                let stream = Stream::open(self.node().address(), &rest).await;
+                self.streams.insert(name.to_owned(), stream);
+                return;
+            }
             "drop" => {
-                self.clients.remove(name).expect("a client to drop");
+                let dropped = (self.clients.remove(name).is_some(), self.streams.remove(name).is_some());
+                assert_ne!(dropped, (false, false), "a client to drop");
                 return;
             }
             _ => {}
         }
         let text = filled(&rest, &self.variables);
+        if let Some(stream) = self.streams.get_mut(name) {
+            match verb {
+                "<" => stream.expect(&text).await,
+                "<end" => {
+                    assert_eq!(stream.next().await, Line::End(text));
+                    self.streams.remove(name);
+                }
+                other => panic!("unknown verb of a stream: {other:?}"),
+            }
+            return;
+        }
         let client = &mut self.clients.get_mut(name).expect("a client that has connected");
         match verb {
             ">" => client.send(&text).await,
@@ -174,6 +197,15 @@ impl Runner {
             }
             other => panic!("unknown verb {other:?}"),
         }
+    }
+
+    async fn post(&mut self, line: &str) {
+        let line = repeated(line);
+        let [status, path, body] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else {
+            panic!("post needs three arguments")
+        };
+        let response = post(self.node().address(), path, body).await;
+        assert_eq!(response.http, status.parse::<u16>().unwrap(), "{response:?}");
     }
 
     async fn connect(&mut self, name: &str, path: &str) {
@@ -213,6 +245,7 @@ impl Runner {
                 "received by {name:?} after the last line"
             );
         }
+        assert!(self.streams.is_empty(), "streams that have neither ended nor been dropped: {:?}", self.streams.keys());
         self.clients.clear();
         if let Some(node) = &self.node {
             wait_until_empty(node).await;

@@ -1,5 +1,5 @@
-//! PeerServer's HTTP routes: a fresh id, the list of peers, the description at the base path, and the WebSocket upgrade
-//! with PeerServer's own checks.
+//! PeerServer's routes: a fresh id, the list of peers, the description at the base path, and the WebSocket upgrade with
+//! PeerServer's own checks. The HTTP transport of older clients is in `http.rs`.
 
 use actix_web::guard::{self, GuardContext};
 use actix_web::http::{Method, StatusCode, header};
@@ -8,36 +8,29 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::PeerJs;
-use super::channel::PeerJsChannel;
-use crate::channels::channel::Router;
-use crate::config::schema;
+use super::http_clients::{ClientKey, HttpClients};
+use super::{CONTROL, PeerJs};
+use crate::close;
 use crate::connections::hub::ConnectionSlot;
-use crate::http::acceptor::{Acceptor, ProtocolMount, default_timeouts};
+use crate::http::acceptor::{Acceptor, mark_upgraded};
 use crate::http::cors::{self, Credentials};
-use crate::http::mount::{ConnectError, ConnectInfo, Mount, SocketInit};
-use crate::http::request::check_origin;
+use crate::http::mount::{ConnectError, ConnectInfo, SocketInit};
+use crate::http::request::{check_origin, check_upgrade};
+use crate::http::upgraded_socket::{UpgradeOptions, UpgradedSocket};
+use crate::protocol::Frame;
 use crate::refusal::ConnectRefusal;
 use crate::topic::{Realm, Topic};
+use crate::transports::longpoll::handle::LongPollHandle;
 use crate::transports::websocket;
-
-pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: Realm::PeerJs, timeouts: default_timeouts, routes };
 
 /// If this is the configured key, clients may connect with any key, as on the public PeerJS cloud.
 const ANY_KEY: &str = "any";
 /// The description that PeerServer returns at its base path.
 const DESCRIPTION: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
 /// The methods that a preflight response allows, as PeerServer's does.
-const METHODS: &str = "GET,HEAD,PUT,PATCH,POST,DELETE";
+pub(super) const METHODS: &str = "GET,HEAD,PUT,PATCH,POST,DELETE";
 
-/// The standard mount.
-pub(crate) fn mount(config: &schema::PeerJs) -> (Mount, ProtocolMount) {
-    let hold_time = config.expire_timeout;
-    let router = Router::new().channel("*", move |_| PeerJsChannel::new(hold_time));
-    (Mount::new(&config.path, router).check_origin(config.cors.clone()).idle_timeout(config.alive_timeout), MOUNT)
-}
-
-fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
+pub(super) fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
     let base = acceptor.path().to_owned();
     for slash in ["", "/"] {
         for (name, respond) in [("id", fresh_id as fn(&Acceptor, &HttpRequest) -> HttpResponse), ("peers", peers)] {
@@ -84,7 +77,7 @@ fn wants_description(ctx: &GuardContext<'_>) -> bool {
 }
 
 /// Adds the CORS headers with which pages of the allowed origins can read the response.
-fn with_cors(response: HttpResponse, request: &HttpRequest, acceptor: &Acceptor) -> HttpResponse {
+pub(super) fn with_cors(response: HttpResponse, request: &HttpRequest, acceptor: &Acceptor) -> HttpResponse {
     cors::allow(response, request, acceptor.origins(), Credentials::Omitted)
 }
 
@@ -114,6 +107,34 @@ pub(crate) struct ConnectQuery {
     pub(crate) id: String,
     #[serde(default)]
     pub(crate) token: String,
+    /// The version of PeerJS, from 1.4 on.
+    #[serde(default)]
+    pub(crate) version: Option<String>,
+}
+
+impl ConnectQuery {
+    pub(super) fn has_valid_key(&self, acceptor: &Acceptor) -> bool {
+        let key = &acceptor.config().peerjs.key;
+        key == ANY_KEY || self.key == *key
+    }
+
+    /// The params that a mount's `connect` sees.
+    pub(super) fn params(&self) -> Vec<(String, String)> {
+        [("key", &self.key), ("id", &self.id)].map(|(name, value)| (name.to_owned(), value.clone())).into()
+    }
+
+    /// Identifies the client for PeerServer's HTTP transport, if its version may use that.
+    fn http_client(&self, acceptor: &Acceptor) -> Option<ClientKey> {
+        (self.version.is_none() && self.has_valid_key(acceptor)).then(|| ClientKey::new(&self.id, &self.token))
+    }
+}
+
+/// How a WebSocket is used.
+enum Admitted {
+    /// It opens a session.
+    New(ConnectionSlot, SocketInit, PeerJs),
+    /// It takes over the session that the client has opened by HTTP.
+    TakesOver(LongPollHandle),
 }
 
 async fn upgrade(
@@ -122,9 +143,22 @@ async fn upgrade(
     query: Result<Query<ConnectQuery>, actix_web::Error>,
     payload: web::Payload,
 ) -> HttpResponse {
-    match admit(acceptor, request, query).await {
-        Ok((slot, init, protocol)) => acceptor.websocket(request, payload, None, slot, init, protocol),
-        Err(error) => acceptor.refuse(error),
+    let admitted = match admit(acceptor, request, query).await {
+        Ok(admitted) => admitted,
+        Err(error) => return acceptor.refuse(error),
+    };
+    match admitted {
+        Admitted::New(slot, init, protocol) => acceptor.websocket(request, payload, None, slot, init, protocol),
+        Admitted::TakesOver(session) => match mark_upgraded(request) {
+            Ok(write_side) => {
+                let options = UpgradeOptions::new(acceptor, Frame::Text(CONTROL));
+                acceptor.upgrade(request, payload, UpgradedSocket::start(session, write_side, options))
+            }
+            Err(error) => {
+                session.end(&close::GONE);
+                acceptor.refuse(error)
+            }
+        },
     }
 }
 
@@ -134,7 +168,7 @@ async fn admit(
     acceptor: &Acceptor,
     request: &HttpRequest,
     query: Result<Query<ConnectQuery>, actix_web::Error>,
-) -> Result<(ConnectionSlot, SocketInit, PeerJs), ConnectError> {
+) -> Result<Admitted, ConnectError> {
     let client_ip = acceptor.client_ip(request)?;
     let Ok(Query(query)) = query else {
         return Err(
@@ -142,23 +176,37 @@ async fn admit(
         );
     };
     check_origin(request.headers(), acceptor.origins())?;
-    let params = [("key", &query.key), ("id", &query.id)].map(|(name, value)| (name.to_owned(), value.clone()));
-    let (request, params) = (request.clone(), params.into());
+    let registration = match query.http_client(acceptor) {
+        Some(key) => {
+            check_upgrade(request)?;
+            match acceptor.protocol_state::<HttpClients>().add_socket(key) {
+                Ok(registration) => Some(registration),
+                Err(session) => return Ok(Admitted::TakesOver(session)),
+            }
+        }
+        None => None,
+    };
+    let (request, params) = (request.clone(), query.params());
     let info = ConnectInfo { request, params, client_ip, auth_token: None, transport: websocket::NAME };
     let (slot, init) = acceptor.admit(info).await?;
-    let protocol = check_credentials(acceptor, &query)
-        .unwrap_or_else(|message| PeerJs::refused(message, acceptor.pubsub().shared_metrics()));
-    Ok((slot, init, protocol))
+    let protocol = match (check_credentials(acceptor, &query), registration) {
+        (Ok(protocol), Some(registration)) => {
+            registration.admitted(&slot.connection);
+            protocol.registered(registration)
+        }
+        (Ok(protocol), None) => protocol,
+        (Err(message), _) => PeerJs::refused(message, acceptor.pubsub().shared_metrics()),
+    };
+    Ok(Admitted::New(slot, init, protocol))
 }
 
 /// PeerServer's own checks, in its order. Whether the id is taken is checked later, by the registry when it handles the
 /// join.
-fn check_credentials(acceptor: &Acceptor, query: &ConnectQuery) -> Result<PeerJs, &'static str> {
-    let config = &acceptor.config().peerjs;
+pub(super) fn check_credentials(acceptor: &Acceptor, query: &ConnectQuery) -> Result<PeerJs, &'static str> {
     if query.key.is_empty() || query.id.is_empty() || query.token.is_empty() {
         return Err("No id, token, or key supplied to websocket server");
     }
-    if config.key != ANY_KEY && query.key != config.key {
+    if !query.has_valid_key(acceptor) {
         return Err("Invalid key provided");
     }
     let id: Topic = Realm::PeerJs.topic(&query.id).map_err(|_| "Invalid id provided")?;
@@ -166,7 +214,7 @@ fn check_credentials(acceptor: &Acceptor, query: &ConnectQuery) -> Result<PeerJs
         return Err("Invalid id provided");
     }
     let (others, client_count) = acceptor.count_client();
-    if others >= config.concurrent_limit && acceptor.pubsub().count(id.key()) == 0 {
+    if others >= acceptor.config().peerjs.concurrent_limit && acceptor.pubsub().count(id.key()) == 0 {
         return Err("Server has reached its concurrent user limit");
     }
     Ok(PeerJs::new(id, &query.token, Some(client_count), acceptor.pubsub().shared_metrics()))

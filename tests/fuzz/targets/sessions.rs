@@ -104,7 +104,7 @@ pub(super) fn run_phoenix(input: impl Iterator<Item = Part>) {
 }
 
 pub(super) fn run_peerjs(input: impl Iterator<Item = Part>) {
-    let (mount, _) = crate::protocols::peerjs::routes::mount(&CONFIG.peerjs);
+    let (mount, _) = crate::protocols::peerjs::mount::mount(&CONFIG.peerjs);
     run(Realm::PeerJs, mount.router, peerjs::client(), input);
 }
 
