@@ -35,8 +35,8 @@ async fn every_response_is_binary_and_has_the_length_of_each_packet_in_digits() 
         let rest = r#"","upgrades":["websocket"],"pingInterval":7000,"pingTimeout":9000,"maxPayload":100000}"#;
         assert!(packet.starts_with(r#"0{"sid":""#) && packet.ends_with(rest), "{packet}");
         let session = open(node.address(), path).await;
-        assert_eq!(post(node.address(), &session, "1:26:4hello").await.text(), "ok");
-        assert_eq!(binary(poll(node.address(), &session).await), b"\x00\x01\xff3\x00\x06\xff4hello");
+        assert_eq!(post(node.address(), &session, "6:4hello").await.text(), "ok");
+        assert_eq!(binary(poll(node.address(), &session).await), b"\x00\x06\xff4hello");
     }
 }
 
