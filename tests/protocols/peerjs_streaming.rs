@@ -205,6 +205,7 @@ async fn a_stream_that_is_refused_says_so_with_status_200() {
     let mut holder = socket(&node, "a").await;
     holder.expect(OPEN).await;
     let mut other = Stream::open(node.address(), "/peerjs/a/another/id?i=0").await;
+    holder.answer_ping().await;
     assert_eq!(other.next().await, Line::End(r#"{"type":"HTTP-ERROR"}"#.into()));
     for path in ["/peerjs/b/t/id?i=0", "/wrong/a/t/id?i=0"] {
         let mut refused = Stream::request(node.address(), path).await;
@@ -212,6 +213,17 @@ async fn a_stream_that_is_refused_says_so_with_status_200() {
     }
     drop(holder);
     wait_until_empty(&node).await;
+}
+
+#[actix_web::test]
+async fn a_client_that_reads_its_stream_keeps_its_id() {
+    let node = node(&[]);
+    let mut holder = stream(&node, "a", 0).await;
+    holder.expect(OPEN).await;
+    let mut other = Client::open(node.address(), "/peerjs?key=peerjs&id=a&token=another", &[]).await;
+    other.expect(r#"{"type":"ID-TAKEN","payload":{"msg":"ID is taken"}}"#).await;
+    assert_eq!(post(node.address(), "/peerjs/a/t/offer", &offer("a", 1)).await.http, 200);
+    holder.expect(&received("a", "a", 1)).await;
 }
 
 #[actix_web::test]
