@@ -14,18 +14,17 @@
 //! Older clients join `/` when they connect, and send their `auth` as a query after the name of a namespace. A
 //! malformed packet closes the connection.
 //!
-//! The format of single packets is in `packet.rs`, the HTTP routes are Engine.IO's.
-
-use std::borrow::Cow;
+//! The client's namespaces are in `namespaces.rs`, the format of single packets is in `packet.rs`, and the HTTP routes
+//! are Engine.IO's.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use compact_str::{CompactString, format_compact};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use uuid::Uuid;
 
+use self::namespaces::{Namespaces, REALM, ROOM_SEPARATOR, join_of, namespace_of, push};
 use self::packet::{MAIN, Packet, PacketType};
 use super::engineio::{EncodedMessage, MessageCodec, routes as engineio_routes};
 use crate::channels::builtin::relay::IceRefused;
@@ -34,18 +33,14 @@ use crate::config::schema::{self, Config, Limits};
 use crate::http::acceptor::ProtocolMount;
 use crate::http::mount::{Mount, SocketInit};
 use crate::http::request::{self, params};
-use crate::message::{Broadcast, Inbound, Outbound, Payload, Ref, Request, Status};
+use crate::message::{Broadcast, Outbound, Payload, Ref, Status};
 use crate::protocol::{Decoded, Frame, Malformed, Unencodable};
-use crate::topic::{Realm, Topic};
+use crate::topic::Topic;
 
 mod client_script;
+mod namespaces;
 mod packet;
 
-/// The character between a namespace and the name of a room in it.
-const ROOM_SEPARATOR: char = '#';
-const REALM: Realm = Realm::SocketIo;
-/// The prefix of the `ref` of a join. The `ref` of an event is its acknowledgement id.
-const JOIN_PREFIX: char = 'j';
 /// The error message of npm's socket.io for an unknown namespace.
 const INVALID_NAMESPACE: &str = "Invalid namespace";
 
@@ -80,22 +75,13 @@ pub(crate) struct SocketIo {
     /// Whether the client is one of Socket.IO 1.x or 2.x.
     is_old: bool,
     /// The namespaces that the client has joined or requested.
-    namespaces: Vec<Namespace>,
-    last_join: u32,
+    namespaces: Namespaces,
     /// A packet that waits for attachments.
     partial: Option<Partial>,
     /// The maximum size of a packet with its attachments.
     max_message_bytes: usize,
     /// Whether the join of the main namespace, which older clients do not request, is still to be sent.
     needs_main_join: bool,
-}
-
-/// One namespace of the client.
-struct Namespace {
-    /// The key of the topic: the realm's prefix and the name of the namespace.
-    key: CompactString,
-    /// The number of the join, unique in this connection.
-    join: u32,
 }
 
 /// A packet whose attachments have not all arrived.
@@ -115,8 +101,7 @@ impl MessageCodec for SocketIo {
         let is_old = revision < 4;
         Self {
             is_old,
-            namespaces: Vec::new(),
-            last_join: 0,
+            namespaces: Namespaces::default(),
             partial: None,
             max_message_bytes: limits.message_bytes,
             needs_main_join: is_old,
@@ -148,28 +133,26 @@ impl MessageCodec for SocketIo {
         }
         let Some(complete) = self.partial.take().filter(|packet| packet.is_event) else { return Ok(None) };
         let payload = Payload::Attached(complete.arguments.into(), complete.attachments.into());
-        let Namespace { key, .. } = self.find_namespace(&complete.namespace).ok_or(Malformed)?;
+        let key = self.namespaces.key(&complete.namespace).ok_or(Malformed)?;
         Ok(Some(push(key, complete.id, complete.event.into(), payload)))
     }
 
     fn next_step(&mut self) -> Option<Decoded<'static>> {
-        std::mem::take(&mut self.needs_main_join).then(|| self.join(MAIN, Payload::empty()))
+        std::mem::take(&mut self.needs_main_join).then(|| self.namespaces.join(MAIN, Payload::empty()))
     }
 
     fn encode(&mut self, outbound: &Outbound) -> Result<Option<EncodedMessage>, Unencodable> {
         Ok(match outbound {
             Outbound::Push { topic, event, payload, .. } => Some(packet::event(namespace_of(topic), event, payload)),
-            Outbound::Reply { reference: Some(reference), topic, status, payload, .. } => {
-                match reference.strip_prefix(JOIN_PREFIX) {
-                    Some(join) => self.join_response(topic, join, *status, payload),
-                    None => {
-                        let namespace = self.find_namespace(topic.as_str());
-                        namespace.map(|_| packet::ack(namespace_of(topic), reference, payload))
-                    }
+            Outbound::Reply { reference: Some(reference), topic, status, payload, .. } => match join_of(reference) {
+                Some(join) => self.join_response(topic, join, *status, payload),
+                None => {
+                    let key = self.namespaces.key(topic.as_str());
+                    key.map(|_| packet::ack(namespace_of(topic), reference, payload))
                 }
-            }
+            },
             Outbound::Close { topic, join_ref } | Outbound::Error { topic, join_ref } => {
-                self.remove(topic, join_ref.as_deref()).then(|| packet::disconnect(namespace_of(topic)))
+                self.namespaces.remove(topic, join_ref.as_deref()).then(|| packet::disconnect(namespace_of(topic)))
             }
             Outbound::Reply { .. } | Outbound::Alive { .. } => None,
         })
@@ -192,7 +175,7 @@ impl SocketIo {
             Some((name, query)) if self.is_old => (name, query),
             _ => (packet.namespace, ""),
         };
-        if self.find_namespace(name).is_some() {
+        if self.namespaces.key(name).is_some() {
             // an older client has joined the main namespace already, but may still request it
             return if self.is_old && name == MAIN { Ok(None) } else { Err(Malformed) };
         }
@@ -205,27 +188,11 @@ impl SocketIo {
             "" => Payload::empty(),
             data => Payload::Json(data.into()),
         };
-        Ok(Some(self.join(name, auth)))
-    }
-
-    fn join(&mut self, name: &str, auth: Payload) -> Decoded<'static> {
-        self.last_join = self.last_join.wrapping_add(1);
-        let (key, join) = (format_compact!("{}{name}", REALM.prefix()), self.last_join);
-        let inbound = Inbound {
-            topic: Cow::Owned(key.to_string()),
-            join_ref: Some(format_compact!("{join}")),
-            reference: Some(format_compact!("{JOIN_PREFIX}{join}")),
-            request: Request::Join(auth),
-        };
-        self.namespaces.push(Namespace { key, join });
-        Decoded::Request(inbound)
+        Ok(Some(self.namespaces.join(name, auth)))
     }
 
     fn disconnect<'a>(&mut self, packet: &Packet<'_>) -> Result<Option<Decoded<'a>>, Malformed> {
-        let at = self.namespaces.iter().position(|namespace| namespace.name() == packet.namespace);
-        let Namespace { key, .. } = self.namespaces.swap_remove(at.ok_or(Malformed)?);
-        let topic = Cow::Owned(key.into_string());
-        Ok(Some(Decoded::Request(Inbound { topic, join_ref: None, reference: None, request: Request::Leave })))
+        self.namespaces.leave(packet.namespace).map(Some).ok_or(Malformed)
     }
 
     fn event<'a>(&'a mut self, packet: Packet<'a>) -> Result<Option<Decoded<'a>>, Malformed> {
@@ -235,7 +202,7 @@ impl SocketIo {
             self.await_attachments(&packet, true, event.into_owned(), arguments)?;
             return Ok(None);
         }
-        let Namespace { key, .. } = self.find_namespace(packet.namespace).ok_or(Malformed)?;
+        let key = self.namespaces.key(packet.namespace).ok_or(Malformed)?;
         Ok(Some(push(key, id, event, Payload::Json(arguments.into()))))
     }
 
@@ -244,7 +211,7 @@ impl SocketIo {
         if packet.id.is_none() || !packet.data.starts_with('[') {
             return Err(Malformed);
         }
-        self.find_namespace(packet.namespace).ok_or(Malformed)?;
+        self.namespaces.key(packet.namespace).ok_or(Malformed)?;
         if packet.attachments > 0 {
             self.await_attachments(packet, false, String::new(), packet.data.to_owned())?;
         }
@@ -259,7 +226,7 @@ impl SocketIo {
         event: String,
         arguments: String,
     ) -> Result<(), Malformed> {
-        self.find_namespace(packet.namespace).ok_or(Malformed)?;
+        self.namespaces.key(packet.namespace).ok_or(Malformed)?;
         packet::check_placeholders(&arguments, packet.attachments)?;
         self.partial = Some(Partial {
             is_event,
@@ -274,10 +241,6 @@ impl SocketIo {
         Ok(())
     }
 
-    fn find_namespace(&self, name: &str) -> Option<&Namespace> {
-        self.namespaces.iter().find(|namespace| namespace.name() == name)
-    }
-
     // ---- writing
 
     fn join_response(
@@ -290,12 +253,13 @@ impl SocketIo {
         let name = namespace_of(topic);
         if status == Status::Ok {
             // a client that has already left again receives no response
-            self.find_namespace(name).filter(|namespace| namespace.is_of_join(join))?;
-            let data = if self.is_old { String::new() } else { connect_data(payload) };
-            return Some(EncodedMessage::Text(packet::connect(name, &data)));
+            return self.namespaces.is_of_join(topic, join).then(|| {
+                let data = if self.is_old { String::new() } else { connect_data(payload) };
+                EncodedMessage::Text(packet::connect(name, &data))
+            });
         }
         let data = self.error_data(payload);
-        self.remove(topic, Some(join)).then(|| EncodedMessage::Text(packet::connect_error(name, &data)))
+        self.namespaces.remove(topic, Some(join)).then(|| EncodedMessage::Text(packet::connect_error(name, &data)))
     }
 
     /// The data of a CONNECT_ERROR packet: an object with a `message`, or for older clients only the message.
@@ -314,34 +278,6 @@ impl SocketIo {
         let message = serde_json::Value::from(message);
         if self.is_old { message.to_string() } else { format!(r#"{{"message":{message}}}"#) }
     }
-
-    /// Removes a namespace from the list. If `join` is given, it must be the join that opened the namespace. Returns
-    /// whether it was removed.
-    fn remove(&mut self, topic: &Topic, join: Option<&str>) -> bool {
-        let at = self.namespaces.iter().position(|namespace| {
-            namespace.name() == topic.as_str() && join.is_none_or(|join| namespace.is_of_join(join))
-        });
-        at.map(|at| self.namespaces.swap_remove(at)).is_some()
-    }
-}
-
-impl Namespace {
-    fn name(&self) -> &str {
-        &self.key[REALM.prefix().len()..]
-    }
-
-    fn is_of_join(&self, join: &str) -> bool {
-        join.parse() == Ok(self.join)
-    }
-}
-
-fn push<'a>(key: &'a str, reference: Option<Ref>, event: Cow<'a, str>, payload: Payload) -> Decoded<'a> {
-    Decoded::Request(Inbound {
-        topic: Cow::Borrowed(key),
-        join_ref: None,
-        reference,
-        request: Request::Push(event, payload),
-    })
 }
 
 /// The query that an older client sends after the name of a namespace, as an object.
@@ -349,12 +285,6 @@ fn auth_of(query: &str) -> Result<Payload, Malformed> {
     let params = params(query).map_err(|_| Malformed)?;
     let members = params.into_iter().map(|(name, value)| (name, serde_json::Value::from(value)));
     Ok(serde_json::Value::Object(members.collect()).into())
-}
-
-/// The namespace in which clients receive the messages of a topic.
-fn namespace_of(topic: &Topic) -> &str {
-    let name = topic.as_str();
-    name.split_once(ROOM_SEPARATOR).map_or(name, |(namespace, _)| namespace)
 }
 
 /// The data of a CONNECT packet: the object of the join's reply, with a random `sid` if it has none.
