@@ -65,6 +65,10 @@ pub trait Protocol: Unpin + 'static {
     /// Whether the transport pings the client, by WebSocket pings. For formats without pings of their own.
     const PINGED_BY_TRANSPORT: bool = false;
 
+    /// The client has opened a transport of a long-polling session: the first one, or another one. [`Self::next_step`]
+    /// says what follows.
+    fn transport_opened(&mut self) {}
+
     /// Decodes one frame. `None` means that nothing follows from it: it was a heartbeat, or a part of a message.
     ///
     /// # Errors

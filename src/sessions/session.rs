@@ -215,6 +215,11 @@ impl<P: Protocol> TransportHandler for Session<P> {
         self.run_effects(sink);
     }
 
+    fn transport_opened(&mut self, sink: &mut impl FrameSink) {
+        self.protocol.transport_opened();
+        self.run_effects(sink);
+    }
+
     fn frame(&mut self, frame: &Frame, sink: &mut impl FrameSink) {
         let now = Instant::now();
         self.pubsub.metrics().messages.add(self.socket.realm(), (), 1);

@@ -119,6 +119,8 @@ impl TestConnect<'_> {
             in_process: true,
             one_frame_per_poll: false,
             close_frame: None,
+            ping: None,
+            newest_transport: false,
         };
         Ok(TestClient::new(acceptor.in_process(slot, init, V2, options)))
     }

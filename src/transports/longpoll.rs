@@ -21,8 +21,7 @@ use uuid::Uuid;
 
 use crate::close::{self, Reason};
 use crate::protocol::Frame;
-use crate::transports::longpoll::frame_channel::FrameSender;
-use crate::transports::longpoll::handle::{Control, Fetch, Gone, LongPollHandle, Post, Via};
+use crate::transports::longpoll::handle::{Control, Fetch, Gone, LongPollHandle, Post, Stream, Via};
 use crate::transports::longpoll::sink::LongPollSink;
 use crate::transports::transport::TransportHandler;
 
@@ -54,6 +53,11 @@ pub(crate) struct LongPollOptions {
     pub(crate) one_frame_per_poll: bool,
     /// Makes the frame that tells a waiting poll that the session is closed, and why.
     pub(crate) close_frame: Option<fn(&'static Reason) -> Frame>,
+    /// Makes the ping of a session that uses a stream. Without it, a WebSocket is pinged by a control frame.
+    pub(crate) ping: Option<fn() -> Frame>,
+    /// Whether the client may change its transport at any time: a poll or a further stream replaces the present stream.
+    /// The session then accepts the client's frames by any transport.
+    pub(crate) newest_transport: bool,
 }
 
 /// The long-polling sessions of a mount, by token.
@@ -82,6 +86,7 @@ impl LongPollSessions {
             bytes: 0,
             poll: None,
             unsettled: Vec::new(),
+            polled: false,
             active_at,
             state: SessionState::Polling,
         }
@@ -106,8 +111,8 @@ enum SessionState {
     Polling,
     /// The client probes a WebSocket. Polls are answered soon, with this frame.
     Probed(Frame),
-    /// The client uses a WebSocket, which sends the frames of this channel.
-    Upgraded(FrameSender),
+    /// The client uses a stream, such as a WebSocket, which sends the frames of this channel.
+    Upgraded(Stream),
     /// The session is closed, for this reason. Frames may still wait to be fetched.
     Closed(&'static Reason),
 }
@@ -124,6 +129,8 @@ struct LongPoll<T: TransportHandler> {
     bytes: usize,
     /// The waiting poll.
     poll: Option<oneshot::Sender<Vec<Frame>>>,
+    /// Whether the client has polled since it uses its present transport.
+    polled: bool,
     /// Requests that wait until the client's joins are settled.
     unsettled: Vec<oneshot::Sender<()>>,
     active_at: Instant,
@@ -157,9 +164,10 @@ impl<T: TransportHandler> LongPoll<T> {
     /// Makes the client send something: it polls again after an empty response. If no poll waits, the client is about to
     /// poll.
     fn ping(&mut self) {
-        match self.state {
+        match (&self.state, self.options.ping) {
             _ if self.options.in_process => self.handler.connection().mark_active(),
-            SessionState::Upgraded(_) => self.handler.connection().ping(),
+            (SessionState::Upgraded(stream), Some(ping)) => stream.send(ping()),
+            (SessionState::Upgraded(_), None) => self.handler.connection().ping(),
             _ => self.interrupt_poll(),
         }
     }
@@ -169,6 +177,22 @@ impl<T: TransportHandler> LongPoll<T> {
         if let Some(poll) = self.poll.take() {
             let _ = poll.send(Vec::new());
         }
+    }
+
+    /// Closes the present stream, which the client has replaced by another transport.
+    fn replace_stream(&mut self) {
+        if let SessionState::Upgraded(stream) = &self.state {
+            stream.abort();
+            self.state = SessionState::Polling;
+            self.bytes = 0;
+        }
+    }
+
+    fn use_stream(&mut self, stream: Stream, ctx: &mut Context<Self>) {
+        self.polled = false;
+        self.state = SessionState::Upgraded(stream);
+        self.answer();
+        self.with_sink(ctx, |handler, sink| handler.transport_opened(sink));
     }
 
     /// Answers the waiting poll while the client probes a WebSocket.
@@ -190,7 +214,7 @@ impl<T: TransportHandler> LongPoll<T> {
 
     /// Passes the waiting frames to the WebSocket, or to the poll if there is one.
     fn answer(&mut self) {
-        if let SessionState::Upgraded(sender) = &self.state {
+        if let SessionState::Upgraded(Stream { sender, .. }) = &self.state {
             // the frames were counted together, so the first one gets the weight of all
             let mut weight = self.bytes;
             self.out.drain(..).for_each(|frame| sender.send(frame, std::mem::take(&mut weight)));
@@ -248,14 +272,16 @@ impl<T: TransportHandler> LongPoll<T> {
     /// Whether the session accepts a request that has arrived `via` this transport. If so, the request counts as
     /// activity.
     fn admits(&mut self, via: Via, ctx: &mut Context<Self>) -> bool {
-        let is_accepted = match self.state {
-            SessionState::Polling | SessionState::Probed(_) => via == Via::Http,
+        let any_transport = self.options.newest_transport;
+        let (is_accepted, is_polling) = match self.state {
+            SessionState::Polling | SessionState::Probed(_) => (via == Via::Http || any_transport, true),
             // the WebSocket records its activity itself, and the sweep checks its idle timeout
-            SessionState::Upgraded(_) => return via == Via::Socket,
-            SessionState::Closed(_) => false,
+            SessionState::Upgraded(_) if via == Via::Socket => return true,
+            SessionState::Upgraded(_) => (any_transport, false),
+            SessionState::Closed(_) => return false,
         };
         let now = Instant::now();
-        if is_accepted && now.duration_since(self.active_at) >= self.handler.connection().timeouts().idle {
+        if is_accepted && is_polling && now.duration_since(self.active_at) >= self.handler.connection().timeouts().idle {
             // it is idle, but the sweep has not closed it yet
             self.end(&close::IDLE, ctx);
             return false;
@@ -317,6 +343,10 @@ impl<T: TransportHandler> Handler<Fetch> for LongPoll<T> {
             let _ = previous.send(Vec::new());
         }
         self.poll = Some(answer);
+        self.replace_stream();
+        if !std::mem::replace(&mut self.polled, true) {
+            self.with_sink(ctx, |handler, sink| handler.transport_opened(sink));
+        }
         self.answer();
         if self.poll.is_some() && matches!(self.state, SessionState::Probed(_)) {
             ctx.run_later(PROBE, |session, _| session.release_poll());
@@ -359,11 +389,18 @@ impl<T: TransportHandler> Handler<Control> for LongPoll<T> {
             }
             (Control::Resume, SessionState::Probed(_)) => self.state = SessionState::Polling,
             (Control::Interrupt, _) => self.interrupt_poll(),
-            (Control::Upgrade(sender), SessionState::Polling | SessionState::Probed(_)) => {
-                self.poll = None;
-                self.state = SessionState::Upgraded(sender);
-                self.answer();
+            (Control::Upgrade(stream), SessionState::Polling | SessionState::Probed(_)) => {
+                // a poll that is dropped is answered as if the session were gone
+                if let Some(poll) = self.poll.take().filter(|_| self.options.newest_transport) {
+                    let _ = poll.send(Vec::new());
+                }
+                self.use_stream(stream, ctx);
             }
+            (Control::Upgrade(stream), SessionState::Upgraded(_)) if self.options.newest_transport => {
+                self.replace_stream();
+                self.use_stream(stream, ctx);
+            }
+            (Control::StreamGone(id), SessionState::Upgraded(stream)) if stream.id == id => self.end(&close::GONE, ctx),
             _ => {}
         }
     }

@@ -36,6 +36,9 @@ pub(crate) trait TransportHandler: Unpin + 'static {
     /// The transport is ready to send.
     fn open(&mut self, sink: &mut impl FrameSink);
 
+    /// The client has opened a transport of a session that outlives its transports: the first one, or another one.
+    fn transport_opened(&mut self, _: &mut impl FrameSink) {}
+
     /// The client has sent a message.
     fn frame(&mut self, frame: &Frame, sink: &mut impl FrameSink);
 

@@ -155,6 +155,8 @@ fn open_longpoll<R: Revision, C: MessageCodec>(
         in_process: false,
         one_frame_per_poll: false,
         close_frame: Some(close_frame),
+        ping: None,
+        newest_transport: false,
     };
     let (token, _) = acceptor.longpoll(slot, init, EngineIo::<R, C>::new(acceptor.limits(), None), options);
     format.response(&[open_packet(acceptor, &sid(&token, format), true)])

@@ -147,6 +147,8 @@ fn start_session(
         in_process: false,
         one_frame_per_poll: true,
         close_frame: None,
+        ping: None,
+        newest_transport: false,
     };
     acceptor.longpoll(slot, init, protocol.registered(registration), options).1
 }

@@ -107,6 +107,8 @@ async fn open_session(
         in_process: false,
         one_frame_per_poll: false,
         close_frame: None,
+        ping: None,
+        newest_transport: false,
     };
     let (token, _) = match version {
         Version::V1 => acceptor.longpoll(slot, init, V1, options),

@@ -2,7 +2,7 @@
 //! upgrade the transport. The session itself is in [`longpoll`](super).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::prelude::SendError;
@@ -49,6 +49,7 @@ pub(crate) struct LongPollHandle {
     control: Recipient<Control>,
     request_lock: Arc<AsyncMutex<()>>,
     upgrading: Arc<AtomicBool>,
+    streams: Arc<AtomicU64>,
 }
 
 impl LongPollHandle {
@@ -64,6 +65,7 @@ impl LongPollHandle {
             control: addr.clone().recipient(),
             request_lock: Arc::default(),
             upgrading: Arc::default(),
+            streams: Arc::default(),
         }
     }
 
@@ -134,10 +136,22 @@ impl LongPollHandle {
     /// Completes the upgrade: from now on the session uses only the WebSocket. The returned channel has the session's
     /// frames, until it closes.
     pub(crate) fn upgrade(&self, write_side: Arc<WriteSide>) -> FrameReceiver {
-        let (sender, receiver) = frame_channel();
         self.connection.set_write_side(write_side);
-        self.control.do_send(Control::Upgrade(sender));
-        receiver
+        self.use_stream(None).1
+    }
+
+    /// Makes the session use a stream from now on. The returned channel has the session's frames, until it closes or
+    /// another transport replaces the stream. In that case the stream's `socket` is aborted.
+    pub(crate) fn use_stream(&self, socket: Option<Arc<WriteSide>>) -> (StreamId, FrameReceiver) {
+        let (sender, receiver) = frame_channel();
+        let id = StreamId(self.streams.fetch_add(1, Ordering::Relaxed));
+        self.control.do_send(Control::Upgrade(Stream { id, sender, socket }));
+        (id, receiver)
+    }
+
+    /// Ends the session, unless another transport has replaced the stream.
+    pub(crate) fn stream_gone(&self, stream: StreamId) {
+        self.control.do_send(Control::StreamGone(stream));
     }
 
     /// Ends the session.
@@ -170,6 +184,32 @@ pub(super) struct Post {
     pub(super) frames: Vec<Frame>,
 }
 
+/// The number of a stream, unique in its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StreamId(u64);
+
+/// A stream to the client: the channel of its frames, and its socket if it must be closed when it is replaced.
+pub(super) struct Stream {
+    pub(super) id: StreamId,
+    pub(super) sender: FrameSender,
+    socket: Option<Arc<WriteSide>>,
+}
+
+impl Stream {
+    /// Queues a frame.
+    pub(super) fn send(&self, frame: Frame) {
+        let weight = frame.size();
+        self.sender.send(frame, weight);
+    }
+
+    /// Closes the stream's socket immediately, even if the client does not read.
+    pub(super) fn abort(&self) {
+        if let Some(socket) = &self.socket {
+            socket.writer.abort();
+        }
+    }
+}
+
 /// Changes the state of the session.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -180,8 +220,10 @@ pub(super) enum Control {
     Resume,
     /// Answer the waiting poll with nothing.
     Interrupt,
-    /// The client uses a WebSocket from now on.
-    Upgrade(FrameSender),
+    /// The client uses a stream from now on.
+    Upgrade(Stream),
+    /// This stream is gone.
+    StreamGone(StreamId),
     /// Complete this once the client's joins are settled.
     Settle(oneshot::Sender<()>),
     /// Close the session.
