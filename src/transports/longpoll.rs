@@ -243,10 +243,12 @@ impl<T: TransportHandler> LongPoll<T> {
             return;
         }
         let expects_last_poll = self.send_close_frame(reason);
-        self.state = SessionState::Closed(reason);
+        // kept until the reason is known everywhere: a stream asks for it when its channel ends
+        let present = std::mem::replace(&mut self.state, SessionState::Closed(reason));
         self.unsettled.clear();
         log::info!("{}: closed with {}: {}", self.handler.connection().id, reason.code, reason.text);
         self.handler.end(reason);
+        drop(present);
         self.answer();
         if self.out.is_empty() || !(self.options.drain_after_close || expects_last_poll) {
             return ctx.stop();
