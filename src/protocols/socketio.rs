@@ -1,4 +1,5 @@
 //! Socket.IO, revision 5, and over revisions 2 and 3 of Engine.IO the revision before it (clients of 1.x and 2.x).
+//! Clients of 0.9, which do not use Engine.IO, are in `v09.rs`.
 //!
 //! A namespace is a topic of [`Realm::SocketIo`], such as `/` or `/chat`. Rooms are topics `<namespace>#<name>`: their
 //! messages arrive in the namespace, and clients cannot join them directly. The packets map to the broker as follows:
@@ -24,8 +25,9 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use uuid::Uuid;
 
-use self::namespaces::{Namespaces, REALM, ROOM_SEPARATOR, join_of, namespace_of, push};
+use self::namespaces::{Namespaces, REALM, ROOM_SEPARATOR, UNMATCHED, join_of, namespace_of, push};
 use self::packet::{MAIN, Packet, PacketType};
+use self::v09::routes as v09_routes;
 use super::engineio::{EncodedMessage, MessageCodec, routes as engineio_routes};
 use crate::channels::builtin::relay::IceRefused;
 use crate::channels::builtin::routers;
@@ -40,6 +42,7 @@ use crate::topic::Topic;
 mod client_script;
 mod namespaces;
 mod packet;
+mod v09;
 
 /// The error message of npm's socket.io for an unknown namespace.
 const INVALID_NAMESPACE: &str = "Invalid namespace";
@@ -67,6 +70,7 @@ fn without_ice_for_other_pages(mount: Mount, config: &Config) -> Mount {
 
 fn routes(acceptor: &crate::http::acceptor::Acceptor, app: &mut actix_web::web::ServiceConfig) {
     engineio_routes::routes::<SocketIo>(acceptor, app);
+    v09_routes::routes(acceptor, app);
     client_script::routes(acceptor, app);
 }
 
@@ -180,7 +184,7 @@ impl SocketIo {
             return if self.is_old && name == MAIN { Ok(None) } else { Err(Malformed) };
         }
         if name.contains(ROOM_SEPARATOR) {
-            let text = packet::connect_error(name, &self.error_data(&Payload::reason("unmatched topic")));
+            let text = packet::connect_error(name, &self.error_data(&Payload::reason(UNMATCHED)));
             return Ok(Some(Decoded::Respond(Frame::Text(text.into()))));
         }
         let auth = match packet.data {
@@ -272,7 +276,7 @@ impl SocketIo {
         let refusal = payload.parse::<RefusalPayload>().unwrap_or(RefusalPayload { message: None, reason: None });
         let message = match (refusal.message, refusal.reason) {
             (Some(message), _) => message,
-            (None, Some(reason)) if reason == "unmatched topic" => INVALID_NAMESPACE.to_owned(),
+            (None, Some(reason)) if reason == UNMATCHED => INVALID_NAMESPACE.to_owned(),
             (None, reason) => reason.unwrap_or_else(|| "refused".to_owned()),
         };
         let message = serde_json::Value::from(message);

@@ -20,13 +20,13 @@ use crate::protocol::{Frame, Malformed};
 
 const SEPARATOR: char = '\u{1e}';
 /// The maximum number of packets in one body. Without it a body of empty packets, a byte each, would take much memory.
-const MAX_PACKETS: usize = 10_000;
+pub(crate) const MAX_PACKETS: usize = 10_000;
 /// The binary form of revisions 2 and 3: the types of a text and of a binary packet, and the byte that ends a length.
 const IS_TEXT: u8 = 0;
 const IS_BINARY: u8 = 1;
 const END_OF_LENGTH: u8 = 255;
 /// The maximum number of digits in a length.
-const MAX_DIGITS: usize = 9;
+pub(crate) const MAX_DIGITS: usize = 9;
 
 /// The payload format of one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +137,7 @@ fn encoded_once(packet: &str) -> ByteString {
 }
 
 /// Splits `text` after `units` UTF-16 code units, JavaScript's unit of string length.
-fn split_units(text: &str, units: usize) -> Option<(&str, &str)> {
+pub(crate) fn split_units(text: &str, units: usize) -> Option<(&str, &str)> {
     let mut left = units;
     for (at, c) in text.char_indices() {
         if left == 0 {

@@ -13,6 +13,8 @@ use crate::topic::{Realm, Topic};
 pub(super) const REALM: Realm = Realm::SocketIo;
 /// The character between a namespace and the name of a room in it.
 pub(super) const ROOM_SEPARATOR: char = '#';
+/// The reason for which the broker refuses the join of a namespace that does not exist.
+pub(super) const UNMATCHED: &str = "unmatched topic";
 /// The prefix of the `ref` of a join. The `ref` of an event is its acknowledgement id.
 const JOIN_PREFIX: char = 'j';
 

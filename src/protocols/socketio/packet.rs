@@ -26,7 +26,7 @@ const MAX_ATTACHMENTS: usize = 10;
 /// The maximum number of digits in an acknowledgement id: JavaScript's safe integers have no more.
 const MAX_DIGITS: usize = 16;
 /// The events that the client library itself emits. A packet with one of them is malformed.
-const RESERVED: [&str; 6] =
+pub(super) const RESERVED: [&str; 6] =
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
 /// The packet types that a client may send. CONNECT_ERROR is not among them: only the server sends it.
@@ -250,7 +250,7 @@ fn arguments(payload: &Payload) -> (&str, Arc<[Bytes]>) {
 }
 
 /// The elements of an array, or the text itself if it is not an array.
-fn without_brackets(text: &str) -> &str {
+pub(super) fn without_brackets(text: &str) -> &str {
     let text = text.trim_ascii();
     let inside = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
     inside.map_or(text, str::trim_ascii)
