@@ -6,6 +6,8 @@
 //! | `# text` | the fact, and the section of the protocol's specification that states it |
 //! | `set key=value` | a setting of the node, before the first client |
 //! | `connect PATH` | a client connects |
+//! | `a poll PATH`, `a push PATH BODY` | client `a` sends a GET or a POST, on a connection of its own |
+//! | `<body text` | this is the body of the response to its oldest request that has not been read |
 //! | `> text`, `>x bytes` | it sends a text message, or a binary one |
 //! | `>frame 81 bytes` | it sends one masked frame with this first byte |
 //! | `>raw bytes` | it sends raw bytes |
@@ -30,13 +32,14 @@ mod lab;
 mod script;
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 
 use handclasp::message::DeliveryStatus;
 use handclasp::metrics::Metrics;
 use handclasp::metrics::{DropReason, JoinRefusal, PushRefusal};
 use handclasp::{Endpoint, Node, Payload, Topic};
+use tokio::net::TcpStream;
 use script::{bytes, filled, parts, repeated};
 
 use crate::common::streaming::{Line, Stream, post};
@@ -60,6 +63,11 @@ async fn engineio() {
 #[actix_web::test]
 async fn socketio() {
     run_all("socketio").await;
+}
+
+#[actix_web::test]
+async fn socketio_0_9() {
+    run_all("socketio-0.9").await;
 }
 
 #[actix_web::test]
@@ -121,6 +129,8 @@ struct Runner {
     node: Option<Node>,
     clients: BTreeMap<String, Client>,
     streams: BTreeMap<String, Stream>,
+    /// The requests of each client whose responses have not been read, oldest first.
+    requests: BTreeMap<String, VecDeque<Client>>,
     variables: HashMap<String, String>,
 }
 
@@ -149,7 +159,9 @@ impl Runner {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         let rest = repeated(rest);
         match verb {
-            "connect" => return self.connect(name, &rest).await,
+            "connect" => return self.connect(name, &filled(&rest, &self.variables)).await,
+            "poll" | "push" => return self.request(name, verb, &filled(&rest, &self.variables)).await,
+            "<body" => return self.expect_body(name, &rest).await,
             "stream" => {
                 let stream = Stream::open(self.node().address(), &rest).await;
                 self.streams.insert(name.to_owned(), stream);
@@ -214,6 +226,23 @@ impl Runner {
         self.clients.insert(name.to_owned(), client);
     }
 
+    async fn request(&mut self, name: &str, verb: &str, rest: &str) {
+        let (path, body) = rest.split_once(' ').unwrap_or((rest, ""));
+        let (method, length) = (if verb == "poll" { "GET" } else { "POST" }, body.len());
+        let mut client = Client::from_stream(TcpStream::connect(self.node().address()).await.unwrap());
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: node.test\r\nContent-Length: {length}\r\n\r\n");
+        client.raw(&[head.as_bytes(), body.as_bytes()].concat()).await;
+        self.requests.entry(name.to_owned()).or_default().push_back(client);
+    }
+
+    async fn expect_body(&mut self, name: &str, expected: &str) {
+        let mut client = self.requests.get_mut(name).and_then(VecDeque::pop_front).expect("a request before");
+        let head = client.head().await;
+        let body = String::from_utf8(client.body(&head).await).unwrap();
+        let text = filled(expected, &self.variables);
+        assert!(matches(expected, &body, &mut self.variables), "\nreceived {body}\nexpected {text}");
+    }
+
     fn node(&mut self) -> &Node {
         let sets: Vec<&str> = self.sets.iter().map(String::as_str).collect();
         self.node.get_or_insert_with(|| lab::mounts(Endpoint::new(config(&sets))).start().unwrap())
@@ -246,6 +275,7 @@ impl Runner {
             );
         }
         assert!(self.streams.is_empty(), "streams that have neither ended nor been dropped: {:?}", self.streams.keys());
+        assert!(self.requests.values().all(VecDeque::is_empty), "a response was not read");
         self.clients.clear();
         if let Some(node) = &self.node {
             wait_until_empty(node).await;
