@@ -311,7 +311,7 @@ impl Client {
         number
     }
 
-    async fn byte(&mut self) -> Option<u8> {
+    pub async fn byte(&mut self) -> Option<u8> {
         if self.buffer.is_empty() {
             let mut chunk = [0; 16_384];
             let read = self.stream.read(&mut chunk).await.unwrap_or(0);

@@ -11,6 +11,8 @@ const PEERJS: &str = "/peerjs?key=peerjs&id=mallory&token=t";
 const HELLO: &str = "/hello";
 const SOCKET_IO: &str = "/socket.io/?EIO=4&transport=websocket";
 const SOCKET_IO_V3: &str = "/socket.io/?EIO=3&transport=websocket";
+/// The session does not exist: after the upgrade, the client only learns that.
+const SOCKET_IO_0_9: &str = "/socket.io/1/websocket/nobody";
 const RELAY: &str = "/relay";
 const ENTRY_POINTS: [&str; 7] = [V1, "/peer/websocket?vsn=2.0.0", PEERJS, HELLO, RELAY, SOCKET_IO, SOCKET_IO_V3];
 
@@ -49,7 +51,7 @@ async fn an_invalid_upgrade_is_rejected_at_every_entry_point() {
         ("1.1", "Transfer-Encoding", Some("chunked")),
         ("1.0", "Via", Some("1.0 another time")),
     ];
-    for path in ENTRY_POINTS {
+    for path in ENTRY_POINTS.into_iter().chain([SOCKET_IO_0_9]) {
         for (version, name, value) in wrong {
             let before = scene.refused();
             assert_eq!(upgrade_status(address, version, path, name, value).await, 400, "{path}: {name} {value:?}");
@@ -72,7 +74,7 @@ async fn another_origin_is_rejected_at_every_entry_point() {
     let sets = keys.map(|key| format!("{key}={list}"));
     let scene = Scene::new(&sets.each_ref().map(String::as_str)).await;
     let address = scene.node.address();
-    for path in ENTRY_POINTS {
+    for path in ENTRY_POINTS.into_iter().chain([SOCKET_IO_0_9]) {
         for origin in [
             "null",
             "https://evil-example.com",
@@ -96,7 +98,7 @@ async fn a_forged_address_is_ignored_at_every_entry_point() {
     // alice, bob, and one more client
     let scene = Scene::new(&["limits.sockets_per_ip=3"]).await;
     let address = scene.node.address();
-    let polls = ["/socket/longpoll?vsn=2.0.0", "/socket.io/?EIO=4&transport=polling"];
+    let polls = ["/socket/longpoll?vsn=2.0.0", "/socket.io/?EIO=4&transport=polling", "/socket.io/1/", SOCKET_IO_0_9];
     let client = Client::open(address, V1, &[]).await;
     for path in ENTRY_POINTS.iter().chain(&polls) {
         for forged in ["198.51.100.1", "::ffff:198.51.100.1", "127.0.0.2, 198.51.100.1", "10.0.0.1", "::1", "localhost"]

@@ -16,4 +16,5 @@ mod peerjs_http;
 mod peerjs_streaming;
 mod phoenix_longpoll;
 mod relay;
+mod socketio_0_9;
 mod transcripts;

@@ -28,8 +28,8 @@ use super::namespaces::{Namespaces, REALM, ROOM_SEPARATOR, UNMATCHED, join_of, n
 use super::packet::MAIN;
 
 mod packet;
-mod payload;
-mod polling;
+pub(crate) mod payload;
+pub(crate) mod polling;
 pub(super) mod routes;
 mod stream;
 
@@ -45,7 +45,7 @@ pub(crate) struct SocketIo09 {
 }
 
 impl SocketIo09 {
-    fn new(metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
         let (namespaces, next_steps) = (Namespaces::default(), VecDeque::new());
         Self { metrics, namespaces, next_steps, is_connected: false, has_spoken: false }
     }

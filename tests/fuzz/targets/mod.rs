@@ -30,6 +30,7 @@ mod session_input;
 mod session_model;
 mod sessions;
 mod socketio;
+mod socketio_0_9;
 mod static_paths;
 mod topics_and_origins;
 mod websocket;
@@ -60,6 +61,7 @@ pub fn targets() -> impl Iterator<Item = &'static Target> {
         peerjs::TARGETS,
         engineio::TARGETS,
         socketio::TARGETS,
+        socketio_0_9::TARGETS,
         hello::TARGETS,
         relay::TARGETS,
         websocket::TARGETS,

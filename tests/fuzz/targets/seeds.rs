@@ -42,6 +42,8 @@ fn line(line: &str) -> Option<Action> {
     match verb {
         "connect" => Some(Action::Connect(text)),
         ">" => Some(Action::Send(Frame::Text(text.into()))),
+        // the packets of a request are its body
+        "push" => text.split_once(' ').map(|(_, body)| Action::Send(Frame::Text(body.into()))),
         ">x" => Some(Action::Send(Frame::Binary(script::bytes(&text).into()))),
         ">frame" => {
             let bytes = script::bytes(&text);
@@ -67,7 +69,7 @@ pub(super) fn messages(protocol: &str) -> Vec<Vec<u8>> {
 /// Every path that a client connects to in any transcript.
 pub(super) fn paths() -> Vec<String> {
     let lines =
-        ["phoenix", "peerjs", "engineio", "socketio", "hello", "relay"].into_iter().flat_map(transcripts).flatten();
+        ["phoenix", "peerjs", "engineio", "socketio", "socketio-0.9", "hello", "relay"].into_iter().flat_map(transcripts).flatten();
     lines.filter_map(|line| if let Action::Connect(path) = line { Some(path) } else { None }).collect()
 }
 

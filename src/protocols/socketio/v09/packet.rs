@@ -204,10 +204,33 @@ mod tests {
     fn a_malformed_packet_is_no_packet() {
         let deep = format!("4:::{}{}", "[".repeat(200), "]".repeat(200));
         let bad = [
-            "", "garbage", "9:::x", "33:::x", ":::x", "3", "3:", "3:1", "3:1+", "3:a::b", "3:-1::x", "4:::", "4:::{bad",
-            "4:::1e999", "5:::", "5:::{bad", "5:::[]", "5:::null", r#"5:::{"name":1}"#, r#"5:::{"args":[]}"#,
-            r#"5:::{"name":"x","args":{}}"#, r#"5:::{"name":"x","args":"[]"}"#, r#"5:::{"name":"disconnect"}"#,
-            r#"5:::{"name":"x","name":"y"}"#, r#"5:::{"name":"x","args":["\ud800"]}"#, "3:1234567890123::x", &deep,
+            "",
+            "garbage",
+            "9:::x",
+            "33:::x",
+            ":::x",
+            "3",
+            "3:",
+            "3:1",
+            "3:1+",
+            "3:a::b",
+            "3:-1::x",
+            "4:::",
+            "4:::{bad",
+            "4:::1e999",
+            "5:::",
+            "5:::{bad",
+            "5:::[]",
+            "5:::null",
+            r#"5:::{"name":1}"#,
+            r#"5:::{"args":[]}"#,
+            r#"5:::{"name":"x","args":{}}"#,
+            r#"5:::{"name":"x","args":"[]"}"#,
+            r#"5:::{"name":"disconnect"}"#,
+            r#"5:::{"name":"x","name":"y"}"#,
+            r#"5:::{"name":"x","args":["\ud800"]}"#,
+            "3:1234567890123::x",
+            &deep,
         ];
         for text in bad {
             assert_eq!(read(text), None, "{text}");
@@ -223,6 +246,9 @@ mod tests {
         assert_eq!(reply("/", "4", &json("[1]")).unwrap(), "6:::4+[1]");
         assert_eq!(reply("/chat", "5", &json("[]")).unwrap(), "6::/chat:5");
         assert_eq!(encode_event("/", "x", &Payload::binary(vec![1])), Err(Unencodable));
-        assert_eq!((connect("/"), connect("/chat"), unauthorized("/p")), ("1::".into(), "1::/chat".into(), "7::/p:2".into()));
+        assert_eq!(
+            (connect("/"), connect("/chat"), unauthorized("/p")),
+            ("1::".into(), "1::/chat".into(), "7::/p:2".into())
+        );
     }
 }

@@ -11,7 +11,7 @@ use crate::protocols::engineio::payload::{MAX_DIGITS, MAX_PACKETS, split_units};
 const MARK: char = '\u{fffd}';
 
 /// Decodes the body of a client's request.
-pub(super) fn read(body: &str) -> Result<Vec<Frame>, Malformed> {
+pub(crate) fn read(body: &str) -> Result<Vec<Frame>, Malformed> {
     if !body.starts_with(MARK) {
         return Ok(if body.is_empty() { Vec::new() } else { vec![Frame::Text(body.into())] });
     }
@@ -30,7 +30,7 @@ pub(super) fn read(body: &str) -> Result<Vec<Frame>, Malformed> {
 }
 
 /// Encodes the body of a response.
-pub(super) fn write(frames: &[Frame]) -> String {
+pub(crate) fn write(frames: &[Frame]) -> String {
     let packets: Vec<&str> = frames
         .iter()
         .filter_map(|frame| match frame {

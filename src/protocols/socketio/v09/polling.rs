@@ -22,11 +22,7 @@ const RECEIVED: &str = "1";
 const FORM_FIELD: &str = "d";
 
 /// Waits for packets to the client.
-pub(super) async fn poll(
-    acceptor: &Acceptor,
-    request: &HttpRequest,
-    session: Option<LongPollHandle>,
-) -> HttpResponse {
+pub(super) async fn poll(acceptor: &Acceptor, request: &HttpRequest, session: Option<LongPollHandle>) -> HttpResponse {
     plain_response(fetch(acceptor, request, session).await)
 }
 
@@ -82,7 +78,7 @@ pub(super) fn plain(body: &[u8]) -> Result<Vec<Frame>, Malformed> {
 }
 
 /// Decodes a form.
-pub(super) fn form(body: &[u8]) -> Result<Vec<Frame>, Malformed> {
+pub(crate) fn form(body: &[u8]) -> Result<Vec<Frame>, Malformed> {
     let field = jsonp::form_field(body, FORM_FIELD).ok_or(Malformed)?;
     payload::read(&serde_json::from_str::<String>(&field)?)
 }
