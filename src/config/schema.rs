@@ -158,8 +158,8 @@ sections! {
         connect_timeout: Duration = "5s", duration from "10ms" to "10m";
     }
 
-    /// Socket.IO, for clients of versions 1 to 4. The default namespace relays messages between the pages of one
-    /// application.
+    /// Socket.IO, for clients of versions 0.9 and 1 to 4. The default namespace relays messages between the pages of
+    /// one application.
     socketio: SocketIo {
         /// Serve Socket.IO.
         enabled: bool = true, boolean;
@@ -169,8 +169,8 @@ sections! {
         /// `file://` included, like the original servers. The relay uses no cookies: a page of another origin has no
         /// more rights than any other client.
         check_origin: Origins = ["any"], origins;
-        /// Interval between pings; Socket.IO's `pingInterval`. The server pings clients of version 3 and later; older
-        /// clients ping the server.
+        /// Interval between pings; Socket.IO's `pingInterval`. The server pings clients of version 0.9, and of 3 and
+        /// later; others ping the server. A poll of version 0.9 is answered at the latest after this time.
         ping_interval: Duration = "25s", duration from "100ms" to "1h";
         /// A client is disconnected if it sends nothing for this long after `socketio.ping_interval`; Socket.IO's
         /// `pingTimeout`.

@@ -227,6 +227,11 @@ test("the client's script is served from the configured folder, and nothing else
     assert.match(answer.headers.get("content-type"), file.endsWith(".map") ? /json/ : /javascript/);
     assert.equal(await answer.text(), `// ${file}`);
   }
+  // the names of 0.9: of a version, and built for some transports
+  for (const file of ["socket.io.v0.9.16.js", "socket.io+websocket+xhr-polling.js", "socket.io+websocket.v0.9.js"]) {
+    const answer = await fetch(new URL(`socket.io/${file}`, serving.url));
+    assert.equal(await answer.text(), "// socket.io.js", file);
+  }
   for (const file of ["other.js", "socket.io.slim.js", "socket.io.js%2f..%2fother.js"]) {
     assert.equal((await fetch(new URL(`socket.io/${file}`, serving.url))).status, 404, file);
   }

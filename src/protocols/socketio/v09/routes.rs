@@ -73,6 +73,9 @@ async fn respond(
     if params.iter().any(|(name, _)| name == "disconnect") {
         return disconnect(session).await;
     }
+    if session.is_none() {
+        acceptor.count_refused(ConnectRefusal::Session);
+    }
     match (transport, request.method()) {
         ("websocket", _) => stream::websocket(acceptor, request, payload, session).await,
         ("xhr-polling", &Method::GET) => polling::poll(acceptor, request, session).await,
