@@ -3,12 +3,12 @@
 //! A page of the server's own origin, or a newer browser, uses `xhr-polling`. An older browser uses `jsonp-polling` for
 //! other origins: its polls are scripts, and its posts are forms.
 
-use actix_web::HttpRequest;
-use actix_web::HttpResponse;
-use actix_web::web;
+use std::time::Duration;
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::time::timeout;
 
-use super::routes::{plain as plain_response, poll_window};
 use super::{frame, packet, payload};
 use crate::http::acceptor::Acceptor;
 use crate::http::body::{self, BodyError};
@@ -21,9 +21,17 @@ const RECEIVED: &str = "1";
 /// The field of a form that contains the packets, as a JSON string.
 const FORM_FIELD: &str = "d";
 
+/// A response of plain text.
+pub(super) fn text(body: impl Into<String>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/plain; charset=UTF-8")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(body.into())
+}
+
 /// Waits for packets to the client.
 pub(super) async fn poll(acceptor: &Acceptor, request: &HttpRequest, session: Option<LongPollHandle>) -> HttpResponse {
-    plain_response(fetch(acceptor, request, session).await)
+    text(fetch(acceptor, request, session).await)
 }
 
 /// Like [`poll`], for a client that reads the response as a script. `index` is that of its callback.
@@ -48,6 +56,12 @@ async fn fetch(acceptor: &Acceptor, request: &HttpRequest, session: Option<LongP
     }
 }
 
+/// How long a poll waits. A client that polls receives a packet in this interval, as others receive a heartbeat.
+fn poll_window(acceptor: &Acceptor) -> Duration {
+    let timeouts = acceptor.timeouts();
+    timeouts.ping_interval.unwrap_or(timeouts.idle / 2)
+}
+
 /// Reads the packets of a request and waits until the session has handled them. What cannot be read, and packets for a
 /// session that does not exist, are ignored.
 pub(super) async fn post(
@@ -57,7 +71,7 @@ pub(super) async fn post(
     session: Option<LongPollHandle>,
     decode: fn(&[u8]) -> Result<Vec<Frame>, Malformed>,
 ) -> HttpResponse {
-    let Some(session) = session else { return plain_response(RECEIVED) };
+    let Some(session) = session else { return text(RECEIVED) };
     let _guard = session.lock_requests().await;
     let reading = body::read(request, payload, acceptor.limits().message_bytes);
     let body = match timeout(acceptor.timeouts().idle, reading).await {
@@ -69,7 +83,7 @@ pub(super) async fn post(
     let frames = decode(&body).unwrap_or_else(|_| vec![frame("")]);
     // the next poll of a session that has ended brings the reason
     let _ = session.post(Via::Http, frames).await;
-    plain_response(RECEIVED)
+    text(RECEIVED)
 }
 
 /// Decodes a body of packets.

@@ -4,8 +4,6 @@
 //! The handshake starts a long-polling session, which every transport then uses. Its `sid` is the session's token. The
 //! newest transport of a session replaces the one before.
 
-use std::time::Duration;
-
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{self, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
@@ -97,19 +95,12 @@ fn index(params: &[(String, String)], name: &str) -> Option<u32> {
     params.iter().find(|(key, _)| key == name)?.1.parse().ok()
 }
 
-pub(super) fn plain(body: impl Into<String>) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("text/plain; charset=UTF-8")
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(body.into())
-}
-
 // ---- the handshake
 
 async fn handshake(acceptor: &Acceptor, request: &HttpRequest, params: Vec<(String, String)>) -> HttpResponse {
     let callback = index(&params, "jsonp");
     match (open_session(acceptor, request, params, callback.is_some()).await, callback) {
-        (Ok(text), None) => plain(text),
+        (Ok(text), None) => polling::text(text),
         (Ok(text), Some(index)) => jsonp::script(&format!("io.j[{index}]"), &text),
         (Err(error), None) => acceptor.refuse(error),
         // a page cannot read the status of a script
@@ -176,11 +167,5 @@ async fn disconnect(session: Option<LongPollHandle>) -> HttpResponse {
         // a session that has ended in the meantime needs no packet
         let _ = session.post(Via::Http, vec![frame(packet::DISCONNECT)]).await;
     }
-    plain("")
-}
-
-/// How long a poll waits. A client that polls receives a packet in this interval, as others receive a heartbeat.
-pub(super) fn poll_window(acceptor: &Acceptor) -> Duration {
-    let timeouts = acceptor.timeouts();
-    timeouts.ping_interval.unwrap_or(timeouts.idle / 2)
+    polling::text("")
 }
