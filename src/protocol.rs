@@ -138,8 +138,9 @@ macro_rules! malformed_from {
 
 malformed_from!(serde_json::Error, std::str::Utf8Error, std::num::ParseIntError, base64::DecodeError, PayloadError);
 
-/// The number of formats for which a delivery keeps its frame. Any further format is encoded again for each member.
-const KEPT: usize = 3;
+/// The number of formats for which a delivery keeps its frame: as many as the realm with the most formats has, Socket.IO
+/// with three revisions of Engine.IO and 0.9. Any further format would be encoded again for each member.
+const KEPT: usize = 4;
 
 /// A broadcast on its way to the members of its topic, with its encoded frames.
 ///
