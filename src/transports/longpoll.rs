@@ -189,6 +189,8 @@ impl<T: TransportHandler> LongPoll<T> {
     }
 
     fn use_stream(&mut self, stream: Stream, ctx: &mut Context<Self>) {
+        // the client uses the session, even if it says nothing yet
+        self.handler.connection().mark_active();
         self.polled = false;
         self.state = SessionState::Upgraded(stream);
         self.answer();

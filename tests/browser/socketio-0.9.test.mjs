@@ -63,6 +63,12 @@ async function open(broker, transport) {
     /** Waits for an event with these arguments. */
     hears: (...event) =>
       page.waitForFunction((event) => window.events.some((other) => JSON.stringify(other) === event), JSON.stringify(event)),
+    /** The first event of that name whose argument is right. */
+    async next(name, isRight) {
+      const find = async () => (await page.evaluate(() => window.events)).find((event) => event[0] === name && isRight(event[1]));
+      await until(async () => Boolean(await find()), name);
+      return find();
+    },
     /** All events so far. */
     events: () => page.evaluate(() => window.events),
   };
@@ -92,8 +98,10 @@ for (const { version, transport } of WAYS) {
     await a.page.evaluate(() => window.socket.send("a text"));
     await b.hears("message", "a text");
     await a.page.evaluate(() => window.socket.json.send({ type: "offer", sdp: "v=0\r\n" }));
-    await b.hears("message", { type: "offer", sdp: "v=0\r\n" });
-    await four.hears("message", { type: "offer", sdp: "v=0\r\n" });
+    const [, offer] = await b.next("message", (value) => value?.type === "offer");
+    assert.match(offer.from, /^[0-9a-f]{32}$/);
+    assert.deepEqual(offer, { type: "offer", sdp: "v=0\r\n", from: offer.from });
+    await four.hears("message", offer);
     four.socket.emit("message", "from 4.x", ["é", 1]);
     await a.hears("message", "from 4.x", ["é", 1]);
     await b.hears("message", "from 4.x", ["é", 1]);
