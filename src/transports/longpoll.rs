@@ -285,7 +285,8 @@ impl<T: TransportHandler> LongPoll<T> {
             SessionState::Closed(_) => return false,
         };
         let now = Instant::now();
-        if is_accepted && is_polling && now.duration_since(self.active_at) >= self.handler.connection().timeouts().idle {
+        if is_accepted && is_polling && now.duration_since(self.active_at) >= self.handler.connection().timeouts().idle
+        {
             // it is idle, but the sweep has not closed it yet
             self.end(&close::IDLE, ctx);
             return false;

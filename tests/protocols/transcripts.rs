@@ -39,8 +39,8 @@ use handclasp::message::DeliveryStatus;
 use handclasp::metrics::Metrics;
 use handclasp::metrics::{DropReason, JoinRefusal, PushRefusal};
 use handclasp::{Endpoint, Node, Payload, Topic};
-use tokio::net::TcpStream;
 use script::{bytes, filled, parts, repeated};
+use tokio::net::TcpStream;
 
 use crate::common::streaming::{Line, Stream, post};
 use crate::common::{Client, Received, config, frame, wait_until, wait_until_empty};

@@ -68,8 +68,10 @@ pub(super) fn messages(protocol: &str) -> Vec<Vec<u8>> {
 
 /// Every path that a client connects to in any transcript.
 pub(super) fn paths() -> Vec<String> {
-    let lines =
-        ["phoenix", "peerjs", "engineio", "socketio", "socketio-0.9", "hello", "relay"].into_iter().flat_map(transcripts).flatten();
+    let lines = ["phoenix", "peerjs", "engineio", "socketio", "socketio-0.9", "hello", "relay"]
+        .into_iter()
+        .flat_map(transcripts)
+        .flatten();
     lines.filter_map(|line| if let Action::Connect(path) = line { Some(path) } else { None }).collect()
 }
 
