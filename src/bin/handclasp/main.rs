@@ -125,8 +125,8 @@ fn check(config: &Config) {
     print(&format!("origins  {}", config.socket.check_origin));
 }
 
-/// Prints the addresses of the page, the sockets and, if enabled, the metrics, a line each. Scripts may rely on these
-/// lines.
+/// Prints the addresses of the page, the sockets and, if enabled, the plain relay and the metrics, a line each. Scripts
+/// may rely on these lines.
 fn announce(config: &Config, address: SocketAddr, metrics: Option<SocketAddr>) {
     match config.page.enabled {
         true if cfg!(feature = "page") => print(&format!("page     http://{address}/")),
@@ -134,6 +134,9 @@ fn announce(config: &Config, address: SocketAddr, metrics: Option<SocketAddr>) {
         false => print("page     off"),
     }
     print(&format!("sockets  ws://{address}/{}/websocket", mounts(config)));
+    if config.relay.enabled {
+        print(&format!("relay    ws://{address}{}", config.relay.path));
+    }
     if let Some(metrics) = metrics {
         print(&format!("metrics  http://{metrics}/metrics"));
     }
