@@ -270,16 +270,18 @@ impl Acceptor {
     }
 
     /// Starts a long-polling session. Returns its token, with which the client's later requests find it, and its
-    /// handle.
+    /// handle. The token ends with `suffix`, which tells the formats of a mount apart: a request in another format does
+    /// not find the session.
     pub(crate) fn longpoll<P: Protocol>(
         &self,
+        suffix: &str,
         slot: ConnectionSlot,
         init: SocketInit,
         protocol: P,
         options: LongPollOptions,
     ) -> (CompactString, LongPollHandle) {
         let session = self.session(slot, init, protocol, Transport::LongPoll);
-        self.0.sessions.start(&self.0.node.pubsub.node_name(), session, options)
+        self.0.sessions.start(&self.0.node.pubsub.node_name(), suffix, session, options)
     }
 
     /// Starts the session of a client in this process, which sends and receives through the handle.
@@ -291,7 +293,7 @@ impl Acceptor {
         options: LongPollOptions,
     ) -> LongPollHandle {
         let session = self.session(slot, init, protocol, Transport::WebSocket);
-        self.0.sessions.start(&self.0.node.pubsub.node_name(), session, options).1
+        self.0.sessions.start(&self.0.node.pubsub.node_name(), "", session, options).1
     }
 
     /// The long-polling session with this token, if it exists on this node and belongs to this mount.

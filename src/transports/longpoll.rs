@@ -66,14 +66,15 @@ pub(crate) struct LongPollSessions(Mutex<HashMap<CompactString, LongPollHandle>>
 
 impl LongPollSessions {
     /// Starts a session on this thread. Its token begins with the node's name, so that a proxy can route requests to
-    /// the node.
+    /// the node, and ends with `suffix`.
     pub(crate) fn start<T: TransportHandler>(
         self: &Arc<Self>,
         node: &str,
+        suffix: &str,
         handler: T,
         options: LongPollOptions,
     ) -> (CompactString, LongPollHandle) {
-        let token = format_compact!("{node}.{}", Uuid::new_v4().simple());
+        let token = format_compact!("{node}.{}{suffix}", Uuid::new_v4().simple());
         let (sessions, connection) = (self.clone(), handler.connection().clone());
         let active_at = Instant::now();
         let key = token.clone();

@@ -201,6 +201,32 @@ async fn htmlfile_is_a_page_that_grows_by_a_script_for_each_packet() {
     other.receive_until("user disconnected").await;
 }
 
+#[actix_web::test]
+async fn a_session_is_not_found_in_the_format_of_another_version() {
+    let node = start(&[]);
+    let address = node.address();
+    let engine_path = |sid: &str| format!("/socket.io/?EIO=4&transport=polling&sid={sid}");
+    let with_suffix = |sid: &str, suffix: &str| format!("{}{suffix}", &sid[..sid.rfind('.').unwrap()]);
+    let opened = get(address, "/socket.io/?EIO=4&transport=polling").await;
+    let newer = opened.split('"').nth(3).unwrap().to_owned();
+    assert_eq!(post(address, &engine_path(&newer), "40").await, "ok");
+    assert!(get(address, &engine_path(&newer)).await.starts_with("40{"));
+    let older = shake_hands(address).await;
+    assert_eq!(get(address, &path("xhr-polling", &older)).await, "1::");
+    // bytes, which have no form in 0.9, wait for the newer client
+    let bytes = r#"451-["message",{"_placeholder":true,"num":0}]"#;
+    let sender = get(address, "/socket.io/?EIO=4&transport=polling").await;
+    let sender = engine_path(sender.split('"').nth(3).unwrap());
+    assert_eq!(post(address, &sender, "40").await, "ok");
+    assert_eq!(post(address, &sender, &format!("{bytes}\u{1e}bAAEC")).await, "ok");
+    assert_eq!(get(address, &path("xhr-polling", &with_suffix(&newer, ".0"))).await, "7:::1+0");
+    let unknown = r#"{"code":1,"message":"Session ID unknown"}"#;
+    assert_eq!(get(address, &engine_path(&with_suffix(&older, ".4"))).await, unknown);
+    let other_revision = format!("{}&transport=polling&sid={}", "/socket.io/?EIO=3", with_suffix(&newer, ".3b"));
+    assert_eq!(get(address, &other_revision).await, unknown);
+    assert_eq!(get(address, &engine_path(&newer)).await, format!("{bytes}\u{1e}bAAEC"));
+}
+
 // ---- timeouts
 
 #[actix_web::test]

@@ -7,8 +7,7 @@
 use actix_web::http::{Method, header};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
-use compact_str::{CompactString, format_compact};
-use futures_util::future::{Either, select};
+use compact_str::format_compact;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -21,10 +20,10 @@ use crate::close::{self, Reason};
 use crate::config::schema::Config;
 use crate::connections::hub::ConnectionSlot;
 use crate::connections::limits::Timeouts;
-use crate::http::acceptor::{Acceptor, http_connection_of, mark_upgraded};
+use crate::http::acceptor::{Acceptor, mark_upgraded};
 use crate::http::body::{self, BodyError};
 use crate::http::cors::{self, Credentials};
-use crate::http::idle_connections::hung_up;
+use crate::http::longpoll as http_longpoll;
 use crate::http::mount::{ConnectInfo, Mount, SocketInit};
 use crate::http::request::{check_origin, check_upgrade, params};
 use crate::http::upgraded_socket::UpgradeOptions;
@@ -33,6 +32,8 @@ use crate::transports::longpoll::handle::{Fetched, LongPollHandle, Via};
 use crate::transports::longpoll::{self, LongPollOptions};
 use crate::transports::websocket;
 
+/// What separates the format of a session from the rest of its `sid`.
+const SUFFIX_START: char = '.';
 /// The methods that a preflight response allows.
 const METHODS: &str = "GET,POST,OPTIONS";
 
@@ -158,8 +159,10 @@ fn open_longpoll<R: Revision, C: MessageCodec>(
         ping: None,
         newest_transport: false,
     };
-    let (token, _) = acceptor.longpoll(slot, init, EngineIo::<R, C>::new(acceptor.limits(), None), options);
-    format.response(&[open_packet(acceptor, &sid(&token, format), true)])
+    let suffix = format_compact!("{SUFFIX_START}{format}");
+    let protocol = EngineIo::<R, C>::new(acceptor.limits(), None);
+    let (sid, _) = acceptor.longpoll(&suffix, slot, init, protocol, options);
+    format.response(&[open_packet(acceptor, &sid, true)])
 }
 
 /// The packet that a waiting poll receives when its session ends: a close packet, or a noop if the client itself sent
@@ -182,21 +185,16 @@ fn open_packet(acceptor: &Acceptor, sid: &str, can_upgrade: bool) -> Frame {
     Frame::Text(text.into())
 }
 
-/// The `sid` of a long-polling session: the token of the session, and its format.
-fn sid(token: &str, format: PollFormat) -> CompactString {
-    format_compact!("{token}.{format}")
-}
-
-/// The session of a `sid`, if it is open on this node.
+/// The session of a `sid`, if it is open on this node, and its format.
 fn find(acceptor: &Acceptor, sid: &str) -> Option<(LongPollHandle, PollFormat)> {
-    let (token, suffix) = sid.rsplit_once('.')?;
+    let (_, suffix) = sid.rsplit_once(SUFFIX_START)?;
     let format = PollFormat::of_suffix(suffix)?;
-    Some((acceptor.longpoll_session(token)?, format))
+    Some((acceptor.longpoll_session(sid)?, format))
 }
 
 // ---- requests of a long-polling session
 
-/// Waits for messages to the client. If the client closes the request's connection before they come, its session ends.
+/// Waits for messages to the client.
 async fn poll(
     acceptor: &Acceptor,
     request: &HttpRequest,
@@ -205,18 +203,7 @@ async fn poll(
 ) -> Result<HttpResponse, EngineError> {
     // never reached: the idle timeout ends the session first
     let window = acceptor.timeouts().idle * 2;
-    let fetch = std::pin::pin!(session.fetch(window));
-    let fetched = match http_connection_of(request) {
-        Ok(connection) => match select(fetch, std::pin::pin!(hung_up(connection.socket()))).await {
-            Either::Left((fetched, _)) => fetched,
-            Either::Right(_) => {
-                session.end(&close::GONE);
-                Fetched::Gone
-            }
-        },
-        Err(_) => fetch.await,
-    };
-    match fetched {
+    match http_longpoll::fetch(request, session, window).await {
         Fetched::Frames(frames) => Ok(format.response(&frames)),
         Fetched::Nothing => Ok(format.response(&[Frame::Text(NOOP)])),
         Fetched::Gone => Err(EngineError::BadRequest),

@@ -150,7 +150,7 @@ fn start_session(
         ping: None,
         newest_transport: false,
     };
-    acceptor.longpoll(slot, init, protocol.registered(registration), options).1
+    acceptor.longpoll("", slot, init, protocol.registered(registration), options).1
 }
 
 // ---- messages from the client

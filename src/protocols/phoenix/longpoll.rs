@@ -111,8 +111,8 @@ async fn open_session(
         newest_transport: false,
     };
     let (token, _) = match version {
-        Version::V1 => acceptor.longpoll(slot, init, V1, options),
-        Version::V2 => acceptor.longpoll(slot, init, V2TextOnly::default(), options),
+        Version::V1 => acceptor.longpoll("", slot, init, V1, options),
+        Version::V2 => acceptor.longpoll("", slot, init, V2TextOnly::default(), options),
     };
     Ok(poll_response(StatusCode::GONE, &token, &[]))
 }

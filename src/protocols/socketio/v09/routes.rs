@@ -135,10 +135,10 @@ async fn open_session(
         newest_transport: true,
     };
     let protocol = SocketIo09::new(acceptor.pubsub().shared_metrics());
-    let (token, _) = acceptor.longpoll(slot, init, protocol, options);
+    let (sid, _) = acceptor.longpoll(SID_SUFFIX, slot, init, protocol, options);
     // a client that hears nothing for this long reconnects
     let timeout = idle.as_secs() + u64::from(idle.subsec_nanos() > 0);
-    Ok(format!("{token}{SID_SUFFIX}:{timeout}:{timeout}:{TRANSPORTS}"))
+    Ok(format!("{sid}:{timeout}:{timeout}:{TRANSPORTS}"))
 }
 
 /// A refusal in the words of npm's socket.io, unless the mount has words of its own.
@@ -158,7 +158,7 @@ fn in_own_words(mut error: ConnectError) -> ConnectError {
 
 /// The session of a `sid`, if it is open on this node.
 fn find(acceptor: &Acceptor, sid: &str) -> Option<LongPollHandle> {
-    acceptor.longpoll_session(sid.strip_suffix(SID_SUFFIX)?)
+    acceptor.longpoll_session(sid.ends_with(SID_SUFFIX).then_some(sid)?)
 }
 
 /// Ends a session as the client's own packet does.
