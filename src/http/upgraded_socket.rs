@@ -1,6 +1,6 @@
 //! [`UpgradedSocket`]: the WebSocket of a long-polling session that has been upgraded. It passes frames in both
-//! directions. The session itself stays in its long-polling actor. How a client asks for the upgrade is up to its
-//! protocol.
+//! directions. The session itself stays in its long-polling actor. How a client asks for the upgrade, and whether it
+//! may change its transport again, is up to its protocol.
 
 use std::cell::Cell;
 use std::future::ready;
@@ -16,7 +16,7 @@ use crate::http::acceptor::Acceptor;
 use crate::http::idle_connections::abort_later;
 use crate::protocol::Frame;
 use crate::transports::longpoll::frame_channel::{FrameReceiver, FrameSender, frame_channel};
-use crate::transports::longpoll::handle::{LongPollHandle, Via};
+use crate::transports::longpoll::handle::{LongPollHandle, StreamId, Via};
 use crate::transports::transport::{FrameSink, TransportHandler};
 
 /// The overhead of a queued frame in bytes, about its size in memory. It is counted in addition to the frame's content.
@@ -34,6 +34,10 @@ pub(crate) struct UpgradeOptions {
     /// The frame that the session gets for a ping or pong, so that it counts against the message rate. It must mean
     /// nothing in the session's protocol.
     pub(crate) control_frame: Frame,
+    /// Whether another transport of the client may replace the WebSocket.
+    pub(crate) is_replaceable: bool,
+    /// Makes the last frame before the close frame, for the reason why the session has ended.
+    pub(crate) last_frame: fn(&'static Reason) -> Option<Frame>,
 }
 
 impl UpgradeOptions {
@@ -44,6 +48,8 @@ impl UpgradeOptions {
             max_queued_bytes: acceptor.limits().message_bytes + config.limits.queue_bytes,
             close_timeout: config.socket.write_timeout,
             control_frame,
+            is_replaceable: false,
+            last_frame: |_| None,
         }
     }
 }
@@ -62,24 +68,37 @@ pub(crate) struct UpgradedSocket {
 impl UpgradedSocket {
     /// Switches the session to this WebSocket.
     pub(crate) fn start(session: LongPollHandle, write_side: Arc<WriteSide>, options: UpgradeOptions) -> Self {
-        let (to_session, receiver) = frame_channel();
-        actix_web::rt::spawn(forward_frames(session.clone(), receiver));
-        let from_session = Cell::new(Some(session.upgrade(write_side.clone())));
-        Self { session, write_side, options, to_session: Some(to_session), from_session }
+        let (stream, from_session) = if options.is_replaceable {
+            session.use_stream(Some(write_side.clone()))
+        } else {
+            session.upgrade(write_side.clone())
+        };
+        let (to_session, frames) = frame_channel();
+        actix_web::rt::spawn(forward_frames(session.clone(), stream, frames));
+        let (to_session, from_session) = (Some(to_session), Cell::new(Some(from_session)));
+        Self { session, write_side, options, to_session, from_session }
     }
 
     /// The session's frames. Empty if they have been taken.
     pub(crate) fn take_frames(&self) -> Option<FrameReceiver> {
         self.from_session.take()
     }
+
+    fn forward(&self, frame: Frame, size: usize, sink: &mut impl FrameSink) {
+        let Some(to_session) = &self.to_session else { return };
+        to_session.send(frame, size + FRAME_OVERHEAD);
+        if to_session.weight() > self.options.max_queued_bytes {
+            sink.close(&close::FLOOD);
+        }
+    }
 }
 
-/// Forwards the client's frames to its session, and ends the session when the WebSocket is gone.
-async fn forward_frames(session: LongPollHandle, mut receiver: FrameReceiver) {
+/// Forwards the client's frames to its session, and ends the session when its WebSocket is gone.
+async fn forward_frames(session: LongPollHandle, stream: StreamId, mut receiver: FrameReceiver) {
     loop {
         let frames = receiver.batch(BATCH).await;
         if frames.is_empty() {
-            return session.end(&close::GONE);
+            return session.stream_gone(stream);
         }
         if session.post(Via::Socket, frames).await.is_err() {
             return;
@@ -88,7 +107,7 @@ async fn forward_frames(session: LongPollHandle, mut receiver: FrameReceiver) {
 }
 
 impl TransportHandler for UpgradedSocket {
-    /// A frame to the client. `None` if the session has ended.
+    /// A frame to the client. `None` if the session has ended, or uses another transport.
     type Event = Option<Frame>;
 
     fn connection(&self) -> &Arc<Connection> {
@@ -103,28 +122,29 @@ impl TransportHandler for UpgradedSocket {
     fn open(&mut self, _: &mut impl FrameSink) {}
 
     fn frame(&mut self, frame: &Frame, sink: &mut impl FrameSink) {
-        let Some(to_session) = &self.to_session else { return };
-        to_session.send(frame.clone(), frame.size() + FRAME_OVERHEAD);
-        if to_session.weight() > self.options.max_queued_bytes {
-            sink.close(&close::FLOOD);
-        }
+        self.forward(frame.clone(), frame.size(), sink);
     }
 
-    fn control(&mut self, _: &mut impl FrameSink) {
-        if let Some(to_session) = &self.to_session {
-            to_session.send(self.options.control_frame.clone(), FRAME_OVERHEAD);
-        }
+    fn control(&mut self, sink: &mut impl FrameSink) {
+        self.forward(self.options.control_frame.clone(), 0, sink);
     }
 
     fn handle_event(&mut self, event: Option<Frame>, sink: &mut impl FrameSink) {
-        match event {
-            Some(frame) => sink.send(frame),
-            None => sink.close(self.session.connection().mailbox.closed().unwrap_or(&close::REFUSED)),
+        match (event, self.session.connection().mailbox.closed()) {
+            (Some(frame), _) => sink.send(frame),
+            (None, Some(reason)) => {
+                if let Some(frame) = (self.options.last_frame)(reason) {
+                    sink.send(frame);
+                }
+                sink.close(reason);
+            }
+            (None, None) if self.options.is_replaceable => sink.close(&close::TAKEN_OVER),
+            (None, None) => sink.close(&close::REFUSED),
         }
     }
 
     /// Aborts the socket if the client does not answer the close frame in time. The hub's sweep does this for
-    /// registered connections only: a session that has ended has left the hub.
+    /// registered connections only: a session that has ended has left the hub, and so has a replaced WebSocket.
     fn end(&mut self, reason: &'static Reason) {
         if self.to_session.take().is_some() && *reason != close::GONE {
             let write_side = self.write_side.clone();

@@ -175,8 +175,9 @@ async fn htmlfile_is_a_page_that_grows_by_a_script_for_each_packet() {
     assert_eq!(chunk(&mut page).await, r#"<script>_("2::");</script>"#);
     assert_eq!(post(address, &path, "2::").await, "1");
     let mut other = open_websocket(address).await;
-    other.send("3:::</script>\u{2028}").await;
-    let packet = r#"<script>_("5:::{\"name\":\"message\",\"args\":[\"<\/script>\u2028\"]}");</script>"#;
+    other.send("3:::<!--<script></script>\u{2028}").await;
+    let text = r#"\u003c!--\u003cscript>\u003c\/script>\u2028"#;
+    let packet = format!(r#"<script>_("5:::{{\"name\":\"message\",\"args\":[\"{text}\"]}}");</script>"#);
     loop {
         match chunk(&mut page).await {
             text if text == packet => break,

@@ -135,9 +135,9 @@ impl LongPollHandle {
 
     /// Completes the upgrade: from now on the session uses only the WebSocket. The returned channel has the session's
     /// frames, until it closes.
-    pub(crate) fn upgrade(&self, write_side: Arc<WriteSide>) -> FrameReceiver {
+    pub(crate) fn upgrade(&self, write_side: Arc<WriteSide>) -> (StreamId, FrameReceiver) {
         self.connection.set_write_side(write_side);
-        self.use_stream(None).1
+        self.use_stream(None)
     }
 
     /// Makes the session use a stream from now on. The returned channel has the session's frames, until it closes or
