@@ -14,6 +14,11 @@ use crate::http::mount::ConnectError;
 use crate::http::request::{check_origin, check_origin_of, form_decoded};
 use crate::json::push_string;
 
+/// The number of a page's function, in a request. It must have only digits: `parse` alone would take a sign.
+pub(crate) fn callback(number: &str) -> Option<u32> {
+    if number.bytes().all(|byte| byte.is_ascii_digit()) { number.parse().ok() } else { None }
+}
+
 /// A script that calls `function` with `text`. The function's name must not contain text from the client, except
 /// digits: all of it is run as script.
 pub(crate) fn script(function: &str, text: &str) -> HttpResponse {

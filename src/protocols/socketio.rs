@@ -28,13 +28,14 @@ use uuid::Uuid;
 use self::namespaces::{Namespaces, REALM, ROOM_SEPARATOR, UNMATCHED, join_of, namespace_of, push};
 use self::packet::{MAIN, Packet, PacketType};
 use self::v09::routes as v09_routes;
-use super::engineio::{EncodedMessage, MessageCodec, routes as engineio_routes};
+use super::engineio::{EncodedMessage, MessageCodec, format as engineio_format, routes as engineio_routes};
 use crate::channels::builtin::relay::IceRefused;
 use crate::channels::builtin::routers;
 use crate::config::schema::{self, Config, Limits};
 use crate::http::acceptor::ProtocolMount;
+use crate::http::jsonp;
 use crate::http::mount::{Mount, SocketInit};
-use crate::http::request::{self, params};
+use crate::http::request::{check_origin, params};
 use crate::message::{Broadcast, Outbound, Payload, Ref, Status};
 use crate::protocol::{Decoded, Frame, Malformed, Unencodable};
 use crate::topic::Topic;
@@ -56,15 +57,21 @@ pub(crate) fn mount(config: &Config) -> (Mount, ProtocolMount) {
     (without_ice_for_other_pages(mount, config), MOUNT)
 }
 
-/// More pages may use the relay than may receive credentials, so the relay must know which.
+/// More pages may use the relay than may receive credentials, so the relay must know which. A page that connects by a
+/// script may be of any origin, although its request has no `Origin` header.
 fn without_ice_for_other_pages(mount: Mount, config: &Config) -> Mount {
     if config.peer.ice_servers.is_empty() {
         return mount;
     }
     let origins = config.ice.check_origin.clone();
-    mount.connect(move |info| match request::check_origin(info.headers(), &origins) {
-        Ok(()) => Ok(SocketInit::default()),
-        Err(_) => Ok(SocketInit::default().assign(IceRefused)),
+    mount.connect(move |info| {
+        let callbacks = [engineio_format::CALLBACK_PARAM, v09_routes::CALLBACK_PARAM];
+        let is_script = callbacks.iter().any(|name| info.param(name).is_some());
+        let check = if is_script { jsonp::check_page } else { check_origin };
+        match check(info.headers(), &origins) {
+            Ok(()) => Ok(SocketInit::default()),
+            Err(_) => Ok(SocketInit::default().assign(IceRefused)),
+        }
     })
 }
 

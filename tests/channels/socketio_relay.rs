@@ -246,6 +246,28 @@ async fn the_ice_servers_are_sent_on_request_to_pages_that_may_have_them() {
         assert_eq!(reply.contains("turn.test"), is_allowed, "{origin}: {reply}");
         assert_eq!(reply == r#"431[{"reason":"origin not allowed"}]"#, !is_allowed, "{origin}: {reply}");
     }
+    let address = node.address();
+    // a page that connects by a script, of Engine.IO or of Socket.IO 0.9: its request has no origin
+    for (referer, is_allowed) in [("https://page.test/", false), ("", false), (&format!("{own}/page"), true)] {
+        let headers = [&*format!("Referer: {referer}")];
+        let send = |method, path: String, body: &'static str| {
+            let body = body.as_bytes();
+            async move { request(address, method, &path, &headers, body).await.body }
+        };
+        let opened = send("GET", "/socket.io/?EIO=3&transport=polling&j=0".to_owned(), "").await;
+        let sid = opened.split('\\').nth(3).unwrap().trim_matches('"');
+        let path = format!("/socket.io/?EIO=3&transport=polling&j=0&sid={sid}");
+        assert!(send("GET", path.clone(), "").await.contains("40"));
+        assert_eq!(send("POST", path.clone(), "d=10:420%5B%22ice%22%5D").await, "ok");
+        let reply = send("GET", path, "").await;
+        assert_eq!((reply.contains("turn.test"), reply.contains("origin not")), (is_allowed, !is_allowed), "{reply}");
+        let opened = send("GET", "/socket.io/1/?jsonp=0".to_owned(), "").await;
+        let path = format!("/socket.io/1/jsonp-polling/{}", opened.split(['"', ':']).nth(1).unwrap());
+        assert!(send("GET", path.clone(), "").await.contains("1::"));
+        assert_eq!(send("POST", path.clone(), "d=%225:1%2B::%7B%5C%22name%5C%22:%5C%22ice%5C%22%7D%22").await, "1");
+        let reply = send("GET", path, "").await;
+        assert_eq!((reply.contains("turn.test"), reply.contains("origin not")), (is_allowed, !is_allowed), "{reply}");
+    }
     let (mut client, _) = connect(&common::node(&[])).await;
     client.exchange(r#"421["ice"]"#, r#"431[{"iceServers":[]}]"#).await;
     let (mut client, _) = connect(&common::node(&[turn, "ice.enabled=false"])).await;

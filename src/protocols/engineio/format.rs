@@ -17,6 +17,8 @@ use crate::http::mount::ConnectError;
 use crate::http::request::check_origin;
 use crate::protocol::{Frame, Malformed};
 
+/// The parameter of a handshake that asks for JSONP.
+pub(crate) const CALLBACK_PARAM: &str = "j";
 /// The form field of a JSONP request.
 const FORM_FIELD: &str = "d";
 /// What separates the two parts of a suffix.
@@ -33,7 +35,7 @@ pub(crate) struct PollFormat {
 impl PollFormat {
     /// The format that a handshake asks for, by its parameters `EIO`, `b64` and `j`.
     pub(super) fn of_handshake<'a>(param: impl Fn(&str) -> Option<&'a str>) -> Result<Self, EngineError> {
-        let callback = param("j").map(|number| parse_callback(number).ok_or(EngineError::BadRequest)).transpose()?;
+        let callback = param(CALLBACK_PARAM).map(|number| jsonp::callback(number).ok_or(EngineError::BadRequest)).transpose()?;
         let is_text = callback.is_some() || param("b64").is_some_and(|value| !value.is_empty());
         let dialect = match (param("EIO"), is_text) {
             (Some("4"), _) => Dialect::V4,
@@ -49,7 +51,7 @@ impl PollFormat {
     /// The format of a `sid` that ends with `suffix`.
     pub(crate) fn of_suffix(suffix: &str) -> Option<Self> {
         let (dialect, callback) = match suffix.split_once(CALLBACK) {
-            Some((dialect, callback)) => (dialect, Some(parse_callback(callback)?)),
+            Some((dialect, callback)) => (dialect, Some(jsonp::callback(callback)?)),
             None => (suffix, None),
         };
         let dialect = match dialect {
@@ -105,11 +107,6 @@ impl fmt::Display for PollFormat {
         })?;
         self.callback.map_or(Ok(()), |callback| write!(f, "{CALLBACK}{callback}"))
     }
-}
-
-/// Only digits: `parse` alone would take a sign.
-fn parse_callback(number: &str) -> Option<u32> {
-    if number.bytes().all(|byte| byte.is_ascii_digit()) { number.parse().ok() } else { None }
 }
 
 /// Undoes the escapes of a client: it sends a newline as `\n`, and the two characters `\n` with one more backslash.

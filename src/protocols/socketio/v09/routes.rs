@@ -22,6 +22,8 @@ use crate::transports::longpoll::{self, LongPollOptions};
 const VERSION: &str = "1";
 /// The transports that the handshake offers, by the client's names.
 const TRANSPORTS: &str = "websocket,htmlfile,xhr-polling,jsonp-polling";
+/// The parameter of a handshake that asks for JSONP.
+pub(in super::super) const CALLBACK_PARAM: &str = "jsonp";
 /// The methods that a preflight response allows.
 const METHODS: &str = "GET,POST,OPTIONS";
 /// The end of each `sid`, which tells the sessions of this version from Engine.IO's.
@@ -92,13 +94,13 @@ async fn respond(
 
 /// The index of a page's callback, in a parameter of the query. It becomes a part of a script, so it is a number.
 fn index(params: &[(String, String)], name: &str) -> Option<u32> {
-    params.iter().find(|(key, _)| key == name)?.1.parse().ok()
+    jsonp::callback(&params.iter().find(|(key, _)| key == name)?.1)
 }
 
 // ---- the handshake
 
 async fn handshake(acceptor: &Acceptor, request: &HttpRequest, params: Vec<(String, String)>) -> HttpResponse {
-    let callback = index(&params, "jsonp");
+    let callback = index(&params, CALLBACK_PARAM);
     match (open_session(acceptor, request, params, callback.is_some()).await, callback) {
         (Ok(text), None) => polling::text(text),
         (Ok(text), Some(index)) => jsonp::script(&format!("io.j[{index}]"), &text),
