@@ -6,6 +6,7 @@ mod common;
 mod adapter_suite;
 mod contests;
 mod delivery_order;
+mod frame_properties;
 mod held_signals;
 mod join_races;
 mod properties;
