@@ -8,7 +8,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
 
-use crate::config::schema::{Config, Drain, SETTINGS, SocketIo};
+use crate::config::paths;
+use crate::config::schema::{Config, Drain, SETTINGS};
 use crate::config::source::{self, RawSetting, Source};
 
 /// All errors of a configuration, a line each: its source, the key, the value, and what is allowed. The content of
@@ -75,28 +76,9 @@ impl Config {
         }
     }
 
-    /// Finds two enabled services with the same path.
-    fn shared_path(&self) -> Option<String> {
-        let services = [
-            ("socketio.path", self.socketio.enabled, &self.socketio.path),
-            ("relay.path", self.relay.enabled, &self.relay.path),
-            ("ice.path", self.ice.enabled, &self.ice.path),
-        ];
-        let enabled: Vec<_> = services.into_iter().filter(|(_, enabled, _)| *enabled).collect();
-        let earlier = |at: usize| enabled[..at].iter().find(|(_, _, path)| *path == enabled[at].2);
-        (1..enabled.len()).find_map(|at| {
-            let ((other, ..), (key, _, path)) = (earlier(at)?, enabled[at]);
-            Some(format!("{key}: {path:?} is {other} too"))
-        })
-    }
-
     /// Finds a value that contradicts another one.
     fn cross_check(&self) -> Option<String> {
-        let SocketIo { enabled, path, .. } = &self.socketio;
-        if *enabled && self.socket.mounts.contains(path) {
-            return Some(format!("socketio.path: {path:?} is one of socket.mounts too"));
-        }
-        if let Some(error) = self.shared_path() {
+        if let Some(error) = paths::conflict(self) {
             return Some(error);
         }
         if self.metrics.listen == Some(self.server.listen) && self.server.listen.port() != 0 {

@@ -18,6 +18,7 @@
 pub(crate) mod ice;
 pub(crate) mod load;
 pub(crate) mod origin;
+pub(crate) mod paths;
 pub(crate) mod schema;
 pub(crate) mod source;
 pub(crate) mod value;

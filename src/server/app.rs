@@ -18,6 +18,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{App, Error, HttpResponse};
 use socket2::SockRef;
 
+use crate::config::paths;
 use crate::connections::flusher::Flusher;
 use crate::http::acceptor::{Acceptor, ProtocolMount};
 use crate::http::client_ip::ClientIp;
@@ -91,9 +92,9 @@ impl AppFactory {
 
     pub(crate) fn configure(&self, app: &mut ServiceConfig) {
         self.acceptors.iter().for_each(|(acceptor, protocol)| (protocol.routes)(acceptor, app));
-        app.route("/healthz", web::get().to(|| async { "ok\n" }));
+        app.route(paths::HEALTH, web::get().to(|| async { "ok\n" }));
         let node = self.node.clone();
-        app.route("/readyz", web::get().to(move || readiness(node.clone())));
+        app.route(paths::READINESS, web::get().to(move || readiness(node.clone())));
         if self.node.config.ice.enabled {
             ice::configure(app, &self.node);
         }

@@ -1,6 +1,6 @@
 //! The ICE servers over HTTP: their credentials, the origins that may read them, caches, and the limit per client IP.
 
-use handclasp::{Config, Endpoint, Node};
+use handclasp::{Endpoint, Node};
 use serde_json::Value;
 
 use crate::common::{self, Client, config, get, node};
@@ -99,13 +99,4 @@ async fn the_path_can_be_changed_or_turned_off() {
     assert_eq!(get(Endpoint::bare(config(&[])).start().unwrap().address(), "/ice").await.0, 404);
     let (head, _) = request(&node(&[]), "POST", "Content-Length: 0\r\n").await;
     assert!(head.starts_with("http/1.1 405"), "{head}");
-    let load = |sets: &[&str]| Config::load(None, [], &sets.iter().map(ToString::to_string).collect::<Vec<_>>(), None);
-    for (sets, error) in [
-        (&["ice.path=/socket.io"][..], r#"ice.path: "/socket.io" is socketio.path too"#),
-        (&["ice.path=/relay", "relay.enabled=true"], r#"ice.path: "/relay" is relay.path too"#),
-        (&["relay.path=/socket.io", "relay.enabled=true"], r#"relay.path: "/socket.io" is socketio.path too"#),
-    ] {
-        assert_eq!(load(sets).unwrap_err().to_string(), error);
-    }
-    assert!(load(&["ice.path=/relay"]).is_ok() && load(&["ice.path=/socket.io", "socketio.enabled=false"]).is_ok());
 }

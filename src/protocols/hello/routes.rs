@@ -12,6 +12,7 @@ use super::Hello;
 use super::channel::{BinaryChannel, HelloChannel};
 use super::recent_names::RecentNames;
 use crate::channels::channel::Router;
+use crate::config::paths;
 use crate::config::schema::{self, Config};
 use crate::connections::limits::Timeouts;
 use crate::http::acceptor::{Acceptor, ProtocolMount};
@@ -19,7 +20,6 @@ use crate::http::mount::Mount;
 use crate::topic::Realm;
 
 pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: Realm::Hello, timeouts, routes };
-const PATH: &str = "/hello";
 
 /// The standard mount.
 pub(crate) fn mount(config: &schema::Hello) -> (Mount, ProtocolMount) {
@@ -27,7 +27,7 @@ pub(crate) fn mount(config: &schema::Hello) -> (Mount, ProtocolMount) {
     let router = Router::new()
         .channel("name:*", |_| HelloChannel::new())
         .channel("binary:*", move |_| BinaryChannel::new(recent_names.clone()));
-    (Mount::new(PATH, router).check_origin(config.check_origin.clone()), MOUNT)
+    (Mount::new(paths::HELLO, router).check_origin(config.check_origin.clone()), MOUNT)
 }
 
 /// An idle client sends nothing but pongs, so its idle timeout is the ping interval plus the time for a pong.
