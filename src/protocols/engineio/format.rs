@@ -35,7 +35,8 @@ pub(crate) struct PollFormat {
 impl PollFormat {
     /// The format that a handshake asks for, by its parameters `EIO`, `b64` and `j`.
     pub(super) fn of_handshake<'a>(param: impl Fn(&str) -> Option<&'a str>) -> Result<Self, EngineError> {
-        let callback = param(CALLBACK_PARAM).map(|number| jsonp::callback(number).ok_or(EngineError::BadRequest)).transpose()?;
+        let callback =
+            param(CALLBACK_PARAM).map(|number| jsonp::callback(number).ok_or(EngineError::BadRequest)).transpose()?;
         let is_text = callback.is_some() || param("b64").is_some_and(|value| !value.is_empty());
         let dialect = match (param("EIO"), is_text) {
             (Some("4"), _) => Dialect::V4,
