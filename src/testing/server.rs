@@ -113,14 +113,9 @@ impl TestConnect<'_> {
         let (slot, init) = acceptor.admit_longpoll(info, acceptor.timeouts().idle).await?;
         let options = LongPollOptions {
             // no limit, because a test client fetches its frames directly
-            bytes: usize::MAX,
-            close_on_concurrent_poll: false,
             drain_after_close: true,
             in_process: true,
-            one_frame_per_poll: false,
-            close_frame: None,
-            ping: None,
-            newest_transport: false,
+            ..LongPollOptions::new(usize::MAX)
         };
         Ok(TestClient::new(acceptor.in_process(slot, init, V2, options)))
     }

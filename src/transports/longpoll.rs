@@ -1,5 +1,6 @@
 //! The long-polling transport: a session that outlives each of its HTTP requests, for clients whose network does not
-//! pass WebSockets. The HTTP formats of Phoenix and Engine.IO are in `protocols`; both use this session.
+//! pass WebSockets. The HTTP formats are in `protocols`: Phoenix, Engine.IO, Socket.IO 0.9 and PeerJS 0.3 use this
+//! session.
 //!
 //! Outgoing frames wait here until the client fetches them ([`LongPollHandle::fetch`]). The client posts its own frames
 //! in separate requests ([`LongPollHandle::post`]). Unlike a WebSocket's actor, this one always runs: it empties its
@@ -8,6 +9,7 @@
 
 pub(crate) mod frame_channel;
 pub(crate) mod handle;
+mod options;
 mod sink;
 
 use std::collections::HashMap;
@@ -25,6 +27,8 @@ use crate::transports::longpoll::handle::{Control, Fetch, Gone, LongPollHandle, 
 use crate::transports::longpoll::sink::LongPollSink;
 use crate::transports::transport::TransportHandler;
 
+pub(crate) use self::options::LongPollOptions;
+
 /// The transport's name, as channels see it.
 pub(crate) const NAME: &str = "longpoll";
 /// The size of the session actor's queue of requests.
@@ -37,28 +41,6 @@ const LARGE_SHARE: usize = 4;
 const PROBE: Duration = Duration::from_millis(50);
 /// How long the remaining frames of a closed session can still be fetched.
 const LINGER: Duration = Duration::from_secs(5);
-
-/// How the clients of a protocol poll.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct LongPollOptions {
-    /// The maximum size of the frames that wait for the client, in bytes.
-    pub(crate) bytes: usize,
-    /// Whether a second poll during a first one closes the session, as a protocol error.
-    pub(crate) close_on_concurrent_poll: bool,
-    /// Whether the remaining frames of a closed session can still be fetched, for a while.
-    pub(crate) drain_after_close: bool,
-    /// Whether the client is a part of this process. It polls only when it expects something, and is alive in between.
-    pub(crate) in_process: bool,
-    /// Whether a poll is answered with one frame only. The other frames wait for the next poll, or for an upgrade.
-    pub(crate) one_frame_per_poll: bool,
-    /// Makes the frame that tells a waiting poll that the session is closed, and why.
-    pub(crate) close_frame: Option<fn(&'static Reason) -> Frame>,
-    /// Makes the ping of a session that uses a stream. Without it, a WebSocket is pinged by a control frame.
-    pub(crate) ping: Option<fn() -> Frame>,
-    /// Whether the client may change its transport at any time: a poll or a further stream replaces the present stream.
-    /// The session then accepts the client's frames by any transport.
-    pub(crate) newest_transport: bool,
-}
 
 /// The long-polling sessions of a mount, by token.
 #[derive(Default)]
@@ -215,7 +197,7 @@ impl<T: TransportHandler> LongPoll<T> {
         }
     }
 
-    /// Passes the waiting frames to the WebSocket, or to the poll if there is one.
+    /// Passes the waiting frames to the stream, or to the poll if there is one.
     fn answer(&mut self) {
         if let SessionState::Upgraded(Stream { sender, .. }) = &self.state {
             // the frames were counted together, so the first one gets the weight of all

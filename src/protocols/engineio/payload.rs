@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn doubly_encoded_text_is_decoded_twice() {
         let read = |body: &str| Dialect::V3.read(body.as_bytes(), false).unwrap();
-        assert_eq!(read("6:4h\u{c3}\u{a9}llo".replace("6:", "7:").as_str()), [text("4héllo")]);
+        assert_eq!(read("7:4h\u{c3}\u{a9}llo"), [text("4héllo")]);
         assert_eq!(read("6:4héllo"), [text("4héllo")], "Socket.IO 2.x encodes once");
     }
 

@@ -150,14 +150,9 @@ fn open_longpoll<R: Revision, C: MessageCodec>(
     init: SocketInit,
 ) -> HttpResponse {
     let options = LongPollOptions {
-        bytes: acceptor.config().limits.queue_bytes,
         close_on_concurrent_poll: true,
-        drain_after_close: false,
-        in_process: false,
-        one_frame_per_poll: false,
         close_frame: Some(close_frame),
-        ping: None,
-        newest_transport: false,
+        ..LongPollOptions::new(acceptor.config().limits.queue_bytes)
     };
     let suffix = format_compact!("{SUFFIX_START}{format}");
     let protocol = EngineIo::<R, C>::new(acceptor.limits(), None);

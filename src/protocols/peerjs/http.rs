@@ -141,14 +141,9 @@ fn start_session(
     registration: Registration,
 ) -> longpoll::handle::LongPollHandle {
     let options = LongPollOptions {
-        bytes: acceptor.config().limits.queue_bytes,
-        close_on_concurrent_poll: false,
         drain_after_close: true,
-        in_process: false,
         one_frame_per_poll: true,
-        close_frame: None,
-        ping: None,
-        newest_transport: false,
+        ..LongPollOptions::new(acceptor.config().limits.queue_bytes)
     };
     acceptor.longpoll("", slot, init, protocol.registered(registration), options).1
 }

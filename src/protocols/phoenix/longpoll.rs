@@ -100,16 +100,7 @@ async fn open_session(
     let (request, auth_token) = (request.clone(), auth_token.map(str::to_owned));
     let info = ConnectInfo { request, params, client_ip, auth_token, transport: longpoll::NAME };
     let (slot, init) = acceptor.admit_longpoll(info, acceptor.poll_window().saturating_mul(3) / 2).await?;
-    let options = LongPollOptions {
-        bytes: acceptor.limits().queue_bytes,
-        close_on_concurrent_poll: false,
-        drain_after_close: false,
-        in_process: false,
-        one_frame_per_poll: false,
-        close_frame: None,
-        ping: None,
-        newest_transport: false,
-    };
+    let options = LongPollOptions::new(acceptor.limits().queue_bytes);
     let (token, _) = match version {
         Version::V1 => acceptor.longpoll("", slot, init, V1, options),
         Version::V2 => acceptor.longpoll("", slot, init, V2TextOnly::default(), options),

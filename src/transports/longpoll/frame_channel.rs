@@ -1,5 +1,5 @@
-//! A queue of frames between two tasks of one client: a session that started with long polling, and the WebSocket that
-//! it was upgraded to. It adds up the weights of the frames in it. The sender sets the weight of each frame, and
+//! A queue of frames between two tasks of one client: a session that started with long polling, and the stream that it
+//! uses now, such as a WebSocket. It adds up the weights of the frames in it. The sender sets the weight of each frame, and
 //! enforces the limit.
 
 use std::pin::Pin;

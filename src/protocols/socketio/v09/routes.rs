@@ -127,14 +127,10 @@ async fn open_session(
     let idle = acceptor.timeouts().idle;
     let (slot, init) = acceptor.admit_longpoll(info, idle).await.map_err(in_own_words)?;
     let options = LongPollOptions {
-        bytes: acceptor.config().limits.queue_bytes,
-        close_on_concurrent_poll: false,
-        drain_after_close: false,
-        in_process: false,
-        one_frame_per_poll: false,
         close_frame: Some(close_frame),
         ping: Some(|| frame(packet::HEARTBEAT)),
         newest_transport: true,
+        ..LongPollOptions::new(acceptor.config().limits.queue_bytes)
     };
     let protocol = SocketIo09::new(acceptor.pubsub().shared_metrics());
     let (sid, _) = acceptor.longpoll(SID_SUFFIX, slot, init, protocol, options);
