@@ -121,7 +121,7 @@ impl State {
 /// Whether the claim's client still waits.
 fn is_wanted(index: &ConnectionIndex, contender: &Contender) -> bool {
     match contender {
-        Contender::Join(command) => index.is_claiming(command.member().id()),
+        Contender::Join(command) => !command.connection.mailbox.is_closed() && index.is_claiming(command.member().id()),
         Contender::Remote(decide) => !decide.is_closed(),
     }
 }
@@ -194,6 +194,16 @@ mod tests {
         assert_eq!(answers(&clients[1]), [false]);
         assert_eq!(clients[0].mailbox.closed(), Some(&close::UNRESPONSIVE));
         assert_eq!(state.stats().names, 0);
+    }
+
+    /// The registry may learn that a client is gone after it has decided a contest.
+    #[test]
+    fn a_claim_of_a_closed_connection_does_not_get_the_name() {
+        let (mut state, clients) = (state(), clients(3));
+        clients.iter().for_each(|client| join(&mut state, client));
+        clients[1].close(&close::GONE);
+        state.unsubscribe(MemberId { connection: clients[0].id, join: JoinId(1) });
+        assert_eq!(answers(&clients[2]), [true]);
     }
 
     /// Its channel has left the name by itself, which is no sign of life.
