@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -41,6 +41,8 @@ pub(crate) struct Hub {
     limits: HubLimits,
     ip_table: Arc<IpTable>,
     last_id: AtomicU64,
+    /// The number of WebSockets of upgraded sessions.
+    upgraded: AtomicUsize,
     state: Mutex<Inner>,
 }
 
@@ -75,6 +77,16 @@ pub(crate) struct ConnectionSlot {
     hub: Arc<Hub>,
 }
 
+/// The slot of an upgraded session's WebSocket. The session leaves the hub before its WebSocket is closed. A drain waits
+/// for both, so that the client receives the close frame.
+pub(crate) struct UpgradedSlot(Arc<Hub>);
+
+impl Drop for UpgradedSlot {
+    fn drop(&mut self) {
+        self.0.upgraded.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.hub.remove(&self.connection);
@@ -88,7 +100,13 @@ impl Hub {
     }
 
     pub(crate) fn new(limits: HubLimits, ip_table: Arc<IpTable>) -> Arc<Self> {
-        Arc::new(Self { limits, ip_table, last_id: AtomicU64::new(0), state: Mutex::default() })
+        Arc::new(Self {
+            limits,
+            ip_table,
+            last_id: AtomicU64::new(0),
+            upgraded: AtomicUsize::new(0),
+            state: Mutex::default(),
+        })
     }
 
     /// Admits a client, unless a limit is reached. If its IP has too many sockets, the oldest long-polling session of the
@@ -125,6 +143,12 @@ impl Hub {
         state.open.insert(id, tracked);
         drop(state);
         Ok(ConnectionSlot { connection, counted: None, hub: self.clone() })
+    }
+
+    /// Counts the WebSocket of an upgraded session.
+    pub(crate) fn add_upgraded(self: &Arc<Self>) -> UpgradedSlot {
+        self.upgraded.fetch_add(1, Ordering::Relaxed);
+        UpgradedSlot(self.clone())
     }
 
     /// The number of connections.
@@ -193,7 +217,7 @@ impl Hub {
             }
             tokio::time::sleep(STEP.min(spread)).await;
         }
-        while self.len() > 0 && started.elapsed() < timeout {
+        while (self.len() > 0 || self.upgraded.load(Ordering::Relaxed) > 0) && started.elapsed() < timeout {
             tokio::time::sleep(STEP).await;
         }
     }
@@ -266,5 +290,24 @@ impl Tracked {
         }
         let unjoined = !self.connection.has_joined() && now.saturating_duration_since(*opened) >= timeouts.join;
         unjoined.then_some(&close::NOT_JOINED)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::config::schema::Config;
+
+    #[actix_web::test]
+    async fn a_drain_waits_for_the_sockets_of_upgraded_sessions() {
+        let limits = HubLimits { connections: 1, write_timeout: Duration::MAX };
+        let hub = Hub::new(limits, IpTable::new(&Config::default().limits));
+        let slot = hub.add_upgraded();
+        let mut drain = std::pin::pin!(hub.drain(Duration::ZERO, Duration::MAX));
+        assert_eq!(drain.as_mut().now_or_never(), None);
+        drop(slot);
+        drain.await;
     }
 }

@@ -28,6 +28,7 @@ use crate::connections::hub::{AdmissionError, ClientIdentity, ConnectionSlot};
 use crate::connections::ip_limits::IpLimitError;
 use crate::connections::limits::{ConnectionLimits, QueueLimit, Timeouts};
 use crate::http::client_ip::ClientIp;
+use crate::http::guarded_body::with_guard;
 use crate::http::idle_connections::{HttpConnection, hung_up};
 use crate::http::mount::{AsyncConnect, Connect, ConnectError, ConnectInfo, Mount, SocketInit};
 use crate::http::node_state::NodeState;
@@ -308,7 +309,8 @@ impl Acceptor {
         payload: web::Payload,
         handler: T,
     ) -> HttpResponse {
-        websocket::start(request, payload, None, handler, self.size())
+        let slot = self.0.node.hub.add_upgraded();
+        websocket::start(request, payload, None, handler, self.size()).map_body(|_, body| with_guard(body, slot))
     }
 
     fn size(&self) -> MessageLimits {

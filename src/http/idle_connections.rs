@@ -8,21 +8,19 @@
 
 use std::future::pending;
 use std::net::Shutdown;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use actix_web::Error;
-use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::middleware::Next;
-use bytes::Bytes;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::config::schema::Config;
+use crate::http::guarded_body::with_guard;
 use crate::metrics::families::Metrics;
 use crate::metrics::labels;
 
@@ -127,7 +125,8 @@ fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A request whose response is not complete. Dropping this marks the response as complete.
+/// A request whose response is not complete. Dropping this marks the response as complete. The HTTP server drops a
+/// response's body when the client has received all but the last few bytes.
 struct PendingResponse(Arc<HttpConnection>);
 
 impl PendingResponse {
@@ -161,25 +160,7 @@ pub(crate) async fn track_request(
     let Some(pending) = pending.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) else {
         return Ok(response);
     };
-    Ok(response.map_body(|_, body| BoxBody::new(TrackedBody { body, _pending: pending })))
-}
-
-/// The body of a response. The HTTP server drops it when the client has received all but the last few bytes.
-struct TrackedBody {
-    body: BoxBody,
-    _pending: PendingResponse,
-}
-
-impl MessageBody for TrackedBody {
-    type Error = <BoxBody as MessageBody>::Error;
-
-    fn size(&self) -> BodySize {
-        self.body.size()
-    }
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.body).poll_next(cx)
-    }
+    Ok(response.map_body(|_, body| with_guard(body, pending)))
 }
 
 /// Runs `close`, which closes a connection, after `time`.

@@ -5,6 +5,7 @@ pub(crate) mod acceptor;
 pub(crate) mod body;
 pub(crate) mod client_ip;
 pub(crate) mod cors;
+pub(crate) mod guarded_body;
 pub(crate) mod ice;
 pub(crate) mod idle_connections;
 pub(crate) mod jsonp;
