@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::common::longpoll::{self, LongPollClient};
 use crate::common::process::Process;
+use crate::common::streaming::{Line, Stream};
 use crate::common::{Client, TIMEOUT, frame, wait_until};
 
 const MARKER: &str = "xyzzyMARKxyzzy";
@@ -158,6 +159,16 @@ async fn polls(process: &Process) -> Vec<String> {
     vec![client.token, sid]
 }
 
+/// A stream that is cut, because its client is a slow consumer.
+async fn streams(process: &Process) {
+    let mut stream = Stream::open(process.address, &format!("/peerjs/slow/{MARKER}/id?i=0")).await;
+    stream.expect(r#"{"type":"OPEN"}"#).await;
+    let mut other = Client::open(process.address, "/peerjs?key=peerjs&id=fast&token=t", &[]).await;
+    let offer = format!(r#"{{"type":"OFFER","dst":"slow","payload":"{}"}}"#, MARKER.repeat(2_000));
+    other.raw(&frame(0x81, offer.as_bytes()).repeat(20)).await;
+    while stream.next().await != Line::Cut {}
+}
+
 #[actix_web::test]
 async fn no_log_line_contains_a_payload_a_secret_or_a_token() {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("secrecy-{}.log", std::process::id()));
@@ -167,6 +178,7 @@ async fn no_log_line_contains_a_payload_a_secret_or_a_token() {
     requests(&process).await;
     frames(&process).await;
     messages(&process).await;
+    streams(&process).await;
     let sessions = polls(&process).await;
     let log = || std::fs::read_to_string(&path).unwrap();
     // a thread of its own writes the lines in order, and no other client uses this mount

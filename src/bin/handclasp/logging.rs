@@ -27,10 +27,12 @@ const QUEUE: usize = 4_096;
 /// How long the process waits at exit for queued lines to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The target and the prefix of actix's log lines about malformed requests. They are not logged: they are the
-/// client's errors, and any client could fill the log with them. The metric `connections_without_request` counts them.
+/// The target of actix's log lines about one connection.
 const HTTP_TARGET: &str = "actix_http::h1::dispatcher";
-const MALFORMED_REQUEST: &str = "stream error: ";
+/// The prefixes of those lines that are not logged, because any client could fill the log with them. Malformed requests
+/// are the client's errors; the metric `connections_without_request` counts them. Responses are cut when a session is
+/// closed, which has a line of its own.
+const OMITTED: [&str; 2] = ["stream error: ", "Response payload stream error: "];
 
 enum Job {
     Line(Vec<u8>),
@@ -71,21 +73,21 @@ pub(crate) fn start(config: &config::Log) -> io::Result<Logging> {
     };
     let logger = builder.target(Target::Pipe(Box::new(lines))).build();
     log::set_max_level(logger.filter());
-    log::set_boxed_logger(Box::new(RedactingLogger(logger))).map_err(io::Error::other)?;
+    log::set_boxed_logger(Box::new(FilteringLogger(logger))).map_err(io::Error::other)?;
     std::panic::set_hook(Box::new(log_panic));
     Ok(Logging { queue, dropped })
 }
 
-/// A logger that omits the lines that quote data from a client.
-struct RedactingLogger(Logger);
+/// A logger that omits some lines of actix.
+struct FilteringLogger(Logger);
 
-impl Log for RedactingLogger {
+impl Log for FilteringLogger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         self.0.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !quotes_client(record) {
+        if !is_omitted(record) {
             self.0.log(record);
         }
     }
@@ -95,8 +97,9 @@ impl Log for RedactingLogger {
     }
 }
 
-fn quotes_client(record: &Record<'_>) -> bool {
-    record.target() == HTTP_TARGET && record.args().to_string().starts_with(MALFORMED_REQUEST)
+fn is_omitted(record: &Record<'_>) -> bool {
+    let starts_with = |prefix: &&str| record.args().to_string().starts_with(*prefix);
+    record.target() == HTTP_TARGET && OMITTED.iter().any(starts_with)
 }
 
 fn log_panic(panic: &PanicHookInfo<'_>) {
