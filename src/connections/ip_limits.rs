@@ -17,9 +17,8 @@ use crate::connections::client_kinds::{ClientKind, KindBuckets, share};
 use crate::connections::connection::ConnectionId;
 use crate::connections::token_bucket::{Rate, SharedTokenBucket};
 
-/// When the table has more entries than this (about 300 bytes each, and 300 more while many
-/// kinds of clients connect), an entry is removed as soon as its last connection
-/// closes. A limit per IP does not stop an attack from that many IPs.
+/// When the table has more entries than this (about 300 bytes each, and 300 more while many kinds of clients connect),
+/// an entry is removed as soon as its last connection closes. A limit per IP does not stop an attack from that many IPs.
 const REMEMBERED: usize = 65_536;
 /// How often entries that no longer affect a limit are removed.
 const SWEEP: Duration = Duration::from_secs(1);
