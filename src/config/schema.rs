@@ -252,7 +252,8 @@ sections! {
         /// consumer and is disconnected.
         queue_age: Duration = "5s", duration from "10ms" to "1h";
         /// When a client joins a name (such as `peer:<id>` or a PeerJS id) that another client owns, the owner is pinged.
-        /// If it sends nothing for this long, it is disconnected and the name is free. Otherwise the join is refused.
+        /// If it sends nothing for this long, it is disconnected and the name is free. Otherwise the join is refused. It
+        /// must be shorter than `socket.poll_window` for long-polling Phoenix clients: a longer join gets status 408.
         contest_timeout: Duration = "2s", duration from "10ms" to "1m";
         /// Maximum number of futures that the channels of one socket run at a time.
         tasks_per_socket: usize = 100, integer from 0 to 1_000_000;
