@@ -22,6 +22,8 @@ use crate::transports::longpoll::{self, LongPollOptions};
 const VERSION: &str = "1";
 /// The transports that the handshake offers, by the client's names.
 const TRANSPORTS: &str = "websocket,htmlfile,xhr-polling,jsonp-polling";
+/// Those whose response to an unknown session is a packet. A WebSocket may be refused for another reason first.
+const POLLED: [&str; 3] = ["htmlfile", "xhr-polling", "jsonp-polling"];
 /// The parameter of a handshake that asks for JSONP.
 pub(in super::super) const CALLBACK_PARAM: &str = "jsonp";
 /// The methods that a preflight response allows.
@@ -73,7 +75,7 @@ async fn respond(
     if params.iter().any(|(name, _)| name == "disconnect") {
         return disconnect(session).await;
     }
-    if session.is_none() {
+    if session.is_none() && POLLED.contains(&transport) {
         acceptor.count_refused(ConnectRefusal::Session);
     }
     match (transport, request.method()) {

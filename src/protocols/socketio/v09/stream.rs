@@ -19,6 +19,7 @@ use crate::http::request::check_upgrade;
 use crate::http::upgraded_socket::{UpgradeOptions, UpgradedSocket};
 use crate::protocol::Frame;
 use crate::protocols::upgrade::admit;
+use crate::refusal::ConnectRefusal;
 use crate::transports::longpoll::handle::{LongPollHandle, StreamId};
 
 /// The beginning of the page of `htmlfile`. Internet Explorer shows nothing of a page before 256 bytes have arrived.
@@ -64,6 +65,7 @@ async fn refuse(
     payload: web::Payload,
 ) -> Result<HttpResponse, ConnectError> {
     let (slot, init) = admit(acceptor, request).await?;
+    acceptor.count_refused(ConnectRefusal::Session);
     let protocol = SocketIo09::not_handshaken(acceptor.pubsub().shared_metrics());
     Ok(acceptor.websocket(request, payload, None, slot, init, protocol))
 }
