@@ -9,7 +9,7 @@ const MAX_BYTES: u64 = 16 * 1024;
 
 #[actix_web::test]
 async fn an_idle_websocket_keeps_one_descriptor_and_no_buffers() {
-    let process = Process::start(&["server.workers=1", "limits.sockets_per_ip=1000"]);
+    let process = Process::start(&["server.workers=1", "limits.sockets_per_ip=1000", "limits.connects_burst=1000"]);
     assert_eq!(get(process.address, "/healthz").await.0, 200);
     let (descriptors, resident) = (process.descriptors(), process.resident());
     let mut clients = Vec::new();

@@ -48,7 +48,7 @@ async fn try_join(to: SocketAddr, n: usize) -> std::io::Result<TcpStream> {
 
 /// Disconnects all clients. Each reconnects at some time within `jitter`.
 pub async fn reconnect(jitter: Duration) {
-    let sets = ["limits.sockets_per_ip=20000", "limits.connects_burst=20000", "server.backlog=16384"];
+    let sets = ["limits.sockets_per_ip=20000", "limits.connects_burst=40000", "server.backlog=16384"];
     let first = Process::start(&sets);
     let clients = join_all((0..CLIENTS).map(|n| join(first.address, n))).await;
     let second = Process::start(&sets);
