@@ -66,6 +66,22 @@ pub(crate) fn default_timeouts(mount: &Mount, config: &Config) -> Timeouts {
     }
 }
 
+/// The timeouts of a protocol in which the server pings. A client may send nothing but answers to the pings, so its idle
+/// timeout is the ping interval plus the time for an answer. What the mount does not set has the given value.
+pub(crate) fn pinged_timeouts(
+    mount: &Mount,
+    ping_interval: Duration,
+    ping_timeout: Duration,
+    join_timeout: Duration,
+) -> Timeouts {
+    let ping = mount.ping_interval.unwrap_or(ping_interval);
+    Timeouts {
+        idle: ping + mount.idle_timeout.unwrap_or(ping_timeout),
+        join: mount.join_timeout.unwrap_or(join_timeout),
+        ping_interval: Some(ping),
+    }
+}
+
 /// A mount whose unset options are filled in from the configuration. Cloning copies a pointer.
 #[derive(Clone)]
 pub(crate) struct Acceptor(Arc<Inner>);

@@ -19,7 +19,7 @@ use crate::channels::reply::Reply;
 use crate::close;
 use crate::config::schema::{self, Config};
 use crate::connections::limits::Timeouts;
-use crate::http::acceptor::{Acceptor, ProtocolMount};
+use crate::http::acceptor::{Acceptor, ProtocolMount, pinged_timeouts};
 use crate::http::mount::Mount;
 use crate::message::{Broadcast, Inbound, Outbound, Payload, Request, Status};
 use crate::protocol::{Decoded, Frame, Malformed, Protocol, Unencodable};
@@ -40,14 +40,9 @@ pub(crate) fn mount(config: &schema::Relay) -> (Mount, ProtocolMount) {
     (Mount::new(&config.path, router).check_origin(config.check_origin.clone()), MOUNT)
 }
 
-/// An idle client sends nothing but pongs, so its idle timeout is the ping interval plus the time for a pong.
 fn timeouts(mount: &Mount, config: &Config) -> Timeouts {
-    let ping = mount.ping_interval.unwrap_or(config.relay.ping_interval);
-    Timeouts {
-        idle: ping + mount.idle_timeout.unwrap_or(config.relay.ping_timeout),
-        join: mount.join_timeout.unwrap_or(config.socket.join_timeout),
-        ping_interval: Some(ping),
-    }
+    let schema::Relay { ping_interval, ping_timeout, .. } = config.relay;
+    pinged_timeouts(mount, ping_interval, ping_timeout, config.socket.join_timeout)
 }
 
 fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {

@@ -17,10 +17,10 @@ use super::payload::Dialect;
 use super::upgrade::UpgradeProbe;
 use super::{CLOSE, EngineIo, MessageCodec, NOOP, OPEN, Revision, V2, V3, V4};
 use crate::close::{self, Reason};
-use crate::config::schema::Config;
+use crate::config::schema::{Config, SocketIo};
 use crate::connections::hub::ConnectionSlot;
 use crate::connections::limits::Timeouts;
-use crate::http::acceptor::{Acceptor, mark_upgraded};
+use crate::http::acceptor::{Acceptor, mark_upgraded, pinged_timeouts};
 use crate::http::body::{self, BodyError};
 use crate::http::cors::{self, Credentials};
 use crate::http::longpoll as http_longpoll;
@@ -46,12 +46,8 @@ enum EngineTransport {
 
 /// The timeouts of a mount. Those that the mount does not set come from the `socketio` section of the configuration.
 pub(crate) fn timeouts(mount: &Mount, config: &Config) -> Timeouts {
-    let ping = mount.ping_interval.unwrap_or(config.socketio.ping_interval);
-    Timeouts {
-        idle: ping + mount.idle_timeout.unwrap_or(config.socketio.ping_timeout),
-        join: mount.join_timeout.unwrap_or(config.socketio.connect_timeout),
-        ping_interval: Some(ping),
-    }
+    let SocketIo { ping_interval, ping_timeout, connect_timeout, .. } = config.socketio;
+    pinged_timeouts(mount, ping_interval, ping_timeout, connect_timeout)
 }
 
 /// Serves the mount's path, with or without a trailing slash.

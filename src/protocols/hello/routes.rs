@@ -15,7 +15,7 @@ use crate::channels::channel::Router;
 use crate::config::paths;
 use crate::config::schema::{self, Config};
 use crate::connections::limits::Timeouts;
-use crate::http::acceptor::{Acceptor, ProtocolMount};
+use crate::http::acceptor::{Acceptor, ProtocolMount, pinged_timeouts};
 use crate::http::mount::Mount;
 use crate::topic::Realm;
 
@@ -30,15 +30,9 @@ pub(crate) fn mount(config: &schema::Hello) -> (Mount, ProtocolMount) {
     (Mount::new(paths::HELLO, router).check_origin(config.check_origin.clone()), MOUNT)
 }
 
-/// An idle client sends nothing but pongs, so its idle timeout is the ping interval plus the time for a pong.
 fn timeouts(mount: &Mount, config: &Config) -> Timeouts {
-    let hello = &config.hello;
-    let ping = mount.ping_interval.unwrap_or(hello.ping_interval);
-    Timeouts {
-        idle: ping + mount.idle_timeout.unwrap_or(hello.ping_timeout),
-        join: mount.join_timeout.unwrap_or(hello.register_timeout),
-        ping_interval: Some(ping),
-    }
+    let schema::Hello { ping_interval, ping_timeout, register_timeout, .. } = config.hello;
+    pinged_timeouts(mount, ping_interval, ping_timeout, register_timeout)
 }
 
 fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
