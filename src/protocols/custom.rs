@@ -1,9 +1,8 @@
 //! Mounts a wire format that the application defines as a [`Protocol`], over WebSockets at the path of its mount.
 
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse};
 
-use super::upgrade as upgrade_checks;
+use super::upgrade::open;
 use crate::http::acceptor::{Acceptor, ProtocolMount, default_timeouts};
 use crate::protocol::Protocol;
 use crate::topic::Realm;
@@ -15,12 +14,6 @@ pub(crate) fn mount<P: Protocol + Default>() -> ProtocolMount {
 
 fn routes<P: Protocol + Default>(acceptor: &Acceptor, app: &mut ServiceConfig) {
     let own = acceptor.clone();
-    app.route(acceptor.path(), web::get().to(move |request, payload| open::<P>(own.clone(), request, payload)));
-}
-
-async fn open<P: Protocol + Default>(acceptor: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    match upgrade_checks::admit(&acceptor, &request).await {
-        Ok((slot, init)) => acceptor.websocket(&request, payload, None, slot, init, P::default()),
-        Err(error) => acceptor.refuse(error),
-    }
+    let route = web::get().to(move |request, payload| open(own.clone(), request, payload, P::default()));
+    app.route(acceptor.path(), route);
 }

@@ -9,10 +9,9 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse};
 use bytestring::ByteString;
 
-use super::upgrade as upgrade_checks;
+use super::upgrade::open;
 use crate::channels::channel::{Channel, Router};
 use crate::channels::context::Context;
 use crate::channels::reply::Reply;
@@ -48,15 +47,8 @@ fn timeouts(mount: &Mount, config: &Config) -> Timeouts {
 fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
     for slash in ["", "/"] {
         let own = acceptor.clone();
-        let route = web::get().to(move |request, payload| open(own.clone(), request, payload));
+        let route = web::get().to(move |request, payload| open(own.clone(), request, payload, Relay::default()));
         app.route(&format!("{}{slash}", acceptor.path()), route);
-    }
-}
-
-async fn open(acceptor: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    match upgrade_checks::admit(&acceptor, &request).await {
-        Ok((slot, init)) => acceptor.websocket(&request, payload, None, slot, init, Relay::default()),
-        Err(error) => acceptor.refuse(error),
     }
 }
 

@@ -1,13 +1,27 @@
 //! The checks before an upgrade to a WebSocket, in the order that most protocols use: client IP, query, origin, the
 //! mount's own `connect`, and the headers of RFC 6455.
 
-use actix_web::HttpRequest;
+use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::connections::hub::ConnectionSlot;
 use crate::http::acceptor::Acceptor;
 use crate::http::mount::{ConnectError, ConnectInfo, SocketInit};
 use crate::http::request::{check_origin, params};
+use crate::protocol::Protocol;
 use crate::transports::websocket;
+
+/// Upgrades a request to a WebSocket and starts a session over it, or refuses the client.
+pub(super) async fn open<P: Protocol>(
+    acceptor: Acceptor,
+    request: HttpRequest,
+    payload: web::Payload,
+    protocol: P,
+) -> HttpResponse {
+    match admit(&acceptor, &request).await {
+        Ok((slot, init)) => acceptor.websocket(&request, payload, None, slot, init, protocol),
+        Err(error) => acceptor.refuse(error),
+    }
+}
 
 /// Admits the client of a request for an upgrade.
 pub(super) async fn admit(

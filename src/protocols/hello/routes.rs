@@ -5,9 +5,8 @@ use std::sync::Arc;
 use actix_web::guard::{self, GuardContext};
 use actix_web::http::header;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse};
 
-use super::super::upgrade as upgrade_checks;
+use super::super::upgrade::open;
 use super::Hello;
 use super::channel::{BinaryChannel, HelloChannel};
 use super::recent_names::RecentNames;
@@ -39,7 +38,10 @@ fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
     let base = acceptor.path();
     for (path, is_root) in [(base.to_owned(), false), (format!("{base}/"), false), ("/".to_owned(), true)] {
         let acceptor = acceptor.clone();
-        let route = web::get().to(move |request, payload| upgrade(acceptor.clone(), request, payload));
+        let route = web::get().to(move |request, payload| {
+            let hello = Hello::new(acceptor.pubsub().shared_metrics());
+            open(acceptor.clone(), request, payload, hello)
+        });
         // other requests to the root are for the page
         app.route(&path, if is_root { route.guard(guard::fn_guard(is_upgrade)) } else { route });
     }
@@ -48,14 +50,4 @@ fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
 fn is_upgrade(ctx: &GuardContext<'_>) -> bool {
     let upgrade = ctx.head().headers().get(header::UPGRADE).and_then(|upgrade| upgrade.to_str().ok());
     upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
-}
-
-async fn upgrade(acceptor: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    match upgrade_checks::admit(&acceptor, &request).await {
-        Ok((slot, init)) => {
-            let hello = Hello::new(acceptor.pubsub().shared_metrics());
-            acceptor.websocket(&request, payload, None, slot, init, hello)
-        }
-        Err(error) => acceptor.refuse(error),
-    }
 }
