@@ -17,6 +17,7 @@ pub(crate) mod custom;
 pub(crate) mod engineio;
 pub(crate) mod hello;
 pub(crate) mod mounts;
+mod next_steps;
 pub(crate) mod peerjs;
 pub(crate) mod phoenix;
 pub(crate) mod relay;

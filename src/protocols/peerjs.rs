@@ -18,7 +18,6 @@ pub(crate) mod routes;
 mod stream;
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytestring::ByteString;
@@ -32,6 +31,7 @@ use crate::json::{is_portable, push_string};
 use crate::message::{Broadcast, Inbound, Outbound, Payload, Ref, Request, Status};
 use crate::metrics::families::Metrics;
 use crate::protocol::{Decoded, Frame, Malformed, Protocol, Unencodable};
+use crate::protocols::next_steps::NextSteps;
 use crate::refusal::DropReason;
 use crate::topic::{Realm, Topic};
 
@@ -50,7 +50,7 @@ const JOIN: &str = "join";
 /// The protocol state of one client.
 pub(crate) struct PeerJs {
     id: Topic,
-    next_steps: VecDeque<Decoded<'static>>,
+    next_steps: NextSteps,
     /// Whether the client has left its id, or never had it. The connection may stay open after `LEAVE`.
     has_left: bool,
     metrics: Arc<Metrics>,
@@ -110,12 +110,7 @@ impl Protocol for PeerJs {
     }
 
     fn next_step(&mut self) -> Option<Decoded<'static>> {
-        let step = self.next_steps.pop_front();
-        if step.is_none() {
-            // frees its memory: most connections need it only for the join
-            self.next_steps = VecDeque::new();
-        }
-        step
+        self.next_steps.pop()
     }
 
     fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Unencodable> {
@@ -129,7 +124,7 @@ impl Protocol for PeerJs {
             }
             Outbound::Close { .. } | Outbound::Error { .. } => {
                 if !self.has_left {
-                    self.next_steps.push_back(Decoded::Close(&close::TAKEN_OVER));
+                    self.next_steps.push(Decoded::Close(&close::TAKEN_OVER));
                 }
                 Ok(None)
             }
@@ -152,7 +147,7 @@ impl PeerJs {
             return Frame::Text(OPEN.into());
         }
         self.has_left = true;
-        self.next_steps.push_back(Decoded::Close(&close::REFUSED));
+        self.next_steps.push(Decoded::Close(&close::REFUSED));
         match payload == &Payload::reason("taken") {
             true => Frame::Text(TAKEN.into()),
             false => error("This id cannot be had now"),

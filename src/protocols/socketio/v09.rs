@@ -13,13 +13,13 @@
 //! A packet that cannot be read is ignored and counted, as in the original. The packets are in `packet.rs`, the
 //! requests in `routes.rs`.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::close::{self, Reason};
 use crate::message::{Broadcast, Outbound, Payload, Ref, Status};
 use crate::metrics::families::Metrics;
 use crate::protocol::{Decoded, Frame, Malformed, Protocol, Unencodable};
+use crate::protocols::next_steps::NextSteps;
 use crate::refusal::DropReason;
 use crate::topic::Topic;
 
@@ -37,7 +37,7 @@ mod stream;
 pub(crate) struct SocketIo09 {
     metrics: Arc<Metrics>,
     namespaces: Namespaces,
-    next_steps: VecDeque<Decoded<'static>>,
+    next_steps: NextSteps,
     /// Whether the client has been accepted in the main namespace.
     is_connected: bool,
     /// Whether the client has sent anything. It does so only once it knows that it is connected.
@@ -46,7 +46,7 @@ pub(crate) struct SocketIo09 {
 
 impl SocketIo09 {
     pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
-        let (namespaces, next_steps) = (Namespaces::default(), VecDeque::new());
+        let (namespaces, next_steps) = (Namespaces::default(), NextSteps::default());
         Self { metrics, namespaces, next_steps, is_connected: false, has_spoken: false }
     }
 
@@ -103,10 +103,10 @@ impl Protocol for SocketIo09 {
     fn transport_opened(&mut self) {
         if self.namespaces.key(MAIN).is_none() && !self.is_connected {
             let join = self.namespaces.join(MAIN, Payload::empty());
-            self.next_steps.push_back(join);
+            self.next_steps.push(join);
         } else if self.is_connected && !self.has_spoken {
             // the client may have changed its transport because the first one did not bring this packet
-            self.next_steps.push_back(Decoded::Respond(frame(packet::connect(MAIN))));
+            self.next_steps.push(Decoded::Respond(frame(packet::connect(MAIN))));
         }
     }
 
@@ -132,7 +132,7 @@ impl Protocol for SocketIo09 {
             Ack::Reply(id) => Some(Ref::from(id)),
             Ack::Receipt(id) => {
                 let receipt = self::frame(packet::receipt(namespace, id));
-                self.next_steps.push_back(Decoded::Respond(receipt));
+                self.next_steps.push(Decoded::Respond(receipt));
                 None
             }
         };
@@ -140,12 +140,7 @@ impl Protocol for SocketIo09 {
     }
 
     fn next_step(&mut self) -> Option<Decoded<'static>> {
-        let step = self.next_steps.pop_front();
-        if step.is_none() {
-            // frees its memory: most clients need it only for the join
-            self.next_steps = VecDeque::new();
-        }
-        step
+        self.next_steps.pop()
     }
 
     fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Unencodable> {
