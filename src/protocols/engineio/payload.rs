@@ -115,10 +115,7 @@ fn read_length_prefixed(mut body: &str, decode: fn(&str) -> ByteString) -> Resul
     }
     while !body.is_empty() {
         let (length, rest) = body.split_once(':').ok_or(Malformed)?;
-        if length.len() > MAX_DIGITS || !length.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(Malformed);
-        }
-        let (packet, rest) = split_units(rest, length.parse()?).ok_or(Malformed)?;
+        let (packet, rest) = split_units(rest, length)?;
         if !packet.is_empty() {
             frames.push(Frame::Text(decode(packet)));
         }
@@ -136,23 +133,30 @@ fn encoded_once(packet: &str) -> ByteString {
     byte_string::packet(packet).map_or_else(|_| packet.into(), |text| text.into_owned().into())
 }
 
-/// Splits `text` after `units` UTF-16 code units, JavaScript's unit of string length.
-pub(crate) fn split_units(text: &str, units: usize) -> Option<(&str, &str)> {
-    let mut left = units;
+/// Splits `text` after `length` UTF-16 code units, JavaScript's unit of string length. `length` has only digits.
+pub(crate) fn split_units<'a>(text: &'a str, length: &str) -> Result<(&'a str, &'a str), Malformed> {
+    if length.len() > MAX_DIGITS || !length.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Malformed);
+    }
+    let mut left: usize = length.parse()?;
     for (at, c) in text.char_indices() {
         if left == 0 {
-            return Some(text.split_at(at));
+            return Ok(text.split_at(at));
         }
-        left = left.checked_sub(c.len_utf16())?;
+        left = left.checked_sub(c.len_utf16()).ok_or(Malformed)?;
     }
-    (left == 0).then_some((text, ""))
+    if left == 0 { Ok((text, "")) } else { Err(Malformed) }
+}
+
+/// The length of `text` in UTF-16 code units.
+pub(crate) fn units(text: &str) -> usize {
+    text.chars().map(char::len_utf16).sum()
 }
 
 fn write_length_prefixed(frames: &[Frame]) -> String {
     let mut body = String::new();
     let mut put = |packet: &str| {
-        let units: usize = packet.chars().map(char::len_utf16).sum();
-        body.push_str(&units.to_string());
+        body.push_str(&units(packet).to_string());
         body.push(':');
         body.push_str(packet);
     };

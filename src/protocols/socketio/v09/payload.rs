@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use crate::protocol::{Frame, Malformed};
-use crate::protocols::engineio::payload::{MAX_DIGITS, MAX_PACKETS, split_units};
+use crate::protocols::engineio::payload::{MAX_PACKETS, split_units, units};
 
 const MARK: char = '\u{fffd}';
 
@@ -18,11 +18,10 @@ pub(crate) fn read(body: &str) -> Result<Vec<Frame>, Malformed> {
     let (mut frames, mut rest) = (Vec::new(), body);
     while !rest.is_empty() {
         let (length, after) = rest.strip_prefix(MARK).and_then(|rest| rest.split_once(MARK)).ok_or(Malformed)?;
-        let is_number = length.len() <= MAX_DIGITS && length.bytes().all(|byte| byte.is_ascii_digit());
-        if !is_number || frames.len() == MAX_PACKETS {
+        if frames.len() == MAX_PACKETS {
             return Err(Malformed);
         }
-        let (packet, after) = split_units(after, length.parse()?).ok_or(Malformed)?;
+        let (packet, after) = split_units(after, length)?;
         frames.push(Frame::Text(packet.into()));
         rest = after;
     }
@@ -46,8 +45,7 @@ pub(crate) fn write(frames: &[Frame]) -> String {
     }
     let mut body = String::with_capacity(packets.iter().map(|packet| packet.len() + 16).sum());
     for packet in packets {
-        let units: usize = packet.chars().map(char::len_utf16).sum();
-        let _ = write!(body, "{MARK}{units}{MARK}{packet}");
+        let _ = write!(body, "{MARK}{}{MARK}{packet}", units(packet));
     }
     body
 }
