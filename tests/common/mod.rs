@@ -236,6 +236,17 @@ impl Client {
         self.pong().await;
     }
 
+    /// Receives pings, answers none, and returns the code with which the server closes the connection.
+    pub async fn ignore_pings_until_closed(&mut self) -> u16 {
+        loop {
+            match self.receive_any().await {
+                Received::Ping(_) => {}
+                Received::Close(code, _) => return code,
+                other => panic!("received {other:?} instead of a ping"),
+            }
+        }
+    }
+
     /// Sends what a client answers to a ping.
     pub async fn pong(&mut self) {
         self.raw(&frame(0x8A, b"")).await;

@@ -56,24 +56,12 @@ async fn a_client_that_does_not_reply_to_pings_is_closed() {
     active.exchange(JOIN, JOINED).await;
     silent.exchange(r#"{"_messageType":"unicast","_to":1,"_from":1}"#, r#"{"_to":1,"_from":1}"#).await;
     let started = Instant::now();
-    let closed = async {
-        loop {
-            match silent.receive_any().await {
-                Received::Ping(_) => {}
-                Received::Close(code, _) => return code,
-                other => panic!("received {other:?}"),
-            }
-        }
-    };
     let reply_to_pings = async {
         while started.elapsed() < Duration::from_secs(4) {
-            match active.receive_any().await {
-                Received::Ping(bytes) => active.raw(&common::frame(0x8A, &bytes)).await,
-                other => panic!("received {other:?}"),
-            }
+            active.answer_ping().await;
         }
     };
-    let (code, ()) = tokio::join!(closed, reply_to_pings);
+    let (code, ()) = tokio::join!(silent.ignore_pings_until_closed(), reply_to_pings);
     assert_eq!(code, 1001);
     active.exchange(JOIN, JOINED).await;
 }

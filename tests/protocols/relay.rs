@@ -3,7 +3,7 @@
 
 use handclasp::Node;
 
-use crate::common::{Client, Received, frame, node, wait_until, wait_until_empty};
+use crate::common::{Client, node, wait_until, wait_until_empty};
 
 const ON: &str = "relay.enabled=true";
 
@@ -56,24 +56,12 @@ async fn pages_of_every_origin_may_use_it_unless_it_is_configured() {
 async fn a_client_that_does_not_reply_to_pings_is_closed_and_hears_nothing_more() {
     let node = node(&[ON, "relay.ping_interval=200ms", "relay.ping_timeout=1s"]);
     let [mut active, mut silent] = connect(&node).await;
-    let closed = async {
-        loop {
-            match silent.receive_any().await {
-                Received::Ping(_) => {}
-                Received::Close(code, _) => return code,
-                other => panic!("received {other:?}"),
-            }
-        }
-    };
     let reply_to_pings = async {
         while node.connections() > 1 {
-            match active.receive_any().await {
-                Received::Ping(bytes) => active.raw(&frame(0x8A, &bytes)).await,
-                other => panic!("received {other:?}"),
-            }
+            active.answer_ping().await;
         }
     };
-    let (code, ()) = tokio::join!(closed, reply_to_pings);
+    let (code, ()) = tokio::join!(silent.ignore_pings_until_closed(), reply_to_pings);
     assert_eq!(code, 1001);
     active.send("anybody?").await;
     drop((active, silent));
