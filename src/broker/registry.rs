@@ -37,7 +37,7 @@ use crate::metrics::families::Metrics;
 /// How often held signals are checked for expiry.
 const EXPIRE_EVERY: Duration = Duration::from_millis(250);
 
-/// How often the owners of contested names are checked for a sign of life.
+/// How often the registry checks whether the owners of contested names have answered its ping.
 const CHECK_CONTESTS_EVERY: Duration = Duration::from_millis(50);
 
 /// Reports that the registry has stopped, for whatever reason: the signal is dropped with it.

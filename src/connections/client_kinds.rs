@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use crate::connections::token_bucket::{Rate, TokenBucket};
 
-/// How many kinds of an IP are told apart at a time. All others share one bucket. A bucket takes 32 bytes.
+/// How many kinds of an IP have a bucket of their own at a time. All others share one. A bucket takes 32 bytes.
 const KINDS: usize = 8;
 
-/// Clients that cannot be told apart: the same browser or library, the same page, the same mount.
+/// A kind of clients: they use the same browser or library, the same page, and the same mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClientKind(u64);
 

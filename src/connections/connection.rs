@@ -33,7 +33,7 @@ use crate::topic::Realm;
 pub(crate) const SAMPLE_EVERY: u32 = 16;
 
 /// The flags of [`Connection::active`]. The sweep of the [hub](crate::connections::hub) clears the first, and a ping of
-/// the registry the second.
+/// the registry the second. Nothing clears the third.
 const ACTIVE: u8 = 1;
 const ANSWERED: u8 = 2;
 const USED: u8 = 4;
@@ -206,7 +206,7 @@ impl Connection {
         self.active.fetch_and(!ACTIVE, Ordering::Relaxed) & ACTIVE != 0
     }
 
-    /// Asks the client for a sign of life, whatever its protocol and transport. Returns whether the mailbox was open.
+    /// Makes the session ping the client, in the way of its protocol and transport. Returns whether the mailbox was open.
     pub(crate) fn probe(&self, now: Instant) -> bool {
         self.active.fetch_and(!ANSWERED, Ordering::Relaxed);
         self.mailbox.push(Envelope::Probe, now).is_ok()

@@ -229,7 +229,7 @@ impl Hub {
 
 impl Inner {
     /// Closes the oldest long-polling session of an IP that was never used, and frees its slot. Returns whether there
-    /// was one. Sessions that are in use are looked at once only.
+    /// was one. A session that is in use is checked only once.
     fn close_unused(&mut self, ip_table: &IpTable, address: IpAddr) -> bool {
         while let Some(id) = ip_table.take_maybe_unused(address) {
             let Some(tracked) = self.open.get_mut(&id) else { continue };

@@ -26,7 +26,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// The usage of all client IPs of a node.
 pub(crate) struct IpTable {
     limits: IpLimits,
-    /// The keys by which kinds of clients are told apart.
+    /// The random keys of the hash that a client kind is.
     kind_keys: RandomState,
     state: Mutex<Inner>,
 }

@@ -24,7 +24,7 @@ pub(super) const CLAIMS: usize = 4;
 pub(super) enum Contender {
     /// A join of this node.
     Join(Subscribe),
-    /// A client of another node, which is told whether the name is free.
+    /// A claim of another node. The sender tells that node whether the name is free.
     Remote(oneshot::Sender<bool>),
 }
 

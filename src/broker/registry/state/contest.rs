@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(answers(&clients[2]), [true]);
     }
 
-    /// Its channel has left the name by itself, which is no sign of life.
+    /// The name is free, so it does not matter whether its former owner answers the ping.
     #[test]
     fn an_owner_that_has_left_its_names_is_not_closed() {
         let (mut state, clients) = (state(), clients(2));
