@@ -64,7 +64,8 @@ fn run<R: Revision>(data: &[u8]) {
         match client.decode(&frame) {
             Ok(Some(Decoded::Request(inbound))) => {
                 let request = OwnedRequest::of(inbound);
-                reply_to(&mut client, &request, received);
+                // at most three times the input, and as many placeholders as attachments
+                reply_to(&mut client, &request, 3 * received + 16);
             }
             Ok(Some(Decoded::Close(_))) | Err(_) => return,
             Ok(_) => {}
@@ -76,11 +77,12 @@ fn run_first_steps<R: Revision>(client: &mut EngineIo<R, SocketIo>) {
     while let Some(step) = client.next_step() {
         let Decoded::Request(inbound) = step else { continue };
         let request = OwnedRequest::of(inbound);
-        reply_to(client, &request, 0);
+        reply_to(client, &request, 16);
     }
 }
 
-fn reply_to<R: Revision>(client: &mut EngineIo<R, SocketIo>, request: &OwnedRequest, received: usize) {
+/// Replies to a request of any version. An event keeps at most `max_bytes`.
+pub(super) fn reply_to(client: &mut impl Protocol, request: &OwnedRequest, max_bytes: usize) {
     let OwnedRequest { topic: key, join_ref, reference, command } = request;
     let topic = key.strip_prefix(Realm::SocketIo.prefix()).and_then(|name| Realm::SocketIo.topic(name).ok());
     let status = if topic.is_some() { Status::Ok } else { Status::Error };
@@ -93,18 +95,17 @@ fn reply_to<R: Revision>(client: &mut EngineIo<R, SocketIo>, request: &OwnedRequ
             assert!(matches!(client.encode(&reply), Ok(Some(Frame::Text(_)))), "a join without a reply");
         }
         Command::Push(event, payload) => {
-            // at most three times the input, and as many placeholders as attachments
-            assert!(payload.len() <= 3 * received + 16, "{} bytes are kept of {received} received", payload.len());
+            assert!(payload.len() <= max_bytes, "{} bytes are kept instead of {max_bytes}", payload.len());
             check_echo(client, &topic, event, payload);
             let reply = Outbound::Reply { join_ref, reference, topic, status, payload: payload.clone() };
             assert!(client.encode(&reply).is_ok());
         }
         Command::Leave => assert!(client.encode(&Outbound::Close { join_ref, topic }).is_ok()),
-        Command::Heartbeat => panic!("Socket.IO has no heartbeat of its own"),
+        Command::Heartbeat => panic!("a heartbeat is no request"),
     }
 }
 
-fn check_echo<R: Revision>(client: &mut EngineIo<R, SocketIo>, topic: &Topic, event: &str, payload: &Payload) {
+fn check_echo(client: &mut impl Protocol, topic: &Topic, event: &str, payload: &Payload) {
     let push = Outbound::Push { join_ref: None, topic: topic.clone(), event: event.into(), payload: payload.clone() };
     let frames = match client.encode(&push) {
         Ok(Some(Frame::Several(frames))) => frames.to_vec(),

@@ -2,15 +2,14 @@
 
 use std::sync::{Arc, LazyLock};
 
-use super::request::{Command, OwnedRequest, frames, is_same};
+use super::request::{OwnedRequest, frames};
 use super::seeds::{conversations, messages};
 use super::session_input::{self, Part, parts};
+use super::socketio::reply_to;
 use super::{SMALL, Target};
-use crate::message::{Outbound, Payload, Status};
 use crate::metrics::families::Metrics;
 use crate::protocol::{Decoded, Frame, Protocol};
 use crate::protocols::socketio::v09::{SocketIo09, payload, polling};
-use crate::topic::{Realm, Topic};
 
 const WORDS: &[&str] = &[
     "0::",
@@ -72,7 +71,7 @@ fn run(data: &[u8]) {
             Some(Decoded::Close(_)) => return,
             Some(Decoded::Respond(_)) | None => continue,
         };
-        reply_to(&mut client, &request, frame.size());
+        reply_to(&mut client, &request, 6 * frame.size() + 16);
         run_next_steps(&mut client, frame.size());
     }
     client.transport_opened();
@@ -84,48 +83,12 @@ fn run_next_steps(client: &mut SocketIo09, received: usize) {
     match client.next_step() {
         Some(Decoded::Request(inbound)) => {
             let request = OwnedRequest::of(inbound);
-            reply_to(client, &request, received);
+            reply_to(client, &request, 6 * received + 16);
         }
         Some(Decoded::Respond(Frame::Text(_))) | None => {}
         other => panic!("{other:?}"),
     }
     assert!(client.next_step().is_none());
-}
-
-fn reply_to(client: &mut SocketIo09, request: &OwnedRequest, received: usize) {
-    let OwnedRequest { topic: key, join_ref, reference, command } = request;
-    let topic = key.strip_prefix(Realm::SocketIo.prefix()).and_then(|name| Realm::SocketIo.topic(name).ok());
-    let status = if topic.is_some() { Status::Ok } else { Status::Error };
-    let topic = topic.unwrap_or_else(|| Topic::echo(Realm::SocketIo, key));
-    let (join_ref, reference) = (join_ref.clone(), reference.clone());
-    match command {
-        Command::Join(_) => {
-            let reply = Outbound::Reply { join_ref, reference, topic, status, payload: Payload::empty() };
-            assert!(matches!(client.encode(&reply), Ok(Some(Frame::Text(_)))), "a join without a reply");
-        }
-        Command::Push(event, payload) => {
-            assert!(payload.len() <= 6 * received + 16, "{} bytes are kept of {received} received", payload.len());
-            check_echo(client, &topic, event, payload);
-            let reply = Outbound::Reply { join_ref, reference, topic, status, payload: payload.clone() };
-            assert!(client.encode(&reply).is_ok());
-        }
-        Command::Leave => assert!(client.encode(&Outbound::Close { join_ref, topic }).is_ok()),
-        Command::Heartbeat => panic!("a heartbeat is no request"),
-    }
-}
-
-fn check_echo(client: &mut SocketIo09, topic: &Topic, event: &str, payload: &Payload) {
-    let push = Outbound::Push { join_ref: None, topic: topic.clone(), event: event.into(), payload: payload.clone() };
-    let Ok(Some(frame)) = client.encode(&push) else { panic!("{push:?} is not an event") };
-    match client.decode(&frame) {
-        Ok(Some(Decoded::Request(inbound))) => {
-            let decoded = OwnedRequest::of(inbound);
-            assert_eq!((&*decoded.topic, &decoded.reference), (topic.key(), &None));
-            let Command::Push(name, arguments) = decoded.command else { panic!("{decoded:?} is not an event") };
-            assert!(name == event && is_same(&arguments, payload), "{arguments:?} of {name} instead of {payload:?}");
-        }
-        other => panic!("{other:?} of {frame:?}"),
-    }
 }
 
 /// Packets that are written again and read again are the same packets.
