@@ -9,14 +9,17 @@
 
 pub(crate) mod frame_reader;
 pub(crate) mod io;
+pub(crate) mod text_check;
 
+use std::cell::Cell;
 use std::io::ErrorKind;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::{Actor, ActorContext, AsyncContext, StreamHandler};
 use actix_http::ws::Item;
 use actix_web::{HttpRequest, HttpResponse, web};
-use actix_web_actors::ws::{self, CloseCode, CloseReason, Message, ProtocolError, WebsocketContext};
+use actix_web_actors::ws::{self, CloseReason, Message, ProtocolError, WebsocketContext};
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use futures_util::{Stream, StreamExt, stream};
@@ -55,10 +58,10 @@ pub(crate) fn start<T: TransportHandler>(
     if let Some(name) = subprotocol {
         response.insert_header(("sec-websocket-protocol", name));
     }
-    let frames = FrameReader::new(payload, handler.connection().clone(), limits.bytes);
-    response.streaming(
-        WebSocket { handler, write_side, fragments: FragmentAssembler::new(limits), closing: false }.run(frames),
-    )
+    let closing = Rc::new(Cell::new(false));
+    let frames = FrameReader::new(payload, handler.connection().clone(), limits.bytes, closing.clone());
+    response
+        .streaming(WebSocket { handler, write_side, fragments: FragmentAssembler::new(limits), closing }.run(frames))
 }
 
 /// The session actor of one client. `repr(C)` keeps the fields in this order: the first one is rarely used, because few
@@ -68,8 +71,8 @@ struct WebSocket<T: TransportHandler> {
     fragments: FragmentAssembler,
     handler: T,
     write_side: Arc<WriteSide>,
-    /// The server has sent a close frame and waits for the client's.
-    closing: bool,
+    /// The server has sent a close frame. From then on the frame reader looks only for the client's.
+    closing: Rc<Cell<bool>>,
 }
 
 type Ctx<T> = WebsocketContext<WebSocket<T>>;
@@ -86,7 +89,7 @@ impl<T: TransportHandler> WebSocket<T> {
 
     /// Runs `f` with a sink for frames to the client, and closes the session if `f` asks for it.
     fn with_sink(&mut self, f: impl FnOnce(&mut T, &mut WebSocketSink<'_>)) {
-        if self.closing {
+        if self.closing.get() {
             return;
         }
         let mut sink = WebSocketSink { writer: &self.write_side.writer, closed: None };
@@ -98,10 +101,10 @@ impl<T: TransportHandler> WebSocket<T> {
         }
     }
 
-    /// Ends the session immediately and sends a close frame. The connection closes when the client answers it. If the
-    /// client does not answer, the sweep aborts the connection.
+    /// Ends the session immediately and sends a close frame. The connection closes when the client's close frame
+    /// arrives, or cannot arrive any more. If the client does not answer, the sweep aborts the connection.
     fn close(&mut self, reason: &'static Reason) {
-        if std::mem::replace(&mut self.closing, true) {
+        if self.closing.replace(true) {
             return;
         }
         log::info!("{}: closed with {}: {}", self.handler.connection().id, reason.code, reason.text);
@@ -113,29 +116,26 @@ impl<T: TransportHandler> WebSocket<T> {
         }));
     }
 
+    /// Closes a connection whose client has sent an invalid frame, immediately. Nothing that follows such a frame may be
+    /// parsed, not even a close frame (RFC 6455, section 7.1.7).
+    fn fail(&mut self, reason: &'static Reason, ctx: &mut Ctx<T>) {
+        self.close(reason);
+        ctx.stop();
+    }
+
     fn message(&mut self, frame: &Frame) {
         self.with_sink(|handler, sink| handler.frame(frame, sink));
     }
 
-    /// Answers a close frame with one and stops the actor.
+    /// Answers a close frame with one, unless it is an answer itself, and stops the actor.
     fn answer_close(&mut self, reason: Option<CloseReason>, ctx: &mut Ctx<T>) {
-        if !self.closing {
+        if !self.closing.get() {
             self.handler.end(&close::GONE);
-            match reason {
-                Some(reason) if !is_sendable(reason.code) => return self.close(&close::PROTOCOL),
-                reason => {
-                    let reason = reason.map(|reason| CloseReason { code: reason.code, description: None });
-                    self.write_side.writer.control(Message::Close(reason));
-                }
-            }
+            let reason = reason.map(|reason| CloseReason { code: reason.code, description: None });
+            self.write_side.writer.control(Message::Close(reason));
         }
         ctx.stop();
     }
-}
-
-/// Whether a close frame may contain the code (RFC 6455, section 7.4).
-fn is_sendable(code: CloseCode) -> bool {
-    matches!(u16::from(code), 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
 impl<T: TransportHandler> Actor for WebSocket<T> {
@@ -163,23 +163,21 @@ impl<T: TransportHandler> StreamHandler<Result<Message, ProtocolError>> for WebS
     fn handle(&mut self, message: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
         match message {
             Ok(Message::Close(reason)) => self.answer_close(reason, ctx),
-            Err(_) if self.closing => ctx.stop(),
-            _ if self.closing => {}
             Ok(Message::Text(text)) => self.message(&Frame::Text(text)),
             Ok(Message::Binary(bytes)) => self.message(&Frame::Binary(bytes)),
             Ok(Message::Continuation(fragment)) => match self.fragments.add(fragment) {
                 Ok(Some(frame)) => self.message(&frame),
                 Ok(None) => self.with_sink(|handler, sink| handler.control(sink)),
-                Err(reason) => self.close(reason),
+                Err(reason) => self.fail(reason, ctx),
             },
             Ok(Message::Ping(bytes)) => {
                 self.with_sink(|handler, sink| handler.control(sink));
-                if !self.closing {
+                if !self.closing.get() {
                     self.write_side.writer.control(Message::Pong(bytes));
                 }
             }
             Ok(Message::Pong(_) | Message::Nop) => self.with_sink(|handler, sink| handler.control(sink)),
-            Err(error) => self.close(close_reason(&error)),
+            Err(error) => self.fail(close_reason(&error), ctx),
         }
     }
 }

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod closing;
 mod connection_limits;
 mod disconnects;
 mod slow_client;

@@ -36,13 +36,16 @@ use crate::connections::writer::{Aborted, LARGE};
 /// The maximum size of a read, in bytes.
 const CHUNK: usize = 16 * 1024;
 
+/// How many bytes of a client are read and dropped after the server has sent its close frame, or the last bytes of its
+/// response. A client that sends more is not waited for.
+pub(crate) const MAX_DROPPED: usize = 8 * 1024 * 1024;
+
 /// A request for an upgrade, with its connection.
 pub(crate) type UpgradeRequest = (Request, Framed<TcpStream, Codec>);
 
 /// Passes the request to `app`, and then bytes in both directions until either side closes. This is a task of its own,
-/// because the task that has read the request is as large as HTTP needs it. After the last byte is written, bytes from
-/// the client are read and dropped for `drain_timeout`. Otherwise the kernel would reset the connection, and the client
-/// would lose the last bytes.
+/// because the task that has read the request is as large as HTTP needs it. The connection then has `drain_timeout` to
+/// [end](end).
 pub(crate) fn spawn_connection<S>(
     app: Rc<S>,
     (request, framed): UpgradeRequest,
@@ -59,11 +62,9 @@ pub(crate) fn spawn_connection<S>(
         // frees the IP's slot when this connection closes, and not before
         let _ip_slot = ip_slot;
         let (writer, bytes, body) = answered.await?;
-        let outgoing = Outgoing { writer: Some(writer), bytes, body: Some(pin!(body)), write_side };
-        let mut writer = outgoing.await?;
-        writer.shutdown().await?;
-        // a client that does not close the connection is disconnected after the timeout
-        let _ = Box::pin(tokio::time::timeout(drain_timeout, drain(writer.as_ref()))).await;
+        let outgoing = Outgoing { writer: Some(writer), bytes, body: pin!(body), write_side };
+        let (writer, bytes) = outgoing.await?;
+        let _ = Box::pin(tokio::time::timeout(drain_timeout, end(writer, bytes))).await;
         Ok::<_, Error>(())
     });
 }
@@ -151,9 +152,9 @@ struct Outgoing<'a> {
     writer: Option<OwnedWriteHalf>,
     /// Bytes that are written here, before the body is polled again.
     bytes: Bytes,
-    /// `None` once it has ended. The body of an HTTP response has the bytes to write. The body of a session is its
-    /// actor, which puts its output into the connection's writer.
-    body: Option<Pin<&'a mut BoxBody>>,
+    /// The body of an HTTP response has the bytes to write. The body of a session is its actor, which puts its output
+    /// into the connection's writer.
+    body: Pin<&'a mut BoxBody>,
     write_side: Arc<WriteSide>,
 }
 
@@ -170,8 +171,9 @@ impl Outgoing<'_> {
     }
 }
 
+/// Returns the socket and its last bytes once the body has ended.
 impl Future for Outgoing<'_> {
-    type Output = Result<OwnedWriteHalf, Error>;
+    type Output = Result<(OwnedWriteHalf, Bytes), Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
@@ -190,12 +192,11 @@ impl Future for Outgoing<'_> {
                 this.writer = Some(writer);
                 return Poll::Pending;
             }
-            let Some(body) = &mut this.body else { return Poll::Ready(Ok(writer)) };
-            match body.as_mut().poll_next(cx) {
+            match this.body.as_mut().poll_next(cx) {
                 Poll::Ready(Some(bytes)) => this.bytes = bytes?,
                 Poll::Ready(None) => {
-                    this.body = None;
                     this.take_buffer();
+                    return Poll::Ready(Ok((writer, std::mem::take(&mut this.bytes))));
                 }
                 Poll::Pending if this.is_left_to_flusher() => {
                     this.write_side.writer.park(writer);
@@ -224,15 +225,28 @@ fn write(writer: &mut OwnedWriteHalf, bytes: &mut Bytes, cx: &mut Context<'_>) -
     Poll::Ready(Ok(()))
 }
 
-/// Reads and drops bytes until the client closes the connection.
+/// Writes the last bytes and closes the write side, so that the client sees the end of the connection immediately. Then
+/// reads and drops what the client still sends, until it closes the connection too. Otherwise the kernel would reset the
+/// connection, and the client could lose the last bytes.
+async fn end(mut writer: OwnedWriteHalf, bytes: Bytes) -> io::Result<()> {
+    writer.write_all(&bytes).await?;
+    writer.shutdown().await?;
+    drain(writer.as_ref()).await
+}
+
+/// Reads and drops bytes until the client closes the connection, or has sent more than [`MAX_DROPPED`].
 async fn drain(stream: &TcpStream) -> io::Result<()> {
-    loop {
+    let mut dropped = 0;
+    while dropped <= MAX_DROPPED {
         stream.readable().await?;
         match stream.try_read(&mut [0; 1024]) {
-            Ok(0) => return Ok(()),
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-            // a client that sends without end must not block other tasks
-            _ => actix_web::rt::task::yield_now().await,
+            Ok(0) => break,
+            Ok(count) => dropped += count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
         }
+        // a client that sends without end must not block other tasks
+        actix_web::rt::task::yield_now().await;
     }
+    Ok(())
 }

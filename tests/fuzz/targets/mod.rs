@@ -32,6 +32,7 @@ mod sessions;
 mod socketio;
 mod socketio_0_9;
 mod static_paths;
+mod text_check;
 mod topics_and_origins;
 mod websocket;
 
@@ -65,6 +66,7 @@ pub fn targets() -> impl Iterator<Item = &'static Target> {
         hello::TARGETS,
         relay::TARGETS,
         websocket::TARGETS,
+        text_check::TARGETS,
         http_metadata::TARGETS,
         json::TARGETS,
         topics_and_origins::TARGETS,

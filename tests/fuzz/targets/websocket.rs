@@ -1,6 +1,9 @@
-//! The WebSocket frame reader, with the bytes split in any way, and the assembly of fragmented messages.
+//! The WebSocket frame reader, with the bytes split in any way, before and after the server's close frame, and the
+//! assembly of fragmented messages.
 
+use std::cell::Cell;
 use std::net::Ipv4Addr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -73,28 +76,56 @@ pub(super) fn framed(first: u8, payload: &[u8]) -> Vec<u8> {
     [&[first][..], &length, &[0; 4], payload].concat()
 }
 
-/// The first byte of a frame, and its payload.
-type Framed = (u8, Vec<u8>);
-
-/// The valid frames before the first invalid one, and the close reason for that one: a second implementation of RFC
-/// 6455, section 5.2, to compare with.
-fn frames_of(bytes: &[u8], limit: u64) -> (Vec<Framed>, Option<&'static Reason>) {
-    let (mut frames, mut rest) = (Vec::new(), bytes);
-    let bad = loop {
-        let Some((frame, tail)) = (match first_of(rest, limit) {
-            Ok(first) => first,
-            Err(reason) => break Some(reason),
-        }) else {
-            break None;
-        };
-        frames.push(frame);
-        rest = tail;
-    };
-    (frames, bad)
+/// The first frame of some bytes.
+struct First<'a> {
+    byte: u8,
+    /// As much of the payload as has arrived.
+    payload: Vec<u8>,
+    is_whole: bool,
+    /// The bytes after the frame.
+    rest: &'a [u8],
 }
 
-/// The first frame, if it is complete, and the bytes after it.
-fn first_of(bytes: &[u8], limit: u64) -> Result<Option<(Framed, &[u8])>, &'static Reason> {
+/// What has begun of a message in fragments: whether it is a text, and its bytes.
+type Begun = Option<(bool, Vec<u8>)>;
+
+/// The messages before the first error, and the close reason for the error: a second implementation of RFC 6455,
+/// sections 5.2 and 5.4, to compare with.
+fn messages_of(bytes: &[u8], limit: u64) -> (Vec<Message>, Option<&'static Reason>) {
+    let (mut messages, mut rest, mut begun) = (Vec::new(), bytes, None);
+    loop {
+        let first = match first_of(rest, limit) {
+            Ok(Some(first)) => first,
+            Ok(None) => return (messages, None),
+            Err(reason) => return (messages, Some(reason)),
+        };
+        rest = first.rest;
+        match to_message(first, &mut begun) {
+            Ok(Some(message)) => messages.push(message),
+            Ok(None) => return (messages, None),
+            Err(reason) => return (messages, Some(reason)),
+        }
+    }
+}
+
+/// The first close frame, or the close reason for an error before it: what remains to be read once the server has sent
+/// its own close frame.
+fn close_frame_of(bytes: &[u8], limit: u64) -> Option<Result<Message, &'static Reason>> {
+    let mut rest = bytes;
+    loop {
+        let first = match first_of(rest, limit) {
+            Ok(first) => first?,
+            Err(reason) => return Some(Err(reason)),
+        };
+        if first.byte & 15 == 8 {
+            return to_message(first, &mut None).transpose();
+        }
+        rest = first.rest;
+    }
+}
+
+/// The first frame, if its header is complete.
+fn first_of(bytes: &[u8], limit: u64) -> Result<Option<First<'_>>, &'static Reason> {
     let [first, second, rest @ ..] = bytes else { return Ok(None) };
     let (opcode, is_control, short) = (first & 15, first & 8 != 0, second & 127);
     let is_known = matches!(opcode, 0 | 1 | 2 | 8 | 9 | 10);
@@ -119,33 +150,45 @@ fn first_of(bytes: &[u8], limit: u64) -> Result<Option<(Framed, &[u8])>, &'stati
         return Err(&close::TOO_BIG);
     }
     let Some((mask, rest)) = rest.split_at_checked(4) else { return Ok(None) };
-    let Some((payload, tail)) = rest.split_at_checked(length as usize) else { return Ok(None) };
+    let (payload, rest) = rest.split_at(rest.len().min(length as usize));
+    let is_whole = payload.len() as u64 == length;
     let payload = payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
-    Ok(Some(((*first, payload), tail)))
+    Ok(Some(First { byte: *first, payload, is_whole, rest }))
 }
 
-/// The message that the session gets for a frame, or `None` if the frame is not allowed now or its content is invalid.
-/// `begun` is whether a fragmented message has begun.
-fn to_message((first, payload): Framed, begun: &mut bool) -> Option<Message> {
-    let (is_last, opcode, payload) = (first & 128 != 0, first & 15, Bytes::from(payload));
-    let is_piece = opcode == 0;
+/// The message that the session gets for a frame, `None` if the frame is not whole, or the close reason if it is not
+/// allowed now or its content is invalid.
+fn to_message(frame: First<'_>, begun: &mut Begun) -> Result<Option<Message>, &'static Reason> {
+    let (is_last, opcode, payload) = (frame.byte & 128 != 0, frame.byte & 15, Bytes::from(frame.payload));
     if opcode < 8 {
-        if is_piece != *begun {
-            return None;
+        if (opcode == 0) != begun.is_some() {
+            return Err(&close::PROTOCOL);
         }
-        *begun = !is_last;
+        let (is_text, bytes) = begun.get_or_insert_with(|| (opcode == 1, Vec::new()));
+        bytes.extend_from_slice(&payload);
+        let wrong = std::str::from_utf8(bytes).err();
+        let is_complete = is_last && frame.is_whole;
+        if *is_text && wrong.is_some_and(|error| is_complete || error.error_len().is_some()) {
+            return Err(&close::NOT_UTF8);
+        }
+        if is_complete {
+            *begun = None;
+        }
     }
-    Some(match (opcode, is_last) {
+    if !frame.is_whole {
+        return Ok(None);
+    }
+    Ok(Some(match (opcode, is_last) {
         (0, false) => Message::Continuation(Item::Continue(payload)),
         (0, true) => Message::Continuation(Item::Last(payload)),
         (1, false) => Message::Continuation(Item::FirstText(payload)),
         (2, false) => Message::Continuation(Item::FirstBinary(payload)),
-        (1, true) => Message::Text(payload.try_into().ok()?),
+        (1, true) => Message::Text(payload.try_into().unwrap()),
         (2, true) => Message::Binary(payload),
         (9, _) => Message::Ping(payload),
         (10, _) => Message::Pong(payload),
-        _ => Message::Close(parse_close(&payload)?),
-    })
+        _ => Message::Close(parse_close(&payload).ok_or(&close::PROTOCOL)?),
+    }))
 }
 
 fn parse_close(payload: &[u8]) -> Option<Option<CloseReason>> {
@@ -158,30 +201,45 @@ fn parse_close(payload: &[u8]) -> Option<Option<CloseReason>> {
     Some(Some(CloseReason { code: code.into(), description }))
 }
 
-/// However the bytes are split, the reader returns every frame before an invalid header, then its error, then nothing
-/// more.
+/// However the bytes are split, the reader returns every message before the first error, then the error, then nothing
+/// more. Once the server has sent a close frame, the reader returns only the client's, or the error before it.
 fn run(size: MessageLimits, data: &[u8]) {
     let Some((mode, bytes)) = data.split_first() else { return };
     let chunks = split(*mode, bytes);
-    let budget = 2 + chunks.len();
-    let mut frames =
-        FrameReader::new(stream::iter(chunks.into_iter().map(Ok::<_, PayloadError>)), connection(), size.bytes);
-    let (expected, bad) = frames_of(bytes, size.bytes as u64);
-    let mut next =
-        || (0..budget).find_map(|_| frames.next().now_or_never()).expect("the reader returns a frame or ends");
-    let (mut begun, mut assembly_check) = (false, AssemblyCheck::new(size));
-    for frame in expected {
-        let received = next().expect("a frame is missing");
-        assert_eq!(received.as_ref().ok(), to_message(frame, &mut begun).as_ref());
-        if let Ok(Message::Continuation(piece)) = received {
+    let (messages, error) = messages_of(bytes, size.bytes as u64);
+    let (mut received, last) = read(chunks.clone(), size.bytes, false);
+    assert_eq!(received, messages);
+    assert_eq!(last, error);
+    let mut assembly_check = AssemblyCheck::new(size);
+    for message in received.drain(..) {
+        if let Message::Continuation(piece) = message {
             assembly_check.add(piece);
         }
     }
-    if let Some(reason) = bad {
-        let received = next().expect("the error is missing");
-        assert_eq!(received.as_ref().map_err(close_reason), Err(reason));
+    let (mut received, last) = read(chunks, size.bytes, true);
+    let expected = close_frame_of(bytes, size.bytes as u64);
+    // frames after the client's close frame are not read
+    assert_eq!(received.drain(..).next().map(Ok).or(last.map(Err)), expected);
+}
+
+/// All messages that the reader returns, and the close reason for the error at their end.
+fn read(chunks: Vec<Bytes>, limit: usize, closing: bool) -> (Vec<Message>, Option<&'static Reason>) {
+    let budget = 2 + chunks.len();
+    let chunks = stream::iter(chunks.into_iter().map(Ok::<_, PayloadError>));
+    let mut frames = FrameReader::new(chunks, connection(), limit, Rc::new(Cell::new(closing)));
+    let mut next =
+        || (0..budget).find_map(|_| frames.next().now_or_never()).expect("the reader returns a frame or ends");
+    let mut messages = Vec::new();
+    loop {
+        match next() {
+            Some(Ok(message)) => messages.push(message),
+            Some(Err(error)) => {
+                assert!(next().is_none(), "a frame after the error");
+                return (messages, Some(close_reason(&error)));
+            }
+            None => return (messages, None),
+        }
     }
-    assert!(next().is_none(), "a frame after the end");
 }
 
 /// Splits the bytes into chunks. Their sizes depend on `mode`.
