@@ -9,6 +9,7 @@ mod conformance_server;
 mod conformance_longpoll;
 mod conformance_websocket;
 mod custom_protocol;
+mod echo;
 mod engineio_polling;
 mod hello;
 mod isolation;
