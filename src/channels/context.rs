@@ -36,6 +36,8 @@ pub(crate) enum Action {
     Subscribe(Topic, Option<NameClaim>, Permit),
     /// Cancel a subscription to another topic.
     Unsubscribe(Topic),
+    /// End the membership of the own topic.
+    LeaveTopic,
     /// Run a future.
     Spawn(Box<NewTask>),
 }
@@ -239,6 +241,12 @@ impl Context<'_> {
     /// Cancels one [`subscribe`](Self::subscribe). A topic subscribed twice must be unsubscribed twice.
     pub fn unsubscribe(&mut self, topic: &Topic) {
         self.outcome.actions.push(Action::Unsubscribe(topic.clone()));
+    }
+
+    /// Gives up the membership of the channel's own topic, and with it a name that the join has made exclusive. The
+    /// channel goes on, and its client can still send.
+    pub(crate) fn leave_topic(&mut self) {
+        self.outcome.actions.push(Action::LeaveTopic);
     }
 
     /// Replies to a request whose [`request_ref`](Self::request_ref) the channel has kept. [`Reply::NoReply`] sends

@@ -51,7 +51,8 @@ const JOIN: &str = "join";
 pub(crate) struct PeerJs {
     id: Topic,
     next_steps: NextSteps,
-    /// Whether the client has left its id, or never had it. The connection may stay open after `LEAVE`.
+    /// Whether the client has left its id, or never had it. After `LEAVE` the connection stays open, and the client can
+    /// still send.
     has_left: bool,
     metrics: Arc<Metrics>,
     _client_count: Option<ClientCount>,
@@ -102,7 +103,8 @@ impl Protocol for PeerJs {
         let Some(message_type) = forwarded else { return Ok(None) };
         let Some(dst) = message.dst.filter(|dst| !dst.is_empty()) else {
             let leaves = message_type == LEAVE && !std::mem::replace(&mut self.has_left, true);
-            return Ok(leaves.then(|| self.request(None, Request::Leave)));
+            let push = Request::Push(Cow::Borrowed(LEAVE), Payload::empty());
+            return Ok(leaves.then(|| self.request(None, push)));
         };
         let text = encode_message(message_type, self.id.as_str(), &dst, message.payload);
         let push = Request::Push(Cow::Borrowed(message_type), Payload::from_json_text(text));
@@ -118,14 +120,14 @@ impl Protocol for PeerJs {
             Outbound::Reply { reference: Some(reference), status, payload, .. } if reference == JOIN => {
                 Ok(Some(self.join_response(*status, payload)))
             }
-            // the recipient stayed absent until the hold time was up; PeerServer sends nothing for other results
+            // the recipient stayed absent until the hold time was up; PeerServer sends nothing for other results, and
+            // addresses `EXPIRE` to the id, which a client that has left no longer has
             Outbound::Reply { reference: Some(dst), status: Status::Error, payload, .. } if *payload == not_found() => {
-                Ok(Some(text(encode_message(EXPIRE, dst, self.id.as_str(), None))))
+                let expire = || text(encode_message(EXPIRE, dst, self.id.as_str(), None));
+                Ok((!self.has_left).then(expire))
             }
             Outbound::Close { .. } | Outbound::Error { .. } => {
-                if !self.has_left {
-                    self.next_steps.push(Decoded::Close(&close::TAKEN_OVER));
-                }
+                self.next_steps.push(Decoded::Close(&close::TAKEN_OVER));
                 Ok(None)
             }
             _ => Ok(None),

@@ -38,9 +38,14 @@ impl Channel for PeerJsChannel {
         Join::ok().exclusive(Some(Sha256::digest(params.token.as_bytes()).into()))
     }
 
-    /// The `ref` of the request is the recipient's id.
+    /// The `ref` of the request is the recipient's id. A `LEAVE` without one gives the client's own id up: others may
+    /// take it, and the client goes on sending under it.
     fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
-        let to = ctx.request_ref().reference.and_then(|dst| Realm::PeerJs.topic(&dst).ok());
+        let dst = ctx.request_ref().reference;
+        if event == LEAVE && dst.is_none() {
+            ctx.leave_topic();
+        }
+        let to = dst.and_then(|dst| Realm::PeerJs.topic(&dst).ok());
         let Some(to) = to else { return Reply::NoReply };
         let reply = match event {
             LEAVE | EXPIRE => ctx.send_to(to.clone(), event, payload.clone()),

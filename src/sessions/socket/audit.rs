@@ -7,6 +7,8 @@ use crate::sessions::socket::channel_server::QueuedPush;
 pub(crate) struct SocketAudit {
     pub(crate) joins: usize,
     pub(crate) max_joins: usize,
+    /// The number of joins whose membership has ended.
+    pub(crate) left: usize,
     pub(crate) topics: usize,
     pub(crate) subscriptions_left: usize,
     pub(crate) tasks_left: usize,
@@ -28,6 +30,7 @@ impl Socket {
         SocketAudit {
             joins: self.joins.len(),
             max_joins: limits.joins_per_socket,
+            left: servers().filter(|server| server.has_left).count(),
             topics: self.topics.len(),
             subscriptions_left: self.client.subscriptions_left,
             tasks_left: self.client.tasks_left,

@@ -73,6 +73,10 @@ impl Socket {
                     self.unsubscribe_from(topic, &other);
                     continue;
                 }
+                Action::LeaveTopic => {
+                    self.leave_topic(topic);
+                    continue;
+                }
                 Action::Spawn(task) => {
                     self.start_task(topic, *task);
                     continue;

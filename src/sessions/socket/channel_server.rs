@@ -20,6 +20,8 @@ pub(crate) struct ChannelServer {
     pub(crate) reply_ref: Option<Ref>,
     /// The state of a join that is not answered yet. It is `None` once the client has its `ok`.
     pub(crate) pending: Option<Box<PendingJoin>>,
+    /// Whether the membership has ended, although the channel goes on.
+    pub(crate) has_left: bool,
     /// The messages that wait while a task answers a request.
     awaiting: Option<Box<Awaiting>>,
     /// The subscriptions to other topics. Each is a membership with its own id.
@@ -117,6 +119,7 @@ impl ChannelServer {
             join_ref,
             reply_ref,
             pending: Some(Box::new(pending)),
+            has_left: false,
             awaiting: None,
             subscriptions: Vec::new(),
             intercepted: &[],

@@ -5,7 +5,7 @@ use crate::channels::effect::Effect;
 use crate::channels::reply::TerminateReason;
 use crate::message::{Outbound, Payload, Ref, Status};
 use crate::refusal::JoinRefusal;
-use crate::sessions::socket::channel_server::QueuedPush;
+use crate::sessions::socket::channel_server::{ChannelServer, QueuedPush};
 use crate::topic::Topic;
 
 impl Socket {
@@ -44,9 +44,26 @@ impl Socket {
             return self.abort_join(topic, JoinRefusal::Channel, "stopped");
         }
         let Some(mut server) = self.remove_join(topic) else { return };
-        self.effects.push_back(Effect::Unsubscribe(server.id));
+        self.end_membership(&server);
         self.send(Outbound::Close { join_ref: server.join_ref.take(), topic: topic.clone() });
         self.drop_server(topic, *server);
+    }
+
+    /// Ends the membership of a topic whose channel goes on.
+    pub(super) fn leave_topic(&mut self, topic: &Topic) {
+        let Some(server) = self.joins.get_mut(topic).filter(|server| !server.is_pending() && !server.has_left) else {
+            return;
+        };
+        server.has_left = true;
+        let id = server.id;
+        self.topics.remove(&id);
+        self.effects.push_back(Effect::Unsubscribe(id));
+    }
+
+    fn end_membership(&mut self, server: &ChannelServer) {
+        if !server.has_left {
+            self.effects.push_back(Effect::Unsubscribe(server.id));
+        }
     }
 
     /// Runs the channel's `terminate`. A `stop` in it is ignored, and its own broadcasts are not intercepted, because
@@ -64,7 +81,7 @@ impl Socket {
             return self.abort_join(topic, JoinRefusal::Crash, "join crashed");
         }
         if let Some(mut server) = self.remove_join(topic) {
-            self.effects.push_back(Effect::Unsubscribe(server.id));
+            self.end_membership(&server);
             self.send(Outbound::Error { join_ref: server.join_ref.take(), topic: topic.clone() });
             self.drop_server(topic, *server);
         }

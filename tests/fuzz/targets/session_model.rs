@@ -279,7 +279,7 @@ impl<P: Protocol> SessionModel<P> {
         assert!(audit.joins <= most, "{} topics are joined, the limit is {most}", audit.joins);
         assert!(audit.subscriptions_left <= most, "{} of {most} subscriptions are left", audit.subscriptions_left);
         let subscriptions = most - audit.subscriptions_left;
-        assert_eq!(audit.topics, audit.joins + subscriptions, "unknown joins");
+        assert_eq!(audit.topics + audit.left, audit.joins + subscriptions, "unknown joins");
         assert_eq!(METRICS.channel_crashes.get(), 0, "a channel has panicked");
         assert!(self.is_closed || audit.pending_effects == 0);
         assert!(audit.max_superseded <= most, "{} superseded joins wait with one join", audit.max_superseded);
