@@ -15,7 +15,7 @@ LOCK := tests/clients/requirements.txt
 NPM := HANDCLASP_BIN=$(TARGET)/debug/handclasp npm --prefix tests
 SAY := @printf '==> %s\n'
 
-.PHONY: help run test fmt style lint doc package rust fuzz binary packages types web clients browser bench bench-quick bench-docs bench-transfer bench-memory pressure soak clean cargo compiler node python chromium network
+.PHONY: help run test fmt style lint doc package rust fuzz binary packages types web clients browser bench bench-quick bench-docs bench-transfer bench-memory pressure soak clean cargo compiler node python proxies chromium network
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,7 +73,7 @@ web: packages ## run the tests of the JavaScript library
 	$(SAY) 'npm run web'
 	@$(NPM) run --silent web
 
-clients: packages python binary ## test the official clients against the real server
+clients: packages python proxies binary ## test the official clients against the real server
 	$(SAY) 'npm run clients'
 	@CLIENTS_PYTHON=$(PYTHON)/bin/python3 $(NPM) run --silent clients
 
@@ -159,13 +159,22 @@ chromium:
 		command -v "$$CHROMIUM" >/dev/null || { echo "Chromium is missing: \$$CHROMIUM names $$CHROMIUM" >&2; exit 1; }; \
 	else $(call install,chromium,chromium) || { echo 'or set CHROMIUM to its path' >&2; exit 1; }; fi
 
-# Tools that make networks for the tests: broken links, routers with NAT, and a TURN server with a certificate. Debian
-# starts coturn as a public service when it is installed. The tests need only the program, so the service is masked first.
+# Debian starts nginx, HAProxy and coturn as public services when they are installed. The tests need only the programs,
+# so the services are masked first.
+mask = ln -sfn /dev/null /etc/systemd/system/$(1).service
+
+# Proxies for the tests, and a certificate for them.
+proxies:
+	@$(call install,openssl,openssl)
+	@$(call install,nginx,nginx,$(call mask,nginx))
+	@$(call install,haproxy,haproxy,$(call mask,haproxy))
+
+# Tools that make networks for the tests: broken links, routers with NAT, and a TURN server with a certificate.
 network:
 	@$(call install,ip,iproute2)
 	@$(call install,openssl,openssl)
 	@$(call install,nft,nftables)
-	@$(call install,turnserver,coturn,ln -sfn /dev/null /etc/systemd/system/coturn.service)
+	@$(call install,turnserver,coturn,$(call mask,coturn))
 
 # $(call install,PROGRAM,PACKAGE,FIRST,TEST): if the program is missing, runs FIRST as root and installs Debian's package.
 # TEST tells whether it is there; the default searches the PATH, and /usr/sbin and /sbin, which ordinary users do not have
