@@ -9,11 +9,13 @@ SHELL := bash
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 UNPACKED := $(TARGET)/package/unpacked
 PACKAGES := tests/node_modules/.package-lock.json
+PYTHON := $(TARGET)/python
+LOCK := tests/clients/requirements.txt
 # The JavaScript tests find the binary through HANDCLASP_BIN; the Rust tests and benches know the one they were built with.
 NPM := HANDCLASP_BIN=$(TARGET)/debug/handclasp npm --prefix tests
 SAY := @printf '==> %s\n'
 
-.PHONY: help run test fmt style lint doc package rust fuzz binary packages types web clients browser bench bench-quick bench-docs bench-transfer bench-memory pressure soak clean cargo compiler node chromium network
+.PHONY: help run test fmt style lint doc package rust fuzz binary packages types web clients browser bench bench-quick bench-docs bench-transfer bench-memory pressure soak clean cargo compiler node python proxies chromium network
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,9 +73,9 @@ web: packages ## run the tests of the JavaScript library
 	$(SAY) 'npm run web'
 	@$(NPM) run --silent web
 
-clients: packages binary ## test the official clients against the real server
+clients: packages python proxies binary ## test the official clients against the real server
 	$(SAY) 'npm run clients'
-	@$(NPM) run --silent clients
+	@CLIENTS_PYTHON=$(PYTHON)/bin/python3 $(NPM) run --silent clients
 
 browser: packages binary chromium network ## test the web app in Chromium, also over broken networks and NAT
 	$(SAY) 'npm run browser'
@@ -127,6 +129,16 @@ $(PACKAGES): tests/package.json tests/package-lock.json
 	@$(NPM) ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
+# The Python clients, in an environment of their own. Only wheels are installed: pip would compile anything else.
+python:
+	@if ! { cmp $(LOCK) $(PYTHON)/requirements.txt && $(PYTHON)/bin/python3 -c 'import socketio'; } >/dev/null 2>&1; then \
+		$(call install,python3,python3); \
+		$(call install,Python’s module ensurepip,python3-venv,,python3 -c 'import ensurepip'); \
+		echo '==> pip install'; \
+		python3 -m venv --clear $(PYTHON); \
+		$(PYTHON)/bin/pip install --quiet --require-hashes --only-binary :all: --requirement $(LOCK); \
+		cp $(LOCK) $(PYTHON); fi
+
 cargo:
 	@command -v cargo >/dev/null || { echo 'Rust is missing: see https://rustup.rs' >&2; exit 1; }
 	@{ cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1 \
@@ -147,17 +159,27 @@ chromium:
 		command -v "$$CHROMIUM" >/dev/null || { echo "Chromium is missing: \$$CHROMIUM names $$CHROMIUM" >&2; exit 1; }; \
 	else $(call install,chromium,chromium) || { echo 'or set CHROMIUM to its path' >&2; exit 1; }; fi
 
-# Tools that make networks for the tests: broken links, routers with NAT, and a TURN server with a certificate. Debian
-# starts coturn as a public service when it is installed. The tests need only the program, so the service is masked first.
+# Debian starts nginx, HAProxy and coturn as public services when they are installed. The tests need only the programs,
+# so the services are masked first.
+mask = ln -sfn /dev/null /etc/systemd/system/$(1).service
+
+# Proxies for the tests, and a certificate for them.
+proxies:
+	@$(call install,openssl,openssl)
+	@$(call install,nginx,nginx,$(call mask,nginx))
+	@$(call install,haproxy,haproxy,$(call mask,haproxy))
+
+# Tools that make networks for the tests: broken links, routers with NAT, and a TURN server with a certificate.
 network:
 	@$(call install,ip,iproute2)
 	@$(call install,openssl,openssl)
 	@$(call install,nft,nftables)
-	@$(call install,turnserver,coturn,ln -sfn /dev/null /etc/systemd/system/coturn.service)
+	@$(call install,turnserver,coturn,$(call mask,coturn))
 
-# $(call install,PROGRAM,PACKAGE,FIRST): if the program is missing, runs FIRST as root and installs Debian's package.
-# /usr/sbin and /sbin are searched too: ordinary users do not have them in their PATH.
-install = has() { PATH="$$PATH:/usr/sbin:/sbin" command -v $(1) >/dev/null; }; fail() { echo "$(1) is missing: $$1" >&2; exit 1; }; \
+# $(call install,PROGRAM,PACKAGE,FIRST,TEST): if the program is missing, runs FIRST as root and installs Debian's package.
+# TEST tells whether it is there; the default searches the PATH, and /usr/sbin and /sbin, which ordinary users do not have
+# in their PATH.
+install = has() { PATH="$$PATH:/usr/sbin:/sbin" $(or $(4),command -v $(1)) >/dev/null 2>&1; }; fail() { echo "$(1) is missing: $$1" >&2; exit 1; }; \
 	has || { \
 	command -v apt-get >/dev/null || fail 'install it'; \
 	root=(); if [ "$$(id -u)" != 0 ]; then root=(sudo -n); fi; \
@@ -166,4 +188,4 @@ install = has() { PATH="$$PATH:/usr/sbin:/sbin" command -v $(1) >/dev/null; }; f
 	"$${root[@]}" apt-get update -qq </dev/null; \
 	$(if $(3),"$${root[@]}" $(3);) \
 	"$${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) </dev/null >/dev/null; \
-	has || fail 'apt-get installed the package $(2), yet the program is not there'; }
+	has || fail 'apt-get installed the package $(2), yet $(1) is missing'; }

@@ -1,4 +1,5 @@
-//! HTTP connections, until they become WebSockets. Those that are idle for too long are closed.
+//! HTTP connections, until they become WebSockets. Those that are idle for too long are closed. A drain waits until none
+//! of them has a response in progress.
 //!
 //! The HTTP server limits the time for the headers of a connection's first request, and the time between two requests.
 //! It does not limit the time for the headers of a later request once their first byte has arrived, nor the time for a
@@ -23,6 +24,9 @@ use crate::config::schema::Config;
 use crate::http::guarded_body::with_guard;
 use crate::metrics::families::Metrics;
 use crate::metrics::labels;
+
+/// The interval at which a drain checks whether responses are in progress.
+const RESPONSE_CHECK: Duration = Duration::from_millis(10);
 
 /// A connection's TCP socket. It can be shut down while another task reads and writes it.
 pub(crate) type RawSocket = Arc<socket2::Socket>;
@@ -80,6 +84,17 @@ impl IdleConnections {
             let target = 2 * all.len();
             all.shrink_to(target);
         }
+    }
+
+    /// Waits until all requests that have arrived have their complete response, or until `deadline`.
+    pub(crate) async fn wait_for_responses(&self, deadline: Instant) {
+        while self.has_pending() && Instant::now() < deadline {
+            tokio::time::sleep(RESPONSE_CHECK).await;
+        }
+    }
+
+    fn has_pending(&self) -> bool {
+        lock(&self.all).iter().filter_map(Weak::upgrade).any(|connection| lock(&connection.state).pending > 0)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -114,8 +114,8 @@ impl Node {
         Ok(())
     }
 
-    /// Rejects new clients, closes the connected ones with code 1012 over `drain.spread`, so that they reconnect, and
-    /// stops.
+    /// Rejects new clients, closes the connected ones with code 1012 over `drain.spread`, so that they reconnect, waits
+    /// for the responses in progress, and stops.
     pub async fn drain(self) {
         self.parts.drain().await;
     }
@@ -140,7 +140,10 @@ impl Parts {
         tokio::time::sleep(NOTICE).await;
         self.workers.close();
         let drain = &self.state.config.drain;
+        let deadline = Instant::now() + drain.timeout;
         self.state.hub.drain(drain.spread, drain.timeout).await;
+        // a poll is answered after its session has left the hub
+        self.state.idle_connections.wait_for_responses(deadline).await;
         self.stop().await;
     }
 

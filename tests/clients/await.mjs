@@ -10,10 +10,16 @@ const LIMIT = 10_000;
  */
 export function ok(push) {
   return new Promise((resolve, reject) => {
+    // a join forgets its own timeout when the connection fails
+    const late = setTimeout(() => reject(new Error(`no answer in ${LIMIT} ms`)), LIMIT);
+    const end = (how) => (response) => {
+      clearTimeout(late);
+      how(response);
+    };
     push
-      .receive("ok", resolve)
-      .receive("error", (response) => reject(Object.assign(new Error("refused"), { response })))
-      .receive("timeout", () => reject(new Error("no answer in time")));
+      .receive("ok", end(resolve))
+      .receive("error", end((response) => reject(Object.assign(new Error("refused"), { response }))))
+      .receive("timeout", end(() => reject(new Error("no answer in time"))));
   });
 }
 

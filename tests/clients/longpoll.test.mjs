@@ -1,8 +1,11 @@
-/** The official, unmodified `phoenix` npm client behind a proxy that blocks WebSockets. */
+/**
+ * The official, unmodified `phoenix` npm client by long polling, and behind a proxy that blocks WebSockets. What it does
+ * over both transports is in `phoenix.test.mjs`.
+ */
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { LongPoll, Presence, Socket } from "phoenix";
+import { LongPoll, Socket } from "phoenix";
 import WebSocket from "ws";
 import { startBlockade } from "../blockade.mjs";
 import { startBroker } from "../broker.mjs";
@@ -41,17 +44,6 @@ async function join(socket, name, params = {}) {
 /** The next payload of an event. */
 const next = (channel, event) => new Promise((resolve) => channel.on(event, resolve));
 
-test("a long-polling client joins, gets replies and refusals, and leaves", async () => {
-  const socket = polling();
-  const channel = await join(socket, "poll");
-  assert.deepEqual(await ok(channel.push("anything", { n: 1 })), {});
-  const refused = socket.channel("peer:not-a-uuid", {});
-  await assert.rejects(ok(refused.join()), { response: { reason: "invalid peer id" } });
-  refused.leave();
-  await ok(channel.leave());
-  assert.equal(channel.state, "closed");
-});
-
 test("a long-polling client and a WebSocket client receive each other's messages in order", async () => {
   const [a, b] = [await join(polling(), "both"), await join(upgraded(), "both")];
   const heard = { a: [], b: [] };
@@ -69,37 +61,6 @@ test("bytes from a long-polling client reach the others", async () => {
   const heard = next(b, "blob");
   await ok(a.push("blob", Uint8Array.from([0, 255, 7]).buffer));
   assert.deepEqual(new Uint8Array(await heard), Uint8Array.from([0, 255, 7]));
-});
-
-test("presence lists a long-polling client, and a long-polling client receives presence", async () => {
-  const names = (presence) => presence.list((_key, { metas }) => metas[0].name).sort().join();
-  const channel = polling().channel("room:who", { meta: { name: "a" } });
-  const presence = new Presence(channel);
-  await ok(channel.join());
-  const b = await join(upgraded(), "who", { meta: { name: "b" } });
-  const c = await join(polling(), "who", { meta: { name: "c" } });
-  await until(() => names(presence) === "a,b,c", "all three on the list");
-  await ok(c.leave());
-  b.socket.disconnect();
-  await until(() => names(presence) === "a", "two gone");
-});
-
-test("a long-polling client reconnects after the server was killed and restarted", async () => {
-  const first = await startBroker();
-  const quick = { transport: LongPoll, reconnectAfterMs: () => 50, rejoinAfterMs: () => 50 };
-  const a = await join(connect(quick, first), "again");
-  const b = await join(connect(quick, first), "again");
-  const joinRef = a.joinRef();
-  await first.kill();
-  await until(() => a.state !== "joined" && b.state !== "joined", "both to notice");
-  const second = await startBroker({ port: first.port });
-  await until(() => a.state === "joined" && b.state === "joined", "both to have joined again");
-  assert.notEqual(a.joinRef(), joinRef);
-  const heard = next(b, "said");
-  await ok(a.push("said", { back: true }));
-  assert.deepEqual(await heard, { back: true });
-  for (const { socket } of [a, b]) socket.disconnect();
-  await second.kill();
 });
 
 test("a long-polling client repeats its poll after each timeout", async () => {

@@ -4,6 +4,10 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use actix_web::{HttpResponse, web};
+use handclasp::{Endpoint, Node};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -41,14 +45,13 @@ async fn a_draining_node_accepts_no_clients_and_is_not_ready() {
     let process = Process::start(&["drain.spread=20s", "drain.timeout=20s"]);
     let (_, ready) = Client::request(process.address, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
-    let mut probe = tokio::net::TcpStream::connect(process.address).await.unwrap();
+    let mut probe = TcpStream::connect(process.address).await.unwrap();
     let mut clients = Vec::new();
     for _ in 0..20 {
         clients.push(Client::new(process.address).await);
     }
     process.signal("TERM");
     // this connection was open before the signal, so it can still send requests
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut text = String::new();
     while !text.contains("503") {
         probe.write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
@@ -170,6 +173,47 @@ async fn no_acknowledged_signal_is_lost_under_load_and_the_close_frames_are_spre
     let closed_at = results.iter().flat_map(|((_, a), (_, b))| [*a, *b]);
     let spread = closed_at.clone().max().unwrap() - closed_at.min().unwrap();
     assert!(spread > Duration::from_millis(500), "all close frames within {spread:?}");
+}
+
+/// A node with the route `/slow`, whose response is `SLOW_BYTES` long, and a client that has its head.
+async fn node_with_a_response_in_progress(sets: &[&str]) -> (Node, TcpStream) {
+    let slow = || async { HttpResponse::Ok().body(vec![b'x'; SLOW_BYTES]) };
+    let routes = move |app: &mut web::ServiceConfig| {
+        app.route("/slow", web::get().to(slow));
+    };
+    let node = Endpoint::new(common::config(sets)).routes(routes).start().unwrap();
+    let mut client = TcpStream::connect(node.address()).await.unwrap();
+    client.write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut head = [0; 15];
+    client.read_exact(&mut head).await.unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200 OK");
+    (node, client)
+}
+
+/// More than the kernel takes for a client that does not read.
+const SLOW_BYTES: usize = 64 << 20;
+
+#[actix_web::test]
+async fn a_response_in_progress_is_sent_whole() {
+    let (node, mut client) = node_with_a_response_in_progress(&["drain.spread=0s", "drain.timeout=1m"]).await;
+    let address = node.address();
+    let draining = actix_web::rt::spawn(node.drain());
+    common::wait_until("the node accepts no clients", || async { TcpStream::connect(address).await.is_err() }).await;
+    let (mut read, mut chunk) = (0, vec![0; 1 << 20]);
+    while read < SLOW_BYTES {
+        let length = client.read(&mut chunk).await.unwrap();
+        assert!(length > 0, "the connection closed after {read} bytes");
+        read += length;
+    }
+    draining.await.unwrap();
+}
+
+#[actix_web::test]
+async fn a_client_that_does_not_read_its_response_does_not_delay_the_exit() {
+    let sets = ["drain.spread=0s", "drain.timeout=500ms", "socket.write_timeout=10m"];
+    let (node, client) = node_with_a_response_in_progress(&sets).await;
+    node.drain().await;
+    drop(client);
 }
 
 #[actix_web::test]

@@ -134,6 +134,21 @@ async fn the_oldest_session_that_was_never_used_makes_way_for_a_new_client() {
 }
 
 #[actix_web::test]
+async fn a_drain_answers_every_poll_that_waits() {
+    let node = start(&["drain.spread=0s", "limits.sockets_per_ip=1000", "limits.http_connections_per_ip=1000"]);
+    let mut polls = Vec::new();
+    for _ in 0..250 {
+        let session = open(node.address(), V4).await;
+        polls.push(begin(node.address(), &request("GET", &session, &[], b"")).await);
+    }
+    let draining = actix_web::rt::spawn(node.drain());
+    for poll in &mut polls {
+        assert_eq!(finish(poll).await.text(), "1");
+    }
+    draining.await.unwrap();
+}
+
+#[actix_web::test]
 async fn a_drain_closes_polling_sessions() {
     let node = start(&["drain.spread=0s"]);
     let session = open(node.address(), V4).await;
