@@ -12,7 +12,7 @@ import { TransferError } from "./errors.js";
 import { pieceHash } from "./piece-hash.js";
 import { PIECE_BYTES, pieceLength } from "./piece-layout.js";
 import { FILE_FAILURES, MAX_FILES, MAX_PREVIEWS } from "./protocol.js";
-import { sanitizePaths } from "./sanitize-filename.js";
+import { sanitizePaths } from "./sanitize-paths.js";
 
 /** @typedef {import("../rtc/message-channel.js").ControlMessage} ControlMessage */
 /** @typedef {import("./file-entry.js").FileEntry} FileEntry */
