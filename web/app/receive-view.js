@@ -138,7 +138,8 @@ class ReceiveSession {
       sessionStorage.removeItem(this.#downloadItem);
       return showState(t("place_forgotten"));
     }
-    const wanted = entries.filter(({ path }) => paths.includes(path.join("/")));
+    const names = new Set(paths);
+    const wanted = entries.filter(({ path }) => names.has(path.join("/")));
     if (wanted.length > 0) void this.#download(wanted, destination);
   }
 

@@ -120,6 +120,7 @@ export default {
   "fail.busy_disk": "Another tab of this browser is downloading the same file. Close it, then try again.",
   "fail.too_large": "This is larger than what this browser can store. Free some space, download fewer files, or use another browser.",
   "fail.too_many": "These are more than 10,000 files. Pack them into an archive first.",
+  "fail.list_too_large": "The names of these files are longer than 4 MiB together. Pack the files into an archive first.",
   "fail.stalled": "No data has arrived for half a minute.",
   "fail.cancelled": "The sender, or the browser’s own list of downloads, ended this transfer.",
   "fail.refused": "The other side gave up. Try again.",

@@ -121,6 +121,7 @@ export default {
   "fail.busy_disk": "此浏览器的另一个标签页正在下载同一文件。请关闭后重试。",
   "fail.too_large": "超出此浏览器可保存的大小。请腾出空间、减少文件或换一个浏览器。",
   "fail.too_many": "文件超过 10,000 个。请先打包。",
+  "fail.list_too_large": "这些文件的名称合计超过 4 MiB。请先打包成一个压缩文件。",
   "fail.stalled": "半分钟没有收到任何数据。",
   "fail.cancelled": "发送者或浏览器的下载列表结束了此次传输。",
   "fail.refused": "对方放弃了。请重试。",

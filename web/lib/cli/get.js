@@ -106,7 +106,8 @@ async function downloadAll(fetch, entries, target) {
   const { files, failed } = await download.finished;
   for (const { name } of files) printResult(name);
   for (const { entry, error } of failed) printStatus(`${entry.path.join("/")} did not arrive: ${fileErrorMessage(error)}.`);
-  const arrived = entries.filter((entry) => !failed.some((other) => other.entry === entry));
+  const missing = new Set(failed.map(({ entry }) => entry));
+  const arrived = entries.filter((entry) => !missing.has(entry));
   const reused = target.reusedBytes > 0 ? `; ${formatSize(target.reusedBytes)} of it was already here` : "";
   printStatus(`${failed.length === 0 ? "Done" : "Incomplete"}: ${formatFiles(arrived)}, written and verified${reused}.`);
   return failed.length === 0 ? 0 : FAILED;

@@ -41,6 +41,8 @@ const TRANSFER_MESSAGES = {
   unreadable: "the sender cannot read it any more: it was changed, moved or deleted. Ask them to share it again",
   removed: "the sender no longer shares it",
   refused: "the sender gave up on it",
+  too_many: "these are more than 10,000 files. Pack them into an archive first",
+  list_too_large: "the names of the files are longer than 4 MiB together. Pack the files into an archive first",
   stalled: "the sender stopped sending",
   cancelled: "the sender ended the transfer",
 };

@@ -3,6 +3,7 @@
  * overwrites nothing. For browsers with the File System Access API.
  */
 
+import { splitExtension } from "../sanitize-filename.js";
 import { writeToPickedPlace, writerTo } from "./picked-place.js";
 
 /** @typedef {import("../file-entry.js").FileEntry} FileEntry */
@@ -61,14 +62,31 @@ export class FolderTarget {
 }
 
 /**
+ * Asks for each name instead of listing the folder, which would take long for thousands of files.
+ *
+ * @param {FileSystemDirectoryHandle} folder
+ * @param {string} name
+ * @returns {Promise<string>} the first of `name`, `name (2)`… that does not exist
+ */
+async function freeName(folder, name) {
+  const { stem, extension } = splitExtension(name);
+  let free = name;
+  for (let n = 2; await exists(folder, free); n++) free = `${stem} (${n})${extension}`;
+  return free;
+}
+
+/**
  * @param {FileSystemDirectoryHandle} folder
  * @param {string} name
  */
-async function freeName(folder, name) {
-  const taken = new Set();
-  for await (const other of folder.keys()) taken.add(other.toLowerCase());
-  const [, stem, extension] = /** @type {RegExpExecArray} */ (/^(.*?)(\.[^.]*)?$/s.exec(name));
-  let free = name;
-  for (let n = 2; taken.has(free.toLowerCase()); n++) free = `${stem} (${n})${extension ?? ""}`;
-  return free;
+async function exists(folder, name) {
+  try {
+    await folder.getFileHandle(name);
+    return true;
+  } catch (error) {
+    const reason = /** @type {Error} */ (error).name;
+    if (reason === "NotFoundError") return false;
+    if (reason === "TypeMismatchError") return true; // a folder has the name
+    throw error;
+  }
 }
