@@ -2,14 +2,13 @@
 
 import { HandclaspError } from "../util/errors.js";
 
-/** The other side did not prove that it holds the key of the link. `reason` is `wrong_key`. */
+/**
+ * The two sides did not prove to each other that they belong together. `reason` is one of: `wrong_key`
+ * (another key, or an intercepted connection), `wrong_password` (also if only one side has a password),
+ * `version` (the two sides run different versions).
+ */
 export class ProofError extends HandclaspError {
   name = "ProofError";
-
-  /** @param {string} message */
-  constructor(message) {
-    super("wrong_key", message);
-  }
 }
 
 /**

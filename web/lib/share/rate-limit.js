@@ -1,19 +1,19 @@
 /**
- * Limits how fast a share's key, and its password, can be guessed. The limit counts all strangers
- * together, because new ids cost an attacker nothing.
+ * Limits how fast a share's password can be guessed by those who have its link. The limit counts all of
+ * them together, because new ids cost an attacker nothing. The key of the link has 128 bits and needs no limit.
  */
 
 import { systemClock } from "../util/clock.js";
 import { TokenBucket } from "../util/token-bucket.js";
 
-/** How many tries may be made at once; so many strangers may be proving at the same time. */
+/** How many tries may be made at once. */
 const BURST = 10;
 /** The time until one more try is allowed (ms), which makes about 8,600 a day. */
 const REFILL_INTERVAL = 10_000;
 /** How many peers that have proved are remembered. */
 const KNOWN_PEERS = 256;
 
-/** A token bucket, which peers that have proved before do not need. */
+/** A token bucket, which receivers that have proved before do not need. */
 export class RateLimit {
   #bucket;
   /** @type {Set<string>} ids that have proved, the latest last; the broker protects ids from others */
