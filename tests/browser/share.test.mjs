@@ -64,6 +64,19 @@ test("many files with folders and unusual names arrive as a ZIP archive", async 
   assert.deepEqual([...sharer.complaints, ...receiver.complaints], []);
 });
 
+test("of a long list, only the rows in view are laid out", async () => {
+  const sharer = await share(browser, broker.url, Array.from({ length: 300 }, (_, index) => file(`${index}.txt`, Buffer.from("x"))));
+  const { page } = await connect(browser, sharer.link);
+  await page.getByRole("button", { name: "Download all" }).waitFor();
+  const rows = await page.locator("#offers li").evaluateAll((rows) => {
+    return rows.map((row) => row.firstElementChild.checkVisibility({ contentVisibilityAuto: true }));
+  });
+  assert.deepEqual([rows.length, rows[0], rows.at(-1)], [300, true, false]);
+  await page.locator("#offers li").last().scrollIntoViewIfNeeded();
+  await page.getByText("299.txt").click();
+  await page.getByRole("button", { name: "Download 299 of 300" }).waitFor();
+});
+
 test("a receiver selects files while the sender adds and removes some", async () => {
   const sharer = await share(browser, broker.url, [file("one.txt"), file("two.txt", Buffer.from("two")), file("three.txt")]);
   const { page } = await connect(browser, sharer.link);

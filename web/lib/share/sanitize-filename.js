@@ -19,6 +19,8 @@ const FORBIDDEN = /[/\\:*?"<>|]/g;
 const RESERVED = /^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$|clock\$)\s*(\.|$)/i;
 /** Leading dots hide a file; Windows drops trailing dots and spaces. */
 const EDGE = /[\s.]/;
+/** Most names, for which the other checks but that of devices are not needed: a list may have 300,000. */
+const PLAIN = /^[\w-]([\w .()-]{0,100}[\w()-])?$/;
 const EXTENSION = /\.[^.\s]{1,16}$/;
 
 /**
@@ -26,6 +28,7 @@ const EXTENSION = /\.[^.\s]{1,16}$/;
  * @returns {string} one visible path segment of 1 to 200 bytes in UTF-8, without invisible characters
  */
 export function sanitizeFilename(name) {
+  if (typeof name === "string" && PLAIN.test(name) && !RESERVED.test(name)) return name;
   const text = typeof name === "string" ? cut(name) : "";
   const clean = text.replace(INVISIBLE, "").normalize("NFC").replace(FORBIDDEN, "_");
   const short = trim(shorten(trim(clean), MAX_BYTES));
