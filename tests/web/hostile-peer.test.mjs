@@ -152,33 +152,36 @@ test("a piece in tiny messages is a protocol error", async () => {
 });
 
 const strange = { toString: 1, valueOf: 1 };
-for (const [title, message, name] of [
-  ["a piece", { type: "pull", id: "1", piece: strange }, "ProtocolError"],
-  ["a state", { type: "progress", state: strange, written: 0, total: 0 }, "ProtocolError"],
-  ["a count", { type: "progress", state: "done", written: strange, total: 0 }, "ProtocolError"],
+for (const [title, message] of [
+  ["a piece", { type: "pull", id: "1", piece: strange }],
+  ["an id", { type: "pull", id: strange, piece: 0 }],
+  ["an id of a preview", { type: "preview", id: strange }],
+  ["a state", { type: "progress", state: strange, written: 0, total: 0 }],
+  ["a count", { type: "progress", state: "done", written: strange, total: 0 }],
 ]) {
   test(`${title} that cannot become text is a protocol error of the receiver`, async () => {
     const catalogue = new Catalogue();
     catalogue.add([{ file: new File(["x"], "x") }]);
     const { receiver, ended } = runSender(catalogue);
     receiver.send(message);
-    assert.equal((await ended).name, name);
+    assert.equal((await ended).name, "ProtocolError");
   });
 }
 
-for (const [title, message] of [
-  ["an id", { type: "pull", id: strange, piece: 0 }],
-  ["a root", { type: "stored", id: "1", root: strange }],
-]) {
-  test(`${title} that cannot become text fails that file alone`, async () => {
-    const catalogue = new Catalogue();
-    catalogue.add([{ file: new File(["x"], "x") }]);
-    const { receiver } = runSender(catalogue);
-    await receiver.expect(["list"]);
-    receiver.send(message);
-    assert.equal((await receiver.expect(["failed"])).type, "failed");
-  });
-}
+test("a root that cannot become text fails that file alone", async () => {
+  const catalogue = new Catalogue();
+  catalogue.add([{ file: new File(["x"], "x") }]);
+  const { receiver } = runSender(catalogue);
+  await receiver.expect(["list"]);
+  receiver.send({ type: "stored", id: "1", root: strange });
+  assert.equal((await receiver.expect(["failed"])).type, "failed");
+});
+
+test("an id that is 30,000 arrays deep, which cannot be sent back, is a protocol error", async () => {
+  const { ends, ended } = runSender(new Catalogue());
+  ends[1].send(`{"type":"pull","piece":0,"id":${"[".repeat(30_000)}${"]".repeat(30_000)}}`);
+  assert.equal((await ended).name, "ProtocolError");
+});
 
 test("a type of 64 KiB appears shortened in the error", async () => {
   const { receiver, ended } = runSender(new Catalogue());

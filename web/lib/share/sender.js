@@ -115,6 +115,7 @@ export class Sender extends Emitter {
     for (;;) {
       const message = await this.#channel.expect(["pull", "stored", "progress", "preview"]);
       if (message.type === "progress") this.#handleReport(message);
+      else if (typeof message.id !== "string") throw new ProtocolError(`got ${message.type} without an id`);
       else if (message.type === "preview") this.#sendPreview(message);
       else return this.#answer(message);
     }
