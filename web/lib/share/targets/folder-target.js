@@ -15,6 +15,8 @@ export class FolderTarget {
   #root;
   /** @type {Map<string, {folder: FileSystemDirectoryHandle, name: string, stream: FileSystemWritableFileStream}>} */
   #files = new Map();
+  /** @type {Map<string, Set<string>>} the names in each folder, which is listed once */
+  #taken = new Map();
 
   /** @param {FileSystemDirectoryHandle} root with write permission */
   constructor(root) {
@@ -55,24 +57,38 @@ export class FolderTarget {
   async #create(path) {
     let folder = this.#root;
     for (const name of path.slice(0, -1)) folder = await folder.getDirectoryHandle(name, { create: true });
-    const name = await freeName(folder, path[path.length - 1]);
+    const name = await this.#claimName(folder, path);
     const handle = await folder.getFileHandle(name, { create: true });
     return { folder, name, stream: await handle.createWritable() };
+  }
+
+  /**
+   * @param {FileSystemDirectoryHandle} folder
+   * @param {string[]} path of a file in it
+   * @returns {Promise<string>} the first of `name`, `name (2)`… that does not exist in upper or lower case
+   */
+  async #claimName(folder, path) {
+    const place = path.slice(0, -1).join("/");
+    const taken = this.#taken.get(place) ?? (await namesIn(folder));
+    this.#taken.set(place, taken);
+    const name = path[path.length - 1];
+    const { stem, extension } = splitExtension(name);
+    let free = name;
+    // What has appeared since the folder was listed exists too.
+    for (let n = 2; taken.has(free.toLowerCase()) || (await exists(folder, free)); n++) free = `${stem} (${n})${extension}`;
+    taken.add(free.toLowerCase());
+    return free;
   }
 }
 
 /**
- * Asks for each name instead of listing the folder, which would take long for thousands of files.
- *
  * @param {FileSystemDirectoryHandle} folder
- * @param {string} name
- * @returns {Promise<string>} the first of `name`, `name (2)`… that does not exist
+ * @returns {Promise<Set<string>>} the names in it, in lower case
  */
-async function freeName(folder, name) {
-  const { stem, extension } = splitExtension(name);
-  let free = name;
-  for (let n = 2; await exists(folder, free); n++) free = `${stem} (${n})${extension}`;
-  return free;
+async function namesIn(folder) {
+  const names = new Set();
+  for await (const name of folder.keys()) names.add(name.toLowerCase());
+  return names;
 }
 
 /**
