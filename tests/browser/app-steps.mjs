@@ -31,6 +31,17 @@ export async function share(browser, url, files, options) {
 }
 
 /**
+ * @param {import("playwright-core").Page} page of a sharer
+ * @param {string} password
+ */
+export async function setPassword(page, password) {
+  await page.getByText("Add a password").click();
+  await page.getByRole("textbox", { name: "Password" }).fill(password);
+  await page.getByRole("button", { name: "Set" }).click();
+  await page.getByText("The link now needs the password").waitFor();
+}
+
+/**
  * @param {import("playwright-core").Browser} browser
  * @param {string} link
  * @param {import("playwright-core").BrowserContextOptions} [options]

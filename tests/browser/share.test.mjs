@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { startBroker } from "../broker.mjs";
 import { unzip } from "../unzip.mjs";
 import { openPage } from "./chromium.mjs";
-import { connect, download, pick, share } from "./app-steps.mjs";
+import { connect, download, pick, setPassword, share } from "./app-steps.mjs";
 import { start } from "./setup.mjs";
 
 const { broker, browser } = await start();
@@ -62,6 +62,19 @@ test("many files with folders and unusual names arrive as a ZIP archive", async 
     ["a_b_c", "a\\b:c"],
   ]);
   assert.deepEqual([...sharer.complaints, ...receiver.complaints], []);
+});
+
+test("of a long list, only the rows in view are laid out", async () => {
+  const sharer = await share(browser, broker.url, Array.from({ length: 300 }, (_, index) => file(`${index}.txt`, Buffer.from("x"))));
+  const { page } = await connect(browser, sharer.link);
+  await page.getByRole("button", { name: "Download all" }).waitFor();
+  const rows = await page.locator("#offers li").evaluateAll((rows) => {
+    return rows.map((row) => row.firstElementChild.checkVisibility({ contentVisibilityAuto: true }));
+  });
+  assert.deepEqual([rows.length, rows[0], rows.at(-1)], [300, true, false]);
+  await page.locator("#offers li").last().scrollIntoViewIfNeeded();
+  await page.getByText("299.txt").click();
+  await page.getByRole("button", { name: "Download 299 of 300" }).waitFor();
 });
 
 test("a receiver selects files while the sender adds and removes some", async () => {
@@ -248,18 +261,28 @@ test("a wrong key is refused with a message, and no file name leaks", async () =
 
 test("the page asks for a password, refuses a wrong one and accepts the right one", async () => {
   const sharer = await share(browser, broker.url, [file("a.txt", Buffer.from("hello"))]);
-  await sharer.page.getByText("Add a password").click();
-  await sharer.page.getByRole("textbox", { name: "Password" }).fill("correct horse");
-  await sharer.page.getByRole("button", { name: "Set" }).click();
-  await sharer.page.getByText("The link now needs the password").waitFor();
+  await setPassword(sharer.page, "correct horse");
   const receiver = await openPage(browser);
   await receiver.page.goto(await sharer.page.inputValue("#link"));
   await receiver.page.getByRole("textbox", { name: "Password" }).fill("battery staple");
   await receiver.page.click("#connect");
-  await receiver.page.getByText("This password, or the link’s key, is wrong").waitFor();
+  await receiver.page.getByText("This password is wrong").waitFor();
   await receiver.page.getByRole("textbox", { name: "Password" }).fill("correct horse");
   await receiver.page.click("#connect");
   assert.equal((await download(receiver.page)).bytes.toString(), "hello");
+});
+
+test("a link that was given out before the password was set asks for the password", async () => {
+  const sharer = await share(browser, broker.url, [file("a.txt", Buffer.from("hello"))]);
+  await setPassword(sharer.page, "correct horse");
+  const { page } = await openPage(browser);
+  await page.goto(sharer.link);
+  await page.click("#connect");
+  await page.getByText("This link needs a password").waitFor();
+  assert.equal(await page.locator("#receive-error").isVisible(), false);
+  await page.getByRole("textbox", { name: "Password" }).fill("correct horse");
+  await page.click("#connect");
+  assert.equal((await download(page)).bytes.toString(), "hello");
 });
 
 test("a link without its key is refused before any connection is made", async () => {

@@ -122,7 +122,7 @@ test("a wrong password gets nothing, the right one gets all files", async () => 
   const wrong = run(["get", sender.link, "--out", "none", "--password", "wrong"]);
   assert.equal(await wrong.ended, 3, wrong.err());
   assert.match(wrong.err(), /password is wrong/);
-  await sender.said("err", /wrong key or password \(1 so far\)/);
+  await sender.said("err", /0 with a wrong key, 1 with a wrong password/);
   await assert.rejects(stat(join(folder, "none")), { code: "ENOENT" });
   const right = run(["get", sender.link, "--out", "secrets"], { env: { HANDCLASP_PASSWORD: "right" } });
   assert.equal(await right.ended, 0, right.err());

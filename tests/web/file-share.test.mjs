@@ -9,6 +9,7 @@ import { Emitter } from "../../web/lib/util/emitter.js";
 import { FakeClock, fakeChannelPair, settle } from "./fakes.mjs";
 
 const key = new Uint8Array(randomBytes(16));
+const passwordKey = new Uint8Array(randomBytes(16));
 const wrong = new Uint8Array(randomBytes(16));
 const TRIES = 10;
 const REFILL = 10_000;
@@ -17,7 +18,7 @@ const REFILL = 10_000;
 function setUp() {
   const clock = new FakeClock();
   const peer = new Emitter();
-  const share = new FileShare(peer, key, { clock });
+  const share = new FileShare(peer, key, { passwordKey, clock });
   let lastId = 0;
   const call = (peerId = `visitor ${++lastId}`) => {
     const ends = fakeChannelPair();
@@ -26,25 +27,28 @@ function setUp() {
     peer.emit("connection", Object.assign(connection, { close: () => (connection.isClosed = true) }));
     return { ends, channel, connection };
   };
-  const visit = async (peerId, ownKey = key) => {
+  const visit = async (peerId, keys = {}) => {
     const visitor = call(peerId);
-    const tried = prove(visitor.channel, { key: ownKey, role: "receiver", fingerprints: { local: "B", remote: "A" } });
+    const tried = prove(visitor.channel, { key, passwordKey, ...keys, role: "receiver", fingerprints: { local: "B", remote: "A" } });
     const reason = await tried.then(() => "verified", (error) => error.reason);
     await settle();
     return { ...visitor, reason };
   };
   const guess = async (times) => {
-    for (let n = 0; n < times; n++) assert.equal((await visit(undefined, wrong)).reason, "wrong_key");
+    for (let n = 0; n < times; n++) assert.equal((await visit(undefined, { passwordKey: wrong })).reason, "wrong_password");
   };
-  return { clock, share, call, visit, guess };
+  const visitWithoutLink = async (times) => {
+    for (let n = 0; n < times; n++) assert.equal((await visit(undefined, { key: wrong })).reason, "wrong_key");
+  };
+  return { clock, share, call, visit, guess, visitWithoutLink };
 }
 
-test("after ten wrong keys strangers are refused until the limit refills", async () => {
+test("after ten wrong passwords strangers are refused until the limit refills", async () => {
   const { clock, visit, guess } = setUp();
   await guess(TRIES);
   const { reason, ends } = await visit();
   assert.equal(reason, "too_many_tries");
-  assert.deepEqual(ends[1].received.map((text) => JSON.parse(text)), [{ type: "refused", reason: "too_many_tries" }]);
+  assert.deepEqual(JSON.parse(ends[1].received.at(-1)), { type: "refused", reason: "too_many_tries" });
   await clock.advance(REFILL);
   assert.equal((await visit()).reason, "verified");
   await guess(1);
@@ -69,27 +73,56 @@ test("a peer that has proved before has one try beyond the limit", async () => {
   await visit("friend");
   await guess(TRIES);
   assert.equal((await visit("friend")).reason, "verified");
-  assert.equal((await visit("friend", wrong)).reason, "wrong_key");
+  assert.equal((await visit("friend", { passwordKey: wrong })).reason, "wrong_password");
   assert.equal((await visit("friend")).reason, "too_many_tries");
 });
 
-test("at most ten strangers may be proving at a time, and silent ones time out", async () => {
+test("strangers who know only the id use up no tries, whatever they send", async () => {
+  const { call, visit, guess, visitWithoutLink } = setUp();
+  await visitWithoutLink(3 * TRIES);
+  for (let n = 0; n < 3 * TRIES; n++) call().ends[1].cut();
+  await guess(TRIES - 1);
+  assert.equal((await visit()).reason, "verified");
+});
+
+test("strangers who have the link and do not answer use up no tries", async () => {
+  const { call, visit } = setUp();
+  for (let n = 0; n < 3 * TRIES; n++) {
+    const { ends, channel } = call();
+    ends[0].addEventListener("message", ({ data }) => JSON.parse(data).type === "point" && ends[0].cut());
+    await assert.rejects(prove(channel, { key, passwordKey: wrong, role: "receiver", fingerprints: { local: "B", remote: "A" } }));
+  }
+  assert.equal((await visit()).reason, "verified");
+});
+
+test("silent strangers keep nobody out, and time out", async () => {
   const { clock, share, call, visit } = setUp();
-  const silent = Array.from({ length: TRIES }, () => call());
+  const silent = Array.from({ length: 100 }, () => call());
   await settle();
-  assert.equal((await visit()).reason, "too_many_tries");
-  await clock.advance(10_000 + 5_000);
+  assert.equal((await visit()).reason, "verified");
+  await clock.advance(5_000);
+  assert.equal(silent.filter(({ connection }) => connection.isClosed).length, 100 - 32 + 1);
+  await clock.advance(10_000);
   assert.ok(silent.every(({ connection }) => connection.isClosed));
-  assert.equal(share.receivers.length, 0);
+  assert.equal(share.receivers.length, 1);
 });
 
 test("refused peers are counted and not listed", async () => {
-  const { share, guess } = setUp();
+  const { share, guess, visitWithoutLink } = setUp();
   const counts = [];
-  share.on("refused", (count) => counts.push(count));
+  share.on("refused", ({ wrongKeys, wrongPasswords }) => counts.push([wrongKeys, wrongPasswords]));
   share.on("receiver", () => assert.fail("a stranger was listed"));
-  await guess(3);
-  assert.deepEqual([counts, share.receivers], [[1, 2, 3], []]);
+  await guess(2);
+  await visitWithoutLink(1);
+  assert.deepEqual([counts, share.receivers], [[[0, 1], [0, 2], [1, 2]], []]);
+});
+
+test("a share without a password serves everybody who has the link, and limits nobody", async () => {
+  const { share, visit, guess } = setUp();
+  await guess(TRIES);
+  share.passwordKey = null;
+  assert.equal((await visit(undefined, { passwordKey: null })).reason, "verified");
+  assert.equal((await visit()).reason, "wrong_password");
 });
 
 test("a hundred receivers are remembered: the oldest that left unfinished is dropped first, connected ones stay", async () => {

@@ -1,4 +1,4 @@
-/** The proof: it succeeds only with the same key over the same session. */
+/** The proof: it succeeds only with the same key and the same password over the same session. */
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -44,13 +44,96 @@ for (const [title, options] of [
   });
 }
 
+const passwordKey = new Uint8Array(randomBytes(16));
+const otherPasswordKey = new Uint8Array(randomBytes(16));
+
+test("the same key and the same password succeed on both sides", async () => {
+  const { ends, sharer, receiver } = setUp();
+  await Promise.all([prove(sharer, asSharer({ passwordKey })), prove(receiver, asReceiver({ passwordKey }))]);
+  for (const end of ends) assert.deepEqual(said(end), ["hello", "proof", "point", "confirm"]);
+});
+
+for (const [title, own, other, lastOfSharer] of [
+  ["another password", passwordKey, otherPasswordKey, "point"],
+  ["a password that only the sharer has", passwordKey, null, "hello"],
+  ["a password that only the receiver has", null, passwordKey, "hello"],
+]) {
+  test(`${title} fails on both sides`, async () => {
+    const { ends, sharer, receiver } = setUp();
+    const results = await Promise.allSettled([prove(sharer, asSharer({ passwordKey: own })), prove(receiver, asReceiver({ passwordKey: other }))]);
+    assert.deepEqual(results.map(({ reason }) => reason?.reason), ["wrong_password", "wrong_password"]);
+    assert.deepEqual(said(ends[1]).slice(-2), [lastOfSharer, "refused"]);
+  });
+}
+
+test("without the key of the link nobody gets to try a password", async () => {
+  const { ends, sharer, receiver } = setUp();
+  const mayTryPassword = () => assert.fail("a try was counted");
+  const options = { key: new Uint8Array(16), passwordKey };
+  const results = await Promise.allSettled([prove(sharer, asSharer({ passwordKey, mayTryPassword })), prove(receiver, asReceiver(options))]);
+  assert.deepEqual(results.map(({ reason }) => reason?.reason), ["wrong_key", "wrong_key"]);
+  assert.deepEqual(said(ends[1]), ["hello", "refused"]);
+});
+
+test("a refused try ends before the sharer has compared the password", async () => {
+  const { ends, sharer, receiver } = setUp();
+  const mayTryPassword = () => false;
+  const results = await Promise.allSettled([prove(sharer, asSharer({ passwordKey, mayTryPassword })), prove(receiver, asReceiver({ passwordKey }))]);
+  assert.deepEqual(results.map(({ reason }) => reason?.reason), ["too_many_tries", "too_many_tries"]);
+  assert.deepEqual(said(ends[1]), ["hello", "proof", "point", "refused"]);
+});
+
+/** What an attacker in the given role hears, which has the key of the link and guesses the password. */
+async function eavesdrop(role) {
+  const { ends, sharer, receiver } = setUp();
+  const [sharerKey, receiverKey] = role === "sharer" ? [otherPasswordKey, passwordKey] : [passwordKey, otherPasswordKey];
+  await Promise.allSettled([prove(sharer, asSharer({ passwordKey: sharerKey })), prove(receiver, asReceiver({ passwordKey: receiverKey }))]);
+  const [bySharer, byReceiver] = ends.map(({ received }) => received.map((text) => JSON.parse(text)));
+  return { messages: role === "sharer" ? bySharer : byReceiver, nonces: { receiver: bySharer[0].nonce, sharer: byReceiver[0].nonce } };
+}
+
+test("a sharer without the password gets a fresh point and the answer to its one guess, and no proof with the password itself", async () => {
+  const [heard, again] = [await eavesdrop("sharer"), await eavesdrop("sharer")];
+  assert.deepEqual(heard.messages.map(({ type }) => type), ["hello", "proof", "point", "confirm"]);
+  const [, , { point }, { mac }] = heard.messages;
+  assert.notEqual(again.messages[2].point, point);
+  // A proof with the password alone could be compared with any number of passwords, without a connection.
+  assert.equal(await verifyProof(passwordKey, { role: "receiver", fingerprints: { local: B, remote: A }, nonces: heard.nonces }, mac), false);
+});
+
+test("a receiver without the password gets no proof of it at all", async () => {
+  const { messages } = await eavesdrop("receiver");
+  assert.deepEqual(messages.map(({ type }) => type), ["hello", "proof", "point", "refused"]);
+});
+
+for (const [title, point] of [["text", "!"], ["no point", "AAAA"], ["a number", 7]]) {
+  test(`${title} in place of a point is a protocol error`, async () => {
+    const { ends, sharer, receiver } = setUp();
+    ends[1].tamper = (data) => (data.includes('"point"') ? JSON.stringify({ type: "point", point }) : data);
+    const waiting = prove(receiver, asReceiver({ passwordKey })).catch(() => {});
+    await assert.rejects(prove(sharer, asSharer({ passwordKey })), { name: "ProtocolError" });
+    receiver.close();
+    await waiting;
+  });
+}
+
+test("a side of another version is refused as such, not as a wrong key", async () => {
+  for (const options of [asSharer(), asReceiver()]) {
+    const { sharer, receiver } = setUp();
+    receiver.send({ type: "hello", version: 1, nonce: "A".repeat(22) });
+    await assert.rejects(prove(sharer, options), { name: "ProofError", reason: "version" });
+    assert.equal((await receiver.expect(["hello"])).version, 2);
+    assert.equal((await receiver.expect(["refused"])).reason, "version");
+  }
+});
+
 test("a proof cannot be sent back", async () => {
   const { sharer, receiver } = setUp();
   const refused = assert.rejects(prove(sharer, asSharer({ fingerprints: { local: A, remote: A } })), { reason: "wrong_key" });
   for (;;) {
     const message = await receiver.receive();
-    receiver.send(message.type === "hello" ? message : { type: "proof", mac: "AAAA" });
-    if (message.type === "hello") receiver.send({ type: "proof", mac: "AAAA" });
+    receiver.send(message.type === "hello" ? message : { type: "proof", mac: "AAAA", password: false });
+    if (message.type === "hello") receiver.send({ type: "proof", mac: "AAAA", password: false });
     else break;
   }
   await refused;
@@ -66,9 +149,9 @@ test("a receiver that sends nothing gets only hello from the sharer", async () =
 
 for (const [title, messages] of [
   ["no hello", [{ type: "proof", mac: "" }]],
-  ["a short nonce", [{ type: "hello", nonce: "AAAA" }]],
-  ["a nonce that is no text", [{ type: "hello", nonce: 7 }]],
-  ["a pull in place of a proof", [{ type: "hello", nonce: "A".repeat(22) }, { type: "pull", piece: 0 }]],
+  ["a short nonce", [{ type: "hello", version: 2, nonce: "AAAA" }]],
+  ["a nonce that is no text", [{ type: "hello", version: 2, nonce: 7 }]],
+  ["a pull in place of a proof", [{ type: "hello", version: 2, nonce: "A".repeat(22) }, { type: "pull", piece: 0 }]],
 ]) {
   test(`${title} is a protocol error`, async () => {
     const { sharer, receiver } = setUp();

@@ -23,7 +23,31 @@ const CASES = [
   ["CON", "_CON"],
   ["nul.txt", "_nul.txt"],
   ["COM1.tar.gz", "_COM1.tar.gz"],
+  ["CON .txt", "_CON .txt"],
+  ["NUL .tar.gz", "_NUL .tar.gz"],
+  ["aux   ", "_aux"],
+  ["prn . .txt", "_prn . .txt"],
+  ["COM¹.txt", "_COM¹.txt"],
+  ["lpt³ .a.b", "_lpt³ .a.b"],
+  ["conin$", "_conin$"],
+  ["CONOUT$ .log", "_CONOUT$ .log"],
+  ["Clock$.txt", "_Clock$.txt"],
+  ["C\u200bO\u00adN\u3164.txt", "_CON.txt"],
+  ["nul\u00a0.txt", "_nul\u00a0.txt"],
+  ["NUL:", "NUL_"],
+  ["NUL:.txt", "NUL_.txt"],
+  ["a:b", "a_b"],
+  ["a.txt::$DATA", "a.txt__$DATA"],
+  ["name .", "name"],
+  ["name. . .", "name"],
+  [" . hidden", "hidden"],
   ["console.log", "console.log"],
+  ["con text.txt", "con text.txt"],
+  ["COM10.txt", "COM10.txt"],
+  ["null.txt", "null.txt"],
+  ["icon.png", "icon.png"],
+  ["a\u3164\uffa0\u115f\u2800\u034f\u180b\ufe0f\u{e0061}b.txt", "ab.txt"],
+  ["e\u200b\u0301.txt", "\u00e9.txt"],
   ['<img src=x onerror="alert(1)">', "_img src=x onerror=_alert(1)__"],
   ["e\u0301.txt", "\u00e9.txt"],
 ];
@@ -39,6 +63,13 @@ test("a long name is shortened before its extension, and never within a characte
   assert.match(sanitizeFilename("😀".repeat(100)), /^(😀){50}$/u);
 });
 
+test("a name of a device that appears only when a long name is shortened is renamed too", () => {
+  const name = sanitizeFilename(`CON${" ".repeat(250)}x.txt`);
+  assert.match(name, /^_CON +\.txt$/);
+  assert.ok(Buffer.byteLength(name) <= 200);
+});
+
 test("a safe name does not change", () => {
-  for (const [, safe] of CASES) assert.equal(sanitizeFilename(safe), safe);
+  const long = [`nul.${"x".repeat(300)}`, `CON${" ".repeat(250)}x.txt`, `${"é ".repeat(300)}.jpeg`, `${"a.".repeat(300)}`];
+  for (const safe of [...CASES.map(([, safe]) => safe), ...long.map(sanitizeFilename)]) assert.equal(sanitizeFilename(safe), safe);
 });

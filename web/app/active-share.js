@@ -3,9 +3,9 @@
 import { Socket } from "../lib/channels/socket.js";
 import { createIdentity, restoreIdentity } from "../lib/rtc/identity.js";
 import { Peer, joinWithRetry } from "../lib/rtc/peer.js";
-import { deriveKey } from "../lib/share/derive-key.js";
 import { FileShare } from "../lib/share/file-share.js";
 import { KEY_BYTES } from "../lib/share/key-proof.js";
+import { derivePasswordKey } from "../lib/share/password-key.js";
 import { formatShareLink } from "../lib/share/share-link.js";
 import { randomBytes } from "../lib/util/bytes.js";
 import { announce, element, showText } from "./dom.js";
@@ -21,7 +21,7 @@ import { showTabProgress } from "./tab-progress.js";
 /** @typedef {import("./file-handles.js").Handle} Handle */
 /** @typedef {import("./saved-share.js").SavedShare} SavedShare */
 
-/** So many wrong keys look like guessing, not like mistakes. */
+/** So many wrong passwords look like guessing, not like mistakes. */
 const GUESSING_THRESHOLD = 5;
 
 export class ActiveShare {
@@ -44,7 +44,7 @@ export class ActiveShare {
     this.#socket = socket;
     this.#peer = peer;
     this.#saved = saved;
-    this.#fileShare = new FileShare(peer, saved.shareKey);
+    this.#fileShare = new FileShare(peer, saved.linkKey, { passwordKey: saved.passwordKey });
     this.#fileShare.catalogue.on("change", () => this.#showFiles());
     this.#fileShare.catalogue.on("fault", ({ path }) => showText(element("share-error", HTMLElement), t("share_fault", path.join("/"))));
     this.#fileShare.on("receiver", (receiver) => this.#showReceiver(receiver));
@@ -65,8 +65,8 @@ export class ActiveShare {
     const certificates = certificate.expires > Date.now() ? [certificate] : [];
     const createConnection = (/** @type {RTCConfiguration} */ config) => new RTCPeerConnection({ ...config, certificates });
     const peer = new Peer(socket, identity, { createConnection });
-    const { shareKey = linkKey, names = [], handles = [] } = saved ?? {};
-    const share = new ActiveShare(socket, peer, { secret: identity.secret, linkKey, shareKey, certificate, names, handles });
+    const { passwordKey = null, names = [], handles = [] } = saved ?? {};
+    const share = new ActiveShare(socket, peer, { secret: identity.secret, linkKey, passwordKey, certificate, names, handles });
     share.#open();
     return share;
   }
@@ -154,9 +154,8 @@ export class ActiveShare {
 
   /** @param {string} password */
   async #setPassword(password) {
-    const { linkKey } = this.#saved;
-    this.#saved.shareKey = await deriveKey(linkKey, password);
-    this.#fileShare.key = this.#saved.shareKey;
+    this.#saved.passwordKey = await derivePasswordKey(this.#saved.linkKey, password);
+    this.#fileShare.passwordKey = this.#saved.passwordKey;
     this.#showLink();
     await saveShare(this.#saved);
     showText(element("password-state", HTMLElement), t(password === "" ? "password_is_off" : "password_is_set"));
@@ -167,7 +166,7 @@ export class ActiveShare {
   }
 
   get #hasPassword() {
-    return this.#saved.shareKey.join() !== this.#saved.linkKey.join();
+    return this.#saved.passwordKey !== null;
   }
 
   #showFiles() {
@@ -234,10 +233,16 @@ export class ActiveShare {
   }
 }
 
-/** @param {number} count of refused receivers; they have no rows, because an attacker could create any number */
-function showRefused(count) {
+/**
+ * Refused receivers have no rows, because an attacker could create any number.
+ *
+ * @param {import("../lib/share/file-share.js").RefusedCounts} counts
+ */
+function showRefused({ wrongKeys, wrongPasswords }) {
   const place = element("refused", HTMLElement);
-  const isGuessing = count >= GUESSING_THRESHOLD;
+  const count = wrongKeys + wrongPasswords;
+  // A wrong key is a damaged link, or a stranger's try that cannot succeed.
+  const isGuessing = wrongPasswords >= GUESSING_THRESHOLD;
   element("nobody", HTMLElement).hidden = true;
   place.classList.toggle("bad", isGuessing);
   showText(place, (count === 1 ? t("refused_one") : t("refused_many", count)) + (isGuessing ? t("refused_guessing") : ""));

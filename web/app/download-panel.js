@@ -19,6 +19,9 @@ import { showTabProgress } from "./tab-progress.js";
 
 /** @typedef {"downloads" | "file" | "folder"} Destination the browser's downloads, or a place that the user picks */
 
+/** How many failed files the result names. */
+const MAX_NAMED = 10;
+
 /**
  * @param {Destination} destination
  * @param {FileEntry[]} entries
@@ -139,6 +142,7 @@ function saveFiles({ files, failed }, entries) {
  */
 function resultText(failed, entries) {
   if (failed.length === 0) return t("done", formatSize(totalSize(entries)));
-  const missing = failed.map(({ entry, error }) => `${entry.path.join("/")}: ${errorText(error)}`);
+  const missing = failed.slice(0, MAX_NAMED).map(({ entry, error }) => `${entry.path.join("/")}: ${errorText(error)}`);
+  if (failed.length > MAX_NAMED) missing.push("…");
   return t("done_some", entries.length - failed.length, entries.length, missing.join(" "));
 }

@@ -60,6 +60,9 @@ function iceReportText(report) {
   return [problem, cause, "", ...findings].join("\n");
 }
 
+/** @type {Map<string, Intl.NumberFormat>} creating one costs more than the rest of a row */
+const sizeFormats = new Map();
+
 /**
  * @param {number} bytes
  * @returns {string} for example `20.5 MB`, in powers of 1000
@@ -69,7 +72,10 @@ export function formatSize(bytes) {
   const value = bytes / 1_000 ** power;
   const unitDisplay = power === 0 ? "long" : "short";
   const maximumFractionDigits = power > 0 && value < 100 ? 1 : 0;
-  return new Intl.NumberFormat(language, { style: "unit", unit: UNITS[power], unitDisplay, maximumFractionDigits }).format(value);
+  const key = `${power} ${maximumFractionDigits}`;
+  const format = sizeFormats.get(key) ?? new Intl.NumberFormat(language, { style: "unit", unit: UNITS[power], unitDisplay, maximumFractionDigits });
+  sizeFormats.set(key, format);
+  return format.format(value);
 }
 
 /**

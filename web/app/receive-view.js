@@ -2,7 +2,7 @@
 
 import { Socket } from "../lib/channels/socket.js";
 import { Peer } from "../lib/rtc/peer.js";
-import { deriveKey } from "../lib/share/derive-key.js";
+import { derivePasswordKey } from "../lib/share/password-key.js";
 import { announce, element, showText } from "./dom.js";
 import { FileSelection } from "./file-selection.js";
 import { errorText, formatFiles, t } from "./i18n.js";
@@ -44,11 +44,13 @@ class ReceiveSession {
   #fetch = /** @type {import("../lib/share/file-fetch.js").FileFetch | null} */ (null);
   #isDownloading = false;
   #isEmpty = false;
+  #needsPassword;
   #selection;
 
   /** @param {ShareLink} link */
   constructor(link) {
     this.#link = link;
+    this.#needsPassword = link.hasPassword;
     this.#downloadItem = `handclasp.take.${link.peerId}`;
     this.#selection = new FileSelection({
       onDownload: (entries, destination) => void this.#download(entries, destination),
@@ -67,12 +69,12 @@ class ReceiveSession {
     showError("");
     showState(t("state.joining"));
     try {
-      const { peerId, key, hasPassword } = this.#link;
-      const shareKey = hasPassword ? await deriveKey(key, element("receive-password", HTMLInputElement).value) : key;
+      const { peerId, key } = this.#link;
+      const passwordKey = this.#needsPassword ? await derivePasswordKey(key, element("receive-password", HTMLInputElement).value) : null;
       const peer = new Peer(this.#socket, await tabIdentity());
       await peer.join();
       const { FileFetch } = await import("../lib/share/file-fetch.js");
-      const fetch = new FileFetch(peer, peerId, shareKey, { clock: this.#socket.clock });
+      const fetch = new FileFetch(peer, peerId, key, { passwordKey, clock: this.#socket.clock });
       fetch.on("state", (state, error) => this.#handleState(state, error));
       fetch.on("list", (entries) => this.#handleList(entries));
       this.#fetch = fetch;
@@ -138,7 +140,8 @@ class ReceiveSession {
       sessionStorage.removeItem(this.#downloadItem);
       return showState(t("place_forgotten"));
     }
-    const wanted = entries.filter(({ path }) => paths.includes(path.join("/")));
+    const names = new Set(paths);
+    const wanted = entries.filter(({ path }) => names.has(path.join("/")));
     if (wanted.length > 0) void this.#download(wanted, destination);
   }
 
@@ -171,15 +174,17 @@ class ReceiveSession {
   /** @param {unknown} error */
   #showFinalError(error) {
     showState("");
-    const { hasPassword } = this.#link;
-    const isWrongKey = /** @type {any} */ (error)?.reason === "wrong_key";
-    showError(isWrongKey && hasPassword ? t("fail.wrong_password") : errorText(error));
+    const { reason } = /** @type {any} */ (error) ?? {};
+    // Without one, the sender has set a password after giving out the link, and the page asks for it.
+    const lacksPassword = reason === "wrong_password" && !this.#needsPassword;
+    showError(lacksPassword ? "" : errorText(error));
     element("received", HTMLElement).hidden = true;
-    element("password-needed", HTMLElement).hidden = !hasPassword;
+    this.#needsPassword ||= lacksPassword;
+    element("password-needed", HTMLElement).hidden = !this.#needsPassword;
     connectButton().disabled = false;
     connectButton().textContent = t("try_again");
-    // The same key would be refused again; another password may be right.
-    connectButton().hidden = isWrongKey && !hasPassword;
+    // The same key, and the same version, would be refused again; another password may be right.
+    connectButton().hidden = reason === "wrong_key" || reason === "version";
   }
 }
 

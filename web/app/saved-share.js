@@ -18,7 +18,7 @@ let areOldSharesDeleted = false;
  * @typedef {object} SavedShare
  * @property {string} secret of the id
  * @property {Uint8Array<ArrayBuffer>} linkKey the key in the link
- * @property {Uint8Array<ArrayBuffer>} shareKey derived from the link key and the password
+ * @property {Uint8Array<ArrayBuffer> | null} passwordKey derived from the password; null if there is none
  * @property {RTCCertificate} certificate
  * @property {string[]} names of the shared files, with their folders
  * @property {Handle[]} handles of files and folders
@@ -30,7 +30,9 @@ export async function loadShare() {
   const id = sessionStorage.getItem(TAB_ITEM);
   if (!id) return null;
   try {
-    return (await run("readonly", (store) => store.get(id))) ?? null;
+    const share = await run("readonly", (store) => store.get(id));
+    // A share of an older version had its password elsewhere, and must not lose it: a new share starts.
+    return share?.passwordKey === undefined ? null : share;
   } catch {
     return null; // private windows of some browsers have no database: a new share starts
   }

@@ -1,11 +1,12 @@
 /**
  * A directory on disk as a download target. A file is written under a name that ends in `.part`, from
  * which a later download continues. It gets its own name when the whole download is confirmed and flushed
- * to disk. No existing file is overwritten.
+ * to disk. No existing file is overwritten, and nothing is written through a symbolic link below the
+ * directory: the names come from a stranger, and a link may lead anywhere.
  */
 
 import { constants } from "node:fs";
-import { link, mkdir, open, rename, stat, unlink } from "node:fs/promises";
+import { link, lstat, mkdir, open, rename, unlink } from "node:fs/promises";
 import { dirname, join, parse } from "node:path";
 import { TransferError } from "../share/errors.js";
 import { toHex, utf8 } from "../util/bytes.js";
@@ -40,10 +41,12 @@ export class DirectoryTarget {
   open(entry) {
     return this.#access(async () => {
       const part = `${this.#pathOf(entry)}.${await tagOf(this.#scope, entry)}.part`;
-      await mkdir(dirname(part), { recursive: true });
-      const handle = await open(part, constants.O_RDWR | constants.O_CREAT);
+      await this.#createFolders(entry);
+      const handle = await openFile(part);
       const file = { part, handle, receivedBytes: 0 };
       this.#files.set(entry.id, file);
+      // Again, in case that a folder was replaced in the meantime; nothing is written yet.
+      await this.#createFolders(entry);
       const { size } = await handle.stat();
       return {
         storedBytes: Math.min(size, entry.size),
@@ -74,6 +77,7 @@ export class DirectoryTarget {
       for (const entry of entries) {
         const path = this.#pathOf(entry);
         const file = /** @type {PartialFile} */ (this.#files.get(entry.id));
+        await this.#createFolders(entry);
         const name = await renameToFreeName(file.part, path);
         folders.add(dirname(path));
         saved.push({ name, blob: null });
@@ -87,6 +91,23 @@ export class DirectoryTarget {
   /** Keeps the `.part` files in any case: the next download continues from them. */
   async abort() {
     for (const { handle } of this.#files.values()) await handle.close().catch(() => {});
+  }
+
+  /**
+   * Creates the folders of a file one by one and follows no symbolic link but the root itself.
+   *
+   * @param {FileEntry} entry
+   */
+  async #createFolders({ path }) {
+    await mkdir(this.#root, { recursive: true });
+    let folder = this.#root;
+    for (const name of path.slice(0, -1)) {
+      folder = join(folder, name);
+      await makeFolder(folder);
+      const status = await lstat(folder);
+      if (status.isSymbolicLink()) throw symbolicLinkError(folder);
+      if (!status.isDirectory()) throw new Error(`${folder} is not a folder`);
+    }
   }
 
   /** @param {FileEntry} entry with a sanitized path */
@@ -110,6 +131,36 @@ export class DirectoryTarget {
       throw new TransferError("storage", `${problem}: ${this.#root}. ${remedy}`, { cause: error });
     }
   }
+}
+
+/** @param {string} path created if nothing has the name */
+async function makeFolder(path) {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    if (/** @type {NodeJS.ErrnoException} */ (error).code !== "EEXIST") throw error;
+  }
+}
+
+/** @param {string} path */
+function symbolicLinkError(path) {
+  return new Error(`${path} is a symbolic link, which may lead elsewhere`);
+}
+
+/**
+ * @param {string} path
+ * @returns {Promise<import("node:fs/promises").FileHandle>} of a new or an existing regular file
+ */
+async function openFile(path) {
+  // Windows has no such flags; the comparison below covers it.
+  const { O_RDWR, O_CREAT, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
+  const handle = await open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK).catch((error) => {
+    throw error.code === "ELOOP" ? symbolicLinkError(path) : error;
+  });
+  const [opened, named] = [await handle.stat(), await lstat(path)];
+  if (opened.isFile() && opened.ino === named.ino && opened.dev === named.dev) return handle;
+  await handle.close();
+  throw named.isSymbolicLink() ? symbolicLinkError(path) : new Error(`${path} is not a regular file`);
 }
 
 /**
@@ -185,7 +236,7 @@ async function tryRename(part, path) {
     if (code === "EEXIST") return false;
     if (!NO_HARD_LINKS.includes(code)) throw error;
   }
-  if (await stat(path).catch(() => null)) return false;
+  if (await lstat(path).catch(() => null)) return false;
   await rename(part, path);
   return true;
 }

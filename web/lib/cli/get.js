@@ -1,8 +1,8 @@
 /** `handclasp get`: downloads all files of a share into a folder, or lists them. */
 
-import { deriveKey } from "../share/derive-key.js";
 import { Download } from "../share/download.js";
 import { FileFetch } from "../share/file-fetch.js";
+import { derivePasswordKey } from "../share/password-key.js";
 import { parseShareLink } from "../share/share-link.js";
 import { openPeer } from "./broker-peer.js";
 import { DirectoryTarget } from "./directory-target.js";
@@ -22,9 +22,9 @@ import { clearProgress, formatDuration, formatFiles, formatPercent, formatSize, 
  * @returns {Promise<number>} the exit code
  */
 export async function get(link, { out = ".", password = "", list = false, interrupted }) {
-  const { origin, peerId, key } = await parseLink(link, password);
+  const { origin, peerId, key, passwordKey } = await parseLink(link, password);
   const { peer, join, close } = await openPeer(origin);
-  const fetch = new FileFetch(peer, peerId, key);
+  const fetch = new FileFetch(peer, peerId, key, { passwordKey });
   const stopped = interrupted.then(() => {
     throw new CliError("Stopped. Received data is kept: run the same command again to continue.", INTERRUPTED);
   });
@@ -43,7 +43,7 @@ export async function get(link, { out = ".", password = "", list = false, interr
 /**
  * @param {string} link
  * @param {string} password
- * @returns {Promise<{origin: string, peerId: string, key: Uint8Array<ArrayBuffer>}>} key: of the share
+ * @returns {Promise<{origin: string, peerId: string, key: Uint8Array<ArrayBuffer>, passwordKey: Uint8Array<ArrayBuffer> | null}>}
  */
 async function parseLink(link, password) {
   if (!URL.canParse(link) || !/^https?:/.test(link)) throw new CliError("Not a link: it has to begin with https://. Put it in quotes.", USAGE_ERROR);
@@ -54,7 +54,7 @@ async function parseLink(link, password) {
   if (typeof parsed === "string") throw new CliError("This link is incomplete: it has no peer_id. Copy the whole link again.", USAGE_ERROR);
   const { peerId, key, hasPassword } = parsed;
   if (hasPassword && password === "") throw new CliError("This link needs a password: use --password or the environment variable HANDCLASP_PASSWORD.", USAGE_ERROR);
-  return { origin, peerId, key: hasPassword ? await deriveKey(key, password) : key };
+  return { origin, peerId, key, passwordKey: hasPassword ? await derivePasswordKey(key, password) : null };
 }
 
 /**
@@ -106,7 +106,8 @@ async function downloadAll(fetch, entries, target) {
   const { files, failed } = await download.finished;
   for (const { name } of files) printResult(name);
   for (const { entry, error } of failed) printStatus(`${entry.path.join("/")} did not arrive: ${fileErrorMessage(error)}.`);
-  const arrived = entries.filter((entry) => !failed.some((other) => other.entry === entry));
+  const missing = new Set(failed.map(({ entry }) => entry));
+  const arrived = entries.filter((entry) => !missing.has(entry));
   const reused = target.reusedBytes > 0 ? `; ${formatSize(target.reusedBytes)} of it was already here` : "";
   printStatus(`${failed.length === 0 ? "Done" : "Incomplete"}: ${formatFiles(arrived)}, written and verified${reused}.`);
   return failed.length === 0 ? 0 : FAILED;

@@ -31,7 +31,14 @@ const CONNECTION_MESSAGES = {
   unreachable: "The broker could not reach the node that the sender is connected to.",
   lost: "The connection to the sender was lost.",
   closed: "The sender closed the connection.",
-  too_many_tries: "The sender has received too many wrong keys, and accepts no new receivers for a while.",
+  too_many_tries: "The sender has received too many wrong passwords, and accepts no new receivers for a while.",
+};
+
+/** @type {Record<string, string>} by the reason of a ProofError */
+const PROOF_MESSAGES = {
+  wrong_key: "The link's key is wrong, so the sender showed no file. Copy the whole link again.",
+  wrong_password: "The password is wrong, so the sender showed no file. Check it, and copy the link again: only a link that ends in &p=1 has a password.",
+  version: "The sender runs another version of handclasp. Both sides need the same one.",
 };
 
 /** @type {Record<string, string>} by the reason of a TransferError */
@@ -41,6 +48,8 @@ const TRANSFER_MESSAGES = {
   unreadable: "the sender cannot read it any more: it was changed, moved or deleted. Ask them to share it again",
   removed: "the sender no longer shares it",
   refused: "the sender gave up on it",
+  too_many: "these are more than 10,000 files. Pack them into an archive first",
+  list_too_large: "the names of the files are longer than 4 MiB together. Pack the files into an archive first",
   stalled: "the sender stopped sending",
   cancelled: "the sender ended the transfer",
 };
@@ -51,9 +60,7 @@ const TRANSFER_MESSAGES = {
  */
 export function errorMessage(error) {
   if (error instanceof CliError) return error.message;
-  if (error instanceof ProofError) {
-    return "The link's key or the password is wrong, so the sender showed no file. Copy the whole link again, and check the password.";
-  }
+  if (error instanceof ProofError) return PROOF_MESSAGES[error.reason];
   if (error instanceof PeerError && error.reason === "no_path") {
     return `No direct path to the sender (${error.message}). A VPN or firewall may block it. Try another network, or configure a TURN server at the broker.`;
   }
@@ -83,5 +90,5 @@ export function fileErrorMessage({ reason, message }) {
  */
 export function exitCodeOf(error) {
   if (error instanceof CliError) return error.exitCode;
-  return error instanceof ProofError ? WRONG_KEY : FAILED;
+  return error instanceof ProofError && error.reason !== "version" ? WRONG_KEY : FAILED;
 }

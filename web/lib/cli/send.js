@@ -1,8 +1,8 @@
 /** `handclasp send`: shares files and folders by a link until it is stopped, and reports each receiver's progress. */
 
-import { deriveKey } from "../share/derive-key.js";
 import { FileShare } from "../share/file-share.js";
 import { KEY_BYTES } from "../share/key-proof.js";
+import { derivePasswordKey } from "../share/password-key.js";
 import { formatShareLink } from "../share/share-link.js";
 import { randomBytes } from "../util/bytes.js";
 import { openPeer } from "./broker-peer.js";
@@ -28,7 +28,7 @@ export async function send(paths, { broker, password = "", interrupted }) {
   const { peer, join, close } = await openPeer(origin);
   try {
     const linkKey = randomBytes(KEY_BYTES);
-    const share = new FileShare(peer, await deriveKey(linkKey, password));
+    const share = new FileShare(peer, linkKey, { passwordKey: await derivePasswordKey(linkKey, password) });
     const entries = share.catalogue.add(files);
     reportReceivers(share);
     const closed = new Promise((_, reject) => {
@@ -49,7 +49,9 @@ export async function send(paths, { broker, password = "", interrupted }) {
 
 /** @param {FileShare} share */
 function reportReceivers(share) {
-  share.on("refused", (count) => printStatus(`Refused a receiver with a wrong key or password (${count} so far). It got no information.`));
+  share.on("refused", ({ wrongKeys, wrongPasswords }) => {
+    printStatus(`Refused a receiver. So far: ${wrongKeys} with a wrong key, ${wrongPasswords} with a wrong password. They got no information.`);
+  });
   share.catalogue.on("fault", ({ path }, error) => printStatus(`${path.join("/")} cannot be sent: ${fileErrorMessage(error)}.`));
   let count = 0;
   share.on("receiver", (receiver) => {

@@ -6,7 +6,7 @@ import { HandclaspError } from "../util/errors.js";
  * No connection to a peer. `reason` is one of: `absent` (no client has that id), `overloaded`,
  * `unreachable`, `busy` (the peer has its maximum of connections), `silent` (the peer received the
  * request and made no offer), `no_path` (ICE found no route between the two networks), `lost` (the
- * connection was open and broke), `closed` (one side closed it), `too_many_tries` (too many wrong keys
+ * connection was open and broke), `closed` (one side closed it), `too_many_tries` (too many wrong passwords
  * were tried at the sharer; a later attempt may work), `aborted` (the caller aborted), `invalid` (not a
  * peer id), or the broker's own reason.
  */

@@ -7,6 +7,7 @@ import { onAbort } from "../util/abort.js";
 import { systemClock } from "../util/clock.js";
 import { Condition } from "../util/condition.js";
 import { AbortedError, ProtocolError, TimeoutError } from "../util/errors.js";
+import { excerpt } from "../util/excerpt.js";
 import { PeerError } from "./errors.js";
 
 /** With more in the send buffer, browsers send in bursts, lose packets and stall (bytes). */
@@ -57,6 +58,11 @@ export class RtcMessageChannel {
     });
   }
 
+  /** @returns {boolean} whether messages can still be sent */
+  get isOpen() {
+    return this.#endReason === null && this.#dataChannel.readyState === "open";
+  }
+
   /**
    * @param {ControlMessage} message
    * @throws {PeerError} the channel has ended
@@ -75,13 +81,34 @@ export class RtcMessageChannel {
    * @returns {Promise<void>} resolves when the bytes are in the send buffer
    * @throws {PeerError | AbortedError} the channel has ended
    */
-  async sendBytes(bytes, { signal } = {}) {
+  sendBytes(bytes, { signal } = {}) {
+    return this.#sendWithRoom(bytes, bytes.length, signal);
+  }
+
+  /**
+   * Sends as soon as the send buffer has room, for messages of which the other side can cause any number.
+   *
+   * @param {ControlMessage} message
+   * @returns {Promise<void>} resolves when the message is in the send buffer
+   * @throws {PeerError} the channel has ended
+   */
+  sendPaced(message) {
+    const text = JSON.stringify(message);
+    return this.#sendWithRoom(text, text.length);
+  }
+
+  /**
+   * @param {string | Uint8Array<ArrayBuffer>} data
+   * @param {number} length
+   * @param {AbortSignal} [signal]
+   */
+  async #sendWithRoom(data, length, signal) {
     const removeListener = onAbort(signal, () => this.#changed.notify());
     try {
       for (;;) {
         if (signal?.aborted) throw new AbortedError("sending");
         this.#assertOpen();
-        if (this.#dataChannel.bufferedAmount + bytes.length <= SEND_BUFFER_LIMIT) return this.#dataChannel.send(bytes);
+        if (this.#dataChannel.bufferedAmount + length <= SEND_BUFFER_LIMIT) return this.#dataChannel.send(data);
         await this.#changed.wait();
       }
     } finally {
@@ -133,7 +160,7 @@ export class RtcMessageChannel {
       throw new ProtocolError(`got ${message.byteLength} bytes, expected ${types.join(" or ")}`);
     }
     if (!types.includes(message.type)) {
-      throw new ProtocolError(`got message ${message.type}, expected ${types.join(" or ")}`);
+      throw new ProtocolError(`got message ${excerpt(message.type)}, expected ${types.join(" or ")}`);
     }
     return message;
   }

@@ -4,11 +4,13 @@
  */
 
 import { Emitter } from "../util/emitter.js";
+import { excerpt } from "../util/excerpt.js";
 import { TransferError } from "./errors.js";
+import { entryBytes } from "./file-entry.js";
 import { pieceHash, rootHash } from "./piece-hash.js";
 import { PIECE_BYTES, pieceCount, pieceLength } from "./piece-layout.js";
 import { PieceReader } from "./piece-reader.js";
-import { MAX_DEPTH, MAX_FILES } from "./protocol.js";
+import { MAX_DEPTH, MAX_FILES, MAX_LIST_BYTES } from "./protocol.js";
 
 /** @typedef {import("./file-entry.js").FileEntry} FileEntry */
 /** @typedef {import("./file-entry.js").FileSource} FileSource */
@@ -47,19 +49,23 @@ export class Catalogue extends Emitter {
   /**
    * @param {Array<{file: FileSource, path?: string[]}>} files `path` ends with the file's name
    * @returns {FileEntry[]} the new entries
-   * @throws {TransferError} `too_many` files
+   * @throws {TransferError} `too_many` files, or `list_too_large`: their names are too long together
    */
   add(files) {
     if (this.#items.size + files.length > MAX_FILES) {
       throw new TransferError("too_many", `${this.#items.size + files.length} files, limit ${MAX_FILES}`);
     }
-    const added = files.map(({ file, path = [file.name] }) => {
-      this.#lastId += 1;
+    let id = this.#lastId;
+    const items = files.map(({ file, path = [file.name] }) => {
+      id += 1;
       const names = path.slice(-MAX_DEPTH).map((name) => name.slice(0, MAX_NAME_CHARS));
-      const entry = { id: String(this.#lastId), path: names, size: file.size, type: file.type ?? "" };
-      this.#items.set(entry.id, { entry, source: file, hashes: [] });
-      return entry;
+      return { entry: { id: String(id), path: names, size: file.size, type: file.type ?? "" }, source: file, hashes: [] };
     });
+    const added = items.map(({ entry }) => entry);
+    const bytes = [...this.entries, ...added].reduce((sum, entry) => sum + entryBytes(entry), 0);
+    if (bytes > MAX_LIST_BYTES) throw new TransferError("list_too_large", `${bytes} bytes of names, limit ${MAX_LIST_BYTES}`);
+    this.#lastId = id;
+    for (const item of items) this.#items.set(item.entry.id, item);
     if (added.length > 0) this.emit("change");
     return added;
   }
@@ -97,16 +103,18 @@ export class Catalogue extends Emitter {
 
   /**
    * @param {string} id
+   * @param {() => boolean} isNeeded asked before each piece: a large file takes minutes
    * @returns {Promise<string>} the hash over all pieces; reads the pieces that were not requested yet
-   * @throws {TransferError}
+   * @throws {TransferError} `cancelled` when it is no longer needed
    * @internal
    */
-  async rootHash(id) {
+  async rootHash(id, isNeeded) {
     const { hashes, entry } = this.#item(id);
     const last = pieceCount(entry.size) - 1;
     const reader = new PieceReader();
     try {
       for (let piece = 0; piece <= last; piece++) {
+        if (!isNeeded()) throw new TransferError("cancelled", `the hash of file ${id} is no longer needed`);
         // A modification while the file was open is visible only after it is opened again.
         const isProbe = piece === last && last > 0;
         if (!hashes[piece] || isProbe) reader.release((await this.readPiece(id, piece, reader)).bytes);
@@ -132,7 +140,7 @@ export class Catalogue extends Emitter {
   /** @param {string} id */
   #item(id) {
     const item = this.#items.get(id);
-    if (!item) throw new TransferError("removed", `file ${id} is not shared`);
+    if (!item) throw new TransferError("removed", `file ${excerpt(id)} is not shared`);
     return item;
   }
 }

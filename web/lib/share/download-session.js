@@ -90,7 +90,7 @@ export class DownloadSession {
    *
    * @param {FilePart} part
    */
-  async #findEntry({ entry, name }) {
+  async #findEntry({ entry }) {
     const removeListener = this.#receiver.on("list", () => this.#changed.notify());
     try {
       while (this.#receiver.entries.length === 0) {
@@ -100,7 +100,7 @@ export class DownloadSession {
     } finally {
       removeListener();
     }
-    return this.#receiver.entries.find((other) => other.size === entry.size && other.path.join("/") === name);
+    return this.#receiver.findEntry(entry);
   }
 
   /**

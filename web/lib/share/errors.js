@@ -2,14 +2,13 @@
 
 import { HandclaspError } from "../util/errors.js";
 
-/** The other side did not prove that it holds the key of the link. `reason` is `wrong_key`. */
+/**
+ * The two sides did not prove to each other that they belong together. `reason` is one of: `wrong_key`
+ * (another key, or an intercepted connection), `wrong_password` (also if only one side has a password),
+ * `version` (the two sides run different versions).
+ */
 export class ProofError extends HandclaspError {
   name = "ProofError";
-
-  /** @param {string} message */
-  constructor(message) {
-    super("wrong_key", message);
-  }
 }
 
 /**
@@ -17,8 +16,9 @@ export class ProofError extends HandclaspError {
  * hash), `changed` (the sender's file has changed), `unreadable` (the sender cannot read it any more),
  * `removed` (it is no longer shared), `storage` (the receiver cannot write; what it has is kept),
  * `place` (the file or folder that the user picked is not writable), `busy_disk` (another tab is writing
- * the file), `too_large`, `too_many` (files), `stalled`, `stopped` (the browser aborted its own
- * download), `cancelled` (by either side), `refused` (the other side gave up on the file).
+ * the file), `too_large`, `too_many` (files), `list_too_large` (their names together), `stalled`,
+ * `stopped` (the browser aborted its own download), `cancelled` (by either side), `refused` (the other
+ * side gave up on the file).
  */
 export class TransferError extends HandclaspError {
   name = "TransferError";

@@ -36,6 +36,7 @@ export class FileFetch extends Emitter {
   #peer;
   #sharerId;
   #key;
+  #passwordKey;
   #clock;
   #backoff;
   /** @type {FetchState} */
@@ -51,14 +52,16 @@ export class FileFetch extends Emitter {
    * @param {string} sharerId
    * @param {Uint8Array<ArrayBuffer>} key
    * @param {object} [options]
+   * @param {Uint8Array<ArrayBuffer> | null} [options.passwordKey] from `derivePasswordKey`, if there is a password
    * @param {import("../util/clock.js").Clock} [options.clock]
    * @param {() => number} [options.random]
    */
-  constructor(peer, sharerId, key, { clock = systemClock, random } = {}) {
+  constructor(peer, sharerId, key, { passwordKey = null, clock = systemClock, random } = {}) {
     super();
     this.#peer = peer;
     this.#sharerId = sharerId;
     this.#key = key;
+    this.#passwordKey = passwordKey;
     this.#clock = clock;
     this.#backoff = new Backoff({ base: 1_000, max: 30_000, random });
     peer.on("up", (id) => id === sharerId && this.#wake());
@@ -133,7 +136,8 @@ export class FileFetch extends Emitter {
       const channel = await connection.opened;
       this.#channel = channel;
       try {
-        await prove(channel, { key: this.#key, role: "receiver", fingerprints: connection.fingerprints() });
+        const [key, passwordKey, fingerprints] = [this.#key, this.#passwordKey, connection.fingerprints()];
+        await prove(channel, { key, passwordKey, role: "receiver", fingerprints });
         return await this.#receive(new Receiver(channel, { clock: this.#clock }));
       } finally {
         channel.close();

@@ -17,34 +17,43 @@ import { prove } from "./key-proof.js";
 import { RateLimit } from "./rate-limit.js";
 import { RemoteReceiver } from "./remote-receiver.js";
 
+/** @typedef {{wrongKeys: number, wrongPasswords: number}} RefusedCounts */
+
 /** How many receivers are remembered, including those that have left. */
 const MAX_RECEIVERS = 100;
+/** How many peers may be proving at a time. Beyond it, the one that takes longest has to go. */
+const MAX_STRANGERS = 32;
 /** How long a connection stays open after its channel was closed, so that the last messages arrive (ms). */
 const LINGER = 5_000;
 
 /**
- * Events: `receiver` for each new receiver that has proved the key; `refused` for each peer with a wrong
- * key, with their number so far.
+ * Events: `receiver` for each new receiver that has proved the key and the password; `refused` for each
+ * peer that has not, with their numbers so far. Only peers that have proved the key can try passwords.
  *
- * @extends {Emitter<{receiver: [RemoteReceiver], refused: [number]}>}
+ * @extends {Emitter<{receiver: [RemoteReceiver], refused: [RefusedCounts]}>}
  */
 export class FileShare extends Emitter {
   /** @type {Map<string, RemoteReceiver>} by peer id */
   #receivers = new Map();
+  #key;
   #clock;
   #rateLimit;
-  #refusedCount = 0;
+  #refused = { wrongKeys: 0, wrongPasswords: 0 };
+  /** @type {Set<import("../rtc/message-channel.js").RtcMessageChannel>} have not proved yet, oldest first */
+  #strangers = new Set();
 
   /**
    * @param {import("../rtc/peer.js").Peer} peer joined now or later; you may use it for other things too
    * @param {Uint8Array<ArrayBuffer>} key 16 bytes that the receivers have to hold too
    * @param {object} [options]
+   * @param {Uint8Array<ArrayBuffer> | null} [options.passwordKey] from `derivePasswordKey`, if there is a password
    * @param {import("../util/clock.js").Clock} [options.clock]
    */
-  constructor(peer, key, { clock = systemClock } = {}) {
+  constructor(peer, key, { passwordKey = null, clock = systemClock } = {}) {
     super();
-    /** The key that new receivers have to prove. A change does not affect those that have proved. */
-    this.key = key;
+    this.#key = key;
+    /** What new receivers have to prove besides the key. A change does not affect those that have proved. */
+    this.passwordKey = passwordKey;
     this.catalogue = new Catalogue();
     this.#clock = clock;
     this.#rateLimit = new RateLimit(clock);
@@ -60,18 +69,56 @@ export class FileShare extends Emitter {
   async #serve(connection) {
     const channel = await connection.opened;
     try {
-      const onProved = this.#rateLimit.tryAcquire(connection.peerId);
-      if (!onProved) return channel.send({ type: "refused", reason: "too_many_tries" });
-      await prove(channel, { key: this.key, role: "sharer", fingerprints: connection.fingerprints() });
-      onProved();
+      await this.#authenticate(channel, connection);
       await this.#receiverOf(connection.peerId).serve(channel, this.catalogue);
     } catch (error) {
       if (!(error instanceof HandclaspError)) throw error;
-      if (error instanceof ProofError) this.emit("refused", (this.#refusedCount += 1));
+      if (error instanceof ProofError) this.#countRefused(error.reason);
     } finally {
       channel.close(); // the last messages are still being sent, so the connection is closed later
       this.#clock.setTimeout(() => connection.close(), LINGER);
     }
+  }
+
+  /**
+   * @param {import("../rtc/message-channel.js").RtcMessageChannel} channel
+   * @param {import("../rtc/connection.js").Connection} connection
+   */
+  async #authenticate(channel, connection) {
+    let onProved = () => {};
+    const mayTryPassword = () => {
+      const acquired = this.#rateLimit.tryAcquire(connection.peerId);
+      if (acquired) onProved = acquired;
+      return acquired !== null;
+    };
+    this.#admitStranger(channel);
+    try {
+      const { passwordKey } = this;
+      await prove(channel, { key: this.#key, passwordKey, mayTryPassword, role: "sharer", fingerprints: connection.fingerprints() });
+    } finally {
+      this.#strangers.delete(channel);
+    }
+    onProved();
+  }
+
+  /**
+   * Strangers that never prove do not keep others out.
+   *
+   * @param {import("../rtc/message-channel.js").RtcMessageChannel} channel
+   */
+  #admitStranger(channel) {
+    this.#strangers.add(channel);
+    if (this.#strangers.size <= MAX_STRANGERS) return;
+    const [oldest] = this.#strangers;
+    this.#strangers.delete(oldest);
+    oldest.close();
+  }
+
+  /** @param {string} reason of a ProofError */
+  #countRefused(reason) {
+    if (reason === "version") return;
+    this.#refused[reason === "wrong_password" ? "wrongPasswords" : "wrongKeys"] += 1;
+    this.emit("refused", { ...this.#refused });
   }
 
   /** @param {string} peerId has proved the key */

@@ -11,12 +11,12 @@
 /** @typedef {import("./download-target.js").FileSink} FileSink */
 /** @typedef {import("./download-target.js").SavedFile} SavedFile */
 
-export { deriveKey } from "./derive-key.js";
 export { Download } from "./download.js";
 export { ProofError, TransferError } from "./errors.js";
 export { FileFetch } from "./file-fetch.js";
 export { FileShare } from "./file-share.js";
 export { KEY_BYTES, prove } from "./key-proof.js";
+export { derivePasswordKey } from "./password-key.js";
 export { FolderTarget } from "./targets/folder-target.js";
 export { MemoryTarget } from "./targets/memory-target.js";
 export { openTarget } from "./targets/open-target.js";

@@ -27,9 +27,13 @@ export const TRANSFER_STATES = ["downloading", "paused", "cancelled", "failed", 
 export const FILE_FAILURES = ["unreadable", "changed", "removed"];
 /** Files of one share. */
 export const MAX_FILES = 10_000;
+/** Bytes of a list: of the paths, types and ids of all files together, in UTF-8. */
+export const MAX_LIST_BYTES = 4 * 1024 * 1024;
 /** Names in the path of a file. Of a longer path, both sides keep the last ones. */
 export const MAX_DEPTH = 32;
 /** Previews that a receiver may request over one channel. */
 export const MAX_PREVIEWS = 50;
 /** The bytes of a piece are sent in messages of this size, which every browser accepts. */
 export const MESSAGE_BYTES = 64 * 1024;
+/** A receiver accepts smaller messages only at the end of a piece, so that a piece is few messages. */
+export const MIN_MESSAGE_BYTES = 16 * 1024;

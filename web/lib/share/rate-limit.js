@@ -1,29 +1,27 @@
 /**
- * Limits how fast a share's key, and its password, can be guessed. The limit counts all strangers
- * together, because new ids cost an attacker nothing.
+ * Limits how fast a share's password can be guessed by those who have its link. The limit counts all of
+ * them together, because new ids cost an attacker nothing. The key of the link has 128 bits and needs no limit.
  */
 
 import { systemClock } from "../util/clock.js";
+import { TokenBucket } from "../util/token-bucket.js";
 
-/** How many tries may be made at once; so many strangers may be proving at the same time. */
+/** How many tries may be made at once. */
 const BURST = 10;
 /** The time until one more try is allowed (ms), which makes about 8,600 a day. */
 const REFILL_INTERVAL = 10_000;
 /** How many peers that have proved are remembered. */
 const KNOWN_PEERS = 256;
 
-/** A token bucket, which peers that have proved before do not need. */
+/** A token bucket, which receivers that have proved before do not need. */
 export class RateLimit {
-  #clock;
-  #tokens = BURST;
-  #refilledAt;
+  #bucket;
   /** @type {Set<string>} ids that have proved, the latest last; the broker protects ids from others */
   #knownPeers = new Set();
 
   /** @param {import("../util/clock.js").Clock} [clock] */
   constructor(clock = systemClock) {
-    this.#clock = clock;
-    this.#refilledAt = clock.now();
+    this.#bucket = new TokenBucket({ burst: BURST, interval: REFILL_INTERVAL, clock });
   }
 
   /**
@@ -34,20 +32,12 @@ export class RateLimit {
   tryAcquire(peerId) {
     // Good for one try until it has proved again: an id is only as trustworthy as the broker.
     const isKnown = this.#knownPeers.delete(peerId);
-    this.#refill();
-    if (!isKnown && this.#tokens < 1) return null;
-    if (!isKnown) this.#tokens -= 1;
+    if (!isKnown && !this.#bucket.take()) return null;
     return () => {
-      if (!isKnown) this.#tokens = Math.min(BURST, this.#tokens + 1);
+      if (!isKnown) this.#bucket.give();
       this.#knownPeers.add(peerId);
       const [oldest] = this.#knownPeers;
       if (this.#knownPeers.size > KNOWN_PEERS) this.#knownPeers.delete(oldest);
     };
-  }
-
-  #refill() {
-    const now = this.#clock.now();
-    this.#tokens = Math.min(BURST, this.#tokens + (now - this.#refilledAt) / REFILL_INTERVAL);
-    this.#refilledAt = now;
   }
 }

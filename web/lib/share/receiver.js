@@ -8,11 +8,15 @@ import { systemClock } from "../util/clock.js";
 import { deferred } from "../util/deferred.js";
 import { Emitter } from "../util/emitter.js";
 import { ProtocolError } from "../util/errors.js";
+import { excerpt } from "../util/excerpt.js";
 import { TransferError } from "./errors.js";
+import { FileListReader, createFinder, sanitizeList } from "./file-list.js";
 import { pieceHash } from "./piece-hash.js";
 import { PIECE_BYTES, pieceLength } from "./piece-layout.js";
-import { FILE_FAILURES, MAX_FILES, MAX_PREVIEWS } from "./protocol.js";
-import { sanitizePaths } from "./sanitize-filename.js";
+import { FILE_FAILURES, MAX_PREVIEWS, MIN_MESSAGE_BYTES } from "./protocol.js";
+
+/** Of a list that changes more often, only the latest state is shown (ms): a long one takes time to show. */
+const LIST_INTERVAL = 1_000;
 
 /** @typedef {import("../rtc/message-channel.js").ControlMessage} ControlMessage */
 /** @typedef {import("./file-entry.js").FileEntry} FileEntry */
@@ -40,8 +44,13 @@ export class Receiver extends Emitter {
   #stallTimeout;
   /** @type {FileEntry[]} */
   #entries = [];
-  /** @type {any[]} the entries of a list that is still arriving */
-  #partialList = [];
+  /** @type {((entry: FileEntry) => FileEntry | undefined) | null} of the entries, made when it is needed */
+  #finder = null;
+  #listReader = new FileListReader();
+  /** @type {FileEntry[] | null} a list that is complete and not shown yet, as received */
+  #nextList = null;
+  #listShownAt = -Infinity;
+  #listTimer = /** @type {any} */ (null);
   /** @type {PendingRequest[]} */
   #requests = [];
   #stallTimer = /** @type {any} */ (null);
@@ -71,6 +80,15 @@ export class Receiver extends Emitter {
     return this.#entries;
   }
 
+  /**
+   * @param {FileEntry} entry of any list of this share
+   * @returns {FileEntry | undefined} the entry with the same path and size in the latest list
+   */
+  findEntry(entry) {
+    this.#finder ??= createFinder(this.#entries);
+    return this.#finder(entry);
+  }
+
   /** @returns {Error | null} why the channel has ended */
   get endReason() {
     return this.#endReason;
@@ -91,6 +109,7 @@ export class Receiver extends Emitter {
     } catch (error) {
       this.#endReason = /** @type {Error} */ (error);
       this.#clock.clearTimeout(this.#stallTimer);
+      this.#clock.clearTimeout(this.#listTimer);
       for (const request of this.#requests) request.reject(this.#endReason);
       this.#requests = [];
       for (const { resolve } of this.#previews.values()) resolve(null);
@@ -198,7 +217,7 @@ export class Receiver extends Emitter {
     if (this.#handleUnordered(message)) return;
     if (message.type === "end") throw endedBySender();
     const request = this.#requests[0];
-    if (!request || message.id !== request.id) throw new ProtocolError(`got ${message.type} that was not requested`);
+    if (!request || message.id !== request.id) throw new ProtocolError(`got ${excerpt(message.type)} that was not requested`);
     if (message.type === "failed") request.reject(toFileError(message.reason));
     else request.resolve(await this.#readReply(request, message));
     this.#requests.shift();
@@ -211,10 +230,10 @@ export class Receiver extends Emitter {
    */
   async #readReply(request, { type, piece, length, sha256 }) {
     if (type === "agreed" && request.piece < 0) return "agreed";
-    if (piece !== request.piece) throw new ProtocolError(`got ${type} ${piece}, expected piece ${request.piece}`);
+    if (piece !== request.piece) throw new ProtocolError(`got ${excerpt(type)} ${excerpt(piece)}, expected piece ${request.piece}`);
     if (type === "same") return "same";
     if (type !== "piece" || length !== request.length) {
-      throw new ProtocolError(`got ${type} of ${length} bytes, expected a piece of ${request.length}`);
+      throw new ProtocolError(`got ${excerpt(type)} of ${excerpt(length)} bytes, expected a piece of ${request.length}`);
     }
     const bytes = await this.#readBytes(length);
     if ((await pieceHash(bytes)) !== sha256) throw new TransferError("hash", `piece ${piece} differs from its sha-256`);
@@ -229,11 +248,12 @@ export class Receiver extends Emitter {
       const message = await this.#channel.receive();
       if (!(message instanceof ArrayBuffer)) {
         if (message.type === "end") throw endedBySender();
-        if (!this.#handleUnordered(message)) throw new ProtocolError(`got message ${message.type} within a piece`);
+        if (!this.#handleUnordered(message)) throw new ProtocolError(`got message ${excerpt(message.type)} within a piece`);
         continue;
       }
-      if (message.byteLength === 0 || message.byteLength > length - at) {
-        throw new ProtocolError(`got ${message.byteLength} bytes, expected at most ${length - at}`);
+      const left = length - at;
+      if (message.byteLength > left || message.byteLength < Math.min(left, MIN_MESSAGE_BYTES)) {
+        throw new ProtocolError(`got ${message.byteLength} bytes, ${left} of the piece are missing`);
       }
       bytes.set(new Uint8Array(message), at);
       at += message.byteLength;
@@ -262,27 +282,25 @@ export class Receiver extends Emitter {
   }
 
   /** @param {ControlMessage} message */
-  #handleList({ entries, last }) {
-    if (!Array.isArray(entries)) throw new ProtocolError("list has no entries");
-    this.#partialList.push(...entries);
-    if (this.#partialList.length > MAX_FILES) throw new ProtocolError(`list has more than ${MAX_FILES} files`);
-    if (!last) return;
-    this.#entries = parseEntries(this.#partialList);
-    this.#partialList = [];
-    this.emit("list", this.#entries);
+  #handleList(message) {
+    const list = this.#listReader.read(message);
+    if (!list) return;
+    this.#nextList = list;
+    const wait = this.#listShownAt + LIST_INTERVAL - this.#clock.now();
+    if (wait <= 0) this.#showList();
+    else this.#listTimer ??= this.#clock.setTimeout(() => this.#showList(), wait);
   }
-}
 
-/**
- * @param {any[]} entries as received
- * @returns {FileEntry[]}
- */
-function parseEntries(entries) {
-  for (const { size } of entries) {
-    if (!Number.isSafeInteger(size) || size < 0) throw new ProtocolError(`file size ${size} is not a count of bytes`);
+  #showList() {
+    this.#clock.clearTimeout(this.#listTimer);
+    this.#listTimer = null;
+    if (!this.#nextList) return;
+    this.#entries = sanitizeList(this.#nextList);
+    this.#nextList = null;
+    this.#finder = null;
+    this.emit("list", this.#entries);
+    this.#listShownAt = this.#clock.now(); // after the work of those who listen
   }
-  const paths = sanitizePaths(entries.map(({ path }) => path));
-  return entries.map(({ id, size, type }, index) => ({ id: String(id), path: paths[index], size, type: String(type ?? "") }));
 }
 
 function endedBySender() {

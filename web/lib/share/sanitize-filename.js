@@ -1,14 +1,26 @@
-/** Makes file names of strangers safe to show and to store. */
+/**
+ * Makes a file name of a stranger safe to show and to store on every system. All names that arrive go
+ * through this file, for the app, the library and the command alike; sanitize-paths.js applies it to lists.
+ */
 
 import { utf8 } from "../util/bytes.js";
-import { MAX_DEPTH } from "./protocol.js";
 
 const MAX_BYTES = 200;
-/** Control, formatting (bidirectional overrides, zero widths), lone surrogates, line breaks. */
-export const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
-/** Separators, and other characters that Windows forbids. */
+/** Of a longer name, the first and the last characters are kept. Bounds the time that a name takes. */
+const KEPT_CHARS = 128;
+/**
+ * Control characters, formatting (bidirectional overrides, zero widths), lone surrogates, line breaks,
+ * and all other characters without a visible form: names that differ only in them look the same.
+ */
+export const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]/gu;
+/** Separators, and other characters that Windows forbids; `a:b` would be a stream of the file `a`. */
 const FORBIDDEN = /[/\\:*?"<>|]/g;
-const RESERVED = /^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?=\.|$)/i;
+/** The devices of Windows, which ignores what follows the first dot, and spaces before it. */
+const RESERVED = /^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$|clock\$)\s*(\.|$)/i;
+/** Leading dots hide a file; Windows drops trailing dots and spaces. */
+const EDGE = /[\s.]/;
+/** Most names, for which the other checks but that of devices are not needed: a list may have 300,000. */
+const PLAIN = /^[\w-]([\w .()-]{0,100}[\w()-])?$/;
 const EXTENSION = /\.[^.\s]{1,16}$/;
 
 /**
@@ -16,78 +28,52 @@ const EXTENSION = /\.[^.\s]{1,16}$/;
  * @returns {string} one visible path segment of 1 to 200 bytes in UTF-8, without invisible characters
  */
 export function sanitizeFilename(name) {
-  const text = typeof name === "string" ? name.slice(0, 4_096) : "";
-  const clean = text.normalize("NFC").replace(INVISIBLE, "").replace(FORBIDDEN, "_");
-  const bare = trim(clean).replace(RESERVED, "_$1");
-  return trim(shorten(bare)) || "file";
-}
-
-/**
- * Sanitizes the paths of many files and makes them unique, also on disks that ignore upper and lower
- * case. The same list always gives the same paths.
- *
- * @param {unknown[]} paths as received
- * @returns {string[][]}
- */
-export function sanitizePaths(paths) {
-  /** @type {Map<string, number>} paths in use, with the next number to try */
-  const taken = new Map();
-  /** @type {Set<string>} folders, whose names no file may have */
-  const folders = new Set();
-  const safe = paths.map((path) => {
-    const names = Array.isArray(path) && path.length > 0 ? path.slice(-MAX_DEPTH) : [path];
-    return names.map(sanitizeFilename);
-  });
-  for (const path of safe) for (let depth = 1; depth < path.length; depth++) folders.add(key(path.slice(0, depth)));
-  return safe.map((path) => {
-    const folder = path.slice(0, -1);
-    const name = path[path.length - 1];
-    let unique = path;
-    let n = taken.get(key(path)) ?? 2;
-    for (; taken.has(key(unique)) || folders.has(key(unique)); n++) unique = [...folder, numbered(name, n)];
-    taken.set(key(unique), 2);
-    taken.set(key(path), n); // so that thousands of equal names do not each count from 2
-    return unique;
-  });
-}
-
-/** @param {string[]} path */
-function key(path) {
-  return path.join("/").toLowerCase();
+  if (typeof name === "string" && PLAIN.test(name) && !RESERVED.test(name)) return name;
+  const text = typeof name === "string" ? cut(name) : "";
+  const clean = text.replace(INVISIBLE, "").normalize("NFC").replace(FORBIDDEN, "_");
+  const short = trim(shorten(trim(clean), MAX_BYTES));
+  const harmless = RESERVED.test(short) ? trim(`_${shorten(short, MAX_BYTES - 1)}`) : short;
+  return harmless || "file";
 }
 
 /**
  * @param {string} name
- * @param {number} n
+ * @returns {{stem: string, extension: string}}
  */
-function numbered(name, n) {
+export function splitExtension(name) {
   const extension = EXTENSION.exec(name)?.[0] ?? "";
-  return `${name.slice(0, name.length - extension.length)} (${n})${extension}`;
+  return { stem: name.slice(0, name.length - extension.length), extension };
 }
 
-/**
- * Leading dots hide a file; Windows drops trailing dots and spaces.
- *
- * @param {string} name
- */
+/** @param {string} name */
+function cut(name) {
+  return name.length <= 2 * KEPT_CHARS ? name : name.slice(0, KEPT_CHARS) + name.slice(-KEPT_CHARS);
+}
+
+/** @param {string} name */
 function trim(name) {
-  return name.replace(/^[\s.]+|[\s.]+$/gu, "");
+  let start = 0;
+  let end = name.length;
+  while (start < end && EDGE.test(name[start])) start += 1;
+  while (end > start && EDGE.test(name[end - 1])) end -= 1;
+  return name.slice(start, end);
 }
 
 /**
  * Keeps the extension, which shows the type of the file.
  *
  * @param {string} name
+ * @param {number} maxBytes
  */
-function shorten(name) {
-  if (utf8(name).length <= MAX_BYTES) return name;
-  const extension = EXTENSION.exec(name)?.[0] ?? "";
-  let room = MAX_BYTES - utf8(extension).length;
-  let stem = "";
-  for (const char of name.slice(0, name.length - extension.length)) {
+function shorten(name, maxBytes) {
+  if (utf8(name).length <= maxBytes) return name;
+  const { stem, extension } = splitExtension(name);
+  let room = maxBytes - utf8(extension).length;
+  let kept = "";
+  for (const char of stem) {
     room -= utf8(char).length;
     if (room < 0) break;
-    stem += char;
+    kept += char;
   }
-  return stem + extension;
+  return kept + extension;
 }

@@ -5,8 +5,11 @@
  */
 
 import { toBase64url } from "../util/bytes.js";
+import { systemClock } from "../util/clock.js";
 import { Emitter } from "../util/emitter.js";
 import { ProtocolError } from "../util/errors.js";
+import { excerpt } from "../util/excerpt.js";
+import { TokenBucket } from "../util/token-bucket.js";
 import { TransferError } from "./errors.js";
 import { pieceCount } from "./piece-layout.js";
 import { PieceReader } from "./piece-reader.js";
@@ -14,6 +17,8 @@ import { MAX_PREVIEWS, MESSAGE_BYTES, TRANSFER_STATES } from "./protocol.js";
 
 /** A message of the list has to stay below 64 KiB, whatever its characters take in UTF-8. */
 const LIST_MESSAGE_CHARS = 12 * 1024;
+/** How many progress reports a receiver may send at once, and the time until one more (ms). */
+const REPORTS = { burst: 200, interval: 100 };
 
 /** @typedef {import("../rtc/message-channel.js").ControlMessage} ControlMessage */
 /** @typedef {import("./protocol.js").ProgressReport} ProgressReport */
@@ -28,17 +33,23 @@ export class Sender extends Emitter {
   #channel;
   #catalogue;
   #reader = new PieceReader();
+  #reports;
   #previewCount = 0;
   /** @type {Promise<void>} sends one preview after the other */
   #previewQueue = Promise.resolve();
   #isOver = false;
+  #isSendingList = false;
+  #isListOutdated = false;
 
   /**
    * @param {import("../rtc/message-channel.js").RtcMessageChannel} channel on which `prove` has succeeded
    * @param {import("./catalogue.js").Catalogue} catalogue
+   * @param {object} [options]
+   * @param {import("../util/clock.js").Clock} [options.clock]
    */
-  constructor(channel, catalogue) {
+  constructor(channel, catalogue, { clock = systemClock } = {}) {
     super();
+    this.#reports = new TokenBucket({ ...REPORTS, clock });
     this.#channel = channel;
     this.#catalogue = catalogue;
   }
@@ -50,8 +61,8 @@ export class Sender extends Emitter {
    * @throws {import("../rtc/errors.js").PeerError | ProtocolError} why it ended
    */
   async run() {
-    const removeListener = this.#catalogue.on("change", () => this.#sendList());
-    this.#sendList();
+    const removeListener = this.#catalogue.on("change", () => void this.#sendList());
+    void this.#sendList();
     let next = this.#nextAnswer();
     try {
       for (;;) {
@@ -70,31 +81,30 @@ export class Sender extends Emitter {
 
   /** Ends the transfer and tells the receiver. */
   stop() {
-    this.#trySend({ type: "end", reason: "cancelled" });
+    try {
+      this.#channel.send({ type: "end", reason: "cancelled" });
+    } catch {
+      // The channel has ended already.
+    }
     this.#channel.close();
   }
 
-  #sendList() {
-    /** @type {object[]} */
-    let entries = [];
-    let chars = 0;
-    for (const entry of this.#catalogue.entries) {
-      const length = JSON.stringify(entry).length;
-      if (chars + length > LIST_MESSAGE_CHARS && entries.length > 0) {
-        this.#trySend({ type: "list", entries, last: false });
-        entries = [];
-        chars = 0;
-      }
-      entries.push(entry);
-      chars += length;
+  /** Sends one list after the other, and only the latest one of those that are waiting. */
+  async #sendList() {
+    this.#isListOutdated = true;
+    if (this.#isSendingList) return;
+    this.#isSendingList = true;
+    while (this.#isListOutdated) {
+      this.#isListOutdated = false;
+      for (const message of listMessages(this.#catalogue.entries)) await this.#trySend(message);
     }
-    this.#trySend({ type: "list", entries, last: true });
+    this.#isSendingList = false;
   }
 
   /** @param {ControlMessage} message */
-  #trySend(message) {
+  async #trySend(message) {
     try {
-      this.#channel.send(message);
+      await this.#channel.sendPaced(message);
     } catch {
       // The channel has ended: `run` throws the reason.
     }
@@ -104,10 +114,18 @@ export class Sender extends Emitter {
   async #nextAnswer() {
     for (;;) {
       const message = await this.#channel.expect(["pull", "stored", "progress", "preview"]);
-      if (message.type === "progress") this.emit("progress", parseReport(message));
+      if (message.type === "progress") this.#handleReport(message);
+      else if (typeof message.id !== "string") throw new ProtocolError(`got ${message.type} without an id`);
       else if (message.type === "preview") this.#sendPreview(message);
       else return this.#answer(message);
     }
+  }
+
+  /** @param {ControlMessage} message */
+  #handleReport(message) {
+    // Each report is shown, and a receiver sends at most four a second, besides changes of its state.
+    if (!this.#reports.take()) throw new ProtocolError("too many progress reports");
+    this.emit("progress", parseReport(message));
   }
 
   /** @param {ControlMessage} request */
@@ -117,7 +135,7 @@ export class Sender extends Emitter {
     this.#previewQueue = this.#previewQueue.then(async () => {
       if (this.#isOver) return;
       const jpeg = await this.#catalogue.preview(id).catch(() => null); // it was removed, or this page is offline
-      this.#trySend({ type: "preview", id, image: jpeg && toBase64url(jpeg) });
+      await this.#trySend({ type: "preview", id, image: jpeg && toBase64url(jpeg) });
     });
   }
 
@@ -139,10 +157,10 @@ export class Sender extends Emitter {
    */
   async #readPiece(id, piece, have) {
     const entry = this.#catalogue.entry(id);
-    if (!entry) throw new TransferError("removed", `file ${id} is not shared`);
+    if (!entry) throw new TransferError("removed", `file ${excerpt(id)} is not shared`);
     const pieces = pieceCount(entry.size);
     if (!Number.isInteger(piece) || piece < 0 || piece >= pieces) {
-      throw new ProtocolError(`piece ${piece} was requested, the file has ${pieces}`);
+      throw new ProtocolError(`piece ${excerpt(piece)} was requested, the file has ${pieces}`);
     }
     const { bytes, sha256 } = await this.#catalogue.readPiece(id, piece, this.#reader);
     if (have === sha256) {
@@ -158,14 +176,14 @@ export class Sender extends Emitter {
    * @returns {Promise<Answer>}
    */
   async #compareRoot(id, root) {
-    const own = await this.#catalogue.rootHash(id);
-    if (root !== own) throw new TransferError("changed", `receiver stored ${root}, file ${id} is ${own}`);
+    const own = await this.#catalogue.rootHash(id, () => this.#channel.isOpen);
+    if (root !== own) throw new TransferError("changed", `receiver stored ${excerpt(root)}, file ${id} is ${own}`);
     return { message: { type: "agreed", id } };
   }
 
   /** @param {Answer} answer */
   async #sendAnswer({ message, bytes }) {
-    this.#channel.send(/** @type {ControlMessage} */ (message));
+    await this.#channel.sendPaced(/** @type {ControlMessage} */ (message));
     if (!bytes) return;
     for (let at = 0; at < bytes.length; at += MESSAGE_BYTES) {
       await this.#channel.sendBytes(bytes.subarray(at, at + MESSAGE_BYTES));
@@ -175,13 +193,35 @@ export class Sender extends Emitter {
 }
 
 /**
+ * @param {import("./file-entry.js").FileEntry[]} entries
+ * @returns {ControlMessage[]}
+ */
+function listMessages(entries) {
+  const messages = [];
+  /** @type {object[]} */
+  let part = [];
+  let chars = 0;
+  for (const entry of entries) {
+    const length = JSON.stringify(entry).length;
+    if (chars + length > LIST_MESSAGE_CHARS && part.length > 0) {
+      messages.push({ type: "list", entries: part, last: false });
+      part = [];
+      chars = 0;
+    }
+    part.push(entry);
+    chars += length;
+  }
+  return [...messages, { type: "list", entries: part, last: true }];
+}
+
+/**
  * @param {ControlMessage} message
  * @returns {ProgressReport}
  */
 function parseReport({ state, written, total }) {
   const isCount = (/** @type {any} */ value) => Number.isSafeInteger(value) && value >= 0;
   if (!TRANSFER_STATES.includes(state) || !isCount(written) || !isCount(total) || written > total) {
-    throw new ProtocolError(`invalid progress: ${state} ${written} of ${total}`);
+    throw new ProtocolError(`invalid progress: ${excerpt(state)} ${excerpt(written)} of ${excerpt(total)}`);
   }
   return { state, written, total };
 }

@@ -3,6 +3,7 @@
  * overwrites nothing. For browsers with the File System Access API.
  */
 
+import { splitExtension } from "../sanitize-filename.js";
 import { writeToPickedPlace, writerTo } from "./picked-place.js";
 
 /** @typedef {import("../file-entry.js").FileEntry} FileEntry */
@@ -14,6 +15,8 @@ export class FolderTarget {
   #root;
   /** @type {Map<string, {folder: FileSystemDirectoryHandle, name: string, stream: FileSystemWritableFileStream}>} */
   #files = new Map();
+  /** @type {Map<string, Set<string>>} the names in each folder, which is listed once */
+  #taken = new Map();
 
   /** @param {FileSystemDirectoryHandle} root with write permission */
   constructor(root) {
@@ -54,21 +57,52 @@ export class FolderTarget {
   async #create(path) {
     let folder = this.#root;
     for (const name of path.slice(0, -1)) folder = await folder.getDirectoryHandle(name, { create: true });
-    const name = await freeName(folder, path[path.length - 1]);
+    const name = await this.#claimName(folder, path);
     const handle = await folder.getFileHandle(name, { create: true });
     return { folder, name, stream: await handle.createWritable() };
   }
+
+  /**
+   * @param {FileSystemDirectoryHandle} folder
+   * @param {string[]} path of a file in it
+   * @returns {Promise<string>} the first of `name`, `name (2)`… that does not exist in upper or lower case
+   */
+  async #claimName(folder, path) {
+    const place = path.slice(0, -1).join("/");
+    const taken = this.#taken.get(place) ?? (await namesIn(folder));
+    this.#taken.set(place, taken);
+    const name = path[path.length - 1];
+    const { stem, extension } = splitExtension(name);
+    let free = name;
+    // What has appeared since the folder was listed exists too.
+    for (let n = 2; taken.has(free.toLowerCase()) || (await exists(folder, free)); n++) free = `${stem} (${n})${extension}`;
+    taken.add(free.toLowerCase());
+    return free;
+  }
+}
+
+/**
+ * @param {FileSystemDirectoryHandle} folder
+ * @returns {Promise<Set<string>>} the names in it, in lower case
+ */
+async function namesIn(folder) {
+  const names = new Set();
+  for await (const name of folder.keys()) names.add(name.toLowerCase());
+  return names;
 }
 
 /**
  * @param {FileSystemDirectoryHandle} folder
  * @param {string} name
  */
-async function freeName(folder, name) {
-  const taken = new Set();
-  for await (const other of folder.keys()) taken.add(other.toLowerCase());
-  const [, stem, extension] = /** @type {RegExpExecArray} */ (/^(.*?)(\.[^.]*)?$/s.exec(name));
-  let free = name;
-  for (let n = 2; taken.has(free.toLowerCase()); n++) free = `${stem} (${n})${extension ?? ""}`;
-  return free;
+async function exists(folder, name) {
+  try {
+    await folder.getFileHandle(name);
+    return true;
+  } catch (error) {
+    const reason = /** @type {Error} */ (error).name;
+    if (reason === "NotFoundError") return false;
+    if (reason === "TypeMismatchError") return true; // a folder has the name
+    throw error;
+  }
 }

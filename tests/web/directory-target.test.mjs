@@ -1,0 +1,119 @@
+/** The command's download folder: nothing is written outside of it, whatever it contains. */
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { lstat, mkdir, mkdtemp, readFile, readdir, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, test } from "node:test";
+import { DirectoryTarget } from "../../web/lib/cli/directory-target.js";
+
+let base, root, elsewhere;
+
+beforeEach(async () => {
+  base = await mkdtemp(join(tmpdir(), "handclasp-target-"));
+  [root, elsewhere] = [join(base, "root"), join(base, "elsewhere")];
+  await mkdir(root);
+  await mkdir(elsewhere);
+});
+afterEach(() => rm(base, { recursive: true, force: true }));
+
+const CONTENT = Buffer.from("hello");
+const entryOf = (...path) => ({ id: "1", path, size: CONTENT.length, type: "" });
+
+async function store(entry, between = async () => {}) {
+  const target = new DirectoryTarget(root, "scope");
+  try {
+    const sink = await target.open(entry);
+    await sink.write(0, CONTENT);
+    await sink.close();
+    await between();
+    return (await target.finish([entry]))[0].name;
+  } finally {
+    await target.abort();
+  }
+}
+
+/** The name of the file while it is incomplete. */
+async function partName(entry) {
+  const target = new DirectoryTarget(root, "scope");
+  await target.open(entry);
+  await target.abort();
+  const [name] = (await readdir(root)).filter((name) => name.endsWith(".part"));
+  await rm(join(root, name));
+  return name;
+}
+
+const refusal = { name: "TransferError", reason: "storage", message: /is a symbolic link/ };
+
+test("a file is stored in new folders", async () => {
+  const name = await store(entryOf("a", "b", "c.txt"));
+  assert.equal(name, join(root, "a/b/c.txt"));
+  assert.deepEqual(await readFile(name), CONTENT);
+});
+
+for (const path of [["photos", "x.txt"], ["photos", "deep", "x.txt"], ["real", "photos", "x.txt"]]) {
+  test(`${path.join("/")} is not written through the symbolic link photos`, async () => {
+    const at = path.indexOf("photos");
+    await mkdir(join(root, ...path.slice(0, at)), { recursive: true });
+    await symlink(elsewhere, join(root, ...path.slice(0, at), "photos"));
+    await assert.rejects(store(entryOf(...path)), refusal);
+    assert.deepEqual(await readdir(elsewhere), []);
+  });
+}
+
+test("a symbolic link that leads to the folder itself is refused too", async () => {
+  await symlink(".", join(root, "here"));
+  await assert.rejects(store(entryOf("here", "x.txt")), refusal);
+});
+
+test("an incomplete file that is a symbolic link is not written", async () => {
+  const entry = entryOf("x.txt");
+  const name = await partName(entry);
+  await writeFile(join(elsewhere, "victim"), "untouched");
+  await symlink(join(elsewhere, "victim"), join(root, name));
+  await assert.rejects(store(entry), refusal);
+  assert.equal(await readFile(join(elsewhere, "victim"), "utf8"), "untouched");
+});
+
+test("an incomplete file that is a symbolic link to nothing creates nothing", async () => {
+  const entry = entryOf("x.txt");
+  await symlink(join(elsewhere, "new"), join(root, await partName(entry)));
+  await assert.rejects(store(entry), refusal);
+  assert.deepEqual(await readdir(elsewhere), []);
+});
+
+test("an incomplete file that is a pipe is refused without waiting", async () => {
+  const entry = entryOf("x.txt");
+  execFileSync("mkfifo", [join(root, await partName(entry))]);
+  await assert.rejects(store(entry), { reason: "storage", message: /is not a regular file/ });
+});
+
+test("a folder that becomes a symbolic link during the download gets no file", async () => {
+  const between = async () => {
+    await rename(join(root, "photos"), join(elsewhere, "photos"));
+    await symlink(join(elsewhere, "photos"), join(root, "photos"));
+  };
+  await assert.rejects(store(entryOf("photos", "x.txt"), between), refusal);
+  assert.ok((await readdir(join(elsewhere, "photos"))).every((name) => name.endsWith(".part")));
+});
+
+test("a symbolic link with the name of the file is kept, and the file gets another name", async () => {
+  await symlink(join(elsewhere, "victim"), join(root, "x.txt"));
+  assert.equal(await store(entryOf("x.txt")), join(root, "x (2).txt"));
+  assert.ok((await lstat(join(root, "x.txt"))).isSymbolicLink());
+  assert.deepEqual(await readdir(elsewhere), []);
+});
+
+test("the download folder itself may be a symbolic link", async () => {
+  const chosen = join(base, "chosen");
+  await symlink(elsewhere, chosen);
+  root = chosen;
+  await store(entryOf("a", "x.txt"));
+  assert.deepEqual(await readdir(join(elsewhere, "a")), ["x.txt"]);
+});
+
+test("a file in the place of a folder is reported", async () => {
+  await writeFile(join(root, "a"), "");
+  await assert.rejects(store(entryOf("a", "x.txt")), { reason: "storage", message: /a is not a folder/ });
+});
