@@ -83,7 +83,7 @@ impl Options {
 
 /// The metric that counts dropped log lines. The log itself cannot report them while stderr is blocked.
 const DROPPED: &str = "handclasp_log_lines_dropped_total";
-const DROPPED_HELP: &str = "Log lines dropped because stderr was blocked.";
+const DROPPED_HELP: &str = "Log lines dropped because stderr was blocked or could not be written.";
 
 fn serve(config: &Config) -> Result<(), String> {
     let logging = logging::start(&config.log).map_err(|error| format!("cannot start the log: {error}"))?;
