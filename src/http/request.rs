@@ -56,6 +56,10 @@ fn check_origins<T: AsRef<[u8]>>(
 }
 
 /// Checks the headers of an upgrade (RFC 6455, 4.2.1). The error names the header that is wrong.
+///
+/// `Connection: close, Upgrade` is accepted: some proxies add `close` to a connection that they open for one client. RFC
+/// 6455 asks for a list that contains `Upgrade`. `close` ends the use of the connection for HTTP after this exchange
+/// (RFC 9110, 7.6.1), and so does the upgrade.
 pub(crate) fn check_upgrade(request: &HttpRequest) -> Result<(), ConnectError> {
     let headers = request.headers();
     let bad =
