@@ -3,7 +3,6 @@
 //!
 //! The doc comments of the keys are also the texts of `config/handclasp.toml` and of the table in the documentation.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use actix_web::http::header::HeaderValue;
 use ipnet::IpNet;
 use toml::de::DeValue;
 
+use crate::config::listen::ListenAddress;
 use crate::config::ice::IceServer;
 use crate::config::origin::Origins;
 use crate::config::value::LogFormat;
@@ -105,8 +105,9 @@ pub(crate) fn parse_default<T>(written: &str, read: impl FnOnce(&DeValue<'_>) ->
 sections! {
     /// The public listener.
     server: Server {
-        /// IP address and port to listen on. Port 0 picks a free port.
-        listen: SocketAddr = "127.0.0.1:4000", address;
+        /// IP address or host name, and port, to listen on. Of a host name, all addresses are used: both loopback
+        /// addresses for "localhost:4000". Port 0 picks a free port.
+        listen: ListenAddress = "127.0.0.1:4000", address;
         /// Number of worker threads. 0 means one per core. With one worker, the registry runs on it; with more, the
         /// registry has its own thread.
         workers: usize = 0, integer from 0 to 256;
@@ -360,9 +361,9 @@ sections! {
 
     /// Prometheus metrics.
     metrics: Metrics {
-        /// IP address and port of the metrics listener, which serves `/metrics`. "" means off. There is no
+        /// IP address or host name, and port, of the metrics listener, which serves `/metrics`. "" means off. There is no
         /// authentication: restrict access to it.
-        listen: Option<SocketAddr> = "", address_or_none;
+        listen: Option<ListenAddress> = "", address_or_none;
     }
 
     /// Graceful shutdown on SIGTERM or SIGINT.

@@ -42,12 +42,12 @@ pub(crate) struct AppFactory {
     pub(crate) routes: Vec<Routes>,
 }
 
-/// Makes the workers serve the connections of `listener`.
-pub(crate) fn serve(factory: AppFactory, listener: &TcpListener, workers: &mut Workers) -> io::Result<()> {
+/// Makes the workers serve the connections of `listeners`.
+pub(crate) fn serve(factory: AppFactory, listeners: &[TcpListener], workers: &mut Workers) -> io::Result<()> {
     // more than may be open at a time, so that a client beyond the limit still receives a response with the reason
     let accept_limit =
         AcceptLimit::new(factory.node.config.server.connections + 64, factory.node.pubsub.shared_metrics());
-    workers.serve(listener, accept_limit, move || factory.service())
+    workers.serve(listeners, accept_limit, move || factory.service())
 }
 
 impl AppFactory {

@@ -34,12 +34,12 @@ pub(super) struct MetricsServer {
 }
 
 impl MetricsServer {
-    /// Starts to serve `/metrics` on `listener`: the metrics of `node` and the application's `custom`. It serves
-    /// nothing else.
-    pub(super) fn serve(node: Arc<NodeState>, custom: Registry, listener: TcpListener) -> io::Result<Self> {
-        let address = listener.local_addr()?;
+    /// Starts to serve `/metrics` on `listeners`, of which there is at least one: the metrics of `node` and the
+    /// application's `custom`. It serves nothing else.
+    pub(super) fn serve(node: Arc<NodeState>, custom: Registry, listeners: Vec<TcpListener>) -> io::Result<Self> {
+        let address = listeners[0].local_addr()?;
         let exporter = Data::new(Exporter::new(node, custom));
-        let server: Server =
+        let server =
             HttpServer::new(move || App::new().app_data(exporter.clone()).route("/metrics", web::get().to(read)))
                 .workers(1)
                 .max_connections(CONNECTIONS)
@@ -47,9 +47,8 @@ impl MetricsServer {
                 .client_disconnect_timeout(TIMEOUT)
                 .disable_signals()
                 .keep_alive(KeepAlive::Disabled)
-                .on_connect(|io, _| set_write_timeout(io))
-                .listen(listener)?
-                .run();
+                .on_connect(|io, _| set_write_timeout(io));
+        let server: Server = listeners.into_iter().try_fold(server, HttpServer::listen)?.run();
         Ok(Self { address, handle: server.handle(), server: actix_web::rt::spawn(server) })
     }
 
