@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
-use actix_web::http::{StatusCode, Version as HttpVersion};
+use actix_web::http::{Method, StatusCode, Version as HttpVersion};
 use base64::Engine;
 
 use crate::config::origin::Origins;
@@ -64,6 +64,9 @@ pub(crate) fn check_upgrade(request: &HttpRequest) -> Result<(), ConnectError> {
     let headers = request.headers();
     let bad =
         |words: String| Err(ConnectError::new(StatusCode::BAD_REQUEST, words).with_reason(ConnectRefusal::Upgrade));
+    if request.method() != Method::GET {
+        return bad("a websocket is opened with GET".into());
+    }
     if request.version() != HttpVersion::HTTP_11 {
         return bad("a websocket needs HTTP/1.1".into());
     }

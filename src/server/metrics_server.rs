@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::http::{KeepAlive, header};
-use actix_web::web::{self, Data};
+use actix_web::web::Data;
 use actix_web::{App, HttpResponse, HttpServer};
 use prometheus::Registry;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
+use crate::http::methods;
 use crate::http::node_state::NodeState;
 use crate::server::prometheus::Exporter;
 
@@ -40,7 +41,7 @@ impl MetricsServer {
         let address = listeners[0].local_addr()?;
         let exporter = Data::new(Exporter::new(node, custom));
         let server =
-            HttpServer::new(move || App::new().app_data(exporter.clone()).route("/metrics", web::get().to(read)))
+            HttpServer::new(move || App::new().app_data(exporter.clone()).service(methods::readable("/metrics", read)))
                 .workers(1)
                 .max_connections(CONNECTIONS)
                 .client_request_timeout(TIMEOUT)
