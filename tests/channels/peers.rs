@@ -134,6 +134,50 @@ async fn a_peer_that_names_many_absent_peers_is_slowed_down() {
 }
 
 #[actix_web::test]
+async fn a_peer_that_comes_and_goes_is_reported_once_in_an_interval() {
+    let node = node(&["presence.interval=1m"]);
+    let mut a = peer(&node, A).await;
+    a.exchange(&say("watch", &to(B)), &reply("ok", r#"{"online":false}"#)).await;
+    let mut b = Client::new(node.address()).await;
+    for n in 0..5 {
+        b.join("1", &format!("peer:{B}"), "{}").await;
+        if n == 0 {
+            a.expect(&pushed("peer_up", &to(B))).await;
+        }
+        b.send(&format!(r#"["1","2","peer:{B}","phx_leave",{{}}]"#)).await;
+        b.receive_until("phx_close").await;
+    }
+    // the next message is the answer, and it is true
+    a.exchange(&say("watch", &to(B)), &reply("ok", r#"{"online":false}"#)).await;
+    a.expect_nothing().await;
+}
+
+#[actix_web::test]
+async fn the_last_notification_is_true_and_none_repeats_the_one_before() {
+    let node = node(&["presence.interval=10ms"]);
+    let mut a = peer(&node, A).await;
+    a.exchange(&say("watch", &to(B)), &reply("ok", r#"{"online":false}"#)).await;
+    let mut b = Client::new(node.address()).await;
+    for _ in 0..50 {
+        b.join("1", &format!("peer:{B}"), "{}").await;
+        b.send(&format!(r#"["1","2","peer:{B}","phx_leave",{{}}]"#)).await;
+        b.receive_until("phx_close").await;
+    }
+    b.join("1", &format!("peer:{B}"), "{}").await;
+    b.send(&format!(r#"["1","3","peer:{B}","offer",{{"peer_id":"{A}","last":true}}]"#)).await;
+    let (mut online, mut is_over) = (false, false);
+    while !(online && is_over) {
+        let heard = a.receive().await;
+        is_over |= heard.contains("last");
+        if heard.contains("peer_") && !heard.contains("last") {
+            assert_eq!(heard.contains("peer_up"), !online, "{heard}");
+            online = !online;
+        }
+    }
+    a.expect_nothing().await;
+}
+
+#[actix_web::test]
 async fn a_watcher_is_notified_when_peers_join_and_leave() {
     let node = node(&[]);
     let mut a = peer(&node, A).await;
