@@ -10,8 +10,8 @@ use actix_web::http::header::HeaderValue;
 use ipnet::IpNet;
 use toml::de::DeValue;
 
-use crate::config::listen::ListenAddress;
 use crate::config::ice::IceServer;
+use crate::config::listen::ListenAddress;
 use crate::config::origin::Origins;
 use crate::config::value::LogFormat;
 
@@ -224,16 +224,17 @@ sections! {
         joins_per_second: u32 = 20, integer from 1 to 1_000_000_000;
         /// Burst of joins per socket.
         joins_burst: u32 = 200, integer from 1 to 1_000_000_000;
-        /// Sustained rate of not-found signals (signals to absent peers) per socket, per minute. A client that sends
-        /// many of them is probably guessing ids.
+        /// Sustained rate of not-found requests per socket, per minute: signals to absent peers, watches of absent peers,
+        /// and joins of names (peer ids, PeerJS ids) other than the socket's first. A client that sends many of them is
+        /// probably guessing ids.
         not_found_per_minute: u32 = 60, integer from 1 to 1_000_000_000;
-        /// Burst of not-found signals per socket.
-        not_found_burst: u32 = 60, integer from 1 to 1_000_000_000;
-        /// Sustained rate of not-found signals per client IP, per minute, over all its sockets. Once it is exhausted,
+        /// Burst of not-found requests per socket. The default is enough for `limits.watches_per_socket` absent peers.
+        not_found_burst: u32 = 120, integer from 1 to 1_000_000_000;
+        /// Sustained rate of not-found requests per client IP, per minute, over all its sockets. Once it is exhausted,
         /// new sockets from that IP start with a budget of one and no burst.
         not_found_per_minute_per_ip: u32 = 600, integer from 1 to 1_000_000_000;
-        /// Burst of not-found signals per client IP, over all its sockets.
-        not_found_burst_per_ip: u32 = 1_200, integer from 1 to 1_000_000_000;
+        /// Burst of not-found requests per client IP, over all its sockets.
+        not_found_burst_per_ip: u32 = 6_000, integer from 1 to 1_000_000_000;
         /// Sustained rate of requests to `ice.path` per client IP, per minute. Further ones get HTTP 429.
         ice_per_minute_per_ip: u32 = 600, integer from 1 to 1_000_000_000;
         /// Burst of requests to `ice.path` per client IP.
