@@ -1,6 +1,9 @@
 //! Every reason for which a connection, a join or a push is refused, or a message dropped. Each list is closed, so that
 //! no client can create a series in the metrics. Why a connection is closed is in [`close`](crate::close).
 
+/// The reason that a client receives when another client owns the name that it claims.
+pub(crate) const TAKEN: &str = "taken";
+
 /// Declares lists of reasons. Each line gives the variant, its documentation and its name in the metrics.
 macro_rules! reasons {
     ($($(#[doc = $about:literal])+ $Reason:ident { $(#[doc = $says:literal] $variant:ident = $name:literal;)+ })+) => {$(

@@ -382,6 +382,7 @@ async fn part_of_a_flood_is_rejected_and_a_pair_can_still_signal() {
     let limits = [
         "limits.messages_burst=1000000",
         "limits.watches_per_socket=1000",
+        "limits.not_found_burst=1000000",
         "limits.queue_bytes=10000000",
         "limits.queue_age=1h",
     ];

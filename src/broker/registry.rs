@@ -37,6 +37,10 @@ use crate::metrics::families::Metrics;
 /// How often held signals are checked for expiry.
 const EXPIRE_EVERY: Duration = Duration::from_millis(250);
 
+/// How long the registry pauses for each watcher that it has notified, so that watchers of topics that change all the
+/// time take a part of its time alone.
+const PAUSE_PER_WATCHER: Duration = Duration::from_micros(20);
+
 /// How often the registry checks whether the owners of contested names have answered its ping.
 const CHECK_CONTESTS_EVERY: Duration = Duration::from_millis(50);
 
@@ -46,9 +50,12 @@ pub(crate) struct ExitSignal(#[expect(dead_code, reason = "its drop is the messa
 /// The actor.
 pub(crate) struct Registry {
     state: State,
-    /// How long changes of presence lists are collected before they are sent.
+    /// How long changes of presence lists are collected before they are sent, and the minimum pause between two
+    /// notifications of watchers.
     presence_interval: Duration,
     is_flush_scheduled: bool,
+    /// Whether watchers were notified a short time ago, so that further changes are collected.
+    is_watch_pause: bool,
     is_expiry_scheduled: bool,
     is_contest_check_scheduled: bool,
     _exit_signal: ExitSignal,
@@ -66,14 +73,17 @@ impl Registry {
             state: State::new(config, table, adapter, metrics),
             presence_interval: config.presence.interval,
             is_flush_scheduled: false,
+            is_watch_pause: false,
             is_expiry_scheduled: false,
             is_contest_check_scheduled: false,
             _exit_signal: exit_signal,
         }
     }
 
-    /// Starts what the last step requires: awaiting the adapter, a flush of presence changes, the expiry of held
-    /// signals, a check of contested names.
+    /// Starts what the last step requires: awaiting the adapter, a flush of presence changes, the notification of
+    /// watchers, the expiry of held signals, a check of contested names.
+    ///
+    /// The first change of a watched topic is told at once. Later ones are collected until the pause is over.
     fn follow_up(&mut self, ctx: &mut Context<Self>) {
         for pending in self.state.take_pending() {
             ctx.spawn(pending.into_actor(self).map(|resume, registry, ctx| {
@@ -85,6 +95,13 @@ impl Registry {
             ctx.run_later(self.presence_interval, |registry, _| {
                 registry.is_flush_scheduled = false;
                 registry.state.flush_presence();
+            });
+        }
+        if self.state.has_watch_changes() && !std::mem::replace(&mut self.is_watch_pause, true) {
+            let notified = u32::try_from(self.state.flush_watchers()).unwrap_or(u32::MAX);
+            ctx.run_later(self.presence_interval.max(PAUSE_PER_WATCHER * notified), |registry, ctx| {
+                registry.is_watch_pause = false;
+                registry.follow_up(ctx);
             });
         }
         if self.state.has_held_signals() && !std::mem::replace(&mut self.is_expiry_scheduled, true) {

@@ -205,6 +205,17 @@ impl Context<'_> {
         Reply::NoReply
     }
 
+    /// Whether the client has looked for too many names that nobody has. A channel that tells its clients whether a name
+    /// is online must refuse them then, and [charge](Self::charge_not_found) each that is not.
+    pub(crate) fn is_probing(&mut self) -> bool {
+        self.client.is_probing()
+    }
+
+    /// Counts a name that the client has looked for, and that nobody has.
+    pub(crate) fn charge_not_found(&mut self) {
+        self.client.charge_not_found();
+    }
+
     /// Subscribes this client to another `topic`, until the channel ends or [`unsubscribe`](Self::unsubscribe) is
     /// called. Broadcasts on it reach the client like those of the channel's own topic. When the subscription is
     /// confirmed or refused, [`Channel::handle_info`](crate::Channel::handle_info) receives a

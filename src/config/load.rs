@@ -81,7 +81,7 @@ impl Config {
         if let Some(error) = paths::conflict(self) {
             return Some(error);
         }
-        if self.metrics.listen == Some(self.server.listen) && self.server.listen.port() != 0 {
+        if self.metrics.listen.as_ref() == Some(&self.server.listen) && self.server.listen.port() != 0 {
             return Some(format!("metrics.listen: {} is server.listen too", self.server.listen));
         }
         let Drain { spread, timeout } = self.drain;

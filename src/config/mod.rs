@@ -16,6 +16,7 @@
 //! No other module reads environment variables.
 
 pub(crate) mod ice;
+pub(crate) mod listen;
 pub(crate) mod load;
 pub(crate) mod origin;
 pub(crate) mod paths;
@@ -24,6 +25,7 @@ pub(crate) mod source;
 pub(crate) mod value;
 
 pub use ice::IceServer;
+pub use listen::{InvalidListenAddress, ListenAddress};
 pub use load::Errors;
 pub use origin::{InvalidOrigin, Origins};
 pub use schema::*;

@@ -3,7 +3,6 @@
 //!
 //! The doc comments of the keys are also the texts of `config/handclasp.toml` and of the table in the documentation.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use ipnet::IpNet;
 use toml::de::DeValue;
 
 use crate::config::ice::IceServer;
+use crate::config::listen::ListenAddress;
 use crate::config::origin::Origins;
 use crate::config::value::LogFormat;
 
@@ -105,8 +105,9 @@ pub(crate) fn parse_default<T>(written: &str, read: impl FnOnce(&DeValue<'_>) ->
 sections! {
     /// The public listener.
     server: Server {
-        /// IP address and port to listen on. Port 0 picks a free port.
-        listen: SocketAddr = "127.0.0.1:4000", address;
+        /// IP address or host name, and port, to listen on. Of a host name, all addresses are used: both loopback
+        /// addresses for "localhost:4000". Port 0 picks a free port.
+        listen: ListenAddress = "127.0.0.1:4000", address;
         /// Number of worker threads. 0 means one per core. With one worker, the registry runs on it; with more, the
         /// registry has its own thread.
         workers: usize = 0, integer from 0 to 256;
@@ -223,16 +224,17 @@ sections! {
         joins_per_second: u32 = 20, integer from 1 to 1_000_000_000;
         /// Burst of joins per socket.
         joins_burst: u32 = 200, integer from 1 to 1_000_000_000;
-        /// Sustained rate of not-found signals (signals to absent peers) per socket, per minute. A client that sends
-        /// many of them is probably guessing ids.
+        /// Sustained rate of not-found requests per socket, per minute: signals to absent peers, watches of absent peers,
+        /// and joins of names (peer ids, PeerJS ids) other than the socket's first. A client that sends many of them is
+        /// probably guessing ids.
         not_found_per_minute: u32 = 60, integer from 1 to 1_000_000_000;
-        /// Burst of not-found signals per socket.
-        not_found_burst: u32 = 60, integer from 1 to 1_000_000_000;
-        /// Sustained rate of not-found signals per client IP, per minute, over all its sockets. Once it is exhausted,
+        /// Burst of not-found requests per socket. The default is enough for `limits.watches_per_socket` absent peers.
+        not_found_burst: u32 = 120, integer from 1 to 1_000_000_000;
+        /// Sustained rate of not-found requests per client IP, per minute, over all its sockets. Once it is exhausted,
         /// new sockets from that IP start with a budget of one and no burst.
         not_found_per_minute_per_ip: u32 = 600, integer from 1 to 1_000_000_000;
-        /// Burst of not-found signals per client IP, over all its sockets.
-        not_found_burst_per_ip: u32 = 1_200, integer from 1 to 1_000_000_000;
+        /// Burst of not-found requests per client IP, over all its sockets.
+        not_found_burst_per_ip: u32 = 6_000, integer from 1 to 1_000_000_000;
         /// Sustained rate of requests to `ice.path` per client IP, per minute. Further ones get HTTP 429.
         ice_per_minute_per_ip: u32 = 600, integer from 1 to 1_000_000_000;
         /// Burst of requests to `ice.path` per client IP.
@@ -350,7 +352,8 @@ sections! {
 
     /// Presence lists of rooms.
     presence: Presence {
-        /// Changes of a presence list are collected for this long and sent as one `presence_diff`.
+        /// Changes of a presence list are collected for this long and sent as one `presence_diff`. Watchers of a peer that
+        /// comes and goes hear of it at most once in this time.
         interval: Duration = "50ms", duration from "1ms" to "1m";
         /// Maximum number of presence entries of a topic.
         entries_per_topic: usize = 1_000, integer from 1 to 1_000_000;
@@ -360,9 +363,9 @@ sections! {
 
     /// Prometheus metrics.
     metrics: Metrics {
-        /// IP address and port of the metrics listener, which serves `/metrics`. "" means off. There is no
+        /// IP address or host name, and port, of the metrics listener, which serves `/metrics`. "" means off. There is no
         /// authentication: restrict access to it.
-        listen: Option<SocketAddr> = "", address_or_none;
+        listen: Option<ListenAddress> = "", address_or_none;
     }
 
     /// Graceful shutdown on SIGTERM or SIGINT.

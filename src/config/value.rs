@@ -4,7 +4,7 @@
 //! The keys are declared in `schema`, and the sources of values are in `source`.
 
 use std::fmt::Display;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use toml::de::DeValue;
 
 pub(super) use crate::config::ice::servers;
+use crate::config::listen::{InvalidListenAddress, ListenAddress};
 use crate::config::origin::Origins;
 
 /// The format of log lines.
@@ -61,13 +62,12 @@ pub(super) fn boolean(value: &DeValue<'_>) -> Result<bool, String> {
     value.as_bool().map_or_else(|| refuse(value, "true or false"), Ok)
 }
 
-pub(super) fn address(value: &DeValue<'_>) -> Result<SocketAddr, String> {
-    let address = value.as_str().and_then(|text| text.parse().ok());
-    address.map_or_else(|| refuse(value, "an ip address and port such as 127.0.0.1:4000 or [::1]:4000"), Ok)
+pub(super) fn address(value: &DeValue<'_>) -> Result<ListenAddress, String> {
+    value.as_str().unwrap_or_default().parse().or_else(|error: InvalidListenAddress| refuse(value, error))
 }
 
 /// An empty string means no address.
-pub(super) fn address_or_none(value: &DeValue<'_>) -> Result<Option<SocketAddr>, String> {
+pub(super) fn address_or_none(value: &DeValue<'_>) -> Result<Option<ListenAddress>, String> {
     match value.as_str() {
         Some("") => Ok(None),
         _ => address(value).map(Some),

@@ -28,6 +28,7 @@ use crate::connections::hub::{AdmissionError, ClientIdentity, ConnectionSlot};
 use crate::connections::ip_limits::IpLimitError;
 use crate::connections::limits::{ConnectionLimits, QueueLimit, Timeouts};
 use crate::http::client_ip::ClientIp;
+use crate::http::cors::CorsRule;
 use crate::http::guarded_body::with_guard;
 use crate::http::idle_connections::{HttpConnection, hung_up};
 use crate::http::mount::{AsyncConnect, Connect, ConnectError, ConnectInfo, Mount, SocketInit};
@@ -55,6 +56,9 @@ pub(crate) struct ProtocolMount {
     pub(crate) timeouts: fn(&Mount, &Config) -> Timeouts,
     /// Adds the routes of one mount to the server.
     pub(crate) routes: fn(&Acceptor, &mut ServiceConfig),
+    /// Which pages may read the responses of one mount. `None` for a protocol of WebSockets alone: browsers hide the
+    /// responses to their handshakes.
+    pub(crate) cors: Option<fn(&Acceptor) -> CorsRule>,
 }
 
 /// The timeouts of a protocol whose clients send heartbeats by themselves, so that the server sends no pings.

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use actix_web::HttpRequest;
+use actix_web::http::header::HeaderValue;
 use ipnet::IpNet;
 
 /// The client IP of a request.
@@ -17,15 +18,14 @@ pub(crate) struct ClientIp {
 impl ClientIp {
     /// The client IP of a request. A request that did not come over TCP has none.
     pub(crate) fn of(request: &HttpRequest, trusted: &[IpNet]) -> Option<Self> {
-        let forwarded: Vec<&str> =
-            request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok()).collect();
+        let forwarded: Vec<&[u8]> = request.headers().get_all("x-forwarded-for").map(HeaderValue::as_bytes).collect();
         Some(Self::new(request.peer_addr()?.ip(), forwarded.into_iter(), trusted))
     }
 
     /// Determines the client IP from the socket's remote address and the `X-Forwarded-For` headers, in their order.
     pub(crate) fn new<'a>(
         peer: IpAddr,
-        forwarded_for: impl DoubleEndedIterator<Item = &'a str>,
+        forwarded_for: impl DoubleEndedIterator<Item = &'a [u8]>,
         trusted: &[IpNet],
     ) -> Self {
         let is_proxied = trusted.iter().any(|net| net.contains(&peer.to_canonical()));
@@ -35,27 +35,30 @@ impl ClientIp {
 
 /// The client's address: the socket's remote address or, if that is a trusted proxy, the last entry of
 /// `X-Forwarded-For` that is not itself a trusted proxy. Earlier entries are ignored, because any client can forge
-/// them.
+/// them: their bytes need not even be text.
 fn client_address<'a>(
     peer: IpAddr,
-    forwarded_for: impl DoubleEndedIterator<Item = &'a str>,
+    forwarded_for: impl DoubleEndedIterator<Item = &'a [u8]>,
     trusted: &[IpNet],
 ) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
     let mut client = peer.to_canonical();
-    for entry in forwarded_for.rev().flat_map(|header| header.rsplit(',')) {
+    // a list may have empty entries, which mean nothing (RFC 9110, 5.6.1.2)
+    let entries = forwarded_for.rev().flat_map(|header| header.rsplit(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    for entry in entries.filter(|entry| !entry.is_empty()) {
         if !is_trusted(&client) {
             break;
         }
         // an entry that is not an address ends the chain: the entries before it cannot be trusted
-        let Some(address) = parse(entry.trim()) else { break };
+        let Some(address) = parse(entry) else { break };
         client = address;
     }
     client
 }
 
 /// Parses an address as proxies write it: bare, with a port, or in brackets.
-fn parse(entry: &str) -> Option<IpAddr> {
+fn parse(entry: &[u8]) -> Option<IpAddr> {
+    let entry = str::from_utf8(entry).ok()?;
     let bare = entry.parse::<IpAddr>().ok();
     let address = bare.or_else(|| entry.parse::<std::net::SocketAddr>().ok().map(|with_port| with_port.ip()));
     let bracketed = || entry.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
@@ -67,6 +70,10 @@ mod tests {
     use super::*;
 
     fn client(peer: &str, forwarded: &[&str]) -> String {
+        client_of_bytes(peer, &forwarded.iter().map(|header| header.as_bytes()).collect::<Vec<_>>())
+    }
+
+    fn client_of_bytes(peer: &str, forwarded: &[&[u8]]) -> String {
         let trusted = ["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
         client_address(peer.parse().unwrap(), forwarded.iter().copied(), &trusted).to_string()
     }
@@ -81,5 +88,17 @@ mod tests {
         assert_eq!(client("::1", &["[2001:db8::1]:4711"]), "2001:db8::1");
         assert_eq!(client("10.0.0.1", &["198.51.100.1, nonsense"]), "10.0.0.1");
         assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
+    }
+
+    #[test]
+    fn bytes_before_the_proxys_own_entry_change_nothing() {
+        for forged in ["\u{e9}", "nonsense", "", ",", "\0", "10.0.0.7, \u{fc}", "\u{a0}198.51.100.9\u{a0}"] {
+            let list = format!("{forged}, 198.51.100.1");
+            assert_eq!(client("10.0.0.1", &[&list]), "198.51.100.1", "{forged:?} in the same header");
+            assert_eq!(client("10.0.0.1", &[forged, "198.51.100.1"]), "198.51.100.1", "{forged:?} in a header before");
+        }
+        assert_eq!(client_of_bytes("10.0.0.1", &[b"\xff\xfe, 198.51.100.1"]), "198.51.100.1");
+        assert_eq!(client_of_bytes("10.0.0.1", &[b"\xff", b"\t198.51.100.1 ,"]), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", &["198.51.100.1, \u{e9}"]), "10.0.0.1", "the proxy's own entry is no address");
     }
 }

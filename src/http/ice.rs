@@ -12,33 +12,37 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use uuid::Uuid;
 
 use crate::config::ice::IceServers;
+use crate::config::schema::Config;
 use crate::http::client_ip::ClientIp;
-use crate::http::cors::{self, Credentials};
+use crate::http::cors::{self, CorsRule, Readers};
+use crate::http::methods;
 use crate::http::node_state::NodeState;
 use crate::http::request::check_origin;
 
 /// The methods that a preflight response allows.
 const METHODS: &str = "GET";
+/// After how many seconds a client IP that asks too often may try again. Its budget refills faster by default.
+const RETRY_AFTER: &str = "1";
 
 /// Serves the ICE servers at `ice.path`.
 pub(crate) fn configure(app: &mut ServiceConfig, node: &Arc<NodeState>) {
     let servers = IceServers::new(&node.config.peer.ice_servers, node.config.peer.turn_lifetime);
-    let (for_get, for_preflight) = (node.clone(), node.clone());
+    let for_get = node.clone();
     let get = move |request: HttpRequest| {
         let response = respond(&for_get, &servers, &request).unwrap_or_else(refuse);
-        let response = with_cors(response, &request, &for_get);
         async { response }
     };
-    let preflight = move |request: HttpRequest| {
-        let response = with_cors(cors::preflight(&request, METHODS), &request, &for_preflight);
+    let preflight = |request: HttpRequest| {
+        let response = cors::preflight(&request, METHODS, methods::READ);
         async { response }
     };
-    let resource = web::resource(node.config.ice.path.as_str());
-    app.service(resource.route(web::get().to(get)).route(web::method(Method::OPTIONS).to(preflight)));
+    let resource = methods::read_by(web::resource(node.config.ice.path.as_str()), get);
+    app.service(methods::with_others(resource.route(web::method(Method::OPTIONS).to(preflight)), methods::READ));
 }
 
-fn with_cors(response: HttpResponse, request: &HttpRequest, node: &NodeState) -> HttpResponse {
-    cors::allow(response, request, &node.config.ice.check_origin, Credentials::Omitted)
+/// Which pages may read the servers.
+pub(crate) fn cors_rule(config: &Config) -> CorsRule {
+    CorsRule::below(config.ice.path.clone(), Readers::WithoutCredentials(config.ice.check_origin.clone()))
 }
 
 /// The servers with credentials for a random user: these clients have no id that the server could check.
@@ -58,7 +62,11 @@ fn refuse(status: StatusCode) -> HttpResponse {
         StatusCode::TOO_MANY_REQUESTS => "too many requests from this address",
         _ => "no address",
     };
-    response(status).content_type("text/plain; charset=utf-8").body(text)
+    let mut response = response(status);
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
+    }
+    response.content_type("text/plain; charset=utf-8").body(text)
 }
 
 fn response(status: StatusCode) -> HttpResponseBuilder {

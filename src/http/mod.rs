@@ -10,6 +10,7 @@ pub(crate) mod ice;
 pub(crate) mod idle_connections;
 pub(crate) mod jsonp;
 pub(crate) mod longpoll;
+pub(crate) mod methods;
 pub(crate) mod mount;
 pub(crate) mod node_state;
 #[cfg(feature = "page")]

@@ -336,9 +336,11 @@ impl ConnectError {
         Self { status, body: body.into(), reason: ConnectRefusal::Mount }
     }
 
-    /// The status of the response, and for a limit per client IP when to try again.
+    /// The status of the response, and for a limit per client IP when to try again. No cache stores it, because it
+    /// depends on the client.
     pub(crate) fn response(&self) -> HttpResponseBuilder {
         let mut response = HttpResponse::build(self.status);
+        response.insert_header((header::CACHE_CONTROL, "no-store"));
         if matches!(self.reason, ConnectRefusal::Address | ConnectRefusal::RateLimited) {
             response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
         }

@@ -21,9 +21,13 @@ use bytes::Bytes;
 use rust_embed::Embed;
 
 use crate::config::schema;
+use crate::http::cors::{self, CorsRule, Readers};
+use crate::http::methods;
 use crate::http::static_files::{self, Asset, Headers};
 
 const INDEX: &str = "index.html";
+/// The path of the JavaScript library.
+const LIBRARY: &str = "/lib";
 
 /// Allows only files of this server, and nothing inline, so that data from a peer can never run as code.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -84,16 +88,26 @@ pub(crate) fn configure(app: &mut ServiceConfig, config: &schema::Page) {
 
 async fn serve(request: HttpRequest, page: Arc<Page>) -> HttpResponse {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, "GET, HEAD")).finish();
+        return methods::other(request.method(), methods::READ);
     }
     let path = match request.path().trim_start_matches('/') {
         "" => INDEX,
         path => path,
     };
-    match &page.folder {
+    let mut response = match &page.folder {
         Some(folder) => static_files::file(&request, folder, path, &page.headers).await,
         None => static_files::found(&request, ASSETS.get(path), path, &page.headers),
+    };
+    if path == INDEX {
+        // a PeerJS client that accepts no HTML finds PeerServer's description at the same path
+        cors::vary(response.headers_mut(), &header::ACCEPT);
     }
+    response
+}
+
+/// Pages of other origins may import the library. Files of a folder belong to its owner, who decides.
+pub(crate) fn cors_rule(config: &schema::Page) -> Option<CorsRule> {
+    config.dir.is_none().then(|| CorsRule::below(LIBRARY.to_owned(), Readers::All))
 }
 
 #[cfg(test)]

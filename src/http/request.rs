@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
-use actix_web::http::{StatusCode, Version as HttpVersion};
+use actix_web::http::{Method, StatusCode, Version as HttpVersion};
 use base64::Engine;
 
 use crate::config::origin::Origins;
@@ -56,10 +56,17 @@ fn check_origins<T: AsRef<[u8]>>(
 }
 
 /// Checks the headers of an upgrade (RFC 6455, 4.2.1). The error names the header that is wrong.
+///
+/// `Connection: close, Upgrade` is accepted: some proxies add `close` to a connection that they open for one client. RFC
+/// 6455 asks for a list that contains `Upgrade`. `close` ends the use of the connection for HTTP after this exchange
+/// (RFC 9110, 7.6.1), and so does the upgrade.
 pub(crate) fn check_upgrade(request: &HttpRequest) -> Result<(), ConnectError> {
     let headers = request.headers();
     let bad =
         |words: String| Err(ConnectError::new(StatusCode::BAD_REQUEST, words).with_reason(ConnectRefusal::Upgrade));
+    if request.method() != Method::GET {
+        return bad("a websocket is opened with GET".into());
+    }
     if request.version() != HttpVersion::HTTP_11 {
         return bad("a websocket needs HTTP/1.1".into());
     }

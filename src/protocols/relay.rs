@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use actix_web::web::{self, ServiceConfig};
+use actix_web::web::ServiceConfig;
 use bytestring::ByteString;
 
 use super::upgrade::open;
@@ -19,6 +19,7 @@ use crate::close;
 use crate::config::schema::{self, Config};
 use crate::connections::limits::Timeouts;
 use crate::http::acceptor::{Acceptor, ProtocolMount, pinged_timeouts};
+use crate::http::methods;
 use crate::http::mount::Mount;
 use crate::message::{Broadcast, Inbound, Outbound, Payload, Request, Status};
 use crate::protocol::{Decoded, Frame, Malformed, Protocol, Unencodable};
@@ -31,7 +32,7 @@ static KEY: LazyLock<String> = LazyLock::new(|| Realm::Relay.key(TOPIC));
 const TEXT: &str = "text";
 const BYTES: &str = "bytes";
 
-pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: Realm::Relay, timeouts, routes };
+pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: Realm::Relay, timeouts, routes, cors: None };
 
 /// The standard mount.
 pub(crate) fn mount(config: &schema::Relay) -> (Mount, ProtocolMount) {
@@ -47,8 +48,8 @@ fn timeouts(mount: &Mount, config: &Config) -> Timeouts {
 fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
     for slash in ["", "/"] {
         let own = acceptor.clone();
-        let route = web::get().to(move |request, payload| open(own.clone(), request, payload, Relay::default()));
-        app.route(&format!("{}{slash}", acceptor.path()), route);
+        let open = move |request, payload| open(own.clone(), request, payload, Relay::default());
+        app.service(methods::readable(&format!("{}{slash}", acceptor.path()), open));
     }
 }
 

@@ -48,7 +48,8 @@ pub(crate) mod v09;
 /// The error message of npm's socket.io for an unknown namespace.
 const INVALID_NAMESPACE: &str = "Invalid namespace";
 
-pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: REALM, timeouts: engineio_routes::timeouts, routes };
+pub(crate) const MOUNT: ProtocolMount =
+    ProtocolMount { realm: REALM, timeouts: engineio_routes::timeouts, routes, cors: Some(engineio_routes::cors_rule) };
 
 /// The standard mount, with the relay that Socket.IO's tutorials use.
 pub(crate) fn mount(config: &Config) -> (Mount, ProtocolMount) {

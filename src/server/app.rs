@@ -12,18 +12,21 @@ use actix_http::{HttpService, Request};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, map_config};
 use actix_web::body::BoxBody;
 use actix_web::dev::{AppConfig, Extensions, ServiceResponse, fn_factory, fn_service};
+use actix_web::http::header;
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{App, Error, HttpResponse};
+use actix_web::{App, Error, HttpResponse, HttpResponseBuilder};
 use socket2::SockRef;
 
 use crate::config::paths;
 use crate::connections::flusher::Flusher;
 use crate::http::acceptor::{Acceptor, ProtocolMount};
 use crate::http::client_ip::ClientIp;
+use crate::http::cors::{CorsRules, apply_rules};
 use crate::http::ice;
 use crate::http::idle_connections::track_request;
+use crate::http::methods;
 use crate::http::node_state::NodeState;
 #[cfg(feature = "page")]
 use crate::http::page;
@@ -42,12 +45,12 @@ pub(crate) struct AppFactory {
     pub(crate) routes: Vec<Routes>,
 }
 
-/// Makes the workers serve the connections of `listener`.
-pub(crate) fn serve(factory: AppFactory, listener: &TcpListener, workers: &mut Workers) -> io::Result<()> {
+/// Makes the workers serve the connections of `listeners`.
+pub(crate) fn serve(factory: AppFactory, listeners: &[TcpListener], workers: &mut Workers) -> io::Result<()> {
     // more than may be open at a time, so that a client beyond the limit still receives a response with the reason
     let accept_limit =
         AcceptLimit::new(factory.node.config.server.connections + 64, factory.node.pubsub.shared_metrics());
-    workers.serve(listener, accept_limit, move || factory.service())
+    workers.serve(listeners, accept_limit, move || factory.service())
 }
 
 impl AppFactory {
@@ -73,7 +76,13 @@ impl AppFactory {
     {
         let factory = self.clone();
         let pubsub = web::Data::new(factory.node.pubsub.clone());
-        let app = App::new().app_data(pubsub).wrap(from_fn(track_request)).configure(|app| factory.configure(app));
+        let cors_rules = web::Data::new(factory.cors_rules());
+        let app = App::new()
+            .app_data(pubsub)
+            .app_data(cors_rules)
+            .wrap(from_fn(apply_rules))
+            .wrap(from_fn(track_request))
+            .configure(|app| factory.configure(app));
         map_config(app.into_factory(), |()| AppConfig::default())
     }
 
@@ -92,25 +101,44 @@ impl AppFactory {
 
     pub(crate) fn configure(&self, app: &mut ServiceConfig) {
         self.acceptors.iter().for_each(|(acceptor, protocol)| (protocol.routes)(acceptor, app));
-        app.route(paths::HEALTH, web::get().to(|| async { "ok\n" }));
+        app.service(methods::readable(paths::HEALTH, || async { health(HttpResponse::Ok(), "ok\n") }));
         let node = self.node.clone();
-        app.route(paths::READINESS, web::get().to(move || readiness(node.clone())));
+        app.service(methods::readable(paths::READINESS, move || {
+            let response = readiness(&node);
+            async { response }
+        }));
         if self.node.config.ice.enabled {
             ice::configure(app, &self.node);
         }
-        #[cfg(feature = "page")]
-        if self.node.config.page.enabled {
-            page::configure(app, &self.node.config.page);
+        match self.node.config.page.enabled {
+            #[cfg(feature = "page")]
+            true => page::configure(app, &self.node.config.page),
+            _ => methods::without_page(app),
         }
         self.routes.iter().for_each(|add| add(app));
     }
+
+    /// Which pages may read the responses of the node's services.
+    fn cors_rules(&self) -> CorsRules {
+        let config = &self.node.config;
+        let mounts = self.acceptors.iter().filter_map(|(acceptor, protocol)| Some((protocol.cors?)(acceptor)));
+        let mut rules: CorsRules = mounts.collect();
+        rules.extend(config.ice.enabled.then(|| ice::cors_rule(config)));
+        #[cfg(feature = "page")]
+        rules.extend(config.page.enabled.then(|| page::cors_rule(&config.page)).flatten());
+        rules
+    }
 }
 
-async fn readiness(node: Arc<NodeState>) -> HttpResponse {
+fn readiness(node: &NodeState) -> HttpResponse {
     match node.is_ready() {
-        true => HttpResponse::Ok().body("ready\n"),
-        false => HttpResponse::ServiceUnavailable().body("draining\n"),
+        true => health(HttpResponse::Ok(), "ready\n"),
+        false => health(HttpResponse::ServiceUnavailable(), "draining\n"),
     }
+}
+
+fn health(mut response: HttpResponseBuilder, word: &'static str) -> HttpResponse {
+    response.content_type("text/plain; charset=utf-8").insert_header((header::CACHE_CONTROL, "no-store")).body(word)
 }
 
 /// Sets up a connection that was just accepted. The kernel drops it when the client accepts no bytes for

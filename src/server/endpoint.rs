@@ -1,7 +1,7 @@
 //! The builder of a node: mounts, routes, adapter and counters, and how a node starts with its listeners, workers,
 //! registry and sweep. How a running node drains and stops is in [`node`](crate::server::node).
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use socket2::{Domain, Socket as RawSocket, Type};
 use crate::broker::adapter::{Adapter, LocalAdapter};
 use crate::broker::pubsub::Pubsub;
 use crate::channels::builtin::routers;
+use crate::config::listen::ListenAddress;
 use crate::config::schema::Config;
 use crate::connections::limits::Timeouts;
 use crate::http::acceptor::{Acceptor, ProtocolMount};
@@ -168,10 +169,10 @@ impl Endpoint {
         for counter in self.counters {
             counter.and_then(|counter| custom.register(Box::new(counter))).map_err(io::Error::other)?;
         }
-        let listener = listen(self.config.server.listen, self.config.server.backlog)?;
-        let address = listener.local_addr()?;
-        let metrics_listener =
-            self.config.metrics.listen.map(|address| listen(address, metrics_server::BACKLOG)).transpose()?;
+        let listeners = listen(&self.config.server.listen, self.config.server.backlog)?;
+        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
+        let metrics_address = self.config.metrics.listen.as_ref();
+        let metrics_listeners = metrics_address.map(|address| listen(address, metrics_server::BACKLOG)).transpose()?;
         let mut workers = Workers::new(self.config.server.workers)?;
         let (pubsub, registry_died) = Pubsub::start(&self.config, self.adapter, &workers.registry());
         let node = Arc::new(NodeState::new(self.config, pubsub));
@@ -181,11 +182,11 @@ impl Endpoint {
             .map(|(mount, protocol)| (Acceptor::new(node.clone(), mount, protocol), protocol))
             .collect();
         let tick = tick(&node.config, &acceptors);
-        app::serve(AppFactory { node: node.clone(), acceptors, routes: self.routes }, &listener, &mut workers)?;
+        app::serve(AppFactory { node: node.clone(), acceptors, routes: self.routes }, &listeners, &mut workers)?;
         let metrics_server =
-            metrics_listener.map(|listener| MetricsServer::serve(node.clone(), custom, listener)).transpose()?;
+            metrics_listeners.map(|listeners| MetricsServer::serve(node.clone(), custom, listeners)).transpose()?;
         let sweep_task = actix_web::rt::spawn(sweep(node.clone(), tick));
-        Node::new(address, node, workers, metrics_server, sweep_task, registry_died)
+        Node::new(addresses, node, workers, metrics_server, sweep_task, registry_died)
     }
 }
 
@@ -217,8 +218,29 @@ async fn sweep(node: Arc<NodeState>, tick: Duration) {
     }
 }
 
-fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
-    bind(address, backlog).map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+/// Listens at an address, or at all addresses of a host name, with one port. Those that this machine does not have, for
+/// example without IPv6, are left out if there is another one.
+fn listen(address: &ListenAddress, backlog: u32) -> io::Result<Vec<TcpListener>> {
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
+    let (mut listeners, mut port, mut missing) = (Vec::new(), address.port(), None);
+    for mut candidate in address.resolve().map_err(named)? {
+        candidate.set_port(port);
+        match bind(candidate, backlog) {
+            Ok(listener) => {
+                port = listener.local_addr()?.port();
+                listeners.push(listener);
+            }
+            // another program has the port: some clients would reach that one
+            Err(error) if matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::PermissionDenied) => {
+                return Err(named(error));
+            }
+            Err(error) => missing = Some(error),
+        }
+    }
+    match missing {
+        Some(error) if listeners.is_empty() => Err(named(error)),
+        _ => Ok(listeners),
+    }
 }
 
 fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {

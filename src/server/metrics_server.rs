@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::http::{KeepAlive, header};
-use actix_web::web::{self, Data};
+use actix_web::web::Data;
 use actix_web::{App, HttpResponse, HttpServer};
 use prometheus::Registry;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
+use crate::http::methods;
 use crate::http::node_state::NodeState;
 use crate::server::prometheus::Exporter;
 
@@ -34,22 +35,21 @@ pub(super) struct MetricsServer {
 }
 
 impl MetricsServer {
-    /// Starts to serve `/metrics` on `listener`: the metrics of `node` and the application's `custom`. It serves
-    /// nothing else.
-    pub(super) fn serve(node: Arc<NodeState>, custom: Registry, listener: TcpListener) -> io::Result<Self> {
-        let address = listener.local_addr()?;
+    /// Starts to serve `/metrics` on `listeners`, of which there is at least one: the metrics of `node` and the
+    /// application's `custom`. It serves nothing else.
+    pub(super) fn serve(node: Arc<NodeState>, custom: Registry, listeners: Vec<TcpListener>) -> io::Result<Self> {
+        let address = listeners[0].local_addr()?;
         let exporter = Data::new(Exporter::new(node, custom));
-        let server: Server =
-            HttpServer::new(move || App::new().app_data(exporter.clone()).route("/metrics", web::get().to(read)))
+        let server =
+            HttpServer::new(move || App::new().app_data(exporter.clone()).service(methods::readable("/metrics", read)))
                 .workers(1)
                 .max_connections(CONNECTIONS)
                 .client_request_timeout(TIMEOUT)
                 .client_disconnect_timeout(TIMEOUT)
                 .disable_signals()
                 .keep_alive(KeepAlive::Disabled)
-                .on_connect(|io, _| set_write_timeout(io))
-                .listen(listener)?
-                .run();
+                .on_connect(|io, _| set_write_timeout(io));
+        let server: Server = listeners.into_iter().try_fold(server, HttpServer::listen)?.run();
         Ok(Self { address, handle: server.handle(), server: actix_web::rt::spawn(server) })
     }
 

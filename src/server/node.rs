@@ -20,7 +20,8 @@ const NOTICE: Duration = Duration::from_millis(100);
 
 /// A running node. Dropping this value does not stop the node; [`stop`](Self::stop) does.
 pub struct Node {
-    address: SocketAddr,
+    /// At least one.
+    addresses: Vec<SocketAddr>,
     metrics_address: Option<SocketAddr>,
     parts: Parts,
     registry_died: oneshot::Receiver<()>,
@@ -60,7 +61,7 @@ impl Signals {
 
 impl Node {
     pub(super) fn new(
-        address: SocketAddr,
+        addresses: Vec<SocketAddr>,
         state: Arc<NodeState>,
         workers: Workers,
         metrics_server: Option<MetricsServer>,
@@ -69,13 +70,20 @@ impl Node {
     ) -> io::Result<Self> {
         let metrics_address = metrics_server.as_ref().map(|metrics_server| metrics_server.address);
         let parts = Parts { state, workers, metrics_server, sweep_task };
-        Ok(Self { address, metrics_address, parts, registry_died, signals: Signals::install()? })
+        Ok(Self { addresses, metrics_address, parts, registry_died, signals: Signals::install()? })
     }
 
-    /// The address that the node listens on, with the real port if port 0 was configured.
+    /// The address that the node listens on, with the real port if port 0 was configured. If a host name was configured,
+    /// this is its first address, and an IPv4 address if it has one.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses[0]
+    }
+
+    /// All addresses that the node listens on. There are several if a host name has several.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// The address that serves the node's [metrics](crate::metrics) at `/metrics`, if `metrics.listen` is set.
@@ -158,6 +166,6 @@ impl Parts {
 
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Node").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Node").field("addresses", &self.addresses).finish_non_exhaustive()
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use actix::{Arbiter, ArbiterHandle};
 use actix_service::{Service, ServiceFactory};
-use futures_util::future::{AbortHandle, Abortable};
+use futures_util::future::{AbortHandle, Abortable, join_all};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
@@ -57,13 +57,13 @@ impl Workers {
         self.threads[0].handle()
     }
 
-    /// Makes every worker accept connections from `listener` and serve them with a service of its own.
+    /// Makes every worker accept connections from `listeners` and serve them with a service of its own.
     ///
     /// # Errors
     /// When a worker cannot make its service, for example because it panicked.
     pub(crate) fn serve<F, S>(
         &mut self,
-        listener: &TcpListener,
+        listeners: &[TcpListener],
         accept_limit: Arc<AcceptLimit>,
         services: F,
     ) -> io::Result<()>
@@ -72,18 +72,20 @@ impl Workers {
         S: ServiceFactory<Accepted, Config = ()> + 'static,
         S::Service: 'static,
     {
-        listener.set_nonblocking(true)?;
+        listeners.iter().try_for_each(|listener| listener.set_nonblocking(true))?;
         for worker in &self.threads[usize::from(self.threads.len() > 1)..] {
-            let (listener, accept_limit, services) = (listener.try_clone()?, accept_limit.clone(), services.clone());
+            let listeners = listeners.iter().map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>()?;
+            let (accept_limit, services) = (accept_limit.clone(), services.clone());
             let (abort, registration) = AbortHandle::new_pair();
             let (started, has_started) = mpsc::sync_channel(1);
             worker.spawn_fn(move || {
                 let accepting = async move {
                     let Ok(service) = services().new_service(()).await else { return };
                     // `from_std` fails only outside of a runtime
-                    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+                    let listeners = listeners.into_iter().map(tokio::net::TcpListener::from_std);
+                    let Ok(listeners) = listeners.collect::<io::Result<Vec<_>>>() else { return };
                     let _ = started.send(());
-                    accept(listener, &accept_limit, service).await;
+                    join_all(listeners.into_iter().map(|listener| accept(listener, &accept_limit, &service))).await;
                 };
                 actix_web::rt::spawn(Abortable::new(accepting, registration));
             });
@@ -153,7 +155,7 @@ impl AcceptLimit {
 pub(crate) async fn accept<S: Service<Accepted> + 'static>(
     listener: tokio::net::TcpListener,
     accept_limit: &AcceptLimit,
-    service: S,
+    service: &S,
 ) {
     loop {
         // an error means that the semaphore is closed, which it never is

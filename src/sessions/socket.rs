@@ -38,7 +38,7 @@ use crate::message::{
     Broadcast, DISCONNECT, DeliveryStatus, Inbound, JoinId, Outbound, Payload, Ref, Request, RequestRef, Signal, Status,
 };
 use crate::metrics::families::Metrics;
-use crate::refusal::PushRefusal;
+use crate::refusal::{PushRefusal, TAKEN};
 use crate::sessions::settings::SocketSettings;
 use crate::sessions::socket::channel_server::{ChannelServer, QueuedPush};
 use crate::sessions::socket::task_table::TaskTable;
@@ -107,6 +107,7 @@ impl Socket {
                 subscriptions_left: settings.limits.joins_per_socket,
                 tasks_left: settings.limits.tasks_per_socket,
                 budget,
+                first_name: None,
                 overloaded: false,
             },
             settings,
@@ -198,7 +199,12 @@ impl Socket {
                 None => self.subscription_confirmed(join),
             },
             SocketEvent::Refused(join, reason) => match self.topic_of(join) {
-                Some(topic) => self.refused(&topic, Payload::reason(reason)),
+                Some(topic) => {
+                    if reason == TAKEN {
+                        self.client.charge_taken(&topic);
+                    }
+                    self.refused(&topic, Payload::reason(reason));
+                }
                 None => self.subscription_rejected(join),
             },
             SocketEvent::Evicted(join) => match self.topic_of(join) {

@@ -17,9 +17,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::{Actor, ActorContext, AsyncContext, StreamHandler};
-use actix_http::ws::Item;
+use actix_http::ws::{Item, hash_key};
+use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
-use actix_web_actors::ws::{self, CloseReason, Message, ProtocolError, WebsocketContext};
+use actix_web_actors::ws::{CloseReason, Message, ProtocolError, WebsocketContext};
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use futures_util::{Stream, StreamExt, stream};
@@ -44,7 +45,8 @@ pub(crate) struct MessageLimits {
     pub(crate) fragments: u32,
 }
 
-/// Accepts an upgrade that has passed the [checks](crate::http::request), and starts its session.
+/// Accepts an upgrade that has passed the [checks](crate::http::request), and starts its session. `ws::handshake` would
+/// repeat most of these checks, and refuse `Connection: close, Upgrade` without a reason.
 pub(crate) fn start<T: TransportHandler>(
     request: &HttpRequest,
     payload: web::Payload,
@@ -52,11 +54,18 @@ pub(crate) fn start<T: TransportHandler>(
     handler: T,
     limits: MessageLimits,
 ) -> HttpResponse {
-    let Ok(mut response) = ws::handshake(request) else { return HttpResponse::BadRequest().finish() };
+    let Some(key) = request.headers().get(header::SEC_WEBSOCKET_KEY) else {
+        return HttpResponse::BadRequest().finish();
+    };
     let Some(write_side) = io::of(request) else { return HttpResponse::ServiceUnavailable().finish() };
-    response.insert_header(("cache-control", "max-age=0, private, must-revalidate"));
+    let accepted = hash_key(key.as_bytes());
+    let mut response = HttpResponse::SwitchingProtocols();
+    response
+        .upgrade(NAME)
+        .insert_header((header::SEC_WEBSOCKET_ACCEPT, &accepted[..]))
+        .insert_header((header::CACHE_CONTROL, "max-age=0, private, must-revalidate"));
     if let Some(name) = subprotocol {
-        response.insert_header(("sec-websocket-protocol", name));
+        response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, name));
     }
     let closing = Rc::new(Cell::new(false));
     let frames = FrameReader::new(payload, handler.connection().clone(), limits.bytes, closing.clone());

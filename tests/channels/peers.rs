@@ -1,10 +1,12 @@
 //! Tests of `peer:<uuid>` and `broker:match`: ids are assigned, peers call each other, calls to absent peers are
 //! answered immediately, and watchers are notified when peers join and leave.
 
-use handclasp::Node;
+use std::time::Instant;
+
+use handclasp::{Config, Node};
 use serde_json::{Value, json};
 
-use crate::common::{self, Client, node, wait_until_empty};
+use crate::common::{self, Client, id, node, wait_until_empty};
 
 const A: &str = "20dd48ca-fdcf-41c9-9a3b-2a1ab2a0f1c4";
 const B: &str = "20dd48ca-fdcf-41c9-9a3b-2a1ab2a0f1c5";
@@ -131,6 +133,161 @@ async fn a_peer_that_names_many_absent_peers_is_slowed_down() {
         a.exchange(&say("offer", &to(id)), &refusal("rate_limited")).await;
     }
     b.expect_nothing().await;
+}
+
+#[actix_web::test]
+async fn a_peer_that_watches_many_absent_peers_is_slowed_down() {
+    let node = node(&["limits.not_found_burst=2", "limits.not_found_per_minute=1"]);
+    let (mut a, mut b) = (peer(&node, A).await, peer(&node, B).await);
+    for absent in [C, &id(4)] {
+        a.exchange(&say("watch", &to(absent)), &reply("ok", r#"{"online":false}"#)).await;
+    }
+    for refused in [&id(5), B] {
+        a.exchange(&say("watch", &to(refused)), &refusal("rate_limited")).await;
+    }
+    a.exchange(&say("watch", &to(C)), &reply("ok", r#"{"online":false}"#)).await;
+    a.exchange(&say("offer", &to(B)), &refusal("rate_limited")).await;
+    b.expect_nothing().await;
+}
+
+/// A page that watches its contacts, and watches them again after it has reconnected.
+#[actix_web::test]
+async fn a_watch_costs_nothing_while_the_peer_is_online_or_watched_already() {
+    let node = node(&["limits.not_found_burst=1", "limits.not_found_per_minute=1"]);
+    let (mut a, b) = (peer(&node, A).await, peer(&node, B).await);
+    for _ in 0..5 {
+        a.exchange(&say("watch", &to(B)), &reply("ok", r#"{"online":true}"#)).await;
+        a.exchange(&say("unwatch", &to(B)), &reply("ok", "{}")).await;
+    }
+    for _ in 0..5 {
+        a.exchange(&say("watch", &to(C)), &reply("ok", r#"{"online":false}"#)).await;
+    }
+    let c = peer(&node, C).await;
+    a.expect(&pushed("peer_up", &to(C))).await;
+    drop((b, c));
+    let contacts = common::node(&[]);
+    let mut page = peer(&contacts, A).await;
+    for contact in 100..200 {
+        page.exchange(&say("watch", &to(&id(contact))), &reply("ok", r#"{"online":false}"#)).await;
+    }
+    page.exchange(&say("offer", &to(B)), &refusal("peer_not_found")).await;
+}
+
+/// The search for ids that was seen: 500 ids in 11 s.
+#[actix_web::test]
+async fn watches_find_out_no_more_ids_than_the_budget_allows() {
+    let node = node(&["limits.messages_burst=10000"]);
+    let (mut a, start, mut found) = (peer(&node, A).await, Instant::now(), 0);
+    for n in 100..600 {
+        a.send(&say("watch", &to(&id(n)))).await;
+        found += u32::from(a.receive().await.contains("online"));
+        a.exchange(&say("unwatch", &to(&id(n))), &reply("ok", "{}")).await;
+    }
+    let limits = Config::default().limits;
+    let refilled = start.elapsed().as_secs() * u64::from(limits.not_found_per_minute) / 60;
+    assert!(u64::from(found) <= u64::from(limits.not_found_burst) + refilled + 1, "{found} ids");
+}
+
+/// A client that joins ids, and leaves those that it gets, learns which ones other clients have.
+#[actix_web::test]
+async fn a_client_that_joins_many_ids_is_slowed_down() {
+    let node = node(&["limits.not_found_burst=2", "limits.not_found_per_minute=1"]);
+    let mut owner = peer(&node, B).await;
+    let mut client = Client::new(node.address()).await;
+    let join = |id: &str| format!(r#"["1","2","peer:{id}","phx_join",{{}}]"#);
+    let leave = |id: &str| format!(r#"["1","3","peer:{id}","phx_leave",{{}}]"#);
+    // its own id is free, however often it joins
+    for _ in 0..4 {
+        client.send(&join(A)).await;
+        assert!(client.receive_until("phx_reply").await.contains(r#""status":"ok""#));
+        client.send(&leave(A)).await;
+        client.receive_until("phx_close").await;
+    }
+    client.send(&join(C)).await;
+    assert!(client.receive_until("phx_reply").await.contains(r#""status":"ok""#));
+    client.send(&leave(C)).await;
+    client.receive_until("phx_close").await;
+    client.send(&join(B)).await;
+    owner.answer_ping().await;
+    assert!(client.receive().await.contains("taken"));
+    for refused in [B, C, &id(4)] {
+        client.send(&join(refused)).await;
+        assert!(client.receive().await.contains("rate_limited"), "{refused}");
+    }
+    client.send(&join(A)).await;
+    assert!(client.receive_until("phx_reply").await.contains(r#""status":"ok""#));
+    client.send(&format!(r#"["1","4","peer:{A}","offer",{{"peer_id":"{B}"}}]"#)).await;
+    assert!(client.receive().await.contains("rate_limited"));
+}
+
+/// A PeerJS client has one id, so it asks for each with a connection of its own.
+#[actix_web::test]
+async fn ids_that_are_taken_count_for_the_client_ip() {
+    let node = node(&[
+        "limits.not_found_burst_per_ip=1",
+        "limits.not_found_per_minute_per_ip=1",
+        "limits.not_found_per_minute=1",
+    ]);
+    let path = |token: &str| format!("/peerjs?key=peerjs&id=ann&token={token}");
+    let mut owner = Client::open(node.address(), &path("one"), &[]).await;
+    owner.expect(r#"{"type":"OPEN"}"#).await;
+    let mut before = peer(&node, A).await;
+    let mut second = Client::open(node.address(), &path("two"), &[]).await;
+    owner.answer_ping().await;
+    assert!(second.receive().await.contains("ID-TAKEN"));
+    // a new socket of this IP has a budget of one
+    let mut after = peer(&node, B).await;
+    after.send(&format!(r#"["1","2","peer:{B}","offer",{{"peer_id":"{C}"}}]"#)).await;
+    assert!(after.receive().await.contains("peer_not_found"));
+    after.send(&format!(r#"["1","2","peer:{B}","offer",{{"peer_id":"{C}"}}]"#)).await;
+    assert!(after.receive().await.contains("rate_limited"));
+    for _ in 0..2 {
+        before.exchange(&say("offer", &to(C)), &refusal("peer_not_found")).await;
+    }
+}
+
+#[actix_web::test]
+async fn a_peer_that_comes_and_goes_is_reported_once_in_an_interval() {
+    let node = node(&["presence.interval=1m"]);
+    let mut a = peer(&node, A).await;
+    a.exchange(&say("watch", &to(B)), &reply("ok", r#"{"online":false}"#)).await;
+    let mut b = Client::new(node.address()).await;
+    for n in 0..5 {
+        b.join("1", &format!("peer:{B}"), "{}").await;
+        if n == 0 {
+            a.expect(&pushed("peer_up", &to(B))).await;
+        }
+        b.send(&format!(r#"["1","2","peer:{B}","phx_leave",{{}}]"#)).await;
+        b.receive_until("phx_close").await;
+    }
+    // the next message is the answer, and it is true
+    a.exchange(&say("watch", &to(B)), &reply("ok", r#"{"online":false}"#)).await;
+    a.expect_nothing().await;
+}
+
+#[actix_web::test]
+async fn the_last_notification_is_true_and_none_repeats_the_one_before() {
+    let node = node(&["presence.interval=10ms"]);
+    let mut a = peer(&node, A).await;
+    a.exchange(&say("watch", &to(B)), &reply("ok", r#"{"online":false}"#)).await;
+    let mut b = Client::new(node.address()).await;
+    for _ in 0..50 {
+        b.join("1", &format!("peer:{B}"), "{}").await;
+        b.send(&format!(r#"["1","2","peer:{B}","phx_leave",{{}}]"#)).await;
+        b.receive_until("phx_close").await;
+    }
+    b.join("1", &format!("peer:{B}"), "{}").await;
+    b.send(&format!(r#"["1","3","peer:{B}","offer",{{"peer_id":"{A}","last":true}}]"#)).await;
+    let (mut online, mut is_over) = (false, false);
+    while !(online && is_over) {
+        let heard = a.receive().await;
+        is_over |= heard.contains("last");
+        if heard.contains("peer_") && !heard.contains("last") {
+            assert_eq!(heard.contains("peer_up"), !online, "{heard}");
+            online = !online;
+        }
+    }
+    a.expect_nothing().await;
 }
 
 #[actix_web::test]

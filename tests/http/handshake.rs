@@ -171,6 +171,22 @@ async fn an_invalid_upgrade_header_is_named_in_the_response() {
     wait_until_empty(&node).await;
 }
 
+/// A proxy that opens a connection for each client adds `close`. It asks for the end of HTTP on this connection, as the
+/// upgrade does (RFC 9110, 7.6.1 and 7.8), and RFC 6455, 4.2.1 asks for a list that contains `Upgrade`.
+#[actix_web::test]
+async fn a_connection_header_may_ask_for_the_close_as_well() {
+    let node = node(&["relay.enabled=true"]);
+    for path in [PATH, "/relay", "/socket.io/?EIO=4&transport=websocket", "/peerjs?key=peerjs&id=a&token=t"] {
+        for both in ["close, Upgrade", "Upgrade, close", "close\r\nConnection: upgrade", "upgrade, keep-alive, close"] {
+            let (mut client, head) = Upgrade::to(path).replace("Connection", both).send(&node).await;
+            assert!(head.starts_with("HTTP/1.1 101"), "{path}, {both:?}: {head}");
+            assert!(head.to_lowercase().contains("\r\nconnection: upgrade\r\n"), "{path}: {head}");
+            client.raw(&common::frame(0x89, b"still here")).await;
+            while client.receive_any().await != common::Received::Pong(b"still here".to_vec()) {}
+        }
+    }
+}
+
 #[actix_web::test]
 async fn an_upgrade_with_a_body_is_rejected() {
     let node = node(&[]);

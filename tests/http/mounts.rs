@@ -107,6 +107,18 @@ async fn a_client_cannot_forge_its_address() {
 }
 
 #[actix_web::test]
+async fn bytes_that_are_not_ascii_do_not_make_a_client_count_as_its_proxy() {
+    let node = start(&[r#"server.trusted_proxies=["127.0.0.1/32"]"#]);
+    for headers in [
+        &["X-Forwarded-For: \u{e9}, 198.51.100.7"][..],
+        &["X-Forwarded-For: \u{e9}", "X-Forwarded-For: 198.51.100.7"],
+        &["X-Forwarded-For: 192.0.2.1", "X-Forwarded-For: \u{e9}, 198.51.100.7, 127.0.0.1"],
+    ] {
+        assert_eq!(seen(&node, "", headers).await["address"], "198.51.100.7", "{headers:?}");
+    }
+}
+
+#[actix_web::test]
 async fn the_channels_of_a_socket_share_its_assigns() {
     let node = start(&[]);
     let (mut client, mut other) =

@@ -132,7 +132,7 @@ async fn missing_files_are_not_found() {
     }
     let (head, _) = request(&node, "POST /", "Content-Length: 0\r\n").await;
     assert!(head.starts_with("HTTP/1.1 405"), "{head}");
-    assert_eq!(header(&head, "allow"), Some("GET, HEAD"));
+    assert_eq!(header(&head, "allow"), Some("GET, HEAD, OPTIONS"));
     let off = common::node(&["page.enabled=false"]);
     let (head, _) = request(&off, "GET /", "").await;
     assert!(head.starts_with("HTTP/1.1 404"), "{head}");

@@ -55,8 +55,11 @@ impl Broker {
 
     /// Starts a broker that prints this many lines at startup.
     fn with_output_lines(lines: usize, args: &[&str]) -> Self {
-        let args = [&["serve", "--listen", "127.0.0.1:0"], args].concat();
-        let mut process = handclasp(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::with_args(lines, &[&["serve", "--listen", "127.0.0.1:0"], args].concat())
+    }
+
+    fn with_args(lines: usize, args: &[&str]) -> Self {
+        let mut process = handclasp(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(process.stdout.as_mut().unwrap());
         let lines = stdout.lines().take(lines).map(Result::unwrap).collect();
         Self { process, lines }
@@ -111,6 +114,42 @@ fn serve_reports_that_the_page_is_off() {
     let broker = Broker::start(&["--set", "page.enabled=false", "--set", "socket.mounts=/one"]);
     let sockets = format!("sockets  ws://{}/one/websocket", broker.address());
     assert_eq!(broker.lines, ["page     off".to_owned(), sockets]);
+}
+
+/// A browser chooses by itself which of the two loopback addresses it tries first.
+#[test]
+fn a_host_name_stands_for_all_of_its_addresses() {
+    let broker = Broker::with_args(3, &["serve", "--listen", "localhost:0", "--set", "metrics.listen=localhost:0"]);
+    let port = |line: &str| -> u16 {
+        let rest = line.split("://localhost:").nth(1).unwrap_or_else(|| panic!("{line}"));
+        rest.split('/').next().unwrap().parse().unwrap()
+    };
+    let ports: Vec<u16> = broker.lines.iter().map(|line| port(line)).collect();
+    assert!(ports[0] == ports[1] && ports[0] != ports[2], "{ports:?}");
+    for (port, path) in [(ports[0], "/healthz"), (ports[2], "/metrics")] {
+        for loopback in ["127.0.0.1", "::1"] {
+            if TcpListener::bind((loopback, 0)).is_err() {
+                continue; // this machine has no IPv6
+            }
+            let mut stream = TcpStream::connect((loopback, port)).unwrap();
+            stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+            let request = format!("GET {path} HTTP/1.1\r\nhost: localhost:{port}\r\nconnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut head = [0; 15];
+            stream.read_exact(&mut head).unwrap();
+            assert_eq!(&head, b"HTTP/1.1 200 OK", "{loopback}:{port}");
+        }
+    }
+}
+
+#[test]
+fn a_port_that_one_address_of_a_host_name_has_lost_is_not_shared() {
+    // the other program has the second address
+    let Ok(taken) = TcpListener::bind("[::1]:0") else { return };
+    let address = format!("localhost:{}", taken.local_addr().unwrap().port());
+    let (exit_code, _, err) = run(&["serve", "--set", "log.level=error", "--listen", &address]);
+    assert_eq!(exit_code, 1, "{err}");
+    assert!(err.starts_with(&format!("handclasp: cannot listen on {address}: Address already in use")), "{err}");
 }
 
 #[test]

@@ -221,7 +221,8 @@ fn an_unreadable_file_is_reported() {
 #[test]
 fn invalid_values_are_rejected() {
     for set_text in [
-        "server.listen=localhost:4000",
+        "server.listen=localhost",
+        "server.listen=local host:4000",
         "server.listen=127.0.0.1",
         "server.trusted_proxies=10.0.0.0/33",
         "page.dir=/none/such",

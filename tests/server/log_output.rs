@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
@@ -65,12 +65,40 @@ async fn a_blocked_log_pipe_does_not_delay_the_exit() {
 }
 
 #[actix_web::test]
-async fn a_full_disk_stops_no_client() {
+async fn a_full_disk_stops_no_client_and_the_lines_that_it_takes_are_counted() {
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let mut process = Process::logging_to(full, VERBOSE);
+    let mut process = Process::logging_to(full, &[VERBOSE, &["metrics.listen=127.0.0.1:0"]].concat());
     signal_each_other(&process, 200).await;
+    assert!(dropped(&process).await > 200, "a line for each request at least");
     process.signal("TERM");
     assert_eq!(process.exit_code().await, Some(0));
+}
+
+/// A FIFO without a reader refuses every write, as a full disk does, until a reader opens it.
+#[actix_web::test]
+async fn lines_that_could_not_be_written_are_reported_once_writing_works_again() {
+    let path = std::env::temp_dir().join(format!("handclasp-log-{}", std::process::id()));
+    let made = Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    let reader = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    let log = OpenOptions::new().write(true).open(&path).unwrap();
+    drop(reader);
+    let process = Process::logging_to(log, &[VERBOSE, &["metrics.listen=127.0.0.1:0"]].concat());
+    signal_each_other(&process, 10).await;
+    let lost = dropped(&process).await;
+    assert!(lost > 10, "{lost}");
+    let opened = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let reading = tokio::task::spawn_blocking(|| {
+        let mut lines = BufReader::new(opened).lines().map(Result::unwrap);
+        lines.find(|line| line.contains("log lines dropped because stderr could not be written"))
+    });
+    // the next line is the first that is written
+    signal_each_other(&process, 1).await;
+    let line = tokio::time::timeout(common::TIMEOUT, reading).await.expect("the count").unwrap();
+    let line = line.expect("the line in the log");
+    let reported: u64 = line.split_whitespace().find_map(|word| word.parse().ok()).expect("a number");
+    assert!((lost..=dropped(&process).await).contains(&reported), "{lost} counted, {reported} reported");
 }
 
 /// Enough descriptors for a process with one worker and a few connections.

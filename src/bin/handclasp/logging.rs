@@ -2,8 +2,9 @@
 //!
 //! It is part of the binary, because a library must not install a logger. A separate thread writes the lines. If a
 //! worker wrote them itself, a full pipe (its reader hangs, or its disk is full) would stop the worker and all its
-//! sockets. When the queue is full, lines are dropped and counted. The count is logged once there is room again, and is
-//! a metric. A panic is logged with its source location only, because its message may contain data from a client.
+//! sockets. Lines are dropped and counted when the queue is full, and when they cannot be written because the disk is
+//! full or the pipe's reader has exited. Both counts are logged once writing works again, and their sum is a metric. A
+//! panic is logged with its source location only, because its message may contain data from a client.
 //!
 //! Other queues do not fit. `tracing-appender` drops and counts lines too, but if its queue is still full at exit, it
 //! prints to stdout, which can block the exit. `logforth` counts nothing and waits for its last line without a limit.
@@ -39,27 +40,36 @@ enum Job {
     Flush(SyncSender<()>),
 }
 
+/// How many lines were dropped since the start.
+#[derive(Default)]
+struct Dropped {
+    /// Lines for which the queue had no room.
+    queue_full: AtomicU64,
+    /// Lines that could not be written.
+    write_failed: AtomicU64,
+}
+
 /// The running log. When it is dropped, it waits for the queued lines to be written, up to a timeout.
 pub(crate) struct Logging {
     queue: SyncSender<Job>,
-    dropped: Arc<AtomicU64>,
+    dropped: Arc<Dropped>,
 }
 
 impl Logging {
     /// Returns a function that gives the number of lines dropped since the start.
     pub(crate) fn dropped(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
         let dropped = self.dropped.clone();
-        move || dropped.load(Relaxed)
+        move || dropped.queue_full.load(Relaxed) + dropped.write_failed.load(Relaxed)
     }
 }
 
 /// Starts the log of this process. It can be called once, with a checked configuration.
 pub(crate) fn start(config: &config::Log) -> io::Result<Logging> {
     let (queue, jobs) = sync_channel(QUEUE);
-    let dropped = Arc::new(AtomicU64::new(0));
+    let dropped = Arc::new(Dropped::default());
     let lines = Lines { queue: queue.clone(), dropped: dropped.clone() };
-    let counted = dropped.clone();
-    std::thread::Builder::new().name("log".into()).spawn(move || write_out(&jobs, &counted))?;
+    let writer = LogWriter { dropped: dropped.clone(), ..LogWriter::default() };
+    std::thread::Builder::new().name("log".into()).spawn(move || writer.run(&jobs))?;
     let mut builder = Builder::new();
     // defaults that `log.level` can override for a module: actix_server repeats the addresses that are on stdout, and
     // actix_http may log the values of malformed headers
@@ -137,42 +147,85 @@ fn json_line(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
 }
 
 /// The log thread. Only this thread waits for stderr.
-fn write_out(jobs: &Receiver<Job>, dropped: &AtomicU64) {
-    let mut reported = 0;
-    let mut next = || {
-        jobs.try_recv().or_else(|_| {
-            report_dropped(dropped.load(Relaxed), &mut reported);
-            jobs.recv()
-        })
-    };
-    while let Ok(job) = next() {
-        match job {
-            // a write error of the log cannot be logged
-            Job::Line(line) => drop(io::stderr().write_all(&line)),
-            Job::Flush(written) => drop(written.try_send(())),
-        }
-    }
+#[derive(Default)]
+struct LogWriter {
+    dropped: Arc<Dropped>,
+    reported_queue_full: u64,
+    reported_write_failed: u64,
+    /// Whether the last line could not be written.
+    has_failed: bool,
+    /// Whether a part of that line was written.
+    is_in_line: bool,
 }
 
-/// Logs how many lines were dropped since the last report. It is called while the queue is empty, because otherwise
-/// this line would be dropped too.
-fn report_dropped(dropped: u64, reported: &mut u64) {
-    match dropped - std::mem::replace(reported, dropped) {
-        0 => {}
-        lines => log::warn!("{lines} log lines dropped while stderr was blocked"),
+impl LogWriter {
+    fn run(mut self, jobs: &Receiver<Job>) {
+        while let Ok(job) = jobs.try_recv().or_else(|_| {
+            self.report_dropped();
+            jobs.recv()
+        }) {
+            match job {
+                Job::Line(line) => self.write(&line),
+                Job::Flush(written) => drop(written.try_send(())),
+            }
+        }
+    }
+
+    /// Writes a line, or counts it. A line of which a part was written ends before the next one begins.
+    fn write(&mut self, line: &[u8]) {
+        let mut stderr = io::stderr();
+        let written = if self.is_in_line { stderr.write_all(b"\n") } else { Ok(()) };
+        self.has_failed = written.and_then(|()| self.write_bytes(&mut stderr, line)).is_err();
+        if self.has_failed {
+            self.dropped.write_failed.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn write_bytes(&mut self, out: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
+        self.is_in_line = false;
+        while !line.is_empty() {
+            match out.write(line) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(bytes) => line = &line[bytes..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            }
+            self.is_in_line = !line.is_empty();
+        }
+        Ok(())
+    }
+
+    /// Logs how many lines were dropped since the last report. It is called while the queue is empty, and waits until a
+    /// line was written: otherwise its own lines would be dropped too.
+    fn report_dropped(&mut self) {
+        if self.has_failed {
+            return;
+        }
+        let news = |dropped: &AtomicU64, reported: &mut u64| {
+            let dropped = dropped.load(Relaxed);
+            dropped - std::mem::replace(reported, dropped)
+        };
+        match news(&self.dropped.queue_full, &mut self.reported_queue_full) {
+            0 => {}
+            lines => log::warn!("{lines} log lines dropped while stderr was blocked"),
+        }
+        match news(&self.dropped.write_failed, &mut self.reported_write_failed) {
+            0 => {}
+            lines => log::warn!("{lines} log lines dropped because stderr could not be written"),
+        }
     }
 }
 
 /// The sending end of the queue. `env_logger` writes one whole line at a time to it.
 struct Lines {
     queue: SyncSender<Job>,
-    dropped: Arc<AtomicU64>,
+    dropped: Arc<Dropped>,
 }
 
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.queue.try_send(Job::Line(line.to_vec())).is_err() {
-            self.dropped.fetch_add(1, Relaxed);
+            self.dropped.queue_full.fetch_add(1, Relaxed);
         }
         Ok(line.len())
     }

@@ -5,11 +5,11 @@
 mod logging;
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use handclasp::config::ListenAddress;
 use handclasp::{Config, Endpoint};
 use mimalloc::MiMalloc;
 
@@ -52,7 +52,7 @@ struct Options {
     /// Configuration file [default: the file named by HANDCLASP_CONFIG, if set]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// IP address and port to listen on; port 0 picks a free port [default: 127.0.0.1:4000]
+    /// IP address or host name, and port, to listen on; port 0 picks a free port [default: 127.0.0.1:4000]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<String>,
     /// Set one configuration key; can be repeated
@@ -83,7 +83,7 @@ impl Options {
 
 /// The metric that counts dropped log lines. The log itself cannot report them while stderr is blocked.
 const DROPPED: &str = "handclasp_log_lines_dropped_total";
-const DROPPED_HELP: &str = "Log lines dropped because stderr was blocked.";
+const DROPPED_HELP: &str = "Log lines dropped because stderr was blocked or could not be written.";
 
 fn serve(config: &Config) -> Result<(), String> {
     let logging = logging::start(&config.log).map_err(|error| format!("cannot start the log: {error}"))?;
@@ -92,7 +92,9 @@ fn serve(config: &Config) -> Result<(), String> {
     actix_web::rt::System::new().block_on(async {
         let endpoint = Endpoint::new(config.clone()).counter(DROPPED, DROPPED_HELP, dropped);
         let node = endpoint.start().map_err(|error| error.to_string())?;
-        announce(config, node.address(), node.metrics_address());
+        let metrics = config.metrics.listen.as_ref().zip(node.metrics_address());
+        let metrics = metrics.map(|(listen, address)| listen.with_port(address.port()));
+        announce(config, &config.server.listen.with_port(node.address().port()), metrics.as_ref());
         warn_descriptor_limit(descriptors, config.server.connections);
         node.run_until_signal().await.map_err(|error| error.to_string())
     })
@@ -121,13 +123,13 @@ fn warn_descriptor_limit(descriptors: std::io::Result<u64>, connections: usize) 
 
 fn check(config: &Config) {
     print("ok");
-    announce(config, config.server.listen, config.metrics.listen);
+    announce(config, &config.server.listen, config.metrics.listen.as_ref());
     print(&format!("origins  {}", config.socket.check_origin));
 }
 
 /// Prints the addresses of the page, the sockets and, if enabled, the plain relay and the metrics, a line each. Scripts
 /// may rely on these lines.
-fn announce(config: &Config, address: SocketAddr, metrics: Option<SocketAddr>) {
+fn announce(config: &Config, address: &ListenAddress, metrics: Option<&ListenAddress>) {
     match config.page.enabled {
         true if cfg!(feature = "page") => print(&format!("page     http://{address}/")),
         true => print("page     not in this build: it was compiled without the feature \"page\""),

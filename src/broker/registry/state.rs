@@ -26,7 +26,7 @@ use crate::broker::topic_table::TopicTable;
 use crate::config::schema::Config;
 use crate::connections::connection::{ConnectionId, MemberId};
 use crate::connections::envelope::SocketEvent;
-use crate::message::{JoinId, OnlineStatus, PresenceChange, PresenceEntry, PresenceList, PresenceUpdate, Proof};
+use crate::message::{JoinId, PresenceChange, PresenceEntry, PresenceList, PresenceUpdate, Proof};
 use crate::metrics::families::Metrics;
 use crate::refusal::JoinRefusal;
 use crate::topic::Topic;
@@ -232,16 +232,13 @@ impl State {
             return self.index.remove_watch(id, topic);
         }
         let was_interested = self.is_interested(&topic);
-        if self.watchers.add(&topic, member.clone()) {
+        if self.watchers.add(&topic, member) {
             self.index.add_watch(id, topic.clone());
         }
         self.sync_interest(&topic, was_interested);
         let is_here = self.table.count(topic.key()) > 0;
         let answer = if is_here { Box::pin(ready(true)) } else { self.adapter.whereis(&topic) };
-        self.wait(answer, move |_, online| {
-            let status = Box::new(OnlineStatus { topic, online });
-            let _ = member.connection.send_event(SocketEvent::Info(member.join, status));
-        });
+        self.wait(answer, move |state, online| state.watchers.answer(&topic, id, online));
     }
 
     fn unwatch(&mut self, topic: &Topic, id: MemberId) {
@@ -276,6 +273,16 @@ impl State {
     /// The topic's presence list, as this node knows it.
     pub(super) fn presence_list(&self, topic: &Topic) -> PresenceList {
         self.presence.list(topic)
+    }
+
+    /// Whether a watched topic has got its first member or lost its last since the last flush.
+    pub(super) fn has_watch_changes(&self) -> bool {
+        self.watchers.has_changed()
+    }
+
+    /// Notifies the watchers of such topics. Returns how many watchers these have.
+    pub(super) fn flush_watchers(&mut self) -> usize {
+        self.watchers.flush()
     }
 
     /// Whether a presence list has changed since the last flush.

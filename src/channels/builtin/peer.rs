@@ -90,7 +90,16 @@ impl Watching {
 pub(crate) struct Peer {
     options: PeerOptions,
     id: Uuid,
-    watched: HashMap<Topic, Option<RequestRef>>,
+    watched: HashMap<Topic, PeerWatch>,
+}
+
+/// A watch of another peer.
+#[derive(Default)]
+struct PeerWatch {
+    /// The request, until it is answered.
+    request: Option<RequestRef>,
+    /// Whether the peer was absent when the client asked, which counts like a signal to it. Asking again is free.
+    is_charged: bool,
 }
 
 #[derive(Deserialize)]
@@ -166,9 +175,12 @@ impl Channel for Peer {
 
     fn handle_info(&mut self, info: Info, ctx: &mut Context<'_>) {
         let Ok(watched) = info.downcast::<OnlineStatus>() else { return };
-        let Some(request) = self.watched.get_mut(&watched.topic) else { return };
-        let online = watched.online;
+        let Some(watch) = self.watched.get_mut(&watched.topic) else { return };
+        let (request, online) = (&mut watch.request, watched.online);
         if let Some(request) = request.take() {
+            if !online && !std::mem::replace(&mut watch.is_charged, true) {
+                ctx.charge_not_found();
+            }
             return ctx.reply(request, Reply::ok_with(&Watched { online }));
         }
         let event = if online { "peer_up" } else { "peer_down" };
@@ -204,11 +216,14 @@ impl Peer {
     fn watch(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         let Some(topic) = named(payload) else { return Reply::error("invalid peer id") };
         let is_new = !self.watched.contains_key(&topic);
+        if self.watched.get(&topic).is_some_and(|watch| watch.request.is_some()) {
+            return Reply::error("already asked");
+        }
+        if is_new && ctx.is_probing() {
+            return Reply::error("rate_limited");
+        }
         if is_new && !Watching::change(ctx.assigns(), 1, self.options.watches) {
             return Reply::error("too many watches");
-        }
-        if matches!(self.watched.get(&topic), Some(Some(_))) {
-            return Reply::error("already asked");
         }
         if let Err(error) = ctx.watch(topic.clone()) {
             if is_new {
@@ -216,7 +231,7 @@ impl Peer {
             }
             return Reply::error(error.reason());
         }
-        self.watched.insert(topic, Some(ctx.request_ref()));
+        self.watched.entry(topic).or_default().request = Some(ctx.request_ref());
         Reply::NoReply
     }
 
@@ -229,7 +244,7 @@ impl Peer {
             return Reply::error(error.reason());
         }
         Watching::change(ctx.assigns(), -1, self.options.watches);
-        if let Some(Some(request)) = self.watched.remove(&topic) {
+        if let Some(request) = self.watched.remove(&topic).and_then(|watch| watch.request) {
             ctx.reply(request, Reply::error("unwatched"));
         }
         Reply::ok()

@@ -23,8 +23,12 @@ use crate::topic::Realm;
 static TOPIC: LazyLock<String> = LazyLock::new(|| Realm::EngineIo.key("/"));
 const EVENT: &str = "message";
 
-pub(crate) const MOUNT: ProtocolMount =
-    ProtocolMount { realm: Realm::EngineIo, timeouts: routes::timeouts, routes: routes::routes::<Plain> };
+pub(crate) const MOUNT: ProtocolMount = ProtocolMount {
+    realm: Realm::EngineIo,
+    timeouts: routes::timeouts,
+    routes: routes::routes::<Plain>,
+    cors: Some(routes::cors_rule),
+};
 
 /// The codec of plain text and bytes.
 pub(crate) struct Plain {

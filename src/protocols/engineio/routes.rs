@@ -22,7 +22,7 @@ use crate::connections::hub::ConnectionSlot;
 use crate::connections::limits::Timeouts;
 use crate::http::acceptor::{Acceptor, mark_upgraded, pinged_timeouts};
 use crate::http::body::{self, BodyError};
-use crate::http::cors::{self, Credentials};
+use crate::http::cors::{self, CorsRule, Readers};
 use crate::http::longpoll as http_longpoll;
 use crate::http::mount::{ConnectInfo, Mount, SocketInit};
 use crate::http::request::{check_origin, check_upgrade, params};
@@ -59,11 +59,15 @@ pub(crate) fn routes<C: MessageCodec>(acceptor: &Acceptor, app: &mut ServiceConf
 }
 
 async fn serve<C: MessageCodec>(acceptor: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let response = match *request.method() {
-        Method::OPTIONS => cors::preflight(&request, METHODS),
+    match *request.method() {
+        Method::OPTIONS => cors::preflight(&request, METHODS, METHODS),
         _ => respond::<C>(&acceptor, &request, payload).await.unwrap_or_else(|error| error.response(&acceptor)),
-    };
-    cors::allow(response, &request, acceptor.origins(), Credentials::Included)
+    }
+}
+
+/// Which pages may read the responses of a mount.
+pub(crate) fn cors_rule(acceptor: &Acceptor) -> CorsRule {
+    CorsRule::below(acceptor.path().to_owned(), Readers::WithCredentials(acceptor.origins().clone()))
 }
 
 async fn respond<C: MessageCodec>(

@@ -15,10 +15,11 @@ use crate::config::paths;
 use crate::config::schema::{self, Config};
 use crate::connections::limits::Timeouts;
 use crate::http::acceptor::{Acceptor, ProtocolMount, pinged_timeouts};
+use crate::http::methods;
 use crate::http::mount::Mount;
 use crate::topic::Realm;
 
-pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: Realm::Hello, timeouts, routes };
+pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: Realm::Hello, timeouts, routes, cors: None };
 
 /// The standard mount.
 pub(crate) fn mount(config: &schema::Hello) -> (Mount, ProtocolMount) {
@@ -36,15 +37,18 @@ fn timeouts(mount: &Mount, config: &Config) -> Timeouts {
 
 fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
     let base = acceptor.path();
-    for (path, is_root) in [(base.to_owned(), false), (format!("{base}/"), false), ("/".to_owned(), true)] {
+    let open = |acceptor: &Acceptor| {
         let acceptor = acceptor.clone();
-        let route = web::get().to(move |request, payload| {
+        move |request, payload| {
             let hello = Hello::new(acceptor.pubsub().shared_metrics());
             open(acceptor.clone(), request, payload, hello)
-        });
-        // other requests to the root are for the page
-        app.route(&path, if is_root { route.guard(guard::fn_guard(is_upgrade)) } else { route });
+        }
+    };
+    for slash in ["", "/"] {
+        app.service(methods::readable(&format!("{base}{slash}"), open(acceptor)));
     }
+    // other requests to the root are for the page
+    app.route("/", web::get().guard(guard::fn_guard(is_upgrade)).to(open(acceptor)));
 }
 
 fn is_upgrade(ctx: &GuardContext<'_>) -> bool {

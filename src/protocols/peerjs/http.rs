@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use actix_web::guard::{self, Guard};
+use actix_web::guard;
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
@@ -15,13 +15,14 @@ use bytestring::ByteString;
 use tokio::time::{sleep, timeout};
 
 use super::http_clients::{ClientKey, HttpClients, Registration, StreamRole};
-use super::routes::{ConnectQuery, METHODS, check_credentials, with_cors};
+use super::routes::{ConnectQuery, METHODS, check_credentials};
 use super::stream::{self, HTTP_ERROR};
 use super::{PeerJs, read};
 use crate::connections::hub::ConnectionSlot;
 use crate::http::acceptor::{Acceptor, http_connection_of};
 use crate::http::body::{self, BodyError, close_after_response};
 use crate::http::cors;
+use crate::http::methods;
 use crate::http::mount::{ConnectError, ConnectInfo, SocketInit};
 use crate::http::request::{check_origin, params};
 use crate::protocol::Frame;
@@ -31,27 +32,29 @@ use crate::transports::longpoll::{self, LongPollOptions};
 /// How long a message waits for its sender's session, whose request may arrive after the message.
 const RETRY: Duration = Duration::from_millis(25);
 
+/// What is requested: a stream, or a message's delivery.
+pub(super) const REQUESTS: [&str; 5] = ["id", "offer", "candidate", "answer", "leave"];
+/// The methods of these resources.
+const POSTS: &str = "POST, OPTIONS";
+
 /// The parts of the path: key, id, token, and what is requested.
 type Path = (String, String, String, String);
 
 pub(super) fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
-    let path = format!("{}/{{key}}/{{id}}/{{token}}/{{request:id|offer|candidate|answer|leave}}", acceptor.path());
-    let (posts, preflights) = (acceptor.clone(), acceptor.clone());
+    let path = format!("{}/{{key}}/{{id}}/{{token}}/{{request:{}}}", acceptor.path(), REQUESTS.join("|"));
+    let posts = acceptor.clone();
     let resource = web::resource(path)
-        // other requests may be for files of the page
-        .guard(guard::fn_guard(|ctx| guard::Post().check(ctx) || guard::Options().check(ctx)))
+        // requests to read may be for files of the page
+        .guard(guard::Not(guard::Any(guard::Get()).or(guard::Head())))
         .route(web::post().to(move |request: HttpRequest, path: web::Path<Path>, payload: web::Payload| {
             let acceptor = posts.clone();
-            async move {
-                let response = serve(&acceptor, &request, path.into_inner(), payload).await;
-                with_cors(response, &request, &acceptor)
-            }
+            async move { serve(&acceptor, &request, path.into_inner(), payload).await }
         }))
-        .route(web::method(Method::OPTIONS).to(move |request: HttpRequest| {
-            let response = with_cors(cors::preflight(&request, METHODS), &request, &preflights);
+        .route(web::method(Method::OPTIONS).to(|request: HttpRequest| {
+            let response = cors::preflight(&request, METHODS, POSTS);
             async { response }
         }));
-    app.service(resource);
+    app.service(methods::with_others(resource, POSTS));
 }
 
 async fn serve(

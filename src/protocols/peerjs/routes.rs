@@ -13,7 +13,8 @@ use super::{CONTROL, PeerJs};
 use crate::close;
 use crate::connections::hub::ConnectionSlot;
 use crate::http::acceptor::{Acceptor, mark_upgraded};
-use crate::http::cors::{self, Credentials};
+use crate::http::cors::{self, Readers};
+use crate::http::methods;
 use crate::http::mount::{ConnectError, ConnectInfo, SocketInit};
 use crate::http::request::{check_origin, check_upgrade};
 use crate::http::upgraded_socket::{UpgradeOptions, UpgradedSocket};
@@ -33,22 +34,22 @@ pub(super) const METHODS: &str = "GET,HEAD,PUT,PATCH,POST,DELETE";
 pub(super) fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
     let base = acceptor.path().to_owned();
     for slash in ["", "/"] {
-        for (name, respond) in [("id", fresh_id as fn(&Acceptor, &HttpRequest) -> HttpResponse), ("peers", peers)] {
+        for (name, respond) in [("id", fresh_id as fn(&Acceptor) -> HttpResponse), ("peers", peers)] {
             let (path, acceptor) = (format!("{base}/{{key}}/{name}{slash}"), acceptor.clone());
-            let get = acceptor.clone();
-            let resource = web::resource(path)
-                .route(web::get().to(move |request: HttpRequest| {
-                    let response = respond(&get, &request);
-                    async { response }
-                }))
-                .route(web::method(Method::OPTIONS).to(move |request: HttpRequest| {
-                    let response = with_cors(cors::preflight(&request, METHODS), &request, &acceptor);
-                    async { response }
-                }));
-            app.service(resource);
+            let get = move || {
+                let response = respond(&acceptor);
+                async { response }
+            };
+            let preflight = |request: HttpRequest| {
+                let response = cors::preflight(&request, METHODS, methods::READ);
+                async { response }
+            };
+            let resource = methods::read_by(web::resource(path), get);
+            let resource = resource.route(web::method(Method::OPTIONS).to(preflight));
+            app.service(methods::with_others(resource, methods::READ));
         }
     }
-    let (for_upgrades, for_description) = (acceptor.clone(), acceptor.clone());
+    let (for_upgrades, for_description) = (acceptor.clone(), readers(acceptor));
     app.route(
         &format!("{base}/peerjs"),
         web::get().guard(guard::fn_guard(is_upgrade)).to(move |request, query, payload| {
@@ -58,11 +59,14 @@ pub(super) fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
     );
     app.route(
         &format!("{base}/"),
-        web::get().guard(guard::fn_guard(wants_description)).to(move |request: HttpRequest| {
-            let response = HttpResponse::Ok().content_type("application/json; charset=utf-8").body(DESCRIPTION);
-            let response = with_cors(response, &request, &for_description);
-            async { response }
-        }),
+        web::route().guard(guard::Any(guard::Get()).or(guard::Head())).guard(guard::fn_guard(wants_description)).to(
+            move |request: HttpRequest| {
+                let mut response = HttpResponse::Ok().content_type("application/json; charset=utf-8").body(DESCRIPTION);
+                cors::vary(response.headers_mut(), &header::ACCEPT);
+                cors::allow(response.headers_mut(), &request, &for_description);
+                async { response }
+            },
+        ),
     );
 }
 
@@ -76,26 +80,21 @@ fn wants_description(ctx: &GuardContext<'_>) -> bool {
     !accept.is_some_and(|accept| accept.contains("text/html")) && !is_upgrade(ctx)
 }
 
-/// Adds the CORS headers with which pages of the allowed origins can read the response.
-pub(super) fn with_cors(response: HttpResponse, request: &HttpRequest, acceptor: &Acceptor) -> HttpResponse {
-    cors::allow(response, request, acceptor.origins(), Credentials::Omitted)
+/// The pages that may read the responses.
+pub(super) fn readers(acceptor: &Acceptor) -> Readers {
+    Readers::WithoutCredentials(acceptor.origins().clone())
 }
 
-fn fresh_id(acceptor: &Acceptor, request: &HttpRequest) -> HttpResponse {
-    let response = HttpResponse::Ok()
-        .content_type("text/html; charset=utf-8")
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(Uuid::new_v4().to_string());
-    with_cors(response, request, acceptor)
+fn fresh_id(_: &Acceptor) -> HttpResponse {
+    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(Uuid::new_v4().to_string())
 }
 
-fn peers(acceptor: &Acceptor, request: &HttpRequest) -> HttpResponse {
+fn peers(acceptor: &Acceptor) -> HttpResponse {
     if !acceptor.config().peerjs.allow_discovery {
-        let response = HttpResponse::Unauthorized().content_type("text/plain; charset=utf-8").body("Unauthorized");
-        return with_cors(response, request, acceptor);
+        return HttpResponse::Unauthorized().content_type("text/plain; charset=utf-8").body("Unauthorized");
     }
     let ids: Vec<String> = acceptor.pubsub().topics_of(Realm::PeerJs).iter().map(ToString::to_string).collect();
-    with_cors(HttpResponse::Ok().json(ids), request, acceptor)
+    HttpResponse::Ok().json(ids)
 }
 
 /// The query of an upgrade request.

@@ -42,7 +42,7 @@ pub(super) async fn serve(acceptor: Acceptor, request: HttpRequest, payload: web
         Ok(params) => params,
         Err(error) => {
             acceptor.count_refusal(&error);
-            return with_cors(&mut HttpResponse::build(error.status)).finish();
+            return error.response().finish();
         }
     };
     if let Err(error) = check_origin(request.headers(), acceptor.origins()) {
@@ -67,7 +67,7 @@ pub(super) async fn serve(acceptor: Acceptor, request: HttpRequest, payload: web
             None => status(StatusCode::GONE),
         },
         Method::OPTIONS => preflight(request.headers()),
-        _ => with_cors(&mut HttpResponse::BadRequest()).finish(),
+        _ => HttpResponse::BadRequest().finish(),
     }
 }
 
@@ -207,15 +207,11 @@ fn text(bytes: Bytes) -> Result<Frame, &'static Reason> {
 
 // ---- responses
 
-/// Lets pages of all origins read the response. Requests of origins that are not allowed get 403 in the body.
-fn with_cors(response: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
-    response
-        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-}
-
 fn json(mut response: HttpResponseBuilder, body: String) -> HttpResponse {
-    with_cors(&mut response).content_type("application/json; charset=utf-8").body(body)
+    response
+        .content_type("application/json; charset=utf-8")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(body)
 }
 
 fn status(status: StatusCode) -> HttpResponse {
@@ -255,7 +251,8 @@ fn error_response(error: &ConnectError) -> HttpResponse {
 fn preflight(headers: &HeaderMap) -> HttpResponse {
     let requested: Vec<&str> =
         headers.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS).filter_map(|value| value.to_str().ok()).collect();
-    with_cors(&mut HttpResponse::Ok())
+    HttpResponse::Ok()
+        .insert_header((header::VARY, "access-control-request-headers"))
         .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, requested.join(", ")))
         .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "get, post, options"))
         .insert_header((header::ACCESS_CONTROL_MAX_AGE, "3600"))

@@ -16,6 +16,7 @@ use super::version::{Version, version};
 use super::{V1, V2, longpoll};
 use crate::connections::hub::ConnectionSlot;
 use crate::http::acceptor::{Acceptor, ProtocolMount, default_timeouts};
+use crate::http::cors::{CorsRule, Readers};
 use crate::http::mount::{ConnectError, ConnectInfo, SocketInit};
 use crate::http::request::{check_origin, params};
 use crate::refusal::ConnectRefusal;
@@ -27,7 +28,14 @@ const PHOENIX: &str = "phoenix";
 /// The prefix of the subprotocol that carries the token.
 const TOKEN_PREFIX: &str = "base64url.bearer.phx.";
 
-pub(crate) const MOUNT: ProtocolMount = ProtocolMount { realm: Realm::Phoenix, timeouts: default_timeouts, routes };
+pub(crate) const MOUNT: ProtocolMount =
+    ProtocolMount { realm: Realm::Phoenix, timeouts: default_timeouts, routes, cors: Some(cors_rule) };
+
+/// Pages of all origins can read the responses of long polling. Requests of origins that are not allowed get 403 in the
+/// body.
+fn cors_rule(acceptor: &Acceptor) -> CorsRule {
+    CorsRule::below(format!("{}/longpoll", acceptor.path()), Readers::All)
+}
 
 /// Serves `<mount>/websocket` and `<mount>/longpoll`, with or without a trailing slash.
 fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {

@@ -5,11 +5,11 @@
 //! The binary contains no copy of it. `socketio.client_dir` names the folder of one; without it the response is 404
 //! and explains the setting.
 
-use actix_web::web::{self, Path, ServiceConfig};
+use actix_web::web::{Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::http::acceptor::Acceptor;
-use crate::http::static_files;
+use crate::http::{methods, static_files};
 
 /// The body of the 404 response.
 const MISSING: &str = "this server has no copy of the Socket.IO client: set socketio.client_dir to the folder of one, \
@@ -22,7 +22,7 @@ pub(super) fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
     let built = r"socket\.io(?:\+[a-z]+(?:-[a-z]+)?)*(?:\.v[0-9.]+)?\.js";
     for pattern in [r"socket\.io\.[a-z.]+", built] {
         let (path, acceptor) = (format!("{path}/{{file:{pattern}}}"), acceptor.clone());
-        app.route(&path, web::get().to(move |request, file| serve(acceptor.clone(), request, file)));
+        app.service(methods::readable(&path, move |request, file| serve(acceptor.clone(), request, file)));
     }
 }
 

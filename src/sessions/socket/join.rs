@@ -104,6 +104,13 @@ impl Socket {
                 });
                 self.refused(topic, payload);
             }
+            // a join that replaces another tells the client nothing new about the name
+            Join::Ok(_, membership)
+                if membership.claim.is_some() && pending.replaces.is_none() && !self.client.charge_claim(topic) =>
+            {
+                self.count_refused_join(JoinRefusal::RateLimited);
+                self.refused(topic, Payload::reason("rate_limited"));
+            }
             Join::Ok(payload, membership) => {
                 let Ok(permit) = self.client.permit(topic.key().len() + membership.size()) else {
                     self.count_refused_join(JoinRefusal::Overloaded);

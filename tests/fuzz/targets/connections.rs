@@ -147,7 +147,7 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("it is bound");
         let limit = AcceptLimit::new(2 * MAX_CLIENTS, node.pubsub.shared_metrics());
-        actix_web::rt::spawn(async move { accept(listener, &limit, service).await });
+        actix_web::rt::spawn(async move { accept(listener, &limit, &service).await });
         let clients = vec![Client::new(address)];
         Self { node, address, clients, current: 0, session: "none".to_owned(), clock_offset: Duration::ZERO }
     }

@@ -71,7 +71,7 @@ fn forwarded(data: &[u8]) {
     let mut lines = text.lines();
     let Some(peer) = lines.next().and_then(|line| line.parse::<IpAddr>().ok()) else { return };
     let headers: Vec<&str> = lines.collect();
-    let client = ClientIp::new(peer, headers.iter().copied(), &trusted);
+    let client = ClientIp::new(peer, headers.iter().map(|header| header.as_bytes()), &trusted);
     assert_eq!(client.address, client.address.to_canonical());
     assert_eq!(client.is_proxied, is_trusted(peer));
     if !client.is_proxied {

@@ -6,14 +6,13 @@ use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
 use super::State;
-use super::names::TAKEN;
 use crate::broker::adapter::BoxFuture;
 use crate::broker::registry::command::Subscribe;
 use crate::broker::registry::connection_index::ConnectionIndex;
 use crate::broker::registry::contests::{Contender, Contest, Verdict};
 use crate::close;
 use crate::connections::connection::ConnectionId;
-use crate::refusal::JoinRefusal;
+use crate::refusal::{JoinRefusal, TAKEN};
 use crate::topic::Topic;
 
 impl State {

@@ -10,11 +10,10 @@ use crate::broker::registry::command::Subscribe;
 use crate::broker::registry::names::{Owner, is_same_owner};
 use crate::connections::envelope::SocketEvent;
 use crate::message::{NameClaim, Proof};
-use crate::refusal::JoinRefusal;
+use crate::refusal::{JoinRefusal, TAKEN};
 use crate::topic::Topic;
 
-/// The reasons that a client receives when a name is refused.
-pub(super) const TAKEN: &str = "taken";
+/// The reason that a client receives when the directory of names does not answer.
 const UNREACHABLE: &str = "unreachable";
 
 impl State {

@@ -4,16 +4,16 @@
 //! The handshake starts a long-polling session, which every transport then uses. Its `sid` is the session's token. The
 //! newest transport of a session replaces the one before.
 
-use actix_web::http::{Method, StatusCode, header};
+use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::{SocketIo09, close_frame, frame, packet, polling, stream};
 use crate::http::acceptor::Acceptor;
-use crate::http::cors::{self, Credentials};
 use crate::http::jsonp;
 use crate::http::mount::{ConnectError, ConnectInfo};
 use crate::http::request::{check_origin, params};
+use crate::http::{cors, methods};
 use crate::refusal::ConnectRefusal;
 use crate::transports::longpoll::handle::{LongPollHandle, Via};
 use crate::transports::longpoll::{self, LongPollOptions};
@@ -42,12 +42,11 @@ async fn serve(
     path: Path<(String, String)>,
     payload: web::Payload,
 ) -> HttpResponse {
-    let response = match *request.method() {
-        Method::OPTIONS => cors::preflight(&request, METHODS),
+    match *request.method() {
+        Method::OPTIONS => cors::preflight(&request, METHODS, METHODS),
         Method::GET | Method::POST => respond(&acceptor, &request, &path, payload).await,
-        _ => HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, METHODS)).finish(),
-    };
-    cors::allow(response, &request, acceptor.origins(), Credentials::Included)
+        _ => methods::other(request.method(), METHODS),
+    }
 }
 
 async fn respond(
