@@ -16,13 +16,12 @@ use crate::config::schema::Config;
 use crate::http::client_ip::ClientIp;
 use crate::http::cors::{self, CorsRule, Readers};
 use crate::http::methods;
+use crate::http::mount::RETRY_AFTER;
 use crate::http::node_state::NodeState;
 use crate::http::request::check_origin;
 
 /// The methods that a preflight response allows.
 const METHODS: &str = "GET";
-/// After how many seconds a client IP that asks too often may try again. Its budget refills faster by default.
-const RETRY_AFTER: &str = "1";
 
 /// Serves the ICE servers at `ice.path`.
 pub(crate) fn configure(app: &mut ServiceConfig, node: &Arc<NodeState>) {

@@ -24,7 +24,7 @@ use crate::refusal::ConnectRefusal;
 use crate::topic::Topic;
 
 /// After how many seconds a client that a limit has refused may try again. The buckets of the limits refill all the time.
-const RETRY_AFTER: &str = "1";
+pub(crate) const RETRY_AFTER: &str = "1";
 
 /// A path where clients connect: `<path>/websocket` for WebSockets, and `<path>/longpoll` for long polling.
 ///
