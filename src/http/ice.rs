@@ -70,8 +70,6 @@ fn refuse(status: StatusCode) -> HttpResponse {
 
 fn response(status: StatusCode) -> HttpResponseBuilder {
     let mut response = HttpResponse::build(status);
-    response
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+    response.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
     response
 }

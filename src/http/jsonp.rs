@@ -24,7 +24,6 @@ pub(crate) fn callback(number: &str) -> Option<u32> {
 pub(crate) fn script(function: &str, text: &str) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/javascript; charset=UTF-8")
-        .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header((header::VARY, "referer"))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .body(format!("{function}({});", quoted(text)))

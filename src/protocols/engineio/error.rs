@@ -1,6 +1,5 @@
 //! The errors of Engine.IO's HTTP requests, and their responses: a status, with a code and a message in the body.
 
-use actix_web::http::header;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 
 use crate::http::acceptor::Acceptor;
@@ -67,5 +66,5 @@ fn bad_request(code: u8, message: &str) -> HttpResponse {
 
 fn with_code(mut response: HttpResponseBuilder, code: u8, message: &str) -> HttpResponse {
     let body = format!(r#"{{"code":{code},"message":{}}}"#, serde_json::Value::from(message));
-    response.content_type("application/json").insert_header((header::CACHE_CONTROL, "no-store")).body(body)
+    response.content_type("application/json").body(body)
 }

@@ -86,7 +86,6 @@ impl PollFormat {
 
     pub(super) fn response(self, frames: &[Frame]) -> HttpResponse {
         let mut response = HttpResponse::Ok();
-        response.insert_header((header::CACHE_CONTROL, "no-store"));
         match (self.dialect.write(frames), self.callback) {
             (Body::Text(text), Some(callback)) => jsonp::script(&format!("___eio[{callback}]"), &text),
             (Body::Text(text), None) => response.content_type("text/plain; charset=UTF-8").body(text),

@@ -4,7 +4,7 @@
 //! transport, and `sid` the session, absent in a handshake. The checks, their order and the responses are those of
 //! npm's engine.io. The bodies are in `format.rs`. What a WebSocket does after the upgrade request is in `upgrade.rs`.
 
-use actix_web::http::{Method, header};
+use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use compact_str::format_compact;
@@ -227,7 +227,7 @@ async fn post(
     };
     session.post(Via::Http, frames).await.map_err(|_| EngineError::BadRequest)?;
     // the content type is that of npm's engine.io: old browsers offer text/plain as a download
-    Ok(HttpResponse::Ok().content_type("text/html").insert_header((header::CACHE_CONTROL, "no-store")).body("ok"))
+    Ok(HttpResponse::Ok().content_type("text/html").body("ok"))
 }
 
 // ---- the upgrade from polling to a WebSocket

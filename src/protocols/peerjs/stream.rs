@@ -16,7 +16,6 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
-use actix_web::http::header;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use futures_util::stream;
@@ -64,7 +63,6 @@ fn response() -> actix_web::HttpResponseBuilder {
     let mut response = HttpResponse::Ok();
     response
         .content_type("application/octet-stream")
-        .insert_header((header::CACHE_CONTROL, "no-store"))
         // nginx passes each message on when it arrives
         .insert_header(("x-accel-buffering", "no"));
     response

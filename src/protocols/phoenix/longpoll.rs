@@ -208,10 +208,7 @@ fn text(bytes: Bytes) -> Result<Frame, &'static Reason> {
 // ---- responses
 
 fn json(mut response: HttpResponseBuilder, body: String) -> HttpResponse {
-    response
-        .content_type("application/json; charset=utf-8")
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(body)
+    response.content_type("application/json; charset=utf-8").body(body)
 }
 
 fn status(status: StatusCode) -> HttpResponse {

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::time::timeout;
 
@@ -23,10 +22,7 @@ const FORM_FIELD: &str = "d";
 
 /// A response of plain text.
 pub(super) fn text(body: impl Into<String>) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("text/plain; charset=UTF-8")
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(body.into())
+    HttpResponse::Ok().content_type("text/plain; charset=UTF-8").body(body.into())
 }
 
 /// Waits for packets to the client.

@@ -4,7 +4,6 @@
 
 use std::future::ready;
 
-use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -75,7 +74,7 @@ async fn refuse(
 /// Responds with a page that grows by one script for each packet. The client posts its own packets.
 pub(super) fn htmlfile(request: &HttpRequest, session: Option<LongPollHandle>) -> HttpResponse {
     let mut response = HttpResponse::Ok();
-    response.content_type("text/html; charset=UTF-8").insert_header((header::CACHE_CONTROL, "no-store"));
+    response.content_type("text/html; charset=UTF-8");
     let head = format!("{PAGE_HEAD:PAGE_HEAD_BYTES$}");
     let Some(session) = session else { return response.body(head + &script(&frame(packet::NOT_HANDSHAKEN))) };
     let (stream, frames) = session.use_stream(None);
