@@ -7,10 +7,10 @@
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpRequest, HttpResponse, web};
+use actix_web::{Error, FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, web};
 
 use crate::config::origin::Origins;
 use crate::http::methods;
@@ -124,6 +124,19 @@ pub(crate) fn preflight(request: &HttpRequest, methods: &'static str, served: &'
         vary(headers, &header::ACCESS_CONTROL_REQUEST_HEADERS);
     }
     response
+}
+
+/// A resource that can only be read, also by pages of other origins. `methods` are those of a preflight response.
+pub(crate) fn readable<F, Args>(path: &str, methods: &'static str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    methods::readable(path, handler).route(web::method(Method::OPTIONS).to(move |request: HttpRequest| {
+        let response = preflight(&request, methods, methods::READ);
+        async { response }
+    }))
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix_web::http::{Method, StatusCode, header};
-use actix_web::web::{self, ServiceConfig};
+use actix_web::http::{StatusCode, header};
+use actix_web::web::ServiceConfig;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use uuid::Uuid;
 
@@ -15,7 +15,6 @@ use crate::config::ice::IceServers;
 use crate::config::schema::Config;
 use crate::http::client_ip::ClientIp;
 use crate::http::cors::{self, CorsRule, Readers};
-use crate::http::methods;
 use crate::http::mount::RETRY_AFTER;
 use crate::http::node_state::NodeState;
 use crate::http::request::check_origin;
@@ -31,12 +30,7 @@ pub(crate) fn configure(app: &mut ServiceConfig, node: &Arc<NodeState>) {
         let response = respond(&for_get, &servers, &request).unwrap_or_else(refuse);
         async { response }
     };
-    let preflight = |request: HttpRequest| {
-        let response = cors::preflight(&request, METHODS, methods::READ);
-        async { response }
-    };
-    let resource = methods::read_by(web::resource(node.config.ice.path.as_str()), get);
-    app.service(methods::with_others(resource.route(web::method(Method::OPTIONS).to(preflight)), methods::READ));
+    app.service(cors::readable(&node.config.ice.path, METHODS, get));
 }
 
 /// Which pages may read the servers.

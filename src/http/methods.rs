@@ -17,17 +17,8 @@ where
     Args: FromRequest + 'static,
     F::Output: Responder + 'static,
 {
-    with_others(read_by(web::resource(path), handler), READ)
-}
-
-/// Adds the handler of GET and HEAD to a resource.
-pub(crate) fn read_by<F, Args>(resource: Resource, handler: F) -> Resource
-where
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    resource.route(web::get().to(handler.clone())).route(web::head().to(handler))
+    let resource = web::resource(path).route(web::get().to(handler.clone())).route(web::head().to(handler));
+    with_others(resource, READ)
 }
 
 /// Adds the responses to the methods that a resource has no route for.

@@ -2,7 +2,7 @@
 //! PeerServer's own checks. The HTTP transport of older clients is in `http.rs`.
 
 use actix_web::guard::{self, GuardContext};
-use actix_web::http::{Method, StatusCode, header};
+use actix_web::http::{StatusCode, header};
 use actix_web::web::{self, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
@@ -14,7 +14,6 @@ use crate::close;
 use crate::connections::hub::ConnectionSlot;
 use crate::http::acceptor::{Acceptor, mark_upgraded};
 use crate::http::cors::{self, Readers};
-use crate::http::methods;
 use crate::http::mount::{ConnectError, ConnectInfo, SocketInit};
 use crate::http::request::{check_origin, check_upgrade};
 use crate::http::upgraded_socket::{UpgradeOptions, UpgradedSocket};
@@ -40,13 +39,7 @@ pub(super) fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
                 let response = respond(&acceptor);
                 async { response }
             };
-            let preflight = |request: HttpRequest| {
-                let response = cors::preflight(&request, METHODS, methods::READ);
-                async { response }
-            };
-            let resource = methods::read_by(web::resource(path), get);
-            let resource = resource.route(web::method(Method::OPTIONS).to(preflight));
-            app.service(methods::with_others(resource, methods::READ));
+            app.service(cors::readable(&path, METHODS, get));
         }
     }
     let (for_upgrades, for_description) = (acceptor.clone(), readers(acceptor));
