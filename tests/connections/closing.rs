@@ -1,5 +1,5 @@
-//! The end of a WebSocket (RFC 6455, sections 5.5.1 and 7.1): the close frame goes out at once, and the connection ends
-//! as soon as both sides have sent theirs, or the client's cannot come any more.
+//! The end of a WebSocket (RFC 6455, sections 5.5.1 and 7.1): the server sends its close frame immediately, and the connection
+//! ends as soon as both sides have sent theirs, or the client's cannot come any more.
 //!
 //! In these tests no timeout of the server is shorter than the time that a test waits, and the clients do not close the
 //! connection.
@@ -29,6 +29,14 @@ async fn expect_end_after(node: &Node, bytes: &[u8], code: u16, why: &str) {
     let mut client = Client::new(node.address()).await;
     client.raw(bytes).await;
     expect_end(&mut client, code, why).await;
+}
+
+/// A client to which the server has sent a close frame, and that has not answered yet.
+async fn closed_by_the_server(node: &Node) -> Client {
+    let mut client = Client::new(node.address()).await;
+    client.send("{").await;
+    assert_eq!(client.close_code().await, 1011);
+    client
 }
 
 /// Sends these bytes again and again, until the server has aborted the connection. The client reads nothing.
@@ -110,9 +118,7 @@ async fn after_the_servers_close_frame_only_the_clients_is_looked_for() {
     let node = node(&PATIENT);
     let join = frame(0x81, br#"["1","1","room:a","phx_join",{}]"#);
     for wrong in [frame(0x81, b"{"), frame(0x81, b"\xff"), frame(0x80, b""), frame(0x89, b"?"), frame(0x01, b"(")] {
-        let mut client = Client::new(node.address()).await;
-        client.send("{").await;
-        assert_eq!(client.close_code().await, 1011);
+        let mut client = closed_by_the_server(&node).await;
         let handled = node.pubsub().metrics().messages.get();
         client.raw(&[&join[..], &wrong, &join, &close_frame()].concat()).await;
         assert_eq!(client.receive_any().await, Received::Eof, "no pong, no reply, no second close frame");
@@ -129,15 +135,11 @@ async fn the_connection_ends_when_the_clients_close_frame_cannot_come_any_more()
         (vec![0x88, 0x00], "an unmasked close frame"),
         (frame(0x88, &[0, 0]), "a close frame with an invalid code"),
     ] {
-        let mut client = Client::new(node.address()).await;
-        client.send("{").await;
-        assert_eq!(client.close_code().await, 1011);
+        let mut client = closed_by_the_server(&node).await;
         client.raw(&bytes).await;
         assert_eq!(client.receive_any().await, Received::Eof, "{why}");
     }
-    let mut client = Client::new(node.address()).await;
-    client.send("{").await;
-    assert_eq!(client.close_code().await, 1011);
+    let mut client = closed_by_the_server(&node).await;
     client.stream.shutdown().await.unwrap();
     assert_eq!(client.receive_any().await, Received::Eof, "the client has closed its write side");
     drop(client);
@@ -154,9 +156,7 @@ async fn a_client_that_sends_without_end_is_aborted() {
     client.raw(&close_frame()).await;
     flood_until_aborted(&mut client, &[0; 65_536]).await;
     // while the server waits for a close frame
-    let mut client = Client::new(node.address()).await;
-    client.send("{").await;
-    assert_eq!(client.close_code().await, 1011);
+    let mut client = closed_by_the_server(&node).await;
     flood_until_aborted(&mut client, &frame(0x89, b"?").repeat(10_000)).await;
     wait_until_empty(&node).await;
 }
