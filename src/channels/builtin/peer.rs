@@ -215,10 +215,11 @@ impl Peer {
 
     fn watch(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         let Some(topic) = named(payload) else { return Reply::error("invalid peer id") };
-        let is_new = !self.watched.contains_key(&topic);
-        if self.watched.get(&topic).is_some_and(|watch| watch.request.is_some()) {
+        let known = self.watched.get(&topic);
+        if known.is_some_and(|watch| watch.request.is_some()) {
             return Reply::error("already asked");
         }
+        let is_new = known.is_none();
         if is_new && ctx.is_probing() {
             return Reply::error("rate_limited");
         }
