@@ -37,8 +37,8 @@ use crate::metrics::families::Metrics;
 /// How often held signals are checked for expiry.
 const EXPIRE_EVERY: Duration = Duration::from_millis(250);
 
-/// How long the registry pauses for each watcher that it has notified, so that watchers of topics that change all the
-/// time take a part of its time alone.
+/// How long the registry pauses for each watcher that it has notified, so that the watchers of topics that change all
+/// the time take only a part of its time.
 const PAUSE_PER_WATCHER: Duration = Duration::from_micros(20);
 
 /// How often the registry checks whether the owners of contested names have answered its ping.
@@ -83,7 +83,7 @@ impl Registry {
     /// Starts what the last step requires: awaiting the adapter, a flush of presence changes, the notification of
     /// watchers, the expiry of held signals, a check of contested names.
     ///
-    /// The first change of a watched topic is told at once. Later ones are collected until the pause is over.
+    /// Watchers are notified of a first change immediately. Further changes are collected until the pause is over.
     fn follow_up(&mut self, ctx: &mut Context<Self>) {
         for pending in self.state.take_pending() {
             ctx.spawn(pending.into_actor(self).map(|resume, registry, ctx| {

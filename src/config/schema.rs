@@ -353,7 +353,7 @@ sections! {
     /// Presence lists of rooms.
     presence: Presence {
         /// Changes of a presence list are collected for this long and sent as one `presence_diff`. Watchers of a peer that
-        /// comes and goes hear of it at most once in this time.
+        /// comes and goes are notified at most once in this time.
         interval: Duration = "50ms", duration from "1ms" to "1m";
         /// Maximum number of presence entries of a topic.
         entries_per_topic: usize = 1_000, integer from 1 to 1_000_000;

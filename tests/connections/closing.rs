@@ -1,5 +1,5 @@
-//! The end of a WebSocket (RFC 6455, sections 5.5.1 and 7.1): the server sends its close frame immediately, and the connection
-//! ends as soon as both sides have sent theirs, or the client's cannot come any more.
+//! The end of a WebSocket (RFC 6455, sections 5.5.1 and 7.1): the server sends its close frame immediately, and the
+//! connection ends as soon as both sides have sent theirs, or the client's cannot come any more.
 //!
 //! In these tests no timeout of the server is shorter than the time that a test waits, and the clients do not close the
 //! connection.

@@ -1,6 +1,6 @@
 //! Watchers: joins that are notified when a topic gets its first member and loses its last. A part of the registry.
 //!
-//! Notifications are collected: each watcher is told the latest state, and nothing if it knows that state already. So a
+//! Notifications are collected: each watcher receives the latest state, unless it has received that state already. So a
 //! client that comes and goes at a high rate does not cause a notification for each time.
 
 use std::collections::{HashMap, HashSet};
@@ -28,7 +28,7 @@ struct Watched {
 
 struct Watcher {
     member: Member,
-    /// The state that it was told last. `None` while it waits for the answer to its watch.
+    /// The state that it has received last. `None` while it waits for the answer to its watch.
     told: Option<bool>,
 }
 
@@ -52,7 +52,7 @@ impl Watchers {
         self.topics.contains_key(topic)
     }
 
-    /// Answers a watch, unless its watcher was told the state meanwhile: a notification is newer than the answer.
+    /// Answers a watch, unless its watcher has received a notification meanwhile, which is newer than the answer.
     pub(super) fn answer(&mut self, topic: &Topic, id: MemberId, online: bool) {
         let watcher = self.topics.get_mut(topic).and_then(|watched| watched.watchers.get_mut(&id));
         if let Some(watcher) = watcher.filter(|watcher| watcher.told.is_none()) {
@@ -103,7 +103,6 @@ impl Watcher {
 
 #[cfg(test)]
 mod tests {
-
     use std::sync::Arc;
 
     use super::*;
