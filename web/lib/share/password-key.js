@@ -1,8 +1,8 @@
 /** Derives the key that stands for a password of a share. */
 
 import { utf8 } from "../util/bytes.js";
+import { KEY_BYTES } from "./key-proof.js";
 
-const KEY_BYTES = 16;
 /** Each guess of a password costs about 0.2 s. */
 const ITERATIONS = 600_000;
 

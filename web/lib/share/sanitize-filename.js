@@ -38,9 +38,19 @@ export function sanitizeFilename(name) {
 
 /**
  * @param {string} name
+ * @param {number} n
+ * @returns {string} the name with a number, for a file whose own name is taken
+ */
+export function numberedName(name, n) {
+  const { stem, extension } = splitExtension(name);
+  return `${stem} (${n})${extension}`;
+}
+
+/**
+ * @param {string} name
  * @returns {{stem: string, extension: string}}
  */
-export function splitExtension(name) {
+function splitExtension(name) {
   const extension = EXTENSION.exec(name)?.[0] ?? "";
   return { stem: name.slice(0, name.length - extension.length), extension };
 }

@@ -1,7 +1,7 @@
 /** Makes the paths of a list safe and unique. The time grows with the characters of the list and no faster. */
 
 import { MAX_DEPTH } from "./protocol.js";
-import { sanitizeFilename, splitExtension } from "./sanitize-filename.js";
+import { numberedName, sanitizeFilename } from "./sanitize-filename.js";
 
 /**
  * @typedef {object} Folder
@@ -57,7 +57,7 @@ function claimName({ folders, files }, name) {
   let unique = name;
   let key = first;
   for (; files.has(key) || folders.has(key); n++) {
-    unique = numbered(name, n);
+    unique = numberedName(name, n);
     key = fold(unique);
   }
   files.set(key, 2);
@@ -71,13 +71,4 @@ function claimName({ folders, files }, name) {
  */
 function fold(name) {
   return name.toUpperCase().toLowerCase().normalize("NFC");
-}
-
-/**
- * @param {string} name
- * @param {number} n
- */
-function numbered(name, n) {
-  const { stem, extension } = splitExtension(name);
-  return `${stem} (${n})${extension}`;
 }

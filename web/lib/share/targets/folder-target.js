@@ -3,7 +3,7 @@
  * overwrites nothing. For browsers with the File System Access API.
  */
 
-import { splitExtension } from "../sanitize-filename.js";
+import { numberedName } from "../sanitize-filename.js";
 import { writeToPickedPlace, writerTo } from "./picked-place.js";
 
 /** @typedef {import("../file-entry.js").FileEntry} FileEntry */
@@ -72,10 +72,9 @@ export class FolderTarget {
     const taken = this.#taken.get(place) ?? (await namesIn(folder));
     this.#taken.set(place, taken);
     const name = path[path.length - 1];
-    const { stem, extension } = splitExtension(name);
     let free = name;
     // What has appeared since the folder was listed exists too.
-    for (let n = 2; taken.has(free.toLowerCase()) || (await exists(folder, free)); n++) free = `${stem} (${n})${extension}`;
+    for (let n = 2; taken.has(free.toLowerCase()) || (await exists(folder, free)); n++) free = numberedName(name, n);
     taken.add(free.toLowerCase());
     return free;
   }
