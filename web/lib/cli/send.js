@@ -1,9 +1,8 @@
 /** `handclasp send`: shares files and folders by a link until it is stopped, and reports each receiver's progress. */
 
 import { FileShare } from "../share/file-share.js";
-import { KEY_BYTES } from "../share/key-proof.js";
 import { derivePasswordKey } from "../share/password-key.js";
-import { formatShareLink } from "../share/share-link.js";
+import { KEY_BYTES, formatShareLink } from "../share/share-link.js";
 import { randomBytes } from "../util/bytes.js";
 import { openPeer } from "./broker-peer.js";
 import { findFiles } from "./local-files.js";

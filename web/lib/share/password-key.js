@@ -1,7 +1,7 @@
 /** Derives the key that stands for a password of a share. */
 
 import { utf8 } from "../util/bytes.js";
-import { KEY_BYTES } from "./key-proof.js";
+import { KEY_BYTES } from "./share-link.js";
 
 /** Each guess of a password costs about 0.2 s. */
 const ITERATIONS = 600_000;

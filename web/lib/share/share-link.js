@@ -5,7 +5,9 @@
 
 import { isPeerId } from "../rtc/identity.js";
 import { fromBase64url, toBase64url } from "../util/bytes.js";
-import { KEY_BYTES } from "./key-proof.js";
+
+/** The length of the key. It stands here because a page reads its link before it loads the rest of sharing. */
+export const KEY_BYTES = 16;
 
 /** @typedef {{peerId: string, key: Uint8Array<ArrayBuffer>, hasPassword: boolean}} ShareLink */
 
