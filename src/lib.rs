@@ -76,6 +76,7 @@
 //! - A push that names a peer gets a delivery status: delivered to the peer's queue, `peer_not_found`, `overloaded`,
 //!   or, with several nodes, `unreachable`. An unreachable peer may be present.
 //! - After `ok` to a join, the client is subscribed and receives every later message to the topic.
+//! - After the end of a join, which Phoenix reports as `phx_close`, nothing arrives for it.
 //! - `peer:<id>` has at most one member. While that member is alive, no other client can join without its secret. An id of
 //!   UUID version 8 can be joined only with its secret.
 //! - When a connection closes, for whatever reason, its topics, names, watches and presence entries are removed.

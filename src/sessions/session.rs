@@ -246,7 +246,8 @@ impl<P: Protocol> TransportHandler for Session<P> {
             Envelope::Delivery(join, delivery) => {
                 let dispatch = self.socket.broadcast(join, &delivery.broadcast, Instant::now());
                 self.run_effects(sink);
-                if dispatch == Dispatch::Fastlane {
+                // the broadcast may have confirmed the join, after which a leave in the join's backlog has ended it
+                if dispatch == Dispatch::Fastlane && self.socket.is_member(join) {
                     self.forward_broadcast(&delivery, sink);
                 }
             }
@@ -302,3 +303,6 @@ impl FrameSink for NullSink {
     fn send(&mut self, _: Frame) {}
     fn close(&mut self, _: &'static Reason) {}
 }
+
+#[cfg(test)]
+mod tests;

@@ -161,7 +161,8 @@ impl Socket {
         verdict
     }
 
-    /// Handles a broadcast that was delivered for one of this socket's memberships.
+    /// Handles a broadcast that was delivered for one of this socket's memberships. In the fastlane, it is for the
+    /// client, if the effects leave it a [member](Self::is_member).
     pub(crate) fn broadcast(&mut self, join: JoinId, broadcast: &Broadcast, now: Instant) -> Dispatch {
         self.client.now = now;
         if join == JoinId::SOCKET {
@@ -178,6 +179,11 @@ impl Socket {
             self.join_confirmed(join);
         }
         self.dispatch(&broadcast.topic, broadcast)
+    }
+
+    /// Whether the client still receives the broadcasts of a join or of a further subscription.
+    pub(crate) fn is_member(&self, join: JoinId) -> bool {
+        self.topics.contains_key(&join)
     }
 
     /// Passes a broadcast to the channel of `topic`, if the channel intercepts the event.

@@ -1,0 +1,100 @@
+//! The order of a session's frames to its client.
+
+use std::borrow::Cow;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use actix::Arbiter;
+
+use super::*;
+use crate::broker::adapter::LocalAdapter;
+use crate::channels::channel::{Channel, Router};
+use crate::config::schema::Config;
+use crate::connections::hub::{ClientIdentity, Hub, HubLimits};
+use crate::connections::ip_limits::IpTable;
+use crate::connections::limits::{ConnectionLimits, QueueLimit, Timeouts};
+use crate::message::{Inbound, Payload, Request};
+use crate::protocol::{Malformed, Unencodable};
+use crate::sessions::settings::SocketSettings;
+use crate::topic::Realm;
+
+const TOPIC: &str = "room:a";
+
+struct Room;
+impl Channel for Room {}
+
+/// A format whose frames are the names of requests and responses.
+struct Words;
+
+impl Protocol for Words {
+    fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Decoded<'a>>, Malformed> {
+        let request = if *frame == word("join") { Request::Join(Payload::empty()) } else { Request::Leave };
+        let topic = Cow::Borrowed(TOPIC);
+        Ok(Some(Decoded::Request(Inbound { topic, join_ref: None, reference: None, request })))
+    }
+
+    fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Unencodable> {
+        Ok(Some(word(if matches!(outbound, Outbound::Close { .. }) { "close" } else { "reply" })))
+    }
+
+    fn broadcast(_: &Broadcast) -> Option<Frame> {
+        Some(word("broadcast"))
+    }
+}
+
+fn word(text: &'static str) -> Frame {
+    Frame::Text(text.into())
+}
+
+#[derive(Default)]
+struct Sent(Vec<Frame>);
+
+impl FrameSink for Sent {
+    fn send(&mut self, frame: Frame) {
+        self.0.push(frame);
+    }
+
+    fn close(&mut self, _: &'static Reason) {}
+}
+
+fn session() -> Session<Words> {
+    let (config, now, long) = (Config::default(), Instant::now(), Duration::from_secs(3600));
+    let (pubsub, _) = Pubsub::start(&config, Arc::new(LocalAdapter), &Arbiter::current());
+    let ip_table = IpTable::new(&config.limits);
+    let (address, agent) = (Ipv4Addr::LOCALHOST.into(), &b""[..]);
+    let client = ClientIdentity { address, kind: ip_table.kind(agent, agent, ""), polls: false };
+    let limits = ConnectionLimits {
+        timeouts: Timeouts { idle: long, join: long, ping_interval: None },
+        queue: QueueLimit { bytes: config.limits.queue_bytes, age: long },
+    };
+    let hub = Hub::new(HubLimits { connections: 1, write_timeout: long }, ip_table);
+    let slot = hub.admit(client, Arc::new(limits)).ok().unwrap();
+    let router = Arc::new(Router::new().channel("room:*", |_| Room));
+    let settings = Arc::new(SocketSettings::new(Realm::Phoenix, router, config.limits));
+    let (metrics, budget, connection) = (pubsub.shared_metrics(), pubsub.budget().clone(), slot.connection.clone());
+    let socket = Socket::new(settings, metrics, budget, connection, "websocket", Default::default(), now);
+    Session::new(socket, Words, pubsub, slot)
+}
+
+/// A broadcast that the registry's confirmation of the join follows.
+fn broadcast() -> Envelope {
+    let topic = Realm::Phoenix.topic(TOPIC).unwrap();
+    let broadcast = Broadcast { topic, event: "message".into(), payload: Payload::empty() };
+    Envelope::Delivery(JoinId(1), Arc::new(Delivery::new(broadcast)))
+}
+
+#[actix_web::test]
+async fn a_broadcast_confirms_a_join_but_does_not_follow_its_close() {
+    let (mut session, mut sent) = (session(), Sent::default());
+    session.frame(&word("join"), &mut sent);
+    session.handle_event(broadcast(), &mut sent);
+    assert_eq!(sent.0, [word("reply"), word("broadcast")]);
+
+    session.frame(&word("leave"), &mut sent);
+    sent.0.clear();
+    session.frame(&word("join"), &mut sent);
+    session.frame(&word("leave"), &mut sent);
+    let Envelope::Delivery(_, delivery) = broadcast() else { unreachable!() };
+    session.handle_event(Envelope::Delivery(JoinId(2), delivery), &mut sent);
+    assert_eq!(sent.0, [word("reply"), word("reply"), word("close")]);
+}
