@@ -21,6 +21,7 @@ pub(crate) mod load;
 pub(crate) mod origin;
 pub(crate) mod paths;
 pub(crate) mod schema;
+pub(crate) mod sections;
 pub(crate) mod source;
 pub(crate) mod value;
 

@@ -1,5 +1,5 @@
 //! The declaration of every key of the configuration: its type, default, range and description. Values are checked in
-//! `value`.
+//! `value`, and the macro that reads the declarations is in `sections`.
 //!
 //! The doc comments of the keys are also the texts of `config/handclasp.toml` and of the table in the documentation.
 
@@ -13,7 +13,8 @@ use toml::de::DeValue;
 use crate::config::ice::IceServer;
 use crate::config::listen::ListenAddress;
 use crate::config::origin::Origins;
-use crate::config::value::LogFormat;
+use crate::config::sections::sections;
+use crate::config::value::{self, LogFormat};
 
 /// The declaration of one key of the configuration.
 #[derive(Debug)]
@@ -39,61 +40,6 @@ impl Setting {
 /// The environment variable of a key.
 pub(crate) fn variable(key: &str) -> String {
     format!("HANDCLASP_{}", key.replace('.', "_").to_uppercase())
-}
-
-/// Declares the sections of [`Config`]. Each line declares a field, its documentation, its default, the function that
-/// checks its values, and its entry in [`SETTINGS`].
-macro_rules! sections {
-    ($(
-        $(#[doc = $about:literal])+
-        $section:ident: $Section:ident {
-            $(
-                $(#[doc = $doc:literal])+
-                $field:ident: $type:ty = $default:tt, $kind:ident $(from $low:tt to $high:tt)?;
-            )+
-        }
-    )+) => {
-        $(
-            $(#[doc = $about])+
-            #[derive(Debug, Clone, PartialEq)]
-            pub struct $Section {
-                $(
-                    $(#[doc = $doc])+
-                    #[doc = ""]
-                    #[doc = concat!("Default `", stringify!($default), "`" $(, ", from `", stringify!($low), "` to `", stringify!($high), "`")?, ".")]
-                    pub $field: $type,
-                )+
-            }
-
-            impl Default for $Section {
-                fn default() -> Self {
-                    Self {
-                        $($field: $crate::config::schema::parse_default(stringify!($default), |value| {
-                            $crate::config::value::$kind(value $(, $low, $high)?)
-                        }),)+
-                    }
-                }
-            }
-        )+
-
-        /// The whole configuration, with checked values. See the [module](crate::config) for its sources.
-        #[derive(Debug, Clone, PartialEq, Default)]
-        pub struct Config {
-            $($(#[doc = $about])+ pub $section: $Section,)+
-        }
-
-        /// All keys, in the order of their declaration.
-        pub const SETTINGS: &[Setting] = &[$($(Setting {
-            key: concat!(stringify!($section), ".", stringify!($field)),
-            default: stringify!($default),
-            range: [$(Some((stringify!($low), stringify!($high))),)? None][0],
-            description: &[$($doc),+],
-            set: |config, value| {
-                config.$section.$field = $crate::config::value::$kind(value $(, $low, $high)?)?;
-                Ok(())
-            },
-        },)+)+];
-    };
 }
 
 /// Parses the default in a key's declaration.
