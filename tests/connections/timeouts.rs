@@ -58,8 +58,8 @@ async fn response_statuses(process: &Process, phase: &str, bytes: &[u8], is_slow
 #[actix_web::test]
 async fn a_client_that_stalls_before_the_upgrade_is_disconnected() {
     let (process, before) = start(&[]).await;
-    let get = "GET /healthz HTTP/1.1\r\nHost: x\r\n";
-    let post = "POST /socket/longpoll?token=x HTTP/1.1\r\nHost: x\r\n";
+    let get = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n";
+    let post = "POST /socket/longpoll?token=x HTTP/1.1\r\nHost: localhost\r\n";
     let phases = [
         ("nothing sent", String::new(), false, &[408][..]),
         ("half of a request head", "GET /heal".to_owned(), false, &[408]),
@@ -77,7 +77,12 @@ async fn a_client_that_stalls_before_the_upgrade_is_disconnected() {
             false,
             &[100, 200],
         ),
-        ("a rejected upgrade", format!("GET {V2} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n"), true, &[400]),
+        (
+            "a rejected upgrade",
+            format!("GET {V2} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\r\n"),
+            true,
+            &[400],
+        ),
     ];
     let process = &process;
     let checks = phases.iter().map(async |(phase, bytes, is_slow, statuses)| {
@@ -148,7 +153,7 @@ async fn a_client_that_does_not_read_responses_is_disconnected() {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4_096).unwrap();
         let mut stream = socket.connect(process.address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").repeat(5_000);
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").repeat(5_000);
         let _ = timeout(Duration::from_millis(500), stream.write_all(request.as_bytes())).await;
         streams.push(stream);
         wait_until("the connection is accepted", || async { process.descriptors() > before }).await;
@@ -164,7 +169,7 @@ async fn a_half_closed_connection_is_closed() {
     let phases: [(&str, &[u8]); 6] = [
         ("immediately", b""),
         ("in a request head", b"GET /heal"),
-        ("in a body", b"POST /socket/longpoll HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx"),
+        ("in a body", b"POST /socket/longpoll HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx"),
         ("after the upgrade request", upgrade.as_bytes()),
         ("in a frame", &[upgrade.as_bytes(), &[0x81, 0xFE]].concat()),
         ("in a message", &[upgrade.as_bytes(), &frame(0x01, b"[")].concat()),
@@ -191,8 +196,8 @@ async fn a_connection_that_never_makes_a_request_is_counted() {
     let pubsub = node.pubsub();
     let without_request = || pubsub.metrics().connections_without_request.get();
     // three first requests that are broken, too large or incomplete, then an incomplete second request
-    let large = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Large: {}\r\n\r\n", "x".repeat(200_000));
-    let (ok, half) = ("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", "GET /heal");
+    let large = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX-Large: {}\r\n\r\n", "x".repeat(200_000));
+    let (ok, half) = ("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET /heal");
     for (number, text) in [(1, "\0\r\n\r\n"), (2, &large), (3, half), (4, &format!("{ok}{half}"))] {
         let mut client = Client::from_stream(TcpStream::connect(node.address()).await.unwrap());
         client.raw(text.as_bytes()).await;
@@ -238,7 +243,7 @@ async fn a_long_response_is_not_cut_off() {
         })
         .start()
         .unwrap();
-    let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let read_all = async {
         let mut stream = TcpStream::connect(node.address()).await.unwrap();
         stream.write_all(request("/slow").as_bytes()).await.unwrap();

@@ -84,7 +84,7 @@ async fn a_body_with_two_lengths_is_rejected_with_everything_after_it() {
     let client = LongPollClient::open(scene.node.address(), "/socket", "2.0.0", &[]).await;
     let paths = [client.with_token(), session(scene.node.address()).await];
     for path in &paths {
-        let smuggled = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+        let smuggled = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
         for lengths in [
             "Content-Length: 4\r\nTransfer-Encoding: chunked",
             "Transfer-Encoding: chunked\r\nContent-Length: 4",
@@ -95,7 +95,7 @@ async fn a_body_with_two_lengths_is_rejected_with_everything_after_it() {
             "Content-Length: -1",
             "Content-Length: 18446744073709551616",
         ] {
-            let request = format!("POST {path} HTTP/1.1\r\nHost: x\r\n{lengths}\r\n\r\n0\r\n\r\n{smuggled}");
+            let request = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{lengths}\r\n\r\n0\r\n\r\n{smuggled}");
             let (mut client, head) = Client::request(scene.node.address(), &request).await;
             assert!(head.starts_with("HTTP/1.1 400"), "{lengths}: {head}");
             assert_eq!(client.head().await, "", "{lengths}: what follows gets no response");
@@ -113,7 +113,7 @@ async fn a_body_with_two_lengths_is_rejected_with_everything_after_it() {
 async fn a_slow_body_is_stopped_in_time_with_its_session() {
     let scene = Scene::new(&["socketio.ping_interval=300ms", "socketio.ping_timeout=700ms"]).await;
     let path = session(scene.node.address()).await;
-    let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n");
+    let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n");
     let mut client = Client::from_stream(tokio::net::TcpStream::connect(scene.node.address()).await.unwrap());
     client.raw(head.as_bytes()).await;
     while scene.node.connections() > 2 {

@@ -89,7 +89,7 @@ async fn a_client_that_does_not_read_its_stream_is_disconnected() {
     socket.connect(&scene.node.address().into()).unwrap();
     socket.set_nonblocking(true).unwrap();
     let mut stalled = TcpStream::from_std(socket.into()).unwrap();
-    stalled.write_all(b"POST /peerjs/mallory/t/id?i=0 HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    stalled.write_all(b"POST /peerjs/mallory/t/id?i=0 HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let is_connected = || scene.node.pubsub().count("\u{1}mallory") == 1;
     wait_until("the stream is open", || async { is_connected() }).await;
     let mut sender = Client::open(scene.node.address(), "/peerjs?key=peerjs&id=sender&token=t", &[]).await;

@@ -17,7 +17,7 @@ struct Upgrade {
 impl Upgrade {
     fn to(path: &str) -> Self {
         let lines = [
-            ("Host", "broker.test:4000"),
+            ("Host", "broker.localhost:4000"),
             ("Connection", "keep-alive, Upgrade"),
             ("Upgrade", "WebSocket"),
             ("Sec-WebSocket-Version", "13"),
@@ -264,16 +264,16 @@ async fn the_connect_callback_decides_by_the_params() {
 async fn only_allowed_origins_can_open_a_socket() {
     let node = node(&[]);
     Upgrade::to(PATH).expect_response(&node, 101, "").await;
-    for origin in ["http://broker.test:4000", "https://broker.test:4000", "http://BROKER.test:4000"] {
+    for origin in ["http://broker.localhost:4000", "https://broker.localhost:4000", "http://BROKER.localhost:4000"] {
         Upgrade::to(PATH).with("Origin", origin).expect_response(&node, 101, "").await;
     }
     let other_origins = [
-        "http://broker.test",
-        "http://broker.test:4001",
-        "http://evil-broker.test:4000",
-        "http://broker.test:4000.evil.test",
-        "http://me@broker.test:4000",
-        "http://xn--brker-jua.test:4000",
+        "http://broker.localhost",
+        "http://broker.localhost:4001",
+        "http://evil-broker.localhost:4000",
+        "http://broker.localhost:4000.evil.test",
+        "http://me@broker.localhost:4000",
+        "http://xn--brker-jua.localhost:4000",
         "null",
         "file://",
         "",
@@ -281,7 +281,8 @@ async fn only_allowed_origins_can_open_a_socket() {
     for origin in other_origins {
         Upgrade::to(PATH).with("Origin", origin).expect_response(&node, 403, "").await;
     }
-    let twice = Upgrade::to(PATH).with("Origin", "http://broker.test:4000").with("Origin", "http://broker.test:4000");
+    let twice =
+        Upgrade::to(PATH).with("Origin", "http://broker.localhost:4000").with("Origin", "http://broker.localhost:4000");
     twice.expect_response(&node, 403, "").await;
     wait_until_empty(&node).await;
 }
@@ -299,7 +300,7 @@ async fn a_list_of_origins_is_enforced() {
         ("https://wild.test", 101),
         ("http://a.b.wild.test:9", 101),
         ("https://awild.test", 403),
-        ("http://broker.test:4000", 403),
+        ("http://broker.localhost:4000", 403),
         ("null", 403),
     ];
     for (origin, status) in cases {

@@ -15,7 +15,7 @@ fn with_servers(sets: &[&str]) -> Node {
 
 /// A response: its head in lower case, and its body.
 async fn request(node: &Node, method: &str, headers: &str) -> (String, String) {
-    let request = format!("{method} /ice HTTP/1.1\r\nHost: broker.test\r\n{headers}\r\n");
+    let request = format!("{method} /ice HTTP/1.1\r\nHost: broker.localhost\r\n{headers}\r\n");
     let (mut client, head) = Client::request(node.address(), &request).await;
     let body = if head.contains(" 204 ") { Vec::new() } else { client.body(&head).await };
     (head.to_lowercase(), String::from_utf8(body).unwrap())
@@ -50,11 +50,11 @@ async fn each_response_has_credentials_of_its_own_and_is_not_stored() {
 async fn only_pages_of_allowed_origins_receive_them() {
     let (default, listed) = (with_servers(&[]), with_servers(&["ice.check_origin=https://page.test"]));
     for (node, origin, is_allowed) in [
-        (&default, "http://broker.test", true),
+        (&default, "http://broker.localhost", true),
         (&default, "https://page.test", false),
         (&default, "null", false),
         (&listed, "https://page.test", true),
-        (&listed, "http://broker.test", false),
+        (&listed, "http://broker.localhost", false),
     ] {
         let header = format!("Origin: {origin}\r\n");
         let (head, body) = request(node, "GET", &header).await;
@@ -83,7 +83,7 @@ async fn a_client_ip_that_asks_too_often_is_refused_and_no_other() {
         assert_eq!(status("192.0.2.1", "").await, expected);
     }
     assert_eq!(status("192.0.2.2", "").await, "200");
-    let (head, _) = request(&node, "GET", "X-Forwarded-For: 192.0.2.1\r\nOrigin: http://broker.test\r\n").await;
+    let (head, _) = request(&node, "GET", "X-Forwarded-For: 192.0.2.1\r\nOrigin: http://broker.localhost\r\n").await;
     assert!(
         head.starts_with("http/1.1 429") && head.contains("access-control-allow-origin"),
         "a page reads it: {head}"

@@ -8,7 +8,7 @@ use crate::common::{self, Client, node};
 
 /// Sends a request, and returns the head (in lower case) and the body of the response.
 async fn request(node: &Node, first: &str, lines: &str) -> (String, Vec<u8>) {
-    let request = format!("{first} HTTP/1.1\r\nHost: x\r\nAccept: text/html,*/*;q=0.8\r\n{lines}\r\n");
+    let request = format!("{first} HTTP/1.1\r\nHost: localhost\r\nAccept: text/html,*/*;q=0.8\r\n{lines}\r\n");
     let (mut client, head) = Client::request(node.address(), &request).await;
     let body = if first.starts_with("HEAD") { Vec::new() } else { client.body(&head).await };
     (head, body)

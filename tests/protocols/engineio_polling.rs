@@ -68,7 +68,7 @@ impl Response {
 fn request(method: &str, path: &str, headers: &[&str], body: &[u8]) -> Vec<u8> {
     let more: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
     let length = if method == "GET" { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: node.test\r\n{length}{more}\r\n");
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: node.localhost\r\n{length}{more}\r\n");
     [head.as_bytes(), body].concat()
 }
 
@@ -246,10 +246,10 @@ async fn posted_messages_are_echoed_in_order_in_the_next_poll() {
 async fn a_too_large_body_is_rejected_and_the_session_stays_open() {
     let node = start(&[]);
     let session = open(node.address(), V4).await;
-    let head = format!("POST {session} HTTP/1.1\r\nHost: node.test\r\nContent-Length: 1000000000\r\n\r\n");
+    let head = format!("POST {session} HTTP/1.1\r\nHost: node.localhost\r\nContent-Length: 1000000000\r\n\r\n");
     let mut declared = begin(node.address(), head.as_bytes()).await;
     assert_eq!(finish(&mut declared).await.status, 413, "because of the declared length");
-    let head = format!("POST {session} HTTP/1.1\r\nHost: node.test\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let head = format!("POST {session} HTTP/1.1\r\nHost: node.localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
     let mut chunked = begin(node.address(), head.as_bytes()).await;
     for _ in 0..11 {
         chunked.raw(&[b"2710\r\n", &[b'x'; 10_000][..], b"\r\n"].concat()).await;
@@ -289,7 +289,7 @@ async fn an_aborted_poll_closes_the_session() {
 async fn an_aborted_post_closes_the_session() {
     let node = start(&[]);
     let session = open(node.address(), V4).await;
-    let head = format!("POST {session} HTTP/1.1\r\nHost: node.test\r\nContent-Length: 10\r\n\r\n4half");
+    let head = format!("POST {session} HTTP/1.1\r\nHost: node.localhost\r\nContent-Length: 10\r\n\r\n4half");
     let mut posting = begin(node.address(), head.as_bytes()).await;
     posting.stream.shutdown().await.unwrap();
     wait_until_empty(&node).await;

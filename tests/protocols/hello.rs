@@ -25,7 +25,7 @@ async fn the_root_serves_the_page_except_for_upgrades() {
     }
     let (status, body) = get(node.address(), "/index.html").await;
     assert_eq!((status, body.contains("<html")), (200, true));
-    let html = "GET / HTTP/1.1\r\nhost: x\r\naccept: text/html\r\n\r\n";
+    let html = "GET / HTTP/1.1\r\nhost: localhost\r\naccept: text/html\r\n\r\n";
     let (mut client, head) = Client::request(node.address(), html).await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     assert_eq!(String::from_utf8(client.body(&head).await).unwrap(), body);

@@ -243,7 +243,10 @@ async fn a_post_whose_body_stalls_is_given_up() {
     let mut own = stream(&node, "a", 0).await;
     own.expect(OPEN).await;
     let mut stalled = TcpStream::connect(node.address()).await.unwrap();
-    stalled.write_all(b"POST /peerjs/a/t/offer HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{").await.unwrap();
+    stalled
+        .write_all(b"POST /peerjs/a/t/offer HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{")
+        .await
+        .unwrap();
     assert_eq!(longpoll::response(&mut stalled).await.http, 408);
     assert_eq!(post(node.address(), "/peerjs/a/t/offer", &offer("a", 1)).await.http, 200);
     own.expect(&received("a", "a", 1)).await;

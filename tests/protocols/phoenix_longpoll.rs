@@ -354,8 +354,10 @@ async fn an_endless_body_is_stopped() {
     let node = node(&[]);
     let client = open(&node).await;
     let mut stream = TcpStream::connect(node.address()).await.unwrap();
-    let head =
-        format!("POST {} HTTP/1.1\r\nhost: x\r\n{BATCH}\r\ntransfer-encoding: chunked\r\n\r\n", client.with_token());
+    let head = format!(
+        "POST {} HTTP/1.1\r\nhost: localhost\r\n{BATCH}\r\ntransfer-encoding: chunked\r\n\r\n",
+        client.with_token()
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     let chunk = [b"10000\r\n", &[b'A'; 65_536][..], b"\r\n"].concat();
     let (mut reader, mut writer) = stream.split();
@@ -379,7 +381,7 @@ async fn an_incomplete_body_gets_status_408_and_delays_no_other_client() {
     let node = node(&["socket.poll_window=1s"]);
     let (client, other) = (open(&node).await, open(&node).await);
     let mut stream = TcpStream::connect(node.address()).await.unwrap();
-    let head = format!("POST {} HTTP/1.1\r\nhost: x\r\ncontent-length: 35\r\n\r\n[null,", client.with_token());
+    let head = format!("POST {} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 35\r\n\r\n[null,", client.with_token());
     stream.write_all(head.as_bytes()).await.unwrap();
     other.send(HEARTBEAT).await;
     let slow = response(&mut stream).await;

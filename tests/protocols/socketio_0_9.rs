@@ -66,7 +66,7 @@ async fn open_websocket(address: SocketAddr) -> Client {
 /// Sends a request, and leaves its response for later.
 async fn begin(address: SocketAddr, path: &str) -> Client {
     let mut client = Client::from_stream(TcpStream::connect(address).await.unwrap());
-    client.raw(format!("GET {path} HTTP/1.1\r\nHost: node.test\r\n\r\n").as_bytes()).await;
+    client.raw(format!("GET {path} HTTP/1.1\r\nHost: node.localhost\r\n\r\n").as_bytes()).await;
     client
 }
 

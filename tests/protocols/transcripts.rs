@@ -230,7 +230,7 @@ impl Runner {
         let (path, body) = rest.split_once(' ').unwrap_or((rest, ""));
         let (method, length) = (if verb == "poll" { "GET" } else { "POST" }, body.len());
         let mut client = Client::from_stream(TcpStream::connect(self.node().address()).await.unwrap());
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: node.test\r\nContent-Length: {length}\r\n\r\n");
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: node.localhost\r\nContent-Length: {length}\r\n\r\n");
         client.raw(&[head.as_bytes(), body.as_bytes()].concat()).await;
         self.requests.entry(name.to_owned()).or_default().push_back(client);
     }

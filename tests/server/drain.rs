@@ -43,7 +43,7 @@ async fn sigterm_drains_the_node_and_exits_with_status_0() {
 #[actix_web::test]
 async fn a_draining_node_accepts_no_clients_and_is_not_ready() {
     let process = Process::start(&["drain.spread=20s", "drain.timeout=20s"]);
-    let (_, ready) = Client::request(process.address, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let (_, ready) = Client::request(process.address, "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
     let mut probe = TcpStream::connect(process.address).await.unwrap();
     let mut clients = Vec::new();
@@ -54,7 +54,7 @@ async fn a_draining_node_accepts_no_clients_and_is_not_ready() {
     // this connection was open before the signal, so it can still send requests
     let mut text = String::new();
     while !text.contains("503") {
-        probe.write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        probe.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         let mut chunk = [0; 4096];
         let read = probe.read(&mut chunk).await.unwrap();
         assert!(read > 0, "the connection closed first");
@@ -183,7 +183,7 @@ async fn node_with_a_response_in_progress(sets: &[&str]) -> (Node, TcpStream) {
     };
     let node = Endpoint::new(common::config(sets)).routes(routes).start().unwrap();
     let mut client = TcpStream::connect(node.address()).await.unwrap();
-    client.write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    client.write_all(b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let mut head = [0; 15];
     client.read_exact(&mut head).await.unwrap();
     assert_eq!(&head, b"HTTP/1.1 200 OK");

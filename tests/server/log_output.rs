@@ -117,7 +117,7 @@ async fn running_out_of_descriptors_is_logged_once_and_affects_only_new_clients(
         clients.push(TcpStream::connect(process.address).await.unwrap());
     }
     let mut late = Client::from_stream(TcpStream::connect(process.address).await.unwrap());
-    late.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    late.raw(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     // the broker tries to accept every half second
     let until = Instant::now() + Duration::from_secs(2);
     while Instant::now() < until {

@@ -45,18 +45,18 @@ async fn requests(process: &Process) {
         }
     }
     for text in [
-        format!("{MARKER} / HTTP/1.1\r\nHost: x\r\n\r\n"),
-        format!("GET /{MARKER} HTTP/1.1\r\nHost: x\r\n\r\n"),
-        format!("GET /{MARKER} HTTP/{MARKER}\r\nHost: x\r\n\r\n"),
-        format!("GET / HTTP/1.1\r\nHost: x\r\n{MARKER}\r\n\r\n"),
-        format!("GET / HTTP/1.1\r\nHost: x\r\n{MARKER}"),
-        format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", MARKER.repeat(10_000)),
-        format!("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{MARKER}\r\n{MARKER}"),
-        format!("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;{MARKER}\r\n{MARKER}"),
-        format!("GET /socket/longpoll?vsn={MARKER} HTTP/1.1\r\nHost: x\r\n\r\n"),
-        format!("GET /socket/longpoll?vsn=2.0.0&token={MARKER}%ff HTTP/1.1\r\nHost: x\r\n\r\n"),
-        format!("GET /socket.io/?EIO={MARKER}&transport={MARKER}&sid={MARKER} HTTP/1.1\r\nHost: x\r\n\r\n"),
-        format!("GET /peerjs/id?{MARKER} HTTP/1.1\r\nHost: x\r\n\r\n"),
+        format!("{MARKER} / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        format!("GET /{MARKER} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        format!("GET /{MARKER} HTTP/{MARKER}\r\nHost: localhost\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: localhost\r\n{MARKER}\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: localhost\r\n{MARKER}"),
+        format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", MARKER.repeat(10_000)),
+        format!("POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{MARKER}\r\n{MARKER}"),
+        format!("POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5;{MARKER}\r\n{MARKER}"),
+        format!("GET /socket/longpoll?vsn={MARKER} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        format!("GET /socket/longpoll?vsn=2.0.0&token={MARKER}%ff HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        format!("GET /socket.io/?EIO={MARKER}&transport={MARKER}&sid={MARKER} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        format!("GET /peerjs/id?{MARKER} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     ] {
         send_raw(process, &text).await;
     }
