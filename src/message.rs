@@ -274,6 +274,17 @@ pub struct Signal {
     pub hold: Option<Duration>,
 }
 
+impl Signal {
+    /// The `hold` of a message that is not to be held itself, but must not overtake earlier ones that are: it waits only
+    /// while they do.
+    pub(crate) const BEHIND_HELD: Duration = Duration::ZERO;
+
+    /// How long the message is held for an absent peer, whether or not earlier ones are. `None` if it is not.
+    pub(crate) fn hold_time(&self) -> Option<Duration> {
+        self.hold.filter(|time| *time > Self::BEHIND_HELD)
+    }
+}
+
 /// Tells a channel that watches a topic whether the topic has members.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OnlineStatus {

@@ -182,8 +182,9 @@ impl Context<'_> {
     }
 
     /// Like [`send_to`](Self::send_to), but when no client owns the name, the message is held for up to `time` until
-    /// one takes it. Later messages to the same name wait behind it. The result arrives when the message is delivered,
-    /// when `time` expires (absent), or when the queue of held messages is full (overloaded).
+    /// one takes it. Later messages to the same name wait behind it, those of [`send_to`](Self::send_to) included. The
+    /// result arrives when the message is delivered, when `time` expires (absent), or when the queue of held messages
+    /// is full (overloaded).
     #[must_use]
     pub fn send_to_or_hold(
         &mut self,

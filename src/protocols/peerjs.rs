@@ -4,8 +4,9 @@
 //! Its token proves on a new connection that it is the same client. Each request has its `dst` as `ref`, so the reply
 //! to it shows which peer it was for.
 //!
-//! Two things differ from PeerServer. Malformed messages are ignored, while PeerServer crashes on them. A client that
-//! reconnects while its old connection still looks open receives `OPEN`, and the old connection is closed.
+//! Three things differ from PeerServer. Malformed messages are ignored, while PeerServer crashes on them. A client that
+//! reconnects while its old connection still looks open receives `OPEN`, and the old connection is closed. A `LEAVE` or
+//! `EXPIRE` to a peer for whom earlier messages of its sender are held is held behind them, while PeerServer drops it.
 //!
 //! What such a topic does is in `channel.rs`, the routes are in `routes.rs`. Clients of PeerJS 0.3 begin with HTTP
 //! (`http.rs`, `stream.rs`, `http_clients.rs`) and send no heartbeats. So the server pings all clients.

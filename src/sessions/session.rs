@@ -119,8 +119,11 @@ impl<P: Protocol> Session<P> {
         }
     }
 
-    fn signal(&mut self, signal: Signal, delivery: Arc<Delivery>) {
+    fn signal(&mut self, mut signal: Signal, delivery: Arc<Delivery>) {
         let now = self.socket.now();
+        if signal.hold.is_none() && self.socket.is_waiting_for(&signal.to) {
+            signal.hold = Some(Signal::BEHIND_HELD);
+        }
         let status = match signal.hold {
             None => self.pubsub.signal(signal, &delivery, &self.slot.connection, now),
             Some(_) => self.signal_or_hold(signal, delivery, now),

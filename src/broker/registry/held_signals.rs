@@ -27,19 +27,15 @@ pub(crate) struct HeldSignal {
     pub(crate) delivery: Arc<Delivery>,
 }
 
-/// The signals held for one name, and when they expire. The first signal sets the time for all, as in PeerServer.
+/// The signals held for one name.
+#[derive(Default)]
 struct NameQueue {
-    until: Instant,
+    /// When they expire. The first signal that is held by itself sets the time for all, as in PeerServer.
+    until: Option<Instant>,
     bytes: usize,
     signals: VecDeque<HeldSignal>,
     /// Whether a signal that arrived before all of these was sent to the other nodes, and has no answer yet.
     is_querying: bool,
-}
-
-impl NameQueue {
-    fn new(until: Instant) -> Self {
-        Self { until, bytes: 0, signals: VecDeque::new(), is_querying: false }
-    }
 }
 
 /// The held signals of each name. A name without held signals has no entry.
@@ -86,10 +82,10 @@ impl HeldSignals {
             && self.bytes + size <= options.bytes
     }
 
-    /// The queue for the name of `signal`. A new queue expires when `signal` does.
     fn queue(&mut self, signal: &HeldSignal, now: Instant) -> &mut NameQueue {
-        let until = now + signal.signal.hold.unwrap_or_default();
-        self.queues.entry(signal.signal.to.clone()).or_insert_with(|| NameQueue::new(until))
+        let queue = self.queues.entry(signal.signal.to.clone()).or_default();
+        queue.until = queue.until.or_else(|| signal.signal.hold_time().map(|time| now + time));
+        queue
     }
 
     /// Opens the queue of a name while the other nodes are asked to deliver `signal`.
@@ -108,9 +104,15 @@ impl HeldSignals {
     /// Puts a signal that no other node could deliver before those that arrived after it.
     pub(super) fn requeue(&mut self, signal: HeldSignal) {
         let Some(queue) = self.queues.get_mut(&signal.signal.to) else { return signal.settle(DeliveryStatus::Absent) };
+        queue.is_querying = false;
+        if signal.signal.hold_time().is_none() {
+            if queue.signals.is_empty() {
+                self.queues.remove(&signal.signal.to);
+            }
+            return signal.settle(DeliveryStatus::Absent);
+        }
         let (sender, size) = (signal.sender(), signal.delivery.size());
         queue.bytes += size;
-        queue.is_querying = false;
         queue.signals.push_front(signal);
         self.add_usage(sender, size);
     }
@@ -140,7 +142,7 @@ impl HeldSignals {
     pub(super) fn expired(&self, now: Instant) -> Vec<Topic> {
         self.queues
             .iter()
-            .filter(|(_, queue)| queue.until <= now && !queue.is_querying)
+            .filter(|(_, queue)| !queue.is_querying && queue.until.is_none_or(|until| until <= now))
             .map(|(name, _)| name.clone())
             .collect()
     }

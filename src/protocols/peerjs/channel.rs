@@ -17,8 +17,16 @@ use crate::topic::{Realm, Topic};
 pub(crate) struct PeerJsChannel {
     /// How long a message waits for an absent recipient.
     hold_time: Duration,
-    /// The number of messages to each peer whose delivery status is not known yet.
-    in_flight: HashMap<Topic, u32>,
+    /// The messages to each peer whose delivery status is not known yet.
+    in_flight: HashMap<Topic, InFlight>,
+}
+
+/// Messages to one peer.
+#[derive(Default)]
+struct InFlight {
+    count: u32,
+    /// Whether one of those before them was held until it expired.
+    has_expired: bool,
 }
 
 #[derive(serde::Deserialize)]
@@ -52,7 +60,7 @@ impl Channel for PeerJsChannel {
             _ => ctx.send_to_or_hold(to.clone(), event, payload.clone(), self.hold_time),
         };
         if reply == Reply::NoReply {
-            *self.in_flight.entry(to).or_default() += 1;
+            self.in_flight.entry(to).or_default().count += 1;
         }
         reply
     }
@@ -61,13 +69,15 @@ impl Channel for PeerJsChannel {
     /// `EXPIRE` for an absent peer, as from PeerServer.
     fn handle_delivery(&mut self, signal: Signal, status: DeliveryStatus, ctx: &mut Context<'_>) {
         let Some(in_flight) = self.in_flight.get_mut(&signal.to) else { return };
-        *in_flight -= 1;
-        if *in_flight > 0 {
+        in_flight.count -= 1;
+        in_flight.has_expired |= signal.hold_time().is_some() && status == DeliveryStatus::Absent;
+        if in_flight.count > 0 {
             return;
         }
+        let has_expired = in_flight.has_expired;
         self.in_flight.remove(&signal.to);
-        if signal.hold.is_some() {
-            ctx.reply(signal.request, Reply::from(status));
+        if has_expired {
+            ctx.reply(signal.request, Reply::from(DeliveryStatus::Absent));
         }
     }
 }

@@ -37,7 +37,9 @@ impl State {
     fn query_cluster(&mut self, signal: HeldSignal) {
         let mut answer = self.adapter.deliver(signal.name(), signal.packet());
         match (&mut answer).now_or_never() {
-            Some(DeliveryStatus::Absent) => self.held.put(signal, Instant::now()),
+            Some(DeliveryStatus::Absent) if signal.signal.hold_time().is_some() => {
+                self.held.put(signal, Instant::now())
+            }
             Some(status) => signal.settle(status),
             None => {
                 self.held.await_cluster(&signal, Instant::now());
@@ -47,10 +49,12 @@ impl State {
     }
 
     fn cluster_answered(&mut self, signal: HeldSignal, status: DeliveryStatus) {
-        if status == DeliveryStatus::Absent {
-            return self.held.requeue(signal);
-        }
         let name = signal.name().clone();
+        if status == DeliveryStatus::Absent {
+            let was_interested = self.is_interested(&name);
+            self.held.requeue(signal);
+            return self.sync_interest(&name, was_interested);
+        }
         signal.settle(status);
         self.forward_held(&name);
     }
