@@ -117,6 +117,7 @@ impl BusyNode {
             "server.workers=2",
             "metrics.listen=127.0.0.1:0",
             "socket.write_timeout=200ms",
+            "hello.enabled=true",
             &format!("limits.registry_queue_bytes={QUEUE_BYTES}"),
         ];
         let sets = [&sets[..], more].concat();

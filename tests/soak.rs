@@ -31,6 +31,7 @@ const SETS: &[&str] = &[
     // held signals and abandoned long-polling sessions must expire during the test
     "peerjs.expire_timeout=1s",
     "socket.poll_window=500ms",
+    "hello.enabled=true",
     "log.level=off",
 ];
 /// How much memory may grow in addition to a quarter: what an allocator keeps varies.

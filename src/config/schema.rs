@@ -255,8 +255,9 @@ sections! {
 
     /// The HelloWebRTC protocol, at `/hello` and, for WebSockets, at `/`.
     hello: Hello {
-        /// Enable the HelloWebRTC protocol.
-        enabled: bool = true, boolean;
+        /// Enable the HelloWebRTC protocol. Any client may use any name, and then receives what is sent to it: turn the
+        /// protocol on only for pages that need it.
+        enabled: bool = false, boolean;
         /// Web pages that may use the HelloWebRTC protocol, in the form of `socket.check_origin`. The default allows
         /// all, like the original server.
         check_origin: Origins = ["any"], origins;

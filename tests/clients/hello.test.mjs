@@ -11,7 +11,7 @@ import { startBroker } from "../broker.mjs";
 let broker;
 
 before(async () => {
-  broker = await startBroker();
+  broker = await startBroker({ set: { "hello.enabled": "true" } });
 });
 
 after(async () => {

@@ -31,7 +31,7 @@ struct Scene {
 
 impl Scene {
     async fn new(sets: &[&str]) -> Self {
-        let sets = [&["relay.enabled=true"], sets].concat();
+        let sets = [&["relay.enabled=true", "hello.enabled=true"], sets].concat();
         let node = Endpoint::new(config(&sets)).start().unwrap();
         let (mut alice, mut bob) = (Client::new(node.address()).await, Client::new(node.address()).await);
         alice.join("1", &format!("peer:{ALICE}"), "{}").await;

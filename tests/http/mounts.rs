@@ -186,7 +186,7 @@ async fn a_bare_endpoint_serves_only_its_own_mount_and_health() {
     for path in ["/healthz", "/readyz"] {
         assert_eq!(common::get(bare.address(), path).await.0, 200, "{path}");
     }
-    let full = common::node(&[]);
+    let full = common::node(&["hello.enabled=true"]);
     for path in [
         "/",
         "/lib/index.js",

@@ -7,6 +7,8 @@ use handclasp::{Endpoint, Node};
 
 use crate::common::{self, Client, Received, config, get, node, wait_until, wait_until_empty};
 
+/// The protocol is off by default.
+const ON: &str = "hello.enabled=true";
 const JOIN: &str = r#"{"_messageType":"broadcast","_from":"ann"}"#;
 const JOINED: &str = r#"{"_from":"ann"}"#;
 
@@ -16,7 +18,7 @@ async fn open(node: &Node) -> Client {
 
 #[actix_web::test]
 async fn the_root_serves_the_page_except_for_upgrades() {
-    let node = node(&[]);
+    let node = node(&[ON]);
     for path in ["/", "/hello", "/hello/", "/?any=query"] {
         let mut client = Client::open(node.address(), path, &["origin: https://foreign.test"]).await;
         client.exchange(JOIN, JOINED).await;
@@ -35,13 +37,13 @@ async fn the_root_serves_the_page_except_for_upgrades() {
 }
 
 #[actix_web::test]
-async fn the_protocol_can_be_disabled_or_limited_to_origins() {
-    let off = node(&["hello.enabled=false"]);
+async fn the_protocol_is_off_by_default_and_can_be_limited_to_origins() {
+    let off = node(&[]);
     for path in ["/", "/hello"] {
         let (_, head) = Client::try_open(off.address(), path, &[]).await;
         assert!(!head.starts_with("HTTP/1.1 101"), "{head}");
     }
-    let strict = node(&[r#"hello.check_origin=["same"]"#]);
+    let strict = node(&[ON, r#"hello.check_origin=["same"]"#]);
     for path in ["/", "/hello"] {
         let (_, head) = Client::try_open(strict.address(), path, &["origin: https://foreign.test"]).await;
         assert!(head.starts_with("HTTP/1.1 403"), "{head}");
@@ -51,7 +53,7 @@ async fn the_protocol_can_be_disabled_or_limited_to_origins() {
 /// HelloWebRTC clients send nothing by themselves.
 #[actix_web::test]
 async fn a_client_that_does_not_reply_to_pings_is_closed() {
-    let node = node(&["hello.ping_interval=200ms", "hello.ping_timeout=1s"]);
+    let node = node(&[ON, "hello.ping_interval=200ms", "hello.ping_timeout=1s"]);
     let (mut active, mut silent) = (open(&node).await, open(&node).await);
     active.exchange(JOIN, JOINED).await;
     silent.exchange(r#"{"_messageType":"unicast","_to":1,"_from":1}"#, r#"{"_to":1,"_from":1}"#).await;
@@ -68,7 +70,7 @@ async fn a_client_that_does_not_reply_to_pings_is_closed() {
 
 #[actix_web::test]
 async fn a_client_that_never_registers_is_closed() {
-    let node = node(&["hello.register_timeout=300ms"]);
+    let node = node(&[ON, "hello.register_timeout=300ms"]);
     let (mut registered, mut silent) = (open(&node).await, open(&node).await);
     registered.exchange(JOIN, JOINED).await;
     assert_eq!(silent.close_code().await, 1008);
@@ -77,7 +79,7 @@ async fn a_client_that_never_registers_is_closed() {
 
 #[actix_web::test]
 async fn names_are_not_topics_of_other_protocols() {
-    let node = node(&[]);
+    let node = node(&[ON]);
     let (mut hello, mut phoenix) = (open(&node).await, Client::new(node.address()).await);
     let id = "11111111-1111-4111-8111-111111111111";
     phoenix.join("1", &format!("peer:{id}"), "{}").await;
@@ -103,7 +105,7 @@ async fn names_are_not_topics_of_other_protocols() {
 /// A client that is told of a newcomer can broadcast, and the newcomer receives it.
 #[actix_web::test]
 async fn a_new_client_receives_broadcasts_immediately() {
-    let node = Endpoint::new(config(&["server.workers=2", "limits.messages_per_second=10000"])).start().unwrap();
+    let node = Endpoint::new(config(&[ON, "server.workers=2", "limits.messages_per_second=10000"])).start().unwrap();
     let mut host = open(&node).await;
     host.send(r#"{"_messageType":"x","_from":"host"}"#).await;
     for n in 0..100 {
@@ -122,7 +124,7 @@ async fn a_new_client_receives_broadcasts_immediately() {
 
 #[actix_web::test]
 async fn the_list_of_the_binary_dialect_forgets_disconnected_clients() {
-    let node = node(&["limits.messages_per_second=1000000", "limits.messages_burst=1000000"]);
+    let node = node(&[ON, "limits.messages_per_second=1000000", "limits.messages_burst=1000000"]);
     let (mut a, mut b) = (open(&node).await, open(&node).await);
     b.send_binary(b"d4:from3:ben11:messageType4:liste").await;
     let both = Received::Binary(b"d7:contentd4:bodyl3:bene11:contentType4:liste4:from3:bene".to_vec());
@@ -143,7 +145,7 @@ async fn the_list_of_the_binary_dialect_forgets_disconnected_clients() {
 #[actix_web::test]
 async fn two_clients_that_compete_for_a_name_affect_no_other() {
     // the third client receives 400 messages at once, and must not be disconnected for that on a busy machine
-    let node = node(&["limits.joins_burst=50", "limits.joins_per_second=1", "limits.queue_bytes=1000000"]);
+    let node = node(&[ON, "limits.joins_burst=50", "limits.joins_per_second=1", "limits.queue_bytes=1000000"]);
     let (mut a, mut b, mut other) = (open(&node).await, open(&node).await, open(&node).await);
     let message = r#"{"_messageType":"unicast","_to":"other","_from":"ann"}"#;
     for _ in 0..200 {
@@ -159,7 +161,7 @@ async fn two_clients_that_compete_for_a_name_affect_no_other() {
 
 #[actix_web::test]
 async fn a_flooding_client_is_disconnected_and_a_drain_closes_with_service_restart() {
-    let node = node(&["limits.messages_burst=50", "limits.messages_per_second=1", "drain.spread=0s"]);
+    let node = node(&[ON, "limits.messages_burst=50", "limits.messages_per_second=1", "drain.spread=0s"]);
     let (mut flooding, mut other) = (open(&node).await, open(&node).await);
     other.exchange(JOIN, JOINED).await;
     for _ in 0..200 {

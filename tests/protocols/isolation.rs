@@ -18,8 +18,13 @@ const CLIENTS: u64 = 40;
 const STEPS: u64 = 25;
 const NAMES: u64 = 5;
 /// Limits that these clients do not reach, and the duration of a poll.
-const SETS: [&str; 4] =
-    ["limits.sockets_per_ip=10000", "limits.connects_burst=10000", "socket.poll_window=4s", "relay.enabled=true"];
+const SETS: [&str; 5] = [
+    "limits.sockets_per_ip=10000",
+    "limits.connects_burst=10000",
+    "socket.poll_window=4s",
+    "relay.enabled=true",
+    "hello.enabled=true",
+];
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {

@@ -173,9 +173,11 @@ fn a_failed_start_prints_one_line_with_the_reason() {
 }
 
 #[test]
-fn the_relay_and_the_metrics_have_a_line_each_if_they_are_on() {
+fn hello_the_relay_and_the_metrics_have_a_line_each_if_they_are_on() {
     let (exit_code, out, err) = run(&[
         "check",
+        "--set",
+        "hello.enabled=true",
         "--set",
         "relay.enabled=true",
         "--set",
@@ -184,8 +186,15 @@ fn the_relay_and_the_metrics_have_a_line_each_if_they_are_on() {
         "metrics.listen=127.0.0.1:4001",
     ]);
     assert_eq!((exit_code, err.as_str()), (0, ""));
-    let lines = out.lines().skip(3).collect::<Vec<_>>();
-    assert_eq!(lines, ["relay    ws://127.0.0.1:4000/all", "metrics  http://127.0.0.1:4001/metrics", "origins  same"]);
+    assert_eq!(
+        out.lines().skip(3).collect::<Vec<_>>(),
+        [
+            "hello    ws://127.0.0.1:4000/hello",
+            "relay    ws://127.0.0.1:4000/all",
+            "metrics  http://127.0.0.1:4001/metrics",
+            "origins  same",
+        ]
+    );
 }
 
 #[test]

@@ -275,14 +275,17 @@ fn two_services_cannot_have_one_path() {
         (&["socketio.path=/ws"][..], r#"socketio.path: "/ws" is taken by socket.mounts"#),
         (&["ice.path=/socket.io"], r#"ice.path: "/socket.io" is taken by socketio.path"#),
         (&["ice.path=/relay", "relay.enabled=true"], r#"ice.path: "/relay" is taken by relay.path"#),
-        (&["relay.path=/hello", "relay.enabled=true"], r#"relay.path: "/hello" is taken by HelloWebRTC"#),
+        (
+            &["relay.path=/hello", "relay.enabled=true", "hello.enabled=true"],
+            r#"relay.path: "/hello" is taken by HelloWebRTC"#,
+        ),
         (&["socket.mounts=/a", "peerjs.path=/b", "ice.path=/b/peerjs"], r#"ice.path: "/b/peerjs" is taken by PeerJS"#),
         (&["socketio.path=/healthz"], r#"socketio.path: "/healthz" is taken by the health check"#),
         (&["socket.mounts=/readyz"], r#"socket.mounts: "/readyz" is taken by the readiness check"#),
     ] {
         assert_eq!(set(sets).unwrap_err(), error);
     }
-    for sets in [&["relay.path=/hello"][..], &["ice.path=/hello", "hello.enabled=false"]] {
+    for sets in [&["relay.path=/hello", "hello.enabled=true"][..], &["ice.path=/hello"]] {
         set(sets).unwrap();
     }
 }

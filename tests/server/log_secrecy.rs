@@ -173,7 +173,14 @@ async fn streams(process: &Process) {
 async fn no_log_line_contains_a_payload_a_secret_or_a_token() {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("secrecy-{}.log", std::process::id()));
     let servers = format!(r#"peer.ice_servers=[{{ urls = ["turn:turn.test"], secret = "{MARKER}" }}]"#);
-    let sets = ["log.level=trace", "server.workers=1", "socket.write_timeout=200ms", "relay.enabled=true", &servers];
+    let sets = [
+        "log.level=trace",
+        "server.workers=1",
+        "socket.write_timeout=200ms",
+        "relay.enabled=true",
+        "hello.enabled=true",
+        &servers,
+    ];
     let process = Process::logging_to(File::create(&path).unwrap(), &sets);
     requests(&process).await;
     frames(&process).await;

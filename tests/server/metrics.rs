@@ -18,7 +18,7 @@ async fn rejected_connections_are_counted_by_reason() {
         Some("dead") => panic!("a failure for the test"),
         _ => Ok(SocketInit::default()),
     });
-    let node = Endpoint::new(config(&["limits.sockets_per_ip=1"])).mount(own).start().unwrap();
+    let node = Endpoint::new(config(&["limits.sockets_per_ip=1", "hello.enabled=true"])).mount(own).start().unwrap();
     let pubsub = node.pubsub();
     let refused = &pubsub.metrics().connections_refused;
     let _client = Client::new(node.address()).await;

@@ -127,8 +127,8 @@ fn check(config: &Config) {
     print(&format!("origins  {}", config.socket.check_origin));
 }
 
-/// Prints the addresses of the page, the sockets and, if enabled, the plain relay and the metrics, a line each. Scripts
-/// may rely on these lines.
+/// Prints the addresses of the page, the sockets and, if enabled, HelloWebRTC, the plain relay and the metrics, a line
+/// each. Scripts may rely on these lines.
 fn announce(config: &Config, address: &ListenAddress, metrics: Option<&ListenAddress>) {
     match config.page.enabled {
         true if cfg!(feature = "page") => print(&format!("page     http://{address}/")),
@@ -136,6 +136,9 @@ fn announce(config: &Config, address: &ListenAddress, metrics: Option<&ListenAdd
         false => print("page     off"),
     }
     print(&format!("sockets  ws://{address}/{}/websocket", mounts(config)));
+    if config.hello.enabled {
+        print(&format!("hello    ws://{address}/hello"));
+    }
     if config.relay.enabled {
         print(&format!("relay    ws://{address}{}", config.relay.path));
     }

@@ -17,6 +17,7 @@ use crate::server::app::AppFactory;
 /// A node with all standard mounts, and one for plain Engine.IO. Its registry runs on the current thread.
 pub(super) fn app(mut config: Config) -> AppFactory {
     config.relay.enabled = true;
+    config.hello.enabled = true;
     let router = Arc::new(routers::standard(&config));
     let mounts = config.socket.mounts.iter().map(|path| (Mount::new(path, router.clone()), phoenix::routes::MOUNT));
     let mounts = mounts.chain(mounts::standard(&config));

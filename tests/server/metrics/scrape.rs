@@ -147,7 +147,7 @@ async fn the_queue_of_a_client_that_does_not_read_is_measured() {
 
 #[actix_web::test]
 async fn no_client_can_create_a_series() {
-    let node = node(&[ON]);
+    let node = node(&[ON, "hello.enabled=true"]);
     let before = series(&scrape(&node).await);
     let address = node.address();
     for (path, header) in [
