@@ -78,7 +78,8 @@
 //! - After `ok` to a join, the client is subscribed and receives every later message to the topic.
 //! - After the end of a join, which Phoenix reports as `phx_close`, nothing arrives for it.
 //! - `peer:<id>` has at most one member. While that member is alive, no other client can join without its secret. An id of
-//!   UUID version 8 can be joined only with its secret.
+//!   UUID version 8 can be joined only with its secret. On one node, a takeover is one step: no signal finds the id
+//!   without a member, and watchers hear nothing.
 //! - When a connection closes, for whatever reason, its topics, names, watches and presence entries are removed.
 //! - A client receives messages only from topics that it has joined.
 //! - A broken backplane does not affect local members: they receive a message before the adapter is called.

@@ -223,6 +223,9 @@ impl Pubsub {
 
 impl LocalDelivery {
     /// Puts `delivery` into the mailboxes of the topic's members on this node. `None` if no client is among them.
+    ///
+    /// A name can be taken over between the look-up of its owner and the delivery, and the former owner may be closed by
+    /// then. So the new owner gets the message: a name that has an owner throughout is never absent.
     fn deliver(
         &self,
         topic: &Topic,
@@ -230,10 +233,29 @@ impl LocalDelivery {
         except: Option<&Arc<Connection>>,
         now: Instant,
     ) -> Option<DeliveryStatus> {
-        let members = self.table.members(topic.key())?;
+        let is_recipient = |member: &Member| except.is_none_or(|except| !Arc::ptr_eq(except, &member.connection));
+        let mut members = self.table.members(topic.key())?;
+        let mut status = self.deliver_to(members.iter().filter(|member| is_recipient(member)), delivery, now);
+        while status == Some(DeliveryStatus::Absent) {
+            let known = std::mem::replace(&mut members, self.table.members(topic.key())?);
+            let is_new = |member: &&Member| is_recipient(member) && known.iter().all(|other| other.id() != member.id());
+            let mut newcomers = members.iter().filter(is_new).peekable();
+            if newcomers.peek().is_none() {
+                break;
+            }
+            status = self.deliver_to(newcomers, delivery, now);
+        }
+        status
+    }
+
+    fn deliver_to<'a>(
+        &self,
+        members: impl Iterator<Item = &'a Member>,
+        delivery: &Arc<Delivery>,
+        now: Instant,
+    ) -> Option<DeliveryStatus> {
         let (mut delivered, mut is_full, mut has_client) = (0, false, false);
-        let is_recipient = |member: &&Member| except.is_none_or(|except| !Arc::ptr_eq(except, &member.connection));
-        for member in members.iter().filter(is_recipient) {
+        for member in members {
             let result = member.connection.deliver(member.join, delivery, now);
             if !member.join.is_client() {
                 continue;
@@ -248,7 +270,7 @@ impl LocalDelivery {
         if !has_client {
             return None;
         }
-        self.metrics.delivered.add(topic.realm(), (), delivered);
+        self.metrics.delivered.add(delivery.broadcast.topic.realm(), (), delivered);
         match (delivered, is_full) {
             (1.., _) => Some(DeliveryStatus::Delivered),
             (0, true) => Some(DeliveryStatus::Overloaded),
@@ -293,5 +315,39 @@ impl ClusterInbox for AdapterInbox {
 impl std::fmt::Debug for Pubsub {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pubsub").field("metrics", &self.0.local.metrics).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::close;
+    use crate::connections::connection::tests::numbered;
+    use crate::message::JoinId;
+
+    /// Former owners close as soon as another client has their name.
+    #[test]
+    fn a_signal_reaches_a_name_that_is_taken_over_amid_its_delivery() {
+        let local = LocalDelivery { table: Arc::new(TopicTable::new()), metrics: Arc::default() };
+        let topic = Topic::parse("peer:a").unwrap();
+        let owner = |n| Member { join: JoinId(1), connection: Arc::new(numbered(n, usize::MAX)) };
+        let broadcast = Broadcast { topic: topic.clone(), event: "offer".into(), payload: Payload::empty() };
+        let delivery = Arc::new(Delivery::new(broadcast));
+        let mut former = owner(0);
+        local.table.insert(&topic, former.clone());
+        std::thread::scope(|scope| {
+            let takeovers = scope.spawn(|| {
+                for n in 1..20_000 {
+                    let next = owner(n);
+                    local.table.replace(topic.key(), former.id(), next.clone());
+                    former.connection.close(&close::TAKEN_OVER);
+                    former = next;
+                }
+            });
+            while !takeovers.is_finished() {
+                let status = local.deliver(&topic, &delivery, None, Instant::now());
+                assert_eq!(status, Some(DeliveryStatus::Delivered));
+            }
+        });
     }
 }

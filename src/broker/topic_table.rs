@@ -30,6 +30,14 @@ impl Members {
             Self::Many(members) => Arc::make_mut(members).push(member),
         }
     }
+
+    fn replace(&mut self, old: MemberId, new: Member) {
+        let Some(at) = self.iter().position(|member| member.id() == old) else { return };
+        match self {
+            Self::One(member) => *member = new,
+            Self::Many(members) => Arc::make_mut(members)[at] = new,
+        }
+    }
 }
 
 impl Deref for Members {
@@ -79,6 +87,16 @@ impl TopicTable {
                 members.push(member);
                 members.len()
             }
+        }
+    }
+
+    /// Replaces a member by another in one step: no reader finds the topic without either. If the old one is no member,
+    /// nothing changes.
+    pub(crate) fn replace(&self, topic: &str, old: MemberId, new: Member) {
+        let hash = self.hash(topic);
+        let mut shard = self.shard(hash).write().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, members)) = shard.find_mut(hash, has_key(topic)) {
+            members.replace(old, new);
         }
     }
 
@@ -161,6 +179,21 @@ pub(crate) mod tests {
         assert_eq!(table.remove("room:a", crowd[2].id()), Some(1));
         assert_eq!(table.remove("room:a", crowd[1].id()), Some(0));
         assert_eq!((table.topics(), table.members("room:a").is_none()), (0, true));
+    }
+
+    #[test]
+    fn a_member_is_replaced_in_its_place() {
+        let (crowd, topic, table) = (crowd(4), Topic::parse("peer:a").unwrap(), TopicTable::new());
+        let ids = || table.members("peer:a").iter().flat_map(|all| all.iter().map(Member::id)).collect::<Vec<_>>();
+        table.replace("peer:a", crowd[0].id(), crowd[1].clone());
+        assert_eq!(ids(), [], "a topic without members");
+        table.insert(&topic, crowd[0].clone());
+        table.replace("peer:a", crowd[0].id(), crowd[1].clone());
+        assert_eq!(ids(), [crowd[1].id()]);
+        table.insert(&topic, crowd[2].clone());
+        table.replace("peer:a", crowd[1].id(), crowd[3].clone());
+        table.replace("peer:a", crowd[0].id(), crowd[1].clone());
+        assert_eq!(ids(), [crowd[3].id(), crowd[2].id()]);
     }
 
     /// Names chosen to collide in the table of one node do not collide on another node, or after the next start.

@@ -113,7 +113,14 @@ impl State {
         }
         if let Some(join) = command.replaces {
             self.note_life(command.connection.id);
-            self.unsubscribe(MemberId { connection: command.connection.id, join });
+            let replaced = MemberId { connection: command.connection.id, join };
+            match (command.membership.claim, self.names.get(&command.topic)) {
+                (Some(claim), Some(owner)) if owner.id == replaced => {
+                    let epoch = owner.epoch;
+                    return self.take_over(command, claim, epoch);
+                }
+                _ => self.unsubscribe(replaced),
+            }
         }
         match command.membership.claim {
             Some(claim) => self.claim(command, claim),
@@ -161,10 +168,15 @@ impl State {
         if owned.is_some() {
             self.adapter.publish(topic, Packet::Up);
         }
+        self.confirm(command);
+    }
+
+    /// Tells a new member that it is one, and gives it what waits for it.
+    fn confirm(&mut self, command: Subscribe) {
         if command.join != JoinId::SOCKET {
             command.connection.mark_joined();
         }
-        self.metrics.joins.add(topic.realm(), (), 1);
+        self.metrics.joins.add(command.topic.realm(), (), 1);
         let _ = command.connection.send_event(SocketEvent::Subscribed(command.join));
         self.deliver_held(&command);
         self.track_presence(command);

@@ -5,9 +5,10 @@ use std::future::ready;
 use futures_util::FutureExt;
 
 use super::State;
-use crate::broker::adapter::{BoxFuture, Claimed};
+use crate::broker::adapter::{BoxFuture, Claimed, Epoch};
 use crate::broker::registry::command::Subscribe;
 use crate::broker::registry::names::{Owner, is_same_owner};
+use crate::connections::connection::{Connection, MemberId};
 use crate::connections::envelope::SocketEvent;
 use crate::message::{NameClaim, Proof};
 use crate::refusal::{JoinRefusal, TAKEN};
@@ -25,8 +26,7 @@ impl State {
             if !is_same_owner(owner.proof, claim.proof) {
                 return self.contest(command);
             }
-            self.evict(&command.topic);
-            return self.add_member(command, Some((claim.proof, epoch)));
+            return self.take_over(command, claim, epoch);
         }
         let mut answer = self.adapter.claim(&command.topic, claim.proof);
         if let Some(claimed) = (&mut answer).now_or_never() {
@@ -49,24 +49,42 @@ impl State {
             Claimed::Granted(epoch) => {
                 // two joins on this node may have claimed it at the same time; the epoch tells which the directory
                 // granted last
-                if self.names.get(&command.topic).is_some_and(|owner| owner.epoch >= epoch) {
-                    return self.refuse(&command, JoinRefusal::Taken, TAKEN);
+                match self.names.get(&command.topic) {
+                    Some(owner) if owner.epoch >= epoch => self.refuse(&command, JoinRefusal::Taken, TAKEN),
+                    Some(_) => self.take_over(command, claim, epoch),
+                    None => self.add_member(command, Some((claim.proof, epoch))),
                 }
-                self.evict(&command.topic);
-                self.add_member(command, Some((claim.proof, epoch)));
             }
             Claimed::Taken => self.refuse(&command, JoinRefusal::Taken, TAKEN),
             Claimed::Unreachable => self.refuse(&command, JoinRefusal::Unreachable, UNREACHABLE),
         }
     }
 
-    /// Takes a name from its owner on this node, and notifies the owner. The directory's entry stays unchanged. The name
-    /// has a new owner, which is alive, so other claims are refused.
+    /// Gives a name to another join of this node, in one step: a sender finds the former owner or the new one, and the
+    /// watchers hear nothing, because the name has an owner throughout. The directory's entry changes at most its epoch.
+    pub(super) fn take_over(&mut self, command: Subscribe, claim: NameClaim, epoch: Epoch) {
+        let (name, id) = (command.topic.clone(), command.member().id());
+        let owner = Owner { id, connection: command.connection.clone(), proof: claim.proof, epoch };
+        let Some(former) = self.names.insert(name.clone(), owner) else { return };
+        self.index.add_join(id, name.clone());
+        self.table.replace(name.key(), former.id, command.member());
+        self.presence.leave(&name, former.id);
+        self.dismiss(&name, former.id, &former.connection);
+        self.confirm(command);
+    }
+
+    /// Takes a name from its owner on this node.
     fn evict(&mut self, name: &Topic) {
         let Some(Owner { id, connection, .. }) = self.names.get(name) else { return };
-        let _ = connection.send_event(SocketEvent::Evicted(id.join));
-        let id = *id;
+        let (id, connection) = (*id, connection.clone());
         self.remove_from_tables(name, id);
+        self.dismiss(name, id, &connection);
+    }
+
+    /// Tells a name's former owner that the name has a new one, and removes its watches. A client that has replaced its
+    /// own join ignores it. The new owner is alive, so other claims are refused.
+    fn dismiss(&mut self, name: &Topic, id: MemberId, former: &Connection) {
+        let _ = former.send_event(SocketEvent::Evicted(id.join));
         self.index.take_join(id).watches.iter().for_each(|(_, topic)| self.unwatch(topic, id));
         self.decline_claims(name);
     }
@@ -80,5 +98,84 @@ impl State {
             None => {}
         }
         Box::pin(ready(true))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::broker::adapter::LocalAdapter;
+    use crate::broker::registry::command::Watch;
+    use crate::broker::topic_table::TopicTable;
+    use crate::config::schema::Config;
+    use crate::connections::connection::Member;
+    use crate::connections::connection::tests::numbered;
+    use crate::connections::envelope::Envelope;
+    use crate::connections::mailbox::Batch;
+    use crate::message::{JoinId, Membership, OnlineStatus};
+
+    const TAKEOVERS: u32 = 5_000;
+
+    fn name() -> Topic {
+        Topic::parse("peer:a").unwrap()
+    }
+
+    fn join(state: &mut State, connection: &Arc<Connection>, join: u32, replaces: Option<u32>) {
+        let membership = Membership { claim: Some(NameClaim { proof: Some([1; 32]) }), ..Membership::default() };
+        let (connection, join, replaces) = (connection.clone(), JoinId(join), replaces.map(JoinId));
+        state.subscribe(Subscribe { connection, join, topic: name(), membership, replaces });
+    }
+
+    /// Takes a name over many times, and watches it meanwhile. Returns what the watcher was told, and how often another
+    /// thread found the name without an owner.
+    fn take_over_often(take_over: impl Fn(&mut State, u32)) -> (Vec<bool>, usize) {
+        let table = Arc::new(TopicTable::new());
+        let mut state = State::new(&Config::default(), table.clone(), Arc::new(LocalAdapter), Arc::default());
+        take_over(&mut state, 0);
+        let watcher = Member { join: JoinId(1), connection: Arc::new(numbered(99, usize::MAX)) };
+        state.watch(Watch { member: watcher.clone(), topic: name(), on: true });
+        let stop = AtomicBool::new(false);
+        let misses = std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let until = || !stop.load(Ordering::Relaxed);
+                std::iter::repeat_with(|| table.members("peer:a"))
+                    .take_while(|_| until())
+                    .filter(Option::is_none)
+                    .count()
+            });
+            for n in 1..=TAKEOVERS {
+                take_over(&mut state, n);
+                state.flush_watchers();
+            }
+            stop.store(true, Ordering::Relaxed);
+            reader.join().unwrap()
+        });
+        assert_eq!((state.stats().names, state.stats().members, state.stats().connections), (1, 1, 2));
+        let mut batch = Batch::new();
+        watcher.connection.mailbox.drain(&mut batch, std::task::Waker::noop());
+        let told = batch.iter().map(|envelope| {
+            let Envelope::SocketEvent(event) = envelope else { panic!("{envelope:?}") };
+            let SocketEvent::Info(_, info) = &**event else { panic!("{event:?}") };
+            info.downcast_ref::<OnlineStatus>().unwrap().online
+        });
+        (told.collect(), misses)
+    }
+
+    #[test]
+    fn a_name_is_never_without_an_owner_while_others_take_it_over() {
+        let owners = [1, 2].map(|n| Arc::new(numbered(n, usize::MAX)));
+        let result = take_over_often(|state, n| join(state, &owners[n as usize % 2], n, None));
+        assert_eq!(result, (vec![true], 0));
+        assert!(owners.iter().all(|owner| !owner.mailbox.is_closed()));
+    }
+
+    #[test]
+    fn a_name_is_never_without_an_owner_while_its_client_joins_again() {
+        let owner = Arc::new(numbered(1, usize::MAX));
+        let result = take_over_often(|state, n| join(state, &owner, n, n.checked_sub(1)));
+        assert_eq!(result, (vec![true], 0));
     }
 }
