@@ -16,6 +16,7 @@ use crate::config::schema::HeldSignals as Options;
 use crate::connections::connection::{Connection, Member};
 use crate::connections::envelope::SocketEvent;
 use crate::connections::ip_limits::network;
+use crate::connections::mailbox::PushError;
 use crate::message::{DeliveryStatus, Signal};
 use crate::protocol::Delivery;
 use crate::topic::Topic;
@@ -163,12 +164,22 @@ impl HeldSignal {
         (&self.delivery.broadcast).into()
     }
 
-    /// Delivers it to the client that has taken the name, and reports the result to the sender.
-    pub(super) fn deliver(self, members: &[Member]) {
-        let now = Instant::now();
-        let deliver = |member: &&Member| member.connection.deliver(member.join, &self.delivery, now).is_ok();
-        let delivered = members.iter().filter(deliver).filter(|member| member.join.is_client()).count() > 0;
-        self.settle(if delivered { DeliveryStatus::Delivered } else { DeliveryStatus::Overloaded });
+    /// Delivers it to the client that has taken the name, and reports the result to the sender. Returns it if that
+    /// client's connection is closed.
+    pub(super) fn deliver(self, members: &[Member]) -> Option<Self> {
+        let (now, mut status) = (Instant::now(), None);
+        for member in members {
+            let result = member.connection.deliver(member.join, &self.delivery, now);
+            match result {
+                _ if !member.join.is_client() => {}
+                Ok(()) => status = Some(DeliveryStatus::Delivered),
+                Err(PushError::Full) => status = status.or(Some(DeliveryStatus::Overloaded)),
+                Err(PushError::Closed) => {}
+            }
+        }
+        let Some(status) = status else { return Some(self) };
+        self.settle(status);
+        None
     }
 
     /// Sends the delivery status to the sender.

@@ -14,13 +14,16 @@ use crate::topic::Topic;
 
 impl State {
     /// Holds a signal for an absent peer.
-    pub(in crate::broker::registry) fn hold_signal(&mut self, signal: HeldSignal) {
+    pub(in crate::broker::registry) fn hold_signal(&mut self, mut signal: HeldSignal) {
         let name = signal.name().clone();
-        // a client may have taken the name since the sender looked it up
+        // a client may have taken the name since the sender looked it up, or its owner may be closed
         let members = self.table.members(name.key());
         let has_client = |members: &Members| members.iter().any(|member| member.join.is_client());
         if let Some(members) = members.filter(has_client) {
-            return signal.deliver(&members);
+            match signal.deliver(&members) {
+                Some(undelivered) => signal = undelivered,
+                None => return,
+            }
         }
         let was_interested = self.is_interested(&name);
         if !self.held.has_room(&signal) {
@@ -66,7 +69,8 @@ impl State {
         }
         let was_interested = self.is_interested(&command.topic);
         let member = [command.member()];
-        self.held.take(&command.topic).into_iter().for_each(|signal| signal.deliver(&member));
+        let undelivered = self.held.take(&command.topic).into_iter().filter_map(|signal| signal.deliver(&member));
+        undelivered.for_each(|signal| signal.settle(DeliveryStatus::Absent));
         self.sync_interest(&command.topic, was_interested);
     }
 
@@ -93,5 +97,59 @@ impl State {
             expired.into_iter().for_each(|signal| signal.settle(DeliveryStatus::Absent));
             self.sync_interest(&name, was_interested);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::broker::adapter::LocalAdapter;
+    use crate::broker::topic_table::TopicTable;
+    use crate::close;
+    use crate::config::schema::Config;
+    use crate::connections::connection::Connection;
+    use crate::connections::connection::tests::numbered;
+    use crate::connections::envelope::Envelope;
+    use crate::connections::mailbox::Batch;
+    use crate::message::{Broadcast, JoinId, Membership, NameClaim, Payload, RequestRef, Signal};
+    use crate::protocol::Delivery;
+
+    fn join(state: &mut State, connection: &Arc<Connection>) {
+        let membership = Membership { claim: Some(NameClaim { proof: None }), ..Membership::default() };
+        let (topic, connection) = (Topic::parse("peer:a").unwrap(), connection.clone());
+        state.subscribe(Subscribe { connection, join: JoinId(1), topic, membership, replaces: None });
+    }
+
+    fn signal(from: &Arc<Connection>) -> HeldSignal {
+        let to = Topic::parse("peer:a").unwrap();
+        let request = RequestRef { topic: Topic::parse("peer:b").unwrap(), join: JoinId(1), reference: None };
+        let broadcast = Broadcast { topic: to.clone(), event: "offer".into(), payload: Payload::empty() };
+        let signal = Signal { to, event: "offer".into(), request, hold: Some(Duration::from_secs(5)) };
+        HeldSignal { from: from.clone(), signal, delivery: Arc::new(Delivery::new(broadcast)) }
+    }
+
+    fn received(client: &Connection) -> Batch {
+        let mut batch = Batch::new();
+        client.mailbox.drain(&mut batch, std::task::Waker::noop());
+        batch
+    }
+
+    /// The registry may learn later that the owner's connection is closed.
+    #[test]
+    fn a_signal_to_a_closed_owner_is_held_for_the_next_one() {
+        let mut state =
+            State::new(&Config::default(), Arc::new(TopicTable::new()), Arc::new(LocalAdapter), Arc::default());
+        let [sender, former, next] = [1, 2, 3].map(|n| Arc::new(numbered(n, usize::MAX)));
+        join(&mut state, &former);
+        former.close(&close::GONE);
+        state.hold_signal(signal(&sender));
+        assert!(received(&sender).is_empty() && state.has_held_signals());
+        join(&mut state, &next);
+        let delivered = |batch: Batch| batch.iter().filter(|one| matches!(one, Envelope::Delivery(..))).count();
+        assert_eq!((delivered(received(&next)), state.has_held_signals()), (1, false));
+        assert_eq!(received(&sender).len(), 1);
     }
 }
