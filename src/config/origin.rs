@@ -16,10 +16,12 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 /// | `https://example.com` | that scheme and host, and the port, here the scheme's default 443 |
 /// | `//sub.example.org:8443` | that host and port, with any scheme; without a port, any port |
 /// | `//*.wild.test` | that domain and all its subdomains |
-/// | `any` | everything, including `null` and malformed origins; it must be the only entry |
+/// | `null` | pages that hide where they are from: in a sandboxed frame, or opened from a file |
+/// | `file://` | pages in a file, as embedded browsers such as Cordova send it |
+/// | `any` | everything but `null`, malformed origins included; only `null` may stand beside it |
 ///
-/// A request without an `Origin` does not come from a web page and is always allowed. Two `Origin` headers, `null`,
-/// `file://`, and origins with a user name or a path match only `any`. Hosts are compared case-insensitively (Phoenix
+/// A request without an `Origin` does not come from a web page and is always allowed. Two `Origin` headers, and origins
+/// with a user name or a path, match only `any`. Hosts are compared case-insensitively (Phoenix
 /// compares the case; browsers always send lower case). `same` trusts the `Host` header. To protect a broker from DNS
 /// rebinding, list its names instead.
 ///
@@ -38,6 +40,8 @@ pub struct Origins(Vec<Rule>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Rule {
     Any,
+    Null,
+    File,
     Same,
     Listed(Listed),
 }
@@ -50,6 +54,11 @@ struct Listed {
     with_subdomains: bool,
     port: Option<u16>,
 }
+
+/// The origin that browsers send for a page that hides where it is from.
+const NULL: &str = "null";
+/// The origin that embedded browsers send for a page in a file.
+const FILE: &str = "file://";
 
 /// The origin of a page, as browsers send it. Without a port, it has the scheme's default port.
 struct Page<'a> {
@@ -78,7 +87,9 @@ impl Origins {
         let rules: Vec<Rule> = entries.iter().map(|entry| Rule::parse(entry.as_ref())).collect::<Result<_, _>>()?;
         match rules.len() {
             0 => Err("an empty list would refuse every page: write \"same\", \"any\" or some origins".into()),
-            2.. if rules.contains(&Rule::Any) => Err("\"any\" must be the only entry, because it allows all".into()),
+            2.. if rules.contains(&Rule::Any) && rules.iter().any(|rule| !matches!(rule, Rule::Any | Rule::Null)) => {
+                Err("\"any\" allows all origins but \"null\", which alone may stand beside it".into())
+            }
             _ => Ok(Self(rules)),
         }
     }
@@ -92,12 +103,13 @@ impl Origins {
         let Some(first) = origins.next() else {
             return true;
         };
+        let first = first.as_ref();
         if self.0.contains(&Rule::Any) {
-            return true;
+            let is_null = |origin: &[u8]| origin.eq_ignore_ascii_case(NULL.as_bytes());
+            return self.0.contains(&Rule::Null) || !is_null(first) && !origins.any(|origin| is_null(origin.as_ref()));
         }
-        let page = str::from_utf8(first.as_ref()).ok().and_then(Page::parse);
-        match page {
-            Some(page) if origins.next().is_none() => self.0.iter().any(|rule| rule.admits(&page, host)),
+        match str::from_utf8(first) {
+            Ok(origin) if origins.next().is_none() => self.0.iter().any(|rule| rule.admits(origin, host)),
             _ => false,
         }
     }
@@ -127,17 +139,22 @@ impl Rule {
         match entry {
             "any" => Ok(Self::Any),
             "same" => Ok(Self::Same),
+            NULL => Ok(Self::Null),
+            FILE => Ok(Self::File),
             _ => Listed::parse(entry).map(Self::Listed).ok_or_else(|| {
-                format!("{entry:?} is not \"same\", \"any\" or an origin such as https://example.com, //example.com:8443 or //*.example.com")
+                format!("{entry:?} is not \"same\", \"any\", \"null\", \"file://\" or an origin such as https://example.com, //example.com:8443 or //*.example.com")
             }),
         }
     }
 
-    fn admits(&self, page: &Page<'_>, host: Option<&str>) -> bool {
+    fn admits(&self, origin: &str, host: Option<&str>) -> bool {
+        let is_page = |fits: &dyn Fn(&Page<'_>) -> bool| Page::parse(origin).is_some_and(|page| fits(&page));
         match self {
-            Self::Any => true,
-            Self::Same => host.is_some_and(|host| page.has_host(host)),
-            Self::Listed(listed) => listed.admits(page),
+            Self::Any => !origin.eq_ignore_ascii_case(NULL),
+            Self::Null => origin.eq_ignore_ascii_case(NULL),
+            Self::File => origin.eq_ignore_ascii_case(FILE),
+            Self::Same => host.is_some_and(|host| is_page(&|page| page.has_host(host))),
+            Self::Listed(listed) => is_page(&|page| listed.admits(page)),
         }
     }
 }
@@ -146,6 +163,8 @@ impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Any => f.write_str("any"),
+            Self::Null => f.write_str(NULL),
+            Self::File => f.write_str(FILE),
             Self::Same => f.write_str("same"),
             Self::Listed(listed) => listed.fmt(f),
         }

@@ -89,8 +89,9 @@ sections! {
         mounts: Vec<String> = ["/socket", "/ws", "/peer"], mounts;
         /// Web pages that may connect, by their `Origin` header: "same" (pages of the requested host), "any", or a list
         /// of origins with or without "same": `"https://example.com"`, `"//example.com:8443"` (any scheme),
-        /// `"//*.example.com"` (that domain and its subdomains). Requests without an `Origin` header do not come from a
-        /// web page and are always allowed.
+        /// `"//*.example.com"` (that domain and its subdomains), `"file://"` (embedded browsers such as Cordova), "null"
+        /// (pages that hide where they are from, or opened from a file). "any" does not allow "null": list both.
+        /// Requests without an `Origin` header do not come from a web page and are always allowed.
         check_origin: Origins = ["same"], origins;
         /// A client that sends nothing for this long is disconnected.
         idle_timeout: Duration = "60s", duration from "100ms" to "24h";
@@ -112,10 +113,10 @@ sections! {
         enabled: bool = true, boolean;
         /// Path where clients connect; Socket.IO's `path`.
         path: String = "/socket.io", mount;
-        /// Web pages that may use Socket.IO, in the form of `socket.check_origin`. The default allows all, pages from
-        /// `file://` included, like the original servers. The relay uses no cookies: a page of another origin has no
+        /// Web pages that may use Socket.IO, in the form of `socket.check_origin`. The default allows all, pages opened
+        /// from a file included, like the original servers. The relay uses no cookies: a page of another origin has no
         /// more rights than any other client.
-        check_origin: Origins = ["any"], origins;
+        check_origin: Origins = ["any", "null"], origins;
         /// Interval between pings; Socket.IO's `pingInterval`. The server pings clients of version 0.9, and of 3 and
         /// later; others ping the server. A poll of version 0.9 is answered at the latest after this time.
         ping_interval: Duration = "25s", duration from "100ms" to "1h";
@@ -249,7 +250,7 @@ sections! {
         /// Allow clients to list all ids.
         allow_discovery: bool = false, boolean;
         /// Web pages that may use the PeerJS protocol, in the form of `socket.check_origin`. The default allows all,
-        /// like PeerServer.
+        /// like PeerServer, but those that hide where they are from or are opened from a file: add "null" for them.
         cors: Origins = ["any"], origins;
     }
 
@@ -259,7 +260,7 @@ sections! {
         /// protocol on only for pages that need it.
         enabled: bool = false, boolean;
         /// Web pages that may use the HelloWebRTC protocol, in the form of `socket.check_origin`. The default allows
-        /// all, like the original server.
+        /// all, like the original server, but "null".
         check_origin: Origins = ["any"], origins;
         /// Interval between WebSocket pings.
         ping_interval: Duration = "25s", duration from "100ms" to "1h";
@@ -278,7 +279,7 @@ sections! {
         path: String = "/relay", mount;
         /// Web pages that may use the relay, in the form of `socket.check_origin`. The default allows all, like the
         /// original servers.
-        check_origin: Origins = ["any"], origins;
+        check_origin: Origins = ["any", "null"], origins;
         /// Interval between WebSocket pings.
         ping_interval: Duration = "25s", duration from "100ms" to "1h";
         /// A client is disconnected if it sends nothing for this long after `relay.ping_interval`.
@@ -331,5 +332,8 @@ sections! {
         level: String = "info", filter;
         /// "human" (text lines) or "json" (one object per line: ts, level, target, msg).
         format: LogFormat = "human", log_format;
+        /// Maximum number of lines per minute about web pages and host names that are refused. The next line says how
+        /// many refusals have none. 0 means no such lines.
+        refusals_per_minute: u32 = 60, integer from 0 to 1_000_000;
     }
 }

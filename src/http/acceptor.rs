@@ -362,7 +362,10 @@ impl Acceptor {
 
     /// Counts and logs a refusal.
     pub(crate) fn count_refusal(&self, refusal: &ConnectError) {
-        // the body is not logged: it may contain text from the client
+        if refusal.reason == ConnectRefusal::Origin {
+            self.0.node.refusal_log.write(&refusal.body);
+        }
+        // other bodies are not logged: they may contain text from the client
         log::debug!("refused with {}: {}", refusal.status.as_u16(), refusal.reason.name());
         self.count_refused(refusal.reason);
     }
@@ -374,7 +377,7 @@ impl Acceptor {
     /// Counts a refusal and returns its response.
     pub(crate) fn refuse(&self, refusal: ConnectError) -> HttpResponse {
         self.count_refusal(&refusal);
-        refusal.response().content_type("text/plain; charset=utf-8").body(refusal.body.into_string())
+        refusal.text_response()
     }
 }
 

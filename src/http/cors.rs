@@ -14,7 +14,7 @@ use actix_web::{Error, FromRequest, Handler, HttpRequest, HttpResponse, Resource
 
 use crate::config::origin::Origins;
 use crate::http::methods;
-use crate::http::request::check_origin;
+use crate::http::request::is_origin_allowed;
 
 /// The pages that may read a response.
 #[derive(Clone, Debug)]
@@ -86,7 +86,7 @@ pub(crate) fn allow(headers: &mut HeaderMap, request: &HttpRequest, readers: &Re
     };
     vary(headers, &header::ORIGIN);
     if let Some(origin) = request.headers().get(header::ORIGIN)
-        && check_origin(request.headers(), origins).is_ok()
+        && is_origin_allowed(request, origins)
     {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         if has_credentials {

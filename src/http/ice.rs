@@ -8,16 +8,17 @@ use std::time::Instant;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::web::ServiceConfig;
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use actix_web::{HttpRequest, HttpResponse};
 use uuid::Uuid;
 
 use crate::config::ice::IceServers;
 use crate::config::schema::Config;
 use crate::http::client_ip::ClientIp;
 use crate::http::cors::{self, CorsRule, Readers};
-use crate::http::mount::RETRY_AFTER;
+use crate::http::mount::ConnectError;
 use crate::http::node_state::NodeState;
 use crate::http::request::check_origin;
+use crate::refusal::ConnectRefusal;
 
 /// The methods that a preflight response allows.
 const METHODS: &str = "GET";
@@ -27,7 +28,7 @@ pub(crate) fn configure(app: &mut ServiceConfig, node: &Arc<NodeState>) {
     let servers = IceServers::new(&node.config.peer.ice_servers, node.config.peer.turn_lifetime);
     let for_get = node.clone();
     let get = move |request: HttpRequest| {
-        let response = respond(&for_get, &servers, &request).unwrap_or_else(refuse);
+        let response = respond(&for_get, &servers, &request).unwrap_or_else(|error| refuse(&for_get, &error));
         async { response }
     };
     app.service(cors::readable(&node.config.ice.path, METHODS, get));
@@ -39,31 +40,23 @@ pub(crate) fn cors_rule(config: &Config) -> CorsRule {
 }
 
 /// The servers with credentials for a random user: these clients have no id that the server could check.
-fn respond(node: &NodeState, servers: &IceServers, request: &HttpRequest) -> Result<HttpResponse, StatusCode> {
-    let client_ip = ClientIp::of(request, &node.config.server.trusted_proxies).ok_or(StatusCode::BAD_REQUEST)?;
-    check_origin(request.headers(), &node.config.ice.check_origin).map_err(|refusal| refusal.status)?;
+fn respond(node: &NodeState, servers: &IceServers, request: &HttpRequest) -> Result<HttpResponse, ConnectError> {
+    let client_ip = ClientIp::of(request, &node.config.server.trusted_proxies)
+        .ok_or_else(|| ConnectError::new(StatusCode::BAD_REQUEST, "no address"))?;
+    check_origin(request, &node.config.ice.check_origin)?;
     if !node.ip_table.admit_ice(client_ip.address, Instant::now()) {
-        return Err(StatusCode::TOO_MANY_REQUESTS);
+        return Err(ConnectError::new(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address")
+            .with_reason(ConnectRefusal::RateLimited));
     }
     let user = Uuid::new_v4().simple().to_string();
-    Ok(response(StatusCode::OK).json(servers.configuration(&user)))
-}
-
-fn refuse(status: StatusCode) -> HttpResponse {
-    let text = match status {
-        StatusCode::FORBIDDEN => "ice.check_origin does not allow pages of this origin",
-        StatusCode::TOO_MANY_REQUESTS => "too many requests from this address",
-        _ => "no address",
-    };
-    let mut response = response(status);
-    if status == StatusCode::TOO_MANY_REQUESTS {
-        response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
-    }
-    response.content_type("text/plain; charset=utf-8").body(text)
-}
-
-fn response(status: StatusCode) -> HttpResponseBuilder {
-    let mut response = HttpResponse::build(status);
+    let mut response = HttpResponse::Ok();
     response.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
-    response
+    Ok(response.json(servers.configuration(&user)))
+}
+
+fn refuse(node: &NodeState, refusal: &ConnectError) -> HttpResponse {
+    if refusal.reason == ConnectRefusal::Origin {
+        node.refusal_log.write(&refusal.body);
+    }
+    refusal.text_response()
 }

@@ -6,8 +6,8 @@
 //! A page needs no permission to run a script of another origin, and the browser sends no `Origin` header with its
 //! request. So [`check_page`] reads the page's origin from the `Referer` header.
 
-use actix_web::HttpResponse;
-use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse};
 
 use crate::config::origin::Origins;
 use crate::http::mount::ConnectError;
@@ -49,13 +49,14 @@ pub(crate) fn form_field(body: &[u8], name: &str) -> Option<String> {
 }
 
 /// Checks the origin of the page that requests a script. Without an `Origin` header, it is that of the `Referer`. A
-/// page can hide both, so a request with neither is allowed only if all origins are.
-pub(crate) fn check_page(headers: &HeaderMap, origins: &Origins) -> Result<(), ConnectError> {
+/// page can hide both: then its origin is `null`.
+pub(crate) fn check_page(request: &HttpRequest, origins: &Origins) -> Result<(), ConnectError> {
+    let headers = request.headers();
     if headers.contains_key(header::ORIGIN) {
-        return check_origin(headers, origins);
+        return check_origin(request, origins);
     }
     let referer = headers.get(header::REFERER).and_then(|referer| referer.to_str().ok());
-    check_origin_of(referer.map_or("null", origin_of), headers, origins)
+    check_origin_of(referer.map_or("null", origin_of), request, origins)
 }
 
 /// The origin of a URL: its scheme, host and port.
@@ -67,7 +68,7 @@ fn origin_of(url: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::HeaderValue;
+    use actix_web::test::TestRequest;
 
     use super::*;
 
@@ -94,10 +95,9 @@ mod tests {
     #[test]
     fn a_script_is_given_to_pages_of_allowed_origins_alone() {
         let allows = |name: header::HeaderName, value: &'static str, origins: &[&str]| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::HOST, HeaderValue::from_static("node.test"));
-            headers.insert(name, HeaderValue::from_static(value));
-            check_page(&headers, &Origins::parse(origins).unwrap()).is_ok()
+            let request =
+                TestRequest::default().insert_header((header::HOST, "node.test")).insert_header((name, value));
+            check_page(&request.to_http_request(), &Origins::parse(origins).unwrap()).is_ok()
         };
         for referer in ["http://node.test/page?x=//a", "http://node.test", "http://node.test?x", "http://node.test#x"] {
             assert!(allows(header::REFERER, referer, &["same"]), "{referer}");
@@ -108,6 +108,8 @@ mod tests {
         assert!(allows(header::ORIGIN, "http://node.test", &["same"]));
         assert!(!allows(header::ORIGIN, "http://evil.test", &["same"]));
         assert!(!allows(header::ACCEPT, "*/*", &["same"]), "a page can hide where it is from");
-        assert!(allows(header::ACCEPT, "*/*", &["any"]));
+        assert!(!allows(header::ACCEPT, "*/*", &["any"]));
+        assert!(allows(header::ACCEPT, "*/*", &["any", "null"]));
+        assert!(allows(header::REFERER, "file:///home/ann/page.html", &["file://"]));
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod mount;
 pub(crate) mod node_state;
 #[cfg(feature = "page")]
 pub(crate) mod page;
+pub(crate) mod refusal_log;
 pub(crate) mod request;
 pub(crate) mod static_files;
 pub(crate) mod upgraded_socket;

@@ -347,6 +347,13 @@ impl ConnectError {
         response
     }
 
+    /// The response with the body. It may show a value from the client, so no browser may take it for a page.
+    pub(crate) fn text_response(&self) -> HttpResponse {
+        let mut response = self.response();
+        response.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+        response.content_type("text/plain; charset=utf-8").body(self.body.to_string())
+    }
+
     /// Sets the reason of a refusal that does not come from the mount's `connect`.
     pub(crate) fn with_reason(self, reason: ConnectRefusal) -> Self {
         Self { reason, ..self }

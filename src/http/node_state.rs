@@ -9,6 +9,7 @@ use crate::config::schema::Config;
 use crate::connections::hub::{Hub, HubLimits};
 use crate::connections::ip_limits::IpTable;
 use crate::http::idle_connections::IdleConnections;
+use crate::http::refusal_log::RefusalLog;
 
 /// The state that all workers share.
 pub(crate) struct NodeState {
@@ -17,6 +18,7 @@ pub(crate) struct NodeState {
     pub(crate) ip_table: Arc<IpTable>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) idle_connections: IdleConnections,
+    pub(crate) refusal_log: RefusalLog,
     ready: AtomicBool,
 }
 
@@ -26,7 +28,8 @@ impl NodeState {
         let ip_table = IpTable::new(&config.limits);
         let hub = Hub::new(limits, ip_table.clone());
         let idle_connections = IdleConnections::new(&config, pubsub.shared_metrics());
-        Self { config, pubsub, ip_table, hub, idle_connections, ready: AtomicBool::new(true) }
+        let refusal_log = RefusalLog::new(config.log.refusals_per_minute);
+        Self { config, pubsub, ip_table, hub, idle_connections, refusal_log, ready: AtomicBool::new(true) }
     }
 
     pub(crate) fn is_ready(&self) -> bool {

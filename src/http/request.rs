@@ -4,12 +4,13 @@
 use std::borrow::Cow;
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{self, HeaderMap, HeaderName};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode, Version as HttpVersion};
 use base64::Engine;
 
 use crate::config::origin::Origins;
 use crate::http::mount::ConnectError;
+use crate::http::refusal_log::quoted;
 use crate::refusal::ConnectRefusal;
 
 /// The query's parameters. A malformed percent escape is kept as text. A query that is not UTF-8 is rejected.
@@ -34,25 +35,36 @@ pub(crate) fn form_decoded(text: &[u8]) -> Option<String> {
     percent_encoding::percent_decode(&spaced).decode_utf8().map(Cow::into_owned).ok()
 }
 
-pub(crate) fn check_origin(headers: &HeaderMap, origins: &Origins) -> Result<(), ConnectError> {
-    check_origins(headers.get_all(header::ORIGIN), headers, origins)
+/// Whether the page that makes a request is of an allowed origin.
+pub(crate) fn is_origin_allowed(request: &HttpRequest, origins: &Origins) -> bool {
+    origins.allows(request.headers().get_all(header::ORIGIN), host(request))
+}
+
+/// Checks the origin of the page that makes a request. The error shows it, and what is allowed.
+pub(crate) fn check_origin(request: &HttpRequest, origins: &Origins) -> Result<(), ConnectError> {
+    let given: Vec<&[u8]> = request.headers().get_all(header::ORIGIN).map(HeaderValue::as_bytes).collect();
+    check_origins(&given, request, origins)
 }
 
 /// Like [`check_origin`], for an origin that is not from the `Origin` header.
-pub(crate) fn check_origin_of(origin: &str, headers: &HeaderMap, origins: &Origins) -> Result<(), ConnectError> {
-    check_origins(Some(origin), headers, origins)
+pub(crate) fn check_origin_of(origin: &str, request: &HttpRequest, origins: &Origins) -> Result<(), ConnectError> {
+    check_origins(&[origin.as_bytes()], request, origins)
 }
 
-fn check_origins<T: AsRef<[u8]>>(
-    given: impl IntoIterator<Item = T>,
-    headers: &HeaderMap,
-    origins: &Origins,
-) -> Result<(), ConnectError> {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    match origins.allows(given, host) {
-        true => Ok(()),
-        false => Err(ConnectError::forbidden().with_reason(ConnectRefusal::Origin)),
+fn check_origins(given: &[&[u8]], request: &HttpRequest, origins: &Origins) -> Result<(), ConnectError> {
+    let host = host(request);
+    if origins.allows(given, host) {
+        return Ok(());
     }
+    let given: Vec<String> = given.iter().map(|origin| quoted(origin)).collect();
+    let host = host.map_or("no host".to_owned(), |host| format!("the host {}", quoted(host.as_bytes())));
+    let body = format!("origin {} is not allowed; allowed: {origins}; requested: {host}", given.join(", "));
+    Err(ConnectError::new(StatusCode::FORBIDDEN, body).with_reason(ConnectRefusal::Origin))
+}
+
+/// The host, and the port, that the client requests.
+fn host(request: &HttpRequest) -> Option<&str> {
+    request.headers().get(header::HOST)?.to_str().ok()
 }
 
 /// Checks the headers of an upgrade (RFC 6455, 4.2.1). The error names the header that is wrong.

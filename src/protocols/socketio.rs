@@ -69,7 +69,7 @@ fn without_ice_for_other_pages(mount: Mount, config: &Config) -> Mount {
         let callbacks = [engineio_format::CALLBACK_PARAM, v09_routes::CALLBACK_PARAM];
         let is_script = callbacks.iter().any(|name| info.param(name).is_some());
         let check = if is_script { jsonp::check_page } else { check_origin };
-        match check(info.headers(), &origins) {
+        match check(&info.request, &origins) {
             Ok(()) => Ok(SocketInit::default()),
             Err(_) => Ok(SocketInit::default().assign(IceRefused)),
         }

@@ -30,7 +30,7 @@ pub(super) async fn admit(
 ) -> Result<(ConnectionSlot, SocketInit), ConnectError> {
     let client_ip = acceptor.client_ip(request)?;
     let params = params(request.query_string())?;
-    check_origin(request.headers(), acceptor.origins())?;
+    check_origin(request, acceptor.origins())?;
     let request = request.clone();
     acceptor.admit(ConnectInfo { request, params, client_ip, auth_token: None, transport: websocket::NAME }).await
 }

@@ -106,12 +106,14 @@ async fn a_page_of_another_origin_is_refused_with_the_originals_words() {
     let node = start(&[r#"socketio.check_origin=["http://ok.test"]"#]);
     let (address, evil) = (node.address(), ["Origin: http://evil.test"]);
     let refused = request(address, "GET", "/socket.io/1/", &evil, b"").await;
-    assert_eq!((refused.http, &*refused.body), (403, "handshake bad origin"));
+    assert_eq!(refused.http, 403);
+    let why = "handshake bad origin: origin \"http://evil.test\" is not allowed; allowed: http://ok.test";
+    assert!(refused.body.starts_with(why), "{}", refused.body);
     // a script: its page cannot read a status, and has no `Origin`
-    let script = r#"(function(text){io.j[0](new Error(text))})("handshake bad origin");"#;
+    let script = r#"(function(text){io.j[0](new Error(text))})("handshake bad origin: origin "#;
     for headers in [&["Referer: http://evil.test/page"][..], &[]] {
         let refused = request(address, "GET", "/socket.io/1/?jsonp=0", headers, b"").await;
-        assert_eq!((refused.http, &*refused.body), (200, script));
+        assert!(refused.http == 200 && refused.body.starts_with(script), "{}", refused.body);
     }
     let allowed = request(address, "GET", "/socket.io/1/?jsonp=0", &["Referer: http://ok.test/"], b"").await;
     assert!(allowed.body.starts_with("io.j[0](\""), "{}", allowed.body);

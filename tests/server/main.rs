@@ -9,6 +9,7 @@ mod docs;
 mod drain;
 mod failures;
 mod log_output;
+mod log_refusals;
 mod log_secrecy;
 mod metrics;
 

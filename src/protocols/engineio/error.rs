@@ -29,21 +29,23 @@ impl From<ConnectError> for EngineError {
 }
 
 impl EngineError {
-    /// The reason under which the error is counted as a refused connection. None for a request of an open session.
+    /// The reason under which the error is counted as a refused connection. None for a request of an open session, and
+    /// for a refusal of the mount, which has a reason of its own.
     fn refusal(&self) -> Option<ConnectRefusal> {
         match self {
             Self::UnknownTransport | Self::BadHandshakeMethod => Some(ConnectRefusal::Request),
             Self::BadUpgrade => Some(ConnectRefusal::Upgrade),
             Self::UnsupportedVersion => Some(ConnectRefusal::Version),
             Self::UnknownSession => Some(ConnectRefusal::Session),
-            Self::Refused(error) => Some(error.reason),
-            Self::BadRequest | Self::TooLarge => None,
+            Self::Refused(_) | Self::BadRequest | Self::TooLarge => None,
         }
     }
 
     pub(super) fn response(self, acceptor: &Acceptor) -> HttpResponse {
-        if let Some(reason) = self.refusal() {
-            acceptor.count_refused(reason);
+        match (&self, self.refusal()) {
+            (Self::Refused(error), _) => acceptor.count_refusal(error),
+            (_, Some(reason)) => acceptor.count_refused(reason),
+            _ => {}
         }
         match self {
             Self::UnknownTransport => bad_request(0, "Transport unknown"),

@@ -6,8 +6,8 @@
 
 use std::fmt;
 
-use actix_web::HttpResponse;
 use actix_web::http::header::{self, HeaderMap};
+use actix_web::{HttpRequest, HttpResponse};
 
 use super::error::EngineError;
 use super::payload::{Body, Dialect};
@@ -67,10 +67,10 @@ impl PollFormat {
     }
 
     /// Checks the origin of the page that makes the handshake.
-    pub(super) fn check_origin(self, headers: &HeaderMap, origins: &Origins) -> Result<(), ConnectError> {
+    pub(super) fn check_origin(self, request: &HttpRequest, origins: &Origins) -> Result<(), ConnectError> {
         match self.callback {
-            Some(_) => jsonp::check_page(headers, origins),
-            None => check_origin(headers, origins),
+            Some(_) => jsonp::check_page(request, origins),
+            None => check_origin(request, origins),
         }
     }
 

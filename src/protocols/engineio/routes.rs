@@ -84,7 +84,7 @@ async fn respond<C: MessageCodec>(
     };
     if let Some(sid) = param("sid").filter(|sid| !sid.is_empty()) {
         let (session, format) = find(acceptor, sid).ok_or(EngineError::UnknownSession)?;
-        check_origin(request.headers(), acceptor.origins())?;
+        check_origin(request, acceptor.origins())?;
         if param("EIO") != Some(format.dialect.revision()) {
             return Err(EngineError::BadRequest);
         }
@@ -123,7 +123,7 @@ struct Handshake<'a> {
 
 impl Handshake<'_> {
     async fn run<R: Revision, C: MessageCodec>(self, payload: web::Payload) -> Result<HttpResponse, EngineError> {
-        self.format.check_origin(self.request.headers(), self.acceptor.origins())?;
+        self.format.check_origin(self.request, self.acceptor.origins())?;
         let client_ip = self.acceptor.client_ip(self.request)?;
         let name = if self.transport == EngineTransport::Polling { longpoll::NAME } else { websocket::NAME };
         let (request, params) = (self.request.clone(), self.params);

@@ -63,7 +63,7 @@ async fn serve(
     (key, id, token, requested): Path,
     payload: web::Payload,
 ) -> HttpResponse {
-    if let Err(error) = check_origin(request.headers(), acceptor.origins()) {
+    if let Err(error) = check_origin(request, acceptor.origins()) {
         return acceptor.refuse(error);
     }
     let query = ConnectQuery { key, id, token, version: None };

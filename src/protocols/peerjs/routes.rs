@@ -167,7 +167,7 @@ async fn admit(
             ConnectError::new(StatusCode::BAD_REQUEST, "the query cannot be read").with_reason(ConnectRefusal::Request)
         );
     };
-    check_origin(request.headers(), acceptor.origins())?;
+    check_origin(request, acceptor.origins())?;
     let registration = match query.http_client(acceptor) {
         Some(key) => {
             check_upgrade(request)?;

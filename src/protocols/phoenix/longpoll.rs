@@ -45,9 +45,9 @@ pub(super) async fn serve(acceptor: Acceptor, request: HttpRequest, payload: web
             return error.response().finish();
         }
     };
-    if let Err(error) = check_origin(request.headers(), acceptor.origins()) {
+    if let Err(error) = check_origin(&request, acceptor.origins()) {
         acceptor.count_refusal(&error);
-        return status(StatusCode::FORBIDDEN);
+        return forbidden(&error.body);
     }
     let token = token(request.headers(), &params);
     match *request.method() {
@@ -213,6 +213,14 @@ fn json(mut response: HttpResponseBuilder, body: String) -> HttpResponse {
 
 fn status(status: StatusCode) -> HttpResponse {
     json(HttpResponse::Ok(), format!(r#"{{"status":{}}}"#, status.as_u16()))
+}
+
+/// The response to a page of an origin that is not allowed. Phoenix's has no reason, and its clients read none.
+fn forbidden(reason: &str) -> HttpResponse {
+    let mut body = r#"{"status":403,"reason":"#.to_owned();
+    push_string(&mut body, reason);
+    body.push('}');
+    json(HttpResponse::Ok(), body)
 }
 
 /// The response to a poll.

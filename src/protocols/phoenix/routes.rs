@@ -85,7 +85,7 @@ async fn admit(acceptor: &Acceptor, request: &HttpRequest) -> Result<AdmittedCli
         return Err(ConnectError::new(StatusCode::BAD_REQUEST, "").with_reason(ConnectRefusal::Request));
     }
     let params = params(request.query_string())?;
-    check_origin(request.headers(), acceptor.origins())?;
+    check_origin(request, acceptor.origins())?;
     let offer = subprotocol(request.headers(), acceptor.subprotocols())?;
     let version = version(&params)?;
     let (request, auth_token) = (request.clone(), offer.token);

@@ -74,7 +74,9 @@ fn origin(data: &[u8]) {
     assert_eq!(Origins::parse(&entries).as_ref(), Ok(&origins), "{shown}");
     let allowed = origins.allows([page], Some(host));
     assert_eq!(origins.allows([page.to_ascii_uppercase()], Some(host)), allowed, "in upper case");
-    assert!(allowed || !list.contains(&"any"));
+    let is_null = page.eq_ignore_ascii_case("null");
+    assert!(allowed || !list.contains(&if is_null { "null" } else { "any" }), "{page:?} is listed");
+    assert!(!allowed || !is_null || list.contains(&"null"), "{page:?} must be listed");
 }
 
 fn origins() -> Vec<Vec<u8>> {
@@ -83,6 +85,8 @@ fn origins() -> Vec<Vec<u8>> {
         "broker.test\nhttps://a.b.example.com\n//*.example.com\nhttps://example.org",
         "[::1]:8080\nhttp://[::1]:8080\n//[::1]:8080\nsame",
         "a\nnull\nany",
+        "a\nnull\nnull\nany",
+        "a\nfile://\nfile://\nnull",
         "example.com\nhttps://evil-example.com:443\n//*.example.com\n//example.com:8443",
     ]
     .map(|text| text.as_bytes().to_vec())

@@ -5,7 +5,7 @@ use super::*;
 
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
 /// Without a `Referer`, the origin of a page is unknown.
-const ANY: &str = r#"socket.check_origin=["any"]"#;
+const ANY: &str = r#"socket.check_origin=["any", "null"]"#;
 
 /// The text that a script gives to the page's function.
 fn given(response: &Response, function: &str) -> String {

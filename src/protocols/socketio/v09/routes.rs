@@ -7,6 +7,7 @@
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
+use compact_str::format_compact;
 
 use super::{SocketIo09, close_frame, frame, packet, polling, stream};
 use crate::http::acceptor::Acceptor;
@@ -67,7 +68,7 @@ async fn respond(
     }
     let is_script = transport == "jsonp-polling" && request.method() == Method::GET;
     let check = if is_script { jsonp::check_page } else { check_origin };
-    if let Err(error) = check(request.headers(), acceptor.origins()) {
+    if let Err(error) = check(request, acceptor.origins()) {
         return acceptor.refuse(error);
     }
     let session = find(acceptor, sid);
@@ -122,7 +123,7 @@ async fn open_session(
     is_script: bool,
 ) -> Result<String, ConnectError> {
     let check = if is_script { jsonp::check_page } else { check_origin };
-    check(request.headers(), acceptor.origins()).map_err(in_own_words)?;
+    check(request, acceptor.origins()).map_err(in_own_words)?;
     let client_ip = acceptor.client_ip(request)?;
     let info = ConnectInfo { request: request.clone(), params, client_ip, auth_token: None, transport: longpoll::NAME };
     let idle = acceptor.timeouts().idle;
@@ -143,13 +144,12 @@ async fn open_session(
 /// A refusal in the words of npm's socket.io, unless the mount has words of its own.
 fn in_own_words(mut error: ConnectError) -> ConnectError {
     let words = match (error.reason, error.status) {
-        (ConnectRefusal::Origin, _) => "handshake bad origin",
-        (_, StatusCode::FORBIDDEN) => "handshake unauthorized",
-        _ => "handshake error",
+        (ConnectRefusal::Origin, _) => format_compact!("handshake bad origin: {}", error.body),
+        _ if !error.body.is_empty() => return error,
+        (_, StatusCode::FORBIDDEN) => "handshake unauthorized".into(),
+        _ => "handshake error".into(),
     };
-    if error.body.is_empty() {
-        error.body = words.into();
-    }
+    error.body = words;
     error
 }
 
