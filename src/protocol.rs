@@ -13,6 +13,7 @@ use bytestring::ByteString;
 
 use crate::close::Reason;
 use crate::message::{Broadcast, Inbound, Outbound, PayloadError};
+use crate::topic::Topic;
 
 /// One whole message, as a transport sends and receives it. Cloning copies a pointer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,6 +150,8 @@ const KEPT: usize = 4;
 pub struct Delivery {
     /// The broadcast.
     pub broadcast: Broadcast,
+    /// The topics whose members receive it, each client once. `None` means every membership of the broadcast's topic.
+    topics: Option<Arc<[Topic]>>,
     frames: [OnceLock<(TypeId, Option<Frame>)>; KEPT],
 }
 
@@ -156,7 +159,22 @@ impl Delivery {
     /// A delivery of `broadcast`, which is not encoded yet.
     #[must_use]
     pub fn new(broadcast: Broadcast) -> Self {
-        Self { broadcast, frames: Default::default() }
+        Self { broadcast, topics: None, frames: Default::default() }
+    }
+
+    /// A delivery to every client that is a member of at least one of `topics`. Each client receives it once.
+    pub(crate) fn to_any(broadcast: Broadcast, topics: Arc<[Topic]>) -> Self {
+        Self { topics: Some(topics), ..Self::new(broadcast) }
+    }
+
+    /// The topics whose members receive it.
+    pub(crate) fn topics(&self) -> &[Topic] {
+        self.topics.as_deref().unwrap_or(std::slice::from_ref(&self.broadcast.topic))
+    }
+
+    /// Whether each client receives it once, although it may be a member of several of the topics.
+    pub(crate) fn is_once_per_client(&self) -> bool {
+        self.topics.is_some()
     }
 
     /// The frame for clients that use `P`, or `None` if `P` cannot express the broadcast.

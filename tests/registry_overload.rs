@@ -85,8 +85,8 @@ impl Adapter for BlockingAdapter {
         LocalAdapter.deliver(name, packet)
     }
 
-    fn publish(&self, topic: &Topic, packet: Packet) {
-        LocalAdapter.publish(topic, packet);
+    fn publish(&self, topics: &[Topic], packet: Packet) {
+        LocalAdapter.publish(topics, packet);
     }
 
     fn interest(&self, topic: &Topic, on: bool) {

@@ -75,8 +75,9 @@ pub trait ClusterInbox: Send + Sync {
     /// does.
     fn deliver(&self, name: &Topic, packet: Packet) -> DeliveryStatus;
 
-    /// Receives what another node has published on a topic.
-    fn publish(&self, topic: &Topic, packet: Packet);
+    /// Receives what another node has published on one or several topics. A broadcast on several topics reaches each
+    /// client once, however many of them it has joined.
+    fn publish(&self, topics: &[Topic], packet: Packet);
 
     /// Asks this node to release `name`, which another client claims. It does so if `proof` equals that of the client
     /// that owns the name, or if that client is dead: it is pinged, and the result may take `limits.contest_timeout`.
@@ -111,8 +112,9 @@ pub trait Adapter: Send + Sync + 'static {
     /// status.
     fn deliver(&self, name: &Topic, packet: Packet) -> BoxFuture<DeliveryStatus>;
 
-    /// Sends `packet` to every other node that has declared interest in `topic` ([`ClusterInbox::publish`]).
-    fn publish(&self, topic: &Topic, packet: Packet);
+    /// Sends `packet` once to every other node that has declared interest in at least one of `topics`
+    /// ([`ClusterInbox::publish`]). Most packets have one topic.
+    fn publish(&self, topics: &[Topic], packet: Packet);
 
     /// Declares whether this node must receive what other nodes publish on `topic`.
     fn interest(&self, topic: &Topic, on: bool);
@@ -143,7 +145,7 @@ impl Adapter for LocalAdapter {
         Box::pin(ready(DeliveryStatus::Absent))
     }
 
-    fn publish(&self, _: &Topic, _: Packet) {}
+    fn publish(&self, _: &[Topic], _: Packet) {}
 
     fn interest(&self, _: &Topic, _: bool) {}
 }

@@ -4,6 +4,7 @@
 //! The calling thread delivers a broadcast itself, from the table that the registry publishes: first to local members,
 //! and then to the adapter. So a broken backplane does not affect local members.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -21,7 +22,7 @@ use crate::broker::registry::command::{
 use crate::broker::registry::held_signals::HeldSignal;
 use crate::broker::registry::permits::{CommandBudget, Permit};
 use crate::broker::registry::{ExitSignal, Registry};
-use crate::broker::topic_table::TopicTable;
+use crate::broker::topic_table::{Members, TopicTable};
 use crate::config::schema::Config;
 use crate::connections::connection::{Connection, ConnectionId, Member, MemberId};
 use crate::connections::envelope::SocketEvent;
@@ -140,11 +141,10 @@ impl Pubsub {
         &self.0.budget
     }
 
-    /// Delivers a broadcast to the topic's members, except one connection, and then to the other nodes.
+    /// Delivers a broadcast to the members of its topics, except one connection, and then to the other nodes.
     pub(crate) fn publish(&self, delivery: &Arc<Delivery>, except: Option<&Arc<Connection>>, now: Instant) {
-        let broadcast = &delivery.broadcast;
-        self.0.local.deliver(&broadcast.topic, delivery, except, now);
-        self.0.adapter.publish(&broadcast.topic, broadcast.into());
+        self.0.local.publish(delivery, except, now);
+        self.0.adapter.publish(delivery.topics(), (&delivery.broadcast).into());
     }
 
     /// Sends a signal to the owner of a name. Returns the delivery status if it is known immediately. Otherwise `from`
@@ -222,6 +222,19 @@ impl Pubsub {
 }
 
 impl LocalDelivery {
+    /// Puts a broadcast into the mailboxes of its topics' members on this node.
+    fn publish(&self, delivery: &Arc<Delivery>, except: Option<&Arc<Connection>>, now: Instant) {
+        if !delivery.is_once_per_client() {
+            self.deliver(&delivery.broadcast.topic, delivery, except, now);
+            return;
+        }
+        let lists: Vec<Members> =
+            delivery.topics().iter().filter_map(|topic| self.table.members(topic.key())).collect();
+        let mut reached: HashSet<ConnectionId> = except.map(|except| except.id).into_iter().collect();
+        let members = lists.iter().flat_map(|members| members.iter());
+        self.deliver_to(members.filter(|member| reached.insert(member.connection.id)), delivery, now);
+    }
+
     /// Puts `delivery` into the mailboxes of the topic's members on this node. `None` if no client is among them.
     ///
     /// A name can be taken over between the look-up of its owner and the delivery, and the former owner may be closed by
@@ -294,10 +307,19 @@ impl ClusterInbox for AdapterInbox {
             .unwrap_or(DeliveryStatus::Absent)
     }
 
-    fn publish(&self, topic: &Topic, packet: Packet) {
-        match packet {
-            Packet::Broadcast { .. } => drop(self.deliver(topic, packet)),
-            _ => self.registry.do_send(RemotePacket { topic: topic.clone(), packet }),
+    fn publish(&self, topics: &[Topic], packet: Packet) {
+        match (packet, topics) {
+            (_, []) => {}
+            (packet @ Packet::Broadcast { .. }, [topic]) => drop(self.deliver(topic, packet)),
+            (Packet::Broadcast { event, payload }, [topic, ..]) => {
+                let broadcast = Broadcast { topic: topic.clone(), event, payload };
+                self.local.publish(&Arc::new(Delivery::to_any(broadcast, topics.into())), None, Instant::now());
+            }
+            (packet, topics) => {
+                for topic in topics {
+                    self.registry.do_send(RemotePacket { topic: topic.clone(), packet: packet.clone() });
+                }
+            }
         }
     }
 

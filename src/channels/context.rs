@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use compact_str::CompactString;
@@ -167,9 +168,18 @@ impl Context<'_> {
         self.broadcast_with(topic.clone(), event.into(), payload.into(), Reach::Others);
     }
 
+    /// Sends a message to every other client that is a member of at least one of `topics`. A client that is a member of
+    /// several receives it once. The message arrives under the first of the topics.
+    pub fn broadcast_from_on_any(&mut self, topics: &[Topic], event: impl Into<Event>, payload: impl Into<Payload>) {
+        let [topic, rest @ ..] = topics else { return };
+        let broadcast = Broadcast { topic: topic.clone(), event: event.into(), payload: payload.into() };
+        let topics = (!rest.is_empty()).then(|| Arc::from(topics));
+        self.push_effect(Effect::Broadcast { broadcast, topics, reach: Reach::Others });
+    }
+
     fn broadcast_with(&mut self, topic: Topic, event: Event, payload: Payload, reach: Reach) {
         let broadcast = Broadcast { topic, event, payload };
-        self.push_effect(Effect::Broadcast { broadcast, reach });
+        self.push_effect(Effect::Broadcast { broadcast, topics: None, reach });
     }
 
     /// Sends a message to the client that owns the name `to`, the exclusive member of that topic.

@@ -3,6 +3,8 @@
 //! Effects are carried out in [`session`](crate::sessions::session). The types of the messages are in
 //! [`message`](crate::message).
 
+use std::sync::Arc;
+
 use crate::broker::registry::permits::Permit;
 use crate::channels::task_future::TaskFuture;
 use crate::close::Reason;
@@ -19,8 +21,9 @@ pub(crate) enum Effect {
     Subscribe { join: JoinId, topic: Topic, membership: Membership, replaces: Option<JoinId>, permit: Permit },
     /// End the membership of a join for which there was a `Subscribe`, whether or not the registry has confirmed it.
     Unsubscribe(JoinId),
-    /// Send a message to the topic's members.
-    Broadcast { broadcast: Broadcast, reach: Reach },
+    /// Send a message to the topic's members. If `topics` is given, send it to each client once that is a member of at
+    /// least one of them.
+    Broadcast { broadcast: Broadcast, topics: Option<Arc<[Topic]>>, reach: Reach },
     /// Send a message to the exclusive member of a topic, and report the delivery status to the socket.
     Signal { signal: Signal, broadcast: Broadcast },
     /// Start or stop watching the topic. The join is notified when it gets its first member and loses its last.

@@ -20,7 +20,7 @@ use crate::connections::connection::{Connection, MailboxStream, Member, MemberId
 use crate::connections::envelope::{Envelope, SocketEvent};
 use crate::connections::hub::ConnectionSlot;
 use crate::connections::writer::Fastlane;
-use crate::message::{Broadcast, DeliveryStatus, JoinId, Membership, Outbound, Reach, Signal, TaskId};
+use crate::message::{DeliveryStatus, JoinId, Membership, Outbound, Reach, Signal, TaskId};
 use crate::protocol::{Decoded, Delivery, Frame, Protocol};
 use crate::refusal::DropReason;
 use crate::sessions::socket::{Dispatch, Socket};
@@ -76,7 +76,13 @@ impl<P: Protocol> Session<P> {
                 self.subscribe(join, topic, membership, replaces, permit)
             }
             Effect::Unsubscribe(join) => self.pubsub.unsubscribe(self.id(join)),
-            Effect::Broadcast { broadcast, reach } => self.broadcast(broadcast, reach, sink),
+            Effect::Broadcast { broadcast, topics, reach } => {
+                let delivery = match topics {
+                    None => Delivery::new(broadcast),
+                    Some(topics) => Delivery::to_any(broadcast, topics),
+                };
+                self.broadcast(Arc::new(delivery), reach, sink);
+            }
             Effect::Signal { signal, broadcast } => self.signal(signal, Arc::new(Delivery::new(broadcast))),
             Effect::Watch { join, topic, on, permit } => {
                 self.pubsub.watch(Watch { member: self.member(join), topic, on }, permit)
@@ -110,8 +116,7 @@ impl<P: Protocol> Session<P> {
         });
     }
 
-    fn broadcast(&mut self, broadcast: Broadcast, reach: Reach, sink: &mut impl FrameSink) {
-        let delivery = Arc::new(Delivery::new(broadcast));
+    fn broadcast(&mut self, delivery: Arc<Delivery>, reach: Reach, sink: &mut impl FrameSink) {
         let except = (reach != Reach::Members).then_some(&self.slot.connection);
         self.pubsub.publish(&delivery, except, self.socket.now());
         if reach == Reach::Echoed {
@@ -247,10 +252,10 @@ impl<P: Protocol> TransportHandler for Session<P> {
     fn handle_event(&mut self, envelope: Envelope, sink: &mut impl FrameSink) {
         match envelope {
             Envelope::Delivery(join, delivery) => {
-                let dispatch = self.socket.broadcast(join, &delivery.broadcast, Instant::now());
+                let dispatch = self.socket.broadcast(join, &delivery, Instant::now());
                 self.run_effects(sink);
                 // the broadcast may have confirmed the join, after which a leave in the join's backlog has ended it
-                if dispatch == Dispatch::Fastlane && self.socket.is_member(join) {
+                if dispatch == Dispatch::Fastlane && self.socket.is_receiver(join, &delivery) {
                     self.forward_broadcast(&delivery, sink);
                 }
             }

@@ -20,7 +20,6 @@ mod task_table;
 mod tasks;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::iter::once;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -38,6 +37,7 @@ use crate::message::{
     Broadcast, DISCONNECT, DeliveryStatus, Inbound, JoinId, Outbound, Payload, Ref, Request, RequestRef, Signal, Status,
 };
 use crate::metrics::families::Metrics;
+use crate::protocol::Delivery;
 use crate::refusal::{PushRefusal, TAKEN};
 use crate::sessions::settings::SocketSettings;
 use crate::sessions::socket::channel_server::{ChannelServer, QueuedPush};
@@ -162,17 +162,23 @@ impl Socket {
     }
 
     /// Handles a broadcast that was delivered for one of this socket's memberships. In the fastlane, it is for the
-    /// client, if the effects leave it a [member](Self::is_member).
-    pub(crate) fn broadcast(&mut self, join: JoinId, broadcast: &Broadcast, now: Instant) -> Dispatch {
+    /// client, if the effects leave it a [receiver](Self::is_receiver).
+    pub(crate) fn broadcast(&mut self, join: JoinId, delivery: &Delivery, now: Instant) -> Dispatch {
         self.client.now = now;
+        let broadcast = &delivery.broadcast;
         if join == JoinId::SOCKET {
             if broadcast.event == DISCONNECT {
                 self.effects.push_back(Effect::Close(&close::DISCONNECTED));
             }
             return Dispatch::Handled;
         }
-        let Some(server) = self.joins.get(&broadcast.topic).filter(|server| server.id == join) else {
-            return self.broadcast_on_subscription(join, broadcast);
+        let Some(server) = self.joins.get(&broadcast.topic).filter(|server| server.id == join && !server.has_left)
+        else {
+            if delivery.is_once_per_client() {
+                self.join_confirmed(join); // as below, for a topic that is not the first
+            }
+            let Some(owner) = self.subscriber(join, delivery) else { return Dispatch::Handled };
+            return self.dispatch(&owner, broadcast);
         };
         if server.is_pending() {
             // the client is a member already: the registry's confirmation follows the broadcast in the mailbox
@@ -181,9 +187,9 @@ impl Socket {
         self.dispatch(&broadcast.topic, broadcast)
     }
 
-    /// Whether the client still receives the broadcasts of a join or of a further subscription.
-    pub(crate) fn is_member(&self, join: JoinId) -> bool {
-        self.topics.contains_key(&join)
+    /// Whether the client still receives a broadcast that was delivered for this join or further subscription.
+    pub(crate) fn is_receiver(&self, join: JoinId, delivery: &Delivery) -> bool {
+        self.topics.contains_key(&join) || self.subscriber(join, delivery).is_some()
     }
 
     /// Passes a broadcast to the channel of `topic`, if the channel intercepts the event.
@@ -267,12 +273,8 @@ impl Socket {
         if !std::mem::take(&mut self.fastlane_changed) {
             return None;
         }
-        let plain = self.joins.values().filter(|server| !server.is_pending() && server.intercepted.is_empty());
-        Some(
-            plain
-                .flat_map(|server| once(server.id).chain(server.subscriptions.iter().map(|(other, _)| *other)))
-                .collect(),
-        )
+        let plain = self.joins.iter().filter(|(_, server)| !server.is_pending() && server.intercepted.is_empty());
+        Some(plain.flat_map(|(topic, server)| server.memberships(topic)).map(|(join, _)| join).collect())
     }
 
     /// The namespace of its topics.

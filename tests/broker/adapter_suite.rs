@@ -64,6 +64,7 @@ suite!(
     a_name_has_one_owner,
     the_same_secret_takes_over_a_name,
     a_room_receives_each_message_once_and_in_order,
+    a_message_to_several_rooms_reaches_each_client_once,
     a_client_receives_only_the_topics_it_joined,
     a_watcher_is_notified_of_joins_and_leaves,
     a_presence_list_is_the_same_on_all_nodes,
@@ -153,6 +154,32 @@ async fn a_room_receives_each_message_once_and_in_order(setup: Setup) {
     }
     b.expect_nothing().await;
     drop((a, b, c));
+    setup.wait_until_empty().await;
+}
+
+async fn a_message_to_several_rooms_reaches_each_client_once(setup: Setup) {
+    let addresses = [setup.a, setup.a, setup.b, setup.b];
+    let mut clients = Vec::new();
+    for address in addresses {
+        let mut client = Client::open(address, "/socket.io/?EIO=4&transport=websocket", &[]).await;
+        client.send("40").await;
+        client.receive_until("40{").await;
+        for room in ["one", "two", "three"] {
+            client.exchange(&format!(r#"421["join","{room}"]"#), "431[{}]").await;
+        }
+        clients.push(client);
+    }
+    let [sender, others @ ..] = &mut clients[..] else { unreachable!() };
+    for n in 0..50 {
+        sender.send(&format!(r#"42["message",{n}]"#)).await;
+    }
+    for other in others {
+        for n in 0..50 {
+            other.expect(&format!(r#"42["message",{n}]"#)).await;
+        }
+        other.exchange("40/end", r#"44/end,{"message":"Invalid namespace"}"#).await;
+    }
+    drop(clients);
     setup.wait_until_empty().await;
 }
 

@@ -11,6 +11,7 @@ mod peer_ownership;
 mod peers;
 mod rooms;
 mod server_code;
+mod shared_rooms;
 mod socketio_relay;
 mod subscriptions;
 mod test_kit;

@@ -35,7 +35,7 @@ async fn a_message_goes_to_all_others_or_to_those_in_the_same_rooms() {
     b.exchange(r#"422["join","one"]"#, "432[{}]").await;
     a.send(r#"42["message","in one"]"#).await;
     b.expect(r#"42["message","in one"]"#).await;
-    // members of a second room receive it too, once per room
+    // members of a second room receive it too
     c.exchange(r#"422["join","two"]"#, "432[{}]").await;
     a.exchange(r#"423["join","two"]"#, "433[{}]").await;
     a.send(r#"42["message","in both"]"#).await;

@@ -46,7 +46,7 @@ impl MemoryCluster {
         drop(state);
         for inbox in left {
             inbox.node_down(node);
-            names.iter().for_each(|name| inbox.publish(name, Packet::Down));
+            names.iter().for_each(|name| inbox.publish(std::slice::from_ref(name), Packet::Down));
         }
     }
 
@@ -132,11 +132,14 @@ impl Adapter for MemoryAdapter {
         })
     }
 
-    fn publish(&self, topic: &Topic, packet: Packet) {
-        let interested = self.cluster.state().interests.get(topic).cloned().unwrap_or_default();
+    fn publish(&self, topics: &[Topic], packet: Packet) {
+        let state = self.cluster.state();
+        let interested: BTreeSet<String> =
+            topics.iter().filter_map(|topic| state.interests.get(topic)).flatten().cloned().collect();
+        drop(state);
         for inbox in interested.iter().filter(|node| **node != self.node).filter_map(|node| self.cluster.inbox_of(node))
         {
-            inbox.publish(topic, packet.clone());
+            inbox.publish(topics, packet.clone());
         }
     }
 

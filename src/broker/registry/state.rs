@@ -10,6 +10,7 @@ mod names;
 use std::collections::HashMap;
 use std::future::{Future, ready};
 use std::pin::Pin;
+use std::slice::from_ref;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -166,7 +167,7 @@ impl State {
         }
         self.sync_interest(topic, was_interested);
         if owned.is_some() {
-            self.adapter.publish(topic, Packet::Up);
+            self.adapter.publish(from_ref(topic), Packet::Up);
         }
         self.confirm(command);
     }
@@ -187,7 +188,7 @@ impl State {
         let member = command.member();
         let id = member.id();
         if command.membership.subscribe_presence && self.presence.subscribe(&command.topic, member) {
-            self.adapter.publish(&command.topic, Packet::PresenceWanted);
+            self.adapter.publish(from_ref(&command.topic), Packet::PresenceWanted);
         }
         if let Some(entry) = command.membership.entry {
             self.presence.put(&command.topic, id, entry);
@@ -200,7 +201,7 @@ impl State {
         let is_owner = owner.is_some();
         if let Some(owner) = owner {
             self.adapter.release(topic, owner.epoch);
-            self.adapter.publish(topic, Packet::Down);
+            self.adapter.publish(from_ref(topic), Packet::Down);
         }
         if self.remove_from_tables(topic, id) == Some(0) {
             self.watchers.notify(topic, false);
@@ -305,7 +306,7 @@ impl State {
     /// Sends the changes of all presence lists to their subscribers and to the other nodes.
     pub(super) fn flush_presence(&mut self) {
         for (topic, packet) in self.presence.flush() {
-            self.adapter.publish(&topic, packet);
+            self.adapter.publish(from_ref(&topic), packet);
         }
     }
 
@@ -336,7 +337,7 @@ impl State {
             Packet::Presence { node, joins, leaves } => self.presence.merge(topic, &node, &joins, &leaves),
             Packet::PresenceWanted => {
                 if let Some(own) = self.presence.own(topic) {
-                    self.adapter.publish(topic, own);
+                    self.adapter.publish(from_ref(topic), own);
                 }
             }
             Packet::Broadcast { .. } => debug_assert!(false, "broadcasts go to the table, not through the registry"),

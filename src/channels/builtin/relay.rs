@@ -29,8 +29,8 @@ const MAX_ROOM_BYTES: usize = 255;
 /// - connect -> `{sid}`, the id under which other clients can reach this one. It is a random one: the id of a polling
 ///   session is the key to that session, so others must not know it.
 /// - `message ...` -> all other clients receive `message` with the same arguments. Once the client has asked for rooms,
-///   only the members of its rooms receive it, once per room: a client that shares two rooms receives it twice. It is
-///   never acknowledged, as in the original.
+///   only the members of its rooms receive it, each once, however many of the rooms it shares. It is never
+///   acknowledged, as in the original.
 /// - `message {...}`, with an object as first argument -> the object gets `from`, the sender's sid.
 /// - `message {sendto, ...}` -> only the client with that sid receives it, as `message {sendto, from, ...}`. The
 ///   acknowledgement is that of a signal.
@@ -128,11 +128,9 @@ impl SocketIoRelay {
     }
 
     fn broadcast(&self, event: &str, payload: &Payload, ctx: &mut Context<'_>) {
-        if !self.uses_rooms {
-            ctx.broadcast_from(event, payload.clone());
-        }
-        for room in &self.rooms {
-            ctx.broadcast_from_on(room, event, payload.clone());
+        match self.uses_rooms {
+            true => ctx.broadcast_from_on_any(&self.rooms, event, payload.clone()),
+            false => ctx.broadcast_from(event, payload.clone()),
         }
     }
 

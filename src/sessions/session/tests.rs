@@ -13,7 +13,7 @@ use crate::config::schema::Config;
 use crate::connections::hub::{ClientIdentity, Hub, HubLimits};
 use crate::connections::ip_limits::IpTable;
 use crate::connections::limits::{ConnectionLimits, QueueLimit, Timeouts};
-use crate::message::{Inbound, Payload, Request};
+use crate::message::{Broadcast, Inbound, Payload, Request};
 use crate::protocol::{Malformed, Unencodable};
 use crate::sessions::settings::SocketSettings;
 use crate::topic::Realm;

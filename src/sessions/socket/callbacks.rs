@@ -1,12 +1,14 @@
 //! How a socket runs its channels' callbacks, and applies what they have requested. A panic in a callback crashes only
 //! its channel.
 
+use std::sync::Arc;
+
 use super::Socket;
 use crate::channels::channel::DynChannel;
 use crate::channels::context::{Action, CallbackOutcome, Context};
 use crate::channels::effect::Effect;
 use crate::channels::reply::{Join, Reply, TerminateReason};
-use crate::message::{Event, Payload, Reach, Ref};
+use crate::message::{Broadcast, Event, Payload, Reach, Ref};
 use crate::refusal::PushRefusal;
 use crate::sessions::socket::channel_server::{Callback, Crashed};
 use crate::topic::Topic;
@@ -83,8 +85,10 @@ impl Socket {
                 }
             };
             match &mut effect {
-                Effect::Broadcast { broadcast, .. } if !is_member && broadcast.topic == *topic => continue,
-                Effect::Broadcast { broadcast, reach: reach @ Reach::Echoed } => match self.joins.get(topic) {
+                Effect::Broadcast { broadcast, topics, .. } if !is_member && is_on(topic, broadcast, topics) => {
+                    continue;
+                }
+                Effect::Broadcast { broadcast, reach: reach @ Reach::Echoed, .. } => match self.joins.get(topic) {
                     None => *reach = Reach::Others,
                     Some(server) if server.intercepts(&broadcast.event) => {
                         *reach = Reach::Others;
@@ -116,4 +120,9 @@ impl Socket {
             self.end(topic, TerminateReason::Stopped);
         }
     }
+}
+
+/// Whether a broadcast goes to `topic`.
+fn is_on(topic: &Topic, broadcast: &Broadcast, topics: &Option<Arc<[Topic]>>) -> bool {
+    broadcast.topic == *topic || topics.as_ref().is_some_and(|topics| topics.contains(topic))
 }

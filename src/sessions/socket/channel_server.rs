@@ -201,6 +201,12 @@ impl ChannelServer {
         (result.map_err(|_| Crashed), outcome)
     }
 
+    /// The memberships of the join, whose own topic is `topic`, with their topics.
+    pub(crate) fn memberships<'a>(&'a self, topic: &'a Topic) -> impl Iterator<Item = (JoinId, &'a Topic)> {
+        let own = (!self.has_left).then_some((self.id, topic));
+        own.into_iter().chain(self.subscriptions.iter().map(|(join, topic)| (*join, topic)))
+    }
+
     /// Whether the channel intercepts the event.
     pub(crate) fn intercepts(&self, event: &str) -> bool {
         self.intercepted.contains(&event)

@@ -55,6 +55,7 @@ impl Socket {
             return;
         };
         server.has_left = true;
+        self.fastlane_changed = true;
         let id = server.id;
         self.topics.remove(&id);
         self.effects.push_back(Effect::Unsubscribe(id));

@@ -2,9 +2,10 @@
 
 use crate::broker::registry::permits::Permit;
 use crate::channels::effect::Effect;
-use crate::message::{Broadcast, JoinId, Membership, NameClaim, SubscriptionUpdate};
+use crate::message::{JoinId, Membership, NameClaim, SubscriptionUpdate};
+use crate::protocol::Delivery;
+use crate::sessions::socket::Socket;
 use crate::sessions::socket::channel_server::ChannelServer;
-use crate::sessions::socket::{Dispatch, Socket};
 use crate::topic::Topic;
 
 impl Socket {
@@ -67,17 +68,20 @@ impl Socket {
         self.effects.push_back(Effect::Unsubscribe(join));
     }
 
-    /// Handles a broadcast on a topic to which a join has subscribed.
-    pub(crate) fn broadcast_on_subscription(&mut self, join: JoinId, broadcast: &Broadcast) -> Dispatch {
-        let Some(owner) = self.topics.get(&join).cloned() else { return Dispatch::Handled };
-        let is_subscribed = |server: &ChannelServer| {
-            !server.is_pending()
-                && server.subscriptions.iter().any(|(id, topic)| *id == join && *topic == broadcast.topic)
+    /// The topic of the join whose channel receives a broadcast that was delivered for `join`, which is no join of the
+    /// broadcast's own topic.
+    ///
+    /// A broadcast on several topics is delivered for one of the client's memberships. If that one has ended meanwhile,
+    /// another one receives the broadcast.
+    pub(super) fn subscriber(&self, join: JoinId, delivery: &Delivery) -> Option<Topic> {
+        let known = self.topics.get(&join).filter(|owner| {
+            self.joins.get(*owner).is_some_and(|server| receives(server, owner, delivery.topics(), |id| id == join))
+        });
+        let any = || {
+            let mut joins = self.joins.iter().filter(|_| delivery.is_once_per_client());
+            joins.find(|(owner, server)| receives(server, owner, delivery.topics(), |_| true)).map(|(owner, _)| owner)
         };
-        if !self.joins.get(&owner).is_some_and(|server| is_subscribed(server)) {
-            return Dispatch::Handled; // the join has ended, or is still pending
-        }
-        self.dispatch(&owner, broadcast)
+        known.or_else(any).cloned()
     }
 
     // ---- held signals
@@ -108,4 +112,10 @@ impl Socket {
         }
         others_wait
     }
+}
+
+/// Whether a join of `owner` receives broadcasts on one of `topics`, by one of its memberships that `is_it` accepts. A
+/// pending join receives nothing.
+fn receives(server: &ChannelServer, owner: &Topic, topics: &[Topic], is_it: impl Fn(JoinId) -> bool) -> bool {
+    !server.is_pending() && server.memberships(owner).any(|(id, topic)| is_it(id) && topics.contains(topic))
 }

@@ -138,7 +138,7 @@ impl<P: Protocol> SessionModel<P> {
                 self.registry.send(Command::Subscribe { join, topic, membership, replaces }, Some(permit));
             }
             Effect::Unsubscribe(join) => self.registry.send(Command::Unsubscribe(join), None),
-            Effect::Broadcast { broadcast, reach } => self.broadcast(broadcast, reach),
+            Effect::Broadcast { broadcast, reach, .. } => self.broadcast(broadcast, reach),
             Effect::Signal { signal, broadcast } => self.signal(signal, &broadcast),
             Effect::Watch { join, topic, on, permit } => {
                 if on {
@@ -183,19 +183,23 @@ impl<P: Protocol> SessionModel<P> {
     /// Delivers a broadcast to the socket, once for each of its memberships in the topic.
     fn deliver(&mut self, delivery: &Delivery) {
         for join in self.registry.members_of(&delivery.broadcast.topic) {
-            let (is_in_fastlane, is_joining) = (self.is_in_fastlane(join), self.socket.is_joining());
-            let dispatch = self.socket.broadcast(join, &delivery.broadcast, self.now);
-            assert!(
-                !is_in_fastlane || dispatch == Dispatch::Fastlane,
-                "{join:?} is in the fast lane, but handles the broadcast"
-            );
-            assert!(
-                is_in_fastlane || dispatch == Dispatch::Handled || is_joining,
-                "{join:?} is not in the fast lane, but does not handle the broadcast"
-            );
-            if dispatch == Dispatch::Fastlane {
-                self.check_broadcast_size(delivery);
-            }
+            self.deliver_for(join, delivery);
+        }
+    }
+
+    fn deliver_for(&mut self, join: JoinId, delivery: &Delivery) {
+        let (is_in_fastlane, is_joining) = (self.is_in_fastlane(join), self.socket.is_joining());
+        let dispatch = self.socket.broadcast(join, delivery, self.now);
+        assert!(
+            !is_in_fastlane || dispatch == Dispatch::Fastlane,
+            "{join:?} is in the fast lane, but handles the broadcast"
+        );
+        assert!(
+            is_in_fastlane || dispatch == Dispatch::Handled || is_joining || delivery.is_once_per_client(),
+            "{join:?} is not in the fast lane, but does not handle the broadcast"
+        );
+        if dispatch == Dispatch::Fastlane {
+            self.check_broadcast_size(delivery);
         }
     }
 
@@ -265,7 +269,10 @@ impl<P: Protocol> SessionModel<P> {
         let Some((join, topic)) = self.registry.nth(n) else { return };
         let broadcast = Broadcast { topic, event: "msg".into(), payload: Payload::empty() };
         self.deliver(&Delivery::new(broadcast.clone()));
-        let other = Broadcast { topic: Topic::of("", "nobody's"), ..broadcast };
+        let other = Topic::of("", "nobody's");
+        let both = [other.clone(), broadcast.topic.clone()].into();
+        let other = Delivery::new(Broadcast { topic: other, ..broadcast });
+        self.deliver_for(join, &Delivery::to_any(other.broadcast.clone(), both));
         assert_eq!(self.socket.broadcast(join, &other, self.now), Dispatch::Handled, "a broadcast of another topic");
         assert!(!self.is_in_fastlane(JoinId(u32::MAX)));
         assert_eq!(self.socket.broadcast(JoinId(u32::MAX), &other, self.now), Dispatch::Handled);
