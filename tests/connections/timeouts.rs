@@ -19,6 +19,7 @@ const SETS: &[&str] = &[
     "socket.idle_timeout=1s",
     "socket.poll_window=1s",
     "peerjs.alive_timeout=1s",
+    "hello.enabled=true",
     "hello.ping_interval=500ms",
     "hello.ping_timeout=500ms",
     "socketio.ping_interval=500ms",
