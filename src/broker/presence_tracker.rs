@@ -6,7 +6,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
 
 use compact_str::{CompactString, format_compact};
 
@@ -200,7 +199,7 @@ impl TopicPresence {
     fn send_diff(&self, topic: &Topic, diff: Payload) {
         let broadcast = Broadcast { topic: topic.clone(), event: DIFF, payload: diff };
         let delivery = Arc::new(Delivery::new(broadcast));
-        let now = Instant::now();
+        let Some(now) = self.subscribers.values().next().map(|subscriber| subscriber.connection.now()) else { return };
         for subscriber in self.subscribers.values() {
             // an error means that the connection is closing, or closes because its mailbox is full
             let _ = subscriber.connection.deliver(subscriber.join, &delivery, now);

@@ -24,6 +24,7 @@ use crate::broker::registry::permits::{CommandBudget, Permit};
 use crate::broker::registry::{ExitSignal, Registry};
 use crate::broker::topic_table::{Members, TopicTable};
 use crate::config::schema::Config;
+use crate::connections::clock::Clock;
 use crate::connections::connection::{Connection, ConnectionId, Member, MemberId};
 use crate::connections::envelope::SocketEvent;
 use crate::connections::mailbox::PushError;
@@ -51,6 +52,7 @@ struct Inner {
 struct LocalDelivery {
     table: Arc<TopicTable>,
     metrics: Arc<Metrics>,
+    clock: Arc<Clock>,
 }
 
 impl Pubsub {
@@ -60,13 +62,14 @@ impl Pubsub {
         adapter: Arc<dyn Adapter>,
         arbiter: &ArbiterHandle,
     ) -> (Self, oneshot::Receiver<()>) {
-        let local = LocalDelivery { table: Arc::new(TopicTable::new()), metrics: Arc::default() };
+        let local =
+            LocalDelivery { table: Arc::new(TopicTable::new()), metrics: Arc::default(), clock: Arc::default() };
         let (exit_signal, registry_died) = oneshot::channel();
-        let (table, metrics) = (local.table.clone(), local.metrics.clone());
+        let (table, metrics, clock) = (local.table.clone(), local.metrics.clone(), local.clock.clone());
         let (backplane, budget) = (adapter.clone(), CommandBudget::new(config.limits.registry_queue_bytes));
         let (config, subscription_bytes) = (config.clone(), config.limits.queue_bytes);
         let registry = Registry::start_in_arbiter(arbiter, move |_| {
-            Registry::new(&config, table, backplane, metrics, ExitSignal(exit_signal))
+            Registry::new(&config, table, backplane, metrics, clock, ExitSignal(exit_signal))
         });
         adapter.start(Arc::new(AdapterInbox { local: local.clone(), registry: registry.clone() }));
         let last_internal_id = AtomicU64::new(u64::MAX);
@@ -82,7 +85,7 @@ impl Pubsub {
     /// disconnected.
     pub fn broadcast(&self, topic: &Topic, event: impl Into<Event>, payload: impl Into<Payload>) {
         let broadcast = Broadcast { topic: topic.clone(), event: event.into(), payload: payload.into() };
-        self.publish(&Arc::new(Delivery::new(broadcast)), None, Instant::now());
+        self.publish(&Arc::new(Delivery::new(broadcast)), None, self.clock().now());
     }
 
     /// The number of members that `topic` has on this node.
@@ -125,6 +128,11 @@ impl Pubsub {
     /// This node's name among the others.
     pub(crate) fn node_name(&self) -> CompactString {
         self.0.adapter.node()
+    }
+
+    /// The node's clock.
+    pub(crate) fn clock(&self) -> &Arc<Clock> {
+        &self.0.local.clock
     }
 
     pub(crate) fn shared_metrics(&self) -> Arc<Metrics> {
@@ -303,7 +311,7 @@ impl ClusterInbox for AdapterInbox {
         let Packet::Broadcast { event, payload } = packet else { return DeliveryStatus::Absent };
         let broadcast = Broadcast { topic: name.clone(), event, payload };
         self.local
-            .deliver(name, &Arc::new(Delivery::new(broadcast)), None, Instant::now())
+            .deliver(name, &Arc::new(Delivery::new(broadcast)), None, self.local.clock.now())
             .unwrap_or(DeliveryStatus::Absent)
     }
 
@@ -313,7 +321,7 @@ impl ClusterInbox for AdapterInbox {
             (packet @ Packet::Broadcast { .. }, [topic]) => drop(self.deliver(topic, packet)),
             (Packet::Broadcast { event, payload }, [topic, ..]) => {
                 let broadcast = Broadcast { topic: topic.clone(), event, payload };
-                self.local.publish(&Arc::new(Delivery::to_any(broadcast, topics.into())), None, Instant::now());
+                self.local.publish(&Arc::new(Delivery::to_any(broadcast, topics.into())), None, self.local.clock.now());
             }
             (packet, topics) => {
                 for topic in topics {
@@ -350,7 +358,8 @@ mod tests {
     /// Former owners close as soon as another client has their name.
     #[test]
     fn a_signal_reaches_a_name_that_is_taken_over_amid_its_delivery() {
-        let local = LocalDelivery { table: Arc::new(TopicTable::new()), metrics: Arc::default() };
+        let local =
+            LocalDelivery { table: Arc::new(TopicTable::new()), metrics: Arc::default(), clock: Arc::default() };
         let topic = Topic::parse("peer:a").unwrap();
         let owner = |n| Member { join: JoinId(1), connection: Arc::new(numbered(n, usize::MAX)) };
         let broadcast = Broadcast { topic: topic.clone(), event: "offer".into(), payload: Payload::empty() };

@@ -18,7 +18,7 @@ mod state;
 mod watchers;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::fut::ActorFutureExt;
 use actix::{Actor, AsyncContext, Context, Handler, MessageResult, ResponseFuture, WrapFuture};
@@ -32,6 +32,7 @@ use crate::broker::registry::command::{
 use crate::broker::registry::state::State;
 use crate::broker::topic_table::TopicTable;
 use crate::config::schema::Config;
+use crate::connections::clock::Clock;
 use crate::metrics::families::Metrics;
 
 /// How often held signals are checked for expiry.
@@ -58,6 +59,7 @@ pub(crate) struct Registry {
     is_watch_pause: bool,
     is_expiry_scheduled: bool,
     is_contest_check_scheduled: bool,
+    clock: Arc<Clock>,
     _exit_signal: ExitSignal,
 }
 
@@ -67,6 +69,7 @@ impl Registry {
         table: Arc<TopicTable>,
         adapter: Arc<dyn Adapter>,
         metrics: Arc<Metrics>,
+        clock: Arc<Clock>,
         exit_signal: ExitSignal,
     ) -> Self {
         Self {
@@ -76,6 +79,7 @@ impl Registry {
             is_watch_pause: false,
             is_expiry_scheduled: false,
             is_contest_check_scheduled: false,
+            clock,
             _exit_signal: exit_signal,
         }
     }
@@ -107,14 +111,14 @@ impl Registry {
         if self.state.has_held_signals() && !std::mem::replace(&mut self.is_expiry_scheduled, true) {
             ctx.run_later(EXPIRE_EVERY, |registry, ctx| {
                 registry.is_expiry_scheduled = false;
-                registry.state.expire_held(Instant::now());
+                registry.state.expire_held(registry.clock.judged());
                 registry.follow_up(ctx);
             });
         }
         if self.state.has_contests() && !std::mem::replace(&mut self.is_contest_check_scheduled, true) {
             ctx.run_later(CHECK_CONTESTS_EVERY, |registry, ctx| {
                 registry.is_contest_check_scheduled = false;
-                registry.state.check_contests(Instant::now());
+                registry.state.check_contests(registry.clock.judged());
                 registry.follow_up(ctx);
             });
         }

@@ -64,6 +64,7 @@ impl Subscription {
         let limits = ConnectionLimits {
             timeouts: Timeouts { idle: time, join: time, ping_interval: None },
             queue: QueueLimit { bytes: pubsub.subscription_bytes(), age: time },
+            clock: pubsub.clock().clone(),
         };
         let unused = Arc::new(SharedTokenBucket::full(Rate::per_second(1, 1), Instant::now()));
         let connection =

@@ -71,7 +71,7 @@ impl Client {
 
     /// Takes back one [`charge_not_found`](Self::charge_not_found), because the peer was present.
     pub(crate) fn refund_not_found(&mut self) {
-        self.not_found_budget.give_back();
+        self.not_found_budget.give_back(&self.not_found_rate);
         self.connection.not_found_budget.give_back();
     }
 

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use crate::close::Reason;
+use crate::connections::clock::Clock;
 use crate::connections::envelope::{Envelope, SocketEvent};
 use crate::connections::limits::{ConnectionLimits, Timeouts};
 use crate::connections::mailbox::{Batch, Mailbox, PushError};
@@ -131,7 +132,7 @@ impl Connection {
         Self {
             id,
             address,
-            opened: Instant::now(),
+            opened: limits.clock.now(),
             mailbox: Mailbox::new(limits),
             not_found_budget,
             active: AtomicU8::new(ACTIVE),
@@ -143,6 +144,16 @@ impl Connection {
 
     pub(crate) fn timeouts(&self) -> &Timeouts {
         &self.mailbox.limits().timeouts
+    }
+
+    /// The clock of the node.
+    pub(crate) fn clock(&self) -> &Arc<Clock> {
+        &self.mailbox.limits().clock
+    }
+
+    /// The present time, by the node's clock.
+    pub(crate) fn now(&self) -> Instant {
+        self.clock().now()
     }
 
     /// Called when the connection is upgraded, at most once.
@@ -253,13 +264,13 @@ impl Connection {
     /// Sends an event to the session. If the mailbox is full, it closes itself, and the sweep of the
     /// [hub](crate::connections::hub) does the rest.
     pub(crate) fn send_event(&self, event: SocketEvent) -> Result<(), PushError> {
-        self.mailbox.push(Envelope::SocketEvent(Box::new(event)), Instant::now())
+        self.mailbox.push(Envelope::SocketEvent(Box::new(event)), self.now())
     }
 
     /// Passes a message of the client to the session. It has arrived in an HTTP request beside the transport.
     pub(crate) fn receive_posted(&self, frame: Frame) -> Result<(), PushError> {
         self.mark_active();
-        self.mailbox.push(Envelope::Posted(frame), Instant::now())
+        self.mailbox.push(Envelope::Posted(frame), self.now())
     }
 
     /// Asks the actor to send a close frame with `reason` and to exit. Returns whether the mailbox was open.
@@ -321,7 +332,8 @@ impl MailboxStream {
         self.batch.reverse();
         self.batches = self.batches.wrapping_add(1);
         if let Some(since) = since {
-            self.metrics.queue_wait.add(self.realm, since.elapsed());
+            let waited = self.connection.now().saturating_duration_since(since);
+            self.metrics.queue_wait.add(self.realm, waited);
         }
         true
     }
@@ -361,7 +373,11 @@ pub(crate) mod tests {
     /// The same, for one of several connections.
     pub(crate) fn numbered(id: u64, bytes: usize) -> Connection {
         let timeouts = Timeouts { idle: Duration::MAX, join: Duration::MAX, ping_interval: None };
-        let limits = Arc::new(ConnectionLimits { timeouts, queue: QueueLimit { bytes, age: Duration::MAX } });
+        let limits = Arc::new(ConnectionLimits {
+            timeouts,
+            queue: QueueLimit { bytes, age: Duration::MAX },
+            clock: Arc::default(),
+        });
         let not_found_budget = Arc::new(SharedTokenBucket::full(Rate::per_second(1, 1), Instant::now()));
         Connection::new(ConnectionId(id), Ipv4Addr::LOCALHOST.into(), limits, not_found_budget)
     }

@@ -97,7 +97,8 @@ impl Flusher {
         let since = if self.flushes.is_multiple_of(SAMPLE_EVERY) { mailbox.waits_since() } else { None };
         let has_more = mailbox.drain_fastlane(passes, BYTES_PER_CONNECTION, &mut self.batch);
         if let (Some(since), Some(first)) = (since, self.batch.first()) {
-            self.metrics.queue_wait.add(first.broadcast.topic.realm(), since.elapsed());
+            let waited = mailbox.limits().clock.now().saturating_duration_since(since);
+            self.metrics.queue_wait.add(first.broadcast.topic.realm(), waited);
         }
         for delivery in self.batch.drain(..) {
             match fastlane.and_then(|fastlane| (fastlane.frame)(&delivery)) {

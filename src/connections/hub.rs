@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::close::{self, Reason};
 use crate::connections::client_kinds::ClientKind;
+use crate::connections::clock::Clock;
 use crate::connections::connection::{Connection, ConnectionId};
 use crate::connections::envelope::Envelope;
 use crate::connections::ip_limits::{IpLimitError, IpSlot, IpTable, Newcomer};
@@ -173,7 +174,8 @@ impl Hub {
 
     /// Checks every connection once. It sends the pings that are due, closes connections that are idle, slow, or have
     /// not joined a topic in time, and aborts those that did not close in time. Returns the connections that were found
-    /// closed for the first time: the registry must remove what they have.
+    /// closed for the first time: the registry must remove what they have. `now` is the time that the node's clock has
+    /// judged.
     #[must_use]
     pub(crate) fn sweep(&self, now: Instant) -> Vec<Arc<Connection>> {
         let mut closed = Vec::new();
@@ -206,9 +208,9 @@ impl Hub {
 
     /// Closes all connections, in steps over `spread`, so that the clients do not all reconnect at the same time.
     /// Returns when all are closed, or after `timeout`.
-    pub(crate) async fn drain(&self, spread: Duration, timeout: Duration) {
+    pub(crate) async fn drain(&self, spread: Duration, timeout: Duration, clock: &Clock) {
         const STEP: Duration = Duration::from_millis(50);
-        let started = Instant::now();
+        let started = clock.now();
         let all: Vec<Arc<Connection>> = self.lock().open.values().map(|tracked| tracked.connection.clone()).collect();
         let steps = (spread.as_millis() / STEP.as_millis()).max(1) as usize;
         for batch in all.chunks(all.len().div_ceil(steps).max(1)) {
@@ -217,7 +219,8 @@ impl Hub {
             }
             tokio::time::sleep(STEP.min(spread)).await;
         }
-        while (self.len() > 0 || self.upgraded.load(Ordering::Relaxed) > 0) && started.elapsed() < timeout {
+        let is_over = || clock.judged().saturating_duration_since(started) >= timeout;
+        while (self.len() > 0 || self.upgraded.load(Ordering::Relaxed) > 0) && !is_over() {
             tokio::time::sleep(STEP).await;
         }
     }
@@ -304,8 +307,8 @@ mod tests {
     async fn a_drain_waits_for_the_sockets_of_upgraded_sessions() {
         let limits = HubLimits { connections: 1, write_timeout: Duration::MAX };
         let hub = Hub::new(limits, IpTable::new(&Config::default().limits));
-        let slot = hub.add_upgraded();
-        let mut drain = std::pin::pin!(hub.drain(Duration::ZERO, Duration::MAX));
+        let (slot, clock) = (hub.add_upgraded(), Clock::default());
+        let mut drain = std::pin::pin!(hub.drain(Duration::ZERO, Duration::MAX, &clock));
         assert_eq!(drain.as_mut().now_or_never(), None);
         drop(slot);
         drain.await;

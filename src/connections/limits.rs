@@ -1,13 +1,18 @@
-//! The limits of one connection: its timeouts and the size of its mailbox. All connections of a mount share one copy.
+//! The limits of one connection: its timeouts, the clock that measures them, and the size of its mailbox. All connections of a mount share one copy.
 //! Limits per client IP are in [`ip_limits`](crate::connections::ip_limits).
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::connections::clock::Clock;
+
 /// The limits of a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ConnectionLimits {
     pub(crate) timeouts: Timeouts,
     pub(crate) queue: QueueLimit,
+    /// The clock of the node.
+    pub(crate) clock: Arc<Clock>,
 }
 
 /// The timeouts of a connection.

@@ -159,7 +159,7 @@ impl Mailbox {
             state.since = None;
             return false;
         }
-        state.since = Some(Instant::now());
+        state.since = Some(self.limits.clock.now());
         if taken >= most {
             return true;
         }

@@ -2,6 +2,7 @@
 //! side of their sockets. Reading from the sockets belongs to `transports`.
 
 pub(crate) mod client_kinds;
+pub(crate) mod clock;
 pub(crate) mod connection;
 pub(crate) mod envelope;
 pub(crate) mod flusher;

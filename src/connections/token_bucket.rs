@@ -7,6 +7,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+/// The longest time that the broker did not run for which a client gets tokens.
+const LONGEST_CREDIT: Duration = Duration::from_secs(60);
+
 /// The result of taking a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RateVerdict {
@@ -33,6 +36,13 @@ impl Rate {
 
     pub(crate) const fn per_minute(rate: u32, burst: u32) -> Self {
         Self { rate, period: Duration::from_secs(60), burst }
+    }
+}
+
+impl Rate {
+    /// How many tokens are refilled in this time.
+    fn tokens_in(&self, time: Duration) -> f64 {
+        time.as_secs_f64() * f64::from(self.rate) / self.period.as_secs_f64()
     }
 }
 
@@ -77,16 +87,28 @@ impl TokenBucket {
         }
     }
 
-    /// Returns a token that was not needed. The next refill caps the tokens at the burst.
-    pub(crate) fn give_back(&mut self) {
-        self.tokens += 1.0;
+    /// Returns a token that was not needed.
+    pub(crate) fn give_back(&mut self, rate: &Rate) {
+        self.add(rate, 1.0);
+    }
+
+    /// Adds what was not refilled in a time during which the broker did not run, because the bucket was full by then. All
+    /// of it may be taken at once. Returns whether there was any.
+    pub(crate) fn credit(&mut self, rate: &Rate, time: Duration) -> bool {
+        let credit = rate.tokens_in(time.min(LONGEST_CREDIT)) - f64::from(rate.burst);
+        self.tokens += credit.max(0.0);
+        credit > 0.0
     }
 
     fn refill(&mut self, rate: &Rate, now: Instant) {
-        let passed = now.saturating_duration_since(self.filled).as_secs_f64();
-        let refill = passed * f64::from(rate.rate) / rate.period.as_secs_f64();
-        self.tokens = (self.tokens + refill).min(f64::from(rate.burst));
+        let passed = now.saturating_duration_since(self.filled);
+        self.add(rate, rate.tokens_in(passed));
         self.filled = now;
+    }
+
+    /// Adds tokens up to the burst. More than that is left from a [`credit`](Self::credit).
+    fn add(&mut self, rate: &Rate, tokens: f64) {
+        self.tokens = (self.tokens + tokens).min(f64::from(rate.burst).max(self.tokens));
     }
 }
 
@@ -141,7 +163,7 @@ impl SharedTokenBucket {
     }
 }
 
-fn nanos(time: Duration) -> u64 {
+pub(crate) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -178,6 +200,20 @@ mod tests {
         let later = start + Duration::from_secs(10);
         assert!((0..5).all(|_| bucket.take(&rate, later) == RateVerdict::Allow));
         assert_eq!(bucket.take(&rate, later), RateVerdict::Throttle);
+    }
+
+    #[test]
+    fn what_a_client_could_have_sent_while_the_broker_did_not_run_is_allowed_at_once() {
+        let (rate, start) = (Rate::per_second(10, 5), Instant::now());
+        let (mut bucket, later) = (TokenBucket::full(&rate, start), start + Duration::from_secs(10));
+        assert!((0..5).all(|_| bucket.take(&rate, start) == RateVerdict::Allow));
+        assert!(!bucket.credit(&rate, Duration::from_millis(500)), "no more than the refill");
+        assert!((0..5).all(|_| bucket.take(&rate, later) == RateVerdict::Allow), "the refill");
+        assert!(bucket.credit(&rate, Duration::from_secs(10)));
+        assert!((0..95).all(|_| bucket.take(&rate, later) == RateVerdict::Allow));
+        assert_eq!(bucket.take(&rate, later), RateVerdict::Throttle);
+        bucket.give_back(&rate);
+        assert!((1..2_000).all(|n| bucket.take(&rate, later + Duration::from_millis(101 * n)) == RateVerdict::Allow));
     }
 
     #[test]

@@ -18,7 +18,6 @@ use actix_web::{HttpRequest, HttpResponse};
 use compact_str::CompactString;
 use futures_util::FutureExt;
 use futures_util::future::{Either, pending, select};
-use tokio::time::timeout;
 
 use crate::broker::pubsub::Pubsub;
 use crate::config::origin::Origins;
@@ -124,6 +123,7 @@ impl Acceptor {
             connection_limits: Arc::new(ConnectionLimits {
                 timeouts: (protocol.timeouts)(&mount, config),
                 queue: QueueLimit { bytes: config.limits.queue_bytes, age: config.limits.queue_age },
+                clock: node.pubsub.clock().clone(),
             }),
             poll_window: mount.poll_window.unwrap_or(config.socket.poll_window),
             clients: AtomicUsize::new(0),
@@ -199,9 +199,9 @@ impl Acceptor {
         info: ConnectInfo,
         idle: Duration,
     ) -> Result<(ConnectionSlot, SocketInit), ConnectError> {
-        let ConnectionLimits { timeouts, queue } = *self.0.connection_limits;
-        let limits = Arc::new(ConnectionLimits { timeouts: Timeouts { idle, ..timeouts }, queue });
-        self.admit_checked(info, limits, true, || Ok(())).await
+        let mut limits = (*self.0.connection_limits).clone();
+        limits.timeouts.idle = idle;
+        self.admit_checked(info, Arc::new(limits), true, || Ok(())).await
     }
 
     /// Runs the mount's `connect`, checks the request, and takes a slot. An asynchronous `connect` runs last: otherwise
@@ -232,7 +232,7 @@ impl Acceptor {
     async fn await_connect(&self, connect: &AsyncConnect, info: ConnectInfo) -> Result<SocketInit, ConnectError> {
         let socket = http_connection_of(&info.request).ok().map(|connection| connection.socket().clone());
         let decision = AssertUnwindSafe(async { connect(info).await }).catch_unwind();
-        let decision = pin!(timeout(self.config().socket.connect_timeout, decision));
+        let decision = pin!(self.pubsub().clock().timeout(self.config().socket.connect_timeout, decision));
         let client_gone = pin!(async {
             match &socket {
                 Some(socket) => hung_up(socket).await,

@@ -1,6 +1,5 @@
 //! Reads a request's body, up to a size limit. The caller sets the timeout and decodes the bytes.
 
-use std::net::Shutdown;
 use std::time::Duration;
 
 use actix_web::http::{ConnectionType, header};
@@ -9,7 +8,6 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 
 use crate::http::acceptor::http_connection_of;
-use crate::http::idle_connections::abort_later;
 
 /// The time a client has to read the response to an aborted request before its connection is closed.
 const CLOSE_DELAY: Duration = Duration::from_secs(1);
@@ -45,8 +43,7 @@ pub(crate) async fn read(request: &HttpRequest, mut payload: web::Payload, limit
 pub(crate) fn close_after_response(request: &HttpRequest, mut response: HttpResponse) -> HttpResponse {
     response.head_mut().set_connection_type(ConnectionType::Close);
     if let Ok(connection) = http_connection_of(request) {
-        let socket = connection.socket().clone();
-        abort_later(move || drop(socket.shutdown(Shutdown::Both)), CLOSE_DELAY);
+        connection.shut_down_later(CLOSE_DELAY);
     }
     response
 }

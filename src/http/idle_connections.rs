@@ -21,6 +21,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::config::schema::Config;
+use crate::connections::clock::Clock;
 use crate::http::guarded_body::with_guard;
 use crate::metrics::families::Metrics;
 use crate::metrics::labels;
@@ -35,6 +36,7 @@ pub(crate) type RawSocket = Arc<socket2::Socket>;
 pub(crate) struct IdleConnections {
     timeout: Duration,
     metrics: Arc<Metrics>,
+    clock: Arc<Clock>,
     all: Mutex<Vec<Weak<HttpConnection>>>,
 }
 
@@ -42,6 +44,7 @@ pub(crate) struct IdleConnections {
 pub(crate) struct HttpConnection {
     socket: RawSocket,
     metrics: Arc<Metrics>,
+    clock: Arc<Clock>,
     state: Mutex<IdleState>,
 }
 
@@ -60,20 +63,21 @@ struct IdleState {
 impl IdleConnections {
     /// A connection may be idle for as long as its client may take to receive the last bytes of a response, to keep the
     /// connection alive, and to send the headers of its next request.
-    pub(crate) fn new(config: &Config, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(config: &Config, metrics: Arc<Metrics>, clock: Arc<Clock>) -> Self {
         let timeout = config.socket.write_timeout + config.server.keep_alive + config.server.header_timeout;
-        Self { timeout, metrics, all: Mutex::default() }
+        Self { timeout, metrics, clock, all: Mutex::default() }
     }
 
     /// Tracks a connection that has been accepted. `socket` is used to close it.
     pub(crate) fn track(&self, socket: RawSocket) -> Arc<HttpConnection> {
-        let state = IdleState { since: Instant::now(), pending: 0, has_request: false, is_upgraded: false };
-        let connection = Arc::new(HttpConnection { socket, metrics: self.metrics.clone(), state: Mutex::new(state) });
+        let state = IdleState { since: self.clock.now(), pending: 0, has_request: false, is_upgraded: false };
+        let (metrics, clock) = (self.metrics.clone(), self.clock.clone());
+        let connection = Arc::new(HttpConnection { socket, metrics, clock, state: Mutex::new(state) });
         lock(&self.all).push(Arc::downgrade(&connection));
         connection
     }
 
-    /// Closes all connections that have been idle for too long.
+    /// Closes all connections that have been idle for too long at `now`, the time that the node's clock has judged.
     pub(crate) fn sweep(&self, now: Instant) {
         let is_kept = |connection: &Weak<HttpConnection>| {
             connection.upgrade().is_some_and(|connection| connection.is_alive(now, self.timeout))
@@ -88,7 +92,7 @@ impl IdleConnections {
 
     /// Waits until all requests that have arrived have their complete response, or until `deadline`.
     pub(crate) async fn wait_for_responses(&self, deadline: Instant) {
-        while self.has_pending() && Instant::now() < deadline {
+        while self.has_pending() && self.clock.judged() < deadline {
             tokio::time::sleep(RESPONSE_CHECK).await;
         }
     }
@@ -101,6 +105,13 @@ impl IdleConnections {
 impl HttpConnection {
     pub(crate) fn socket(&self) -> &RawSocket {
         &self.socket
+    }
+
+    /// Closes the connection after `time`.
+    pub(crate) fn shut_down_later(&self, time: Duration) {
+        let socket = self.socket.clone();
+        // an error means that it is closed already
+        abort_later(move || drop(socket.shutdown(Shutdown::Both)), time, self.clock.clone());
     }
 
     /// Marks the connection as a WebSocket, which is no longer tracked here.
@@ -158,7 +169,7 @@ impl Drop for PendingResponse {
     fn drop(&mut self) {
         let mut state = lock(&self.0.state);
         state.pending -= 1;
-        state.since = Instant::now();
+        state.since = self.0.clock.now();
     }
 }
 
@@ -179,9 +190,9 @@ pub(crate) async fn track_request(
 }
 
 /// Runs `close`, which closes a connection, after `time`.
-pub(crate) fn abort_later(close: impl FnOnce() + 'static, time: Duration) {
+pub(crate) fn abort_later(close: impl FnOnce() + 'static, time: Duration, clock: Arc<Clock>) {
     actix_web::rt::spawn(async move {
-        tokio::time::sleep(time).await;
+        clock.sleep(time).await;
         close();
     });
 }

@@ -27,7 +27,7 @@ impl NodeState {
         let limits = HubLimits { connections: config.server.connections, write_timeout: config.socket.write_timeout };
         let ip_table = IpTable::new(&config.limits);
         let hub = Hub::new(limits, ip_table.clone());
-        let idle_connections = IdleConnections::new(&config, pubsub.shared_metrics());
+        let idle_connections = IdleConnections::new(&config, pubsub.shared_metrics(), pubsub.clock().clone());
         let refusal_log = RefusalLog::new(config.log.refusals_per_minute);
         Self { config, pubsub, ip_table, hub, idle_connections, refusal_log, ready: AtomicBool::new(true) }
     }

@@ -43,7 +43,7 @@ impl RefusalLog {
         if state.bucket.take(&self.rate, now) == RateVerdict::Allow {
             return Some(std::mem::take(&mut state.omitted));
         }
-        state.bucket.give_back();
+        state.bucket.give_back(&self.rate);
         state.omitted += 1;
         None
     }

@@ -148,7 +148,8 @@ impl TransportHandler for UpgradedSocket {
     fn end(&mut self, reason: &'static Reason) {
         if self.to_session.take().is_some() && *reason != close::GONE {
             let write_side = self.write_side.clone();
-            abort_later(move || write_side.writer.abort(), self.options.close_timeout);
+            let clock = self.session.connection().clock().clone();
+            abort_later(move || write_side.writer.abort(), self.options.close_timeout, clock);
         }
     }
 }

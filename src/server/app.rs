@@ -93,8 +93,9 @@ impl AppFactory {
     ) -> Result<impl Service<UpgradeRequest, Response = (), Error = Error>, ()> {
         let app = Rc::new(self.app().new_service(()).await?);
         let ready_queue = Flusher::start(self.node.pubsub.shared_metrics());
+        let clock = self.node.pubsub.clock().clone();
         Ok(fn_service(move |upgrade| {
-            spawn_connection(app.clone(), upgrade, ready_queue.clone(), write_timeout);
+            spawn_connection(app.clone(), upgrade, ready_queue.clone(), write_timeout, clock.clone());
             ready(Ok(()))
         }))
     }

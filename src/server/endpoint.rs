@@ -4,7 +4,7 @@
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix_web::web::ServiceConfig;
 use socket2::{Domain, Socket as RawSocket, Type};
@@ -24,6 +24,7 @@ use crate::server::app::{self, AppFactory, Routes};
 use crate::server::metrics_server::{self, MetricsServer};
 use crate::server::node::Node;
 use crate::server::prometheus::CustomCounter;
+use crate::server::turns::Turns;
 use crate::server::workers::Workers;
 
 /// A node that is about to start.
@@ -185,8 +186,10 @@ impl Endpoint {
         app::serve(AppFactory { node: node.clone(), acceptors, routes: self.routes }, &listeners, &mut workers)?;
         let metrics_server =
             metrics_listeners.map(|listeners| MetricsServer::serve(node.clone(), custom, listeners)).transpose()?;
-        let sweep_task = actix_web::rt::spawn(sweep(node.clone(), tick));
-        Node::new(addresses, node, workers, metrics_server, sweep_task, registry_died)
+        let clock = node.pubsub.clock().clone();
+        let ticks = Turns::start(&workers.handles())?.tick(clock, clock_tick(tick, &node.config));
+        let tasks = [actix_web::rt::spawn(sweep(node.clone(), tick)), actix_web::rt::spawn(ticks)];
+        Node::new(addresses, node, workers, metrics_server, tasks, registry_died)
     }
 }
 
@@ -207,12 +210,17 @@ fn tick(config: &Config, acceptors: &[(Acceptor, ProtocolMount)]) -> Duration {
     shortest.clamp(Duration::from_millis(10), Duration::from_secs(1))
 }
 
+/// The interval of the clock's ticks. Deadlines are as accurate as that, whether or not the sweep checks them.
+fn clock_tick(sweep: Duration, config: &Config) -> Duration {
+    (sweep / 4).min(config.limits.contest_timeout / 4).clamp(Duration::from_millis(10), Duration::from_millis(250))
+}
+
 async fn sweep(node: Arc<NodeState>, tick: Duration) {
     let mut ticks = tokio::time::interval(tick);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let now = Instant::now();
+        let now = node.pubsub.clock().judged();
         node.hub.sweep(now).iter().for_each(|closed| node.pubsub.down(closed));
         node.idle_connections.sweep(now);
     }

@@ -5,6 +5,7 @@ pub(crate) mod endpoint;
 mod metrics_server;
 mod node;
 mod prometheus;
+mod turns;
 pub(crate) mod workers;
 
 pub use endpoint::Endpoint;

@@ -4,7 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -65,11 +65,11 @@ impl Node {
         state: Arc<NodeState>,
         workers: Workers,
         metrics_server: Option<MetricsServer>,
-        sweep_task: JoinHandle<()>,
+        tasks: [JoinHandle<()>; 2],
         registry_died: oneshot::Receiver<()>,
     ) -> io::Result<Self> {
         let metrics_address = metrics_server.as_ref().map(|metrics_server| metrics_server.address);
-        let parts = Parts { state, workers, metrics_server, sweep_task };
+        let parts = Parts { state, workers, metrics_server, tasks };
         Ok(Self { addresses, metrics_address, parts, registry_died, signals: Signals::install()? })
     }
 
@@ -139,7 +139,8 @@ struct Parts {
     state: Arc<NodeState>,
     workers: Workers,
     metrics_server: Option<MetricsServer>,
-    sweep_task: JoinHandle<()>,
+    /// The sweep, and the ticks of the clock.
+    tasks: [JoinHandle<()>; 2],
 }
 
 impl Parts {
@@ -148,15 +149,16 @@ impl Parts {
         tokio::time::sleep(NOTICE).await;
         self.workers.close();
         let drain = &self.state.config.drain;
-        let deadline = Instant::now() + drain.timeout;
-        self.state.hub.drain(drain.spread, drain.timeout).await;
+        let clock = self.state.pubsub.clock();
+        let deadline = clock.now() + drain.timeout;
+        self.state.hub.drain(drain.spread, drain.timeout, clock).await;
         // a poll is answered after its session has left the hub
         self.state.idle_connections.wait_for_responses(deadline).await;
         self.stop().await;
     }
 
     async fn stop(self) {
-        self.sweep_task.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
         self.workers.stop().await;
         if let Some(metrics_server) = self.metrics_server {
             metrics_server.stop().await;

@@ -2,13 +2,12 @@
 //! them. The counters are declared in [`families`](crate::metrics::families).
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use prometheus::core::{Atomic, Collector, Desc, GenericGauge};
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, IntCounter, IntGauge, Opts, Registry, TextEncoder};
-use tokio::time::timeout;
 
 use crate::broker::registry::command::RegistryStats;
 use crate::connections::hub::QueueTotals;
@@ -34,10 +33,13 @@ impl Exporter {
 
     /// All metrics, in Prometheus' text format.
     pub(super) async fn text(&self) -> prometheus::Result<String> {
-        let stats = timeout(STATS_TIMEOUT, self.node.pubsub.stats()).await;
+        let clock = self.node.pubsub.clock();
+        let stats = clock.timeout(STATS_TIMEOUT, self.node.pubsub.stats()).await;
         let mut families = self.node.pubsub.metrics().registry.gather();
         let registry_queue_bytes = self.node.pubsub.budget().bytes();
-        self.node_gauges.set(self.node.is_ready(), self.node.hub.queue_totals(), registry_queue_bytes);
+        let totals = self.node.hub.queue_totals();
+        let age = totals.since.map_or(Duration::ZERO, |since| clock.now().saturating_duration_since(since));
+        self.node_gauges.set(self.node.is_ready(), totals, age, registry_queue_bytes);
         families.extend(self.node_gauges.registry.gather());
         families.extend(self.custom.gather());
         if let Ok(stats) = stats {
@@ -113,15 +115,15 @@ impl NodeGauges {
         }
     }
 
-    fn set(&self, is_ready: bool, totals: QueueTotals, registry_queue_bytes: usize) {
-        let QueueTotals { connections, messages, bytes, most_bytes, since } = totals;
+    fn set(&self, is_ready: bool, totals: QueueTotals, age: Duration, registry_queue_bytes: usize) {
+        let QueueTotals { connections, messages, bytes, most_bytes, .. } = totals;
         self.ready.set(is_ready.into());
         set(&self.queue_connections, connections);
         set(&self.queue_messages, messages);
         set(&self.queue_bytes, bytes);
         set(&self.queue_max_bytes, most_bytes);
         set(&self.registry_queue_bytes, registry_queue_bytes);
-        self.queue_age.set(since.map_or(0.0, |since| Instant::now().duration_since(since).as_secs_f64()));
+        self.queue_age.set(age.as_secs_f64());
     }
 }
 

@@ -57,6 +57,16 @@ impl Workers {
         self.threads[0].handle()
     }
 
+    /// The threads that serve connections.
+    pub(crate) fn handles(&self) -> Vec<ArbiterHandle> {
+        self.threads[self.first_serving()..].iter().map(Arbiter::handle).collect()
+    }
+
+    /// Several workers leave the first thread to the registry.
+    fn first_serving(&self) -> usize {
+        usize::from(self.threads.len() > 1)
+    }
+
     /// Makes every worker accept connections from `listeners` and serve them with a service of its own.
     ///
     /// # Errors
@@ -73,7 +83,7 @@ impl Workers {
         S::Service: 'static,
     {
         listeners.iter().try_for_each(|listener| listener.set_nonblocking(true))?;
-        for worker in &self.threads[usize::from(self.threads.len() > 1)..] {
+        for worker in &self.threads[self.first_serving()..] {
             let listeners = listeners.iter().map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>()?;
             let (accept_limit, services) = (accept_limit.clone(), services.clone());
             let (abort, registration) = AbortHandle::new_pair();

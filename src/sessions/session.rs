@@ -118,14 +118,14 @@ impl<P: Protocol> Session<P> {
 
     fn broadcast(&mut self, delivery: Arc<Delivery>, reach: Reach, sink: &mut impl FrameSink) {
         let except = (reach != Reach::Members).then_some(&self.slot.connection);
-        self.pubsub.publish(&delivery, except, self.socket.now());
+        self.pubsub.publish(&delivery, except, self.slot.connection.now());
         if reach == Reach::Echoed {
             self.forward_broadcast(&delivery, sink);
         }
     }
 
     fn signal(&mut self, mut signal: Signal, delivery: Arc<Delivery>) {
-        let now = self.socket.now();
+        let now = self.slot.connection.now();
         if signal.hold.is_none() && self.socket.is_waiting_for(&signal.to) {
             signal.hold = Some(Signal::BEHIND_HELD);
         }

@@ -21,7 +21,7 @@ mod tasks;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::broker::registry::permits::CommandBudget;
 use crate::channels::assigns::Assigns;
@@ -65,6 +65,8 @@ pub(crate) struct Socket {
     /// The futures that its channels have started.
     tasks: Option<Box<TaskTable>>,
     join_rate: TokenBucket,
+    /// The time that the broker had lost when a rate was checked against it last.
+    lost: Duration,
     last_join: u32,
     client: Client,
     /// Whether the set of fastlane joins has changed since [`Socket::take_fastlane_update`].
@@ -97,6 +99,7 @@ impl Socket {
         Self {
             messages: TokenBucket::full(&settings.messages, now),
             join_rate: TokenBucket::full(&settings.joins, now),
+            lost: connection.clock().lost(),
             client: Client {
                 connection,
                 transport,
@@ -154,11 +157,24 @@ impl Socket {
     /// Counts one message of any kind against the rate limit. Closes the connection if the client floods.
     pub(crate) fn take_message_token(&mut self, now: Instant) -> RateVerdict {
         self.client.now = now;
-        let verdict = self.messages.take(&self.settings.messages, now);
+        let mut verdict = self.messages.take(&self.settings.messages, now);
+        if verdict != RateVerdict::Allow && self.credit_lost_time() {
+            verdict = self.messages.take(&self.settings.messages, now);
+        }
         if verdict == RateVerdict::Flood {
             self.effects.push_back(Effect::Close(&close::FLOOD));
         }
         verdict
+    }
+
+    /// Adds what the client could have sent in the time that the broker has lost, for example because its process was
+    /// stopped: that arrives at once, and is no flood. Returns whether there was such a time since the last call.
+    fn credit_lost_time(&mut self) -> bool {
+        let lost = self.client.connection.clock().lost();
+        let time = lost.saturating_sub(self.lost);
+        self.lost = self.lost.max(lost);
+        self.join_rate.credit(&self.settings.joins, time);
+        self.messages.credit(&self.settings.messages, time)
     }
 
     /// Handles a broadcast that was delivered for one of this socket's memberships. In the fastlane, it is for the
@@ -280,11 +296,6 @@ impl Socket {
     /// The namespace of its topics.
     pub(crate) fn realm(&self) -> Realm {
         self.settings.realm
-    }
-
-    /// The time of the latest input.
-    pub(crate) fn now(&self) -> Instant {
-        self.client.now
     }
 
     /// Closes the connection.

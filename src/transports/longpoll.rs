@@ -16,7 +16,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, StreamHandler};
+use actix::fut::ActorFutureExt;
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, StreamHandler, WrapFuture};
 use compact_str::{CompactString, format_compact};
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -58,7 +59,7 @@ impl LongPollSessions {
     ) -> (CompactString, LongPollHandle) {
         let token = format_compact!("{node}.{}{suffix}", Uuid::new_v4().simple());
         let (sessions, connection) = (self.clone(), handler.connection().clone());
-        let active_at = Instant::now();
+        let active_at = connection.now();
         let key = token.clone();
         let addr = LongPoll {
             handler,
@@ -238,7 +239,9 @@ impl<T: TransportHandler> LongPoll<T> {
         if self.out.is_empty() || !(self.options.drain_after_close || expects_last_poll) {
             return ctx.stop();
         }
-        ctx.run_later(LINGER, |_, ctx| ctx.stop());
+        let clock = self.handler.connection().clock().clone();
+        let over = async move { clock.sleep(LINGER).await };
+        ctx.spawn(over.into_actor(self).map(|(), _, ctx| ctx.stop()));
     }
 
     /// Answers the waiting poll with a close frame, or queues that frame if no poll waits. Returns whether the session
@@ -267,16 +270,16 @@ impl<T: TransportHandler> LongPoll<T> {
             SessionState::Upgraded(_) => (any_transport, false),
             SessionState::Closed(_) => return false,
         };
-        let now = Instant::now();
-        if is_accepted && is_polling && now.duration_since(self.active_at) >= self.handler.connection().timeouts().idle
-        {
+        let connection = self.handler.connection().clone();
+        let silence = connection.clock().judged().saturating_duration_since(self.active_at);
+        if is_accepted && is_polling && silence >= connection.timeouts().idle {
             // it is idle, but the sweep has not closed it yet
             self.end(&close::IDLE, ctx);
             return false;
         }
         if is_accepted {
-            self.active_at = now;
-            self.handler.connection().mark_active();
+            self.active_at = connection.now();
+            connection.mark_active();
         }
         is_accepted
     }

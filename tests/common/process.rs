@@ -72,6 +72,15 @@ impl Process {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
+    /// Whether all of its threads are stopped.
+    pub fn is_stopped(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap()).all(|stat| {
+            // the state follows the name, which is in parentheses
+            stat.rsplit(") ").next().unwrap().starts_with('T')
+        })
+    }
+
     /// Resident memory, in bytes.
     pub fn resident(&self) -> u64 {
         resident(self.child.id())

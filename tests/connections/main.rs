@@ -6,5 +6,6 @@ mod common;
 mod closing;
 mod connection_limits;
 mod disconnects;
+mod lost_time;
 mod slow_client;
 mod timeouts;

@@ -1,5 +1,7 @@
-//! The wall clock may jump, so the broker measures time with the monotonic clock only.
+//! The clocks of the broker. The wall clock may jump, so the broker measures time with the monotonic clock only. That one
+//! runs on while the broker does not, so clients are judged by the node's clock (`connections/clock.rs`).
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::files;
@@ -8,6 +10,40 @@ use super::files;
 const EXEMPT: &str = "src/config/ice.rs";
 /// What reads the wall clock: its type, its epoch, and the times of files.
 const WALL_CLOCK: [&str; 5] = ["SystemTime", "UNIX_EPOCH", ".modified()", ".accessed()", ".created()"];
+
+/// The files that may read the monotonic clock or use a timer of the runtime, since they judge no client by it.
+const UNJUDGED: [(&str, &str); 19] = [
+    ("broker/registry.rs", "pauses in which changes are collected"),
+    ("broker/subscription.rs", "a rate limit"),
+    ("connections/clock.rs", "the clock itself"),
+    ("connections/hub.rs", "rate limits, and the steps of a drain"),
+    ("connections/ip_limits.rs", "rate limits"),
+    ("http/acceptor.rs", "rate limits"),
+    ("http/ice.rs", "a rate limit"),
+    ("http/refusal_log.rs", "a rate limit"),
+    ("http/idle_connections.rs", "the steps of a drain"),
+    ("protocols/peerjs/stream.rs", "pauses between messages"),
+    ("server/app.rs", "rate limits"),
+    ("server/endpoint.rs", "the interval of the sweep"),
+    ("server/node.rs", "the notice before a drain"),
+    ("server/turns.rs", "the ticks of the clock"),
+    ("server/workers.rs", "pauses after a failure"),
+    ("sessions/session.rs", "rate limits"),
+    ("testing/client.rs", "the patience of a test"),
+    ("transports/longpoll.rs", "a pause before a poll is answered"),
+    ("transports/longpoll/handle.rs", "the time limit of a poll, after which the client polls again"),
+];
+/// What reads the monotonic clock, or waits by it.
+const MONOTONIC_CLOCK: [&str; 8] = [
+    "Instant::now",
+    ".elapsed()",
+    "run_later(",
+    "run_interval(",
+    "time::timeout",
+    "time::sleep",
+    "time::interval",
+    "use tokio::time",
+];
 
 fn uses_wall_clock(path: &Path) -> bool {
     let text = std::fs::read_to_string(path).unwrap();
@@ -19,4 +55,18 @@ fn only_turn_credentials_use_the_wall_clock() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let found: Vec<PathBuf> = files(&root.join("src")).into_iter().filter(|path| uses_wall_clock(path)).collect();
     assert_eq!(found, [root.join(EXEMPT)], "use Instant, which cannot jump");
+}
+
+#[test]
+fn clients_are_judged_by_the_clock_of_the_node() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let uses_clock = |path: &PathBuf| {
+        let text = std::fs::read_to_string(path).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        !path.ends_with("tests.rs") && MONOTONIC_CLOCK.iter().any(|name| code.contains(name))
+    };
+    let found: BTreeSet<PathBuf> = files(&src).into_iter().filter(uses_clock).collect();
+    let expected: BTreeSet<PathBuf> = UNJUDGED.iter().map(|(path, _)| src.join(path)).collect();
+    let difference: Vec<_> = found.symmetric_difference(&expected).collect();
+    assert!(difference.is_empty(), "judge clients by `Clock`, or say why it need not be: {difference:?}");
 }

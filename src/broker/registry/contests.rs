@@ -114,8 +114,10 @@ impl Contests {
     }
 
     /// Records that an owner is alive, without waiting for its answer.
-    pub(super) fn answered(&mut self, owner: ConnectionId, now: Instant) -> Option<Verdict> {
-        self.probes.get_mut(&owner).filter(|probe| !probe.has_answered).map(|probe| probe.answered(now))
+    pub(super) fn answered(&mut self, owner: ConnectionId) -> Option<Verdict> {
+        let probe = self.probes.get_mut(&owner).filter(|probe| !probe.has_answered)?;
+        let now = probe.owner.now();
+        Some(probe.answered(now))
     }
 
     /// Forgets a connection that has closed.
@@ -123,7 +125,7 @@ impl Contests {
         self.probes.remove(&owner);
     }
 
-    /// What has become known since the last call.
+    /// What has become known since the last call. `now` is the time that the node's clock has judged.
     pub(super) fn verdicts(&mut self, now: Instant) -> Vec<Verdict> {
         let timeout = self.timeout;
         let mut verdicts = Vec::new();

@@ -83,21 +83,21 @@ impl HeldSignals {
             && self.bytes + size <= options.bytes
     }
 
-    fn queue(&mut self, signal: &HeldSignal, now: Instant) -> &mut NameQueue {
+    fn queue(&mut self, signal: &HeldSignal) -> &mut NameQueue {
         let queue = self.queues.entry(signal.signal.to.clone()).or_default();
-        queue.until = queue.until.or_else(|| signal.signal.hold_time().map(|time| now + time));
+        queue.until = queue.until.or_else(|| signal.signal.hold_time().map(|time| signal.from.now() + time));
         queue
     }
 
     /// Opens the queue of a name while the other nodes are asked to deliver `signal`.
-    pub(super) fn await_cluster(&mut self, signal: &HeldSignal, now: Instant) {
-        self.queue(signal, now).is_querying = true;
+    pub(super) fn await_cluster(&mut self, signal: &HeldSignal) {
+        self.queue(signal).is_querying = true;
     }
 
-    pub(super) fn put(&mut self, signal: HeldSignal, now: Instant) {
+    pub(super) fn put(&mut self, signal: HeldSignal) {
         let size = signal.delivery.size();
         self.add_usage(signal.sender(), size);
-        let queue = self.queue(&signal, now);
+        let queue = self.queue(&signal);
         queue.bytes += size;
         queue.signals.push_back(signal);
     }
@@ -167,7 +167,7 @@ impl HeldSignal {
     /// Delivers it to the client that has taken the name, and reports the result to the sender. Returns it if that
     /// client's connection is closed.
     pub(super) fn deliver(self, members: &[Member]) -> Option<Self> {
-        let (now, mut status) = (Instant::now(), None);
+        let (now, mut status) = (self.from.now(), None);
         for member in members {
             let result = member.connection.deliver(member.join, &self.delivery, now);
             match result {

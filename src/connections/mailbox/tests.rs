@@ -14,7 +14,7 @@ use crate::topic::Topic;
 
 fn mailbox(bytes: usize, age: Duration) -> Mailbox {
     let timeouts = Timeouts { idle: age, join: age, ping_interval: None };
-    Mailbox::new(Arc::new(ConnectionLimits { timeouts, queue: QueueLimit { bytes, age } }))
+    Mailbox::new(Arc::new(ConnectionLimits { timeouts, queue: QueueLimit { bytes, age }, clock: Arc::default() }))
 }
 
 fn envelope(size: usize) -> Envelope {

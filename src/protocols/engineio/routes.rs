@@ -4,11 +4,12 @@
 //! transport, and `sid` the session, absent in a handshake. The checks, their order and the responses are those of
 //! npm's engine.io. The bodies are in `format.rs`. What a WebSocket does after the upgrade request is in `upgrade.rs`.
 
+use std::time::Duration;
+
 use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use compact_str::format_compact;
-use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::error::EngineError;
@@ -90,7 +91,7 @@ async fn respond<C: MessageCodec>(
         }
         return match (transport, request.method()) {
             (EngineTransport::WebSocket, _) => upgrade(acceptor, request, payload, session),
-            (_, &Method::GET) => poll(acceptor, request, &session, format).await,
+            (_, &Method::GET) => poll(request, &session, format).await,
             (_, &Method::POST) => post(acceptor, request, payload, &session, format).await,
             _ => Err(EngineError::BadRequest),
         };
@@ -191,14 +192,12 @@ fn find(acceptor: &Acceptor, sid: &str) -> Option<(LongPollHandle, PollFormat)> 
 
 /// Waits for messages to the client.
 async fn poll(
-    acceptor: &Acceptor,
     request: &HttpRequest,
     session: &LongPollHandle,
     format: PollFormat,
 ) -> Result<HttpResponse, EngineError> {
-    // never reached: the idle timeout ends the session first
-    let window = acceptor.timeouts().idle * 2;
-    match http_longpoll::fetch(request, session, window).await {
+    // the idle timeout of the session ends a poll
+    match http_longpoll::fetch(request, session, Duration::MAX).await {
         Fetched::Frames(frames) => Ok(format.response(&frames)),
         Fetched::Nothing => Ok(format.response(&[Frame::Text(NOOP)])),
         Fetched::Gone => Err(EngineError::BadRequest),
@@ -215,7 +214,7 @@ async fn post(
 ) -> Result<HttpResponse, EngineError> {
     let _guard = session.lock_requests().await;
     let reading = body::read(request, payload, acceptor.limits().message_bytes);
-    let body = match timeout(acceptor.timeouts().idle, reading).await {
+    let body = match acceptor.pubsub().clock().timeout(acceptor.timeouts().idle, reading).await {
         Ok(Ok(body)) => Some(body),
         Ok(Err(BodyError::TooLarge)) => return Err(EngineError::TooLarge),
         Ok(Err(BodyError::Broken)) | Err(_) => None,

@@ -10,7 +10,6 @@ use futures_util::future::Either;
 use futures_util::stream::once;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 use super::{NOOP, PING_PROBE, PONG_PROBE, UPGRADE};
 use crate::close::{self, Reason};
@@ -77,7 +76,8 @@ impl TransportHandler for UpgradeProbe {
 
     fn events(&self) -> impl Stream<Item = Option<Frame>> + 'static {
         let (upgraded, upgrade_timeout) = (self.upgraded.take(), self.upgrade_timeout);
-        let from_session = async move { timeout(upgrade_timeout, upgraded?).await.ok()?.ok() };
+        let clock = self.session.connection().clock().clone();
+        let from_session = async move { clock.timeout(upgrade_timeout, upgraded?).await.ok()?.ok() };
         once(from_session).flat_map(|from_session| {
             let ended = once(ready(None));
             match from_session {
@@ -129,7 +129,8 @@ impl TransportHandler for UpgradeProbe {
         }
         if *reason != close::GONE {
             let write_side = self.write_side.clone();
-            abort_later(move || write_side.writer.abort(), self.options.close_timeout);
+            let clock = self.session.connection().clock().clone();
+            abort_later(move || write_side.writer.abort(), self.options.close_timeout, clock);
         }
     }
 }

@@ -12,7 +12,6 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use bytestring::ByteString;
-use tokio::time::{sleep, timeout};
 
 use super::http_clients::{ClientKey, HttpClients, Registration, StreamRole};
 use super::routes::{ConnectQuery, METHODS, check_credentials};
@@ -167,11 +166,11 @@ async fn receive(
     }
     let mut client = clients.find(key);
     if client.is_none() {
-        sleep(RETRY).await;
+        acceptor.pubsub().clock().sleep(RETRY).await;
         client = clients.find(key);
     }
     let Some((connection, posts)) = client else { return refuse(acceptor) };
-    let message = timeout(acceptor.poll_window(), async {
+    let message = acceptor.pubsub().clock().timeout(acceptor.poll_window(), async {
         // one body is read after the other, so that a session never has several in memory
         let guard = posts.lock_owned().await;
         let body =

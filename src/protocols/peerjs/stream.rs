@@ -20,7 +20,7 @@ use bytes::Bytes;
 use futures_util::future::{Either, select};
 use futures_util::stream;
 use tokio::sync::OwnedMutexGuard;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::http_clients::Streams;
 use super::{ERROR_START, TAKEN};
@@ -45,8 +45,9 @@ const HANDOVER: Duration = Duration::from_secs(1);
 pub(super) async fn respond(streams: Streams, socket: RawSocket, lifetime: Duration) -> HttpResponse {
     let number = streams.next_number();
     streams.session.interrupt();
-    let writing = timeout(HANDOVER, streams.writing.clone().lock_owned()).await.ok();
-    let until = Instant::now() + lifetime;
+    let clock = streams.session.connection().clock();
+    let writing = clock.timeout(HANDOVER, streams.writing.clone().lock_owned()).await.ok();
+    let until = clock.now() + lifetime;
     let writer = StreamWriter { streams, number, socket, until, state: WriterState::Preamble, _writing: writing };
     response().streaming(stream::unfold(writer, |mut writer| async {
         let next = writer.next().await?;
@@ -129,7 +130,7 @@ impl StreamWriter {
         match self.fetch(pause).await {
             Fetched::Frames(frames) => Some(Ok(self.line(frames.first()?))),
             Fetched::Nothing if !self.is_latest() => self.end(),
-            Fetched::Nothing if Instant::now() >= self.until => self.cut(&close::IDLE),
+            Fetched::Nothing if self.rest().is_zero() => self.cut(&close::IDLE),
             Fetched::Nothing => {
                 self.state = WriterState::Zeros(pause * 2);
                 Some(Ok(Bytes::from_static(b"0")))
@@ -141,10 +142,15 @@ impl StreamWriter {
         }
     }
 
+    /// How long the client may still take to replace the stream.
+    fn rest(&self) -> Duration {
+        self.until.saturating_duration_since(self.streams.session.connection().clock().judged())
+    }
+
     /// Waits for a message, until the next zero is due. If the client closes the connection before that, its session
     /// ends.
     async fn fetch(&self, pause: Duration) -> Fetched {
-        let rest = self.until.saturating_duration_since(Instant::now());
+        let rest = self.rest().max(PAUSE);
         let fetch = pin!(self.streams.session.fetch(if pause > LONGEST_PAUSE { rest } else { pause.min(rest) }));
         match select(fetch, pin!(hung_up(&self.socket))).await {
             Either::Left((fetched, _)) => fetched,

@@ -11,7 +11,6 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use bytestring::ByteString;
-use tokio::time::timeout;
 
 use super::V1;
 use super::v2_text_only::V2TextOnly;
@@ -117,7 +116,8 @@ async fn publish(
     payload: web::Payload,
     session: &LongPollHandle,
 ) -> HttpResponse {
-    match timeout(acceptor.poll_window(), handle_post(acceptor, request, payload, session)).await {
+    let handled = handle_post(acceptor, request, payload, session);
+    match acceptor.pubsub().clock().timeout(acceptor.poll_window(), handled).await {
         Ok(Ok(())) => status(StatusCode::OK),
         Ok(Err(PostError(StatusCode::PAYLOAD_TOO_LARGE))) => {
             close_after_response(request, status(StatusCode::PAYLOAD_TOO_LARGE))

@@ -66,6 +66,7 @@ fn session() -> Session<Words> {
     let limits = ConnectionLimits {
         timeouts: Timeouts { idle: long, join: long, ping_interval: None },
         queue: QueueLimit { bytes: config.limits.queue_bytes, age: long },
+        clock: pubsub.clock().clone(),
     };
     let hub = Hub::new(HubLimits { connections: 1, write_timeout: long }, ip_table);
     let slot = hub.admit(client, Arc::new(limits)).ok().unwrap();

@@ -28,6 +28,7 @@ use futures_util::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use crate::connections::clock::Clock;
 use crate::connections::connection::{Connection, WriteSide};
 use crate::connections::ip_limits::IpSlot;
 use crate::connections::ready_queue::ReadyQueue;
@@ -51,6 +52,7 @@ pub(crate) fn spawn_connection<S>(
     (request, framed): UpgradeRequest,
     ready_queue: ReadyQueue<Connection>,
     drain_timeout: Duration,
+    clock: Arc<Clock>,
 ) where
     S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error> + 'static,
 {
@@ -64,7 +66,7 @@ pub(crate) fn spawn_connection<S>(
         let (writer, bytes, body) = answered.await?;
         let outgoing = Outgoing { writer: Some(writer), bytes, body: pin!(body), write_side };
         let (writer, bytes) = outgoing.await?;
-        let _ = Box::pin(tokio::time::timeout(drain_timeout, end(writer, bytes))).await;
+        let _ = Box::pin(clock.timeout(drain_timeout, end(writer, bytes))).await;
         Ok::<_, Error>(())
     });
 }

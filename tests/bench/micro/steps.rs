@@ -104,7 +104,7 @@ async fn room(topic: &Topic, members: u32) -> (Pubsub, Vec<Arc<Connection>>) {
 fn connection(number: u32) -> Connection {
     let timeouts = Timeouts { idle: Duration::MAX, join: Duration::MAX, ping_interval: None };
     let queue = QueueLimit { bytes: usize::MAX, age: Duration::MAX };
-    let connection_limits = Arc::new(ConnectionLimits { timeouts, queue });
+    let connection_limits = Arc::new(ConnectionLimits { timeouts, queue, clock: Arc::default() });
     let not_found = Arc::new(SharedTokenBucket::full(Rate::per_minute(1, 1), Instant::now()));
     Connection::new(ConnectionId(number.into()), Ipv4Addr::LOCALHOST.into(), connection_limits, not_found)
 }

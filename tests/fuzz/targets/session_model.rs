@@ -62,7 +62,7 @@ impl<P: Protocol> SessionModel<P> {
         let timeouts = Timeouts { idle: minute, join: minute, ping_interval: None };
         let queue = QueueLimit { bytes: limits.queue_bytes, age: minute };
         let settings = Arc::new(SocketSettings::new(realm, router, limits.clone()));
-        let connection_limits = Arc::new(ConnectionLimits { timeouts, queue });
+        let connection_limits = Arc::new(ConnectionLimits { timeouts, queue, clock: Arc::default() });
         let not_found = Arc::new(SharedTokenBucket::full(settings.not_found, now));
         let connection = Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), connection_limits, not_found);
         let (metrics, budget, connection) = (METRICS.clone(), CommandBudget::new(QUEUE_BYTES), Arc::new(connection));

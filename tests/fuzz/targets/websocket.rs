@@ -259,7 +259,7 @@ fn connection() -> Arc<Connection> {
     let time = Duration::from_secs(60);
     let timeouts = Timeouts { idle: time, join: time, ping_interval: None };
     let queue = QueueLimit { bytes: 65_536, age: time };
-    let connection_limits = Arc::new(ConnectionLimits { timeouts, queue });
+    let connection_limits = Arc::new(ConnectionLimits { timeouts, queue, clock: Arc::default() });
     let not_found = Arc::new(SharedTokenBucket::full(Rate::per_second(1, 1), Instant::now()));
     Arc::new(Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), connection_limits, not_found))
 }

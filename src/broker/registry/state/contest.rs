@@ -40,7 +40,7 @@ impl State {
         let Some(owner) = self.names.get(name) else { return self.admit(contender) };
         let owner = owner.connection.clone();
         let index = &self.index;
-        let added = self.contests.add(name, &owner, contender, |contender| is_wanted(index, contender), Instant::now());
+        let added = self.contests.add(name, &owner, contender, |contender| is_wanted(index, contender), owner.now());
         match added {
             Contest::Waiting => {}
             Contest::Refused(contender) => self.decline(contender),
@@ -73,7 +73,7 @@ impl State {
 
     /// A client joins again: it is alive, and keeps its names while one join replaces the other.
     pub(super) fn note_life(&mut self, connection: ConnectionId) {
-        if let Some(verdict) = self.contests.answered(connection, Instant::now()) {
+        if let Some(verdict) = self.contests.answered(connection) {
             self.decide(verdict);
         }
     }

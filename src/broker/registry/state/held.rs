@@ -29,7 +29,7 @@ impl State {
         if !self.held.has_room(&signal) {
             signal.settle(DeliveryStatus::Overloaded);
         } else if self.held.has(&name) {
-            self.held.put(signal, Instant::now());
+            self.held.put(signal);
         } else {
             self.query_cluster(signal);
         }
@@ -40,12 +40,10 @@ impl State {
     fn query_cluster(&mut self, signal: HeldSignal) {
         let mut answer = self.adapter.deliver(signal.name(), signal.packet());
         match (&mut answer).now_or_never() {
-            Some(DeliveryStatus::Absent) if signal.signal.hold_time().is_some() => {
-                self.held.put(signal, Instant::now())
-            }
+            Some(DeliveryStatus::Absent) if signal.signal.hold_time().is_some() => self.held.put(signal),
             Some(status) => signal.settle(status),
             None => {
-                self.held.await_cluster(&signal, Instant::now());
+                self.held.await_cluster(&signal);
                 self.suspend(answer, move |state, status| state.cluster_answered(signal, status));
             }
         }

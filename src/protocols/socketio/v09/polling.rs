@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use tokio::time::timeout;
 
 use super::{frame, packet, payload};
 use crate::http::acceptor::Acceptor;
@@ -70,7 +69,7 @@ pub(super) async fn post(
     let Some(session) = session else { return text(RECEIVED) };
     let _guard = session.lock_requests().await;
     let reading = body::read(request, payload, acceptor.limits().message_bytes);
-    let body = match timeout(acceptor.timeouts().idle, reading).await {
+    let body = match acceptor.pubsub().clock().timeout(acceptor.timeouts().idle, reading).await {
         Ok(Ok(body)) => body,
         Ok(Err(BodyError::TooLarge)) => return HttpResponse::PayloadTooLarge().finish(),
         Ok(Err(BodyError::Broken)) | Err(_) => return HttpResponse::BadRequest().finish(),
