@@ -48,8 +48,8 @@ reasons! {
     NOT_JOINED = "not_joined", 1008, "no topic joined in time", true;
     /// The client sent far more than `limits.messages_per_second`.
     FLOOD = "flood", 1008, "too many messages", true;
-    /// The client read its messages too slowly: its queue was full (`limits.queue_bytes`) or too old
-    /// (`limits.queue_age`).
+    /// The client did not read its messages: its queue was full (`limits.queue_bytes`), or it accepted nothing for
+    /// `limits.queue_age`, or the node needed the memory (`limits.memory_bytes`).
     SLOW = "slow", 1008, "slow consumer", true;
     /// A frame or message was larger than `limits.message_bytes`.
     TOO_BIG = "too_big", 1009, "message too big", false;
@@ -58,7 +58,7 @@ reasons! {
     /// The protocol could not decode a message.
     MALFORMED = "malformed", 1011, "malformed message", false;
     /// A command that the connection needs was refused, because the registry's queue was full
-    /// (`limits.registry_queue_bytes`).
+    /// (`limits.registry_queue_bytes`), or a body, because the node had no memory left (`limits.memory_bytes`).
     OVERLOADED = "overloaded", 1013, "overloaded", true;
     /// The server is shutting down. The client can reconnect to another server, or to this one after its restart.
     RESTART = "restart", 1012, "service restart", true;

@@ -94,6 +94,7 @@ pub mod config;
 mod connections;
 pub mod http;
 mod json;
+mod memory;
 pub mod message;
 pub mod metrics;
 mod payload;

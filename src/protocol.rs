@@ -6,14 +6,20 @@
 use std::any::TypeId;
 use std::error::Error;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::close::Reason;
+use crate::memory::MemoryBudget;
 use crate::message::{Broadcast, Inbound, Outbound, PayloadError};
 use crate::topic::Topic;
+
+/// Frames of at least this size (bytes) are shared by all the sockets that they wait for. Smaller ones are copied, which
+/// costs less than a slice of their own.
+pub(crate) const SHARED_FROM: usize = 4 * 1024;
 
 /// One whole message, as a transport sends and receives it. Cloning copies a pointer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +40,29 @@ impl Frame {
             Self::Text(text) => text.len(),
             Self::Binary(bytes) => bytes.len(),
             Self::Several(frames) => frames.iter().map(Self::size).sum(),
+        }
+    }
+
+    /// The size of those of its frames that are not [shared](SHARED_FROM), in bytes.
+    pub(crate) fn own_bytes(&self) -> usize {
+        match self {
+            Self::Several(frames) => frames.iter().map(Self::own_bytes).sum(),
+            frame => Some(frame.size()).filter(|size| *size < SHARED_FROM).unwrap_or_default(),
+        }
+    }
+
+    /// The same frame, whose shared bytes count against the budget as long as a clone waits for a client.
+    pub(crate) fn held_by(self, memory: &Arc<MemoryBudget>) -> Self {
+        if self.size() < SHARED_FROM {
+            return self;
+        }
+        match self {
+            Self::Text(text) => {
+                let bytes = memory.hold(text.into_bytes());
+                Self::Text(ByteString::try_from(bytes).expect("these are the bytes of a text"))
+            }
+            Self::Binary(bytes) => Self::Binary(memory.hold(bytes)),
+            Self::Several(frames) => Self::Several(frames.iter().map(|frame| frame.clone().held_by(memory)).collect()),
         }
     }
 }
@@ -153,18 +182,31 @@ pub struct Delivery {
     /// The topics whose members receive it, each client once. `None` means every membership of the broadcast's topic.
     topics: Option<Arc<[Topic]>>,
     frames: [OnceLock<(TypeId, Option<Frame>)>; KEPT],
+    /// The budget that it counts against, and for how many bytes.
+    memory: Option<(Arc<MemoryBudget>, AtomicUsize)>,
 }
 
 impl Delivery {
     /// A delivery of `broadcast`, which is not encoded yet.
     #[must_use]
     pub fn new(broadcast: Broadcast) -> Self {
-        Self { broadcast, topics: None, frames: Default::default() }
+        Self { broadcast, topics: None, frames: Default::default(), memory: None }
     }
 
     /// A delivery to every client that is a member of at least one of `topics`. Each client receives it once.
     pub(crate) fn to_any(broadcast: Broadcast, topics: Arc<[Topic]>) -> Self {
-        Self { topics: Some(topics), ..Self::new(broadcast) }
+        let mut delivery = Self::new(broadcast);
+        delivery.topics = Some(topics);
+        delivery
+    }
+
+    /// The same delivery, whose bytes count against the budget once, however many clients it waits for.
+    #[must_use]
+    pub(crate) fn counted(mut self, memory: &Arc<MemoryBudget>) -> Self {
+        let bytes = size_of::<Self>() + self.size();
+        memory.resize(0, bytes);
+        self.memory = Some((memory.clone(), AtomicUsize::new(bytes)));
+        self
     }
 
     /// The topics whose members receive it.
@@ -181,12 +223,23 @@ impl Delivery {
     pub fn frame<P: Protocol>(&self) -> Option<Frame> {
         let format = TypeId::of::<P>();
         for slot in &self.frames {
-            let (kept, frame) = slot.get_or_init(|| (format, P::broadcast(&self.broadcast)));
+            let (kept, frame) = slot.get_or_init(|| (format, self.encode::<P>()));
             if *kept == format {
                 return frame.clone();
             }
         }
         P::broadcast(&self.broadcast)
+    }
+
+    /// Encodes a frame that is kept.
+    fn encode<P: Protocol>(&self) -> Option<Frame> {
+        let frame = P::broadcast(&self.broadcast)?;
+        let Some((memory, leased)) = &self.memory else { return Some(frame) };
+        let frame = frame.held_by(memory);
+        let bytes = frame.own_bytes();
+        memory.resize(0, bytes);
+        leased.fetch_add(bytes, Ordering::Relaxed);
+        Some(frame)
     }
 
     /// Its size in a queue, in bytes.
@@ -196,10 +249,16 @@ impl Delivery {
     }
 }
 
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        if let Some((memory, leased)) = &mut self.memory {
+            memory.resize(*leased.get_mut(), 0);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
     use crate::{message::Payload, topic::Topic};
 

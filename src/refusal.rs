@@ -52,6 +52,8 @@ reasons! {
         Timeout = "timeout";
         /// The node has reached `server.connections`.
         Full = "full";
+        /// The node has used up `limits.memory_bytes`.
+        Memory = "memory";
         /// The client IP has reached `limits.sockets_per_ip`.
         Address = "address";
         /// The client IP, or its clients of one kind, open sockets too fast.
@@ -94,7 +96,7 @@ reasons! {
         NotJoined = "not_joined";
         /// The event's name is too long.
         TooLong = "too_long";
-        /// Too much waits for a pending join, or the registry's command queue is full.
+        /// A pending join's backlog, the registry's command queue or the node's memory (`limits.memory_bytes`) is full.
         Overloaded = "overloaded";
         /// The channel has replied with an error.
         Channel = "channel";

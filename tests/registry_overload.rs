@@ -118,6 +118,7 @@ impl BusyNode {
             "metrics.listen=127.0.0.1:0",
             "socket.write_timeout=200ms",
             "hello.enabled=true",
+            "socket.close_timeout=200ms",
             &format!("limits.registry_queue_bytes={QUEUE_BYTES}"),
         ];
         let sets = [&sets[..], more].concat();

@@ -197,9 +197,10 @@ impl TopicPresence {
     }
 
     fn send_diff(&self, topic: &Topic, diff: Payload) {
+        let Some(first) = self.subscribers.values().next() else { return };
         let broadcast = Broadcast { topic: topic.clone(), event: DIFF, payload: diff };
-        let delivery = Arc::new(Delivery::new(broadcast));
-        let Some(now) = self.subscribers.values().next().map(|subscriber| subscriber.connection.now()) else { return };
+        let delivery = Arc::new(Delivery::new(broadcast).counted(first.connection.memory()));
+        let now = first.connection.now();
         for subscriber in self.subscribers.values() {
             // an error means that the connection is closing, or closes because its mailbox is full
             let _ = subscriber.connection.deliver(subscriber.join, &delivery, now);

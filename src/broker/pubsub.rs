@@ -28,6 +28,7 @@ use crate::connections::clock::Clock;
 use crate::connections::connection::{Connection, ConnectionId, Member, MemberId};
 use crate::connections::envelope::SocketEvent;
 use crate::connections::mailbox::PushError;
+use crate::memory::MemoryBudget;
 use crate::message::{Broadcast, DeliveryStatus, Event, Payload, PresenceList, Proof, Signal};
 use crate::metrics::families::Metrics;
 use crate::protocol::Delivery;
@@ -41,6 +42,7 @@ struct Inner {
     local: LocalDelivery,
     registry: Addr<Registry>,
     budget: Arc<CommandBudget>,
+    memory: Arc<MemoryBudget>,
     adapter: Arc<dyn Adapter>,
     /// The maximum size of the queue to one [`Subscription`], in bytes.
     subscription_bytes: usize,
@@ -68,13 +70,18 @@ impl Pubsub {
         let (table, metrics, clock) = (local.table.clone(), local.metrics.clone(), local.clock.clone());
         let (backplane, budget) = (adapter.clone(), CommandBudget::new(config.limits.registry_queue_bytes));
         let (config, subscription_bytes) = (config.clone(), config.limits.queue_bytes);
+        let memory = MemoryBudget::new(config.limits.memory_bytes);
         let registry = Registry::start_in_arbiter(arbiter, move |_| {
             Registry::new(&config, table, backplane, metrics, clock, ExitSignal(exit_signal))
         });
-        adapter.start(Arc::new(AdapterInbox { local: local.clone(), registry: registry.clone() }));
+        adapter.start(Arc::new(AdapterInbox {
+            local: local.clone(),
+            memory: memory.clone(),
+            registry: registry.clone(),
+        }));
         let last_internal_id = AtomicU64::new(u64::MAX);
         (
-            Self(Arc::new(Inner { local, registry, budget, adapter, subscription_bytes, last_internal_id })),
+            Self(Arc::new(Inner { local, registry, budget, memory, adapter, subscription_bytes, last_internal_id })),
             registry_died,
         )
     }
@@ -85,7 +92,12 @@ impl Pubsub {
     /// disconnected.
     pub fn broadcast(&self, topic: &Topic, event: impl Into<Event>, payload: impl Into<Payload>) {
         let broadcast = Broadcast { topic: topic.clone(), event: event.into(), payload: payload.into() };
-        self.publish(&Arc::new(Delivery::new(broadcast)), None, self.clock().now());
+        self.publish(&Arc::new(self.delivery(broadcast)), None, self.clock().now());
+    }
+
+    /// A delivery that counts against the node's budget.
+    pub(crate) fn delivery(&self, broadcast: Broadcast) -> Delivery {
+        Delivery::new(broadcast).counted(&self.0.memory)
     }
 
     /// The number of members that `topic` has on this node.
@@ -142,6 +154,11 @@ impl Pubsub {
     /// The maximum size of the queue to one [`Subscription`], in bytes.
     pub(crate) fn subscription_bytes(&self) -> usize {
         self.0.subscription_bytes
+    }
+
+    /// The node's budget for what waits.
+    pub(crate) fn memory(&self) -> &Arc<MemoryBudget> {
+        &self.0.memory
     }
 
     /// The permits for the registry's queue.
@@ -303,6 +320,7 @@ impl LocalDelivery {
 /// The interface for the adapter.
 struct AdapterInbox {
     local: LocalDelivery,
+    memory: Arc<MemoryBudget>,
     registry: Addr<Registry>,
 }
 
@@ -310,9 +328,8 @@ impl ClusterInbox for AdapterInbox {
     fn deliver(&self, name: &Topic, packet: Packet) -> DeliveryStatus {
         let Packet::Broadcast { event, payload } = packet else { return DeliveryStatus::Absent };
         let broadcast = Broadcast { topic: name.clone(), event, payload };
-        self.local
-            .deliver(name, &Arc::new(Delivery::new(broadcast)), None, self.local.clock.now())
-            .unwrap_or(DeliveryStatus::Absent)
+        let delivery = Arc::new(Delivery::new(broadcast).counted(&self.memory));
+        self.local.deliver(name, &delivery, None, self.local.clock.now()).unwrap_or(DeliveryStatus::Absent)
     }
 
     fn publish(&self, topics: &[Topic], packet: Packet) {
@@ -321,7 +338,8 @@ impl ClusterInbox for AdapterInbox {
             (packet @ Packet::Broadcast { .. }, [topic]) => drop(self.deliver(topic, packet)),
             (Packet::Broadcast { event, payload }, [topic, ..]) => {
                 let broadcast = Broadcast { topic: topic.clone(), event, payload };
-                self.local.publish(&Arc::new(Delivery::to_any(broadcast, topics.into())), None, self.local.clock.now());
+                let delivery = Delivery::to_any(broadcast, topics.into()).counted(&self.memory);
+                self.local.publish(&Arc::new(delivery), None, self.local.clock.now());
             }
             (packet, topics) => {
                 for topic in topics {

@@ -65,10 +65,13 @@ impl Subscription {
             timeouts: Timeouts { idle: time, join: time, ping_interval: None },
             queue: QueueLimit { bytes: pubsub.subscription_bytes(), age: time },
             clock: pubsub.clock().clone(),
+            memory: pubsub.memory().clone(),
         };
         let unused = Arc::new(SharedTokenBucket::full(Rate::per_second(1, 1), Instant::now()));
         let connection =
             Arc::new(Connection::new(pubsub.internal_id(), Ipv4Addr::UNSPECIFIED.into(), Arc::new(limits), unused));
+        // no socket says whether its reader keeps up, so the limit always counts
+        connection.mailbox.set_behind(Some(connection.now()));
         let mailbox = MailboxStream::new(connection.clone(), pubsub.shared_metrics(), topic.realm());
         let mut subscription = Self { connection: connection.clone(), mailbox, pubsub: pubsub.clone() };
         let (join, membership) = (JoinId::SERVER, Membership::default());

@@ -95,8 +95,15 @@ sections! {
         check_origin: Origins = ["same"], origins;
         /// A client that sends nothing for this long is disconnected.
         idle_timeout: Duration = "60s", duration from "100ms" to "24h";
-        /// A client that accepts no bytes for this long is disconnected.
-        write_timeout: Duration = "5s", duration from "100ms" to "10m";
+        /// A client that accepts no bytes for this long is disconnected. A slow client reads in steps: at 20 kB/s the
+        /// kernel reports room for more every 6 s, at 5 kB/s every 25 s.
+        write_timeout: Duration = "15s", duration from "100ms" to "10m";
+        /// How long a closing connection may take: a client that has not answered the close frame and ended its
+        /// connection within this time is aborted.
+        close_timeout: Duration = "5s", duration from "100ms" to "10m";
+        /// Size of the kernel's send buffer of each connection, in bytes. The kernel doubles it for its own use. It is
+        /// memory outside of the process, and not a part of `limits.memory_bytes`.
+        send_buffer_bytes: usize = 131_072, integer from 4_096 to 67_108_864;
         /// How long a long-polling request waits for messages before it is answered empty. Also the time that the body
         /// of a long-polling request may take to arrive.
         poll_window: Duration = "10s", duration from "100ms" to "10m";
@@ -128,7 +135,7 @@ sections! {
         upgrade_timeout: Duration = "10s", duration from "100ms" to "1h";
         /// Maximum size of a message and of a request body, in bytes; Socket.IO's `maxHttpBufferSize`, which clients
         /// receive as `maxPayload`.
-        max_payload: usize = 1_000_000, integer from 1_024 to 67_108_864;
+        max_payload: usize = 262_144, integer from 1_024 to 67_108_864;
         /// A client that has joined no namespace within this time is disconnected; Socket.IO's `connectTimeout`.
         connect_timeout: Duration = "45s", duration from "100ms" to "24h";
         /// Folder with a copy of the Socket.IO client, served as `<path>/socket.io.js` for pages that load it from this
@@ -158,7 +165,7 @@ sections! {
         /// Maximum length of an event name, in bytes.
         event_bytes: usize = 255, integer from 16 to 65_536;
         /// Maximum size of a WebSocket frame, and of a message reassembled from fragments, in bytes.
-        message_bytes: usize = 65_536, integer from 1_024 to 67_108_864;
+        message_bytes: usize = 262_144, integer from 1_024 to 67_108_864;
         /// Maximum size of a long-polling request that carries several messages, in bytes.
         batch_bytes: usize = 1_048_576, integer from 1_024 to 1_073_741_824;
         /// Maximum number of fragments of a message.
@@ -194,12 +201,18 @@ sections! {
         /// clients), in bytes. Each command counts 256 bytes plus its strings. When the queue is full, further commands
         /// are refused as `overloaded`.
         registry_queue_bytes: usize = 16_777_216, integer from 65_536 to 1_099_511_627_776;
-        /// Maximum size of the queue of messages to one client, in bytes. A client whose queue is full is a slow
-        /// consumer and is disconnected.
-        queue_bytes: usize = 65_536, integer from 1_024 to 1_073_741_824;
-        /// Maximum time that a message waits in the queue to one client. A client whose queue is older is a slow
-        /// consumer and is disconnected.
-        queue_age: Duration = "5s", duration from "10ms" to "1h";
+        /// Maximum size of everything that waits on this node, in bytes: queues, output, bodies, fragments, held
+        /// signals. A message that waits for several clients counts once. When 7/8 are in use, the clients that hold most
+        /// for the longest time are disconnected; when all is in use, new clients get HTTP 503 and messages are refused
+        /// as `overloaded`. 0 means a quarter of the machine's memory (or of its control group's), at most 512 MiB.
+        memory_bytes: usize = 0, integer from 0 to 1_099_511_627_776;
+        /// Maximum size of the queue of messages to a client that is behind, in bytes. A client is behind while its
+        /// connection does not accept all that was written to it. A client whose queue is full is a slow consumer and is
+        /// disconnected.
+        queue_bytes: usize = 8_388_608, integer from 1_024 to 1_073_741_824;
+        /// Maximum time that a client may accept nothing while messages wait for it. After that it is a slow consumer
+        /// and is disconnected.
+        queue_age: Duration = "15s", duration from "10ms" to "1h";
         /// When a client joins a name (such as `peer:<id>` or a PeerJS id) that another client owns, the owner is pinged.
         /// If it sends nothing for this long, it is disconnected and the name is free. Otherwise the join is refused. It
         /// must be shorter than `socket.poll_window` for long-polling Phoenix clients: a longer join gets status 408.
@@ -291,9 +304,9 @@ sections! {
         /// Maximum number of signals held for one peer.
         signals_per_name: usize = 64, integer from 1 to 1_000_000;
         /// Maximum size of the signals held for one peer, in bytes.
-        bytes_per_name: usize = 262_144, integer from 1_024 to 1_073_741_824;
+        bytes_per_name: usize = 1_048_576, integer from 1_024 to 1_073_741_824;
         /// Maximum size of the held signals from one client IP, in bytes. An IPv6 /64 network counts as one IP.
-        bytes_per_ip: usize = 1_048_576, integer from 1_024 to 1_099_511_627_776;
+        bytes_per_ip: usize = 4_194_304, integer from 1_024 to 1_099_511_627_776;
         /// Maximum size of all held signals, in bytes.
         bytes: usize = 16_777_216, integer from 1_024 to 1_099_511_627_776;
     }

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -23,7 +23,8 @@ use crate::connections::limits::{ConnectionLimits, Timeouts};
 use crate::connections::mailbox::{Batch, Mailbox, PushError};
 use crate::connections::ready_queue::ReadyQueue;
 use crate::connections::token_bucket::SharedTokenBucket;
-use crate::connections::writer::{Fastlane, Writer};
+use crate::connections::writer::{Fastlane, HIGH_WATER, Writer};
+use crate::memory::{MemoryBudget, about};
 use crate::message::JoinId;
 use crate::metrics::families::Metrics;
 use crate::protocol::{Delivery, Frame};
@@ -38,6 +39,9 @@ pub(crate) const SAMPLE_EVERY: u32 = 16;
 const ACTIVE: u8 = 1;
 const ANSWERED: u8 = 2;
 const USED: u8 = 4;
+
+/// The overhead of a queued frame in bytes, about its size in memory. It is counted in addition to the frame's content.
+pub(crate) const QUEUED_OVERHEAD: usize = 64;
 
 /// A connection's number, unique in its process. The log shows it as `c1`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -69,12 +73,19 @@ pub(crate) struct WriteSide {
 
 impl WriteSide {
     /// A write side that the flusher of `ready_queue` writes to.
-    pub(crate) fn new(ready_queue: ReadyQueue<Connection>) -> Self {
+    pub(crate) fn new(ready_queue: ReadyQueue<Connection>, memory: Arc<MemoryBudget>) -> Self {
         Self {
-            writer: Writer::default(),
+            writer: Writer::new(memory),
             ready_queue,
             connection: OnceLock::new(),
             is_flush_requested: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on the client accepts no bytes, although some wait for it; or it has accepted all.
+    pub(crate) fn set_behind(&self, is_behind: bool) {
+        if let Some(connection) = self.connection.get().and_then(Weak::upgrade) {
+            connection.mailbox.set_behind(is_behind.then(|| connection.now()));
         }
     }
 
@@ -118,6 +129,12 @@ pub(crate) struct Connection {
     active: AtomicU8,
     joined: AtomicBool,
     registered: AtomicBool,
+    /// The size of the frames that wait outside of the mailbox and the writer, until the client polls or its stream
+    /// takes them; and how much of it counts against the node's budget.
+    queued: AtomicUsize,
+    queued_own: AtomicUsize,
+    /// The size of its frames, messages and bodies that have arrived in part.
+    incomplete: AtomicUsize,
     /// The client IP whose limits it counts against.
     pub(crate) address: IpAddr,
 }
@@ -138,8 +155,16 @@ impl Connection {
             active: AtomicU8::new(ACTIVE),
             joined: AtomicBool::new(false),
             registered: AtomicBool::new(false),
+            queued: AtomicUsize::new(0),
+            queued_own: AtomicUsize::new(0),
+            incomplete: AtomicUsize::new(0),
             write_side: OnceLock::new(),
         }
+    }
+
+    /// The node's budget for what waits.
+    pub(crate) fn memory(&self) -> &Arc<MemoryBudget> {
+        &self.mailbox.limits().memory
     }
 
     pub(crate) fn timeouts(&self) -> &Timeouts {
@@ -176,6 +201,58 @@ impl Connection {
         if let Some(writer) = self.writer() {
             writer.abort();
         }
+    }
+
+    /// A frame waits outside of the mailbox and the writer.
+    pub(crate) fn frame_queued(&self, frame: &Frame) {
+        self.queued.fetch_add(QUEUED_OVERHEAD + frame.size(), Ordering::AcqRel);
+        self.change_own(QUEUED_OVERHEAD + frame.own_bytes(), usize::checked_add);
+    }
+
+    /// A frame that waited is on its way to the client, or was dropped. If there is room again, the session reads on.
+    pub(crate) fn frame_taken(&self, frame: &Frame) {
+        let size = QUEUED_OVERHEAD + frame.size();
+        let before = self.queued.fetch_sub(size, Ordering::AcqRel);
+        self.change_own(QUEUED_OVERHEAD + frame.own_bytes(), usize::checked_sub);
+        if before >= HIGH_WATER && before - size < HIGH_WATER {
+            self.mailbox.resume();
+        } else if before >= HIGH_WATER {
+            self.mailbox.mark_progress(self.now());
+        }
+    }
+
+    /// The size of the frames that wait outside of the mailbox and the writer, in bytes.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.queued.load(Ordering::Acquire)
+    }
+
+    fn change_own(&self, bytes: usize, change: fn(usize, usize) -> Option<usize>) {
+        let changed = self.queued_own.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |own| change(own, bytes));
+        let before = changed.expect("what is taken was counted before");
+        let after = change(before, bytes).expect("it has just been computed");
+        self.memory().resize(about(before), about(after));
+    }
+
+    /// Changes the size of what has arrived of an incomplete input.
+    pub(crate) fn change_incomplete(&self, from: usize, to: usize) {
+        self.incomplete.fetch_add(to.wrapping_sub(from), Ordering::Relaxed);
+        self.memory().resize(from, to);
+    }
+
+    /// What waits for this client or came from it, in bytes, and since when.
+    pub(crate) fn held(&self) -> (usize, Instant) {
+        let depth = self.mailbox.depth();
+        let output = self.writer().map_or(0, |writer| writer.state().output.len());
+        let waiting = depth.bytes + output + self.queued_bytes();
+        let incomplete = self.incomplete.load(Ordering::Relaxed);
+        let since = self.mailbox.behind_since().or(depth.since).filter(|_| incomplete == 0).unwrap_or(self.opened);
+        (waiting + incomplete, since)
+    }
+
+    /// Disconnects the client, because the node needs the memory that it holds.
+    pub(crate) fn evict(&self) {
+        self.mailbox.evict();
+        self.abort();
     }
 
     /// Sets the broadcasts that the flusher may write from now on.
@@ -373,11 +450,9 @@ pub(crate) mod tests {
     /// The same, for one of several connections.
     pub(crate) fn numbered(id: u64, bytes: usize) -> Connection {
         let timeouts = Timeouts { idle: Duration::MAX, join: Duration::MAX, ping_interval: None };
-        let limits = Arc::new(ConnectionLimits {
-            timeouts,
-            queue: QueueLimit { bytes, age: Duration::MAX },
-            clock: Arc::default(),
-        });
+        let queue = QueueLimit { bytes, age: Duration::MAX };
+        let limits =
+            Arc::new(ConnectionLimits { timeouts, queue, clock: Arc::default(), memory: MemoryBudget::new(0) });
         let not_found_budget = Arc::new(SharedTokenBucket::full(Rate::per_second(1, 1), Instant::now()));
         Connection::new(ConnectionId(id), Ipv4Addr::LOCALHOST.into(), limits, not_found_budget)
     }

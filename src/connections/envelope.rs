@@ -69,4 +69,13 @@ impl Envelope {
             Self::Ping | Self::Probe | Self::Close(_) => 0,
         }
     }
+
+    /// How many of these bytes only this mailbox holds. The members of a topic share a delivery, which counts against the
+    /// node's budget by itself.
+    pub(crate) fn own_bytes(&self) -> usize {
+        match self {
+            Self::Delivery(..) => ENVELOPE_OVERHEAD,
+            other => other.size(),
+        }
+    }
 }

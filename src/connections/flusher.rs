@@ -17,15 +17,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::BytesMut;
 use libc::MSG_NOSIGNAL;
 use socket2::SockRef;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::connections::connection::{Connection, SAMPLE_EVERY};
 use crate::connections::mailbox::Mailbox;
+use crate::connections::output::Output;
 use crate::connections::ready_queue::ReadyQueue;
-use crate::connections::writer::{Fastlane, LARGE, ParkedSocket, Writer, WriterState, write_frame};
+use crate::connections::writer::{Fastlane, LARGE, ParkedSocket, Writer, WriterState};
+use crate::memory::MemoryBudget;
 use crate::metrics::families::Metrics;
 use crate::protocol::Delivery;
 use crate::refusal::DropReason;
@@ -41,20 +42,21 @@ pub(crate) struct Flusher {
     metrics: Arc<Metrics>,
     round: VecDeque<Arc<Connection>>,
     batch: Vec<Arc<Delivery>>,
-    bytes: BytesMut,
+    output: Output,
     flushes: u32,
 }
 
 impl Flusher {
     /// Starts a flusher on the current thread. It flushes the connections that are pushed to the returned queue.
-    pub(crate) fn start(metrics: Arc<Metrics>) -> ReadyQueue<Connection> {
+    pub(crate) fn start(metrics: Arc<Metrics>, memory: Arc<MemoryBudget>) -> ReadyQueue<Connection> {
         let ready_queue = ReadyQueue::new();
-        actix_web::rt::spawn(Self::new(ready_queue.clone(), metrics));
+        actix_web::rt::spawn(Self::new(ready_queue.clone(), metrics, memory));
         ready_queue
     }
 
-    fn new(ready_queue: ReadyQueue<Connection>, metrics: Arc<Metrics>) -> Self {
-        Self { ready_queue, metrics, round: VecDeque::new(), batch: Vec::new(), bytes: BytesMut::new(), flushes: 0 }
+    fn new(ready_queue: ReadyQueue<Connection>, metrics: Arc<Metrics>, memory: Arc<MemoryBudget>) -> Self {
+        let (round, batch, output) = (VecDeque::new(), Vec::new(), Output::new(memory));
+        Self { ready_queue, metrics, round, batch, output, flushes: 0 }
     }
 
     /// Flushes one connection. If messages remain that it cannot write, it wakes the actor.
@@ -72,24 +74,27 @@ impl Flusher {
     /// if the socket is not parked or its send buffer is full.
     fn try_flush(&mut self, mailbox: &Mailbox, writer: &Writer) -> Option<bool> {
         let mut state = writer.state();
-        let WriterState { parked: Some(parked @ ParkedSocket { is_full: false, .. }), fastlane, buffer, .. } =
+        let WriterState { parked: Some(parked @ ParkedSocket { is_full: false, .. }), fastlane, output, .. } =
             &mut *state
         else {
             return None;
         };
-        self.bytes.extend_from_slice(&std::mem::take(buffer));
+        if !output.is_empty() {
+            self.output.append(output);
+        }
         let has_more = self.take_fastlane(mailbox, fastlane.as_ref());
-        let written = write(&parked.writer, &self.bytes);
-        if written < self.bytes.len() {
-            buffer.extend_from_slice(&self.bytes[written..]);
+        if write(&parked.writer, &mut self.output) {
+            self.output.clear();
+        } else {
+            output.append(&mut self.output);
+            mailbox.set_behind(Some(mailbox.limits().clock.now()));
             parked.is_full = true;
             state.wake();
         }
-        self.bytes.clear();
         Some(has_more)
     }
 
-    /// Encodes broadcasts from the mailbox into `self.bytes`. Returns whether more of them wait.
+    /// Encodes broadcasts from the mailbox into `self.output`. Returns whether more of them wait.
     fn take_fastlane(&mut self, mailbox: &Mailbox, fastlane: Option<&Fastlane>) -> bool {
         let joins = fastlane.map_or(&[][..], |fastlane| &fastlane.joins);
         let passes = |join, delivery: &Delivery| delivery.size() <= LARGE && joins.contains(&join);
@@ -102,7 +107,7 @@ impl Flusher {
         }
         for delivery in self.batch.drain(..) {
             match fastlane.and_then(|fastlane| (fastlane.frame)(&delivery)) {
-                Some(frame) => write_frame(&frame, &mut self.bytes),
+                Some(frame) => self.output.add_frame(&frame),
                 None => self.metrics.messages_dropped.add(delivery.broadcast.topic.realm(), DropReason::Unencodable, 1),
             }
         }
@@ -139,21 +144,25 @@ impl Drop for Flusher {
     }
 }
 
-/// Writes as much as the socket accepts, and returns how much that was. An error is not reported here: the connection's
-/// task writes the rest and gets the same error.
-fn write(writer: &OwnedWriteHalf, bytes: &[u8]) -> usize {
+/// Writes as much as the socket accepts, and returns whether that was all. Unwritten bytes stay in `output`. An error is
+/// not reported here: the connection's task writes the rest and gets the same error.
+fn write(writer: &OwnedWriteHalf, output: &mut Output) -> bool {
     // not through the writer, which asks the runtime first whether the socket is writable: `is_full` says that already
     let socket = SockRef::from(writer.as_ref());
-    let mut written = 0;
-    while written < bytes.len() {
-        match socket.send_with_flags(&bytes[written..], MSG_NOSIGNAL) {
-            Ok(0) => break,
-            Ok(count) => written += count,
+    let mut left = output.len();
+    while left > 0 {
+        match output.with_slices(|slices| socket.send_vectored_with_flags(slices, MSG_NOSIGNAL)) {
+            Ok(0) => return false,
+            Ok(count) if count == left => return true,
+            Ok(count) => {
+                output.advance(count);
+                left -= count;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => break,
+            Err(_) => return false,
         }
     }
-    written
+    true
 }
 
 #[cfg(test)]

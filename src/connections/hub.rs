@@ -18,6 +18,7 @@ use crate::connections::envelope::Envelope;
 use crate::connections::ip_limits::{IpLimitError, IpSlot, IpTable, Newcomer};
 use crate::connections::limits::ConnectionLimits;
 use crate::connections::mailbox::QueueDepth;
+use crate::connections::relief::relieve;
 use crate::metrics::instruments::GaugeGuard;
 
 /// The limit on connections, and how long one may take to close.
@@ -25,7 +26,7 @@ use crate::metrics::instruments::GaugeGuard;
 pub(crate) struct HubLimits {
     pub(crate) connections: usize,
     /// How long a connection may take to close before it is aborted.
-    pub(crate) write_timeout: Duration,
+    pub(crate) close_timeout: Duration,
 }
 
 /// Why no further connection is admitted.
@@ -33,6 +34,8 @@ pub(crate) struct HubLimits {
 pub(crate) enum AdmissionError {
     /// The node has reached `server.connections`.
     Node,
+    /// The node has used up `limits.memory_bytes`.
+    Memory,
     /// The client IP has reached a limit.
     Address(IpLimitError),
 }
@@ -125,6 +128,9 @@ impl Hub {
         if state.open.len() >= self.limits.connections {
             return Err(AdmissionError::Node);
         }
+        if limits.memory.is_full() {
+            return Err(AdmissionError::Memory);
+        }
         let admitted = match self.ip_table.admit_socket(newcomer, now) {
             Err(IpLimitError::TooMany) if state.close_unused(&self.ip_table, address) => {
                 self.ip_table.admit_socket(newcomer, now)
@@ -166,6 +172,12 @@ impl Hub {
         totals
     }
 
+    /// Frees about `excess` bytes: disconnects the clients that hold most and wait longest. Returns how many.
+    pub(crate) fn relieve(&self, excess: usize, now: Instant) -> usize {
+        let all: Vec<Arc<Connection>> = self.lock().open.values().map(|tracked| tracked.connection.clone()).collect();
+        relieve(all.into_iter(), excess, now)
+    }
+
     fn remove(&self, connection: &Connection) {
         connection.mailbox.close_and_discard();
         log::debug!("{}: closed", connection.id);
@@ -183,7 +195,10 @@ impl Hub {
             if tracked.connection.take_active() {
                 tracked.active_at = now;
             }
-            if let Some(reason) = tracked.close_reason(now) {
+            if tracked.connection.mailbox.is_overdue(now) {
+                // its messages are dropped: it would not read them
+                tracked.connection.mailbox.evict();
+            } else if let Some(reason) = tracked.close_reason(now) {
                 tracked.connection.close(reason);
             }
             if tracked.is_ping_due(now) {
@@ -197,7 +212,7 @@ impl Hub {
                     tracked.closing_since = Some(now);
                     closed.push(tracked.connection.clone());
                 }
-                Some(since) if now.saturating_duration_since(since) >= self.limits.write_timeout => {
+                Some(since) if now.saturating_duration_since(since) >= self.limits.close_timeout => {
                     tracked.connection.abort()
                 }
                 Some(_) => {}
@@ -283,15 +298,12 @@ impl Tracked {
     }
 
     fn close_reason(&self, now: Instant) -> Option<&'static Reason> {
-        let Connection { opened, mailbox, .. } = &*self.connection;
+        let opened = self.connection.opened;
         let timeouts = self.connection.timeouts();
         if now.saturating_duration_since(self.active_at) >= timeouts.idle {
             return Some(&close::IDLE);
         }
-        if mailbox.is_overdue(now) {
-            return Some(&close::SLOW);
-        }
-        let unjoined = !self.connection.has_joined() && now.saturating_duration_since(*opened) >= timeouts.join;
+        let unjoined = !self.connection.has_joined() && now.saturating_duration_since(opened) >= timeouts.join;
         unjoined.then_some(&close::NOT_JOINED)
     }
 }
@@ -305,7 +317,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_drain_waits_for_the_sockets_of_upgraded_sessions() {
-        let limits = HubLimits { connections: 1, write_timeout: Duration::MAX };
+        let limits = HubLimits { connections: 1, close_timeout: Duration::MAX };
         let hub = Hub::new(limits, IpTable::new(&Config::default().limits));
         let (slot, clock) = (hub.add_upgraded(), Clock::default());
         let mut drain = std::pin::pin!(hub.drain(Duration::ZERO, Duration::MAX, &clock));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connections::clock::Clock;
+use crate::memory::MemoryBudget;
 
 /// The limits of a connection.
 #[derive(Clone, Debug)]
@@ -13,6 +14,8 @@ pub(crate) struct ConnectionLimits {
     pub(crate) queue: QueueLimit,
     /// The clock of the node.
     pub(crate) clock: Arc<Clock>,
+    /// The node's budget for what waits.
+    pub(crate) memory: Arc<MemoryBudget>,
 }
 
 /// The timeouts of a connection.
@@ -26,10 +29,12 @@ pub(crate) struct Timeouts {
     pub(crate) ping_interval: Option<Duration>,
 }
 
-/// The limit of a mailbox. It accepts messages while it is below both values; a large message counts only in part.
-/// The batch that the reader has already taken may be as large again.
+/// The limit of a mailbox. It counts while the client is behind: it has not accepted all bytes that were written to its
+/// socket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueueLimit {
+    /// How many bytes may wait.
     pub(crate) bytes: usize,
+    /// How long the client may accept nothing.
     pub(crate) age: Duration,
 }

@@ -1,14 +1,15 @@
-//! The queue of messages from the rest of the broker to one connection. Its size and its age are limited, and senders
-//! never wait.
+//! The queue of messages from the rest of the broker to one connection. Its size is limited, and senders never wait.
 //!
 //! An actix mailbox limits only the number of messages and allocates an envelope for each. Here the members of a topic
 //! share one [`Delivery`], and the limits are about what a client that does not read costs the others: memory and time.
-//! When a limit is reached, the mailbox closes itself with [`close::SLOW`] and drops its messages, and the connection
-//! is aborted. When it is closed for another reason, its messages are still read, because their senders already have
-//! the status `delivered`.
+//! They count only while the client is *behind*: its socket has not accepted all that was written to it. A client that
+//! reads, or has had no turn to read, is never called slow. When a limit is reached, the mailbox closes itself with
+//! [`close::SLOW`] and drops its messages, and the connection is aborted. When it is closed for another reason, its
+//! messages are still read, because their senders already have the status `delivered`.
 //!
 //! The connection's actor reads it. While the actor sleeps, the worker's [flusher](crate::connections::flusher) takes
-//! the broadcasts that need no actor. Whenever a message waits, one of the two has been woken for it.
+//! the broadcasts that need no actor. Whenever a message waits, one of the two has been woken for it, or the reader has
+//! [paused](Mailbox::pause) because enough waits for the client elsewhere.
 //!
 //! The channels of `tokio`, `flume` and `crossbeam` do not fit: they limit only the number of messages, and do not let
 //! the flusher look at the first message before it takes it.
@@ -23,12 +24,12 @@ use smallvec::SmallVec;
 use crate::close::{self, Reason};
 use crate::connections::envelope::Envelope;
 use crate::connections::limits::ConnectionLimits;
+use crate::memory::about;
 use crate::message::JoinId;
 use crate::protocol::Delivery;
 
-/// One message counts for at most a quarter of the limit. A presence list may be larger than the limit and is shared by
-/// all its receivers. It must not disconnect a client that has had no time to read it.
-const LARGE_SHARE: usize = 4;
+/// How much the reader takes at a time, in bytes as they count against the limit.
+const BATCH_BYTES: usize = 64 * 1024;
 
 /// How full a mailbox is.
 #[derive(Clone, Copy, Debug)]
@@ -72,9 +73,16 @@ struct Inner {
     closed: Option<&'static Reason>,
     /// Since when the first message waits for the reader.
     since: Option<Instant>,
+    /// Since when the client accepts no bytes, while some wait for it.
+    behind_since: Option<Instant>,
     bytes: usize,
+    /// How many bytes only this mailbox holds, and how many of the node's budget it uses for them.
+    own: usize,
+    leased: usize,
     waiting: Batch,
     reader: Option<Waker>,
+    /// The reader takes no messages until it is resumed, and is not woken for new ones.
+    is_paused: bool,
 }
 
 impl Mailbox {
@@ -108,18 +116,66 @@ impl Mailbox {
         if state.closed.is_some() {
             return Err(PushError::Closed);
         }
-        let since = *state.since.get_or_insert(now);
-        if state.bytes >= self.limits.queue.bytes || now.saturating_duration_since(since) > self.limits.queue.age {
-            let discarded = std::mem::take(&mut state.waiting);
-            state.lost = u32::try_from(discarded.len() + 1).unwrap_or(u32::MAX);
-            state.bytes = 0;
-            state.close(&close::SLOW);
-            wake(discarded, state);
+        if state.is_overdue(&self.limits, now) || state.behind_since.is_some() && state.bytes >= self.limits.queue.bytes
+        {
+            self.give_up(state, 1);
             return Err(PushError::Full);
         }
-        state.bytes += envelope.size().min(self.limits.queue.bytes / LARGE_SHARE);
+        state.since.get_or_insert(now);
+        state.bytes += envelope.size();
+        state.own += envelope.own_bytes();
         state.waiting.push(envelope);
+        state.count(&self.limits);
         Ok(notify(state))
+    }
+
+    /// Closes the mailbox of a slow consumer, which loses its messages and `more`.
+    fn give_up(&self, mut state: MutexGuard<'_, Inner>, more: usize) {
+        let discarded = std::mem::take(&mut state.waiting);
+        state.lost = u32::try_from(discarded.len() + more).unwrap_or(u32::MAX);
+        state.emptied(&self.limits);
+        state.is_paused = false;
+        state.close(&close::SLOW);
+        wake(discarded, state);
+    }
+
+    /// Closes the mailbox as if it was full, because the node needs its memory.
+    pub(crate) fn evict(&self) {
+        let state = self.lock();
+        if state.closed.is_none() {
+            self.give_up(state, 0);
+        }
+    }
+
+    /// The client has accepted no bytes since `since`, although some wait for it; or it has accepted all.
+    pub(crate) fn set_behind(&self, since: Option<Instant>) {
+        self.lock().behind_since = since;
+    }
+
+    /// The reader takes no messages until it is [resumed](Self::resume), because enough waits for the client elsewhere.
+    /// The client is behind from now on, if it is not already.
+    pub(crate) fn pause(&self, reader: &Waker, now: Instant) {
+        let mut state = self.lock();
+        state.behind_since.get_or_insert(now);
+        state.is_paused = true;
+        state.reader = Some(reader.clone());
+    }
+
+    /// The client has accepted something, but not enough for the reader to go on.
+    pub(crate) fn mark_progress(&self, now: Instant) {
+        let mut state = self.lock();
+        if state.is_paused {
+            state.behind_since = Some(now);
+        }
+    }
+
+    /// Wakes the reader if it has paused.
+    pub(crate) fn resume(&self) {
+        let mut state = self.lock();
+        if std::mem::take(&mut state.is_paused) {
+            state.behind_since = None;
+            wake(Batch::new(), state);
+        }
     }
 
     /// From now on there is a flusher.
@@ -137,29 +193,28 @@ impl Mailbox {
         batch: &mut Vec<Arc<Delivery>>,
     ) -> bool {
         let mut state = self.lock();
-        if state.reader.is_none() {
-            // the reader is awake: messages that it took before may not be in the writer's buffer yet
+        if state.reader.is_none() || state.is_paused {
+            // the reader is awake or has paused: messages that it took before may not be in the writer's output yet
             return false;
         }
-        let (mut count, mut taken) = (0, 0);
+        let (mut count, mut taken, mut own) = (0, 0, 0);
         while taken < most
             && let Some(envelope @ Envelope::Delivery(join, delivery)) = state.waiting.get(count)
             && passes(*join, delivery)
         {
             taken += envelope.size();
+            own += envelope.own_bytes();
             batch.push(delivery.clone());
             count += 1;
         }
         state.waiting.drain(..count);
-        state.bytes = state.bytes.saturating_sub(taken);
         if state.waiting.is_empty() {
             // free the memory: idle connections are many, and an allocation per batch is cheap
             state.waiting = Batch::new();
-            state.bytes = 0;
-            state.since = None;
+            state.emptied(&self.limits);
             return false;
         }
-        state.since = Some(self.limits.clock.now());
+        state.took(taken, own, &self.limits);
         if taken >= most {
             return true;
         }
@@ -190,8 +245,7 @@ impl Mailbox {
         let mut state = self.lock();
         state.closed.get_or_insert(&close::GONE);
         let unread = std::mem::take(&mut state.waiting);
-        state.bytes = 0;
-        state.since = None;
+        state.emptied(&self.limits);
         wake(unread, state);
     }
 
@@ -221,28 +275,46 @@ impl Mailbox {
         QueueDepth { messages: state.waiting.len(), bytes: state.bytes, since: state.since }
     }
 
-    /// Whether the oldest message has waited longer than `queue.age`.
-    pub(crate) fn is_overdue(&self, now: Instant) -> bool {
-        self.lock().since.is_some_and(|since| now.saturating_duration_since(since) > self.limits.queue.age)
+    /// Since when the client is behind, if it is.
+    pub(crate) fn behind_since(&self) -> Option<Instant> {
+        self.lock().behind_since
     }
 
-    /// Moves all messages into the empty `batch`, under one lock, and returns whether there were any. If there were
-    /// none, `reader` is woken at the next message.
+    /// Whether the client has accepted nothing for longer than `queue.age`.
+    pub(crate) fn is_overdue(&self, now: Instant) -> bool {
+        self.lock().is_overdue(&self.limits, now)
+    }
+
+    /// Moves messages into the empty `batch`, under one lock, and returns whether there were any. If there were none,
+    /// `reader` is woken at the next message.
     pub(crate) fn drain(&self, batch: &mut Batch, reader: &Waker) -> bool {
         let mut state = self.lock();
-        // take the memory too: idle connections are many, and an allocation per batch is cheap
-        *batch = std::mem::take(&mut state.waiting);
-        state.bytes = 0;
-        state.since = None;
-        if !batch.is_empty() {
-            // the reader counts as awake until it finds the mailbox empty
-            state.reader = None;
+        state.is_paused = false;
+        if state.waiting.is_empty() {
+            if !state.reader.as_ref().is_some_and(|r| r.will_wake(reader)) {
+                state.reader = Some(reader.clone());
+            }
+            return false;
+        }
+        // the reader counts as awake until it finds the mailbox empty
+        state.reader = None;
+        if state.bytes <= BATCH_BYTES {
+            // take the memory too: idle connections are many, and an allocation per batch is cheap
+            *batch = std::mem::take(&mut state.waiting);
+            state.emptied(&self.limits);
             return true;
         }
-        if !state.reader.as_ref().is_some_and(|r| r.will_wake(reader)) {
-            state.reader = Some(reader.clone());
+        let (mut count, mut taken, mut own) = (0, 0, 0);
+        while taken < BATCH_BYTES
+            && let Some(envelope) = state.waiting.get(count)
+        {
+            taken += envelope.size();
+            own += envelope.own_bytes();
+            count += 1;
         }
-        false
+        batch.extend(state.waiting.drain(..count));
+        state.took(taken, own, &self.limits);
+        true
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -250,9 +322,44 @@ impl Mailbox {
     }
 }
 
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.emptied(&self.limits);
+    }
+}
+
 impl Inner {
+    fn is_overdue(&self, limits: &ConnectionLimits, now: Instant) -> bool {
+        self.behind_since.is_some_and(|since| now.saturating_duration_since(since) > limits.queue.age)
+    }
+
+    /// Some messages were taken, of this size.
+    fn took(&mut self, bytes: usize, own: usize, limits: &ConnectionLimits) {
+        self.bytes -= bytes;
+        self.own -= own;
+        self.since = Some(limits.clock.now());
+        self.count(limits);
+    }
+
+    /// No message waits any more.
+    fn emptied(&mut self, limits: &ConnectionLimits) {
+        (self.bytes, self.own, self.since) = (0, 0, None);
+        self.count(limits);
+    }
+
+    /// Tells the node's budget how many bytes only this mailbox holds.
+    fn count(&mut self, limits: &ConnectionLimits) {
+        let leased = about(self.own);
+        if leased != self.leased {
+            limits.memory.resize(self.leased, leased);
+            self.leased = leased;
+        }
+    }
+
     fn close(&mut self, reason: &'static Reason) {
         self.closed = Some(reason);
+        self.is_paused = false;
         self.waiting.push(Envelope::Close(reason));
     }
 }
@@ -267,9 +374,9 @@ fn needs_flush(state: MutexGuard<'_, Inner>) -> bool {
     false
 }
 
-/// Releases the lock, then drops `discarded` and wakes the reader.
+/// Releases the lock, then drops `discarded` and wakes the reader, unless it has paused.
 fn wake(discarded: Batch, mut state: MutexGuard<'_, Inner>) {
-    let reader = state.reader.take();
+    let reader = if state.is_paused { None } else { state.reader.take() };
     drop(state);
     drop(discarded);
     if let Some(reader) = reader {

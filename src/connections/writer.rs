@@ -5,32 +5,35 @@
 //! socket. While the task is asleep, the socket is parked here and the flusher writes. The task writes large messages,
 //! the last bytes of a connection, and bytes that the socket does not accept immediately.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
-use actix_codec::Encoder;
-use actix_http::ws::{Codec, Message, OpCode, Parser};
-use bytes::BytesMut;
+use actix_http::ws::Message;
 use smallvec::SmallVec;
 use tokio::net::tcp::OwnedWriteHalf;
 
+use crate::connections::output::Output;
+use crate::memory::MemoryBudget;
 use crate::message::JoinId;
 use crate::protocol::{Delivery, Frame};
 
 /// Output that is larger than this (bytes) is left to the connection's task.
 pub(crate) const LARGE: usize = 16 * 1024;
 
+/// While this much output (bytes) waits for a client, nothing more is done for it: its messages wait in the mailbox, and
+/// its requests in the socket. It is more than [`LARGE`], so that the task, which writes such output, notices when there
+/// is room again.
+pub(crate) const HIGH_WATER: usize = 64 * 1024;
+
 /// The write side of one connection.
-#[derive(Default)]
 pub(crate) struct Writer(Mutex<WriterState>);
 
 /// The content of a [`Writer`]. `repr(C)` keeps the fields in this order: the flusher needs all but the last.
-#[derive(Default)]
 #[repr(C)]
 pub(crate) struct WriterState {
     pub(crate) parked: Option<ParkedSocket>,
     /// Output of the session. It is written before any broadcast.
-    pub(crate) buffer: BytesMut,
+    pub(crate) output: Output,
     pub(crate) fastlane: Option<Fastlane>,
     task: Task,
 }
@@ -70,6 +73,12 @@ pub(crate) struct Fastlane {
 pub(crate) struct Aborted;
 
 impl Writer {
+    /// A writer whose output counts against `memory`.
+    pub(crate) fn new(memory: Arc<MemoryBudget>) -> Self {
+        let (output, task) = (Output::new(memory), Task::default());
+        Self(Mutex::new(WriterState { parked: None, output, fastlane: None, task }))
+    }
+
     /// Aborts the connection, from any thread: its task exits, which closes the socket. This needs no second file
     /// descriptor.
     pub(crate) fn abort(&self) {
@@ -93,19 +102,26 @@ impl Writer {
 
     /// Buffers a message for the client. The task or the flusher writes it.
     pub(crate) fn send(&self, frame: &Frame) {
-        write_frame(frame, &mut self.state().buffer);
+        self.state().output.add_frame(frame);
     }
 
     /// Buffers a control frame: a ping, a pong or a close frame.
     pub(crate) fn control(&self, message: Message) {
-        // the codec refuses only a continuation without a first fragment
-        let encoded = Codec::new().encode(message, &mut self.state().buffer);
-        debug_assert!(encoded.is_ok(), "a control frame is never fragmented");
+        self.state().output.add_control(message);
     }
 
     /// Drops everything when the task exits. Otherwise a remaining reference to this writer would keep the socket open.
     pub(crate) fn end(&self) {
-        *self.state() = WriterState::default();
+        let mut state = self.state();
+        state.parked = None;
+        state.fastlane = None;
+        state.task = Task::default();
+        state.output.drop_all();
+    }
+
+    /// Whether so much output waits that nothing more is done for the client.
+    pub(crate) fn is_high(&self) -> bool {
+        self.state().output.len() >= HIGH_WATER
     }
 
     /// Locks the state. Only the connection's own worker holds the lock while it writes to the socket, and such a write
@@ -127,14 +143,5 @@ impl Task {
         if let Self::Running(waker) = self {
             waker.wake_by_ref();
         }
-    }
-}
-
-/// Appends a message to `bytes` as a WebSocket frame (RFC 6455, section 5.2).
-pub(crate) fn write_frame(frame: &Frame, bytes: &mut BytesMut) {
-    match frame {
-        Frame::Text(text) => Parser::write_message(bytes, text, OpCode::Text, true, false),
-        Frame::Binary(data) => Parser::write_message(bytes, data, OpCode::Binary, true, false),
-        Frame::Several(frames) => frames.iter().for_each(|frame| write_frame(frame, bytes)),
     }
 }

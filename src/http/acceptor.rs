@@ -124,6 +124,7 @@ impl Acceptor {
                 timeouts: (protocol.timeouts)(&mount, config),
                 queue: QueueLimit { bytes: config.limits.queue_bytes, age: config.limits.queue_age },
                 clock: node.pubsub.clock().clone(),
+                memory: node.pubsub.memory().clone(),
             }),
             poll_window: mount.poll_window.unwrap_or(config.socket.poll_window),
             clients: AtomicUsize::new(0),
@@ -265,6 +266,8 @@ impl Acceptor {
         }
         node.hub.admit(client, connection_limits).map_err(|error| match error {
             AdmissionError::Node => full(),
+            AdmissionError::Memory => ConnectError::new(StatusCode::SERVICE_UNAVAILABLE, "this server is overloaded")
+                .with_reason(ConnectRefusal::Memory),
             AdmissionError::Address(IpLimitError::TooMany) => {
                 ConnectError::new(StatusCode::TOO_MANY_REQUESTS, "too many connections from this address")
                     .with_reason(ConnectRefusal::Address)

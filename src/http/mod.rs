@@ -17,6 +17,7 @@ pub(crate) mod node_state;
 pub(crate) mod page;
 pub(crate) mod refusal_log;
 pub(crate) mod request;
+pub(crate) mod sliced_body;
 pub(crate) mod static_files;
 pub(crate) mod upgraded_socket;
 

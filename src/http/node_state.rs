@@ -24,7 +24,7 @@ pub(crate) struct NodeState {
 
 impl NodeState {
     pub(crate) fn new(config: Config, pubsub: Pubsub) -> Self {
-        let limits = HubLimits { connections: config.server.connections, write_timeout: config.socket.write_timeout };
+        let limits = HubLimits { connections: config.server.connections, close_timeout: config.socket.close_timeout };
         let ip_table = IpTable::new(&config.limits);
         let hub = Hub::new(limits, ip_table.clone());
         let idle_connections = IdleConnections::new(&config, pubsub.shared_metrics(), pubsub.clock().clone());

@@ -15,12 +15,10 @@ use crate::connections::connection::{Connection, WriteSide};
 use crate::http::acceptor::Acceptor;
 use crate::http::idle_connections::abort_later;
 use crate::protocol::Frame;
-use crate::transports::longpoll::frame_channel::{FrameReceiver, FrameSender, frame_channel};
+use crate::transports::longpoll::frame_channel::{self, FrameReceiver, FrameSender};
 use crate::transports::longpoll::handle::{LongPollHandle, StreamId, Via};
 use crate::transports::transport::{FrameSink, TransportHandler};
 
-/// The overhead of a queued frame in bytes, about its size in memory. It is counted in addition to the frame's content.
-const FRAME_OVERHEAD: usize = 64;
 /// The maximum number of frames that are forwarded to the session together.
 const BATCH: usize = 256;
 
@@ -46,7 +44,7 @@ impl UpgradeOptions {
         let config = acceptor.config();
         Self {
             max_queued_bytes: acceptor.limits().message_bytes + config.limits.queue_bytes,
-            close_timeout: config.socket.write_timeout,
+            close_timeout: config.socket.close_timeout,
             control_frame,
             is_replaceable: false,
             last_frame: |_| None,
@@ -73,7 +71,7 @@ impl UpgradedSocket {
         } else {
             session.upgrade(write_side.clone())
         };
-        let (to_session, frames) = frame_channel();
+        let (to_session, frames) = frame_channel::from_client(session.connection().clone());
         actix_web::rt::spawn(forward_frames(session.clone(), stream, frames));
         let (to_session, from_session) = (Some(to_session), Cell::new(Some(from_session)));
         Self { session, write_side, options, to_session, from_session }
@@ -84,10 +82,10 @@ impl UpgradedSocket {
         self.from_session.take()
     }
 
-    fn forward(&self, frame: Frame, size: usize, sink: &mut impl FrameSink) {
+    fn forward(&self, frame: Frame, sink: &mut impl FrameSink) {
         let Some(to_session) = &self.to_session else { return };
-        to_session.send(frame, size + FRAME_OVERHEAD);
-        if to_session.weight() > self.options.max_queued_bytes {
+        to_session.send(frame);
+        if to_session.bytes_from_client() > self.options.max_queued_bytes {
             sink.close(&close::FLOOD);
         }
     }
@@ -114,7 +112,7 @@ impl TransportHandler for UpgradedSocket {
         self.session.connection()
     }
 
-    fn events(&self) -> impl Stream<Item = Option<Frame>> + 'static {
+    fn events(&self) -> impl Stream<Item = Option<Frame>> + Unpin + 'static {
         let frames = futures_util::stream::iter(self.take_frames()).flatten();
         frames.map(Some).chain(once(ready(None)))
     }
@@ -122,11 +120,11 @@ impl TransportHandler for UpgradedSocket {
     fn open(&mut self, _: &mut impl FrameSink) {}
 
     fn frame(&mut self, frame: &Frame, sink: &mut impl FrameSink) {
-        self.forward(frame.clone(), frame.size(), sink);
+        self.forward(frame.clone(), sink);
     }
 
     fn control(&mut self, sink: &mut impl FrameSink) {
-        self.forward(self.options.control_frame.clone(), 0, sink);
+        self.forward(self.options.control_frame.clone(), sink);
     }
 
     fn handle_event(&mut self, event: Option<Frame>, sink: &mut impl FrameSink) {

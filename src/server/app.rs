@@ -30,6 +30,7 @@ use crate::http::methods;
 use crate::http::node_state::NodeState;
 #[cfg(feature = "page")]
 use crate::http::page;
+use crate::http::sliced_body::slice_response;
 use crate::server::workers::{AcceptLimit, Accepted, Workers};
 use crate::transports::websocket::io::{UpgradeRequest, spawn_connection};
 
@@ -57,15 +58,15 @@ impl AppFactory {
     /// The service that handles a worker's connections from their first byte.
     pub(crate) fn service(&self) -> impl ServiceFactory<Accepted, Config = (), Service: 'static> + use<> {
         let config = &self.node.config;
-        let write_timeout = config.socket.write_timeout;
+        let close_timeout = config.socket.close_timeout;
         let (header_timeout, keep_alive) = (config.server.header_timeout, config.server.keep_alive);
         let (factory, app, node) = (self.clone(), self.app(), self.node.clone());
         HttpService::build()
             .keep_alive(keep_alive)
             .client_request_timeout(header_timeout)
-            .client_disconnect_timeout(write_timeout)
+            .client_disconnect_timeout(close_timeout)
             .on_connect_ext(move |io: &TcpStream, extensions| on_connect(io, extensions, &node))
-            .upgrade(fn_factory(move || factory.clone().upgrades(write_timeout)))
+            .upgrade(fn_factory(move || factory.clone().upgrades(close_timeout)))
             .h1(app.map_err(|error| error.error_response()))
     }
 
@@ -80,6 +81,7 @@ impl AppFactory {
         let app = App::new()
             .app_data(pubsub)
             .app_data(cors_rules)
+            .wrap(from_fn(slice_response))
             .wrap(from_fn(apply_rules))
             .wrap(from_fn(track_request))
             .configure(|app| factory.configure(app));
@@ -89,13 +91,13 @@ impl AppFactory {
     /// The same routes for upgrade requests, whose connections are no longer handled by the HTTP server.
     async fn upgrades(
         self,
-        write_timeout: Duration,
+        close_timeout: Duration,
     ) -> Result<impl Service<UpgradeRequest, Response = (), Error = Error>, ()> {
         let app = Rc::new(self.app().new_service(()).await?);
-        let ready_queue = Flusher::start(self.node.pubsub.shared_metrics());
-        let clock = self.node.pubsub.clock().clone();
+        let (memory, clock) = (self.node.pubsub.memory().clone(), self.node.pubsub.clock().clone());
+        let ready_queue = Flusher::start(self.node.pubsub.shared_metrics(), memory.clone());
         Ok(fn_service(move |upgrade| {
-            spawn_connection(app.clone(), upgrade, ready_queue.clone(), write_timeout, clock.clone());
+            spawn_connection(app.clone(), upgrade, ready_queue.clone(), memory.clone(), close_timeout, clock.clone());
             ready(Ok(()))
         }))
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::ServiceConfig;
-use socket2::{Domain, Socket as RawSocket, Type};
+use socket2::{Domain, SockRef, Socket as RawSocket, Type};
 
 use crate::broker::adapter::{Adapter, LocalAdapter};
 use crate::broker::pubsub::Pubsub;
@@ -171,6 +171,10 @@ impl Endpoint {
             counter.and_then(|counter| custom.register(Box::new(counter))).map_err(io::Error::other)?;
         }
         let listeners = listen(&self.config.server.listen, self.config.server.backlog)?;
+        listeners.iter().try_for_each(|listener| {
+            // accepted connections inherit it
+            SockRef::from(listener).set_send_buffer_size(self.config.socket.send_buffer_bytes)
+        })?;
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
         let metrics_address = self.config.metrics.listen.as_ref();
         let metrics_listeners = metrics_address.map(|address| listen(address, metrics_server::BACKLOG)).transpose()?;
@@ -188,7 +192,11 @@ impl Endpoint {
             metrics_listeners.map(|listeners| MetricsServer::serve(node.clone(), custom, listeners)).transpose()?;
         let clock = node.pubsub.clock().clone();
         let ticks = Turns::start(&workers.handles())?.tick(clock, clock_tick(tick, &node.config));
-        let tasks = [actix_web::rt::spawn(sweep(node.clone(), tick)), actix_web::rt::spawn(ticks)];
+        let tasks = [
+            actix_web::rt::spawn(sweep(node.clone(), tick)),
+            actix_web::rt::spawn(ticks),
+            actix_web::rt::spawn(keep_memory_free(node.clone())),
+        ];
         Node::new(addresses, node, workers, metrics_server, tasks, registry_died)
     }
 }
@@ -213,6 +221,25 @@ fn tick(config: &Config, acceptors: &[(Acceptor, ProtocolMount)]) -> Duration {
 /// The interval of the clock's ticks. Deadlines are as accurate as that, whether or not the sweep checks them.
 fn clock_tick(sweep: Duration, config: &Config) -> Duration {
     (sweep / 4).min(config.limits.contest_timeout / 4).clamp(Duration::from_millis(10), Duration::from_millis(250))
+}
+
+/// How long disconnected clients have to give back their memory before more clients are disconnected.
+const RELIEF_PAUSE: Duration = Duration::from_millis(50);
+
+/// Disconnects clients whenever `limits.memory_bytes` is nearly used up.
+async fn keep_memory_free(node: Arc<NodeState>) {
+    let memory = node.pubsub.memory();
+    loop {
+        memory.excess_exists().await;
+        let count = node.hub.relieve(memory.excess(), node.pubsub.clock().now());
+        if count > 0 {
+            let (used, limit) = (memory.used(), memory.limit());
+            log::warn!(
+                "{used} of limits.memory_bytes = {limit} are in use: disconnecting {count} clients that hold most"
+            );
+        }
+        tokio::time::sleep(RELIEF_PAUSE).await;
+    }
 }
 
 async fn sweep(node: Arc<NodeState>, tick: Duration) {

@@ -65,7 +65,7 @@ impl Node {
         state: Arc<NodeState>,
         workers: Workers,
         metrics_server: Option<MetricsServer>,
-        tasks: [JoinHandle<()>; 2],
+        tasks: [JoinHandle<()>; 3],
         registry_died: oneshot::Receiver<()>,
     ) -> io::Result<Self> {
         let metrics_address = metrics_server.as_ref().map(|metrics_server| metrics_server.address);
@@ -139,8 +139,8 @@ struct Parts {
     state: Arc<NodeState>,
     workers: Workers,
     metrics_server: Option<MetricsServer>,
-    /// The sweep, and the ticks of the clock.
-    tasks: [JoinHandle<()>; 2],
+    /// The sweep, the ticks of the clock, and what keeps memory free.
+    tasks: [JoinHandle<()>; 3],
 }
 
 impl Parts {

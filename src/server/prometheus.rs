@@ -12,6 +12,7 @@ use prometheus::{Gauge, IntCounter, IntGauge, Opts, Registry, TextEncoder};
 use crate::broker::registry::command::RegistryStats;
 use crate::connections::hub::QueueTotals;
 use crate::http::node_state::NodeState;
+use crate::memory::MemoryBudget;
 use crate::metrics::instruments::{NAMESPACE, VALID, register};
 
 /// How long to wait for the registry's statistics. After that, the text is returned without them.
@@ -40,6 +41,7 @@ impl Exporter {
         let totals = self.node.hub.queue_totals();
         let age = totals.since.map_or(Duration::ZERO, |since| clock.now().saturating_duration_since(since));
         self.node_gauges.set(self.node.is_ready(), totals, age, registry_queue_bytes);
+        self.node_gauges.set_memory(self.node.pubsub.memory());
         families.extend(self.node_gauges.registry.gather());
         families.extend(self.custom.gather());
         if let Ok(stats) = stats {
@@ -85,6 +87,8 @@ struct NodeGauges {
     queue_max_bytes: IntGauge,
     queue_age: Gauge,
     registry_queue_bytes: IntGauge,
+    memory_bytes: IntGauge,
+    memory_limit_bytes: IntGauge,
 }
 
 impl NodeGauges {
@@ -111,8 +115,19 @@ impl NodeGauges {
                 "registry_queue_bytes",
                 "Size of the registry's command queue, counted like limits.registry_queue_bytes.",
             ),
+            memory_bytes: gauge(
+                &registry,
+                "memory_bytes",
+                "Size of what waits on the node, counted like limits.memory_bytes.",
+            ),
+            memory_limit_bytes: gauge(&registry, "memory_limit_bytes", "The limit of handclasp_memory_bytes."),
             registry,
         }
+    }
+
+    fn set_memory(&self, memory: &MemoryBudget) {
+        set(&self.memory_bytes, memory.used());
+        set(&self.memory_limit_bytes, memory.limit());
     }
 
     fn set(&self, is_ready: bool, totals: QueueTotals, age: Duration, registry_queue_bytes: usize) {

@@ -81,9 +81,9 @@ impl<P: Protocol> Session<P> {
                     None => Delivery::new(broadcast),
                     Some(topics) => Delivery::to_any(broadcast, topics),
                 };
-                self.broadcast(Arc::new(delivery), reach, sink);
+                self.broadcast(Arc::new(delivery.counted(self.pubsub.memory())), reach, sink);
             }
-            Effect::Signal { signal, broadcast } => self.signal(signal, Arc::new(Delivery::new(broadcast))),
+            Effect::Signal { signal, broadcast } => self.signal(signal, Arc::new(self.pubsub.delivery(broadcast))),
             Effect::Watch { join, topic, on, permit } => {
                 self.pubsub.watch(Watch { member: self.member(join), topic, on }, permit)
             }
@@ -214,7 +214,7 @@ impl<P: Protocol> TransportHandler for Session<P> {
         &self.slot.connection
     }
 
-    fn events(&self) -> impl Stream<Item = Envelope> + 'static {
+    fn events(&self) -> impl Stream<Item = Envelope> + Unpin + 'static {
         let metrics = self.pubsub.shared_metrics();
         MailboxStream::new(self.slot.connection.clone(), metrics, self.socket.realm())
     }

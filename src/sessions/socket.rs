@@ -323,6 +323,10 @@ impl Socket {
             self.count_refused_push(PushRefusal::TooLong);
             return self.reply(reply_ref, reference, &topic, Status::Error, Payload::reason("event too long"));
         }
+        if self.client.connection.memory().is_full() {
+            self.count_refused_push(PushRefusal::Overloaded);
+            return self.reply(reply_ref, reference, &topic, Status::Error, Payload::reason("overloaded"));
+        }
         if !server.is_waiting() {
             return self.handle_in(&topic, reference, event, &payload);
         }

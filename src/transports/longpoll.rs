@@ -3,13 +3,15 @@
 //! session.
 //!
 //! Outgoing frames wait here until the client fetches them ([`LongPollHandle::fetch`]). The client posts its own frames
-//! in separate requests ([`LongPollHandle::post`]). Unlike a WebSocket's actor, this one always runs: it empties its
-//! mailbox immediately, so the bytes that wait for the client are limited here. A session whose client stops polling is
+//! in separate requests ([`LongPollHandle::post`]). Unlike a WebSocket's actor, this one always runs. While many frames
+//! wait, it leaves the broker's messages in its mailbox, which limits them. A session whose client stops polling is
 //! closed by the idle timeout, like any other. A session belongs to the node that its token names.
 
 pub(crate) mod frame_channel;
 pub(crate) mod handle;
 mod options;
+mod out_queue;
+mod paced_events;
 mod sink;
 
 use std::collections::HashMap;
@@ -25,6 +27,8 @@ use uuid::Uuid;
 use crate::close::{self, Reason};
 use crate::protocol::Frame;
 use crate::transports::longpoll::handle::{Control, Fetch, Gone, LongPollHandle, Post, Stream, Via};
+use crate::transports::longpoll::out_queue::OutQueue;
+use crate::transports::longpoll::paced_events::PacedEvents;
 use crate::transports::longpoll::sink::LongPollSink;
 use crate::transports::transport::TransportHandler;
 
@@ -34,9 +38,6 @@ pub(crate) use self::options::LongPollOptions;
 pub(crate) const NAME: &str = "longpoll";
 /// The size of the session actor's queue of requests.
 const REQUESTS: usize = 64;
-/// One message counts for at most a quarter of the byte limit. A presence list may be larger than the limit, and must
-/// not disconnect a client that has had no time to fetch it.
-const LARGE_SHARE: usize = 4;
 /// How long a poll waits while the client probes a WebSocket. An upgrade follows its probe immediately, and must not be
 /// overtaken by a response that tells the client to poll again.
 const PROBE: Duration = Duration::from_millis(50);
@@ -66,8 +67,7 @@ impl LongPollSessions {
             options,
             sessions,
             token: key,
-            out: Vec::new(),
-            bytes: 0,
+            out: OutQueue::new(connection.clone()),
             poll: None,
             unsettled: Vec::new(),
             polled: false,
@@ -108,9 +108,7 @@ struct LongPoll<T: TransportHandler> {
     sessions: Arc<LongPollSessions>,
     token: CompactString,
     /// Frames that the client has not fetched yet.
-    out: Vec<Frame>,
-    /// The size that `out` counts for against the limit.
-    bytes: usize,
+    out: OutQueue,
     /// The waiting poll.
     poll: Option<oneshot::Sender<Vec<Frame>>>,
     /// Whether the client has polled since it uses its present transport.
@@ -127,12 +125,8 @@ impl<T: TransportHandler> LongPoll<T> {
         if matches!(self.state, SessionState::Closed(_)) {
             return;
         }
-        let large = self.options.bytes / LARGE_SHARE;
-        if matches!(self.state, SessionState::Upgraded(_)) {
-            self.bytes = 0; // the channel counts the frames in it
-        }
-        let mut sink =
-            LongPollSink { out: &mut self.out, bytes: &mut self.bytes, large, is_pinging: false, closed: None };
+        let has_room = self.handler.connection().queued_bytes() < self.options.bytes;
+        let mut sink = LongPollSink { out: &mut self.out, is_pinging: false, closed: None };
         f(&mut self.handler, &mut sink);
         let LongPollSink { is_pinging, closed, .. } = sink;
         self.answer();
@@ -140,7 +134,9 @@ impl<T: TransportHandler> LongPoll<T> {
             self.ping();
         }
         self.settle();
-        if let Some(reason) = closed.or((self.bytes > self.options.bytes).then_some(&close::SLOW)) {
+        // one message may be larger than the limit
+        let is_slow = !has_room && self.handler.connection().queued_bytes() >= self.options.bytes;
+        if let Some(reason) = closed.or(is_slow.then_some(&close::SLOW)) {
             self.end(reason, ctx);
         }
     }
@@ -168,7 +164,6 @@ impl<T: TransportHandler> LongPoll<T> {
         if let SessionState::Upgraded(stream) = &self.state {
             stream.abort();
             self.state = SessionState::Polling;
-            self.bytes = 0;
         }
     }
 
@@ -198,35 +193,28 @@ impl<T: TransportHandler> LongPoll<T> {
         }
     }
 
-    /// Passes the waiting frames to the stream, or to the poll if there is one.
+    /// Passes the waiting frames to the stream, or some of them to the poll if there is one.
     fn answer(&mut self) {
-        if let SessionState::Upgraded(Stream { sender, .. }) = &self.state {
-            // the frames were counted together, so the first one gets the weight of all
-            let mut weight = self.bytes;
-            self.out.drain(..).for_each(|frame| sender.send(frame, std::mem::take(&mut weight)));
-            self.bytes = sender.weight();
-        }
         if self.out.is_empty() {
             return;
         }
+        if let SessionState::Upgraded(stream) = &self.state {
+            return self.out.take_all().into_iter().for_each(|frame| stream.send(frame));
+        }
         let Some(poll) = self.poll.take() else { return };
-        let rest = if self.options.one_frame_per_poll { self.out.split_off(1) } else { Vec::new() };
-        let large = self.options.bytes / LARGE_SHARE;
-        let rest_bytes = rest.iter().map(|frame| frame.size().min(large)).sum();
-        let bytes = std::mem::replace(&mut self.bytes, rest_bytes);
-        if let Err(mut frames) = poll.send(std::mem::take(&mut self.out)) {
+        if let Err(frames) = poll.send(self.out.take(self.options.one_frame_per_poll)) {
             // the request gave up at this moment
-            self.bytes = bytes;
-            frames.extend(rest);
-            self.out = frames;
-        } else {
-            self.out = rest;
+            self.out.put_back(frames);
         }
     }
 
     fn end(&mut self, reason: &'static Reason, ctx: &mut Context<Self>) {
         if matches!(self.state, SessionState::Closed(_)) {
             return;
+        }
+        if *reason == close::SLOW {
+            // a client that does not fetch them must not keep their memory
+            self.out.take_all();
         }
         let expects_last_poll = self.send_close_frame(reason);
         // kept until the reason is known everywhere: a stream asks for it when its channel ends
@@ -255,7 +243,7 @@ impl<T: TransportHandler> LongPoll<T> {
         };
         self.out.push(close_frame(reason));
         // if the poll has given up, no other one waits
-        let _ = poll.send(std::mem::take(&mut self.out));
+        let _ = poll.send(self.out.take_all());
         false
     }
 
@@ -290,7 +278,8 @@ impl<T: TransportHandler> Actor for LongPoll<T> {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(REQUESTS);
-        ctx.add_stream(futures_util::StreamExt::map(self.handler.events(), SessionEvent));
+        let events = PacedEvents::new(self.handler.events(), self.handler.connection().clone());
+        ctx.add_stream(futures_util::StreamExt::map(events, SessionEvent));
         self.with_sink(ctx, |handler, sink| handler.open(sink));
     }
 

@@ -31,7 +31,7 @@ pub(crate) trait TransportHandler: Unpin + 'static {
 
     /// The stream of events. The transport calls this once. A WebSocket reads the stream only as fast as its client
     /// reads; a long-polling session reads it immediately.
-    fn events(&self) -> impl Stream<Item = Self::Event> + 'static;
+    fn events(&self) -> impl Stream<Item = Self::Event> + Unpin + 'static;
 
     /// The transport is ready to send.
     fn open(&mut self, sink: &mut impl FrameSink);

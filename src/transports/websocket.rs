@@ -9,6 +9,7 @@
 
 pub(crate) mod frame_reader;
 pub(crate) mod io;
+mod paced;
 pub(crate) mod text_check;
 
 use std::cell::Cell;
@@ -26,11 +27,13 @@ use bytestring::ByteString;
 use futures_util::{Stream, StreamExt, stream};
 
 use crate::close::{self, Reason};
-use crate::connections::connection::WriteSide;
+use crate::connections::connection::{Connection, WriteSide};
+use crate::connections::incomplete::IncompleteBytes;
 use crate::connections::writer::Writer;
 use crate::protocol::Frame;
 use crate::transports::transport::{FrameSink, TransportHandler};
 use crate::transports::websocket::frame_reader::FrameReader;
+use crate::transports::websocket::paced::Paced;
 
 /// The transport's name, as channels see it.
 pub(crate) const NAME: &str = "websocket";
@@ -69,8 +72,9 @@ pub(crate) fn start<T: TransportHandler>(
     }
     let closing = Rc::new(Cell::new(false));
     let frames = FrameReader::new(payload, handler.connection().clone(), limits.bytes, closing.clone());
-    response
-        .streaming(WebSocket { handler, write_side, fragments: FragmentAssembler::new(limits), closing }.run(frames))
+    let frames = Paced::new(frames, write_side.clone());
+    let fragments = FragmentAssembler::new(limits, handler.connection());
+    response.streaming(WebSocket { handler, write_side, fragments, closing }.run(frames))
 }
 
 /// The session actor of one client. `repr(C)` keeps the fields in this order: the first one is rarely used, because few
@@ -87,7 +91,7 @@ struct WebSocket<T: TransportHandler> {
 type Ctx<T> = WebsocketContext<WebSocket<T>>;
 
 impl<T: TransportHandler> WebSocket<T> {
-    fn run(self, frames: FrameReader<web::Payload>) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
+    fn run(self, frames: Paced<FrameReader<web::Payload>>) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
         // the context gets nothing to read: its own parser checks a frame's length only once the whole frame is in
         // memory, reads all available bytes before it handles the first frame, and keeps its buffer
         WebsocketContext::with_factory(stream::pending(), |ctx| {
@@ -151,7 +155,8 @@ impl<T: TransportHandler> Actor for WebSocket<T> {
     type Context = Ctx<T>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.add_stream(self.handler.events().map(SessionEvent));
+        let events = Paced::new(self.handler.events(), self.write_side.clone());
+        ctx.add_stream(events.map(SessionEvent));
         self.with_sink(|handler, sink| handler.open(sink));
     }
 }
@@ -226,11 +231,18 @@ pub(crate) struct FragmentAssembler {
     text: bool,
     count: u32,
     bytes: BytesMut,
+    counted: IncompleteBytes,
 }
 
 impl FragmentAssembler {
-    pub(crate) fn new(limits: MessageLimits) -> Self {
-        Self { limits, text: false, count: 0, bytes: BytesMut::new() }
+    pub(crate) fn new(limits: MessageLimits, connection: &Arc<Connection>) -> Self {
+        Self {
+            limits,
+            text: false,
+            count: 0,
+            bytes: BytesMut::new(),
+            counted: IncompleteBytes::new(connection.clone()),
+        }
     }
 
     /// Adds a fragment. Returns the message if it was the last one.
@@ -255,12 +267,14 @@ impl FragmentAssembler {
             return Err(&close::TOO_BIG);
         }
         self.bytes.extend_from_slice(&bytes);
+        self.counted.set(self.bytes.capacity());
         if last { self.finish().map(Some) } else { Ok(None) }
     }
 
     fn finish(&mut self) -> Result<Frame, &'static Reason> {
         self.count = 0;
         let bytes = std::mem::take(&mut self.bytes).freeze();
+        self.counted.set(0);
         if !self.text {
             return Ok(Frame::Binary(bytes));
         }

@@ -115,15 +115,25 @@ impl Client {
     /// A client with small kernel buffers, so that it stalls soon: a small receive window, and segments of the size
     /// that real networks use.
     pub async fn with_small_window(address: SocketAddr) -> Self {
+        Self::open_with_small_window(address, "/socket/websocket?vsn=2.0.0").await
+    }
+
+    /// The same, for another path.
+    pub async fn open_with_small_window(address: SocketAddr, path: &str) -> Self {
+        let mut client = Self::tcp_with_small_window(address);
+        client.raw(upgrade(path).as_bytes()).await;
+        assert!(client.head().await.starts_with("HTTP/1.1 101"));
+        client
+    }
+
+    /// A connection with small kernel buffers, on which nothing was sent yet.
+    pub fn tcp_with_small_window(address: SocketAddr) -> Self {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(4_096).unwrap();
         socket.set_tcp_mss(1_000).unwrap();
         socket.connect(&address.into()).unwrap();
         socket.set_nonblocking(true).unwrap();
-        let mut client = Self::from_stream(TcpStream::from_std(socket.into()).unwrap());
-        client.raw(upgrade("/socket/websocket?vsn=2.0.0").as_bytes()).await;
-        assert!(client.head().await.starts_with("HTTP/1.1 101"));
-        client
+        Self::from_stream(TcpStream::from_std(socket.into()).unwrap())
     }
 
     /// Connects to a path, with further header lines. The upgrade must succeed.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::{TIMEOUT, get};
 
 /// The gauges in `/metrics` that must be 0 once all clients are gone.
-const GAUGES: [&str; 9] = [
+const GAUGES: [&str; 10] = [
     "handclasp_connections{",
     "handclasp_topics ",
     "handclasp_members ",
@@ -19,6 +19,7 @@ const GAUGES: [&str; 9] = [
     "handclasp_held_signals ",
     "handclasp_held_bytes ",
     "handclasp_queue_bytes ",
+    "handclasp_memory_bytes ",
 ];
 
 pub struct Process {
@@ -45,6 +46,14 @@ impl Process {
         let script = format!(r#"ulimit -n {most}; exec "$0" "$@""#);
         command.args(["-c", &script, &binary()]);
         Self::run(command, sets, Stdio::piped())
+    }
+
+    /// Starts the broker with at most this much address space, in KiB. Its log is discarded.
+    pub fn with_address_space(kib: u64, sets: &[&str]) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!(r#"ulimit -v {kib}; exec "$0" "$@""#);
+        command.args(["-c", &script, &binary()]);
+        Self::run(command, sets, Stdio::null())
     }
 
     fn run(mut command: Command, sets: &[&str], stderr: Stdio) -> Self {

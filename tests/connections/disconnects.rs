@@ -114,7 +114,7 @@ async fn a_client_that_sends_a_close_frame() {
 /// A half-open connection, as the server sees it: nothing arrives any more, and no close either.
 #[actix_web::test]
 async fn a_client_that_falls_silent() {
-    let node = node(&["socket.idle_timeout=1s", "socket.write_timeout=200ms"]);
+    let node = node(&["socket.idle_timeout=1s", "socket.write_timeout=200ms", "socket.close_timeout=200ms"]);
     let mut observer = observer(&node).await;
     let mut victim = Client::new(node.address()).await;
     send_all(&mut victim).await;
@@ -140,7 +140,7 @@ async fn a_client_that_falls_silent() {
 
 #[actix_web::test]
 async fn a_client_that_neither_reads_nor_answers_the_close_frame() {
-    let node = node(&["socket.write_timeout=200ms", "limits.queue_age=500ms"]);
+    let node = node(&["socket.write_timeout=200ms", "socket.close_timeout=200ms", "limits.queue_age=500ms"]);
     let mut observer = observer(&node).await;
     let mut victim = Client::new(node.address()).await;
     send_all(&mut victim).await;

@@ -16,6 +16,7 @@ const SETS: &[&str] = &[
     "server.header_timeout=1s",
     "server.keep_alive=1s",
     "socket.write_timeout=200ms",
+    "socket.close_timeout=200ms",
     "socket.idle_timeout=1s",
     "socket.poll_window=1s",
     "peerjs.alive_timeout=1s",
@@ -193,7 +194,12 @@ async fn a_half_closed_connection_is_closed() {
 
 #[actix_web::test]
 async fn a_connection_that_never_makes_a_request_is_counted() {
-    let node = node(&["server.header_timeout=1s", "server.keep_alive=1s", "socket.write_timeout=100ms"]);
+    let node = node(&[
+        "server.header_timeout=1s",
+        "server.keep_alive=1s",
+        "socket.write_timeout=100ms",
+        "socket.close_timeout=100ms",
+    ]);
     let pubsub = node.pubsub();
     let without_request = || pubsub.metrics().connections_without_request.get();
     // three first requests that are broken, too large or incomplete, then an incomplete second request
@@ -237,7 +243,12 @@ async fn a_long_response_is_not_cut_off() {
         HttpResponse::Ok().streaming(ticks)
     };
     let large = || async { HttpResponse::Ok().body("x".repeat(45_000_000)) };
-    let sets = ["server.header_timeout=1s", "server.keep_alive=1s", "socket.write_timeout=300ms"];
+    let sets = [
+        "server.header_timeout=1s",
+        "server.keep_alive=1s",
+        "socket.write_timeout=300ms",
+        "socket.close_timeout=300ms",
+    ];
     let node = handclasp::Endpoint::new(common::config(&sets))
         .routes(move |app| {
             app.route("/slow", web::get().to(slow)).route("/large", web::get().to(large));

@@ -19,7 +19,7 @@ async fn a_declared_length_allocates_no_memory() {
         (1 << 63, 1002, "2^63 bytes"),
         (u64::MAX, 1002, "2^64 - 1 bytes"),
         (1 << 40, 1009, "a tebibyte"),
-        (65_537, 1009, "one byte more than the limit"),
+        (262_145, 1009, "one byte more than the limit"),
     ];
     let before = resident(std::process::id());
     for (length, code, why) in lengths {
@@ -211,7 +211,7 @@ async fn the_idle_timeout_counts_only_what_the_client_sends() {
 
 #[actix_web::test]
 async fn a_connection_closes_once_both_sides_sent_a_close_frame() {
-    let scene = Scene::new(&["socket.write_timeout=10m"]).await;
+    let scene = Scene::new(&["socket.write_timeout=10m", "socket.close_timeout=10m"]).await;
     let close = frame(0x88, &[0x0F, 0xA0]);
     for trailing in [&b""[..], b"\x89", &frame(0x89, b"?"), &frame(0x82, &[0; 60_000])] {
         let mut client = scene.client().await;

@@ -83,7 +83,7 @@ async fn a_client_that_floods_with_posts_is_disconnected() {
 
 #[actix_web::test]
 async fn a_client_that_does_not_read_its_stream_is_disconnected() {
-    let scene = Scene::new(&["socket.write_timeout=1s"]).await;
+    let scene = Scene::new(&["socket.write_timeout=1s", "socket.close_timeout=1s"]).await;
     let socket = Socket::new(Domain::for_address(scene.node.address()), Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();
     socket.connect(&scene.node.address().into()).unwrap();

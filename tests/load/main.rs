@@ -9,5 +9,6 @@ mod common;
 
 mod floods;
 mod idle_connections;
+mod memory_budget;
 mod memory_limits;
 mod stalled_clients;

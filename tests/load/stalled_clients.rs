@@ -18,9 +18,12 @@ const NO_TIMEOUTS: &[&str] = &["limits.queue_age=1h", "socket.write_timeout=10m"
 /// The size of a message, and a number of messages that exceeds the kernel's buffers and one client's queue.
 const MESSAGE_BYTES: usize = 16_384;
 const MESSAGES: usize = 64;
-/// Maximum memory of a client that reads nothing: its queue twice, since as much may have been taken from it, and what
-/// the HTTP server has begun to write.
+/// The size of the queue to one client.
+const QUEUE: &str = "limits.queue_bytes=131072";
+/// Maximum memory of a client that reads nothing and has messages of its own: its queue, and 128 KiB.
 const MAX_BYTES: u64 = 256 * 1024;
+/// The same for a client in a room, whose members share the messages.
+const MAX_BYTES_IN_A_ROOM: u64 = 24 * 1024;
 
 async fn stalled(address: SocketAddr, size: usize, topic: impl Fn(usize) -> String) -> Vec<Client> {
     let mut stalled = Vec::new();
@@ -41,15 +44,15 @@ async fn expect_disconnected(client: Client) {
     assert!(bytes < MESSAGES * MESSAGE_BYTES, "a client received everything");
 }
 
-fn check_memory(process: &Process, before: u64, clients: usize) {
+fn check_memory(process: &Process, before: u64, clients: usize, max: u64) {
     let each = process.resident().saturating_sub(before) / clients as u64;
-    assert!(each < MAX_BYTES, "memory grew by {each} bytes per client");
+    assert!(each < max, "memory grew by {each} bytes per client");
 }
 
 #[actix_web::test]
 async fn stalled_clients_in_a_room_do_not_affect_its_other_members() {
     rlimit::increase_nofile_limit(4_096).unwrap();
-    let process = Process::start(SETS);
+    let process = Process::start(&[SETS, &[QUEUE]].concat());
     let (mut sender, mut receiver) = (Client::new(process.address).await, Client::new(process.address).await);
     sender.join("1", "room:busy", "{}").await;
     receiver.join("1", "room:busy", "{}").await;
@@ -60,7 +63,7 @@ async fn stalled_clients_in_a_room_do_not_affect_its_other_members() {
         sender.send(&format!(r#"["1","{n}","room:busy","msg",{{"pad":"{pad}"}}]"#)).await;
         receiver.receive_until("msg").await;
         sender.receive_until(r#""status":"ok""#).await;
-        check_memory(&process, before, IN_A_ROOM);
+        check_memory(&process, before, IN_A_ROOM, MAX_BYTES_IN_A_ROOM);
     }
     let reading = join_all(stalled.into_iter().map(expect_disconnected));
     tokio::time::timeout(common::TIMEOUT, reading).await.expect("all clients are disconnected");
@@ -70,7 +73,7 @@ async fn stalled_clients_in_a_room_do_not_affect_its_other_members() {
 #[actix_web::test]
 async fn stalled_clients_with_full_queues_use_limited_memory() {
     rlimit::increase_nofile_limit(4_096).unwrap();
-    let process = Process::start(&[SETS, NO_TIMEOUTS].concat());
+    let process = Process::start(&[SETS, NO_TIMEOUTS, &[QUEUE]].concat());
     let mut sender = Client::new(process.address).await;
     sender.join("1", &format!("peer:{}", id(WITH_OWN_MESSAGES)), "{}").await;
     let stalled = stalled(process.address, WITH_OWN_MESSAGES, |n| format!("peer:{}", id(n))).await;
@@ -90,7 +93,7 @@ async fn stalled_clients_with_full_queues_use_limited_memory() {
             }
         }
         open = not_full;
-        check_memory(&process, before, WITH_OWN_MESSAGES);
+        check_memory(&process, before, WITH_OWN_MESSAGES, MAX_BYTES);
     }
     drop(stalled);
 }

@@ -124,7 +124,7 @@ async fn the_next_stream_of_a_client_replaces_the_one_before_it() {
 
 #[actix_web::test]
 async fn a_stream_whose_client_goes_away_frees_its_id_at_once() {
-    let node = node(&["peerjs.alive_timeout=1h", "socket.write_timeout=10m"]);
+    let node = node(&["peerjs.alive_timeout=1h", "socket.write_timeout=10m", "socket.close_timeout=10m"]);
     let mut stream = stream(&node, "a", 0).await;
     stream.expect(OPEN).await;
     drop(stream);

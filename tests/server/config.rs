@@ -94,7 +94,7 @@ fn the_defaults_are_as_documented() {
     assert_eq!(config.socket.check_origin, Origins::parse(&["same"]).unwrap());
     assert_eq!(config.socketio.check_origin, Origins::parse(&["any", "null"]).unwrap());
     assert_eq!(config.peerjs.cors, Origins::parse(&["any"]).unwrap());
-    assert_eq!((config.limits.queue_bytes, config.limits.queue_age), (65_536, Duration::from_secs(5)));
+    assert_eq!((config.limits.queue_bytes, config.limits.queue_age), (8_388_608, Duration::from_secs(15)));
     assert_eq!(config.presence.interval, Duration::from_millis(50));
     assert_eq!((config.page.enabled, config.page.dir), (true, None));
     assert_eq!(config.log.format, LogFormat::Human);

@@ -106,6 +106,7 @@ fn display(setting: &Setting) -> String {
         "bytes" => {
             let bytes: u64 = plain.replace('_', "").parse().unwrap();
             match bytes {
+                0 => "0".to_owned(),
                 _ if bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
                 _ if bytes.is_multiple_of(1 << 10) => format!("{} KiB", bytes >> 10),
                 _ => format!("{} bytes", plain.replace('_', ",")),

@@ -64,7 +64,8 @@ async fn a_draining_node_accepts_no_clients_and_is_not_ready() {
 
 #[actix_web::test]
 async fn a_second_sigterm_exits_immediately() {
-    let mut process = Process::start(&["drain.spread=0s", "drain.timeout=1m", "socket.write_timeout=1m"]);
+    let mut process =
+        Process::start(&["drain.spread=0s", "drain.timeout=1m", "socket.write_timeout=1m", "socket.close_timeout=1m"]);
     let mut client = Client::new(process.address).await;
     client.expect_nothing().await;
     process.signal("TERM");
@@ -210,7 +211,7 @@ async fn a_response_in_progress_is_sent_whole() {
 
 #[actix_web::test]
 async fn a_client_that_does_not_read_its_response_does_not_delay_the_exit() {
-    let sets = ["drain.spread=0s", "drain.timeout=500ms", "socket.write_timeout=10m"];
+    let sets = ["drain.spread=0s", "drain.timeout=500ms", "socket.write_timeout=10m", "socket.close_timeout=10m"];
     let (node, client) = node_with_a_response_in_progress(&sets).await;
     node.drain().await;
     drop(client);
@@ -218,7 +219,13 @@ async fn a_client_that_does_not_read_its_response_does_not_delay_the_exit() {
 
 #[actix_web::test]
 async fn a_client_that_does_not_answer_its_close_frame_does_not_delay_the_exit() {
-    let sets = ["drain.spread=0s", "drain.timeout=500ms", "socket.write_timeout=10m", "socket.idle_timeout=24h"];
+    let sets = [
+        "drain.spread=0s",
+        "drain.timeout=500ms",
+        "socket.write_timeout=10m",
+        "socket.close_timeout=10m",
+        "socket.idle_timeout=24h",
+    ];
     let mut process = Process::start(&sets);
     let mut client = Client::new(process.address).await;
     client.join("1", "room:r", "{}").await;

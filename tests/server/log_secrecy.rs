@@ -178,8 +178,10 @@ async fn no_log_line_contains_a_payload_a_secret_or_a_token() {
         "log.level=trace",
         "server.workers=1",
         "socket.write_timeout=200ms",
-        "relay.enabled=true",
         "hello.enabled=true",
+        "socket.close_timeout=200ms",
+        "limits.queue_bytes=65536",
+        "relay.enabled=true",
         &servers,
     ];
     let process = Process::logging_to(File::create(&path).unwrap(), &sets);

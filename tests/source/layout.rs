@@ -19,7 +19,7 @@ const PARTS: [&[&str]; 10] = [
     &["connections"],
     &["protocol", "metrics"],
     &["message"],
-    &["topic", "close", "refusal", "json", "config", "small_map", "payload"],
+    &["topic", "close", "refusal", "json", "config", "small_map", "payload", "memory"],
 ];
 
 /// Texts of wire formats, as string literals.

@@ -37,7 +37,7 @@ pub fn mounts(endpoint: Endpoint) -> Endpoint {
     endpoint
         .mount(mount())
         .socketio(Mount::new("/lab.io", namespaces).message_bytes(65_536))
-        .engineio(Mount::new("/lab.eio", Router::new().channel("/", |_| Echo)))
+        .engineio(Mount::new("/lab.eio", Router::new().channel("/", |_| Echo)).message_bytes(65_536))
 }
 
 /// Sends every message back.

@@ -42,9 +42,9 @@ impl Scene {
         let (_, writer) = listener.accept().await.unwrap().0.into_split();
         let ready_queue = ReadyQueue::new();
         let connection = Arc::new(allowing(usize::MAX));
-        connection.set_write_side(Arc::new(WriteSide::new(ready_queue.clone())));
+        connection.set_write_side(Arc::new(WriteSide::new(ready_queue.clone(), MemoryBudget::new(0))));
         connection.enable_fastlane(Fastlane { joins: smallvec![JOIN], frame: Delivery::frame::<V2> });
-        let flusher = Flusher::new(ready_queue, Arc::default());
+        let flusher = Flusher::new(ready_queue, Arc::default(), MemoryBudget::new(0));
         let scene = Self { flusher, connection, task: Arc::default(), reader: Arc::default(), client, broadcasts: 0 };
         assert!(scene.unpark().is_none());
         scene.connection.writer().unwrap().park(writer);
@@ -87,9 +87,9 @@ impl Scene {
 }
 
 fn bytes_of(delivery: &Delivery) -> Vec<u8> {
-    let mut bytes = BytesMut::new();
-    write_frame(&delivery.frame::<V2>().unwrap(), &mut bytes);
-    bytes.to_vec()
+    let mut output = Output::new(MemoryBudget::new(0));
+    output.add_frame(&delivery.frame::<V2>().unwrap());
+    output.with_slices(|slices| slices.iter().flat_map(|slice| slice.to_vec()).collect::<Vec<u8>>())
 }
 
 #[actix_web::test]
@@ -146,9 +146,20 @@ async fn the_task_writes_what_a_full_socket_does_not_accept() {
     let more = scene.deliver(JOIN, 10);
     scene.flush();
     let Some(ParkedSocket { mut writer, is_full: true }) = scene.unpark() else { panic!("it is full") };
-    let rest = std::mem::take(&mut scene.connection.writer().unwrap().state().buffer);
+    assert!(scene.connection.mailbox.behind_since().is_some());
+    let mut rest = Vec::new();
+    {
+        let output = &mut scene.connection.writer().unwrap().state().output;
+        while !output.is_empty() {
+            let slices =
+                output.with_slices(|slices| slices.iter().flat_map(|slice| slice.to_vec()).collect::<Vec<u8>>());
+            output.advance(slices.len());
+            rest.extend(slices);
+        }
+    }
     assert!(!rest.is_empty());
-    let unread = scene.drain().into_iter().flat_map(|envelope| match envelope {
+    let batches = std::iter::repeat_with(|| scene.drain()).take_while(|batch| !batch.is_empty());
+    let unread = batches.flatten().flat_map(|envelope| match envelope {
         Envelope::Delivery(_, delivery) => bytes_of(&delivery),
         other => panic!("{other:?}"),
     });
@@ -163,7 +174,7 @@ async fn the_task_writes_what_a_full_socket_does_not_accept() {
 async fn without_a_flusher_the_actors_are_woken_for_every_message() {
     let mut scene = Scene::new().await;
     scene.deliver(JOIN, 10);
-    scene.flusher = Flusher::new(ReadyQueue::new(), Arc::default());
+    scene.flusher = Flusher::new(ReadyQueue::new(), Arc::default(), MemoryBudget::new(0));
     assert!(scene.reader.was_woken() && scene.task.was_woken());
     assert_eq!(scene.drain().len(), 1);
     assert!(scene.drain().is_empty());

@@ -9,12 +9,19 @@ use proptest::prelude::*;
 use super::*;
 use crate::connections::envelope::{ENVELOPE_OVERHEAD, SocketEvent};
 use crate::connections::limits::{QueueLimit, Timeouts};
+use crate::memory::MemoryBudget;
 use crate::message::{Broadcast, Event, Payload};
 use crate::topic::Topic;
 
 fn mailbox(bytes: usize, age: Duration) -> Mailbox {
     let timeouts = Timeouts { idle: age, join: age, ping_interval: None };
-    Mailbox::new(Arc::new(ConnectionLimits { timeouts, queue: QueueLimit { bytes, age }, clock: Arc::default() }))
+    let memory = MemoryBudget::new(0);
+    Mailbox::new(Arc::new(ConnectionLimits {
+        timeouts,
+        queue: QueueLimit { bytes, age },
+        clock: Arc::default(),
+        memory,
+    }))
 }
 
 fn envelope(size: usize) -> Envelope {
@@ -23,25 +30,65 @@ fn envelope(size: usize) -> Envelope {
 }
 
 #[test]
-fn one_message_above_the_limit_is_accepted_and_several_are_not() {
+fn a_client_that_is_not_behind_is_never_slow() {
+    let mailbox = mailbox(10_000, Duration::from_secs(5));
+    let start = Instant::now();
+    let hours_later = start + Duration::from_secs(10_000);
+    assert!((0..100).all(|_| mailbox.push(envelope(100_000), start).is_ok()));
+    assert_eq!(mailbox.push(envelope(1), hours_later), Ok(()));
+    assert!(!mailbox.is_overdue(hours_later));
+}
+
+#[test]
+fn a_client_that_is_behind_has_a_limited_queue() {
     let mailbox = mailbox(10_000, Duration::MAX);
     let now = Instant::now();
-    assert_eq!(mailbox.push(envelope(1_000_000), now), Ok(()));
-    assert!((0..10).all(|_| mailbox.push(envelope(100), now).is_ok()), "small ones still fit");
-    let more = (0..).find_map(|n| mailbox.push(envelope(1_000_000), now).err().map(|refused| (n, refused)));
-    assert_eq!(more, Some((3, PushError::Full)));
-    assert_eq!(mailbox.unread(), 15, "the queued ones, and the refused one");
+    mailbox.set_behind(Some(now));
+    assert_eq!(mailbox.push(envelope(9_000), now), Ok(()));
+    assert_eq!(mailbox.push(envelope(9_000), now), Ok(()), "it was below the limit");
+    assert_eq!(mailbox.push(envelope(1), now), Err(PushError::Full));
+    assert_eq!(mailbox.unread(), 3, "the queued ones, and the refused one");
     assert_eq!(mailbox.push(envelope(1), now), Err(PushError::Closed));
 }
 
 #[test]
-fn a_small_message_that_waits_too_long_closes_the_mailbox() {
+fn a_client_that_accepts_nothing_for_too_long_is_slow() {
     let mailbox = mailbox(10_000, Duration::from_secs(5));
     let start = Instant::now();
-    assert_eq!(mailbox.push(envelope(1), start), Ok(()));
+    mailbox.set_behind(Some(start));
     assert_eq!(mailbox.push(envelope(1), start + Duration::from_secs(5)), Ok(()));
     assert!(mailbox.is_overdue(start + Duration::from_secs(6)));
-    assert_eq!(mailbox.push(envelope(1), start + Duration::from_secs(6)), Err(PushError::Full));
+    mailbox.set_behind(Some(start + Duration::from_secs(5)));
+    assert_eq!(mailbox.push(envelope(1), start + Duration::from_secs(9)), Ok(()), "it has accepted something since");
+    assert_eq!(mailbox.push(envelope(1), start + Duration::from_secs(11)), Err(PushError::Full));
+}
+
+#[test]
+fn the_budget_counts_what_waits() {
+    let mailbox = mailbox(usize::MAX, Duration::MAX);
+    let (memory, now) = (mailbox.limits().memory.clone(), Instant::now());
+    assert!((0..100).all(|_| mailbox.push(envelope(10_000), now).is_ok()));
+    assert!((1_000_000..1_100_000).contains(&memory.used()), "{}", memory.used());
+    let (mut batch, waker) = (Batch::new(), Waker::noop());
+    assert!(mailbox.drain(&mut batch, waker));
+    assert!(batch.len() < 10, "the reader takes only some at a time");
+    assert!(memory.used() < 1_000_000);
+    drop(mailbox);
+    assert_eq!(memory.used(), 0);
+}
+
+/// A reader that has paused is not woken for new messages, but when it is resumed, or the mailbox closes.
+#[test]
+fn a_paused_reader_is_woken_once() {
+    let mailbox = mailbox(usize::MAX, Duration::MAX);
+    let (flag, now) = (Arc::new(WakeFlag::default()), Instant::now());
+    let waker = Waker::from(flag.clone());
+    mailbox.pause(&waker, now);
+    assert!(mailbox.push(envelope(1), now).is_ok() && !flag.was_woken() && mailbox.behind_since().is_some());
+    mailbox.resume();
+    assert!(flag.was_woken() && mailbox.behind_since().is_none());
+    mailbox.pause(&waker, now);
+    assert!(mailbox.close(&close::IDLE) && flag.was_woken());
 }
 
 /// One step of a test.

@@ -18,6 +18,8 @@ pub(super) enum EngineError {
     UnsupportedVersion,
     /// The body is larger than the mount's limit.
     TooLarge,
+    /// The node has no memory left for the body.
+    Overloaded,
     /// The mount refuses the connection.
     Refused(ConnectError),
 }
@@ -37,7 +39,7 @@ impl EngineError {
             Self::BadUpgrade => Some(ConnectRefusal::Upgrade),
             Self::UnsupportedVersion => Some(ConnectRefusal::Version),
             Self::UnknownSession => Some(ConnectRefusal::Session),
-            Self::Refused(_) | Self::BadRequest | Self::TooLarge => None,
+            Self::Refused(_) | Self::BadRequest | Self::TooLarge | Self::Overloaded => None,
         }
     }
 
@@ -54,6 +56,7 @@ impl EngineError {
             Self::BadRequest | Self::BadUpgrade => bad_request(3, "Bad request"),
             Self::UnsupportedVersion => bad_request(5, "Unsupported protocol version"),
             Self::TooLarge => HttpResponse::PayloadTooLarge().finish(),
+            Self::Overloaded => HttpResponse::ServiceUnavailable().finish(),
             Self::Refused(error) => {
                 let message = if error.body.is_empty() { "Forbidden" } else { &error.body };
                 with_code(error.response(), 4, message)

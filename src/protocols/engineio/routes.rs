@@ -213,10 +213,11 @@ async fn post(
     format: PollFormat,
 ) -> Result<HttpResponse, EngineError> {
     let _guard = session.lock_requests().await;
-    let reading = body::read(request, payload, acceptor.limits().message_bytes);
+    let reading = body::read(request, payload, acceptor.limits().message_bytes, session.connection());
     let body = match acceptor.pubsub().clock().timeout(acceptor.timeouts().idle, reading).await {
         Ok(Ok(body)) => Some(body),
         Ok(Err(BodyError::TooLarge)) => return Err(EngineError::TooLarge),
+        Ok(Err(BodyError::NoMemory)) => return Err(EngineError::Overloaded),
         Ok(Err(BodyError::Broken)) | Err(_) => None,
     };
     let frames = body.and_then(|body| format.read(&body, request.headers()).ok());

@@ -74,17 +74,18 @@ impl TransportHandler for UpgradeProbe {
         self.session.connection()
     }
 
-    fn events(&self) -> impl Stream<Item = Option<Frame>> + 'static {
+    fn events(&self) -> impl Stream<Item = Option<Frame>> + Unpin + 'static {
         let (upgraded, upgrade_timeout) = (self.upgraded.take(), self.upgrade_timeout);
         let clock = self.session.connection().clock().clone();
         let from_session = async move { clock.timeout(upgrade_timeout, upgraded?).await.ok()?.ok() };
-        once(from_session).flat_map(|from_session| {
+        let frames = once(from_session).flat_map(|from_session| {
             let ended = once(ready(None));
             match from_session {
                 Some(frames) => Either::Left(frames.map(Some).chain(ended)),
                 None => Either::Right(ended),
             }
-        })
+        });
+        frames.boxed_local()
     }
 
     fn open(&mut self, sink: &mut impl FrameSink) {

@@ -173,11 +173,12 @@ async fn receive(
     let message = acceptor.pubsub().clock().timeout(acceptor.poll_window(), async {
         // one body is read after the other, so that a session never has several in memory
         let guard = posts.lock_owned().await;
-        let body =
-            body::read(request, payload, acceptor.limits().message_bytes).await.map_err(|error| match error {
-                BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-                BodyError::Broken => StatusCode::BAD_REQUEST,
-            })?;
+        let reading = body::read(request, payload, acceptor.limits().message_bytes, &connection);
+        let body = reading.await.map_err(|error| match error {
+            BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyError::NoMemory => StatusCode::SERVICE_UNAVAILABLE,
+            BodyError::Broken => StatusCode::BAD_REQUEST,
+        })?;
         let frame = Frame::Text(ByteString::try_from(body).map_err(|_| StatusCode::BAD_REQUEST)?);
         read(&frame).ok_or(StatusCode::BAD_REQUEST)?;
         Ok((frame, guard))

@@ -142,6 +142,7 @@ impl PostError {
         Self(match reason {
             reason if *reason == close::MALFORMED => StatusCode::BAD_REQUEST,
             reason if *reason == close::TOO_BIG => StatusCode::PAYLOAD_TOO_LARGE,
+            reason if *reason == close::OVERLOADED => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::GONE,
         })
     }
@@ -157,8 +158,10 @@ async fn handle_post(
     let guard = session.lock_requests().await;
     let limits = acceptor.limits();
     let read = match is_batch(request.headers()) {
-        true => read(request, payload, limits.batch_bytes).await.and_then(|body| lines(&body, limits.message_bytes)),
-        false => read(request, payload, limits.message_bytes).await.and_then(|body| Ok(vec![text(body)?])),
+        true => read(request, payload, limits.batch_bytes, session)
+            .await
+            .and_then(|body| lines(&body, limits.message_bytes)),
+        false => read(request, payload, limits.message_bytes, session).await.and_then(|body| Ok(vec![text(body)?])),
     };
     let frames = read.map_err(|reason| {
         session.end(reason);
@@ -179,9 +182,15 @@ fn is_batch(headers: &HeaderMap) -> bool {
     types.next().is_some_and(|value| value.as_bytes() == BATCH_TYPE) && types.next().is_none()
 }
 
-async fn read(request: &HttpRequest, payload: web::Payload, max_bytes: usize) -> Result<Bytes, &'static Reason> {
-    body::read(request, payload, max_bytes).await.map_err(|error| match error {
+async fn read(
+    request: &HttpRequest,
+    payload: web::Payload,
+    max_bytes: usize,
+    session: &LongPollHandle,
+) -> Result<Bytes, &'static Reason> {
+    body::read(request, payload, max_bytes, session.connection()).await.map_err(|error| match error {
         BodyError::TooLarge => &close::TOO_BIG,
+        BodyError::NoMemory => &close::OVERLOADED,
         BodyError::Broken => &close::GONE,
     })
 }

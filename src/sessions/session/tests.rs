@@ -67,8 +67,9 @@ fn session() -> Session<Words> {
         timeouts: Timeouts { idle: long, join: long, ping_interval: None },
         queue: QueueLimit { bytes: config.limits.queue_bytes, age: long },
         clock: pubsub.clock().clone(),
+        memory: pubsub.memory().clone(),
     };
-    let hub = Hub::new(HubLimits { connections: 1, write_timeout: long }, ip_table);
+    let hub = Hub::new(HubLimits { connections: 1, close_timeout: long }, ip_table);
     let slot = hub.admit(client, Arc::new(limits)).ok().unwrap();
     let router = Arc::new(Router::new().channel("room:*", |_| Room));
     let settings = Arc::new(SocketSettings::new(Realm::Phoenix, router, config.limits));

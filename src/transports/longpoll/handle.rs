@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::close::Reason;
 use crate::connections::connection::{Connection, WriteSide};
 use crate::protocol::Frame;
-use crate::transports::longpoll::frame_channel::{FrameReceiver, FrameSender, frame_channel};
+use crate::transports::longpoll::frame_channel::{self, FrameReceiver, FrameSender};
 
 /// The session is closed, or never existed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +143,7 @@ impl LongPollHandle {
     /// Makes the session use a stream from now on. The returned channel has the session's frames, until it closes or
     /// another transport replaces the stream. In that case the stream's `socket` is aborted.
     pub(crate) fn use_stream(&self, socket: Option<Arc<WriteSide>>) -> (StreamId, FrameReceiver) {
-        let (sender, receiver) = frame_channel();
+        let (sender, receiver) = frame_channel::to_client(self.connection.clone());
         let id = StreamId(self.streams.fetch_add(1, Ordering::Relaxed));
         self.control.do_send(Control::Upgrade(Stream { id, sender, socket }));
         (id, receiver)
@@ -191,15 +191,14 @@ pub(crate) struct StreamId(u64);
 /// A stream to the client: the channel of its frames, and its socket if it must be closed when it is replaced.
 pub(super) struct Stream {
     pub(super) id: StreamId,
-    pub(super) sender: FrameSender,
+    sender: FrameSender,
     socket: Option<Arc<WriteSide>>,
 }
 
 impl Stream {
     /// Queues a frame.
     pub(super) fn send(&self, frame: Frame) {
-        let weight = frame.size();
-        self.sender.send(frame, weight);
+        self.sender.send(frame);
     }
 
     /// Closes the stream's socket immediately, even if the client does not read.

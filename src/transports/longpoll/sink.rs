@@ -2,14 +2,12 @@
 
 use crate::close::Reason;
 use crate::protocol::Frame;
+use crate::transports::longpoll::out_queue::OutQueue;
 use crate::transports::transport::FrameSink;
 
 /// Collects the frames to the client while the handler handles one frame or event.
 pub(super) struct LongPollSink<'a> {
-    pub(super) out: &'a mut Vec<Frame>,
-    pub(super) bytes: &'a mut usize,
-    /// The size that one message counts for at most, in bytes.
-    pub(super) large: usize,
+    pub(super) out: &'a mut OutQueue,
     /// Whether the client must send something.
     pub(super) is_pinging: bool,
     pub(super) closed: Option<&'static Reason>,
@@ -17,11 +15,7 @@ pub(super) struct LongPollSink<'a> {
 
 impl FrameSink for LongPollSink<'_> {
     fn send(&mut self, frame: Frame) {
-        *self.bytes += frame.size().min(self.large);
-        match frame {
-            Frame::Several(frames) => self.out.extend(frames.iter().cloned()),
-            frame => self.out.push(frame),
-        }
+        self.out.push(frame);
     }
 
     fn ping(&mut self) {

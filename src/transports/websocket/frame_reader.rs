@@ -22,6 +22,7 @@ use bytestring::ByteString;
 use futures_util::Stream;
 
 use crate::connections::connection::Connection;
+use crate::connections::incomplete::IncompleteBytes;
 use crate::transports::websocket::io::MAX_DROPPED;
 use crate::transports::websocket::text_check::{NotUtf8, TextCheck};
 
@@ -57,6 +58,8 @@ pub(crate) struct FrameReader<S> {
     /// How many bytes are left of the frame that is being skipped.
     skip: usize,
     has_ended: bool,
+    /// Counts `buffer`.
+    counted: IncompleteBytes,
 }
 
 /// Whether a message in fragments has begun, and of which kind.
@@ -84,6 +87,7 @@ impl<S> FrameReader<S> {
     pub(crate) fn new(bytes: S, connection: Arc<Connection>, limit: usize, closing: Rc<Cell<bool>>) -> Self {
         Self {
             bytes,
+            counted: IncompleteBytes::new(connection.clone()),
             connection,
             limit,
             buffer: BytesMut::new(),
@@ -105,6 +109,8 @@ impl<S> FrameReader<S> {
             // an empty buffer would share the message's memory and keep it alive
             self.buffer = BytesMut::new();
         }
+        let incomplete = if message.as_ref().is_ok_and(Option::is_none) { self.buffer.capacity() } else { 0 };
+        self.counted.set(incomplete);
         message.transpose()
     }
 

@@ -5,7 +5,7 @@
 //! chunk through a queue. Here a chunk is freed as soon as it is decoded or written. Whether a request is upgraded is
 //! decided by the handler of its route, as for any request.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
@@ -23,7 +23,7 @@ use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
 use actix_web::rt::net::TcpStream;
 use actix_web::{Error, HttpMessage, HttpRequest};
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -31,8 +31,10 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use crate::connections::clock::Clock;
 use crate::connections::connection::{Connection, WriteSide};
 use crate::connections::ip_limits::IpSlot;
+use crate::connections::output::Output;
 use crate::connections::ready_queue::ReadyQueue;
 use crate::connections::writer::{Aborted, LARGE};
+use crate::memory::MemoryBudget;
 
 /// The maximum size of a read, in bytes.
 const CHUNK: usize = 16 * 1024;
@@ -51,12 +53,13 @@ pub(crate) fn spawn_connection<S>(
     app: Rc<S>,
     (request, framed): UpgradeRequest,
     ready_queue: ReadyQueue<Connection>,
+    memory: Arc<MemoryBudget>,
     drain_timeout: Duration,
     clock: Arc<Clock>,
 ) where
     S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error> + 'static,
 {
-    let write_side = Arc::new(WriteSide::new(ready_queue));
+    let write_side = Arc::new(WriteSide::new(ready_queue, memory.clone()));
     let ip_slot = request.conn_data::<Arc<IpSlot>>().cloned();
     // boxed, like all futures that finish soon: a task keeps the size of its largest state until it exits
     let answered = Box::pin(answer(app, request, framed, write_side.clone()));
@@ -64,9 +67,11 @@ pub(crate) fn spawn_connection<S>(
         // frees the IP's slot when this connection closes, and not before
         let _ip_slot = ip_slot;
         let (writer, bytes, body) = answered.await?;
-        let outgoing = Outgoing { writer: Some(writer), bytes, body: pin!(body), write_side };
-        let (writer, bytes) = outgoing.await?;
-        let _ = Box::pin(clock.timeout(drain_timeout, end(writer, bytes))).await;
+        let mut output = Output::new(memory);
+        output.add_bytes(bytes);
+        let outgoing = Outgoing { writer: Some(writer), output, body: pin!(body), write_side, is_behind: false };
+        let (writer, output) = outgoing.await?;
+        let _ = Box::pin(clock.timeout(drain_timeout, end(writer, output))).await;
         Ok::<_, Error>(())
     });
 }
@@ -152,30 +157,55 @@ impl Stream for Incoming {
 struct Outgoing<'a> {
     /// `None` while it is parked at the connection's writer.
     writer: Option<OwnedWriteHalf>,
-    /// Bytes that are written here, before the body is polled again.
-    bytes: Bytes,
+    /// What is written here, before the body is polled again.
+    output: Output,
     /// The body of an HTTP response has the bytes to write. The body of a session is its actor, which puts its output
     /// into the connection's writer.
     body: Pin<&'a mut BoxBody>,
     write_side: Arc<WriteSide>,
+    /// Whether the socket did not accept everything.
+    is_behind: bool,
 }
 
 impl Outgoing<'_> {
     /// Takes the session's output, to write it here instead of leaving it to the flusher.
-    fn take_buffer(&mut self) {
-        self.bytes = std::mem::take(&mut self.write_side.writer.state().buffer).freeze();
+    fn take_output(&mut self) {
+        self.output.append(&mut self.write_side.writer.state().output);
+    }
+
+    /// Writes all of the output. The client is behind as long as its socket does not accept everything, since it last
+    /// accepted something.
+    fn write(&mut self, writer: &mut OwnedWriteHalf, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut has_progress = false;
+        while !self.output.is_empty() {
+            match write_some(writer, &mut self.output, cx) {
+                Poll::Ready(Ok(())) => has_progress = true,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    if has_progress || !self.is_behind {
+                        self.is_behind = true;
+                        self.write_side.set_behind(true);
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+        if std::mem::take(&mut self.is_behind) {
+            self.write_side.set_behind(false);
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Whether the output can be left to the flusher: there is none, or the flusher will write it.
     fn is_left_to_flusher(&self) -> bool {
-        let length = self.write_side.writer.state().buffer.len();
+        let length = self.write_side.writer.state().output.len();
         length == 0 || length <= LARGE && self.write_side.request_flush()
     }
 }
 
 /// Returns the socket and its last bytes once the body has ended.
 impl Future for Outgoing<'_> {
-    type Output = Result<(OwnedWriteHalf, Bytes), Error>;
+    type Output = Result<(OwnedWriteHalf, Output), Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
@@ -183,28 +213,30 @@ impl Future for Outgoing<'_> {
         if let Some(parked) = this.write_side.writer.unpark(cx).map_err(aborted)? {
             this.writer = Some(parked.writer);
             if parked.is_full {
-                this.take_buffer();
+                this.is_behind = true;
+                this.take_output();
             }
         }
         let mut writer = this.writer.take().expect("the socket is here, or parked at the writer");
         loop {
-            if let Poll::Ready(written) = write(&mut writer, &mut this.bytes, cx) {
+            if let Poll::Ready(written) = this.write(&mut writer, cx) {
                 written?;
             } else {
                 this.writer = Some(writer);
                 return Poll::Pending;
             }
             match this.body.as_mut().poll_next(cx) {
-                Poll::Ready(Some(bytes)) => this.bytes = bytes?,
+                Poll::Ready(Some(bytes)) => this.output.add_bytes(bytes?),
                 Poll::Ready(None) => {
-                    this.take_buffer();
-                    return Poll::Ready(Ok((writer, std::mem::take(&mut this.bytes))));
+                    this.take_output();
+                    let rest = Output::new(this.output.memory().clone());
+                    return Poll::Ready(Ok((writer, std::mem::replace(&mut this.output, rest))));
                 }
                 Poll::Pending if this.is_left_to_flusher() => {
                     this.write_side.writer.park(writer);
                     return Poll::Pending;
                 }
-                Poll::Pending => this.take_buffer(),
+                Poll::Pending => this.take_output(),
             }
         }
     }
@@ -216,22 +248,23 @@ impl Drop for Outgoing<'_> {
     }
 }
 
-fn write(writer: &mut OwnedWriteHalf, bytes: &mut Bytes, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-    while !bytes.is_empty() {
-        let written = ready!(Pin::new(&mut *writer).poll_write(cx, bytes))?;
-        if written == 0 {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-        }
-        bytes.advance(written);
+/// Writes some of the output.
+fn write_some(writer: &mut OwnedWriteHalf, output: &mut Output, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    let written = ready!(output.with_slices(|slices| Pin::new(&mut *writer).poll_write_vectored(cx, slices)))?;
+    if written == 0 {
+        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
     }
+    output.advance(written);
     Poll::Ready(Ok(()))
 }
 
 /// Writes the last bytes and closes the write side, so that the client sees the end of the connection immediately. Then
 /// reads and drops what the client still sends, until it closes the connection too. Otherwise the kernel would reset the
 /// connection, and the client could lose the last bytes.
-async fn end(mut writer: OwnedWriteHalf, bytes: Bytes) -> io::Result<()> {
-    writer.write_all(&bytes).await?;
+async fn end(mut writer: OwnedWriteHalf, mut output: Output) -> io::Result<()> {
+    while !output.is_empty() {
+        poll_fn(|cx| write_some(&mut writer, &mut output, cx)).await?;
+    }
     writer.shutdown().await?;
     drain(writer.as_ref()).await
 }

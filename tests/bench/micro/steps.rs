@@ -19,6 +19,7 @@ use crate::connections::connection::{Connection, ConnectionId};
 use crate::connections::limits::{ConnectionLimits, QueueLimit, Timeouts};
 use crate::connections::mailbox::Batch;
 use crate::connections::token_bucket::{Rate, SharedTokenBucket};
+use crate::memory::MemoryBudget;
 use crate::message::{Broadcast, JoinId, Membership, Payload, Request};
 use crate::metrics::families::Metrics;
 use crate::protocol::{Decoded, Delivery, Frame, Protocol};
@@ -104,7 +105,8 @@ async fn room(topic: &Topic, members: u32) -> (Pubsub, Vec<Arc<Connection>>) {
 fn connection(number: u32) -> Connection {
     let timeouts = Timeouts { idle: Duration::MAX, join: Duration::MAX, ping_interval: None };
     let queue = QueueLimit { bytes: usize::MAX, age: Duration::MAX };
-    let connection_limits = Arc::new(ConnectionLimits { timeouts, queue, clock: Arc::default() });
+    let connection_limits =
+        Arc::new(ConnectionLimits { timeouts, queue, clock: Arc::default(), memory: MemoryBudget::new(0) });
     let not_found = Arc::new(SharedTokenBucket::full(Rate::per_minute(1, 1), Instant::now()));
     Connection::new(ConnectionId(number.into()), Ipv4Addr::LOCALHOST.into(), connection_limits, not_found)
 }

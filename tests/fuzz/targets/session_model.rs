@@ -20,6 +20,7 @@ use crate::connections::envelope::SocketEvent;
 use crate::connections::limits::{ConnectionLimits, QueueLimit, Timeouts};
 use crate::connections::token_bucket::SharedTokenBucket;
 use crate::connections::writer::JoinIds;
+use crate::memory::MemoryBudget;
 use crate::message::{
     Broadcast, DeliveryStatus, Inbound, JoinId, Outbound, Payload, PresenceChange, Reach, Ref, Request, Signal, TaskId,
 };
@@ -62,7 +63,8 @@ impl<P: Protocol> SessionModel<P> {
         let timeouts = Timeouts { idle: minute, join: minute, ping_interval: None };
         let queue = QueueLimit { bytes: limits.queue_bytes, age: minute };
         let settings = Arc::new(SocketSettings::new(realm, router, limits.clone()));
-        let connection_limits = Arc::new(ConnectionLimits { timeouts, queue, clock: Arc::default() });
+        let connection_limits =
+            Arc::new(ConnectionLimits { timeouts, queue, clock: Arc::default(), memory: MemoryBudget::new(0) });
         let not_found = Arc::new(SharedTokenBucket::full(settings.not_found, now));
         let connection = Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), connection_limits, not_found);
         let (metrics, budget, connection) = (METRICS.clone(), CommandBudget::new(QUEUE_BYTES), Arc::new(connection));

@@ -18,6 +18,7 @@ use crate::close::{self, Reason};
 use crate::connections::connection::{Connection, ConnectionId};
 use crate::connections::limits::{ConnectionLimits, QueueLimit, Timeouts};
 use crate::connections::token_bucket::{Rate, SharedTokenBucket};
+use crate::memory::MemoryBudget;
 use crate::protocol::Frame;
 use crate::transports::websocket::frame_reader::FrameReader;
 use crate::transports::websocket::{FragmentAssembler, MessageLimits, close_reason};
@@ -259,7 +260,8 @@ fn connection() -> Arc<Connection> {
     let time = Duration::from_secs(60);
     let timeouts = Timeouts { idle: time, join: time, ping_interval: None };
     let queue = QueueLimit { bytes: 65_536, age: time };
-    let connection_limits = Arc::new(ConnectionLimits { timeouts, queue, clock: Arc::default() });
+    let connection_limits =
+        Arc::new(ConnectionLimits { timeouts, queue, clock: Arc::default(), memory: MemoryBudget::new(0) });
     let not_found = Arc::new(SharedTokenBucket::full(Rate::per_second(1, 1), Instant::now()));
     Arc::new(Connection::new(ConnectionId(1), Ipv4Addr::LOCALHOST.into(), connection_limits, not_found))
 }
@@ -273,7 +275,7 @@ struct AssemblyCheck {
 
 impl AssemblyCheck {
     fn new(size: MessageLimits) -> Self {
-        Self { size, assembly: Some(FragmentAssembler::new(size)), pieces: 0 }
+        Self { size, assembly: Some(FragmentAssembler::new(size, &connection())), pieces: 0 }
     }
 
     fn add(&mut self, piece: Item) {

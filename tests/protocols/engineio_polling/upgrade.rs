@@ -33,7 +33,7 @@ async fn a_session_upgrades_to_a_websocket_without_losing_messages() {
 
 #[actix_web::test]
 async fn a_second_websocket_of_a_session_is_closed_and_the_first_stays_open() {
-    let node = start(&["socket.write_timeout=300ms"]);
+    let node = start(&["socket.write_timeout=300ms", "socket.close_timeout=300ms"]);
     let session = open(node.address(), V4).await;
     let mut client = probe(node.address(), &session).await;
     let mut second = Client::open(node.address(), &websocket(&session), &[]).await;

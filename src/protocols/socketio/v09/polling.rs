@@ -68,10 +68,11 @@ pub(super) async fn post(
 ) -> HttpResponse {
     let Some(session) = session else { return text(RECEIVED) };
     let _guard = session.lock_requests().await;
-    let reading = body::read(request, payload, acceptor.limits().message_bytes);
+    let reading = body::read(request, payload, acceptor.limits().message_bytes, session.connection());
     let body = match acceptor.pubsub().clock().timeout(acceptor.timeouts().idle, reading).await {
         Ok(Ok(body)) => body,
         Ok(Err(BodyError::TooLarge)) => return HttpResponse::PayloadTooLarge().finish(),
+        Ok(Err(BodyError::NoMemory)) => return HttpResponse::ServiceUnavailable().finish(),
         Ok(Err(BodyError::Broken)) | Err(_) => return HttpResponse::BadRequest().finish(),
     };
     // an unreadable body counts as one packet that is ignored
