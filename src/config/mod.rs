@@ -15,6 +15,7 @@
 //!
 //! No other module reads environment variables.
 
+pub(crate) mod hosts;
 pub(crate) mod ice;
 pub(crate) mod listen;
 pub(crate) mod load;
@@ -25,6 +26,7 @@ pub(crate) mod sections;
 pub(crate) mod source;
 pub(crate) mod value;
 
+pub use hosts::{InvalidPublicUrl, PublicUrl};
 pub use ice::IceServer;
 pub use listen::{InvalidListenAddress, ListenAddress};
 pub use load::Errors;

@@ -10,6 +10,7 @@ use actix_web::http::header::HeaderValue;
 use ipnet::IpNet;
 use toml::de::DeValue;
 
+use crate::config::hosts::PublicUrl;
 use crate::config::ice::IceServer;
 use crate::config::listen::ListenAddress;
 use crate::config::origin::Origins;
@@ -54,6 +55,11 @@ sections! {
         /// IP address or host name, and port, to listen on. Of a host name, all addresses are used: both loopback
         /// addresses for "localhost:4000". Port 0 picks a free port.
         listen: ListenAddress = "127.0.0.1:4000", address;
+        /// URLs by which clients reach this node, such as "https://broker.example.com". Requests whose `Host` header has
+        /// another host get HTTP 421. Names of loopback, the host of `server.listen`, and the IP address to which the
+        /// client has connected need not be listed. An empty list means that only requests to a loopback address are
+        /// checked.
+        public_urls: Vec<PublicUrl> = [], public_urls;
         /// Number of worker threads. 0 means one per core. With one worker, the registry runs on it; with more, the
         /// registry has its own thread.
         workers: usize = 0, integer from 0 to 256;
@@ -65,8 +71,8 @@ sections! {
         header_timeout: Duration = "5s", duration from "1s" to "5m";
         /// Keep-alive timeout of idle HTTP connections, accurate to 0.5 s.
         keep_alive: Duration = "5s", duration from "1s" to "1h";
-        /// IP addresses and networks of proxies whose `X-Forwarded-For` header is used to find the client IP, such as
-        /// "10.0.0.0/8".
+        /// IP addresses and networks of proxies, such as "10.0.0.0/8", whose `X-Forwarded-For` header is used to find the
+        /// client IP, and whose `X-Forwarded-Host` header to find the requested host.
         trusted_proxies: Vec<IpNet> = [], networks;
     }
 

@@ -12,6 +12,7 @@ use actix_web::http::header::HeaderValue;
 use ipnet::IpNet;
 use toml::de::DeValue;
 
+use crate::config::hosts::{InvalidPublicUrl, PublicUrl};
 pub(super) use crate::config::ice::servers;
 use crate::config::listen::{InvalidListenAddress, ListenAddress};
 use crate::config::origin::Origins;
@@ -72,6 +73,10 @@ pub(super) fn address_or_none(value: &DeValue<'_>) -> Result<Option<ListenAddres
         Some("") => Ok(None),
         _ => address(value).map(Some),
     }
+}
+
+pub(super) fn public_urls(value: &DeValue<'_>) -> Result<Vec<PublicUrl>, String> {
+    list(value, |item| item.as_str().unwrap_or_default().parse().or_else(|error: InvalidPublicUrl| refuse(item, error)))
 }
 
 pub(super) fn networks(value: &DeValue<'_>) -> Result<Vec<IpNet>, String> {

@@ -6,6 +6,8 @@ pub(crate) mod body;
 pub(crate) mod client_ip;
 pub(crate) mod cors;
 pub(crate) mod guarded_body;
+pub(crate) mod host_check;
+pub(crate) mod hosts;
 pub(crate) mod ice;
 pub(crate) mod idle_connections;
 pub(crate) mod jsonp;

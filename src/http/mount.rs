@@ -20,6 +20,7 @@ use crate::channels::assigns::Assigns;
 use crate::channels::channel::Router;
 use crate::config::origin::Origins;
 use crate::http::client_ip::ClientIp;
+use crate::http::hosts;
 use crate::refusal::ConnectRefusal;
 use crate::topic::Topic;
 
@@ -261,17 +262,15 @@ impl ConnectInfo {
     /// terminates TLS.
     #[must_use]
     pub fn scheme(&self) -> &str {
-        self.forwarded("x-forwarded-proto").unwrap_or("http")
+        let forwarded = if self.client_ip.is_proxied { self.header("x-forwarded-proto") } else { None };
+        forwarded.unwrap_or("http")
     }
 
-    /// The host (and port) of the request: a trusted proxy's `X-Forwarded-Host`, or else the `Host` header.
+    /// The host (and port) of the request: the last `X-Forwarded-Host` of a trusted proxy, or else the
+    /// `Host` header.
     #[must_use]
     pub fn host(&self) -> &str {
-        self.forwarded("x-forwarded-host").or_else(|| self.header("host")).unwrap_or("")
-    }
-
-    fn forwarded(&self, name: &str) -> Option<&str> {
-        if self.client_ip.is_proxied { self.header(name) } else { None }
+        hosts::requested(&self.request).unwrap_or("")
     }
 
     /// The client's transport: `websocket` or `longpoll`.

@@ -9,6 +9,7 @@ use actix_web::http::{Method, StatusCode, Version as HttpVersion};
 use base64::Engine;
 
 use crate::config::origin::Origins;
+use crate::http::hosts;
 use crate::http::mount::ConnectError;
 use crate::http::refusal_log::quoted;
 use crate::refusal::ConnectRefusal;
@@ -37,7 +38,7 @@ pub(crate) fn form_decoded(text: &[u8]) -> Option<String> {
 
 /// Whether the page that makes a request is of an allowed origin.
 pub(crate) fn is_origin_allowed(request: &HttpRequest, origins: &Origins) -> bool {
-    origins.allows(request.headers().get_all(header::ORIGIN), host(request))
+    origins.allows(request.headers().get_all(header::ORIGIN), hosts::requested(request))
 }
 
 /// Checks the origin of the page that makes a request. The error shows it, and what is allowed.
@@ -52,19 +53,13 @@ pub(crate) fn check_origin_of(origin: &str, request: &HttpRequest, origins: &Ori
 }
 
 fn check_origins(given: &[&[u8]], request: &HttpRequest, origins: &Origins) -> Result<(), ConnectError> {
-    let host = host(request);
-    if origins.allows(given, host) {
+    if origins.allows(given, hosts::requested(request)) {
         return Ok(());
     }
     let given: Vec<String> = given.iter().map(|origin| quoted(origin)).collect();
-    let host = host.map_or("no host".to_owned(), |host| format!("the host {}", quoted(host.as_bytes())));
+    let host = hosts::describe(request);
     let body = format!("origin {} is not allowed; allowed: {origins}; requested: {host}", given.join(", "));
     Err(ConnectError::new(StatusCode::FORBIDDEN, body).with_reason(ConnectRefusal::Origin))
-}
-
-/// The host, and the port, that the client requests.
-fn host(request: &HttpRequest) -> Option<&str> {
-    request.headers().get(header::HOST)?.to_str().ok()
 }
 
 /// Checks the headers of an upgrade (RFC 6455, 4.2.1). The error names the header that is wrong.

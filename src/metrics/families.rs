@@ -44,6 +44,8 @@ families! {
     /// HTTP connections that were closed because no valid request arrived in time, or because a client IP had too many
     /// of them.
     connections_without_request: Counter = "connections_without_request_total";
+    /// HTTP requests refused because their host is not a name of this node.
+    hosts_refused: Counter = "hosts_refused_total";
     /// Failed attempts to accept a connection, usually because no file descriptor was left.
     accepts_failed: Counter = "accepts_failed_total";
     /// HTTP responses on the public listener (upgrades, long polls, pages), without those to malformed requests.

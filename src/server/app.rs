@@ -24,6 +24,8 @@ use crate::connections::flusher::Flusher;
 use crate::http::acceptor::{Acceptor, ProtocolMount};
 use crate::http::client_ip::ClientIp;
 use crate::http::cors::{CorsRules, apply_rules};
+use crate::http::host_check::{HostCheck, check_host};
+use crate::http::hosts::{self, HostRules};
 use crate::http::ice;
 use crate::http::idle_connections::track_request;
 use crate::http::methods;
@@ -78,10 +80,15 @@ impl AppFactory {
         let factory = self.clone();
         let pubsub = web::Data::new(factory.node.pubsub.clone());
         let cors_rules = web::Data::new(factory.cors_rules());
+        let config = &factory.node.config.server;
+        let rules = HostRules::public(&config.listen, &config.public_urls);
+        let host_check = web::Data::new(HostCheck { rules, node: factory.node.clone() });
         let app = App::new()
             .app_data(pubsub)
             .app_data(cors_rules)
+            .app_data(host_check)
             .wrap(from_fn(slice_response))
+            .wrap(from_fn(check_host))
             .wrap(from_fn(apply_rules))
             .wrap(from_fn(track_request))
             .configure(|app| factory.configure(app));
@@ -150,8 +157,9 @@ fn health(mut response: HttpResponseBuilder, word: &'static str) -> HttpResponse
 /// one is closed immediately, without a response: the client might never send a request.
 fn on_connect(stream: &TcpStream, extensions: &mut Extensions, node: &NodeState) {
     let socket = SockRef::from(stream);
-    let Ok(peer) = stream.peer_addr() else { return };
+    let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return };
     let client_ip = ClientIp::new(peer.ip(), [].into_iter(), &node.config.server.trusted_proxies);
+    hosts::accepted(extensions, local, client_ip.is_proxied);
     if !client_ip.is_proxied {
         let Some(ip_slot) = node.ip_table.admit_tcp(client_ip.address, Instant::now()) else {
             node.pubsub.metrics().connections_without_request.inc();

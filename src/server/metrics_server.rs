@@ -7,8 +7,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle};
+use actix_web::dev::{Extensions, Server, ServerHandle};
 use actix_web::http::{KeepAlive, header};
+use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App, HttpResponse, HttpServer};
 use prometheus::Registry;
@@ -16,6 +17,8 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
+use crate::http::host_check::{HostCheck, check_host};
+use crate::http::hosts::{self, HostRules};
 use crate::http::methods;
 use crate::http::node_state::NodeState;
 use crate::server::prometheus::Exporter;
@@ -39,16 +42,23 @@ impl MetricsServer {
     /// application's `custom`. It serves nothing else.
     pub(super) fn serve(node: Arc<NodeState>, custom: Registry, listeners: Vec<TcpListener>) -> io::Result<Self> {
         let address = listeners[0].local_addr()?;
+        let config = &node.config;
+        let listen = config.metrics.listen.clone().unwrap_or_else(|| address.into());
+        let rules = HostRules::on_loopback(&listen, &config.server.public_urls);
+        let host_check = Data::new(HostCheck { rules, node: node.clone() });
         let exporter = Data::new(Exporter::new(node, custom));
-        let server =
-            HttpServer::new(move || App::new().app_data(exporter.clone()).service(methods::readable("/metrics", read)))
-                .workers(1)
-                .max_connections(CONNECTIONS)
-                .client_request_timeout(TIMEOUT)
-                .client_disconnect_timeout(TIMEOUT)
-                .disable_signals()
-                .keep_alive(KeepAlive::Disabled)
-                .on_connect(|io, _| set_write_timeout(io));
+        let app = move || {
+            let app = App::new().app_data(exporter.clone()).app_data(host_check.clone()).wrap(from_fn(check_host));
+            app.service(methods::readable("/metrics", read))
+        };
+        let server = HttpServer::new(app)
+            .workers(1)
+            .max_connections(CONNECTIONS)
+            .client_request_timeout(TIMEOUT)
+            .client_disconnect_timeout(TIMEOUT)
+            .disable_signals()
+            .keep_alive(KeepAlive::Disabled)
+            .on_connect(on_connect);
         let server: Server = listeners.into_iter().try_fold(server, HttpServer::listen)?.run();
         Ok(Self { address, handle: server.handle(), server: actix_web::rt::spawn(server) })
     }
@@ -60,9 +70,12 @@ impl MetricsServer {
     }
 }
 
-/// Makes the kernel drop a client that does not read.
-fn set_write_timeout(io: &dyn Any) {
+/// Makes the kernel drop a client that does not read, and keeps the connection's own address for the check of its hosts.
+fn on_connect(io: &dyn Any, extensions: &mut Extensions) {
     if let Some(stream) = io.downcast_ref::<TcpStream>() {
+        if let Ok(local) = stream.local_addr() {
+            hosts::accepted(extensions, local, false);
+        }
         // if this fails, the server's own timeouts still apply
         let _ = SockRef::from(stream).set_tcp_user_timeout(Some(TIMEOUT));
     }

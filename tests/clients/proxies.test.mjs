@@ -134,6 +134,15 @@ for (const [name, startProxy] of Object.entries({ nginx: startNginx, HAProxy: st
     assert.equal(await upgradeStatus(proxy, { origin: "https://foreign.test" }), 403);
   });
 
+  test(`${name}: the node answers to its public name, and to no other`, async () => {
+    const named = { "server.public_urls": "https://broker.example" };
+    const [known, unknown] = [await behind((await broker({ set: named })).port), await behind((await broker()).port)];
+    const page = { headers: { Host: "broker.example" }, origin: "https://broker.example" };
+    assert.equal(await upgradeStatus(known, page), 101);
+    assert.equal(await upgradeStatus(known, { headers: { Host: "evil.example" } }), 421);
+    assert.equal(await upgradeStatus(unknown, page), 421);
+  });
+
   test(`${name}: clients come back after the broker was killed and restarted`, async () => {
     const first = await broker();
     const proxy = await behind(first.port);

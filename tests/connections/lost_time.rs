@@ -218,8 +218,8 @@ async fn requests_whose_rest_arrives_while_the_broker_is_stopped_are_answered() 
         client
     };
     // a post whose body is not complete, a second request whose head is not, and an upgrade that is probed
-    let get_health = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
-    let mut post = begin(&format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n4")).await;
+    let get_health = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut post = begin(&format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n4")).await;
     let mut second = begin(get_health).await;
     let head = second.head().await;
     second.body(&head).await;

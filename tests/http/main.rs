@@ -5,6 +5,7 @@ mod common;
 
 mod connect_async;
 mod handshake;
+mod hosts;
 mod ice;
 mod methods;
 mod mounts;

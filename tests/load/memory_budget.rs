@@ -165,7 +165,7 @@ async fn polling_session(address: SocketAddr) -> String {
 async fn post(address: SocketAddr, path: &str, body: &str) -> String {
     let length = body.len();
     let head =
-        format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n");
+        format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n");
     Client::request(address, &(head + body)).await.1
 }
 
@@ -187,7 +187,7 @@ async fn answers_to_polls_that_are_not_read() {
         if round % 10 == 0 {
             for path in &paths {
                 let mut poll = Client::tcp_with_small_window(address);
-                poll.raw(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await;
+                poll.raw(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await;
                 unread.push(poll);
             }
         }
@@ -215,7 +215,7 @@ async fn halves_of_bodies() {
     let mut scene = Scene::start(&[]).await;
     let half = |path: &str| {
         let head =
-            format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 262144\r\n\r\n");
+            format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 262144\r\n\r\n");
         [head.as_bytes(), &vec![b'4'; 262_000]].concat()
     };
     halves(&mut scene, async |address| {
