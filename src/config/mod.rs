@@ -25,6 +25,7 @@ pub(crate) mod schema;
 pub(crate) mod sections;
 pub(crate) mod source;
 pub(crate) mod value;
+mod warnings;
 
 pub use hosts::{InvalidPublicUrl, PublicUrl};
 pub use ice::IceServer;

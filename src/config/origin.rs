@@ -113,6 +113,11 @@ impl Origins {
             _ => false,
         }
     }
+
+    /// Whether pages of every site are allowed.
+    pub(crate) fn allow_all_sites(&self) -> bool {
+        self.0.contains(&Rule::Any)
+    }
 }
 
 /// The error of a list of origins: an invalid entry, an empty list, or `any` together with other entries.

@@ -164,8 +164,9 @@ async fn polling_session(address: SocketAddr) -> String {
 
 async fn post(address: SocketAddr, path: &str, body: &str) -> String {
     let length = body.len();
-    let head =
-        format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n");
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n"
+    );
     Client::request(address, &(head + body)).await.1
 }
 
@@ -214,8 +215,9 @@ async fn halves(scene: &mut Scene, mut bytes: impl AsyncFnMut(SocketAddr) -> (Cl
 async fn halves_of_bodies() {
     let mut scene = Scene::start(&[]).await;
     let half = |path: &str| {
-        let head =
-            format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 262144\r\n\r\n");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 262144\r\n\r\n"
+        );
         [head.as_bytes(), &vec![b'4'; 262_000]].concat()
     };
     halves(&mut scene, async |address| {

@@ -185,7 +185,7 @@ fn hello_the_relay_and_the_metrics_have_a_line_each_if_they_are_on() {
         "--set",
         "metrics.listen=127.0.0.1:4001",
     ]);
-    assert_eq!((exit_code, err.as_str()), (0, ""));
+    assert_eq!(exit_code, 0, "{err}");
     assert_eq!(
         out.lines().skip(3).collect::<Vec<_>>(),
         [
@@ -200,7 +200,7 @@ fn hello_the_relay_and_the_metrics_have_a_line_each_if_they_are_on() {
 #[test]
 fn check_prints_what_would_start() {
     let (exit_code, out, err) = run(&["check", "--set", "socket.check_origin=//*.example.com"]);
-    assert_eq!((exit_code, err.as_str()), (0, ""));
+    assert_eq!(exit_code, 0, "{err}");
     assert_eq!(
         out.lines().collect::<Vec<_>>(),
         [
@@ -210,6 +210,64 @@ fn check_prints_what_would_start() {
             "origins  //*.example.com",
         ]
     );
+}
+
+/// The warnings of `check` with these settings, without `handclasp: warning: `.
+fn warnings(sets: &[&str]) -> Vec<String> {
+    let args: Vec<&str> = ["check"].into_iter().chain(sets.iter().flat_map(|set| ["--set", set])).collect();
+    let (exit_code, out, err) = run(&args);
+    assert!(exit_code == 0 && out.starts_with("ok\n"), "{sets:?}: {out} {err}");
+    let lines = err.lines().map(|line| line.strip_prefix("handclasp: warning: ").unwrap_or_else(|| panic!("{err}")));
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn check_warns_of_what_is_open() {
+    const CLOSED: [&str; 2] = ["socketio.check_origin=same", "peerjs.cors=same"];
+    const TURN: &str = r#"peer.ice_servers=[{ urls = "turn:a.test", secret = "s" }]"#;
+    const URL: &str = "server.public_urls=https://a.test";
+    let every_site = "pages of every web site may connect: ";
+    assert_eq!(
+        warnings(&[]),
+        [format!("{every_site}socketio.check_origin (Socket.IO), peerjs.cors (PeerJS)")],
+        "the defaults"
+    );
+    assert_eq!(warnings(&["socketio.enabled=false", "peerjs.enabled=false"]), [""; 0]);
+    for (sets, expected) in [
+        (&[][..], None),
+        (&["hello.check_origin=any", "relay.check_origin=any", "ice.check_origin=any"], None),
+        (&["socket.check_origin=any"], Some("pages of every web site may connect: socket.check_origin (Phoenix)")),
+        (&["ice.check_origin=any", TURN], Some("pages of every web site may connect: ice.check_origin (credentials")),
+        (&["hello.enabled=true", "hello.check_origin=same"], Some("hello.enabled: any client may take any name")),
+        (&["relay.enabled=true", "relay.check_origin=same"], Some("relay.enabled: each client receives all")),
+        (&["peerjs.allow_discovery=true"], Some("peerjs.allow_discovery: any client may list")),
+        (&["server.listen=0.0.0.0:4000"], Some("server.listen: other machines can reach 0.0.0.0:4000, under any host")),
+        (&["server.listen=[::]:4000"], Some("server.listen: other machines can reach [::]:4000")),
+        (&["server.listen=broker.internal:4000"], Some("server.listen: other machines can reach broker.internal:4000")),
+        (&["server.listen=0.0.0.0:4000", URL], None),
+        (&["server.listen=localhost:4000"], None),
+        (&["server.listen=[::1]:4000"], None),
+        (&["server.trusted_proxies=127.0.0.1"], Some("server.public_urls: empty, so requests get 421 if a proxy")),
+        (&["server.trusted_proxies=127.0.0.1", URL], None),
+        (&["server.trusted_proxies=0.0.0.0/0", URL], Some("server.trusted_proxies: any client can pose as any other")),
+        (
+            &[r#"server.trusted_proxies=["0.0.0.0/1", "128.0.0.0/1", "::/0"]"#, URL],
+            Some(
+                "server.trusted_proxies: any client can pose as any other, because the list contains 0.0.0.0/0 and ::/0",
+            ),
+        ),
+        (&["metrics.listen=0.0.0.0:9464"], Some("metrics.listen: other machines can read the metrics at 0.0.0.0:9464")),
+        (&["metrics.listen=localhost:9464"], None),
+    ] {
+        let warnings = warnings(&[&CLOSED[..], sets].concat());
+        let is_expected = match expected {
+            Some(start) => warnings.len() == 1 && warnings[0].starts_with(start),
+            None => warnings.is_empty(),
+        };
+        assert!(is_expected, "{sets:?}: {warnings:?}");
+    }
+    let all = warnings(&["server.listen=0.0.0.0:4000", "metrics.listen=0.0.0.0:9464", "hello.enabled=true"]);
+    assert_eq!(all.len(), 4, "{all:?}");
 }
 
 #[test]

@@ -42,7 +42,7 @@ enum Command {
     /// Start the broker. On SIGTERM or SIGINT it drains and exits; on a second signal it exits immediately
     #[command(after_help = EXAMPLES)]
     Serve(Options),
-    /// Check a configuration: list its errors, or show what it would start
+    /// Check a configuration: list its errors, or show what it would start, and warn of what it leaves open
     #[command(after_help = EXAMPLES)]
     Check(Options),
 }
@@ -125,6 +125,7 @@ fn check(config: &Config) {
     print("ok");
     announce(config, &config.server.listen, config.metrics.listen.as_ref());
     print(&format!("origins  {}", config.socket.check_origin));
+    config.warnings().iter().for_each(|warning| eprintln!("handclasp: warning: {warning}"));
 }
 
 /// Prints the addresses of the page, the sockets and, if enabled, HelloWebRTC, the plain relay and the metrics, a line
