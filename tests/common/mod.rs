@@ -126,11 +126,25 @@ impl Client {
         client
     }
 
+    /// A client whose kernel buffers this much, so that it stalls soon and can still read fast.
+    pub async fn with_receive_buffer(address: SocketAddr, bytes: usize) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(bytes).unwrap();
+        let mut client = Self::connect(socket, address);
+        client.raw(upgrade("/socket/websocket?vsn=2.0.0").as_bytes()).await;
+        assert!(client.head().await.starts_with("HTTP/1.1 101"));
+        client
+    }
+
     /// A connection with small kernel buffers, on which nothing was sent yet.
     pub fn tcp_with_small_window(address: SocketAddr) -> Self {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(4_096).unwrap();
         socket.set_tcp_mss(1_000).unwrap();
+        Self::connect(socket, address)
+    }
+
+    fn connect(socket: Socket, address: SocketAddr) -> Self {
         socket.connect(&address.into()).unwrap();
         socket.set_nonblocking(true).unwrap();
         Self::from_stream(TcpStream::from_std(socket.into()).unwrap())

@@ -11,4 +11,5 @@ mod floods;
 mod idle_connections;
 mod memory_budget;
 mod memory_limits;
+mod slow_readers;
 mod stalled_clients;
