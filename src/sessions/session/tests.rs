@@ -9,11 +9,13 @@ use actix::Arbiter;
 use super::*;
 use crate::broker::adapter::LocalAdapter;
 use crate::channels::channel::{Channel, Router};
+use crate::channels::context::Context;
+use crate::channels::reply::Reply;
 use crate::config::schema::Config;
 use crate::connections::hub::{ClientIdentity, Hub, HubLimits};
 use crate::connections::ip_limits::IpTable;
 use crate::connections::limits::{ConnectionLimits, QueueLimit, Timeouts};
-use crate::message::{Broadcast, Inbound, Payload, Request};
+use crate::message::{Broadcast, Inbound, Payload, Request, Status};
 use crate::protocol::{Malformed, Unencodable};
 use crate::sessions::settings::SocketSettings;
 use crate::topic::Realm;
@@ -21,20 +23,33 @@ use crate::topic::Realm;
 const TOPIC: &str = "room:a";
 
 struct Room;
-impl Channel for Room {}
+
+impl Channel for Room {
+    fn handle_in(&mut self, _: &str, _: &Payload, _: &mut Context<'_>) -> Reply {
+        Reply::ok()
+    }
+}
 
 /// A format whose frames are the names of requests and responses.
 struct Words;
 
 impl Protocol for Words {
     fn decode<'a>(&'a mut self, frame: &'a Frame) -> Result<Option<Decoded<'a>>, Malformed> {
-        let request = if *frame == word("join") { Request::Join(Payload::empty()) } else { Request::Leave };
+        let request = match frame {
+            Frame::Text(text) if &**text == "join" => Request::Join(Payload::empty()),
+            Frame::Text(text) if &**text == "push" => Request::Push("event".into(), Payload::empty()),
+            _ => Request::Leave,
+        };
         let topic = Cow::Borrowed(TOPIC);
         Ok(Some(Decoded::Request(Inbound { topic, join_ref: None, reference: None, request })))
     }
 
     fn encode(&mut self, outbound: &Outbound) -> Result<Option<Frame>, Unencodable> {
-        Ok(Some(word(if matches!(outbound, Outbound::Close { .. }) { "close" } else { "reply" })))
+        Ok(Some(word(match outbound {
+            Outbound::Close { .. } => "close",
+            Outbound::Reply { status: Status::Error, .. } => "error",
+            _ => "reply",
+        })))
     }
 
     fn broadcast(_: &Broadcast) -> Option<Frame> {
@@ -99,4 +114,20 @@ async fn a_broadcast_confirms_a_join_but_does_not_follow_its_close() {
     let Envelope::Delivery(_, delivery) = broadcast() else { unreachable!() };
     session.handle_event(Envelope::Delivery(JoinId(2), delivery), &mut sent);
     assert_eq!(sent.0, [word("reply"), word("reply"), word("close")]);
+}
+
+/// A node without memory refuses new messages and new clients, and goes on once there is room.
+#[actix_web::test]
+async fn nothing_is_accepted_without_memory() {
+    let (mut session, mut sent) = (session(), Sent::default());
+    session.frame(&word("join"), &mut sent);
+    session.handle_event(broadcast(), &mut sent);
+    sent.0.clear();
+    let memory = session.pubsub.memory().clone();
+    let all = memory.take(memory.limit());
+    session.frame(&word("push"), &mut sent);
+    assert_eq!(sent.0, [word("error")]);
+    drop(all);
+    session.frame(&word("push"), &mut sent);
+    assert_eq!(sent.0, [word("error"), word("reply")]);
 }
