@@ -23,6 +23,10 @@ pub type Event = CompactString;
 /// [`SocketInit::id`](crate::SocketInit::id).
 pub const DISCONNECT: &str = "disconnect";
 
+/// The event with a topic's presence list, and the event with the changes of the list since then.
+pub(crate) const PRESENCE_STATE: Event = Event::const_new("presence_state");
+pub(crate) const PRESENCE_DIFF: Event = Event::const_new("presence_diff");
+
 /// Whether an event's name is reserved for the server, so that clients may not send it to other clients.
 #[must_use]
 pub fn is_reserved(event: &str) -> bool {

@@ -13,12 +13,13 @@ use crate::broker::adapter::Packet;
 use crate::broker::presence::{Presence, PresenceRef};
 use crate::connections::connection::{Member, MemberId};
 use crate::connections::envelope::SocketEvent;
-use crate::message::{Broadcast, Event, Payload, PresenceEntry, PresenceList};
+use crate::message::{Broadcast, PRESENCE_DIFF, Payload, PresenceEntry, PresenceList};
 use crate::protocol::Delivery;
 use crate::topic::Topic;
 
-const STATE: Event = Event::const_new("presence_state");
-const DIFF: Event = Event::const_new("presence_diff");
+/// While more than this part of `limits.queue_bytes` waits for a subscriber, it is sent no changes of lists. It requests
+/// the lists again once it has read what waits.
+const LAG_SHARE: usize = 4;
 
 /// The presence list of each topic. A topic without entries and subscribers is not in the map.
 pub(crate) struct PresenceTracker {
@@ -53,7 +54,7 @@ impl PresenceTracker {
     /// topic's first subscriber.
     pub(crate) fn subscribe(&mut self, topic: &Topic, subscriber: Member) -> bool {
         let list = self.topics.entry(topic.clone()).or_default();
-        let _ = subscriber.connection.send_event(SocketEvent::Push(subscriber.join, STATE, list.presence.state()));
+        let _ = subscriber.connection.send_event(SocketEvent::PresenceState(subscriber.join, list.presence.state()));
         list.subscribers.insert(subscriber.id(), subscriber);
         list.subscribers.len() == 1
     }
@@ -196,15 +197,20 @@ impl TopicPresence {
         }
     }
 
-    fn send_diff(&self, topic: &Topic, diff: Payload) {
+    fn send_diff(&mut self, topic: &Topic, diff: Payload) {
         let Some(first) = self.subscribers.values().next() else { return };
-        let broadcast = Broadcast { topic: topic.clone(), event: DIFF, payload: diff };
+        let broadcast = Broadcast { topic: topic.clone(), event: PRESENCE_DIFF, payload: diff };
         let delivery = Arc::new(Delivery::new(broadcast).counted(first.connection.memory()));
         let now = first.connection.now();
-        for subscriber in self.subscribers.values() {
+        self.subscribers.retain(|_, Member { join, connection }| {
+            let lags = connection.mailbox.depth().bytes > connection.mailbox.limits().queue.bytes / LAG_SHARE;
             // an error means that the connection is closing, or closes because its mailbox is full
-            let _ = subscriber.connection.deliver(subscriber.join, &delivery, now);
-        }
+            let _ = match lags {
+                true => connection.send_event(SocketEvent::PresenceLag(*join)),
+                false => connection.deliver(*join, &delivery, now),
+            };
+            !lags
+        });
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use crate::broker::adapter::{Adapter, BoxFuture, ClusterInbox, Packet};
 use crate::broker::registry::command::{
     Admitted, ChangePresence, Command, ConnectionClosed, GetPresence, GetStats, NodeDown, RegistryStats, ReleaseName,
-    RemotePacket, Subscribe, Unsubscribe, Watch,
+    RemotePacket, Subscribe, SubscribePresence, Unsubscribe, Watch,
 };
 use crate::broker::registry::held_signals::HeldSignal;
 use crate::broker::registry::permits::{CommandBudget, Permit};
@@ -224,6 +224,12 @@ impl Pubsub {
 
     pub(crate) fn change_presence(&self, change: ChangePresence, permit: Permit) {
         self.send_command(Command::Presence(change), permit);
+    }
+
+    /// Requests a topic's presence list for a member, and from then on its changes. Needs no permit: each connection
+    /// requests one list at a time, for a topic that it has joined.
+    pub(crate) fn subscribe_presence(&self, member: Member, topic: Topic) {
+        self.0.registry.do_send(SubscribePresence { member, topic });
     }
 
     /// Queues a command. With its permit, it is never refused.

@@ -27,7 +27,7 @@ use tokio::sync::oneshot;
 use crate::broker::adapter::Adapter;
 use crate::broker::registry::command::{
     Admitted, Command, ConnectionClosed, GetPresence, GetStats, NodeDown, RegistryStats, ReleaseName, RemotePacket,
-    Unsubscribe,
+    SubscribePresence, Unsubscribe,
 };
 use crate::broker::registry::state::State;
 use crate::broker::topic_table::TopicTable;
@@ -156,6 +156,15 @@ impl Handler<Unsubscribe> for Registry {
 
     fn handle(&mut self, Unsubscribe { id }: Unsubscribe, ctx: &mut Self::Context) {
         self.state.unsubscribe(id);
+        self.follow_up(ctx);
+    }
+}
+
+impl Handler<SubscribePresence> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, SubscribePresence { member, topic }: SubscribePresence, ctx: &mut Self::Context) {
+        self.state.subscribe_presence(&topic, member);
         self.follow_up(ctx);
     }
 }

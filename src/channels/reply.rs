@@ -67,8 +67,8 @@ impl Join {
         self.change(|membership| membership.claim = Some(NameClaim { proof }))
     }
 
-    /// Sends the client the topic's presence list: `presence_state` after the reply, then a `presence_diff` for each
-    /// change.
+    /// Sends the client the topic's presence list, as fast as it reads: `presence_state` after the reply, then a
+    /// `presence_diff` for each change.
     #[must_use]
     pub fn subscribe_presence(self) -> Self {
         self.change(|membership| membership.subscribe_presence = true)

@@ -43,6 +43,10 @@ pub(crate) enum SocketEvent {
     Reply(RequestRef, Status, Payload),
     /// A message from the join's channel to its client.
     Push(JoinId, Event, Payload),
+    /// The presence list of the join's topic.
+    PresenceState(JoinId, Payload),
+    /// The client reads too slowly for the changes of the list, and must request it again.
+    PresenceLag(JoinId),
     /// A message from the server's own code to the join's channel.
     Info(JoinId, Info),
     /// A future that a channel has started is complete.
@@ -58,9 +62,9 @@ impl Envelope {
         match self {
             Self::Delivery(_, delivery) => ENVELOPE_OVERHEAD + delivery.size(),
             Self::SocketEvent(event) => match &**event {
-                SocketEvent::Reply(_, _, payload) | SocketEvent::Push(_, _, payload) => {
-                    ENVELOPE_OVERHEAD + payload.len()
-                }
+                SocketEvent::Reply(_, _, payload)
+                | SocketEvent::Push(_, _, payload)
+                | SocketEvent::PresenceState(_, payload) => ENVELOPE_OVERHEAD + payload.len(),
                 // there is at most one for each task, and `limits.tasks_per_socket` limits the tasks
                 SocketEvent::TaskDone(_) => 0,
                 _ => ENVELOPE_OVERHEAD,

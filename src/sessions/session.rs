@@ -63,8 +63,11 @@ impl<P: Protocol> Session<P> {
                 Some(Decoded::Request(inbound)) => self.socket.receive(inbound, Instant::now()),
                 Some(Decoded::Respond(frame)) => sink.send(frame),
                 Some(Decoded::Close(reason)) => return sink.close(reason),
-                None => return,
+                None => break,
             }
+        }
+        if let Some((join, topic)) = self.socket.next_presence() {
+            self.pubsub.subscribe_presence(self.member(join), topic);
         }
     }
 
@@ -72,7 +75,8 @@ impl<P: Protocol> Session<P> {
     fn run_effect(&mut self, effect: Effect, sink: &mut impl FrameSink) -> bool {
         match effect {
             Effect::Send(outbound) => self.send(&outbound, sink),
-            Effect::Subscribe { join, topic, membership, replaces, permit } => {
+            Effect::Subscribe { join, topic, mut membership, replaces, permit } => {
+                membership.subscribe_presence = membership.subscribe_presence && self.socket.begin_presence(join);
                 self.subscribe(join, topic, membership, replaces, permit)
             }
             Effect::Unsubscribe(join) => self.pubsub.unsubscribe(self.id(join)),

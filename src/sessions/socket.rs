@@ -15,6 +15,8 @@ pub(crate) mod channel_server;
 mod join;
 mod leave;
 mod outgoing;
+mod presence;
+mod presence_lists;
 mod subscriptions;
 mod task_table;
 mod tasks;
@@ -34,13 +36,15 @@ use crate::connections::envelope::SocketEvent;
 use crate::connections::token_bucket::{RateVerdict, TokenBucket};
 use crate::connections::writer::JoinIds;
 use crate::message::{
-    Broadcast, DISCONNECT, DeliveryStatus, Inbound, JoinId, Outbound, Payload, Ref, Request, RequestRef, Signal, Status,
+    Broadcast, DISCONNECT, DeliveryStatus, Inbound, JoinId, Outbound, PRESENCE_STATE, Payload, Ref, Request,
+    RequestRef, Signal, Status,
 };
 use crate::metrics::families::Metrics;
 use crate::protocol::Delivery;
 use crate::refusal::{PushRefusal, TAKEN};
 use crate::sessions::settings::SocketSettings;
 use crate::sessions::socket::channel_server::{ChannelServer, QueuedPush};
+use crate::sessions::socket::presence_lists::PresenceLists;
 use crate::sessions::socket::task_table::TaskTable;
 use crate::small_map::SmallMap;
 use crate::topic::{Realm, Topic};
@@ -62,6 +66,8 @@ pub(crate) struct Socket {
     topics: SmallMap<JoinId, Topic>,
     /// The number of held signals to each name.
     waiting: BTreeMap<Topic, u32>,
+    /// The presence lists that it is still to be sent.
+    presence_lists: Option<Box<PresenceLists>>,
     /// The futures that its channels have started.
     tasks: Option<Box<TaskTable>>,
     join_rate: TokenBucket,
@@ -118,6 +124,7 @@ impl Socket {
             joins: SmallMap::default(),
             topics: SmallMap::default(),
             waiting: BTreeMap::new(),
+            presence_lists: None,
             tasks: None,
             last_join: JoinId::SOCKET.0,
             fastlane_changed: false,
@@ -242,6 +249,11 @@ impl Socket {
             SocketEvent::DeliveryStatus(signal, status) => self.delivery_known(signal, status),
             SocketEvent::Reply(request, status, payload) => self.late_reply(&request, status, payload),
             SocketEvent::Push(join, event, payload) => self.late_push(join, event, payload),
+            SocketEvent::PresenceState(join, list) => {
+                self.presence_arrived(join);
+                self.late_push(join, PRESENCE_STATE, list);
+            }
+            SocketEvent::PresenceLag(join) => self.presence_lags(join),
             SocketEvent::TaskDone(id) => self.task_done(id),
             SocketEvent::Info(join, info) => {
                 if let Some(topic) = self.topic_of(join) {
@@ -357,6 +369,7 @@ impl Socket {
         let mut server = self.joins.remove(topic)?;
         self.fastlane_changed = true;
         self.topics.remove(&server.id);
+        self.forget_presence(server.id);
         self.abort_tasks(server.id);
         self.unsubscribe_all(&mut server);
         Some(server)

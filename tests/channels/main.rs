@@ -9,6 +9,7 @@ mod custom_channels;
 mod examples;
 mod peer_ownership;
 mod peers;
+mod presence_pace;
 mod rooms;
 mod server_code;
 mod shared_rooms;

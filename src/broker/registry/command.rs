@@ -65,6 +65,14 @@ pub(crate) struct ChangePresence {
     pub(crate) change: PresenceChange,
 }
 
+/// Requests a topic's presence list for a member, and from then on the changes of the list.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct SubscribePresence {
+    pub(crate) member: Member,
+    pub(crate) topic: Topic,
+}
+
 /// Reports that a connection is closed. Its mailbox must be closed before this is sent.
 #[derive(Message)]
 #[rtype(result = "()")]

@@ -25,7 +25,7 @@ use crate::broker::registry::names::Owner;
 use crate::broker::registry::watchers::Watchers;
 use crate::broker::topic_table::TopicTable;
 use crate::config::schema::Config;
-use crate::connections::connection::{ConnectionId, MemberId};
+use crate::connections::connection::{ConnectionId, Member, MemberId};
 use crate::connections::envelope::SocketEvent;
 use crate::message::{JoinId, PresenceChange, PresenceEntry, PresenceList, PresenceUpdate, Proof};
 use crate::metrics::families::Metrics;
@@ -187,11 +187,18 @@ impl State {
     fn track_presence(&mut self, command: Subscribe) {
         let member = command.member();
         let id = member.id();
-        if command.membership.subscribe_presence && self.presence.subscribe(&command.topic, member) {
-            self.adapter.publish(from_ref(&command.topic), Packet::PresenceWanted);
+        if command.membership.subscribe_presence {
+            self.subscribe_presence(&command.topic, member);
         }
         if let Some(entry) = command.membership.entry {
             self.presence.put(&command.topic, id, entry);
+        }
+    }
+
+    /// Sends the topic's presence list to a member, and from then on its changes.
+    pub(super) fn subscribe_presence(&mut self, topic: &Topic, member: Member) {
+        if self.index.is_member(member.id(), topic) && self.presence.subscribe(topic, member) {
+            self.adapter.publish(from_ref(topic), Packet::PresenceWanted);
         }
     }
 

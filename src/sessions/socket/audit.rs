@@ -16,6 +16,8 @@ pub(crate) struct SocketAudit {
     pub(crate) pending_effects: usize,
     pub(crate) held_signals: usize,
     pub(crate) waiting_joins: usize,
+    /// The presence lists that were requested or wait to be.
+    pub(crate) waiting_lists: usize,
     /// The maximum number of older joins that wait with one join, and of messages in one backlog.
     pub(crate) max_superseded: usize,
     pub(crate) max_backlog: usize,
@@ -38,6 +40,7 @@ impl Socket {
             pending_effects: self.effects.len(),
             held_signals: self.waiting.values().sum::<u32>() as usize,
             waiting_joins: servers().filter(|server| server.is_waiting()).count(),
+            waiting_lists: self.presence_lists.as_ref().map_or(0, |lists| lists.len()),
             max_superseded: servers().map(|server| server.superseded()).max().unwrap_or(0),
             max_backlog: servers().map(|server| server.backlog_len()).max().unwrap_or(0),
             backlog_room: limits.queue_bytes / size_of::<QueuedPush>() + 1,

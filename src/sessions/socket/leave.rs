@@ -58,6 +58,7 @@ impl Socket {
         self.fastlane_changed = true;
         let id = server.id;
         self.topics.remove(&id);
+        self.forget_presence(id);
         self.effects.push_back(Effect::Unsubscribe(id));
     }
 

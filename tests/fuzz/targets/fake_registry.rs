@@ -5,13 +5,14 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::broker::registry::permits::Permit;
 use crate::connections::envelope::SocketEvent;
-use crate::message::{DeliveryStatus, JoinId, Membership, OnlineStatus, Signal};
+use crate::message::{DeliveryStatus, JoinId, Membership, OnlineStatus, Payload, Signal};
 use crate::topic::Topic;
 
 /// A command of the socket.
 pub(super) enum Command {
     Subscribe { join: JoinId, topic: Topic, membership: Membership, replaces: Option<JoinId> },
     Unsubscribe(JoinId),
+    Presence(JoinId),
     Watch(JoinId, Topic),
     HeldSignal(Signal),
 }
@@ -34,9 +35,11 @@ impl FakeRegistry {
             Command::Unsubscribe(join) => {
                 assert!(self.used.contains(join) && self.left.insert(*join), "{join:?} leaves twice, or never joined");
             }
+            Command::Presence(_) => assert!(!self.is_list_requested(), "a second list is requested"),
             Command::Watch(..) | Command::HeldSignal(_) => {}
         }
-        assert_eq!(permit.is_none(), matches!(command, Command::Unsubscribe(_)), "only unsubscribing needs no permit");
+        let needs_none = matches!(command, Command::Unsubscribe(_) | Command::Presence(_));
+        assert_eq!(permit.is_none(), needs_none, "a command without a permit, or a permit too much");
         self.commands.push_back((command, permit));
     }
 
@@ -47,6 +50,7 @@ impl FakeRegistry {
                 if let Some(older) = replaces {
                     self.members.remove(&older);
                 }
+                let has_list = grants && membership.subscribe_presence;
                 let refused = if membership.claim.is_some() { "taken" } else { "topic is full" };
                 if grants {
                     self.members.insert(join, topic);
@@ -56,8 +60,15 @@ impl FakeRegistry {
                 } else {
                     SocketEvent::Refused(join, refused)
                 });
+                if has_list {
+                    self.events.push_back(SocketEvent::PresenceState(join, Payload::empty()));
+                }
             }
             Some(Command::Unsubscribe(join)) => drop(self.members.remove(&join)),
+            Some(Command::Presence(join)) if self.members.contains_key(&join) => {
+                self.events.push_back(SocketEvent::PresenceState(join, Payload::empty()));
+            }
+            Some(Command::Presence(_)) => {}
             Some(Command::Watch(join, topic)) => {
                 self.events.push_back(SocketEvent::Info(join, Box::new(OnlineStatus { topic, online: grants })));
             }
@@ -72,6 +83,19 @@ impl FakeRegistry {
             self.members.remove(&join);
             self.events.push_back(SocketEvent::Evicted(join));
         }
+    }
+
+    /// A member misses changes of its presence list.
+    pub(super) fn lag(&mut self, n: usize) {
+        if let Some((join, _)) = self.nth(n) {
+            self.events.push_back(SocketEvent::PresenceLag(join));
+        }
+    }
+
+    fn is_list_requested(&self) -> bool {
+        let is_request =
+            |(command, _): &(Command, _)| matches!(command, Command::Presence(join) if !self.left.contains(join));
+        self.commands.iter().any(is_request)
     }
 
     /// The n-th member, in the order of the joins.

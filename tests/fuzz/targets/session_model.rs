@@ -128,15 +128,19 @@ impl<P: Protocol> SessionModel<P> {
                 }
                 Some(Decoded::Respond(frame)) => self.check_size(&frame),
                 Some(Decoded::Close(_)) => self.is_closed = true,
-                None => return,
+                None => break,
             }
+        }
+        if let Some((join, _)) = self.socket.next_presence().filter(|_| !self.is_closed) {
+            self.registry.send(Command::Presence(join), None);
         }
     }
 
     fn run_effect(&mut self, effect: Effect) {
         match effect {
             Effect::Send(outbound) => self.send(&outbound),
-            Effect::Subscribe { join, topic, membership, replaces, permit } => {
+            Effect::Subscribe { join, topic, mut membership, replaces, permit } => {
+                membership.subscribe_presence = membership.subscribe_presence && self.socket.begin_presence(join);
                 self.registry.send(Command::Subscribe { join, topic, membership, replaces }, Some(permit));
             }
             Effect::Unsubscribe(join) => self.registry.send(Command::Unsubscribe(join), None),
@@ -241,6 +245,8 @@ impl<P: Protocol> SessionModel<P> {
             b't' => self.run_task(),
             b'e' => self.registry.evict(0),
             b'E' => self.registry.evict(1),
+            b'l' => self.registry.lag(0),
+            b'L' => self.registry.lag(1),
             b'd' => self.status = DeliveryStatus::Delivered,
             b'a' => self.status = DeliveryStatus::Absent,
             b'o' => self.status = DeliveryStatus::Overloaded,
@@ -318,6 +324,7 @@ impl<P: Protocol> SessionModel<P> {
         let audit = self.socket.audit();
         assert_eq!(audit.tasks_left, audit.max_tasks, "tasks that never ran");
         assert_eq!(audit.waiting_joins, 0, "messages wait for ever");
+        assert_eq!(audit.waiting_lists, 0, "presence lists wait for ever");
         assert_eq!(self.registry.members(), audit.topics, "memberships");
         assert_eq!(audit.held_signals, 0, "signals wait for ever");
     }
