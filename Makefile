@@ -99,9 +99,10 @@ bench-memory: packages binary chromium ## measure the memory of both pages durin
 pressure: cargo ## measure latency during floods, and how long 10,000 clients take to reconnect
 	@cargo bench --locked --quiet --bench pressure
 
-soak: cargo ## run random work against a release build for SOAK_SECONDS (600), and look for leaks
+soak: cargo ## run random work against a release build for SOAK_SECONDS (600), and look for leaks; then check every guarantee for as long
 	@cargo build --locked --release
 	@SOAK_SECONDS=$${SOAK_SECONDS:-600} HANDCLASP_BIN=$(TARGET)/release/handclasp cargo test --locked --quiet --test soak -- --nocapture
+	@CHECKER_SECONDS=$${SOAK_SECONDS:-600} HANDCLASP_BIN=$(TARGET)/release/handclasp cargo test --locked --quiet --test checker -- --nocapture
 
 clean: ## remove build output and installed packages
 	@rm -rf $(TARGET) tests/node_modules

@@ -319,13 +319,12 @@ impl Client {
             127 => self.number(8).await,
             short => usize::from(short),
         };
-        let mut payload = Vec::with_capacity(length);
-        for _ in 0..length {
-            match self.byte().await {
-                Some(byte) => payload.push(byte),
-                None => return Received::Eof,
+        while self.buffer.len() < length {
+            if !self.fill().await {
+                return Received::Eof;
             }
         }
+        let payload: Vec<u8> = self.buffer.drain(..length).collect();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         match first & 0x0F {
             1 => Received::Text(text(&payload)),
@@ -348,11 +347,17 @@ impl Client {
 
     pub async fn byte(&mut self) -> Option<u8> {
         if self.buffer.is_empty() {
-            let mut chunk = [0; 16_384];
-            let read = self.stream.read(&mut chunk).await.unwrap_or(0);
-            self.buffer.extend(&chunk[..read]);
+            self.fill().await;
         }
         self.buffer.pop_front()
+    }
+
+    /// Reads more. Returns whether the connection is still open.
+    async fn fill(&mut self) -> bool {
+        let mut chunk = [0; 16_384];
+        let read = self.stream.read(&mut chunk).await.unwrap_or(0);
+        self.buffer.extend(&chunk[..read]);
+        read > 0
     }
 }
 

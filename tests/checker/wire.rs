@@ -1,0 +1,311 @@
+//! How a client's messages reach the server: WebSockets, Phoenix's long polling and that of Engine.IO. Messages go out
+//! together, cut at random places.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix_web::rt::task::JoinHandle;
+use serde_json::Value;
+use socket2::SockRef;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio::time::sleep;
+
+use crate::clients::Client as Speaker;
+use crate::common::longpoll::{LongPollClient, request};
+use crate::common::rng::Rng;
+use crate::common::{Client, Received, frame, upgrade};
+use crate::record::Record;
+
+/// What separates the packets in one body of Engine.IO.
+const SEPARATOR: &str = "\x1e";
+const ENGINE: &str = "/socket.io/?EIO=4&transport=polling";
+/// The statuses of an accepted body. 408: a join still waits for the owner of its name.
+const ACCEPTED: [u64; 2] = [200, 408];
+/// How many messages one body of Phoenix may have.
+const BATCH: usize = 100;
+/// The packet that closes a session of Engine.IO.
+const CLOSE: &str = "1";
+
+#[derive(Clone, Debug)]
+pub enum Transport {
+    /// With this path.
+    WebSocket(String),
+    /// With this version.
+    PhoenixPolling(&'static str),
+    EnginePolling,
+}
+
+/// How a client's connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// By a reset, as when its process is killed.
+    Reset,
+    Dropped,
+    /// By a close frame, to which the server answers.
+    Closed,
+}
+
+/// A client with its number and the record of the round.
+#[derive(Clone)]
+pub struct Party {
+    pub number: usize,
+    pub speaker: Rc<RefCell<Box<dyn Speaker>>>,
+    pub record: Rc<RefCell<Record>>,
+    /// Whether the client has begun to end its connection.
+    pub is_ending: Rc<Cell<bool>>,
+}
+
+/// The sending side of a connection.
+#[derive(Clone)]
+enum Sender {
+    WebSocket(Rc<Mutex<TcpStream>>),
+    Phoenix(Rc<LongPollClient>),
+    Engine(SocketAddr, String, Rc<Mutex<()>>),
+}
+
+pub struct Wire {
+    party: Party,
+    sender: Sender,
+    reader: JoinHandle<()>,
+}
+
+impl Party {
+    fn hear(&self, text: &str) -> Vec<String> {
+        let record = &mut *self.record.borrow_mut();
+        record.note(self.number, format!("< {}", short(text)));
+        self.speaker.borrow_mut().hear(text, record)
+    }
+
+    fn fault(&self, what: String) {
+        self.record.borrow_mut().fault(self.number, what);
+    }
+
+    fn note_all(&self, messages: &[String]) {
+        let record = &mut *self.record.borrow_mut();
+        messages.iter().for_each(|text| record.note(self.number, format!("> {}", short(text))));
+    }
+}
+
+fn short(text: &str) -> &str {
+    &text[..text.len().min(160)]
+}
+
+impl Wire {
+    /// Connects. Over a WebSocket, the first messages follow the request without waiting for its response.
+    pub async fn open(
+        address: SocketAddr,
+        transport: &Transport,
+        party: Party,
+        first: &[String],
+        rng: &mut Rng,
+    ) -> Self {
+        party.note_all(first);
+        match transport {
+            Transport::WebSocket(path) => {
+                let stream = TcpStream::connect(address).await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                let copy = std::net::TcpStream::from(stream.as_fd().try_clone_to_owned().unwrap());
+                let writer = Rc::new(Mutex::new(TcpStream::from_std(copy).unwrap()));
+                let mut bytes = upgrade(path).into_bytes();
+                first.iter().for_each(|text| bytes.extend(frame(0x81, text.as_bytes())));
+                let reader = actix_web::rt::spawn(read_websocket(stream, party.clone(), writer.clone()));
+                write_cut(&writer, &bytes, rng).await;
+                Self { party, sender: Sender::WebSocket(writer), reader }
+            }
+            Transport::PhoenixPolling(version) => {
+                let session = Rc::new(LongPollClient::open(address, "/socket", version, &[]).await);
+                let reader = actix_web::rt::spawn(poll_phoenix(session.clone(), party.clone()));
+                let wire = Self { party, sender: Sender::Phoenix(session), reader };
+                wire.write(first, rng).await;
+                wire
+            }
+            Transport::EnginePolling => {
+                let handshake = request(address, "GET", ENGINE, &[], b"").await.body;
+                let open: Value = serde_json::from_str(handshake.strip_prefix('0').unwrap()).unwrap();
+                let path = format!("{ENGINE}&sid={}", open["sid"].as_str().unwrap());
+                let sender = Sender::Engine(address, path.clone(), Rc::default());
+                let reader = actix_web::rt::spawn(poll_engine(address, path, party.clone(), sender.clone()));
+                let wire = Self { party, sender, reader };
+                wire.write(first, rng).await;
+                wire
+            }
+        }
+    }
+
+    /// Sends messages together.
+    pub async fn send(&self, messages: &[String], rng: &mut Rng) {
+        self.party.note_all(messages);
+        self.write(messages, rng).await;
+    }
+
+    async fn write(&self, messages: &[String], rng: &mut Rng) {
+        match &self.sender {
+            Sender::WebSocket(writer) => {
+                let bytes: Vec<u8> = messages.iter().flat_map(|text| frame(0x81, text.as_bytes())).collect();
+                write_cut(writer, &bytes, rng).await;
+            }
+            other => other.post(messages, &self.party).await,
+        }
+    }
+
+    /// Whether the server has closed the connection.
+    pub fn is_over(&self) -> bool {
+        self.reader.is_finished()
+    }
+
+    fn note_end(&self, ending: Ending) {
+        let (record, number) = (&mut *self.party.record.borrow_mut(), self.party.number);
+        record.note(number, format!("ends: {ending:?}"));
+        record.release_client(number);
+        if let Sender::Phoenix(_) = self.sender {
+            record.abandoned.insert(number as u64);
+        }
+        self.party.is_ending.set(true);
+    }
+
+    /// Ends the connection. A polling client of Phoenix just stops to poll, mostly after it has left everything.
+    pub async fn end(self, ending: Ending, rng: &mut Rng) {
+        self.note_end(ending);
+        match (&self.sender, ending) {
+            (Sender::WebSocket(writer), Ending::Closed) => {
+                write_cut(writer, &frame(0x88, &1000_u16.to_be_bytes()), rng).await;
+                return self.reader.await.unwrap();
+            }
+            (Sender::WebSocket(writer), Ending::Reset) => {
+                SockRef::from(&*writer.lock().await).set_linger(Some(Duration::ZERO)).unwrap();
+            }
+            (Sender::Engine(..), _) => self.sender.post(&[CLOSE.to_owned()], &self.party).await,
+            (Sender::Phoenix(_), _) if rng.below(8) > 0 => {
+                let messages = self.party.speaker.borrow_mut().farewell();
+                self.sender.post(&messages, &self.party).await;
+            }
+            _ => {}
+        }
+        self.reader.abort();
+    }
+}
+
+impl Sender {
+    async fn post(&self, messages: &[String], party: &Party) {
+        if messages.is_empty() {
+            return;
+        }
+        let status = match self {
+            Self::WebSocket(writer) => {
+                let bytes: Vec<u8> = messages.iter().flat_map(|text| frame(0x81, text.as_bytes())).collect();
+                // an error means that the connection is closed, which the reader sees
+                let _ = writer.lock().await.write_all(&bytes).await;
+                return;
+            }
+            Self::Phoenix(session) => {
+                // only messages of V2 can be sent together
+                let together = if messages[0].starts_with('{') { 1 } else { BATCH };
+                let mut status = 200;
+                for lines in messages.chunks(together).map(|lines| lines.iter().map(String::as_str)) {
+                    let lines: Vec<&str> = lines.collect();
+                    status = if together == 1 { session.post(lines[0]).await } else { session.batch(&lines).await };
+                    if !ACCEPTED.contains(&status) {
+                        break;
+                    }
+                }
+                status
+            }
+            Self::Engine(address, path, lock) => {
+                let _guard = lock.lock().await;
+                request(*address, "POST", path, &[], messages.join(SEPARATOR).as_bytes()).await.http.into()
+            }
+        };
+        if !ACCEPTED.contains(&status) && !party.is_ending.get() {
+            party.fault(format!("the server refuses a body with {status}"));
+        }
+    }
+}
+
+/// Writes bytes in up to four pieces. Nobody else writes amid them.
+async fn write_cut(writer: &Mutex<TcpStream>, bytes: &[u8], rng: &mut Rng) {
+    let mut cuts: Vec<usize> = (0..rng.below(4)).map(|_| rng.below(bytes.len() as u64 + 1) as usize).collect();
+    cuts.sort_unstable();
+    cuts.push(bytes.len());
+    let (mut writer, mut start) = (writer.lock().await, 0);
+    for cut in cuts {
+        let _ = writer.write_all(&bytes[start..cut]).await;
+        start = cut;
+        match rng.below(3) {
+            0 => sleep(Duration::from_micros(rng.below(2_000))).await,
+            _ => tokio::task::yield_now().await,
+        }
+    }
+}
+
+async fn read_websocket(stream: TcpStream, party: Party, writer: Rc<Mutex<TcpStream>>) {
+    let mut client = Client::from_stream(stream);
+    let head = client.head().await;
+    if !head.starts_with("HTTP/1.1 101") {
+        return party.fault(format!("no upgrade: {head}"));
+    }
+    let sender = Sender::WebSocket(writer.clone());
+    let mut is_closed = false;
+    loop {
+        let received = client.receive_any().await;
+        if is_closed && received != Received::Eof {
+            return party.fault(format!("{received:?} follows the close frame"));
+        }
+        match received {
+            Received::Text(text) => {
+                let answers = party.hear(&text);
+                sender.post(&answers, &party).await;
+            }
+            Received::Ping(_) => drop(writer.lock().await.write_all(&frame(0x8A, b"")).await),
+            Received::Close(code, _) => {
+                is_closed = true;
+                if !party.is_ending.get() {
+                    let record = &mut *party.record.borrow_mut();
+                    record.note(party.number, format!("< close {code}"));
+                    party.speaker.borrow_mut().closed(code, record);
+                }
+            }
+            Received::Eof if is_closed || party.is_ending.get() => return,
+            other => return party.fault(format!("{other:?} is unexpected")),
+        }
+        if is_closed && !party.is_ending.get() {
+            let _ = writer.lock().await.write_all(&frame(0x88, b"")).await;
+        }
+    }
+}
+
+async fn poll_phoenix(session: Rc<LongPollClient>, party: Party) {
+    loop {
+        let response = session.get().await.json();
+        match response["status"].as_u64() {
+            Some(200) => response["messages"].as_array().unwrap().iter().for_each(|text| {
+                party.hear(text.as_str().unwrap());
+            }),
+            Some(204) => {}
+            _ => return party.fault(format!("a poll ends with {response}")),
+        }
+    }
+}
+
+async fn poll_engine(address: SocketAddr, path: String, party: Party, sender: Sender) {
+    loop {
+        let response = request(address, "GET", &path, &[], b"").await;
+        if party.is_ending.get() {
+            return;
+        }
+        if response.http != 200 {
+            return party.fault(format!("a poll ends with {response:?}"));
+        }
+        for packet in response.body.split(SEPARATOR) {
+            // 6 has no meaning
+            if packet != "6" {
+                let answers = party.hear(packet);
+                sender.post(&answers, &party).await;
+            }
+        }
+    }
+}
