@@ -32,3 +32,27 @@ impl<S: Stream + Unpin> Stream for Paced<S> {
         if self.write_side.writer.is_high() { Poll::Pending } else { self.stream.poll_next_unpin(cx) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures_util::{FutureExt, stream};
+
+    use super::*;
+    use crate::connections::ready_queue::ReadyQueue;
+    use crate::memory::MemoryBudget;
+    use crate::protocol::Frame;
+
+    #[test]
+    fn nothing_more_is_done_for_a_client_that_does_not_read() {
+        let write_side = Arc::new(WriteSide::new(ReadyQueue::new(), MemoryBudget::new(0)));
+        let mut requests = Paced::new(stream::iter(0..1_000), write_side.clone());
+        let replies = || write_side.writer.state().output.len();
+        while requests.next().now_or_never().flatten().is_some() {
+            write_side.writer.send(&Frame::Binary(Bytes::from(vec![0; 3_000])));
+        }
+        assert!((64 * 1024..68 * 1024).contains(&replies()), "{}", replies());
+        write_side.writer.state().output.advance(10_000);
+        assert!(requests.next().now_or_never().flatten().is_some(), "it goes on once the client has read");
+    }
+}
