@@ -49,6 +49,7 @@ const SETS: &[&str] = &[
     // a busy machine must not make an owner look dead
     "limits.contest_timeout=20s",
     "relay.enabled=true",
+    "hello.enabled=true",
     // held signals end during the round, and abandoned long-polling sessions before the test does
     "peerjs.expire_timeout=300ms",
     "socket.poll_window=3s",

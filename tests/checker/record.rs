@@ -35,6 +35,8 @@ pub struct Join {
     pub secret: Option<u64>,
     pub sent: Moment,
     pub answered: Option<(Moment, Answer)>,
+    /// Whether the protocol tells the client that it has joined.
+    pub is_answered: bool,
     /// When the client began to leave, or to end its connection.
     pub released: Moment,
     /// When the client read the join's end. Nothing may follow.
@@ -118,6 +120,8 @@ pub struct Record {
     pub abandoned: BTreeSet<u64>,
     /// The place of each Socket.IO client, by its id, in the order of their arrival.
     pub ids: Vec<(String, Place)>,
+    /// The names of the clients of HelloWebRTC.
+    pub hello_names: Vec<String>,
     /// Each message that has arrived with the id of its sender.
     pub claims: Vec<(usize, String)>,
     /// Each message that has arrived, and the join that received it, in order.
@@ -164,12 +168,20 @@ impl Record {
             secret,
             sent,
             answered: None,
+            is_answered: true,
             released: NEVER,
             ended: NEVER,
             is_killed: false,
             is_replaced: false,
         });
         self.joins.len() - 1
+    }
+
+    /// A join that gets no answer.
+    pub fn join_silently(&mut self, client: usize, place: Place) -> usize {
+        let join = self.join(client, place, None);
+        self.joins[join].is_answered = false;
+        join
     }
 
     pub fn answer(&mut self, join: usize, answer: Answer) {

@@ -1,5 +1,6 @@
 //! The clients: what each protocol says and hears, without its transport.
 
+mod hello;
 mod peerjs;
 mod phoenix;
 mod relay;
@@ -49,11 +50,12 @@ pub enum Role {
 /// A random client, its number, and how it connects.
 pub fn random(role: Role, rng: &mut Rng, record: &mut Record) -> (usize, Box<dyn Client>, Transport) {
     let number = record.add_client();
-    let (client, transport): (Box<dyn Client>, _) = match rng.below(12) {
+    let (client, transport): (Box<dyn Client>, _) = match rng.below(13) {
         _ if role != Role::Anything => phoenix::open(number, role, rng),
         0..=4 => phoenix::open(number, role, rng),
         5..=7 => peerjs::open(number, rng, record),
         8..=10 => socketio::open(number, rng),
+        11 => hello::open(number, record),
         _ => relay::open(number, record),
     };
     record.note(number, format!("opens {transport:?}"));

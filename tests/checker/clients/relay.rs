@@ -13,7 +13,7 @@ pub struct Relay {
 }
 
 pub fn open(client: usize, record: &mut Record) -> (Box<dyn Client>, Transport) {
-    let join = record.join(client, Place::Group("relay".to_owned()), None);
+    let join = record.join_silently(client, Place::Group("relay".to_owned()));
     (Box::new(Relay { client, join }), Transport::WebSocket("/relay".to_owned()))
 }
 

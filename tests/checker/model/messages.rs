@@ -11,8 +11,7 @@ type Stretch = (usize, usize, usize);
 /// Joins and messages that have no answer, although their clients still read.
 pub fn unanswered(record: &Record, open: &mut Vec<String>) {
     for (at, join) in record.joins.iter().enumerate() {
-        let is_told = !matches!(&join.place, Place::Group(name) if name == "relay");
-        if is_told && join.answered.is_none() && !join.is_killed && join.released == NEVER {
+        if join.is_answered && join.answered.is_none() && !join.is_killed && join.released == NEVER {
             open.push(format!("join {at} of client {} has no answer", join.client));
         }
     }
