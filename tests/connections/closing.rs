@@ -129,6 +129,21 @@ async fn after_the_servers_close_frame_only_the_clients_is_looked_for() {
 }
 
 #[actix_web::test]
+async fn a_flood_after_the_servers_close_frame_is_not_looked_at() {
+    let node = node(&PATIENT);
+    let join = frame(0x81, br#"["1","1","room:a","phx_join",{}]"#);
+    for message in [frame(0x89, b"x"), frame(0x8A, b""), frame(0x02, b""), join] {
+        let mut client = closed_by_the_server(&node).await;
+        let handled = node.pubsub().metrics().messages.get();
+        // far less than the bytes after which the connection is aborted
+        client.raw(&message.repeat(2_000)).await;
+        assert_eq!(client.receive_any().await, Received::Eof, "the client's close frame is not waited for");
+        assert_eq!(node.pubsub().metrics().messages.get(), handled);
+    }
+    wait_until_empty(&node).await;
+}
+
+#[actix_web::test]
 async fn the_connection_ends_when_the_clients_close_frame_cannot_come_any_more() {
     let node = node(&PATIENT);
     for (bytes, why) in [

@@ -6,7 +6,7 @@
 //! error is the last item of the stream.
 //!
 //! Once the server has sent a close frame, only the client's close frame is looked for. All other frames are skipped by
-//! their headers, and their payloads are neither kept nor checked.
+//! their headers, and their payloads are neither kept nor checked. After [`MAX_SKIPPED`] frames, the stream ends.
 
 use std::cell::Cell;
 use std::io;
@@ -28,6 +28,9 @@ use crate::transports::websocket::text_check::{NotUtf8, TextCheck};
 
 /// How many chunks without a whole frame are read before other tasks run.
 const CHUNKS_PER_POLL: usize = 16;
+/// How many frames are skipped after the server's close frame. A client that sends more does not get to send its close
+/// frame: what follows is not looked at.
+const MAX_SKIPPED: u32 = 1024;
 /// How many bytes of a text are unmasked at a time, to check them.
 const UNMASKED: usize = 1024;
 
@@ -55,6 +58,8 @@ pub(crate) struct FrameReader<S> {
     closing: Rc<Cell<bool>>,
     /// How many bytes have arrived since then.
     dropped: usize,
+    /// How many frames were skipped since then.
+    skipped: u32,
     /// How many bytes are left of the frame that is being skipped.
     skip: usize,
     has_ended: bool,
@@ -96,6 +101,7 @@ impl<S> FrameReader<S> {
             checked: 0,
             closing,
             dropped: 0,
+            skipped: 0,
             skip: 0,
             has_ended: false,
         }
@@ -104,7 +110,7 @@ impl<S> FrameReader<S> {
     /// The next whole frame in the buffer, or the error in it.
     fn next_frame(&mut self) -> Option<Result<Message, ProtocolError>> {
         let message = if self.closing.get() { self.find_close_frame() } else { self.parse_frame() };
-        self.has_ended = message.is_err();
+        self.has_ended |= message.is_err();
         if self.buffer.is_empty() || self.has_ended {
             // an empty buffer would share the message's memory and keep it alive
             self.buffer = BytesMut::new();
@@ -170,7 +176,7 @@ impl<S> FrameReader<S> {
         message(header, payload.unwrap_or_default().freeze()).map(Some)
     }
 
-    /// Skips all frames before a close frame.
+    /// Skips all frames before a close frame. After too many of them, ends the stream.
     fn find_close_frame(&mut self) -> Result<Option<Message>, ProtocolError> {
         loop {
             let skipped = self.skip.min(self.buffer.len());
@@ -181,6 +187,11 @@ impl<S> FrameReader<S> {
                 return self.take_message(&header);
             }
             self.skip = header.size + header.payload;
+            self.skipped += 1;
+            if self.skipped > MAX_SKIPPED {
+                self.has_ended = true;
+                return Ok(None);
+            }
         }
     }
 
@@ -189,7 +200,7 @@ impl<S> FrameReader<S> {
         if self.closing.get() {
             self.dropped += chunk.len();
             // a client that floods does not get to send its close frame
-            self.has_ended = self.dropped > MAX_DROPPED;
+            self.has_ended |= self.dropped > MAX_DROPPED;
         }
         if self.buffer.is_empty() {
             self.buffer = chunk.into();
@@ -208,11 +219,13 @@ where
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         for _ in 0..CHUNKS_PER_POLL {
+            if !this.has_ended
+                && let Some(frame) = this.next_frame()
+            {
+                return Poll::Ready(Some(frame));
+            }
             if this.has_ended {
                 return Poll::Ready(None);
-            }
-            if let Some(frame) = this.next_frame() {
-                return Poll::Ready(Some(frame));
             }
             match ready!(Pin::new(&mut this.bytes).poll_next(cx)) {
                 Some(Ok(chunk)) => this.add(chunk),

@@ -197,3 +197,17 @@ fn a_client_that_floods_while_closing_is_not_waited_for() {
     };
     assert_eq!((closes(count - 1), closes(count + 1)), (1, 0));
 }
+
+#[test]
+fn a_client_that_sends_many_frames_while_closing_is_not_read_any_more() {
+    let closes = |count: usize| {
+        let read = Rc::new(Cell::new(0));
+        let chunks = [frame(0x89, 1).repeat(count), frame(0x88, 0), frame(0x88, 0)];
+        let counted = chunks.into_iter().inspect(|_| read.set(read.get() + 1));
+        let frames = frames(counted, 1_000);
+        frames.closing.set(true);
+        (all(frames).len(), read.get())
+    };
+    let most = MAX_SKIPPED as usize;
+    assert_eq!((closes(most), closes(most + 1)), ((2, 3), (0, 1)));
+}
