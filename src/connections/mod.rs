@@ -12,6 +12,7 @@ pub(crate) mod ip_limits;
 pub(crate) mod limits;
 pub(crate) mod mailbox;
 pub(crate) mod output;
+pub(crate) mod pace;
 pub(crate) mod ready_queue;
 pub(crate) mod relief;
 pub(crate) mod token_bucket;

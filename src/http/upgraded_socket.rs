@@ -5,13 +5,15 @@
 use std::cell::Cell;
 use std::future::ready;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::stream::once;
 use futures_util::{Stream, StreamExt};
 
 use crate::close::{self, Reason};
 use crate::connections::connection::{Connection, WriteSide};
+use crate::connections::pace::Pace;
+use crate::connections::token_bucket::{Rate, RateVerdict};
 use crate::http::acceptor::Acceptor;
 use crate::http::idle_connections::abort_later;
 use crate::protocol::Frame;
@@ -25,6 +27,8 @@ const BATCH: usize = 256;
 /// How an upgraded WebSocket behaves.
 #[derive(Clone)]
 pub(crate) struct UpgradeOptions {
+    /// The rate of the client's messages. The session limits them to it too, but only after they were read.
+    pub(crate) rate: Rate,
     /// The maximum size of the frames that wait for the session, in bytes. The WebSocket closes if there are more.
     pub(crate) max_queued_bytes: usize,
     /// The time the client has to answer a close frame before the socket is aborted.
@@ -41,9 +45,10 @@ pub(crate) struct UpgradeOptions {
 impl UpgradeOptions {
     /// The options by the mount's limits.
     pub(crate) fn new(acceptor: &Acceptor, control_frame: Frame) -> Self {
-        let config = acceptor.config();
+        let (config, limits) = (acceptor.config(), acceptor.limits());
         Self {
-            max_queued_bytes: acceptor.limits().message_bytes + config.limits.queue_bytes,
+            rate: Rate::per_second(limits.messages_per_second, limits.messages_burst),
+            max_queued_bytes: limits.message_bytes + config.limits.queue_bytes,
             close_timeout: config.socket.close_timeout,
             control_frame,
             is_replaceable: false,
@@ -57,6 +62,7 @@ pub(crate) struct UpgradedSocket {
     session: LongPollHandle,
     write_side: Arc<WriteSide>,
     options: UpgradeOptions,
+    pace: Pace,
     /// Passes the client's frames to the session. `None` once the WebSocket has ended.
     to_session: Option<FrameSender>,
     /// The session's frames, until they are taken as a stream.
@@ -66,6 +72,17 @@ pub(crate) struct UpgradedSocket {
 impl UpgradedSocket {
     /// Switches the session to this WebSocket.
     pub(crate) fn start(session: LongPollHandle, write_side: Arc<WriteSide>, options: UpgradeOptions) -> Self {
+        let pace = Pace::new(&options.rate, Instant::now(), session.connection().clock());
+        Self::start_with_pace(session, write_side, options, pace)
+    }
+
+    /// Switches the session to this WebSocket, over which messages have already arrived at this pace.
+    pub(crate) fn start_with_pace(
+        session: LongPollHandle,
+        write_side: Arc<WriteSide>,
+        options: UpgradeOptions,
+        pace: Pace,
+    ) -> Self {
         let (stream, from_session) = if options.is_replaceable {
             session.use_stream(Some(write_side.clone()))
         } else {
@@ -74,7 +91,7 @@ impl UpgradedSocket {
         let (to_session, frames) = frame_channel::from_client(session.connection().clone());
         actix_web::rt::spawn(forward_frames(session.clone(), stream, frames));
         let (to_session, from_session) = (Some(to_session), Cell::new(Some(from_session)));
-        Self { session, write_side, options, to_session, from_session }
+        Self { session, write_side, options, pace, to_session, from_session }
     }
 
     /// The session's frames. Empty if they have been taken.
@@ -82,12 +99,24 @@ impl UpgradedSocket {
         self.from_session.take()
     }
 
-    fn forward(&self, frame: Frame, sink: &mut impl FrameSink) {
+    fn forward(&mut self, frame: Frame, sink: &mut impl FrameSink) {
         let Some(to_session) = &self.to_session else { return };
-        to_session.send(frame);
-        if to_session.bytes_from_client() > self.options.max_queued_bytes {
-            sink.close(&close::FLOOD);
+        let verdict = self.pace.take(&self.options.rate, Instant::now(), self.session.connection().clock());
+        if verdict != RateVerdict::Flood {
+            to_session.send(frame);
         }
+        if verdict == RateVerdict::Flood || to_session.bytes_from_client() > self.options.max_queued_bytes {
+            self.session.end(&close::FLOOD);
+            self.send_close(&close::FLOOD, sink);
+        }
+    }
+
+    /// Sends the last frame and the close frame.
+    fn send_close(&self, reason: &'static Reason, sink: &mut impl FrameSink) {
+        if let Some(frame) = (self.options.last_frame)(reason) {
+            sink.send(frame);
+        }
+        sink.close(reason);
     }
 }
 
@@ -130,12 +159,7 @@ impl TransportHandler for UpgradedSocket {
     fn handle_event(&mut self, event: Option<Frame>, sink: &mut impl FrameSink) {
         match (event, self.session.connection().mailbox.closed()) {
             (Some(frame), _) => sink.send(frame),
-            (None, Some(reason)) => {
-                if let Some(frame) = (self.options.last_frame)(reason) {
-                    sink.send(frame);
-                }
-                sink.close(reason);
-            }
+            (None, Some(reason)) => self.send_close(reason, sink),
             (None, None) if self.options.is_replaceable => sink.close(&close::TAKEN_OVER),
             (None, None) => sink.close(&close::REFUSED),
         }

@@ -23,7 +23,7 @@ mod tasks;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::broker::registry::permits::CommandBudget;
 use crate::channels::assigns::Assigns;
@@ -33,6 +33,7 @@ use crate::channels::reply::TerminateReason;
 use crate::close::{self, Reason};
 use crate::connections::connection::Connection;
 use crate::connections::envelope::SocketEvent;
+use crate::connections::pace::Pace;
 use crate::connections::token_bucket::{RateVerdict, TokenBucket};
 use crate::connections::writer::JoinIds;
 use crate::message::{
@@ -70,14 +71,12 @@ pub(crate) struct Socket {
     presence_lists: Option<Box<PresenceLists>>,
     /// The futures that its channels have started.
     tasks: Option<Box<TaskTable>>,
-    join_rate: TokenBucket,
-    /// The time that the broker had lost when a rate was checked against it last.
-    lost: Duration,
+    join_rate: Pace,
     last_join: u32,
     client: Client,
     /// Whether the set of fastlane joins has changed since [`Socket::take_fastlane_update`].
     fastlane_changed: bool,
-    messages: TokenBucket,
+    messages: Pace,
     settings: Arc<SocketSettings>,
     metrics: Arc<Metrics>,
     joins: SmallMap<Topic, Box<ChannelServer>>,
@@ -103,9 +102,8 @@ impl Socket {
             false => TokenBucket::full(&not_found_rate, now),
         };
         Self {
-            messages: TokenBucket::full(&settings.messages, now),
-            join_rate: TokenBucket::full(&settings.joins, now),
-            lost: connection.clock().lost(),
+            messages: Pace::new(&settings.messages, now, connection.clock()),
+            join_rate: Pace::new(&settings.joins, now, connection.clock()),
             client: Client {
                 connection,
                 transport,
@@ -164,24 +162,11 @@ impl Socket {
     /// Counts one message of any kind against the rate limit. Closes the connection if the client floods.
     pub(crate) fn take_message_token(&mut self, now: Instant) -> RateVerdict {
         self.client.now = now;
-        let mut verdict = self.messages.take(&self.settings.messages, now);
-        if verdict != RateVerdict::Allow && self.credit_lost_time() {
-            verdict = self.messages.take(&self.settings.messages, now);
-        }
+        let verdict = self.messages.take(&self.settings.messages, now, self.client.connection.clock());
         if verdict == RateVerdict::Flood {
             self.effects.push_back(Effect::Close(&close::FLOOD));
         }
         verdict
-    }
-
-    /// Adds what the client could have sent in the time that the broker has lost, for example because its process was
-    /// stopped: that arrives at once, and is no flood. Returns whether there was such a time since the last call.
-    fn credit_lost_time(&mut self) -> bool {
-        let lost = self.client.connection.clock().lost();
-        let time = lost.saturating_sub(self.lost);
-        self.lost = self.lost.max(lost);
-        self.join_rate.credit(&self.settings.joins, time);
-        self.messages.credit(&self.settings.messages, time)
     }
 
     /// Handles a broadcast that was delivered for one of this socket's memberships. In the fastlane, it is for the

@@ -11,6 +11,7 @@ mod counted;
 mod entry_points;
 mod frames;
 mod messages;
+mod pace;
 mod requests;
 mod streams;
 

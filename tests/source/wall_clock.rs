@@ -12,7 +12,7 @@ const EXEMPT: &str = "src/config/ice.rs";
 const WALL_CLOCK: [&str; 5] = ["SystemTime", "UNIX_EPOCH", ".modified()", ".accessed()", ".created()"];
 
 /// The files that may read the monotonic clock or use a timer of the runtime, since they judge no client by it.
-const UNJUDGED: [(&str, &str); 19] = [
+const UNJUDGED: [(&str, &str); 21] = [
     ("broker/registry.rs", "pauses in which changes are collected"),
     ("broker/subscription.rs", "a rate limit"),
     ("connections/clock.rs", "the clock itself"),
@@ -21,6 +21,8 @@ const UNJUDGED: [(&str, &str); 19] = [
     ("http/acceptor.rs", "rate limits"),
     ("http/ice.rs", "a rate limit"),
     ("http/refusal_log.rs", "a rate limit"),
+    ("http/upgraded_socket.rs", "a rate limit"),
+    ("protocols/engineio/upgrade.rs", "a rate limit"),
     ("http/idle_connections.rs", "the steps of a drain"),
     ("protocols/peerjs/stream.rs", "pauses between messages"),
     ("server/app.rs", "rate limits"),
@@ -31,7 +33,7 @@ const UNJUDGED: [(&str, &str); 19] = [
     ("sessions/session.rs", "rate limits"),
     ("testing/client.rs", "the patience of a test"),
     ("transports/longpoll.rs", "a pause before a poll is answered"),
-    ("transports/longpoll/handle.rs", "the time limit of a poll, after which the client polls again"),
+    ("transports/longpoll/handle.rs", "a rate limit, and the time limit of a poll, after which the client polls again"),
 ];
 /// What reads the monotonic clock, or waits by it.
 const MONOTONIC_CLOCK: [&str; 8] = [

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::future::ready;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::Either;
 use futures_util::stream::once;
@@ -14,6 +14,8 @@ use tokio::sync::oneshot;
 use super::{NOOP, PING_PROBE, PONG_PROBE, UPGRADE};
 use crate::close::{self, Reason};
 use crate::connections::connection::{Connection, WriteSide};
+use crate::connections::pace::Pace;
+use crate::connections::token_bucket::RateVerdict;
 use crate::http::idle_connections::abort_later;
 use crate::http::upgraded_socket::{UpgradeOptions, UpgradedSocket};
 use crate::protocol::Frame;
@@ -37,9 +39,14 @@ enum ProbeState {
     /// The session already has another WebSocket, or is probing one.
     Refused,
     /// The client has not sent its upgrade packet yet.
-    Probing(oneshot::Sender<FrameReceiver>),
-    Upgraded(UpgradedSocket),
+    Probing(Probing),
+    Upgraded(Box<UpgradedSocket>),
     Closed,
+}
+
+struct Probing {
+    pace: Pace,
+    complete: oneshot::Sender<FrameReceiver>,
 }
 
 impl UpgradeProbe {
@@ -50,19 +57,37 @@ impl UpgradeProbe {
         upgrade_timeout: Duration,
     ) -> Self {
         let (complete, upgraded) = oneshot::channel();
-        let state = if session.begin_upgrade() { ProbeState::Probing(complete) } else { ProbeState::Refused };
+        let state = match session.begin_upgrade(&options.rate) {
+            Some(pace) => ProbeState::Probing(Probing { pace, complete }),
+            None => ProbeState::Refused,
+        };
         Self { session, write_side, options, upgrade_timeout, state, upgraded: Cell::new(Some(upgraded)) }
     }
 
     /// Switches the session to this WebSocket.
     fn complete_upgrade(&mut self) {
-        let socket = UpgradedSocket::start(self.session.clone(), self.write_side.clone(), self.options.clone());
-        let frames = socket.take_frames();
-        let probing = std::mem::replace(&mut self.state, ProbeState::Upgraded(socket));
-        if let (ProbeState::Probing(complete), Some(frames)) = (probing, frames) {
+        let state = std::mem::replace(&mut self.state, ProbeState::Closed);
+        let ProbeState::Probing(Probing { pace, complete }) = state else { return self.state = state };
+        let (session, write_side, options) = (self.session.clone(), self.write_side.clone(), self.options.clone());
+        let socket = UpgradedSocket::start_with_pace(session, write_side, options, pace);
+        if let Some(frames) = socket.take_frames() {
             // the receiver is this handler's own event stream, which is not dropped before the handler
             let _ = complete.send(frames);
         }
+        self.state = ProbeState::Upgraded(Box::new(socket));
+    }
+
+    /// Counts a message of any kind during the probe. If the client floods, closes its session too, as if the flood had
+    /// come through that. Returns whether the WebSocket stays open.
+    fn take_message_token(&mut self, sink: &mut impl FrameSink) -> bool {
+        let ProbeState::Probing(Probing { pace, .. }) = &mut self.state else { return true };
+        let clock = self.session.connection().clock();
+        let is_flood = pace.take(&self.options.rate, Instant::now(), clock) == RateVerdict::Flood;
+        if is_flood {
+            self.session.end(&close::FLOOD);
+            sink.close(&close::FLOOD);
+        }
+        !is_flood
     }
 }
 
@@ -89,12 +114,17 @@ impl TransportHandler for UpgradeProbe {
     }
 
     fn open(&mut self, sink: &mut impl FrameSink) {
-        if matches!(self.state, ProbeState::Refused) {
-            sink.close(&close::REFUSED);
+        match self.state {
+            ProbeState::Refused => sink.close(&close::REFUSED),
+            // a client may probe one WebSocket after the other
+            _ => drop(self.take_message_token(sink)),
         }
     }
 
     fn frame(&mut self, frame: &Frame, sink: &mut impl FrameSink) {
+        if !self.take_message_token(sink) {
+            return;
+        }
         match (&mut self.state, frame) {
             (ProbeState::Upgraded(socket), _) => socket.frame(frame, sink),
             (ProbeState::Probing(_), Frame::Text(text)) if &**text == PING_PROBE => {
@@ -107,8 +137,9 @@ impl TransportHandler for UpgradeProbe {
     }
 
     fn control(&mut self, sink: &mut impl FrameSink) {
-        if let ProbeState::Upgraded(socket) = &mut self.state {
-            socket.control(sink);
+        match &mut self.state {
+            ProbeState::Upgraded(socket) => socket.control(sink),
+            _ => drop(self.take_message_token(sink)),
         }
     }
 
@@ -125,7 +156,7 @@ impl TransportHandler for UpgradeProbe {
         match std::mem::replace(&mut self.state, ProbeState::Closed) {
             ProbeState::Upgraded(mut socket) => return socket.end(reason),
             ProbeState::Closed => return,
-            ProbeState::Probing(_) => self.session.give_up_upgrade(),
+            ProbeState::Probing(Probing { pace, .. }) => self.session.give_up_upgrade(pace),
             ProbeState::Refused => {}
         }
         if *reason != close::GONE {

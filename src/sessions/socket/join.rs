@@ -69,7 +69,8 @@ impl Socket {
         if !payload.is_object() {
             return Err((JoinRefusal::Payload, "invalid payload"));
         }
-        if self.join_rate.take(&self.settings.joins, self.client.now) != RateVerdict::Allow {
+        let (now, clock) = (self.client.now, self.client.connection.clock());
+        if self.join_rate.take(&self.settings.joins, now, clock) != RateVerdict::Allow {
             return Err((JoinRefusal::RateLimited, "rate_limited"));
         }
         // a pending join may be replaced, but the number of joins that wait for one reply is limited

@@ -1,9 +1,9 @@
 //! The handle of a long-polling session. HTTP requests use it, on any thread, to fetch frames, to post frames and to
 //! upgrade the transport. The session itself is in [`longpoll`](super).
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use actix::prelude::SendError;
 use actix::{Actor, Addr, Context, Handler, Message, Recipient};
@@ -13,6 +13,8 @@ use tokio::time::timeout;
 
 use crate::close::Reason;
 use crate::connections::connection::{Connection, WriteSide};
+use crate::connections::pace::Pace;
+use crate::connections::token_bucket::Rate;
 use crate::protocol::Frame;
 use crate::transports::longpoll::frame_channel::{self, FrameReceiver, FrameSender};
 
@@ -48,7 +50,7 @@ pub(crate) struct LongPollHandle {
     post: Recipient<Post>,
     control: Recipient<Control>,
     request_lock: Arc<AsyncMutex<()>>,
-    upgrading: Arc<AtomicBool>,
+    upgrade: Arc<Mutex<Upgrade>>,
     streams: Arc<AtomicU64>,
 }
 
@@ -64,7 +66,7 @@ impl LongPollHandle {
             post: addr.clone().recipient(),
             control: addr.clone().recipient(),
             request_lock: Arc::default(),
-            upgrading: Arc::default(),
+            upgrade: Arc::new(Mutex::new(Upgrade::Possible(None))),
             streams: Arc::default(),
         }
     }
@@ -111,9 +113,15 @@ impl LongPollHandle {
         settled.await.map_err(|_| Gone)
     }
 
-    /// Starts an upgrade of the transport. Returns `false` if one is in progress or has succeeded.
-    pub(crate) fn begin_upgrade(&self) -> bool {
-        !self.upgrading.swap(true, Ordering::AcqRel)
+    /// Starts an upgrade of the transport. Returns `None` if one is in progress or has succeeded, or else the pace at which
+    /// messages may arrive over the new transport. All upgrades of a session share it: otherwise each would begin with a
+    /// burst.
+    pub(crate) fn begin_upgrade(&self, rate: &Rate) -> Option<Pace> {
+        match std::mem::replace(&mut *self.lock_upgrade(), Upgrade::Started) {
+            Upgrade::Possible(Some(pace)) => Some(pace),
+            Upgrade::Possible(None) => Some(Pace::new(rate, Instant::now(), self.connection.clock())),
+            Upgrade::Started => None,
+        }
     }
 
     /// Answers the waiting poll, and each later one, with `frame`, because the client is about to upgrade its
@@ -128,9 +136,13 @@ impl LongPollHandle {
     }
 
     /// Ends an upgrade that has failed. The client may try again.
-    pub(crate) fn give_up_upgrade(&self) {
+    pub(crate) fn give_up_upgrade(&self, pace: Pace) {
         self.control.do_send(Control::Resume);
-        self.upgrading.store(false, Ordering::Release);
+        *self.lock_upgrade() = Upgrade::Possible(Some(pace));
+    }
+
+    fn lock_upgrade(&self) -> MutexGuard<'_, Upgrade> {
+        self.upgrade.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Completes the upgrade: from now on the session uses only the WebSocket. The returned channel has the session's
@@ -158,6 +170,14 @@ impl LongPollHandle {
     pub(crate) fn end(&self, reason: &'static Reason) {
         self.control.do_send(Control::End(reason));
     }
+}
+
+/// Whether a session can be upgraded.
+enum Upgrade {
+    /// It can. There is a pace if an upgrade has failed before.
+    Possible(Option<Pace>),
+    /// An upgrade is in progress or has succeeded.
+    Started,
 }
 
 /// The frames that were sent at the moment of the timeout, which must not be lost.
