@@ -49,26 +49,26 @@ impl Turns {
         loop {
             ticks.tick().await;
             let asked = Instant::now();
-            self.take(tick).await;
+            self.take(tick, PATIENCE).await;
             ticker.tick(asked);
         }
     }
 
-    /// Waits until all workers have had a turn, except those that have missed the turn before.
-    async fn take(&mut self, tick: Duration) {
+    /// Waits until all workers have had a turn, except those that have missed the turn before, for at most `patience`.
+    async fn take(&mut self, tick: Duration, patience: Duration) {
         let before = *self.asked.borrow();
         let number = before + 1;
         self.asked.send_replace(number);
         let mut waited: Vec<_> = self.done.iter_mut().filter(|done| *done.borrow() == before).collect();
         // many short waits: a time in which the node does not run ends one of them, and is not time of the workers
-        for _ in 0..PATIENCE.div_duration_f64(tick) as u64 {
+        for _ in 0..patience.div_duration_f64(tick) as u64 {
             // an error means that the worker has stopped
             let turns = join_all(waited.iter_mut().map(|done| done.wait_for(|done| *done == number)));
             if timeout(tick, turns).await.is_ok() {
                 return;
             }
         }
-        log::error!("a worker has not run for {PATIENCE:?}: is it blocked? The timeouts of its clients go on");
+        log::error!("a worker has not run for {patience:?}: is it blocked? The timeouts of its clients go on");
     }
 }
 
@@ -109,4 +109,31 @@ async fn turn(near: &UnixStream, far: &UnixStream) -> io::Result<()> {
     }
     yield_now().await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use actix::Arbiter;
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_worker_that_is_blocked_is_waited_for_once() {
+        const TICK: Duration = Duration::from_millis(5);
+        let (free, blocked) = (Arbiter::new(), Arbiter::new());
+        let (release, released) = mpsc::channel::<()>();
+        blocked.spawn_fn(move || assert!(released.recv().is_err(), "released"));
+        let mut turns = Turns::start(&[free.handle(), blocked.handle()]).unwrap();
+        let latest = |turns: &Turns| turns.done.iter().map(|done| *done.borrow()).collect::<Vec<_>>();
+        turns.take(TICK, 40 * TICK).await;
+        turns.take(TICK, Duration::MAX).await;
+        turns.take(TICK, Duration::MAX).await;
+        assert_eq!(latest(&turns), [3, 0]);
+        drop(release);
+        turns.done[1].wait_for(|done| *done == 3).await.unwrap();
+        turns.take(TICK, Duration::MAX).await;
+        assert_eq!(latest(&turns), [4, 4], "it is waited for again");
+    }
 }

@@ -155,10 +155,10 @@ async fn a_client_that_does_not_read_responses_is_disconnected() {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4_096).unwrap();
         let mut stream = socket.connect(process.address).await.unwrap();
+        wait_until("the connection is accepted", || async { process.descriptors() > before }).await;
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").repeat(5_000);
         let _ = timeout(Duration::from_millis(500), stream.write_all(request.as_bytes())).await;
         streams.push(stream);
-        wait_until("the connection is accepted", || async { process.descriptors() > before }).await;
     }
     wait_until("the descriptors are closed", || async { process.descriptors() <= before }).await;
 }

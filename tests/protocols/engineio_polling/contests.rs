@@ -148,6 +148,7 @@ async fn a_polling_client_that_does_not_poll_again_is_closed() {
         let mut second = claim(&node).await;
         is_free(&mut second).await;
         finish(&mut polling).await;
+        wait_until("the session is closed", || async { node.connections() == 1 }).await;
         assert_eq!(poll(node.address(), &session).await.status, 400);
         drop((polling, second));
         wait_until_empty(&node).await;
