@@ -96,19 +96,23 @@ fn start(worker: &ArbiterHandle, mut asked: watch::Receiver<u64>) -> io::Result<
 }
 
 async fn turn(near: &UnixStream, far: &UnixStream) -> io::Result<()> {
-    near.try_write(&[0])?;
+    // the system reports first that it accepts bytes
+    while is_blocked(near.writable().await.and_then(|()| near.try_write(&[0])))? {}
     // what was received in the turns before is read until nothing is left, so that only the new byte is reported
     far.readable().await?;
-    loop {
-        match far.try_read(&mut [0; 8]) {
-            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-            Err(error) => return Err(error),
-        }
-    }
+    while !is_blocked(far.try_read(&mut [0; 8]))? {}
     yield_now().await;
     Ok(())
+}
+
+/// Whether the system has nothing to read, or accepts nothing.
+fn is_blocked(result: io::Result<usize>) -> io::Result<bool> {
+    match result {
+        Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]
@@ -127,7 +131,7 @@ mod tests {
         blocked.spawn_fn(move || assert!(released.recv().is_err(), "released"));
         let mut turns = Turns::start(&[free.handle(), blocked.handle()]).unwrap();
         let latest = |turns: &Turns| turns.done.iter().map(|done| *done.borrow()).collect::<Vec<_>>();
-        turns.take(TICK, 40 * TICK).await;
+        turns.take(TICK, 400 * TICK).await;
         turns.take(TICK, Duration::MAX).await;
         turns.take(TICK, Duration::MAX).await;
         assert_eq!(latest(&turns), [3, 0]);
