@@ -162,6 +162,9 @@ async fn an_upgraded_session_that_does_not_answer_is_closed() {
         let session = polling_owner(&node, path).await;
         let mut frozen = probe(node.address(), &session).await;
         frozen.send("5").await;
+        // it has been read, and is no answer
+        frozen.raw(&common::frame(0x89, b"")).await;
+        assert_eq!(frozen.receive_any().await, Received::Pong(vec![]));
         let mut second = claim(&node).await;
         is_free(&mut second).await;
         assert_eq!(frozen.close_code().await, 1001);
