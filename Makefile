@@ -160,7 +160,7 @@ chromium:
 		command -v "$$CHROMIUM" >/dev/null || { echo "Chromium is missing: \$$CHROMIUM names $$CHROMIUM" >&2; exit 1; }; \
 	else $(call install,chromium,chromium) || { echo 'or set CHROMIUM to its path' >&2; exit 1; }; fi
 
-# Debian starts nginx, HAProxy and coturn as public services when they are installed. The tests need only the programs,
+# Debian starts nginx, HAProxy, Apache and coturn as public services when they are installed. The tests need only the programs,
 # so the services are masked first.
 mask = ln -sfn /dev/null /etc/systemd/system/$(1).service
 
@@ -169,6 +169,7 @@ proxies:
 	@$(call install,openssl,openssl)
 	@$(call install,nginx,nginx,$(call mask,nginx))
 	@$(call install,haproxy,haproxy,$(call mask,haproxy))
+	@$(call install,apache2,apache2,$(call mask,apache2))
 
 # Tools that make networks for the tests: broken links, routers with NAT, and a TURN server with a certificate.
 network:

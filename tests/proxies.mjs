@@ -1,15 +1,19 @@
-/** nginx and HAProxy in front of a broker, for their clients with TLS and HTTP/2. What they are told is in our pages. */
+/** nginx, HAProxy and Apache in front of a broker, for their clients with TLS and HTTP/2. What they are told is in our pages. */
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 
 const HOST = "127.0.0.1";
+/** Only Apache listens here: it cannot get a socket that listens already, and no other program shall take its port. */
+const APACHE_HOST = "127.77.0.1";
+const APACHE_MODULES = "/usr/lib/apache2/modules";
 const OPERATIONS = new URL("../web/docs/operations.md", import.meta.url);
 /** Debian's proxies are where an ordinary user's PATH does not lead. */
 const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
@@ -69,6 +73,60 @@ export function startHaproxy(port) {
     await writeFile(file, forwardingTo(port, configuration));
     return { program: "haproxy", words: ["-q", "-f", file], variables: {} };
   });
+}
+
+/**
+ * Apache sends its own address as `Host`, and the client's as `X-Forwarded-Host`. It speaks HTTP without TLS here.
+ *
+ * @param {number} port where the broker listens
+ * @returns {Promise<Omit<Proxy, "ca">>}
+ */
+export async function startApache(port) {
+  const folder = await mkdtemp(join(tmpdir(), "handclasp-"));
+  const free = createServer().listen(0, APACHE_HOST);
+  await once(free, "listening");
+  const own = free.address().port;
+  free.close();
+  await once(free, "close");
+  const modules = ["mpm_event", "authz_core", "proxy", "proxy_http"];
+  const configuration = `
+    ServerRoot ${folder}
+    ServerName ${APACHE_HOST}
+    PidFile ${folder}/pid
+    ErrorLog ${folder}/log
+    LogLevel error
+    Listen ${APACHE_HOST}:${own}
+    ${process.getuid?.() === 0 ? "User www-data\nGroup www-data" : ""}
+    ${modules.map((name) => `LoadModule ${name}_module ${APACHE_MODULES}/mod_${name}.so`).join("\n")}
+    ${forwardingTo(port, await ourPages("apache"))}`;
+  const file = join(folder, "configuration");
+  await writeFile(file, configuration);
+  const proxy = spawn("apache2", ["-f", file, "-D", "FOREGROUND"], { env, stdio: ["ignore", "ignore", "pipe"] });
+  const gone = once(proxy, "close");
+  await once(proxy, "spawn");
+  let said = "";
+  proxy.stderr.on("data", (text) => (said += text));
+  while (!(await accepts(own))) {
+    assert.equal(proxy.exitCode, null, `apache2 ended before the test: ${said}`);
+    await sleep(20);
+  }
+  return {
+    url: `http://${APACHE_HOST}:${own}/`,
+    socketUrl: (mount) => `ws://${APACHE_HOST}:${own}/${mount}`,
+    async close() {
+      proxy.kill("SIGTERM");
+      await gone;
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+/** @param {number} port of Apache */
+async function accepts(port) {
+  const socket = connect(port, APACHE_HOST);
+  const accepted = await new Promise((resolve) => socket.on("connect", () => resolve(true)).on("error", () => resolve(false)));
+  socket.destroy();
+  return accepted;
 }
 
 /** @param {string} language of a block of code */

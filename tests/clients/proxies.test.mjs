@@ -1,4 +1,4 @@
-/** Official clients behind nginx and HAProxy, which speak TLS and HTTP/2 with them and HTTP/1 with the real binary. */
+/** Official clients behind nginx, HAProxy and Apache. The first two speak TLS and HTTP/2 with them and HTTP/1 with the real binary. */
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
@@ -7,7 +7,7 @@ import { LongPoll, Socket } from "phoenix";
 import { Fetch, io } from "socket.io-client";
 import WebSocket from "ws";
 import { startBroker } from "../broker.mjs";
-import { startHaproxy, startNginx } from "../proxies.mjs";
+import { startApache, startHaproxy, startNginx } from "../proxies.mjs";
 import { ok, until } from "./await.mjs";
 import { connectHttp2 } from "./http2.mjs";
 
@@ -167,6 +167,19 @@ test("nginx with a plain proxy_pass, which breaks WebSockets and speaks HTTP/1.0
   const [a, b] = [connect(proxy, upgrading(proxy), fallback), connect(proxy, LongPoll)];
   await talk(await joinRoom(a, "fallback"), await joinRoom(b, "fallback"));
   assert.ok(a.conn instanceof LongPoll);
+});
+
+test("Apache with a plain ProxyPass, which replaces the Host: pages of its own host are let in, and no others", async () => {
+  const trust = { "server.trusted_proxies": "127.0.0.1" };
+  const start = async (set) => open(await startApache((await broker({ set })).port), (it) => it.close());
+  const [trusted, named, other] = [await start(trust), await start({ ...trust, "server.public_urls": "https://broker.example" }), await start({})];
+  const page = (host, origin = `https://${host}`) => ({ headers: { Host: host }, origin });
+  const join = () => joinRoom(connect(trusted, upgrading(trusted, page("broker.example"))), "apache");
+  await talk(await join(), await join());
+  assert.equal(await upgradeStatus(trusted, page("broker.example", "https://foreign.test")), 403);
+  assert.equal(await upgradeStatus(named, page("broker.example")), 101);
+  assert.equal(await upgradeStatus(named, page("evil.example")), 421);
+  assert.equal(await upgradeStatus(other, page("broker.example")), 403);
 });
 
 test("HAProxy: phoenix.js by WebSockets over HTTP/2, all in one connection", async () => {
