@@ -55,10 +55,10 @@ sections! {
         /// IP address or host name, and port, to listen on. Of a host name, all addresses are used: both loopback
         /// addresses for "localhost:4000". Port 0 picks a free port.
         listen: ListenAddress = "127.0.0.1:4000", address;
-        /// URLs by which clients reach this node, such as "https://broker.example.com". Requests whose `Host` header has
-        /// another host get HTTP 421. Names of loopback, the host of `server.listen`, and the IP address to which the
-        /// client has connected need not be listed. An empty list means that only requests to a loopback address are
-        /// checked.
+        /// URLs by which clients reach this node, such as `"https://broker.example.com"`. Requests whose `Host` header
+        /// has another host get HTTP 421. Names of loopback, the host of `server.listen`, and the IP address to which
+        /// the client has connected need not be listed. An empty list means that only requests to a loopback address
+        /// are checked.
         public_urls: Vec<PublicUrl> = [], public_urls;
         /// Number of worker threads. 0 means one per core. With one worker, the registry runs on it; with more, the
         /// registry has its own thread.

@@ -217,7 +217,8 @@ impl Acceptor {
         let client = self.identity(&info, polls);
         match &self.0.mount.connect {
             Connect::Sync(connect) => {
-                let init = catch_unwind(AssertUnwindSafe(|| connect(&info))).unwrap_or_else(|_| Err(crashed()))?;
+                let init = catch_unwind(AssertUnwindSafe(|| connect(&info)))
+                    .unwrap_or_else(|_| Err(ConnectError::crashed()))?;
                 check()?;
                 Ok((self.take_slot(client, limits)?, init))
             }
@@ -241,7 +242,7 @@ impl Acceptor {
             }
         });
         match select(decision, client_gone).await {
-            Either::Left((Ok(decided), _)) => decided.unwrap_or_else(|_| Err(crashed())),
+            Either::Left((Ok(decided), _)) => decided.unwrap_or_else(|_| Err(ConnectError::crashed())),
             Either::Left((Err(_), _)) | Either::Right(_) => {
                 Err(ConnectError::new(StatusCode::SERVICE_UNAVAILABLE, "").with_reason(ConnectRefusal::Timeout))
             }
@@ -265,7 +266,7 @@ impl Acceptor {
             return Err(ConnectError::new(StatusCode::SERVICE_UNAVAILABLE, body).with_reason(ConnectRefusal::Draining));
         }
         node.hub.admit(client, connection_limits).map_err(|error| match error {
-            AdmissionError::Node => full(),
+            AdmissionError::Node => ConnectError::full(),
             AdmissionError::Memory => ConnectError::new(StatusCode::SERVICE_UNAVAILABLE, "this server is overloaded")
                 .with_reason(ConnectRefusal::Memory),
             AdmissionError::Address(IpLimitError::TooMany) => {
@@ -387,20 +388,12 @@ impl Acceptor {
 /// The HTTP connection of a request, if it can be aborted. Otherwise the client is refused, because the server could
 /// never close its connection.
 pub(crate) fn http_connection_of(request: &HttpRequest) -> Result<&HttpConnection, ConnectError> {
-    request.conn_data::<Arc<HttpConnection>>().map(|connection| &**connection).ok_or_else(full)
+    request.conn_data::<Arc<HttpConnection>>().map(|connection| &**connection).ok_or_else(ConnectError::full)
 }
 
 /// Marks the HTTP connection of an upgrade request as a WebSocket, and returns its write side.
 pub(crate) fn mark_upgraded(request: &HttpRequest) -> Result<Arc<WriteSide>, ConnectError> {
-    let upgraded = io::of(request).ok_or_else(full)?;
+    let upgraded = io::of(request).ok_or_else(ConnectError::full)?;
     http_connection_of(request)?.mark_upgraded();
     Ok(upgraded)
-}
-
-fn crashed() -> ConnectError {
-    ConnectError::new(StatusCode::INTERNAL_SERVER_ERROR, "").with_reason(ConnectRefusal::Crash)
-}
-
-fn full() -> ConnectError {
-    ConnectError::new(StatusCode::SERVICE_UNAVAILABLE, "this server is full").with_reason(ConnectRefusal::Full)
 }

@@ -335,6 +335,16 @@ impl ConnectError {
         Self { status, body: body.into(), reason: ConnectRefusal::Mount }
     }
 
+    /// The mount's `connect` has panicked.
+    pub(crate) fn crashed() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "").with_reason(ConnectRefusal::Crash)
+    }
+
+    /// The node has no room for another connection.
+    pub(crate) fn full() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "this server is full").with_reason(ConnectRefusal::Full)
+    }
+
     /// The status of the response, and for a limit per client IP when to try again. No cache stores it, because it
     /// depends on the client.
     pub(crate) fn response(&self) -> HttpResponseBuilder {
