@@ -137,7 +137,13 @@ fn expected(me: usize, all: &[Vec<Message>]) -> ReceivedNumbers {
 
 async fn run(workers: usize, seed: u64) {
     let workers = format!("server.workers={workers}");
-    let node = node(&[&workers, "limits.messages_burst=100000", "limits.queue_bytes=16777216", "limits.queue_age=60s"]);
+    let node = node(&[
+        &workers,
+        "limits.messages_burst=100000",
+        "limits.queue_bytes=16777216",
+        "limits.queue_age=60s",
+        "socket.write_timeout=60s",
+    ]);
     let mut rng = Rng(seed);
     let all: Vec<Vec<Message>> = (0..CLIENTS).map(|_| random_messages(&mut rng)).collect();
     let mut clients = Vec::new();
