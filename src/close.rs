@@ -46,7 +46,7 @@ reasons! {
     NOT_UTF8 = "not_utf8", 1007, "text is not utf-8", false;
     /// The client joined no topic within `socket.join_timeout`.
     NOT_JOINED = "not_joined", 1008, "no topic joined in time", true;
-    /// The client sent far more than `limits.messages_per_second`.
+    /// The client sent far more than `limits.messages_per_second` or `limits.bytes_per_second`.
     FLOOD = "flood", 1008, "too many messages", true;
     /// The client did not read its messages: its queue was full (`limits.queue_bytes`), or it accepted nothing for
     /// `limits.queue_age`, or the node needed the memory (`limits.memory_bytes`).

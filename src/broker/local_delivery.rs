@@ -23,17 +23,20 @@ pub(super) struct LocalDelivery {
 }
 
 impl LocalDelivery {
-    /// Puts a broadcast into the mailboxes of its topics' members on this node.
-    pub(super) fn publish(&self, delivery: &Arc<Delivery>, except: Option<&Arc<Connection>>, now: Instant) {
+    /// Puts a broadcast into the mailboxes of its topics' members on this node. Returns how many there were.
+    pub(super) fn publish(&self, delivery: &Arc<Delivery>, except: Option<&Arc<Connection>>, now: Instant) -> usize {
+        let mut count = 0;
         if !delivery.is_once_per_client() {
-            self.deliver(&delivery.broadcast.topic, delivery, except, now);
-            return;
+            self.deliver_counted(&delivery.broadcast.topic, delivery, except, now, &mut count);
+            return count;
         }
         let lists: Vec<Members> =
             delivery.topics().iter().filter_map(|topic| self.table.members(topic.key())).collect();
         let mut reached: HashSet<ConnectionId> = except.map(|except| except.id).into_iter().collect();
         let members = lists.iter().flat_map(|members| members.iter());
-        self.deliver_to(members.filter(|member| reached.insert(member.connection.id)), delivery, now);
+        let members = members.filter(|member| reached.insert(member.connection.id));
+        self.deliver_to(members, delivery, now, &mut count);
+        count
     }
 
     /// Puts `delivery` into the mailboxes of the topic's members on this node. `None` if no client is among them.
@@ -47,9 +50,21 @@ impl LocalDelivery {
         except: Option<&Arc<Connection>>,
         now: Instant,
     ) -> Option<DeliveryStatus> {
+        self.deliver_counted(topic, delivery, except, now, &mut 0)
+    }
+
+    /// The same, and adds the number of members to `count`.
+    fn deliver_counted(
+        &self,
+        topic: &Topic,
+        delivery: &Arc<Delivery>,
+        except: Option<&Arc<Connection>>,
+        now: Instant,
+        count: &mut usize,
+    ) -> Option<DeliveryStatus> {
         let is_recipient = |member: &Member| except.is_none_or(|except| !Arc::ptr_eq(except, &member.connection));
         let mut members = self.table.members(topic.key())?;
-        let mut status = self.deliver_to(members.iter().filter(|member| is_recipient(member)), delivery, now);
+        let mut status = self.deliver_to(members.iter().filter(|member| is_recipient(member)), delivery, now, count);
         while status == Some(DeliveryStatus::Absent) {
             let known = std::mem::replace(&mut members, self.table.members(topic.key())?);
             let is_new = |member: &&Member| is_recipient(member) && known.iter().all(|other| other.id() != member.id());
@@ -57,7 +72,7 @@ impl LocalDelivery {
             if newcomers.peek().is_none() {
                 break;
             }
-            status = self.deliver_to(newcomers, delivery, now);
+            status = self.deliver_to(newcomers, delivery, now, count);
         }
         status
     }
@@ -67,9 +82,11 @@ impl LocalDelivery {
         members: impl Iterator<Item = &'a Member>,
         delivery: &Arc<Delivery>,
         now: Instant,
+        count: &mut usize,
     ) -> Option<DeliveryStatus> {
         let (mut delivered, mut is_full, mut has_client) = (0, false, false);
         for member in members {
+            *count += 1;
             let result = member.connection.deliver(member.join, delivery, now);
             if !member.join.is_client() {
                 continue;

@@ -158,9 +158,11 @@ impl Pubsub {
     }
 
     /// Delivers a broadcast to the members of its topics, except one connection, and then to the other nodes.
-    pub(crate) fn publish(&self, delivery: &Arc<Delivery>, except: Option<&Arc<Connection>>, now: Instant) {
-        self.0.local.publish(delivery, except, now);
+    /// Returns how many members of this node were among them.
+    pub(crate) fn publish(&self, delivery: &Arc<Delivery>, except: Option<&Arc<Connection>>, now: Instant) -> usize {
+        let members = self.0.local.publish(delivery, except, now);
         self.0.adapter.publish(delivery.topics(), (&delivery.broadcast).into());
+        members
     }
 
     /// Sends a signal to the owner of a name. Returns the delivery status if it is known immediately. Otherwise `from`

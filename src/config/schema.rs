@@ -180,6 +180,17 @@ sections! {
         messages_per_second: u32 = 100, integer from 1 to 1_000_000_000;
         /// Burst of messages per socket. A client that exceeds the burst by as much again is disconnected.
         messages_burst: u32 = 500, integer from 1 to 1_000_000_000;
+        /// Sustained rate of what one socket sends, in bytes per second: its messages, however they arrive.
+        bytes_per_second: u32 = 524_288, integer from 1 to 4_000_000_000;
+        /// Burst of bytes per socket. A larger message counts as a whole burst. A client that exceeds the burst by as
+        /// much again is disconnected.
+        bytes_burst: u32 = 8_388_608, integer from 1 to 4_000_000_000;
+        /// Sustained rate of what one socket causes to be sent, in bytes per second: the size of each message to a topic,
+        /// for each of the topic's members on this node.
+        fanout_bytes_per_second: u32 = 33_554_432, integer from 1 to 4_000_000_000;
+        /// Burst of bytes that one socket causes to be sent. Once it is used up, messages to topics are refused until the
+        /// sustained rate has made up for what was sent.
+        fanout_bytes_burst: u32 = 268_435_456, integer from 1 to 4_000_000_000;
         /// Sustained rate of joins per socket, in joins per second.
         joins_per_second: u32 = 20, integer from 1 to 1_000_000_000;
         /// Burst of joins per socket.

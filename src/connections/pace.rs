@@ -22,13 +22,22 @@ impl Pace {
 
     /// Counts a message.
     pub(crate) fn take(&mut self, rate: &Rate, now: Instant, clock: &Clock) -> RateVerdict {
-        let verdict = self.bucket.take(rate, now);
+        self.take_many(rate, 1, now, clock)
+    }
+
+    /// Counts a message that takes several tokens, such as one for each byte.
+    pub(crate) fn take_many(&mut self, rate: &Rate, count: usize, now: Instant, clock: &Clock) -> RateVerdict {
+        let verdict = self.bucket.take_many(rate, count, now);
         if verdict == RateVerdict::Allow {
             return verdict;
         }
         let lost = clock.lost();
         let time = lost.saturating_sub(self.lost);
         self.lost = self.lost.max(lost);
-        if self.bucket.credit(rate, time) { self.bucket.take(rate, now) } else { verdict }
+        if !self.bucket.credit(rate, time) {
+            return verdict;
+        }
+        self.bucket.give_back_many(rate, count);
+        self.bucket.take_many(rate, count, now)
     }
 }

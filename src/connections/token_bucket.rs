@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const LONGEST_CREDIT: Duration = Duration::from_secs(60);
 
 /// The result of taking a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum RateVerdict {
     /// Within the rate.
     Allow,
@@ -77,9 +77,14 @@ impl TokenBucket {
     }
 
     pub(crate) fn take(&mut self, rate: &Rate, now: Instant) -> RateVerdict {
+        self.take_many(rate, 1, now)
+    }
+
+    /// Takes several tokens for one request. More than a whole burst counts as a burst.
+    pub(crate) fn take_many(&mut self, rate: &Rate, count: usize, now: Instant) -> RateVerdict {
         self.refill(rate, now);
         let burst = f64::from(rate.burst);
-        self.tokens = (self.tokens - 1.0).max(-burst - 1.0);
+        self.tokens = (self.tokens - tokens(rate, count)).max(-burst - 1.0);
         match self.tokens {
             t if t >= 0.0 => RateVerdict::Allow,
             t if t >= -burst => RateVerdict::Throttle,
@@ -87,9 +92,20 @@ impl TokenBucket {
         }
     }
 
+    /// Charges for something that was done, however large: the bucket is empty until all of it is refilled.
+    pub(crate) fn charge(&mut self, rate: &Rate, cost: f64, now: Instant) {
+        self.refill(rate, now);
+        self.tokens -= cost;
+    }
+
     /// Returns a token that was not needed.
     pub(crate) fn give_back(&mut self, rate: &Rate) {
-        self.add(rate, 1.0);
+        self.give_back_many(rate, 1);
+    }
+
+    /// Returns the tokens of a [`take_many`](Self::take_many).
+    pub(crate) fn give_back_many(&mut self, rate: &Rate, count: usize) {
+        self.add(rate, tokens(rate, count));
     }
 
     /// Adds what was not refilled in a time during which the broker did not run, because the bucket was full by then. All
@@ -110,6 +126,11 @@ impl TokenBucket {
     fn add(&mut self, rate: &Rate, tokens: f64) {
         self.tokens = (self.tokens + tokens).min(f64::from(rate.burst).max(self.tokens));
     }
+}
+
+/// What a request of this size takes.
+fn tokens(rate: &Rate, count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX).min(rate.burst))
 }
 
 /// A bucket that many sockets share, on any thread and without a lock. It stores only the time at which it will be full
@@ -214,6 +235,32 @@ mod tests {
         assert_eq!(bucket.take(&rate, later), RateVerdict::Throttle);
         bucket.give_back(&rate);
         assert!((1..2_000).all(|n| bucket.take(&rate, later + Duration::from_millis(101 * n)) == RateVerdict::Allow));
+    }
+
+    #[test]
+    fn a_large_request_takes_as_many_tokens_as_it_has_bytes() {
+        let (rate, start) = (Rate::per_second(10, 100), Instant::now());
+        let mut bucket = TokenBucket::full(&rate, start);
+        assert_eq!(bucket.take_many(&rate, 60, start), RateVerdict::Allow);
+        assert_eq!(bucket.take_many(&rate, 60, start), RateVerdict::Throttle);
+        bucket.give_back_many(&rate, 60);
+        assert_eq!(bucket.take_many(&rate, 40, start), RateVerdict::Allow);
+        assert_eq!(bucket.take_many(&rate, 90, start), RateVerdict::Throttle);
+        assert_eq!(bucket.take_many(&rate, 20, start), RateVerdict::Flood);
+        let later = start + Duration::from_secs(60);
+        assert_eq!(bucket.take_many(&rate, 1_000_000, later), RateVerdict::Allow, "larger than the burst");
+        assert_eq!(bucket.take_many(&rate, 1, later), RateVerdict::Throttle);
+    }
+
+    #[test]
+    fn what_was_done_is_paid_in_full() {
+        let (rate, start) = (Rate::per_second(10, 100), Instant::now());
+        let mut bucket = TokenBucket::full(&rate, start);
+        bucket.charge(&rate, 99.0, start);
+        assert!(!bucket.is_empty(&rate, start));
+        bucket.charge(&rate, 1_000.0, start);
+        assert!(bucket.is_empty(&rate, start + Duration::from_secs(99)));
+        assert!(!bucket.is_empty(&rate, start + Duration::from_secs(101)));
     }
 
     #[test]

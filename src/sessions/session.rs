@@ -122,7 +122,8 @@ impl<P: Protocol> Session<P> {
 
     fn broadcast(&mut self, delivery: Arc<Delivery>, reach: Reach, sink: &mut impl FrameSink) {
         let except = (reach != Reach::Members).then_some(&self.slot.connection);
-        self.pubsub.publish(&delivery, except, self.slot.connection.now());
+        let members = self.pubsub.publish(&delivery, except, self.slot.connection.now());
+        self.socket.charge_fanout(delivery.size(), members);
         if reach == Reach::Echoed {
             self.forward_broadcast(&delivery, sink);
         }
@@ -235,6 +236,7 @@ impl<P: Protocol> TransportHandler for Session<P> {
     fn frame(&mut self, frame: &Frame, sink: &mut impl FrameSink) {
         let now = Instant::now();
         self.pubsub.metrics().messages.add(self.socket.realm(), (), 1);
+        self.socket.received(frame.size());
         match self.protocol.decode(frame) {
             Ok(Some(Decoded::Request(inbound))) => self.socket.receive(inbound, now),
             Ok(Some(Decoded::Respond(answer))) => {

@@ -15,6 +15,8 @@ pub(crate) struct SocketSettings {
     pub(crate) router: Arc<Router>,
     pub(crate) limits: Limits,
     pub(crate) messages: Rate,
+    pub(crate) bytes: Rate,
+    pub(crate) fanout: Rate,
     pub(crate) joins: Rate,
     pub(crate) not_found: Rate,
 }
@@ -23,6 +25,8 @@ impl SocketSettings {
     pub(crate) fn new(realm: Realm, router: Arc<Router>, limits: Limits) -> Self {
         Self {
             messages: Rate::per_second(limits.messages_per_second, limits.messages_burst),
+            bytes: Rate::per_second(limits.bytes_per_second, limits.bytes_burst),
+            fanout: Rate::per_second(limits.fanout_bytes_per_second, limits.fanout_bytes_burst),
             joins: Rate::per_second(limits.joins_per_second, limits.joins_burst),
             not_found: Rate::per_minute(limits.not_found_per_minute, limits.not_found_burst),
             realm,

@@ -17,6 +17,7 @@ mod leave;
 mod outgoing;
 mod presence;
 mod presence_lists;
+mod rates;
 mod subscriptions;
 mod task_table;
 mod tasks;
@@ -77,6 +78,10 @@ pub(crate) struct Socket {
     /// Whether the set of fastlane joins has changed since [`Socket::take_fastlane_update`].
     fastlane_changed: bool,
     messages: Pace,
+    bytes: Pace,
+    /// The bytes of the message that is being handled, until they are counted.
+    received_bytes: usize,
+    fanout: TokenBucket,
     settings: Arc<SocketSettings>,
     metrics: Arc<Metrics>,
     joins: SmallMap<Topic, Box<ChannelServer>>,
@@ -103,6 +108,9 @@ impl Socket {
         };
         Self {
             messages: Pace::new(&settings.messages, now, connection.clock()),
+            bytes: Pace::new(&settings.bytes, now, connection.clock()),
+            received_bytes: 0,
+            fanout: TokenBucket::full(&settings.fanout, now),
             join_rate: Pace::new(&settings.joins, now, connection.clock()),
             client: Client {
                 connection,
@@ -157,16 +165,6 @@ impl Socket {
             Request::Join(payload) => self.join(&topic, join_ref, reference, &payload),
             Request::Push(event, payload) => self.push(&topic, join_ref, reference, &event, payload),
         }
-    }
-
-    /// Counts one message of any kind against the rate limit. Closes the connection if the client floods.
-    pub(crate) fn take_message_token(&mut self, now: Instant) -> RateVerdict {
-        self.client.now = now;
-        let verdict = self.messages.take(&self.settings.messages, now, self.client.connection.clock());
-        if verdict == RateVerdict::Flood {
-            self.effects.push_back(Effect::Close(&close::FLOOD));
-        }
-        verdict
     }
 
     /// Handles a broadcast that was delivered for one of this socket's memberships. In the fastlane, it is for the

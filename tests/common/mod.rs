@@ -28,7 +28,9 @@ pub const TIMEOUT: Duration = Duration::from_secs(10);
 pub fn config(sets: &[&str]) -> Config {
     // all tests of a binary share its descriptors, and a connection within the process takes two
     rlimit::increase_nofile_limit(8_192).unwrap();
-    let sets: Vec<String> = ["server.workers=1"].iter().chain(sets).map(ToString::to_string).collect();
+    // many tests send more at once than one client may: `tests/hostile/rates.rs` tests these limits
+    let standard = ["server.workers=1", "limits.bytes_burst=4000000000", "limits.fanout_bytes_burst=4000000000"];
+    let sets: Vec<String> = standard.iter().chain(sets).map(ToString::to_string).collect();
     Config::load(None, [], &sets, Some("127.0.0.1:0")).unwrap()
 }
 

@@ -31,6 +31,7 @@ impl Protocol for Echo {
 
 pub fn endpoint(mut config: Config) -> Endpoint {
     let limits = &mut config.limits;
+    (limits.bytes_per_second, limits.bytes_burst) = (1_000_000_000, 1_000_000_000);
     (limits.messages_per_second, limits.messages_burst) = (1_000_000, 1_000_000);
     (limits.connects_per_second, limits.connects_burst) = (10_000, 10_000);
     limits.fragments = 100_000;

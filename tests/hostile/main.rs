@@ -12,6 +12,7 @@ mod entry_points;
 mod frames;
 mod messages;
 mod pace;
+mod rates;
 mod requests;
 mod streams;
 

@@ -12,7 +12,13 @@ use crate::common::{self, Client, id};
 /// The number of stalled clients in one room, and of those with messages of their own.
 const IN_A_ROOM: usize = 1_000;
 const WITH_OWN_MESSAGES: usize = 200;
-const SETS: &[&str] = &["limits.sockets_per_ip=2000", "limits.connects_burst=2000", "limits.messages_burst=1000000"];
+const SETS: &[&str] = &[
+    "limits.sockets_per_ip=2000",
+    "limits.connects_burst=2000",
+    "limits.messages_burst=1000000",
+    "limits.bytes_burst=4000000000",
+    "limits.fanout_bytes_burst=4000000000",
+];
 /// Only the size of the queue must disconnect a client here, not a timeout.
 const NO_TIMEOUTS: &[&str] = &["limits.queue_age=1h", "socket.write_timeout=10m", "socket.idle_timeout=1h"];
 /// The size of a message, and a number of messages that exceeds the kernel's buffers and one client's queue.

@@ -24,8 +24,12 @@ impl Socket {
     }
 
     pub(crate) fn run_and_reply(&mut self, topic: &Topic, reference: &Option<Ref>, f: impl Callback<Reply>) {
-        let Some((reply, outcome)) = self.call(topic, reference, f) else { return };
-        let why = if self.client.overloaded { PushRefusal::Overloaded } else { PushRefusal::Channel };
+        let Some((reply, mut outcome)) = self.call(topic, reference, f) else { return };
+        let (reply, why) = match (self.refuse_fanout(&mut outcome.actions), self.client.overloaded) {
+            (true, _) => (Reply::error("rate_limited"), PushRefusal::RateLimited),
+            (false, true) => (reply, PushRefusal::Overloaded),
+            (false, false) => (reply, PushRefusal::Channel),
+        };
         let echoes = self.apply(topic, outcome.actions);
         let Some(server) = self.joins.get(topic) else { return };
         if let Reply::Reply(status, payload) = reply {
