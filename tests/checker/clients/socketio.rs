@@ -35,8 +35,8 @@ pub struct SocketIo {
 }
 
 pub fn open(client: usize, rng: &mut Rng) -> (Box<dyn Client>, Transport) {
-    let transport = match rng.below(3) {
-        0 => Transport::EnginePolling,
+    let transport = match rng.below(4) {
+        0..=1 => Transport::Engine { upgrades: rng.below(3) > 0 },
         _ => Transport::WebSocket("/socket.io/?EIO=4&transport=websocket".to_owned()),
     };
     let (requests, rooms) = (HashMap::new(), Vec::new());

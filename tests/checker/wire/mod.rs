@@ -1,5 +1,7 @@
-//! How a client's messages reach the server: WebSockets, Phoenix's long polling and that of Engine.IO. Messages go out
-//! together, cut at random places.
+//! How a client's messages reach the server: WebSockets, Phoenix's long polling and the sessions of Engine.IO. Messages
+//! go out together, cut at random places.
+
+mod engineio;
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -8,7 +10,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix_web::rt::task::JoinHandle;
-use serde_json::Value;
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -16,20 +17,16 @@ use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use crate::clients::Client as Speaker;
-use crate::common::longpoll::{LongPollClient, request};
+use crate::common::longpoll::LongPollClient;
 use crate::common::rng::Rng;
 use crate::common::{Client, Received, frame, upgrade};
 use crate::record::Record;
+use engineio::EngineSession;
 
-/// What separates the packets in one body of Engine.IO.
-const SEPARATOR: &str = "\x1e";
-const ENGINE: &str = "/socket.io/?EIO=4&transport=polling";
 /// The statuses of an accepted body. 408: a join still waits for the owner of its name.
 const ACCEPTED: [u64; 2] = [200, 408];
 /// How many messages one body of Phoenix may have.
 const BATCH: usize = 100;
-/// The packet that closes a session of Engine.IO.
-const CLOSE: &str = "1";
 
 #[derive(Clone, Debug)]
 pub enum Transport {
@@ -37,7 +34,8 @@ pub enum Transport {
     WebSocket(String),
     /// With this version.
     PhoenixPolling(&'static str),
-    EnginePolling,
+    /// A session that begins with long polling. Whether it changes to a WebSocket.
+    Engine { upgrades: bool },
 }
 
 /// How a client's connection ends.
@@ -60,12 +58,15 @@ pub struct Party {
     pub is_ending: Rc<Cell<bool>>,
 }
 
+/// The sending side of a WebSocket.
+type Writer = Rc<Mutex<TcpStream>>;
+
 /// The sending side of a connection.
 #[derive(Clone)]
 enum Sender {
-    WebSocket(Rc<Mutex<TcpStream>>),
+    WebSocket(Writer),
     Phoenix(Rc<LongPollClient>),
-    Engine(SocketAddr, String, Rc<Mutex<()>>),
+    Engine(Rc<EngineSession>),
 }
 
 pub struct Wire {
@@ -107,12 +108,8 @@ impl Wire {
         party.note_all(first);
         match transport {
             Transport::WebSocket(path) => {
-                let stream = TcpStream::connect(address).await.unwrap();
-                stream.set_nodelay(true).unwrap();
-                let copy = std::net::TcpStream::from(stream.as_fd().try_clone_to_owned().unwrap());
-                let writer = Rc::new(Mutex::new(TcpStream::from_std(copy).unwrap()));
-                let mut bytes = upgrade(path).into_bytes();
-                first.iter().for_each(|text| bytes.extend(frame(0x81, text.as_bytes())));
+                let (stream, writer) = connect(address).await;
+                let bytes = [upgrade(path).into_bytes(), frames(first)].concat();
                 let reader = actix_web::rt::spawn(read_websocket(stream, party.clone(), writer.clone()));
                 write_cut(&writer, &bytes, rng).await;
                 Self { party, sender: Sender::WebSocket(writer), reader }
@@ -124,13 +121,10 @@ impl Wire {
                 wire.write(first, rng).await;
                 wire
             }
-            Transport::EnginePolling => {
-                let handshake = request(address, "GET", ENGINE, &[], b"").await.body;
-                let open: Value = serde_json::from_str(handshake.strip_prefix('0').unwrap()).unwrap();
-                let path = format!("{ENGINE}&sid={}", open["sid"].as_str().unwrap());
-                let sender = Sender::Engine(address, path.clone(), Rc::default());
-                let reader = actix_web::rt::spawn(poll_engine(address, path, party.clone(), sender.clone()));
-                let wire = Self { party, sender, reader };
+            Transport::Engine { upgrades } => {
+                let session = Rc::new(EngineSession::open(address).await);
+                let reading = session.clone().read(party.clone(), upgrades.then(|| Rng(1 + rng.below(u64::MAX - 1))));
+                let wire = Self { party, sender: Sender::Engine(session), reader: actix_web::rt::spawn(reading) };
                 wire.write(first, rng).await;
                 wire
             }
@@ -145,10 +139,8 @@ impl Wire {
 
     async fn write(&self, messages: &[String], rng: &mut Rng) {
         match &self.sender {
-            Sender::WebSocket(writer) => {
-                let bytes: Vec<u8> = messages.iter().flat_map(|text| frame(0x81, text.as_bytes())).collect();
-                write_cut(writer, &bytes, rng).await;
-            }
+            Sender::WebSocket(writer) => write_cut(writer, &frames(messages), rng).await,
+            Sender::Engine(session) => session.send(messages, &self.party, Some(rng)).await,
             other => other.post(messages, &self.party).await,
         }
     }
@@ -171,16 +163,21 @@ impl Wire {
     /// Ends the connection. A polling client of Phoenix just stops to poll, mostly after it has left everything.
     pub async fn end(self, ending: Ending, rng: &mut Rng) {
         self.note_end(ending);
-        match (&self.sender, ending) {
-            (Sender::WebSocket(writer), Ending::Closed) => {
-                write_cut(writer, &frame(0x88, &1000_u16.to_be_bytes()), rng).await;
+        let writer = match &self.sender {
+            Sender::WebSocket(writer) => Some(writer.clone()),
+            Sender::Engine(session) => session.writer().await,
+            Sender::Phoenix(_) => None,
+        };
+        match (&self.sender, writer, ending) {
+            (_, Some(writer), Ending::Closed) => {
+                write_cut(&writer, &frame(0x88, &1000_u16.to_be_bytes()), rng).await;
                 return self.reader.await.unwrap();
             }
-            (Sender::WebSocket(writer), Ending::Reset) => {
+            (_, Some(writer), Ending::Reset) => {
                 SockRef::from(&*writer.lock().await).set_linger(Some(Duration::ZERO)).unwrap();
             }
-            (Sender::Engine(..), _) => self.sender.post(&[CLOSE.to_owned()], &self.party).await,
-            (Sender::Phoenix(_), _) if rng.below(8) > 0 => {
+            (Sender::Engine(session), None, _) => session.close(&self.party).await,
+            (Sender::Phoenix(_), ..) if rng.below(8) > 0 => {
                 let messages = self.party.speaker.borrow_mut().farewell();
                 self.sender.post(&messages, &self.party).await;
             }
@@ -197,9 +194,8 @@ impl Sender {
         }
         let status = match self {
             Self::WebSocket(writer) => {
-                let bytes: Vec<u8> = messages.iter().flat_map(|text| frame(0x81, text.as_bytes())).collect();
                 // an error means that the connection is closed, which the reader sees
-                let _ = writer.lock().await.write_all(&bytes).await;
+                let _ = writer.lock().await.write_all(&frames(messages)).await;
                 return;
             }
             Self::Phoenix(session) => {
@@ -215,15 +211,24 @@ impl Sender {
                 }
                 status
             }
-            Self::Engine(address, path, lock) => {
-                let _guard = lock.lock().await;
-                request(*address, "POST", path, &[], messages.join(SEPARATOR).as_bytes()).await.http.into()
-            }
+            Self::Engine(session) => return session.send(messages, party, None).await,
         };
         if !ACCEPTED.contains(&status) && !party.is_ending.get() {
             party.fault(format!("the server refuses a body with {status}"));
         }
     }
+}
+
+/// Connects. The second stream is for writing.
+async fn connect(address: SocketAddr) -> (TcpStream, Writer) {
+    let stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let copy = std::net::TcpStream::from(stream.as_fd().try_clone_to_owned().unwrap());
+    (stream, Rc::new(Mutex::new(TcpStream::from_std(copy).unwrap())))
+}
+
+fn frames(messages: &[String]) -> Vec<u8> {
+    messages.iter().flat_map(|text| frame(0x81, text.as_bytes())).collect()
 }
 
 /// Writes bytes in up to four pieces. Nobody else writes amid them.
@@ -242,12 +247,16 @@ async fn write_cut(writer: &Mutex<TcpStream>, bytes: &[u8], rng: &mut Rng) {
     }
 }
 
-async fn read_websocket(stream: TcpStream, party: Party, writer: Rc<Mutex<TcpStream>>) {
+async fn read_websocket(stream: TcpStream, party: Party, writer: Writer) {
     let mut client = Client::from_stream(stream);
     let head = client.head().await;
-    if !head.starts_with("HTTP/1.1 101") {
-        return party.fault(format!("no upgrade: {head}"));
+    match head.starts_with("HTTP/1.1 101") {
+        true => read_frames(client, party, writer).await,
+        false => party.fault(format!("no upgrade: {head}")),
     }
+}
+
+async fn read_frames(mut client: Client, party: Party, writer: Writer) {
     let sender = Sender::WebSocket(writer.clone());
     let mut is_closed = false;
     loop {
@@ -287,25 +296,6 @@ async fn poll_phoenix(session: Rc<LongPollClient>, party: Party) {
             }),
             Some(204) => {}
             _ => return party.fault(format!("a poll ends with {response}")),
-        }
-    }
-}
-
-async fn poll_engine(address: SocketAddr, path: String, party: Party, sender: Sender) {
-    loop {
-        let response = request(address, "GET", &path, &[], b"").await;
-        if party.is_ending.get() {
-            return;
-        }
-        if response.http != 200 {
-            return party.fault(format!("a poll ends with {response:?}"));
-        }
-        for packet in response.body.split(SEPARATOR) {
-            // 6 has no meaning
-            if packet != "6" {
-                let answers = party.hear(packet);
-                sender.post(&answers, &party).await;
-            }
         }
     }
 }
