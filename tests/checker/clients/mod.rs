@@ -54,7 +54,7 @@ pub fn random(role: Role, rng: &mut Rng, record: &mut Record) -> (usize, Box<dyn
         _ if role != Role::Anything => phoenix::open(number, role, rng),
         0..=4 => phoenix::open(number, role, rng),
         5..=7 => peerjs::open(number, rng, record),
-        8..=10 => socketio::open(number, rng),
+        8..=10 => socketio::open(number, rng, record),
         11 => hello::open(number, record),
         _ => relay::open(number, record),
     };

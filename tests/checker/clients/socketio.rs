@@ -1,5 +1,7 @@
-//! Clients of Socket.IO's relay, over WebSockets and long polling. A client's id is a name that only it ever has; the
-//! namespace and its rooms are groups.
+//! Clients of Socket.IO's relay, of revisions 4 and 3 of Engine.IO, over WebSockets and long polling. A client's id is a
+//! name that only it ever has; the namespace and its rooms are groups.
+//!
+//! A client of revision 3 (Socket.IO 2) is in the namespace at once, and is not told its id. It sends the pings itself.
 
 use std::collections::HashMap;
 
@@ -8,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Client, ROOMS, pad};
 use crate::common::rng::Rng;
 use crate::record::{Answer, Place, Record, Verdict};
-use crate::wire::Transport;
+use crate::wire::{Payload, Transport};
 
 const CONNECT: &str = "40";
 const EVENT: &str = "42";
@@ -25,6 +27,9 @@ enum Request {
 
 pub struct SocketIo {
     client: usize,
+    is_old: bool,
+    /// The pings that the server has not answered.
+    pings: u64,
     /// The joins of its id and of the namespace, once it has asked for them.
     joins: Option<(usize, usize)>,
     room: Option<(String, usize)>,
@@ -34,13 +39,27 @@ pub struct SocketIo {
     rooms: Vec<usize>,
 }
 
-pub fn open(client: usize, rng: &mut Rng) -> (Box<dyn Client>, Transport) {
+pub fn open(client: usize, rng: &mut Rng, record: &mut Record) -> (Box<dyn Client>, Transport) {
+    let is_old = rng.below(3) == 0;
+    let payload = match (is_old, rng.below(3)) {
+        (false, _) => Payload::Separated,
+        (true, 0) => Payload::Lengths,
+        (true, _) => Payload::Binary,
+    };
     let transport = match rng.below(4) {
-        0..=1 => Transport::Engine { upgrades: rng.below(3) > 0 },
+        0..=1 => Transport::Engine { payload, upgrades: rng.below(3) > 0 },
+        _ if is_old => Transport::WebSocket("/socket.io/?EIO=3&transport=websocket".to_owned()),
         _ => Transport::WebSocket("/socket.io/?EIO=4&transport=websocket".to_owned()),
     };
+    let joins = is_old.then(|| enter(client, record));
     let (requests, rooms) = (HashMap::new(), Vec::new());
-    (Box::new(SocketIo { client, joins: None, room: None, last_ack: 0, requests, rooms }), transport)
+    (Box::new(SocketIo { client, is_old, pings: 0, joins, room: None, last_ack: 0, requests, rooms }), transport)
+}
+
+/// The joins of a client's id and of the namespace.
+fn enter(client: usize, record: &mut Record) -> (usize, usize) {
+    let own = Place::Name(format!("io client {client}"));
+    (record.join(client, own, None), record.join(client, namespace(), None))
 }
 
 fn namespace() -> Place {
@@ -101,7 +120,12 @@ impl SocketIo {
             return record.fault(self.client, format!("{arguments} to {to:?}, where the client is no member"));
         };
         // the sender itself may not have read its id yet
-        record.claims.push((number as usize, message["from"].as_str().unwrap_or_default().to_owned()));
+        let id = message["from"].as_str().unwrap_or_default().to_owned();
+        if !record.ids.iter().any(|(known, _)| *known == id) {
+            let sender = record.joins[record.messages[number as usize].join].place.clone();
+            record.ids.push((id.clone(), sender));
+        }
+        record.claims.push((number as usize, id));
         record.receive(join, number, None);
     }
 }
@@ -109,19 +133,22 @@ impl SocketIo {
 impl Client for SocketIo {
     fn speak(&mut self, rng: &mut Rng, record: &mut Record) -> Vec<String> {
         let Some((name, _)) = self.joins else {
-            let own = Place::Name(format!("io client {}", self.client));
-            self.joins = Some((record.join(self.client, own, None), record.join(self.client, namespace(), None)));
+            self.joins = Some(enter(self.client, record));
             return vec![CONNECT.to_owned()];
         };
-        match rng.below(6) {
-            0 => {
+        match rng.below(18) {
+            0 if self.is_old => {
+                self.pings += 1;
+                vec![PING.to_owned()]
+            }
+            0..=2 => {
                 let mut messages = vec![self.change_room(rng, record)];
                 if self.room.is_some() && rng.below(3) == 0 {
                     messages.push(self.change_room(rng, record));
                 }
                 messages
             }
-            1..=3 if !record.ids.is_empty() => {
+            3..=11 if !record.ids.is_empty() => {
                 let (id, place) = record.ids[rng.below(record.ids.len() as u64) as usize].clone();
                 let signal = |_| {
                     let number = record.send(self.client, name, place.clone(), true);
@@ -139,12 +166,18 @@ impl Client for SocketIo {
     }
 
     fn hear(&mut self, text: &str, record: &mut Record) -> Vec<String> {
-        if text == PING {
+        if text == PING && !self.is_old {
             return vec![PONG.to_owned()];
         }
+        if text == PONG && self.pings > 0 {
+            self.pings -= 1;
+            return Vec::new();
+        }
         if let (Some(connected), Some((name, all))) = (text.strip_prefix(CONNECT), self.joins) {
-            let id: Value = serde_json::from_str(connected).unwrap();
-            record.ids.push((id["sid"].as_str().unwrap().to_owned(), record.joins[name].place.clone()));
+            if !self.is_old {
+                let id: Value = serde_json::from_str(connected).unwrap();
+                record.ids.push((id["sid"].as_str().unwrap().to_owned(), record.joins[name].place.clone()));
+            }
             record.answer(name, Answer::Ok);
             record.answer(all, Answer::Ok);
         } else if let Some(event) = text.strip_prefix(EVENT) {

@@ -14,31 +14,88 @@ use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use super::{Party, Writer, connect, frames, read_frames, write_cut};
-use crate::common::longpoll::request;
+use crate::common::longpoll::{self, Response};
 use crate::common::rng::Rng;
 use crate::common::{Client, Received, frame, upgrade};
 
-const PATH: &str = "/socket.io/?EIO=4&transport=polling";
-/// What separates the packets in one body.
+/// What separates the packets in one body of revision 4.
 const SEPARATOR: &str = "\x1e";
 const CLOSE: &str = "1";
 const NOOP: &str = "6";
 const PROBE: (&str, &str) = ("2probe", "3probe");
 const UPGRADE: &str = "5";
 
+/// How several packets become one body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// Of revision 4: separated.
+    Separated,
+    /// Of revision 3, as bytes: each with its length in digits.
+    Binary,
+    /// Of revision 3, for clients without binary responses: each with its length before it.
+    Lengths,
+}
+
 pub struct EngineSession {
     address: SocketAddr,
     path: String,
+    payload: Payload,
     /// The WebSocket, after the upgrade. Locked by what sends, so that messages keep their order.
     writer: Mutex<Option<Writer>>,
 }
 
+impl Payload {
+    fn path(self) -> String {
+        let query = match self {
+            Self::Separated => "EIO=4",
+            Self::Binary => "EIO=3",
+            Self::Lengths => "EIO=3&b64=1",
+        };
+        format!("/socket.io/?transport=polling&{query}")
+    }
+
+    fn encode(self, packets: &[String]) -> Vec<u8> {
+        let units = |packet: &str| packet.encode_utf16().count();
+        let packed = |packet: &String| match self {
+            Self::Binary => {
+                let digits: Vec<u8> = packet.len().to_string().bytes().map(|digit| digit - b'0').collect();
+                [&[0][..], &digits, &[255], packet.as_bytes()].concat()
+            }
+            _ => format!("{}:{packet}", units(packet)).into_bytes(),
+        };
+        match self {
+            Self::Separated => packets.join(SEPARATOR).into_bytes(),
+            _ => packets.iter().flat_map(packed).collect(),
+        }
+    }
+
+    fn decode(self, body: &[u8]) -> Vec<String> {
+        let (mut packets, mut rest) = (Vec::new(), body);
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        while !rest.is_empty() && self != Self::Separated {
+            let end = if self == Self::Binary { 255 } else { b':' };
+            let (head, tail) = rest.split_at(rest.iter().position(|byte| *byte == end).unwrap());
+            let digits = if self == Self::Binary { &head[1..] } else { head };
+            let length = digits.iter().fold(0, |length, digit| length * 10 + usize::from(digit & 15));
+            // all text of revision 3 is ASCII
+            packets.push(text(&tail[1..=length]));
+            rest = &tail[length + 1..];
+        }
+        match self {
+            Self::Separated => text(body).split(SEPARATOR).map(str::to_owned).collect(),
+            _ => packets,
+        }
+    }
+}
+
 impl EngineSession {
-    pub async fn open(address: SocketAddr) -> Self {
-        let handshake = request(address, "GET", PATH, &[], b"").await.body;
-        let open: Value = serde_json::from_str(handshake.strip_prefix('0').unwrap()).unwrap();
-        let path = format!("{PATH}&sid={}", open["sid"].as_str().unwrap());
-        Self { address, path, writer: Mutex::default() }
+    pub async fn open(address: SocketAddr, payload: Payload) -> Self {
+        let (head, body) = get(address, &payload.path()).await;
+        let packets = payload.decode(&body);
+        let open = packets.first().and_then(|packet| packet.strip_prefix('0'));
+        let open: Value = serde_json::from_str(open.unwrap_or_else(|| panic!("no handshake: {head}"))).unwrap();
+        let path = format!("{}&sid={}", payload.path(), open["sid"].as_str().unwrap());
+        Self { address, path, payload, writer: Mutex::default() }
     }
 
     pub async fn writer(&self) -> Option<Writer> {
@@ -52,20 +109,25 @@ impl EngineSession {
             (Some(writer), Some(rng)) => write_cut(writer, &frames(messages), rng).await,
             // an error means that the connection is closed, which the reader sees
             (Some(writer), None) => drop(writer.lock().await.write_all(&frames(messages)).await),
-            (None, _) => self.post(&messages.join(SEPARATOR), party).await,
+            (None, _) => self.post(messages, party).await,
         }
     }
 
-    async fn post(&self, body: &str, party: &Party) {
-        let status = request(self.address, "POST", &self.path, &[], body.as_bytes()).await.http;
-        if status != 200 && !party.is_ending.get() {
-            party.fault(format!("the server refuses a body with {status}"));
+    async fn post(&self, messages: &[String], party: &Party) {
+        let content_type = match self.payload {
+            Payload::Binary => "Content-Type: application/octet-stream",
+            _ => "Content-Type: text/plain;charset=UTF-8",
+        };
+        let body = self.payload.encode(messages);
+        let Response { http, .. } = longpoll::request(self.address, "POST", &self.path, &[content_type], &body).await;
+        if http != 200 && !party.is_ending.get() {
+            party.fault(format!("the server refuses a body with {http}"));
         }
     }
 
     /// Closes a session that polls.
     pub async fn close(&self, party: &Party) {
-        self.post(CLOSE, party).await;
+        self.post(&[CLOSE.to_owned()], party).await;
     }
 
     /// Polls, and changes to a WebSocket if there are random numbers for it.
@@ -91,14 +153,14 @@ impl EngineSession {
 
     async fn poll(&self, party: &Party, is_paused: &Cell<bool>) {
         while !is_paused.get() {
-            let response = request(self.address, "GET", &self.path, &[], b"").await;
+            let (head, body) = get(self.address, &self.path).await;
             if party.is_ending.get() {
                 return;
             }
-            if response.http != 200 {
-                return party.fault(format!("a poll ends with {response:?}"));
+            if !head.starts_with("HTTP/1.1 200") {
+                return party.fault(format!("a poll ends with {head}"));
             }
-            for packet in response.body.split(SEPARATOR).filter(|packet| *packet != NOOP) {
+            for packet in self.payload.decode(&body).iter().filter(|packet| *packet != NOOP) {
                 let answers = party.hear(packet);
                 self.send(&answers, party, None).await;
             }
@@ -129,4 +191,11 @@ impl EngineSession {
             }
         }
     }
+}
+
+async fn get(address: SocketAddr, path: &str) -> (String, Vec<u8>) {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    let (mut client, head) = Client::request(address, &request).await;
+    let body = client.body(&head).await;
+    (head, body)
 }

@@ -22,6 +22,7 @@ use crate::common::rng::Rng;
 use crate::common::{Client, Received, frame, upgrade};
 use crate::record::Record;
 use engineio::EngineSession;
+pub use engineio::Payload;
 
 /// The statuses of an accepted body. 408: a join still waits for the owner of its name.
 const ACCEPTED: [u64; 2] = [200, 408];
@@ -35,7 +36,7 @@ pub enum Transport {
     /// With this version.
     PhoenixPolling(&'static str),
     /// A session that begins with long polling. Whether it changes to a WebSocket.
-    Engine { upgrades: bool },
+    Engine { payload: Payload, upgrades: bool },
 }
 
 /// How a client's connection ends.
@@ -93,7 +94,7 @@ impl Party {
 }
 
 fn short(text: &str) -> &str {
-    &text[..text.len().min(160)]
+    text.char_indices().nth(160).map_or(text, |(end, _)| &text[..end])
 }
 
 impl Wire {
@@ -121,8 +122,8 @@ impl Wire {
                 wire.write(first, rng).await;
                 wire
             }
-            Transport::Engine { upgrades } => {
-                let session = Rc::new(EngineSession::open(address).await);
+            Transport::Engine { payload, upgrades } => {
+                let session = Rc::new(EngineSession::open(address, *payload).await);
                 let reading = session.clone().read(party.clone(), upgrades.then(|| Rng(1 + rng.below(u64::MAX - 1))));
                 let wire = Self { party, sender: Sender::Engine(session), reader: actix_web::rt::spawn(reading) };
                 wire.write(first, rng).await;
