@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::broker::topic_table::{Members, TopicTable};
 use crate::connections::clock::Clock;
-use crate::connections::connection::{Connection, ConnectionId, Member};
+use crate::connections::connection::{Connection, ConnectionId, Member, MemberId};
 use crate::connections::mailbox::PushError;
 use crate::message::DeliveryStatus;
 use crate::metrics::families::Metrics;
@@ -65,9 +65,11 @@ impl LocalDelivery {
         let is_recipient = |member: &Member| except.is_none_or(|except| !Arc::ptr_eq(except, &member.connection));
         let mut members = self.table.members(topic.key())?;
         let mut status = self.deliver_to(members.iter().filter(|member| is_recipient(member)), delivery, now, count);
-        while status == Some(DeliveryStatus::Absent) {
-            let known = std::mem::replace(&mut members, self.table.members(topic.key())?);
-            let is_new = |member: &&Member| is_recipient(member) && known.iter().all(|other| other.id() != member.id());
+        while status == Some(DeliveryStatus::Absent)
+            && let Some(former) = only_client(&members)
+        {
+            members = self.table.members(topic.key())?;
+            let is_new = |member: &&Member| is_recipient(member) && member.join.is_client() && member.id() != former;
             let mut newcomers = members.iter().filter(is_new).peekable();
             if newcomers.peek().is_none() {
                 break;
@@ -108,4 +110,11 @@ impl LocalDelivery {
             (0, false) => Some(DeliveryStatus::Absent),
         }
     }
+}
+
+/// The client among the members, if it is the only one, as the owner of a name is.
+fn only_client(members: &Members) -> Option<MemberId> {
+    let mut clients = members.iter().filter(|member| member.join.is_client());
+    let first = clients.next()?.id();
+    clients.next().is_none().then_some(first)
 }
