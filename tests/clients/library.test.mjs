@@ -8,6 +8,7 @@ import { after, test } from "node:test";
 import WebSocket from "ws";
 import { DisconnectedError, Presence, Socket } from "../../web/lib/index.js";
 import { startBroker, startConformance } from "../broker.mjs";
+import { startGatheringProxy } from "../gathering.mjs";
 
 /** @type {Socket[]} */
 const sockets = [];
@@ -95,6 +96,27 @@ test("rooms, bytes, presence and leaving, against the broker", async () => {
   const gone = new Promise((resolve) => presence.on("leave", (_, [{ name }]) => resolve(name)));
   await rooms[1].leave();
   assert.equal(await gone, "b");
+});
+
+test("a crowd behind a proxy that gathers for 30 ms gets into ten rooms of 100 members at the first try", async () => {
+  const [members, rooms, pad] = [100, 10, "x".repeat(200)];
+  const broker = await run(startBroker);
+  const proxy = await startGatheringProxy(broker.port, 30);
+  after(proxy.close);
+  let closed = 0;
+  const crowd = Array.from({ length: members }, (_, name) => {
+    const socket = open(`ws://127.0.0.1:${proxy.port}/socket`);
+    socket.on("close", () => closed++);
+    return Array.from({ length: rooms }, (_, room) => {
+      const channel = socket.channel(`room:crowd-${room}`, { meta: { name, pad } });
+      const presence = new Presence(channel);
+      const complete = new Promise((resolve) => presence.on("sync", () => presence.list().length === members && resolve(true)));
+      return { channel, complete };
+    });
+  }).flat();
+  await Promise.all(crowd.map(({ channel }) => channel.join()));
+  await Promise.all(crowd.map(({ complete }) => complete));
+  assert.equal(closed, 0);
 });
 
 test("any Phoenix server: join, pushes, bytes, refusals, a crash, and leave", async () => {
