@@ -197,6 +197,29 @@ test("a watch continues across reconnects", async () => {
   assert.deepEqual(seen, [`down ${OTHER}`, `up ${OTHER}`]);
 });
 
+test("a watch that a busy server refuses after a reconnect is tried again", async () => {
+  const { server, clock, peer } = await setUp();
+  const seen = [];
+  peer.on("up", (id) => seen.push(`up ${id}`));
+  const watch = peer.watch(OTHER);
+  server.last.reply("watch", "ok", { online: false });
+  assert.equal(await watch, false);
+  server.last.drop();
+  await clock.advance(250);
+  server.last.accept();
+  server.last.reply("phx_join", "ok", {});
+  for (const reason of ["rate_limited", "overloaded"]) {
+    server.last.reply("watch", "error", { reason });
+    await settle();
+    const [, ref] = server.last.lastOf("watch");
+    await clock.advance(2_000);
+    assert.notEqual(server.last.lastOf("watch")[1], ref, `tried again after ${reason}`);
+  }
+  server.last.reply("watch", "ok", { online: true });
+  await settle();
+  assert.deepEqual(seen, [`up ${OTHER}`]);
+});
+
 test("a connected peer that goes down is pinged", async () => {
   for (const [answers, reasons] of [[true, []], [false, ["lost"]]]) {
     const { clock, pcs, push, call } = await calling();

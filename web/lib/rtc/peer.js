@@ -64,6 +64,7 @@ export class Peer extends Emitter {
     this.#watchList = new WatchList(this.#channel, {
       onUp: (peerId) => (this.#signaling.peerUp(peerId), this.emit("up", peerId)),
       onDown: (peerId) => (this.#signaling.peerDown(peerId), this.emit("down", peerId)),
+      clock: socket.clock,
     });
     this.#channel.onState((state, detail) => {
       if (state === "joined") this.#joined(detail);

@@ -2,6 +2,11 @@
 
 import { RefusedError } from "../channels/errors.js";
 import { abortable, onAbort } from "../util/abort.js";
+import { Backoff } from "../util/backoff.js";
+import { systemClock } from "../util/clock.js";
+
+/** The reasons with which the server refuses a watch that it would accept later. */
+const TEMPORARY = new Set(["rate_limited", "overloaded"]);
 
 /** @typedef {(peerId: string) => void} WatchCallback */
 
@@ -9,17 +14,24 @@ export class WatchList {
   #channel;
   #onUp;
   #onDown;
+  #clock;
   /** @type {Set<string>} */
   #peerIds = new Set();
+  /** How often the channel was joined: a join ends the retries of the one before it. */
+  #joins = 0;
 
   /**
    * @param {import("../channels/channel.js").Channel} channel `peer:<id>`
-   * @param {{onUp: WatchCallback, onDown: WatchCallback}} callbacks
+   * @param {object} options
+   * @param {WatchCallback} options.onUp
+   * @param {WatchCallback} options.onDown
+   * @param {import("../util/clock.js").Clock} [options.clock]
    */
-  constructor(channel, { onUp, onDown }) {
+  constructor(channel, { onUp, onDown, clock = systemClock }) {
     this.#channel = channel;
     this.#onUp = onUp;
     this.#onDown = onDown;
+    this.#clock = clock;
     channel.on("peer_up", ({ peer_id }) => onUp(peer_id));
     channel.on("peer_down", ({ peer_id }) => onDown(peer_id));
   }
@@ -44,11 +56,28 @@ export class WatchList {
 
   /** After a rejoin: the server has forgotten the watches, and peers may have changed meanwhile. */
   renew() {
+    this.#joins += 1;
     for (const peerId of this.#peerIds) {
-      this.#watch(peerId).then(
-        (online) => (online ? this.#onUp(peerId) : this.#onDown(peerId)),
-        () => {}, // disconnected again; the next join renews it
-      );
+      void this.#renew(peerId, this.#joins, new Backoff({ base: 1_000, max: 30_000 }));
+    }
+  }
+
+  /**
+   * @param {string} peerId
+   * @param {number} join
+   * @param {Backoff} backoff
+   */
+  async #renew(peerId, join, backoff) {
+    if (join !== this.#joins || !this.#peerIds.has(peerId)) return;
+    try {
+      const online = await this.#watch(peerId);
+      if (online) this.#onUp(peerId);
+      else this.#onDown(peerId);
+    } catch (error) {
+      // The server is busy. After a disconnection, the next join renews the watch.
+      if (!(error instanceof RefusedError && TEMPORARY.has(error.reason))) return;
+      this.#peerIds.add(peerId);
+      this.#clock.setTimeout(() => void this.#renew(peerId, join, backoff), backoff.next());
     }
   }
 
