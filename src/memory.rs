@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -24,7 +24,8 @@ const DEFAULT_MAX: usize = 512 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct MemoryBudget {
     limit: usize,
-    used: AtomicUsize,
+    /// It may be below zero for a moment: two threads that change what one connection holds tell it in any order.
+    used: AtomicIsize,
     /// Notified when more than [`high`](Self::high) is used.
     is_high: Notify,
 }
@@ -33,7 +34,7 @@ impl MemoryBudget {
     /// A budget of `limit` bytes, or the default if that is 0.
     pub(crate) fn new(limit: usize) -> Arc<Self> {
         let limit = if limit == 0 { default_limit() } else { limit };
-        Arc::new(Self { limit, used: AtomicUsize::new(0), is_high: Notify::new() })
+        Arc::new(Self { limit, used: AtomicIsize::new(0), is_high: Notify::new() })
     }
 
     /// The limit, in bytes.
@@ -43,7 +44,7 @@ impl MemoryBudget {
 
     /// The number of bytes in use.
     pub(crate) fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
+        self.used.load(Ordering::Relaxed).max(0).cast_unsigned()
     }
 
     /// Whether nothing is left.
@@ -71,13 +72,9 @@ impl MemoryBudget {
 
     /// Changes what a holder uses. It never fails: bytes that are already in memory count even above the limit.
     pub(crate) fn resize(&self, from: usize, to: usize) {
-        if to <= from {
-            self.used.fetch_sub(from - to, Ordering::Relaxed);
-            return;
-        }
-        let added = to - from;
+        let added = to.wrapping_sub(from).cast_signed();
         let used = self.used.fetch_add(added, Ordering::Relaxed) + added;
-        if used > self.high() {
+        if added > 0 && used > self.high().cast_signed() {
             self.is_high.notify_one();
         }
     }
@@ -185,6 +182,16 @@ mod tests {
         assert!(memory.excess_exists().now_or_never().is_some() && !memory.is_full());
         lease.set(1_000);
         assert!(memory.is_full());
+    }
+
+    /// The threads that change what one connection holds tell the budget in any order.
+    #[test]
+    fn bytes_may_be_given_back_before_they_are_taken() {
+        let memory = MemoryBudget::new(1_000);
+        memory.resize(500, 0);
+        assert_eq!((memory.used(), memory.excess(), memory.is_full()), (0, 0, false));
+        memory.resize(0, 900);
+        assert_eq!(memory.used(), 400);
     }
 
     #[test]
