@@ -89,6 +89,8 @@ impl Output {
             std::mem::swap(&mut self.tail, &mut other.tail);
             std::mem::swap(&mut self.bytes, &mut other.bytes);
             std::mem::swap(&mut self.shared, &mut other.shared);
+            // the memory that this one had kept
+            other.release();
         } else {
             if !other.parts.is_empty() {
                 self.seal_tail();
@@ -233,6 +235,18 @@ mod tests {
             output.advance(taken);
         }
         bytes
+    }
+
+    /// The memory of the flusher's last batch must not go to the connection of the next one, which may be idle for hours.
+    #[test]
+    fn a_connection_keeps_no_memory_once_its_output_was_taken() {
+        let memory = MemoryBudget::new(0);
+        let [mut flusher, mut connection] = [(); 2].map(|()| Output::new(memory.clone()));
+        flusher.add_frame(&Frame::Binary(Bytes::from(vec![0; SHARED_FROM - 1])));
+        flusher.clear();
+        connection.add_frame(&Frame::Binary(Bytes::from_static(b"reply")));
+        flusher.append(&mut connection);
+        assert_eq!((flusher.len(), connection.len(), connection.tail.capacity()), (7, 0, 0));
     }
 
     proptest! {
