@@ -173,6 +173,10 @@ impl<S> FrameReader<S> {
     /// Takes the first frame out of the buffer, if all of it has arrived.
     fn take_message(&mut self, header: &Header) -> Result<Option<Message>, ProtocolError> {
         let Some((_, _, payload)) = Parser::parse(&mut self.buffer, true, self.limit)? else { return Ok(None) };
+        if self.buffer.len() < header.payload {
+            // copied, because a few bytes would keep the memory of the whole frame
+            self.buffer = BytesMut::from(&self.buffer[..]);
+        }
         message(header, payload.unwrap_or_default().freeze()).map(Some)
     }
 

@@ -211,3 +211,11 @@ fn a_client_that_sends_many_frames_while_closing_is_not_read_any_more() {
     let most = MAX_SKIPPED as usize;
     assert_eq!((closes(most), closes(most + 1)), ((2, 3), (0, 1)));
 }
+
+#[test]
+fn the_start_of_a_frame_does_not_keep_the_frame_before_it_in_memory() {
+    let bytes = [frame(0x82, 100_000), frame(0x82, 10)].concat();
+    let mut frames = frames(bytes[..100_020].chunks(16 * 1024).map(<[u8]>::to_vec), 100_000);
+    let Some(Some(Ok(Message::Binary(message)))) = frames.next().now_or_never() else { panic!() };
+    assert!(message.is_unique());
+}
