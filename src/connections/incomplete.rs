@@ -1,11 +1,12 @@
-//! Counts what has arrived of a frame, a message or a request body that is not complete yet.
+//! Counts what has arrived of a frame, a message or a request body that is not complete yet, and whole messages that
+//! wait for the answer to a join or to a task.
 
 use std::sync::Arc;
 
 use crate::connections::connection::Connection;
 use crate::memory::about;
 
-/// The size of one incomplete input of a connection. It counts against the node's budget until this is dropped.
+/// The size of one incomplete or waiting input of a connection. It counts against the node's budget until this is dropped.
 pub(crate) struct IncompleteBytes {
     connection: Arc<Connection>,
     bytes: usize,

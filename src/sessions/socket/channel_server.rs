@@ -3,11 +3,14 @@
 
 use std::collections::{VecDeque, vec_deque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::channels::channel::{Channel, DynChannel};
 use crate::channels::client::Client;
 use crate::channels::context::{CallScope, CallbackOutcome, Context};
+use crate::connections::connection::Connection;
+use crate::connections::incomplete::IncompleteBytes;
 use crate::message::{Event, JoinId, Payload, Ref};
 use crate::topic::Topic;
 
@@ -62,15 +65,19 @@ struct Awaiting {
 pub(crate) struct Backlog {
     queue: VecDeque<QueuedPush>,
     bytes: usize,
+    /// Counts `bytes`, once there are some.
+    counted: Option<IncompleteBytes>,
 }
 
 impl Backlog {
-    /// Queues a message, if the messages in the backlog have less than `bound` bytes. Returns whether it was queued.
-    pub(crate) fn push(&mut self, queued: QueuedPush, bound: usize) -> bool {
+    /// Queues a message of `connection`, if the messages in the backlog have less than `bound` bytes. Returns whether it
+    /// was queued.
+    pub(crate) fn push(&mut self, queued: QueuedPush, bound: usize, connection: &Arc<Connection>) -> bool {
         let has_room = self.bytes < bound;
         if has_room {
             self.bytes += queued.size();
             self.queue.push_back(queued);
+            self.counted.get_or_insert_with(|| IncompleteBytes::new(connection.clone())).set(self.bytes);
         }
         has_room
     }

@@ -218,7 +218,7 @@ impl Socket {
     pub(crate) fn queue(&mut self, topic: &Topic, queued: QueuedPush) -> bool {
         let bound = self.settings.limits.queue_bytes;
         let backlog = self.joins.get_mut(topic).and_then(|server| server.backlog());
-        backlog.is_some_and(|backlog| backlog.push(queued, bound))
+        backlog.is_some_and(|backlog| backlog.push(queued, bound, &self.client.connection))
     }
 
     /// Drops a channel that has been removed, and refuses the messages in its backlog.
