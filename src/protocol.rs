@@ -228,7 +228,11 @@ impl Delivery {
                 return frame.clone();
             }
         }
-        P::broadcast(&self.broadcast)
+        let frame = P::broadcast(&self.broadcast)?;
+        Some(match &self.memory {
+            Some((memory, _)) => frame.held_by(memory),
+            None => frame,
+        })
     }
 
     /// Encodes a frame that is kept.

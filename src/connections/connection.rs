@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -69,6 +69,8 @@ pub(crate) struct WriteSide {
     pub(crate) writer: Writer,
     /// Empty until the upgrade succeeds.
     connection: OnceLock<Weak<Connection>>,
+    /// The size of the output that the connection's task has taken from the writer and cannot write yet.
+    unwritten: AtomicUsize,
 }
 
 impl WriteSide {
@@ -79,7 +81,18 @@ impl WriteSide {
             ready_queue,
             connection: OnceLock::new(),
             is_flush_requested: AtomicBool::new(false),
+            unwritten: AtomicUsize::new(0),
         }
+    }
+
+    /// The connection's task cannot write this much output yet.
+    pub(crate) fn set_unwritten(&self, bytes: usize) {
+        self.unwritten.store(bytes, Ordering::Relaxed);
+    }
+
+    /// The size of all output that waits for the client, in bytes.
+    fn output_bytes(&self) -> usize {
+        self.writer.state().output.len() + self.unwritten.load(Ordering::Relaxed)
     }
 
     /// From now on the client accepts no bytes, although some wait for it; or it has accepted all.
@@ -133,8 +146,9 @@ pub(crate) struct Connection {
     /// takes them; and how much of it counts against the node's budget.
     queued: AtomicUsize,
     queued_own: AtomicUsize,
-    /// The size of its frames, messages and bodies that have arrived in part.
-    incomplete: AtomicUsize,
+    /// The size of its frames, messages and bodies that have arrived in part, or wait to be handled; and since when
+    /// there are any.
+    incomplete: Mutex<(usize, Option<Instant>)>,
     /// The client IP whose limits it counts against.
     pub(crate) address: IpAddr,
 }
@@ -157,7 +171,7 @@ impl Connection {
             registered: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
             queued_own: AtomicUsize::new(0),
-            incomplete: AtomicUsize::new(0),
+            incomplete: Mutex::default(),
             write_side: OnceLock::new(),
         }
     }
@@ -235,18 +249,22 @@ impl Connection {
 
     /// Changes the size of what has arrived of an incomplete input.
     pub(crate) fn change_incomplete(&self, from: usize, to: usize) {
-        self.incomplete.fetch_add(to.wrapping_sub(from), Ordering::Relaxed);
+        let mut incomplete = self.incomplete.lock().unwrap_or_else(PoisonError::into_inner);
+        let (bytes, since) = &mut *incomplete;
+        *bytes = *bytes + to - from;
+        *since = if *bytes == 0 { None } else { since.or_else(|| Some(self.now())) };
+        drop(incomplete);
         self.memory().resize(from, to);
     }
 
-    /// What waits for this client or came from it, in bytes, and since when.
-    pub(crate) fn held(&self) -> (usize, Instant) {
+    /// What waits for this client or came from it, in bytes, and since when. Output of a client that is not behind is
+    /// about to be written.
+    pub(crate) fn held(&self) -> (usize, Option<Instant>) {
         let depth = self.mailbox.depth();
-        let output = self.writer().map_or(0, |writer| writer.state().output.len());
-        let waiting = depth.bytes + output + self.queued_bytes();
-        let incomplete = self.incomplete.load(Ordering::Relaxed);
-        let since = self.mailbox.behind_since().or(depth.since).filter(|_| incomplete == 0).unwrap_or(self.opened);
-        (waiting + incomplete, since)
+        let output = self.write_side().map_or(0, WriteSide::output_bytes);
+        let (incomplete, since) = *self.incomplete.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = [self.mailbox.behind_since(), depth.since, since].into_iter().flatten().min();
+        (depth.bytes + output + self.queued_bytes() + incomplete, since)
     }
 
     /// Disconnects the client, because the node needs the memory that it holds.

@@ -2,7 +2,7 @@
 //! are disconnected first, until there is room again.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::connections::connection::Connection;
 
@@ -12,7 +12,8 @@ pub(crate) fn relieve(connections: impl Iterator<Item = Arc<Connection>>, excess
     let mut holders: Vec<(u128, usize, Arc<Connection>)> = connections
         .filter_map(|connection| {
             let (bytes, since) = connection.held();
-            let rank = bytes as u128 * (now.saturating_duration_since(since).as_millis() + 1);
+            let waited = since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+            let rank = bytes as u128 * (waited.as_millis() + 1);
             (bytes > 0).then_some((rank, bytes, connection))
         })
         .collect();
@@ -36,12 +37,36 @@ pub(crate) fn relieve(connections: impl Iterator<Item = Arc<Connection>>, excess
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+    use bytes::Bytes;
+
+    use crate::connections::connection::WriteSide;
     use crate::connections::connection::tests::numbered;
     use crate::connections::envelope::{Envelope, SocketEvent};
+    use crate::connections::ready_queue::ReadyQueue;
     use crate::message::{Event, JoinId, Payload};
+    use crate::protocol::Frame;
+
+    /// A client that reads has some output or input at any moment. It does not have it since it has connected.
+    #[test]
+    fn the_age_of_a_connection_does_not_count() {
+        let now = Instant::now();
+        let mut old = numbered(1, usize::MAX);
+        old.opened = now.checked_sub(Duration::from_secs(60)).unwrap();
+        let (uploading, writing, waiting) = (Arc::new(old), numbered(2, usize::MAX), Arc::new(numbered(3, usize::MAX)));
+        uploading.change_incomplete(0, 8_192);
+        let mut writing = writing;
+        writing.opened = uploading.opened;
+        let writing = Arc::new(writing);
+        writing.set_write_side(Arc::new(WriteSide::new(ReadyQueue::new(), writing.memory().clone())));
+        writing.writer().unwrap().send(&Frame::Binary(Bytes::from(vec![0; 8_192])));
+        let event = SocketEvent::Push(JoinId::SOCKET, Event::const_new("e"), Payload::binary(vec![0; 10_000]));
+        let five_seconds_ago = now.checked_sub(Duration::from_secs(5)).unwrap();
+        waiting.mailbox.push(Envelope::SocketEvent(Box::new(event)), five_seconds_ago).unwrap();
+        let crowd = [uploading, writing, waiting];
+        assert_eq!(relieve(crowd.iter().cloned(), 1, Instant::now()), 1);
+        assert_eq!(crowd.each_ref().map(|connection| connection.mailbox.is_closed()), [false, false, true]);
+    }
 
     #[test]
     fn the_clients_that_hold_most_for_the_longest_time_go_first() {

@@ -61,7 +61,7 @@ impl<P: Protocol> Session<P> {
             }
             match self.protocol.next_step() {
                 Some(Decoded::Request(inbound)) => self.socket.receive(inbound, Instant::now()),
-                Some(Decoded::Respond(frame)) => sink.send(frame),
+                Some(Decoded::Respond(frame)) => self.send_frame(frame, sink),
                 Some(Decoded::Close(reason)) => return sink.close(reason),
                 None => break,
             }
@@ -175,9 +175,14 @@ impl<P: Protocol> Session<P> {
 
     fn send(&mut self, outbound: &Outbound, sink: &mut impl FrameSink) {
         match self.protocol.encode(outbound) {
-            Ok(frame) => frame.into_iter().for_each(|frame| sink.send(frame)),
+            Ok(frame) => frame.into_iter().for_each(|frame| self.send_frame(frame, sink)),
             Err(_) => self.count_unencodable(),
         }
+    }
+
+    /// Sends a frame that is for this client alone. A broadcast counts its frames itself.
+    fn send_frame(&self, frame: Frame, sink: &mut impl FrameSink) {
+        sink.send(frame.held_by(self.pubsub.memory()));
     }
 
     fn count_end(&self, reason: &'static Reason) {
@@ -241,7 +246,7 @@ impl<P: Protocol> TransportHandler for Session<P> {
             Ok(Some(Decoded::Request(inbound))) => self.socket.receive(inbound, now),
             Ok(Some(Decoded::Respond(answer))) => {
                 self.socket.take_message_token(now);
-                sink.send(answer);
+                self.send_frame(answer, sink);
             }
             Ok(Some(Decoded::Close(reason))) => return sink.close(reason),
             Ok(None) => drop(self.socket.take_message_token(now)),

@@ -29,8 +29,7 @@ pub(crate) trait TransportHandler: Unpin + 'static {
     /// The client's connection, with its mailbox and its limits.
     fn connection(&self) -> &Arc<Connection>;
 
-    /// The stream of events. The transport calls this once. A WebSocket reads the stream only as fast as its client
-    /// reads; a long-polling session reads it immediately.
+    /// The stream of events. The transport calls this once, and reads the stream only as fast as its client reads.
     fn events(&self) -> impl Stream<Item = Self::Event> + Unpin + 'static;
 
     /// The transport is ready to send.

@@ -236,3 +236,29 @@ async fn halves_of_frames_and_messages() {
         .await;
     scene.finish().await;
 }
+
+/// A presence list is encoded for each client. It waits in the output of the connection, where other clients cannot share
+/// it.
+#[actix_web::test]
+async fn presence_lists_that_are_not_read() {
+    let mut scene = Scene::start(&["presence.meta_bytes=262144"]).await;
+    let meta = "x".repeat(200_000);
+    let mut members = Vec::new();
+    for n in 0..5 {
+        let mut member = Client::new(scene.address()).await;
+        member.join("1", "room:list", &format!(r#"{{"meta":{{"n":{n},"x":"{meta}"}}}}"#)).await;
+        members.push(member);
+    }
+    let mut hostile = Vec::new();
+    for n in 0..HOSTILE {
+        let mut client = Client::open_with_small_window(scene.address(), "/socket/websocket?vsn=2.0.0").await;
+        client.send(r#"["1","1","room:list","phx_join",{"presence":true}]"#).await;
+        hostile.push(client);
+        if n % 10 == 0 {
+            scene.check().await;
+        }
+    }
+    scene.check().await;
+    drop((hostile, members));
+    scene.finish().await;
+}

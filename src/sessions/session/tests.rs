@@ -1,4 +1,4 @@
-//! The order of a session's frames to its client.
+//! The order of a session's frames to its client, and what counts against the node's budget.
 
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
@@ -21,12 +21,14 @@ use crate::sessions::settings::SocketSettings;
 use crate::topic::Realm;
 
 const TOPIC: &str = "room:a";
+/// The size of a large payload, in bytes.
+const LARGE: usize = 100_000;
 
 struct Room;
 
 impl Channel for Room {
-    fn handle_in(&mut self, _: &str, _: &Payload, _: &mut Context<'_>) -> Reply {
-        Reply::ok()
+    fn handle_in(&mut self, _: &str, payload: &Payload, _: &mut Context<'_>) -> Reply {
+        Reply::ok_with(payload.clone())
     }
 }
 
@@ -38,6 +40,7 @@ impl Protocol for Words {
         let request = match frame {
             Frame::Text(text) if &**text == "join" => Request::Join(Payload::empty()),
             Frame::Text(text) if &**text == "push" => Request::Push("event".into(), Payload::empty()),
+            Frame::Text(text) if &**text == "large" => Request::Push("event".into(), Payload::binary(vec![0; LARGE])),
             _ => Request::Leave,
         };
         let topic = Cow::Borrowed(TOPIC);
@@ -48,6 +51,9 @@ impl Protocol for Words {
         Ok(Some(word(match outbound {
             Outbound::Close { .. } => "close",
             Outbound::Reply { status: Status::Error, .. } => "error",
+            Outbound::Reply { payload, .. } if payload.len() == LARGE => {
+                return Ok(Some(Frame::Binary(vec![0; LARGE].into())));
+            }
             _ => "reply",
         })))
     }
@@ -114,6 +120,37 @@ async fn a_broadcast_confirms_a_join_but_does_not_follow_its_close() {
     let Envelope::Delivery(_, delivery) = broadcast() else { unreachable!() };
     session.handle_event(Envelope::Delivery(JoinId(2), delivery), &mut sent);
     assert_eq!(sent.0, [word("reply"), word("reply"), word("close")]);
+}
+
+/// What waits for one client alone counts against the budget as what waits for many does.
+#[actix_web::test]
+async fn a_reply_counts_as_long_as_it_waits() {
+    let (mut session, mut sent) = (session(), Sent::default());
+    let memory = session.pubsub.memory().clone();
+    session.frame(&word("join"), &mut sent);
+    session.handle_event(broadcast(), &mut sent);
+    let before = memory.used();
+    session.frame(&word("large"), &mut sent);
+    assert_eq!(memory.used() - before, LARGE);
+    sent.0.clear();
+    assert_eq!(memory.used(), before);
+}
+
+/// Messages to a topic wait while its join is not answered, up to `limits.queue_bytes` for each topic.
+#[actix_web::test]
+async fn messages_that_wait_for_a_join_count() {
+    let (mut session, mut sent) = (session(), Sent::default());
+    let (memory, connection) = (session.pubsub.memory().clone(), session.slot.connection.clone());
+    session.frame(&word("join"), &mut sent);
+    let before = memory.used();
+    for _ in 0..3 {
+        session.frame(&word("large"), &mut sent);
+    }
+    assert!(memory.used() - before >= 290_000 && connection.held().0 >= 290_000, "{}", memory.used());
+    session.handle_event(broadcast(), &mut sent);
+    assert_eq!((sent.0.len(), connection.held().0), (5, 0));
+    sent.0.clear();
+    assert_eq!(memory.used(), before);
 }
 
 /// A node without memory refuses new messages and new clients, and goes on once there is room.

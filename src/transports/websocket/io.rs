@@ -182,6 +182,7 @@ impl Outgoing<'_> {
                 Poll::Ready(Ok(())) => has_progress = true,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
+                    self.write_side.set_unwritten(self.output.len());
                     if has_progress || !self.is_behind {
                         self.is_behind = true;
                         self.write_side.set_behind(true);
@@ -191,6 +192,7 @@ impl Outgoing<'_> {
             }
         }
         if std::mem::take(&mut self.is_behind) {
+            self.write_side.set_unwritten(0);
             self.write_side.set_behind(false);
         }
         Poll::Ready(Ok(()))
