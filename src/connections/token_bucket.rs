@@ -128,9 +128,9 @@ impl TokenBucket {
     }
 }
 
-/// What a request of this size takes.
+/// What a request of this size takes. A rate of 0 allows nothing.
 fn tokens(rate: &Rate, count: usize) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX).min(rate.burst))
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX).min(rate.burst.max(1)))
 }
 
 /// A bucket that many sockets share, on any thread and without a lock. It stores only the time at which it will be full
