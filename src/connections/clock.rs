@@ -143,6 +143,14 @@ impl Ticker {
     }
 }
 
+/// Runs `close`, which closes a connection, after `time`.
+pub(crate) fn abort_later(close: impl FnOnce() + 'static, time: Duration, clock: Arc<Clock>) {
+    actix_web::rt::spawn(async move {
+        clock.sleep(time).await;
+        close();
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

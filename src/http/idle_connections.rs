@@ -21,7 +21,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::config::schema::Config;
-use crate::connections::clock::Clock;
+use crate::connections::clock::{Clock, abort_later};
 use crate::http::guarded_body::with_guard;
 use crate::metrics::families::Metrics;
 use crate::metrics::labels;
@@ -188,15 +188,6 @@ pub(crate) async fn track_request(
     };
     Ok(response.map_body(|_, body| with_guard(body, pending)))
 }
-
-/// Runs `close`, which closes a connection, after `time`.
-pub(crate) fn abort_later(close: impl FnOnce() + 'static, time: Duration, clock: Arc<Clock>) {
-    actix_web::rt::spawn(async move {
-        clock.sleep(time).await;
-        close();
-    });
-}
-
 /// Completes when the client has closed its sending half of the connection, as it does when it abandons a request.
 /// The HTTP server itself would notice only when it writes the response.
 pub(crate) async fn hung_up(socket: &RawSocket) {

@@ -11,14 +11,14 @@ use futures_util::stream::once;
 use futures_util::{Stream, StreamExt};
 
 use crate::close::{self, Reason};
+use crate::connections::clock::abort_later;
 use crate::connections::connection::{Connection, WriteSide};
 use crate::connections::pace::Pace;
 use crate::connections::token_bucket::{Rate, RateVerdict};
 use crate::http::acceptor::Acceptor;
-use crate::http::idle_connections::abort_later;
 use crate::protocol::Frame;
 use crate::transports::longpoll::frame_channel::{self, FrameReceiver, FrameSender};
-use crate::transports::longpoll::handle::{LongPollHandle, StreamId, Via};
+use crate::transports::longpoll::handle::{LongPollHandle, StreamId, StreamSocket, Via};
 use crate::transports::transport::{FrameSink, TransportHandler};
 
 /// The maximum number of frames that are forwarded to the session together.
@@ -83,10 +83,10 @@ impl UpgradedSocket {
         options: UpgradeOptions,
         pace: Pace,
     ) -> Self {
-        let (stream, from_session) = if options.is_replaceable {
-            session.use_stream(Some(write_side.clone()))
-        } else {
-            session.upgrade(write_side.clone())
+        let socket = StreamSocket { write_side: write_side.clone(), close_timeout: options.close_timeout };
+        let (stream, from_session) = match options.is_replaceable {
+            true => session.use_stream(Some(socket)),
+            false => session.upgrade(socket),
         };
         let (to_session, frames) = frame_channel::from_client(session.connection().clone());
         actix_web::rt::spawn(forward_frames(session.clone(), stream, frames));

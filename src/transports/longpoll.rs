@@ -222,7 +222,9 @@ impl<T: TransportHandler> LongPoll<T> {
         self.unsettled.clear();
         log::info!("{}: closed with {}: {}", self.handler.connection().id, reason.code, reason.text);
         self.handler.end(reason);
-        drop(present);
+        if let SessionState::Upgraded(stream) = present {
+            stream.end(self.handler.connection().clock());
+        }
         self.answer();
         if self.out.is_empty() || !(self.options.drain_after_close || expects_last_poll) {
             return ctx.stop();

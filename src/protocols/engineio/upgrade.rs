@@ -13,10 +13,10 @@ use tokio::sync::oneshot;
 
 use super::{NOOP, PING_PROBE, PONG_PROBE, UPGRADE};
 use crate::close::{self, Reason};
+use crate::connections::clock::abort_later;
 use crate::connections::connection::{Connection, WriteSide};
 use crate::connections::pace::Pace;
 use crate::connections::token_bucket::RateVerdict;
-use crate::http::idle_connections::abort_later;
 use crate::http::upgraded_socket::{UpgradeOptions, UpgradedSocket};
 use crate::protocol::Frame;
 use crate::transports::longpoll::frame_channel::FrameReceiver;

@@ -12,6 +12,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
 use crate::close::Reason;
+use crate::connections::clock::{Clock, abort_later};
 use crate::connections::connection::{Connection, WriteSide};
 use crate::connections::pace::Pace;
 use crate::connections::token_bucket::Rate;
@@ -147,14 +148,14 @@ impl LongPollHandle {
 
     /// Completes the upgrade: from now on the session uses only the WebSocket. The returned channel has the session's
     /// frames, until it closes.
-    pub(crate) fn upgrade(&self, write_side: Arc<WriteSide>) -> (StreamId, FrameReceiver) {
-        self.connection.set_write_side(write_side);
-        self.use_stream(None)
+    pub(crate) fn upgrade(&self, socket: StreamSocket) -> (StreamId, FrameReceiver) {
+        self.connection.set_write_side(socket.write_side.clone());
+        self.use_stream(Some(socket))
     }
 
     /// Makes the session use a stream from now on. The returned channel has the session's frames, until it closes or
     /// another transport replaces the stream. In that case the stream's `socket` is aborted.
-    pub(crate) fn use_stream(&self, socket: Option<Arc<WriteSide>>) -> (StreamId, FrameReceiver) {
+    pub(crate) fn use_stream(&self, socket: Option<StreamSocket>) -> (StreamId, FrameReceiver) {
         let (sender, receiver) = frame_channel::to_client(self.connection.clone());
         let id = StreamId(self.streams.fetch_add(1, Ordering::Relaxed));
         self.control.do_send(Control::Upgrade(Stream { id, sender, socket }));
@@ -208,11 +209,18 @@ pub(super) struct Post {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StreamId(u64);
 
-/// A stream to the client: the channel of its frames, and its socket if it must be closed when it is replaced.
+/// The WebSocket of a stream.
+pub(crate) struct StreamSocket {
+    pub(crate) write_side: Arc<WriteSide>,
+    /// The time the client has to read the last frames once the session has ended.
+    pub(crate) close_timeout: Duration,
+}
+
+/// A stream to the client: the channel of its frames, and its WebSocket if it is one.
 pub(super) struct Stream {
     pub(super) id: StreamId,
     sender: FrameSender,
-    socket: Option<Arc<WriteSide>>,
+    socket: Option<StreamSocket>,
 }
 
 impl Stream {
@@ -224,7 +232,15 @@ impl Stream {
     /// Closes the stream's socket immediately, even if the client does not read.
     pub(super) fn abort(&self) {
         if let Some(socket) = &self.socket {
-            socket.writer.abort();
+            socket.write_side.writer.abort();
+        }
+    }
+
+    /// Ends the stream after its last frames. Its socket does not notice the end while its client does not read, and is
+    /// aborted then.
+    pub(super) fn end(self, clock: &Arc<Clock>) {
+        if let Some(StreamSocket { write_side, close_timeout }) = self.socket {
+            abort_later(move || write_side.writer.abort(), close_timeout, clock.clone());
         }
     }
 }

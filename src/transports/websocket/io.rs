@@ -246,6 +246,7 @@ impl Future for Outgoing<'_> {
 
 impl Drop for Outgoing<'_> {
     fn drop(&mut self) {
+        self.write_side.set_unwritten(0);
         self.write_side.writer.end();
     }
 }

@@ -113,3 +113,19 @@ async fn a_malformed_packet_closes_an_upgraded_session() {
     assert_eq!(client.close_code().await, 1011);
     wait_until_empty(&node).await;
 }
+
+/// Its session leaves the hub when it is closed, so no sweep aborts the WebSocket any more.
+#[actix_web::test]
+async fn the_websocket_of_a_closed_session_is_aborted_although_its_client_does_not_read() {
+    let sets = ["limits.queue_age=300ms", "socket.close_timeout=300ms", "socket.write_timeout=10m"];
+    let node = start(&[&sets[..], &["socket.send_buffer_bytes=4608"]].concat());
+    let session = open(node.address(), V4).await;
+    let mut client = Client::open_with_small_window(node.address(), &websocket(&session)).await;
+    client.exchange("2probe", "3probe").await;
+    client.send("5").await;
+    for _ in 0..3 {
+        client.send(&format!("4{}", "x".repeat(90_000))).await;
+    }
+    wait_until("a closed session", || async { node.connections() == 0 }).await;
+    wait_until("a reset connection", || async { client.stream.try_write(b"x").is_err() }).await;
+}
