@@ -6,33 +6,24 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use actix_http::ws::Message;
 use bytes::Bytes;
-use futures_util::Stream;
 
 use crate::close::Reason;
 use crate::connections::clock::Clock;
 use crate::connections::envelope::{Envelope, SocketEvent};
 use crate::connections::limits::{ConnectionLimits, Timeouts};
-use crate::connections::mailbox::{Batch, Mailbox, PushError};
+use crate::connections::mailbox::{Mailbox, PushError};
 use crate::connections::ready_queue::ReadyQueue;
 use crate::connections::token_bucket::SharedTokenBucket;
 use crate::connections::writer::{Fastlane, HIGH_WATER, Writer};
 use crate::memory::{MemoryBudget, about};
 use crate::message::JoinId;
-use crate::metrics::families::Metrics;
 use crate::protocol::{Delivery, Frame};
-use crate::topic::Realm;
-
-/// The waiting time is measured for one batch in this many. Measuring every batch would read the clock for nearly every
-/// message.
-pub(crate) const SAMPLE_EVERY: u32 = 16;
 
 /// The flags of [`Connection::active`]. The sweep of the [hub](crate::connections::hub) clears the first, and a ping of
 /// the registry the second. Nothing clears the third.
@@ -397,57 +388,6 @@ pub(crate) struct Member {
 impl Member {
     pub(crate) fn id(&self) -> MemberId {
         MemberId { connection: self.connection.id, join: self.join }
-    }
-}
-
-/// The messages of a connection's mailbox as a stream for its actor. It ends after [`Envelope::Close`].
-pub(crate) struct MailboxStream {
-    connection: Arc<Connection>,
-    metrics: Arc<Metrics>,
-    realm: Realm,
-    /// The fetched messages, last one first.
-    batch: Batch,
-    batches: u32,
-    ended: bool,
-}
-
-impl MailboxStream {
-    /// Waiting times are counted under `realm`.
-    pub(crate) fn new(connection: Arc<Connection>, metrics: Arc<Metrics>, realm: Realm) -> Self {
-        Self { connection, metrics, realm, batch: Batch::new(), batches: 0, ended: false }
-    }
-
-    /// Fetches all waiting messages. Returns whether there were any.
-    fn fetch(&mut self, reader: &Waker) -> bool {
-        let mailbox = &self.connection.mailbox;
-        let since = if self.batches.is_multiple_of(SAMPLE_EVERY) { mailbox.waits_since() } else { None };
-        if !mailbox.drain(&mut self.batch, reader) {
-            return false;
-        }
-        self.batch.reverse();
-        self.batches = self.batches.wrapping_add(1);
-        if let Some(since) = since {
-            let waited = self.connection.now().saturating_duration_since(since);
-            self.metrics.queue_wait.add(self.realm, waited);
-        }
-        true
-    }
-}
-
-impl Stream for MailboxStream {
-    type Item = Envelope;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Envelope>> {
-        let this = self.get_mut();
-        if this.ended {
-            return Poll::Ready(None);
-        }
-        if this.batch.is_empty() && !this.fetch(cx.waker()) {
-            return Poll::Pending;
-        }
-        let envelope = this.batch.pop();
-        this.ended = matches!(envelope, Some(Envelope::Close(_)));
-        Poll::Ready(envelope)
     }
 }
 

@@ -21,8 +21,9 @@ use libc::MSG_NOSIGNAL;
 use socket2::SockRef;
 use tokio::net::tcp::OwnedWriteHalf;
 
-use crate::connections::connection::{Connection, SAMPLE_EVERY};
+use crate::connections::connection::Connection;
 use crate::connections::mailbox::Mailbox;
+use crate::connections::mailbox_stream::SAMPLE_EVERY;
 use crate::connections::output::Output;
 use crate::connections::ready_queue::ReadyQueue;
 use crate::connections::writer::{Fastlane, LARGE, ParkedSocket, Writer, WriterState};

@@ -11,6 +11,7 @@ pub(crate) mod incomplete;
 pub(crate) mod ip_limits;
 pub(crate) mod limits;
 pub(crate) mod mailbox;
+pub(crate) mod mailbox_stream;
 pub(crate) mod output;
 pub(crate) mod pace;
 pub(crate) mod ready_queue;
