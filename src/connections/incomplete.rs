@@ -1,5 +1,5 @@
-//! Counts what has arrived of a frame, a message or a request body that is not complete yet, and whole messages that
-//! wait for the answer to a join or to a task.
+//! Counts what has arrived of a frame, a message or a request body that is not complete yet, messages that wait for
+//! the answer to a join or to a task, and messages that a session has taken out of its mailbox.
 
 use std::sync::Arc;
 

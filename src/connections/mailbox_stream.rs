@@ -8,6 +8,7 @@ use futures_util::Stream;
 
 use crate::connections::connection::Connection;
 use crate::connections::envelope::Envelope;
+use crate::connections::incomplete::IncompleteBytes;
 use crate::connections::mailbox::Batch;
 use crate::metrics::families::Metrics;
 use crate::topic::Realm;
@@ -25,12 +26,15 @@ pub(crate) struct MailboxStream {
     batch: Batch,
     batches: u32,
     ended: bool,
+    /// Counts the batch until the next one is fetched.
+    counted: IncompleteBytes,
 }
 
 impl MailboxStream {
     /// Waiting times are counted under `realm`.
     pub(crate) fn new(connection: Arc<Connection>, metrics: Arc<Metrics>, realm: Realm) -> Self {
-        Self { connection, metrics, realm, batch: Batch::new(), batches: 0, ended: false }
+        let counted = IncompleteBytes::new(connection.clone());
+        Self { connection, metrics, realm, batch: Batch::new(), batches: 0, ended: false, counted }
     }
 
     /// Fetches all waiting messages. Returns whether there were any.
@@ -38,8 +42,12 @@ impl MailboxStream {
         let mailbox = &self.connection.mailbox;
         let since = if self.batches.is_multiple_of(SAMPLE_EVERY) { mailbox.waits_since() } else { None };
         if !mailbox.drain(&mut self.batch, reader) {
+            // free the memory: idle connections are many
+            self.batch = Batch::new();
+            self.counted.set(0);
             return false;
         }
+        self.counted.set(self.batch.iter().map(Envelope::own_bytes).sum());
         self.batch.reverse();
         self.batches = self.batches.wrapping_add(1);
         if let Some(since) = since {
@@ -64,5 +72,30 @@ impl Stream for MailboxStream {
         let envelope = this.batch.pop();
         this.ended = matches!(envelope, Some(Envelope::Close(_)));
         Poll::Ready(envelope)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, StreamExt};
+
+    use super::*;
+    use crate::connections::connection::tests::allowing;
+    use crate::connections::envelope::SocketEvent;
+    use crate::message::{Event, JoinId, Payload};
+
+    #[test]
+    fn fetched_messages_count_until_they_are_handled_and_leave_no_memory() {
+        let connection = Arc::new(allowing(usize::MAX));
+        let memory = connection.memory().clone();
+        for _ in 0..20 {
+            let event = SocketEvent::Push(JoinId::SOCKET, Event::const_new("e"), Payload::binary(vec![0; 1_000]));
+            connection.send_event(event).unwrap();
+        }
+        let mut messages = MailboxStream::new(connection, Arc::default(), Realm::Phoenix);
+        assert!(messages.next().now_or_never().is_some());
+        assert!(memory.used() >= 16_384, "{}", memory.used());
+        while messages.next().now_or_never().is_some() {}
+        assert_eq!((memory.used(), messages.batch.spilled()), (0, false));
     }
 }
