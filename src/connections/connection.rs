@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use actix_http::ws::Message;
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use crate::close::Reason;
 use crate::connections::clock::Clock;
@@ -353,10 +354,12 @@ impl Connection {
         self.mailbox.push(Envelope::SocketEvent(Box::new(event)), self.now())
     }
 
-    /// Passes a message of the client to the session. It has arrived in an HTTP request beside the transport.
-    pub(crate) fn receive_posted(&self, frame: Frame) -> Result<(), PushError> {
+    /// Passes a message of the client to the session. It has arrived in an HTTP request beside the transport. The
+    /// returned future completes when the session has handled it.
+    pub(crate) fn receive_posted(&self, frame: Frame) -> Result<oneshot::Receiver<()>, PushError> {
         self.mark_active();
-        self.mailbox.push(Envelope::Posted(frame), self.now())
+        let (handled, is_handled) = oneshot::channel();
+        self.mailbox.push(Envelope::Posted(frame, handled), self.now()).map(|()| is_handled)
     }
 
     /// Asks the actor to send a close frame with `reason` and to exit. Returns whether the mailbox was open.

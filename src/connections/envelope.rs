@@ -4,6 +4,8 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use crate::close::Reason;
 use crate::message::{DeliveryStatus, Event, JoinId, Payload, RequestRef, Signal, Status, TaskId};
 use crate::protocol::{Delivery, Frame};
@@ -18,8 +20,8 @@ pub(crate) enum Envelope {
     Delivery(JoinId, Arc<Delivery>),
     /// An event for the socket, about one of its own requests or joins.
     SocketEvent(Box<SocketEvent>),
-    /// A message of the client, from an HTTP request beside its transport.
-    Posted(Frame),
+    /// A message of the client, from an HTTP request beside its transport. The request waits until it has been handled.
+    Posted(Frame, oneshot::Sender<()>),
     /// The next ping is due.
     Ping,
     /// The client must show that it is alive: by its answer to a ping, or by its next request.
@@ -69,7 +71,7 @@ impl Envelope {
                 SocketEvent::TaskDone(_) => 0,
                 _ => ENVELOPE_OVERHEAD,
             },
-            Self::Posted(frame) => ENVELOPE_OVERHEAD + frame.size(),
+            Self::Posted(frame, _) => ENVELOPE_OVERHEAD + frame.size(),
             Self::Ping | Self::Probe | Self::Close(_) => 0,
         }
     }

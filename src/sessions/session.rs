@@ -275,7 +275,11 @@ impl<P: Protocol> TransportHandler for Session<P> {
                 self.socket.handle_event(*event, Instant::now());
                 self.run_effects(sink);
             }
-            Envelope::Posted(frame) => self.frame(&frame, sink),
+            Envelope::Posted(frame, handled) => {
+                self.frame(&frame, sink);
+                // the request may have been given up
+                let _ = handled.send(());
+            }
             Envelope::Ping => match self.protocol.ping() {
                 Some(frame) => sink.send(frame),
                 None if P::PINGED_BY_TRANSPORT => sink.ping(),

@@ -254,10 +254,10 @@ impl<T: TransportHandler> LongPoll<T> {
     fn admits(&mut self, via: Via, ctx: &mut Context<Self>) -> bool {
         let any_transport = self.options.newest_transport;
         let (is_accepted, is_polling) = match self.state {
-            SessionState::Polling | SessionState::Probed(_) => (via == Via::Http || any_transport, true),
+            SessionState::Polling | SessionState::Probed(_) => (via != Via::Socket || any_transport, true),
             // the WebSocket records its activity itself, and the sweep checks its idle timeout
             SessionState::Upgraded(_) if via == Via::Socket => return true,
-            SessionState::Upgraded(_) => (any_transport, false),
+            SessionState::Upgraded(_) => (via == Via::Beside || any_transport, false),
             SessionState::Closed(_) => return false,
         };
         let connection = self.handler.connection().clone();

@@ -186,6 +186,35 @@ async fn posts_of_clients_that_are_not_connected_are_refused() {
     wait_until("the id is free", || async { node.pubsub().count("\u{1}a b") == 0 }).await;
 }
 
+/// The client's next message may take another transport.
+#[actix_web::test]
+async fn a_post_returns_when_its_message_was_sent_on_even_if_many_messages_wait_for_the_stream() {
+    let rates = ["limits.messages_per_second=1000000", "limits.messages_burst=1000000"];
+    let node = node(&[rates[0], rates[1], "limits.queue_bytes=10000000", "limits.queue_age=1h"]);
+    let mut stream = stream(&node, "a", 0).await;
+    stream.expect(OPEN).await;
+    let mut other = socket(&node, "b").await;
+    other.expect(OPEN).await;
+    // more than is encoded in advance for a stream, which sends one after the other
+    let pad = "x".repeat(1_000);
+    for _ in 0..1_000 {
+        other.send(&format!(r#"{{"type":"OFFER","dst":"a","payload":"{pad}"}}"#)).await;
+    }
+    other.send(&offer("b", 1)).await;
+    other.expect(&received("b", "b", 1)).await;
+    assert_eq!(post(node.address(), "/peerjs/a/t/offer", &offer("b", 2)).await.http, 200);
+    other.send(&offer("b", 3)).await;
+    other.expect(&received("a", "b", 2)).await;
+    other.expect(&received("b", "b", 3)).await;
+    let mut socket = socket(&node, "a").await;
+    assert_eq!(post(node.address(), "/peerjs/a/t/offer", &offer("a", 4)).await.http, 200);
+    socket.receive_until(r#""payload":4"#).await;
+    assert_eq!(post(node.address(), "/peerjs/a/t/offer", &offer("b", 5)).await.http, 200);
+    socket.send(&offer("b", 6)).await;
+    other.expect(&received("a", "b", 5)).await;
+    other.expect(&received("a", "b", 6)).await;
+}
+
 /// The client may post a message before its stream arrives.
 #[actix_web::test]
 async fn a_post_waits_a_moment_for_its_sender() {

@@ -169,11 +169,11 @@ async fn receive(
         acceptor.pubsub().clock().sleep(RETRY).await;
         client = clients.find(key);
     }
-    let Some((connection, posts)) = client else { return refuse(acceptor) };
+    let Some(target) = client else { return refuse(acceptor) };
     let message = acceptor.pubsub().clock().timeout(acceptor.poll_window(), async {
         // one body is read after the other, so that a session never has several in memory
-        let guard = posts.lock_owned().await;
-        let reading = body::read(request, payload, acceptor.limits().message_bytes, &connection);
+        let guard = target.lock.clone().lock_owned().await;
+        let reading = body::read(request, payload, acceptor.limits().message_bytes, &target.connection);
         let body = reading.await.map_err(|error| match error {
             BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             BodyError::NoMemory => StatusCode::SERVICE_UNAVAILABLE,
@@ -184,7 +184,7 @@ async fn receive(
         Ok((frame, guard))
     });
     match message.await {
-        Ok(Ok((frame, _guard))) => match connection.receive_posted(frame) {
+        Ok(Ok((frame, _guard))) => match target.post(frame).await {
             Ok(()) => StatusCode::OK,
             Err(_) => refuse(acceptor),
         },

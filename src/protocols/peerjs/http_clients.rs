@@ -14,7 +14,8 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::connections::connection::Connection;
-use crate::transports::longpoll::handle::LongPollHandle;
+use crate::protocol::Frame;
+use crate::transports::longpoll::handle::{Gone, LongPollHandle, Via};
 
 /// Identifies a client by its id and its token.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,6 +77,26 @@ impl Streams {
     }
 }
 
+/// Where the posts of a client go.
+pub(super) struct PostTarget {
+    pub(super) connection: Arc<Connection>,
+    /// The session, if it began with a stream.
+    pub(super) session: Option<LongPollHandle>,
+    /// Locked by the post that is being read.
+    pub(super) lock: Arc<AsyncMutex<()>>,
+}
+
+impl PostTarget {
+    /// Passes a message of the client to its session, and returns once the session has handled it. So a message that the
+    /// client sends after the response comes after this one, even if it takes another transport.
+    pub(super) async fn post(&self, frame: Frame) -> Result<(), Gone> {
+        match &self.session {
+            Some(session) => session.post(Via::Beside, vec![frame]).await,
+            None => self.connection.receive_posted(frame).map_err(|_| Gone)?.await.map_err(|_| Gone),
+        }
+    }
+}
+
 /// What is to be done with a stream.
 pub(super) enum StreamRole {
     /// It opens a session.
@@ -127,11 +148,12 @@ impl HttpClients {
         StreamRole::Continues(streams)
     }
 
-    /// The connection of a client, and the lock of its posts.
-    pub(super) fn find(&self, key: ClientKey) -> Option<(Arc<Connection>, Arc<AsyncMutex<()>>)> {
+    /// Where the posts of a client go.
+    pub(super) fn find(&self, key: ClientKey) -> Option<PostTarget> {
         let clients = self.lock();
         let client = clients.get(&key).filter(|client| client.is_open())?;
-        Some((client.connection.clone()?, client.posts.clone()))
+        let session = client.streams.as_ref().map(|streams| streams.session.clone());
+        Some(PostTarget { connection: client.connection.clone()?, session, lock: client.posts.clone() })
     }
 
     fn insert(

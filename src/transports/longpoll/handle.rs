@@ -41,6 +41,8 @@ pub(crate) enum Via {
     Http,
     /// The WebSocket that the session has been upgraded to.
     Socket,
+    /// An HTTP request beside the session's transport, whatever that is.
+    Beside,
 }
 
 /// The handle of a long-polling session.
