@@ -3,11 +3,12 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use actix_web::Error;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use bytes::Bytes;
@@ -18,13 +19,15 @@ use crate::memory::{Lease, MemoryBudget};
 /// The size of a slice, in bytes.
 const SLICE: usize = 16 * 1024;
 
-/// A body that waits for its client. What is left of it counts against the node's budget.
+/// A body that waits for its client. What is left of a chunk counts against the node's budget.
 struct SlicedBody {
-    bytes: Bytes,
+    chunk: Bytes,
     lease: Lease,
+    /// What follows the chunk.
+    rest: BoxBody,
 }
 
-/// The middleware that slices all large responses.
+/// The middleware that slices all large responses, and the large chunks of those without a length.
 pub(crate) async fn slice_response(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -32,36 +35,70 @@ pub(crate) async fn slice_response(
     let memory = request.app_data::<Data<Pubsub>>().map(|pubsub| pubsub.memory().clone());
     let response = next.call(request).await?.map_into_boxed_body();
     Ok(match memory {
-        Some(memory) => response.map_body(|_, body| sliced(body, &memory)),
+        Some(memory) => response.map_body(|head, body| match head.status {
+            // its body is the session's actor, whose output counts by itself
+            StatusCode::SWITCHING_PROTOCOLS => body,
+            _ => sliced(body, &memory),
+        }),
         None => response,
     })
 }
 
 fn sliced(body: BoxBody, memory: &Arc<MemoryBudget>) -> BoxBody {
-    if !matches!(body.size(), BodySize::Sized(size) if size > SLICE as u64) {
-        return body;
-    }
-    match body.try_into_bytes() {
-        Ok(bytes) => BoxBody::new(SlicedBody { lease: memory.take(bytes.len()), bytes }),
-        Err(body) => body,
+    match body.size() {
+        BodySize::Sized(size) if size > SLICE as u64 => match body.try_into_bytes() {
+            Ok(chunk) => BoxBody::new(SlicedBody { lease: memory.take(chunk.len()), chunk, rest: BoxBody::new(()) }),
+            Err(body) => body,
+        },
+        BodySize::Stream => BoxBody::new(SlicedBody { lease: memory.take(0), chunk: Bytes::new(), rest: body }),
+        _ => body,
     }
 }
 
 impl MessageBody for SlicedBody {
-    type Error = Error;
+    type Error = <BoxBody as MessageBody>::Error;
 
     fn size(&self) -> BodySize {
-        BodySize::Sized(self.bytes.len() as u64)
+        match self.rest.size() {
+            BodySize::Stream => BodySize::Stream,
+            _ => BodySize::Sized(self.chunk.len() as u64),
+        }
     }
 
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
-        if self.bytes.is_empty() {
-            return Poll::Ready(None);
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        let this = &mut *self;
+        if this.chunk.is_empty() {
+            match ready!(Pin::new(&mut this.rest).poll_next(cx)) {
+                Some(Ok(chunk)) => this.chunk = chunk,
+                end => return Poll::Ready(end),
+            }
         }
-        let size = self.bytes.len().min(SLICE);
-        let slice = self.bytes.split_to(size);
-        let left = self.bytes.len();
-        self.lease.set(left);
+        let size = this.chunk.len().min(SLICE);
+        let slice = this.chunk.split_to(size);
+        this.lease.set(this.chunk.len());
         Poll::Ready(Some(Ok(slice)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::body::{BodyStream, to_bytes};
+    use futures_util::{FutureExt, stream};
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_large_chunk_is_given_out_in_slices_and_counts_meanwhile() {
+        let memory = MemoryBudget::new(0);
+        let chunks = [vec![1; 3], vec![2; 100_000], vec![3; 3]].map(|chunk| Ok::<_, Error>(Bytes::from(chunk)));
+        let mut body = sliced(BoxBody::new(BodyStream::new(stream::iter(chunks))), &memory);
+        let mut next = || std::future::poll_fn(|cx| Pin::new(&mut body).poll_next(cx)).now_or_never().unwrap();
+        assert_eq!(next().unwrap().unwrap().len(), 3);
+        assert_eq!((next().unwrap().unwrap().len(), memory.used()), (SLICE, 100_000 - SLICE));
+        let rest = to_bytes(body).await.ok().unwrap();
+        assert_eq!((rest.len(), memory.used()), (100_003 - SLICE, 0));
+        let sized = sliced(BoxBody::new(Bytes::from(vec![4; 50_000])), &memory);
+        assert_eq!((sized.size(), memory.used()), (BodySize::Sized(50_000), 50_000));
+        assert_eq!(to_bytes(sized).await.ok().unwrap().len(), 50_000);
     }
 }
