@@ -18,7 +18,7 @@ use crate::record::Record;
 use crate::wire::{Ending, Party, Wire};
 
 /// How many clients act at the same time.
-const CLIENTS: u64 = 18;
+const CLIENTS: u64 = 20;
 /// The clients that stay connected once all others have gone.
 const STAYING: usize = 12;
 /// How many faults a report shows.
@@ -43,6 +43,7 @@ pub async fn run_round(process: &Process, round: usize, seed: u64, time: Duratio
             0..=1 => Role::TakesOver,
             2..=4 => Role::Flashes,
             5..=6 => Role::Sends,
+            7..=8 => Role::ChangesTransport,
             _ => Role::Anything,
         };
         run_clients(process, role, rng, &record, &staying, until)
@@ -110,6 +111,7 @@ async fn run_client(
     while segments > 0 || role != Role::Anything && Instant::now() < until {
         segments = segments.saturating_sub(1);
         match rng.below(3) {
+            _ if role == Role::ChangesTransport => sleep(Duration::from_micros(rng.below(40_000))).await,
             0 if role == Role::Anything => sleep(Duration::from_micros(rng.below(60_000))).await,
             _ => tokio::task::yield_now().await,
         }

@@ -120,6 +120,8 @@ pub struct Record {
     pub abandoned: BTreeSet<u64>,
     /// The place of each Socket.IO client, by its id, in the order of their arrival.
     pub ids: Vec<(String, Place)>,
+    /// The ids that clients of PeerJS have asked for.
+    pub peerjs_ids: Vec<String>,
     /// The names of the clients of HelloWebRTC.
     pub hello_names: Vec<String>,
     /// Each message that has arrived with the id of its sender.

@@ -45,17 +45,20 @@ pub enum Role {
     Flashes,
     /// Until the end of the round, it sends to that name and that room again and again.
     Sends,
+    /// Until the end of the round, it is a client of PeerJS 0.3, with an id of its own.
+    ChangesTransport,
 }
 
 /// A random client, its number, and how it connects.
 pub fn random(role: Role, rng: &mut Rng, record: &mut Record) -> (usize, Box<dyn Client>, Transport) {
     let number = record.add_client();
-    let (client, transport): (Box<dyn Client>, _) = match rng.below(13) {
+    let (client, transport): (Box<dyn Client>, _) = match rng.below(15) {
+        _ if role == Role::ChangesTransport => peerjs::open(number, role, rng, record),
         _ if role != Role::Anything => phoenix::open(number, role, rng),
         0..=4 => phoenix::open(number, role, rng),
-        5..=7 => peerjs::open(number, rng, record),
-        8..=10 => socketio::open(number, rng, record),
-        11 => hello::open(number, record),
+        5..=9 => peerjs::open(number, role, rng, record),
+        10..=12 => socketio::open(number, rng, record),
+        13 => hello::open(number, record),
         _ => relay::open(number, record),
     };
     record.note(number, format!("opens {transport:?}"));

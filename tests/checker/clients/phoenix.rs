@@ -325,8 +325,8 @@ impl Client for Phoenix {
                     .collect();
             }
             (Role::Sends, _) => return self.send_steadily(rng, record),
-            (Role::Anything, 0) => format!("room:{}-{}", record.round, rng.below(ROOMS)),
-            (Role::Anything, _) => format!("peer:{}", random_peer(rng, record)),
+            (_, 0) => format!("room:{}-{}", record.round, rng.below(ROOMS)),
+            _ => format!("peer:{}", random_peer(rng, record)),
         };
         let Some(wanted) = self.topics.get(&topic).and_then(|topic| topic.wanted) else {
             if rng.below(8) == 0 {

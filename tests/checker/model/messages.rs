@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::names::Names;
-use crate::record::{Message, NEVER, Place, Record, Verdict};
+use crate::record::{Message, Moment, NEVER, Place, Record, Verdict};
 
 /// The first and the last message that an owner has received from one sender, and the owner's join.
 type Stretch = (usize, usize, usize);
@@ -28,7 +28,7 @@ pub fn unanswered(record: &Record, open: &mut Vec<String>) {
 /// Messages that a member must have received, and has not.
 pub fn lost(record: &Record, names: &Names<'_>, open: &mut Vec<String>) {
     for (number, message) in record.messages.iter().enumerate() {
-        let Some((answered, Verdict::Delivered)) = message.verdict else { continue };
+        let Some(answered) = settled_at(record, message) else { continue };
         if matches!(message.to, Place::Name(_)) && !message.receipts.is_empty() {
             continue;
         }
@@ -36,7 +36,7 @@ pub fn lost(record: &Record, names: &Names<'_>, open: &mut Vec<String>) {
         for member in &members {
             let join = &record.joins[*member];
             // what waits when a client leaves may be dropped; what waits when another takes its name over may not
-            let is_member = join.is_ok() && join.answered_at() < message.sent && join.ended > answered;
+            let is_member = join.is_ok() && join.answered_at() < message.sent && join.ended >= answered;
             let is_meant = match message.to {
                 // it went to this owner or to one that took over meanwhile
                 Place::Name(_) => members.len() == 1,
@@ -46,6 +46,17 @@ pub fn lost(record: &Record, names: &Names<'_>, open: &mut Vec<String>) {
                 open.push(format!("message {number} to {:?} is lost on its way to join {member}", message.to));
             }
         }
+    }
+}
+
+/// When the server had acted on a message, which must then have reached its receivers. Without a verdict, it has if its
+/// sender is a member throughout.
+fn settled_at(record: &Record, message: &Message) -> Option<Moment> {
+    let sender = &record.joins[message.join];
+    match message.verdict {
+        Some((at, verdict)) => (verdict == Verdict::Delivered).then_some(at),
+        None if message.is_answered => None,
+        None => (sender.is_open() && sender.answered_at() < message.sent).then_some(NEVER),
     }
 }
 

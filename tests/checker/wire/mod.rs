@@ -1,7 +1,8 @@
-//! How a client's messages reach the server: WebSockets, Phoenix's long polling and the sessions of Engine.IO. Messages
-//! go out together, cut at random places.
+//! How a client's messages reach the server: WebSockets, Phoenix's long polling, the sessions of Engine.IO and those of
+//! PeerJS 0.3. Messages go out together, cut at random places.
 
 mod engineio;
+mod peerjs;
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ use crate::common::{Client, Received, frame, upgrade};
 use crate::record::Record;
 use engineio::EngineSession;
 pub use engineio::Payload;
+use peerjs::PeerJsSession;
 
 /// The statuses of an accepted body. 408: a join still waits for the owner of its name.
 const ACCEPTED: [u64; 2] = [200, 408];
@@ -37,6 +39,8 @@ pub enum Transport {
     PhoenixPolling(&'static str),
     /// A session that begins with long polling. Whether it changes to a WebSocket.
     Engine { payload: Payload, upgrades: bool },
+    /// HTTP at first, then a WebSocket.
+    PeerJs { id: String, token: String },
 }
 
 /// How a client's connection ends.
@@ -68,6 +72,7 @@ enum Sender {
     WebSocket(Writer),
     Phoenix(Rc<LongPollClient>),
     Engine(Rc<EngineSession>),
+    PeerJs(Rc<PeerJsSession>),
 }
 
 pub struct Wire {
@@ -124,8 +129,15 @@ impl Wire {
             }
             Transport::Engine { payload, upgrades } => {
                 let session = Rc::new(EngineSession::open(address, *payload).await);
-                let reading = session.clone().read(party.clone(), upgrades.then(|| Rng(1 + rng.below(u64::MAX - 1))));
+                let reading = session.clone().read(party.clone(), upgrades.then(|| fork(rng)));
                 let wire = Self { party, sender: Sender::Engine(session), reader: actix_web::rt::spawn(reading) };
+                wire.write(first, rng).await;
+                wire
+            }
+            Transport::PeerJs { id, token } => {
+                let session = Rc::new(PeerJsSession::new(address, id, token));
+                let reader = actix_web::rt::spawn(session.clone().read(party.clone(), fork(rng)));
+                let wire = Self { party, sender: Sender::PeerJs(session), reader };
                 wire.write(first, rng).await;
                 wire
             }
@@ -142,6 +154,7 @@ impl Wire {
         match &self.sender {
             Sender::WebSocket(writer) => write_cut(writer, &frames(messages), rng).await,
             Sender::Engine(session) => session.send(messages, &self.party, Some(rng)).await,
+            Sender::PeerJs(session) => session.send(messages, &self.party, rng).await,
             other => other.post(messages, &self.party).await,
         }
     }
@@ -167,6 +180,7 @@ impl Wire {
         let writer = match &self.sender {
             Sender::WebSocket(writer) => Some(writer.clone()),
             Sender::Engine(session) => session.writer().await,
+            Sender::PeerJs(session) => session.writer().await,
             Sender::Phoenix(_) => None,
         };
         match (&self.sender, writer, ending) {
@@ -213,6 +227,7 @@ impl Sender {
                 status
             }
             Self::Engine(session) => return session.send(messages, party, None).await,
+            Self::PeerJs(_) => unreachable!("clients of PeerJS answer nothing by themselves"),
         };
         if !ACCEPTED.contains(&status) && !party.is_ending.get() {
             party.fault(format!("the server refuses a body with {status}"));
@@ -226,6 +241,11 @@ async fn connect(address: SocketAddr) -> (TcpStream, Writer) {
     stream.set_nodelay(true).unwrap();
     let copy = std::net::TcpStream::from(stream.as_fd().try_clone_to_owned().unwrap());
     (stream, Rc::new(Mutex::new(TcpStream::from_std(copy).unwrap())))
+}
+
+/// Random numbers of their own.
+fn fork(rng: &mut Rng) -> Rng {
+    Rng(1 + rng.below(u64::MAX - 1))
 }
 
 fn frames(messages: &[String]) -> Vec<u8> {
