@@ -65,6 +65,26 @@ async fn a_client_that_does_not_poll_is_a_slow_consumer() {
     assert_eq!(poll(node.address(), &session).await.status, 400);
 }
 
+/// The node cannot see that a client reads an answer, until the client polls again.
+#[actix_web::test]
+async fn a_client_that_reads_an_answer_slowly_is_no_slow_consumer() {
+    let node = start(&["limits.queue_age=200ms"]);
+    let session = open(node.address(), V4).await;
+    let large = format!("4{}", "x".repeat(90_000));
+    for _ in 0..3 {
+        post(node.address(), &session, &large).await;
+    }
+    assert_eq!(poll(node.address(), &session).await.text(), large);
+    // another client shows that the time is over
+    let mut stalled = Client::open_with_small_window(node.address(), &websocket(V4)).await;
+    let echoed = common::frame(0x81, large.as_bytes());
+    actix_web::rt::spawn(async move { while stalled.stream.write_all(&echoed).await.is_ok() {} });
+    let is_closed = async || node.pubsub().metrics().connections_closed.of(&handclasp::close::SLOW) == 1;
+    wait_until("the other client is a slow consumer", is_closed).await;
+    let answer = poll(node.address(), &session).await;
+    assert!(answer.text() == large, "{:.80}", answer.text());
+}
+
 #[actix_web::test]
 async fn one_large_message_passes_even_if_the_queue_is_smaller() {
     let node = start(&["limits.queue_bytes=4096"]);
