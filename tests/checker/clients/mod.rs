@@ -52,13 +52,13 @@ pub enum Role {
 /// A random client, its number, and how it connects.
 pub fn random(role: Role, rng: &mut Rng, record: &mut Record) -> (usize, Box<dyn Client>, Transport) {
     let number = record.add_client();
-    let (client, transport): (Box<dyn Client>, _) = match rng.below(15) {
+    let (client, transport): (Box<dyn Client>, _) = match rng.below(17) {
         _ if role == Role::ChangesTransport => peerjs::open(number, role, rng, record),
         _ if role != Role::Anything => phoenix::open(number, role, rng),
         0..=4 => phoenix::open(number, role, rng),
         5..=9 => peerjs::open(number, role, rng, record),
-        10..=12 => socketio::open(number, rng, record),
-        13 => hello::open(number, record),
+        10..=14 => socketio::open(number, rng, record),
+        15 => hello::open(number, record),
         _ => relay::open(number, record),
     };
     record.note(number, format!("opens {transport:?}"));

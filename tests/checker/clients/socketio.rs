@@ -1,7 +1,9 @@
-//! Clients of Socket.IO's relay, of revisions 4 and 3 of Engine.IO, over WebSockets and long polling. A client's id is a
-//! name that only it ever has; the namespace and its rooms are groups.
+//! Clients of Socket.IO's relay, of revisions 4 and 3 of Engine.IO and of Socket.IO 0.9, over WebSockets and long
+//! polling. A client's id is a name that only it ever has; the namespace and its rooms are groups.
 //!
 //! A client of revision 3 (Socket.IO 2) is in the namespace at once, and is not told its id. It sends the pings itself.
+//! A client of Socket.IO 0.9 is like it, but says nothing before it knows that it is in the namespace. Its packets are
+//! those of revision 4 in another form.
 
 use std::collections::HashMap;
 
@@ -17,6 +19,21 @@ const EVENT: &str = "42";
 const ACK: &str = "43";
 const PING: &str = "2";
 const PONG: &str = "3";
+/// The packets of Socket.IO 0.9 that have no content, and the beginnings of the others.
+const CONNECT_09: &str = "1::";
+const HEARTBEAT_09: &str = "2::";
+const JSON_09: &str = "4:::";
+const EVENT_09: &str = "5:::";
+const ACK_09: &str = "6:::";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    /// Of Engine.IO.
+    V4,
+    V3,
+    /// Socket.IO 0.9.
+    V09,
+}
 
 #[derive(Clone, Copy)]
 enum Request {
@@ -27,7 +44,7 @@ enum Request {
 
 pub struct SocketIo {
     client: usize,
-    is_old: bool,
+    version: Version,
     /// The pings that the server has not answered.
     pings: u64,
     /// The joins of its id and of the namespace, once it has asked for them.
@@ -37,23 +54,40 @@ pub struct SocketIo {
     requests: HashMap<u64, Request>,
     /// The rooms that it has asked for, or is in.
     rooms: Vec<usize>,
+    /// Whether it knows that it is in the namespace.
+    is_connected: bool,
 }
 
 pub fn open(client: usize, rng: &mut Rng, record: &mut Record) -> (Box<dyn Client>, Transport) {
-    let is_old = rng.below(3) == 0;
-    let payload = match (is_old, rng.below(3)) {
-        (false, _) => Payload::Separated,
-        (true, 0) => Payload::Lengths,
-        (true, _) => Payload::Binary,
+    let version = [Version::V4, Version::V4, Version::V3, Version::V09][rng.below(4) as usize];
+    let payload = match (version, rng.below(3)) {
+        (Version::V4, _) => Payload::Separated,
+        (Version::V3, 0) => Payload::Lengths,
+        (Version::V3, _) => Payload::Binary,
+        (Version::V09, _) => Payload::Marked,
     };
     let transport = match rng.below(4) {
-        0..=1 => Transport::Engine { payload, upgrades: rng.below(3) > 0 },
-        _ if is_old => Transport::WebSocket("/socket.io/?EIO=3&transport=websocket".to_owned()),
+        0..=1 => Transport::Engine { payload, upgrades: version != Version::V09 && rng.below(3) > 0 },
+        _ if version == Version::V09 => Transport::WebSocket09,
+        _ if version == Version::V3 => Transport::WebSocket("/socket.io/?EIO=3&transport=websocket".to_owned()),
         _ => Transport::WebSocket("/socket.io/?EIO=4&transport=websocket".to_owned()),
     };
-    let joins = is_old.then(|| enter(client, record));
+    let joins = (version != Version::V4).then(|| enter(client, record));
     let (requests, rooms) = (HashMap::new(), Vec::new());
-    (Box::new(SocketIo { client, is_old, pings: 0, joins, room: None, last_ack: 0, requests, rooms }), transport)
+    (
+        Box::new(SocketIo {
+            client,
+            version,
+            pings: 0,
+            joins,
+            room: None,
+            last_ack: 0,
+            requests,
+            rooms,
+            is_connected: false,
+        }),
+        transport,
+    )
 }
 
 /// The joins of a client's id and of the namespace.
@@ -66,12 +100,31 @@ fn namespace() -> Place {
     Place::Group("io".to_owned())
 }
 
+/// A packet of Socket.IO 0.9 as one of revision 4.
+fn modern(text: &str) -> Option<String> {
+    if text == CONNECT_09 {
+        return Some(CONNECT.to_owned());
+    }
+    if let Some(ack) = text.strip_prefix(ACK_09) {
+        return Some(format!("{ACK}{}", ack.replacen('+', "", 1)));
+    }
+    let event: Value = serde_json::from_str(text.strip_prefix(EVENT_09)?).unwrap();
+    let arguments = event["args"].as_array().into_iter().flatten();
+    Some(format!("{EVENT}{}", [&event["name"]].into_iter().chain(arguments).cloned().collect::<Value>()))
+}
+
 impl SocketIo {
     fn event(&mut self, arguments: Value, request: Option<Request>) -> String {
-        let Some(request) = request else { return format!("{EVENT}{arguments}") };
+        let is_09 = self.version == Version::V09;
+        let Some(request) = request else {
+            return if is_09 { format!("{JSON_09}{}", arguments[1]) } else { format!("{EVENT}{arguments}") };
+        };
         self.last_ack += 1;
         self.requests.insert(self.last_ack, request);
-        format!("{EVENT}{}{arguments}", self.last_ack)
+        match is_09 {
+            true => format!("5:{}+::{}", self.last_ack, json!({ "name": arguments[0], "args": [arguments[1]] })),
+            false => format!("{EVENT}{}{arguments}", self.last_ack),
+        }
     }
 
     fn change_room(&mut self, rng: &mut Rng, record: &mut Record) -> String {
@@ -136,8 +189,11 @@ impl Client for SocketIo {
             self.joins = Some(enter(self.client, record));
             return vec![CONNECT.to_owned()];
         };
+        if self.is_busy() {
+            return Vec::new();
+        }
         match rng.below(18) {
-            0 if self.is_old => {
+            0 if self.version == Version::V3 => {
                 self.pings += 1;
                 vec![PING.to_owned()]
             }
@@ -166,7 +222,12 @@ impl Client for SocketIo {
     }
 
     fn hear(&mut self, text: &str, record: &mut Record) -> Vec<String> {
-        if text == PING && !self.is_old {
+        if text == HEARTBEAT_09 {
+            return vec![HEARTBEAT_09.to_owned()];
+        }
+        let modern = if self.version == Version::V09 { modern(text) } else { None };
+        let text = modern.as_deref().unwrap_or(text);
+        if text == PING && self.version == Version::V4 {
             return vec![PONG.to_owned()];
         }
         if text == PONG && self.pings > 0 {
@@ -174,7 +235,8 @@ impl Client for SocketIo {
             return Vec::new();
         }
         if let (Some(connected), Some((name, all))) = (text.strip_prefix(CONNECT), self.joins) {
-            if !self.is_old {
+            self.is_connected = true;
+            if self.version == Version::V4 {
                 let id: Value = serde_json::from_str(connected).unwrap();
                 record.ids.push((id["sid"].as_str().unwrap().to_owned(), record.joins[name].place.clone()));
             }
@@ -184,10 +246,14 @@ impl Client for SocketIo {
             self.receive(&serde_json::from_str(event).unwrap(), record);
         } else if let Some(ack) = text.strip_prefix(ACK) {
             self.ack(ack, record);
-        } else if !text.starts_with('0') {
+        } else if !text.starts_with("0{") {
             record.fault(self.client, format!("unexpected {text}"));
         }
         Vec::new()
+    }
+
+    fn is_busy(&self) -> bool {
+        self.version == Version::V09 && !self.is_connected
     }
 
     fn closed(&mut self, code: u16, record: &mut Record) {

@@ -1,5 +1,6 @@
 //! Sessions of Engine.IO that begin with long polling. Some change to a WebSocket amid their messages, and some give a
-//! WebSocket up and try another one.
+//! WebSocket up and try another one. And the sessions of Socket.IO 0.9, which begin with a handshake of their own and do
+//! not change.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -24,6 +25,10 @@ const CLOSE: &str = "1";
 const NOOP: &str = "6";
 const PROBE: (&str, &str) = ("2probe", "3probe");
 const UPGRADE: &str = "5";
+/// Of Socket.IO 0.9: what surrounds the length of each packet in one body, and the two packets above.
+const MARK: char = '\u{fffd}';
+const CLOSE_09: &str = "0::";
+const NOOP_09: &str = "8::";
 
 /// How several packets become one body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +39,8 @@ pub enum Payload {
     Binary,
     /// Of revision 3, for clients without binary responses: each with its length before it.
     Lengths,
+    /// Of Socket.IO 0.9: each with its length between two marks, unless it is alone.
+    Marked,
 }
 
 pub struct EngineSession {
@@ -45,8 +52,10 @@ pub struct EngineSession {
 }
 
 impl Payload {
+    /// The path with which a session begins.
     fn path(self) -> String {
         let query = match self {
+            Self::Marked => return "/socket.io/1/".to_owned(),
             Self::Separated => "EIO=4",
             Self::Binary => "EIO=3",
             Self::Lengths => "EIO=3&b64=1",
@@ -61,10 +70,12 @@ impl Payload {
                 let digits: Vec<u8> = packet.len().to_string().bytes().map(|digit| digit - b'0').collect();
                 [&[0][..], &digits, &[255], packet.as_bytes()].concat()
             }
+            Self::Marked => format!("{MARK}{}{MARK}{packet}", units(packet)).into_bytes(),
             _ => format!("{}:{packet}", units(packet)).into_bytes(),
         };
         match self {
             Self::Separated => packets.join(SEPARATOR).into_bytes(),
+            Self::Marked if packets.len() == 1 => packets[0].clone().into_bytes(),
             _ => packets.iter().flat_map(packed).collect(),
         }
     }
@@ -72,6 +83,9 @@ impl Payload {
     fn decode(self, body: &[u8]) -> Vec<String> {
         let (mut packets, mut rest) = (Vec::new(), body);
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        if self == Self::Marked {
+            return unmark(&text(body));
+        }
         while !rest.is_empty() && self != Self::Separated {
             let end = if self == Self::Binary { 255 } else { b':' };
             let (head, tail) = rest.split_at(rest.iter().position(|byte| *byte == end).unwrap());
@@ -90,6 +104,10 @@ impl Payload {
 
 impl EngineSession {
     pub async fn open(address: SocketAddr, payload: Payload) -> Self {
+        if payload == Payload::Marked {
+            let path = handshake(address, "xhr-polling").await;
+            return Self { address, path, payload, writer: Mutex::default() };
+        }
         let (head, body) = get(address, &payload.path()).await;
         let packets = payload.decode(&body);
         let open = packets.first().and_then(|packet| packet.strip_prefix('0'));
@@ -127,7 +145,8 @@ impl EngineSession {
 
     /// Closes a session that polls.
     pub async fn close(&self, party: &Party) {
-        self.post(&[CLOSE.to_owned()], party).await;
+        let close = if self.payload == Payload::Marked { CLOSE_09 } else { CLOSE };
+        self.post(&[close.to_owned()], party).await;
     }
 
     /// Polls, and changes to a WebSocket if there are random numbers for it.
@@ -160,7 +179,8 @@ impl EngineSession {
             if !head.starts_with("HTTP/1.1 200") {
                 return party.fault(format!("a poll ends with {head}"));
             }
-            for packet in self.payload.decode(&body).iter().filter(|packet| *packet != NOOP) {
+            let noop = if self.payload == Payload::Marked { NOOP_09 } else { NOOP };
+            for packet in self.payload.decode(&body).iter().filter(|packet| *packet != noop) {
                 let answers = party.hear(packet);
                 self.send(&answers, party, None).await;
             }
@@ -191,6 +211,29 @@ impl EngineSession {
             }
         }
     }
+}
+
+/// The packets of a body of Socket.IO 0.9, all of whose text is ASCII.
+fn unmark(body: &str) -> Vec<String> {
+    let (mut packets, mut rest) = (Vec::new(), body);
+    while let Some((length, after)) = rest.strip_prefix(MARK).and_then(|rest| rest.split_once(MARK)) {
+        let (packet, next) = after.split_at(length.parse().unwrap());
+        packets.push(packet.to_owned());
+        rest = next;
+    }
+    if packets.is_empty() || !rest.is_empty() {
+        packets.push(rest.to_owned());
+    }
+    packets
+}
+
+/// Begins a session of Socket.IO 0.9. Returns the path of its requests by this transport.
+pub async fn handshake(address: SocketAddr, transport: &str) -> String {
+    let path = Payload::Marked.path();
+    let (head, body) = get(address, &path).await;
+    let body = String::from_utf8(body).unwrap();
+    let (sid, _) = body.split_once(':').unwrap_or_else(|| panic!("no handshake: {head}{body}"));
+    format!("{path}{transport}/{sid}")
 }
 
 async fn get(address: SocketAddr, path: &str) -> (String, Vec<u8>) {

@@ -1,5 +1,5 @@
-//! How a client's messages reach the server: WebSockets, Phoenix's long polling, the sessions of Engine.IO and those of
-//! PeerJS 0.3. Messages go out together, cut at random places.
+//! How a client's messages reach the server: WebSockets, Phoenix's long polling, the sessions of Engine.IO and Socket.IO
+//! 0.9, and those of PeerJS 0.3. Messages go out together, cut at random places.
 
 mod engineio;
 mod peerjs;
@@ -35,6 +35,8 @@ const BATCH: usize = 100;
 pub enum Transport {
     /// With this path.
     WebSocket(String),
+    /// Of a session of Socket.IO 0.9, after its handshake.
+    WebSocket09,
     /// With this version.
     PhoenixPolling(&'static str),
     /// A session that begins with long polling. Whether it changes to a WebSocket.
@@ -113,12 +115,10 @@ impl Wire {
     ) -> Self {
         party.note_all(first);
         match transport {
-            Transport::WebSocket(path) => {
-                let (stream, writer) = connect(address).await;
-                let bytes = [upgrade(path).into_bytes(), frames(first)].concat();
-                let reader = actix_web::rt::spawn(read_websocket(stream, party.clone(), writer.clone()));
-                write_cut(&writer, &bytes, rng).await;
-                Self { party, sender: Sender::WebSocket(writer), reader }
+            Transport::WebSocket(path) => Self::open_websocket(address, path, party, first, rng).await,
+            Transport::WebSocket09 => {
+                let path = engineio::handshake(address, "websocket").await;
+                Self::open_websocket(address, &path, party, first, rng).await
             }
             Transport::PhoenixPolling(version) => {
                 let session = Rc::new(LongPollClient::open(address, "/socket", version, &[]).await);
@@ -142,6 +142,14 @@ impl Wire {
                 wire
             }
         }
+    }
+
+    async fn open_websocket(address: SocketAddr, path: &str, party: Party, first: &[String], rng: &mut Rng) -> Self {
+        let (stream, writer) = connect(address).await;
+        let bytes = [upgrade(path).into_bytes(), frames(first)].concat();
+        let reader = actix_web::rt::spawn(read_websocket(stream, party.clone(), writer.clone()));
+        write_cut(&writer, &bytes, rng).await;
+        Self { party, sender: Sender::WebSocket(writer), reader }
     }
 
     /// Sends messages together.
