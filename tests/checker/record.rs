@@ -122,8 +122,9 @@ pub struct Record {
     pub ids: Vec<(String, Place)>,
     /// The ids that clients of PeerJS have asked for.
     pub peerjs_ids: Vec<String>,
-    /// The names of the clients of HelloWebRTC.
+    /// The names of the clients of HelloWebRTC, and of those that use its binary dialect.
     pub hello_names: Vec<String>,
+    pub hello_binary_names: Vec<String>,
     /// Each message that has arrived with the id of its sender.
     pub claims: Vec<(usize, String)>,
     /// Each message that has arrived, and the join that received it, in order.

@@ -1,6 +1,7 @@
 //! The clients: what each protocol says and hears, without its transport.
 
 mod hello;
+mod hello_binary;
 mod peerjs;
 mod phoenix;
 mod relay;
@@ -20,6 +21,11 @@ pub trait Client {
 
     /// Handles a message from the server. Returns the immediate answers.
     fn hear(&mut self, text: &str, record: &mut Record) -> Vec<String>;
+
+    /// Whether its messages are in binary frames.
+    fn is_binary(&self) -> bool {
+        false
+    }
 
     /// Whether it waits for answers before it says more.
     fn is_busy(&self) -> bool {
@@ -52,13 +58,14 @@ pub enum Role {
 /// A random client, its number, and how it connects.
 pub fn random(role: Role, rng: &mut Rng, record: &mut Record) -> (usize, Box<dyn Client>, Transport) {
     let number = record.add_client();
-    let (client, transport): (Box<dyn Client>, _) = match rng.below(17) {
+    let (client, transport): (Box<dyn Client>, _) = match rng.below(18) {
         _ if role == Role::ChangesTransport => peerjs::open(number, role, rng, record),
         _ if role != Role::Anything => phoenix::open(number, role, rng),
         0..=4 => phoenix::open(number, role, rng),
         5..=9 => peerjs::open(number, role, rng, record),
         10..=14 => socketio::open(number, rng, record),
         15 => hello::open(number, record),
+        16 => hello_binary::open(number, record),
         _ => relay::open(number, record),
     };
     record.note(number, format!("opens {transport:?}"));

@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
-use super::{Party, Writer, connect, frames, read_frames, write_cut};
+use super::{Party, Writer, connect, read_frames, write_cut};
 use crate::common::longpoll::{self, Response};
 use crate::common::rng::Rng;
 use crate::common::{Client, Received, frame, upgrade};
@@ -124,9 +124,9 @@ impl EngineSession {
         let writer = self.writer.lock().await;
         match (&*writer, rng) {
             _ if messages.is_empty() => {}
-            (Some(writer), Some(rng)) => write_cut(writer, &frames(messages), rng).await,
+            (Some(writer), Some(rng)) => write_cut(writer, &party.frames(messages), rng).await,
             // an error means that the connection is closed, which the reader sees
-            (Some(writer), None) => drop(writer.lock().await.write_all(&frames(messages)).await),
+            (Some(writer), None) => drop(writer.lock().await.write_all(&party.frames(messages)).await),
             (None, _) => self.post(messages, party).await,
         }
     }

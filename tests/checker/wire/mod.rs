@@ -90,6 +90,12 @@ impl Party {
         self.speaker.borrow_mut().hear(text, record)
     }
 
+    /// The frames of its messages over a WebSocket.
+    fn frames(&self, messages: &[String]) -> Vec<u8> {
+        let first = if self.speaker.borrow().is_binary() { 0x82 } else { 0x81 };
+        messages.iter().flat_map(|text| frame(first, text.as_bytes())).collect()
+    }
+
     fn fault(&self, what: String) {
         self.record.borrow_mut().fault(self.number, what);
     }
@@ -146,7 +152,7 @@ impl Wire {
 
     async fn open_websocket(address: SocketAddr, path: &str, party: Party, first: &[String], rng: &mut Rng) -> Self {
         let (stream, writer) = connect(address).await;
-        let bytes = [upgrade(path).into_bytes(), frames(first)].concat();
+        let bytes = [upgrade(path).into_bytes(), party.frames(first)].concat();
         let reader = actix_web::rt::spawn(read_websocket(stream, party.clone(), writer.clone()));
         write_cut(&writer, &bytes, rng).await;
         Self { party, sender: Sender::WebSocket(writer), reader }
@@ -160,7 +166,7 @@ impl Wire {
 
     async fn write(&self, messages: &[String], rng: &mut Rng) {
         match &self.sender {
-            Sender::WebSocket(writer) => write_cut(writer, &frames(messages), rng).await,
+            Sender::WebSocket(writer) => write_cut(writer, &self.party.frames(messages), rng).await,
             Sender::Engine(session) => session.send(messages, &self.party, Some(rng)).await,
             Sender::PeerJs(session) => session.send(messages, &self.party, rng).await,
             other => other.post(messages, &self.party).await,
@@ -218,7 +224,7 @@ impl Sender {
         let status = match self {
             Self::WebSocket(writer) => {
                 // an error means that the connection is closed, which the reader sees
-                let _ = writer.lock().await.write_all(&frames(messages)).await;
+                let _ = writer.lock().await.write_all(&party.frames(messages)).await;
                 return;
             }
             Self::Phoenix(session) => {
@@ -256,10 +262,6 @@ fn fork(rng: &mut Rng) -> Rng {
     Rng(1 + rng.below(u64::MAX - 1))
 }
 
-fn frames(messages: &[String]) -> Vec<u8> {
-    messages.iter().flat_map(|text| frame(0x81, text.as_bytes())).collect()
-}
-
 /// Writes bytes in up to four pieces. Nobody else writes amid them.
 async fn write_cut(writer: &Mutex<TcpStream>, bytes: &[u8], rng: &mut Rng) {
     let mut cuts: Vec<usize> = (0..rng.below(4)).map(|_| rng.below(bytes.len() as u64 + 1) as usize).collect();
@@ -294,9 +296,12 @@ async fn read_frames(mut client: Client, party: Party, writer: Writer) {
             return party.fault(format!("{received:?} follows the close frame"));
         }
         match received {
-            Received::Text(text) => {
+            Received::Text(text) if !party.speaker.borrow().is_binary() => {
                 let answers = party.hear(&text);
                 sender.post(&answers, &party).await;
+            }
+            Received::Binary(bytes) if party.speaker.borrow().is_binary() => {
+                party.hear(&String::from_utf8(bytes).unwrap());
             }
             Received::Ping(_) => drop(writer.lock().await.write_all(&frame(0x8A, b"")).await),
             Received::Close(code, _) => {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
-use super::{Party, Writer, connect, frames, read_frames, write_cut};
+use super::{Party, Writer, connect, read_frames, write_cut};
 use crate::common::rng::Rng;
 use crate::common::streaming::{Line, Stream, post};
 use crate::common::{Client, upgrade};
@@ -51,7 +51,7 @@ impl PeerJsSession {
     pub async fn send(&self, messages: &[String], party: &Party, rng: &mut Rng) {
         let writer = self.writer.lock().await;
         if let Some(writer) = &*writer {
-            return write_cut(writer, &frames(messages), rng).await;
+            return write_cut(writer, &party.frames(messages), rng).await;
         }
         for message in messages {
             let kind: Value = serde_json::from_str(message).unwrap();
