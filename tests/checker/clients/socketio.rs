@@ -1,9 +1,9 @@
-//! Clients of Socket.IO's relay, of revisions 4 and 3 of Engine.IO and of Socket.IO 0.9, over WebSockets and long
+//! Clients of Socket.IO's relay, of revisions 4, 3 and 2 of Engine.IO and of Socket.IO 0.9, over WebSockets and long
 //! polling. A client's id is a name that only it ever has; the namespace and its rooms are groups.
 //!
-//! A client of revision 3 (Socket.IO 2) is in the namespace at once, and is not told its id. It sends the pings itself.
-//! A client of Socket.IO 0.9 is like it, but says nothing before it knows that it is in the namespace. Its packets are
-//! those of revision 4 in another form.
+//! A client of revision 3 or 2 (Socket.IO 2 and 1) is in the namespace at once, and is not told its id. It sends the
+//! pings itself. A client of Socket.IO 0.9 is like it, but says nothing before it knows that it is in the namespace. Its
+//! packets are those of revision 4 in another form.
 
 use std::collections::HashMap;
 
@@ -12,8 +12,10 @@ use serde_json::{Value, json};
 use super::{Client, ROOMS, pad};
 use crate::common::rng::Rng;
 use crate::record::{Answer, Place, Record, Verdict};
-use crate::wire::{Payload, Transport};
+use crate::wire::{Payload, Transport, byte_string, bytes};
 
+/// A part of each message. Each version of the protocol has a form of its own for it.
+const TEXT: &str = "\u{e9}\u{1f600}";
 const CONNECT: &str = "40";
 const EVENT: &str = "42";
 const ACK: &str = "43";
@@ -31,6 +33,8 @@ enum Version {
     /// Of Engine.IO.
     V4,
     V3,
+    /// Like V3, with text as byte strings.
+    V2,
     /// Socket.IO 0.9.
     V09,
 }
@@ -59,16 +63,19 @@ pub struct SocketIo {
 }
 
 pub fn open(client: usize, rng: &mut Rng, record: &mut Record) -> (Box<dyn Client>, Transport) {
-    let version = [Version::V4, Version::V4, Version::V3, Version::V09][rng.below(4) as usize];
+    let version = [Version::V4, Version::V4, Version::V3, Version::V2, Version::V09][rng.below(5) as usize];
     let payload = match (version, rng.below(3)) {
         (Version::V4, _) => Payload::Separated,
         (Version::V3, 0) => Payload::Lengths,
         (Version::V3, _) => Payload::Binary,
+        (Version::V2, 0) => Payload::Lengths2,
+        (Version::V2, _) => Payload::Binary2,
         (Version::V09, _) => Payload::Marked,
     };
     let transport = match rng.below(4) {
         0..=1 => Transport::Engine { payload, upgrades: version != Version::V09 && rng.below(3) > 0 },
         _ if version == Version::V09 => Transport::WebSocket09,
+        _ if version == Version::V2 => Transport::WebSocket("/socket.io/?EIO=2&transport=websocket".to_owned()),
         _ if version == Version::V3 => Transport::WebSocket("/socket.io/?EIO=3&transport=websocket".to_owned()),
         _ => Transport::WebSocket("/socket.io/?EIO=4&transport=websocket".to_owned()),
     };
@@ -172,6 +179,9 @@ impl SocketIo {
         let Some(join) = join else {
             return record.fault(self.client, format!("{arguments} to {to:?}, where the client is no member"));
         };
+        if message["text"] != TEXT {
+            record.fault(self.client, format!("unexpected text in {arguments}"));
+        }
         // the sender itself may not have read its id yet
         let id = message["from"].as_str().unwrap_or_default().to_owned();
         if !record.ids.iter().any(|(known, _)| *known == id) {
@@ -181,10 +191,8 @@ impl SocketIo {
         record.claims.push((number as usize, id));
         record.receive(join, number, None);
     }
-}
 
-impl Client for SocketIo {
-    fn speak(&mut self, rng: &mut Rng, record: &mut Record) -> Vec<String> {
+    fn say(&mut self, rng: &mut Rng, record: &mut Record) -> Vec<String> {
         let Some((name, _)) = self.joins else {
             self.joins = Some(enter(self.client, record));
             return vec![CONNECT.to_owned()];
@@ -193,7 +201,7 @@ impl Client for SocketIo {
             return Vec::new();
         }
         match rng.below(18) {
-            0 if self.version == Version::V3 => {
+            0 if matches!(self.version, Version::V3 | Version::V2) => {
                 self.pings += 1;
                 vec![PING.to_owned()]
             }
@@ -208,7 +216,7 @@ impl Client for SocketIo {
                 let (id, place) = record.ids[rng.below(record.ids.len() as u64) as usize].clone();
                 let signal = |_| {
                     let number = record.send(self.client, name, place.clone(), true);
-                    let signal = json!(["signal", { "to": id, "n": number, "pad": pad(rng) }]);
+                    let signal = json!(["signal", { "to": id, "n": number, "text": TEXT, "pad": pad(rng) }]);
                     self.event(signal, Some(Request::Message(number)))
                 };
                 (0..3).map(signal).collect()
@@ -216,8 +224,18 @@ impl Client for SocketIo {
             _ => {
                 let to = self.room.as_ref().map_or_else(namespace, |(room, _)| Place::Group(format!("io {room}")));
                 let number = record.send(self.client, name, to, false);
-                vec![self.event(json!(["message", { "n": number, "pad": pad(rng) }]), None)]
+                vec![self.event(json!(["message", { "n": number, "text": TEXT, "pad": pad(rng) }]), None)]
             }
+        }
+    }
+}
+
+impl Client for SocketIo {
+    fn speak(&mut self, rng: &mut Rng, record: &mut Record) -> Vec<String> {
+        let messages = self.say(rng, record);
+        match self.version {
+            Version::V2 => messages.iter().map(|text| byte_string(text.as_bytes())).collect(),
+            _ => messages,
         }
     }
 
@@ -225,7 +243,11 @@ impl Client for SocketIo {
         if text == HEARTBEAT_09 {
             return vec![HEARTBEAT_09.to_owned()];
         }
-        let modern = if self.version == Version::V09 { modern(text) } else { None };
+        let modern = match self.version {
+            Version::V09 => modern(text),
+            Version::V2 => Some(String::from_utf8(bytes(text)).unwrap()),
+            _ => None,
+        };
         let text = modern.as_deref().unwrap_or(text);
         if text == PING && self.version == Version::V4 {
             return vec![PONG.to_owned()];

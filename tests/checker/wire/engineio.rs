@@ -39,6 +39,9 @@ pub enum Payload {
     Binary,
     /// Of revision 3, for clients without binary responses: each with its length before it.
     Lengths,
+    /// Of revision 2, in the same two forms. The text of each packet is a byte string.
+    Binary2,
+    Lengths2,
     /// Of Socket.IO 0.9: each with its length between two marks, unless it is alone.
     Marked,
 }
@@ -59,17 +62,21 @@ impl Payload {
             Self::Separated => "EIO=4",
             Self::Binary => "EIO=3",
             Self::Lengths => "EIO=3&b64=1",
+            Self::Binary2 => "EIO=2",
+            Self::Lengths2 => "EIO=2&b64=1",
         };
         format!("/socket.io/?transport=polling&{query}")
+    }
+
+    fn is_binary(self) -> bool {
+        matches!(self, Self::Binary | Self::Binary2)
     }
 
     fn encode(self, packets: &[String]) -> Vec<u8> {
         let units = |packet: &str| packet.encode_utf16().count();
         let packed = |packet: &String| match self {
-            Self::Binary => {
-                let digits: Vec<u8> = packet.len().to_string().bytes().map(|digit| digit - b'0').collect();
-                [&[0][..], &digits, &[255], packet.as_bytes()].concat()
-            }
+            Self::Binary => with_digits(packet.as_bytes()),
+            Self::Binary2 => with_digits(&bytes(packet)),
             Self::Marked => format!("{MARK}{}{MARK}{packet}", units(packet)).into_bytes(),
             _ => format!("{}:{packet}", units(packet)).into_bytes(),
         };
@@ -81,25 +88,63 @@ impl Payload {
     }
 
     fn decode(self, body: &[u8]) -> Vec<String> {
-        let (mut packets, mut rest) = (Vec::new(), body);
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        if self == Self::Marked {
-            return unmark(&text(body));
-        }
-        while !rest.is_empty() && self != Self::Separated {
-            let end = if self == Self::Binary { 255 } else { b':' };
-            let (head, tail) = rest.split_at(rest.iter().position(|byte| *byte == end).unwrap());
-            let digits = if self == Self::Binary { &head[1..] } else { head };
-            let length = digits.iter().fold(0, |length, digit| length * 10 + usize::from(digit & 15));
-            // all text of revision 3 is ASCII
-            packets.push(text(&tail[1..=length]));
-            rest = &tail[length + 1..];
-        }
         match self {
             Self::Separated => text(body).split(SEPARATOR).map(str::to_owned).collect(),
-            _ => packets,
+            Self::Binary => without_digits(body).into_iter().map(text).collect(),
+            Self::Binary2 => without_digits(body).into_iter().map(byte_string).collect(),
+            Self::Lengths | Self::Lengths2 => without_units(&text(body), "", ':'),
+            Self::Marked => without_units(&text(body), &MARK.to_string(), MARK),
         }
     }
+}
+
+/// The string whose characters stand for these bytes: the text of revision 2.
+pub fn byte_string(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
+}
+
+/// The bytes of such a string.
+pub fn bytes(string: &str) -> Vec<u8> {
+    string.chars().map(|c| u8::try_from(c).unwrap()).collect()
+}
+
+/// A packet with its length as one byte for each digit.
+fn with_digits(packet: &[u8]) -> Vec<u8> {
+    let digits: Vec<u8> = packet.len().to_string().bytes().map(|digit| digit - b'0').collect();
+    [&[0][..], &digits, &[255], packet].concat()
+}
+
+fn without_digits(body: &[u8]) -> Vec<&[u8]> {
+    let (mut packets, mut rest) = (Vec::new(), body);
+    while !rest.is_empty() {
+        let (digits, tail) = rest.split_at(rest.iter().position(|byte| *byte == 255).unwrap());
+        let length = digits[1..].iter().fold(0, |length, digit| length * 10 + usize::from(*digit));
+        packets.push(&tail[1..=length]);
+        rest = &tail[length + 1..];
+    }
+    packets
+}
+
+/// The packets of a body that has the length of each, in UTF-16 code units, between `before` and `after`. Without
+/// lengths, the body is one packet.
+fn without_units(body: &str, before: &str, after: char) -> Vec<String> {
+    let (mut packets, mut rest) = (Vec::new(), body);
+    while let Some((length, tail)) = rest.strip_prefix(before).and_then(|rest| rest.split_once(after)) {
+        let mut left: usize = length.parse().unwrap();
+        let end = tail.char_indices().find_map(|(at, c)| {
+            let is_end = left == 0;
+            left = left.saturating_sub(c.len_utf16());
+            is_end.then_some(at)
+        });
+        let (packet, next) = tail.split_at(end.unwrap_or(tail.len()));
+        packets.push(packet.to_owned());
+        rest = next;
+    }
+    if packets.is_empty() || !rest.is_empty() {
+        packets.push(rest.to_owned());
+    }
+    packets
 }
 
 impl EngineSession {
@@ -133,7 +178,7 @@ impl EngineSession {
 
     async fn post(&self, messages: &[String], party: &Party) {
         let content_type = match self.payload {
-            Payload::Binary => "Content-Type: application/octet-stream",
+            payload if payload.is_binary() => "Content-Type: application/octet-stream",
             _ => "Content-Type: text/plain;charset=UTF-8",
         };
         let body = self.payload.encode(messages);
@@ -211,20 +256,6 @@ impl EngineSession {
             }
         }
     }
-}
-
-/// The packets of a body of Socket.IO 0.9, all of whose text is ASCII.
-fn unmark(body: &str) -> Vec<String> {
-    let (mut packets, mut rest) = (Vec::new(), body);
-    while let Some((length, after)) = rest.strip_prefix(MARK).and_then(|rest| rest.split_once(MARK)) {
-        let (packet, next) = after.split_at(length.parse().unwrap());
-        packets.push(packet.to_owned());
-        rest = next;
-    }
-    if packets.is_empty() || !rest.is_empty() {
-        packets.push(rest.to_owned());
-    }
-    packets
 }
 
 /// Begins a session of Socket.IO 0.9. Returns the path of its requests by this transport.

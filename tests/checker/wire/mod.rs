@@ -23,7 +23,7 @@ use crate::common::rng::Rng;
 use crate::common::{Client, Received, frame, upgrade};
 use crate::record::Record;
 use engineio::EngineSession;
-pub use engineio::Payload;
+pub use engineio::{Payload, byte_string, bytes};
 use peerjs::PeerJsSession;
 
 /// The statuses of an accepted body. 408: a join still waits for the owner of its name.
