@@ -189,6 +189,7 @@ impl Connection {
 
     /// Called when the connection is upgraded, at most once.
     pub(crate) fn set_write_side(self: &Arc<Self>, write_side: Arc<WriteSide>) {
+        self.mailbox.set_socket();
         let linked = write_side.connection.set(Arc::downgrade(self));
         let attached = self.write_side.set(write_side);
         debug_assert!(linked.is_ok() && attached.is_ok(), "a second upgrade would make `abort` close the wrong socket");

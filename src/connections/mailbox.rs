@@ -68,6 +68,8 @@ pub(crate) struct Mailbox {
 struct Inner {
     /// Whether a flusher may take broadcasts in place of the reader.
     has_flusher: bool,
+    /// Whether a socket shows what the client accepts.
+    has_socket: bool,
     /// The number of messages that were dropped when the mailbox was full.
     lost: u32,
     closed: Option<&'static Reason>,
@@ -134,7 +136,6 @@ impl Mailbox {
         let discarded = std::mem::take(&mut state.waiting);
         state.lost = u32::try_from(discarded.len() + more).unwrap_or(u32::MAX);
         state.emptied(&self.limits);
-        state.is_paused = false;
         state.close(&close::SLOW);
         wake(discarded, state);
     }
@@ -157,8 +158,7 @@ impl Mailbox {
     pub(crate) fn pause(&self, reader: &Waker, now: Instant) {
         let mut state = self.lock();
         state.behind_since.get_or_insert(now);
-        state.is_paused = true;
-        state.reader = Some(reader.clone());
+        (state.is_paused, state.reader) = (true, Some(reader.clone()));
     }
 
     /// The client has accepted something, but not enough for the reader to go on.
@@ -176,6 +176,11 @@ impl Mailbox {
             state.behind_since = None;
             wake(Batch::new(), state);
         }
+    }
+
+    /// From now on a socket shows what the client accepts.
+    pub(crate) fn set_socket(&self) {
+        self.lock().has_socket = true;
     }
 
     /// From now on there is a flusher.
@@ -331,13 +336,14 @@ impl Drop for Mailbox {
 
 impl Inner {
     fn is_overdue(&self, limits: &ConnectionLimits, now: Instant) -> bool {
-        self.behind_since.is_some_and(|since| now.saturating_duration_since(since) > limits.queue.age)
+        // a client that polls shows only by its next poll that it has read an answer
+        let age = if self.has_socket { limits.queue.age } else { limits.queue.age.max(limits.timeouts.idle) };
+        self.behind_since.is_some_and(|since| now.saturating_duration_since(since) > age)
     }
 
     /// Some messages were taken, of this size.
     fn took(&mut self, bytes: usize, own: usize, limits: &ConnectionLimits) {
-        self.bytes -= bytes;
-        self.own -= own;
+        (self.bytes, self.own) = (self.bytes - bytes, self.own - own);
         self.since = Some(limits.clock.now());
         self.count(limits);
     }
@@ -358,8 +364,7 @@ impl Inner {
     }
 
     fn close(&mut self, reason: &'static Reason) {
-        self.closed = Some(reason);
-        self.is_paused = false;
+        (self.closed, self.is_paused) = (Some(reason), false);
         self.waiting.push(Envelope::Close(reason));
     }
 }

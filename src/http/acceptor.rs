@@ -201,8 +201,7 @@ impl Acceptor {
         idle: Duration,
     ) -> Result<(ConnectionSlot, SocketInit), ConnectError> {
         let mut limits = (*self.0.connection_limits).clone();
-        // only its next poll shows that a client has read an answer, which may take as long as a poll may
-        (limits.timeouts.idle, limits.queue.age) = (idle, limits.queue.age.max(idle));
+        limits.timeouts.idle = idle;
         self.admit_checked(info, Arc::new(limits), true, || Ok(())).await
     }
 
