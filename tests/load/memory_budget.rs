@@ -12,10 +12,10 @@ const ALICE: &str = "00000000-0000-4000-8000-00000000000a";
 const BOB: &str = "00000000-0000-4000-8000-00000000000b";
 /// How many hostile clients there are.
 const HOSTILE: usize = 250;
-/// The budget, in MiB, and what a process may grow by: the budget, 64 KiB of state and small buffers for each connection,
+/// The budget, in MiB, and what a process may grow by: the budget, 128 KiB of state and HTTP buffers for each connection,
 /// and what the allocator keeps.
 const BUDGET: u64 = 48;
-const GROWTH: u64 = BUDGET + HOSTILE as u64 / 16 + BUDGET / 2 + 16;
+const GROWTH: u64 = BUDGET + HOSTILE as u64 / 8 + BUDGET / 2 + 16;
 /// The address space of the process, in KiB.
 const ADDRESS_SPACE: u64 = 3_000_000;
 const SETS: [&str; 9] = [
