@@ -1,6 +1,6 @@
 //! The budget of a node for everything that waits: queues, output, request bodies, fragments, held signals.
 //!
-//! It only counts. Whoever keeps bytes for a client takes them from the budget and gives them back. When the budget is
+//! It only counts. A buffer that keeps bytes for a client takes them from the budget and gives them back. When the budget is
 //! nearly used up, the node [frees memory](crate::connections::relief): it disconnects the clients that hold most and
 //! wait longest. When nothing is left, new clients and new messages are refused.
 
@@ -100,6 +100,11 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
+    /// The budget.
+    pub(crate) fn memory(&self) -> &Arc<MemoryBudget> {
+        &self.memory
+    }
+
     /// Changes the number of bytes.
     pub(crate) fn set(&mut self, bytes: usize) {
         if bytes != self.bytes {

@@ -147,7 +147,7 @@ impl Pubsub {
         self.0.subscription_bytes
     }
 
-    /// The node's budget for what waits.
+    /// The node's memory budget.
     pub(crate) fn memory(&self) -> &Arc<MemoryBudget> {
         &self.0.memory
     }

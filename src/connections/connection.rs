@@ -168,7 +168,7 @@ impl Connection {
         }
     }
 
-    /// The node's budget for what waits.
+    /// The node's memory budget.
     pub(crate) fn memory(&self) -> &Arc<MemoryBudget> {
         &self.mailbox.limits().memory
     }
@@ -212,15 +212,18 @@ impl Connection {
 
     /// A frame waits outside of the mailbox and the writer.
     pub(crate) fn frame_queued(&self, frame: &Frame) {
+        let own = QUEUED_OVERHEAD + frame.own_bytes();
         self.queued.fetch_add(QUEUED_OVERHEAD + frame.size(), Ordering::AcqRel);
-        self.change_own(QUEUED_OVERHEAD + frame.own_bytes(), usize::checked_add);
+        let before = self.queued_own.fetch_add(own, Ordering::Relaxed);
+        self.memory().resize(about(before), about(before + own));
     }
 
     /// A frame that waited is on its way to the client, or was dropped. If there is room again, the session reads on.
     pub(crate) fn frame_taken(&self, frame: &Frame) {
-        let size = QUEUED_OVERHEAD + frame.size();
+        let (size, own) = (QUEUED_OVERHEAD + frame.size(), QUEUED_OVERHEAD + frame.own_bytes());
+        let own_before = self.queued_own.fetch_sub(own, Ordering::Relaxed);
+        self.memory().resize(about(own_before), about(own_before - own));
         let before = self.queued.fetch_sub(size, Ordering::AcqRel);
-        self.change_own(QUEUED_OVERHEAD + frame.own_bytes(), usize::checked_sub);
         if before >= HIGH_WATER && before - size < HIGH_WATER {
             self.mailbox.resume();
         } else if before >= HIGH_WATER {
@@ -233,14 +236,7 @@ impl Connection {
         self.queued.load(Ordering::Acquire)
     }
 
-    fn change_own(&self, bytes: usize, change: fn(usize, usize) -> Option<usize>) {
-        let changed = self.queued_own.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |own| change(own, bytes));
-        let before = changed.expect("what is taken was counted before");
-        let after = change(before, bytes).expect("it has just been computed");
-        self.memory().resize(about(before), about(after));
-    }
-
-    /// Changes the size of what has arrived of an incomplete input.
+    /// Changes the size of an incomplete input.
     pub(crate) fn change_incomplete(&self, from: usize, to: usize) {
         let mut incomplete = self.incomplete.lock().unwrap_or_else(PoisonError::into_inner);
         let (bytes, since) = &mut *incomplete;
@@ -396,38 +392,4 @@ impl Member {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use std::net::Ipv4Addr;
-    use std::time::Duration;
-
-    use super::*;
-    use crate::connections::limits::QueueLimit;
-    use crate::connections::token_bucket::Rate;
-
-    /// A connection whose mailbox is limited to `bytes`.
-    pub(crate) fn allowing(bytes: usize) -> Connection {
-        numbered(1, bytes)
-    }
-
-    /// The same, for one of several connections.
-    pub(crate) fn numbered(id: u64, bytes: usize) -> Connection {
-        let timeouts = Timeouts { idle: Duration::MAX, join: Duration::MAX, ping_interval: None };
-        let queue = QueueLimit { bytes, age: Duration::MAX };
-        let limits =
-            Arc::new(ConnectionLimits { timeouts, queue, clock: Arc::default(), memory: MemoryBudget::new(0) });
-        let not_found_budget = Arc::new(SharedTokenBucket::full(Rate::per_second(1, 1), Instant::now()));
-        Connection::new(ConnectionId(id), Ipv4Addr::LOCALHOST.into(), limits, not_found_budget)
-    }
-
-    #[test]
-    fn the_sweep_and_the_registry_see_the_same_bytes() {
-        let connection = allowing(usize::MAX);
-        assert!(connection.take_active() && !connection.take_active(), "a new connection counts as active");
-        connection.mark_active();
-        assert!(connection.probe(Instant::now()));
-        assert!(!connection.has_answered(), "what came before the ping is no answer");
-        connection.mark_active();
-        assert!(connection.take_active() && connection.has_answered());
-        assert!(!connection.take_active() && connection.has_answered());
-    }
-}
+pub(crate) mod tests;

@@ -14,7 +14,7 @@ pub(crate) struct ConnectionLimits {
     pub(crate) queue: QueueLimit,
     /// The clock of the node.
     pub(crate) clock: Arc<Clock>,
-    /// The node's budget for what waits.
+    /// The node's memory budget.
     pub(crate) memory: Arc<MemoryBudget>,
 }
 

@@ -9,7 +9,7 @@ use actix_codec::Encoder;
 use actix_http::ws::{Codec, Message, OpCode, Parser};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::memory::{MemoryBudget, about};
+use crate::memory::{Lease, MemoryBudget, about};
 use crate::protocol::{Frame, SHARED_FROM};
 
 /// The maximum number of slices that are written with one call.
@@ -23,9 +23,8 @@ pub(crate) struct Output {
     bytes: usize,
     /// How many of them other sockets may share. They count elsewhere.
     shared: usize,
-    /// How many bytes of the node's budget it uses.
-    leased: usize,
-    memory: Arc<MemoryBudget>,
+    /// Counts the others.
+    lease: Lease,
 }
 
 #[derive(Debug)]
@@ -36,12 +35,12 @@ struct Part {
 
 impl Output {
     pub(crate) fn new(memory: Arc<MemoryBudget>) -> Self {
-        Self { parts: VecDeque::new(), tail: BytesMut::new(), bytes: 0, shared: 0, leased: 0, memory }
+        Self { parts: VecDeque::new(), tail: BytesMut::new(), bytes: 0, shared: 0, lease: memory.take(0) }
     }
 
     /// The budget that it counts against.
     pub(crate) fn memory(&self) -> &Arc<MemoryBudget> {
-        &self.memory
+        self.lease.memory()
     }
 
     /// The number of bytes.
@@ -186,19 +185,7 @@ impl Output {
 
     /// Tells the budget how many bytes are only here.
     fn count(&mut self) {
-        let leased = about(self.bytes - self.shared);
-        if leased != self.leased {
-            self.memory.resize(self.leased, leased);
-            self.leased = leased;
-        }
-    }
-}
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        if self.leased > 0 {
-            self.memory.resize(self.leased, 0);
-        }
+        self.lease.set(about(self.bytes - self.shared));
     }
 }
 
