@@ -11,7 +11,6 @@ use futures_util::stream::once;
 use futures_util::{Stream, StreamExt};
 
 use crate::close::{self, Reason};
-use crate::connections::clock::abort_later;
 use crate::connections::connection::{Connection, WriteSide};
 use crate::connections::pace::Pace;
 use crate::connections::token_bucket::{Rate, RateVerdict};
@@ -55,12 +54,17 @@ impl UpgradeOptions {
             last_frame: |_| None,
         }
     }
+
+    /// The WebSocket as a stream of its session.
+    pub(crate) fn socket(&self, write_side: Arc<WriteSide>) -> StreamSocket {
+        StreamSocket { write_side, close_timeout: self.close_timeout }
+    }
 }
 
 /// The WebSocket of an upgraded session.
 pub(crate) struct UpgradedSocket {
     session: LongPollHandle,
-    write_side: Arc<WriteSide>,
+    socket: StreamSocket,
     options: UpgradeOptions,
     pace: Pace,
     /// Passes the client's frames to the session. `None` once the WebSocket has ended.
@@ -83,15 +87,15 @@ impl UpgradedSocket {
         options: UpgradeOptions,
         pace: Pace,
     ) -> Self {
-        let socket = StreamSocket { write_side: write_side.clone(), close_timeout: options.close_timeout };
+        let socket = options.socket(write_side);
         let (stream, from_session) = match options.is_replaceable {
-            true => session.use_stream(Some(socket)),
-            false => session.upgrade(socket),
+            true => session.use_stream(Some(socket.clone())),
+            false => session.upgrade(socket.clone()),
         };
         let (to_session, frames) = frame_channel::from_client(session.connection().clone());
         actix_web::rt::spawn(forward_frames(session.clone(), stream, frames));
         let (to_session, from_session) = (Some(to_session), Cell::new(Some(from_session)));
-        Self { session, write_side, options, pace, to_session, from_session }
+        Self { session, socket, options, pace, to_session, from_session }
     }
 
     /// The session's frames. Empty if they have been taken.
@@ -169,9 +173,7 @@ impl TransportHandler for UpgradedSocket {
     /// registered connections only: a session that has ended has left the hub, and so has a replaced WebSocket.
     fn end(&mut self, reason: &'static Reason) {
         if self.to_session.take().is_some() && *reason != close::GONE {
-            let write_side = self.write_side.clone();
-            let clock = self.session.connection().clock().clone();
-            abort_later(move || write_side.writer.abort(), self.options.close_timeout, clock);
+            self.socket.clone().abort_later(self.session.connection().clock());
         }
     }
 }

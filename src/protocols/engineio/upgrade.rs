@@ -13,7 +13,6 @@ use tokio::sync::oneshot;
 
 use super::{NOOP, PING_PROBE, PONG_PROBE, UPGRADE};
 use crate::close::{self, Reason};
-use crate::connections::clock::abort_later;
 use crate::connections::connection::{Connection, WriteSide};
 use crate::connections::pace::Pace;
 use crate::connections::token_bucket::RateVerdict;
@@ -160,9 +159,7 @@ impl TransportHandler for UpgradeProbe {
             ProbeState::Refused => {}
         }
         if *reason != close::GONE {
-            let write_side = self.write_side.clone();
-            let clock = self.session.connection().clock().clone();
-            abort_later(move || write_side.writer.abort(), self.options.close_timeout, clock);
+            self.options.socket(self.write_side.clone()).abort_later(self.session.connection().clock());
         }
     }
 }

@@ -212,10 +212,18 @@ pub(super) struct Post {
 pub(crate) struct StreamId(u64);
 
 /// The WebSocket of a stream.
+#[derive(Clone)]
 pub(crate) struct StreamSocket {
     pub(crate) write_side: Arc<WriteSide>,
     /// The time the client has to read the last frames once the session has ended.
     pub(crate) close_timeout: Duration,
+}
+
+impl StreamSocket {
+    /// Aborts the WebSocket once the client has had time to read the last frames and to answer the close frame.
+    pub(crate) fn abort_later(self, clock: &Arc<Clock>) {
+        abort_later(move || self.write_side.writer.abort(), self.close_timeout, clock.clone());
+    }
 }
 
 /// A stream to the client: the channel of its frames, and its WebSocket if it is one.
@@ -241,8 +249,8 @@ impl Stream {
     /// Ends the stream after its last frames. Its socket does not notice the end while its client does not read, and is
     /// aborted then.
     pub(super) fn end(self, clock: &Arc<Clock>) {
-        if let Some(StreamSocket { write_side, close_timeout }) = self.socket {
-            abort_later(move || write_side.writer.abort(), close_timeout, clock.clone());
+        if let Some(socket) = self.socket {
+            socket.abort_later(clock);
         }
     }
 }
