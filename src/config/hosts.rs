@@ -24,8 +24,12 @@ impl Host {
         let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
         Some(match literal.parse::<IpAddr>() {
             Ok(ip) => Self::Ip(ip.to_canonical()),
-            Err(_) => Self::Name(host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()),
+            Err(_) => Self::named(host),
         })
+    }
+
+    fn named(name: &str) -> Self {
+        Self::Name(name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase())
     }
 
     /// Whether browsers connect to the machine itself, whatever a name server says.
@@ -41,7 +45,7 @@ impl From<&ListenAddress> for Host {
     fn from(address: &ListenAddress) -> Self {
         match address {
             ListenAddress::Ip(address) => Self::Ip(address.ip().to_canonical()),
-            ListenAddress::Name { host, .. } => Self::Name(host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()),
+            ListenAddress::Name { host, .. } => Self::named(host),
         }
     }
 }
