@@ -12,21 +12,11 @@ use futures_util::future::{Either, join_all, select, select_all};
 use handclasp::{Channel, Context, Endpoint, Mount, Payload, Reply, Router};
 use tokio::time::sleep;
 
+use crate::SHORT_TIMEOUTS;
 use crate::common::longpoll::{LongPollClient, request};
 use crate::common::process::Process;
 use crate::common::{self, Client, Received, frame, get, id, metric, wait_until};
 
-const SETS: &[&str] = &[
-    "server.workers=2",
-    "socket.idle_timeout=1s",
-    "socket.poll_window=1s",
-    "peerjs.alive_timeout=1s",
-    "hello.enabled=true",
-    "hello.ping_interval=500ms",
-    "hello.ping_timeout=500ms",
-    "socketio.ping_interval=500ms",
-    "socketio.ping_timeout=500ms",
-];
 /// How long the broker is stopped.
 const STOP: Duration = Duration::from_secs(3);
 /// How many clients of each kind there are.
@@ -135,7 +125,7 @@ async fn poll(address: SocketAddr, count: &Cell<u32>) -> String {
 
 #[actix_web::test]
 async fn clients_of_all_protocols_outlive_a_stop_of_the_broker_and_a_silent_one_is_closed() {
-    let process = Process::start(&[SETS, &["socketio.connect_timeout=1h"]].concat());
+    let process = Process::start(&[&SHORT_TIMEOUTS[..], &["server.workers=2", "socketio.connect_timeout=1h"]].concat());
     let counts: Vec<Cell<u32>> = (0..7 * EACH).map(|_| Cell::new(0)).collect();
     let clients = counts.iter().enumerate().map(|(number, count)| -> Pin<Box<dyn Future<Output = String>>> {
         Box::pin(live(process.address, number / EACH, number, count))
@@ -208,7 +198,8 @@ async fn what_a_client_sent_while_the_broker_was_stopped_is_no_flood() {
 #[actix_web::test]
 async fn requests_whose_rest_arrives_while_the_broker_is_stopped_are_answered() {
     let sets = ["server.header_timeout=1s", "server.keep_alive=1s", "socket.write_timeout=500ms"];
-    let process = Process::start(&[&SETS[1..], &["server.workers=1", "socketio.upgrade_timeout=1s"], &sets].concat());
+    let process =
+        Process::start(&[&SHORT_TIMEOUTS[..], &["server.workers=1", "socketio.upgrade_timeout=1s"], &sets].concat());
     let path = "/socket.io/?EIO=4&transport=polling";
     let opened = request(process.address, "GET", path, &[], b"").await.body;
     let path = format!("{path}&sid={}", opened.split('"').nth(3).unwrap());

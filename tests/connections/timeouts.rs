@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
+use crate::SHORT_TIMEOUTS;
 use crate::common::process::Process;
 use crate::common::{self, Client, Received, TIMEOUT, frame, get, node, upgrade, wait_until, wait_until_empty};
 
@@ -17,20 +18,12 @@ const SETS: &[&str] = &[
     "server.keep_alive=1s",
     "socket.write_timeout=200ms",
     "socket.close_timeout=200ms",
-    "socket.idle_timeout=1s",
-    "socket.poll_window=1s",
-    "peerjs.alive_timeout=1s",
-    "hello.enabled=true",
-    "hello.ping_interval=500ms",
-    "hello.ping_timeout=500ms",
-    "socketio.ping_interval=500ms",
-    "socketio.ping_timeout=500ms",
 ];
 const V2: &str = "/socket/websocket?vsn=2.0.0";
 
 /// A process without clients, and the number of descriptors that it uses itself.
 async fn start(more: &[&str]) -> (Process, usize) {
-    let process = Process::start(&[SETS, more].concat());
+    let process = Process::start(&[SETS, &SHORT_TIMEOUTS, more].concat());
     let descriptors = process.descriptors();
     assert_eq!(get(process.address, "/healthz").await.0, 200);
     wait_until("no descriptor of the test's connection", || async { process.descriptors() <= descriptors }).await;

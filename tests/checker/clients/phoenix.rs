@@ -132,7 +132,8 @@ impl Phoenix {
     /// Messages on a topic that the client has joined, or is joining.
     fn push(&mut self, topic: &str, wanted: (usize, u64), rng: &mut Rng, record: &mut Record) -> Vec<String> {
         let (join, join_ref) = wanted;
-        let Place::Name(_) = place(topic) else { return self.broadcast(topic, wanted, 4, rng, record) };
+        let to = place(topic);
+        let Place::Name(_) = to else { return self.messages(topic, wanted, &to, 4, rng, record) };
         let peer_id = if rng.below(4) == 0 { steady(record) } else { random_peer(rng, record) };
         let other = format!("peer:{peer_id}");
         let known = self.watches.get(&(join, other.clone())).copied();
@@ -150,7 +151,7 @@ impl Phoenix {
             }
             _ => {
                 let count = repeats(rng);
-                self.signal(&peer_id, topic, wanted, count, rng, record)
+                self.messages(topic, wanted, &Place::Name(other), count, rng, record)
             }
         }
     }
@@ -164,41 +165,32 @@ impl Phoenix {
         let count = 1 + rng.below(30);
         match self.topics.get(&topic).and_then(|topic| topic.wanted) {
             None => vec![self.join(&topic, rng, record)],
-            Some(wanted) => match place(&topic) {
-                Place::Name(_) => self.signal(&steady(record), &topic, wanted, count, rng, record),
-                Place::Group(_) => self.broadcast(&topic, wanted, count, rng, record),
-            },
+            Some(wanted) => {
+                let to = match place(&topic) {
+                    Place::Name(_) => Place::Name(format!("peer:{}", steady(record))),
+                    room => room,
+                };
+                self.messages(&topic, wanted, &to, count, rng, record)
+            }
         }
     }
 
-    fn broadcast(
+    /// Messages on a topic that the client has joined, to all members of a room or to a named peer.
+    fn messages(
         &mut self,
         topic: &str,
         (join, join_ref): (usize, u64),
+        to: &Place,
         count: u64,
         rng: &mut Rng,
         record: &mut Record,
     ) -> Vec<String> {
         let message = |_| {
-            let number = record.send(self.client, join, place(topic), true);
-            let payload = json!({ "n": number, "pad": pad(rng) });
-            self.encode(Some(join_ref), topic, "msg", payload, Request::Message(number))
-        };
-        (0..count).map(message).collect()
-    }
-
-    fn signal(
-        &mut self,
-        peer_id: &str,
-        topic: &str,
-        (join, join_ref): (usize, u64),
-        count: u64,
-        rng: &mut Rng,
-        record: &mut Record,
-    ) -> Vec<String> {
-        let message = |_| {
-            let number = record.send(self.client, join, Place::Name(format!("peer:{peer_id}")), true);
-            let payload = json!({ "peer_id": peer_id, "n": number, "pad": pad(rng) });
+            let number = record.send(self.client, join, to.clone(), true);
+            let mut payload = json!({ "n": number, "pad": pad(rng) });
+            if let Place::Name(name) = to {
+                payload["peer_id"] = name.trim_start_matches("peer:").into();
+            }
             self.encode(Some(join_ref), topic, "msg", payload, Request::Message(number))
         };
         (0..count).map(message).collect()
