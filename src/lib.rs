@@ -82,8 +82,8 @@
 //!   without a member, and watchers hear nothing.
 //! - When a connection closes, for whatever reason, its topics, names, watches and presence entries are removed.
 //! - A client receives messages only from topics that it has joined.
-//! - Everything that waits on a node fits into `limits.memory_bytes`. A client is a slow consumer only while its connection
-//!   accepts nothing; one that reads is never disconnected for it.
+//! - The messages, bodies and responses that wait on a node fit into `limits.memory_bytes`. A client is a slow consumer
+//!   only while its connection accepts nothing. A client that reads is never disconnected as one.
 //! - Time in which the node did not run counts against no client.
 //! - A broken backplane does not affect local members: they receive a message before the adapter is called.
 

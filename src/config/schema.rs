@@ -218,7 +218,7 @@ sections! {
         /// clients), in bytes. Each command counts 256 bytes plus its strings. When the queue is full, further commands
         /// are refused as `overloaded`.
         registry_queue_bytes: usize = 16_777_216, integer from 65_536 to 1_099_511_627_776;
-        /// Maximum size of everything that waits on this node, in bytes: queues, output, bodies, fragments, held
+        /// Maximum size of the data that waits on this node, in bytes: queues, output, bodies, fragments, held
         /// signals. A message that waits for several clients counts once. When 7/8 are in use, the clients that hold most
         /// for the longest time are disconnected; when all is in use, new clients get HTTP 503 and messages are refused
         /// as `overloaded`. 0 means a quarter of the machine's memory (or of its control group's), at most 512 MiB.

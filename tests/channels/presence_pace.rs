@@ -192,7 +192,7 @@ async fn a_client_that_pauses_knows_the_lists_in_the_end() {
     reader.read_until(ROOMS, |list| *list == crowd.expected()).await;
     for _ in 0..5 {
         crowd.change();
-        // whoever reads knows them meanwhile
+        // a client that reads knows them meanwhile
         reader.read_until(ROOMS, |list| *list == crowd.expected()).await;
     }
     slow.read_until(ROOMS, |list| *list == crowd.expected()).await;
