@@ -40,7 +40,7 @@ style: cargo ## check the format of the Rust code
 lint: cargo ## run clippy with and without each feature; every warning is an error
 	$(SAY) 'cargo clippy'
 	@cargo clippy --locked --all-targets --all-features -- -D warnings
-	@for features in '' cli page; do \
+	@for features in '' cli page redis nats; do \
 		cargo clippy --locked --no-default-features --features "$$features" -- -D warnings; \
 	done
 

@@ -53,6 +53,7 @@
 //! | `sessions` | the pure state machine of one client (joins, callbacks, extra subscriptions, limits), and the session that runs its effects |
 //! | `transports` | WebSocket and long-polling, behind one trait |
 //! | [`channels`] | the [`Channel`] trait and the [`Router`], replies, the callback context, built-in channels |
+//! | `cluster` | adapters to other nodes, over an engine such as Redis |
 //! | [`broker`] | pubsub, the registry (the single writer of membership), the topic table, presence, the adapter to other nodes |
 //! | `connections` | each client's mailbox and limits, all connections of the node, the flusher that writes to their sockets |
 //! | [`metrics`] | metric families, instruments and label values |
@@ -61,12 +62,13 @@
 //!
 //! ## Features
 //!
-//! Both are on by default. A program that embeds the crate usually needs neither: `default-features = false`.
+//! All are on by default. A program that embeds the crate usually needs none: `default-features = false`.
 //!
 //! | feature | what it adds |
 //! |---|---|
 //! | `cli` | the binary `handclasp`, with its command line, log and allocator |
 //! | `page` | the web page, embedded. Without it nothing is served at `/`, and the keys of `[page]` have no effect |
+//! | `redis`, `nats` | the engines of a cluster of several nodes, each with its client library. Without both there is no module `cluster` |
 //!
 //! [`Endpoint::bare`] starts a node without the page, the standard channels and the other protocols.
 //!
@@ -93,6 +95,8 @@
 pub mod broker;
 pub mod channels;
 pub mod close;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod config;
 mod connections;
 pub mod http;

@@ -194,11 +194,13 @@ pub enum DeliveryStatus {
 pub type Proof = [u8; 32];
 
 /// A request to be the only member of a topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NameClaim {
     /// A join with the same proof as the present owner takes the name over. Without a proof, the present owner keeps
     /// it.
     pub proof: Option<Proof>,
+    /// Whether the name is the hash of the secret, so that no other client can have a right to it.
+    pub is_self_certifying: bool,
 }
 
 /// An entry of a topic's presence list.

@@ -14,10 +14,9 @@ use std::time::Duration;
 
 use common::process::resident;
 use common::{Client, config, frame, metric, wait_until, wait_until_empty};
-use compact_str::CompactString;
 use futures_util::future::join_all;
-use handclasp::broker::adapter::{Adapter, BoxFuture, Claimed, ClusterInbox, Epoch, LocalAdapter, Packet};
-use handclasp::message::{DeliveryStatus, Proof};
+use handclasp::broker::adapter::{Adapter, BoxFuture, Epoch, LocalAdapter};
+use handclasp::message::DeliveryStatus;
 use handclasp::metrics::{JoinRefusal, PushRefusal};
 use handclasp::{Endpoint, Mount, Node, Router, SocketInit, Topic, close};
 
@@ -60,39 +59,16 @@ impl Gate {
 struct BlockingAdapter(Arc<Gate>, Duration);
 
 impl Adapter for BlockingAdapter {
-    fn start(&self, inbox: Arc<dyn ClusterInbox>) {
-        LocalAdapter.start(inbox);
-    }
-
-    fn node(&self) -> CompactString {
-        LocalAdapter.node()
-    }
-
-    fn claim(&self, name: &Topic, proof: Option<Proof>) -> BoxFuture<Claimed> {
-        LocalAdapter.claim(name, proof)
-    }
-
-    fn release(&self, name: &Topic, epoch: Epoch) {
-        LocalAdapter.release(name, epoch);
-    }
-
-    fn whereis(&self, name: &Topic) -> BoxFuture<bool> {
+    fn whereis(&self, name: &Topic) -> BoxFuture<Option<Epoch>> {
         std::thread::sleep(self.1);
         LocalAdapter.whereis(name)
     }
 
-    fn deliver(&self, name: &Topic, packet: Packet) -> BoxFuture<DeliveryStatus> {
-        LocalAdapter.deliver(name, packet)
-    }
-
-    fn publish(&self, topics: &[Topic], packet: Packet) {
-        LocalAdapter.publish(topics, packet);
-    }
-
-    fn interest(&self, topic: &Topic, on: bool) {
-        if on && topic.as_str() == BLOCKED {
+    fn subscribe(&self, topic: &Topic) -> BoxFuture<()> {
+        if topic.as_str() == BLOCKED {
             self.0.block();
         }
+        LocalAdapter.subscribe(topic)
     }
 }
 

@@ -1,9 +1,10 @@
 //! The interface to other nodes: [`Adapter`] is what the core requires of a backplane, [`ClusterInbox`] is how a
-//! backplane calls the core. The only implementation here is that of a single node: [`LocalAdapter`].
+//! backplane calls the core. A node without other nodes has a [`LocalAdapter`].
 //!
 //! A backplane consists of a directory (which node holds a name), a way to send a message to that node and to receive
-//! its delivery status, and a way to send a message to every node that is interested in a topic. Only the node that
-//! holds a connection decides whether a peer is present.
+//! its delivery status, and a way to send a message to every node that is subscribed to a topic. Only the node that
+//! holds a connection decides whether a peer is present. The directory may be lost, and is filled again from what the
+//! nodes hold.
 //!
 //! A call to the backplane may take a network round trip, so it returns a future. A future that is ready on its first
 //! poll is handled without an executor. A message counts as sent when [`Adapter::deliver`] or [`Adapter::publish`] has
@@ -15,7 +16,9 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 
-use crate::message::{Broadcast, DeliveryStatus, Event, Payload, PresenceEntry, Proof};
+use crate::broker::registry_stats::RegistryStats;
+use crate::message::{Broadcast, DeliveryStatus, Event, NameClaim, Payload, PresenceEntry, PresenceList, Proof};
+use crate::metrics::families::Metrics;
 use crate::topic::Topic;
 
 /// A result that may need a network round trip.
@@ -23,6 +26,9 @@ pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A number that grows with every grant of a name. A message about an older epoch is ignored.
 pub type Epoch = u64;
+
+/// The name of one life of a node: it is different after each start.
+pub type NodeId = CompactString;
 
 /// The directory's response to a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,21 +52,31 @@ pub enum Packet {
         payload: Payload,
     },
     /// The name has got an owner.
-    Up,
-    /// The name has lost its owner.
-    Down,
-    /// Changes to this node's entries of the topic's presence list. Each entry has a unique `ref`, so that receiving a
-    /// change twice has no effect.
-    Presence {
-        /// The node that owns the entries.
-        node: CompactString,
-        /// New entries, each with its `ref`.
-        joins: Vec<(CompactString, PresenceEntry)>,
-        /// The `ref` and the key of each removed entry.
-        leaves: Vec<(CompactString, CompactString)>,
-    },
-    /// A node requests the presence entries of all other nodes.
+    Up(Epoch),
+    /// The name has lost the owner of this epoch. It has no effect once a later epoch is known.
+    Down(Epoch),
+    /// Changes to one node's entries of the topic's presence list.
+    Presence(PresencePacket),
+    /// A node requests the presence entries of the other nodes.
     PresenceWanted,
+}
+
+/// Changes to one node's entries of a presence list, or all of its entries.
+///
+/// The packets of one node about one topic form a series: each says which one it follows. A node that has missed one
+/// requests all entries ([`Packet::PresenceWanted`]). The series ends when the node has no entries left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresencePacket {
+    /// The node that owns the entries.
+    pub node: NodeId,
+    /// The `version` of the packet before this one. 0: this packet replaces all entries of the node.
+    pub since: u64,
+    /// A number that grows with each packet of the node.
+    pub version: u64,
+    /// New entries, each with its unique `ref`.
+    pub joins: Vec<(CompactString, PresenceEntry)>,
+    /// The `ref` and the key of each removed entry.
+    pub leaves: Vec<(CompactString, CompactString)>,
 }
 
 impl From<&Broadcast> for Packet {
@@ -69,83 +85,141 @@ impl From<&Broadcast> for Packet {
     }
 }
 
+/// A question to other nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// How many clients does the node have, and how large are its tables?
+    Census,
+    /// Which presence entries of the topic does the node own?
+    Presence(Topic),
+}
+
+/// A node's answer to a [`Question`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// To [`Question::Census`]: the sizes of the registry's tables.
+    Census(RegistryStats),
+    /// To [`Question::Presence`]: the node's own entries.
+    Presence(PresenceList),
+}
+
+/// The answers to a question.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// The nodes that have answered in time.
+    pub answers: Vec<(NodeId, Answer)>,
+    /// The nodes that have not.
+    pub silent: Vec<NodeId>,
+}
+
 /// What an adapter may call on its own node, for the other nodes. No method waits for a client.
 pub trait ClusterInbox: Send + Sync {
     /// Delivers a message for a name that this node holds according to the directory. This node decides whether it
-    /// does.
+    /// does: the status is `Absent` if no client of this node owns the name.
     fn deliver(&self, name: &Topic, packet: Packet) -> DeliveryStatus;
 
     /// Receives what another node has published on one or several topics. A broadcast on several topics reaches each
     /// client once, however many of them it has joined.
     fn publish(&self, topics: &[Topic], packet: Packet);
 
-    /// Asks this node to release `name`, which another client claims. It does so if `proof` equals that of the client
-    /// that owns the name, or if that client is dead: it is pinged, and the result may take `limits.contest_timeout`.
-    /// The result says whether the name is free, as it also is if no client of this node owns it.
-    fn release_name(&self, name: &Topic, proof: Option<Proof>) -> BoxFuture<bool>;
+    /// Asks this node to give up `name`, which another node's client claims, up to and including `epoch`: the grant
+    /// that the other node has found in the directory. This node does so if `proof` equals that of the client that owns
+    /// the name, or if that client is dead: it is pinged, and the result may take `limits.contest_timeout`. A grant up
+    /// to `epoch` that this node does not know yet, because its own claim is under way, is given up too.
+    ///
+    /// The result says whether the other node may take the name. It may not if this node has a newer grant.
+    fn give_up(&self, name: &Topic, epoch: Epoch, proof: Option<Proof>) -> BoxFuture<bool>;
 
-    /// Reports that a node is down: its presence entries are removed. The adapter must also publish a
-    /// [`Packet::Down`] for each name that the node held, because only the directory knows them.
+    /// Takes the name away from its owner on this node, if the owner's epoch is at most `epoch`: another node has it.
+    fn revoke(&self, name: &Topic, epoch: Epoch);
+
+    /// The names that clients of this node own, with their epochs: at most `limit` of them, in order, after `after`.
+    fn names(&self, after: Option<Topic>, limit: usize) -> BoxFuture<Vec<(Topic, Epoch)>>;
+
+    /// Reports that packets of other nodes may have been lost. This node asks again for what it must know of them:
+    /// presence entries, and whether watched names have an owner. It also sends its own presence entries again.
+    fn resync(&self);
+
+    /// Reports that a node is down: its presence entries are removed, and watched names are looked up again.
     fn node_down(&self, node: &str);
+
+    /// Answers another node's question.
+    fn answer(&self, question: Question) -> BoxFuture<Answer>;
+
+    /// The node's metrics.
+    fn metrics(&self) -> Arc<Metrics>;
 }
 
 /// A backplane. It sends to the *other* nodes only, and calls the core only through its [`ClusterInbox`].
 ///
-/// Local members receive a message before the adapter is called, and never wait for it.
+/// Local members receive a message before the adapter is called, and never wait for it. Every method has a default: that
+/// of a node without other nodes.
 pub trait Adapter: Send + Sync + 'static {
-    /// Called once, before any other method, with the interface to the core.
-    fn start(&self, inbox: Arc<dyn ClusterInbox>);
+    /// Called once, before any other method but [`node`](Self::node), with the interface to the core.
+    ///
+    /// # Errors
+    /// When the configuration can never work. A backplane that cannot be reached yet is no error:
+    /// [`ready`](Self::ready) reports it.
+    fn start(&self, _inbox: Arc<dyn ClusterInbox>) -> std::io::Result<()> {
+        Ok(())
+    }
 
-    /// This node's name, as it appears in [`Packet::Presence`].
-    fn node(&self) -> CompactString;
+    /// This node's name, as it appears in [`PresencePacket`].
+    fn node(&self) -> NodeId {
+        NodeId::const_new("local")
+    }
 
-    /// Claims `name`. If another node holds it, that node decides by `proof` ([`ClusterInbox::release_name`]).
-    fn claim(&self, name: &Topic, proof: Option<Proof>) -> BoxFuture<Claimed>;
+    /// Claims `name`. If another node holds it, that node decides ([`ClusterInbox::give_up`]).
+    fn claim(&self, _name: &Topic, _claim: NameClaim) -> BoxFuture<Claimed> {
+        Box::pin(ready(Claimed::Granted(0)))
+    }
 
     /// Releases `name`. This has no effect if the directory has granted the name again since `epoch`.
-    fn release(&self, name: &Topic, epoch: Epoch);
+    fn release(&self, _name: &Topic, _epoch: Epoch) {}
 
-    /// Whether another node holds `name`.
-    fn whereis(&self, name: &Topic) -> BoxFuture<bool>;
+    /// The epoch with which another node holds `name`, if one does.
+    fn whereis(&self, _name: &Topic) -> BoxFuture<Option<Epoch>> {
+        Box::pin(ready(None))
+    }
 
     /// Sends `packet` to the node that holds `name` ([`ClusterInbox::deliver`]), and returns that node's delivery
     /// status.
-    fn deliver(&self, name: &Topic, packet: Packet) -> BoxFuture<DeliveryStatus>;
+    fn deliver(&self, _name: &Topic, _packet: Packet) -> BoxFuture<DeliveryStatus> {
+        Box::pin(ready(DeliveryStatus::Absent))
+    }
 
-    /// Sends `packet` once to every other node that has declared interest in at least one of `topics`
+    /// Sends `packet` once to every other node that is subscribed to at least one of `topics`
     /// ([`ClusterInbox::publish`]). Most packets have one topic.
-    fn publish(&self, topics: &[Topic], packet: Packet);
+    fn publish(&self, _topics: &[Topic], _packet: Packet) {}
 
-    /// Declares whether this node must receive what other nodes publish on `topic`.
-    fn interest(&self, topic: &Topic, on: bool);
+    /// Subscribes this node to what other nodes publish on `topic`. When the future is ready, whatever any node
+    /// publishes from then on arrives. It is ready at the latest after the adapter's own timeout.
+    fn subscribe(&self, _topic: &Topic) -> BoxFuture<()> {
+        Box::pin(ready(()))
+    }
+
+    /// Ends the subscription to `topic`.
+    fn unsubscribe(&self, _topic: &Topic) {}
+
+    /// Asks the other nodes.
+    fn ask(&self, _question: Question) -> BoxFuture<Answers> {
+        Box::pin(ready(Answers::default()))
+    }
+
+    /// Announces that this node is about to stop: other nodes may take its names without asking it.
+    fn retire(&self) {}
+
+    /// Whether the backplane works, as `/readyz` reports it.
+    ///
+    /// # Errors
+    /// What is wrong, in one line for an operator.
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// The adapter of a single node: there are no other nodes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LocalAdapter;
 
-impl Adapter for LocalAdapter {
-    fn start(&self, _: Arc<dyn ClusterInbox>) {}
-
-    fn node(&self) -> CompactString {
-        CompactString::const_new("local")
-    }
-
-    fn claim(&self, _: &Topic, _: Option<Proof>) -> BoxFuture<Claimed> {
-        Box::pin(ready(Claimed::Granted(0)))
-    }
-
-    fn release(&self, _: &Topic, _: Epoch) {}
-
-    fn whereis(&self, _: &Topic) -> BoxFuture<bool> {
-        Box::pin(ready(false))
-    }
-
-    fn deliver(&self, _: &Topic, _: Packet) -> BoxFuture<DeliveryStatus> {
-        Box::pin(ready(DeliveryStatus::Absent))
-    }
-
-    fn publish(&self, _: &[Topic], _: Packet) {}
-
-    fn interest(&self, _: &Topic, _: bool) {}
-}
+impl Adapter for LocalAdapter {}

@@ -8,9 +8,10 @@ pub(crate) mod presence;
 pub(crate) mod presence_tracker;
 pub(crate) mod pubsub;
 pub(crate) mod registry;
+mod registry_stats;
 pub(crate) mod subscription;
 pub(crate) mod topic_table;
 
 pub use pubsub::Pubsub;
-pub use registry::command::RegistryStats;
+pub use registry_stats::RegistryStats;
 pub use subscription::{SubscribeError, Subscription};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use compact_str::{CompactString, format_compact};
 
-use crate::broker::adapter::Packet;
+use crate::broker::adapter::{Packet, PresencePacket};
 use crate::broker::presence::{Presence, PresenceRef};
 use crate::connections::connection::{Member, MemberId};
 use crate::connections::envelope::SocketEvent;
@@ -87,6 +87,21 @@ impl PresenceTracker {
         self.topics.get(topic).map(|list| list.presence.list()).unwrap_or_default()
     }
 
+    /// The entries of this node's own members.
+    pub(crate) fn own_list(&self, topic: &Topic) -> PresenceList {
+        let mut list = PresenceList::new();
+        for (_, entry) in self.topics.get(topic).into_iter().flat_map(|list| list.own.values()) {
+            list.entry(entry.key.clone()).or_default().push(entry.meta.clone());
+        }
+        list
+    }
+
+    /// The topics whose lists have subscribers on this node.
+    pub(crate) fn subscribed(&self) -> Vec<Topic> {
+        let subscribed = self.topics.iter().filter(|(_, list)| !list.subscribers.is_empty());
+        subscribed.map(|(topic, _)| topic.clone()).collect()
+    }
+
     /// Removes a member's entry and its subscription.
     pub(crate) fn leave(&mut self, topic: &Topic, id: MemberId) {
         if let Some(list) = self.topics.get_mut(topic) {
@@ -106,13 +121,7 @@ impl PresenceTracker {
     }
 
     /// Applies the changes of another node's entries.
-    pub(crate) fn merge(
-        &mut self,
-        topic: &Topic,
-        node: &CompactString,
-        joins: &[(PresenceRef, PresenceEntry)],
-        leaves: &[(PresenceRef, CompactString)],
-    ) {
+    pub(crate) fn merge(&mut self, topic: &Topic, PresencePacket { node, joins, leaves, .. }: &PresencePacket) {
         let Some(list) = self.topics.get_mut(topic) else { return };
         let known = list.others.entry(node.clone()).or_default();
         for (reference, entry) in joins {
@@ -172,7 +181,7 @@ impl PresenceTracker {
     }
 
     fn packet(&self, joins: Vec<(PresenceRef, PresenceEntry)>, leaves: Vec<(PresenceRef, CompactString)>) -> Packet {
-        Packet::Presence { node: self.node.clone(), joins, leaves }
+        Packet::Presence(PresencePacket { node: self.node.clone(), since: 0, version: 0, joins, leaves })
     }
 
     fn new_ref(&mut self) -> PresenceRef {

@@ -13,15 +13,16 @@ use compact_str::CompactString;
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
-use crate::broker::adapter::{Adapter, BoxFuture, ClusterInbox, Packet};
+use crate::broker::adapter::{Adapter, Answer, BoxFuture, ClusterInbox, Epoch, Packet, Question};
 use crate::broker::local_delivery::LocalDelivery;
 use crate::broker::registry::command::{
-    Admitted, ChangePresence, Command, ConnectionClosed, GetPresence, GetStats, NodeDown, RegistryStats, ReleaseName,
-    RemotePacket, Subscribe, SubscribePresence, Unsubscribe, Watch,
+    Admitted, ChangePresence, Command, ConnectionClosed, GetNames, GetOwnPresence, GetPresence, GetStats, GiveUp,
+    NodeDown, RemotePacket, Resync, Revoke, Subscribe, SubscribePresence, Unsubscribe, Watch,
 };
 use crate::broker::registry::held_signals::HeldSignal;
 use crate::broker::registry::permits::{CommandBudget, Permit};
 use crate::broker::registry::{ExitSignal, Registry};
+use crate::broker::registry_stats::RegistryStats;
 use crate::broker::topic_table::TopicTable;
 use crate::config::schema::Config;
 use crate::connections::clock::Clock;
@@ -54,7 +55,7 @@ impl Pubsub {
         config: &Config,
         adapter: Arc<dyn Adapter>,
         arbiter: &ArbiterHandle,
-    ) -> (Self, oneshot::Receiver<()>) {
+    ) -> std::io::Result<(Self, oneshot::Receiver<()>)> {
         let local =
             LocalDelivery { table: Arc::new(TopicTable::new()), metrics: Arc::default(), clock: Arc::default() };
         let (exit_signal, registry_died) = oneshot::channel();
@@ -69,12 +70,10 @@ impl Pubsub {
             local: local.clone(),
             memory: memory.clone(),
             registry: registry.clone(),
-        }));
+        }))?;
         let last_internal_id = AtomicU64::new(u64::MAX);
-        (
-            Self(Arc::new(Inner { local, registry, budget, memory, adapter, subscription_bytes, last_internal_id })),
-            registry_died,
-        )
+        let inner = Inner { local, registry, budget, memory, adapter, subscription_bytes, last_internal_id };
+        Ok((Self(Arc::new(inner)), registry_died))
     }
 
     /// Sends a message to every member of `topic`, on this node and the others.
@@ -277,14 +276,42 @@ impl ClusterInbox for AdapterInbox {
         }
     }
 
-    fn release_name(&self, name: &Topic, proof: Option<Proof>) -> BoxFuture<bool> {
-        let is_free = self.registry.send(ReleaseName { name: name.clone(), proof });
+    fn give_up(&self, name: &Topic, epoch: Epoch, proof: Option<Proof>) -> BoxFuture<bool> {
+        let is_free = self.registry.send(GiveUp { name: name.clone(), epoch, proof });
         // an error means that the registry has died: its node exits, which frees the name
         Box::pin(is_free.map(|answer| answer.unwrap_or(true)))
     }
 
+    fn revoke(&self, name: &Topic, epoch: Epoch) {
+        self.registry.do_send(Revoke { name: name.clone(), epoch });
+    }
+
+    fn names(&self, after: Option<Topic>, limit: usize) -> BoxFuture<Vec<(Topic, Epoch)>> {
+        Box::pin(self.registry.send(GetNames { after, limit }).map(Result::unwrap_or_default))
+    }
+
+    fn resync(&self) {
+        self.registry.do_send(Resync);
+    }
+
     fn node_down(&self, node: &str) {
         self.registry.do_send(NodeDown { node: CompactString::new(node) });
+    }
+
+    fn answer(&self, question: Question) -> BoxFuture<Answer> {
+        match question {
+            Question::Census => {
+                Box::pin(self.registry.send(GetStats).map(|stats| Answer::Census(stats.unwrap_or_default())))
+            }
+            Question::Presence(topic) => {
+                let list = self.registry.send(GetOwnPresence { topic });
+                Box::pin(list.map(|list| Answer::Presence(list.unwrap_or_default())))
+            }
+        }
+    }
+
+    fn metrics(&self) -> Arc<Metrics> {
+        self.local.metrics.clone()
     }
 }
 

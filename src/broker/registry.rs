@@ -26,10 +26,11 @@ use tokio::sync::oneshot;
 
 use crate::broker::adapter::Adapter;
 use crate::broker::registry::command::{
-    Admitted, Command, ConnectionClosed, GetPresence, GetStats, NodeDown, RegistryStats, ReleaseName, RemotePacket,
-    SubscribePresence, Unsubscribe,
+    Admitted, Command, ConnectionClosed, GetNames, GetOwnPresence, GetPresence, GetStats, GiveUp, NodeDown,
+    RemotePacket, Resync, Revoke, SubscribePresence, Unsubscribe,
 };
 use crate::broker::registry::state::State;
+use crate::broker::registry_stats::RegistryStats;
 use crate::broker::topic_table::TopicTable;
 use crate::config::schema::Config;
 use crate::connections::clock::Clock;
@@ -178,11 +179,11 @@ impl Handler<ConnectionClosed> for Registry {
     }
 }
 
-impl Handler<ReleaseName> for Registry {
+impl Handler<GiveUp> for Registry {
     type Result = ResponseFuture<bool>;
 
-    fn handle(&mut self, ReleaseName { name, proof }: ReleaseName, ctx: &mut Self::Context) -> Self::Result {
-        let is_free = self.state.release_name(&name, proof);
+    fn handle(&mut self, GiveUp { name, epoch, proof }: GiveUp, ctx: &mut Self::Context) -> Self::Result {
+        let is_free = self.state.give_up(&name, epoch, proof);
         self.follow_up(ctx);
         is_free
     }
@@ -203,6 +204,40 @@ impl Handler<NodeDown> for Registry {
     fn handle(&mut self, NodeDown { node }: NodeDown, ctx: &mut Self::Context) {
         self.state.node_down(&node);
         self.follow_up(ctx);
+    }
+}
+
+impl Handler<Revoke> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, Revoke { name, epoch }: Revoke, ctx: &mut Self::Context) {
+        self.state.revoke(&name, epoch);
+        self.follow_up(ctx);
+    }
+}
+
+impl Handler<Resync> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, _: Resync, ctx: &mut Self::Context) {
+        self.state.resync();
+        self.follow_up(ctx);
+    }
+}
+
+impl Handler<GetNames> for Registry {
+    type Result = MessageResult<GetNames>;
+
+    fn handle(&mut self, GetNames { after, limit }: GetNames, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.state.names_after(after, limit))
+    }
+}
+
+impl Handler<GetOwnPresence> for Registry {
+    type Result = MessageResult<GetOwnPresence>;
+
+    fn handle(&mut self, GetOwnPresence { topic }: GetOwnPresence, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.state.own_presence_list(&topic))
     }
 }
 

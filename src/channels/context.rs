@@ -247,7 +247,7 @@ impl Context<'_> {
     /// # Errors
     /// The same as [`subscribe`](Self::subscribe).
     pub fn subscribe_exclusive(&mut self, topic: &Topic) -> Result<(), LimitError> {
-        self.subscribe_to(topic, Some(NameClaim { proof: None }))
+        self.subscribe_to(topic, Some(NameClaim::default()))
     }
 
     fn subscribe_to(&mut self, topic: &Topic, claim: Option<NameClaim>) -> Result<(), LimitError> {

@@ -64,7 +64,18 @@ impl Join {
     /// replaced; otherwise the join is refused with the reason `taken`.
     #[must_use]
     pub fn exclusive(self, proof: Option<Proof>) -> Self {
-        self.change(|membership| membership.claim = Some(NameClaim { proof }))
+        self.change(|membership| membership.claim = Some(NameClaim { proof, is_self_certifying: false }))
+    }
+
+    /// Says that the name is the hash of the client's secret. Such a name is granted even while the directory of several
+    /// nodes cannot be asked, because no other client can have a right to it.
+    #[must_use]
+    pub(crate) fn self_certifying(self, is_self_certifying: bool) -> Self {
+        self.change(|membership| {
+            if let Some(claim) = &mut membership.claim {
+                claim.is_self_certifying = is_self_certifying;
+            }
+        })
     }
 
     /// Sends the client the topic's presence list, as fast as it reads: `presence_state` after the reply, then a

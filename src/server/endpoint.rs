@@ -179,7 +179,7 @@ impl Endpoint {
         let metrics_address = self.config.metrics.listen.as_ref();
         let metrics_listeners = metrics_address.map(|address| listen(address, metrics_server::BACKLOG)).transpose()?;
         let mut workers = Workers::new(self.config.server.workers)?;
-        let (pubsub, registry_died) = Pubsub::start(&self.config, self.adapter, &workers.registry());
+        let (pubsub, registry_died) = Pubsub::start(&self.config, self.adapter, &workers.registry())?;
         let node = Arc::new(NodeState::new(self.config, pubsub));
         let acceptors: Vec<_> = self
             .mounts

@@ -9,7 +9,7 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, IntCounter, IntGauge, Opts, Registry, TextEncoder};
 
-use crate::broker::registry::command::RegistryStats;
+use crate::broker::RegistryStats;
 use crate::connections::hub::QueueTotals;
 use crate::http::node_state::NodeState;
 use crate::memory::MemoryBudget;

@@ -38,7 +38,8 @@ impl TestServer {
     /// Like [`new`](Self::new), outside of an actix system.
     #[must_use]
     pub fn with_config(config: Config, mount: Mount) -> Self {
-        let (pubsub, _) = Pubsub::start(&config, Arc::new(LocalAdapter), &Arbiter::current());
+        let (pubsub, _) = Pubsub::start(&config, Arc::new(LocalAdapter), &Arbiter::current())
+            .expect("a single node needs nothing to start");
         Self(Acceptor::new(Arc::new(NodeState::new(config, pubsub)), mount, routes::MOUNT))
     }
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use futures_util::future::join_all;
-use handclasp::broker::adapter::{Adapter, BoxFuture, Claimed, ClusterInbox, Epoch, LocalAdapter, Packet};
-use handclasp::message::{DeliveryStatus, PresenceEntry, Proof};
+use handclasp::broker::adapter::{Adapter, ClusterInbox, Packet, PresencePacket};
+use handclasp::message::PresenceEntry;
 use handclasp::{Endpoint, Node, Payload, Topic};
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
@@ -54,7 +54,13 @@ impl Crowd {
         });
         let leaves = generation.checked_sub(1).into_iter().flat_map(|before| self.refs(before));
         let leaves = leaves.map(|(n, reference)| (reference.into(), format!("member {n}").into())).collect();
-        let packet = Packet::Presence { node: "far".into(), joins: joins.collect(), leaves };
+        let packet = Packet::Presence(PresencePacket {
+            node: "far".into(),
+            since: generation as u64,
+            version: generation as u64 + 1,
+            joins: joins.collect(),
+            leaves,
+        });
         self.0.inbox.get().unwrap().publish(std::slice::from_ref(topic), packet);
     }
 
@@ -65,21 +71,9 @@ impl Crowd {
 }
 
 impl Adapter for Crowd {
-    fn start(&self, inbox: Arc<dyn ClusterInbox>) {
+    fn start(&self, inbox: Arc<dyn ClusterInbox>) -> std::io::Result<()> {
         assert!(self.0.inbox.set(inbox).is_ok());
-    }
-    fn node(&self) -> compact_str::CompactString {
-        "near".into()
-    }
-    fn claim(&self, name: &Topic, proof: Option<Proof>) -> BoxFuture<Claimed> {
-        LocalAdapter.claim(name, proof)
-    }
-    fn release(&self, _: &Topic, _: Epoch) {}
-    fn whereis(&self, name: &Topic) -> BoxFuture<bool> {
-        LocalAdapter.whereis(name)
-    }
-    fn deliver(&self, name: &Topic, packet: Packet) -> BoxFuture<DeliveryStatus> {
-        LocalAdapter.deliver(name, packet)
+        Ok(())
     }
     fn publish(&self, topics: &[Topic], packet: Packet) {
         if packet == Packet::PresenceWanted {
@@ -88,7 +82,6 @@ impl Adapter for Crowd {
             topics.iter().for_each(|topic| self.publish_generation(topic, generation));
         }
     }
-    fn interest(&self, _: &Topic, _: bool) {}
 }
 
 /// A client that keeps the presence lists as phoenix.js does.

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use handclasp::broker::adapter::{Adapter, BoxFuture, Claimed, ClusterInbox, Epoch, Packet};
-use handclasp::message::{DeliveryStatus, Proof};
+use handclasp::message::{DeliveryStatus, NameClaim};
 use handclasp::{Config, Endpoint, Node, Topic};
 
 /// What connects the nodes: the directory of exclusive names, and the nodes subscribed to each topic.
@@ -38,7 +38,7 @@ impl MemoryCluster {
     pub fn remove_node(&self, node: &str) {
         let mut state = self.state();
         state.nodes.remove(node);
-        let names: Vec<Topic> = state.names.extract_if(|_, (owner, _)| owner == node).map(|(name, _)| name).collect();
+        let names: Vec<_> = state.names.extract_if(|_, (owner, _)| owner == node).collect();
         for nodes in state.interests.values_mut() {
             nodes.remove(node);
         }
@@ -46,7 +46,9 @@ impl MemoryCluster {
         drop(state);
         for inbox in left {
             inbox.node_down(node);
-            names.iter().for_each(|name| inbox.publish(std::slice::from_ref(name), Packet::Down));
+            for (name, (_, epoch)) in &names {
+                inbox.publish(std::slice::from_ref(name), Packet::Down(*epoch));
+            }
         }
     }
 
@@ -60,8 +62,8 @@ impl MemoryCluster {
         self.0.lock().unwrap()
     }
 
-    fn owner(&self, name: &Topic) -> Option<String> {
-        self.state().names.get(name).map(|(node, _)| node.clone())
+    fn owner(&self, name: &Topic) -> Option<(String, Epoch)> {
+        self.state().names.get(name).cloned()
     }
 
     /// The inbox of a node, unless the node is unreachable.
@@ -85,21 +87,22 @@ struct MemoryAdapter {
 }
 
 impl Adapter for MemoryAdapter {
-    fn start(&self, inbox: Arc<dyn ClusterInbox>) {
+    fn start(&self, inbox: Arc<dyn ClusterInbox>) -> std::io::Result<()> {
         self.cluster.state().nodes.insert(self.node.clone(), inbox);
+        Ok(())
     }
 
     fn node(&self) -> compact_str::CompactString {
         self.node.as_str().into()
     }
 
-    fn claim(&self, name: &Topic, proof: Option<Proof>) -> BoxFuture<Claimed> {
+    fn claim(&self, name: &Topic, claim: NameClaim) -> BoxFuture<Claimed> {
         let (cluster, node, name) = (self.cluster.clone(), self.node.clone(), name.clone());
         Box::pin(async move {
             tokio::task::yield_now().await;
-            let Some(owner) = cluster.owner(&name) else { return cluster.grant(&name, &node) };
+            let Some((owner, epoch)) = cluster.owner(&name) else { return cluster.grant(&name, &node) };
             let Some(inbox) = cluster.inbox_of(&owner) else { return Claimed::Unreachable };
-            if inbox.release_name(&name, proof).await { cluster.grant(&name, &node) } else { Claimed::Taken }
+            if inbox.give_up(&name, epoch, claim.proof).await { cluster.grant(&name, &node) } else { Claimed::Taken }
         })
     }
 
@@ -110,18 +113,18 @@ impl Adapter for MemoryAdapter {
         }
     }
 
-    fn whereis(&self, name: &Topic) -> BoxFuture<bool> {
-        let online = self.cluster.owner(name).is_some();
+    fn whereis(&self, name: &Topic) -> BoxFuture<Option<Epoch>> {
+        let epoch = self.cluster.owner(name).map(|(_, epoch)| epoch);
         Box::pin(async move {
             tokio::task::yield_now().await;
-            online
+            epoch
         })
     }
 
     fn deliver(&self, name: &Topic, packet: Packet) -> BoxFuture<DeliveryStatus> {
         let status = match self.cluster.owner(name) {
             None => DeliveryStatus::Absent,
-            Some(owner) => match self.cluster.inbox_of(&owner) {
+            Some((owner, _)) => match self.cluster.inbox_of(&owner) {
                 Some(inbox) => inbox.deliver(name, packet),
                 None => DeliveryStatus::Unreachable,
             },
@@ -143,7 +146,18 @@ impl Adapter for MemoryAdapter {
         }
     }
 
-    fn interest(&self, topic: &Topic, on: bool) {
+    fn subscribe(&self, topic: &Topic) -> BoxFuture<()> {
+        self.set_interest(topic, true);
+        Box::pin(tokio::task::yield_now())
+    }
+
+    fn unsubscribe(&self, topic: &Topic) {
+        self.set_interest(topic, false);
+    }
+}
+
+impl MemoryAdapter {
+    fn set_interest(&self, topic: &Topic, on: bool) {
         let mut state = self.cluster.state();
         let is_removed = !state.nodes.contains_key(&self.node);
         let nodes = state.interests.entry(topic.clone()).or_default();

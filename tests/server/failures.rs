@@ -1,11 +1,7 @@
 //! Failures of the node itself: a session that panics loses only its own connection, and a registry that panics stops
 //! the node with an error.
 
-use std::sync::Arc;
-
-use compact_str::CompactString;
-use handclasp::broker::adapter::{Adapter, BoxFuture, Claimed, ClusterInbox, Epoch, LocalAdapter, Packet};
-use handclasp::message::{DeliveryStatus, Proof};
+use handclasp::broker::adapter::{Adapter, BoxFuture, LocalAdapter, Packet};
 use handclasp::{Channel, Context, Endpoint, Mount, Payload, Reply, Router, TerminateReason, Topic, close};
 
 use crate::common::{self, Client, config, wait_until_empty};
@@ -14,25 +10,12 @@ use crate::common::{self, Client, config, wait_until_empty};
 struct Faulty;
 
 impl Adapter for Faulty {
-    fn start(&self, _: Arc<dyn ClusterInbox>) {}
-    fn node(&self) -> CompactString {
-        "faulty".into()
-    }
-    fn claim(&self, name: &Topic, proof: Option<Proof>) -> BoxFuture<Claimed> {
-        LocalAdapter.claim(name, proof)
-    }
-    fn release(&self, _: &Topic, _: Epoch) {}
-    fn whereis(&self, name: &Topic) -> BoxFuture<bool> {
-        LocalAdapter.whereis(name)
-    }
-    fn deliver(&self, name: &Topic, packet: Packet) -> BoxFuture<DeliveryStatus> {
-        LocalAdapter.deliver(name, packet)
-    }
     fn publish(&self, topics: &[Topic], _: Packet) {
         assert!(topics.iter().all(|topic| topic.subtopic() != "session"), "a failure in a session, for the test");
     }
-    fn interest(&self, topic: &Topic, _: bool) {
+    fn subscribe(&self, topic: &Topic) -> BoxFuture<()> {
         assert_ne!(topic.subtopic(), "registry", "a failure in the registry, for the test");
+        LocalAdapter.subscribe(topic)
     }
 }
 

@@ -14,7 +14,7 @@ const PARTS: [&[&str]; 10] = [
     &["protocols"],
     &["http"],
     &["sessions"],
-    &["channels"],
+    &["channels", "cluster"],
     &["broker", "transports"],
     &["connections"],
     &["protocol", "metrics"],

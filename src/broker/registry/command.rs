@@ -6,9 +6,10 @@ use std::sync::Arc;
 use actix::Message;
 use compact_str::CompactString;
 
-use crate::broker::adapter::Packet;
+use crate::broker::adapter::{Epoch, Packet};
 use crate::broker::registry::held_signals::HeldSignal;
 use crate::broker::registry::permits::Permit;
+use crate::broker::registry_stats::RegistryStats;
 use crate::connections::connection::{Connection, ConnectionId, Member, MemberId};
 use crate::message::{JoinId, Membership, PresenceChange, PresenceList, Proof};
 use crate::topic::Topic;
@@ -80,12 +81,13 @@ pub(crate) struct ConnectionClosed {
     pub(crate) connection: ConnectionId,
 }
 
-/// Asks this node to release a name, which another node's client claims. The result says whether the name is free. It
-/// may have to wait until the owner has answered a ping.
+/// Asks this node to give up a name, which another node's client claims. The result says whether that client may have
+/// it. It may have to wait until the owner has answered a ping.
 #[derive(Message)]
 #[rtype(result = "bool")]
-pub(crate) struct ReleaseName {
+pub(crate) struct GiveUp {
     pub(crate) name: Topic,
+    pub(crate) epoch: Epoch,
     pub(crate) proof: Option<Proof>,
 }
 
@@ -104,6 +106,34 @@ pub(crate) struct NodeDown {
     pub(crate) node: CompactString,
 }
 
+/// Takes a name away from its owner on this node, unless the owner's epoch is newer.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Revoke {
+    pub(crate) name: Topic,
+    pub(crate) epoch: Epoch,
+}
+
+/// Reports that packets of other nodes may have been lost.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Resync;
+
+/// Requests a part of the names that clients of this node own.
+#[derive(Message)]
+#[rtype(result = "Vec<(Topic, Epoch)>")]
+pub(crate) struct GetNames {
+    pub(crate) after: Option<Topic>,
+    pub(crate) limit: usize,
+}
+
+/// Requests the presence entries of this node's members on a topic.
+#[derive(Message)]
+#[rtype(result = "PresenceList")]
+pub(crate) struct GetOwnPresence {
+    pub(crate) topic: Topic,
+}
+
 /// Requests a topic's presence list.
 #[derive(Message)]
 #[rtype(result = "PresenceList")]
@@ -115,25 +145,3 @@ pub(crate) struct GetPresence {
 #[derive(Message)]
 #[rtype(result = "RegistryStats")]
 pub(crate) struct GetStats;
-
-/// The sizes of the registry's tables. All are zero when no client is connected and the server's own code has no
-/// [`Subscription`](crate::Subscription).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, actix::MessageResponse)]
-pub struct RegistryStats {
-    /// Connections that have joined or watch a topic, and subscriptions of the server's own code.
-    pub connections: usize,
-    /// Topics with members on this node.
-    pub topics: usize,
-    /// Memberships on this node, with those of subscriptions.
-    pub members: usize,
-    /// Names owned on this node.
-    pub names: usize,
-    /// Watches on this node.
-    pub watches: usize,
-    /// Presence entries known to this node.
-    pub presence_entries: usize,
-    /// Signals held for absent peers.
-    pub held: usize,
-    /// The size of the held signals in bytes.
-    pub held_bytes: usize,
-}

@@ -7,8 +7,9 @@ mod contest;
 mod held;
 mod names;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::{Future, ready};
+use std::ops::Bound;
 use std::pin::Pin;
 use std::slice::from_ref;
 use std::sync::Arc;
@@ -17,12 +18,13 @@ use futures_util::FutureExt;
 
 use crate::broker::adapter::{Adapter, BoxFuture, Epoch, Packet};
 use crate::broker::presence_tracker::PresenceTracker;
-use crate::broker::registry::command::{ChangePresence, RegistryStats, Subscribe, Watch};
+use crate::broker::registry::command::{ChangePresence, Subscribe, Watch};
 use crate::broker::registry::connection_index::{ConnectionEntry, ConnectionIndex};
 use crate::broker::registry::contests::Contests;
 use crate::broker::registry::held_signals::HeldSignals;
 use crate::broker::registry::names::Owner;
 use crate::broker::registry::watchers::Watchers;
+use crate::broker::registry_stats::RegistryStats;
 use crate::broker::topic_table::TopicTable;
 use crate::config::schema::Config;
 use crate::connections::connection::{ConnectionId, Member, MemberId};
@@ -53,7 +55,8 @@ pub(super) struct State {
     adapter: Arc<dyn Adapter>,
     metrics: Arc<Metrics>,
     index: ConnectionIndex,
-    names: HashMap<Topic, Owner>,
+    /// Ordered, so that it can be listed in pieces.
+    names: BTreeMap<Topic, Owner>,
     contests: Contests,
     watchers: Watchers,
     presence: PresenceTracker,
@@ -77,7 +80,7 @@ impl State {
             table,
             metrics,
             index: ConnectionIndex::default(),
-            names: HashMap::new(),
+            names: BTreeMap::new(),
             contests: Contests::new(config.limits.contest_timeout),
             watchers: Watchers::default(),
             presence: PresenceTracker::new(adapter.node()),
@@ -166,8 +169,8 @@ impl State {
             self.watchers.notify(topic, true);
         }
         self.sync_interest(topic, was_interested);
-        if owned.is_some() {
-            self.adapter.publish(from_ref(topic), Packet::Up);
+        if let Some((_, epoch)) = owned {
+            self.adapter.publish(from_ref(topic), Packet::Up(epoch));
         }
         self.confirm(command);
     }
@@ -208,7 +211,7 @@ impl State {
         let is_owner = owner.is_some();
         if let Some(owner) = owner {
             self.adapter.release(topic, owner.epoch);
-            self.adapter.publish(from_ref(topic), Packet::Down);
+            self.adapter.publish(from_ref(topic), Packet::Down(owner.epoch));
         }
         if self.remove_from_tables(topic, id) == Some(0) {
             self.watchers.notify(topic, false);
@@ -257,8 +260,8 @@ impl State {
         }
         self.sync_interest(&topic, was_interested);
         let is_here = self.table.count(topic.key()) > 0;
-        let answer = if is_here { Box::pin(ready(true)) } else { self.adapter.whereis(&topic) };
-        self.wait(answer, move |state, online| state.watchers.answer(&topic, id, online));
+        let answer = if is_here { Box::pin(ready(Some(0))) } else { self.adapter.whereis(&topic) };
+        self.wait(answer, move |state, epoch| state.watchers.answer(&topic, id, epoch.is_some()));
     }
 
     fn unwatch(&mut self, topic: &Topic, id: MemberId) {
@@ -330,24 +333,46 @@ impl State {
     fn sync_interest(&self, topic: &Topic, before: bool) {
         let now = self.is_interested(topic);
         if now != before {
-            self.adapter.interest(topic, now);
+            match now {
+                true => drop(self.adapter.subscribe(topic)),
+                false => self.adapter.unsubscribe(topic),
+            }
         }
     }
 
     pub(super) fn remote_packet(&mut self, topic: &Topic, packet: Packet) {
         match packet {
-            Packet::Up => {
+            Packet::Up(_) => {
                 self.watchers.notify(topic, true);
                 self.forward_held(topic);
             }
-            Packet::Down => self.watchers.notify(topic, false),
-            Packet::Presence { node, joins, leaves } => self.presence.merge(topic, &node, &joins, &leaves),
+            Packet::Down(_) => self.watchers.notify(topic, false),
+            Packet::Presence(packet) => self.presence.merge(topic, &packet),
             Packet::PresenceWanted => {
                 if let Some(own) = self.presence.own(topic) {
                     self.adapter.publish(from_ref(topic), own);
                 }
             }
             Packet::Broadcast { .. } => debug_assert!(false, "broadcasts go to the table, not through the registry"),
+        }
+    }
+
+    /// This node's own part of the topic's presence list.
+    pub(super) fn own_presence_list(&self, topic: &Topic) -> PresenceList {
+        self.presence.own_list(topic)
+    }
+
+    /// The names that clients of this node own, in order, after `after`.
+    pub(super) fn names_after(&self, after: Option<Topic>, limit: usize) -> Vec<(Topic, Epoch)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let names = self.names.range((from, Bound::Unbounded)).take(limit);
+        names.map(|(name, owner)| (name.clone(), owner.epoch)).collect()
+    }
+
+    /// Asks the other nodes again for what this node must know of them, and sends them this node's presence entries.
+    pub(super) fn resync(&mut self) {
+        for topic in self.presence.subscribed() {
+            self.adapter.publish(from_ref(&topic), Packet::PresenceWanted);
         }
     }
 

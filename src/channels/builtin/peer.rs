@@ -149,7 +149,9 @@ impl Channel for Peer {
         let Ok(proof) = prove(id, params.secret.as_deref()) else { return Join::error("unproven") };
         self.id = id;
         let peer_id = ctx.topic().subtopic();
-        Join::ok_with(&Welcome { peer_id, ice_servers: self.options.ice_servers.for_user(peer_id) }).exclusive(proof)
+        Join::ok_with(&Welcome { peer_id, ice_servers: self.options.ice_servers.for_user(peer_id) })
+            .exclusive(proof)
+            .self_certifying(is_self_certifying(id))
     }
 
     fn after_join(&mut self, ctx: &mut Context<'_>) {
@@ -267,6 +269,11 @@ pub(crate) fn canonical(text: &str) -> Option<Uuid> {
     if text.len() == 36 && is_lower { Uuid::try_parse(text).ok() } else { None }
 }
 
+/// Whether the id is the beginning of its owner's hashed secret.
+fn is_self_certifying(id: Uuid) -> bool {
+    id.get_version_num() == 8
+}
+
 /// Returns the proof of ownership that a secret gives for an id. A UUIDv8 id needs its secret, because the id is the
 /// beginning of the secret's SHA-256. Any other id belongs to the first client that joins it, and the secret is
 /// optional: with it, the owner can take the id over on another connection.
@@ -275,7 +282,7 @@ pub(crate) fn canonical(text: &str) -> Option<Uuid> {
 /// When the secret is malformed, or `id` is a UUIDv8 and the secret is missing or does not match it.
 pub(crate) fn prove(id: Uuid, secret: Option<&str>) -> Result<Option<Proof>, Unproven> {
     let proof = secret.map(hash).transpose()?;
-    if id.get_version_num() != 8 {
+    if !is_self_certifying(id) {
         return Ok(proof);
     }
     let proof = proof.ok_or(Unproven)?;

@@ -80,7 +80,8 @@ impl FrameSink for Sent {
 
 fn session() -> Session<Words> {
     let (config, now, long) = (Config::default(), Instant::now(), Duration::from_secs(3600));
-    let (pubsub, _) = Pubsub::start(&config, Arc::new(LocalAdapter), &Arbiter::current());
+    let (pubsub, _) = Pubsub::start(&config, Arc::new(LocalAdapter), &Arbiter::current())
+        .expect("a single node needs nothing to start");
     let ip_table = IpTable::new(&config.limits);
     let (address, agent) = (Ipv4Addr::LOCALHOST.into(), &b""[..]);
     let client = ClientIdentity { address, kind: ip_table.kind(agent, agent, ""), polls: false };

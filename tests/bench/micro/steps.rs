@@ -88,7 +88,8 @@ pub fn route(members: u32) -> Run {
 
 async fn room(topic: &Topic, members: u32) -> (Pubsub, Vec<Arc<Connection>>) {
     let config = Config::default();
-    let (pubsub, _died) = Pubsub::start(&config, Arc::new(LocalAdapter), &Arbiter::current());
+    let (pubsub, _died) = Pubsub::start(&config, Arc::new(LocalAdapter), &Arbiter::current())
+        .expect("a single node needs nothing to start");
     let connections: Vec<_> = (0..members).map(|number| Arc::new(connection(number))).collect();
     for connection in &connections {
         let (connection, topic) = (connection.clone(), topic.clone());

@@ -23,7 +23,8 @@ pub(super) fn app(mut config: Config) -> AppFactory {
     let mounts = mounts.chain(mounts::standard(&config));
     let plain = (Mount::new("/eio", routers::relay(&config)), engineio::plain::MOUNT);
     let mounts: Vec<_> = mounts.chain([plain]).collect();
-    let (pubsub, _) = Pubsub::start(&config, Arc::new(LocalAdapter), &Arbiter::current());
+    let (pubsub, _) = Pubsub::start(&config, Arc::new(LocalAdapter), &Arbiter::current())
+        .expect("a single node needs nothing to start");
     let node = Arc::new(NodeState::new(config, pubsub));
     let acceptors =
         mounts.into_iter().map(|(mount, protocol)| (Acceptor::new(node.clone(), mount, protocol), protocol));

@@ -23,7 +23,7 @@ use super::connection_input::{large, parts, seeds};
 use super::responses;
 use super::websocket::{framed, split};
 use super::{SMALL, Target};
-use crate::broker::registry::command::RegistryStats;
+use crate::broker::RegistryStats;
 use crate::config::schema::Config;
 use crate::http::node_state::NodeState;
 use crate::server::workers::{AcceptLimit, accept};

@@ -153,7 +153,7 @@ mod tests {
     }
 
     fn join(state: &mut State, connection: &Arc<Connection>) {
-        let membership = Membership { claim: Some(NameClaim { proof: None }), ..Membership::default() };
+        let membership = Membership { claim: Some(NameClaim::default()), ..Membership::default() };
         let (connection, join) = (connection.clone(), JoinId(1));
         state.subscribe(Subscribe { connection, join, topic: name(), membership, replaces: None });
     }
@@ -219,7 +219,7 @@ mod tests {
     fn two_joins_of_one_connection_do_not_ping_it() {
         let (mut state, clients) = (state(), clients(1));
         join(&mut state, &clients[0]);
-        let membership = Membership { claim: Some(NameClaim { proof: None }), ..Membership::default() };
+        let membership = Membership { claim: Some(NameClaim::default()), ..Membership::default() };
         let (connection, join) = (clients[0].clone(), JoinId(2));
         state.subscribe(Subscribe { connection, join, topic: name(), membership, replaces: None });
         assert_eq!((answers(&clients[0]), state.has_contests()), (vec![true, false], false));

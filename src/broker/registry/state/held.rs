@@ -116,7 +116,7 @@ mod tests {
     use crate::protocol::Delivery;
 
     fn join(state: &mut State, connection: &Arc<Connection>) {
-        let membership = Membership { claim: Some(NameClaim { proof: None }), ..Membership::default() };
+        let membership = Membership { claim: Some(NameClaim::default()), ..Membership::default() };
         let (topic, connection) = (Topic::parse("peer:a").unwrap(), connection.clone());
         state.subscribe(Subscribe { connection, join: JoinId(1), topic, membership, replaces: None });
     }

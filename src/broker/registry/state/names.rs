@@ -28,7 +28,7 @@ impl State {
             }
             return self.take_over(command, claim, epoch);
         }
-        let mut answer = self.adapter.claim(&command.topic, claim.proof);
+        let mut answer = self.adapter.claim(&command.topic, claim);
         if let Some(claimed) = (&mut answer).now_or_never() {
             return self.claim_answered(command, claim, claimed);
         }
@@ -89,15 +89,28 @@ impl State {
         self.decline_claims(name);
     }
 
-    /// Releases a name that another node's client claims, unless its owner here has another secret and is alive. The
-    /// result says whether the name is free.
-    pub(in crate::broker::registry) fn release_name(&mut self, name: &Topic, proof: Option<Proof>) -> BoxFuture<bool> {
+    /// Gives up a name that another node's client claims, unless its owner here has another secret and is alive, or a
+    /// newer grant than `epoch`. The result says whether the other node may take it.
+    pub(in crate::broker::registry) fn give_up(
+        &mut self,
+        name: &Topic,
+        epoch: Epoch,
+        proof: Option<Proof>,
+    ) -> BoxFuture<bool> {
         match self.names.get(name) {
+            Some(owner) if owner.epoch > epoch => return Box::pin(ready(false)),
             Some(owner) if !is_same_owner(owner.proof, proof) => return self.contest_remotely(name),
             Some(_) => self.evict(name),
             None => {}
         }
         Box::pin(ready(true))
+    }
+
+    /// Takes a name away from its owner on this node, because another node has a newer grant.
+    pub(in crate::broker::registry) fn revoke(&mut self, name: &Topic, epoch: Epoch) {
+        if self.names.get(name).is_some_and(|owner| owner.epoch <= epoch) {
+            self.evict(name);
+        }
     }
 }
 
@@ -124,7 +137,8 @@ mod tests {
     }
 
     fn join(state: &mut State, connection: &Arc<Connection>, join: u32, replaces: Option<u32>) {
-        let membership = Membership { claim: Some(NameClaim { proof: Some([1; 32]) }), ..Membership::default() };
+        let claim = NameClaim { proof: Some([1; 32]), is_self_certifying: false };
+        let membership = Membership { claim: Some(claim), ..Membership::default() };
         let (connection, join, replaces) = (connection.clone(), JoinId(join), replaces.map(JoinId));
         state.subscribe(Subscribe { connection, join, topic: name(), membership, replaces });
     }
