@@ -111,6 +111,13 @@ impl Topic {
         Self(name.into())
     }
 
+    /// The topic with this key, as another node names it. `None` if no topic has it: the name is empty or contains a
+    /// control character, or this version does not know the realm.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn from_key(key: &str) -> Option<Self> {
+        is_name(key.strip_prefix(Realm::of(key).prefix())?).then(|| Self(key.into()))
+    }
+
     /// A topic for the reply to a client whose name for it may be invalid. Only that client receives it.
     pub(crate) fn echo(realm: Realm, key: &str) -> Self {
         match realm {

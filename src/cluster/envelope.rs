@@ -1,0 +1,204 @@
+//! The envelope of a message between nodes: it proves that a node of this cluster sent it, to whom, and that it has not
+//! arrived before.
+//!
+//! An envelope consists of the version of the wire format (1 byte, [`WIRE_VERSION`]), the tag (16 bytes), and the body
+//! (the rest). The tag is the first 16 bytes of the HMAC-SHA-256, keyed with `cluster.secret`, of the text
+//! `handclasp cluster message`, a zero byte, the version and the body. The body is one protobuf message: the fields of
+//! [`Head`](super::schema::Head) (sender, number, receiver) and then one field of
+//! [`Kind`](super::schema::Kind), the message itself. The receiver is empty if the message goes to the subscribers of the
+//! topics that it contains; it is sealed once, sent on each of these topics, and read by a subscriber of several once:
+//! the further copies are [`Refused::Repeated`].
+
+use bytes::{BufMut, Bytes, BytesMut};
+use hmac::{Hmac, KeyInit, Mac};
+use prost::Message as _;
+use sha2::Sha256;
+
+use super::encoding::{self, DecodeError, text};
+use super::message::{Message, OLDEST_WIRE_VERSION, WIRE_VERSION};
+use super::replay::ReplayWindows;
+use super::schema::{Content, Head};
+use crate::broker::adapter::NodeId;
+
+type HmacSha256 = Hmac<Sha256>;
+
+/// The size of a tag, in bytes.
+const TAG: usize = 16;
+
+/// The size of what precedes the body: the version and the tag.
+const PREFIX: usize = 1 + TAG;
+
+/// What a tag of a message, and one of a node's id, begin with. Neither can be mistaken for the other.
+const MESSAGE_DOMAIN: &[u8] = b"handclasp cluster message\0";
+const NODE_DOMAIN: &[u8] = b"handclasp cluster node\0";
+
+/// Whom a message is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Destination<'a> {
+    /// One node.
+    Node(&'a str),
+    /// The subscribers of the topics inside the message.
+    Topics,
+}
+
+/// Puts this node's messages into envelopes.
+pub(crate) struct Sealer {
+    node: Bytes,
+    /// The number of the last message.
+    number: u64,
+    message_key: HmacSha256,
+    node_key: HmacSha256,
+}
+
+impl Sealer {
+    pub(crate) fn new(secret: &[u8], node: NodeId) -> Self {
+        Self {
+            node: Bytes::from(String::from(node)),
+            number: 0,
+            message_key: key(secret, MESSAGE_DOMAIN),
+            node_key: key(secret, NODE_DOMAIN),
+        }
+    }
+
+    /// The envelope with the message. Messages that are sent in the order in which they were sealed are all accepted.
+    pub(crate) fn seal(&mut self, to: Destination<'_>, message: &Message) -> Bytes {
+        self.number += 1;
+        let to = match to {
+            Destination::Node(node) => Bytes::copy_from_slice(node.as_bytes()),
+            Destination::Topics => Bytes::new(),
+        };
+        let head = Head { from: self.node.clone(), number: self.number, to };
+        seal(&self.message_key, WIRE_VERSION as u8, &head, &Content::from(message))
+    }
+
+    /// The tag of a node's id, which only nodes with the same secret can compute.
+    pub(crate) fn secret_check(&self, node: &str) -> [u8; 16] {
+        tag(&self.node_key, &[node.as_bytes()])
+    }
+}
+
+fn key(secret: &[u8], domain: &[u8]) -> HmacSha256 {
+    let key = HmacSha256::new_from_slice(secret).expect("hmac takes a key of any length");
+    key.chain_update(domain)
+}
+
+fn seal(key: &HmacSha256, version: u8, head: &Head, content: &impl prost::Message) -> Bytes {
+    let mut envelope = BytesMut::with_capacity(PREFIX + head.encoded_len() + content.encoded_len());
+    envelope.put_u8(version);
+    envelope.put_bytes(0, TAG);
+    head.encode_raw(&mut envelope);
+    content.encode_raw(&mut envelope);
+    let tag = tag(key, &[&[version], &envelope[PREFIX..]]);
+    envelope[1..PREFIX].copy_from_slice(&tag);
+    envelope.freeze()
+}
+
+fn tag(key: &HmacSha256, parts: &[&[u8]]) -> [u8; TAG] {
+    let mut mac = key.clone();
+    parts.iter().for_each(|part| mac.update(part));
+    let mut tag = [0; TAG];
+    tag.copy_from_slice(&mac.finalize().into_bytes()[..TAG]);
+    tag
+}
+
+/// A message that has been accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Opened {
+    /// The node that has sent it.
+    pub(crate) from: NodeId,
+    /// The message.
+    pub(crate) message: Message,
+}
+
+/// Why a message is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// It has this version of the wire format, which this node cannot read. It may be forged.
+    Version(u32),
+    /// It is not from a node with this secret.
+    Forged,
+    /// It is this node's own message.
+    Own,
+    /// It is for another node, or for an earlier life of this one.
+    Misdirected,
+    /// It is authentic, but its node is not admitted. It can be opened again when the node is.
+    Stranger(NodeId),
+    /// It has arrived before, or so late that it may have.
+    Repeated,
+    /// It is authentic, but not what a node sends.
+    Malformed,
+    /// It is, or contains, something of a kind that this version does not know.
+    Unknown,
+}
+
+impl From<DecodeError> for Refused {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::Malformed => Self::Malformed,
+            DecodeError::Unknown => Self::Unknown,
+        }
+    }
+}
+
+/// Opens the envelopes of other nodes.
+pub(crate) struct Opener {
+    node: NodeId,
+    message_key: HmacSha256,
+    windows: ReplayWindows,
+}
+
+impl Opener {
+    pub(crate) fn new(secret: &[u8], node: NodeId) -> Self {
+        Self { node, message_key: key(secret, MESSAGE_DOMAIN), windows: ReplayWindows::new() }
+    }
+
+    /// Accepts the messages of a live node from now on. A node that was retired and is alive continues where it stopped.
+    pub(crate) fn admit(&mut self, node: &str) {
+        self.windows.admit(node);
+    }
+
+    /// Refuses the messages of a dead node from now on, as those of a stranger.
+    pub(crate) fn retire(&mut self, node: &str) {
+        self.windows.retire(node);
+    }
+
+    /// Opens an envelope. Only an accepted message, or a malformed one of an admitted node, counts as arrived.
+    pub(crate) fn open(&mut self, envelope: Bytes) -> Result<Opened, Refused> {
+        let body = self.authenticate(envelope)?;
+        let head = Head::decode(body.clone()).map_err(|_| Refused::Malformed)?;
+        let from = text(&head.from)?;
+        if from == self.node {
+            return Err(Refused::Own);
+        }
+        if !head.to.is_empty() && head.to != self.node.as_bytes() {
+            return Err(Refused::Misdirected);
+        }
+        let Some(window) = self.windows.live(&from) else { return Err(Refused::Stranger(from)) };
+        if head.number == 0 {
+            return Err(Refused::Malformed);
+        }
+        if !window.accept(head.number) {
+            return Err(Refused::Repeated);
+        }
+        let message = encoding::decode(body)?;
+        Ok(Opened { from, message })
+    }
+
+    /// The body of an authentic envelope.
+    fn authenticate(&self, mut envelope: Bytes) -> Result<Bytes, Refused> {
+        let version = *envelope.first().ok_or(Refused::Forged)?;
+        if !(OLDEST_WIRE_VERSION..=WIRE_VERSION).contains(&version.into()) {
+            return Err(Refused::Version(version.into()));
+        }
+        if envelope.len() < PREFIX {
+            return Err(Refused::Forged);
+        }
+        let body = envelope.split_off(PREFIX);
+        let mac = self.message_key.clone().chain_update([version]).chain_update(&body);
+        mac.verify_truncated_left(&envelope[1..]).map_err(|_| Refused::Forged)?;
+        Ok(body)
+    }
+}
+
+#[cfg(test)]
+mod tests;
