@@ -8,12 +8,13 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
 
+use crate::config::cluster_checks;
 use crate::config::paths;
 use crate::config::schema::{Config, Drain, SETTINGS};
 use crate::config::source::{self, RawSetting, Source};
 
 /// All errors of a configuration, a line each: its source, the key, the value, and what is allowed. The content of
-/// `peer.ice_servers` is never shown.
+/// `peer.ice_servers`, `cluster.secret` and `cluster.urls` is never shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Errors(Vec<String>);
 
@@ -79,6 +80,9 @@ impl Config {
     /// Finds a value that contradicts another one.
     fn cross_check(&self) -> Option<String> {
         if let Some(error) = paths::conflict(self) {
+            return Some(error);
+        }
+        if let Some(error) = cluster_checks::conflict(self) {
             return Some(error);
         }
         if self.metrics.listen.as_ref() == Some(&self.server.listen) && self.server.listen.port() != 0 {

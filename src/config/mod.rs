@@ -15,6 +15,8 @@
 //!
 //! No other module reads environment variables.
 
+pub(crate) mod cluster;
+mod cluster_checks;
 pub(crate) mod hosts;
 pub(crate) mod ice;
 pub(crate) mod listen;
@@ -27,6 +29,7 @@ pub(crate) mod source;
 pub(crate) mod value;
 mod warnings;
 
+pub use cluster::{ClusterScheme, ClusterUrl, Engine, InvalidClusterUrl, InvalidNodeName, Isolated, NodeName, Secret};
 pub use hosts::{InvalidPublicUrl, PublicUrl};
 pub use ice::IceServer;
 pub use listen::{InvalidListenAddress, ListenAddress};

@@ -10,6 +10,7 @@ use actix_web::http::header::HeaderValue;
 use ipnet::IpNet;
 use toml::de::DeValue;
 
+use crate::config::cluster::{ClusterUrl, Engine, Isolated, NodeName, Secret};
 use crate::config::hosts::PublicUrl;
 use crate::config::ice::IceServer;
 use crate::config::listen::ListenAddress;
@@ -337,6 +338,39 @@ sections! {
         entries_per_topic: usize = 1_000, integer from 1 to 1_000_000;
         /// Maximum size of a presence `meta` object, in bytes.
         meta_bytes: usize = 1_024, integer from 2 to 1_048_576;
+    }
+
+    /// Several nodes as one broker: clients reach each other whichever node they are connected to. An engine connects the
+    /// nodes: a Redis (or Valkey) or NATS server that you run. It sees topics, ids and payloads.
+    cluster: Cluster {
+        /// The engine: "none", "redis" or "nats". "none" means that this node is alone.
+        engine: Engine = "none", engine;
+        /// URLs of the engine's servers, at most 16. Redis: `"redis://user:password@host:6379"`, `rediss://` for TLS, or
+        /// `"redis+sentinel://host:26379/service"` for each Sentinel. NATS: `"nats://user:password@host:4222"` for each
+        /// server of its cluster, `tls://` for TLS. Redis Cluster is not supported.
+        urls: Vec<ClusterUrl> = [], cluster_urls;
+        /// A secret of 32 to 512 bytes, the same on every node, by which nodes recognise each other's messages. `openssl
+        /// rand -base64 32` makes one. The environment variable HANDCLASP_CLUSTER_SECRET keeps it out of files. An engine
+        /// requires it; "" means none.
+        secret: Option<Secret> = "", secret;
+        /// Name of this node in logs and in the list of nodes: letters, digits, `-`, `_` and `.`, at most 64 bytes. ""
+        /// means the host's name. Each start adds a random suffix, so that two nodes may have the same name.
+        node: NodeName = "", node_name;
+        /// First part of every key, channel and subject in the engine: letters, digits, `-` and `_`, at most 64 bytes.
+        /// Clusters that share an engine need different prefixes.
+        prefix: String = "handclasp", key_prefix;
+        /// A node that is silent for this long is dead: its names are free, and its presence entries are removed. At
+        /// least four times `cluster.timeout`.
+        lease: Duration = "10s", duration from "2s" to "5m";
+        /// Timeout for an answer of the engine or of another node.
+        timeout: Duration = "500ms", duration from "50ms" to "10s";
+        /// Maximum size of what waits to be sent to the engine, in bytes. When it is reached, signals to other nodes and
+        /// claims of names are refused, and messages to members on other nodes are dropped and counted.
+        queue_bytes: usize = 16_777_216, integer from 65_536 to 1_099_511_627_776;
+        /// Which new names this node grants while it has no connection to the engine: "proven" (names that no other
+        /// client can take, such as ids of UUID version 8), "all" (another node may grant the same name: one of the two
+        /// clients loses it later) or "none".
+        isolated: Isolated = "proven", isolated;
     }
 
     /// Prometheus metrics.

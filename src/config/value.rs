@@ -12,6 +12,8 @@ use actix_web::http::header::HeaderValue;
 use ipnet::IpNet;
 use toml::de::DeValue;
 
+use crate::config::cluster::{Engine, InvalidNodeName, Isolated, NodeName, is_prefix};
+pub(super) use crate::config::cluster::{cluster_urls, secret};
 use crate::config::hosts::{InvalidPublicUrl, PublicUrl};
 pub(super) use crate::config::ice::servers;
 use crate::config::listen::{InvalidListenAddress, ListenAddress};
@@ -188,6 +190,40 @@ pub(super) fn log_format(value: &DeValue<'_>) -> Result<LogFormat, String> {
         Some("human") => Ok(LogFormat::Human),
         Some("json") => Ok(LogFormat::Json),
         _ => refuse(value, "human or json"),
+    }
+}
+
+pub(super) fn engine(value: &DeValue<'_>) -> Result<Engine, String> {
+    let engine = match value.as_str() {
+        Some("none") => Engine::None,
+        Some("redis") => Engine::Redis,
+        Some("nats") => Engine::Nats,
+        _ => return refuse(value, "none, redis or nats"),
+    };
+    match engine.is_compiled_in() {
+        true => Ok(engine),
+        false => Err(format!("this binary was built without the feature {:?}", engine.name())),
+    }
+}
+
+pub(super) fn isolated(value: &DeValue<'_>) -> Result<Isolated, String> {
+    match value.as_str() {
+        Some("proven") => Ok(Isolated::Proven),
+        Some("all") => Ok(Isolated::All),
+        Some("none") => Ok(Isolated::None),
+        _ => refuse(value, "proven, all or none"),
+    }
+}
+
+pub(super) fn node_name(value: &DeValue<'_>) -> Result<NodeName, String> {
+    let name = value.as_str().ok_or(InvalidNodeName).and_then(str::parse);
+    name.or_else(|error| refuse(value, error))
+}
+
+pub(super) fn key_prefix(value: &DeValue<'_>) -> Result<String, String> {
+    match value.as_str() {
+        Some(prefix) if is_prefix(prefix) => Ok(prefix.to_owned()),
+        _ => refuse(value, "a word of letters, digits, - and _, of at most 64 bytes"),
     }
 }
 

@@ -9,11 +9,11 @@ use super::check_generated;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-fn set(sets: &[&str]) -> Result<Config, String> {
+pub(crate) fn set(sets: &[&str]) -> Result<Config, String> {
     load(None, &[], sets)
 }
 
-fn load(file: Option<&Path>, variables: &[(&str, &str)], sets: &[&str]) -> Result<Config, String> {
+pub(crate) fn load(file: Option<&Path>, variables: &[(&str, &str)], sets: &[&str]) -> Result<Config, String> {
     let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
     let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
     Config::load(file, variables, &sets, None).map_err(|errors| errors.to_string())
@@ -21,7 +21,7 @@ fn load(file: Option<&Path>, variables: &[(&str, &str)], sets: &[&str]) -> Resul
 
 /// Writes a file with a name of its own for each call, so that tests can run in parallel.
 #[track_caller]
-fn file(text: &str) -> PathBuf {
+pub(crate) fn file(text: &str) -> PathBuf {
     let source = std::panic::Location::caller();
     let path =
         Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("config-{}-{}.toml", source.line(), source.column()));

@@ -174,6 +174,11 @@ async fn streams(process: &Process) {
 async fn no_log_line_contains_a_payload_a_secret_or_a_token() {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("secrecy-{}.log", std::process::id()));
     let servers = format!(r#"peer.ice_servers=[{{ urls = ["turn:turn.test"], secret = "{MARKER}" }}]"#);
+    let cluster = [
+        "cluster.engine=redis",
+        &format!("cluster.urls=redis://{MARKER}:{MARKER}@127.0.0.1:1"),
+        &format!("cluster.secret={}", MARKER.repeat(3)),
+    ];
     let sets = [
         "log.level=trace",
         "server.workers=1",
@@ -184,7 +189,7 @@ async fn no_log_line_contains_a_payload_a_secret_or_a_token() {
         "relay.enabled=true",
         &servers,
     ];
-    let process = Process::logging_to(File::create(&path).unwrap(), &sets);
+    let process = Process::logging_to(File::create(&path).unwrap(), &[&sets[..], &cluster].concat());
     requests(&process).await;
     frames(&process).await;
     messages(&process).await;

@@ -4,6 +4,7 @@
 mod common;
 
 mod cli;
+mod cluster_config;
 mod config;
 mod docs;
 mod drain;
