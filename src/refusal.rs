@@ -1,4 +1,4 @@
-//! Every reason for which a connection, a join or a push is refused, or a message dropped. Each list is closed, so that
+//! Every reason for which a connection, a join, a push or a packet is refused, or a message dropped. Each list is closed, so that
 //! no client can create a series in the metrics. Why a connection is closed is in [`close`](crate::close).
 
 /// The reason that a client receives when another client owns the name that it claims.
@@ -112,5 +112,31 @@ reasons! {
         Expired = "expired";
         /// The message was in the queue of a client that read too slowly.
         SlowConsumer = "slow_consumer";
+    }
+
+    /// Why a packet from the engine is refused. It has no effect.
+    PacketRefusal {
+        /// Its signature is wrong: the sender does not know `cluster.secret`.
+        Forged = "forged";
+        /// A packet with its number, or with a later one, has arrived before.
+        Repeated = "repeated";
+        /// Its format is of another version.
+        Version = "version";
+        /// It cannot be decoded.
+        Malformed = "malformed";
+        /// Its sender is not a node that is alive.
+        Stranger = "stranger";
+        /// It is addressed to another node, or to an earlier life of this one.
+        Misdirected = "misdirected";
+        /// It is of a kind that this version does not know.
+        Unknown = "unknown";
+    }
+
+    /// Why a message to a topic is not sent to the other nodes.
+    PacketDrop {
+        /// `cluster.queue_bytes` wait already.
+        Overloaded = "overloaded";
+        /// The node is not linked to its engine.
+        Unlinked = "unlinked";
     }
 }

@@ -1,4 +1,4 @@
-//! The instruments: counters, gauges and histograms, with one series for each protocol and each value of a [`Label`].
+//! The instruments: counters, gauges and histograms, most with one series for each protocol and each value of a [`Label`].
 //! Which metrics there are is in [`families`](crate::metrics::families).
 //!
 //! All series exist from the start, and a series is found by its index. So counting is one relaxed addition, without a
@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use prometheus::core::Collector;
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::topic::Realm;
 
@@ -46,8 +46,14 @@ impl Counter {
         Self(counter)
     }
 
-    pub(crate) fn inc(&self) {
+    /// Adds one.
+    pub fn inc(&self) {
         self.0.inc();
+    }
+
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.inc_by(n);
     }
 
     /// The current value.
@@ -61,6 +67,49 @@ impl fmt::Debug for Counter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.get().fmt(f)
     }
+}
+
+/// A gauge without labels.
+pub struct Gauge(IntGauge);
+
+impl Gauge {
+    pub(crate) fn new(registry: &Registry, name: &str, help: &str) -> Self {
+        let gauge = IntGauge::with_opts(Opts::new(name, help).namespace(NAMESPACE)).expect(VALID);
+        register(registry, gauge.clone());
+        Self(gauge)
+    }
+
+    /// Sets the value.
+    pub fn set(&self, value: usize) {
+        self.0.set(signed(value));
+    }
+
+    /// Adds `n`.
+    pub fn add(&self, n: usize) {
+        self.0.add(signed(n));
+    }
+
+    /// Subtracts `n`.
+    pub fn sub(&self, n: usize) {
+        self.0.sub(signed(n));
+    }
+
+    /// The current value.
+    #[must_use]
+    pub fn get(&self) -> i64 {
+        self.0.get()
+    }
+}
+
+impl fmt::Debug for Gauge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().fmt(f)
+    }
+}
+
+/// A number as gauges hold it.
+pub(crate) fn signed(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// A counter for each value of `L`, without a protocol.
@@ -77,7 +126,8 @@ impl<L: Label> CounterVec<L> {
         Self { series, label: PhantomData }
     }
 
-    pub(crate) fn inc(&self, label: L) {
+    /// Adds one to the counter of `label`.
+    pub fn inc(&self, label: L) {
         self.series[label.at()].inc();
     }
 
@@ -176,13 +226,40 @@ impl Drop for GaugeGuard {
     }
 }
 
+/// A histogram of durations, without labels.
+pub struct Histogram(prometheus::Histogram);
+
+impl Histogram {
+    pub(crate) fn new(registry: &Registry, name: &str, help: &str) -> Self {
+        let histogram = prometheus::Histogram::with_opts(seconds(name, help)).expect(VALID);
+        register(registry, histogram.clone());
+        Self(histogram)
+    }
+
+    /// Adds a measurement.
+    pub fn add(&self, time: Duration) {
+        self.0.observe(time.as_secs_f64());
+    }
+
+    /// The number of measurements.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.get_sample_count()
+    }
+}
+
+impl fmt::Debug for Histogram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().fmt(f)
+    }
+}
+
 /// A histogram of durations for each protocol.
-pub struct HistogramVec(Vec<Histogram>);
+pub struct HistogramVec(Vec<prometheus::Histogram>);
 
 impl HistogramVec {
     pub(crate) fn new(registry: &Registry, name: &str, help: &str) -> Self {
-        let options = HistogramOpts::new(name, help).namespace(NAMESPACE).buckets(SECONDS.to_vec());
-        let family = prometheus::HistogramVec::new(options, &[Realm::KEY]).expect(VALID);
+        let family = prometheus::HistogramVec::new(seconds(name, help), &[Realm::KEY]).expect(VALID);
         let series = Realm::ALL.iter().map(|realm| family.with_label_values(&[realm.name()])).collect();
         register(registry, family);
         Self(series)
@@ -195,7 +272,7 @@ impl HistogramVec {
     /// The number of measurements.
     #[must_use]
     pub fn get(&self) -> u64 {
-        self.0.iter().map(Histogram::get_sample_count).sum()
+        self.0.iter().map(prometheus::Histogram::get_sample_count).sum()
     }
 }
 
@@ -203,6 +280,10 @@ impl fmt::Debug for HistogramVec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.get().fmt(f)
     }
+}
+
+fn seconds(name: &str, help: &str) -> HistogramOpts {
+    HistogramOpts::new(name, help).namespace(NAMESPACE).buckets(SECONDS.to_vec())
 }
 
 /// The index of the series of a protocol and a label.

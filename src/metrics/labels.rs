@@ -8,7 +8,7 @@ use actix_web::http::StatusCode;
 use crate::close::{self, Reason};
 use crate::message::DeliveryStatus;
 use crate::metrics::instruments::Label;
-use crate::refusal::{ConnectRefusal, DropReason, JoinRefusal, PushRefusal};
+use crate::refusal::{ConnectRefusal, DropReason, JoinRefusal, PacketDrop, PacketRefusal, PushRefusal};
 use crate::topic::Realm;
 
 /// The transport that a client connected with.
@@ -72,6 +72,49 @@ impl StatusClass {
     }
 }
 
+/// The directory's response to a claim: [`Claimed`](crate::broker::adapter::Claimed) without the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimStatus {
+    /// This node holds the name now.
+    Granted,
+    /// The name stays with its owner on another node.
+    Taken,
+    /// The directory or the other node does not respond.
+    Unreachable,
+}
+
+impl ClaimStatus {
+    const ALL: &'static [Self] = &[Self::Granted, Self::Taken, Self::Unreachable];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Granted => "granted",
+            Self::Taken => "taken",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
+/// Where a node found out which node holds a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookupSource {
+    /// In its own memory, from an earlier lookup.
+    Cache,
+    /// In the engine's directory.
+    Directory,
+}
+
+impl LookupSource {
+    const ALL: &'static [Self] = &[Self::Cache, Self::Directory];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Cache => "cache",
+            Self::Directory => "directory",
+        }
+    }
+}
+
 /// Implements [`Label`] for enums that have `ALL` and `name`, each with its label's name.
 macro_rules! labels {
     ($($List:ident = $key:literal),+ $(,)?) => {$(
@@ -94,10 +137,14 @@ labels! {
     Realm = "protocol",
     Transport = "transport",
     StatusClass = "code",
+    ClaimStatus = "status",
+    LookupSource = "source",
     ConnectRefusal = "reason",
     JoinRefusal = "reason",
     PushRefusal = "reason",
     DropReason = "reason",
+    PacketRefusal = "reason",
+    PacketDrop = "reason",
 }
 
 impl Label for &'static Reason {
@@ -160,5 +207,7 @@ mod tests {
         assert!(is_in_order::<ConnectRefusal>() && is_in_order::<JoinRefusal>() && is_in_order::<PushRefusal>());
         assert!(is_in_order::<DropReason>() && is_in_order::<DeliveryStatus>() && is_in_order::<()>());
         assert!(is_in_order::<&'static Reason>());
+        assert!(is_in_order::<PacketRefusal>() && is_in_order::<PacketDrop>());
+        assert!(is_in_order::<ClaimStatus>() && is_in_order::<LookupSource>());
     }
 }

@@ -5,7 +5,7 @@ pub(crate) mod families;
 pub(crate) mod instruments;
 pub(crate) mod labels;
 
-pub use crate::refusal::{ConnectRefusal, DropReason, JoinRefusal, PushRefusal};
-pub use families::Metrics;
-pub use instruments::{Counter, CounterVec, GaugeVec, HistogramVec, Label, ProtocolCounterVec};
-pub use labels::{StatusClass, Transport};
+pub use crate::refusal::{ConnectRefusal, DropReason, JoinRefusal, PacketDrop, PacketRefusal, PushRefusal};
+pub use families::{ClusterMetrics, Metrics};
+pub use instruments::{Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, Label, ProtocolCounterVec};
+pub use labels::{ClaimStatus, LookupSource, StatusClass, Transport};

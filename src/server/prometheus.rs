@@ -10,10 +10,11 @@ use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, IntCounter, IntGauge, Opts, Registry, TextEncoder};
 
 use crate::broker::RegistryStats;
+use crate::config::cluster::Engine;
 use crate::connections::hub::QueueTotals;
 use crate::http::node_state::NodeState;
 use crate::memory::MemoryBudget;
-use crate::metrics::instruments::{NAMESPACE, VALID, register};
+use crate::metrics::instruments::{NAMESPACE, VALID, register, signed};
 
 /// How long to wait for the registry's statistics. After that, the text is returned without them.
 const STATS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,7 +37,11 @@ impl Exporter {
     pub(super) async fn text(&self) -> prometheus::Result<String> {
         let clock = self.node.pubsub.clock();
         let stats = clock.timeout(STATS_TIMEOUT, self.node.pubsub.stats()).await;
-        let mut families = self.node.pubsub.metrics().registry.gather();
+        let metrics = self.node.pubsub.metrics();
+        let mut families = metrics.registry.gather();
+        if self.node.config.cluster.engine != Engine::None {
+            families.extend(metrics.cluster.registry.gather());
+        }
         let registry_queue_bytes = self.node.pubsub.budget().bytes();
         let totals = self.node.hub.queue_totals();
         let age = totals.since.map_or(Duration::ZERO, |since| clock.now().saturating_duration_since(since));
@@ -190,5 +195,5 @@ fn gauge<P: Atomic + 'static>(registry: &Registry, name: &str, help: &str) -> Ge
 }
 
 fn set(gauge: &IntGauge, number: usize) {
-    gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
+    gauge.set(signed(number));
 }

@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use handclasp::broker::adapter::LocalAdapter;
 use handclasp::{Config, Endpoint, Node, Pubsub, RegistryStats};
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -37,6 +38,15 @@ pub fn config(sets: &[&str]) -> Config {
 /// A node with the standard channels.
 pub fn node(sets: &[&str]) -> Node {
     Endpoint::new(config(sets)).start().unwrap()
+}
+
+/// The settings of a node with an engine. Nothing listens at the URL.
+pub const ENGINE: [&str; 3] =
+    ["cluster.engine=redis", "cluster.urls=redis://127.0.0.1:1", "cluster.secret=0123456789abcdef-0123456789abcdef"];
+
+/// A node that has an engine in its configuration, and no other nodes.
+pub fn node_with_engine(sets: &[&str]) -> Node {
+    Endpoint::new(config(&[&ENGINE, sets].concat())).adapter(LocalAdapter).start().unwrap()
 }
 
 /// The peer id with this number. It is not bound to a secret, so any client may join it.
