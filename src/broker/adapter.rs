@@ -14,6 +14,7 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use compact_str::CompactString;
 
 use crate::broker::registry_stats::RegistryStats;
@@ -59,6 +60,28 @@ pub enum Packet {
     Presence(PresencePacket),
     /// A node requests the presence entries of the other nodes.
     PresenceWanted,
+}
+
+impl Packet {
+    /// Its size in memory, about, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        let entry = |(reference, entry): &(CompactString, PresenceEntry)| {
+            size_of::<PresenceEntry>() + reference.len() + entry.key.len() + entry.meta.len()
+        };
+        let content = match self {
+            Self::Broadcast { event, payload } => event.len() + payload.len(),
+            Self::Presence(packet) => {
+                packet.joins.iter().map(entry).sum::<usize>()
+                    + packet
+                        .leaves
+                        .iter()
+                        .map(|(reference, key)| size_of_val(key) + reference.len() + key.len())
+                        .sum::<usize>()
+            }
+            Self::Up(_) | Self::Down(_) | Self::PresenceWanted => 0,
+        };
+        size_of::<Self>() + content
+    }
 }
 
 /// Changes to one node's entries of a presence list, or all of its entries.
@@ -148,6 +171,9 @@ pub trait ClusterInbox: Send + Sync {
 
     /// The node's metrics.
     fn metrics(&self) -> Arc<Metrics>;
+
+    /// The same bytes. They count against the node's memory budget until the last clone is dropped.
+    fn count_memory(&self, bytes: Bytes) -> Bytes;
 }
 
 /// A backplane. It sends to the *other* nodes only, and calls the core only through its [`ClusterInbox`].
@@ -208,6 +234,11 @@ pub trait Adapter: Send + Sync + 'static {
 
     /// Announces that this node is about to stop: other nodes may take its names without asking it.
     fn retire(&self) {}
+
+    /// Leaves the other nodes, and closes the connection to the backplane. The node is about to exit.
+    fn stop(&self) -> BoxFuture<()> {
+        Box::pin(ready(()))
+    }
 
     /// Whether the backplane works, as `/readyz` reports it.
     ///

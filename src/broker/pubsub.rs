@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use actix::{Actor, Addr, ArbiterHandle};
+use bytes::Bytes;
 use compact_str::CompactString;
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
@@ -125,6 +126,11 @@ impl Pubsub {
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.0.local.metrics
+    }
+
+    /// Leaves the other nodes: this node is about to exit.
+    pub(crate) fn leave_cluster(&self) -> BoxFuture<()> {
+        self.0.adapter.stop()
     }
 
     /// This node's name among the others.
@@ -312,6 +318,10 @@ impl ClusterInbox for AdapterInbox {
 
     fn metrics(&self) -> Arc<Metrics> {
         self.local.metrics.clone()
+    }
+
+    fn count_memory(&self, bytes: Bytes) -> Bytes {
+        self.memory.hold(bytes)
     }
 }
 

@@ -101,6 +101,7 @@ const fn verdict_code(verdict: Verdict) -> u32 {
         Verdict::Delivered => 1,
         Verdict::Overloaded => 2,
         Verdict::Gone => 3,
+        Verdict::Moving => 4,
     }
 }
 
@@ -110,6 +111,7 @@ const fn verdict_of(code: u32) -> Result<Verdict, DecodeError> {
         1 => Ok(Verdict::Delivered),
         2 => Ok(Verdict::Overloaded),
         3 => Ok(Verdict::Gone),
+        4 => Ok(Verdict::Moving),
         _ => Err(DecodeError::Unknown),
     }
 }

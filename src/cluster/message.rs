@@ -46,6 +46,9 @@ pub(crate) enum Verdict {
     Overloaded,
     /// No client of the node owns the name.
     Gone,
+    /// The name is on its way: from this node to another one, or from the directory to this node's client. The signal is
+    /// to be sent again.
+    Moving,
 }
 
 /// What a node says about itself with its heartbeat.

@@ -1,11 +1,34 @@
 //! Several nodes as one broker: the adapter that all engines share, and the engines.
+//!
+//! [`Cluster`] is the adapter. It keeps the routes to names and the order of signals, asks the holders of names, keeps the
+//! node's lease, and enters again what the engine has lost. An [`Engine`](engine::Engine) keeps a directory and carries
+//! messages, nothing more.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the adapter, which sends the messages, is not here yet"))]
+mod adapter;
+mod claims;
+mod command;
 mod encoding;
 pub mod engine;
-#[cfg_attr(not(test), expect(dead_code, reason = "the adapter, which sends the messages, is not here yet"))]
 mod envelope;
-#[cfg_attr(not(test), expect(dead_code, reason = "the adapter, which sends the messages, is not here yet"))]
+mod link;
+mod link_state;
+mod members;
+mod membership;
 mod message;
+mod node;
+mod options;
+mod outgoing;
+mod questions;
+mod queue_budget;
+mod receiving;
 mod replay;
+mod requests;
+mod routes;
 mod schema;
+mod signals;
+mod strangers;
+mod subscribing;
+mod subscriptions;
+
+pub use adapter::Cluster;
+pub use options::ClusterOptions;

@@ -159,6 +159,7 @@ impl Parts {
 
     async fn stop(self) {
         self.tasks.iter().for_each(JoinHandle::abort);
+        self.state.pubsub.leave_cluster().await;
         self.workers.stop().await;
         if let Some(metrics_server) = self.metrics_server {
             metrics_server.stop().await;

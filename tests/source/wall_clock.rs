@@ -12,9 +12,19 @@ const EXEMPT: &str = "src/config/ice.rs";
 const WALL_CLOCK: [&str; 5] = ["SystemTime", "UNIX_EPOCH", ".modified()", ".accessed()", ".created()"];
 
 /// The files that may read the monotonic clock or use a timer of the runtime, since they judge no client by it.
-const UNJUDGED: [(&str, &str); 21] = [
+const UNJUDGED: [(&str, &str); 31] = [
     ("broker/registry.rs", "pauses in which changes are collected"),
     ("broker/subscription.rs", "a rate limit"),
+    ("cluster/claims.rs", "the time that another node has to answer"),
+    ("cluster/link.rs", "heartbeats, and pauses between attempts"),
+    ("cluster/link_state.rs", "the time without the engine"),
+    ("cluster/membership.rs", "pauses between parts of a search"),
+    ("cluster/node.rs", "the time of the last heartbeat"),
+    ("cluster/outgoing.rs", "the time that a name has to move"),
+    ("cluster/questions.rs", "the time that another node has to answer"),
+    ("cluster/routes.rs", "the time that a name has to move"),
+    ("cluster/signals.rs", "the time that another node has to answer"),
+    ("cluster/subscribing.rs", "the time that another node has to answer"),
     ("connections/clock.rs", "the clock itself"),
     ("connections/hub.rs", "rate limits, and the steps of a drain"),
     ("connections/ip_limits.rs", "rate limits"),

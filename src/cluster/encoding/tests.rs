@@ -71,7 +71,7 @@ fn any_answer() -> impl Strategy<Value = Answer> {
 }
 
 fn any_message() -> impl Strategy<Value = Message> {
-    let verdict = prop::sample::select(&[Verdict::Delivered, Verdict::Overloaded, Verdict::Gone][..]);
+    let verdict = prop::sample::select(&[Verdict::Delivered, Verdict::Overloaded, Verdict::Gone, Verdict::Moving][..]);
     let question = prop_oneof![Just(Question::Census), any_topic().prop_map(Question::Presence)];
     let numbers = || (any::<u64>(), any::<u64>());
     prop_oneof![

@@ -1,0 +1,189 @@
+//! [`Cluster`]: the adapter of a node that is one of several. It runs on a thread of its own; other threads hand it
+//! commands through a queue that is bounded in bytes (`cluster.queue_bytes`).
+//!
+//! A command that a client can cause at any rate (a signal, a message to a room, a claim) is refused when the queue is
+//! full: `overloaded`, counted and dropped, `unreachable`. One that ends something is never refused.
+
+use std::future::ready;
+use std::io;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use actix::{Arbiter, ArbiterHandle};
+use futures_util::FutureExt;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::broker::adapter::{Adapter, Answers, BoxFuture, Claimed, ClusterInbox, Epoch, NodeId, Packet, Question};
+use crate::cluster::command::{Command, CommandQueue, Reply};
+use crate::cluster::engine::Engine;
+use crate::cluster::link_state::LinkState;
+use crate::cluster::node::Node;
+use crate::cluster::options::ClusterOptions;
+use crate::cluster::outgoing::OutgoingSignal;
+use crate::message::{DeliveryStatus, NameClaim};
+use crate::metrics::families::Metrics;
+use crate::refusal::PacketDrop;
+use crate::topic::Topic;
+
+type MakeEngine = Box<dyn FnOnce() -> Box<dyn Engine> + Send>;
+
+/// The adapter of a node that is one of several.
+pub struct Cluster {
+    options: ClusterOptions,
+    queue: CommandQueue,
+    state: Arc<LinkState>,
+    metrics: OnceLock<Arc<Metrics>>,
+    /// What the thread starts with. `None` once it has started.
+    setup: Mutex<Option<Setup>>,
+}
+
+struct Setup {
+    commands: mpsc::UnboundedReceiver<Command>,
+    engine: MakeEngine,
+    /// Where to run, if not on a thread of its own.
+    arbiter: Option<ArbiterHandle>,
+}
+
+impl Cluster {
+    /// An adapter over the engine that `engine` makes, on the cluster's thread.
+    pub fn new(options: ClusterOptions, engine: impl FnOnce() -> Box<dyn Engine> + Send + 'static) -> Self {
+        let (queue, commands) = CommandQueue::new(options.queue_bytes);
+        let setup = Setup { commands, engine: Box::new(engine), arbiter: None };
+        let state = Arc::new(LinkState::new(options.lease));
+        Self { options, queue, state, metrics: OnceLock::new(), setup: Mutex::new(Some(setup)) }
+    }
+
+    /// Runs the adapter on `arbiter` instead of a thread of its own.
+    #[must_use]
+    pub fn on(self, arbiter: ArbiterHandle) -> Self {
+        if let Some(setup) = &mut *self.setup.lock().unwrap_or_else(PoisonError::into_inner) {
+            setup.arbiter = Some(arbiter);
+        }
+        self
+    }
+
+    /// Counts a message to a room that the full queue has no room for.
+    fn count_dropped(&self) {
+        if let Some(metrics) = self.metrics.get() {
+            metrics.cluster.messages_dropped.inc(PacketDrop::Overloaded);
+        }
+    }
+
+    /// Hands over a command that needs room in the queue, and returns the receiver of its answer.
+    fn ask_within_bounds<T>(
+        &self,
+        bytes: usize,
+        command: impl FnOnce(Reply<T>) -> Command,
+    ) -> Option<oneshot::Receiver<T>> {
+        let reserved = self.queue.budget().reserve(bytes)?;
+        let (reply, answer) = oneshot::channel();
+        self.queue.push(command((reply, reserved)));
+        Some(answer)
+    }
+}
+
+/// The runtime of the cluster's thread.
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+impl Adapter for Cluster {
+    fn start(&self, inbox: Arc<dyn ClusterInbox>) -> io::Result<()> {
+        let setup = self.setup.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Setup { commands, engine, arbiter } = setup.ok_or_else(|| io::Error::other("the adapter runs already"))?;
+        let _ = self.metrics.set(inbox.metrics());
+        let (options, state, budget) = (self.options.clone(), self.state.clone(), self.queue.budget().clone());
+        let run = move || async move { Node::new(options, engine(), inbox, state, budget).run(commands).await };
+        match arbiter {
+            Some(arbiter) => drop(arbiter.spawn_fn(move || drop(actix::spawn(run())))),
+            None => {
+                let own = Arbiter::try_with_tokio_rt(runtime)?;
+                own.spawn_fn(move || {
+                    actix::spawn(async move {
+                        run().await;
+                        Arbiter::current().stop();
+                    });
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn node(&self) -> NodeId {
+        self.options.node.clone()
+    }
+
+    fn claim(&self, name: &Topic, claim: NameClaim) -> BoxFuture<Claimed> {
+        let name = name.clone();
+        match self.ask_within_bounds(name.key().len(), |reply| Command::Claim { name, claim, reply }) {
+            Some(answer) => Box::pin(answer.map(|claimed| claimed.unwrap_or(Claimed::Unreachable))),
+            None => Box::pin(ready(Claimed::Unreachable)),
+        }
+    }
+
+    fn release(&self, name: &Topic, epoch: Epoch) {
+        self.queue.push(Command::Release { name: name.clone(), epoch });
+    }
+
+    fn whereis(&self, name: &Topic) -> BoxFuture<Option<Epoch>> {
+        let name = name.clone();
+        match self.ask_within_bounds(name.key().len(), |reply| Command::Whereis { name, reply }) {
+            Some(answer) => Box::pin(answer.map(Result::unwrap_or_default)),
+            None => Box::pin(ready(None)),
+        }
+    }
+
+    fn deliver(&self, name: &Topic, packet: Packet) -> BoxFuture<DeliveryStatus> {
+        let Some(reserved) = self.queue.budget().reserve(packet.size() + name.key().len()) else {
+            return Box::pin(ready(DeliveryStatus::Overloaded));
+        };
+        let (signal, status) = OutgoingSignal::new(name.clone(), packet, reserved);
+        self.queue.push(Command::Deliver(signal));
+        Box::pin(status.map(|status| status.unwrap_or(DeliveryStatus::Unreachable)))
+    }
+
+    fn publish(&self, topics: &[Topic], packet: Packet) {
+        let names: usize = topics.iter().map(|topic| topic.key().len()).sum();
+        let bytes = packet.size() + names;
+        let reserved = match packet {
+            Packet::Broadcast { .. } => self.queue.budget().reserve(bytes),
+            // the others belong to joins and leaves, which the registry limits
+            _ => Some(self.queue.budget().reserve_anyway(bytes)),
+        };
+        match reserved {
+            Some(reserved) => self.queue.push(Command::Publish { topics: topics.into(), packet, reserved }),
+            None => self.count_dropped(),
+        }
+    }
+
+    fn subscribe(&self, topic: &Topic) -> BoxFuture<()> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.push(Command::Subscribe { topic: topic.clone(), reply });
+        Box::pin(answer.map(drop))
+    }
+
+    fn unsubscribe(&self, topic: &Topic) {
+        self.queue.push(Command::Unsubscribe { topic: topic.clone() });
+    }
+
+    fn ask(&self, question: Question) -> BoxFuture<Answers> {
+        match self.ask_within_bounds(0, |reply| Command::Ask { question, reply }) {
+            Some(answer) => Box::pin(answer.map(Result::unwrap_or_default)),
+            None => Box::pin(ready(Answers::default())),
+        }
+    }
+
+    fn retire(&self) {
+        self.queue.push(Command::Retire);
+    }
+
+    fn stop(&self) -> BoxFuture<()> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.push(Command::Stop { reply });
+        Box::pin(answer.map(drop))
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        self.state.ready()
+    }
+}

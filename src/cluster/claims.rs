@@ -1,0 +1,147 @@
+//! Claims of names: the engine's directory grants a free name; the node that holds a name decides whether it gives the
+//! name up; a dead node, or one that is about to stop, is not asked.
+
+use std::rc::Rc;
+
+use tokio::time::timeout;
+
+use crate::broker::adapter::{Claimed, Epoch};
+use crate::cluster::engine::{ClaimResult, Holder, Lost, Reach};
+use crate::cluster::message::Message;
+use crate::cluster::node::Node;
+use crate::cluster::requests::Response;
+use crate::config::Isolated;
+use crate::message::NameClaim;
+use crate::metrics::labels::ClaimStatus;
+use crate::topic::Topic;
+
+/// How often a claim begins again when the directory's entry has changed meanwhile.
+const ATTEMPTS: u32 = 3;
+
+/// What the node that holds a name says about another node's claim.
+enum Decision {
+    /// The name may be taken.
+    Free,
+    /// It stays where it is.
+    Kept,
+    /// The node has not answered, and may be alive.
+    Unknown,
+}
+
+impl Node {
+    /// Claims a name for a client of this node.
+    pub(super) async fn claim(self: Rc<Self>, name: Topic, claim: NameClaim) -> Claimed {
+        let claimed = match self.is_linked.get() {
+            true => self.claim_in_directory(&name, claim).await.unwrap_or(Claimed::Unreachable),
+            false => Claimed::Unreachable,
+        };
+        let claimed = match claimed {
+            Claimed::Unreachable if !self.is_linked.get() => self.claim_in_isolation(claim),
+            claimed => claimed,
+        };
+        if let Claimed::Granted(epoch) = claimed {
+            self.saw_epoch(epoch);
+            self.routes.borrow_mut().set_moved(name);
+        }
+        self.metrics.cluster.claims.inc(status(claimed));
+        claimed
+    }
+
+    async fn claim_in_directory(self: &Rc<Self>, name: &Topic, claim: NameClaim) -> Result<Claimed, Lost> {
+        for _ in 0..ATTEMPTS {
+            let holder = match self.engine.claim(name.key()).await? {
+                ClaimResult::Granted(epoch) => return Ok(Claimed::Granted(epoch)),
+                ClaimResult::Held(holder) => holder,
+            };
+            match self.decision(name, &holder, claim).await? {
+                Decision::Free => {}
+                Decision::Kept => return Ok(Claimed::Taken),
+                Decision::Unknown => return Ok(Claimed::Unreachable),
+            }
+            if let Some(epoch) = self.engine.replace(name.key(), &holder).await? {
+                if self.members.borrow().is_retired(&holder.node) {
+                    self.send_answer(&holder.node, &Message::Revoke { name: name.clone(), epoch: holder.epoch });
+                }
+                return Ok(Claimed::Granted(epoch));
+            }
+        }
+        Ok(Claimed::Taken)
+    }
+
+    /// Asks the node that holds a name, unless it cannot or need not be asked.
+    async fn decision(
+        self: &Rc<Self>,
+        name: &Topic,
+        holder: &Holder,
+        NameClaim { proof, is_self_certifying }: NameClaim,
+    ) -> Result<Decision, Lost> {
+        self.saw_epoch(holder.epoch);
+        if holder.node == self.options.node {
+            // the entry of another claim of this node, or one that was not released
+            let is_free = self.inbox.give_up(name, holder.epoch, proof).await;
+            return Ok(if is_free { Decision::Free } else { Decision::Kept });
+        }
+        if !self.is_live(&holder.node).await? || self.members.borrow().is_retired(&holder.node) {
+            return Ok(Decision::Free);
+        }
+        let mut waiter = self.requests.open();
+        let request = Message::GiveUp { request: waiter.id, name: name.clone(), epoch: holder.epoch, proof };
+        if self.send(&holder.node, &request).await? == Reach::Nobody {
+            // only its owner can have claimed such a name; the other node gives it up when it is linked again
+            return Ok(if is_self_certifying { Decision::Free } else { self.decision_without(holder).await? });
+        }
+        match timeout(self.options.contest_timeout + self.options.timeout, waiter.response()).await {
+            Ok(Some(Response::GivenUp(true))) => Ok(Decision::Free),
+            Ok(Some(_)) => Ok(Decision::Kept),
+            Ok(None) => Err(Lost),
+            Err(_) => self.decision_without(holder).await,
+        }
+    }
+
+    /// A node that has not answered decides nothing once its lease is over.
+    async fn decision_without(self: &Rc<Self>, holder: &Holder) -> Result<Decision, Lost> {
+        self.refresh_members().await?;
+        Ok(if self.members.borrow().is_live(&holder.node) { Decision::Unknown } else { Decision::Free })
+    }
+
+    /// Decides a claim that the directory cannot: it is entered there once the engine is back.
+    fn claim_in_isolation(&self, claim: NameClaim) -> Claimed {
+        match self.options.isolated {
+            Isolated::All => Claimed::Granted(self.highest_epoch.get() + 1),
+            Isolated::Proven if claim.is_self_certifying => Claimed::Granted(self.highest_epoch.get() + 1),
+            Isolated::Proven | Isolated::None => Claimed::Unreachable,
+        }
+    }
+
+    /// The epoch with which another node holds a name.
+    pub(super) async fn whereis(self: Rc<Self>, name: &Topic) -> Option<Epoch> {
+        let holder = self.engine.find(name.key()).await.ok()??;
+        let is_elsewhere = holder.node != self.options.node && self.is_live(&holder.node).await.ok()?;
+        is_elsewhere.then_some(holder.epoch)
+    }
+
+    /// Another node asks for a name that this node holds.
+    pub(super) fn answer_give_up(self: &Rc<Self>, from: &str, request: Message) {
+        let Message::GiveUp { request, name, epoch, proof } = request else { return };
+        let (node, from) = (self.clone(), from.to_owned());
+        tokio::task::spawn_local(async move {
+            let is_free = node.inbox.give_up(&name, epoch, proof).await;
+            if is_free {
+                node.routes.borrow_mut().set_moved(name);
+            }
+            node.send_answer(&from, &Message::GivenUp { request, is_free });
+        });
+    }
+
+    fn saw_epoch(&self, epoch: Epoch) {
+        self.highest_epoch.set(self.highest_epoch.get().max(epoch));
+    }
+}
+
+fn status(claimed: Claimed) -> ClaimStatus {
+    match claimed {
+        Claimed::Granted(_) => ClaimStatus::Granted,
+        Claimed::Taken => ClaimStatus::Taken,
+        Claimed::Unreachable => ClaimStatus::Unreachable,
+    }
+}

@@ -1,0 +1,49 @@
+//! The commands of the node's threads to the cluster's thread, and the queue that they wait in.
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::broker::adapter::{Answers, Claimed, Epoch, Packet, Question};
+use crate::cluster::outgoing::OutgoingSignal;
+use crate::cluster::queue_budget::{QueueBudget, Reserved};
+use crate::message::NameClaim;
+use crate::topic::Topic;
+
+/// Where the answer goes, and the room that the command takes until then.
+pub(super) type Reply<T> = (oneshot::Sender<T>, Reserved);
+
+/// A call of the adapter.
+pub(super) enum Command {
+    Claim { name: Topic, claim: NameClaim, reply: Reply<Claimed> },
+    Release { name: Topic, epoch: Epoch },
+    Whereis { name: Topic, reply: Reply<Option<Epoch>> },
+    Deliver(OutgoingSignal),
+    Publish { topics: Box<[Topic]>, packet: Packet, reserved: Reserved },
+    Subscribe { topic: Topic, reply: oneshot::Sender<()> },
+    Unsubscribe { topic: Topic },
+    Ask { question: Question, reply: Reply<Answers> },
+    Retire,
+    Stop { reply: oneshot::Sender<()> },
+}
+
+/// The queue to the cluster's thread. Its commands count against a budget.
+pub(super) struct CommandQueue {
+    commands: mpsc::UnboundedSender<Command>,
+    budget: QueueBudget,
+}
+
+impl CommandQueue {
+    /// A queue for commands of `limit` bytes.
+    pub(super) fn new(limit: usize) -> (Self, mpsc::UnboundedReceiver<Command>) {
+        let (commands, receiver) = mpsc::unbounded_channel();
+        (Self { commands, budget: QueueBudget::new(limit) }, receiver)
+    }
+
+    /// Adds a command. Once the adapter has stopped, it is dropped, and with it the sender of its answer.
+    pub(super) fn push(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+
+    pub(super) fn budget(&self) -> &QueueBudget {
+        &self.budget
+    }
+}

@@ -1,0 +1,213 @@
+//! The life of the link to the engine: made, kept by heartbeats, lost, made again.
+//!
+//! A new link has four steps: the other nodes are read, and must fit; this node says that it is alive; its topics are
+//! subscribed again; its names are entered in the directory again. From the third step on the node counts as linked. Until
+//! the fourth it delivers nothing as an owner, unless its lease was never over.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::cluster::engine::{Lease, LinkError, Lost};
+use crate::cluster::message::NodeStatus;
+use crate::cluster::node::Node;
+use crate::cluster::receiving::Receiver;
+
+/// A node says that it is alive so many times within one lease.
+const HEARTBEATS_PER_LEASE: u32 = 4;
+/// The first pause before the engine is tried again. It doubles with each attempt.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How many topics are subscribed at a time after the link was lost.
+const TOPICS_AT_A_TIME: usize = 256;
+/// How many names are entered again at a time.
+const NAMES_AT_A_TIME: usize = 1_000;
+/// The pause for so many names, so that the engine has time for other nodes: 20,000 names a second.
+const NAMES_PAUSE: Duration = Duration::from_millis(50);
+
+impl Node {
+    /// Keeps the node linked until the task is aborted.
+    pub(super) async fn keep_linked(self: Rc<Self>) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.link().await {
+                Ok(()) => {
+                    pause = FIRST_PAUSE;
+                    self.stay_linked().await;
+                }
+                Err(error) => self.note_problem(&error),
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn link(self: &Rc<Self>) -> Result<(), LinkError> {
+        let lost = |Lost| LinkError::Unreachable("the engine does not answer".to_owned());
+        self.link_number.update(|number| number + 1);
+        self.is_link_lost.set(false);
+        let receiver = Receiver { node: Rc::downgrade(self), link_number: self.link_number.get() };
+        self.engine.link(&self.options.node, Rc::new(receiver)).await?;
+        self.refresh_members().await.map_err(lost)?;
+        self.check_members()?;
+        self.beat().await.map_err(lost)?;
+        self.refresh_members().await.map_err(lost)?;
+        if let Err(error) = self.check_members() {
+            let _ = self.engine.end_lease().await;
+            return Err(error);
+        }
+        self.subscribe_again().await.map_err(lost)?;
+        // no other task runs from here on until the node is linked
+        if self.is_link_lost.get() {
+            return Err(lost(Lost));
+        }
+        self.is_linked.set(true);
+        self.was_linked.set(true);
+        self.state.set_linked();
+        self.metrics.cluster.linked.set(1);
+        log::info!(
+            "linked to the cluster as {}, with {} other nodes",
+            self.options.node,
+            self.members.borrow().count()
+        );
+        self.enter_names().await.map_err(lost)
+    }
+
+    /// Whether all live nodes have this node's secret and a version that it understands. Only a node that starts has to
+    /// give way to those that are there.
+    fn check_members(&self) -> Result<(), LinkError> {
+        match self.members.borrow().misfit() {
+            Some(misfit) if !self.was_linked.get() => Err(LinkError::Unusable(misfit)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends heartbeats until the link is lost.
+    async fn stay_linked(self: &Rc<Self>) {
+        let interval = self.options.lease / HEARTBEATS_PER_LEASE;
+        while self.is_linked.get() {
+            tokio::select! {
+                () = self.link_changed.notified() => {}
+                () = sleep(interval) => {}
+            }
+            if !self.is_linked.get() {
+                return;
+            }
+            let beaten = async {
+                if self.beat().await? == Lease::New {
+                    self.enter_names().await?;
+                }
+                self.refresh_members().await
+            };
+            if beaten.await == Err(Lost) && self.lease_until.get().is_none_or(|until| until < Instant::now()) {
+                self.link_lost("no heartbeat has reached the engine for a whole lease".to_owned());
+            }
+        }
+    }
+
+    /// Says that this node is alive.
+    async fn beat(&self) -> Result<Lease, Lost> {
+        let secret_check = self.sealer.borrow().secret_check(&self.options.node);
+        let status = NodeStatus::new(self.is_retired.get(), secret_check);
+        // the lease is shorter here than in the engine
+        let since = Instant::now();
+        let lease = self.engine.heartbeat(self.options.lease, status.encode()).await?;
+        if lease == Lease::New {
+            self.are_names_entered.set(false);
+        }
+        self.lease_until.set(Some(since + self.options.lease));
+        Ok(lease)
+    }
+
+    /// Whether this node may deliver as the owner of names: no other node can have taken them since it said that it is
+    /// alive.
+    pub(super) fn may_own(&self) -> bool {
+        self.are_names_entered.get() && self.lease_until.get().is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Subscribes to all topics again, also to those that are added meanwhile.
+    async fn subscribe_again(&self) -> Result<(), Lost> {
+        let mut done = HashSet::new();
+        loop {
+            let topics = self.subscriptions.borrow().topics();
+            let missing: Vec<_> = topics.into_iter().filter(|topic| !done.contains(topic)).collect();
+            if missing.is_empty() {
+                return Ok(());
+            }
+            for some in missing.chunks(TOPICS_AT_A_TIME) {
+                try_join_all(some.iter().map(|topic| self.engine.subscribe(topic.key()))).await?;
+            }
+            done.extend(missing);
+        }
+    }
+
+    /// Enters this node's names in the directory again, and asks the other nodes for what may have been missed. A name
+    /// that another node has got meanwhile is taken away from its client.
+    async fn enter_names(&self) -> Result<(), Lost> {
+        let mut last = None;
+        loop {
+            let next = Instant::now() + NAMES_PAUSE;
+            let names = self.inbox.names(last, NAMES_AT_A_TIME).await;
+            if names.is_empty() {
+                break;
+            }
+            let keys: Vec<_> = names.iter().map(|(name, epoch)| (name.key(), *epoch)).collect();
+            let conflicts = self.engine.assert(&keys).await?;
+            self.metrics.cluster.names_asserted.add(names.len() as u64);
+            self.metrics.cluster.names_revoked.add(conflicts.len() as u64);
+            for (place, holder) in conflicts {
+                if let Some((name, _)) = names.get(place) {
+                    self.inbox.revoke(name, holder.epoch);
+                }
+            }
+            last = names.into_iter().next_back().map(|(name, _)| name);
+            sleep_until(next).await;
+        }
+        self.are_names_entered.set(true);
+        self.inbox.resync();
+        Ok(())
+    }
+
+    /// The engine has lost the link, or messages.
+    pub(super) fn link_lost(&self, why: String) {
+        self.is_link_lost.set(true);
+        if self.is_linked.replace(false) {
+            self.metrics.cluster.linked.set(0);
+            self.metrics.cluster.links_lost.inc();
+            self.requests.clear();
+            self.note_problem(&LinkError::Unreachable(why));
+            self.link_changed.notify_one();
+        }
+    }
+
+    fn note_problem(&self, error: &LinkError) {
+        if self.state.set_problem(format!("the cluster's engine: {error}")) {
+            match error {
+                LinkError::Unreachable(what) => log::warn!("not linked to the cluster: {what}; trying again"),
+                LinkError::Unusable(what) => log::error!("not linked to the cluster: {what}"),
+            }
+        }
+    }
+
+    /// Announces that this node is about to stop.
+    pub(super) fn retire(&self) {
+        self.is_retired.set(true);
+        self.link_changed.notify_one();
+    }
+
+    /// Ends the lease, so that the other nodes need not wait for its end, and closes the connections.
+    pub(super) async fn leave(&self) {
+        let left = async {
+            if self.is_linked.replace(false) {
+                let _ = self.engine.end_lease().await;
+            }
+            self.engine.close().await;
+        };
+        // an engine that hangs delays no exit
+        let _ = timeout(self.options.timeout, left).await;
+    }
+}

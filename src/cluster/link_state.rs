@@ -1,0 +1,54 @@
+//! Whether the node is linked to its engine, as every thread may ask, and why it is not.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The state of the link. It is shared by the adapter and its thread.
+pub(super) struct LinkState {
+    lease: Duration,
+    report: Mutex<Report>,
+}
+
+struct Report {
+    is_linked: bool,
+    /// When the link was lost. `None` if there was none yet.
+    lost_at: Option<Instant>,
+    problem: String,
+}
+
+impl LinkState {
+    pub(super) fn new(lease: Duration) -> Self {
+        let problem = "the cluster's engine has not been reached yet".to_owned();
+        Self { lease, report: Mutex::new(Report { is_linked: false, lost_at: None, problem }) }
+    }
+
+    /// Notes that the node is linked.
+    pub(super) fn set_linked(&self) {
+        self.report().is_linked = true;
+    }
+
+    /// Notes why the node is not linked. Returns whether that is news.
+    pub(super) fn set_problem(&self, problem: String) -> bool {
+        let mut report = self.report();
+        if std::mem::replace(&mut report.is_linked, false) {
+            report.lost_at = Some(Instant::now());
+        } else if report.problem == problem {
+            return false;
+        }
+        report.problem = problem;
+        true
+    }
+
+    /// Whether the node can serve: it was linked once, and has not been without the engine for longer than one lease.
+    pub(super) fn ready(&self) -> Result<(), String> {
+        let report = self.report();
+        let is_recent = report.lost_at.is_some_and(|at| at.elapsed() < self.lease);
+        if report.is_linked || is_recent { Ok(()) } else { Err(report.problem.clone()) }
+    }
+
+    fn report(&self) -> MutexGuard<'_, Report> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

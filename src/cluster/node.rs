@@ -1,0 +1,181 @@
+//! [`Node`]: what the cluster's thread works on, and how it takes up the commands of the other threads.
+//!
+//! The thread does one thing at a time, so the parts of a node need no locks. What takes a round trip is a task of its
+//! own; no borrow of a part is held while a task waits.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::task::spawn_local;
+use tokio::time::Instant;
+
+use crate::broker::adapter::{ClusterInbox, Epoch, Packet};
+use crate::cluster::command::Command;
+use crate::cluster::engine::{Engine, LocalFuture, Lost, Reach};
+use crate::cluster::envelope::{Destination, Opener, Sealer};
+use crate::cluster::link_state::LinkState;
+use crate::cluster::members::{Members, Refresh};
+use crate::cluster::message::Message;
+use crate::cluster::options::ClusterOptions;
+use crate::cluster::queue_budget::{QueueBudget, Reserved};
+use crate::cluster::requests::Requests;
+use crate::cluster::routes::Routes;
+use crate::cluster::strangers::Strangers;
+use crate::cluster::subscriptions::Subscriptions;
+use crate::metrics::families::Metrics;
+use crate::refusal::PacketDrop;
+use crate::topic::Topic;
+
+/// A node of a cluster.
+pub(super) struct Node {
+    pub(super) options: ClusterOptions,
+    pub(super) engine: Box<dyn Engine>,
+    pub(super) inbox: Arc<dyn ClusterInbox>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) state: Arc<LinkState>,
+    pub(super) budget: QueueBudget,
+    pub(super) sealer: RefCell<Sealer>,
+    pub(super) opener: RefCell<Opener>,
+    pub(super) members: RefCell<Members>,
+    pub(super) strangers: RefCell<Strangers>,
+    pub(super) routes: RefCell<Routes>,
+    pub(super) requests: Rc<Requests>,
+    pub(super) subscriptions: RefCell<Subscriptions>,
+    pub(super) is_linked: Cell<bool>,
+    /// The number of the present link. What an earlier one still reports is ignored.
+    pub(super) link_number: Cell<u64>,
+    /// Whether the engine has lost the present link.
+    pub(super) is_link_lost: Cell<bool>,
+    /// Notified when the link is lost, and when the node must say something new about itself.
+    pub(super) link_changed: Notify,
+    pub(super) is_retired: Cell<bool>,
+    /// Whether the node has been linked at least once.
+    pub(super) was_linked: Cell<bool>,
+    /// Until when the other nodes consider this node alive, at least.
+    pub(super) lease_until: Cell<Option<Instant>>,
+    /// Whether the names of this node are in the directory, as far as it knows.
+    pub(super) are_names_entered: Cell<bool>,
+    /// The last reading of the list of live nodes.
+    pub(super) refresh: RefCell<Option<Refresh>>,
+    /// The highest epoch that this node has seen.
+    pub(super) highest_epoch: Cell<Epoch>,
+}
+
+impl Node {
+    pub(super) fn new(
+        options: ClusterOptions,
+        engine: Box<dyn Engine>,
+        inbox: Arc<dyn ClusterInbox>,
+        state: Arc<LinkState>,
+        budget: QueueBudget,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            sealer: RefCell::new(Sealer::new(&options.secret, options.node.clone())),
+            opener: RefCell::new(Opener::new(&options.secret, options.node.clone())),
+            metrics: inbox.metrics(),
+            members: RefCell::default(),
+            strangers: RefCell::default(),
+            routes: RefCell::new(Routes::new(options.timeout)),
+            requests: Rc::default(),
+            subscriptions: RefCell::default(),
+            is_linked: Cell::new(false),
+            link_number: Cell::new(0),
+            is_link_lost: Cell::new(false),
+            link_changed: Notify::new(),
+            is_retired: Cell::new(false),
+            was_linked: Cell::new(false),
+            lease_until: Cell::new(None),
+            are_names_entered: Cell::new(false),
+            refresh: RefCell::default(),
+            highest_epoch: Cell::new(0),
+            options,
+            engine,
+            inbox,
+            state,
+            budget,
+        })
+    }
+
+    /// Works until the adapter is dropped or stopped.
+    pub(super) async fn run(self: Rc<Self>, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let link = spawn_local(self.clone().keep_linked());
+        let mut stopped = None;
+        while let Some(command) = commands.recv().await {
+            if let Command::Stop { reply } = command {
+                stopped = Some(reply);
+                break;
+            }
+            self.handle(command);
+        }
+        link.abort();
+        self.leave().await;
+        if let Some(reply) = stopped {
+            let _ = reply.send(());
+        }
+    }
+
+    fn handle(self: &Rc<Self>, command: Command) {
+        let node = self.clone();
+        match command {
+            Command::Claim { name, claim, reply: (reply, _reserved) } => {
+                spawn_local(async move { reply.send(node.claim(name, claim).await) });
+            }
+            Command::Release { name, epoch } => drop(spawn_local(self.engine.release(name.key(), epoch))),
+            Command::Whereis { name, reply: (reply, _reserved) } => {
+                spawn_local(async move { reply.send(node.whereis(&name).await) });
+            }
+            Command::Deliver(signal) => self.deliver(signal),
+            Command::Publish { topics, packet, reserved } => self.publish(topics, packet, reserved),
+            Command::Subscribe { topic, reply } => self.subscribe(topic, reply),
+            Command::Unsubscribe { topic } => self.unsubscribe(&topic),
+            Command::Ask { question, reply: (reply, _reserved) } => {
+                spawn_local(async move { reply.send(node.ask(question).await) });
+            }
+            Command::Retire => self.retire(),
+            Command::Stop { .. } => {}
+        }
+        self.metrics.cluster.queue_bytes.set(self.budget.bytes());
+    }
+
+    /// Sends a message to all nodes that are subscribed to one of the topics.
+    fn publish(&self, topics: Box<[Topic]>, packet: Packet, reserved: Reserved) {
+        if !self.is_linked.get() {
+            if matches!(packet, Packet::Broadcast { .. }) {
+                self.metrics.cluster.messages_dropped.inc(PacketDrop::Unlinked);
+            }
+            return;
+        }
+        let message = Message::Publish { topics: topics.into_vec(), packet };
+        let Message::Publish { topics, .. } = &message else { return };
+        let sealed = self.seal(Destination::Topics, &message);
+        let sent: Vec<_> = topics.iter().map(|topic| self.engine.publish(topic.key(), sealed.clone())).collect();
+        spawn_local(async move {
+            futures_util::future::join_all(sent).await;
+            drop(reserved);
+        });
+    }
+
+    /// Sends a message to one node.
+    pub(super) fn send(&self, node: &str, message: &Message) -> LocalFuture<Result<Reach, Lost>> {
+        self.engine.send(node, self.seal(Destination::Node(node), message))
+    }
+
+    /// Sends a message whose fate does not matter: an answer to a node that does not wait for ever. If too much waits to
+    /// be sent already, it is dropped.
+    pub(super) fn send_answer(&self, node: &str, message: &Message) {
+        let sealed = self.seal(Destination::Node(node), message);
+        let Some(reserved) = self.budget.reserve(sealed.len()) else { return };
+        let sent = self.engine.send(node, sealed);
+        spawn_local(async move {
+            let _ = sent.await;
+            drop(reserved);
+        });
+    }
+
+    pub(super) fn seal(&self, to: Destination<'_>, message: &Message) -> bytes::Bytes {
+        self.metrics.cluster.packets_sent.inc();
+        self.inbox.count_memory(self.sealer.borrow_mut().seal(to, message))
+    }
+}

@@ -1,0 +1,179 @@
+//! Signals to names that other nodes hold: the route, the order, the verdict.
+//!
+//! A signal whose name has no known route waits for a lookup, and later signals to the same name wait behind it. The
+//! node at the end of the route decides: it has delivered the signal, or its client's queue is full, or the name is not
+//! there. In the last case the name is looked up once more. While a name is on its way from one node to another, the
+//! signal is sent again until it has arrived.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::task::spawn_local;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::broker::adapter::{Epoch, Packet};
+use crate::cluster::engine::{Lost, Reach};
+use crate::cluster::message::{Message, Verdict};
+use crate::cluster::node::Node;
+use crate::cluster::outgoing::OutgoingSignal;
+use crate::cluster::requests::Response;
+use crate::cluster::routes::Route;
+use crate::message::DeliveryStatus;
+use crate::metrics::labels::LookupSource;
+use crate::topic::Topic;
+
+/// How long to wait before a name that is on its way is looked up again.
+const MOVING_PAUSE: Duration = Duration::from_millis(5);
+
+/// What has become of a signal at the end of its route.
+enum Outcome {
+    Verdict(Verdict),
+    /// The node has no inbox any more.
+    Nobody,
+    /// There was no answer in time, or the link was lost.
+    Unknown,
+}
+
+impl Node {
+    /// Sends a signal to the node that holds its name.
+    pub(super) fn deliver(self: &Rc<Self>, signal: OutgoingSignal) {
+        let mut routes = self.routes.borrow_mut();
+        let route = if routes.is_looked_up(&signal.name) { None } else { routes.get(&signal.name) };
+        drop(routes);
+        match route {
+            Some(route) => {
+                self.metrics.cluster.lookups.inc(LookupSource::Cache);
+                self.send_signal(route, signal);
+            }
+            None => self.look_up(signal, Duration::ZERO),
+        }
+    }
+
+    /// Lets a signal wait for the lookup of its name, which begins after `pause` if it is not under way.
+    fn look_up(self: &Rc<Self>, signal: OutgoingSignal, pause: Duration) {
+        let Some(name) = self.routes.borrow_mut().wait(signal) else { return };
+        let node = self.clone();
+        spawn_local(async move {
+            if !pause.is_zero() {
+                sleep(pause).await;
+            }
+            let found = node.find_route(&name).await;
+            let mut routes = node.routes.borrow_mut();
+            let waiting = routes.looked_up(&name);
+            if let Ok(Some(route)) = &found {
+                routes.put(name, route.clone());
+            }
+            drop(routes);
+            for signal in waiting {
+                match &found {
+                    Ok(Some(route)) => node.send_signal(route.clone(), signal),
+                    Ok(None) => node.settle(signal, DeliveryStatus::Absent),
+                    Err(Lost) => node.settle(signal, DeliveryStatus::Unreachable),
+                }
+            }
+        });
+    }
+
+    /// The live node that holds a name. The entry of a dead node is removed.
+    async fn find_route(self: &Rc<Self>, name: &Topic) -> Result<Option<Route>, Lost> {
+        self.metrics.cluster.lookups.inc(LookupSource::Directory);
+        let Some(holder) = self.engine.find(name.key()).await? else { return Ok(None) };
+        if holder.node != self.options.node && !self.is_live(&holder.node).await? {
+            drop(spawn_local(self.engine.remove(name.key(), &holder)));
+            return Ok(None);
+        }
+        Ok(Some(Route { node: holder.node, epoch: holder.epoch }))
+    }
+
+    fn send_signal(self: &Rc<Self>, route: Route, signal: OutgoingSignal) {
+        if route.node == self.options.node {
+            let verdict = self.receive_signal(&signal.name, route.epoch, signal.packet.clone());
+            return self.signal_answered(route, signal, Outcome::Verdict(verdict));
+        }
+        let mut waiter = self.requests.open();
+        let (name, packet) = (signal.name.clone(), signal.packet.clone());
+        let message = Message::Signal { request: waiter.id, name, epoch: route.epoch, packet };
+        let sent = self.send(&route.node, &message);
+        let (node, since) = (self.clone(), Instant::now());
+        spawn_local(async move {
+            let outcome = async {
+                match sent.await {
+                    Ok(Reach::Accepted) => match waiter.response().await {
+                        Some(Response::Verdict(verdict)) => Outcome::Verdict(verdict),
+                        _ => Outcome::Unknown,
+                    },
+                    Ok(Reach::Nobody) => Outcome::Nobody,
+                    Err(Lost) => Outcome::Unknown,
+                }
+            };
+            let outcome = timeout(node.options.timeout, outcome).await.unwrap_or(Outcome::Unknown);
+            node.metrics.cluster.round_trip.add(since.elapsed());
+            match outcome {
+                Outcome::Nobody => node.node_is_silent(route, signal).await,
+                outcome => node.signal_answered(route, signal, outcome),
+            }
+        });
+    }
+
+    /// Nobody listens to the inbox of the node that holds the name. Its clients are gone once its lease is over.
+    async fn node_is_silent(self: &Rc<Self>, route: Route, signal: OutgoingSignal) {
+        self.routes.borrow_mut().forget(&signal.name, &route);
+        match self.refresh_members().await {
+            Ok(()) if !self.members.borrow().is_live(&route.node) => self.look_up(signal, Duration::ZERO),
+            _ => self.settle(signal, DeliveryStatus::Unreachable),
+        }
+    }
+
+    fn signal_answered(self: &Rc<Self>, route: Route, mut signal: OutgoingSignal, outcome: Outcome) {
+        match outcome {
+            Outcome::Verdict(Verdict::Delivered) => self.settle(signal, DeliveryStatus::Delivered),
+            Outcome::Verdict(Verdict::Overloaded) => self.settle(signal, DeliveryStatus::Overloaded),
+            Outcome::Verdict(Verdict::Gone) => {
+                self.routes.borrow_mut().forget(&signal.name, &route);
+                match signal.retry_until {
+                    // the entry that led here was older than the directory's: once more
+                    None => {
+                        signal.retry_until = Some(Instant::now());
+                        self.look_up(signal, Duration::ZERO);
+                    }
+                    Some(_) => self.settle(signal, DeliveryStatus::Absent),
+                }
+            }
+            Outcome::Verdict(Verdict::Moving) => {
+                self.routes.borrow_mut().forget(&signal.name, &route);
+                let now = Instant::now();
+                match *signal.retry_until.get_or_insert(now + self.options.timeout) > now {
+                    true => self.look_up(signal, MOVING_PAUSE),
+                    false => self.settle(signal, DeliveryStatus::Absent),
+                }
+            }
+            Outcome::Nobody | Outcome::Unknown => {
+                self.routes.borrow_mut().forget(&signal.name, &route);
+                self.settle(signal, DeliveryStatus::Unreachable);
+            }
+        }
+    }
+
+    fn settle(&self, signal: OutgoingSignal, status: DeliveryStatus) {
+        self.metrics.cluster.signals.inc(status);
+        signal.settle(status);
+    }
+
+    /// Delivers a signal for a name that this node holds according to the directory.
+    ///
+    /// If no client of this node owns the name, and the name is not on its way, the entry was not released: it is released
+    /// again.
+    pub(super) fn receive_signal(&self, name: &Topic, epoch: Epoch, packet: Packet) -> Verdict {
+        match self.inbox.deliver(name, packet) {
+            DeliveryStatus::Delivered => Verdict::Delivered,
+            DeliveryStatus::Overloaded => Verdict::Overloaded,
+            DeliveryStatus::Absent | DeliveryStatus::Unreachable if self.routes.borrow().is_moving(name) => {
+                Verdict::Moving
+            }
+            DeliveryStatus::Absent | DeliveryStatus::Unreachable => {
+                drop(spawn_local(self.engine.release(name.key(), epoch)));
+                Verdict::Gone
+            }
+        }
+    }
+}

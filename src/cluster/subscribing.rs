@@ -1,0 +1,81 @@
+//! How this node subscribes to topics: when a subscription counts as confirmed.
+
+use std::rc::Rc;
+
+use tokio::sync::oneshot;
+use tokio::task::spawn_local;
+use tokio::time::timeout;
+
+use crate::cluster::engine::{Lost, Reach};
+use crate::cluster::message::Message;
+use crate::cluster::node::Node;
+use crate::topic::Topic;
+
+impl Node {
+    /// Subscribes to a topic. Without the engine the topic has members of this node only, so it is confirmed at once.
+    pub(super) fn subscribe(self: &Rc<Self>, topic: Topic, confirmed: oneshot::Sender<()>) {
+        self.subscriptions.borrow_mut().add(topic.clone());
+        self.count_subscriptions();
+        if !self.is_linked.get() {
+            let _ = confirmed.send(());
+            return;
+        }
+        let subscribed = self.engine.subscribe(topic.key());
+        let node = self.clone();
+        spawn_local(async move {
+            let is_confirmed = async {
+                subscribed.await?;
+                match node.engine.has_several_servers() {
+                    true => node.probe(&topic).await,
+                    false => Ok(()),
+                }
+            };
+            if !matches!(timeout(node.options.timeout, is_confirmed).await, Ok(Ok(()))) {
+                node.metrics.cluster.unconfirmed_subscriptions.inc();
+            }
+            let _ = confirmed.send(());
+        });
+    }
+
+    /// Waits until every other node has been heard on a new subscription. The engine's servers tell each other of it
+    /// some time after the own server has confirmed it.
+    async fn probe(&self, topic: &Topic) -> Result<(), Lost> {
+        let nodes = self.members.borrow().ids();
+        if nodes.is_empty() {
+            return Ok(());
+        }
+        let (token, all_heard) = self.subscriptions.borrow_mut().probe(&nodes);
+        let forget = ForgetProbe { node: self, token };
+        for node in &nodes {
+            let sent = self.send(node, &Message::Probe { topic: topic.clone(), token }).await;
+            if sent == Ok(Reach::Nobody) {
+                self.subscriptions.borrow_mut().heard(token, node);
+            }
+        }
+        let heard = all_heard.await;
+        drop(forget);
+        heard.map_err(|_| Lost)
+    }
+
+    pub(super) fn unsubscribe(&self, topic: &Topic) {
+        self.subscriptions.borrow_mut().remove(topic);
+        self.engine.unsubscribe(topic.key());
+        self.count_subscriptions();
+    }
+
+    fn count_subscriptions(&self) {
+        self.metrics.cluster.subscriptions.set(self.subscriptions.borrow().count());
+    }
+}
+
+/// Ends a probe, also when its subscription is not waited for any more.
+struct ForgetProbe<'a> {
+    node: &'a Node,
+    token: u64,
+}
+
+impl Drop for ForgetProbe<'_> {
+    fn drop(&mut self) {
+        self.node.subscriptions.borrow_mut().forget_probe(self.token);
+    }
+}

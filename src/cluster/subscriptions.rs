@@ -1,0 +1,69 @@
+//! The topics that this node is subscribed to, and the probes that show whether the other nodes reach it there.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use tokio::sync::oneshot;
+
+use crate::broker::adapter::NodeId;
+use crate::topic::Topic;
+
+/// The topics, and the probes under way.
+#[derive(Default)]
+pub(super) struct Subscriptions {
+    topics: HashSet<Topic>,
+    last_token: u64,
+    probes: HashMap<u64, Probe>,
+}
+
+/// The nodes that have not been heard on a new subscription yet.
+struct Probe {
+    silent: BTreeSet<NodeId>,
+    all_heard: oneshot::Sender<()>,
+}
+
+impl Subscriptions {
+    pub(super) fn add(&mut self, topic: Topic) {
+        self.topics.insert(topic);
+    }
+
+    pub(super) fn remove(&mut self, topic: &Topic) {
+        self.topics.remove(topic);
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.topics.len()
+    }
+
+    pub(super) fn topics(&self) -> Vec<Topic> {
+        self.topics.iter().cloned().collect()
+    }
+
+    /// A node was heard on the subscription that a probe is about.
+    pub(super) fn heard(&mut self, token: u64, node: &str) {
+        let Some(probe) = self.probes.get_mut(&token) else { return };
+        probe.silent.remove(node);
+        if probe.silent.is_empty()
+            && let Some(probe) = self.probes.remove(&token)
+        {
+            let _ = probe.all_heard.send(());
+        }
+    }
+
+    /// A node is down: no probe waits for it.
+    pub(super) fn node_down(&mut self, node: &str) {
+        let tokens: Vec<u64> = self.probes.keys().copied().collect();
+        tokens.into_iter().for_each(|token| self.heard(token, node));
+    }
+
+    /// Starts a probe: its token, and what is ready when all of `nodes` have been heard.
+    pub(super) fn probe(&mut self, nodes: &[NodeId]) -> (u64, oneshot::Receiver<()>) {
+        self.last_token += 1;
+        let (all_heard, receiver) = oneshot::channel();
+        self.probes.insert(self.last_token, Probe { silent: nodes.iter().cloned().collect(), all_heard });
+        (self.last_token, receiver)
+    }
+
+    pub(super) fn forget_probe(&mut self, token: u64) {
+        self.probes.remove(&token);
+    }
+}
