@@ -42,7 +42,7 @@ impl Node {
                 Err(error) => self.note_problem(&error),
             }
             sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = (pause * 2).min(LONGEST_PAUSE).min(self.options.lease / 2);
         }
     }
 
@@ -52,6 +52,7 @@ impl Node {
         self.is_link_lost.set(false);
         let receiver = Receiver { node: Rc::downgrade(self), link_number: self.link_number.get() };
         self.engine.link(&self.options.node, Rc::new(receiver)).await?;
+        self.grace_until.set(Some(Instant::now() + self.options.lease));
         self.refresh_members().await.map_err(lost)?;
         self.check_members()?;
         self.beat().await.map_err(lost)?;

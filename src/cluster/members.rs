@@ -48,6 +48,13 @@ pub(super) struct Changes {
 }
 
 impl Members {
+    /// Adds the nodes to `live` that were alive and are in neither list.
+    pub(super) fn keep_missing(&self, live: &mut BTreeMap<NodeId, NodeStatus>, unfit: &BTreeMap<NodeId, Misfit>) {
+        for (id, status) in self.live.iter().filter(|(id, _)| !unfit.contains_key(*id)) {
+            live.entry(id.clone()).or_insert_with(|| status.clone());
+        }
+    }
+
     /// Replaces the list. `unfit` are live nodes that do not fit.
     pub(super) fn update(&mut self, live: BTreeMap<NodeId, NodeStatus>, unfit: BTreeMap<NodeId, Misfit>) -> Changes {
         let missing_in = |list: &BTreeMap<NodeId, NodeStatus>, id: &&NodeId| !list.contains_key(*id);

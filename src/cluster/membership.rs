@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::task::spawn_local;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::broker::adapter::NodeId;
 use crate::cluster::engine::{LiveNode, LocalFuture, Lost};
@@ -61,6 +61,9 @@ impl Node {
                 Some(status) => drop(live.insert(id, status)),
                 None => drop(unfit.insert(id, Misfit::Version)),
             }
+        }
+        if self.grace_until.get().is_some_and(|until| Instant::now() < until) {
+            self.members.borrow().keep_missing(&mut live, &unfit);
         }
         let changes = self.members.borrow_mut().update(live, unfit);
         self.metrics.cluster.nodes.set(1 + self.members.borrow().count());

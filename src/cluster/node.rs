@@ -55,6 +55,9 @@ pub(super) struct Node {
     pub(super) was_linked: Cell<bool>,
     /// Until when the other nodes consider this node alive, at least.
     pub(super) lease_until: Cell<Option<Instant>>,
+    /// Until when nodes that are not in the list of live nodes count as alive if they did before. The engine may have been
+    /// away, so they need time to link again.
+    pub(super) grace_until: Cell<Option<Instant>>,
     /// Whether the names of this node are in the directory, as far as it knows.
     pub(super) are_names_entered: Cell<bool>,
     /// The last reading of the list of live nodes.
@@ -87,6 +90,7 @@ impl Node {
             is_retired: Cell::new(false),
             was_linked: Cell::new(false),
             lease_until: Cell::new(None),
+            grace_until: Cell::new(None),
             are_names_entered: Cell::new(false),
             refresh: RefCell::default(),
             highest_epoch: Cell::new(0),
