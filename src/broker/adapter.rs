@@ -243,7 +243,7 @@ pub trait Adapter: Send + Sync + 'static {
     /// Whether the backplane works, as `/readyz` reports it.
     ///
     /// # Errors
-    /// What is wrong, in one line for an operator.
+    /// What is wrong, in one line for an operator. Anybody may read it at `/readyz`.
     fn ready(&self) -> Result<(), String> {
         Ok(())
     }

@@ -138,6 +138,16 @@ impl Pubsub {
         self.0.adapter.node()
     }
 
+    /// Whether the adapter works.
+    pub(crate) fn ready(&self) -> Result<(), String> {
+        self.0.adapter.ready()
+    }
+
+    /// Tells the other nodes that this one is about to stop.
+    pub(crate) fn retire(&self) {
+        self.0.adapter.retire();
+    }
+
     /// The node's clock.
     pub(crate) fn clock(&self) -> &Arc<Clock> {
         &self.0.local.clock

@@ -261,7 +261,7 @@ impl Acceptor {
         connection_limits: Arc<ConnectionLimits>,
     ) -> Result<ConnectionSlot, ConnectError> {
         let node = &self.0.node;
-        if !node.is_ready() {
+        if !node.accepts_clients() {
             let body = "this server is going down";
             return Err(ConnectError::new(StatusCode::SERVICE_UNAVAILABLE, body).with_reason(ConnectRefusal::Draining));
         }

@@ -19,7 +19,9 @@ pub(crate) struct NodeState {
     pub(crate) hub: Arc<Hub>,
     pub(crate) idle_connections: IdleConnections,
     pub(crate) refusal_log: RefusalLog,
-    ready: AtomicBool,
+    accepts_clients: AtomicBool,
+    /// Whether the adapter was ready when it was asked last.
+    adapter_was_ready: AtomicBool,
 }
 
 impl NodeState {
@@ -29,15 +31,36 @@ impl NodeState {
         let hub = Hub::new(limits, ip_table.clone());
         let idle_connections = IdleConnections::new(&config, pubsub.shared_metrics(), pubsub.clock().clone());
         let refusal_log = RefusalLog::new(config.log.refusals_per_minute);
-        Self { config, pubsub, ip_table, hub, idle_connections, refusal_log, ready: AtomicBool::new(true) }
+        let (accepts_clients, adapter_was_ready) = (AtomicBool::new(true), AtomicBool::new(true));
+        Self { config, pubsub, ip_table, hub, idle_connections, refusal_log, accepts_clients, adapter_was_ready }
     }
 
-    pub(crate) fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Relaxed)
+    /// Whether the node accepts new clients: it does until it drains.
+    pub(crate) fn accepts_clients(&self) -> bool {
+        self.accepts_clients.load(Ordering::Relaxed)
+    }
+
+    /// Whether a load balancer should send clients to this node, as `/readyz` reports it. The first answer after the
+    /// adapter's has changed is logged.
+    ///
+    /// # Errors
+    /// Why it should not. The node still accepts clients if only its adapter is not ready.
+    pub(crate) fn readiness(&self) -> Result<(), String> {
+        if !self.accepts_clients() {
+            return Err("draining".into());
+        }
+        let ready = self.pubsub.ready();
+        let was_ready = self.adapter_was_ready.swap(ready.is_ok(), Ordering::Relaxed);
+        match &ready {
+            Ok(()) if !was_ready => log::info!("ready again"),
+            Err(why) if was_ready => log::warn!("not ready: {why}"),
+            _ => {}
+        }
+        ready
     }
 
     /// Makes the node report that it is not ready, and reject new clients.
     pub(crate) fn start_draining(&self) {
-        self.ready.store(false, Ordering::Relaxed);
+        self.accepts_clients.store(false, Ordering::Relaxed);
     }
 }

@@ -111,7 +111,7 @@ impl AppFactory {
 
     pub(crate) fn configure(&self, app: &mut ServiceConfig) {
         self.acceptors.iter().for_each(|(acceptor, protocol)| (protocol.routes)(acceptor, app));
-        app.service(methods::readable(paths::HEALTH, || async { health(HttpResponse::Ok(), "ok\n") }));
+        app.service(methods::readable(paths::HEALTH, || async { health(HttpResponse::Ok(), "ok") }));
         let node = self.node.clone();
         app.service(methods::readable(paths::READINESS, move || {
             let response = readiness(&node);
@@ -141,14 +141,15 @@ impl AppFactory {
 }
 
 fn readiness(node: &NodeState) -> HttpResponse {
-    match node.is_ready() {
-        true => health(HttpResponse::Ok(), "ready\n"),
-        false => health(HttpResponse::ServiceUnavailable(), "draining\n"),
+    match node.readiness() {
+        Ok(()) => health(HttpResponse::Ok(), "ready"),
+        Err(why) => health(HttpResponse::ServiceUnavailable(), &why),
     }
 }
 
-fn health(mut response: HttpResponseBuilder, word: &'static str) -> HttpResponse {
-    response.content_type("text/plain; charset=utf-8").insert_header((header::CACHE_CONTROL, "no-store")).body(word)
+fn health(mut response: HttpResponseBuilder, line: &str) -> HttpResponse {
+    let text = format!("{line}\n");
+    response.content_type("text/plain; charset=utf-8").insert_header((header::CACHE_CONTROL, "no-store")).body(text)
 }
 
 /// Sets up a connection that was just accepted. The kernel drops it when the client accepts no bytes for

@@ -145,6 +145,8 @@ struct Parts {
 
 impl Parts {
     async fn drain(self) {
+        // a client that reconnects to another node finds its name free there
+        self.state.pubsub.retire();
         self.state.start_draining();
         tokio::time::sleep(NOTICE).await;
         self.workers.close();

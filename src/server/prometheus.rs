@@ -45,7 +45,7 @@ impl Exporter {
         let registry_queue_bytes = self.node.pubsub.budget().bytes();
         let totals = self.node.hub.queue_totals();
         let age = totals.since.map_or(Duration::ZERO, |since| clock.now().saturating_duration_since(since));
-        self.node_gauges.set(self.node.is_ready(), totals, age, registry_queue_bytes);
+        self.node_gauges.set(self.node.accepts_clients(), totals, age, registry_queue_bytes);
         self.node_gauges.set_memory(self.node.pubsub.memory());
         families.extend(self.node_gauges.registry.gather());
         families.extend(self.custom.gather());
@@ -135,9 +135,9 @@ impl NodeGauges {
         set(&self.memory_limit_bytes, memory.limit());
     }
 
-    fn set(&self, is_ready: bool, totals: QueueTotals, age: Duration, registry_queue_bytes: usize) {
+    fn set(&self, accepts_clients: bool, totals: QueueTotals, age: Duration, registry_queue_bytes: usize) {
         let QueueTotals { connections, messages, bytes, most_bytes, .. } = totals;
-        self.ready.set(is_ready.into());
+        self.ready.set(accepts_clients.into());
         set(&self.queue_connections, connections);
         set(&self.queue_messages, messages);
         set(&self.queue_bytes, bytes);
