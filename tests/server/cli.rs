@@ -5,6 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::common::ENGINE;
+
 /// A process that hangs must not hang the tests.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -114,6 +116,15 @@ fn serve_reports_that_the_page_is_off() {
     let broker = Broker::start(&["--set", "page.enabled=false", "--set", "socket.mounts=/one"]);
     let sockets = format!("sockets  ws://{}/one/websocket", broker.address());
     assert_eq!(broker.lines, ["page     off".to_owned(), sockets]);
+}
+
+#[test]
+fn serve_names_the_engine_and_the_node() {
+    let sets: Vec<&str> = ENGINE.iter().chain(&["cluster.node=web.1"]).flat_map(|set| ["--set", set]).collect();
+    let broker = Broker::with_output_lines(3, &sets);
+    assert_eq!(broker.lines[2], "cluster  redis, node web.1");
+    let (exit_code, out, _) = run(&[&["check"], &sets[..]].concat());
+    assert!(exit_code == 0 && !out.contains("cluster"), "{out}");
 }
 
 /// A browser chooses by itself which of the two loopback addresses it tries first.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use handclasp::config::ListenAddress;
+use handclasp::config::{Cluster, Engine, ListenAddress};
 use handclasp::{Config, Endpoint};
 use mimalloc::MiMalloc;
 
@@ -95,6 +95,7 @@ fn serve(config: &Config) -> Result<(), String> {
         let metrics = config.metrics.listen.as_ref().zip(node.metrics_address());
         let metrics = metrics.map(|(listen, address)| listen.with_port(address.port()));
         announce(config, &config.server.listen.with_port(node.address().port()), metrics.as_ref());
+        announce_cluster(&config.cluster);
         warn_descriptor_limit(descriptors, config.server.connections);
         node.run_until_signal().await.map_err(|error| error.to_string())
     })
@@ -145,6 +146,13 @@ fn announce(config: &Config, address: &ListenAddress, metrics: Option<&ListenAdd
     }
     if let Some(metrics) = metrics {
         print(&format!("metrics  http://{metrics}/metrics"));
+    }
+}
+
+/// Prints the engine and this node's name, if there is an engine.
+fn announce_cluster(cluster: &Cluster) {
+    if cluster.engine != Engine::None {
+        print(&format!("cluster  {}, node {}", cluster.engine.name(), cluster.node.get()));
     }
 }
 
