@@ -6,6 +6,7 @@
 
 pub mod cluster;
 pub mod longpoll;
+pub mod memory_engine;
 pub mod phoenix;
 pub mod process;
 pub mod rng;
