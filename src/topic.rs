@@ -223,6 +223,19 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "cluster")]
+    #[test]
+    fn another_node_names_exactly_the_topics_that_there_are() {
+        for realm in Realm::ALL {
+            let topic = realm.topic("room:a").unwrap();
+            assert_eq!(Topic::from_key(topic.key()).unwrap(), topic);
+            assert_eq!(Topic::from_key(realm.prefix()), None, "no name");
+            assert_eq!(Topic::from_key(&realm.key("a\u{85}")), None, "a control character");
+            assert_eq!(Topic::from_key(&realm.key("\0a")), None, "two prefixes");
+        }
+        assert_eq!(Topic::from_key("\u{1f}room:a"), None, "no realm");
+    }
+
     #[test]
     fn an_invalid_name_is_echoed_unchanged() {
         for name in ["room:a", "", "\u{2}/chat", "\0"] {

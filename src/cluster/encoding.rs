@@ -4,6 +4,9 @@
 //! are parts of the received message. The metadata of presence entries is copied, because an entry is kept for long and
 //! would keep the whole message in memory. JSON is not parsed again: the node that sent it is authentic, and has checked
 //! it.
+//!
+//! Decoding takes at most 192 bytes of memory for each byte of a message: those of a list of empty presence entries, which
+//! is then refused. Only a node with the secret can send it.
 
 use bytes::Bytes;
 use bytestring::ByteString;

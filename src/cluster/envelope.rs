@@ -1,13 +1,19 @@
-//! The envelope of a message between nodes: it proves that a node of this cluster sent it, to whom, and that it has not
-//! arrived before.
+//! The envelope of a message between nodes: it proves that a node of this cluster has sent the message, to whom, and that
+//! it has not arrived before.
 //!
-//! An envelope consists of the version of the wire format (1 byte, [`WIRE_VERSION`]), the tag (16 bytes), and the body
-//! (the rest). The tag is the first 16 bytes of the HMAC-SHA-256, keyed with `cluster.secret`, of the text
-//! `handclasp cluster message`, a zero byte, the version and the body. The body is one protobuf message: the fields of
-//! [`Head`](super::schema::Head) (sender, number, receiver) and then one field of
-//! [`Kind`](super::schema::Kind), the message itself. The receiver is empty if the message goes to the subscribers of the
-//! topics that it contains; it is sealed once, sent on each of these topics, and read by a subscriber of several once:
-//! the further copies are [`Refused::Repeated`].
+//! **Bytes.** An envelope consists of the version of the wire format (1 byte, [`WIRE_VERSION`]), the tag (16 bytes), and
+//! the body (the rest). The tag is the first 16 bytes of the HMAC-SHA-256, keyed with `cluster.secret`, of the text
+//! `handclasp cluster message`, a zero byte, the version and the body. The body is one protobuf message. It begins with
+//! the fields of [`Head`]: the sender's id (tag 1), the number of the message (2) and the receiver's id (3). Then comes
+//! one field of [`Kind`](super::schema::Kind) (4 to 13), the message itself. The order of the fields does not matter to
+//! a reader.
+//!
+//! **Receivers.** A message to topics has no receiver. It contains the topics, is sealed once, and is sent on each of
+//! them. A node that is subscribed to several opens the first copy, and the others are [`Refused::Repeated`].
+//!
+//! **Repetition.** A node numbers its messages from 1, over all receivers. A node that receives them keeps, for each
+//! sender, which of the last 1,024 numbers have arrived, and refuses older ones. One gap remains: a node that has just
+//! started has received nothing, so it accepts an earlier message to topics if that comes before the first new one.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use hmac::{Hmac, KeyInit, Mac};
@@ -162,22 +168,27 @@ impl Opener {
         self.windows.retire(node);
     }
 
-    /// Opens an envelope. Only an accepted message, or a malformed one of an admitted node, counts as arrived.
+    /// Opens an envelope. Only an accepted message, or one of an admitted node that cannot be read, counts as arrived.
     pub(crate) fn open(&mut self, envelope: Bytes) -> Result<Opened, Refused> {
         let body = self.authenticate(envelope)?;
-        let head = Head::decode(body.clone()).map_err(|_| Refused::Malformed)?;
-        let from = text(&head.from)?;
+        self.open_body(body)
+    }
+
+    /// Opens the body of an authentic envelope.
+    pub(crate) fn open_body(&mut self, body: Bytes) -> Result<Opened, Refused> {
+        let Head { from, number, to } = Head::decode(body.clone()).map_err(|_| Refused::Malformed)?;
+        let from = text(&from)?;
+        if from.is_empty() || number == 0 {
+            return Err(Refused::Malformed);
+        }
         if from == self.node {
             return Err(Refused::Own);
         }
-        if !head.to.is_empty() && head.to != self.node.as_bytes() {
+        if !to.is_empty() && to != self.node.as_bytes() {
             return Err(Refused::Misdirected);
         }
         let Some(window) = self.windows.live(&from) else { return Err(Refused::Stranger(from)) };
-        if head.number == 0 {
-            return Err(Refused::Malformed);
-        }
-        if !window.accept(head.number) {
+        if !window.accept(number) {
             return Err(Refused::Repeated);
         }
         let message = encoding::decode(body)?;

@@ -78,7 +78,7 @@ pub(super) struct Signal {
 pub(super) struct Verdict {
     #[prost(uint64, tag = "1")]
     pub(super) request: u64,
-    /// 1: delivered, 2: overloaded, 3: gone.
+    /// 1: delivered, 2: overloaded, 3: gone, 4: moving.
     #[prost(uint32, tag = "2")]
     pub(super) verdict: u32,
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::broker::adapter::Packet;
 use crate::cluster::replay::WINDOW;
+use crate::cluster::schema::{self, Kind};
 use crate::message::Payload;
 use crate::topic::Topic;
 
@@ -24,10 +25,16 @@ fn opened(message: Message) -> Result<Opened, Refused> {
     Ok(Opened { from: "a.1".into(), message })
 }
 
-/// An authentic envelope with any head and content.
+/// An authentic envelope with any content.
 fn authentic(number: u64, content: &impl prost::Message) -> Bytes {
     let head = Head { from: Bytes::from_static(b"a.1"), number, to: Bytes::new() };
     seal(&key(SECRET, MESSAGE_DOMAIN), 1, &head, content)
+}
+
+/// An authentic envelope with any body.
+fn authentic_body(body: &[u8]) -> Bytes {
+    let tag = tag(&key(SECRET, MESSAGE_DOMAIN), &[&[1], body]);
+    [&[1], &tag[..], body].concat().into()
 }
 
 /// The format is fixed: nodes of other releases read it. The tag is what
@@ -163,21 +170,21 @@ fn messages_may_overtake_each_other_within_the_window() {
 #[test]
 fn an_authentic_message_that_cannot_be_read_is_malformed() {
     let (mut sealer, mut opener) = pair();
-    let head = |from: &'static [u8], number| Head { from: Bytes::from_static(from), number, to: Bytes::new() };
-    let key = key(SECRET, MESSAGE_DOMAIN);
+    let sealed = |head: &Head, content: &Content| seal(&sealer.message_key, 1, head, content);
+    let head = Head { from: Bytes::from_static(b"a.1"), number: 1, to: Bytes::new() };
     let content = Content::from(&publish());
-    for envelope in [
-        seal(&key, 1, &head(b"a.1", 0), &content),
-        seal(&key, 1, &head(b"\xFF", 1), &content),
-        seal(&key, 1, &head(b"a.1", 1), &Head { to: Bytes::from_static(b"b.1"), ..Head::default() }),
-        {
-            let body = b"\x0A\xFFa.1";
-            [&[1], &tag(&key, &[&[1], body])[..], body].concat().into()
-        },
+    let no_packet = Content { kind: Some(Kind::Publish(schema::Publish::default())) };
+    for (what, envelope) in [
+        ("no body", authentic_body(b"")),
+        ("not protobuf", authentic_body(b"\x0A\xFFa.1")),
+        ("no sender", sealed(&Head { from: Bytes::new(), ..head.clone() }, &content)),
+        ("no number", sealed(&Head { number: 0, ..head.clone() }, &content)),
+        ("a sender that is not UTF-8", sealed(&Head { from: Bytes::from_static(b"\xFF"), ..head.clone() }, &content)),
+        ("a message without a packet", sealed(&head, &no_packet)),
     ] {
-        assert!(matches!(opener.open(envelope.clone()), Err(Refused::Malformed | Refused::Unknown)), "{envelope:?}");
+        assert_eq!(opener.open(envelope), Err(Refused::Malformed), "{what}");
     }
-    sealer.number = 1;
+    assert_eq!(opener.open(sealer.seal(Destination::Topics, &publish())), Err(Refused::Repeated));
     assert_eq!(opener.open(sealer.seal(Destination::Topics, &publish())), opened(publish()));
 }
 

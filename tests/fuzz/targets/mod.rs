@@ -8,6 +8,8 @@
 
 mod app;
 mod client;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod config;
 mod connection_input;
 mod connections;
@@ -73,6 +75,8 @@ pub fn targets() -> impl Iterator<Item = &'static Target> {
         static_paths::TARGETS,
         peer_ids::TARGETS,
         presence::TARGETS,
+        #[cfg(feature = "cluster")]
+        cluster::TARGETS,
         config::TARGETS,
         sessions::TARGETS,
         message_sequences::TARGETS,

@@ -30,6 +30,12 @@ fn topic(data: &[u8]) {
         assert!(n == 0 || Topic::parse(topic.key()).is_err(), "a client can name a topic of another realm");
     }
     assert_eq!(Topic::echo(Realm::Phoenix, name).as_str(), name);
+    #[cfg(feature = "cluster")]
+    {
+        assert!(topics.iter().all(|topic| Topic::from_key(topic.key()).as_ref() == Some(topic)));
+        let named = Topic::from_key(name);
+        assert!(named.is_none_or(|topic| topic.realm().topic(topic.as_str()).as_ref() == Ok(&topic)));
+    }
     for pattern in patterns.lines() {
         let matches = match pattern.strip_suffix('*') {
             Some(prefix) => name.starts_with(prefix),
