@@ -21,6 +21,8 @@ mod outgoing;
 mod questions;
 mod queue_budget;
 mod receiving;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod replay;
 mod requests;
 mod routes;

@@ -1,0 +1,22 @@
+-- KEYS: counter, names. ARGV: node, an epoch for each name. Returns the place and the entry of each name that has a higher
+-- epoch; all others become the node's. The counter becomes at least the highest epoch.
+local conflicts = {}
+local highest = 0
+for place = 1, #ARGV - 1 do
+  local name, epoch = KEYS[place + 1], tonumber(ARGV[place + 1])
+  local entry = redis.call('GET', name)
+  -- an entry of another program, for example with more digits than an epoch has, gives way
+  local digits = entry and string.match(entry, ' (%d+)$') or ''
+  local held = #digits <= 16 and tonumber(digits)
+  if held and held > epoch then
+    conflicts[#conflicts + 1] = place - 1
+    conflicts[#conflicts + 1] = entry
+  else
+    redis.call('SET', name, ARGV[1] .. ' ' .. ARGV[place + 1])
+    highest = math.max(highest, epoch)
+  end
+end
+if highest > tonumber(redis.call('GET', KEYS[1]) or 0) then
+  redis.call('SET', KEYS[1], string.format('%.0f', highest))
+end
+return conflicts

@@ -1,0 +1,13 @@
+-- KEYS: nodes, status. ARGV: node, lease in milliseconds, status. Returns whether the node's lease was still valid.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local lease = tonumber(ARGV[2])
+local ends = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or 0)
+redis.call('ZADD', KEYS[1], now + lease, ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
+-- nodes that have been dead for ten leases are forgotten, some with each heartbeat
+for _, node in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - 10 * lease, 'LIMIT', 0, 100)) do
+  redis.call('ZREM', KEYS[1], node)
+  redis.call('HDEL', KEYS[2], node)
+end
+return ends > now and 1 or 0
