@@ -27,6 +27,7 @@ mod replay;
 mod requests;
 mod routes;
 mod schema;
+pub(crate) mod setup;
 mod signals;
 mod strangers;
 mod subscribing;

@@ -9,7 +9,9 @@ use std::time::Duration;
 use actix_web::web::ServiceConfig;
 use socket2::{Domain, SockRef, Socket as RawSocket, Type};
 
-use crate::broker::adapter::{Adapter, LocalAdapter};
+use crate::broker::adapter::Adapter;
+#[cfg(not(feature = "cluster"))]
+use crate::broker::adapter::LocalAdapter;
 use crate::broker::pubsub::Pubsub;
 use crate::channels::builtin::routers;
 use crate::config::listen::ListenAddress;
@@ -41,7 +43,8 @@ use crate::server::workers::Workers;
 pub struct Endpoint {
     config: Config,
     mounts: Vec<(Mount, ProtocolMount)>,
-    adapter: Arc<dyn Adapter>,
+    /// `None` for the one that the configuration asks for.
+    adapter: Option<Arc<dyn Adapter>>,
     routes: Vec<Routes>,
     counters: Vec<prometheus::Result<CustomCounter>>,
 }
@@ -75,7 +78,7 @@ impl Endpoint {
     }
 
     fn with_mounts(config: Config, mounts: Vec<(Mount, ProtocolMount)>) -> Self {
-        Self { config, mounts, adapter: Arc::new(LocalAdapter), routes: Vec::new(), counters: Vec::new() }
+        Self { config, mounts, adapter: None, routes: Vec::new(), counters: Vec::new() }
     }
 
     /// Adds a mount for Phoenix clients. It replaces a Phoenix mount of the same path.
@@ -129,10 +132,10 @@ impl Endpoint {
         self
     }
 
-    /// Connects the node to other nodes through `adapter`.
+    /// Connects the node to other nodes through `adapter`, instead of the engine that the configuration names.
     #[must_use]
     pub fn adapter(mut self, adapter: impl Adapter) -> Self {
-        self.adapter = Arc::new(adapter);
+        self.adapter = Some(Arc::new(adapter));
         self
     }
 
@@ -179,7 +182,8 @@ impl Endpoint {
         let metrics_address = self.config.metrics.listen.as_ref();
         let metrics_listeners = metrics_address.map(|address| listen(address, metrics_server::BACKLOG)).transpose()?;
         let mut workers = Workers::new(self.config.server.workers)?;
-        let (pubsub, registry_died) = Pubsub::start(&self.config, self.adapter, &workers.registry())?;
+        let adapter = self.adapter.map_or_else(|| configured_adapter(&self.config), Ok)?;
+        let (pubsub, registry_died) = Pubsub::start(&self.config, adapter, &workers.registry())?;
         let node = Arc::new(NodeState::new(self.config, pubsub));
         let acceptors: Vec<_> = self
             .mounts
@@ -205,6 +209,18 @@ impl std::fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Endpoint").field("mounts", &self.mounts).finish_non_exhaustive()
     }
+}
+
+/// The adapter of `config.cluster`.
+#[cfg(feature = "cluster")]
+fn configured_adapter(config: &Config) -> io::Result<Arc<dyn Adapter>> {
+    crate::cluster::setup::adapter(config)
+}
+
+/// Without an engine, the configuration can ask for none.
+#[cfg(not(feature = "cluster"))]
+fn configured_adapter(_: &Config) -> io::Result<Arc<dyn Adapter>> {
+    Ok(Arc::new(LocalAdapter))
 }
 
 /// The interval of the sweep: a fraction of the shortest timeout that it checks, and a smaller one of ping intervals,
