@@ -15,6 +15,7 @@ const HOST = "127.0.0.1";
 const APACHE_HOST = "127.77.0.1";
 const APACHE_MODULES = "/usr/lib/apache2/modules";
 const OPERATIONS = new URL("../web/docs/operations.md", import.meta.url);
+const BALANCER = new URL("../config/deploy/cluster/haproxy.cfg", import.meta.url);
 /** Debian's proxies are where an ordinary user's PATH does not lead. */
 const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
 
@@ -71,6 +72,24 @@ export function startHaproxy(port) {
       .replace(/inter \S+/, "inter 100ms");
     const file = join(folder, "configuration");
     await writeFile(file, forwardingTo(port, configuration));
+    return { program: "haproxy", words: ["-q", "-f", file], variables: {} };
+  });
+}
+
+/**
+ * The balancer of config/deploy/cluster, with TLS.
+ *
+ * @param {number[]} ports where the three nodes listen
+ */
+export function startBalancer(ports) {
+  return start(async ({ folder, certificate }) => {
+    const configuration = (await readFile(BALANCER, "utf8"))
+      .replace(/^ +bind .*/m, `bind fd@3 ssl crt ${certificate} alpn h2,http/1.1`)
+      .replace(/inter \S+/, "inter 100ms")
+      .replace(/maxconn .*/, "maxconn 1000")
+      .replace(/\bnode([123]):4000/g, (_name, number) => `${HOST}:${ports[number - 1]}`);
+    const file = join(folder, "configuration");
+    await writeFile(file, configuration);
     return { program: "haproxy", words: ["-q", "-f", file], variables: {} };
   });
 }
