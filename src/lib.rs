@@ -77,16 +77,19 @@
 //! - A message arrives at most once. From one sender to one topic, messages arrive in order.
 //! - A push that names a peer gets a delivery status: delivered to the peer's queue, `peer_not_found`, `overloaded`,
 //!   or, with several nodes, `unreachable`. An unreachable peer may be present.
-//! - After `ok` to a join, the client is subscribed and receives every later message to the topic.
+//! - After `ok` to a join, the client is subscribed and receives every later message to the topic, whichever node it is
+//!   sent on. The first member of a topic on a node waits until the other nodes reach it.
 //! - After the end of a join, which Phoenix reports as `phx_close`, nothing arrives for it.
 //! - `peer:<id>` has at most one member. While that member is alive, no other client can join without its secret. An id of
 //!   UUID version 8 can be joined only with its secret. On one node, a takeover is one step: no signal finds the id
-//!   without a member, and watchers hear nothing.
+//!   without a member, and watchers hear nothing. Several nodes have one member together while they reach the directory.
 //! - When a connection closes, for whatever reason, its topics, names, watches and presence entries are removed.
 //! - A client receives messages only from topics that it has joined.
 //! - The messages, bodies and responses that wait on a node fit into `limits.memory_bytes`. A client is a slow consumer
 //!   only while its connection accepts nothing. A client that reads is never disconnected as one.
 //! - Time in which the node did not run counts against no client.
+//! - Several nodes agree again after messages between them were lost: each asks for the presence entries and the owners
+//!   of watched names that it may have missed. Lost messages to topics are not repeated.
 //! - A broken backplane does not affect local members: they receive a message before the adapter is called.
 
 #![forbid(unsafe_code)]

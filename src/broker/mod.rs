@@ -3,6 +3,7 @@
 //! `connections`.
 
 pub mod adapter;
+mod adapter_inbox;
 mod local_delivery;
 pub(crate) mod presence;
 pub(crate) mod presence_tracker;

@@ -36,6 +36,7 @@ impl Presence {
     /// Adds `entry` with `reference`. `previous` is the `ref` of the entry that it replaces.
     pub(crate) fn add(&mut self, reference: PresenceRef, entry: &PresenceEntry, previous: Option<&PresenceRef>) {
         if self.sent.contains_key(&reference) {
+            self.leaves.remove(&reference);
             return;
         }
         let encoded = EncodedEntry { key: entry.key.clone(), text: with_ref(&entry.meta, &reference, previous) };
@@ -49,6 +50,12 @@ impl Presence {
         {
             self.leaves.insert(reference.clone(), encoded.clone());
         }
+    }
+
+    /// The meta of an entry, with its `phx_ref`.
+    pub(crate) fn meta(&self, reference: &PresenceRef) -> Option<Payload> {
+        let entry = self.joins.get(reference).or_else(|| self.sent.get(reference))?;
+        Some(Payload::Json(entry.text.clone()))
     }
 
     /// The number of entries, with the changes since the last diff.

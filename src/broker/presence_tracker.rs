@@ -2,15 +2,19 @@
 //! flush. A part of the registry. The JSON of one list is made in [`presence`](crate::broker::presence).
 //!
 //! Each node owns the entries of its own members. It sends their changes to the other nodes, and all of them on
-//! request. The entries of another node are kept here until that node is down.
+//! request. The entries of another node are kept in [`RemoteEntries`] until that node is down.
 
-use std::collections::{HashMap, HashSet};
+mod remote_entries;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use compact_str::{CompactString, format_compact};
 
-use crate::broker::adapter::{Packet, PresencePacket};
+use crate::broker::adapter::{NodeId, Packet, PresencePacket};
 use crate::broker::presence::{Presence, PresenceRef};
+use crate::broker::presence_tracker::remote_entries::{Merged, RemoteEntries};
 use crate::connections::connection::{Member, MemberId};
 use crate::connections::envelope::SocketEvent;
 use crate::message::{Broadcast, PRESENCE_DIFF, Payload, PresenceEntry, PresenceList};
@@ -27,7 +31,11 @@ pub(crate) struct PresenceTracker {
     /// A `ref` consists of `salt`, which each node draws at random, and of this counter.
     next_ref: u64,
     salt: u32,
-    topics: HashMap<Topic, TopicPresence>,
+    /// The version of the latest packet to the other nodes, about any topic.
+    version: u64,
+    /// Ordered, so that it can be passed over in steps.
+    topics: BTreeMap<Topic, TopicPresence>,
+    /// The topics with changes that were not sent yet, or whose entries another node has requested.
     changed: HashSet<Topic>,
 }
 
@@ -37,8 +45,12 @@ struct TopicPresence {
     subscribers: HashMap<MemberId, Member>,
     /// Entries of this node's members.
     own: HashMap<MemberId, (PresenceRef, PresenceEntry)>,
-    /// The `ref`s of other nodes' entries, by node.
-    others: HashMap<CompactString, HashSet<PresenceRef>>,
+    /// The entries of other nodes, by node.
+    others: HashMap<NodeId, RemoteEntries>,
+    /// The version of the latest packet about this node's entries. 0 if the other nodes know of none.
+    version: u64,
+    /// Whether another node has requested all entries.
+    is_requested: bool,
     /// Changes of this node's entries that were not sent to the other nodes yet.
     joins: HashMap<PresenceRef, PresenceEntry>,
     leaves: Vec<(PresenceRef, CompactString)>,
@@ -47,7 +59,7 @@ struct TopicPresence {
 impl PresenceTracker {
     pub(crate) fn new(node: CompactString) -> Self {
         let salt = uuid::Uuid::new_v4().as_u64_pair().0 as u32;
-        Self { node, next_ref: 0, salt, topics: HashMap::new(), changed: HashSet::new() }
+        Self { node, next_ref: 0, salt, version: 0, topics: BTreeMap::new(), changed: HashSet::new() }
     }
 
     /// Sends the list, as of the last flush, to a member, and from then on its changes. Returns whether this is the
@@ -89,17 +101,30 @@ impl PresenceTracker {
 
     /// The entries of this node's own members.
     pub(crate) fn own_list(&self, topic: &Topic) -> PresenceList {
-        let mut list = PresenceList::new();
-        for (_, entry) in self.topics.get(topic).into_iter().flat_map(|list| list.own.values()) {
-            list.entry(entry.key.clone()).or_default().push(entry.meta.clone());
+        let Some(list) = self.topics.get(topic) else { return PresenceList::new() };
+        let mut own = PresenceList::new();
+        for (reference, entry) in list.own.values() {
+            own.entry(entry.key.clone()).or_default().extend(list.presence.meta(reference));
         }
-        list
+        own
     }
 
-    /// The topics whose lists have subscribers on this node.
-    pub(crate) fn subscribed(&self) -> Vec<Topic> {
-        let subscribed = self.topics.iter().filter(|(_, list)| !list.subscribers.is_empty());
-        subscribed.map(|(topic, _)| topic.clone()).collect()
+    /// The next topics in their order: at most `limit` of them, and not many more than `entries` of this node's entries.
+    pub(crate) fn topics_after(&self, after: Option<&Topic>, limit: usize, entries: usize) -> Vec<Topic> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut left = Some(entries);
+        let topics = self.topics.range::<Topic, _>((from, Bound::Unbounded)).take(limit);
+        let topics = topics.take_while(|(_, list)| {
+            let fits = left.is_some();
+            left = left.and_then(|left| left.checked_sub(list.own.len()));
+            fits
+        });
+        topics.map(|(topic, _)| topic.clone()).collect()
+    }
+
+    /// Whether members of this node receive the topic's list.
+    pub(crate) fn has_subscribers(&self, topic: &Topic) -> bool {
+        self.topics.get(topic).is_some_and(|list| !list.subscribers.is_empty())
     }
 
     /// Removes a member's entry and its subscription.
@@ -120,38 +145,62 @@ impl PresenceTracker {
         self.remove_if_empty(topic);
     }
 
-    /// Applies the changes of another node's entries.
-    pub(crate) fn merge(&mut self, topic: &Topic, PresencePacket { node, joins, leaves, .. }: &PresencePacket) {
-        let Some(list) = self.topics.get_mut(topic) else { return };
+    /// Applies another node's packet. Returns whether this node has missed one before it and must request all entries.
+    pub(crate) fn merge(&mut self, topic: &Topic, packet: PresencePacket) -> bool {
+        let Some(list) = self.topics.get_mut(topic) else { return false };
+        let node = packet.node.clone();
         let known = list.others.entry(node.clone()).or_default();
-        for (reference, entry) in joins {
-            if known.insert(reference.clone()) {
-                list.presence.add(reference.clone(), entry, None);
-            }
+        let merged = known.merge(packet, &mut list.presence);
+        if known.is_empty() {
+            list.others.remove(&node);
         }
-        for (reference, _) in leaves {
-            if known.remove(reference) {
-                list.presence.remove(reference);
-            }
+        if merged == Merged::Changed {
+            self.changed.insert(topic.clone());
         }
-        self.changed.insert(topic.clone());
+        // without subscribers, the list is requested when the first one comes
+        merged == Merged::Gap && self.has_subscribers(topic)
+    }
+
+    /// The nodes that have entries in the topic's list, each with the version of its latest packet.
+    pub(crate) fn versions(&self, topic: &Topic) -> Vec<(NodeId, u64)> {
+        let others = self.topics.get(topic).into_iter().flat_map(|list| &list.others);
+        others.map(|(node, entries)| (node.clone(), entries.version())).collect()
+    }
+
+    /// Removes the entries of a node that has none any more, as of `version`.
+    pub(crate) fn remove_entries(&mut self, topic: &Topic, node: &str, version: u64) {
+        let Some(list) = self.topics.get_mut(topic) else { return };
+        if list.others.get(node).is_some_and(|entries| entries.version() == version)
+            && let Some(entries) = list.others.remove(node)
+        {
+            entries.remove_from(&mut list.presence);
+            self.changed.insert(topic.clone());
+        }
     }
 
     /// Removes all entries of a node that is down.
     pub(crate) fn node_down(&mut self, node: &str) {
         for (topic, list) in &mut self.topics {
-            let refs = list.others.remove(node).unwrap_or_default();
-            if !refs.is_empty() {
+            if let Some(entries) = list.others.remove(node) {
+                entries.remove_from(&mut list.presence);
                 self.changed.insert(topic.clone());
             }
-            refs.iter().for_each(|reference| list.presence.remove(reference));
         }
     }
 
-    /// This node's entries of the topic, for a node that has received none of them.
-    pub(crate) fn own(&self, topic: &Topic) -> Option<Packet> {
-        let own = &self.topics.get(topic)?.own;
-        (!own.is_empty()).then(|| self.packet(own.values().cloned().collect(), Vec::new()))
+    /// Another node requests this node's entries. They are sent with the next flush, once for all who ask.
+    pub(crate) fn request(&mut self, topic: &Topic) {
+        if let Some(list) = self.topics.get_mut(topic).filter(|list| !list.own.is_empty()) {
+            list.is_requested = true;
+            self.changed.insert(topic.clone());
+        }
+    }
+
+    /// All of this node's entries of the topic, if the other nodes know of any.
+    pub(crate) fn own(&mut self, topic: &Topic) -> Option<Packet> {
+        let list = self.topics.get_mut(topic).filter(|list| list.version > 0 || !list.own.is_empty())?;
+        list.is_requested = true;
+        list.packet(&self.node, &mut self.version)
     }
 
     pub(crate) fn has_changed(&self) -> bool {
@@ -166,9 +215,8 @@ impl PresenceTracker {
             if let Some(diff) = list.presence.diff() {
                 list.send_diff(&topic, diff);
             }
-            let (joins, leaves) = (std::mem::take(&mut list.joins), std::mem::take(&mut list.leaves));
-            if !joins.is_empty() || !leaves.is_empty() {
-                packets.push((topic.clone(), self.packet(joins.into_iter().collect(), leaves)));
+            if let Some(packet) = list.packet(&self.node, &mut self.version) {
+                packets.push((topic.clone(), packet));
             }
             self.remove_if_empty(&topic);
         }
@@ -178,10 +226,6 @@ impl PresenceTracker {
     /// The number of entries in all lists.
     pub(crate) fn count(&self) -> usize {
         self.topics.values().map(|list| list.presence.len()).sum()
-    }
-
-    fn packet(&self, joins: Vec<(PresenceRef, PresenceEntry)>, leaves: Vec<(PresenceRef, CompactString)>) -> Packet {
-        Packet::Presence(PresencePacket { node: self.node.clone(), since: 0, version: 0, joins, leaves })
     }
 
     fn new_ref(&mut self) -> PresenceRef {
@@ -199,6 +243,27 @@ impl PresenceTracker {
 }
 
 impl TopicPresence {
+    /// The next packet to the other nodes, if there is something to tell: the changes, or all entries if they were
+    /// requested or were not sent before. The last one says that there are none. `latest` is the version of the node's
+    /// latest packet.
+    fn packet(&mut self, node: &NodeId, latest: &mut u64) -> Option<Packet> {
+        let (joins, leaves) = (std::mem::take(&mut self.joins), std::mem::take(&mut self.leaves));
+        let is_requested = std::mem::take(&mut self.is_requested);
+        let is_over = self.own.is_empty();
+        if is_over && self.version == 0 || !is_requested && joins.is_empty() && leaves.is_empty() {
+            return None;
+        }
+        *latest += 1;
+        let since = if is_requested || is_over { 0 } else { self.version };
+        let version = *latest;
+        self.version = if is_over { 0 } else { version };
+        let (joins, leaves) = match since {
+            0 => (self.own.values().cloned().collect(), Vec::new()),
+            _ => (joins.into_iter().collect(), leaves),
+        };
+        Some(Packet::Presence(PresencePacket { node: node.clone(), since, version, joins, leaves }))
+    }
+
     fn remove_own(&mut self, reference: PresenceRef, key: CompactString) {
         self.presence.remove(&reference);
         if self.joins.remove(&reference).is_none() {

@@ -9,16 +9,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use actix::{Actor, Addr, ArbiterHandle};
-use bytes::Bytes;
 use compact_str::CompactString;
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
-use crate::broker::adapter::{Adapter, Answer, BoxFuture, ClusterInbox, Epoch, Packet, Question};
+use crate::broker::adapter::{Adapter, BoxFuture};
+use crate::broker::adapter_inbox::AdapterInbox;
 use crate::broker::local_delivery::LocalDelivery;
 use crate::broker::registry::command::{
-    Admitted, ChangePresence, Command, ConnectionClosed, GetNames, GetOwnPresence, GetPresence, GetStats, GiveUp,
-    NodeDown, RemotePacket, Resync, Revoke, Subscribe, SubscribePresence, Unsubscribe, Watch,
+    Admitted, ChangePresence, Command, ConnectionClosed, GetPresence, GetStats, Subscribe,
+    SubscribePresence, Unsubscribe, Watch,
 };
 use crate::broker::registry::held_signals::HeldSignal;
 use crate::broker::registry::permits::{CommandBudget, Permit};
@@ -30,7 +30,7 @@ use crate::connections::clock::Clock;
 use crate::connections::connection::{Connection, ConnectionId, Member, MemberId};
 use crate::connections::envelope::SocketEvent;
 use crate::memory::MemoryBudget;
-use crate::message::{Broadcast, DeliveryStatus, Event, Payload, PresenceList, Proof, Signal};
+use crate::message::{Broadcast, DeliveryStatus, Event, Payload, PresenceList, Signal};
 use crate::metrics::families::Metrics;
 use crate::protocol::Delivery;
 use crate::topic::{Realm, Topic};
@@ -61,17 +61,15 @@ impl Pubsub {
             LocalDelivery { table: Arc::new(TopicTable::new()), metrics: Arc::default(), clock: Arc::default() };
         let (exit_signal, registry_died) = oneshot::channel();
         let (table, metrics, clock) = (local.table.clone(), local.metrics.clone(), local.clock.clone());
-        let (backplane, budget) = (adapter.clone(), CommandBudget::new(config.limits.registry_queue_bytes));
+        let registry_queue_bytes = config.limits.registry_queue_bytes;
+        let (backplane, budget) = (adapter.clone(), CommandBudget::new(registry_queue_bytes));
         let (config, subscription_bytes) = (config.clone(), config.limits.queue_bytes);
         let memory = MemoryBudget::new(config.limits.memory_bytes);
         let registry = Registry::start_in_arbiter(arbiter, move |_| {
             Registry::new(&config, table, backplane, metrics, clock, ExitSignal(exit_signal))
         });
-        adapter.start(Arc::new(AdapterInbox {
-            local: local.clone(),
-            memory: memory.clone(),
-            registry: registry.clone(),
-        }))?;
+        let packets = CommandBudget::new(registry_queue_bytes);
+        adapter.start(Arc::new(AdapterInbox::new(local.clone(), memory.clone(), registry.clone(), packets)))?;
         let last_internal_id = AtomicU64::new(u64::MAX);
         let inner = Inner { local, registry, budget, memory, adapter, subscription_bytes, last_internal_id };
         Ok((Self(Arc::new(inner)), registry_died))
@@ -102,8 +100,9 @@ impl Pubsub {
         self.0.local.table.topics_of(realm)
     }
 
-    /// The topic's presence list, as this node knows it: the `meta` objects of each key. Other nodes send their entries
-    /// once a member on this node subscribes to the list.
+    /// The topic's presence list, as this node knows it: the `meta` objects of each key. It has the entries of this
+    /// node's members. It has those of other nodes while a member on this node subscribes to the list, some moments
+    /// after they change.
     ///
     /// ```no_run
     /// # async fn show(pubsub: handclasp::Pubsub) -> Result<(), Box<dyn std::error::Error>> {
@@ -257,81 +256,6 @@ impl Pubsub {
         if connection.is_registered() {
             self.0.registry.do_send(ConnectionClosed { connection: connection.id });
         }
-    }
-}
-
-/// The interface for the adapter.
-struct AdapterInbox {
-    local: LocalDelivery,
-    memory: Arc<MemoryBudget>,
-    registry: Addr<Registry>,
-}
-
-impl ClusterInbox for AdapterInbox {
-    fn deliver(&self, name: &Topic, packet: Packet) -> DeliveryStatus {
-        let Packet::Broadcast { event, payload } = packet else { return DeliveryStatus::Absent };
-        let broadcast = Broadcast { topic: name.clone(), event, payload };
-        let delivery = Arc::new(Delivery::new(broadcast).counted(&self.memory));
-        self.local.deliver(name, &delivery, None, self.local.clock.now()).unwrap_or(DeliveryStatus::Absent)
-    }
-
-    fn publish(&self, topics: &[Topic], packet: Packet) {
-        match (packet, topics) {
-            (_, []) => {}
-            (packet @ Packet::Broadcast { .. }, [topic]) => drop(self.deliver(topic, packet)),
-            (Packet::Broadcast { event, payload }, [topic, ..]) => {
-                let broadcast = Broadcast { topic: topic.clone(), event, payload };
-                let delivery = Delivery::to_any(broadcast, topics.into()).counted(&self.memory);
-                self.local.publish(&Arc::new(delivery), None, self.local.clock.now());
-            }
-            (packet, topics) => {
-                for topic in topics {
-                    self.registry.do_send(RemotePacket { topic: topic.clone(), packet: packet.clone() });
-                }
-            }
-        }
-    }
-
-    fn give_up(&self, name: &Topic, epoch: Epoch, proof: Option<Proof>) -> BoxFuture<bool> {
-        let is_free = self.registry.send(GiveUp { name: name.clone(), epoch, proof });
-        // an error means that the registry has died: its node exits, which frees the name
-        Box::pin(is_free.map(|answer| answer.unwrap_or(true)))
-    }
-
-    fn revoke(&self, name: &Topic, epoch: Epoch) {
-        self.registry.do_send(Revoke { name: name.clone(), epoch });
-    }
-
-    fn names(&self, after: Option<Topic>, limit: usize) -> BoxFuture<Vec<(Topic, Epoch)>> {
-        Box::pin(self.registry.send(GetNames { after, limit }).map(Result::unwrap_or_default))
-    }
-
-    fn resync(&self) {
-        self.registry.do_send(Resync);
-    }
-
-    fn node_down(&self, node: &str) {
-        self.registry.do_send(NodeDown { node: CompactString::new(node) });
-    }
-
-    fn answer(&self, question: Question) -> BoxFuture<Answer> {
-        match question {
-            Question::Census => {
-                Box::pin(self.registry.send(GetStats).map(|stats| Answer::Census(stats.unwrap_or_default())))
-            }
-            Question::Presence(topic) => {
-                let list = self.registry.send(GetOwnPresence { topic });
-                Box::pin(list.map(|list| Answer::Presence(list.unwrap_or_default())))
-            }
-        }
-    }
-
-    fn metrics(&self) -> Arc<Metrics> {
-        self.local.metrics.clone()
-    }
-
-    fn count_memory(&self, bytes: Bytes) -> Bytes {
-        self.memory.hold(bytes)
     }
 }
 

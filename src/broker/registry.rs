@@ -8,20 +8,23 @@
 //! of channels, and its values are checked, so it must not panic. If it stops nevertheless, the node exits
 //! ([`ExitSignal`]).
 
+mod claims;
 pub(crate) mod command;
 mod connection_index;
 mod contests;
 pub(crate) mod held_signals;
 mod names;
+mod passes;
+mod pending_subscriptions;
 pub(crate) mod permits;
 mod state;
 mod watchers;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use actix::fut::ActorFutureExt;
-use actix::{Actor, AsyncContext, Context, Handler, MessageResult, ResponseFuture, WrapFuture};
+use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture};
 use tokio::sync::oneshot;
 
 use crate::broker::adapter::Adapter;
@@ -29,7 +32,7 @@ use crate::broker::registry::command::{
     Admitted, Command, ConnectionClosed, GetNames, GetOwnPresence, GetPresence, GetStats, GiveUp, NodeDown,
     RemotePacket, Resync, Revoke, SubscribePresence, Unsubscribe,
 };
-use crate::broker::registry::state::State;
+use crate::broker::registry::state::{Resume, State};
 use crate::broker::registry_stats::RegistryStats;
 use crate::broker::topic_table::TopicTable;
 use crate::config::schema::Config;
@@ -46,6 +49,9 @@ const PAUSE_PER_WATCHER: Duration = Duration::from_micros(20);
 /// How often the registry checks whether the owners of contested names have answered its ping.
 const CHECK_CONTESTS_EVERY: Duration = Duration::from_millis(50);
 
+/// The pause between two steps of a resynchronisation, so that clients do not wait for it.
+const PAUSE_PER_RESYNC_STEP: Duration = Duration::from_millis(5);
+
 /// Reports that the registry has stopped, for whatever reason: the signal is dropped with it.
 pub(crate) struct ExitSignal(#[expect(dead_code, reason = "its drop is the message")] pub(crate) oneshot::Sender<()>);
 
@@ -60,6 +66,7 @@ pub(crate) struct Registry {
     is_watch_pause: bool,
     is_expiry_scheduled: bool,
     is_contest_check_scheduled: bool,
+    is_resync_scheduled: bool,
     clock: Arc<Clock>,
     _exit_signal: ExitSignal,
 }
@@ -80,21 +87,21 @@ impl Registry {
             is_watch_pause: false,
             is_expiry_scheduled: false,
             is_contest_check_scheduled: false,
+            is_resync_scheduled: false,
             clock,
             _exit_signal: exit_signal,
         }
     }
 
     /// Starts what the last step requires: awaiting the adapter, a flush of presence changes, the notification of
-    /// watchers, the expiry of held signals, a check of contested names.
+    /// watchers, the expiry of held signals, a check of contested names, a step of a resynchronisation.
     ///
     /// Watchers are notified of a first change immediately. Further changes are collected until the pause is over.
     fn follow_up(&mut self, ctx: &mut Context<Self>) {
         for pending in self.state.take_pending() {
-            ctx.spawn(pending.into_actor(self).map(|resume, registry, ctx| {
-                resume(&mut registry.state);
-                registry.follow_up(ctx);
-            }));
+            // a task each: the context would poll all of its futures whenever one of them, or a message, is ready
+            let registry = ctx.address();
+            actix::spawn(async move { registry.do_send(Answered(pending.await)) });
         }
         if self.state.has_presence_changes() && !std::mem::replace(&mut self.is_flush_scheduled, true) {
             ctx.run_later(self.presence_interval, |registry, _| {
@@ -123,15 +130,27 @@ impl Registry {
                 registry.follow_up(ctx);
             });
         }
+        if self.state.is_resyncing() && !std::mem::replace(&mut self.is_resync_scheduled, true) {
+            ctx.run_later(PAUSE_PER_RESYNC_STEP, |registry, ctx| {
+                registry.is_resync_scheduled = false;
+                registry.state.continue_resync();
+                registry.follow_up(ctx);
+            });
+        }
     }
 }
+
+/// The adapter has answered: the step that waited for it continues.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Answered(Resume);
 
 impl Actor for Registry {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        // unbounded: each command holds a permit, each removal follows a command that had one, and other nodes send no
-        // faster than their registries work
+        // unbounded: each command and each packet of another node holds a permit, and each removal and each answer of
+        // the adapter follows a command that had one
         ctx.set_mailbox_capacity(0);
     }
 }
@@ -179,10 +198,20 @@ impl Handler<ConnectionClosed> for Registry {
     }
 }
 
+impl Handler<Answered> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, Answered(resume): Answered, ctx: &mut Self::Context) {
+        resume(&mut self.state);
+        self.follow_up(ctx);
+    }
+}
+
 impl Handler<GiveUp> for Registry {
     type Result = ResponseFuture<bool>;
 
-    fn handle(&mut self, GiveUp { name, epoch, proof }: GiveUp, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, GiveUp { name, epoch, proof, permit }: GiveUp, ctx: &mut Self::Context) -> Self::Result {
+        drop(permit);
         let is_free = self.state.give_up(&name, epoch, proof);
         self.follow_up(ctx);
         is_free
@@ -192,7 +221,8 @@ impl Handler<GiveUp> for Registry {
 impl Handler<RemotePacket> for Registry {
     type Result = ();
 
-    fn handle(&mut self, RemotePacket { topic, packet }: RemotePacket, ctx: &mut Self::Context) {
+    fn handle(&mut self, RemotePacket { topic, packet, permit }: RemotePacket, ctx: &mut Self::Context) {
+        drop(permit);
         self.state.remote_packet(&topic, packet);
         self.follow_up(ctx);
     }
@@ -219,7 +249,9 @@ impl Handler<Revoke> for Registry {
 impl Handler<Resync> for Registry {
     type Result = ();
 
-    fn handle(&mut self, _: Resync, ctx: &mut Self::Context) {
+    fn handle(&mut self, Resync { is_queued }: Resync, ctx: &mut Self::Context) {
+        // before the passes begin: what is lost from now on needs others
+        is_queued.store(false, Ordering::Release);
         self.state.resync();
         self.follow_up(ctx);
     }

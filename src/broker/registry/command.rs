@@ -2,6 +2,7 @@
 //! request for its statistics.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use actix::Message;
 use compact_str::CompactString;
@@ -42,6 +43,10 @@ pub(crate) struct Subscribe {
 impl Subscribe {
     pub(crate) fn member(&self) -> Member {
         Member { join: self.join, connection: self.connection.clone() }
+    }
+
+    pub(crate) fn id(&self) -> MemberId {
+        MemberId { connection: self.connection.id, join: self.join }
     }
 }
 
@@ -89,6 +94,7 @@ pub(crate) struct GiveUp {
     pub(crate) name: Topic,
     pub(crate) epoch: Epoch,
     pub(crate) proof: Option<Proof>,
+    pub(crate) permit: Permit,
 }
 
 /// A packet that another node has published, other than a broadcast.
@@ -97,6 +103,7 @@ pub(crate) struct GiveUp {
 pub(crate) struct RemotePacket {
     pub(crate) topic: Topic,
     pub(crate) packet: Packet,
+    pub(crate) permit: Permit,
 }
 
 /// Reports that another node is down.
@@ -114,10 +121,12 @@ pub(crate) struct Revoke {
     pub(crate) epoch: Epoch,
 }
 
-/// Reports that packets of other nodes may have been lost.
+/// Reports that packets of other nodes may have been lost. The flag says that it is in the queue: one is enough.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Resync;
+pub(crate) struct Resync {
+    pub(crate) is_queued: Arc<AtomicBool>,
+}
 
 /// Requests a part of the names that clients of this node own.
 #[derive(Message)]

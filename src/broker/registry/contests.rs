@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::broker::adapter::Epoch;
 use crate::broker::registry::command::Subscribe;
 use crate::connections::connection::{Connection, ConnectionId};
 use crate::topic::Topic;
@@ -24,8 +25,9 @@ pub(super) const CLAIMS: usize = 4;
 pub(super) enum Contender {
     /// A join of this node.
     Join(Subscribe),
-    /// A claim of another node. The sender tells that node whether the name is free.
-    Remote(oneshot::Sender<bool>),
+    /// A claim of another node, which has found a grant of this epoch. The sender tells that node whether the name is
+    /// free.
+    Remote(Epoch, oneshot::Sender<bool>),
 }
 
 /// What has become of a claim.

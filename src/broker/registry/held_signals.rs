@@ -5,9 +5,10 @@
 //! and before anything that is sent to the name later: while a signal is held, its sender sends further signals to the
 //! name through the registry too.
 
-use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -37,20 +38,24 @@ struct NameQueue {
     signals: VecDeque<HeldSignal>,
     /// Whether a signal that arrived before all of these was sent to the other nodes, and has no answer yet.
     is_querying: bool,
+    /// Whether the first signal must be sent to the other nodes next: none of them was, or the name may have got an
+    /// owner since then.
+    is_due: bool,
 }
 
 /// The held signals of each name. A name without held signals has no entry.
 pub(super) struct HeldSignals {
     options: Options,
     bytes: usize,
-    queues: HashMap<Topic, NameQueue>,
+    /// Ordered, so that it can be passed over in steps.
+    queues: BTreeMap<Topic, NameQueue>,
     /// How many of the bytes each client IP has sent. An IP without held signals has no entry.
     ip_usage: HashMap<IpAddr, usize>,
 }
 
 impl HeldSignals {
     pub(super) fn new(options: Options) -> Self {
-        Self { options, bytes: 0, queues: HashMap::new(), ip_usage: HashMap::new() }
+        Self { options, bytes: 0, queues: BTreeMap::new(), ip_usage: HashMap::new() }
     }
 
     pub(super) fn has(&self, name: &Topic) -> bool {
@@ -91,6 +96,7 @@ impl HeldSignals {
 
     /// Opens the queue of a name while the other nodes are asked to deliver `signal`.
     pub(super) fn await_cluster(&mut self, signal: &HeldSignal) {
+        self.add_usage(signal.sender(), signal.delivery.size());
         self.queue(signal).is_querying = true;
     }
 
@@ -102,20 +108,55 @@ impl HeldSignals {
         queue.signals.push_back(signal);
     }
 
+    /// The next names in their order, at most `limit` of them.
+    pub(super) fn names_after(&self, after: Option<&Topic>, limit: usize) -> Vec<Topic> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.queues.range::<Topic, _>((from, Bound::Unbounded)).take(limit).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The name may have an owner on another node: its first signal must be sent there.
+    pub(super) fn set_due(&mut self, name: &Topic) {
+        if let Some(queue) = self.queues.get_mut(name) {
+            queue.is_due = true;
+        }
+    }
+
+    pub(super) fn is_due(&self, name: &Topic) -> bool {
+        self.queues.get(name).is_some_and(|queue| queue.is_due)
+    }
+
+    /// The first signal of a name, if it must be sent to the other nodes. It keeps its place until
+    /// [`requeue`](Self::requeue) or [`answered`](Self::answered).
+    pub(super) fn take_due(&mut self, name: &Topic) -> Option<HeldSignal> {
+        let queue = self.queues.get_mut(name).filter(|queue| queue.is_due && !queue.is_querying)?;
+        queue.is_due = false;
+        let signal = queue.signals.pop_front()?;
+        queue.bytes -= signal.delivery.size();
+        queue.is_querying = true;
+        Some(signal)
+    }
+
+    /// Another node has answered for a signal, which has no place any more.
+    pub(super) fn answered(&mut self, signal: &HeldSignal) {
+        self.subtract_usage(signal.sender(), signal.delivery.size());
+    }
+
     /// Puts a signal that no other node could deliver before those that arrived after it.
     pub(super) fn requeue(&mut self, signal: HeldSignal) {
-        let Some(queue) = self.queues.get_mut(&signal.signal.to) else { return signal.settle(DeliveryStatus::Absent) };
-        queue.is_querying = false;
-        if signal.signal.hold_time().is_none() {
-            if queue.signals.is_empty() {
-                self.queues.remove(&signal.signal.to);
-            }
+        let Some(queue) = self.queues.get_mut(&signal.signal.to).filter(|queue| queue.is_querying) else {
+            self.answered(&signal);
             return signal.settle(DeliveryStatus::Absent);
+        };
+        queue.is_querying = false;
+        if signal.signal.hold_time().is_some() {
+            queue.bytes += signal.delivery.size();
+            return queue.signals.push_front(signal);
         }
-        let (sender, size) = (signal.sender(), signal.delivery.size());
-        queue.bytes += size;
-        queue.signals.push_front(signal);
-        self.add_usage(sender, size);
+        if queue.signals.is_empty() {
+            self.queues.remove(&signal.signal.to);
+        }
+        self.answered(&signal);
+        signal.settle(DeliveryStatus::Absent);
     }
 
     pub(super) fn take(&mut self, name: &Topic) -> VecDeque<HeldSignal> {
@@ -143,7 +184,7 @@ impl HeldSignals {
     pub(super) fn expired(&self, now: Instant) -> Vec<Topic> {
         self.queues
             .iter()
-            .filter(|(_, queue)| !queue.is_querying && queue.until.is_none_or(|until| until <= now))
+            .filter(|(_, queue)| !queue.is_querying && !queue.is_due && queue.until.is_none_or(|until| until <= now))
             .map(|(name, _)| name.clone())
             .collect()
     }

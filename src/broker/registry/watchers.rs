@@ -3,8 +3,10 @@
 //! Notifications are collected: each watcher receives the latest state, unless it has received that state already. So a
 //! client that comes and goes at a high rate does not cause a notification for each time.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Bound;
 
+use crate::broker::adapter::Epoch;
 use crate::connections::connection::{Member, MemberId};
 use crate::connections::envelope::SocketEvent;
 use crate::message::OnlineStatus;
@@ -14,15 +16,19 @@ use crate::topic::Topic;
 /// may watch one topic and change at a high rate.
 #[derive(Default)]
 pub(super) struct Watchers {
-    topics: HashMap<Topic, Watched>,
-    /// The topics whose state has changed since the last flush.
+    /// Ordered, so that it can be passed over in steps.
+    topics: BTreeMap<Topic, Watched>,
+    /// The topics whose state may have changed since the last flush.
     changed: HashSet<Topic>,
 }
 
 #[derive(Default)]
 struct Watched {
-    /// The latest state, once it has changed.
+    /// The epoch of the latest owner that is known, and whether it is still there. A topic that is no name has epoch 0.
+    epoch: Epoch,
     online: bool,
+    /// The number of states that were learned.
+    changes: u64,
     watchers: HashMap<MemberId, Watcher>,
 }
 
@@ -52,36 +58,68 @@ impl Watchers {
         self.topics.contains_key(topic)
     }
 
-    /// Answers a watch, unless its watcher has received a notification meanwhile, which is newer than the answer.
-    pub(super) fn answer(&mut self, topic: &Topic, id: MemberId, online: bool) {
-        let watcher = self.topics.get_mut(topic).and_then(|watched| watched.watchers.get_mut(&id));
-        if let Some(watcher) = watcher.filter(|watcher| watcher.told.is_none()) {
-            watcher.tell(topic, online);
-        }
+    /// The next topics in their order, at most `limit` of them.
+    pub(super) fn topics_after(&self, after: Option<&Topic>, limit: usize) -> Vec<Topic> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.topics.range::<Topic, _>((from, Bound::Unbounded)).take(limit).map(|(topic, _)| topic.clone()).collect()
     }
 
-    /// Notes a change of the topic's state, for the next flush.
-    pub(super) fn notify(&mut self, topic: &Topic, online: bool) {
-        if let Some(watched) = self.topics.get_mut(topic) {
-            watched.online = online;
+    /// The number of states that were learned of a watched topic. `None` if nobody watches it.
+    pub(super) fn changes(&self, topic: &Topic) -> Option<u64> {
+        self.topics.get(topic).map(|watched| watched.changes)
+    }
+
+    /// Answers the watches that wait. `is_here`: the topic has members on this node.
+    pub(super) fn answer(&mut self, topic: &Topic, is_here: bool) {
+        let Some(watched) = self.topics.get_mut(topic) else { return };
+        let online = is_here || watched.online;
+        watched.watchers.values_mut().filter(|watcher| watcher.told.is_none()).for_each(|one| one.tell(topic, online));
+    }
+
+    /// Another node, or the directory, has reported the owner of an epoch. An older report has no effect: within an
+    /// epoch, an owner that has gone does not come back.
+    pub(super) fn learned(&mut self, topic: &Topic, epoch: Epoch, online: bool) {
+        let Some(watched) = self.topics.get_mut(topic) else { return };
+        if (watched.epoch, !watched.online) < (epoch, !online) {
+            watched.set(epoch, online);
             self.changed.insert(topic.clone());
         }
     }
 
-    /// Whether a state has changed since the last flush.
+    /// The topic has got its first member on this node, or lost its last. The registry's own reports are in order, also
+    /// within an epoch.
+    pub(super) fn changed_here(&mut self, topic: &Topic, epoch: Epoch, online: bool) {
+        let Some(watched) = self.topics.get_mut(topic) else { return };
+        if watched.epoch <= epoch {
+            watched.set(epoch, online);
+        }
+        self.changed.insert(topic.clone());
+    }
+
+    /// The directory has found no owner. It has no effect if something was learned since the number of `changes`.
+    pub(super) fn is_absent(&mut self, topic: &Topic, changes: u64) {
+        let Some(watched) = self.topics.get_mut(topic) else { return };
+        if watched.changes == changes && watched.online {
+            watched.set(watched.epoch, false);
+            self.changed.insert(topic.clone());
+        }
+    }
+
+    /// Whether a state may have changed since the last flush.
     pub(super) fn has_changed(&self) -> bool {
         !self.changed.is_empty()
     }
 
     /// Notifies the watchers of the topics whose state has changed, except those that know it. Returns how many it has
     /// looked at.
-    pub(super) fn flush(&mut self) -> usize {
+    pub(super) fn flush(&mut self, is_here: impl Fn(&Topic) -> bool) -> usize {
         let mut visited = 0;
         for topic in std::mem::take(&mut self.changed) {
-            let Some(Watched { online, watchers }) = self.topics.get_mut(&topic) else { continue };
+            let Some(Watched { online, watchers, .. }) = self.topics.get_mut(&topic) else { continue };
+            let online = *online || is_here(&topic);
             visited += watchers.len();
-            for watcher in watchers.values_mut().filter(|watcher| watcher.told != Some(*online)) {
-                watcher.tell(&topic, *online);
+            for watcher in watchers.values_mut().filter(|watcher| watcher.told != Some(online)) {
+                watcher.tell(&topic, online);
             }
         }
         visited
@@ -89,6 +127,14 @@ impl Watchers {
 
     pub(super) fn count(&self) -> usize {
         self.topics.values().map(|watched| watched.watchers.len()).sum()
+    }
+}
+
+impl Watched {
+    fn set(&mut self, epoch: Epoch, online: bool) {
+        self.epoch = epoch;
+        self.online = online;
+        self.changes += 1;
     }
 }
 
@@ -140,7 +186,7 @@ mod tests {
         assert!(crowd.iter().all(|watcher| watchers.add(&topic, watcher.clone())));
         assert!(crowd.iter().all(|watcher| !watchers.add(&topic, watcher.clone())));
         assert_eq!(watchers.count(), crowd.len());
-        watchers.notify(&topic, true);
+        watchers.changed_here(&topic, 0, true);
         crowd.iter().for_each(|watcher| watchers.remove(&topic, watcher.id()));
         assert!(!watchers.has(&topic) && !watchers.has_changed());
     }
@@ -151,7 +197,7 @@ mod tests {
         let mut watchers = Watchers::default();
         for watcher in crowd.iter() {
             watchers.add(&topic, watcher.clone());
-            watchers.answer(&topic, watcher.id(), false);
+            watchers.answer(&topic, false);
             assert_eq!(told(watcher), [false]);
         }
         for (changes, expected) in [
@@ -160,8 +206,8 @@ mod tests {
             (&[false, true, false], &[false]),
             (&[true, false], &[]),
         ] {
-            changes.iter().for_each(|online| watchers.notify(&topic, *online));
-            assert_eq!((watchers.flush(), watchers.has_changed()), (2, false));
+            changes.iter().for_each(|online| watchers.changed_here(&topic, 0, *online));
+            assert_eq!((watchers.flush(|_| false), watchers.has_changed()), (2, false));
             crowd.iter().for_each(|watcher| assert_eq!(told(watcher), expected, "{changes:?}"));
         }
     }
@@ -172,9 +218,9 @@ mod tests {
         let (crowd, topic) = (crowd(1), topic());
         let (mut watchers, watcher) = (Watchers::default(), &crowd[0]);
         watchers.add(&topic, watcher.clone());
-        watchers.notify(&topic, true);
-        watchers.flush();
-        watchers.answer(&topic, watcher.id(), false);
+        watchers.changed_here(&topic, 0, true);
+        watchers.flush(|_| false);
+        watchers.answer(&topic, false);
         assert_eq!(told(watcher), [true]);
     }
 
@@ -183,11 +229,43 @@ mod tests {
         let (crowd, topic) = (crowd(2), topic());
         let mut watchers = Watchers::default();
         watchers.add(&topic, crowd[0].clone());
-        watchers.answer(&topic, crowd[0].id(), false);
-        watchers.notify(&topic, true);
+        watchers.answer(&topic, false);
+        watchers.changed_here(&topic, 0, true);
         watchers.add(&topic, crowd[1].clone());
-        watchers.answer(&topic, crowd[1].id(), true);
-        watchers.flush();
+        watchers.answer(&topic, true);
+        watchers.flush(|_| false);
         assert_eq!((told(&crowd[0]), told(&crowd[1])), (vec![false, true], vec![true]));
+    }
+
+    /// Reports of several nodes overtake each other.
+    #[test]
+    fn the_report_of_the_latest_epoch_counts() {
+        let (crowd, topic) = (crowd(1), topic());
+        let mut watchers = Watchers::default();
+        watchers.add(&topic, crowd[0].clone());
+        watchers.answer(&topic, false);
+        for (epoch, online, expected) in [
+            (2, true, &[false, true][..]),
+            (1, false, &[]),
+            (2, true, &[]),
+            (3, true, &[]),
+            (2, false, &[]),
+            (3, false, &[false]),
+            (3, true, &[]),
+            (4, true, &[true]),
+        ] {
+            watchers.learned(&topic, epoch, online);
+            watchers.flush(|_| false);
+            assert_eq!(told(&crowd[0]), expected, "{epoch} {online}");
+        }
+        // the directory was asked before the latest report, and then after it
+        let before = watchers.changes(&topic).unwrap();
+        watchers.learned(&topic, 5, true);
+        watchers.is_absent(&topic, before);
+        watchers.flush(|_| false);
+        assert!(told(&crowd[0]).is_empty());
+        watchers.is_absent(&topic, before + 1);
+        watchers.flush(|_| false);
+        assert_eq!(told(&crowd[0]), [false]);
     }
 }

@@ -73,8 +73,8 @@ impl World {
     fn claim(&mut self, n: usize) {
         let owner = n % OWNERS;
         let (decide, decision) = oneshot::channel();
-        let wanted = |contender: &Contender| matches!(contender, Contender::Remote(decide) if !decide.is_closed());
-        let contender = Contender::Remote(decide);
+        let wanted = |contender: &Contender| matches!(contender, Contender::Remote(_, decide) if !decide.is_closed());
+        let contender = Contender::Remote(1, decide);
         let contest = self.contests.add(&name(n), &self.owners[owner], contender, wanted, self.now);
         let model = &mut self.models[owner];
         let is_new = model.pinged.is_none() && model.found_alive.is_none();
@@ -157,7 +157,7 @@ proptest! {
 fn an_owner_that_is_closing_is_not_pinged() {
     let mut world = World::new();
     world.owners[0].close(&crate::close::SLOW);
-    let contender = Contender::Remote(oneshot::channel().0);
+    let contender = Contender::Remote(1, oneshot::channel().0);
     let contest = world.contests.add(&name(0), &world.owners[0], contender, |_| true, world.now);
     assert!(matches!(contest, Contest::OwnerClosing(_)) && world.contests.is_empty());
 }

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
 use super::State;
-use crate::broker::adapter::BoxFuture;
+use crate::broker::adapter::{BoxFuture, Epoch};
 use crate::broker::registry::command::Subscribe;
 use crate::broker::registry::connection_index::ConnectionIndex;
 use crate::broker::registry::contests::{Contender, Contest, Verdict};
@@ -18,7 +18,7 @@ use crate::topic::Topic;
 impl State {
     /// A join of this node claims a name that another client of this node owns.
     pub(super) fn contest(&mut self, command: Subscribe) {
-        let (name, id) = (command.topic.clone(), command.member().id());
+        let (name, id) = (command.topic.clone(), command.id());
         // both are joins of one client: it is alive
         if self.names.get(&name).is_some_and(|owner| owner.id.connection == id.connection) {
             return self.refuse(&command, JoinRefusal::Taken, TAKEN);
@@ -29,15 +29,15 @@ impl State {
 
     /// A client of another node claims a name that a client of this node owns. The result says whether the name has
     /// become free.
-    pub(super) fn contest_remotely(&mut self, name: &Topic) -> BoxFuture<bool> {
+    pub(super) fn contest_remotely(&mut self, name: &Topic, epoch: Epoch) -> BoxFuture<bool> {
         let (decide, decision) = oneshot::channel();
-        self.add_contender(name, Contender::Remote(decide));
+        self.add_contender(name, Contender::Remote(epoch, decide));
         // an error means that the registry has died: its node exits, which frees the name
         Box::pin(decision.map(|is_free| is_free.unwrap_or(true)))
     }
 
     fn add_contender(&mut self, name: &Topic, contender: Contender) {
-        let Some(owner) = self.names.get(name) else { return self.admit(contender) };
+        let Some(owner) = self.names.get(name) else { return self.admit(name, contender) };
         let owner = owner.connection.clone();
         let index = &self.index;
         let added = self.contests.add(name, &owner, contender, |contender| is_wanted(index, contender), owner.now());
@@ -46,7 +46,7 @@ impl State {
             Contest::Refused(contender) => self.decline(contender),
             Contest::OwnerClosing(contender) => {
                 self.connection_closed(owner.id);
-                self.admit(contender);
+                self.admit(name, contender);
             }
         }
     }
@@ -84,7 +84,7 @@ impl State {
         let winner = contenders.find(|contender| is_wanted(&self.index, contender));
         contenders.for_each(|contender| self.decline(contender));
         if let Some(winner) = winner {
-            self.admit(winner);
+            self.admit(name, winner);
         }
     }
 
@@ -96,23 +96,26 @@ impl State {
     fn decline(&mut self, contender: Contender) {
         match contender {
             Contender::Join(command) => {
-                if self.index.remove_claim(command.member().id()) {
+                if self.index.remove_claim(command.id()) {
                     self.refuse(&command, JoinRefusal::Taken, TAKEN);
                 }
             }
             // if the other node does not wait any more, it does not need the answer
-            Contender::Remote(decide) => drop(decide.send(false)),
+            Contender::Remote(_, decide) => drop(decide.send(false)),
         }
     }
 
-    fn admit(&mut self, contender: Contender) {
+    fn admit(&mut self, name: &Topic, contender: Contender) {
         match contender {
             Contender::Join(command) => {
-                if self.index.remove_claim(command.member().id()) {
+                if self.index.remove_claim(command.id()) {
                     self.subscribe(command);
                 }
             }
-            Contender::Remote(decide) => drop(decide.send(true)),
+            Contender::Remote(epoch, decide) => {
+                self.claims.give_up(name, epoch);
+                let _ = decide.send(true);
+            }
         }
     }
 }
@@ -120,8 +123,8 @@ impl State {
 /// Whether the claim's client still waits.
 fn is_wanted(index: &ConnectionIndex, contender: &Contender) -> bool {
     match contender {
-        Contender::Join(command) => !command.connection.mailbox.is_closed() && index.is_claiming(command.member().id()),
-        Contender::Remote(decide) => !decide.is_closed(),
+        Contender::Join(command) => !command.connection.mailbox.is_closed() && index.is_claiming(command.id()),
+        Contender::Remote(_, decide) => !decide.is_closed(),
     }
 }
 
@@ -173,7 +176,7 @@ mod tests {
     fn the_first_claim_gets_the_name_when_the_owner_leaves() {
         let (mut state, clients) = (state(), clients(3));
         clients.iter().for_each(|client| join(&mut state, client));
-        let mut remote = state.contest_remotely(&name());
+        let mut remote = state.contest_remotely(&name(), 0);
         assert_eq!((answers(&clients[0]), answers(&clients[1])), (vec![true], vec![]));
         state.unsubscribe(MemberId { connection: clients[0].id, join: JoinId(1) });
         assert_eq!((answers(&clients[1]), answers(&clients[2])), (vec![true], vec![false]));
@@ -185,7 +188,7 @@ mod tests {
     fn a_claim_of_another_node_can_be_the_first() {
         let (mut state, clients) = (state(), clients(2));
         join(&mut state, &clients[0]);
-        let mut remote = state.contest_remotely(&name());
+        let mut remote = state.contest_remotely(&name(), 0);
         join(&mut state, &clients[1]);
         assert_eq!((&mut remote).now_or_never(), None);
         state.check_contests(Instant::now() + Duration::from_secs(3));

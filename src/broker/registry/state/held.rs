@@ -30,17 +30,22 @@ impl State {
             signal.settle(DeliveryStatus::Overloaded);
         } else if self.held.has(&name) {
             self.held.put(signal);
-        } else {
+        } else if signal.signal.hold_time().is_none() {
             self.query_cluster(signal);
+        } else {
+            // the subscription comes first: otherwise an owner that appears between the answer and it is missed
+            self.held.put(signal);
+            self.sync_interest(&name, was_interested);
+            return self.ask_cluster(&name);
         }
         self.sync_interest(&name, was_interested);
     }
 
-    /// Sends a signal to the other nodes, for a name that no client of this node owns and that has no held signals.
+    /// Sends a signal to the other nodes that is not to be held, for a name that no client of this node owns and that
+    /// has no held signals.
     fn query_cluster(&mut self, signal: HeldSignal) {
         let mut answer = self.adapter.deliver(signal.name(), signal.packet());
         match (&mut answer).now_or_never() {
-            Some(DeliveryStatus::Absent) if signal.signal.hold_time().is_some() => self.held.put(signal),
             Some(status) => signal.settle(status),
             None => {
                 self.held.await_cluster(&signal);
@@ -49,13 +54,31 @@ impl State {
         }
     }
 
+    /// Sends the first signal held for a name to the other nodes, since the name may have an owner there. If it does,
+    /// the others follow.
+    pub(super) fn ask_cluster(&mut self, name: &Topic) {
+        self.held.set_due(name);
+        if self.subscriptions.has(name) {
+            return;
+        }
+        if let Some(signal) = self.held.take_due(name) {
+            let answer = self.adapter.deliver(name, signal.packet());
+            self.wait(answer, move |state, status| state.cluster_answered(signal, status));
+        }
+    }
+
     fn cluster_answered(&mut self, signal: HeldSignal, status: DeliveryStatus) {
         let name = signal.name().clone();
         if status == DeliveryStatus::Absent {
             let was_interested = self.is_interested(&name);
             self.held.requeue(signal);
-            return self.sync_interest(&name, was_interested);
+            self.sync_interest(&name, was_interested);
+            if self.held.is_due(&name) {
+                self.ask_cluster(&name);
+            }
+            return;
         }
+        self.held.answered(&signal);
         signal.settle(status);
         self.forward_held(&name);
     }
@@ -73,7 +96,7 @@ impl State {
     }
 
     /// Forwards the signals held for a name to the node whose client has taken it.
-    pub(super) fn forward_held(&mut self, name: &Topic) {
+    fn forward_held(&mut self, name: &Topic) {
         let was_interested = self.is_interested(name);
         for signal in self.held.take(name) {
             let answer = self.adapter.deliver(name, signal.packet());

@@ -1,11 +1,12 @@
 //! The steps that change who owns a name: claim, grant or refusal, takeover, release.
 
 use std::future::ready;
+use std::slice::from_ref;
 
 use futures_util::FutureExt;
 
 use super::State;
-use crate::broker::adapter::{BoxFuture, Claimed, Epoch};
+use crate::broker::adapter::{BoxFuture, Claimed, Epoch, Packet};
 use crate::broker::registry::command::Subscribe;
 use crate::broker::registry::names::{Owner, is_same_owner};
 use crate::connections::connection::{Connection, MemberId};
@@ -32,38 +33,72 @@ impl State {
         if let Some(claimed) = (&mut answer).now_or_never() {
             return self.claim_answered(command, claim, claimed);
         }
-        let id = command.member().id();
-        self.index.add_claim(id);
+        self.index.add_claim(command.id());
+        self.claims.start(&command.topic);
         self.suspend(answer, move |state, claimed| {
-            let is_wanted = state.index.remove_claim(id);
+            let lost = state.claims.finish(&command.topic);
+            let is_wanted = state.index.remove_claim(command.id());
             match claimed {
-                Claimed::Granted(epoch) if !is_wanted => state.adapter.release(&command.topic, epoch),
+                Claimed::Granted(epoch) if lost.given_up >= Some(epoch) => {
+                    state.release(&command.topic, epoch);
+                    if is_wanted {
+                        state.refuse(&command, JoinRefusal::Taken, TAKEN);
+                    }
+                }
+                // another join of this node had a later grant and has left the name, so the directory has no entry
+                Claimed::Granted(epoch) if is_wanted && lost.released >= Some(epoch) => state.claim(command, claim),
+                Claimed::Granted(epoch) if !is_wanted => state.return_grant(&command.topic, epoch),
                 _ if !is_wanted => {}
                 _ => state.claim_answered(command, claim, claimed),
             }
         });
     }
 
+    /// Releases a grant.
+    pub(super) fn release(&mut self, name: &Topic, epoch: Epoch) {
+        self.claims.released(name, epoch);
+        self.adapter.release(name, epoch);
+    }
+
     fn claim_answered(&mut self, command: Subscribe, claim: NameClaim, claimed: Claimed) {
         match claimed {
-            Claimed::Granted(epoch) => {
-                // two joins on this node may have claimed it at the same time; the epoch tells which the directory
-                // granted last
-                match self.names.get(&command.topic) {
-                    Some(owner) if owner.epoch >= epoch => self.refuse(&command, JoinRefusal::Taken, TAKEN),
-                    Some(_) => self.take_over(command, claim, epoch),
-                    None => self.add_member(command, Some((claim.proof, epoch))),
-                }
-            }
+            Claimed::Granted(epoch) => self.granted(command, claim, epoch),
             Claimed::Taken => self.refuse(&command, JoinRefusal::Taken, TAKEN),
             Claimed::Unreachable => self.refuse(&command, JoinRefusal::Unreachable, UNREACHABLE),
         }
     }
 
+    /// Two joins on this node may have claimed the name at the same time. The epoch tells which the directory granted
+    /// last.
+    fn granted(&mut self, command: Subscribe, claim: NameClaim, epoch: Epoch) {
+        match self.names.get_mut(&command.topic) {
+            None => self.add_owner(command, claim.proof, epoch),
+            Some(owner) if owner.epoch >= epoch => self.refuse(&command, JoinRefusal::Taken, TAKEN),
+            Some(owner) if is_same_owner(owner.proof, claim.proof) => self.take_over(command, claim, epoch),
+            Some(owner) => {
+                owner.epoch = epoch;
+                self.contest(command);
+            }
+        }
+    }
+
+    /// The directory has granted a name to a join that does not become its owner. Another node may have given the name
+    /// up for it, so the watchers learn that it has no owner.
+    pub(super) fn return_grant(&mut self, name: &Topic, epoch: Epoch) {
+        if let Some(owner) = self.names.get_mut(name) {
+            // the grant has replaced that of another join of this node
+            owner.epoch = owner.epoch.max(epoch);
+            return;
+        }
+        self.release(name, epoch);
+        self.adapter.publish(from_ref(name), Packet::Down(epoch));
+        self.watchers.learned(name, epoch, false);
+    }
+
     /// Gives a name to another join of this node, in one step: a sender finds the former owner or the new one, and the
     /// watchers hear nothing, because the name has an owner throughout. The directory's entry changes at most its epoch.
     pub(super) fn take_over(&mut self, command: Subscribe, claim: NameClaim, epoch: Epoch) {
-        let (name, id) = (command.topic.clone(), command.member().id());
+        let (name, id) = (command.topic.clone(), command.id());
         let owner = Owner { id, connection: command.connection.clone(), proof: claim.proof, epoch };
         let Some(former) = self.names.insert(name.clone(), owner) else { return };
         self.index.add_join(id, name.clone());
@@ -99,15 +134,17 @@ impl State {
     ) -> BoxFuture<bool> {
         match self.names.get(name) {
             Some(owner) if owner.epoch > epoch => return Box::pin(ready(false)),
-            Some(owner) if !is_same_owner(owner.proof, proof) => return self.contest_remotely(name),
+            Some(owner) if !is_same_owner(owner.proof, proof) => return self.contest_remotely(name, epoch),
             Some(_) => self.evict(name),
             None => {}
         }
+        self.claims.give_up(name, epoch);
         Box::pin(ready(true))
     }
 
-    /// Takes a name away from its owner on this node, because another node has a newer grant.
+    /// Takes a name away from its owner on this node, or from a claim under way, because another node has a newer grant.
     pub(in crate::broker::registry) fn revoke(&mut self, name: &Topic, epoch: Epoch) {
+        self.claims.give_up(name, epoch);
         if self.names.get(name).is_some_and(|owner| owner.epoch <= epoch) {
             self.evict(name);
         }
