@@ -130,7 +130,7 @@ pub mod benching;
 #[path = "../tests/fuzz/targets/mod.rs"]
 pub mod fuzzing;
 
-pub use broker::{Pubsub, RegistryStats, SubscribeError, Subscription};
+pub use broker::{Census, ClusterPresence, Pubsub, RegistryStats, SubscribeError, Subscription};
 pub use channels::{Channel, Context, Join, LimitError, Reply, Router, TerminateReason};
 pub use config::Config;
 pub use http::{ConnectError, ConnectInfo, Mount, SocketInit};

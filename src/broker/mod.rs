@@ -4,6 +4,7 @@
 
 pub mod adapter;
 mod adapter_inbox;
+mod census;
 mod local_delivery;
 pub(crate) mod presence;
 pub(crate) mod presence_tracker;
@@ -13,6 +14,7 @@ mod registry_stats;
 pub(crate) mod subscription;
 pub(crate) mod topic_table;
 
+pub use census::{Census, ClusterPresence};
 pub use pubsub::Pubsub;
 pub use registry_stats::RegistryStats;
 pub use subscription::{SubscribeError, Subscription};

@@ -13,11 +13,12 @@ use compact_str::CompactString;
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
-use crate::broker::adapter::{Adapter, BoxFuture};
+use crate::broker::adapter::{Adapter, Answer, BoxFuture, Question};
 use crate::broker::adapter_inbox::AdapterInbox;
+use crate::broker::census::{Census, ClusterPresence};
 use crate::broker::local_delivery::LocalDelivery;
 use crate::broker::registry::command::{
-    Admitted, ChangePresence, Command, ConnectionClosed, GetPresence, GetStats, Subscribe,
+    Admitted, ChangePresence, Command, ConnectionClosed, GetOwnPresence, GetPresence, GetStats, Subscribe,
     SubscribePresence, Unsubscribe, Watch,
 };
 use crate::broker::registry::held_signals::HeldSignal;
@@ -102,7 +103,7 @@ impl Pubsub {
 
     /// The topic's presence list, as this node knows it: the `meta` objects of each key. It has the entries of this
     /// node's members. It has those of other nodes while a member on this node subscribes to the list, some moments
-    /// after they change.
+    /// after they change. [`presence_on_all_nodes`](Self::presence_on_all_nodes) asks the other nodes.
     ///
     /// ```no_run
     /// # async fn show(pubsub: handclasp::Pubsub) -> Result<(), Box<dyn std::error::Error>> {
@@ -119,6 +120,32 @@ impl Pubsub {
     /// The sizes of the registry's tables. All are zero if the registry has died.
     pub async fn stats(&self) -> RegistryStats {
         self.0.registry.send(GetStats).await.unwrap_or_default()
+    }
+
+    /// The topic's presence list on all nodes, and the nodes that did not answer in time.
+    pub async fn presence_on_all_nodes(&self, topic: &Topic) -> ClusterPresence {
+        let question = Question::Presence(topic.clone());
+        let own = self.0.registry.send(GetOwnPresence { topic: topic.clone() });
+        let (own, answers) = futures_util::future::join(own, self.0.adapter.ask(question)).await;
+        let mut list: PresenceList = own.unwrap_or_default();
+        let lists = answers.answers.into_iter().filter_map(|(_, answer)| match answer {
+            Answer::Presence(list) => Some(list),
+            Answer::Census(_) => None,
+        });
+        for (key, metas) in lists.flatten() {
+            list.entry(key).or_default().extend(metas);
+        }
+        ClusterPresence { list, silent: answers.silent }
+    }
+
+    /// The sizes of the tables of every node, this one first, and the nodes that did not answer in time.
+    pub async fn census(&self) -> Census {
+        let (own, answers) = futures_util::future::join(self.stats(), self.0.adapter.ask(Question::Census)).await;
+        let others = answers.answers.into_iter().filter_map(|(node, answer)| match answer {
+            Answer::Census(stats) => Some((node, stats)),
+            Answer::Presence(_) => None,
+        });
+        Census { nodes: std::iter::once((self.node_name(), own)).chain(others).collect(), silent: answers.silent }
     }
 
     /// The node's counters.
