@@ -4,6 +4,8 @@
 mod common;
 
 mod adapter_suite;
+mod cluster_model;
+mod cluster_races;
 mod contests;
 mod delivery_order;
 mod frame_properties;

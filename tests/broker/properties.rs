@@ -56,6 +56,7 @@ enum Owners {
 }
 
 struct World {
+    cluster: MemoryCluster,
     nodes: Vec<Node>,
     clients: Vec<Client>,
     owners: Owners,
@@ -71,14 +72,14 @@ fn room(n: usize) -> String {
 }
 
 impl World {
-    async fn new(nodes: Vec<Node>, owners: Owners) -> Self {
+    async fn new(cluster: MemoryCluster, nodes: Vec<Node>, owners: Owners) -> Self {
         let mut clients = Vec::new();
         for n in 0..CLIENTS {
             let mut client = Client::new(nodes[n % nodes.len()].address()).await;
             client.join("own", &format!("peer:{}", id(100 + n)), "{}").await;
             clients.push(client);
         }
-        Self { nodes, clients, owners, answered: BTreeSet::new(), model: Model::default(), number: 0 }
+        Self { cluster, nodes, clients, owners, answered: BTreeSet::new(), model: Model::default(), number: 0 }
     }
 
     async fn run_step(&mut self, step: &Step) {
@@ -144,6 +145,8 @@ impl World {
                 self.receive(member, &room(n), "msg", &payload).await;
             }
         }
+        // on its way to a node without members, it would reach the next client that joins there
+        wait_until("the message is nowhere", || async { self.cluster.is_quiet() }).await;
     }
 
     /// The next message of a client, other than a `phx_close`, must be this one.
@@ -256,7 +259,7 @@ impl World {
         }
     }
 
-    async fn end(mut self, cluster: MemoryCluster) {
+    async fn end(mut self) {
         self.wait_until_equal(None).await;
         for client in &mut self.clients {
             // no client has received anything that the model did not expect
@@ -273,7 +276,7 @@ impl World {
         for node in &self.nodes {
             wait_until_empty(node).await;
         }
-        wait_until("the directory is empty", || async { cluster.is_empty() }).await;
+        wait_until("the directory is empty", || async { self.cluster.is_empty() }).await;
         for node in self.nodes {
             node.stop().await;
         }
@@ -292,11 +295,11 @@ fn run(steps: &[Step], nodes: usize, owners: Owners) {
     actix_web::rt::System::new().block_on(async {
         let cluster = MemoryCluster::default();
         let nodes = (0..nodes).map(|n| cluster.node(&format!("n{n}"), config(&sets))).collect();
-        let mut world = World::new(nodes, owners).await;
+        let mut world = World::new(cluster, nodes, owners).await;
         for step in steps {
             world.run_step(step).await;
         }
-        world.end(cluster).await;
+        world.end().await;
     });
 }
 
