@@ -15,7 +15,7 @@ LOCK := tests/clients/requirements.txt
 NPM := HANDCLASP_BIN=$(TARGET)/debug/handclasp npm --prefix tests
 SAY := @printf '==> %s\n'
 
-.PHONY: help run test fmt style lint doc package rust fuzz binary packages types web clients browser bench bench-quick bench-docs bench-transfer bench-memory pressure soak clean cargo compiler node python proxies chromium network
+.PHONY: help run test fmt style lint doc package rust fuzz binary packages types web clients browser bench bench-quick bench-docs bench-transfer bench-memory pressure soak clean cargo compiler node python proxies engines chromium network
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,7 +57,7 @@ package: cargo ## check that the package made by cargo compiles with every featu
 	@tar -xmzf $(TARGET)/package/handclasp-*.crate -C $(UNPACKED) --strip-components 1
 	@cd $(UNPACKED) && CARGO_TARGET_DIR=$(TARGET) cargo check --locked --all-features
 
-rust: cargo ## run the Rust tests
+rust: cargo engines ## run the Rust tests
 	$(SAY) 'cargo test'
 	@cargo test --locked --no-run
 	@cargo test --locked --quiet
@@ -160,8 +160,8 @@ chromium:
 		command -v "$$CHROMIUM" >/dev/null || { echo "Chromium is missing: \$$CHROMIUM names $$CHROMIUM" >&2; exit 1; }; \
 	else $(call install,chromium,chromium) || { echo 'or set CHROMIUM to its path' >&2; exit 1; }; fi
 
-# Debian starts nginx, HAProxy, Apache and coturn as public services when they are installed. The tests need only the programs,
-# so the services are masked first.
+# Debian starts nginx, HAProxy, Apache, coturn and Redis as services when they are installed. The tests need only the
+# programs, so the services are masked first.
 mask = ln -sfn /dev/null /etc/systemd/system/$(1).service
 
 # Proxies for the tests, and a certificate for them.
@@ -170,6 +170,11 @@ proxies:
 	@$(call install,nginx,nginx,$(call mask,nginx))
 	@$(call install,haproxy,haproxy,$(call mask,haproxy))
 	@$(call install,apache2,apache2,$(call mask,apache2))
+
+# The servers that tests of a cluster use, and a certificate for them.
+engines:
+	@$(call install,openssl,openssl)
+	@$(call install,redis-server,redis-server,$(call mask,redis-server))
 
 # Tools that make networks for the tests: broken links, routers with NAT, and a TURN server with a certificate.
 network:

@@ -9,6 +9,8 @@ pub mod longpoll;
 pub mod memory_engine;
 pub mod phoenix;
 pub mod process;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod rng;
 pub mod streaming;
 

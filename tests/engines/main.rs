@@ -7,3 +7,5 @@ mod common;
 mod suite;
 
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;

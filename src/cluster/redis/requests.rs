@@ -155,3 +155,49 @@ fn needs_new_link(error: &ServerError) -> bool {
     let kinds = [BusyLoading, ClusterDown, MasterDown, Moved, NoPerm, NoScript, ReadOnly];
     kinds.into_iter().any(|kind| error.kind() == ErrorKind::Server(kind)) || error.code() == Some("NOAUTH")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn commands_that_have_expired_leave_the_queue() {
+        let requests = Requests::new(TIMEOUT);
+        let expired: Vec<_> = (0..100).map(|_| requests.call(redis::cmd("PING"), 1)).collect();
+        tokio::time::sleep(TIMEOUT / 2).await;
+        let waiting = requests.call(redis::cmd("PING"), 1);
+        tokio::time::sleep(TIMEOUT / 2).await;
+        let new = requests.call(redis::cmd("PING"), 1);
+        assert_eq!(requests.waiting.borrow().len(), 2);
+        for reply in expired {
+            assert_eq!(reply.await, Err(Lost));
+        }
+        assert_eq!(requests.next_pipeline().unwrap().len(), 2);
+        drop((waiting, new));
+    }
+
+    #[tokio::test]
+    async fn a_pipeline_is_bounded() {
+        let requests = Requests::new(TIMEOUT);
+        let calls =
+            |count: usize, bytes: usize| (0..count).for_each(|_| drop(requests.call(redis::cmd("PING"), bytes)));
+        let next = || requests.next_pipeline().map(|pipeline| pipeline.len());
+        calls(PIPELINE_COMMANDS + 1, 1);
+        assert_eq!([next(), next(), next()], [Some(PIPELINE_COMMANDS), Some(1), None]);
+        calls(3, PIPELINE_BYTES / 2);
+        calls(2, 2 * PIPELINE_BYTES);
+        assert_eq!([next(), next(), next(), next()], [Some(2), Some(2), Some(1), None]);
+    }
+
+    #[tokio::test]
+    async fn all_calls_fail_after_closing() {
+        let requests = Requests::new(TIMEOUT);
+        let before = requests.call(redis::cmd("PING"), 1);
+        requests.close();
+        assert_eq!(before.await, Err(Lost));
+        assert_eq!(requests.call(redis::cmd("PING"), 1).await, Err(Lost));
+        assert!(requests.next_pipeline().is_none());
+    }
+}

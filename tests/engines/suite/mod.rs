@@ -129,6 +129,11 @@ impl Recorder {
         messages
     }
 
+    /// Why the connection was lost, each time since the last call.
+    pub fn take_lost(&self) -> Vec<String> {
+        self.lost.take()
+    }
+
     /// Waits until the connection is lost.
     pub async fn expect_lost(&self) {
         let loss = timeout(TIMEOUT, async {
