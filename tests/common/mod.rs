@@ -7,6 +7,8 @@
 pub mod cluster;
 pub mod longpoll;
 pub mod memory_engine;
+#[cfg(feature = "nats")]
+pub mod nats;
 pub mod phoenix;
 pub mod process;
 #[cfg(feature = "redis")]
