@@ -15,6 +15,8 @@ mod link_state;
 mod members;
 mod membership;
 pub(crate) mod message;
+#[cfg(feature = "nats")]
+pub mod nats;
 mod node;
 mod options;
 mod outgoing;

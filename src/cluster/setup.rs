@@ -6,6 +6,8 @@ use std::sync::Arc;
 use crate::broker::adapter::{Adapter, LocalAdapter};
 use crate::cluster::adapter::Cluster;
 use crate::cluster::engine::Engine;
+#[cfg(feature = "nats")]
+use crate::cluster::nats::{Nats, NatsOptions};
 use crate::cluster::options::ClusterOptions;
 #[cfg(feature = "redis")]
 use crate::cluster::redis::{Redis, RedisOptions};
@@ -28,6 +30,17 @@ pub(crate) fn adapter(config: &Config) -> io::Result<Arc<dyn Adapter>> {
             };
             cluster(config, move || Redis::new(options.clone()))
         }
+        #[cfg(feature = "nats")]
+        config::Engine::Nats => {
+            let options = NatsOptions {
+                urls: urls(config),
+                prefix: config.cluster.prefix.clone(),
+                timeout: config.cluster.timeout,
+                lease: config.cluster.lease,
+            };
+            cluster(config, move || Nats::new(options.clone()))
+        }
+        #[cfg(not(all(feature = "redis", feature = "nats")))]
         engine => Err(invalid(format!("this program was built without the feature {}", engine.name()))),
     }
 }

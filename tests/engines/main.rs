@@ -7,5 +7,7 @@ mod common;
 mod suite;
 
 mod memory;
+#[cfg(feature = "nats")]
+mod nats;
 #[cfg(feature = "redis")]
 mod redis;
