@@ -31,6 +31,7 @@ enum Decision {
 impl Node {
     /// Claims a name for a client of this node.
     pub(super) async fn claim(self: Rc<Self>, name: Topic, claim: NameClaim) -> Claimed {
+        self.routes.borrow_mut().claim_begins(&name);
         let claimed = match self.is_linked.get() {
             true => self.claim_in_directory(&name, claim).await.unwrap_or(Claimed::Unreachable),
             false => Claimed::Unreachable,
@@ -39,6 +40,7 @@ impl Node {
             Claimed::Unreachable if !self.is_linked.get() => self.claim_in_isolation(claim),
             claimed => claimed,
         };
+        self.routes.borrow_mut().claim_ends(&name);
         if let Claimed::Granted(epoch) = claimed {
             self.saw_epoch(epoch);
             self.routes.borrow_mut().set_moved(name);

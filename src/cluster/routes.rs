@@ -1,6 +1,7 @@
 //! Which node holds which name, as far as this node knows, and the names that are about to move.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub(super) struct Routes {
     known: LruCache<Topic, Route>,
     /// The signals to each name that is being looked up, oldest first. Later ones wait behind them.
     lookups: HashMap<Topic, Vec<OutgoingSignal>>,
+    /// The claims of this node that are under way. The directory may have granted them already.
+    claims: HashMap<Topic, usize>,
     /// When this node got or gave up a name.
     moved: LruCache<Topic, Instant>,
     /// How long a name may be on its way.
@@ -36,7 +39,8 @@ pub(super) struct Routes {
 
 impl Routes {
     pub(super) fn new(timeout: Duration) -> Self {
-        Self { known: LruCache::new(ROUTES), lookups: HashMap::new(), moved: LruCache::new(MOVED), timeout }
+        let (known, moved) = (LruCache::new(ROUTES), LruCache::new(MOVED));
+        Self { known, lookups: HashMap::new(), claims: HashMap::new(), moved, timeout }
     }
 
     pub(super) fn get(&mut self, name: &Topic) -> Option<Route> {
@@ -72,6 +76,21 @@ impl Routes {
         self.lookups.remove(name).unwrap_or_default()
     }
 
+    /// Notes that a claim of this node begins.
+    pub(super) fn claim_begins(&mut self, name: &Topic) {
+        *self.claims.entry(name.clone()).or_default() += 1;
+    }
+
+    /// Notes that a claim of this node is decided.
+    pub(super) fn claim_ends(&mut self, name: &Topic) {
+        if let Entry::Occupied(mut claims) = self.claims.entry(name.clone()) {
+            *claims.get_mut() -= 1;
+            if *claims.get() == 0 {
+                claims.remove();
+            }
+        }
+    }
+
     /// Notes that this node has got `name`, or has given it up.
     pub(super) fn set_moved(&mut self, name: Topic) {
         self.moved.put(name, Instant::now());
@@ -80,6 +99,6 @@ impl Routes {
     /// Whether `name` may be on its way from one node to another, or from the directory to this node's registry. Then it
     /// has an owner in a moment, although it has none here.
     pub(super) fn is_moving(&self, name: &Topic) -> bool {
-        self.moved.peek(name).is_some_and(|at| at.elapsed() < self.timeout)
+        self.claims.contains_key(name) || self.moved.peek(name).is_some_and(|at| at.elapsed() < self.timeout)
     }
 }
