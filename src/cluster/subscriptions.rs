@@ -49,6 +49,11 @@ impl Subscriptions {
         }
     }
 
+    /// The nodes that have not been heard yet.
+    pub(super) fn silent(&self, token: u64) -> Vec<NodeId> {
+        self.probes.get(&token).map_or_else(Vec::new, |probe| probe.silent.iter().cloned().collect())
+    }
+
     /// A node is down: no probe waits for it.
     pub(super) fn node_down(&mut self, node: &str) {
         let tokens: Vec<u64> = self.probes.keys().copied().collect();
