@@ -3,35 +3,75 @@
 //! Each case gets the addresses of its two clients. With the local adapter both connect to one node; every other
 //! adapter puts them on different nodes, and the clients must see no difference.
 
+mod peerjs;
+mod takeovers;
+
 use std::net::SocketAddr;
 
 use handclasp::{Node, Topic};
+use peerjs::{
+    a_peerjs_client_can_reconnect_on_the_other_node, expired_signals_are_reported_once_to_their_sender,
+    held_signals_reach_their_peer_in_order_on_any_node,
+};
+use takeovers::{
+    a_signal_during_a_takeover_finds_the_owner, a_watcher_knows_in_the_end_whether_a_peer_that_moves_is_there,
+    claims_that_cross_leave_one_owner,
+};
 
-use crate::common::cluster::MemoryCluster;
+use crate::common::memory_engine::Knobs;
+use crate::common::shared_adapter::{EngineCluster, wait_until_acquainted};
 use crate::common::{Client, config, node, wait_until, wait_until_empty};
 
 const A: &str = "20dd48ca-fdcf-41c9-9a3b-00000000000a";
 const B: &str = "20dd48ca-fdcf-41c9-9a3b-00000000000b";
 const SECRET: &str = r#"{"secret":"AAAAAAAAAAAAAAAAAAAAAA"}"#;
 
+/// Selects the delays.
+const SEED: u64 = 19;
+/// Limits that these few clients never reach.
+const LIMITS: [&str; 3] =
+    ["limits.joins_burst=100000000", "limits.messages_burst=100000000", "limits.not_found_burst=100000000"];
+
+/// How often a case that looks for races tries: `standard` times, or `CLUSTER_ROUNDS`.
+fn rounds(standard: usize) -> usize {
+    std::env::var("CLUSTER_ROUNDS").map_or(standard, |rounds| rounds.parse().unwrap())
+}
+
 /// The addresses of the two clients, and the nodes behind them.
 struct Setup {
     a: SocketAddr,
     b: SocketAddr,
     nodes: Vec<Node>,
-    cluster: MemoryCluster,
+    /// What connects the nodes. `None` if the test cannot look into it.
+    cluster: Option<EngineCluster>,
 }
 
 impl Setup {
-    fn local() -> Self {
-        let node = node(&[]);
-        Self { a: node.address(), b: node.address(), nodes: vec![node], cluster: MemoryCluster::default() }
+    async fn local() -> Self {
+        let node = node(&LIMITS);
+        Self { a: node.address(), b: node.address(), nodes: vec![node], cluster: None }
     }
 
-    fn memory() -> Self {
-        let cluster = MemoryCluster::default();
-        let (a, b) = (cluster.node("a", config(&[])), cluster.node("b", config(&[])));
-        Self { a: a.address(), b: b.address(), nodes: vec![a, b], cluster }
+    /// Two nodes, whose messages arrive at once.
+    async fn memory() -> Self {
+        Self::over(Knobs::default()).await
+    }
+
+    /// Two nodes, whose messages are delayed and overtake each other.
+    async fn shaken() -> Self {
+        Self::over(Knobs::shaken(SEED)).await
+    }
+
+    /// The same, over an engine of several servers.
+    async fn several_servers() -> Self {
+        Self::over(Knobs { has_several_servers: true, ..Knobs::shaken(SEED) }).await
+    }
+
+    async fn over(knobs: Knobs) -> Self {
+        let cluster = EngineCluster::new(knobs);
+        let (a, b) = (cluster.node("a", config(&LIMITS)).await, cluster.node("b", config(&LIMITS)).await);
+        wait_until_acquainted([&a, &b]).await;
+        Self { a: a.address(), b: b.address(), nodes: vec![a, b], cluster: Some(cluster) }
     }
 
     async fn clients(&self) -> (Client, Client) {
@@ -43,19 +83,23 @@ impl Setup {
         for node in &self.nodes {
             wait_until_empty(node).await;
         }
-        let cluster = self.cluster.clone();
-        wait_until("an empty cluster", || async { cluster.is_empty() }).await;
+        if let Some(cluster) = &self.cluster {
+            wait_until("an empty cluster", || async { cluster.hub.is_empty() }).await;
+        }
     }
 }
 
 macro_rules! suite {
+    (@adapters [$($adapter:ident)*] $cases:tt) => {
+        $(suite!(@adapter $adapter $cases);)*
+    };
+    (@adapter $adapter:ident [$($case:ident,)*]) => {
+        mod $adapter {
+            $(#[actix_web::test] async fn $case() { super::$case(super::Setup::$adapter().await).await; })*
+        }
+    };
     ($($case:ident),* $(,)?) => {
-        mod local {
-            $(#[actix_web::test] async fn $case() { super::$case(super::Setup::local()).await; })*
-        }
-        mod memory {
-            $(#[actix_web::test] async fn $case() { super::$case(super::Setup::memory()).await; })*
-        }
+        suite!(@adapters [local memory shaken several_servers] [$($case,)*]);
     };
 }
 
@@ -72,6 +116,10 @@ suite!(
     held_signals_reach_their_peer_in_order_on_any_node,
     expired_signals_are_reported_once_to_their_sender,
     a_peerjs_client_can_reconnect_on_the_other_node,
+    a_message_after_the_ok_of_a_join_arrives,
+    claims_that_cross_leave_one_owner,
+    a_signal_during_a_takeover_finds_the_owner,
+    a_watcher_knows_in_the_end_whether_a_peer_that_moves_is_there,
 );
 
 async fn peer(client: &mut Client, id: &str, payload: &str) {
@@ -155,6 +203,21 @@ async fn a_room_receives_each_message_once_and_in_order(setup: Setup) {
     }
     b.expect_nothing().await;
     drop((a, b, c));
+    setup.wait_until_empty().await;
+}
+
+async fn a_message_after_the_ok_of_a_join_arrives(setup: Setup) {
+    let mut b = Client::new(setup.b).await;
+    let sender = setup.nodes[0].pubsub();
+    for n in 0..rounds(300) {
+        let name = format!("room:{n}");
+        b.join("1", &name, "{}").await;
+        sender.broadcast(&Topic::parse(&name).unwrap(), "msg", serde_json::json!({}));
+        b.expect(&format!(r#"[null,null,"{name}","msg",{{}}]"#)).await;
+        b.send(&format!(r#"["1","2","{name}","phx_leave",{{}}]"#)).await;
+        b.receive_until("phx_close").await;
+    }
+    drop(b);
     setup.wait_until_empty().await;
 }
 
@@ -266,6 +329,10 @@ async fn the_servers_own_code_can_ask_all_nodes(setup: Setup) {
     }
     let room = Topic::parse("room:r").unwrap();
     for node in &setup.nodes {
+        let pubsub = node.pubsub();
+        wait_until("both entries are known", || async { pubsub.stats().await.presence_entries == 2 }).await;
+    }
+    for node in &setup.nodes {
         let (census, presence) = (node.pubsub().census().await, node.pubsub().presence_on_all_nodes(&room).await);
         assert_eq!((census.nodes.len(), census.silent.len()), (setup.nodes.len(), 0));
         assert_eq!(census.nodes.iter().map(|(_, stats)| stats.members).sum::<usize>(), 4);
@@ -278,7 +345,8 @@ async fn the_servers_own_code_can_ask_all_nodes(setup: Setup) {
 
 #[actix_web::test]
 async fn a_node_that_does_not_reply_is_unreachable_and_not_absent() {
-    let setup = Setup::memory();
+    let setup = Setup::memory().await;
+    let hub = &setup.cluster.as_ref().unwrap().hub;
     let (mut a, mut b) = setup.clients().await;
     peer(&mut a, A, "{}").await;
     peer(&mut b, B, "{}").await;
@@ -287,7 +355,7 @@ async fn a_node_that_does_not_reply_is_unreachable_and_not_absent() {
     a.receive_until(r#""from":"b""#).await;
     a.send(&push(A, "w", "watch", &format!(r#"{{"peer_id":"{B}"}}"#))).await;
     a.expect(&reply(A, "w", "ok", r#"{"online":true}"#)).await;
-    setup.cluster.make_unreachable("b");
+    hub.freeze("b");
     let offer = push(A, "2", "offer", &format!(r#"{{"peer_id":"{B}"}}"#));
     a.exchange(&offer, &reply(A, "2", "error", r#"{"reason":"unreachable"}"#)).await;
     assert_eq!(setup.nodes[0].pubsub().census().await.silent, ["b"]);
@@ -296,62 +364,10 @@ async fn a_node_that_does_not_reply_is_unreachable_and_not_absent() {
     neighbour.join("1", "room:r", "{}").await;
     neighbour.send(r#"["1","2","room:r","msg",{}]"#).await;
     a.expect(r#"[null,null,"room:r","msg",{}]"#).await;
-    // once the node is removed, so are its names and its presence entries
-    setup.cluster.remove_node("b");
+    // once its lease is over, its names and its presence entries are gone
     let received = [a.receive().await, a.receive().await];
     assert!(received.contains(&format!(r#"["{A}",null,"peer:{A}","peer_down",{{"peer_id":"{B}"}}]"#)), "{received:?}");
     let diff = received.iter().find(|text| text.contains("presence_diff")).unwrap();
     assert!(diff.contains(r#""joins":{}"#) && diff.contains(r#""from":"b""#), "{diff}");
     a.exchange(&offer, &reply(A, "2", "error", r#"{"reason":"peer_not_found"}"#)).await;
-}
-
-async fn peerjs(address: SocketAddr, id: &str) -> Client {
-    let mut client = Client::open(address, &format!("/peerjs?key=peerjs&id={id}&token=t"), &[]).await;
-    client.expect(r#"{"type":"OPEN"}"#).await;
-    client
-}
-
-fn candidate(dst: &str, n: u32) -> String {
-    format!(r#"{{"type":"CANDIDATE","dst":"{dst}","payload":{n}}}"#)
-}
-
-async fn held_signals_reach_their_peer_in_order_on_any_node(setup: Setup) {
-    let mut sender = peerjs(setup.a, "sender").await;
-    for n in 0..20 {
-        sender.send(&candidate("late", n)).await;
-    }
-    let pubsub = setup.nodes[0].pubsub();
-    wait_until("20 signals are held", || async { pubsub.stats().await.held == 20 }).await;
-    let mut late = peerjs(setup.b, "late").await;
-    for n in 20..40 {
-        sender.send(&candidate("late", n)).await;
-    }
-    for n in 0..40 {
-        late.expect(&format!(r#"{{"type":"CANDIDATE","src":"sender","dst":"late","payload":{n}}}"#)).await;
-    }
-    drop((sender, late));
-    setup.wait_until_empty().await;
-}
-
-async fn expired_signals_are_reported_once_to_their_sender(setup: Setup) {
-    let mut sender = peerjs(setup.a, "sender").await;
-    for n in 0..3 {
-        sender.send(&candidate("nobody", n)).await;
-    }
-    sender.expect(r#"{"type":"EXPIRE","src":"nobody","dst":"sender"}"#).await;
-    sender.send(&candidate("sender", 4)).await;
-    sender.expect(r#"{"type":"CANDIDATE","src":"sender","dst":"sender","payload":4}"#).await;
-    drop(sender);
-    setup.wait_until_empty().await;
-}
-
-async fn a_peerjs_client_can_reconnect_on_the_other_node(setup: Setup) {
-    let mut first = peerjs(setup.a, "same").await;
-    let mut second = peerjs(setup.b, "same").await;
-    assert_eq!(first.close_code().await, 1005);
-    let mut other = peerjs(setup.a, "other").await;
-    other.send(&candidate("same", 1)).await;
-    second.expect(r#"{"type":"CANDIDATE","src":"other","dst":"same","payload":1}"#).await;
-    drop((first, second, other));
-    setup.wait_until_empty().await;
 }

@@ -14,6 +14,7 @@ pub mod process;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod rng;
+pub mod shared_adapter;
 pub mod streaming;
 
 use std::collections::VecDeque;

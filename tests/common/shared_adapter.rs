@@ -1,0 +1,63 @@
+//! Several nodes of one test, connected by the shared adapter over an engine in memory.
+
+use std::time::Duration;
+
+use handclasp::cluster::{Cluster, ClusterOptions};
+use handclasp::config::Isolated;
+use handclasp::{Config, Endpoint, Node};
+
+use super::memory_engine::{Knobs, MemoryHub};
+use super::{get, wait_until};
+
+/// How long a node that is silent counts as alive.
+pub const LEASE: Duration = Duration::from_secs(2);
+/// How long one answer of another node may take.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The options of a node of a cluster.
+pub fn options(node: &str, config: &Config) -> ClusterOptions {
+    ClusterOptions {
+        node: node.into(),
+        secret: b"a secret that all nodes of the test share".to_vec(),
+        lease: LEASE,
+        timeout: ANSWER_TIMEOUT,
+        contest_timeout: config.limits.contest_timeout,
+        queue_bytes: 16 << 20,
+        isolated: Isolated::Proven,
+    }
+}
+
+/// Nodes that share a hub.
+#[derive(Clone)]
+pub struct EngineCluster {
+    pub hub: MemoryHub,
+}
+
+impl EngineCluster {
+    pub fn new(knobs: Knobs) -> Self {
+        Self { hub: MemoryHub::new(knobs) }
+    }
+
+    /// A node that belongs to this cluster, and is linked.
+    pub async fn node(&self, name: &str, config: Config) -> Node {
+        let hub = self.hub.clone();
+        let adapter = Cluster::new(options(name, &config), move || Box::new(hub.engine()));
+        let node = Endpoint::new(config).adapter(adapter).start().unwrap();
+        wait_until_ready(&node).await;
+        node
+    }
+}
+
+/// Waits until a node can serve: it is linked to its cluster.
+pub async fn wait_until_ready(node: &Node) {
+    let address = node.address();
+    wait_until("a node that is ready", || async { get(address, "/readyz").await.0 == 200 }).await;
+}
+
+/// Waits until each of the nodes knows all others.
+pub async fn wait_until_acquainted<const N: usize>(nodes: [&Node; N]) {
+    for node in nodes {
+        let pubsub = node.pubsub();
+        wait_until("all nodes know each other", || async { pubsub.census().await.nodes.len() == N }).await;
+    }
+}
