@@ -170,8 +170,19 @@ impl Opener {
 
     /// Opens an envelope. Only an accepted message, or one of an admitted node that cannot be read, counts as arrived.
     pub(crate) fn open(&mut self, envelope: Bytes) -> Result<Opened, Refused> {
+        // its own messages come back on every topic that it is subscribed to; without a check of their signature they are
+        // as good as free, and they have no effect in any case
+        if self.is_own(&envelope) {
+            return Err(Refused::Own);
+        }
         let body = self.authenticate(envelope)?;
         self.open_body(body)
+    }
+
+    /// Whether an envelope says that it is from this node.
+    fn is_own(&self, envelope: &Bytes) -> bool {
+        let head = envelope.len().checked_sub(PREFIX).map(|_| Head::decode(envelope.slice(PREFIX..)));
+        head.is_some_and(|head| head.is_ok_and(|head| head.from == self.node.as_bytes()))
     }
 
     /// Opens the body of an authentic envelope.

@@ -67,8 +67,10 @@ fn a_message_that_is_changed_anywhere_is_forged_and_leaves_nothing_behind() {
         for bit in 0..8 {
             let mut changed = sealed.to_vec();
             changed[at] ^= 1 << bit;
-            let refused = if at == 0 { Refused::Version(changed[0].into()) } else { Refused::Forged };
-            assert_eq!(opener.open(changed.into()), Err(refused), "bit {bit} of byte {at}");
+            let expected = if at == 0 { Refused::Version(changed[0].into()) } else { Refused::Forged };
+            let refused = opener.open(changed.into()).unwrap_err();
+            // what claims to be this node's own message has no effect, so its signature is not checked
+            assert!(refused == expected || refused == Refused::Own, "bit {bit} of byte {at}: {refused:?}");
         }
         assert_eq!(opener.open(sealed.slice(..at)), Err(Refused::Forged), "the first {at} bytes");
     }
