@@ -88,6 +88,11 @@ impl Dialect {
         }
     }
 
+    /// Waits for the verdict on a signal. Anything but `ok` is an error.
+    pub async fn verdict(self, client: &mut Client) -> io::Result<()> {
+        expect(client, r#""status":"ok""#).await
+    }
+
     /// The reply to a server ping, if this is one.
     pub fn pong(self, received: &[u8]) -> Option<&'static str> {
         (self == Self::SocketIo && received == b"2").then_some("3")

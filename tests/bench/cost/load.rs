@@ -30,7 +30,7 @@ pub struct Target {
 }
 
 impl Target {
-    async fn connect(self, position: Position) -> io::Result<Client> {
+    pub async fn connect(self, position: Position) -> io::Result<Client> {
         self.dialect.connect(self.server, position).await
     }
 
@@ -56,13 +56,18 @@ impl Target {
 
     /// One client sends to a room, at most `ahead` messages before all members have received the last.
     pub async fn fan_out(self, members: usize, ahead: u64, meter: &Meter) -> io::Result<()> {
-        let mut clients = self.connect_all(0..members + 1, |_| Position::Room(0)).await?;
+        self.talk(self.connect_all(0..members + 1, |_| Position::Room(0)).await?, ahead, meter);
+        Ok(())
+    }
+
+    /// The last of these members of one room sends to the others.
+    pub fn talk(self, mut clients: Vec<Client>, ahead: u64, meter: &Meter) {
         let sending_client = clients.pop().expect("there is one client more than members");
-        let (sender, received) = (sending_client.sender(), meter.clone());
+        let (sender, received, members) = (sending_client.sender(), meter.clone(), clients.len() as u64);
         meter.run(async move {
             let mut sent = 0;
             loop {
-                while sent < received.all() / members as u64 + ahead {
+                while sent < received.all() / members + ahead {
                     sender.send(&self.dialect.message(Position::Room(0), MESSAGE, now())).await?;
                     sent += 1;
                 }
@@ -78,7 +83,21 @@ impl Target {
                 }
             });
         }
-        Ok(())
+    }
+
+    /// Each of these clients sends to its other, and waits for the verdict before it sends again.
+    pub fn ask(self, clients: Vec<(usize, Client)>, meter: &Meter) {
+        for (number, mut client) in clients {
+            let meter = meter.clone();
+            meter.clone().run(async move {
+                loop {
+                    let at = now();
+                    client.send(&self.dialect.message(Position::Pair(number), MESSAGE, at)).await?;
+                    self.dialect.verdict(&mut client).await?;
+                    meter.record(at);
+                }
+            });
+        }
     }
 
     /// Pairs, this many at a time, connect, exchange offer, answer and candidates, and close.
@@ -88,11 +107,14 @@ impl Target {
 
     /// Connections, this many at a time, open, join and close.
     pub fn churn(self, at_once: usize, meter: &Meter) {
-        self.repeat(
-            at_once,
-            meter,
-            move |number| async move { self.connect(Position::Pair(number)).await?.close().await },
-        );
+        self.churn_from(0, at_once, meter);
+    }
+
+    /// The same, with clients numbered from `first`.
+    pub fn churn_from(self, first: usize, at_once: usize, meter: &Meter) {
+        self.repeat(at_once, meter, move |number| async move {
+            self.connect(Position::Pair(first + number)).await?.close().await
+        });
     }
 
     fn repeat<F>(self, at_once: usize, meter: &Meter, work: impl Fn(usize) -> F + Clone + 'static)

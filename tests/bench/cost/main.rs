@@ -4,7 +4,9 @@
 
 mod chart;
 mod client;
+mod cluster;
 mod dialect;
+mod engines;
 mod files;
 mod growth;
 mod limit;
@@ -28,6 +30,7 @@ Examples:
   make bench                  everything, in about six minutes once it is built
   make bench ONLY=relay       only the rows whose names contain the word; stores no results
   make bench ONLY=PeerJS,idle
+  make bench ONLY=cluster     two nodes, over Redis and over NATS
   make bench-quick            everything, less accurately
   make bench-docs             write the last results into web/docs/costs.md";
 

@@ -33,6 +33,11 @@ pub struct Server {
 
 impl Server {
     pub fn start(kind: Kind, dialect: Dialect) -> io::Result<Self> {
+        Self::start_with(kind, dialect, &[])
+    }
+
+    /// A server with further settings, `section.key=value`. Only Handclasp has any.
+    pub fn start_with(kind: Kind, dialect: Dialect, settings: &[String]) -> io::Result<Self> {
         let mut command = Command::new("taskset");
         command.args(["--cpu-list", "0"]);
         let bench = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench");
@@ -42,6 +47,7 @@ impl Server {
                 // at another level it warns that a million connections need more descriptors; the limit is only meant
                 // to be out of reach
                 command.arg(bench.join("handclasp.toml")).args(["--set", "log.level=error"]);
+                command.args(settings.iter().flat_map(|setting| ["--set", setting]));
             }
             Kind::Npm => {
                 let name = if dialect == Dialect::PeerJs { "peer" } else { "socket.io" };

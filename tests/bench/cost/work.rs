@@ -85,11 +85,17 @@ impl Work {
 
 /// Measures the server while the load runs, after a warm-up.
 pub async fn measure(server: &Server, meter: &Meter, time: Duration) -> io::Result<Figure> {
+    measure_all(std::slice::from_ref(server), meter, time).await
+}
+
+/// Measures several servers, which share the load.
+pub async fn measure_all(servers: &[Server], meter: &Meter, time: Duration) -> io::Result<Figure> {
+    let used = || servers.iter().map(Server::cpu).sum::<io::Result<f64>>();
     sleep(time / 4).await;
     meter.reset();
-    let (cpu, started) = (server.cpu()?, now());
+    let (cpu, started) = (used()?, now());
     sleep(time).await;
-    let (cpu, elapsed, done) = (server.cpu()? - cpu, now() - started, meter.done());
+    let (cpu, elapsed, done) = (used()? - cpu, now() - started, meter.done());
     meter.check()?;
     if done == 0 {
         return Err(io::Error::other("nothing was done"));
