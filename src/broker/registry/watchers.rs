@@ -96,13 +96,16 @@ impl Watchers {
         self.changed.insert(topic.clone());
     }
 
-    /// The directory has found no owner. It has no effect if something was learned since the number of `changes`.
-    pub(super) fn is_absent(&mut self, topic: &Topic, changes: u64) {
-        let Some(watched) = self.topics.get_mut(topic) else { return };
-        if watched.changes == changes && watched.online {
+    /// The directory has found no owner. Returns whether it must be asked again: something was learned since the number
+    /// of `changes`, and whether that is older than the answer is unknown.
+    #[must_use]
+    pub(super) fn is_absent(&mut self, topic: &Topic, changes: u64) -> bool {
+        let Some(watched) = self.topics.get_mut(topic).filter(|watched| watched.online) else { return false };
+        if watched.changes == changes {
             watched.set(watched.epoch, false);
             self.changed.insert(topic.clone());
         }
+        watched.online
     }
 
     /// Whether a state may have changed since the last flush.
@@ -261,10 +264,10 @@ mod tests {
         // the directory was asked before the latest report, and then after it
         let before = watchers.changes(&topic).unwrap();
         watchers.learned(&topic, 5, true);
-        watchers.is_absent(&topic, before);
+        assert!(watchers.is_absent(&topic, before), "it must be looked up again");
         watchers.flush(|_| false);
         assert!(told(&crowd[0]).is_empty());
-        watchers.is_absent(&topic, before + 1);
+        assert!(!watchers.is_absent(&topic, before + 1));
         watchers.flush(|_| false);
         assert_eq!(told(&crowd[0]), [false]);
     }

@@ -51,7 +51,8 @@ impl State {
     pub(super) fn looked_up(&mut self, topic: &Topic, changes: u64, found: Option<Epoch>) {
         match found {
             Some(epoch) => self.watchers.learned(topic, epoch, true),
-            None => self.watchers.is_absent(topic, changes),
+            None if self.watchers.is_absent(topic, changes) => return self.look_up(topic),
+            None => {}
         }
         let is_here = self.table.count(topic.key()) > 0;
         self.watchers.answer(topic, is_here);
