@@ -327,7 +327,10 @@ impl Adapter for MemoryAdapter {
     }
 
     fn publish(&self, topics: &[Topic], packet: Packet) {
-        let mut turn = self.cluster.queue(self.lines(&NodeId::const_new("topic"), topics));
+        let mut lines = self.lines(&NodeId::const_new("topic"), topics);
+        // whoever subscribes too late for the end of a name must not find the name in the directory
+        lines.extend(topics.iter().map(|topic| self.directory_line(topic)));
+        let mut turn = self.cluster.queue(lines);
         let (this, topics) = (self.clone(), topics.to_vec());
         RUNTIME.spawn(async move {
             turn.comes().await;
@@ -377,7 +380,11 @@ impl Adapter for MemoryAdapter {
 
 impl MemoryAdapter {
     fn directory(&self, name: &Topic) -> Turn {
-        self.cluster.queue([(self.node.clone(), NodeId::const_new("directory"), Some(name.clone()))])
+        self.cluster.queue([self.directory_line(name)])
+    }
+
+    fn directory_line(&self, name: &Topic) -> Line {
+        (self.node.clone(), NodeId::const_new("directory"), Some(name.clone()))
     }
 
     /// The lines of a message to a node or to the topics.
