@@ -15,7 +15,7 @@ use std::time::Duration;
 use common::process::resident;
 use common::{Client, config, frame, metric, wait_until, wait_until_empty};
 use futures_util::future::join_all;
-use handclasp::broker::adapter::{Adapter, BoxFuture, Epoch, LocalAdapter};
+use handclasp::broker::adapter::{Adapter, BoxFuture, Epoch, LocalAdapter, Unreachable};
 use handclasp::message::DeliveryStatus;
 use handclasp::metrics::{JoinRefusal, PushRefusal};
 use handclasp::{Endpoint, Mount, Node, Router, SocketInit, Topic, close};
@@ -59,7 +59,7 @@ impl Gate {
 struct BlockingAdapter(Arc<Gate>, Duration);
 
 impl Adapter for BlockingAdapter {
-    fn whereis(&self, name: &Topic) -> BoxFuture<Option<Epoch>> {
+    fn whereis(&self, name: &Topic) -> BoxFuture<Result<Option<Epoch>, Unreachable>> {
         std::thread::sleep(self.1);
         LocalAdapter.whereis(name)
     }

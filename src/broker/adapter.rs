@@ -42,6 +42,10 @@ pub enum Claimed {
     Unreachable,
 }
 
+/// The directory does not respond, so where a name is remains unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreachable;
+
 /// What one node sends to others about a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Packet {
@@ -200,12 +204,13 @@ pub trait Adapter: Send + Sync + 'static {
         Box::pin(ready(Claimed::Granted(0)))
     }
 
-    /// Releases `name`. This has no effect if the directory has granted the name again since `epoch`.
+    /// Releases `name`. This has no effect if the directory has granted the name again since `epoch`. It takes effect
+    /// before a [`Packet::Down`] that is published later on `name` arrives anywhere.
     fn release(&self, _name: &Topic, _epoch: Epoch) {}
 
     /// The epoch with which another node holds `name`, if one does.
-    fn whereis(&self, _name: &Topic) -> BoxFuture<Option<Epoch>> {
-        Box::pin(ready(None))
+    fn whereis(&self, _name: &Topic) -> BoxFuture<Result<Option<Epoch>, Unreachable>> {
+        Box::pin(ready(Ok(None)))
     }
 
     /// Sends `packet` to the node that holds `name` ([`ClusterInbox::deliver`]), and returns that node's delivery

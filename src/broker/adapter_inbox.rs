@@ -132,7 +132,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::broker::adapter::Adapter;
+    use crate::broker::adapter::{Adapter, Unreachable};
     use crate::broker::registry::ExitSignal;
     use crate::broker::registry::command::{Admitted, Command, Watch};
     use crate::broker::topic_table::TopicTable;
@@ -146,9 +146,9 @@ mod tests {
     struct Directory(AtomicUsize);
 
     impl Adapter for Directory {
-        fn whereis(&self, _: &Topic) -> BoxFuture<Option<Epoch>> {
+        fn whereis(&self, _: &Topic) -> BoxFuture<Result<Option<Epoch>, Unreachable>> {
             self.0.fetch_add(1, Ordering::Relaxed);
-            Box::pin(ready(None))
+            Box::pin(ready(Ok(None)))
         }
     }
 

@@ -13,7 +13,9 @@ use futures_util::FutureExt;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::broker::adapter::{Adapter, Answers, BoxFuture, Claimed, ClusterInbox, Epoch, NodeId, Packet, Question};
+use crate::broker::adapter::{
+    Adapter, Answers, BoxFuture, Claimed, ClusterInbox, Epoch, NodeId, Packet, Question, Unreachable,
+};
 use crate::cluster::command::{Command, CommandQueue, Reply};
 use crate::cluster::engine::Engine;
 use crate::cluster::link_state::LinkState;
@@ -125,11 +127,11 @@ impl Adapter for Cluster {
         self.queue.push(Command::Release { name: name.clone(), epoch });
     }
 
-    fn whereis(&self, name: &Topic) -> BoxFuture<Option<Epoch>> {
+    fn whereis(&self, name: &Topic) -> BoxFuture<Result<Option<Epoch>, Unreachable>> {
         let name = name.clone();
         match self.ask_within_bounds(name.key().len(), |reply| Command::Whereis { name, reply }) {
-            Some(answer) => Box::pin(answer.map(Result::unwrap_or_default)),
-            None => Box::pin(ready(None)),
+            Some(answer) => Box::pin(answer.map(|found| found.unwrap_or(Err(Unreachable)))),
+            None => Box::pin(ready(Err(Unreachable))),
         }
     }
 

@@ -3,9 +3,11 @@
 
 use std::rc::Rc;
 
+use futures_util::FutureExt;
+use tokio::task::spawn_local;
 use tokio::time::timeout;
 
-use crate::broker::adapter::{Claimed, Epoch};
+use crate::broker::adapter::{Claimed, Epoch, Unreachable};
 use crate::cluster::engine::{ClaimResult, Holder, Lost, Reach};
 use crate::cluster::message::Message;
 use crate::cluster::node::Node;
@@ -106,6 +108,30 @@ impl Node {
         Ok(if self.members.borrow().is_live(&holder.node) { Decision::Unknown } else { Decision::Free })
     }
 
+    /// Releases a name in the directory.
+    pub(super) fn release(self: &Rc<Self>, name: Topic, epoch: Epoch) {
+        let release = self.engine.release(name.key(), epoch).shared();
+        self.releases.borrow_mut().insert(name.clone(), release.clone());
+        let node = self.clone();
+        spawn_local(async move {
+            let _ = release.clone().await;
+            let mut releases = node.releases.borrow_mut();
+            if releases.get(&name).is_some_and(|latest| latest.ptr_eq(&release)) {
+                releases.remove(&name);
+            }
+        });
+    }
+
+    /// Waits until the latest release of a name has taken effect, if one is under way.
+    pub(super) fn released(&self, name: &Topic) -> impl Future<Output = ()> + use<> {
+        let release = self.releases.borrow().get(name).cloned();
+        async move {
+            if let Some(release) = release {
+                let _ = release.await;
+            }
+        }
+    }
+
     /// Decides a claim that the directory cannot: it is entered there once the engine is back.
     fn claim_in_isolation(&self, claim: NameClaim) -> Claimed {
         match self.options.isolated {
@@ -116,17 +142,18 @@ impl Node {
     }
 
     /// The epoch with which another node holds a name.
-    pub(super) async fn whereis(self: Rc<Self>, name: &Topic) -> Option<Epoch> {
-        let holder = self.engine.find(name.key()).await.ok()??;
-        let is_elsewhere = holder.node != self.options.node && self.is_live(&holder.node).await.ok()?;
-        is_elsewhere.then_some(holder.epoch)
+    pub(super) async fn whereis(self: Rc<Self>, name: &Topic) -> Result<Option<Epoch>, Unreachable> {
+        let unreachable = |Lost| Unreachable;
+        let Some(holder) = self.engine.find(name.key()).await.map_err(unreachable)? else { return Ok(None) };
+        let is_elsewhere = holder.node != self.options.node && self.is_live(&holder.node).await.map_err(unreachable)?;
+        Ok(is_elsewhere.then_some(holder.epoch))
     }
 
     /// Another node asks for a name that this node holds.
     pub(super) fn answer_give_up(self: &Rc<Self>, from: &str, request: Message) {
         let Message::GiveUp { request, name, epoch, proof } = request else { return };
         let (node, from) = (self.clone(), from.to_owned());
-        tokio::task::spawn_local(async move {
+        spawn_local(async move {
             let is_free = node.inbox.give_up(&name, epoch, proof).await;
             if is_free {
                 node.routes.borrow_mut().set_moved(name);

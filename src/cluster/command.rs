@@ -2,7 +2,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::broker::adapter::{Answers, Claimed, Epoch, Packet, Question};
+use crate::broker::adapter::{Answers, Claimed, Epoch, Packet, Question, Unreachable};
 use crate::cluster::outgoing::OutgoingSignal;
 use crate::cluster::queue_budget::{QueueBudget, Reserved};
 use crate::message::NameClaim;
@@ -15,7 +15,7 @@ pub(super) type Reply<T> = (oneshot::Sender<T>, Reserved);
 pub(super) enum Command {
     Claim { name: Topic, claim: NameClaim, reply: Reply<Claimed> },
     Release { name: Topic, epoch: Epoch },
-    Whereis { name: Topic, reply: Reply<Option<Epoch>> },
+    Whereis { name: Topic, reply: Reply<Result<Option<Epoch>, Unreachable>> },
     Deliver(OutgoingSignal),
     Publish { topics: Box<[Topic]>, packet: Packet, reserved: Reserved },
     Subscribe { topic: Topic, reply: oneshot::Sender<()> },

@@ -4,9 +4,11 @@
 //! own; no borrow of a part is held while a task waits.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use futures_util::future::Shared;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_local;
 use tokio::time::Instant;
@@ -28,6 +30,9 @@ use crate::metrics::families::Metrics;
 use crate::refusal::PacketDrop;
 use crate::topic::Topic;
 
+/// A release of a name that is under way.
+pub(super) type Release = Shared<LocalFuture<Result<(), Lost>>>;
+
 /// A node of a cluster.
 pub(super) struct Node {
     pub(super) options: ClusterOptions,
@@ -41,6 +46,8 @@ pub(super) struct Node {
     pub(super) members: RefCell<Members>,
     pub(super) strangers: RefCell<Strangers>,
     pub(super) routes: RefCell<Routes>,
+    /// The releases of names that are under way.
+    pub(super) releases: RefCell<HashMap<Topic, Release>>,
     pub(super) requests: Rc<Requests>,
     pub(super) subscriptions: RefCell<Subscriptions>,
     pub(super) is_linked: Cell<bool>,
@@ -81,6 +88,7 @@ impl Node {
             members: RefCell::default(),
             strangers: RefCell::default(),
             routes: RefCell::new(Routes::new(options.timeout)),
+            releases: RefCell::default(),
             requests: Rc::default(),
             subscriptions: RefCell::default(),
             is_linked: Cell::new(false),
@@ -126,7 +134,7 @@ impl Node {
             Command::Claim { name, claim, reply: (reply, _reserved) } => {
                 spawn_local(async move { reply.send(node.claim(name, claim).await) });
             }
-            Command::Release { name, epoch } => drop(spawn_local(self.engine.release(name.key(), epoch))),
+            Command::Release { name, epoch } => self.release(name, epoch),
             Command::Whereis { name, reply: (reply, _reserved) } => {
                 spawn_local(async move { reply.send(node.whereis(&name).await) });
             }
@@ -143,8 +151,23 @@ impl Node {
         self.metrics.cluster.queue_bytes.set(self.budget.bytes());
     }
 
-    /// Sends a message to all nodes that are subscribed to one of the topics.
-    fn publish(&self, topics: Box<[Topic]>, packet: Packet, reserved: Reserved) {
+    /// Publishes a packet. The end of a name's owner is published once the directory has released the name: whoever looks
+    /// the name up instead of hearing of the end must not find the owner.
+    fn publish(self: &Rc<Self>, topics: Box<[Topic]>, packet: Packet, reserved: Reserved) {
+        match (&packet, &*topics) {
+            (Packet::Down(_), [name]) => {
+                let (node, released) = (self.clone(), self.released(name));
+                spawn_local(async move {
+                    released.await;
+                    node.publish_now(topics, packet, reserved);
+                });
+            }
+            _ => self.publish_now(topics, packet, reserved),
+        }
+    }
+
+    /// Sends a packet to all nodes that are subscribed to one of the topics.
+    fn publish_now(&self, topics: Box<[Topic]>, packet: Packet, reserved: Reserved) {
         if !self.is_linked.get() {
             if matches!(packet, Packet::Broadcast { .. }) {
                 self.metrics.cluster.messages_dropped.inc(PacketDrop::Unlinked);

@@ -8,7 +8,9 @@ use std::future::pending;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 
-use handclasp::broker::adapter::{Adapter, Answers, BoxFuture, Claimed, ClusterInbox, Epoch, NodeId, Packet, Question};
+use handclasp::broker::adapter::{
+    Adapter, Answers, BoxFuture, Claimed, ClusterInbox, Epoch, NodeId, Packet, Question, Unreachable,
+};
 use handclasp::message::{DeliveryStatus, NameClaim};
 use handclasp::{Config, Endpoint, Node, Topic};
 use tokio::runtime::{Builder, Handle};
@@ -307,13 +309,13 @@ impl Adapter for MemoryAdapter {
         });
     }
 
-    fn whereis(&self, name: &Topic) -> BoxFuture<Option<Epoch>> {
+    fn whereis(&self, name: &Topic) -> BoxFuture<Result<Option<Epoch>, Unreachable>> {
         let (this, name) = (self.clone(), name.clone());
         start(async move {
             this.cluster.delay().await;
             let owner = this.cluster.owner(&name);
             this.cluster.delay().await;
-            owner.filter(|(owner, _)| *owner != this.node).map(|(_, epoch)| epoch)
+            Ok(owner.filter(|(owner, _)| *owner != this.node).map(|(_, epoch)| epoch))
         })
     }
 

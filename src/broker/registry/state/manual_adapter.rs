@@ -7,18 +7,21 @@ use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
 use super::{Pending, State};
-use crate::broker::adapter::{Adapter, BoxFuture, Claimed, Epoch, NodeId, Packet};
+use crate::broker::adapter::{Adapter, BoxFuture, Claimed, Epoch, NodeId, Packet, Unreachable};
 use crate::broker::topic_table::TopicTable;
 use crate::config::schema::Config;
 use crate::message::{DeliveryStatus, NameClaim};
 use crate::topic::Topic;
+
+/// Where the answer to a lookup goes.
+type Lookup = oneshot::Sender<Result<Option<Epoch>, Unreachable>>;
 
 /// The requests that wait for the test's answer, oldest first, and what was sent.
 #[derive(Default)]
 pub(super) struct Requests {
     pub(super) claims: VecDeque<oneshot::Sender<Claimed>>,
     pub(super) subscriptions: VecDeque<(Topic, oneshot::Sender<()>)>,
-    pub(super) lookups: VecDeque<(Topic, oneshot::Sender<Option<Epoch>>)>,
+    pub(super) lookups: VecDeque<(Topic, Lookup)>,
     pub(super) signals: VecDeque<oneshot::Sender<DeliveryStatus>>,
     pub(super) subscribed: BTreeSet<Topic>,
     pub(super) released: Vec<Epoch>,
@@ -49,10 +52,10 @@ impl Adapter for ManualAdapter {
         self.requests().released.push(epoch);
     }
 
-    fn whereis(&self, name: &Topic) -> BoxFuture<Option<Epoch>> {
+    fn whereis(&self, name: &Topic) -> BoxFuture<Result<Option<Epoch>, Unreachable>> {
         let (answer, answered) = oneshot::channel();
         self.requests().lookups.push_back((name.clone(), answer));
-        Box::pin(answered.map(Result::unwrap_or_default))
+        Box::pin(answered.map(|found| found.unwrap_or(Err(Unreachable))))
     }
 
     fn deliver(&self, _: &Topic, _: Packet) -> BoxFuture<DeliveryStatus> {

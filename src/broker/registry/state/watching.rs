@@ -2,7 +2,7 @@
 //! what the other nodes and the directory report.
 
 use super::State;
-use crate::broker::adapter::Epoch;
+use crate::broker::adapter::{Epoch, Unreachable};
 use crate::broker::registry::command::Watch;
 use crate::connections::connection::MemberId;
 use crate::topic::Topic;
@@ -48,11 +48,12 @@ impl State {
     }
 
     /// The directory has answered.
-    pub(super) fn looked_up(&mut self, topic: &Topic, changes: u64, found: Option<Epoch>) {
+    pub(super) fn looked_up(&mut self, topic: &Topic, changes: u64, found: Result<Option<Epoch>, Unreachable>) {
         match found {
-            Some(epoch) => self.watchers.learned(topic, epoch, true),
-            None if self.watchers.is_absent(topic, changes) => return self.look_up(topic),
-            None => {}
+            Ok(Some(epoch)) => self.watchers.learned(topic, epoch, true),
+            Ok(None) if self.watchers.is_absent(topic, changes) => return self.look_up(topic),
+            // a node that links again looks all watched names up
+            Ok(None) | Err(Unreachable) => {}
         }
         let is_here = self.table.count(topic.key()) > 0;
         self.watchers.answer(topic, is_here);
