@@ -148,7 +148,7 @@ for (const engine of ["redis"]) {
       }
     });
 
-    test("PeerJS: clients of different nodes exchange offers, and an id is taken on all nodes", LIMIT, async () => {
+    test("PeerJS: offers reach clients of other nodes, also those that come later, and an id is taken on all nodes", LIMIT, async () => {
       const connect = ({ socketUrl }, id, token = randomUUID()) => {
         const socket = new WebSocket(`${socketUrl("peerjs")}?key=peerjs&id=${id}&token=${token}&version=1.5.5`);
         const heard = [];
@@ -165,6 +165,12 @@ for (const engine of ["redis"]) {
       ann.socket.send(JSON.stringify({ type: "OFFER", dst: benId, payload }));
       await until(() => ben.heard.length === 1, "the offer");
       assert.deepEqual(ben.heard, [{ type: "OFFER", src: annId, dst: benId, payload }]);
+      // held for a client that is not there yet, and comes to the other node
+      const lateId = randomUUID();
+      ann.socket.send(JSON.stringify({ type: "OFFER", dst: lateId, payload }));
+      const late = connect(b, lateId);
+      await until(() => late.heard.length === 2, "the held offer");
+      assert.deepEqual(late.heard, [{ type: "OPEN" }, { type: "OFFER", src: annId, dst: lateId, payload }]);
       const second = connect(b, annId);
       await until(() => second.heard.length === 1, "the refusal");
       assert.equal(second.heard[0].type, "ID-TAKEN");
