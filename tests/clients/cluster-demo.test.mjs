@@ -12,6 +12,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Socket } from "phoenix";
 import WebSocket from "ws";
+import { ENGINES } from "../engines.mjs";
 import { ok, until } from "./await.mjs";
 
 const SCRIPT = fileURLToPath(new URL("../make-cluster.mjs", import.meta.url));
@@ -59,7 +60,7 @@ async function connect(t, url) {
   return { channel, id };
 }
 
-for (const engine of ["redis"]) {
+for (const engine of ENGINES) {
   test(`three nodes on ${engine} come up, clients of the balancer signal each other, and Ctrl-C ends all`, LIMIT, async (t) => {
     const demo = await run(t, ["--engine", engine, "--port", "0"]);
     await until(() => demo.said.includes("Ctrl-C") || demo.child.exitCode !== null, "the addresses");

@@ -7,6 +7,7 @@ import { Socket } from "phoenix";
 import { io } from "socket.io-client";
 import WebSocket from "ws";
 import { Cluster } from "../cluster.mjs";
+import { ENGINES } from "../engines.mjs";
 import { ok, until } from "./await.mjs";
 import { disconnect, presenceOf } from "./phoenix-clients.mjs";
 
@@ -60,7 +61,7 @@ async function signal(from, to) {
   assert.deepEqual(await heard, { peer_id: from.id, sdp: "v=0" });
 }
 
-for (const engine of ["redis"]) {
+for (const engine of ENGINES) {
   describe(`on ${engine}`, () => {
     const cluster = new Cluster();
     let a;
