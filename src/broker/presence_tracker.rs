@@ -25,6 +25,10 @@ use crate::topic::Topic;
 /// the lists again once it has read what waits.
 const LAG_SHARE: usize = 4;
 
+/// About how many bytes of entries one packet to the other nodes has. Engines limit the size of a message: NATS to 1 MiB,
+/// unless its operator allows more.
+const PACKET_BYTES: usize = 256 * 1024;
+
 /// The presence list of each topic. A topic without entries and subscribers is not in the map.
 pub(crate) struct PresenceTracker {
     node: CompactString,
@@ -197,10 +201,11 @@ impl PresenceTracker {
     }
 
     /// All of this node's entries of the topic, if the other nodes know of any.
-    pub(crate) fn own(&mut self, topic: &Topic) -> Option<Packet> {
-        let list = self.topics.get_mut(topic).filter(|list| list.version > 0 || !list.own.is_empty())?;
+    pub(crate) fn own(&mut self, topic: &Topic) -> Vec<Packet> {
+        let list = self.topics.get_mut(topic).filter(|list| list.version > 0 || !list.own.is_empty());
+        let Some(list) = list else { return Vec::new() };
         list.is_requested = true;
-        list.packet(&self.node, &mut self.version)
+        list.packets(&self.node, &mut self.version)
     }
 
     pub(crate) fn has_changed(&self) -> bool {
@@ -215,9 +220,8 @@ impl PresenceTracker {
             if let Some(diff) = list.presence.diff() {
                 list.send_diff(&topic, diff);
             }
-            if let Some(packet) = list.packet(&self.node, &mut self.version) {
-                packets.push((topic.clone(), packet));
-            }
+            packets
+                .extend(list.packets(&self.node, &mut self.version).into_iter().map(|packet| (topic.clone(), packet)));
             self.remove_if_empty(&topic);
         }
         packets
@@ -243,25 +247,32 @@ impl PresenceTracker {
 }
 
 impl TopicPresence {
-    /// The next packet to the other nodes, if there is something to tell: the changes, or all entries if they were
+    /// The next packets to the other nodes, if there is something to tell: the changes, or all entries if they were
     /// requested or were not sent before. The last one says that there are none. `latest` is the version of the node's
     /// latest packet.
-    fn packet(&mut self, node: &NodeId, latest: &mut u64) -> Option<Packet> {
+    fn packets(&mut self, node: &NodeId, latest: &mut u64) -> Vec<Packet> {
         let (joins, leaves) = (std::mem::take(&mut self.joins), std::mem::take(&mut self.leaves));
         let is_requested = std::mem::take(&mut self.is_requested);
         let is_over = self.own.is_empty();
         if is_over && self.version == 0 || !is_requested && joins.is_empty() && leaves.is_empty() {
-            return None;
+            return Vec::new();
         }
-        *latest += 1;
-        let since = if is_requested || is_over { 0 } else { self.version };
-        let version = *latest;
-        self.version = if is_over { 0 } else { version };
-        let (joins, leaves) = match since {
+        let mut since = if is_requested || is_over { 0 } else { self.version };
+        let (mut joins, leaves): (Vec<_>, _) = match since {
             0 => (self.own.values().cloned().collect(), Vec::new()),
             _ => (joins.into_iter().collect(), leaves),
         };
-        Some(Packet::Presence(PresencePacket { node: node.clone(), since, version, joins, leaves }))
+        let mut packets = Vec::new();
+        let mut leaves = Some(leaves);
+        while leaves.is_some() || !joins.is_empty() {
+            let rest = joins.split_off(first_packet(&joins));
+            *latest += 1;
+            let (node, version, leaves) = (node.clone(), *latest, leaves.take().unwrap_or_default());
+            packets.push(Packet::Presence(PresencePacket { node, since, version, joins, leaves }));
+            (since, joins) = (version, rest);
+        }
+        self.version = if is_over { 0 } else { since };
+        packets
     }
 
     fn remove_own(&mut self, reference: PresenceRef, key: CompactString) {
@@ -288,6 +299,16 @@ impl TopicPresence {
     }
 }
 
+/// How many of the entries fit into one packet.
+fn first_packet(entries: &[(PresenceRef, PresenceEntry)]) -> usize {
+    let mut bytes = 0;
+    let fits = |(reference, entry): &&(PresenceRef, PresenceEntry)| {
+        bytes += reference.len() + entry.key.len() + entry.meta.len();
+        bytes <= PACKET_BYTES
+    };
+    entries.len().min(entries.iter().take_while(fits).count().max(1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -310,5 +331,26 @@ mod tests {
         crowd.iter().for_each(|subscriber| presence.leave(&topic, subscriber.id()));
         presence.flush();
         assert!(presence.topics.is_empty());
+    }
+
+    #[test]
+    fn a_list_that_no_engine_takes_as_one_message_is_sent_in_several() {
+        const ENTRY: usize = 1_000;
+        let (crowd, topic) = (crowd(1_000), Topic::parse("room:a").unwrap());
+        let (mut sender, mut receiver) = (PresenceTracker::new("a".into()), PresenceTracker::new("b".into()));
+        receiver.subscribe(&topic, crowd[0].clone());
+        for (n, member) in crowd.iter().enumerate() {
+            let meta = Payload::from(&serde_json::json!({ "text": "x".repeat(ENTRY) }));
+            sender.put(&topic, member.id(), PresenceEntry { key: format_compact!("{n}"), meta });
+        }
+        for packets in [sender.flush().into_iter().map(|(_, packet)| packet).collect(), sender.own(&topic)] {
+            assert!(packets.len() > 1);
+            for packet in packets {
+                assert!(packet.size() < 2 * PACKET_BYTES, "{} bytes", packet.size());
+                let Packet::Presence(packet) = packet else { panic!("{packet:?}") };
+                assert!(!receiver.merge(&topic, packet), "no packet is missing");
+            }
+            assert_eq!(receiver.list(&topic).len(), crowd.len());
+        }
     }
 }

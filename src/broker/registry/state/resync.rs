@@ -60,7 +60,7 @@ impl State {
     /// Sends this node's entries of a list, and requests those of the other nodes. A node that has none any more may
     /// not be subscribed to the topic, so it is asked directly.
     fn resync_presence(&mut self, topic: &Topic) {
-        if let Some(own) = self.presence.own(topic) {
+        for own in self.presence.own(topic) {
             self.adapter.publish(from_ref(topic), own);
         }
         let known = self.presence.versions(topic);
