@@ -118,7 +118,7 @@ reasons! {
     PacketRefusal {
         /// Its signature is wrong: the sender does not know `cluster.secret`.
         Forged = "forged";
-        /// A packet with its number, or with a later one, has arrived before.
+        /// It has arrived before, as the further copies of a message to several rooms do, or it is far too late.
         Repeated = "repeated";
         /// Its format is of another version.
         Version = "version";

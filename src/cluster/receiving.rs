@@ -102,7 +102,7 @@ impl Node {
     }
 }
 
-/// What is counted. A node's own messages, and the further copies of a message to several topics, are not refused.
+/// What is counted. A node's own messages come back on each topic that it is subscribed to, and are not.
 fn refusal(refused: &Refused) -> Option<PacketRefusal> {
     Some(match refused {
         Refused::Own => return None,
