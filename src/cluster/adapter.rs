@@ -146,7 +146,8 @@ impl Adapter for Cluster {
 
     fn publish(&self, topics: &[Topic], packet: Packet) {
         let names: usize = topics.iter().map(|topic| topic.key().len()).sum();
-        let bytes = packet.size() + names;
+        // the engine copies the packet for each topic
+        let bytes = packet.size() * topics.len() + names;
         let reserved = match packet {
             Packet::Broadcast { .. } => self.queue.budget().reserve(bytes),
             // the others belong to joins and leaves, which the registry limits

@@ -2,10 +2,11 @@
 //! name up; a dead node, or one that is about to stop, is not asked.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::task::spawn_local;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::broker::adapter::{Claimed, Epoch, Unreachable};
 use crate::cluster::engine::{ClaimResult, Holder, Lost, Reach};
@@ -19,6 +20,8 @@ use crate::topic::Topic;
 
 /// How often a claim begins again when the directory's entry has changed meanwhile.
 const ATTEMPTS: u32 = 3;
+/// The pause before a name is asked for again that the directory may lack.
+const FIND_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the node that holds a name says about another node's claim.
 enum Decision {
@@ -39,7 +42,7 @@ impl Node {
             false => Claimed::Unreachable,
         };
         let claimed = match claimed {
-            Claimed::Unreachable if !self.is_linked.get() => self.claim_in_isolation(claim),
+            Claimed::Unreachable if !self.is_linked.get() => self.claim_in_isolation(&name, claim),
             claimed => claimed,
         };
         self.routes.borrow_mut().claim_ends(&name);
@@ -111,6 +114,9 @@ impl Node {
     /// Releases a name in the directory.
     pub(super) fn release(self: &Rc<Self>, name: Topic, epoch: Epoch) {
         let release = self.engine.release(name.key(), epoch).shared();
+        if let Some(released) = &mut *self.released_meanwhile.borrow_mut() {
+            released.insert((name.clone(), epoch));
+        }
         self.releases.borrow_mut().insert(name.clone(), release.clone());
         let node = self.clone();
         spawn_local(async move {
@@ -133,18 +139,30 @@ impl Node {
     }
 
     /// Decides a claim that the directory cannot: it is entered there once the engine is back.
-    fn claim_in_isolation(&self, claim: NameClaim) -> Claimed {
-        match self.options.isolated {
-            Isolated::All => Claimed::Granted(self.highest_epoch.get() + 1),
-            Isolated::Proven if claim.is_self_certifying => Claimed::Granted(self.highest_epoch.get() + 1),
-            Isolated::Proven | Isolated::None => Claimed::Unreachable,
+    fn claim_in_isolation(&self, name: &Topic, claim: NameClaim) -> Claimed {
+        let is_granted = match self.options.isolated {
+            Isolated::All => true,
+            Isolated::Proven => claim.is_self_certifying,
+            Isolated::None => false,
+        };
+        if !is_granted {
+            return Claimed::Unreachable;
         }
+        self.isolated_grants.borrow_mut().put(name.clone(), ());
+        Claimed::Granted(self.highest_epoch.get() + 1)
     }
 
-    /// The epoch with which another node holds a name.
+    /// The epoch with which another node holds a name. While the directory may lack names, a missing one is asked for
+    /// again, so that no watcher is told that a live peer is gone.
     pub(super) async fn whereis(self: Rc<Self>, name: &Topic) -> Result<Option<Epoch>, Unreachable> {
         let unreachable = |Lost| Unreachable;
-        let Some(holder) = self.engine.find(name.key()).await.map_err(unreachable)? else { return Ok(None) };
+        let holder = loop {
+            match self.engine.find(name.key()).await.map_err(unreachable)? {
+                Some(holder) => break holder,
+                None if self.may_directory_lack_names() => sleep(FIND_PAUSE).await,
+                None => return Ok(None),
+            }
+        };
         let is_elsewhere = holder.node != self.options.node && self.is_live(&holder.node).await.map_err(unreachable)?;
         Ok(is_elsewhere.then_some(holder.epoch))
     }

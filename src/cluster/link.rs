@@ -2,14 +2,15 @@
 //!
 //! A new link has four steps: the other nodes are read, and must fit; this node says that it is alive; its topics are
 //! subscribed again; its names are entered in the directory again. From the third step on the node counts as linked. Until
-//! the fourth it delivers nothing as an owner, unless its lease was never over.
+//! the fourth it delivers nothing as an owner, unless its lease was never over. The fourth may take longer than a lease, so
+//! heartbeats go on meanwhile ([`names_again`](crate::cluster::names_again)).
 
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::cluster::engine::{Lease, LinkError, Lost};
 use crate::cluster::message::NodeStatus;
@@ -24,10 +25,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How many topics are subscribed at a time after the link was lost.
 const TOPICS_AT_A_TIME: usize = 256;
-/// How many names are entered again at a time.
-const NAMES_AT_A_TIME: usize = 1_000;
-/// The pause for so many names, so that the engine has time for other nodes: 20,000 names a second.
-const NAMES_PAUSE: Duration = Duration::from_millis(50);
 
 impl Node {
     /// Keeps the node linked until the task is aborted.
@@ -75,7 +72,10 @@ impl Node {
             self.options.node,
             self.members.borrow().count()
         );
-        self.enter_names().await.map_err(lost)
+        self.must_enter_names.set(true);
+        // names of nodes that died before this link were not removed, if no other node has seen it
+        self.sweep_if_first();
+        Ok(())
     }
 
     /// Whether all live nodes have this node's secret and a version that it understands. Only a node that starts has to
@@ -87,8 +87,16 @@ impl Node {
         }
     }
 
-    /// Sends heartbeats until the link is lost.
+    /// Keeps the lease, and this node's names in the directory, until the link is lost.
     async fn stay_linked(self: &Rc<Self>) {
+        tokio::select! {
+            () = self.send_heartbeats() => {}
+            () = self.keep_names_entered() => {}
+        }
+    }
+
+    /// Sends heartbeats until the link is lost.
+    async fn send_heartbeats(self: &Rc<Self>) {
         let interval = self.options.lease / HEARTBEATS_PER_LEASE;
         while self.is_linked.get() {
             tokio::select! {
@@ -99,9 +107,7 @@ impl Node {
                 return;
             }
             let beaten = async {
-                if self.beat().await? == Lease::New {
-                    self.enter_names().await?;
-                }
+                self.beat().await?;
                 self.refresh_members().await
             };
             if beaten.await == Err(Lost) && self.lease_until.get().is_none_or(|until| until < Instant::now()) {
@@ -111,23 +117,35 @@ impl Node {
     }
 
     /// Says that this node is alive.
-    async fn beat(&self) -> Result<Lease, Lost> {
+    async fn beat(&self) -> Result<(), Lost> {
         let secret_check = self.sealer.borrow().secret_check(&self.options.node);
         let status = NodeStatus::new(self.is_retired.get(), secret_check);
         // the lease is shorter here than in the engine
         let since = Instant::now();
         let lease = self.engine.heartbeat(self.options.lease, status.encode()).await?;
         if lease == Lease::New {
+            if self.was_linked.get() {
+                self.directory_grace_until.set(Some(since + self.options.lease));
+            }
             self.are_names_entered.set(false);
+            self.must_enter_names.set(true);
+            self.names_lost.notify_one();
         }
         self.lease_until.set(Some(since + self.options.lease));
-        Ok(lease)
+        Ok(())
     }
 
     /// Whether this node may deliver as the owner of names: no other node can have taken them since it said that it is
     /// alive.
     pub(super) fn may_own(&self) -> bool {
         self.are_names_entered.get() && self.lease_until.get().is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Whether the directory may lack names of live nodes. A node that links again does not know yet whether the engine has
+    /// kept its data, although the engine answers.
+    pub(super) fn may_directory_lack_names(&self) -> bool {
+        let is_linking_again = self.was_linked.get() && !self.is_linked.get();
+        is_linking_again || self.directory_grace_until.get().is_some_and(|until| Instant::now() < until)
     }
 
     /// Subscribes to all topics again, also to those that are added meanwhile.
@@ -140,37 +158,12 @@ impl Node {
                 return Ok(());
             }
             for some in missing.chunks(TOPICS_AT_A_TIME) {
+                // a topic that was unsubscribed meanwhile would stay subscribed
+                let some: Vec<_> = some.iter().filter(|topic| self.subscriptions.borrow().has(topic)).collect();
                 try_join_all(some.iter().map(|topic| self.engine.subscribe(topic.key()))).await?;
             }
             done.extend(missing);
         }
-    }
-
-    /// Enters this node's names in the directory again, and asks the other nodes for what may have been missed. A name
-    /// that another node has got meanwhile is taken away from its client.
-    async fn enter_names(&self) -> Result<(), Lost> {
-        let mut last = None;
-        loop {
-            let next = Instant::now() + NAMES_PAUSE;
-            let names = self.inbox.names(last, NAMES_AT_A_TIME).await;
-            if names.is_empty() {
-                break;
-            }
-            let keys: Vec<_> = names.iter().map(|(name, epoch)| (name.key(), *epoch)).collect();
-            let conflicts = self.engine.assert(&keys).await?;
-            self.metrics.cluster.names_asserted.add(names.len() as u64);
-            self.metrics.cluster.names_revoked.add(conflicts.len() as u64);
-            for (place, holder) in conflicts {
-                if let Some((name, _)) = names.get(place) {
-                    self.inbox.revoke(name, holder.epoch);
-                }
-            }
-            last = names.into_iter().next_back().map(|(name, _)| name);
-            sleep_until(next).await;
-        }
-        self.are_names_entered.set(true);
-        self.inbox.resync();
-        Ok(())
     }
 
     /// The engine has lost the link, or messages.

@@ -80,12 +80,19 @@ impl Node {
             self.inbox.node_down(id);
             log::info!("cluster: {id} is down");
         }
-        if !changes.down.is_empty() && self.members.borrow().is_first(&self.options.node) {
+        if !changes.down.is_empty() {
+            self.sweep_if_first();
+        }
+    }
+
+    /// Removes the names of dead nodes from the directory, if this is the first of the live nodes.
+    pub(super) fn sweep_if_first(self: &Rc<Self>) {
+        if self.members.borrow().is_first(&self.options.node) {
             spawn_local(self.clone().sweep_directory());
         }
     }
 
-    /// Removes the names of dead nodes from the directory. The first of the live nodes does it for all.
+    /// Removes the names of dead nodes from the directory, one part after another.
     async fn sweep_directory(self: Rc<Self>) {
         let mut cursor = 0;
         while let Ok(part) = self.engine.scan(cursor).await {

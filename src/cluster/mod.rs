@@ -15,6 +15,7 @@ mod link_state;
 mod members;
 mod membership;
 pub(crate) mod message;
+mod names_again;
 #[cfg(feature = "nats")]
 pub mod nats;
 mod node;

@@ -4,11 +4,13 @@
 //! own; no borrow of a part is held while a task waits.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use futures_util::future::Shared;
+use lru::LruCache;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_local;
 use tokio::time::Instant;
@@ -29,6 +31,9 @@ use crate::cluster::subscriptions::Subscriptions;
 use crate::metrics::families::Metrics;
 use crate::refusal::PacketDrop;
 use crate::topic::Topic;
+
+/// How many names that were granted without the engine are remembered.
+const ISOLATED_GRANTS: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 
 /// A release of a name that is under way.
 pub(super) type Release = Shared<LocalFuture<Result<(), Lost>>>;
@@ -65,8 +70,19 @@ pub(super) struct Node {
     /// Until when nodes that are not in the list of live nodes count as alive if they did before. The engine may have been
     /// away, so they need time to link again.
     pub(super) grace_until: Cell<Option<Instant>>,
+    /// Until when a name may have an owner although the directory has no entry of it. The engine may have returned without
+    /// its data, and the other nodes need time to enter their names again.
+    pub(super) directory_grace_until: Cell<Option<Instant>>,
     /// Whether the names of this node are in the directory, as far as it knows.
     pub(super) are_names_entered: Cell<bool>,
+    /// Whether the names of this node have to be entered in the directory again.
+    pub(super) must_enter_names: Cell<bool>,
+    /// Notified when they have to.
+    pub(super) names_lost: Notify,
+    /// The names that were released while the next ones to be entered are listed.
+    pub(super) released_meanwhile: RefCell<Option<HashSet<(Topic, Epoch)>>>,
+    /// The names that this node has granted without the engine and not entered since.
+    pub(super) isolated_grants: RefCell<LruCache<Topic, ()>>,
     /// The last reading of the list of live nodes.
     pub(super) refresh: RefCell<Option<Refresh>>,
     /// The highest epoch that this node has seen.
@@ -99,7 +115,12 @@ impl Node {
             was_linked: Cell::new(false),
             lease_until: Cell::new(None),
             grace_until: Cell::new(None),
+            directory_grace_until: Cell::new(None),
             are_names_entered: Cell::new(false),
+            must_enter_names: Cell::new(false),
+            names_lost: Notify::new(),
+            released_meanwhile: RefCell::default(),
+            isolated_grants: RefCell::new(LruCache::new(ISOLATED_GRANTS)),
             refresh: RefCell::default(),
             highest_epoch: Cell::new(0),
             options,
@@ -153,7 +174,7 @@ impl Node {
 
     /// Publishes a packet. The end of a name's owner is published once the directory has released the name: whoever looks
     /// the name up instead of hearing of the end must not find the owner.
-    fn publish(self: &Rc<Self>, topics: Box<[Topic]>, packet: Packet, reserved: Reserved) {
+    pub(super) fn publish(self: &Rc<Self>, topics: Box<[Topic]>, packet: Packet, reserved: Reserved) {
         match (&packet, &*topics) {
             (Packet::Down(_), [name]) => {
                 let (node, released) = (self.clone(), self.released(name));

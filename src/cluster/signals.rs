@@ -77,7 +77,9 @@ impl Node {
     /// The live node that holds a name. The entry of a dead node is removed.
     async fn find_route(self: &Rc<Self>, name: &Topic) -> Result<Option<Route>, Lost> {
         self.metrics.cluster.lookups.inc(LookupSource::Directory);
-        let Some(holder) = self.engine.find(name.key()).await? else { return Ok(None) };
+        let Some(holder) = self.engine.find(name.key()).await? else {
+            return if self.may_directory_lack_names() { Err(Lost) } else { Ok(None) };
+        };
         if holder.node != self.options.node && !self.is_live(&holder.node).await? {
             drop(spawn_local(self.engine.remove(name.key(), &holder)));
             return Ok(None);

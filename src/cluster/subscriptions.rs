@@ -30,6 +30,10 @@ impl Subscriptions {
         self.topics.remove(topic);
     }
 
+    pub(super) fn has(&self, topic: &Topic) -> bool {
+        self.topics.contains(topic)
+    }
+
     pub(super) fn count(&self) -> usize {
         self.topics.len()
     }

@@ -97,12 +97,13 @@ impl Watchers {
     }
 
     /// The directory has found no owner. Returns whether it must be asked again: something was learned since the number
-    /// of `changes`, and whether that is older than the answer is unknown.
+    /// of `changes`, and whether that is older than the answer is unknown. The same owner may come back: its node may have
+    /// been cut off.
     #[must_use]
     pub(super) fn is_absent(&mut self, topic: &Topic, changes: u64) -> bool {
         let Some(watched) = self.topics.get_mut(topic).filter(|watched| watched.online) else { return false };
         if watched.changes == changes {
-            watched.set(watched.epoch, false);
+            watched.set(watched.epoch.saturating_sub(1), false);
             self.changed.insert(topic.clone());
         }
         watched.online

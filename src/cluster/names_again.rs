@@ -1,0 +1,96 @@
+//! How this node enters its names in the directory again: after each link, and when its lease was over.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::broker::adapter::{Epoch, Packet};
+use crate::cluster::engine::Lost;
+use crate::cluster::message::Message;
+use crate::cluster::node::Node;
+use crate::topic::Topic;
+
+/// How many names are entered again at a time.
+const NAMES_AT_A_TIME: usize = 1_000;
+/// The pause for so many names, so that the engine has time for other nodes: 20,000 names a second.
+const NAMES_PAUSE: Duration = Duration::from_millis(50);
+/// The pause before a new attempt.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+impl Node {
+    /// Enters this node's names in the directory whenever it may have lost them, until this is dropped.
+    pub(super) async fn keep_names_entered(self: &Rc<Self>) {
+        loop {
+            if !self.must_enter_names.replace(false) {
+                self.names_lost.notified().await;
+            } else if self.enter_names().await == Err(Lost) {
+                self.must_enter_names.set(true);
+                sleep(RETRY_PAUSE).await;
+            }
+        }
+    }
+
+    /// Enters all names, and asks the other nodes for what may have been missed.
+    async fn enter_names(self: &Rc<Self>) -> Result<(), Lost> {
+        let mut last = None;
+        loop {
+            let next = Instant::now() + NAMES_PAUSE;
+            *self.released_meanwhile.borrow_mut() = Some(HashSet::new());
+            let mut names = self.inbox.names(last, NAMES_AT_A_TIME).await;
+            let released = self.released_meanwhile.take().unwrap_or_default();
+            last = names.last().map(|(name, _)| name.clone());
+            if last.is_none() {
+                break;
+            }
+            // a name that has been released since would stay in the directory
+            names.retain(|name| !released.contains(name));
+            self.revoke_elsewhere(&names).await?;
+            self.enter(&names).await?;
+            sleep_until(next).await;
+        }
+        // unless the lease was over once more meanwhile
+        self.are_names_entered.set(!self.must_enter_names.get());
+        self.inbox.resync();
+        Ok(())
+    }
+
+    /// Enters some names. One that another node has got meanwhile is taken away from its client. The others are announced to
+    /// their watchers, for whom this node may have been dead.
+    async fn enter(self: &Rc<Self>, names: &[(Topic, Epoch)]) -> Result<(), Lost> {
+        let keys: Vec<_> = names.iter().map(|(name, epoch)| (name.key(), *epoch)).collect();
+        let conflicts = self.engine.assert(&keys).await?;
+        self.metrics.cluster.names_asserted.add(names.len() as u64);
+        self.metrics.cluster.names_revoked.add(conflicts.len() as u64);
+        let mut lost = HashSet::new();
+        for (place, holder) in conflicts {
+            if let Some((name, _)) = names.get(place) {
+                self.inbox.revoke(name, holder.epoch);
+                lost.insert(name);
+            }
+        }
+        for (name, epoch) in names.iter().filter(|(name, _)| !lost.contains(name)) {
+            self.publish(Box::from([name.clone()]), Packet::Up(*epoch), self.budget.reserve_anyway(name.key().len()));
+        }
+        Ok(())
+    }
+
+    /// Takes names that this node has granted without the engine away from nodes that were linked all the time: these do
+    /// not enter their names again, and would not learn that they have lost one.
+    async fn revoke_elsewhere(self: &Rc<Self>, names: &[(Topic, Epoch)]) -> Result<(), Lost> {
+        let is_isolated = |name: &Topic| self.isolated_grants.borrow_mut().pop(name).is_some();
+        let isolated: Vec<_> = names.iter().filter(|(name, _)| is_isolated(name)).collect();
+        let found = join_all(isolated.iter().map(|(name, _)| self.engine.find(name.key()))).await;
+        for ((name, epoch), holder) in isolated.into_iter().zip(found) {
+            if let Some(holder) = holder?
+                && holder.node != self.options.node
+                && holder.epoch <= *epoch
+            {
+                self.send_answer(&holder.node, &Message::Revoke { name: name.clone(), epoch: holder.epoch });
+            }
+        }
+        Ok(())
+    }
+}
