@@ -242,6 +242,11 @@ impl Client {
         timeout(TIMEOUT, self.next()).await.expect("received nothing")
     }
 
+    /// The next frame, however long it takes.
+    pub async fn receive_ever(&mut self) -> Received {
+        self.next().await
+    }
+
     /// The next text message.
     pub async fn receive(&mut self) -> String {
         match self.receive_any().await {
