@@ -9,9 +9,13 @@ use super::{PATIENT, SHORT, engine, link, link_again};
 use crate::common::redis::RedisServer;
 use crate::suite::{Recorder, Site, block_on, messages, names, nodes};
 
-/// What a user of Redis needs. The README gives this line.
-const PERMISSIONS: &str = "on >secret resetchannels ~handclasp:* &handclasp:* +hello +ping +script|load +evalsha +time \
-    +get +set +incr +del +mget +scan +zadd +zscore +zrangebyscore +zrem +hset +hget +hdel +publish +subscribe +unsubscribe";
+/// The documentation of the cluster.
+const DOCS: &str = include_str!("../../../web/docs/cluster.md");
+
+/// What a user of Redis needs, as the documentation says.
+fn permissions() -> &'static str {
+    DOCS.split("ACL SETUSER handclasp ").nth(1).unwrap().lines().next().unwrap()
+}
 
 fn unusable(url: &str) -> String {
     match link(url) {
@@ -92,12 +96,12 @@ fn the_documented_permissions_suffice_and_each_is_needed() {
         server.run(&words)
     };
     let url = format!("redis://handclasp:secret@127.0.0.1:{}", server.port);
-    set_user(PERMISSIONS);
+    set_user(permissions());
     assert_eq!(link(&url), Ok(()));
-    let rules = PERMISSIONS.split(' ').filter(|rule| rule.starts_with(['+', '~', '&']));
+    let rules = permissions().split(' ').filter(|rule| rule.starts_with(['+', '~', '&']));
     // only Redis 6.0 asks for the permission to run HELLO
     for rule in rules.filter(|rule| *rule != "+hello") {
-        let rules: Vec<&str> = PERMISSIONS.split(' ').filter(|other| *other != rule).collect();
+        let rules: Vec<&str> = permissions().split(' ').filter(|other| *other != rule).collect();
         set_user(&rules.join(" "));
         let why = unusable(&url).to_lowercase();
         let missing = match &rule[..1] {
@@ -108,7 +112,7 @@ fn the_documented_permissions_suffice_and_each_is_needed() {
         assert!(why.contains(missing), "{rule}: {why}");
     }
     // a node can do everything with these permissions
-    set_user(PERMISSIONS);
+    set_user(permissions());
     block_on(async move {
         let site: Rc<dyn Site> = Rc::new(Restricted(server));
         names::asserted_names_are_entered_unless_an_entry_has_a_higher_epoch(Rc::clone(&site)).await;
