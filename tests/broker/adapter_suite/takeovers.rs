@@ -162,6 +162,8 @@ impl Mover {
     /// Leaves the name, and returns all that the owners have received.
     async fn leave(mut self) -> Vec<String> {
         let owner = &mut self.clients[self.moves % 2];
+        // a leave may overtake signals that were delivered before it
+        self.texts.extend(owner.texts().await);
         owner.send(&push(A, "leave", "phx_leave", "{}")).await;
         self.texts.extend(owner.texts_until(&["phx_close"]).await);
         self.texts
@@ -198,8 +200,13 @@ pub async fn a_signal_during_a_takeover_finds_the_owner(setup: Setup) {
     let received = signals(&mover.leave().await);
     let statuses: BTreeSet<&str> = verdicts.values().map(String::as_str).collect();
     assert_eq!(statuses, BTreeSet::from(["ok"]), "of {} signals", verdicts.len());
-    let once: BTreeMap<usize, usize> = verdicts.into_keys().map(|n| (n, 1)).collect();
-    assert!(received == once, "received {received:?} instead of {once:?}");
+    let missed: Vec<_> = verdicts.keys().filter(|n| !received.contains_key(n)).collect();
+    let repeated: Vec<_> = received.iter().filter(|(_, count)| **count > 1).collect();
+    assert!(
+        missed.is_empty() && repeated.is_empty(),
+        "of {}: missed {missed:?}, repeated {repeated:?}",
+        verdicts.len()
+    );
     drop(clients);
     setup.wait_until_empty().await;
 }
