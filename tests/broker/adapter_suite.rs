@@ -6,6 +6,7 @@
 mod peerjs;
 mod takeovers;
 
+use std::any::Any;
 use std::net::SocketAddr;
 
 use handclasp::{Node, Topic};
@@ -19,7 +20,9 @@ use takeovers::{
 };
 
 use crate::common::memory_engine::Knobs;
-use crate::common::shared_adapter::{EngineCluster, wait_until_acquainted};
+use crate::common::nats::NatsServer;
+use crate::common::redis::RedisServer;
+use crate::common::shared_adapter::{EngineCluster, configured_node, wait_until_acquainted};
 use crate::common::{Client, config, node, wait_until, wait_until_empty};
 
 const A: &str = "20dd48ca-fdcf-41c9-9a3b-00000000000a";
@@ -44,12 +47,14 @@ struct Setup {
     nodes: Vec<Node>,
     /// What connects the nodes. `None` if the test cannot look into it.
     cluster: Option<EngineCluster>,
+    /// The engine's server. It is killed with this.
+    _server: Option<Box<dyn Any>>,
 }
 
 impl Setup {
     async fn local() -> Self {
         let node = node(&LIMITS);
-        Self { a: node.address(), b: node.address(), nodes: vec![node], cluster: None }
+        Self { a: node.address(), b: node.address(), nodes: vec![node], cluster: None, _server: None }
     }
 
     /// Two nodes, whose messages arrive at once.
@@ -71,7 +76,25 @@ impl Setup {
         let cluster = EngineCluster::new(knobs);
         let (a, b) = (cluster.node("a", config(&LIMITS)).await, cluster.node("b", config(&LIMITS)).await);
         wait_until_acquainted([&a, &b]).await;
-        Self { a: a.address(), b: b.address(), nodes: vec![a, b], cluster: Some(cluster) }
+        Self { a: a.address(), b: b.address(), nodes: vec![a, b], cluster: Some(cluster), _server: None }
+    }
+
+    async fn redis() -> Self {
+        let server = RedisServer::start(&[]);
+        Self::at("redis", &server.url(), Box::new(server)).await
+    }
+
+    async fn nats() -> Self {
+        let server = NatsServer::start();
+        Self::at("nats", &server.url(), Box::new(server)).await
+    }
+
+    /// Two nodes that use a server.
+    async fn at(engine: &str, url: &str, server: Box<dyn Any>) -> Self {
+        let [a, b] = ["a", "b"].map(|name| configured_node(engine, url, name, &LIMITS));
+        let (a, b) = (a.await, b.await);
+        wait_until_acquainted([&a, &b]).await;
+        Self { a: a.address(), b: b.address(), nodes: vec![a, b], cluster: None, _server: Some(server) }
     }
 
     async fn clients(&self) -> (Client, Client) {
@@ -99,7 +122,7 @@ macro_rules! suite {
         }
     };
     ($($case:ident),* $(,)?) => {
-        suite!(@adapters [local memory shaken several_servers] [$($case,)*]);
+        suite!(@adapters [local memory shaken several_servers redis nats] [$($case,)*]);
     };
 }
 

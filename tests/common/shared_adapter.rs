@@ -7,7 +7,7 @@ use handclasp::config::Isolated;
 use handclasp::{Config, Endpoint, Node};
 
 use super::memory_engine::{Knobs, MemoryHub};
-use super::{get, wait_until};
+use super::{config, get, wait_until};
 
 /// How long a node that is silent counts as alive.
 pub const LEASE: Duration = Duration::from_secs(2);
@@ -46,6 +46,21 @@ impl EngineCluster {
         wait_until_ready(&node).await;
         node
     }
+}
+
+/// A node that is configured to use the server at `url`, and is linked.
+pub async fn configured_node(engine: &str, url: &str, name: &str, sets: &[&str]) -> Node {
+    let own = [
+        &format!("cluster.engine={engine}"),
+        &format!("cluster.urls={url}"),
+        &format!("cluster.node={name}"),
+        "cluster.secret=a secret that all nodes of the test share",
+        // how soon nodes know each other
+        "cluster.lease=2s",
+    ];
+    let node = Endpoint::new(config(&[sets, &own].concat())).start().unwrap();
+    wait_until_ready(&node).await;
+    node
 }
 
 /// Waits until a node can serve: it is linked to its cluster.
