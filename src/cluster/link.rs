@@ -5,7 +5,6 @@
 //! the fourth it delivers nothing as an owner, unless its lease was never over. The fourth may take longer than a lease, so
 //! heartbeats go on meanwhile ([`names_again`](crate::cluster::names_again)).
 
-use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -122,8 +121,10 @@ impl Node {
         let status = NodeStatus::new(self.is_retired.get(), secret_check);
         // the lease is shorter here than in the engine
         let since = Instant::now();
+        let was_over = self.lease_until.get().is_none_or(|until| until < since);
         let lease = self.engine.heartbeat(self.options.lease, status.encode()).await?;
-        if lease == Lease::New {
+        // the answer to an earlier heartbeat, which began a new lease, may have been lost
+        if lease == Lease::New || was_over {
             if self.was_linked.get() {
                 self.directory_grace_until.set(Some(since + self.options.lease));
             }
@@ -150,19 +151,13 @@ impl Node {
 
     /// Subscribes to all topics again, also to those that are added meanwhile.
     async fn subscribe_again(&self) -> Result<(), Lost> {
-        let mut done = HashSet::new();
+        self.subscriptions.borrow_mut().forget_engine();
         loop {
-            let topics = self.subscriptions.borrow().topics();
-            let missing: Vec<_> = topics.into_iter().filter(|topic| !done.contains(topic)).collect();
+            let missing = self.subscriptions.borrow_mut().take_missing(TOPICS_AT_A_TIME);
             if missing.is_empty() {
                 return Ok(());
             }
-            for some in missing.chunks(TOPICS_AT_A_TIME) {
-                // a topic that was unsubscribed meanwhile would stay subscribed
-                let some: Vec<_> = some.iter().filter(|topic| self.subscriptions.borrow().has(topic)).collect();
-                try_join_all(some.iter().map(|topic| self.engine.subscribe(topic.key()))).await?;
-            }
-            done.extend(missing);
+            try_join_all(missing.iter().map(|topic| self.engine.subscribe(topic.key()))).await?;
         }
     }
 

@@ -1,6 +1,7 @@
 //! How this node enters its names in the directory again: after each link, and when its lease was over.
 
 use std::collections::HashSet;
+use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -23,13 +24,28 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 impl Node {
     /// Enters this node's names in the directory whenever it may have lost them, until this is dropped.
     pub(super) async fn keep_names_entered(self: &Rc<Self>) {
+        let mut again = None;
         loop {
-            if !self.must_enter_names.replace(false) {
-                self.names_lost.notified().await;
-            } else if self.enter_names().await == Err(Lost) {
-                self.must_enter_names.set(true);
-                sleep(RETRY_PAUSE).await;
+            if self.must_enter_names.replace(false) {
+                if self.enter_names().await == Err(Lost) {
+                    self.must_enter_names.set(true);
+                    sleep(RETRY_PAUSE).await;
+                }
+                // another node may enter a later grant of a name after this one; then it is found out
+                again = self.directory_grace_until.get().filter(|until| *until > Instant::now());
+                continue;
             }
+            let grace = async {
+                match again {
+                    Some(until) => sleep_until(until).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.names_lost.notified() => {}
+                () = grace => self.must_enter_names.set(true),
+            }
+            again = None;
         }
     }
 
@@ -63,14 +79,19 @@ impl Node {
         let keys: Vec<_> = names.iter().map(|(name, epoch)| (name.key(), *epoch)).collect();
         let conflicts = self.engine.assert(&keys).await?;
         self.metrics.cluster.names_asserted.add(names.len() as u64);
-        self.metrics.cluster.names_revoked.add(conflicts.len() as u64);
         let mut lost = HashSet::new();
         for (place, holder) in conflicts {
-            if let Some((name, _)) = names.get(place) {
+            let Some((name, epoch)) = names.get(place) else { continue };
+            if holder.node != self.options.node && self.is_live(&holder.node).await? {
                 self.inbox.revoke(name, holder.epoch);
                 lost.insert(name);
+            } else {
+                // an entry of a dead node, or of a claim of this node whose answer was lost
+                self.engine.remove(name.key(), &holder).await?;
+                self.engine.assert(&[(name.key(), *epoch)]).await?;
             }
         }
+        self.metrics.cluster.names_revoked.add(lost.len() as u64);
         for (name, epoch) in names.iter().filter(|(name, _)| !lost.contains(name)) {
             self.publish(Box::from([name.clone()]), Packet::Up(*epoch), self.budget.reserve_anyway(name.key().len()));
         }
@@ -86,7 +107,7 @@ impl Node {
         for ((name, epoch), holder) in isolated.into_iter().zip(found) {
             if let Some(holder) = holder?
                 && holder.node != self.options.node
-                && holder.epoch <= *epoch
+                && (holder.epoch, &holder.node) <= (*epoch, &self.options.node)
             {
                 self.send_answer(&holder.node, &Message::Revoke { name: name.clone(), epoch: holder.epoch });
             }

@@ -90,7 +90,10 @@ impl Node {
             Message::Verdict { request, verdict } => self.requests.resolve(request, Response::Verdict(verdict)),
             message @ Message::GiveUp { .. } => self.answer_give_up(from, message),
             Message::GivenUp { request, is_free } => self.requests.resolve(request, Response::GivenUp(is_free)),
-            Message::Revoke { name, epoch } => self.inbox.revoke(&name, epoch),
+            Message::Revoke { name, epoch } => {
+                self.metrics.cluster.names_revoked.inc();
+                self.inbox.revoke(&name, epoch);
+            }
             Message::Probe { topic, token } => {
                 let sealed = self.seal(Destination::Topics, &Message::Heard { topic: topic.clone(), token });
                 drop(spawn_local(self.engine.publish(topic.key(), sealed)));

@@ -22,7 +22,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 impl Node {
     /// Subscribes to a topic. Without the engine the topic has members of this node only, so it is confirmed at once.
     pub(super) fn subscribe(self: &Rc<Self>, topic: Topic, confirmed: oneshot::Sender<()>) {
-        self.subscriptions.borrow_mut().add(topic.clone());
+        self.subscriptions.borrow_mut().add(topic.clone(), self.is_linked.get());
         self.count_subscriptions();
         if !self.is_linked.get() {
             let _ = confirmed.send(());

@@ -11,6 +11,8 @@ use crate::topic::Topic;
 #[derive(Default)]
 pub(super) struct Subscriptions {
     topics: HashSet<Topic>,
+    /// Those that the engine was not asked for since the present link began.
+    missing: HashSet<Topic>,
     last_token: u64,
     probes: HashMap<u64, Probe>,
 }
@@ -22,24 +24,35 @@ struct Probe {
 }
 
 impl Subscriptions {
-    pub(super) fn add(&mut self, topic: Topic) {
+    /// Adds a topic. While the node is not linked, the engine is asked for it later.
+    pub(super) fn add(&mut self, topic: Topic, is_linked: bool) {
+        if !is_linked {
+            self.missing.insert(topic.clone());
+        }
         self.topics.insert(topic);
     }
 
     pub(super) fn remove(&mut self, topic: &Topic) {
         self.topics.remove(topic);
-    }
-
-    pub(super) fn has(&self, topic: &Topic) -> bool {
-        self.topics.contains(topic)
+        self.missing.remove(topic);
     }
 
     pub(super) fn count(&self) -> usize {
         self.topics.len()
     }
 
-    pub(super) fn topics(&self) -> Vec<Topic> {
-        self.topics.iter().cloned().collect()
+    /// The engine has forgotten all topics.
+    pub(super) fn forget_engine(&mut self) {
+        self.missing = self.topics.clone();
+    }
+
+    /// Some of the topics that the engine was not asked for. They are asked for now.
+    pub(super) fn take_missing(&mut self, limit: usize) -> Vec<Topic> {
+        let some: Vec<Topic> = self.missing.iter().take(limit).cloned().collect();
+        for topic in &some {
+            self.missing.remove(topic);
+        }
+        some
     }
 
     /// A node was heard on the subscription that a probe is about.

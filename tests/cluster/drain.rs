@@ -22,7 +22,8 @@ async fn clients_of_a_node_that_drains_keep_their_ids_and_are_reached_after_thei
     let count = std::env::var("CLUSTER_CLIENTS").map_or(CLIENTS, |text| text.parse().unwrap());
     rlimit::increase_nofile_limit(65_536).unwrap();
     let engine = Engine::redis();
-    let sets = ["drain.spread=2s", "limits.http_connections_per_ip=50000"];
+    // on a busy machine, an answer may take long
+    let sets = ["drain.spread=2s", "limits.http_connections_per_ip=50000", "cluster.timeout=2s", "cluster.lease=8s"];
     let [here, mut there] = start(&engine, &sets).await;
     let (from, to) = (there.address(), here.address());
     let turns = Rc::new(Semaphore::new(CONNECTING));

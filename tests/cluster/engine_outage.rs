@@ -139,8 +139,8 @@ async fn an_id_that_two_nodes_granted_without_the_engine_has_one_owner_when_it_i
     let (mut first, mut second) = (Peer::join(here.address(), &id).await, Peer::join(there.address(), &id).await);
     engine.restart_empty();
     let topic = format!("peer:{id}");
-    wait_until("one of the two loses the id", || async {
-        here.metric("cluster_names_revoked_total").await + there.metric("cluster_names_revoked_total").await > 0
+    wait_until("the id has one owner, beside the two other ids", || async {
+        here.metric("names").await + there.metric("names").await == 3
     })
     .await;
     for (peer, at) in [(&mut one, &id), (&mut other, &id)] {

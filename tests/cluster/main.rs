@@ -28,7 +28,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 /// The longest time that a cluster may take to recover: several leases, and a fail-over.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Repeats a check until it is true.
 pub async fn wait_until<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {

@@ -15,9 +15,10 @@ async fn expect_problem(node: &Node, problem: &str) {
         status == 503 && why.contains(problem)
     })
     .await;
+    let is_it = |line: &&str| line.contains("not linked to the cluster") && line.contains(problem);
+    wait_until("the problem is in the log", || async { node.log().lines().any(|line| is_it(&line)) }).await;
     let log = node.log();
-    let lines = log.lines().filter(|line| line.contains("not linked to the cluster") && line.contains(problem));
-    assert_eq!(lines.count(), 1, "{log}");
+    assert_eq!(log.lines().filter(is_it).count(), 1, "{log}");
     assert_eq!(node.metric("cluster_linked").await, 0);
     assert_eq!(Peer::try_join(node.address(), &random_id(), json!({})).await.err().as_deref(), Some("unreachable"));
 }

@@ -224,8 +224,8 @@ impl Shared {
                 Err(NotWritten::Changed) => {}
             }
             match self.holder(name).await? {
-                Some(holder) if holder.epoch > epoch => return Ok(Some(holder)),
                 Some(holder) if holder.epoch == epoch && holder.node == self.node => return Ok(None),
+                Some(holder) if (holder.epoch, &holder.node) > (epoch, &self.node) => return Ok(Some(holder)),
                 Some(holder) => revision = holder.revision,
                 None => revision = 0,
             }

@@ -71,8 +71,8 @@ impl Directory {
         for (place, (name, epoch)) in names.iter().enumerate() {
             self.epoch = self.epoch.max(*epoch);
             match self.find(name) {
-                Some(holder) if holder.epoch > *epoch => conflicts.push((place, holder)),
                 Some(holder) if holder.epoch == *epoch && holder.node == *node => {}
+                Some(holder) if (holder.epoch, &holder.node) > (*epoch, node) => conflicts.push((place, holder)),
                 _ => self.enter(name, node, *epoch),
             }
         }

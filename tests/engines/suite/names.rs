@@ -170,6 +170,13 @@ pub async fn asserted_names_are_entered_unless_an_entry_has_a_higher_epoch(site:
         assert_eq!(a.engine.assert(&[(&name, high)]).await.unwrap(), [], "a lower epoch gives way: {name:?}");
         assert_eq!(a.engine.assert(&[(&name, high)]).await.unwrap(), [], "it is a's already: {name:?}");
         assert_eq!(owner(&b, &name).await, Some((a.id.to_string(), high)));
+        // of two nodes with one epoch, the same one has the name whichever comes first
+        let (lesser, greater) = if a.id < b.id { (&a, &b) } else { (&b, &a) };
+        assert_eq!(greater.engine.assert(&[(&name, high)]).await.unwrap(), [], "{name:?}");
+        let entry = holder(lesser, &name).await.unwrap();
+        assert_eq!(lesser.engine.assert(&[(&name, high)]).await.unwrap(), [(0, entry)], "{name:?}");
+        greater.engine.release(&name, high).await.unwrap();
+        a.engine.assert(&[(&name, high)]).await.unwrap();
         assert_eq!(owner(&a, "mine").await, Some((b.id.to_string(), mine)));
         // an asserted entry is like any other
         let former = holder(&b, &name).await.unwrap();

@@ -1,5 +1,6 @@
 -- KEYS: counter, names. ARGV: node, an epoch for each name. Returns the place and the entry of each name that has a higher
--- epoch; all others become the node's. The counter becomes at least the highest epoch.
+-- epoch, or the same epoch and a node whose id is greater; all others become the node's. The counter becomes at least the
+-- highest epoch.
 local conflicts = {}
 local highest = 0
 for place = 1, #ARGV - 1 do
@@ -8,7 +9,8 @@ for place = 1, #ARGV - 1 do
   -- an entry of another program, for example with more digits than an epoch has, gives way
   local digits = entry and string.match(entry, ' (%d+)$') or ''
   local held = #digits <= 16 and tonumber(digits)
-  if held and held > epoch then
+  local holder = entry and string.match(entry, '^(.*) %d+$') or ''
+  if held and (held > epoch or held == epoch and holder > ARGV[1]) then
     conflicts[#conflicts + 1] = place - 1
     conflicts[#conflicts + 1] = entry
   else
