@@ -43,11 +43,12 @@ impl Crowd {
         let mut generation = self.0.generation.lock().unwrap();
         *generation += 1;
         for topic in self.0.topics.lock().unwrap().iter() {
-            self.publish_generation(topic, *generation);
+            self.publish_generation(topic, *generation, *generation as u64);
         }
     }
 
-    fn publish_generation(&self, topic: &Topic, generation: usize) {
+    /// Publishes the entries of a generation, which follow the packet `since`. If that is 0, they replace all others.
+    fn publish_generation(&self, topic: &Topic, generation: usize, since: u64) {
         let meta = Payload::from(&serde_json::json!({ "name": "x".repeat(180) }));
         let joins = self.refs(generation).map(|(n, reference)| {
             (reference.into(), PresenceEntry { key: format!("member {n}").into(), meta: meta.clone() })
@@ -56,7 +57,7 @@ impl Crowd {
         let leaves = leaves.map(|(n, reference)| (reference.into(), format!("member {n}").into())).collect();
         let packet = Packet::Presence(PresencePacket {
             node: "far".into(),
-            since: generation as u64,
+            since,
             version: generation as u64 + 1,
             joins: joins.collect(),
             leaves,
@@ -79,7 +80,7 @@ impl Adapter for Crowd {
         if packet == Packet::PresenceWanted {
             let generation = *self.0.generation.lock().unwrap();
             self.0.topics.lock().unwrap().extend(topics.iter().cloned());
-            topics.iter().for_each(|topic| self.publish_generation(topic, generation));
+            topics.iter().for_each(|topic| self.publish_generation(topic, generation, 0));
         }
     }
 }
