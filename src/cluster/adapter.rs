@@ -77,9 +77,9 @@ impl Cluster {
         bytes: usize,
         command: impl FnOnce(Reply<T>) -> Command,
     ) -> Option<oneshot::Receiver<T>> {
-        let reserved = self.queue.budget().reserve(bytes)?;
+        let permit = self.queue.budget().take(bytes)?;
         let (reply, answer) = oneshot::channel();
-        self.queue.push(command((reply, reserved)));
+        self.queue.push(command((reply, permit)));
         Some(answer)
     }
 }
@@ -136,10 +136,10 @@ impl Adapter for Cluster {
     }
 
     fn deliver(&self, name: &Topic, packet: Packet) -> BoxFuture<DeliveryStatus> {
-        let Some(reserved) = self.queue.budget().reserve(packet.size() + name.key().len()) else {
+        let Some(permit) = self.queue.budget().take(packet.size() + name.key().len()) else {
             return Box::pin(ready(DeliveryStatus::Overloaded));
         };
-        let (signal, status) = OutgoingSignal::new(name.clone(), packet, reserved);
+        let (signal, status) = OutgoingSignal::new(name.clone(), packet, permit);
         self.queue.push(Command::Deliver(signal));
         Box::pin(status.map(|status| status.unwrap_or(DeliveryStatus::Unreachable)))
     }
@@ -148,13 +148,13 @@ impl Adapter for Cluster {
         let names: usize = topics.iter().map(|topic| topic.key().len()).sum();
         // the engine copies the packet for each topic
         let bytes = packet.size() * topics.len() + names;
-        let reserved = match packet {
-            Packet::Broadcast { .. } => self.queue.budget().reserve(bytes),
+        let permit = match packet {
+            Packet::Broadcast { .. } => self.queue.budget().take(bytes),
             // the others belong to joins and leaves, which the registry limits
-            _ => Some(self.queue.budget().reserve_anyway(bytes)),
+            _ => Some(self.queue.budget().take_anyway(bytes)),
         };
-        match reserved {
-            Some(reserved) => self.queue.push(Command::Publish { topics: topics.into(), packet, reserved }),
+        match permit {
+            Some(permit) => self.queue.push(Command::Publish { topics: topics.into(), packet, permit }),
             None => self.count_dropped(),
         }
     }

@@ -154,7 +154,7 @@ impl Node {
 
     /// The epoch with which another node holds a name. While the directory may lack names, a missing one is asked for
     /// again, so that no watcher is told that a live peer is gone.
-    pub(super) async fn whereis(self: Rc<Self>, name: &Topic) -> Result<Option<Epoch>, Unreachable> {
+    pub(super) async fn whereis(self: Rc<Self>, name: Topic) -> Result<Option<Epoch>, Unreachable> {
         let unreachable = |Lost| Unreachable;
         let holder = loop {
             match self.engine.find(name.key()).await.map_err(unreachable)? {

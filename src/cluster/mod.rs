@@ -22,7 +22,6 @@ mod node;
 mod options;
 mod outgoing;
 mod questions;
-mod queue_budget;
 mod receiving;
 #[cfg(feature = "redis")]
 pub mod redis;

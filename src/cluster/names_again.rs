@@ -93,7 +93,7 @@ impl Node {
         }
         self.metrics.cluster.names_revoked.add(lost.len() as u64);
         for (name, epoch) in names.iter().filter(|(name, _)| !lost.contains(name)) {
-            self.publish(Box::from([name.clone()]), Packet::Up(*epoch), self.budget.reserve_anyway(name.key().len()));
+            self.publish(Box::from([name.clone()]), Packet::Up(*epoch), self.budget.take_anyway(name.key().len()));
         }
         Ok(())
     }

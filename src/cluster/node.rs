@@ -9,21 +9,21 @@ use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use futures_util::future::Shared;
+use futures_util::future::{Shared, join_all};
 use lru::LruCache;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 use crate::broker::adapter::{ClusterInbox, Epoch, Packet};
-use crate::cluster::command::Command;
+use crate::broker::registry::permits::{CommandBudget, Permit};
+use crate::cluster::command::{Command, Reply};
 use crate::cluster::engine::{Engine, LocalFuture, Lost, Reach};
 use crate::cluster::envelope::{Destination, Opener, Sealer};
 use crate::cluster::link_state::LinkState;
 use crate::cluster::members::{Members, Refresh};
 use crate::cluster::message::Message;
 use crate::cluster::options::ClusterOptions;
-use crate::cluster::queue_budget::{QueueBudget, Reserved};
 use crate::cluster::requests::Requests;
 use crate::cluster::routes::Routes;
 use crate::cluster::strangers::Strangers;
@@ -45,7 +45,7 @@ pub(super) struct Node {
     pub(super) inbox: Arc<dyn ClusterInbox>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) state: Arc<LinkState>,
-    pub(super) budget: QueueBudget,
+    pub(super) budget: Arc<CommandBudget>,
     pub(super) sealer: RefCell<Sealer>,
     pub(super) opener: RefCell<Opener>,
     pub(super) members: RefCell<Members>,
@@ -95,7 +95,7 @@ impl Node {
         engine: Box<dyn Engine>,
         inbox: Arc<dyn ClusterInbox>,
         state: Arc<LinkState>,
-        budget: QueueBudget,
+        budget: Arc<CommandBudget>,
     ) -> Rc<Self> {
         Rc::new(Self {
             sealer: RefCell::new(Sealer::new(&options.secret, options.node.clone())),
@@ -152,43 +152,37 @@ impl Node {
     fn handle(self: &Rc<Self>, command: Command) {
         let node = self.clone();
         match command {
-            Command::Claim { name, claim, reply: (reply, _reserved) } => {
-                spawn_local(async move { reply.send(node.claim(name, claim).await) });
-            }
+            Command::Claim { name, claim, reply } => answer(reply, node.claim(name, claim)),
             Command::Release { name, epoch } => self.release(name, epoch),
-            Command::Whereis { name, reply: (reply, _reserved) } => {
-                spawn_local(async move { reply.send(node.whereis(&name).await) });
-            }
+            Command::Whereis { name, reply } => answer(reply, node.whereis(name)),
             Command::Deliver(signal) => self.deliver(signal),
-            Command::Publish { topics, packet, reserved } => self.publish(topics, packet, reserved),
+            Command::Publish { topics, packet, permit } => self.publish(topics, packet, permit),
             Command::Subscribe { topic, reply } => self.subscribe(topic, reply),
             Command::Unsubscribe { topic } => self.unsubscribe(&topic),
-            Command::Ask { question, reply: (reply, _reserved) } => {
-                spawn_local(async move { reply.send(node.ask(question).await) });
-            }
+            Command::Ask { question, reply } => answer(reply, node.ask(question)),
             Command::Retire => self.retire(),
             Command::Stop { .. } => {}
         }
         self.metrics.cluster.queue_bytes.set(self.budget.bytes());
     }
 
-    /// Publishes a packet. The end of a name's owner is published once the directory has released the name: whoever looks
-    /// the name up instead of hearing of the end must not find the owner.
-    pub(super) fn publish(self: &Rc<Self>, topics: Box<[Topic]>, packet: Packet, reserved: Reserved) {
+    /// Publishes a packet. The end of a name's owner is published once the directory has released the name: a node that
+    /// looks the name up, because it subscribes too late to hear of the end, must not find the former owner.
+    pub(super) fn publish(self: &Rc<Self>, topics: Box<[Topic]>, packet: Packet, permit: Permit) {
         match (&packet, &*topics) {
             (Packet::Down(_), [name]) => {
                 let (node, released) = (self.clone(), self.released(name));
                 spawn_local(async move {
                     released.await;
-                    node.publish_now(topics, packet, reserved);
+                    node.publish_now(topics, packet, permit);
                 });
             }
-            _ => self.publish_now(topics, packet, reserved),
+            _ => self.publish_now(topics, packet, permit),
         }
     }
 
     /// Sends a packet to all nodes that are subscribed to one of the topics.
-    fn publish_now(&self, topics: Box<[Topic]>, packet: Packet, reserved: Reserved) {
+    fn publish_now(&self, topics: Box<[Topic]>, packet: Packet, permit: Permit) {
         if !self.is_linked.get() {
             if matches!(packet, Packet::Broadcast { .. }) {
                 self.metrics.cluster.messages_dropped.inc(PacketDrop::Unlinked);
@@ -200,8 +194,8 @@ impl Node {
         let sealed = self.seal(Destination::Topics, &message);
         let sent: Vec<_> = topics.iter().map(|topic| self.engine.publish(topic.key(), sealed.clone())).collect();
         spawn_local(async move {
-            futures_util::future::join_all(sent).await;
-            drop(reserved);
+            join_all(sent).await;
+            drop(permit);
         });
     }
 
@@ -214,11 +208,11 @@ impl Node {
     /// be sent already, it is dropped.
     pub(super) fn send_answer(&self, node: &str, message: &Message) {
         let sealed = self.seal(Destination::Node(node), message);
-        let Some(reserved) = self.budget.reserve(sealed.len()) else { return };
+        let Some(permit) = self.budget.take(sealed.len()) else { return };
         let sent = self.engine.send(node, sealed);
         spawn_local(async move {
             let _ = sent.await;
-            drop(reserved);
+            drop(permit);
         });
     }
 
@@ -226,4 +220,12 @@ impl Node {
         self.metrics.cluster.packets_sent.inc();
         self.inbox.count_memory(self.sealer.borrow_mut().seal(to, message))
     }
+}
+
+/// Answers a command. It holds its permit until then.
+fn answer<T: 'static>((reply, permit): Reply<T>, answer: impl Future<Output = T> + 'static) {
+    spawn_local(async move {
+        let _ = reply.send(answer.await);
+        drop(permit);
+    });
 }

@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::broker::adapter::Packet;
-use crate::cluster::queue_budget::Reserved;
+use crate::broker::registry::permits::Permit;
 use crate::message::DeliveryStatus;
 use crate::topic::Topic;
 
@@ -15,14 +15,14 @@ pub(super) struct OutgoingSignal {
     /// Until when it is sent again if the name is on its way from one node to another. `None` before the first attempt.
     pub(super) retry_until: Option<Instant>,
     status: oneshot::Sender<DeliveryStatus>,
-    _reserved: Reserved,
+    _permit: Permit,
 }
 
 impl OutgoingSignal {
     /// A signal, and the receiver of its status.
-    pub(super) fn new(name: Topic, packet: Packet, reserved: Reserved) -> (Self, oneshot::Receiver<DeliveryStatus>) {
+    pub(super) fn new(name: Topic, packet: Packet, permit: Permit) -> (Self, oneshot::Receiver<DeliveryStatus>) {
         let (sender, status) = oneshot::channel();
-        (Self { name, packet, retry_until: None, status: sender, _reserved: reserved }, status)
+        (Self { name, packet, retry_until: None, status: sender, _permit: permit }, status)
     }
 
     /// Reports the status to the sender, if it still waits.

@@ -5,6 +5,7 @@ mod common;
 
 mod adapter_suite;
 mod cluster_model;
+mod cluster_queue;
 mod cluster_races;
 mod contests;
 mod delivery_order;

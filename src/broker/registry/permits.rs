@@ -1,6 +1,9 @@
-//! Permits for the registry's queue: they limit how many bytes of commands may wait for the registry. Each command of a
-//! client that only the registry can run (join, subscribe, watch, presence update, held signal) needs a permit, and
-//! holds it from its request until the registry handles it. When no permit is left, the command is refused immediately.
+//! Permits for a queue of commands: they limit how many bytes of commands may wait. The registry has such a queue, and the
+//! thread of the adapter to other nodes.
+//!
+//! Each command of a client that only the registry can run (join, subscribe, watch, presence update, held signal) needs a
+//! permit, and holds it from its request until the registry handles it. When no permit is left, the command is refused
+//! immediately.
 //!
 //! Messages that remove something need no permit and are never refused. They are limited all the same: each join is
 //! unsubscribed once, and the end of a connection that has had a permit is reported at most twice.
@@ -8,14 +11,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The memory that a command takes beside its strings, in bytes: the command, its actor envelope and its node in the
-/// queue.
+/// The memory that a command of the registry takes beside its strings, in bytes: the command, its actor envelope and its
+/// node in the queue.
 const COMMAND_OVERHEAD: usize = 256;
 
-/// The permits of one registry.
+/// The permits of one queue.
 #[derive(Debug)]
 pub(crate) struct CommandBudget {
     limit: usize,
+    /// What each command takes beside its strings, in bytes.
+    overhead: usize,
     used: AtomicUsize,
 }
 
@@ -27,21 +32,34 @@ pub(crate) struct Permit {
 }
 
 impl CommandBudget {
-    /// Commands of up to `limit` bytes may wait at a time (`limits.registry_queue_bytes`). The last command may exceed
-    /// the limit.
+    /// Commands of the registry of up to `limit` bytes may wait at a time (`limits.registry_queue_bytes`). The last command
+    /// may exceed the limit.
     pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, used: AtomicUsize::new(0) })
+        Self::with_overhead(limit, COMMAND_OVERHEAD)
+    }
+
+    /// The same for commands that take `overhead` bytes beside their strings.
+    pub(crate) fn with_overhead(limit: usize, overhead: usize) -> Arc<Self> {
+        Arc::new(Self { limit, overhead, used: AtomicUsize::new(0) })
     }
 
     /// A permit for a command with strings of `bytes` bytes, unless the limit is reached.
     pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Option<Permit> {
-        let bytes = COMMAND_OVERHEAD + bytes;
+        let (before, permit) = self.add(bytes);
+        (before < self.limit).then_some(permit)
+    }
+
+    /// A permit for a command that is never refused.
+    pub(crate) fn take_anyway(self: &Arc<Self>, bytes: usize) -> Permit {
+        self.add(bytes).1
+    }
+
+    /// Counts a command. Returns the bytes in use before it, and its permit.
+    fn add(self: &Arc<Self>, bytes: usize) -> (usize, Permit) {
+        let bytes = self.overhead + bytes;
         // relaxed: no other memory is synchronised by this counter
-        if self.used.fetch_add(bytes, Ordering::Relaxed) < self.limit {
-            return Some(Permit { budget: self.clone(), bytes });
-        }
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
-        None
+        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        (before, Permit { budget: self.clone(), bytes })
     }
 
     /// The size of the commands that wait, in bytes.

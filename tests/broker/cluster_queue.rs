@@ -1,0 +1,35 @@
+//! The queue to the cluster's thread: what waits in it counts until it is answered.
+
+use std::time::Duration;
+
+use handclasp::metrics::Metrics;
+
+use crate::common::memory_engine::Knobs;
+use crate::common::shared_adapter::EngineCluster;
+use crate::common::{Client, config, id, wait_until};
+
+/// What each command counts at least, in bytes.
+const COMMAND: i64 = 512;
+
+fn queued(metrics: &Metrics) -> i64 {
+    metrics.cluster.queue_bytes.get()
+}
+
+#[actix_web::test]
+async fn a_claim_counts_until_the_engine_has_answered() {
+    const CLAIMS: usize = 20;
+    let cluster = EngineCluster::new(Knobs { timeout: Duration::from_secs(60), ..Knobs::default() });
+    let node = cluster.node("a", config(&[])).await;
+    cluster.hub.hang(true);
+    let mut client = Client::new(node.address()).await;
+    for n in 0..CLAIMS {
+        client.send(&format!(r#"["{n}","{n}","peer:{}","phx_join",{{}}]"#, id(n))).await;
+    }
+    let pubsub = node.pubsub();
+    wait_until("all claims count", || async { queued(pubsub.metrics()) >= COMMAND * CLAIMS as i64 }).await;
+    cluster.hub.hang(false);
+    for _ in 0..CLAIMS {
+        client.receive_until(r#""status":"ok""#).await;
+    }
+    node.stop().await;
+}
