@@ -45,8 +45,8 @@ impl Node {
     async fn link(self: &Rc<Self>) -> Result<(), LinkError> {
         let lost = |Lost| LinkError::Unreachable("the engine does not answer".to_owned());
         self.link_number.update(|number| number + 1);
-        self.is_link_lost.set(false);
-        let receiver = Receiver { node: Rc::downgrade(self), link_number: self.link_number.get() };
+        let link_number = self.link_number.get();
+        let receiver = Receiver { node: Rc::downgrade(self), link_number };
         self.engine.link(&self.options.node, Rc::new(receiver)).await?;
         self.grace_until.set(Some(Instant::now() + self.options.lease));
         self.refresh_members().await.map_err(lost)?;
@@ -59,7 +59,7 @@ impl Node {
         }
         self.subscribe_again().await.map_err(lost)?;
         // no other task runs from here on until the node is linked
-        if self.is_link_lost.get() {
+        if self.link_number.get() != link_number {
             return Err(lost(Lost));
         }
         self.is_linked.set(true);
@@ -163,7 +163,7 @@ impl Node {
 
     /// The engine has lost the link, or messages.
     pub(super) fn link_lost(&self, why: String) {
-        self.is_link_lost.set(true);
+        self.link_number.update(|number| number + 1);
         if self.is_linked.replace(false) {
             self.metrics.cluster.linked.set(0);
             self.metrics.cluster.links_lost.inc();

@@ -56,10 +56,9 @@ pub(super) struct Node {
     pub(super) requests: Rc<Requests>,
     pub(super) subscriptions: RefCell<Subscriptions>,
     pub(super) is_linked: Cell<bool>,
-    /// The number of the present link. What an earlier one still reports is ignored.
+    /// The number of the present link. It grows when the link is made and when it is lost, and what an earlier one still
+    /// reports is ignored.
     pub(super) link_number: Cell<u64>,
-    /// Whether the engine has lost the present link.
-    pub(super) is_link_lost: Cell<bool>,
     /// Notified when the link is lost, and when the node must say something new about itself.
     pub(super) link_changed: Notify,
     pub(super) is_retired: Cell<bool>,
@@ -109,7 +108,6 @@ impl Node {
             subscriptions: RefCell::default(),
             is_linked: Cell::new(false),
             link_number: Cell::new(0),
-            is_link_lost: Cell::new(false),
             link_changed: Notify::new(),
             is_retired: Cell::new(false),
             was_linked: Cell::new(false),
