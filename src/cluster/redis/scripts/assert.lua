@@ -7,9 +7,8 @@ for place = 1, #ARGV - 1 do
   local name, epoch = KEYS[place + 1], tonumber(ARGV[place + 1])
   local entry = redis.call('GET', name)
   -- an entry of another program, for example with more digits than an epoch has, gives way
-  local digits = entry and string.match(entry, ' (%d+)$') or ''
-  local held = #digits <= 16 and tonumber(digits)
-  local holder = entry and string.match(entry, '^(.*) %d+$') or ''
+  local holder, digits = string.match(entry or '', '^(.*) (%d+)$')
+  local held = digits and #digits <= 16 and tonumber(digits)
   if held and (held > epoch or held == epoch and holder > ARGV[1]) then
     conflicts[#conflicts + 1] = place - 1
     conflicts[#conflicts + 1] = entry
