@@ -14,7 +14,7 @@ use crate::cluster::message::Message;
 use crate::cluster::node::Node;
 use crate::cluster::requests::Response;
 use crate::config::Isolated;
-use crate::message::NameClaim;
+use crate::message::{NameClaim, Proof};
 use crate::metrics::labels::ClaimStatus;
 use crate::topic::Topic;
 
@@ -168,8 +168,14 @@ impl Node {
     }
 
     /// Another node asks for a name that this node holds.
-    pub(super) fn answer_give_up(self: &Rc<Self>, from: &str, request: Message) {
-        let Message::GiveUp { request, name, epoch, proof } = request else { return };
+    pub(super) fn answer_give_up(
+        self: &Rc<Self>,
+        from: &str,
+        request: u64,
+        name: Topic,
+        epoch: Epoch,
+        proof: Option<Proof>,
+    ) {
         let (node, from) = (self.clone(), from.to_owned());
         spawn_local(async move {
             let is_free = node.inbox.give_up(&name, epoch, proof).await;

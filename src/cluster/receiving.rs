@@ -88,7 +88,7 @@ impl Node {
                 }
             }
             Message::Verdict { request, verdict } => self.requests.resolve(request, Response::Verdict(verdict)),
-            message @ Message::GiveUp { .. } => self.answer_give_up(from, message),
+            Message::GiveUp { request, name, epoch, proof } => self.answer_give_up(from, request, name, epoch, proof),
             Message::GivenUp { request, is_free } => self.requests.resolve(request, Response::GivenUp(is_free)),
             Message::Revoke { name, epoch } => {
                 self.metrics.cluster.names_revoked.inc();
