@@ -76,6 +76,22 @@ impl Envelope {
         }
     }
 
+    /// The join that has lost its name. The client gets nothing for it that is queued behind this.
+    pub(crate) fn evicted(&self) -> Option<JoinId> {
+        match self {
+            Self::SocketEvent(event) => match **event {
+                SocketEvent::Evicted(join) => Some(join),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether it is a delivery for one of these joins.
+    pub(crate) fn is_for_one_of(&self, joins: &[JoinId]) -> bool {
+        matches!(self, Self::Delivery(join, _) if joins.contains(join))
+    }
+
     /// How many of these bytes only this mailbox holds. The members of a topic share a delivery, which counts against the
     /// node's budget by itself.
     pub(crate) fn own_bytes(&self) -> usize {

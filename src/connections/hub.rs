@@ -17,7 +17,7 @@ use crate::connections::connection::{Connection, ConnectionId};
 use crate::connections::envelope::Envelope;
 use crate::connections::ip_limits::{IpLimitError, IpSlot, IpTable, Newcomer};
 use crate::connections::limits::ConnectionLimits;
-use crate::connections::mailbox::QueueDepth;
+use crate::connections::limits::QueueDepth;
 use crate::connections::relief::relieve;
 use crate::metrics::instruments::GaugeGuard;
 

@@ -1,8 +1,8 @@
-//! The limits of one connection: its timeouts, the clock that measures them, and the size of its mailbox. All connections of a mount share one copy.
-//! Limits per client IP are in [`ip_limits`](crate::connections::ip_limits).
+//! The limits of one connection: its timeouts, the clock that measures them, and the size of its mailbox. All connections
+//! of a mount share one copy. Limits per client IP are in [`ip_limits`](crate::connections::ip_limits).
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::connections::clock::Clock;
 use crate::memory::MemoryBudget;
@@ -37,4 +37,14 @@ pub(crate) struct QueueLimit {
     pub(crate) bytes: usize,
     /// How long the client may accept nothing.
     pub(crate) age: Duration,
+}
+
+/// How full a mailbox is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueueDepth {
+    pub(crate) messages: usize,
+    /// Their size, as it counts against the limit.
+    pub(crate) bytes: usize,
+    /// Since when the oldest message waits, if there is one.
+    pub(crate) since: Option<Instant>,
 }

@@ -23,7 +23,7 @@ use smallvec::SmallVec;
 
 use crate::close::{self, Reason};
 use crate::connections::envelope::Envelope;
-use crate::connections::limits::ConnectionLimits;
+use crate::connections::limits::{ConnectionLimits, QueueDepth};
 use crate::memory::about;
 use crate::message::JoinId;
 use crate::protocol::Delivery;
@@ -31,22 +31,15 @@ use crate::protocol::Delivery;
 /// How much the reader takes at a time, in bytes as they count against the limit.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// How full a mailbox is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct QueueDepth {
-    pub(crate) messages: usize,
-    /// Their size, as it counts against the limit.
-    pub(crate) bytes: usize,
-    /// Since when the oldest message waits, if there is one.
-    pub(crate) since: Option<Instant>,
-}
+/// How many evicted joins are remembered. What a sender knows of the owners of names is out of date for an instant only.
+const EVICTED: usize = 16;
 
 /// Why a mailbox did not accept a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PushError {
     /// It was full and has just closed itself. The sweep of the [hub](crate::connections::hub) does the rest.
     Full,
-    /// It was closed already.
+    /// It was closed already, or the join that the message is for was evicted.
     Closed,
 }
 
@@ -83,6 +76,8 @@ struct Inner {
     leased: usize,
     waiting: Batch,
     reader: Option<Waker>,
+    /// The joins that were evicted last, the latest first. A sender may still take one for the owner of a name.
+    evicted: Vec<JoinId>,
     /// The reader takes no messages until it is resumed, and is not woken for new ones.
     is_paused: bool,
 }
@@ -115,8 +110,12 @@ impl Mailbox {
         notify: impl FnOnce(MutexGuard<'_, Inner>) -> R,
     ) -> Result<R, PushError> {
         let mut state = self.lock();
-        if state.closed.is_some() {
+        if state.closed.is_some() || envelope.is_for_one_of(&state.evicted) {
             return Err(PushError::Closed);
+        }
+        if let Some(join) = envelope.evicted() {
+            state.evicted.truncate(EVICTED - 1);
+            state.evicted.insert(0, join);
         }
         if state.is_overdue(&self.limits, now) || state.behind_since.is_some() && state.bytes >= self.limits.queue.bytes
         {

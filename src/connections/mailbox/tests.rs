@@ -39,6 +39,22 @@ fn a_client_that_is_not_behind_is_never_slow() {
     assert!(!mailbox.is_overdue(hours_later));
 }
 
+/// A sender that has looked a name up may deliver after the name was taken over: it must learn that nobody gets it.
+#[test]
+fn a_delivery_behind_the_eviction_of_its_join_is_refused() {
+    let (mailbox, now) = (mailbox(10_000, Duration::MAX), Instant::now());
+    let broadcast =
+        Broadcast { topic: Topic::parse("peer:a").unwrap(), event: Event::const_new("e"), payload: Payload::empty() };
+    let delivery = Arc::new(Delivery::new(broadcast));
+    let deliver = |join| mailbox.push(Envelope::Delivery(JoinId(join), delivery.clone()), now);
+    let evict = |join| mailbox.push(Envelope::SocketEvent(Box::new(SocketEvent::Evicted(JoinId(join)))), now);
+    assert_eq!((deliver(1), evict(1)), (Ok(()), Ok(())));
+    assert_eq!((deliver(1), deliver(2)), (Err(PushError::Closed), Ok(())));
+    (2..=EVICTED as u32 + 1).for_each(|join| assert_eq!(evict(join), Ok(())));
+    assert_eq!(deliver(EVICTED as u32 + 1), Err(PushError::Closed));
+    assert_eq!(mailbox.lock().evicted.len(), EVICTED);
+}
+
 #[test]
 fn a_client_that_is_behind_has_a_limited_queue() {
     let mailbox = mailbox(10_000, Duration::MAX);
