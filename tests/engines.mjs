@@ -4,14 +4,13 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdir } from "node:fs/promises";
 import { connect, createServer } from "node:net";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 const HOST = "127.0.0.1";
-/** Where `make python` installs NATS. */
-const PROGRAMS = dirname(process.env.CLIENTS_PYTHON ?? fileURLToPath(new URL("../target/python/bin/python3", import.meta.url)));
-const NATS = join(PROGRAMS, "nats-server");
+/** Where `make engine-nats` installs NATS. */
+export const NATS = process.env.NATS_SERVER ?? fileURLToPath(new URL("../target/nats/2.15.1/bin/nats-server", import.meta.url));
 /** How often a server is started on another port, if another process has taken the first one meanwhile. */
 const ATTEMPTS = 3;
 const START_TIMEOUT = 10_000;

@@ -11,6 +11,7 @@ import { LongPoll, Socket } from "phoenix";
 import { io } from "socket.io-client";
 import WebSocket from "ws";
 import { startBroker } from "../broker.mjs";
+import { NATS } from "../engines.mjs";
 import { startBalancer } from "../proxies.mjs";
 import { ok, until } from "./await.mjs";
 import { connectHttp2 } from "./http2.mjs";
@@ -83,7 +84,7 @@ for (const file of FILES) {
 
 test("the configuration of each NATS server is valid", async () => {
   for (const server of ["nats1", "nats2", "nats3"]) {
-    await run(join(PROGRAMS, "nats-server"), ["-t", "-c", join(FOLDER, "nats.conf")], await environment("nats.yaml", server));
+    await run(NATS, ["-t", "-c", join(FOLDER, "nats.conf")], await environment("nats.yaml", server));
   }
 });
 
