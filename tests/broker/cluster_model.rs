@@ -11,7 +11,7 @@ use handclasp::{Node, Topic};
 
 use crate::common::cluster::{MemoryCluster, seeds};
 use crate::common::rng::Rng;
-use crate::common::{Client, TIMEOUT, config, id, wait_until, wait_until_empty};
+use crate::common::{Client, TIMEOUT, config, id};
 
 const NODES: [&str; 3] = ["a", "b", "c"];
 const CLIENTS: usize = 9;
@@ -192,13 +192,7 @@ impl World {
         self.wait_until_consistent().await;
         self.check_received().await;
         self.clients.clear();
-        for node in &self.nodes {
-            wait_until_empty(node).await;
-        }
-        wait_until("the directory is empty", || async { self.cluster.is_empty() }).await;
-        for node in self.nodes {
-            node.stop().await;
-        }
+        self.cluster.stop_empty(self.nodes).await;
     }
 }
 

@@ -7,7 +7,7 @@ use handclasp::Node;
 use proptest::prelude::*;
 
 use crate::common::cluster::MemoryCluster;
-use crate::common::{Client, Received, config, id, wait_until, wait_until_empty};
+use crate::common::{Client, Received, config, id, wait_until};
 
 const CLIENTS: usize = 5;
 const ROOMS: usize = 3;
@@ -273,13 +273,7 @@ impl World {
             }
         }
         self.clients.clear();
-        for node in &self.nodes {
-            wait_until_empty(node).await;
-        }
-        wait_until("the directory is empty", || async { self.cluster.is_empty() }).await;
-        for node in self.nodes {
-            node.stop().await;
-        }
+        self.cluster.stop_empty(self.nodes).await;
     }
 }
 

@@ -12,37 +12,14 @@ use crate::peer::{Peer, random_id, wait_for_ok};
 use crate::traffic::LocalTraffic;
 use crate::{PATIENCE, wait_until};
 
-/// A Sentinel that watches the primary, and acts fast.
-fn sentinel(primary: u16) -> RedisServer {
-    RedisServer::start_with(|folder| {
-        let file = folder.join("sentinel.conf");
-        let config = format!(
-            "sentinel monitor primary 127.0.0.1 {primary} 2\n\
-             sentinel down-after-milliseconds primary 500\n\
-             sentinel failover-timeout primary 5000\n"
-        );
-        std::fs::write(&file, config).unwrap();
-        vec![file.to_str().unwrap().to_owned(), "--sentinel".to_owned()]
-    })
-}
-
-/// A number that a Sentinel knows about the primary.
-fn known(sentinel: &RedisServer, what: &str) -> u64 {
-    let facts: Vec<String> = sentinel.run(&["SENTINEL", "MASTER", "primary"]);
-    facts.chunks_exact(2).find(|fact| fact[0] == what).unwrap()[1].parse().unwrap()
-}
-
 #[actix_web::test]
 async fn a_cluster_follows_the_sentinels_to_another_primary() {
     let mut primary = RedisServer::start(&[]);
     let port = primary.port.to_string();
     let replicas = [(); 2].map(|()| RedisServer::start(&["--replicaof", "127.0.0.1", &port]));
-    let sentinels = [(); 3].map(|()| sentinel(primary.port));
+    let sentinels = [(); 3].map(|()| RedisServer::sentinel(primary.port));
     for sentinel in &sentinels {
-        wait_until("each Sentinel knows the others and the replicas", || async {
-            (known(sentinel, "num-other-sentinels"), known(sentinel, "num-slaves")) == (2, 2)
-        })
-        .await;
+        wait_until("each Sentinel knows the others and the replicas", || async { sentinel.knows_others(2) }).await;
     }
     let urls = sentinels.each_ref().map(|sentinel| format!("redis+sentinel://127.0.0.1:{}/primary", sentinel.port));
     lose_a_server(&urls, true, || primary.kill()).await;

@@ -5,34 +5,22 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::common::process::Process;
-use crate::common::{get, metric};
+use crate::common::{UNLIMITED, get, metric};
 use crate::engine::Engine;
 use crate::wait_until;
 
 /// The secret that all nodes share.
 pub const SECRET: &str = "0123456789abcdef-0123456789abcdef";
 
-/// Nothing is refused for its rate. The lease is the shortest one.
-const SETS: [&str; 19] = [
+/// Beside [`UNLIMITED`]. The lease is the shortest one.
+const SETS: [&str; 7] = [
     "server.workers=2",
     "metrics.listen=127.0.0.1:0",
     "cluster.lease=2s",
     "drain.spread=100ms",
     "limits.sockets_per_ip=50000",
-    "limits.connects_per_second=1000000",
-    "limits.connects_burst=1000000",
-    "limits.messages_per_second=1000000",
-    "limits.messages_burst=1000000",
     "limits.bytes_burst=4000000000",
     "limits.fanout_bytes_burst=4000000000",
-    "limits.joins_per_socket=10000",
-    "limits.joins_per_second=1000000",
-    "limits.joins_burst=1000000",
-    "limits.not_found_per_minute=1000000",
-    "limits.not_found_burst=1000000",
-    "limits.not_found_burst_per_ip=1000000000",
-    "limits.not_found_per_minute_per_ip=1000000000",
-    "limits.queue_bytes=16777216",
 ];
 
 pub struct Node {
@@ -65,8 +53,12 @@ impl Node {
             format!("cluster.secret={SECRET}"),
             format!("cluster.node=n{number}"),
         ];
-        let sets: Vec<&str> =
-            SETS.into_iter().chain(engine.iter().map(String::as_str)).chain(sets.iter().copied()).collect();
+        let sets: Vec<&str> = UNLIMITED
+            .into_iter()
+            .chain(SETS)
+            .chain(engine.iter().map(String::as_str))
+            .chain(sets.iter().copied())
+            .collect();
         Self { process: Process::logging_to(File::create(&log).unwrap(), &sets), log }
     }
 

@@ -17,6 +17,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 use super::rng::Rng;
+use super::{wait_until, wait_until_empty};
 
 /// How often a claim or a signal starts again while the name changes its owner.
 const TRIES: usize = 8;
@@ -152,6 +153,17 @@ impl MemoryCluster {
         let left: Vec<_> = state.nodes.values().cloned().collect();
         drop(state);
         left.iter().for_each(|inbox| inbox.node_down(node));
+    }
+
+    /// Stops the nodes, once they and the cluster hold nothing: all clients have left.
+    pub async fn stop_empty(&self, nodes: Vec<Node>) {
+        for node in &nodes {
+            wait_until_empty(node).await;
+        }
+        wait_until("the directory is empty", || async { self.is_empty() }).await;
+        for node in nodes {
+            node.stop().await;
+        }
     }
 
     /// Whether the directory and the subscriptions are empty.

@@ -4,6 +4,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod child;
 pub mod cluster;
 pub mod longpoll;
 pub mod memory_engine;
@@ -30,6 +31,22 @@ use tokio::time::timeout;
 
 /// How long a test waits for something to happen.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Nothing is refused for its rate.
+pub const UNLIMITED: [&str; 12] = [
+    "limits.connects_per_second=1000000",
+    "limits.connects_burst=1000000",
+    "limits.messages_per_second=1000000",
+    "limits.messages_burst=1000000",
+    "limits.joins_per_socket=10000",
+    "limits.joins_per_second=1000000",
+    "limits.joins_burst=1000000",
+    "limits.not_found_per_minute=1000000",
+    "limits.not_found_burst=1000000",
+    "limits.not_found_burst_per_ip=1000000000",
+    "limits.not_found_per_minute_per_ip=1000000000",
+    "limits.queue_bytes=16777216",
+];
 
 /// A configuration with the given settings (`section.key=value`), a free port and one worker.
 pub fn config(sets: &[&str]) -> Config {

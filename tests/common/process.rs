@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{TIMEOUT, get};
+use super::{TIMEOUT, child, get};
 
 /// The gauges in `/metrics` that must be 0 once all clients are gone.
 const GAUGES: [&str; 10] = [
@@ -77,17 +77,12 @@ impl Process {
 
     /// Sends a signal, for example `TERM`.
     pub fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+        child::signal(self.child.id(), name);
     }
 
     /// Whether all of its threads are stopped.
     pub fn is_stopped(&self) -> bool {
-        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
-        threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap()).all(|stat| {
-            // the state follows the name, which is in parentheses
-            stat.rsplit(") ").next().unwrap().starts_with('T')
-        })
+        child::is_stopped(self.child.id())
     }
 
     /// Resident memory, in bytes.

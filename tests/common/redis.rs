@@ -1,25 +1,19 @@
 //! A Redis server of its own for a test, on a free port and in a temporary folder. It keeps nothing on disk, and is killed
 //! when the test ends, also if the test's thread or process is.
 
-use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::ops::{Deref, DerefMut};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-use super::TIMEOUT;
+use super::child::{ServerProcess, program};
 
 /// How often a server is started on another port, if another process has taken the first one meanwhile.
 const ATTEMPTS: usize = 5;
 
-/// A running server, or one that was stopped.
+/// A running server, or one that was killed.
 pub struct RedisServer {
-    child: Child,
-    pub port: u16,
-    pub folder: PathBuf,
+    process: ServerProcess,
     args: Vec<String>,
 }
 
@@ -31,10 +25,14 @@ impl RedisServer {
 
     /// Starts a server with arguments that depend on its folder.
     pub fn start_with(args: impl Fn(&Path) -> Vec<String>) -> Self {
+        assert_installed();
         for _ in 0..ATTEMPTS {
-            let (port, folder) = (free_port(), new_folder());
-            let args = args(&folder);
-            let mut server = Self { child: run(&folder, port, &args), port, folder, args };
+            let mut given = Vec::new();
+            let process = ServerProcess::run("redis", |port, folder| {
+                given = args(folder);
+                command(folder, port, &given)
+            });
+            let mut server = Self { process, args: given };
             if server.answers() {
                 return server;
             }
@@ -42,29 +40,35 @@ impl RedisServer {
         panic!("redis-server does not start");
     }
 
-    /// Waits until the server answers. `false` if it has exited.
-    fn answers(&mut self) -> bool {
-        let start = Instant::now();
-        while start.elapsed() < TIMEOUT {
-            if self.child.try_wait().unwrap().is_some() {
-                return false;
-            }
-            if self.ping().is_ok_and(|first| b"+-".contains(&first)) {
-                return true;
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
-        panic!("redis-server does not answer");
+    /// A Sentinel that watches the server at `primary`, and acts fast.
+    pub fn sentinel(primary: u16) -> Self {
+        Self::start_with(|folder| {
+            let file = folder.join("sentinel.conf");
+            let config = format!(
+                "sentinel monitor primary 127.0.0.1 {primary} 2\n\
+                 sentinel down-after-milliseconds primary 500\n\
+                 sentinel failover-timeout primary 5000\n"
+            );
+            std::fs::write(&file, config).unwrap();
+            vec![file.to_str().unwrap().to_owned(), "--sentinel".to_owned()]
+        })
     }
 
-    /// The first byte of the answer to a PING. A server that requires a password answers with an error.
-    fn ping(&self) -> std::io::Result<u8> {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
-        stream.set_read_timeout(Some(TIMEOUT))?;
-        stream.write_all(b"PING\r\n")?;
-        let mut first = [0];
-        stream.read_exact(&mut first)?;
-        Ok(first[0])
+    /// Whether a Sentinel knows all others and all replicas, so many each.
+    pub fn knows_others(&self, count: u64) -> bool {
+        let facts: Vec<String> = self.run(&["SENTINEL", "MASTER", "primary"]);
+        let known = |what: &str| facts.chunks_exact(2).find(|fact| fact[0] == what).unwrap()[1].parse::<u64>().unwrap();
+        (known("num-other-sentinels"), known("num-slaves")) == (count, count)
+    }
+
+    /// Waits until the server answers a PING. One that requires a password answers with an error.
+    fn answers(&mut self) -> bool {
+        self.process.answers(|mut stream| {
+            stream.write_all(b"PING\r\n")?;
+            let mut first = [0];
+            stream.read_exact(&mut first)?;
+            Ok(b"+-".contains(&first[0]))
+        })
     }
 
     pub fn url(&self) -> String {
@@ -89,60 +93,41 @@ impl RedisServer {
         value.unwrap_or_else(|| panic!("INFO has no {name}")).parse().unwrap()
     }
 
-    /// Sends a signal, for example `STOP`, and waits until a stopped server has stopped.
-    pub fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
-        while name == "STOP" && !fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") T ") {
-            thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    /// Kills the server.
-    pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
     /// Starts the killed server again, on the same port and without its data.
     pub fn restart_empty(&mut self) {
-        self.child = run(&self.folder, self.port, &self.args);
+        let command = command(&self.folder, self.port, &self.args);
+        self.process.run_again(command);
         assert!(self.answers(), "redis-server does not start again");
     }
 }
 
-impl Drop for RedisServer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.folder);
+impl Deref for RedisServer {
+    type Target = ServerProcess;
+
+    fn deref(&self) -> &ServerProcess {
+        &self.process
     }
 }
 
-/// Runs the program. The kernel kills it when the thread that started it ends.
-fn run(folder: &Path, port: u16, args: &[String]) -> Child {
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "redis-server"]);
+impl DerefMut for RedisServer {
+    fn deref_mut(&mut self) -> &mut ServerProcess {
+        &mut self.process
+    }
+}
+
+fn command(folder: &Path, port: u16, args: &[String]) -> Command {
+    let mut command = program("redis-server");
     // a configuration file comes first
     let (file, options) = args.split_at(usize::from(args.first().is_some_and(|arg| !arg.starts_with("--"))));
     command.args(file).args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
     command.args(["--dir", folder.to_str().unwrap(), "--repl-diskless-sync-delay", "0"]).args(options);
-    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    let is_installed = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
-    if is_installed.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+    command.stderr(Stdio::null());
+    command
+}
+
+fn assert_installed() {
+    let version = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
+    if version.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
         panic!("redis-server is missing: install the package redis-server (apt-get install redis-server)");
     }
-    child.expect("setpriv of the package util-linux runs")
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
-}
-
-fn new_folder() -> PathBuf {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let folder = std::env::temp_dir().join(format!("handclasp-redis-{}-{number}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
-    folder
 }

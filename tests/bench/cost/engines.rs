@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+#[path = "../../common/child.rs"]
+mod child;
 #[path = "../../common/nats.rs"]
 pub mod nats;
 #[path = "../../common/redis.rs"]

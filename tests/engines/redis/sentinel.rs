@@ -1,6 +1,5 @@
 //! Three Sentinels, a primary and two replicas: a fail-over is noticed, and the new primary is found.
 
-use std::fs;
 use std::rc::Rc;
 
 use handclasp::cluster::engine::{ClaimResult, Engine, LinkError};
@@ -10,33 +9,14 @@ use crate::common::redis::RedisServer;
 use crate::common::wait_until;
 use crate::suite::{Recorder, block_on};
 
-/// A Sentinel that watches the primary, and acts fast.
-fn sentinel(primary: u16) -> RedisServer {
-    RedisServer::start_with(|folder| {
-        let file = folder.join("sentinel.conf");
-        let text = format!(
-            "sentinel monitor primary 127.0.0.1 {primary} 2\n\
-             sentinel down-after-milliseconds primary 500\n\
-             sentinel failover-timeout primary 5000\n"
-        );
-        fs::write(&file, text).unwrap();
-        vec![file.to_str().unwrap().to_owned(), "--sentinel".to_owned()]
-    })
-}
-
-/// A number that a Sentinel knows about the primary.
-fn known(sentinel: &RedisServer, what: &str) -> u64 {
-    let facts: Vec<String> = sentinel.run(&["SENTINEL", "MASTER", "primary"]);
-    facts.chunks(2).find(|pair| pair[0] == what).unwrap()[1].parse().unwrap()
-}
-
 #[test]
 fn a_fail_over_is_noticed_and_the_new_primary_is_found() {
     let mut primary = RedisServer::start(&[]);
     let port = primary.port.to_string();
     let replica = || RedisServer::start(&["--replicaof", "127.0.0.1", &port]);
     let replicas = [replica(), replica()];
-    let sentinels = [sentinel(primary.port), sentinel(primary.port), sentinel(primary.port)];
+    let sentinel = || RedisServer::sentinel(primary.port);
+    let sentinels = [sentinel(), sentinel(), sentinel()];
     let hosts: Vec<String> = sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port)).collect();
 
     let why = link(&format!("redis://127.0.0.1:{}", sentinels[0].port)).unwrap_err();
@@ -46,10 +26,7 @@ fn a_fail_over_is_noticed_and_the_new_primary_is_found() {
 
     block_on(async move {
         for sentinel in &sentinels {
-            wait_until("each Sentinel knows the others and the replicas", || async {
-                (known(sentinel, "num-other-sentinels"), known(sentinel, "num-slaves")) == (2, 2)
-            })
-            .await;
+            wait_until("each Sentinel knows the others and the replicas", || async { sentinel.knows_others(2) }).await;
         }
         for replica in &replicas {
             wait_until("the replica has its copy", || async {
