@@ -135,7 +135,7 @@ pub enum Answer {
 pub struct Answers {
     /// The nodes that have answered in time.
     pub answers: Vec<(NodeId, Answer)>,
-    /// The nodes that have not.
+    /// The live nodes that have not, or could not be asked.
     pub silent: Vec<NodeId>,
 }
 
@@ -232,7 +232,7 @@ pub trait Adapter: Send + Sync + 'static {
     /// Ends the subscription to `topic`.
     fn unsubscribe(&self, _topic: &Topic) {}
 
-    /// Asks the other nodes.
+    /// Asks the other nodes. Each of them either answers or is silent.
     fn ask(&self, _question: Question) -> BoxFuture<Answers> {
         Box::pin(ready(Answers::default()))
     }

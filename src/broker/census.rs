@@ -10,7 +10,7 @@ use crate::message::PresenceList;
 pub struct Census {
     /// The nodes that have answered, this one first.
     pub nodes: Vec<(NodeId, RegistryStats)>,
-    /// The nodes that have not answered in time.
+    /// The nodes that have not answered in time, or could not be asked.
     pub silent: Vec<NodeId>,
 }
 
@@ -21,6 +21,6 @@ pub struct Census {
 pub struct ClusterPresence {
     /// The entries of this node's members, and of those of the nodes that have answered.
     pub list: PresenceList,
-    /// The nodes that have not answered in time.
+    /// The nodes that have not answered in time, or could not be asked.
     pub silent: Vec<NodeId>,
 }

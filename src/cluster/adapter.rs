@@ -2,7 +2,8 @@
 //! commands through a queue that is bounded in bytes (`cluster.queue_bytes`).
 //!
 //! A command that a client can cause at any rate (a signal, a message to a room, a claim) is refused when the queue is
-//! full: `overloaded`, counted and dropped, `unreachable`. One that ends something is never refused.
+//! full: `overloaded`, counted and dropped, `unreachable`. So is a question: all nodes are silent. A command that ends
+//! something is never refused.
 
 use std::future::ready;
 use std::io;
@@ -170,9 +171,10 @@ impl Adapter for Cluster {
     }
 
     fn ask(&self, question: Question) -> BoxFuture<Answers> {
+        let unasked = Answers { answers: Vec::new(), silent: self.state.nodes() };
         match self.ask_within_bounds(0, |reply| Command::Ask { question, reply }) {
-            Some(answer) => Box::pin(answer.map(Result::unwrap_or_default)),
-            None => Box::pin(ready(Answers::default())),
+            Some(answer) => Box::pin(answer.map(|answers| answers.unwrap_or(unasked))),
+            None => Box::pin(ready(unasked)),
         }
     }
 

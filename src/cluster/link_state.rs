@@ -1,9 +1,12 @@
-//! Whether the node is linked to its engine, as every thread may ask, and why it is not.
+//! What every thread may ask about the cluster: whether the node is linked to its engine, why it is not, and which other
+//! nodes it knows.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::broker::adapter::NodeId;
 
 /// The state of the link. It is shared by the adapter and its thread.
 pub(super) struct LinkState {
@@ -16,12 +19,24 @@ struct Report {
     /// When the link was lost. `None` if there was none yet.
     lost_at: Option<Instant>,
     problem: String,
+    /// The other live nodes.
+    nodes: Vec<NodeId>,
 }
 
 impl LinkState {
     pub(super) fn new(lease: Duration) -> Self {
         let problem = "the cluster's engine has not been reached yet".to_owned();
-        Self { lease, report: Mutex::new(Report { is_linked: false, lost_at: None, problem }) }
+        Self { lease, report: Mutex::new(Report { is_linked: false, lost_at: None, problem, nodes: Vec::new() }) }
+    }
+
+    /// Notes which other nodes are alive.
+    pub(super) fn set_nodes(&self, nodes: Vec<NodeId>) {
+        self.report().nodes = nodes;
+    }
+
+    /// The other nodes that were alive when the list was read last.
+    pub(super) fn nodes(&self) -> Vec<NodeId> {
+        self.report().nodes.clone()
     }
 
     /// Notes that the node is linked.

@@ -66,6 +66,7 @@ impl Node {
             self.members.borrow().keep_missing(&mut live, &unfit);
         }
         let changes = self.members.borrow_mut().update(live, unfit);
+        self.state.set_nodes(self.members.borrow().ids());
         self.metrics.cluster.nodes.set(1 + self.members.borrow().count());
         for (id, misfit) in &changes.unfit {
             log::error!("cluster: the node {id} {misfit}, and is refused");

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use handclasp::Endpoint;
+use handclasp::cluster::{Cluster, ClusterOptions};
 use handclasp::metrics::Metrics;
 
 use crate::common::memory_engine::Knobs;
-use crate::common::shared_adapter::EngineCluster;
+use crate::common::shared_adapter::{EngineCluster, options, wait_until_acquainted};
 use crate::common::{Client, config, id, wait_until};
 
 /// What each command counts at least, in bytes.
@@ -32,4 +34,34 @@ async fn a_claim_counts_until_the_engine_has_answered() {
         client.receive_until(r#""status":"ok""#).await;
     }
     node.stop().await;
+}
+
+#[actix_web::test]
+async fn nodes_that_cannot_be_asked_count_as_silent() {
+    const CLAIMS: usize = 8;
+    let cluster = EngineCluster::new(Knobs { timeout: Duration::from_secs(60), ..Knobs::default() });
+    let (own, hub) = (config(&[]), cluster.hub.clone());
+    let options = ClusterOptions { queue_bytes: COMMAND as usize * CLAIMS, ..options("a", &own) };
+    let asking = Endpoint::new(own).adapter(Cluster::new(options, move || Box::new(hub.engine()))).start().unwrap();
+    let other = cluster.node("b", config(&[])).await;
+    wait_until_acquainted([&asking, &other]).await;
+    let pubsub = asking.pubsub();
+    cluster.hub.hang(true);
+    let mut client = Client::new(asking.address()).await;
+    for n in 0..CLAIMS {
+        client.send(&format!(r#"["{n}","{n}","peer:{}","phx_join",{{}}]"#, id(n))).await;
+    }
+    wait_until("a full queue", || async { queued(pubsub.metrics()) >= COMMAND * CLAIMS as i64 }).await;
+    assert_eq!(pubsub.census().await.silent, ["b"], "the queue is full");
+    cluster.hub.hang(false);
+    for _ in 0..CLAIMS {
+        client.receive_until(r#""status":"#).await;
+    }
+    cluster.hub.refuse("a", true);
+    cluster.hub.unlink("a");
+    wait_until("no link", || async { pubsub.metrics().cluster.linked.get() == 0 }).await;
+    assert_eq!(pubsub.census().await.silent, ["b"], "the node is not linked");
+    for node in [asking, other] {
+        node.stop().await;
+    }
 }
