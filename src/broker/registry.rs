@@ -49,6 +49,9 @@ const PAUSE_PER_WATCHER: Duration = Duration::from_micros(20);
 /// How often the registry checks whether the owners of contested names have answered its ping.
 const CHECK_CONTESTS_EVERY: Duration = Duration::from_millis(50);
 
+/// The pause before watched names are looked up again that the directory has not answered about.
+const LOOK_UP_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// The pause between two steps of a resynchronisation, so that clients do not wait for it.
 const PAUSE_PER_RESYNC_STEP: Duration = Duration::from_millis(5);
 
@@ -66,6 +69,7 @@ pub(crate) struct Registry {
     is_watch_pause: bool,
     is_expiry_scheduled: bool,
     is_contest_check_scheduled: bool,
+    is_lookup_scheduled: bool,
     is_resync_scheduled: bool,
     clock: Arc<Clock>,
     _exit_signal: ExitSignal,
@@ -87,6 +91,7 @@ impl Registry {
             is_watch_pause: false,
             is_expiry_scheduled: false,
             is_contest_check_scheduled: false,
+            is_lookup_scheduled: false,
             is_resync_scheduled: false,
             clock,
             _exit_signal: exit_signal,
@@ -94,7 +99,7 @@ impl Registry {
     }
 
     /// Starts what the last step requires: awaiting the adapter, a flush of presence changes, the notification of
-    /// watchers, the expiry of held signals, a check of contested names, a step of a resynchronisation.
+    /// watchers, the expiry of held signals, a check of contested names, lookups again, a step of a resynchronisation.
     ///
     /// Watchers are notified of a first change immediately. Further changes are collected until the pause is over.
     fn follow_up(&mut self, ctx: &mut Context<Self>) {
@@ -127,6 +132,13 @@ impl Registry {
             ctx.run_later(CHECK_CONTESTS_EVERY, |registry, ctx| {
                 registry.is_contest_check_scheduled = false;
                 registry.state.check_contests(registry.clock.judged());
+                registry.follow_up(ctx);
+            });
+        }
+        if self.state.has_failed_lookups() && !std::mem::replace(&mut self.is_lookup_scheduled, true) {
+            ctx.run_later(LOOK_UP_AGAIN_AFTER, |registry, ctx| {
+                registry.is_lookup_scheduled = false;
+                registry.state.repeat_lookups();
                 registry.follow_up(ctx);
             });
         }

@@ -13,3 +13,4 @@ mod frame_properties;
 mod held_signals;
 mod join_races;
 mod properties;
+mod watches;

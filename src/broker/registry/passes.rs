@@ -1,4 +1,7 @@
-//! Passes over the tables of the registry, step by step, after a loss. A part of the registry.
+//! Passes over the tables of the registry, step by step, after a loss, and lookups that are repeated. A part of the
+//! registry.
+
+use std::collections::BTreeSet;
 
 use crate::topic::Topic;
 
@@ -11,7 +14,16 @@ pub(super) struct Passes {
     pub(super) watches: Pass,
     pub(super) presence: Pass,
     pub(super) held: Pass,
+    pub(super) lookups: FailedLookups,
     pub(super) requests: usize,
+}
+
+/// The watched names that the directory has not answered about. They are looked up again, all after the same pause.
+#[derive(Default)]
+pub(super) struct FailedLookups {
+    waiting: BTreeSet<Topic>,
+    /// Those whose pause is over.
+    due: BTreeSet<Topic>,
 }
 
 /// A pass over the topics of a table, in their order.
@@ -34,7 +46,33 @@ impl Passes {
     }
 
     pub(super) fn are_running(&self) -> bool {
-        [&self.watches, &self.presence, &self.held].iter().any(|pass| pass.is_running())
+        [&self.watches, &self.presence, &self.held].iter().any(|pass| pass.is_running()) || !self.lookups.due.is_empty()
+    }
+}
+
+impl FailedLookups {
+    pub(super) fn add(&mut self, name: &Topic) {
+        self.waiting.insert(name.clone());
+    }
+
+    pub(super) fn remove(&mut self, name: &Topic) {
+        self.waiting.remove(name);
+        self.due.remove(name);
+    }
+
+    /// Whether a name waits for the end of the pause.
+    pub(super) fn are_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Ends the pause.
+    pub(super) fn start(&mut self) {
+        self.due.append(&mut self.waiting);
+    }
+
+    /// The next names to look up, at most `limit` of them.
+    pub(super) fn step(&mut self, limit: usize) -> Vec<Topic> {
+        std::iter::from_fn(|| self.due.pop_first()).take(limit).collect()
     }
 }
 

@@ -41,6 +41,8 @@ impl State {
         let room = self.passes.room();
         let topics = self.passes.watches.step(room, |after, limit| self.watchers.topics_after(after, limit));
         topics.iter().for_each(|topic| self.look_up_again(topic));
+        let failed = self.passes.lookups.step(self.passes.room());
+        failed.iter().for_each(|topic| self.look_up_again(topic));
         let room = self.passes.room();
         let topics =
             self.passes.presence.step(room, |after, limit| self.presence.topics_after(after, limit, PRESENCE_ENTRIES));

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::State;
 use super::manual_adapter::Tables;
-use crate::broker::adapter::{Claimed, Packet, Unreachable};
+use crate::broker::adapter::{Claimed, Epoch, Packet, Unreachable};
 use crate::broker::registry::command::{ChangePresence, Subscribe, Watch};
 use crate::broker::registry::held_signals::HeldSignal;
 use crate::broker::registry_stats::RegistryStats;
@@ -290,6 +290,65 @@ fn watched_names_are_looked_up_again_after_a_loss_and_only_changes_are_told() {
             tables.state.continue_resync();
         }
     }
+}
+
+/// Answers the lookups that are under way, and returns how many they were.
+fn answer_lookups(tables: &mut Tables, found: Result<Option<Epoch>, Unreachable>) -> usize {
+    let lookups = std::mem::take(&mut tables.adapter.requests().lookups);
+    let answered = lookups.into_iter().map(|(_, answer)| answer.send(found).unwrap()).count();
+    tables.settle();
+    tables.state.flush_watchers();
+    answered
+}
+
+#[test]
+fn a_lookup_that_fails_is_repeated_after_a_pause_until_the_directory_answers() {
+    let (mut tables, watcher, leaving) = (Tables::new(), client(1), client(2));
+    watch(&mut tables.state, &watcher, true);
+    let (_, confirm) = tables.adapter.requests().subscriptions.pop_front().unwrap();
+    confirm.send(()).unwrap();
+    tables.settle();
+    let steps =
+        [(Err(Unreachable), &["offline"][..]), (Err(Unreachable), &[]), (Ok(Some(1)), &["online"]), (Ok(None), &[])];
+    for (step, (found, expected)) in steps.into_iter().enumerate() {
+        assert_eq!(answer_lookups(&mut tables, found), usize::from(step < 3), "no more than one is under way");
+        assert_eq!(received(&watcher), expected);
+        assert_eq!(tables.state.has_failed_lookups(), step < 2);
+        assert!(!tables.state.is_resyncing(), "a pause comes first");
+        tables.state.repeat_lookups();
+        while tables.state.is_resyncing() {
+            tables.state.continue_resync();
+        }
+    }
+    // nobody waits for it any more
+    watch(&mut tables.state, &leaving, true);
+    watch(&mut tables.state, &watcher, false);
+    answer_lookups(&mut tables, Err(Unreachable));
+    assert!(tables.state.has_failed_lookups());
+    watch(&mut tables.state, &leaving, false);
+    assert!(!tables.state.has_failed_lookups());
+}
+
+#[test]
+fn few_of_many_lookups_that_are_repeated_are_under_way_at_a_time() {
+    const NAMES: usize = 1_000;
+    let (mut tables, watcher) = (Tables::new(), client(1));
+    for n in 0..NAMES {
+        tables.state.watch(Watch { member: member(&watcher), topic: topic(&format!("peer:{n}")), on: true });
+    }
+    let subscriptions = std::mem::take(&mut tables.adapter.requests().subscriptions);
+    subscriptions.into_iter().for_each(|(_, confirm)| confirm.send(()).unwrap());
+    tables.settle();
+    assert_eq!(answer_lookups(&mut tables, Err(Unreachable)), NAMES);
+    tables.state.repeat_lookups();
+    let mut repeated = 0;
+    while tables.state.is_resyncing() {
+        (0..10).for_each(|_| tables.state.continue_resync());
+        let answered = answer_lookups(&mut tables, Ok(Some(1)));
+        assert!((1..=256).contains(&answered), "{answered} were under way");
+        repeated += answered;
+    }
+    assert_eq!((repeated, tables.state.has_failed_lookups()), (NAMES, false));
 }
 
 /// The owner appears after the directory was asked, and before the answer arrives.

@@ -34,6 +34,9 @@ impl State {
     pub(super) fn unwatch(&mut self, topic: &Topic, id: MemberId) {
         let was_interested = self.is_interested(topic);
         self.watchers.remove(topic, id);
+        if !self.watchers.has(topic) {
+            self.passes.lookups.remove(topic);
+        }
         self.sync_interest(topic, was_interested);
     }
 
@@ -47,16 +50,27 @@ impl State {
         self.wait(answer, move |state, found| state.looked_up(&topic, changes, found));
     }
 
-    /// The directory has answered.
+    /// The directory has answered, or failed to. Watchers are answered from what is known. They hear of a change once the
+    /// directory answers.
     pub(super) fn looked_up(&mut self, topic: &Topic, changes: u64, found: Result<Option<Epoch>, Unreachable>) {
         match found {
             Ok(Some(epoch)) => self.watchers.learned(topic, epoch, true),
             Ok(None) if self.watchers.is_absent(topic, changes) => return self.look_up(topic),
-            // a node that links again looks all watched names up
+            Err(Unreachable) if self.watchers.has(topic) => self.passes.lookups.add(topic),
             Ok(None) | Err(Unreachable) => {}
         }
         let is_here = self.table.count(topic.key()) > 0;
         self.watchers.answer(topic, is_here);
+    }
+
+    /// Whether lookups have failed that must be repeated after a pause.
+    pub(in crate::broker::registry) fn has_failed_lookups(&self) -> bool {
+        self.passes.lookups.are_waiting()
+    }
+
+    /// Begins to repeat them.
+    pub(in crate::broker::registry) fn repeat_lookups(&mut self) {
+        self.passes.lookups.start();
     }
 
     /// Whether the state of a watched topic may have changed since the last flush.
