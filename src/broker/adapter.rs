@@ -69,19 +69,9 @@ pub enum Packet {
 impl Packet {
     /// Its size in memory, about, in bytes.
     pub(crate) fn size(&self) -> usize {
-        let entry = |(reference, entry): &(CompactString, PresenceEntry)| {
-            size_of::<PresenceEntry>() + reference.len() + entry.key.len() + entry.meta.len()
-        };
         let content = match self {
             Self::Broadcast { event, payload } => event.len() + payload.len(),
-            Self::Presence(packet) => {
-                packet.joins.iter().map(entry).sum::<usize>()
-                    + packet
-                        .leaves
-                        .iter()
-                        .map(|(reference, key)| size_of_val(key) + reference.len() + key.len())
-                        .sum::<usize>()
-            }
+            Self::Presence(packet) => packet.content_size(),
             Self::Up(_) | Self::Down(_) | Self::PresenceWanted => 0,
         };
         size_of::<Self>() + content
@@ -91,7 +81,8 @@ impl Packet {
 /// Changes to one node's entries of a presence list, or all of its entries.
 ///
 /// The packets of one node about one topic form a series: each says which one it follows. A node that has missed one
-/// requests all entries ([`Packet::PresenceWanted`]). The series ends when the node has no entries left.
+/// requests all entries ([`Packet::PresenceWanted`]). The series ends when the node has no entries left. Changes that are
+/// too large for one packet are sent in several, and take effect together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresencePacket {
     /// The node that owns the entries.
@@ -104,6 +95,19 @@ pub struct PresencePacket {
     pub joins: Vec<(CompactString, PresenceEntry)>,
     /// The `ref` and the key of each removed entry.
     pub leaves: Vec<(CompactString, CompactString)>,
+    /// Whether the next packet has more of the same changes. They take effect with the last one.
+    pub is_continued: bool,
+}
+
+impl PresencePacket {
+    /// The size in memory of its entries, about, in bytes.
+    pub(crate) fn content_size(&self) -> usize {
+        let join = |(reference, entry): &(CompactString, PresenceEntry)| {
+            size_of::<PresenceEntry>() + reference.len() + entry.key.len() + entry.meta.len()
+        };
+        let leave = |(reference, key): &(CompactString, CompactString)| size_of_val(key) + reference.len() + key.len();
+        self.joins.iter().map(join).sum::<usize>() + self.leaves.iter().map(leave).sum::<usize>()
+    }
 }
 
 impl From<&Broadcast> for Packet {

@@ -3,8 +3,15 @@
 //!
 //! Each node owns the entries of its own members. It sends their changes to the other nodes, and all of them on
 //! request. The entries of another node are kept in [`RemoteEntries`] until that node is down.
+//!
+//! Changes that are too large for one message of an engine are sent in parts. A node that receives them applies them
+//! together, so that its members see no list that nobody has had. Until then it keeps the parts, within a limit. A part
+//! that has no room is applied at once, with those before it: entries may seem to leave and come back then.
 
 mod remote_entries;
+mod series;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
@@ -15,6 +22,8 @@ use compact_str::{CompactString, format_compact};
 use crate::broker::adapter::{NodeId, Packet, PresencePacket};
 use crate::broker::presence::{Presence, PresenceRef};
 use crate::broker::presence_tracker::remote_entries::{Merged, RemoteEntries};
+use crate::broker::presence_tracker::series::Series;
+use crate::broker::registry::permits::CommandBudget;
 use crate::connections::connection::{Member, MemberId};
 use crate::connections::envelope::SocketEvent;
 use crate::message::{Broadcast, PRESENCE_DIFF, Payload, PresenceEntry, PresenceList};
@@ -25,22 +34,18 @@ use crate::topic::Topic;
 /// the lists again once it has read what waits.
 const LAG_SHARE: usize = 4;
 
-/// About how many bytes of entries one packet to the other nodes has. Engines limit the size of a message: NATS to 1 MiB,
-/// unless its operator allows more.
-const PACKET_BYTES: usize = 256 * 1024;
-
 /// The presence list of each topic. A topic without entries and subscribers is not in the map.
 pub(crate) struct PresenceTracker {
-    node: CompactString,
+    series: Series,
     /// A `ref` consists of `salt`, which each node draws at random, and of this counter.
     next_ref: u64,
     salt: u32,
-    /// The version of the latest packet to the other nodes, about any topic.
-    version: u64,
     /// Ordered, so that it can be passed over in steps.
     topics: BTreeMap<Topic, TopicPresence>,
     /// The topics with changes that were not sent yet, or whose entries another node has requested.
     changed: HashSet<Topic>,
+    /// For the parts of changes whose last part has not arrived.
+    parts: Arc<CommandBudget>,
 }
 
 #[derive(Default)]
@@ -61,9 +66,16 @@ struct TopicPresence {
 }
 
 impl PresenceTracker {
-    pub(crate) fn new(node: CompactString) -> Self {
-        let salt = uuid::Uuid::new_v4().as_u64_pair().0 as u32;
-        Self { node, next_ref: 0, salt, version: 0, topics: BTreeMap::new(), changed: HashSet::new() }
+    /// Without lists. Parts of other nodes' changes may take `parts_bytes` bytes.
+    pub(crate) fn new(node: NodeId, parts_bytes: usize) -> Self {
+        Self {
+            series: Series::new(node),
+            next_ref: 0,
+            salt: uuid::Uuid::new_v4().as_u64_pair().0 as u32,
+            topics: BTreeMap::new(),
+            changed: HashSet::new(),
+            parts: CommandBudget::new(parts_bytes),
+        }
     }
 
     /// Sends the list, as of the last flush, to a member, and from then on its changes. Returns whether this is the
@@ -154,7 +166,7 @@ impl PresenceTracker {
         let Some(list) = self.topics.get_mut(topic) else { return false };
         let node = packet.node.clone();
         let known = list.others.entry(node.clone()).or_default();
-        let merged = known.merge(packet, &mut list.presence);
+        let merged = known.merge(packet, &mut list.presence, &self.parts);
         if known.is_empty() {
             list.others.remove(&node);
         }
@@ -205,7 +217,7 @@ impl PresenceTracker {
         let list = self.topics.get_mut(topic).filter(|list| list.version > 0 || !list.own.is_empty());
         let Some(list) = list else { return Vec::new() };
         list.is_requested = true;
-        list.packets(&self.node, &mut self.version)
+        list.packets(&mut self.series)
     }
 
     pub(crate) fn has_changed(&self) -> bool {
@@ -220,8 +232,7 @@ impl PresenceTracker {
             if let Some(diff) = list.presence.diff() {
                 list.send_diff(&topic, diff);
             }
-            packets
-                .extend(list.packets(&self.node, &mut self.version).into_iter().map(|packet| (topic.clone(), packet)));
+            packets.extend(list.packets(&mut self.series).into_iter().map(|packet| (topic.clone(), packet)));
             self.remove_if_empty(&topic);
         }
         packets
@@ -248,30 +259,20 @@ impl PresenceTracker {
 
 impl TopicPresence {
     /// The next packets to the other nodes, if there is something to tell: the changes, or all entries if they were
-    /// requested or were not sent before. The last one says that there are none. `latest` is the version of the node's
-    /// latest packet.
-    fn packets(&mut self, node: &NodeId, latest: &mut u64) -> Vec<Packet> {
+    /// requested or were not sent before. The last one says that there are none.
+    fn packets(&mut self, series: &mut Series) -> Vec<Packet> {
         let (joins, leaves) = (std::mem::take(&mut self.joins), std::mem::take(&mut self.leaves));
         let is_requested = std::mem::take(&mut self.is_requested);
         let is_over = self.own.is_empty();
         if is_over && self.version == 0 || !is_requested && joins.is_empty() && leaves.is_empty() {
             return Vec::new();
         }
-        let mut since = if is_requested || is_over { 0 } else { self.version };
-        let (mut joins, leaves): (Vec<_>, _) = match since {
-            0 => (self.own.values().cloned().collect(), Vec::new()),
-            _ => (joins.into_iter().collect(), leaves),
+        let since = if is_requested || is_over { 0 } else { self.version };
+        let packets = match since {
+            0 => series.packets(0, self.own.values().cloned().collect(), Vec::new()),
+            _ => series.packets(since, joins.into_iter().collect(), leaves),
         };
-        let mut packets = Vec::new();
-        let mut leaves = Some(leaves);
-        while leaves.is_some() || !joins.is_empty() {
-            let rest = joins.split_off(first_packet(&joins));
-            *latest += 1;
-            let (node, version, leaves) = (node.clone(), *latest, leaves.take().unwrap_or_default());
-            packets.push(Packet::Presence(PresencePacket { node, since, version, joins, leaves }));
-            (since, joins) = (version, rest);
-        }
-        self.version = if is_over { 0 } else { since };
+        self.version = if is_over { 0 } else { series.version() };
         packets
     }
 
@@ -296,61 +297,5 @@ impl TopicPresence {
             };
             !lags
         });
-    }
-}
-
-/// How many of the entries fit into one packet.
-fn first_packet(entries: &[(PresenceRef, PresenceEntry)]) -> usize {
-    let mut bytes = 0;
-    let fits = |(reference, entry): &&(PresenceRef, PresenceEntry)| {
-        bytes += reference.len() + entry.key.len() + entry.meta.len();
-        bytes <= PACKET_BYTES
-    };
-    entries.len().min(entries.iter().take_while(fits).count().max(1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::broker::topic_table::tests::crowd;
-
-    #[test]
-    fn a_list_without_entries_and_subscribers_is_removed() {
-        let (crowd, topic) = (crowd(3), Topic::parse("room:a").unwrap());
-        let entry = || PresenceEntry { key: "k".into(), meta: Payload::empty() };
-        let mut presence = PresenceTracker::new("a".into());
-        assert_eq!(
-            crowd.iter().filter(|subscriber| presence.subscribe(&topic, (*subscriber).clone())).count(),
-            1,
-            "only the first"
-        );
-        for _ in 0..2 {
-            crowd.iter().for_each(|member| presence.put(&topic, member.id(), entry()));
-        }
-        assert_eq!(presence.len(&topic), crowd.len(), "one entry for each member, however often it changes");
-        crowd.iter().for_each(|subscriber| presence.leave(&topic, subscriber.id()));
-        presence.flush();
-        assert!(presence.topics.is_empty());
-    }
-
-    #[test]
-    fn a_list_that_no_engine_takes_as_one_message_is_sent_in_several() {
-        const ENTRY: usize = 1_000;
-        let (crowd, topic) = (crowd(1_000), Topic::parse("room:a").unwrap());
-        let (mut sender, mut receiver) = (PresenceTracker::new("a".into()), PresenceTracker::new("b".into()));
-        receiver.subscribe(&topic, crowd[0].clone());
-        for (n, member) in crowd.iter().enumerate() {
-            let meta = Payload::from(&serde_json::json!({ "text": "x".repeat(ENTRY) }));
-            sender.put(&topic, member.id(), PresenceEntry { key: format_compact!("{n}"), meta });
-        }
-        for packets in [sender.flush().into_iter().map(|(_, packet)| packet).collect(), sender.own(&topic)] {
-            assert!(packets.len() > 1);
-            for packet in packets {
-                assert!(packet.size() < 2 * PACKET_BYTES, "{} bytes", packet.size());
-                let Packet::Presence(packet) = packet else { panic!("{packet:?}") };
-                assert!(!receiver.merge(&topic, packet), "no packet is missing");
-            }
-            assert_eq!(receiver.list(&topic).len(), crowd.len());
-        }
     }
 }

@@ -167,6 +167,7 @@ impl From<&PresencePacket> for schema::Presence {
             version: packet.version,
             joins: joins.collect(),
             leaves: leaves.collect(),
+            is_continued: packet.is_continued,
         }
     }
 }
@@ -186,6 +187,7 @@ impl TryFrom<schema::Presence> for PresencePacket {
             version: packet.version,
             joins: packet.joins.into_iter().map(join).collect::<Result<_, _>>()?,
             leaves: packet.leaves.into_iter().map(leave).collect::<Result<_, _>>()?,
+            is_continued: packet.is_continued,
         })
     }
 }

@@ -229,6 +229,8 @@ pub(super) struct Presence {
     pub(super) joins: Vec<PresenceJoin>,
     #[prost(message, repeated, tag = "5")]
     pub(super) leaves: Vec<PresenceLeave>,
+    #[prost(bool, tag = "6")]
+    pub(super) is_continued: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -218,7 +218,8 @@ sections! {
         /// Maximum size of the registry's command queue (joins, watches, presence updates, held signals of all
         /// clients), in bytes. Each command counts 256 bytes plus its strings. When the queue is full, further commands
         /// are refused as `overloaded`. What other nodes send to the registry has a queue of the same size. When that one
-        /// is full, the node drops packets and asks the other nodes again.
+        /// is full, the node drops packets and asks the other nodes again. As much may wait of presence lists that other
+        /// nodes send in parts.
         registry_queue_bytes: usize = 16_777_216, integer from 65_536 to 1_099_511_627_776;
         /// Maximum size of the data that waits on this node, in bytes: queues, output, bodies, fragments, held
         /// signals. A message that waits for several clients counts once. When 7/8 are in use, the clients that hold most

@@ -61,6 +61,7 @@ impl Crowd {
             version: generation as u64 + 1,
             joins: joins.collect(),
             leaves,
+            is_continued: false,
         });
         self.0.inbox.get().unwrap().publish(std::slice::from_ref(topic), packet);
     }

@@ -97,7 +97,7 @@ impl State {
             contests: Contests::new(config.limits.contest_timeout),
             subscriptions: PendingSubscriptions::default(),
             watchers: Watchers::default(),
-            presence: PresenceTracker::new(adapter.node()),
+            presence: PresenceTracker::new(adapter.node(), config.limits.registry_queue_bytes),
             held: HeldSignals::new(config.held_signals.clone()),
             passes: Passes::default(),
             pending: Vec::new(),

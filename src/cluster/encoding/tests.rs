@@ -36,8 +36,16 @@ fn any_presence() -> impl Strategy<Value = PresencePacket> {
     let entry = (any_text(), any_payload()).prop_map(|(key, meta)| PresenceEntry { key, meta });
     let joins = prop::collection::vec((any_text(), entry), 0..4);
     let leaves = prop::collection::vec((any_text(), any_text()), 0..4);
-    (any_text(), any::<u64>(), any::<u64>(), joins, leaves)
-        .prop_map(|(node, since, version, joins, leaves)| PresencePacket { node, since, version, joins, leaves })
+    (any_text(), any::<u64>(), any::<u64>(), joins, leaves, any::<bool>()).prop_map(
+        |(node, since, version, joins, leaves, is_continued)| PresencePacket {
+            node,
+            since,
+            version,
+            joins,
+            leaves,
+            is_continued,
+        },
+    )
 }
 
 fn any_packet() -> impl Strategy<Value = Packet> {
@@ -123,7 +131,9 @@ fn a_message_has_these_bytes() {
         version: 2,
         joins: vec![("r".into(), entry)],
         leaves: vec![("q".into(), "k".into())],
+        is_continued: false,
     };
+    let part = PresencePacket { is_continued: true, ..presence.clone() };
     let attached = Payload::Attached("[]".into(), [Bytes::from_static(b"x"), Bytes::new()].into());
     let stats = RegistryStats {
         connections: 1,
@@ -150,6 +160,10 @@ fn a_message_has_these_bytes() {
         (
             publish(Packet::Presence(presence)),
             "22250a020261121f221d0a016e10011802220c0a017212016b1a040a027b7d2a060a017112016b",
+        ),
+        (
+            publish(Packet::Presence(part)),
+            "22270a0202611221221f0a016e10011802220c0a017212016b1a040a027b7d2a060a017112016b3001",
         ),
         (signal, "2a0c080112020261180222021003"),
         (verdict(Verdict::Delivered), "320408011001"),
@@ -209,7 +223,8 @@ fn the_payload_of_a_broadcast_is_not_copied_and_that_of_a_presence_entry_is() {
         assert!(parts(&received).iter().all(|part| is_part(part, &sent)), "{payload:?}");
 
         let joins = vec![("r".into(), PresenceEntry { key: "k".into(), meta: payload.clone() })];
-        let presence = PresencePacket { node: "n".into(), since: 0, version: 1, joins, leaves: vec![] };
+        let presence =
+            PresencePacket { node: "n".into(), since: 0, version: 1, joins, leaves: vec![], is_continued: false };
         let sent = encode(&message(Packet::Presence(presence)));
         let Ok(Message::Publish { packet: Packet::Presence(received), .. }) = decode(sent.clone()) else {
             panic!("a presence packet");

@@ -118,6 +118,7 @@ fn messages() -> Vec<Message> {
         version: 2,
         joins: vec![("r1".into(), entry)],
         leaves: vec![("r0".into(), "ann".into())],
+        is_continued: true,
     };
     let broadcast = |payload| Packet::Broadcast { event: "offer".into(), payload };
     let attached = Payload::Attached("[]".into(), [Bytes::from_static(b"a"), Bytes::from_static(b"b")].into());
