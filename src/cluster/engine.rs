@@ -168,7 +168,7 @@ pub trait Engine {
     fn publish(&self, topic: &str, message: Bytes) -> LocalFuture<Result<(), Lost>>;
 
     /// Subscribes this node to `topic`. When the future is ready, the server that this node is connected to has
-    /// confirmed it.
+    /// confirmed it, or the subscription has been ended before it was sent.
     fn subscribe(&self, topic: &str) -> LocalFuture<Result<(), Lost>>;
 
     /// Ends the subscription to `topic`.

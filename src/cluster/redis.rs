@@ -296,14 +296,14 @@ impl Engine for Redis {
 
     fn subscribe(&self, topic: &str) -> LocalFuture<Result<(), Lost>> {
         match &*self.shared.link.borrow() {
-            Some(link) => link.subscriptions.subscribe(self.keys().topic(topic)),
+            Some(link) => link.subscriptions.subscribe(&self.keys().topic(topic)),
             None => Box::pin(ready(Err(Lost))),
         }
     }
 
     fn unsubscribe(&self, topic: &str) {
         if let Some(link) = &*self.shared.link.borrow() {
-            link.subscriptions.unsubscribe(self.keys().topic(topic));
+            link.subscriptions.unsubscribe(&self.keys().topic(topic));
         }
     }
 

@@ -3,6 +3,7 @@
 mod faults;
 mod refusals;
 mod sentinel;
+mod subscriptions;
 mod tls;
 
 use std::rc::Rc;
