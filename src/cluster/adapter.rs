@@ -94,7 +94,9 @@ impl Adapter for Cluster {
     fn start(&self, inbox: Arc<dyn ClusterInbox>) -> io::Result<()> {
         let setup = self.setup.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Setup { commands, engine, arbiter } = setup.ok_or_else(|| io::Error::other("the adapter runs already"))?;
-        let _ = self.metrics.set(inbox.metrics());
+        let metrics = inbox.metrics();
+        self.queue.budget().show_in(metrics.cluster.queue_bytes.clone());
+        let _ = self.metrics.set(metrics);
         let (options, state, budget) = (self.options.clone(), self.state.clone(), self.queue.budget().clone());
         let run = move || async move { Node::new(options, engine(), inbox, state, budget).run(commands).await };
         match arbiter {
@@ -161,8 +163,10 @@ impl Adapter for Cluster {
     }
 
     fn subscribe(&self, topic: &Topic) -> BoxFuture<()> {
+        // joins are limited by the registry
+        let permit = self.queue.budget().take_anyway(topic.key().len());
         let (reply, answer) = oneshot::channel();
-        self.queue.push(Command::Subscribe { topic: topic.clone(), reply });
+        self.queue.push(Command::Subscribe { topic: topic.clone(), reply: (reply, permit) });
         Box::pin(answer.map(drop))
     }
 

@@ -24,7 +24,7 @@ pub(super) enum Command {
     Whereis { name: Topic, reply: Reply<Result<Option<Epoch>, Unreachable>> },
     Deliver(OutgoingSignal),
     Publish { topics: Box<[Topic]>, packet: Packet, permit: Permit },
-    Subscribe { topic: Topic, reply: oneshot::Sender<()> },
+    Subscribe { topic: Topic, reply: Reply<()> },
     Unsubscribe { topic: Topic },
     Ask { question: Question, reply: Reply<Answers> },
     Retire,

@@ -161,7 +161,6 @@ impl Node {
             Command::Retire => self.retire(),
             Command::Stop { .. } => {}
         }
-        self.metrics.cluster.queue_bytes.set(self.budget.bytes());
     }
 
     /// Publishes a packet. The end of a name's owner is published once the directory has released the name: a node that

@@ -4,11 +4,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use crate::broker::adapter::NodeId;
+use crate::cluster::command::Reply;
 use crate::cluster::engine::{Lost, Reach};
 use crate::cluster::message::Message;
 use crate::cluster::node::Node;
@@ -21,7 +21,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 impl Node {
     /// Subscribes to a topic. Without the engine the topic has members of this node only, so it is confirmed at once.
-    pub(super) fn subscribe(self: &Rc<Self>, topic: Topic, confirmed: oneshot::Sender<()>) {
+    pub(super) fn subscribe(self: &Rc<Self>, topic: Topic, (confirmed, permit): Reply<()>) {
         self.subscriptions.borrow_mut().add(topic.clone(), self.is_linked.get());
         self.count_subscriptions();
         if !self.is_linked.get() {
@@ -42,6 +42,7 @@ impl Node {
                 node.metrics.cluster.unconfirmed_subscriptions.inc();
             }
             let _ = confirmed.send(());
+            drop(permit);
         });
     }
 

@@ -69,7 +69,8 @@ impl fmt::Debug for Counter {
     }
 }
 
-/// A gauge without labels.
+/// A gauge without labels. Clones show the same value.
+#[derive(Clone)]
 pub struct Gauge(IntGauge);
 
 impl Gauge {

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use handclasp::Endpoint;
 use handclasp::cluster::{Cluster, ClusterOptions};
 use handclasp::metrics::Metrics;
+use handclasp::{Endpoint, Node};
 
-use crate::common::memory_engine::Knobs;
-use crate::common::shared_adapter::{EngineCluster, options, wait_until_acquainted};
+use crate::common::memory_engine::{Knobs, MemoryHub};
+use crate::common::shared_adapter::{EngineCluster, options, wait_until_acquainted, wait_until_ready};
 use crate::common::{Client, config, id, wait_until};
+
+/// How long the engine may take: longer than the test.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What each command counts at least, in bytes.
 const COMMAND: i64 = 512;
@@ -17,22 +20,52 @@ fn queued(metrics: &Metrics) -> i64 {
     metrics.cluster.queue_bytes.get()
 }
 
+/// A node that waits for its engine, and the hub.
+async fn patient_node() -> (MemoryHub, Node) {
+    let (hub, config) = (MemoryHub::new(Knobs { timeout: PATIENCE, ..Knobs::default() }), config(&[]));
+    let options = ClusterOptions { timeout: PATIENCE, ..options("a", &config) };
+    let of_node = hub.clone();
+    let adapter = Cluster::new(options, move || Box::new(of_node.engine()));
+    let node = Endpoint::new(config).adapter(adapter).start().unwrap();
+    wait_until_ready(&node).await;
+    (hub, node)
+}
+
 #[actix_web::test]
 async fn a_claim_counts_until_the_engine_has_answered() {
     const CLAIMS: usize = 20;
-    let cluster = EngineCluster::new(Knobs { timeout: Duration::from_secs(60), ..Knobs::default() });
-    let node = cluster.node("a", config(&[])).await;
-    cluster.hub.hang(true);
+    let (hub, node) = patient_node().await;
+    hub.hang(true);
     let mut client = Client::new(node.address()).await;
     for n in 0..CLAIMS {
         client.send(&format!(r#"["{n}","{n}","peer:{}","phx_join",{{}}]"#, id(n))).await;
     }
     let pubsub = node.pubsub();
     wait_until("all claims count", || async { queued(pubsub.metrics()) >= COMMAND * CLAIMS as i64 }).await;
-    cluster.hub.hang(false);
+    hub.hang(false);
     for _ in 0..CLAIMS {
         client.receive_until(r#""status":"ok""#).await;
     }
+    wait_until("an idle node shows 0", || async { queued(pubsub.metrics()) == 0 }).await;
+    node.stop().await;
+}
+
+#[actix_web::test]
+async fn a_subscription_counts_until_the_engine_has_confirmed_it() {
+    const ROOMS: usize = 20;
+    let (hub, node) = patient_node().await;
+    hub.hang(true);
+    let mut client = Client::new(node.address()).await;
+    for n in 0..ROOMS {
+        client.send(&format!(r#"["{n}","{n}","room:{n}","phx_join",{{}}]"#)).await;
+    }
+    let pubsub = node.pubsub();
+    wait_until("all subscriptions count", || async { queued(pubsub.metrics()) >= COMMAND * ROOMS as i64 }).await;
+    hub.hang(false);
+    for _ in 0..ROOMS {
+        client.receive_until(r#""status":"ok""#).await;
+    }
+    wait_until("an idle node shows 0", || async { queued(pubsub.metrics()) == 0 }).await;
     node.stop().await;
 }
 

@@ -8,8 +8,10 @@
 //! Messages that remove something need no permit and are never refused. They are limited all the same: each join is
 //! unsubscribed once, and the end of a connection that has had a permit is reported at most twice.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crate::metrics::instruments::Gauge;
 
 /// The memory that a command of the registry takes beside its strings, in bytes: the command, its actor envelope and its
 /// node in the queue.
@@ -22,6 +24,8 @@ pub(crate) struct CommandBudget {
     /// What each command takes beside its strings, in bytes.
     overhead: usize,
     used: AtomicUsize,
+    /// Shows the bytes in use, if they are shown.
+    gauge: OnceLock<Gauge>,
 }
 
 /// The permit of one command. Dropping it gives its bytes back to the budget.
@@ -40,7 +44,12 @@ impl CommandBudget {
 
     /// The same for commands that take `overhead` bytes beside their strings.
     pub(crate) fn with_overhead(limit: usize, overhead: usize) -> Arc<Self> {
-        Arc::new(Self { limit, overhead, used: AtomicUsize::new(0) })
+        Arc::new(Self { limit, overhead, used: AtomicUsize::new(0), gauge: OnceLock::new() })
+    }
+
+    /// From now on, the gauge shows the bytes in use. It is called before any permit is taken, and once.
+    pub(crate) fn show_in(&self, gauge: Gauge) {
+        let _ = self.gauge.set(gauge);
     }
 
     /// A permit for a command with strings of `bytes` bytes, unless the limit is reached.
@@ -59,6 +68,9 @@ impl CommandBudget {
         let bytes = self.overhead + bytes;
         // relaxed: no other memory is synchronised by this counter
         let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(gauge) = self.gauge.get() {
+            gauge.add(bytes);
+        }
         (before, Permit { budget: self.clone(), bytes })
     }
 
@@ -71,6 +83,9 @@ impl CommandBudget {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        if let Some(gauge) = self.budget.gauge.get() {
+            gauge.sub(self.bytes);
+        }
     }
 }
 
