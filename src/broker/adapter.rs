@@ -10,7 +10,7 @@
 //! poll is handled without an executor. A message counts as sent when [`Adapter::deliver`] or [`Adapter::publish`] has
 //! been *called* (not polled), so that the messages of one sender keep their order.
 
-use std::future::{Future, ready};
+use std::future::{Future, pending, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -247,6 +247,12 @@ pub trait Adapter: Send + Sync + 'static {
     /// Leaves the other nodes, and closes the connection to the backplane. The node is about to exit.
     fn stop(&self) -> BoxFuture<()> {
         Box::pin(ready(()))
+    }
+
+    /// Is ready when the adapter has failed for good, with the reason: it neither delivers nor leaves any more, so the node
+    /// exits. It is called once.
+    fn failed(&self) -> BoxFuture<String> {
+        Box::pin(pending())
     }
 
     /// Whether the backplane works, as `/readyz` reports it.

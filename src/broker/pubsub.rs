@@ -164,6 +164,11 @@ impl Pubsub {
         self.0.adapter.node()
     }
 
+    /// Is ready when the adapter has failed for good, with the reason.
+    pub(crate) fn adapter_failed(&self) -> BoxFuture<String> {
+        self.0.adapter.failed()
+    }
+
     /// Whether the adapter works.
     pub(crate) fn ready(&self) -> Result<(), String> {
         self.0.adapter.ready()

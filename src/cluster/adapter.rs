@@ -5,8 +5,9 @@
 //! full: `overloaded`, counted and dropped, `unreachable`. So is a question: all nodes are silent. A command that ends
 //! something is never refused.
 
-use std::future::ready;
+use std::future::{pending, ready};
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use actix::{Arbiter, ArbiterHandle};
@@ -19,7 +20,7 @@ use crate::broker::adapter::{
 };
 use crate::cluster::command::{Command, CommandQueue, Reply};
 use crate::cluster::engine::Engine;
-use crate::cluster::link_state::LinkState;
+use crate::cluster::link_state::{ENDED, LinkState};
 use crate::cluster::node::Node;
 use crate::cluster::options::ClusterOptions;
 use crate::cluster::outgoing::OutgoingSignal;
@@ -38,9 +39,12 @@ pub struct Cluster {
     metrics: OnceLock<Arc<Metrics>>,
     /// What the thread starts with. `None` once it has started.
     setup: Mutex<Option<Setup>>,
+    /// Ready when the thread's work has ended. `None` once it is waited for.
+    ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 struct Setup {
+    end: oneshot::Sender<()>,
     commands: mpsc::UnboundedReceiver<Command>,
     engine: MakeEngine,
     /// Where to run, if not on a thread of its own.
@@ -51,9 +55,11 @@ impl Cluster {
     /// An adapter over the engine that `engine` makes, on the cluster's thread.
     pub fn new(options: ClusterOptions, engine: impl FnOnce() -> Box<dyn Engine> + Send + 'static) -> Self {
         let (queue, commands) = CommandQueue::new(options.queue_bytes);
-        let setup = Setup { commands, engine: Box::new(engine), arbiter: None };
+        let (end, ended) = oneshot::channel();
+        let setup = Setup { end, commands, engine: Box::new(engine), arbiter: None };
         let state = Arc::new(LinkState::new(options.lease));
-        Self { options, queue, state, metrics: OnceLock::new(), setup: Mutex::new(Some(setup)) }
+        let (setup, ended) = (Mutex::new(Some(setup)), Mutex::new(Some(ended)));
+        Self { options, queue, state, metrics: OnceLock::new(), setup, ended }
     }
 
     /// Runs the adapter on `arbiter` instead of a thread of its own.
@@ -85,6 +91,18 @@ impl Cluster {
     }
 }
 
+/// The work of the cluster's thread. Its drop, also by a panic, says that the work has ended.
+struct Work {
+    state: Arc<LinkState>,
+    _end: oneshot::Sender<()>,
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.state.set_ended();
+    }
+}
+
 /// The runtime of the cluster's thread.
 fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
@@ -93,12 +111,18 @@ fn runtime() -> io::Result<Runtime> {
 impl Adapter for Cluster {
     fn start(&self, inbox: Arc<dyn ClusterInbox>) -> io::Result<()> {
         let setup = self.setup.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Setup { commands, engine, arbiter } = setup.ok_or_else(|| io::Error::other("the adapter runs already"))?;
+        let Setup { end, commands, engine, arbiter } =
+            setup.ok_or_else(|| io::Error::other("the adapter runs already"))?;
         let metrics = inbox.metrics();
         self.queue.budget().show_in(metrics.cluster.queue_bytes.clone());
         let _ = self.metrics.set(metrics);
         let (options, state, budget) = (self.options.clone(), self.state.clone(), self.queue.budget().clone());
-        let run = move || async move { Node::new(options, engine(), inbox, state, budget).run(commands).await };
+        let run = move || async move {
+            let _work = Work { state: state.clone(), _end: end };
+            let work = async { Node::new(options, engine(), inbox, state, budget).run(commands).await };
+            // the panic itself is reported where it happens
+            let _ = AssertUnwindSafe(work).catch_unwind().await;
+        };
         match arbiter {
             Some(arbiter) => drop(arbiter.spawn_fn(move || drop(actix::spawn(run())))),
             None => {
@@ -190,6 +214,17 @@ impl Adapter for Cluster {
         let (reply, answer) = oneshot::channel();
         self.queue.push(Command::Stop { reply });
         Box::pin(answer.map(drop))
+    }
+
+    fn failed(&self) -> BoxFuture<String> {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Box::pin(async {
+            match ended {
+                Some(ended) => drop(ended.await),
+                None => pending().await,
+            }
+            ENDED.to_owned()
+        })
     }
 
     fn ready(&self) -> Result<(), String> {

@@ -1,5 +1,5 @@
 //! What every thread may ask about the cluster: whether the node is linked to its engine, why it is not, and which other
-//! nodes it knows.
+//! nodes it knows. The cluster's thread notes when it has run, so that others notice that it hangs.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,6 +8,9 @@ use tokio::time::Instant;
 
 use crate::broker::adapter::NodeId;
 
+/// What is wrong once the work of the cluster's thread has ended.
+pub(super) const ENDED: &str = "the cluster's thread has stopped";
+
 /// The state of the link. It is shared by the adapter and its thread.
 pub(super) struct LinkState {
     lease: Duration,
@@ -15,6 +18,8 @@ pub(super) struct LinkState {
 }
 
 struct Report {
+    /// When the cluster's thread has run last. `None` once its work has ended.
+    ran_at: Option<Instant>,
     is_linked: bool,
     /// When the link was lost. `None` if there was none yet.
     lost_at: Option<Instant>,
@@ -26,7 +31,19 @@ struct Report {
 impl LinkState {
     pub(super) fn new(lease: Duration) -> Self {
         let problem = "the cluster's engine has not been reached yet".to_owned();
-        Self { lease, report: Mutex::new(Report { is_linked: false, lost_at: None, problem, nodes: Vec::new() }) }
+        let report =
+            Report { ran_at: Some(Instant::now()), is_linked: false, lost_at: None, problem, nodes: Vec::new() };
+        Self { lease, report: Mutex::new(report) }
+    }
+
+    /// Notes that the cluster's thread runs.
+    pub(super) fn set_running(&self) {
+        self.report().ran_at = Some(Instant::now());
+    }
+
+    /// Notes that the work of the cluster's thread has ended.
+    pub(super) fn set_ended(&self) {
+        self.report().ran_at = None;
     }
 
     /// Notes which other nodes are alive.
@@ -56,9 +73,14 @@ impl LinkState {
         true
     }
 
-    /// Whether the node can serve: it was linked once, and has not been without the engine for longer than one lease.
+    /// Whether the node can serve: the cluster's thread has run within one lease, it was linked once, and has not been
+    /// without the engine for longer than one lease.
     pub(super) fn ready(&self) -> Result<(), String> {
         let report = self.report();
+        let Some(ran_at) = report.ran_at else { return Err(ENDED.to_owned()) };
+        if ran_at.elapsed() >= self.lease {
+            return Err(format!("the cluster's thread has not run for {}", humantime::format_duration(self.lease)));
+        }
         let is_recent = report.lost_at.is_some_and(|at| at.elapsed() < self.lease);
         if report.is_linked || is_recent { Ok(()) } else { Err(report.problem.clone()) }
     }

@@ -6,14 +6,15 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use futures_util::future::{Shared, join_all};
 use lru::LruCache;
 use tokio::sync::{Notify, mpsc};
-use tokio::task::spawn_local;
-use tokio::time::Instant;
+use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::{Instant, interval};
 
 use crate::broker::adapter::{ClusterInbox, Epoch, Packet};
 use crate::broker::registry::permits::{CommandBudget, Permit};
@@ -34,6 +35,9 @@ use crate::topic::Topic;
 
 /// How many names that were granted without the engine are remembered.
 const ISOLATED_GRANTS: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
+
+/// How often within a lease the thread notes that it runs.
+const TURNS_PER_LEASE: u32 = 4;
 
 /// A release of a name that is under way.
 pub(super) type Release = Shared<LocalFuture<Result<(), Lost>>>;
@@ -61,6 +65,8 @@ pub(super) struct Node {
     pub(super) link_number: Cell<u64>,
     /// Notified when the link is lost, and when the node must say something new about itself.
     pub(super) link_changed: Notify,
+    /// Notified when the receipt of a message has panicked.
+    pub(super) receipt_panicked: Notify,
     pub(super) is_retired: Cell<bool>,
     /// Whether the node has been linked at least once.
     pub(super) was_linked: Cell<bool>,
@@ -109,6 +115,7 @@ impl Node {
             is_linked: Cell::new(false),
             link_number: Cell::new(0),
             link_changed: Notify::new(),
+            receipt_panicked: Notify::new(),
             is_retired: Cell::new(false),
             was_linked: Cell::new(false),
             lease_until: Cell::new(None),
@@ -129,21 +136,45 @@ impl Node {
         })
     }
 
-    /// Works until the adapter is dropped or stopped.
+    /// Works until the adapter is dropped or stopped, or a part of the node panics.
     pub(super) async fn run(self: Rc<Self>, mut commands: mpsc::UnboundedReceiver<Command>) {
-        let link = spawn_local(self.clone().keep_linked());
+        let mut link = spawn_local(self.clone().keep_linked());
         let mut stopped = None;
-        while let Some(command) = commands.recv().await {
-            if let Command::Stop { reply } = command {
-                stopped = Some(reply);
-                break;
+        {
+            let mut panicked = pin!(self.report_turns(&mut link));
+            loop {
+                let command = tokio::select! {
+                    command = commands.recv() => command,
+                    () = &mut panicked => break,
+                };
+                match command {
+                    None => break,
+                    Some(Command::Stop { reply }) => {
+                        stopped = Some(reply);
+                        break;
+                    }
+                    Some(command) => self.handle(command),
+                }
             }
-            self.handle(command);
         }
         link.abort();
         self.leave().await;
         if let Some(reply) = stopped {
             let _ = reply.send(());
+        }
+    }
+
+    /// Notes again and again that the thread runs, until the task that keeps the link, or the receipt of a message, has
+    /// panicked.
+    async fn report_turns(&self, link: &mut JoinHandle<()>) {
+        let mut turns = interval(self.options.lease / TURNS_PER_LEASE);
+        loop {
+            tokio::select! {
+                _ = turns.tick() => self.state.set_running(),
+                // it does not return
+                _ = &mut *link => return,
+                () = self.receipt_panicked.notified() => return,
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! What arrives from other nodes: each message is opened and handed to the part that it is for.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
@@ -20,8 +21,10 @@ pub(super) struct Receiver {
 
 impl EngineEvents for Receiver {
     fn message(&self, message: Bytes) {
-        if let Some(node) = self.node.upgrade() {
-            node.receive(message);
+        let Some(node) = self.node.upgrade() else { return };
+        // it runs in a task of the engine, which would end without a word
+        if catch_unwind(AssertUnwindSafe(|| node.receive(message))).is_err() {
+            node.receipt_panicked.notify_one();
         }
     }
 

@@ -107,12 +107,13 @@ impl Node {
     /// Serves until SIGTERM or SIGINT, then drains. A second signal stops the node immediately.
     ///
     /// # Errors
-    /// When the registry has died: a node cannot serve without it and must be restarted.
+    /// When the registry has died, or the thread of the cluster: a node cannot serve without them and must be restarted.
     pub async fn run_until_signal(self) -> io::Result<()> {
         let Self { parts, mut registry_died, mut signals, .. } = self;
         tokio::select! {
             () = signals.next() => {}
             _ = &mut registry_died => return Err(io::Error::other("the registry has died")),
+            why = parts.state.pubsub.adapter_failed() => return Err(io::Error::other(why)),
         }
         log::info!("draining {} connections; a second signal stops the node immediately", parts.state.hub.len());
         tokio::select! {

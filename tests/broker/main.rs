@@ -7,6 +7,7 @@ mod adapter_suite;
 mod cluster_model;
 mod cluster_queue;
 mod cluster_races;
+mod cluster_thread;
 mod contests;
 mod delivery_order;
 mod frame_properties;

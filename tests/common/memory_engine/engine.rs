@@ -34,12 +34,16 @@ impl MemoryEngine {
         lanes: Vec<Lane>,
         effect: impl FnOnce(&mut Hub, LinkId, &NodeId) -> T + Send + 'static,
     ) -> LocalFuture<Result<T, Lost>> {
+        let node = self.node.borrow().clone();
+        let fault = lanes.iter().find_map(|lane| self.hub.hub().faults.remove(&(node.clone(), lane.clone())));
+        if let Some(fault) = fault {
+            fault();
+        }
         let mut hub = self.hub.hub();
         let Some(link) = self.link.get().filter(|link| hub.works(*link)) else {
             return Box::pin(ready(Err(Lost)));
         };
         let deadline = Instant::now() + hub.knobs.timeout;
-        let node = self.node.borrow().clone();
         let (effect, answer) = answered(link, move |hub| effect(hub, link, &node));
         hub.call(link, lanes, effect);
         Box::pin(async move { timeout_at(deadline, answer).await.map_err(|_| Lost)?.map_err(|_| Lost) })

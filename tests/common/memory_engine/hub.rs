@@ -23,6 +23,8 @@ const EMPTY_PARTS: u64 = 8;
 /// The number of one connection of a node.
 pub type LinkId = u64;
 
+pub type Fault = Box<dyn FnOnce() + Send>;
+
 pub type Effect = Box<dyn FnOnce(&mut Hub) + Send>;
 
 /// What keeps its order. With reordering, nothing else does.
@@ -99,6 +101,8 @@ pub struct Hub {
     losing: HashSet<LinkId>,
     refused: HashSet<NodeId>,
     hangs: bool,
+    /// What the thread of a node does at its next call in a lane.
+    pub faults: HashMap<(NodeId, Lane), Fault>,
     /// The last number given to a link or an event.
     last: u64,
 }
@@ -119,6 +123,7 @@ impl Hub {
             losing: HashSet::new(),
             refused: HashSet::new(),
             hangs: false,
+            faults: HashMap::new(),
             last: 0,
         }
     }

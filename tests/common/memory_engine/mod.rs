@@ -17,6 +17,7 @@ use handclasp::cluster::engine::{Epoch, NodeId};
 
 pub use engine::MemoryEngine;
 use hub::Hub;
+pub use hub::Lane;
 
 /// What a hub is like.
 #[derive(Clone, Debug)]
@@ -97,6 +98,11 @@ impl MemoryHub {
     /// Refuses or accepts new links of a node.
     pub fn refuse(&self, node: &str, refuses: bool) {
         self.hub().refuse(node, refuses);
+    }
+
+    /// The thread of a node runs this at its next call in a lane: it may panic, or block the thread.
+    pub fn break_next(&self, node: &str, lane: Lane, fault: impl FnOnce() + Send + 'static) {
+        self.hub().faults.insert((node.into(), lane), Box::new(fault));
     }
 
     /// Loses everything, and all connections. Epochs still grow.
