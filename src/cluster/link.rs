@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
+use log::Level;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::cluster::engine::{Lease, LinkError, Lost};
@@ -66,11 +67,9 @@ impl Node {
         self.was_linked.set(true);
         self.state.set_linked();
         self.metrics.cluster.linked.set(1);
-        log::info!(
-            "linked to the cluster as {}, with {} other nodes",
-            self.options.node,
-            self.members.borrow().count()
-        );
+        let (node, others) = (&self.options.node, self.members.borrow().count());
+        let line = format_args!("linked to the cluster as {node}, with {others} other nodes");
+        self.link_log.write(Level::Info, line);
         self.must_enter_names.set(true);
         // names of nodes that died before this link were not removed, if no other node has seen it
         self.sweep_if_first();
@@ -176,8 +175,12 @@ impl Node {
     fn note_problem(&self, error: &LinkError) {
         if self.state.set_problem(format!("the cluster's engine: {error}")) {
             match error {
-                LinkError::Unreachable(what) => log::warn!("not linked to the cluster: {what}; trying again"),
-                LinkError::Unusable(what) => log::error!("not linked to the cluster: {what}"),
+                LinkError::Unreachable(what) => {
+                    self.link_log.write(Level::Warn, format_args!("not linked to the cluster: {what}; trying again"));
+                }
+                LinkError::Unusable(what) => {
+                    self.link_log.write(Level::Error, format_args!("not linked to the cluster: {what}"));
+                }
             }
         }
     }

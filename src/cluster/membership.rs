@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
+use log::Level;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep};
 
@@ -69,17 +70,18 @@ impl Node {
         self.state.set_nodes(self.members.borrow().ids());
         self.metrics.cluster.nodes.set(1 + self.members.borrow().count());
         for (id, misfit) in &changes.unfit {
-            log::error!("cluster: the node {id} {misfit}, and is refused");
+            let line = format_args!("cluster: the node {id} {misfit}, and is refused");
+            self.members_log.write(Level::Error, line);
         }
         for id in &changes.up {
             self.opener.borrow_mut().admit(id);
-            log::info!("cluster: {id} is up");
+            self.members_log.write(Level::Info, format_args!("cluster: {id} is up"));
         }
         for id in &changes.down {
             self.opener.borrow_mut().retire(id);
             self.subscriptions.borrow_mut().node_down(id);
             self.inbox.node_down(id);
-            log::info!("cluster: {id} is down");
+            self.members_log.write(Level::Info, format_args!("cluster: {id} is down"));
         }
         if !changes.down.is_empty() {
             self.sweep_if_first();

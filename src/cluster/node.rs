@@ -29,6 +29,7 @@ use crate::cluster::requests::Requests;
 use crate::cluster::routes::Routes;
 use crate::cluster::strangers::Strangers;
 use crate::cluster::subscriptions::Subscriptions;
+use crate::connections::line_limit::LineLimit;
 use crate::metrics::families::Metrics;
 use crate::refusal::PacketDrop;
 use crate::topic::Topic;
@@ -36,6 +37,10 @@ use crate::topic::Topic;
 /// How many names that were granted without the engine are remembered.
 const ISOLATED_GRANTS: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 
+/// Lines that the log gets in a minute about the link, and about the other nodes.
+const LINES_PER_MINUTE: u32 = 30;
+/// The module that the lines are of.
+const LOG_TARGET: &str = "handclasp::cluster";
 /// How often within a lease the thread notes that it runs.
 const TURNS_PER_LEASE: u32 = 4;
 
@@ -49,6 +54,8 @@ pub(super) struct Node {
     pub(super) inbox: Arc<dyn ClusterInbox>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) state: Arc<LinkState>,
+    pub(super) link_log: LineLimit,
+    pub(super) members_log: LineLimit,
     pub(super) budget: Arc<CommandBudget>,
     pub(super) sealer: RefCell<Sealer>,
     pub(super) opener: RefCell<Opener>,
@@ -106,6 +113,8 @@ impl Node {
             sealer: RefCell::new(Sealer::new(&options.secret, options.node.clone())),
             opener: RefCell::new(Opener::new(&options.secret, options.node.clone())),
             metrics: inbox.metrics(),
+            link_log: LineLimit::per_minute(LINES_PER_MINUTE, LOG_TARGET),
+            members_log: LineLimit::per_minute(LINES_PER_MINUTE, LOG_TARGET),
             members: RefCell::default(),
             strangers: RefCell::default(),
             routes: RefCell::new(Routes::new(options.timeout)),

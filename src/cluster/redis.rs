@@ -19,12 +19,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
+use log::Level;
 use redis::{Cmd, FromRedisValue, Value, cmd};
 
 use crate::cluster::engine::{
     ClaimResult, DirectoryPart, Engine, EngineEvents, Epoch, Holder, Lease, LinkError, LiveNode, LocalFuture, Lost,
     NodeId, Reach,
 };
+use crate::connections::line_limit::LineLimit;
 use connect::{Checks, connect};
 use keys::{Keys, entry, holder};
 use link::Link;
@@ -37,6 +39,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 const SCAN_COUNT: usize = 1000;
 /// Names that one call of a script asserts: it keeps the server busy for about 0.1 ms.
 const ASSERTED_AT_ONCE: usize = 100;
+/// Lines that the log gets in a minute about answers of the server that a node cannot use.
+const LINES_PER_MINUTE: u32 = 10;
 /// Bytes of a command besides what the caller gave, for the size of a pipeline.
 const COMMAND_BYTES: usize = 256;
 
@@ -63,6 +67,7 @@ struct Shared {
     keys: Keys,
     scripts: Scripts,
     timeout: Duration,
+    log: Rc<LineLimit>,
     node: RefCell<NodeId>,
     link: RefCell<Option<Link>>,
     /// How often the engine was linked or closed, to notice that it was while connecting.
@@ -85,6 +90,7 @@ impl Redis {
             keys: Keys::new(options.prefix),
             scripts: Scripts::new(),
             timeout: options.timeout,
+            log: Rc::new(LineLimit::per_minute(LINES_PER_MINUTE, module_path!())),
             node: RefCell::default(),
             link: RefCell::default(),
             changes: Cell::default(),
@@ -159,7 +165,7 @@ impl Shared {
         if self.changes.get() != change {
             return Err(LinkError::Unreachable("the engine was closed or linked again".into()));
         }
-        self.link.replace(Some(Link::start(connections, events, self.timeout)));
+        self.link.replace(Some(Link::start(connections, events, self.timeout, &self.log)));
         Ok(())
     }
 
@@ -179,9 +185,9 @@ impl Shared {
 }
 
 /// An entry that another program has written counts as no answer: the name stays as it is.
-fn known_holder(entry: &[u8]) -> Result<Holder, Lost> {
+fn known_holder(log: &LineLimit, entry: &[u8]) -> Result<Holder, Lost> {
     holder(entry).ok_or_else(|| {
-        log::warn!("the directory has an entry of another program");
+        log.write(Level::Warn, "the directory has an entry of another program");
         Lost
     })
 }
@@ -202,9 +208,10 @@ impl Engine for Redis {
     fn claim(&self, name: &str) -> LocalFuture<Result<ClaimResult, Lost>> {
         let mut command = self.scripts().claim.call(&self.grant_keys(name));
         command.arg(&*self.node());
-        self.shared.call(command, 0, |reply| match reply {
+        let log = Rc::clone(&self.shared.log);
+        self.shared.call(command, 0, move |reply| match reply {
             Value::Int(epoch) => Ok(ClaimResult::Granted(epoch.cast_unsigned())),
-            Value::BulkString(entry) => Ok(ClaimResult::Held(known_holder(&entry)?)),
+            Value::BulkString(entry) => Ok(ClaimResult::Held(known_holder(&log, &entry)?)),
             _ => Err(Lost),
         })
     }
@@ -225,7 +232,8 @@ impl Engine for Redis {
 
     fn find(&self, name: &str) -> LocalFuture<Result<Option<Holder>, Lost>> {
         let command = cmd("GET").arg(self.keys().name(name)).take();
-        let translate = |entry: Option<Vec<u8>>| entry.map(|entry| known_holder(&entry)).transpose();
+        let log = Rc::clone(&self.shared.log);
+        let translate = move |entry: Option<Vec<u8>>| entry.map(|entry| known_holder(&log, &entry)).transpose();
         self.shared.call(command, 0, translate)
     }
 
@@ -240,11 +248,12 @@ impl Engine for Redis {
                 command.arg(epoch);
             }
             let bytes = keys.iter().map(String::len).sum();
+            let log = Rc::clone(&self.shared.log);
             self.shared.call(command, bytes, move |conflicts: Vec<(usize, Vec<u8>)>| {
                 let place = |place: usize| part * ASSERTED_AT_ONCE + place;
                 conflicts
                     .iter()
-                    .map(|(at, entry)| Ok((place(*at), known_holder(entry)?)))
+                    .map(|(at, entry)| Ok((place(*at), known_holder(&log, entry)?)))
                     .collect::<Result<Vec<_>, _>>()
             })
         });

@@ -10,6 +10,7 @@ pub(crate) mod hub;
 pub(crate) mod incomplete;
 pub(crate) mod ip_limits;
 pub(crate) mod limits;
+pub(crate) mod line_limit;
 pub(crate) mod mailbox;
 pub(crate) mod mailbox_stream;
 pub(crate) mod output;

@@ -1,51 +1,25 @@
 //! What the log says of web pages and host names that are refused. Clients choose these values and how often they send
 //! them: a value is escaped and cut, and the number of lines per minute is limited.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use log::Level;
 
-use crate::connections::token_bucket::{Rate, RateVerdict, TokenBucket};
+use crate::connections::line_limit::LineLimit;
 
 /// How many bytes of a client's value are shown.
 const MAX_SHOWN: usize = 200;
 
 /// Writes the log lines of refusals.
-pub(crate) struct RefusalLog {
-    rate: Rate,
-    state: Mutex<State>,
-}
-
-struct State {
-    bucket: TokenBucket,
-    /// How many refusals have no line since the last line.
-    omitted: u64,
-}
+pub(crate) struct RefusalLog(LineLimit);
 
 impl RefusalLog {
     pub(crate) fn new(lines_per_minute: u32) -> Self {
-        let rate = Rate::per_minute(lines_per_minute, lines_per_minute);
-        Self { rate, state: Mutex::new(State { bucket: TokenBucket::full(&rate, Instant::now()), omitted: 0 }) }
+        Self(LineLimit::per_minute(lines_per_minute, module_path!()))
     }
 
     /// Writes why a request was refused, unless there were too many lines. `text` shows the client's values only as
     /// [`quoted`] does.
     pub(crate) fn write(&self, text: &str) {
-        match self.take(Instant::now()) {
-            Some(0) => log::info!("refused: {text}"),
-            Some(omitted) => log::info!("refused: {text} ({omitted} earlier refusals have no line)"),
-            None => {}
-        }
-    }
-
-    /// Takes a line. Returns how many refusals before it have none, or `None` if there were too many lines.
-    fn take(&self, now: Instant) -> Option<u64> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.bucket.take(&self.rate, now) == RateVerdict::Allow {
-            return Some(std::mem::take(&mut state.omitted));
-        }
-        state.bucket.give_back(&self.rate);
-        state.omitted += 1;
-        None
+        self.0.write(Level::Info, format_args!("refused: {text}"));
     }
 }
 
@@ -58,20 +32,7 @@ pub(crate) fn quoted(value: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-
-    #[test]
-    fn lines_are_limited_and_those_left_out_are_counted() {
-        let log = RefusalLog::new(2);
-        let start = Instant::now();
-        let later = |seconds| start + Duration::from_secs(seconds);
-        let taken: Vec<_> = [0, 0, 0, 1, 2, 40, 41, 400, 400, 400].map(|at| log.take(later(at))).into();
-        assert_eq!(taken, [Some(0), Some(0), None, None, None, Some(3), None, Some(1), Some(0), None]);
-        let silent = RefusalLog::new(0);
-        assert_eq!((silent.take(later(0)), silent.take(later(100))), (None, None));
-    }
 
     #[test]
     fn a_value_is_one_short_line() {

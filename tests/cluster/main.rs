@@ -16,6 +16,7 @@ mod failover;
 mod forgery;
 mod frozen_node;
 mod links;
+mod log;
 mod misfits;
 mod node;
 mod node_death;

@@ -16,6 +16,7 @@ use super::connect::Connections;
 use super::requests::Requests;
 use super::subscriptions::Subscriptions;
 use crate::cluster::engine::EngineEvents;
+use crate::connections::line_limit::LineLimit;
 
 /// The longest time between two PINGs. It is shorter if `cluster.timeout` is.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
@@ -29,8 +30,13 @@ pub(super) struct Link {
 
 impl Link {
     /// Starts the tasks. `events` is told once if the link is lost.
-    pub(super) fn start(connections: Connections, events: Rc<dyn EngineEvents>, limit: Duration) -> Self {
-        let (requests, subscriptions) = (Requests::new(limit), Subscriptions::new(limit));
+    pub(super) fn start(
+        connections: Connections,
+        events: Rc<dyn EngineEvents>,
+        limit: Duration,
+        log: &Rc<LineLimit>,
+    ) -> Self {
+        let (requests, subscriptions) = (Requests::new(limit, Rc::clone(log)), Subscriptions::new(limit));
         let work = run(connections, Rc::clone(&events), limit, Rc::clone(&requests), Rc::clone(&subscriptions));
         let closing = (Rc::clone(&requests), Rc::clone(&subscriptions));
         let tasks = spawn_local(async move {

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use futures_util::FutureExt;
 use futures_util::future::{Either, LocalBoxFuture, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use log::Level;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, Pipeline, ServerError, ServerErrorKind, Value};
 use tokio::sync::{Notify, oneshot};
@@ -20,6 +21,7 @@ use tokio::task::unconstrained;
 use tokio::time::{Duration, Instant, timeout_at};
 
 use crate::cluster::engine::{LocalFuture, Lost};
+use crate::connections::line_limit::LineLimit;
 
 /// The most commands of a pipeline.
 const PIPELINE_COMMANDS: usize = 512;
@@ -42,12 +44,13 @@ pub(super) struct Requests {
     arrival: Notify,
     is_closed: Cell<bool>,
     timeout: Duration,
+    log: Rc<LineLimit>,
 }
 
 impl Requests {
-    pub(super) fn new(timeout: Duration) -> Rc<Self> {
+    pub(super) fn new(timeout: Duration, log: Rc<LineLimit>) -> Rc<Self> {
         let (waiting, arrival, is_closed) = Default::default();
-        Rc::new(Self { waiting, arrival, is_closed, timeout })
+        Rc::new(Self { waiting, arrival, is_closed, timeout, log })
     }
 
     /// Puts a command into the queue at once, and returns its reply.
@@ -82,7 +85,7 @@ impl Requests {
             while running.len() < PIPELINES
                 && let Some(pipeline) = self.next_pipeline()
             {
-                running.push(start(exchange(connection.clone(), pipeline)));
+                running.push(start(exchange(connection.clone(), pipeline, &self.log)));
             }
             let arrival = pin!(self.arrival.notified());
             if running.is_empty() {
@@ -126,7 +129,11 @@ fn start<'a>(exchange: impl Future<Output = Result<(), String>> + 'a) -> LocalBo
 }
 
 /// Sends a pipeline and hands out the replies. It fails if the connection cannot be used any longer.
-async fn exchange(mut connection: MultiplexedConnection, requests: Vec<Request>) -> Result<(), String> {
+async fn exchange(
+    mut connection: MultiplexedConnection,
+    requests: Vec<Request>,
+    log: &LineLimit,
+) -> Result<(), String> {
     let mut pipeline = Pipeline::with_capacity(requests.len());
     let mut receivers = Vec::with_capacity(requests.len());
     for request in requests {
@@ -137,7 +144,7 @@ async fn exchange(mut connection: MultiplexedConnection, requests: Vec<Request>)
     for (reply, receiver) in replies.map_err(|error| error.to_string())?.into_iter().zip(receivers) {
         match reply {
             Value::ServerError(error) if needs_new_link(&error) => return Err(error.to_string()),
-            Value::ServerError(error) => log::warn!("Redis refuses a command: {error}"),
+            Value::ServerError(error) => log.write(Level::Warn, format_args!("Redis refuses a command: {error}")),
             // it fails if the caller has given up
             reply => {
                 let _ = receiver.send(reply);
@@ -162,9 +169,13 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_secs(1);
 
+    fn requests() -> Rc<Requests> {
+        Requests::new(TIMEOUT, Rc::new(LineLimit::per_minute(1, "")))
+    }
+
     #[tokio::test(start_paused = true)]
     async fn commands_that_have_expired_leave_the_queue() {
-        let requests = Requests::new(TIMEOUT);
+        let requests = requests();
         let expired: Vec<_> = (0..100).map(|_| requests.call(redis::cmd("PING"), 1)).collect();
         tokio::time::sleep(TIMEOUT / 2).await;
         let waiting = requests.call(redis::cmd("PING"), 1);
@@ -180,7 +191,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_pipeline_is_bounded() {
-        let requests = Requests::new(TIMEOUT);
+        let requests = requests();
         let calls =
             |count: usize, bytes: usize| (0..count).for_each(|_| drop(requests.call(redis::cmd("PING"), bytes)));
         let next = || requests.next_pipeline().map(|pipeline| pipeline.len());
@@ -193,7 +204,7 @@ mod tests {
 
     #[tokio::test]
     async fn all_calls_fail_after_closing() {
-        let requests = Requests::new(TIMEOUT);
+        let requests = requests();
         let before = requests.call(redis::cmd("PING"), 1);
         requests.close();
         assert_eq!(before.await, Err(Lost));
