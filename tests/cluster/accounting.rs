@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::common::rng::Rng;
-use crate::engine::Engine;
+use crate::engine::{Engine, on_both};
 use crate::node::start;
 use crate::peer::{Peer, certified};
 
@@ -23,7 +23,10 @@ type Delivered = Rc<RefCell<HashMap<(usize, usize), Vec<u64>>>>;
 
 #[actix_web::test]
 async fn signals_between_two_nodes_are_delivered_once_and_in_order() {
-    let engine = Engine::redis();
+    on_both(talk_for_a_while).await;
+}
+
+async fn talk_for_a_while(engine: Engine) {
     // on a busy machine, an answer may take long
     let nodes: [_; 2] = start(&engine, &["cluster.timeout=2s", "cluster.lease=8s"]).await;
     let mut peers = Vec::new();
@@ -63,7 +66,7 @@ async fn signals_between_two_nodes_are_delivered_once_and_in_order() {
         }
         assert!(heard.is_empty(), "{heard:?}");
     }
-    println!("{signals} signals, {} messages to a room", said.iter().map(Vec::len).sum::<usize>());
+    println!("{}: {signals} signals, {} messages to a room", engine.name(), said.iter().map(Vec::len).sum::<usize>());
 }
 
 /// Signals random peers, several at a time, and speaks in the room. Returns what it has said there.

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, on_both};
 use crate::node::Node;
 use crate::peer::Peer;
 use crate::traffic::LocalTraffic;
@@ -23,8 +23,11 @@ const PAUSE: Duration = Duration::from_millis(30);
 /// `CLUSTER_HANG_SECONDS` makes it longer.
 #[actix_web::test]
 async fn memory_is_bounded_and_local_traffic_goes_on_while_the_engine_hangs() {
+    on_both(hang).await;
+}
+
+async fn hang(engine: Engine) {
     let seconds = std::env::var("CLUSTER_HANG_SECONDS").map_or(5, |text| text.parse().unwrap());
-    let engine = Engine::redis();
     // nobody counts as dead, so that the engine is waited for
     let sets = [format!("cluster.queue_bytes={QUEUE}"), "cluster.lease=5m".into(), "cluster.timeout=10s".into()];
     let sets = sets.each_ref().map(String::as_str);
@@ -49,7 +52,8 @@ async fn memory_is_bounded_and_local_traffic_goes_on_while_the_engine_hangs() {
     let dropped = here.metric("cluster_messages_dropped_total{reason=\"overloaded\"}").await;
     let queued = here.metric("cluster_queue_bytes").await;
     println!(
-        "{seconds} s: {dropped} dropped messages, {queued} bytes queued, {} local exchanges, memory {} -> {} MiB",
+        "{}, {seconds} s: {dropped} dropped messages, {queued} bytes queued, {} local exchanges, memory {} -> {} MiB",
+        engine.name(),
         traffic.exchanges(),
         before >> 20,
         after >> 20

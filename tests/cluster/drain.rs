@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, on_both};
 use crate::node::start;
 use crate::peer::{Peer, random_id};
 
@@ -19,9 +19,12 @@ const CONNECTING: usize = 100;
 
 #[actix_web::test]
 async fn clients_of_a_node_that_drains_keep_their_ids_and_are_reached_after_their_ok() {
-    let count = std::env::var("CLUSTER_CLIENTS").map_or(CLIENTS, |text| text.parse().unwrap());
     rlimit::increase_nofile_limit(65_536).unwrap();
-    let engine = Engine::redis();
+    on_both(drain).await;
+}
+
+async fn drain(engine: Engine) {
+    let count = std::env::var("CLUSTER_CLIENTS").map_or(CLIENTS, |text| text.parse().unwrap());
     // on a busy machine, an answer may take long
     let sets = ["drain.spread=2s", "limits.http_connections_per_ip=50000", "cluster.timeout=2s", "cluster.lease=8s"];
     let [here, mut there] = start(&engine, &sets).await;

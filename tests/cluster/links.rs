@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, on_both};
 use crate::node::Node;
 use crate::peer::{Peer, certified, wait_for_ok};
 use crate::proxy::{Proxy, Weather};
@@ -25,7 +25,10 @@ async fn two_nodes(engine: &Engine, sets: &[&str]) -> (Node, Node, Proxy) {
 /// Each break is noticed, and mended. What was answered `ok` while the node was linked arrives once.
 #[actix_web::test]
 async fn a_node_links_again_after_each_kind_of_break() {
-    let engine = Engine::redis();
+    on_both(break_the_link).await;
+}
+
+async fn break_the_link(engine: Engine) {
     let (here, there, proxy) = two_nodes(&engine, &[]).await;
     let (mut one, mut other) = (Peer::new(here.address()).await, Peer::new(there.address()).await);
     for peer in [&mut one, &mut other] {
@@ -74,7 +77,10 @@ async fn a_node_links_again_after_each_kind_of_break() {
 /// The other node was linked all the time, so nothing makes it enter its names again.
 #[actix_web::test]
 async fn a_name_that_was_taken_over_without_the_engine_leaves_its_former_owner() {
-    let engine = Engine::redis();
+    on_both(take_over_without_the_engine).await;
+}
+
+async fn take_over_without_the_engine(engine: Engine) {
     let (here, there, proxy) = two_nodes(&engine, &[]).await;
     let (id, secret) = certified();
     let mut first = Peer::try_join(here.address(), &id, secret.clone()).await.unwrap_or_else(|why| panic!("{why}"));
@@ -96,7 +102,10 @@ async fn a_name_that_was_taken_over_without_the_engine_leaves_its_former_owner()
 /// A name that is granted without the engine is announced once the engine is back.
 #[actix_web::test]
 async fn watchers_learn_of_a_name_that_was_granted_without_the_engine() {
-    let engine = Engine::redis();
+    on_both(grant_without_the_engine).await;
+}
+
+async fn grant_without_the_engine(engine: Engine) {
     let (here, there, proxy) = two_nodes(&engine, &[]).await;
     let (id, secret) = certified();
     let mut watcher = Peer::new(here.address()).await;
