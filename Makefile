@@ -20,7 +20,7 @@ NATS_SERVER := $(TARGET)/nats/$(NATS_VERSION)/bin/nats-server
 NPM := HANDCLASP_BIN=$(TARGET)/debug/handclasp NATS_SERVER=$(NATS_SERVER) npm --prefix tests
 SAY := @printf '==> %s\n'
 
-.PHONY: help run cluster test fmt style lint doc package rust fuzz binary packages types web clients browser bench bench-quick bench-docs bench-transfer bench-memory pressure soak clean cargo compiler node python proxies engines balancer engine-redis engine-nats chromium network
+.PHONY: help run cluster cluster-rounds test fmt style lint doc package rust fuzz binary packages types web clients browser bench bench-quick bench-docs bench-transfer bench-memory pressure soak clean cargo compiler node python proxies engines balancer engine-redis engine-nats chromium network
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,14 @@ cluster: cargo node balancer engine-$(ENGINE) ## run three nodes and a balancer 
 	$(SAY) 'building the release'
 	@cargo build --locked --release
 	@HANDCLASP_BIN=$(TARGET)/release/handclasp NATS_SERVER=$(NATS_SERVER) exec node tests/make-cluster.mjs --engine $(ENGINE) --port $(PORT)
+
+# The cases of the adapter suite that the specification asks for in these numbers, one after the other: a busy machine
+# would need a longer cluster.timeout.
+ROUNDS := $(foreach engine,memory redis nats,$(foreach case,claims_that_cross_leave_one_owner a_message_after_the_ok_of_a_join_arrives,\
+	adapter_suite::$(engine)::$(case)))
+
+cluster-rounds: cargo engines ## race two nodes for one name with 100,000 claims, and send to 10,000 rooms after the ok of a join, over memory, Redis and NATS
+	@CLUSTER_ROUNDS=full cargo test --locked --test broker -- --nocapture --test-threads 1 --exact $(ROUNDS)
 
 test: cargo node style lint doc package rust types web clients browser ## run every test; works on a fresh machine
 	$(SAY) 'all passed'

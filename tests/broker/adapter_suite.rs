@@ -8,6 +8,7 @@ mod takeovers;
 
 use std::any::Any;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use handclasp::{Node, Topic};
 use peerjs::{
@@ -35,9 +36,14 @@ const SEED: u64 = 19;
 const LIMITS: [&str; 3] =
     ["limits.joins_burst=100000000", "limits.messages_burst=100000000", "limits.not_found_burst=100000000"];
 
-/// How often a case that looks for races tries: `standard` times, or `CLUSTER_ROUNDS`.
-fn rounds(standard: usize) -> usize {
-    std::env::var("CLUSTER_ROUNDS").map_or(standard, |rounds| rounds.parse().unwrap())
+/// How often a case that looks for races tries: `standard` times, or what `CLUSTER_ROUNDS` says, which is a number, or
+/// `full` for `full` times (`make cluster-rounds`).
+fn rounds(standard: usize, full: usize) -> usize {
+    match std::env::var("CLUSTER_ROUNDS").as_deref() {
+        Ok("full") => full,
+        Ok(number) => number.parse().unwrap(),
+        Err(_) => standard,
+    }
 }
 
 /// The addresses of the two clients, and the nodes behind them.
@@ -231,8 +237,8 @@ async fn a_room_receives_each_message_once_and_in_order(setup: Setup) {
 
 async fn a_message_after_the_ok_of_a_join_arrives(setup: Setup) {
     let mut b = Client::new(setup.b).await;
-    let sender = setup.nodes[0].pubsub();
-    for n in 0..rounds(300) {
+    let (sender, rounds, begin) = (setup.nodes[0].pubsub(), rounds(300, 10_000), Instant::now());
+    for n in 0..rounds {
         let name = format!("room:{n}");
         b.join("1", &name, "{}").await;
         sender.broadcast(&Topic::parse(&name).unwrap(), "msg", serde_json::json!({}));
@@ -240,6 +246,7 @@ async fn a_message_after_the_ok_of_a_join_arrives(setup: Setup) {
         b.send(&format!(r#"["1","2","{name}","phx_leave",{{}}]"#)).await;
         b.receive_until("phx_close").await;
     }
+    println!("{rounds} joins, each with a message, in {:.1?}", begin.elapsed());
     drop(b);
     setup.wait_until_empty().await;
 }

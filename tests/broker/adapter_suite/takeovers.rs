@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
@@ -83,9 +83,10 @@ pub async fn claims_that_cross_leave_one_owner(setup: Setup) {
     for (witness, own) in witnesses.iter_mut().zip([A, B]) {
         peer(witness, own, "{}").await;
     }
-    for round in 0..rounds(100) {
-        let (name, first) = (id(round), round % 2);
-        let topic = format!("peer:{name}");
+    let (name, begin) = (id(0), Instant::now());
+    let (topic, rounds) = (format!("peer:{name}"), rounds(100, 50_000));
+    for round in 0..rounds {
+        let first = round % 2;
         for n in [first, 1 - first] {
             claimants[n].send(&format!(r#"["j","{round}","{topic}","phx_join",{SECRET}]"#)).await;
         }
@@ -111,6 +112,7 @@ pub async fn claims_that_cross_leave_one_owner(setup: Setup) {
         }
         setup.wait_for_names(2).await;
     }
+    println!("{} claims in {:.1?}", 2 * rounds, begin.elapsed());
     drop((claimants, witnesses));
     setup.wait_until_empty().await;
 }
@@ -186,7 +188,7 @@ pub async fn a_signal_during_a_takeover_finds_the_owner(setup: Setup) {
             (client, verdicts)
         }));
     }
-    for _ in 0..rounds(50) {
+    for _ in 0..rounds(50, 2_000) {
         mover.move_on().await;
     }
     stops.set(true);
@@ -259,7 +261,7 @@ pub async fn a_watcher_knows_in_the_end_whether_a_peer_that_moves_is_there(setup
         let mut mover = Mover::new(&setup).await;
         let mut watcher = Watcher::new(address).await;
         assert!(watcher.watch().await);
-        for n in 0..rounds(20) {
+        for n in 0..rounds(20, 500) {
             mover.move_on().await;
             assert!(watcher.watch().await, "after {n} moves");
         }
