@@ -77,6 +77,9 @@ impl Node {
             self.opener.borrow_mut().admit(id);
             self.members_log.write(Level::Info, format_args!("cluster: {id} is up"));
         }
+        if !changes.up.is_empty() {
+            self.open_waiting();
+        }
         for id in &changes.down {
             self.opener.borrow_mut().retire(id);
             self.subscriptions.borrow_mut().node_down(id);

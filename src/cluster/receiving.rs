@@ -71,12 +71,17 @@ impl Node {
             let node = self.clone();
             spawn_local(async move {
                 let _ = node.refresh_members().await;
-                let waiting = node.strangers.borrow_mut().take();
-                for message in waiting {
-                    let opened = node.opener.borrow_mut().open(message);
-                    node.accept(opened);
-                }
+                node.open_waiting();
             });
+        }
+    }
+
+    /// Opens the messages of nodes that were not known. They come before what these nodes send from now on.
+    pub(super) fn open_waiting(self: &Rc<Self>) {
+        let waiting = self.strangers.borrow_mut().take();
+        for message in waiting {
+            let opened = self.opener.borrow_mut().open(message);
+            self.accept(opened);
         }
     }
 
@@ -86,8 +91,7 @@ impl Node {
             Message::Signal { request, name, epoch, packet } => {
                 // a node whose lease is over may have lost the name to another node
                 if self.may_own() {
-                    let verdict = self.receive_signal(&name, epoch, packet);
-                    self.send_answer(from, &Message::Verdict { request, verdict });
+                    self.answer_signal(from, request, name, epoch, packet);
                 }
             }
             Message::Verdict { request, verdict } => self.requests.resolve(request, Response::Verdict(verdict)),
