@@ -123,6 +123,8 @@ pub enum Question {
     Census,
     /// Which presence entries of the topic does the node own?
     Presence(Topic),
+    /// Does a client of the node own the name?
+    Owns(Topic),
 }
 
 /// A node's answer to a [`Question`].
@@ -132,6 +134,8 @@ pub enum Answer {
     Census(RegistryStats),
     /// To [`Question::Presence`]: the node's own entries.
     Presence(PresenceList),
+    /// To [`Question::Owns`].
+    Owns(bool),
 }
 
 /// The answers to a question.
@@ -163,6 +167,10 @@ pub trait ClusterInbox: Send + Sync {
 
     /// Takes the name away from its owner on this node, if the owner's epoch is at most `epoch`: another node has it.
     fn revoke(&self, name: &Topic, epoch: Epoch);
+
+    /// Which of these names, each with the epoch of a grant to this node, are of no use: no client of this node owns the
+    /// name, and no claim of it is under way here.
+    fn stale(&self, grants: Vec<(Topic, Epoch)>) -> BoxFuture<Vec<(Topic, Epoch)>>;
 
     /// The names that clients of this node own, with their epochs: at most `limit` of them, in order, after `after`.
     fn names(&self, after: Option<Topic>, limit: usize) -> BoxFuture<Vec<(Topic, Epoch)>>;

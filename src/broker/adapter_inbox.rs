@@ -17,7 +17,7 @@ use crate::broker::adapter::{Answer, BoxFuture, ClusterInbox, Epoch, Packet, Que
 use crate::broker::local_delivery::LocalDelivery;
 use crate::broker::registry::Registry;
 use crate::broker::registry::command::{
-    GetNames, GetOwnPresence, GetStats, GiveUp, NodeDown, RemotePacket, Resync, Revoke,
+    GetNames, GetOwnPresence, GetStale, GetStats, GiveUp, NodeDown, RemotePacket, Resync, Revoke,
 };
 use crate::broker::registry::permits::CommandBudget;
 use crate::memory::MemoryBudget;
@@ -87,6 +87,13 @@ impl ClusterInbox for AdapterInbox {
         self.registry.do_send(Revoke { name: name.clone(), epoch });
     }
 
+    fn stale(&self, grants: Vec<(Topic, Epoch)>) -> BoxFuture<Vec<(Topic, Epoch)>> {
+        let bytes = grants.iter().map(|(name, _)| size_of::<(Topic, Epoch)>() + name.key().len()).sum();
+        // without room, nothing is known to be stale
+        let Some(permit) = self.budget.take(bytes) else { return Box::pin(ready(Vec::new())) };
+        Box::pin(self.registry.send(GetStale { grants, permit }).map(Result::unwrap_or_default))
+    }
+
     fn names(&self, after: Option<Topic>, limit: usize) -> BoxFuture<Vec<(Topic, Epoch)>> {
         Box::pin(self.registry.send(GetNames { after, limit }).map(Result::unwrap_or_default))
     }
@@ -106,6 +113,7 @@ impl ClusterInbox for AdapterInbox {
             Question::Census => {
                 Box::pin(self.registry.send(GetStats).map(|stats| Answer::Census(stats.unwrap_or_default())))
             }
+            Question::Owns(name) => Box::pin(ready(Answer::Owns(self.local.table.count(name.key()) > 0))),
             Question::Presence(topic) => {
                 let list = self.registry.send(GetOwnPresence { topic });
                 Box::pin(list.map(|list| Answer::Presence(list.unwrap_or_default())))

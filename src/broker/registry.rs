@@ -29,7 +29,7 @@ use tokio::sync::oneshot;
 
 use crate::broker::adapter::Adapter;
 use crate::broker::registry::command::{
-    Admitted, Command, ConnectionClosed, GetNames, GetOwnPresence, GetPresence, GetStats, GiveUp, NodeDown,
+    Admitted, Command, ConnectionClosed, GetNames, GetOwnPresence, GetPresence, GetStale, GetStats, GiveUp, NodeDown,
     RemotePacket, Resync, Revoke, SubscribePresence, Unsubscribe,
 };
 use crate::broker::registry::state::{Resume, State};
@@ -274,6 +274,15 @@ impl Handler<GetNames> for Registry {
 
     fn handle(&mut self, GetNames { after, limit }: GetNames, _: &mut Self::Context) -> Self::Result {
         MessageResult(self.state.names_after(after, limit))
+    }
+}
+
+impl Handler<GetStale> for Registry {
+    type Result = MessageResult<GetStale>;
+
+    fn handle(&mut self, GetStale { grants, permit }: GetStale, _: &mut Self::Context) -> Self::Result {
+        drop(permit);
+        MessageResult(self.state.stale(grants))
     }
 }
 

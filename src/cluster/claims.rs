@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
-use crate::broker::adapter::{Claimed, Epoch, Unreachable};
+use crate::broker::adapter::{Answer, Answers, Claimed, Epoch, Question, Unreachable};
 use crate::cluster::engine::{ClaimResult, Holder, Lost, Reach};
 use crate::cluster::message::Message;
 use crate::cluster::node::Node;
@@ -36,25 +36,28 @@ enum Decision {
 impl Node {
     /// Claims a name for a client of this node.
     pub(super) async fn claim(self: Rc<Self>, name: Topic, claim: NameClaim) -> Claimed {
-        self.routes.borrow_mut().claim_begins(&name);
         let claimed = match self.is_linked.get() {
-            true => self.claim_in_directory(&name, claim).await.unwrap_or(Claimed::Unreachable),
+            true => self.claim_in_directory(&name, claim).await.unwrap_or_else(|Lost| {
+                self.names.note_unanswered();
+                Claimed::Unreachable
+            }),
             false => Claimed::Unreachable,
         };
         let claimed = match claimed {
             Claimed::Unreachable if !self.is_linked.get() => self.claim_in_isolation(&name, claim),
             claimed => claimed,
         };
-        self.routes.borrow_mut().claim_ends(&name);
         if let Claimed::Granted(epoch) = claimed {
-            self.saw_epoch(epoch);
-            self.routes.borrow_mut().set_moved(name);
+            self.names.saw_epoch(epoch);
         }
         self.metrics.cluster.claims.inc(status(claimed));
         claimed
     }
 
     async fn claim_in_directory(self: &Rc<Self>, name: &Topic, claim: NameClaim) -> Result<Claimed, Lost> {
+        if self.may_be_missing(claim) && self.engine.find(name.key()).await?.is_none() && !self.is_free(name).await {
+            return Ok(Claimed::Unreachable);
+        }
         for _ in 0..ATTEMPTS {
             let holder = match self.engine.claim(name.key()).await? {
                 ClaimResult::Granted(epoch) => return Ok(Claimed::Granted(epoch)),
@@ -75,6 +78,19 @@ impl Node {
         Ok(Claimed::Taken)
     }
 
+    /// Whether a name may have a live owner although the directory has no entry of it, and the claim does not show that it
+    /// comes from that owner.
+    fn may_be_missing(&self, claim: NameClaim) -> bool {
+        let is_granted_anyway = claim.is_self_certifying || self.options.isolated == Isolated::All;
+        !is_granted_anyway && self.may_directory_lack_names()
+    }
+
+    /// Whether all other nodes say that none of their clients owns the name.
+    async fn is_free(self: &Rc<Self>, name: &Topic) -> bool {
+        let Answers { answers, silent } = self.clone().ask(Question::Owns(name.clone())).await;
+        silent.is_empty() && answers.iter().all(|(_, answer)| *answer == Answer::Owns(false))
+    }
+
     /// Asks the node that holds a name, unless it cannot or need not be asked.
     async fn decision(
         self: &Rc<Self>,
@@ -82,7 +98,7 @@ impl Node {
         holder: &Holder,
         NameClaim { proof, is_self_certifying }: NameClaim,
     ) -> Result<Decision, Lost> {
-        self.saw_epoch(holder.epoch);
+        self.names.saw_epoch(holder.epoch);
         if holder.node == self.options.node {
             // the entry of another claim of this node, or one that was not released
             let is_free = self.inbox.give_up(name, holder.epoch, proof).await;
@@ -114,14 +130,16 @@ impl Node {
     /// Releases a name in the directory.
     pub(super) fn release(self: &Rc<Self>, name: Topic, epoch: Epoch) {
         let release = self.engine.release(name.key(), epoch).shared();
-        if let Some(released) = &mut *self.released_meanwhile.borrow_mut() {
+        if let Some(released) = &mut *self.names.released_meanwhile.borrow_mut() {
             released.insert((name.clone(), epoch));
         }
-        self.releases.borrow_mut().insert(name.clone(), release.clone());
+        self.names.releases.borrow_mut().insert(name.clone(), release.clone());
         let node = self.clone();
         spawn_local(async move {
-            let _ = release.clone().await;
-            let mut releases = node.releases.borrow_mut();
+            if release.clone().await == Err(Lost) {
+                node.names.note_unanswered();
+            }
+            let mut releases = node.names.releases.borrow_mut();
             if releases.get(&name).is_some_and(|latest| latest.ptr_eq(&release)) {
                 releases.remove(&name);
             }
@@ -130,7 +148,7 @@ impl Node {
 
     /// Waits until the latest release of a name has taken effect, if one is under way.
     pub(super) fn released(&self, name: &Topic) -> impl Future<Output = ()> + use<> {
-        let release = self.releases.borrow().get(name).cloned();
+        let release = self.names.releases.borrow().get(name).cloned();
         async move {
             if let Some(release) = release {
                 let _ = release.await;
@@ -148,8 +166,8 @@ impl Node {
         if !is_granted {
             return Claimed::Unreachable;
         }
-        self.isolated_grants.borrow_mut().put(name.clone(), ());
-        Claimed::Granted(self.highest_epoch.get() + 1)
+        self.names.isolated_grants.borrow_mut().put(name.clone(), ());
+        Claimed::Granted(self.names.highest_epoch.get().saturating_add(1))
     }
 
     /// The epoch with which another node holds a name. While the directory may lack names, a missing one is asked for
@@ -180,14 +198,10 @@ impl Node {
         spawn_local(async move {
             let is_free = node.inbox.give_up(&name, epoch, proof).await;
             if is_free {
-                node.routes.borrow_mut().set_moved(name);
+                node.routes.borrow_mut().set_given_up(name);
             }
             node.send_answer(&from, &Message::GivenUp { request, is_free });
         });
-    }
-
-    fn saw_epoch(&self, epoch: Epoch) {
-        self.highest_epoch.set(self.highest_epoch.get().max(epoch));
     }
 }
 

@@ -196,6 +196,7 @@ impl From<&Question> for QuestionKind {
     fn from(question: &Question) -> Self {
         match question {
             Question::Census => Self::Census(schema::Empty {}),
+            Question::Owns(name) => Self::Owns(bytes(name.key())),
             Question::Presence(topic) => Self::Presence(bytes(topic.key())),
         }
     }
@@ -207,6 +208,7 @@ impl TryFrom<QuestionKind> for Question {
     fn try_from(question: QuestionKind) -> Result<Self, DecodeError> {
         Ok(match question {
             QuestionKind::Census(schema::Empty {}) => Self::Census,
+            QuestionKind::Owns(name) => Self::Owns(topic(&name)?),
             QuestionKind::Presence(name) => Self::Presence(topic(&name)?),
         })
     }
@@ -216,6 +218,7 @@ impl From<&Answer> for AnswerKind {
     fn from(answer: &Answer) -> Self {
         match answer {
             Answer::Census(stats) => Self::Census(stats.into()),
+            Answer::Owns(owns) => Self::Owns(*owns),
             Answer::Presence(list) => {
                 let keys = list.iter().map(|(key, metas)| schema::PresenceKey {
                     key: bytes(key),
@@ -233,6 +236,7 @@ impl TryFrom<AnswerKind> for Answer {
     fn try_from(answer: AnswerKind) -> Result<Self, DecodeError> {
         Ok(match answer {
             AnswerKind::Census(stats) => Self::Census(stats.into()),
+            AnswerKind::Owns(owns) => Self::Owns(owns),
             AnswerKind::Presence(schema::PresenceList { keys }) => {
                 let mut list = PresenceList::new();
                 for schema::PresenceKey { key, metas } in keys {

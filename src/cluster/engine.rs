@@ -93,6 +93,15 @@ pub enum Lease {
     New,
 }
 
+/// The engine's response to a heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Whether the node's lease was still valid.
+    pub lease: Lease,
+    /// At least as high as every epoch that the engine had granted before.
+    pub epoch: Epoch,
+}
+
 /// Whom a message has reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
@@ -152,7 +161,7 @@ pub trait Engine {
     fn scan(&self, cursor: u64) -> LocalFuture<Result<DirectoryPart, Lost>>;
 
     /// Says that this node is alive, for the time `lease`.
-    fn heartbeat(&self, lease: Duration, status: Bytes) -> LocalFuture<Result<Lease, Lost>>;
+    fn heartbeat(&self, lease: Duration, status: Bytes) -> LocalFuture<Result<Heartbeat, Lost>>;
 
     /// Ends this node's lease.
     fn end_lease(&self) -> LocalFuture<Result<(), Lost>>;

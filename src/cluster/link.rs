@@ -12,7 +12,8 @@ use futures_util::future::try_join_all;
 use log::Level;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::cluster::engine::{Lease, LinkError, Lost};
+use crate::cluster::engine::{Heartbeat, Lease, LinkError, Lost};
+use crate::cluster::lease_end::LeaseEnd;
 use crate::cluster::message::NodeStatus;
 use crate::cluster::node::Node;
 use crate::cluster::receiving::Receiver;
@@ -70,7 +71,7 @@ impl Node {
         let (node, others) = (&self.options.node, self.members.borrow().count());
         let line = format_args!("linked to the cluster as {node}, with {others} other nodes");
         self.link_log.write(Level::Info, line);
-        self.must_enter_names.set(true);
+        self.names.must_enter.set(true);
         // names of nodes that died before this link were not removed, if no other node has seen it
         self.sweep_if_first();
         Ok(())
@@ -108,7 +109,7 @@ impl Node {
                 self.beat().await?;
                 self.refresh_members().await
             };
-            if beaten.await == Err(Lost) && self.lease_until.get().is_none_or(|until| until < Instant::now()) {
+            if beaten.await == Err(Lost) && self.is_lease_over() {
                 self.link_lost("no heartbeat has reached the engine for a whole lease".to_owned());
             }
         }
@@ -119,33 +120,35 @@ impl Node {
         let secret_check = self.sealer.borrow().secret_check(&self.options.node);
         let status = NodeStatus::new(self.is_retired.get(), secret_check);
         // the lease is shorter here than in the engine
-        let since = Instant::now();
-        let was_over = self.lease_until.get().is_none_or(|until| until < since);
-        let lease = self.engine.heartbeat(self.options.lease, status.encode()).await?;
+        let (end, was_over) = (LeaseEnd::after(self.options.lease), self.is_lease_over());
+        let Heartbeat { lease, epoch } = self.engine.heartbeat(self.options.lease, status.encode()).await?;
+        self.names.saw_epoch(epoch);
         // the answer to an earlier heartbeat, which began a new lease, may have been lost
         if lease == Lease::New || was_over {
             if self.was_linked.get() {
-                self.directory_grace_until.set(Some(since + self.options.lease));
+                self.names.grace_until.set(Some(Instant::now() + self.options.lease));
             }
-            self.are_names_entered.set(false);
-            self.must_enter_names.set(true);
-            self.names_lost.notify_one();
+            self.names.enter_again();
         }
-        self.lease_until.set(Some(since + self.options.lease));
+        self.lease_end.set(Some(end));
         Ok(())
+    }
+
+    fn is_lease_over(&self) -> bool {
+        self.lease_end.get().is_none_or(LeaseEnd::is_over)
     }
 
     /// Whether this node may deliver as the owner of names: no other node can have taken them since it said that it is
     /// alive.
     pub(super) fn may_own(&self) -> bool {
-        self.are_names_entered.get() && self.lease_until.get().is_some_and(|until| Instant::now() < until)
+        self.names.are_entered.get() && !self.is_lease_over()
     }
 
     /// Whether the directory may lack names of live nodes. A node that links again does not know yet whether the engine has
     /// kept its data, although the engine answers.
     pub(super) fn may_directory_lack_names(&self) -> bool {
         let is_linking_again = self.was_linked.get() && !self.is_linked.get();
-        is_linking_again || self.directory_grace_until.get().is_some_and(|until| Instant::now() < until)
+        is_linking_again || self.names.grace_until.get().is_some_and(|until| Instant::now() < until)
     }
 
     /// Subscribes to all topics again, also to those that are added meanwhile.

@@ -10,6 +10,7 @@ mod command;
 mod encoding;
 pub mod engine;
 pub(crate) mod envelope;
+mod lease_end;
 mod link;
 mod link_state;
 mod members;
@@ -21,6 +22,7 @@ pub mod nats;
 mod node;
 mod options;
 mod outgoing;
+mod own_names;
 mod questions;
 mod receiving;
 #[cfg(feature = "redis")]

@@ -1,4 +1,6 @@
-//! How this node enters its names in the directory again: after each link, and when its lease was over.
+//! How the directory and this node's names are made to agree again. After each link, and when its lease was over, the node
+//! enters its names again. When a release or a claim has had no answer, it searches the directory for entries of its own
+//! that no client of this node uses.
 
 use std::collections::HashSet;
 use std::future::pending;
@@ -18,21 +20,29 @@ use crate::topic::Topic;
 const NAMES_AT_A_TIME: usize = 1_000;
 /// The pause for so many names, so that the engine has time for other nodes: 20,000 names a second.
 const NAMES_PAUSE: Duration = Duration::from_millis(50);
+/// The pause between two parts of the directory that are searched, so that the engine has time for other requests.
+const SEARCH_PAUSE: Duration = Duration::from_millis(50);
 /// The pause before a new attempt.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 impl Node {
-    /// Enters this node's names in the directory whenever it may have lost them, until this is dropped.
+    /// Makes the directory agree with this node's names whenever it may not, until this is dropped.
     pub(super) async fn keep_names_entered(self: &Rc<Self>) {
         let mut again = None;
         loop {
-            if self.must_enter_names.replace(false) {
+            if self.names.must_enter.replace(false) {
                 if self.enter_names().await == Err(Lost) {
-                    self.must_enter_names.set(true);
+                    self.names.must_enter.set(true);
                     sleep(RETRY_PAUSE).await;
                 }
                 // another node may enter a later grant of a name after this one; then it is found out
-                again = self.directory_grace_until.get().filter(|until| *until > Instant::now());
+                again = self.names.grace_until.get().filter(|until| *until > Instant::now());
+                continue;
+            }
+            if self.names.must_search() {
+                if self.release_stale_entries().await == Err(Lost) {
+                    sleep(RETRY_PAUSE).await;
+                }
                 continue;
             }
             let grace = async {
@@ -42,10 +52,12 @@ impl Node {
                 }
             };
             tokio::select! {
-                () = self.names_lost.notified() => {}
-                () = grace => self.must_enter_names.set(true),
+                () = self.names.work.notified() => {}
+                () = grace => {
+                    again = None;
+                    self.names.must_enter.set(true);
+                }
             }
-            again = None;
         }
     }
 
@@ -54,9 +66,9 @@ impl Node {
         let mut last = None;
         loop {
             let next = Instant::now() + NAMES_PAUSE;
-            *self.released_meanwhile.borrow_mut() = Some(HashSet::new());
+            *self.names.released_meanwhile.borrow_mut() = Some(HashSet::new());
             let mut names = self.inbox.names(last, NAMES_AT_A_TIME).await;
-            let released = self.released_meanwhile.take().unwrap_or_default();
+            let released = self.names.released_meanwhile.take().unwrap_or_default();
             last = names.last().map(|(name, _)| name.clone());
             if last.is_none() {
                 break;
@@ -68,7 +80,7 @@ impl Node {
             sleep_until(next).await;
         }
         // unless the lease was over once more meanwhile
-        self.are_names_entered.set(!self.must_enter_names.get());
+        self.names.are_entered.set(!self.names.must_enter.get());
         self.inbox.resync();
         Ok(())
     }
@@ -101,7 +113,7 @@ impl Node {
     /// Takes names that this node has granted without the engine away from nodes that were linked all the time: these do
     /// not enter their names again, and would not learn that they have lost one.
     async fn revoke_elsewhere(self: &Rc<Self>, names: &[(Topic, Epoch)]) -> Result<(), Lost> {
-        let is_isolated = |name: &Topic| self.isolated_grants.borrow_mut().pop(name).is_some();
+        let is_isolated = |name: &Topic| self.names.isolated_grants.borrow_mut().pop(name).is_some();
         let isolated: Vec<_> = names.iter().filter(|(name, _)| is_isolated(name)).collect();
         let found = join_all(isolated.iter().map(|(name, _)| self.engine.find(name.key()))).await;
         for ((name, epoch), holder) in isolated.into_iter().zip(found) {
@@ -113,5 +125,34 @@ impl Node {
             }
         }
         Ok(())
+    }
+
+    /// Searches the directory for entries of this node that none of its clients uses, and releases them.
+    async fn release_stale_entries(self: &Rc<Self>) -> Result<(), Lost> {
+        let unanswered = self.names.unanswered.get();
+        let mut cursor = 0;
+        loop {
+            let next = Instant::now() + SEARCH_PAUSE;
+            let part = self.engine.scan(cursor).await?;
+            let own = part.entries.iter().filter(|(_, holder)| holder.node == self.options.node);
+            let own = own.filter_map(|(name, holder)| Some((Topic::parse(name).ok()?, holder.epoch))).collect();
+            for (name, epoch) in self.inbox.stale(own).await {
+                self.release_stale(name, epoch);
+            }
+            cursor = part.next;
+            if cursor == 0 {
+                break;
+            }
+            sleep_until(next).await;
+        }
+        self.names.searched.set(unanswered);
+        Ok(())
+    }
+
+    /// Releases an entry that no client of this node uses. Watchers elsewhere may not have heard of the owner's end.
+    pub(super) fn release_stale(self: &Rc<Self>, name: Topic, epoch: Epoch) {
+        self.release(name.clone(), epoch);
+        let permit = self.budget.take_anyway(name.key().len());
+        self.publish(Box::from([name]), Packet::Down(epoch), permit);
     }
 }

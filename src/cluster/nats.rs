@@ -26,7 +26,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, select, try_join};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
@@ -40,7 +40,7 @@ use outbox::Outbox;
 use subjects::Subjects;
 
 use super::engine::{
-    ClaimResult, DirectoryPart, Engine, EngineEvents, Epoch, Holder, Lease, LinkError, LiveNode, LocalFuture, Lost,
+    ClaimResult, DirectoryPart, Engine, EngineEvents, Epoch, Heartbeat, Holder, LinkError, LiveNode, LocalFuture, Lost,
     NodeId, Reach,
 };
 
@@ -227,9 +227,12 @@ impl Engine for Nats {
         self.with(|link| link.names.scan(cursor))
     }
 
-    fn heartbeat(&self, lease: Duration, status: Bytes) -> LocalFuture<Result<Lease, Lost>> {
+    fn heartbeat(&self, lease: Duration, status: Bytes) -> LocalFuture<Result<Heartbeat, Lost>> {
         debug_assert_eq!(lease, self.0.options.lease, "the bucket of leases was made for this time");
-        self.with(|link| async move { link.leases.heartbeat(status).await })
+        self.with(|link| async move {
+            let (lease, epoch) = try_join(link.leases.heartbeat(status), link.names.epoch()).await?;
+            Ok(Heartbeat { lease, epoch })
+        })
     }
 
     fn end_lease(&self) -> LocalFuture<Result<(), Lost>> {

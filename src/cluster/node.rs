@@ -4,27 +4,26 @@
 //! own; no borrow of a part is held while a task waits.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
-use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use futures_util::future::{Shared, join_all};
-use lru::LruCache;
+use futures_util::future::join_all;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, interval};
 
-use crate::broker::adapter::{ClusterInbox, Epoch, Packet};
+use crate::broker::adapter::{ClusterInbox, Packet};
 use crate::broker::registry::permits::{CommandBudget, Permit};
 use crate::cluster::command::{Command, Reply};
 use crate::cluster::engine::{Engine, LocalFuture, Lost, Reach};
 use crate::cluster::envelope::{Destination, Opener, Sealer};
+use crate::cluster::lease_end::LeaseEnd;
 use crate::cluster::link_state::LinkState;
 use crate::cluster::members::{Members, Refresh};
 use crate::cluster::message::Message;
 use crate::cluster::options::ClusterOptions;
+use crate::cluster::own_names::OwnNames;
 use crate::cluster::requests::Requests;
 use crate::cluster::routes::Routes;
 use crate::cluster::strangers::Strangers;
@@ -34,18 +33,12 @@ use crate::metrics::families::Metrics;
 use crate::refusal::PacketDrop;
 use crate::topic::Topic;
 
-/// How many names that were granted without the engine are remembered.
-const ISOLATED_GRANTS: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
-
 /// Lines that the log gets in a minute about the link, and about the other nodes.
 const LINES_PER_MINUTE: u32 = 30;
 /// The module that the lines are of.
 const LOG_TARGET: &str = "handclasp::cluster";
 /// How often within a lease the thread notes that it runs.
 const TURNS_PER_LEASE: u32 = 4;
-
-/// A release of a name that is under way.
-pub(super) type Release = Shared<LocalFuture<Result<(), Lost>>>;
 
 /// A node of a cluster.
 pub(super) struct Node {
@@ -62,8 +55,7 @@ pub(super) struct Node {
     pub(super) members: RefCell<Members>,
     pub(super) strangers: RefCell<Strangers>,
     pub(super) routes: RefCell<Routes>,
-    /// The releases of names that are under way.
-    pub(super) releases: RefCell<HashMap<Topic, Release>>,
+    pub(super) names: OwnNames,
     pub(super) requests: Rc<Requests>,
     pub(super) subscriptions: RefCell<Subscriptions>,
     pub(super) is_linked: Cell<bool>,
@@ -78,27 +70,12 @@ pub(super) struct Node {
     /// Whether the node has been linked at least once.
     pub(super) was_linked: Cell<bool>,
     /// Until when the other nodes consider this node alive, at least.
-    pub(super) lease_until: Cell<Option<Instant>>,
+    pub(super) lease_end: Cell<Option<LeaseEnd>>,
     /// Until when nodes that are not in the list of live nodes count as alive if they did before. The engine may have been
     /// away, so they need time to link again.
     pub(super) grace_until: Cell<Option<Instant>>,
-    /// Until when a name may have an owner although the directory has no entry of it. The engine may have returned without
-    /// its data, and the other nodes need time to enter their names again.
-    pub(super) directory_grace_until: Cell<Option<Instant>>,
-    /// Whether the names of this node are in the directory, as far as it knows.
-    pub(super) are_names_entered: Cell<bool>,
-    /// Whether the names of this node have to be entered in the directory again.
-    pub(super) must_enter_names: Cell<bool>,
-    /// Notified when they have to.
-    pub(super) names_lost: Notify,
-    /// The names that were released while the next ones to be entered are listed.
-    pub(super) released_meanwhile: RefCell<Option<HashSet<(Topic, Epoch)>>>,
-    /// The names that this node has granted without the engine and not entered since.
-    pub(super) isolated_grants: RefCell<LruCache<Topic, ()>>,
     /// The last reading of the list of live nodes.
     pub(super) refresh: RefCell<Option<Refresh>>,
-    /// The highest epoch that this node has seen.
-    pub(super) highest_epoch: Cell<Epoch>,
 }
 
 impl Node {
@@ -118,7 +95,7 @@ impl Node {
             members: RefCell::default(),
             strangers: RefCell::default(),
             routes: RefCell::new(Routes::new(options.timeout)),
-            releases: RefCell::default(),
+            names: OwnNames::default(),
             requests: Rc::default(),
             subscriptions: RefCell::default(),
             is_linked: Cell::new(false),
@@ -127,16 +104,9 @@ impl Node {
             receipt_panicked: Notify::new(),
             is_retired: Cell::new(false),
             was_linked: Cell::new(false),
-            lease_until: Cell::new(None),
+            lease_end: Cell::new(None),
             grace_until: Cell::new(None),
-            directory_grace_until: Cell::new(None),
-            are_names_entered: Cell::new(false),
-            must_enter_names: Cell::new(false),
-            names_lost: Notify::new(),
-            released_meanwhile: RefCell::default(),
-            isolated_grants: RefCell::new(LruCache::new(ISOLATED_GRANTS)),
             refresh: RefCell::default(),
-            highest_epoch: Cell::new(0),
             options,
             engine,
             inbox,

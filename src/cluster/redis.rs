@@ -23,8 +23,8 @@ use log::Level;
 use redis::{Cmd, FromRedisValue, Value, cmd};
 
 use crate::cluster::engine::{
-    ClaimResult, DirectoryPart, Engine, EngineEvents, Epoch, Holder, Lease, LinkError, LiveNode, LocalFuture, Lost,
-    NodeId, Reach,
+    ClaimResult, DirectoryPart, Engine, EngineEvents, Epoch, Heartbeat, Holder, Lease, LinkError, LiveNode,
+    LocalFuture, Lost, NodeId, Reach,
 };
 use crate::connections::line_limit::LineLimit;
 use connect::{Checks, connect};
@@ -272,11 +272,13 @@ impl Engine for Redis {
         })
     }
 
-    fn heartbeat(&self, lease: Duration, status: Bytes) -> LocalFuture<Result<Lease, Lost>> {
-        let mut command = self.scripts().heartbeat.call(&self.lease_keys());
+    fn heartbeat(&self, lease: Duration, status: Bytes) -> LocalFuture<Result<Heartbeat, Lost>> {
+        let mut command = self.scripts().heartbeat.call(&[&self.lease_keys()[..], &[self.keys().epoch()]].concat());
         let milliseconds = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
         command.arg(&*self.node()).arg(milliseconds).arg(&*status);
-        let translate = |was_valid: bool| Ok(if was_valid { Lease::Kept } else { Lease::New });
+        let translate = |(was_valid, epoch): (bool, Epoch)| {
+            Ok(Heartbeat { lease: if was_valid { Lease::Kept } else { Lease::New }, epoch })
+        };
         self.shared.call(command, status.len(), translate)
     }
 

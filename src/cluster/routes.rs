@@ -1,7 +1,6 @@
-//! Which node holds which name, as far as this node knows, and the names that are about to move.
+//! Which node holds which name, as far as this node knows, and the names that have just been given up.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -14,8 +13,8 @@ use crate::topic::Topic;
 
 /// How many routes are kept. One takes about 200 bytes.
 const ROUTES: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
-/// How many names are remembered that have just moved.
-const MOVED: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
+/// How many names are remembered that this node has just given up.
+const GIVEN_UP: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 
 /// Where a name is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,18 +28,16 @@ pub(super) struct Routes {
     known: LruCache<Topic, Route>,
     /// The signals to each name that is being looked up, oldest first. Later ones wait behind them.
     lookups: HashMap<Topic, Vec<OutgoingSignal>>,
-    /// The claims of this node that are under way. The directory may have granted them already.
-    claims: HashMap<Topic, usize>,
-    /// When this node got or gave up a name.
-    moved: LruCache<Topic, Instant>,
+    /// When this node gave up a name.
+    given_up: LruCache<Topic, Instant>,
     /// How long a name may be on its way.
     timeout: Duration,
 }
 
 impl Routes {
     pub(super) fn new(timeout: Duration) -> Self {
-        let (known, moved) = (LruCache::new(ROUTES), LruCache::new(MOVED));
-        Self { known, lookups: HashMap::new(), claims: HashMap::new(), moved, timeout }
+        let (known, given_up) = (LruCache::new(ROUTES), LruCache::new(GIVEN_UP));
+        Self { known, lookups: HashMap::new(), given_up, timeout }
     }
 
     pub(super) fn get(&mut self, name: &Topic) -> Option<Route> {
@@ -76,29 +73,14 @@ impl Routes {
         self.lookups.remove(name).unwrap_or_default()
     }
 
-    /// Notes that a claim of this node begins.
-    pub(super) fn claim_begins(&mut self, name: &Topic) {
-        *self.claims.entry(name.clone()).or_default() += 1;
+    /// Notes that this node has given up a name.
+    pub(super) fn set_given_up(&mut self, name: Topic) {
+        self.given_up.put(name, Instant::now());
     }
 
-    /// Notes that a claim of this node is decided.
-    pub(super) fn claim_ends(&mut self, name: &Topic) {
-        if let Entry::Occupied(mut claims) = self.claims.entry(name.clone()) {
-            *claims.get_mut() -= 1;
-            if *claims.get() == 0 {
-                claims.remove();
-            }
-        }
-    }
-
-    /// Notes that this node has got `name`, or has given it up.
-    pub(super) fn set_moved(&mut self, name: Topic) {
-        self.moved.put(name, Instant::now());
-    }
-
-    /// Whether `name` may be on its way from one node to another, or from the directory to this node's registry. Then it
-    /// has an owner in a moment, although it has none here.
-    pub(super) fn is_moving(&self, name: &Topic) -> bool {
-        self.claims.contains_key(name) || self.moved.peek(name).is_some_and(|at| at.elapsed() < self.timeout)
+    /// Whether this node has given up a name so lately that the directory may still have its entry. The name has another
+    /// owner in a moment.
+    pub(super) fn was_given_up(&self, name: &Topic) -> bool {
+        self.given_up.peek(name).is_some_and(|at| at.elapsed() < self.timeout)
     }
 }

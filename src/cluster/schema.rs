@@ -124,7 +124,7 @@ pub(super) struct Probe {
 pub(super) struct Question {
     #[prost(uint64, tag = "1")]
     pub(super) request: u64,
-    #[prost(oneof = "QuestionKind", tags = "2, 3")]
+    #[prost(oneof = "QuestionKind", tags = "2, 3, 6")]
     pub(super) kind: Option<QuestionKind>,
 }
 
@@ -135,13 +135,16 @@ pub(super) enum QuestionKind {
     /// The topic.
     #[prost(bytes = "bytes", tag = "3")]
     Presence(Bytes),
+    /// The name.
+    #[prost(bytes = "bytes", tag = "6")]
+    Owns(Bytes),
 }
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Answer {
     #[prost(uint64, tag = "1")]
     pub(super) request: u64,
-    #[prost(oneof = "AnswerKind", tags = "2, 3")]
+    #[prost(oneof = "AnswerKind", tags = "2, 3, 6")]
     pub(super) kind: Option<AnswerKind>,
 }
 
@@ -151,6 +154,8 @@ pub(super) enum AnswerKind {
     Census(Census),
     #[prost(message, tag = "3")]
     Presence(PresenceList),
+    #[prost(bool, tag = "6")]
+    Owns(bool),
 }
 
 #[derive(Clone, PartialEq, Message)]

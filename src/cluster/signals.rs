@@ -89,8 +89,7 @@ impl Node {
 
     fn send_signal(self: &Rc<Self>, route: Route, signal: OutgoingSignal) {
         if route.node == self.options.node {
-            let verdict = self.receive_signal(&signal.name, route.epoch, signal.packet.clone());
-            return self.signal_answered(route, signal, Outcome::Verdict(verdict));
+            return self.signal_own_node(route, signal);
         }
         let mut waiter = self.requests.open();
         let (name, packet) = (signal.name.clone(), signal.packet.clone());
@@ -161,21 +160,49 @@ impl Node {
         signal.settle(status);
     }
 
-    /// Delivers a signal for a name that this node holds according to the directory.
-    ///
-    /// If no client of this node owns the name, and the name is not on its way, the entry was not released: it is released
-    /// again.
-    pub(super) fn receive_signal(&self, name: &Topic, epoch: Epoch, packet: Packet) -> Verdict {
-        match self.inbox.deliver(name, packet) {
-            DeliveryStatus::Delivered => Verdict::Delivered,
-            DeliveryStatus::Overloaded => Verdict::Overloaded,
-            DeliveryStatus::Absent | DeliveryStatus::Unreachable if self.routes.borrow().is_moving(name) => {
-                Verdict::Moving
-            }
-            DeliveryStatus::Absent | DeliveryStatus::Unreachable => {
-                drop(spawn_local(self.engine.release(name.key(), epoch)));
-                Verdict::Gone
+    /// The directory says that this node holds the name itself.
+    fn signal_own_node(self: &Rc<Self>, route: Route, signal: OutgoingSignal) {
+        match self.receive_signal(&signal.name, signal.packet.clone()) {
+            Some(verdict) => self.signal_answered(route, signal, Outcome::Verdict(verdict)),
+            None => {
+                let node = self.clone();
+                spawn_local(async move {
+                    let verdict = node.explain_absence(&signal.name, route.epoch).await;
+                    node.signal_answered(route, signal, Outcome::Verdict(verdict));
+                });
             }
         }
+    }
+
+    /// Answers another node's signal.
+    pub(super) fn answer_signal(self: &Rc<Self>, from: &str, request: u64, name: Topic, epoch: Epoch, packet: Packet) {
+        if let Some(verdict) = self.receive_signal(&name, packet) {
+            return self.send_answer(from, &Message::Verdict { request, verdict });
+        }
+        let (node, from) = (self.clone(), from.to_owned());
+        spawn_local(async move {
+            let verdict = node.explain_absence(&name, epoch).await;
+            node.send_answer(&from, &Message::Verdict { request, verdict });
+        });
+    }
+
+    /// Delivers a signal for a name that this node holds according to the directory. `None`: no client of this node owns
+    /// the name at present.
+    fn receive_signal(&self, name: &Topic, packet: Packet) -> Option<Verdict> {
+        match self.inbox.deliver(name, packet) {
+            DeliveryStatus::Delivered => Some(Verdict::Delivered),
+            DeliveryStatus::Overloaded => Some(Verdict::Overloaded),
+            DeliveryStatus::Absent | DeliveryStatus::Unreachable => None,
+        }
+    }
+
+    /// Why no client of this node owns a name that it holds according to the directory. Either the name is on its way from
+    /// one client to another, or its entry was not released. Then the entry is released again.
+    async fn explain_absence(self: &Rc<Self>, name: &Topic, epoch: Epoch) -> Verdict {
+        if self.routes.borrow().was_given_up(name) || self.inbox.stale(vec![(name.clone(), epoch)]).await.is_empty() {
+            return Verdict::Moving;
+        }
+        self.release_stale(name.clone(), epoch);
+        Verdict::Gone
     }
 }

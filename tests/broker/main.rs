@@ -4,6 +4,7 @@
 mod common;
 
 mod adapter_suite;
+mod cluster_directory;
 mod cluster_model;
 mod cluster_queue;
 mod cluster_races;

@@ -4,13 +4,11 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use tokio::time::{sleep, timeout};
 
 use crate::PATIENCE;
+pub use crate::common::certified;
 use crate::common::{Client, Received, TIMEOUT};
 
 /// What a socket receives besides replies: the topic, the event, the payload.
@@ -27,14 +25,6 @@ pub struct Peer {
 /// A peer id that any client may join.
 pub fn random_id() -> String {
     uuid::Uuid::new_v4().to_string()
-}
-
-/// A secret, as join parameters, and the id that can be joined only with it.
-pub fn certified() -> (String, Value) {
-    let secret = [uuid::Uuid::new_v4().into_bytes(), uuid::Uuid::new_v4().into_bytes()].concat();
-    let hash: [u8; 32] = Sha256::digest(&secret).into();
-    let id = uuid::Builder::from_custom_bytes(*hash.first_chunk().unwrap()).into_uuid();
-    (id.to_string(), json!({ "secret": BASE64_URL_SAFE_NO_PAD.encode(secret) }))
 }
 
 /// Repeats a signal until it is delivered. Every other verdict must be `unreachable`.

@@ -22,8 +22,12 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use handclasp::broker::adapter::LocalAdapter;
 use handclasp::{Config, Endpoint, Node, Pubsub, RegistryStats};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -75,6 +79,14 @@ pub fn node_with_engine(sets: &[&str]) -> Node {
 /// The peer id with this number. It is not bound to a secret, so any client may join it.
 pub fn id(n: usize) -> String {
     format!("00000000-0000-4000-8000-{n:012}")
+}
+
+/// A secret, as join parameters, and the id that can be joined only with it.
+pub fn certified() -> (String, Value) {
+    let secret = [uuid::Uuid::new_v4().into_bytes(), uuid::Uuid::new_v4().into_bytes()].concat();
+    let hash: [u8; 32] = Sha256::digest(&secret).into();
+    let id = uuid::Builder::from_custom_bytes(*hash.first_chunk().unwrap()).into_uuid();
+    (id.to_string(), json!({ "secret": BASE64_URL_SAFE_NO_PAD.encode(secret) }))
 }
 
 /// Repeats a check until it is true.

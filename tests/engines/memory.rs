@@ -57,7 +57,7 @@ fn at_hub(case: impl AsyncFnOnce(MemoryHub) + 'static) {
 }
 
 async fn beat(member: &Member) -> Result<Lease, Lost> {
-    member.engine.heartbeat(LEASE, Bytes::new()).await
+    member.engine.heartbeat(LEASE, Bytes::new()).await.map(|heartbeat| heartbeat.lease)
 }
 
 #[test]

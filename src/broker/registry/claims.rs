@@ -32,6 +32,11 @@ impl Claims {
         self.0.entry(name.clone()).or_default().count += 1;
     }
 
+    /// Whether a claim of the name is under way.
+    pub(super) fn has(&self, name: &Topic) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// Gives up the grants up to `epoch` that are not known yet.
     pub(super) fn give_up(&mut self, name: &Topic, epoch: Epoch) {
         if let Some(claims) = self.0.get_mut(name) {

@@ -136,6 +136,14 @@ pub(crate) struct GetNames {
     pub(crate) limit: usize,
 }
 
+/// Asks which of these grants to this node are of no use.
+#[derive(Message)]
+#[rtype(result = "Vec<(Topic, Epoch)>")]
+pub(crate) struct GetStale {
+    pub(crate) grants: Vec<(Topic, Epoch)>,
+    pub(crate) permit: Permit,
+}
+
 /// Requests the presence entries of this node's members on a topic.
 #[derive(Message)]
 #[rtype(result = "PresenceList")]

@@ -74,13 +74,18 @@ fn any_answer() -> impl Strategy<Value = Answer> {
     let metas = prop::collection::vec(any_payload(), 0..4);
     prop_oneof![
         census.prop_map(Answer::Census),
+        any::<bool>().prop_map(Answer::Owns),
         prop::collection::btree_map(any_text(), metas, 0..4).prop_map(Answer::Presence),
     ]
 }
 
 fn any_message() -> impl Strategy<Value = Message> {
     let verdict = prop::sample::select(&[Verdict::Delivered, Verdict::Overloaded, Verdict::Gone, Verdict::Moving][..]);
-    let question = prop_oneof![Just(Question::Census), any_topic().prop_map(Question::Presence)];
+    let question = prop_oneof![
+        Just(Question::Census),
+        any_topic().prop_map(Question::Presence),
+        any_topic().prop_map(Question::Owns),
+    ];
     let numbers = || (any::<u64>(), any::<u64>());
     prop_oneof![
         (prop::collection::vec(any_topic(), 0..4), any_packet())
@@ -182,6 +187,8 @@ fn a_message_has_these_bytes() {
         (Message::Heard { topic: topic("a"), token: 2 }, "5a060a0202611002"),
         (Message::Question { request: 1, question: Question::Census }, "620408011200"),
         (Message::Question { request: 1, question: Question::Presence(topic("a")) }, "620608011a020261"),
+        (Message::Question { request: 1, question: Question::Owns(topic("a")) }, "6206080132020261"),
+        (answer(Answer::Owns(true)), "6a0408013001"),
         (answer(Answer::Census(stats)), "6a140801121008011002180320042805300638074008"),
         (answer(Answer::Presence(list)), "6a0f08011a0b0a090a016b12040a027b7d"),
     ];

@@ -174,12 +174,23 @@ impl Bucket {
 
     /// The subjects of all entries, and the leader's time in nanoseconds since 1970.
     pub(super) async fn subjects(&self) -> Result<(Vec<String>, i128), Lost> {
-        let name = self.stream_name();
-        let request = json!({ "subjects_filter": ">" });
-        let response = self.context.request(format!("STREAM.INFO.{name}"), &request).await;
-        let Response::Ok(Listing { ts, state }) = response.map_err(|error| self.lost(error))? else { return Err(Lost) };
+        let Listing { ts, state } = self.info(&json!({ "subjects_filter": ">" })).await?;
         let time = async_nats::datetime::parse_rfc3339(&ts).map_err(|_| Lost)?.unix_timestamp_nanos();
         Ok((state.subjects.unwrap_or_default().into_keys().collect(), time))
+    }
+
+    /// The last revision, as the leader knows it.
+    pub(super) async fn revision(&self) -> Result<u64, Lost> {
+        Ok(self.info(&json!({})).await?.state.last_seq)
+    }
+
+    /// What the leader knows of the stream.
+    async fn info(&self, request: &serde_json::Value) -> Result<Listing, Lost> {
+        let response = self.context.request(format!("STREAM.INFO.{}", self.stream_name()), request).await;
+        match response.map_err(|error| self.lost(error))? {
+            Response::Ok(listing) => Ok(listing),
+            Response::Err { .. } => Err(Lost),
+        }
     }
 
     fn stream_name(&self) -> String {
@@ -188,7 +199,7 @@ impl Bucket {
     }
 }
 
-/// What [`Bucket::subjects`] reads.
+/// What [`Bucket::info`] reads.
 #[derive(Deserialize)]
 struct Listing {
     ts: String,
@@ -197,6 +208,7 @@ struct Listing {
 
 #[derive(Deserialize)]
 struct ListingState {
+    last_seq: u64,
     subjects: Option<std::collections::HashMap<String, u64>>,
 }
 

@@ -138,6 +138,11 @@ impl Names {
         })
     }
 
+    /// The epoch of the last revision.
+    pub(super) async fn epoch(&self) -> Result<Epoch, Lost> {
+        Ok(self.0.base + self.0.bucket.revision().await?)
+    }
+
     pub(super) fn scan(&self, cursor: u64) -> LocalFuture<Result<DirectoryPart, Lost>> {
         let shared = self.0.clone();
         Box::pin(async move {
@@ -191,7 +196,7 @@ impl Shared {
 
     async fn replace(&self, name: &Entered, former: &Holder) -> Result<Option<Epoch>, Lost> {
         // the entry's epoch is above those of this bucket only if the clock of the server has been set back
-        let epoch = if former.epoch > self.base + former.revision { former.epoch + 1 } else { 0 };
+        let epoch = if former.epoch > self.base + former.revision { former.epoch.saturating_add(1) } else { 0 };
         match self.write(name, epoch, Some(former.revision)).await {
             Ok(revision) => Ok(Some(if epoch == 0 { self.base + revision } else { epoch })),
             Err(NotWritten::Changed) => Ok(None),

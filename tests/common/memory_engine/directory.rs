@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
-use handclasp::cluster::engine::{ClaimResult, DirectoryPart, Epoch, Holder, Lease, LiveNode, NodeId};
+use handclasp::cluster::engine::{ClaimResult, DirectoryPart, Epoch, Heartbeat, Holder, Lease, LiveNode, NodeId};
 use tokio::time::Instant;
 
 /// How much epochs grow when the directory is lost.
@@ -87,11 +87,12 @@ impl Directory {
         DirectoryPart { entries, next: places.next().map_or(0, |(place, _)| *place) }
     }
 
-    pub fn heartbeat(&mut self, node: &NodeId, now: Instant, lease: Duration, status: Bytes) -> Lease {
-        match self.leases.insert(node.clone(), (now + lease, status)) {
+    pub fn heartbeat(&mut self, node: &NodeId, now: Instant, lease: Duration, status: Bytes) -> Heartbeat {
+        let lease = match self.leases.insert(node.clone(), (now + lease, status)) {
             Some((until, _)) if until > now => Lease::Kept,
             _ => Lease::New,
-        }
+        };
+        Heartbeat { lease, epoch: self.epoch }
     }
 
     pub fn end_lease(&mut self, node: &NodeId) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use handclasp::cluster::engine::{
-    ClaimResult, DirectoryPart, Engine, EngineEvents, Epoch, Holder, Lease, LinkError, LiveNode, LocalFuture, Lost,
+    ClaimResult, DirectoryPart, Engine, EngineEvents, Epoch, Heartbeat, Holder, LinkError, LiveNode, LocalFuture, Lost,
     NodeId, Reach,
 };
 use tokio::sync::{Notify, oneshot};
@@ -169,7 +169,7 @@ impl Engine for MemoryEngine {
         self.call(vec![Lane::Scan], move |hub, _, _| hub.scan(cursor))
     }
 
-    fn heartbeat(&self, lease: Duration, status: Bytes) -> LocalFuture<Result<Lease, Lost>> {
+    fn heartbeat(&self, lease: Duration, status: Bytes) -> LocalFuture<Result<Heartbeat, Lost>> {
         self.call(vec![Lane::Lease], move |hub, _, node| hub.directory.heartbeat(node, hub.now, lease, status))
     }
 

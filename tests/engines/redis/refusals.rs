@@ -118,6 +118,7 @@ fn the_documented_permissions_suffice_and_each_is_needed() {
         names::asserted_names_are_entered_unless_an_entry_has_a_higher_epoch(Rc::clone(&site)).await;
         names::a_scan_finds_all_names_and_ends(Rc::clone(&site)).await;
         nodes::a_lease_that_is_ended_is_over_at_once(Rc::clone(&site)).await;
+        nodes::a_heartbeat_tells_an_epoch_that_no_earlier_grant_exceeds(Rc::clone(&site)).await;
         messages::nothing_arrives_after_an_unsubscription(site).await;
     });
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use handclasp::cluster::engine::Lease;
+use handclasp::cluster::engine::{ClaimResult, Lease};
 use tokio::time::{Instant, sleep};
 
 use super::{Member, PAUSE, Site, pair};
@@ -17,7 +17,7 @@ const LEASE: Duration = Duration::from_secs(2);
 const INTERVAL: Duration = Duration::from_millis(200);
 
 async fn beat(member: &Member, status: &'static str) -> Lease {
-    member.engine.heartbeat(LEASE, Bytes::from_static(status.as_bytes())).await.unwrap()
+    member.engine.heartbeat(LEASE, Bytes::from_static(status.as_bytes())).await.unwrap().lease
 }
 
 /// The live nodes, with what they say about themselves.
@@ -73,6 +73,19 @@ pub async fn a_lease_that_is_ended_is_over_at_once(site: Rc<dyn Site>) {
     }
     // also without a lease
     b.engine.end_lease().await.unwrap();
+}
+
+pub async fn a_heartbeat_tells_an_epoch_that_no_earlier_grant_exceeds(site: Rc<dyn Site>) {
+    let (a, b) = pair(&*site).await;
+    let epoch = async |member: &Member| member.engine.heartbeat(LEASE, Bytes::new()).await.unwrap().epoch;
+    for n in 0..3 {
+        let granted = a.engine.claim(&format!("peer:{n}")).await;
+        let Ok(ClaimResult::Granted(granted)) = granted else { panic!("{granted:?}") };
+        assert!(epoch(&b).await >= granted && epoch(&a).await >= granted);
+        // the epoch of a name that was granted without the engine
+        let isolated = epoch(&b).await + 1;
+        assert_eq!(b.engine.assert(&[(&format!("peer:{n}"), isolated)]).await, Ok(vec![]));
+    }
 }
 
 pub async fn the_status_of_a_node_is_its_last(site: Rc<dyn Site>) {

@@ -77,12 +77,13 @@ fn size(message: &Message) -> usize {
         Message::GiveUp { name, proof, .. } => topic_size(name) + proof.map_or(0, |proof| proof.len()),
         Message::Revoke { name, .. } => topic_size(name),
         Message::Probe { topic, .. } | Message::Heard { topic, .. } => topic_size(topic),
-        Message::Question { question: Question::Presence(topic), .. } => topic_size(topic),
+        Message::Question { question: Question::Presence(topic) | Question::Owns(topic), .. } => topic_size(topic),
         Message::Answer { answer: Answer::Presence(list), .. } => {
             list.iter().map(|(key, metas)| key.len() + metas.iter().map(Payload::len).sum::<usize>()).sum()
         }
         Message::Verdict { .. } | Message::GivenUp { .. } => 0,
-        Message::Question { question: Question::Census, .. } | Message::Answer { answer: Answer::Census(_), .. } => 0,
+        Message::Question { question: Question::Census, .. }
+        | Message::Answer { answer: Answer::Census(_) | Answer::Owns(_), .. } => 0,
     }
 }
 
@@ -143,6 +144,8 @@ fn messages() -> Vec<Message> {
         Message::Probe { topic: topic.clone(), token: 3 },
         Message::Heard { topic: topic.clone(), token: 3 },
         Message::Question { request: 1, question: Question::Census },
+        Message::Question { request: 1, question: Question::Owns(topic.clone()) },
+        Message::Answer { request: 1, answer: Answer::Owns(true) },
         Message::Question { request: 1, question: Question::Presence(topic) },
         Message::Answer {
             request: 1,

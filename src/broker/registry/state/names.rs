@@ -142,6 +142,12 @@ impl State {
         Box::pin(ready(true))
     }
 
+    /// Which of these grants are of no use: the name has no owner on this node, and no claim of it is under way.
+    pub(in crate::broker::registry) fn stale(&self, mut grants: Vec<(Topic, Epoch)>) -> Vec<(Topic, Epoch)> {
+        grants.retain(|(name, _)| !self.names.contains_key(name) && !self.claims.has(name));
+        grants
+    }
+
     /// Takes a name away from its owner on this node, or from a claim under way, because another node has a newer grant.
     pub(in crate::broker::registry) fn revoke(&mut self, name: &Topic, epoch: Epoch) {
         self.claims.give_up(name, epoch);

@@ -1,4 +1,5 @@
--- KEYS: nodes, status. ARGV: node, lease in milliseconds, status. Returns whether the node's lease was still valid.
+-- KEYS: nodes, status, counter. ARGV: node, lease in milliseconds, status. Returns whether the node's lease was still valid,
+-- and an epoch above all that were granted.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local lease = tonumber(ARGV[2])
@@ -10,4 +11,5 @@ for _, node in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - 10 * le
   redis.call('ZREM', KEYS[1], node)
   redis.call('HDEL', KEYS[2], node)
 end
-return ends > now and 1 or 0
+local epoch = math.max(time[1] * 1000000 + time[2], tonumber(redis.call('GET', KEYS[3]) or 0))
+return { ends > now and 1 or 0, epoch }

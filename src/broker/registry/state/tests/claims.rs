@@ -49,6 +49,21 @@ fn an_owner_keeps_a_name_that_is_given_up_or_revoked_with_an_older_epoch() {
     assert_eq!(tables.state.stats(), RegistryStats::default());
 }
 
+/// The adapter releases a stale grant, so none may count as stale that a client has or is about to get.
+#[test]
+fn a_grant_is_stale_while_nobody_owns_or_claims_the_name() {
+    let (mut tables, client) = (Tables::new(), client(1));
+    let grants = vec![(topic("peer:a"), 5)];
+    assert_eq!(tables.state.stale(grants.clone()), grants);
+    claim(&mut tables.state, &client, 1);
+    assert_eq!(tables.state.stale(grants.clone()), []);
+    tables.adapter.requests().claims.pop_front().unwrap().send(Claimed::Granted(5)).unwrap();
+    tables.settle();
+    assert_eq!((received(&client), tables.state.stale(grants.clone())), (vec!["ok".to_owned()], vec![]));
+    tables.state.connection_closed(client.id);
+    assert_eq!(tables.state.stale(grants.clone()), grants);
+}
+
 /// The second one of two clients of a node has another secret, and the first one is alive.
 #[test]
 fn a_claim_that_crosses_another_of_its_node_does_not_take_the_name_over() {

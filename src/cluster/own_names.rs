@@ -1,0 +1,86 @@
+//! What this node knows about the entries of its own names in the directory.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::num::NonZeroUsize;
+
+use futures_util::future::Shared;
+use lru::LruCache;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::broker::adapter::Epoch;
+use crate::cluster::engine::{LocalFuture, Lost};
+use crate::topic::Topic;
+
+/// How many names that were granted without the engine are remembered.
+const ISOLATED_GRANTS: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
+
+/// A release of a name that is under way.
+pub(super) type Release = Shared<LocalFuture<Result<(), Lost>>>;
+
+/// The entries of this node's names.
+pub(super) struct OwnNames {
+    /// Whether all names are in the directory, as far as this node knows.
+    pub(super) are_entered: Cell<bool>,
+    /// Whether all names have to be entered again.
+    pub(super) must_enter: Cell<bool>,
+    /// How many releases and claims have had no answer. Each may have left an entry that no client of this node uses.
+    pub(super) unanswered: Cell<u64>,
+    /// How many of these the last search for such entries has covered.
+    pub(super) searched: Cell<u64>,
+    /// Notified when names have to be entered, or entries searched for.
+    pub(super) work: Notify,
+    /// Until when a name may have an owner although the directory has no entry of it. The engine may have returned without
+    /// its data, and the other nodes need time to enter their names again.
+    pub(super) grace_until: Cell<Option<Instant>>,
+    /// The releases that are under way.
+    pub(super) releases: RefCell<HashMap<Topic, Release>>,
+    /// The names that were released while the next ones to be entered are listed.
+    pub(super) released_meanwhile: RefCell<Option<HashSet<(Topic, Epoch)>>>,
+    /// The names that this node has granted without the engine and not entered since.
+    pub(super) isolated_grants: RefCell<LruCache<Topic, ()>>,
+    /// The highest epoch that this node has seen.
+    pub(super) highest_epoch: Cell<Epoch>,
+}
+
+impl Default for OwnNames {
+    fn default() -> Self {
+        Self {
+            are_entered: Cell::new(false),
+            must_enter: Cell::new(false),
+            unanswered: Cell::new(0),
+            searched: Cell::new(0),
+            work: Notify::new(),
+            grace_until: Cell::new(None),
+            releases: RefCell::default(),
+            released_meanwhile: RefCell::default(),
+            isolated_grants: RefCell::new(LruCache::new(ISOLATED_GRANTS)),
+            highest_epoch: Cell::new(0),
+        }
+    }
+}
+
+impl OwnNames {
+    pub(super) fn saw_epoch(&self, epoch: Epoch) {
+        self.highest_epoch.set(self.highest_epoch.get().max(epoch));
+    }
+
+    /// Notes that all names have to be entered again.
+    pub(super) fn enter_again(&self) {
+        self.are_entered.set(false);
+        self.must_enter.set(true);
+        self.work.notify_one();
+    }
+
+    /// Notes that a release or a claim has had no answer.
+    pub(super) fn note_unanswered(&self) {
+        self.unanswered.set(self.unanswered.get() + 1);
+        self.work.notify_one();
+    }
+
+    /// Whether entries have to be searched for that no client of this node uses.
+    pub(super) fn must_search(&self) -> bool {
+        self.searched.get() != self.unanswered.get()
+    }
+}
