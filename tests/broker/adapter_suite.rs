@@ -97,7 +97,13 @@ impl Setup {
 
     /// Two nodes that use a server.
     async fn at(engine: &str, url: &str, server: Box<dyn Any>) -> Self {
-        let [a, b] = ["a", "b"].map(|name| configured_node(engine, url, name, &LIMITS));
+        // in so many rounds, one answer may take long
+        let patient: &[&str] = match std::env::var("CLUSTER_ROUNDS") {
+            Ok(_) => &["cluster.timeout=2s", "cluster.lease=8s"],
+            Err(_) => &[],
+        };
+        let sets = [&LIMITS, patient].concat();
+        let [a, b] = ["a", "b"].map(|name| configured_node(engine, url, name, &sets));
         let (a, b) = (a.await, b.await);
         wait_until_acquainted([&a, &b]).await;
         Self { a: a.address(), b: b.address(), nodes: vec![a, b], cluster: None, _server: Some(server) }

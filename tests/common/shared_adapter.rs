@@ -58,7 +58,7 @@ pub async fn configured_node(engine: &str, url: &str, name: &str, sets: &[&str])
         // how soon nodes know each other
         "cluster.lease=2s",
     ];
-    let node = Endpoint::new(config(&[sets, &own].concat())).start().unwrap();
+    let node = Endpoint::new(config(&[&own, sets].concat())).start().unwrap();
     wait_until_ready(&node).await;
     node
 }
