@@ -80,26 +80,26 @@ impl MemoryBudget {
     }
 
     /// Takes `bytes`, even if they exceed the limit.
-    pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Lease {
+    pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Reservation {
         self.resize(0, bytes);
-        Lease { memory: self.clone(), bytes }
+        Reservation { memory: self.clone(), bytes }
     }
 
     /// The same bytes. They count against the budget until the last clone is dropped.
     pub(crate) fn hold(self: &Arc<Self>, bytes: Bytes) -> Bytes {
-        let lease = self.take(bytes.len());
-        Bytes::from_owner(Held { bytes, _lease: lease })
+        let reservation = self.take(bytes.len());
+        Bytes::from_owner(Held { bytes, _reservation: reservation })
     }
 }
 
 /// Bytes of a budget, given back when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub(crate) struct Reservation {
     memory: Arc<MemoryBudget>,
     bytes: usize,
 }
 
-impl Lease {
+impl Reservation {
     /// The budget.
     pub(crate) fn memory(&self) -> &Arc<MemoryBudget> {
         &self.memory
@@ -114,7 +114,7 @@ impl Lease {
     }
 }
 
-impl Drop for Lease {
+impl Drop for Reservation {
     fn drop(&mut self) {
         if self.bytes > 0 {
             self.memory.resize(self.bytes, 0);
@@ -129,7 +129,7 @@ pub(crate) fn about(bytes: usize) -> usize {
 
 struct Held {
     bytes: Bytes,
-    _lease: Lease,
+    _reservation: Reservation,
 }
 
 impl AsRef<[u8]> for Held {
@@ -166,12 +166,12 @@ mod tests {
     #[test]
     fn what_is_taken_is_given_back() {
         let memory = MemoryBudget::new(100_000);
-        let mut lease = memory.take(1_000);
-        lease.set(500);
+        let mut reservation = memory.take(1_000);
+        reservation.set(500);
         assert_eq!((memory.used(), about(STEP - 1), about(STEP + 100)), (500, 0, STEP));
         let held = memory.hold(Bytes::from(vec![0; 10_000]));
         let slice = held.slice(5..10);
-        drop((lease, held));
+        drop((reservation, held));
         assert_eq!(memory.used(), 10_000, "a slice keeps all of it");
         drop(slice);
         assert_eq!(memory.used(), 0);
@@ -180,12 +180,12 @@ mod tests {
     #[test]
     fn memory_is_freed_before_the_limit_is_reached() {
         let memory = MemoryBudget::new(1_000);
-        let mut lease = memory.take(875);
+        let mut reservation = memory.take(875);
         assert!(memory.excess() == 0 && memory.excess_exists().now_or_never().is_none());
-        lease.set(876);
+        reservation.set(876);
         assert_eq!(memory.excess(), 126);
         assert!(memory.excess_exists().now_or_never().is_some() && !memory.is_full());
-        lease.set(1_000);
+        reservation.set(1_000);
         assert!(memory.is_full());
     }
 

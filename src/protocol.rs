@@ -238,11 +238,11 @@ impl Delivery {
     /// Encodes a frame that is kept.
     fn encode<P: Protocol>(&self) -> Option<Frame> {
         let frame = P::broadcast(&self.broadcast)?;
-        let Some((memory, leased)) = &self.memory else { return Some(frame) };
+        let Some((memory, reserved)) = &self.memory else { return Some(frame) };
         let frame = frame.held_by(memory);
         let bytes = frame.own_bytes();
         memory.resize(0, bytes);
-        leased.fetch_add(bytes, Ordering::Relaxed);
+        reserved.fetch_add(bytes, Ordering::Relaxed);
         Some(frame)
     }
 
@@ -255,8 +255,8 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        if let Some((memory, leased)) = &mut self.memory {
-            memory.resize(*leased.get_mut(), 0);
+        if let Some((memory, reserved)) = &mut self.memory {
+            memory.resize(*reserved.get_mut(), 0);
         }
     }
 }

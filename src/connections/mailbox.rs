@@ -73,7 +73,7 @@ struct Inner {
     bytes: usize,
     /// How many bytes only this mailbox holds, and how many of the node's budget it uses for them.
     own: usize,
-    leased: usize,
+    reserved: usize,
     waiting: Batch,
     reader: Option<Waker>,
     /// The joins that were evicted last, the latest first. A sender may still take one for the owner of a name.
@@ -355,10 +355,10 @@ impl Inner {
 
     /// Tells the node's budget how many bytes only this mailbox holds.
     fn count(&mut self, limits: &ConnectionLimits) {
-        let leased = about(self.own);
-        if leased != self.leased {
-            limits.memory.resize(self.leased, leased);
-            self.leased = leased;
+        let reserved = about(self.own);
+        if reserved != self.reserved {
+            limits.memory.resize(self.reserved, reserved);
+            self.reserved = reserved;
         }
     }
 

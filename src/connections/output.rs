@@ -9,7 +9,7 @@ use actix_codec::Encoder;
 use actix_http::ws::{Codec, Message, OpCode, Parser};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::memory::{Lease, MemoryBudget, about};
+use crate::memory::{MemoryBudget, Reservation, about};
 use crate::protocol::{Frame, SHARED_FROM};
 
 /// The maximum number of slices that are written with one call.
@@ -24,7 +24,7 @@ pub(crate) struct Output {
     /// How many of them other sockets may share. They count elsewhere.
     shared: usize,
     /// Counts the others.
-    lease: Lease,
+    reservation: Reservation,
 }
 
 #[derive(Debug)]
@@ -35,12 +35,12 @@ struct Part {
 
 impl Output {
     pub(crate) fn new(memory: Arc<MemoryBudget>) -> Self {
-        Self { parts: VecDeque::new(), tail: BytesMut::new(), bytes: 0, shared: 0, lease: memory.take(0) }
+        Self { parts: VecDeque::new(), tail: BytesMut::new(), bytes: 0, shared: 0, reservation: memory.take(0) }
     }
 
     /// The budget that it counts against.
     pub(crate) fn memory(&self) -> &Arc<MemoryBudget> {
-        self.lease.memory()
+        self.reservation.memory()
     }
 
     /// The number of bytes.
@@ -185,7 +185,7 @@ impl Output {
 
     /// Tells the budget how many bytes are only here.
     fn count(&mut self) {
-        self.lease.set(about(self.bytes - self.shared));
+        self.reservation.set(about(self.bytes - self.shared));
     }
 }
 

@@ -14,7 +14,7 @@ use actix_web::web::Data;
 use bytes::Bytes;
 
 use crate::broker::pubsub::Pubsub;
-use crate::memory::{Lease, MemoryBudget};
+use crate::memory::{MemoryBudget, Reservation};
 
 /// The size of a slice, in bytes.
 const SLICE: usize = 16 * 1024;
@@ -22,7 +22,7 @@ const SLICE: usize = 16 * 1024;
 /// A body that waits for its client. What is left of a chunk counts against the node's budget.
 struct SlicedBody {
     chunk: Bytes,
-    lease: Lease,
+    reservation: Reservation,
     /// What follows the chunk.
     rest: BoxBody,
 }
@@ -47,10 +47,12 @@ pub(crate) async fn slice_response(
 fn sliced(body: BoxBody, memory: &Arc<MemoryBudget>) -> BoxBody {
     match body.size() {
         BodySize::Sized(size) if size > SLICE as u64 => match body.try_into_bytes() {
-            Ok(chunk) => BoxBody::new(SlicedBody { lease: memory.take(chunk.len()), chunk, rest: BoxBody::new(()) }),
+            Ok(chunk) => {
+                BoxBody::new(SlicedBody { reservation: memory.take(chunk.len()), chunk, rest: BoxBody::new(()) })
+            }
             Err(body) => body,
         },
-        BodySize::Stream => BoxBody::new(SlicedBody { lease: memory.take(0), chunk: Bytes::new(), rest: body }),
+        BodySize::Stream => BoxBody::new(SlicedBody { reservation: memory.take(0), chunk: Bytes::new(), rest: body }),
         _ => body,
     }
 }
@@ -75,7 +77,7 @@ impl MessageBody for SlicedBody {
         }
         let size = this.chunk.len().min(SLICE);
         let slice = this.chunk.split_to(size);
-        this.lease.set(this.chunk.len());
+        this.reservation.set(this.chunk.len());
         Poll::Ready(Some(Ok(slice)))
     }
 }

@@ -15,12 +15,12 @@ pub(super) struct Claims(HashMap<Topic, NameClaims>);
 #[derive(Default)]
 struct NameClaims {
     count: usize,
-    lost: Lost,
+    lost: LostGrants,
 }
 
 /// What has become of grants since the oldest claim of the name under way began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Lost {
+pub(super) struct LostGrants {
     /// The highest epoch that another node may have taken.
     pub(super) given_up: Option<Epoch>,
     /// The highest epoch that this node has released, so that the directory does not know earlier ones either.
@@ -52,8 +52,8 @@ impl Claims {
     }
 
     /// Ends a claim.
-    pub(super) fn finish(&mut self, name: &Topic) -> Lost {
-        let Some(claims) = self.0.get_mut(name) else { return Lost::default() };
+    pub(super) fn finish(&mut self, name: &Topic) -> LostGrants {
+        let Some(claims) = self.0.get_mut(name) else { return LostGrants::default() };
         let lost = claims.lost;
         claims.count -= 1;
         if claims.count == 0 {

@@ -41,7 +41,7 @@ pub(super) enum Contest {
 }
 
 /// What has become known of an owner.
-pub(super) struct Verdict {
+pub(super) struct Finding {
     pub(super) owner: Arc<Connection>,
     pub(super) is_alive: bool,
     /// Its names that were claimed since it was pinged.
@@ -71,7 +71,7 @@ impl Contests {
         Self { timeout, probes: HashMap::new(), claims: HashMap::new() }
     }
 
-    /// Whether [`verdicts`](Self::verdicts) has to be called again.
+    /// Whether [`findings`](Self::findings) has to be called again.
     pub(super) fn is_empty(&self) -> bool {
         self.probes.is_empty()
     }
@@ -116,7 +116,7 @@ impl Contests {
     }
 
     /// Records that an owner is alive, without waiting for its answer.
-    pub(super) fn answered(&mut self, owner: ConnectionId) -> Option<Verdict> {
+    pub(super) fn answered(&mut self, owner: ConnectionId) -> Option<Finding> {
         let probe = self.probes.get_mut(&owner).filter(|probe| !probe.has_answered)?;
         let now = probe.owner.now();
         Some(probe.answered(now))
@@ -128,37 +128,37 @@ impl Contests {
     }
 
     /// What has become known since the last call. `now` is the time that the node's clock has judged.
-    pub(super) fn verdicts(&mut self, now: Instant) -> Vec<Verdict> {
+    pub(super) fn findings(&mut self, now: Instant) -> Vec<Finding> {
         let timeout = self.timeout;
-        let mut verdicts = Vec::new();
+        let mut findings = Vec::new();
         self.probes.retain(|_, probe| {
             let is_over = now.saturating_duration_since(probe.since) >= timeout;
             match probe.has_answered {
                 true => !is_over,
                 false if probe.owner.has_answered() => {
-                    verdicts.push(probe.answered(now));
+                    findings.push(probe.answered(now));
                     true
                 }
                 false if is_over => {
-                    verdicts.push(probe.verdict(false));
+                    findings.push(probe.finding(false));
                     false
                 }
                 false => true,
             }
         });
-        verdicts
+        findings
     }
 }
 
 impl Probe {
-    fn answered(&mut self, now: Instant) -> Verdict {
+    fn answered(&mut self, now: Instant) -> Finding {
         self.has_answered = true;
         self.since = now;
-        self.verdict(true)
+        self.finding(true)
     }
 
-    fn verdict(&mut self, is_alive: bool) -> Verdict {
-        Verdict { owner: self.owner.clone(), is_alive, names: std::mem::take(&mut self.names) }
+    fn finding(&mut self, is_alive: bool) -> Finding {
+        Finding { owner: self.owner.clone(), is_alive, names: std::mem::take(&mut self.names) }
     }
 }
 

@@ -92,9 +92,9 @@ impl World {
 
     fn check(&mut self, millis: u64) {
         self.now += Duration::from_millis(millis);
-        let verdicts = self.contests.verdicts(self.now);
-        let decided: BTreeSet<u64> = verdicts.iter().map(|verdict| verdict.owner.id.0).collect();
-        assert_eq!(decided.len(), verdicts.len(), "one verdict for each owner");
+        let findings = self.contests.findings(self.now);
+        let decided: BTreeSet<u64> = findings.iter().map(|finding| finding.owner.id.0).collect();
+        assert_eq!(decided.len(), findings.len(), "one finding for each owner");
         for (owner, model) in self.models.iter_mut().enumerate() {
             let elapsed = |since: Option<Instant>| since.is_some_and(|since| self.now - since >= TIMEOUT);
             let expected = match model {
@@ -112,9 +112,9 @@ impl World {
                 }
                 _ => None,
             };
-            let verdict = verdicts.iter().find(|verdict| verdict.owner.id.0 == owner as u64);
-            assert_eq!(verdict.map(|verdict| verdict.is_alive), expected);
-            let claimed: BTreeSet<Topic> = verdict.into_iter().flat_map(|verdict| verdict.names.clone()).collect();
+            let finding = findings.iter().find(|finding| finding.owner.id.0 == owner as u64);
+            assert_eq!(finding.map(|finding| finding.is_alive), expected);
+            let claimed: BTreeSet<Topic> = finding.into_iter().flat_map(|finding| finding.names.clone()).collect();
             for n in (0..NAMES).filter(|n| n % OWNERS == owner && expected.is_some()) {
                 assert!(self.waiting[n].is_empty() || claimed.contains(&name(n)));
                 self.contests.take(&name(n));

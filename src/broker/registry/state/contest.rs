@@ -9,7 +9,7 @@ use super::State;
 use crate::broker::adapter::{BoxFuture, Epoch};
 use crate::broker::registry::command::Subscribe;
 use crate::broker::registry::connection_index::ConnectionIndex;
-use crate::broker::registry::contests::{Contender, Contest, Verdict};
+use crate::broker::registry::contests::{Contender, Contest, Finding};
 use crate::close;
 use crate::connections::connection::ConnectionId;
 use crate::refusal::{JoinRefusal, TAKEN};
@@ -53,10 +53,10 @@ impl State {
 
     /// Decides the contests whose owner has answered, or has not answered in time.
     pub(in crate::broker::registry) fn check_contests(&mut self, now: Instant) {
-        self.contests.verdicts(now).into_iter().for_each(|verdict| self.decide(verdict));
+        self.contests.findings(now).into_iter().for_each(|finding| self.decide(finding));
     }
 
-    fn decide(&mut self, Verdict { owner, is_alive, names }: Verdict) {
+    fn decide(&mut self, Finding { owner, is_alive, names }: Finding) {
         let is_owned = |name: &Topic| self.names.get(name).is_some_and(|held| held.id.connection == owner.id);
         let contested: Vec<Topic> = names.into_iter().filter(is_owned).collect();
         if is_alive {
@@ -73,8 +73,8 @@ impl State {
 
     /// A client joins again: it is alive, and keeps its names while one join replaces the other.
     pub(super) fn note_life(&mut self, connection: ConnectionId) {
-        if let Some(verdict) = self.contests.answered(connection) {
-            self.decide(verdict);
+        if let Some(finding) = self.contests.answered(connection) {
+            self.decide(finding);
         }
     }
 
