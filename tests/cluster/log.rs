@@ -1,5 +1,8 @@
 //! What other programs, or a broken link, make a node write into its log: a limited number of lines.
 
+use serde_json::json;
+
+use crate::common::nats::{NEWEST, NatsServer};
 use crate::common::redis::RedisServer;
 use crate::node::Node;
 use crate::peer::{Peer, random_id};
@@ -20,6 +23,20 @@ async fn an_entry_of_another_program_does_not_fill_the_log() {
         assert_eq!(peer.signal(&id, n).await, Err("unreachable".into()));
     }
     let lines = lines(&node, "an entry of another program");
+    assert!((1..=20).contains(&lines), "{lines} lines");
+}
+
+#[actix_web::test]
+async fn messages_that_are_too_large_for_the_server_do_not_fill_the_log() {
+    let server = NatsServer::configured(NEWEST, "jetstream { store_dir: $FOLDER }\nmax_payload: 4096");
+    let nodes = [Node::linked_to(&server.url(), &[]).await, Node::linked_to(&server.url(), &[]).await];
+    let (mut peer, other) = (Peer::new(nodes[0].address()).await, Peer::new(nodes[1].address()).await);
+    let (topic, pad) = (format!("peer:{}", peer.id), "x".repeat(8_192));
+    for _ in 0..100 {
+        let sent = peer.call(&topic, "signal", json!({ "peer_id": other.id, "pad": pad })).await;
+        assert_eq!(sent, Err("unreachable".into()));
+    }
+    let lines = lines(&nodes[0], "larger than max_payload");
     assert!((1..=20).contains(&lines), "{lines} lines");
 }
 

@@ -16,6 +16,7 @@ use std::time::Duration;
 use async_nats::{Client, PublishErrorKind, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
+use log::Level;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::Instant;
@@ -23,9 +24,13 @@ use tokio::time::Instant;
 use super::connection::Alarm;
 use super::subjects::Subjects;
 use crate::cluster::engine::{EngineEvents, Lost, Reach};
+use crate::connections::line_limit::LineLimit;
 
 /// As many commands are written before the next marker.
 const BATCH: usize = 256;
+
+/// Lines that the log gets in a minute about messages that are too large.
+const LINES_PER_MINUTE: u32 = 10;
 
 /// What the writing task does.
 enum Command {
@@ -53,6 +58,8 @@ pub(super) struct Outbox(Rc<Shared>);
 struct Shared {
     client: Client,
     subjects: Subjects,
+    /// Of the lines about messages that are too large.
+    log: LineLimit,
     events: Rc<dyn EngineEvents>,
     alarm: Alarm,
     /// Where the server reports that nobody is subscribed, and markers come back: `<inbox>.<kind>.<number>`.
@@ -81,6 +88,7 @@ impl Outbox {
         let outbox = Self(Rc::new(Shared {
             client: client.clone(),
             subjects: subjects.clone(),
+            log: LineLimit::per_minute(LINES_PER_MINUTE, module_path!()),
             events,
             alarm,
             inbox: client.new_inbox(),
@@ -213,7 +221,8 @@ impl Shared {
         };
         match result {
             Err(error) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
-                log::error!("a message to other nodes is larger than max_payload of the NATS server: {error}");
+                let what = "a message to other nodes is larger than max_payload of the NATS server";
+                self.log.write(Level::Error, format_args!("{what}: {error}"));
                 // its sender learns that it is lost
                 self.unconfirmed.borrow_mut().pop_back();
                 Ok(())
