@@ -62,8 +62,8 @@ pub enum Packet {
     Down(Epoch),
     /// Changes to one node's entries of the topic's presence list.
     Presence(PresencePacket),
-    /// A node requests the presence entries of the other nodes.
-    PresenceWanted,
+    /// A node requests all presence entries of this node, or those of every other node.
+    PresenceWanted(Option<NodeId>),
 }
 
 impl Packet {
@@ -72,7 +72,8 @@ impl Packet {
         let content = match self {
             Self::Broadcast { event, payload } => event.len() + payload.len(),
             Self::Presence(packet) => packet.content_size(),
-            Self::Up(_) | Self::Down(_) | Self::PresenceWanted => 0,
+            Self::PresenceWanted(node) => node.as_ref().map_or(0, |node| node.len()),
+            Self::Up(_) | Self::Down(_) => 0,
         };
         size_of::<Self>() + content
     }
@@ -123,8 +124,23 @@ pub enum Question {
     Census,
     /// Which presence entries of the topic does the node own?
     Presence(Topic),
+    /// Which version has the node's latest packet about each of these topics ([`PresencePacket::version`])?
+    PresenceVersions(Vec<Topic>),
+    /// Packets of the node that asks may have been lost. Will the other node compare its presence lists?
+    ComparePresence,
     /// Does a client of the node own the name?
     Owns(Topic),
+}
+
+impl Question {
+    /// Its size in memory, about, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Census | Self::ComparePresence => 0,
+            Self::Presence(topic) | Self::Owns(topic) => topic.key().len(),
+            Self::PresenceVersions(topics) => topics.iter().map(|topic| size_of::<Topic>() + topic.key().len()).sum(),
+        }
+    }
 }
 
 /// A node's answer to a [`Question`].
@@ -134,6 +150,10 @@ pub enum Answer {
     Census(RegistryStats),
     /// To [`Question::Presence`]: the node's own entries.
     Presence(PresenceList),
+    /// To [`Question::PresenceVersions`]: the version for each topic, in their order. 0: the node has no entries.
+    PresenceVersions(Vec<u64>),
+    /// To [`Question::ComparePresence`]: it does.
+    ComparesPresence,
     /// To [`Question::Owns`].
     Owns(bool),
 }
@@ -176,7 +196,8 @@ pub trait ClusterInbox: Send + Sync {
     fn names(&self, after: Option<Topic>, limit: usize) -> BoxFuture<Vec<(Topic, Epoch)>>;
 
     /// Reports that packets of other nodes may have been lost. This node asks again for what it must know of them:
-    /// presence entries, and whether watched names have an owner. It also sends its own presence entries again.
+    /// presence entries, and whether watched names have an owner. If packets of this node may have been lost, the adapter
+    /// asks the other nodes to compare their lists, too ([`Question::ComparePresence`]).
     fn resync(&self);
 
     /// Reports that a node is down: its presence entries are removed, and watched names are looked up again.

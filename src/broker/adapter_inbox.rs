@@ -17,7 +17,8 @@ use crate::broker::adapter::{Answer, BoxFuture, ClusterInbox, Epoch, Packet, Que
 use crate::broker::local_delivery::LocalDelivery;
 use crate::broker::registry::Registry;
 use crate::broker::registry::command::{
-    GetNames, GetOwnPresence, GetStale, GetStats, GiveUp, NodeDown, RemotePacket, Resync, Revoke,
+    ComparePresence, GetNames, GetOwnPresence, GetPresenceVersions, GetStale, GetStats, GiveUp, NodeDown, RemotePacket,
+    Resync, Revoke,
 };
 use crate::broker::registry::permits::CommandBudget;
 use crate::memory::MemoryBudget;
@@ -117,6 +118,14 @@ impl ClusterInbox for AdapterInbox {
             Question::Presence(topic) => {
                 let list = self.registry.send(GetOwnPresence { topic });
                 Box::pin(list.map(|list| Answer::Presence(list.unwrap_or_default())))
+            }
+            Question::ComparePresence => {
+                self.registry.do_send(ComparePresence);
+                Box::pin(ready(Answer::ComparesPresence))
+            }
+            Question::PresenceVersions(topics) => {
+                let versions = self.registry.send(GetPresenceVersions { topics });
+                Box::pin(versions.map(|versions| Answer::PresenceVersions(versions.unwrap_or_default())))
             }
         }
     }

@@ -2,7 +2,8 @@
 //! flush. A part of the registry. The JSON of one list is made in [`presence`](crate::broker::presence).
 //!
 //! Each node owns the entries of its own members. It sends their changes to the other nodes, and all of them on
-//! request. The entries of another node are kept in [`RemoteEntries`] until that node is down.
+//! request: at once, and then once for all requests within [`REQUEST_PAUSE`]. The entries of another node are kept in
+//! [`RemoteEntries`] until that node is down.
 //!
 //! Changes that are too large for one message of an engine are sent in parts. A node that receives them applies them
 //! together, so that its members see no list that nobody has had. Until then it keeps the parts, within a limit. A part
@@ -16,6 +17,7 @@ mod tests;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use compact_str::{CompactString, format_compact};
 
@@ -34,6 +36,10 @@ use crate::topic::Topic;
 /// the lists again once it has read what waits.
 const LAG_SHARE: usize = 4;
 
+/// The pause after all entries of a topic were sent on request, before they are sent on request again. Every node with
+/// members of the topic receives them, so nodes that ask often must not cause much.
+const REQUEST_PAUSE: Duration = Duration::from_secs(1);
+
 /// The presence list of each topic. A topic without entries and subscribers is not in the map.
 pub(crate) struct PresenceTracker {
     series: Series,
@@ -44,6 +50,8 @@ pub(crate) struct PresenceTracker {
     topics: BTreeMap<Topic, TopicPresence>,
     /// The topics with changes that were not sent yet, or whose entries another node has requested.
     changed: HashSet<Topic>,
+    /// The topics whose entries are requested again before the pause is over.
+    requested: HashSet<Topic>,
     /// For the parts of changes whose last part has not arrived.
     parts: Arc<CommandBudget>,
 }
@@ -58,8 +66,9 @@ struct TopicPresence {
     others: HashMap<NodeId, RemoteEntries>,
     /// The version of the latest packet about this node's entries. 0 if the other nodes know of none.
     version: u64,
-    /// Whether another node has requested all entries.
+    /// Whether another node has requested all entries, and when they were sent on request last.
     is_requested: bool,
+    answered: Option<Instant>,
     /// Changes of this node's entries that were not sent to the other nodes yet.
     joins: HashMap<PresenceRef, PresenceEntry>,
     leaves: Vec<(PresenceRef, CompactString)>,
@@ -74,6 +83,7 @@ impl PresenceTracker {
             salt: uuid::Uuid::new_v4().as_u64_pair().0 as u32,
             topics: BTreeMap::new(),
             changed: HashSet::new(),
+            requested: HashSet::new(),
             parts: CommandBudget::new(parts_bytes),
         }
     }
@@ -125,17 +135,17 @@ impl PresenceTracker {
         own
     }
 
-    /// The next topics in their order: at most `limit` of them, and not many more than `entries` of this node's entries.
-    pub(crate) fn topics_after(&self, after: Option<&Topic>, limit: usize, entries: usize) -> Vec<Topic> {
+    /// The next topics in their order: at most `limit` of them, and not many more than `bytes` of their names.
+    pub(crate) fn topics_after(&self, after: Option<&Topic>, limit: usize, bytes: usize) -> Vec<Topic> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut left = Some(entries);
-        let topics = self.topics.range::<Topic, _>((from, Bound::Unbounded)).take(limit);
-        let topics = topics.take_while(|(_, list)| {
+        let mut left = Some(bytes);
+        let topics = self.topics.range::<Topic, _>((from, Bound::Unbounded)).map(|(topic, _)| topic).take(limit);
+        let topics = topics.take_while(|topic| {
             let fits = left.is_some();
-            left = left.and_then(|left| left.checked_sub(list.own.len()));
+            left = left.and_then(|left| left.checked_sub(topic.key().len()));
             fits
         });
-        topics.map(|(topic, _)| topic.clone()).collect()
+        topics.cloned().collect()
     }
 
     /// Whether members of this node receive the topic's list.
@@ -177,10 +187,28 @@ impl PresenceTracker {
         merged == Merged::Gap && self.has_subscribers(topic)
     }
 
+    /// Whether other nodes have entries in the topic's list.
+    pub(crate) fn has_others(&self, topic: &Topic) -> bool {
+        self.topics.get(topic).is_some_and(|list| !list.others.is_empty())
+    }
+
     /// The nodes that have entries in the topic's list, each with the version of its latest packet.
-    pub(crate) fn versions(&self, topic: &Topic) -> Vec<(NodeId, u64)> {
+    pub(crate) fn versions(&self, topic: &Topic) -> BTreeMap<NodeId, u64> {
         let others = self.topics.get(topic).into_iter().flat_map(|list| &list.others);
         others.map(|(node, entries)| (node.clone(), entries.version())).collect()
+    }
+
+    /// The version of this node's latest packet about the topic. 0 if the other nodes know of no entries.
+    pub(crate) fn own_version(&self, topic: &Topic) -> u64 {
+        self.topics.get(topic).map_or(0, |list| list.version)
+    }
+
+    /// Whether this node must request the entries of a node whose latest packet has this version.
+    pub(crate) fn is_behind(&self, topic: &Topic, node: &str, version: u64) -> bool {
+        self.topics.get(topic).is_some_and(|list| match list.others.get(node) {
+            Some(known) => known.version() < version,
+            None => !list.subscribers.is_empty(),
+        })
     }
 
     /// Removes the entries of a node that has none any more, as of `version`.
@@ -204,7 +232,7 @@ impl PresenceTracker {
         }
     }
 
-    /// Another node requests this node's entries. They are sent with the next flush, once for all who ask.
+    /// Another node requests this node's entries. They are sent with a flush, once for all who ask.
     pub(crate) fn request(&mut self, topic: &Topic) {
         if let Some(list) = self.topics.get_mut(topic).filter(|list| !list.own.is_empty()) {
             list.is_requested = true;
@@ -212,27 +240,36 @@ impl PresenceTracker {
         }
     }
 
-    /// All of this node's entries of the topic, if the other nodes know of any.
-    pub(crate) fn own(&mut self, topic: &Topic) -> Vec<Packet> {
-        let list = self.topics.get_mut(topic).filter(|list| list.version > 0 || !list.own.is_empty());
-        let Some(list) = list else { return Vec::new() };
-        list.is_requested = true;
-        list.packets(&mut self.series)
-    }
-
     pub(crate) fn has_changed(&self) -> bool {
         !self.changed.is_empty()
     }
 
+    /// Whether requests wait for the end of the pause.
+    pub(crate) fn has_waiting_requests(&self) -> bool {
+        !self.requested.is_empty()
+    }
+
+    /// Lets the next flush answer the requests whose pause is over.
+    pub(crate) fn check_requests(&mut self) {
+        self.changed.extend(self.requested.drain());
+    }
+
     /// Sends each changed list's diff to its subscribers. Returns the packets to publish to the other nodes.
-    pub(crate) fn flush(&mut self) -> Vec<(Topic, Packet)> {
+    pub(crate) fn flush(&mut self, now: Instant) -> Vec<(Topic, Packet)> {
         let mut packets = Vec::new();
         for topic in std::mem::take(&mut self.changed) {
             let Some(list) = self.topics.get_mut(&topic) else { continue };
             if let Some(diff) = list.presence.diff() {
                 list.send_diff(&topic, diff);
             }
-            packets.extend(list.packets(&mut self.series).into_iter().map(|packet| (topic.clone(), packet)));
+            let sends_all = list.is_requested && list.answered.is_none_or(|at| now >= at + REQUEST_PAUSE);
+            if sends_all {
+                list.answered = Some(now);
+            } else if list.is_requested {
+                self.requested.insert(topic.clone());
+            }
+            let next = list.packets(&mut self.series, sends_all);
+            packets.extend(next.into_iter().map(|packet| (topic.clone(), packet)));
             self.remove_if_empty(&topic);
         }
         packets
@@ -260,14 +297,14 @@ impl PresenceTracker {
 impl TopicPresence {
     /// The next packets to the other nodes, if there is something to tell: the changes, or all entries if they were
     /// requested or were not sent before. The last one says that there are none.
-    fn packets(&mut self, series: &mut Series) -> Vec<Packet> {
+    fn packets(&mut self, series: &mut Series, sends_all: bool) -> Vec<Packet> {
         let (joins, leaves) = (std::mem::take(&mut self.joins), std::mem::take(&mut self.leaves));
-        let is_requested = std::mem::take(&mut self.is_requested);
         let is_over = self.own.is_empty();
-        if is_over && self.version == 0 || !is_requested && joins.is_empty() && leaves.is_empty() {
+        self.is_requested &= !sends_all && !is_over;
+        if is_over && self.version == 0 || !sends_all && joins.is_empty() && leaves.is_empty() {
             return Vec::new();
         }
-        let since = if is_requested || is_over { 0 } else { self.version };
+        let since = if sends_all || is_over { 0 } else { self.version };
         let packets = match since {
             0 => series.packets(0, self.own.values().cloned().collect(), Vec::new()),
             _ => series.packets(since, joins.into_iter().collect(), leaves),

@@ -29,8 +29,8 @@ use tokio::sync::oneshot;
 
 use crate::broker::adapter::Adapter;
 use crate::broker::registry::command::{
-    Admitted, Command, ConnectionClosed, GetNames, GetOwnPresence, GetPresence, GetStale, GetStats, GiveUp, NodeDown,
-    RemotePacket, Resync, Revoke, SubscribePresence, Unsubscribe,
+    Admitted, Command, ComparePresence, ConnectionClosed, GetNames, GetOwnPresence, GetPresence, GetPresenceVersions,
+    GetStale, GetStats, GiveUp, NodeDown, RemotePacket, Resync, Revoke, SubscribePresence, Unsubscribe,
 };
 use crate::broker::registry::state::{Resume, State};
 use crate::broker::registry_stats::RegistryStats;
@@ -45,6 +45,9 @@ const EXPIRE_EVERY: Duration = Duration::from_millis(250);
 /// How long the registry pauses for each watcher that it has notified, so that the watchers of topics that change all
 /// the time take only a part of its time.
 const PAUSE_PER_WATCHER: Duration = Duration::from_micros(20);
+
+/// How often the registry checks whether a presence list that other nodes have requested again may be sent.
+const CHECK_PRESENCE_REQUESTS_EVERY: Duration = Duration::from_millis(250);
 
 /// How often the registry checks whether the owners of contested names have answered its ping.
 const CHECK_CONTESTS_EVERY: Duration = Duration::from_millis(50);
@@ -68,6 +71,7 @@ pub(crate) struct Registry {
     /// Whether watchers were notified a short time ago, so that further changes are collected.
     is_watch_pause: bool,
     is_expiry_scheduled: bool,
+    is_presence_request_scheduled: bool,
     is_contest_check_scheduled: bool,
     is_lookup_scheduled: bool,
     is_resync_scheduled: bool,
@@ -90,6 +94,7 @@ impl Registry {
             is_flush_scheduled: false,
             is_watch_pause: false,
             is_expiry_scheduled: false,
+            is_presence_request_scheduled: false,
             is_contest_check_scheduled: false,
             is_lookup_scheduled: false,
             is_resync_scheduled: false,
@@ -109,9 +114,19 @@ impl Registry {
             actix::spawn(async move { registry.do_send(Answered(pending.await)) });
         }
         if self.state.has_presence_changes() && !std::mem::replace(&mut self.is_flush_scheduled, true) {
-            ctx.run_later(self.presence_interval, |registry, _| {
+            ctx.run_later(self.presence_interval, |registry, ctx| {
                 registry.is_flush_scheduled = false;
-                registry.state.flush_presence();
+                registry.state.flush_presence(registry.clock.now());
+                registry.follow_up(ctx);
+            });
+        }
+        if self.state.has_waiting_presence_requests()
+            && !std::mem::replace(&mut self.is_presence_request_scheduled, true)
+        {
+            ctx.run_later(CHECK_PRESENCE_REQUESTS_EVERY, |registry, ctx| {
+                registry.is_presence_request_scheduled = false;
+                registry.state.check_presence_requests();
+                registry.follow_up(ctx);
             });
         }
         if self.state.has_watch_changes() && !std::mem::replace(&mut self.is_watch_pause, true) {
@@ -269,6 +284,15 @@ impl Handler<Resync> for Registry {
     }
 }
 
+impl Handler<ComparePresence> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, _: ComparePresence, ctx: &mut Self::Context) {
+        self.state.compare_presence_lists();
+        self.follow_up(ctx);
+    }
+}
+
 impl Handler<GetNames> for Registry {
     type Result = MessageResult<GetNames>;
 
@@ -291,6 +315,14 @@ impl Handler<GetOwnPresence> for Registry {
 
     fn handle(&mut self, GetOwnPresence { topic }: GetOwnPresence, _: &mut Self::Context) -> Self::Result {
         MessageResult(self.state.own_presence_list(&topic))
+    }
+}
+
+impl Handler<GetPresenceVersions> for Registry {
+    type Result = MessageResult<GetPresenceVersions>;
+
+    fn handle(&mut self, GetPresenceVersions { topics }: GetPresenceVersions, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.state.presence_versions(&topics))
     }
 }
 

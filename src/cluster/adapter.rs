@@ -200,7 +200,7 @@ impl Adapter for Cluster {
 
     fn ask(&self, question: Question) -> BoxFuture<Answers> {
         let unasked = Answers { answers: Vec::new(), silent: self.state.nodes() };
-        match self.ask_within_bounds(0, |reply| Command::Ask { question, reply }) {
+        match self.ask_within_bounds(question.size(), |reply| Command::Ask { question, reply }) {
             Some(answer) => Box::pin(answer.map(|answers| answers.unwrap_or(unasked))),
             None => Box::pin(ready(unasked)),
         }

@@ -128,7 +128,9 @@ impl From<&Packet> for schema::Packet {
             Packet::Up(epoch) => PacketKind::Up(*epoch),
             Packet::Down(epoch) => PacketKind::Down(*epoch),
             Packet::Presence(presence) => PacketKind::Presence(presence.into()),
-            Packet::PresenceWanted => PacketKind::PresenceWanted(schema::Empty {}),
+            Packet::PresenceWanted(node) => {
+                PacketKind::PresenceWanted(schema::PresenceWanted { node: node.as_deref().map(bytes) })
+            }
         };
         Self { kind: Some(kind) }
     }
@@ -145,7 +147,9 @@ impl TryFrom<schema::Packet> for Packet {
             PacketKind::Up(epoch) => Self::Up(epoch),
             PacketKind::Down(epoch) => Self::Down(epoch),
             PacketKind::Presence(presence) => Self::Presence(presence.try_into()?),
-            PacketKind::PresenceWanted(schema::Empty {}) => Self::PresenceWanted,
+            PacketKind::PresenceWanted(schema::PresenceWanted { node }) => {
+                Self::PresenceWanted(node.as_ref().map(text).transpose()?)
+            }
         })
     }
 }
@@ -196,8 +200,12 @@ impl From<&Question> for QuestionKind {
     fn from(question: &Question) -> Self {
         match question {
             Question::Census => Self::Census(schema::Empty {}),
+            Question::ComparePresence => Self::ComparePresence(schema::Empty {}),
             Question::Owns(name) => Self::Owns(bytes(name.key())),
             Question::Presence(topic) => Self::Presence(bytes(topic.key())),
+            Question::PresenceVersions(topics) => Self::PresenceVersions(schema::Topics {
+                topics: topics.iter().map(|topic| bytes(topic.key())).collect(),
+            }),
         }
     }
 }
@@ -208,8 +216,12 @@ impl TryFrom<QuestionKind> for Question {
     fn try_from(question: QuestionKind) -> Result<Self, DecodeError> {
         Ok(match question {
             QuestionKind::Census(schema::Empty {}) => Self::Census,
+            QuestionKind::ComparePresence(schema::Empty {}) => Self::ComparePresence,
             QuestionKind::Owns(name) => Self::Owns(topic(&name)?),
             QuestionKind::Presence(name) => Self::Presence(topic(&name)?),
+            QuestionKind::PresenceVersions(schema::Topics { topics }) => {
+                Self::PresenceVersions(topics.iter().map(topic).collect::<Result<_, _>>()?)
+            }
         })
     }
 }
@@ -218,6 +230,7 @@ impl From<&Answer> for AnswerKind {
     fn from(answer: &Answer) -> Self {
         match answer {
             Answer::Census(stats) => Self::Census(stats.into()),
+            Answer::ComparesPresence => Self::ComparesPresence(schema::Empty {}),
             Answer::Owns(owns) => Self::Owns(*owns),
             Answer::Presence(list) => {
                 let keys = list.iter().map(|(key, metas)| schema::PresenceKey {
@@ -225,6 +238,9 @@ impl From<&Answer> for AnswerKind {
                     metas: metas.iter().map(Into::into).collect(),
                 });
                 Self::Presence(schema::PresenceList { keys: keys.collect() })
+            }
+            Answer::PresenceVersions(versions) => {
+                Self::PresenceVersions(schema::Versions { versions: versions.clone() })
             }
         }
     }
@@ -236,6 +252,7 @@ impl TryFrom<AnswerKind> for Answer {
     fn try_from(answer: AnswerKind) -> Result<Self, DecodeError> {
         Ok(match answer {
             AnswerKind::Census(stats) => Self::Census(stats.into()),
+            AnswerKind::ComparesPresence(schema::Empty {}) => Self::ComparesPresence,
             AnswerKind::Owns(owns) => Self::Owns(owns),
             AnswerKind::Presence(schema::PresenceList { keys }) => {
                 let mut list = PresenceList::new();
@@ -245,6 +262,7 @@ impl TryFrom<AnswerKind> for Answer {
                 }
                 Self::Presence(list)
             }
+            AnswerKind::PresenceVersions(schema::Versions { versions }) => Self::PresenceVersions(versions),
         })
     }
 }

@@ -8,9 +8,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::broker::adapter::{Epoch, Packet};
+use crate::broker::adapter::{Epoch, Packet, Question};
 use crate::cluster::engine::Lost;
 use crate::cluster::message::Message;
 use crate::cluster::node::Node;
@@ -61,7 +62,7 @@ impl Node {
         }
     }
 
-    /// Enters all names, and asks the other nodes for what may have been missed.
+    /// Enters all names. Then this node asks the others for what it may have missed, and they ask it.
     async fn enter_names(self: &Rc<Self>) -> Result<(), Lost> {
         let mut last = None;
         loop {
@@ -82,6 +83,7 @@ impl Node {
         // unless the lease was over once more meanwhile
         self.names.are_entered.set(!self.names.must_enter.get());
         self.inbox.resync();
+        drop(spawn_local(self.clone().ask(Question::ComparePresence)));
         Ok(())
     }
 

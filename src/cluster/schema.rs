@@ -124,7 +124,7 @@ pub(super) struct Probe {
 pub(super) struct Question {
     #[prost(uint64, tag = "1")]
     pub(super) request: u64,
-    #[prost(oneof = "QuestionKind", tags = "2, 3, 6")]
+    #[prost(oneof = "QuestionKind", tags = "2, 3, 4, 5, 6")]
     pub(super) kind: Option<QuestionKind>,
 }
 
@@ -135,16 +135,26 @@ pub(super) enum QuestionKind {
     /// The topic.
     #[prost(bytes = "bytes", tag = "3")]
     Presence(Bytes),
+    #[prost(message, tag = "4")]
+    PresenceVersions(Topics),
+    #[prost(message, tag = "5")]
+    ComparePresence(Empty),
     /// The name.
     #[prost(bytes = "bytes", tag = "6")]
     Owns(Bytes),
 }
 
 #[derive(Clone, PartialEq, Message)]
+pub(super) struct Topics {
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub(super) topics: Vec<Bytes>,
+}
+
+#[derive(Clone, PartialEq, Message)]
 pub(super) struct Answer {
     #[prost(uint64, tag = "1")]
     pub(super) request: u64,
-    #[prost(oneof = "AnswerKind", tags = "2, 3, 6")]
+    #[prost(oneof = "AnswerKind", tags = "2, 3, 4, 5, 6")]
     pub(super) kind: Option<AnswerKind>,
 }
 
@@ -154,8 +164,18 @@ pub(super) enum AnswerKind {
     Census(Census),
     #[prost(message, tag = "3")]
     Presence(PresenceList),
+    #[prost(message, tag = "4")]
+    PresenceVersions(Versions),
+    #[prost(message, tag = "5")]
+    ComparesPresence(Empty),
     #[prost(bool, tag = "6")]
     Owns(bool),
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Versions {
+    #[prost(uint64, repeated, tag = "1")]
+    pub(super) versions: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -211,7 +231,14 @@ pub(super) enum PacketKind {
     #[prost(message, tag = "4")]
     Presence(Presence),
     #[prost(message, tag = "5")]
-    PresenceWanted(Empty),
+    PresenceWanted(PresenceWanted),
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct PresenceWanted {
+    /// The id of the node whose entries are wanted. None: those of every node.
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    pub(super) node: Option<Bytes>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -14,5 +14,6 @@ mod delivery_order;
 mod frame_properties;
 mod held_signals;
 mod join_races;
+mod presence_requests;
 mod properties;
 mod watches;

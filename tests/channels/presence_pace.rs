@@ -78,7 +78,7 @@ impl Adapter for Crowd {
         Ok(())
     }
     fn publish(&self, topics: &[Topic], packet: Packet) {
-        if packet == Packet::PresenceWanted {
+        if matches!(packet, Packet::PresenceWanted(_)) {
             let generation = *self.0.generation.lock().unwrap();
             self.0.topics.lock().unwrap().extend(topics.iter().cloned());
             topics.iter().for_each(|topic| self.publish_generation(topic, generation, 0));

@@ -94,11 +94,12 @@ impl RemoteEntries {
 mod tests {
     use std::collections::BTreeSet;
     use std::sync::Arc;
+    use std::time::Instant;
 
     use proptest::prelude::*;
 
     use crate::broker::adapter::Packet;
-    use crate::broker::presence_tracker::PresenceTracker;
+    use crate::broker::presence_tracker::{PresenceTracker, REQUEST_PAUSE};
     use crate::broker::topic_table::tests::crowd;
     use crate::connections::connection::Member;
     use crate::connections::connection::tests::numbered;
@@ -137,6 +138,7 @@ mod tests {
         sender: PresenceTracker,
         receiver: PresenceTracker,
         last: Option<Packet>,
+        now: Instant,
         /// The lists that the sender has had.
         sent: BTreeSet<BTreeSet<String>>,
         /// Whether the receiver has room for all parts.
@@ -151,12 +153,14 @@ mod tests {
                 (PresenceTracker::new("s".into(), 0), PresenceTracker::new("r".into(), parts_bytes));
             sender.series.packet_bytes = packet_bytes;
             let connection = Arc::new(numbered(1, usize::MAX));
+            let now = connection.now();
             receiver.subscribe(&topic, Member { join: JoinId(1), connection });
             Self {
                 topic,
                 sender,
                 receiver,
                 last: None,
+                now,
                 sent: BTreeSet::from([BTreeSet::new()]),
                 keeps_all_parts: parts_bytes == usize::MAX,
             }
@@ -185,22 +189,25 @@ mod tests {
         }
 
         fn flush(&mut self, arrives: impl Fn(usize) -> bool) {
-            let packets = self.sender.flush();
+            self.now += REQUEST_PAUSE;
+            self.sender.check_requests();
+            let packets = self.sender.flush(self.now);
             self.sent.insert(refs(&self.sender.list(&self.topic)));
             for (number, (_, packet)) in packets.into_iter().enumerate() {
                 if arrives(number) {
                     self.receive(packet);
                 }
             }
-            self.receiver.flush();
+            self.receiver.flush(self.now);
         }
 
-        /// As the registry does: the packet is requested from a sender that is subscribed, and each node is asked.
+        /// The receiver asks for the version, as the registry does.
         fn resync(&mut self) {
             let known = self.receiver.versions(&self.topic);
-            self.sender.request(&self.topic);
-            if self.sender.own_list(&self.topic).is_empty() {
-                known.iter().for_each(|(node, version)| self.receiver.remove_entries(&self.topic, node, *version));
+            match self.sender.own_version(&self.topic) {
+                0 => known.iter().for_each(|(node, version)| self.receiver.remove_entries(&self.topic, node, *version)),
+                version if self.receiver.is_behind(&self.topic, "s", version) => self.sender.request(&self.topic),
+                _ => {}
             }
             self.flush(|_| true);
         }

@@ -128,6 +128,11 @@ pub(crate) struct Resync {
     pub(crate) is_queued: Arc<AtomicBool>,
 }
 
+/// Reports that packets of another node may have been lost.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct ComparePresence;
+
 /// Requests a part of the names that clients of this node own.
 #[derive(Message)]
 #[rtype(result = "Vec<(Topic, Epoch)>")]
@@ -149,6 +154,13 @@ pub(crate) struct GetStale {
 #[rtype(result = "PresenceList")]
 pub(crate) struct GetOwnPresence {
     pub(crate) topic: Topic,
+}
+
+/// Requests the version of this node's latest packet about its presence entries of each topic.
+#[derive(Message)]
+#[rtype(result = "Vec<u64>")]
+pub(crate) struct GetPresenceVersions {
+    pub(crate) topics: Vec<Topic>,
 }
 
 /// Requests a topic's presence list.

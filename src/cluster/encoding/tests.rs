@@ -54,7 +54,7 @@ fn any_packet() -> impl Strategy<Value = Packet> {
         any::<u64>().prop_map(Packet::Up),
         any::<u64>().prop_map(Packet::Down),
         any_presence().prop_map(Packet::Presence),
-        Just(Packet::PresenceWanted),
+        prop::option::of(any_text()).prop_map(Packet::PresenceWanted),
     ]
 }
 
@@ -76,6 +76,8 @@ fn any_answer() -> impl Strategy<Value = Answer> {
         census.prop_map(Answer::Census),
         any::<bool>().prop_map(Answer::Owns),
         prop::collection::btree_map(any_text(), metas, 0..4).prop_map(Answer::Presence),
+        prop::collection::vec(any::<u64>(), 0..4).prop_map(Answer::PresenceVersions),
+        Just(Answer::ComparesPresence),
     ]
 }
 
@@ -83,7 +85,9 @@ fn any_message() -> impl Strategy<Value = Message> {
     let verdict = prop::sample::select(&[Verdict::Delivered, Verdict::Overloaded, Verdict::Gone, Verdict::Moving][..]);
     let question = prop_oneof![
         Just(Question::Census),
+        Just(Question::ComparePresence),
         any_topic().prop_map(Question::Presence),
+        prop::collection::vec(any_topic(), 0..4).prop_map(Question::PresenceVersions),
         any_topic().prop_map(Question::Owns),
     ];
     let numbers = || (any::<u64>(), any::<u64>());
@@ -161,7 +165,8 @@ fn a_message_has_these_bytes() {
         (broadcast(attached), "22180a02026112120a100a0165120b1a090a025b5d1201781200"),
         (publish(Packet::Up(0)), "22080a02026112021000"),
         (publish(Packet::Down(9)), "22080a02026112021809"),
-        (publish(Packet::PresenceWanted), "22080a02026112022a00"),
+        (publish(Packet::PresenceWanted(None)), "22080a02026112022a00"),
+        (publish(Packet::PresenceWanted(Some("n".into()))), "220b0a02026112052a030a016e"),
         (
             publish(Packet::Presence(presence)),
             "22250a020261121f221d0a016e10011802220c0a017212016b1a040a027b7d2a060a017112016b",
@@ -187,6 +192,13 @@ fn a_message_has_these_bytes() {
         (Message::Heard { topic: topic("a"), token: 2 }, "5a060a0202611002"),
         (Message::Question { request: 1, question: Question::Census }, "620408011200"),
         (Message::Question { request: 1, question: Question::Presence(topic("a")) }, "620608011a020261"),
+        (
+            Message::Question { request: 1, question: Question::PresenceVersions(vec![topic("a"), topic("b")]) },
+            "620c080122080a0202610a020262",
+        ),
+        (Message::Question { request: 1, question: Question::ComparePresence }, "620408012a00"),
+        (answer(Answer::ComparesPresence), "6a0408012a00"),
+        (answer(Answer::PresenceVersions(vec![3, 0])), "6a08080122040a020300"),
         (Message::Question { request: 1, question: Question::Owns(topic("a")) }, "6206080132020261"),
         (answer(Answer::Owns(true)), "6a0408013001"),
         (answer(Answer::Census(stats)), "6a140801121008011002180320042805300638074008"),
@@ -254,8 +266,8 @@ fn a_kind_that_a_later_release_adds_is_unknown() {
         ("a payload", b"\x22\x0C\x0A\x02\x02a\x12\x06\x0A\x04\x12\x02\x20\x01"),
         ("the metadata of an entry", b"\x22\x0A\x12\x08\x22\x06\x22\x04\x1A\x02\x20\x01"),
         ("a verdict", b"\x32\x04\x08\x01\x10\x05"),
-        ("a question", b"\x62\x04\x08\x01\x22\x00"),
-        ("an answer", b"\x6A\x04\x08\x01\x22\x00"),
+        ("a question", b"\x62\x04\x08\x01\x7A\x00"),
+        ("an answer", b"\x6A\x04\x08\x01\x7A\x00"),
     ] {
         assert_eq!(decode_raw(bytes), Err(DecodeError::Unknown), "{what}");
     }

@@ -78,12 +78,14 @@ fn size(message: &Message) -> usize {
         Message::Revoke { name, .. } => topic_size(name),
         Message::Probe { topic, .. } | Message::Heard { topic, .. } => topic_size(topic),
         Message::Question { question: Question::Presence(topic) | Question::Owns(topic), .. } => topic_size(topic),
+        Message::Question { question: Question::PresenceVersions(topics), .. } => topics.iter().map(topic_size).sum(),
+        Message::Answer { answer: Answer::PresenceVersions(versions), .. } => versions.len(),
         Message::Answer { answer: Answer::Presence(list), .. } => {
             list.iter().map(|(key, metas)| key.len() + metas.iter().map(Payload::len).sum::<usize>()).sum()
         }
         Message::Verdict { .. } | Message::GivenUp { .. } => 0,
-        Message::Question { question: Question::Census, .. }
-        | Message::Answer { answer: Answer::Census(_) | Answer::Owns(_), .. } => 0,
+        Message::Question { question: Question::Census | Question::ComparePresence, .. } => 0,
+        Message::Answer { answer: Answer::Census(_) | Answer::ComparesPresence | Answer::Owns(_), .. } => 0,
     }
 }
 
@@ -100,7 +102,8 @@ fn packet_size(packet: &Packet) -> usize {
             let leaves = leaves.iter().map(|(reference, key)| reference.len() + key.len());
             node.len() + joins.chain(leaves).sum::<usize>()
         }
-        Packet::Up(_) | Packet::Down(_) | Packet::PresenceWanted => 0,
+        Packet::PresenceWanted(node) => node.as_ref().map_or(0, |node| node.len()),
+        Packet::Up(_) | Packet::Down(_) => 0,
     }
 }
 
@@ -130,7 +133,8 @@ fn messages() -> Vec<Message> {
         Packet::Up(1),
         Packet::Down(2),
         Packet::Presence(presence),
-        Packet::PresenceWanted,
+        Packet::PresenceWanted(None),
+        Packet::PresenceWanted(Some("a.1".into())),
     ];
     let publications = packets.map(|packet| Message::Publish { topics: vec![topic.clone(), name.clone()], packet });
     let signal = Message::Signal { request: 1, name: name.clone(), epoch: 2, packet: broadcast(Payload::empty()) };
@@ -146,12 +150,16 @@ fn messages() -> Vec<Message> {
         Message::Question { request: 1, question: Question::Census },
         Message::Question { request: 1, question: Question::Owns(topic.clone()) },
         Message::Answer { request: 1, answer: Answer::Owns(true) },
-        Message::Question { request: 1, question: Question::Presence(topic) },
+        Message::Question { request: 1, question: Question::Presence(topic.clone()) },
+        Message::Question { request: 1, question: Question::PresenceVersions(vec![topic]) },
         Message::Answer {
             request: 1,
             answer: Answer::Census(crate::RegistryStats { topics: 1, ..Default::default() }),
         },
         Message::Answer { request: 1, answer: Answer::Presence(list) },
+        Message::Question { request: 1, question: Question::ComparePresence },
+        Message::Answer { request: 1, answer: Answer::PresenceVersions(vec![0, 1 << 40]) },
+        Message::Answer { request: 1, answer: Answer::ComparesPresence },
     ];
     publications.into_iter().chain(others).collect()
 }

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
 use super::{Pending, State};
-use crate::broker::adapter::{Adapter, BoxFuture, Claimed, Epoch, NodeId, Packet, Unreachable};
+use crate::broker::adapter::{Adapter, Answers, BoxFuture, Claimed, Epoch, NodeId, Packet, Question, Unreachable};
 use crate::broker::topic_table::TopicTable;
 use crate::config::schema::Config;
 use crate::message::{DeliveryStatus, NameClaim};
@@ -22,6 +22,7 @@ pub(super) struct Requests {
     pub(super) claims: VecDeque<oneshot::Sender<Claimed>>,
     pub(super) subscriptions: VecDeque<(Topic, oneshot::Sender<()>)>,
     pub(super) lookups: VecDeque<(Topic, Lookup)>,
+    pub(super) questions: VecDeque<(Question, oneshot::Sender<Answers>)>,
     pub(super) signals: VecDeque<oneshot::Sender<DeliveryStatus>>,
     pub(super) subscribed: BTreeSet<Topic>,
     pub(super) released: Vec<Epoch>,
@@ -66,6 +67,12 @@ impl Adapter for ManualAdapter {
 
     fn publish(&self, _: &[Topic], packet: Packet) {
         self.requests().published.push(packet);
+    }
+
+    fn ask(&self, question: Question) -> BoxFuture<Answers> {
+        let (answer, answered) = oneshot::channel();
+        self.requests().questions.push_back((question, answer));
+        Box::pin(answered.map(Result::unwrap_or_default))
     }
 
     fn subscribe(&self, topic: &Topic) -> BoxFuture<()> {

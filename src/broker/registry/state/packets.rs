@@ -17,11 +17,16 @@ impl State {
             }
             Packet::Down(epoch) => self.watchers.learned(topic, epoch, false),
             Packet::Presence(packet) => {
+                let node = packet.node.clone();
                 if self.presence.merge(topic, packet) {
-                    self.adapter.publish(from_ref(topic), Packet::PresenceWanted);
+                    self.adapter.publish(from_ref(topic), Packet::PresenceWanted(Some(node)));
                 }
             }
-            Packet::PresenceWanted => self.presence.request(topic),
+            Packet::PresenceWanted(of) => {
+                if of.is_none_or(|node| node == self.adapter.node()) {
+                    self.presence.request(topic);
+                }
+            }
             Packet::Broadcast { .. } => debug_assert!(false, "broadcasts go to the table, not through the registry"),
         }
     }

@@ -1,6 +1,7 @@
 //! The steps of presence lists.
 
 use std::slice::from_ref;
+use std::time::Instant;
 
 use super::State;
 use crate::broker::adapter::Packet;
@@ -26,7 +27,7 @@ impl State {
     /// Sends the topic's presence list to a member, and from then on its changes.
     pub(in crate::broker::registry) fn subscribe_presence(&mut self, topic: &Topic, member: Member) {
         if self.index.is_member(member.id(), topic) && self.presence.subscribe(topic, member) {
-            self.adapter.publish(from_ref(topic), Packet::PresenceWanted);
+            self.adapter.publish(from_ref(topic), Packet::PresenceWanted(None));
         }
     }
 
@@ -87,9 +88,24 @@ impl State {
         self.presence.has_changed()
     }
 
+    /// The version of this node's latest packet about each topic.
+    pub(in crate::broker::registry) fn presence_versions(&self, topics: &[Topic]) -> Vec<u64> {
+        topics.iter().map(|topic| self.presence.own_version(topic)).collect()
+    }
+
+    /// Whether other nodes have requested lists that were sent a short time ago.
+    pub(in crate::broker::registry) fn has_waiting_presence_requests(&self) -> bool {
+        self.presence.has_waiting_requests()
+    }
+
+    /// Answers such requests with the next flush, if their pause is over.
+    pub(in crate::broker::registry) fn check_presence_requests(&mut self) {
+        self.presence.check_requests();
+    }
+
     /// Sends the changes of all presence lists to their subscribers and to the other nodes.
-    pub(in crate::broker::registry) fn flush_presence(&mut self) {
-        for (topic, packet) in self.presence.flush() {
+    pub(in crate::broker::registry) fn flush_presence(&mut self, now: Instant) {
+        for (topic, packet) in self.presence.flush(now) {
             self.adapter.publish(from_ref(&topic), packet);
         }
     }

@@ -1,16 +1,17 @@
-//! Resynchronisation: after a loss, this node asks the other nodes again for what it must know of them, and sends them
-//! what they must know of it.
+//! Resynchronisation: after a loss, this node asks the other nodes again for what it must know of them. Of presence lists
+//! it compares the versions, and requests the entries of a node where they differ.
 //!
 //! It passes over the tables in steps, so that clients do not wait for it.
 
+use std::collections::BTreeMap;
 use std::slice::from_ref;
 
 use super::State;
 use crate::broker::adapter::{Answer, Answers, NodeId, Packet, Question};
 use crate::topic::Topic;
 
-/// How many presence entries one step sends, about.
-const PRESENCE_ENTRIES: usize = 1_000;
+/// How many bytes of topics' names one question has, about.
+const NAME_BYTES: usize = 64 * 1024;
 
 /// How many names with held signals one step handles, so that the signals fit into the adapter's queue.
 const HELD_NAMES: usize = 100;
@@ -21,6 +22,11 @@ impl State {
         self.passes.watches.start();
         self.passes.presence.start();
         self.passes.held.start();
+    }
+
+    /// Packets of another node may have been lost.
+    pub(in crate::broker::registry) fn compare_presence_lists(&mut self) {
+        self.passes.presence.start();
     }
 
     /// A node is down: its presence entries are removed, and the watched names are looked up again.
@@ -45,8 +51,8 @@ impl State {
         failed.iter().for_each(|topic| self.look_up_again(topic));
         let room = self.passes.room();
         let topics =
-            self.passes.presence.step(room, |after, limit| self.presence.topics_after(after, limit, PRESENCE_ENTRIES));
-        topics.iter().for_each(|topic| self.resync_presence(topic));
+            self.passes.presence.step(room, |after, limit| self.presence.topics_after(after, limit, NAME_BYTES));
+        self.resync_presence(topics);
     }
 
     fn look_up_again(&mut self, topic: &Topic) {
@@ -59,34 +65,45 @@ impl State {
         });
     }
 
-    /// Sends this node's entries of a list, and requests those of the other nodes. A node that has none any more may
-    /// not be subscribed to the topic, so it is asked directly.
-    fn resync_presence(&mut self, topic: &Topic) {
-        for own in self.presence.own(topic) {
-            self.adapter.publish(from_ref(topic), own);
-        }
-        let known = self.presence.versions(topic);
-        if !known.is_empty() || self.presence.has_subscribers(topic) {
-            self.adapter.publish(from_ref(topic), Packet::PresenceWanted);
-        }
-        if known.is_empty() {
+    /// Compares presence lists with the other nodes, and requests the entries of a node where they differ. A node that has
+    /// none any more may not be subscribed to the topic, so the nodes are asked directly.
+    fn resync_presence(&mut self, mut topics: Vec<Topic>) {
+        topics.retain(|topic| self.presence.has_others(topic) || self.presence.has_subscribers(topic));
+        if topics.is_empty() {
             return;
         }
-        let (answers, topic) = (self.adapter.ask(Question::Presence(topic.clone())), topic.clone());
+        let known: Vec<_> = topics.iter().map(|topic| self.presence.versions(topic)).collect();
+        let answers = self.adapter.ask(Question::PresenceVersions(topics.clone()));
         self.passes.requests += 1;
         self.wait(answers, move |state, answers| {
             state.passes.requests -= 1;
-            state.presence_answered(&topic, &known, &answers);
+            for (number, topic) in topics.iter().enumerate() {
+                state.compare_presence(topic, &known[number], number, &answers);
+            }
         });
     }
 
-    /// Removes the entries of the nodes that have none, unless they have sent something meanwhile.
-    fn presence_answered(&mut self, topic: &Topic, known: &[(NodeId, u64)], answers: &Answers) {
+    /// Compares one list. `known` are the versions that were known when the nodes were asked, and the answer about this
+    /// topic is the one with this number.
+    fn compare_presence(&mut self, topic: &Topic, known: &BTreeMap<NodeId, u64>, number: usize, answers: &Answers) {
+        let mut differing = answers.silent.clone();
         for (node, answer) in &answers.answers {
-            let is_empty = matches!(answer, Answer::Presence(list) if list.is_empty());
-            if let Some((_, version)) = known.iter().find(|(of, _)| is_empty && of == node) {
-                self.presence.remove_entries(topic, node, *version);
+            let version = match answer {
+                Answer::PresenceVersions(versions) => versions.get(number).copied(),
+                Answer::Census(_) | Answer::Presence(_) | Answer::ComparesPresence | Answer::Owns(_) => None,
+            };
+            match version {
+                Some(0) => {
+                    if let Some(version) = known.get(node) {
+                        self.presence.remove_entries(topic, node, *version);
+                    }
+                }
+                Some(version) if !self.presence.is_behind(topic, node, version) => {}
+                Some(_) | None => differing.push(node.clone()),
             }
+        }
+        for node in differing {
+            self.adapter.publish(from_ref(topic), Packet::PresenceWanted(Some(node)));
         }
     }
 }

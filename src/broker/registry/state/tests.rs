@@ -1,6 +1,7 @@
 //! What happens while the adapter's answers are under way.
 
 mod claims;
+mod presence;
 
 use std::sync::Arc;
 use std::time::Duration;
