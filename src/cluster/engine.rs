@@ -4,8 +4,9 @@
 //! An engine runs on the cluster's thread alone, so its futures need not be `Send`.
 //!
 //! **Order.** What is sent counts as sent when [`Engine::send`] or [`Engine::publish`] has been *called*, and messages of
-//! one node to one node or topic arrive in that order. A claim, a release or a subscription takes effect after those
-//! that were called before it for the same name or topic.
+//! one node to one node or topic arrive in that order. Those to its inbox and to several topics may overtake each other
+//! a little: the adapter refuses a message that is more than 1,024 messages of its node late. A claim, a release or a
+//! subscription takes effect after those that were called before it for the same name or topic.
 //!
 //! **Losses.** A message may be lost only while the connection to the engine is lost. An engine that notices or suspects
 //! that it lost messages calls [`EngineEvents::lost`], and the adapter links it again and asks the other nodes for what

@@ -11,6 +11,7 @@
 //!
 //! Ids and topics are base64url, or hashed if they are long. `web/docs/cluster.md` has the permissions that a user needs.
 
+mod arrivals;
 mod bucket;
 mod connection;
 mod leases;
@@ -36,7 +37,7 @@ use leases::Leases;
 use names::Names;
 pub use options::NatsOptions;
 use options::{Server, servers};
-use outbox::Outbox;
+use outbox::{Identity, Outbox};
 use subjects::Subjects;
 
 use super::engine::{
@@ -57,6 +58,7 @@ struct Inner {
     servers: Vec<Server>,
     /// The server of the next link.
     next: Cell<usize>,
+    identity: Identity,
     link: RefCell<Option<Rc<Link>>>,
 }
 
@@ -78,7 +80,7 @@ impl Nats {
         // nodes that start together should not all take the same server
         let first = uuid::Uuid::new_v4().as_u128() % servers.len() as u128;
         let next = Cell::new(usize::try_from(first).unwrap_or(0));
-        Ok(Self(Rc::new(Inner { options, servers, next, link: RefCell::default() })))
+        Ok(Self(Rc::new(Inner { options, servers, next, identity: Identity::new(), link: RefCell::default() })))
     }
 
     /// Calls the link's operation. It fails if there is no link.
@@ -144,7 +146,8 @@ impl Inner {
         let names = Bucket::open(&client, &format!("{prefix}-names"), Duration::ZERO, *limit, alarm.clone()).await?;
         let nodes = Bucket::open(&client, &format!("{prefix}-nodes"), *lease, *limit, alarm.clone()).await?;
         let no_answer = |Lost| LinkError::Unreachable(format!("{server} does not answer"));
-        let outbox = Outbox::start(&client, &subjects, node, events.clone(), alarm.clone()).await.map_err(no_answer)?;
+        let outbox = Outbox::start(&client, &subjects, node, &self.identity, events.clone(), alarm.clone());
+        let outbox = outbox.await.map_err(no_answer)?;
         timeout(SETUP_TIMEOUT, outbox.confirm().wait()).await.unwrap_or(Err(Lost)).map_err(no_answer)?;
         Ok(Link {
             outbox,

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod faults;
+mod order;
 mod refusals;
 
 use std::rc::Rc;

@@ -19,8 +19,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How many commands wait for the client's task. Each holds a message that the adapter counts.
 const COMMANDS: usize = 256;
 
-/// How many messages of one subscription wait for this node. Payloads are slices of the client's read buffer. One more,
-/// and the connection counts as lost, because messages are.
+/// How many messages of one subscription wait in the client, for the time of one turn of it: a turn reads about 8 MiB, and a
+/// message has more than 128 bytes on the wire. One more, and the connection counts as lost, because messages are.
 const WAITING_MESSAGES: usize = 65_536;
 
 /// How often the client library checks the connection. The engine's own check is more frequent.

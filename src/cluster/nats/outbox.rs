@@ -7,6 +7,8 @@
 //! messages. A marker that does not come back shows that the server hangs.
 //!
 //! The client's own `flush` would not do: it is no round trip, and ends early when the socket accepts nothing at all.
+//!
+//! Each message has a number, which grows over all links of the node. Its receivers put messages into this order.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -16,11 +18,14 @@ use std::time::Duration;
 use async_nats::{Client, PublishErrorKind, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
+use futures_util::stream::{self, Abortable};
 use log::Level;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::Instant;
+use uuid::Uuid;
 
+use super::arrivals::{Arrival, collect};
 use super::connection::Alarm;
 use super::subjects::Subjects;
 use crate::cluster::engine::{EngineEvents, Lost, Reach};
@@ -34,11 +39,9 @@ const LINES_PER_MINUTE: u32 = 10;
 
 /// What the writing task does.
 enum Command {
-    /// Publishes a message. With `reports`, the server reports if nobody is subscribed.
     Publish {
         subject: String,
         message: Bytes,
-        reports: bool,
     },
     Subscribe(String),
     Unsubscribe(String),
@@ -52,6 +55,20 @@ struct Unconfirmed {
     done: oneshot::Sender<Reach>,
 }
 
+/// What is the same for all links of a node.
+pub(super) struct Identity {
+    /// The last part of its inbox.
+    token: String,
+    /// The number of the last command.
+    written: Rc<Cell<u64>>,
+}
+
+impl Identity {
+    pub(super) fn new() -> Self {
+        Self { token: Uuid::new_v4().simple().to_string(), written: Rc::default() }
+    }
+}
+
 /// The queue of what this node sends. Its tasks end when it is dropped.
 pub(super) struct Outbox(Rc<Shared>);
 
@@ -62,41 +79,50 @@ struct Shared {
     log: LineLimit,
     events: Rc<dyn EngineEvents>,
     alarm: Alarm,
-    /// Where the server reports that nobody is subscribed, and markers come back: `<inbox>.<kind>.<number>`.
+    /// Where the server reports that nobody is subscribed, and markers come back: `<inbox>.<kind>.<number>`. It is the
+    /// same for all links of the node, and names it to the receivers of its messages.
     inbox: String,
     /// The adapter bounds what waits here: it counts the bytes of what has not been confirmed yet.
     commands: mpsc::UnboundedSender<(Command, oneshot::Sender<Reach>)>,
     unconfirmed: RefCell<VecDeque<Unconfirmed>>,
-    written: Cell<u64>,
-    is_marker_sent: Cell<bool>,
+    /// The number of the last command, over all links.
+    written: Rc<Cell<u64>>,
+    /// The number of the marker that is under way.
+    marker: Cell<Option<u64>>,
     /// Since when a marker is awaited.
     waiting: Cell<Option<Instant>>,
-    topics: RefCell<HashMap<String, AbortHandle>>,
+    /// Takes the subscriptions to the task that reads them all.
+    subscriptions: mpsc::UnboundedSender<Abortable<Subscriber>>,
+    topics: RefCell<HashMap<String, stream::AbortHandle>>,
     tasks: RefCell<Vec<AbortHandle>>,
 }
 
 impl Outbox {
-    /// Starts the tasks, and subscribes to the node's own subject.
+    /// Starts the tasks, and subscribes to the node's own subject. `identity` says what is the same for all links.
     pub(super) async fn start(
         client: &Client,
         subjects: &Subjects,
         node: &str,
+        identity: &Identity,
         events: Rc<dyn EngineEvents>,
         alarm: Alarm,
     ) -> Result<Self, Lost> {
         let (commands, received) = mpsc::unbounded_channel();
+        let (subscriptions, added) = mpsc::unbounded_channel();
+        let (arrivals, arrived) = mpsc::unbounded_channel();
         let outbox = Self(Rc::new(Shared {
             client: client.clone(),
             subjects: subjects.clone(),
             log: LineLimit::per_minute(LINES_PER_MINUTE, module_path!()),
             events,
-            alarm,
-            inbox: client.new_inbox(),
+            alarm: alarm.clone(),
+            inbox: format!("{}.{}", subjects.inbox(), identity.token),
             commands,
             unconfirmed: RefCell::default(),
-            written: Cell::new(0),
-            is_marker_sent: Cell::new(false),
+            written: identity.written.clone(),
+            marker: Cell::new(None),
             waiting: Cell::new(None),
+            subscriptions,
             topics: RefCell::default(),
             tasks: RefCell::default(),
         }));
@@ -105,23 +131,25 @@ impl Outbox {
         let own = client.subscribe(subjects.node(node)).await.map_err(|_| Lost)?;
         let tasks = [
             spawn_local(shared.clone().read_reports(reports)).abort_handle(),
-            spawn_local(shared.clone().deliver(own)).abort_handle(),
+            collect(added, arrivals, alarm),
+            spawn_local(shared.clone().deliver(arrived)).abort_handle(),
             spawn_local(shared.clone().write(received)).abort_handle(),
         ];
         shared.tasks.borrow_mut().extend(tasks);
+        shared.read(own);
         Ok(outbox)
     }
 
     /// Sends to a node's inbox. The message counts as sent when this function has been called.
     pub(super) fn send(&self, node: &str, message: Bytes) -> Confirmation {
         let subject = self.0.subjects.node(node);
-        self.0.push(Command::Publish { subject, message, reports: true })
+        self.0.push(Command::Publish { subject, message })
     }
 
     /// Sends to the nodes that are subscribed to a topic.
     pub(super) fn publish(&self, topic: &str, message: Bytes) -> Confirmation {
         let subject = self.0.subjects.topic(topic);
-        self.0.push(Command::Publish { subject, message, reports: false })
+        self.0.push(Command::Publish { subject, message })
     }
 
     /// Subscribes to a topic.
@@ -154,8 +182,7 @@ impl Outbox {
 
     /// Ends the tasks and the subscriptions. Whatever is not confirmed fails.
     pub(super) fn end(&self) {
-        let topics = self.0.topics.take().into_values();
-        self.0.tasks.take().into_iter().chain(topics).for_each(|task| task.abort());
+        self.0.tasks.take().into_iter().for_each(|task| task.abort());
         self.0.unconfirmed.take();
         self.0.alarm.raise("the connection to the NATS server is closed");
     }
@@ -196,7 +223,7 @@ impl Shared {
                     return self.alarm.raise("the connection to the NATS server is closed");
                 }
             }
-            if !self.is_marker_sent.replace(true) && self.mark().await.is_err() {
+            if self.marker.get().is_none() && self.mark().await.is_err() {
                 return self.alarm.raise("the connection to the NATS server is closed");
             }
         }
@@ -205,15 +232,14 @@ impl Shared {
     async fn write_one(self: &Rc<Self>, command: Command, number: u64) -> Result<(), Lost> {
         let client = &self.client;
         let result = match command {
-            Command::Publish { subject, message, reports: true } => {
+            Command::Publish { subject, message } => {
                 client.publish_with_reply(subject, format!("{}.nobody.{number}", self.inbox), message).await
             }
-            Command::Publish { subject, message, reports: false } => client.publish(subject, message).await,
             Command::Subscribe(topic) => return self.add_topic(topic).await,
             Command::Unsubscribe(topic) => {
-                if let Some(task) = self.topics.borrow_mut().remove(&topic) {
+                if let Some(subscription) = self.topics.borrow_mut().remove(&topic) {
                     // this drops the subscription, which ends it at the server
-                    task.abort();
+                    subscription.abort();
                 }
                 Ok(())
             }
@@ -236,20 +262,29 @@ impl Shared {
             return Ok(());
         }
         let subscriber = self.client.subscribe(self.subjects.topic(&topic)).await.map_err(|_| Lost)?;
-        let task = spawn_local(self.clone().deliver(subscriber)).abort_handle();
-        self.topics.borrow_mut().insert(topic, task);
+        self.topics.borrow_mut().insert(topic, self.read(subscriber));
         Ok(())
+    }
+
+    /// Reads what arrives on a subscription, until it is aborted.
+    fn read(&self, subscriber: Subscriber) -> stream::AbortHandle {
+        let (subscription, handle) = stream::abortable(subscriber);
+        // it fails once the link has ended
+        let _ = self.subscriptions.send(subscription);
+        handle
     }
 
     async fn mark(&self) -> Result<(), Lost> {
         self.waiting.set(self.waiting.get().or_else(|| Some(Instant::now())));
-        let subject = format!("{}.marker.{}", self.inbox, self.written.get());
+        let number = self.written.get();
+        self.marker.set(Some(number));
+        let subject = format!("{}.marker.{number}", self.inbox);
         self.client.publish(subject, Bytes::new()).await.map_err(|_| Lost)
     }
 
-    async fn deliver(self: Rc<Self>, mut messages: Subscriber) {
-        while let Some(message) = messages.next().await {
-            self.events.message(message.payload);
+    async fn deliver(self: Rc<Self>, mut arrived: mpsc::UnboundedReceiver<Arrival>) {
+        while let Some(arrival) = arrived.recv().await {
+            self.events.message(arrival.message);
         }
     }
 
@@ -267,8 +302,12 @@ impl Shared {
     }
 
     fn confirm_until(&self, number: u64) {
+        if self.marker.get() != Some(number) {
+            // it is one of an earlier link
+            return;
+        }
         self.waiting.set(None);
-        self.is_marker_sent.set(false);
+        self.marker.set(None);
         let mut unconfirmed = self.unconfirmed.borrow_mut();
         let confirmed = unconfirmed.partition_point(|command| command.number <= number);
         for command in unconfirmed.drain(..confirmed) {
