@@ -33,7 +33,7 @@ use tokio::time::timeout;
 
 use bucket::{Bucket, SETUP_TIMEOUT};
 use connection::{Alarm, Alarms};
-use leases::Leases;
+use leases::{LastHeartbeat, Leases};
 use names::Names;
 pub use options::NatsOptions;
 use options::{Server, servers};
@@ -59,6 +59,7 @@ struct Inner {
     /// The server of the next link.
     next: Cell<usize>,
     identity: Identity,
+    last_heartbeat: LastHeartbeat,
     link: RefCell<Option<Rc<Link>>>,
 }
 
@@ -80,7 +81,14 @@ impl Nats {
         // nodes that start together should not all take the same server
         let first = uuid::Uuid::new_v4().as_u128() % servers.len() as u128;
         let next = Cell::new(usize::try_from(first).unwrap_or(0));
-        Ok(Self(Rc::new(Inner { options, servers, next, identity: Identity::new(), link: RefCell::default() })))
+        Ok(Self(Rc::new(Inner {
+            options,
+            servers,
+            next,
+            identity: Identity::new(),
+            last_heartbeat: Rc::default(),
+            link: RefCell::default(),
+        })))
     }
 
     /// Calls the link's operation. It fails if there is no link.
@@ -149,10 +157,11 @@ impl Inner {
         let outbox = Outbox::start(&client, &subjects, node, &self.identity, events.clone(), alarm.clone());
         let outbox = outbox.await.map_err(no_answer)?;
         timeout(SETUP_TIMEOUT, outbox.confirm().wait()).await.unwrap_or(Err(Lost)).map_err(no_answer)?;
+        let leases = Leases::new(nodes, &names, *lease, node, self.last_heartbeat.clone());
         Ok(Link {
             outbox,
+            leases,
             names: Names::new(names, node, *limit, alarm),
-            leases: Leases::new(nodes, *lease, node),
             has_several_servers: leaves_early || info.cluster.is_some(),
         })
     }

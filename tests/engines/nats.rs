@@ -21,9 +21,15 @@ const PATIENT: Duration = Duration::from_secs(8);
 const SHORT: Duration = Duration::from_millis(500);
 /// The lease of the suite's nodes.
 const LEASE: Duration = Duration::from_secs(2);
+/// One in tests that do not wait for its end. After a quarter of it, a link without an answer is lost.
+const LONG_LEASE: Duration = Duration::from_secs(60);
 
 fn engine(urls: &[String], timeout: Duration) -> Nats {
-    Nats::new(NatsOptions { urls: urls.to_vec(), prefix: "handclasp".into(), timeout, lease: LEASE }).unwrap()
+    engine_of(urls, timeout, LEASE)
+}
+
+fn engine_of(urls: &[String], timeout: Duration, lease: Duration) -> Nats {
+    Nats::new(NatsOptions { urls: urls.to_vec(), prefix: "handclasp".into(), timeout, lease }).unwrap()
 }
 
 /// The result of linking, on a runtime of its own.

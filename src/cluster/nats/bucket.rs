@@ -62,6 +62,8 @@ pub(super) struct Bucket {
     pub(super) created: i128,
     /// The last revision when it was opened.
     pub(super) last_revision: u64,
+    /// Whether it had no entries when it was opened.
+    pub(super) is_empty: bool,
     unanswered: Rc<Cell<u32>>,
     alarm: Alarm,
 }
@@ -99,8 +101,9 @@ impl Bucket {
         let context = context(client, timeout);
         let stream = context.get_stream_no_info(&info.config.name).await.map_err(|error| setup.unusable(&error))?;
         let (created, last_revision) = (info.created.unix_timestamp_nanos(), info.state.last_sequence);
+        let is_empty = info.state.messages == 0;
         let (prefix, unanswered) = (format!("$KV.{name}."), Rc::default());
-        Ok(Self { context, stream, prefix, created, last_revision, unanswered, alarm })
+        Ok(Self { context, stream, prefix, created, last_revision, is_empty, unanswered, alarm })
     }
 
     /// Counts a request that has failed.

@@ -1,6 +1,7 @@
 //! The leases of the nodes: a bucket whose entries expire.
 
 use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use async_nats::jetstream::message::StreamMessage;
@@ -16,41 +17,83 @@ use crate::cluster::engine::{Lease, LiveNode, Lost, NodeId};
 /// How many entries are read at the same time.
 const READS: usize = 32;
 
+/// The last heartbeat that a server has confirmed. It is the same for all links of a node.
+pub(super) type LastHeartbeat = Rc<Cell<Option<Heartbeat>>>;
+
+/// A heartbeat that a server has confirmed.
+#[derive(Clone, Copy)]
+pub(super) struct Heartbeat {
+    revision: u64,
+    /// A time before it arrived.
+    sent: Instant,
+    buckets: Created,
+}
+
+/// When the buckets of names and of leases were created.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Created {
+    names: i128,
+    nodes: i128,
+}
+
 /// The leases, and this node's own.
 pub(super) struct Leases {
     bucket: Bucket,
     lease: Duration,
     key: String,
-    /// The last heartbeat that the server has confirmed: its revision, and a time before it arrived.
-    own: Cell<Option<(u64, Instant)>>,
+    buckets: Created,
+    last: LastHeartbeat,
 }
 
 impl Leases {
-    pub(super) fn new(bucket: Bucket, lease: Duration, node: &str) -> Self {
-        Self { bucket, lease, key: token(node), own: Cell::new(None) }
+    /// The lease of an earlier link goes on, unless one of the buckets is another one now, or has lost the names.
+    pub(super) fn new(bucket: Bucket, names: &Bucket, lease: Duration, node: &str, last: LastHeartbeat) -> Self {
+        let buckets = Created { names: names.created, nodes: bucket.created };
+        if names.is_empty || last.get().is_some_and(|last| last.buckets != buckets) {
+            last.set(None);
+        }
+        Self { bucket, lease, key: token(node), buckets, last }
     }
 
     /// The server removes an expired entry up to some seconds late, but other nodes compare times. So the lease is kept
     /// if the last entry is there, and less than the time of a lease has gone by since it was sent.
     pub(super) async fn heartbeat(&self, status: Bytes) -> Result<Lease, Lost> {
         let sent = Instant::now();
-        if let Some((revision, before)) = self.own.take() {
-            match self.bucket.put(&self.key, status.clone(), Some(revision)).await {
+        if let Some(last) = self.last.get() {
+            match self.put_after(last.revision, &status).await {
                 Ok(revision) => {
-                    self.own.set(Some((revision, sent)));
-                    return Ok(if before.elapsed() < self.lease { Lease::Kept } else { Lease::New });
+                    self.confirm(revision, sent);
+                    return Ok(if last.sent.elapsed() < self.lease { Lease::Kept } else { Lease::New });
                 }
                 Err(NotWritten::Changed) => {}
                 Err(NotWritten::Lost) => return Err(Lost),
             }
+            // the next heartbeat begins a lease too, if the answer to this one is lost
+            self.last.set(None);
         }
         let revision = self.bucket.put(&self.key, status, None).await?;
-        self.own.set(Some((revision, sent)));
+        self.confirm(revision, sent);
         Ok(Lease::New)
     }
 
+    /// Replaces the entry of this revision, or one of a heartbeat after it whose answer was lost: no other node writes it.
+    async fn put_after(&self, revision: u64, status: &Bytes) -> Result<u64, NotWritten> {
+        let put = |revision| self.bucket.put(&self.key, status.clone(), Some(revision));
+        match put(revision).await {
+            Err(NotWritten::Changed) => match self.bucket.get_from_leader(&self.key).await? {
+                Some(entry) => put(entry.revision).await,
+                None => Err(NotWritten::Changed),
+            },
+            result => result,
+        }
+    }
+
+    fn confirm(&self, revision: u64, sent: Instant) {
+        self.last.set(Some(Heartbeat { revision, sent, buckets: self.buckets }));
+    }
+
     pub(super) async fn end(&self) -> Result<(), Lost> {
-        self.own.set(None);
+        self.last.set(None);
         // whatever its revision: no other node writes it
         self.bucket.remove(&self.key, u64::MAX - 1).await
     }

@@ -4,15 +4,21 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use handclasp::cluster::engine::{ClaimResult, Engine, EngineEvents, Epoch, Lost};
+use handclasp::cluster::engine::{ClaimResult, Engine, EngineEvents, Epoch, Lease, Lost};
 use handclasp::cluster::nats::Nats;
 
-use super::{SHORT, engine, link_again};
+use super::{LEASE, LONG_LEASE, SHORT, engine, engine_of, link_again};
 use crate::common::nats::NatsServer;
 use crate::suite::{Recorder, block_on};
 
 async fn linked(server: &NatsServer) -> (Nats, Rc<Recorder>) {
     let (engine, events) = (engine(&[server.url()], SHORT), Rc::new(Recorder::default()));
+    engine.link(&"a-1".into(), Rc::clone(&events) as Rc<dyn EngineEvents>).await.unwrap();
+    (engine, events)
+}
+
+async fn with_long_lease(server: &NatsServer) -> (Nats, Rc<Recorder>) {
+    let (engine, events) = (engine_of(&[server.url()], SHORT, LONG_LEASE), Rc::new(Recorder::default()));
     engine.link(&"a-1".into(), Rc::clone(&events) as Rc<dyn EngineEvents>).await.unwrap();
     (engine, events)
 }
@@ -124,5 +130,54 @@ fn a_bucket_that_is_created_again_is_noticed() {
         events.expect_lost().await;
         link_again(&a, &events).await;
         assert!(granted(&a, "x").await > first);
+    });
+}
+
+async fn beat(engine: &Nats) -> Lease {
+    engine.heartbeat(LEASE, Bytes::new()).await.unwrap()
+}
+
+/// Whatever a bucket has lost, others may have considered the node dead, or have got its names.
+#[test]
+fn a_lease_is_new_when_a_bucket_was_emptied_or_created_again() {
+    block_on(async {
+        let server = NatsServer::start();
+        let ((a, events), (b, _)) = (linked(&server).await, linked(&server).await);
+        let client = async_nats::connect(server.url()).await.unwrap();
+        let jetstream = async_nats::jetstream::new(client);
+        for bucket in ["KV_handclasp-nodes", "KV_handclasp-names"] {
+            for is_deleted in [false, true] {
+                granted(&a, &format!("of {bucket}, {is_deleted}")).await;
+                beat(&a).await;
+                link_again(&a, &events).await;
+                assert_eq!(beat(&a).await, Lease::Kept, "{bucket}");
+                match is_deleted {
+                    true => drop(jetstream.delete_stream(bucket).await.unwrap()),
+                    false => drop(jetstream.get_stream(bucket).await.unwrap().purge().await.unwrap()),
+                }
+                // another node creates it again
+                link_again(&b, &Rc::default()).await;
+                link_again(&a, &events).await;
+                assert_eq!(beat(&a).await, Lease::New, "{bucket} {is_deleted}");
+                assert_eq!(beat(&a).await, Lease::Kept, "{bucket} {is_deleted}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_lease_is_kept_when_the_answer_to_a_heartbeat_was_lost() {
+    block_on(async {
+        let server = NatsServer::start();
+        let (engine, events) = with_long_lease(&server).await;
+        let beat = || engine.heartbeat(LONG_LEASE, Bytes::new());
+        granted(&engine, "x").await;
+        assert_eq!(beat().await, Ok(Lease::New));
+        // the server handles the heartbeat once the link has ended
+        server.signal("STOP");
+        assert_eq!(beat().await, Err(Lost));
+        server.signal("CONT");
+        link_again(&engine, &events).await;
+        assert_eq!(beat().await, Ok(Lease::Kept));
     });
 }

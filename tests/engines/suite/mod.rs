@@ -53,6 +53,7 @@ macro_rules! engine_suite {
             names: a_scan_finds_all_names_and_ends,
             names: a_scan_finds_the_names_that_stay_while_others_come_and_go,
             nodes: a_lease_is_new_then_kept_and_runs_out,
+            nodes: a_lease_is_kept_when_a_node_links_again,
             nodes: a_lease_that_is_ended_is_over_at_once,
             nodes: a_heartbeat_tells_an_epoch_that_no_earlier_grant_exceeds,
             nodes: the_status_of_a_node_is_its_last,

@@ -62,6 +62,24 @@ pub async fn a_lease_is_new_then_kept_and_runs_out(site: Rc<dyn Site>) {
     assert_eq!(live(&a).await, nodes(&[(&a, "of a"), (&b, "again")]));
 }
 
+pub async fn a_lease_is_kept_when_a_node_links_again(site: Rc<dyn Site>) {
+    let (a, b) = pair(&*site).await;
+    b.granted("peer:x").await;
+    beat(&a, "").await;
+    assert_eq!(beat(&b, "").await, Lease::New);
+    for _ in 0..3 {
+        b.link_again().await;
+        assert_eq!(beat(&b, "again").await, Lease::Kept);
+        assert_eq!(live(&a).await, nodes(&[(&a, ""), (&b, "again")]));
+    }
+    b.link_again().await;
+    until_live(&[(&a, "")]).await;
+    assert_eq!(beat(&b, "").await, Lease::New, "its lease is over");
+    b.engine.end_lease().await.unwrap();
+    b.link_again().await;
+    assert_eq!(beat(&b, "").await, Lease::New, "it has ended its lease");
+}
+
 pub async fn a_lease_that_is_ended_is_over_at_once(site: Rc<dyn Site>) {
     let (a, b) = pair(&*site).await;
     for _ in 0..3 {
