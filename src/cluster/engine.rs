@@ -170,11 +170,12 @@ pub trait Engine {
     /// The nodes whose lease is not over, by the engine's clock.
     fn nodes(&self) -> LocalFuture<Result<Vec<LiveNode>, Lost>>;
 
-    /// Sends a message to the inbox of `node`. The future is ready when the message has left this node's memory.
+    /// Sends a message to the inbox of `node`. The future is ready when the message has left this node's memory. After
+    /// `cluster.timeout` it is ready in any case, and fails: then the bytes of `message` may still wait. An engine that lets
+    /// them wait keeps no copy of them.
     fn send(&self, node: &str, message: Bytes) -> LocalFuture<Result<Reach, Lost>>;
 
-    /// Sends a message to every node that is subscribed to `topic`. The future is ready when the message has left this
-    /// node's memory.
+    /// Sends a message to every node that is subscribed to `topic`. The future is ready as that of [`send`](Self::send).
     fn publish(&self, topic: &str, message: Bytes) -> LocalFuture<Result<(), Lost>>;
 
     /// Subscribes this node to `topic`. When the future is ready, the server that this node is connected to has

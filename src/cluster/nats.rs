@@ -27,7 +27,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{Either, select, try_join};
+use futures_util::future::{Either, select};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
@@ -100,6 +100,18 @@ impl Nats {
             Some(link) => Box::pin(operation(link)),
             None => Box::pin(ready(Err(Lost))),
         }
+    }
+
+    /// The same for an operation that ends within `timeout`, also if it has to wait before it begins.
+    fn with_limit<T: 'static, F>(&self, operation: impl FnOnce(Rc<Link>) -> F) -> LocalFuture<Result<T, Lost>>
+    where
+        F: Future<Output = Result<T, Lost>> + 'static,
+    {
+        let limit = self.0.options.timeout;
+        self.with(|link| {
+            let result = timeout(limit, operation(link));
+            async move { result.await.unwrap_or(Err(Lost)) }
+        })
     }
 }
 
@@ -185,6 +197,7 @@ impl Inner {
 
     fn end(&self) {
         if let Some(link) = self.link.take() {
+            link.names.end();
             link.outbox.end();
         }
     }
@@ -212,23 +225,23 @@ impl Engine for Nats {
     }
 
     fn claim(&self, name: &str) -> LocalFuture<Result<ClaimResult, Lost>> {
-        self.with(|link| link.names.claim(name))
+        self.with_limit(|link| link.names.claim(name))
     }
 
     fn replace(&self, name: &str, former: &Holder) -> LocalFuture<Result<Option<Epoch>, Lost>> {
-        self.with(|link| link.names.replace(name, former))
+        self.with_limit(|link| link.names.replace(name, former))
     }
 
     fn release(&self, name: &str, epoch: Epoch) -> LocalFuture<Result<(), Lost>> {
-        self.with(|link| link.names.release(name, epoch))
+        self.with_limit(|link| link.names.release(name, epoch))
     }
 
     fn remove(&self, name: &str, former: &Holder) -> LocalFuture<Result<(), Lost>> {
-        self.with(|link| link.names.remove(name, former))
+        self.with_limit(|link| link.names.remove(name, former))
     }
 
     fn find(&self, name: &str) -> LocalFuture<Result<Option<Holder>, Lost>> {
-        self.with(|link| link.names.find(name))
+        self.with_limit(|link| link.names.find(name))
     }
 
     fn assert(&self, names: &[(&str, Epoch)]) -> LocalFuture<Result<Vec<(usize, Holder)>, Lost>> {
@@ -241,36 +254,37 @@ impl Engine for Nats {
 
     fn heartbeat(&self, lease: Duration, status: Bytes) -> LocalFuture<Result<Heartbeat, Lost>> {
         debug_assert_eq!(lease, self.0.options.lease, "the bucket of leases was made for this time");
-        self.with(|link| async move {
-            let (lease, epoch) = try_join(link.leases.heartbeat(status), link.names.epoch()).await?;
+        self.with_limit(|link| async move {
+            // first, so that a new lease is not forgotten when this fails
+            let epoch = link.names.epoch().await?;
+            let lease = link.leases.heartbeat(status).await?;
             Ok(Heartbeat { lease, epoch })
         })
     }
 
     fn end_lease(&self) -> LocalFuture<Result<(), Lost>> {
-        self.with(|link| async move { link.leases.end().await })
+        self.with_limit(|link| async move { link.leases.end().await })
     }
 
     fn nodes(&self) -> LocalFuture<Result<Vec<LiveNode>, Lost>> {
-        self.with(|link| async move { link.leases.nodes().await })
+        self.with_limit(|link| async move { link.leases.nodes().await })
     }
 
     fn send(&self, node: &str, message: Bytes) -> LocalFuture<Result<Reach, Lost>> {
-        self.with(|link| link.outbox.send(node, message).wait())
+        self.with_limit(|link| link.outbox.send(node, message).wait())
     }
 
     fn publish(&self, topic: &str, message: Bytes) -> LocalFuture<Result<(), Lost>> {
-        self.with(|link| {
+        self.with_limit(|link| {
             let published = link.outbox.publish(topic, message);
             async move { published.wait().await.map(drop) }
         })
     }
 
     fn subscribe(&self, topic: &str) -> LocalFuture<Result<(), Lost>> {
-        let limit = self.0.options.timeout;
-        self.with(|link| {
-            let subscribed = timeout(limit, link.outbox.subscribe(topic).wait());
-            async move { subscribed.await.unwrap_or(Err(Lost)).map(drop) }
+        self.with_limit(|link| {
+            let subscribed = link.outbox.subscribe(topic);
+            async move { subscribed.wait().await.map(drop) }
         })
     }
 

@@ -15,13 +15,11 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::sync::Semaphore;
-use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
 use super::bucket::{Bucket, Entry, NotWritten};
 use super::connection::Alarm;
-use super::order::Order;
+use super::order::{Kind, Operations};
 use super::subjects::{is_hashed, text, token};
 use crate::cluster::engine::{ClaimResult, DirectoryPart, Epoch, Holder, LocalFuture, Lost, NodeId};
 
@@ -30,9 +28,6 @@ const YEAR_2020: i128 = 1_577_836_800_000;
 
 /// How many bits of an epoch the revision has before it meets the time.
 const REVISION_BITS: u32 = 24;
-
-/// How many operations of one urgency are under way at the same time. A server drops requests if too many of them wait.
-const OPERATIONS: usize = 128;
 
 /// How often an operation starts again because the entry has changed meanwhile, or is about to.
 const TRIES: u32 = 8;
@@ -59,11 +54,7 @@ struct Shared {
     base: Epoch,
     /// The highest revision that this node has seen.
     seen: Cell<u64>,
-    order: Order,
-    /// For what a client waits for.
-    urgent: Rc<Semaphore>,
-    /// For the rest, of which there may be much at the same time.
-    patient: Rc<Semaphore>,
+    operations: Operations,
 }
 
 impl Names {
@@ -71,68 +62,68 @@ impl Names {
         let since_2020 = bucket.created / 1_000_000 - YEAR_2020;
         let base = u64::try_from(since_2020).unwrap_or(0) << REVISION_BITS;
         let seen = Cell::new(bucket.last_revision);
-        let [urgent, patient] = [(); 2].map(|()| Rc::new(Semaphore::new(OPERATIONS)));
-        let (node, order) = (node.clone(), Order::default());
-        Self(Rc::new(Shared { bucket, node, timeout, alarm, base, seen, order, urgent, patient }))
+        let (node, operations) = (node.clone(), Operations::new());
+        Self(Rc::new(Shared { bucket, node, timeout, alarm, base, seen, operations }))
     }
 
-    /// Runs an operation after those on the same name that were called before it. It runs to its end even if nobody
-    /// waits for the result.
+    /// Ends the operations that have not begun.
+    pub(super) fn end(&self) {
+        self.0.operations.end();
+    }
+
+    /// Runs an operation after those on the same name that were called before it.
     fn run<T: 'static, F>(
         &self,
-        operations: &Rc<Semaphore>,
+        kind: Kind,
         name: &str,
         operation: impl FnOnce(Rc<Shared>, Entered) -> F + 'static,
     ) -> LocalFuture<Result<T, Lost>>
     where
         F: Future<Output = Result<T, Lost>> + 'static,
     {
-        let mut place = self.0.order.enter(name);
-        let (shared, operations, name) = (self.0.clone(), operations.clone(), Entered::new(name));
-        let task = spawn_local(async move {
-            place.reached().await;
-            let _permit = operations.acquire().await.map_err(|_| Lost)?;
-            operation(shared, name).await
-        });
-        Box::pin(async move { task.await.unwrap_or(Err(Lost)) })
+        let (shared, entered) = (self.0.clone(), Entered::new(name));
+        self.0.operations.run(kind, name, move || operation(shared, entered))
     }
 
     pub(super) fn claim(&self, name: &str) -> LocalFuture<Result<ClaimResult, Lost>> {
-        self.run(&self.0.urgent, name, |shared, name| async move { shared.claim(&name).await })
+        self.run(Kind::Urgent, name, |shared, name| async move { shared.claim(&name).await })
     }
 
     pub(super) fn replace(&self, name: &str, former: &Holder) -> LocalFuture<Result<Option<Epoch>, Lost>> {
         let former = former.clone();
-        self.run(&self.0.urgent, name, |shared, name| async move { shared.replace(&name, &former).await })
+        self.run(Kind::Urgent, name, |shared, name| async move { shared.replace(&name, &former).await })
     }
 
     pub(super) fn release(&self, name: &str, epoch: Epoch) -> LocalFuture<Result<(), Lost>> {
-        self.run(&self.0.patient, name, move |shared, name| async move { shared.release(&name, epoch).await })
+        self.run(Kind::Removal, name, move |shared, name| async move { shared.release(&name, epoch).await })
     }
 
     pub(super) fn remove(&self, name: &str, former: &Holder) -> LocalFuture<Result<(), Lost>> {
         let revision = former.revision;
         self.run(
-            &self.0.patient,
+            Kind::Removal,
             name,
             move |shared, name| async move { shared.bucket.remove(&name.key, revision).await },
         )
     }
 
     pub(super) fn find(&self, name: &str) -> LocalFuture<Result<Option<Holder>, Lost>> {
-        self.run(&self.0.urgent, name, |shared, name| async move { shared.find(&name).await })
+        self.run(Kind::Urgent, name, |shared, name| async move { shared.find(&name).await })
     }
 
     pub(super) fn assert(&self, names: &[(&str, Epoch)]) -> LocalFuture<Result<Vec<(usize, Holder)>, Lost>> {
         let assert = |&(name, epoch): &(&str, Epoch)| {
-            self.run(&self.0.patient, name, move |shared, name| async move { shared.assert(&name, epoch).await })
+            self.run(Kind::Patient, name, move |shared, name| async move { shared.assert(&name, epoch).await })
         };
-        // they all run already, as many at the same time as OPERATIONS
+        // they all run already, as many at the same time as the server may get
         let running: Vec<_> = names.iter().map(assert).collect();
+        let limit = self.0.timeout;
         Box::pin(async move {
             let mut higher = Vec::new();
             for (place, result) in running.into_iter().enumerate() {
-                higher.extend(result.await?.map(|holder| (place, holder)));
+                // a server that answers may take longer for all of them
+                let result = timeout(limit, result).await.unwrap_or(Err(Lost));
+                higher.extend(result?.map(|holder| (place, holder)));
             }
             Ok(higher)
         })
@@ -145,10 +136,7 @@ impl Names {
 
     pub(super) fn scan(&self, cursor: u64) -> LocalFuture<Result<DirectoryPart, Lost>> {
         let shared = self.0.clone();
-        Box::pin(async move {
-            let part = timeout(shared.timeout.max(READER_LIFE), shared.scan(cursor));
-            part.await.unwrap_or(Err(Lost))
-        })
+        Box::pin(async move { shared.scan(cursor).await })
     }
 }
 
@@ -286,7 +274,8 @@ impl Shared {
         let reader = stream.create_consumer(config).await.map_err(|_| Lost)?;
         let mut messages = reader.fetch().max_messages(PART).messages().await.map_err(|_| Lost)?;
         let mut part = DirectoryPart::default();
-        while let Some(message) = messages.next().await {
+        // a server that answers may take longer for all of them
+        while let Some(message) = timeout(self.timeout, messages.next()).await.map_err(|_| Lost)? {
             let message = message.map_err(|_| Lost)?;
             let (revision, pending) =
                 message.info().map(|info| (info.stream_sequence, info.pending)).map_err(|_| Lost)?;

@@ -78,6 +78,35 @@ fn a_server_that_hangs_is_noticed_and_confirms_nothing() {
     });
 }
 
+/// There are so many calls that most wait for the first ones, and those on one name for each other.
+#[test]
+fn all_calls_end_while_the_server_hangs() {
+    block_on(async {
+        let server = NatsServer::start();
+        let (engine, events) = with_long_lease(&server).await;
+        let epoch = granted(&engine, "x").await;
+        let holder = engine.find("x").await.unwrap().unwrap();
+        server.signal("STOP");
+        let names: Vec<String> = (0..4_000).map(|n| format!("x{n}")).collect();
+        let claims = names.iter().chain([&"x".to_owned(); 100]).map(|name| engine.claim(name)).collect::<Vec<_>>();
+        let replacements = (0..100).map(|_| engine.replace("x", &holder)).collect::<Vec<_>>();
+        let releases = names.iter().map(|name| engine.release(name, epoch)).collect::<Vec<_>>();
+        let asserted: Vec<_> = names.iter().map(|name| (&**name, epoch)).collect();
+        let (asserted, removed) = (engine.assert(&asserted), engine.remove("x", &holder));
+        let (found, parts, nodes) = (engine.find("x"), engine.scan(0), engine.nodes());
+        let (sent, published) = (engine.send("a-1", Bytes::new()), engine.publish("t", Bytes::new()));
+        let (subscribed, ended) = (engine.subscribe("t"), engine.end_lease());
+        assert!(join_all(claims).await.into_iter().all(|result| result == Err(Lost)));
+        assert!(join_all(replacements).await.into_iter().all(|result| result == Err(Lost)));
+        assert!(join_all(releases).await.into_iter().all(|result| result == Err(Lost)));
+        assert_eq!((asserted.await, removed.await), (Err(Lost), Err(Lost)));
+        assert_eq!((found.await, parts.await, nodes.await), (Err(Lost), Err(Lost), Err(Lost)));
+        assert_eq!((sent.await, published.await), (Err(Lost), Err(Lost)));
+        assert_eq!((subscribed.await, ended.await), (Err(Lost), Err(Lost)));
+        assert_eq!(events.take_lost(), [""; 0], "the calls end although the link is not lost yet");
+    });
+}
+
 #[test]
 fn a_server_that_hangs_is_noticed_by_an_idle_node() {
     block_on(async {
