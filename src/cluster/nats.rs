@@ -48,6 +48,10 @@ use super::engine::{
 /// How long linking may take, over all servers.
 const LINK_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long a server may say nothing before the link counts as lost, unless `cluster.timeout` is longer. Meanwhile what
+/// clients cause waits, also what was not answered in time.
+const LONGEST_SILENCE: Duration = Duration::from_secs(5);
+
 /// The engine NATS.
 ///
 /// It runs on one thread, within a [`tokio::task::LocalSet`].
@@ -180,7 +184,7 @@ impl Inner {
 
     /// Waits for the end of the link.
     async fn supervise(self: Rc<Self>, link: Rc<Link>, mut alarms: Alarms, events: Rc<dyn EngineEvents>) {
-        let silence = (self.options.lease / 4).max(self.options.timeout);
+        let silence = (self.options.lease / 4).min(LONGEST_SILENCE).max(self.options.timeout);
         let why = loop {
             match timeout(silence / 2, alarms.recv()).await {
                 Ok(why) => break why.unwrap_or_default(),

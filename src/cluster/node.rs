@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, spawn_local};
@@ -198,7 +199,8 @@ impl Node {
         }
         let message = Message::Publish { topics: topics.into_vec(), packet };
         let Message::Publish { topics, .. } = &message else { return };
-        let sealed = self.seal(Destination::Topics, &message);
+        let permit = Arc::new(permit);
+        let sealed = permit.hold(self.seal(Destination::Topics, &message));
         let sent: Vec<_> = topics.iter().map(|topic| self.engine.publish(topic.key(), sealed.clone())).collect();
         spawn_local(async move {
             join_all(sent).await;
@@ -206,9 +208,28 @@ impl Node {
         });
     }
 
-    /// Sends a message to one node.
+    /// Sends a message to one node. However full the queue is, it is not refused.
     pub(super) fn send(&self, node: &str, message: &Message) -> LocalFuture<Result<Reach, Lost>> {
-        self.engine.send(node, self.seal(Destination::Node(node), message))
+        let sealed = self.seal(Destination::Node(node), message);
+        let permit = Arc::new(self.budget.take_anyway(sealed.len()));
+        self.send_with(&permit, node, sealed)
+    }
+
+    /// Sends a sealed message to one node. It holds the permit until it has left this node's memory, which may be later
+    /// than the result: an engine that hangs lets it wait.
+    pub(super) fn send_with(
+        &self,
+        permit: &Arc<Permit>,
+        node: &str,
+        sealed: Bytes,
+    ) -> LocalFuture<Result<Reach, Lost>> {
+        let sent = self.engine.send(node, permit.hold(sealed));
+        let permit = permit.clone();
+        Box::pin(async move {
+            let reach = sent.await;
+            drop(permit);
+            reach
+        })
     }
 
     /// Sends a message whose fate does not matter: an answer to a node that does not wait for ever. If too much waits to
@@ -216,14 +237,10 @@ impl Node {
     pub(super) fn send_answer(&self, node: &str, message: &Message) {
         let sealed = self.seal(Destination::Node(node), message);
         let Some(permit) = self.budget.take(sealed.len()) else { return };
-        let sent = self.engine.send(node, sealed);
-        spawn_local(async move {
-            let _ = sent.await;
-            drop(permit);
-        });
+        drop(spawn_local(self.send_with(&Arc::new(permit), node, sealed)));
     }
 
-    pub(super) fn seal(&self, to: Destination<'_>, message: &Message) -> bytes::Bytes {
+    pub(super) fn seal(&self, to: Destination<'_>, message: &Message) -> Bytes {
         self.metrics.cluster.packets_sent.inc();
         self.inbox.count_memory(self.sealer.borrow_mut().seal(to, message))
     }

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::broker::adapter::{Epoch, Packet};
 use crate::cluster::engine::{Lost, Reach};
+use crate::cluster::envelope::Destination;
 use crate::cluster::message::{Message, Verdict};
 use crate::cluster::node::Node;
 use crate::cluster::outgoing::OutgoingSignal;
@@ -94,7 +95,8 @@ impl Node {
         let mut waiter = self.requests.open();
         let (name, packet) = (signal.name.clone(), signal.packet.clone());
         let message = Message::Signal { request: waiter.id, name, epoch: route.epoch, packet };
-        let sent = self.send(&route.node, &message);
+        let sealed = self.seal(Destination::Node(&route.node), &message);
+        let sent = self.send_with(&signal.permit, &route.node, sealed);
         let (node, since) = (self.clone(), Instant::now());
         spawn_local(async move {
             let outcome = async {

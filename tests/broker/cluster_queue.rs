@@ -69,6 +69,49 @@ async fn a_subscription_counts_until_the_engine_has_confirmed_it() {
     node.stop().await;
 }
 
+/// A signal is answered after `cluster.timeout`, but the engine still has its message.
+#[actix_web::test]
+async fn a_signal_counts_until_its_message_has_left_the_node() {
+    const SIGNALS: usize = 6;
+    const SIZE: usize = 50_000;
+    let cluster = EngineCluster::new(Knobs::default());
+    let (own, hub) = (config(&[]), cluster.hub.clone());
+    let limit = SIZE * SIGNALS;
+    let options = ClusterOptions { queue_bytes: limit, lease: PATIENCE, ..options("a", &own) };
+    let other = cluster.node("b", config(&[])).await;
+    let sending = Endpoint::new(own).adapter(Cluster::new(options, move || Box::new(hub.engine()))).start().unwrap();
+    wait_until_acquainted([&sending, &other]).await;
+    let (mut sender, mut receiver) = (Client::new(sending.address()).await, Client::new(other.address()).await);
+    let (from, to) = (id(1), id(2));
+    sender.join("1", &format!("peer:{from}"), "{}").await;
+    receiver.join("1", &format!("peer:{to}"), "{}").await;
+    let signal = |size: usize| {
+        let text = "x".repeat(size);
+        format!(r#"["1","1","peer:{from}","offer",{{"peer_id":"{to}","sdp":"{text}"}}]"#)
+    };
+    // the node knows the route from now on
+    sender.send(&signal(1)).await;
+    sender.receive_until(r#""status":"ok""#).await;
+    cluster.hub.hang(true);
+    for _ in 0..SIGNALS {
+        sender.send(&signal(SIZE)).await;
+    }
+    for _ in 0..SIGNALS {
+        let reply = sender.receive_until(r#""status":"error""#).await;
+        assert!(reply.contains("unreachable"), "{reply}");
+    }
+    sender.send(&signal(SIZE)).await;
+    let reply = sender.receive_until(r#""status":"error""#).await;
+    assert!(reply.contains("overloaded"), "{reply}");
+    let pubsub = sending.pubsub();
+    assert!(queued(pubsub.metrics()) >= limit as i64);
+    cluster.hub.hang(false);
+    wait_until("all messages have left", || async { queued(pubsub.metrics()) == 0 }).await;
+    for node in [sending, other] {
+        node.stop().await;
+    }
+}
+
 #[actix_web::test]
 async fn nodes_that_cannot_be_asked_count_as_silent() {
     const CLAIMS: usize = 8;

@@ -21,7 +21,7 @@ const PATIENT: Duration = Duration::from_secs(8);
 const SHORT: Duration = Duration::from_millis(500);
 /// The lease of the suite's nodes.
 const LEASE: Duration = Duration::from_secs(2);
-/// One in tests that do not wait for its end. After a quarter of it, a link without an answer is lost.
+/// One in tests that do not wait for its end.
 const LONG_LEASE: Duration = Duration::from_secs(60);
 
 fn engine(urls: &[String], timeout: Duration) -> Nats {

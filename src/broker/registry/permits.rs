@@ -11,6 +11,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
+
 use crate::metrics::instruments::Gauge;
 
 /// The memory that a command of the registry takes beside its strings, in bytes: the command, its actor envelope and its
@@ -77,6 +79,24 @@ impl CommandBudget {
     /// The size of the commands that wait, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.used.load(Ordering::Relaxed)
+    }
+}
+
+impl Permit {
+    /// The same bytes. They hold the permit until the last clone is dropped.
+    pub(crate) fn hold(self: &Arc<Self>, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Held { bytes, _permit: self.clone() })
+    }
+}
+
+struct Held {
+    bytes: Bytes,
+    _permit: Arc<Permit>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
