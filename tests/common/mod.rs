@@ -4,6 +4,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+#[cfg(any(feature = "nats", feature = "redis"))]
+pub mod certificate;
 pub mod child;
 pub mod cluster;
 pub mod longpoll;

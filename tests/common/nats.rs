@@ -7,6 +7,7 @@ use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::certificate;
 use super::child::{ServerProcess, free_port, program};
 
 /// The oldest and the newest version that the tests run. `make engines` installs both.
@@ -36,7 +37,7 @@ impl NatsServer {
     /// A server with this configuration. `$FOLDER` is its folder.
     pub fn configured(version: &str, config: &str) -> Self {
         for _ in 0..ATTEMPTS {
-            let mut server = Self::run(version, config);
+            let mut server = Self::run(version, config, |_| {});
             if server.answers() {
                 return server;
             }
@@ -54,7 +55,7 @@ impl NatsServer {
                     "server_name: s{n}\njetstream {{ store_dir: $FOLDER }}\n\
                      cluster {{ name: test, listen: \"127.0.0.1:{port}\", routes: {urls:?} }}"
                 );
-                Self::run(NEWEST, &config)
+                Self::run(NEWEST, &config, |_| {})
             };
             let mut servers: Vec<Self> = routes.iter().enumerate().map(start).collect();
             if servers.iter_mut().all(Self::answers) {
@@ -64,9 +65,26 @@ impl NatsServer {
         panic!("the NATS servers do not start");
     }
 
-    fn run(version: &str, config: &str) -> Self {
+    /// The newest server, which requires TLS. Its certificate is in its folder, and signed by itself.
+    pub fn with_tls() -> Self {
+        let config = format!(
+            "jetstream {{ store_dir: $FOLDER }}\ntls {{ cert_file: {:?}, key_file: {:?} }}",
+            certificate::CERTIFICATE,
+            certificate::KEY
+        );
+        for _ in 0..ATTEMPTS {
+            let mut server = Self::run(NEWEST, &config, certificate::create);
+            if server.answers() {
+                return server;
+            }
+        }
+        panic!("nats-server does not start");
+    }
+
+    fn run(version: &str, config: &str, prepare: impl FnOnce(&Path)) -> Self {
         let program = installed(version);
         let process = ServerProcess::run("nats", |port, folder| {
+            prepare(folder);
             let config = config.replace("$FOLDER", &format!("{folder:?}"));
             fs::write(folder.join("nats.conf"), format!("listen: \"127.0.0.1:{port}\"\n{config}\n")).unwrap();
             command(&program, folder)

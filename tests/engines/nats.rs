@@ -4,6 +4,7 @@ mod cluster;
 mod faults;
 mod order;
 mod refusals;
+mod tls;
 
 use std::rc::Rc;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, rustls};
 use tokio::sync::mpsc;
 
 use super::options::Server;
@@ -97,20 +97,24 @@ fn explain(server: &Server, error: &ConnectError) -> LinkError {
         ConnectErrorKind::Authentication => unusable("needs an nkey with a valid seed".into()),
         ConnectErrorKind::Tls => unusable(format!("does not accept this node's TLS: {error}")),
         ConnectErrorKind::TimedOut => LinkError::Unreachable(format!("{server} does not answer")),
-        _ if is_about_certificates(error) => unusable(format!("has no valid certificate: {error}")),
-        _ => LinkError::Unreachable(format!("{server}: {error}")),
+        _ => match tls_error(error) {
+            Some(rustls::Error::InvalidMessage(_)) => unusable("does not speak TLS: set a URL with nats://".into()),
+            Some(_) => unusable(format!("has no valid certificate: {error}")),
+            None => LinkError::Unreachable(format!("{server}: {error}")),
+        },
     }
 }
 
-/// Whether the TLS handshake failed. Such an error is an I/O error whose cause is one of rustls.
-fn is_about_certificates(error: &ConnectError) -> bool {
+/// Why the TLS handshake failed. Such an error is an I/O error whose cause is one of rustls.
+fn tls_error(error: &ConnectError) -> Option<&rustls::Error> {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
         let io = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if error.is::<async_nats::rustls::Error>() || io.is_some_and(|inner| inner.is::<async_nats::rustls::Error>()) {
-            return true;
+        let tls = error.downcast_ref().or_else(|| io.and_then(|inner| inner.downcast_ref()));
+        if tls.is_some() {
+            return tls;
         }
         cause = error.source();
     }
-    false
+    None
 }

@@ -18,11 +18,11 @@ use crate::cluster::engine::{Lease, LiveNode, Lost, NodeId};
 const READS: usize = 32;
 
 /// The last heartbeat that a server has confirmed. It is the same for all links of a node.
-pub(super) type LastHeartbeat = Rc<Cell<Option<Heartbeat>>>;
+pub(super) type LastHeartbeat = Rc<Cell<Option<Confirmed>>>;
 
 /// A heartbeat that a server has confirmed.
 #[derive(Clone, Copy)]
-pub(super) struct Heartbeat {
+pub(super) struct Confirmed {
     revision: u64,
     /// A time before it arrived.
     sent: Instant,
@@ -89,7 +89,7 @@ impl Leases {
     }
 
     fn confirm(&self, revision: u64, sent: Instant) {
-        self.last.set(Some(Heartbeat { revision, sent, buckets: self.buckets }));
+        self.last.set(Some(Confirmed { revision, sent, buckets: self.buckets }));
     }
 
     pub(super) async fn end(&self) -> Result<(), Lost> {

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+#[path = "../../common/certificate.rs"]
+mod certificate;
 #[path = "../../common/child.rs"]
 mod child;
 #[path = "../../common/nats.rs"]

@@ -7,6 +7,7 @@ use std::process::Command;
 use handclasp::cluster::engine::LinkError;
 
 use super::link;
+use crate::common::certificate;
 use crate::common::redis::RedisServer;
 
 /// The URL that the child process links to. It has its own list of trusted certificates.
@@ -15,14 +16,9 @@ const URL: &str = "HANDCLASP_TEST_REDIS_URL";
 /// A server whose certificate is valid for `localhost`, and signed by itself.
 fn server() -> RedisServer {
     RedisServer::start_with(|folder| {
+        certificate::create(folder);
         let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
-        let (key, certificate) = (path("key.pem"), path("certificate.pem"));
-        let mut openssl = Command::new("openssl");
-        openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]);
-        openssl.args(["-subj", "/CN=handclasp-test", "-addext", "subjectAltName=DNS:localhost"]);
-        openssl.args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", &key, "-out", &certificate]);
-        let output = openssl.output().expect("openssl is missing: install the package openssl");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let (key, certificate) = (path(certificate::KEY), path(certificate::CERTIFICATE));
         let tls_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
         let files = ["--tls-cert-file", &certificate, "--tls-key-file", &key, "--tls-ca-cert-file", &certificate];
         let options = ["--tls-port", &tls_port, "--tls-auth-clients", "no"];
@@ -50,7 +46,7 @@ fn a_trusted_certificate_is_accepted() {
     let server = server();
     let mut child = Command::new(env::current_exe().unwrap());
     child.args(["--exact", "redis::tls::a_trusted_certificate_is_accepted", "--nocapture"]);
-    child.env(URL, tls_url(&server)).env("SSL_CERT_FILE", Path::new(&server.folder).join("certificate.pem"));
+    child.env(URL, tls_url(&server)).env("SSL_CERT_FILE", Path::new(&server.folder).join(certificate::CERTIFICATE));
     let output = child.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
