@@ -7,7 +7,7 @@ use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::try_join_all;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -115,11 +115,12 @@ impl Node {
     /// Takes names that this node has granted without the engine away from nodes that were linked all the time: these do
     /// not enter their names again, and would not learn that they have lost one.
     async fn revoke_elsewhere(self: &Rc<Self>, names: &[(Topic, Epoch)]) -> Result<(), Lost> {
-        let is_isolated = |name: &Topic| self.names.isolated_grants.borrow_mut().pop(name).is_some();
+        let is_isolated = |name: &Topic| self.names.isolated_grants.borrow().contains(name);
         let isolated: Vec<_> = names.iter().filter(|(name, _)| is_isolated(name)).collect();
-        let found = join_all(isolated.iter().map(|(name, _)| self.engine.find(name.key()))).await;
+        let found = try_join_all(isolated.iter().map(|(name, _)| self.engine.find(name.key()))).await?;
         for ((name, epoch), holder) in isolated.into_iter().zip(found) {
-            if let Some(holder) = holder?
+            self.names.isolated_grants.borrow_mut().pop(name);
+            if let Some(holder) = holder
                 && holder.node != self.options.node
                 && (holder.epoch, &holder.node) <= (*epoch, &self.options.node)
             {
