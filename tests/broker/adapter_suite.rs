@@ -53,7 +53,7 @@ struct Setup {
     nodes: Vec<Node>,
     /// What connects the nodes. `None` if the test cannot look into it.
     cluster: Option<EngineCluster>,
-    /// The engine's server. It is killed with this.
+    /// The engine's server or servers. They are killed with this.
     _server: Option<Box<dyn Any>>,
 }
 
@@ -95,15 +95,26 @@ impl Setup {
         Self::at("nats", &server.url(), Box::new(server)).await
     }
 
+    /// Each node uses another one of three servers.
+    async fn nats_cluster() -> Self {
+        let servers = NatsServer::cluster(3);
+        let urls = [servers[0].url(), servers[1].url()];
+        Self::at_each("nats", [&urls[0], &urls[1]], Box::new(servers)).await
+    }
+
     /// Two nodes that use a server.
     async fn at(engine: &str, url: &str, server: Box<dyn Any>) -> Self {
+        Self::at_each(engine, [url, url], server).await
+    }
+
+    async fn at_each(engine: &str, urls: [&str; 2], server: Box<dyn Any>) -> Self {
         // in so many rounds, one answer may take long
         let patient: &[&str] = match std::env::var("CLUSTER_ROUNDS") {
             Ok(_) => &["cluster.timeout=2s", "cluster.lease=8s"],
             Err(_) => &[],
         };
         let sets = [&LIMITS, patient].concat();
-        let [a, b] = ["a", "b"].map(|name| configured_node(engine, url, name, &sets));
+        let [a, b] = [("a", urls[0]), ("b", urls[1])].map(|(name, url)| configured_node(engine, url, name, &sets));
         let (a, b) = (a.await, b.await);
         wait_until_acquainted([&a, &b]).await;
         Self { a: a.address(), b: b.address(), nodes: vec![a, b], cluster: None, _server: Some(server) }
@@ -134,7 +145,7 @@ macro_rules! suite {
         }
     };
     ($($case:ident),* $(,)?) => {
-        suite!(@adapters [local memory shaken several_servers redis nats] [$($case,)*]);
+        suite!(@adapters [local memory shaken several_servers redis nats nats_cluster] [$($case,)*]);
     };
 }
 
