@@ -68,6 +68,11 @@ impl Routes {
         self.lookups.contains_key(name)
     }
 
+    /// How many signals wait for the lookup of a name.
+    pub(super) fn count_waiting(&self, name: &Topic) -> usize {
+        self.lookups.get(name).map_or(0, Vec::len)
+    }
+
     /// The signals that wait for the lookup of a name, which is over.
     pub(super) fn looked_up(&mut self, name: &Topic) -> Vec<OutgoingSignal> {
         self.lookups.remove(name).unwrap_or_default()

@@ -58,6 +58,7 @@ impl Node {
             if !pause.is_zero() {
                 sleep(pause).await;
             }
+            let before = node.routes.borrow().count_waiting(&name);
             let found = node.find_route(&name).await;
             let mut routes = node.routes.borrow_mut();
             let waiting = routes.looked_up(&name);
@@ -65,9 +66,11 @@ impl Node {
                 routes.put(name, route.clone());
             }
             drop(routes);
-            for signal in waiting {
+            for (place, signal) in waiting.into_iter().enumerate() {
                 match &found {
                     Ok(Some(route)) => node.send_signal(route.clone(), signal),
+                    // it was sent after the directory was asked: the name may have got an owner in between
+                    Ok(None) if place >= before => node.look_up(signal, Duration::ZERO),
                     Ok(None) => node.settle(signal, DeliveryStatus::Absent),
                     Err(Lost) => node.settle(signal, DeliveryStatus::Unreachable),
                 }
