@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::task::spawn_local;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::broker::adapter::{Answer, Answers, Claimed, Epoch, Question, Unreachable};
 use crate::cluster::engine::{ClaimResult, Holder, Lost, Reach};
@@ -22,10 +22,14 @@ use crate::topic::Topic;
 const ATTEMPTS: u32 = 3;
 /// The pause before a name is asked for again that the directory may lack.
 const FIND_PAUSE: Duration = Duration::from_millis(100);
+/// The pause before a node that has no inbox is told again that it has lost a name.
+const REVOKE_PAUSE: Duration = Duration::from_millis(50);
 
 /// What the node that holds a name says about another node's claim.
 enum Decision {
-    /// The name may be taken.
+    /// The node has given it up.
+    GivenUp,
+    /// The name may be taken, and the node has not been asked, or not answered.
     Free,
     /// It stays where it is.
     Kept,
@@ -63,19 +67,33 @@ impl Node {
                 ClaimResult::Granted(epoch) => return Ok(Claimed::Granted(epoch)),
                 ClaimResult::Held(holder) => holder,
             };
-            match self.decision(name, &holder, claim).await? {
-                Decision::Free => {}
+            let decision = match self.decision(name, &holder, claim).await? {
                 Decision::Kept => return Ok(Claimed::Taken),
                 Decision::Unknown => return Ok(Claimed::Unreachable),
-            }
+                decision => decision,
+            };
             if let Some(epoch) = self.engine.replace(name.key(), &holder).await? {
-                if self.members.borrow().is_retired(&holder.node) {
-                    self.send_answer(&holder.node, &Message::Revoke { name: name.clone(), epoch: holder.epoch });
+                if matches!(decision, Decision::Free) {
+                    self.revoke_at(holder, name.clone());
                 }
                 return Ok(Claimed::Granted(epoch));
             }
         }
         Ok(Claimed::Taken)
+    }
+
+    /// Takes a name away from a node that has not given it up. A node without an inbox may be about to enter the name again,
+    /// or to have one. If neither is the case within a moment, it enters its names later, and finds out then.
+    fn revoke_at(self: &Rc<Self>, holder: Holder, name: Topic) {
+        let (node, permit) = (self.clone(), self.budget.take_anyway(name.key().len()));
+        let revoke = Message::Revoke { name, epoch: holder.epoch };
+        spawn_local(async move {
+            let until = Instant::now() + node.options.timeout;
+            while node.send(&holder.node, &revoke).await == Ok(Reach::Nobody) && Instant::now() < until {
+                sleep(REVOKE_PAUSE).await;
+            }
+            drop(permit);
+        });
     }
 
     /// Whether a name may have a live owner although the directory has no entry of it, and the claim does not show that it
@@ -102,7 +120,7 @@ impl Node {
         if holder.node == self.options.node {
             // the entry of another claim of this node, or one that was not released
             let is_free = self.inbox.give_up(name, holder.epoch, proof).await;
-            return Ok(if is_free { Decision::Free } else { Decision::Kept });
+            return Ok(if is_free { Decision::GivenUp } else { Decision::Kept });
         }
         if !self.is_live(&holder.node).await? || self.members.borrow().is_retired(&holder.node) {
             return Ok(Decision::Free);
@@ -110,11 +128,11 @@ impl Node {
         let mut waiter = self.requests.open();
         let request = Message::GiveUp { request: waiter.id, name: name.clone(), epoch: holder.epoch, proof };
         if self.send(&holder.node, &request).await? == Reach::Nobody {
-            // only its owner can have claimed such a name; the other node gives it up when it is linked again
+            // only its owner can have claimed such a name
             return Ok(if is_self_certifying { Decision::Free } else { self.decision_without(holder).await? });
         }
         match timeout(self.options.contest_timeout + self.options.timeout, waiter.response()).await {
-            Ok(Some(Response::GivenUp(true))) => Ok(Decision::Free),
+            Ok(Some(Response::GivenUp(true))) => Ok(Decision::GivenUp),
             Ok(Some(_)) => Ok(Decision::Kept),
             Ok(None) => Err(Lost),
             Err(_) => self.decision_without(holder).await,
@@ -198,10 +216,27 @@ impl Node {
         spawn_local(async move {
             let is_free = node.inbox.give_up(&name, epoch, proof).await;
             if is_free {
-                node.routes.borrow_mut().set_given_up(name);
+                node.routes.borrow_mut().set_given_up(name.clone());
             }
             node.send_answer(&from, &Message::GivenUp { request, is_free });
+            if is_free {
+                sleep(node.options.timeout).await;
+                node.release_unless_taken(name, epoch).await;
+            }
         });
+    }
+
+    /// Releases a name that this node has given up, if the other node has not taken it: it may have lost its link.
+    async fn release_unless_taken(self: &Rc<Self>, name: Topic, epoch: Epoch) {
+        match self.engine.find(name.key()).await {
+            Ok(Some(holder)) if holder.node == self.options.node && holder.epoch == epoch => {
+                for (name, epoch) in self.inbox.stale(vec![(name, epoch)]).await {
+                    self.release_stale(name, epoch);
+                }
+            }
+            Ok(_) => {}
+            Err(Lost) => self.names.note_unanswered(),
+        }
     }
 }
 
