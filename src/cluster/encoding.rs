@@ -346,16 +346,17 @@ impl NodeStatus {
             oldest_wire_version: self.oldest_wire_version,
             is_retired: self.is_retired,
             secret_check: Bytes::copy_from_slice(&self.secret_check),
+            relinks: self.relinks,
         };
         status.encode_to_vec().into()
     }
 
     /// Reads a node's status. `None` if it is malformed. It is not authenticated.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let schema::Status { wire_version, oldest_wire_version, is_retired, secret_check } =
+        let schema::Status { wire_version, oldest_wire_version, is_retired, secret_check, relinks } =
             schema::Status::decode(bytes).ok()?;
         let secret_check = secret_check[..].try_into().ok()?;
-        Some(Self { wire_version, oldest_wire_version, is_retired, secret_check })
+        Some(Self { wire_version, oldest_wire_version, is_retired, relinks, secret_check })
     }
 }
 

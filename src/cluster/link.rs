@@ -65,7 +65,11 @@ impl Node {
             return Err(lost(Lost));
         }
         self.is_linked.set(true);
-        self.was_linked.set(true);
+        if self.was_linked.replace(true) {
+            // with a heartbeat that follows at once: what was published before this moment is lost
+            self.relinks.update(|number| number + 1);
+            self.link_changed.notify_one();
+        }
         self.state.set_linked();
         self.metrics.cluster.linked.set(1);
         let (node, others) = (&self.options.node, self.members.borrow().count());
@@ -118,7 +122,7 @@ impl Node {
     /// Says that this node is alive.
     async fn beat(&self) -> Result<(), Lost> {
         let secret_check = self.sealer.borrow().secret_check(&self.options.node);
-        let status = NodeStatus::new(self.is_retired.get(), secret_check);
+        let status = NodeStatus::new(self.is_retired.get(), self.relinks.get(), secret_check);
         // the lease is shorter here than in the engine
         let (end, was_over) = (LeaseEnd::after(self.options.lease), self.is_lease_over());
         let Heartbeat { lease, epoch } = self.engine.heartbeat(self.options.lease, status.encode()).await?;

@@ -86,6 +86,9 @@ impl Node {
             self.inbox.node_down(id);
             self.members_log.write(Level::Info, format_args!("cluster: {id} is down"));
         }
+        if !changes.relinked.is_empty() {
+            self.inbox.resync();
+        }
         if !changes.down.is_empty() {
             self.sweep_if_first();
         }

@@ -70,6 +70,8 @@ pub(super) struct Node {
     pub(super) is_retired: Cell<bool>,
     /// Whether the node has been linked at least once.
     pub(super) was_linked: Cell<bool>,
+    /// How often the node has been linked again.
+    pub(super) relinks: Cell<u64>,
     /// Until when the other nodes consider this node alive, at least.
     pub(super) lease_end: Cell<Option<LeaseEnd>>,
     /// Until when nodes that are not in the list of live nodes count as alive if they did before. The engine may have been
@@ -105,6 +107,7 @@ impl Node {
             receipt_panicked: Notify::new(),
             is_retired: Cell::new(false),
             was_linked: Cell::new(false),
+            relinks: Cell::new(0),
             lease_end: Cell::new(None),
             grace_until: Cell::new(None),
             refresh: RefCell::default(),

@@ -324,4 +324,6 @@ pub(super) struct Status {
     /// 16 bytes.
     #[prost(bytes = "bytes", tag = "4")]
     pub(super) secret_check: Bytes,
+    #[prost(uint64, tag = "5")]
+    pub(super) relinks: u64,
 }

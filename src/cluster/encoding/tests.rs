@@ -120,9 +120,9 @@ proptest! {
 
     #[test]
     fn a_status_arrives_as_it_was_sent(
-        (wire_version, oldest_wire_version) in any::<(u32, u32)>(), is_retired: bool, secret_check: [u8; 16],
+        (wire_version, oldest_wire_version) in any::<(u32, u32)>(), is_retired: bool, relinks: u64, secret_check: [u8; 16],
     ) {
-        let status = NodeStatus { wire_version, oldest_wire_version, is_retired, secret_check };
+        let status = NodeStatus { wire_version, oldest_wire_version, is_retired, relinks, secret_check };
         prop_assert_eq!(NodeStatus::decode(&status.encode()), Some(status));
     }
 }
@@ -209,9 +209,15 @@ fn a_message_has_these_bytes() {
         assert_eq!(encoded, bytes, "{message:?}");
     }
     assert_eq!(
-        NodeStatus { wire_version: 2, oldest_wire_version: 1, is_retired: true, secret_check: *b"0123456789abcdef" }
-            .encode(),
-        &b"\x08\x02\x10\x01\x18\x01\x22\x100123456789abcdef"[..]
+        NodeStatus {
+            wire_version: 2,
+            oldest_wire_version: 1,
+            is_retired: true,
+            relinks: 3,
+            secret_check: *b"0123456789abcdef"
+        }
+        .encode(),
+        &b"\x08\x02\x10\x01\x18\x01\x22\x100123456789abcdef\x28\x03"[..]
     );
 }
 
@@ -356,7 +362,7 @@ mod later_release {
         pub(super) oldest_wire_version: u32,
         #[prost(bytes, tag = "4")]
         pub(super) secret_check: Vec<u8>,
-        #[prost(string, repeated, tag = "5")]
+        #[prost(string, repeated, tag = "15")]
         pub(super) features: Vec<String>,
     }
 }
@@ -382,7 +388,8 @@ fn the_status_of_a_later_version_is_read() {
         let bytes = later_release::Status { wire_version: 9, oldest_wire_version, secret_check: vec![7; 16], features };
         NodeStatus::decode(&bytes.encode_to_vec()).unwrap()
     };
-    let expected = NodeStatus { wire_version: 9, oldest_wire_version: 1, is_retired: false, secret_check: [7; 16] };
+    let expected =
+        NodeStatus { wire_version: 9, oldest_wire_version: 1, is_retired: false, relinks: 0, secret_check: [7; 16] };
     assert_eq!(status(1), expected);
     assert!(status(1).is_compatible());
     assert!(!status(8).is_compatible());
