@@ -95,6 +95,10 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 
+// the engine in memory of the integration tests names the crate as they do
+#[cfg(all(test, feature = "cluster"))]
+extern crate self as handclasp;
+
 pub mod broker;
 pub mod channels;
 pub mod close;

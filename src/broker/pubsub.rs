@@ -13,6 +13,8 @@ use compact_str::CompactString;
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
+#[cfg(test)]
+use crate::broker::adapter::Epoch;
 use crate::broker::adapter::{Adapter, Answer, BoxFuture, Question};
 use crate::broker::adapter_inbox::AdapterInbox;
 use crate::broker::census::{Census, ClusterPresence};
@@ -120,6 +122,16 @@ impl Pubsub {
     /// The sizes of the registry's tables. All are zero if the registry has died.
     pub async fn stats(&self) -> RegistryStats {
         self.0.registry.send(GetStats).await.unwrap_or_default()
+    }
+
+    /// The names that clients of this node own, with their epochs.
+    #[cfg(test)]
+    pub(crate) async fn names(&self) -> Vec<(Topic, Epoch)> {
+        self.0
+            .registry
+            .send(crate::broker::registry::command::GetNames { after: None, limit: usize::MAX })
+            .await
+            .unwrap_or_default()
     }
 
     /// The topic's presence list on all nodes, and the nodes that did not answer in time.

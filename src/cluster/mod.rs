@@ -36,6 +36,8 @@ mod signals;
 mod strangers;
 mod subscribing;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 
 pub use adapter::Cluster;
 pub use options::ClusterOptions;

@@ -10,9 +10,9 @@ use handclasp::cluster::engine::{DirectoryPart, NodeId, Reach};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::super::rng::Rng;
 use super::Knobs;
 use super::directory::Directory;
-use crate::common::rng::Rng;
 
 /// How much later than its own node the others reach a subscription, at most, with several servers.
 const INTEREST_DELAY: Duration = Duration::from_millis(15);
