@@ -21,9 +21,9 @@ use crate::broker::adapter::{
 use crate::cluster::command::{Command, CommandQueue, Reply};
 use crate::cluster::engine::Engine;
 use crate::cluster::link_state::{ENDED, LinkState};
-use crate::cluster::node::Node;
 use crate::cluster::options::ClusterOptions;
 use crate::cluster::outgoing::OutgoingSignal;
+use crate::cluster::this_node::ThisNode;
 use crate::message::{DeliveryStatus, NameClaim};
 use crate::metrics::families::Metrics;
 use crate::refusal::PacketDrop;
@@ -119,7 +119,7 @@ impl Adapter for Cluster {
         let (options, state, budget) = (self.options.clone(), self.state.clone(), self.queue.budget().clone());
         let run = move || async move {
             let _work = Work { state: state.clone(), _end: end };
-            let work = async { Node::new(options, engine(), inbox, state, budget).run(commands).await };
+            let work = async { ThisNode::new(options, engine(), inbox, state, budget).run(commands).await };
             // the panic itself is reported where it happens
             let _ = AssertUnwindSafe(work).catch_unwind().await;
         };

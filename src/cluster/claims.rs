@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::broker::adapter::{Answer, Answers, Claimed, Epoch, Question, Unreachable};
 use crate::cluster::engine::{ClaimResult, Holder, Lost, Reach};
 use crate::cluster::message::Message;
-use crate::cluster::node::Node;
 use crate::cluster::requests::Response;
+use crate::cluster::this_node::ThisNode;
 use crate::config::Isolated;
 use crate::message::{NameClaim, Proof};
 use crate::metrics::labels::ClaimStatus;
@@ -37,7 +37,7 @@ enum Decision {
     Unknown,
 }
 
-impl Node {
+impl ThisNode {
     /// Claims a name for a client of this node.
     pub(super) async fn claim(self: Rc<Self>, name: Topic, claim: NameClaim) -> Claimed {
         let claimed = match self.is_linked.get() {

@@ -155,7 +155,7 @@ pub trait Engine {
     /// Enters names of this node again, each with its epoch: the directory may have lost them. An entry with a higher
     /// epoch stays, and is returned with the name's place in `names`; so does one with the same epoch of a node whose id
     /// is greater. All others become this node's.
-    fn assert(&self, names: &[(&str, Epoch)]) -> LocalFuture<Result<Vec<(usize, Holder)>, Lost>>;
+    fn enter(&self, names: &[(&str, Epoch)]) -> LocalFuture<Result<Vec<(usize, Holder)>, Lost>>;
 
     /// A part of the directory, in an order of the engine's own, after `cursor` (0: from the beginning). An entry that is
     /// there all the time is returned at least once.

@@ -15,8 +15,8 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::cluster::engine::{Heartbeat, Lease, LinkError, Lost};
 use crate::cluster::lease_end::LeaseEnd;
 use crate::cluster::message::NodeStatus;
-use crate::cluster::node::Node;
 use crate::cluster::receiving::Receiver;
+use crate::cluster::this_node::ThisNode;
 
 /// A node says that it is alive so many times within one lease.
 const HEARTBEATS_PER_LEASE: u32 = 4;
@@ -27,7 +27,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How many topics are subscribed at a time after the link was lost.
 const TOPICS_AT_A_TIME: usize = 256;
 
-impl Node {
+impl ThisNode {
     /// Keeps the node linked until the task is aborted.
     pub(super) async fn keep_linked(self: Rc<Self>) {
         let mut pause = FIRST_PAUSE;

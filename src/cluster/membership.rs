@@ -14,13 +14,13 @@ use crate::broker::adapter::NodeId;
 use crate::cluster::engine::{LiveNode, LocalFuture, Lost};
 use crate::cluster::members::{Misfit, Refresh};
 use crate::cluster::message::NodeStatus;
-use crate::cluster::node::Node;
+use crate::cluster::this_node::ThisNode;
 
 /// The pause between two parts of the directory that are searched for names of dead nodes, so that the engine has time
 /// for other requests.
 const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 
-impl Node {
+impl ThisNode {
     /// Whether another node is alive. A node that is not known may have just started, so the list is read again.
     pub(super) async fn is_live(self: &Rc<Self>, id: &str) -> Result<bool, Lost> {
         if !self.members.borrow().is_live(id) {

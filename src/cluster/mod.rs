@@ -19,7 +19,6 @@ pub(crate) mod message;
 mod names_again;
 #[cfg(feature = "nats")]
 pub mod nats;
-mod node;
 mod options;
 mod outgoing;
 mod own_names;
@@ -38,6 +37,7 @@ mod subscribing;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod this_node;
 
 pub use adapter::Cluster;
 pub use options::ClusterOptions;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::broker::adapter::{Epoch, Packet, Question};
 use crate::cluster::engine::Lost;
 use crate::cluster::message::Message;
-use crate::cluster::node::Node;
+use crate::cluster::this_node::ThisNode;
 use crate::topic::Topic;
 
 /// How many names are entered again at a time.
@@ -26,7 +26,7 @@ const SEARCH_PAUSE: Duration = Duration::from_millis(50);
 /// The pause before a new attempt.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-impl Node {
+impl ThisNode {
     /// Makes the directory agree with this node's names whenever it may not, until this is dropped.
     pub(super) async fn keep_names_entered(self: &Rc<Self>) {
         let mut again = None;
@@ -91,8 +91,8 @@ impl Node {
     /// their watchers, for whom this node may have been dead.
     async fn enter(self: &Rc<Self>, names: &[(Topic, Epoch)]) -> Result<(), Lost> {
         let keys: Vec<_> = names.iter().map(|(name, epoch)| (name.key(), *epoch)).collect();
-        let conflicts = self.engine.assert(&keys).await?;
-        self.metrics.cluster.names_asserted.add(names.len() as u64);
+        let conflicts = self.engine.enter(&keys).await?;
+        self.metrics.cluster.names_entered.add(names.len() as u64);
         let mut lost = HashSet::new();
         for (place, holder) in conflicts {
             let Some((name, epoch)) = names.get(place) else { continue };
@@ -102,7 +102,7 @@ impl Node {
             } else {
                 // an entry of a dead node, or of a claim of this node whose answer was lost
                 self.engine.remove(name.key(), &holder).await?;
-                self.engine.assert(&[(name.key(), *epoch)]).await?;
+                self.engine.enter(&[(name.key(), *epoch)]).await?;
             }
         }
         self.metrics.cluster.names_revoked.add(lost.len() as u64);

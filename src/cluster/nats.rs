@@ -248,8 +248,8 @@ impl Engine for Nats {
         self.with_limit(|link| link.names.find(name))
     }
 
-    fn assert(&self, names: &[(&str, Epoch)]) -> LocalFuture<Result<Vec<(usize, Holder)>, Lost>> {
-        self.with(|link| link.names.assert(names))
+    fn enter(&self, names: &[(&str, Epoch)]) -> LocalFuture<Result<Vec<(usize, Holder)>, Lost>> {
+        self.with(|link| link.names.enter(names))
     }
 
     fn scan(&self, cursor: u64) -> LocalFuture<Result<DirectoryPart, Lost>> {

@@ -8,10 +8,10 @@ use tokio::time::timeout;
 
 use crate::broker::adapter::{Answers, NodeId, Question};
 use crate::cluster::message::Message;
-use crate::cluster::node::Node;
 use crate::cluster::requests::Response;
+use crate::cluster::this_node::ThisNode;
 
-impl Node {
+impl ThisNode {
     /// Asks all other nodes, each for at most `cluster.timeout`.
     pub(super) async fn ask(self: Rc<Self>, question: Question) -> Answers {
         let nodes = self.members.borrow().ids();

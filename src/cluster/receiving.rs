@@ -9,13 +9,13 @@ use tokio::task::spawn_local;
 use crate::cluster::engine::EngineEvents;
 use crate::cluster::envelope::{Destination, Opened, Refused};
 use crate::cluster::message::Message;
-use crate::cluster::node::Node;
 use crate::cluster::requests::Response;
+use crate::cluster::this_node::ThisNode;
 use crate::refusal::PacketRefusal;
 
 /// What the engine calls while one link lasts.
 pub(super) struct Receiver {
-    pub(super) node: Weak<Node>,
+    pub(super) node: Weak<ThisNode>,
     pub(super) link_number: u64,
 }
 
@@ -35,7 +35,7 @@ impl EngineEvents for Receiver {
     }
 }
 
-impl Node {
+impl ThisNode {
     fn receive(self: &Rc<Self>, message: Bytes) {
         let opened = self.opener.borrow_mut().open(message.clone());
         match opened {

@@ -37,8 +37,8 @@ use urls::Servers;
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// How many keys the server looks at for one part of the directory.
 const SCAN_COUNT: usize = 1000;
-/// Names that one call of a script asserts: it keeps the server busy for about 0.1 ms.
-const ASSERTED_AT_ONCE: usize = 100;
+/// Names that one call of a script enters: it keeps the server busy for about 0.1 ms.
+const ENTERED_AT_ONCE: usize = 100;
 /// Lines that the log gets in a minute about answers of the server that a node cannot use.
 const LINES_PER_MINUTE: u32 = 10;
 /// Bytes of a command besides what the caller gave, for the size of a pipeline.
@@ -237,12 +237,12 @@ impl Engine for Redis {
         self.shared.call(command, 0, translate)
     }
 
-    fn assert(&self, names: &[(&str, Epoch)]) -> LocalFuture<Result<Vec<(usize, Holder)>, Lost>> {
+    fn enter(&self, names: &[(&str, Epoch)]) -> LocalFuture<Result<Vec<(usize, Holder)>, Lost>> {
         let node = self.node();
-        let parts = names.chunks(ASSERTED_AT_ONCE).enumerate().map(|(part, names)| {
+        let parts = names.chunks(ENTERED_AT_ONCE).enumerate().map(|(part, names)| {
             let keys = names.iter().map(|(name, _)| self.keys().name(name));
             let keys: Vec<String> = std::iter::once(self.keys().epoch()).chain(keys).collect();
-            let mut command = self.scripts().assert.call(&keys);
+            let mut command = self.scripts().enter.call(&keys);
             command.arg(&*node);
             for (_, epoch) in names {
                 command.arg(epoch);
@@ -250,7 +250,7 @@ impl Engine for Redis {
             let bytes = keys.iter().map(String::len).sum();
             let log = Rc::clone(&self.shared.log);
             self.shared.call(command, bytes, move |conflicts: Vec<(usize, Vec<u8>)>| {
-                let place = |place: usize| part * ASSERTED_AT_ONCE + place;
+                let place = |place: usize| part * ENTERED_AT_ONCE + place;
                 conflicts
                     .iter()
                     .map(|(at, entry)| Ok((place(*at), known_holder(&log, entry)?)))

@@ -1,4 +1,4 @@
-//! Requests to other nodes that wait for an answer.
+//! PendingRequests to other nodes that wait for an answer.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -22,7 +22,7 @@ pub(super) enum Response {
 
 /// The requests that wait. Each leaves when its waiter is dropped.
 #[derive(Default)]
-pub(super) struct Requests {
+pub(super) struct PendingRequests {
     last: Cell<u64>,
     waiting: RefCell<HashMap<u64, oneshot::Sender<Response>>>,
 }
@@ -30,11 +30,11 @@ pub(super) struct Requests {
 /// Waits for the answer to one request.
 pub(super) struct Waiter {
     pub(super) id: u64,
-    requests: Rc<Requests>,
+    requests: Rc<PendingRequests>,
     response: oneshot::Receiver<Response>,
 }
 
-impl Requests {
+impl PendingRequests {
     /// A new request.
     pub(super) fn open(self: &Rc<Self>) -> Waiter {
         let id = self.last.get() + 1;

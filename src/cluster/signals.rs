@@ -15,10 +15,10 @@ use crate::broker::adapter::{Epoch, Packet};
 use crate::cluster::engine::{Lost, Reach};
 use crate::cluster::envelope::Destination;
 use crate::cluster::message::{Message, Verdict};
-use crate::cluster::node::Node;
 use crate::cluster::outgoing::OutgoingSignal;
 use crate::cluster::requests::Response;
 use crate::cluster::routes::Route;
+use crate::cluster::this_node::ThisNode;
 use crate::message::DeliveryStatus;
 use crate::metrics::labels::LookupSource;
 use crate::topic::Topic;
@@ -35,7 +35,7 @@ enum Outcome {
     Unknown,
 }
 
-impl Node {
+impl ThisNode {
     /// Sends a signal to the node that holds its name.
     pub(super) fn deliver(self: &Rc<Self>, signal: OutgoingSignal) {
         let mut routes = self.routes.borrow_mut();

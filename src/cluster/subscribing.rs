@@ -11,7 +11,7 @@ use crate::broker::adapter::NodeId;
 use crate::cluster::command::Reply;
 use crate::cluster::engine::{Lost, Reach};
 use crate::cluster::message::Message;
-use crate::cluster::node::Node;
+use crate::cluster::this_node::ThisNode;
 use crate::topic::Topic;
 
 /// The first pause before nodes that were not heard on a new subscription are asked again. It doubles with each attempt.
@@ -19,7 +19,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(2);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-impl Node {
+impl ThisNode {
     /// Subscribes to a topic. Without the engine the topic has members of this node only, so it is confirmed at once.
     pub(super) fn subscribe(self: &Rc<Self>, topic: Topic, (confirmed, permit): Reply<()>) {
         self.subscriptions.borrow_mut().add(topic.clone(), self.is_linked.get());
@@ -87,7 +87,7 @@ impl Node {
 
 /// Ends a probe, also when its subscription is not waited for any more.
 struct ForgetProbe<'a> {
-    node: &'a Node,
+    node: &'a ThisNode,
     token: u64,
 }
 

@@ -117,7 +117,7 @@ families! {
         /// Links to the engine that were lost.
         links_lost: Counter = "cluster_links_lost_total";
         /// Names that were entered into the directory again, after a link was lost.
-        names_asserted: Counter = "cluster_names_asserted_total";
+        names_entered: Counter = "cluster_names_entered_total";
         /// Names that were taken away from clients of this node, because another node has them.
         names_revoked: Counter = "cluster_names_revoked_total";
         /// Subscriptions of which cluster.timeout ended the wait for all other nodes.

@@ -127,7 +127,7 @@ fn a_hub_that_returns_empty_grants_higher_epochs() {
         assert!(hub.is_empty());
         assert_eq!(a.engine.nodes().await, Ok(vec![]));
         assert!(b.granted("peer:x").await > first);
-        let conflicts = a.engine.assert(&[("peer:x", first)]).await.unwrap();
+        let conflicts = a.engine.enter(&[("peer:x", first)]).await.unwrap();
         assert_eq!(conflicts.len(), 1);
     });
 }

@@ -49,7 +49,7 @@ pub(super) struct Finding {
 }
 
 /// A ping of an owner, or the answer to it.
-struct Probe {
+struct OwnerPing {
     owner: Arc<Connection>,
     /// When it was pinged, or when it was found to have answered.
     since: Instant,
@@ -61,19 +61,19 @@ struct Probe {
 /// The owners that are pinged or have just answered, and the claims that wait.
 pub(super) struct Contests {
     timeout: Duration,
-    probes: HashMap<ConnectionId, Probe>,
+    pings: HashMap<ConnectionId, OwnerPing>,
     /// The waiting claims of each name, oldest first. A name without claims has no entry.
     claims: HashMap<Topic, Vec<Contender>>,
 }
 
 impl Contests {
     pub(super) fn new(timeout: Duration) -> Self {
-        Self { timeout, probes: HashMap::new(), claims: HashMap::new() }
+        Self { timeout, pings: HashMap::new(), claims: HashMap::new() }
     }
 
     /// Whether [`findings`](Self::findings) has to be called again.
     pub(super) fn is_empty(&self) -> bool {
-        self.probes.is_empty()
+        self.pings.is_empty()
     }
 
     /// Adds a claim of `name`, and pings the name's owner if it was not pinged a short time ago. Claims that are not
@@ -86,19 +86,19 @@ impl Contests {
         wanted: impl Fn(&Contender) -> bool,
         now: Instant,
     ) -> Contest {
-        let probe = match self.probes.entry(owner.id) {
-            Entry::Occupied(probe) => probe.into_mut(),
+        let ping = match self.pings.entry(owner.id) {
+            Entry::Occupied(ping) => ping.into_mut(),
             Entry::Vacant(_) if !owner.probe(now) => return Contest::OwnerClosing(contender),
             Entry::Vacant(entry) => {
-                entry.insert(Probe { owner: owner.clone(), since: now, has_answered: false, names: Vec::new() })
+                entry.insert(OwnerPing { owner: owner.clone(), since: now, has_answered: false, names: Vec::new() })
             }
         };
-        if probe.has_answered {
+        if ping.has_answered {
             return Contest::Refused(contender);
         }
         let claims = self.claims.entry(name.clone()).or_default();
         if claims.is_empty() {
-            probe.names.push(name.clone());
+            ping.names.push(name.clone());
         }
         if claims.len() >= CLAIMS {
             claims.retain(wanted);
@@ -117,30 +117,30 @@ impl Contests {
 
     /// Records that an owner is alive, without waiting for its answer.
     pub(super) fn answered(&mut self, owner: ConnectionId) -> Option<Finding> {
-        let probe = self.probes.get_mut(&owner).filter(|probe| !probe.has_answered)?;
-        let now = probe.owner.now();
-        Some(probe.answered(now))
+        let ping = self.pings.get_mut(&owner).filter(|ping| !ping.has_answered)?;
+        let now = ping.owner.now();
+        Some(ping.answered(now))
     }
 
     /// Forgets a connection that has closed.
     pub(super) fn forget(&mut self, owner: ConnectionId) {
-        self.probes.remove(&owner);
+        self.pings.remove(&owner);
     }
 
     /// What has become known since the last call. `now` is the time that the node's clock has judged.
     pub(super) fn findings(&mut self, now: Instant) -> Vec<Finding> {
         let timeout = self.timeout;
         let mut findings = Vec::new();
-        self.probes.retain(|_, probe| {
-            let is_over = now.saturating_duration_since(probe.since) >= timeout;
-            match probe.has_answered {
+        self.pings.retain(|_, ping| {
+            let is_over = now.saturating_duration_since(ping.since) >= timeout;
+            match ping.has_answered {
                 true => !is_over,
-                false if probe.owner.has_answered() => {
-                    findings.push(probe.answered(now));
+                false if ping.owner.has_answered() => {
+                    findings.push(ping.answered(now));
                     true
                 }
                 false if is_over => {
-                    findings.push(probe.finding(false));
+                    findings.push(ping.finding(false));
                     false
                 }
                 false => true,
@@ -150,7 +150,7 @@ impl Contests {
     }
 }
 
-impl Probe {
+impl OwnerPing {
     fn answered(&mut self, now: Instant) -> Finding {
         self.has_answered = true;
         self.since = now;

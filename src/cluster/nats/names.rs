@@ -111,12 +111,12 @@ impl Names {
         self.run(Kind::Urgent, name, |shared, name| async move { shared.find(&name).await })
     }
 
-    pub(super) fn assert(&self, names: &[(&str, Epoch)]) -> LocalFuture<Result<Vec<(usize, Holder)>, Lost>> {
-        let assert = |&(name, epoch): &(&str, Epoch)| {
-            self.run(Kind::Patient, name, move |shared, name| async move { shared.assert(&name, epoch).await })
+    pub(super) fn enter(&self, names: &[(&str, Epoch)]) -> LocalFuture<Result<Vec<(usize, Holder)>, Lost>> {
+        let enter = |&(name, epoch): &(&str, Epoch)| {
+            self.run(Kind::Patient, name, move |shared, name| async move { shared.enter(&name, epoch).await })
         };
         // they all run already, as many at the same time as the server may get
-        let running: Vec<_> = names.iter().map(assert).collect();
+        let running: Vec<_> = names.iter().map(enter).collect();
         let limit = self.0.timeout;
         Box::pin(async move {
             let mut higher = Vec::new();
@@ -208,7 +208,7 @@ impl Shared {
         }
     }
 
-    async fn assert(&self, name: &Entered, epoch: Epoch) -> Result<Option<Holder>, Lost> {
+    async fn enter(&self, name: &Entered, epoch: Epoch) -> Result<Option<Holder>, Lost> {
         let mut revision = 0;
         for tried in 0..TRIES {
             match self.write(name, epoch, Some(revision)).await {

@@ -41,7 +41,7 @@ pub(super) struct Scripts {
     pub(super) claim: Script,
     pub(super) replace: Script,
     pub(super) remove: Script,
-    pub(super) assert: Script,
+    pub(super) enter: Script,
     pub(super) heartbeat: Script,
     pub(super) end_lease: Script,
     pub(super) nodes: Script,
@@ -54,7 +54,7 @@ impl Scripts {
             claim: script!("grant", "claim"),
             replace: script!("grant", "replace"),
             remove: script!("remove"),
-            assert: script!("assert"),
+            enter: script!("enter"),
             heartbeat: script!("heartbeat"),
             end_lease: script!("end_lease"),
             nodes: script!("nodes"),
@@ -64,7 +64,7 @@ impl Scripts {
 
     /// All of them, to be loaded.
     pub(super) fn all(&self) -> [&Script; 8] {
-        let Self { claim, replace, remove, assert, heartbeat, end_lease, nodes, check } = self;
-        [claim, replace, remove, assert, heartbeat, end_lease, nodes, check]
+        let Self { claim, replace, remove, enter, heartbeat, end_lease, nodes, check } = self;
+        [claim, replace, remove, enter, heartbeat, end_lease, nodes, check]
     }
 }

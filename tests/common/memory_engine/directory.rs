@@ -66,14 +66,14 @@ impl Directory {
     }
 
     /// Enters names again, and returns the entries with higher epochs.
-    pub fn assert(&mut self, node: &NodeId, names: &[(String, Epoch)]) -> Vec<(usize, Holder)> {
+    pub fn enter(&mut self, node: &NodeId, names: &[(String, Epoch)]) -> Vec<(usize, Holder)> {
         let mut conflicts = Vec::new();
         for (place, (name, epoch)) in names.iter().enumerate() {
             self.epoch = self.epoch.max(*epoch);
             match self.find(name) {
                 Some(holder) if holder.epoch == *epoch && holder.node == *node => {}
                 Some(holder) if (holder.epoch, &holder.node) > (*epoch, node) => conflicts.push((place, holder)),
-                _ => self.enter(name, node, *epoch),
+                _ => self.put(name, node, *epoch),
             }
         }
         conflicts
@@ -107,11 +107,11 @@ impl Directory {
     fn grant(&mut self, name: &str, node: &NodeId) -> Epoch {
         let epoch = self.epoch + 1;
         self.epoch = epoch;
-        self.enter(name, node, epoch);
+        self.put(name, node, epoch);
         epoch
     }
 
-    fn enter(&mut self, name: &str, node: &NodeId, epoch: Epoch) {
+    fn put(&mut self, name: &str, node: &NodeId, epoch: Epoch) {
         self.last += 1;
         let holder = Holder { node: node.clone(), epoch, revision: self.last };
         let (last, places) = (self.last, &mut self.places);

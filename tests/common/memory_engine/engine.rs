@@ -159,10 +159,10 @@ impl Engine for MemoryEngine {
         self.call(lanes, move |hub, _, _| hub.directory.find(&name))
     }
 
-    fn assert(&self, names: &[(&str, Epoch)]) -> LocalFuture<Result<Vec<(usize, Holder)>, Lost>> {
+    fn enter(&self, names: &[(&str, Epoch)]) -> LocalFuture<Result<Vec<(usize, Holder)>, Lost>> {
         let names: Vec<(String, Epoch)> = names.iter().map(|(name, epoch)| ((*name).to_owned(), *epoch)).collect();
         let lanes = names.iter().map(|(name, _)| Lane::Name(name.clone())).collect();
-        self.call(lanes, move |hub, _, node| hub.directory.assert(node, &names))
+        self.call(lanes, move |hub, _, node| hub.directory.enter(node, &names))
     }
 
     fn scan(&self, cursor: u64) -> LocalFuture<Result<DirectoryPart, Lost>> {

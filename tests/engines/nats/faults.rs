@@ -91,15 +91,15 @@ fn all_calls_end_while_the_server_hangs() {
         let claims = names.iter().chain([&"x".to_owned(); 100]).map(|name| engine.claim(name)).collect::<Vec<_>>();
         let replacements = (0..100).map(|_| engine.replace("x", &holder)).collect::<Vec<_>>();
         let releases = names.iter().map(|name| engine.release(name, epoch)).collect::<Vec<_>>();
-        let asserted: Vec<_> = names.iter().map(|name| (&**name, epoch)).collect();
-        let (asserted, removed) = (engine.assert(&asserted), engine.remove("x", &holder));
+        let entered: Vec<_> = names.iter().map(|name| (&**name, epoch)).collect();
+        let (entered, removed) = (engine.enter(&entered), engine.remove("x", &holder));
         let (found, parts, nodes) = (engine.find("x"), engine.scan(0), engine.nodes());
         let (sent, published) = (engine.send("a-1", Bytes::new()), engine.publish("t", Bytes::new()));
         let (subscribed, ended) = (engine.subscribe("t"), engine.end_lease());
         assert!(join_all(claims).await.into_iter().all(|result| result == Err(Lost)));
         assert!(join_all(replacements).await.into_iter().all(|result| result == Err(Lost)));
         assert!(join_all(releases).await.into_iter().all(|result| result == Err(Lost)));
-        assert_eq!((asserted.await, removed.await), (Err(Lost), Err(Lost)));
+        assert_eq!((entered.await, removed.await), (Err(Lost), Err(Lost)));
         assert_eq!((found.await, parts.await, nodes.await), (Err(Lost), Err(Lost), Err(Lost)));
         assert_eq!((sent.await, published.await), (Err(Lost), Err(Lost)));
         assert_eq!((subscribed.await, ended.await), (Err(Lost), Err(Lost)));
@@ -133,7 +133,7 @@ fn epochs_grow_when_the_server_returns_empty() {
         assert_eq!(engine.find("x0").await, Ok(None));
         let second = granted(&engine, "y").await;
         assert!(second > first, "{second} > {first}");
-        assert_eq!(engine.assert(&[("x99", first), ("y", first)]).await.unwrap().len(), 1);
+        assert_eq!(engine.enter(&[("x99", first), ("y", first)]).await.unwrap().len(), 1);
         let holder = engine.find("x99").await.unwrap().unwrap();
         assert_eq!(holder.epoch, first);
         let third = engine.replace("x99", &holder).await.unwrap().unwrap();

@@ -106,7 +106,7 @@ fn the_documented_permissions_suffice() {
         let holder = engine.find("x").await.unwrap().unwrap();
         assert_eq!(engine.claim("x").await, Ok(ClaimResult::Held(holder.clone())));
         let second = engine.replace("x", &holder).await.unwrap().unwrap();
-        assert_eq!(engine.assert(&[("y", first)]).await, Ok(vec![]));
+        assert_eq!(engine.enter(&[("y", first)]).await, Ok(vec![]));
         assert_eq!(engine.scan(0).await.unwrap().entries.len(), 2);
         engine.release("x", second).await.unwrap();
         assert_eq!(engine.find("x").await, Ok(None));

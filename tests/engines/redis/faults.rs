@@ -58,9 +58,9 @@ fn a_killed_server_is_lost_and_its_epochs_grow_after_it_returns_empty() {
         link_again(&engine, &events).await;
         let again = engine.claim("peer:0").await.unwrap();
         assert!(matches!(again, ClaimResult::Granted(epoch) if epoch > highest), "{again:?} > {highest}");
-        // an epoch that is asserted moves the counter
+        // an epoch that is entered moves the counter
         let ahead = highest + (1 << 40);
-        assert_eq!(engine.assert(&[("peer:1", ahead)]).await.unwrap(), []);
+        assert_eq!(engine.enter(&[("peer:1", ahead)]).await.unwrap(), []);
         let next = engine.claim("peer:2").await.unwrap();
         assert!(matches!(next, ClaimResult::Granted(epoch) if epoch > ahead), "{next:?} > {ahead}");
     });
@@ -135,7 +135,7 @@ fn an_entry_of_another_program_is_no_answer() {
         let _: u64 = server.run(&["RPUSH", "handclasp:name:peer:y", "x"]);
         assert_eq!(engine.claim("peer:y").await, Err(Lost));
         assert_eq!(engine.scan(0).await.unwrap().entries, []);
-        assert_eq!(engine.assert(&[("peer:x", 7)]).await.unwrap(), []);
+        assert_eq!(engine.enter(&[("peer:x", 7)]).await.unwrap(), []);
         assert_eq!(engine.find("peer:x").await.unwrap().unwrap().epoch, 7);
     });
 }

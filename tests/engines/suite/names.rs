@@ -162,33 +162,33 @@ pub async fn asserted_names_are_entered_unless_an_entry_has_a_higher_epoch(site:
         let high = a.engine.replace(&name, &former).await.unwrap().unwrap();
         let mine = b.granted("mine").await;
         let entry = holder(&a, &name).await.unwrap();
-        let asserted = b.engine.assert(&[("mine", mine), (&name, low)]).await.unwrap();
-        assert_eq!(asserted, [(1, entry)], "a higher epoch stays: {name:?}");
+        let entered = b.engine.enter(&[("mine", mine), (&name, low)]).await.unwrap();
+        assert_eq!(entered, [(1, entry)], "a higher epoch stays: {name:?}");
         a.engine.release(&name, high).await.unwrap();
-        assert_eq!(b.engine.assert(&[(&name, low)]).await.unwrap(), [], "it was absent: {name:?}");
+        assert_eq!(b.engine.enter(&[(&name, low)]).await.unwrap(), [], "it was absent: {name:?}");
         assert_eq!(owner(&a, &name).await, Some((b.id.to_string(), low)));
-        assert_eq!(a.engine.assert(&[(&name, high)]).await.unwrap(), [], "a lower epoch gives way: {name:?}");
-        assert_eq!(a.engine.assert(&[(&name, high)]).await.unwrap(), [], "it is a's already: {name:?}");
+        assert_eq!(a.engine.enter(&[(&name, high)]).await.unwrap(), [], "a lower epoch gives way: {name:?}");
+        assert_eq!(a.engine.enter(&[(&name, high)]).await.unwrap(), [], "it is a's already: {name:?}");
         assert_eq!(owner(&b, &name).await, Some((a.id.to_string(), high)));
         // of two nodes with one epoch, the same one has the name whichever comes first
         let (lesser, greater) = if a.id < b.id { (&a, &b) } else { (&b, &a) };
-        assert_eq!(greater.engine.assert(&[(&name, high)]).await.unwrap(), [], "{name:?}");
+        assert_eq!(greater.engine.enter(&[(&name, high)]).await.unwrap(), [], "{name:?}");
         let entry = holder(lesser, &name).await.unwrap();
-        assert_eq!(lesser.engine.assert(&[(&name, high)]).await.unwrap(), [(0, entry)], "{name:?}");
+        assert_eq!(lesser.engine.enter(&[(&name, high)]).await.unwrap(), [(0, entry)], "{name:?}");
         greater.engine.release(&name, high).await.unwrap();
-        a.engine.assert(&[(&name, high)]).await.unwrap();
+        a.engine.enter(&[(&name, high)]).await.unwrap();
         assert_eq!(owner(&a, "mine").await, Some((b.id.to_string(), mine)));
-        // an asserted entry is like any other
+        // an entered entry is like any other
         let former = holder(&b, &name).await.unwrap();
         let next = b.engine.replace(&name, &former).await.unwrap().unwrap();
         assert!(next > high, "{next} > {high}");
         b.engine.release(&name, next).await.unwrap();
-        a.engine.assert(&[(&name, high)]).await.unwrap();
+        a.engine.enter(&[(&name, high)]).await.unwrap();
         a.engine.release(&name, high).await.unwrap();
         assert_eq!(owner(&b, &name).await, None);
         b.engine.release("mine", mine).await.unwrap();
     }
-    assert_eq!(a.engine.assert(&[]).await.unwrap(), []);
+    assert_eq!(a.engine.enter(&[]).await.unwrap(), []);
 }
 
 pub async fn many_names_are_asserted_at_once(site: Rc<dyn Site>) {
@@ -204,14 +204,14 @@ pub async fn many_names_are_asserted_at_once(site: Rc<dyn Site>) {
             _ => {}
         }
     }
-    let asserted: Vec<(&str, Epoch)> = names.iter().map(String::as_str).zip(epochs).collect();
-    let conflicts = a.engine.assert(&asserted).await.unwrap();
+    let entered: Vec<(&str, Epoch)> = names.iter().map(String::as_str).zip(epochs).collect();
+    let conflicts = a.engine.enter(&entered).await.unwrap();
     let places: Vec<usize> = conflicts.iter().map(|(place, _)| *place).collect();
     assert_eq!(places, (1..1_000).step_by(4).collect::<Vec<_>>());
     for (place, conflict) in conflicts {
         assert_eq!(Some(conflict), holder(&a, &names[place]).await);
     }
-    for (n, (name, epoch)) in asserted.iter().enumerate().filter(|(n, _)| n % 4 != 1) {
+    for (n, (name, epoch)) in entered.iter().enumerate().filter(|(n, _)| n % 4 != 1) {
         assert_eq!(owner(&b, name).await, Some((a.id.to_string(), *epoch)), "{n}");
     }
 }

@@ -1,4 +1,4 @@
-//! [`Node`]: what the cluster's thread works on, and how it takes up the commands of the other threads.
+//! [`ThisNode`]: what the cluster's thread works on, and how it takes up the commands of the other threads.
 //!
 //! The thread does one thing at a time, so the parts of a node need no locks. What takes a round trip is a task of its
 //! own; no borrow of a part is held while a task waits.
@@ -25,7 +25,7 @@ use crate::cluster::members::{Members, Refresh};
 use crate::cluster::message::Message;
 use crate::cluster::options::ClusterOptions;
 use crate::cluster::own_names::OwnNames;
-use crate::cluster::requests::Requests;
+use crate::cluster::requests::PendingRequests;
 use crate::cluster::routes::Routes;
 use crate::cluster::strangers::Strangers;
 use crate::cluster::subscriptions::Subscriptions;
@@ -42,7 +42,7 @@ const LOG_TARGET: &str = "handclasp::cluster";
 const TURNS_PER_LEASE: u32 = 4;
 
 /// A node of a cluster.
-pub(super) struct Node {
+pub(super) struct ThisNode {
     pub(super) options: ClusterOptions,
     pub(super) engine: Box<dyn Engine>,
     pub(super) inbox: Arc<dyn ClusterInbox>,
@@ -57,7 +57,7 @@ pub(super) struct Node {
     pub(super) strangers: RefCell<Strangers>,
     pub(super) routes: RefCell<Routes>,
     pub(super) names: OwnNames,
-    pub(super) requests: Rc<Requests>,
+    pub(super) requests: Rc<PendingRequests>,
     pub(super) subscriptions: RefCell<Subscriptions>,
     pub(super) is_linked: Cell<bool>,
     /// The number of the present link. It grows when the link is made and when it is lost, and what an earlier one still
@@ -81,7 +81,7 @@ pub(super) struct Node {
     pub(super) refresh: RefCell<Option<Refresh>>,
 }
 
-impl Node {
+impl ThisNode {
     pub(super) fn new(
         options: ClusterOptions,
         engine: Box<dyn Engine>,
