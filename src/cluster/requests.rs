@@ -1,4 +1,4 @@
-//! PendingRequests to other nodes that wait for an answer.
+//! Requests to other nodes that wait for an answer.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
