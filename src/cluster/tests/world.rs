@@ -73,6 +73,8 @@ pub(super) struct World {
     nodes: Vec<Node>,
     clients: Vec<Client>,
     record: Rc<RefCell<Record>>,
+    /// The nodes that were killed.
+    killed: Rc<RefCell<BTreeSet<NodeId>>>,
     lives: u32,
     last_connection: u64,
 }
@@ -93,6 +95,7 @@ impl World {
             nodes: Vec::new(),
             clients: Vec::new(),
             record: Rc::new(RefCell::new(Record::new())),
+            killed: Rc::default(),
             lives: 0,
             last_connection: 0,
         };
@@ -198,7 +201,12 @@ impl World {
             Fault::Freeze { node, time } => {
                 let id = self.nodes[node].id.clone();
                 hub.freeze(&id);
-                later(time, move || hub.thaw(&id));
+                let killed = self.killed.clone();
+                later(time, move || {
+                    if !killed.borrow().contains(&id) {
+                        hub.thaw(&id);
+                    }
+                });
             }
             Fault::Lose { node, time } => hub.lose(&self.nodes[node].id, time),
             Fault::Refuse { node, time } => {
@@ -218,6 +226,7 @@ impl World {
             Fault::Crash { node } => {
                 // nothing that the node sends from now on leaves it
                 hub.freeze(&self.nodes[node].id);
+                self.killed.borrow_mut().insert(self.nodes[node].id.clone());
                 self.replace(node, |client, _| {
                     client.connection.close(&close::GONE);
                 });
