@@ -20,7 +20,7 @@ use std::time::Duration;
 use actix::System;
 use memory_engine::Knobs;
 use proptest::prelude::*;
-use proptest::test_runner::TestCaseError;
+use proptest::test_runner::{RngSeed, TestCaseError};
 use tokio::runtime::Builder;
 use tokio::time::sleep;
 use world::{CLIENTS, NAMES, NODES, ROOMS, World};
@@ -150,12 +150,17 @@ fn run(case: &Case) -> (Vec<String>, Vec<String>) {
     })
 }
 
-fn cases() -> u32 {
-    std::env::var("CLUSTER_CASES").map_or(CASES, |cases| cases.parse().unwrap())
+/// The same cases each time, or `CLUSTER_CASES` others.
+fn config() -> ProptestConfig {
+    let (cases, rng_seed) = match std::env::var("CLUSTER_CASES") {
+        Ok(cases) => (cases.parse().unwrap(), RngSeed::Random),
+        Err(_) => (CASES, RngSeed::Fixed(19)),
+    };
+    ProptestConfig { cases, rng_seed, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
     #[test]
     fn nodes_agree_whatever_clients_and_faults_do(case in case()) {
         let (faults, trace) = run(&case);
