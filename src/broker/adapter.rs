@@ -132,6 +132,7 @@ pub enum Question {
     Owns(Topic),
 }
 
+#[cfg(feature = "cluster")]
 impl Question {
     /// Its size in memory, about, in bytes.
     pub(crate) fn size(&self) -> usize {

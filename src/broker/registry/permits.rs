@@ -11,6 +11,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+#[cfg(feature = "cluster")]
 use bytes::Bytes;
 
 use crate::metrics::instruments::Gauge;
@@ -50,6 +51,7 @@ impl CommandBudget {
     }
 
     /// From now on, the gauge shows the bytes in use. It is called before any permit is taken, and once.
+    #[cfg(feature = "cluster")]
     pub(crate) fn show_in(&self, gauge: Gauge) {
         let _ = self.gauge.set(gauge);
     }
@@ -61,6 +63,7 @@ impl CommandBudget {
     }
 
     /// A permit for a command that is never refused.
+    #[cfg(feature = "cluster")]
     pub(crate) fn take_anyway(self: &Arc<Self>, bytes: usize) -> Permit {
         self.add(bytes).1
     }
@@ -82,6 +85,7 @@ impl CommandBudget {
     }
 }
 
+#[cfg(feature = "cluster")]
 impl Permit {
     /// The same bytes. They hold the permit until the last clone is dropped.
     pub(crate) fn hold(self: &Arc<Self>, bytes: Bytes) -> Bytes {
@@ -89,11 +93,13 @@ impl Permit {
     }
 }
 
+#[cfg(feature = "cluster")]
 struct Held {
     bytes: Bytes,
     _permit: Arc<Permit>,
 }
 
+#[cfg(feature = "cluster")]
 impl AsRef<[u8]> for Held {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
