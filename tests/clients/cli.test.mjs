@@ -101,6 +101,13 @@ test("a receiver that was stopped or killed continues when it is run again, and 
   assert.deepEqual(await readFile(join(folder, "again/big.bin")), await readFile(join(folder, "big/big.bin")));
 });
 
+test("the version is that of the package", async () => {
+  const version = run(["--version"]);
+  assert.equal(await version.ended, 0, version.err());
+  const { version: expected } = JSON.parse(await readFile(new URL("../../web/lib/package.json", import.meta.url), "utf8"));
+  assert.equal(version.out(), `handclasp ${expected}\n`);
+});
+
 test("existing files are not overwritten", async () => {
   await makeFolder("new", { "report.txt": "new" });
   await makeFolder("kept", { "report.txt": "old", "report (2).txt": "older" });

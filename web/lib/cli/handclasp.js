@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The command `handclasp`: parses the command line, runs get.js or send.js, and sets the exit code. */
 
+import { createRequire } from "node:module";
 import { parseArgs } from "node:util";
 import { get } from "./get.js";
 import { CliError, USAGE_ERROR, errorMessage, exitCodeOf } from "./messages.js";
@@ -12,7 +13,7 @@ const HELP = `Sends files directly from one computer to another, or to a browser
   handclasp get 'LINK' [--out FOLDER] [--password P] [--list]
   handclasp send FILE|FOLDER… [--broker https://HOST] [--password P]
 
-get     downloads the files of a link. Put the link in quotes: it contains characters that are special to a shell.
+get     downloads the files of a link; receive is the same command. Put the link in quotes: it contains characters that are special to a shell.
   --out FOLDER    where to store the files (default: the current folder); keeps folders, overwrites nothing
   --list          lists names and sizes, downloads nothing
   Run an interrupted command again to continue: data in the .part files is compared and not downloaded again.
@@ -22,6 +23,8 @@ send    prints a link and serves everybody who has it, several receivers at once
 
 both
   --password P    the password of the share; $HANDCLASP_PASSWORD keeps it out of the list of processes
+
+handclasp --version prints the version.
 
 Requires the package @roamhq/wrtc, and before Node.js 22 also ws, installed beside it. To run it without installing:
   npx -p handclasp -p @roamhq/wrtc -p ws handclasp get 'LINK'
@@ -36,16 +39,18 @@ const OPTIONS = /** @type {const} */ ({
   out: { type: "string" },
   broker: { type: "string" },
   password: { type: "string" },
+  version: { type: "boolean" },
 });
 
 /** @type {Record<string, string[]>} the options of each command */
-const COMMANDS = { get: ["list", "out", "password"], send: ["broker", "password"] };
+const COMMANDS = { get: ["list", "out", "password"], receive: ["list", "out", "password"], send: ["broker", "password"] };
 
 /** @returns {Promise<number>} the exit code */
 async function main() {
   const { values, positionals } = parse();
   const [command, ...rest] = positionals;
   if (values.help || command === "help") return printHelp();
+  if (values.version) return printVersion();
   if (!command || !Object.hasOwn(COMMANDS, command)) throw usageError(command ? `Unknown command ${command}.` : "No command given.");
   const unknown = Object.keys(values).find((name) => !COMMANDS[command].includes(name));
   if (unknown) throw usageError(`${command} has no option --${unknown}.`);
@@ -71,6 +76,12 @@ function parse() {
 
 function printHelp() {
   process.stdout.write(HELP);
+  return 0;
+}
+
+function printVersion() {
+  const { version } = createRequire(import.meta.url)("../package.json");
+  process.stdout.write(`handclasp ${version}\n`);
   return 0;
 }
 
