@@ -9,7 +9,7 @@ import WebSocket from "ws";
 import { Socket } from "../../web/lib/index.js";
 import { Connection, Peer, createIdentity } from "../../web/lib/rtc/index.js";
 import { FileShare } from "../../web/lib/share/index.js";
-import { formatShareLink } from "../../web/lib/share/share-link.js";
+import { makeLink } from "../../web/lib/share/share-link.js";
 import { systemClock } from "../../web/lib/util/clock.js";
 import { startBroker } from "../broker.mjs";
 import { installCommand } from "../command.mjs";
@@ -101,6 +101,16 @@ test("a receiver that was stopped or killed continues when it is run again, and 
   assert.deepEqual(await readFile(join(folder, "again/big.bin")), await readFile(join(folder, "big/big.bin")));
 });
 
+test("receive is get, and takes a link as it was pasted out of a text", async () => {
+  await makeFolder("pasted", { "a.txt": "a" });
+  const sender = await send(["pasted/a.txt"]);
+  const list = run(["receive", ` <${sender.link.replace("http", "HTTP")}>. `, "--list"]);
+  assert.equal(await list.ended, 0, list.err());
+  assert.match(list.out(), /a\.txt/);
+  sender.kill("SIGINT");
+  assert.equal(await sender.ended, 0, sender.err());
+});
+
 test("the version is that of the package", async () => {
   const version = run(["--version"]);
   assert.equal(await version.ended, 0, version.err());
@@ -152,7 +162,7 @@ test("a receiver waits for an absent sender; names cannot leave the folder or se
   const peer = new Peer(socket, await createIdentity(), { createConnection: await loadWebRtc() });
   after(() => (peer.close(), socket.disconnect()));
   const key = crypto.getRandomValues(new Uint8Array(16));
-  const link = formatShareLink({ peerId: peer.id, key, hasPassword: false }, { origin: new URL(broker.url).origin, pathname: "/" });
+  const link = makeLink({ peerId: peer.id, key, hasPassword: false }, { origin: new URL(broker.url).origin, pathname: "/" });
   const share = new FileShare(peer, key);
   share.catalogue.add([{ file: new File(["evil"], "x"), path: ["..", "..", "\x1b[2Jevil"] }]);
   const getter = run(["get", link, "--out", "safe/inner"]);

@@ -5,7 +5,7 @@ import { createIdentity, restoreIdentity } from "../lib/rtc/identity.js";
 import { Peer, joinWithRetry } from "../lib/rtc/peer.js";
 import { FileShare } from "../lib/share/file-share.js";
 import { derivePasswordKey } from "../lib/share/password-key.js";
-import { KEY_BYTES, formatShareLink } from "../lib/share/share-link.js";
+import { KEY_BYTES, makeLink } from "../lib/share/share-link.js";
 import { randomBytes } from "../lib/util/bytes.js";
 import { announce, element, showText } from "./dom.js";
 import { showFileHash } from "./file-hash.js";
@@ -161,7 +161,7 @@ export class ActiveShare {
   }
 
   #showLink() {
-    showLink(formatShareLink({ peerId: this.#peer.id, key: this.#saved.linkKey, hasPassword: this.#hasPassword }));
+    showLink(makeLink({ peerId: this.#peer.id, key: this.#saved.linkKey, hasPassword: this.#hasPassword }));
   }
 
   get #hasPassword() {

@@ -1,12 +1,12 @@
 /** The app's entry point: loads the user's language, and opens the sharing or the receiving view. */
 
-import { parseShareLink } from "../lib/share/share-link.js";
+import { readLink } from "../lib/share/share-link.js";
 import { element, showText } from "./dom.js";
 import { loadLanguage, t } from "./i18n.js";
 
 await loadLanguage();
 const unable = element("unable", HTMLElement);
-const link = parseShareLink();
+const link = readLink();
 
 if (!isSecureContext) showText(unable, t("insecure"));
 else if (link === "none") (await import("./share-view.js")).openShareView();

@@ -3,7 +3,7 @@
 import { Download } from "../share/download.js";
 import { FileFetch } from "../share/file-fetch.js";
 import { derivePasswordKey } from "../share/password-key.js";
-import { parseShareLink } from "../share/share-link.js";
+import { readLink, readUrl } from "../share/share-link.js";
 import { openPeer } from "./broker-peer.js";
 import { DirectoryTarget } from "./directory-target.js";
 import { CliError, FAILED, INTERRUPTED, USAGE_ERROR, errorMessage, fileErrorMessage } from "./messages.js";
@@ -46,15 +46,15 @@ export async function get(link, { out = ".", password = "", list = false, interr
  * @returns {Promise<{origin: string, peerId: string, key: Uint8Array<ArrayBuffer>, passwordKey: Uint8Array<ArrayBuffer> | null}>}
  */
 async function parseLink(link, password) {
-  if (!URL.canParse(link) || !/^https?:/.test(link)) throw new CliError("Not a link: it has to begin with https://. Put it in quotes.", USAGE_ERROR);
-  const { origin, search, hash } = new URL(link);
-  const parsed = parseShareLink({ search, hash });
+  const url = readUrl(link);
+  if (!url) throw new CliError("Not a link: it has to begin with https://. Put it in quotes.", USAGE_ERROR);
+  const parsed = readLink(url);
   if (parsed === "bad_id") throw new CliError("This link is damaged: its peer_id is invalid. Copy the whole link again.", USAGE_ERROR);
   if (parsed === "no_key") throw new CliError("This link is incomplete: the key after #k= is missing or damaged. Copy the whole link, and put it in quotes: '…'.", USAGE_ERROR);
   if (typeof parsed === "string") throw new CliError("This link is incomplete: it has no peer_id. Copy the whole link again.", USAGE_ERROR);
   const { peerId, key, hasPassword } = parsed;
   if (hasPassword && password === "") throw new CliError("This link needs a password: use --password or the environment variable HANDCLASP_PASSWORD.", USAGE_ERROR);
-  return { origin, peerId, key, passwordKey: hasPassword ? await derivePasswordKey(key, password) : null };
+  return { origin: url.origin, peerId, key, passwordKey: hasPassword ? await derivePasswordKey(key, password) : null };
 }
 
 /**

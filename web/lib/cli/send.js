@@ -2,7 +2,7 @@
 
 import { FileShare } from "../share/file-share.js";
 import { derivePasswordKey } from "../share/password-key.js";
-import { KEY_BYTES, formatShareLink } from "../share/share-link.js";
+import { KEY_BYTES, makeLink } from "../share/share-link.js";
 import { randomBytes } from "../util/bytes.js";
 import { openPeer } from "./broker-peer.js";
 import { findFiles } from "./local-files.js";
@@ -35,7 +35,7 @@ export async function send(paths, { broker, password = "", interrupted }) {
     });
     const isJoined = await Promise.race([join().then(() => true), interrupted.then(() => false), closed]);
     if (!isJoined) throw new CliError("Stopped before the link was ready.", INTERRUPTED);
-    printResult(formatShareLink({ peerId: peer.id, key: linkKey, hasPassword: password !== "" }, { origin, pathname: "/" }));
+    printResult(makeLink({ peerId: peer.id, key: linkKey, hasPassword: password !== "" }, { origin, pathname: "/" }));
     printStatus(`Sharing ${formatFiles(entries)} with everybody who has this link, until Ctrl+C.`);
     if (/^(localhost|127\.|\[::1\])/.test(new URL(origin).host)) printStatus("The broker runs on this computer, so the link works only here. Use --broker for another one.");
     await Promise.race([interrupted, closed]);

@@ -7,6 +7,8 @@
 /** @typedef {import("./file-entry.js").FileSource} FileSource */
 /** @typedef {import("./file-fetch.js").FetchState} FetchState */
 /** @typedef {import("./remote-receiver.js").RemoteReceiver} RemoteReceiver */
+/** @typedef {import("./share-link.js").NoShareLink} NoShareLink */
+/** @typedef {import("./share-link.js").ShareLink} ShareLink */
 /** @typedef {import("./download-target.js").DownloadTarget} DownloadTarget */
 /** @typedef {import("./download-target.js").FileSink} FileSink */
 /** @typedef {import("./download-target.js").SavedFile} SavedFile */
@@ -17,7 +19,7 @@ export { FileFetch } from "./file-fetch.js";
 export { FileShare } from "./file-share.js";
 export { prove } from "./key-proof.js";
 export { derivePasswordKey } from "./password-key.js";
-export { KEY_BYTES } from "./share-link.js";
+export { KEY_BYTES, makeLink, readLink } from "./share-link.js";
 export { FolderTarget } from "./targets/folder-target.js";
 export { MemoryTarget } from "./targets/memory-target.js";
 export { openTarget } from "./targets/open-target.js";

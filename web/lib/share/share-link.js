@@ -9,29 +9,44 @@ import { fromBase64url, toBase64url } from "../util/bytes.js";
 /** The length of the key. It stands here because a page reads its link before it loads the rest of sharing. */
 export const KEY_BYTES = 16;
 
+/** What no key and no id contains. A link that was copied out of a text may end with a full stop or a bracket. */
+const FOREIGN_END = /[^A-Za-z0-9_-].*$/s;
+
 /** @typedef {{peerId: string, key: Uint8Array<ArrayBuffer>, hasPassword: boolean}} ShareLink */
+/** @typedef {"none" | "bad_id" | "no_key" | "download_over"} NoShareLink */
 
 /**
  * @param {ShareLink} link
- * @param {Pick<Location, "origin" | "pathname">} [page]
+ * @param {Pick<Location, "origin" | "pathname">} [page] the broker's page, which the link opens
  * @returns {string}
  */
-export function formatShareLink({ peerId, key, hasPassword }, page = location) {
+export function makeLink({ peerId, key, hasPassword }, page = location) {
   return `${page.origin}${page.pathname}?peer_id=${peerId}#k=${toBase64url(key)}${hasPassword ? "&p=1" : ""}`;
 }
 
 /**
- * @param {Pick<Location, "search" | "hash">} [page]
- * @returns {ShareLink | "none" | "bad_id" | "no_key" | "download_over"} `none`: the URL is not a link of
- *   a share; `download_over`: download-worker.js redirects there when its download does not exist any more
+ * Reads a link, also one with capital letters in the id, with further parameters, or with punctuation at its end.
+ *
+ * @param {Pick<Location, "search" | "hash">} [page] a page, or a URL
+ * @returns {ShareLink | NoShareLink} `none`: the URL is not a link of a share; `bad_id` and `no_key`: it is damaged;
+ *   `download_over`: download-worker.js redirects there when its download does not exist any more
  */
-export function parseShareLink(page = location) {
+export function readLink(page = location) {
   const query = new URLSearchParams(page.search);
   if (query.has("download_over")) return "download_over";
-  const peerId = query.get("peer_id");
-  if (peerId === null) return "none";
+  const peerId = query.get("peer_id")?.toLowerCase().replace(FOREIGN_END, "");
+  if (peerId === undefined) return "none";
   if (!isPeerId(peerId)) return "bad_id";
   const fragment = new URLSearchParams(page.hash.slice(1));
-  const key = fromBase64url(fragment.get("k") ?? "");
+  const key = fromBase64url((fragment.get("k") ?? "").replace(FOREIGN_END, ""));
   return key?.length === KEY_BYTES ? { peerId, key, hasPassword: fragment.has("p") } : "no_key";
+}
+
+/**
+ * @param {string} text a link as it was pasted, perhaps with spaces, quotes or angle brackets around it
+ * @returns {URL | null} null: it is no web address
+ */
+export function readUrl(text) {
+  const url = text.trim().replace(/^[<"'(]+/, "");
+  return /^https?:\/\//i.test(url) && URL.canParse(url) ? new URL(url) : null;
 }
