@@ -173,7 +173,11 @@ proptest! {
 
 /// Cases that have failed once.
 fn check(delay: u64, has_several_servers: bool, steps: Vec<(u64, Step)>) {
-    let (faults, trace) = run(&Case { seed: 1, delay, reorders: false, has_several_servers, steps });
+    check_with(1, delay, has_several_servers, steps);
+}
+
+fn check_with(seed: u64, delay: u64, has_several_servers: bool, steps: Vec<(u64, Step)>) {
+    let (faults, trace) = run(&Case { seed, delay, reorders: false, has_several_servers, steps });
     assert!(faults.is_empty(), "{faults:#?} {trace:#?}");
 }
 
@@ -226,7 +230,23 @@ fn a_presence_entry_whose_end_was_published_without_a_link_is_removed() {
 
 #[test]
 fn a_signal_that_is_sent_during_a_lookup_finds_an_owner_that_came_meanwhile() {
-    let signal = Step::Signal { client: 1, name: 1 };
-    let steps = [(0, Step::Claim { client: 0, name: 1, secret: 0 })].into_iter();
-    check(30, true, steps.chain((0..40).map(|_| (1, signal.clone()))).collect());
+    let signal = || Step::Signal { client: 1, name: 1 };
+    // some of these delays let the claim take effect between the lookup at the engine and its answer
+    for seed in 1..20 {
+        let steps = (0..40).map(|_| (2, signal()));
+        let steps =
+            [(0, signal()), (5, Step::Claim { client: 0, name: 1, secret: 0 })].into_iter().chain(steps).collect();
+        check_with(seed, 30, false, steps);
+    }
+}
+
+#[test]
+fn a_watcher_learns_of_an_end_that_was_published_without_a_link() {
+    let steps = vec![
+        (0, Step::Claim { client: 2, name: 1, secret: 0 }),
+        (0, Step::Fault(Fault::Lose { node: 1, time: Duration::from_millis(100) })),
+        (0, Step::Watch { client: 2, name: 1 }),
+        (0, Step::Claim { client: 4, name: 1, secret: 0 }),
+    ];
+    check(0, false, steps);
 }
