@@ -190,8 +190,8 @@ pub trait ClusterInbox: Send + Sync {
     fn revoke(&self, name: &Topic, epoch: Epoch);
 
     /// Which of these names, each with the epoch of a grant to this node, are of no use: no client of this node owns the
-    /// name, and no claim of it is under way here.
-    fn stale(&self, grants: Vec<(Topic, Epoch)>) -> BoxFuture<Vec<(Topic, Epoch)>>;
+    /// name, and no claim of it is under way here. `None`: the node has too much to do to say.
+    fn stale(&self, grants: Vec<(Topic, Epoch)>) -> BoxFuture<Option<Vec<(Topic, Epoch)>>>;
 
     /// The names that clients of this node own, with their epochs: at most `limit` of them, in order, after `after`.
     fn names(&self, after: Option<Topic>, limit: usize) -> BoxFuture<Vec<(Topic, Epoch)>>;

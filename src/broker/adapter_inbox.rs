@@ -88,11 +88,10 @@ impl ClusterInbox for AdapterInbox {
         self.registry.do_send(Revoke { name: name.clone(), epoch });
     }
 
-    fn stale(&self, grants: Vec<(Topic, Epoch)>) -> BoxFuture<Vec<(Topic, Epoch)>> {
+    fn stale(&self, grants: Vec<(Topic, Epoch)>) -> BoxFuture<Option<Vec<(Topic, Epoch)>>> {
         let bytes = grants.iter().map(|(name, _)| size_of::<(Topic, Epoch)>() + name.key().len()).sum();
-        // without room, nothing is known to be stale
-        let Some(permit) = self.budget.take(bytes) else { return Box::pin(ready(Vec::new())) };
-        Box::pin(self.registry.send(GetStale { grants, permit }).map(Result::unwrap_or_default))
+        let Some(permit) = self.budget.take(bytes) else { return Box::pin(ready(None)) };
+        Box::pin(self.registry.send(GetStale { grants, permit }).map(Result::ok))
     }
 
     fn names(&self, after: Option<Topic>, limit: usize) -> BoxFuture<Vec<(Topic, Epoch)>> {
@@ -114,7 +113,11 @@ impl ClusterInbox for AdapterInbox {
             Question::Census => {
                 Box::pin(self.registry.send(GetStats).map(|stats| Answer::Census(stats.unwrap_or_default())))
             }
-            Question::Owns(name) => Box::pin(ready(Answer::Owns(self.local.table.count(name.key()) > 0))),
+            Question::Owns(name) => {
+                let members = self.local.table.members(name.key());
+                let owns = members.is_some_and(|members| members.iter().any(|member| member.join.is_client()));
+                Box::pin(ready(Answer::Owns(owns)))
+            }
             Question::Presence(topic) => {
                 let list = self.registry.send(GetOwnPresence { topic });
                 Box::pin(list.map(|list| Answer::Presence(list.unwrap_or_default())))

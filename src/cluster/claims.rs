@@ -20,9 +20,7 @@ use crate::topic::Topic;
 
 /// How often a claim begins again when the directory's entry has changed meanwhile.
 const ATTEMPTS: u32 = 3;
-/// The pause before a name is asked for again that the directory may lack.
-const FIND_PAUSE: Duration = Duration::from_millis(100);
-/// The pause before a node that has no inbox is told again that it has lost a name.
+/// The first pause before a node that has no inbox is told again that it has lost a name. It doubles with each attempt.
 const REVOKE_PAUSE: Duration = Duration::from_millis(50);
 
 /// What the node that holds a name says about another node's claim.
@@ -88,9 +86,13 @@ impl ThisNode {
         let (node, permit) = (self.clone(), self.budget.take_anyway(name.key().len()));
         let revoke = Message::Revoke { name, epoch: holder.epoch };
         spawn_local(async move {
-            let until = Instant::now() + node.options.timeout;
-            while node.send(&holder.node, &revoke).await == Ok(Reach::Nobody) && Instant::now() < until {
-                sleep(REVOKE_PAUSE).await;
+            let (until, mut pause) = (Instant::now() + node.options.timeout, REVOKE_PAUSE);
+            while node.send(&holder.node, &revoke).await == Ok(Reach::Nobody)
+                && Instant::now() + pause < until
+                && node.members.borrow().is_live(&holder.node)
+            {
+                sleep(pause).await;
+                pause *= 2;
             }
             drop(permit);
         });
@@ -148,9 +150,7 @@ impl ThisNode {
     /// Releases a name in the directory.
     pub(super) fn release(self: &Rc<Self>, name: Topic, epoch: Epoch) {
         let release = self.engine.release(name.key(), epoch).shared();
-        if let Some(released) = &mut *self.names.released_meanwhile.borrow_mut() {
-            released.insert((name.clone(), epoch));
-        }
+        self.names.note_release(&name, epoch);
         self.names.releases.borrow_mut().insert(name.clone(), release.clone());
         let node = self.clone();
         spawn_local(async move {
@@ -188,16 +188,12 @@ impl ThisNode {
         Claimed::Granted(self.names.highest_epoch.get().saturating_add(1))
     }
 
-    /// The epoch with which another node holds a name. While the directory may lack names, a missing one is asked for
-    /// again, so that no watcher is told that a live peer is gone.
+    /// The epoch with which another node holds a name. While the directory may lack names, a missing one is not known to have
+    /// no owner, so that no watcher is told that a live peer is gone.
     pub(super) async fn whereis(self: Rc<Self>, name: Topic) -> Result<Option<Epoch>, Unreachable> {
         let unreachable = |Lost| Unreachable;
-        let holder = loop {
-            match self.engine.find(name.key()).await.map_err(unreachable)? {
-                Some(holder) => break holder,
-                None if self.may_directory_lack_names() => sleep(FIND_PAUSE).await,
-                None => return Ok(None),
-            }
+        let Some(holder) = self.engine.find(name.key()).await.map_err(unreachable)? else {
+            return if self.may_directory_lack_names() { Err(Unreachable) } else { Ok(None) };
         };
         let is_elsewhere = holder.node != self.options.node && self.is_live(&holder.node).await.map_err(unreachable)?;
         Ok(is_elsewhere.then_some(holder.epoch))
@@ -230,8 +226,9 @@ impl ThisNode {
     async fn release_unless_taken(self: &Rc<Self>, name: Topic, epoch: Epoch) {
         match self.engine.find(name.key()).await {
             Ok(Some(holder)) if holder.node == self.options.node && holder.epoch == epoch => {
-                for (name, epoch) in self.inbox.stale(vec![(name, epoch)]).await {
-                    self.release_stale(name, epoch);
+                match self.inbox.stale(vec![(name, epoch)]).await {
+                    Some(stale) => stale.into_iter().for_each(|(name, epoch)| self.release_stale(name, epoch)),
+                    None => self.names.note_unanswered(),
                 }
             }
             Ok(_) => {}

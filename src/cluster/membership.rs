@@ -78,7 +78,7 @@ impl ThisNode {
             self.members_log.write(Level::Info, format_args!("cluster: {id} is up"));
         }
         if !changes.up.is_empty() {
-            self.open_waiting();
+            self.open_waiting(0);
         }
         for id in &changes.down {
             self.opener.borrow_mut().retire(id);

@@ -23,6 +23,8 @@ const NAMES_AT_A_TIME: usize = 1_000;
 const NAMES_PAUSE: Duration = Duration::from_millis(50);
 /// The pause between two parts of the directory that are searched, so that the engine has time for other requests.
 const SEARCH_PAUSE: Duration = Duration::from_millis(50);
+/// How many names are looked up at a time: an engine may handle no more at once, and each answer has its time limit.
+const FINDS_AT_A_TIME: usize = 64;
 /// The pause before a new attempt.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -32,58 +34,67 @@ impl ThisNode {
         let mut again = None;
         loop {
             if self.names.must_enter.replace(false) {
-                if self.enter_names().await == Err(Lost) {
-                    self.names.must_enter.set(true);
-                    sleep(RETRY_PAUSE).await;
-                }
+                self.enter_names().await;
                 // another node may enter a later grant of a name after this one; then it is found out
                 again = self.names.grace_until.get().filter(|until| *until > Instant::now());
                 continue;
             }
-            if self.names.must_search() {
+            let search = self.names.search_at(self.options.timeout * 2);
+            if search.is_some_and(|at| at <= Instant::now()) {
                 if self.release_stale_entries().await == Err(Lost) {
                     sleep(RETRY_PAUSE).await;
                 }
                 continue;
             }
-            let grace = async {
-                match again {
-                    Some(until) => sleep_until(until).await,
+            let next = async {
+                match [again, search].into_iter().flatten().min() {
+                    Some(at) => sleep_until(at).await,
                     None => pending().await,
                 }
             };
             tokio::select! {
                 () = self.names.work.notified() => {}
-                () = grace => {
-                    again = None;
-                    self.names.must_enter.set(true);
-                }
+                () = next => {}
+            }
+            if again.take_if(|at| *at <= Instant::now()).is_some() {
+                self.names.must_enter.set(true);
             }
         }
     }
 
-    /// Enters all names. Then this node asks the others for what it may have missed, and they ask it.
-    async fn enter_names(self: &Rc<Self>) -> Result<(), Lost> {
+    /// Enters all names, unless it has to begin again meanwhile. Then this node asks the others for what it may have missed,
+    /// and they ask it.
+    async fn enter_names(self: &Rc<Self>) {
         let mut last = None;
         loop {
             let next = Instant::now() + NAMES_PAUSE;
-            *self.names.released_meanwhile.borrow_mut() = Some(HashSet::new());
-            let mut names = self.inbox.names(last, NAMES_AT_A_TIME).await;
-            let released = self.names.released_meanwhile.take().unwrap_or_default();
-            last = names.last().map(|(name, _)| name.clone());
-            if last.is_none() {
-                break;
+            let released = self.names.note_releases();
+            let names = self.inbox.names(last.clone(), NAMES_AT_A_TIME).await;
+            let Some((name, _)) = names.last() else { break };
+            match self.enter_part(&names).await {
+                Ok(()) => last = Some(name.clone()),
+                Err(Lost) => sleep(RETRY_PAUSE).await,
             }
-            // a name that has been released since would stay in the directory
-            names.retain(|name| !released.contains(name));
-            self.revoke_elsewhere(&names).await?;
-            self.enter(&names).await?;
+            drop(released);
+            if self.names.must_enter.get() {
+                return;
+            }
             sleep_until(next).await;
         }
-        // unless the lease was over once more meanwhile
-        self.names.are_entered.set(!self.names.must_enter.get());
+        self.names.are_entered.set(true);
         self.inbox.resync();
         drop(spawn_local(self.clone().ask(Question::ComparePresence)));
+    }
+
+    async fn enter_part(self: &Rc<Self>, names: &[(Topic, Epoch)]) -> Result<(), Lost> {
+        self.revoke_elsewhere(names).await?;
+        // a name that has been released since would stay in the directory
+        let names: Vec<_> = names.iter().filter(|name| !self.names.was_released(name)).cloned().collect();
+        self.enter(&names).await?;
+        let mut isolated = self.names.isolated_grants.borrow_mut();
+        for (name, _) in &names {
+            isolated.pop(name);
+        }
         Ok(())
     }
 
@@ -102,7 +113,9 @@ impl ThisNode {
             } else {
                 // an entry of a dead node, or of a claim of this node whose answer was lost
                 self.engine.remove(name.key(), &holder).await?;
-                self.engine.enter(&[(name.key(), *epoch)]).await?;
+                if !self.names.was_released(&(name.clone(), *epoch)) {
+                    self.engine.enter(&[(name.key(), *epoch)]).await?;
+                }
             }
         }
         self.metrics.cluster.names_revoked.add(lost.len() as u64);
@@ -117,15 +130,15 @@ impl ThisNode {
     async fn revoke_elsewhere(self: &Rc<Self>, names: &[(Topic, Epoch)]) -> Result<(), Lost> {
         let is_isolated = |name: &Topic| self.names.isolated_grants.borrow().contains(name);
         let isolated: Vec<_> = names.iter().filter(|(name, _)| is_isolated(name)).collect();
-        let found = try_join_all(isolated.iter().map(|(name, _)| self.engine.find(name.key()))).await?;
-        for ((name, epoch), holder) in isolated.into_iter().zip(found) {
-            self.names.isolated_grants.borrow_mut().pop(name);
-            if let Some(holder) = holder
-                && holder.node != self.options.node
-                && (holder.epoch, &holder.node) <= (*epoch, &self.options.node)
-            {
-                self.send_answer(&holder.node, &Message::Revoke { name: name.clone(), epoch: holder.epoch });
-            }
+        for part in isolated.chunks(FINDS_AT_A_TIME) {
+            let holders = try_join_all(part.iter().map(|(name, _)| self.engine.find(name.key()))).await?;
+            let revoked = part.iter().zip(holders).filter_map(|((name, epoch), holder)| {
+                let holder = holder.filter(|holder| holder.node != self.options.node)?;
+                let is_earlier = (holder.epoch, &holder.node) <= (*epoch, &self.options.node);
+                let revoke = Message::Revoke { name: name.clone(), epoch: holder.epoch };
+                is_earlier.then(|| self.send(&holder.node, &revoke))
+            });
+            try_join_all(revoked).await?;
         }
         Ok(())
     }
@@ -139,7 +152,8 @@ impl ThisNode {
             let part = self.engine.scan(cursor).await?;
             let own = part.entries.iter().filter(|(_, holder)| holder.node == self.options.node);
             let own = own.filter_map(|(name, holder)| Some((Topic::parse(name).ok()?, holder.epoch))).collect();
-            for (name, epoch) in self.inbox.stale(own).await {
+            // the registry has no room for the question: later
+            for (name, epoch) in self.inbox.stale(own).await.ok_or(Lost)? {
                 self.release_stale(name, epoch);
             }
             cursor = part.next;

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use futures_util::future::Shared;
 use lru::LruCache;
@@ -29,6 +30,8 @@ pub(super) struct OwnNames {
     pub(super) unanswered: Cell<u64>,
     /// How many of these the last search for such entries has covered.
     pub(super) searched: Cell<u64>,
+    /// When the last of these was noted. What was asked may still take effect.
+    unanswered_at: Cell<Instant>,
     /// Notified when names have to be entered, or entries searched for.
     pub(super) work: Notify,
     /// Until when a name may have an owner although the directory has no entry of it. The engine may have returned without
@@ -36,8 +39,8 @@ pub(super) struct OwnNames {
     pub(super) grace_until: Cell<Option<Instant>>,
     /// The releases that are under way.
     pub(super) releases: RefCell<HashMap<Topic, Release>>,
-    /// The names that were released while the next ones to be entered are listed.
-    pub(super) released_meanwhile: RefCell<Option<HashSet<(Topic, Epoch)>>>,
+    /// The names that were released while others are listed and entered.
+    released_meanwhile: RefCell<Option<HashSet<(Topic, Epoch)>>>,
     /// The names that this node has granted without the engine and not entered since.
     pub(super) isolated_grants: RefCell<LruCache<Topic, ()>>,
     /// The highest epoch that this node has seen.
@@ -51,6 +54,7 @@ impl Default for OwnNames {
             must_enter: Cell::new(false),
             unanswered: Cell::new(0),
             searched: Cell::new(0),
+            unanswered_at: Cell::new(Instant::now()),
             work: Notify::new(),
             grace_until: Cell::new(None),
             releases: RefCell::default(),
@@ -76,11 +80,40 @@ impl OwnNames {
     /// Notes that a release or a claim has had no answer.
     pub(super) fn note_unanswered(&self) {
         self.unanswered.set(self.unanswered.get() + 1);
+        self.unanswered_at.set(Instant::now());
         self.work.notify_one();
     }
 
-    /// Whether entries have to be searched for that no client of this node uses.
-    pub(super) fn must_search(&self) -> bool {
-        self.searched.get() != self.unanswered.get()
+    /// When entries have to be searched for that no client of this node uses, if they have to: `pause` after the last request
+    /// without an answer.
+    pub(super) fn search_at(&self, pause: Duration) -> Option<Instant> {
+        (self.searched.get() != self.unanswered.get()).then(|| self.unanswered_at.get() + pause)
+    }
+
+    /// Notes the names that are released from now on, until the result is dropped.
+    pub(super) fn note_releases(&self) -> NotedReleases<'_> {
+        *self.released_meanwhile.borrow_mut() = Some(HashSet::new());
+        NotedReleases(self)
+    }
+
+    /// Notes that a name is released.
+    pub(super) fn note_release(&self, name: &Topic, epoch: Epoch) {
+        if let Some(released) = &mut *self.released_meanwhile.borrow_mut() {
+            released.insert((name.clone(), epoch));
+        }
+    }
+
+    /// Whether a name has been released since [`note_releases`](Self::note_releases).
+    pub(super) fn was_released(&self, name: &(Topic, Epoch)) -> bool {
+        self.released_meanwhile.borrow().as_ref().is_some_and(|released| released.contains(name))
+    }
+}
+
+/// Releases are noted while this exists.
+pub(super) struct NotedReleases<'a>(&'a OwnNames);
+
+impl Drop for NotedReleases<'_> {
+    fn drop(&mut self) {
+        self.0.released_meanwhile.take();
     }
 }

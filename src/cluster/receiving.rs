@@ -70,19 +70,32 @@ impl ThisNode {
         if is_first {
             let node = self.clone();
             spawn_local(async move {
-                let _ = node.refresh_members().await;
-                node.open_waiting();
+                loop {
+                    // what comes during a reading of the list may be of a node that the reading does not show yet
+                    let before = node.strangers.borrow().last();
+                    let _ = node.refresh_members().await;
+                    node.open_waiting(before);
+                    if node.strangers.borrow().is_empty() {
+                        return;
+                    }
+                }
             });
         }
     }
 
-    /// Opens the messages of nodes that were not known. They come before what these nodes send from now on.
-    pub(super) fn open_waiting(self: &Rc<Self>) {
+    /// Opens the messages of nodes that were not known. They come before what these nodes send from now on. One of a node
+    /// that is still not known is refused if its number is at most `known_until`, and waits otherwise.
+    pub(super) fn open_waiting(self: &Rc<Self>, known_until: u64) {
         let waiting = self.strangers.borrow_mut().take();
-        for message in waiting {
-            let opened = self.opener.borrow_mut().open(message);
-            self.accept(opened);
+        let mut strangers = Vec::new();
+        for (number, message) in waiting {
+            let opened = self.opener.borrow_mut().open(message.clone());
+            match opened {
+                Err(Refused::Stranger(_)) if number > known_until => strangers.push((number, message)),
+                opened => self.accept(opened),
+            }
         }
+        self.strangers.borrow_mut().put_back(strangers);
     }
 
     fn dispatch(self: &Rc<Self>, from: &str, message: Message) {

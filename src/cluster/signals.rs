@@ -204,7 +204,9 @@ impl ThisNode {
     /// Why no client of this node owns a name that it holds according to the directory. Either the name is on its way from
     /// one client to another, or its entry was not released. Then the entry is released again.
     async fn explain_absence(self: &Rc<Self>, name: &Topic, epoch: Epoch) -> Verdict {
-        if self.routes.borrow().was_given_up(name) || self.inbox.stale(vec![(name.clone(), epoch)]).await.is_empty() {
+        let is_stale =
+            async { self.inbox.stale(vec![(name.clone(), epoch)]).await.is_some_and(|stale| !stale.is_empty()) };
+        if self.routes.borrow().was_given_up(name) || !is_stale.await {
             return Verdict::Moving;
         }
         self.release_stale(name.clone(), epoch);

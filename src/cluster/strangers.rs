@@ -10,8 +10,10 @@ const BYTES: usize = 4 * 1_024 * 1_024;
 /// The messages that wait.
 #[derive(Default)]
 pub(super) struct Strangers {
-    messages: Vec<Bytes>,
+    /// Each with its number, which only grows.
+    messages: Vec<(u64, Bytes)>,
     bytes: usize,
+    last: u64,
 }
 
 impl Strangers {
@@ -20,7 +22,8 @@ impl Strangers {
         let has_room = self.messages.len() < MESSAGES && self.bytes + message.len() <= BYTES;
         if has_room {
             self.bytes += message.len();
-            self.messages.push(message);
+            self.last += 1;
+            self.messages.push((self.last, message));
         }
         has_room
     }
@@ -29,8 +32,20 @@ impl Strangers {
         self.messages.is_empty()
     }
 
-    pub(super) fn take(&mut self) -> Vec<Bytes> {
+    /// The number of the last message that has come.
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
+    pub(super) fn take(&mut self) -> Vec<(u64, Bytes)> {
         self.bytes = 0;
         std::mem::take(&mut self.messages)
+    }
+
+    /// Lets messages wait that were taken, before all others.
+    pub(super) fn put_back(&mut self, mut messages: Vec<(u64, Bytes)>) {
+        self.bytes += messages.iter().map(|(_, message)| message.len()).sum::<usize>();
+        messages.append(&mut self.messages);
+        self.messages = messages;
     }
 }

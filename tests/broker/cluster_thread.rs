@@ -97,8 +97,8 @@ impl ClusterInbox for Panicking {
         Box::pin(ready(true))
     }
     fn revoke(&self, _: &Topic, _: Epoch) {}
-    fn stale(&self, grants: Vec<(Topic, Epoch)>) -> BoxFuture<Vec<(Topic, Epoch)>> {
-        Box::pin(ready(grants))
+    fn stale(&self, _: Vec<(Topic, Epoch)>) -> BoxFuture<Option<Vec<(Topic, Epoch)>>> {
+        Box::pin(ready(None))
     }
     fn names(&self, _: Option<Topic>, _: usize) -> BoxFuture<Vec<(Topic, Epoch)>> {
         Box::pin(ready(Vec::new()))

@@ -80,7 +80,9 @@ impl State {
         }
         self.held.answered(&signal);
         signal.settle(status);
-        self.forward_held(&name);
+        if status != DeliveryStatus::Unreachable {
+            self.forward_held(&name);
+        }
     }
 
     /// Delivers the signals held for a name to the client of this node that has just taken it.

@@ -1,5 +1,5 @@
 -- KEYS: nodes, status, counter. ARGV: node, lease in milliseconds, status. Returns whether the node's lease was still valid,
--- and an epoch above all that were granted.
+-- and an epoch that no grant before exceeds.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local lease = tonumber(ARGV[2])
