@@ -46,7 +46,7 @@ impl ThisNode {
             false => Claimed::Unreachable,
         };
         let claimed = match claimed {
-            Claimed::Unreachable if !self.is_linked.get() => self.claim_in_isolation(&name, claim),
+            Claimed::Unreachable if !self.is_linked.get() => self.claim_in_isolation(claim),
             claimed => claimed,
         };
         if let Claimed::Granted(epoch) = claimed {
@@ -82,15 +82,23 @@ impl ThisNode {
 
     /// Takes a name away from a node that has not given it up. A node without an inbox may be about to enter the name again,
     /// or to have one. If neither is the case within a moment, it enters its names later, and finds out then.
-    fn revoke_at(self: &Rc<Self>, holder: Holder, name: Topic) {
+    pub(super) fn revoke_at(self: &Rc<Self>, holder: Holder, name: Topic) {
         let (node, permit) = (self.clone(), self.budget.take_anyway(name.key().len()));
-        let revoke = Message::Revoke { name, epoch: holder.epoch };
+        let revoke = Message::Revoke { name: name.clone(), epoch: holder.epoch };
         spawn_local(async move {
             let (until, mut pause) = (Instant::now() + node.options.timeout, REVOKE_PAUSE);
-            while node.send(&holder.node, &revoke).await == Ok(Reach::Nobody)
-                && Instant::now() + pause < until
-                && node.members.borrow().is_live(&holder.node)
-            {
+            loop {
+                match node.send(&holder.node, &revoke).await {
+                    Ok(Reach::Accepted) => break,
+                    Err(Lost) => {
+                        node.names.note_unsent_revoke(holder, name);
+                        break;
+                    }
+                    Ok(Reach::Nobody) => {}
+                }
+                if Instant::now() + pause > until || !node.members.borrow().is_live(&holder.node) {
+                    break;
+                }
                 sleep(pause).await;
                 pause *= 2;
             }
@@ -175,7 +183,7 @@ impl ThisNode {
     }
 
     /// Decides a claim that the directory cannot: it is entered there once the engine is back.
-    fn claim_in_isolation(&self, name: &Topic, claim: NameClaim) -> Claimed {
+    fn claim_in_isolation(&self, claim: NameClaim) -> Claimed {
         let is_granted = match self.options.isolated {
             Isolated::All => true,
             Isolated::Proven => claim.is_self_certifying,
@@ -184,7 +192,6 @@ impl ThisNode {
         if !is_granted {
             return Claimed::Unreachable;
         }
-        self.names.isolated_grants.borrow_mut().put(name.clone(), ());
         Claimed::Granted(self.names.highest_epoch.get().saturating_add(1))
     }
 

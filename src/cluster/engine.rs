@@ -153,8 +153,8 @@ pub trait Engine {
     fn find(&self, name: &str) -> LocalFuture<Result<Option<Holder>, Lost>>;
 
     /// Enters names of this node again, each with its epoch: the directory may have lost them. An entry with a higher
-    /// epoch stays, and is returned with the name's place in `names`; so does one with the same epoch of a node whose id
-    /// is greater. All others become this node's.
+    /// epoch stays, and so does one with the same epoch of a node whose id is greater. All others become this node's. The
+    /// entries that stay, and those of other nodes that were replaced, are returned, each with the name's place in `names`.
     fn enter(&self, names: &[(&str, Epoch)]) -> LocalFuture<Result<Vec<(usize, Holder)>, Lost>>;
 
     /// A part of the directory, in an order of the engine's own, after `cursor` (0: from the beginning). An entry that is

@@ -7,13 +7,11 @@ use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::broker::adapter::{Epoch, Packet, Question};
 use crate::cluster::engine::Lost;
-use crate::cluster::message::Message;
 use crate::cluster::this_node::ThisNode;
 use crate::topic::Topic;
 
@@ -23,8 +21,6 @@ const NAMES_AT_A_TIME: usize = 1_000;
 const NAMES_PAUSE: Duration = Duration::from_millis(50);
 /// The pause between two parts of the directory that are searched, so that the engine has time for other requests.
 const SEARCH_PAUSE: Duration = Duration::from_millis(50);
-/// How many names are looked up at a time: an engine may handle no more at once, and each answer has its time limit.
-const FINDS_AT_A_TIME: usize = 64;
 /// The pause before a new attempt.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -65,6 +61,9 @@ impl ThisNode {
     /// Enters all names, unless it has to begin again meanwhile. Then this node asks the others for what it may have missed,
     /// and they ask it.
     async fn enter_names(self: &Rc<Self>) {
+        for (holder, name) in self.names.unsent_revokes.take() {
+            self.revoke_at(holder, name);
+        }
         let mut last = None;
         loop {
             let next = Instant::now() + NAMES_PAUSE;
@@ -86,28 +85,21 @@ impl ThisNode {
         drop(spawn_local(self.clone().ask(Question::ComparePresence)));
     }
 
+    /// Enters some names. One that another node has got meanwhile is taken away from its client; one that another node had
+    /// before is taken away from that node's client. The names are announced to their watchers, for whom this node may have
+    /// been dead.
     async fn enter_part(self: &Rc<Self>, names: &[(Topic, Epoch)]) -> Result<(), Lost> {
-        self.revoke_elsewhere(names).await?;
         // a name that has been released since would stay in the directory
-        let names: Vec<_> = names.iter().filter(|name| !self.names.was_released(name)).cloned().collect();
-        self.enter(&names).await?;
-        let mut isolated = self.names.isolated_grants.borrow_mut();
-        for (name, _) in &names {
-            isolated.pop(name);
-        }
-        Ok(())
-    }
-
-    /// Enters some names. One that another node has got meanwhile is taken away from its client. The others are announced to
-    /// their watchers, for whom this node may have been dead.
-    async fn enter(self: &Rc<Self>, names: &[(Topic, Epoch)]) -> Result<(), Lost> {
+        let names: Vec<_> = names.iter().filter(|name| !self.names.was_released(name)).collect();
         let keys: Vec<_> = names.iter().map(|(name, epoch)| (name.key(), *epoch)).collect();
-        let conflicts = self.engine.enter(&keys).await?;
+        let entries = self.engine.enter(&keys).await?;
         self.metrics.cluster.names_entered.add(names.len() as u64);
         let mut lost = HashSet::new();
-        for (place, holder) in conflicts {
+        for (place, holder) in entries {
             let Some((name, epoch)) = names.get(place) else { continue };
-            if holder.node != self.options.node && self.is_live(&holder.node).await? {
+            if (holder.epoch, &holder.node) < (*epoch, &self.options.node) {
+                self.revoke_at(holder, name.clone());
+            } else if holder.node != self.options.node && self.is_live(&holder.node).await? {
                 self.inbox.revoke(name, holder.epoch);
                 lost.insert(name);
             } else {
@@ -121,24 +113,6 @@ impl ThisNode {
         self.metrics.cluster.names_revoked.add(lost.len() as u64);
         for (name, epoch) in names.iter().filter(|(name, _)| !lost.contains(name)) {
             self.publish(Box::from([name.clone()]), Packet::Up(*epoch), self.budget.take_anyway(name.key().len()));
-        }
-        Ok(())
-    }
-
-    /// Takes names that this node has granted without the engine away from nodes that were linked all the time: these do
-    /// not enter their names again, and would not learn that they have lost one.
-    async fn revoke_elsewhere(self: &Rc<Self>, names: &[(Topic, Epoch)]) -> Result<(), Lost> {
-        let is_isolated = |name: &Topic| self.names.isolated_grants.borrow().contains(name);
-        let isolated: Vec<_> = names.iter().filter(|(name, _)| is_isolated(name)).collect();
-        for part in isolated.chunks(FINDS_AT_A_TIME) {
-            let holders = try_join_all(part.iter().map(|(name, _)| self.engine.find(name.key()))).await?;
-            let revoked = part.iter().zip(holders).filter_map(|((name, epoch), holder)| {
-                let holder = holder.filter(|holder| holder.node != self.options.node)?;
-                let is_earlier = (holder.epoch, &holder.node) <= (*epoch, &self.options.node);
-                let revoke = Message::Revoke { name: name.clone(), epoch: holder.epoch };
-                is_earlier.then(|| self.send(&holder.node, &revoke))
-            });
-            try_join_all(revoked).await?;
         }
         Ok(())
     }

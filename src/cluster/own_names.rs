@@ -2,20 +2,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use futures_util::future::Shared;
-use lru::LruCache;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::broker::adapter::Epoch;
-use crate::cluster::engine::{LocalFuture, Lost};
+use crate::cluster::engine::{Holder, LocalFuture, Lost};
 use crate::topic::Topic;
 
-/// How many names that were granted without the engine are remembered.
-const ISOLATED_GRANTS: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
+/// How many former holders are remembered that could not be told.
+const UNSENT_REVOKES: usize = 65_536;
 
 /// A release of a name that is under way.
 pub(super) type Release = Shared<LocalFuture<Result<(), Lost>>>;
@@ -41,8 +39,8 @@ pub(super) struct OwnNames {
     pub(super) releases: RefCell<HashMap<Topic, Release>>,
     /// The names that were released while others are listed and entered.
     released_meanwhile: RefCell<Option<HashSet<(Topic, Epoch)>>>,
-    /// The names that this node has granted without the engine and not entered since.
-    pub(super) isolated_grants: RefCell<LruCache<Topic, ()>>,
+    /// The names that this node has got, with the former holders that could not be told because the link was lost.
+    pub(super) unsent_revokes: RefCell<Vec<(Holder, Topic)>>,
     /// The highest epoch that this node has seen.
     pub(super) highest_epoch: Cell<Epoch>,
 }
@@ -59,7 +57,7 @@ impl Default for OwnNames {
             grace_until: Cell::new(None),
             releases: RefCell::default(),
             released_meanwhile: RefCell::default(),
-            isolated_grants: RefCell::new(LruCache::new(ISOLATED_GRANTS)),
+            unsent_revokes: RefCell::default(),
             highest_epoch: Cell::new(0),
         }
     }
@@ -75,6 +73,14 @@ impl OwnNames {
         self.are_entered.set(false);
         self.must_enter.set(true);
         self.work.notify_one();
+    }
+
+    /// Notes that a name's former holder could not be told that it has lost the name.
+    pub(super) fn note_unsent_revoke(&self, holder: Holder, name: Topic) {
+        let mut unsent = self.unsent_revokes.borrow_mut();
+        if unsent.len() < UNSENT_REVOKES {
+            unsent.push((holder, name));
+        }
     }
 
     /// Notes that a release or a claim has had no answer.

@@ -249,9 +249,9 @@ impl Engine for Redis {
             }
             let bytes = keys.iter().map(String::len).sum();
             let log = Rc::clone(&self.shared.log);
-            self.shared.call(command, bytes, move |conflicts: Vec<(usize, Vec<u8>)>| {
+            self.shared.call(command, bytes, move |entries: Vec<(usize, Vec<u8>)>| {
                 let place = |place: usize| part * ENTERED_AT_ONCE + place;
-                conflicts
+                entries
                     .iter()
                     .map(|(at, entry)| Ok((place(*at), known_holder(&log, entry)?)))
                     .collect::<Result<Vec<_>, _>>()

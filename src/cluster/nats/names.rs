@@ -119,13 +119,13 @@ impl Names {
         let running: Vec<_> = names.iter().map(enter).collect();
         let limit = self.0.timeout;
         Box::pin(async move {
-            let mut higher = Vec::new();
+            let mut entries = Vec::new();
             for (place, result) in running.into_iter().enumerate() {
                 // a server that answers may take longer for all of them
                 let result = timeout(limit, result).await.unwrap_or(Err(Lost));
-                higher.extend(result?.map(|holder| (place, holder)));
+                entries.extend(result?.map(|holder| (place, holder)));
             }
-            Ok(higher)
+            Ok(entries)
         })
     }
 
@@ -209,18 +209,21 @@ impl Shared {
     }
 
     async fn enter(&self, name: &Entered, epoch: Epoch) -> Result<Option<Holder>, Lost> {
-        let mut revision = 0;
+        let (mut revision, mut former) = (0, None);
         for tried in 0..TRIES {
             match self.write(name, epoch, Some(revision)).await {
-                Ok(_) => return Ok(None),
+                Ok(_) => return Ok(former),
                 Err(NotWritten::Lost) => return Err(Lost),
                 Err(NotWritten::Changed) => {}
             }
             match self.holder(name).await? {
                 Some(holder) if holder.epoch == epoch && holder.node == self.node => return Ok(None),
                 Some(holder) if (holder.epoch, &holder.node) > (epoch, &self.node) => return Ok(Some(holder)),
-                Some(holder) => revision = holder.revision,
-                None => revision = 0,
+                Some(holder) => {
+                    revision = holder.revision;
+                    former = (holder.node != self.node).then_some(holder);
+                }
+                None => (revision, former) = (0, None),
             }
             pause(tried).await;
         }

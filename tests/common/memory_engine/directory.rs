@@ -65,18 +65,21 @@ impl Directory {
         }
     }
 
-    /// Enters names again, and returns the entries with higher epochs.
+    /// Enters names again, and returns the entries that stay or were other nodes'.
     pub fn enter(&mut self, node: &NodeId, names: &[(String, Epoch)]) -> Vec<(usize, Holder)> {
-        let mut conflicts = Vec::new();
+        let mut entries = Vec::new();
         for (place, (name, epoch)) in names.iter().enumerate() {
             self.epoch = self.epoch.max(*epoch);
             match self.find(name) {
                 Some(holder) if holder.epoch == *epoch && holder.node == *node => {}
-                Some(holder) if (holder.epoch, &holder.node) > (*epoch, node) => conflicts.push((place, holder)),
-                _ => self.put(name, node, *epoch),
+                Some(holder) if (holder.epoch, &holder.node) > (*epoch, node) => entries.push((place, holder)),
+                former => {
+                    self.put(name, node, *epoch);
+                    entries.extend(former.filter(|holder| holder.node != *node).map(|holder| (place, holder)));
+                }
             }
         }
-        conflicts
+        entries
     }
 
     /// The entries from the place `cursor` on, at most `limit`.

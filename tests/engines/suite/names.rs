@@ -167,12 +167,15 @@ pub async fn asserted_names_are_entered_unless_an_entry_has_a_higher_epoch(site:
         a.engine.release(&name, high).await.unwrap();
         assert_eq!(b.engine.enter(&[(&name, low)]).await.unwrap(), [], "it was absent: {name:?}");
         assert_eq!(owner(&a, &name).await, Some((b.id.to_string(), low)));
-        assert_eq!(a.engine.enter(&[(&name, high)]).await.unwrap(), [], "a lower epoch gives way: {name:?}");
+        let entry = holder(&a, &name).await.unwrap();
+        let entered = a.engine.enter(&[(&name, high)]).await.unwrap();
+        assert_eq!(entered, [(0, entry)], "a lower epoch gives way: {name:?}");
         assert_eq!(a.engine.enter(&[(&name, high)]).await.unwrap(), [], "it is a's already: {name:?}");
         assert_eq!(owner(&b, &name).await, Some((a.id.to_string(), high)));
         // of two nodes with one epoch, the same one has the name whichever comes first
         let (lesser, greater) = if a.id < b.id { (&a, &b) } else { (&b, &a) };
-        assert_eq!(greater.engine.enter(&[(&name, high)]).await.unwrap(), [], "{name:?}");
+        let former = Some((0, holder(&a, &name).await.unwrap())).filter(|_| greater.id != a.id);
+        assert_eq!(greater.engine.enter(&[(&name, high)]).await.unwrap(), Vec::from_iter(former), "{name:?}");
         let entry = holder(lesser, &name).await.unwrap();
         assert_eq!(lesser.engine.enter(&[(&name, high)]).await.unwrap(), [(0, entry)], "{name:?}");
         greater.engine.release(&name, high).await.unwrap();

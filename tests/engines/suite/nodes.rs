@@ -102,7 +102,8 @@ pub async fn a_heartbeat_tells_an_epoch_that_no_earlier_grant_exceeds(site: Rc<d
         assert!(epoch(&b).await >= granted && epoch(&a).await >= granted);
         // the epoch of a name that was granted without the engine
         let isolated = epoch(&b).await + 1;
-        assert_eq!(b.engine.enter(&[(&format!("peer:{n}"), isolated)]).await, Ok(vec![]));
+        let replaced = b.engine.enter(&[(&format!("peer:{n}"), isolated)]).await.unwrap();
+        assert_eq!(replaced.iter().map(|(_, holder)| holder.epoch).collect::<Vec<_>>(), [granted]);
     }
 }
 
