@@ -351,7 +351,7 @@ impl NodeStatus {
         status.encode_to_vec().into()
     }
 
-    /// Reads a node's status. `None` if it is malformed. It is not authenticated.
+    /// Reads a node's status. `None` if it is malformed. It is not authenticated yet.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let schema::Status { wire_version, oldest_wire_version, is_retired, secret_check, relinks } =
             schema::Status::decode(bytes).ok()?;

@@ -21,7 +21,7 @@ use prost::Message as _;
 use sha2::Sha256;
 
 use super::encoding::{self, DecodeError, text};
-use super::message::{Message, OLDEST_WIRE_VERSION, WIRE_VERSION};
+use super::message::{Message, NodeStatus, OLDEST_WIRE_VERSION, WIRE_VERSION};
 use super::replay::ReplayWindows;
 use super::schema::{Content, Head};
 use crate::broker::adapter::NodeId;
@@ -77,9 +77,12 @@ impl Sealer {
         seal(&self.message_key, WIRE_VERSION as u8, &head, &Content::from(message))
     }
 
-    /// The tag of a node's id, which only nodes with the same secret can compute.
-    pub(crate) fn secret_check(&self, node: &str) -> [u8; 16] {
-        tag(&self.node_key, &[node.as_bytes()])
+    /// The tag of what a node says about itself, which only nodes with the same secret can compute. It covers all fields
+    /// but the tag itself; those that later releases add are not covered.
+    pub(crate) fn secret_check(&self, node: &str, status: &NodeStatus) -> [u8; 16] {
+        let NodeStatus { wire_version, oldest_wire_version, is_retired, relinks, secret_check: _ } = *status;
+        let versions = [wire_version.to_be_bytes(), oldest_wire_version.to_be_bytes()].concat();
+        tag(&self.node_key, &[node.as_bytes(), &versions, &[u8::from(is_retired)], &relinks.to_be_bytes()])
     }
 }
 

@@ -121,8 +121,8 @@ impl ThisNode {
 
     /// Says that this node is alive.
     async fn beat(&self) -> Result<(), Lost> {
-        let secret_check = self.sealer.borrow().secret_check(&self.options.node);
-        let status = NodeStatus::new(self.is_retired.get(), self.relinks.get(), secret_check);
+        let mut status = NodeStatus::new(self.is_retired.get(), self.relinks.get());
+        status.secret_check = self.sealer.borrow().secret_check(&self.options.node, &status);
         // the lease is shorter here than in the engine
         let (end, was_over) = (LeaseEnd::after(self.options.lease), self.is_lease_over());
         let Heartbeat { lease, epoch } = self.engine.heartbeat(self.options.lease, status.encode()).await?;

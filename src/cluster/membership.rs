@@ -55,10 +55,10 @@ impl ThisNode {
     fn update_members(self: &Rc<Self>, nodes: Vec<LiveNode>) {
         let (mut live, mut unfit) = (BTreeMap::new(), BTreeMap::new());
         for LiveNode { id, status } in nodes.into_iter().filter(|node| node.id != self.options.node) {
-            let secret_check = self.sealer.borrow().secret_check(&id);
+            let secret_check = |status| self.sealer.borrow().secret_check(&id, status);
             match NodeStatus::decode(&status) {
                 Some(status) if !status.is_compatible() => drop(unfit.insert(id, Misfit::Version)),
-                Some(status) if status.secret_check != secret_check => drop(unfit.insert(id, Misfit::Secret)),
+                Some(status) if status.secret_check != secret_check(&status) => drop(unfit.insert(id, Misfit::Secret)),
                 Some(status) => drop(live.insert(id, status)),
                 None => drop(unfit.insert(id, Misfit::Version)),
             }

@@ -62,15 +62,16 @@ pub(crate) struct NodeStatus {
     pub(crate) is_retired: bool,
     /// How often the node has been linked again after it lost its link. What it has published in between is lost.
     pub(crate) relinks: u64,
-    /// [`Sealer::secret_check`](super::envelope::Sealer::secret_check) of the node's id: it shows whether the node has
-    /// the same `cluster.secret`.
+    /// [`Sealer::secret_check`](super::envelope::Sealer::secret_check): it shows whether the node has the same
+    /// `cluster.secret`.
     pub(crate) secret_check: [u8; 16],
 }
 
 impl NodeStatus {
-    /// The status of a node of this version.
-    pub(crate) fn new(is_retired: bool, relinks: u64, secret_check: [u8; 16]) -> Self {
-        Self { wire_version: WIRE_VERSION, oldest_wire_version: OLDEST_WIRE_VERSION, is_retired, relinks, secret_check }
+    /// The status of a node of this version, without its check.
+    pub(crate) fn new(is_retired: bool, relinks: u64) -> Self {
+        let (wire_version, oldest_wire_version) = (WIRE_VERSION, OLDEST_WIRE_VERSION);
+        Self { wire_version, oldest_wire_version, is_retired, relinks, secret_check: [0; 16] }
     }
 
     /// Whether that node and this one can read each other's messages.
@@ -88,9 +89,9 @@ mod tests {
         let of = |oldest_wire_version, wire_version| NodeStatus {
             wire_version,
             oldest_wire_version,
-            ..NodeStatus::new(false, 0, [0; 16])
+            ..NodeStatus::new(false, 0)
         };
-        assert!(NodeStatus::new(false, 0, [0; 16]).is_compatible());
+        assert!(NodeStatus::new(false, 0).is_compatible());
         assert!(of(OLDEST_WIRE_VERSION, WIRE_VERSION + 1).is_compatible(), "the next one, which reads this one");
         assert!(!of(WIRE_VERSION + 1, WIRE_VERSION + 1).is_compatible(), "the one after it");
         assert!(!of(0, OLDEST_WIRE_VERSION - 1).is_compatible(), "one that is too old");

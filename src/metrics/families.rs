@@ -118,7 +118,7 @@ families! {
         links_lost: Counter = "cluster_links_lost_total";
         /// Names that were entered into the directory again, after a link was lost.
         names_entered: Counter = "cluster_names_entered_total";
-        /// Names that were taken away from clients of this node, because another node has them.
+        /// Names that this node was to take away from a client, if it had one, because another node has them.
         names_revoked: Counter = "cluster_names_revoked_total";
         /// Subscriptions of which cluster.timeout ended the wait for all other nodes.
         unconfirmed_subscriptions: Counter = "cluster_unconfirmed_subscriptions_total";

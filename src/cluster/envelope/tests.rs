@@ -97,9 +97,18 @@ fn the_check_of_a_secret_is_no_message_s_tag() {
     let body = [head.encode_to_vec(), Content::from(&publish()).encode_to_vec()].concat();
     let forged = [&[1], &tag(&sealer.node_key, &[&[1], &body])[..], &body].concat();
     assert_eq!(opener.open(forged.into()), Err(Refused::Forged));
-    assert_ne!(sealer.secret_check("a.1"), sealer.secret_check("b.1"));
-    assert_eq!(sealer.secret_check("a.1"), Sealer::new(SECRET, "b.1".into()).secret_check("a.1"));
-    assert_ne!(sealer.secret_check("a.1"), Sealer::new(b"another secret", "a.1".into()).secret_check("a.1"));
+    let status = NodeStatus::new(false, 1);
+    let check = sealer.secret_check("a.1", &status);
+    assert_ne!(check, sealer.secret_check("b.1", &status));
+    assert_eq!(check, Sealer::new(SECRET, "b.1".into()).secret_check("a.1", &status));
+    assert_ne!(check, Sealer::new(b"another secret", "a.1".into()).secret_check("a.1", &status));
+    let altered = [
+        NodeStatus { is_retired: true, ..status.clone() },
+        NodeStatus { relinks: 2, ..status.clone() },
+        NodeStatus { wire_version: 9, ..status.clone() },
+        NodeStatus { oldest_wire_version: 9, ..status.clone() },
+    ];
+    assert!(altered.iter().all(|altered| sealer.secret_check("a.1", altered) != check), "each field is covered");
 }
 
 #[test]
