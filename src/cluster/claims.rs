@@ -216,6 +216,8 @@ impl ThisNode {
         proof: Option<Proof>,
     ) {
         let (node, from) = (self.clone(), from.to_owned());
+        // before it is: a signal that arrives in between must not release the entry
+        self.routes.borrow_mut().set_given_up(name.clone());
         spawn_local(async move {
             let is_free = node.inbox.give_up(&name, epoch, proof).await;
             if is_free {

@@ -28,7 +28,7 @@ pub(super) struct Routes {
     known: LruCache<Topic, Route>,
     /// The signals to each name that is being looked up, oldest first. Later ones wait behind them.
     lookups: HashMap<Topic, Vec<OutgoingSignal>>,
-    /// When this node gave up a name.
+    /// When this node gave up a name, or was asked to.
     given_up: LruCache<Topic, Instant>,
     /// How long a name may be on its way.
     timeout: Duration,
@@ -78,7 +78,7 @@ impl Routes {
         self.lookups.remove(name).unwrap_or_default()
     }
 
-    /// Notes that this node has given up a name.
+    /// Notes that this node gives up a name, or has done so.
     pub(super) fn set_given_up(&mut self, name: Topic) {
         self.given_up.put(name, Instant::now());
     }
