@@ -18,7 +18,7 @@ pub(super) struct Passes {
     pub(super) requests: usize,
 }
 
-/// The watched names that the directory has not answered about. They are looked up again, all after the same pause.
+/// The watched names that the directory has not answered about, or whose answer must be confirmed. They are looked up again, all after the same pause.
 #[derive(Default)]
 pub(super) struct FailedLookups {
     waiting: BTreeSet<Topic>,

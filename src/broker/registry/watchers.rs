@@ -29,6 +29,8 @@ struct Watched {
     online: bool,
     /// The number of states that were learned.
     changes: u64,
+    /// The epoch of an older owner that the directory has shown since then, although the latest one has gone.
+    older: Option<Epoch>,
     watchers: HashMap<MemberId, Watcher>,
 }
 
@@ -86,6 +88,30 @@ impl Watchers {
         }
     }
 
+    /// Whether the owner of this epoch would be older than the latest one, which has gone. It is there nevertheless if its node
+    /// was cut off, and has entered the name again.
+    pub(super) fn is_older(&self, topic: &Topic, epoch: Epoch) -> bool {
+        self.topics.get(topic).is_some_and(|watched| !watched.online && epoch <= watched.epoch && epoch > 0)
+    }
+
+    /// The directory has shown the owner of an epoch. Returns whether it must be asked again: the owner is older than the
+    /// latest one, which has gone. It counts if the directory shows it twice, because its first answer may be out of date.
+    #[must_use]
+    pub(super) fn found(&mut self, topic: &Topic, epoch: Epoch) -> bool {
+        if !self.is_older(topic, epoch) {
+            self.learned(topic, epoch, true);
+            return false;
+        }
+        let Some(watched) = self.topics.get_mut(topic) else { return false };
+        let is_first = watched.older != Some(epoch);
+        watched.older = Some(epoch);
+        if !is_first {
+            watched.set(epoch, true);
+            self.changed.insert(topic.clone());
+        }
+        is_first
+    }
+
     /// The topic has got its first member on this node, or lost its last. The registry's own reports are in order, also
     /// within an epoch.
     pub(super) fn changed_here(&mut self, topic: &Topic, epoch: Epoch, online: bool) {
@@ -139,6 +165,7 @@ impl Watched {
         self.epoch = epoch;
         self.online = online;
         self.changes += 1;
+        self.older = None;
     }
 }
 
@@ -257,14 +284,22 @@ mod tests {
             (3, false, &[false]),
             (3, true, &[]),
             (4, true, &[true]),
+            (5, false, &[false]),
         ] {
             watchers.learned(&topic, epoch, online);
             watchers.flush(|_| false);
             assert_eq!(told(&crowd[0]), expected, "{epoch} {online}");
         }
+        // the directory shows an older owner once, then twice
+        assert!(watchers.is_older(&topic, 4) && watchers.found(&topic, 4), "it must be looked up again");
+        watchers.flush(|_| false);
+        assert!(told(&crowd[0]).is_empty());
+        assert!(!watchers.found(&topic, 4));
+        watchers.flush(|_| false);
+        assert_eq!(told(&crowd[0]), [true]);
         // the directory was asked before the latest report, and then after it
         let before = watchers.changes(&topic).unwrap();
-        watchers.learned(&topic, 5, true);
+        watchers.learned(&topic, 6, true);
         assert!(watchers.is_absent(&topic, before), "it must be looked up again");
         watchers.flush(|_| false);
         assert!(told(&crowd[0]).is_empty());

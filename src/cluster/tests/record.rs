@@ -202,12 +202,6 @@ impl Record {
         self.joins.iter().filter(|(_, join)| join.is_open()).map(|(member, join)| (*member, join))
     }
 
-    /// Whether a name may have an owner whose epoch is not the highest that watchers know: its node was cut off, and others
-    /// had the name meanwhile. Watchers take it for an owner that has gone.
-    pub(super) fn may_have_older_owner(&self, name: &Topic) -> bool {
-        self.first_fault.is_some() && self.joins.values().filter(|join| join.topic == *name).count() > 1
-    }
-
     /// The names that are watched, and by whom.
     pub(super) fn open_watches(&self) -> impl Iterator<Item = (&Topic, MemberId, Option<bool>)> {
         let open = self.watches.iter().filter(|(_, watch)| !watch.ended);

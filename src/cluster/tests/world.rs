@@ -410,9 +410,7 @@ impl World {
         if !of_clients.iter().cloned().eq(owners.iter().map(|(name, (node, _))| (name.clone(), node.clone()))) {
             return Some(format!("the clients own {of_clients:?}, the nodes say {owners:?}"));
         }
-        let is_true = |name: &Topic, told: Option<bool>| {
-            told == Some(owners.contains_key(name.key())) || told == Some(false) && record.may_have_older_owner(name)
-        };
+        let is_true = |name: &Topic, told: Option<bool>| told == Some(owners.contains_key(name.key()));
         if let Some((name, member, told)) = record.open_watches().find(|(name, _, told)| !is_true(name, *told)) {
             return Some(format!("{} watches {name:?}, and was told {told:?}; {owners:?}", show(member)));
         }

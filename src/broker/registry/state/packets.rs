@@ -13,6 +13,9 @@ impl State {
         match packet {
             Packet::Up(epoch) => {
                 self.watchers.learned(topic, epoch, true);
+                if self.watchers.is_older(topic, epoch) {
+                    self.passes.lookups.add(topic);
+                }
                 self.ask_cluster(topic);
             }
             Packet::Down(epoch) => self.watchers.learned(topic, epoch, false),

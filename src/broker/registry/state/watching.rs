@@ -54,10 +54,10 @@ impl State {
     /// directory answers.
     pub(super) fn looked_up(&mut self, topic: &Topic, changes: u64, found: Result<Option<Epoch>, Unreachable>) {
         match found {
-            Ok(Some(epoch)) => self.watchers.learned(topic, epoch, true),
+            Ok(Some(epoch)) if self.watchers.found(topic, epoch) => self.passes.lookups.add(topic),
             Ok(None) if self.watchers.is_absent(topic, changes) => return self.look_up(topic),
             Err(Unreachable) if self.watchers.has(topic) => self.passes.lookups.add(topic),
-            Ok(None) | Err(Unreachable) => {}
+            Ok(_) | Err(Unreachable) => {}
         }
         let is_here = self.table.count(topic.key()) > 0;
         self.watchers.answer(topic, is_here);
