@@ -95,7 +95,7 @@ clients: packages python proxies engine-redis engine-nats binary ## test the off
 	$(SAY) 'npm run clients'
 	@CLIENTS_PYTHON=$(PYTHON)/bin/python3 $(NPM) run --silent clients
 
-browser: packages binary chromium network balancer engine-redis ## test the web app in Chromium, also over broken networks and NAT
+browser: packages binary chromium network proxies engine-redis ## test the web app in Chromium, also over broken networks and NAT
 	$(SAY) 'npm run browser'
 	@CHROMIUM="$${CHROMIUM:-$$(command -v chromium)}" $(NPM) run --silent browser
 

@@ -35,10 +35,12 @@ const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
 
 /**
  * @param {number} port where the broker listens
- * @param {string} [location] the part of its configuration that says how it forwards; the one of our pages if left out
+ * @param {object} [options]
+ * @param {string} [options.location] the part of its configuration that says how it forwards; the one of our pages if left out
+ * @param {boolean} [options.hasTls]
  */
-export function startNginx(port, location) {
-  return start(async ({ folder, certificate, address }) => {
+export function startNginx(port, { location, hasTls = true } = {}) {
+  return start(hasTls ? "s" : "", async ({ folder, certificate, address }) => {
     const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((kind) => `${kind}_temp_path ${folder}/${kind};`);
     const configuration = `
       daemon off;
@@ -52,9 +54,8 @@ export function startNginx(port, location) {
         ${temporary.join("\n")}
         map $http_upgrade $connection_upgrade { default upgrade; "" close; }
         server {
-          listen ${address} ssl http2;
-          ssl_certificate ${certificate};
-          ssl_certificate_key ${certificate};
+          listen ${address} ${hasTls ? "ssl http2" : ""};
+          ${hasTls ? `ssl_certificate ${certificate}; ssl_certificate_key ${certificate};` : ""}
           ${forwardingTo(port, location ?? (await ourPages("nginx")))}
         }
       }`;
@@ -66,7 +67,7 @@ export function startNginx(port, location) {
 
 /** @param {number} port where the broker listens */
 export function startHaproxy(port) {
-  return start(async ({ folder, certificate }) => {
+  return start("s", async ({ folder, certificate }) => {
     const configuration = (await ourPages("haproxy"))
       .replace(/bind .*/, `bind fd@3 ssl crt ${certificate} alpn h2,http/1.1`)
       .replace(/inter \S+/, "inter 100ms");
@@ -82,7 +83,7 @@ export function startHaproxy(port) {
  * @param {number[]} ports where the three nodes listen
  */
 export function startBalancer(ports) {
-  return start(async ({ folder, certificate }) => {
+  return start("s", async ({ folder, certificate }) => {
     const configuration = (await readFile(BALANCER, "utf8"))
       .replace(/^ +bind .*/m, `bind fd@3 ssl crt ${certificate} alpn h2,http/1.1`)
       .replace(/inter \S+/, "inter 100ms")
@@ -161,10 +162,24 @@ async function ourPages(language) {
 const forwardingTo = (port, configuration) => configuration.replace(`${HOST}:4000`, `${HOST}:${port}`);
 
 /**
+ * nginx as our pages have it for a broker below a path, without TLS.
+ *
+ * @param {number} port where the broker listens
+ * @param {string} path for example `/share/`
+ * @returns {Promise<Proxy>} its `url` has the path
+ */
+export async function startNginxBelow(port, path) {
+  const location = (await ourPages("nginx")).replace("location / {", `location ${path} {`).replace(/(proxy_pass .*);/, "$1/;");
+  const proxy = await startNginx(port, { location, hasTls: false });
+  return { ...proxy, url: new URL(path, proxy.url).href };
+}
+
+/**
+ * @param {"" | "s"} secure `s`: with TLS
  * @param {(inherited: Inherited) => Promise<{program: string, words: string[], variables: Record<string, string>}>} configure
  * @returns {Promise<Proxy>}
  */
-async function start(configure) {
+async function start(secure, configure) {
   const folder = await mkdtemp(join(tmpdir(), "handclasp-"));
   const { certificate, ca } = await makeCertificate(folder);
   // it gets a socket that listens already, so no other program can take its port, and no client comes too early
@@ -181,8 +196,8 @@ async function start(configure) {
   proxy.stderr.on("data", (text) => (said += text));
   listener.close();
   return {
-    url: `https://${address}/`,
-    socketUrl: (mount) => `wss://${address}/${mount}`,
+    url: `http${secure}://${address}/`,
+    socketUrl: (mount) => `ws${secure}://${address}/${mount}`,
     ca,
     async close() {
       const survived = proxy.kill("SIGTERM");

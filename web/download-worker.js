@@ -1,5 +1,5 @@
 /**
- * The service worker of lib/share/targets/stream-target.js. It answers `/download/<id>` with the chunks
+ * The service worker of lib/share/targets/stream-target.js. It answers `download/<id>` beside it with the chunks
  * that a page sends it, at the speed of the browser's download, and handles no other request.
  */
 
@@ -93,5 +93,5 @@ function createStream(port) {
 
 /** The download is over, and its URL was opened again, for example from the browser's list: the page shows a message. */
 function redirectToPage() {
-  return Response.redirect("/?download_over", 303);
+  return Response.redirect("./?download_over", 303);
 }

@@ -13,6 +13,7 @@ import { makeLink } from "../../web/lib/share/share-link.js";
 import { systemClock } from "../../web/lib/util/clock.js";
 import { startBroker } from "../broker.mjs";
 import { installCommand } from "../command.mjs";
+import { startNginxBelow } from "../proxies.mjs";
 
 const MB = 1024 * 1024;
 const LIMIT = 60_000;
@@ -107,6 +108,20 @@ test("receive is get, and takes a link as it was pasted out of a text", async ()
   const list = run(["receive", ` <${sender.link.replace("http", "HTTP")}>. `, "--list"]);
   assert.equal(await list.ended, 0, list.err());
   assert.match(list.out(), /a\.txt/);
+  sender.kill("SIGINT");
+  assert.equal(await sender.ended, 0, sender.err());
+});
+
+test("a broker may be below a path of its host", async () => {
+  const proxy = await startNginxBelow(broker.port, "/share/");
+  after(() => proxy.close());
+  await makeFolder("below", { "a.txt": "a" });
+  const sender = run(["send", "below/a.txt", "--broker", proxy.url.slice(0, -1)]);
+  const [link] = (await sender.said("out", /\n/)).split("\n");
+  assert.ok(link.startsWith(`${proxy.url}?peer_id=`), link);
+  const getter = run(["get", link, "--out", "got-below"]);
+  assert.equal(await getter.ended, 0, getter.err());
+  assert.deepEqual(await filesOf("got-below"), ["a.txt"]);
   sender.kill("SIGINT");
   assert.equal(await sender.ended, 0, sender.err());
 });

@@ -160,7 +160,7 @@ for (const [name, startProxy] of Object.entries({ nginx: startNginx, HAProxy: st
 
 test("nginx with a plain proxy_pass, which breaks WebSockets and speaks HTTP/1.0: a client falls back to long polling", async () => {
   const { port } = await broker();
-  const proxy = open(await startNginx(port, "location / { proxy_pass http://127.0.0.1:4000; }"), (it) => it.close());
+  const proxy = open(await startNginx(port, { location: "location / { proxy_pass http://127.0.0.1:4000; }" }), (it) => it.close());
   replaceFetch((await http2(proxy)).fetch);
   const sessionStorage = { getItem: () => null, setItem() {} };
   const fallback = { longPollFallbackMs: 500, sessionStorage };

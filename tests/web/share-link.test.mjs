@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { makeLink, readLink, readUrl } from "../../web/lib/share/share-link.js";
+import { makeLink, pageOf, readLink, readUrl } from "../../web/lib/share/share-link.js";
 
 const ID = "d5b83a07-2f0c-8d2e-9d1b-6a3f6c1f5a10";
 const KEY = new Uint8Array(16).map((_, index) => 200 + index);
@@ -38,6 +38,17 @@ test("a link is read as people paste it", () => {
   const withPassword = readUrl(`${LINK}&p=1).`);
   assert.ok(withPassword);
   assert.deepEqual(readLink(withPassword), { ...base, hasPassword: true });
+});
+
+test("the page of a link may be below a path", () => {
+  for (const [url, page] of [
+    [LINK, "https://example.org/"],
+    ["https://example.org", "https://example.org/"],
+    ["https://example.org/share?x#y", "https://example.org/share/"],
+    ["https://example.org/a:b/share/?x#y", "https://example.org/a:b/share/"],
+    ["https://example.org/a:b", "https://example.org/a:b/"],
+    ["https://example.org/share/index.html?x", "https://example.org/share/"],
+  ]) assert.equal(pageOf(new URL(url)).href, page);
 });
 
 test("what is no link, or a damaged one, is told apart", () => {

@@ -55,7 +55,7 @@ export class ActiveShare {
 
   /** @param {SavedShare | null} saved this tab's share before a reload */
   static async start(saved) {
-    const socket = new Socket("/socket");
+    const socket = new Socket("socket");
     const identity = saved ? await restoreIdentity(saved.secret) : await createIdentity();
     const linkKey = saved?.linkKey ?? randomBytes(KEY_BYTES);
     const algorithm = { name: "ECDSA", namedCurve: "P-256" };

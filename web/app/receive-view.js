@@ -40,7 +40,7 @@ class ReceiveSession {
   #link;
   /** The session storage item with the download in progress. */
   #downloadItem;
-  #socket = new Socket("/socket");
+  #socket = new Socket("socket");
   #fetch = /** @type {import("../lib/share/file-fetch.js").FileFetch | null} */ (null);
   #isDownloading = false;
   #isEmpty = false;

@@ -22,7 +22,7 @@ export function showTabProgress(fraction) {
   if (percent === shownPercent) return;
   shownPercent = percent;
   document.title = percent < 0 ? title : `${percent} % · ${title}`;
-  element("icon", HTMLLinkElement).href = percent < 0 ? "/icon.svg" : drawIcon(percent / 100);
+  element("icon", HTMLLinkElement).href = percent < 0 ? "icon.svg" : drawIcon(percent / 100);
 }
 
 /** When its screen turns off, a phone suspends the page and the transfer. */
@@ -44,7 +44,7 @@ function drawIcon(fraction) {
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = ICON_SIZE;
   const context = canvas.getContext("2d");
-  if (!context) return "/icon.svg";
+  if (!context) return "icon.svg";
   const drawRing = (/** @type {string} */ colour, /** @type {number} */ part) => {
     context.strokeStyle = colour;
     context.lineWidth = ICON_SIZE / 4;

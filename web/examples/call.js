@@ -15,7 +15,7 @@ async function call() {
   try {
     const stream = await openCamera();
     new Tile("you", stream, { muted: true });
-    const socket = new Socket("/socket");
+    const socket = new Socket("../socket");
     const peer = new Peer(socket, await createIdentity());
     const end = () => (peer.close(), socket.disconnect());
     addEventListener("pagehide", end);

@@ -33,7 +33,7 @@ async function enter() {
 }
 
 class RoomCall {
-  #socket = new Socket("/socket");
+  #socket = new Socket("../socket");
   #peer;
   #stream;
   #presence = /** @type {Presence | null} */ (null);

@@ -8,15 +8,15 @@ import { loadWebRtc } from "./node-webrtc.js";
 import { printStatus } from "./terminal.js";
 
 /**
- * @param {string} origin of the broker's page
+ * @param {URL} page the broker's, with a slash at the end
  * @returns {Promise<{peer: Peer, join: () => Promise<void>, close: () => void}>}
  * @throws {CliError} a package has to be installed
  */
-export async function openPeer(origin) {
+export async function openPeer(page) {
   const transport = await loadWebSocket();
   const createConnection = await loadWebRtc();
-  const socket = new Socket(new URL("/socket", origin).href, { transport });
-  reportOutages(socket, origin);
+  const socket = new Socket(new URL("socket", page).href, { transport });
+  reportOutages(socket, page);
   const peer = new Peer(socket, await createIdentity(), { createConnection });
   return {
     peer,
@@ -44,16 +44,16 @@ async function loadWebSocket() {
  * Prints one line for each outage, however many attempts it takes.
  *
  * @param {Socket} socket
- * @param {string} origin
+ * @param {URL} page
  */
-function reportOutages(socket, origin) {
+function reportOutages(socket, page) {
   let isReported = false;
   socket.on("open", () => {
     if (isReported) printStatus("The broker is reachable again.");
     isReported = false;
   });
   socket.on("waiting", () => {
-    if (!isReported) printStatus(`The broker at ${origin} cannot be reached. Check the address and your network. Retrying until it answers.`);
+    if (!isReported) printStatus(`The broker at ${page} cannot be reached. Check the address and your network. Retrying until it answers.`);
     isReported = true;
   });
 }

@@ -3,7 +3,7 @@
 import { Download } from "../share/download.js";
 import { FileFetch } from "../share/file-fetch.js";
 import { derivePasswordKey } from "../share/password-key.js";
-import { readLink, readUrl } from "../share/share-link.js";
+import { pageOf, readLink, readUrl } from "../share/share-link.js";
 import { openPeer } from "./broker-peer.js";
 import { DirectoryTarget } from "./directory-target.js";
 import { CliError, FAILED, INTERRUPTED, USAGE_ERROR, errorMessage, fileErrorMessage } from "./messages.js";
@@ -22,8 +22,8 @@ import { clearProgress, formatDuration, formatFiles, formatPercent, formatSize, 
  * @returns {Promise<number>} the exit code
  */
 export async function get(link, { out = ".", password = "", list = false, interrupted }) {
-  const { origin, peerId, key, passwordKey } = await parseLink(link, password);
-  const { peer, join, close } = await openPeer(origin);
+  const { page, peerId, key, passwordKey } = await parseLink(link, password);
+  const { peer, join, close } = await openPeer(page);
   const fetch = new FileFetch(peer, peerId, key, { passwordKey });
   const stopped = interrupted.then(() => {
     throw new CliError("Stopped. Received data is kept: run the same command again to continue.", INTERRUPTED);
@@ -43,7 +43,7 @@ export async function get(link, { out = ".", password = "", list = false, interr
 /**
  * @param {string} link
  * @param {string} password
- * @returns {Promise<{origin: string, peerId: string, key: Uint8Array<ArrayBuffer>, passwordKey: Uint8Array<ArrayBuffer> | null}>}
+ * @returns {Promise<{page: URL, peerId: string, key: Uint8Array<ArrayBuffer>, passwordKey: Uint8Array<ArrayBuffer> | null}>}
  */
 async function parseLink(link, password) {
   const url = readUrl(link);
@@ -54,7 +54,7 @@ async function parseLink(link, password) {
   if (typeof parsed === "string") throw new CliError("This link is incomplete: it has no peer_id. Copy the whole link again.", USAGE_ERROR);
   const { peerId, key, hasPassword } = parsed;
   if (hasPassword && password === "") throw new CliError("This link needs a password: use --password or the environment variable HANDCLASP_PASSWORD.", USAGE_ERROR);
-  return { origin: url.origin, peerId, key, passwordKey: hasPassword ? await derivePasswordKey(key, password) : null };
+  return { page: pageOf(url), peerId, key, passwordKey: hasPassword ? await derivePasswordKey(key, password) : null };
 }
 
 /**

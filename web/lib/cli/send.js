@@ -2,7 +2,7 @@
 
 import { FileShare } from "../share/file-share.js";
 import { derivePasswordKey } from "../share/password-key.js";
-import { KEY_BYTES, makeLink } from "../share/share-link.js";
+import { KEY_BYTES, makeLink, pageOf } from "../share/share-link.js";
 import { randomBytes } from "../util/bytes.js";
 import { openPeer } from "./broker-peer.js";
 import { findFiles } from "./local-files.js";
@@ -23,8 +23,8 @@ export async function send(paths, { broker, password = "", interrupted }) {
   if (!URL.canParse(broker) || !/^https?:/.test(broker)) throw new CliError(`${broker} is not the URL of a broker: it has to begin with https://.`, USAGE_ERROR);
   const { files, skipped } = await findFiles(paths);
   for (const path of skipped) printStatus(`Skipped, because it is not a file: ${path}`);
-  const { origin } = new URL(broker);
-  const { peer, join, close } = await openPeer(origin);
+  const page = pageOf(new URL(broker));
+  const { peer, join, close } = await openPeer(page);
   try {
     const linkKey = randomBytes(KEY_BYTES);
     const share = new FileShare(peer, linkKey, { passwordKey: await derivePasswordKey(linkKey, password) });
@@ -35,9 +35,9 @@ export async function send(paths, { broker, password = "", interrupted }) {
     });
     const isJoined = await Promise.race([join().then(() => true), interrupted.then(() => false), closed]);
     if (!isJoined) throw new CliError("Stopped before the link was ready.", INTERRUPTED);
-    printResult(makeLink({ peerId: peer.id, key: linkKey, hasPassword: password !== "" }, { origin, pathname: "/" }));
+    printResult(makeLink({ peerId: peer.id, key: linkKey, hasPassword: password !== "" }, page));
     printStatus(`Sharing ${formatFiles(entries)} with everybody who has this link, until Ctrl+C.`);
-    if (/^(localhost|127\.|\[::1\])/.test(new URL(origin).host)) printStatus("The broker runs on this computer, so the link works only here. Use --broker for another one.");
+    if (/^(localhost|127\.|\[::1\])/.test(page.host)) printStatus("The broker runs on this computer, so the link works only here. Use --broker for another one.");
     await Promise.race([interrupted, closed]);
     return 0;
   } finally {

@@ -1,5 +1,5 @@
 /**
- * The link of a share: `/?peer_id=<uuid>#k=<base64url>`, with `&p=1` if it has a password. The broker
+ * The link of a share: `<page>?peer_id=<uuid>#k=<base64url>`, with `&p=1` if it has a password. The broker
  * gets the id; no server gets to see the part after the `#`.
  */
 
@@ -40,6 +40,15 @@ export function readLink(page = location) {
   const fragment = new URLSearchParams(page.hash.slice(1));
   const key = fromBase64url((fragment.get("k") ?? "").replace(FOREIGN_END, ""));
   return key?.length === KEY_BYTES ? { peerId, key, hasPassword: fragment.has("p") } : "no_key";
+}
+
+/**
+ * @param {URL} url of a broker's page, or a link to it. A broker may be below a path of its host
+ * @returns {URL} the page alone, with a slash at the end
+ */
+export function pageOf(url) {
+  const last = url.pathname.split("/").pop() ?? "";
+  return new URL(last === "" || last.endsWith(".html") ? "." : `./${last}/`, url);
 }
 
 /**

@@ -12,8 +12,9 @@ import { bundleName, isSingleFile } from "./zip-bundle.js";
 /** @typedef {import("../file-entry.js").FileEntry} FileEntry */
 /** @typedef {import("../download-target.js").DownloadTarget} DownloadTarget */
 
-const WORKER_URL = "/download-worker.js";
-const SCOPE = "/download/";
+/** Both are beside the page: a broker may be below a path of its host. */
+const WORKER_URL = "download-worker.js";
+const SCOPE = "download/";
 /** Browsers terminate a service worker that receives no event for half a minute (ms). */
 const PING_INTERVAL = 5_000;
 /** After this many pings without an answer the worker's stream counts as dead. */
