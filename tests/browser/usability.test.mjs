@@ -137,7 +137,7 @@ test("the title and the icon show the progress, and the screen stays on", async 
   assert.match(await receiver.page.getAttribute("#icon", "href"), /^data:image\/png/);
   await receiver.page.getByText("match on both sides").waitFor();
   assert.equal(await receiver.page.title(), "Handclasp: receive files");
-  assert.equal(await receiver.page.getAttribute("#icon", "href"), "/icon.svg");
+  assert.equal(await receiver.page.getAttribute("#icon", "href"), "icon.svg");
   assert.deepEqual(await receiver.page.evaluate(() => window.locks), ["screen on", "off"]);
 });
 
