@@ -195,13 +195,19 @@ impl ThisNode {
         Claimed::Granted(self.names.highest_epoch.get().saturating_add(1))
     }
 
-    /// The epoch with which another node holds a name. While the directory may lack names, a missing one is not known to have
-    /// no owner, so that no watcher is told that a live peer is gone.
+    /// The directory's entry of a name. While the directory may lack names, it is unknown whether a missing name has an
+    /// owner.
+    pub(super) async fn entry(&self, name: &Topic) -> Result<Option<Holder>, Lost> {
+        match self.engine.find(name.key()).await? {
+            None if self.may_directory_lack_names() => Err(Lost),
+            found => Ok(found),
+        }
+    }
+
+    /// The epoch with which another node holds a name.
     pub(super) async fn whereis(self: Rc<Self>, name: Topic) -> Result<Option<Epoch>, Unreachable> {
         let unreachable = |Lost| Unreachable;
-        let Some(holder) = self.engine.find(name.key()).await.map_err(unreachable)? else {
-            return if self.may_directory_lack_names() { Err(Unreachable) } else { Ok(None) };
-        };
+        let Some(holder) = self.entry(&name).await.map_err(unreachable)? else { return Ok(None) };
         let is_elsewhere = holder.node != self.options.node && self.is_live(&holder.node).await.map_err(unreachable)?;
         Ok(is_elsewhere.then_some(holder.epoch))
     }
@@ -235,9 +241,8 @@ impl ThisNode {
     async fn release_unless_taken(self: &Rc<Self>, name: Topic, epoch: Epoch) {
         match self.engine.find(name.key()).await {
             Ok(Some(holder)) if holder.node == self.options.node && holder.epoch == epoch => {
-                match self.inbox.stale(vec![(name, epoch)]).await {
-                    Some(stale) => stale.into_iter().for_each(|(name, epoch)| self.release_stale(name, epoch)),
-                    None => self.names.note_unanswered(),
+                if self.release_stale(vec![(name, epoch)]).await.is_none() {
+                    self.names.note_unanswered();
                 }
             }
             Ok(_) => {}

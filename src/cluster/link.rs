@@ -66,7 +66,7 @@ impl ThisNode {
         }
         self.is_linked.set(true);
         if self.was_linked.replace(true) {
-            // with a heartbeat that follows at once: what was published before this moment is lost
+            // what was published before this moment is lost: a heartbeat that follows at once tells the other nodes
             self.relinks.update(|number| number + 1);
             self.link_changed.notify_one();
         }

@@ -43,8 +43,8 @@ impl fmt::Display for Misfit {
 pub(super) struct Changes {
     pub(super) up: Vec<NodeId>,
     pub(super) down: Vec<NodeId>,
-    /// Nodes that were and are alive, and whose messages of the time in between may be lost.
-    pub(super) relinked: Vec<NodeId>,
+    /// Whether a node was and is alive, and has lost its link in between: its messages of that time may be lost.
+    pub(super) has_relinked: bool,
     /// Unfit nodes that were not known to be unfit.
     pub(super) unfit: Vec<(NodeId, Misfit)>,
 }
@@ -63,11 +63,9 @@ impl Members {
         let changes = Changes {
             up: live.keys().filter(|id| missing_in(&self.live, id)).cloned().collect(),
             down: self.live.keys().filter(|id| missing_in(&live, id)).cloned().collect(),
-            relinked: live
+            has_relinked: live
                 .iter()
-                .filter(|(id, status)| self.live.get(*id).is_some_and(|known| known.relinks != status.relinks))
-                .map(|(id, _)| id.clone())
-                .collect(),
+                .any(|(id, status)| self.live.get(id).is_some_and(|known| known.relinks != status.relinks)),
             unfit: unfit
                 .iter()
                 .filter(|(id, _)| !self.unfit.contains_key(*id))

@@ -86,7 +86,7 @@ impl ThisNode {
             self.inbox.node_down(id);
             self.members_log.write(Level::Info, format_args!("cluster: {id} is down"));
         }
-        if !changes.relinked.is_empty() {
+        if changes.has_relinked {
             self.inbox.resync();
         }
         if !changes.down.is_empty() {

@@ -96,7 +96,8 @@ impl ThisNode {
         self.metrics.cluster.names_entered.add(names.len() as u64);
         let mut lost = HashSet::new();
         for (place, holder) in entries {
-            let Some((name, epoch)) = names.get(place) else { continue };
+            let Some(&entry) = names.get(place) else { continue };
+            let (name, epoch) = entry;
             if (holder.epoch, &holder.node) < (*epoch, &self.options.node) {
                 self.revoke_at(holder, name.clone());
             } else if holder.node != self.options.node && self.is_live(&holder.node).await? {
@@ -105,7 +106,7 @@ impl ThisNode {
             } else {
                 // an entry of a dead node, or of a claim of this node whose answer was lost
                 self.engine.remove(name.key(), &holder).await?;
-                if !self.names.was_released(&(name.clone(), *epoch)) {
+                if !self.names.was_released(entry) {
                     self.engine.enter(&[(name.key(), *epoch)]).await?;
                 }
             }
@@ -126,10 +127,7 @@ impl ThisNode {
             let part = self.engine.scan(cursor).await?;
             let own = part.entries.iter().filter(|(_, holder)| holder.node == self.options.node);
             let own = own.filter_map(|(name, holder)| Some((Topic::parse(name).ok()?, holder.epoch))).collect();
-            // the registry has no room for the question: later
-            for (name, epoch) in self.inbox.stale(own).await.ok_or(Lost)? {
-                self.release_stale(name, epoch);
-            }
+            self.release_stale(own).await.ok_or(Lost)?;
             cursor = part.next;
             if cursor == 0 {
                 break;
@@ -140,10 +138,15 @@ impl ThisNode {
         Ok(())
     }
 
-    /// Releases an entry that no client of this node uses. Watchers elsewhere may not have heard of the owner's end.
-    pub(super) fn release_stale(self: &Rc<Self>, name: Topic, epoch: Epoch) {
-        self.release(name.clone(), epoch);
-        let permit = self.budget.take_anyway(name.key().len());
-        self.publish(Box::from([name]), Packet::Down(epoch), permit);
+    /// Releases those of this node's entries that none of its clients uses, and returns how many they are. `None`: the
+    /// registry has too much to do to say. Watchers elsewhere may not have heard of the owner's end.
+    pub(super) async fn release_stale(self: &Rc<Self>, entries: Vec<(Topic, Epoch)>) -> Option<usize> {
+        let stale = self.inbox.stale(entries).await?;
+        for (name, epoch) in &stale {
+            self.release(name.clone(), *epoch);
+            let permit = self.budget.take_anyway(name.key().len());
+            self.publish(Box::from([name.clone()]), Packet::Down(*epoch), permit);
+        }
+        Some(stale.len())
     }
 }

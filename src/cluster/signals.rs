@@ -81,9 +81,7 @@ impl ThisNode {
     /// The live node that holds a name. The entry of a dead node is removed.
     async fn find_route(self: &Rc<Self>, name: &Topic) -> Result<Option<Route>, Lost> {
         self.metrics.cluster.lookups.inc(LookupSource::Directory);
-        let Some(holder) = self.engine.find(name.key()).await? else {
-            return if self.may_directory_lack_names() { Err(Lost) } else { Ok(None) };
-        };
+        let Some(holder) = self.entry(name).await? else { return Ok(None) };
         if holder.node != self.options.node && !self.is_live(&holder.node).await? {
             drop(spawn_local(self.engine.remove(name.key(), &holder)));
             return Ok(None);
@@ -204,12 +202,12 @@ impl ThisNode {
     /// Why no client of this node owns a name that it holds according to the directory. Either the name is on its way from
     /// one client to another, or its entry was not released. Then the entry is released again.
     async fn explain_absence(self: &Rc<Self>, name: &Topic, epoch: Epoch) -> Verdict {
-        let is_stale =
-            async { self.inbox.stale(vec![(name.clone(), epoch)]).await.is_some_and(|stale| !stale.is_empty()) };
-        if self.routes.borrow().was_given_up(name) || !is_stale.await {
+        if self.routes.borrow().was_given_up(name) {
             return Verdict::Moving;
         }
-        self.release_stale(name.clone(), epoch);
-        Verdict::Gone
+        match self.release_stale(vec![(name.clone(), epoch)]).await {
+            Some(1..) => Verdict::Gone,
+            Some(0) | None => Verdict::Moving,
+        }
     }
 }
