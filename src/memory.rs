@@ -88,7 +88,7 @@ impl MemoryBudget {
     /// The same bytes. They count against the budget until the last clone is dropped.
     pub(crate) fn hold(self: &Arc<Self>, bytes: Bytes) -> Bytes {
         let reservation = self.take(bytes.len());
-        Bytes::from_owner(Held { bytes, _reservation: reservation })
+        keep_with(bytes, reservation)
     }
 }
 
@@ -127,12 +127,17 @@ pub(crate) fn about(bytes: usize) -> usize {
     bytes / STEP * STEP
 }
 
-struct Held {
-    bytes: Bytes,
-    _reservation: Reservation,
+/// The same bytes. `kept` is dropped with the last clone.
+pub(crate) fn keep_with<T: Send + 'static>(bytes: Bytes, kept: T) -> Bytes {
+    Bytes::from_owner(Owner { bytes, _kept: kept })
 }
 
-impl AsRef<[u8]> for Held {
+struct Owner<T> {
+    bytes: Bytes,
+    _kept: T,
+}
+
+impl<T> AsRef<[u8]> for Owner<T> {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }

@@ -14,6 +14,8 @@ use std::sync::{Arc, OnceLock};
 #[cfg(feature = "cluster")]
 use bytes::Bytes;
 
+#[cfg(feature = "cluster")]
+use crate::memory::keep_with;
 use crate::metrics::instruments::Gauge;
 
 /// The memory that a command of the registry takes beside its strings, in bytes: the command, its actor envelope and its
@@ -89,20 +91,7 @@ impl CommandBudget {
 impl Permit {
     /// The same bytes. They hold the permit until the last clone is dropped.
     pub(crate) fn hold(self: &Arc<Self>, bytes: Bytes) -> Bytes {
-        Bytes::from_owner(Held { bytes, _permit: self.clone() })
-    }
-}
-
-#[cfg(feature = "cluster")]
-struct Held {
-    bytes: Bytes,
-    _permit: Arc<Permit>,
-}
-
-#[cfg(feature = "cluster")]
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        keep_with(bytes, self.clone())
     }
 }
 
