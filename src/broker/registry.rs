@@ -61,20 +61,31 @@ const PAUSE_PER_RESYNC_STEP: Duration = Duration::from_millis(5);
 /// Reports that the registry has stopped, for whatever reason: the signal is dropped with it.
 pub(crate) struct ExitSignal(#[expect(dead_code, reason = "its drop is the message")] pub(crate) oneshot::Sender<()>);
 
+/// What the registry does some time after a step that requires it.
+#[derive(Clone, Copy)]
+enum Timer {
+    PresenceFlush,
+    PresenceRequests,
+    /// Watchers were notified a short time ago, so further changes are collected.
+    WatchPause,
+    Expiry,
+    Contests,
+    Lookups,
+    Resync,
+}
+
+impl Timer {
+    const COUNT: usize = Self::Resync as usize + 1;
+}
+
 /// The actor.
 pub(crate) struct Registry {
     state: State,
     /// How long changes of presence lists are collected before they are sent, and the minimum pause between two
     /// notifications of watchers.
     presence_interval: Duration,
-    is_flush_scheduled: bool,
-    /// Whether watchers were notified a short time ago, so that further changes are collected.
-    is_watch_pause: bool,
-    is_expiry_scheduled: bool,
-    is_presence_request_scheduled: bool,
-    is_contest_check_scheduled: bool,
-    is_lookup_scheduled: bool,
-    is_resync_scheduled: bool,
+    /// Which timers run.
+    running: [bool; Timer::COUNT],
     clock: Arc<Clock>,
     _exit_signal: ExitSignal,
 }
@@ -91,13 +102,7 @@ impl Registry {
         Self {
             state: State::new(config, table, adapter, metrics),
             presence_interval: config.presence.interval,
-            is_flush_scheduled: false,
-            is_watch_pause: false,
-            is_expiry_scheduled: false,
-            is_presence_request_scheduled: false,
-            is_contest_check_scheduled: false,
-            is_lookup_scheduled: false,
-            is_resync_scheduled: false,
+            running: [false; Timer::COUNT],
             clock,
             _exit_signal: exit_signal,
         }
@@ -113,57 +118,53 @@ impl Registry {
             let registry = ctx.address();
             actix::spawn(async move { registry.do_send(Answered(pending.await)) });
         }
-        if self.state.has_presence_changes() && !std::mem::replace(&mut self.is_flush_scheduled, true) {
-            ctx.run_later(self.presence_interval, |registry, ctx| {
-                registry.is_flush_scheduled = false;
-                // the clock of the timers, which tests can stop: no client is judged by it
-                registry.state.flush_presence(tokio::time::Instant::now().into_std());
-                registry.follow_up(ctx);
-            });
+        if self.state.has_presence_changes() {
+            self.start(Timer::PresenceFlush, self.presence_interval, ctx);
         }
-        if self.state.has_waiting_presence_requests()
-            && !std::mem::replace(&mut self.is_presence_request_scheduled, true)
-        {
-            ctx.run_later(CHECK_PRESENCE_REQUESTS_EVERY, |registry, ctx| {
-                registry.is_presence_request_scheduled = false;
-                registry.state.check_presence_requests();
-                registry.follow_up(ctx);
-            });
+        if self.state.has_waiting_presence_requests() {
+            self.start(Timer::PresenceRequests, CHECK_PRESENCE_REQUESTS_EVERY, ctx);
         }
-        if self.state.has_watch_changes() && !std::mem::replace(&mut self.is_watch_pause, true) {
+        if self.state.has_watch_changes() && !self.running[Timer::WatchPause as usize] {
             let notified = u32::try_from(self.state.flush_watchers()).unwrap_or(u32::MAX);
-            ctx.run_later(self.presence_interval.max(PAUSE_PER_WATCHER * notified), |registry, ctx| {
-                registry.is_watch_pause = false;
-                registry.follow_up(ctx);
-            });
+            self.start(Timer::WatchPause, self.presence_interval.max(PAUSE_PER_WATCHER * notified), ctx);
         }
-        if self.state.has_held_signals() && !std::mem::replace(&mut self.is_expiry_scheduled, true) {
-            ctx.run_later(EXPIRE_EVERY, |registry, ctx| {
-                registry.is_expiry_scheduled = false;
-                registry.state.expire_held(registry.clock.judged());
-                registry.follow_up(ctx);
-            });
+        if self.state.has_held_signals() {
+            self.start(Timer::Expiry, EXPIRE_EVERY, ctx);
         }
-        if self.state.has_contests() && !std::mem::replace(&mut self.is_contest_check_scheduled, true) {
-            ctx.run_later(CHECK_CONTESTS_EVERY, |registry, ctx| {
-                registry.is_contest_check_scheduled = false;
-                registry.state.check_contests(registry.clock.judged());
-                registry.follow_up(ctx);
-            });
+        if self.state.has_contests() {
+            self.start(Timer::Contests, CHECK_CONTESTS_EVERY, ctx);
         }
-        if self.state.has_failed_lookups() && !std::mem::replace(&mut self.is_lookup_scheduled, true) {
-            ctx.run_later(LOOK_UP_AGAIN_AFTER, |registry, ctx| {
-                registry.is_lookup_scheduled = false;
-                registry.state.repeat_lookups();
-                registry.follow_up(ctx);
-            });
+        if self.state.has_lookups_to_repeat() {
+            self.start(Timer::Lookups, LOOK_UP_AGAIN_AFTER, ctx);
         }
-        if self.state.is_resyncing() && !std::mem::replace(&mut self.is_resync_scheduled, true) {
-            ctx.run_later(PAUSE_PER_RESYNC_STEP, |registry, ctx| {
-                registry.is_resync_scheduled = false;
-                registry.state.continue_resync();
-                registry.follow_up(ctx);
-            });
+        if self.state.is_resyncing() {
+            self.start(Timer::Resync, PAUSE_PER_RESYNC_STEP, ctx);
+        }
+    }
+
+    /// Starts a timer, unless it runs.
+    fn start(&mut self, timer: Timer, pause: Duration, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.running[timer as usize], true) {
+            return;
+        }
+        ctx.run_later(pause, move |registry, ctx| {
+            registry.running[timer as usize] = false;
+            registry.run(timer);
+            registry.follow_up(ctx);
+        });
+    }
+
+    /// Does what a timer is for.
+    fn run(&mut self, timer: Timer) {
+        match timer {
+            // the clock of the timers, which tests can stop: no client is judged by it
+            Timer::PresenceFlush => self.state.flush_presence(tokio::time::Instant::now().into_std()),
+            Timer::PresenceRequests => self.state.check_presence_requests(),
+            Timer::WatchPause => {}
+            Timer::Expiry => self.state.expire_held(self.clock.judged()),
+            Timer::Contests => self.state.check_contests(self.clock.judged()),
+            Timer::Lookups => self.state.repeat_lookups(),
+            Timer::Resync => self.state.continue_resync(),
         }
     }
 }

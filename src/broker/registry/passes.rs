@@ -14,13 +14,14 @@ pub(super) struct Passes {
     pub(super) watches: Pass,
     pub(super) presence: Pass,
     pub(super) held: Pass,
-    pub(super) lookups: FailedLookups,
+    pub(super) lookups: RepeatedLookups,
     pub(super) requests: usize,
 }
 
-/// The watched names that the directory has not answered about, or whose answer must be confirmed. They are looked up again, all after the same pause.
+/// The watched names that the directory has not answered about, or whose answer must be confirmed. They are looked up
+/// again, all after the same pause.
 #[derive(Default)]
-pub(super) struct FailedLookups {
+pub(super) struct RepeatedLookups {
     waiting: BTreeSet<Topic>,
     /// Those whose pause is over.
     due: BTreeSet<Topic>,
@@ -50,7 +51,7 @@ impl Passes {
     }
 }
 
-impl FailedLookups {
+impl RepeatedLookups {
     pub(super) fn add(&mut self, name: &Topic) {
         self.waiting.insert(name.clone());
     }

@@ -314,7 +314,7 @@ fn a_lookup_that_fails_is_repeated_after_a_pause_until_the_directory_answers() {
     for (step, (found, expected)) in steps.into_iter().enumerate() {
         assert_eq!(answer_lookups(&mut tables, found), usize::from(step < 3), "no more than one is under way");
         assert_eq!(received(&watcher), expected);
-        assert_eq!(tables.state.has_failed_lookups(), step < 2);
+        assert_eq!(tables.state.has_lookups_to_repeat(), step < 2);
         assert!(!tables.state.is_resyncing(), "a pause comes first");
         tables.state.repeat_lookups();
         while tables.state.is_resyncing() {
@@ -325,9 +325,9 @@ fn a_lookup_that_fails_is_repeated_after_a_pause_until_the_directory_answers() {
     watch(&mut tables.state, &leaving, true);
     watch(&mut tables.state, &watcher, false);
     answer_lookups(&mut tables, Err(Unreachable));
-    assert!(tables.state.has_failed_lookups());
+    assert!(tables.state.has_lookups_to_repeat());
     watch(&mut tables.state, &leaving, false);
-    assert!(!tables.state.has_failed_lookups());
+    assert!(!tables.state.has_lookups_to_repeat());
 }
 
 #[test]
@@ -349,7 +349,7 @@ fn few_of_many_lookups_that_are_repeated_are_under_way_at_a_time() {
         assert!((1..=256).contains(&answered), "{answered} were under way");
         repeated += answered;
     }
-    assert_eq!((repeated, tables.state.has_failed_lookups()), (NAMES, false));
+    assert_eq!((repeated, tables.state.has_lookups_to_repeat()), (NAMES, false));
 }
 
 /// The owner appears after the directory was asked, and before the answer arrives.

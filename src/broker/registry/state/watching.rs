@@ -63,8 +63,8 @@ impl State {
         self.watchers.answer(topic, is_here);
     }
 
-    /// Whether lookups have failed that must be repeated after a pause.
-    pub(in crate::broker::registry) fn has_failed_lookups(&self) -> bool {
+    /// Whether lookups must be repeated after a pause.
+    pub(in crate::broker::registry) fn has_lookups_to_repeat(&self) -> bool {
         self.passes.lookups.are_waiting()
     }
 
