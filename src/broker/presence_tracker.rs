@@ -1,9 +1,9 @@
 //! The presence lists of all topics: their entries, their subscribers, and which lists have changed since the last
 //! flush. A part of the registry. The JSON of one list is made in [`presence`](crate::broker::presence).
 //!
-//! Each node owns the entries of its own members. It sends their changes to the other nodes, and all of them on
-//! request: at once, and then once for all requests within [`REQUEST_PAUSE`]. The entries of another node are kept in
-//! [`RemoteEntries`] until that node is down.
+//! Each node owns the entries of its own members. It sends their changes to the other nodes, and all of them on request.
+//! It answers a first request at once, and all requests within [`REQUEST_PAUSE`] after it together. The entries of another
+//! node are kept in [`RemoteEntries`] until that node is down.
 //!
 //! Changes that are too large for one message of an engine are sent in parts. A node that receives them applies them
 //! together, so that its members see no list that nobody has had. Until then it keeps the parts, within a limit. A part

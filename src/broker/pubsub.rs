@@ -142,7 +142,7 @@ impl Pubsub {
         let mut list: PresenceList = own.unwrap_or_default();
         let lists = answers.answers.into_iter().filter_map(|(_, answer)| match answer {
             Answer::Presence(list) => Some(list),
-            Answer::Census(_) | Answer::PresenceVersions(_) | Answer::ComparesPresence | Answer::Owns(_) => None,
+            _ => None,
         });
         for (key, metas) in lists.flatten() {
             list.entry(key).or_default().extend(metas);
@@ -155,7 +155,7 @@ impl Pubsub {
         let (own, answers) = futures_util::future::join(self.stats(), self.0.adapter.ask(Question::Census)).await;
         let others = answers.answers.into_iter().filter_map(|(node, answer)| match answer {
             Answer::Census(stats) => Some((node, stats)),
-            Answer::Presence(_) | Answer::PresenceVersions(_) | Answer::ComparesPresence | Answer::Owns(_) => None,
+            _ => None,
         });
         Census { nodes: std::iter::once((self.node_name(), own)).chain(others).collect(), silent: answers.silent }
     }

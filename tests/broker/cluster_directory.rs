@@ -75,7 +75,7 @@ async fn a_claim_without_an_answer_leaves_no_entry() {
     assert!(is_linked(&a));
 }
 
-/// Ids that no secret proves belong to whoever has joined them first, also when the engine has lost its data.
+/// An id that no secret proves belongs to the client that has joined it first, also when the engine has lost its data.
 #[actix_web::test]
 async fn nobody_takes_an_id_whose_owner_has_not_entered_it_again() {
     let (cluster, a, b) = two_nodes(Knobs::default()).await;

@@ -88,23 +88,21 @@ impl Watchers {
         }
     }
 
-    /// Whether the owner of this epoch would be older than the latest one, which has gone. It is there nevertheless if its node
-    /// was cut off, and has entered the name again.
+    /// Whether the owner of this epoch would be older than the latest one, which has gone. It is there nevertheless if its
+    /// node was cut off, and has entered the name again.
     pub(super) fn is_older(&self, topic: &Topic, epoch: Epoch) -> bool {
-        self.topics.get(topic).is_some_and(|watched| !watched.online && epoch <= watched.epoch && epoch > 0)
+        self.topics.get(topic).is_some_and(|watched| watched.is_older(epoch))
     }
 
     /// The directory has shown the owner of an epoch. Returns whether it must be asked again: the owner is older than the
     /// latest one, which has gone. It counts if the directory shows it twice, because its first answer may be out of date.
     #[must_use]
     pub(super) fn found(&mut self, topic: &Topic, epoch: Epoch) -> bool {
-        if !self.is_older(topic, epoch) {
+        let Some(watched) = self.topics.get_mut(topic).filter(|watched| watched.is_older(epoch)) else {
             self.learned(topic, epoch, true);
             return false;
-        }
-        let Some(watched) = self.topics.get_mut(topic) else { return false };
-        let is_first = watched.older != Some(epoch);
-        watched.older = Some(epoch);
+        };
+        let is_first = watched.older.replace(epoch) != Some(epoch);
         if !is_first {
             watched.set(epoch, true);
             self.changed.insert(topic.clone());
@@ -161,6 +159,10 @@ impl Watchers {
 }
 
 impl Watched {
+    fn is_older(&self, epoch: Epoch) -> bool {
+        !self.online && epoch <= self.epoch && epoch > 0
+    }
+
     fn set(&mut self, epoch: Epoch, online: bool) {
         self.epoch = epoch;
         self.online = online;

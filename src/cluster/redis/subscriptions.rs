@@ -1,7 +1,7 @@
 //! The channels that a node is subscribed to, and the changes that have not been sent.
 //!
-//! What waits is the wanted state of each channel: one that is subscribed and unsubscribed before it is sent costs nothing.
-//! All changes of a turn travel in two commands at most, which need one round trip.
+//! What waits is the wanted state of each channel, so a subscription that ends before it is sent costs nothing. All changes
+//! of a turn travel in two commands at most, which need one round trip.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};

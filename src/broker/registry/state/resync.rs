@@ -90,7 +90,7 @@ impl State {
         for (node, answer) in &answers.answers {
             let version = match answer {
                 Answer::PresenceVersions(versions) => versions.get(number).copied(),
-                Answer::Census(_) | Answer::Presence(_) | Answer::ComparesPresence | Answer::Owns(_) => None,
+                _ => None,
             };
             match version {
                 Some(0) => {
