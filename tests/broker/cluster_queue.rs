@@ -20,30 +20,34 @@ fn queued(metrics: &Metrics) -> i64 {
     metrics.cluster.queue_bytes.get()
 }
 
+/// The node `a` with options of its own.
+fn node_with(hub: &MemoryHub, change: impl FnOnce(ClusterOptions) -> ClusterOptions) -> Node {
+    let (hub, config) = (hub.clone(), config(&[]));
+    let adapter = Cluster::new(change(options("a", &config)), move || Box::new(hub.engine()));
+    Endpoint::new(config).adapter(adapter).start().unwrap()
+}
+
 /// A node that waits for its engine, and the hub.
 async fn patient_node() -> (MemoryHub, Node) {
-    let (hub, config) = (MemoryHub::new(Knobs { timeout: PATIENCE, ..Knobs::default() }), config(&[]));
-    let options = ClusterOptions { timeout: PATIENCE, ..options("a", &config) };
-    let of_node = hub.clone();
-    let adapter = Cluster::new(options, move || Box::new(of_node.engine()));
-    let node = Endpoint::new(config).adapter(adapter).start().unwrap();
+    let hub = MemoryHub::new(Knobs { timeout: PATIENCE, ..Knobs::default() });
+    let node = node_with(&hub, |options| ClusterOptions { timeout: PATIENCE, ..options });
     wait_until_ready(&node).await;
     (hub, node)
 }
 
-#[actix_web::test]
-async fn a_claim_counts_until_the_engine_has_answered() {
-    const CLAIMS: usize = 20;
+/// Joins many topics while the engine does not answer. Each join counts until it is answered.
+async fn count_joins(topic: impl Fn(usize) -> String) {
+    const JOINS: usize = 20;
     let (hub, node) = patient_node().await;
     hub.hang(true);
     let mut client = Client::new(node.address()).await;
-    for n in 0..CLAIMS {
-        client.send(&format!(r#"["{n}","{n}","peer:{}","phx_join",{{}}]"#, id(n))).await;
+    for n in 0..JOINS {
+        client.send(&format!(r#"["{n}","{n}","{}","phx_join",{{}}]"#, topic(n))).await;
     }
     let pubsub = node.pubsub();
-    wait_until("all claims count", || async { queued(pubsub.metrics()) >= COMMAND * CLAIMS as i64 }).await;
+    wait_until("all joins count", || async { queued(pubsub.metrics()) >= COMMAND * JOINS as i64 }).await;
     hub.hang(false);
-    for _ in 0..CLAIMS {
+    for _ in 0..JOINS {
         client.receive_until(r#""status":"ok""#).await;
     }
     wait_until("an idle node shows 0", || async { queued(pubsub.metrics()) == 0 }).await;
@@ -51,22 +55,13 @@ async fn a_claim_counts_until_the_engine_has_answered() {
 }
 
 #[actix_web::test]
+async fn a_claim_counts_until_the_engine_has_answered() {
+    count_joins(|n| format!("peer:{}", id(n))).await;
+}
+
+#[actix_web::test]
 async fn a_subscription_counts_until_the_engine_has_confirmed_it() {
-    const ROOMS: usize = 20;
-    let (hub, node) = patient_node().await;
-    hub.hang(true);
-    let mut client = Client::new(node.address()).await;
-    for n in 0..ROOMS {
-        client.send(&format!(r#"["{n}","{n}","room:{n}","phx_join",{{}}]"#)).await;
-    }
-    let pubsub = node.pubsub();
-    wait_until("all subscriptions count", || async { queued(pubsub.metrics()) >= COMMAND * ROOMS as i64 }).await;
-    hub.hang(false);
-    for _ in 0..ROOMS {
-        client.receive_until(r#""status":"ok""#).await;
-    }
-    wait_until("an idle node shows 0", || async { queued(pubsub.metrics()) == 0 }).await;
-    node.stop().await;
+    count_joins(|n| format!("room:{n}")).await;
 }
 
 /// A signal is answered after `cluster.timeout`, but the engine still has its message.
@@ -75,11 +70,9 @@ async fn a_signal_counts_until_its_message_has_left_the_node() {
     const SIGNALS: usize = 6;
     const SIZE: usize = 50_000;
     let cluster = EngineCluster::new(Knobs::default());
-    let (own, hub) = (config(&[]), cluster.hub.clone());
     let limit = SIZE * SIGNALS;
-    let options = ClusterOptions { queue_bytes: limit, lease: PATIENCE, ..options("a", &own) };
     let other = cluster.node("b", config(&[])).await;
-    let sending = Endpoint::new(own).adapter(Cluster::new(options, move || Box::new(hub.engine()))).start().unwrap();
+    let sending = node_with(&cluster.hub, |options| ClusterOptions { queue_bytes: limit, lease: PATIENCE, ..options });
     wait_until_acquainted([&sending, &other]).await;
     let (mut sender, mut receiver) = (Client::new(sending.address()).await, Client::new(other.address()).await);
     let (from, to) = (id(1), id(2));
@@ -115,10 +108,9 @@ async fn a_signal_counts_until_its_message_has_left_the_node() {
 #[actix_web::test]
 async fn nodes_that_cannot_be_asked_count_as_silent() {
     const CLAIMS: usize = 8;
-    let cluster = EngineCluster::new(Knobs { timeout: Duration::from_secs(60), ..Knobs::default() });
-    let (own, hub) = (config(&[]), cluster.hub.clone());
-    let options = ClusterOptions { queue_bytes: COMMAND as usize * CLAIMS, ..options("a", &own) };
-    let asking = Endpoint::new(own).adapter(Cluster::new(options, move || Box::new(hub.engine()))).start().unwrap();
+    let cluster = EngineCluster::new(Knobs { timeout: PATIENCE, ..Knobs::default() });
+    let asking =
+        node_with(&cluster.hub, |options| ClusterOptions { queue_bytes: COMMAND as usize * CLAIMS, ..options });
     let other = cluster.node("b", config(&[])).await;
     wait_until_acquainted([&asking, &other]).await;
     let pubsub = asking.pubsub();
@@ -133,9 +125,7 @@ async fn nodes_that_cannot_be_asked_count_as_silent() {
     for _ in 0..CLAIMS {
         client.receive_until(r#""status":"#).await;
     }
-    cluster.hub.refuse("a", true);
-    cluster.hub.unlink("a");
-    wait_until("no link", || async { pubsub.metrics().cluster.linked.get() == 0 }).await;
+    cluster.cut_off("a", &asking).await;
     assert_eq!(pubsub.census().await.silent, ["b"], "the node is not linked");
     for node in [asking, other] {
         node.stop().await;

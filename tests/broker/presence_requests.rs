@@ -8,7 +8,7 @@ use handclasp::{Endpoint, Pubsub, Topic};
 use tokio::sync::mpsc;
 
 use crate::common::memory_engine::Knobs;
-use crate::common::shared_adapter::{EngineCluster, wait_until_acquainted};
+use crate::common::shared_adapter::EngineCluster;
 use crate::common::{Client, TIMEOUT, config, wait_until, wait_until_empty};
 
 /// An adapter that tells the test which presence packets the node sends: the version that each follows.
@@ -54,20 +54,17 @@ async fn many_requests_for_a_list_are_answered_with_few() {
 #[actix_web::test]
 async fn entries_of_members_that_have_left_while_their_node_was_cut_off_go() {
     let cluster = EngineCluster::new(Knobs::default());
-    let (first, second) = (cluster.node("a", config(&[])).await, cluster.node("b", config(&[])).await);
-    wait_until_acquainted([&first, &second]).await;
+    let (first, second) = cluster.two_nodes(&[]).await;
     let (mut leaving, mut viewer) = (Client::new(first.address()).await, Client::new(second.address()).await);
     leaving.join("1", "room:a", r#"{"meta":{}}"#).await;
     viewer.join("1", "room:a", r#"{"presence":true}"#).await;
-    let (own, other) = (first.pubsub(), second.pubsub());
+    let other = second.pubsub();
     let entries = |pubsub: Pubsub| async move { pubsub.stats().await.presence_entries };
     wait_until("the entry is known", || async { entries(other.clone()).await == 1 }).await;
-    cluster.hub.refuse("a", true);
-    cluster.hub.unlink("a");
-    wait_until("no link", || async { own.metrics().cluster.linked.get() == 0 }).await;
+    cluster.cut_off("a", &first).await;
     drop(leaving);
     wait_until_empty(&first).await;
-    cluster.hub.refuse("a", false);
+    cluster.reconnect("a", &first).await;
     wait_until("the entry is gone", || async { entries(other.clone()).await == 0 }).await;
     assert_eq!(other.metrics().cluster.nodes.get(), 2, "its node was alive all the time");
     for node in [first, second] {

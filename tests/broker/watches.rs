@@ -1,14 +1,13 @@
 //! Watches while the directory of names does not answer.
 
 use crate::common::memory_engine::Knobs;
-use crate::common::shared_adapter::{EngineCluster, wait_until_acquainted};
-use crate::common::{Client, config, id};
+use crate::common::shared_adapter::EngineCluster;
+use crate::common::{Client, id};
 
 #[actix_web::test]
 async fn a_watcher_hears_that_a_peer_is_there_once_the_directory_answers() {
     let cluster = EngineCluster::new(Knobs::default());
-    let (first, second) = (cluster.node("a", config(&[])).await, cluster.node("b", config(&[])).await);
-    wait_until_acquainted([&first, &second]).await;
+    let (first, second) = cluster.two_nodes(&[]).await;
     let (mut watcher, mut peer) = (Client::new(first.address()).await, Client::new(second.address()).await);
     watcher.join("1", &format!("peer:{}", id(1)), "{}").await;
     peer.join("1", &format!("peer:{}", id(2)), "{}").await;

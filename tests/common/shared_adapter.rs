@@ -46,6 +46,29 @@ impl EngineCluster {
         wait_until_ready(&node).await;
         node
     }
+
+    /// The nodes `a` and `b`, which know each other.
+    pub async fn two_nodes(&self, sets: &[&str]) -> (Node, Node) {
+        let (a, b) = (self.node("a", config(sets)).await, self.node("b", config(sets)).await);
+        wait_until_acquainted([&a, &b]).await;
+        (a, b)
+    }
+
+    /// Cuts a node off from the engine until [`reconnect`](Self::reconnect).
+    pub async fn cut_off(&self, name: &str, node: &Node) {
+        self.hub.refuse(name, true);
+        self.hub.unlink(name);
+        wait_until("the node has lost its link", || async { !is_linked(node) }).await;
+    }
+
+    pub async fn reconnect(&self, name: &str, node: &Node) {
+        self.hub.refuse(name, false);
+        wait_until("the node is linked again", || async { is_linked(node) }).await;
+    }
+}
+
+pub fn is_linked(node: &Node) -> bool {
+    node.pubsub().metrics().cluster.linked.get() == 1
 }
 
 /// A node that is configured to use the server at `url`, and is linked.
