@@ -5,6 +5,7 @@ import { after, test } from "node:test";
 import { startNginxBelow } from "../proxies.mjs";
 import { openPage } from "./chromium.mjs";
 import { connect, download, share } from "./app-steps.mjs";
+import { visit, withoutDisk } from "./real-files.mjs";
 import { start } from "./setup.mjs";
 
 const { broker, browser } = await start({ flags: ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"] });
@@ -18,13 +19,7 @@ test("a file arrives, also through the service worker, and the link has the path
   const receiver = await connect(browser, sharer.link);
   assert.deepEqual((await download(receiver.page)).bytes, bytes);
 
-  const full = await openPage(browser);
-  await full.page.addInitScript(() => {
-    // the disk is full, so the download goes through the service worker
-    navigator.storage.estimate = async () => ({ quota: 0, usage: 0 });
-  });
-  await full.page.goto(sharer.link);
-  await full.page.click("#connect");
+  const full = await visit(browser, sharer.link, withoutDisk);
   assert.deepEqual((await download(full.page)).bytes, bytes);
   await full.page.goto(new URL("download/3f0c", proxy.url).href);
   await full.page.getByText("This download is over").waitFor();

@@ -65,6 +65,11 @@ export async function visit(browser, link, prepare = () => {}) {
   return receiver;
 }
 
+/** Lets a browser find its private disk full, so that downloads go through the service worker. It runs in the page. */
+export function withoutDisk() {
+  navigator.storage.estimate = async () => ({ quota: 0, usage: 0 });
+}
+
 /** @param {import("playwright-core").Page} page that shows an invitation */
 export async function connectOnPage(page) {
   await page.click("#connect");

@@ -7,6 +7,7 @@ import { startBroker } from "../broker.mjs";
 import { unzip } from "../unzip.mjs";
 import { openPage } from "./chromium.mjs";
 import { connect, download, pick, setPassword, share } from "./app-steps.mjs";
+import { visit, withoutDisk } from "./real-files.mjs";
 import { start } from "./setup.mjs";
 
 const { broker, browser } = await start();
@@ -192,12 +193,7 @@ for (const count of [1, 2]) {
     const bytes = randomBytes(9_000_000);
     const files = [file("größe 大.bin", bytes), file("b.bin", bytes.subarray(5))].slice(0, count);
     const sharer = await share(browser, broker.url, files);
-    const receiver = await openPage(browser);
-    await receiver.page.addInitScript(() => {
-      navigator.storage.estimate = async () => ({ quota: 0, usage: 0 });
-    });
-    await receiver.page.goto(sharer.link);
-    await receiver.page.click("#connect");
+    const receiver = await visit(browser, sharer.link, withoutDisk);
     const saved = await download(receiver.page);
     await done(receiver.page);
     const got = count === 1 ? new Map([[saved.name, saved.bytes]]) : await unzip(saved.bytes);

@@ -3,16 +3,11 @@
 import assert from "node:assert/strict";
 import { readFile, truncate } from "node:fs/promises";
 import { after, test } from "node:test";
-import { BIG, done, removeFiles, sha256, shareFromDisk, underWay, visit } from "./real-files.mjs";
+import { BIG, done, removeFiles, sha256, shareFromDisk, underWay, visit, withoutDisk } from "./real-files.mjs";
 import { start } from "./setup.mjs";
 
 const { broker, browser } = await start();
 after(removeFiles);
-
-/** A browser whose private disk is full, so that downloads go through the service worker. */
-function withoutDisk() {
-  navigator.storage.estimate = async () => ({ quota: 0, usage: 0 });
-}
 
 test("when the service worker is stopped during a download, the page shows that the file is incomplete", async () => {
   const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
