@@ -4,6 +4,7 @@
  *
  * - `create` calls wait for each other, first come first served. An open connection to the peer is used again.
  * - One connection a peer: a new one, from either side, ends the one before it.
+ * - A connection opens once. On a busy machine, PeerJS 0.3 says twice that it is open.
  * - A connection ends with a packet that has the flag `FIN`, and is closed a while later.
  * - Whenever the server is lost, the peer reconnects at once. The original does so within PeerJS's event, in which
  *   PeerJS 0.3 has no id to reconnect with, and uses `undefined` as one. Here it does so after the event.
@@ -52,7 +53,7 @@ export function oldPool() {
       this.peer.on("open", () => {
         this.opened += 1;
       });
-      this.peer.on("connection", (conn) => conn.on("open", () => this.take(conn)));
+      this.peer.on("connection", (conn) => conn.once("open", () => this.take(conn)));
       this.peer.on("disconnected", () => {
         this.losses += 1;
         setTimeout(() => this.peer.reconnect());
@@ -80,7 +81,7 @@ export function oldPool() {
       this.isOpening = true;
       this.connects += 1;
       const conn = this.peer.connect(first.peer);
-      conn.on("open", () => {
+      conn.once("open", () => {
         this.isOpening = false;
         this.waiting.shift();
         first.resolve(this.take(conn));
