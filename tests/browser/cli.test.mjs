@@ -19,7 +19,7 @@ test("the command downloads from a page, and the page shows that it is done", as
   assert.equal(await getter.ended, 0, getter.err());
   assert.deepEqual(await readFile(join(folder, "from-page/data.bin")), bytes);
   assert.equal((await readFile(join(folder, "from-page/empty"))).length, 0);
-  await sharer.page.locator("#receivers li", { hasText: "Complete, hashes match" }).waitFor();
+  await sharer.page.locator("#receivers span", { hasText: /^Complete$/ }).waitFor();
   assert.deepEqual(sharer.complaints, []);
 });
 

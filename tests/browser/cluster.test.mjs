@@ -39,7 +39,7 @@ test("a download survives the death of the sender's node, and the link works on 
   await own.kill();
   await until(() => sockets(other) === 2, "the sender on the other node");
   assert.ok((await saved).bytes.equals(bytes));
-  await page.getByText("match on both sides").waitFor();
+  await page.getByText("Download complete, verified").waitFor();
   const late = await connect(browser, linkOf(other, sharer.link));
   assert.ok((await download(late.page)).bytes.equals(bytes));
   assert.equal(await sharer.page.inputValue("#link"), sharer.link);

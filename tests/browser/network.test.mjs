@@ -45,8 +45,8 @@ const A_THIRD = /^3\d %/;
  */
 async function assertWhole({ sharer, receiver, saved }) {
   assert.equal(sha256((await saved).bytes), sha256(bytes));
-  await receiver.page.locator("#receive-state", { hasText: "match on both sides" }).waitFor();
-  await sharer.page.getByText("Complete, hashes match", { exact: true }).waitFor();
+  await receiver.page.locator("#receive-state", { hasText: "Download complete, verified" }).waitFor();
+  await sharer.page.locator("#receivers span", { hasText: /^Complete$/ }).waitFor();
   const all = Array.from({ length: Math.ceil(SIZE / PIECE) }, (_, piece) => piece);
   assert.deepEqual(wholePieces(await receiver.heard()), all);
 }
@@ -74,7 +74,7 @@ test("a cable is unplugged: both sides close the connection, and the download co
   const { network, sharer, receiver } = all;
   await reaches(receiver.page, A_THIRD);
   await network.b.pullOut();
-  await receiver.page.locator("#receive-state", { hasText: "Retrying automatically" }).waitFor(LONG);
+  await receiver.page.locator("#receive-state", { hasText: "Reconnecting…" }).waitFor(LONG);
   await sharer.page.locator("#receivers", { hasText: "Left at" }).waitFor(LONG);
   await network.b.plugIn();
   await assertWhole(all);
@@ -85,7 +85,7 @@ test("packets are dropped silently: the broker and both sides notice it, and the
   const { network, sharer, receiver } = all;
   await reaches(receiver.page, A_THIRD);
   await network.a.lose(100);
-  await sharer.page.getByText("The server cannot be reached at the moment").waitFor(LONG);
+  await sharer.page.locator("#share-state", { hasText: "Reconnecting…" }).waitFor(LONG);
   await receiver.page.locator("#receive-error", { hasText: "The sender is not online" }).waitFor(LONG);
   await network.a.loseNothing();
   await assertWhole(all);

@@ -15,7 +15,7 @@ export const BIG = randomBytes(24_000_000);
 export const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
 /** @param {import("playwright-core").Page} page of a receiver */
-export const done = (page) => page.locator("#receive-state", { hasText: "match on both sides" }).waitFor({ timeout: 60_000 });
+export const done = (page) => page.locator("#receive-state", { hasText: "Download complete, verified" }).waitFor({ timeout: 60_000 });
 
 /** @param {import("playwright-core").Page} page of a receiver */
 export const underWay = (page) => page.locator("#receive-figures", { hasText: /^[1-9]\d? %/ }).waitFor();

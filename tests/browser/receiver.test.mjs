@@ -103,7 +103,7 @@ for (const [title, change, told] of /** @type {Array<[string, (path: string) => 
     await change(sharer.paths[0]);
     const saved = page.waitForEvent("download");
     await page.click("#pause");
-    await page.getByText(new RegExp(`1 of 2 files arrived, and their hashes match on both sides\\. Missing: big\\.bin: ${told}`)).waitFor();
+    await page.getByText(new RegExp(`1 of 2 files arrived and are verified\\. Missing: big\\.bin: ${told}`)).waitFor();
     assert.equal((await saved).suggestedFilename(), "small.txt");
     await sharer.page.getByText("big.bin was changed, moved or deleted on this device after you chose it").waitFor();
   });
@@ -120,7 +120,7 @@ test("a receiver's page continues in the background", async (t) => {
   await underWay(page);
   await (await real.context.newPage()).bringToFront();
   assert.equal(await page.evaluate(() => document.visibilityState), "hidden");
-  await sharer.page.getByText("Complete, hashes match", { exact: true }).waitFor({ timeout: 60_000 });
+  await sharer.page.locator("#receivers span", { hasText: /^Complete$/ }).waitFor({ timeout: 60_000 });
   await page.locator("#receive-hash").getByText(sha256(BIG)).waitFor();
   assert.equal(await page.evaluate(() => document.visibilityState), "hidden");
 });
@@ -164,7 +164,7 @@ test("a receiver that was suspended during a download continues when it is resum
   // So long that the sender's browser gives the connection up.
   await sharer.page.getByText(/^Left at /).waitFor({ timeout: 90_000 });
   real.signal("SIGCONT");
-  await sharer.page.getByText("Complete, hashes match", { exact: true }).waitFor({ timeout: 60_000 });
+  await sharer.page.locator("#receivers span", { hasText: /^Complete$/ }).waitFor({ timeout: 60_000 });
   await page.locator("#receive-hash").getByText(sha256(BIG)).waitFor();
 });
 
@@ -197,5 +197,5 @@ test("the result of a download stays visible when the sender adds a file", async
   await done(page);
   await sharer.page.setInputFiles("#more", { name: "later.txt", mimeType: "text/plain", buffer: Buffer.from("later") });
   await page.getByText("later.txt").waitFor();
-  assert.equal(await page.getByText("match on both sides").isVisible(), true);
+  assert.equal(await page.getByText("Download complete, verified").isVisible(), true);
 });

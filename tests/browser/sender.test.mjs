@@ -58,7 +58,7 @@ test("both lists show previews of images, and of no other files", async () => {
   }
   await receiver.page.getByLabel("notes.txt").uncheck();
   assert.ok((await download(receiver.page)).bytes.length > 0);
-  await receiver.page.getByText("match on both sides").waitFor();
+  await receiver.page.getByText("Download complete, verified").waitFor();
   assert.deepEqual([...sharer.complaints, ...receiver.complaints], []);
 });
 
@@ -112,17 +112,17 @@ test("dropped files are shared again after the sender's reload, and a download c
   const disk = await onDisk("dropped", { "big.bin": bytes, "trip/day 1/a.txt": "a", "trip/b.txt": "b" });
   const { page, complaints } = await openSharer();
   await drop(page, [join(disk, "big.bin"), join(disk, "trip")]);
-  await page.getByText("Sharing 3 files").waitFor();
+  await page.locator("#share-sum", { hasText: /^3 files,/ }).waitFor();
   await page.getByRole("button", { name: "Remove trip/b.txt" }).click();
   const receiver = await connect(browser, await page.inputValue("#link"));
   await receiver.page.getByLabel("trip/day 1/a.txt").uncheck();
   const saved = download(receiver.page);
   await receiver.page.locator("#receive-figures", { hasText: /^[1-9]\d? %/ }).waitFor();
   await page.reload();
-  await page.getByText("Sharing 2 files").waitFor();
+  await page.locator("#share-sum", { hasText: /^2 files,/ }).waitFor();
   assert.deepEqual(await names(page), ["big.bin", "trip/day 1/a.txt"]);
   assert.ok((await saved).bytes.equals(bytes));
-  await receiver.page.getByText("match on both sides").waitFor();
+  await receiver.page.getByText("Download complete, verified").waitFor();
   assert.equal(await page.locator("#share-again").isVisible(), false);
   assert.deepEqual(complaints, []);
 });
@@ -146,7 +146,7 @@ test("if the browser needs a permission, one button restores the files; missing 
     };
   });
   await drop(page, [join(disk, "here.txt"), join(disk, "gone.txt")]);
-  await page.getByText("Sharing 2 files").waitFor();
+  await page.locator("#share-sum", { hasText: /^2 files,/ }).waitFor();
   await remembered(page, "gone.txt");
   await rm(join(disk, "gone.txt"));
   await writeFile(join(disk, "here.txt"), "new");
@@ -178,10 +178,10 @@ test("picked files are shared again after a reload; closing the picker changes n
   await page.waitForFunction(() => window.tries === 1);
   assert.equal(await page.locator("#share-error").isVisible(), false);
   await page.click("#drop");
-  await page.getByText("Sharing 1 file, 5 bytes").waitFor();
+  await page.locator("#share-sum", { hasText: /^1 file, 5 bytes$/ }).waitFor();
   await remembered(page, "picked.txt");
   await page.reload();
-  await page.getByText("Sharing 1 file, 5 bytes").waitFor();
+  await page.locator("#share-sum", { hasText: /^1 file, 5 bytes$/ }).waitFor();
   assert.deepEqual(await names(page), ["picked.txt"]);
 });
 
@@ -193,12 +193,12 @@ test("guessing a password is rate-limited, and the sender is warned", async () =
   for (let tries = 1; tries <= 10; tries++) {
     await page.getByRole("textbox", { name: "Password" }).fill(`guess ${tries}`);
     await page.click("#connect");
-    await sharer.page.locator("#refused", { hasText: tries === 1 ? "Refused one receiver: wrong link" : `Refused ${tries} receivers` }).waitFor();
+    await sharer.page.locator("#refused", { hasText: tries === 1 ? "Someone with a wrong link" : `${tries} tries with a wrong link` }).waitFor();
     await page.locator("#connect:enabled").waitFor();
   }
   await page.click("#connect");
   await page.getByText("Too many wrong passwords were tried on this link").waitFor();
-  await page.getByText("Retrying automatically.").waitFor();
+  await page.getByText("Reconnecting…").waitFor();
   await sharer.page.getByText("Someone may be guessing").waitFor();
   assert.equal(await sharer.page.locator("#receivers li").count(), 0);
 });
@@ -224,7 +224,7 @@ test("dragging files over the page highlights the drop area until they leave or 
   await marked(true);
   await drag("drop");
   await marked(false);
-  await page.getByText("Sharing 1 file, 1 byte").waitFor();
+  await page.locator("#share-sum", { hasText: /^1 file, 1 byte$/ }).waitFor();
 });
 
 /** What Ctrl+V brings, as Chromium hands it over. */
@@ -246,13 +246,13 @@ test("pasted files are shared; pasted or dropped text is not", async () => {
     await session.send("Input.dispatchDragEvent", { type, x: 100, y: 100, data });
   }
   await paste(page, { files: ["image.png"], text: "a name beside it" });
-  await page.getByText("Sharing 1 file, 9 bytes").waitFor();
+  await page.locator("#share-sum", { hasText: /^1 file, 9 bytes$/ }).waitFor();
   assert.deepEqual(await names(page), ["image.png"]);
   await page.getByText("Add a password").click();
   await page.getByRole("textbox", { name: "Password" }).focus();
   await paste(page, { text: "a password" });
   await paste(page, { files: ["second.png"] });
-  await page.getByText("Sharing 2 files").waitFor();
+  await page.locator("#share-sum", { hasText: /^2 files,/ }).waitFor();
   assert.deepEqual(complaints, []);
 });
 

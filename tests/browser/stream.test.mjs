@@ -20,7 +20,7 @@ test("when the service worker is stopped during a download, the page shows that 
   await session.send("ServiceWorker.stopAllWorkers");
   await page.getByText("The browser aborted its own download, so the file in its list is incomplete").waitFor();
   assert.notEqual(await (await saved).failure(), null);
-  assert.equal(await page.getByText("match on both sides").count(), 0);
+  assert.equal(await page.getByText("Download complete, verified").count(), 0);
   await sharer.page.getByText(/^Failed at/).waitFor();
   const again = page.waitForEvent("download");
   await page.click("#download");
@@ -36,7 +36,7 @@ test("a download that is cancelled in the browser's list is over, and the page s
   await underWay(page);
   await (await saved).cancel();
   await page.getByText("the browser’s own list of downloads, ended this transfer").waitFor();
-  assert.equal(await page.getByText("match on both sides").count(), 0);
+  assert.equal(await page.getByText("Download complete, verified").count(), 0);
 });
 
 test("a download that is cancelled on the page fails in the browser's list", async () => {
@@ -46,7 +46,7 @@ test("a download that is cancelled on the page fails in the browser's list", asy
   await page.click("#download");
   await underWay(page);
   await page.getByRole("button", { name: "Cancel" }).click();
-  await page.getByText("Cancelled. Received data was deleted.").waitFor();
+  await page.getByText("Cancelled. Partial data deleted.").waitFor();
   assert.notEqual(await (await saved).failure(), null);
 });
 

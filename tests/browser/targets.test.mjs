@@ -42,7 +42,7 @@ test("a file is saved where the user picks, across a lost connection too, and ex
   await saveAs.click();
   await underWay(page);
   await sharer.page.evaluate(() => window.peerConnections.forEach((connection) => connection.close()));
-  await page.getByText("Retrying automatically").waitFor();
+  await page.getByText("Reconnecting…").waitFor();
   assert.equal((await standing(page, "big.bin"))?.size, 0);
   await done(page);
   assert.equal((await standing(page, "big.bin"))?.sha256, sha256(BIG));
@@ -55,7 +55,7 @@ test("a cancelled download to a picked file leaves no file", async () => {
   await page.getByRole("button", { name: "Save as" }).click();
   await underWay(page);
   await page.getByRole("button", { name: "Cancel" }).click();
-  await page.getByText("Cancelled. Received data was deleted.").waitFor();
+  await page.getByText("Cancelled. Partial data deleted.").waitFor();
   for (let tries = 0; tries < 100 && (await standing(page, "big.bin")) !== null; tries++) await page.evaluate(() => new Promise(requestAnimationFrame));
   assert.equal(await standing(page, "big.bin"), null);
   await page.getByRole("button", { name: "Save as" }).waitFor();

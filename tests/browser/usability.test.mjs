@@ -61,10 +61,10 @@ for (const [look, options] of LOOKS) {
 }
 
 for (const [locale, lang, connectWord, doneWord] of [
-  ["en-GB", "en", "Connect", "Done: all 5 bytes arrived"],
-  ["ja-JP", "ja", "接続する", "完了：5 バイト すべてが届き"],
-  ["zh-CN", "zh", "连接", "完成：5字节 全部收到"],
-  ["sr-RS", "en", "Connect", "Done: all 5 bytes arrived"],
+  ["en-GB", "en", "Connect", "Download complete, verified: 5 bytes"],
+  ["ja-JP", "ja", "接続する", "ダウンロード完了、確認済み：5 バイト"],
+  ["zh-CN", "zh", "连接", "下载完成，已验证：5字节"],
+  ["sr-RS", "en", "Connect", "Download complete, verified: 5 bytes"],
 ]) {
   test(`a browser with the locale ${locale} gets the language ${lang}`, async () => {
     const sharer = await share(browser, broker.url, [{ name: "a.txt", bytes: Buffer.from("hello") }], { locale });
@@ -100,7 +100,7 @@ test("everything works with the keyboard alone", async () => {
   await receiver.page.locator("#offers li").waitFor();
   await tabTo(receiver.page, "download");
   await receiver.page.keyboard.press("Enter");
-  await receiver.page.getByText("match on both sides").waitFor();
+  await receiver.page.getByText("Download complete, verified").waitFor();
   await tabTo(page, "stop");
   await page.keyboard.press("Enter");
   await page.locator("#drop").waitFor();
@@ -135,7 +135,7 @@ test("the title and the icon show the progress, and the screen stays on", async 
   await receiver.page.click("#download");
   await receiver.page.waitForFunction(() => /^[1-9]\d? % · /.test(document.title));
   assert.match(await receiver.page.getAttribute("#icon", "href"), /^data:image\/png/);
-  await receiver.page.getByText("match on both sides").waitFor();
+  await receiver.page.getByText("Download complete, verified").waitFor();
   assert.equal(await receiver.page.title(), "Handclasp: receive files");
   assert.equal(await receiver.page.getAttribute("#icon", "href"), "icon.svg");
   assert.deepEqual(await receiver.page.evaluate(() => window.locks), ["screen on", "off"]);

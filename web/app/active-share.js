@@ -174,7 +174,7 @@ export class ActiveShare {
       showText(element("share-again", HTMLElement), "");
       element("retake", HTMLElement).hidden = true;
     }
-    element("share-sum", HTMLElement).textContent = entries.length === 0 ? t("nothing_on_offer") : t("files_on_offer", formatFiles(entries));
+    element("share-sum", HTMLElement).textContent = entries.length === 0 ? t("nothing_on_offer") : formatFiles(entries);
     const rows = entries.map((entry) => ({ entry, row: this.#createFileRow(entry) }));
     element("share-files", HTMLElement).replaceChildren(...rows.map(({ row }) => row));
     this.#showHash();
