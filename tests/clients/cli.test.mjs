@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile, readdir, stat, utimes, writeFile } from "node:fs/promises";
+import { mkdir, readFile, readdir, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import WebSocket from "ws";
@@ -72,6 +72,7 @@ test("files and a folder arrive with names, bytes and structure; both sides repo
   await sender.said("err", /is done[^]*is done/);
   sender.kill("SIGINT");
   assert.equal(await sender.ended, 0);
+  assert.match(sender.err(), /2 receivers have everything\.\n$/);
 });
 
 test("a receiver that was stopped or killed continues when it is run again, and the sender goes on serving", async () => {
@@ -169,6 +170,23 @@ test("a file that changes while it is shared is reported on both sides, and the 
   assert.match(getter.err(), /fickle\/a\.txt did not arrive[^]*Incomplete: 1 file/);
   assert.deepEqual(await filesOf("fickle-got"), ["fickle/b.txt"]);
   await sender.said("err", /fickle\/a\.txt cannot be sent/);
+});
+
+test("entries that cannot be shared are left out and named, and both last words count what arrived", async () => {
+  await makeFolder("mixed", { "a.txt": "a", "b.txt": "bb" });
+  await writeFile(Buffer.concat([Buffer.from(`${join(folder, "mixed")}/caf`), Buffer.from([0xe9])]), "latin1");
+  await symlink("a.txt", join(folder, "mixed/link"));
+  const sender = await send(["mixed"]);
+  assert.match(sender.err(), /Left out: \S+caf\ufffd \(its name is not UTF-8\)\.\nLeft out: \S+link \(a symbolic link\)\./);
+  assert.match(await sender.said("err", /Sharing .*\n/), /2 files, 3 bytes, without 2 entries/);
+  await utimes(join(folder, "mixed/b.txt"), 1, 1);
+  const getter = run(["get", sender.link, "--out", "mixed-got"]);
+  assert.equal(await getter.ended, 1);
+  assert.match(getter.err(), /Incomplete: 1 file, 1 byte/);
+  await sender.said("err", /ended with a part: 1 byte of 3 bytes/);
+  sender.kill("SIGINT");
+  assert.equal(await sender.ended, 0);
+  assert.match(sender.err(), /0 receivers have everything, 1 has only a part\. 2 entries were left out, as named above\.\n$/);
 });
 
 test("a receiver waits for an absent sender; names cannot leave the folder or send control characters to the terminal", async () => {

@@ -6,39 +6,77 @@ import { CliError, USAGE_ERROR } from "./messages.js";
 
 /** @typedef {import("../share/file-entry.js").FileSource} FileSource */
 /** @typedef {{file: FileSource, path: string[]}} LocalFile */
-/** @typedef {{files: LocalFile[], skipped: string[]}} LocalFiles skipped: neither files nor folders, such as symbolic links */
+/** @typedef {{path: string, cause: string}} LeftOut an entry that cannot be shared; the others are */
+/** @typedef {{files: LocalFile[], leftOut: LeftOut[]}} LocalFiles */
+
+const NOT_UTF8 = "its name is not UTF-8";
+/** Takes the place of bytes that are not UTF-8. */
+const REPLACEMENT = "\ufffd";
+
+/** @type {Record<string, string>} by the error's code */
+const CAUSES = {
+  EACCES: "you have no permission to read it",
+  EPERM: "you have no permission to read it",
+  ENOENT: "it was deleted or renamed meanwhile",
+  ENAMETOOLONG: "its path is too long",
+  ELOOP: "its symbolic links lead in a circle",
+  EIO: "its disk has an error",
+};
 
 /**
  * @param {string[]} paths as given on the command line
  * @returns {Promise<LocalFiles>}
- * @throws {CliError} a path does not exist, or there is no file
+ * @throws {CliError} a path does not exist
  */
 export async function findFiles(paths) {
   /** @type {LocalFiles} */
-  const found = { files: [], skipped: [] };
+  const found = { files: [], leftOut: [] };
   for (const path of paths) {
-    const status = await stat(path).catch((error) => {
-      throw new CliError(`Cannot share ${path}: ${error.code === "ENOENT" ? "no such file or folder" : error.message}.`, USAGE_ERROR);
-    });
-    await collect(resolve(path), [basename(resolve(path))], status, found);
+    const location = resolve(path);
+    const error = await stat(location).then(() => null, (error) => error);
+    const isMissing = error?.code === "ENOENT" || error?.code === "ENOTDIR";
+    // Node.js replaces bytes of an argument that are not UTF-8, so the path does not exist.
+    if (isMissing && path.includes(REPLACEMENT)) found.leftOut.push({ path, cause: NOT_UTF8 });
+    else if (isMissing) throw new CliError(`Cannot share ${path}: no such file or folder.`, USAGE_ERROR);
+    // Here, a symbolic link is followed: the user has named it.
+    else await collect(location, [basename(location)], found, stat);
   }
-  if (found.files.length === 0) throw new CliError("There are no files in the given paths.", USAGE_ERROR);
   return found;
 }
 
 /**
  * @param {string} location
  * @param {string[]} path
- * @param {import("node:fs").Stats} status
+ * @param {LocalFiles} found
+ * @param {typeof stat} [statusOf] does not follow a link in a folder: it may lead anywhere, also in a circle
+ */
+async function collect(location, path, found, statusOf = lstat) {
+  try {
+    const status = await statusOf(location);
+    if (status.isDirectory()) return await collectFolder(location, path, found);
+    if (!status.isFile()) {
+      return void found.leftOut.push({ path: location, cause: status.isSymbolicLink() ? "a symbolic link" : "neither a file nor a folder" });
+    }
+    await (await open(location)).close(); // permissions alone do not tell whether it can be read
+    found.files.push({ file: sourceOf(location, status), path });
+  } catch (error) {
+    const { code, message } = /** @type {NodeJS.ErrnoException} */ (error);
+    found.leftOut.push({ path: location, cause: CAUSES[code ?? ""] ?? message });
+  }
+}
+
+/**
+ * @param {string} location
+ * @param {string[]} path
  * @param {LocalFiles} found
  */
-async function collect(location, path, status, found) {
-  if (status.isFile()) return void found.files.push({ file: sourceOf(location, status), path });
-  // A symbolic link in a folder may lead anywhere, also in a circle.
-  if (!status.isDirectory()) return void found.skipped.push(location);
-  for (const name of (await readdir(location)).sort()) {
+async function collectFolder(location, path, found) {
+  const names = await readdir(location, { encoding: "buffer" });
+  for (const bytes of names.sort(Buffer.compare)) {
+    const name = bytes.toString();
     const child = join(location, name);
-    await collect(child, [...path, name], await lstat(child), found);
+    if (bytes.equals(Buffer.from(name))) await collect(child, [...path, name], found);
+    else found.leftOut.push({ path: child, cause: NOT_UTF8 });
   }
 }
 

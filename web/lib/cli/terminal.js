@@ -48,6 +48,7 @@ export function clearProgress() {
 export function formatSize(bytes) {
   const power = bytes < 1_000 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log10(bytes) / 3));
   const value = bytes / 1_000 ** power;
+  if (bytes === 1) return "1 byte";
   return `${power === 0 ? bytes : value.toFixed(value < 100 ? 1 : 0)} ${UNITS[power]}`;
 }
 
@@ -76,7 +77,17 @@ export function formatPercent(done, total) {
  * @returns {string} for example `3 files, 20.5 MB`
  */
 export function formatFiles(entries) {
-  return `${entries.length} ${entries.length === 1 ? "file" : "files"}, ${formatSize(totalSize(entries))}`;
+  return `${formatCount(entries.length, "file", "files")}, ${formatSize(totalSize(entries))}`;
+}
+
+/**
+ * @param {number} count
+ * @param {string} one
+ * @param {string} many
+ * @returns {string} for example `1 file`, `3 files`
+ */
+export function formatCount(count, one, many) {
+  return `${count} ${count === 1 ? one : many}`;
 }
 
 /** @param {string} text */
