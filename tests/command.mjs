@@ -19,6 +19,7 @@ const LIMIT = 60_000;
  * @property {() => string} out what it has written to standard output
  * @property {() => string} err and to standard error
  * @property {(what: "out" | "err", text: RegExp) => Promise<string>} said resolves when the output matches
+ * @property {(what: "out" | "err") => void} close stops reading what it writes there
  * @property {(signal: NodeJS.Signals) => void} kill
  * @property {Promise<number | string>} ended with the exit code, or the signal
  */
@@ -75,6 +76,7 @@ function start(args, options) {
       }
       return written[what];
     },
+    close: (what) => void streams[what].destroy(),
     kill: (signal) => void child.kill(signal),
     ended,
   };

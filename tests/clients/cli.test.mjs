@@ -189,6 +189,17 @@ test("entries that cannot be shared are left out and named, and both last words 
   assert.match(sender.err(), /0 receivers have everything, 1 has only a part\. 2 entries were left out, as named above\.\n$/);
 });
 
+test("the command ends quietly when nobody reads its output any more", async () => {
+  await makeFolder("piped", { "a.txt": "a" });
+  const sender = await send(["piped"]);
+  const list = run(["get", sender.link, "--list"]);
+  list.close("out");
+  assert.deepEqual([await list.ended, list.err()], [141, "Connected and verified.\n1 file, 1 byte.\n"]);
+  sender.close("err");
+  await run(["get", sender.link, "--list"]).ended;
+  assert.equal(await sender.ended, 141);
+});
+
 test("a receiver waits for an absent sender; names cannot leave the folder or send control characters to the terminal", async () => {
   const { loadWebRtc } = await import(join(modules, "cli/node-webrtc.js"));
   const socket = new Socket(broker.socketUrl("socket"), { transport: WebSocket });

@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import { get } from "./get.js";
 import { CliError, USAGE_ERROR, errorMessage, exitCodeOf } from "./messages.js";
 import { send } from "./send.js";
-import { printStatus } from "./terminal.js";
+import { endWithOutput, printStatus } from "./terminal.js";
 
 const HELP = `Sends files directly from one computer to another, or to a browser, by a link.
 
@@ -30,7 +30,8 @@ Requires the package @roamhq/wrtc, and before Node.js 22 also ws, installed besi
   npx -p handclasp -p @roamhq/wrtc -p ws handclasp get 'LINK'
 
 Standard output contains only results: the link, the paths of the files, the list.
-Exit codes: 0 success, 1 failure, 2 usage error, 3 wrong key or password, 130 stopped by Ctrl+C.
+Exit codes: 0 success, 1 failure, 2 usage error, 3 wrong key or password, 130 stopped by Ctrl+C,
+  141 nobody reads the output any more.
 `;
 
 const OPTIONS = /** @type {const} */ ({
@@ -90,6 +91,7 @@ function usageError(message) {
   return new CliError(`${message} Run handclasp --help for help.`, USAGE_ERROR);
 }
 
+endWithOutput();
 try {
   process.exitCode = await main();
 } catch (error) {

@@ -9,6 +9,8 @@ export const FAILED = 1;
 export const USAGE_ERROR = 2;
 const WRONG_KEY = 3;
 export const INTERRUPTED = 130;
+/** As a shell shows a program that wrote to a closed pipe. */
+export const PIPE_CLOSED = 141;
 
 /** Ends the command with a message for the user. */
 export class CliError extends Error {

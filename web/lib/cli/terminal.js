@@ -5,6 +5,7 @@
 
 import { totalSize } from "../share/file-entry.js";
 import { INVISIBLE } from "../share/sanitize-filename.js";
+import { FAILED, PIPE_CLOSED } from "./messages.js";
 
 /** The progress line is updated at most this often (ms). */
 const PROGRESS_INTERVAL = 100;
@@ -12,6 +13,20 @@ const UNITS = ["bytes", "kB", "MB", "GB", "TB", "PB"];
 
 let hasProgressLine = false;
 let shownAt = -Infinity;
+
+/**
+ * Ends the command when nobody reads its output any more: quietly, if the other end of a pipe was closed,
+ * as `head` does.
+ */
+export function endWithOutput() {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (/** @type {NodeJS.ErrnoException} */ { code, message }) => {
+      if (code === "EPIPE" || code === "ECONNRESET") process.exit(PIPE_CLOSED);
+      if (stream === process.stdout) printStatus(`Cannot write to standard output (${message}).`);
+      process.exit(FAILED);
+    });
+  }
+}
 
 /** @param {string} line */
 export function printResult(line) {
