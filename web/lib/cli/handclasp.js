@@ -30,8 +30,8 @@ Requires the package @roamhq/wrtc, and before Node.js 22 also ws, installed besi
   npx -p handclasp -p @roamhq/wrtc -p ws handclasp get 'LINK'
 
 Standard output contains only results: the link, the paths of the files, the list.
-Exit codes: 0 success, 1 failure, 2 usage error, 3 wrong key or password, 130 stopped by Ctrl+C,
-  141 nobody reads the output any more.
+Exit codes: 0 success, 1 failure, 2 usage error, 3 wrong key or password, 4 no broker at the
+  address or no valid certificate, 130 stopped by Ctrl+C, 141 nobody reads the output any more.
 `;
 
 const OPTIONS = /** @type {const} */ ({

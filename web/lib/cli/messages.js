@@ -8,6 +8,8 @@ import { ProofError, TransferError } from "../share/errors.js";
 export const FAILED = 1;
 export const USAGE_ERROR = 2;
 const WRONG_KEY = 3;
+/** Nothing at the broker's address can become reachable by waiting. */
+export const WRONG_ADDRESS = 4;
 export const INTERRUPTED = 130;
 /** As a shell shows a program that wrote to a closed pipe. */
 export const PIPE_CLOSED = 141;
