@@ -100,6 +100,69 @@ test("after a change of network an open connection is closed if no heartbeat is 
   }
 });
 
+/** The parts of a browser's window that tell when a page is shown again. */
+class FakeWindow extends EventTarget {
+  document = Object.assign(new EventTarget(), { visibilityState: "visible" });
+
+  /** @param {"visible" | "hidden"} visibilityState */
+  turn(visibilityState) {
+    this.document.visibilityState = visibilityState;
+    this.document.dispatchEvent(new Event("visibilitychange"));
+  }
+}
+
+const RETURNS = /** @type {Record<string, (window: FakeWindow) => void>} */ ({
+  "became visible": (window) => (window.turn("hidden"), window.turn("visible")),
+  "came out of the back/forward cache": (window) => window.dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true })),
+  "was unfrozen": (window) => window.document.dispatchEvent(new Event("resume")),
+});
+
+for (const [what, comeBack] of Object.entries(RETURNS)) {
+  test(`a page that ${what} is not connected until its probe is answered`, async () => {
+    const network = new FakeWindow();
+    const { server, clock, socket } = open({ network });
+    const changes = [];
+    socket.on("connected", (isConnected) => changes.push(isConnected));
+    comeBack(network);
+    assert.deepEqual([changes, socket.isConnected, socket.state], [[false], false, "open"]);
+    comeBack(network);
+    assert.equal(server.last.heard.length, 1);
+    server.last.reply("heartbeat", "ok", {});
+    assert.deepEqual([changes, socket.isConnected], [[false, true], true]);
+
+    comeBack(network);
+    await clock.advance(5_000);
+    assert.deepEqual([changes, socket.state], [[false, true, false], "waiting"]);
+    comeBack(network);
+    assert.equal(socket.state, "connecting");
+    server.last.accept();
+    assert.deepEqual([changes, socket.isConnected], [[false, true, false, true], true]);
+    socket.disconnect();
+    comeBack(network);
+    assert.deepEqual([changes.at(-1), clock.pending, server.connections.length], [false, 0, 2]);
+  });
+}
+
+test("a page that is hidden or shown for the first time sends no probe", () => {
+  const network = new FakeWindow();
+  const { server, socket } = open({ network });
+  network.turn("hidden");
+  network.dispatchEvent(new Event("pageshow"));
+  assert.deepEqual([server.last.heard.length, socket.isConnected], [0, true]);
+});
+
+test("the answer to a heartbeat from before the page was shown again is no answer to its probe", async () => {
+  const network = new FakeWindow();
+  const { server, clock, socket } = open({ network });
+  await clock.advance(30_000);
+  network.turn("visible");
+  const [earlier] = server.last.heard;
+  server.last.say([null, earlier[1], "phoenix", "phx_reply", { status: "ok", response: {} }]);
+  assert.equal(socket.isConnected, false);
+  await clock.advance(5_000);
+  assert.equal(socket.state, "waiting");
+});
+
 test("an attempt that never opens times out", async () => {
   const { server, clock, socket } = setUp();
   socket.connect();

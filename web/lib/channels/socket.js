@@ -15,6 +15,7 @@ import { deferred } from "../util/deferred.js";
 import { Emitter } from "../util/emitter.js";
 import { AbortedError } from "../util/errors.js";
 import { onNetworkChange } from "../util/network-change.js";
+import { onPageReturn } from "../util/page-return.js";
 import { Channel } from "./channel.js";
 import { decode, encode, endpointUrl } from "./codec.js";
 import { DisconnectedError } from "./errors.js";
@@ -29,8 +30,8 @@ import { Heartbeat } from "./heartbeat.js";
  * @property {new (url: string) => WebSocket} [transport] (default: the platform's WebSocket)
  * @property {import("../util/clock.js").Clock} [clock]
  * @property {() => number} [random] for jitter
- * @property {import("../util/network-change.js").Network} [network] reports changes of the network
- *   (default: the window)
+ * @property {import("../util/network-change.js").Network} [network] reports changes of the network, and that the
+ *   page is shown again (default: the window)
  * @property {number} [timeout] ms for connecting, joining and pushing (default 10 000)
  * @property {number} [heartbeatInterval] ms (default 30 000)
  * @property {number} [bufferLimit] pushes that each channel buffers while disconnected (default 100)
@@ -40,9 +41,11 @@ import { Heartbeat } from "./heartbeat.js";
  * Reconnects by itself, in hidden pages too, until `disconnect()`.
  *
  * Events: `open`; `close {code, reason}` when an open or opening connection ends; `waiting ms` before
- * each new attempt; `error` for frames that cannot be decoded.
+ * each new attempt; `connected isConnected` when `isConnected` changes; `error` for frames that cannot be
+ * decoded.
  *
- * @extends {Emitter<{open: [], close: [{code: number, reason: string}], waiting: [number], error: [Error]}>}
+ * @extends {Emitter<{open: [], close: [{code: number, reason: string}], waiting: [number], connected: [boolean],
+ *   error: [Error]}>}
  */
 export class Socket extends Emitter {
   #url;
@@ -52,13 +55,14 @@ export class Socket extends Emitter {
   #heartbeat;
   #backoff;
   #channelSocket;
-  #stopNetworkListener = () => {};
+  #stopListening = () => {};
   /** @type {Map<string, import("./channel.js").ChannelHandlers>} by topic */
   #channels = new Map();
   /** @type {WebSocket | null} */
   #transport = null;
   /** @type {SocketState} */
   #state = "closed";
+  #isConnected = false;
   /** @type {(import("../util/deferred.js").Deferred<void> & {waiting: number}) | null} the callers of `connect` */
   #opening = null;
   #lastRef = 0;
@@ -87,6 +91,7 @@ export class Socket extends Emitter {
       clock: this.clock,
       interval: options.heartbeatInterval ?? 30_000,
       send: (onReply) => this.#sendHeartbeat(onReply),
+      onAnswer: () => this.#setConnected(true),
       onTimeout: () => this.#lost({ code: 1006, reason: "heartbeat timeout" }),
     });
     this.#channelSocket = this.#socketForChannels(random, options.bufferLimit ?? 100);
@@ -95,6 +100,16 @@ export class Socket extends Emitter {
   /** @returns {SocketState} `waiting` means: between two attempts */
   get state() {
     return this.#state;
+  }
+
+  /**
+   * Whether the socket is open, and the server has answered since the page was shown again or the network
+   * changed: until then the connection may have died silently. The answer may take 5 s.
+   *
+   * @returns {boolean}
+   */
+  get isConnected() {
+    return this.#isConnected;
   }
 
   /**
@@ -112,7 +127,8 @@ export class Socket extends Emitter {
     const opening = (this.#opening ??= { ...deferred(), waiting: 0 });
     opening.waiting += 1;
     if (this.#state === "closed") {
-      this.#stopNetworkListener = onNetworkChange(this.network, () => this.#networkChanged());
+      const stops = [onNetworkChange, onPageReturn].map((listen) => listen(this.network, () => this.#probe()));
+      this.#stopListening = () => stops.forEach((stop) => stop());
       this.#open();
     }
     const opened = abortable(opening.promise, signal, "connecting");
@@ -129,7 +145,7 @@ export class Socket extends Emitter {
    */
   disconnect() {
     if (this.#state === "closed") return;
-    this.#stopNetworkListener();
+    this.#stopListening();
     const opening = this.#opening;
     this.#opening = null;
     this.#drop("closed", { code: 1000, reason: "disconnected by the client" });
@@ -222,6 +238,7 @@ export class Socket extends Emitter {
     this.#opening?.resolve();
     this.#opening = null;
     this.emit("open");
+    if (this.#state === "open") this.#setConnected(true);
     for (const channel of [...this.#channels.values()]) channel.onOpen();
   }
 
@@ -271,16 +288,27 @@ export class Socket extends Emitter {
     this.clock.clearTimeout(this.#timer);
     if (wasWaiting) return;
     transport?.close(1000);
+    this.#heartbeat.stop();
     for (const handler of [...this.#replyHandlers.values()]) handler();
     this.#replyHandlers.clear();
-    this.#heartbeat.stop(); // after the handlers: that of a heartbeat schedules the next one
     for (const channel of [...this.#channels.values()]) channel.onClose();
+    this.#setConnected(false);
     this.emit("close", info);
   }
 
-  #networkChanged() {
-    if (this.#state === "waiting") this.#open();
-    else if (this.#state === "open") this.#heartbeat.networkChanged();
+  /** A connection over the previous network, or from before the page was hidden, is often dead without a close event. */
+  #probe() {
+    if (this.#state === "waiting") return this.#open();
+    if (!this.#isConnected) return; // still connecting, or a probe is under way
+    this.#setConnected(false);
+    if (this.#state === "open") this.#heartbeat.probe();
+  }
+
+  /** @param {boolean} isConnected */
+  #setConnected(isConnected) {
+    if (this.#isConnected === isConnected) return;
+    this.#isConnected = isConnected;
+    this.emit("connected", isConnected);
   }
 
   /**
