@@ -103,6 +103,21 @@ test("a receiver that was stopped or killed continues when it is run again, and 
   assert.deepEqual(await readFile(join(folder, "again/big.bin")), await readFile(join(folder, "big/big.bin")));
 });
 
+test("two downloads into one folder get a copy each", async () => {
+  await makeFolder("twice", { "big.bin": randomBytes(30 * MB) });
+  const sender = await send(["twice/big.bin"]);
+  const first = run(["get", sender.link, "--out", "both"]);
+  const sizes = async () => Promise.all((await filesOf("both").catch(() => [])).map(async (name) => (await stat(join(folder, "both", name))).size));
+  await until(async () => (await sizes())[0] >= MB);
+  first.kill("SIGSTOP"); // until the other one writes too
+  const second = run(["get", sender.link, "--out", "both"]);
+  await until(async () => (await sizes()).filter((size) => size >= MB).length === 2);
+  first.kill("SIGCONT");
+  for (const getter of [first, second]) assert.equal(await getter.ended, 0, getter.err());
+  assert.deepEqual(await filesOf("both"), ["big (2).bin", "big.bin"]);
+  for (const name of await filesOf("both")) assert.ok((await readFile(join(folder, "both", name))).equals(await readFile(join(folder, "twice/big.bin"))));
+});
+
 test("receive is get, and takes a link as it was pasted out of a text", async () => {
   await makeFolder("pasted", { "a.txt": "a" });
   const sender = await send(["pasted/a.txt"]);

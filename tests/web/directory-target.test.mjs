@@ -1,7 +1,8 @@
 /** The command's download folder: nothing is written outside of it, whatever it contains. */
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { lstat, mkdir, mkdtemp, readFile, readdir, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -65,6 +66,27 @@ for (const path of [["photos", "x.txt"], ["photos", "deep", "x.txt"], ["real", "
 test("a symbolic link that leads to the folder itself is refused too", async () => {
   await symlink(".", join(root, "here"));
   await assert.rejects(store(entryOf("here", "x.txt")), refusal);
+});
+
+test("a file continues from what an ended process has left, and not from what a running one writes", async () => {
+  const entry = entryOf("a", "x.txt");
+  const own = `${process.pid}.part`;
+  const first = new DirectoryTarget(root, "scope");
+  await (await first.open(entry)).write(0, CONTENT);
+  await first.abort();
+  const [name] = await readdir(join(root, "a"));
+  assert.ok(name.endsWith(`-${own}`), name);
+  const ended = spawn("true");
+  await once(ended, "exit");
+  for (const [pid, storedBytes] of [[process.ppid, 0], [ended.pid, CONTENT.length]]) {
+    await rename(join(root, "a", name), join(root, "a", name.replace(own, `${pid}.part`)));
+    const target = new DirectoryTarget(root, "scope");
+    const sink = await target.open(entry);
+    assert.equal(sink.storedBytes, storedBytes);
+    await target.abort();
+    if (storedBytes > 0) assert.deepEqual(await readdir(join(root, "a")), [name]);
+    else await rename(join(root, "a", name.replace(own, `${pid}.part`)), join(root, "a", name));
+  }
 });
 
 test("an incomplete file that is a symbolic link is not written", async () => {

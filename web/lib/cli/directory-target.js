@@ -1,13 +1,15 @@
 /**
  * A directory on disk as a download target. A file is written under a name that ends in `.part`, from
- * which a later download continues. It gets its own name when the whole download is confirmed and flushed
+ * which a later download continues. That name has the id of the process that writes it, so that two
+ * commands in one directory do not write into one file: each continues only from what an ended process has
+ * left, and takes it by renaming it. A file gets its own name when the whole download is confirmed and flushed
  * to disk. No existing file is overwritten, and nothing is written through a symbolic link below the
  * directory: the names come from a stranger, and a link may lead anywhere.
  */
 
 import { constants } from "node:fs";
-import { link, lstat, mkdir, open, rename, unlink } from "node:fs/promises";
-import { dirname, join, parse } from "node:path";
+import { link, lstat, mkdir, open, readdir, rename, unlink } from "node:fs/promises";
+import { basename, dirname, join, parse } from "node:path";
 import { TransferError } from "../share/errors.js";
 import { toHex, utf8 } from "../util/bytes.js";
 
@@ -27,6 +29,8 @@ export class DirectoryTarget {
   #scope;
   /** @type {Map<string, PartialFile>} by the entry's id */
   #files = new Map();
+  /** @type {Map<string, Promise<string[]>>} by folder: the incomplete files that were there when it was first used */
+  #parts = new Map();
 
   /**
    * @param {string} root created if it does not exist
@@ -40,8 +44,8 @@ export class DirectoryTarget {
   /** @param {FileEntry} entry */
   open(entry) {
     return this.#access(async () => {
-      const part = `${this.#pathOf(entry)}.${await tagOf(this.#scope, entry)}.part`;
       await this.#createFolders(entry);
+      const part = await this.#takePart(`${this.#pathOf(entry)}.${await tagOf(this.#scope, entry)}`);
       const handle = await openFile(part);
       const file = { part, handle, receivedBytes: 0 };
       this.#files.set(entry.id, file);
@@ -110,6 +114,26 @@ export class DirectoryTarget {
     }
   }
 
+  /**
+   * Takes what an ended process has left of a file.
+   *
+   * @param {string} stem the name of the incomplete file without the process
+   * @returns {Promise<string>} its name for this process, whether it exists or not
+   */
+  async #takePart(stem) {
+    const folder = dirname(stem);
+    const own = `${stem}-${process.pid}.part`;
+    const parts = this.#parts.get(folder) ?? listParts(folder);
+    this.#parts.set(folder, parts);
+    for (const name of await parts) {
+      const owner = name.startsWith(`${basename(stem)}-`) ? /-(\d+)\.part$/.exec(name)?.[1] : undefined;
+      if (owner === undefined || isRunning(Number(owner))) continue;
+      // It fails if another command was faster.
+      if (await rename(join(folder, name), own).then(() => true, () => false)) break;
+    }
+    return own;
+  }
+
   /** @param {FileEntry} entry with a sanitized path */
   #pathOf({ path }) {
     return join(this.#root, ...path);
@@ -130,6 +154,26 @@ export class DirectoryTarget {
       const remedy = "Received data is kept: free some space or choose another folder with --out, and run the same command again.";
       throw new TransferError("storage", `${problem}: ${this.#root}. ${remedy}`, { cause: error });
     }
+  }
+}
+
+/** @param {string} folder */
+async function listParts(folder) {
+  return (await readdir(folder)).filter((name) => name.endsWith(".part"));
+}
+
+/**
+ * @param {number} pid
+ * @returns {boolean} whether it is another process than this one, and runs
+ */
+function isRunning(pid) {
+  if (pid === process.pid) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // A process of another user may not be signalled.
+    return /** @type {NodeJS.ErrnoException} */ (error).code === "EPERM";
   }
 }
 
@@ -236,7 +280,12 @@ async function tryRename(part, path) {
     if (code === "EEXIST") return false;
     if (!NO_HARD_LINKS.includes(code)) throw error;
   }
-  if (await lstat(path).catch(() => null)) return false;
+  try {
+    await (await open(path, "wx")).close(); // the empty file keeps the name until it is replaced
+  } catch (error) {
+    if (/** @type {NodeJS.ErrnoException} */ (error).code === "EEXIST") return false;
+    throw error;
+  }
   await rename(part, path);
   return true;
 }
