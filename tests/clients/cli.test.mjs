@@ -20,6 +20,8 @@ const LIMIT = 60_000;
 const broker = await startBroker();
 after(() => broker.kill());
 const { folder, modules, run } = await installCommand();
+/** @type {typeof import("../../web/lib/cli/packages.js")} beside the installed packages */
+const { loadPackages } = await import(join(modules, "cli/packages.js"));
 
 /**
  * @param {string[]} paths
@@ -216,9 +218,8 @@ test("the command ends quietly when nobody reads its output any more", async () 
 });
 
 test("a receiver waits for an absent sender; names cannot leave the folder or send control characters to the terminal", async () => {
-  const { loadWebRtc } = await import(join(modules, "cli/node-webrtc.js"));
   const socket = new Socket(broker.socketUrl("socket"), { transport: WebSocket });
-  const peer = new Peer(socket, await createIdentity(), { createConnection: await loadWebRtc() });
+  const peer = new Peer(socket, await createIdentity(), { createConnection: (await loadPackages()).createConnection });
   after(() => (peer.close(), socket.disconnect()));
   const key = crypto.getRandomValues(new Uint8Array(16));
   const link = makeLink({ peerId: peer.id, key, hasPassword: false }, new URL(broker.url));
@@ -238,8 +239,7 @@ test("a receiver waits for an absent sender; names cannot leave the folder or se
 });
 
 test("glare does not affect a connection of Node.js", async () => {
-  const { loadWebRtc } = await import(join(modules, "cli/node-webrtc.js"));
-  const createConnection = await loadWebRtc();
+  const { createConnection } = await loadPackages();
   /** @type {Connection[]} */
   const sides = [];
   const held = [];

@@ -5,7 +5,7 @@ import { createIdentity } from "../rtc/identity.js";
 import { Peer, joinWithRetry } from "../rtc/peer.js";
 import { diagnose } from "./broker-probe.js";
 import { CliError, WRONG_ADDRESS } from "./messages.js";
-import { loadWebRtc } from "./node-webrtc.js";
+import { loadPackages } from "./packages.js";
 import { printStatus } from "./terminal.js";
 
 /**
@@ -15,8 +15,7 @@ import { printStatus } from "./terminal.js";
  * @throws {CliError} a package has to be installed
  */
 export async function openPeer(page) {
-  const transport = await loadWebSocket();
-  const createConnection = await loadWebRtc();
+  const { WebSocket: transport, createConnection } = await loadPackages();
   const socket = new Socket(new URL("socket", page).href, { transport });
   const closing = new AbortController();
   const unreachable = reportOutages(socket, page, closing.signal);
@@ -30,18 +29,6 @@ export async function openPeer(page) {
       socket.disconnect();
     },
   };
-}
-
-/** @returns {Promise<any>} */
-async function loadWebSocket() {
-  if (globalThis.WebSocket) return globalThis.WebSocket;
-  const name = "ws";
-  const { default: WebSocket } = await import(name).catch(() => {
-    throw new CliError(
-      `This version of Node.js (${process.version}) has no WebSocket: use version 22 or later, or install the package ws beside handclasp (npm install ws).`,
-    );
-  });
-  return WebSocket;
 }
 
 /**

@@ -3,24 +3,14 @@
  * behaviour of current browsers where the package differs from them.
  */
 
-import { CliError } from "./messages.js";
-
-/** In a variable, because bundlers must not require a package that is not needed in browsers. */
-const PACKAGE = "@roamhq/wrtc";
 /** How often the length of a full send buffer is checked (ms). */
 const CHECK_INTERVAL = 2;
 
 /**
- * @returns {Promise<(config: RTCConfiguration) => RTCPeerConnection>} for a `Peer`'s `createConnection`
- * @throws {CliError} the package is not installed, or does not support this computer
+ * @param {any} wrtc the package
+ * @returns {(config: RTCConfiguration) => RTCPeerConnection} for a `Peer`'s `createConnection`
  */
-export async function loadWebRtc() {
-  const { default: wrtc } = await import(PACKAGE).catch((error) => {
-    throw new CliError(
-      `Cannot load the package ${PACKAGE}, which provides WebRTC for Node.js. Install it beside handclasp ` +
-        `(npm install ${PACKAGE}), or run: npx -p handclasp -p ${PACKAGE} -p ws handclasp …\n  (${firstLine(error)})`,
-    );
-  });
+export function webRtcOf(wrtc) {
   return (config) => adapt(new wrtc.RTCPeerConnection(config));
 }
 
@@ -77,9 +67,4 @@ function adaptDataChannel(channel) {
     setTimeout(check, CHECK_INTERVAL);
   };
   return channel;
-}
-
-/** @param {any} error */
-function firstLine(error) {
-  return String(error?.message ?? error).split("\n", 1)[0];
 }
