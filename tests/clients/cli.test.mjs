@@ -71,7 +71,7 @@ test("files and a folder arrive with names, bytes and structure; both sides repo
   }
   assert.deepEqual(getters[0].out().split("\n").length, 5, "a line for each file");
   assert.match(getters[0].err(), /Done: 4 files/);
-  await sender.said("err", /is done[^]*is done/);
+  await sender.said("err", /(is done: 3\.1 MB, written and verified there, at [\d.]+ [kMG]B\/s\.[^]*){2}/);
   sender.kill("SIGINT");
   assert.equal(await sender.ended, 0);
   assert.match(sender.err(), /2 receivers have everything\.\n$/);
@@ -118,6 +118,28 @@ test("two downloads into one folder get a copy each", async () => {
   for (const getter of [first, second]) assert.equal(await getter.ended, 0, getter.err());
   assert.deepEqual(await filesOf("both"), ["big (2).bin", "big.bin"]);
   for (const name of await filesOf("both")) assert.ok((await readFile(join(folder, "both", name))).equals(await readFile(join(folder, "twice/big.bin"))));
+});
+
+test("with --once, the sender ends with the first receiver that is done, and with its result", async () => {
+  await makeFolder("once", { "a.txt": "a", "b.txt": "b" });
+  for (const [code, last] of /** @type {const} */ ([[0, /1 receiver has everything\.\n$/], [1, /1 has only a part\.\n$/]])) {
+    const sender = await send(["once"], ["--once"]);
+    const list = run(["get", sender.link, "--list"]);
+    assert.equal(await list.ended, 0, list.err());
+    if (code === 1) await utimes(join(folder, "once/a.txt"), 1, 1);
+    const getter = run(["get", sender.link, "--out", `once-${code}`]);
+    assert.equal(await getter.ended, code, getter.err());
+    await sender.said("err", last);
+    assert.equal(await sender.ended, code, sender.err());
+  }
+  const changed = await send(["once/a.txt"], ["--once"]);
+  await utimes(join(folder, "once/a.txt"), 2, 2);
+  assert.equal(await run(["get", changed.link, "--out", "once-none"]).ended, 1);
+  await changed.said("err", /1 has only a part/);
+  assert.equal(await changed.ended, 1, changed.err());
+  const sender = await send(["once"], ["--once"]);
+  sender.kill("SIGINT");
+  assert.equal(await sender.ended, 130);
 });
 
 test("receive is get, and takes a link as it was pasted out of a text", async () => {

@@ -7,7 +7,7 @@ import { pageOf, readLink, readUrl } from "../share/share-link.js";
 import { openPeer } from "./broker-peer.js";
 import { DirectoryTarget } from "./directory-target.js";
 import { CliError, FAILED, INTERRUPTED, USAGE_ERROR, errorMessage, fileErrorMessage } from "./messages.js";
-import { clearProgress, formatDuration, formatFiles, formatPercent, formatSize, printResult, printStatus, showProgress } from "./terminal.js";
+import { clearProgress, formatFiles, formatPace, formatPercent, formatSize, printResult, printStatus, showProgress } from "./terminal.js";
 
 /** @typedef {import("../share/download.js").DownloadProgress} DownloadProgress */
 /** @typedef {import("../share/file-entry.js").FileEntry} FileEntry */
@@ -117,5 +117,5 @@ async function downloadAll(fetch, entries, target) {
 function formatProgress({ state, written, total, speed, secondsLeft }) {
   const progress = `${formatPercent(written, total)} of ${formatSize(total)}`;
   if (state === "waiting") return `${progress}, waiting for the sender`;
-  return `${progress}, ${formatSize(Math.round(speed))}/s${Number.isFinite(secondsLeft) ? `, ${formatDuration(secondsLeft)} left` : ""}`;
+  return `${progress}, ${formatPace({ speed, secondsLeft })}`;
 }

@@ -11,7 +11,7 @@ import { endWithOutput, printStatus } from "./terminal.js";
 const HELP = `Sends files directly from one computer to another, or to a browser, by a link.
 
   handclasp get 'LINK' [--out FOLDER] [--password P] [--list]
-  handclasp send FILE|FOLDER… [--broker https://HOST] [--password P]
+  handclasp send FILE|FOLDER… [--broker https://HOST] [--password P] [--once]
 
 get     downloads the files of a link; receive is the same command. Put the link in quotes: it contains characters that are special to a shell.
   --out FOLDER    where to store the files (default: the current folder); keeps folders, overwrites nothing
@@ -20,6 +20,7 @@ get     downloads the files of a link; receive is the same command. Put the link
 
 send    prints a link and serves everybody who has it, several receivers at once, until Ctrl+C.
   --broker URL    the page of the broker (default: $HANDCLASP_BROKER, else http://127.0.0.1:4000)
+  --once          ends when the first receiver is done; with code 0 if all that it chose has arrived
 
 both
   --password P    the password of the share; $HANDCLASP_PASSWORD keeps it out of the list of processes
@@ -39,12 +40,13 @@ const OPTIONS = /** @type {const} */ ({
   list: { type: "boolean" },
   out: { type: "string" },
   broker: { type: "string" },
+  once: { type: "boolean" },
   password: { type: "string" },
   version: { type: "boolean" },
 });
 
 /** @type {Record<string, string[]>} the options of each command */
-const COMMANDS = { get: ["list", "out", "password"], receive: ["list", "out", "password"], send: ["broker", "password"] };
+const COMMANDS = { get: ["list", "out", "password"], receive: ["list", "out", "password"], send: ["broker", "once", "password"] };
 
 /** @returns {Promise<number>} the exit code */
 async function main() {
@@ -55,13 +57,13 @@ async function main() {
   if (!command || !Object.hasOwn(COMMANDS, command)) throw usageError(command ? `Unknown command ${command}.` : "No command given.");
   const unknown = Object.keys(values).find((name) => !COMMANDS[command].includes(name));
   if (unknown) throw usageError(`${command} has no option --${unknown}.`);
-  const { out, list, password = process.env.HANDCLASP_PASSWORD, broker = process.env.HANDCLASP_BROKER ?? "http://127.0.0.1:4000" } = values;
+  const { out, list, once, password = process.env.HANDCLASP_PASSWORD, broker = process.env.HANDCLASP_BROKER ?? "http://127.0.0.1:4000" } = values;
   const interrupted = new Promise((/** @type {(_: void) => void} */ resolve) => {
     for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => resolve());
   });
   if (command === "send") {
     if (rest.length === 0) throw usageError("No files given.");
-    return send(rest, { broker, password, interrupted });
+    return send(rest, { broker, password, once, interrupted });
   }
   if (rest.length !== 1) throw usageError(rest.length === 0 ? "No link given." : "More than one link given: put the link in quotes.");
   return get(rest[0], { out, list, password, interrupted });

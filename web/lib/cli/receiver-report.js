@@ -1,7 +1,8 @@
 /** Prints what the receivers of a share do, and in the end what has arrived. */
 
+import { Throughput } from "../share/throughput.js";
 import { fileErrorMessage } from "./messages.js";
-import { formatCount, formatPercent, formatSize, printStatus, showProgress } from "./terminal.js";
+import { formatCount, formatPace, formatPercent, formatSize, formatSpeed, printStatus, showProgress } from "./terminal.js";
 
 /** @typedef {import("../share/file-share.js").FileShare} FileShare */
 /** @typedef {import("../share/remote-receiver.js").RemoteReceiver} RemoteReceiver */
@@ -12,17 +13,72 @@ export function reportReceivers(share) {
     printStatus(`Refused a receiver. So far: ${wrongKeys} with a wrong key, ${wrongPasswords} with a wrong password. They got no information.`);
   });
   share.catalogue.on("fault", ({ path }, error) => printStatus(`${path.join("/")} cannot be sent: ${fileErrorMessage(error)}.`));
+  /** @type {Map<RemoteReceiver, Pace>} */
+  const paces = new Map();
   let count = 0;
   share.on("receiver", (receiver) => {
     const name = `Receiver ${(count += 1)}`;
+    const pace = new Pace();
     let last = "";
+    paces.set(receiver, pace);
+    receiver.on("forgotten", () => paces.delete(receiver));
     printStatus(`${name} is connected and verified.`);
     receiver.on("change", () => {
-      const text = describeState(receiver);
+      pace.update(receiver);
+      const text = describeState(receiver, pace);
       if (text !== last && text) printStatus(`${name} ${text}`);
       last = text;
-      showProgress(() => share.receivers.filter(({ isConnected }) => isConnected).map(formatProgress).join("; "));
+      const connected = share.receivers.filter(({ isConnected }) => isConnected);
+      showProgress(() => connected.map((other) => formatProgress(other, paces.get(other))).join("; "));
     });
+  });
+}
+
+/** How fast one receiver gets its files. */
+class Pace {
+  /** As of now; null while nothing is sent. */
+  current = /** @type {{speed: number, secondsLeft: number} | null} */ (null);
+  /** Bytes sent while it was downloading, and the seconds that took. */
+  sent = 0;
+  seconds = 0;
+  #throughput = /** @type {Throughput | null} */ (null);
+  #last = { at: 0, written: 0 };
+
+  /** @param {RemoteReceiver} receiver */
+  update({ state, written, total }) {
+    const [at, previous] = [performance.now(), this.#last];
+    this.#last = { at, written };
+    if (this.#throughput) {
+      this.sent += written - previous.written;
+      this.seconds += (at - previous.at) / 1_000;
+    }
+    if (state !== "downloading") {
+      this.#throughput = this.current = null;
+      return;
+    }
+    if (!this.#throughput) {
+      // What the receiver has stored before was not sent now.
+      this.#throughput = new Throughput(total);
+      this.#throughput.skip(written);
+    }
+    this.current = this.#throughput.update(written);
+  }
+}
+
+/**
+ * @param {FileShare} share
+ * @returns {Promise<boolean>} resolves when the first receiver is done: whether all that it chose has arrived
+ */
+export function firstDone(share) {
+  // A file that cannot be sent any more may also be an empty one, which no count of bytes shows.
+  let hasFault = false;
+  share.catalogue.on("fault", () => (hasFault = true));
+  return new Promise((resolve) => {
+    share.on("receiver", (receiver) => receiver.on("change", () => {
+      if (receiver.state === "done") resolve(hasAll(receiver) && !hasFault);
+      // Without a fault, the receiver could not store the files, and may try again elsewhere.
+      else if (receiver.state === "failed" && hasFault) resolve(false);
+    }));
   });
 }
 
@@ -35,7 +91,7 @@ export function summary(share, leftOut) {
   const receivers = share.receivers.filter(({ total, state }) => total > 0 || state === "done");
   const complete = receivers.filter(hasAll).length;
   const rest = receivers.length - complete;
-  const words = [`Stopped. ${formatCount(complete, "receiver has", "receivers have")} everything`];
+  const words = [`${formatCount(complete, "receiver has", "receivers have")} everything`];
   if (rest > 0) words.push(`, ${formatCount(rest, "has", "have")} only a part`);
   words.push(".");
   if (leftOut > 0) words.push(` ${formatCount(leftOut, "entry was", "entries were")} left out, as named above.`);
@@ -47,20 +103,28 @@ function hasAll({ state, written, total }) {
   return state === "done" && written === total;
 }
 
-/** @param {RemoteReceiver} receiver @returns {string} empty for a state that needs no line of its own */
-function describeState(receiver) {
+/**
+ * @param {RemoteReceiver} receiver
+ * @param {Pace} pace
+ * @returns {string} empty for a state that needs no line of its own
+ */
+function describeState(receiver, { sent, seconds }) {
   const { state, written, total, reason } = receiver;
   if (state === "downloading") return `is downloading ${formatSize(total)}.`;
   if (state === "paused") return "has paused.";
   if (state === "done" && !hasAll(receiver)) return `has ended with a part: ${formatSize(written)} of ${formatSize(total)}, written and verified there.`;
-  if (state === "done") return `is done: ${formatSize(total)}, written and verified there.`;
+  const speed = sent > 0 && seconds > 0 ? `, at ${formatSpeed(sent / seconds)}` : "";
+  if (state === "done") return `is done: ${formatSize(total)}, written and verified there${speed}.`;
   if (state === "cancelled") return "has cancelled.";
   if (state === "failed") return "could not store the files.";
   if (state !== "left") return "";
   return total === 0 ? "left without downloading anything." : `left at ${formatPercent(written, total)} (${reason}).`;
 }
 
-/** @param {RemoteReceiver} receiver */
-function formatProgress({ written, total }) {
-  return `${formatPercent(written, total)} of ${formatSize(total)}`;
+/**
+ * @param {RemoteReceiver} receiver
+ * @param {Pace} [pace]
+ */
+function formatProgress({ written, total }, pace) {
+  return `${formatPercent(written, total)} of ${formatSize(total)}${pace?.current ? `, ${formatPace(pace.current)}` : ""}`;
 }

@@ -6,8 +6,8 @@ import { KEY_BYTES, makeLink, pageOf } from "../share/share-link.js";
 import { randomBytes } from "../util/bytes.js";
 import { openPeer } from "./broker-peer.js";
 import { findFiles } from "./local-files.js";
-import { CliError, INTERRUPTED, USAGE_ERROR, errorMessage } from "./messages.js";
-import { reportReceivers, summary } from "./receiver-report.js";
+import { CliError, FAILED, INTERRUPTED, USAGE_ERROR, errorMessage } from "./messages.js";
+import { firstDone, reportReceivers, summary } from "./receiver-report.js";
 import { clearProgress, formatCount, formatFiles, printResult, printStatus } from "./terminal.js";
 
 /**
@@ -15,10 +15,11 @@ import { clearProgress, formatCount, formatFiles, printResult, printStatus } fro
  * @param {object} options
  * @param {string} options.broker URL of its page
  * @param {string} [options.password]
+ * @param {boolean} [options.once] end when the first receiver is done
  * @param {Promise<void>} options.interrupted resolves at Ctrl+C, which ends the command
  * @returns {Promise<number>} the exit code
  */
-export async function send(paths, { broker, password = "", interrupted }) {
+export async function send(paths, { broker, password = "", once = false, interrupted }) {
   if (!URL.canParse(broker) || !/^https?:/.test(broker)) throw new CliError(`${broker} is not the URL of a broker: it has to begin with https://.`, USAGE_ERROR);
   const { files, leftOut } = await findFiles(paths);
   for (const { path, cause } of leftOut) printStatus(`Left out: ${path} (${cause}).`);
@@ -30,6 +31,7 @@ export async function send(paths, { broker, password = "", interrupted }) {
     const share = new FileShare(peer, linkKey, { passwordKey: await derivePasswordKey(linkKey, password) });
     const entries = share.catalogue.add(files);
     reportReceivers(share);
+    const isComplete = once ? firstDone(share) : new Promise(() => {});
     const closed = new Promise((_, reject) => {
       peer.on("state", (state, error) => state === "closed" && reject(new CliError(`The broker ended this share: ${errorMessage(error)}`)));
     });
@@ -37,11 +39,11 @@ export async function send(paths, { broker, password = "", interrupted }) {
     if (!isJoined) throw new CliError("Stopped before the link was ready.", INTERRUPTED);
     printResult(makeLink({ peerId: peer.id, key: linkKey, hasPassword: password !== "" }, page));
     const without = leftOut.length > 0 ? `, without ${formatCount(leftOut.length, "entry", "entries")} named above` : "";
-    printStatus(`Sharing ${formatFiles(entries)}${without}, with everybody who has this link, until Ctrl+C.`);
+    printStatus(`Sharing ${formatFiles(entries)}${without}, with ${once ? "one receiver" : "everybody who has this link, until Ctrl+C"}.`);
     if (/^(localhost|127\.|\[::1\])/.test(page.host)) printStatus("The broker runs on this computer, so the link works only here. Use --broker for another one.");
-    await Promise.race([interrupted, closed]);
+    const exitCode = await Promise.race([interrupted.then(() => (once ? INTERRUPTED : 0)), isComplete.then((isAll) => (isAll ? 0 : FAILED)), closed]);
     printStatus(summary(share, leftOut.length));
-    return 0;
+    return exitCode;
   } finally {
     clearProgress();
     close();
