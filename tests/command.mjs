@@ -25,7 +25,13 @@ const LIMIT = 60_000;
  */
 
 /**
- * @returns {Promise<{folder: string, modules: string, run: (args: string[], options?: {env?: Record<string, string>}) => Command}>}
+ * @typedef {object} RunOptions
+ * @property {Record<string, string>} [env]
+ * @property {boolean} [hasTerminal] all of its output goes to a terminal of 100 columns, and is read as `out`
+ */
+
+/**
+ * @returns {Promise<{folder: string, modules: string, run: (args: string[], options?: RunOptions) => Command}>}
  *   folder: for files, gone after the tests; modules: the library's own, as installed
  */
 export async function installCommand() {
@@ -44,21 +50,28 @@ export async function installCommand() {
   return {
     folder,
     modules,
-    run(args, { env = {} } = {}) {
-      const command = start([join(modules, "cli/handclasp.js"), ...args], { cwd: folder, env: { ...process.env, ...env } });
+    run(args, { env = {}, hasTerminal = false } = {}) {
+      const words = [process.execPath, join(modules, "cli/handclasp.js"), ...args];
+      const command = start(hasTerminal ? inTerminal(words) : words, { cwd: folder, env: { ...process.env, ...env } });
       running.add(command);
       return command;
     },
   };
 }
 
+/** @param {string[]} words @returns {string[]} words that run them in a terminal */
+function inTerminal(words) {
+  const quoted = words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
+  return ["script", "-qefc", `stty cols 100; exec ${quoted}`, "/dev/null"];
+}
+
 /**
- * @param {string[]} args
+ * @param {string[]} words
  * @param {import("node:child_process").SpawnOptions} options
  * @returns {Command}
  */
-function start(args, options) {
-  const child = spawn(process.execPath, args, { ...options, stdio: ["ignore", "pipe", "pipe"] });
+function start([program, ...args], options) {
+  const child = spawn(program, args, { ...options, stdio: ["ignore", "pipe", "pipe"] });
   const written = { out: "", err: "" };
   const streams = { out: child.stdout, err: child.stderr };
   for (const what of /** @type {const} */ (["out", "err"])) {

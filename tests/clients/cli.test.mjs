@@ -142,6 +142,17 @@ test("with --once, the sender ends with the first receiver that is done, and wit
   assert.equal(await sender.ended, 130);
 });
 
+test("on a terminal, the sender shows a QR code and each receiver's speed", async () => {
+  await makeFolder("shown", { "a.bin": randomBytes(50 * MB) });
+  const sender = run(["send", "shown", "--broker", broker.url, "--once"], { hasTerminal: true });
+  const [link] = /http\S+#k=\S+/.exec(await sender.said("out", /Sharing/)) ?? [""];
+  assert.match(sender.out(), new RegExp(`\\x1b\\[[\\d;]+m {45}\\x1b\\[0m`), "the light border of a code");
+  const getter = run(["get", link, "--out", "shown-got"]);
+  assert.equal(await getter.ended, 0, getter.err());
+  assert.equal(await sender.ended, 0, sender.out());
+  assert.match(sender.out(), /\r\d+ % of 52\.4 MB, [\d.]+ [kM]?B\/s, \d:\d\d left/);
+});
+
 test("receive is get, and takes a link as it was pasted out of a text", async () => {
   await makeFolder("pasted", { "a.txt": "a" });
   const sender = await send(["pasted/a.txt"]);

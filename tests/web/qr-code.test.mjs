@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import jsQR from "jsqr";
-import { encodeQr } from "../../web/app/qr-code.js";
+import { qrLines } from "../../web/lib/cli/qr-lines.js";
+import { encodeQr } from "../../web/lib/util/qr-code.js";
 
 /** As a camera would see it: eight pixels a module, and a light border. */
 function picture(code) {
@@ -28,4 +29,13 @@ for (const length of [1, 14, 15, 26, 42, 62, 84, 106, 122, 152, 180, 213, 251, 2
 
 test("a text that is too long is rejected", () => {
   assert.throws(() => encodeQr("x".repeat(332)), { name: "RangeError", message: /332 bytes.*331/ });
+});
+
+test("the lines for a terminal show the code, if they fit", () => {
+  const link = `https://example.org/?peer_id=${"0".repeat(36)}#k=${"A".repeat(22)}`;
+  const lines = qrLines(link, 80).map((line) => line.replace(/\x1b\[[\d;]*m/g, ""));
+  const rows = lines.flatMap((line) => ["▀█", "▄█"].map((dark) => Array.from(line, (character) => dark.includes(character))));
+  assert.equal(jsQR(...picture(rows), { inversionAttempts: "dontInvert" })?.data, link);
+  assert.ok(lines.length <= 23 && lines.every(({ length }) => length === 45), "it fits on 80 columns and 24 lines");
+  assert.deepEqual([qrLines(link, 44), qrLines("x".repeat(332), 200)], [[], []]);
 });

@@ -31,7 +31,7 @@ export function showLink(link) {
 
 /** @param {string} link */
 async function drawQrCode(link) {
-  const { encodeQr } = await import("./qr-code.js");
+  const { encodeQr } = await import("../lib/util/qr-code.js");
   const code = encodeQr(link);
   const size = code.length + 2 * QUIET_ZONE;
   const path = code.flatMap((row, y) => row.flatMap((isDark, x) => (isDark ? `M${x + QUIET_ZONE} ${y + QUIET_ZONE}h1v1h-1z` : [])));

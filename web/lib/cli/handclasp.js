@@ -18,7 +18,7 @@ get     downloads the files of a link; receive is the same command. Put the link
   --list          lists names and sizes, downloads nothing
   Run an interrupted command again to continue: data in the .part files is compared and not downloaded again.
 
-send    prints a link and serves everybody who has it, several receivers at once, until Ctrl+C.
+send    prints a link, on a terminal with its QR code, and serves everybody who has it, several receivers at once, until Ctrl+C.
   --broker URL    the page of the broker (default: $HANDCLASP_BROKER, else http://127.0.0.1:4000)
   --once          ends when the first receiver is done; with code 0 if all that it chose has arrived
 

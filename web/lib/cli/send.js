@@ -8,7 +8,7 @@ import { openPeer } from "./broker-peer.js";
 import { findFiles } from "./local-files.js";
 import { CliError, FAILED, INTERRUPTED, USAGE_ERROR, errorMessage } from "./messages.js";
 import { firstDone, reportReceivers, summary } from "./receiver-report.js";
-import { clearProgress, formatCount, formatFiles, printResult, printStatus } from "./terminal.js";
+import { clearProgress, formatCount, formatFiles, printQrCode, printResult, printStatus } from "./terminal.js";
 
 /**
  * @param {string[]} paths files and folders
@@ -37,7 +37,9 @@ export async function send(paths, { broker, password = "", once = false, interru
     });
     const isJoined = await Promise.race([join().then(() => true), interrupted.then(() => false), closed]);
     if (!isJoined) throw new CliError("Stopped before the link was ready.", INTERRUPTED);
-    printResult(makeLink({ peerId: peer.id, key: linkKey, hasPassword: password !== "" }, page));
+    const link = makeLink({ peerId: peer.id, key: linkKey, hasPassword: password !== "" }, page);
+    printResult(link);
+    printQrCode(link);
     const without = leftOut.length > 0 ? `, without ${formatCount(leftOut.length, "entry", "entries")} named above` : "";
     printStatus(`Sharing ${formatFiles(entries)}${without}, with ${once ? "one receiver" : "everybody who has this link, until Ctrl+C"}.`);
     if (/^(localhost|127\.|\[::1\])/.test(page.host)) printStatus("The broker runs on this computer, so the link works only here. Use --broker for another one.");

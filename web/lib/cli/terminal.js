@@ -6,6 +6,7 @@
 import { totalSize } from "../share/file-entry.js";
 import { INVISIBLE } from "../share/sanitize-filename.js";
 import { FAILED, PIPE_CLOSED } from "./messages.js";
+import { qrLines } from "./qr-lines.js";
 
 /** The progress line is updated at most this often (ms). */
 const PROGRESS_INTERVAL = 100;
@@ -38,6 +39,14 @@ export function printResult(line) {
 export function printStatus(text) {
   clearProgress();
   process.stderr.write(`${text.split("\n").map(clean).join("\n")}\n`);
+}
+
+/** @param {string} text shown as a QR code, if status messages go to a terminal that has room for it */
+export function printQrCode(text) {
+  const { isTTY, columns } = process.stderr;
+  if (!isTTY || process.env.TERM === "dumb") return;
+  clearProgress();
+  process.stderr.write(qrLines(text, columns).map((line) => `${line}\n`).join(""));
 }
 
 /** @param {() => string} line called when the line is shown; never without a terminal */

@@ -3,7 +3,7 @@
  * mask with the lowest penalty.
  */
 
-import { utf8 } from "../lib/util/bytes.js";
+import { utf8 } from "./bytes.js";
 
 /** Error correction codewords per block, then [blocks, data codewords per block]; level M. */
 const VERSIONS = /** @type {Array<[number, ...Array<[number, number]>]>} */ ([
