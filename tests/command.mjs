@@ -27,6 +27,7 @@ const LIMIT = 60_000;
 /**
  * @typedef {object} RunOptions
  * @property {Record<string, string>} [env]
+ * @property {string} [input] what it reads from standard input
  * @property {boolean} [hasTerminal] all of its output goes to a terminal of 100 columns, and is read as `out`
  */
 
@@ -50,9 +51,9 @@ export async function installCommand() {
   return {
     folder,
     modules,
-    run(args, { env = {}, hasTerminal = false } = {}) {
+    run(args, { env = {}, input, hasTerminal = false } = {}) {
       const words = [process.execPath, join(modules, "cli/handclasp.js"), ...args];
-      const command = start(hasTerminal ? inTerminal(words) : words, { cwd: folder, env: { ...process.env, ...env } });
+      const command = start(hasTerminal ? inTerminal(words) : words, { cwd: folder, env: { ...process.env, ...env } }, input);
       running.add(command);
       return command;
     },
@@ -68,10 +69,12 @@ function inTerminal(words) {
 /**
  * @param {string[]} words
  * @param {import("node:child_process").SpawnOptions} options
+ * @param {string} [input]
  * @returns {Command}
  */
-function start([program, ...args], options) {
-  const child = spawn(program, args, { ...options, stdio: ["ignore", "pipe", "pipe"] });
+function start([program, ...args], options, input) {
+  const child = spawn(program, args, { ...options, stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"] });
+  child.stdin?.end(input);
   const written = { out: "", err: "" };
   const streams = { out: child.stdout, err: child.stderr };
   for (const what of /** @type {const} */ (["out", "err"])) {

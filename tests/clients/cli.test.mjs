@@ -153,6 +153,29 @@ test("on a terminal, the sender shows a QR code and each receiver's speed", asyn
   assert.match(sender.out(), /\r\d+ % of 52\.4 MB, [\d.]+ [kM]?B\/s, \d:\d\d left/);
 });
 
+test("standard input is sent, and standard output received", async () => {
+  const text = randomBytes(5 * MB).toString("base64");
+  const sender = run(["send", "-", "--name", "notes.txt", "--broker", broker.url], { input: text });
+  const [link] = (await sender.said("out", /\n/)).split("\n");
+  const getter = run(["receive", link, "--out", "-"]);
+  assert.equal(await getter.ended, 0, getter.err());
+  assert.ok(getter.out() === text, `${getter.out().length} characters arrived`);
+  assert.match(getter.err(), /Done: 1 file, 7\.0 MB/);
+  const list = run(["get", link, "--list"]);
+  assert.equal(await list.ended, 0, list.err());
+  assert.match(list.out(), /7\.0 MB {2}notes\.txt\n$/);
+  assert.deepEqual((await readdir(folder)).filter((name) => name === "-"), []);
+
+  await makeFolder("several", { "a.txt": "a", "b.txt": "b" });
+  const several = await send(["several", "-"], ["--once"]);
+  const refused = run(["get", several.link, "--out", "-"]);
+  assert.deepEqual([await refused.ended, refused.out()], [2, ""]);
+  assert.match(refused.err(), /has 3 files, and --out - takes one/);
+  const all = run(["get", several.link, "--out", "got-several"]);
+  assert.equal(await all.ended, 0, all.err());
+  assert.deepEqual(await filesOf("got-several"), ["several/a.txt", "several/b.txt", "stdin"]);
+});
+
 test("receive is get, and takes a link as it was pasted out of a text", async () => {
   await makeFolder("pasted", { "a.txt": "a" });
   const sender = await send(["pasted/a.txt"]);
@@ -326,6 +349,9 @@ test("usage errors are reported with a remedy", async () => {
     [["send", "no such file", "--broker", broker.url], /no such file or folder/],
     [["send", folder, "--list"], /no option --list/],
     [["fetch"], /Unknown command fetch/],
+    [["send", "-", "-"], /given twice/],
+    [["send", folder, "--name", "x"], /--name takes the name of a file, for standard input/],
+    [["send", "-", "--name", "../x"], /--name takes the name of a file/],
   ];
   for (const [args, words] of wrong) {
     const command = run(/** @type {string[]} */ (args));

@@ -7,6 +7,7 @@ import { pageOf, readLink, readUrl } from "../share/share-link.js";
 import { openPeer } from "./broker-peer.js";
 import { DirectoryTarget } from "./directory-target.js";
 import { CliError, FAILED, INTERRUPTED, USAGE_ERROR, errorMessage, fileErrorMessage } from "./messages.js";
+import { StdoutTarget } from "./stdout-target.js";
 import { clearProgress, formatFiles, formatPace, formatPercent, formatSize, printResult, printStatus, showProgress } from "./terminal.js";
 
 /** @typedef {import("../share/download.js").DownloadProgress} DownloadProgress */
@@ -15,7 +16,7 @@ import { clearProgress, formatFiles, formatPace, formatPercent, formatSize, prin
 /**
  * @param {string} link
  * @param {object} options
- * @param {string} [options.out] a folder (default: the current one)
+ * @param {string} [options.out] a folder (default: the current one), or `-` for standard output
  * @param {string} [options.password]
  * @param {boolean} [options.list] list the files and download nothing
  * @param {Promise<void>} options.interrupted resolves at Ctrl+C
@@ -25,11 +26,16 @@ export async function get(link, { out = ".", password = "", list = false, interr
   const { page, peerId, key, passwordKey } = await parseLink(link, password);
   const { peer, join, close } = await openPeer(page);
   const fetch = new FileFetch(peer, peerId, key, { passwordKey });
+  const toOutput = out === "-" && !list;
   const stopped = interrupted.then(() => {
-    throw new CliError("Stopped. Received data is kept: run the same command again to continue.", INTERRUPTED);
+    throw new CliError(toOutput ? "Stopped. The output is incomplete." : "Stopped. Received data is kept: run the same command again to continue.", INTERRUPTED);
   });
   try {
-    const work = join().then(() => runWithList(fetch, list ? printList : (entries) => downloadAll(fetch, entries, new DirectoryTarget(out, peerId))));
+    const work = join().then(() => runWithList(fetch, async (entries) => {
+      if (list) return printList(entries);
+      if (toOutput && entries.length > 1) throw new CliError(`The share has ${entries.length} files, and --out - takes one. Use --out FOLDER.`, USAGE_ERROR);
+      return downloadAll(fetch, entries, toOutput ? new StdoutTarget() : new DirectoryTarget(out, peerId));
+    }));
     const exitCode = await Promise.race([work, stopped]);
     await fetch.stopGracefully(); // the sender receives the last progress report
     return exitCode;
@@ -87,7 +93,7 @@ function runWithList(fetch, work) {
 }
 
 /** @param {FileEntry[]} entries */
-async function printList(entries) {
+function printList(entries) {
   for (const { path, size } of entries) printResult(`${formatSize(size).padStart(10)}  ${path.join("/")}`);
   printStatus(`${formatFiles(entries)}.`);
   return 0;
@@ -96,7 +102,7 @@ async function printList(entries) {
 /**
  * @param {FileFetch} fetch
  * @param {FileEntry[]} entries
- * @param {DirectoryTarget} target
+ * @param {DirectoryTarget | StdoutTarget} target
  */
 async function downloadAll(fetch, entries, target) {
   printStatus(`Downloading ${formatFiles(entries)}.`);

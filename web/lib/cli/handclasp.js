@@ -10,29 +10,37 @@ import { endWithOutput, printStatus } from "./terminal.js";
 
 const HELP = `Sends files directly from one computer to another, or to a browser, by a link.
 
-  handclasp get 'LINK' [--out FOLDER] [--password P] [--list]
-  handclasp send FILE|FOLDER… [--broker https://HOST] [--password P] [--once]
+  handclasp send FILE|FOLDER…|- [--broker https://HOST] [--password P] [--name NAME] [--once]
+  handclasp receive 'LINK' [--out FOLDER|-] [--password P] [--list]
 
-get     downloads the files of a link; receive is the same command. Put the link in quotes: it contains characters that are special to a shell.
-  --out FOLDER    where to store the files (default: the current folder); keeps folders, overwrites nothing
-  --list          lists names and sizes, downloads nothing
-  Run an interrupted command again to continue: data in the .part files is compared and not downloaded again.
-
-send    prints a link, on a terminal with its QR code, and serves everybody who has it, several receivers at once, until Ctrl+C.
+send      prints a link, on a terminal with its QR code, and serves everybody who has it until Ctrl+C.
+  -               standard input; it is kept in a temporary file, which nobody else can open
+  --name NAME     the name of standard input at the receiver (default: stdin)
   --broker URL    the page of the broker (default: $HANDCLASP_BROKER, else http://127.0.0.1:4000)
   --once          ends when the first receiver is done; with code 0 if all that it chose has arrived
+  What cannot be read, has a name that is not UTF-8, or is a symbolic link in a folder is left out and named.
+
+receive   downloads all files of a link; get is the same. Put the link in quotes: a shell would take it apart.
+  --out FOLDER    where to store the files (default: the current folder); keeps folders, overwrites nothing
+  --out -         writes the file to standard output, if the link has only one
+  --list          lists names and sizes, downloads nothing
+  Run an interrupted command again to continue: data in the .part files is compared and not downloaded again.
 
 both
   --password P    the password of the share; $HANDCLASP_PASSWORD keeps it out of the list of processes
 
+  handclasp send holidays report.pdf --broker https://example.org
+  tar c photos | handclasp send - --name photos.tar --once
+  handclasp receive 'https://example.org/?peer_id=…#k=…' --out - | tar x
+
 handclasp --version prints the version.
 
-Requires the package @roamhq/wrtc, and before Node.js 22 also ws, installed beside it. To run it without installing:
-  npx -p handclasp -p @roamhq/wrtc -p ws handclasp get 'LINK'
+To transfer files, the command needs the package @roamhq/wrtc, and before Node.js 22 also ws, installed beside it:
+  npm install @roamhq/wrtc ws
 
-Standard output contains only results: the link, the paths of the files, the list.
-Exit codes: 0 success, 1 failure, 2 usage error, 3 wrong key or password, 4 no broker at the
-  address or no valid certificate, 130 stopped by Ctrl+C, 141 nobody reads the output any more.
+Standard output has only results: the link, the paths of the files, the list, or the file itself.
+Exit codes: 0 success, 1 failure, 2 usage error, 3 wrong key or password, 4 no broker at the address or no valid
+certificate, 130 stopped by Ctrl+C, 141 nobody reads the output any more.
 `;
 
 const OPTIONS = /** @type {const} */ ({
@@ -40,13 +48,14 @@ const OPTIONS = /** @type {const} */ ({
   list: { type: "boolean" },
   out: { type: "string" },
   broker: { type: "string" },
+  name: { type: "string" },
   once: { type: "boolean" },
   password: { type: "string" },
   version: { type: "boolean" },
 });
 
 /** @type {Record<string, string[]>} the options of each command */
-const COMMANDS = { get: ["list", "out", "password"], receive: ["list", "out", "password"], send: ["broker", "once", "password"] };
+const COMMANDS = { get: ["list", "out", "password"], receive: ["list", "out", "password"], send: ["broker", "name", "once", "password"] };
 
 /** @returns {Promise<number>} the exit code */
 async function main() {
@@ -57,13 +66,16 @@ async function main() {
   if (!command || !Object.hasOwn(COMMANDS, command)) throw usageError(command ? `Unknown command ${command}.` : "No command given.");
   const unknown = Object.keys(values).find((name) => !COMMANDS[command].includes(name));
   if (unknown) throw usageError(`${command} has no option --${unknown}.`);
-  const { out, list, once, password = process.env.HANDCLASP_PASSWORD, broker = process.env.HANDCLASP_BROKER ?? "http://127.0.0.1:4000" } = values;
+  const { out, list, name, once, password = process.env.HANDCLASP_PASSWORD, broker = process.env.HANDCLASP_BROKER ?? "http://127.0.0.1:4000" } = values;
   const interrupted = new Promise((/** @type {(_: void) => void} */ resolve) => {
     for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => resolve());
   });
   if (command === "send") {
     if (rest.length === 0) throw usageError("No files given.");
-    return send(rest, { broker, password, once, interrupted });
+    const hasInput = rest.includes("-");
+    if (rest.indexOf("-") !== rest.lastIndexOf("-")) throw usageError("Standard input is given twice.");
+    if (name !== undefined && (!hasInput || name === "" || name.includes("/"))) throw usageError("--name takes the name of a file, for standard input (-).");
+    return send(rest, { broker, name, password, once, interrupted });
   }
   if (rest.length !== 1) throw usageError(rest.length === 0 ? "No link given." : "More than one link given: put the link in quotes.");
   return get(rest[0], { out, list, password, interrupted });

@@ -101,13 +101,23 @@ async function read(location, mtimeMs, start, end) {
   const handle = await open(location);
   try {
     if ((await handle.stat()).mtimeMs !== mtimeMs) throw new Error("file was modified after it was shared");
-    const bytes = new Uint8Array(end - start);
-    let done = 0;
-    for (let count = -1; count !== 0 && done < bytes.length; done += count) {
-      ({ bytesRead: count } = await handle.read(bytes, done, bytes.length - done, start + done));
-    }
-    return bytes.buffer.slice(0, done);
+    return await readRange(handle, start, end);
   } finally {
     await handle.close();
   }
+}
+
+/**
+ * @param {import("node:fs/promises").FileHandle} handle
+ * @param {number} start
+ * @param {number} end
+ * @returns {Promise<ArrayBuffer>} shorter if the file ends before
+ */
+export async function readRange(handle, start, end) {
+  const bytes = new Uint8Array(end - start);
+  let done = 0;
+  for (let count = -1; count !== 0 && done < bytes.length; done += count) {
+    ({ bytesRead: count } = await handle.read(bytes, done, bytes.length - done, start + done));
+  }
+  return bytes.buffer.slice(0, done);
 }

@@ -8,22 +8,22 @@ import { openPeer } from "./broker-peer.js";
 import { findFiles } from "./local-files.js";
 import { CliError, FAILED, INTERRUPTED, USAGE_ERROR, errorMessage } from "./messages.js";
 import { firstDone, reportReceivers, summary } from "./receiver-report.js";
+import { readInput } from "./standard-input.js";
 import { clearProgress, formatCount, formatFiles, printQrCode, printResult, printStatus } from "./terminal.js";
 
 /**
- * @param {string[]} paths files and folders
+ * @param {string[]} paths files and folders; `-` is standard input
  * @param {object} options
  * @param {string} options.broker URL of its page
+ * @param {string} [options.name] of the file that standard input becomes
  * @param {string} [options.password]
  * @param {boolean} [options.once] end when the first receiver is done
  * @param {Promise<void>} options.interrupted resolves at Ctrl+C, which ends the command
  * @returns {Promise<number>} the exit code
  */
-export async function send(paths, { broker, password = "", once = false, interrupted }) {
+export async function send(paths, { broker, name, password = "", once = false, interrupted }) {
   if (!URL.canParse(broker) || !/^https?:/.test(broker)) throw new CliError(`${broker} is not the URL of a broker: it has to begin with https://.`, USAGE_ERROR);
-  const { files, leftOut } = await findFiles(paths);
-  for (const { path, cause } of leftOut) printStatus(`Left out: ${path} (${cause}).`);
-  if (files.length === 0) throw new CliError("There are no files to share in the given paths.", USAGE_ERROR);
+  const { files, leftOut } = await openFiles(paths, { name, interrupted });
   const page = pageOf(new URL(broker));
   const { peer, join, close } = await openPeer(page);
   try {
@@ -50,4 +50,22 @@ export async function send(paths, { broker, password = "", once = false, interru
     clearProgress();
     close();
   }
+}
+
+/**
+ * @param {string[]} paths
+ * @param {{name?: string, interrupted: Promise<void>}} options
+ */
+async function openFiles(paths, { name, interrupted }) {
+  const found = await findFiles(paths.filter((path) => path !== "-"));
+  for (const { path, cause } of found.leftOut) printStatus(`Left out: ${path} (${cause}).`);
+  if (paths.includes("-")) {
+    if (process.stdin.isTTY) printStatus("Reading standard input: end it with Ctrl+D on a line of its own.");
+    const input = await Promise.race([readInput(name ?? "stdin"), interrupted.then(() => null)]);
+    process.stdin.destroy(); // otherwise it keeps the command running
+    if (!input) throw new CliError("Stopped before standard input ended.", INTERRUPTED);
+    found.files.push(input);
+  }
+  if (found.files.length === 0) throw new CliError("There are no files to share in the given paths.", USAGE_ERROR);
+  return found;
 }
