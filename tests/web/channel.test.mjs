@@ -186,13 +186,49 @@ test("a crashed channel rejoins with increasing delays until it stays joined", a
   assert.equal(refs().length, 1);
   await clock.advance(1);
   assert.equal(refs().length, 2);
-  server.last.reply("phx_join", "error", { reason: "taken" });
+  server.last.reply("phx_join", "error", { reason: "overloaded" });
   await clock.advance(1_999);
   assert.equal(refs().length, 2);
   await clock.advance(1);
   server.last.reply("phx_join", "ok", {});
   assert.equal(channel.state, "joined");
   assert.equal(new Set(refs()).size, 3);
+});
+
+test("a rejoin that is refused for good closes the channel with the refusal", async () => {
+  const all = await joined();
+  const { server, clock, channel, socket } = all;
+  const states = [];
+  channel.onState((state, detail) => states.push([state, detail?.reason]));
+  await comeBack(all);
+  server.last.reply("phx_join", "error", { reason: "taken" });
+  assert.deepEqual(states.at(-1), ["closed", "taken"]);
+  socket.disconnect();
+  assert.equal(clock.pending, 0);
+});
+
+test("a push larger than the server's limit is refused as too big, and the connection stays", async () => {
+  const { server, socket, channel } = await joined();
+  socket.limitMessages(1_000);
+  await assert.rejects(channel.push("big", { text: "\u00e9".repeat(500) }), { name: "TooBigError", reason: "too_big" });
+  assert.deepEqual([socket.state, server.last.lastOf("big")], ["open", undefined]);
+  const pushed = channel.push("small");
+  server.last.reply("small", "ok", {});
+  await pushed;
+});
+
+test("a message for which the server closes the connection is not sent again", async () => {
+  const all = await joined();
+  const { server, clock, channel } = all;
+  const push = () => channel.push("big", { text: "x".repeat(5_000) });
+  const lost = assert.rejects(push(), { reason: "disconnected" });
+  server.last.drop(1009);
+  await lost;
+  await clock.advance(250);
+  server.last.accept();
+  server.last.reply("phx_join", "ok", {});
+  await assert.rejects(push(), { name: "TooBigError" });
+  assert.equal(server.connections.length, 2);
 });
 
 test("a rejoin without a reply is followed by a leave and retried", async () => {

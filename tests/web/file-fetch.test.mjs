@@ -191,6 +191,17 @@ test("a wrong key ends the fetch: no list arrives, and the sharer is not called 
   assert.deepEqual([states.at(-1), fetch.entries, peer.calls, peer.isClosed], ["ended: wrong_key", [], 1, true]);
 });
 
+test("a call that fails for good ends the fetch", async () => {
+  for (const reason of ["too_big", "channel_closed", "failed", "negotiation", "unproven"]) {
+    const { fetch, peer, clock, states } = world(["x"]);
+    peer.refusals.push(reason);
+    void fetch.start();
+    await until(() => fetch.state === "ended");
+    await clock.advance(600_000);
+    assert.deepEqual([states.at(-1), peer.calls], [`ended: ${reason}`, 1]);
+  }
+});
+
 test("a sharer that ends a receiver's transfer ends the fetch and its downloads", async () => {
   const { fetch, share, clock, peer } = world([randomBytes(4 * PIECE)]);
   void fetch.start();

@@ -142,7 +142,7 @@ test("after another page has taken the topic over, calls fail and open connectio
   await settle();
   pcs[0].open();
   const connection = await call;
-  const another = assert.rejects(peer.connect("22222222-2222-8222-8222-222222222222"), { name: "PeerError", reason: "closed" });
+  const another = assert.rejects(peer.connect("22222222-2222-8222-8222-222222222222"), { name: "PeerError", reason: "channel_closed" });
   server.last.reply("connect", "ok", {});
   const [joinRef, , topic] = server.last.lastOf("phx_join");
   server.last.say([joinRef, joinRef, topic, "phx_close", {}]);

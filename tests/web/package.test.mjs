@@ -23,17 +23,17 @@ class Transport {
   constructor() { queueMicrotask(() => this.onopen()); }
   send(frame) {
     const [joinRef, ref, topic] = JSON.parse(frame);
-    const reply = JSON.stringify([joinRef, ref, topic, "phx_reply", { status: "ok", response: { topic } }]);
+    const reply = JSON.stringify([joinRef, ref, topic, "phx_reply", { status: "ok", response: { peer_id: topic.slice(5) } }]);
     queueMicrotask(() => this.onmessage({ data: reply }));
   }
   close() {}
 }
 const socket = new Socket("ws://example.test/socket", { transport: Transport });
 const peer = new Peer(socket, await createIdentity());
-const { topic } = await peer.join();
+const { peerId } = await peer.join();
 const share = new FileShare(peer, new Uint8Array(16));
 share.catalogue.add([{ file: new File(["hello"], "hello.txt") }]);
-console.log(topic === "peer:" + peer.id, share.catalogue.entries.length, new TransferError("hash", "x") instanceof HandclaspError);
+console.log(peerId === peer.id, share.catalogue.entries.length, new TransferError("hash", "x") instanceof HandclaspError);
 peer.close();
 socket.disconnect();
 `;

@@ -20,6 +20,8 @@ export class FakePc extends EventTarget {
   candidates = [];
   restarts = 0;
   closed = false;
+  /** Lines of its next description. */
+  extraSdp = "";
 
   constructor(config) {
     super();
@@ -36,7 +38,7 @@ export class FakePc extends EventTarget {
   async setLocalDescription() {
     this.signalingState = this.signalingState === "have-remote-offer" ? "stable" : "have-local-offer";
     const type = this.signalingState === "stable" ? "answer" : "offer";
-    this.localDescription = { type, sdp: SDP };
+    this.localDescription = { type, sdp: SDP + this.extraSdp };
   }
   async setRemoteDescription(description) {
     if (!description.sdp.startsWith("v=0")) throw new Error("sdp cannot be parsed");
@@ -67,17 +69,17 @@ export class FakePc extends EventTarget {
   }
 }
 
-export async function setUp({ network = new EventTarget(), ...options } = {}) {
+export async function setUp({ network = new EventTarget(), maxMessageBytes = undefined, ...options } = {}) {
   const server = new FakeServer();
   const clock = new FakeClock();
-  const socket = new Socket("ws://example.test/socket", { transport: server.Transport, clock, network });
+  const socket = new Socket("ws://example.test/socket", { transport: server.Transport, clock, network, fetch: null });
   /** @type {FakePc[]} */
   const pcs = [];
   const createConnection = (config) => (pcs.push(new FakePc(config)), pcs.at(-1));
   const peer = new Peer(socket, ME, { createConnection, ...options });
   const join = peer.join();
   server.last.accept();
-  server.last.reply("phx_join", "ok", { peer_id: ME.peerId, ice_servers: [{ urls: "stun:stun.test" }] });
+  server.last.reply("phx_join", "ok", { peer_id: ME.peerId, ice_servers: [{ urls: "stun:stun.test" }], max_message_bytes: maxMessageBytes });
   await join;
   const push = (event, payload) => server.last.say([null, null, TOPIC, event, payload]);
   return { server, clock, peer, pcs, push };

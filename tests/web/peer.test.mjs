@@ -348,6 +348,43 @@ test("a renegotiation with another fingerprint closes the connection", async () 
   assert.equal(pc.remoteDescription.sdp, SDP);
 });
 
+test("a description larger than the server's limit ends its connection as too big, and nothing reconnects", async () => {
+  for (const isOpen of [false, true]) {
+    const { server, clock, peer, pcs, push } = await setUp({ maxMessageBytes: 2_000 });
+    const connections = [];
+    peer.on("connection", (connection) => connections.push(connection));
+    push("peer_connect", { peer_id: OTHER });
+    if (isOpen) {
+      await settle();
+      server.last.reply("offer", "ok", {});
+      const { attempt } = server.last.lastOf("offer")[4];
+      push("answer", { peer_id: OTHER, attempt, description: { type: "answer", sdp: SDP } });
+      await settle();
+      pcs[0].open();
+      await settle();
+    }
+    const closed = [];
+    connections[0]?.on("close", ({ reason }) => closed.push(reason));
+    pcs[0].extraSdp = "a=x\r\n".repeat(1_000);
+    if (isOpen) pcs[0].dispatchEvent(new Event("negotiationneeded"));
+    await settle();
+    assert.equal(pcs[0].closed, true);
+    assert.deepEqual(closed, isOpen ? ["too_big"] : []);
+    // The other side of an open connection sees its channel close.
+    if (!isOpen) assert.deepEqual([OTHER, "too_big"], [server.last.lastOf("hangup")[4].peer_id, server.last.lastOf("hangup")[4].reason]);
+    assert.equal(server.connections.length, 1);
+    peer.close();
+    await clock.advance(60_000);
+  }
+});
+
+test("a caller learns that the called peer's offer is too big", async () => {
+  const { push, call } = await calling();
+  const failed = assert.rejects(call, { name: "PeerError", reason: "too_big" });
+  push("hangup", { peer_id: OTHER, attempt: "unknown", reason: "too_big" });
+  await failed;
+});
+
 test("a failed call does not affect an open connection", async () => {
   const { server, peer, connection } = await connected();
   const again = peer.connect(OTHER);

@@ -13,6 +13,7 @@ function setUp(options = {}) {
     transport: server.Transport,
     clock,
     network,
+    fetch: null,
     random: () => 1,
     ...options,
   });
@@ -306,6 +307,92 @@ test("an exception of the platform's WebSocket counts as a lost connection and i
   await opened;
   assert.deepEqual(reasons, ["Error: not allowed here", "Error: not allowed here"]);
   assert.equal(socket.state, "closed");
+});
+
+test("a URL that is none of a WebSocket is refused immediately", () => {
+  for (const url of ["htp://example.test/socket", "example.test:4000/socket", "mailto:a@example.test", "wss://", "/socket"]) {
+    assert.throws(() => new Socket(url, { transport: new FakeServer().Transport }), { name: "TypeError" }, url);
+  }
+});
+
+test("a URL that the platform blocks is not retried", async () => {
+  class Transport {
+    constructor() {
+      throw new DOMException("insecure connections are not allowed here", "SecurityError");
+    }
+  }
+  const clock = new FakeClock();
+  const socket = new Socket("ws://example.test/socket", { transport: Transport, clock, fetch: null });
+  const refused = assert.rejects(socket.connect(), { name: "EndpointError", reason: "blocked", message: /insecure/ });
+  await clock.advance(0);
+  await refused;
+  assert.deepEqual([socket.state, clock.pending], ["closed", 0]);
+});
+
+/** What a server answers to a plain request, and the reason that follows from it. */
+const ANSWERS = /** @type {Array<[Partial<Response> | Error, string | null]>} */ ([
+  [{ status: 404 }, "no_endpoint"],
+  [{ status: 200 }, "no_endpoint"],
+  [{ status: 302 }, "no_endpoint"],
+  [{ status: 0, type: "opaqueredirect" }, "no_endpoint"],
+  [{ status: 403 }, "forbidden"],
+  [{ status: 400 }, null],
+  [{ status: 426 }, null],
+  [{ status: 503 }, null],
+  [new TypeError("fetch failed"), null],
+]);
+
+for (const [answer, reason] of ANSWERS) {
+  const what = answer instanceof Error ? answer.message : `HTTP ${answer.status || answer.type}`;
+  test(`a first attempt that fails at a server with ${what} is ${reason ?? "tried again"}`, async () => {
+    const asked = [];
+    const fetch = async (url) => {
+      asked.push(url);
+      if (answer instanceof Error) throw answer;
+      return answer;
+    };
+    const { server, clock, socket } = setUp({ fetch });
+    const errors = [];
+    socket.on("error", (error) => errors.push(error.reason));
+    const connecting = socket.connect();
+    const join = socket.channel("room:a").join();
+    for (const promise of [connecting, join]) promise.catch(() => {});
+    server.last.drop();
+    await clock.advance(250);
+    assert.deepEqual(asked, ["https://example.test/socket/websocket?vsn=2.0.0"]);
+    if (reason) {
+      await assert.rejects(connecting, { name: "EndpointError", reason });
+      await assert.rejects(join, { name: "EndpointError", reason });
+      assert.deepEqual([errors, socket.state, clock.pending], [[reason], "closed", 0]);
+    } else {
+      server.last.accept();
+      server.last.reply("phx_join", "ok", {});
+      await Promise.all([connecting, join]);
+      assert.equal(asked.length, 1);
+    }
+  });
+}
+
+test("a server that was there before is not asked what it is", async () => {
+  const { server, clock } = open({ fetch: () => assert.fail("asked") });
+  for (let lost = 0; lost < 3; lost++) {
+    server.last.drop();
+    await clock.advance(1_000);
+  }
+  assert.equal(server.connections.length, 4);
+});
+
+test("the socket does not reconnect after a close for what it has sent", async () => {
+  for (const [code, text, isFinal] of /** @type {const} */ ([[1002, "", true], [1007, "", true], [1011, "malformed message", true], [1011, "", false], [1008, "", false], [1012, "", false]])) {
+    const { server, clock, socket } = open();
+    const errors = [];
+    socket.on("error", ({ name, code }) => errors.push([name, code]));
+    server.last.client.onclose({ code, reason: text });
+    await clock.advance(1_000);
+    assert.deepEqual(errors, isFinal ? [["RejectedError", code]] : []);
+    assert.equal(server.connections.length, isFinal ? 1 : 2, `${code} ${text}`);
+    assert.equal(socket.state, isFinal ? "closed" : "connecting");
+  }
 });
 
 test("a platform without a WebSocket throws immediately", { skip: "WebSocket" in globalThis }, () => {

@@ -89,7 +89,7 @@ test("any schedule: every promise settles, every resolved push arrived once, and
     await settle();
     assert.equal(clock.pending, 0, `seed ${seed} left timers`);
   }
-  for (const outcome of ["push: ok", "push: no", "push: timeout", "push: aborted", "push: disconnected", "push: overflow", "push while closed: closed", "join: ok", "join: taken", "join: timeout", "join: aborted", "leave: ok", "leave: timeout", "connect: ok", "connect: aborted", "connect: disconnected"]) {
+  for (const outcome of ["push: ok", "push: no", "push: timeout", "push: aborted", "push: disconnected", "push: overflow", "push while closed: channel_closed", "join: ok", "join: taken", "join: timeout", "join: aborted", "leave: ok", "leave: timeout", "connect: ok", "connect: aborted", "connect: disconnected"]) {
     assert.ok(seen.has(outcome), `no schedule had ${outcome}`);
   }
 });

@@ -9,7 +9,15 @@
 /** @typedef {import("./util/network-change.js").Network} Network */
 
 export { Channel } from "./channels/channel.js";
-export { ClosedError, DisconnectedError, OverflowError, RefusedError } from "./channels/errors.js";
+export {
+  ClosedError,
+  DisconnectedError,
+  EndpointError,
+  OverflowError,
+  RefusedError,
+  RejectedError,
+  TooBigError,
+} from "./channels/errors.js";
 export { Presence } from "./channels/presence.js";
 export { Socket } from "./channels/socket.js";
 export { AbortedError, HandclaspError, ProtocolError, TimeoutError } from "./util/errors.js";

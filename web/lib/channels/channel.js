@@ -8,6 +8,7 @@ import { Backoff } from "../util/backoff.js";
 import { deferred } from "../util/deferred.js";
 import { Emitter } from "../util/emitter.js";
 import { AbortedError, TimeoutError } from "../util/errors.js";
+import { isTemporary } from "../util/temporary.js";
 import { ClosedError, DisconnectedError, RefusedError } from "./errors.js";
 import { PendingPushes } from "./pending-pushes.js";
 
@@ -19,6 +20,7 @@ import { PendingPushes } from "./pending-pushes.js";
  * @typedef {object} ChannelHandlers
  * @property {() => void} onOpen the connection is open
  * @property {() => void} onClose the connection is closed
+ * @property {(error: Error) => void} onGiveUp the socket does not reconnect, because of this error
  * @property {(message: import("./codec.js").Message) => void} onMessage a message on the topic arrived
  */
 
@@ -34,7 +36,7 @@ import { PendingPushes } from "./pending-pushes.js";
  * @property {() => void} connect
  * @property {() => string} nextRef a ref that was not used before
  * @property {(message: import("./codec.js").Message) => boolean} send false when the connection is not
- *   open; the message is then dropped
+ *   open; the message is then dropped. Throws a TooBigError
  * @property {(ref: string, handler: () => void) => void} onReply calls the handler once, when the reply
  *   arrives or the connection closes
  * @property {(topic: string, handlers: ChannelHandlers) => void} add throws when the topic has a channel
@@ -45,8 +47,9 @@ import { PendingPushes } from "./pending-pushes.js";
  * Created by `socket.channel(topic, params)`.
  *
  * Its state goes from `closed` to `joining` to `joined`, and back to `closed` by `leave()`, by the
- * server's `phx_close`, or when the *first* join is refused or times out. A channel that was joined once
- * rejoins by itself: after a lost connection or a `phx_error` it is `errored` until then.
+ * server's `phx_close`, when the *first* join is refused or times out, or when a later join is refused for good.
+ * A channel that was joined once rejoins by itself: after a lost connection or a `phx_error` it is `errored` until
+ * then.
  */
 export class Channel {
   /** @type {Emitter<Record<string, [any]>>} */
@@ -70,6 +73,7 @@ export class Channel {
   #handlers = {
     onOpen: () => this.#state === "errored" && this.#sendJoin(),
     onClose: () => this.#state !== "closed" && this.#fail(new DisconnectedError(`connection lost while on ${this.topic}`)),
+    onGiveUp: (error) => this.#state !== "closed" && this.#close(error),
     onMessage: (message) => this.#receive(message),
   };
 
@@ -133,7 +137,7 @@ export class Channel {
    * @param {AbortSignal} [options.signal] a push that is still buffered is never sent
    * @returns {Promise<any>} the `response` of the reply
    * @throws {RefusedError | TimeoutError | DisconnectedError | ClosedError | AbortedError |
-   *   import("./errors.js").OverflowError | TypeError} `TypeError`: the payload is not JSON. After
+   *   import("./errors.js").OverflowError | import("./errors.js").TooBigError | TypeError} `TypeError`: the payload is not JSON. After
    *   `DisconnectedError`, `TimeoutError` and `AbortedError` the push may or may not have arrived
    */
   push(event, payload = {}, { timeout = this.#socket.timeout, signal } = {}) {
@@ -206,7 +210,7 @@ export class Channel {
       const payload = typeof this.#params === "function" ? this.#params() : this.#params;
       this.#socket.send({ joinRef: ref, ref, topic: this.topic, event: "phx_join", payload });
     } catch (error) {
-      this.#close(/** @type {Error} */ (error)); // the caller's params threw: a retry would throw too
+      this.#close(/** @type {Error} */ (error)); // the caller's params threw, or are too big: a retry would fail too
     }
   }
 
@@ -271,7 +275,7 @@ export class Channel {
   /** @param {any} response */
   #joinRefused(response) {
     const error = new RefusedError(`join of ${this.topic}`, response);
-    if (!this.#wasJoined) return this.#close(error);
+    if (!this.#wasJoined || !isTemporary(error)) return this.#close(error);
     this.#fail(error);
     this.#rejoinLater();
   }

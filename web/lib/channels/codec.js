@@ -21,20 +21,6 @@ const KIND = { push: 0, reply: 1, broadcast: 2 };
 const decoder = new TextDecoder();
 
 /**
- * @param {URL} endpoint
- * @param {Record<string, string>} params
- * @returns {string} the URL of the WebSocket
- */
-export function endpointUrl(endpoint, params) {
-  const url = new URL(endpoint);
-  url.protocol = url.protocol.replace("http", "ws");
-  url.pathname = `${url.pathname.replace(/\/$/, "")}/websocket`;
-  for (const [key, value] of Object.entries(params)) url.searchParams.set(key, value);
-  url.searchParams.set("vsn", "2.0.0");
-  return url.href;
-}
-
-/**
  * @param {Message} message
  * @returns {string | ArrayBuffer} a text frame, or a binary one if the payload is bytes
  * @throws {ProtocolError} a field of a binary message is longer than 255 bytes

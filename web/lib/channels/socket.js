@@ -13,12 +13,15 @@ import { Backoff } from "../util/backoff.js";
 import { systemClock } from "../util/clock.js";
 import { deferred } from "../util/deferred.js";
 import { Emitter } from "../util/emitter.js";
+import { utf8 } from "../util/bytes.js";
 import { AbortedError } from "../util/errors.js";
 import { onNetworkChange } from "../util/network-change.js";
 import { onPageReturn } from "../util/page-return.js";
+import { isPermanentClose } from "../util/temporary.js";
 import { Channel } from "./channel.js";
-import { decode, encode, endpointUrl } from "./codec.js";
-import { DisconnectedError } from "./errors.js";
+import { decode, encode } from "./codec.js";
+import { endpointUrl, findFault, parseEndpoint } from "./endpoint.js";
+import { DisconnectedError, EndpointError, RejectedError, TooBigError } from "./errors.js";
 import { Heartbeat } from "./heartbeat.js";
 
 /** @typedef {"closed" | "connecting" | "open" | "waiting"} SocketState */
@@ -28,6 +31,8 @@ import { Heartbeat } from "./heartbeat.js";
  * @property {Record<string, string> | (() => Record<string, string>)} [params] added to the URL's query;
  *   a function is called on every attempt, for example to refresh a token
  * @property {new (url: string) => WebSocket} [transport] (default: the platform's WebSocket)
+ * @property {typeof globalThis.fetch | null} [fetch] asks, if the first attempt fails, whether there is a server
+ *   at the URL at all; null: does not ask (default: the platform's fetch)
  * @property {import("../util/clock.js").Clock} [clock]
  * @property {() => number} [random] for jitter
  * @property {import("../util/network-change.js").Network} [network] reports changes of the network, and that the
@@ -42,7 +47,7 @@ import { Heartbeat } from "./heartbeat.js";
  *
  * Events: `open`; `close {code, reason}` when an open or opening connection ends; `waiting ms` before
  * each new attempt; `connected isConnected` when `isConnected` changes; `error` for frames that cannot be
- * decoded.
+ * decoded, and before the socket gives up because another attempt would fail for the same cause.
  *
  * @extends {Emitter<{open: [], close: [{code: number, reason: string}], waiting: [number], connected: [boolean],
  *   error: [Error]}>}
@@ -51,6 +56,9 @@ export class Socket extends Emitter {
   #url;
   #params;
   #Transport;
+  #fetch;
+  /** Of the last attempt; empty if the caller's params threw. */
+  #webSocketUrl = "";
   #timeout;
   #heartbeat;
   #backoff;
@@ -66,6 +74,12 @@ export class Socket extends Emitter {
   /** @type {(import("../util/deferred.js").Deferred<void> & {waiting: number}) | null} the callers of `connect` */
   #opening = null;
   #lastRef = 0;
+  /** Aborts the search for what is wrong with the URL; null before the first attempt has failed. */
+  #search = /** @type {AbortController | null} */ (null);
+  /** Bytes of a message; until the server tells it, there is no limit. */
+  #messageLimit = Infinity;
+  /** Bytes of the largest message that this connection has sent. */
+  #largestSent = 0;
   /** @type {Map<string, () => void>} by the ref of the message that waits for a reply */
   #replyHandlers = new Map();
   /** For opening or for the next attempt; they never overlap. */
@@ -78,10 +92,11 @@ export class Socket extends Emitter {
    */
   constructor(url, options = {}) {
     super();
-    this.#url = new URL(url, globalThis.location?.href);
+    this.#url = parseEndpoint(url);
     this.#params = options.params ?? {};
     this.#Transport = options.transport ?? globalThis.WebSocket;
     if (!this.#Transport) throw new TypeError("this platform has no WebSocket: give one as transport");
+    this.#fetch = options.fetch === undefined ? globalThis.fetch?.bind(globalThis) : options.fetch;
     this.network = options.network ?? globalThis;
     this.clock = options.clock ?? systemClock;
     const random = options.random ?? Math.random;
@@ -119,7 +134,7 @@ export class Socket extends Emitter {
    * @param {AbortSignal} [options.signal] stops waiting; also stops connecting, unless another call or
    *   a channel waits too
    * @returns {Promise<void>} resolves when the socket is open, however many attempts that takes
-   * @throws {AbortedError | DisconnectedError}
+   * @throws {AbortedError | DisconnectedError | EndpointError | RejectedError}
    */
   connect({ signal } = {}) {
     if (signal?.aborted) return Promise.reject(new AbortedError("connecting"));
@@ -145,11 +160,16 @@ export class Socket extends Emitter {
    */
   disconnect() {
     if (this.#state === "closed") return;
-    this.#stopListening();
-    const opening = this.#opening;
-    this.#opening = null;
-    this.#drop("closed", { code: 1000, reason: "disconnected by the client" });
-    opening?.reject(new DisconnectedError("socket was disconnected"));
+    this.#stop({ code: 1000, reason: "disconnected by the client" }, new DisconnectedError("socket was disconnected"));
+  }
+
+  /**
+   * @param {number} bytes the largest message that the server accepts; larger ones are refused here as `too_big`,
+   *   because the server would close the connection
+   * @internal
+   */
+  limitMessages(bytes) {
+    if (Number.isSafeInteger(bytes) && bytes > 0) this.#messageLimit = bytes;
   }
 
   /**
@@ -195,16 +215,22 @@ export class Socket extends Emitter {
   /**
    * @param {import("./codec.js").Message} message
    * @returns {boolean} whether the connection is open, and so the message was sent
+   * @throws {TooBigError}
    */
   #send(message) {
     if (this.#state !== "open" || !this.#transport) return false;
-    this.#transport.send(encode(message));
+    const frame = encode(message);
+    const bytes = typeof frame === "string" ? utf8(frame).length : frame.byteLength;
+    if (bytes > this.#messageLimit) throw new TooBigError(bytes, this.#messageLimit);
+    this.#largestSent = Math.max(this.#largestSent, bytes);
+    this.#transport.send(frame);
     return true;
   }
 
   #open() {
     this.clock.clearTimeout(this.#timer);
     this.#state = "connecting";
+    this.#largestSent = 0;
     const transport = this.#createTransport();
     if (!transport) return;
     this.#transport = transport;
@@ -219,19 +245,23 @@ export class Socket extends Emitter {
     this.#schedule(this.#timeout, () => this.#lost({ code: 1006, reason: "connect timeout" }));
   }
 
-  /** @returns {WebSocket | null} null when the platform or the caller's `params` throw; it is retried */
+  /** @returns {WebSocket | null} null when the platform or the caller's `params` throw */
   #createTransport() {
     try {
-      const params = typeof this.#params === "function" ? this.#params() : this.#params;
-      return new this.#Transport(endpointUrl(this.#url, params));
+      this.#webSocketUrl = endpointUrl(this.#url, typeof this.#params === "function" ? this.#params() : this.#params);
+      return new this.#Transport(this.#webSocketUrl);
     } catch (error) {
-      this.#schedule(0, () => this.#lost({ code: 1006, reason: String(error) }));
+      const { name, message } = /** @type {Error} */ (error);
+      const isBlocked = name === "SecurityError" || name === "SyntaxError";
+      const fail = isBlocked ? () => this.#giveUp(new EndpointError("blocked", message)) : () => this.#lost({ code: 1006, reason: String(error) });
+      this.#schedule(0, fail);
       return null;
     }
   }
 
   #opened() {
     this.#state = "open";
+    this.#search?.abort();
     this.#backoff.reset();
     this.clock.clearTimeout(this.#timer);
     this.#heartbeat.start();
@@ -265,12 +295,53 @@ export class Socket extends Emitter {
 
   /** @param {{code: number, reason: string}} info */
   #lost(info) {
+    if (isPermanentClose(info)) return this.#giveUp(new RejectedError(info), info);
+    // The next connection would end in the same way, so the message must not be sent again.
+    if (info.code === 1009) this.#messageLimit = Math.min(this.#messageLimit, this.#largestSent - 1);
     this.#drop("waiting", info);
     // A listener of `close` may have disconnected or reconnected already.
     if (this.#state !== "waiting") return;
     const delay = this.#backoff.next();
     this.#schedule(delay, () => this.#open());
     this.emit("waiting", delay);
+    if (this.#opening && !this.#search) void this.#searchFault();
+  }
+
+  /** Nobody has seen this server yet: its URL may be wrong. */
+  async #searchFault() {
+    const search = new AbortController();
+    this.#search = search;
+    if (!this.#fetch || !this.#webSocketUrl) return;
+    const fault = await findFault(this.#webSocketUrl, this.#fetch, search.signal);
+    if (fault && !search.signal.aborted) this.#giveUp(fault);
+  }
+
+  /**
+   * Another attempt would fail for the same cause.
+   *
+   * @param {Error} error
+   * @param {{code: number, reason: string}} [info] of the connection
+   */
+  #giveUp(error, info = { code: 1006, reason: error.message }) {
+    this.emit("error", error);
+    if (this.#state === "closed") return; // by a listener
+    const channels = [...this.#channels.values()];
+    this.#stop(info, error);
+    for (const channel of channels) channel.onGiveUp(error);
+  }
+
+  /**
+   * @param {{code: number, reason: string}} info
+   * @param {Error} error for the callers of `connect`
+   */
+  #stop(info, error) {
+    this.#stopListening();
+    this.#search?.abort();
+    this.#search = null;
+    const opening = this.#opening;
+    this.#opening = null;
+    this.#drop("closed", info);
+    opening?.reject(error);
   }
 
   /**

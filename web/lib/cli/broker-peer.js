@@ -16,7 +16,7 @@ import { printStatus } from "./terminal.js";
  */
 export async function openPeer(page) {
   const { WebSocket: transport, createConnection } = await loadPackages();
-  const socket = new Socket(new URL("socket", page).href, { transport });
+  const socket = new Socket(new URL("socket", page).href, { transport, fetch: null });
   const closing = new AbortController();
   const unreachable = reportOutages(socket, page, closing.signal);
   const peer = new Peer(socket, await createIdentity(), { createConnection });

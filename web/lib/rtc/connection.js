@@ -227,7 +227,8 @@ export class Connection extends Emitter {
 
   /** @param {Error & {reason?: string}} error */
   #signalUndelivered(error) {
-    if (!this.isOpen) this.close(toPeerError(error, "negotiation"));
+    // A description that is too big stays too big, and the negotiation cannot go on without it.
+    if (!this.isOpen || error.reason === "too_big") this.close(toPeerError(error, "negotiation"));
     // An open connection is kept, unless the peer is unknown to the broker and does not answer either.
     else if (error.reason === "peer_not_found") void this.probe();
   }

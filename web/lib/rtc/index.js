@@ -5,6 +5,7 @@
 /** @typedef {import("./identity.js").Identity} Identity */
 /** @typedef {import("./message-channel.js").RtcMessageChannel} RtcMessageChannel */
 /** @typedef {import("./peer.js").PeerOptions} PeerOptions */
+/** @typedef {import("./peer.js").Welcome} Welcome */
 /** @typedef {import("./pool/connection-factory.js").BrokerOptions} BrokerOptions */
 /** @typedef {import("./pool/connection-pool.js").PoolOptions} PoolOptions */
 

@@ -25,15 +25,24 @@ import { WatchList } from "./watch-list.js";
  */
 
 /**
+ * What the broker says when the peer has joined.
+ *
+ * @typedef {object} Welcome
+ * @property {string} peerId
+ * @property {RTCIceServer[]} iceServers the broker's STUN and TURN servers
+ * @property {number | null} maxMessageBytes larger signals are refused as `too_big`; null: the server does not tell
+ */
+
+/**
  * Events: `connection` for each incoming connection, once it is open; `up` and `down` with the id of a
- * watched peer; `state` with the state and detail of the peer's channel.
+ * watched peer; `state` with the state and detail of the peer's channel; the detail of `joined` is a `Welcome`.
  *
  * @extends {Emitter<{connection: [Connection], up: [string], down: [string],
  *   state: [import("../channels/channel.js").ChannelState, any]}>}
  */
 export class Peer extends Emitter {
   #channel;
-  #network;
+  #socket;
   #signaling;
   #watchList;
   #stopNetworkListener = () => {};
@@ -48,7 +57,7 @@ export class Peer extends Emitter {
     this.id = identity.peerId;
     /** @type {string | null} */
     this.name = identity.name ?? null;
-    this.#network = socket.network;
+    this.#socket = socket;
     this.#channel = socket.channel(`peer:${this.id}`, { secret: identity.secret });
     this.#signaling = new Signaling({
       id: this.id,
@@ -67,9 +76,10 @@ export class Peer extends Emitter {
       clock: socket.clock,
     });
     this.#channel.onState((state, detail) => {
-      if (state === "joined") this.#joined(detail);
+      const shown = state === "joined" ? welcomeOf(detail) : detail;
+      if (state === "joined") this.#joined(shown);
       if (state === "closed") this.#closed(detail);
-      this.emit("state", state, detail);
+      this.emit("state", state, shown);
     });
   }
 
@@ -77,11 +87,16 @@ export class Peer extends Emitter {
    * @param {object} [options]
    * @param {number} [options.timeout] ms (default: the socket's)
    * @param {AbortSignal} [options.signal]
-   * @returns {Promise<{peer_id: string, ice_servers: RTCIceServer[]}>}
+   * @returns {Promise<Welcome>}
    * @throws {import("../channels/errors.js").RefusedError | TimeoutError | import("../util/errors.js").AbortedError}
    */
-  join(options) {
-    return this.#channel.join(options);
+  async join(options) {
+    return welcomeOf(await this.#channel.join(options));
+  }
+
+  /** @returns {RTCIceServer[]} those that the broker sent at the last join */
+  get iceServers() {
+    return this.#signaling.iceServers;
   }
 
   /**
@@ -130,17 +145,27 @@ export class Peer extends Emitter {
   /** @param {Error} error for example: another page has joined with this id */
   #closed(error) {
     this.#stopNetworkListener();
-    this.#signaling.rejectCalls(error.message);
+    this.#signaling.rejectCalls(error);
   }
 
-  /** @param {{ice_servers?: RTCIceServer[]}} reply */
-  #joined({ ice_servers }) {
-    this.#signaling.iceServers = ice_servers ?? [];
+  /** @param {Welcome} welcome */
+  #joined({ iceServers, maxMessageBytes }) {
+    if (maxMessageBytes !== null) this.#socket.limitMessages(maxMessageBytes);
+    this.#signaling.iceServers = iceServers;
     this.#stopNetworkListener();
-    this.#stopNetworkListener = onNetworkChange(this.#network, () => this.#signaling.networkChanged());
+    this.#stopNetworkListener = onNetworkChange(this.#socket.network, () => this.#signaling.networkChanged());
     this.#signaling.resume();
     this.#watchList.renew();
   }
+}
+
+/**
+ * @param {any} reply to the join, as the server writes it
+ * @returns {Welcome}
+ */
+function welcomeOf(reply) {
+  const { peer_id, ice_servers, max_message_bytes } = reply ?? {};
+  return { peerId: peer_id, iceServers: ice_servers ?? [], maxMessageBytes: max_message_bytes ?? null };
 }
 
 /**

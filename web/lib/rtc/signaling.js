@@ -111,15 +111,15 @@ export class Signaling {
   /**
    * No signal will arrive any more. Open connections do not need any.
    *
-   * @param {string} message
+   * @param {Error} error why
    */
-  rejectCalls(message) {
-    for (const call of [...this.#calls.values()]) call.reject(new PeerError("closed", message));
+  rejectCalls(error) {
+    for (const call of [...this.#calls.values()]) call.reject(toPeerError(error, "failed"));
   }
 
   /** Rejects all calls and closes all connections. */
   close() {
-    this.rejectCalls("peer was closed");
+    this.rejectCalls(new PeerError("closed", "peer was closed"));
     for (const connection of this.#connections.all()) connection.close();
   }
 
@@ -211,6 +211,10 @@ export class Signaling {
     const hasNoPath = payload.reason === "no_path";
     const connection = this.#connections.find(payload);
     const call = this.#calls.get(peer_id);
+    if (payload.reason === "too_big" && call && !connection?.isOpen) {
+      // An offer that was too big has not arrived, so its attempt is unknown here.
+      call.reject(new PeerError("too_big", `${peer_id} cannot send its description: it is larger than the server's limit`));
+    }
     if (!connection) return;
     if (connection.isOpen) return void connection.probe();
     // A new page of the peer calls this side and does not know the offer of the previous page.

@@ -4,9 +4,7 @@ import { RefusedError } from "../channels/errors.js";
 import { abortable, onAbort } from "../util/abort.js";
 import { Backoff } from "../util/backoff.js";
 import { systemClock } from "../util/clock.js";
-
-/** The reasons with which the server refuses a watch that it would accept later. */
-const TEMPORARY = new Set(["rate_limited", "overloaded"]);
+import { isTemporary } from "../util/temporary.js";
 
 /** @typedef {(peerId: string) => void} WatchCallback */
 
@@ -75,7 +73,7 @@ export class WatchList {
       else this.#onDown(peerId);
     } catch (error) {
       // The server is busy. After a disconnection, the next join renews the watch.
-      if (!(error instanceof RefusedError && TEMPORARY.has(error.reason))) return;
+      if (!(error instanceof RefusedError && isTemporary(error))) return;
       this.#peerIds.add(peerId);
       this.#clock.setTimeout(() => void this.#renew(peerId, join, backoff), backoff.next());
     }

@@ -14,8 +14,7 @@ import { PeerError } from "../rtc/errors.js";
 import { Backoff } from "../util/backoff.js";
 import { systemClock } from "../util/clock.js";
 import { Emitter } from "../util/emitter.js";
-import { HandclaspError, ProtocolError } from "../util/errors.js";
-import { ProofError, TransferError } from "./errors.js";
+import { isTemporary } from "../util/temporary.js";
 import { prove } from "./key-proof.js";
 import { Receiver } from "./receiver.js";
 
@@ -82,7 +81,7 @@ export class FileFetch extends Emitter {
     while (this.#state !== "ended") {
       const error = await this.#connect();
       if (this.state === "ended") return;
-      if (isFinal(error)) return this.#end(error);
+      if (!isTemporary(error)) return this.#end(error);
       this.#setState("waiting", error);
       await this.#waitForRetry(error);
     }
@@ -203,11 +202,4 @@ export class FileFetch extends Emitter {
     this.#state = state;
     this.emit("state", state, error);
   }
-}
-
-/** @param {Error} error */
-function isFinal(error) {
-  if (!(error instanceof HandclaspError)) return true;
-  if (error instanceof TransferError) return error.reason !== "stalled";
-  return error instanceof ProofError || error instanceof ProtocolError;
 }
