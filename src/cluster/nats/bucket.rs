@@ -18,9 +18,7 @@ use async_nats::jetstream::context::{
     UpdateStreamErrorKind,
 };
 use async_nats::jetstream::response::Response;
-use async_nats::jetstream::stream::{
-    Config, DirectGetErrorKind, DiscardPolicy, Info, LastRawMessageErrorKind, StorageType, Stream,
-};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, LastRawMessageErrorKind, StorageType, Stream};
 use async_nats::jetstream::{Context, ContextBuilder, ErrorCode, message::StreamMessage};
 use async_nats::{HeaderMap, HeaderValue};
 use bytes::Bytes;
@@ -146,17 +144,8 @@ impl Bucket {
         })
     }
 
-    /// The entry as any server knows it, which may be some milliseconds old.
-    pub(super) async fn get(&self, key: &str) -> Result<Option<Entry>, Lost> {
-        match self.stream.direct_get_last_for_subject(self.subject(key)).await {
-            Ok(message) => Ok(Some(message.into())),
-            Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
-            Err(error) => Err(self.lost(error)),
-        }
-    }
-
     /// The entry as the leader knows it.
-    pub(super) async fn get_from_leader(&self, key: &str) -> Result<Option<Entry>, Lost> {
+    pub(super) async fn get(&self, key: &str) -> Result<Option<Entry>, Lost> {
         Ok(self.message_from_leader(&self.subject(key)).await?.map(Entry::from))
     }
 
@@ -242,7 +231,7 @@ impl Setup<'_> {
             let (there, here) = (humantime::format_duration(config.max_age), humantime::format_duration(self.max_age));
             return Err(self.unusable(&format!("the other nodes have cluster.lease {there}, and this one has {here}")));
         }
-        if config.max_age != self.max_age || !config.allow_direct {
+        if config.max_age != self.max_age {
             return self.update(wanted).await;
         }
         if is_clustered && config.num_replicas < REPLICAS {
@@ -261,7 +250,6 @@ impl Setup<'_> {
             storage: StorageType::File,
             num_replicas,
             discard: DiscardPolicy::New,
-            allow_direct: true,
             ..Config::default()
         }
     }

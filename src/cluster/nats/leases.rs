@@ -80,7 +80,7 @@ impl Leases {
     async fn put_after(&self, revision: u64, status: &Bytes) -> Result<u64, NotWritten> {
         let put = |revision| self.bucket.put(&self.key, status.clone(), Some(revision));
         match put(revision).await {
-            Err(NotWritten::Changed) => match self.bucket.get_from_leader(&self.key).await? {
+            Err(NotWritten::Changed) => match self.bucket.get(&self.key).await? {
                 Some(entry) => put(entry.revision).await,
                 None => Err(NotWritten::Changed),
             },

@@ -108,7 +108,7 @@ impl Names {
     }
 
     pub(super) fn find(&self, name: &str) -> LocalFuture<Result<Option<Holder>, Lost>> {
-        self.run(Kind::Urgent, name, |shared, name| async move { shared.find(&name).await })
+        self.run(Kind::Urgent, name, |shared, name| async move { shared.holder(&name).await })
     }
 
     pub(super) fn enter(&self, names: &[(&str, Epoch)]) -> LocalFuture<Result<Vec<(usize, Holder)>, Lost>> {
@@ -201,13 +201,6 @@ impl Shared {
         }
     }
 
-    async fn find(&self, name: &Entered) -> Result<Option<Holder>, Lost> {
-        match self.bucket.get(&name.key).await? {
-            Some(entry) => Ok(self.read(&entry)),
-            None => self.holder(name).await,
-        }
-    }
-
     async fn enter(&self, name: &Entered, epoch: Epoch) -> Result<Option<Holder>, Lost> {
         let (mut revision, mut former) = (0, None);
         for tried in 0..TRIES {
@@ -245,9 +238,10 @@ impl Shared {
         Ok(revision)
     }
 
-    /// The entry as the leader knows it.
+    /// The entry as the leader knows it. What other servers of a cluster know may be some milliseconds old: it could name a
+    /// former owner.
     async fn holder(&self, name: &Entered) -> Result<Option<Holder>, Lost> {
-        Ok(self.bucket.get_from_leader(&name.key).await?.and_then(|entry| self.read(&entry)))
+        Ok(self.bucket.get(&name.key).await?.and_then(|entry| self.read(&entry)))
     }
 
     fn read(&self, entry: &Entry) -> Option<Holder> {
