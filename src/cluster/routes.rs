@@ -28,6 +28,8 @@ pub(super) struct Routes {
     known: LruCache<Topic, Route>,
     /// The signals to each name that is being looked up, oldest first. Later ones wait behind them.
     lookups: HashMap<Topic, Vec<OutgoingSignal>>,
+    /// How many signals have been sent.
+    signals: u64,
     /// When this node gave up a name, or was asked to.
     given_up: LruCache<Topic, Instant>,
     /// How long a name may be on its way.
@@ -37,7 +39,7 @@ pub(super) struct Routes {
 impl Routes {
     pub(super) fn new(timeout: Duration) -> Self {
         let (known, given_up) = (LruCache::new(ROUTES), LruCache::new(GIVEN_UP));
-        Self { known, lookups: HashMap::new(), given_up, timeout }
+        Self { known, lookups: HashMap::new(), signals: 0, given_up, timeout }
     }
 
     pub(super) fn get(&mut self, name: &Topic) -> Option<Route> {
@@ -55,11 +57,20 @@ impl Routes {
         }
     }
 
-    /// Lets a signal wait for the lookup of its name. Returns the name if the lookup has to be started.
-    pub(super) fn wait(&mut self, signal: OutgoingSignal) -> Option<Topic> {
+    /// Gives a new signal its number.
+    pub(super) fn number(&mut self, signal: &mut OutgoingSignal) {
+        self.signals += 1;
+        signal.number = self.signals;
+    }
+
+    /// Lets a signal wait for the lookup of its name, before those that were sent later. Returns the name if the lookup has
+    /// to be started.
+    pub(super) fn wait(&mut self, mut signal: OutgoingSignal) -> Option<Topic> {
         let name = signal.name.clone();
         let waiting = self.lookups.entry(name.clone()).or_default();
-        waiting.push(signal);
+        signal.is_looked_up = false;
+        let place = waiting.partition_point(|other| other.number < signal.number);
+        waiting.insert(place, signal);
         (waiting.len() == 1).then_some(name)
     }
 
@@ -68,9 +79,11 @@ impl Routes {
         self.lookups.contains_key(name)
     }
 
-    /// How many signals wait for the lookup of a name.
-    pub(super) fn count_waiting(&self, name: &Topic) -> usize {
-        self.lookups.get(name).map_or(0, Vec::len)
+    /// Notes that the directory is asked for a name now.
+    pub(super) fn set_looked_up(&mut self, name: &Topic) {
+        for signal in self.lookups.get_mut(name).into_iter().flatten() {
+            signal.is_looked_up = true;
+        }
     }
 
     /// The signals that wait for the lookup of a name, which is over.

@@ -2,8 +2,9 @@
 //!
 //! A signal whose name has no known route waits for a lookup, and later signals to the same name wait behind it. The
 //! node at the end of the route decides: it has delivered the signal, or its client's queue is full, or the name is not
-//! there. In the last case the name is looked up once more. While a name is on its way from one node to another, the
-//! signal is sent again until it has arrived.
+//! there. In the last case the name is looked up once more: it is absent if the directory has no entry of it, or still the
+//! same. While a name is on its way from one node to another, the signal is sent again until it has arrived. If it has
+//! not arrived within `cluster.timeout`, it is unreachable.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -37,8 +38,9 @@ enum Outcome {
 
 impl ThisNode {
     /// Sends a signal to the node that holds its name.
-    pub(super) fn deliver(self: &Rc<Self>, signal: OutgoingSignal) {
+    pub(super) fn deliver(self: &Rc<Self>, mut signal: OutgoingSignal) {
         let mut routes = self.routes.borrow_mut();
+        routes.number(&mut signal);
         let route = if routes.is_looked_up(&signal.name) { None } else { routes.get(&signal.name) };
         drop(routes);
         match route {
@@ -58,7 +60,7 @@ impl ThisNode {
             if !pause.is_zero() {
                 sleep(pause).await;
             }
-            let before = node.routes.borrow().count_waiting(&name);
+            node.routes.borrow_mut().set_looked_up(&name);
             let found = node.find_route(&name).await;
             let mut routes = node.routes.borrow_mut();
             let waiting = routes.looked_up(&name);
@@ -66,11 +68,11 @@ impl ThisNode {
                 routes.put(name, route.clone());
             }
             drop(routes);
-            for (place, signal) in waiting.into_iter().enumerate() {
+            for signal in waiting {
                 match &found {
                     Ok(Some(route)) => node.send_signal(route.clone(), signal),
                     // it was sent after the directory was asked: the name may have got an owner in between
-                    Ok(None) if place >= before => node.look_up(signal, Duration::ZERO),
+                    Ok(None) if !signal.is_looked_up => node.look_up(signal, Duration::ZERO),
                     Ok(None) => node.settle(signal, DeliveryStatus::Absent),
                     Err(Lost) => node.settle(signal, DeliveryStatus::Unreachable),
                 }
@@ -134,27 +136,29 @@ impl ThisNode {
             Outcome::Verdict(Verdict::Overloaded) => self.settle(signal, DeliveryStatus::Overloaded),
             Outcome::Verdict(Verdict::Gone) => {
                 self.routes.borrow_mut().forget(&signal.name, &route);
-                match signal.retry_until {
-                    // the entry that led here was older than the directory's: once more
-                    None => {
-                        signal.retry_until = Some(Instant::now());
-                        self.look_up(signal, Duration::ZERO);
-                    }
-                    Some(_) => self.settle(signal, DeliveryStatus::Absent),
+                match signal.gone.replace(route.epoch) {
+                    Some(before) if before == route.epoch => self.settle(signal, DeliveryStatus::Absent),
+                    // the route was older than the directory's entry
+                    _ => self.try_again(signal, Duration::ZERO),
                 }
             }
             Outcome::Verdict(Verdict::Moving) => {
                 self.routes.borrow_mut().forget(&signal.name, &route);
-                let now = Instant::now();
-                match *signal.retry_until.get_or_insert(now + self.options.timeout) > now {
-                    true => self.look_up(signal, MOVING_PAUSE),
-                    false => self.settle(signal, DeliveryStatus::Absent),
-                }
+                self.try_again(signal, MOVING_PAUSE);
             }
             Outcome::Nobody | Outcome::Unknown => {
                 self.routes.borrow_mut().forget(&signal.name, &route);
                 self.settle(signal, DeliveryStatus::Unreachable);
             }
+        }
+    }
+
+    /// Looks the name of a signal up again, unless the name has been moving from node to node for too long.
+    fn try_again(self: &Rc<Self>, mut signal: OutgoingSignal, pause: Duration) {
+        let now = Instant::now();
+        match *signal.retry_until.get_or_insert(now + self.options.timeout) > now {
+            true => self.look_up(signal, pause),
+            false => self.settle(signal, DeliveryStatus::Unreachable),
         }
     }
 
