@@ -18,8 +18,8 @@ use crate::message::{NameClaim, Proof};
 use crate::metrics::labels::ClaimStatus;
 use crate::topic::Topic;
 
-/// How often a claim begins again when the directory's entry has changed meanwhile.
-const ATTEMPTS: u32 = 3;
+/// The pause before a claim begins again because the directory's entry has changed meanwhile.
+const CLAIM_PAUSE: Duration = Duration::from_millis(1);
 /// The first pause before a node that has no inbox is told again that it has lost a name. It doubles with each attempt.
 const REVOKE_PAUSE: Duration = Duration::from_millis(50);
 
@@ -60,24 +60,31 @@ impl ThisNode {
         if self.may_be_missing(claim) && self.engine.find(name.key()).await?.is_none() && !self.is_free(name).await {
             return Ok(Claimed::Unreachable);
         }
-        for _ in 0..ATTEMPTS {
+        let until = Instant::now() + self.options.timeout;
+        while Instant::now() < until {
             let holder = match self.engine.claim(name.key()).await? {
                 ClaimResult::Granted(epoch) => return Ok(Claimed::Granted(epoch)),
                 ClaimResult::Held(holder) => holder,
             };
-            let decision = match self.decision(name, &holder, claim).await? {
-                Decision::Kept => return Ok(Claimed::Taken),
+            let granted = match self.decision(name, &holder, claim).await? {
+                // otherwise the node was asked for an older grant than its client has
+                Decision::Kept if self.engine.find(name.key()).await?.as_ref() == Some(&holder) => {
+                    return Ok(Claimed::Taken);
+                }
                 Decision::Unknown => return Ok(Claimed::Unreachable),
-                decision => decision,
+                Decision::Kept => None,
+                decision => self.engine.replace(name.key(), &holder).await?.map(|epoch| (epoch, decision)),
             };
-            if let Some(epoch) = self.engine.replace(name.key(), &holder).await? {
+            if let Some((epoch, decision)) = granted {
                 if matches!(decision, Decision::Free) {
                     self.revoke_at(holder, name.clone());
                 }
                 return Ok(Claimed::Granted(epoch));
             }
+            sleep(CLAIM_PAUSE).await;
         }
-        Ok(Claimed::Taken)
+        // other claims were faster each time
+        Ok(Claimed::Unreachable)
     }
 
     /// Takes a name away from a node that has not given it up. A node without an inbox may be about to enter the name again,
