@@ -1,64 +1,71 @@
-//! The claims of names that are under way in the directory. A part of the registry.
+//! The claims of names that are under way in the directory: at most one of each name, with later ones waiting behind it.
+//! A part of the registry.
 //!
 //! The directory may have granted a name to this node although the registry does not know it yet. If another node asks
 //! for the name meanwhile, this node gives it up before it has it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use crate::broker::adapter::Epoch;
+use crate::broker::registry::command::Subscribe;
 use crate::topic::Topic;
 
-/// The names with claims under way.
+/// The names that are being claimed.
 #[derive(Default)]
 pub(super) struct Claims(HashMap<Topic, NameClaims>);
 
 #[derive(Default)]
 struct NameClaims {
-    count: usize,
-    lost: LostGrants,
-}
-
-/// What has become of grants since the oldest claim of the name under way began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct LostGrants {
-    /// The highest epoch that another node may have taken.
-    pub(super) given_up: Option<Epoch>,
-    /// The highest epoch that this node has released, so that the directory does not know earlier ones either.
-    pub(super) released: Option<Epoch>,
+    /// Whether the directory has been asked and has not answered.
+    is_under_way: bool,
+    /// The highest epoch that another node may have taken since the claim began.
+    given_up: Option<Epoch>,
+    /// Joins that claim the name, too, oldest first.
+    waiting: VecDeque<Subscribe>,
 }
 
 impl Claims {
-    pub(super) fn start(&mut self, name: &Topic) {
-        self.0.entry(name.clone()).or_default().count += 1;
+    /// Begins the only claim of a name.
+    pub(super) fn begin(&mut self, name: &Topic) {
+        let claims = self.0.entry(name.clone()).or_default();
+        (claims.is_under_way, claims.given_up) = (true, None);
     }
 
     /// Whether a claim of the name is under way.
-    pub(super) fn has(&self, name: &Topic) -> bool {
-        self.0.contains_key(name)
+    pub(super) fn is_under_way(&self, name: &Topic) -> bool {
+        self.0.get(name).is_some_and(|claims| claims.is_under_way)
+    }
+
+    /// Lets a join wait behind the claim that is under way.
+    pub(super) fn wait(&mut self, command: Subscribe) {
+        self.0.entry(command.topic.clone()).or_default().waiting.push_back(command);
     }
 
     /// Gives up the grants up to `epoch` that are not known yet.
     pub(super) fn give_up(&mut self, name: &Topic, epoch: Epoch) {
         if let Some(claims) = self.0.get_mut(name) {
-            claims.lost.given_up = claims.lost.given_up.max(Some(epoch));
+            claims.given_up = claims.given_up.max(Some(epoch));
         }
     }
 
-    /// Notes that this node has released a grant.
-    pub(super) fn released(&mut self, name: &Topic, epoch: Epoch) {
-        if let Some(claims) = self.0.get_mut(name) {
-            claims.lost.released = claims.lost.released.max(Some(epoch));
-        }
-    }
-
-    /// Ends a claim.
-    pub(super) fn finish(&mut self, name: &Topic) -> LostGrants {
-        let Some(claims) = self.0.get_mut(name) else { return LostGrants::default() };
-        let lost = claims.lost;
-        claims.count -= 1;
-        if claims.count == 0 {
+    /// Ends a claim. Returns the highest epoch that another node may have taken meanwhile.
+    pub(super) fn end(&mut self, name: &Topic) -> Option<Epoch> {
+        let claims = self.0.get_mut(name)?;
+        claims.is_under_way = false;
+        let given_up = claims.given_up;
+        if claims.waiting.is_empty() {
             self.0.remove(name);
         }
-        lost
+        given_up
+    }
+
+    /// The join that has waited longest.
+    pub(super) fn next(&mut self, name: &Topic) -> Option<Subscribe> {
+        let claims = self.0.get_mut(name)?;
+        let next = claims.waiting.pop_front();
+        if claims.waiting.is_empty() && !claims.is_under_way {
+            self.0.remove(name);
+        }
+        next
     }
 }

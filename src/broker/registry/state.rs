@@ -38,7 +38,7 @@ use crate::broker::topic_table::TopicTable;
 use crate::config::schema::Config;
 use crate::connections::connection::{ConnectionId, MemberId};
 use crate::connections::envelope::SocketEvent;
-use crate::message::{JoinId, Proof};
+use crate::message::JoinId;
 use crate::metrics::families::Metrics;
 use crate::refusal::JoinRefusal;
 use crate::topic::Topic;
@@ -201,13 +201,14 @@ impl State {
     }
 
     /// Adds the owner of a name. Senders ask the directory for its node, so it needs no subscription.
-    fn add_owner(&mut self, command: Subscribe, proof: Option<Proof>, epoch: Epoch) {
+    fn add_owner(&mut self, command: Subscribe, epoch: Epoch) {
         let topic = &command.topic;
         if self.is_full(&command) {
             self.return_grant(topic, epoch);
             return self.refuse(&command, JoinRefusal::Full, FULL);
         }
         let (id, was_interested) = (command.id(), self.is_interested(topic));
+        let proof = command.membership.claim.and_then(|claim| claim.proof);
         self.index.add_join(id, topic.clone());
         self.names.insert(topic.clone(), Owner { id, connection: command.connection.clone(), proof, epoch });
         self.table.insert(topic, command.member());
@@ -232,7 +233,7 @@ impl State {
     fn remove_member(&mut self, topic: &Topic, id: MemberId) {
         let epoch = self.names.get(topic).filter(|owner| owner.id == id).map(|owner| owner.epoch);
         if let Some(epoch) = epoch {
-            self.release(topic, epoch);
+            self.adapter.release(topic, epoch);
             self.adapter.publish(from_ref(topic), Packet::Down(epoch));
         }
         let left = self.remove_from_tables(topic, id);

@@ -20,7 +20,8 @@ const UNREACHABLE: &str = "unreachable";
 
 impl State {
     /// Claims a name. If a client of this node owns it, that client's secret decides, and then whether it is alive;
-    /// otherwise the directory decides.
+    /// otherwise the directory decides. It is asked once at a time: joins of this node do not take the name from each
+    /// other there.
     pub(super) fn claim(&mut self, command: Subscribe, claim: NameClaim) {
         if let Some(owner) = self.names.get(&command.topic) {
             let epoch = owner.epoch;
@@ -29,68 +30,66 @@ impl State {
             }
             return self.take_over(command, claim, epoch);
         }
+        if self.claims.is_under_way(&command.topic) {
+            self.index.add_claim(command.id());
+            return self.claims.wait(command);
+        }
         let mut answer = self.adapter.claim(&command.topic, claim);
         if let Some(claimed) = (&mut answer).now_or_never() {
-            return self.claim_answered(command, claim, claimed);
+            return self.claim_answered(command, claimed);
         }
         self.index.add_claim(command.id());
-        self.claims.start(&command.topic);
-        self.suspend(answer, move |state, claimed| {
-            let lost = state.claims.finish(&command.topic);
-            let is_wanted = state.index.remove_claim(command.id());
-            match claimed {
-                Claimed::Granted(epoch) if lost.given_up >= Some(epoch) => {
-                    state.release(&command.topic, epoch);
-                    if is_wanted {
-                        state.refuse(&command, JoinRefusal::Taken, TAKEN);
-                    }
-                }
-                // another join of this node had a later grant and has left the name, so the directory has no entry
-                Claimed::Granted(epoch) if is_wanted && lost.released >= Some(epoch) => state.claim(command, claim),
-                Claimed::Granted(epoch) if !is_wanted => state.return_grant(&command.topic, epoch),
-                _ if !is_wanted => {}
-                _ => state.claim_answered(command, claim, claimed),
-            }
-        });
+        self.claims.begin(&command.topic);
+        self.suspend(answer, move |state, claimed| state.claim_ended(command, claim.proof, claimed));
     }
 
-    /// Releases a grant.
-    pub(super) fn release(&mut self, name: &Topic, epoch: Epoch) {
-        self.claims.released(name, epoch);
-        self.adapter.release(name, epoch);
-    }
-
-    fn claim_answered(&mut self, command: Subscribe, claim: NameClaim, claimed: Claimed) {
+    /// The directory has answered a claim. Then it is the turn of the joins that wait behind it.
+    fn claim_ended(&mut self, command: Subscribe, proof: Option<Proof>, claimed: Claimed) {
+        let name = command.topic.clone();
+        let given_up = self.claims.end(&name);
+        let is_wanted = self.index.remove_claim(command.id());
         match claimed {
-            Claimed::Granted(epoch) => self.granted(command, claim, epoch),
-            Claimed::Taken => self.refuse(&command, JoinRefusal::Taken, TAKEN),
-            Claimed::Unreachable => self.refuse(&command, JoinRefusal::Unreachable, UNREACHABLE),
+            // another node has it, or is about to: that node enters it, so this one releases nothing
+            Claimed::Granted(epoch) if given_up >= Some(epoch) => match proof {
+                _ if !is_wanted => {}
+                Some(_) => self.subscribe(command),
+                None => self.refuse(&command, JoinRefusal::Taken, TAKEN),
+            },
+            Claimed::Granted(epoch) if !is_wanted => match self.next_claim(&name) {
+                Some(next) => self.claim_answered(next, claimed),
+                None => self.return_grant(&name, epoch),
+            },
+            _ if !is_wanted => {}
+            _ => self.claim_answered(command, claimed),
+        }
+        while !self.claims.is_under_way(&name) {
+            let Some(next) = self.next_claim(&name) else { break };
+            self.subscribe(next);
         }
     }
 
-    /// Two joins on this node may have claimed the name at the same time. The epoch tells which the directory granted
-    /// last.
-    fn granted(&mut self, command: Subscribe, claim: NameClaim, epoch: Epoch) {
-        match self.names.get_mut(&command.topic) {
-            None => self.add_owner(command, claim.proof, epoch),
-            Some(owner) if owner.epoch >= epoch => self.refuse(&command, JoinRefusal::Taken, TAKEN),
-            Some(owner) if is_same_owner(owner.proof, claim.proof) => self.take_over(command, claim, epoch),
-            Some(owner) => {
-                owner.epoch = epoch;
-                self.contest(command);
+    /// The first join that waits to claim a name, and still wants it.
+    fn next_claim(&mut self, name: &Topic) -> Option<Subscribe> {
+        loop {
+            let next = self.claims.next(name)?;
+            if self.index.remove_claim(next.id()) {
+                return Some(next);
             }
+        }
+    }
+
+    fn claim_answered(&mut self, command: Subscribe, claimed: Claimed) {
+        match claimed {
+            Claimed::Granted(epoch) => self.add_owner(command, epoch),
+            Claimed::Taken => self.refuse(&command, JoinRefusal::Taken, TAKEN),
+            Claimed::Unreachable => self.refuse(&command, JoinRefusal::Unreachable, UNREACHABLE),
         }
     }
 
     /// The directory has granted a name to a join that does not become its owner. Another node may have given the name
     /// up for it, so the watchers learn that it has no owner.
     pub(super) fn return_grant(&mut self, name: &Topic, epoch: Epoch) {
-        if let Some(owner) = self.names.get_mut(name) {
-            // the grant has replaced that of another join of this node
-            owner.epoch = owner.epoch.max(epoch);
-            return;
-        }
-        self.release(name, epoch);
+        self.adapter.release(name, epoch);
         self.adapter.publish(from_ref(name), Packet::Down(epoch));
         self.watchers.learned(name, epoch, false);
     }
@@ -144,7 +143,7 @@ impl State {
 
     /// Which of these grants are of no use: the name has no owner on this node, and no claim of it is under way.
     pub(in crate::broker::registry) fn stale(&self, mut grants: Vec<(Topic, Epoch)>) -> Vec<(Topic, Epoch)> {
-        grants.retain(|(name, _)| !self.names.contains_key(name) && !self.claims.has(name));
+        grants.retain(|(name, _)| !self.names.contains_key(name) && !self.claims.is_under_way(name));
         grants
     }
 
