@@ -76,16 +76,29 @@ impl HeldSignals {
         self.bytes
     }
 
-    /// Whether `signal` may be held without exceeding a limit.
+    /// Whether `signal` may be held without exceeding a limit. The limits of a name are for an absent peer: they do not
+    /// count while the other nodes are asked, so that a peer on another node may have any number of senders.
     pub(super) fn has_room(&self, signal: &HeldSignal) -> bool {
         let (options, size) = (&self.options, signal.delivery.size());
-        let queue = self.queues.get(&signal.signal.to);
-        let (count, bytes) = queue.map_or((0, 0), |queue| (queue.signals.len(), queue.bytes));
+        let empty = NameQueue::default();
+        let queue = self.queues.get(&signal.signal.to).unwrap_or(&empty);
         let usage = self.ip_usage.get(&signal.sender()).copied().unwrap_or_default();
-        count < options.signals_per_name
-            && bytes + size <= options.bytes_per_name
+        (queue.is_querying || queue.is_due || queue.has_room(options, size))
             && usage + size <= options.bytes_per_ip
             && self.bytes + size <= options.bytes
+    }
+
+    /// Removes the latest signals of a name that exceed its limits, since its peer is absent.
+    pub(super) fn take_excess(&mut self, name: &Topic) -> Vec<HeldSignal> {
+        let mut excess = Vec::new();
+        let Some(queue) = self.queues.get_mut(name) else { return excess };
+        while queue.signals.len() > self.options.signals_per_name || queue.bytes > self.options.bytes_per_name {
+            let Some(latest) = queue.signals.pop_back() else { break };
+            queue.bytes -= latest.delivery.size();
+            excess.push(latest);
+        }
+        excess.iter().for_each(|signal| self.subtract_usage(signal.sender(), signal.delivery.size()));
+        excess
     }
 
     fn queue(&mut self, signal: &HeldSignal) -> &mut NameQueue {
@@ -187,6 +200,12 @@ impl HeldSignals {
             .filter(|(_, queue)| !queue.is_querying && !queue.is_due && queue.until.is_none_or(|until| until <= now))
             .map(|(name, _)| name.clone())
             .collect()
+    }
+}
+
+impl NameQueue {
+    fn has_room(&self, options: &Options, bytes: usize) -> bool {
+        self.signals.len() < options.signals_per_name && self.bytes + bytes <= options.bytes_per_name
     }
 }
 

@@ -72,6 +72,8 @@ impl State {
         if status == DeliveryStatus::Absent {
             let was_interested = self.is_interested(&name);
             self.held.requeue(signal);
+            let excess = self.held.take_excess(&name);
+            excess.into_iter().for_each(|signal| signal.settle(DeliveryStatus::Overloaded));
             self.sync_interest(&name, was_interested);
             if self.held.is_due(&name) {
                 self.ask_cluster(&name);

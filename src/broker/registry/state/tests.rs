@@ -16,6 +16,7 @@ use crate::broker::registry::command::{ChangePresence, Subscribe, Watch};
 use crate::broker::registry::held_signals::HeldSignal;
 use crate::broker::registry_stats::RegistryStats;
 use crate::close;
+use crate::config::schema::Config;
 use crate::connections::connection::tests::numbered;
 use crate::connections::connection::{Connection, Member, MemberId};
 use crate::connections::envelope::{Envelope, SocketEvent};
@@ -350,6 +351,29 @@ fn few_of_many_lookups_that_are_repeated_are_under_way_at_a_time() {
         repeated += answered;
     }
     assert_eq!((repeated, tables.state.has_lookups_to_repeat()), (NAMES, false));
+}
+
+/// The limit of a name is for an absent peer.
+#[test]
+fn a_peer_on_another_node_may_get_more_signals_at_a_time_than_are_held_for_an_absent_one() {
+    let most = Config::default().held_signals.signals_per_name;
+    for status in [DeliveryStatus::Delivered, DeliveryStatus::Absent] {
+        let (mut tables, sender) = (Tables::new(), client(1));
+        (0..most).for_each(|_| tables.state.hold_signal(held_signal(&sender)));
+        let (_, confirm) = tables.adapter.requests().subscriptions.pop_front().unwrap();
+        confirm.send(()).unwrap();
+        tables.settle();
+        (0..most).for_each(|_| tables.state.hold_signal(held_signal(&sender)));
+        assert_eq!(received(&sender), [""; 0]);
+        while let Some(answer) = { tables.adapter.requests().signals.pop_front() } {
+            answer.send(status).unwrap();
+            tables.settle();
+        }
+        match status {
+            DeliveryStatus::Delivered => assert_eq!(received(&sender), vec!["Delivered"; 2 * most]),
+            _ => assert_eq!(received(&sender), vec!["Overloaded"; most]),
+        }
+    }
 }
 
 /// The owner appears after the directory was asked, and before the answer arrives.
