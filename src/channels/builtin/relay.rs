@@ -45,6 +45,8 @@ pub(crate) struct SocketIoRelay {
     /// The STUN and TURN servers, if they are sent.
     ice: Option<IceServers>,
     sid: String,
+    /// The topic of the sid, until its subscription is confirmed or refused.
+    me: Option<Topic>,
     rooms: Vec<Topic>,
     /// The room of the last `enter`.
     entered: Option<Topic>,
@@ -73,11 +75,15 @@ impl Channel for SocketIoRelay {
     /// Subscribes to the sid's topic first, so that the client can be reached by its sid when it receives it.
     fn join(&mut self, _: &Payload, ctx: &mut Context<'_>) -> Join {
         self.sid = Uuid::new_v4().simple().to_string();
-        let me = part(ctx, SID, &self.sid);
-        if me.is_some_and(|me| ctx.subscribe_exclusive(&me) == Err(LimitError::Overloaded)) {
-            return Join::error(LimitError::Overloaded.reason());
+        let Some(me) = part(ctx, SID, &self.sid) else { return self.welcome() };
+        match ctx.subscribe_exclusive(&me) {
+            Ok(()) => {
+                self.me = Some(me);
+                Join::Pending
+            }
+            Err(LimitError::Overloaded) => Join::error(LimitError::Overloaded.reason()),
+            Err(_) => self.welcome(),
         }
-        Join::ok_with(&Welcome { sid: &self.sid })
     }
 
     fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
@@ -99,6 +105,10 @@ impl Channel for SocketIoRelay {
 
     fn handle_info(&mut self, info: Info, ctx: &mut Context<'_>) {
         let Ok(SubscriptionUpdate { topic, subscribed }) = info.downcast().map(|update| *update) else { return };
+        // a client whose sid cannot be subscribed, because the cluster's engine is away, still has its rooms
+        if self.me.take_if(|me| *me == topic).is_some() {
+            return ctx.complete_join(self.welcome());
+        }
         let is_it = |(room, _): &mut (Topic, RequestRef)| *room == topic;
         for (_, request) in self.pending.extract_if(.., is_it) {
             ctx.reply(request, if subscribed { Reply::ok() } else { Reply::error("room is full") });
@@ -116,7 +126,19 @@ impl Channel for SocketIoRelay {
 
 impl SocketIoRelay {
     pub(crate) fn new(ice: Option<IceServers>) -> Self {
-        Self { ice, sid: String::new(), rooms: Vec::new(), entered: None, uses_rooms: false, pending: Vec::new() }
+        Self {
+            ice,
+            sid: String::new(),
+            me: None,
+            rooms: Vec::new(),
+            entered: None,
+            uses_rooms: false,
+            pending: Vec::new(),
+        }
+    }
+
+    fn welcome(&self) -> Join {
+        Join::ok_with(&Welcome { sid: &self.sid })
     }
 
     fn ice_servers(&self, ctx: &mut Context<'_>) -> Reply {
