@@ -33,8 +33,8 @@ pub struct Summary {
 }
 
 /// Runs a round. The same seed makes the same choices, but the schedule of the processes varies.
-pub async fn run_round(process: &Process, round: usize, seed: u64, time: Duration) -> Summary {
-    let record = Rc::new(RefCell::new(Record::new(round)));
+pub async fn run_round(nodes: &[Process], round: usize, seed: u64, time: Duration) -> Summary {
+    let record = Rc::new(RefCell::new(Record::new(round, nodes.len())));
     let until = Instant::now() + time;
     let staying = RefCell::new(Vec::new());
     let clients = (0..CLIENTS).map(|n| {
@@ -46,7 +46,7 @@ pub async fn run_round(process: &Process, round: usize, seed: u64, time: Duratio
             7..=8 => Role::ChangesTransport,
             _ => Role::Anything,
         };
-        run_clients(process, role, rng, &record, &staying, until)
+        run_clients(nodes, role, rng, &record, &staying, until)
     });
     join_all(clients).await;
     let mut faults = settle(&record).await;
@@ -75,7 +75,7 @@ async fn settle(record: &RefCell<Record>) -> Vec<String> {
 }
 
 async fn run_clients(
-    process: &Process,
+    nodes: &[Process],
     role: Role,
     mut rng: Rng,
     record: &Rc<RefCell<Record>>,
@@ -83,7 +83,7 @@ async fn run_clients(
     until: Instant,
 ) {
     while Instant::now() < until {
-        if let Some(wire) = run_client(process, role, &mut rng, record, until).await {
+        if let Some(wire) = run_client(nodes, role, &mut rng, record, until).await {
             let stays = role != Role::Anything || staying.borrow().len() < STAYING;
             if stays {
                 staying.borrow_mut().push(wire);
@@ -96,7 +96,7 @@ async fn run_clients(
 
 /// Runs one client. Returns its connection if it stays.
 async fn run_client(
-    process: &Process,
+    nodes: &[Process],
     role: Role,
     rng: &mut Rng,
     record: &Rc<RefCell<Record>>,
@@ -106,7 +106,7 @@ async fn run_client(
     let (speaker, is_ending) = (Rc::new(RefCell::new(speaker)), Rc::new(Cell::new(false)));
     let party = Party { number, speaker, record: record.clone(), is_ending };
     let first = segment(&party, rng);
-    let wire = Wire::open(process.address, &transport, party.clone(), &first, rng).await;
+    let wire = Wire::open(node_of(number, role, nodes).address, &transport, party.clone(), &first, rng).await;
     let mut segments = rng.below(12);
     while segments > 0 || role != Role::Anything && Instant::now() < until {
         segments = segments.saturating_sub(1);
@@ -134,6 +134,15 @@ async fn run_client(
     };
     wire.end(ending, rng).await;
     None
+}
+
+/// The node of a client. Those that take a name over from each other all the time are on one node: between nodes, a signal
+/// meanwhile may get another outcome.
+fn node_of(client: usize, role: Role, nodes: &[Process]) -> &Process {
+    match role {
+        Role::TakesOver | Role::Flashes => &nodes[0],
+        _ => &nodes[client % nodes.len()],
+    }
 }
 
 /// The next messages, which are sent together.

@@ -10,6 +10,9 @@
 //! `make test` runs it for a few seconds, `make soak` for ten minutes against a release build (`CHECKER_SECONDS`).
 //! A failure prints the round's seed; `CHECKER_SEED` repeats the round.
 //!
+//! The same holds for clients that are spread over two nodes of a cluster, except what web/docs/cluster.md says does not
+//! hold between nodes.
+//!
 //! It is a binary of its own, because it loads the machine, and `make soak` runs it alone.
 
 #[path = "../common/mod.rs"]
@@ -24,7 +27,9 @@ mod wire;
 use std::time::{Duration, Instant, SystemTime};
 
 use common::process::Process;
-use common::{UNLIMITED, wait_until};
+#[cfg(feature = "redis")]
+use common::redis::RedisServer;
+use common::{UNLIMITED, get, wait_until};
 
 /// How long one round of random work takes.
 const ROUND: Duration = Duration::from_secs(1);
@@ -48,21 +53,55 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} is no number")))
 }
 
+/// Beside these, for nodes of a cluster. A busy machine must not make a node look unreachable or dead.
+const CLUSTER_SETS: &[&str] = &[
+    "cluster.engine=redis",
+    "cluster.secret=a secret that all nodes of the test share",
+    "cluster.timeout=5s",
+    "cluster.lease=30s",
+];
+
 #[actix_web::test]
 async fn every_guarantee_holds_for_random_clients() {
+    check(&[Process::start(&[&UNLIMITED, SETS].concat())]).await;
+}
+
+#[cfg(feature = "redis")]
+#[actix_web::test]
+async fn every_guarantee_between_nodes_holds_for_random_clients() {
+    let redis = RedisServer::start(&[]);
+    let url = format!("cluster.urls={}", redis.url());
+    let nodes = ["a", "b"].map(|name| {
+        let own = [&*url, &format!("cluster.node={name}")];
+        Process::start(&[&UNLIMITED, SETS, CLUSTER_SETS, &own].concat())
+    });
+    for node in &nodes {
+        wait_until("the nodes know each other", || async {
+            get(node.metrics.unwrap(), "/metrics").await.1.contains("\nhandclasp_cluster_nodes 2\n")
+        })
+        .await;
+    }
+    check(&nodes).await;
+    let left = || -> Vec<String> { redis.run(&["KEYS", "handclasp:name:*"]) };
+    wait_until("the directory is empty", || async { left().is_empty() }).await;
+}
+
+/// Runs rounds against these nodes, until the time is over.
+async fn check(nodes: &[Process]) {
     let time = Duration::from_secs(number("CHECKER_SECONDS").unwrap_or(15));
     let repeated = number("CHECKER_SEED");
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let mut seed = repeated.unwrap_or(since_epoch.as_millis() as u64);
-    let process = Process::start(&[&UNLIMITED, SETS].concat());
     let (start, mut rounds, mut clients, mut messages, mut arrivals) = (Instant::now(), 0, 0, 0, 0);
     while start.elapsed() < time {
-        let summary = driver::run_round(&process, rounds, seed, ROUND).await;
+        let summary = driver::run_round(nodes, rounds, seed, ROUND).await;
         (rounds, clients) = (rounds + 1, clients + summary.clients);
         (messages, arrivals) = (messages + summary.messages, arrivals + summary.arrivals);
         assert!(summary.faults.is_empty(), "seed {seed}, after {:.1?}: see above", start.elapsed());
         seed += u64::from(repeated.is_none());
     }
-    wait_until("the tables are empty", || async { process.remaining().await.is_empty() }).await;
+    for node in nodes {
+        wait_until("the tables are empty", || async { node.remaining().await.is_empty() }).await;
+    }
     println!("{rounds} rounds, {clients} clients, {messages} messages, {arrivals} arrivals");
 }

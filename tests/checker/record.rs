@@ -108,6 +108,8 @@ pub struct Record {
     /// The number of the round. Its clients have names and rooms of their own, because polling sessions of an earlier
     /// round may still be there.
     pub round: usize,
+    /// The clients are spread over so many nodes.
+    nodes: usize,
     pub clients: usize,
     pub joins: Vec<Join>,
     pub messages: Vec<Message>,
@@ -138,8 +140,8 @@ pub struct Record {
 }
 
 impl Record {
-    pub fn new(round: usize) -> Self {
-        Self { round, ..Self::default() }
+    pub fn new(round: usize, nodes: usize) -> Self {
+        Self { round, nodes, ..Self::default() }
     }
 
     pub fn tick(&mut self) -> Moment {
@@ -158,6 +160,10 @@ impl Record {
     pub fn add_client(&mut self) -> usize {
         self.clients += 1;
         self.clients
+    }
+
+    pub fn has_several_nodes(&self) -> bool {
+        self.nodes > 1
     }
 
     pub fn join(&mut self, client: usize, place: Place, secret: Option<u64>) -> usize {

@@ -18,7 +18,10 @@ pub fn unanswered(record: &Record, open: &mut Vec<String>) {
     for (number, message) in record.messages.iter().enumerate() {
         let join = &record.joins[message.join];
         // what ends a connection may overtake the answer
-        let is_over = join.is_killed || record.joins.iter().any(|other| other.client == join.client && other.is_killed);
+        let may_be_late = record.has_several_nodes() && join.ended != NEVER;
+        let is_over = may_be_late
+            || join.is_killed
+            || record.joins.iter().any(|other| other.client == join.client && other.is_killed);
         if message.is_answered && message.verdict.is_none() && !is_over {
             open.push(format!("message {number} of client {} has no verdict", message.client));
         }
@@ -65,7 +68,7 @@ pub fn check(record: &Record, names: &Names<'_>, faults: &mut Vec<String>) {
         check_receipts(record, number, message, faults);
         check_verdict(record, names, number, message, faults);
     }
-    check_order(record, faults);
+    check_order(record, names, faults);
     check_senders(record, faults);
     for (client, place, at) in &record.expired {
         let waits =
@@ -112,8 +115,9 @@ fn check_verdict(record: &Record, names: &Names<'_>, number: usize, message: &Me
 }
 
 /// The messages of one join to one place arrive in order; those of a client's other joins may wait for something else.
-/// Owners of a name that follow each other receive one stretch each.
-fn check_order(record: &Record, faults: &mut Vec<String>) {
+/// Owners of a name that follow each other receive one stretch each. A message that is under way while its name moves to
+/// another node may come after later ones.
+fn check_order(record: &Record, names: &Names<'_>, faults: &mut Vec<String>) {
     let mut received: HashMap<(usize, &Place, usize), Vec<usize>> = HashMap::new();
     for (number, join) in &record.arrivals {
         let message = &record.messages[*number];
@@ -121,7 +125,8 @@ fn check_order(record: &Record, faults: &mut Vec<String>) {
     }
     let mut stretches: HashMap<(usize, &Place), Vec<Stretch>> = HashMap::new();
     for ((from, place, join), numbers) in received {
-        if !numbers.is_sorted() {
+        let is_wrong = |pair: &[usize]| pair[0] > pair[1] && !may_be_late(record, names, pair[1]);
+        if numbers.windows(2).any(is_wrong) {
             faults.push(format!("messages of join {from} to {place:?} arrive at join {join} as {numbers:?}"));
         }
         let (first, last) = (numbers[0], numbers[numbers.len() - 1]);
@@ -131,10 +136,19 @@ fn check_order(record: &Record, faults: &mut Vec<String>) {
     }
     for ((from, place), mut all) in stretches {
         all.sort_unstable();
-        if let Some(pair) = all.windows(2).find(|pair| pair[1].0 < pair[0].1) {
+        let is_mixed = |pair: &&[Stretch]| {
+            pair[1].0 < pair[0].1 && ![pair[1].0, pair[0].1].iter().any(|number| may_be_late(record, names, *number))
+        };
+        if let Some(pair) = all.windows(2).find(is_mixed) {
             faults.push(format!("messages of join {from} to {place:?} are mixed among two owners: {pair:?}"));
         }
     }
+}
+
+/// Whether a message was under way while its name may have moved to another node.
+fn may_be_late(record: &Record, names: &Names<'_>, number: usize) -> bool {
+    let message = &record.messages[number];
+    names.may_move(&message.to, message.sent, message.verdict.map_or(NEVER, |(at, _)| at))
 }
 
 /// A client's id stands for that client alone.

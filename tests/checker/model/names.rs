@@ -79,6 +79,12 @@ impl<'a> Names<'a> {
         joins.filter(move |(_, join)| !join.is_refused() && join.sent < to && (join.is_killed || join.ended > from))
     }
 
+    /// Whether a join claimed the name in the span, so that the name may have moved to another node.
+    pub fn may_move(&self, place: &Place, from: Moment, to: Moment) -> bool {
+        let mut claims = self.joins_of(place).iter().map(|at| &self.record.joins[*at]);
+        self.record.has_several_nodes() && claims.any(|claim| claim.sent < to && from < claim.answered_at())
+    }
+
     pub fn check(&self, faults: &mut Vec<String>) {
         // a join that is replaced before its answer gets the answer of the next one
         let is_own = |join: &Join| matches!(join.place, Place::Name(_)) && !join.is_replaced;
