@@ -1,8 +1,10 @@
 /** The targets of downloads in a real Chromium: OPFS, and files and folders that the user picks. An incomplete file never looks complete. */
 
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { after, test } from "node:test";
+import { unzip } from "../unzip.mjs";
 import { BIG, connectOnPage, done, removeFiles, sha256, shareFromDisk, underWay, visit } from "./real-files.mjs";
 import { start } from "./setup.mjs";
 
@@ -120,6 +122,22 @@ test("a full disk during a download is reported, and received data is kept until
   assert.equal(sha256(await readFile(await (await saved).path())), sha256(BIG));
   const more = (await bytesHeard(heard)) - sent;
   assert.ok(more < 0.8 * BIG.length, `${more} bytes were sent again`);
+});
+
+test("hundreds of small files arrive in one archive, and after a reload they are not sent again", async () => {
+  const small = Object.fromEntries(Array.from({ length: 300 }, (_, at) => [`small/${at}.bin`, randomBytes(at)]));
+  const sharer = await shareFromDisk(browser, broker.url, { ...small, "big.bin": BIG });
+  const { page, heard } = await visit(browser, sharer.link);
+  await page.click("#download");
+  await page.locator("#receive-figures", { hasText: /^[1-9]\d %/ }).waitFor();
+  const saved = page.waitForEvent("download", { timeout: 60_000 });
+  await page.reload();
+  const files = await unzip(await readFile(await (await saved).path()));
+  const batches = (await heard()).filter((text) => text.startsWith("{")).map((text) => JSON.parse(text)).filter(({ type }) => type === "batch");
+  assert.deepEqual(batches.map(({ files }) => files.filter(({ same }) => same).length), [256, 44]);
+  const found = new Map(Array.from(files, ([path, bytes]) => [path.split("/").slice(1).join("/"), bytes]));
+  for (const [path, bytes] of Object.entries({ ...small, "big.bin": BIG })) assert.ok(found.get(path)?.equals(bytes), path);
+  assert.equal(found.size, 301);
 });
 
 test("two tabs do not write the same file: the second reports it, and continues when the first is closed", async () => {

@@ -139,3 +139,34 @@ test("a file in the place of a folder is reported", async () => {
   await writeFile(join(root, "a"), "");
   await assert.rejects(store(entryOf("a", "x.txt")), { reason: "storage", message: /a is not a folder/ });
 });
+
+/** Stores small files together, and returns what was stored before. */
+async function storeBatch(entries, { isFinished = true } = {}) {
+  const target = new DirectoryTarget(root, "scope");
+  const stored = await target.readBatch(entries);
+  await target.writeBatch(entries.map((entry, at) => ({ entry, bytes: stored[at] ?? CONTENT, isStored: stored[at] !== null })));
+  if (isFinished) await target.finish(entries);
+  await target.abort();
+  return { stored, target };
+}
+
+test("small files are stored together, and a later download finds those that are complete", async () => {
+  const entries = Array.from({ length: 40 }, (_, at) => ({ ...entryOf("a", `${at}.txt`), id: String(at) }));
+  await storeBatch(entries.slice(0, 30), { isFinished: false });
+  const [cut] = (await readdir(join(root, "a"))).filter((name) => name.startsWith("7.txt"));
+  await writeFile(join(root, "a", cut), "he");
+  const { stored, target } = await storeBatch(entries);
+  assert.deepEqual(stored.map((bytes, at) => bytes !== null && at), [...Array.from({ length: 30 }, (_, at) => at !== 7 && at), ...Array(10).fill(false)]);
+  assert.equal(target.reusedBytes, 29 * CONTENT.length);
+  assert.deepEqual((await readdir(join(root, "a"))).sort(), entries.map(({ path }) => path[1]).sort());
+  for (const { path } of entries) assert.deepEqual(await readFile(join(root, ...path)), CONTENT);
+});
+
+test("small files are not written through a symbolic link either", async () => {
+  await symlink(elsewhere, join(root, "photos"));
+  await assert.rejects(storeBatch([entryOf("photos", "x.txt")]), refusal);
+  const entry = entryOf("x.txt");
+  await symlink(join(elsewhere, "victim"), join(root, await partName(entry)));
+  await assert.rejects(storeBatch([entry]), refusal);
+  assert.deepEqual(await readdir(elsewhere), []);
+});

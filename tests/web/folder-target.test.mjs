@@ -23,10 +23,11 @@ class FakeFolder {
     if (child instanceof FakeFolder) throw failure("TypeMismatchError");
     if (!child && !create) throw failure("NotFoundError");
     this.children.set(name, "file");
-    return { createWritable: async () => ({ close: async () => {} }) };
+    return { createWritable: async () => ({ write: async () => {}, close: async () => {} }) };
   }
 }
 
+const small = (entry) => ({ entry, bytes: new Uint8Array(1), isStored: false });
 const entryOf = (id, ...path) => ({ id: String(id), path, size: 0, type: "" });
 
 test("2,000 files in one folder list it once", async () => {
@@ -46,4 +47,11 @@ test("existing names are not used, in upper or lower case, also those of folders
   root.children.set("late.txt", "file");
   await target.open(entryOf(3, "late.txt"));
   assert.deepEqual([...root.children.keys()], ["A.txt", "b.txt", "a (2).txt", "b (2).txt", "late.txt", "late (2).txt"]);
+});
+
+test("the small files of a batch, which are written at the same time, get different names and list the folder once", async () => {
+  const root = new FakeFolder();
+  root.children.set("a.txt", "file");
+  await new FolderTarget(root).writeBatch([small(entryOf(1, "a.txt")), small(entryOf(2, "a (2).txt")), { ...small(entryOf(3, "failed.txt")), bytes: null }]);
+  assert.deepEqual([[...root.children.keys()], root.listed], [["a.txt", "a (2).txt", "a (2) (2).txt"], 1]);
 });

@@ -168,6 +168,45 @@ for (const [title, message] of [
   });
 }
 
+/** Requests this batch of a sender with 300 small files, a large one, and 20 of 60,000 bytes. */
+async function requestBatch(files) {
+  const catalogue = new Catalogue();
+  const file = (size) => ({ file: new File([new Uint8Array(size)], "x") });
+  catalogue.add([...Array.from({ length: 300 }, () => file(1)), file(70_000), ...Array.from({ length: 20 }, () => file(60_000))]);
+  const { ends, receiver, ended } = runSender(catalogue);
+  while (!(await receiver.expect(["list"])).last);
+  receiver.send({ type: "batch", files });
+  const answer = await receiver.receive().catch(() => null);
+  return { answer, ended };
+}
+
+const ids = (first, count) => Array.from({ length: count }, (_, at) => ({ id: String(first + at) }));
+for (const [title, files] of [
+  ["that is no list", "x"],
+  ["of no files", []],
+  ["of 257 files", ids(1, 257)],
+  ["of the same large file", ids(301, 1)],
+  ["of more than 1 MiB", ids(302, 18)],
+  ["of one file again and again, to more than 1 MiB", Array.from({ length: 18 }, () => ({ id: "302" }))],
+  ["of nothing", [null]],
+  ["of an id that is no text", [{ id: strange }]],
+]) {
+  test(`a sender refuses a batch ${title}`, async () => {
+    const { ended } = await requestBatch(files);
+    assert.equal((await ended).name, "ProtocolError");
+  });
+}
+
+test("a batch of the most bytes and files is answered, and files that are not shared fail alone", async () => {
+  const { answer } = await requestBatch([...ids(302, 17), ...ids(1, 238), { id: "gone", have: strange }]);
+  assert.equal(answer.files.length, 256);
+  assert.deepEqual(answer.files.at(-1), { failed: "removed" });
+});
+
+test("a list whose ids are longer than 64 characters is a protocol error", () => {
+  assert.throws(() => new FileListReader().read({ type: "list", entries: [entry("1".repeat(65), ["x"])], last: true }), { name: "ProtocolError" });
+});
+
 test("a root that cannot become text fails that file alone", async () => {
   const catalogue = new Catalogue();
   catalogue.add([{ file: new File(["x"], "x") }]);

@@ -120,9 +120,9 @@ for (const [title, point] of [["text", "!"], ["no point", "AAAA"], ["a number", 
 test("a side of another version is refused as such, not as a wrong key", async () => {
   for (const options of [asSharer(), asReceiver()]) {
     const { sharer, receiver } = setUp();
-    receiver.send({ type: "hello", version: 1, nonce: "A".repeat(22) });
+    receiver.send({ type: "hello", version: 2, nonce: "A".repeat(22) });
     await assert.rejects(prove(sharer, options), { name: "ProofError", reason: "version" });
-    assert.equal((await receiver.expect(["hello"])).version, 2);
+    assert.equal((await receiver.expect(["hello"])).version, 3);
     assert.equal((await receiver.expect(["refused"])).reason, "version");
   }
 });
@@ -149,9 +149,9 @@ test("a receiver that sends nothing gets only hello from the sharer", async () =
 
 for (const [title, messages] of [
   ["no hello", [{ type: "proof", mac: "" }]],
-  ["a short nonce", [{ type: "hello", version: 2, nonce: "AAAA" }]],
-  ["a nonce that is no text", [{ type: "hello", version: 2, nonce: 7 }]],
-  ["a pull in place of a proof", [{ type: "hello", version: 2, nonce: "A".repeat(22) }, { type: "pull", piece: 0 }]],
+  ["a short nonce", [{ type: "hello", version: 3, nonce: "AAAA" }]],
+  ["a nonce that is no text", [{ type: "hello", version: 3, nonce: 7 }]],
+  ["a pull in place of a proof", [{ type: "hello", version: 3, nonce: "A".repeat(22) }, { type: "pull", piece: 0 }]],
 ]) {
   test(`${title} is a protocol error`, async () => {
     const { sharer, receiver } = setUp();

@@ -100,16 +100,18 @@ test("progress counts written bytes on both sides and ends at the total", async 
 });
 
 test("neither side is done before the sender has confirmed the hash", async () => {
-  const { ends, download } = await takeAll(catalogueOf(randomBytes(100)));
+  const { ends, download } = await takeAll(catalogueOf(randomBytes(100_000)));
   const states = [];
   download.on("progress", ({ state }) => states.push(state));
-  let release = () => {};
+  let agreements = 0;
   ends[0].tamper = (data) => {
-    if (typeof data === "string" && JSON.parse(data).type === "agreed") assert.ok(!states.includes("done"));
-    release();
+    if (typeof data !== "string" || JSON.parse(data).type !== "agreed") return data;
+    assert.ok(!states.includes("done"));
+    agreements += 1;
     return data;
   };
   await download.finished;
+  assert.equal(agreements, 1);
   assert.equal(states.at(-1), "done");
 });
 
@@ -238,6 +240,73 @@ test("a full disk is an error of the receiver, and stored pieces are kept for a 
   await assert.rejects(download.finished, { reason: "storage" });
   assert.equal(await told, true);
   assert.equal(disk.bytes("0.bin").length, 2 * MIB);
+});
+
+const requestsIn = (end) => end.received.map((text) => JSON.parse(text)).filter(({ type }) => type !== "progress");
+
+test("1,000 small files arrive by four requests, each complete, before a large one that the list has in their midst", async () => {
+  const contents = Array.from({ length: 1_001 }, (_, at) => randomBytes(at === 500 ? 70_000 : at % 300));
+  const { ends, disk, download } = await takeAll(catalogueOf(...contents));
+  const { files, failed } = await download.finished;
+  assert.deepEqual([files.length, failed.length], [1_001, 0]);
+  for (const [at, bytes] of contents.entries()) assert.ok(disk.bytes(`${at}.bin`).equals(bytes), `${at}`);
+  const requests = requestsIn(ends[0]);
+  assert.deepEqual(requests.map(({ type }) => type), ["batch", "batch", "batch", "batch", "pull", "stored"]);
+  assert.ok(requests.every(({ files = [] }) => files.length <= 256));
+});
+
+test("a batch has at most 1 MiB", async () => {
+  const { ends, download } = await takeAll(catalogueOf(...Array.from({ length: 40 }, () => randomBytes(60_000))));
+  await download.finished;
+  assert.deepEqual(requestsIn(ends[0]).map(({ files }) => files.length), [17, 17, 6]);
+});
+
+test("a target that is a stream gets its files in the order of the list", async () => {
+  const disk = new FakeDisk();
+  disk.allOrNothing = true;
+  const order = [];
+  const open = disk.open.bind(disk);
+  disk.open = async (entry) => Object.assign(await open(entry), { close: async () => void order.push(entry.path[0]) });
+  const { download } = await takeAll(catalogueOf(randomBytes(10), randomBytes(70_000), randomBytes(20)), { disk });
+  await download.finished;
+  assert.deepEqual(order, ["0.bin", "1.bin", "2.bin"]);
+});
+
+test("a small file that cannot be read fails alone, and the others of its batch arrive", async () => {
+  const gone = { name: "gone.txt", size: 5, slice: () => ({ arrayBuffer: () => Promise.reject(new Error("gone")) }) };
+  const catalogue = catalogueOf("first", [["gone.txt"], gone], "third");
+  const faults = [];
+  catalogue.on("fault", ({ path }) => faults.push(path[0]));
+  const { disk, download } = await takeAll(catalogue);
+  const { failed } = await download.finished;
+  assert.deepEqual([disk.names, failed.map(({ error }) => error.reason), faults], [["0.bin", "2.bin"], ["unreadable"], ["gone.txt"]]);
+});
+
+test("small files that an earlier download has stored are compared and not sent again, and a different one is", async () => {
+  const contents = Array.from({ length: 20 }, () => randomBytes(1_000));
+  const stored = (entries) => entries.map((_, at) => (at === 7 ? new Uint8Array(randomBytes(1_000)) : at < 15 ? new Uint8Array(contents[at]) : null));
+  const disk = new FakeDisk();
+  let written = [];
+  Object.assign(disk, { readBatch: async (entries) => stored(entries), writeBatch: async (files) => void (written = files) });
+  const { ends, download } = await takeAll(catalogueOf(...contents), { disk });
+  await download.finished;
+  assert.equal(sentBytes(ends[1]), 6_000);
+  assert.deepEqual(written.flatMap(({ isStored }, at) => (isStored ? [] : [at])), [7, 15, 16, 17, 18, 19]);
+  for (const [at, { bytes }] of written.entries()) assert.ok(contents[at].equals(bytes), `${at}`);
+});
+
+test("after a lost connection only the small files are requested that have not arrived", async () => {
+  const contents = Array.from({ length: 1_500 }, () => randomBytes(200));
+  const catalogue = catalogueOf(...contents);
+  const first = await takeAll(catalogue);
+  while (first.disk.written < 256 * 200) await settle();
+  first.ends[0].cut();
+  assert.equal(await first.over, false);
+  const kept = first.disk.written;
+  const second = connect(catalogue);
+  await Promise.all([first.download.transferFrom(second.receiver), first.download.finished]);
+  assert.equal(sentBytes(second.ends[1]), contents.length * 200 - kept);
+  for (const [at, bytes] of contents.entries()) assert.ok(first.disk.bytes(`${at}.bin`).equals(bytes), `${at}`);
 });
 
 test("three receivers at once get the same bytes", async () => {
@@ -384,6 +453,33 @@ for (const [title, messages] of [
   ["a list that is none", [{ type: "list", entries: "x", last: true }]],
 ]) {
   test(`a receiver refuses ${title}`, async () => assert.equal((await asking(messages)).name, "ProtocolError"));
+}
+
+/** What a receiver that has asked for two small files thinks of these messages. */
+async function askingForBatch(messages) {
+  const [channel, theirs] = fakeChannelPair().map((channel) => new RtcMessageChannel(channel));
+  const receiver = new Receiver(theirs);
+  const ended = receiver.run().catch((error) => error);
+  const entry = (id) => ({ id, path: [id], size: 5, type: "" });
+  receiver.requestBatch([{ entry: entry("1"), storedHash: "0" }, { entry: entry("2") }]).catch(() => {});
+  for (const message of messages) await (message.type ? channel.send(message) : channel.sendBytes(message));
+  return ended;
+}
+
+const anyHash = { sha256: "0".repeat(64) };
+for (const [title, name, messages] of [
+  ["of fewer files", "ProtocolError", [{ type: "batch", files: [anyHash] }]],
+  ["of more files", "ProtocolError", [{ type: "batch", files: [anyHash, anyHash, anyHash] }]],
+  ["without files", "ProtocolError", [{ type: "batch" }]],
+  ["with nothing about a file", "ProtocolError", [{ type: "batch", files: [anyHash, null] }]],
+  ["with a hash that is no text", "ProtocolError", [{ type: "batch", files: [anyHash, { sha256: 7 }] }]],
+  ["that calls a file stored which is not", "ProtocolError", [{ type: "batch", files: [anyHash, { same: true }] }]],
+  ["of more bytes", "ProtocolError", [{ type: "batch", files: [{ same: true }, anyHash] }, new Uint8Array(6)]],
+  ["of which the sender gives up on all at once", "ProtocolError", [{ type: "failed", reason: "removed" }]],
+  ["that is a piece", "ProtocolError", [{ type: "piece", piece: 0, length: 5 }]],
+  ["of bytes with another hash", "TransferError", [{ type: "batch", files: [{ same: true }, anyHash] }, new Uint8Array(5)]],
+]) {
+  test(`a receiver refuses a batch ${title}`, async () => assert.equal((await askingForBatch(messages)).name, name));
 }
 
 test("names are sanitized before anybody sees them", async () => {

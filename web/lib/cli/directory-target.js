@@ -12,6 +12,7 @@ import { link, lstat, mkdir, open, readdir, rename, unlink } from "node:fs/promi
 import { basename, dirname, join, parse } from "node:path";
 import { TransferError } from "../share/errors.js";
 import { toHex, utf8 } from "../util/bytes.js";
+import { mapLimited } from "../util/map-limited.js";
 
 /** @typedef {import("../share/file-entry.js").FileEntry} FileEntry */
 /** @typedef {import("../share/download-target.js").DownloadTarget} DownloadTarget */
@@ -19,6 +20,9 @@ import { toHex, utf8 } from "../util/bytes.js";
 
 /** The error codes of file systems without hard links. */
 const NO_HARD_LINKS = ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"];
+
+/** How many small files are written, and renamed, at a time. */
+const FILES_AT_A_TIME = 16;
 
 /** @implements {DownloadTarget} */
 export class DirectoryTarget {
@@ -29,7 +33,7 @@ export class DirectoryTarget {
   #scope;
   /** @type {Map<string, PartialFile>} by the entry's id */
   #files = new Map();
-  /** @type {Map<string, Promise<string[]>>} by folder: the incomplete files that were there when it was first used */
+  /** @type {Map<string, Promise<string[]>>} by folder */
   #parts = new Map();
 
   /**
@@ -45,7 +49,7 @@ export class DirectoryTarget {
   open(entry) {
     return this.#access(async () => {
       await this.#createFolders(entry);
-      const part = await this.#takePart(`${this.#pathOf(entry)}.${await tagOf(this.#scope, entry)}`);
+      const part = await this.#takePart(await this.#stemOf(entry));
       const handle = await openFile(part);
       const file = { part, handle, receivedBytes: 0 };
       this.#files.set(entry.id, file);
@@ -65,6 +69,31 @@ export class DirectoryTarget {
     });
   }
 
+  /** @param {FileEntry[]} entries of small files */
+  readBatch(entries) {
+    return mapLimited(entries, FILES_AT_A_TIME, (entry) => {
+      return this.#access(async () => {
+        const stem = await this.#stemOf(entry);
+        const parts = await this.#partsIn(dirname(stem));
+        if (!parts.some((name) => name.startsWith(`${basename(stem)}-`))) return null;
+        const { storedBytes, read } = await this.open(entry);
+        const bytes = storedBytes === entry.size ? await read(0, storedBytes) : null;
+        await this.#files.get(entry.id)?.handle.close();
+        return bytes;
+      });
+    });
+  }
+
+  /** @param {import("../share/download-target.js").BatchFile[]} files */
+  async writeBatch(files) {
+    await mapLimited(files, FILES_AT_A_TIME, async ({ entry, bytes, isStored }) => {
+      if (!bytes) return;
+      const { write, close } = await this.open(entry);
+      if (!isStored) await write(0, bytes);
+      await close();
+    });
+  }
+
   /** @param {FileEntry} entry */
   async remove({ id }) {
     const file = this.#files.get(id);
@@ -76,17 +105,16 @@ export class DirectoryTarget {
   /** @param {FileEntry[]} entries */
   finish(entries) {
     return this.#access(async () => {
-      const saved = [];
       const folders = new Set([this.#root]);
-      for (const entry of entries) {
+      const saved = await mapLimited(entries, FILES_AT_A_TIME, async (entry) => {
         const path = this.#pathOf(entry);
         const file = /** @type {PartialFile} */ (this.#files.get(entry.id));
         await this.#createFolders(entry);
         const name = await renameToFreeName(file.part, path);
         folders.add(dirname(path));
-        saved.push({ name, blob: null });
         this.reusedBytes += entry.size - file.receivedBytes;
-      }
+        return { name, blob: null };
+      });
       for (const folder of folders) await flushFolder(folder);
       return saved;
     });
@@ -123,15 +151,26 @@ export class DirectoryTarget {
   async #takePart(stem) {
     const folder = dirname(stem);
     const own = `${stem}-${process.pid}.part`;
-    const parts = this.#parts.get(folder) ?? listParts(folder);
-    this.#parts.set(folder, parts);
-    for (const name of await parts) {
-      const owner = name.startsWith(`${basename(stem)}-`) ? /-(\d+)\.part$/.exec(name)?.[1] : undefined;
+    const prefix = `${basename(stem)}-`;
+    for (const name of await this.#partsIn(folder)) {
+      const owner = name.startsWith(prefix) ? /-(\d+)\.part$/.exec(name)?.[1] : undefined;
       if (owner === undefined || isRunning(Number(owner))) continue;
       // It fails if another command was faster.
       if (await rename(join(folder, name), own).then(() => true, () => false)) break;
     }
     return own;
+  }
+
+  /** @param {string} folder @returns {Promise<string[]>} the incomplete files that were there when it was first used */
+  #partsIn(folder) {
+    const parts = this.#parts.get(folder) ?? listParts(folder);
+    this.#parts.set(folder, parts);
+    return parts;
+  }
+
+  /** @param {FileEntry} entry @returns {Promise<string>} the path of its incomplete file, without the process */
+  async #stemOf(entry) {
+    return `${this.#pathOf(entry)}.${await tagOf(this.#scope, entry)}`;
   }
 
   /** @param {FileEntry} entry with a sanitized path */

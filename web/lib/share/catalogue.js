@@ -17,6 +17,8 @@ import { MAX_DEPTH, MAX_FILES, MAX_LIST_BYTES } from "./protocol.js";
 /** @typedef {{entry: FileEntry, source: FileSource, hashes: Array<string | undefined>}} CatalogueItem */
 
 const MAX_NAME_CHARS = 1_024;
+/** Reads a small file; a stream of it would cost more than its bytes. @type {Pick<PieceReader, "read">} */
+const WHOLE_FILE = { read: async (source) => new Uint8Array(await source.slice(0, source.size).arrayBuffer()) };
 
 /**
  * Events: `change`, when a file was added or removed; `fault`, when a file turns out to be changed or
@@ -86,7 +88,7 @@ export class Catalogue extends Emitter {
   /**
    * @param {string} id
    * @param {number} piece
-   * @param {PieceReader} reader of the receiver
+   * @param {Pick<PieceReader, "read">} reader of the receiver
    * @returns {Promise<{bytes: Uint8Array<ArrayBuffer>, sha256: string}>}
    * @throws {TransferError} `removed`, `unreadable`, or `changed` since the piece was read before
    * @internal
@@ -99,6 +101,16 @@ export class Catalogue extends Emitter {
       if (error instanceof TransferError) this.emit("fault", item.entry, error);
       throw error;
     }
+  }
+
+  /**
+   * @param {string} id of a small file, which is one piece
+   * @returns {Promise<{bytes: Uint8Array<ArrayBuffer>, sha256: string}>}
+   * @throws {TransferError} as `readPiece`
+   * @internal
+   */
+  readSmallFile(id) {
+    return this.readPiece(id, 0, WHOLE_FILE);
   }
 
   /**
@@ -148,7 +160,7 @@ export class Catalogue extends Emitter {
 /**
  * @param {CatalogueItem} item
  * @param {number} piece
- * @param {PieceReader} reader
+ * @param {Pick<PieceReader, "read">} reader
  */
 async function readAndCompare({ source, hashes }, piece, reader) {
   const bytes = await readBytes(source, piece, reader);
@@ -163,7 +175,7 @@ async function readAndCompare({ source, hashes }, piece, reader) {
 /**
  * @param {FileSource} source
  * @param {number} piece
- * @param {PieceReader} reader
+ * @param {Pick<PieceReader, "read">} reader
  */
 async function readBytes(source, piece, reader) {
   try {

@@ -5,6 +5,8 @@
  */
 
 import { TransferError } from "./errors.js";
+import { FileBatch } from "./file-batch.js";
+import { totalSize } from "./file-entry.js";
 import { WINDOW_BYTES, WINDOW_REQUESTS, pieceLength } from "./piece-layout.js";
 
 /** @typedef {import("./file-part.js").FilePart} FilePart */
@@ -13,7 +15,7 @@ import { WINDOW_BYTES, WINDOW_REQUESTS, pieceLength } from "./piece-layout.js";
 /**
  * @typedef {object} DownloadSessionOptions
  * @property {import("./receiver.js").Receiver} receiver running
- * @property {FilePart[]} parts
+ * @property {Array<FilePart | FileBatch>} groups what is requested together, in this order
  * @property {import("./download-target.js").DownloadTarget} target
  * @property {import("../util/condition.js").Condition} changed notified when the channel ends, or when
  *   `isPaused` or `isOver` changes
@@ -27,7 +29,7 @@ const FILE_ERRORS = ["unreadable", "changed", "removed", "refused"];
 
 export class DownloadSession {
   #receiver;
-  #parts;
+  #groups;
   #target;
   #changed;
   #isPaused;
@@ -42,9 +44,9 @@ export class DownloadSession {
   #failure = /** @type {unknown} */ (null);
 
   /** @param {DownloadSessionOptions} options */
-  constructor({ receiver, parts, target, changed, isPaused, isOver, onStored }) {
+  constructor({ receiver, groups, target, changed, isPaused, isOver, onStored }) {
     this.#receiver = receiver;
-    this.#parts = parts;
+    this.#groups = groups;
     this.#target = target;
     this.#changed = changed;
     this.#isPaused = isPaused;
@@ -58,7 +60,10 @@ export class DownloadSession {
    */
   async run() {
     try {
-      for (const part of this.#parts) if (!part.isSettled) await this.#fetchPart(part);
+      for (const group of this.#groups) {
+        if (group.isSettled) continue;
+        await (group instanceof FileBatch ? this.#fetchBatch(group) : this.#fetchPart(group));
+      }
     } catch (error) {
       this.#failure ??= error;
     }
@@ -82,6 +87,47 @@ export class DownloadSession {
       confirmation.catch(() => {}); // `run` throws it in the end
       this.#confirmations.push(confirmation);
     });
+  }
+
+  /** @param {FileBatch} batch */
+  async #fetchBatch(batch) {
+    /** @type {Array<{part: FilePart, entry: FileEntry}>} */
+    const wanted = [];
+    for (const part of batch.parts) {
+      if (part.isSettled) continue;
+      const entry = await this.#findEntry(part);
+      if (entry) wanted.push({ part, entry });
+      else this.#fail(part, new TransferError("removed", `${part.name} is no longer shared`));
+    }
+    if (wanted.length === 0) return;
+    const length = totalSize(wanted.map(({ entry }) => entry));
+    await this.#waitForRoom(length);
+    const hashes = await batch.storedHashes(this.#target);
+    this.#assertRunning();
+    const reply = this.#receiver.requestBatch(wanted.map(({ part, entry }) => ({ entry, storedHash: hashes.get(part) })));
+    reply.catch(() => {}); // handled by #storeBatch
+    this.#enqueueStore(length, () => this.#storeBatch(batch, wanted.map(({ part }) => part), reply));
+  }
+
+  /**
+   * @param {FileBatch} batch
+   * @param {FilePart[]} wanted
+   * @param {Promise<import("./receiver.js").FileReply[]>} reply
+   */
+  async #storeBatch(batch, wanted, reply) {
+    const contents = new Map();
+    const stored = { new: 0, old: 0 };
+    for (const [index, file] of (await reply).entries()) {
+      const part = wanted[index];
+      if (file instanceof TransferError) this.#fail(part, file);
+      else contents.set(part, file === "same" ? file : file.bytes);
+      if (!part.error) stored[file === "same" ? "old" : "new"] += part.entry.size;
+    }
+    if (this.#isOver()) return;
+    await batch.write(this.#target, contents);
+    for (const part of contents.keys()) part.isConfirmed = true;
+    if (stored.old > 0) this.#onStored(stored.old, false);
+    if (stored.new > 0) this.#onStored(stored.new, true);
   }
 
   /**
@@ -110,18 +156,31 @@ export class DownloadSession {
    */
   async #requestPiece(part, piece, entry) {
     const length = pieceLength(entry.size, piece);
+    await this.#waitForRoom(length);
+    const storedHash = await part.storedHash(piece);
+    this.#assertRunning();
+    const reply = this.#receiver.requestPiece(entry, piece, storedHash);
+    reply.catch(() => {}); // handled by #store
+    this.#enqueueStore(length, () => this.#store(part, piece, reply, storedHash));
+  }
+
+  /** @param {number} length of the next request */
+  async #waitForRoom(length) {
     while (this.#isBlocked(length)) {
       await this.#changed.wait();
       this.#assertRunning();
     }
     this.#assertRunning();
-    const storedHash = await part.storedHash(piece);
-    this.#assertRunning();
-    const reply = this.#receiver.requestPiece(entry, piece, storedHash);
-    reply.catch(() => {}); // handled by #store
+  }
+
+  /**
+   * @param {number} length of what was requested
+   * @param {() => Promise<void>} store
+   */
+  #enqueueStore(length, store) {
     this.#window.bytes += length;
     this.#window.requests += 1;
-    this.#enqueue(() => this.#store(part, piece, reply, storedHash).finally(() => this.#release(length)));
+    this.#enqueue(() => store().finally(() => this.#release(length)));
   }
 
   /**

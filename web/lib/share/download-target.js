@@ -13,10 +13,21 @@
  */
 
 /**
+ * @typedef {object} BatchFile a small file
+ * @property {FileEntry} entry
+ * @property {Uint8Array<ArrayBuffer> | null} bytes all of the file; null: it has failed
+ * @property {boolean} isStored whether `readBatch` has returned the same bytes
+ */
+
+/**
  * @typedef {object} DownloadTarget
  * @property {boolean} allOrNothing whether one failed file fails the whole download
  * @property {(entry: FileEntry) => Promise<FileSink>} open called in order; a file may be opened before
  *   the previous one is closed
+ * @property {(entries: FileEntry[]) => Promise<Array<Uint8Array<ArrayBuffer> | null>>} [readBatch] what an
+ *   earlier download has stored of these small files, each completely or null; called once before `writeBatch`
+ * @property {(files: BatchFile[]) => Promise<void>} [writeBatch] stores and closes small files; a target
+ *   without it gets them by `open`, one after the other
  * @property {(entry: FileEntry) => Promise<void>} remove a failed file
  * @property {(entries: FileEntry[]) => Promise<SavedFile[]>} finish
  * @property {(options: {keep: boolean}) => Promise<void>} abort keep: the download may be retried

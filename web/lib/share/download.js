@@ -12,6 +12,7 @@ import { Emitter } from "../util/emitter.js";
 import { DownloadSession } from "./download-session.js";
 import { TransferError } from "./errors.js";
 import { totalSize } from "./file-entry.js";
+import { groupParts } from "./file-batch.js";
 import { FilePart } from "./file-part.js";
 import { Throughput } from "./throughput.js";
 
@@ -34,6 +35,7 @@ export class Download extends Emitter {
   #clock;
   #throughput;
   #parts;
+  #groups;
   #total;
   #written = 0;
   #isPaused = false;
@@ -57,6 +59,7 @@ export class Download extends Emitter {
     this.#target = target;
     this.#clock = clock;
     this.#parts = entries.map((entry) => new FilePart(entry));
+    this.#groups = groupParts(this.#parts, target.allOrNothing);
     this.#total = totalSize(entries);
     this.#throughput = new Throughput(this.#total, { clock });
     /** @type {Promise<DownloadResult>} settles when all files are stored and confirmed, or the download has failed */
@@ -114,7 +117,7 @@ export class Download extends Emitter {
   #createSession(receiver) {
     return new DownloadSession({
       receiver,
-      parts: this.#parts,
+      groups: this.#groups,
       target: this.#target,
       changed: this.#changed,
       isPaused: () => this.#isPaused,

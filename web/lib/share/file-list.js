@@ -7,7 +7,7 @@ import { ProtocolError } from "../util/errors.js";
 import { excerpt } from "../util/excerpt.js";
 import { TransferError } from "./errors.js";
 import { entryBytes } from "./file-entry.js";
-import { MAX_FILES, MAX_LIST_BYTES } from "./protocol.js";
+import { MAX_FILES, MAX_ID_CHARS, MAX_LIST_BYTES } from "./protocol.js";
 import { sanitizePaths } from "./sanitize-paths.js";
 
 /** @typedef {import("./file-entry.js").FileEntry} FileEntry */
@@ -75,6 +75,7 @@ function parseEntry(entry) {
   const { id, path, size, type = "" } = entry ?? {};
   if (!Number.isSafeInteger(size) || size < 0) throw new ProtocolError(`file size ${excerpt(size)} is not a count of bytes`);
   if (typeof id !== "string" || typeof type !== "string") throw new ProtocolError("file in the list has no id or type");
+  if (id.length > MAX_ID_CHARS) throw new ProtocolError(`id of a file has ${id.length} characters`);
   if (!Array.isArray(path) || !path.every((name) => typeof name === "string")) throw new ProtocolError("file in the list has no path");
   return { id, path, size, type };
 }

@@ -37,7 +37,7 @@ import { ProofError } from "./errors.js";
 /** @typedef {{own: ProofStatement, remote: ProofStatement}} Session */
 /** @typedef {(types: string[]) => Promise<ControlMessage>} Expect receives one of them, or throws a refusal */
 
-const VERSION = 2;
+const VERSION = 3;
 const NONCE_BYTES = 16;
 const HMAC = { name: "HMAC", hash: "SHA-256" };
 

@@ -11,6 +11,10 @@
  *     < {type: "stored", id, root}               all pieces are written; root: hash of their hashes
  *     > {type: "agreed", id}                     the sender has the same hash
  *     > {type: "failed", id, reason}             instead of any answer; the other files go on
+ *     < {type: "batch", files: [{id, have?}]}    small files, complete; have: hash of the stored file
+ *     > {type: "batch", files: [{sha256} or {same: true} or {failed: reason}]}, in the order of the
+ *       request, then the bytes of the files with a sha256, one file after the other. Such a file is one
+ *       piece: the two sides have agreed on its hash, and it needs no "stored"
  *     < {type: "progress", state, written, total}   bytes written so far
  *     < {type: "preview", id}                    of an image; at most 50 per channel
  *     > {type: "preview", id, image}             a small JPEG in base64url, or null; sent when it is
@@ -31,6 +35,14 @@ export const MAX_FILES = 10_000;
 export const MAX_LIST_BYTES = 4 * 1024 * 1024;
 /** Names in the path of a file. Of a longer path, both sides keep the last ones. */
 export const MAX_DEPTH = 32;
+/** Characters of the id of a file. */
+export const MAX_ID_CHARS = 64;
+/** Files of at most this many bytes travel in batches. */
+export const SMALL_FILE_BYTES = 64 * 1024;
+/** Files of a batch. */
+export const MAX_BATCH_FILES = 256;
+/** Bytes of a batch: no more than a piece, so that neither side holds more of it in memory. */
+export const MAX_BATCH_BYTES = 1024 * 1024;
 /** Previews that a receiver may request over one channel. */
 export const MAX_PREVIEWS = 50;
 /** The bytes of a piece are sent in messages of this size, which every browser accepts. */

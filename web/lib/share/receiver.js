@@ -22,13 +22,14 @@ const LIST_INTERVAL = 1_000;
 /** @typedef {import("./file-entry.js").FileEntry} FileEntry */
 /** @typedef {{bytes: Uint8Array<ArrayBuffer>, sha256: string}} VerifiedPiece a piece with its correct hash */
 /** @typedef {VerifiedPiece | "same" | "agreed"} Reply */
+/** @typedef {{entry: FileEntry, storedHash?: string}} WantedFile storedHash: of the file that is stored already */
+/** @typedef {VerifiedPiece | "same" | TransferError} FileReply of a file in a batch */
 
 /**
  * @typedef {object} PendingRequest
- * @property {string} id
- * @property {number} piece -1 for a request about the whole file
- * @property {number} length expected bytes
- * @property {(reply: Reply) => void} resolve
+ * @property {string} [id] none: the request is a batch
+ * @property {(message: ControlMessage) => Promise<any>} read reads the reply that begins with this message
+ * @property {(reply: any) => void} resolve
  * @property {(error: Error) => void} reject
  */
 
@@ -126,7 +127,17 @@ export class Receiver extends Emitter {
    * @returns {Promise<Reply>} a verified piece, or `same` when the stored one is correct
    */
   requestPiece({ id, size }, piece, storedHash) {
-    return this.#request({ type: "pull", id, piece, have: storedHash }, { id, piece, length: pieceLength(size, piece) });
+    const read = (/** @type {ControlMessage} */ message) => this.#readPiece(message, piece, pieceLength(size, piece));
+    return this.#request({ type: "pull", id, piece, have: storedHash }, id, read);
+  }
+
+  /**
+   * @param {WantedFile[]} files small files, within the limits of a batch
+   * @returns {Promise<FileReply[]>} in their order
+   */
+  requestBatch(files) {
+    const wanted = files.map(({ entry, storedHash }) => ({ id: entry.id, have: storedHash }));
+    return this.#request({ type: "batch", files: wanted }, undefined, (message) => this.#readBatch(message, files));
   }
 
   /**
@@ -136,7 +147,10 @@ export class Receiver extends Emitter {
    * @throws {TransferError} `changed`
    */
   confirmFile({ id }, root) {
-    return this.#request({ type: "stored", id, root }, { id, piece: -1, length: 0 });
+    return this.#request({ type: "stored", id, root }, id, async ({ type }) => {
+      if (type !== "agreed") throw new ProtocolError(`got ${excerpt(type)}, expected agreed`);
+      return "agreed";
+    });
   }
 
   /**
@@ -168,14 +182,15 @@ export class Receiver extends Emitter {
 
   /**
    * @param {ControlMessage} message
-   * @param {{id: string, piece: number, length: number}} expected
-   * @returns {Promise<Reply>}
+   * @param {string | undefined} id
+   * @param {PendingRequest["read"]} read
+   * @returns {Promise<any>}
    */
-  #request(message, expected) {
+  #request(message, id, read) {
     return new Promise((resolve, reject) => {
       if (this.#endReason) return reject(this.#endReason);
       this.#channel.send(message); // an exception rejects the promise
-      this.#requests.push({ ...expected, resolve, reject });
+      this.#requests.push({ id, read, resolve, reject });
       if (this.#requests.length === 1) this.#recordActivity();
     });
   }
@@ -218,26 +233,46 @@ export class Receiver extends Emitter {
     if (message.type === "end") throw endedBySender();
     const request = this.#requests[0];
     if (!request || message.id !== request.id) throw new ProtocolError(`got ${excerpt(message.type)} that was not requested`);
-    if (message.type === "failed") request.reject(toFileError(message.reason));
-    else request.resolve(await this.#readReply(request, message));
+    if (message.type === "failed" && request.id !== undefined) request.reject(toFileError(message.reason));
+    else request.resolve(await request.read(message));
     this.#requests.shift();
   }
 
   /**
-   * @param {PendingRequest} request
    * @param {ControlMessage} message
+   * @param {number} expected piece
+   * @param {number} expectedLength
    * @returns {Promise<Reply>}
    */
-  async #readReply(request, { type, piece, length, sha256 }) {
-    if (type === "agreed" && request.piece < 0) return "agreed";
-    if (piece !== request.piece) throw new ProtocolError(`got ${excerpt(type)} ${excerpt(piece)}, expected piece ${request.piece}`);
+  async #readPiece({ type, piece, length, sha256 }, expected, expectedLength) {
+    if (piece !== expected) throw new ProtocolError(`got ${excerpt(type)} ${excerpt(piece)}, expected piece ${expected}`);
     if (type === "same") return "same";
-    if (type !== "piece" || length !== request.length) {
-      throw new ProtocolError(`got ${excerpt(type)} of ${excerpt(length)} bytes, expected a piece of ${request.length}`);
+    if (type !== "piece" || length !== expectedLength) {
+      throw new ProtocolError(`got ${excerpt(type)} of ${excerpt(length)} bytes, expected a piece of ${expectedLength}`);
     }
-    const bytes = await this.#readBytes(length);
-    if ((await pieceHash(bytes)) !== sha256) throw new TransferError("hash", `piece ${piece} differs from its sha-256`);
-    return { bytes, sha256 };
+    return verify(await this.#readBytes(length), sha256);
+  }
+
+  /**
+   * @param {ControlMessage} message
+   * @param {WantedFile[]} wanted
+   * @returns {Promise<FileReply[]>}
+   */
+  async #readBatch({ type, files }, wanted) {
+    if (type !== "batch" || !Array.isArray(files) || files.length !== wanted.length) {
+      throw new ProtocolError(`got ${excerpt(type)}, expected a batch of ${wanted.length} files`);
+    }
+    const answers = files.map((answer, index) => parseFileAnswer(answer, wanted[index]));
+    const sizes = answers.map((answer, index) => (typeof answer === "object" && "sha256" in answer ? wanted[index].entry.size : 0));
+    const bytes = await this.#readBytes(sizes.reduce((sum, size) => sum + size, 0));
+    let at = 0;
+    const replies = answers.map((answer, index) => {
+      const start = at;
+      at += sizes[index];
+      // A copy: whoever stores it may keep its buffer, which must not be that of all files.
+      return typeof answer === "object" && "sha256" in answer ? verify(bytes.slice(start, at), answer.sha256) : answer;
+    });
+    return Promise.all(replies);
   }
 
   /** @param {number} length */
@@ -301,6 +336,28 @@ export class Receiver extends Emitter {
     this.emit("list", this.#entries);
     this.#listShownAt = this.#clock.now(); // after the work of those who listen
   }
+}
+
+/**
+ * @param {Uint8Array<ArrayBuffer>} bytes
+ * @param {any} sha256 as announced
+ * @returns {Promise<VerifiedPiece>}
+ */
+async function verify(bytes, sha256) {
+  if ((await pieceHash(bytes)) !== sha256) throw new TransferError("hash", `${bytes.length} bytes differ from their sha-256`);
+  return { bytes, sha256 };
+}
+
+/**
+ * @param {any} answer about one file of a batch
+ * @param {WantedFile} wanted
+ * @returns {{sha256: string} | "same" | TransferError}
+ */
+function parseFileAnswer(answer, { storedHash }) {
+  if (typeof answer?.failed === "string") return toFileError(answer.failed);
+  if (answer?.same === true && storedHash !== undefined) return "same";
+  if (typeof answer?.sha256 === "string") return { sha256: answer.sha256 };
+  throw new ProtocolError("batch has no answer about one of its files");
 }
 
 function endedBySender() {

@@ -1,7 +1,7 @@
 /**
  * The sharer's end of one authenticated message channel: it sends the list of files and answers the
- * receiver's requests. It holds two pieces in memory for each receiver: one that is being sent, and the
- * next one. protocol.js describes the messages.
+ * receiver's requests. It holds two pieces or batches in memory for each receiver: one that is being
+ * sent, and the next one. protocol.js describes the messages.
  */
 
 import { toBase64url } from "../util/bytes.js";
@@ -10,6 +10,7 @@ import { Emitter } from "../util/emitter.js";
 import { ProtocolError } from "../util/errors.js";
 import { excerpt } from "../util/excerpt.js";
 import { TokenBucket } from "../util/token-bucket.js";
+import { answerBatch } from "./batch-answer.js";
 import { TransferError } from "./errors.js";
 import { pieceCount } from "./piece-layout.js";
 import { PieceReader } from "./piece-reader.js";
@@ -113,8 +114,9 @@ export class Sender extends Emitter {
   /** @returns {Promise<Answer>} to the next request */
   async #nextAnswer() {
     for (;;) {
-      const message = await this.#channel.expect(["pull", "stored", "progress", "preview"]);
+      const message = await this.#channel.expect(["pull", "batch", "stored", "progress", "preview"]);
       if (message.type === "progress") this.#handleReport(message);
+      else if (message.type === "batch") return answerBatch(this.#catalogue, message.files);
       else if (typeof message.id !== "string") throw new ProtocolError(`got ${message.type} without an id`);
       else if (message.type === "preview") this.#sendPreview(message);
       else return this.#answer(message);

@@ -3,11 +3,15 @@
  * overwrites nothing. For browsers with the File System Access API.
  */
 
+import { mapLimited } from "../../util/map-limited.js";
 import { numberedName } from "../sanitize-filename.js";
 import { writeToPickedPlace, writerTo } from "./picked-place.js";
 
 /** @typedef {import("../file-entry.js").FileEntry} FileEntry */
 /** @typedef {import("../download-target.js").DownloadTarget} DownloadTarget */
+
+/** How many small files are written at a time. */
+const WRITES = 8;
 
 /** @implements {DownloadTarget} */
 export class FolderTarget {
@@ -15,7 +19,7 @@ export class FolderTarget {
   #root;
   /** @type {Map<string, {folder: FileSystemDirectoryHandle, name: string, stream: FileSystemWritableFileStream}>} */
   #files = new Map();
-  /** @type {Map<string, Set<string>>} the names in each folder, which is listed once */
+  /** @type {Map<string, Promise<Set<string>>>} the names in each folder, which is listed once */
   #taken = new Map();
 
   /** @param {FileSystemDirectoryHandle} root with write permission */
@@ -33,6 +37,16 @@ export class FolderTarget {
       write: writerTo(stream),
       close: () => writeToPickedPlace(() => stream.close()),
     };
+  }
+
+  /** @param {import("../download-target.js").BatchFile[]} files */
+  async writeBatch(files) {
+    await mapLimited(files, WRITES, async ({ entry, bytes }) => {
+      if (!bytes) return;
+      const sink = await this.open(entry);
+      await sink.write(0, bytes);
+      await sink.close();
+    });
   }
 
   /** @param {FileEntry} entry */
@@ -69,14 +83,16 @@ export class FolderTarget {
    */
   async #claimName(folder, path) {
     const place = path.slice(0, -1).join("/");
-    const taken = this.#taken.get(place) ?? (await namesIn(folder));
-    this.#taken.set(place, taken);
+    const listed = this.#taken.get(place) ?? namesIn(folder);
+    this.#taken.set(place, listed);
+    const taken = await listed;
     const name = path[path.length - 1];
-    let free = name;
-    // What has appeared since the folder was listed exists too.
-    for (let n = 2; taken.has(free.toLowerCase()) || (await exists(folder, free)); n++) free = numberedName(name, n);
-    taken.add(free.toLowerCase());
-    return free;
+    for (let n = 1, free = name; ; free = numberedName(name, (n += 1))) {
+      if (taken.has(free.toLowerCase())) continue;
+      taken.add(free.toLowerCase()); // before the next file of a batch asks
+      // What has appeared since the folder was listed exists too.
+      if (!(await exists(folder, free))) return free;
+    }
   }
 }
 

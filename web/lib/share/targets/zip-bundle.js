@@ -10,7 +10,7 @@ const CRC_CHUNK_BYTES = 4 * 1024 * 1024;
 /**
  * The archive refers to the blobs and does not copy them.
  *
- * @param {Array<{entry: FileEntry, blob: Blob}>} files
+ * @param {Array<{entry: FileEntry, blob: Blob, crc?: number}>} files crc: computed here if it is not given
  * @returns {Promise<import("../download-target.js").SavedFile[]>}
  */
 export async function bundleFiles(files) {
@@ -20,8 +20,8 @@ export async function bundleFiles(files) {
   /** @type {BlobPart[]} */
   const parts = [];
   const members = [];
-  for (const { entry, blob } of files) {
-    const member = { path: entry.path, size: blob.size, crc: await blobCrc32(blob) };
+  for (const { entry, blob, crc } of files) {
+    const member = { path: entry.path, size: blob.size, crc: crc ?? (await blobCrc32(blob)) };
     parts.push(localFileHeader(member), blob, dataDescriptor(member));
     members.push(member);
   }
