@@ -186,6 +186,7 @@ test("a sender ends the download of one receiver, which shows it", async () => {
   await underWay(page);
   await sharer.page.getByRole("button", { name: "Stop Receiver 1" }).click();
   await page.getByText("ended this transfer").waitFor();
+  await sharer.page.getByText(/^You stopped this download at \d+ %$/).waitFor();
 });
 
 for (const count of [1, 2]) {
@@ -298,6 +299,31 @@ test("an absent sender is shown as offline, and connected when it returns", asyn
   await page.getByText("The sender shares no files at the moment").waitFor();
   await pick(sharer.page, "#more", [file("back.txt")]);
   await page.getByText("back.txt").waitFor();
+});
+
+test("a receiver is told that the sender has stopped sharing, and does not wait for them", async () => {
+  const sharer = await share(browser, broker.url, [file("a.bin", randomBytes(45_000_000))]);
+  const { page } = await connect(browser, sharer.link);
+  await page.click("#download");
+  await underWay(page);
+  await sharer.page.getByRole("button", { name: "Stop sharing" }).click();
+  await page.getByText("The sender has stopped sharing").waitFor();
+  await sharer.page.locator("#drop").waitFor();
+});
+
+test("after the sender's reload a receiver keeps its number, and how much it has", async () => {
+  const sharer = await share(browser, broker.url, [file("a.bin", randomBytes(45_000_000))]);
+  const first = await connect(browser, sharer.link);
+  const second = await connect(browser, sharer.link);
+  await second.page.click("#download");
+  await underWay(second.page);
+  await second.page.click("#pause");
+  await sharer.page.getByText(/^Paused at/).waitFor();
+  await first.page.close();
+  await sharer.page.reload();
+  const row = sharer.page.locator("#receivers li");
+  await row.getByText("Receiver 2").waitFor();
+  await row.getByText(/^Connected again, has [1-9]\d? % of/).waitFor();
 });
 
 test("the link of a stopped share never works again", async () => {

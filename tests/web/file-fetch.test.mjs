@@ -272,3 +272,18 @@ test("any schedule of loss, absence, retries and stops gives equal bytes or an e
     assert.equal(clock.pending, 0, `seed ${seed} leaves a timer`);
   }
 });
+
+test("a sender that has stopped sharing is not waited for, and a download fails with what it has", async () => {
+  const { fetch, share, states } = world([randomBytes(8 * PIECE)], { pace: () => 1 });
+  void fetch.start();
+  await until(() => fetch.entries.length > 0);
+  const { download, disk } = take(fetch);
+  const failed = assert.rejects(download.finished, { name: "TransferError", reason: "ended" });
+  await until(() => disk.written >= PIECE);
+  await share.stop();
+  await until(() => fetch.state === "ended");
+  await failed;
+  assert.equal(states.at(-1), "ended: ended");
+  assert.ok(disk.bytes("0.bin").length >= PIECE, "what is stored was deleted");
+  assert.equal(share.receivers[0].state, "stopped");
+});

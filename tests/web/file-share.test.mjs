@@ -15,10 +15,10 @@ const TRIES = 10;
 const REFILL = 10_000;
 
 /** A share, and visitors that call it. */
-function setUp() {
+function setUp(options = {}) {
   const clock = new FakeClock();
   const peer = new Emitter();
-  const share = new FileShare(peer, key, { passwordKey, clock });
+  const share = new FileShare(peer, key, { passwordKey, clock, ...options });
   let lastId = 0;
   const call = (peerId = `visitor ${++lastId}`) => {
     const ends = fakeChannelPair();
@@ -132,7 +132,7 @@ test("a hundred receivers are remembered: the oldest that left unfinished is dro
   await visit("stays");
   for (let n = 0; n < 100; n++) {
     const { channel, ends } = await visit(`guest ${n}`);
-    if (n !== 50) channel.send({ type: "progress", state: "done", written: 5, total: 5 });
+    if (n !== 50) channel.send({ type: "progress", state: "done", written: 5, total: 5, failed: 0 });
     while (n !== 50 && share.receivers.at(-1).state !== "done") await settle();
     ends[1].cut();
     await settle();
@@ -146,9 +146,59 @@ test("a hundred receivers are remembered: the oldest that left unfinished is dro
 test("a receiver that is done is still done when it reconnects", async () => {
   const { share, visit } = setUp();
   const { channel, ends } = await visit("friend");
-  channel.send({ type: "progress", state: "done", written: 5, total: 5 });
+  channel.send({ type: "progress", state: "done", written: 5, total: 5, failed: 0 });
   while (share.receivers[0].state !== "done") await settle();
   ends[1].cut();
   await visit("friend");
   assert.deepEqual([share.receivers.length, share.receivers[0].state], [1, "done"]);
+});
+
+const report = (state, written) => ({ type: "progress", state, written, total: 10, failed: 0 });
+
+/** The messages that arrived at this end after the list. */
+const afterList = ({ received }) => received.map((text) => JSON.parse(text)).filter(({ type }) => type === "end");
+
+test("a receiver that this side stops has not left by itself, and may come back", async () => {
+  const { share, visit } = setUp();
+  const { channel, ends } = await visit("friend");
+  channel.send(report("downloading", 3));
+  while (share.receivers[0].state !== "downloading") await settle();
+  share.receivers[0].cancel();
+  while (share.receivers[0].isConnected) await settle();
+  assert.deepEqual([share.receivers[0].state, afterList(ends[1])], ["stopped", [{ type: "end", reason: "cancelled" }]]);
+  await visit("friend");
+  assert.deepEqual([share.receivers[0].state, share.receivers[0].written], ["reconnected", 3]);
+});
+
+test("all receivers are told that the share is over before it closes, and one that is done stays so", async () => {
+  const { share, visit } = setUp();
+  const visitors = [await visit("one"), await visit("two")];
+  visitors[1].channel.send({ ...report("done", 10) });
+  while (share.receivers[1].state !== "done") await settle();
+  await share.stop();
+  for (const { ends } of visitors) assert.deepEqual(afterList(ends[1]), [{ type: "end", reason: "ended" }]);
+  while (share.receivers.some(({ isConnected }) => isConnected)) await settle();
+  assert.deepEqual(share.receivers.map(({ state }) => state), ["stopped", "done"]);
+});
+
+test("the end of a share waits two seconds for a receiver that reads nothing", async () => {
+  const { clock, share, visit } = setUp();
+  const { ends } = await visit("silent");
+  ends[0].close = () => {};
+  let isOver = false;
+  const over = share.stop().then(() => (isOver = true));
+  await clock.advance(1_999);
+  assert.equal(isOver, false);
+  await clock.advance(1);
+  await over;
+});
+
+test("a share that is restored after a reload knows how far its receivers were", async () => {
+  const earlier = [
+    { peerId: "half", state: "downloading", written: 4, total: 10, failed: 0 },
+    { peerId: "done", state: "done", written: 10, total: 10, failed: 1 },
+  ];
+  const { share, visit } = setUp({ earlier });
+  for (const id of ["done", "new", "half"]) await visit(id);
+  assert.deepEqual(share.receivers.map(({ state, written, failed }) => [state, written, failed]), [["done", 10, 1], ["verified", 0, 0], ["reconnected", 4, 0]]);
 });

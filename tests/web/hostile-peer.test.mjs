@@ -156,8 +156,9 @@ for (const [title, message] of [
   ["a piece", { type: "pull", id: "1", piece: strange }],
   ["an id", { type: "pull", id: strange, piece: 0 }],
   ["an id of a preview", { type: "preview", id: strange }],
-  ["a state", { type: "progress", state: strange, written: 0, total: 0 }],
-  ["a count", { type: "progress", state: "done", written: strange, total: 0 }],
+  ["a state", { type: "progress", state: strange, written: 0, total: 0, failed: 0 }],
+  ["a count", { type: "progress", state: "done", written: strange, total: 0, failed: 0 }],
+  ["a count of failed files", { type: "progress", state: "done", written: 0, total: 0, failed: strange }],
 ]) {
   test(`${title} that cannot become text is a protocol error of the receiver`, async () => {
     const catalogue = new Catalogue();
@@ -232,7 +233,7 @@ test("a receiver that reports its progress in a flood is cut off", async () => {
   const { receiver, sender, ended } = runSender(new Catalogue());
   let reports = 0;
   sender.on("progress", () => (reports += 1));
-  for (let n = 0; n < 1_000; n++) receiver.send({ type: "progress", state: n % 2 ? "paused" : "downloading", written: 0, total: 1 });
+  for (let n = 0; n < 1_000; n++) receiver.send({ type: "progress", state: n % 2 ? "paused" : "downloading", written: 0, total: 1, failed: 0 });
   assert.equal((await ended).name, "ProtocolError");
   assert.equal(reports, 200);
 });

@@ -277,8 +277,10 @@ test("a small file that cannot be read fails alone, and the others of its batch 
   const catalogue = catalogueOf("first", [["gone.txt"], gone], "third");
   const faults = [];
   catalogue.on("fault", ({ path }) => faults.push(path[0]));
-  const { disk, download } = await takeAll(catalogue);
+  const { disk, download, sender } = await takeAll(catalogue);
+  const told = new Promise((resolve) => sender.on("progress", (report) => report.state === "done" && resolve(report.failed)));
   const { failed } = await download.finished;
+  assert.equal(await told, 1);
   assert.deepEqual([disk.names, failed.map(({ error }) => error.reason), faults], [["0.bin", "2.bin"], ["unreadable"], ["gone.txt"]]);
 });
 
@@ -416,8 +418,9 @@ for (const [title, message] of [
   ["a piece before the start", { type: "pull", id: "1", piece: -1 }],
   ["a piece that is no number", { type: "pull", id: "1", piece: "0" }],
   ["a piece of an empty file", { type: "pull", id: "2", piece: 0 }],
-  ["more written than there is", { type: "progress", state: "downloading", written: 2, total: 1 }],
-  ["a state that is none", { type: "progress", state: "<b>", written: 0, total: 1 }],
+  ["more written than there is", { type: "progress", state: "downloading", written: 2, total: 1, failed: 0 }],
+  ["a state that is none", { type: "progress", state: "<b>", written: 0, total: 1, failed: 0 }],
+  ["no count of failed files", { type: "progress", state: "done", written: 0, total: 1 }],
   ["a word that is none", { type: "delete", id: "1" }],
 ]) {
   test(`a sender refuses ${title}`, async () => {

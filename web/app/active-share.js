@@ -13,6 +13,7 @@ import { errorText, formatFiles, formatSize, t } from "./i18n.js";
 import { LazyThumbnails } from "./lazy-thumbnails.js";
 import { showLink } from "./link-panel.js";
 import { createReceiverRow } from "./receiver-row.js";
+import { forgetReceivers, loadReceivers, saveReceivers } from "./saved-receivers.js";
 import { saveShare } from "./saved-share.js";
 import { showTabProgress } from "./tab-progress.js";
 
@@ -31,7 +32,10 @@ export class ActiveShare {
   #saved;
   /** @type {Map<string, Blob>} by the entry's id */
   #files = new Map();
-  #receiverCount = 0;
+  /** @type {Map<string, HTMLLIElement>} by the entry's id */
+  #fileRows = new Map();
+  /** @type {Map<string, number>} the numbers of the receivers, by peer id */
+  #receiverNumbers;
   #thumbnails = new LazyThumbnails((entry) => this.#preview(entry));
 
   /**
@@ -43,7 +47,9 @@ export class ActiveShare {
     this.#socket = socket;
     this.#peer = peer;
     this.#saved = saved;
-    this.#fileShare = new FileShare(peer, saved.linkKey, { passwordKey: saved.passwordKey });
+    const earlier = loadReceivers(peer.id);
+    this.#receiverNumbers = new Map(earlier.map(({ peerId, number }) => [peerId, number]));
+    this.#fileShare = new FileShare(peer, saved.linkKey, { passwordKey: saved.passwordKey, earlier });
     this.#fileShare.catalogue.on("change", () => this.#showFiles());
     this.#fileShare.catalogue.on("fault", ({ path }) => showText(element("share-error", HTMLElement), t("share_fault", path.join("/"))));
     this.#fileShare.on("receiver", (receiver) => this.#showReceiver(receiver));
@@ -84,7 +90,16 @@ export class ActiveShare {
     this.#save();
   }
 
+  /** Ends the share for good, and tells the receivers. */
+  async end() {
+    await this.#fileShare.stop();
+    this.stop();
+    forgetReceivers(this.#peer.id);
+  }
+
+  /** Leaves the page, which may be reloaded and go on. */
   stop() {
+    this.#saveReceivers();
     onbeforeunload = null;
     showTabProgress(null);
     this.#peer.close();
@@ -145,8 +160,10 @@ export class ActiveShare {
 
   /** Saves the list of files and their handles for a reload. */
   #save() {
-    const names = this.#fileShare.catalogue.entries.map(({ path }) => path.join("/"));
-    const handles = this.#saved.handles.filter(({ name }) => names.some((path) => path === name || path.startsWith(`${name}/`)));
+    const { entries } = this.#fileShare.catalogue;
+    const names = entries.map(({ path }) => path.join("/"));
+    const picked = new Set(entries.map(({ path }) => path[0]));
+    const handles = this.#saved.handles.filter(({ name }) => picked.has(name));
     Object.assign(this.#saved, { names, handles });
     void saveShare(this.#saved);
   }
@@ -175,10 +192,35 @@ export class ActiveShare {
       element("retake", HTMLElement).hidden = true;
     }
     element("share-sum", HTMLElement).textContent = entries.length === 0 ? t("nothing_on_offer") : formatFiles(entries);
-    const rows = entries.map((entry) => ({ entry, row: this.#createFileRow(entry) }));
-    element("share-files", HTMLElement).replaceChildren(...rows.map(({ row }) => row));
+    void this.#thumbnails.show(this.#updateFileRows(entries));
     this.#showHash();
-    void this.#thumbnails.show(rows);
+  }
+
+  /**
+   * Only what has changed: to build thousands of rows again would take longer than a person waits.
+   *
+   * @param {FileEntry[]} entries in the order in which they were added
+   */
+  #updateFileRows(entries) {
+    const shared = new Set(entries.map(({ id }) => id));
+    for (const [id, row] of this.#fileRows) {
+      if (shared.has(id)) continue;
+      row.remove();
+      this.#fileRows.delete(id);
+    }
+    const added = [];
+    const rows = [];
+    for (const entry of entries) {
+      let row = this.#fileRows.get(entry.id);
+      if (!row) {
+        row = this.#createFileRow(entry);
+        this.#fileRows.set(entry.id, row);
+        added.push(row);
+      }
+      rows.push({ entry, row });
+    }
+    element("share-files", HTMLElement).append(...added);
+    return rows;
   }
 
   /** @param {FileEntry} entry */
@@ -219,16 +261,26 @@ export class ActiveShare {
   #showReceiver(receiver) {
     const list = element("receivers", HTMLElement);
     element("nobody", HTMLElement).hidden = true;
-    this.#receiverCount += 1;
-    list.append(createReceiverRow(receiver, t("receiver_name", this.#receiverCount)));
-    if (this.#receiverCount === 1) announce(t("receivers"));
+    const number = this.#receiverNumbers.get(receiver.peerId) ?? Math.max(0, ...this.#receiverNumbers.values()) + 1;
+    this.#receiverNumbers.set(receiver.peerId, number);
+    if (list.children.length === 0) announce(t("receivers"));
+    list.append(createReceiverRow(receiver, t("receiver_name", number)));
     receiver.on("change", () => {
+      this.#saveReceivers();
       const active = this.#fileShare.receivers.filter(({ state }) => state === "downloading");
       const sum = (/** @type {"written" | "total"} */ figure) => active.reduce((bytes, other) => bytes + other[figure], 0);
       showTabProgress(active.length > 0 ? sum("written") / Math.max(1, sum("total")) : null);
       // The browser asks before it closes the page, but only while there is a download.
       onbeforeunload = active.length > 0 ? (event) => event.preventDefault() : null;
     });
+  }
+
+  /** A reload keeps their numbers, and what each one has. */
+  #saveReceivers() {
+    const receivers = this.#fileShare.receivers.map(({ peerId, state, written, total, failed }) => {
+      return { peerId, number: this.#receiverNumbers.get(peerId) ?? 0, state, written, total, failed };
+    });
+    saveReceivers(this.#peer.id, receivers);
   }
 }
 

@@ -28,15 +28,14 @@ export function createReceiverRow(receiver, name) {
   let lastState = "";
   let since = "";
   const update = () => {
-    const { state, written, total } = receiver;
+    const { state, written, total, failed } = receiver;
     const isActive = ACTIVE.includes(state);
-    row.className = state;
+    row.className = state === "done" && failed > 0 ? "failed" : state;
     bar.hidden = !isActive;
     stop.hidden = !isActive;
     bar.value = total === 0 ? 0 : written / total;
     if (state !== lastState) since = formatTime(new Date());
-    const key = state === "left" && written === 0 ? "row.left_early" : /** @type {const} */ (`row.${state}`);
-    stateLabel.textContent = t(key, percent(written, total), formatSize(total), since);
+    stateLabel.textContent = t(textKey(receiver), percent(written, total), formatSize(total), since, failed);
     if (state !== lastState) announce(`${name}: ${stateLabel.textContent}`);
     lastState = state;
   };
@@ -44,4 +43,11 @@ export function createReceiverRow(receiver, name) {
   receiver.on("forgotten", () => row.remove());
   update();
   return row;
+}
+
+/** @param {import("../lib/share/remote-receiver.js").RemoteReceiver} receiver */
+function textKey({ state, written, failed }) {
+  if (state === "left" && written === 0) return "row.left_early";
+  if (state === "done" && failed > 0) return failed === 1 ? "row.incomplete_one" : "row.incomplete";
+  return /** @type {const} */ (`row.${state}`);
 }

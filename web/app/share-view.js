@@ -25,7 +25,7 @@ export function openShareView() {
     }
   });
   element("stop", HTMLElement).addEventListener("click", async () => {
-    (await share)?.stop();
+    await (await share)?.end();
     await deleteShare();
     location.reload();
   });

@@ -45,6 +45,10 @@ export default {
   "row.downloading": "{0} % of {1} written",
   "row.paused": "Paused at {0} % of {1}",
   "row.done": "Complete",
+  "row.reconnected": "Connected again, has {0} % of {1}",
+  "row.incomplete_one": "Ended, but 1 file did not arrive",
+  "row.incomplete": "Ended, but {3} files did not arrive",
+  "row.stopped": "You stopped this download at {0} %",
   "row.cancelled": "Cancelled at {0} %",
   "row.failed": "Failed at {0} %",
   "row.left": "Left at {2}, had {0} % of {1}",
@@ -123,6 +127,7 @@ export default {
   "fail.list_too_large": "The names of these files are longer than 4 MiB together. Pack the files into an archive first.",
   "fail.stalled": "No data has arrived for half a minute.",
   "fail.cancelled": "The sender, or the browser’s own list of downloads, ended this transfer.",
+  "fail.ended": "The sender has stopped sharing, so this link no longer works. For more files, ask for a new link.",
   "fail.refused": "The other side gave up. Try again.",
   "fail.other": "That did not work ({0}). Try again.",
 

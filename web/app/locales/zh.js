@@ -46,6 +46,10 @@ export default {
   "row.downloading": "已写入 {1} 的 {0} %",
   "row.paused": "已暂停，{1} 的 {0} %",
   "row.done": "已完成",
+  "row.reconnected": "已重新连接，已收 {1} 的 {0} %",
+  "row.incomplete_one": "已结束，但有 1 个文件未送达",
+  "row.incomplete": "已结束，但有 {3} 个文件未送达",
+  "row.stopped": "您在 {0} % 处停止了此下载",
   "row.cancelled": "在 {0} % 处取消",
   "row.failed": "在 {0} % 处无法继续",
   "row.left": "{2} 离开，已收 {1} 的 {0} %",
@@ -124,6 +128,7 @@ export default {
   "fail.list_too_large": "这些文件的名称合计超过 4 MiB。请先打包成一个压缩文件。",
   "fail.stalled": "半分钟没有收到任何数据。",
   "fail.cancelled": "发送方或浏览器的下载列表结束了此次传输。",
+  "fail.ended": "发送方已停止分享，此链接不再有效。如需更多文件，请索取新的链接。",
   "fail.refused": "对方放弃了。请重试。",
   "fail.other": "没有成功（{0}）。请重试。",
 

@@ -196,9 +196,9 @@ export class DirectoryTarget {
   }
 }
 
-/** @param {string} folder */
+/** @param {string} folder that may not exist yet */
 async function listParts(folder) {
-  return (await readdir(folder)).filter((name) => name.endsWith(".part"));
+  return (await readdir(folder).catch(() => [])).filter((name) => name.endsWith(".part"));
 }
 
 /**

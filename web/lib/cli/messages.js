@@ -56,6 +56,7 @@ const TRANSFER_MESSAGES = {
   list_too_large: "the names of the files are longer than 4 MiB together. Pack the files into an archive first",
   stalled: "the sender stopped sending",
   cancelled: "the sender ended the transfer",
+  ended: "the sender has stopped sharing",
 };
 
 /**

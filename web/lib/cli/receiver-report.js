@@ -99,8 +99,8 @@ export function summary(share, leftOut) {
 }
 
 /** @param {RemoteReceiver} receiver */
-function hasAll({ state, written, total }) {
-  return state === "done" && written === total;
+function hasAll({ state, failed }) {
+  return state === "done" && failed === 0;
 }
 
 /**
@@ -112,11 +112,12 @@ function describeState(receiver, { sent, seconds }) {
   const { state, written, total, reason } = receiver;
   if (state === "downloading") return `is downloading ${formatSize(total)}.`;
   if (state === "paused") return "has paused.";
-  if (state === "done" && !hasAll(receiver)) return `has ended with a part: ${formatSize(written)} of ${formatSize(total)}, written and verified there.`;
+  if (state === "done" && !hasAll(receiver)) return `has ended with a part: ${formatSize(written)} of ${formatSize(total)}, written and verified there; ${formatCount(receiver.failed, "file", "files")} did not arrive.`;
   const speed = sent > 0 && seconds > 0 ? `, at ${formatSpeed(sent / seconds)}` : "";
   if (state === "done") return `is done: ${formatSize(total)}, written and verified there${speed}.`;
   if (state === "cancelled") return "has cancelled.";
   if (state === "failed") return "could not store the files.";
+  if (state === "stopped") return `was stopped at ${formatPercent(written, total)}.`;
   if (state !== "left") return "";
   return total === 0 ? "left without downloading anything." : `left at ${formatPercent(written, total)} (${reason}).`;
 }

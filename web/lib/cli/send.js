@@ -44,6 +44,7 @@ export async function send(paths, { broker, name, password = "", once = false, i
     printStatus(`Sharing ${formatFiles(entries)}${without}, with ${once ? "one receiver" : "everybody who has this link, until Ctrl+C"}.`);
     if (/^(localhost|127\.|\[::1\])/.test(page.host)) printStatus("The broker runs on this computer, so the link works only here. Use --broker for another one.");
     const exitCode = await Promise.race([interrupted.then(() => (once ? INTERRUPTED : 0)), isComplete.then((isAll) => (isAll ? 0 : FAILED)), closed]);
+    await share.stop();
     printStatus(summary(share, leftOut.length));
     return exitCode;
   } finally {

@@ -6,6 +6,7 @@
 import { onAbort } from "../util/abort.js";
 import { systemClock } from "../util/clock.js";
 import { Condition } from "../util/condition.js";
+import { deferred } from "../util/deferred.js";
 import { AbortedError, ProtocolError, TimeoutError } from "../util/errors.js";
 import { excerpt } from "../util/excerpt.js";
 import { PeerError } from "./errors.js";
@@ -38,6 +39,8 @@ export class RtcMessageChannel {
   #pongCount = 0;
   /** Why the channel has ended. Messages that arrived before are still read. */
   #endReason = /** @type {Error | null} */ (null);
+  /** @type {import("../util/deferred.js").Deferred<void>} */
+  #closed = deferred();
   /** Notified when a message arrives, the send buffer drains, or the channel ends. */
   #changed = new Condition();
 
@@ -54,6 +57,7 @@ export class RtcMessageChannel {
     dataChannel.addEventListener("message", (event) => this.#handle(/** @type {MessageEvent} */ (event).data));
     dataChannel.addEventListener("bufferedamountlow", () => this.#changed.notify());
     dataChannel.addEventListener("close", () => {
+      this.#closed.resolve();
       this.#end(new PeerError("lost", "data channel closed by the other side or by the network"));
     });
   }
@@ -61,6 +65,11 @@ export class RtcMessageChannel {
   /** @returns {boolean} whether messages can still be sent */
   get isOpen() {
     return this.#endReason === null && this.#dataChannel.readyState === "open";
+  }
+
+  /** @returns {Promise<void>} resolves when the channel is closed, and what was sent before has arrived or is lost */
+  get closed() {
+    return this.#closed.promise;
   }
 
   /**

@@ -89,6 +89,16 @@ export class Download extends Emitter {
   }
 
   /**
+   * Ends the download and keeps what was stored: no other connection will continue it.
+   *
+   * @param {Error} error
+   * @internal
+   */
+  fail(error) {
+    void this.#end("failed", error);
+  }
+
+  /**
    * Transfers the missing pieces from a receiver.
    *
    * @param {Receiver} receiver running
@@ -179,7 +189,10 @@ export class Download extends Emitter {
     this.#reportTimer = null;
     const state = this.#state();
     this.#lastReport = { state, at: this.#clock.now() };
-    if (state !== "waiting") this.#receiver?.reportProgress({ state, written: this.#written, total: this.#total });
+    if (state !== "waiting") {
+      const failed = this.#parts.filter(({ error }) => error).length;
+      this.#receiver?.reportProgress({ state, written: this.#written, total: this.#total, failed });
+    }
   }
 }
 

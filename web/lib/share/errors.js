@@ -17,7 +17,8 @@ export class ProofError extends HandclaspError {
  * `removed` (it is no longer shared), `storage` (the receiver cannot write; what it has is kept),
  * `place` (the file or folder that the user picked is not writable), `busy_disk` (another tab is writing
  * the file), `too_large`, `too_many` (files), `list_too_large` (their names together), `stalled`,
- * `stopped` (the browser aborted its own download), `cancelled` (by either side), `refused` (the other
+ * `stopped` (the browser aborted its own download), `cancelled` (by either side), `ended` (the sender has
+ * stopped sharing), `refused` (the other
  * side gave up on the file).
  */
 export class TransferError extends HandclaspError {

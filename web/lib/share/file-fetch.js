@@ -121,6 +121,7 @@ export class FileFetch extends Emitter {
 
   /** Stops now, cancels the downloads and closes the peer. */
   stop() {
+    for (const download of this.#downloads) download.cancel();
     this.#end(new PeerError("closed", "fetch was stopped"));
   }
 
@@ -188,7 +189,7 @@ export class FileFetch extends Emitter {
   #end(error) {
     if (this.#state === "ended") return;
     this.#setState("ended", error);
-    for (const download of this.#downloads) download.cancel();
+    for (const download of this.#downloads) download.fail(error);
     this.#wake();
     this.#peer.close();
   }

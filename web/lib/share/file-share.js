@@ -9,6 +9,7 @@
  */
 
 import { systemClock } from "../util/clock.js";
+import { deferred } from "../util/deferred.js";
 import { Emitter } from "../util/emitter.js";
 import { HandclaspError } from "../util/errors.js";
 import { Catalogue } from "./catalogue.js";
@@ -25,6 +26,8 @@ const MAX_RECEIVERS = 100;
 const MAX_STRANGERS = 32;
 /** How long a connection stays open after its channel was closed, so that the last messages arrive (ms). */
 const LINGER = 5_000;
+/** How long the end of a share waits for receivers that do not confirm that they know of it (ms). */
+const END_TIMEOUT = 2_000;
 
 /**
  * Events: `receiver` for each new receiver that has proved the key and the password; `refused` for each
@@ -41,20 +44,25 @@ export class FileShare extends Emitter {
   #refused = { wrongKeys: 0, wrongPasswords: 0 };
   /** @type {Set<import("../rtc/message-channel.js").RtcMessageChannel>} have not proved yet, oldest first */
   #strangers = new Set();
+  /** @type {Map<string, import("./remote-receiver.js").ReceiverRecord>} by peer id */
+  #earlier;
 
   /**
    * @param {import("../rtc/peer.js").Peer} peer joined now or later; you may use it for other things too
    * @param {Uint8Array<ArrayBuffer>} key 16 bytes that the receivers have to hold too
    * @param {object} [options]
    * @param {Uint8Array<ArrayBuffer> | null} [options.passwordKey] from `derivePasswordKey`, if there is a password
+   * @param {import("./remote-receiver.js").ReceiverRecord[]} [options.earlier] the receivers that this share had
+   *   before its page was reloaded
    * @param {import("../util/clock.js").Clock} [options.clock]
    */
-  constructor(peer, key, { passwordKey = null, clock = systemClock } = {}) {
+  constructor(peer, key, { passwordKey = null, earlier = [], clock = systemClock } = {}) {
     super();
     this.#key = key;
     /** What new receivers have to prove besides the key. A change does not affect those that have proved. */
     this.passwordKey = passwordKey;
     this.catalogue = new Catalogue();
+    this.#earlier = new Map(earlier.map((record) => [record.peerId, record]));
     this.#clock = clock;
     this.#rateLimit = new RateLimit(clock);
     peer.on("connection", (connection) => void this.#serve(connection));
@@ -63,6 +71,18 @@ export class FileShare extends Emitter {
   /** @returns {RemoteReceiver[]} in order of arrival; of those that left, the latest ones */
   get receivers() {
     return [...this.#receivers.values()];
+  }
+
+  /**
+   * Ends the share: tells the connected receivers, which then do not wait for it. The caller closes the peer.
+   *
+   * @returns {Promise<void>} resolves when they know, or after two seconds
+   */
+  async stop() {
+    const timeout = deferred();
+    const timer = this.#clock.setTimeout(() => timeout.resolve(undefined), END_TIMEOUT);
+    await Promise.race([Promise.all(this.receivers.map((receiver) => receiver.end())), timeout.promise]);
+    this.#clock.clearTimeout(timer);
   }
 
   /** @param {import("../rtc/connection.js").Connection} connection */
@@ -125,7 +145,7 @@ export class FileShare extends Emitter {
   #receiverOf(peerId) {
     const known = this.#receivers.get(peerId);
     if (known) return known;
-    const receiver = new RemoteReceiver(peerId);
+    const receiver = new RemoteReceiver(peerId, this.#earlier.get(peerId));
     this.#receivers.set(peerId, receiver);
     this.#forgetOldest();
     this.emit("receiver", receiver);
@@ -136,7 +156,7 @@ export class FileShare extends Emitter {
   #forgetOldest() {
     if (this.#receivers.size <= MAX_RECEIVERS) return;
     const disconnected = this.receivers.slice(0, -1).filter(({ isConnected }) => !isConnected);
-    const oldest = disconnected.find(({ state }) => state === "left") ?? disconnected[0];
+    const oldest = disconnected.find(({ state }) => state === "left" || state === "stopped") ?? disconnected[0];
     if (!oldest) return; // the peer limits the connected ones
     this.#receivers.delete(oldest.peerId);
     oldest.emit("forgotten");

@@ -15,15 +15,16 @@
  *     > {type: "batch", files: [{sha256} or {same: true} or {failed: reason}]}, in the order of the
  *       request, then the bytes of the files with a sha256, one file after the other. Such a file is one
  *       piece: the two sides have agreed on its hash, and it needs no "stored"
- *     < {type: "progress", state, written, total}   bytes written so far
+ *     < {type: "progress", state, written, total, failed}   bytes written so far, and how many files have failed
  *     < {type: "preview", id}                    of an image; at most 50 per channel
  *     > {type: "preview", id, image}             a small JPEG in base64url, or null; sent when it is
  *                                                ready, so that no piece waits for it
- *     > {type: "end", reason}                    the sender ends the transfer
+ *     > {type: "end", reason}                    the sender ends the transfer of this receiver ("cancelled"), or
+ *                                                the whole share ("ended")
  */
 
 /** @typedef {"downloading" | "paused" | "cancelled" | "failed" | "done"} TransferState */
-/** @typedef {{state: TransferState, written: number, total: number}} ProgressReport sent by the receiver */
+/** @typedef {{state: TransferState, written: number, total: number, failed: number}} ProgressReport sent by the receiver */
 
 /** @type {TransferState[]} */
 export const TRANSFER_STATES = ["downloading", "paused", "cancelled", "failed", "done"];

@@ -172,9 +172,9 @@ export class Receiver extends Emitter {
   }
 
   /** @param {import("./protocol.js").ProgressReport} report */
-  reportProgress({ state, written, total }) {
+  reportProgress({ state, written, total, failed }) {
     try {
-      this.#channel.send({ type: "progress", state, written, total });
+      this.#channel.send({ type: "progress", state, written, total, failed });
     } catch {
       // The channel has ended: `run` throws the reason.
     }
@@ -230,7 +230,7 @@ export class Receiver extends Emitter {
   async #handle(message) {
     if (message instanceof ArrayBuffer) throw new ProtocolError(`got ${message.byteLength} bytes without a piece`);
     if (this.#handleUnordered(message)) return;
-    if (message.type === "end") throw endedBySender();
+    if (message.type === "end") throw endedBySender(message);
     const request = this.#requests[0];
     if (!request || message.id !== request.id) throw new ProtocolError(`got ${excerpt(message.type)} that was not requested`);
     if (message.type === "failed" && request.id !== undefined) request.reject(toFileError(message.reason));
@@ -282,7 +282,7 @@ export class Receiver extends Emitter {
       this.#recordActivity();
       const message = await this.#channel.receive();
       if (!(message instanceof ArrayBuffer)) {
-        if (message.type === "end") throw endedBySender();
+        if (message.type === "end") throw endedBySender(message);
         if (!this.#handleUnordered(message)) throw new ProtocolError(`got message ${excerpt(message.type)} within a piece`);
         continue;
       }
@@ -360,7 +360,9 @@ function parseFileAnswer(answer, { storedHash }) {
   throw new ProtocolError("batch has no answer about one of its files");
 }
 
-function endedBySender() {
+/** @param {ControlMessage} message */
+function endedBySender({ reason }) {
+  if (reason === "ended") return new TransferError("ended", "sender has stopped sharing");
   return new TransferError("cancelled", "sender ended the transfer");
 }
 

@@ -4,7 +4,11 @@ import { Emitter } from "../util/emitter.js";
 import { HandclaspError } from "../util/errors.js";
 import { Sender } from "./sender.js";
 
-/** @typedef {"verified" | "left" | import("./protocol.js").TransferState} RemoteReceiverState */
+/**
+ * @typedef {"verified" | "reconnected" | "stopped" | "left" | import("./protocol.js").TransferState} RemoteReceiverState
+ *   reconnected: it has a part, and has not asked for more yet; stopped: by this side
+ */
+/** @typedef {Pick<RemoteReceiver, "peerId" | "state" | "written" | "total" | "failed">} ReceiverRecord */
 
 /**
  * Events: `change`, and `forgotten` when many later receivers have pushed it off the list.
@@ -16,17 +20,24 @@ export class RemoteReceiver extends Emitter {
   state = "verified";
   written = 0;
   total = 0;
+  /** How many files have failed. */
+  failed = 0;
   /** Why it left: the error's reason. */
   reason = "";
   #sender = /** @type {Sender | null} */ (null);
+  #isStopped = false;
 
   /**
    * @param {string} peerId
+   * @param {ReceiverRecord} [earlier] what this page knew of it before it was reloaded
    * @internal
    */
-  constructor(peerId) {
+  constructor(peerId, earlier) {
     super();
     this.peerId = peerId;
+    if (!earlier) return;
+    const { state, written, total, failed } = earlier;
+    Object.assign(this, { state, written, total, failed });
   }
 
   /** @returns {boolean} */
@@ -36,7 +47,24 @@ export class RemoteReceiver extends Emitter {
 
   /** Ends this receiver's transfer. The others go on. */
   cancel() {
-    this.#sender?.stop();
+    void this.#stop("cancelled");
+  }
+
+  /**
+   * Tells the receiver that the share is over.
+   *
+   * @returns {Promise<void>} resolves when it knows, or is gone
+   * @internal
+   */
+  end() {
+    return this.#stop("ended");
+  }
+
+  /** @param {"cancelled" | "ended"} reason */
+  async #stop(reason) {
+    if (!this.#sender) return;
+    this.#isStopped = true;
+    await this.#sender.stop(reason);
   }
 
   /**
@@ -49,10 +77,11 @@ export class RemoteReceiver extends Emitter {
   async serve(channel, catalogue) {
     const sender = new Sender(channel, catalogue);
     this.#sender = sender;
+    this.#isStopped = false;
     // A receiver that has all files is still done when it connects again.
-    this.#setState(this.state === "done" ? "done" : "verified");
-    sender.on("progress", ({ state, written, total }) => {
-      Object.assign(this, { written, total });
+    this.#setState(this.state === "done" ? "done" : this.written > 0 ? "reconnected" : "verified");
+    sender.on("progress", ({ state, written, total, failed }) => {
+      Object.assign(this, { written, total, failed });
       this.#setState(state);
     });
     try {
@@ -63,7 +92,7 @@ export class RemoteReceiver extends Emitter {
       if (!(error instanceof HandclaspError)) throw error;
       this.reason = error.reason;
       // A receiver that is done or has cancelled keeps that state when it disconnects.
-      if (this.state !== "done" && this.state !== "cancelled") this.#setState("left");
+      if (this.state !== "done" && this.state !== "cancelled") this.#setState(this.#isStopped ? "stopped" : "left");
     }
   }
 

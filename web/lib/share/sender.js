@@ -80,14 +80,20 @@ export class Sender extends Emitter {
     }
   }
 
-  /** Ends the transfer and tells the receiver. */
-  stop() {
+  /**
+   * Ends the transfer and tells the receiver.
+   *
+   * @param {"cancelled" | "ended"} reason
+   * @returns {Promise<void>} resolves when the receiver knows it, or is gone
+   */
+  stop(reason = "cancelled") {
     try {
-      this.#channel.send({ type: "end", reason: "cancelled" });
+      this.#channel.send({ type: "end", reason });
     } catch {
       // The channel has ended already.
     }
     this.#channel.close();
+    return this.#channel.closed;
   }
 
   /** Sends one list after the other, and only the latest one of those that are waiting. */
@@ -220,10 +226,10 @@ function listMessages(entries) {
  * @param {ControlMessage} message
  * @returns {ProgressReport}
  */
-function parseReport({ state, written, total }) {
+function parseReport({ state, written, total, failed }) {
   const isCount = (/** @type {any} */ value) => Number.isSafeInteger(value) && value >= 0;
-  if (!TRANSFER_STATES.includes(state) || !isCount(written) || !isCount(total) || written > total) {
+  if (!TRANSFER_STATES.includes(state) || !isCount(written) || !isCount(total) || written > total || !isCount(failed)) {
     throw new ProtocolError(`invalid progress: ${excerpt(state)} ${excerpt(written)} of ${excerpt(total)}`);
   }
-  return { state, written, total };
+  return { state, written, total, failed };
 }
