@@ -359,3 +359,12 @@ test("usage errors are reported with a remedy", async () => {
     assert.match(command.err(), /** @type {RegExp} */ (words));
   }
 });
+
+test("a name that is not safe on every system is changed, and the receiver is told which", async () => {
+  await makeFolder("dotted", { ".env": "secret", "con": "console", "می\u200cخواهم 👨\u200d👩.txt": "joined" });
+  const sender = await send(["dotted"]);
+  const getter = run(["get", sender.link, "--out", "undotted"]);
+  assert.equal(await getter.ended, 0, getter.err());
+  assert.deepEqual(await filesOf("undotted"), ["dotted/_con", "dotted/env", "dotted/می\u200cخواهم 👨\u200d👩.txt"]);
+  assert.deepEqual(getter.err().match(/\S+ -> \S+/g), ["dotted/.env -> dotted/env", "dotted/con -> dotted/_con"]);
+});

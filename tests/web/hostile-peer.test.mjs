@@ -86,6 +86,23 @@ test("paths that are alike on some disk become different", () => {
   assert.deepEqual(sanitizePaths(paths).map((path) => path.join("/")), ["a/b", "A/B (2)", "a (2)", "straße", "STRASSE (2)", "K", "K (2)", "é", "é (2)"]);
 });
 
+test("names that differ only in what was removed, or in what cannot be seen, are told apart by numbers", () => {
+  const paths = [["a.txt"], ["a\u202e.txt"], ["❤.txt"], ["❤\ufe0f.txt"], ["d", "x"], ["d\u200b", "x"], ["d\u200b", "y"], ["d", "y"], ["d (2)", "x"], ["a:b", "x"], ["a?b", "x"]];
+  const safe = ["a.txt", "a (2).txt", "❤.txt", "❤\ufe0f (2).txt", "d/x", "d (2)/x", "d (2)/y", "d/y", "d (2) (2)/x", "a_b/x", "a_b (2)/x"];
+  assert.deepEqual(sanitizePaths(paths).map((path) => path.join("/")), safe);
+});
+
+test("the sender's name of a file is kept where it was changed, short and without what cannot be seen", () => {
+  const paths = [["same.txt"], [".env"], ["d", "a\u202e:b"], ["invoice\u202efdp.exe"], ["e\u0301"], ["x".repeat(5_000)], ["same.txt"]];
+  const sent = sanitizeList(paths.map((path, index) => entry(index, path))).map(({ sentAs }) => sentAs);
+  assert.deepEqual(sent, [undefined, ".env", "d/a:b", undefined, undefined, "x".repeat(300), "same.txt"]);
+});
+
+test("10,000 folders whose names differ only in what was removed are numbered without counting from the start for each", { timeout: HANG }, () => {
+  const paths = Array.from({ length: 10_000 }, (_, index) => [`d${"\u200b".repeat(index % 400)}${"\u200c".repeat(Math.floor(index / 400))}`, "x"]);
+  assert.equal(new Set(sanitizePaths(paths).map(String)).size, 10_000);
+});
+
 test("a list of more than 4 MiB of names ends the transfer with a clear error", async () => {
   const { sharer, ended, receiver } = runReceiver();
   const long = "x".repeat(32_000);

@@ -48,6 +48,22 @@ const CASES = [
   ["icon.png", "icon.png"],
   ["a\u3164\uffa0\u115f\u2800\u034f\u180b\ufe0f\u{e0061}b.txt", "ab.txt"],
   ["e\u200b\u0301.txt", "\u00e9.txt"],
+  // Joiners, selectors and tags stay where a letter or an emoji needs them, and only there.
+  ["می\u200cخواهم.txt", "می\u200cخواهم.txt"],
+  ["ශ්\u200dරී.txt", "ශ්\u200dරී.txt"],
+  ["അവന്\u200d.txt", "അവന്\u200d.txt"],
+  ["👨\u200d👩\u200d👧.jpg", "👨\u200d👩\u200d👧.jpg"],
+  ["👩🏽\u200d⚕\ufe0f ❤\ufe0f.jpg", "👩🏽\u200d⚕\ufe0f ❤\ufe0f.jpg"],
+  ["1\ufe0f\u20e3.txt", "1\ufe0f\u20e3.txt"],
+  ["🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}.png", "🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}.png"],
+  ["葛\u{e0100}.txt", "葛\u{e0100}.txt"],
+  ["a\u200db\u200cc\ufe0f.txt", "abc.txt"],
+  ["👨\u200d.jpg", "👨.jpg"],
+  ["👨\u200d\u200d👩.jpg", "👨👩.jpg"],
+  ["م\u200c\u200cم\u200c.txt", "مم.txt"],
+  ["م\u200c\u202eم.txt", "مم.txt"],
+  ["🏴\u{e0061}.png", "🏴.png"],
+  ["*\ufe0f\u20e3.txt", "_\u20e3.txt"],
   ['<img src=x onerror="alert(1)">', "_img src=x onerror=_alert(1)__"],
   ["e\u0301.txt", "\u00e9.txt"],
 ];
@@ -61,6 +77,7 @@ test("a long name is shortened before its extension, and never within a characte
   assert.ok(Buffer.byteLength(name) <= 200, `${Buffer.byteLength(name)} bytes`);
   assert.match(name, /^é+\.jpeg$/);
   assert.match(sanitizeFilename("😀".repeat(100)), /^(😀){50}$/u);
+  assert.match(sanitizeFilename(`aaaaaa${"👨\u200d👩".repeat(30)}`), /^a{6}(👨\u200d👩){17}👨$/u);
 });
 
 test("a name of a device that appears only when a long name is shortened is renamed too", () => {
@@ -70,6 +87,6 @@ test("a name of a device that appears only when a long name is shortened is rena
 });
 
 test("a safe name does not change", () => {
-  const long = [`nul.${"x".repeat(300)}`, `CON${" ".repeat(250)}x.txt`, `${"é ".repeat(300)}.jpeg`, `${"a.".repeat(300)}`];
+  const long = [`nul.${"x".repeat(300)}`, `CON${" ".repeat(250)}x.txt`, `${"é ".repeat(300)}.jpeg`, `${"a.".repeat(300)}`, "👨\u200d👩".repeat(90), "م\u200c".repeat(200)];
   for (const safe of [...CASES.map(([, safe]) => safe), ...long.map(sanitizeFilename)]) assert.equal(sanitizeFilename(safe), safe);
 });

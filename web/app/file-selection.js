@@ -9,6 +9,9 @@ import { LazyThumbnails } from "./lazy-thumbnails.js";
 
 const BUTTONS = /** @type {const} */ ([["download", "downloads"], ["download-file", "file"], ["download-folder", "folder"]]);
 
+/** How many changed names are shown. */
+const MAX_RENAMED = 100;
+
 export class FileSelection {
   /** @type {FileEntry[]} */
   #entries = [];
@@ -36,6 +39,7 @@ export class FileSelection {
     const rows = entries.map((entry) => ({ entry, row: this.#createRow(entry) }));
     element("offers", HTMLElement).replaceChildren(...rows.map(({ row }) => row));
     this.#update();
+    showRenamed(entries);
     void this.#thumbnails.show(rows);
   }
 
@@ -82,4 +86,22 @@ export class FileSelection {
     row.append(label);
     return row;
   }
+}
+
+/**
+ * Tells, behind a summary, which names the sender has written in another way.
+ *
+ * @param {FileEntry[]} entries
+ */
+function showRenamed(entries) {
+  const renamed = entries.filter(({ sentAs }) => sentAs !== undefined);
+  const rows = renamed.slice(0, MAX_RENAMED).map(({ sentAs = "", path }) => {
+    const row = document.createElement("li");
+    const [before, after] = [sentAs, path.join("/")].map((name) => Object.assign(document.createElement("bdi"), { textContent: name }));
+    row.append(before, " → ", after);
+    return row;
+  });
+  element("renamed", HTMLElement).hidden = renamed.length === 0;
+  element("renamed-sum", HTMLElement).textContent = t("renamed", renamed.length);
+  element("renamed-files", HTMLElement).replaceChildren(...rows);
 }

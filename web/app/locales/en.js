@@ -63,6 +63,7 @@ export default {
   connect: "Connect",
   try_again: "Try again",
   verified: "Verified",
+  renamed: "Names changed to be safe on this device: {0}",
   take_all: "Download all",
   take_one: "Download",
   take_some: "Download {0} of {1}",

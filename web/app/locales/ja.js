@@ -64,6 +64,7 @@ export default {
   connect: "接続する",
   try_again: "もう一度試す",
   verified: "確認済み",
+  renamed: "この端末で安全に使えるように変更した名前：{0}",
   take_all: "すべてダウンロード",
   take_one: "ダウンロード",
   take_some: "{1} 個のうち {0} 個をダウンロード",

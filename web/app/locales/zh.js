@@ -64,6 +64,7 @@ export default {
   connect: "连接",
   try_again: "重试",
   verified: "已验证",
+  renamed: "为在此设备上安全使用而更改的文件名：{0}",
   take_all: "全部下载",
   take_one: "下载",
   take_some: "下载 {1} 个中的 {0} 个",

@@ -111,6 +111,7 @@ async function downloadAll(fetch, entries, target) {
   fetch.add(download);
   const { files, failed } = await download.finished;
   for (const { name } of files) printResult(name);
+  for (const { path, sentAs } of entries) if (sentAs !== undefined) printStatus(`Renamed, because the name is not safe on every system: ${sentAs} -> ${path.join("/")}`);
   for (const { entry, error } of failed) printStatus(`${entry.path.join("/")} did not arrive: ${fileErrorMessage(error)}.`);
   const missing = new Set(failed.map(({ entry }) => entry));
   const arrived = entries.filter((entry) => !missing.has(entry));

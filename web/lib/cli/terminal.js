@@ -4,7 +4,7 @@
  */
 
 import { totalSize } from "../share/file-entry.js";
-import { INVISIBLE } from "../share/sanitize-filename.js";
+import { removeInvisible } from "../share/invisible.js";
 import { FAILED, PIPE_CLOSED } from "./messages.js";
 import { qrLines } from "./qr-lines.js";
 
@@ -132,5 +132,5 @@ export function formatCount(count, one, many) {
 
 /** @param {string} text */
 function clean(text) {
-  return text.replace(INVISIBLE, "");
+  return removeInvisible(text);
 }

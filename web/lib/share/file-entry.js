@@ -3,7 +3,10 @@
 import { utf8 } from "../util/bytes.js";
 
 /** @typedef {Pick<File, "name" | "size" | "slice"> & {type?: string}} FileSource a File, or an object that reads like one */
-/** @typedef {{id: string, path: string[], size: number, type: string}} FileEntry of the list that receivers get */
+/**
+ * @typedef {{id: string, path: string[], size: number, type: string, sentAs?: string}} FileEntry of the list that
+ *   receivers get; sentAs: the sender's path, to be shown, if the receiver had to change a name in it
+ */
 
 /**
  * @param {FileEntry[]} entries

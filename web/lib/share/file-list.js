@@ -7,8 +7,12 @@ import { ProtocolError } from "../util/errors.js";
 import { excerpt } from "../util/excerpt.js";
 import { TransferError } from "./errors.js";
 import { entryBytes } from "./file-entry.js";
-import { MAX_FILES, MAX_ID_CHARS, MAX_LIST_BYTES } from "./protocol.js";
+import { removeInvisible } from "./invisible.js";
+import { MAX_DEPTH, MAX_FILES, MAX_ID_CHARS, MAX_LIST_BYTES } from "./protocol.js";
 import { sanitizePaths } from "./sanitize-paths.js";
+
+/** Characters of a name as the sender wrote it that are shown; more than a safe name has. */
+const MAX_SHOWN_CHARS = 300;
 
 /** @typedef {import("./file-entry.js").FileEntry} FileEntry */
 
@@ -52,7 +56,20 @@ export class FileListReader {
  */
 export function sanitizeList(entries) {
   const paths = sanitizePaths(entries.map(({ path }) => path));
-  return entries.map((entry, index) => ({ ...entry, path: paths[index] }));
+  return entries.map((entry, index) => {
+    const path = paths[index];
+    const sentAs = visiblePath(entry.path);
+    return sentAs === path.join("/") ? { ...entry, path } : { ...entry, path, sentAs };
+  });
+}
+
+/**
+ * @param {string[]} path as received
+ * @returns {string} a line to show
+ */
+function visiblePath(path) {
+  const names = path.slice(-MAX_DEPTH).map((name) => removeInvisible(name.slice(0, MAX_SHOWN_CHARS)).normalize("NFC"));
+  return names.join("/");
 }
 
 /**

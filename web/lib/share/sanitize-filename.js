@@ -4,15 +4,11 @@
  */
 
 import { utf8 } from "../util/bytes.js";
+import { removeInvisible } from "./invisible.js";
 
 const MAX_BYTES = 200;
 /** Of a longer name, the first and the last characters are kept. Bounds the time that a name takes. */
 const KEPT_CHARS = 128;
-/**
- * Control characters, formatting (bidirectional overrides, zero widths), lone surrogates, line breaks,
- * and all other characters without a visible form: names that differ only in them look the same.
- */
-export const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]/gu;
 /** Separators, and other characters that Windows forbids; `a:b` would be a stream of the file `a`. */
 const FORBIDDEN = /[/\\:*?"<>|]/g;
 /** The devices of Windows, which ignores what follows the first dot, and spaces before it. */
@@ -26,12 +22,14 @@ const EXTENSION = /\.[^.\s]{1,16}$/;
 /**
  * @param {unknown} name as received
  * @returns {string} one visible path segment of 1 to 200 bytes in UTF-8, without invisible characters
+ *   that no letter or emoji needs
  */
 export function sanitizeFilename(name) {
   if (typeof name === "string" && PLAIN.test(name) && !RESERVED.test(name)) return name;
   const text = typeof name === "string" ? cut(name) : "";
-  const clean = text.replace(INVISIBLE, "").normalize("NFC").replace(FORBIDDEN, "_");
-  const short = trim(shorten(trim(clean), MAX_BYTES));
+  const clean = trim(removeInvisible(text).normalize("NFC").replace(FORBIDDEN, "_"));
+  // Where a name is shortened, an emoji may lose the part that its joiner needed.
+  const short = trim(removeInvisible(shorten(clean, MAX_BYTES)));
   const harmless = RESERVED.test(short) ? trim(`_${shorten(short, MAX_BYTES - 1)}`) : short;
   return harmless || "file";
 }
