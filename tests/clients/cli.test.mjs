@@ -368,3 +368,16 @@ test("a name that is not safe on every system is changed, and the receiver is to
   assert.deepEqual(await filesOf("undotted"), ["dotted/_con", "dotted/env", "dotted/می\u200cخواهم 👨\u200d👩.txt"]);
   assert.deepEqual(getter.err().match(/\S+ -> \S+/g), ["dotted/.env -> dotted/env", "dotted/con -> dotted/_con"]);
 });
+
+test("empty folders arrive", async () => {
+  await makeFolder("tree", { "a/file.txt": "x" });
+  await mkdir(join(folder, "tree/a/empty/deep"), { recursive: true });
+  const sender = await send(["tree"]);
+  const list = run(["get", sender.link, "--list"]);
+  assert.equal(await list.ended, 0, list.err());
+  assert.match(list.out(), /tree\/a\/empty\/deep\/\n/);
+  const getter = run(["get", sender.link, "--out", "grown"]);
+  assert.equal(await getter.ended, 0, getter.err());
+  assert.match(getter.err(), /Done: 1 file,/);
+  assert.deepEqual((await readdir(join(folder, "grown"), { recursive: true })).sort(), ["tree", "tree/a", "tree/a/empty", "tree/a/empty/deep", "tree/a/file.txt"]);
+});

@@ -162,6 +162,15 @@ test("small files are stored together, and a later download finds those that are
   for (const { path } of entries) assert.deepEqual(await readFile(join(root, ...path)), CONTENT);
 });
 
+test("an empty folder is created, also beside files, and not through a symbolic link", async () => {
+  const folder = (...path) => ({ ...entryOf(...path), id: path.join(), size: 0, isFolder: true });
+  await storeBatch([folder("a", "b"), entryOf("a", "c.txt"), folder("d")]);
+  assert.deepEqual((await readdir(root, { recursive: true })).sort(), ["a", "a/b", "a/c.txt", "d"]);
+  await symlink(elsewhere, join(root, "photos"));
+  await assert.rejects(storeBatch([folder("photos", "new")]), refusal);
+  assert.deepEqual(await readdir(elsewhere), []);
+});
+
 test("small files are not written through a symbolic link either", async () => {
   await symlink(elsewhere, join(root, "photos"));
   await assert.rejects(storeBatch([entryOf("photos", "x.txt")]), refusal);

@@ -55,3 +55,9 @@ test("the small files of a batch, which are written at the same time, get differ
   await new FolderTarget(root).writeBatch([small(entryOf(1, "a.txt")), small(entryOf(2, "a (2).txt")), { ...small(entryOf(3, "failed.txt")), bytes: null }]);
   assert.deepEqual([[...root.children.keys()], root.listed], [["a.txt", "a (2).txt", "a (2) (2).txt"], 1]);
 });
+
+test("an empty folder is created", async () => {
+  const root = new FakeFolder();
+  await new FolderTarget(root).writeBatch([small({ ...entryOf(1, "a", "b"), isFolder: true })]);
+  assert.deepEqual([...root.children.get("a").children.get("b").children], []);
+});

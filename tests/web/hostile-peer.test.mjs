@@ -92,6 +92,12 @@ test("names that differ only in what was removed, or in what cannot be seen, are
   assert.deepEqual(sanitizePaths(paths).map((path) => path.join("/")), safe);
 });
 
+test("an empty folder is one with those that have files, and no file gets its name", () => {
+  const paths = [["d"], ["d", "e"], ["d", "x"], ["d"], ["d", "\u202ee"]];
+  const safe = sanitizePaths(paths, (index) => [1, 3, 4].includes(index));
+  assert.deepEqual(safe.map((path) => path.join("/")), ["d (2)", "d/e", "d/x", "d", "d/e (2)"]);
+});
+
 test("the sender's name of a file is kept where it was changed, short and without what cannot be seen", () => {
   const paths = [["same.txt"], [".env"], ["d", "a\u202e:b"], ["invoice\u202efdp.exe"], ["e\u0301"], ["x".repeat(5_000)], ["same.txt"]];
   const sent = sanitizeList(paths.map((path, index) => entry(index, path))).map(({ sentAs }) => sentAs);
@@ -133,6 +139,7 @@ for (const [title, entries] of [
   ["a size that is no number", [{ ...entry(1, ["x"]), size: { toString: 1, valueOf: 1 } }]],
   ["a path that is no list", [entry(1, "x")]],
   ["a name that is no text", [entry(1, ["x", {}])]],
+  ["a folder that has bytes", [{ ...entry(1, ["x"]), isFolder: true }]],
   ["the same id twice", [entry(1, ["x"]), entry(1, ["y"])]],
 ]) {
   test(`a list with ${title} is a protocol error`, () => {

@@ -5,6 +5,8 @@ import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { PeerError } from "../../web/lib/rtc/index.js";
 import { RtcMessageChannel } from "../../web/lib/rtc/message-channel.js";
+import { emptyFolder } from "../../web/lib/share/file-entry.js";
+import { unzip } from "../unzip.mjs";
 import { Catalogue } from "../../web/lib/share/catalogue.js";
 import { Download, MemoryTarget } from "../../web/lib/share/index.js";
 import { Receiver } from "../../web/lib/share/receiver.js";
@@ -521,6 +523,15 @@ test("a memory target hands over one file as it is, and several as a zip", async
   const several = await takeAll(catalogueOf("one", "two"), { disk: new MemoryTarget() });
   const [zip] = (await several.download.finished).files;
   assert.deepEqual([zip.name, zip.blob.type], ["handclasp.zip", "application/zip"]);
+});
+
+test("an empty folder arrives in the archive, also if it is all there is", async () => {
+  const { download } = await takeAll(catalogueOf("one", [["a", "empty"], emptyFolder("empty")]), { disk: new MemoryTarget() });
+  const [zip] = (await download.finished).files;
+  const members = await unzip(Buffer.from(await zip.blob.arrayBuffer()));
+  assert.deepEqual([...members].map(([name, bytes]) => [name, bytes.length]), [["0.bin", 3], ["a/empty/", 0]]);
+  const alone = await takeAll(catalogueOf([["empty"], emptyFolder("empty")]), { disk: new MemoryTarget() });
+  assert.equal((await alone.download.finished).files[0].name, "handclasp.zip");
 });
 
 test("speed and time left follow recent progress", async () => {

@@ -3,6 +3,7 @@
 import { Socket } from "../lib/channels/socket.js";
 import { createIdentity, restoreIdentity } from "../lib/rtc/identity.js";
 import { Peer, joinWithRetry } from "../lib/rtc/peer.js";
+import { pathText } from "../lib/share/file-entry.js";
 import { FileShare } from "../lib/share/file-share.js";
 import { derivePasswordKey } from "../lib/share/password-key.js";
 import { KEY_BYTES, makeLink } from "../lib/share/share-link.js";
@@ -84,7 +85,10 @@ export class ActiveShare {
     const newFiles = files.filter(({ file, path }) => !known.has(JSON.stringify([path, file.size])));
     showText(element("share-error", HTMLElement), "");
     const added = catalogue.add(newFiles);
-    added.forEach(({ id }, index) => this.#files.set(id, newFiles[index].file));
+    added.forEach(({ id }, index) => {
+      const { file } = newFiles[index];
+      if (file instanceof Blob) this.#files.set(id, file);
+    });
     this.#showHash();
     if (added.length > 0) this.#saved.handles.push(...handles);
     this.#save();
@@ -236,17 +240,18 @@ export class ActiveShare {
   }
 
   /** @param {FileEntry} entry */
-  #createFileRow({ id, path, size }) {
+  #createFileRow(entry) {
+    const { id, size } = entry;
     const row = document.createElement("li");
     const name = document.createElement("bdi");
     const sizeLabel = document.createElement("span");
     const remove = document.createElement("button");
-    name.textContent = path.join("/");
+    name.textContent = pathText(entry);
     sizeLabel.className = "quiet";
-    sizeLabel.textContent = formatSize(size);
+    sizeLabel.textContent = entry.isFolder ? t("empty_folder") : formatSize(size);
     remove.type = "button";
     remove.textContent = t("remove");
-    remove.setAttribute("aria-label", t("remove_name", path.join("/")));
+    remove.setAttribute("aria-label", t("remove_name", pathText(entry)));
     remove.addEventListener("click", () => {
       this.#fileShare.catalogue.remove(id);
       this.#files.delete(id);

@@ -3,7 +3,9 @@
  * saved-share.js stores them.
  */
 
-/** @typedef {{file: File, path: string[]}} PickedFile */
+import { emptyFolder } from "../lib/share/file-entry.js";
+
+/** @typedef {{file: import("../lib/share/file-entry.js").FileSource, path: string[]}} PickedFile */
 /** @typedef {FileSystemHandle & {queryPermission(): Promise<PermissionState>, requestPermission(): Promise<PermissionState>}} Handle */
 
 /**
@@ -43,6 +45,10 @@ async function walk(handle, folder) {
   if (handle.kind === "file") return [{ file: await /** @type {FileSystemFileHandle} */ (handle).getFile(), path }];
   const files = [];
   const children = /** @type {any} */ (handle).values();
-  for await (const child of children) files.push(...(await walk(child, path).catch(() => [])));
-  return files;
+  let isEmpty = true;
+  for await (const child of children) {
+    isEmpty = false;
+    files.push(...(await walk(child, path).catch(() => [])));
+  }
+  return isEmpty ? [{ file: emptyFolder(handle.name), path }] : files;
 }

@@ -1,5 +1,7 @@
 /** Files and folders from the user, with their paths: dropped, pasted or picked. */
 
+import { emptyFolder } from "../lib/share/file-entry.js";
+
 /** @typedef {import("./file-handles.js").Handle} Handle */
 /** @typedef {import("./file-handles.js").PickedFile} PickedFile */
 /** @typedef {{files: PickedFile[], handles: Handle[]}} PickedFiles handles: for access after a reload, if the browser has them */
@@ -91,10 +93,10 @@ async function walk(entry, folder) {
   }
   const reader = /** @type {FileSystemDirectoryEntry} */ (entry).createReader();
   const files = [];
-  for (;;) {
+  for (let isEmpty = true; ; isEmpty = false) {
     // Browsers return at most a hundred entries per call, and an empty list at the end.
     const entries = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    if (entries.length === 0) return files;
+    if (entries.length === 0) return isEmpty ? [{ file: emptyFolder(entry.name), path }] : files;
     for (const child of entries) files.push(...(await walk(child, path)));
   }
 }

@@ -1,5 +1,6 @@
 /** The list of the sender's files, from which the user selects those to download. */
 
+import { pathText } from "../lib/share/file-entry.js";
 import { element } from "./dom.js";
 import { formatSize, t } from "./i18n.js";
 import { LazyThumbnails } from "./lazy-thumbnails.js";
@@ -59,13 +60,14 @@ export class FileSelection {
     const download = element("download", HTMLButtonElement);
     download.textContent = selected === 0 ? t("take_none") : selected < all ? t("take_some", selected, all) : t(all === 1 ? "take_one" : "take_all");
     for (const [id] of BUTTONS) element(id, HTMLButtonElement).disabled = selected === 0 || !this.#isEnabled;
-    element("download-file", HTMLElement).hidden = selected !== 1 || !("showSaveFilePicker" in globalThis);
+    element("download-file", HTMLElement).hidden = selected !== 1 || this.#selected()[0].isFolder === true || !("showSaveFilePicker" in globalThis);
     for (const box of document.querySelectorAll("#offers input")) /** @type {HTMLInputElement} */ (box).disabled = !this.#isEnabled;
     element("takes", HTMLElement).hidden = all === 0 || !this.#isEnabled;
   }
 
   /** @param {FileEntry} entry */
-  #createRow({ id, path, size }) {
+  #createRow(entry) {
+    const { id, size } = entry;
     const row = document.createElement("li");
     const label = document.createElement("label");
     const box = document.createElement("input");
@@ -79,9 +81,9 @@ export class FileSelection {
       else this.#unselected.add(id);
       this.#update();
     });
-    name.textContent = path.join("/");
+    name.textContent = pathText(entry);
     sizeLabel.className = "quiet";
-    sizeLabel.textContent = formatSize(size);
+    sizeLabel.textContent = entry.isFolder ? t("empty_folder") : formatSize(size);
     label.append(box, name, sizeLabel);
     row.append(label);
     return row;

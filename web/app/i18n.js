@@ -1,7 +1,7 @@
 /** The app's texts in the user's language, with figures, and a message for every error. */
 
 import { PeerError } from "../lib/rtc/errors.js";
-import { totalSize } from "../lib/share/file-entry.js";
+import { countFiles, totalSize } from "../lib/share/file-entry.js";
 import { HandclaspError } from "../lib/util/errors.js";
 import { iceAdvice } from "./ice-advice.js";
 
@@ -92,7 +92,8 @@ export function formatTime(date) {
  */
 export function formatFiles(entries) {
   const size = formatSize(totalSize(entries));
-  return entries.length === 1 ? t("one_file", size) : t("many_files", entries.length, size);
+  const count = countFiles(entries);
+  return count === 1 ? t("one_file", size) : t("many_files", count, size);
 }
 
 /**

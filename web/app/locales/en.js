@@ -17,6 +17,7 @@ export default {
   nothing_on_offer: "No files are shared at the moment",
   one_file: "1 file, {0}",
   many_files: "{0} files, {1}",
+  empty_folder: "empty folder",
   link_label: "Share this link",
   copy: "Copy",
   copied: "Copied",

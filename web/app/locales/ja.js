@@ -18,6 +18,7 @@ export default {
   nothing_on_offer: "いま共有しているものはありません",
   one_file: "1 個のファイル、{0}",
   many_files: "{0} 個のファイル、{1}",
+  empty_folder: "空のフォルダー",
   link_label: "このリンクを共有してください",
   copy: "コピー",
   copied: "コピーしました",

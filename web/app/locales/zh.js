@@ -18,6 +18,7 @@ export default {
   nothing_on_offer: "目前没有分享任何文件",
   one_file: "1 个文件，{0}",
   many_files: "{0} 个文件，{1}",
+  empty_folder: "空文件夹",
   link_label: "分享此链接",
   copy: "复制",
   copied: "已复制",

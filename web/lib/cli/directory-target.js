@@ -73,6 +73,7 @@ export class DirectoryTarget {
   readBatch(entries) {
     return mapLimited(entries, FILES_AT_A_TIME, (entry) => {
       return this.#access(async () => {
+        if (entry.isFolder) return null;
         const stem = await this.#stemOf(entry);
         const parts = await this.#partsIn(dirname(stem));
         if (!parts.some((name) => name.startsWith(`${basename(stem)}-`))) return null;
@@ -87,7 +88,7 @@ export class DirectoryTarget {
   /** @param {import("../share/download-target.js").BatchFile[]} files */
   async writeBatch(files) {
     await mapLimited(files, FILES_AT_A_TIME, async ({ entry, bytes, isStored }) => {
-      if (!bytes) return;
+      if (!bytes || entry.isFolder) return;
       const { write, close } = await this.open(entry);
       if (!isStored) await write(0, bytes);
       await close();
@@ -108,8 +109,9 @@ export class DirectoryTarget {
       const folders = new Set([this.#root]);
       const saved = await mapLimited(entries, FILES_AT_A_TIME, async (entry) => {
         const path = this.#pathOf(entry);
-        const file = /** @type {PartialFile} */ (this.#files.get(entry.id));
         await this.#createFolders(entry);
+        if (entry.isFolder) return { name: `${path}/`, blob: null };
+        const file = /** @type {PartialFile} */ (this.#files.get(entry.id));
         const name = await renameToFreeName(file.part, path);
         folders.add(dirname(path));
         this.reusedBytes += entry.size - file.receivedBytes;
@@ -126,14 +128,14 @@ export class DirectoryTarget {
   }
 
   /**
-   * Creates the folders of a file one by one and follows no symbolic link but the root itself.
+   * Creates the folders of a file, or an empty folder, one by one and follows no symbolic link but the root itself.
    *
    * @param {FileEntry} entry
    */
-  async #createFolders({ path }) {
+  async #createFolders({ path, isFolder }) {
     await mkdir(this.#root, { recursive: true });
     let folder = this.#root;
-    for (const name of path.slice(0, -1)) {
+    for (const name of isFolder ? path : path.slice(0, -1)) {
       folder = join(folder, name);
       await makeFolder(folder);
       const status = await lstat(folder);

@@ -1,6 +1,7 @@
 /** `handclasp get`: downloads all files of a share into a folder, or lists them. */
 
 import { Download } from "../share/download.js";
+import { pathText } from "../share/file-entry.js";
 import { FileFetch } from "../share/file-fetch.js";
 import { derivePasswordKey } from "../share/password-key.js";
 import { pageOf, readLink, readUrl } from "../share/share-link.js";
@@ -94,7 +95,7 @@ function runWithList(fetch, work) {
 
 /** @param {FileEntry[]} entries */
 function printList(entries) {
-  for (const { path, size } of entries) printResult(`${formatSize(size).padStart(10)}  ${path.join("/")}`);
+  for (const entry of entries) printResult(`${formatSize(entry.size).padStart(10)}  ${pathText(entry)}`);
   printStatus(`${formatFiles(entries)}.`);
   return 0;
 }

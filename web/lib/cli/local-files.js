@@ -2,6 +2,7 @@
 
 import { lstat, open, readdir, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
+import { emptyFolder } from "../share/file-entry.js";
 import { CliError, USAGE_ERROR } from "./messages.js";
 
 /** @typedef {import("../share/file-entry.js").FileSource} FileSource */
@@ -72,6 +73,7 @@ async function collect(location, path, found, statusOf = lstat) {
  */
 async function collectFolder(location, path, found) {
   const names = await readdir(location, { encoding: "buffer" });
+  if (names.length === 0) found.files.push({ file: emptyFolder(path[path.length - 1]), path });
   for (const bytes of names.sort(Buffer.compare)) {
     const name = bytes.toString();
     const child = join(location, name);

@@ -3,7 +3,7 @@
  * terminal one progress line that is overwritten. Control characters of strangers are removed.
  */
 
-import { totalSize } from "../share/file-entry.js";
+import { countFiles, totalSize } from "../share/file-entry.js";
 import { removeInvisible } from "../share/invisible.js";
 import { FAILED, PIPE_CLOSED } from "./messages.js";
 import { qrLines } from "./qr-lines.js";
@@ -117,7 +117,7 @@ export function formatPercent(done, total) {
  * @returns {string} for example `3 files, 20.5 MB`
  */
 export function formatFiles(entries) {
-  return `${formatCount(entries.length, "file", "files")}, ${formatSize(totalSize(entries))}`;
+  return `${formatCount(countFiles(entries), "file", "files")}, ${formatSize(totalSize(entries))}`;
 }
 
 /**

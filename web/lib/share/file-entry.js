@@ -2,11 +2,43 @@
 
 import { utf8 } from "../util/bytes.js";
 
-/** @typedef {Pick<File, "name" | "size" | "slice"> & {type?: string}} FileSource a File, or an object that reads like one */
 /**
- * @typedef {{id: string, path: string[], size: number, type: string, sentAs?: string}} FileEntry of the list that
- *   receivers get; sentAs: the sender's path, to be shown, if the receiver had to change a name in it
+ * @typedef {Pick<File, "name" | "size" | "slice"> & {type?: string, isFolder?: true}} FileSource a File, or an
+ *   object that reads like one; isFolder: an empty folder, from `emptyFolder`
  */
+/**
+ * @typedef {object} FileEntry of the list that receivers get
+ * @property {string} id
+ * @property {string[]} path
+ * @property {number} size
+ * @property {string} type
+ * @property {true} [isFolder] it is an empty folder; other folders are only in the paths of their files
+ * @property {string} [sentAs] the sender's path, to be shown, if the receiver had to change a name in it
+ */
+
+/**
+ * @param {string} name
+ * @returns {FileSource} to be shared like a file, because a list of files has no empty folders
+ */
+export function emptyFolder(name) {
+  return { name, size: 0, isFolder: true, slice: () => new Blob([]) };
+}
+
+/**
+ * @param {FileEntry} entry
+ * @returns {string} its path, to be shown
+ */
+export function pathText({ path, isFolder }) {
+  return `${path.join("/")}${isFolder ? "/" : ""}`;
+}
+
+/**
+ * @param {FileEntry[]} entries
+ * @returns {number} how many are files
+ */
+export function countFiles(entries) {
+  return entries.filter(({ isFolder }) => !isFolder).length;
+}
 
 /**
  * @param {FileEntry[]} entries

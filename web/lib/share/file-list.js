@@ -55,7 +55,7 @@ export class FileListReader {
  * @returns {FileEntry[]} with safe and unique paths
  */
 export function sanitizeList(entries) {
-  const paths = sanitizePaths(entries.map(({ path }) => path));
+  const paths = sanitizePaths(entries.map(({ path }) => path), (index) => entries[index].isFolder === true);
   return entries.map((entry, index) => {
     const path = paths[index];
     const sentAs = visiblePath(entry.path);
@@ -79,7 +79,7 @@ function visiblePath(path) {
  * @returns {(entry: FileEntry) => FileEntry | undefined} finds the entry with the same path and size
  */
 export function createFinder(entries) {
-  const key = (/** @type {FileEntry} */ { path, size }) => `${size} ${path.join("/")}`;
+  const key = (/** @type {FileEntry} */ { path, size, isFolder }) => `${isFolder ? "folder" : size} ${path.join("/")}`;
   const found = new Map(entries.map((entry) => [key(entry), entry]));
   return (entry) => found.get(key(entry));
 }
@@ -94,5 +94,7 @@ function parseEntry(entry) {
   if (typeof id !== "string" || typeof type !== "string") throw new ProtocolError("file in the list has no id or type");
   if (id.length > MAX_ID_CHARS) throw new ProtocolError(`id of a file has ${id.length} characters`);
   if (!Array.isArray(path) || !path.every((name) => typeof name === "string")) throw new ProtocolError("file in the list has no path");
-  return { id, path, size, type };
+  if (!entry.isFolder) return { id, path, size, type };
+  if (size !== 0) throw new ProtocolError(`folder in the list has ${size} bytes`);
+  return { id, path, size, type, isFolder: true };
 }

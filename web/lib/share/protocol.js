@@ -4,7 +4,8 @@
  *
  * All messages are JSON except the bytes (`>` from the sender, `<` from the receiver):
  *
- *     > {type: "list", entries: [{id, path, size, type}], last}    in several messages; again when it changes
+ *     > {type: "list", entries: [{id, path, size, type, isFolder?}], last}    in several messages; again when
+ *                                                it changes; isFolder: true for an empty folder, else an empty file
  *     < {type: "pull", id, piece, have?}         have: hash of the piece that the receiver has stored
  *     > {type: "piece", id, piece, length, sha256}, then `length` bytes; piece-hash.js computes the hash
  *       or {type: "same", id, piece}             the stored piece is correct

@@ -19,16 +19,17 @@ import { numberedName, sanitizeFilename } from "./sanitize-filename.js";
  * same paths.
  *
  * @param {unknown[]} paths as received
+ * @param {(index: number) => boolean} [isFolder] whether a path is that of a folder (default: none is)
  * @returns {string[][]}
  */
-export function sanitizePaths(paths) {
+export function sanitizePaths(paths, isFolder = () => false) {
   const root = createFolder();
   const received = paths.map((path) => (Array.isArray(path) && path.length > 0 ? path.slice(-MAX_DEPTH) : [path]));
   // All folders first: no file may have the name of one.
-  const places = received.map((path) => {
+  const places = received.map((path, index) => {
     const names = [];
     let folder = root;
-    for (const name of path.slice(0, -1)) {
+    for (const name of isFolder(index) ? path : path.slice(0, -1)) {
       const safe = nameFolder(folder, name);
       names.push(safe);
       folder = enter(folder, safe);
@@ -37,6 +38,7 @@ export function sanitizePaths(paths) {
   });
   return received.map((path, index) => {
     const { names, folder } = places[index];
+    if (isFolder(index)) return names;
     return [...names, claimName(folder, sanitizeFilename(path[path.length - 1]))];
   });
 }

@@ -43,6 +43,7 @@ export class FolderTarget {
   async writeBatch(files) {
     await mapLimited(files, WRITES, async ({ entry, bytes }) => {
       if (!bytes) return;
+      if (entry.isFolder) return void (await writeToPickedPlace(() => this.#createFolders(entry.path)));
       const sink = await this.open(entry);
       await sink.write(0, bytes);
       await sink.close();
@@ -69,11 +70,17 @@ export class FolderTarget {
 
   /** @param {string[]} path */
   async #create(path) {
-    let folder = this.#root;
-    for (const name of path.slice(0, -1)) folder = await folder.getDirectoryHandle(name, { create: true });
+    const folder = await this.#createFolders(path.slice(0, -1));
     const name = await this.#claimName(folder, path);
     const handle = await folder.getFileHandle(name, { create: true });
     return { folder, name, stream: await handle.createWritable() };
+  }
+
+  /** @param {string[]} names of folders, each in the one before */
+  async #createFolders(names) {
+    let folder = this.#root;
+    for (const name of names) folder = await folder.getDirectoryHandle(name, { create: true });
+    return folder;
   }
 
   /**

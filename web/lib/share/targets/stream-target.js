@@ -81,8 +81,8 @@ export class StreamTarget {
   }
 
   /** @param {FileEntry} entry */
-  async open({ path, size }) {
-    const member = { path, size, crc: 0 };
+  async open({ path, size, isFolder }) {
+    const member = { path, size, isFolder, crc: 0 };
     let isStarted = false;
     const start = async () => {
       if (isStarted || !this.#isZip) return;

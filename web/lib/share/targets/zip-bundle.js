@@ -21,7 +21,7 @@ export async function bundleFiles(files) {
   const parts = [];
   const members = [];
   for (const { entry, blob, crc } of files) {
-    const member = { path: entry.path, size: blob.size, crc: crc ?? (await blobCrc32(blob)) };
+    const member = { path: entry.path, size: blob.size, isFolder: entry.isFolder, crc: crc ?? (await blobCrc32(blob)) };
     parts.push(localFileHeader(member), blob, dataDescriptor(member));
     members.push(member);
   }
@@ -33,7 +33,7 @@ export async function bundleFiles(files) {
  * @returns {boolean} whether it is one file without a folder, which needs no archive
  */
 export function isSingleFile(entries) {
-  return entries.length === 1 && entries[0].path.length === 1;
+  return entries.length === 1 && entries[0].path.length === 1 && !entries[0].isFolder;
 }
 
 /**

@@ -6,7 +6,7 @@
 
 import { concat, utf8 } from "../../util/bytes.js";
 
-/** @typedef {{path: string[], size: number}} ZipMember */
+/** @typedef {{path: string[], size: number, isFolder?: true}} ZipMember */
 /** @typedef {ZipMember & {crc: number}} WrittenMember */
 
 const MAX32 = 0xffff_ffff;
@@ -20,8 +20,9 @@ const DATE = 0x0021;
  * @param {ZipMember} member
  * @returns {Uint8Array<ArrayBuffer>} the record before the file's bytes
  */
-export function localFileHeader({ path, size }) {
-  const name = utf8(path.join("/"));
+export function localFileHeader(member) {
+  const { size } = member;
+  const name = nameOf(member);
   const big = size >= MAX32;
   const extra = big ? concat(u16(1), u16(16), u64(size), u64(size)) : new Uint8Array(0);
   const sizes = big ? [u32(MAX32), u32(MAX32)] : [u32(0), u32(0)];
@@ -76,8 +77,9 @@ function memberLength(member) {
  * @param {WrittenMember} member
  * @param {number} offset of its local header
  */
-function centralDirectoryHeader({ path, size, crc }, offset) {
-  const name = utf8(path.join("/"));
+function centralDirectoryHeader(member, offset) {
+  const { size, crc } = member;
+  const name = nameOf(member);
   const bigSize = size >= MAX32;
   const bigOffset = offset >= MAX32;
   const wide = [...(bigSize ? [u64(size), u64(size)] : []), ...(bigOffset ? [u64(offset)] : [])];
@@ -88,6 +90,11 @@ function centralDirectoryHeader({ path, size, crc }, offset) {
     ...[u16(name.length), u16(extra.length), u16(0), u16(0), u16(0), u32(0), bigOffset ? u32(MAX32) : u32(offset)],
     ...[name, extra],
   );
+}
+
+/** @param {ZipMember} member @returns {Uint8Array<ArrayBuffer>} a folder is told by the slash at the end */
+function nameOf({ path, isFolder }) {
+  return utf8(`${path.join("/")}${isFolder ? "/" : ""}`);
 }
 
 /** @param {boolean} big */
