@@ -14,12 +14,12 @@ const WEB = fileURLToPath(new URL("../../web", import.meta.url));
 
 /** From the lowest to the highest: a file imports only from its own layer and from lower ones. */
 const LAYERS = [
-  ...["util", "channels", "rtc", "rtc/pool", "share", "share/targets", "cli"].map((folder) => `lib/${folder}`),
+  ...["util", "channels", "rtc", "rtc/pool", "share", "share/targets", "share/quick", "cli"].map((folder) => `lib/${folder}`),
   ...["app/locales", "app", "examples", "."],
 ];
 
 /** The entry points of the package, which are directly above these layers. */
-const ENTRY_POINTS = { "lib/index.js": "lib/channels", "lib/rtc/index.js": "lib/rtc/pool", "lib/share/index.js": "lib/share/targets" };
+const ENTRY_POINTS = { "lib/index.js": "lib/channels", "lib/rtc/index.js": "lib/rtc/pool", "lib/share/index.js": "lib/share/quick" };
 
 const IMPORTS = [
   /^(?:import|export)\b[^;"']*?\bfrom\s*["']([^"']+)["']/gm,

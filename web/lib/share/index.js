@@ -6,7 +6,10 @@
 /** @typedef {import("./file-entry.js").FileEntry} FileEntry */
 /** @typedef {import("./file-entry.js").FileSource} FileSource */
 /** @typedef {import("./file-fetch.js").FetchState} FetchState */
+/** @typedef {import("./quick/receive.js").Received} Received */
 /** @typedef {import("./remote-receiver.js").RemoteReceiver} RemoteReceiver */
+/** @typedef {import("./quick/share.js").BrokerAccess} BrokerAccess */
+/** @typedef {import("./quick/share.js").Shared} Shared */
 /** @typedef {import("./share-link.js").NoShareLink} NoShareLink */
 /** @typedef {import("./share-link.js").ShareLink} ShareLink */
 /** @typedef {import("./download-target.js").DownloadTarget} DownloadTarget */
@@ -19,6 +22,8 @@ export { FileFetch } from "./file-fetch.js";
 export { FileShare } from "./file-share.js";
 export { prove } from "./key-proof.js";
 export { derivePasswordKey } from "./password-key.js";
+export { receive } from "./quick/receive.js";
+export { share } from "./quick/share.js";
 export { KEY_BYTES, makeLink, readLink } from "./share-link.js";
 export { FolderTarget } from "./targets/folder-target.js";
 export { MemoryTarget } from "./targets/memory-target.js";

@@ -1,0 +1,66 @@
+/**
+ * Shares files in one call. file-share.js has the parts, for applications that put them together themselves.
+ *
+ *     const { link, receivers, stop } = await share(input.files);
+ */
+
+import { Socket } from "../../channels/socket.js";
+import { createIdentity } from "../../rtc/identity.js";
+import { Peer } from "../../rtc/peer.js";
+import { randomBytes } from "../../util/bytes.js";
+import { FileShare } from "../file-share.js";
+import { derivePasswordKey } from "../password-key.js";
+import { KEY_BYTES, makeLink, pageOf } from "../share-link.js";
+
+/**
+ * @typedef {object} BrokerAccess
+ * @property {new (url: string) => WebSocket} [transport] (default: the platform's WebSocket)
+ * @property {(config: RTCConfiguration) => RTCPeerConnection} [createConnection] (default: the platform's)
+ */
+
+/**
+ * @typedef {object} Shared
+ * @property {string} link opens the broker's page, and is the argument of `receive`
+ * @property {import("../remote-receiver.js").RemoteReceiver[]} receivers those that have opened the link, oldest first; it grows
+ * @property {FileShare} fileShare with its events, and the catalogue of its files
+ * @property {() => void} stop ends the share and its transfers
+ */
+
+/**
+ * @param {Iterable<File>} files for example of an `<input type=file>`; with their folders, if they have any
+ * @param {BrokerAccess & {page?: string | URL, password?: string, signal?: AbortSignal}} [options] page: the broker's
+ *   page (default: this one); signal: stops waiting for the broker
+ * @returns {Promise<Shared>} when the link works
+ * @throws {import("../../util/errors.js").HandclaspError} the broker cannot be reached, or refuses the share
+ */
+export async function share(files, { page = globalThis.location?.href, password = "", signal, transport, createConnection } = {}) {
+  const broker = pageOf(new URL(page));
+  const socket = new Socket(new URL("socket", broker).href, { transport });
+  const peer = new Peer(socket, await createIdentity(), { createConnection });
+  const key = randomBytes(KEY_BYTES);
+  const passwordKey = password ? await derivePasswordKey(key, password) : null;
+  const fileShare = new FileShare(peer, key, { passwordKey });
+  fileShare.catalogue.add(Array.from(files, (file) => ({ file, path: file.webkitRelativePath ? file.webkitRelativePath.split("/") : undefined })));
+  /** @type {import("../remote-receiver.js").RemoteReceiver[]} */
+  const receivers = [];
+  fileShare.on("receiver", (receiver) => {
+    receivers.push(receiver);
+    receiver.on("forgotten", () => receivers.splice(receivers.indexOf(receiver), 1));
+  });
+  const stop = () => {
+    peer.close();
+    socket.disconnect();
+  };
+  try {
+    await peer.join({ signal });
+  } catch (error) {
+    stop();
+    throw error;
+  }
+  return {
+    link: makeLink({ peerId: peer.id, key, hasPassword: password !== "" }, broker),
+    receivers,
+    fileShare,
+    stop,
+  };
+}
