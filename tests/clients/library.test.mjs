@@ -5,7 +5,10 @@
 
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import wrtc from "@roamhq/wrtc";
 import WebSocket from "ws";
+import { webRtcOf } from "../../web/lib/cli/node-webrtc.js";
+import { receive, share } from "../../web/lib/share/index.js";
 import { DisconnectedError, Presence, Socket } from "../../web/lib/index.js";
 import { startBroker, startConformance } from "../broker.mjs";
 import { startGatheringProxy } from "../gathering.mjs";
@@ -159,4 +162,15 @@ test("any Phoenix server: params arrive, and a refused connection is retried", a
   await lobby.join();
   assert.deepEqual(await told, { status: "connected", user_id: "1001" });
   assert.ok(tries >= 2);
+});
+
+test("whoever receives is told when the share is stopped, and does not wait for it", async () => {
+  const { url } = await run(startBroker);
+  const platform = { transport: WebSocket, createConnection: webRtcOf(wrtc) };
+  const shared = await share([new File(["hello"], "hello.txt")], { page: url, ...platform });
+  const received = await receive(shared.link, platform);
+  const ended = new Promise((resolve) => received.fetch.on("state", (state, error) => state === "ended" && resolve(error)));
+  await shared.stop();
+  assert.equal((await ended).reason, "ended");
+  received.stop();
 });

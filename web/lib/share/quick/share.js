@@ -23,7 +23,7 @@ import { KEY_BYTES, makeLink, pageOf } from "../share-link.js";
  * @property {string} link opens the broker's page, and is the argument of `receive`
  * @property {import("../remote-receiver.js").RemoteReceiver[]} receivers those that have opened the link, oldest first; it grows
  * @property {FileShare} fileShare with its events, and the catalogue of its files
- * @property {() => void} stop ends the share and its transfers
+ * @property {() => Promise<void>} stop ends the share and its transfers; resolves when the receivers know it
  */
 
 /**
@@ -47,20 +47,23 @@ export async function share(files, { page = globalThis.location?.href, password 
     receivers.push(receiver);
     receiver.on("forgotten", () => receivers.splice(receivers.indexOf(receiver), 1));
   });
-  const stop = () => {
+  const close = () => {
     peer.close();
     socket.disconnect();
   };
   try {
     await peer.join({ signal });
   } catch (error) {
-    stop();
+    close();
     throw error;
   }
   return {
     link: makeLink({ peerId: peer.id, key, hasPassword: password !== "" }, broker),
     receivers,
     fileShare,
-    stop,
+    async stop() {
+      await fileShare.stop();
+      close();
+    },
   };
 }
