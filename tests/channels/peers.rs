@@ -64,8 +64,9 @@ async fn the_broker_hands_out_random_ids() {
 }
 
 #[actix_web::test]
-async fn a_peer_receives_its_id_and_the_ice_servers() {
-    let config = common::config(&[r#"peer.ice_servers=[{ urls = "stun:stun.example.com:3478" }]"#]);
+async fn a_peer_receives_its_id_the_ice_servers_and_the_message_limit() {
+    let servers = r#"peer.ice_servers=[{ urls = "stun:stun.example.com:3478" }]"#;
+    let config = common::config(&[servers, "limits.message_bytes=100000"]);
     let node = handclasp::Endpoint::new(config).start().unwrap();
     let mut client = Client::new(node.address()).await;
     let answer = client.join("1", &format!("peer:{A}"), "{}").await;
@@ -73,6 +74,7 @@ async fn a_peer_receives_its_id_and_the_ice_servers() {
     let servers = json!([{ "urls": ["stun:stun.example.com:3478"] }]);
     let single = json!([{ "urls": "stun:stun.example.com:3478" }]);
     assert_eq!(response["peer_id"], A);
+    assert_eq!(response["max_message_bytes"], 100_000);
     assert!(response["ice_servers"] == servers || response["ice_servers"] == single, "{response}");
 }
 

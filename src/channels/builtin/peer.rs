@@ -40,6 +40,8 @@ pub(crate) struct PeerOptions {
     ice_servers: IceServers,
     /// The maximum number of watches per socket.
     watches: usize,
+    /// The maximum size of a client's message, which each peer is told: a larger one would end its connection.
+    message_bytes: usize,
 }
 
 impl PeerOptions {
@@ -47,6 +49,7 @@ impl PeerOptions {
         Self {
             ice_servers: IceServers::new(&config.peer.ice_servers, config.peer.turn_lifetime),
             watches: config.limits.watches_per_socket,
+            message_bytes: config.limits.message_bytes,
         }
     }
 }
@@ -80,8 +83,8 @@ impl Watching {
 
 /// The channel of one peer. Its messages:
 ///
-/// - join `{secret?}` -> ok `{peer_id, ice_servers}`, or an error with the reason `invalid peer id`, `taken` or
-///   `unproven`.
+/// - join `{secret?}` -> ok `{peer_id, ice_servers, max_message_bytes}`, or an error with the reason `invalid peer id`,
+///   `taken` or `unproven`.
 /// - `connect {peer_id}` -> the other peer receives `peer_connect` with the sender's `peer_id`. If the other peer is
 ///   absent, the sender receives the push `error_connect {id}` in addition to the error `peer_not_found`.
 /// - `watch {peer_id}` -> ok `{online}`, then the pushes `peer_up {peer_id}` and `peer_down {peer_id}`.
@@ -112,6 +115,7 @@ struct JoinParams {
 struct Welcome<'a> {
     peer_id: &'a str,
     ice_servers: Vec<IceServer>,
+    max_message_bytes: usize,
 }
 
 /// A payload from a client that names a peer.
@@ -149,7 +153,8 @@ impl Channel for Peer {
         let Ok(proof) = prove(id, params.secret.as_deref()) else { return Join::error("unproven") };
         self.id = id;
         let peer_id = ctx.topic().subtopic();
-        Join::ok_with(&Welcome { peer_id, ice_servers: self.options.ice_servers.for_user(peer_id) })
+        let ice_servers = self.options.ice_servers.for_user(peer_id);
+        Join::ok_with(&Welcome { peer_id, ice_servers, max_message_bytes: self.options.message_bytes })
             .exclusive(proof)
             .self_certifying(is_self_certifying(id))
     }
