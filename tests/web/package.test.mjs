@@ -39,9 +39,9 @@ socket.disconnect();
 `;
 
 const TYPED = `
-import { type Channel, type ChannelState, RefusedError, Socket, type SocketOptions } from "handclasp";
+import { type Channel, type ChannelState, Presence, RefusedError, Socket, type SocketOptions } from "handclasp";
 import { type BrokerOptions, type Connection, ConnectionFactory, ConnectionPool, type Identity, Peer, PeerError, createIdentity } from "handclasp/rtc";
-import { Download, type DownloadTarget, FileFetch, FileShare, type FileEntry, MemoryTarget, type RemoteReceiver } from "handclasp/share";
+import { type BrokerAccess, Download, type DownloadTarget, type Shared, receive, share as shareFiles, FileFetch, FileShare, type FileEntry, MemoryTarget, type RemoteReceiver } from "handclasp/share";
 const options: SocketOptions = { params: () => ({ token: "fresh" }) };
 const identity: Identity = await createIdentity();
 const peer: Peer = new Peer(new Socket("wss://example.test/socket", options), identity);
@@ -61,6 +61,19 @@ fetch.on("list", (entries: FileEntry[]) => fetch.add(new Download(entries, targe
 const channel: Channel = new Socket("wss://example.test/socket").channel("room:x");
 const state: ChannelState = channel.state;
 console.log(state, new PeerError("absent", "x").iceReport?.stun, RefusedError);
+const access: BrokerAccess = { transport: WebSocket };
+const shared: Shared = await shareFiles([new File([], "x")], { page: "https://example.test/", ...access });
+console.log((await receive(shared.link)).entries[0].size);
+const typed = new Socket("wss://example.test/socket").channel<{ shout: { text: string } }, { welcome: string }>("room:x");
+typed.on("shout", ({ text }) => text.length);
+const welcome: string = (await typed.join()).welcome;
+const sum: number = (await typed.push<{ sum: number }>("add", { a: 1 })).sum;
+const names: string[] = new Presence<{ name: string }>(typed).list().flatMap(({ metas }) => metas.map(({ name }) => name));
+console.log(welcome, sum, names);
+// @ts-expect-error an event that the server does not send
+typed.on("whisper", () => {});
+// @ts-expect-error the payload has no such field
+typed.on("shout", ({ loudness }) => loudness);
 // @ts-expect-error a pool needs its peer
 new ConnectionPool({});
 // @ts-expect-error a port is a number or its digits
@@ -93,9 +106,11 @@ after(() => rm(folder, { recursive: true, force: true }));
 
 /** @param {string[]} files */
 async function typeCheck(files) {
-  const flags = "--noEmit --strict --target es2023 --module esnext --moduleResolution bundler --lib es2023,dom --types".split(" ");
-  const { stdout } = await run(TSC, [...files, ...flags, ""], { cwd: folder }).catch((error) => error);
-  assert.equal(stdout, "");
+  for (const modules of ["--module esnext --moduleResolution bundler", "--module nodenext --moduleResolution nodenext"]) {
+    const flags = `--noEmit --strict --target es2023 ${modules} --lib es2023,dom --types`.split(" ");
+    const { stdout } = await run(TSC, [...files, ...flags, ""], { cwd: folder }).catch((error) => error);
+    assert.equal(stdout, "", modules);
+  }
 }
 
 test("the package holds the library and its types, and nothing else", async () => {

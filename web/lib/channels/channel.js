@@ -50,6 +50,9 @@ import { PendingPushes } from "./pending-pushes.js";
  * server's `phx_close`, when the *first* join is refused or times out, or when a later join is refused for good.
  * A channel that was joined once rejoins by itself: after a lost connection or a `phx_error` it is `errored` until
  * then.
+ *
+ * @template {Record<string, any>} [Events=Record<string, any>] the payloads of the server's events, by their names
+ * @template [JoinReply=any] the reply to the join
  */
 export class Channel {
   /** @type {Emitter<Record<string, [any]>>} */
@@ -104,7 +107,7 @@ export class Channel {
    * @param {number} [options.timeout] ms, including connecting (default: the socket's)
    * @param {AbortSignal} [options.signal] aborts the join; if another call started it, only this call
    *   stops waiting
-   * @returns {Promise<any>} the server's reply to the first join
+   * @returns {Promise<JoinReply>} the server's reply to the first join
    * @throws {RefusedError | TimeoutError | ClosedError | AbortedError} the channel is then closed, and
    *   `join()` may be called again
    * @throws {Error} immediately, when another channel of this socket has the same topic
@@ -130,12 +133,13 @@ export class Channel {
    * Sends an event and waits for the server's reply. While the channel is not joined yet, or rejoining,
    * the push is buffered; the socket's `bufferLimit` is the maximum.
    *
+   * @template [Reply=any]
    * @param {string} event
    * @param {any} [payload] JSON, or an `ArrayBuffer` (the event name is then limited to 255 bytes)
    * @param {object} [options]
    * @param {number} [options.timeout] ms, including the time in the buffer (default: the socket's)
    * @param {AbortSignal} [options.signal] a push that is still buffered is never sent
-   * @returns {Promise<any>} the `response` of the reply
+   * @returns {Promise<Reply>} the `response` of the reply
    * @throws {RefusedError | TimeoutError | DisconnectedError | ClosedError | AbortedError |
    *   import("./errors.js").OverflowError | import("./errors.js").TooBigError | TypeError} `TypeError`: the payload is not JSON. After
    *   `DisconnectedError`, `TimeoutError` and `AbortedError` the push may or may not have arrived
@@ -149,8 +153,9 @@ export class Channel {
   }
 
   /**
-   * @param {string} event
-   * @param {(payload: any) => void} listener
+   * @template {keyof Events & string} E
+   * @param {E} event
+   * @param {(payload: Events[E]) => void} listener
    * @returns {() => void} removes the listener
    */
   on(event, listener) {

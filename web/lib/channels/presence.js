@@ -19,7 +19,8 @@ import { Emitter } from "../util/emitter.js";
  * Events: `join (key, metas)` with the new metas, `leave (key, metas)` with the removed ones, and `sync`
  * after each state or diff was applied. Create it before joining the channel.
  *
- * @extends {Emitter<{join: [string, PresenceMeta[]], leave: [string, PresenceMeta[]], sync: []}>}
+ * @template {object} [Meta=Record<string, any>] what each client says about itself
+ * @extends {Emitter<{join: [string, Array<PresenceMeta & Meta>], leave: [string, Array<PresenceMeta & Meta>], sync: []}>}
  */
 export class Presence extends Emitter {
   /** @type {Map<string, PresenceEntry>} */
@@ -38,9 +39,9 @@ export class Presence extends Emitter {
     });
   }
 
-  /** @returns {Array<{key: string, metas: PresenceMeta[]}>} all entries, in order of arrival */
+  /** @returns {Array<{key: string, metas: Array<PresenceMeta & Meta>}>} all entries, in order of arrival */
   list() {
-    return Array.from(this.#entries, ([key, entry]) => ({ ...entry, key }));
+    return Array.from(this.#entries, ([key, { metas, ...rest }]) => ({ ...rest, metas: this.#typed(metas), key }));
   }
 
   /** @param {PresenceState} state */
@@ -80,7 +81,7 @@ export class Presence extends Emitter {
     const metas = this.#entries.get(key)?.metas ?? [];
     const added = without(entry.metas, metas);
     this.#entries.set(key, { ...entry, metas: [...metas, ...added] });
-    if (added.length > 0) this.emit("join", key, added);
+    if (added.length > 0) this.emit("join", key, this.#typed(added));
   }
 
   /**
@@ -94,7 +95,15 @@ export class Presence extends Emitter {
     const removed = without(known.metas, remaining);
     if (remaining.length > 0) this.#entries.set(key, { ...known, metas: remaining });
     else this.#entries.delete(key);
-    if (removed.length > 0) this.emit("leave", key, removed);
+    if (removed.length > 0) this.emit("leave", key, this.#typed(removed));
+  }
+
+  /**
+   * @param {PresenceMeta[]} metas as the server sends them: the caller vouches for their form
+   * @returns {Array<PresenceMeta & Meta>}
+   */
+  #typed(metas) {
+    return /** @type {Array<PresenceMeta & Meta>} */ (metas);
   }
 }
 

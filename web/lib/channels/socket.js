@@ -173,9 +173,11 @@ export class Socket extends Emitter {
   }
 
   /**
+   * @template {Record<string, any>} [Events=Record<string, any>] the payloads of the server's events, by their names
+   * @template [JoinReply=any]
    * @param {string} topic
    * @param {object | (() => object)} [params] the payload of the join; a function is called on every join
-   * @returns {Channel} not joined yet
+   * @returns {Channel<Events, JoinReply>} not joined yet
    */
   channel(topic, params = {}) {
     return new Channel(this.#channelSocket, topic, params);
