@@ -20,7 +20,7 @@ NATS_SERVER := $(TARGET)/nats/$(NATS_VERSION)/bin/nats-server
 NPM := HANDCLASP_BIN=$(TARGET)/debug/handclasp NATS_SERVER=$(NATS_SERVER) npm --prefix tests
 SAY := @printf '==> %s\n'
 
-.PHONY: help run cluster cluster-rounds test fmt style lint doc package rust fuzz binary packages types web clients browser bench bench-quick bench-docs bench-transfer bench-memory pressure soak clean cargo compiler node python proxies engines balancer engine-redis engine-nats chromium network
+.PHONY: help run cluster cluster-rounds test fmt style lint doc package rust fuzz binary packages types web clients browser bench bench-quick bench-docs bench-transfer bench-files bench-memory pressure soak clean cargo compiler node python proxies engines balancer engine-redis engine-nats chromium network
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -110,6 +110,9 @@ bench-docs: cargo ## write the last results of make bench into web/docs/costs.md
 
 bench-transfer: packages binary chromium ## time the transfer of 500 MB between two pages, and over a bare data channel
 	@CHROMIUM="$${CHROMIUM:-$$(command -v chromium)}" $(NPM) run --silent bench-transfer
+
+bench-files: packages binary chromium ## time the transfer of 3,000 small files between two pages, and by the command
+	@CHROMIUM="$${CHROMIUM:-$$(command -v chromium)}" $(NPM) run --silent bench-files
 
 bench-memory: packages binary chromium ## measure the memory of both pages during a transfer of 1 GB
 	@CHROMIUM="$${CHROMIUM:-$$(command -v chromium)}" $(NPM) run --silent bench-memory
