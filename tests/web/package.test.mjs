@@ -86,6 +86,19 @@ connection.handleSignal("offer", {});
 connection.attempt.length;
 `;
 
+const WITHOUT_DOM = `
+import { Presence, Socket } from "handclasp";
+import { ConnectionFactory, Peer, createIdentity } from "handclasp/rtc";
+import { FileShare, MemoryTarget, receive, share } from "handclasp/share";
+const socket = new Socket("wss://example.test/socket");
+const peer = new Peer(socket, await createIdentity());
+const { maxMessageBytes } = await peer.join();
+const fileShare = new FileShare(peer, new Uint8Array(16));
+export default [maxMessageBytes, fileShare.receivers, new Presence(socket.channel("room:x")).list(), ConnectionFactory, MemoryTarget, receive, share];
+// @ts-expect-error an id is a text
+await peer.connect(5);
+`;
+
 /** @type {string} a folder with the package installed in it */
 let folder;
 
@@ -148,6 +161,18 @@ test("Node.js imports all entry points, and a socket works over the program's tr
 test("a strict TypeScript program type-checks against the package", async () => {
   await writeFile(join(folder, "consumer.ts"), TYPED);
   await typeCheck(["consumer.ts"]);
+});
+
+test("a program without TypeScript's DOM library type-checks, with and without the types of Node.js", async () => {
+  await writeFile(join(folder, "without-dom.ts"), WITHOUT_DOM);
+  const types = join(folder, "node_modules/@types");
+  await mkdir(types);
+  await symlink(join(ROOT, "tests/node_modules/@types/node"), join(types, "node"));
+  for (const used of ["", "node"]) {
+    const flags = "--noEmit --strict --target es2023 --module nodenext --lib es2023 --types".split(" ");
+    const { stdout } = await run(TSC, ["without-dom.ts", ...flags, used], { cwd: folder }).catch((error) => error);
+    assert.equal(stdout, "", used);
+  }
 });
 
 test("the examples of the README type-check", async () => {

@@ -3,6 +3,13 @@
 import { EndpointError } from "./errors.js";
 
 const SCHEMES = ["ws:", "wss:", "http:", "https:"];
+/**
+ * The part of the platform's `fetch` that is needed here.
+ *
+ * @typedef {(url: string, options: {redirect: "manual", cache: "no-store", signal: AbortSignal}) =>
+ *   Promise<{type: string, status: number, body: {cancel: () => Promise<void>} | null}>} Fetch
+ */
+
 /** HTTP statuses of a server that has something else at this URL. An endpoint answers 400 or 426 to a plain request. */
 const ELSEWHERE = [404, 405, 410, 421];
 
@@ -40,7 +47,7 @@ export function endpointUrl(endpoint, params) {
  * Asks by HTTP what is at the URL of a WebSocket that did not open: a browser does not tell why.
  *
  * @param {string} webSocketUrl
- * @param {typeof globalThis.fetch} fetch
+ * @param {Fetch} fetch
  * @param {AbortSignal} signal
  * @returns {Promise<EndpointError | null>} null: nothing is wrong with the URL, or it cannot be told
  */

@@ -31,7 +31,7 @@ import { Heartbeat } from "./heartbeat.js";
  * @property {Record<string, string> | (() => Record<string, string>)} [params] added to the URL's query;
  *   a function is called on every attempt, for example to refresh a token
  * @property {new (url: string) => WebSocket} [transport] (default: the platform's WebSocket)
- * @property {typeof globalThis.fetch | null} [fetch] asks, if the first attempt fails, whether there is a server
+ * @property {import("./endpoint.js").Fetch | null} [fetch] asks, if the first attempt fails, whether there is a server
  *   at the URL at all; null: does not ask (default: the platform's fetch)
  * @property {import("../util/clock.js").Clock} [clock]
  * @property {() => number} [random] for jitter

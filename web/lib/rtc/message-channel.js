@@ -24,8 +24,16 @@ const PONG = JSON.stringify({ type: "pong" });
 
 /** @typedef {{type: string, [key: string]: any}} ControlMessage */
 /**
- * @typedef {Pick<RTCDataChannel, "readyState" | "bufferedAmount" | "bufferedAmountLowThreshold"
- *   | "binaryType" | "close" | "addEventListener"> & {send(data: string | ArrayBufferView): void}} DataChannel
+ * The part of an `RTCDataChannel` that is needed here.
+ *
+ * @typedef {object} DataChannel
+ * @property {string} readyState
+ * @property {number} bufferedAmount
+ * @property {number} bufferedAmountLowThreshold
+ * @property {"blob" | "arraybuffer"} binaryType
+ * @property {() => void} close
+ * @property {(type: string, listener: (event: any) => void) => void} addEventListener
+ * @property {(data: any) => void} send a text or bytes
  */
 
 export class RtcMessageChannel {

@@ -3,7 +3,7 @@
 import { utf8 } from "../util/bytes.js";
 
 /**
- * @typedef {Pick<File, "name" | "size" | "slice"> & {type?: string, isFolder?: true}} FileSource a File, or an
+ * @typedef {{name: string, size: number, slice: (start?: number, end?: number, type?: string) => Blob, type?: string, isFolder?: true}} FileSource a File, or an
  *   object that reads like one; isFolder: an empty folder, from `emptyFolder`
  */
 /**

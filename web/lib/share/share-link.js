@@ -17,7 +17,7 @@ const FOREIGN_END = /[^A-Za-z0-9_-].*$/s;
 
 /**
  * @param {ShareLink} link
- * @param {Pick<Location, "origin" | "pathname">} [page] the broker's page, which the link opens
+ * @param {{origin: string, pathname: string}} [page] the broker's page, which the link opens
  * @returns {string}
  */
 export function makeLink({ peerId, key, hasPassword }, page = location) {
@@ -27,7 +27,7 @@ export function makeLink({ peerId, key, hasPassword }, page = location) {
 /**
  * Reads a link, also one with capital letters in the id, with further parameters, or with punctuation at its end.
  *
- * @param {Pick<Location, "search" | "hash">} [page] a page, or a URL
+ * @param {{search: string, hash: string}} [page] a page, or a URL
  * @returns {ShareLink | NoShareLink} `none`: the URL is not a link of a share; `bad_id` and `no_key`: it is damaged;
  *   `download_over`: download-worker.js redirects there when its download does not exist any more
  */

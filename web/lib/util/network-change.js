@@ -1,7 +1,15 @@
 /** Notices that the device has changed networks, as far as the platform reports it. */
 
 /**
- * @typedef {Pick<EventTarget, "addEventListener" | "removeEventListener">} Network fires `online` and
+ * What the library needs of an `EventTarget`. It is written out, because Node.js programs have no such type.
+ *
+ * @typedef {object} Listenable
+ * @property {(type: string, listener: (event: any) => void) => void} addEventListener
+ * @property {(type: string, listener: (event: any) => void) => void} removeEventListener
+ */
+
+/**
+ * @typedef {Listenable} Network fires `online` and
  *   may have a `navigator.connection`, as a browser's `window` does; Node's global object fires nothing
  */
 

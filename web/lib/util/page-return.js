@@ -1,7 +1,7 @@
 /** Notices that a page is shown again, after the device may have slept or changed networks unseen. */
 
 /**
- * @typedef {Pick<EventTarget, "addEventListener" | "removeEventListener">} Page fires `pageshow`, and may have
+ * @typedef {import("./network-change.js").Listenable} Page fires `pageshow`, and may have
  *   a `document`, as a browser's `window` does; Node's global object fires nothing
  */
 
