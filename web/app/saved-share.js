@@ -5,6 +5,8 @@
 
 /** @typedef {import("./file-handles.js").Handle} Handle */
 
+import { acquire } from "./tab-lock.js";
+
 const DATABASE = "handclasp";
 const STORE = "shares";
 /** The session storage item with the database key of this tab's share. */
@@ -29,6 +31,10 @@ let areOldSharesDeleted = false;
 export async function loadShare() {
   const id = sessionStorage.getItem(TAB_ITEM);
   if (!id) return null;
+  if (!(await acquire(lockName(id)))) {
+    sessionStorage.removeItem(TAB_ITEM); // this tab is a copy: the share stays with the first one
+    return null;
+  }
   try {
     const share = await run("readonly", (store) => store.get(id));
     // A share of an older version had its password elsewhere, and must not lose it: a new share starts.
@@ -42,6 +48,7 @@ export async function loadShare() {
 export async function saveShare(share) {
   const id = sessionStorage.getItem(TAB_ITEM) ?? crypto.randomUUID();
   sessionStorage.setItem(TAB_ITEM, id);
+  void acquire(lockName(id));
   try {
     await run("readwrite", (store) => store.put({ ...share, savedAt: Date.now() }, id));
     if (areOldSharesDeleted) return;
@@ -57,6 +64,11 @@ export async function deleteShare() {
   const id = sessionStorage.getItem(TAB_ITEM);
   sessionStorage.removeItem(TAB_ITEM);
   if (id) await run("readwrite", (store) => store.delete(id)).catch(() => {});
+}
+
+/** @param {string} id of a tab's share */
+function lockName(id) {
+  return `${TAB_ITEM}/${id}`;
 }
 
 async function deleteOldShares() {
