@@ -1,5 +1,6 @@
 /** A share in progress: its files, its link and its receivers, until the page is closed. */
 
+import { ClosedError } from "../lib/channels/errors.js";
 import { Socket } from "../lib/channels/socket.js";
 import { createIdentity, restoreIdentity } from "../lib/rtc/identity.js";
 import { Peer, joinWithRetry } from "../lib/rtc/peer.js";
@@ -10,13 +11,16 @@ import { KEY_BYTES, makeLink } from "../lib/share/share-link.js";
 import { randomBytes } from "../lib/util/bytes.js";
 import { announce, element, showText } from "./dom.js";
 import { showFileHash } from "./file-hash.js";
-import { errorText, formatFiles, formatSize, t } from "./i18n.js";
+import { formatFiles, formatSize, t } from "./i18n.js";
 import { LazyThumbnails } from "./lazy-thumbnails.js";
 import { showLink } from "./link-panel.js";
+import { showProblem } from "./problem.js";
+import { showReach } from "./reach.js";
 import { createReceiverRow } from "./receiver-row.js";
 import { forgetReceivers, loadReceivers, saveReceivers } from "./saved-receivers.js";
 import { saveShare } from "./saved-share.js";
 import { showTabProgress } from "./tab-progress.js";
+import { checkWebRtc } from "./web-rtc.js";
 
 /** @typedef {import("../lib/share/file-entry.js").FileEntry} FileEntry */
 /** @typedef {import("./file-handles.js").Handle} Handle */
@@ -37,6 +41,9 @@ export class ActiveShare {
   #fileRows = new Map();
   /** @type {Map<string, number>} the numbers of the receivers, by peer id */
   #receiverNumbers;
+  #isStopped = false;
+  #isJoined = false;
+  #isTakenOver = false;
   #thumbnails = new LazyThumbnails((entry) => this.#preview(entry));
 
   /**
@@ -55,13 +62,13 @@ export class ActiveShare {
     this.#fileShare.catalogue.on("fault", ({ path }) => showText(element("share-error", HTMLElement), t("share_fault", path.join("/"))));
     this.#fileShare.on("receiver", (receiver) => this.#showReceiver(receiver));
     this.#fileShare.on("refused", showRefused);
-    peer.on("state", (state) => {
-      showText(element("share-state", HTMLElement), state === "joined" ? t("share_ready") : t("share_away"));
-    });
+    peer.on("state", (state, detail) => this.#handleState(state, detail));
+    socket.on("connected", () => this.#showState());
   }
 
   /** @param {SavedShare | null} saved this tab's share before a reload */
   static async start(saved) {
+    checkWebRtc();
     const socket = new Socket("socket");
     const identity = saved ? await restoreIdentity(saved.secret) : await createIdentity();
     const linkKey = saved?.linkKey ?? randomBytes(KEY_BYTES);
@@ -104,6 +111,7 @@ export class ActiveShare {
   /** Leaves the page, which may be reloaded and go on. */
   stop() {
     this.#saveReceivers();
+    this.#isStopped = true;
     onbeforeunload = null;
     showTabProgress(null);
     this.#peer.close();
@@ -125,7 +133,33 @@ export class ActiveShare {
       event.preventDefault();
       void this.#setPassword(element("password", HTMLInputElement).value);
     });
-    joinWithRetry(this.#peer).catch((error) => showText(element("share-error", HTMLElement), errorText(error)));
+    element("take-back", HTMLElement).addEventListener("click", () => this.#join());
+    this.#join();
+  }
+
+  #join() {
+    joinWithRetry(this.#peer).catch((error) => showProblem(element("share-error", HTMLElement), error));
+  }
+
+  /**
+   * @param {import("../lib/channels/channel.js").ChannelState} state
+   * @param {any} detail
+   */
+  #handleState(state, detail) {
+    this.#isJoined = state === "joined";
+    // The server closes the topic when another page joins it with this share's secret.
+    this.#isTakenOver = state === "closed" && !this.#isStopped && detail instanceof ClosedError;
+    if (this.#isJoined) showReach("share-reach", detail);
+    this.#showState();
+  }
+
+  #showState() {
+    // When the page is shown again, its connection may have died unseen: until the server answers, nothing is ready.
+    const isReady = this.#isJoined && this.#socket.isConnected;
+    const place = element("share-state", HTMLElement);
+    place.classList.toggle("lost", this.#isTakenOver);
+    showText(place, t(this.#isTakenOver ? "share_taken" : isReady ? "share_ready" : "share_away"));
+    element("take-back", HTMLElement).hidden = !this.#isTakenOver;
   }
 
   /** After a reload: shares the same files if the browser can still read them, or asks the user for them. */

@@ -2,7 +2,7 @@
 
 import { PeerError } from "../lib/rtc/errors.js";
 import { countFiles, totalSize } from "../lib/share/file-entry.js";
-import { HandclaspError } from "../lib/util/errors.js";
+import { errorKey } from "./error-key.js";
 import { iceAdvice } from "./ice-advice.js";
 
 /** @typedef {keyof typeof import("./locales/en.js").default} TextKey */
@@ -12,7 +12,7 @@ const UNITS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
 const LOCALES = { en: () => import("./locales/en.js"), ja: () => import("./locales/ja.js"), zh: () => import("./locales/zh.js") };
 
 /** The texts of the language that `loadLanguage` has chosen. @type {Record<TextKey, string>} */
-let texts;
+export let texts;
 let language = "en";
 
 /**
@@ -47,17 +47,21 @@ export function t(key, ...values) {
  * @returns {string} sentences that tell the user what happened and what to do, on one or more lines
  */
 export function errorText(error) {
-  if (error instanceof PeerError && error.iceReport) return iceReportText(error.iceReport);
-  const reason = error instanceof HandclaspError ? error.reason : "";
-  const message = error instanceof Error ? error.message : String(error);
-  if (`fail.${reason}` in texts) return t(/** @type {TextKey} */ (`fail.${reason}`), message);
-  return t("fail.other", message);
+  return iceLines(error)?.slice(0, 2).join("\n") ?? t(errorKey(error, texts));
 }
 
-/** @param {import("../lib/rtc/ice-report.js").IceReport} report */
-function iceReportText(report) {
-  const [problem, cause, ...findings] = iceAdvice(report).map((key) => t(key));
-  return [problem, cause, "", ...findings].join("\n");
+/**
+ * @param {unknown} error
+ * @returns {string} what the browser found, on lines; empty if there is nothing to add
+ */
+export function errorDetails(error) {
+  return iceLines(error)?.slice(2).join("\n") ?? "";
+}
+
+/** @param {unknown} error */
+function iceLines(error) {
+  if (!(error instanceof PeerError && error.iceReport)) return null;
+  return iceAdvice(error.iceReport).map((key) => t(key));
 }
 
 /** @type {Map<string, Intl.NumberFormat>} creating one costs more than the rest of a row */

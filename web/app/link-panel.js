@@ -13,7 +13,11 @@ export function showLink(link) {
   const copy = element("copy", HTMLButtonElement);
   field.value = link;
   copy.textContent = t("copy"); // it may still show that the previous link was copied
-  void drawQrCode(link);
+  const qr = element("qr", HTMLElement);
+  drawQrCode(link).then(
+    () => (qr.hidden = false),
+    () => (qr.hidden = true), // its module could not be loaded: the link can be copied
+  );
   if (isInitialized) return;
   isInitialized = true;
   const share = element("share-link", HTMLButtonElement);

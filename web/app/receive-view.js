@@ -1,194 +1,53 @@
-/** The receiving view: connects to the sender, lists the files, and downloads the selected ones. */
+/** The receiving view until Connect is pressed. receive-session.js goes on, and is loaded for it. */
 
-import { Socket } from "../lib/channels/socket.js";
-import { Peer } from "../lib/rtc/peer.js";
-import { derivePasswordKey } from "../lib/share/password-key.js";
-import { announce, element, showText } from "./dom.js";
-import { FileSelection } from "./file-selection.js";
-import { errorText, formatFiles, t } from "./i18n.js";
-import { tabIdentity } from "./tab-identity.js";
+import { element, showText } from "./dom.js";
+import { t } from "./i18n.js";
+import { showProblem } from "./problem.js";
 import { setTabTitle } from "./tab-progress.js";
 
-/** @typedef {import("../lib/share/file-entry.js").FileEntry} FileEntry */
-/** @typedef {import("../lib/share/share-link.js").ShareLink} ShareLink */
-/** @typedef {import("./download-panel.js").Destination} Destination */
-
-const connectButton = () => element("connect", HTMLButtonElement);
-const showState = (/** @type {string} */ text) => showText(element("receive-state", HTMLElement), text);
-const showError = (/** @type {string} */ text) => showText(element("receive-error", HTMLElement), text);
+/** @typedef {import("./receive-session.js").ReceiveSession} ReceiveSession */
 
 /**
  * The page makes no connection before the user presses Connect, unless this tab was reloaded during a
  * download.
  *
- * @param {ShareLink} link
+ * @param {import("../lib/share/share-link.js").ShareLink} link
  */
 export function openReceiveView(link) {
   setTabTitle(t("title.receive"));
-  element("receive", HTMLElement).hidden = false;
-  element("password-needed", HTMLElement).hidden = !link.hasPassword;
-  const session = new ReceiveSession(link);
-  element("connect-form", HTMLFormElement).addEventListener("submit", (event) => {
+  const form = element("connect-form", HTMLFormElement);
+  const button = element("connect", HTMLButtonElement);
+  const downloadItem = `handclasp.take.${link.peerId}`;
+  let session = /** @type {Promise<ReceiveSession> | null} */ (null);
+  const load = () => (session ??= loadSession(link, downloadItem));
+  const connect = async () => {
+    button.disabled = true;
+    try {
+      showText(element("receive-state", HTMLElement), t("state.joining"));
+      await (await load()).connect();
+    } catch (error) {
+      showText(element("receive-state", HTMLElement), "");
+      showProblem(element("receive-error", HTMLElement), error);
+      button.hidden = true; // a module that could not be loaded: only a reload helps
+    }
+  };
+  form.addEventListener("submit", (event) => {
     event.preventDefault();
-    void session.connect();
+    void connect();
   });
-  addEventListener("pagehide", () => session.disconnect());
-  if (session.hasUnfinishedDownload && !link.hasPassword) void session.connect();
+  // Whoever points at the button is about to press it.
+  for (const sign of ["pointerover", "focusin"]) form.addEventListener(sign, () => load().catch(() => {}), { once: true });
+  addEventListener("pagehide", async () => (await session?.catch(() => null))?.disconnect());
+  element("password-needed", HTMLElement).hidden = !link.hasPassword;
+  element("receive", HTMLElement).hidden = false;
+  if (sessionStorage.getItem(downloadItem) && !link.hasPassword) void connect();
 }
 
-class ReceiveSession {
-  #link;
-  /** The session storage item with the download in progress. */
-  #downloadItem;
-  #socket = new Socket("socket");
-  #fetch = /** @type {import("../lib/share/file-fetch.js").FileFetch | null} */ (null);
-  #isDownloading = false;
-  #isEmpty = false;
-  #needsPassword;
-  #selection;
-
-  /** @param {ShareLink} link */
-  constructor(link) {
-    this.#link = link;
-    this.#needsPassword = link.hasPassword;
-    this.#downloadItem = `handclasp.take.${link.peerId}`;
-    this.#selection = new FileSelection({
-      onDownload: (entries, destination) => void this.#download(entries, destination),
-      fetchPreview: async (entry) => this.#fetch?.preview(entry) ?? null,
-    });
-  }
-
-  /** Whether this tab was reloaded during a download. */
-  get hasUnfinishedDownload() {
-    return sessionStorage.getItem(this.#downloadItem) !== null;
-  }
-
-  async connect() {
-    if (this.#fetch && this.#fetch.state !== "ended") return this.#fetch.retry();
-    connectButton().disabled = true;
-    showError("");
-    showState(t("state.joining"));
-    try {
-      const { peerId, key } = this.#link;
-      const passwordKey = this.#needsPassword ? await derivePasswordKey(key, element("receive-password", HTMLInputElement).value) : null;
-      const peer = new Peer(this.#socket, await tabIdentity());
-      await peer.join();
-      const { FileFetch } = await import("../lib/share/file-fetch.js");
-      const fetch = new FileFetch(peer, peerId, key, { passwordKey, clock: this.#socket.clock });
-      fetch.on("state", (state, error) => this.#handleState(state, error));
-      fetch.on("list", (entries) => this.#handleList(entries));
-      this.#fetch = fetch;
-      void fetch.start();
-    } catch (error) {
-      this.#showFinalError(error);
-    }
-  }
-
-  disconnect() {
-    // The download is not cancelled: a reload continues it.
-    this.#socket.disconnect();
-  }
-
-  /**
-   * @param {import("../lib/share/file-fetch.js").FetchState} state
-   * @param {Error | null} error
-   */
-  #handleState(state, error) {
-    if (state === "calling" || state === "proving") showState(t(`state.${state}`));
-    if (state === "verified") this.#handleVerified();
-    if (state === "waiting") {
-      showState(t(this.#isDownloading ? "state.waiting_kept" : "state.waiting"));
-      showError(errorText(error));
-      this.#selection.setEnabled(false);
-      connectButton().disabled = false;
-      connectButton().hidden = false;
-      connectButton().textContent = t("try_again");
-    }
-    if (state === "ended") this.#showFinalError(error);
-  }
-
-  #handleVerified() {
-    loadDownloadPanel().catch(() => {}); // preloaded; an error is reported when it is needed
-    showError("");
-    showState("");
-    connectButton().hidden = true;
-    element("password-needed", HTMLElement).hidden = true;
-    element("receive-lead", HTMLElement).hidden = true;
-    element("received", HTMLElement).hidden = false;
-  }
-
-  /** @param {FileEntry[]} entries */
-  #handleList(entries) {
-    this.#selection.show(entries);
-    this.#selection.setEnabled(!this.#isDownloading);
-    // The result of the last download stays visible when the sender adds files.
-    if (!this.#isDownloading && (entries.length === 0 || this.#isEmpty)) showState(entries.length === 0 ? t("state.empty") : "");
-    this.#isEmpty = entries.length === 0;
-    announce(t("verified_list", formatFiles(entries)));
-    if (entries.length > 0 && !this.#isDownloading && this.hasUnfinishedDownload) this.#continueDownload(entries);
-  }
-
-  /**
-   * Continues the download of the page before its reload.
-   *
-   * @param {FileEntry[]} entries
-   */
-  #continueDownload(entries) {
-    /** @type {{paths: string[], destination: Destination}} */
-    const { paths, destination } = JSON.parse(sessionStorage.getItem(this.#downloadItem) ?? "{}");
-    if (destination !== "downloads") {
-      sessionStorage.removeItem(this.#downloadItem);
-      return showState(t("place_forgotten"));
-    }
-    const names = new Set(paths);
-    const wanted = entries.filter(({ path }) => names.has(path.join("/")));
-    if (wanted.length > 0) void this.#download(wanted, destination);
-  }
-
-  /**
-   * @param {FileEntry[]} entries
-   * @param {Destination} destination
-   */
-  async #download(entries, destination) {
-    if (this.#isDownloading || !this.#fetch) return;
-    this.#isDownloading = true;
-    this.#selection.setEnabled(false);
-    showError("");
-    showState("");
-    try {
-      const { openDestination, runDownload } = await loadDownloadPanel();
-      const target = await openDestination(destination, entries, this.#link.peerId);
-      if (!target) return;
-      const paths = entries.map(({ path }) => path.join("/"));
-      sessionStorage.setItem(this.#downloadItem, JSON.stringify({ paths, destination }));
-      showState(await runDownload(this.#fetch, entries, target));
-    } catch (error) {
-      if (this.#fetch.state !== "ended") showError(errorText(error));
-    } finally {
-      sessionStorage.removeItem(this.#downloadItem);
-      this.#isDownloading = false;
-      this.#selection.setEnabled(this.#fetch.state === "verified");
-    }
-  }
-
-  /** @param {unknown} error */
-  #showFinalError(error) {
-    showState("");
-    const { reason } = /** @type {any} */ (error) ?? {};
-    // Without one, the sender has set a password after giving out the link, and the page asks for it.
-    const lacksPassword = reason === "wrong_password" && !this.#needsPassword;
-    showError(lacksPassword ? "" : errorText(error));
-    element("received", HTMLElement).hidden = true;
-    this.#needsPassword ||= lacksPassword;
-    element("password-needed", HTMLElement).hidden = !this.#needsPassword;
-    connectButton().disabled = false;
-    connectButton().textContent = t("try_again");
-    // The same key, and the same version, would be refused again; another password may be right.
-    connectButton().hidden = reason === "wrong_key" || reason === "version";
-  }
-}
-
-/** Loads the download code on demand, so that the page opens faster. */
-function loadDownloadPanel() {
-  return import("./download-panel.js");
+/**
+ * @param {import("../lib/share/share-link.js").ShareLink} link
+ * @param {string} downloadItem
+ */
+async function loadSession(link, downloadItem) {
+  const { ReceiveSession } = await import("./receive-session.js");
+  return new ReceiveSession(link, downloadItem);
 }

@@ -1,8 +1,9 @@
 /** The sharing view: waits for the first file, or restores the share of a reloaded page. */
 
-import { element, showText } from "./dom.js";
+import { element } from "./dom.js";
 import { acceptFiles } from "./file-input.js";
-import { errorText, t } from "./i18n.js";
+import { t } from "./i18n.js";
+import { showProblem } from "./problem.js";
 import { deleteShare, loadShare } from "./saved-share.js";
 import { setTabTitle } from "./tab-progress.js";
 
@@ -12,6 +13,10 @@ export function openShareView() {
   setTabTitle(t("title.share"));
   /** @type {Promise<ActiveShare | null>} */
   let share = loadShare().then((saved) => saved && start(saved));
+  const showError = (/** @type {unknown} */ error) => showProblem(element("share-error", HTMLElement), error);
+  share.catch(showError);
+  // Without it, the button would pick files instead of folders.
+  for (const id of ["folder", "more-folder"]) labelOf(id).hidden = !("webkitdirectory" in HTMLInputElement.prototype);
   const inputs = ["file", "folder", "more", "more-folder"].map((id) => element(id, HTMLInputElement));
   acceptFiles(inputs, async (picked) => {
     try {
@@ -21,7 +26,7 @@ export function openShareView() {
       share = started.catch(() => null); // the next file tries again
       (await started).add(found);
     } catch (error) {
-      showText(element("share-error", HTMLElement), errorText(error));
+      showError(error);
     }
   });
   element("stop", HTMLElement).addEventListener("click", async () => {
@@ -32,6 +37,11 @@ export function openShareView() {
   addEventListener("pagehide", async () => (await share)?.stop());
   // Shown only now, because a file that is picked before the listeners exist would be lost.
   element("share", HTMLElement).hidden = false;
+}
+
+/** @param {string} id of an input */
+function labelOf(id) {
+  return /** @type {HTMLElement} */ (element(id, HTMLInputElement).labels?.[0]);
 }
 
 /**

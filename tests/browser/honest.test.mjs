@@ -1,0 +1,323 @@
+/** The page says what is so, in every state: what fails has a sentence and a way on, and nothing is shown that has passed. */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { startBroker } from "../broker.mjs";
+import { startSilentProxy } from "../silent-proxy.mjs";
+import { connect, download, pick, share } from "./app-steps.mjs";
+import { openPage } from "./chromium.mjs";
+import { inspect } from "./page-checks.mjs";
+import { start } from "./setup.mjs";
+
+const { broker, browser } = await start();
+
+const FILE = [{ name: "a.txt", bytes: Buffer.from("hello") }];
+/** Words of the code that no person should have to read. */
+const CODE = /Error|undefined|null|import|module|RTCPeerConnection|https?:\/\/\S+\.js/;
+
+/**
+ * @param {import("playwright-core").Page} page
+ * @returns {import("playwright-core").WebSocket[]} that it opens from now on
+ */
+function sockets(page) {
+  /** @type {import("playwright-core").WebSocket[]} */
+  const opened = [];
+  page.on("websocket", (socket) => opened.push(socket));
+  return opened;
+}
+
+/** @param {import("playwright-core").Page} page */
+async function noCode(page) {
+  assert.doesNotMatch(await page.innerText("body"), CODE);
+}
+
+const noWebRtc = () => void Reflect.deleteProperty(globalThis, "RTCPeerConnection");
+const forbiddenWebRtc = () => {
+  globalThis.RTCPeerConnection = class extends RTCPeerConnection {
+    constructor() {
+      super();
+      throw new DOMException("Failed to construct 'RTCPeerConnection'", "NotAllowedError");
+    }
+  };
+};
+
+describe("WebRTC", () => {
+  test("a browser that has it switched off says so at once, on both pages, and tries nothing", async () => {
+    const { link } = await share(browser, broker.url, FILE);
+    for (const url of [broker.url, link]) {
+      const { page, complaints } = await openPage(browser);
+      await page.addInitScript(noWebRtc);
+      const opened = sockets(page);
+      await page.goto(url);
+      await page.getByText("This browser allows no connections to other browsers").waitFor();
+      await page.getByRole("button", { name: "Reload" }).waitFor();
+      assert.equal(await page.getByRole("button", { name: "Connect" }).count(), 0);
+      await noCode(page);
+      await inspect(page, `no-webrtc-${url === link ? "receive" : "share"}`);
+      assert.deepEqual([opened, complaints], [[], []]);
+    }
+  });
+
+  test("a browser that refuses each connection says so, and tries nothing again", async () => {
+    const { link } = await share(browser, broker.url, FILE);
+    const { page } = await openPage(browser);
+    await page.addInitScript(forbiddenWebRtc);
+    const opened = sockets(page);
+    await page.goto(link);
+    await page.click("#connect");
+    await page.locator("#receive-error", { hasText: "This browser allows no connections to other browsers" }).waitFor();
+    assert.equal(await page.locator("#connect").isVisible(), false);
+    await page.goto(broker.url);
+    await page.locator("#drop").waitFor();
+    await pick(page, "#file", FILE);
+    await page.locator("#share-error", { hasText: "This browser allows no connections to other browsers" }).waitFor();
+    await noCode(page);
+    assert.deepEqual(opened, []);
+  });
+});
+
+describe("a module that does not load", () => {
+  for (const [title, path] of [["needed for every view", "app/dom.js"], ["with the view", "app/receive-view.js"], ["with the language", "app/locales/en.js"]]) {
+    test(`${title}: the page offers to reload it, which helps`, async () => {
+      const { link } = await share(browser, broker.url, FILE);
+      const { page } = await openPage(browser);
+      await page.route(`**/${path}`, (route) => route.abort());
+      await page.goto(link);
+      await page.getByText("This page could not be loaded completely").waitFor();
+      await noCode(page);
+      await page.unroute(`**/${path}`);
+      await page.getByRole("button", { name: "Reload" }).click();
+      await page.locator("#connect").waitFor();
+      assert.equal(await page.locator("#unloaded").count(), 0);
+    });
+  }
+
+  test("after Connect: the page offers to reload it, and does not try again", async () => {
+    const { link } = await share(browser, broker.url, FILE);
+    const { page } = await openPage(browser);
+    await page.route("**/file-fetch.js", (route) => route.abort());
+    await page.goto(link);
+    await page.click("#connect");
+    await page.locator("#receive-error", { hasText: "A part of this page could not be loaded" }).waitFor();
+    assert.equal(await page.locator("#connect").isVisible(), false);
+    await noCode(page);
+    await inspect(page, "receive-module-missing");
+    await page.unroute("**/file-fetch.js");
+    await page.getByRole("button", { name: "Reload" }).click();
+    await page.click("#connect");
+    await page.getByText("a.txt").waitFor();
+  });
+
+  test("with the first file: the sender is told, and a reload helps", async () => {
+    const { page } = await openPage(browser);
+    await page.route("**/active-share.js", (route) => route.abort());
+    await page.goto(broker.url);
+    await page.locator("#drop").waitFor();
+    await pick(page, "#file", FILE);
+    await page.locator("#share-error", { hasText: "A part of this page could not be loaded" }).waitFor();
+    await noCode(page);
+    await page.unroute("**/active-share.js");
+    await page.getByRole("button", { name: "Reload" }).click();
+    await page.locator("#share-error").waitFor({ state: "hidden" });
+    await page.locator("#drop").waitFor();
+    await pick(page, "#file", FILE);
+    await page.locator("#share-sum", { hasText: "1 file" }).waitFor();
+  });
+});
+
+test("an error that nobody thought of has a sentence, and its message stays behind Details", async () => {
+  const { link } = await share(browser, broker.url, FILE);
+  const { page } = await openPage(browser);
+  await page.addInitScript(() => {
+    SubtleCrypto.prototype.digest = () => Promise.reject(new Error("boom at 0x2a"));
+  });
+  await page.goto(link);
+  await page.click("#connect");
+  await page.locator("#receive-error", { hasText: "Something unexpected happened" }).waitFor();
+  assert.equal(await page.getByText("boom at 0x2a").isVisible(), false);
+  await page.getByText("Details", { exact: true }).click();
+  assert.equal(await page.getByText("boom at 0x2a").isVisible(), true);
+  await inspect(page, "receive-unexpected");
+});
+
+describe("a link that is of no use", () => {
+  for (const [title, spoil, text] of /** @type {Array<[string, (link: string) => string, string]>} */ ([
+    ["without its key", (link) => link.replace(/#.*/, ""), "This link is damaged."],
+    ["with a damaged id", (link) => link.replace(/peer_id=.{9}/, "peer_id="), "This link is damaged."],
+    ["of a download that is over", (link) => `${new URL(".", link)}?download_over`, "This download is over"],
+    ["with another key", (link) => link.replace(/#k=.*/, "#k=AAAAAAAAAAAAAAAAAAAAAA"), "This link is damaged"],
+  ])) {
+    test(`${title}: the whole link can be pasted`, async () => {
+      const { link } = await share(browser, broker.url, FILE);
+      const { page } = await openPage(browser);
+      await page.goto(spoil(link));
+      if (title === "with another key") await page.click("#connect");
+      await page.getByText(text).waitFor();
+      await page.getByRole("link", { name: "Send files instead" }).waitFor();
+      await inspect(page, `damaged-${title.replaceAll(" ", "-")}`);
+      await page.getByLabel("Paste the whole link").fill(link.slice(0, 40));
+      await page.getByRole("button", { name: "Open" }).click();
+      await page.getByText("This is not a complete link").waitFor();
+      await page.getByLabel("Paste the whole link").fill(`<${link}>`);
+      await page.getByRole("button", { name: "Open" }).click();
+      await page.getByRole("button", { name: "Connect" }).click();
+      await page.getByText("a.txt").waitFor();
+    });
+  }
+});
+
+const noLocks = () => void Reflect.deleteProperty(Navigator.prototype, "locks");
+const noOwners = () => {
+  Reflect.deleteProperty(Navigator.prototype, "locks");
+  Reflect.deleteProperty(globalThis, "BroadcastChannel");
+};
+
+/**
+ * @param {import("playwright-core").Page} page
+ * @returns {Promise<import("playwright-core").Page>} its copy: what the tab remembers comes along
+ */
+async function duplicate(page) {
+  const popup = page.waitForEvent("popup");
+  await page.evaluate(() => void window.open(location.href));
+  return popup;
+}
+
+describe("a sender's tab that is duplicated", () => {
+  for (const [title, script] of /** @type {const} */ ([["with locks", () => {}], ["without locks", noLocks]])) {
+    test(`${title}: the share stays with the first tab, and the copy starts fresh`, async () => {
+      const { page } = await openPage(browser);
+      await page.context().addInitScript(script);
+      await page.goto(broker.url);
+      await page.locator("#drop").waitFor();
+      await pick(page, "#file", FILE);
+      await page.getByText("Ready. The link works").waitFor();
+      const link = await page.inputValue("#link");
+      const twin = await duplicate(page);
+      await twin.locator("#drop").waitFor();
+      await pick(twin, "#file", [{ name: "other.txt", bytes: Buffer.from("other") }]);
+      await twin.getByText("Ready. The link works").waitFor();
+      assert.notEqual(await twin.inputValue("#link"), link);
+      assert.equal(await page.getByText("Ready. The link works").isVisible(), true);
+      const receiver = await connect(browser, link);
+      assert.equal((await download(receiver.page)).bytes.toString(), "hello");
+      // The first tab is still the one that a reload restores.
+      await page.reload();
+      await page.getByText("The link is still the same").waitFor();
+      assert.equal(await page.inputValue("#link"), link);
+    });
+  }
+
+  test("where nothing tells who owns the share: the first tab says that it lost its link, and takes it back", async () => {
+    const { page } = await openPage(browser);
+    await page.context().addInitScript(noOwners);
+    await page.goto(broker.url);
+    await page.locator("#drop").waitFor();
+    await pick(page, "#file", FILE);
+    await page.getByText("Ready. The link works").waitFor();
+    const link = await page.inputValue("#link");
+    const twin = await duplicate(page);
+    await page.getByText("This link now leads to another tab or window").waitFor();
+    await inspect(page, "share-taken-over");
+    await page.getByRole("button", { name: "Take the link back" }).click();
+    await page.getByText("Ready. The link works").waitFor();
+    assert.equal(await page.getByRole("button", { name: "Take the link back" }).isVisible(), false);
+    await twin.getByText("This link now leads to another tab or window").waitFor();
+    const receiver = await connect(browser, link);
+    assert.equal((await download(receiver.page)).bytes.toString(), "hello");
+  });
+});
+
+test("a receiver's tab whose place was taken says so, and does not try again by itself", async () => {
+  const { link } = await share(browser, broker.url, FILE);
+  const { page } = await openPage(browser);
+  await page.context().addInitScript(noOwners);
+  await page.goto(link);
+  await page.click("#connect");
+  await page.locator("#verified").waitFor();
+  const twin = await duplicate(page);
+  await twin.click("#connect");
+  await page.locator("#receive-error", { hasText: "Another tab or window took the place of this page" }).waitFor();
+  await twin.locator("#verified").waitFor();
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.locator("#verified").waitFor();
+});
+
+describe("the reach of a server", () => {
+  const NOTE = "Same network only";
+
+  test("without STUN and TURN servers, both pages say it as soon as they know", async () => {
+    const sharer = await share(browser, broker.url, FILE);
+    await sharer.page.getByText(NOTE).waitFor();
+    await sharer.page.close(); // nobody answers the receiver: it knows from the server alone
+    const { page } = await openPage(browser);
+    await page.goto(sharer.link);
+    await page.click("#connect");
+    await page.getByText(NOTE).waitFor();
+    await page.getByText("The sender is not online").waitFor();
+    await inspect(page, "receive-same-network");
+  });
+
+  test("a receiver that is connected, or has such servers, need not know it", async (t) => {
+    const own = await startBroker({ set: { "peer.ice_servers": '[{ urls = "stun:127.0.0.1:9" }]' } });
+    t.after(() => own.kill());
+    for (const { url } of [broker, own]) {
+      const sharer = await share(browser, url, FILE);
+      const { page } = await connect(browser, sharer.link);
+      assert.equal(await page.getByText(NOTE).isVisible(), false);
+      assert.equal(await sharer.page.getByText(NOTE).isVisible(), url === broker.url);
+    }
+  });
+});
+
+test("a sender's page that is shown again over a dead connection is not ready until it is connected again", async (t) => {
+  const proxy = await startSilentProxy(broker.port);
+  t.after(() => proxy.close());
+  const { page, link } = await share(browser, proxy.url, FILE);
+  const ready = page.getByText("Ready. The link works");
+  const reconnecting = page.locator("#share-state", { hasText: "Reconnecting…" });
+  // Pages under Playwright are always visible, so the page is told so.
+  const comeBack = () => page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+  await ready.waitFor();
+  proxy.fallSilent();
+  await comeBack();
+  assert.equal(await reconnecting.isVisible(), true);
+  await ready.waitFor();
+  const receiver = await connect(browser, link);
+  assert.equal((await download(receiver.page)).bytes.toString(), "hello");
+});
+
+test("Verified is not shown while the sender is gone", async () => {
+  const sharer = await share(browser, broker.url, FILE);
+  const { page } = await connect(browser, sharer.link);
+  await sharer.page.goto("about:blank");
+  await page.getByText("The sender is not online").waitFor();
+  assert.equal(await page.locator("#verified").isVisible(), false);
+  await sharer.page.goto(broker.url);
+  await page.locator("#verified").waitFor();
+});
+
+test("a phone that ignores downloads without a press gets a button, and is told to press it", async () => {
+  const sharer = await share(browser, broker.url, FILE);
+  const { page } = await openPage(browser, { userAgent: "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Version/18.0 Mobile Safari/604.1" });
+  let downloads = 0;
+  page.on("download", () => (downloads += 1));
+  await page.goto(sharer.link);
+  await page.click("#connect");
+  await page.click("#download");
+  await page.getByText("Press Save to keep it.").waitFor();
+  assert.equal(downloads, 0);
+  const saved = await download(page, () => page.getByRole("link", { name: "Save", exact: true }).click());
+  assert.equal(saved.bytes.toString(), "hello");
+});
+
+test("a browser that cannot pick folders shows no button for it", async () => {
+  const { page } = await openPage(browser);
+  await page.addInitScript(() => Reflect.deleteProperty(HTMLInputElement.prototype, "webkitdirectory"));
+  await page.goto(broker.url);
+  await page.locator("#drop").waitFor();
+  assert.equal(await page.getByText("Choose a folder").isVisible(), false);
+  await pick(page, "#file", FILE);
+  await page.locator("#share-sum", { hasText: "1 file" }).waitFor();
+  assert.equal(await page.getByText("Add a folder").isVisible(), false);
+  assert.equal(await page.getByText("Add files").isVisible(), true);
+});
