@@ -5,6 +5,8 @@
 
 /** A page that is silent for this long is gone, and its download fails (ms). */
 const PAGE_TIMEOUT = 30_000;
+/** A request for a download that began less than this long ago comes from the page that began it (ms). */
+const START_TIMEOUT = 30_000;
 
 /** @type {Map<string, {name: string, size: number, port: MessagePort}>} announced by a page and not fetched yet */
 const downloads = new Map();
@@ -25,7 +27,7 @@ scope.addEventListener("fetch", (/** @type {any} */ event) => {
   const id = new URL(event.request.url).pathname.split("/").pop() ?? "";
   const download = downloads.get(id);
   downloads.delete(id);
-  event.respondWith(download ? respond(download) : redirectToPage());
+  event.respondWith(download ? respond(download) : refuse(id));
 });
 
 /** @param {{name: string, size: number, port: MessagePort}} download */
@@ -91,7 +93,14 @@ function createStream(port) {
   );
 }
 
-/** The download is over, and its URL was opened again, for example from the browser's list: the page shows a message. */
-function redirectToPage() {
-  return Response.redirect("./?download_over", 303);
+/**
+ * The worker was restarted and has lost the download: the page that began it stays, and notices that nothing asks for
+ * its chunks. Or the download is over, and its URL was opened again, for example from the browser's list: the page
+ * shows a message.
+ *
+ * @param {string} id begins with the time of its start
+ */
+function refuse(id) {
+  const isStarting = Date.now() - parseInt(id) < START_TIMEOUT;
+  return isStarting ? new Response(null, { status: 204 }) : Response.redirect("./?download_over", 303);
 }

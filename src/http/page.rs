@@ -26,6 +26,8 @@ use crate::http::methods;
 use crate::http::static_files::{self, Asset, Headers};
 
 const INDEX: &str = "index.html";
+/// Below it, the web app's service worker answers the requests for downloads.
+const DOWNLOADS: &str = "download/";
 /// The path of the JavaScript library.
 const LIBRARY: &str = "/lib";
 
@@ -96,6 +98,8 @@ async fn serve(request: HttpRequest, page: Arc<Page>) -> HttpResponse {
     };
     let mut response = match &page.folder {
         Some(folder) => static_files::file(&request, folder, path, &page.headers).await,
+        // the worker is gone: a browser that gets no content stays on the page that started the download
+        None if path.starts_with(DOWNLOADS) => HttpResponse::NoContent().finish(),
         None => static_files::found(&request, ASSETS.get(path), path, &page.headers),
     };
     if path == INDEX {

@@ -59,6 +59,26 @@ test("the URL of a finished download leads to a message in the user's language",
   await page.getByText("This download is over and cannot be opened again").waitFor();
 });
 
+for (const [title, path, prepare] of /** @type {Array<[string, string, () => any]>} */ ([
+  ["the worker, which has lost it,", `download/${Date.now() + 3_600_000}-3f0c`, () => {}],
+  ["the server, because the worker is gone,", "download/3f0c", async () => (await navigator.serviceWorker.getRegistration("download/"))?.unregister()],
+])) {
+  test(`a download that ${title} answers leaves the page as it is`, async () => {
+    const sharer = await shareFromDisk(browser, broker.url, { "a.bin": "a" });
+    const { page } = await visit(browser, sharer.link, withoutDisk);
+    await page.click("#download");
+    await done(page);
+    await page.evaluate(prepare);
+    const answer = page.waitForResponse((response) => response.url().endsWith(path));
+    await page.evaluate((path) => location.assign(path), path);
+    assert.equal((await answer).status(), 204);
+    assert.equal(await page.locator("#verified").isVisible(), true);
+    const again = page.waitForEvent("download");
+    await page.click("#download");
+    assert.equal(await (await again).failure(), null);
+  });
+}
+
 test("without OPFS and a service worker a file goes through memory, and a file that is too large for it is refused with a message", async () => {
   const sharer = await shareFromDisk(browser, broker.url, { "small.bin": BIG, "large.bin": "" });
   await truncate(sharer.paths[1], 600 * 1024 * 1024);

@@ -139,6 +139,13 @@ async fn missing_files_are_not_found() {
 }
 
 #[actix_web::test]
+async fn a_download_that_misses_the_service_worker_leaves_the_page_in_its_window() {
+    let (head, body) = request(&node(&[]), "GET /download/3f0c", "").await;
+    assert!(head.starts_with("HTTP/1.1 204"), "{head}");
+    assert_eq!(body, b"");
+}
+
+#[actix_web::test]
 async fn no_path_leads_out_of_the_folder() {
     let outside = folder("outside");
     let inside = outside.join("page");

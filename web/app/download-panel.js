@@ -1,6 +1,6 @@
 /**
  * A download on the receiver's page: its target, progress bar, buttons and result. Loaded when there is
- * something to download; receive-view.js connects.
+ * something to download; receive-session.js connects.
  */
 
 import { Download } from "../lib/share/download.js";
@@ -129,11 +129,22 @@ function saveFiles({ files, failed }, entries) {
     save.href = URL.createObjectURL(blob);
     save.download = name;
     save.hidden = false;
-    save.click();
+    save.textContent = t(needsPress() ? "save" : "save_again");
+    if (!needsPress()) save.click();
     // The sender has no hash of a ZIP archive to compare with.
     if (isSingleFile(entries)) void showFileHash("receive-hash", blob);
   }
-  return resultText(failed, entries);
+  const text = resultText(failed, entries);
+  return needsPress() && !save.hidden ? `${text}\n${t("press_save")}` : text;
+}
+
+/**
+ * @returns {boolean} whether the browser ignores a download that no press has started, as WebKit does on phones and
+ *   tablets. An iPad calls itself a Macintosh, and no Macintosh has a touch screen
+ */
+function needsPress() {
+  const { userAgent, maxTouchPoints } = navigator;
+  return /iPhone|iPad|iPod/.test(userAgent) || (userAgent.includes("Macintosh") && maxTouchPoints > 1);
 }
 
 /**

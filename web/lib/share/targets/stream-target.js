@@ -71,7 +71,7 @@ export class StreamTarget {
     const name = bundleName(entries);
     const size = isZip ? zipSize(entries) : entries[0].size;
     const worker = await startWorker();
-    const id = crypto.randomUUID();
+    const id = `${Date.now()}-${crypto.randomUUID()}`;
     const { port1, port2 } = new MessageChannel();
     const target = new StreamTarget(port1, worker, isZip);
     await request(worker, { type: "download", id, name, size }, [port2]);
