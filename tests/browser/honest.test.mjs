@@ -76,11 +76,22 @@ describe("WebRTC", () => {
   });
 });
 
+/** Lets the timeouts of more than 10 s in the page run out never, or at once. */
+const noPatience = () => {
+  const { setTimeout } = globalThis;
+  globalThis.setTimeout = (run, ms, ...rest) => setTimeout(run, ms > 10_000 ? 0 : ms, ...rest);
+};
+const endlessPatience = () => {
+  const { setTimeout } = globalThis;
+  globalThis.setTimeout = (run, ms, ...rest) => (ms > 10_000 ? 0 : setTimeout(run, ms, ...rest));
+};
+
 describe("a module that does not load", () => {
   for (const [title, path] of [["needed for every view", "app/dom.js"], ["with the view", "app/receive-view.js"], ["with the language", "app/locales/en.js"]]) {
     test(`${title}: the page offers to reload it, which helps`, async () => {
       const { link } = await share(browser, broker.url, FILE);
       const { page } = await openPage(browser);
+      await page.addInitScript(endlessPatience);
       await page.route(`**/${path}`, (route) => route.abort());
       await page.goto(link);
       await page.getByText("This page could not be loaded completely").waitFor();
@@ -91,6 +102,15 @@ describe("a module that does not load", () => {
       assert.equal(await page.locator("#unloaded").count(), 0);
     });
   }
+
+  test("and does not fail either: the page does not wait for it for ever", async () => {
+    const { page } = await openPage(browser);
+    await page.addInitScript(noPatience);
+    await page.route("**/app/dom.js", () => {}); // never answered
+    await page.goto(broker.url, { waitUntil: "commit" });
+    await page.getByText("This page could not be loaded completely").waitFor();
+    await page.getByRole("button", { name: "Reload" }).waitFor();
+  });
 
   test("after Connect: the page offers to reload it, and does not try again", async () => {
     const { link } = await share(browser, broker.url, FILE);
@@ -163,6 +183,23 @@ describe("a link that is of no use", () => {
       await page.getByRole("button", { name: "Connect" }).click();
       await page.getByText("a.txt").waitFor();
     });
+  }
+});
+
+test("a link works on the page as people pass it on", async () => {
+  const { link } = await share(browser, broker.url, FILE);
+  const { page } = await openPage(browser);
+  for (const passed of [
+    link.replace(/peer_id=[^#]*/, (id) => `peer_id=${id.slice(8).toUpperCase()}`),
+    ...[".", ")", ",", ">", "%2E", "&fbclid=abc"].map((end) => link + end),
+    link.replace("#", "&utm_source=mail#"),
+    link.replace("?", "?utm_source=mail&"),
+    link.replace("http:", "HTTP:"),
+  ]) {
+    await page.goto("about:blank");
+    await page.goto(passed);
+    await page.click("#connect");
+    await page.locator("#verified").waitFor();
   }
 });
 
