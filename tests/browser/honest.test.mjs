@@ -1,16 +1,20 @@
 /** The page says what is so, in every state: what fails has a sentence and a way on, and nothing is shown that has passed. */
 
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { after, describe, test } from "node:test";
 import { startBroker } from "../broker.mjs";
 import { startSilentProxy } from "../silent-proxy.mjs";
 import { connect, download, pick, share } from "./app-steps.mjs";
 import { openPage } from "./chromium.mjs";
 import { inspect } from "./page-checks.mjs";
+import { BIG, done, removeFiles, shareFromDisk, underWay, visit } from "./real-files.mjs";
 import { start } from "./setup.mjs";
 
 const { broker, browser } = await start();
+after(removeFiles);
 
+/** Some states are inspected as others see them. */
+const DARK_PHONE = /** @type {const} */ ({ viewport: { width: 390, height: 844 }, colorScheme: "dark" });
 const FILE = [{ name: "a.txt", bytes: Buffer.from("hello") }];
 /** Words of the code that no person should have to read. */
 const CODE = /Error|undefined|null|import|module|RTCPeerConnection|https?:\/\/\S+\.js/;
@@ -147,7 +151,7 @@ describe("a module that does not load", () => {
 
 test("an error that nobody thought of has a sentence, and its message stays behind Details", async () => {
   const { link } = await share(browser, broker.url, FILE);
-  const { page } = await openPage(browser);
+  const { page } = await openPage(browser, DARK_PHONE);
   await page.addInitScript(() => {
     SubtleCrypto.prototype.digest = () => Promise.reject(new Error("boom at 0x2a"));
   });
@@ -169,7 +173,7 @@ describe("a link that is of no use", () => {
   ])) {
     test(`${title}: the whole link can be pasted`, async () => {
       const { link } = await share(browser, broker.url, FILE);
-      const { page } = await openPage(browser);
+      const { page } = await openPage(browser, title === "with another key" ? DARK_PHONE : {});
       await page.goto(spoil(link));
       if (title === "with another key") await page.click("#connect");
       await page.getByText(text).waitFor();
@@ -286,7 +290,7 @@ describe("the reach of a server", () => {
     const sharer = await share(browser, broker.url, FILE);
     await sharer.page.getByText(NOTE).waitFor();
     await sharer.page.close(); // nobody answers the receiver: it knows from the server alone
-    const { page } = await openPage(browser);
+    const { page } = await openPage(browser, DARK_PHONE);
     await page.goto(sharer.link);
     await page.click("#connect");
     await page.getByText(NOTE).waitFor();
@@ -331,6 +335,25 @@ test("Verified is not shown while the sender is gone", async () => {
   assert.equal(await page.locator("#verified").isVisible(), false);
   await sharer.page.goto(broker.url);
   await page.locator("#verified").waitFor();
+});
+
+test("green is for success: waiting is amber, a cancelled download is grey, and only a complete one is green", async () => {
+  const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
+  const { page } = await visit(browser, sharer.link);
+  const colour = () => page.locator("#receive-state").evaluate((place) => [place.className, getComputedStyle(place).backgroundColor]);
+  await page.click("#download");
+  await underWay(page);
+  await page.click("#cancel");
+  await page.getByText("Cancelled. Partial data deleted.").waitFor();
+  const [cancelled, grey] = await colour();
+  await page.click("#download");
+  await done(page);
+  const [complete, green] = await colour();
+  await sharer.page.goto("about:blank");
+  await page.getByText("Reconnecting…").waitFor();
+  const [waiting, amber] = await colour();
+  assert.deepEqual([cancelled, complete, waiting], ["notice neutral", "notice good", "notice wait"]);
+  assert.equal(new Set([grey, green, amber]).size, 3);
 });
 
 test("a phone that ignores downloads without a press gets a button, and is told to press it", async () => {

@@ -23,6 +23,21 @@ export function showText(place, text) {
 }
 
 /**
+ * @typedef {"good" | "wait" | "bad" | "neutral"} NoticeKind green for what succeeded, amber while something is awaited,
+ *   red for what needs the person, grey for the rest
+ */
+
+/**
+ * @param {HTMLElement} place
+ * @param {string} text empty hides the place
+ * @param {NoticeKind} kind
+ */
+export function showNotice(place, text, kind) {
+  place.className = `notice ${kind}`;
+  showText(place, text);
+}
+
+/**
  * Tells screen readers about a change that is visible on the page.
  *
  * @param {string} text

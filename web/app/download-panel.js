@@ -19,6 +19,8 @@ import { showTabProgress } from "./tab-progress.js";
 
 /** @typedef {"downloads" | "file" | "folder"} Destination the browser's downloads, or a place that the user picks */
 
+/** @typedef {{text: string, kind: import("./dom.js").NoticeKind}} Result */
+
 /** How many failed files the result names. */
 const MAX_NAMED = 10;
 
@@ -58,7 +60,7 @@ async function openPicker(picker, options) {
  * @param {import("../lib/share/file-fetch.js").FileFetch} fetch
  * @param {FileEntry[]} entries
  * @param {DownloadTarget} target
- * @returns {Promise<string>} the message to show at the end
+ * @returns {Promise<Result>} to show at the end
  * @throws {Error} nothing arrived
  */
 export async function runDownload(fetch, entries, target) {
@@ -74,7 +76,7 @@ export async function runDownload(fetch, entries, target) {
   try {
     return saveFiles(await download.finished, entries);
   } catch (error) {
-    if (isCancelled()) return t("cancelled_here");
+    if (isCancelled()) return { text: t("cancelled_here"), kind: "neutral" };
     throw error;
   } finally {
     removeListener();
@@ -121,6 +123,7 @@ function showProgress({ state, written, total, speed, secondsLeft }) {
 /**
  * @param {DownloadResult} result
  * @param {FileEntry[]} entries
+ * @returns {Result}
  */
 function saveFiles({ files, failed }, entries) {
   const save = element("save", HTMLAnchorElement);
@@ -135,7 +138,8 @@ function saveFiles({ files, failed }, entries) {
     if (isSingleFile(entries)) void showFileHash("receive-hash", blob);
   }
   const text = resultText(failed, entries);
-  return needsPress() && !save.hidden ? `${text}\n${t("press_save")}` : text;
+  if (needsPress() && !save.hidden) return { text: `${text}\n${t("press_save")}`, kind: "wait" };
+  return { text, kind: failed.length === 0 ? "good" : "wait" };
 }
 
 /**

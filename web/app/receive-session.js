@@ -5,7 +5,7 @@ import { Socket } from "../lib/channels/socket.js";
 import { PeerError } from "../lib/rtc/errors.js";
 import { Peer } from "../lib/rtc/peer.js";
 import { derivePasswordKey } from "../lib/share/password-key.js";
-import { announce, element, showText } from "./dom.js";
+import { announce, element, showNotice } from "./dom.js";
 import { FileSelection } from "./file-selection.js";
 import { errorKey, remedyOf } from "./error-key.js";
 import { formatFiles, t, texts } from "./i18n.js";
@@ -19,7 +19,7 @@ import { checkWebRtc } from "./web-rtc.js";
 /** @typedef {import("./download-panel.js").Destination} Destination */
 
 const connectButton = () => element("connect", HTMLButtonElement);
-const showState = (/** @type {string} */ text) => showText(element("receive-state", HTMLElement), text);
+const showState = (/** @type {string} */ text, /** @type {import("./dom.js").NoticeKind} */ kind = "wait") => showNotice(element("receive-state", HTMLElement), text, kind);
 const showError = (/** @type {unknown} */ error) => showProblem(element("receive-error", HTMLElement), error);
 
 export class ReceiveSession {
@@ -158,7 +158,8 @@ export class ReceiveSession {
       if (!target) return;
       const paths = entries.map(({ path }) => path.join("/"));
       sessionStorage.setItem(this.#downloadItem, JSON.stringify({ paths, destination }));
-      showState(await runDownload(this.#fetch, entries, target));
+      const { text, kind } = await runDownload(this.#fetch, entries, target);
+      showState(text, kind);
     } catch (error) {
       if (this.#fetch.state !== "ended") showError(error);
     } finally {

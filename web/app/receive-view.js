@@ -1,6 +1,6 @@
 /** The receiving view until Connect is pressed. receive-session.js goes on, and is loaded for it. */
 
-import { element, showText } from "./dom.js";
+import { element, showNotice } from "./dom.js";
 import { t } from "./i18n.js";
 import { showProblem } from "./problem.js";
 import { setTabTitle } from "./tab-progress.js";
@@ -17,16 +17,17 @@ export function openReceiveView(link) {
   setTabTitle(t("title.receive"));
   const form = element("connect-form", HTMLFormElement);
   const button = element("connect", HTMLButtonElement);
+  const state = element("receive-state", HTMLElement);
   const downloadItem = `handclasp.take.${link.peerId}`;
   let session = /** @type {Promise<ReceiveSession> | null} */ (null);
   const load = () => (session ??= loadSession(link, downloadItem));
   const connect = async () => {
     button.disabled = true;
     try {
-      showText(element("receive-state", HTMLElement), t("state.joining"));
+      showNotice(state, t("state.joining"), "wait");
       await (await load()).connect();
     } catch (error) {
-      showText(element("receive-state", HTMLElement), "");
+      showNotice(state, "", "neutral");
       showProblem(element("receive-error", HTMLElement), error);
       button.hidden = true; // a module that could not be loaded: only a reload helps
     }
