@@ -310,6 +310,45 @@ describe("the reach of a server", () => {
   });
 });
 
+describe("a server that refuses a sender", () => {
+  /** @param {string} reason of its first refusal */
+  const refusedShare = async (reason) => {
+    const { page } = await openPage(browser);
+    let joins = 0;
+    await page.routeWebSocket(/socket/, (socket) => {
+      const server = socket.connectToServer();
+      socket.onMessage((text) => {
+        const [joinRef, ref, topic, event] = JSON.parse(String(text));
+        if (event !== "phx_join" || ++joins > 1) return server.send(text);
+        socket.send(JSON.stringify([joinRef, ref, topic, "phx_reply", { status: "error", response: { reason } }]));
+      });
+    });
+    await page.goto(broker.url);
+    await page.locator("#drop").waitFor();
+    await pick(page, "#file", FILE);
+    return { page, joins: () => joins };
+  };
+
+  test("for now: the page says why, and tries again when it is told to", async () => {
+    const { page, joins } = await refusedShare("rate_limited");
+    await page.locator("#share-error", { hasText: "There were too many attempts from here" }).waitFor();
+    assert.equal(await page.locator("#share-state").isVisible(), false);
+    assert.equal(joins(), 1);
+    await page.getByRole("button", { name: "Try again" }).click();
+    await page.getByText("Ready. The link works").waitFor();
+    assert.equal(await page.locator("#share-error").isVisible(), false);
+  });
+
+  test("for a cause that the page does not know: it offers to reload the page, and tries nothing", async () => {
+    const { page, joins } = await refusedShare("a reason of tomorrow");
+    await page.locator("#share-error", { hasText: "Something unexpected happened" }).waitFor();
+    await page.getByRole("button", { name: "Reload" }).waitFor();
+    assert.equal(await page.getByRole("button", { name: "Try again" }).isVisible(), false);
+    await noCode(page);
+    assert.equal(joins(), 1);
+  });
+});
+
 test("a sender's page that is shown again over a dead connection is not ready until it is connected again", async (t) => {
   const proxy = await startSilentProxy(broker.port);
   t.after(() => proxy.close());

@@ -9,6 +9,8 @@ import { FileShare } from "../lib/share/file-share.js";
 import { derivePasswordKey } from "../lib/share/password-key.js";
 import { KEY_BYTES, makeLink } from "../lib/share/share-link.js";
 import { randomBytes } from "../lib/util/bytes.js";
+import { TimeoutError } from "../lib/util/errors.js";
+import { isTemporary } from "../lib/util/temporary.js";
 import { announce, element, showText } from "./dom.js";
 import { showFileHash } from "./file-hash.js";
 import { formatFiles, formatSize, t } from "./i18n.js";
@@ -44,6 +46,8 @@ export class ActiveShare {
   #isStopped = false;
   #isJoined = false;
   #isTakenOver = false;
+  /** Why the server does not have this share any more. */
+  #refusal = /** @type {Error | null} */ (null);
   #thumbnails = new LazyThumbnails((entry) => this.#preview(entry));
 
   /**
@@ -133,12 +137,15 @@ export class ActiveShare {
       event.preventDefault();
       void this.#setPassword(element("password", HTMLInputElement).value);
     });
-    element("take-back", HTMLElement).addEventListener("click", () => this.#join());
+    element("take-back", HTMLElement).addEventListener("click", () => {
+      showProblem(element("share-error", HTMLElement), null);
+      this.#join();
+    });
     this.#join();
   }
 
   #join() {
-    joinWithRetry(this.#peer).catch((error) => showProblem(element("share-error", HTMLElement), error));
+    joinWithRetry(this.#peer).catch(() => {}); // the event `state` shows the error
   }
 
   /**
@@ -149,7 +156,11 @@ export class ActiveShare {
     this.#isJoined = state === "joined";
     // The server closes the topic when another page joins it with this share's secret.
     this.#isTakenOver = state === "closed" && !this.#isStopped && detail instanceof ClosedError;
+    // After a timeout, `joinWithRetry` goes on.
+    const isRefused = state === "closed" && !this.#isStopped && !this.#isTakenOver && !(detail instanceof TimeoutError);
+    this.#refusal = isRefused ? detail : null;
     if (this.#isJoined) showReach("share-reach", detail);
+    if (isRefused) showProblem(element("share-error", HTMLElement), detail);
     this.#showState();
   }
 
@@ -158,8 +169,10 @@ export class ActiveShare {
     const isReady = this.#isJoined && this.#socket.isConnected;
     const place = element("share-state", HTMLElement);
     place.classList.toggle("lost", this.#isTakenOver);
-    showText(place, t(this.#isTakenOver ? "share_taken" : isReady ? "share_ready" : "share_away"));
-    element("take-back", HTMLElement).hidden = !this.#isTakenOver;
+    showText(place, this.#refusal ? "" : t(this.#isTakenOver ? "share_taken" : isReady ? "share_ready" : "share_away"));
+    const again = element("take-back", HTMLElement);
+    again.textContent = t(this.#isTakenOver ? "take_back" : "try_again");
+    again.hidden = !this.#isTakenOver && !isTemporary(this.#refusal);
   }
 
   /** After a reload: shares the same files if the browser can still read them, or asks the user for them. */

@@ -16,6 +16,9 @@ const SAME_HELP = {
   "too many channels joined": "fail.server_busy",
   "too many watches": "fail.server_busy",
   overflow: "fail.server_busy",
+  blocked: "fail.no_endpoint",
+  forbidden: "fail.no_endpoint",
+  channel_closed: "fail.taken_over",
   aborted: "fail.failed",
   negotiation: "fail.failed",
   "event too long": "fail.protocol",
@@ -23,6 +26,8 @@ const SAME_HELP = {
   "invalid peer id": "fail.protocol",
   "topic too long": "fail.protocol",
   "unmatched topic": "fail.protocol",
+  rejected: "fail.protocol",
+  too_big: "fail.protocol",
   taken: "fail.unproven",
 };
 

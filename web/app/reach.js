@@ -5,8 +5,8 @@ import { t } from "./i18n.js";
 
 /**
  * @param {string} id of the note
- * @param {{ice_servers?: RTCIceServer[]}} reply to the join of the peer
+ * @param {import("../lib/rtc/peer.js").Welcome} welcome
  */
-export function showReach(id, { ice_servers }) {
-  showText(element(id, HTMLElement), ice_servers?.length ? "" : t("same_network"));
+export function showReach(id, { iceServers }) {
+  showText(element(id, HTMLElement), iceServers.length > 0 ? "" : t("same_network"));
 }

@@ -1,8 +1,6 @@
 /** The receiving view from Connect on: connects to the sender, lists the files, and downloads the selected ones. */
 
-import { ClosedError } from "../lib/channels/errors.js";
 import { Socket } from "../lib/channels/socket.js";
-import { PeerError } from "../lib/rtc/errors.js";
 import { Peer } from "../lib/rtc/peer.js";
 import { derivePasswordKey } from "../lib/share/password-key.js";
 import { announce, element, showNotice } from "./dom.js";
@@ -81,7 +79,7 @@ export class ReceiveSession {
   #handlePeer(state, detail) {
     if (state !== "closed" || this.#fetch?.state === "ended") return;
     this.#fetch?.stop();
-    this.#showFinalError(detail instanceof ClosedError ? new PeerError("taken_over", detail.message) : detail);
+    this.#showFinalError(detail);
   }
 
   /**

@@ -146,6 +146,7 @@ export default {
   "fail.taken_over": "Another tab or window took the place of this page. To go on here, try again.",
   "fail.unreachable": "The server cannot reach the sender at the moment. Wait a minute, then try again.",
   "fail.server_busy": "The server cannot do this at the moment. Wait a minute, then try again.",
+  "fail.no_endpoint": "This server does not let this page connect. Tell the operator of this server.",
   "fail.unproven": "The server did not accept the identity of this tab. Close this tab, and open the page in a new one.",
   "fail.failed": "The two browsers could not agree on a connection. Reload this page, and ask the other side to reload theirs.",
   "fail.protocol": "The two pages do not understand each other. Reload this page, and ask the other side to reload theirs.",
