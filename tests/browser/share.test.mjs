@@ -310,6 +310,8 @@ test("a receiver is told that the sender has stopped sharing, and does not wait 
   await underWay(page);
   await sharer.page.getByRole("button", { name: "Stop sharing" }).click();
   await page.getByText("The sender has stopped sharing").waitFor();
+  assert.equal(await page.locator("#connect").isVisible(), false);
+  await page.getByLabel("Paste the whole link").waitFor();
   await sharer.page.locator("#drop").waitFor();
 });
 

@@ -107,6 +107,7 @@ export class ActiveShare {
 
   /** Ends the share for good, and tells the receivers. */
   async end() {
+    this.#isStopped = true;
     await this.#fileShare.stop();
     this.stop();
     forgetReceivers(this.#peer.id);
