@@ -2,7 +2,7 @@
 
 import { Throughput } from "../share/throughput.js";
 import { fileErrorMessage } from "./messages.js";
-import { formatCount, formatPace, formatPercent, formatSize, formatSpeed, printStatus, showProgress } from "./terminal.js";
+import { formatCount, formatDuration, formatPace, formatPercent, formatSize, printStatus, showProgress } from "./terminal.js";
 
 /** @typedef {import("../share/file-share.js").FileShare} FileShare */
 /** @typedef {import("../share/remote-receiver.js").RemoteReceiver} RemoteReceiver */
@@ -38,20 +38,16 @@ export function reportReceivers(share) {
 class Pace {
   /** As of now; null while nothing is sent. */
   current = /** @type {{speed: number, secondsLeft: number} | null} */ (null);
-  /** Bytes sent while it was downloading, and the seconds that took. */
-  sent = 0;
+  /** How long it has been downloading so far. */
   seconds = 0;
   #throughput = /** @type {Throughput | null} */ (null);
-  #last = { at: 0, written: 0 };
+  #updatedAt = 0;
 
   /** @param {RemoteReceiver} receiver */
   update({ state, written, total }) {
-    const [at, previous] = [performance.now(), this.#last];
-    this.#last = { at, written };
-    if (this.#throughput) {
-      this.sent += written - previous.written;
-      this.seconds += (at - previous.at) / 1_000;
-    }
+    const now = performance.now();
+    if (this.#throughput) this.seconds += (now - this.#updatedAt) / 1_000;
+    this.#updatedAt = now;
     if (state !== "downloading") {
       this.#throughput = this.current = null;
       return;
@@ -70,12 +66,11 @@ class Pace {
  * @returns {Promise<boolean>} resolves when the first receiver is done: whether all that it chose has arrived
  */
 export function firstDone(share) {
-  // A file that cannot be sent any more may also be an empty one, which no count of bytes shows.
   let hasFault = false;
   share.catalogue.on("fault", () => (hasFault = true));
   return new Promise((resolve) => {
     share.on("receiver", (receiver) => receiver.on("change", () => {
-      if (receiver.state === "done") resolve(hasAll(receiver) && !hasFault);
+      if (receiver.state === "done") resolve(hasAll(receiver));
       // Without a fault, the receiver could not store the files, and may try again elsewhere.
       else if (receiver.state === "failed" && hasFault) resolve(false);
     }));
@@ -108,13 +103,13 @@ function hasAll({ state, failed }) {
  * @param {Pace} pace
  * @returns {string} empty for a state that needs no line of its own
  */
-function describeState(receiver, { sent, seconds }) {
+function describeState(receiver, { seconds }) {
   const { state, written, total, reason } = receiver;
   if (state === "downloading") return `is downloading ${formatSize(total)}.`;
   if (state === "paused") return "has paused.";
   if (state === "done" && !hasAll(receiver)) return `has ended with a part: ${formatSize(written)} of ${formatSize(total)}, written and verified there; ${formatCount(receiver.failed, "file", "files")} did not arrive.`;
-  const speed = sent > 0 && seconds > 0 ? `, at ${formatSpeed(sent / seconds)}` : "";
-  if (state === "done") return `is done: ${formatSize(total)}, written and verified there${speed}.`;
+  // No speed: only the receiver knows how much of it was stored before.
+  if (state === "done") return `is done: ${formatSize(total)}, written and verified there, in ${formatDuration(seconds)}.`;
   if (state === "cancelled") return "has cancelled.";
   if (state === "failed") return "could not store the files.";
   if (state === "stopped") return `was stopped at ${formatPercent(written, total)}.`;

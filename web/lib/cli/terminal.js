@@ -80,7 +80,7 @@ export function formatSize(bytes) {
  * @param {number} seconds
  * @returns {string} for example `2:05`
  */
-function formatDuration(seconds) {
+export function formatDuration(seconds) {
   const whole = Math.ceil(seconds);
   const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
   const pad = (/** @type {number} */ value) => String(value).padStart(2, "0");
@@ -88,19 +88,11 @@ function formatDuration(seconds) {
 }
 
 /**
- * @param {number} bytes a second
- * @returns {string} for example `20.5 MB/s`
- */
-export function formatSpeed(bytes) {
-  return `${formatSize(Math.round(bytes))}/s`;
-}
-
-/**
  * @param {{speed: number, secondsLeft: number}} pace
  * @returns {string} for example `20.5 MB/s, 2:05 left`
  */
 export function formatPace({ speed, secondsLeft }) {
-  return `${formatSpeed(speed)}${Number.isFinite(secondsLeft) ? `, ${formatDuration(secondsLeft)} left` : ""}`;
+  return `${formatSize(Math.round(speed))}/s${Number.isFinite(secondsLeft) ? `, ${formatDuration(secondsLeft)} left` : ""}`;
 }
 
 /**
