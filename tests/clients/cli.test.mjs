@@ -47,6 +47,11 @@ async function filesOf(name) {
   return found.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name).slice(join(folder, name).length + 1)).sort();
 }
 
+/** @param {string} name @returns {Promise<number>} 0 if a command has renamed it meanwhile */
+async function sizeOf(name) {
+  return (await stat(join(folder, name)).catch(() => ({ size: 0 }))).size;
+}
+
 /** @param {() => Promise<boolean>} condition */
 async function until(condition) {
   const end = performance.now() + LIMIT;
@@ -86,7 +91,7 @@ test("a receiver that was stopped or killed continues when it is run again, and 
   };
   const size = async () => {
     const name = await part();
-    return name ? (await stat(join(folder, "again", name))).size : 0;
+    return name ? sizeOf(join("again", name)) : 0;
   };
   for (const [signal, code, enough] of /** @type {const} */ ([["SIGINT", 130, 5 * MB], ["SIGINT", 130, 10 * MB], ["SIGKILL", "SIGKILL", 15 * MB]])) {
     const getter = run(["get", sender.link, "--out", "again"]);
@@ -109,7 +114,7 @@ test("two downloads into one folder get a copy each", async () => {
   await makeFolder("twice", { "big.bin": randomBytes(30 * MB) });
   const sender = await send(["twice/big.bin"]);
   const first = run(["get", sender.link, "--out", "both"]);
-  const sizes = async () => Promise.all((await filesOf("both").catch(() => [])).map(async (name) => (await stat(join(folder, "both", name))).size));
+  const sizes = async () => Promise.all((await filesOf("both").catch(() => [])).map((name) => sizeOf(join("both", name))));
   await until(async () => (await sizes())[0] >= MB);
   first.kill("SIGSTOP"); // until the other one writes too
   const second = run(["get", sender.link, "--out", "both"]);
