@@ -186,7 +186,7 @@ pub enum DeliveryStatus {
     Absent,
     /// The queue of the peer's connection, or that of held messages, is full.
     Overloaded,
-    /// The peer's node does not answer. Whether the message arrived is unknown.
+    /// The peer's node does not answer, or the peer keeps moving between nodes. Whether the message arrived is unknown.
     Unreachable,
 }
 

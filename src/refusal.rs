@@ -82,7 +82,7 @@ reasons! {
         Taken = "taken";
         /// The topic has reached its limit of members or of presence entries.
         Full = "full";
-        /// The directory of names does not answer.
+        /// The directory of names does not answer in time, or too many joins wait for the name.
         Unreachable = "unreachable";
         /// The registry's command queue is full.
         Overloaded = "overloaded";

@@ -38,7 +38,7 @@ pub enum Claimed {
     Granted(Epoch),
     /// The name has another owner, on another node, and stays with it.
     Taken,
-    /// The directory does not respond.
+    /// The directory does not respond in time, or its entry of the name has kept changing.
     Unreachable,
 }
 
@@ -181,7 +181,8 @@ pub trait ClusterInbox: Send + Sync {
     /// Asks this node to give up `name`, which another node's client claims, up to and including `epoch`: the grant
     /// that the other node has found in the directory. This node does so if `proof` equals that of the client that owns
     /// the name, or if that client is dead: it is pinged, and the result may take `limits.contest_timeout`. A grant up
-    /// to `epoch` that this node does not know yet, because its own claim is under way, is given up too.
+    /// to `epoch` that this node does not know yet, because its own claim is under way, is given up too, and this node does
+    /// not release it: if the other node does not take the name, the adapter removes the entry.
     ///
     /// The result says whether the other node may take the name. It may not if this node has a newer grant.
     fn give_up(&self, name: &Topic, epoch: Epoch, proof: Option<Proof>) -> BoxFuture<bool>;

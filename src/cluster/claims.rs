@@ -60,18 +60,18 @@ impl ThisNode {
         if self.may_be_missing(claim) && self.engine.find(name.key()).await?.is_none() && !self.is_free(name).await {
             return Ok(Claimed::Unreachable);
         }
-        let until = Instant::now() + self.options.timeout;
+        let until = Instant::now() + self.options.contest_timeout + self.options.timeout;
         while Instant::now() < until {
             let holder = match self.engine.claim(name.key()).await? {
                 ClaimResult::Granted(epoch) => return Ok(Claimed::Granted(epoch)),
                 ClaimResult::Held(holder) => holder,
             };
             let granted = match self.decision(name, &holder, claim).await? {
-                // otherwise the node was asked for an older grant than its client has
                 Decision::Kept if self.engine.find(name.key()).await?.as_ref() == Some(&holder) => {
                     return Ok(Claimed::Taken);
                 }
                 Decision::Unknown => return Ok(Claimed::Unreachable),
+                // the node was asked for an older grant than its client has
                 Decision::Kept => None,
                 decision => self.engine.replace(name.key(), &holder).await?.map(|epoch| (epoch, decision)),
             };

@@ -321,9 +321,9 @@ sections! {
 
     /// Signals that are held for an absent peer. Only the PeerJS protocol holds signals.
     held_signals: HeldSignals {
-        /// Maximum number of signals held for one peer.
+        /// Maximum number of signals held for one absent peer.
         signals_per_name: usize = 64, integer from 1 to 1_000_000;
-        /// Maximum size of the signals held for one peer, in bytes.
+        /// Maximum size of the signals held for one absent peer, in bytes.
         bytes_per_name: usize = 1_048_576, integer from 1_024 to 1_073_741_824;
         /// Maximum size of the held signals from one client IP, in bytes. An IPv6 /64 network counts as one IP.
         bytes_per_ip: usize = 4_194_304, integer from 1_024 to 1_099_511_627_776;

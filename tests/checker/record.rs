@@ -108,7 +108,7 @@ pub struct Record {
     /// The number of the round. Its clients have names and rooms of their own, because polling sessions of an earlier
     /// round may still be there.
     pub round: usize,
-    /// The clients are spread over so many nodes.
+    /// The number of nodes that the clients are spread over.
     nodes: usize,
     pub clients: usize,
     pub joins: Vec<Join>,

@@ -10,6 +10,9 @@ use crate::broker::adapter::Epoch;
 use crate::broker::registry::command::Subscribe;
 use crate::topic::Topic;
 
+/// The maximum number of joins that wait for one name. Each holds a pending join.
+const WAITING: usize = 64;
+
 /// The names that are being claimed.
 #[derive(Default)]
 pub(super) struct Claims(HashMap<Topic, NameClaims>);
@@ -34,6 +37,13 @@ impl Claims {
     /// Whether a claim of the name is under way.
     pub(super) fn is_under_way(&self, name: &Topic) -> bool {
         self.0.get(name).is_some_and(|claims| claims.is_under_way)
+    }
+
+    /// Whether no other join may wait for the name. Those that `is_wanted` rejects are removed first.
+    pub(super) fn is_full(&mut self, name: &Topic, is_wanted: impl Fn(&Subscribe) -> bool) -> bool {
+        let Some(claims) = self.0.get_mut(name).filter(|claims| claims.waiting.len() >= WAITING) else { return false };
+        claims.waiting.retain(is_wanted);
+        claims.waiting.len() >= WAITING
     }
 
     /// Lets a join wait behind the claim that is under way.

@@ -83,7 +83,8 @@ impl HeldSignals {
         let empty = NameQueue::default();
         let queue = self.queues.get(&signal.signal.to).unwrap_or(&empty);
         let usage = self.ip_usage.get(&signal.sender()).copied().unwrap_or_default();
-        (queue.is_querying || queue.is_due || queue.has_room(options, size))
+        size <= options.bytes_per_name
+            && (queue.is_querying || queue.is_due || queue.has_room(options, size))
             && usage + size <= options.bytes_per_ip
             && self.bytes + size <= options.bytes
     }
@@ -170,6 +171,19 @@ impl HeldSignals {
         }
         self.answered(&signal);
         signal.settle(DeliveryStatus::Absent);
+    }
+
+    /// Settles a signal of which it is not known whether another node has delivered it. Those that arrived after it wait
+    /// until their time is over, or until the name may have got an owner.
+    pub(super) fn give_up(&mut self, signal: HeldSignal) {
+        if let Some(queue) = self.queues.get_mut(&signal.signal.to) {
+            queue.is_querying = false;
+            if queue.signals.is_empty() {
+                self.queues.remove(&signal.signal.to);
+            }
+        }
+        self.answered(&signal);
+        signal.settle(DeliveryStatus::Unreachable);
     }
 
     pub(super) fn take(&mut self, name: &Topic) -> VecDeque<HeldSignal> {

@@ -130,11 +130,12 @@ impl State {
     // ---- members
 
     /// Adds a member. If the topic is to be its name, the name must be free first.
-    pub(super) fn subscribe(&mut self, command: Subscribe) {
+    pub(super) fn subscribe(&mut self, mut command: Subscribe) {
         if command.connection.mailbox.is_closed() {
             return; // its `ConnectionClosed` is in the queue behind this command, or was handled before it
         }
-        if let Some(join) = command.replaces {
+        // a command that has waited comes here again
+        if let Some(join) = command.replaces.take() {
             self.note_life(command.connection.id);
             let replaced = MemberId { connection: command.connection.id, join };
             match (command.membership.claim, self.names.get(&command.topic)) {

@@ -105,7 +105,7 @@ impl Channel for SocketIoRelay {
 
     fn handle_info(&mut self, info: Info, ctx: &mut Context<'_>) {
         let Ok(SubscriptionUpdate { topic, subscribed }) = info.downcast().map(|update| *update) else { return };
-        // a client whose sid cannot be subscribed, because the cluster's engine is away, still has its rooms
+        // a client whose sid cannot be subscribed, as while the cluster's engine is away, still has its rooms
         if self.me.take_if(|me| *me == topic).is_some() {
             return ctx.complete_join(self.welcome());
         }

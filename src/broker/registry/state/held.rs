@@ -69,22 +69,23 @@ impl State {
 
     fn cluster_answered(&mut self, signal: HeldSignal, status: DeliveryStatus) {
         let name = signal.name().clone();
-        if status == DeliveryStatus::Absent {
-            let was_interested = self.is_interested(&name);
-            self.held.requeue(signal);
+        let was_interested = self.is_interested(&name);
+        match status {
+            DeliveryStatus::Absent => self.held.requeue(signal),
+            DeliveryStatus::Unreachable => self.held.give_up(signal),
+            DeliveryStatus::Delivered | DeliveryStatus::Overloaded => {
+                self.held.answered(&signal);
+                signal.settle(status);
+                return self.forward_held(&name);
+            }
+        }
+        if self.held.is_due(&name) {
+            self.ask_cluster(&name);
+        } else {
             let excess = self.held.take_excess(&name);
             excess.into_iter().for_each(|signal| signal.settle(DeliveryStatus::Overloaded));
-            self.sync_interest(&name, was_interested);
-            if self.held.is_due(&name) {
-                self.ask_cluster(&name);
-            }
-            return;
         }
-        self.held.answered(&signal);
-        signal.settle(status);
-        if status != DeliveryStatus::Unreachable {
-            self.forward_held(&name);
-        }
+        self.sync_interest(&name, was_interested);
     }
 
     /// Delivers the signals held for a name to the client of this node that has just taken it.

@@ -15,7 +15,7 @@ use crate::message::{NameClaim, Proof};
 use crate::refusal::{JoinRefusal, TAKEN};
 use crate::topic::Topic;
 
-/// The reason that a client receives when the directory of names does not answer.
+/// The reason that a client receives when the directory of names does not answer in time.
 const UNREACHABLE: &str = "unreachable";
 
 impl State {
@@ -31,8 +31,7 @@ impl State {
             return self.take_over(command, claim, epoch);
         }
         if self.claims.is_under_way(&command.topic) {
-            self.index.add_claim(command.id());
-            return self.claims.wait(command);
+            return self.wait_for_claim(command);
         }
         let mut answer = self.adapter.claim(&command.topic, claim);
         if let Some(claimed) = (&mut answer).now_or_never() {
@@ -43,6 +42,16 @@ impl State {
         self.suspend(answer, move |state, claimed| state.claim_ended(command, claim.proof, claimed));
     }
 
+    /// Lets a join wait behind the claim of its name that is under way.
+    fn wait_for_claim(&mut self, command: Subscribe) {
+        let Self { claims, index, .. } = self;
+        if claims.is_full(&command.topic, |waiting| index.is_claiming(waiting.id())) {
+            return self.refuse(&command, JoinRefusal::Unreachable, UNREACHABLE);
+        }
+        self.index.add_claim(command.id());
+        self.claims.wait(command);
+    }
+
     /// The directory has answered a claim. Then it is the turn of the joins that wait behind it.
     fn claim_ended(&mut self, command: Subscribe, proof: Option<Proof>, claimed: Claimed) {
         let name = command.topic.clone();
@@ -50,11 +59,11 @@ impl State {
         let is_wanted = self.index.remove_claim(command.id());
         match claimed {
             // another node has it, or is about to: that node enters it, so this one releases nothing
-            Claimed::Granted(epoch) if given_up >= Some(epoch) => match proof {
-                _ if !is_wanted => {}
-                Some(_) => self.subscribe(command),
-                None => self.refuse(&command, JoinRefusal::Taken, TAKEN),
-            },
+            Claimed::Granted(epoch) if given_up >= Some(epoch) => {
+                if is_wanted {
+                    self.refuse(&command, JoinRefusal::Taken, TAKEN);
+                }
+            }
             Claimed::Granted(epoch) if !is_wanted => match self.next_claim(&name) {
                 Some(next) => self.claim_answered(next, claimed),
                 None => self.return_grant(&name, epoch),
@@ -64,7 +73,13 @@ impl State {
         }
         while !self.claims.is_under_way(&name) {
             let Some(next) = self.next_claim(&name) else { break };
-            self.subscribe(next);
+            let next_proof = next.membership.claim.and_then(|claim| claim.proof);
+            match claimed {
+                // the directory would answer the same, or not at all
+                Claimed::Unreachable => self.refuse(&next, JoinRefusal::Unreachable, UNREACHABLE),
+                Claimed::Taken if next_proof == proof => self.refuse(&next, JoinRefusal::Taken, TAKEN),
+                _ => self.subscribe(next),
+            }
         }
     }
 
@@ -72,7 +87,7 @@ impl State {
     fn next_claim(&mut self, name: &Topic) -> Option<Subscribe> {
         loop {
             let next = self.claims.next(name)?;
-            if self.index.remove_claim(next.id()) {
+            if self.index.remove_claim(next.id()) && !next.connection.mailbox.is_closed() {
                 return Some(next);
             }
         }

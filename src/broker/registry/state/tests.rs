@@ -357,7 +357,7 @@ fn few_of_many_lookups_that_are_repeated_are_under_way_at_a_time() {
 #[test]
 fn a_peer_on_another_node_may_get_more_signals_at_a_time_than_are_held_for_an_absent_one() {
     let most = Config::default().held_signals.signals_per_name;
-    for status in [DeliveryStatus::Delivered, DeliveryStatus::Absent] {
+    for status in [DeliveryStatus::Delivered, DeliveryStatus::Absent, DeliveryStatus::Unreachable] {
         let (mut tables, sender) = (Tables::new(), client(1));
         (0..most).for_each(|_| tables.state.hold_signal(held_signal(&sender)));
         let (_, confirm) = tables.adapter.requests().subscriptions.pop_front().unwrap();
@@ -371,8 +371,12 @@ fn a_peer_on_another_node_may_get_more_signals_at_a_time_than_are_held_for_an_ab
         }
         match status {
             DeliveryStatus::Delivered => assert_eq!(received(&sender), vec!["Delivered"; 2 * most]),
-            _ => assert_eq!(received(&sender), vec!["Overloaded"; most]),
+            DeliveryStatus::Absent => assert_eq!(received(&sender), vec!["Overloaded"; most]),
+            _ => assert_eq!(received(&sender)[..2], ["Unreachable", "Overloaded"]),
         }
+        // whatever the answer was, no signal stays for ever
+        tables.state.expire_held(sender.now() + Duration::from_secs(6));
+        assert_eq!(tables.state.stats(), RegistryStats::default());
     }
 }
 

@@ -3,8 +3,8 @@
 use super::*;
 
 #[test]
-fn a_grant_that_was_given_up_before_it_arrived_is_claimed_again() {
-    for (asked, granted, is_lost) in [(7, 7, true), (7, 6, true), (7, 8, false)] {
+fn a_grant_that_was_given_up_before_it_arrived_is_refused() {
+    for (asked, granted, expected) in [(7, 7, "refused"), (7, 6, "refused"), (7, 8, "ok")] {
         for is_revoked in [false, true] {
             let (mut tables, joining) = (Tables::new(), client(1));
             claim(&mut tables.state, &joining, 1);
@@ -16,33 +16,22 @@ fn a_grant_that_was_given_up_before_it_arrived_is_claimed_again() {
                     "it has no owner yet"
                 ),
             }
-            tables.adapter.requests().claims.pop_front().unwrap().send(Claimed::Granted(granted)).unwrap();
+            let answer = tables.adapter.requests().claims.pop_front().unwrap();
+            answer.send(Claimed::Granted(granted)).unwrap();
             tables.settle();
-            // another node has the name, so its entry stays
+            assert_eq!(received(&joining), [expected]);
+            // the entry is the other node's, or about to be
             assert!(tables.adapter.requests().released.is_empty());
-            let again = tables.adapter.requests().claims.pop_front();
-            assert_eq!(again.is_some(), is_lost);
             // what was given up then does not count for the next claim
-            if let Some(answer) = again {
-                assert_eq!(received(&joining), [""; 0]);
-                answer.send(Claimed::Granted(1)).unwrap();
-                tables.settle();
-            }
-            assert_eq!(received(&joining), ["ok"]);
+            tables.state.connection_closed(joining.id);
+            let next = client(2);
+            claim(&mut tables.state, &next, 1);
+            let answer = tables.adapter.requests().claims.pop_front().unwrap();
+            answer.send(Claimed::Granted(1)).unwrap();
+            tables.settle();
+            assert_eq!(received(&next), ["ok"]);
         }
     }
-}
-
-#[test]
-fn a_grant_without_a_secret_that_was_given_up_before_it_arrived_is_refused() {
-    let (mut tables, joining) = (Tables::new(), client(1));
-    let claim = NameClaim { proof: None, is_self_certifying: false };
-    join(&mut tables.state, &joining, topic("peer:a"), Membership { claim: Some(claim), ..Membership::default() });
-    tables.state.revoke(&topic("peer:a"), 7);
-    tables.adapter.requests().claims.pop_front().unwrap().send(Claimed::Granted(7)).unwrap();
-    tables.settle();
-    assert_eq!(received(&joining), ["refused"]);
-    assert!(tables.adapter.requests().released.is_empty() && tables.adapter.requests().claims.is_empty());
 }
 
 #[test]
@@ -108,6 +97,33 @@ fn claims_of_one_name_ask_the_directory_one_after_the_other() {
     tables.settle();
     assert_eq!((received(&gone), received(&last)), (vec![], vec!["ok".to_owned()]));
     assert!(tables.adapter.requests().claims.is_empty());
+}
+
+/// The directory would answer the same, or not at all.
+#[test]
+fn claims_that_wait_are_refused_with_the_one_before_them() {
+    for (claimed, others) in [(Claimed::Taken, 1), (Claimed::Unreachable, 3)] {
+        let (mut tables, clients) = (Tables::new(), [1, 2, 3, 4].map(client));
+        for (client, proof) in clients.iter().zip([1, 1, 2, 2]) {
+            claim(&mut tables.state, client, proof);
+        }
+        tables.adapter.requests().claims.pop_front().unwrap().send(claimed).unwrap();
+        tables.settle();
+        let refused = clients.iter().filter(|client| received(client) == ["refused"]).count();
+        assert_eq!((refused, tables.adapter.requests().claims.len()), (1 + others, usize::from(others == 1)));
+    }
+}
+
+#[test]
+fn the_number_of_claims_that_wait_for_a_name_is_limited() {
+    let (mut tables, clients) = (Tables::new(), (1..=70).map(client).collect::<Vec<_>>());
+    clients[..66].iter().for_each(|client| claim(&mut tables.state, client, 1));
+    let refused = |clients: &[Arc<Connection>]| clients.iter().filter(|client| !received(client).is_empty()).count();
+    assert_eq!(refused(&clients), 1, "one is under way, and 64 wait");
+    // those that have gone leave room
+    clients[1..5].iter().for_each(|gone| tables.state.connection_closed(gone.id));
+    clients[66..].iter().for_each(|client| claim(&mut tables.state, client, 1));
+    assert_eq!(refused(&clients), 0);
 }
 
 #[test]
