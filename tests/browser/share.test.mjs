@@ -315,6 +315,18 @@ test("a receiver is told that the sender has stopped sharing, and does not wait 
   await sharer.page.locator("#drop").waitFor();
 });
 
+test("a complete download keeps its result when the sender stops sharing", async () => {
+  const sharer = await share(browser, broker.url, [file()]);
+  const { page } = await connect(browser, sharer.link);
+  await download(page);
+  await done(page);
+  await sharer.page.getByRole("button", { name: "Stop sharing" }).click();
+  await page.locator("#receive-state", { hasText: "The sender has stopped sharing" }).waitFor();
+  await done(page);
+  const seen = await Promise.all(["#received", "#connect", "#receive-error"].map((part) => page.locator(part).isVisible()));
+  assert.deepEqual(seen, [true, false, false]);
+});
+
 test("after the sender's reload a receiver keeps its number, and how much it has", async () => {
   const sharer = await share(browser, broker.url, [file("a.bin", randomBytes(45_000_000))]);
   const first = await connect(browser, sharer.link);

@@ -94,7 +94,7 @@ export class ActiveShare {
     // A file that is picked twice is shared once.
     const known = new Set(catalogue.entries.map(({ path, size }) => JSON.stringify([path, size])));
     const newFiles = files.filter(({ file, path }) => !known.has(JSON.stringify([path, file.size])));
-    showText(element("share-error", HTMLElement), "");
+    if (!this.#refusal) showText(element("share-error", HTMLElement), "");
     const added = catalogue.add(newFiles);
     added.forEach(({ id }, index) => {
       const { file } = newFiles[index];
@@ -333,7 +333,10 @@ export class ActiveShare {
     const receivers = this.#fileShare.receivers.map(({ peerId, state, written, total, failed }) => {
       return { peerId, number: this.#receiverNumbers.get(peerId) ?? 0, state, written, total, failed };
     });
-    saveReceivers(this.#peer.id, receivers);
+    // Those of before the reload may come back later.
+    const known = new Set(receivers.map(({ peerId }) => peerId));
+    const awaited = loadReceivers(this.#peer.id).filter(({ peerId }) => !known.has(peerId));
+    saveReceivers(this.#peer.id, [...awaited, ...receivers]);
   }
 }
 

@@ -27,6 +27,8 @@ export class ReceiveSession {
   #fetch = /** @type {import("../lib/share/file-fetch.js").FileFetch | null} */ (null);
   #isDownloading = false;
   #isEmpty = false;
+  /** What the last download has brought, if it was complete. */
+  #result = /** @type {import("./download-panel.js").Result | null} */ (null);
   #needsPassword;
   #selection;
 
@@ -53,7 +55,9 @@ export class ReceiveSession {
       const { peerId, key } = this.#link;
       const passwordKey = this.#needsPassword ? await derivePasswordKey(key, element("receive-password", HTMLInputElement).value) : null;
       const peer = new Peer(this.#socket, await tabIdentity());
-      peer.on("state", (state, detail) => state === "joined" && showReach("receive-reach", detail));
+      peer.on("state", (state, detail) => {
+        if (state === "joined" && this.#fetch?.state !== "verified") showReach("receive-reach", detail);
+      });
       await peer.join();
       const { FileFetch } = await import("../lib/share/file-fetch.js");
       const fetch = new FileFetch(peer, peerId, key, { passwordKey, clock: this.#socket.clock });
@@ -98,7 +102,8 @@ export class ReceiveSession {
       connectButton().hidden = false;
       connectButton().textContent = t("try_again");
     }
-    if (state === "ended") this.#showFinalError(error);
+    if (state === "ended" && this.#result && /** @type {any} */ (error)?.reason === "ended") this.#showEnd(this.#result);
+    else if (state === "ended") this.#showFinalError(error);
   }
 
   #handleVerified() {
@@ -148,6 +153,7 @@ export class ReceiveSession {
     if (this.#isDownloading || !this.#fetch) return;
     this.#isDownloading = true;
     this.#selection.setEnabled(false);
+    this.#result = null;
     showError(null);
     showState("");
     try {
@@ -156,8 +162,12 @@ export class ReceiveSession {
       if (!target) return;
       const paths = entries.map(({ path }) => path.join("/"));
       sessionStorage.setItem(this.#downloadItem, JSON.stringify({ paths, destination }));
-      const { text, kind } = await runDownload(this.#fetch, entries, target);
-      showState(text, kind);
+      const result = await runDownload(this.#fetch, entries, target);
+      // A cancelled download is none.
+      if (result.kind !== "neutral") this.#result = result;
+      // The sender may have stopped meanwhile, as the command does with --once.
+      if (this.#fetch.state === "ended" && this.#result) this.#showEnd(this.#result);
+      else showState(result.text, result.kind);
     } catch (error) {
       if (this.#fetch.state !== "ended") showError(error);
     } finally {
@@ -165,6 +175,18 @@ export class ReceiveSession {
       this.#isDownloading = false;
       this.#selection.setEnabled(this.#fetch.state === "verified");
     }
+  }
+
+  /**
+   * The sender has stopped sharing after the download: its result stays.
+   *
+   * @param {import("./download-panel.js").Result} result
+   */
+  #showEnd({ text, kind }) {
+    this.#selection.setEnabled(false);
+    showError(null);
+    showState(`${text}\n${t("state.stopped")}`, kind);
+    connectButton().hidden = true;
   }
 
   /** @param {unknown} error */

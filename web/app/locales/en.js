@@ -83,6 +83,7 @@ export default {
   "state.calling": "Calling the sender…",
   "state.proving": "Checking the link’s key…",
   "state.empty": "The sender shares no files at the moment. New files will appear here.",
+  "state.stopped": "The sender has stopped sharing.",
   "state.waiting": "Reconnecting…",
   "state.waiting_kept": "Reconnecting… Received data is kept.",
   "state.finishing": "Verifying and saving…",

@@ -84,6 +84,7 @@ export default {
   "state.calling": "送信者を呼び出しています…",
   "state.proving": "リンクの鍵を確認しています…",
   "state.empty": "送信者はいま何も共有していません。追加されるとここに表示されます。",
+  "state.stopped": "送信者は共有を終了しました。",
   "state.waiting": "再接続しています…",
   "state.waiting_kept": "再接続しています… 受信済みのデータは残っています。",
   "state.finishing": "確認して保存しています…",

@@ -84,6 +84,7 @@ export default {
   "state.calling": "正在呼叫发送方…",
   "state.proving": "正在核对链接的密钥…",
   "state.empty": "发送方目前没有分享文件。一旦添加，会显示在这里。",
+  "state.stopped": "发送方已停止分享。",
   "state.waiting": "正在重新连接…",
   "state.waiting_kept": "正在重新连接… 已收到的数据会保留。",
   "state.finishing": "正在校验并保存…",
