@@ -23,7 +23,10 @@ class FakeFolder {
     if (child instanceof FakeFolder) throw failure("TypeMismatchError");
     if (!child && !create) throw failure("NotFoundError");
     this.children.set(name, "file");
-    return { createWritable: async () => ({ write: async () => {}, close: async () => {} }) };
+    return { createWritable: async () => ({ write: async () => {}, close: async () => {}, abort: async () => {} }) };
+  }
+  async removeEntry(name) {
+    this.children.delete(name);
   }
 }
 
@@ -60,4 +63,13 @@ test("an empty folder is created", async () => {
   const root = new FakeFolder();
   await new FolderTarget(root).writeBatch([small({ ...entryOf(1, "a", "b"), isFolder: true })]);
   assert.deepEqual([...root.children.get("a").children.get("b").children], []);
+});
+
+test("a download that fails leaves the complete files in the folder, and removes the others", async () => {
+  const root = new FakeFolder();
+  const target = new FolderTarget(root);
+  const entries = ["complete.txt", "half.txt"].map((name, id) => entryOf(id, name));
+  for (const entry of entries) await target.open(entry);
+  await target.abort({ keep: true, complete: entries.slice(0, 1) });
+  assert.deepEqual([...root.children.keys()], ["complete.txt"]);
 });

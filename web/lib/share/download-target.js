@@ -30,7 +30,8 @@
  *   without it gets them by `open`, one after the other
  * @property {(entry: FileEntry) => Promise<void>} remove a failed file
  * @property {(entries: FileEntry[]) => Promise<SavedFile[]>} finish
- * @property {(options: {keep: boolean}) => Promise<void>} abort keep: the download may be retried
+ * @property {(options: {keep: boolean, complete: FileEntry[]}) => Promise<void>} abort keep: the download may be
+ *   retried; complete: the files that the user keeps if they have a name of their own already
  */
 
 export {}; // only types

@@ -161,8 +161,10 @@ export class Download extends Emitter {
     this.#finalState = state;
     this.#notify();
     this.#result.reject(error);
-    // A failed download may be retried later, with what is stored.
-    await this.#target.abort({ keep: state === "failed" }).catch(() => {});
+    // A failed download may be retried later, with what is stored. What has arrived and was verified stays with the user.
+    const keep = state === "failed";
+    const complete = keep ? this.#parts.filter(({ isConfirmed }) => isConfirmed).map(({ entry }) => entry) : [];
+    await this.#target.abort({ keep, complete }).catch(() => {});
   }
 
   #state() {

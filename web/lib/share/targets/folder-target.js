@@ -64,8 +64,12 @@ export class FolderTarget {
     return entries.map(({ path }) => ({ name: path.join("/"), blob: null }));
   }
 
-  async abort() {
-    for (const id of this.#files.keys()) await this.remove(/** @type {FileEntry} */ ({ id }));
+  /** @param {{keep: boolean, complete: FileEntry[]}} options */
+  async abort({ complete }) {
+    const kept = new Set(complete.map(({ id }) => id));
+    for (const id of this.#files.keys()) {
+      if (!kept.has(id)) await this.remove(/** @type {FileEntry} */ ({ id }));
+    }
   }
 
   /** @param {string[]} path */
