@@ -4,7 +4,7 @@
  *
  *     const { entries, download, stop } = await receive(link);
  *     const { files } = await (await download(entries)).finished;
- *     stop();
+ *     await stop();
  */
 
 import { Socket } from "../../channels/socket.js";
@@ -26,7 +26,8 @@ import { openTarget } from "../targets/open-target.js";
  * @property {(entries?: FileEntry[], target?: import("../download-target.js").DownloadTarget) => Promise<Download>} download
  *   starts the download of some files, or of all (default target: `openTarget`)
  * @property {FileFetch} fetch with its events; it connects again by itself
- * @property {() => void} stop ends the downloads that are under way
+ * @property {() => Promise<void>} stop ends the downloads that are under way; the sharer has heard before of those that
+ *   were complete
  */
 
 /**
@@ -47,7 +48,7 @@ export async function receive(link, { password = "", signal, transport, createCo
   const socket = new Socket(new URL("socket", pageOf(url)).href, { transport });
   const peer = new Peer(socket, await createIdentity(), { createConnection });
   const fetch = new FileFetch(peer, peerId, key, { passwordKey });
-  const stop = () => {
+  const close = () => {
     fetch.stop();
     peer.close();
     socket.disconnect();
@@ -56,12 +57,15 @@ export async function receive(link, { password = "", signal, transport, createCo
     await peer.join({ signal });
     await listed(fetch, signal);
   } catch (error) {
-    stop();
+    close();
     throw error;
   }
   return {
     fetch,
-    stop,
+    async stop() {
+      await fetch.stopGracefully();
+      close();
+    },
     get entries() {
       return fetch.entries;
     },
