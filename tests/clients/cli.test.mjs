@@ -79,7 +79,7 @@ test("files and a folder arrive with names, bytes and structure; both sides repo
   await sender.said("err", /(is done: 3\.1 MB, written and verified there, in \d+:\d\d\.[^]*){2}/);
   sender.kill("SIGINT");
   assert.equal(await sender.ended, 0);
-  assert.match(sender.err(), /2 receivers have everything\.\n$/);
+  assert.match(sender.err(), /2 receivers have all that they chose\.\n$/);
 });
 
 test("a receiver that was stopped or killed continues when it is run again, and the sender goes on serving", async () => {
@@ -264,7 +264,7 @@ test("entries that cannot be shared are left out and named, and both last words 
   await sender.said("err", /ended with a part: 1 byte of 3 bytes/);
   sender.kill("SIGINT");
   assert.equal(await sender.ended, 0);
-  assert.match(sender.err(), /0 receivers have everything, 1 has only a part\. 2 entries were left out, as named above\.\n$/);
+  assert.match(sender.err(), /0 receivers have all that they chose, 1 has only a part\. 2 entries were left out, as named above\.\n$/);
 });
 
 test("the command ends quietly when nobody reads its output any more", async () => {

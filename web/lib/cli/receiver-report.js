@@ -86,7 +86,7 @@ export function summary(share, leftOut) {
   const receivers = share.receivers.filter(({ total, state }) => total > 0 || state === "done");
   const complete = receivers.filter(hasAll).length;
   const rest = receivers.length - complete;
-  const words = [`${formatCount(complete, "receiver has", "receivers have")} everything`];
+  const words = [formatCount(complete, "receiver has all that it chose", "receivers have all that they chose")];
   if (rest > 0) words.push(`, ${formatCount(rest, "has", "have")} only a part`);
   words.push(".");
   if (leftOut > 0) words.push(` ${formatCount(leftOut, "entry was", "entries were")} left out, as named above.`);
