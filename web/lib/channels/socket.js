@@ -24,6 +24,9 @@ import { endpointUrl, findFault, parseEndpoint } from "./endpoint.js";
 import { DisconnectedError, EndpointError, RejectedError, TooBigError } from "./errors.js";
 import { Heartbeat } from "./heartbeat.js";
 
+/** The size of a message that every broker accepts, in bytes: the minimum of `limits.message_bytes`. */
+const ACCEPTED_BYTES = 1024;
+
 /** @typedef {"closed" | "connecting" | "open" | "waiting"} SocketState */
 
 /**
@@ -299,7 +302,7 @@ export class Socket extends Emitter {
   #lost(info) {
     if (isPermanentClose(info)) return this.#giveUp(new RejectedError(info), info);
     // The next connection would end in the same way, so the message must not be sent again.
-    if (info.code === 1009) this.#messageLimit = Math.min(this.#messageLimit, this.#largestSent - 1);
+    if (info.code === 1009 && this.#largestSent > ACCEPTED_BYTES) this.#messageLimit = Math.min(this.#messageLimit, this.#largestSent - 1);
     this.#drop("waiting", info);
     // A listener of `close` may have disconnected or reconnected already.
     if (this.#state !== "waiting") return;

@@ -12,12 +12,14 @@
 /** @typedef {import("./quick/share.js").Shared} Shared */
 /** @typedef {import("./share-link.js").NoShareLink} NoShareLink */
 /** @typedef {import("./share-link.js").ShareLink} ShareLink */
+/** @typedef {import("./download-target.js").BatchFile} BatchFile */
 /** @typedef {import("./download-target.js").DownloadTarget} DownloadTarget */
 /** @typedef {import("./download-target.js").FileSink} FileSink */
 /** @typedef {import("./download-target.js").SavedFile} SavedFile */
 
 export { Download } from "./download.js";
 export { ProofError, TransferError } from "./errors.js";
+export { emptyFolder } from "./file-entry.js";
 export { FileFetch } from "./file-fetch.js";
 export { FileShare } from "./file-share.js";
 export { prove } from "./key-proof.js";
