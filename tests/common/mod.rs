@@ -92,8 +92,13 @@ pub fn certified() -> (String, Value) {
 }
 
 /// Repeats a check until it is true.
-pub async fn wait_until<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
-    let checks = timeout(TIMEOUT, async {
+pub async fn wait_until<F: Future<Output = bool>>(what: &str, ask: impl FnMut() -> F) {
+    wait_for(what, TIMEOUT, ask).await;
+}
+
+/// Repeats a check until it is true, for longer than [`TIMEOUT`].
+pub async fn wait_for<F: Future<Output = bool>>(what: &str, limit: Duration, mut ask: impl FnMut() -> F) {
+    let checks = timeout(limit, async {
         while !ask().await {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }

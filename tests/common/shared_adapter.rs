@@ -7,7 +7,7 @@ use handclasp::config::Isolated;
 use handclasp::{Config, Endpoint, Node};
 
 use super::memory_engine::{Knobs, MemoryHub};
-use super::{config, get, wait_until};
+use super::{TIMEOUT, config, get, wait_for, wait_until};
 
 /// How long a node that is silent counts as alive.
 pub const LEASE: Duration = Duration::from_secs(2);
@@ -86,10 +86,11 @@ pub async fn configured_node(engine: &str, url: &str, name: &str, sets: &[&str])
     node
 }
 
-/// Waits until a node can serve: it is linked to its cluster.
+/// Waits until a node can serve: it is linked to its cluster. Several NATS servers that have just started choose a leader
+/// first, which takes long on a busy machine.
 pub async fn wait_until_ready(node: &Node) {
     let address = node.address();
-    wait_until("a node that is ready", || async { get(address, "/readyz").await.0 == 200 }).await;
+    wait_for("a node that is ready", TIMEOUT * 6, || async { get(address, "/readyz").await.0 == 200 }).await;
 }
 
 /// Waits until each of the nodes knows all others.
