@@ -127,7 +127,7 @@ test("two downloads into one folder get a copy each", async () => {
 
 test("with --once, the sender ends with the first receiver that is done, and with its result", async () => {
   await makeFolder("once", { "a.txt": "a", "b.txt": "b" });
-  for (const [code, last] of /** @type {const} */ ([[0, /1 receiver has everything\.\n$/], [1, /1 has only a part\.\n$/]])) {
+  for (const [code, last] of /** @type {const} */ ([[0, /1 receiver has all that it chose\.\n$/], [1, /1 has only a part\.\n$/]])) {
     const sender = await send(["once"], ["--once"]);
     const list = run(["get", sender.link, "--list"]);
     assert.equal(await list.ended, 0, list.err());

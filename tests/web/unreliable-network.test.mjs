@@ -16,7 +16,7 @@ function setUp(seed) {
   const clock = new FakeClock();
   const server = new UnreliableServer(random);
   const network = new EventTarget();
-  const socket = new Socket("ws://example.test/socket", { transport: server.Transport, clock, random, network, bufferLimit: 4 });
+  const socket = new Socket("ws://example.test/socket", { transport: server.Transport, fetch: null, clock, random, network, bufferLimit: 4 });
   const channels = ["room:a", "room:b", "room:c"].map((topic) => socket.channel(topic));
   return { random, clock, server, network, socket, channels };
 }
