@@ -318,6 +318,8 @@ export class Socket extends Emitter {
     this.#search = search;
     if (!this.#fetch || !this.#webSocketUrl) return;
     const fault = await findFault(this.#webSocketUrl, this.#fetch, search.signal);
+    // The next attempt has other params, which the server may accept.
+    if (fault?.reason === "forbidden" && typeof this.#params === "function") return;
     if (fault && !search.signal.aborted) this.#giveUp(fault);
   }
 
