@@ -99,7 +99,7 @@ test("a temporary loss of a third of all packets only costs time", { timeout: 30
   await network.b.lose(30);
   // Chromium delivers a message now and then, or none for so long that the channel counts as dead.
   await Promise.any([
-    receiver.page.waitForFunction((count) => window.heardTexts.length > count, before + 50, LONG),
+    receiver.page.waitForFunction((count) => window.heardTexts.length > count, before + 10, LONG),
     receiver.page.locator("#receive-error:not(:empty)").waitFor(LONG),
   ]);
   await network.b.loseNothing();

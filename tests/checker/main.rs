@@ -88,7 +88,7 @@ async fn every_guarantee_between_nodes_holds_for_random_clients() {
 
 /// Runs rounds against these nodes, until the time is over.
 async fn check(nodes: &[Process]) {
-    let time = Duration::from_secs(number("CHECKER_SECONDS").unwrap_or(15));
+    let time = Duration::from_secs(number("CHECKER_SECONDS").unwrap_or(10));
     let repeated = number("CHECKER_SEED");
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let mut seed = repeated.unwrap_or(since_epoch.as_millis() as u64);
