@@ -223,16 +223,25 @@ async function duplicate(page) {
   return popup;
 }
 
+/**
+ * Shares a file from a page that runs this script first.
+ *
+ * @param {() => void} script
+ */
+async function shareWith(script) {
+  const { page } = await openPage(browser);
+  await page.context().addInitScript(script);
+  await page.goto(broker.url);
+  await page.locator("#drop").waitFor();
+  await pick(page, "#file", FILE);
+  await page.getByText("Ready. The link works").waitFor();
+  return { page, link: await page.inputValue("#link") };
+}
+
 describe("a sender's tab that is duplicated", () => {
   for (const [title, script] of /** @type {const} */ ([["with locks", () => {}], ["without locks", noLocks]])) {
     test(`${title}: the share stays with the first tab, and the copy starts fresh`, async () => {
-      const { page } = await openPage(browser);
-      await page.context().addInitScript(script);
-      await page.goto(broker.url);
-      await page.locator("#drop").waitFor();
-      await pick(page, "#file", FILE);
-      await page.getByText("Ready. The link works").waitFor();
-      const link = await page.inputValue("#link");
+      const { page, link } = await shareWith(script);
       const twin = await duplicate(page);
       await twin.locator("#drop").waitFor();
       await pick(twin, "#file", [{ name: "other.txt", bytes: Buffer.from("other") }]);
@@ -249,13 +258,7 @@ describe("a sender's tab that is duplicated", () => {
   }
 
   test("where nothing tells who owns the share: the first tab says that it lost its link, and takes it back", async () => {
-    const { page } = await openPage(browser);
-    await page.context().addInitScript(noOwners);
-    await page.goto(broker.url);
-    await page.locator("#drop").waitFor();
-    await pick(page, "#file", FILE);
-    await page.getByText("Ready. The link works").waitFor();
-    const link = await page.inputValue("#link");
+    const { page, link } = await shareWith(noOwners);
     const twin = await duplicate(page);
     await page.getByText("This link now leads to another tab or window").waitFor();
     await inspect(page, "share-taken-over");
