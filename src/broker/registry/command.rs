@@ -48,6 +48,11 @@ impl Subscribe {
     pub(crate) fn id(&self) -> MemberId {
         MemberId { connection: self.connection.id, join: self.join }
     }
+
+    /// The proof with which it claims the name, if it claims one with a secret.
+    pub(crate) fn proof(&self) -> Option<Proof> {
+        self.membership.claim.and_then(|claim| claim.proof)
+    }
 }
 
 /// Ends the membership of a join.

@@ -157,25 +157,20 @@ impl HeldSignals {
 
     /// Puts a signal that no other node could deliver before those that arrived after it.
     pub(super) fn requeue(&mut self, signal: HeldSignal) {
-        let Some(queue) = self.queues.get_mut(&signal.signal.to).filter(|queue| queue.is_querying) else {
-            self.answered(&signal);
-            return signal.settle(DeliveryStatus::Absent);
-        };
-        queue.is_querying = false;
-        if signal.signal.hold_time().is_some() {
-            queue.bytes += signal.delivery.size();
-            return queue.signals.push_front(signal);
+        let queue = self.queues.get_mut(&signal.signal.to).filter(|queue| queue.is_querying);
+        match queue.filter(|_| signal.signal.hold_time().is_some()) {
+            Some(queue) => {
+                queue.is_querying = false;
+                queue.bytes += signal.delivery.size();
+                queue.signals.push_front(signal);
+            }
+            None => self.give_up(signal, DeliveryStatus::Absent),
         }
-        if queue.signals.is_empty() {
-            self.queues.remove(&signal.signal.to);
-        }
-        self.answered(&signal);
-        signal.settle(DeliveryStatus::Absent);
     }
 
-    /// Settles a signal of which it is not known whether another node has delivered it. Those that arrived after it wait
-    /// until their time is over, or until the name may have got an owner.
-    pub(super) fn give_up(&mut self, signal: HeldSignal) {
+    /// Settles a signal that no other node has delivered, as far as is known. Those that arrived after it wait until their
+    /// time is over, or until the name may have got an owner.
+    pub(super) fn give_up(&mut self, signal: HeldSignal, status: DeliveryStatus) {
         if let Some(queue) = self.queues.get_mut(&signal.signal.to) {
             queue.is_querying = false;
             if queue.signals.is_empty() {
@@ -183,7 +178,7 @@ impl HeldSignals {
             }
         }
         self.answered(&signal);
-        signal.settle(DeliveryStatus::Unreachable);
+        signal.settle(status);
     }
 
     pub(super) fn take(&mut self, name: &Topic) -> VecDeque<HeldSignal> {

@@ -209,7 +209,7 @@ impl State {
             return self.refuse(&command, JoinRefusal::Full, FULL);
         }
         let (id, was_interested) = (command.id(), self.is_interested(topic));
-        let proof = command.membership.claim.and_then(|claim| claim.proof);
+        let proof = command.proof();
         self.index.add_join(id, topic.clone());
         self.names.insert(topic.clone(), Owner { id, connection: command.connection.clone(), proof, epoch });
         self.table.insert(topic, command.member());

@@ -72,7 +72,7 @@ impl State {
         let was_interested = self.is_interested(&name);
         match status {
             DeliveryStatus::Absent => self.held.requeue(signal),
-            DeliveryStatus::Unreachable => self.held.give_up(signal),
+            DeliveryStatus::Unreachable => self.held.give_up(signal, status),
             DeliveryStatus::Delivered | DeliveryStatus::Overloaded => {
                 self.held.answered(&signal);
                 signal.settle(status);

@@ -39,7 +39,7 @@ impl State {
         }
         self.index.add_claim(command.id());
         self.claims.begin(&command.topic);
-        self.suspend(answer, move |state, claimed| state.claim_ended(command, claim.proof, claimed));
+        self.suspend(answer, move |state, claimed| state.claim_ended(command, claimed));
     }
 
     /// Lets a join wait behind the claim of its name that is under way.
@@ -53,8 +53,8 @@ impl State {
     }
 
     /// The directory has answered a claim. Then it is the turn of the joins that wait behind it.
-    fn claim_ended(&mut self, command: Subscribe, proof: Option<Proof>, claimed: Claimed) {
-        let name = command.topic.clone();
+    fn claim_ended(&mut self, command: Subscribe, claimed: Claimed) {
+        let (name, proof) = (command.topic.clone(), command.proof());
         let given_up = self.claims.end(&name);
         let is_wanted = self.index.remove_claim(command.id());
         match claimed {
@@ -73,11 +73,10 @@ impl State {
         }
         while !self.claims.is_under_way(&name) {
             let Some(next) = self.next_claim(&name) else { break };
-            let next_proof = next.membership.claim.and_then(|claim| claim.proof);
             match claimed {
                 // the directory would answer the same, or not at all
                 Claimed::Unreachable => self.refuse(&next, JoinRefusal::Unreachable, UNREACHABLE),
-                Claimed::Taken if next_proof == proof => self.refuse(&next, JoinRefusal::Taken, TAKEN),
+                Claimed::Taken if next.proof() == proof => self.refuse(&next, JoinRefusal::Taken, TAKEN),
                 _ => self.subscribe(next),
             }
         }
