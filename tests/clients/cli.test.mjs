@@ -17,6 +17,8 @@ import { startNginxBelow } from "../proxies.mjs";
 
 const MB = 1024 * 1024;
 const LIMIT = 60_000;
+/** As the command says it of itself. */
+const SYSTEM = { darwin: "Mac", linux: "Linux", win32: "Windows" }[process.platform];
 const broker = await startBroker();
 after(() => broker.kill());
 const { folder, modules, run } = await installCommand();
@@ -272,7 +274,7 @@ test("the command ends quietly when nobody reads its output any more", async () 
   const sender = await send(["piped"]);
   const list = run(["get", sender.link, "--list"]);
   list.close("out");
-  assert.deepEqual([await list.ended, list.err()], [141, "Connected and verified.\n1 file, 1 byte.\n"]);
+  assert.deepEqual([await list.ended, list.err()], [141, `Connected and verified: the command on ${SYSTEM}.\n1 file, 1 byte.\n`]);
   sender.close("err");
   await run(["get", sender.link, "--list"]).ended;
   assert.equal(await sender.ended, 141);

@@ -107,7 +107,7 @@ test("shared files are fetched, and the sharer sees the receiver as done", async
   await download.finished;
   assert.ok(disk.bytes("0.bin").equals(bytes));
   await until(() => share.receivers[0]?.state === "done");
-  assert.deepEqual([states, share.receivers.length], [["calling", "proving", "verified"], 1]);
+  assert.deepEqual([states, share.receivers.length], [["calling", "proving", "listing", "verified"], 1]);
 });
 
 test("a receiver that leaves after its download stays done", async () => {
@@ -131,7 +131,7 @@ test("a fetch waits for an absent sharer and calls it as soon as it is online", 
   await until(() => fetch.state === "waiting");
   peer.comeBack();
   await until(() => fetch.entries.length > 0);
-  assert.deepEqual([states, peer.calls, clock.now()], [["calling", "waiting: absent", "calling", "proving", "verified"], 1, 0]);
+  assert.deepEqual([states, peer.calls, clock.now()], [["calling", "waiting: absent", "calling", "proving", "listing", "verified"], 1, 0]);
 });
 
 test("if the up event of a sharer is lost, it is found nevertheless", async () => {

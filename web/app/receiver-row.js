@@ -1,5 +1,6 @@
 /** The row of one receiver in the sharer's list: its state and progress. */
 
+import { deviceName } from "./device-name.js";
 import { announce } from "./dom.js";
 import { formatSize, formatTime, percent, t } from "./i18n.js";
 
@@ -17,7 +18,6 @@ export function createReceiverRow(receiver, name) {
   const stateLabel = document.createElement("span");
   const bar = document.createElement("progress");
   const stop = document.createElement("button");
-  label.textContent = name;
   bar.setAttribute("aria-label", name);
   stop.type = "button";
   stop.textContent = t("stop_this");
@@ -30,6 +30,8 @@ export function createReceiverRow(receiver, name) {
   const update = () => {
     const { state, written, total, failed } = receiver;
     const isActive = ACTIVE.includes(state);
+    const device = deviceName(receiver.device);
+    label.textContent = device ? `${name} · ${device}` : name;
     row.className = state === "done" && failed > 0 ? "failed" : state;
     bar.hidden = !isActive;
     stop.hidden = !isActive;

@@ -41,6 +41,8 @@ export default {
   retake: "Share the same files again",
   receivers: "Receivers",
   nobody: "Nobody has opened the link yet.",
+  device_on: "{0} on {1}",
+  device_command: "the command",
   receiver_name: "Receiver {0}",
   stop: "Stop sharing",
   stop_one: "Stop {0}",

@@ -42,6 +42,8 @@ export default {
   retake: "同じファイルをもう一度共有する",
   receivers: "受信者",
   nobody: "まだ誰もリンクを開いていません。",
+  device_on: "{1} の {0}",
+  device_command: "コマンド",
   receiver_name: "受信者 {0}",
   stop: "共有をやめる",
   stop_one: "{0} を中止する",

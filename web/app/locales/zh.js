@@ -42,6 +42,8 @@ export default {
   retake: "再次分享相同的文件",
   receivers: "接收方",
   nobody: "还没有人打开链接。",
+  device_on: "{1} 上的 {0}",
+  device_command: "命令行工具",
   receiver_name: "接收方 {0}",
   stop: "停止分享",
   stop_one: "停止{0}",

@@ -1,5 +1,6 @@
 /** `handclasp get`: downloads all files of a share into a folder, or lists them. */
 
+import { commandDevice } from "../share/device.js";
 import { Download } from "../share/download.js";
 import { pathText } from "../share/file-entry.js";
 import { FileFetch } from "../share/file-fetch.js";
@@ -9,7 +10,7 @@ import { openPeer } from "./broker-peer.js";
 import { DirectoryTarget } from "./directory-target.js";
 import { CliError, FAILED, INTERRUPTED, USAGE_ERROR, errorMessage, fileErrorMessage } from "./messages.js";
 import { StdoutTarget } from "./stdout-target.js";
-import { clearProgress, formatFiles, formatPace, formatPercent, formatSize, printResult, printStatus, showProgress } from "./terminal.js";
+import { clearProgress, formatDevice, formatFiles, formatPace, formatPercent, formatSize, printResult, printStatus, showProgress } from "./terminal.js";
 
 /** @typedef {import("../share/download.js").DownloadProgress} DownloadProgress */
 /** @typedef {import("../share/file-entry.js").FileEntry} FileEntry */
@@ -26,7 +27,7 @@ import { clearProgress, formatFiles, formatPace, formatPercent, formatSize, prin
 export async function get(link, { out = ".", password = "", list = false, interrupted }) {
   const { page, peerId, key, passwordKey } = await parseLink(link, password);
   const { peer, join, close } = await openPeer(page);
-  const fetch = new FileFetch(peer, peerId, key, { passwordKey });
+  const fetch = new FileFetch(peer, peerId, key, { passwordKey, device: commandDevice(process.platform) });
   const toOutput = out === "-" && !list;
   const stopped = interrupted.then(() => {
     throw new CliError(toOutput ? "Stopped. The output is incomplete." : "Stopped. Received data is kept: run the same command again to continue.", INTERRUPTED);
@@ -77,7 +78,7 @@ function runWithList(fetch, work) {
     let isWorking = false;
     fetch.on("state", (state, error) => {
       if (state === "ended") return reject(error);
-      if (state === "verified") printStatus("Connected and verified.");
+      if (state === "verified") printStatus(fetch.sharer ? `Connected and verified: ${formatDevice(fetch.sharer)}.` : "Connected and verified.");
       const message = state === "waiting" ? errorMessage(error) : "";
       // A failure that repeats is printed once.
       if (message && message !== lastMessage) printStatus(`${message} Retrying; press Ctrl+C to stop.`);

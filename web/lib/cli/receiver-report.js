@@ -2,7 +2,7 @@
 
 import { Throughput } from "../share/throughput.js";
 import { fileErrorMessage } from "./messages.js";
-import { formatCount, formatDuration, formatPace, formatPercent, formatSize, printStatus, showProgress } from "./terminal.js";
+import { formatCount, formatDevice, formatDuration, formatPace, formatPercent, formatSize, printStatus, showProgress } from "./terminal.js";
 
 /** @typedef {import("../share/file-share.js").FileShare} FileShare */
 /** @typedef {import("../share/remote-receiver.js").RemoteReceiver} RemoteReceiver */
@@ -20,11 +20,14 @@ export function reportReceivers(share) {
     const name = `Receiver ${(count += 1)}`;
     const pace = new Pace();
     let last = "";
+    let device = /** @type {import("../share/device.js").Device | null} */ (null);
     paces.set(receiver, pace);
     receiver.on("forgotten", () => paces.delete(receiver));
     printStatus(`${name} is connected and verified.`);
     receiver.on("change", () => {
       pace.update(receiver);
+      if (receiver.device && !device) printStatus(`${name} is ${formatDevice(receiver.device)}.`);
+      device ??= receiver.device;
       const text = describeState(receiver, pace);
       if (text !== last && text) printStatus(`${name} ${text}`);
       last = text;

@@ -1,5 +1,6 @@
 /** `handclasp send`: shares files and folders by a link until it is stopped, and reports each receiver's progress. */
 
+import { commandDevice } from "../share/device.js";
 import { FileShare } from "../share/file-share.js";
 import { derivePasswordKey } from "../share/password-key.js";
 import { KEY_BYTES, makeLink, pageOf } from "../share/share-link.js";
@@ -28,7 +29,8 @@ export async function send(paths, { broker, name, password = "", once = false, i
   const { peer, join, close } = await openPeer(page);
   try {
     const linkKey = randomBytes(KEY_BYTES);
-    const share = new FileShare(peer, linkKey, { passwordKey: await derivePasswordKey(linkKey, password) });
+    const passwordKey = await derivePasswordKey(linkKey, password);
+    const share = new FileShare(peer, linkKey, { passwordKey, device: commandDevice(process.platform) });
     const entries = share.catalogue.add(files);
     reportReceivers(share);
     const isComplete = once ? firstDone(share) : new Promise(() => {});

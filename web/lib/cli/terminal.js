@@ -3,6 +3,7 @@
  * terminal one progress line that is overwritten. Control characters of strangers are removed.
  */
 
+import { PROGRAM_NAMES, SYSTEM_NAMES } from "../share/device.js";
 import { countFiles, totalSize } from "../share/file-entry.js";
 import { removeInvisible } from "../share/invisible.js";
 import { FAILED, PIPE_CLOSED } from "./messages.js";
@@ -120,6 +121,14 @@ export function formatFiles(entries) {
  */
 export function formatCount(count, one, many) {
   return `${count} ${count === 1 ? one : many}`;
+}
+
+/**
+ * @param {import("../share/device.js").Device} device
+ * @returns {string} for example `Chrome on Android`
+ */
+export function formatDevice({ program, system }) {
+  return [program && PROGRAM_NAMES[program], system && SYSTEM_NAMES[system]].filter(Boolean).join(" on ");
 }
 
 /** @param {string} text */

@@ -15,6 +15,7 @@ import { Backoff } from "../util/backoff.js";
 import { systemClock } from "../util/clock.js";
 import { Emitter } from "../util/emitter.js";
 import { isTemporary } from "../util/temporary.js";
+import { thisDevice } from "./device.js";
 import { prove } from "./key-proof.js";
 import { Receiver } from "./receiver.js";
 
@@ -23,8 +24,8 @@ const ABSENT_RETRY_INTERVAL = 30_000;
 
 /** @typedef {import("./file-entry.js").FileEntry} FileEntry */
 /** @typedef {import("./download.js").Download} Download */
-/** @typedef {"idle" | "calling" | "proving" | "verified" | "waiting" | "ended"} FetchState
- *   waiting: for the sharer or for the next attempt; ended: finally, with the error */
+/** @typedef {"idle" | "calling" | "proving" | "listing" | "verified" | "waiting" | "ended"} FetchState
+ *   listing: both have proved the key, and the list is awaited; waiting: for the sharer or for the next attempt; ended: finally, with the error */
 
 /**
  * Events: `state` with the error that caused it; `list` with the files of the share.
@@ -36,6 +37,7 @@ export class FileFetch extends Emitter {
   #sharerId;
   #key;
   #passwordKey;
+  #device;
   #clock;
   #backoff;
   /** @type {FetchState} */
@@ -52,15 +54,18 @@ export class FileFetch extends Emitter {
    * @param {Uint8Array<ArrayBuffer>} key
    * @param {object} [options]
    * @param {Uint8Array<ArrayBuffer> | null} [options.passwordKey] from `derivePasswordKey`, if there is a password
+   * @param {import("./device.js").Device | null} [options.device] what the sharer is told about this side, once both have
+   *   proved the key (default: the browser; null: nothing)
    * @param {import("../util/clock.js").Clock} [options.clock]
    * @param {() => number} [options.random]
    */
-  constructor(peer, sharerId, key, { passwordKey = null, clock = systemClock, random } = {}) {
+  constructor(peer, sharerId, key, { passwordKey = null, device = thisDevice(), clock = systemClock, random } = {}) {
     super();
     this.#peer = peer;
     this.#sharerId = sharerId;
     this.#key = key;
     this.#passwordKey = passwordKey;
+    this.#device = device;
     this.#clock = clock;
     this.#backoff = new Backoff({ base: 1_000, max: 30_000, random });
     peer.on("up", (id) => id === sharerId && this.#wake());
@@ -74,6 +79,11 @@ export class FileFetch extends Emitter {
   /** @returns {FileEntry[]} the files of the share */
   get entries() {
     return this.#receiver?.entries ?? [];
+  }
+
+  /** @returns {import("./device.js").Device | null} what the sharer says that it is, while it is connected */
+  get sharer() {
+    return this.#receiver?.sender ?? null;
   }
 
   /** Calls the sharer, and again whenever the connection breaks, until `stop` or a final error. */
@@ -138,7 +148,7 @@ export class FileFetch extends Emitter {
       try {
         const [key, passwordKey, fingerprints] = [this.#key, this.#passwordKey, connection.fingerprints()];
         await prove(channel, { key, passwordKey, role: "receiver", fingerprints });
-        return await this.#receive(new Receiver(channel, { clock: this.#clock }));
+        return await this.#receive(new Receiver(channel, { device: this.#device, clock: this.#clock }));
       } finally {
         channel.close();
         connection.close();
@@ -153,8 +163,9 @@ export class FileFetch extends Emitter {
    * @returns {Promise<Error>} why its channel has ended
    */
   async #receive(receiver) {
+    this.#setState("listing", null);
     receiver.on("list", (entries) => {
-      if (this.#state === "proving") {
+      if (this.#state === "listing") {
         this.#backoff.reset();
         this.#setState("verified", null);
       }

@@ -13,6 +13,7 @@ import { deferred } from "../util/deferred.js";
 import { Emitter } from "../util/emitter.js";
 import { HandclaspError } from "../util/errors.js";
 import { Catalogue } from "./catalogue.js";
+import { thisDevice } from "./device.js";
 import { ProofError } from "./errors.js";
 import { prove } from "./key-proof.js";
 import { RateLimit } from "./rate-limit.js";
@@ -39,6 +40,7 @@ export class FileShare extends Emitter {
   /** @type {Map<string, RemoteReceiver>} by peer id */
   #receivers = new Map();
   #key;
+  #device;
   #clock;
   #rateLimit;
   #refused = { wrongKeys: 0, wrongPasswords: 0 };
@@ -54,11 +56,14 @@ export class FileShare extends Emitter {
    * @param {Uint8Array<ArrayBuffer> | null} [options.passwordKey] from `derivePasswordKey`, if there is a password
    * @param {import("./remote-receiver.js").ReceiverRecord[]} [options.earlier] the receivers that this share had
    *   before its page was reloaded
+   * @param {import("./device.js").Device | null} [options.device] what receivers that have proved the key are told about
+   *   this side (default: the browser; null: nothing)
    * @param {import("../util/clock.js").Clock} [options.clock]
    */
-  constructor(peer, key, { passwordKey = null, earlier = [], clock = systemClock } = {}) {
+  constructor(peer, key, { passwordKey = null, earlier = [], device = thisDevice(), clock = systemClock } = {}) {
     super();
     this.#key = key;
+    this.#device = device;
     /** What new receivers have to prove besides the key. A change does not affect those that have proved. */
     this.passwordKey = passwordKey;
     this.catalogue = new Catalogue();
@@ -90,7 +95,7 @@ export class FileShare extends Emitter {
     const channel = await connection.opened;
     try {
       await this.#authenticate(channel, connection);
-      await this.#receiverOf(connection.peerId).serve(channel, this.catalogue);
+      await this.#receiverOf(connection.peerId).serve(channel, this.catalogue, this.#device);
     } catch (error) {
       if (!(error instanceof HandclaspError)) throw error;
       if (error instanceof ProofError) this.#countRefused(error.reason);

@@ -1,6 +1,7 @@
 /** `handclasp/share`: sharing and fetching files over `handclasp/rtc`. */
 
 /** @typedef {import("./catalogue.js").Catalogue} Catalogue */
+/** @typedef {import("./device.js").Device} Device */
 /** @typedef {import("./download.js").DownloadProgress} DownloadProgress */
 /** @typedef {import("./download.js").DownloadResult} DownloadResult */
 /** @typedef {import("./file-entry.js").FileEntry} FileEntry */
@@ -17,6 +18,7 @@
 /** @typedef {import("./download-target.js").FileSink} FileSink */
 /** @typedef {import("./download-target.js").SavedFile} SavedFile */
 
+export { thisDevice } from "./device.js";
 export { Download } from "./download.js";
 export { ProofError, TransferError } from "./errors.js";
 export { emptyFolder } from "./file-entry.js";

@@ -4,8 +4,11 @@
  *
  * All messages are JSON except the bytes (`>` from the sender, `<` from the receiver):
  *
- *     > {type: "list", entries: [{id, path, size, type, isFolder?}], last}    in several messages; again when
- *                                                it changes; isFolder: true for an empty folder, else an empty file
+ *     > {type: "list", entries: [{id, path, size, type, isFolder?}], last, device?}    in several messages; again
+ *                                                when it changes; isFolder: true for an empty folder, else an empty file;
+ *                                                device: the sender's, see device.js, or null
+ *     < {type: "device", device}                 the receiver's or null, once, after a list that has a device: senders
+ *                                                of older versions neither say one nor accept one
  *     < {type: "pull", id, piece, have?}         have: hash of the piece that the receiver has stored
  *     > {type: "piece", id, piece, length, sha256}, then `length` bytes; piece-hash.js computes the hash
  *       or {type: "same", id, piece}             the stored piece is correct

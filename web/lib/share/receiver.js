@@ -9,6 +9,7 @@ import { deferred } from "../util/deferred.js";
 import { Emitter } from "../util/emitter.js";
 import { ProtocolError } from "../util/errors.js";
 import { excerpt } from "../util/excerpt.js";
+import { parseDevice } from "./device.js";
 import { TransferError } from "./errors.js";
 import { FileListReader, createFinder, sanitizeList } from "./file-list.js";
 import { pieceHash } from "./piece-hash.js";
@@ -40,7 +41,11 @@ const LIST_INTERVAL = 1_000;
  * @extends {Emitter<{list: [FileEntry[]], end: [Error]}>}
  */
 export class Receiver extends Emitter {
+  /** What the sender says that it is; null: it has not said so, or runs an older version. @type {import("./device.js").Device | null} */
+  sender = null;
   #channel;
+  #device;
+  #hasToldDevice = false;
   #clock;
   #stallTimeout;
   /** @type {FileEntry[]} */
@@ -66,12 +71,14 @@ export class Receiver extends Emitter {
   /**
    * @param {import("../rtc/message-channel.js").RtcMessageChannel} channel on which `prove` has succeeded
    * @param {object} [options]
+   * @param {import("./device.js").Device | null} [options.device] of this side, for the sender
    * @param {number} [options.stallTimeout] ms without a message while requests are pending (default 30 000)
    * @param {import("../util/clock.js").Clock} [options.clock]
    */
-  constructor(channel, { stallTimeout = 30_000, clock = systemClock } = {}) {
+  constructor(channel, { device = null, stallTimeout = 30_000, clock = systemClock } = {}) {
     super();
     this.#channel = channel;
+    this.#device = device;
     this.#stallTimeout = stallTimeout;
     this.#clock = clock;
   }
@@ -269,7 +276,7 @@ export class Receiver extends Emitter {
     const replies = answers.map((answer, index) => {
       const start = at;
       at += sizes[index];
-      // A copy: whoever stores it may keep its buffer, which must not be that of all files.
+      // A copy: the target that stores it may keep its buffer, which must not be that of all files.
       return typeof answer === "object" && "sha256" in answer ? verify(bytes.slice(start, at), answer.sha256) : answer;
     });
     return Promise.all(replies);
@@ -318,12 +325,20 @@ export class Receiver extends Emitter {
 
   /** @param {ControlMessage} message */
   #handleList(message) {
+    if (!this.#hasToldDevice && message.device !== undefined) this.#exchangeDevices(message.device);
     const list = this.#listReader.read(message);
     if (!list) return;
     this.#nextList = list;
     const wait = this.#listShownAt + LIST_INTERVAL - this.#clock.now();
     if (wait <= 0) this.#showList();
     else this.#listTimer ??= this.#clock.setTimeout(() => this.#showList(), wait);
+  }
+
+  /** @param {any} device of the sender, as received */
+  #exchangeDevices(device) {
+    this.#hasToldDevice = true;
+    this.sender = parseDevice(device);
+    this.#channel.send({ type: "device", device: this.#device });
   }
 
   #showList() {

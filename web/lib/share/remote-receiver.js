@@ -22,6 +22,8 @@ export class RemoteReceiver extends Emitter {
   total = 0;
   /** How many files have failed. */
   failed = 0;
+  /** What it says that it is; null: it has not said so, or runs an older version. @type {import("./device.js").Device | null} */
+  device = null;
   /** Why it left: the error's reason. */
   reason = "";
   #sender = /** @type {Sender | null} */ (null);
@@ -72,10 +74,11 @@ export class RemoteReceiver extends Emitter {
    *
    * @param {import("../rtc/message-channel.js").RtcMessageChannel} channel on which `prove` has succeeded
    * @param {import("./catalogue.js").Catalogue} catalogue
+   * @param {import("./device.js").Device | null} [device] of this side
    * @internal
    */
-  async serve(channel, catalogue) {
-    const sender = new Sender(channel, catalogue);
+  async serve(channel, catalogue, device = null) {
+    const sender = new Sender(channel, catalogue, { device });
     this.#sender = sender;
     this.#isStopped = false;
     // A receiver that has all files is still done when it connects again.
@@ -83,6 +86,10 @@ export class RemoteReceiver extends Emitter {
     sender.on("progress", ({ state, written, total, failed }) => {
       Object.assign(this, { written, total, failed });
       this.#setState(state);
+    });
+    sender.on("device", (remote) => {
+      this.device = remote;
+      this.emit("change");
     });
     try {
       await sender.run();

@@ -11,6 +11,7 @@ import { ProtocolError } from "../util/errors.js";
 import { excerpt } from "../util/excerpt.js";
 import { TokenBucket } from "../util/token-bucket.js";
 import { answerBatch } from "./batch-answer.js";
+import { parseDevice } from "./device.js";
 import { TransferError } from "./errors.js";
 import { pieceCount } from "./piece-layout.js";
 import { PieceReader } from "./piece-reader.js";
@@ -22,17 +23,20 @@ const LIST_MESSAGE_CHARS = 12 * 1024;
 const REPORTS = { burst: 200, interval: 100 };
 
 /** @typedef {import("../rtc/message-channel.js").ControlMessage} ControlMessage */
+/** @typedef {import("./device.js").Device} Device */
 /** @typedef {import("./protocol.js").ProgressReport} ProgressReport */
 /** @typedef {{message: object, bytes?: Uint8Array<ArrayBuffer>}} Answer */
 
 /**
- * Event: `progress` with the receiver's report.
+ * Events: `progress` with the receiver's report; `device` with what it says that it is.
  *
- * @extends {Emitter<{progress: [ProgressReport]}>}
+ * @extends {Emitter<{progress: [ProgressReport], device: [Device | null]}>}
  */
 export class Sender extends Emitter {
   #channel;
   #catalogue;
+  #device;
+  #hasHeardDevice = false;
   #reader = new PieceReader();
   #reports;
   #previewCount = 0;
@@ -46,10 +50,12 @@ export class Sender extends Emitter {
    * @param {import("../rtc/message-channel.js").RtcMessageChannel} channel on which `prove` has succeeded
    * @param {import("./catalogue.js").Catalogue} catalogue
    * @param {object} [options]
+   * @param {Device | null} [options.device] of this side, for the receiver
    * @param {import("../util/clock.js").Clock} [options.clock]
    */
-  constructor(channel, catalogue, { clock = systemClock } = {}) {
+  constructor(channel, catalogue, { device = null, clock = systemClock } = {}) {
     super();
+    this.#device = device;
     this.#reports = new TokenBucket({ ...REPORTS, clock });
     this.#channel = channel;
     this.#catalogue = catalogue;
@@ -103,7 +109,7 @@ export class Sender extends Emitter {
     this.#isSendingList = true;
     while (this.#isListOutdated) {
       this.#isListOutdated = false;
-      for (const message of listMessages(this.#catalogue.entries)) await this.#trySend(message);
+      for (const message of listMessages(this.#catalogue.entries, this.#device)) await this.#trySend(message);
     }
     this.#isSendingList = false;
   }
@@ -120,8 +126,9 @@ export class Sender extends Emitter {
   /** @returns {Promise<Answer>} to the next request */
   async #nextAnswer() {
     for (;;) {
-      const message = await this.#channel.expect(["pull", "batch", "stored", "progress", "preview"]);
+      const message = await this.#channel.expect(["pull", "batch", "stored", "progress", "preview", "device"]);
       if (message.type === "progress") this.#handleReport(message);
+      else if (message.type === "device") this.#handleDevice(message);
       else if (message.type === "batch") return answerBatch(this.#catalogue, message.files);
       else if (typeof message.id !== "string") throw new ProtocolError(`got ${message.type} without an id`);
       else if (message.type === "preview") this.#sendPreview(message);
@@ -134,6 +141,13 @@ export class Sender extends Emitter {
     // Each report is shown, and a receiver sends at most four a second, besides changes of its state.
     if (!this.#reports.take()) throw new ProtocolError("too many progress reports");
     this.emit("progress", parseReport(message));
+  }
+
+  /** @param {ControlMessage} message */
+  #handleDevice({ device }) {
+    if (this.#hasHeardDevice) throw new ProtocolError("got a second device");
+    this.#hasHeardDevice = true;
+    this.emit("device", parseDevice(device));
   }
 
   /** @param {ControlMessage} request */
@@ -202,9 +216,10 @@ export class Sender extends Emitter {
 
 /**
  * @param {import("./file-entry.js").FileEntry[]} entries
+ * @param {Device | null} device
  * @returns {ControlMessage[]}
  */
-function listMessages(entries) {
+function listMessages(entries, device) {
   const messages = [];
   /** @type {object[]} */
   let part = [];
@@ -212,14 +227,14 @@ function listMessages(entries) {
   for (const entry of entries) {
     const length = JSON.stringify(entry).length;
     if (chars + length > LIST_MESSAGE_CHARS && part.length > 0) {
-      messages.push({ type: "list", entries: part, last: false });
+      messages.push({ type: "list", entries: part, last: false, device });
       part = [];
       chars = 0;
     }
     part.push(entry);
     chars += length;
   }
-  return [...messages, { type: "list", entries: part, last: true }];
+  return [...messages, { type: "list", entries: part, last: true, device }];
 }
 
 /**
