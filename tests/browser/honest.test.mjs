@@ -286,6 +286,26 @@ test("a receiver's tab whose place was taken says so, and does not try again by 
   await page.locator("#verified").waitFor();
 });
 
+test("a download goes on when the server gives the tab's place away, and ends complete", async () => {
+  const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
+  const { page } = await openPage(browser);
+  await page.context().addInitScript(noOwners);
+  await page.goto(sharer.link);
+  await page.click("#connect");
+  await page.click("#download");
+  await underWay(page);
+  await page.click("#pause");
+  // Another page takes the id at the server and calls nobody.
+  await page.evaluate(async () => {
+    const [{ Socket }, { Peer, restoreIdentity }] = await Promise.all([import("/lib/index.js"), import("/lib/rtc/index.js")]);
+    const identity = await restoreIdentity(sessionStorage.getItem("handclasp.receiver"));
+    await new Peer(new Socket("/socket"), identity).join();
+  });
+  await page.click("#pause");
+  await done(page);
+  assert.equal(await page.locator("#receive-error").isVisible(), false);
+});
+
 describe("the reach of a server", () => {
   const NOTE = "Same network only";
 

@@ -313,6 +313,32 @@ test("a connection that does not recover is closed, and leaves no timer", async 
   assert.deepEqual(reasons, ["lost"]);
 });
 
+for (const answers of [true, false]) {
+  test(`a page that is shown again pings its peers, and ${answers ? "keeps one that answers" : "closes the connection to one that does not"}`, async () => {
+    const network = Object.assign(new EventTarget(), { document: Object.assign(new EventTarget(), { visibilityState: "visible" }) });
+    const { clock, peer, pc, connection, push } = await connected({ network });
+    const heard = [];
+    connection.on("close", ({ reason }) => heard.push(reason));
+    let pings = 0;
+    pc.channel.other.addEventListener("message", ({ data }) => {
+      pings += 1;
+      if (answers) pc.channel.other.send(data.replace("ping", "pong"));
+    });
+    push("phx_close", {}); // the connection goes on without the server
+    network.document.dispatchEvent(new Event("visibilitychange"));
+    await settle();
+    await settle();
+    await clock.advance(4_999);
+    assert.deepEqual(heard, []);
+    await clock.advance(1);
+    assert.deepEqual(heard, answers ? [] : ["lost"]);
+    peer.close();
+    network.document.dispatchEvent(new Event("visibilitychange"));
+    await settle();
+    assert.equal(pings, 1);
+  });
+}
+
 test("a change of network restarts ICE immediately; a change of its speed does not", async () => {
   const navigator = { connection: Object.assign(new EventTarget(), { type: "wifi" }) };
   const network = Object.assign(new EventTarget(), { navigator });

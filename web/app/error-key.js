@@ -61,7 +61,7 @@ export function remedyOf(key) {
 
 /**
  * @param {unknown} error
- * @returns {string} for whoever mends the cause; a user sees it only on request
+ * @returns {string} for the person who mends the cause; a user sees it only on request
  */
 export function technicalText(error) {
   if (!(error instanceof Error)) return String(error);

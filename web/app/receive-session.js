@@ -16,6 +16,9 @@ import { checkWebRtc } from "./web-rtc.js";
 /** @typedef {import("../lib/share/share-link.js").ShareLink} ShareLink */
 /** @typedef {import("./download-panel.js").Destination} Destination */
 
+/** The states in which there is a connection to the sender. */
+const CONNECTED = ["proving", "listing", "verified"];
+
 const connectButton = () => element("connect", HTMLButtonElement);
 const showState = (/** @type {string} */ text, /** @type {import("./dom.js").NoticeKind} */ kind = "wait") => showNotice(element("receive-state", HTMLElement), text, kind);
 const showError = (/** @type {unknown} */ error) => showProblem(element("receive-error", HTMLElement), error);
@@ -82,6 +85,8 @@ export class ReceiveSession {
    */
   #handlePeer(state, detail) {
     if (state !== "closed" || this.#fetch?.state === "ended") return;
+    // A transfer needs no server. Should its connection break, the next call fails for the same cause.
+    if (this.#fetch && CONNECTED.includes(this.#fetch.state)) return;
     this.#fetch?.stop();
     this.#showFinalError(detail);
   }

@@ -36,7 +36,7 @@ export function openReceiveView(link) {
     event.preventDefault();
     void connect();
   });
-  // Whoever points at the button is about to press it.
+  // Somebody who points at the button is about to press it.
   for (const sign of ["pointerover", "focusin"]) form.addEventListener(sign, () => load().catch(() => {}), { once: true });
   addEventListener("pagehide", async () => (await session?.catch(() => null))?.disconnect());
   element("password-needed", HTMLElement).hidden = !link.hasPassword;

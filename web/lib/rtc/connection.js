@@ -153,10 +153,11 @@ export class Connection extends Emitter {
   /**
    * Pings the remote side, which may be dead, and closes the connection if no answer arrives.
    *
+   * @param {number} [timeout] ms of silence that count as death (default: see RtcMessageChannel)
    * @internal
    */
-  async probe() {
-    if (this.isOpen && !(await this.#messageChannel.probe())) this.close(lost());
+  async probe(timeout) {
+    if (this.isOpen && !(await this.#messageChannel.probe(timeout))) this.close(lost());
   }
 
   /**

@@ -11,6 +11,7 @@
 import { Emitter } from "../util/emitter.js";
 import { TimeoutError } from "../util/errors.js";
 import { onNetworkChange } from "../util/network-change.js";
+import { onPageReturn } from "../util/page-return.js";
 import { Signaling } from "./signaling.js";
 import { WatchList } from "./watch-list.js";
 
@@ -46,6 +47,7 @@ export class Peer extends Emitter {
   #signaling;
   #watchList;
   #stopNetworkListener = () => {};
+  #stopPageListener = /** @type {(() => void) | null} */ (null);
 
   /**
    * @param {import("../channels/socket.js").Socket} socket
@@ -138,6 +140,7 @@ export class Peer extends Emitter {
   /** Leaves the topic and closes all connections. */
   close() {
     this.#stopNetworkListener();
+    this.#stopPageListener?.();
     this.#signaling.close();
     void this.#channel.leave();
   }
@@ -154,6 +157,8 @@ export class Peer extends Emitter {
     this.#signaling.iceServers = iceServers;
     this.#stopNetworkListener();
     this.#stopNetworkListener = onNetworkChange(this.#socket.network, () => this.#signaling.networkChanged());
+    // Not ended with the channel: the connections go on without it.
+    this.#stopPageListener ??= onPageReturn(this.#socket.network, () => this.#signaling.probe());
     this.#signaling.resume();
     this.#watchList.renew();
   }

@@ -14,6 +14,9 @@ import { ConnectionTable } from "./connection-table.js";
 import { PeerError, toPeerError } from "./errors.js";
 import { OutgoingCall } from "./outgoing-call.js";
 
+/** How long the other side may be silent when the page is shown again (ms): the network may have slept, too. */
+const PAGE_RETURN_TIMEOUT = 5_000;
+
 /**
  * @typedef {object} SignalingOptions
  * @property {string} id of this side
@@ -94,6 +97,11 @@ export class Signaling {
   /** The device changed networks. */
   networkChanged() {
     for (const connection of this.#connections.all()) connection.networkChanged();
+  }
+
+  /** The page is shown again: connections may have died while it was hidden. */
+  probe() {
+    for (const connection of this.#connections.all()) void connection.probe(PAGE_RETURN_TIMEOUT);
   }
 
   /** @param {string} peerId is online again, maybe as a new page that does not know of earlier signals */

@@ -4,8 +4,8 @@
  * Both prove that they hold the key of the link *and* that they use the DTLS session whose fingerprints
  * they negotiated. A broker that replaces fingerprints, a hijacked topic and a guessed id all fail here.
  * If the share has a password, both then prove it with CPace, over the session that the key has
- * authenticated: whoever lacks the key cannot try passwords, and whoever has it can try only one for each
- * connection, at either side.
+ * authenticated: a peer without the key cannot try passwords, and a peer that has it can try only one for
+ * each connection, at either side.
  *
  *     both      {type: "hello", version, nonce}
  *     receiver  {type: "proof", mac, password}   password: whether it has one
