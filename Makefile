@@ -20,7 +20,7 @@ NATS_SERVER := $(TARGET)/nats/$(NATS_VERSION)/bin/nats-server
 NPM := HANDCLASP_BIN=$(TARGET)/debug/handclasp NATS_SERVER=$(NATS_SERVER) npm --prefix tests
 SAY := @printf '==> %s\n'
 
-.PHONY: help run cluster cluster-rounds test fmt style lint doc package rust fuzz binary packages types web clients browser bench bench-quick bench-docs bench-transfer bench-files bench-memory pressure soak clean cargo compiler node python proxies engines balancer engine-redis engine-nats chromium network
+.PHONY: help run cluster cluster-rounds test fmt style lint doc package rust fuzz binary packages types web clients browser font bench bench-quick bench-docs bench-transfer bench-files bench-memory pressure soak clean cargo compiler node python proxies engines balancer engine-redis engine-nats chromium network
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -98,6 +98,9 @@ clients: packages python proxies engine-redis engine-nats binary ## test the off
 browser: packages binary chromium network proxies engine-redis ## test the web app in Chromium, also over broken networks and NAT
 	$(SAY) 'npm run browser'
 	@CHROMIUM="$${CHROMIUM:-$$(command -v chromium)}" $(NPM) run --silent browser
+
+font: node ## make the page's display face again, from the packages of npm and PyPI
+	@tests/font.sh
 
 bench: cargo ## measure CPU time and memory, compared with npm's servers; ONLY=words selects rows
 	@$(call measure,)

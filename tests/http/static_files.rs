@@ -36,7 +36,9 @@ async fn the_page_may_run_only_its_own_files() {
     assert!(!body.is_empty());
     assert_eq!(header(&head, "content-type"), Some("text/html; charset=utf-8"));
     let policy = header(&head, "content-security-policy").unwrap();
-    for rule in ["default-src 'none'", "script-src 'self'", "connect-src 'self'", "frame-ancestors 'none'"] {
+    for rule in
+        ["default-src 'none'", "script-src 'self'", "font-src 'self'", "connect-src 'self'", "frame-ancestors 'none'"]
+    {
         assert!(policy.contains(rule), "{policy}");
     }
     assert!(!policy.contains("unsafe"), "{policy}");

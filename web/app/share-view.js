@@ -1,6 +1,7 @@
 /** The sharing view: waits for the first file, or restores the share of a reloaded page. */
 
-import { element } from "./dom.js";
+import { showClasp } from "./clasp.js";
+import { element, showText } from "./dom.js";
 import { acceptFiles } from "./file-input.js";
 import { t } from "./i18n.js";
 import { showProblem } from "./problem.js";
@@ -11,6 +12,8 @@ import { setTabTitle } from "./tab-progress.js";
 
 export function openShareView() {
   setTabTitle(t("title.share"));
+  showClasp(element("landing-clasp", HTMLElement), "idle");
+  showHint();
   /** @type {Promise<ActiveShare | null>} */
   let share = loadShare().then((saved) => saved && start(saved));
   const showError = (/** @type {unknown} */ error) => showProblem(element("share-error", HTMLElement), error);
@@ -37,6 +40,13 @@ export function openShareView() {
   addEventListener("pagehide", async () => (await share)?.stop());
   // Shown only now, because a file that is picked before the listeners exist would be lost.
   element("share", HTMLElement).hidden = false;
+}
+
+/** A finger alone can neither drop nor paste files, so the page says it only where there is a mouse or the like. */
+function showHint() {
+  if (!matchMedia("(any-pointer: fine)").matches) return;
+  showText(element("file-hint", HTMLElement), t("choose_hint"));
+  element("file", HTMLInputElement).setAttribute("aria-describedby", "file-hint");
 }
 
 /** @param {string} id of an input */
