@@ -127,6 +127,23 @@ test("two downloads into one folder get a copy each", async () => {
   for (const name of await filesOf("both")) assert.ok((await readFile(join(folder, "both", name))).equals(await readFile(join(folder, "twice/big.bin"))));
 });
 
+for (const [title, args, input, text] of /** @type {const} */ ([
+  ["an argument", ["--text", "meet at 5\n\u001b[31mGrüße"], undefined, "meet at 5\n\u001b[31mGrüße"],
+  ["standard input", ["--text", "-"], "from a pipe\n", "from a pipe\n"],
+])) {
+  test(`a text from ${title} arrives as a file, and is printed without its control characters`, async () => {
+    const sender = run(["send", ...args, "--broker", broker.url, "--once"], { input });
+    const [link] = (await sender.said("out", /\n/)).split("\n");
+    const out = `text-${title}`;
+    const getter = run(["get", link, "--out", out]);
+    assert.equal(await getter.ended, 0, getter.err());
+    assert.equal(getter.out(), `${join(out, "text.txt")}\n`);
+    assert.equal(await readFile(join(folder, out, "text.txt"), "utf8"), text);
+    assert.ok(getter.err().includes(`text.txt says:\n${text.replace("\u001b", "")}`), getter.err());
+    assert.equal(await sender.ended, 0, sender.err());
+  });
+}
+
 test("with --once, the sender ends with the first receiver that is done, and with its result", async () => {
   await makeFolder("once", { "a.txt": "a", "b.txt": "b" });
   for (const [code, last] of /** @type {const} */ ([[0, /1 receiver has all that it chose\.\n$/], [1, /1 has only a part\.\n$/]])) {
@@ -358,12 +375,22 @@ test("usage errors are reported with a remedy", async () => {
     [["fetch"], /Unknown command fetch/],
     [["send", "-", "-"], /given twice/],
     [["send", folder, "--name", "x"], /--name takes the name of a file, for standard input/],
+    [["send", "-", "--text", "-"], /given twice/],
+    [["send", "--text", ""], /The text is empty/],
     [["send", "-", "--name", "../x"], /--name takes the name of a file/],
   ];
   for (const [args, words] of wrong) {
     const command = run(/** @type {string[]} */ (args));
     assert.equal(await command.ended, 2);
     assert.match(command.err(), /** @type {RegExp} */ (words));
+  }
+});
+
+test("standard input that is no text, or too long for one, is refused", async () => {
+  for (const [input, words] of /** @type {const} */ ([["x".repeat(256 * 1024 + 1), /longer than 256 KiB/], [Buffer.of(0xff, 0x41), /not a text in UTF-8/]])) {
+    const command = run(["send", "--text", "-"], { input });
+    assert.equal(await command.ended, 2, command.err());
+    assert.match(command.err(), words);
   }
 });
 

@@ -8,7 +8,7 @@ import { after, test } from "node:test";
 import wrtc from "@roamhq/wrtc";
 import WebSocket from "ws";
 import { webRtcOf } from "../../web/lib/cli/node-webrtc.js";
-import { receive, share } from "../../web/lib/share/index.js";
+import { TextTarget, receive, share } from "../../web/lib/share/index.js";
 import { DisconnectedError, Presence, Socket } from "../../web/lib/index.js";
 import { startBroker, startConformance } from "../broker.mjs";
 import { startGatheringProxy } from "../gathering.mjs";
@@ -162,6 +162,20 @@ test("any Phoenix server: params arrive, and a refused connection is retried", a
   await lobby.join();
   assert.deepEqual(await told, { status: "connected", user_id: "1001" });
   assert.ok(tries >= 2);
+});
+
+test("a string is shared as a text, beside files", async () => {
+  const { url } = await run(startBroker);
+  const platform = { transport: WebSocket, createConnection: webRtcOf(wrtc) };
+  const shared = await share([new File(["hello"], "hello.txt"), "Grüße"], { page: url, ...platform });
+  const received = await receive(shared.link, platform);
+  const texts = received.entries.filter(({ text }) => text);
+  assert.deepEqual([received.entries.length, texts.length], [2, 1]);
+  const target = new TextTarget();
+  await (await received.download(texts, target)).finished;
+  assert.deepEqual([...target.texts.values()], ["Grüße"]);
+  await received.stop();
+  await shared.stop();
 });
 
 test("whoever receives is told when the share is stopped, and does not wait for it", async () => {

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { RtcMessageChannel } from "../../web/lib/rtc/message-channel.js";
 import { Catalogue } from "../../web/lib/share/catalogue.js";
 import { FileListReader, createFinder, sanitizeList } from "../../web/lib/share/file-list.js";
-import { MAX_LIST_BYTES } from "../../web/lib/share/protocol.js";
+import { MAX_LIST_BYTES, MAX_TEXTS, MAX_TEXT_BYTES } from "../../web/lib/share/protocol.js";
 import { Receiver } from "../../web/lib/share/receiver.js";
 import { sanitizeFilename } from "../../web/lib/share/sanitize-filename.js";
 import { sanitizePaths } from "../../web/lib/share/sanitize-paths.js";
@@ -130,6 +130,14 @@ test("a sharer cannot add files whose names together exceed a list, and keeps th
   add(2_000);
   assert.throws(() => add(200), { name: "TransferError", reason: "list_too_large" });
   assert.deepEqual([catalogue.entries.length, add(1)[0].id], [2_000, "2001"]);
+});
+
+test("what is too large or too much to be shown as a text is a file", () => {
+  const marked = (id, size, text = true) => ({ ...entry(id, [`${id}.txt`], size), text });
+  const odd = [marked(1, MAX_TEXT_BYTES + 1), marked(2, 5, "yes"), { ...marked(3, 0), isFolder: true }];
+  const many = Array.from({ length: MAX_TEXTS + 5 }, (_, index) => marked(index + 4, MAX_TEXT_BYTES));
+  const list = sanitizeList(new FileListReader().read({ type: "list", entries: [...odd, ...many], last: true }) ?? []);
+  assert.deepEqual(list.map(({ text }) => text === true), [...odd.map(() => false), ...many.map((_, index) => index < MAX_TEXTS)]);
 });
 
 for (const [title, entries] of [

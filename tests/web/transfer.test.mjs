@@ -5,10 +5,11 @@ import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { PeerError } from "../../web/lib/rtc/index.js";
 import { RtcMessageChannel } from "../../web/lib/rtc/message-channel.js";
-import { emptyFolder } from "../../web/lib/share/file-entry.js";
+import { emptyFolder, textFile } from "../../web/lib/share/file-entry.js";
 import { unzip } from "../unzip.mjs";
 import { Catalogue } from "../../web/lib/share/catalogue.js";
-import { Download, MemoryTarget } from "../../web/lib/share/index.js";
+import { Download, MemoryTarget, TextTarget } from "../../web/lib/share/index.js";
+import { MAX_TEXT_BYTES } from "../../web/lib/share/protocol.js";
 import { Receiver } from "../../web/lib/share/receiver.js";
 import { Sender } from "../../web/lib/share/sender.js";
 import { Throughput } from "../../web/lib/share/throughput.js";
@@ -69,6 +70,30 @@ test("many files with folders arrive together, also empty ones, and unselected o
   await Promise.all([download.transferFrom(all.receiver), download.finished]);
   assert.equal(disk.names.length, 200);
   for (const { path } of entries) assert.ok(disk.bytes(path.join("/")).equals(contents[Number(path[1])]));
+});
+
+test("texts that are to be shown arrive as strings, and the sender is not told if nobody has asked for them", async () => {
+  const catalogue = new Catalogue();
+  const texts = ["Grüße 👋\n\ttwo lines", "", "x".repeat(MAX_TEXT_BYTES), "x".repeat(MAX_TEXT_BYTES + 1)];
+  catalogue.add(texts.map((text) => ({ file: textFile(text) })));
+  const { clock, receiver, sender } = connect(catalogue);
+  const entries = await listed(receiver);
+  assert.deepEqual(entries.map(({ text, path, type }) => [text, path[0], type]), [
+    [true, "text.txt", "text/plain"],
+    [true, "text (2).txt", "text/plain"],
+    [true, "text (3).txt", "text/plain"],
+    [undefined, "text (4).txt", "text/plain"],
+  ]);
+  const reports = [];
+  sender.on("progress", ({ state }) => reports.push(state));
+  for (const isReported of [false, true]) {
+    const target = new TextTarget();
+    const download = new Download(entries.slice(0, 3), target, { clock, isReported });
+    await Promise.all([download.transferFrom(receiver), download.finished]);
+    assert.deepEqual(entries.map(({ id }) => target.texts.get(id)), [...texts.slice(0, 3), undefined]);
+    if (!isReported) assert.deepEqual(reports, []);
+  }
+  while (reports.at(-1) !== "done") await settle();
 });
 
 test("the send buffer is bounded by 256 KiB, requests by the window of written bytes", async () => {

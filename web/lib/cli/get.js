@@ -1,5 +1,6 @@
 /** `handclasp get`: downloads all files of a share into a folder, or lists them. */
 
+import { readFile } from "node:fs/promises";
 import { commandDevice } from "../share/device.js";
 import { Download } from "../share/download.js";
 import { pathText } from "../share/file-entry.js";
@@ -11,6 +12,9 @@ import { DirectoryTarget } from "./directory-target.js";
 import { CliError, FAILED, INTERRUPTED, USAGE_ERROR, errorMessage, fileErrorMessage } from "./messages.js";
 import { StdoutTarget } from "./stdout-target.js";
 import { clearProgress, formatDevice, formatFiles, formatPace, formatPercent, formatSize, printResult, printStatus, showProgress } from "./terminal.js";
+
+/** A text of at most this many bytes is printed. */
+const SHORT_TEXT_BYTES = 2_000;
 
 /** @typedef {import("../share/download.js").DownloadProgress} DownloadProgress */
 /** @typedef {import("../share/file-entry.js").FileEntry} FileEntry */
@@ -77,7 +81,8 @@ function runWithList(fetch, work) {
   return new Promise((resolve, reject) => {
     let isWorking = false;
     fetch.on("state", (state, error) => {
-      if (state === "ended") return reject(error);
+      // A download that is not complete fails with the same error. One that is complete is still being reported.
+      if (state === "ended") return isWorking ? undefined : reject(error);
       if (state === "verified") printStatus(fetch.sharer ? `Connected and verified: ${formatDevice(fetch.sharer)}.` : "Connected and verified.");
       const message = state === "waiting" ? errorMessage(error) : "";
       // A failure that repeats is printed once.
@@ -117,9 +122,22 @@ async function downloadAll(fetch, entries, target) {
   for (const { entry, error } of failed) printStatus(`${entry.path.join("/")} did not arrive: ${fileErrorMessage(error)}.`);
   const missing = new Set(failed.map(({ entry }) => entry));
   const arrived = entries.filter((entry) => !missing.has(entry));
+  if (target instanceof DirectoryTarget) await printTexts(arrived, files.map(({ name }) => name));
   const reused = target.reusedBytes > 0 ? `; ${formatSize(target.reusedBytes)} of it was already here` : "";
   printStatus(`${failed.length === 0 ? "Done" : "Incomplete"}: ${formatFiles(arrived)}, written and verified${reused}.`);
   return failed.length === 0 ? 0 : FAILED;
+}
+
+/**
+ * Prints the short ones of the texts that the sender wants to be shown.
+ *
+ * @param {FileEntry[]} entries
+ * @param {string[]} paths where each one is stored
+ */
+async function printTexts(entries, paths) {
+  for (const [index, { text, size }] of entries.entries()) {
+    if (text && size <= SHORT_TEXT_BYTES) printStatus(`${paths[index]} says:\n${await readFile(paths[index], "utf8")}`);
+  }
 }
 
 /** @param {DownloadProgress} progress */

@@ -10,17 +10,20 @@ import { endWithOutput, printStatus } from "./terminal.js";
 
 const HELP = `Sends files directly from one computer to another, or to a browser, by a link.
 
-  handclasp send FILE|FOLDER…|- [--broker https://HOST] [--password P] [--name NAME] [--once]
+  handclasp send FILE|FOLDER…|- [--text TEXT|-] [--broker https://HOST] [--password P] [--name NAME] [--once]
   handclasp receive 'LINK' [--out FOLDER|-] [--password P] [--list]
 
 send      prints a link, on a terminal with its QR code, and serves everybody who has it until Ctrl+C.
   -               standard input; it is kept in a temporary file, which nobody else can open
   --name NAME     the name of standard input at the receiver (default: stdin)
+  --text TEXT     a text of at most 256 KiB, which the receiver's page shows and copies; - is standard input, which keeps
+                  the text out of the list of processes
   --broker URL    the page of the broker (default: $HANDCLASP_BROKER, else http://127.0.0.1:4000)
   --once          ends when the first receiver is done; with code 0 if all that it chose has arrived
   What cannot be read, has a name that is not UTF-8, or is a symbolic link in a folder is left out and named.
 
 receive   downloads all files of a link; get is the same. Put the link in quotes: a shell would take it apart.
+  A text is stored as a file too, and a short one is printed.
   --out FOLDER    where to store the files (default: the current folder); keeps folders, overwrites nothing
   --out -         writes the file to standard output, if the link has only one
   --list          lists names and sizes, downloads nothing
@@ -32,6 +35,7 @@ both
   handclasp send holidays report.pdf --broker https://example.org
   tar c photos | handclasp send - --name photos.tar --once
   handclasp receive 'https://example.org/?peer_id=…#k=…' --out - | tar x
+  wl-paste | handclasp send --text - --once
 
 handclasp --version prints the version.
 
@@ -51,11 +55,12 @@ const OPTIONS = /** @type {const} */ ({
   name: { type: "string" },
   once: { type: "boolean" },
   password: { type: "string" },
+  text: { type: "string" },
   version: { type: "boolean" },
 });
 
 /** @type {Record<string, string[]>} the options of each command */
-const COMMANDS = { get: ["list", "out", "password"], receive: ["list", "out", "password"], send: ["broker", "name", "once", "password"] };
+const COMMANDS = { get: ["list", "out", "password"], receive: ["list", "out", "password"], send: ["broker", "name", "once", "password", "text"] };
 
 /** @returns {Promise<number>} the exit code */
 async function main() {
@@ -66,16 +71,16 @@ async function main() {
   if (!command || !Object.hasOwn(COMMANDS, command)) throw usageError(command ? `Unknown command ${command}.` : "No command given.");
   const unknown = Object.keys(values).find((name) => !COMMANDS[command].includes(name));
   if (unknown) throw usageError(`${command} has no option --${unknown}.`);
-  const { out, list, name, once, password = process.env.HANDCLASP_PASSWORD, broker = process.env.HANDCLASP_BROKER ?? "http://127.0.0.1:4000" } = values;
+  const { out, list, name, once, text, password = process.env.HANDCLASP_PASSWORD, broker = process.env.HANDCLASP_BROKER ?? "http://127.0.0.1:4000" } = values;
   const interrupted = new Promise((/** @type {(_: void) => void} */ resolve) => {
     for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => resolve());
   });
   if (command === "send") {
-    if (rest.length === 0) throw usageError("No files given.");
+    if (rest.length === 0 && text === undefined) throw usageError("No files given.");
     const hasInput = rest.includes("-");
-    if (rest.indexOf("-") !== rest.lastIndexOf("-")) throw usageError("Standard input is given twice.");
+    if (rest.indexOf("-") !== rest.lastIndexOf("-") || (hasInput && text === "-")) throw usageError("Standard input is given twice.");
     if (name !== undefined && (!hasInput || name === "" || name.includes("/"))) throw usageError("--name takes the name of a file, for standard input (-).");
-    return send(rest, { broker, name, password, once, interrupted });
+    return send(rest, { broker, name, text, password, once, interrupted });
   }
   if (rest.length !== 1) throw usageError(rest.length === 0 ? "No link given." : "More than one link given: put the link in quotes.");
   return get(rest[0], { out, list, password, interrupted });

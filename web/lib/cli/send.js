@@ -1,6 +1,7 @@
 /** `handclasp send`: shares files and folders by a link until it is stopped, and reports each receiver's progress. */
 
 import { commandDevice } from "../share/device.js";
+import { textFile } from "../share/file-entry.js";
 import { FileShare } from "../share/file-share.js";
 import { derivePasswordKey } from "../share/password-key.js";
 import { KEY_BYTES, makeLink, pageOf } from "../share/share-link.js";
@@ -9,7 +10,7 @@ import { openPeer } from "./broker-peer.js";
 import { findFiles } from "./local-files.js";
 import { CliError, FAILED, INTERRUPTED, USAGE_ERROR, errorMessage } from "./messages.js";
 import { firstDone, reportReceivers, summary } from "./receiver-report.js";
-import { readInput } from "./standard-input.js";
+import { readInput, readText } from "./standard-input.js";
 import { clearProgress, formatCount, formatFiles, printQrCode, printResult, printStatus } from "./terminal.js";
 
 /**
@@ -17,14 +18,15 @@ import { clearProgress, formatCount, formatFiles, printQrCode, printResult, prin
  * @param {object} options
  * @param {string} options.broker URL of its page
  * @param {string} [options.name] of the file that standard input becomes
+ * @param {string} [options.text] to be shown at the receiver; `-` is standard input
  * @param {string} [options.password]
  * @param {boolean} [options.once] end when the first receiver is done
  * @param {Promise<void>} options.interrupted resolves at Ctrl+C, which ends the command
  * @returns {Promise<number>} the exit code
  */
-export async function send(paths, { broker, name, password = "", once = false, interrupted }) {
+export async function send(paths, { broker, name, text, password = "", once = false, interrupted }) {
   if (!URL.canParse(broker) || !/^https?:/.test(broker)) throw new CliError(`${broker} is not the URL of a broker: it has to begin with https://.`, USAGE_ERROR);
-  const { files, leftOut } = await openFiles(paths, { name, interrupted });
+  const { files, leftOut } = await openFiles(paths, { name, text, interrupted });
   const page = pageOf(new URL(broker));
   const { peer, join, close } = await openPeer(page);
   try {
@@ -57,18 +59,36 @@ export async function send(paths, { broker, name, password = "", once = false, i
 
 /**
  * @param {string[]} paths
- * @param {{name?: string, interrupted: Promise<void>}} options
+ * @param {{name?: string, text?: string, interrupted: Promise<void>}} options
  */
-async function openFiles(paths, { name, interrupted }) {
+async function openFiles(paths, { name, text, interrupted }) {
   const found = await findFiles(paths.filter((path) => path !== "-"));
   for (const { path, cause } of found.leftOut) printStatus(`Left out: ${path} (${cause}).`);
-  if (paths.includes("-")) {
-    if (process.stdin.isTTY) printStatus("Reading standard input: end it with Ctrl+D on a line of its own.");
-    const input = await Promise.race([readInput(name ?? "stdin"), interrupted.then(() => null)]);
-    process.stdin.destroy(); // otherwise it keeps the command running
-    if (!input) throw new CliError("Stopped before standard input ended.", INTERRUPTED);
-    found.files.push(input);
+  if (paths.includes("-")) found.files.push(await fromInput(readInput(name ?? "stdin"), interrupted));
+  if (text !== undefined) {
+    const file = textFile(text === "-" ? await fromInput(readText(), interrupted) : text);
+    if (!file.isText) throw new CliError("The text is longer than 256 KiB: share it as a file.", USAGE_ERROR);
+    if (file.size === 0) throw new CliError("The text is empty.", USAGE_ERROR);
+    found.files.push({ file, path: [file.name] });
   }
   if (found.files.length === 0) throw new CliError("There are no files to share in the given paths.", USAGE_ERROR);
   return found;
+}
+
+/**
+ * @template T
+ * @param {Promise<T>} reading of standard input
+ * @param {Promise<void>} interrupted
+ * @returns {Promise<T>}
+ */
+async function fromInput(reading, interrupted) {
+  if (process.stdin.isTTY) printStatus("Reading standard input: end it with Ctrl+D on a line of its own.");
+  const stopped = interrupted.then(() => {
+    throw new CliError("Stopped before standard input ended.", INTERRUPTED);
+  });
+  try {
+    return await Promise.race([reading, stopped]);
+  } finally {
+    process.stdin.destroy(); // otherwise it keeps the command running
+  }
 }

@@ -4,8 +4,9 @@ import { randomUUID } from "node:crypto";
 import { open, unlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { MAX_TEXT_BYTES } from "../share/protocol.js";
 import { readRange } from "./local-files.js";
-import { CliError } from "./messages.js";
+import { CliError, USAGE_ERROR } from "./messages.js";
 
 /**
  * @param {string} name of the file
@@ -25,5 +26,26 @@ export async function readInput(name, input = process.stdin) {
     return { file: { name, size, slice }, path: [name] };
   } catch (error) {
     throw new CliError(`Cannot keep standard input in ${folder} (${/** @type {Error} */ (error).message}). Set TMPDIR to a folder with more room.`);
+  }
+}
+
+/**
+ * @param {AsyncIterable<Uint8Array>} [input]
+ * @returns {Promise<string>} once the input has ended, or is longer than a text may be
+ * @throws {CliError} it is not UTF-8
+ */
+export async function readText(input = process.stdin) {
+  const chunks = [];
+  let length = 0;
+  for await (const chunk of input) {
+    chunks.push(chunk);
+    length += chunk.length;
+    if (length > MAX_TEXT_BYTES) break;
+  }
+  try {
+    const isWhole = length <= MAX_TEXT_BYTES; // otherwise the last character may be cut
+    return new TextDecoder("utf-8", { fatal: isWhole, ignoreBOM: true }).decode(Buffer.concat(chunks));
+  } catch {
+    throw new CliError("Standard input is not a text in UTF-8: share it as a file (-).", USAGE_ERROR);
   }
 }

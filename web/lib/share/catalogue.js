@@ -62,7 +62,8 @@ export class Catalogue extends Emitter {
       id += 1;
       const names = path.slice(-MAX_DEPTH).map((name) => name.slice(0, MAX_NAME_CHARS));
       const entry = { id: String(id), path: names, size: file.size, type: file.type ?? "" };
-      return { entry: file.isFolder ? { ...entry, isFolder: file.isFolder } : entry, source: file, hashes: [] };
+      const mark = file.isFolder ? { isFolder: file.isFolder } : file.isText ? { text: file.isText } : {};
+      return { entry: { ...entry, ...mark }, source: file, hashes: [] };
     });
     const added = items.map(({ entry }) => entry);
     const bytes = [...this.entries, ...added].reduce((sum, entry) => sum + entryBytes(entry), 0);

@@ -1,7 +1,11 @@
 /** The interface of a download's target: it opens a sink for each file and hands all files over at the end. */
 
 /** @typedef {import("./file-entry.js").FileEntry} FileEntry */
-/** @typedef {{name: string, blob: Blob | null}} SavedFile blob: null when the file is in its place already */
+/** @typedef {{entry: FileEntry, blob: Blob}} SavedMember */
+/**
+ * @typedef {{name: string, blob: Blob | null, members?: SavedMember[]}} SavedFile blob: null when the file is in its place
+ *   already; members: the files of an archive
+ */
 
 /**
  * @typedef {object} FileSink of one file

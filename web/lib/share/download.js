@@ -33,6 +33,7 @@ const REPORT_INTERVAL = 250;
 export class Download extends Emitter {
   #target;
   #clock;
+  #isReported;
   #throughput;
   #parts;
   #groups;
@@ -52,10 +53,13 @@ export class Download extends Emitter {
    * @param {FileEntry[]} entries of the list
    * @param {import("./download-target.js").DownloadTarget} target
    * @param {object} [options]
+   * @param {boolean} [options.isReported] whether the sender is told of the progress (default true); false for what the user
+   *   has not asked for
    * @param {import("../util/clock.js").Clock} [options.clock]
    */
-  constructor(entries, target, { clock = systemClock } = {}) {
+  constructor(entries, target, { isReported = true, clock = systemClock } = {}) {
     super();
+    this.#isReported = isReported;
     this.#target = target;
     this.#clock = clock;
     this.#parts = entries.map((entry) => new FilePart(entry));
@@ -191,7 +195,7 @@ export class Download extends Emitter {
     this.#reportTimer = null;
     const state = this.#state();
     this.#lastReport = { state, at: this.#clock.now() };
-    if (state !== "waiting") {
+    if (state !== "waiting" && this.#isReported) {
       const failed = this.#parts.filter(({ error }) => error).length;
       this.#receiver?.reportProgress({ state, written: this.#written, total: this.#total, failed });
     }

@@ -1,10 +1,11 @@
 /** The files of a share, as the sharer reads them and as receivers see them. */
 
 import { utf8 } from "../util/bytes.js";
+import { MAX_TEXT_BYTES } from "./protocol.js";
 
 /**
- * @typedef {{name: string, size: number, slice: (start?: number, end?: number, type?: string) => Blob, type?: string, isFolder?: true}} FileSource a File, or an
- *   object that reads like one; isFolder: an empty folder, from `emptyFolder`
+ * @typedef {{name: string, size: number, slice: (start?: number, end?: number, type?: string) => Blob, type?: string, isFolder?: true, isText?: true}} FileSource a File, or an
+ *   object that reads like one; isFolder: an empty folder, from `emptyFolder`; isText: to be shown, from `textFile`
  */
 /**
  * @typedef {object} FileEntry of the list that receivers get
@@ -13,6 +14,7 @@ import { utf8 } from "../util/bytes.js";
  * @property {number} size
  * @property {string} type
  * @property {true} [isFolder] it is an empty folder; other folders are only in the paths of their files
+ * @property {true} [text] it is a text, of at most 256 KiB in UTF-8, that the sender wants to be shown
  * @property {string} [sentAs] the sender's path, to be shown, if the receiver had to change a name in it
  */
 
@@ -22,6 +24,16 @@ import { utf8 } from "../util/bytes.js";
  */
 export function emptyFolder(name) {
   return { name, size: 0, isFolder: true, slice: () => new Blob([]) };
+}
+
+/**
+ * @param {string} text
+ * @param {string} [name] of the file that it is for a receiver that does not show it
+ * @returns {File & {isText?: true}} to be shared like a file; above 256 KiB it is only a file
+ */
+export function textFile(text, name = "text.txt") {
+  const file = new File([text], name, { type: "text/plain" });
+  return file.size <= MAX_TEXT_BYTES ? Object.assign(file, { isText: /** @type {const} */ (true) }) : file;
 }
 
 /**

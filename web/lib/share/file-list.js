@@ -8,7 +8,7 @@ import { excerpt } from "../util/excerpt.js";
 import { TransferError } from "./errors.js";
 import { entryBytes } from "./file-entry.js";
 import { removeInvisible } from "./invisible.js";
-import { MAX_DEPTH, MAX_FILES, MAX_ID_CHARS, MAX_LIST_BYTES } from "./protocol.js";
+import { MAX_DEPTH, MAX_FILES, MAX_ID_CHARS, MAX_LIST_BYTES, MAX_TEXTS, MAX_TEXT_BYTES } from "./protocol.js";
 import { sanitizePaths } from "./sanitize-paths.js";
 
 /** Characters of a name as the sender wrote it that are shown; more than a safe name has. */
@@ -52,11 +52,13 @@ export class FileListReader {
 
 /**
  * @param {FileEntry[]} entries of one list
- * @returns {FileEntry[]} with safe and unique paths
+ * @returns {FileEntry[]} with safe and unique paths, and no more texts to be shown than the limit
  */
 export function sanitizeList(entries) {
   const paths = sanitizePaths(entries.map(({ path }) => path), (index) => entries[index].isFolder === true);
-  return entries.map((entry, index) => {
+  let texts = 0;
+  return entries.map(({ text, ...file }, index) => {
+    const entry = text && ++texts <= MAX_TEXTS ? { ...file, text } : file;
     const path = paths[index];
     const sentAs = visiblePath(entry.path);
     return sentAs === path.join("/") ? { ...entry, path } : { ...entry, path, sentAs };
@@ -94,6 +96,7 @@ function parseEntry(entry) {
   if (typeof id !== "string" || typeof type !== "string") throw new ProtocolError("file in the list has no id or type");
   if (id.length > MAX_ID_CHARS) throw new ProtocolError(`id of a file has ${id.length} characters`);
   if (!Array.isArray(path) || !path.every((name) => typeof name === "string")) throw new ProtocolError("file in the list has no path");
+  if (entry.text === true && !entry.isFolder && size <= MAX_TEXT_BYTES) return { id, path, size, type, text: true };
   if (!entry.isFolder) return { id, path, size, type };
   if (size !== 0) throw new ProtocolError(`folder in the list has ${size} bytes`);
   return { id, path, size, type, isFolder: true };

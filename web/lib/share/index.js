@@ -21,7 +21,7 @@
 export { thisDevice } from "./device.js";
 export { Download } from "./download.js";
 export { ProofError, TransferError } from "./errors.js";
-export { emptyFolder } from "./file-entry.js";
+export { emptyFolder, textFile } from "./file-entry.js";
 export { FileFetch } from "./file-fetch.js";
 export { FileShare } from "./file-share.js";
 export { prove } from "./key-proof.js";
@@ -33,3 +33,4 @@ export { FolderTarget } from "./targets/folder-target.js";
 export { MemoryTarget } from "./targets/memory-target.js";
 export { openTarget } from "./targets/open-target.js";
 export { PickedFileTarget } from "./targets/picked-file-target.js";
+export { TextTarget } from "./targets/text-target.js";

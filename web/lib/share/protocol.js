@@ -4,11 +4,12 @@
  *
  * All messages are JSON except the bytes (`>` from the sender, `<` from the receiver):
  *
- *     > {type: "list", entries: [{id, path, size, type, isFolder?}], last, device?}    in several messages; again
- *                                                when it changes; isFolder: true for an empty folder, else an empty file;
+ *     > {type: "list", entries: [{id, path, size, type, isFolder?, text?}], last, device?}    in several messages;
+ *                                                again when it changes; isFolder: true for an empty folder, else an empty
+ *                                                file; text: true for a text to be shown, else a text file;
  *                                                device: the sender's, see device.js, or null
- *     < {type: "device", device}                 the receiver's or null, once, after a list that has a device: senders
- *                                                of older versions neither say one nor accept one
+ *     < {type: "device", device}                 the receiver's, once, after a list with `device`, which lists of older
+ *                                                senders do not have: they would not accept the message
  *     < {type: "pull", id, piece, have?}         have: hash of the piece that the receiver has stored
  *     > {type: "piece", id, piece, length, sha256}, then `length` bytes; piece-hash.js computes the hash
  *       or {type: "same", id, piece}             the stored piece is correct
@@ -38,6 +39,10 @@ export const FILE_FAILURES = ["unreadable", "changed", "removed"];
 export const MAX_FILES = 10_000;
 /** Bytes of a list: of the paths, types and ids of all files together, in UTF-8. */
 export const MAX_LIST_BYTES = 4 * 1024 * 1024;
+/** Bytes of a text that is to be shown, in UTF-8. A longer one is a file. */
+export const MAX_TEXT_BYTES = 256 * 1024;
+/** Texts of a list that are to be shown. Further ones are files. */
+export const MAX_TEXTS = 20;
 /** Names in the path of a file. Of a longer path, both sides keep the last ones. */
 export const MAX_DEPTH = 32;
 /** Characters of the id of a file. */

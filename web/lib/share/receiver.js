@@ -338,7 +338,7 @@ export class Receiver extends Emitter {
   #exchangeDevices(device) {
     this.#hasToldDevice = true;
     this.sender = parseDevice(device);
-    this.#channel.send({ type: "device", device: this.#device });
+    if (this.#device) this.#channel.send({ type: "device", device: this.#device });
   }
 
   #showList() {

@@ -1,13 +1,15 @@
 /**
- * Shares files in one call. file-share.js has the parts, for applications that put them together themselves.
+ * Shares files or texts in one call. file-share.js has the parts, for applications that put them together themselves.
  *
  *     const { link, receivers, stop } = await share(input.files);
+ *     await share("a text");
  */
 
 import { Socket } from "../../channels/socket.js";
 import { createIdentity } from "../../rtc/identity.js";
 import { Peer } from "../../rtc/peer.js";
 import { randomBytes } from "../../util/bytes.js";
+import { textFile } from "../file-entry.js";
 import { FileShare } from "../file-share.js";
 import { derivePasswordKey } from "../password-key.js";
 import { KEY_BYTES, makeLink, pageOf } from "../share-link.js";
@@ -27,7 +29,8 @@ import { KEY_BYTES, makeLink, pageOf } from "../share-link.js";
  */
 
 /**
- * @param {Iterable<File>} files for example of an `<input type=file>`; with their folders, if they have any
+ * @param {string | Iterable<File | string>} files for example of an `<input type=file>`; with their folders, if they have any.
+ *   A string is a text, which the other side shows
  * @param {BrokerAccess & {page?: string | URL, password?: string, signal?: AbortSignal}} [options] page: the broker's
  *   page (default: this one); signal: stops waiting for the broker
  * @returns {Promise<Shared>} when the link works
@@ -40,7 +43,7 @@ export async function share(files, { page = globalThis.location?.href, password 
   const key = randomBytes(KEY_BYTES);
   const passwordKey = password ? await derivePasswordKey(key, password) : null;
   const fileShare = new FileShare(peer, key, { passwordKey });
-  fileShare.catalogue.add(Array.from(files, (file) => ({ file, path: file.webkitRelativePath ? file.webkitRelativePath.split("/") : undefined })));
+  fileShare.catalogue.add(Array.from(typeof files === "string" ? [files] : files, toSource));
   /** @type {import("../remote-receiver.js").RemoteReceiver[]} */
   const receivers = [];
   fileShare.on("receiver", (receiver) => {
@@ -66,4 +69,13 @@ export async function share(files, { page = globalThis.location?.href, password 
       close();
     },
   };
+}
+
+/**
+ * @param {File | string} file
+ * @returns {{file: import("../file-entry.js").FileSource, path?: string[]}}
+ */
+function toSource(file) {
+  if (typeof file === "string") return { file: textFile(file) };
+  return { file, path: file.webkitRelativePath ? file.webkitRelativePath.split("/") : undefined };
 }

@@ -25,7 +25,8 @@ export async function bundleFiles(files) {
     parts.push(localFileHeader(member), blob, dataDescriptor(member));
     members.push(member);
   }
-  return [{ name, blob: new Blob([...parts, centralDirectory(members)], { type: "application/zip" }) }];
+  const blob = new Blob([...parts, centralDirectory(members)], { type: "application/zip" });
+  return [{ name, blob, members: files.map(({ entry, blob }) => ({ entry, blob })) }];
 }
 
 /**
