@@ -260,6 +260,19 @@ test("a file that changed while the receiver was away is detected at the end", a
   await assert.rejects(first.download.finished, { reason: "changed" });
 });
 
+test("a file that is replaced during its transfer never arrives as a mixture, where reading it does not fail", async () => {
+  const [before, after] = [randomBytes(6 * MIB), randomBytes(6 * MIB)];
+  let reads = 0;
+  class Replaced extends File {
+    slice(start, end) {
+      const bytes = (++reads <= 3 ? before : after).slice(start, end);
+      return { arrayBuffer: async () => new Uint8Array(bytes).buffer };
+    }
+  }
+  const { download } = await takeAll(catalogueOf([["0.bin"], new Replaced([before], "0.bin")]));
+  await assert.rejects(download.finished, { reason: "changed" });
+});
+
 test("a full disk is an error of the receiver, and stored pieces are kept for a retry", async () => {
   const disk = new FakeDisk({ room: 2 * MIB });
   const { download, sender } = await takeAll(catalogueOf(randomBytes(5 * MIB)), { disk });
@@ -269,7 +282,7 @@ test("a full disk is an error of the receiver, and stored pieces are kept for a 
   assert.equal(disk.bytes("0.bin").length, 2 * MIB);
 });
 
-const requestsIn = (end) => end.received.map((text) => JSON.parse(text)).filter(({ type }) => type !== "progress");
+const requestsIn = (end) => end.received.map((text) => JSON.parse(text)).filter(({ type }) => ["batch", "pull", "stored"].includes(type));
 
 test("1,000 small files arrive by four requests, each complete, before a large one that the list has in their midst", async () => {
   const contents = Array.from({ length: 1_001 }, (_, at) => randomBytes(at === 500 ? 70_000 : at % 300));

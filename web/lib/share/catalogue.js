@@ -118,20 +118,22 @@ export class Catalogue extends Emitter {
   /**
    * @param {string} id
    * @param {() => boolean} isNeeded asked before each piece: a large file takes minutes
-   * @returns {Promise<string>} the hash over all pieces; reads the pieces that were not requested yet
+   * @returns {Promise<string>} the hash over all pieces. Reads the pieces that were not requested yet, and all of them
+   *   where only that tells that the file was changed in between
    * @throws {TransferError} `cancelled` when it is no longer needed
    * @internal
    */
   async rootHash(id, isNeeded) {
-    const { hashes, entry } = this.#item(id);
+    const { hashes, entry, source } = this.#item(id);
     const last = pieceCount(entry.size) - 1;
+    const needsProof = last > 0 && !reportsChanges(source);
     const reader = new PieceReader();
     try {
       for (let piece = 0; piece <= last; piece++) {
         if (!isNeeded()) throw new TransferError("cancelled", `the hash of file ${id} is no longer needed`);
         // A modification while the file was open is visible only after it is opened again.
         const isProbe = piece === last && last > 0;
-        if (!hashes[piece] || isProbe) reader.release((await this.readPiece(id, piece, reader)).bytes);
+        if (!hashes[piece] || isProbe || needsProof) reader.release((await this.readPiece(id, piece, reader)).bytes);
       }
     } finally {
       reader.close();
@@ -157,6 +159,15 @@ export class Catalogue extends Emitter {
     if (!item) throw new TransferError("removed", `file ${excerpt(id)} is not shared`);
     return item;
   }
+}
+
+/**
+ * @param {FileSource} source
+ * @returns {boolean} whether reading fails after a change. It does in Chromium, which alone has `userAgentData`, and in
+ *   the command. Firefox reads whatever is there now, so a file could arrive as a mixture of two
+ */
+function reportsChanges(source) {
+  return !(source instanceof File) || "userAgentData" in (globalThis.navigator ?? {});
 }
 
 /**
