@@ -6,7 +6,7 @@
 /** How long the previous page of a reload may keep its lock (ms). */
 const LOCK_TIMEOUT = 2_000;
 /** How long other tabs have to answer, in browsers without locks (ms). */
-const ANSWER_TIMEOUT = 500;
+const ANSWER_TIMEOUT = 2_000;
 
 /** @type {Set<string>} what this page owns */
 const owned = new Set();
