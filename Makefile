@@ -18,9 +18,11 @@ NATS_VERSION := 2.15.1
 NATS_SERVER := $(TARGET)/nats/$(NATS_VERSION)/bin/nats-server
 # The JavaScript tests find the binary through HANDCLASP_BIN; the Rust tests and benches know the one they were built with.
 NPM := HANDCLASP_BIN=$(TARGET)/debug/handclasp NATS_SERVER=$(NATS_SERVER) npm --prefix tests
+# The browsers of the tests: installed below, or named by these variables.
+BROWSERS = CHROMIUM="$${CHROMIUM:-$$(command -v chromium)}" FIREFOX="$${FIREFOX:-$$(command -v firefox-esr || command -v firefox)}"
 SAY := @printf '==> %s\n'
 
-.PHONY: help run cluster cluster-rounds test fmt style lint doc package rust fuzz binary packages types web clients browser font bench bench-quick bench-docs bench-transfer bench-files bench-memory pressure soak clean cargo compiler node python proxies engines balancer engine-redis engine-nats chromium network
+.PHONY: help run cluster cluster-rounds test fmt style lint doc package rust fuzz binary packages types web clients browser browser-full font bench bench-quick bench-docs bench-transfer bench-files bench-memory pressure soak clean cargo compiler node python proxies engines balancer engine-redis engine-nats chromium firefox network
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,9 +97,12 @@ clients: packages python proxies engine-redis engine-nats binary ## test the off
 	$(SAY) 'npm run clients'
 	@CLIENTS_PYTHON=$(PYTHON)/bin/python3 $(NPM) run --silent clients
 
-browser: packages binary chromium network proxies engine-redis ## test the web app in Chromium, also over broken networks and NAT
+browser: packages binary chromium firefox network proxies engine-redis ## test the web app in Chromium and Firefox, also over broken networks and NAT
 	$(SAY) 'npm run browser'
-	@CHROMIUM="$${CHROMIUM:-$$(command -v chromium)}" $(NPM) run --silent browser
+	@$(BROWSERS) $(NPM) run --silent browser
+
+browser-full: packages binary chromium firefox ## send 300 MB between Chromium and Firefox instead of the 30 MB of make test
+	@$(BROWSERS) BROWSER_SIZES=full $(NPM) run --silent browser-full
 
 font: node ## make the page's display face again, from the packages of npm and PyPI
 	@tests/font.sh
@@ -183,6 +188,12 @@ chromium:
 	@if [ -n "$${CHROMIUM:-}" ]; then \
 		command -v "$$CHROMIUM" >/dev/null || { echo "Chromium is missing: \$$CHROMIUM names $$CHROMIUM" >&2; exit 1; }; \
 	else $(call install,chromium,chromium) || { echo 'or set CHROMIUM to its path' >&2; exit 1; }; fi
+
+# $FIREFOX, an installed Firefox, or else Debian's.
+firefox:
+	@if [ -n "$${FIREFOX:-}" ]; then \
+		command -v "$$FIREFOX" >/dev/null || { echo "Firefox is missing: \$$FIREFOX names $$FIREFOX" >&2; exit 1; }; \
+	elif ! command -v firefox-esr firefox >/dev/null; then $(call install,firefox-esr,firefox-esr) || { echo 'or set FIREFOX to its path' >&2; exit 1; }; fi
 
 # Debian starts nginx, HAProxy, Apache, coturn and Redis as services when they are installed. The tests need only the
 # programs, so the services are masked first.

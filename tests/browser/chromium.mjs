@@ -62,6 +62,7 @@ export async function openPage(browser, options = {}) {
 function recordDataChannels() {
   window.heardTexts = [];
   window.peerConnections = [];
+  if (!("RTCPeerConnection" in window)) return;
   const create = RTCPeerConnection.prototype.createDataChannel;
   RTCPeerConnection.prototype.createDataChannel = function (...args) {
     window.peerConnections.push(this);
