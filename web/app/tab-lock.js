@@ -34,24 +34,30 @@ function lock(name) {
 }
 
 /**
- * Without locks: asks the other tabs, and answers their questions from then on.
+ * Without locks: asks the other tabs, and answers their questions from then on. Of two tabs that ask at the same time,
+ * the one that began first is the owner.
  *
  * @param {string} name
  */
 function ask(name) {
   if (!("BroadcastChannel" in globalThis)) return Promise.resolve(true);
   const channel = new BroadcastChannel(name);
+  const since = Date.now() + Math.random();
+  let isOwner = false;
   return new Promise((resolve) => {
     const timer = setTimeout(() => {
-      channel.onmessage = ({ data }) => data === "whose?" && channel.postMessage("mine");
+      isOwner = true;
       resolve(true);
     }, ANSWER_TIMEOUT);
     channel.onmessage = ({ data }) => {
-      if (data !== "mine") return;
+      // A question, or an answer, which may be to another tab's question.
+      const isFirst = isOwner || (!data.isOwner && since < data.since);
+      if (isFirst && data.isQuestion) channel.postMessage({ since, isOwner });
+      if (isFirst) return;
       clearTimeout(timer);
       channel.close();
       resolve(false);
     };
-    channel.postMessage("whose?");
+    channel.postMessage({ since, isQuestion: true });
   });
 }
