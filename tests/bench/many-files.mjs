@@ -35,7 +35,7 @@ async function pages() {
     await sender.locator("#share-state:not(:empty)").waitFor();
     await receiver.goto(await sender.inputValue("#link"));
     await receiver.click("#connect");
-    await receiver.locator("#offers li").first().waitFor();
+    await receiver.locator("#offers [role=row]").first().waitFor();
     const begun = performance.now();
     const saved = receiver.waitForEvent("download", { timeout: 180_000 });
     await receiver.click("#download");

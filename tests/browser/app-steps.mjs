@@ -35,7 +35,7 @@ export async function share(browser, url, files, options) {
  * @param {string} password
  */
 export async function setPassword(page, password) {
-  await page.getByText("Add a password").click();
+  await page.getByText("Link settings").click();
   await page.getByRole("textbox", { name: "Password" }).fill(password);
   await page.getByRole("button", { name: "Set" }).click();
   await page.getByText("The link now needs the password").waitFor();
@@ -51,7 +51,7 @@ export async function connect(browser, link, options) {
   await receiver.page.goto(link);
   await receiver.page.click("#connect");
   await receiver.page.locator("#verified").waitFor();
-  await receiver.page.locator("#offers li").first().waitFor();
+  await receiver.page.locator("#offers [role=row]").first().waitFor();
   return receiver;
 }
 

@@ -159,7 +159,7 @@ test("an error that nobody thought of has a sentence, and its message stays behi
   await page.click("#connect");
   await page.locator("#receive-error", { hasText: "Something unexpected happened" }).waitFor();
   assert.equal(await page.getByText("boom at 0x2a").isVisible(), false);
-  await page.getByText("Details", { exact: true }).click();
+  await page.locator("#receive-error").getByText("Details", { exact: true }).click();
   assert.equal(await page.getByText("boom at 0x2a").isVisible(), true);
   await inspect(page, "receive-unexpected");
 });

@@ -73,5 +73,5 @@ export function withoutDisk() {
 /** @param {import("playwright-core").Page} page that shows an invitation */
 export async function connectOnPage(page) {
   await page.click("#connect");
-  await page.locator("#offers li").first().waitFor();
+  await page.locator("#offers [role=row]").first().waitFor();
 }

@@ -39,7 +39,7 @@ function offer(page, files) {
 }
 
 const SVG = "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><rect width='9' height='9'/></svg>";
-const pictured = (page, list) => page.locator(`${list} li`).evaluateAll((items) => {
+const pictured = (page, list) => page.locator(`${list} [role=row]`).evaluateAll((items) => {
   return items.map((item) => [item.querySelector("bdi").textContent, item.querySelector("img")?.naturalWidth ?? 0]);
 });
 
@@ -88,7 +88,8 @@ async function openSharer(prepare = () => {}) {
   return sharer;
 }
 
-const names = (page) => page.locator("#share-files bdi").allTextContents();
+/** The paths of the files in the list: their buttons name them. */
+const names = (page) => page.locator("#share-files [role=row]:not([aria-expanded]) button").evaluateAll((buttons) => buttons.map((button) => button.ariaLabel.replace("Remove ", "")));
 
 /** Waits until the tab has written down that it offers `name`: it would else not know that after a reload at once. */
 async function remembered(page, name) {
@@ -248,7 +249,7 @@ test("pasted files are shared; pasted or dropped text is not", async () => {
   await paste(page, { files: ["image.png"], text: "a name beside it" });
   await page.locator("#share-sum", { hasText: /^1 file, 9 bytes$/ }).waitFor();
   assert.deepEqual(await names(page), ["image.png"]);
-  await page.getByText("Add a password").click();
+  await page.getByText("Link settings").click();
   await page.getByRole("textbox", { name: "Password" }).focus();
   await paste(page, { text: "a password" });
   await paste(page, { files: ["second.png"] });

@@ -30,6 +30,9 @@ const LOOKS = /** @type {const} */ ([
   ["desktop-dark", { ...DESK, colorScheme: "dark" }],
   ["phone-ja", { ...PHONE, locale: "ja-JP" }],
   ["phone-zh", { ...PHONE, locale: "zh-CN" }],
+  ["narrow", { viewport: { width: 320, height: 640 }, hasTouch: true, isMobile: true }],
+  ["tablet", { viewport: { width: 768, height: 1024 } }],
+  ["wide-dark", { viewport: { width: 2560, height: 1440 }, colorScheme: "dark" }],
 ]);
 
 for (const [look, options] of LOOKS) {
@@ -97,7 +100,7 @@ test("everything works with the keyboard alone", async () => {
   await receiver.page.locator("#connect").waitFor();
   await tabTo(receiver.page, "connect");
   await receiver.page.keyboard.press("Enter");
-  await receiver.page.locator("#offers li").waitFor();
+  await receiver.page.locator("#offers [role=row]").waitFor();
   await tabTo(receiver.page, "download");
   await receiver.page.keyboard.press("Enter");
   await receiver.page.getByText("Download complete, verified").waitFor();

@@ -4,7 +4,6 @@ import { ClosedError } from "../lib/channels/errors.js";
 import { Socket } from "../lib/channels/socket.js";
 import { createIdentity, restoreIdentity } from "../lib/rtc/identity.js";
 import { Peer, joinWithRetry } from "../lib/rtc/peer.js";
-import { pathText } from "../lib/share/file-entry.js";
 import { FileShare } from "../lib/share/file-share.js";
 import { derivePasswordKey } from "../lib/share/password-key.js";
 import { KEY_BYTES, makeLink } from "../lib/share/share-link.js";
@@ -13,14 +12,15 @@ import { TimeoutError } from "../lib/util/errors.js";
 import { isTemporary } from "../lib/util/temporary.js";
 import { announce, element, showText } from "./dom.js";
 import { showFileHash } from "./file-hash.js";
-import { formatFiles, formatSize, t } from "./i18n.js";
-import { LazyThumbnails } from "./lazy-thumbnails.js";
+import { t } from "./i18n.js";
 import { showLink } from "./link-panel.js";
 import { showProblem } from "./problem.js";
 import { showReach } from "./reach.js";
 import { createReceiverRow } from "./receiver-row.js";
 import { forgetReceivers, loadReceivers, saveReceivers } from "./saved-receivers.js";
 import { saveShare } from "./saved-share.js";
+import { showShareStatus } from "./share-status.js";
+import { SharedFiles } from "./shared-files.js";
 import { showTabProgress } from "./tab-progress.js";
 import { checkWebRtc } from "./web-rtc.js";
 
@@ -39,16 +39,15 @@ export class ActiveShare {
   #saved;
   /** @type {Map<string, Blob>} by the entry's id */
   #files = new Map();
-  /** @type {Map<string, HTMLLIElement>} by the entry's id */
-  #fileRows = new Map();
   /** @type {Map<string, number>} the numbers of the receivers, by peer id */
   #receiverNumbers;
   #isStopped = false;
   #isJoined = false;
   #isTakenOver = false;
+  #reach = /** @type {import("./share-status.js").Reach} */ ("reconnecting");
   /** Why the server does not have this share any more. */
   #refusal = /** @type {Error | null} */ (null);
-  #thumbnails = new LazyThumbnails((entry) => this.#preview(entry));
+  #list = new SharedFiles({ onRemove: (ids) => this.#remove(ids), fetchPreview: (entry) => this.#preview(entry) });
 
   /**
    * @param {Socket} socket
@@ -129,7 +128,7 @@ export class ActiveShare {
     this.#showLink();
     this.#showFiles();
     if (this.#hasPassword) {
-      element("password-details", HTMLDetailsElement).open = true;
+      element("link-settings", HTMLDetailsElement).open = true;
       showText(element("password-state", HTMLElement), t("password_is_set"));
     }
     if (this.#saved.names.length > 0) void this.#restoreFiles();
@@ -174,6 +173,8 @@ export class ActiveShare {
     const again = element("take-back", HTMLElement);
     again.textContent = t(this.#isTakenOver ? "take_back" : "try_again");
     again.hidden = !this.#isTakenOver && !isTemporary(this.#refusal);
+    this.#reach = isReady ? "ready" : this.#isTakenOver || this.#refusal ? "lost" : "reconnecting";
+    this.#showStatus();
   }
 
   /** After a reload: shares the same files if the browser can still read them, or asks the user for them. */
@@ -243,36 +244,17 @@ export class ActiveShare {
       showText(element("share-again", HTMLElement), "");
       element("retake", HTMLElement).hidden = true;
     }
-    element("share-sum", HTMLElement).textContent = entries.length === 0 ? t("nothing_on_offer") : formatFiles(entries);
-    void this.#thumbnails.show(this.#updateFileRows(entries));
+    this.#list.show(entries);
     this.#showHash();
   }
 
-  /**
-   * Only what has changed: to build thousands of rows again would take longer than a person waits.
-   *
-   * @param {FileEntry[]} entries in the order in which they were added
-   */
-  #updateFileRows(entries) {
-    const shared = new Set(entries.map(({ id }) => id));
-    for (const [id, row] of this.#fileRows) {
-      if (shared.has(id)) continue;
-      row.remove();
-      this.#fileRows.delete(id);
-    }
-    const added = [];
-    const rows = [];
-    for (const entry of entries) {
-      let row = this.#fileRows.get(entry.id);
-      if (!row) {
-        row = this.#createFileRow(entry);
-        this.#fileRows.set(entry.id, row);
-        added.push(row);
-      }
-      rows.push({ entry, row });
-    }
-    element("share-files", HTMLElement).append(...added);
-    return rows;
+  /** @param {string[]} ids */
+  #remove(ids) {
+    this.#fileShare.catalogue.remove(...ids);
+    for (const id of ids) this.#files.delete(id);
+    this.#save();
+    // The button that had the focus is gone, and with the last file the list.
+    if (this.#fileShare.catalogue.entries.length === 0) element("add-more", HTMLElement).focus();
   }
 
   /** @param {FileEntry} entry */
@@ -287,45 +269,25 @@ export class ActiveShare {
     void showFileHash("share-hash", (entries.length === 1 && this.#files.get(entries[0].id)) || null);
   }
 
-  /** @param {FileEntry} entry */
-  #createFileRow(entry) {
-    const { id, size } = entry;
-    const row = document.createElement("li");
-    const name = document.createElement("bdi");
-    const sizeLabel = document.createElement("span");
-    const remove = document.createElement("button");
-    name.textContent = pathText(entry);
-    sizeLabel.className = "quiet";
-    sizeLabel.textContent = entry.isFolder ? t("empty_folder") : formatSize(size);
-    remove.type = "button";
-    remove.textContent = t("remove");
-    remove.setAttribute("aria-label", t("remove_name", pathText(entry)));
-    remove.addEventListener("click", () => {
-      this.#fileShare.catalogue.remove(id);
-      this.#files.delete(id);
-      this.#save();
-      element("add-more", HTMLElement).focus(); // the button that had the focus is gone
-    });
-    row.append(name, sizeLabel, remove);
-    return row;
-  }
-
   /** @param {import("../lib/share/remote-receiver.js").RemoteReceiver} receiver */
   #showReceiver(receiver) {
     const list = element("receivers", HTMLElement);
-    element("nobody", HTMLElement).hidden = true;
+    element("receivers-part", HTMLElement).hidden = false;
     const number = this.#receiverNumbers.get(receiver.peerId) ?? Math.max(0, ...this.#receiverNumbers.values()) + 1;
     this.#receiverNumbers.set(receiver.peerId, number);
     if (list.children.length === 0) announce(t("receivers"));
     list.append(createReceiverRow(receiver, t("receiver_name", number)));
     receiver.on("change", () => {
       this.#saveReceivers();
-      const active = this.#fileShare.receivers.filter(({ state }) => state === "downloading");
-      const sum = (/** @type {"written" | "total"} */ figure) => active.reduce((bytes, other) => bytes + other[figure], 0);
-      showTabProgress(active.length > 0 ? sum("written") / Math.max(1, sum("total")) : null);
-      // The browser asks before it closes the page, but only while there is a download.
-      onbeforeunload = active.length > 0 ? (event) => event.preventDefault() : null;
+      this.#showStatus();
     });
+    this.#showStatus();
+  }
+
+  #showStatus() {
+    const isSending = showShareStatus(this.#fileShare.receivers, this.#reach);
+    // The browser asks before it closes the page, but only while there is a download.
+    onbeforeunload = isSending ? (event) => event.preventDefault() : null;
   }
 
   /** A reload keeps their numbers, and what each one has. */
@@ -350,7 +312,7 @@ function showRefused({ wrongKeys, wrongPasswords }) {
   const count = wrongKeys + wrongPasswords;
   // A wrong key is a damaged link, or a stranger's try that cannot succeed.
   const isGuessing = wrongPasswords >= GUESSING_THRESHOLD;
-  element("nobody", HTMLElement).hidden = true;
+  element("receivers-part", HTMLElement).hidden = false;
   place.classList.toggle("bad", isGuessing);
   showText(place, (count === 1 ? t("refused_one") : t("refused_many", count)) + (isGuessing ? t("refused_guessing") : ""));
 }

@@ -2,10 +2,12 @@
 
 import { pathText } from "../lib/share/file-entry.js";
 import { element } from "./dom.js";
-import { formatSize, t } from "./i18n.js";
+import { FileTree } from "./file-tree.js";
+import { t } from "./i18n.js";
 import { LazyThumbnails } from "./lazy-thumbnails.js";
 
 /** @typedef {import("../lib/share/file-entry.js").FileEntry} FileEntry */
+/** @typedef {import("./tree-model.js").TreeNode} TreeNode */
 /** @typedef {import("./download-panel.js").Destination} Destination */
 
 const BUTTONS = /** @type {const} */ ([["download", "downloads"], ["download-file", "file"], ["download-folder", "folder"]]);
@@ -19,7 +21,8 @@ export class FileSelection {
   /** @type {Set<string>} ids of the unselected files */
   #unselected = new Set();
   #isEnabled = true;
-  #thumbnails;
+  #tree;
+  #all = element("select-all", HTMLInputElement);
 
   /**
    * @param {object} callbacks
@@ -27,7 +30,15 @@ export class FileSelection {
    * @param {(entry: FileEntry) => Promise<Blob | null>} callbacks.fetchPreview
    */
   constructor({ onDownload, fetchPreview }) {
-    this.#thumbnails = new LazyThumbnails(fetchPreview);
+    this.#tree = new FileTree(element("offers", HTMLElement), new LazyThumbnails(fetchPreview), {
+      create: (node) => (this.#entries.length > 1 ? { before: this.#createBox(node) } : {}),
+      update: ({ entries }, row) => {
+        const box = row.querySelector("input");
+        if (box) this.#updateBox(box, entries);
+      },
+      toggle: ({ entries }) => this.#toggle(entries),
+    });
+    this.#all.addEventListener("change", () => this.#toggle(this.#entries));
     for (const [id, destination] of BUTTONS) {
       element(id, HTMLElement).addEventListener("click", () => onDownload(this.#selected(), destination));
     }
@@ -37,11 +48,9 @@ export class FileSelection {
   /** @param {FileEntry[]} entries */
   show(entries) {
     this.#entries = entries;
-    const rows = entries.map((entry) => ({ entry, row: this.#createRow(entry) }));
-    element("offers", HTMLElement).replaceChildren(...rows.map(({ row }) => row));
+    this.#tree.show(entries);
     this.#update();
     showRenamed(entries);
-    void this.#thumbnails.show(rows);
   }
 
   /** @param {boolean} isEnabled */
@@ -61,32 +70,41 @@ export class FileSelection {
     download.textContent = selected === 0 ? t("take_none") : selected < all ? t("take_some", selected, all) : t(all === 1 ? "take_one" : "take_all");
     for (const [id] of BUTTONS) element(id, HTMLButtonElement).disabled = selected === 0 || !this.#isEnabled;
     element("download-file", HTMLElement).hidden = selected !== 1 || this.#selected()[0].isFolder === true || !("showSaveFilePicker" in globalThis);
-    for (const box of document.querySelectorAll("#offers input")) /** @type {HTMLInputElement} */ (box).disabled = !this.#isEnabled;
+    element("select-all-label", HTMLElement).hidden = all < 2;
+    this.#updateBox(this.#all, this.#entries);
+    this.#tree.update();
     element("takes", HTMLElement).hidden = all === 0 || !this.#isEnabled;
   }
 
-  /** @param {FileEntry} entry */
-  #createRow(entry) {
-    const { id, size } = entry;
-    const row = document.createElement("li");
-    const label = document.createElement("label");
+  /** @param {TreeNode} node */
+  #createBox({ entries, children, path }) {
     const box = document.createElement("input");
-    const name = document.createElement("bdi");
-    const sizeLabel = document.createElement("span");
     box.type = "checkbox";
-    box.checked = !this.#unselected.has(id);
-    box.hidden = this.#entries.length === 1;
-    box.addEventListener("change", () => {
-      if (box.checked) this.#unselected.delete(id);
-      else this.#unselected.add(id);
-      this.#update();
-    });
-    name.textContent = pathText(entry);
-    sizeLabel.className = "quiet";
-    sizeLabel.textContent = entry.isFolder ? t("empty_folder") : formatSize(size);
-    label.append(box, name, sizeLabel);
-    row.append(label);
-    return row;
+    box.setAttribute("aria-label", children ? `${path}/` : pathText(entries[0]));
+    box.addEventListener("change", () => this.#toggle(entries));
+    return box;
+  }
+
+  /**
+   * @param {HTMLInputElement} box
+   * @param {FileEntry[]} entries
+   */
+  #updateBox(box, entries) {
+    const selected = entries.filter(({ id }) => !this.#unselected.has(id)).length;
+    box.checked = selected === entries.length;
+    box.indeterminate = selected > 0 && !box.checked;
+    box.disabled = !this.#isEnabled;
+  }
+
+  /** @param {FileEntry[]} entries all of which are selected then, or none if all were */
+  #toggle(entries) {
+    if (!this.#isEnabled || this.#entries.length < 2) return;
+    const isSelected = entries.every(({ id }) => !this.#unselected.has(id));
+    for (const { id } of entries) {
+      if (isSelected) this.#unselected.add(id);
+      else this.#unselected.delete(id);
+    }
+    this.#update();
   }
 }
 

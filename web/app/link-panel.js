@@ -29,6 +29,10 @@ export function showLink(link) {
     announce(copy.textContent);
   });
   share.hidden = !navigator.share;
+  // On phones, people pass a link on in the app where they talk.
+  const isShareFirst = !share.hidden && !matchMedia("(any-pointer: fine)").matches;
+  share.classList.toggle("primary", isShareFirst);
+  copy.classList.toggle("primary", !isShareFirst);
   // Closing the share sheet rejects the promise and is not an error.
   share.addEventListener("click", () => void navigator.share({ url: field.value }).catch(() => {}));
 }

@@ -20,6 +20,7 @@ export function createReceiverRow(receiver, name) {
   const stop = document.createElement("button");
   bar.setAttribute("aria-label", name);
   stop.type = "button";
+  stop.className = "small";
   stop.textContent = t("stop_this");
   stop.setAttribute("aria-label", t("stop_one", name));
   stop.addEventListener("click", () => receiver.cancel());

@@ -74,9 +74,10 @@ export class Catalogue extends Emitter {
     return added;
   }
 
-  /** @param {string} id */
-  remove(id) {
-    if (this.#items.delete(id)) this.emit("change");
+  /** @param {string[]} ids */
+  remove(...ids) {
+    const removed = ids.filter((id) => this.#items.delete(id));
+    if (removed.length > 0) this.emit("change");
   }
 
   /**
