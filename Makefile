@@ -22,7 +22,7 @@ NPM := HANDCLASP_BIN=$(TARGET)/debug/handclasp NATS_SERVER=$(NATS_SERVER) npm --
 BROWSERS = CHROMIUM="$${CHROMIUM:-$$(command -v chromium)}" FIREFOX="$${FIREFOX:-$$(command -v firefox-esr || command -v firefox)}"
 SAY := @printf '==> %s\n'
 
-.PHONY: help run cluster cluster-rounds test fmt style lint doc package rust fuzz binary packages types web clients browser browser-full font bench bench-quick bench-docs bench-transfer bench-files bench-memory pressure soak clean cargo compiler node python proxies engines balancer engine-redis engine-nats chromium firefox network
+.PHONY: help run cluster cluster-rounds test fmt style lint doc package rust fuzz binary packages types web clients browser browser-full pictures font bench bench-quick bench-docs bench-transfer bench-files bench-memory pressure soak clean cargo compiler node python proxies engines balancer engine-redis engine-nats chromium firefox network
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -103,6 +103,9 @@ browser: packages binary chromium firefox network proxies engine-redis ## test t
 
 browser-full: packages binary chromium firefox ## send 300 MB between Chromium and Firefox instead of the 30 MB of make test
 	@$(BROWSERS) BROWSER_SIZES=full $(NPM) run --silent browser-full
+
+pictures: packages binary chromium ## take the README's pictures of the page again
+	@HANDCLASP_BIN=$(TARGET)/debug/handclasp CHROMIUM="$${CHROMIUM:-$$(command -v chromium)}" node tests/pictures.mjs
 
 font: node ## make the page's display face again, from the packages of npm and PyPI
 	@tests/font.sh
