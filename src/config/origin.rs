@@ -114,6 +114,12 @@ impl Origins {
         }
     }
 
+    /// Whether only pages of the requested host are allowed.
+    #[cfg(feature = "page")]
+    pub(crate) fn allow_same_host_only(&self) -> bool {
+        self.0 == [Rule::Same]
+    }
+
     /// Whether pages of every site are allowed.
     pub(crate) fn allow_all_sites(&self) -> bool {
         self.0.contains(&Rule::Any)

@@ -87,6 +87,9 @@ sections! {
         /// The header `Content-Security-Policy` of the page and its files. "" means the web app's own policy, which
         /// allows no inline scripts, and no policy for the files of `page.dir`.
         content_security_policy: Option<HeaderValue> = "", header_value;
+        /// Serve the developers' page at `/dev`, the examples at `/examples/` and the documentation at `/docs/`, beside
+        /// the web app or the files of `page.dir`.
+        dev: bool = true, boolean;
     }
 
     /// Phoenix sockets: where they are mounted, which web pages may connect, and their timeouts.

@@ -5,6 +5,8 @@ pub(crate) mod acceptor;
 pub(crate) mod body;
 pub(crate) mod client_ip;
 pub(crate) mod cors;
+#[cfg(feature = "page")]
+pub(crate) mod endpoints;
 pub(crate) mod guarded_body;
 pub(crate) mod host_check;
 pub(crate) mod hosts;

@@ -1,6 +1,9 @@
 //! The web page at `/`: the files of `web/`, embedded in the binary by `rust-embed`, or the files of a folder. How a file
 //! becomes a response is in [`static_files`].
 //!
+//! Beside them, the binary's own pages for developers are served below the paths of [`DEVELOPERS`], unless `page.dev` is
+//! off. A file of the folder comes first.
+//!
 //! The embedded page has security headers that are as strict as its own files allow. A folder may hold any page, with
 //! inline scripts, scripts of other servers, or windows of other sites that it opens, so it is served without them. A
 //! policy for it is `page.content_security_policy`; the other two can be set by the page itself or by a proxy.
@@ -20,14 +23,26 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use rust_embed::Embed;
 
-use crate::config::schema;
+use sha2::{Digest, Sha256};
+
+use crate::config::schema::{self, Config};
+use crate::http::acceptor::{Acceptor, ProtocolMount};
 use crate::http::cors::{self, CorsRule, Readers};
+use crate::http::endpoints;
 use crate::http::methods;
 use crate::http::static_files::{self, Asset, Headers};
 
 const INDEX: &str = "index.html";
 /// Below it, the web app's service worker answers the requests for downloads.
 const DOWNLOADS: &str = "download/";
+/// What this node serves, for the developers' page.
+const ENDPOINTS: &str = "dev/endpoints.json";
+/// The developers' pages, which `page.dev` turns off.
+const DEVELOPERS: [&str; 3] = ["dev/", "examples/", "docs/"];
+/// What the developers' pages load. A node with a folder has these files of the binary, too.
+const FOR_DEVELOPERS: [&str; 3] = ["lib/", "style/", "icon.svg"];
+/// The part of the index page that links to the developers' pages lies between these.
+const LINKS: (&str, &str) = ("<!-- for developers -->", "<!-- end -->");
 /// The path of the JavaScript library.
 const LIBRARY: &str = "/lib";
 
@@ -42,49 +57,100 @@ const REFERRER: (HeaderName, HeaderValue) = (header::REFERRER_POLICY, HeaderValu
 const OPENER: (HeaderName, HeaderValue) =
     (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin"));
 
-/// The page and its library, without the documentation and the files that only the npm package needs.
+/// The page, its library and the documentation, without the pictures and the files that only the npm package needs.
 #[derive(Embed)]
 #[folder = "web"]
-#[exclude = "docs/**"]
-#[exclude = "lib/README.md"]
+#[exclude = "docs/*.svg"]
+#[exclude = "docs/*.png"]
 #[exclude = "lib/package.json"]
 #[exclude = "lib/cli/**"]
 struct Files;
 
-static ASSETS: LazyLock<HashMap<Cow<'static, str>, Asset>> =
+static ASSETS: LazyLock<HashMap<Cow<'static, str>, Arc<Asset>>> =
     LazyLock::new(|| Files::iter().filter_map(|path| Some((path.clone(), embedded(&path)?))).collect());
 
-fn embedded(path: &str) -> Option<Asset> {
+fn embedded(path: &str) -> Option<Arc<Asset>> {
     let file = Files::get(path)?;
     let bytes = match file.data {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),
         Cow::Owned(bytes) => bytes.into(),
     };
-    Some(Asset::new(bytes, &file.metadata.sha256_hash()))
+    Some(Arc::new(Asset::new(bytes, &file.metadata.sha256_hash())))
+}
+
+/// A file that was made when the node started.
+fn generated(bytes: Vec<u8>) -> Arc<Asset> {
+    let sha256 = Sha256::digest(&bytes).into();
+    Arc::new(Asset::new(bytes.into(), &sha256))
+}
+
+/// The index page in the binary, without its links to the developers' pages.
+fn index_without_links() -> Option<Arc<Asset>> {
+    let file = Files::get(INDEX)?;
+    let html = str::from_utf8(&file.data).ok()?;
+    let (before, rest) = html.split_once(LINKS.0)?;
+    let (_, after) = rest.split_once(LINKS.1)?;
+    Some(generated([before, after].concat().into()))
 }
 
 /// The page that a node serves.
 struct Page {
-    /// The folder with its files. `None` means the files in the binary.
-    folder: Option<PathBuf>,
+    /// The folder with its files, and the headers of these. `None` means the files in the binary.
+    folder: Option<(PathBuf, Box<Headers>)>,
+    /// The headers of the files in the binary.
     headers: Box<Headers>,
+    /// Files that the node has made, and that come before those in the binary.
+    generated: HashMap<&'static str, Arc<Asset>>,
+    has_developers_pages: bool,
 }
 
 impl Page {
-    fn new(config: &schema::Page) -> Self {
+    fn new(config: &Config, acceptors: &[(Acceptor, ProtocolMount)]) -> Self {
+        let schema::Page { dir, content_security_policy, dev, .. } = &config.page;
         let policy = |value| (header::CONTENT_SECURITY_POLICY, value);
-        let set = config.content_security_policy.clone();
-        let headers = match config.dir {
-            Some(_) => set.map(policy).into_iter().collect(),
-            None => [policy(set.unwrap_or(POLICY)), REFERRER, OPENER].into(),
+        let set = content_security_policy.clone();
+        let built_in = |value| [policy(value), REFERRER, OPENER].into();
+        let (folder, headers) = match dir {
+            Some(dir) => (Some((dir.clone(), set.map(policy).into_iter().collect())), built_in(POLICY)),
+            None => (None, built_in(set.unwrap_or(POLICY))),
         };
-        Self { folder: config.dir.clone(), headers }
+        let generated = match dev {
+            true => [(ENDPOINTS, generated(endpoints::document(config, acceptors)))].into(),
+            false => index_without_links().into_iter().map(|index| (INDEX, index)).collect(),
+        };
+        Self { folder, headers, generated, has_developers_pages: *dev }
+    }
+
+    /// The headers of a response without a file.
+    fn own_headers(&self) -> &Headers {
+        self.folder.as_ref().map_or(&self.headers, |(_, headers)| headers)
+    }
+
+    /// The file with its headers.
+    async fn find(&self, path: &str) -> Option<(Arc<Asset>, &Headers)> {
+        if let Some((folder, headers)) = &self.folder
+            && let Some(asset) = static_files::from_folder(folder, path).await
+        {
+            return Some((Arc::new(asset), headers));
+        }
+        let asset = self.is_served(path).then(|| self.generated.get(path).or_else(|| ASSETS.get(path))).flatten()?;
+        Some((asset.clone(), &self.headers))
+    }
+
+    /// Whether a file in the binary is served.
+    fn is_served(&self, path: &str) -> bool {
+        let starts_with = |starts: &[&str]| starts.iter().any(|start| path.starts_with(start));
+        match (starts_with(&DEVELOPERS), &self.folder) {
+            (true, _) => self.has_developers_pages,
+            (false, Some(_)) => self.has_developers_pages && starts_with(&FOR_DEVELOPERS),
+            (false, None) => true,
+        }
     }
 }
 
 /// Serves the page at `/`.
-pub(crate) fn configure(app: &mut ServiceConfig, config: &schema::Page) {
-    let page = Arc::new(Page::new(config));
+pub(crate) fn configure(app: &mut ServiceConfig, config: &Config, acceptors: &[(Acceptor, ProtocolMount)]) {
+    let page = Arc::new(Page::new(config, acceptors));
     app.default_service(web::to(move |request: HttpRequest| serve(request, page.clone())));
 }
 
@@ -93,20 +159,36 @@ async fn serve(request: HttpRequest, page: Arc<Page>) -> HttpResponse {
         return methods::other(request.method(), methods::READ);
     }
     let path = match request.path().trim_start_matches('/') {
-        "" => INDEX,
-        path => path,
+        folder if folder.is_empty() || folder.ends_with('/') => Cow::Owned(format!("{folder}{INDEX}")),
+        path => Cow::Borrowed(path),
     };
-    let mut response = match &page.folder {
-        Some(folder) => static_files::file(&request, folder, path, &page.headers).await,
+    if page.folder.is_none() && path.starts_with(DOWNLOADS) {
         // the worker is gone: a browser that gets no content stays on the page that started the download
-        None if path.starts_with(DOWNLOADS) => HttpResponse::NoContent().finish(),
-        None => static_files::found(&request, ASSETS.get(path), path, &page.headers),
-    };
+        return HttpResponse::NoContent().finish();
+    }
+    let found = page.find(&path).await;
+    if found.is_none()
+        && page.find(&format!("{path}/{INDEX}")).await.is_some()
+        && let Some(response) = add_slash(&request)
+    {
+        return response;
+    }
+    let (asset, headers) = found.map_or((None, page.own_headers()), |(asset, headers)| (Some(asset), headers));
+    let mut response = static_files::found(&request, asset.as_deref(), &path, headers);
     if path == INDEX {
         // a PeerJS client that accepts no HTML finds PeerServer's description at the same path
         cors::vary(response.headers_mut(), &header::ACCEPT);
     }
     response
+}
+
+/// Sends a browser that asks for a folder to the same path with a slash, where the page's relative links are right. The
+/// address is relative, so that it is right behind a proxy that serves the node below a path.
+fn add_slash(request: &HttpRequest) -> Option<HttpResponse> {
+    let (_, name) = request.path().rsplit_once('/')?;
+    let query = request.uri().query().map_or(String::new(), |query| format!("?{query}"));
+    let location = HeaderValue::try_from(format!("./{name}/{query}")).ok()?;
+    Some(HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, location)).finish())
 }
 
 /// Pages of other origins may import the library. Files of a folder belong to its owner, who decides.
@@ -120,8 +202,11 @@ mod tests {
 
     use super::*;
 
-    /// Files that no page requests: the reference pages, and the npm package's files other than its modules.
-    const NOT_EMBEDDED: [&str; 4] = ["docs/", "lib/README.md", "lib/package.json", "lib/cli/"];
+    /// Files that no page requests: pictures of the documentation, and the npm package's files other than its modules.
+    fn is_embedded(path: &str) -> bool {
+        let is_picture = path.starts_with("docs/") && !path.ends_with(".md");
+        !is_picture && !["lib/package.json", "lib/cli/"].iter().any(|start| path.starts_with(start))
+    }
 
     fn files_below(folder: &Path, root: &Path, found: &mut Vec<String>) {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -139,7 +224,7 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
         let mut found = Vec::new();
         files_below(&root, &root, &mut found);
-        found.retain(|path| !NOT_EMBEDDED.iter().any(|start| path.starts_with(start)));
+        found.retain(|path| is_embedded(path));
         found.sort();
         let mut embedded: Vec<&str> = ASSETS.keys().map(|path| &**path).collect();
         embedded.sort_unstable();

@@ -62,7 +62,7 @@ pub(crate) fn found(request: &HttpRequest, asset: Option<&Asset>, path: &str, he
 }
 
 /// Reads a file below `folder`. Hidden files, and paths that leave the folder, are not found.
-async fn from_folder(folder: &Path, path: &str) -> Option<Asset> {
+pub(crate) async fn from_folder(folder: &Path, path: &str) -> Option<Asset> {
     let path = below(folder, path)?;
     let read = web::block(move || std::fs::read(path)).await;
     let bytes = read.ok()?.ok()?;

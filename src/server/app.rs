@@ -122,7 +122,7 @@ impl AppFactory {
         }
         match self.node.config.page.enabled {
             #[cfg(feature = "page")]
-            true => page::configure(app, &self.node.config.page),
+            true => page::configure(app, &self.node.config, &self.acceptors),
             _ => methods::without_page(app),
         }
         self.routes.iter().for_each(|add| add(app));

@@ -4,6 +4,7 @@
 mod common;
 
 mod connect_async;
+mod developers;
 mod handshake;
 mod hosts;
 mod ice;

@@ -15,7 +15,7 @@ const WEB = fileURLToPath(new URL("../../web", import.meta.url));
 /** From the lowest to the highest: a file imports only from its own layer and from lower ones. */
 const LAYERS = [
   ...["util", "channels", "rtc", "rtc/pool", "share", "share/targets", "share/quick", "cli"].map((folder) => `lib/${folder}`),
-  ...["app/locales", "app", "examples", "."],
+  ...["app/locales", "app", "dev", "examples", "."],
 ];
 
 /** The entry points of the package, which are directly above these layers. */

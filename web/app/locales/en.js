@@ -4,6 +4,7 @@ export default {
   "title.share": "Handclasp: share files",
   "title.receive": "Handclasp: receive files",
   footer: "Files go directly from one browser to the other. The server never sees them.",
+  for_developers: "For developers",
 
   share_title: "Send files straight to someone",
   choose: "Choose files",

@@ -5,6 +5,7 @@ export default {
   "title.share": "Handclasp：ファイルを送る",
   "title.receive": "Handclasp：ファイルを受け取る",
   footer: "ファイルは二つのブラウザーの間で直接送られ、サーバーは中身に触れません。",
+  for_developers: "開発者向け",
 
   share_title: "ファイルを相手に直接送る",
   choose: "ファイルを選ぶ",
