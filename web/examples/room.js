@@ -2,34 +2,45 @@
 
 import { Presence, Socket } from "../lib/index.js";
 import { Peer, PeerError, createIdentity } from "../lib/rtc/index.js";
-import { Tile, element, exchangeTracks, openCamera, showStatus } from "./stage.js";
+import { Tile, element, exchangeTracks, openCamera, sentenceOf, showControls, showLink, showStatus } from "./stage.js";
 
 /** @typedef {import("../lib/rtc/index.js").Connection} Connection */
 
+/** Names in one sentence; the others are counted. */
+const NAMES_SHOWN = 5;
+/** Characters of a name: the others write theirs themselves. */
+const NAME_LENGTH = 40;
+
 const room = element("room", HTMLInputElement);
-room.value = new URLSearchParams(location.search).get("room") ?? "";
+// A name that nobody else has, so that strangers do not meet by chance.
+room.value = new URLSearchParams(location.search).get("room") ?? `room-${crypto.getRandomValues(new Uint32Array(1))[0].toString(36)}`;
 
 element("door", HTMLFormElement).addEventListener("submit", (event) => {
   event.preventDefault();
-  enter().catch((error) => {
-    element("start", HTMLButtonElement).disabled = false;
-    showStatus(`Cannot join: ${error.message}`);
-  });
+  void enter();
 });
 
 async function enter() {
-  element("start", HTMLButtonElement).disabled = true;
-  const stream = await openCamera();
-  const call = new RoomCall(stream, await createIdentity());
-  await call.start(room.value, element("name", HTMLInputElement).value);
-  element("door", HTMLFormElement).hidden = true;
-  const leave = element("leave", HTMLButtonElement);
-  leave.hidden = false;
-  leave.addEventListener("click", () => {
-    call.end();
-    location.reload();
-  });
-  addEventListener("pagehide", () => call.end());
+  const start = element("start", HTMLButtonElement);
+  start.disabled = true;
+  /** @type {RoomCall | null} */
+  let call = null;
+  try {
+    const stream = await openCamera();
+    call = new RoomCall(stream, await createIdentity());
+    const { end } = call;
+    addEventListener("pagehide", end);
+    await call.start(room.value, element("name", HTMLInputElement).value);
+    element("door", HTMLFormElement).hidden = true;
+    showControls(stream, () => (end(), location.reload()));
+    const link = `${location.origin}${location.pathname}?room=${encodeURIComponent(room.value)}`;
+    history.replaceState(null, "", link);
+    showLink(link);
+  } catch (error) {
+    call?.end();
+    showStatus(sentenceOf(error), "bad");
+    start.disabled = false;
+  }
 }
 
 class RoomCall {
@@ -43,6 +54,8 @@ class RoomCall {
   #tiles = new Map();
   /** @type {Set<string>} */
   #calling = new Set();
+  /** Names of the others who are here, by key; null before the first list. */
+  #others = /** @type {Map<string, string> | null} */ (null);
 
   /**
    * @param {MediaStream} stream
@@ -68,24 +81,39 @@ class RoomCall {
     this.#presence = new Presence(channel);
     this.#presence.on("sync", () => this.#update());
     await channel.join();
-    new Tile(`${me} (you)`, this.#stream, { muted: true });
+    new Tile(`${me} (you)`, this.#stream, { isOwn: true });
   }
 
-  end() {
+  end = () => {
     this.#peer.close();
     this.#socket.disconnect();
     this.#stream.getTracks().forEach((track) => track.stop());
-  }
+  };
 
   #update() {
-    const others = (this.#presence?.list() ?? []).filter(({ key }) => key !== this.#peer.id);
-    for (const { key, metas } of others) {
+    const others = new Map();
+    for (const { key, metas } of this.#presence?.list() ?? []) {
+      if (key !== this.#peer.id) others.set(key, String(metas[0]?.name || "Somebody").slice(0, NAME_LENGTH));
+    }
+    for (const [key, name] of others) {
       const connection = this.#waiting.get(key);
-      if (connection) this.#show(connection, String(metas[0].name));
+      if (connection) this.#show(connection, name);
       // Of two peers the one with the lesser id calls.
       else if (this.#peer.id < key && !this.#tiles.has(key)) void this.#call(key);
     }
-    showStatus(others.length === 0 ? "Nobody else is here yet." : `Here: you and ${others.length} more.`);
+    this.#tell(others);
+    this.#others = others;
+  }
+
+  /** @param {Map<string, string>} others */
+  #tell(others) {
+    const before = this.#others ?? new Map();
+    // The connections change too, and then who is here need not be said again.
+    if (this.#others && others.size === before.size && [...others.keys()].every((key) => before.has(key))) return;
+    const left = [...before].filter(([key]) => !others.has(key)).map(([, name]) => name);
+    const news = left.length === 0 ? "" : `${enumerate(left)} ${left.length === 1 ? "has" : "have"} left. `;
+    if (others.size === 0) return showStatus(`${news}${news ? "You are alone now." : "Nobody else is here yet."}`, "wait");
+    showStatus(`${news}Here: ${enumerate(["you", ...others.values()])}.`, "good");
   }
 
   /** @param {string} id */
@@ -118,4 +146,14 @@ class RoomCall {
       if (this.#tiles.get(id) === tile) this.#tiles.delete(id);
     });
   }
+}
+
+/**
+ * @param {string[]} names
+ * @returns {string} "Ann", "Ann and Bob", "Ann, Bob and 3 more"
+ */
+function enumerate(names) {
+  const shown = names.slice(0, NAMES_SHOWN);
+  if (names.length > shown.length) return `${shown.join(", ")} and ${names.length - shown.length} more`;
+  return shown.length < 2 ? shown.join("") : `${shown.slice(0, -1).join(", ")} and ${shown[shown.length - 1]}`;
 }
