@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 const BINARY = process.env.HANDCLASP_BIN ?? fileURLToPath(new URL("../target/debug/handclasp", import.meta.url));
 /** Built beside it: `cargo build --examples`. */
 const CONFORMANCE = join(dirname(BINARY), "examples/phoenix_conformance");
-const START_TIMEOUT = 20_000;
+const START_TIMEOUT = 60_000;
 
 /**
  * @typedef {object} Broker

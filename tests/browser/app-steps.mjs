@@ -1,9 +1,18 @@
 /** Common steps of the app's tests: share, connect, download. */
 
-import { readFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after } from "node:test";
 import { openPage } from "./chromium.mjs";
 
 /** @typedef {{name: string, bytes: Buffer}} TestFile */
+
+/** The debugging protocol sends bytes as text, which takes seconds for large files (bytes). */
+const MAX_SENT = 1_000_000;
+/** @type {string[]} */
+const folders = [];
+after(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true }))));
 
 /**
  * @param {import("playwright-core").Page} page
@@ -12,7 +21,22 @@ import { openPage } from "./chromium.mjs";
  */
 export async function pick(page, input, files) {
   if (typeof files === "string") return page.setInputFiles(input, files);
+  const sum = files.reduce((bytes, file) => bytes + file.bytes.length, 0);
+  if (sum > MAX_SENT) return page.setInputFiles(input, await onDisk(files));
   await page.setInputFiles(input, files.map(({ name, bytes }) => ({ name, mimeType: "application/octet-stream", buffer: bytes })));
+}
+
+/**
+ * @param {TestFile[]} files
+ * @returns {Promise<string[]>} paths, until the tests are over
+ */
+async function onDisk(files) {
+  const folder = await mkdtemp(join(tmpdir(), "handclasp-"));
+  folders.push(folder);
+  return Promise.all(files.map(async ({ name, bytes }) => {
+    await writeFile(join(folder, name), bytes);
+    return join(folder, name);
+  }));
 }
 
 /**

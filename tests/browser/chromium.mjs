@@ -47,6 +47,7 @@ export function launchOnDisk(folder) {
  */
 export async function openPage(browser, options = {}) {
   const context = await browser.newContext({ acceptDownloads: true, ...options });
+  context.setDefaultTimeout?.(60_000); // a machine that runs other tests beside is slow; Firefox waits as long anyway
   const page = await context.newPage();
   /** @type {string[]} */
   const complaints = [];

@@ -7,6 +7,7 @@ import { after, test } from "node:test";
 import { until } from "../clients/await.mjs";
 import { Cluster } from "../cluster.mjs";
 import { connect, download, share } from "./app-steps.mjs";
+import { underWay } from "./real-files.mjs";
 import { launch, openPage } from "./chromium.mjs";
 
 /** Limit of a test, in milliseconds. */
@@ -35,7 +36,7 @@ test("a download survives the death of the sender's node, and the link works on 
   assert.deepEqual([sockets(own), sockets(other)], [1, 0]);
   const { page } = await connect(browser, linkOf(other, sharer.link));
   const saved = download(page);
-  await page.locator("#receive-figures", { hasText: /^[1-9]\d? %/ }).waitFor();
+  await underWay(page);
   await own.kill();
   await until(() => sockets(other) === 2, "the sender on the other node");
   assert.ok((await saved).bytes.equals(bytes));

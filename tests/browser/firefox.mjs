@@ -11,8 +11,8 @@ import { basename, dirname, join } from "node:path";
 import puppeteer from "puppeteer-core";
 
 const FIREFOX = process.env.FIREFOX ?? "/usr/bin/firefox-esr";
-/** As Playwright's (ms). */
-const TIMEOUT = 30_000;
+/** As that of pages in Chromium (ms). */
+const TIMEOUT = 60_000;
 
 const PREFS = {
   // A page on this machine is reached by its addresses on this machine, and without a name that is only known by mDNS.
@@ -108,6 +108,7 @@ class FirefoxPage {
   evaluate = (work, argument) => this.#page.evaluate(work, argument);
   goto = (url) => this.#page.goto(url);
   reload = () => this.#page.reload();
+  waitForFunction = (work, argument, { timeout = TIMEOUT } = {}) => this.#page.waitForFunction(work, { polling: "mutation", timeout }, argument);
 
   click = (selector) => this.locator(selector).click();
   fill = (selector, text) => this.locator(selector).fill(text);

@@ -8,7 +8,7 @@ import { unzip } from "../unzip.mjs";
 import { connect, download, setPassword, share } from "./app-steps.mjs";
 import { openPage } from "./chromium.mjs";
 import { launchFirefox } from "./firefox.mjs";
-import { BIG, done, removeFiles, sha256, shareFromDisk, underWay, visit, withoutDisk } from "./real-files.mjs";
+import { BIG, done, reaches, removeFiles, sha256, shareFromDisk, underWay, visit, withoutDisk } from "./real-files.mjs";
 import { start } from "./setup.mjs";
 
 const { broker, browser: chromium } = await start();
@@ -54,7 +54,7 @@ for (const [title, from, to] of PAIRS) {
       await page.getByRole("button", { name: "Pause" }).click();
       await sharer.page.getByText(/^Paused at/).waitFor();
       await page.getByRole("button", { name: "Resume" }).click();
-      await page.locator("#receive-figures", { hasText: /^[3-9]\d %/ }).waitFor({ timeout: 60_000 });
+      await reaches(page, 30);
       const saved = await download(page, () => page.reload(), { timeout: 120_000 });
       assert.equal(sha256(saved.bytes), sha256(bytes));
       await done(page);

@@ -69,6 +69,6 @@ test("pages with long-polling, with a fallback to it, and with a WebSocket meet 
     await Promise.all(others.map((other) => other.waitForFunction((text) => window.heard.includes(text), `from ${at}`)));
   }
   await pages[2].close();
-  await pages[0].waitForFunction(() => window.presence.list().length === 2, undefined, { timeout: 30_000 });
+  await pages[0].waitForFunction(() => window.presence.list().length === 2, undefined, { timeout: 120_000 });
   proxy.close();
 });

@@ -133,6 +133,6 @@ describe("behind routers", { concurrency: 2 }, () => {
     });
     assert.equal(reason, "no_path");
     assert.deepEqual([iceReport.local.sort(), iceReport.stun, iceReport.turn], [["host", "srflx"], "answered", "none"]);
-    await page.locator("#receive-error", { hasText: "No direct path" }).waitFor({ timeout: 60_000 });
+    await page.locator("#receive-error", { hasText: "No direct path" }).waitFor({ timeout: 120_000 });
   });
 });

@@ -115,7 +115,7 @@ async function serve(t, set) {
 const logged = (page, line) =>
   page.waitForFunction((line) => document.querySelector("#log").textContent.split("\n").includes(line), line);
 
-test("two tabs connect through the page's inline script, and exchange data", { timeout: 30_000 }, async (t) => {
+test("two tabs connect through the page's inline script, and exchange data", { timeout: 120_000 }, async (t) => {
   const { url } = await serve(t);
   const [sharer, visitor] = [await openPage(browser), await openPage(browser)];
   await sharer.page.goto(url);
@@ -127,7 +127,7 @@ test("two tabs connect through the page's inline script, and exchange data", { t
   for (const { page } of [sharer, visitor]) await page.context().close();
 });
 
-test("the page shows that a sharer is gone", { timeout: 30_000 }, async (t) => {
+test("the page shows that a sharer is gone", { timeout: 120_000 }, async (t) => {
   const { url } = await serve(t);
   const { page, complaints } = await openPage(browser);
   const absent = randomUUID();
@@ -137,7 +137,7 @@ test("the page shows that a sharer is gone", { timeout: 30_000 }, async (t) => {
   await page.context().close();
 });
 
-test("a policy that is set applies to the page", { timeout: 30_000 }, async (t) => {
+test("a policy that is set applies to the page", { timeout: 120_000 }, async (t) => {
   const { url } = await serve(t, { "page.content_security_policy": "script-src 'self'" });
   const { page, complaints } = await openPage(browser);
   await page.goto(url);

@@ -18,7 +18,18 @@ export const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex"
 export const done = (page) => page.locator("#receive-state", { hasText: "Download complete, verified" }).waitFor({ timeout: 60_000 });
 
 /** @param {import("playwright-core").Page} page of a receiver */
-export const underWay = (page) => page.locator("#receive-figures", { hasText: /^[1-9]\d? %/ }).waitFor();
+export const underWay = (page) => reaches(page, 1);
+
+/**
+ * Looks at every frame: a locator looks twice a second, and a short download would be over.
+ *
+ * @param {import("playwright-core").Page} page of a receiver
+ * @param {number} percent that it has at least, and is not complete
+ */
+export function reaches(page, percent) {
+  const isThere = (/** @type {number} */ least) => parseInt(document.querySelector("#receive-figures")?.textContent ?? "") >= least && !document.querySelector("#receive-progress[hidden]");
+  return page.waitForFunction(isThere, percent, { timeout: 60_000 });
+}
 
 /** @type {string[]} */
 const folders = [];

@@ -77,7 +77,7 @@ describe("without a path", { concurrency: true }, () => {
       await page.addInitScript(hinder);
       await page.goto(link);
       await page.click("#connect");
-      await page.locator("#receive-error:visible").waitFor({ timeout: 45_000 });
+      await page.locator("#receive-error:visible").waitFor({ timeout: 120_000 });
       const shown = async () => (await page.innerText("#receive-error")).split("\n").filter((line) => line !== "");
       assert.deepEqual(await shown(), told.slice(0, 3));
       await page.click("#receive-error summary");
@@ -165,7 +165,7 @@ test("a receiver that was suspended during a download continues when it is resum
   await underWay(page);
   real.signal("SIGSTOP");
   // So long that the sender's browser gives the connection up.
-  await sharer.page.getByText(/^Left at /).waitFor({ timeout: 90_000 });
+  await sharer.page.getByText(/^Left at /).waitFor({ timeout: 120_000 });
   real.signal("SIGCONT");
   await sharer.page.locator("#receivers span", { hasText: /^Complete$/ }).waitFor({ timeout: 60_000 });
   await page.locator("#receive-hash").getByText(sha256(BIG)).waitFor();

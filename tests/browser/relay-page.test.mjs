@@ -45,7 +45,7 @@ const folder = await mkdtemp(join(tmpdir(), "bare-page-"));
 after(() => rm(folder, { recursive: true }));
 const { broker, browser } = await start({ set: { "relay.enabled": "true" } });
 
-test("two files that use a bare WebSocket connect through the plain relay", { timeout: 30_000 }, async () => {
+test("two files that use a bare WebSocket connect through the plain relay", { timeout: 120_000 }, async () => {
   const file = join(folder, "page.html");
   await writeFile(file, `<!doctype html><title>bare</title><script>(${barePage})();</script>`);
   const [a, b] = [await openPage(browser), await openPage(browser)];

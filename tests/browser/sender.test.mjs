@@ -9,6 +9,7 @@ import { after, test } from "node:test";
 import { until } from "../clients/await.mjs";
 import { openPage } from "./chromium.mjs";
 import { connect, download, setPassword, share } from "./app-steps.mjs";
+import { underWay } from "./real-files.mjs";
 import { start } from "./setup.mjs";
 
 const { broker, browser } = await start();
@@ -118,7 +119,7 @@ test("dropped files are shared again after the sender's reload, and a download c
   const receiver = await connect(browser, await page.inputValue("#link"));
   await receiver.page.getByLabel("trip/day 1/a.txt").uncheck();
   const saved = download(receiver.page);
-  await receiver.page.locator("#receive-figures", { hasText: /^[1-9]\d? %/ }).waitFor();
+  await underWay(receiver.page);
   await page.reload();
   await page.locator("#share-sum", { hasText: /^2 files,/ }).waitFor();
   assert.deepEqual(await names(page), ["big.bin", "trip/day 1/a.txt"]);

@@ -7,15 +7,13 @@ import { startBroker } from "../broker.mjs";
 import { unzip } from "../unzip.mjs";
 import { openPage } from "./chromium.mjs";
 import { connect, download, pick, setPassword, share } from "./app-steps.mjs";
-import { visit, withoutDisk } from "./real-files.mjs";
+import { done, reaches, underWay, visit, withoutDisk } from "./real-files.mjs";
 import { start } from "./setup.mjs";
 
 const { broker, browser } = await start();
 
 const file = (name = "secret plan.bin", bytes = randomBytes(100_000)) => ({ name, bytes });
-const done = (page) => page.locator("#receive-state", { hasText: "Download complete, verified" }).waitFor({ timeout: 60_000 });
 const bytesHeard = async ({ heard }) => (await heard()).reduce((sum, text) => sum + (Number(/^(\d+) bytes$/.exec(text)?.[1]) || 0), 0);
-const underWay = (page) => page.locator("#receive-figures", { hasText: /^[1-9]\d? %/ }).waitFor();
 
 for (const [title, size] of /** @type {Array<[string, number]>} */ ([
   ["20 MB", 20_000_000],
@@ -153,7 +151,7 @@ test("200 MB arrive although the connection breaks in the middle, and no piece i
   const { page } = receiver;
   await page.getByLabel("big.bin").uncheck();
   const saved = download(page);
-  await page.locator("#receive-figures", { hasText: /^[3-9]\d %/ }).waitFor({ timeout: 60_000 });
+  await reaches(page, 30);
   await sharer.page.evaluate(() => window.peerConnections.forEach((connection) => connection.close()));
   const { bytes: arrived } = await saved;
   await done(page);
@@ -169,7 +167,7 @@ test("a download continues after the receiver's reload", async () => {
   const receiver = await connect(browser, sharer.link);
   const { page } = receiver;
   await page.click("#download");
-  await page.locator("#receive-figures", { hasText: /^[3-9]\d %/ }).waitFor();
+  await reaches(page, 30);
   const saved = await download(page, () => page.reload());
   assert.ok(saved.bytes.equals(bytes));
   const sent = await bytesHeard(receiver);
@@ -329,7 +327,7 @@ test("an absent sender is shown as offline, and connected when it returns", asyn
   const sharer = await share(browser, broker.url, [file()]);
   const { page } = await connect(browser, sharer.link);
   await sharer.page.goto("about:blank");
-  await page.getByText("The sender is not online").waitFor({ timeout: 10_000 });
+  await page.getByText("The sender is not online").waitFor();
   await sharer.page.goto(broker.url);
   await page.getByText("The sender shares no files at the moment").waitFor();
   await pick(sharer.page, "#more", [file("back.txt")]);

@@ -117,7 +117,7 @@ async function openPeer(t, broker) {
 
 for (const [version, folder] of Object.entries(CLIENTS)) {
   for (const [way, options] of Object.entries(WAYS)) {
-    test(`${version} by ${way} talks with 4.x in its room`, { timeout: 30_000 }, async (t) => {
+    test(`${version} by ${way} talks with 4.x in its room`, { timeout: 120_000 }, async (t) => {
       const { broker, count } = await brokerWith(t, folder);
       const peer = await openPeer(t, broker);
       const { page, errors } = await openClient(t, broker, options);
@@ -165,7 +165,7 @@ for (const [version, folder] of Object.entries(CLIENTS)) {
     });
   }
 
-  test(`${version}: a namespace that does not exist is refused, and the client stays connected`, { timeout: 30_000 }, async (t) => {
+  test(`${version}: a namespace that does not exist is refused, and the client stays connected`, { timeout: 120_000 }, async (t) => {
     const { broker, count } = await brokerWith(t, folder);
     const { page } = await openClient(t, broker, {});
     const error = await page.evaluate(
@@ -177,7 +177,7 @@ for (const [version, folder] of Object.entries(CLIENTS)) {
     assert.equal(await count("connections_opened_total"), 1, "both namespaces share one connection");
   });
 
-  test(`${version}: a client comes back after the server was killed and restarted`, { timeout: 30_000 }, async (t) => {
+  test(`${version}: a client comes back after the server was killed and restarted`, { timeout: 120_000 }, async (t) => {
     const { broker } = await brokerWith(t, folder);
     const again = { reconnectionDelay: 50, reconnectionDelayMax: 100 };
     const clients = [];

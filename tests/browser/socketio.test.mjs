@@ -70,7 +70,7 @@ const CLIENTS = {
   "4.x": "socket.io-client/dist",
 };
 for (const [version, scripts] of Object.entries(CLIENTS)) {
-  test(`two pages with the script of ${version} exchange messages, and one sees the other leave`, { timeout: 30_000 }, async (t) => {
+  test(`two pages with the script of ${version} exchange messages, and one sees the other leave`, { timeout: 120_000 }, async (t) => {
     const client_dir = fileURLToPath(new URL(`../node_modules/${scripts}`, import.meta.url));
     const broker = await startBroker({ set: { "socketio.client_dir": client_dir, "page.dir": folder } });
     t.after(() => broker.kill());

@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { after, test } from "node:test";
 import { unzip } from "../unzip.mjs";
-import { BIG, connectOnPage, done, removeFiles, sha256, shareFromDisk, underWay, visit } from "./real-files.mjs";
+import { BIG, connectOnPage, done, reaches, removeFiles, sha256, shareFromDisk, underWay, visit } from "./real-files.mjs";
 import { start } from "./setup.mjs";
 
 const { broker, browser } = await start();
@@ -110,7 +110,7 @@ test("a full disk during a download is reported, and received data is kept until
   const session = await page.context().newCDPSession(page);
   const origin = new URL(broker.url).origin;
   await page.click("#download");
-  await page.locator("#receive-figures", { hasText: /^[3-9]\d %/ }).waitFor();
+  await reaches(page, 30);
   await session.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 1_000 });
   await page.getByText("This browser could not store the file: the disk may be full").waitFor();
   await sharer.page.getByText(/^Failed at/).waitFor();
@@ -129,7 +129,7 @@ test("hundreds of small files arrive in one archive, and after a reload they are
   const sharer = await shareFromDisk(browser, broker.url, { ...small, "big.bin": BIG });
   const { page, heard } = await visit(browser, sharer.link);
   await page.click("#download");
-  await page.locator("#receive-figures", { hasText: /^[1-9]\d %/ }).waitFor();
+  await reaches(page, 10);
   const saved = page.waitForEvent("download", { timeout: 60_000 });
   await page.reload();
   const files = await unzip(await readFile(await (await saved).path()));

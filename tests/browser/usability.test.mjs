@@ -10,6 +10,7 @@ import { chromium } from "playwright-core";
 import { openPage, screenshot } from "./chromium.mjs";
 import { inspect } from "./page-checks.mjs";
 import { connect, share } from "./app-steps.mjs";
+import { underWay } from "./real-files.mjs";
 import { start } from "./setup.mjs";
 
 const FIRST_LOAD = 60_000;
@@ -53,7 +54,7 @@ for (const [look, options] of LOOKS) {
     const receiver = await connect(browser, sharer.link, options);
     await inspect(receiver.page, `receive-verified-${look}`);
     await receiver.page.click("#download");
-    await receiver.page.locator("#receive-figures", { hasText: /^[1-9]\d? %/ }).waitFor();
+    await underWay(receiver.page);
     await receiver.page.click("#pause");
     await inspect(receiver.page, `receive-paused-${look}`);
     await inspect(sharer.page, `share-receivers-${look}`);

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-const LIMIT = 10_000;
+const LIMIT = 30_000;
 
 /**
  * @param {import("phoenix").Push} push
