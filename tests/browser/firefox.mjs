@@ -218,7 +218,7 @@ class FirefoxLocator {
  */
 function look({ selector, role, text, isInnermost }, index, wanted) {
   const ROLES = {
-    button: "button, summary, [role=button], input[type=submit]",
+    button: "button, [role=button], input[type=submit]",
     heading: "h1, h2, h3",
     link: "a[href]",
     textbox: "textarea, input:not([type]), input[type=text], input[type=password]",
