@@ -15,6 +15,7 @@ const BLINK = "AppleWebKit/537.36 (KHTML, like Gecko) Chrome/150.0.0.0";
 for (const [program, system, userAgent, maxTouchPoints = 0] of [
   ["chrome", "linux", `Mozilla/5.0 (X11; Linux x86_64) ${BLINK} Safari/537.36`],
   ["chrome", "android", `Mozilla/5.0 (Linux; Android 10; K) ${BLINK} Mobile Safari/537.36`, 5],
+  ["chrome", "linux", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/150.0.0.0 Safari/537.36"],
   ["chrome", "chromeos", `Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) ${BLINK} Safari/537.36`],
   ["chrome", "ios", `Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) ${MOBILE} CriOS/150.0 Mobile/15E148 Safari/604.1`, 5],
   ["edge", "windows", `Mozilla/5.0 (Windows NT 10.0; Win64; x64) ${BLINK} Safari/537.36 Edg/150.0.0.0`],

@@ -19,6 +19,7 @@ import { showReach } from "./reach.js";
 import { createReceiverRow } from "./receiver-row.js";
 import { forgetReceivers, loadReceivers, saveReceivers } from "./saved-receivers.js";
 import { saveShare } from "./saved-share.js";
+import { forgetTexts, loadTexts, saveTexts } from "./saved-texts.js";
 import { showShareStatus } from "./share-status.js";
 import { SharedFiles } from "./shared-files.js";
 import { showTabProgress } from "./tab-progress.js";
@@ -92,7 +93,8 @@ export class ActiveShare {
     const { catalogue } = this.#fileShare;
     // A file that is picked twice is shared once.
     const known = new Set(catalogue.entries.map(({ path, size }) => JSON.stringify([path, size])));
-    const newFiles = files.filter(({ file, path }) => !known.has(JSON.stringify([path, file.size])));
+    const named = files.map(({ file, path }) => ({ file, path: file.isText ? [this.#textName(path[0])] : path }));
+    const newFiles = named.filter(({ file, path }) => !known.has(JSON.stringify([path, file.size])));
     if (!this.#refusal) showText(element("share-error", HTMLElement), "");
     const added = catalogue.add(newFiles);
     added.forEach(({ id }, index) => {
@@ -104,12 +106,24 @@ export class ActiveShare {
     this.#save();
   }
 
+  /**
+   * @param {string} name of a text
+   * @returns {string} the first of `text.txt`, `text 2.txt`… that no text has: two texts are never one file picked twice
+   */
+  #textName(name) {
+    const taken = new Set(this.#fileShare.catalogue.entries.map(({ path }) => path.join("/")));
+    let free = name;
+    for (let n = 2; taken.has(free); n++) free = `text ${n}.txt`;
+    return free;
+  }
+
   /** Ends the share for good, and tells the receivers. */
   async end() {
     this.#isStopped = true;
     await this.#fileShare.stop();
     this.stop();
     forgetReceivers(this.#peer.id);
+    forgetTexts(this.#peer.id);
   }
 
   /** Leaves the page, which may be reloaded and go on. */
@@ -131,6 +145,8 @@ export class ActiveShare {
       element("link-settings", HTMLDetailsElement).open = true;
       showText(element("password-state", HTMLElement), t("password_is_set"));
     }
+    const texts = loadTexts(this.#peer.id);
+    if (texts.length > 0) this.add({ files: texts, handles: [] });
     if (this.#saved.names.length > 0) void this.#restoreFiles();
     void saveShare(this.#saved);
     element("password-form", HTMLFormElement).addEventListener("submit", (event) => {
@@ -213,12 +229,19 @@ export class ActiveShare {
 
   /** Saves the list of files and their handles for a reload. */
   #save() {
-    const { entries } = this.#fileShare.catalogue;
+    const entries = this.#fileShare.catalogue.entries.filter(({ text }) => !text);
     const names = entries.map(({ path }) => path.join("/"));
     const picked = new Set(entries.map(({ path }) => path[0]));
     const handles = this.#saved.handles.filter(({ name }) => picked.has(name));
     Object.assign(this.#saved, { names, handles });
+    void this.#saveTexts();
     void saveShare(this.#saved);
+  }
+
+  async #saveTexts() {
+    const texts = this.#fileShare.catalogue.entries.filter(({ text }) => text);
+    const files = texts.map(({ id, path }) => new File([/** @type {Blob} */ (this.#files.get(id))], path[0]));
+    await saveTexts(this.#peer.id, files);
   }
 
   /** @param {string} password */

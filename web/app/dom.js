@@ -23,8 +23,8 @@ export function showText(place, text) {
 }
 
 /**
- * @typedef {"good" | "wait" | "bad" | "neutral"} NoticeKind green for what succeeded, amber while something is awaited,
- *   red for what needs the person, grey for the rest
+ * @typedef {"good" | "wait" | "bad" | "neutral" | "plain-line"} NoticeKind green for what succeeded, amber while something is awaited,
+ *   red for what needs the person, grey for the rest; plain-line: it only says what the steps above it show
  */
 
 /**

@@ -11,6 +11,7 @@ import { isSingleFile } from "../lib/share/targets/zip-bundle.js";
 import { element } from "./dom.js";
 import { showFileHash } from "./file-hash.js";
 import { errorText, formatSize, formatTimeLeft, percent, t } from "./i18n.js";
+import { filesToShare, urlToOpen } from "./open-file.js";
 import { showTabProgress } from "./tab-progress.js";
 
 /** @typedef {import("../lib/share/file-entry.js").FileEntry} FileEntry */
@@ -19,7 +20,8 @@ import { showTabProgress } from "./tab-progress.js";
 
 /** @typedef {"downloads" | "file" | "folder"} Destination the browser's downloads, or a place that the user picks */
 
-/** @typedef {{text: string, kind: import("./dom.js").NoticeKind}} Result */
+/** @typedef {import("../lib/share/download-target.js").SavedFile} SavedFile */
+/** @typedef {{text: string, kind: import("./dom.js").NoticeKind, isComplete: boolean}} Result */
 
 /** How many failed files the result names. */
 const MAX_NAMED = 10;
@@ -67,7 +69,7 @@ export async function runDownload(fetch, entries, target) {
   const download = new Download(entries, target);
   const panel = element("receive-progress", HTMLElement);
   const isCancelled = connectButtons(download);
-  element("save", HTMLElement).hidden = true;
+  hideResult();
   void showFileHash("receive-hash", null);
   panel.hidden = false;
   const removeListener = download.on("progress", showProgress);
@@ -76,7 +78,7 @@ export async function runDownload(fetch, entries, target) {
   try {
     return saveFiles(await download.finished, entries);
   } catch (error) {
-    if (isCancelled()) return { text: t("cancelled_here"), kind: "neutral" };
+    if (isCancelled()) return { text: t("cancelled_here"), kind: "neutral", isComplete: false };
     throw error;
   } finally {
     removeListener();
@@ -114,10 +116,23 @@ function showProgress({ state, written, total, speed, secondsLeft }) {
   const text = element("receive-figures", HTMLElement);
   bar.value = total === 0 ? 1 : written / total;
   showTabProgress(bar.value);
-  if (state === "paused") text.textContent = t("paused_at", ...figures);
-  else if (state === "waiting") text.textContent = t("waiting_at", ...figures);
-  else if (written === total) text.textContent = t("state.finishing");
-  else text.textContent = t("figures", ...figures, formatSize(Math.round(speed)), formatTimeLeft(secondsLeft));
+  if (state === "paused") showFigures(text, t("paused_at", ...figures));
+  else if (state === "waiting") showFigures(text, t("waiting_at", ...figures));
+  else if (written === total) showFigures(text, t("state.finishing"));
+  else showFigures(text, t("figures", ...figures, formatSize(Math.round(speed)), formatTimeLeft(secondsLeft)));
+}
+
+/**
+ * @param {HTMLElement} place
+ * @param {string} text its first part is shown large
+ */
+function showFigures(place, text) {
+  const [first, ...rest] = text.split(" · ");
+  const large = document.createElement("strong");
+  const small = document.createElement("span");
+  large.textContent = first;
+  small.textContent = rest.join(" · ");
+  place.replaceChildren(large, small);
 }
 
 /**
@@ -127,8 +142,11 @@ function showProgress({ state, written, total, speed, secondsLeft }) {
  */
 function saveFiles({ files, failed }, entries) {
   const save = element("save", HTMLAnchorElement);
-  for (const { name, blob } of files) {
+  element("result", HTMLElement).hidden = false;
+  for (const saved of files) {
+    const { name, blob } = saved;
     if (!blob) continue;
+    offerActions(saved);
     save.href = URL.createObjectURL(blob);
     save.download = name;
     save.hidden = false;
@@ -138,8 +156,31 @@ function saveFiles({ files, failed }, entries) {
     if (isSingleFile(entries)) void showFileHash("receive-hash", blob);
   }
   const text = resultText(failed, entries);
-  if (needsPress() && !save.hidden) return { text: `${text}\n${t("press_save")}`, kind: "wait" };
-  return { text, kind: failed.length === 0 ? "good" : "wait" };
+  const isComplete = failed.length === 0;
+  if (needsPress() && !save.hidden) return { text: `${text}\n${t("press_save")}`, kind: "wait", isComplete };
+  return { text, kind: isComplete ? "good" : "wait", isComplete };
+}
+
+/** @param {SavedFile} saved that this page holds */
+function offerActions(saved) {
+  const open = element("open", HTMLAnchorElement);
+  const share = element("share-result", HTMLButtonElement);
+  const url = urlToOpen(saved);
+  if (url) open.href = url;
+  open.hidden = !url;
+  const files = filesToShare(saved);
+  // Elsewhere than on phones, a share sheet is a detour to the file.
+  share.hidden = matchMedia("(any-pointer: fine)").matches || !navigator.canShare?.({ files });
+  // Closing the share sheet rejects the promise and is not an error.
+  share.onclick = () => void navigator.share({ files }).catch(() => {});
+}
+
+/** Takes away what could be done with the last result. */
+function hideResult() {
+  const open = element("open", HTMLAnchorElement);
+  const save = element("save", HTMLAnchorElement);
+  for (const link of [open, save]) if (link.href.startsWith("blob:")) URL.revokeObjectURL(link.href);
+  for (const id of ["result", "open", "save", "share-result"]) element(id, HTMLElement).hidden = true;
 }
 
 /**

@@ -3,12 +3,15 @@
 import { Socket } from "../lib/channels/socket.js";
 import { Peer } from "../lib/rtc/peer.js";
 import { derivePasswordKey } from "../lib/share/password-key.js";
-import { announce, element, showNotice } from "./dom.js";
+import { showClasp } from "./clasp.js";
+import { deviceName } from "./device-name.js";
+import { announce, element, showNotice, showText } from "./dom.js";
 import { FileSelection } from "./file-selection.js";
 import { errorKey, remedyOf } from "./error-key.js";
 import { formatFiles, t, texts } from "./i18n.js";
 import { showProblem } from "./problem.js";
 import { showReach } from "./reach.js";
+import { failStep, showStep } from "./steps.js";
 import { tabIdentity } from "./tab-identity.js";
 import { checkWebRtc } from "./web-rtc.js";
 
@@ -19,8 +22,13 @@ import { checkWebRtc } from "./web-rtc.js";
 /** The states in which there is a connection to the sender. */
 const CONNECTED = ["proving", "listing", "verified"];
 
+/** The step of the connection in each of its states. */
+const STEPS = /** @type {const} */ ({ calling: "sender", proving: "key", listing: "files" });
+
 const connectButton = () => element("connect", HTMLButtonElement);
 const showState = (/** @type {string} */ text, /** @type {import("./dom.js").NoticeKind} */ kind = "wait") => showNotice(element("receive-state", HTMLElement), text, kind);
+const showDrawing = (/** @type {import("./clasp.js").ClaspState} */ state) => showClasp(element("receive-clasp", HTMLElement), state);
+const showTitle = (/** @type {boolean} */ isComplete) => (element("receive-title", HTMLElement).textContent = t(isComplete ? "received_title" : "receive_title"));
 const showError = (/** @type {unknown} */ error) => showProblem(element("receive-error", HTMLElement), error);
 
 export class ReceiveSession {
@@ -34,6 +42,7 @@ export class ReceiveSession {
   #result = /** @type {import("./download-panel.js").Result | null} */ (null);
   #needsPassword;
   #selection;
+  #texts = /** @type {Promise<import("./received-texts.js").ReceivedTexts> | null} */ (null);
 
   /**
    * @param {ShareLink} link
@@ -52,7 +61,10 @@ export class ReceiveSession {
   async connect() {
     if (this.#fetch && this.#fetch.state !== "ended") return this.#fetch.retry();
     showError(null);
-    showState(t("state.joining"));
+    showState(t("state.joining"), "plain-line");
+    showStep("server");
+    showDrawing("connecting");
+    element("receive-lead", HTMLElement).hidden = true;
     try {
       checkWebRtc();
       const { peerId, key } = this.#link;
@@ -97,9 +109,15 @@ export class ReceiveSession {
    */
   #handleState(state, error) {
     element("verified", HTMLElement).hidden = state !== "verified";
-    if (state === "calling" || state === "proving") showState(t(`state.${state}`));
+    if (state === "calling" || state === "proving" || state === "listing") {
+      showState(t(`state.${state}`), "plain-line");
+      showStep(STEPS[state]);
+      showDrawing("connecting");
+    }
     if (state === "verified") this.#handleVerified();
     if (state === "waiting") {
+      failStep();
+      showDrawing("waiting");
       showState(t(this.#isDownloading ? "state.waiting_kept" : "state.waiting"));
       showError(error);
       this.#selection.setEnabled(false);
@@ -115,22 +133,57 @@ export class ReceiveSession {
     loadDownloadPanel().catch(() => {}); // preloaded; an error is reported when it is needed
     showError(null);
     showState("");
+    showStep(null);
+    showDrawing("connected");
     element("receive-reach", HTMLElement).hidden = true;
     connectButton().hidden = true;
     element("password-needed", HTMLElement).hidden = true;
-    element("receive-lead", HTMLElement).hidden = true;
     element("received", HTMLElement).hidden = false;
   }
 
-  /** @param {FileEntry[]} entries */
-  #handleList(entries) {
+  /** @param {FileEntry[]} all */
+  #handleList(all) {
+    const entries = all.filter(({ text }) => !text);
+    this.#showOffer(all, entries);
     this.#selection.show(entries);
     this.#selection.setEnabled(!this.#isDownloading);
     // The result of the last download stays visible when the sender adds files.
-    if (!this.#isDownloading && (entries.length === 0 || this.#isEmpty)) showState(entries.length === 0 ? t("state.empty") : "");
-    this.#isEmpty = entries.length === 0;
-    announce(t("verified_list", formatFiles(entries)));
+    if (!this.#isDownloading && (all.length === 0 || this.#isEmpty)) showState(all.length === 0 ? t("state.empty") : "");
+    this.#isEmpty = all.length === 0;
+    announce(t("verified_list", formatFiles(all)));
+    void this.#readTexts(all, entries.length === 0);
     if (entries.length > 0 && !this.#isDownloading && sessionStorage.getItem(this.#downloadItem)) this.#continueDownload(entries);
+  }
+
+  /**
+   * @param {FileEntry[]} all
+   * @param {FileEntry[]} files without the texts
+   */
+  #showOffer(all, files) {
+    const sender = deviceName(this.#fetch?.sharer ?? null);
+    const offer = all.length === 0 ? "" : files.length === 0 ? t("text_sum") : formatFiles(files);
+    showText(element("offer-sum", HTMLElement), sender && offer ? t("offer_from", sender, offer) : offer || sender);
+    element("offers", HTMLElement).hidden = files.length === 0;
+  }
+
+  /**
+   * @param {FileEntry[]} all
+   * @param {boolean} isAll whether there are only texts
+   */
+  async #readTexts(all, isAll) {
+    const texts = all.filter(({ text }) => text);
+    const fetch = this.#fetch;
+    if (texts.length === 0 || !fetch) return;
+    try {
+      this.#texts ??= import("./received-texts.js").then(({ ReceivedTexts }) => new ReceivedTexts(fetch));
+      const count = await (await this.#texts).read(texts, isAll);
+      if (count === 0) return;
+      if (isAll) showTitle(true);
+      announce(t("received_title"));
+    } catch (error) {
+      this.#texts = null;
+      showError(error); // a module could not be loaded
+    }
   }
 
   /**
@@ -161,6 +214,7 @@ export class ReceiveSession {
     this.#result = null;
     showError(null);
     showState("");
+    showTitle(false);
     try {
       const { openDestination, runDownload } = await loadDownloadPanel();
       const target = await openDestination(destination, entries, this.#link.peerId);
@@ -170,6 +224,7 @@ export class ReceiveSession {
       const result = await runDownload(this.#fetch, entries, target);
       // A cancelled download is none.
       if (result.kind !== "neutral") this.#result = result;
+      showTitle(result.isComplete);
       // The sender may have stopped meanwhile, as the command does with --once.
       if (this.#fetch.state === "ended" && this.#result) this.#showEnd(this.#result);
       else showState(result.text, result.kind);
@@ -197,6 +252,8 @@ export class ReceiveSession {
   /** @param {unknown} error */
   #showFinalError(error) {
     showState("");
+    failStep();
+    showDrawing("failed");
     element("receive-reach", HTMLElement).hidden = true;
     const { reason } = /** @type {any} */ (error) ?? {};
     // Without one, the sender has set a password after giving out the link, and the page asks for it.

@@ -1,5 +1,6 @@
 /** The receiving view until Connect is pressed. receive-session.js goes on, and is loaded for it. */
 
+import { showClasp } from "./clasp.js";
 import { element, showNotice } from "./dom.js";
 import { t } from "./i18n.js";
 import { showProblem } from "./problem.js";
@@ -15,6 +16,7 @@ import { setTabTitle } from "./tab-progress.js";
  */
 export function openReceiveView(link) {
   setTabTitle(t("title.receive"));
+  showClasp(element("receive-clasp", HTMLElement), "idle");
   const form = element("connect-form", HTMLFormElement);
   const button = element("connect", HTMLButtonElement);
   const state = element("receive-state", HTMLElement);
@@ -24,7 +26,7 @@ export function openReceiveView(link) {
   const connect = async () => {
     button.disabled = true;
     try {
-      showNotice(state, t("state.joining"), "wait");
+      showNotice(state, t("state.joining"), "plain-line");
       await (await load()).connect();
     } catch (error) {
       showNotice(state, "", "neutral");

@@ -7,6 +7,7 @@ import { t } from "./i18n.js";
 import { showProblem } from "./problem.js";
 import { deleteShare, loadShare } from "./saved-share.js";
 import { setTabTitle } from "./tab-progress.js";
+import { acceptTexts } from "./text-dialog.js";
 
 /** @typedef {import("./active-share.js").ActiveShare} ActiveShare */
 
@@ -21,7 +22,7 @@ export function openShareView() {
   // Without it, the button would pick files instead of folders.
   for (const id of ["folder", "more-folder"]) labelOf(id).hidden = !("webkitdirectory" in HTMLInputElement.prototype);
   const inputs = ["file", "folder", "more", "more-folder"].map((id) => element(id, HTMLInputElement));
-  acceptFiles(inputs, async (picked) => {
+  const add = async (/** @type {import("./file-input.js").PickedFiles | Promise<import("./file-input.js").PickedFiles>} */ picked) => {
     try {
       const found = await picked;
       if (found.files.length === 0) return;
@@ -31,7 +32,9 @@ export function openShareView() {
     } catch (error) {
       showError(error);
     }
-  });
+  };
+  acceptFiles(inputs, add);
+  acceptTexts([element("write-text", HTMLElement), element("more-text", HTMLElement)], (file) => add({ files: [{ file, path: [file.name] }], handles: [] }));
   element("stop", HTMLElement).addEventListener("click", async () => {
     await (await share)?.end();
     await deleteShare();

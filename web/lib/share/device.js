@@ -34,7 +34,7 @@ const BROWSERS = [
   [/\bOPR\/|\bOPT\/|\bOpera\b/, "opera"],
   [/\bSamsungBrowser\//, "samsung"],
   [/\bFirefox\/|\bFxiOS\//, "firefox"],
-  [/\bChrome\/|\bChromium\/|\bCriOS\//, "chrome"],
+  [/Chrome\/|\bChromium\/|\bCriOS\//, "chrome"],
   [/\bSafari\//, "safari"],
 ];
 

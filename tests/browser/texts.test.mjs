@@ -1,0 +1,103 @@
+/** Texts between two pages: written, pasted, read, copied, and still there after the sender's reload. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { download, share } from "./app-steps.mjs";
+import { openPage } from "./chromium.mjs";
+import { inspect } from "./page-checks.mjs";
+import { start } from "./setup.mjs";
+
+const { broker, browser } = await start();
+const HOSTILE = "<img src=x onerror=\"document.title='run'\">\n\tGrüße 👋";
+
+async function shareText(text) {
+  const sharer = await openPage(browser);
+  await sharer.page.goto(broker.url);
+  await sharer.page.click("#write-text");
+  await inspect(sharer.page, "share-text");
+  await sharer.page.fill("#text", text);
+  await sharer.page.getByRole("button", { name: "Share this text" }).click();
+  await sharer.page.locator("#share-state:not(:empty)").waitFor();
+  return { ...sharer, link: await sharer.page.inputValue("#link") };
+}
+
+async function visit(link) {
+  const receiver = await openPage(browser, { permissions: ["clipboard-read", "clipboard-write"] });
+  await receiver.page.goto(link);
+  await receiver.page.click("#connect");
+  await receiver.page.locator("#verified").waitFor();
+  return receiver;
+}
+
+const texts = (page) => page.locator(".text-card pre").evaluateAll((cards) => cards.map(({ textContent }) => textContent));
+
+test("a text is read on the other side as it is, copied with one button, and the sender sees that it has arrived", async () => {
+  const sharer = await shareText(HOSTILE);
+  const { page, complaints } = await visit(sharer.link);
+  await page.locator(".text-card").waitFor();
+  assert.deepEqual(await texts(page), [HOSTILE]);
+  assert.equal(await page.locator(".text-card img").count(), 0);
+  assert.equal(await page.locator("#takes").isVisible(), false);
+  await page.getByRole("button", { name: "Copy the text" }).click();
+  await page.getByRole("button", { name: "Copied" }).waitFor();
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), HOSTILE);
+  await page.getByRole("heading", { name: "Received and verified" }).waitFor();
+  await inspect(page, "receive-text");
+  await sharer.page.locator("#receivers span", { hasText: /^Complete$/ }).waitFor();
+  assert.deepEqual([...complaints, ...sharer.complaints], []);
+});
+
+test("a pasted text is shown before it is shared, and texts survive the sender's reload", async () => {
+  const sharer = await share(browser, broker.url, [{ name: "a.txt", bytes: Buffer.from("file") }]);
+  const { page } = sharer;
+  for (const text of ["one", "two"]) {
+    await page.evaluate((text) => {
+      const clipboardData = new DataTransfer();
+      clipboardData.setData("text/plain", text);
+      document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true }));
+    }, text);
+    assert.equal(await page.inputValue("#text"), text);
+    await page.getByRole("button", { name: "Share this text" }).click();
+  }
+  const receiver = await visit(sharer.link);
+  await receiver.page.locator(".text-card").nth(1).waitFor();
+  assert.deepEqual(await texts(receiver.page), ["one", "two"]);
+  // The file was not asked for yet, so the sender is told of nothing.
+  await page.locator("#receivers").getByText("Verified, has not started yet").first().waitFor();
+  assert.equal((await download(receiver.page)).name, "a.txt");
+  await page.reload();
+  await page.locator("#share-state:not(:empty)").waitFor();
+  const late = await visit(sharer.link);
+  await late.page.locator(".text-card").nth(1).waitFor();
+  assert.deepEqual(await texts(late.page), ["one", "two"]);
+});
+
+test("a text that is too long is not shared, and the dialog says so", async () => {
+  const { page } = await openPage(browser);
+  await page.goto(broker.url);
+  await page.click("#write-text");
+  await page.fill("#text", "x".repeat(256 * 1024 + 1));
+  await page.getByRole("button", { name: "Share this text" }).click();
+  await page.getByText("This is longer than 256 KiB").waitFor();
+  assert.equal(await page.locator("#sharing").isVisible(), false);
+});
+
+test("a picture is opened in a tab of its own, a page of the sender is not, and something can be sent back", async () => {
+  const PIXEL = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==", "base64");
+  for (const [name, bytes, isOpened] of /** @type {const} */ ([["dot.png", PIXEL, true], ["page.html", Buffer.from("<script>1</script>"), false]])) {
+    const sharer = await share(browser, broker.url, [{ name, bytes }]);
+    const { page, complaints } = await visit(sharer.link);
+    await download(page);
+    await page.getByRole("heading", { name: "Received and verified" }).waitFor();
+    assert.equal(await page.getByRole("link", { name: "Open" }).isVisible(), isOpened);
+    assert.equal(await page.getByRole("link", { name: "Send something back" }).getAttribute("href"), "./");
+    if (isOpened) {
+      const tab = page.context().waitForEvent("page");
+      await page.getByRole("link", { name: "Open" }).click();
+      const opened = await tab;
+      await opened.waitForLoadState();
+      assert.deepEqual(await opened.evaluate(() => [document.contentType, document.images[0].naturalWidth, opener]), ["image/png", 1, null]);
+    }
+    assert.deepEqual(complaints, []);
+  }
+});
