@@ -193,6 +193,38 @@ test("the end of a share waits two seconds for a receiver that reads nothing", a
   await over;
 });
 
+test("the end of a share waits for a receiver on a slow network, as long as it takes some of what was sent", async () => {
+  const { clock, share, visit } = setUp();
+  const { ends } = await visit("slow");
+  ends[0].close = () => {};
+  ends[0].bufferedAmount = 3_000;
+  let isOver = false;
+  const over = share.stop().then(() => (isOver = true));
+  for (let left = 2_000; left > 0; left -= 1_000) {
+    ends[0].bufferedAmount = left;
+    await clock.advance(2_000);
+    assert.equal(isOver, false, `${left} bytes left`);
+  }
+  ends[0].bufferedAmount = 0;
+  await clock.advance(2_000);
+  await over;
+});
+
+test("the end of a share takes half a minute at most", async () => {
+  const { clock, share, visit } = setUp();
+  const { ends } = await visit("slow");
+  ends[0].close = () => {};
+  ends[0].bufferedAmount = 1_000_000;
+  let isOver = false;
+  const over = share.stop().then(() => (isOver = true));
+  for (let waited = 0; waited < 30_000; waited += 2_000) {
+    assert.equal(isOver, false);
+    ends[0].bufferedAmount -= 1;
+    await clock.advance(2_000);
+  }
+  await over;
+});
+
 test("a share that is restored after a reload knows how far its receivers were", async () => {
   const earlier = [
     { peerId: "half", state: "downloading", written: 4, total: 10, failed: 0 },

@@ -20,7 +20,7 @@ async function setUp(seed) {
     const net = new FakeNet(pcs);
     const { Transport, vanish } = broker.page();
     pages[side] = { made: net.made, vanish };
-    const socket = new Socket("ws://example.test/socket", { transport: Transport, clock, network: new EventTarget() });
+    const socket = new Socket("ws://example.test/socket", { transport: Transport, clock, network: new EventTarget(), fetch: null });
     return new Peer(socket, { peerId: IDS[side], secret: "s" }, { createConnection: net.create });
   };
   const pcs = new Map();

@@ -1,18 +1,10 @@
 /** The npm package: packed, unpacked, imported in Node.js and type-checked. */
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readFile, readdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
-
-const run = promisify(execFile);
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const LICENCES = ["LICENSE-APACHE", "LICENSE-MIT"];
-const TSC = join(ROOT, "tests/node_modules/.bin/tsc");
+import { LICENCES, ROOT, TSC, installPackage, run } from "../package/install.mjs";
 
 /** Node.js has no WebSocket before version 22, so the program provides a transport. */
 const CONSUMER = `
@@ -102,20 +94,13 @@ await peer.connect(5);
 /** @type {string} a folder with the package installed in it */
 let folder;
 
+let remove = async () => {};
+
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), "handclasp-package-"));
-  // Packing creates files in the packed folder, so it runs in a copy of the source tree.
-  await cp(join(ROOT, "web/lib"), join(folder, "web/lib"), { recursive: true });
-  for (const beside of ["tests", ...LICENCES]) await symlink(join(ROOT, beside), join(folder, beside));
-  await run("npm", ["pack", "--pack-destination", folder], { cwd: join(folder, "web/lib") });
-  const tarball = (await readdir(folder)).find((name) => name.endsWith(".tgz"));
-  const installed = join(folder, "node_modules/handclasp");
-  await mkdir(installed, { recursive: true });
-  await run("tar", ["-xzf", join(folder, tarball), "-C", installed, "--strip-components=1"]);
-  await writeFile(join(folder, "package.json"), '{"type": "module"}');
+  ({ folder, remove } = await installPackage());
 });
 
-after(() => rm(folder, { recursive: true, force: true }));
+after(() => remove());
 
 /** @param {string[]} files */
 async function typeCheck(files) {

@@ -69,7 +69,8 @@ export class FakePc extends EventTarget {
   }
 }
 
-export async function setUp({ network = new EventTarget(), maxMessageBytes = undefined, ...options } = {}) {
+/** A peer that has not joined. */
+export function unjoined({ network = new EventTarget(), ...options } = {}) {
   const server = new FakeServer();
   const clock = new FakeClock();
   const socket = new Socket("ws://example.test/socket", { transport: server.Transport, clock, network, fetch: null });
@@ -77,6 +78,11 @@ export async function setUp({ network = new EventTarget(), maxMessageBytes = und
   const pcs = [];
   const createConnection = (config) => (pcs.push(new FakePc(config)), pcs.at(-1));
   const peer = new Peer(socket, ME, { createConnection, ...options });
+  return { server, clock, socket, peer, pcs };
+}
+
+export async function setUp({ maxMessageBytes = undefined, ...options } = {}) {
+  const { server, clock, peer, pcs } = unjoined(options);
   const join = peer.join();
   server.last.accept();
   server.last.reply("phx_join", "ok", { peer_id: ME.peerId, ice_servers: [{ urls: "stun:stun.test" }], max_message_bytes: maxMessageBytes });

@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ME, OTHER, SDP, TOPIC, calling, offer, setUp } from "./peer-setup.mjs";
+import { ME, OTHER, SDP, TOPIC, calling, offer, setUp, unjoined } from "./peer-setup.mjs";
+import { joinWithRetry } from "../../web/lib/rtc/peer.js";
 import { settle } from "./fakes.mjs";
 
 test("the join carries the secret", async () => {
@@ -218,6 +219,44 @@ test("a watch that a busy server refuses after a reconnect is tried again", asyn
   server.last.reply("watch", "ok", { online: true });
   await settle();
   assert.deepEqual(seen, [`up ${OTHER}`]);
+});
+
+test("a join that a busy server refuses is tried again some times, and not after the peer is closed", async () => {
+  const start = () => {
+    const { server, clock, socket, peer } = unjoined();
+    const joined = joinWithRetry(peer, { clock, random: () => 1 }).catch((error) => error);
+    socket.connect();
+    server.last.accept();
+    return { server, clock, peer, joined };
+  };
+  const countJoins = (/** @type {any} */ server) => server.last.heard.filter(([, , , event]) => event === "phx_join").length;
+  const refuse = async (/** @type {any} */ { server, clock }, reason = "overloaded") => {
+    server.last.reply("phx_join", "error", { reason });
+    await clock.advance(10_000);
+  };
+  const busy = start();
+  for (let joins = 1; joins <= 3; joins++) {
+    assert.equal(countJoins(busy.server), joins);
+    await refuse(busy);
+  }
+  busy.server.last.reply("phx_join", "ok", {});
+  assert.equal(await busy.joined, undefined);
+
+  const full = start();
+  for (let joins = 1; joins <= 6; joins++) await refuse(full);
+  assert.equal((await full.joined).reason, "overloaded");
+  assert.equal(countJoins(full.server), 6);
+
+  const taken = start();
+  await refuse(taken, "taken");
+  assert.equal((await taken.joined).reason, "taken");
+
+  const closed = start();
+  closed.server.last.reply("phx_join", "error", { reason: "overloaded" });
+  closed.peer.close();
+  await closed.clock.advance(10_000);
+  assert.equal((await closed.joined).reason, "overloaded");
+  assert.equal(countJoins(closed.server), 1);
 });
 
 test("a connected peer that goes down is pinged", async () => {

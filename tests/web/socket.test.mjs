@@ -36,7 +36,7 @@ test("the URL contains the transport, the params and the version", () => {
 
 test("an http URL becomes a ws URL", () => {
   const server = new FakeServer();
-  new Socket("http://example.test/socket", { transport: server.Transport, clock: new FakeClock() }).connect();
+  new Socket("http://example.test/socket", { transport: server.Transport, clock: new FakeClock(), fetch: null }).connect();
   assert.equal(server.last.url, "ws://example.test/socket/websocket?vsn=2.0.0");
 });
 
@@ -298,7 +298,7 @@ test("an exception of the platform's WebSocket counts as a lost connection and i
       super(url);
     }
   }
-  const refused = new Socket("wss://example.test/socket", { transport: Transport, clock, random: () => 1 });
+  const refused = new Socket("wss://example.test/socket", { transport: Transport, clock, random: () => 1, fetch: null });
   const reasons = [];
   refused.on("close", ({ reason }) => reasons.push(reason));
   const opened = refused.connect();

@@ -75,6 +75,11 @@ export class RtcMessageChannel {
     return this.#endReason === null && this.#dataChannel.readyState === "open";
   }
 
+  /** @returns {number} what was sent, and waits for the network */
+  get bufferedBytes() {
+    return this.#dataChannel.bufferedAmount;
+  }
+
   /** @returns {Promise<void>} resolves when the channel is closed, and what was sent before has arrived or is lost */
   get closed() {
     return this.#closed.promise;

@@ -8,12 +8,20 @@
  *     const connection = await peer.connect(otherId);
  */
 
+import { RefusedError } from "../channels/errors.js";
+import { Backoff } from "../util/backoff.js";
+import { systemClock } from "../util/clock.js";
 import { Emitter } from "../util/emitter.js";
 import { TimeoutError } from "../util/errors.js";
 import { onNetworkChange } from "../util/network-change.js";
 import { onPageReturn } from "../util/page-return.js";
+import { isTemporary } from "../util/temporary.js";
 import { Signaling } from "./signaling.js";
 import { WatchList } from "./watch-list.js";
+
+/** How often a join is tried again that a busy server has refused, and the longest first delay (ms). */
+const BUSY_RETRIES = 5;
+const BUSY_DELAY = 500;
 
 /** @typedef {import("./connection.js").Connection} Connection */
 
@@ -46,6 +54,7 @@ export class Peer extends Emitter {
   #socket;
   #signaling;
   #watchList;
+  #isClosed = false;
   #stopNetworkListener = () => {};
   #stopPageListener = /** @type {(() => void) | null} */ (null);
 
@@ -137,8 +146,14 @@ export class Peer extends Emitter {
     return this.#watchList.remove(peerId);
   }
 
+  /** @returns {boolean} whether `close` was called */
+  get isClosed() {
+    return this.#isClosed;
+  }
+
   /** Leaves the topic and closes all connections. */
   close() {
+    this.#isClosed = true;
     this.#stopNetworkListener();
     this.#stopPageListener?.();
     this.#signaling.close();
@@ -174,17 +189,24 @@ function welcomeOf(reply) {
 }
 
 /**
- * Joins, and joins again after each timeout: the server may be restarting.
+ * Joins, and joins again after each timeout, because the server may be restarting, and some times after temporary
+ * refusals, because it may be busy. A peer that is closed meanwhile does not join again.
  *
  * @param {Peer} peer
+ * @param {{clock?: import("../util/clock.js").Clock, random?: () => number}} [options]
  */
-export async function joinWithRetry(peer) {
-  for (;;) {
+export async function joinWithRetry(peer, { clock = systemClock, random } = {}) {
+  const backoff = new Backoff({ base: BUSY_DELAY, random });
+  for (let refusals = 0; ; ) {
     try {
       await peer.join();
       return;
     } catch (error) {
-      if (!(error instanceof TimeoutError)) throw error;
+      if (error instanceof RefusedError && isTemporary(error) && refusals < BUSY_RETRIES) {
+        refusals += 1;
+        await new Promise((resolve) => clock.setTimeout(() => resolve(undefined), backoff.next()));
+      } else if (!(error instanceof TimeoutError)) throw error;
+      if (peer.isClosed) throw error;
     }
   }
 }

@@ -27,8 +27,10 @@ const MAX_RECEIVERS = 100;
 const MAX_STRANGERS = 32;
 /** How long a connection stays open after its channel was closed, so that the last messages arrive (ms). */
 const LINGER = 5_000;
-/** How long the end of a share waits for receivers that do not confirm that they know of it (ms). */
-const END_TIMEOUT = 2_000;
+/** The end of a share gives up receivers that take nothing of what is still to be sent for this long (ms). */
+const END_PATIENCE = 2_000;
+/** How long the end of a share waits at most, over a slow network (ms). */
+const END_TIMEOUT = 30_000;
 
 /**
  * Events: `receiver` for each new receiver that has proved the key and the password; `refused` for each
@@ -81,13 +83,26 @@ export class FileShare extends Emitter {
   /**
    * Ends the share: tells the connected receivers, which then do not wait for it. The caller closes the peer.
    *
-   * @returns {Promise<void>} resolves when they know, or after two seconds
+   * @returns {Promise<void>} resolves when they know; after two seconds in which they have taken nothing of what was
+   *   still to be sent to them; or after 30 seconds
    */
   async stop() {
-    const timeout = deferred();
-    const timer = this.#clock.setTimeout(() => timeout.resolve(undefined), END_TIMEOUT);
-    await Promise.race([Promise.all(this.receivers.map((receiver) => receiver.end())), timeout.promise]);
-    this.#clock.clearTimeout(timer);
+    const told = Promise.all(this.receivers.map((receiver) => receiver.end())).then(() => true);
+    let waiting = this.#bufferedBytes();
+    for (let waited = 0; waited < END_TIMEOUT; waited += END_PATIENCE) {
+      const timeout = deferred();
+      const timer = this.#clock.setTimeout(() => timeout.resolve(false), END_PATIENCE);
+      const areTold = await Promise.race([told, timeout.promise]);
+      this.#clock.clearTimeout(timer);
+      const before = waiting;
+      waiting = this.#bufferedBytes();
+      if (areTold || waiting === 0 || waiting >= before) return;
+    }
+  }
+
+  /** What was sent to the receivers, and waits for the network. */
+  #bufferedBytes() {
+    return this.receivers.reduce((sum, { bufferedBytes }) => sum + bufferedBytes, 0);
   }
 
   /** @param {import("../rtc/connection.js").Connection} connection */

@@ -28,6 +28,8 @@ export class RemoteReceiver extends Emitter {
   reason = "";
   #sender = /** @type {Sender | null} */ (null);
   #isStopped = false;
+  /** Sends its last messages. @type {Sender | null} */
+  #stopped = null;
 
   /**
    * @param {string} peerId
@@ -45,6 +47,14 @@ export class RemoteReceiver extends Emitter {
   /** @returns {boolean} */
   get isConnected() {
     return this.#sender !== null;
+  }
+
+  /**
+   * @returns {number} what was sent to it, and waits for the network
+   * @internal
+   */
+  get bufferedBytes() {
+    return (this.#sender ?? this.#stopped)?.bufferedBytes ?? 0;
   }
 
   /** Ends this receiver's transfer. The others go on. */
@@ -66,7 +76,8 @@ export class RemoteReceiver extends Emitter {
   async #stop(reason) {
     if (!this.#sender) return;
     this.#isStopped = true;
-    await this.#sender.stop(reason);
+    this.#stopped = this.#sender;
+    await this.#stopped.stop(reason);
   }
 
   /**

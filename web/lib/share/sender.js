@@ -102,6 +102,11 @@ export class Sender extends Emitter {
     return this.#channel.closed;
   }
 
+  /** @returns {number} what was sent, and waits for the network */
+  get bufferedBytes() {
+    return this.#channel.bufferedBytes;
+  }
+
   /** Sends one list after the other, and only the latest one of those that are waiting. */
   async #sendList() {
     this.#isListOutdated = true;
