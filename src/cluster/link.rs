@@ -20,6 +20,8 @@ use crate::cluster::this_node::ThisNode;
 
 /// A node says that it is alive so many times within one lease.
 const HEARTBEATS_PER_LEASE: u32 = 4;
+/// A heartbeat that was lost is sent again so many times sooner.
+const ATTEMPTS_PER_INTERVAL: u32 = 5;
 /// The first pause before the engine is tried again. It doubles with each attempt.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
@@ -50,7 +52,7 @@ impl ThisNode {
         let link_number = self.link_number.get();
         let receiver = Receiver { node: Rc::downgrade(self), link_number };
         self.engine.link(&self.options.node, Rc::new(receiver)).await?;
-        self.grace_until.set(Some(Instant::now() + self.options.lease));
+        self.spare_missing_nodes(self.options.lease);
         self.refresh_members().await.map_err(lost)?;
         self.check_members()?;
         self.beat().await.map_err(lost)?;
@@ -101,22 +103,34 @@ impl ThisNode {
     /// Sends heartbeats until the link is lost.
     async fn send_heartbeats(self: &Rc<Self>) {
         let interval = self.options.lease / HEARTBEATS_PER_LEASE;
+        let mut pause = interval;
         while self.is_linked.get() {
             tokio::select! {
                 () = self.link_changed.notified() => {}
-                () = sleep(interval) => {}
+                () = sleep(pause) => {}
             }
             if !self.is_linked.get() {
                 return;
             }
-            let beaten = async {
-                self.beat().await?;
-                self.refresh_members().await
+            let sent = Instant::now();
+            let beaten = self.beat().await;
+            pause = if beaten.is_ok() { interval } else { interval / ATTEMPTS_PER_INTERVAL };
+            if beaten.is_err() || sent.elapsed() > interval {
+                self.spare_missing_nodes(self.options.lease / 2);
+            }
+            let beaten = match beaten {
+                Ok(()) => self.refresh_members().await,
+                lost => lost,
             };
-            if beaten.await == Err(Lost) && self.is_lease_over() {
+            if beaten == Err(Lost) && self.is_lease_over() {
                 self.link_lost("no heartbeat has reached the engine for a whole lease".to_owned());
             }
         }
+    }
+
+    /// For this time nodes whose lease is over count as alive: the engine may have answered them as late as this node.
+    fn spare_missing_nodes(&self, time: Duration) {
+        self.grace_until.set(self.grace_until.get().max(Some(Instant::now() + time)));
     }
 
     /// Says that this node is alive.

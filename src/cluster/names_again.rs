@@ -139,13 +139,14 @@ impl ThisNode {
     }
 
     /// Releases those of this node's entries that none of its clients uses, and returns how many they are. `None`: the
-    /// registry has too much to do to say. Watchers elsewhere may not have heard of the owner's end.
+    /// registry has too much to do to say. Watchers, also those of this node, may not have heard of the owner's end.
     pub(super) async fn release_stale(self: &Rc<Self>, entries: Vec<(Topic, Epoch)>) -> Option<usize> {
         let stale = self.inbox.stale(entries).await?;
         for (name, epoch) in &stale {
             self.release(name.clone(), *epoch);
             let permit = self.budget.take_anyway(name.key().len());
             self.publish(Box::from([name.clone()]), Packet::Down(*epoch), permit);
+            self.inbox.publish(std::slice::from_ref(name), Packet::Down(*epoch));
         }
         Some(stale.len())
     }

@@ -58,6 +58,8 @@ enum Fault {
     Refuse { node: usize, time: Duration },
     /// The engine does not run, and goes on.
     Hang { time: Duration },
+    /// The servers of the engine elect a leader: meanwhile requests are lost.
+    Elect { time: Duration },
     /// The engine is started again, without its data.
     Empty,
     /// A node is killed, and started again.
@@ -103,7 +105,8 @@ fn fault() -> impl Strategy<Value = Fault> {
         3 => of_node.clone().prop_map(|(node, time)| Fault::Freeze { node, time }),
         3 => of_node.clone().prop_map(|(node, time)| Fault::Lose { node, time }),
         3 => of_node.prop_map(|(node, time)| Fault::Refuse { node, time }),
-        1 => time.prop_map(|time| Fault::Hang { time }),
+        1 => time.clone().prop_map(|time| Fault::Hang { time }),
+        1 => time.prop_map(|time| Fault::Elect { time }),
         1 => Just(Fault::Empty),
         1 => node.clone().prop_map(|node| Fault::Crash { node }),
         1 => node.prop_map(|node| Fault::Restart { node }),
@@ -128,17 +131,21 @@ fn case() -> impl Strategy<Value = Case> {
 
 /// Runs a case. Returns what is wrong, and all that happened.
 fn run(case: &Case) -> (Vec<String>, Vec<String>) {
+    let knobs = Knobs {
+        seed: case.seed,
+        delay: Duration::ZERO..=Duration::from_millis(case.delay),
+        reorders: case.reorders,
+        has_several_servers: case.has_several_servers,
+        ..Knobs::default()
+    };
+    run_with(knobs, &case.steps)
+}
+
+fn run_with(knobs: Knobs, steps: &[(u64, Step)]) -> (Vec<String>, Vec<String>) {
     let runtime = || Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     System::with_tokio_rt(runtime).block_on(async {
-        let knobs = Knobs {
-            seed: case.seed,
-            delay: Duration::ZERO..=Duration::from_millis(case.delay),
-            reorders: case.reorders,
-            has_several_servers: case.has_several_servers,
-            ..Knobs::default()
-        };
         let mut world = World::new(knobs).await;
-        for (pause, step) in &case.steps {
+        for (pause, step) in steps {
             sleep(Duration::from_millis(*pause)).await;
             world.run(step).await;
         }
@@ -241,6 +248,19 @@ fn a_signal_that_is_sent_during_a_lookup_finds_an_owner_that_came_meanwhile() {
 }
 
 #[test]
+fn a_watcher_learns_that_a_name_of_its_own_node_was_given_up_in_vain() {
+    let steps = vec![
+        (0, Step::Watch { client: 2, name: 2 }),
+        (0, Step::Claim { client: 0, name: 0, secret: 0 }),
+        (0, Step::Claim { client: 2, name: 2, secret: 1 }),
+        (10, Step::Claim { client: 0, name: 2, secret: 1 }),
+        (1, Step::Claim { client: 0, name: 0, secret: 0 }),
+        (0, Step::Fault(Fault::Elect { time: Duration::from_millis(100) })),
+    ];
+    check(3, false, steps);
+}
+
+#[test]
 fn a_watcher_learns_of_an_end_that_was_published_without_a_link() {
     let steps = vec![
         (0, Step::Claim { client: 2, name: 1, secret: 0 }),
@@ -249,4 +269,32 @@ fn a_watcher_learns_of_an_end_that_was_published_without_a_link() {
         (0, Step::Claim { client: 4, name: 1, secret: 0 }),
     ];
     check(0, false, steps);
+}
+
+#[test]
+fn no_node_is_called_dead_after_an_election_that_is_shorter_than_a_lease() {
+    let mut called_dead = Vec::new();
+    // the heartbeats of the two nodes have these times between them, and are lost at these times of the election
+    for (offset, pause, timeout) in (0..500)
+        .step_by(100)
+        .flat_map(|offset| (0..500).step_by(100).map(move |pause| (offset, pause)))
+        .flat_map(|(offset, pause)| [200, 400, 900].map(|timeout| (offset, pause, timeout)))
+    {
+        let claim = |client| Step::Claim { client, name: client, secret: 0 };
+        let steps = vec![
+            (offset, Step::Fault(Fault::Restart { node: 1 })),
+            (2_000, claim(0)),
+            (0, claim(1)),
+            (500, Step::Watch { client: 0, name: 1 }),
+            (0, Step::Watch { client: 1, name: 0 }),
+            (pause + 10, Step::Fault(Fault::Elect { time: Duration::from_millis(1_700) })),
+        ];
+        let knobs = Knobs { seed: 1, timeout: Duration::from_millis(timeout), ..Knobs::default() };
+        let (faults, trace) = run_with(knobs, &steps);
+        assert!(faults.is_empty(), "{faults:#?} {trace:#?}");
+        if trace.iter().any(|line| line.contains("is told") && line.ends_with("false")) {
+            called_dead.push((offset, pause, timeout, trace));
+        }
+    }
+    assert!(called_dead.is_empty(), "{} {:#?}", called_dead.len(), called_dead.first());
 }

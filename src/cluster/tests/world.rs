@@ -219,6 +219,10 @@ impl World {
                 hub.hang(true);
                 later(time, move || hub.hang(false));
             }
+            Fault::Elect { time } => {
+                hub.elect(true);
+                later(time, move || hub.elect(false));
+            }
             Fault::Empty => {
                 self.record.borrow_mut().may_have_two_owners = true;
                 hub.restart_empty();

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use handclasp::cluster::engine::{
     ClaimResult, DirectoryPart, Engine, EngineEvents, Epoch, Heartbeat, Holder, LinkError, LiveNode, LocalFuture, Lost,
     NodeId, Reach,
 };
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::MemoryHub;
 use super::hub::{Effect, Hub, Lane, LinkId};
@@ -44,6 +45,10 @@ impl MemoryEngine {
             return Box::pin(ready(Err(Lost)));
         };
         let deadline = Instant::now() + hub.knobs.timeout;
+        let needs_leader = |lane| matches!(lane, &Lane::Name(_) | &Lane::Scan | &Lane::Lease);
+        if hub.elects && lanes.iter().any(needs_leader) {
+            return Box::pin(sleep_until(deadline).map(|()| Err(Lost)));
+        }
         let (effect, answer) = answered(link, move |hub| effect(hub, link, &node));
         hub.call(link, lanes, effect);
         Box::pin(async move { timeout_at(deadline, answer).await.map_err(|_| Lost)?.map_err(|_| Lost) })

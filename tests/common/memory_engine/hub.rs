@@ -101,6 +101,8 @@ pub struct Hub {
     losing: HashSet<LinkId>,
     refused: HashSet<NodeId>,
     hangs: bool,
+    /// Whether the servers elect a leader.
+    pub elects: bool,
     /// What the thread of a node does at its next call in a lane.
     pub faults: HashMap<(NodeId, Lane), Fault>,
     /// The last number given to a link or an event.
@@ -123,6 +125,7 @@ impl Hub {
             losing: HashSet::new(),
             refused: HashSet::new(),
             hangs: false,
+            elects: false,
             faults: HashMap::new(),
             last: 0,
         }

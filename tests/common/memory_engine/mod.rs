@@ -85,6 +85,11 @@ impl MemoryHub {
         self.hub().hang(hangs);
     }
 
+    /// Begins or ends an election among the hub's servers: meanwhile it loses requests about names and leases.
+    pub fn elect(&self, elects: bool) {
+        self.hub().elects = elects;
+    }
+
     /// Loses all messages to a node for some time. Then the node loses its connection.
     pub fn lose(&self, node: &str, time: Duration) {
         self.hub().lose(node, time);
