@@ -145,7 +145,7 @@ sections! {
         upgrade_timeout: Duration = "10s", duration from "100ms" to "1h";
         /// Maximum size of a message and of a request body, in bytes; Socket.IO's `maxHttpBufferSize`, which clients
         /// receive as `maxPayload`.
-        max_payload: usize = 262_144, integer from 1_024 to 67_108_864;
+        max_payload: usize = 524_288, integer from 1_024 to 67_108_864;
         /// A client that has joined no namespace within this time is disconnected; Socket.IO's `connectTimeout`.
         connect_timeout: Duration = "45s", duration from "100ms" to "24h";
         /// Folder with a copy of the Socket.IO client, served as `<path>/socket.io.js` for pages that load it from this
@@ -175,7 +175,7 @@ sections! {
         /// Maximum length of an event name, in bytes.
         event_bytes: usize = 255, integer from 16 to 65_536;
         /// Maximum size of a WebSocket frame, and of a message reassembled from fragments, in bytes.
-        message_bytes: usize = 262_144, integer from 1_024 to 67_108_864;
+        message_bytes: usize = 524_288, integer from 1_024 to 67_108_864;
         /// Maximum size of a long-polling request that carries several messages, in bytes.
         batch_bytes: usize = 1_048_576, integer from 1_024 to 1_073_741_824;
         /// Maximum number of fragments of a message.

@@ -65,11 +65,11 @@ async fn an_invalid_frame_ends_the_connection_without_an_answer() {
     ] {
         expect_end_after(&node, &bytes, 1002, why).await;
     }
-    for length in [262_145, 100_000_000_u64] {
+    for length in [524_289, 100_000_000_u64] {
         let header = [&[0x82, 0xFF][..], &length.to_be_bytes()].concat();
         expect_end_after(&node, &header, 1009, "the header of a frame that is too big").await;
     }
-    let pieces = [frame(0x02, &[0; 140_000]), frame(0x80, &[0; 140_000])].concat();
+    let pieces = [frame(0x02, &[0; 300_000]), frame(0x80, &[0; 300_000])].concat();
     expect_end_after(&node, &pieces, 1009, "a message that is too big").await;
     let pieces = [frame(0x02, b""), frame(0x00, b"").repeat(2_000)].concat();
     let unhurried = ["limits.messages_burst=10000"];

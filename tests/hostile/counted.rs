@@ -79,7 +79,7 @@ async fn every_closed_connection_is_counted_once() {
         (frame(0x88, &[3]), &close::PROTOCOL),
         (frame(0x88, &[&1000_u16.to_be_bytes()[..], b"\xff"].concat()), &close::PROTOCOL),
         (frame(0x81, b"\xff"), &close::NOT_UTF8),
-        (frame(0x81, &[b' '; 262_145]), &close::TOO_BIG),
+        (frame(0x81, &[b' '; 524_289]), &close::TOO_BIG),
         (frame(0x81, b"["), &close::MALFORMED),
         (flood, &close::FLOOD),
         (frame(0x88, &1000_u16.to_be_bytes()), &close::GONE),

@@ -19,7 +19,7 @@ async fn a_declared_length_allocates_no_memory() {
         (1 << 63, 1002, "2^63 bytes"),
         (u64::MAX, 1002, "2^64 - 1 bytes"),
         (1 << 40, 1009, "a tebibyte"),
-        (262_145, 1009, "one byte more than the limit"),
+        (524_289, 1009, "one byte more than the limit"),
     ];
     let before = resident(std::process::id());
     for (length, code, why) in lengths {
