@@ -80,7 +80,7 @@ package: cargo ## check that the package made by cargo compiles with every featu
 rust: cargo engines ## run the Rust tests
 	$(SAY) 'cargo test'
 	@cargo test --locked --no-run
-	@cargo test --locked --quiet
+	@tests/run-rust.sh $(TARGET)/rust-tests.log
 
 fuzz: cargo compiler ## fuzz each target for FUZZ_SECONDS (10); FUZZ_TARGETS="json query" selects some
 	@tests/fuzz/run.sh
