@@ -174,12 +174,12 @@ test("a receiver that was suspended during a download continues when it is resum
 test("a tab that is duplicated during a download is another receiver, and the first one goes on", async () => {
   const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG, "small.txt": "small" });
   const { page } = await visit(browser, sharer.link);
-  await page.getByLabel("small.txt").uncheck();
+  await page.getByRole("checkbox", { name: "small.txt" }).uncheck();
   await page.click("#download");
   await underWay(page);
   await page.click("#pause");
   await page.getByText(/^Paused at/).waitFor();
-  assert.equal(await page.getByLabel("small.txt").isEnabled(), false, "what is under way cannot be chosen anew");
+  assert.equal(await page.getByRole("checkbox", { name: "small.txt" }).isEnabled(), false, "what is under way cannot be chosen anew");
   // As a browser duplicates a tab: what the tab remembers comes along.
   const popup = page.waitForEvent("popup");
   await page.evaluate(() => void window.open(location.href));

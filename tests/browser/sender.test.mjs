@@ -57,7 +57,7 @@ test("both lists show previews of images, and of no other files", async () => {
     await page.locator(`${list} img`).nth(1).waitFor();
     assert.deepEqual(await pictured(page, list), [["notes.txt", 0], ["photo.jpg", 160], ["icon.png", 32], ["drawing.svg", 0], ["broken.png", 0]]);
   }
-  await receiver.page.getByLabel("notes.txt").uncheck();
+  await receiver.page.getByRole("checkbox", { name: "notes.txt" }).uncheck();
   assert.ok((await download(receiver.page)).bytes.length > 0);
   await receiver.page.getByText("Download complete, verified").waitFor();
   assert.deepEqual([...sharer.complaints, ...receiver.complaints], []);
@@ -117,7 +117,7 @@ test("dropped files are shared again after the sender's reload, and a download c
   await page.locator("#share-sum", { hasText: /^3 files,/ }).waitFor();
   await page.getByRole("button", { name: "Remove trip/b.txt" }).click();
   const receiver = await connect(browser, await page.inputValue("#link"));
-  await receiver.page.getByLabel("trip/day 1/a.txt").uncheck();
+  await receiver.page.getByRole("checkbox", { name: "trip/day 1/a.txt" }).uncheck();
   const saved = download(receiver.page);
   await underWay(receiver.page);
   await page.reload();
@@ -239,9 +239,12 @@ function paste(page, { files = [], text = "" }) {
   }, { files, text });
 }
 
-test("pasted files are shared; pasted or dropped text is not", async () => {
+test("pasted files are shared; a pasted text is shown first, and a dropped one is not taken", async () => {
   const { page, complaints } = await openSharer();
   await paste(page, { text: "just words" });
+  const dialog = page.getByRole("dialog");
+  assert.equal(await dialog.getByRole("textbox").inputValue(), "just words");
+  await dialog.getByRole("button", { name: "Cancel" }).click();
   const session = await page.context().newCDPSession(page);
   const data = { items: [{ mimeType: "text/plain", data: "just words" }], dragOperationsMask: 1 };
   for (const type of /** @type {const} */ (["dragEnter", "dragOver", "drop"])) {

@@ -149,7 +149,7 @@ test("200 MB arrive although the connection breaks in the middle, and no piece i
   });
   const receiver = await connect(browser, sharer.link);
   const { page } = receiver;
-  await page.getByLabel("big.bin").uncheck();
+  await page.getByRole("checkbox", { name: "big.bin" }).uncheck();
   const saved = download(page);
   await reaches(page, 30);
   await sharer.page.evaluate(() => window.peerConnections.forEach((connection) => connection.close()));

@@ -90,7 +90,7 @@ test("without OPFS and a service worker a file goes through memory, and a file t
   });
   await page.click("#download");
   await page.getByText("This is larger than what this browser can store").waitFor();
-  await page.getByLabel("large.bin").uncheck();
+  await page.getByRole("checkbox", { name: "large.bin" }).uncheck();
   const saved = page.waitForEvent("download");
   await page.click("#download");
   await done(page);

@@ -40,7 +40,7 @@ test("a file is saved where the user picks, across a lost connection too, and ex
   const { page, complaints } = await visit(browser, sharer.link, stubPickers);
   const saveAs = page.getByRole("button", { name: "Save as" });
   assert.equal(await saveAs.isVisible(), false, "two files do not fit into one");
-  await page.getByLabel("other.bin").uncheck();
+  await page.getByRole("checkbox", { name: "other.bin" }).uncheck();
   await saveAs.click();
   await underWay(page);
   await sharer.page.evaluate(() => window.peerConnections.forEach((connection) => connection.close()));
