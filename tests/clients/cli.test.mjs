@@ -166,6 +166,24 @@ test("with --once, the sender ends with the first receiver that is done, and wit
   assert.equal(await sender.ended, 130);
 });
 
+test("with --expires, the sender ends after that time, with --once with code 1 if nobody was done", async () => {
+  await makeFolder("expires", { "a.txt": "a" });
+  for (const [code, args] of /** @type {const} */ ([[0, []], [1, ["--once"]]])) {
+    const sender = await send(["expires"], ["--expires", "1s", ...args]);
+    assert.equal(await sender.ended, code, sender.err());
+    assert.match(sender.err(), /, for 0:01 at most\./);
+  }
+  const used = await send(["expires"], ["--expires", "1h", "--once"]);
+  const getter = run(["get", used.link, "--out", "expires-got"]);
+  assert.equal(await getter.ended, 0, getter.err());
+  assert.equal(await used.ended, 0, used.err());
+  for (const time of ["", "0s", "1", "366d", "1h30m", "-1s"]) {
+    const refused = run(["send", "expires", `--expires=${time}`, "--broker", broker.url]);
+    assert.equal(await refused.ended, 2, time);
+    assert.match(refused.err(), /--expires takes a time/);
+  }
+});
+
 test("on a terminal, the sender shows a QR code and each receiver's speed", async () => {
   await makeFolder("shown", { "a.bin": randomBytes(50 * MB) });
   const sender = run(["send", "shown", "--broker", broker.url, "--once"], { hasTerminal: true });

@@ -13,6 +13,7 @@ import { isTemporary } from "../lib/util/temporary.js";
 import { announce, element, showText } from "./dom.js";
 import { showFileHash } from "./file-hash.js";
 import { t } from "./i18n.js";
+import { LinkLimits, NO_LIMITS } from "./link-limits.js";
 import { showLink } from "./link-panel.js";
 import { showProblem } from "./problem.js";
 import { showReach } from "./reach.js";
@@ -48,6 +49,7 @@ export class ActiveShare {
   #reach = /** @type {import("./share-status.js").Reach} */ ("reconnecting");
   /** Why the server does not have this share any more. */
   #refusal = /** @type {Error | null} */ (null);
+  #limits;
   #list = new SharedFiles({ onRemove: (ids) => this.#remove(ids), fetchPreview: (entry) => this.#preview(entry) });
 
   /**
@@ -61,7 +63,12 @@ export class ActiveShare {
     this.#saved = saved;
     const earlier = loadReceivers(peer.id);
     this.#receiverNumbers = new Map(earlier.map(({ peerId, number }) => [peerId, number]));
-    this.#fileShare = new FileShare(peer, saved.linkKey, { passwordKey: saved.passwordKey, earlier });
+    this.#fileShare = new FileShare(peer, saved.linkKey, { passwordKey: saved.passwordKey, earlier, ...limitOptions(saved.limits) });
+    this.#limits = new LinkLimits(this.#fileShare, saved.limits, (limits) => {
+      this.#saved.limits = limits;
+      void saveShare(this.#saved);
+      this.#showState();
+    });
     this.#fileShare.catalogue.on("change", () => this.#showFiles());
     this.#fileShare.catalogue.on("fault", ({ path }) => showText(element("share-error", HTMLElement), t("share_fault", path.join("/"))));
     this.#fileShare.on("receiver", (receiver) => this.#showReceiver(receiver));
@@ -82,8 +89,8 @@ export class ActiveShare {
     const certificates = certificate.expires > Date.now() ? [certificate] : [];
     const createConnection = (/** @type {RTCConfiguration} */ config) => new RTCPeerConnection({ ...config, certificates });
     const peer = new Peer(socket, identity, { createConnection });
-    const { passwordKey = null, names = [], handles = [] } = saved ?? {};
-    const share = new ActiveShare(socket, peer, { secret: identity.secret, linkKey, passwordKey, certificate, names, handles });
+    const { passwordKey = null, names = [], handles = [], limits = NO_LIMITS } = saved ?? {};
+    const share = new ActiveShare(socket, peer, { secret: identity.secret, linkKey, passwordKey, certificate, names, handles, limits });
     share.#open();
     return share;
   }
@@ -145,6 +152,7 @@ export class ActiveShare {
       element("link-settings", HTMLDetailsElement).open = true;
       showText(element("password-state", HTMLElement), t("password_is_set"));
     }
+    this.#limits.open();
     const texts = loadTexts(this.#peer.id);
     if (texts.length > 0) this.add({ files: texts, handles: [] });
     if (this.#saved.names.length > 0) void this.#restoreFiles();
@@ -183,13 +191,16 @@ export class ActiveShare {
   #showState() {
     // When the page is shown again, its connection may have died unseen: until the server answers, nothing is ready.
     const isReady = this.#isJoined && this.#socket.isConnected;
+    // The limits say under the link why it admits nobody.
+    const isClosed = this.#fileShare.closed !== null && !this.#isTakenOver;
     const place = element("share-state", HTMLElement);
     place.classList.toggle("lost", this.#isTakenOver);
-    showText(place, this.#refusal ? "" : t(this.#isTakenOver ? "share_taken" : isReady ? "share_ready" : "share_away"));
+    showText(place, this.#refusal || isClosed ? "" : t(this.#isTakenOver ? "share_taken" : isReady ? "share_ready" : "share_away"));
     const again = element("take-back", HTMLElement);
     again.textContent = t(this.#isTakenOver ? "take_back" : "try_again");
     again.hidden = !this.#isTakenOver && !isTemporary(this.#refusal);
-    this.#reach = isReady ? "ready" : this.#isTakenOver || this.#refusal ? "lost" : "reconnecting";
+    const isLost = this.#isTakenOver || this.#refusal !== null;
+    this.#reach = isLost ? "lost" : isClosed ? "closed" : isReady ? "ready" : "reconnecting";
     this.#showStatus();
   }
 
@@ -323,6 +334,11 @@ export class ActiveShare {
     const awaited = loadReceivers(this.#peer.id).filter(({ peerId }) => !known.has(peerId));
     saveReceivers(this.#peer.id, [...awaited, ...receivers]);
   }
+}
+
+/** @param {import("./link-limits.js").SavedLimits} limits */
+function limitOptions({ once, isUsed, expiresAt }) {
+  return { once, isUsed, expiresAt: expiresAt === null ? null : new Date(expiresAt) };
 }
 
 /**

@@ -34,7 +34,7 @@ const SAME_HELP = {
 /** Errors after which only a reload helps. @type {Set<TextKey>} */
 const NEEDS_RELOAD = new Set(["fail.failed", "fail.load", "fail.no_webrtc", "fail.other", "fail.protocol", "fail.version"]);
 /** Errors after which only another link helps. @type {Set<TextKey>} */
-const NEEDS_LINK = new Set(["bad_id", "no_key", "download_over", "fail.ended", "fail.wrong_key"]);
+const NEEDS_LINK = new Set(["bad_id", "no_key", "download_over", "fail.ended", "fail.expired", "fail.used", "fail.wrong_key"]);
 
 /**
  * @param {unknown} error

@@ -91,6 +91,15 @@ export function formatTime(date) {
 }
 
 /**
+ * @param {Date} date
+ * @returns {string} the time of day, with the date unless it is today
+ */
+export function formatMoment(date) {
+  if (date.toDateString() === new Date().toDateString()) return formatTime(date);
+  return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(date);
+}
+
+/**
  * @param {import("../lib/share/file-entry.js").FileEntry[]} entries
  * @returns {string} their number and their size
  */

@@ -25,6 +25,9 @@ const CONNECTED = ["proving", "listing", "verified"];
 /** The step of the connection in each of its states. */
 const STEPS = /** @type {const} */ ({ calling: "sender", proving: "key", listing: "files" });
 
+/** What is said after a complete download, by the reason why the sender has ended the share. @type {Record<string, import("./i18n.js").TextKey>} */
+const ENDS = { ended: "state.stopped", used: "state.used", expired: "state.expired" };
+
 const connectButton = () => element("connect", HTMLButtonElement);
 const showState = (/** @type {string} */ text, /** @type {import("./dom.js").NoticeKind} */ kind = "wait") => showNotice(element("receive-state", HTMLElement), text, kind);
 const showDrawing = (/** @type {import("./clasp.js").ClaspState} */ state) => showClasp(element("receive-clasp", HTMLElement), state);
@@ -40,6 +43,8 @@ export class ReceiveSession {
   #isEmpty = false;
   /** What the last download has brought, if it was complete. */
   #result = /** @type {import("./download-panel.js").Result | null} */ (null);
+  /** Why the share is over. */
+  #endKey = ENDS.ended;
   #needsPassword;
   #selection;
   #texts = /** @type {Promise<import("./received-texts.js").ReceivedTexts> | null} */ (null);
@@ -125,8 +130,11 @@ export class ReceiveSession {
       connectButton().hidden = false;
       connectButton().textContent = t("try_again");
     }
-    if (state === "ended" && this.#result && /** @type {any} */ (error)?.reason === "ended") this.#showEnd(this.#result);
-    else if (state === "ended") this.#showFinalError(error);
+    if (state !== "ended") return;
+    const endKey = ENDS[/** @type {any} */ (error)?.reason];
+    this.#endKey = endKey ?? ENDS.ended;
+    if (this.#result && endKey) this.#showEnd(this.#result);
+    else this.#showFinalError(error);
   }
 
   #handleVerified() {
@@ -245,7 +253,7 @@ export class ReceiveSession {
   #showEnd({ text, kind }) {
     this.#selection.setEnabled(false);
     showError(null);
-    showState(`${text}\n${t("state.stopped")}`, kind);
+    showState(`${text}\n${t(this.#endKey)}`, kind);
     connectButton().hidden = true;
   }
 

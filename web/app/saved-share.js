@@ -22,6 +22,7 @@ let areOldSharesDeleted = false;
  * @property {Uint8Array<ArrayBuffer>} linkKey the key in the link
  * @property {Uint8Array<ArrayBuffer> | null} passwordKey derived from the password; null if there is none
  * @property {RTCCertificate} certificate
+ * @property {import("./link-limits.js").SavedLimits} limits older versions saved none
  * @property {string[]} names of the shared files, with their folders
  * @property {Handle[]} handles of files and folders
  * @property {number} savedAt

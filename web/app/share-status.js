@@ -7,7 +7,8 @@ import { showTabProgress } from "./tab-progress.js";
 
 /** @typedef {import("../lib/share/remote-receiver.js").RemoteReceiver} RemoteReceiver */
 /** @typedef {import("./clasp.js").ClaspState} ClaspState */
-/** @typedef {"ready" | "reconnecting" | "lost"} Reach whether receivers find this page at the server */
+/** @typedef {"ready" | "reconnecting" | "lost" | "closed"} Reach whether receivers find this page at the server; closed: the
+ *   link was used or has expired */
 
 /**
  * @param {RemoteReceiver[]} receivers
@@ -41,6 +42,7 @@ function statusOf(receivers, isSending, reach) {
   if (connected.some(({ state }) => state !== "done")) return ["connected", t("sharing.connected")];
   const isComplete = receivers.some(({ state, failed }) => state === "done" && failed === 0);
   if (isComplete) return [connected.length > 0 ? "connected" : "waiting", t("sharing.done")];
+  if (reach === "closed") return ["idle", ""];
   // Beside the link it says why nobody can open it.
   if (reach !== "ready") return [reach === "lost" ? "failed" : "connecting", ""];
   return ["waiting", t("sharing.waiting")];

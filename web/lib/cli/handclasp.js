@@ -11,6 +11,7 @@ import { endWithOutput, printStatus } from "./terminal.js";
 const HELP = `Sends files directly from one computer to another, or to a browser, by a link.
 
   handclasp send FILE|FOLDER…|- [--text TEXT|-] [--broker https://HOST] [--password P] [--name NAME] [--once]
+                 [--expires TIME]
   handclasp receive 'LINK' [--out FOLDER|-] [--password P] [--list]
 
 send      prints a link, on a terminal with its QR code, and serves everybody who has it until Ctrl+C.
@@ -19,7 +20,9 @@ send      prints a link, on a terminal with its QR code, and serves everybody wh
   --text TEXT     a text of at most 256 KiB, which the receiver's page shows and copies; - is standard input, which keeps
                   the text out of the list of processes
   --broker URL    the page of the broker (default: $HANDCLASP_BROKER, else http://127.0.0.1:4000)
-  --once          ends when the first receiver is done; with code 0 if all that it chose has arrived
+  --once          serves one receiver at a time, and ends when one is done; with code 0 if all that it chose has arrived
+  --expires TIME  accepts no receiver after that time, such as 90s, 10m, 1h or 1d, and ends when the downloads that are
+                  under way then are over; with --once with code 1, if no receiver was done by then
   What cannot be read, has a name that is not UTF-8, or is a symbolic link in a folder is left out and named.
 
 receive   downloads all files of a link; get is the same. Put the link in quotes: a shell would take it apart.
@@ -52,6 +55,7 @@ const OPTIONS = /** @type {const} */ ({
   list: { type: "boolean" },
   out: { type: "string" },
   broker: { type: "string" },
+  expires: { type: "string" },
   name: { type: "string" },
   once: { type: "boolean" },
   password: { type: "string" },
@@ -59,8 +63,13 @@ const OPTIONS = /** @type {const} */ ({
   version: { type: "boolean" },
 });
 
+/** The units of a time (ms). @type {Record<string, number>} */
+const UNITS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+/** The longest time of --expires (ms). */
+const MAX_LIFETIME = 365 * UNITS.d;
+
 /** @type {Record<string, string[]>} the options of each command */
-const COMMANDS = { get: ["list", "out", "password"], receive: ["list", "out", "password"], send: ["broker", "name", "once", "password", "text"] };
+const COMMANDS = { get: ["list", "out", "password"], receive: ["list", "out", "password"], send: ["broker", "expires", "name", "once", "password", "text"] };
 
 /** @returns {Promise<number>} the exit code */
 async function main() {
@@ -71,7 +80,7 @@ async function main() {
   if (!command || !Object.hasOwn(COMMANDS, command)) throw usageError(command ? `Unknown command ${command}.` : "No command given.");
   const unknown = Object.keys(values).find((name) => !COMMANDS[command].includes(name));
   if (unknown) throw usageError(`${command} has no option --${unknown}.`);
-  const { out, list, name, once, text, password = process.env.HANDCLASP_PASSWORD, broker = process.env.HANDCLASP_BROKER ?? "http://127.0.0.1:4000" } = values;
+  const { out, list, name, expires, once, text, password = process.env.HANDCLASP_PASSWORD, broker = process.env.HANDCLASP_BROKER ?? "http://127.0.0.1:4000" } = values;
   const interrupted = new Promise((/** @type {(_: void) => void} */ resolve) => {
     for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => resolve());
   });
@@ -80,10 +89,22 @@ async function main() {
     const hasInput = rest.includes("-");
     if (rest.indexOf("-") !== rest.lastIndexOf("-") || (hasInput && text === "-")) throw usageError("Standard input is given twice.");
     if (name !== undefined && (!hasInput || name === "" || name.includes("/"))) throw usageError("--name takes the name of a file, for standard input (-).");
-    return send(rest, { broker, name, text, password, once, interrupted });
+    return send(rest, { broker, name, text, password, once, lifetime: parseLifetime(expires), interrupted });
   }
   if (rest.length !== 1) throw usageError(rest.length === 0 ? "No link given." : "More than one link given: put the link in quotes.");
   return get(rest[0], { out, list, password, interrupted });
+}
+
+/**
+ * @param {string} [text]
+ * @returns {number | null} ms; null if it is not given
+ */
+function parseLifetime(text) {
+  if (text === undefined) return null;
+  const [, count, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
+  const lifetime = Number(count) * UNITS[unit];
+  if (!(lifetime > 0 && lifetime <= MAX_LIFETIME)) throw usageError("--expires takes a time from 1s to 365d, such as 90s, 10m, 1h or 1d.");
+  return lifetime;
 }
 
 function parse() {

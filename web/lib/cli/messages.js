@@ -57,6 +57,8 @@ const TRANSFER_MESSAGES = {
   stalled: "the sender stopped sending",
   cancelled: "the sender ended the transfer",
   ended: "the sender has stopped sharing",
+  used: "the link was for one download, and has been used",
+  expired: "the link has expired",
 };
 
 /**

@@ -18,8 +18,8 @@ export class ProofError extends HandclaspError {
  * `place` (the file or folder that the user picked is not writable), `busy_disk` (another tab is writing
  * the file), `too_large`, `too_many` (files), `list_too_large` (their names together), `stalled`,
  * `stopped` (the browser aborted its own download), `cancelled` (by either side), `ended` (the sender has
- * stopped sharing), `refused` (the other
- * side gave up on the file).
+ * stopped sharing), `used` (the share was for one download, which is complete), `expired` (the share was
+ * for a time that is over), `refused` (the other side gave up on the file).
  */
 export class TransferError extends HandclaspError {
   name = "TransferError";

@@ -16,10 +16,13 @@ import { Catalogue } from "./catalogue.js";
 import { thisDevice } from "./device.js";
 import { ProofError } from "./errors.js";
 import { prove } from "./key-proof.js";
+import { END_MESSAGES } from "./protocol.js";
 import { RateLimit } from "./rate-limit.js";
 import { RemoteReceiver } from "./remote-receiver.js";
+import { ShareLimits } from "./share-limits.js";
 
 /** @typedef {{wrongKeys: number, wrongPasswords: number}} RefusedCounts */
+/** @typedef {import("./share-limits.js").CloseCause} CloseCause */
 
 /** How many receivers are remembered, including those that have left. */
 const MAX_RECEIVERS = 100;
@@ -31,12 +34,16 @@ const LINGER = 5_000;
 const END_PATIENCE = 2_000;
 /** How long the end of a share waits at most, over a slow network (ms). */
 const END_TIMEOUT = 30_000;
+/** States of receivers that may go on when the share admits nobody any more. */
+const RUNNING = ["downloading", "paused", "reconnected"];
 
 /**
  * Events: `receiver` for each new receiver that has proved the key and the password; `refused` for each
  * peer that has not, with their numbers so far. Only peers that have proved the key can try passwords.
+ * `closed` when the share admits nobody any more; `ended` when the last download that was under way then is over,
+ * too. Later receivers are told why, as long as the peer is open.
  *
- * @extends {Emitter<{receiver: [RemoteReceiver], refused: [RefusedCounts]}>}
+ * @extends {Emitter<{receiver: [RemoteReceiver], refused: [RefusedCounts], closed: [CloseCause], ended: [CloseCause]}>}
  */
 export class FileShare extends Emitter {
   /** @type {Map<string, RemoteReceiver>} by peer id */
@@ -50,6 +57,11 @@ export class FileShare extends Emitter {
   #strangers = new Set();
   /** @type {Map<string, import("./remote-receiver.js").ReceiverRecord>} by peer id */
   #earlier;
+  #limits;
+  /** What the events have said. */
+  #said = { closed: /** @type {CloseCause | null} */ (null), isEnded: false };
+  /** @type {Promise<void>[]} resolve when a receiver knows that the share is closed, or is gone */
+  #told = [];
 
   /**
    * @param {import("../rtc/peer.js").Peer} peer joined now or later; you may use it for other things too
@@ -60,9 +72,13 @@ export class FileShare extends Emitter {
    *   before its page was reloaded
    * @param {import("./device.js").Device | null} [options.device] what receivers that have proved the key are told about
    *   this side (default: the browser; null: nothing)
+   * @param {boolean} [options.once] whether it is for one download: it serves one receiver at a time, and ends when one
+   *   has got all that it chose
+   * @param {boolean} [options.isUsed] whether that has happened already, before the page was reloaded
+   * @param {Date | null} [options.expiresAt] when it ends; a download that is under way then goes on (default: never)
    * @param {import("../util/clock.js").Clock} [options.clock]
    */
-  constructor(peer, key, { passwordKey = null, earlier = [], device = thisDevice(), clock = systemClock } = {}) {
+  constructor(peer, key, { passwordKey = null, earlier = [], device = thisDevice(), once = false, isUsed = false, expiresAt = null, clock = systemClock } = {}) {
     super();
     this.#key = key;
     this.#device = device;
@@ -72,12 +88,40 @@ export class FileShare extends Emitter {
     this.#earlier = new Map(earlier.map((record) => [record.peerId, record]));
     this.#clock = clock;
     this.#rateLimit = new RateLimit(clock);
+    this.#limits = new ShareLimits(clock, () => this.#applyLimits());
+    Object.assign(this.#limits, { once, expiresAt });
+    if (isUsed) this.#limits.use();
     peer.on("connection", (connection) => void this.#serve(connection));
   }
 
   /** @returns {RemoteReceiver[]} in order of arrival; of those that left, the latest ones */
   get receivers() {
     return [...this.#receivers.values()];
+  }
+
+  /** @returns {CloseCause | null} why it admits nobody any more; null: it admits receivers */
+  get closed() {
+    return this.#limits.closed;
+  }
+
+  get once() {
+    return this.#limits.once;
+  }
+
+  /** Downloads that are complete do not count; false opens a share that was used. */
+  set once(once) {
+    this.#limits.once = once;
+    this.#applyLimits();
+  }
+
+  get expiresAt() {
+    return this.#limits.expiresAt;
+  }
+
+  /** A later time, or null, opens a share that has expired. */
+  set expiresAt(expiresAt) {
+    this.#limits.expiresAt = expiresAt;
+    this.#applyLimits();
   }
 
   /**
@@ -87,7 +131,8 @@ export class FileShare extends Emitter {
    *   still to be sent to them; or after 30 seconds
    */
   async stop() {
-    const told = Promise.all(this.receivers.map((receiver) => receiver.end())).then(() => true);
+    this.#limits.stop();
+    const told = Promise.all([...this.#told, ...this.receivers.map((receiver) => receiver.end())]).then(() => true);
     let waiting = this.#bufferedBytes();
     for (let waited = 0; waited < END_TIMEOUT; waited += END_PATIENCE) {
       const timeout = deferred();
@@ -110,6 +155,8 @@ export class FileShare extends Emitter {
     const channel = await connection.opened;
     try {
       await this.#authenticate(channel, connection);
+      const refusal = this.#refusalOf(connection.peerId);
+      if (refusal) return channel.send({ type: "end", ...END_MESSAGES[refusal] });
       await this.#receiverOf(connection.peerId).serve(channel, this.catalogue, this.#device);
     } catch (error) {
       if (!(error instanceof HandclaspError)) throw error;
@@ -117,7 +164,57 @@ export class FileShare extends Emitter {
     } finally {
       channel.close(); // the last messages are still being sent, so the connection is closed later
       this.#clock.setTimeout(() => connection.close(), LINGER);
+      this.#applyLimits();
     }
+  }
+
+  /**
+   * Timers of a hidden page may be late, so each receiver is checked when it has proved.
+   *
+   * @param {string} peerId has proved the key
+   * @returns {CloseCause | "busy" | null}
+   */
+  #refusalOf(peerId) {
+    this.#applyLimits();
+    const known = this.#receivers.get(peerId);
+    // It connects again before this side has noticed that its connection broke.
+    const mayGoOn = known?.isConnected && RUNNING.includes(known.state);
+    if (this.closed && !mayGoOn) return this.closed;
+    return this.#isTaken(peerId) ? "busy" : null;
+  }
+
+  /** @param {string} peerId of a receiver: whether another one has the only download */
+  #isTaken(peerId) {
+    return this.once && this.receivers.some((other) => other.peerId !== peerId && other.isConnected && other.state !== "done");
+  }
+
+  /** Ends the receivers that may not go on, and says what has changed. */
+  #applyLimits() {
+    const { closed } = this;
+    if (closed !== this.#said.closed) {
+      this.#said = { closed, isEnded: false };
+      this.#told = [];
+      if (closed) this.emit("closed", closed);
+    }
+    if (!closed || this.#said.isEnded) return;
+    const connected = this.receivers.filter(({ isConnected }) => isConnected);
+    for (const receiver of connected) if (!RUNNING.includes(receiver.state)) this.#told.push(receiver.end(closed));
+    if (connected.length > 0) return;
+    const said = Object.assign(this.#said, { isEnded: true });
+    void Promise.all(this.#told).then(() => said === this.#said && this.emit("ended", closed));
+  }
+
+  /** @param {RemoteReceiver} receiver */
+  #watch(receiver) {
+    let before = receiver.state;
+    receiver.on("change", () => {
+      const { state, failed, peerId } = receiver;
+      // One that was done before keeps that state when it connects again.
+      if (state === "done" && before !== "done" && failed === 0) this.#limits.use();
+      if (before === "done" && state !== "done" && this.#isTaken(peerId)) void receiver.end("busy");
+      before = state;
+      this.#applyLimits();
+    });
   }
 
   /**
@@ -168,6 +265,7 @@ export class FileShare extends Emitter {
     const receiver = new RemoteReceiver(peerId, this.#earlier.get(peerId));
     this.#receivers.set(peerId, receiver);
     this.#forgetOldest();
+    this.#watch(receiver);
     this.emit("receiver", receiver);
     return receiver;
   }

@@ -24,12 +24,25 @@
  *     < {type: "preview", id}                    of an image; at most 50 per channel
  *     > {type: "preview", id, image}             a small JPEG in base64url, or null; sent when it is
  *                                                ready, so that no piece waits for it
- *     > {type: "end", reason}                    the sender ends the transfer of this receiver ("cancelled"), or
- *                                                the whole share ("ended")
+ *     > {type: "end", reason, cause?}            the sender ends the transfer of this receiver ("cancelled"), or
+ *                                                the whole share ("ended"); cause, which older receivers ignore:
+ *                                                "busy" (cancelled), "used" or "expired" (ended). It may be the
+ *                                                first message
  */
 
 /** @typedef {"downloading" | "paused" | "cancelled" | "failed" | "done"} TransferState */
 /** @typedef {{state: TransferState, written: number, total: number, failed: number}} ProgressReport sent by the receiver */
+
+/** @typedef {"cancelled" | "ended" | "busy" | import("./share-limits.js").CloseCause} EndReason */
+
+/** What the message "end" says. @type {Record<EndReason, {reason: "cancelled" | "ended", cause?: EndReason}>} */
+export const END_MESSAGES = {
+  cancelled: { reason: "cancelled" },
+  ended: { reason: "ended" },
+  busy: { reason: "cancelled", cause: "busy" },
+  used: { reason: "ended", cause: "used" },
+  expired: { reason: "ended", cause: "expired" },
+};
 
 /** @type {TransferState[]} */
 export const TRANSFER_STATES = ["downloading", "paused", "cancelled", "failed", "done"];

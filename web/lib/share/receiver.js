@@ -4,6 +4,7 @@
  * stored; protocol.js describes the messages.
  */
 
+import { PeerError } from "../rtc/errors.js";
 import { systemClock } from "../util/clock.js";
 import { deferred } from "../util/deferred.js";
 import { Emitter } from "../util/emitter.js";
@@ -376,7 +377,10 @@ function parseFileAnswer(answer, { storedHash }) {
 }
 
 /** @param {ControlMessage} message */
-function endedBySender({ reason }) {
+function endedBySender({ reason, cause }) {
+  if (cause === "busy") return new PeerError("busy", "another receiver is downloading from a share for one");
+  if (cause === "used") return new TransferError("used", "share was for one download, which is complete");
+  if (cause === "expired") return new TransferError("expired", "share has expired");
   if (reason === "ended") return new TransferError("ended", "sender has stopped sharing");
   return new TransferError("cancelled", "sender ended the transfer");
 }

@@ -63,19 +63,21 @@ export class RemoteReceiver extends Emitter {
   }
 
   /**
-   * Tells the receiver that the share is over.
+   * Tells the receiver that the share is over, or why it cannot go on.
    *
+   * @param {import("./protocol.js").EndReason} [reason]
    * @returns {Promise<void>} resolves when it knows, or is gone
    * @internal
    */
-  end() {
-    return this.#stop("ended");
+  end(reason = "ended") {
+    return this.#stop(reason);
   }
 
-  /** @param {"cancelled" | "ended"} reason */
+  /** @param {import("./protocol.js").EndReason} reason */
   async #stop(reason) {
     if (!this.#sender) return;
-    this.#isStopped = true;
+    // A limit of the share is nobody's decision about this receiver.
+    this.#isStopped = reason === "cancelled" || reason === "ended";
     this.#stopped = this.#sender;
     await this.#stopped.stop(reason);
   }

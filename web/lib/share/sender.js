@@ -15,7 +15,7 @@ import { parseDevice } from "./device.js";
 import { TransferError } from "./errors.js";
 import { pieceCount } from "./piece-layout.js";
 import { PieceReader } from "./piece-reader.js";
-import { MAX_PREVIEWS, MESSAGE_BYTES, TRANSFER_STATES } from "./protocol.js";
+import { END_MESSAGES, MAX_PREVIEWS, MESSAGE_BYTES, TRANSFER_STATES } from "./protocol.js";
 
 /** A message of the list has to stay below 64 KiB, whatever its characters take in UTF-8. */
 const LIST_MESSAGE_CHARS = 12 * 1024;
@@ -89,12 +89,12 @@ export class Sender extends Emitter {
   /**
    * Ends the transfer and tells the receiver.
    *
-   * @param {"cancelled" | "ended"} reason
+   * @param {import("./protocol.js").EndReason} reason
    * @returns {Promise<void>} resolves when the receiver knows it, or is gone
    */
   stop(reason = "cancelled") {
     try {
-      this.#channel.send({ type: "end", reason });
+      this.#channel.send({ type: "end", ...END_MESSAGES[reason] });
     } catch {
       // The channel has ended already.
     }
