@@ -23,6 +23,7 @@ const FILES = [
 ];
 
 const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2 };
+const NARROW = { viewport: { width: 320, height: 640 }, hasTouch: true, isMobile: true };
 const DESK = { viewport: { width: 1280, height: 860 } };
 const LOOKS = /** @type {const} */ ([
   ["phone-light", { ...PHONE, colorScheme: "light" }],
@@ -31,7 +32,9 @@ const LOOKS = /** @type {const} */ ([
   ["desktop-dark", { ...DESK, colorScheme: "dark" }],
   ["phone-ja", { ...PHONE, locale: "ja-JP" }],
   ["phone-zh", { ...PHONE, locale: "zh-CN" }],
-  ["narrow", { viewport: { width: 320, height: 640 }, hasTouch: true, isMobile: true }],
+  ["narrow", NARROW],
+  ["narrow-de", { ...NARROW, locale: "de-DE" }],
+  ["narrow-zh-Hant", { ...NARROW, locale: "zh-TW" }],
   ["tablet", { viewport: { width: 768, height: 1024 } }],
   ["wide-dark", { viewport: { width: 2560, height: 1440 }, colorScheme: "dark" }],
 ]);
@@ -67,7 +70,7 @@ for (const [look, options] of LOOKS) {
 for (const [locale, lang, connectWord, doneWord] of [
   ["en-GB", "en", "Connect", "Download complete, verified: 5 bytes"],
   ["ja-JP", "ja", "接続する", "ダウンロード完了、確認済み：5 バイト"],
-  ["zh-CN", "zh", "连接", "下载完成，已验证：5字节"],
+  ["zh-CN", "zh-Hans", "连接", "下载完成，已验证：5字节"],
   ["sr-RS", "en", "Connect", "Download complete, verified: 5 bytes"],
 ]) {
   test(`a browser with the locale ${locale} gets the language ${lang}`, async () => {
@@ -75,6 +78,7 @@ for (const [locale, lang, connectWord, doneWord] of [
     await screenshot(sharer.page, `share-language-${locale}`);
     const { page } = await openPage(browser, { locale });
     await page.goto(sharer.link);
+    await page.locator("#connect").waitFor(); // with the texts of the language
     assert.equal(await page.getAttribute("html", "lang"), lang);
     await page.getByRole("button", { name: connectWord, exact: true }).click();
     await page.click("#download");
@@ -119,6 +123,39 @@ async function tabTo(page, id) {
   }
   assert.fail(`the keyboard does not get to ${id}`);
 }
+
+test("a language that is chosen in the header stays after a reload, and goes before files are chosen", async () => {
+  const { page } = await openPage(browser);
+  await page.goto(broker.url);
+  const names = page.getByRole("combobox", { name: "Language" });
+  assert.equal(await names.locator("option").count(), 9);
+  assert.equal(await names.inputValue(), "en");
+  await names.selectOption({ label: "Deutsch" });
+  await page.getByRole("heading", { name: "Dateien direkt an jemanden senden" }).waitFor();
+  await page.reload();
+  await page.getByRole("heading", { name: "Dateien direkt an jemanden senden" }).waitFor();
+  assert.equal(await page.getAttribute("html", "lang"), "de");
+  assert.equal(await page.getByRole("combobox", { name: "Sprache" }).inputValue(), "de");
+  await page.setInputFiles("#file", { name: "a.txt", mimeType: "text/plain", buffer: Buffer.from("hello") });
+  await page.locator("#share-state:not(:empty)").waitFor();
+  assert.equal(await page.getByRole("combobox").count(), 0);
+  const receiver = await page.context().newPage();
+  await receiver.goto(await page.inputValue("#link"));
+  await receiver.getByRole("combobox", { name: "Sprache" }).waitFor();
+  await receiver.getByRole("button", { name: "Verbinden", exact: true }).click();
+  await receiver.locator("#offers [role=row]").waitFor();
+  assert.equal(await receiver.getByRole("combobox").count(), 0);
+});
+
+test("a browser that keeps nothing opens the page in its own language, without the list", async () => {
+  const { page } = await openPage(browser, { locale: "fr-CA" });
+  await page.addInitScript(() => {
+    Object.defineProperty(window, "localStorage", { get: () => { throw new DOMException("refused", "SecurityError"); } });
+  });
+  await page.goto(broker.url);
+  await page.getByRole("heading", { name: "Envoyez des fichiers directement à quelqu’un" }).waitFor();
+  assert.equal(await page.getByRole("combobox").count(), 0);
+});
 
 test("the title and the icon show the progress, and the screen stays on", async () => {
   const sharer = await share(browser, broker.url, FILES.slice(0, 1));

@@ -5,8 +5,6 @@ import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { errorKey, remedyOf, technicalText } from "../../web/app/error-key.js";
 import en from "../../web/app/locales/en.js";
-import ja from "../../web/app/locales/ja.js";
-import zh from "../../web/app/locales/zh.js";
 import { RefusedError } from "../../web/lib/channels/errors.js";
 import { HandclaspError } from "../../web/lib/util/errors.js";
 
@@ -59,8 +57,7 @@ test("any other error has a text too, and its message is for those who ask for i
   assert.equal(technicalText(new Error("a", { cause: new TypeError("b") })), "Error: a (TypeError: b)");
 });
 
-test("no text of an error shows a message of the code, in any language", () => {
-  for (const texts of [en, ja, zh]) {
-    for (const [key, text] of Object.entries(texts)) if (key.startsWith("fail.")) assert.doesNotMatch(text, /\{\d\}/, key);
-  }
+test("no text of an error shows a message of the code", () => {
+  // locales.test.mjs compares the placeholders of the other languages with these.
+  for (const [key, text] of Object.entries(en)) if (key.startsWith("fail.")) assert.doesNotMatch(text, /\{\d\}/, key);
 });

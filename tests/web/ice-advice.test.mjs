@@ -1,11 +1,9 @@
-/** The app's explanation of a failed connection, for each ICE report and in each language. */
+/** The app's explanation of a failed connection, for each ICE report. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { iceAdvice } from "../../web/app/ice-advice.js";
 import en from "../../web/app/locales/en.js";
-import ja from "../../web/app/locales/ja.js";
-import zh from "../../web/app/locales/zh.js";
 
 const SERVER = ["none", "answered", "refused", "unreachable", "unknown"];
 const KINDS = [[], ["host"], ["host", "srflx"], ["srflx"], ["prflx"], ["host", "srflx", "relay"], ["relay"]];
@@ -52,7 +50,7 @@ for (const [title, report, told] of /** @type {any[]} */ ([
   });
 }
 
-test("every possible report has its sentences in each language, and every sentence is used", () => {
+test("every possible report has its sentences, and every sentence is used", () => {
   const used = new Set();
   for (const local of KINDS) {
     for (const remote of KINDS) {
@@ -63,7 +61,4 @@ test("every possible report has its sentences in each language, and every senten
   }
   const known = Object.keys(en).filter((word) => word.startsWith("path.") || word === "fail.no_path");
   assert.deepEqual([...used].sort(), known.sort());
-  for (const language of [en, ja, zh]) {
-    for (const word of used) assert.ok(language[word].length > 5, word);
-  }
 });

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile, readdir } from "node:fs/promises";
 import { test } from "node:test";
+import { supportedLanguage } from "../../web/app/i18n.js";
 
 const APP = new URL("../../web/app/", import.meta.url);
 
@@ -13,6 +14,23 @@ const english = await texts("en.js");
 
 /** @param {string} text */
 const placeholders = (text) => [...new Set(text.match(/\{\d\}/g))].sort();
+
+test("the languages are these nine", () => {
+  const tags = names.map((name) => name.replace(".js", "")).sort();
+  assert.deepEqual(tags, ["de", "en", "es", "fr", "ja", "ko", "pt", "zh-Hans", "zh-Hant"]);
+  for (const tag of tags) assert.equal(supportedLanguage([tag]), tag);
+});
+
+for (const [preferred, language] of /** @type {const} */ ([
+  [["zh-TW"], "zh-Hant"], [["zh-HK"], "zh-Hant"], [["zh-MO"], "zh-Hant"], [["zh-Hant-HK"], "zh-Hant"],
+  [["zh"], "zh-Hans"], [["zh-CN"], "zh-Hans"], [["zh-SG"], "zh-Hans"], [["zh-Hans-HK"], "zh-Hans"],
+  [["pt-BR"], "pt"], [["pt-PT"], "pt"], [["sr-RS", "de-AT", "en"], "de"],
+  [["sr"], "en"], [[], "en"], [["constructor"], "en"], [["en-US@posix"], "en"], [["__proto__", "", "ko-KR"], "ko"],
+])) {
+  test(`a browser that prefers [${preferred}] gets ${language}`, () => {
+    assert.equal(supportedLanguage(preferred), language);
+  });
+}
 
 for (const name of names) {
   test(`${name} has every text, with the same placeholders`, async () => {

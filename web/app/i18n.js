@@ -9,20 +9,30 @@ import { iceAdvice } from "./ice-advice.js";
 
 const UNITS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
 /** @type {Record<string, () => Promise<{default: Record<TextKey, string>}>>} */
-const LOCALES = { en: () => import("./locales/en.js"), ja: () => import("./locales/ja.js"), zh: () => import("./locales/zh.js") };
+const LOCALES = {
+  en: () => import("./locales/en.js"),
+  de: () => import("./locales/de.js"),
+  es: () => import("./locales/es.js"),
+  fr: () => import("./locales/fr.js"),
+  ja: () => import("./locales/ja.js"),
+  ko: () => import("./locales/ko.js"),
+  pt: () => import("./locales/pt.js"),
+  "zh-Hans": () => import("./locales/zh-Hans.js"),
+  "zh-Hant": () => import("./locales/zh-Hant.js"),
+};
 
 /** The texts of the language that `loadLanguage` has chosen. @type {Record<TextKey, string>} */
 export let texts;
-let language = "en";
+/** Its tag. */
+export let language = "en";
 
 /**
- * Loads the first supported language of the browser's list, and fills the page with its texts.
+ * Loads the first supported language of a list, and fills the page with its texts.
  *
- * @param {readonly string[]} [preferred]
+ * @param {readonly string[]} preferred
  */
-export async function loadLanguage(preferred = navigator.languages) {
-  const supported = preferred.map((tag) => tag.split("-")[0].toLowerCase()).find((tag) => tag in LOCALES);
-  language = supported ?? "en";
+export async function loadLanguage(preferred) {
+  language = supportedLanguage(preferred);
   texts = (await LOCALES[language]()).default;
   document.documentElement.lang = language;
   for (const place of document.querySelectorAll("[data-t]")) {
@@ -31,6 +41,22 @@ export async function loadLanguage(preferred = navigator.languages) {
   for (const place of document.querySelectorAll("[data-t-label]")) {
     place.setAttribute("aria-label", texts[/** @type {TextKey} */ (place.getAttribute("data-t-label"))]);
   }
+}
+
+/**
+ * @param {readonly string[]} preferred language tags, the most wanted first
+ * @returns {string} the first language of them that the app has, else English
+ */
+export function supportedLanguage(preferred) {
+  return preferred.map(localeOf).find((tag) => Object.hasOwn(LOCALES, tag)) ?? "en";
+}
+
+/** @param {string} tag for example `pt-BR`; some browsers give tags that Intl.Locale refuses */
+function localeOf(tag) {
+  const [first, ...rest] = tag.toLowerCase().split("-");
+  if (first !== "zh") return first;
+  const traditional = !rest.includes("hans") && rest.some((part) => ["hant", "tw", "hk", "mo"].includes(part));
+  return traditional ? "zh-Hant" : "zh-Hans";
 }
 
 /**

@@ -3,6 +3,7 @@
 import { readLink } from "../lib/share/share-link.js";
 import { element } from "./dom.js";
 import { loadLanguage } from "./i18n.js";
+import { preferredLanguages, showLanguageSwitch } from "./language-switch.js";
 
 // Another key in the same URL is another link.
 addEventListener("hashchange", () => location.reload());
@@ -11,7 +12,8 @@ addEventListener("pageshow", (event) => event.persisted && location.reload());
 
 const unloaded = element("unloaded", HTMLElement);
 try {
-  await loadLanguage();
+  await loadLanguage(preferredLanguages());
+  showLanguageSwitch();
   await openView(readLink());
   unloaded.remove();
 } catch (error) {

@@ -3,6 +3,7 @@
 import { showClasp } from "./clasp.js";
 import { element, showNotice } from "./dom.js";
 import { t } from "./i18n.js";
+import { removeLanguageSwitch } from "./language-switch.js";
 import { showProblem } from "./problem.js";
 import { setTabTitle } from "./tab-progress.js";
 
@@ -25,6 +26,7 @@ export function openReceiveView(link) {
   const load = () => (session ??= loadSession(link, downloadItem));
   const connect = async () => {
     button.disabled = true;
+    removeLanguageSwitch();
     try {
       showNotice(state, t("state.joining"), "plain-line");
       await (await load()).connect();

@@ -4,6 +4,7 @@ import { showClasp } from "./clasp.js";
 import { element, showText } from "./dom.js";
 import { acceptFiles } from "./file-input.js";
 import { t } from "./i18n.js";
+import { removeLanguageSwitch } from "./language-switch.js";
 import { showProblem } from "./problem.js";
 import { deleteShare, loadShare } from "./saved-share.js";
 import { setTabTitle } from "./tab-progress.js";
@@ -63,6 +64,7 @@ function labelOf(id) {
  * @param {import("./saved-share.js").SavedShare | null} saved
  */
 async function start(saved) {
+  removeLanguageSwitch();
   const { ActiveShare } = await import("./active-share.js");
   return ActiveShare.start(saved);
 }

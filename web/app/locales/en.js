@@ -5,6 +5,7 @@ export default {
   "title.receive": "Handclasp: receive files",
   footer: "Files go directly from one browser to the other. The server never sees them.",
   for_developers: "For developers",
+  language_label: "Language",
 
   share_title: "Send files straight to someone",
   choose: "Choose files",

@@ -6,6 +6,7 @@ export default {
   "title.receive": "Handclasp：ファイルを受け取る",
   footer: "ファイルは二つのブラウザーの間で直接送られ、サーバーは中身に触れません。",
   for_developers: "開発者向け",
+  language_label: "言語",
 
   share_title: "ファイルを相手に直接送る",
   choose: "ファイルを選ぶ",

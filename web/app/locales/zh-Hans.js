@@ -6,6 +6,7 @@ export default {
   "title.receive": "Handclasp：接收文件",
   footer: "文件在两个浏览器间直接传输，服务器接触不到。",
   for_developers: "开发者页面",
+  language_label: "语言",
 
   share_title: "把文件直接发给对方",
   choose: "选择文件",
