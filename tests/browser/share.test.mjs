@@ -117,7 +117,7 @@ test("a receiver selects files while the sender adds and removes some", async ()
   await sharer.page.getByRole("button", { name: "Remove one.txt" }).click();
   await page.getByText("one.txt").waitFor({ state: "detached" });
   await pick(sharer.page, "#more", [file("four.txt")]);
-  for (const name of ["three.txt", "four.txt"]) await page.getByLabel(name).uncheck();
+  for (const name of ["three.txt", "four.txt"]) await page.getByRole("checkbox", { name }).uncheck();
   await page.getByRole("button", { name: "Download 1 of 3" }).waitFor();
   const saved = await download(page);
   assert.deepEqual([saved.name, saved.bytes.toString()], ["two.txt", "two"]);

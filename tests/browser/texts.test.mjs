@@ -82,21 +82,41 @@ test("a text that is too long is not shared, and the dialog says so", async () =
   assert.equal(await page.locator("#sharing").isVisible(), false);
 });
 
-test("a picture is opened in a tab of its own, a page of the sender is not, and something can be sent back", async () => {
-  const PIXEL = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==", "base64");
-  for (const [name, bytes, isOpened] of /** @type {const} */ ([["dot.png", PIXEL, true], ["page.html", Buffer.from("<script>1</script>"), false]])) {
+const PIXEL = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==", "base64");
+
+/** A tenth of a second of silence. */
+function silence() {
+  const samples = Buffer.alloc(800, 128);
+  const header = Buffer.alloc(44);
+  header.write("RIFF");
+  header.writeUInt32LE(36 + samples.length, 4);
+  header.write("WAVEfmt ", 8);
+  // PCM, one channel, 8,000 samples and bytes a second, one byte of 8 bits each
+  for (const [offset, value] of [[16, 16], [24, 8_000], [28, 8_000], [40, samples.length]]) header.writeUInt32LE(value, offset);
+  for (const [offset, value] of [[20, 1], [22, 1], [32, 1], [34, 8]]) header.writeUInt16LE(value, offset);
+  header.write("data", 36);
+  return Buffer.concat([header, samples]);
+}
+
+test("a picture and a sound are opened in a tab of their own, a page of the sender is not, and something can be sent back", async () => {
+  const isShown = () => document.images[0]?.naturalWidth === 1 || (document.querySelector("video")?.readyState ?? 0) > 0;
+  for (const [name, bytes, type] of /** @type {const} */ ([
+    ["dot.png", PIXEL, "image/png"],
+    ["silence.wav", silence(), "audio/wav"],
+    ["page.html", Buffer.from("<script>1</script>"), null],
+  ])) {
     const sharer = await share(browser, broker.url, [{ name, bytes }]);
     const { page, complaints } = await visit(sharer.link);
     await download(page);
     await page.getByRole("heading", { name: "Received and verified" }).waitFor();
-    assert.equal(await page.getByRole("link", { name: "Open" }).isVisible(), isOpened);
+    assert.equal(await page.getByRole("link", { name: "Open" }).isVisible(), type !== null);
     assert.equal(await page.getByRole("link", { name: "Send something back" }).getAttribute("href"), "./");
-    if (isOpened) {
+    if (type !== null) {
       const tab = page.context().waitForEvent("page");
       await page.getByRole("link", { name: "Open" }).click();
       const opened = await tab;
-      await opened.waitForLoadState();
-      assert.deepEqual(await opened.evaluate(() => [document.contentType, document.images[0].naturalWidth, opener]), ["image/png", 1, null]);
+      await opened.waitForFunction(isShown);
+      assert.deepEqual(await opened.evaluate(() => [document.contentType, opener]), [type, null]);
     }
     assert.deepEqual(complaints, []);
   }

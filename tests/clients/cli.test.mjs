@@ -139,7 +139,8 @@ for (const [title, args, input, text] of /** @type {const} */ ([
     assert.equal(await getter.ended, 0, getter.err());
     assert.equal(getter.out(), `${join(out, "text.txt")}\n`);
     assert.equal(await readFile(join(folder, out, "text.txt"), "utf8"), text);
-    assert.ok(getter.err().includes(`text.txt says:\n${text.replace("\u001b", "")}`), getter.err());
+    const marked = text.trimEnd().replace("\u001b", "").split("\n").map((line) => `  | ${line}\n`);
+    assert.ok(getter.err().includes(`text.txt says:\n${marked.join("")}`), getter.err());
     assert.equal(await sender.ended, 0, sender.err());
   });
 }

@@ -10,6 +10,7 @@ import { unzip } from "../unzip.mjs";
 import { Catalogue } from "../../web/lib/share/catalogue.js";
 import { Download, MemoryTarget, TextTarget } from "../../web/lib/share/index.js";
 import { MAX_TEXT_BYTES } from "../../web/lib/share/protocol.js";
+import { PieceReader } from "../../web/lib/share/piece-reader.js";
 import { Receiver } from "../../web/lib/share/receiver.js";
 import { Sender } from "../../web/lib/share/sender.js";
 import { Throughput } from "../../web/lib/share/throughput.js";
@@ -271,6 +272,25 @@ test("a file that is replaced during its transfer never arrives as a mixture, wh
   }
   const { download } = await takeAll(catalogueOf([["0.bin"], new Replaced([before], "0.bin")]));
   await assert.rejects(download.finished, { reason: "changed" });
+});
+
+test("reading a file again at its end goes on where a receiver gave up", async () => {
+  let bytes = 0;
+  class Counted extends File {
+    slice(start, end) {
+      bytes += end - start;
+      return super.slice(start, end);
+    }
+  }
+  const catalogue = catalogueOf([["0.bin"], new Counted([randomBytes(6 * MIB)], "0.bin")]);
+  const [{ id }] = catalogue.entries;
+  const reader = new PieceReader();
+  for (let piece = 0; piece < 6; piece++) reader.release((await catalogue.readPiece(id, piece, reader)).bytes);
+  let needed = 4;
+  await assert.rejects(catalogue.rootHash(id, () => needed-- > 0), { reason: "cancelled" });
+  bytes = 0;
+  await catalogue.rootHash(id, () => true);
+  assert.equal(bytes, 2 * MIB);
 });
 
 test("a full disk is an error of the receiver, and stored pieces are kept for a retry", async () => {

@@ -93,7 +93,7 @@ class RoomCall {
   #update() {
     const others = new Map();
     for (const { key, metas } of this.#presence?.list() ?? []) {
-      if (key !== this.#peer.id) others.set(key, String(metas[0]?.name || "Somebody").slice(0, NAME_LENGTH));
+      if (key !== this.#peer.id) others.set(key, nameOf(metas[0]?.name));
     }
     for (const [key, name] of others) {
       const connection = this.#waiting.get(key);
@@ -146,6 +146,14 @@ class RoomCall {
       if (this.#tiles.get(id) === tile) this.#tiles.delete(id);
     });
   }
+}
+
+/**
+ * @param {unknown} name as another member wrote it
+ * @returns {string}
+ */
+function nameOf(name) {
+  return typeof name === "string" && name !== "" ? name.slice(0, NAME_LENGTH) : "Somebody";
 }
 
 /**

@@ -129,14 +129,17 @@ async function downloadAll(fetch, entries, target) {
 }
 
 /**
- * Prints the short ones of the texts that the sender wants to be shown.
+ * Prints the short ones of the texts that the sender wants to be shown. Each line has a mark, so that none can pass for a
+ * message of the command.
  *
  * @param {FileEntry[]} entries
  * @param {string[]} paths where each one is stored
  */
 async function printTexts(entries, paths) {
   for (const [index, { text, size }] of entries.entries()) {
-    if (text && size <= SHORT_TEXT_BYTES) printStatus(`${paths[index]} says:\n${await readFile(paths[index], "utf8")}`);
+    if (!text || size > SHORT_TEXT_BYTES) continue;
+    const lines = (await readFile(paths[index], "utf8")).replace(/\n$/, "").split("\n");
+    printStatus([`${paths[index]} says:`, ...lines.map((line) => `  | ${line}`)].join("\n"));
   }
 }
 

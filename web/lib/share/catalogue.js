@@ -14,7 +14,7 @@ import { MAX_DEPTH, MAX_FILES, MAX_LIST_BYTES } from "./protocol.js";
 
 /** @typedef {import("./file-entry.js").FileEntry} FileEntry */
 /** @typedef {import("./file-entry.js").FileSource} FileSource */
-/** @typedef {{entry: FileEntry, source: FileSource, hashes: Array<string | undefined>}} CatalogueItem */
+/** @typedef {{entry: FileEntry, source: FileSource, hashes: Array<string | undefined>, proved: number}} CatalogueItem proved: how many of the first pieces were read again, and are as they were */
 
 const MAX_NAME_CHARS = 1_024;
 /** Reads a small file; a stream of it would cost more than its bytes. @type {Pick<PieceReader, "read">} */
@@ -63,7 +63,7 @@ export class Catalogue extends Emitter {
       const names = path.slice(-MAX_DEPTH).map((name) => name.slice(0, MAX_NAME_CHARS));
       const entry = { id: String(id), path: names, size: file.size, type: file.type ?? "" };
       const mark = file.isFolder ? { isFolder: file.isFolder } : file.isText ? { text: file.isText } : {};
-      return { entry: { ...entry, ...mark }, source: file, hashes: [] };
+      return { entry: { ...entry, ...mark }, source: file, hashes: [], proved: 0 };
     });
     const added = items.map(({ entry }) => entry);
     const bytes = [...this.entries, ...added].reduce((sum, entry) => sum + entryBytes(entry), 0);
@@ -125,7 +125,8 @@ export class Catalogue extends Emitter {
    * @internal
    */
   async rootHash(id, isNeeded) {
-    const { hashes, entry, source } = this.#item(id);
+    const item = this.#item(id);
+    const { hashes, entry, source } = item;
     const last = pieceCount(entry.size) - 1;
     const needsProof = last > 0 && !reportsChanges(source);
     const reader = new PieceReader();
@@ -134,7 +135,11 @@ export class Catalogue extends Emitter {
         if (!isNeeded()) throw new TransferError("cancelled", `the hash of file ${id} is no longer needed`);
         // A modification while the file was open is visible only after it is opened again.
         const isProbe = piece === last && last > 0;
-        if (!hashes[piece] || isProbe || needsProof) reader.release((await this.readPiece(id, piece, reader)).bytes);
+        const isKnown = hashes[piece] !== undefined;
+        const needsAnother = needsProof && piece >= item.proved;
+        if (!isKnown || isProbe || needsAnother) reader.release((await this.readPiece(id, piece, reader)).bytes);
+        // A receiver that gives up meanwhile and asks again finds the rest of the work only.
+        if (isKnown && needsAnother && piece === item.proved) item.proved++;
       }
     } finally {
       reader.close();
