@@ -154,7 +154,9 @@ export class ActiveShare {
     }
     this.#limits.open();
     const texts = loadTexts(this.#peer.id);
+    const { names, handles } = this.#saved;
     if (texts.length > 0) this.add({ files: texts, handles: [] });
+    Object.assign(this.#saved, { names, handles }); // `add` has only seen the texts; the files are restored after them
     if (this.#saved.names.length > 0) void this.#restoreFiles();
     void saveShare(this.#saved);
     element("password-form", HTMLFormElement).addEventListener("submit", (event) => {
