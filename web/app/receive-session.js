@@ -183,8 +183,8 @@ export class ReceiveSession {
     const fetch = this.#fetch;
     if (texts.length === 0 || !fetch) return;
     try {
-      this.#texts ??= import("./received-texts.js").then(({ ReceivedTexts }) => new ReceivedTexts(fetch));
-      const count = await (await this.#texts).read(texts, isAll);
+      this.#texts ??= import("./received-texts.js").then(({ ReceivedTexts }) => new ReceivedTexts());
+      const count = await (await this.#texts).read(fetch, texts, isAll);
       if (count === 0) return;
       if (isAll) showTitle(true);
       announce(t("received_title"));
