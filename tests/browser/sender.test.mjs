@@ -243,6 +243,8 @@ test("pasted files are shared; a pasted text is shown first, and a dropped one i
   const { page, complaints } = await openSharer();
   await paste(page, { text: "just words" });
   const dialog = page.getByRole("dialog");
+  // As a spreadsheet does.
+  await paste(page, { files: ["behind-the-dialog.png"], text: "cells" });
   assert.equal(await dialog.getByRole("textbox").inputValue(), "just words");
   await dialog.getByRole("button", { name: "Cancel" }).click();
   const session = await page.context().newCDPSession(page);
@@ -256,6 +258,7 @@ test("pasted files are shared; a pasted text is shown first, and a dropped one i
   await page.getByText("Link settings").click();
   await page.getByRole("textbox", { name: "Password" }).focus();
   await paste(page, { text: "a password" });
+  await paste(page, { files: ["cells.png"], text: "cells" });
   await paste(page, { files: ["second.png"] });
   await page.locator("#share-sum", { hasText: /^2 files,/ }).waitFor();
   assert.deepEqual(complaints, []);

@@ -13,6 +13,14 @@ export function element(id, type) {
 }
 
 /**
+ * @param {ClipboardEvent} event
+ * @returns {boolean} whether a paste goes into a field that can be written to
+ */
+export function isIntoField({ target }) {
+  return target instanceof Element && target.matches(":read-write");
+}
+
+/**
  * @param {HTMLElement} place
  * @param {string} text empty hides the place
  */

@@ -1,6 +1,7 @@
 /** Files and folders from the user, with their paths: dropped, pasted or picked. */
 
 import { emptyFolder } from "../lib/share/file-entry.js";
+import { isIntoField } from "./dom.js";
 
 /** @typedef {import("./file-handles.js").Handle} Handle */
 /** @typedef {import("./file-handles.js").PickedFile} PickedFile */
@@ -25,7 +26,12 @@ export function acceptFiles(inputs, onPick) {
     if (event.dataTransfer) onPick(filesOfTransfer(event.dataTransfer));
   });
   addEventListener("paste", (event) => {
-    if (event.clipboardData?.files.length) onPick(filesOfTransfer(event.clipboardData));
+    const { clipboardData } = event;
+    if (!clipboardData?.files.length || document.querySelector("dialog[open]")) return;
+    // A spreadsheet puts a text and its picture there: into a field goes the text, and nothing is shared. A file
+    // manager puts a file and its name there.
+    if (isIntoField(event) && clipboardData.types.includes("text/plain")) return;
+    onPick(filesOfTransfer(clipboardData));
   });
   for (const input of inputs) {
     input.addEventListener("change", () => {

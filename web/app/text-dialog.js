@@ -1,7 +1,7 @@
 /** Takes a text from the user: typed into a dialog, or pasted anywhere on the page. */
 
 import { textFile } from "../lib/share/file-entry.js";
-import { element, showText } from "./dom.js";
+import { element, isIntoField, showText } from "./dom.js";
 import { t } from "./i18n.js";
 
 /**
@@ -22,8 +22,9 @@ export function acceptTexts(buttons, onText) {
     field.focus();
   };
   for (const button of buttons) button.addEventListener("click", () => open(""));
-  addEventListener("paste", ({ clipboardData, target }) => {
-    if (target instanceof Element && target.matches("input, textarea")) return;
+  addEventListener("paste", (event) => {
+    if (isIntoField(event)) return;
+    const { clipboardData } = event;
     const text = clipboardData?.files.length ? "" : (clipboardData?.getData("text/plain") ?? "");
     if (text !== "") open(text);
   });
