@@ -375,8 +375,13 @@ test("after the sender's reload a receiver keeps its number, and how much it has
 
 test("the link of a stopped share never works again", async () => {
   const sharer = await share(browser, broker.url, [file()]);
+  // On a slow uplink it takes a while, so the button says at once what happens.
+  await sharer.page.locator("#stop").evaluate((stop) => {
+    stop.addEventListener("click", () => sessionStorage.setItem("pressed", `${stop.disabled} ${stop.textContent}`));
+  });
   await sharer.page.getByRole("button", { name: "Stop sharing" }).click();
   await sharer.page.locator("#drop").waitFor();
+  assert.equal(await sharer.page.evaluate(() => sessionStorage.getItem("pressed")), "true Telling the receivers…");
   await pick(sharer.page, "#file", [file()]);
   await sharer.page.locator("#share-state:not(:empty)").waitFor();
   assert.notEqual(await sharer.page.inputValue("#link"), sharer.link);

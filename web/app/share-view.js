@@ -1,7 +1,7 @@
 /** The sharing view: waits for the first file, or restores the share of a reloaded page. */
 
 import { showClasp } from "./clasp.js";
-import { element, showText } from "./dom.js";
+import { announce, element, showText } from "./dom.js";
 import { acceptFiles } from "./file-input.js";
 import { t } from "./i18n.js";
 import { removeLanguageSwitch } from "./language-switch.js";
@@ -36,7 +36,12 @@ export function openShareView() {
   };
   acceptFiles(inputs, add);
   acceptTexts([element("write-text", HTMLElement), element("more-text", HTMLElement)], (file) => add({ files: [{ file, path: [file.name] }], handles: [] }));
-  element("stop", HTMLElement).addEventListener("click", async () => {
+  const stop = element("stop", HTMLButtonElement);
+  stop.addEventListener("click", async () => {
+    // On a slow uplink, the last messages to the receivers take a while.
+    stop.disabled = true;
+    stop.textContent = t("stopping");
+    announce(t("stopping"));
     await (await share)?.end();
     await deleteShare();
     location.reload();

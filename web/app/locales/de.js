@@ -68,6 +68,7 @@ export default {
   device_command: "das Kommandozeilenprogramm",
   receiver_name: "Empfänger {0}",
   stop: "Nicht mehr teilen",
+  stopping: "Die Empfänger werden benachrichtigt…",
   stop_one: "{0} stoppen",
   stop_this: "Stoppen",
   "row.verified": "Überprüft, noch nicht begonnen",

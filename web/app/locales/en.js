@@ -67,6 +67,7 @@ export default {
   device_command: "the command",
   receiver_name: "Receiver {0}",
   stop: "Stop sharing",
+  stopping: "Telling the receivers…",
   stop_one: "Stop {0}",
   stop_this: "Stop",
   "row.verified": "Verified, has not started yet",

@@ -68,6 +68,7 @@ export default {
   device_command: "la línea de comandos",
   receiver_name: "Receptor {0}",
   stop: "Dejar de compartir",
+  stopping: "Avisando a los receptores…",
   stop_one: "Detener {0}",
   stop_this: "Detener",
   "row.verified": "Verificado, aún no ha empezado",

@@ -68,6 +68,7 @@ export default {
   device_command: "la ligne de commande",
   receiver_name: "Destinataire {0}",
   stop: "Arrêter le partage",
+  stopping: "Les destinataires sont prévenus…",
   stop_one: "Arrêter {0}",
   stop_this: "Arrêter",
   "row.verified": "Vérifié, pas encore commencé",

@@ -68,6 +68,7 @@ export default {
   device_command: "コマンド",
   receiver_name: "受信者 {0}",
   stop: "共有をやめる",
+  stopping: "受信者に知らせています…",
   stop_one: "{0} を中止する",
   stop_this: "中止",
   "row.verified": "確認済み、まだ開始していません",

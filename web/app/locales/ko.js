@@ -68,6 +68,7 @@ export default {
   device_command: "명령줄 도구",
   receiver_name: "받는 사람 {0}",
   stop: "공유 중지",
+  stopping: "받는 사람에게 알리는 중…",
   stop_one: "{0} 중지",
   stop_this: "중지",
   "row.verified": "확인됨, 아직 시작하지 않음",

@@ -68,6 +68,7 @@ export default {
   device_command: "a linha de comando",
   receiver_name: "Destinatário {0}",
   stop: "Parar de compartilhar",
+  stopping: "Avisando os destinatários…",
   stop_one: "Parar {0}",
   stop_this: "Parar",
   "row.verified": "Verificado, ainda não começou",

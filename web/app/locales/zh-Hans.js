@@ -68,6 +68,7 @@ export default {
   device_command: "命令行工具",
   receiver_name: "接收方 {0}",
   stop: "停止分享",
+  stopping: "正在通知接收方…",
   stop_one: "停止{0}",
   stop_this: "停止",
   "row.verified": "已验证，尚未开始",
