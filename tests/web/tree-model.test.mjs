@@ -46,6 +46,14 @@ test("a list of the largest size is built at once", () => {
   assert.equal(tree.rows.length, 10_100);
 });
 
+test("a list of deep folders has no more rows than three for each file, and every file is in it", () => {
+  const tree = new TreeModel();
+  tree.show(entries(...Array.from({ length: 10_000 }, (_, file) => Array.from({ length: 32 }, (_, depth) => `${file}-${depth}`).join("/"))));
+  assert.equal(tree.rows.length, 30_000);
+  const files = tree.rows.filter(({ children }) => !children);
+  assert.deepEqual([files.length, files[0].name, files.at(-1)?.name.split("/").length], [10_000, "0-31", 32]);
+});
+
 test("a file's name tells its kind, or else its type", () => {
   const kind = (/** @type {string} */ name, type = "") => fileKind({ path: ["folder", name], type });
   assert.deepEqual(

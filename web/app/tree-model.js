@@ -1,6 +1,11 @@
 /** A list of files as a tree of folders, and which of its rows are shown: those below a folded folder are not. */
 
+import { MAX_FILES } from "../lib/share/protocol.js";
+
 /** @typedef {import("../lib/share/file-entry.js").FileEntry} FileEntry */
+
+/** Files below more folders than this are one row each, with the rest of their path. */
+const MAX_FOLDERS = 2 * MAX_FILES;
 
 /**
  * @typedef {object} TreeNode
@@ -29,17 +34,20 @@ export class TreeModel {
       const names = entry.path.slice(0, -1);
       let parent = /** @type {TreeNode | null} */ (null);
       let path = "";
+      let depth = 0;
       for (const name of names) {
         path = parent ? `${path}/${name}` : name;
         let folder = folders.get(path);
         if (!folder) {
+          if (folders.size >= MAX_FOLDERS) break;
           folder = this.#add({ key: `folder ${path}`, name, path, parent, children: [], entries: [] });
           folders.set(path, folder);
         }
         folder.entries.push(entry);
         parent = folder;
+        depth += 1;
       }
-      this.#add({ key: `file ${entry.id}`, name: entry.path.at(-1) ?? "", path: entry.path.join("/"), parent, children: null, entries: [entry] });
+      this.#add({ key: `file ${entry.id}`, name: entry.path.slice(depth).join("/"), path: entry.path.join("/"), parent, children: null, entries: [entry] });
     }
     for (const key of this.#folded) if (!folders.has(key.slice("folder ".length))) this.#folded.delete(key);
   }
