@@ -78,7 +78,8 @@ export async function visit(browser, link, prepare = () => {}) {
 
 /** Lets a browser find its private disk full, so that downloads go through the service worker. It runs in the page. */
 export function withoutDisk() {
-  navigator.storage.estimate = async () => ({ quota: 0, usage: 0 });
+  // the script runs in Firefox's blank page, too, which has no storage
+  if (navigator.storage) navigator.storage.estimate = async () => ({ quota: 0, usage: 0 });
 }
 
 /** @param {import("playwright-core").Page} page that shows an invitation */
