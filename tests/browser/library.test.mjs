@@ -18,7 +18,7 @@ for (const [path, names] of /** @type {const} */ ([
   ],
   [
     "/lib/share/index.js",
-    "Download FileFetch FileShare FolderTarget KEY_BYTES MemoryTarget PickedFileTarget ProofError TransferError derivePasswordKey emptyFolder makeLink openTarget prove readLink receive share",
+    "Download FileFetch FileShare FolderTarget KEY_BYTES MemoryTarget PickedFileTarget ProofError TextTarget TransferError derivePasswordKey emptyFolder makeLink openTarget prove readLink receive share textFile thisDevice",
   ],
 ])) {
   test(`a page imports ${path}`, async () => {
