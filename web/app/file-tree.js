@@ -36,6 +36,8 @@ export class FileTree {
   #model = new TreeModel();
   /** @type {TreeNode[]} the rows, in view or not */
   #nodes = [];
+  /** @type {Map<string, number>} the place of each row in `#nodes`, by key */
+  #indexes = new Map();
   /** @type {Map<string, HTMLElement>} the rows in the document, by key */
   #rows = new Map();
   /** The key of the row that the keyboard is at. */
@@ -69,10 +71,7 @@ export class FileTree {
 
   /** Shows the state of the controls again. */
   update() {
-    for (const node of this.#nodes) {
-      const row = this.#rows.get(node.key);
-      if (row) this.#refresh(node, row);
-    }
+    for (const [key, row] of this.#rows) this.#refresh(this.#nodes[this.#indexOf(key)], row);
   }
 
   /**
@@ -87,11 +86,17 @@ export class FileTree {
     for (const control of row.querySelectorAll("button, input")) /** @type {HTMLElement} */ (control).tabIndex = tabIndex;
   }
 
+  /** @param {string} key @returns {number} -1: no row has it */
+  #indexOf(key) {
+    return this.#indexes.get(key) ?? -1;
+  }
+
   #rebuild() {
-    const position = this.#nodes.findIndex(({ key }) => key === this.#active);
+    const position = this.#indexOf(this.#active);
     const hadFocus = this.#place.contains(document.activeElement);
     this.#nodes = this.#model.rows;
-    if (!this.#nodes.some(({ key }) => key === this.#active)) {
+    this.#indexes = new Map(this.#nodes.map(({ key }, index) => [key, index]));
+    if (!this.#indexes.has(this.#active)) {
       // The row is gone: the one in its place takes the keyboard.
       this.#active = this.#nodes[Math.min(Math.max(position, 0), this.#nodes.length - 1)]?.key ?? "";
     }
@@ -108,13 +113,10 @@ export class FileTree {
     const height = ROW_HEIGHT * parseFloat(getComputedStyle(document.documentElement).fontSize);
     const first = Math.max(0, Math.floor(this.#place.scrollTop / height) - MARGIN);
     const last = first + Math.ceil(this.#place.clientHeight / height) + 2 * MARGIN;
-    const shown = new Set();
-    this.#nodes.forEach((node, index) => {
-      // The row that the keyboard is at stays, or the keyboard would lose its place.
-      if ((index < first || index > last) && node.key !== this.#active) return;
-      shown.add(node.key);
-      if (!this.#rows.has(node.key)) this.#insert(node, index);
-    });
+    // The row that the keyboard is at stays, or the keyboard would lose its place.
+    const shown = new Set(this.#nodes.slice(first, last + 1).map(({ key }) => key));
+    if (this.#indexes.has(this.#active)) shown.add(this.#active);
+    for (const key of shown) if (!this.#rows.has(key)) this.#insert(this.#indexOf(key));
     for (const [key, row] of this.#rows) {
       if (shown.has(key)) continue;
       row.remove();
@@ -122,11 +124,9 @@ export class FileTree {
     }
   }
 
-  /**
-   * @param {TreeNode} node
-   * @param {number} index
-   */
-  #insert(node, index) {
+  /** @param {number} index */
+  #insert(index) {
+    const node = this.#nodes[index];
     const row = this.#createRow(node, index);
     this.#rows.set(node.key, row);
     // In the order of the list, for screen readers and the Tab key.
@@ -193,7 +193,7 @@ export class FileTree {
 
   /** @param {KeyboardEvent} event */
   #handleKey(event) {
-    const index = this.#nodes.findIndex(({ key }) => key === this.#active);
+    const index = this.#indexOf(this.#active);
     const node = this.#nodes[index];
     const isInControl = /** @type {Element} */ (event.target).matches("button, input");
     if (!node || event.altKey || event.ctrlKey || event.metaKey) return;
@@ -205,7 +205,7 @@ export class FileTree {
       Home: () => this.#focus(0),
       End: () => this.#focus(this.#nodes.length - 1),
       ArrowRight: () => (node.children && !isOpen ? this.#fold(node, false) : isOpen && this.#focus(index + 1)),
-      ArrowLeft: () => (isOpen ? this.#fold(node, true) : node.parent && this.#focus(this.#nodes.indexOf(node.parent))),
+      ArrowLeft: () => (isOpen ? this.#fold(node, true) : node.parent && this.#focus(this.#indexOf(node.parent.key))),
     };
     if (!isInControl) {
       keys.Enter = () => node.children && this.#fold(node, isOpen);
@@ -221,7 +221,7 @@ export class FileTree {
   #focus(index) {
     const node = this.#nodes[index];
     if (!node) return;
-    if (!this.#rows.has(node.key)) this.#insert(node, index);
+    if (!this.#rows.has(node.key)) this.#insert(index);
     const row = /** @type {HTMLElement} */ (this.#rows.get(node.key));
     row.focus({ preventScroll: true });
     row.scrollIntoView({ block: "nearest" });
