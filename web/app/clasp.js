@@ -3,9 +3,9 @@
  * the sides connect. It only repeats what a text beside it says, so screen readers skip it. Its look is in style/base.css.
  */
 
-/** @typedef {"idle" | "waiting" | "connecting" | "connected" | "failed"} ClaspState */
+import { createSvg } from "./dom.js";
 
-const SVG = "http://www.w3.org/2000/svg";
+/** @typedef {"idle" | "waiting" | "connecting" | "connected" | "failed"} ClaspState */
 
 /**
  * Draws the clasp, or changes its state.
@@ -19,7 +19,7 @@ export function showClasp(place, state) {
 }
 
 function draw() {
-  const svg = create("svg", { viewBox: "0 0 320 40", "aria-hidden": "true" });
+  const svg = createSvg("svg", { viewBox: "0 0 320 40", "aria-hidden": "true" });
   // The links have the shape of the logo's, in the middle of the line. A half moves as a whole, below its dot.
   svg.append(
     side("near", "M17 20H145", "M157.6 14.4h-2.2a5.6 5.6 0 0 0 0 11.2h2.8a5.6 5.6 0 0 0 5.4-4.2", 10),
@@ -35,19 +35,9 @@ function draw() {
  * @param {number} x of the dot
  */
 function side(name, line, link, x) {
-  const group = create("g", { class: name });
-  const half = create("g", { class: "half" });
-  half.append(create("path", { class: "line", d: line }), create("path", { d: link }));
-  group.append(half, create("circle", { cx: String(x), cy: "20", r: "7" }));
+  const group = createSvg("g", { class: name });
+  const half = createSvg("g", { class: "half" });
+  half.append(createSvg("path", { class: "line", d: line }), createSvg("path", { d: link }));
+  group.append(half, createSvg("circle", { cx: String(x), cy: "20", r: "7" }));
   return group;
-}
-
-/**
- * @param {string} name
- * @param {Record<string, string>} attributes
- */
-function create(name, attributes) {
-  const created = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) created.setAttribute(key, value);
-  return created;
 }

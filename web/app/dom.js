@@ -13,6 +13,16 @@ export function element(id, type) {
 }
 
 /**
+ * @param {string} name of an element of SVG
+ * @param {Record<string, string>} attributes
+ */
+export function createSvg(name, attributes) {
+  const created = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) created.setAttribute(key, value);
+  return created;
+}
+
+/**
  * @param {ClipboardEvent} event
  * @returns {boolean} whether a paste goes into a field that can be written to
  */

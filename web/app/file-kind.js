@@ -15,12 +15,20 @@ const EXTENSIONS = [
 const BY_EXTENSION = new Map(EXTENSIONS.flatMap(([kind, names]) => names.split(" ").map((name) => [name, kind])));
 
 /**
+ * @param {string} name
+ * @returns {string} in lower case; empty if there is none
+ */
+export function extensionOf(name) {
+  return /\.([^.]+)$/.exec(name)?.[1].toLowerCase() ?? "";
+}
+
+/**
  * @param {{path: string[], type: string, isFolder?: true}} entry
  * @returns {FileKind}
  */
 export function fileKind({ path, type, isFolder }) {
   if (isFolder) return "folder";
-  const known = BY_EXTENSION.get(/\.([^.]+)$/.exec(path.at(-1) ?? "")?.[1].toLowerCase() ?? "");
+  const known = BY_EXTENSION.get(extensionOf(path.at(-1) ?? ""));
   const family = /^(image|video|audio)\//.exec(type)?.[1];
   return /** @type {FileKind} */ (known ?? family ?? (type.startsWith("text/") ? "document" : "other"));
 }

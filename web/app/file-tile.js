@@ -1,10 +1,10 @@
 /** The picture of a file in a list: an icon of its kind, in whose place its preview may come. */
 
+import { createSvg } from "./dom.js";
 import { fileKind } from "./file-kind.js";
 
 /** @typedef {import("./file-kind.js").FileKind} FileKind */
 
-const SVG = "http://www.w3.org/2000/svg";
 const SHEET = "M7 3h7l5 5v12a1 1 0 0 1-1 1H7a1 1 0 0 1-1-1V4a1 1 0 0 1 1-1zM14 3v5h5";
 
 /** @type {Record<FileKind, string>} in a square of 24 */
@@ -33,14 +33,10 @@ export function createTile(entry) {
 
 /**
  * @param {string} path in a square of 24
- * @returns {SVGSVGElement}
+ * @returns {SVGElement}
  */
 export function createIcon(path) {
-  const svg = document.createElementNS(SVG, "svg");
-  const shape = document.createElementNS(SVG, "path");
-  svg.setAttribute("viewBox", "0 0 24 24");
-  svg.setAttribute("aria-hidden", "true");
-  shape.setAttribute("d", path);
-  svg.append(shape);
+  const svg = createSvg("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" });
+  svg.append(createSvg("path", { d: path }));
   return svg;
 }

@@ -1,6 +1,7 @@
 /** The link of a share: to copy, to share through the system, and as a QR code. */
 
-import { announce, element } from "./dom.js";
+import { copyText } from "./copy-text.js";
+import { announce, createSvg, element } from "./dom.js";
 import { t } from "./i18n.js";
 
 /** The light border of a QR code, in modules. Cameras need it to find the code. */
@@ -24,7 +25,8 @@ export function showLink(link) {
   field.addEventListener("focus", () => field.select());
   copy.focus();
   copy.addEventListener("click", async () => {
-    const isCopied = await copyText(field);
+    field.select(); // if the browser does not allow it, the link can be copied with the keyboard
+    const isCopied = await copyText(field.value);
     copy.textContent = t(isCopied ? "copied" : "copy_by_hand");
     announce(copy.textContent);
   });
@@ -44,22 +46,7 @@ async function drawQrCode(link) {
   const size = code.length + 2 * QUIET_ZONE;
   const path = code.flatMap((row, y) => row.flatMap((isDark, x) => (isDark ? `M${x + QUIET_ZONE} ${y + QUIET_ZONE}h1v1h-1z` : [])));
   const place = element("qr", HTMLElement);
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  const modules = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  svg.setAttribute("viewBox", `0 0 ${size} ${size}`);
-  svg.setAttribute("shape-rendering", "crispEdges");
-  modules.setAttribute("d", path.join(""));
-  svg.append(modules);
+  const svg = createSvg("svg", { viewBox: `0 0 ${size} ${size}`, "shape-rendering": "crispEdges" });
+  svg.append(createSvg("path", { d: path.join("") }));
   place.replaceChildren(svg);
-}
-
-/** @param {HTMLInputElement} field */
-async function copyText(field) {
-  field.select();
-  try {
-    await navigator.clipboard.writeText(field.value);
-    return true;
-  } catch {
-    return false; // no permission: the selected text can be copied with the keyboard
-  }
 }

@@ -1,5 +1,7 @@
 /** What the user can do with a file that has arrived and that this page still holds: open it, or hand it to an app. */
 
+import { extensionOf } from "./file-kind.js";
+
 /** @typedef {import("../lib/share/download-target.js").SavedFile} SavedFile */
 
 /**
@@ -21,7 +23,7 @@ const MAX_SHARED = 50;
  * @returns {string | null} its type, if a browser can show it safely
  */
 export function safeType(name) {
-  const extension = /\.([^.]+)$/.exec(name)?.[1].toLowerCase() ?? "";
+  const extension = extensionOf(name);
   return Object.hasOwn(SAFE_TYPES, extension) ? SAFE_TYPES[extension] : null;
 }
 

@@ -1,6 +1,7 @@
 /** The texts of a share: they are read at once, shown as text and nothing else, and copied with one button. */
 
 import { Download } from "../lib/share/download.js";
+import { entryKey } from "../lib/share/file-entry.js";
 import { MAX_TEXTS } from "../lib/share/protocol.js";
 import { TextTarget } from "../lib/share/targets/text-target.js";
 import { copyText } from "./copy-text.js";
@@ -12,7 +13,7 @@ import { t } from "./i18n.js";
 /** @typedef {{fetch: import("../lib/share/file-fetch.js").FileFetch, entries: FileEntry[], isAll: boolean}} TextList */
 
 export class ReceivedTexts {
-  /** @type {Set<string>} `keyOf` the entries of the last list that were requested */
+  /** @type {Set<string>} `entryKey` the entries of the last list that were requested */
   #known = new Set();
   /** @type {Map<string, {card: HTMLElement, key: string}>} by the text; a text is shown once, though its id changes with the sender's reload */
   #cards = new Map();
@@ -47,9 +48,9 @@ export class ReceivedTexts {
 
   /** @param {TextList} list */
   async #readList({ fetch, entries, isAll }) {
-    const listed = new Set(entries.map(keyOf));
+    const listed = new Set(entries.map(entryKey));
     this.#known = new Set([...this.#known].filter((key) => listed.has(key)));
-    const wanted = entries.filter((entry) => !this.#known.has(keyOf(entry)));
+    const wanted = entries.filter((entry) => !this.#known.has(entryKey(entry)));
     if (wanted.length === 0) return 0;
     const target = new TextTarget();
     const download = new Download(wanted, target, { isReported: isAll });
@@ -61,9 +62,9 @@ export class ReceivedTexts {
     }
     let count = 0;
     for (const entry of wanted) {
-      this.#known.add(keyOf(entry));
+      this.#known.add(entryKey(entry));
       const text = target.texts.get(entry.id);
-      if (text !== undefined && this.#show(text, keyOf(entry), listed)) count += 1;
+      if (text !== undefined && this.#show(text, entryKey(entry), listed)) count += 1;
     }
     return count;
   }
@@ -115,9 +116,4 @@ function createCard(text) {
   });
   card.append(content, copy);
   return card;
-}
-
-/** @param {FileEntry} entry */
-function keyOf({ id, path, size }) {
-  return JSON.stringify([id, path, size]);
 }

@@ -1,5 +1,6 @@
 /** Previews of images in the tiles of a list of files. */
 
+import { entryKey } from "../lib/share/file-entry.js";
 import { canPreview } from "../lib/share/preview.js";
 import { MAX_PREVIEWS } from "../lib/share/protocol.js";
 
@@ -7,7 +8,7 @@ import { MAX_PREVIEWS } from "../lib/share/protocol.js";
 
 export class Thumbnails {
   #fetchPreview;
-  /** @type {Map<string, Promise<string | null>>} URLs by `keyOf` the entry */
+  /** @type {Map<string, Promise<string | null>>} URLs by `entryKey` the entry */
   #urls = new Map();
   #listed = /** @type {FileEntry[] | null} */ (null);
   /** @type {Set<string>} the keys of those that may have a preview */
@@ -22,7 +23,7 @@ export class Thumbnails {
   list(entries) {
     if (entries === this.#listed) return;
     this.#listed = entries;
-    this.#allowed = new Set(entries.filter(canPreview).slice(0, MAX_PREVIEWS).map(keyOf));
+    this.#allowed = new Set(entries.filter(canPreview).slice(0, MAX_PREVIEWS).map(entryKey));
     for (const [key, url] of this.#urls) {
       if (this.#allowed.has(key)) continue;
       this.#urls.delete(key);
@@ -35,7 +36,7 @@ export class Thumbnails {
    * @param {HTMLElement} tile
    */
   async show(entry, tile) {
-    const key = keyOf(entry);
+    const key = entryKey(entry);
     if (!this.#allowed.has(key)) return;
     const known = this.#urls.get(key) ?? this.#fetchPreview(entry).then(decode, () => null);
     this.#urls.set(key, known);
@@ -49,11 +50,6 @@ export class Thumbnails {
     image.src = url;
     tile.replaceChildren(image);
   }
-}
-
-/** @param {FileEntry} entry after the sender's reload the same id may belong to another file */
-function keyOf({ id, path, size }) {
-  return JSON.stringify([id, path, size]);
 }
 
 /** @param {Blob | null} jpeg @returns {Promise<string | null>} its URL; null if it cannot be decoded */

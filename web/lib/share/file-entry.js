@@ -37,6 +37,14 @@ export function textFile(text, name = "text.txt") {
 }
 
 /**
+ * @param {FileEntry} entry of a list
+ * @returns {string} tells it from the entries of the other lists of a share: after the sharer's reload, an id may belong to another file
+ */
+export function entryKey({ id, path, size }) {
+  return JSON.stringify([id, path, size]);
+}
+
+/**
  * @param {FileEntry} entry
  * @returns {string} its path, to be shown
  */
