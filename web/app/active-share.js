@@ -97,6 +97,17 @@ export class ActiveShare {
 
   /** @param {import("./file-input.js").PickedFiles} picked */
   add({ files, handles }) {
+    if (this.#offer(files)) this.#saved.handles.push(...handles);
+    this.#save();
+  }
+
+  /**
+   * Adds files to the list that receivers see.
+   *
+   * @param {import("./file-handles.js").PickedFile[]} files
+   * @returns {boolean} whether one of them is new
+   */
+  #offer(files) {
     const { catalogue } = this.#fileShare;
     // A file that is picked twice is shared once.
     const known = new Set(catalogue.entries.map(({ path, size }) => JSON.stringify([path, size])));
@@ -109,8 +120,7 @@ export class ActiveShare {
       if (file instanceof Blob) this.#files.set(id, file);
     });
     this.#showHash();
-    if (added.length > 0) this.#saved.handles.push(...handles);
-    this.#save();
+    return added.length > 0;
   }
 
   /**
@@ -154,9 +164,7 @@ export class ActiveShare {
     }
     this.#limits.open();
     const texts = loadTexts(this.#peer.id);
-    const { names, handles } = this.#saved;
-    if (texts.length > 0) this.add({ files: texts, handles: [] });
-    Object.assign(this.#saved, { names, handles }); // `add` has only seen the texts; the files are restored after them
+    if (texts.length > 0) this.#offer(texts); // nothing is saved: the names of the files are still needed
     if (this.#saved.names.length > 0) void this.#restoreFiles();
     void saveShare(this.#saved);
     element("password-form", HTMLFormElement).addEventListener("submit", (event) => {
