@@ -102,7 +102,7 @@ export class ReceiveSession {
    */
   #handlePeer(state, detail) {
     if (state !== "closed" || this.#fetch?.state === "ended") return;
-    // A transfer needs no server. Should its connection break, the next call fails for the same cause.
+    // A transfer needs no server. If its connection breaks, the next call fails for the same cause.
     if (this.#fetch && CONNECTED.includes(this.#fetch.state)) return;
     this.#fetch?.stop();
     this.#showFinalError(detail);
