@@ -23,6 +23,7 @@ pub(crate) mod listen;
 pub(crate) mod load;
 pub(crate) mod origin;
 pub(crate) mod paths;
+mod peerjs;
 pub(crate) mod schema;
 pub(crate) mod sections;
 pub(crate) mod source;

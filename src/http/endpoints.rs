@@ -8,8 +8,8 @@ use crate::config::schema::Config;
 use crate::http::acceptor::{Acceptor, ProtocolMount};
 use crate::topic::Realm;
 
-/// The keys with which clients connect that have set none: PeerServer's own, and the one that accepts all.
-const OPEN_KEYS: [&str; 2] = ["peerjs", "any"];
+/// The key with which PeerJS clients connect that have set none.
+const DEFAULT_KEY: &str = "peerjs";
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -56,7 +56,7 @@ pub(crate) fn document(config: &Config, acceptors: &[(Acceptor, ProtocolMount)])
         protocol: protocol.realm.name(),
         path: acceptor.path(),
         pages: acceptor.origins().into(),
-        needs_key: (protocol.realm == Realm::PeerJs).then(|| !OPEN_KEYS.contains(&&*config.peerjs.key)),
+        needs_key: (protocol.realm == Realm::PeerJs).then(|| !config.peerjs.accepts_key(DEFAULT_KEY)),
     });
     let ice = config.ice.enabled.then(|| Entry {
         protocol: "ice",

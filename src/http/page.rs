@@ -22,7 +22,6 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use rust_embed::Embed;
-
 use sha2::{Digest, Sha256};
 
 use crate::config::schema::{self, Config};

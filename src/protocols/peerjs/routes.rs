@@ -23,8 +23,6 @@ use crate::topic::{Realm, Topic};
 use crate::transports::longpoll::handle::LongPollHandle;
 use crate::transports::websocket;
 
-/// If this is the configured key, clients may connect with any key, as on the public PeerJS cloud.
-const ANY_KEY: &str = "any";
 /// The description that PeerServer returns at its base path.
 const DESCRIPTION: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
 /// The methods that a preflight response allows, as PeerServer's does.
@@ -106,8 +104,7 @@ pub(crate) struct ConnectQuery {
 
 impl ConnectQuery {
     pub(super) fn has_valid_key(&self, acceptor: &Acceptor) -> bool {
-        let key = &acceptor.config().peerjs.key;
-        key == ANY_KEY || self.key == *key
+        acceptor.config().peerjs.accepts_key(&self.key)
     }
 
     /// The params that a mount's `connect` sees.
