@@ -1,5 +1,7 @@
 /** Common steps of the app's tests: share, connect, download. */
 
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -89,4 +91,52 @@ export async function download(page, start = () => page.click("#download"), { ti
   const file = await saved;
   const path = await file.path();
   return { name: file.suggestedFilename(), path, bytes: await readFile(path) };
+}
+
+/**
+ * @param {() => Promise<string[]>} heard messages over a page's data channels since it was loaded
+ * @returns {Promise<number>} the bytes of files that it has received
+ */
+export async function bytesHeard(heard) {
+  return (await heard()).reduce((sum, text) => sum + (Number(/^(\d+) bytes$/.exec(text)?.[1]) || 0), 0);
+}
+
+/**
+ * A link with another key is refused, and tells nothing.
+ *
+ * @param {import("playwright-core").Browser} from of the sharer
+ * @param {import("playwright-core").Browser} to of the receiver
+ * @param {string} url
+ */
+export async function tryWrongKey(from, to, url) {
+  const sharer = await share(from, url, [{ name: "secret plan.bin", bytes: randomBytes(100_000) }]);
+  const receiver = await openPage(to);
+  await receiver.page.goto(sharer.link.replace(/#k=.*/, `#k=${randomBytes(16).toString("base64url")}`));
+  await receiver.page.click("#connect");
+  await receiver.page.getByText("This link is damaged: the sender’s page refused its key").waitFor();
+  await sharer.page.getByText("Someone with a wrong link or password was refused.").waitFor();
+  const heard = await receiver.heard();
+  assert.deepEqual(heard.map((text) => JSON.parse(text).type), ["hello", "refused"]);
+  assert.doesNotMatch(heard.join() + (await receiver.page.content()), /secret/);
+  assert.deepEqual(receiver.complaints, []);
+}
+
+/**
+ * The receiver's page asks for the password, refuses a wrong one and accepts the right one.
+ *
+ * @param {import("playwright-core").Browser} from of the sharer
+ * @param {import("playwright-core").Browser} to of the receiver
+ * @param {string} url
+ */
+export async function tryPasswords(from, to, url) {
+  const sharer = await share(from, url, [{ name: "a.txt", bytes: Buffer.from("hello") }]);
+  await setPassword(sharer.page, "correct horse");
+  const receiver = await openPage(to);
+  await receiver.page.goto(await sharer.page.inputValue("#link"));
+  await receiver.page.getByRole("textbox", { name: "Password" }).fill("battery staple");
+  await receiver.page.click("#connect");
+  await receiver.page.getByText("This password is wrong").waitFor();
+  await receiver.page.getByRole("textbox", { name: "Password" }).fill("correct horse");
+  await receiver.page.click("#connect");
+  assert.equal((await download(receiver.page)).bytes.toString(), "hello");
 }

@@ -105,6 +105,7 @@ class FirefoxPage {
 
   addInitScript = (script) => this.#page.evaluateOnNewDocument(script);
   close = () => this.#page.close();
+  content = () => this.#page.content();
   evaluate = (work, argument) => this.#page.evaluate(work, argument);
   goto = (url) => this.#page.goto(url);
   reload = () => this.#page.reload();
@@ -113,7 +114,6 @@ class FirefoxPage {
   click = (selector) => this.locator(selector).click();
   fill = (selector, text) => this.locator(selector).fill(text);
   inputValue = async (selector) => (await this.locator(selector).find()).evaluate((input) => input.value);
-  innerText = async (selector) => (await this.locator(selector).find()).evaluate((element) => element.innerText);
 
   getByRole = (role, { name }) => new FirefoxLocator(this.#page, { role, text: textOf(name) });
   getByText = (text) => new FirefoxLocator(this.#page, { selector: "main *", text: textOf(text), isInnermost: true });

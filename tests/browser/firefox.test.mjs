@@ -5,10 +5,10 @@ import { randomBytes } from "node:crypto";
 import { rm, writeFile } from "node:fs/promises";
 import { after, afterEach, describe, test } from "node:test";
 import { unzip } from "../unzip.mjs";
-import { connect, download, setPassword, share } from "./app-steps.mjs";
+import { bytesHeard, connect, download, share, tryPasswords, tryWrongKey } from "./app-steps.mjs";
 import { openPage } from "./chromium.mjs";
 import { launchFirefox } from "./firefox.mjs";
-import { BIG, done, reaches, removeFiles, sha256, shareFromDisk, underWay, visit, withoutDisk } from "./real-files.mjs";
+import { BIG, changeOnDisk, done, reaches, removeFiles, sha256, shareFromDisk, underWay, visit, withoutDisk } from "./real-files.mjs";
 import { start } from "./setup.mjs";
 
 const { broker, browser: chromium } = await start();
@@ -58,7 +58,7 @@ for (const [title, from, to] of PAIRS) {
       const saved = await download(page, () => page.reload(), { timeout: 120_000 });
       assert.equal(sha256(saved.bytes), sha256(bytes));
       await done(page);
-      const sent = (await receiver.heard()).reduce((sum, text) => sum + (Number(/^(\d+) bytes$/.exec(text)?.[1]) || 0), 0);
+      const sent = await bytesHeard(receiver.heard);
       assert.ok(sent < 0.75 * SIZE, `${sent} bytes were sent after the reload`);
       assert.equal(await sharer.page.locator("#receivers li").count(), 1);
     });
@@ -77,29 +77,11 @@ for (const [title, from, to] of PAIRS) {
     });
 
     test("a wrong key is refused with a message, and no file name leaks", async () => {
-      const sharer = await share(from, broker.url, [{ name: "secret plan.txt", bytes: Buffer.from("hello") }]);
-      const receiver = await openPage(to);
-      await receiver.page.goto(sharer.link.replace(/#k=.*/, `#k=${randomBytes(16).toString("base64url")}`));
-      await receiver.page.click("#connect");
-      await receiver.page.getByText("This link is damaged: the sender’s page refused its key").waitFor();
-      await sharer.page.getByText("Someone with a wrong link or password was refused.").waitFor();
-      const heard = await receiver.heard();
-      assert.deepEqual(heard.map((text) => JSON.parse(text).type), ["hello", "refused"]);
-      assert.doesNotMatch(await receiver.page.innerText("body"), /secret/);
-      assert.deepEqual(receiver.complaints, []);
+      await tryWrongKey(from, to, broker.url);
     });
 
     test("the page asks for a password, refuses a wrong one and accepts the right one", async () => {
-      const sharer = await share(from, broker.url, [{ name: "a.txt", bytes: Buffer.from("hello") }]);
-      await setPassword(sharer.page, "correct horse");
-      const receiver = await openPage(to);
-      await receiver.page.goto(await sharer.page.inputValue("#link"));
-      await receiver.page.getByRole("textbox", { name: "Password" }).fill("battery staple");
-      await receiver.page.click("#connect");
-      await receiver.page.getByText("This password is wrong").waitFor();
-      await receiver.page.getByRole("textbox", { name: "Password" }).fill("correct horse");
-      await receiver.page.click("#connect");
-      assert.equal((await download(receiver.page)).bytes.toString(), "hello");
+      await tryPasswords(from, to, broker.url);
     });
 
     test("without room on the disk, the files go directly into a download of the browser", async () => {
@@ -149,17 +131,6 @@ for (const [how, change] of /** @type {Array<[string, (path: string) => Promise<
   ["deleted", (path) => rm(path)],
 ])) {
   test(`a file that is ${how} on the disk during its transfer from Firefox is never reported as arrived`, async () => {
-    const sharer = await shareFromDisk(firefox, broker.url, { "big.bin": BIG, "small.txt": "small" });
-    const { page } = await visit(chromium, sharer.link);
-    await page.click("#download");
-    await underWay(page);
-    await page.click("#pause");
-    await page.getByText(/^Paused at/).waitFor();
-    await change(sharer.paths[0]);
-    const saved = page.waitForEvent("download");
-    await page.click("#pause");
-    await page.getByText(/1 of 2 files arrived and are verified\. Missing: big\.bin/).waitFor();
-    assert.equal((await saved).suggestedFilename(), "small.txt");
-    await sharer.page.getByText("big.bin was changed, moved or deleted on this device after you chose it").waitFor();
+    await changeOnDisk(firefox, chromium, broker.url, change, /1 of 2 files arrived and are verified\. Missing: big\.bin/);
   });
 }

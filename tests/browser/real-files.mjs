@@ -3,6 +3,7 @@
  * immediately, while the debugging protocol would transfer it slowly.
  */
 
+import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -54,6 +55,31 @@ export async function shareFromDisk(browser, url, files) {
   await sharer.page.setInputFiles(isFolder ? "#folder" : "#file", isFolder ? folder : paths);
   await sharer.page.locator("#share-state:not(:empty)").waitFor();
   return { ...sharer, paths, link: await sharer.page.inputValue("#link") };
+}
+
+/**
+ * A large file is changed on the sender's disk while its download is paused: it never counts as arrived, and the other
+ * file does.
+ *
+ * @param {import("playwright-core").Browser} from of the sharer
+ * @param {import("playwright-core").Browser} to of the receiver
+ * @param {string} url
+ * @param {(path: string) => Promise<void>} change
+ * @param {RegExp} told to the receiver
+ */
+export async function changeOnDisk(from, to, url, change, told) {
+  const sharer = await shareFromDisk(from, url, { "big.bin": BIG, "small.txt": "small" });
+  const { page } = await visit(to, sharer.link);
+  await page.click("#download");
+  await underWay(page);
+  await page.click("#pause");
+  await page.getByText(/^Paused at/).waitFor();
+  await change(sharer.paths[0]);
+  const saved = page.waitForEvent("download");
+  await page.click("#pause");
+  await page.getByText(told).waitFor();
+  assert.equal((await saved).suggestedFilename(), "small.txt");
+  await sharer.page.getByText("big.bin was changed, moved or deleted on this device after you chose it").waitFor();
 }
 
 /** Throws away what was shared. */

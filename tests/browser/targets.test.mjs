@@ -6,13 +6,11 @@ import { readFile } from "node:fs/promises";
 import { after, test } from "node:test";
 import { unzip } from "../unzip.mjs";
 import { BIG, connectOnPage, done, reaches, removeFiles, sha256, shareFromDisk, underWay, visit } from "./real-files.mjs";
+import { bytesHeard } from "./app-steps.mjs";
 import { start } from "./setup.mjs";
 
 const { broker, browser } = await start();
 after(removeFiles);
-
-/** Messages over a page's data channels since it was loaded. */
-const bytesHeard = async (heard) => (await heard()).reduce((sum, text) => sum + (Number(/^(\d+) bytes$/.exec(text)?.[1]) || 0), 0);
 
 /** Headless browsers have no pickers; the private file system has the same interface. */
 function stubPickers() {
