@@ -3,52 +3,15 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { PeerError } from "../../web/lib/rtc/index.js";
-import { RtcMessageChannel } from "../../web/lib/rtc/message-channel.js";
-import { emptyFolder, textFile } from "../../web/lib/share/file-entry.js";
-import { unzip } from "../unzip.mjs";
 import { Catalogue } from "../../web/lib/share/catalogue.js";
+import { emptyFolder, textFile } from "../../web/lib/share/file-entry.js";
 import { Download, MemoryTarget, TextTarget } from "../../web/lib/share/index.js";
 import { MAX_TEXT_BYTES } from "../../web/lib/share/protocol.js";
-import { PieceReader } from "../../web/lib/share/piece-reader.js";
-import { Receiver } from "../../web/lib/share/receiver.js";
-import { Sender } from "../../web/lib/share/sender.js";
 import { Throughput } from "../../web/lib/share/throughput.js";
-import { FakeClock, fakeChannelPair, seeded, settle } from "./fakes.mjs";
+import { unzip } from "../unzip.mjs";
 import { FakeDisk } from "./fake-disk.mjs";
-
-const MIB = 1024 * 1024;
-
-/** A sender and a receiver on a fresh pair of channels, both running. */
-function connect(catalogue, { clock = new FakeClock(), pace } = {}) {
-  const ends = fakeChannelPair({ pace });
-  const channels = ends.map((end) => new RtcMessageChannel(end, { clock }));
-  const sender = new Sender(channels[0], catalogue);
-  const receiver = new Receiver(channels[1], { clock });
-  const sent = sender.run().catch((error) => (channels[0].close(), error));
-  const received = receiver.run().catch((error) => error);
-  return { clock, ends, channels, sender, receiver, sent, received };
-}
-
-async function listed(receiver) {
-  while (receiver.entries.length === 0) await settle();
-  return receiver.entries;
-}
-
-function catalogueOf(...files) {
-  const catalogue = new Catalogue();
-  catalogue.add(files.map((file, at) => (Array.isArray(file) ? { file: file[1], path: file[0] } : { file: new File([file], `${at}.bin`) })));
-  return catalogue;
-}
-
-/** Takes everything over one channel. */
-async function takeAll(catalogue, options = {}) {
-  const all = connect(catalogue, options);
-  const disk = options.disk ?? new FakeDisk();
-  const download = new Download(await listed(all.receiver), disk, { clock: all.clock });
-  const over = download.transferFrom(all.receiver);
-  return { ...all, disk, download, over };
-}
+import { FakeClock, settle } from "./fakes.mjs";
+import { MIB, catalogueOf, connect, listed, takeAll } from "./transfer-setup.mjs";
 
 for (const size of [0, 1, 65_536, MIB - 1, MIB, MIB + 1, 6 * MIB]) {
   test(`${size} bytes arrive completely, and both sides have the same hash`, async () => {
@@ -143,34 +106,6 @@ test("neither side is done before the sender has confirmed the hash", async () =
   assert.equal(states.at(-1), "done");
 });
 
-test("a download continues over the next channel, and no piece is sent twice", async () => {
-  const bytes = randomBytes(6 * MIB);
-  const catalogue = catalogueOf(bytes);
-  const first = await takeAll(catalogue);
-  while (first.disk.written < 2 * MIB) await settle();
-  first.ends[0].cut();
-  assert.equal(await first.over, false);
-  assert.equal(first.download.progress.state, "waiting");
-  const kept = first.disk.written;
-  const second = connect(catalogue);
-  assert.equal(await first.download.transferFrom(second.receiver), true);
-  await first.download.finished;
-  assert.ok(first.disk.bytes("0.bin").equals(bytes));
-  assert.equal(sentBytes(second.ends[1]), bytes.length - kept);
-});
-
-test("stored pieces are compared, and only different ones are sent", async () => {
-  const bytes = randomBytes(6 * MIB + 5);
-  const disk = new FakeDisk();
-  disk.put("0.bin", Buffer.concat([bytes.subarray(0, MIB), randomBytes(MIB), bytes.subarray(2 * MIB, 4 * MIB + 100)]));
-  const { ends, download } = await takeAll(catalogueOf(bytes), { disk });
-  await download.finished;
-  assert.ok(disk.bytes("0.bin").equals(bytes));
-  assert.equal(sentBytes(ends[1]), bytes.length - 3 * MIB);
-});
-
-const sentBytes = (end) => end.received.reduce((sum, data) => sum + (typeof data === "string" ? 0 : data.byteLength), 0);
-
 test("a paused download sends no requests until it is resumed", async () => {
   const bytes = randomBytes(12 * MIB);
   const { disk, download } = await takeAll(catalogueOf(bytes));
@@ -229,70 +164,6 @@ test("a list of thousands of files with long names arrives in several messages",
   assert.ok(ends[1].received.every((text) => Buffer.byteLength(text) < 64 * 1024));
 });
 
-const changing = (first, then) => {
-  let reads = 0;
-  return { name: "0.bin", size: first.length, slice: (a, b) => new Blob([(reads++ < 1 ? first : then).subarray(a, b)]) };
-};
-
-for (const [title, file, reason] of [
-  ["is gone", { name: "x", size: 2 * MIB, slice: () => ({ arrayBuffer: () => Promise.reject(new Error("gone")) }) }, "unreadable"],
-  ["has become shorter", { name: "x", size: 2 * MIB, slice: () => new Blob(["short"]) }, "changed"],
-]) {
-  test(`a file that ${title} on the sender's disk is reported`, async () => {
-    const { download } = await takeAll(catalogueOf([["x"], file]));
-    await assert.rejects(download.finished, { name: "TransferError", reason });
-  });
-}
-
-test("a file that changed between two receivers is detected", async () => {
-  const catalogue = catalogueOf([["0.bin"], changing(randomBytes(500), randomBytes(500))]);
-  await (await takeAll(catalogue)).download.finished;
-  const second = await takeAll(catalogue);
-  await assert.rejects(second.download.finished, { reason: "changed" });
-  assert.equal(second.disk.written, 0, "what differs was stored before it was refused");
-});
-
-test("a file that changed while the receiver was away is detected at the end", async () => {
-  const first = await takeAll(catalogueOf(randomBytes(6 * MIB)));
-  while (first.disk.written < 2 * MIB) await settle();
-  first.ends[0].cut();
-  await first.over;
-  await first.download.transferFrom(connect(catalogueOf(randomBytes(6 * MIB))).receiver);
-  await assert.rejects(first.download.finished, { reason: "changed" });
-});
-
-test("a file that is replaced during its transfer never arrives as a mixture, where reading it does not fail", async () => {
-  const [before, after] = [randomBytes(6 * MIB), randomBytes(6 * MIB)];
-  let reads = 0;
-  class Replaced extends File {
-    slice(start, end) {
-      const bytes = (++reads <= 3 ? before : after).slice(start, end);
-      return { arrayBuffer: async () => new Uint8Array(bytes).buffer };
-    }
-  }
-  const { download } = await takeAll(catalogueOf([["0.bin"], new Replaced([before], "0.bin")]));
-  await assert.rejects(download.finished, { reason: "changed" });
-});
-
-test("reading a file again at its end goes on where a receiver gave up", async () => {
-  let bytes = 0;
-  class Counted extends File {
-    slice(start, end) {
-      bytes += end - start;
-      return super.slice(start, end);
-    }
-  }
-  const catalogue = catalogueOf([["0.bin"], new Counted([randomBytes(6 * MIB)], "0.bin")]);
-  const [{ id }] = catalogue.entries;
-  const reader = new PieceReader();
-  for (let piece = 0; piece < 6; piece++) reader.release((await catalogue.readPiece(id, piece, reader)).bytes);
-  let needed = 4;
-  await assert.rejects(catalogue.rootHash(id, () => needed-- > 0), { reason: "cancelled" });
-  bytes = 0;
-  await catalogue.rootHash(id, () => true);
-  assert.equal(bytes, 2 * MIB);
-});
-
 test("a full disk is an error of the receiver, and stored pieces are kept for a retry", async () => {
   const disk = new FakeDisk({ room: 2 * MIB });
   const { download, sender } = await takeAll(catalogueOf(randomBytes(5 * MIB)), { disk });
@@ -300,75 +171,6 @@ test("a full disk is an error of the receiver, and stored pieces are kept for a 
   await assert.rejects(download.finished, { reason: "storage" });
   assert.equal(await told, true);
   assert.equal(disk.bytes("0.bin").length, 2 * MIB);
-});
-
-const requestsIn = (end) => end.received.map((text) => JSON.parse(text)).filter(({ type }) => ["batch", "pull", "stored"].includes(type));
-
-test("1,000 small files arrive by four requests, each complete, before a large one that the list has in their midst", async () => {
-  const contents = Array.from({ length: 1_001 }, (_, at) => randomBytes(at === 500 ? 70_000 : at % 300));
-  const { ends, disk, download } = await takeAll(catalogueOf(...contents));
-  const { files, failed } = await download.finished;
-  assert.deepEqual([files.length, failed.length], [1_001, 0]);
-  for (const [at, bytes] of contents.entries()) assert.ok(disk.bytes(`${at}.bin`).equals(bytes), `${at}`);
-  const requests = requestsIn(ends[0]);
-  assert.deepEqual(requests.map(({ type }) => type), ["batch", "batch", "batch", "batch", "pull", "stored"]);
-  assert.ok(requests.every(({ files = [] }) => files.length <= 256));
-});
-
-test("a batch has at most 1 MiB", async () => {
-  const { ends, download } = await takeAll(catalogueOf(...Array.from({ length: 40 }, () => randomBytes(60_000))));
-  await download.finished;
-  assert.deepEqual(requestsIn(ends[0]).map(({ files }) => files.length), [17, 17, 6]);
-});
-
-test("a target that is a stream gets its files in the order of the list", async () => {
-  const disk = new FakeDisk();
-  disk.allOrNothing = true;
-  const order = [];
-  const open = disk.open.bind(disk);
-  disk.open = async (entry) => Object.assign(await open(entry), { close: async () => void order.push(entry.path[0]) });
-  const { download } = await takeAll(catalogueOf(randomBytes(10), randomBytes(70_000), randomBytes(20)), { disk });
-  await download.finished;
-  assert.deepEqual(order, ["0.bin", "1.bin", "2.bin"]);
-});
-
-test("a small file that cannot be read fails alone, and the others of its batch arrive", async () => {
-  const gone = { name: "gone.txt", size: 5, slice: () => ({ arrayBuffer: () => Promise.reject(new Error("gone")) }) };
-  const catalogue = catalogueOf("first", [["gone.txt"], gone], "third");
-  const faults = [];
-  catalogue.on("fault", ({ path }) => faults.push(path[0]));
-  const { disk, download, sender } = await takeAll(catalogue);
-  const told = new Promise((resolve) => sender.on("progress", (report) => report.state === "done" && resolve(report.failed)));
-  const { failed } = await download.finished;
-  assert.equal(await told, 1);
-  assert.deepEqual([disk.names, failed.map(({ error }) => error.reason), faults], [["0.bin", "2.bin"], ["unreadable"], ["gone.txt"]]);
-});
-
-test("small files that an earlier download has stored are compared and not sent again, and a different one is", async () => {
-  const contents = Array.from({ length: 20 }, () => randomBytes(1_000));
-  const stored = (entries) => entries.map((_, at) => (at === 7 ? new Uint8Array(randomBytes(1_000)) : at < 15 ? new Uint8Array(contents[at]) : null));
-  const disk = new FakeDisk();
-  let written = [];
-  Object.assign(disk, { readBatch: async (entries) => stored(entries), writeBatch: async (files) => void (written = files) });
-  const { ends, download } = await takeAll(catalogueOf(...contents), { disk });
-  await download.finished;
-  assert.equal(sentBytes(ends[1]), 6_000);
-  assert.deepEqual(written.flatMap(({ isStored }, at) => (isStored ? [] : [at])), [7, 15, 16, 17, 18, 19]);
-  for (const [at, { bytes }] of written.entries()) assert.ok(contents[at].equals(bytes), `${at}`);
-});
-
-test("after a lost connection only the small files are requested that have not arrived", async () => {
-  const contents = Array.from({ length: 1_500 }, () => randomBytes(200));
-  const catalogue = catalogueOf(...contents);
-  const first = await takeAll(catalogue);
-  while (first.disk.written < 256 * 200) await settle();
-  first.ends[0].cut();
-  assert.equal(await first.over, false);
-  const kept = first.disk.written;
-  const second = connect(catalogue);
-  await Promise.all([first.download.transferFrom(second.receiver), first.download.finished]);
-  assert.equal(sentBytes(second.ends[1]), contents.length * 200 - kept);
-  for (const [at, bytes] of contents.entries()) assert.ok(first.disk.bytes(`${at}.bin`).equals(bytes), `${at}`);
 });
 
 test("three receivers at once get the same bytes", async () => {
@@ -390,181 +192,6 @@ test("a byte that was altered on the way is detected by the hash of its piece", 
   };
   await assert.rejects(download.finished, { reason: "hash" });
   assert.equal((await received).reason, "hash");
-});
-
-test("a silent sender times out, and the download may continue over another channel", async () => {
-  const clock = new FakeClock();
-  const [, end] = fakeChannelPair();
-  const receiver = new Receiver(new RtcMessageChannel(end, { clock }), { clock });
-  const ended = receiver.run().catch((error) => error);
-  const asked = assert.rejects(receiver.requestPiece({ id: "1", path: ["x"], size: 5, type: "" }, 0), { reason: "stalled" });
-  await clock.advance(30_000);
-  await asked;
-  assert.equal((await ended).reason, "stalled");
-});
-
-test("any schedule of loss, reconnect, pause and cancel gives equal bytes or an explicit error", async () => {
-  const pool = randomBytes(3 * MIB);
-  for (let seed = 0; seed < 2_000; seed++) {
-    const random = seeded(seed);
-    const upTo = (n) => Math.floor(random() * n);
-    const contents = Array.from({ length: 1 + upTo(4) }, () => {
-      const start = upTo(MIB);
-      return pool.subarray(start, start + (random() < 0.1 ? MIB + upTo(MIB) : upTo(random() < 0.3 ? 200_000 : 300)));
-    });
-    const catalogue = catalogueOf(...contents);
-    const clock = new FakeClock();
-    const disk = new FakeDisk({ room: random() < 0.05 ? upTo(400_000) : Infinity });
-    let download = /** @type {Download | null} */ (null);
-    let outcome = /** @type {any} */ (null);
-    for (let tries = 0; !outcome; tries++) {
-      assert.ok(tries < 200, `seed ${seed} never ends`);
-      const all = connect(catalogue, { clock, pace: () => 1 + upTo(9) });
-      // The later the try, the more is let through: a network that never works is no schedule.
-      let left = random() < 0.7 ? upTo(10 + tries * 4) : Infinity;
-      const act = () => {
-        if (random() < 0.02) download?.pause();
-        if (random() < 0.002) download?.cancel();
-        if (random() < 0.002) catalogue.remove(String(1 + upTo(contents.length)));
-        if (random() < 0.0005) all.sender.stop();
-        if (--left <= 0) all.ends[0].cut();
-      };
-      for (const end of all.ends) end.addEventListener("message", act);
-      const gone = all.received.then(() => true);
-      while (all.receiver.entries.length === 0 && !all.receiver.endReason) {
-        if (catalogue.entries.length === 0) break;
-        await settle();
-      }
-      if (all.receiver.entries.length === 0) {
-        if (catalogue.entries.length > 0) continue;
-        // No files are shared: the download shows that it is waiting, and the user cancels it.
-        if (!download) break;
-        download.cancel();
-      }
-      if (!download) {
-        download = new Download(all.receiver.entries, disk, { clock });
-        download.finished.then((value) => (outcome = value), (error) => (outcome = error));
-      }
-      const served = download.transferFrom(all.receiver);
-      for (let over = false; !over; ) {
-        over = await Promise.race([served.then(() => true), settle().then(() => false)]);
-        if (random() < 0.5) download.resume();
-        if (!over && catalogue.entries.length === 0 && download.progress.state === "waiting") download.cancel();
-      }
-      await settle();
-      all.channels[1].close(new PeerError("lost", "schedule moves on"));
-      all.ends[0].cut();
-      await Promise.all([gone, all.sent]);
-      await settle();
-    }
-    if (!outcome) continue;
-    if (outcome instanceof Error) {
-      const reason = /** @type {any} */ (outcome).reason;
-      assert.ok(["cancelled", "storage", "removed"].includes(reason), `seed ${seed}: ${outcome.stack}`);
-      continue;
-    }
-    const failed = outcome.failed.map(({ entry }) => entry.path[0]);
-    assert.ok(outcome.failed.every(({ error }) => error.reason === "removed"), `seed ${seed}`);
-    for (const [at, bytes] of contents.entries()) {
-      const name = `${at}.bin`;
-      if (disk.names.includes(name)) assert.ok(disk.bytes(name).equals(bytes), `seed ${seed}: ${name} differs`);
-      else assert.ok(failed.includes(name) || !catalogue.entry(String(at + 1)), `seed ${seed}: ${name} is missing`);
-    }
-  }
-});
-
-for (const [title, message] of [
-  ["a piece beyond the end", { type: "pull", id: "1", piece: 4 }],
-  ["a piece before the start", { type: "pull", id: "1", piece: -1 }],
-  ["a piece that is no number", { type: "pull", id: "1", piece: "0" }],
-  ["a piece of an empty file", { type: "pull", id: "2", piece: 0 }],
-  ["more written than there is", { type: "progress", state: "downloading", written: 2, total: 1, failed: 0 }],
-  ["a state that is none", { type: "progress", state: "<b>", written: 0, total: 1, failed: 0 }],
-  ["no count of failed files", { type: "progress", state: "done", written: 0, total: 1 }],
-  ["a word that is none", { type: "delete", id: "1" }],
-]) {
-  test(`a sender refuses ${title}`, async () => {
-    const { channels, sent } = connect(catalogueOf(randomBytes(4 * MIB), randomBytes(0)));
-    channels[1].send(message);
-    assert.equal((await sent).name, "ProtocolError");
-  });
-}
-
-/** A receiver that requests one piece of five bytes, and a sender that sends the given messages. */
-async function asking(messages) {
-  const [end, other] = fakeChannelPair();
-  const [channel, theirs] = [end, other].map((channel) => new RtcMessageChannel(channel));
-  const receiver = new Receiver(theirs);
-  const ended = receiver.run().catch((error) => error);
-  const reply = receiver.requestPiece({ id: "1", path: ["x"], size: 5, type: "" }, 0);
-  reply.catch(() => {});
-  for (const message of messages) await (message.type ? channel.send(message) : channel.sendBytes(message));
-  return ended;
-}
-
-for (const [title, messages] of [
-  ["another piece than asked for", [{ type: "piece", id: "1", piece: 1, length: 5 }]],
-  ["a piece of another file", [{ type: "piece", id: "2", piece: 0, length: 5 }]],
-  ["a piece of another length", [{ type: "piece", id: "1", piece: 0, length: 6 }]],
-  ["more bytes than the piece has", [{ type: "piece", id: "1", piece: 0, length: 5 }, new Uint8Array(6)]],
-  ["no bytes", [{ type: "piece", id: "1", piece: 0, length: 5 }, new Uint8Array(0)]],
-  ["bytes without a piece", [new Uint8Array(5)]],
-  ["words amid the bytes", [{ type: "piece", id: "1", piece: 0, length: 5 }, { type: "agreed", id: "1" }]],
-  ["an agreement that it did not ask for", [{ type: "agreed", id: "1" }]],
-  ["a file of a negative size", [{ type: "list", entries: [{ id: "1", path: ["x"], size: -1 }], last: true }]],
-  ["a file of half a byte", [{ type: "list", entries: [{ id: "1", path: ["x"], size: 0.5 }], last: true }]],
-  ["a list that is none", [{ type: "list", entries: "x", last: true }]],
-]) {
-  test(`a receiver refuses ${title}`, async () => assert.equal((await asking(messages)).name, "ProtocolError"));
-}
-
-/** What a receiver that has asked for two small files thinks of these messages. */
-async function askingForBatch(messages) {
-  const [channel, theirs] = fakeChannelPair().map((channel) => new RtcMessageChannel(channel));
-  const receiver = new Receiver(theirs);
-  const ended = receiver.run().catch((error) => error);
-  const entry = (id) => ({ id, path: [id], size: 5, type: "" });
-  receiver.requestBatch([{ entry: entry("1"), storedHash: "0" }, { entry: entry("2") }]).catch(() => {});
-  for (const message of messages) await (message.type ? channel.send(message) : channel.sendBytes(message));
-  return ended;
-}
-
-const anyHash = { sha256: "0".repeat(64) };
-for (const [title, name, messages] of [
-  ["of fewer files", "ProtocolError", [{ type: "batch", files: [anyHash] }]],
-  ["of more files", "ProtocolError", [{ type: "batch", files: [anyHash, anyHash, anyHash] }]],
-  ["without files", "ProtocolError", [{ type: "batch" }]],
-  ["with nothing about a file", "ProtocolError", [{ type: "batch", files: [anyHash, null] }]],
-  ["with a hash that is no text", "ProtocolError", [{ type: "batch", files: [anyHash, { sha256: 7 }] }]],
-  ["that calls a file stored which is not", "ProtocolError", [{ type: "batch", files: [anyHash, { same: true }] }]],
-  ["of more bytes", "ProtocolError", [{ type: "batch", files: [{ same: true }, anyHash] }, new Uint8Array(6)]],
-  ["of which the sender gives up on all at once", "ProtocolError", [{ type: "failed", reason: "removed" }]],
-  ["that is a piece", "ProtocolError", [{ type: "piece", piece: 0, length: 5 }]],
-  ["of bytes with another hash", "TransferError", [{ type: "batch", files: [{ same: true }, anyHash] }, new Uint8Array(5)]],
-]) {
-  test(`a receiver refuses a batch ${title}`, async () => assert.equal((await askingForBatch(messages)).name, name));
-}
-
-test("names are sanitized before anybody sees them", async () => {
-  const catalogue = new Catalogue();
-  catalogue.add([
-    { file: new File([], "x"), path: ["../\u202Egpj.exe"] },
-    { file: new File([], "x"), path: ["..", "/", "con"] },
-  ]);
-  const { receiver } = connect(catalogue);
-  assert.deepEqual((await listed(receiver)).map(({ path }) => path), [["_gpj.exe"], ["file", "_", "_con"]]);
-});
-
-test("a flood of unrequested messages closes the channel", async () => {
-  const [end, other] = fakeChannelPair();
-  const [channel, theirs] = [new RtcMessageChannel(end), new RtcMessageChannel(other)];
-  const flood = (async () => {
-    for (let n = 0; n < 200; n++) await channel.sendBytes(new Uint8Array(65_536));
-  })();
-  await assert.rejects(flood, { name: "PeerError" });
-  await assert.rejects(async () => {
-    for (;;) await theirs.receive();
-  }, { name: "ProtocolError", message: /more than was requested/ });
 });
 
 test("a memory target stores every piece", async () => {
