@@ -7,9 +7,10 @@ import { PeerError } from "../../web/lib/rtc/index.js";
 import { RtcMessageChannel } from "../../web/lib/rtc/message-channel.js";
 import { Download } from "../../web/lib/share/index.js";
 import { Receiver } from "../../web/lib/share/receiver.js";
+import { deferred } from "../../web/lib/util/deferred.js";
 import { FakeDisk } from "./fake-disk.mjs";
 import { FakeClock, fakeChannelPair, seeded, settle } from "./fakes.mjs";
-import { MIB, catalogueOf, connect, sentBytes, takeAll } from "./transfer-setup.mjs";
+import { MIB, catalogueOf, connect, listed, requestsIn, sentBytes, takeAll } from "./transfer-setup.mjs";
 
 test("a download continues over the next channel, and no piece is sent twice", async () => {
   const bytes = randomBytes(6 * MIB);
@@ -26,6 +27,64 @@ test("a download continues over the next channel, and no piece is sent twice", a
   assert.ok(first.disk.bytes("0.bin").equals(bytes));
   assert.equal(sentBytes(second.ends[1]), bytes.length - kept);
 });
+
+test("the next connection waits until a write of the last one is over, so no piece is requested or written twice", async () => {
+  const bytes = randomBytes(6 * MIB);
+  const catalogue = catalogueOf(bytes);
+  const disk = new SlowDisk();
+  const first = await takeAll(catalogue, { disk });
+  await disk.writing;
+  first.ends[0].cut();
+  const second = connect(catalogue);
+  await listed(second.receiver);
+  const over = first.download.transferFrom(second.receiver);
+  for (let turn = 0; turn < 50; turn++) await settle();
+  assert.deepEqual(requestsIn(second.ends[0]), []);
+  disk.goOn();
+  assert.deepEqual([await first.over, await over], [false, true]);
+  await first.download.finished;
+  assert.ok(disk.bytes("0.bin").equals(bytes));
+  assert.deepEqual([disk.written, first.download.progress.written], [bytes.length, bytes.length]);
+  // The second piece may have arrived with the first.
+  const pieces = requestsIn(second.ends[0]).map(({ piece }) => piece);
+  assert.deepEqual(pieces, [1, 2, 3, 4, 5, undefined].slice(-pieces.length));
+});
+
+test("of two connections that are both open, the later one transfers what the earlier one has not requested", async () => {
+  const bytes = randomBytes(9 * MIB);
+  const catalogue = catalogueOf(bytes);
+  const first = await takeAll(catalogue);
+  while (first.disk.written < MIB) await settle();
+  const second = connect(catalogue);
+  await listed(second.receiver);
+  const over = first.download.transferFrom(second.receiver);
+  assert.deepEqual([await first.over, await over], [false, true]);
+  await first.download.finished;
+  assert.ok(first.disk.bytes("0.bin").equals(bytes));
+  assert.equal(first.disk.written, bytes.length);
+  const pieces = [first, second].flatMap(({ ends }) => requestsIn(ends[0]).flatMap(({ type, piece }) => (type === "pull" ? [piece] : [])));
+  assert.deepEqual(pieces, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+});
+
+/** The first write takes until `goOn` is called. */
+class SlowDisk extends FakeDisk {
+  goOn = () => {};
+  #started = deferred();
+  #gate = new Promise((/** @type {(_?: void) => void} */ resolve) => (this.goOn = resolve));
+  writing = this.#started.promise;
+
+  async open(entry) {
+    const sink = await super.open(entry);
+    return {
+      ...sink,
+      write: async (at, bytes) => {
+        this.#started.resolve();
+        await this.#gate;
+        return sink.write(at, bytes);
+      },
+    };
+  }
+}
 
 test("stored pieces are compared, and only different ones are sent", async () => {
   const bytes = randomBytes(6 * MIB + 5);

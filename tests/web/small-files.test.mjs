@@ -5,9 +5,7 @@ import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { FakeDisk } from "./fake-disk.mjs";
 import { settle } from "./fakes.mjs";
-import { catalogueOf, connect, sentBytes, takeAll } from "./transfer-setup.mjs";
-
-const requestsIn = (end) => end.received.map((text) => JSON.parse(text)).filter(({ type }) => ["batch", "pull", "stored"].includes(type));
+import { catalogueOf, connect, requestsIn, sentBytes, takeAll } from "./transfer-setup.mjs";
 
 test("1,000 small files arrive by four requests, each complete, before a large one that the list has in their midst", async () => {
   const contents = Array.from({ length: 1_001 }, (_, at) => randomBytes(at === 500 ? 70_000 : at % 300));

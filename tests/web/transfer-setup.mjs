@@ -43,3 +43,6 @@ export async function takeAll(catalogue, options = {}) {
 
 /** Bytes of files that have arrived at this end. */
 export const sentBytes = (end) => end.received.reduce((sum, data) => sum + (typeof data === "string" ? 0 : data.byteLength), 0);
+
+/** The requests for files that have arrived at this end. */
+export const requestsIn = (end) => end.received.map((text) => JSON.parse(text)).filter(({ type }) => ["batch", "pull", "stored"].includes(type));

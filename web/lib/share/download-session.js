@@ -4,6 +4,7 @@
  * sender. download.js continues over the next channel.
  */
 
+import { PeerError } from "../rtc/errors.js";
 import { TransferError } from "./errors.js";
 import { FileBatch } from "./file-batch.js";
 import { totalSize } from "./file-entry.js";
@@ -18,9 +19,10 @@ import { WINDOW_BYTES, WINDOW_REQUESTS, pieceLength } from "./piece-layout.js";
  * @property {Array<FilePart | FileBatch>} groups what is requested together, in this order
  * @property {import("./download-target.js").DownloadTarget} target
  * @property {import("../util/condition.js").Condition} changed notified when the channel ends, or when
- *   `isPaused` or `isOver` changes
+ *   `isPaused`, `isOver` or `isReplaced` changes
  * @property {() => boolean} isPaused
  * @property {() => boolean} isOver
+ * @property {() => boolean} isReplaced whether another session is to continue
  * @property {(length: number, isNew: boolean) => void} onStored a piece is stored; not new: it was stored before
  */
 
@@ -34,6 +36,7 @@ export class DownloadSession {
   #changed;
   #isPaused;
   #isOver;
+  #isReplaced;
   #onStored;
   /** What is requested and not written yet. */
   #window = { bytes: 0, requests: 0 };
@@ -44,13 +47,14 @@ export class DownloadSession {
   #failure = /** @type {unknown} */ (null);
 
   /** @param {DownloadSessionOptions} options */
-  constructor({ receiver, groups, target, changed, isPaused, isOver, onStored }) {
+  constructor({ receiver, groups, target, changed, isPaused, isOver, isReplaced, onStored }) {
     this.#receiver = receiver;
     this.#groups = groups;
     this.#target = target;
     this.#changed = changed;
     this.#isPaused = isPaused;
     this.#isOver = isOver;
+    this.#isReplaced = isReplaced;
     this.#onStored = onStored;
   }
 
@@ -240,6 +244,7 @@ export class DownloadSession {
     if (this.#failure) throw this.#failure;
     if (this.#isOver()) throw new TransferError("cancelled", "transfer is over");
     if (this.#receiver.endReason) throw this.#receiver.endReason;
+    if (this.#isReplaced()) throw new PeerError("closed", "another connection continues the transfer");
   }
 
   /** @param {number} length of the next request */

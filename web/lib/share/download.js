@@ -42,6 +42,8 @@ export class Download extends Emitter {
   #isPaused = false;
   #finalState = /** @type {DownloadState | null} */ (null);
   #receiver = /** @type {Receiver | null} */ (null);
+  /** The last one: sessions run one after the other. */
+  #session = Promise.resolve();
   #changed = new Condition();
   /** The last report on this channel. */
   #lastReport = { state: "", at: 0 };
@@ -103,7 +105,8 @@ export class Download extends Emitter {
   }
 
   /**
-   * Transfers the missing pieces from a receiver.
+   * Transfers the missing pieces from a receiver. If the transfer from another one is not over, for example because its
+   * last piece is still being written, it requests nothing more, and this one starts when it is over.
    *
    * @param {Receiver} receiver running
    * @returns {Promise<boolean>} whether the download is over; if not, another receiver may continue it
@@ -114,6 +117,15 @@ export class Download extends Emitter {
     this.#receiver = receiver;
     this.#lastReport.state = "";
     this.#notify();
+    this.#session = this.#session.then(() => this.#runSession(receiver));
+    await this.#session;
+    removeListener();
+    return this.#finalState !== null;
+  }
+
+  /** @param {Receiver} receiver */
+  async #runSession(receiver) {
+    if (this.#finalState) return;
     try {
       await this.#createSession(receiver).run();
       await this.#finish();
@@ -121,10 +133,7 @@ export class Download extends Emitter {
       if (!isConnectionError(error)) await this.#end("failed", /** @type {Error} */ (error));
       if (this.#receiver === receiver) this.#receiver = null;
       if (!this.#finalState) this.#notify();
-    } finally {
-      removeListener();
     }
-    return this.#finalState !== null;
   }
 
   /** @param {Receiver} receiver */
@@ -136,6 +145,7 @@ export class Download extends Emitter {
       changed: this.#changed,
       isPaused: () => this.#isPaused,
       isOver: () => this.#finalState !== null,
+      isReplaced: () => this.#receiver !== receiver,
       onStored: (length, isNew) => {
         if (!isNew) this.#throughput.skip(length);
         this.#written += length;
