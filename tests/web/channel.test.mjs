@@ -1,31 +1,9 @@
-/** Channel: join, push, leave, and rejoining. */
+/** Channel: join, push and leave. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Socket } from "../../web/lib/index.js";
-import { FakeClock, FakeServer, settle } from "./fakes.mjs";
-
-function setUp(params = {}) {
-  const server = new FakeServer();
-  const clock = new FakeClock();
-  const options = { transport: server.Transport, clock, network: new EventTarget(), random: () => 1, bufferLimit: 3 };
-  const socket = new Socket("ws://example.test/socket", options);
-  return { server, clock, socket, channel: socket.channel("room:a", params) };
-}
-
-async function joined(params) {
-  const all = setUp(params);
-  const answer = all.channel.join();
-  all.server.last.accept();
-  all.server.last.reply("phx_join", "ok", { hello: 1 });
-  return { ...all, answer: await answer };
-}
-
-async function comeBack({ server, clock }) {
-  server.last.drop();
-  await clock.advance(250);
-  server.last.accept();
-}
+import { comeBack, joined, setUp } from "./channel-setup.mjs";
+import { settle } from "./fakes.mjs";
 
 test("join connects the socket and resolves with the server's reply", async () => {
   const { server, channel, answer } = await joined({ name: "x" });
@@ -121,47 +99,6 @@ test("binary payloads are sent and received as bytes", async () => {
   assert.deepEqual(heard, new Uint8Array([5]).buffer);
 });
 
-test("after a lost connection the channel rejoins with a new join_ref; messages of the old one are dropped", async () => {
-  const all = await joined();
-  const { server, channel } = all;
-  const [oldRef] = server.last.lastOf("phx_join");
-  const heard = [];
-  channel.on("said", (payload) => heard.push(payload));
-  await comeBack(all);
-  const [newRef] = server.last.lastOf("phx_join");
-  assert.notEqual(newRef, oldRef);
-  server.last.reply("phx_join", "ok", {});
-  server.last.say([oldRef, null, "room:a", "said", "stale"]);
-  server.last.say([oldRef, oldRef, "room:a", "phx_close", {}]);
-  server.last.say([newRef, null, "room:a", "said", "current"]);
-  assert.deepEqual(heard, ["current"]);
-  assert.equal(channel.state, "joined");
-});
-
-test("params may be a function, which is called for each join", async () => {
-  let count = 0;
-  const all = await joined(() => ({ count: ++count }));
-  await comeBack(all);
-  assert.deepEqual(all.server.last.lastOf("phx_join")[4], { count: 2 });
-});
-
-test("when the connection breaks, pushes that were sent are rejected, and buffered ones are sent later, in order", async () => {
-  const all = await joined();
-  const { server, channel } = all;
-  const lost = assert.rejects(channel.push("before"), { name: "DisconnectedError" });
-  server.last.drop();
-  await lost;
-  const later = [channel.push("one"), channel.push("two")];
-  channel.onState((state) => state === "joined" && later.push(channel.push("three")));
-  await all.clock.advance(250);
-  server.last.accept();
-  assert.equal(server.last.lastOf("one"), undefined);
-  server.last.reply("phx_join", "ok", {});
-  assert.deepEqual(server.last.heard.map(([, , , event]) => event), ["phx_join", "one", "two", "three"]);
-  for (const event of ["one", "two", "three"]) server.last.reply(event, "ok", { event });
-  assert.deepEqual(await Promise.all(later), [{ event: "one" }, { event: "two" }, { event: "three" }]);
-});
-
 test("the buffer is bounded, and a push that has timed out is not sent", async () => {
   const all = await joined();
   const { server, clock, channel } = all;
@@ -173,38 +110,6 @@ test("the buffer is bounded, and a push that has timed out is not sent", async (
   server.last.accept();
   server.last.reply("phx_join", "ok", {});
   assert.equal(server.last.lastOf("say"), undefined);
-});
-
-test("a crashed channel rejoins with increasing delays until it stays joined", async () => {
-  const { server, clock, channel } = await joined();
-  const refs = () => server.last.heard.filter((message) => message[3] === "phx_join").map(([ref]) => ref);
-  const pushed = assert.rejects(channel.push("boom"), { name: "DisconnectedError", message: /crashed/ });
-  server.last.say([refs()[0], refs()[0], "room:a", "phx_error", { reason: "channel_crash" }]);
-  await pushed;
-  assert.equal(channel.state, "errored");
-  await clock.advance(999);
-  assert.equal(refs().length, 1);
-  await clock.advance(1);
-  assert.equal(refs().length, 2);
-  server.last.reply("phx_join", "error", { reason: "overloaded" });
-  await clock.advance(1_999);
-  assert.equal(refs().length, 2);
-  await clock.advance(1);
-  server.last.reply("phx_join", "ok", {});
-  assert.equal(channel.state, "joined");
-  assert.equal(new Set(refs()).size, 3);
-});
-
-test("a rejoin that is refused for good closes the channel with the refusal", async () => {
-  const all = await joined();
-  const { server, clock, channel, socket } = all;
-  const states = [];
-  channel.onState((state, detail) => states.push([state, detail?.reason]));
-  await comeBack(all);
-  server.last.reply("phx_join", "error", { reason: "taken" });
-  assert.deepEqual(states.at(-1), ["closed", "taken"]);
-  socket.disconnect();
-  assert.equal(clock.pending, 0);
 });
 
 test("a push larger than the server's limit is refused as too big, and the connection stays", async () => {
@@ -229,18 +134,6 @@ test("a message for which the server closes the connection is not sent again", a
   server.last.reply("phx_join", "ok", {});
   await assert.rejects(push(), { name: "TooBigError" });
   assert.equal(server.connections.length, 2);
-});
-
-test("a rejoin without a reply is followed by a leave and retried", async () => {
-  const all = await joined();
-  await comeBack(all);
-  const { server, clock, channel } = all;
-  await clock.advance(10_000);
-  assert.equal(server.last.lastOf("phx_leave")[0], server.last.lastOf("phx_join")[0]);
-  await clock.advance(1_000);
-  assert.equal(server.last.heard.filter((message) => message[3] === "phx_join").length, 2);
-  server.last.reply("phx_join", "ok", {});
-  assert.equal(channel.state, "joined");
 });
 
 test("phx_close closes the channel: it does not rejoin, and pending pushes are rejected", async () => {

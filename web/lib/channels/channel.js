@@ -32,6 +32,7 @@ import { PendingPushes } from "./pending-pushes.js";
  * @property {() => number} random
  * @property {number} timeout ms
  * @property {number} bufferLimit
+ * @property {number} sessionTimeout ms that the server may keep the session of a connection that is gone
  * @property {() => boolean} isOpen
  * @property {() => void} connect
  * @property {() => string} nextRef a ref that was not used before
@@ -49,7 +50,8 @@ import { PendingPushes } from "./pending-pushes.js";
  * Its state goes from `closed` to `joining` to `joined`, and back to `closed` by `leave()`, by the
  * server's `phx_close`, when the *first* join is refused or times out, or when a later join is refused for good.
  * A channel that was joined once rejoins by itself: after a lost connection or a `phx_error` it is `errored` until
- * then.
+ * then. The network may be back before the server has noticed that the lost connection is gone. Its session then still
+ * owns the topic, and the rejoin is refused as `taken`: it is tried again until that session must be over.
  *
  * @template {Record<string, any>} [Events=Record<string, any>] the payloads of the server's events, by their names
  * @template [JoinReply=any] the reply to the join
@@ -70,12 +72,14 @@ export class Channel {
   /** @type {import("../util/deferred.js").Deferred<any> | null} */
   #firstJoin = null;
   #wasJoined = false;
+  /** Until then, the session of a lost connection may own the topic. */
+  #heldUntil = -Infinity;
   /** For the join under way or for the next one. */
   #timer = /** @type {any} */ (undefined);
   /** @type {ChannelHandlers} */
   #handlers = {
     onOpen: () => this.#state === "errored" && this.#sendJoin(),
-    onClose: () => this.#state !== "closed" && this.#fail(new DisconnectedError(`connection lost while on ${this.topic}`)),
+    onClose: () => this.#state !== "closed" && this.#disconnected(),
     onGiveUp: (error) => this.#state !== "closed" && this.#close(error),
     onMessage: (message) => this.#receive(message),
   };
@@ -280,9 +284,17 @@ export class Channel {
   /** @param {any} response */
   #joinRefused(response) {
     const error = new RefusedError(`join of ${this.topic}`, response);
-    if (!this.#wasJoined || !isTemporary(error)) return this.#close(error);
+    const isHeld = error.reason === "taken" && this.#socket.clock.now() < this.#heldUntil;
+    if (!this.#wasJoined || !(isTemporary(error) || isHeld)) return this.#close(error);
     this.#fail(error);
     this.#rejoinLater();
+  }
+
+  #disconnected() {
+    const { clock, sessionTimeout } = this.#socket;
+    // A connection on which no join was sent holds nothing.
+    if (this.#joinRef !== null) this.#heldUntil = clock.now() + sessionTimeout;
+    this.#fail(new DisconnectedError(`connection lost while on ${this.topic}`));
   }
 
   #crashed() {
@@ -315,6 +327,7 @@ export class Channel {
     this.#firstJoin = null;
     this.#joinRef = null;
     this.#wasJoined = false;
+    this.#heldUntil = -Infinity;
     this.#socket.clock.clearTimeout(this.#timer);
     this.#socket.remove(this.topic, this.#handlers);
     this.#enter("closed", error);

@@ -43,6 +43,7 @@ const ACCEPTED_BYTES = 1024;
  * @property {number} [timeout] ms for connecting, joining and pushing (default 10 000)
  * @property {number} [heartbeatInterval] ms (default 30 000)
  * @property {number} [bufferLimit] pushes that each channel buffers while disconnected (default 100)
+ * @property {number} [sessionTimeout] ms after which the server ends a silent session: its `socket.idle_timeout` (default 60 000)
  */
 
 /**
@@ -102,9 +103,8 @@ export class Socket extends Emitter {
     this.#fetch = options.fetch === undefined ? globalThis.fetch?.bind(globalThis) : options.fetch;
     this.network = options.network ?? globalThis;
     this.clock = options.clock ?? systemClock;
-    const random = options.random ?? Math.random;
     this.#timeout = options.timeout ?? 10_000;
-    this.#backoff = new Backoff({ random });
+    this.#backoff = new Backoff({ random: options.random });
     this.#heartbeat = new Heartbeat({
       clock: this.clock,
       interval: options.heartbeatInterval ?? 30_000,
@@ -112,7 +112,7 @@ export class Socket extends Emitter {
       onAnswer: () => this.#setConnected(true),
       onTimeout: () => this.#lost({ code: 1006, reason: "heartbeat timeout" }),
     });
-    this.#channelSocket = this.#socketForChannels(random, options.bufferLimit ?? 100);
+    this.#channelSocket = this.#socketForChannels(options);
   }
 
   /** @returns {SocketState} `waiting` means: between two attempts */
@@ -187,16 +187,16 @@ export class Socket extends Emitter {
   }
 
   /**
-   * @param {() => number} random
-   * @param {number} bufferLimit
+   * @param {SocketOptions} options
    * @returns {import("./channel.js").ChannelSocket}
    */
-  #socketForChannels(random, bufferLimit) {
+  #socketForChannels({ random = Math.random, bufferLimit = 100, sessionTimeout = 60_000 }) {
     return {
       clock: this.clock,
       random,
       timeout: this.#timeout,
       bufferLimit,
+      sessionTimeout,
       isOpen: () => this.#state === "open",
       connect: () => void this.connect(),
       nextRef: () => this.#nextRef(),
