@@ -45,6 +45,25 @@ test("a link for one download serves one receiver at a time, and no other when o
   assert.deepEqual([...sharer.complaints, ...first.complaints], []);
 });
 
+test("a receiver that has connected and downloads nothing keeps others out for five minutes", async () => {
+  const sharer = await share(browser, broker.url, [file]);
+  await sharer.page.getByText("Link settings", { exact: true }).click();
+  await sharer.page.getByRole("checkbox", { name: "Only one download" }).check();
+  const idle = await connect(browser, sharer.link);
+  const next = await tryToConnect(sharer.link);
+  await next.getByText("The sender is serving its maximum number of receivers.").waitFor();
+  await sharer.page.evaluate(() => {
+    const now = performance.now.bind(performance);
+    performance.now = () => now() + 300_000;
+  });
+  await next.getByRole("button", { name: "Try again" }).click();
+  await next.locator("#verified").waitFor();
+  await idle.page.getByText("The sender is serving its maximum number of receivers.").waitFor();
+  assert.equal((await download(next)).bytes.toString(), "once");
+  await idle.page.getByText("This link was for one download, and has been used. Ask for a new link.").waitFor();
+  assert.deepEqual([...sharer.complaints, ...idle.complaints], []);
+});
+
 test("a link that has expired while the sender's device was suspended admits nobody, until the sender sets another time", async () => {
   const sharer = await share(browser, broker.url, [file]);
   const setExpiry = async (/** @type {string} */ label) => {

@@ -145,46 +145,6 @@ for (const [title, args, input, text] of /** @type {const} */ ([
   });
 }
 
-test("with --once, the sender ends with the first receiver that is done, and with its result", async () => {
-  await makeFolder("once", { "a.txt": "a", "b.txt": "b" });
-  for (const [code, last] of /** @type {const} */ ([[0, /1 receiver has all that it chose\.\n$/], [1, /1 has only a part\.\n$/]])) {
-    const sender = await send(["once"], ["--once"]);
-    const list = run(["get", sender.link, "--list"]);
-    assert.equal(await list.ended, 0, list.err());
-    if (code === 1) await utimes(join(folder, "once/a.txt"), 1, 1);
-    const getter = run(["get", sender.link, "--out", `once-${code}`]);
-    assert.equal(await getter.ended, code, getter.err());
-    await sender.said("err", last);
-    assert.equal(await sender.ended, code, sender.err());
-  }
-  const changed = await send(["once/a.txt"], ["--once"]);
-  await utimes(join(folder, "once/a.txt"), 2, 2);
-  assert.equal(await run(["get", changed.link, "--out", "once-none"]).ended, 1);
-  await changed.said("err", /1 has only a part/);
-  assert.equal(await changed.ended, 1, changed.err());
-  const sender = await send(["once"], ["--once"]);
-  sender.kill("SIGINT");
-  assert.equal(await sender.ended, 130);
-});
-
-test("with --expires, the sender ends after that time, with --once with code 1 if nobody was done", async () => {
-  await makeFolder("expires", { "a.txt": "a" });
-  for (const [code, args] of /** @type {const} */ ([[0, []], [1, ["--once"]]])) {
-    const sender = await send(["expires"], ["--expires", "1s", ...args]);
-    assert.equal(await sender.ended, code, sender.err());
-    assert.match(sender.err(), /, for 0:01 at most\./);
-  }
-  const used = await send(["expires"], ["--expires", "1h", "--once"]);
-  const getter = run(["get", used.link, "--out", "expires-got"]);
-  assert.equal(await getter.ended, 0, getter.err());
-  assert.equal(await used.ended, 0, used.err());
-  for (const time of ["", "0s", "1", "366d", "1h30m", "-1s"]) {
-    const refused = run(["send", "expires", `--expires=${time}`, "--broker", broker.url]);
-    assert.equal(await refused.ended, 2, time);
-    assert.match(refused.err(), /--expires takes a time/);
-  }
-});
-
 test("on a terminal, the sender shows a QR code and each receiver's speed", async () => {
   await makeFolder("shown", { "a.bin": randomBytes(50 * MB) });
   const sender = run(["send", "shown", "--broker", broker.url, "--once"], { hasTerminal: true });

@@ -34,7 +34,7 @@ function setUp(options = {}) {
     const { ends, channel } = call(peerId);
     const isProved = await prove(channel, { key: linkKey, role: "receiver", fingerprints: { local: "B", remote: "A" } }).then(() => true, () => false);
     await settle();
-    const messages = () => ends[1].received.map((text) => JSON.parse(text));
+    const messages = () => ends[1].received.filter((data) => typeof data === "string").map((text) => JSON.parse(text));
     const end = async () => {
       for (let n = 0; n < 5; n++) await settle();
       return messages().find(({ type }) => type === "end") ?? null;
@@ -94,6 +94,43 @@ test("only one receiver is served at a time, and the next one when it has left w
   while (share.receivers[0].isConnected) await settle();
   assert.equal(await (await visit("second")).end(), null);
   assert.deepEqual(said, []);
+});
+
+test("a receiver that has proved and does nothing makes room after the idle time, but only when another one comes", async () => {
+  const { clock, share, visit, report } = setUp({ once: true, idleTimeout: MINUTE });
+  const idle = await visit("idle");
+  await clock.advance(MINUTE - 1);
+  assert.deepEqual(await (await visit("early")).end(), BUSY);
+  await clock.advance(1);
+  assert.equal(await idle.end(), null);
+  assert.equal((await visit("stranger", new Uint8Array(16))).isProved, false);
+  assert.equal(await idle.end(), null);
+  const next = await visit("next");
+  assert.deepEqual([await idle.end(), await next.end()], [BUSY, null]);
+  assert.deepEqual(share.receivers.map(({ peerId, state }) => [peerId, state]), [["idle", "left"], ["next", "verified"]]);
+  assert.deepEqual(await (await visit("idle")).end(), BUSY);
+  await report(next, "done", 10);
+  assert.deepEqual([share.closed, await (await visit("idle")).end()], ["used", USED]);
+});
+
+test("what a receiver writes or requests, and a change of its state, keep its place; the same report again does not", async () => {
+  const { clock, share, visit, report } = setUp({ once: true, idleTimeout: MINUTE });
+  const [entry] = share.catalogue.add([{ file: new File(["0123456789"], "a.txt") }]);
+  const active = await visit("active");
+  const pull = async () => {
+    active.channel.send({ type: "pull", id: entry.id, piece: 0 });
+    for (let n = 0; n < 20; n++) await settle();
+  };
+  for (const act of [() => report(active, "downloading", 0), () => report(active, "downloading", 4), pull, () => report(active, "paused", 4)]) {
+    await clock.advance(MINUTE - 1);
+    await act();
+    await clock.advance(MINUTE - 1);
+    assert.deepEqual(await (await visit("other")).end(), BUSY);
+  }
+  await report(active, "paused", 4);
+  await clock.advance(1);
+  assert.equal(await (await visit("other")).end(), null);
+  assert.deepEqual(await active.end(), BUSY);
 });
 
 test("strangers and silent callers neither use nor hold a share for one download", async () => {

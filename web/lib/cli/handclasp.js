@@ -11,7 +11,7 @@ import { endWithOutput, printStatus } from "./terminal.js";
 const HELP = `Sends files directly from one computer to another, or to a browser, by a link.
 
   handclasp send FILE|FOLDER…|- [--text TEXT|-] [--broker https://HOST] [--password P] [--name NAME] [--once]
-                 [--expires TIME]
+                 [--idle TIME] [--expires TIME]
   handclasp receive 'LINK' [--out FOLDER|-] [--password P] [--list]
 
 send      prints a link, on a terminal with its QR code, and serves everybody who has it until Ctrl+C.
@@ -21,6 +21,7 @@ send      prints a link, on a terminal with its QR code, and serves everybody wh
                   the text out of the list of processes
   --broker URL    the page of the broker (default: $HANDCLASP_BROKER, else http://127.0.0.1:4000)
   --once          serves one receiver at a time, and ends when one is done; with code 0 if all that it chose has arrived
+  --idle TIME     with --once: how long a receiver that downloads nothing keeps others out, such as 30s (default: 5m)
   --expires TIME  accepts no receiver after that time, such as 90s, 10m, 1h or 1d, and ends when the downloads that are
                   under way then are over; with --once with code 1, if no receiver was done by then
   What cannot be read, has a name that is not UTF-8, or is a symbolic link in a folder is left out and named.
@@ -56,6 +57,7 @@ const OPTIONS = /** @type {const} */ ({
   out: { type: "string" },
   broker: { type: "string" },
   expires: { type: "string" },
+  idle: { type: "string" },
   name: { type: "string" },
   once: { type: "boolean" },
   password: { type: "string" },
@@ -65,11 +67,11 @@ const OPTIONS = /** @type {const} */ ({
 
 /** The units of a time (ms). @type {Record<string, number>} */
 const UNITS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-/** The longest time of --expires (ms). */
-const MAX_LIFETIME = 365 * UNITS.d;
+/** The longest time of an option (ms). */
+const MAX_TIME = 365 * UNITS.d;
 
 /** @type {Record<string, string[]>} the options of each command */
-const COMMANDS = { get: ["list", "out", "password"], receive: ["list", "out", "password"], send: ["broker", "expires", "name", "once", "password", "text"] };
+const COMMANDS = { get: ["list", "out", "password"], receive: ["list", "out", "password"], send: ["broker", "expires", "idle", "name", "once", "password", "text"] };
 
 /** @returns {Promise<number>} the exit code */
 async function main() {
@@ -80,7 +82,7 @@ async function main() {
   if (!command || !Object.hasOwn(COMMANDS, command)) throw usageError(command ? `Unknown command ${command}.` : "No command given.");
   const unknown = Object.keys(values).find((name) => !COMMANDS[command].includes(name));
   if (unknown) throw usageError(`${command} has no option --${unknown}.`);
-  const { out, list, name, expires, once, text, password = process.env.HANDCLASP_PASSWORD, broker = process.env.HANDCLASP_BROKER ?? "http://127.0.0.1:4000" } = values;
+  const { out, list, name, expires, idle, once, text, password = process.env.HANDCLASP_PASSWORD, broker = process.env.HANDCLASP_BROKER ?? "http://127.0.0.1:4000" } = values;
   const interrupted = new Promise((/** @type {(_: void) => void} */ resolve) => {
     for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => resolve());
   });
@@ -89,22 +91,24 @@ async function main() {
     const hasInput = rest.includes("-");
     if (rest.indexOf("-") !== rest.lastIndexOf("-") || (hasInput && text === "-")) throw usageError("Standard input is given twice.");
     if (name !== undefined && (!hasInput || name === "" || name.includes("/"))) throw usageError("--name takes the name of a file, for standard input (-).");
-    return send(rest, { broker, name, text, password, once, lifetime: parseLifetime(expires), interrupted });
+    if (idle !== undefined && !once) throw usageError("--idle needs --once.");
+    return send(rest, { broker, name, text, password, once, idleTimeout: parseTime("idle", idle), lifetime: parseTime("expires", expires), interrupted });
   }
   if (rest.length !== 1) throw usageError(rest.length === 0 ? "No link given." : "More than one link given: put the link in quotes.");
   return get(rest[0], { out, list, password, interrupted });
 }
 
 /**
+ * @param {string} option
  * @param {string} [text]
- * @returns {number | null} ms; null if it is not given
+ * @returns {number | undefined} ms, if it is given
  */
-function parseLifetime(text) {
-  if (text === undefined) return null;
+function parseTime(option, text) {
+  if (text === undefined) return undefined;
   const [, count, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
-  const lifetime = Number(count) * UNITS[unit];
-  if (!(lifetime > 0 && lifetime <= MAX_LIFETIME)) throw usageError("--expires takes a time from 1s to 365d, such as 90s, 10m, 1h or 1d.");
-  return lifetime;
+  const time = Number(count) * UNITS[unit];
+  if (!(time > 0 && time <= MAX_TIME)) throw usageError(`--${option} takes a time from 1s to 365d, such as 90s, 10m, 1h or 1d.`);
+  return time;
 }
 
 function parse() {

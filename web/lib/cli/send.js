@@ -21,11 +21,12 @@ import { clearProgress, formatCount, formatDuration, formatFiles, printQrCode, p
  * @param {string} [options.text] to be shown at the receiver; `-` is standard input
  * @param {string} [options.password]
  * @param {boolean} [options.once] serve one receiver at a time, and end when one is done
- * @param {number | null} [options.lifetime] ms after which no receiver is accepted
+ * @param {number} [options.idleTimeout] ms after which a receiver that does nothing makes room for another one, if `once`
+ * @param {number} [options.lifetime] ms after which no receiver is accepted
  * @param {Promise<void>} options.interrupted resolves at Ctrl+C, which ends the command
  * @returns {Promise<number>} the exit code
  */
-export async function send(paths, { broker, name, text, password = "", once = false, lifetime = null, interrupted }) {
+export async function send(paths, { broker, name, text, password = "", once = false, idleTimeout, lifetime, interrupted }) {
   if (!URL.canParse(broker) || !/^https?:/.test(broker)) throw new CliError(`${broker} is not the URL of a broker: it has to begin with https://.`, USAGE_ERROR);
   const { files, leftOut } = await openFiles(paths, { name, text, interrupted });
   const page = pageOf(new URL(broker));
@@ -33,7 +34,7 @@ export async function send(paths, { broker, name, text, password = "", once = fa
   try {
     const linkKey = randomBytes(KEY_BYTES);
     const passwordKey = await derivePasswordKey(linkKey, password);
-    const share = new FileShare(peer, linkKey, { passwordKey, device: commandDevice(process.platform), once });
+    const share = new FileShare(peer, linkKey, { passwordKey, device: commandDevice(process.platform), once, idleTimeout });
     const entries = share.catalogue.add(files);
     reportReceivers(share);
     const isComplete = once ? firstDone(share) : new Promise(() => {});
@@ -44,11 +45,11 @@ export async function send(paths, { broker, name, text, password = "", once = fa
     const isJoined = await Promise.race([join().then(() => true), interrupted.then(() => false), closed]);
     if (!isJoined) throw new CliError("Stopped before the link was ready.", INTERRUPTED);
     const link = makeLink({ peerId: peer.id, key: linkKey, hasPassword: password !== "" }, page);
-    if (lifetime !== null) share.expiresAt = new Date(Date.now() + lifetime);
+    if (lifetime !== undefined) share.expiresAt = new Date(Date.now() + lifetime);
     printResult(link);
     printQrCode(link);
     const without = leftOut.length > 0 ? `, without ${formatCount(leftOut.length, "entry", "entries")} named above` : "";
-    printStatus(`Sharing ${formatFiles(entries)}${without}, with ${once ? "one receiver" : "everybody who has this link, until Ctrl+C"}${lifetime === null ? "" : `, for ${formatDuration(lifetime / 1_000)} at most`}.`);
+    printStatus(`Sharing ${formatFiles(entries)}${without}, with ${once ? "one receiver" : "everybody who has this link, until Ctrl+C"}${lifetime === undefined ? "" : `, for ${formatDuration(lifetime / 1_000)} at most`}.`);
     if (/^(localhost|127\.|\[::1\])/.test(page.host)) printStatus("The broker runs on this computer, so the link works only here. Use --broker for another one.");
     const exitCode = await Promise.race([interrupted.then(() => (once ? INTERRUPTED : 0)), isComplete.then((isAll) => (isAll ? 0 : FAILED)), expired, closed]);
     await share.stop();

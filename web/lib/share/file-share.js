@@ -34,6 +34,8 @@ const LINGER = 5_000;
 const END_PATIENCE = 2_000;
 /** How long the end of a share waits at most, over a slow network (ms). */
 const END_TIMEOUT = 30_000;
+/** How long a receiver of a share for one download keeps its place although it does nothing (ms). */
+const IDLE_TIMEOUT = 300_000;
 /** States of receivers that may go on when the share admits nobody any more. */
 const RUNNING = ["downloading", "paused", "reconnected"];
 
@@ -51,6 +53,7 @@ export class FileShare extends Emitter {
   #key;
   #device;
   #clock;
+  #idleTimeout;
   #rateLimit;
   #refused = { wrongKeys: 0, wrongPasswords: 0 };
   /** @type {Set<import("../rtc/message-channel.js").RtcMessageChannel>} have not proved yet, oldest first */
@@ -74,11 +77,13 @@ export class FileShare extends Emitter {
    *   this side (default: the browser; null: nothing)
    * @param {boolean} [options.once] whether it is for one download: it serves one receiver at a time, and ends when one
    *   has got all that it chose
+   * @param {number} [options.idleTimeout] ms after which a receiver that does nothing has to make room, in a share for
+   *   one download, when another one comes (default 300 000)
    * @param {boolean} [options.isUsed] whether that has happened already, before the page was reloaded
    * @param {Date | null} [options.expiresAt] when it ends; a download that is under way then goes on (default: never)
    * @param {import("../util/clock.js").Clock} [options.clock]
    */
-  constructor(peer, key, { passwordKey = null, earlier = [], device = thisDevice(), once = false, isUsed = false, expiresAt = null, clock = systemClock } = {}) {
+  constructor(peer, key, { passwordKey = null, earlier = [], device = thisDevice(), once = false, idleTimeout = IDLE_TIMEOUT, isUsed = false, expiresAt = null, clock = systemClock } = {}) {
     super();
     this.#key = key;
     this.#device = device;
@@ -87,6 +92,7 @@ export class FileShare extends Emitter {
     this.catalogue = new Catalogue();
     this.#earlier = new Map(earlier.map((record) => [record.peerId, record]));
     this.#clock = clock;
+    this.#idleTimeout = idleTimeout;
     this.#rateLimit = new RateLimit(clock);
     this.#limits = new ShareLimits(clock, () => this.#applyLimits());
     Object.assign(this.#limits, { once, expiresAt });
@@ -183,9 +189,18 @@ export class FileShare extends Emitter {
     return this.#isTaken(peerId) ? "busy" : null;
   }
 
-  /** @param {string} peerId of a receiver: whether another one has the only download */
+  /**
+   * In a share for one download, a receiver that does nothing keeps others out only for a while.
+   *
+   * @param {string} peerId of a receiver that comes for the only download
+   * @returns {boolean} whether another one has it; if not, receivers that have done nothing make room
+   */
   #isTaken(peerId) {
-    return this.once && this.receivers.some((other) => other.peerId !== peerId && other.isConnected && other.state !== "done");
+    if (!this.once) return false;
+    const others = this.receivers.filter((other) => other.peerId !== peerId && other.isConnected && other.state !== "done");
+    if (others.some(({ idleTime }) => idleTime < this.#idleTimeout)) return true;
+    for (const other of others) void other.end("busy");
+    return false;
   }
 
   /** Ends the receivers that may not go on, and says what has changed. */
@@ -262,7 +277,7 @@ export class FileShare extends Emitter {
   #receiverOf(peerId) {
     const known = this.#receivers.get(peerId);
     if (known) return known;
-    const receiver = new RemoteReceiver(peerId, this.#earlier.get(peerId));
+    const receiver = new RemoteReceiver(peerId, this.#clock, this.#earlier.get(peerId));
     this.#receivers.set(peerId, receiver);
     this.#forgetOldest();
     this.#watch(receiver);

@@ -26,6 +26,8 @@ export class RemoteReceiver extends Emitter {
   device = null;
   /** Why it left: the error's reason. */
   reason = "";
+  #clock;
+  #activeAt = 0;
   #sender = /** @type {Sender | null} */ (null);
   #isStopped = false;
   /** Sends its last messages. @type {Sender | null} */
@@ -33,12 +35,14 @@ export class RemoteReceiver extends Emitter {
 
   /**
    * @param {string} peerId
+   * @param {import("../util/clock.js").Clock} clock
    * @param {ReceiverRecord} [earlier] what this page knew of it before it was reloaded
    * @internal
    */
-  constructor(peerId, earlier) {
+  constructor(peerId, clock, earlier) {
     super();
     this.peerId = peerId;
+    this.#clock = clock;
     if (!earlier) return;
     const { state, written, total, failed } = earlier;
     Object.assign(this, { state, written, total, failed });
@@ -55,6 +59,14 @@ export class RemoteReceiver extends Emitter {
    */
   get bufferedBytes() {
     return (this.#sender ?? this.#stopped)?.bufferedBytes ?? 0;
+  }
+
+  /**
+   * @returns {number} ms since it connected, got a part of a file, wrote one, or changed its state: the last of these
+   * @internal
+   */
+  get idleTime() {
+    return this.#clock.now() - this.#activeAt;
   }
 
   /** Ends this receiver's transfer. The others go on. */
@@ -94,9 +106,12 @@ export class RemoteReceiver extends Emitter {
     const sender = new Sender(channel, catalogue, { device });
     this.#sender = sender;
     this.#isStopped = false;
+    this.#activeAt = this.#clock.now();
     // A receiver that has all files is still done when it connects again.
     this.#setState(this.state === "done" ? "done" : this.written > 0 ? "reconnected" : "verified");
+    sender.on("sent", () => (this.#activeAt = this.#clock.now()));
     sender.on("progress", ({ state, written, total, failed }) => {
+      if (state !== this.state || written !== this.written) this.#activeAt = this.#clock.now();
       Object.assign(this, { written, total, failed });
       this.#setState(state);
     });

@@ -28,9 +28,10 @@ const REPORTS = { burst: 200, interval: 100 };
 /** @typedef {{message: object, bytes?: Uint8Array<ArrayBuffer>}} Answer */
 
 /**
- * Events: `progress` with the receiver's report; `device` with what it says that it is.
+ * Events: `progress` with the receiver's report; `device` with what it says that it is; `sent` when a part of a file is
+ * on its way.
  *
- * @extends {Emitter<{progress: [ProgressReport], device: [Device | null]}>}
+ * @extends {Emitter<{progress: [ProgressReport], device: [Device | null], sent: []}>}
  */
 export class Sender extends Emitter {
   #channel;
@@ -214,6 +215,7 @@ export class Sender extends Emitter {
     if (!bytes) return;
     for (let at = 0; at < bytes.length; at += MESSAGE_BYTES) {
       await this.#channel.sendBytes(bytes.subarray(at, at + MESSAGE_BYTES));
+      this.emit("sent");
     }
     this.#reader.release(bytes);
   }

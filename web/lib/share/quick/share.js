@@ -31,18 +31,18 @@ import { KEY_BYTES, makeLink, pageOf } from "../share-link.js";
 /**
  * @param {string | Iterable<File | string>} files for example of an `<input type=file>`; with their folders, if they have any.
  *   A string is a text, which the other side shows
- * @param {BrokerAccess & {page?: string | URL, password?: string, once?: boolean, expiresAt?: Date | null, signal?: AbortSignal}} [options]
- *   page: the broker's page (default: this one); once, expiresAt: see `FileShare`; signal: stops waiting for the broker
+ * @param {BrokerAccess & {page?: string | URL, password?: string, once?: boolean, idleTimeout?: number, expiresAt?: Date | null, signal?: AbortSignal}} [options]
+ *   page: the broker's page (default: this one); once, idleTimeout, expiresAt: see `FileShare`; signal: stops waiting for the broker
  * @returns {Promise<Shared>} when the link works
  * @throws {import("../../util/errors.js").HandclaspError} the broker cannot be reached, or refuses the share
  */
-export async function share(files, { page = globalThis.location?.href, password = "", once, expiresAt, signal, transport, createConnection } = {}) {
+export async function share(files, { page = globalThis.location?.href, password = "", once, idleTimeout, expiresAt, signal, transport, createConnection } = {}) {
   const broker = pageOf(new URL(page));
   const socket = new Socket(new URL("socket", broker).href, { transport });
   const peer = new Peer(socket, await createIdentity(), { createConnection });
   const key = randomBytes(KEY_BYTES);
   const passwordKey = password ? await derivePasswordKey(key, password) : null;
-  const fileShare = new FileShare(peer, key, { passwordKey, once, expiresAt });
+  const fileShare = new FileShare(peer, key, { passwordKey, once, idleTimeout, expiresAt });
   fileShare.catalogue.add(Array.from(typeof files === "string" ? [files] : files, toSource));
   /** @type {import("../remote-receiver.js").RemoteReceiver[]} */
   const receivers = [];
