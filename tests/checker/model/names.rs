@@ -82,7 +82,12 @@ impl<'a> Names<'a> {
     /// Whether a join claimed the name in the span, so that the name may have moved to another node.
     pub fn may_move(&self, place: &Place, from: Moment, to: Moment) -> bool {
         let mut claims = self.joins_of(place).iter().map(|at| &self.record.joins[*at]);
-        self.record.has_several_nodes() && claims.any(|claim| claim.sent < to && from < claim.answered_at())
+        claims.any(|claim| self.may_take(claim, from, to))
+    }
+
+    /// Whether this join may have taken its name to another node in the span.
+    fn may_take(&self, claim: &Join, from: Moment, to: Moment) -> bool {
+        self.record.has_several_nodes() && claim.sent < to && from < claim.answered_at()
     }
 
     pub fn check(&self, faults: &mut Vec<String>) {
@@ -96,7 +101,11 @@ impl<'a> Names<'a> {
             if answer == Answer::Ok && is_owned && !owners.any(|owner| takes_over(join, owner)) {
                 faults.push(format!("{:?} has two owners, one of them by join {at} at {answered}", join.place));
             }
-            let may_refuse = |owner: &Join| owner.secret.is_none() || owner.secret != join.secret;
+            // of two joins with one secret at two nodes, the later one may end the other before that has its answer
+            let may_refuse = |owner: &Join| {
+                let is_other = owner.secret.is_none() || owner.secret != join.secret;
+                is_other || owner.client != join.client && self.may_take(owner, join.sent, answered)
+            };
             if answer == Answer::Taken && !owners.any(may_refuse) {
                 faults.push(format!("join {at} is told that {:?} is taken, at {answered}: it is not", join.place));
             }
