@@ -65,63 +65,6 @@ test("many files with folders and unusual names arrive as a ZIP archive", async 
   assert.deepEqual([...sharer.complaints, ...receiver.complaints], []);
 });
 
-test("of a long list, only the rows in view are in the document", async () => {
-  const sharer = await share(browser, broker.url, Array.from({ length: 300 }, (_, index) => file(`${index}.txt`, Buffer.from("x"))));
-  const { page } = await connect(browser, sharer.link);
-  await page.getByRole("button", { name: "Download all" }).waitFor();
-  const rows = page.locator("#offers [role=row]");
-  assert.ok((await rows.count()) < 40, `${await rows.count()} rows`);
-  assert.equal(await page.getAttribute("#offers", "aria-rowcount"), "300");
-  await rows.first().focus();
-  await page.keyboard.press("End");
-  const last = rows.filter({ hasText: "299.txt" });
-  assert.equal(await last.getAttribute("aria-posinset"), "300");
-  await last.click();
-  await page.getByRole("button", { name: "Download 299 of 300" }).waitFor();
-});
-
-test("folders fold, and are selected and removed as a whole", async () => {
-  const sharer = await share(browser, broker.url, [file("a.txt")]);
-  await sharer.page.evaluate(() => {
-    const names = ["trip/day 1/b.txt", "trip/day 1/c.txt", "trip/d.txt"];
-    const files = names.map((name) => Object.defineProperty(new File([name], "x"), "webkitRelativePath", { value: name }));
-    const input = document.querySelector("#more-folder");
-    Object.defineProperty(input, "files", { value: files });
-    input.dispatchEvent(new Event("change"));
-  });
-  const { page } = await connect(browser, sharer.link);
-  const box = (/** @type {string} */ name) => page.getByRole("checkbox", { name, exact: true });
-  const isMixed = (/** @type {string} */ name) => box(name).evaluate((/** @type {HTMLInputElement} */ input) => input.indeterminate);
-  const names = () => page.locator("#offers bdi").allTextContents();
-  assert.deepEqual(await names(), ["a.txt", "trip", "day 1", "b.txt", "c.txt", "d.txt"]);
-  await box("trip/day 1/").uncheck();
-  await page.getByRole("button", { name: "Download 2 of 4" }).waitFor();
-  assert.deepEqual([await isMixed("trip/"), await isMixed("Select all"), await isMixed("trip/day 1/")], [true, true, false]);
-  const day = page.getByRole("row", { name: /^day 1,/ });
-  await day.focus();
-  await page.keyboard.press("ArrowLeft");
-  assert.deepEqual(await names(), ["a.txt", "trip", "day 1", "d.txt"]);
-  assert.equal(await day.getAttribute("aria-expanded"), "false");
-  await page.keyboard.press("Space");
-  await page.getByRole("button", { name: "Download all" }).waitFor();
-  await sharer.page.getByRole("button", { name: "Remove trip/day 1/", exact: true }).click();
-  await day.waitFor({ state: "detached" });
-  assert.deepEqual(await names(), ["a.txt", "trip", "d.txt"]);
-  await sharer.page.locator("#share-sum", { hasText: /^2 files,/ }).waitFor();
-});
-
-test("a receiver selects files while the sender adds and removes some", async () => {
-  const sharer = await share(browser, broker.url, [file("one.txt"), file("two.txt", Buffer.from("two")), file("three.txt")]);
-  const { page } = await connect(browser, sharer.link);
-  await sharer.page.getByRole("button", { name: "Remove one.txt" }).click();
-  await page.getByText("one.txt").waitFor({ state: "detached" });
-  await pick(sharer.page, "#more", [file("four.txt")]);
-  for (const name of ["three.txt", "four.txt"]) await page.getByRole("checkbox", { name }).uncheck();
-  await page.getByRole("button", { name: "Download 1 of 3" }).waitFor();
-  const saved = await download(page);
-  assert.deepEqual([saved.name, saved.bytes.toString()], ["two.txt", "two"]);
-});
-
 test("files and folders can be dropped anywhere", async () => {
   const sharer = await openPage(browser);
   await sharer.page.goto(broker.url);

@@ -1,6 +1,6 @@
 /** The list of the sender's files, from which the user selects those to download. */
 
-import { pathText } from "../lib/share/file-entry.js";
+import { pathText, stableKeys } from "../lib/share/file-entry.js";
 import { element } from "./dom.js";
 import { FileTree } from "./file-tree.js";
 import { t } from "./i18n.js";
@@ -18,7 +18,9 @@ const MAX_RENAMED = 100;
 export class FileSelection {
   /** @type {FileEntry[]} */
   #entries = [];
-  /** @type {Set<string>} ids of the unselected files */
+  /** @type {Map<FileEntry, string>} */
+  #keys = new Map();
+  /** @type {Set<string>} the keys of the unselected files, also of those that the sender does not share at the moment */
   #unselected = new Set();
   #isEnabled = true;
   #tree;
@@ -37,6 +39,11 @@ export class FileSelection {
         if (box) this.#updateBox(box, entries);
       },
       toggle: ({ entries }) => this.#toggle(entries),
+      selection: {
+        isPossible: () => this.#entries.length > 1,
+        isSelected: ({ entries }) => entries.every((entry) => this.#isSelected(entry)),
+        selectAll: () => this.#select(this.#entries, true),
+      },
     });
     this.#all.addEventListener("change", () => this.#toggle(this.#entries));
     for (const [id, destination] of BUTTONS) {
@@ -47,7 +54,9 @@ export class FileSelection {
 
   /** @param {FileEntry[]} entries */
   show(entries) {
+    const keys = stableKeys(entries);
     this.#entries = entries;
+    this.#keys = new Map(entries.map((entry, index) => [entry, keys[index]]));
     this.#tree.show(entries);
     this.#update();
     showRenamed(entries);
@@ -59,8 +68,13 @@ export class FileSelection {
     this.#update();
   }
 
+  /** @param {FileEntry} entry */
+  #isSelected(entry) {
+    return !this.#unselected.has(/** @type {string} */ (this.#keys.get(entry)));
+  }
+
   #selected() {
-    return this.#entries.filter(({ id }) => !this.#unselected.has(id));
+    return this.#entries.filter((entry) => this.#isSelected(entry));
   }
 
   #update() {
@@ -90,7 +104,7 @@ export class FileSelection {
    * @param {FileEntry[]} entries
    */
   #updateBox(box, entries) {
-    const selected = entries.filter(({ id }) => !this.#unselected.has(id)).length;
+    const selected = entries.filter((entry) => this.#isSelected(entry)).length;
     box.checked = selected === entries.length;
     box.indeterminate = selected > 0 && !box.checked;
     box.disabled = !this.#isEnabled;
@@ -98,11 +112,19 @@ export class FileSelection {
 
   /** @param {FileEntry[]} entries all of which are selected then, or none if all were */
   #toggle(entries) {
+    this.#select(entries, !entries.every((entry) => this.#isSelected(entry)));
+  }
+
+  /**
+   * @param {FileEntry[]} entries
+   * @param {boolean} isSelected
+   */
+  #select(entries, isSelected) {
     if (!this.#isEnabled || this.#entries.length < 2) return;
-    const isSelected = entries.every(({ id }) => !this.#unselected.has(id));
-    for (const { id } of entries) {
-      if (isSelected) this.#unselected.add(id);
-      else this.#unselected.delete(id);
+    for (const entry of entries) {
+      const key = /** @type {string} */ (this.#keys.get(entry));
+      if (isSelected) this.#unselected.delete(key);
+      else this.#unselected.add(key);
     }
     this.#update();
   }

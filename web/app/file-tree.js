@@ -16,6 +16,14 @@ import { TreeModel } from "./tree-model.js";
  * @property {(node: TreeNode, row: HTMLElement) => void} [update] shows the state of a row's controls
  * @property {(node: TreeNode) => void} [toggle] for a click on a file, and the space bar
  * @property {(node: TreeNode) => void} [remove] for the key Delete
+ * @property {RowSelection} [selection] if rows can be selected
+ */
+
+/**
+ * @typedef {object} RowSelection
+ * @property {() => boolean} isPossible for the rows of the list that is shown
+ * @property {(node: TreeNode) => boolean} isSelected
+ * @property {() => void} selectAll for Ctrl+A
  */
 
 /** The height of a row, as in style/files.css (rem). */
@@ -42,6 +50,12 @@ export class FileTree {
   #rows = new Map();
   /** The key of the row that the keyboard is at. */
   #active = "";
+  /** Which of its controls the keyboard is at; -1: the row itself. */
+  #control = -1;
+  /** Whether the focus is put back, and the keyboard stays where it is. */
+  #isRestoring = false;
+  /** Whether the list had the focus when it became empty, as it does while the sender reloads the page. */
+  #isFocusLost = false;
 
   /**
    * @param {HTMLElement} place
@@ -71,7 +85,31 @@ export class FileTree {
 
   /** Shows the state of the controls again. */
   update() {
+    const hadFocus = this.#hasFocus();
+    this.#showSelectable();
     for (const [key, row] of this.#rows) this.#refresh(this.#nodes[this.#indexOf(key)], row);
+    if (hadFocus) this.#restoreFocus();
+  }
+
+  #showSelectable() {
+    if (this.#tools.selection?.isPossible()) this.#place.setAttribute("aria-multiselectable", "true");
+    else this.#place.removeAttribute("aria-multiselectable");
+  }
+
+  #hasFocus() {
+    const { activeElement, body } = document;
+    return this.#place.contains(activeElement) || (this.#isFocusLost && activeElement === body);
+  }
+
+  /** After the rows were drawn again, or their controls disabled. The page does not scroll. */
+  #restoreFocus() {
+    const row = this.#rows.get(this.#active);
+    const control = row && controlsOf(row)[this.#control];
+    const target = control && !control.disabled ? control : row;
+    if (!target || target === document.activeElement) return;
+    this.#isRestoring = true;
+    target.focus({ preventScroll: true });
+    this.#isRestoring = false;
   }
 
   /**
@@ -80,10 +118,12 @@ export class FileTree {
    */
   #refresh(node, row) {
     this.#tools.update?.(node, row);
+    const { selection } = this.#tools;
+    if (selection?.isPossible()) row.setAttribute("aria-selected", String(selection.isSelected(node)));
     // The Tab key stops at one row and its controls, and goes on behind the list.
     const tabIndex = node.key === this.#active ? 0 : -1;
     row.tabIndex = tabIndex;
-    for (const control of row.querySelectorAll("button, input")) /** @type {HTMLElement} */ (control).tabIndex = tabIndex;
+    for (const control of controlsOf(row)) control.tabIndex = tabIndex;
   }
 
   /** @param {string} key @returns {number} -1: no row has it */
@@ -93,19 +133,22 @@ export class FileTree {
 
   #rebuild() {
     const position = this.#indexOf(this.#active);
-    const hadFocus = this.#place.contains(document.activeElement);
+    const hadFocus = this.#hasFocus();
     this.#nodes = this.#model.rows;
     this.#indexes = new Map(this.#nodes.map(({ key }, index) => [key, index]));
-    if (!this.#indexes.has(this.#active)) {
-      // The row is gone: the one in its place takes the keyboard.
-      this.#active = this.#nodes[Math.min(Math.max(position, 0), this.#nodes.length - 1)]?.key ?? "";
+    this.#isFocusLost = hadFocus && this.#nodes.length === 0;
+    if (this.#nodes.length > 0 && !this.#indexes.has(this.#active)) {
+      // The row is gone: the one in its place takes the keyboard, but no press of the same key its control.
+      this.#control = -1;
+      this.#active = this.#nodes[Math.min(Math.max(position, 0), this.#nodes.length - 1)].key;
     }
     for (const row of this.#rows.values()) row.remove();
     this.#rows.clear();
     this.#rowGroup.style.height = `${this.#nodes.length * ROW_HEIGHT}rem`;
     this.#place.setAttribute("aria-rowcount", String(this.#nodes.length));
+    this.#showSelectable();
     this.#render();
-    if (hadFocus) this.#rows.get(this.#active)?.focus();
+    if (hadFocus) this.#restoreFocus();
   }
 
   /** Brings the rows in view into the document, and removes the others. */
@@ -186,7 +229,9 @@ export class FileTree {
   #activate(target) {
     const row = /** @type {HTMLElement | null} */ (target.closest(".row"));
     const node = row && this.#nodes[Number(row.dataset.index)];
-    if (!row || !node || node.key === this.#active) return;
+    if (!row || !node || this.#isRestoring) return;
+    this.#control = controlsOf(row).findIndex((control) => control === target);
+    if (node.key === this.#active) return;
     this.#active = node.key;
     this.update();
   }
@@ -196,6 +241,10 @@ export class FileTree {
     const index = this.#indexOf(this.#active);
     const node = this.#nodes[index];
     const isInControl = /** @type {Element} */ (event.target).matches("button, input");
+    if (event.key === "a" && (event.ctrlKey || event.metaKey) && this.#tools.selection) {
+      event.preventDefault();
+      return this.#tools.selection.selectAll();
+    }
     if (!node || event.altKey || event.ctrlKey || event.metaKey) return;
     const isOpen = node.children !== null && !this.#model.isFolded(node);
     /** @type {Record<string, () => void>} */
@@ -227,6 +276,14 @@ export class FileTree {
     row.scrollIntoView({ block: "nearest" });
     this.#render();
   }
+}
+
+/**
+ * @param {HTMLElement} row
+ * @returns {Array<HTMLButtonElement | HTMLInputElement>}
+ */
+function controlsOf(row) {
+  return Array.from(row.querySelectorAll("button, input"));
 }
 
 /**

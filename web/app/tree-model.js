@@ -1,5 +1,6 @@
 /** A list of files as a tree of folders, and which of its rows are shown: those below a folded folder are not. */
 
+import { stableKeys } from "../lib/share/file-entry.js";
 import { MAX_FILES } from "../lib/share/protocol.js";
 
 /** @typedef {import("../lib/share/file-entry.js").FileEntry} FileEntry */
@@ -30,7 +31,8 @@ export class TreeModel {
     this.roots = [];
     /** @type {Map<string, TreeNode>} folders by path */
     const folders = new Map();
-    for (const entry of entries) {
+    const keys = stableKeys(entries);
+    for (const [index, entry] of entries.entries()) {
       const names = entry.path.slice(0, -1);
       let parent = /** @type {TreeNode | null} */ (null);
       let path = "";
@@ -47,7 +49,7 @@ export class TreeModel {
         parent = folder;
         depth += 1;
       }
-      this.#add({ key: `file ${entry.id}`, name: entry.path.slice(depth).join("/"), path: entry.path.join("/"), parent, children: null, entries: [entry] });
+      this.#add({ key: `file ${keys[index]}`, name: entry.path.slice(depth).join("/"), path: entry.path.join("/"), parent, children: null, entries: [entry] });
     }
     for (const key of this.#folded) if (!folders.has(key.slice("folder ".length))) this.#folded.delete(key);
   }

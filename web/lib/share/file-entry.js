@@ -45,6 +45,23 @@ export function entryKey({ id, path, size }) {
 }
 
 /**
+ * @param {FileEntry[]} entries of one list
+ * @returns {string[]} tell them apart by their path at the sender, their size and, if both are alike, their order. A file
+ *   has the same key in every list of a share: its id and its path at the receiver may change when the sender reloads the
+ *   page, and when other files come and go
+ */
+export function stableKeys(entries) {
+  /** @type {Map<string, number>} */
+  const counts = new Map();
+  return entries.map(({ path, size, isFolder, sentAs = path.join("/") }) => {
+    const key = JSON.stringify([sentAs, isFolder ? null : size]);
+    const count = (counts.get(key) ?? 0) + 1;
+    counts.set(key, count);
+    return count === 1 ? key : `${key} ${count}`;
+  });
+}
+
+/**
  * @param {FileEntry} entry
  * @returns {string} its path, to be shown
  */
