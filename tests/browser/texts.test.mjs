@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { download, share } from "./app-steps.mjs";
+import { download, pick, share } from "./app-steps.mjs";
 import { openPage } from "./chromium.mjs";
 import { inspect } from "./page-checks.mjs";
 import { start } from "./setup.mjs";
@@ -69,11 +69,19 @@ test("a pasted text is shown before it is shared, and texts survive the sender's
   await page.locator("#share-state:not(:empty)").waitFor();
   // The picker of the test gives no handle, so the page asks for the file, also after a second reload.
   await page.locator("#share-again", { hasText: "a.txt" }).waitFor();
+  // A text does not stand for the file.
+  await page.click("#more-text");
+  await page.fill("#text", "three");
+  await page.getByRole("button", { name: "Share this text" }).click();
+  await page.locator("#share-sum", { hasText: /^3 files,/ }).waitFor();
+  assert.equal(await page.locator("#share-again", { hasText: "a.txt" }).isVisible(), true);
   await page.reload();
   await page.locator("#share-again", { hasText: "a.txt" }).waitFor();
   const late = await visit(sharer.link);
-  await late.page.locator(".text-card").nth(1).waitFor();
-  assert.deepEqual(await texts(late.page), ["one", "two"]);
+  await late.page.locator(".text-card").nth(2).waitFor();
+  assert.deepEqual(await texts(late.page), ["one", "two", "three"]);
+  await pick(page, "#more", [{ name: "a.txt", bytes: Buffer.from("file") }]);
+  await page.locator("#share-again").waitFor({ state: "hidden" });
 });
 
 test("a text that is too long is not shared, and the dialog says so", async () => {

@@ -46,6 +46,8 @@ export class ActiveShare {
   #isStopped = false;
   #isJoined = false;
   #isTakenOver = false;
+  /** Whether none of the files that were shared before the reload is back yet. */
+  #isAwaitingFiles = false;
   #reach = /** @type {import("./share-status.js").Reach} */ ("reconnecting");
   /** Why the server does not have this share any more. */
   #refusal = /** @type {Error | null} */ (null);
@@ -119,6 +121,7 @@ export class ActiveShare {
       const { file } = newFiles[index];
       if (file instanceof Blob) this.#files.set(id, file);
     });
+    if (added.some(({ text }) => !text)) this.#askForFiles("share_again", []);
     this.#showHash();
     return added.length > 0;
   }
@@ -217,6 +220,7 @@ export class ActiveShare {
   /** After a reload: shares the same files if the browser can still read them, or asks the user for them. */
   async #restoreFiles() {
     const { names, handles } = this.#saved;
+    this.#isAwaitingFiles = true;
     if (handles.length === 0) return this.#askForFiles("share_again", names);
     const { filesOfHandles, filterReadable } = await import("./file-handles.js");
     const retake = element("retake", HTMLElement);
@@ -244,6 +248,8 @@ export class ActiveShare {
    * @param {string[]} names
    */
   #askForFiles(key, names) {
+    this.#isAwaitingFiles = names.length > 0 && this.#fileShare.catalogue.entries.every(({ text }) => text);
+    element("retake", HTMLElement).hidden = true;
     const first = names.slice(0, 10).join(", ");
     showText(element("share-again", HTMLElement), names.length === 0 ? "" : t(key, names.length > 10 ? `${first}, …` : first));
   }
@@ -254,7 +260,8 @@ export class ActiveShare {
     const names = entries.map(({ path }) => path.join("/"));
     const picked = new Set(entries.map(({ path }) => path[0]));
     const handles = this.#saved.handles.filter(({ name }) => picked.has(name));
-    Object.assign(this.#saved, { names, handles });
+    // A text that is written meanwhile does not replace the files that the user was asked for.
+    if (!this.#isAwaitingFiles) Object.assign(this.#saved, { names, handles });
     void this.#saveTexts();
     void saveShare(this.#saved);
   }
@@ -283,12 +290,7 @@ export class ActiveShare {
   }
 
   #showFiles() {
-    const { entries } = this.#fileShare.catalogue;
-    if (entries.length > 0) {
-      showText(element("share-again", HTMLElement), "");
-      element("retake", HTMLElement).hidden = true;
-    }
-    this.#list.show(entries);
+    this.#list.show(this.#fileShare.catalogue.entries);
     this.#showHash();
   }
 
