@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { download, pick, share } from "./app-steps.mjs";
-import { openPage } from "./chromium.mjs";
+import { openPage, screenshot } from "./chromium.mjs";
 import { inspect } from "./page-checks.mjs";
 import { start } from "./setup.mjs";
 
@@ -132,4 +132,42 @@ test("a picture and a sound are opened in a tab of their own, a page of the send
     }
     assert.deepEqual(complaints, []);
   }
+});
+
+/** One empty page. */
+const PDF = Buffer.from(`%PDF-1.4
+1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
+2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj
+3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]>>endobj
+trailer<</Root 1 0 R>>
+%%EOF
+`);
+
+test("a PDF is opened in the browser's viewer, and not offered by a browser that has none", async () => {
+  const sharer = await share(browser, broker.url, [{ name: "plan.pdf", bytes: PDF }]);
+  const receivePdf = async (/** @type {import("playwright-core").Page} */ page) => {
+    await page.goto(sharer.link);
+    await page.click("#connect");
+    assert.ok((await download(page)).bytes.equals(PDF));
+    await page.getByRole("heading", { name: "Received and verified" }).waitFor();
+    return page.getByRole("link", { name: "Open" });
+  };
+  const { page, complaints } = await openPage(browser);
+  const open = await receivePdf(page);
+  const hasViewer = await page.evaluate(() => navigator.pdfViewerEnabled);
+  assert.equal(await open.isVisible(), hasViewer);
+  if (hasViewer) {
+    const tab = page.context().waitForEvent("page");
+    await open.click();
+    const opened = await tab;
+    await opened.waitForFunction(() => document.contentType === "application/pdf");
+    // Chromium's viewer is an extension, in a frame of the tab.
+    const isViewer = (/** @type {import("playwright-core").Frame} */ frame) => frame.url().startsWith("chrome-extension://");
+    if (!opened.frames().some(isViewer)) await opened.waitForEvent("framenavigated", isViewer);
+    await screenshot(opened, "receive-pdf");
+  }
+  const without = await openPage(browser);
+  await without.page.addInitScript(() => Object.defineProperty(navigator, "pdfViewerEnabled", { value: false }));
+  assert.equal(await (await receivePdf(without.page)).isVisible(), false);
+  assert.deepEqual([...complaints, ...without.complaints], []);
 });

@@ -76,7 +76,7 @@ export async function runDownload(fetch, entries, target) {
   showProgress(download.progress);
   fetch.add(download);
   try {
-    return saveFiles(await download.finished, entries);
+    return await saveFiles(await download.finished, entries);
   } catch (error) {
     if (isCancelled()) return { text: t("cancelled_here"), kind: "neutral", isComplete: false };
     throw error;
@@ -138,15 +138,15 @@ function showFigures(place, text) {
 /**
  * @param {DownloadResult} result
  * @param {FileEntry[]} entries
- * @returns {Result}
+ * @returns {Promise<Result>}
  */
-function saveFiles({ files, failed }, entries) {
+async function saveFiles({ files, failed }, entries) {
   const save = element("save", HTMLAnchorElement);
   element("result", HTMLElement).hidden = false;
   for (const saved of files) {
     const { name, blob } = saved;
     if (!blob) continue;
-    offerActions(saved);
+    await offerActions(saved);
     save.href = URL.createObjectURL(blob);
     save.download = name;
     save.hidden = false;
@@ -162,10 +162,10 @@ function saveFiles({ files, failed }, entries) {
 }
 
 /** @param {SavedFile} saved that this page holds */
-function offerActions(saved) {
+async function offerActions(saved) {
   const open = element("open", HTMLAnchorElement);
   const share = element("share-result", HTMLButtonElement);
-  const url = urlToOpen(saved);
+  const url = await urlToOpen(saved);
   if (url) open.href = url;
   open.hidden = !url;
   const files = filesToShare(saved);

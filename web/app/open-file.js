@@ -29,11 +29,28 @@ export function safeType(name) {
 
 /**
  * @param {SavedFile} saved
- * @returns {string | null} a URL for a new tab; null: the file is of another type, an archive, or not held by this page
+ * @returns {Promise<string | null>} a URL for a new tab; null: the file is of another type, an archive, or not held by this
+ *   page, or this browser does not show it
  */
-export function urlToOpen({ name, blob, members }) {
+export async function urlToOpen({ name, blob, members }) {
   const type = safeType(name);
-  return blob && type && !members ? URL.createObjectURL(blob.slice(0, blob.size, type)) : null;
+  if (!blob || !type || members) return null;
+  const typed = blob.slice(0, blob.size, type);
+  return (await isShown(typed)) ? URL.createObjectURL(typed) : null;
+}
+
+/**
+ * A browser downloads what it does not show, so Open would bring the file a second time.
+ *
+ * @param {Blob} blob of a safe type
+ */
+async function isShown(blob) {
+  const { type } = blob;
+  if (type === "application/pdf") return navigator.pdfViewerEnabled;
+  if (/^(audio|video)\//.test(type)) return document.createElement("video").canPlayType(type) !== "";
+  if (!/^image\/hei[cf]$/.test(type)) return true;
+  // Only WebKit decodes photos of iPhones.
+  return createImageBitmap(blob).then((bitmap) => (bitmap.close(), true), () => false);
 }
 
 /**
