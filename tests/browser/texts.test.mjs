@@ -1,7 +1,10 @@
 /** Texts between two pages: written, pasted, read, copied, and still there after the sender's reload. */
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
 import { download, pick, share } from "./app-steps.mjs";
 import { openPage, screenshot } from "./chromium.mjs";
 import { inspect } from "./page-checks.mjs";
@@ -170,4 +173,29 @@ test("a PDF is opened in the browser's viewer, and not offered by a browser that
   await without.page.addInitScript(() => Object.defineProperty(navigator, "pdfViewerEnabled", { value: false }));
   assert.equal(await (await receivePdf(without.page)).isVisible(), false);
   assert.deepEqual([...complaints, ...without.complaints], []);
+});
+
+test("a file that is dropped while a text is written is not shared behind the dialog, which says what to do", async () => {
+  const { page, complaints } = await openPage(browser);
+  await page.goto(broker.url);
+  await page.click("#write-text");
+  await page.fill("#text", "a draft");
+  const folder = await mkdtemp(join(tmpdir(), "handclasp-"));
+  after(() => rm(folder, { recursive: true }));
+  await writeFile(join(folder, "dropped.txt"), "x");
+  const session = await page.context().newCDPSession(page);
+  const data = { items: [], files: [join(folder, "dropped.txt")], dragOperationsMask: 1 };
+  const drag = async (/** @type {Array<"dragEnter" | "dragOver" | "drop">} */ ...types) => {
+    for (const type of types) await session.send("Input.dispatchDragEvent", { type, x: 200, y: 300, data });
+  };
+  await drag("dragEnter", "dragOver");
+  await page.getByRole("dialog").getByText("Share or cancel this text first, then drop the files.").waitFor();
+  assert.equal(await page.evaluate(() => document.body.classList.contains("dragging")), false);
+  await drag("drop");
+  assert.equal(await page.inputValue("#text"), "a draft");
+  await page.getByRole("button", { name: "Share this text" }).click();
+  await page.locator("#share-sum", { hasText: /^1 file, 7 bytes$/ }).waitFor();
+  await drag("dragEnter", "dragOver", "drop");
+  await page.locator("#share-sum", { hasText: /^2 files, 8 bytes$/ }).waitFor();
+  assert.deepEqual(complaints, []);
 });

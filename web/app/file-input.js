@@ -17,17 +17,18 @@ export function acceptFiles(inputs, onPick) {
   const { classList } = document.body;
   addEventListener("dragover", (event) => {
     event.preventDefault(); // otherwise the browser would open the file
-    classList.add("dragging");
+    if (!isDialogOpen()) classList.add("dragging");
+    else if (event.dataTransfer) event.dataTransfer.dropEffect = "none";
   });
   addEventListener("dragleave", (event) => event.relatedTarget ?? classList.remove("dragging"));
   addEventListener("drop", (event) => {
     event.preventDefault();
     classList.remove("dragging");
-    if (event.dataTransfer) onPick(filesOfTransfer(event.dataTransfer));
+    if (event.dataTransfer && !isDialogOpen()) onPick(filesOfTransfer(event.dataTransfer));
   });
   addEventListener("paste", (event) => {
     const { clipboardData } = event;
-    if (!clipboardData?.files.length || document.querySelector("dialog[open]")) return;
+    if (!clipboardData?.files.length || isDialogOpen()) return;
     // A spreadsheet puts a text and its picture there: into a field goes the text, and nothing is shared. A file
     // manager puts a file and its name there.
     if (isIntoField(event) && clipboardData.types.includes("text/plain")) return;
@@ -48,6 +49,11 @@ export function acceptFiles(inputs, onPick) {
       });
     }
   }
+}
+
+/** @returns {boolean} whether a dialog covers the page, behind which nothing is shared unseen */
+function isDialogOpen() {
+  return document.querySelector("dialog[open]") !== null;
 }
 
 /** @returns {Promise<PickedFiles>} */

@@ -28,6 +28,10 @@ export function acceptTexts(buttons, onText) {
     const text = clipboardData?.files.length ? "" : (clipboardData?.getData("text/plain") ?? "");
     if (text !== "") open(text);
   });
+  // The browser shows that files cannot be dropped on the dialog. This says what to do instead.
+  addEventListener("dragover", ({ dataTransfer }) => {
+    if (dialog.open && dataTransfer?.types.includes("Files")) showText(error, t("text_drop"));
+  });
   element("text-form", HTMLFormElement).addEventListener("submit", (event) => {
     event.preventDefault();
     if (field.value === "") return field.focus();

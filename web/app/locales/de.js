@@ -104,6 +104,7 @@ export default {
   text_title: "Text teilen",
   text_share: "Diesen Text teilen",
   text_too_long: "Der Text ist länger als 256 KiB. Teilen Sie ihn als Datei.",
+  text_drop: "Teilen Sie zuerst diesen Text, oder brechen Sie ab. Ziehen Sie die Dateien danach hierher.",
   text_label: "Text vom Sender",
   copy_text: "Text kopieren",
   text_sum: "ein Text",

@@ -103,6 +103,7 @@ export default {
   text_title: "Share a text",
   text_share: "Share this text",
   text_too_long: "This is longer than 256 KiB. Share it as a file.",
+  text_drop: "Share or cancel this text first, then drop the files.",
   text_label: "Text from the sender",
   copy_text: "Copy the text",
   text_sum: "a text",

@@ -104,6 +104,7 @@ export default {
   text_title: "Compartir un texto",
   text_share: "Compartir este texto",
   text_too_long: "El texto supera los 256 KiB. Compártelo como archivo.",
+  text_drop: "Primero comparte este texto o cancela. Después suelta los archivos.",
   text_label: "Texto del remitente",
   copy_text: "Copiar el texto",
   text_sum: "un texto",

@@ -104,6 +104,7 @@ export default {
   text_title: "Partager un texte",
   text_share: "Partager ce texte",
   text_too_long: "Ce texte dépasse 256 Kio. Partagez-le sous forme de fichier.",
+  text_drop: "Partagez d’abord ce texte ou annulez. Déposez les fichiers ensuite.",
   text_label: "Texte de l’expéditeur",
   copy_text: "Copier le texte",
   text_sum: "un texte",

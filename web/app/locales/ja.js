@@ -104,6 +104,7 @@ export default {
   text_title: "テキストを共有",
   text_share: "このテキストを共有",
   text_too_long: "256 KiB を超えています。ファイルとして共有してください。",
+  text_drop: "先にこのテキストを共有するか中止してから、ファイルをドロップしてください。",
   text_label: "送信者からのテキスト",
   copy_text: "テキストをコピー",
   text_sum: "テキスト",

@@ -104,6 +104,7 @@ export default {
   text_title: "텍스트 공유",
   text_share: "이 텍스트 공유",
   text_too_long: "텍스트가 256 KiB를 넘습니다. 파일로 공유하세요.",
+  text_drop: "먼저 이 텍스트를 공유하거나 취소한 다음 파일을 놓으세요.",
   text_label: "보내는 사람의 텍스트",
   copy_text: "텍스트 복사",
   text_sum: "텍스트",

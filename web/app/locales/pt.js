@@ -104,6 +104,7 @@ export default {
   text_title: "Compartilhar um texto",
   text_share: "Compartilhar este texto",
   text_too_long: "O texto passa de 256 KiB. Compartilhe-o como arquivo.",
+  text_drop: "Primeiro compartilhe este texto ou cancele. Depois solte os arquivos.",
   text_label: "Texto do remetente",
   copy_text: "Copiar o texto",
   text_sum: "um texto",

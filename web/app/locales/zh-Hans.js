@@ -104,6 +104,7 @@ export default {
   text_title: "分享文本",
   text_share: "分享这段文本",
   text_too_long: "文本超过 256 KiB。请作为文件分享。",
+  text_drop: "请先分享或取消这段文本，然后再拖放文件。",
   text_label: "发送方的文本",
   copy_text: "复制文本",
   text_sum: "一段文本",

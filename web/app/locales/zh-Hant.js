@@ -104,6 +104,7 @@ export default {
   text_title: "分享文字",
   text_share: "分享這段文字",
   text_too_long: "文字超過 256 KiB。請作為檔案分享。",
+  text_drop: "請先分享或取消這段文字，然後再拖放檔案。",
   text_label: "傳送方的文字",
   copy_text: "複製文字",
   text_sum: "一段文字",
