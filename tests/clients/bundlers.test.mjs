@@ -1,8 +1,9 @@
-/** A strict TypeScript program that uses the npm package, built by the usual bundlers, at the real broker. */
+/** Programs that use the npm package, at the real broker: one in strict TypeScript, built by the usual bundlers, and one in Node.js. */
 
 import assert from "node:assert/strict";
 import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 import { after, before, test } from "node:test";
 import { build as esbuild } from "esbuild";
@@ -29,6 +30,20 @@ export async function run(url: string, transport: SocketOptions["transport"]): P
   socket.disconnect();
   return hasAll && peerId === peer.id;
 }
+`;
+
+const { resolve } = createRequire(import.meta.url);
+/** Shares a text and receives it. It prints what has arrived. */
+const NODE_PROGRAM = `
+import wrtc from ${JSON.stringify(pathToFileURL(resolve("@roamhq/wrtc")).href)};
+import WebSocket from ${JSON.stringify(pathToFileURL(resolve("ws")).href)};
+import { webRtcOf } from "handclasp/node";
+import { receive, share } from "handclasp/share";
+const access = { transport: WebSocket, createConnection: webRtcOf(wrtc) };
+const { link } = await share([new File(["hello"], "hello.txt")], { page: process.argv[2], ...access });
+const { files } = await (await (await receive(link, access)).download()).finished;
+console.log(await files[0].blob.text());
+process.exit(0);
 `;
 
 /** What a program says to TypeScript, and where the compiled program is. */
@@ -95,6 +110,12 @@ for (const [name, words] of Object.entries(COMPILERS)) {
     assert.equal(await joins(join(out, "program.js")), true);
   });
 }
+
+test("a program in Node.js shares and receives with the package and its WebRTC", { timeout: 60_000 }, async () => {
+  await writeFile(join(folder, "node-program.mjs"), NODE_PROGRAM);
+  const { stdout } = await run(process.execPath, ["node-program.mjs", broker.url], { cwd: folder, timeout: 50_000 });
+  assert.equal(stdout, "hello\n");
+});
 
 for (const [name, build] of Object.entries(BUNDLERS)) {
   test(`${name} builds it, and it joins`, async () => {

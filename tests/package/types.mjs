@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 const TSC = fileURLToPath(new URL("../node_modules/.bin/tsc", import.meta.url));
 const PLATFORM = fileURLToPath(new URL("platform.d.ts", import.meta.url));
 /** The entry points, and the way from each to the folder of the types. */
-const ENTRY_POINTS = { index: ".", "rtc/index": "..", "share/index": ".." };
+const ENTRY_POINTS = { index: ".", "rtc/index": "..", "share/index": "..", "cli/node-webrtc": ".." };
 const FLAGS =
   "--allowJs --strict --stripInternal --rootDir . --declaration --emitDeclarationOnly --outDir types --target es2023 --module esnext --moduleResolution bundler --lib es2023,dom,dom.iterable,dom.asynciterable --types";
 

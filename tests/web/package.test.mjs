@@ -11,6 +11,7 @@ const CONSUMER = `
 import { HandclaspError, Socket } from "handclasp";
 import { Peer, createIdentity } from "handclasp/rtc";
 import { FileShare, TransferError } from "handclasp/share";
+import { webRtcOf } from "handclasp/node";
 class Transport {
   constructor() { queueMicrotask(() => this.onopen()); }
   send(frame) {
@@ -25,7 +26,7 @@ const peer = new Peer(socket, await createIdentity());
 const { peerId } = await peer.join();
 const share = new FileShare(peer, new Uint8Array(16));
 share.catalogue.add([{ file: new File(["hello"], "hello.txt") }]);
-console.log(peerId === peer.id, share.catalogue.entries.length, new TransferError("hash", "x") instanceof HandclaspError);
+console.log(peerId === peer.id, share.catalogue.entries.length, new TransferError("hash", "x") instanceof HandclaspError, typeof webRtcOf);
 peer.close();
 socket.disconnect();
 `;
@@ -82,11 +83,13 @@ const WITHOUT_DOM = `
 import { Presence, Socket } from "handclasp";
 import { ConnectionFactory, Peer, createIdentity } from "handclasp/rtc";
 import { FileShare, MemoryTarget, receive, share } from "handclasp/share";
+import { webRtcOf } from "handclasp/node";
 const socket = new Socket("wss://example.test/socket");
 const peer = new Peer(socket, await createIdentity());
 const { maxMessageBytes } = await peer.join();
 const fileShare = new FileShare(peer, new Uint8Array(16));
 export default [maxMessageBytes, fileShare.receivers, new Presence(socket.channel("room:x")).list(), ConnectionFactory, MemoryTarget, receive, share];
+await share("a text", { createConnection: webRtcOf({}) });
 // @ts-expect-error an id is a text
 await peer.connect(5);
 `;
@@ -118,7 +121,7 @@ test("the package holds the library and its types, and nothing else", async () =
   const folders = (/** @type {string[]} */ files) => files.flatMap((file) => file.split("/").slice(0, -1).map((_, at, names) => names.slice(0, at + 1).join("/")));
   const files = [...sources, ...types, ...LICENCES, "README.md", "package.json"];
   assert.deepEqual(installed.sort(), [...new Set([...files, ...folders(files)])].sort());
-  for (const face of ["index", "rtc/index", "share/index"]) assert.ok(types.includes(`types/${face}.d.ts`), face);
+  for (const face of ["index", "rtc/index", "share/index", "cli/node-webrtc"]) assert.ok(types.includes(`types/${face}.d.ts`), face);
   const { dependencies, name } = JSON.parse(await readFile(join(folder, "node_modules/handclasp/package.json"), "utf8"));
   assert.deepEqual([name, dependencies], ["handclasp", undefined]);
 });
@@ -140,7 +143,7 @@ test("the command names all packages that have to be installed, in one line", as
 test("Node.js imports all entry points, and a socket works over the program's transport", async () => {
   await writeFile(join(folder, "consumer.mjs"), CONSUMER);
   const { stdout } = await run(process.execPath, ["consumer.mjs"], { cwd: folder });
-  assert.equal(stdout, "true 1 true\n");
+  assert.equal(stdout, "true 1 true function\n");
 });
 
 test("a strict TypeScript program type-checks against the package", async () => {
