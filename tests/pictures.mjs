@@ -1,10 +1,13 @@
-/** `make pictures`: takes the README's pictures of the page while it sends, from the real page, in web/docs. */
+/**
+ * `make pictures`: takes pictures of the real page. Those of the README, while it sends, are in web/docs. The one that
+ * messengers show beside a link is web/preview.png: the page before files are chosen, so it has no link.
+ */
 
 import { fileURLToPath } from "node:url";
 import { startBroker } from "./broker.mjs";
 import { launch, openPage } from "./browser/chromium.mjs";
 
-const DOCS = fileURLToPath(new URL("../web/docs/", import.meta.url));
+const WEB = fileURLToPath(new URL("../web/", import.meta.url));
 const PHONE = "Mozilla/5.0 (Linux; Android 15; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36";
 /** With a STUN server, the page need not say that it reaches one network only. The pictures need no answer from it. */
 const ICE_SERVERS = '[{ urls = "stun:127.0.0.1:9" }]';
@@ -13,6 +16,7 @@ const broker = await startBroker({ set: { "peer.ice_servers": ICE_SERVERS } });
 const browser = await launch();
 try {
   for (const colorScheme of /** @type {const} */ (["light", "dark"])) await take(colorScheme);
+  await takePreview();
 } finally {
   await browser.close();
   await broker.kill();
@@ -20,7 +24,7 @@ try {
 
 /** @param {"light" | "dark"} colorScheme */
 async function take(colorScheme) {
-  const { page } = await openPage(browser, { viewport: { width: 1_180, height: 840 }, colorScheme, reducedMotion: "reduce" });
+  const { page } = await openPage(browser, { viewport: { width: 1_180, height: 866 }, colorScheme, reducedMotion: "reduce" });
   await page.goto(broker.url);
   await page.locator("#drop").waitFor();
   await page.evaluate(choose);
@@ -35,8 +39,38 @@ async function take(colorScheme) {
   await second.click("#download");
   await page.waitForFunction(() => /** @type {HTMLProgressElement} */ (document.querySelector("#share-bar")).value > 0.4);
   await page.evaluate(() => /** @type {HTMLElement} */ (document.activeElement).blur());
-  await page.screenshot({ path: `${DOCS}page-${colorScheme}.png` });
+  await page.screenshot({ path: `${WEB}docs/page-${colorScheme}.png` });
   for (const done of [first, second, page]) await done.context().close();
+}
+
+/** The page's own look, with the two sides connected. All is larger, because messengers show the picture small. */
+async function takePreview() {
+  const { page } = await openPage(browser, { viewport: { width: 1_200, height: 630 }, colorScheme: "light", reducedMotion: "reduce", bypassCSP: true });
+  await page.goto(broker.url);
+  await page.locator("#drop").waitFor();
+  await page.addStyleTag({
+    content: `
+      html { font-size: 150%; }
+      header { padding: 2rem 2.5rem 0; max-width: none; }
+      .brand { font-size: 1.5rem; }
+      .brand img { width: 2.25rem; height: 2.25rem; border-radius: 11px; }
+      #header-end, #drop, #pick > p, footer { display: none; }
+      main, #pick { padding-bottom: 1rem; }
+      #pick h1 { margin-top: 1rem; font-size: 2.5rem; }
+      .stage { margin-block: 2rem; }
+      .stage .clasp .half { transform: none !important; }
+      .stage .clasp svg { stroke-width: 2; }
+      .stage .clasp circle { r: 5.6px; }
+      .marks { margin: 0; color: var(--ink); font-size: 1.125rem; }
+      .marks svg { width: 1.5rem; height: 1.5rem; }
+    `,
+  });
+  await page.evaluate(() => {
+    /** @type {HTMLElement} */ (document.querySelector("#share-title")).textContent = "Files, straight from one browser to another";
+    /** @type {HTMLElement} */ (document.querySelector("#landing-clasp")).dataset.state = "connected";
+  });
+  await page.screenshot({ path: `${WEB}preview.png` });
+  await page.context().close();
 }
 
 /**

@@ -91,6 +91,13 @@ impl PublicUrl {
     pub(crate) fn host(&self) -> &Host {
         &self.host
     }
+
+    /// The URL without a query, and with a slash at its end: the node's own paths follow it.
+    #[cfg(feature = "page")]
+    pub(crate) fn folder(&self) -> String {
+        let path = self.text.split(['?', '#']).next().unwrap_or_default();
+        format!("{}/", path.trim_end_matches('/'))
+    }
 }
 
 impl FromStr for PublicUrl {

@@ -59,7 +59,7 @@ sections! {
         /// URLs by which clients reach this node, such as `"https://broker.example.com"`. Requests whose `Host` header
         /// has another host get HTTP 421. Names of loopback, the host of `server.listen`, and the IP address to which
         /// the client has connected need not be listed. An empty list means that only requests to a loopback address
-        /// are checked.
+        /// are checked. The first URL is also the address of the picture in previews of links.
         public_urls: Vec<PublicUrl> = [], public_urls;
         /// Number of worker threads. 0 means one per core. With one worker, the registry runs on it; with more, the
         /// registry has its own thread.

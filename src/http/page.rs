@@ -42,6 +42,8 @@ const DEVELOPERS: [&str; 3] = ["dev/", "examples/", "docs/"];
 const FOR_DEVELOPERS: [&str; 3] = ["lib/", "style/", "icon.svg"];
 /// The part of the index page that links to the developers' pages lies between these.
 const LINKS: (&str, &str) = ("<!-- for developers -->", "<!-- end -->");
+/// The picture in previews of links to the page.
+const PREVIEW: &str = "preview.png";
 /// The path of the JavaScript library.
 const LIBRARY: &str = "/lib";
 
@@ -84,13 +86,21 @@ fn generated(bytes: Vec<u8>) -> Arc<Asset> {
     Arc::new(Asset::new(bytes.into(), &sha256))
 }
 
-/// The index page in the binary, without its links to the developers' pages.
-fn index_without_links() -> Option<Arc<Asset>> {
+/// The index page in the binary: its links to the developers' pages only if these are served, and the whole address of
+/// its preview picture if the node knows one, because most messengers do not resolve a relative one.
+fn index(config: &Config) -> Option<Arc<Asset>> {
     let file = Files::get(INDEX)?;
-    let html = str::from_utf8(&file.data).ok()?;
-    let (before, rest) = html.split_once(LINKS.0)?;
-    let (_, after) = rest.split_once(LINKS.1)?;
-    Some(generated([before, after].concat().into()))
+    let mut html = Cow::Borrowed(str::from_utf8(&file.data).ok()?);
+    if !config.page.dev {
+        let (before, rest) = html.split_once(LINKS.0)?;
+        let (_, after) = rest.split_once(LINKS.1)?;
+        html = Cow::Owned([before, after].concat());
+    }
+    if let Some(url) = config.server.public_urls.first() {
+        let picture = format!("content=\"{}{PREVIEW}\"", url.folder());
+        html = Cow::Owned(html.replace(&format!("content=\"{PREVIEW}\""), &picture));
+    }
+    Some(generated(html.into_owned().into()))
 }
 
 /// The page that a node serves.
@@ -114,10 +124,8 @@ impl Page {
             Some(dir) => (Some((dir.clone(), set.map(policy).into_iter().collect())), built_in(POLICY)),
             None => (None, built_in(set.unwrap_or(POLICY))),
         };
-        let generated = match dev {
-            true => [(ENDPOINTS, generated(endpoints::document(config, acceptors)))].into(),
-            false => index_without_links().into_iter().map(|index| (INDEX, index)).collect(),
-        };
+        let endpoints = dev.then(|| (ENDPOINTS, generated(endpoints::document(config, acceptors))));
+        let generated = index(config).map(|index| (INDEX, index)).into_iter().chain(endpoints).collect();
         Self { folder, headers, generated, has_developers_pages: *dev }
     }
 

@@ -182,6 +182,31 @@ async fn no_path_leads_out_of_the_folder() {
     std::fs::remove_dir_all(outside).unwrap();
 }
 
+/// Messengers fetch the page of a link without its key, and show what the page says of itself beside the link.
+#[actix_web::test]
+async fn the_preview_of_a_link_names_its_picture_and_not_the_share() {
+    let id = "79ea407f-8a68-8900-b2d1-3e186ef3ce57";
+    let public = "server.public_urls=[\"https://broker.example.com/share/\", \"http://other.example.com\"]";
+    for (settings, picture) in [
+        (&[][..], "preview.png"),
+        (&[public][..], "https://broker.example.com/share/preview.png"),
+        (&[public, "page.dev=false"][..], "https://broker.example.com/share/preview.png"),
+        (&["server.public_urls=https://a.test?x"][..], "https://a.test/preview.png"),
+    ] {
+        let node = node(settings);
+        let (_, body) = request(&node, &format!("GET /?peer_id={id}"), "").await;
+        let html = String::from_utf8(body).unwrap();
+        assert!(html.contains(&format!("<meta property=\"og:image\" content=\"{picture}\">")), "{html}");
+        for name in ["og:title", "og:description", "og:type", "twitter:card"] {
+            assert_eq!(html.matches(name).count(), 1, "{name}");
+        }
+        assert!(!html.contains(id) && !html.contains("og:url"), "{html}");
+        let (head, body) = request(&node, "GET /preview.png", "").await;
+        assert_eq!(header(&head, "content-type"), Some("image/png"));
+        assert_eq!(body[16..24], [1200_u32, 630].map(u32::to_be_bytes).concat(), "its width and height");
+    }
+}
+
 fn folder(name: &str) -> std::path::PathBuf {
     let folder = std::env::temp_dir().join(format!("handclasp-page-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
