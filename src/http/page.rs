@@ -26,6 +26,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::schema::{self, Config};
 use crate::http::acceptor::{Acceptor, ProtocolMount};
+use crate::http::body::close_after_response;
 use crate::http::cors::{self, CorsRule, Readers};
 use crate::http::endpoints;
 use crate::http::methods;
@@ -34,6 +35,12 @@ use crate::http::static_files::{self, Asset, Headers};
 const INDEX: &str = "index.html";
 /// Below it, the web app's service worker answers the requests for downloads.
 const DOWNLOADS: &str = "download/";
+/// To this path the installed app's share target posts what other apps share. The app's own service worker takes it before
+/// it reaches a node.
+const SHARED: &str = "shared/";
+/// The response where that worker is missing. A redirect would not do: browsers follow none while they still send files.
+const NOT_SHARED: &str = "<!doctype html><meta http-equiv=\"refresh\" content=\"0; url=../?not_shared\">\
+    <title>Handclasp</title><a href=\"../?not_shared\">Choose the files in Handclasp</a>";
 /// What this node serves, for the developers' page.
 const ENDPOINTS: &str = "dev/endpoints.json";
 /// The developers' pages, which `page.dev` turns off.
@@ -164,7 +171,10 @@ pub(crate) fn configure(app: &mut ServiceConfig, config: &Config, acceptors: &[(
 
 async fn serve(request: HttpRequest, page: Arc<Page>) -> HttpResponse {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return methods::other(request.method(), methods::READ);
+        return match (request.method(), request.path().trim_start_matches('/')) {
+            (&Method::POST, SHARED) if page.folder.is_none() => not_shared(&request),
+            (method, _) => methods::other(method, methods::READ),
+        };
     }
     let path = match request.path().trim_start_matches('/') {
         folder if folder.is_empty() || folder.ends_with('/') => Cow::Owned(format!("{folder}{INDEX}")),
@@ -188,6 +198,13 @@ async fn serve(request: HttpRequest, page: Arc<Page>) -> HttpResponse {
         cors::vary(response.headers_mut(), &header::ACCEPT);
     }
     response
+}
+
+/// Leads to the page, which asks for the files. They are not read: the server never sees files.
+fn not_shared(request: &HttpRequest) -> HttpResponse {
+    let mut response = HttpResponse::MethodNotAllowed();
+    response.insert_header((header::ALLOW, methods::READ)).content_type("text/html; charset=utf-8");
+    close_after_response(request, response.body(NOT_SHARED))
 }
 
 /// Sends a browser that asks for a folder to the same path with a slash, where the page's relative links are right. The

@@ -207,6 +207,24 @@ async fn the_preview_of_a_link_names_its_picture_and_not_the_share() {
     }
 }
 
+/// The installed app's own service worker takes what other apps share. Without it, the files would go to the server.
+#[actix_web::test]
+async fn files_that_another_app_shares_are_not_read_and_the_page_asks_for_them() {
+    let folder = folder("shared");
+    let own = format!("page.dir={}", folder.display());
+    for (settings, leads) in [(vec![], true), (vec![&*own], false)] {
+        // the body never comes
+        let node = node(&settings);
+        let post = "POST /shared/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n";
+        let (mut client, head) = Client::request(node.address(), post).await;
+        assert!(head.starts_with("HTTP/1.1 405"), "{head}");
+        let body = String::from_utf8(client.body(&head).await).unwrap();
+        assert_eq!(body.contains("content=\"0; url=../?not_shared\""), leads, "{body}");
+        assert_eq!(header(&head, "connection"), Some("close"), "{head}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
 fn folder(name: &str) -> std::path::PathBuf {
     let folder = std::env::temp_dir().join(format!("handclasp-page-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();

@@ -1,6 +1,7 @@
 /** The app's entry point: loads the user's language, and opens the sharing or the receiving view. */
 
 import { readLink } from "../lib/share/share-link.js";
+import { prepareShareTarget } from "./background.js";
 import { element } from "./dom.js";
 import { loadLanguage } from "./i18n.js";
 import { preferredLanguages, showLanguageSwitch } from "./language-switch.js";
@@ -10,6 +11,7 @@ addEventListener("hashchange", () => location.reload());
 // A page that is restored from the browser's back/forward cache has lost its connections.
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 
+prepareShareTarget();
 const unloaded = element("unloaded", HTMLElement);
 try {
   await loadLanguage(preferredLanguages());

@@ -11,6 +11,7 @@ import { setTabTitle } from "./tab-progress.js";
 import { acceptTexts } from "./text-dialog.js";
 
 /** @typedef {import("./active-share.js").ActiveShare} ActiveShare */
+/** @typedef {import("./file-input.js").PickedFiles} PickedFiles */
 
 export function openShareView() {
   setTabTitle(t("title.share"));
@@ -23,19 +24,15 @@ export function openShareView() {
   // Without it, the button would pick files instead of folders.
   for (const id of ["folder", "more-folder"]) labelOf(id).hidden = !("webkitdirectory" in HTMLInputElement.prototype);
   const inputs = ["file", "folder", "more", "more-folder"].map((id) => element(id, HTMLInputElement));
-  const add = async (/** @type {import("./file-input.js").PickedFiles | Promise<import("./file-input.js").PickedFiles>} */ picked) => {
-    try {
-      const found = await picked;
-      if (found.files.length === 0) return;
-      const started = share.then((current) => current ?? start(null));
-      share = started.catch(() => null); // the next file tries again
-      (await started).add(found);
-    } catch (error) {
-      showError(error);
-    }
+  const add = async (/** @type {PickedFiles} */ picked) => {
+    if (picked.files.length === 0) return;
+    const started = share.then((current) => current ?? start(null));
+    share = started.catch(() => null); // the next file tries again
+    (await started).add(picked);
   };
-  acceptFiles(inputs, add);
-  acceptTexts([element("write-text", HTMLElement), element("more-text", HTMLElement)], (file) => add({ files: [{ file, path: [file.name] }], handles: [] }));
+  acceptFiles(inputs, (picked) => picked.then(add).catch(showError));
+  const texts = ["write-text", "more-text"].map((id) => element(id, HTMLElement));
+  acceptTexts(texts, (file) => add({ files: [{ file, path: [file.name] }], handles: [] }).catch(showError));
   const stop = element("stop", HTMLButtonElement);
   stop.addEventListener("click", async () => {
     // On a slow uplink, the last messages to the receivers take a while.
@@ -49,6 +46,9 @@ export function openShareView() {
   addEventListener("pagehide", async () => (await share)?.stop());
   // Shown only now, because a file that is picked before the listeners exist would be lost.
   element("share", HTMLElement).hidden = false;
+  const query = new URLSearchParams(location.search);
+  if (!query.has("shared") && !query.has("not_shared")) return;
+  import("./from-apps.js").then(({ shareFromApps }) => shareFromApps(query, share, (files) => add({ files, handles: [] }))).catch(showError);
 }
 
 /** A finger alone can neither drop nor paste files, so the page says it only where there is a mouse or the like. */
