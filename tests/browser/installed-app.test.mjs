@@ -147,3 +147,75 @@ test("without the worker, the server leads to the page, which asks for the files
   await page.getByText("What another app shared did not get here. Choose the files here instead.").waitFor();
   assert.equal(await page.locator("#drop").isVisible(), true);
 });
+
+/** Tells a page that nobody sees it: those under Playwright are always visible. It runs in the page. */
+const hide = () => Object.defineProperty(document, "hidden", { value: true });
+/** @param {import("playwright-core").Page} page */
+const notices = (page) => page.evaluate(async () => {
+  const registration = await navigator.serviceWorker.getRegistration("shared/");
+  return (await registration?.getNotifications() ?? []).map(({ title, body }) => `${title}: ${body}`);
+});
+
+test("a hidden page shows a notification when all has arrived, on both sides, without a name", async () => {
+  const options = { permissions: ["notifications"] };
+  const sharer = await share(browser, broker.url, [file("secret plan.txt", "hello")], options);
+  const receiver = await connect(browser, sharer.link, options);
+  for (const { page } of [sharer, receiver]) {
+    assert.equal(await page.evaluate(() => Notification.permission), "granted");
+    await page.evaluate(hide);
+  }
+  await download(receiver.page);
+  for (const { page } of [sharer, receiver]) await until(async () => (await notices(page)).length > 0);
+  assert.deepEqual(await notices(receiver.page), ["Handclasp: Download complete, verified: 5 bytes"]);
+  assert.deepEqual(await notices(sharer.page), ["Handclasp: Sent and verified: 5 bytes"]);
+  assert.deepEqual([...sharer.complaints, ...receiver.complaints], []);
+
+  const [worker] = receiver.page.context().serviceWorkers().filter((found) => found.url().endsWith("app-worker.js"));
+  const focused = await worker.evaluate(async () => {
+    const [notification] = await self.registration.getNotifications();
+    let url = "";
+    WindowClient.prototype.focus = async function () {
+      url = this.url;
+    };
+    const click = new NotificationEvent("notificationclick", { notification });
+    dispatchEvent(click);
+    for (let left = 100; url === "" && left > 0; left--) await new Promise((resolve) => setTimeout(resolve, 50));
+    return url;
+  });
+  assert.equal(focused, receiver.page.url());
+  assert.deepEqual(await notices(receiver.page), []);
+});
+
+test("a page in view, or without the permission, shows no notification", async () => {
+  const sharer = await share(browser, broker.url, [file("a.txt", "hello")], { permissions: ["notifications"] });
+  const receiver = await connect(browser, sharer.link);
+  await receiver.page.evaluate(hide);
+  await download(receiver.page);
+  await sharer.page.locator("#receivers span", { hasText: /^Complete$/ }).waitFor();
+  assert.deepEqual([await notices(sharer.page), await notices(receiver.page)], [[], []]);
+});
+
+test("the permission is asked for only when a button is pressed, which is there while something runs", async () => {
+  const sharer = await shareFromDisk(browser, broker.url, { "big.bin": BIG });
+  for (const [answer, after] of /** @type {const} */ ([["granted", "You will be notified"], ["denied", null]])) {
+    const { page } = await openPage(browser);
+    await page.addInitScript((answer) => {
+      let permission = "default";
+      Object.defineProperty(Notification, "permission", { get: () => permission });
+      Notification.requestPermission = async () => (permission = answer);
+    }, answer);
+    await page.goto(sharer.link);
+    await page.click("#connect");
+    await page.locator("#offers [role=row]").waitFor();
+    assert.equal(await page.locator("#receive-notify").isVisible(), false);
+    await page.click("#download");
+    await page.click("#pause");
+    const button = page.getByRole("button", { name: "Notify me when done" });
+    await inspect(page, `receive-notify-${answer}`);
+    await button.click();
+    if (after) await page.getByRole("button", { name: after }).waitFor();
+    else await page.locator("#receive-notify").waitFor({ state: "hidden" });
+    assert.equal(await page.evaluate(() => Notification.permission), answer);
+    await page.click("#cancel");
+  }
+});

@@ -15,6 +15,7 @@ import { showFileHash } from "./file-hash.js";
 import { t } from "./i18n.js";
 import { LinkLimits, NO_LIMITS } from "./link-limits.js";
 import { showLink } from "./link-panel.js";
+import { offerNotification } from "./notify.js";
 import { showProblem } from "./problem.js";
 import { showReach } from "./reach.js";
 import { createReceiverRow } from "./receiver-row.js";
@@ -166,6 +167,7 @@ export class ActiveShare {
       showText(element("password-state", HTMLElement), t("password_is_set"));
     }
     this.#limits.open();
+    offerNotification("share-notify");
     const texts = loadTexts(this.#peer.id);
     if (texts.length > 0) this.#offer(texts); // nothing is saved: the names of the files are still needed
     if (this.#saved.names.length > 0) void this.#restoreFiles();

@@ -12,6 +12,7 @@ import { element } from "./dom.js";
 import { showFileHash } from "./file-hash.js";
 import { errorText, formatSize, formatTimeLeft, percent, t } from "./i18n.js";
 import { filesToShare, urlToOpen } from "./open-file.js";
+import { notify, offerNotification } from "./notify.js";
 import { showTabProgress } from "./tab-progress.js";
 
 /** @typedef {import("../lib/share/file-entry.js").FileEntry} FileEntry */
@@ -72,6 +73,7 @@ export async function runDownload(fetch, entries, target) {
   hideResult();
   void showFileHash("receive-hash", null);
   panel.hidden = false;
+  offerNotification("receive-notify");
   const removeListener = download.on("progress", showProgress);
   showProgress(download.progress);
   fetch.add(download);
@@ -79,6 +81,7 @@ export async function runDownload(fetch, entries, target) {
     return await saveFiles(await download.finished, entries);
   } catch (error) {
     if (isCancelled()) return { text: t("cancelled_here"), kind: "neutral", isComplete: false };
+    void notify(errorText(error));
     throw error;
   } finally {
     removeListener();
@@ -157,6 +160,7 @@ async function saveFiles({ files, failed }, entries) {
   }
   const text = resultText(failed, entries);
   const isComplete = failed.length === 0;
+  void notify(isComplete ? text : t("notify_some", entries.length - failed.length, entries.length));
   if (needsPress() && !save.hidden) return { text: `${text}\n${t("press_save")}`, kind: "wait", isComplete };
   return { text, kind: isComplete ? "good" : "wait", isComplete };
 }

@@ -3,6 +3,7 @@
 import { deviceName } from "./device-name.js";
 import { announce } from "./dom.js";
 import { formatSize, formatTime, percent, t } from "./i18n.js";
+import { notify } from "./notify.js";
 
 const ACTIVE = ["downloading", "paused"];
 
@@ -40,6 +41,8 @@ export function createReceiverRow(receiver, name) {
     if (state !== lastState) since = formatTime(new Date());
     stateLabel.textContent = t(textKey(receiver), percent(written, total), formatSize(total), since, failed);
     if (state !== lastState) announce(`${name}: ${stateLabel.textContent}`);
+    // A row that begins with it is one of before a reload.
+    if (state === "done" && state !== lastState && lastState !== "") void notify(failed === 0 ? t("notify_sent", formatSize(total)) : stateLabel.textContent);
     lastState = state;
   };
   receiver.on("change", update);
