@@ -8,7 +8,7 @@ export default {
   for_developers: "开发者页面",
   language_label: "语言",
 
-  share_title: "把文件直接发给对方",
+  share_title: "把文件直\u2060接发给对方",
   choose: "选择文件",
   choose_hint: "也可以拖放或粘贴",
   choose_folder: "选择文件夹",
@@ -103,7 +103,7 @@ export default {
   step_active: "进行中",
   step_failed: "失败",
   step_open: "尚未开始",
-  offer_from: "{0} 发来 {1}",
+  offer_from: "{0} 发\u2060来 {1}",
   received_title: "已接收并验证",
   open_file: "打开",
   send_back: "回传内容",

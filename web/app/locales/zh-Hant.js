@@ -8,7 +8,7 @@ export default {
   for_developers: "開發者頁面",
   language_label: "語言",
 
-  share_title: "把檔案直接傳給對方",
+  share_title: "把檔案直\u2060接傳給對方",
   choose: "選擇檔案",
   choose_hint: "也可以拖放或貼上",
   choose_folder: "選擇資料夾",
@@ -103,7 +103,7 @@ export default {
   step_active: "進行中",
   step_failed: "失敗",
   step_open: "尚未開始",
-  offer_from: "{0} 傳來 {1}",
+  offer_from: "{0} 傳\u2060來 {1}",
   received_title: "已接收並驗證",
   open_file: "開啟",
   send_back: "回傳內容",
