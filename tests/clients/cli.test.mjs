@@ -154,6 +154,7 @@ test("on a terminal, the sender shows a QR code and each receiver's speed", asyn
   assert.equal(await getter.ended, 0, getter.err());
   assert.equal(await sender.ended, 0, sender.out());
   assert.match(sender.out(), /\r\d+ % of 52\.4 MB, [\d.]+ [kM]?B\/s, \d:\d\d left/);
+  assert.doesNotMatch(sender.out(), /of 0 bytes/, "the progress of a receiver that has chosen nothing yet");
 });
 
 test("standard input is sent, and standard output received", async () => {

@@ -31,8 +31,9 @@ export function reportReceivers(share) {
       const text = describeState(receiver, pace);
       if (text !== last && text) printStatus(`${name} ${text}`);
       last = text;
-      const connected = share.receivers.filter(({ isConnected }) => isConnected);
-      showProgress(() => connected.map((other) => formatProgress(other, paces.get(other))).join("; "));
+      // One that has chosen nothing yet has no progress.
+      const active = share.receivers.filter(({ isConnected, total }) => isConnected && total > 0);
+      if (active.length > 0) showProgress(() => active.map((other) => formatProgress(other, paces.get(other))).join("; "));
     });
   });
 }
