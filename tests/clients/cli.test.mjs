@@ -394,4 +394,6 @@ test("empty folders arrive", async () => {
   assert.equal(await getter.ended, 0, getter.err());
   assert.match(getter.err(), /Done: 1 file,/);
   assert.deepEqual((await readdir(join(folder, "grown"), { recursive: true })).sort(), ["tree", "tree/a", "tree/a/empty", "tree/a/empty/deep", "tree/a/file.txt"]);
+  const output = run(["get", sender.link, "--out", "-"]);
+  assert.deepEqual([await output.ended, output.out()], [0, "x"], output.err());
 });

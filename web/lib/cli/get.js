@@ -39,8 +39,10 @@ export async function get(link, { out = ".", password = "", list = false, interr
   try {
     const work = join().then(() => runWithList(fetch, async (entries) => {
       if (list) return printList(entries);
-      if (toOutput && entries.length > 1) throw new CliError(`The share has ${entries.length} files, and --out - takes one. Use --out FOLDER.`, USAGE_ERROR);
-      return downloadAll(fetch, entries, toOutput ? new StdoutTarget() : new DirectoryTarget(out, peerId));
+      if (!toOutput) return downloadAll(fetch, entries, new DirectoryTarget(out, peerId));
+      const files = entries.filter(({ isFolder }) => !isFolder);
+      if (files.length !== 1) throw new CliError(`The share has ${files.length} files, and --out - takes one. Use --out FOLDER.`, USAGE_ERROR);
+      return downloadAll(fetch, files, new StdoutTarget());
     }));
     const exitCode = await Promise.race([work, stopped]);
     await fetch.stopGracefully(); // the sender receives the last progress report
