@@ -443,11 +443,23 @@ test("a description larger than the server's limit ends its connection as too bi
   }
 });
 
-test("a caller learns that the called peer's offer is too big", async () => {
-  const { push, call } = await calling();
-  const failed = assert.rejects(call, { name: "PeerError", reason: "too_big" });
-  push("hangup", { peer_id: OTHER, attempt: "unknown", reason: "too_big" });
-  await failed;
+test("a caller learns that the called peer's offer is too big, or cannot be made", async () => {
+  for (const reason of ["too_big", "negotiation"]) {
+    const { push, call } = await calling();
+    const failed = assert.rejects(call, { name: "PeerError", reason });
+    push("hangup", { peer_id: OTHER, attempt: "unknown", reason });
+    await failed;
+  }
+});
+
+test("a called peer that cannot make an offer tells the caller", async () => {
+  const { server, pcs, push } = await setUp();
+  push("peer_connect", { peer_id: OTHER });
+  pcs[0].setLocalDescription = async () => {
+    throw new TypeError("as the test wants");
+  };
+  await settle();
+  assert.deepEqual([OTHER, "negotiation"], [server.last.lastOf("hangup")[4].peer_id, server.last.lastOf("hangup")[4].reason]);
 });
 
 test("a failed call does not affect an open connection", async () => {

@@ -8,8 +8,9 @@ import { HandclaspError } from "../util/errors.js";
  * request and made no offer), `no_path` (ICE found no route between the two networks), `lost` (the
  * connection was open and broke), `closed` (one side closed it), `too_many_tries` (too many wrong passwords
  * were tried at the sharer; a later attempt may work), `aborted` (the caller aborted), `invalid` (not a
- * peer id), `too_big` (a description is larger than the server's messages may be), `channel_closed` (the peer's
- * channel at the broker is closed), or the broker's own reason.
+ * peer id), `too_big` (a description is larger than the server's messages may be), `negotiation` (one side cannot make or use
+ * a description), `channel_closed` (the peer's channel at the broker is closed), or the
+ * broker's own reason.
  */
 export class PeerError extends HandclaspError {
   name = "PeerError";

@@ -223,7 +223,10 @@ export class Signaling {
       // An offer that was too big has not arrived, so its attempt is unknown here.
       call.reject(new PeerError("too_big", `${peer_id} cannot send its description: it is larger than the server's limit`));
     }
-    if (!connection) return;
+    if (!connection) {
+      if (payload.reason === "negotiation") call?.reject(new PeerError("negotiation", `${peer_id} could not make an offer`));
+      return;
+    }
     if (connection.isOpen) return void connection.probe();
     // A new page of the peer calls this side and does not know the offer of the previous page.
     if (call?.isMutual && !hasNoPath) {
