@@ -164,9 +164,9 @@ test("a PDF is opened in the browser's viewer, and not offered by a browser that
     await open.click();
     const opened = await tab;
     await opened.waitForFunction(() => document.contentType === "application/pdf");
-    // Chromium's viewer is an extension, in a frame of the tab.
-    const isViewer = (/** @type {import("playwright-core").Frame} */ frame) => frame.url().startsWith("chrome-extension://");
-    if (!opened.frames().some(isViewer)) await opened.waitForEvent("framenavigated", isViewer);
+    // Chromium's viewer is an extension in a frame of the tab, and the file is in a frame of the viewer.
+    const isFile = (/** @type {import("playwright-core").Frame} */ frame) => frame !== opened.mainFrame() && frame.url() === opened.url();
+    if (!opened.frames().some(isFile)) await opened.waitForEvent("framenavigated", isFile);
     await screenshot(opened, "receive-pdf");
   }
   const without = await openPage(browser);
