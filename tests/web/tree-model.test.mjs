@@ -4,6 +4,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fileKind } from "../../web/app/file-kind.js";
 import { TreeModel } from "../../web/app/tree-model.js";
+import { stableKeys } from "../../web/lib/share/file-entry.js";
+import { sanitizeList } from "../../web/lib/share/file-list.js";
 
 /** @param {string[]} paths */
 const entries = (...paths) => paths.map((path, index) => ({ id: String(index), path: path.split("/"), size: 1, type: "" }));
@@ -38,6 +40,17 @@ test("a file and a folder of the same name are two rows", () => {
   tree.show(entries("a", "a/a", "__proto__/constructor"));
   assert.deepEqual(shown(tree), ["a", "a", "  a", "__proto__", "  constructor"]);
   assert.equal(new Set(tree.rows.map(({ key }) => key)).size, 5);
+});
+
+test("a file has the same key in each list of a share, whatever its id and its safe name are, and two alike have two", () => {
+  const [upper, lower, other] = ["A.txt", "a.txt", "b.txt"].map((path) => ({ path: [path], size: 1, type: "" }));
+  const list = (/** @type {Array<typeof upper>} */ ...files) => sanitizeList(files.map((file, index) => ({ ...file, id: String(index) })));
+  const [first, second, third, twin] = stableKeys(list(lower, upper, other, other));
+  assert.equal(new Set([first, second, third, twin]).size, 4);
+  // Without "a.txt", "A (2).txt" is "A.txt".
+  assert.deepEqual(list(lower, upper)[1].path, ["A (2).txt"]);
+  assert.deepEqual(stableKeys(list(other, upper)), [third, second]);
+  assert.notEqual(stableKeys(list({ ...lower, size: 2 }))[0], first);
 });
 
 test("a list of the largest size is built at once", () => {
