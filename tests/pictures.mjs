@@ -24,7 +24,7 @@ try {
 
 /** @param {"light" | "dark"} colorScheme */
 async function take(colorScheme) {
-  const { page } = await openPage(browser, { viewport: { width: 1_180, height: 866 }, colorScheme, reducedMotion: "reduce" });
+  const { page } = await openPage(browser, { viewport: { width: 1_180, height: 906 }, colorScheme, reducedMotion: "reduce" });
   await page.goto(broker.url);
   await page.locator("#drop").waitFor();
   await page.evaluate(choose);
