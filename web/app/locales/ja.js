@@ -21,7 +21,7 @@ export default {
   remove_name: "{0} を外す",
   nothing_on_offer: "いま共有しているものはありません",
   one_file: "1 個のファイル、{0}",
-  many_files: "{0} 個のファイル、{1}",
+  many_files: "{0}\u00a0個のファイル、{1}",
   select_all: "すべて選択",
   files_label: "ファイル",
   empty_folder: "空のフォルダー",
