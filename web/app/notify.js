@@ -1,6 +1,6 @@
 /** A notification at the end of a transfer, for a person who looks at something else meanwhile. */
 
-import { registerWorker } from "./background.js";
+import { startWorker } from "./background.js";
 import { announce, element } from "./dom.js";
 import { t } from "./i18n.js";
 
@@ -13,7 +13,7 @@ export function offerNotification(id) {
   const button = element(id, HTMLButtonElement);
   const state = permission();
   button.hidden = state !== "default";
-  if (state === "granted") void registerWorker().catch(() => {}); // so that it runs at the end
+  if (state === "granted") void startWorker().catch(() => {}); // so that it runs at the end
   button.onclick = async () => {
     const answer = await Notification.requestPermission();
     button.hidden = answer === "denied";
@@ -21,7 +21,7 @@ export function offerNotification(id) {
     button.disabled = true;
     button.textContent = t("notify_on");
     announce(t("notify_on"));
-    void registerWorker().catch(() => {});
+    void startWorker().catch(() => {});
   };
 }
 
@@ -31,8 +31,7 @@ export function offerNotification(id) {
 export async function notify(text) {
   if (!document.hidden || permission() !== "granted") return;
   try {
-    const { active } = await registerWorker();
-    active?.postMessage({ title: "Handclasp", text });
+    (await startWorker())?.postMessage({ title: "Handclasp", text });
   } catch {
     // The page itself says the same.
   }

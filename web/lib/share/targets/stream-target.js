@@ -5,6 +5,7 @@
 
 import { Condition } from "../../util/condition.js";
 import { crc32 } from "../../util/crc32.js";
+import { startServiceWorker } from "../../util/service-worker.js";
 import { TransferError } from "../errors.js";
 import { centralDirectory, dataDescriptor, localFileHeader, zipSize } from "./zip.js";
 import { bundleName, isSingleFile } from "./zip-bundle.js";
@@ -165,13 +166,8 @@ export class StreamTarget {
 
 /** @returns {Promise<ServiceWorker>} active */
 async function startWorker() {
-  const registration = await navigator.serviceWorker.register(WORKER_URL, { scope: SCOPE });
-  const worker = registration.active ?? registration.waiting ?? registration.installing;
+  const worker = await startServiceWorker(WORKER_URL, SCOPE);
   if (!worker) throw new TransferError("storage", "service worker did not start");
-  while (worker.state !== "activated") {
-    if (worker.state === "redundant") throw new TransferError("storage", "service worker did not start");
-    await new Promise((resolve) => worker.addEventListener("statechange", resolve, { once: true }));
-  }
   return worker;
 }
 
