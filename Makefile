@@ -20,19 +20,21 @@ NATS_SERVER := $(TARGET)/nats/$(NATS_VERSION)/bin/nats-server
 NPM := HANDCLASP_BIN=$(TARGET)/debug/handclasp NATS_SERVER=$(NATS_SERVER) npm --prefix tests
 # The browsers of the tests: installed below, or named by these variables.
 BROWSERS = CHROMIUM="$${CHROMIUM:-$$(command -v chromium)}" FIREFOX="$${FIREFOX:-$$(command -v firefox-esr || command -v firefox)}"
+# What Vite needs.
+NEW_NODE = node -e 'const [major, minor] = process.versions.node.split("."); process.exit(major > 20 || (major == 20 && minor >= 19) ? 0 : 1)'
 SAY := @printf '==> %s\n'
 
-.PHONY: help run cluster cluster-rounds test fmt style lint doc package rust fuzz binary packages types web clients browser browser-full pictures font bench bench-quick bench-docs bench-transfer bench-files bench-memory pressure soak clean cargo compiler node python proxies engines balancer engine-redis engine-nats chromium firefox network
+.PHONY: help run cluster cluster-rounds test fmt style lint doc package rust fuzz binary packages types web clients browser browser-full pictures font bench bench-quick bench-docs bench-transfer bench-files bench-memory pressure soak clean cargo compiler node bundler python proxies engines balancer engine-redis engine-nats chromium firefox network
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: cargo ## build the release and serve http://127.0.0.1:4000
+run: cargo bundler ## build the release and serve http://127.0.0.1:4000
 	$(SAY) 'building the release'
 	@cargo build --locked --release
 	@exec $(TARGET)/release/handclasp serve
 
-cluster: cargo node balancer engine-$(ENGINE) ## run three nodes and a balancer on this machine until Ctrl-C; ENGINE=nats instead of redis, PORT=4000
+cluster: cargo packages balancer engine-$(ENGINE) ## run three nodes and a balancer on this machine until Ctrl-C; ENGINE=nats instead of redis, PORT=4000
 	$(SAY) 'building the release'
 	@cargo build --locked --release
 	@HANDCLASP_BIN=$(TARGET)/release/handclasp NATS_SERVER=$(NATS_SERVER) exec node tests/make-cluster.mjs --engine $(ENGINE) --port $(PORT)
@@ -45,7 +47,7 @@ ROUNDS := $(foreach engine,memory redis nats,$(foreach case,claims_that_cross_le
 cluster-rounds: cargo engines ## race two nodes for one name with 100,000 claims, and send to 10,000 rooms after the ok of a join, over memory, Redis and NATS
 	@CLUSTER_ROUNDS=full cargo test --locked --test broker -- --nocapture --test-threads 1 --exact $(ROUNDS)
 
-test: cargo node style lint doc package rust types web clients browser ## run every test; works on a fresh machine
+test: cargo packages style lint doc package rust types web clients browser ## run every test; works on a fresh machine
 	$(SAY) 'all passed'
 
 fmt: cargo ## format the Rust code
@@ -77,7 +79,7 @@ package: cargo ## check that the package made by cargo compiles with every featu
 	@tar -xmzf $(TARGET)/package/handclasp-*.crate -C $(UNPACKED) --strip-components 1
 	@cd $(UNPACKED) && CARGO_TARGET_DIR=$(TARGET) cargo check --locked --all-features
 
-rust: cargo engines ## run the Rust tests
+rust: cargo packages engines ## run the Rust tests
 	$(SAY) 'cargo test'
 	@cargo test --locked --no-run
 	@tests/run-rust.sh $(TARGET)/rust-tests.log
@@ -149,9 +151,9 @@ measure = if { node --version && npm --version; } >/dev/null 2>&1; then \
 	$(if $(ONLY),,$(BENCH) --quiet --bench micro -- --color never $(2) | tee $(TARGET)/bench/micro.txt;) \
 	$(BENCH) --quiet --bench cost -- $(1) $(if $(ONLY),--only '$(ONLY)')
 
-# Prerequisites of the targets above.
+# Prerequisites of the targets above. `packages` comes before the first build: cargo bundles the web app with them.
 
-binary: cargo
+binary: cargo packages
 	$(SAY) 'cargo build'
 	@cargo build --locked --bins --examples
 
@@ -161,6 +163,12 @@ $(PACKAGES): tests/package.json tests/package-lock.json
 	$(SAY) 'npm ci'
 	@$(NPM) ci --no-audit --no-fund --loglevel=error
 	@touch $@
+
+# A node works without, so what fails here is only said.
+bundler:
+	@if { npm --version && $(NEW_NODE); } >/dev/null 2>&1; then \
+		$(MAKE) --no-print-directory packages || echo 'npm ci failed: the web app is not bundled, and loads slowly'; \
+	else echo 'Node.js 20.19 or later with npm is missing: the web app is not bundled, and loads slowly'; fi
 
 # The Python clients, in an environment of their own. Only wheels are installed: pip would compile anything else.
 python:
@@ -182,9 +190,8 @@ compiler:
 	@command -v "$${CXX:-c++}" >/dev/null || { $(call install,c++,g++); }
 
 node:
-	@command -v node npm >/dev/null || { echo 'Node.js 20 or later with npm is missing: see https://nodejs.org' >&2; exit 1; }
-	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' \
-		|| { echo "Node.js 20 or later is needed, this is $$(node --version)" >&2; exit 1; }
+	@command -v node npm >/dev/null || { echo 'Node.js 20.19 or later with npm is missing: see https://nodejs.org' >&2; exit 1; }
+	@$(NEW_NODE) || { echo "Node.js 20.19 or later is needed, this is $$(node --version)" >&2; exit 1; }
 
 # $CHROMIUM, an installed Chromium, or else Debian's.
 chromium:

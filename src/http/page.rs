@@ -1,5 +1,5 @@
-//! The web page at `/`: the files of `web/`, embedded in the binary by `rust-embed`, or the files of a folder. How a file
-//! becomes a response is in [`static_files`].
+//! The web page at `/`: the web app as the build script has bundled it, and the files of `web/`, embedded in the binary by
+//! `rust-embed`, or the files of a folder. How a file becomes a response is in [`static_files`].
 //!
 //! Beside them, the binary's own pages for developers are served below the paths of [`DEVELOPERS`], unless `page.dev` is
 //! off. A file of the folder comes first.
@@ -9,7 +9,7 @@
 //! policy for it is `page.content_security_policy`; the other two can be set by the page itself or by a proxy.
 //!
 //! `rust-embed` lists and hashes the files when this crate is compiled, in debug builds too. A changed file causes a
-//! new build. So does a new file, as soon as an embedded file refers to it.
+//! new build. So does a new file of the web app; another new file does as soon as an embedded file refers to it.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
-use rust_embed::Embed;
+use rust_embed::{Embed, EmbeddedFile};
 use sha2::{Digest, Sha256};
 
 use crate::config::schema::{self, Config};
@@ -33,6 +33,8 @@ use crate::http::methods;
 use crate::http::static_files::{self, Asset, Headers};
 
 const INDEX: &str = "index.html";
+/// Below it, the names of the bundle's files contain a hash of their content.
+const HASHED: &str = "assets/";
 /// Below it, the web app's service worker answers the requests for downloads.
 const DOWNLOADS: &str = "download/";
 /// To this path the installed app's share target posts what other apps share. The app's own service worker takes it before
@@ -75,16 +77,26 @@ const OPENER: (HeaderName, HeaderValue) =
 #[exclude = "lib/cli/**"]
 struct Files;
 
-static ASSETS: LazyLock<HashMap<Cow<'static, str>, Arc<Asset>>> =
-    LazyLock::new(|| Files::iter().filter_map(|path| Some((path.clone(), embedded(&path)?))).collect());
+// the web app's index page and the files of HASHED, or nothing if it is not bundled
+include!(concat!(env!("OUT_DIR"), "/bundle.rs"));
 
-fn embedded(path: &str) -> Option<Arc<Asset>> {
-    let file = Files::get(path)?;
+/// The files in the binary. Those of the bundle come before those of `web/`.
+static ASSETS: LazyLock<HashMap<Cow<'static, str>, Arc<Asset>>> = LazyLock::new(|| {
+    Files::iter().chain(Bundle::iter()).filter_map(|path| Some((path.clone(), asset(&path)?))).collect()
+});
+
+fn embedded(path: &str) -> Option<EmbeddedFile> {
+    Bundle::get(path).or_else(|| Files::get(path))
+}
+
+fn asset(path: &str) -> Option<Arc<Asset>> {
+    let file = embedded(path)?;
     let bytes = match file.data {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),
         Cow::Owned(bytes) => bytes.into(),
     };
-    Some(Arc::new(Asset::new(bytes, &file.metadata.sha256_hash())))
+    let asset = Asset::new(bytes, &file.metadata.sha256_hash());
+    Some(Arc::new(if path.starts_with(HASHED) { asset.immutable() } else { asset }))
 }
 
 /// A file that was made when the node started.
@@ -96,7 +108,7 @@ fn generated(bytes: Vec<u8>) -> Arc<Asset> {
 /// The index page in the binary: its links to the developers' pages only if these are served, and the whole address of
 /// its preview picture if the node knows one, because most messengers do not resolve a relative one.
 fn index(config: &Config) -> Option<Arc<Asset>> {
-    let file = Files::get(INDEX)?;
+    let file = embedded(INDEX)?;
     let mut html = Cow::Borrowed(str::from_utf8(&file.data).ok()?);
     if !config.page.dev {
         let (before, rest) = html.split_once(LINKS.0)?;
@@ -250,9 +262,32 @@ mod tests {
         let mut found = Vec::new();
         files_below(&root, &root, &mut found);
         found.retain(|path| is_embedded(path));
+        found.extend(Bundle::iter().filter(|path| path != INDEX).map(Cow::into_owned));
         found.sort();
         let mut embedded: Vec<&str> = ASSETS.keys().map(|path| &**path).collect();
         embedded.sort_unstable();
-        assert_eq!(found, embedded, "the files of web/, and those in the binary");
+        assert_eq!(found, embedded, "the files of web/ and of the bundle, and those in the binary");
+    }
+
+    /// Also the scripts of workers, which the page loads late.
+    #[test]
+    fn the_files_of_the_bundle_name_all_its_files_and_no_others() {
+        let is_part_of_path = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+        let mut named = Vec::new();
+        for path in Bundle::iter() {
+            let file = Bundle::get(&path).unwrap();
+            let Ok(text) = str::from_utf8(&file.data) else { continue };
+            let paths = text.split(|c| !is_part_of_path(c)).map(|path| path.trim_start_matches("./"));
+            let is_file = |path: &&str| {
+                path.rsplit_once('.')
+                    .is_some_and(|(stem, end)| !stem.is_empty() && ["js", "css", "woff2"].contains(&end))
+            };
+            named.extend(paths.filter(is_file).map(str::to_owned));
+        }
+        let below = |path: &str| format!("{HASHED}{path}");
+        let is_there = |path: &&String| ASSETS.contains_key(&***path) || ASSETS.contains_key(&*below(path));
+        assert_eq!(named.iter().find(|path| !is_there(path)), None, "named, and not there");
+        let is_named = |path: &str| path == INDEX || named.iter().any(|name| name == path || below(name) == path);
+        assert_eq!(Bundle::iter().find(|path| !is_named(path)), None, "there, and not named");
     }
 }

@@ -23,13 +23,20 @@ pub(crate) struct Asset {
     /// The compressed bytes, made when the first client accepts gzip. `None` if they are not smaller.
     gzip: OnceLock<Option<Bytes>>,
     tag: String,
+    cache_control: &'static str,
 }
 
 impl Asset {
-    /// A file and the SHA-256 of its content, from which its ETag is made.
+    /// A file and the SHA-256 of its content, from which its ETag is made. A browser may cache it, and asks each time
+    /// whether it has changed.
     pub(crate) fn new(bytes: Bytes, sha256: &[u8; 32]) -> Self {
         let tag = format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&sha256[..12]));
-        Self { bytes, gzip: OnceLock::new(), tag }
+        Self { bytes, gzip: OnceLock::new(), tag, cache_control: "no-cache" }
+    }
+
+    /// A file whose content never changes under its path. A browser that has it does not ask again.
+    pub(crate) fn immutable(self) -> Self {
+        Self { cache_control: "public, max-age=31536000, immutable", ..self }
     }
 
     fn gzip(&self) -> Option<&Bytes> {
@@ -93,11 +100,10 @@ fn respond(request: &HttpRequest, asset: &Asset, content_type: &str, headers: &H
     }
 }
 
-/// Lets a browser cache the file, and makes it revalidate the file each time.
 fn caching<'a>(response: &'a mut HttpResponseBuilder, asset: &Asset) -> &'a mut HttpResponseBuilder {
     response
         .insert_header((header::ETAG, asset.tag.as_str()))
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
+        .insert_header((header::CACHE_CONTROL, asset.cache_control))
         .insert_header((header::VARY, "accept-encoding"))
 }
 

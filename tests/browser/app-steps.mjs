@@ -17,6 +17,14 @@ const folders = [];
 after(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true }))));
 
 /**
+ * @param {string} module its name, or a regular expression
+ * @returns {RegExp} the URL of its file, also of the one that the build makes of it, with a hash in its name
+ */
+export function script(module) {
+  return new RegExp(`/(${module})(-[\\w-]{8})?\\.js$`);
+}
+
+/**
  * @param {import("playwright-core").Page} page
  * @param {string} input
  * @param {TestFile[] | string} files or the path of one on the disk

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import { startBroker } from "../broker.mjs";
 import { startSilentProxy } from "../silent-proxy.mjs";
-import { connect, download, pick, share } from "./app-steps.mjs";
+import { connect, download, pick, script, share } from "./app-steps.mjs";
 import { openPage } from "./chromium.mjs";
 import { inspect } from "./page-checks.mjs";
 import { BIG, done, removeFiles, shareFromDisk, underWay, visit } from "./real-files.mjs";
@@ -90,17 +90,19 @@ const endlessPatience = () => {
   globalThis.setTimeout = (run, ms, ...rest) => (ms > 10_000 ? 0 : setTimeout(run, ms, ...rest));
 };
 
+const NEEDED_ALWAYS = script("(app/dom|assets/core)");
+
 describe("a module that does not load", () => {
-  for (const [title, path] of [["needed for every view", "app/dom.js"], ["with the view", "app/receive-view.js"], ["with the language", "app/locales/en.js"]]) {
+  for (const [title, module] of /** @type {const} */ ([["needed for every view", NEEDED_ALWAYS], ["with the view", script("receive-view")], ["with the language", script("en")]])) {
     test(`${title}: the page offers to reload it, which helps`, async () => {
       const { link } = await share(browser, broker.url, FILE);
       const { page } = await openPage(browser);
       await page.addInitScript(endlessPatience);
-      await page.route(`**/${path}`, (route) => route.abort());
+      await page.route(module, (route) => route.abort());
       await page.goto(link);
       await page.getByText("This page could not be loaded completely").waitFor();
       await noCode(page);
-      await page.unroute(`**/${path}`);
+      await page.unroute(module);
       await page.getByRole("button", { name: "Reload" }).click();
       await page.locator("#connect").waitFor();
       assert.equal(await page.locator("#unloaded").count(), 0);
@@ -110,7 +112,7 @@ describe("a module that does not load", () => {
   test("and does not fail either: the page does not wait for it for ever", async () => {
     const { page } = await openPage(browser);
     await page.addInitScript(noPatience);
-    await page.route("**/app/dom.js", () => {}); // never answered
+    await page.route(NEEDED_ALWAYS, () => {}); // never answered
     await page.goto(broker.url, { waitUntil: "commit" });
     await page.getByText("This page could not be loaded completely").waitFor();
     await page.getByRole("button", { name: "Reload" }).waitFor();
@@ -119,14 +121,14 @@ describe("a module that does not load", () => {
   test("after Connect: the page offers to reload it, and does not try again", async () => {
     const { link } = await share(browser, broker.url, FILE);
     const { page } = await openPage(browser);
-    await page.route("**/file-fetch.js", (route) => route.abort());
+    await page.route(script("file-fetch"), (route) => route.abort());
     await page.goto(link);
     await page.click("#connect");
     await page.locator("#receive-error", { hasText: "A part of this page could not be loaded" }).waitFor();
     assert.equal(await page.locator("#connect").isVisible(), false);
     await noCode(page);
     await inspect(page, "receive-module-missing");
-    await page.unroute("**/file-fetch.js");
+    await page.unroute(script("file-fetch"));
     await page.getByRole("button", { name: "Reload" }).click();
     await page.click("#connect");
     await page.getByText("a.txt").waitFor();
@@ -134,13 +136,13 @@ describe("a module that does not load", () => {
 
   test("with the first file: the sender is told, and a reload helps", async () => {
     const { page } = await openPage(browser);
-    await page.route("**/active-share.js", (route) => route.abort());
+    await page.route(script("active-share"), (route) => route.abort());
     await page.goto(broker.url);
     await page.locator("#drop").waitFor();
     await pick(page, "#file", FILE);
     await page.locator("#share-error", { hasText: "A part of this page could not be loaded" }).waitFor();
     await noCode(page);
-    await page.unroute("**/active-share.js");
+    await page.unroute(script("active-share"));
     await page.getByRole("button", { name: "Reload" }).click();
     await page.locator("#share-error").waitFor({ state: "hidden" });
     await page.locator("#drop").waitFor();

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { share } from "./app-steps.mjs";
+import { script, share } from "./app-steps.mjs";
 import { openPage } from "./chromium.mjs";
 import { inspect } from "./page-checks.mjs";
 import { start } from "./setup.mjs";
@@ -29,7 +29,7 @@ for (const [width, colorScheme] of LOOKS) {
     await page.goto(sharer.link);
     await page.locator("#connect").waitFor();
     await inspect(page, `receiver-${look}-1-before`);
-    await page.route("**/lib/share/file-fetch.js", async (route) => {
+    await page.route(script("file-fetch"), async (route) => {
       await inspect(page, `receiver-${look}-2-connecting`);
       await route.continue();
     });

@@ -103,6 +103,41 @@ async fn an_unchanged_page_is_not_sent_again() {
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
 }
 
+/// The bundled page loads all its scripts and styles from `assets/`, where each name contains a hash of the content.
+#[actix_web::test]
+async fn a_browser_keeps_the_files_of_the_page_only_if_their_names_change_with_their_content() {
+    let node = node(&[]);
+    let (_, body) = request(&node, "GET /", "").await;
+    let html = String::from_utf8(body).unwrap();
+    let mut named: Vec<&str> = Vec::new();
+    for attribute in [" href=\"", " src=\""] {
+        named.extend(html.split(attribute).skip(1).filter_map(|rest| rest.split('"').next()));
+    }
+    let scripts = named.iter().filter(|path| path.ends_with(".js")).count();
+    assert!(scripts >= 2 && named.contains(&"app.webmanifest"), "{named:?}");
+    for path in named {
+        let (head, _) = request(&node, &format!("GET /{}", path.trim_start_matches("./")), "").await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{path}: {head}");
+        let expected = if path.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
+        assert_eq!(header(&head, "cache-control"), Some(expected), "{path}");
+    }
+    let (head, _) = request(&node, "GET /assets/main-00000000.js", "").await;
+    assert!(head.starts_with("HTTP/1.1 404"), "{head}");
+    assert_eq!(header(&head, "cache-control"), None, "{head}");
+}
+
+/// Nothing is known about the names in a folder.
+#[actix_web::test]
+async fn the_files_of_a_folder_are_asked_for_each_time() {
+    let folder = folder("assets");
+    std::fs::create_dir_all(folder.join("assets")).unwrap();
+    std::fs::write(folder.join("assets/a.js"), "1").unwrap();
+    let node = node(&[&format!("page.dir={}", folder.display())]);
+    let (head, _) = request(&node, "GET /assets/a.js", "").await;
+    assert_eq!(header(&head, "cache-control"), Some("no-cache"), "{head}");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
 #[actix_web::test]
 async fn compressible_files_are_gzipped_for_clients_that_accept_it() {
     let folder = folder("gzip");

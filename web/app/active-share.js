@@ -284,6 +284,8 @@ export class ActiveShare {
   }
 
   #showLink() {
+    // A receiver may come when the server has a newer page, and not the files of this one.
+    if (this.#hasPassword) import("../lib/share/cpace.js").catch(() => {}); // loaded again when it is needed
     showLink(makeLink({ peerId: this.#peer.id, key: this.#saved.linkKey, hasPassword: this.#hasPassword }));
   }
 

@@ -14,20 +14,27 @@ addEventListener("pageshow", (event) => event.persisted && location.reload());
 prepareShareTarget();
 const unloaded = element("unloaded", HTMLElement);
 try {
-  await loadLanguage(preferredLanguages());
+  const [openView] = await Promise.all([loadView(readLink()), loadLanguage(preferredLanguages())]);
   showLanguageSwitch();
-  await openView(readLink());
+  await openView();
   unloaded.remove();
 } catch (error) {
   unloaded.hidden = false; // a module could not be loaded
   throw error;
 }
 
-/** @param {ReturnType<typeof readLink>} link */
-async function openView(link) {
-  const cause = !isSecureContext ? "insecure" : !("RTCPeerConnection" in globalThis) ? "fail.no_webrtc" : null;
-  if (cause) return (await import("./unable-view.js")).openUnableView(cause);
-  if (link === "none") return (await import("./share-view.js")).openShareView();
-  if (typeof link === "string") return (await import("./unable-view.js")).openUnableView(link);
-  return (await import("./receive-view.js")).openReceiveView(link);
+/**
+ * @param {ReturnType<typeof readLink>} link
+ * @returns {Promise<() => void | Promise<void>>} opens the view, which needs the texts of the page
+ */
+async function loadView(link) {
+  const lack = !isSecureContext ? "insecure" : !("RTCPeerConnection" in globalThis) ? "fail.no_webrtc" : null;
+  if (!lack && link === "none") return (await import("./share-view.js")).openShareView;
+  if (!lack && typeof link === "object") {
+    const { openReceiveView } = await import("./receive-view.js");
+    return () => openReceiveView(link);
+  }
+  const { openUnableView } = await import("./unable-view.js");
+  const cause = lack ?? /** @type {Exclude<typeof link, object | "none">} */ (link);
+  return () => openUnableView(cause);
 }
