@@ -289,7 +289,9 @@ async fn a_websocket_that_was_replaced_is_aborted_even_if_its_client_does_not_re
     old.expect("1::").await;
     let mut new = Client::open(node.address(), &path("websocket", &sid), &[]).await;
     new.expect("1::").await;
-    assert_eq!(old.receive_any().await, Received::Eof);
+    // the end of its stream may come before the abort
+    let end = old.receive_any().await;
+    assert!(matches!(end, Received::Eof | Received::Close(1005, _)), "{end:?}");
     new.exchange("3:1::x", "6:::1").await;
     drop(old);
     new.exchange("3:2::x", "6:::2").await;
