@@ -181,8 +181,9 @@ pub trait ClusterInbox: Send + Sync {
     /// Asks this node to give up `name`, which another node's client claims, up to and including `epoch`: the grant
     /// that the other node has found in the directory. This node does so if `proof` equals that of the client that owns
     /// the name, or if that client is dead: it is pinged, and the result may take `limits.contest_timeout`. A grant up
-    /// to `epoch` that this node does not know yet, because its own claim is under way, is given up too, and this node does
-    /// not release it: if the other node does not take the name, the adapter removes the entry.
+    /// to `epoch` that this node does not know yet, because its own claim is under way with the same proof, is given up too,
+    /// and this node does not release it: if the other node does not take the name, the adapter removes the entry. If its
+    /// own claim has another proof, the result waits until that claim has ended.
     ///
     /// The result says whether the other node may take the name. It may not if this node has a newer grant.
     fn give_up(&self, name: &Topic, epoch: Epoch, proof: Option<Proof>) -> BoxFuture<bool>;

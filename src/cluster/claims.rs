@@ -135,9 +135,8 @@ impl ThisNode {
     ) -> Result<Decision, Lost> {
         self.names.saw_epoch(holder.epoch);
         if holder.node == self.options.node {
-            // the entry of another claim of this node, or one that was not released
-            let is_free = self.inbox.give_up(name, holder.epoch, proof).await;
-            return Ok(if is_free { Decision::GivenUp } else { Decision::Kept });
+            // an entry that was not released: no client of this node has the name while one claims it
+            return Ok(Decision::GivenUp);
         }
         if !self.is_live(&holder.node).await? || self.members.borrow().is_retired(&holder.node) {
             return Ok(Decision::Free);

@@ -4,9 +4,11 @@ use std::future::ready;
 use std::slice::from_ref;
 
 use futures_util::FutureExt;
+use tokio::sync::oneshot;
 
 use super::State;
 use crate::broker::adapter::{BoxFuture, Claimed, Epoch, Packet};
+use crate::broker::registry::claims::Rival;
 use crate::broker::registry::command::Subscribe;
 use crate::broker::registry::names::{Owner, is_same_owner};
 use crate::connections::connection::{Connection, MemberId};
@@ -38,7 +40,7 @@ impl State {
             return self.claim_answered(command, claimed);
         }
         self.index.add_claim(command.id());
-        self.claims.begin(&command.topic);
+        self.claims.begin(&command.topic, claim.proof);
         self.suspend(answer, move |state, claimed| state.claim_ended(command, claimed));
     }
 
@@ -52,10 +54,11 @@ impl State {
         self.claims.wait(command);
     }
 
-    /// The directory has answered a claim. Then it is the turn of the joins that wait behind it.
+    /// The directory has answered a claim. Then it is the turn of the other nodes that wait for its end, and of the joins
+    /// that wait behind it.
     fn claim_ended(&mut self, command: Subscribe, claimed: Claimed) {
         let (name, proof) = (command.topic.clone(), command.proof());
-        let given_up = self.claims.end(&name);
+        let (given_up, rivals) = self.claims.end(&name);
         let is_wanted = self.index.remove_claim(command.id());
         match claimed {
             // another node has it, or is about to: that node enters it, so this one releases nothing
@@ -70,6 +73,12 @@ impl State {
             },
             _ if !is_wanted => {}
             _ => self.claim_answered(command, claimed),
+        }
+        for Rival { epoch, proof, decide } in rivals {
+            let answer = self.give_up(&name, epoch, proof);
+            self.suspend(answer, move |_, is_free| {
+                let _ = decide.send(is_free);
+            });
         }
         while !self.claims.is_under_way(&name) {
             let Some(next) = self.next_claim(&name) else { break };
@@ -138,7 +147,8 @@ impl State {
     }
 
     /// Gives up a name that another node's client claims, unless its owner here has another secret and is alive, or a
-    /// newer grant than `epoch`. The result says whether the other node may take it.
+    /// newer grant than `epoch`. While a client of this node claims it with another secret, the decision waits. The result
+    /// says whether the other node may take it.
     pub(in crate::broker::registry) fn give_up(
         &mut self,
         name: &Topic,
@@ -149,7 +159,13 @@ impl State {
             Some(owner) if owner.epoch > epoch => return Box::pin(ready(false)),
             Some(owner) if !is_same_owner(owner.proof, proof) => return self.contest_remotely(name, epoch),
             Some(_) => self.evict(name),
-            None => {}
+            None => {
+                let (decide, decision) = oneshot::channel();
+                if let Ok(()) = self.claims.defer(name, Rival { epoch, proof, decide }) {
+                    // an error means that the registry has died: its node exits, which frees the name
+                    return Box::pin(decision.map(|is_free| is_free.unwrap_or(true)));
+                }
+            }
         }
         self.claims.give_up(name, epoch);
         Box::pin(ready(true))

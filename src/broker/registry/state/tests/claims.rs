@@ -11,7 +11,7 @@ fn a_grant_that_was_given_up_before_it_arrived_is_refused() {
             match is_revoked {
                 true => tables.state.revoke(&topic("peer:a"), asked),
                 false => assert_eq!(
-                    tables.state.give_up(&topic("peer:a"), asked, None).now_or_never(),
+                    tables.state.give_up(&topic("peer:a"), asked, Some([1; 32])).now_or_never(),
                     Some(true),
                     "it has no owner yet"
                 ),
@@ -31,6 +31,31 @@ fn a_grant_that_was_given_up_before_it_arrived_is_refused() {
             tables.settle();
             assert_eq!(received(&next), ["ok"]);
         }
+    }
+}
+
+/// The registry may learn of a grant after another node has found it in the directory.
+#[test]
+fn a_grant_that_has_not_arrived_is_not_given_up_for_another_secret() {
+    let rival = |tables: &mut Tables| tables.state.give_up(&topic("peer:a"), 7, Some([2; 32]));
+    for claimed in [Claimed::Granted(7), Claimed::Granted(8), Claimed::Taken] {
+        let (mut tables, joining) = (Tables::new(), client(1));
+        claim(&mut tables.state, &joining, 1);
+        let mut rivals: Vec<_> = (0..5).map(|_| rival(&mut tables)).collect();
+        let too_many = rivals.pop().unwrap();
+        assert_eq!(too_many.now_or_never(), Some(false));
+        assert!(rivals.iter_mut().all(|rival| rival.now_or_never().is_none()));
+        tables.adapter.requests().claims.pop_front().unwrap().send(claimed).unwrap();
+        tables.settle();
+        if claimed == Claimed::Granted(7) {
+            assert!(rivals.iter_mut().all(|rival| rival.now_or_never().is_none()), "the owner is pinged");
+            joining.mark_active();
+            tables.state.check_contests(joining.now());
+            tables.settle();
+        }
+        let is_free = claimed == Claimed::Taken;
+        assert!(rivals.into_iter().all(|rival| rival.now_or_never() == Some(is_free)), "{claimed:?}");
+        assert_eq!(received(&joining).contains(&"ok".to_owned()), !is_free);
     }
 }
 
