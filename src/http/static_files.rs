@@ -35,6 +35,7 @@ impl Asset {
     }
 
     /// A file whose content never changes under its path. A browser that has it does not ask again.
+    #[cfg(feature = "page")]
     pub(crate) fn immutable(self) -> Self {
         Self { cache_control: "public, max-age=31536000, immutable", ..self }
     }
