@@ -21,7 +21,7 @@ NPM := HANDCLASP_BIN=$(TARGET)/debug/handclasp NATS_SERVER=$(NATS_SERVER) npm --
 # The browsers of the tests: installed below, or named by these variables.
 BROWSERS = CHROMIUM="$${CHROMIUM:-$$(command -v chromium)}" FIREFOX="$${FIREFOX:-$$(command -v firefox-esr || command -v firefox)}"
 # What Vite needs.
-NEW_NODE = node -e 'const [major, minor] = process.versions.node.split("."); process.exit(major > 20 || (major == 20 && minor >= 19) ? 0 : 1)'
+NEW_NODE = node -e 'const [major, minor] = process.versions.node.split("."); process.exit(major > 22 || (major == 22 && minor >= 12) || (major == 20 && minor >= 19) ? 0 : 1)'
 SAY := @printf '==> %s\n'
 
 .PHONY: help run cluster cluster-rounds test fmt style lint doc package rust fuzz binary packages types web clients browser browser-full pictures font bench bench-quick bench-docs bench-transfer bench-files bench-memory pressure soak clean cargo compiler node bundler python proxies engines balancer engine-redis engine-nats chromium firefox network

@@ -11,6 +11,8 @@ const SOURCES: [&str; 7] =
     ["web/index.html", "web/app", "web/style", "web/lib/channels", "web/lib/rtc", "web/lib/share", "web/lib/util"];
 const TESTS: &str = "tests/package.json";
 const BUNDLER: &str = "tests/node_modules/vite";
+/// The exit code of the script if Vite cannot run on this machine.
+const UNABLE: i32 = 3;
 /// Written by npm with each installation.
 const PACKAGES: &str = "tests/node_modules/.package-lock.json";
 
@@ -32,7 +34,7 @@ fn main() {
     for path in SOURCES.into_iter().chain([SCRIPT, packages]) {
         println!("cargo::rerun-if-changed={path}");
     }
-    // the package for a registry has no tests, and nothing that could be installed for them
+    // the package for a registry has no packages of npm to install
     if Path::new(TESTS).exists()
         && let Err(missing) = bundle(&folder)
     {
@@ -48,6 +50,9 @@ fn bundle(folder: &Path) -> Result<(), &'static str> {
     let Ok(status) = Command::new("node").arg(SCRIPT).arg(folder).status() else {
         return Err("Node.js is missing");
     };
+    if status.code() == Some(UNABLE) {
+        return Err("Vite needs Node.js 20.19, 22.12 or later, and packages for this platform (npm --prefix tests ci)");
+    }
     assert!(status.success(), "node {SCRIPT}: {status}");
     Ok(())
 }

@@ -23,13 +23,15 @@ const STYLE_LINKS = /( *<link rel="stylesheet" href="([^"]+)">\n)+/;
 /** The browsers of web/docs/browsers.md. */
 const BROWSERS = ["chrome111", "firefox115", "safari16.4"];
 
+/** The exit code that tells build.rs that Vite cannot run on this machine. */
+const UNABLE = 3;
+
 const [folder] = process.argv.slice(2);
 const index = await readFile(join(WEB, "index.html"), "utf8");
 await writeFile(join(folder, "index.html"), bundledIndex(await bundle()));
 
 async function bundle() {
-  const path = createRequire(new URL("../tests/package.json", import.meta.url)).resolve("vite");
-  const vite = /** @type {typeof import("../tests/node_modules/vite/dist/node/index.js")} */ (await import(pathToFileURL(path).href));
+  const vite = await loadVite();
   const output = await vite.build({
     configFile: false,
     envDir: false,
@@ -55,6 +57,28 @@ async function bundle() {
     },
   });
   return /** @type {RollupOutput} */ (output).output;
+}
+
+/** @returns {Promise<typeof import("../tests/node_modules/vite/dist/node/index.js")>} */
+async function loadVite() {
+  const { resolve } = createRequire(new URL("../tests/package.json", import.meta.url));
+  const { engines } = JSON.parse(await readFile(resolve("vite/package.json"), "utf8"));
+  try {
+    if (!isNodeFor(engines.node)) throw new Error(`Vite needs Node.js ${engines.node}, and this is ${process.version}`);
+    return await import(pathToFileURL(resolve("vite")).href);
+  } catch (error) {
+    console.error(error);
+    process.exit(UNABLE); // also if the packages were installed on another platform
+  }
+}
+
+/** @param {string} range such as "^20.19.0 || >=22.12.0" */
+function isNodeFor(range) {
+  const [major, minor] = process.versions.node.split(".").map(Number);
+  return range.split("||").some((part) => {
+    const [fromMajor, fromMinor] = (part.match(/\d+/g) ?? []).map(Number);
+    return major === fromMajor ? minor >= fromMinor : part.includes(">=") && major > fromMajor;
+  });
 }
 
 function styleImports() {
