@@ -104,6 +104,11 @@ test("what another app shares while a link is out is added only when the person 
   await page.getByRole("button", { name: "Add to this link" }).click();
   await page.locator("#share-sum", { hasText: "1 file, 2 bytes" }).waitFor();
   assert.deepEqual([await page.inputValue("#link"), await cachesOf(page)], [link, []]);
+  // The page cannot read the first one again, and still says so, also after another reload.
+  for (const isReloaded of [false, true]) {
+    if (isReloaded) await page.reload();
+    await page.locator("#share-again", { hasText: isReloaded ? "first.txt, second.txt" : "first.txt" }).waitFor();
+  }
 
   await shareTo(page, { files: [file("third.txt", "333")] });
   await page.getByRole("button", { name: "Stop sharing, and make a new link" }).click();

@@ -98,9 +98,13 @@ export class ActiveShare {
     return share;
   }
 
-  /** @param {import("./file-input.js").PickedFiles} picked */
-  add({ files, handles }) {
-    if (this.#offer(files)) this.#saved.handles.push(...handles);
+  /**
+   * @param {import("./file-input.js").PickedFiles} picked
+   * @param {object} [options]
+   * @param {boolean} [options.isFromApp] the files that the user was asked for after a reload are still missing
+   */
+  add({ files, handles }, { isFromApp = false } = {}) {
+    if (this.#offer(files, isFromApp)) this.#saved.handles.push(...handles);
     this.#save();
   }
 
@@ -108,9 +112,10 @@ export class ActiveShare {
    * Adds files to the list that receivers see.
    *
    * @param {import("./file-handles.js").PickedFile[]} files
+   * @param {boolean} [isFromApp]
    * @returns {boolean} whether one of them is new
    */
-  #offer(files) {
+  #offer(files, isFromApp = false) {
     const { catalogue } = this.#fileShare;
     // A file that is picked twice is shared once.
     const known = new Set(catalogue.entries.map(({ path, size }) => JSON.stringify([path, size])));
@@ -122,7 +127,7 @@ export class ActiveShare {
       const { file } = newFiles[index];
       if (file instanceof Blob) this.#files.set(id, file);
     });
-    if (added.some(({ text }) => !text)) this.#askForFiles("share_again", []);
+    if (!isFromApp && added.some(({ text }) => !text)) this.#askForFiles("share_again", []);
     this.#showHash();
     return added.length > 0;
   }
@@ -262,8 +267,9 @@ export class ActiveShare {
     const names = entries.map(({ path }) => path.join("/"));
     const picked = new Set(entries.map(({ path }) => path[0]));
     const handles = this.#saved.handles.filter(({ name }) => picked.has(name));
-    // A text that is written meanwhile does not replace the files that the user was asked for.
-    if (!this.#isAwaitingFiles) Object.assign(this.#saved, { names, handles });
+    // A text that is written meanwhile, or a file of an app, does not replace the files that the user was asked for.
+    if (this.#isAwaitingFiles) this.#saved.names = [...new Set([...this.#saved.names, ...names])];
+    else Object.assign(this.#saved, { names, handles });
     void this.#saveTexts();
     void saveShare(this.#saved);
   }

@@ -52,7 +52,10 @@ function ask(files, onAdd) {
     onAdd();
   };
   // The page is loaded again without a share, with the same address, and shares the files.
-  element("from-apps-new", HTMLElement).onclick = () => element("stop", HTMLElement).click();
+  element("from-apps-new", HTMLElement).onclick = () => {
+    place.hidden = true;
+    element("stop", HTMLElement).click();
+  };
 }
 
 /**

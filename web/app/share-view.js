@@ -24,13 +24,13 @@ export function openShareView() {
   // Without it, the button would pick files instead of folders.
   for (const id of ["folder", "more-folder"]) labelOf(id).hidden = !("webkitdirectory" in HTMLInputElement.prototype);
   const inputs = ["file", "folder", "more", "more-folder"].map((id) => element(id, HTMLInputElement));
-  const add = async (/** @type {PickedFiles} */ picked) => {
+  const add = async (/** @type {PickedFiles} */ picked, isFromApp = false) => {
     if (picked.files.length === 0) return;
     const started = share.then((current) => current ?? start(null));
     share = started.catch(() => null); // the next file tries again
-    (await started).add(picked);
+    (await started).add(picked, { isFromApp });
   };
-  acceptFiles(inputs, (picked) => picked.then(add).catch(showError));
+  acceptFiles(inputs, (picked) => picked.then((files) => add(files)).catch(showError));
   const texts = ["write-text", "more-text"].map((id) => element(id, HTMLElement));
   acceptTexts(texts, (file) => add({ files: [{ file, path: [file.name] }], handles: [] }).catch(showError));
   const stop = element("stop", HTMLButtonElement);
@@ -48,7 +48,7 @@ export function openShareView() {
   element("share", HTMLElement).hidden = false;
   const query = new URLSearchParams(location.search);
   if (!query.has("shared") && !query.has("not_shared")) return;
-  import("./from-apps.js").then(({ shareFromApps }) => shareFromApps(query, share, (files) => add({ files, handles: [] }))).catch(showError);
+  import("./from-apps.js").then(({ shareFromApps }) => shareFromApps(query, share, (files) => add({ files, handles: [] }, true))).catch(showError);
 }
 
 /** A finger alone can neither drop nor paste files, so the page says it only where there is a mouse or the like. */
