@@ -71,9 +71,9 @@ test("with --expires, the sender ends after that time, with --once with code 1 i
   }
 });
 
-test("with --once, a receiver that downloads nothing keeps others out only for the time of --idle", { timeout: 60_000 }, async () => {
+test("with --once, a receiver that downloads nothing keeps others out only for the time of --idle", { timeout: 120_000 }, async () => {
   await makeFolder("idle", { "a.txt": "a" });
-  const sender = await send(["idle"], ["--once", "--idle", "2s"]);
+  const sender = await send(["idle"], ["--once", "--idle", "20s"]);
   const idle = await receive(sender.link, { transport: WebSocket, createConnection: webRtcOf(wrtc) });
   after(() => idle.stop());
   const getter = run(["get", sender.link, "--out", "idle-got"]);

@@ -54,6 +54,8 @@ export class FileShare extends Emitter {
   #device;
   #clock;
   #idleTimeout;
+  /** The ids of receivers that have made room, because they did nothing. @type {Set<string>} */
+  #idle = new Set();
   #rateLimit;
   #refused = { wrongKeys: 0, wrongPasswords: 0 };
   /** @type {Set<import("../rtc/message-channel.js").RtcMessageChannel>} have not proved yet, oldest first */
@@ -193,13 +195,18 @@ export class FileShare extends Emitter {
    * In a share for one download, a receiver that does nothing keeps others out only for a while.
    *
    * @param {string} peerId of a receiver that comes for the only download
-   * @returns {boolean} whether another one has it; if not, receivers that have done nothing make room
+   * @returns {boolean} whether another one has it; if not, receivers that have done nothing make room. One that has made
+   *   room waits until the others have gone
    */
   #isTaken(peerId) {
     if (!this.once) return false;
     const others = this.receivers.filter((other) => other.peerId !== peerId && other.isConnected && other.state !== "done");
     if (others.some(({ idleTime }) => idleTime < this.#idleTimeout)) return true;
-    for (const other of others) void other.end("busy");
+    if (others.length > 0 && this.#idle.has(peerId)) return true;
+    for (const other of others) {
+      this.#idle.add(other.peerId);
+      void other.end("busy");
+    }
     return false;
   }
 
