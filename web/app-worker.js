@@ -20,7 +20,7 @@ worker.addEventListener("fetch", (/** @type {any} */ event) => {
 
 worker.addEventListener("message", (/** @type {any} */ event) => {
   const { data, source } = event;
-  const options = { body: data.text, icon: "icon-192.png", tag: source.id, data: source.id };
+  const options = { body: data.text, icon: "icon-192.png", tag: source.id, renotify: true, data: source.id };
   event.waitUntil(worker.registration.showNotification(data.title, options));
 });
 
