@@ -116,7 +116,8 @@ fn index(config: &Config) -> Option<Arc<Asset>> {
         html = Cow::Owned([before, after].concat());
     }
     if let Some(url) = config.server.public_urls.first() {
-        let picture = format!("content=\"{}{PREVIEW}\"", url.folder());
+        let folder = url.folder().replace('&', "&amp;").replace('"', "&quot;");
+        let picture = format!("content=\"{folder}{PREVIEW}\"");
         html = Cow::Owned(html.replace(&format!("content=\"{PREVIEW}\""), &picture));
     }
     Some(generated(html.into_owned().into()))
