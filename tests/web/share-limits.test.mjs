@@ -113,6 +113,17 @@ test("a receiver that has proved and does nothing makes room after the idle time
   assert.deepEqual([share.closed, await (await visit("idle")).end()], ["used", USED]);
 });
 
+test("a receiver that has made room does not take the place of the one that came", async () => {
+  const { clock, visit } = setUp({ once: true, idleTimeout: MINUTE });
+  await visit("idle");
+  await clock.advance(MINUTE);
+  const next = await visit("next");
+  await clock.advance(2 * MINUTE);
+  assert.deepEqual([await (await visit("idle")).end(), await next.end()], [BUSY, null]);
+  assert.equal(await (await visit("third")).end(), null);
+  assert.deepEqual(await next.end(), BUSY);
+});
+
 test("what a receiver writes or requests, and a change of its state, keep its place; the same report again does not", async () => {
   const { clock, share, visit, report } = setUp({ once: true, idleTimeout: MINUTE });
   const [entry] = share.catalogue.add([{ file: new File(["0123456789"], "a.txt") }]);
