@@ -51,6 +51,10 @@ reasons! {
     /// The client did not read its messages: its queue was full (`limits.queue_bytes`), or it accepted nothing for
     /// `limits.queue_age`, or the node needed the memory (`limits.memory_bytes`).
     SLOW = "slow", 1008, "slow consumer", true;
+    /// The client's token has expired, or the session has lasted for `auth.max_session`.
+    TOKEN_EXPIRED = "token_expired", 1008, "token expired", false;
+    /// The client has connected with a token that is not valid yet.
+    TOKEN_NOT_YET_VALID = "token_not_yet_valid", 1008, "token not yet valid", false;
     /// A frame or message was larger than `limits.message_bytes`.
     TOO_BIG = "too_big", 1009, "message too big", false;
     /// A message had more fragments than `limits.fragments`.

@@ -2,9 +2,10 @@
 //! are characters, and the nesting is not too deep.
 //!
 //! Payloads are forwarded as text, without being parsed into values. `serde_json` checks their syntax; this module
-//! checks the rest in one pass over the bytes. It also writes JSON strings.
+//! checks the rest in one pass over the bytes. It also writes JSON strings, and reads values that must not be `null`.
 
 use memchr::memchr2;
+use serde::{Deserialize, Deserializer};
 
 /// The maximum depth of nested arrays and objects. Recursive parsers stop at about 128.
 pub(crate) const MAX_DEPTH: usize = 100;
@@ -98,6 +99,11 @@ pub(crate) fn push_string(text: &mut String, name: &str) {
         text.push_str(name);
         text.push('"');
     }
+}
+
+/// Reads a value that is not `null`, where one may be absent.
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 #[cfg(test)]

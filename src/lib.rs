@@ -57,6 +57,7 @@
 //! | [`broker`] | pubsub, the registry (the single writer of membership), the topic table, presence, the adapter to other nodes |
 //! | `connections` | each client's mailbox and limits, all connections of the node, the flusher that writes to their sockets |
 //! | [`metrics`] | metric families, instruments and label values |
+//! | [`auth`] | tokens: keys, claims, and what they grant |
 //! | [`config`] | the configuration: keys, values and their sources; origins and ICE servers |
 //! | [`protocol`], [`message`], [`topic`], [`close`] | the types that the other modules share: the trait of a wire format, messages, topics, close reasons |
 //!
@@ -99,6 +100,7 @@
 #[cfg(all(test, feature = "cluster"))]
 extern crate self as handclasp;
 
+pub mod auth;
 pub mod broker;
 pub mod channels;
 pub mod close;

@@ -4,6 +4,9 @@
 /// The reason that a client receives when another client owns the name that it claims.
 pub(crate) const TAKEN: &str = "taken";
 
+/// The reason that a client receives when its token does not grant what it asks for.
+pub(crate) const NOT_ALLOWED: &str = "not allowed";
+
 /// Declares lists of reasons. Each line gives the variant, its documentation and its name in the metrics.
 macro_rules! reasons {
     ($($(#[doc = $about:literal])+ $Reason:ident { $(#[doc = $says:literal] $variant:ident = $name:literal;)+ })+) => {$(
@@ -40,6 +43,16 @@ reasons! {
         Subprotocol = "subprotocol";
         /// The token that came as a subprotocol cannot be decoded.
         Token = "token";
+        /// There is no token, but `auth.mode` requires one.
+        TokenMissing = "token_missing";
+        /// The signature, the form, the audience or the issuer of the token is wrong.
+        TokenInvalid = "token_invalid";
+        /// The token has expired.
+        TokenExpired = "token_expired";
+        /// The token is not valid yet.
+        TokenNotYetValid = "token_not_yet_valid";
+        /// The token names a key that the node does not have.
+        TokenKeyUnknown = "token_key_unknown";
         /// The version of the protocol is not supported.
         Version = "version";
         /// The long-polling session has ended, or never existed.
@@ -74,6 +87,8 @@ reasons! {
         Payload = "payload";
         /// The client joins too fast.
         RateLimited = "rate_limited";
+        /// The join has no valid token, in a protocol that sends the token with the join.
+        Token = "token";
         /// The channel has refused, or stopped before the answer.
         Channel = "channel";
         /// The channel has panicked.
@@ -138,5 +153,42 @@ reasons! {
         Overloaded = "overloaded";
         /// The node is not linked to its engine.
         Unlinked = "unlinked";
+    }
+}
+
+/// Why a token is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenRefusal {
+    Missing,
+    /// Its signature, algorithm, audience, issuer or form is wrong: one word for all, because it helps only attackers to
+    /// tell them apart.
+    Invalid,
+    Expired,
+    NotYetValid,
+    KeyUnknown,
+}
+
+impl TokenRefusal {
+    /// The reason as clients receive it.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Missing => "token missing",
+            Self::Invalid => "token invalid",
+            Self::Expired => "token expired",
+            Self::NotYetValid => "token not yet valid",
+            Self::KeyUnknown => "token key unknown",
+        }
+    }
+}
+
+impl From<TokenRefusal> for ConnectRefusal {
+    fn from(refusal: TokenRefusal) -> Self {
+        match refusal {
+            TokenRefusal::Missing => Self::TokenMissing,
+            TokenRefusal::Invalid => Self::TokenInvalid,
+            TokenRefusal::Expired => Self::TokenExpired,
+            TokenRefusal::NotYetValid => Self::TokenNotYetValid,
+            TokenRefusal::KeyUnknown => Self::TokenKeyUnknown,
+        }
     }
 }

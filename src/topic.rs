@@ -209,6 +209,12 @@ impl Pattern {
     }
 }
 
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.prefix, if self.is_wildcard { "*" } else { "" })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,11 +10,12 @@ use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use compact_str::CompactString;
 use futures_util::future::AbortHandle;
 
+use crate::auth::Access;
 use crate::broker::registry::permits::Permit;
 use crate::channels::assigns::Assigns;
 use crate::channels::client::Client;
@@ -129,6 +130,18 @@ impl Context<'_> {
     #[must_use]
     pub fn transport(&self) -> &'static str {
         self.client.transport
+    }
+
+    /// What the client's token permits, if the mount [checks tokens](crate::Mount::check_tokens) and the configuration
+    /// requires them. Without tokens, every client may do everything.
+    #[must_use]
+    pub fn access(&self) -> Option<&Access> {
+        self.client.assigns.get()
+    }
+
+    /// The time of the current event, by the clock of the system.
+    pub(crate) fn now(&self) -> Instant {
+        self.client.now
     }
 
     /// The values that all channels of this socket share.

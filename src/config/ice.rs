@@ -75,14 +75,17 @@ impl IceServers {
         Self { servers: servers.into(), lifetime }
     }
 
-    /// The servers as `user` receives them, with its own credentials.
-    pub(crate) fn for_user(&self, user: &str) -> Vec<IceServer> {
-        self.servers.iter().map(|server| server.for_user(user, self.lifetime)).collect()
+    /// The servers as `user` receives them, with its own credentials, which are valid for `most` at most. If that is
+    /// zero, those that would need credentials of its own are left out.
+    pub(crate) fn for_user(&self, user: &str, most: Duration) -> Vec<IceServer> {
+        let is_included = |server: &&IceServer| server.secret.is_none() || !most.is_zero();
+        let included = self.servers.iter().filter(is_included);
+        included.map(|server| server.for_user(user, self.lifetime.min(most))).collect()
     }
 
     /// The same, as a part of a browser's configuration: `{"iceServers": [...]}`.
-    pub(crate) fn configuration(&self, user: &str) -> IceConfiguration {
-        IceConfiguration { ice_servers: self.for_user(user) }
+    pub(crate) fn configuration(&self, user: &str, most: Duration) -> IceConfiguration {
+        IceConfiguration { ice_servers: self.for_user(user, most) }
     }
 }
 

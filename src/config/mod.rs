@@ -15,6 +15,8 @@
 //!
 //! No other module reads environment variables.
 
+pub(crate) mod auth;
+mod auth_checks;
 pub(crate) mod cluster;
 mod cluster_checks;
 pub(crate) mod hosts;
@@ -30,6 +32,7 @@ pub(crate) mod source;
 pub(crate) mod value;
 mod warnings;
 
+pub use auth::AuthMode;
 pub use cluster::{ClusterScheme, ClusterUrl, Engine, InvalidClusterUrl, InvalidNodeName, Isolated, NodeName, Secret};
 pub use hosts::{InvalidPublicUrl, PublicUrl};
 pub use ice::IceServer;

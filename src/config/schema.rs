@@ -10,6 +10,7 @@ use actix_web::http::header::HeaderValue;
 use ipnet::IpNet;
 use toml::de::DeValue;
 
+use crate::config::auth::AuthMode;
 use crate::config::cluster::{ClusterUrl, Engine, Isolated, NodeName, Secret};
 use crate::config::hosts::PublicUrl;
 use crate::config::ice::IceServer;
@@ -151,6 +152,28 @@ sections! {
         /// Folder with a copy of the Socket.IO client, served as `<path>/socket.io.js` for pages that load it from this
         /// server, such as "node_modules/socket.io/client-dist". "" means none.
         client_dir: Option<PathBuf> = "", folder;
+    }
+
+    /// Tokens: signed JWTs by which clients show who they are and what they may do.
+    auth: Auth {
+        /// "off": tokens are ignored. "required": clients of Phoenix, PeerJS and Socket.IO, and requests to `ice.path`, need
+        /// a valid token. HelloWebRTC, the plain relay and the list of PeerJS ids have no place for one, and are closed.
+        mode: AuthMode = "off", auth_mode;
+        /// Secrets of tokens that are signed with HS256: up to 4 texts of 32 to 512 bytes. All are accepted; `handclasp
+        /// token` signs with the first. `openssl rand -base64 32` makes one. The environment variable
+        /// HANDCLASP_AUTH_SECRETS keeps them out of files.
+        secrets: Vec<Secret> = [], secrets;
+        /// File with a JWK Set: RSA keys of 2,048 to 8,192 bits (RS256), P-256 (ES256), Ed25519 (EdDSA) and oct (HS256), at
+        /// most 32. It is read once, at the start. "" means none.
+        jwks: Option<PathBuf> = "", key_file;
+        /// The claim `aud` of each token must be or contain this text.
+        audience: String = "handclasp", claim;
+        /// The claim `iss` of each token must be this text. "" means any.
+        issuer: Option<String> = "", claim_or_none;
+        /// How much the clock of the machine that signs the tokens may differ from this one.
+        leeway: Duration = "10s", duration from "0s" to "5m";
+        /// A client is disconnected after this time, even if its token is valid for longer.
+        max_session: Duration = "24h", duration from "1m" to "30d";
     }
 
     /// Limits per client IP, socket, topic and message. An IPv6 /64 network counts as one client IP.

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use crate::config::hosts::Host;
 use crate::config::listen::ListenAddress;
-use crate::config::schema::{Config, Metrics, PeerJs, Server};
+use crate::config::schema::{Config, Metrics, Server};
 
 impl Config {
     /// What this configuration leaves open to web pages of any site, to other machines, or to any client: a line each,
@@ -14,8 +14,9 @@ impl Config {
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let of_protocols = [
+            self.closed_warning(),
             self.hello_warning(),
-            self.relay.enabled.then(|| "relay.enabled: each client receives all messages of all others".to_owned()),
+            self.is_relay_open().then(|| "relay.enabled: each client receives all messages of all others".to_owned()),
             self.peerjs_warning(),
         ];
         let of_server = [self.names_warning(), self.proxies_warning(), self.metrics_warning()];
@@ -29,8 +30,8 @@ impl Config {
             (true, &socket.check_origin, "socket.check_origin (Phoenix)"),
             (socketio.enabled, &socketio.check_origin, "socketio.check_origin (Socket.IO)"),
             (peerjs.enabled, &peerjs.cors, "peerjs.cors (PeerJS)"),
-            (hello.enabled, &hello.check_origin, "hello.check_origin (HelloWebRTC)"),
-            (relay.enabled, &relay.check_origin, "relay.check_origin (the plain relay)"),
+            (self.is_hello_open(), &hello.check_origin, "hello.check_origin (HelloWebRTC)"),
+            (self.is_relay_open(), &relay.check_origin, "relay.check_origin (the plain relay)"),
             (
                 ice.enabled && !peer.ice_servers.is_empty(),
                 &ice.check_origin,
@@ -46,12 +47,26 @@ impl Config {
 
     fn hello_warning(&self) -> Option<String> {
         let what = "any client may take any name of HelloWebRTC, and then receives what is meant for its owner";
-        self.hello.enabled.then(|| format!("hello.enabled: {what}"))
+        self.is_hello_open().then(|| format!("hello.enabled: {what}"))
+    }
+
+    /// What `auth.mode` closes although it is turned on.
+    fn closed_warning(&self) -> Option<String> {
+        let closed: Vec<&str> = [
+            (self.hello.enabled, "hello.enabled (HelloWebRTC)"),
+            (self.relay.enabled, "relay.enabled (the plain relay)"),
+            (self.peerjs.enabled && self.peerjs.allow_discovery, "peerjs.allow_discovery (the list of PeerJS ids)"),
+        ]
+        .into_iter()
+        .filter(|(is_enabled, _)| *is_enabled && self.auth.is_required())
+        .map(|(_, key)| key)
+        .collect();
+        (!closed.is_empty()).then(|| format!("auth.mode: closes what has no place for a token: {}", closed.join(", ")))
     }
 
     fn peerjs_warning(&self) -> Option<String> {
-        let PeerJs { enabled, allow_discovery, .. } = self.peerjs;
-        (enabled && allow_discovery).then(|| "peerjs.allow_discovery: any client may list all PeerJS ids".to_owned())
+        (self.peerjs.enabled && self.is_discovery_open())
+            .then(|| "peerjs.allow_discovery: any client may list all PeerJS ids".to_owned())
     }
 
     /// Listeners that check no names, and those that refuse the names that a proxy passes on.

@@ -143,6 +143,8 @@ pub(crate) struct Connection {
     incomplete: Mutex<(usize, Option<Instant>)>,
     /// The client IP whose limits it counts against.
     pub(crate) address: IpAddr,
+    /// When the client's token ends the connection, by the clock of the system.
+    ends: Mutex<Option<Instant>>,
 }
 
 impl Connection {
@@ -164,6 +166,7 @@ impl Connection {
             queued: AtomicUsize::new(0),
             queued_own: AtomicUsize::new(0),
             incomplete: Mutex::default(),
+            ends: Mutex::default(),
             write_side: OnceLock::new(),
         }
     }
@@ -324,6 +327,17 @@ impl Connection {
         if !write_side.request_flush() {
             write_side.writer.state().wake();
         }
+    }
+
+    /// Sets when the client's token ends the connection. A token's time runs on while the node's process is stopped, so this is
+    /// a time of the system's clock and not of the node's.
+    pub(crate) fn set_end(&self, at: Instant) {
+        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    }
+
+    /// Whether the client's token has ended the connection, at a time of the system's clock.
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| now >= at)
     }
 
     /// Records that the client has joined a topic.

@@ -184,13 +184,13 @@ impl Hub {
         self.lock().open.remove(&connection.id);
     }
 
-    /// Checks every connection once. It sends the pings that are due, closes connections that are idle, slow, or have
-    /// not joined a topic in time, and aborts those that did not close in time. Returns the connections that were found
-    /// closed for the first time: the registry must remove what they have. `now` is the time that the node's clock has
-    /// judged.
+    /// Checks every connection once. It sends the pings that are due, closes connections that are idle, slow, have not
+    /// joined a topic in time, or whose token has expired, and aborts those that did not close in time. Returns the
+    /// connections that were found closed for the first time: the registry must remove what they have. `now` is the time
+    /// that the node's clock has judged.
     #[must_use]
     pub(crate) fn sweep(&self, now: Instant) -> Vec<Arc<Connection>> {
-        let mut closed = Vec::new();
+        let (mut closed, system_now) = (Vec::new(), Instant::now());
         for tracked in self.lock().open.values_mut() {
             if tracked.connection.take_active() {
                 tracked.active_at = now;
@@ -198,7 +198,7 @@ impl Hub {
             if tracked.connection.mailbox.is_overdue(now) {
                 // its messages are dropped: it would not read them
                 tracked.connection.mailbox.evict();
-            } else if let Some(reason) = tracked.close_reason(now) {
+            } else if let Some(reason) = tracked.close_reason(now, system_now) {
                 tracked.connection.close(reason);
             }
             if tracked.is_ping_due(now) {
@@ -297,7 +297,10 @@ impl Tracked {
         true
     }
 
-    fn close_reason(&self, now: Instant) -> Option<&'static Reason> {
+    fn close_reason(&self, now: Instant, system_now: Instant) -> Option<&'static Reason> {
+        if self.connection.is_over(system_now) {
+            return Some(&close::TOKEN_EXPIRED);
+        }
         let opened = self.connection.opened;
         let timeouts = self.connection.timeouts();
         if now.saturating_duration_since(self.active_at) >= timeouts.idle {

@@ -33,9 +33,10 @@ use crate::http::idle_connections::{HttpConnection, hung_up};
 use crate::http::mount::{AsyncConnect, Connect, ConnectError, ConnectInfo, Mount, SocketInit};
 use crate::http::node_state::NodeState;
 use crate::http::request::check_upgrade;
+use crate::http::token_check::TokenCheck;
 use crate::metrics::labels::Transport;
 use crate::protocol::Protocol;
-use crate::refusal::ConnectRefusal;
+use crate::refusal::{ConnectRefusal, TokenRefusal};
 use crate::sessions::session::Session;
 use crate::sessions::settings::SocketSettings;
 use crate::sessions::socket::Socket;
@@ -100,6 +101,7 @@ struct Inner {
     /// The mount's long-polling sessions. A token is valid only at the mount that issued it.
     sessions: Arc<LongPollSessions>,
     protocol_state: OnceLock<Arc<dyn Any + Send + Sync>>,
+    tokens: TokenCheck,
 }
 
 /// Counts one client of a mount until it is dropped.
@@ -130,6 +132,7 @@ impl Acceptor {
             clients: AtomicUsize::new(0),
             sessions: Arc::default(),
             protocol_state: OnceLock::new(),
+            tokens: TokenCheck::new(node.tokens.clone().filter(|_| mount.checks_tokens)),
             mount,
             node,
         }))
@@ -178,10 +181,27 @@ impl Acceptor {
         &self.0.node.pubsub
     }
 
+    pub(crate) fn tokens(&self) -> &TokenCheck {
+        &self.0.tokens
+    }
+
     pub(crate) fn client_ip(&self, request: &HttpRequest) -> Result<ClientIp, ConnectError> {
         ClientIp::of(request, &self.config().server.trusted_proxies).ok_or_else(|| {
             ConnectError::new(StatusCode::BAD_REQUEST, "no address").with_reason(ConnectRefusal::Request)
         })
+    }
+
+    /// Admits a WebSocket client whose token is refused, so that it can be told why. `connect` does not run.
+    pub(crate) fn admit_refused(
+        &self,
+        info: &ConnectInfo,
+        refusal: TokenRefusal,
+    ) -> Result<ConnectionSlot, ConnectError> {
+        check_upgrade(&info.request)?;
+        let slot = self.take_slot(self.identity(info, false), self.0.connection_limits.clone())?;
+        slot.connection.set_write_side(mark_upgraded(&info.request)?);
+        self.count_refused(refusal.into());
+        Ok(slot)
     }
 
     /// Admits a WebSocket client, if `connect` accepts it and the limits allow it. Returns its connection slot, whose
@@ -214,21 +234,23 @@ impl Acceptor {
         polls: bool,
         check: impl FnOnce() -> Result<(), ConnectError>,
     ) -> Result<(ConnectionSlot, SocketInit), ConnectError> {
-        let client = self.identity(&info, polls);
-        match &self.0.mount.connect {
+        let (client, token) = (self.identity(&info, polls), info.token.clone());
+        let (slot, mut init) = match &self.0.mount.connect {
             Connect::Sync(connect) => {
                 let init = catch_unwind(AssertUnwindSafe(|| connect(&info)))
                     .unwrap_or_else(|_| Err(ConnectError::crashed()))?;
                 check()?;
-                Ok((self.take_slot(client, limits)?, init))
+                (self.take_slot(client, limits)?, init)
             }
             Connect::Async(connect) => {
                 check()?;
                 let slot = self.take_slot(client, limits)?;
                 let init = self.await_connect(&**connect, info).await?;
-                Ok((slot, init))
+                (slot, init)
             }
-        }
+        };
+        token.apply(&mut init.assigns, &slot.connection);
+        Ok((slot, init))
     }
 
     async fn await_connect(&self, connect: &AsyncConnect, info: ConnectInfo) -> Result<SocketInit, ConnectError> {

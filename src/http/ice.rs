@@ -1,10 +1,10 @@
 //! The STUN and TURN servers over HTTP: `{"iceServers": [...]}` for web pages whose protocol has no message for them.
 //!
-//! The servers may have credentials, so only pages of the allowed origins can read them, no cache keeps them, and each
-//! client IP has a limit of its own. The credentials themselves are made in [`ice`](crate::config::ice).
+//! The servers may have credentials, so only pages of the allowed origins can read them, no cache keeps them, each
+//! client IP has a limit of its own, and a token is needed if `auth.mode` requires one. The credentials themselves are made in [`ice`](crate::config::ice).
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::http::{StatusCode, header};
 use actix_web::web::ServiceConfig;
@@ -17,7 +17,8 @@ use crate::http::client_ip::ClientIp;
 use crate::http::cors::{self, CorsRule, Readers};
 use crate::http::mount::ConnectError;
 use crate::http::node_state::NodeState;
-use crate::http::request::check_origin;
+use crate::http::request::{check_origin, params};
+use crate::http::token_check::token_of;
 use crate::refusal::ConnectRefusal;
 
 /// The methods that a preflight response allows.
@@ -48,10 +49,18 @@ fn respond(node: &NodeState, servers: &IceServers, request: &HttpRequest) -> Res
         return Err(ConnectError::new(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address")
             .with_reason(ConnectRefusal::RateLimited));
     }
+    let most = match &node.tokens {
+        None => Duration::MAX,
+        Some(tokens) => {
+            let params = params(request.query_string())?;
+            let token = token_of(request, &params).unwrap_or_default();
+            tokens.check(token).map_err(|error| error.refusal)?.turn_time(Instant::now())
+        }
+    };
     let user = Uuid::new_v4().simple().to_string();
     let mut response = HttpResponse::Ok();
     response.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
-    Ok(response.json(servers.configuration(&user)))
+    Ok(response.json(servers.configuration(&user, most)))
 }
 
 fn refuse(node: &NodeState, refusal: &ConnectError) -> HttpResponse {

@@ -23,6 +23,7 @@ pub(crate) mod refusal_log;
 pub(crate) mod request;
 pub(crate) mod sliced_body;
 pub(crate) mod static_files;
+pub(crate) mod token_check;
 pub(crate) mod upgraded_socket;
 
 pub use mount::{ConnectError, ConnectInfo, Mount, SocketInit};

@@ -16,12 +16,14 @@ use compact_str::CompactString;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 
+use crate::auth::Access;
 use crate::channels::assigns::Assigns;
 use crate::channels::channel::Router;
 use crate::config::origin::Origins;
 use crate::http::client_ip::ClientIp;
 use crate::http::hosts;
-use crate::refusal::ConnectRefusal;
+use crate::http::token_check::TokenStatus;
+use crate::refusal::{ConnectRefusal, TokenRefusal};
 use crate::topic::Topic;
 
 /// After how many seconds a client that a limit has refused may try again. The buckets of the limits refill all the time.
@@ -53,6 +55,7 @@ pub struct Mount {
     pub(crate) message_bytes: Option<usize>,
     pub(crate) poll_window: Option<Duration>,
     pub(crate) subprotocols: Vec<String>,
+    pub(crate) checks_tokens: bool,
     pub(crate) connect: Connect,
 }
 
@@ -83,6 +86,7 @@ impl Mount {
             message_bytes: None,
             poll_window: None,
             subprotocols: Vec::new(),
+            checks_tokens: false,
             connect: Connect::Sync(Arc::new(|_| Ok(SocketInit::default()))),
         }
     }
@@ -154,6 +158,18 @@ impl Mount {
         self
     }
 
+    /// Lets only clients with a valid token connect, if `auth.mode` is "required". The standard mounts of
+    /// [`Endpoint::new`](crate::Endpoint::new) do so. [`connect`](Self::connect) runs only for these clients, and
+    /// [`ConnectInfo::access`] says what the token permits. Channels find the same [`Access`] in the assigns, and have to
+    /// obey its grants.
+    ///
+    /// A Socket.IO client may send the token with its join. Then `connect` runs before, and sees no access.
+    #[must_use]
+    pub fn check_tokens(mut self) -> Self {
+        self.checks_tokens = true;
+        self
+    }
+
     /// Sets the function that decides whether a client may connect. Without one, every client may. It runs after the
     /// checks of origin and protocol version, on the thread that serves the connection, and must not block. If it
     /// panics, the response is 500.
@@ -206,13 +222,23 @@ impl fmt::Debug for Mount {
 }
 
 /// A client's request to connect. All of it comes from the client and is unverified, except the addresses.
-#[derive(Debug)]
 pub struct ConnectInfo {
     pub(crate) request: HttpRequest,
     pub(crate) params: Vec<(String, String)>,
     pub(crate) client_ip: ClientIp,
     pub(crate) auth_token: Option<String>,
+    pub(crate) token: TokenStatus,
     pub(crate) transport: &'static str,
+}
+
+/// Without what the client has sent: tokens may be in it.
+impl fmt::Debug for ConnectInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectInfo")
+            .field("client_ip", &self.client_ip)
+            .field("transport", &self.transport)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ConnectInfo {
@@ -277,6 +303,12 @@ impl ConnectInfo {
     #[must_use]
     pub fn transport(&self) -> &'static str {
         self.transport
+    }
+
+    /// What the client's token permits, if the mount [checks tokens](Mount::check_tokens) and `auth.mode` requires them.
+    #[must_use]
+    pub fn access(&self) -> Option<&Access> {
+        self.token.access.as_ref()
     }
 
     /// The decoded token of the client's `authToken` option. The client sends it as a subprotocol or a header, never in
@@ -366,6 +398,12 @@ impl ConnectError {
     /// Sets the reason of a refusal that does not come from the mount's `connect`.
     pub(crate) fn with_reason(self, reason: ConnectRefusal) -> Self {
         Self { reason, ..self }
+    }
+}
+
+impl From<TokenRefusal> for ConnectError {
+    fn from(refusal: TokenRefusal) -> Self {
+        Self::new(StatusCode::FORBIDDEN, refusal.text()).with_reason(refusal.into())
     }
 }
 

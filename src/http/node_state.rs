@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::auth::{InvalidAuth, Tokens};
 use crate::broker::pubsub::Pubsub;
 use crate::config::schema::Config;
 use crate::connections::hub::{Hub, HubLimits};
@@ -19,20 +20,36 @@ pub(crate) struct NodeState {
     pub(crate) hub: Arc<Hub>,
     pub(crate) idle_connections: IdleConnections,
     pub(crate) refusal_log: RefusalLog,
+    /// Checks the tokens of clients, if they need one.
+    pub(crate) tokens: Option<Arc<Tokens>>,
     accepts_clients: AtomicBool,
     /// Whether the adapter was ready when it was asked last.
     adapter_was_ready: AtomicBool,
 }
 
 impl NodeState {
-    pub(crate) fn new(config: Config, pubsub: Pubsub) -> Self {
+    /// # Errors
+    /// When clients need tokens, and the keys cannot be read.
+    pub(crate) fn new(config: Config, pubsub: Pubsub) -> Result<Self, InvalidAuth> {
+        let tokens = config.auth.is_required().then(|| Tokens::from_config(&config.auth).map(Arc::new)).transpose()?;
+        tokens.iter().flat_map(|tokens| tokens.warnings()).for_each(|warning| log::warn!("{warning}"));
         let limits = HubLimits { connections: config.server.connections, close_timeout: config.socket.close_timeout };
         let ip_table = IpTable::new(&config.limits);
         let hub = Hub::new(limits, ip_table.clone());
         let idle_connections = IdleConnections::new(&config, pubsub.shared_metrics(), pubsub.clock().clone());
         let refusal_log = RefusalLog::new(config.log.refusals_per_minute);
         let (accepts_clients, adapter_was_ready) = (AtomicBool::new(true), AtomicBool::new(true));
-        Self { config, pubsub, ip_table, hub, idle_connections, refusal_log, accepts_clients, adapter_was_ready }
+        Ok(Self {
+            config,
+            pubsub,
+            ip_table,
+            hub,
+            idle_connections,
+            refusal_log,
+            tokens,
+            accepts_clients,
+            adapter_was_ready,
+        })
     }
 
     /// Whether the node accepts new clients: it does until it drains.

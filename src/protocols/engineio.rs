@@ -42,6 +42,9 @@ const MESSAGE_BYTE: u8 = 4;
 
 /// The format of the messages inside of Engine.IO's packets, with the state of one client.
 pub(crate) trait MessageCodec: Unpin + 'static {
+    /// Whether a join may carry the client's token.
+    const HAS_TOKENS_AT_JOIN: bool = false;
+
     /// The codec of a client of this revision.
     fn new(revision: u8, limits: &Limits) -> Self;
 

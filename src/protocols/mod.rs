@@ -20,6 +20,7 @@ pub(crate) mod mounts;
 mod next_steps;
 pub(crate) mod peerjs;
 pub(crate) mod phoenix;
+mod refused;
 pub(crate) mod relay;
 pub(crate) mod socketio;
 mod upgrade;

@@ -39,12 +39,14 @@ use crate::topic::{Realm, Topic};
 const OPEN: &str = r#"{"type":"OPEN"}"#;
 const TAKEN: &str = r#"{"type":"ID-TAKEN","payload":{"msg":"ID is taken"}}"#;
 const ERROR_START: &str = r#"{"type":"ERROR","#;
+const OFFER: &str = "OFFER";
+const ANSWER: &str = "ANSWER";
 const LEAVE: &str = "LEAVE";
 const EXPIRE: &str = "EXPIRE";
 /// Stands for a ping or pong of a client whose session has begun with HTTP.
 const CONTROL: ByteString = ByteString::from_static(r#"{"type":"PONG"}"#);
 /// The message types that one client may send to another.
-const FORWARDED_TYPES: [&str; 5] = ["OFFER", "ANSWER", "CANDIDATE", LEAVE, EXPIRE];
+const FORWARDED_TYPES: [&str; 5] = [OFFER, ANSWER, "CANDIDATE", LEAVE, EXPIRE];
 /// The `ref` of a connection's only join.
 const JOIN: &str = "join";
 

@@ -54,7 +54,10 @@ pub(crate) const MOUNT: ProtocolMount =
 /// The standard mount, with the relay that Socket.IO's tutorials use.
 pub(crate) fn mount(config: &Config) -> (Mount, ProtocolMount) {
     let schema::SocketIo { path, check_origin, max_payload, .. } = &config.socketio;
-    let mount = Mount::new(path, routers::relay(config)).check_origin(check_origin.clone()).message_bytes(*max_payload);
+    let mount = Mount::new(path, routers::relay(config))
+        .check_origin(check_origin.clone())
+        .message_bytes(*max_payload)
+        .check_tokens();
     (without_ice_for_other_pages(mount, config), MOUNT)
 }
 
@@ -109,6 +112,8 @@ struct Partial {
 }
 
 impl MessageCodec for SocketIo {
+    const HAS_TOKENS_AT_JOIN: bool = true;
+
     fn new(revision: u8, limits: &Limits) -> Self {
         let is_old = revision < 4;
         Self {

@@ -1,5 +1,5 @@
-//! The checks before an upgrade to a WebSocket, in the order that most protocols use: client IP, query, origin, the
-//! mount's own `connect`, and the headers of RFC 6455.
+//! The checks before an upgrade to a WebSocket, in the order that most protocols use: client IP, query, origin, token,
+//! the mount's own `connect`, and the headers of RFC 6455.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -7,6 +7,7 @@ use crate::connections::hub::ConnectionSlot;
 use crate::http::acceptor::Acceptor;
 use crate::http::mount::{ConnectError, ConnectInfo, SocketInit};
 use crate::http::request::{check_origin, params};
+use crate::http::token_check::token_of;
 use crate::protocol::Protocol;
 use crate::transports::websocket;
 
@@ -31,6 +32,9 @@ pub(super) async fn admit(
     let client_ip = acceptor.client_ip(request)?;
     let params = params(request.query_string())?;
     check_origin(request, acceptor.origins())?;
+    let token = acceptor.tokens().check(token_of(request, &params))?;
     let request = request.clone();
-    acceptor.admit(ConnectInfo { request, params, client_ip, auth_token: None, transport: websocket::NAME }).await
+    acceptor
+        .admit(ConnectInfo { request, params, client_ip, auth_token: None, token, transport: websocket::NAME })
+        .await
 }

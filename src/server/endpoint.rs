@@ -55,7 +55,7 @@ impl Endpoint {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let router = Arc::new(routers::standard(&config));
-        let mounts = config.socket.mounts.iter().map(|path| Mount::new(path, router.clone()));
+        let mounts = config.socket.mounts.iter().map(|path| Mount::new(path, router.clone()).check_tokens());
         let mut mounts: Vec<_> = mounts.map(|mount| (mount, phoenix::routes::MOUNT)).collect();
         mounts.extend(mounts::standard(&config));
         Self::with_mounts(config, mounts)
@@ -167,7 +167,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// When an address cannot be bound; the error names it. When a [counter](Self::counter) has an invalid name, or the
-    /// name of another metric. When a worker cannot start.
+    /// name of another metric. When a worker cannot start. When `auth.mode` is "required" and the keys cannot be read.
     pub fn start(self) -> io::Result<Node> {
         let custom = prometheus::Registry::new();
         for counter in self.counters {
@@ -184,7 +184,8 @@ impl Endpoint {
         let mut workers = Workers::new(self.config.server.workers)?;
         let adapter = self.adapter.map_or_else(|| configured_adapter(&self.config), Ok)?;
         let (pubsub, registry_died) = Pubsub::start(&self.config, adapter, &workers.registry())?;
-        let node = Arc::new(NodeState::new(self.config, pubsub));
+        let node = Arc::new(NodeState::new(self.config, pubsub).map_err(io::Error::other)?);
+        warn_of_open_mounts(&node.config, &self.mounts);
         let acceptors: Vec<_> = self
             .mounts
             .into_iter()
@@ -208,6 +209,17 @@ impl Endpoint {
 impl std::fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Endpoint").field("mounts", &self.mounts).finish_non_exhaustive()
+    }
+}
+
+/// A mount of the application checks tokens only if it says so.
+fn warn_of_open_mounts(config: &Config, mounts: &[(Mount, ProtocolMount)]) {
+    let is_open = |(mount, _): &&(Mount, ProtocolMount)| config.auth.is_required() && !mount.checks_tokens;
+    for (mount, _) in mounts.iter().filter(is_open) {
+        log::warn!(
+            "auth.mode is \"required\", but clients of the mount {} need no token: see Mount::check_tokens",
+            mount.path
+        );
     }
 }
 

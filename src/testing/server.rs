@@ -12,6 +12,7 @@ use crate::config::schema::Config;
 use crate::http::acceptor::Acceptor;
 use crate::http::mount::{ConnectError, ConnectInfo, Mount};
 use crate::http::node_state::NodeState;
+use crate::http::token_check::auth_token_or_param;
 use crate::protocols::phoenix::{V2, routes};
 use crate::testing::client::TestClient;
 use crate::transports::longpoll::LongPollOptions;
@@ -35,12 +36,13 @@ impl TestServer {
     /// Like [`new`](Self::new), with the limits of `config`.
     ///
     /// # Panics
-    /// Like [`new`](Self::new), outside of an actix system.
+    /// Like [`new`](Self::new), outside of an actix system. When tokens are required and their keys cannot be read.
     #[must_use]
     pub fn with_config(config: Config, mount: Mount) -> Self {
         let (pubsub, _) = Pubsub::start(&config, Arc::new(LocalAdapter), &Arbiter::current())
             .expect("a single node needs nothing to start");
-        Self(Acceptor::new(Arc::new(NodeState::new(config, pubsub)), mount, routes::MOUNT))
+        let node = NodeState::new(config, pubsub).expect("the keys of `auth` can be read");
+        Self(Acceptor::new(Arc::new(node), mount, routes::MOUNT))
     }
 
     /// The handle with which server code uses the topics.
@@ -105,12 +107,13 @@ impl TestConnect<'_> {
     /// Connects the client.
     ///
     /// # Errors
-    /// The error of the mount's `connect`, or that of a connection limit.
+    /// The error of the mount's `connect`, that of a connection limit, or that of the token.
     pub async fn connect(self) -> Result<TestClient, ConnectError> {
         let Self { acceptor, request, params, auth_token } = self;
         let request = request.to_http_request();
         let client_ip = acceptor.client_ip(&request)?;
-        let info = ConnectInfo { request, params, client_ip, auth_token, transport: websocket::NAME };
+        let token = acceptor.tokens().check(auth_token_or_param(auth_token.as_deref(), &params))?;
+        let info = ConnectInfo { request, params, client_ip, auth_token, token, transport: websocket::NAME };
         let (slot, init) = acceptor.admit_longpoll(info, acceptor.timeouts().idle).await?;
         let options = LongPollOptions {
             // no limit, because a test client fetches its frames directly

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod auth_config;
 mod backplane;
 mod cli;
 mod cluster_config;

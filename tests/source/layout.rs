@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use super::files;
 
 /// The parts, from the top down. A file may import its own part and the parts of later lines.
-const PARTS: [&[&str]; 10] = [
+const PARTS: [&[&str]; 11] = [
     &["server", "testing"],
     &["protocols"],
     &["http"],
@@ -19,6 +19,7 @@ const PARTS: [&[&str]; 10] = [
     &["connections"],
     &["protocol", "metrics"],
     &["message"],
+    &["auth"],
     &["topic", "close", "refusal", "json", "config", "small_map", "payload", "memory"],
 ];
 

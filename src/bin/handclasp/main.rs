@@ -3,15 +3,18 @@
 #![forbid(unsafe_code)]
 
 mod logging;
+mod token;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use handclasp::auth::Tokens;
 use handclasp::config::{Cluster, Engine, ListenAddress};
 use handclasp::{Config, Endpoint};
 use mimalloc::MiMalloc;
+use token::TokenArgs;
 
 /// Each signal makes a dozen small allocations, and half of them are freed on another thread. mimalloc is fast at that.
 #[global_allocator]
@@ -45,6 +48,8 @@ enum Command {
     /// Check a configuration: list its errors, or show what it would start, and warn of what it leaves open
     #[command(after_help = EXAMPLES)]
     Check(Options),
+    /// Sign a token with the first of auth.secrets, or say what a token permits
+    Token(Box<TokenArgs>),
 }
 
 #[derive(Args)]
@@ -63,7 +68,8 @@ struct Options {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(options) => options.read().and_then(|config| serve(&config)),
-        Command::Check(options) => options.read().map(|config| check(&config)),
+        Command::Check(options) => options.read().and_then(|config| check(&config)),
+        Command::Token(args) => args.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -122,11 +128,14 @@ fn warn_descriptor_limit(descriptors: std::io::Result<u64>, connections: usize) 
     }
 }
 
-fn check(config: &Config) {
+fn check(config: &Config) -> Result<(), String> {
+    let tokens = Tokens::from_config(&config.auth).map_err(|error| error.to_string())?;
     print("ok");
     announce(config, &config.server.listen, config.metrics.listen.as_ref());
     print(&format!("origins  {}", config.socket.check_origin));
-    config.warnings().iter().for_each(|warning| eprintln!("handclasp: warning: {warning}"));
+    let warnings = config.warnings();
+    tokens.warnings().iter().chain(&warnings).for_each(|warning| eprintln!("handclasp: warning: {warning}"));
+    Ok(())
 }
 
 /// Prints the addresses of the page, the sockets and, if enabled, HelloWebRTC, the plain relay and the metrics, a line
@@ -138,10 +147,10 @@ fn announce(config: &Config, address: &ListenAddress, metrics: Option<&ListenAdd
         false => print("page     off"),
     }
     print(&format!("sockets  ws://{address}/{}/websocket", mounts(config)));
-    if config.hello.enabled {
+    if config.is_hello_open() {
         print(&format!("hello    ws://{address}/hello"));
     }
-    if config.relay.enabled {
+    if config.is_relay_open() {
         print(&format!("relay    ws://{address}{}", config.relay.path));
     }
     if let Some(metrics) = metrics {

@@ -7,6 +7,7 @@
 pub(crate) mod readdress;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
+use crate::auth::Access;
 use crate::channels::assigns::Assigns;
 use crate::channels::channel::Channel;
 use crate::channels::context::Context;
@@ -23,6 +25,7 @@ use crate::config::ice::{IceServer, IceServers};
 use crate::config::schema::Config;
 use crate::connections::envelope::Info;
 use crate::message::{DeliveryStatus, OnlineStatus, Payload, Proof, RequestRef, Signal, is_reserved};
+use crate::refusal::NOT_ALLOWED;
 use crate::topic::Topic;
 use readdress::Addressed;
 
@@ -83,8 +86,8 @@ impl Watching {
 
 /// The channel of one peer. Its messages:
 ///
-/// - join `{secret?}` -> ok `{peer_id, ice_servers, max_message_bytes}`, or an error with the reason `invalid peer id`,
-///   `taken` or `unproven`.
+/// - join `{secret?}` -> ok `{peer_id, ice_servers, max_message_bytes}`, with a token also `expires_in` (s), or an error
+///   with the reason `invalid peer id`, `not allowed`, `taken` or `unproven`.
 /// - `connect {peer_id}` -> the other peer receives `peer_connect` with the sender's `peer_id`. If the other peer is
 ///   absent, the sender receives the push `error_connect {id}` in addition to the error `peer_not_found`.
 /// - `watch {peer_id}` -> ok `{online}`, then the pushes `peer_up {peer_id}` and `peer_down {peer_id}`.
@@ -94,6 +97,8 @@ pub(crate) struct Peer {
     options: PeerOptions,
     id: Uuid,
     watched: HashMap<Topic, PeerWatch>,
+    /// What the client's token permits, if it needs one.
+    access: Option<Access>,
 }
 
 /// A watch of another peer.
@@ -116,6 +121,8 @@ struct Welcome<'a> {
     peer_id: &'a str,
     ice_servers: Vec<IceServer>,
     max_message_bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_in: Option<u64>,
 }
 
 /// A payload from a client that names a peer.
@@ -142,7 +149,7 @@ struct Watched {
 
 impl Peer {
     pub(crate) fn new(options: PeerOptions) -> Self {
-        Self { options, id: Uuid::nil(), watched: HashMap::new() }
+        Self { options, id: Uuid::nil(), watched: HashMap::new(), access: None }
     }
 }
 
@@ -150,11 +157,19 @@ impl Channel for Peer {
     fn join(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Join {
         let Some(id) = canonical(ctx.topic().subtopic()) else { return Join::error("invalid peer id") };
         let Ok(params) = payload.parse::<JoinParams>() else { return Join::error("invalid payload") };
+        self.access = ctx.access().cloned();
+        if self.access.as_ref().is_some_and(|access| !access.may_own(ctx.topic().subtopic())) {
+            return Join::error(NOT_ALLOWED);
+        }
         let Ok(proof) = prove(id, params.secret.as_deref()) else { return Join::error("unproven") };
         self.id = id;
-        let peer_id = ctx.topic().subtopic();
-        let ice_servers = self.options.ice_servers.for_user(peer_id);
-        Join::ok_with(&Welcome { peer_id, ice_servers, max_message_bytes: self.options.message_bytes })
+        let (access, peer_id) = (self.access.as_ref(), ctx.topic().subtopic());
+        // the subject owns the id on each of its connections, unless a secret proves more
+        let proof = access.filter(|_| !is_self_certifying(id)).map_or(proof, |access| Some(access.owner()));
+        let turn_time = access.map_or(Duration::MAX, |access| access.turn_time(ctx.now()));
+        let ice_servers = self.options.ice_servers.for_user(peer_id, turn_time);
+        let expires_in = access.map(|access| access.expires_in(ctx.now()).as_secs());
+        Join::ok_with(&Welcome { peer_id, ice_servers, max_message_bytes: self.options.message_bytes, expires_in })
             .exclusive(proof)
             .self_certifying(is_self_certifying(id))
     }
@@ -203,6 +218,10 @@ impl Channel for Peer {
 }
 
 impl Peer {
+    fn may_signal(&self, peer: &Topic) -> bool {
+        self.access.as_ref().is_none_or(|access| access.may_signal(peer.subtopic()))
+    }
+
     fn signal(&self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         let Payload::Json(text) = payload else { return Reply::error("invalid payload") };
         let me = ctx.topic().subtopic();
@@ -213,6 +232,9 @@ impl Peer {
             return Reply::error("invalid sender_id");
         }
         let Some(to) = topic_of(&to) else { return Reply::error("invalid peer id") };
+        if !self.may_signal(&to) {
+            return Reply::error(NOT_ALLOWED);
+        }
         if event == "connect" {
             let mine = Payload::from(&Naming { peer_id: me });
             return ctx.send_to(to, "peer_connect", mine);
@@ -222,6 +244,9 @@ impl Peer {
 
     fn watch(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         let Some(topic) = named(payload) else { return Reply::error("invalid peer id") };
+        if !self.may_signal(&topic) {
+            return Reply::error(NOT_ALLOWED);
+        }
         let known = self.watched.get(&topic);
         if known.is_some_and(|watch| watch.request.is_some()) {
             return Reply::error("already asked");

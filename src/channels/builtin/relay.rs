@@ -3,15 +3,19 @@
 
 pub(crate) mod readdress;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::auth::Access;
 use crate::channels::channel::Channel;
 use crate::channels::context::Context;
 use crate::channels::reply::{Join, LimitError, Reply, TerminateReason};
 use crate::config::ice::IceServers;
 use crate::connections::envelope::Info;
 use crate::message::{Payload, RequestRef, SubscriptionUpdate};
+use crate::refusal::NOT_ALLOWED;
 use crate::topic::{Realm, Topic};
 use readdress::{Addressed, RecipientMember, begins_with_object};
 
@@ -53,6 +57,8 @@ pub(crate) struct SocketIoRelay {
     /// Whether the messages are meant for rooms: the client has asked for one since it last left them all. If it got
     /// none, its messages reach no client, instead of all.
     uses_rooms: bool,
+    /// What the client's token permits, if it needs one.
+    access: Option<Access>,
     /// Requests to join a room that are answered once the subscription is confirmed or refused.
     pending: Vec<(Topic, RequestRef)>,
 }
@@ -74,6 +80,10 @@ struct Gone<'a> {
 impl Channel for SocketIoRelay {
     /// Subscribes to the sid's topic first, so that the client can be reached by its sid when it receives it.
     fn join(&mut self, _: &Payload, ctx: &mut Context<'_>) -> Join {
+        self.access = ctx.access().cloned();
+        if self.access.as_ref().is_some_and(|access| !access.may_join(ctx.topic().as_str())) {
+            return Join::error(NOT_ALLOWED);
+        }
         self.sid = Uuid::new_v4().simple().to_string();
         let Some(me) = part(ctx, SID, &self.sid) else { return self.welcome() };
         match ctx.subscribe_exclusive(&me) {
@@ -92,7 +102,12 @@ impl Channel for SocketIoRelay {
             SIGNAL => self.signal(payload, ctx),
             "ice" => self.ice_servers(ctx),
             "join" | "enter" | "leave" => {
-                let Some(room) = room_of(payload, ctx) else { return Reply::error("invalid room") };
+                let Some((name, room)) = room_of(payload, ctx) else { return Reply::error("invalid room") };
+                // what the client says in a room that it may not join reaches no client, instead of all
+                self.uses_rooms |= event != "leave";
+                if event != "leave" && self.access.as_ref().is_some_and(|access| !access.may_join(&name)) {
+                    return Reply::error(NOT_ALLOWED);
+                }
                 match event {
                     "join" => self.join_room(room, ctx),
                     "enter" => self.enter_room(room, ctx),
@@ -133,6 +148,7 @@ impl SocketIoRelay {
             rooms: Vec::new(),
             entered: None,
             uses_rooms: false,
+            access: None,
             pending: Vec::new(),
         }
     }
@@ -144,7 +160,10 @@ impl SocketIoRelay {
     fn ice_servers(&self, ctx: &mut Context<'_>) -> Reply {
         match &self.ice {
             Some(_) if ctx.assigns().get::<IceRefused>().is_some() => Reply::error("origin not allowed"),
-            Some(servers) => Reply::ok_with(&servers.configuration(&self.sid)),
+            Some(servers) => {
+                let turn_time = self.access.as_ref().map_or(Duration::MAX, |access| access.turn_time(ctx.now()));
+                Reply::ok_with(&servers.configuration(&self.sid, turn_time))
+            }
             None => Reply::error("unknown event"),
         }
     }
@@ -156,24 +175,54 @@ impl SocketIoRelay {
         }
     }
 
-    fn message(&self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
-        if !text_of(payload).is_some_and(begins_with_object) {
+    /// Forwards a message to those rooms of the client in which it may speak, or to all clients.
+    fn speak(&self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        let Some(access) = &self.access else {
             self.broadcast(MESSAGE, payload, ctx);
             return Reply::NoReply;
+        };
+        if !self.uses_rooms {
+            return match access.may_publish(ctx.topic().as_str()) {
+                true => {
+                    self.broadcast(MESSAGE, payload, ctx);
+                    Reply::NoReply
+                }
+                false => Reply::error(NOT_ALLOWED),
+            };
+        }
+        let may_speak = |room: &&Topic| name_of_room(room).is_some_and(|name| access.may_publish(name));
+        let rooms: Vec<Topic> = self.rooms.iter().filter(may_speak).cloned().collect();
+        if rooms.is_empty() && !self.rooms.is_empty() {
+            return Reply::error(NOT_ALLOWED);
+        }
+        ctx.broadcast_from_on_any(&rooms, MESSAGE, payload.clone());
+        Reply::NoReply
+    }
+
+    fn send(&self, to: &str, event: &'static str, payload: Payload, ctx: &mut Context<'_>) -> Reply {
+        if self.access.as_ref().is_some_and(|access| !access.may_signal(to)) {
+            return Reply::error(NOT_ALLOWED);
+        }
+        match part(ctx, SID, to) {
+            Some(to) => ctx.send_to(to, event, payload),
+            None => Reply::error("invalid payload"),
+        }
+    }
+
+    fn message(&self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        if !text_of(payload).is_some_and(begins_with_object) {
+            return self.speak(payload, ctx);
         }
         match self.readdress(payload, RecipientMember::SendTo) {
-            Some((None, message)) => {
-                self.broadcast(MESSAGE, &message, ctx);
-                Reply::NoReply
-            }
-            Some((Some(to), message)) => send(&to, MESSAGE, message, ctx),
+            Some((None, message)) => self.speak(&message, ctx),
+            Some((Some(to), message)) => self.send(&to, MESSAGE, message, ctx),
             None => Reply::error("invalid payload"),
         }
     }
 
     fn signal(&self, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         match self.readdress(payload, RecipientMember::To) {
-            Some((Some(to), signal)) => send(&to, SIGNAL, signal, ctx),
+            Some((Some(to), signal)) => self.send(&to, SIGNAL, signal, ctx),
             _ => Reply::error("invalid payload"),
         }
     }
@@ -236,11 +285,9 @@ impl SocketIoRelay {
     }
 }
 
-fn send(to: &str, event: &'static str, payload: Payload, ctx: &mut Context<'_>) -> Reply {
-    match part(ctx, SID, to) {
-        Some(to) => ctx.send_to(to, event, payload),
-        None => Reply::error("invalid payload"),
-    }
+/// The name of a room, by its topic.
+fn name_of_room(room: &Topic) -> Option<&str> {
+    room.as_str().split_once('#')?.1.strip_prefix(ROOM)?.strip_prefix(':')
 }
 
 /// The JSON text of an event's arguments.
@@ -251,8 +298,8 @@ fn text_of(payload: &Payload) -> Option<&str> {
     }
 }
 
-/// The topic of the room that an event's only argument names.
-fn room_of(payload: &Payload, ctx: &Context<'_>) -> Option<Topic> {
+/// The room that an event's only argument names, and its topic.
+fn room_of(payload: &Payload, ctx: &Context<'_>) -> Option<(String, Topic)> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Named {
@@ -260,7 +307,8 @@ fn room_of(payload: &Payload, ctx: &Context<'_>) -> Option<Topic> {
         Within { room: String },
     }
     let (Named::Alone(room) | Named::Within { room },) = payload.parse::<(Named,)>().ok()?;
-    (1..=MAX_ROOM_BYTES).contains(&room.len()).then(|| part(ctx, ROOM, &room)).flatten()
+    let topic = (1..=MAX_ROOM_BYTES).contains(&room.len()).then(|| part(ctx, ROOM, &room)).flatten()?;
+    Some((room, topic))
 }
 
 /// An internal topic of the namespace. Clients cannot name it.

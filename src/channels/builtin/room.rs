@@ -10,6 +10,7 @@ use crate::channels::context::Context;
 use crate::channels::reply::{Join, Reply};
 use crate::config::schema::Config;
 use crate::message::{Payload, is_reserved};
+use crate::refusal::NOT_ALLOWED;
 
 /// The configuration of the rooms.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +33,15 @@ impl RoomOptions {
 pub(crate) struct Room {
     options: RoomOptions,
     listed: bool,
+    /// Whether the client's token lets it only listen.
+    is_muted: bool,
+}
+
+/// The reply to a join of a client that has a token.
+#[derive(serde::Serialize)]
+struct Welcome {
+    /// In how many seconds the token expires.
+    expires_in: u64,
 }
 
 #[derive(serde::Deserialize)]
@@ -43,7 +53,7 @@ struct JoinParams {
 
 impl Room {
     pub(crate) fn new(options: RoomOptions) -> Self {
-        Self { options, listed: false }
+        Self { options, listed: false, is_muted: false }
     }
 
     /// Checks the `meta` of a presence entry: an object of limited size without members that begin with `phx_ref`,
@@ -53,6 +63,8 @@ impl Room {
             return Err("meta too large");
         }
         match serde_json::from_str::<HashMap<String, serde::de::IgnoredAny>>(text) {
+            // members would hear it as they hear a message
+            Ok(members) if self.is_muted && !members.is_empty() => Err(NOT_ALLOWED),
             Ok(members) if members.keys().all(|key| !key.starts_with("phx_ref")) => {
                 Ok(Payload::from_json_text(text.to_owned()))
             }
@@ -64,19 +76,29 @@ impl Room {
 impl Channel for Room {
     fn join(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Join {
         let Ok(params) = payload.parse::<JoinParams>() else { return Join::error("invalid payload") };
+        let (access, room) = (ctx.access(), ctx.topic().subtopic());
+        if access.is_some_and(|access| !access.may_join(room)) {
+            return Join::error(NOT_ALLOWED);
+        }
+        self.is_muted = access.is_some_and(|access| !access.may_publish(room));
+        let welcome = access.map(|access| Welcome { expires_in: access.expires_in(ctx.now()).as_secs() });
+        let accepted = welcome.map_or_else(Join::ok, |welcome| Join::ok_with(&welcome));
         let Some(meta) = params.meta else {
-            return if params.presence { Join::ok().subscribe_presence() } else { Join::ok() };
+            return if params.presence { accepted.subscribe_presence() } else { accepted };
         };
         match self.meta(meta.get()) {
             Ok(meta) => {
                 self.listed = true;
-                Join::ok().subscribe_presence().track(PeerId::or_random(ctx.assigns()), meta)
+                accepted.subscribe_presence().track(PeerId::or_random(ctx.assigns()), meta)
             }
             Err(reason) => Join::error(reason),
         }
     }
 
     fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
+        if self.is_muted {
+            return Reply::error(NOT_ALLOWED);
+        }
         if event == "update_meta" {
             return self.update_meta(payload, ctx);
         }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::{EXPIRE, LEAVE};
+use super::{ANSWER, EXPIRE, LEAVE, OFFER};
+use crate::auth::Access;
 use crate::channels::channel::Channel;
 use crate::channels::context::Context;
 use crate::channels::reply::{Join, Reply};
@@ -19,6 +20,8 @@ pub(crate) struct PeerJsChannel {
     hold_time: Duration,
     /// The messages to each peer whose delivery status is not known yet.
     in_flight: HashMap<Topic, InFlight>,
+    /// What the client's token permits, if it needs one.
+    access: Option<Access>,
 }
 
 /// Messages to one peer.
@@ -36,18 +39,22 @@ struct JoinParams {
 
 impl PeerJsChannel {
     pub(crate) fn new(hold_time: Duration) -> Self {
-        Self { hold_time, in_flight: HashMap::new() }
+        Self { hold_time, in_flight: HashMap::new(), access: None }
     }
 }
 
 impl Channel for PeerJsChannel {
-    fn join(&mut self, payload: &Payload, _: &mut Context<'_>) -> Join {
+    /// With tokens, the subject owns the id, whichever of its tokens it presents.
+    fn join(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Join {
         let Ok(params) = payload.parse::<JoinParams>() else { return Join::error("invalid payload") };
-        Join::ok().exclusive(Some(Sha256::digest(params.token.as_bytes()).into()))
+        self.access = ctx.access().cloned();
+        let of_token = || Sha256::digest(params.token.as_bytes()).into();
+        Join::ok().exclusive(Some(self.access.as_ref().map_or_else(of_token, Access::owner)))
     }
 
     /// The `ref` of the request is the recipient's id. A `LEAVE` without one gives the client's own id up: others may
-    /// take it, and the client goes on sending under it.
+    /// take it, and the client goes on sending under it. The protocol has no refusal of a message, so an offer or answer
+    /// that the token does not permit is answered as if the peer were absent.
     fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
         let dst = ctx.request_ref().reference;
         if event == LEAVE && dst.is_none() {
@@ -55,6 +62,10 @@ impl Channel for PeerJsChannel {
         }
         let to = dst.and_then(|dst| Realm::PeerJs.topic(&dst).ok());
         let Some(to) = to else { return Reply::NoReply };
+        if self.access.as_ref().is_some_and(|access| !access.may_signal(to.as_str())) {
+            let is_told = event == OFFER || event == ANSWER;
+            return if is_told { Reply::from(DeliveryStatus::Absent) } else { Reply::NoReply };
+        }
         let reply = match event {
             LEAVE | EXPIRE => ctx.send_to(to.clone(), event, payload.clone()),
             _ => ctx.send_to_or_hold(to.clone(), event, payload.clone(), self.hold_time),

@@ -124,10 +124,12 @@ async fn open_session(
     index: u64,
 ) -> Result<StreamRole, ConnectError> {
     let client_ip = acceptor.client_ip(request)?;
+    let token = acceptor.tokens().check(Some(&query.token))?;
+    let access = token.access.clone();
     let (request, params) = (request.clone(), query.params());
-    let info = ConnectInfo { request, params, client_ip, auth_token: None, transport: longpoll::NAME };
+    let info = ConnectInfo { request, params, client_ip, auth_token: None, token, transport: longpoll::NAME };
     let (slot, init) = acceptor.admit_longpoll(info, acceptor.timeouts().idle).await?;
-    let protocol = check_credentials(acceptor, query)
+    let protocol = check_credentials(acceptor, query, access.as_ref())
         .map_err(|message| ConnectError::new(StatusCode::OK, message).with_reason(ConnectRefusal::Request))?;
     let connection = slot.connection.clone();
     let start = |registration| start_session(acceptor, slot, init, protocol, registration);

@@ -27,7 +27,8 @@ const PINGS_PER_TIMEOUT: u32 = 3;
 pub(crate) fn mount(config: &schema::PeerJs) -> (Mount, ProtocolMount) {
     let hold_time = config.expire_timeout;
     let router = Router::new().channel("*", move |_| PeerJsChannel::new(hold_time));
-    (Mount::new(&config.path, router).check_origin(config.cors.clone()).idle_timeout(config.alive_timeout), MOUNT)
+    let mount = Mount::new(&config.path, router).check_origin(config.cors.clone());
+    (mount.idle_timeout(config.alive_timeout).check_tokens(), MOUNT)
 }
 
 /// Clients of PeerJS 0.3 send no heartbeats, but their browsers answer pings.

@@ -10,15 +10,17 @@ use uuid::Uuid;
 
 use super::http_clients::{ClientKey, HttpClients};
 use super::{CONTROL, PeerJs};
+use crate::auth::Access;
 use crate::close;
 use crate::connections::hub::ConnectionSlot;
 use crate::http::acceptor::{Acceptor, mark_upgraded};
 use crate::http::cors::{self, Readers};
 use crate::http::mount::{ConnectError, ConnectInfo, SocketInit};
 use crate::http::request::{check_origin, check_upgrade};
+use crate::http::token_check::TokenStatus;
 use crate::http::upgraded_socket::{UpgradeOptions, UpgradedSocket};
 use crate::protocol::Frame;
-use crate::refusal::ConnectRefusal;
+use crate::refusal::{ConnectRefusal, NOT_ALLOWED};
 use crate::topic::{Realm, Topic};
 use crate::transports::longpoll::handle::LongPollHandle;
 use crate::transports::websocket;
@@ -81,7 +83,7 @@ fn fresh_id(_: &Acceptor) -> HttpResponse {
 }
 
 fn peers(acceptor: &Acceptor) -> HttpResponse {
-    if !acceptor.config().peerjs.allow_discovery {
+    if !acceptor.config().is_discovery_open() {
         return HttpResponse::Unauthorized().content_type("text/plain; charset=utf-8").body("Unauthorized");
     }
     let ids: Vec<String> = acceptor.pubsub().topics_of(Realm::PeerJs).iter().map(ToString::to_string).collect();
@@ -165,6 +167,23 @@ async fn admit(
         );
     };
     check_origin(request, acceptor.origins())?;
+    let checked = acceptor.tokens().check(Some(&query.token));
+    let mut info = ConnectInfo {
+        request: request.clone(),
+        params: query.params(),
+        client_ip,
+        auth_token: None,
+        token: TokenStatus::default(),
+        transport: websocket::NAME,
+    };
+    match checked {
+        Ok(token) => info.token = token,
+        Err(refusal) => {
+            let slot = acceptor.admit_refused(&info, refusal)?;
+            let protocol = PeerJs::refused(refusal.text(), acceptor.pubsub().shared_metrics());
+            return Ok(Admitted::New(slot, SocketInit::default(), protocol));
+        }
+    }
     let registration = match query.http_client(acceptor) {
         Some(key) => {
             check_upgrade(request)?;
@@ -175,10 +194,9 @@ async fn admit(
         }
         None => None,
     };
-    let (request, params) = (request.clone(), query.params());
-    let info = ConnectInfo { request, params, client_ip, auth_token: None, transport: websocket::NAME };
+    let access = info.token.access.clone();
     let (slot, init) = acceptor.admit(info).await?;
-    let protocol = match (check_credentials(acceptor, &query), registration) {
+    let protocol = match (check_credentials(acceptor, &query, access.as_ref()), registration) {
         (Ok(protocol), Some(registration)) => {
             registration.admitted(&slot.connection);
             protocol.registered(registration)
@@ -189,9 +207,13 @@ async fn admit(
     Ok(Admitted::New(slot, init, protocol))
 }
 
-/// PeerServer's own checks, in its order. Whether the id is taken is checked later, by the registry when it handles the
-/// join.
-pub(super) fn check_credentials(acceptor: &Acceptor, query: &ConnectQuery) -> Result<PeerJs, &'static str> {
+/// PeerServer's own checks, in its order, and then whether the client's token permits the id. Whether the id is taken is
+/// checked later, by the registry when it handles the join.
+pub(super) fn check_credentials(
+    acceptor: &Acceptor,
+    query: &ConnectQuery,
+    access: Option<&Access>,
+) -> Result<PeerJs, &'static str> {
     if query.key.is_empty() || query.id.is_empty() || query.token.is_empty() {
         return Err("No id, token, or key supplied to websocket server");
     }
@@ -201,6 +223,9 @@ pub(super) fn check_credentials(acceptor: &Acceptor, query: &ConnectQuery) -> Re
     let id: Topic = Realm::PeerJs.topic(&query.id).map_err(|_| "Invalid id provided")?;
     if id.key().len() > acceptor.limits().topic_bytes {
         return Err("Invalid id provided");
+    }
+    if access.is_some_and(|access| !access.may_own(&query.id)) {
+        return Err(NOT_ALLOWED);
     }
     let (others, client_count) = acceptor.count_client();
     if others >= acceptor.config().peerjs.concurrent_limit && acceptor.pubsub().count(id.key()) == 0 {

@@ -1,7 +1,7 @@
 //! Phoenix's HTTP routes, and the checks before a WebSocket upgrade, in Phoenix's order and with Phoenix's responses.
 //!
-//! The order is: method, query, origin, subprotocol and token, `vsn`, the mount's own `connect`, upgrade headers. The
-//! long-polling route is served in `longpoll.rs`.
+//! The order is: method, query, origin, subprotocol and token, `vsn`, what the token permits, the mount's own `connect`,
+//! upgrade headers. The long-polling route is served in `longpoll.rs`.
 
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::http::{Method, StatusCode};
@@ -12,6 +12,7 @@ use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
+use super::super::refused::{Refused, close_reason};
 use super::version::{Version, version};
 use super::{V1, V2, longpoll};
 use crate::connections::hub::ConnectionSlot;
@@ -19,6 +20,7 @@ use crate::http::acceptor::{Acceptor, ProtocolMount, default_timeouts};
 use crate::http::cors::{CorsRule, Readers};
 use crate::http::mount::{ConnectError, ConnectInfo, SocketInit};
 use crate::http::request::{check_origin, params};
+use crate::http::token_check::{TokenStatus, auth_token_or_param};
 use crate::refusal::ConnectRefusal;
 use crate::topic::Realm;
 use crate::transports::websocket;
@@ -51,11 +53,12 @@ fn routes(acceptor: &Acceptor, app: &mut ServiceConfig) {
 
 async fn upgrade(acceptor: Acceptor, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     match admit(&acceptor, &request).await {
-        Ok(AdmittedClient { version, subprotocol, slot, init }) => {
+        Ok(AdmittedClient { format, subprotocol, slot, init }) => {
             let subprotocol = subprotocol.as_deref();
-            match version {
-                Version::V1 => acceptor.websocket(&request, payload, subprotocol, slot, init, V1),
-                Version::V2 => acceptor.websocket(&request, payload, subprotocol, slot, init, V2),
+            match format {
+                Format::Of(Version::V1) => acceptor.websocket(&request, payload, subprotocol, slot, init, V1),
+                Format::Of(Version::V2) => acceptor.websocket(&request, payload, subprotocol, slot, init, V2),
+                Format::Refused(refused) => acceptor.websocket(&request, payload, subprotocol, slot, init, refused),
             }
         }
         Err(error) => acceptor.refuse(error),
@@ -64,10 +67,18 @@ async fn upgrade(acceptor: Acceptor, request: HttpRequest, payload: web::Payload
 
 /// A client whose request passed all checks, with its place.
 struct AdmittedClient {
-    version: Version,
+    format: Format,
     subprotocol: Option<String>,
     slot: ConnectionSlot,
     init: SocketInit,
+}
+
+/// What a client and the server say to each other.
+enum Format {
+    /// Messages of this version.
+    Of(Version),
+    /// Only why the client is closed.
+    Refused(Refused),
 }
 
 /// The result of the subprotocol negotiation.
@@ -88,10 +99,27 @@ async fn admit(acceptor: &Acceptor, request: &HttpRequest) -> Result<AdmittedCli
     check_origin(request, acceptor.origins())?;
     let offer = subprotocol(request.headers(), acceptor.subprotocols())?;
     let version = version(&params)?;
-    let (request, auth_token) = (request.clone(), offer.token);
-    let info = ConnectInfo { request, params, client_ip, auth_token, transport: websocket::NAME };
+    let checked = acceptor.tokens().check(auth_token_or_param(offer.token.as_deref(), &params));
+    let (request, auth_token, subprotocol) = (request.clone(), offer.token, offer.answer);
+    let mut info = ConnectInfo {
+        request,
+        params,
+        client_ip,
+        auth_token,
+        token: TokenStatus::default(),
+        transport: websocket::NAME,
+    };
+    match checked {
+        Ok(token) => info.token = token,
+        Err(refusal) => {
+            let reason = close_reason(refusal).ok_or(refusal)?;
+            let slot = acceptor.admit_refused(&info, refusal)?;
+            let format = Format::Refused(Refused(reason));
+            return Ok(AdmittedClient { format, subprotocol, slot, init: SocketInit::default() });
+        }
+    }
     let (slot, init) = acceptor.admit(info).await?;
-    Ok(AdmittedClient { version, subprotocol: offer.answer, slot, init })
+    Ok(AdmittedClient { format: Format::Of(version), subprotocol, slot, init })
 }
 
 /// Chooses a subprotocol among those that the client offers. A mount's own subprotocols come first. If the mount has

@@ -6,16 +6,25 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use serde::Deserialize;
+
 use super::Socket;
+use crate::auth::TokenAtJoin;
 use crate::channels::channel::{Channel, DynChannel};
 use crate::channels::context::Context;
 use crate::channels::effect::Effect;
 use crate::channels::reply::{Join, LimitError, TerminateReason};
 use crate::connections::token_bucket::RateVerdict;
 use crate::message::{JoinId, Outbound, Payload, Ref, Status};
-use crate::refusal::JoinRefusal;
+use crate::refusal::{JoinRefusal, TokenRefusal};
 use crate::sessions::socket::channel_server::{Backlog, ChannelServer, PendingJoin, QueuedPush};
 use crate::topic::Topic;
+
+/// The payload of a join that may carry a token.
+#[derive(Deserialize)]
+struct TokenParams {
+    token: Option<String>,
+}
 
 impl Socket {
     pub(crate) fn join(&mut self, name: &str, join_ref: Option<Ref>, reference: Option<Ref>, payload: &Payload) {
@@ -77,7 +86,20 @@ impl Socket {
         if older.is_some_and(|superseded| superseded >= most) {
             return Err((JoinRefusal::TooMany, "too many channels joined"));
         }
+        self.check_token(payload).map_err(|reason| (JoinRefusal::Token, reason))?;
         Ok(routed)
+    }
+
+    /// Checks the member `token` of a join, if the client may send its token there.
+    fn check_token(&mut self, payload: &Payload) -> Result<(), &'static str> {
+        let assigns = &mut self.client.assigns;
+        let Some(at_join) = assigns.get::<TokenAtJoin>() else { return Ok(()) };
+        let Ok(params) = payload.parse::<TokenParams>() else { return Err(TokenRefusal::Invalid.text()) };
+        if let Some(access) = at_join.check(params.token.as_deref(), assigns.get())? {
+            self.client.connection.set_end(access.ends());
+            assigns.insert(access);
+        }
+        Ok(())
     }
 
     /// Ends an older join of the same topic, which a new join replaces.

@@ -35,6 +35,7 @@ mod socketio;
 mod socketio_0_9;
 mod static_paths;
 mod text_check;
+mod tokens;
 mod topics_and_origins;
 mod websocket;
 
@@ -78,6 +79,7 @@ pub fn targets() -> impl Iterator<Item = &'static Target> {
         #[cfg(feature = "cluster")]
         cluster::TARGETS,
         config::TARGETS,
+        tokens::TARGETS,
         sessions::TARGETS,
         message_sequences::TARGETS,
         http_requests::TARGETS,

@@ -1,0 +1,80 @@
+//! The values of `[auth]`: the mode, the secrets, and the file of other keys. What follows from them is in `auth_checks`,
+//! and the keys themselves are read in `auth`.
+//!
+//! No error shows a secret.
+
+use std::path::PathBuf;
+
+use toml::de::DeValue;
+
+use crate::config::cluster::{Secret, secret};
+
+/// The maximum number of secrets.
+const MAX_SECRETS: usize = 4;
+/// The maximum size of an audience and an issuer, in bytes.
+const MAX_NAME: usize = 255;
+/// The secrets in the examples of the documentation, which everybody knows.
+const EXAMPLES: [&str; 1] = ["replace-this-example-by-openssl-rand-base64-32"];
+
+/// What a token is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthMode {
+    /// Nothing: tokens are ignored.
+    Off,
+    /// To connect.
+    Required,
+}
+
+/// Reads the value of `auth.mode`.
+pub(super) fn auth_mode(value: &DeValue<'_>) -> Result<AuthMode, String> {
+    match value.as_str() {
+        Some("off") => Ok(AuthMode::Off),
+        Some("required") => Ok(AuthMode::Required),
+        _ => Err("must be off or required".into()),
+    }
+}
+
+/// Reads the value of `auth.secrets`: a secret or a list. Errors give the position of an invalid one, and never its text.
+pub(super) fn secrets(value: &DeValue<'_>) -> Result<Vec<Secret>, String> {
+    let items: Vec<&DeValue<'_>> = match value {
+        DeValue::Array(items) => items.iter().map(|item| item.get_ref()).collect(),
+        one => vec![one],
+    };
+    if items.len() > MAX_SECRETS {
+        return Err(format!("{} secrets are too many, at most {MAX_SECRETS}", items.len()));
+    }
+    let read = |(n, item): (usize, &DeValue<'_>)| {
+        let named = |what: &str| format!("entry {}: {what}", n + 1);
+        match secret(item).map_err(|what| named(&what))? {
+            None => Err(named("must not be empty")),
+            Some(secret) if EXAMPLES.iter().any(|example| example.as_bytes() == secret.reveal()) => {
+                Err(named("is the secret of an example: openssl rand -base64 32 makes one"))
+            }
+            Some(secret) => Ok(secret),
+        }
+    };
+    items.into_iter().enumerate().map(read).collect()
+}
+
+/// Reads the path of a file. An empty string means none, so that a flag can override a file that another source sets.
+pub(super) fn key_file(value: &DeValue<'_>) -> Result<Option<PathBuf>, String> {
+    match value.as_str() {
+        Some("") => Ok(None),
+        Some(path) if PathBuf::from(path).is_file() => Ok(Some(path.into())),
+        Some(path) if path.contains("://") => Err("must be a file: keys from a URL are not supported".into()),
+        _ => Err("is not an existing file".into()),
+    }
+}
+
+/// Reads a text that a claim must contain.
+pub(super) fn claim(value: &DeValue<'_>) -> Result<String, String> {
+    match value.as_str() {
+        Some(text) if (1..=MAX_NAME).contains(&text.len()) => Ok(text.to_owned()),
+        _ => Err(format!("must be a text of 1 to {MAX_NAME} bytes")),
+    }
+}
+
+/// Like [`claim`]. An empty string means that the claim may be anything.
+pub(super) fn claim_or_none(value: &DeValue<'_>) -> Result<Option<String>, String> {
+    if value.as_str() == Some("") { Ok(None) } else { claim(value).map(Some) }
+}
