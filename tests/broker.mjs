@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-const BINARY = process.env.HANDCLASP_BIN ?? fileURLToPath(new URL("../target/debug/handclasp", import.meta.url));
+export const BINARY = process.env.HANDCLASP_BIN ?? fileURLToPath(new URL("../target/debug/handclasp", import.meta.url));
 /** Built beside it: `cargo build --examples`. */
 const CONFORMANCE = join(dirname(BINARY), "examples/phoenix_conformance");
 const START_TIMEOUT = 60_000;
