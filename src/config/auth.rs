@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use toml::de::DeValue;
 
 use crate::config::cluster::{Secret, secret};
+use crate::config::entries::entries;
 
 /// The maximum number of secrets.
 const MAX_SECRETS: usize = 4;
@@ -36,24 +37,13 @@ pub(super) fn auth_mode(value: &DeValue<'_>) -> Result<AuthMode, String> {
 
 /// Reads the value of `auth.secrets`: a secret or a list. Errors give the position of an invalid one, and never its text.
 pub(super) fn secrets(value: &DeValue<'_>) -> Result<Vec<Secret>, String> {
-    let items: Vec<&DeValue<'_>> = match value {
-        DeValue::Array(items) => items.iter().map(|item| item.get_ref()).collect(),
-        one => vec![one],
-    };
-    if items.len() > MAX_SECRETS {
-        return Err(format!("{} secrets are too many, at most {MAX_SECRETS}", items.len()));
-    }
-    let read = |(n, item): (usize, &DeValue<'_>)| {
-        let named = |what: &str| format!("entry {}: {what}", n + 1);
-        match secret(item).map_err(|what| named(&what))? {
-            None => Err(named("must not be empty")),
-            Some(secret) if EXAMPLES.iter().any(|example| example.as_bytes() == secret.reveal()) => {
-                Err(named("is the secret of an example: openssl rand -base64 32 makes one"))
-            }
-            Some(secret) => Ok(secret),
+    entries(value, MAX_SECRETS, "secrets", |item| match secret(item)? {
+        None => Err("must not be empty".into()),
+        Some(secret) if EXAMPLES.iter().any(|example| example.as_bytes() == secret.reveal()) => {
+            Err("is the secret of an example: openssl rand -base64 32 makes one".into())
         }
-    };
-    items.into_iter().enumerate().map(read).collect()
+        Some(secret) => Ok(secret),
+    })
 }
 
 /// Reads the path of a file. An empty string means none, so that a flag can override a file that another source sets.

@@ -12,6 +12,7 @@ use toml::de::DeValue;
 use url::Url;
 use uuid::Uuid;
 
+use crate::config::entries::entries;
 use crate::config::origin::host_and_port;
 
 /// The maximum number of URLs.
@@ -224,19 +225,9 @@ impl fmt::Debug for ClusterUrl {
 
 /// Reads the value of `cluster.urls`: a URL or a list. Errors give the position of an invalid one, and never its text.
 pub(super) fn cluster_urls(value: &DeValue<'_>) -> Result<Vec<ClusterUrl>, String> {
-    let items: Vec<&DeValue<'_>> = match value {
-        DeValue::Array(items) => items.iter().map(|item| item.get_ref()).collect(),
-        one => vec![one],
-    };
-    if items.len() > MAX_URLS {
-        return Err(format!("{} URLs are too many, at most {MAX_URLS}", items.len()));
-    }
-    let numbered = items.into_iter().enumerate();
-    let read = |(i, item): (usize, &DeValue<'_>)| {
-        let url = item.as_str().unwrap_or_default().parse();
-        url.map_err(|error: InvalidClusterUrl| format!("entry {}: {error}", i + 1))
-    };
-    numbered.map(read).collect()
+    entries(value, MAX_URLS, "URLs", |item| {
+        item.as_str().unwrap_or_default().parse().map_err(|error: InvalidClusterUrl| error.to_string())
+    })
 }
 
 /// The name of a node, as its operator knows it.

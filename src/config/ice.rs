@@ -14,6 +14,7 @@ use serde::Serialize;
 use sha1::Sha1;
 use toml::de::{DeTable, DeValue};
 
+use crate::config::entries::entries;
 use crate::config::origin::host_and_port;
 
 /// The maximum number of servers. More would slow browsers down.
@@ -103,14 +104,10 @@ impl fmt::Debug for IceServer {
 /// Reads the value of `peer.ice_servers`. Errors give the position of an invalid entry and never its content, which may
 /// be a misplaced credential.
 pub(crate) fn servers(value: &DeValue<'_>) -> Result<Vec<IceServer>, String> {
-    let DeValue::Array(items) = value else {
+    if !matches!(value, DeValue::Array(_)) {
         return Err("must be a list of { urls, username, credential } or { urls, secret }".into());
-    };
-    if items.len() > MAX_SERVERS {
-        return Err(format!("{} servers are too many, at most {MAX_SERVERS}", items.len()));
     }
-    let numbered = items.iter().enumerate();
-    numbered.map(|(i, item)| server(item.get_ref()).map_err(|error| format!("entry {}: {error}", i + 1))).collect()
+    entries(value, MAX_SERVERS, "servers", server)
 }
 
 fn server(value: &DeValue<'_>) -> Result<IceServer, String> {

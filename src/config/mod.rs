@@ -19,6 +19,7 @@ pub(crate) mod auth;
 mod auth_checks;
 pub(crate) mod cluster;
 mod cluster_checks;
+mod entries;
 pub(crate) mod hosts;
 pub(crate) mod ice;
 pub(crate) mod listen;
