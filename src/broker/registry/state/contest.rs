@@ -32,8 +32,7 @@ impl State {
     pub(super) fn contest_remotely(&mut self, name: &Topic, epoch: Epoch) -> BoxFuture<bool> {
         let (decide, decision) = oneshot::channel();
         self.add_contender(name, Contender::Remote(epoch, decide));
-        // an error means that the registry has died: its node exits, which frees the name
-        Box::pin(decision.map(|is_free| is_free.unwrap_or(true)))
+        decided(decision)
     }
 
     fn add_contender(&mut self, name: &Topic, contender: Contender) {
@@ -118,6 +117,12 @@ impl State {
             }
         }
     }
+}
+
+/// What is decided on the claim of another node.
+pub(super) fn decided(decision: oneshot::Receiver<bool>) -> BoxFuture<bool> {
+    // an error means that the registry has died: its node exits, which frees the name
+    Box::pin(decision.map(|is_free| is_free.unwrap_or(true)))
 }
 
 /// Whether the claim's client still waits.

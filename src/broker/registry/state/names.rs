@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
 use super::State;
+use super::contest::decided;
 use crate::broker::adapter::{BoxFuture, Claimed, Epoch, Packet};
 use crate::broker::registry::claims::Rival;
 use crate::broker::registry::command::Subscribe;
@@ -162,8 +163,7 @@ impl State {
             None => {
                 let (decide, decision) = oneshot::channel();
                 if let Ok(()) = self.claims.defer(name, Rival { epoch, proof, decide }) {
-                    // an error means that the registry has died: its node exits, which frees the name
-                    return Box::pin(decision.map(|is_free| is_free.unwrap_or(true)));
+                    return decided(decision);
                 }
             }
         }
