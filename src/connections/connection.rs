@@ -144,7 +144,7 @@ pub(crate) struct Connection {
     /// The client IP whose limits it counts against.
     pub(crate) address: IpAddr,
     /// When the client's token ends the connection, by the clock of the system.
-    ends: Mutex<Option<Instant>>,
+    ends: OnceLock<Instant>,
 }
 
 impl Connection {
@@ -166,7 +166,7 @@ impl Connection {
             queued: AtomicUsize::new(0),
             queued_own: AtomicUsize::new(0),
             incomplete: Mutex::default(),
-            ends: Mutex::default(),
+            ends: OnceLock::new(),
             write_side: OnceLock::new(),
         }
     }
@@ -332,12 +332,12 @@ impl Connection {
     /// Sets when the client's token ends the connection. A token's time runs on while the node's process is stopped, so this is
     /// a time of the system's clock and not of the node's.
     pub(crate) fn set_end(&self, at: Instant) {
-        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+        let _ = self.ends.set(at);
     }
 
     /// Whether the client's token has ended the connection, at a time of the system's clock.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| now >= at)
+        self.ends.get().is_some_and(|at| now >= *at)
     }
 
     /// Records that the client has joined a topic.
