@@ -188,26 +188,26 @@ export class FileShare extends Emitter {
     // It connects again before this side has noticed that its connection broke.
     const mayGoOn = known?.isConnected && RUNNING.includes(known.state);
     if (this.closed && !mayGoOn) return this.closed;
-    return this.#isTaken(peerId) ? "busy" : null;
+    return this.#makeRoom(peerId) ? null : "busy";
   }
 
   /**
    * In a share for one download, a receiver that does nothing keeps others out only for a while.
    *
    * @param {string} peerId of a receiver that comes for the only download
-   * @returns {boolean} whether another one has it; if not, receivers that have done nothing make room. One that has made
-   *   room waits until the others have gone
+   * @returns {boolean} whether it can have it: receivers that have done nothing make room. One that has made room waits
+   *   until the others have gone
    */
-  #isTaken(peerId) {
-    if (!this.once) return false;
+  #makeRoom(peerId) {
+    if (!this.once) return true;
     const others = this.receivers.filter((other) => other.peerId !== peerId && other.isConnected && other.state !== "done");
-    if (others.some(({ idleTime }) => idleTime < this.#idleTimeout)) return true;
-    if (others.length > 0 && this.#idle.has(peerId)) return true;
+    if (others.some(({ idleTime }) => idleTime < this.#idleTimeout)) return false;
+    if (others.length > 0 && this.#idle.has(peerId)) return false;
     for (const other of others) {
       this.#idle.add(other.peerId);
       void other.end("busy");
     }
-    return false;
+    return true;
   }
 
   /** Ends the receivers that may not go on, and says what has changed. */
@@ -233,7 +233,7 @@ export class FileShare extends Emitter {
       const { state, failed, peerId } = receiver;
       // One that was done before keeps that state when it connects again.
       if (state === "done" && before !== "done" && failed === 0) this.#limits.use();
-      if (before === "done" && state !== "done" && this.#isTaken(peerId)) void receiver.end("busy");
+      if (before === "done" && state !== "done" && !this.#makeRoom(peerId)) void receiver.end("busy");
       before = state;
       this.#applyLimits();
     });
