@@ -1,7 +1,8 @@
 //! The STUN and TURN servers over HTTP: `{"iceServers": [...]}` for web pages whose protocol has no message for them.
 //!
 //! The servers may have credentials, so only pages of the allowed origins can read them, no cache keeps them, each
-//! client IP has a limit of its own, and a token is needed if `auth.mode` requires one. The credentials themselves are made in [`ice`](crate::config::ice).
+//! client IP has a limit of its own, and a token is needed if `auth.mode` requires one. The credentials themselves are
+//! made in [`ice`](crate::config::ice).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

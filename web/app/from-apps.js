@@ -36,7 +36,7 @@ export async function shareFromApps(query, share, add) {
 }
 
 /**
- * Whoever has the link of a running share would get the files too.
+ * Every receiver that has the link of the running share could get the files too.
  *
  * @param {PickedFile[]} files
  * @param {() => void} onAdd

@@ -23,6 +23,9 @@ A name that ends in * stands for all names with that beginning.";
 /// The longest life of a signed token: the longest session that a node can allow.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// How much of the standard input is read, in bytes: more than the longest token.
+const MAX_INPUT: u64 = 65_536;
+
 /// Sign a token with the first of auth.secrets, or say what a token permits
 #[derive(Args)]
 #[command(after_help = TOKEN_EXAMPLES)]
@@ -98,6 +101,3 @@ fn check(tokens: &Tokens, auth: &Auth, given: Option<String>) -> Result<(), Stri
     print(&access.to_string());
     Ok(())
 }
-
-/// How much of the standard input is read, in bytes: more than the longest token.
-const MAX_INPUT: u64 = 65_536;
