@@ -56,6 +56,7 @@
 //! | `cluster` | adapters to other nodes, over an engine such as Redis |
 //! | [`broker`] | pubsub, the registry (the single writer of membership), the topic table, presence, the adapter to other nodes |
 //! | `connections` | each client's mailbox and limits, all connections of the node, the flusher that writes to their sockets |
+//! | `http_client` | requests to the services that an operator configures, such as the receiver of webhooks |
 //! | [`metrics`] | metric families, instruments and label values |
 //! | [`auth`] | tokens: keys, claims, and what they grant |
 //! | [`config`] | the configuration: keys, values and their sources; origins and ICE servers |
@@ -109,6 +110,8 @@ pub mod cluster;
 pub mod config;
 mod connections;
 pub mod http;
+#[allow(dead_code, reason = "webhooks and JWK Sets at a URL are built on it")]
+mod http_client;
 mod json;
 mod memory;
 pub mod message;

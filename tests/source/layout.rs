@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use super::files;
 
 /// The parts, from the top down. A file may import its own part and the parts of later lines.
-const PARTS: [&[&str]; 11] = [
+const PARTS: [&[&str]; 12] = [
     &["server", "testing"],
     &["protocols"],
     &["http"],
@@ -20,6 +20,7 @@ const PARTS: [&[&str]; 11] = [
     &["protocol", "metrics"],
     &["message"],
     &["auth"],
+    &["http_client"],
     &["topic", "close", "refusal", "json", "config", "small_map", "payload", "memory"],
 ];
 
