@@ -55,6 +55,10 @@ reasons! {
     TOKEN_EXPIRED = "token_expired", 1008, "token expired", false;
     /// The client has connected with a token that is not valid yet.
     TOKEN_NOT_YET_VALID = "token_not_yet_valid", 1008, "token not yet valid", false;
+    /// The client's token was revoked.
+    TOKEN_REVOKED = "token_revoked", 1008, "token revoked", false;
+    /// The client has sent a token that grants something else than the one before it. It has to connect with it.
+    GRANTS_CHANGED = "grants_changed", 1001, "other grants: connect again", true;
     /// A frame or message was larger than `limits.message_bytes`.
     TOO_BIG = "too_big", 1009, "message too big", false;
     /// A message had more fragments than `limits.fragments`.

@@ -51,8 +51,12 @@ reasons! {
         TokenExpired = "token_expired";
         /// The token is not valid yet.
         TokenNotYetValid = "token_not_yet_valid";
+        /// The token was revoked.
+        TokenRevoked = "token_revoked";
         /// The token names a key that the node does not have.
         TokenKeyUnknown = "token_key_unknown";
+        /// The subject of the token has reached `auth.sockets_per_subject`.
+        Subject = "subject";
         /// The version of the protocol is not supported.
         Version = "version";
         /// The long-polling session has ended, or never existed.
@@ -113,6 +117,8 @@ reasons! {
         TooLong = "too_long";
         /// A pending join's backlog, the registry's command queue or the node's memory (`limits.memory_bytes`) is full.
         Overloaded = "overloaded";
+        /// A fresh token is refused.
+        Token = "token";
         /// The channel has replied with an error.
         Channel = "channel";
     }
@@ -165,7 +171,10 @@ pub(crate) enum TokenRefusal {
     Invalid,
     Expired,
     NotYetValid,
+    Revoked,
     KeyUnknown,
+    /// Its subject has too many sockets already.
+    TooManySockets,
 }
 
 impl TokenRefusal {
@@ -176,7 +185,9 @@ impl TokenRefusal {
             Self::Invalid => "token invalid",
             Self::Expired => "token expired",
             Self::NotYetValid => "token not yet valid",
+            Self::Revoked => "token revoked",
             Self::KeyUnknown => "token key unknown",
+            Self::TooManySockets => "too many sockets",
         }
     }
 }
@@ -188,7 +199,9 @@ impl From<TokenRefusal> for ConnectRefusal {
             TokenRefusal::Invalid => Self::TokenInvalid,
             TokenRefusal::Expired => Self::TokenExpired,
             TokenRefusal::NotYetValid => Self::TokenNotYetValid,
+            TokenRefusal::Revoked => Self::TokenRevoked,
             TokenRefusal::KeyUnknown => Self::TokenKeyUnknown,
+            TokenRefusal::TooManySockets => Self::Subject,
         }
     }
 }

@@ -9,6 +9,8 @@ use sha2::{Digest, Sha256};
 
 use super::claims::Claims;
 use super::grants::Grants;
+use super::revocations::{Revocations, TokenIdentity};
+use super::subjects::{Owner, SubjectSlot};
 
 /// The accepted token of a client: its subject, its [`Grants`], and when it expires. A mount that
 /// [checks tokens](crate::Mount::check_tokens) puts it into the [assigns](crate::channels::Assigns) of the socket, where
@@ -18,8 +20,15 @@ pub struct Access(Arc<Inner>);
 
 struct Inner {
     subject: String,
-    owner: [u8; 32],
+    owner: Owner,
+    /// Its `jti`.
+    id: Option<String>,
+    /// Its `iat`, or 0.
+    issued_at: u64,
     grants: Grants,
+    revocations: Arc<Revocations>,
+    /// Counts a socket of the subject. A connection keeps it from one token to the next.
+    slot: Option<Arc<SubjectSlot>>,
     /// When the token expires, without leeway.
     expires: Instant,
     /// When the client is disconnected.
@@ -28,12 +37,16 @@ struct Inner {
 
 impl Access {
     /// The access of a token that was checked at `now`. A session lasts no longer than `max_session`.
-    pub(super) fn new(claims: Claims, max_session: Duration, now: Instant) -> Self {
-        let Claims { subject, issuer, time_left, time_until_end, grants } = claims;
+    pub(super) fn new(claims: Claims, max_session: Duration, revocations: Arc<Revocations>, now: Instant) -> Self {
+        let Claims { subject, issuer, id, issued_at, time_left, time_until_end, grants } = claims;
         Self(Arc::new(Inner {
             owner: owner(&issuer.unwrap_or_default(), &subject),
             subject,
+            id,
+            issued_at,
             grants,
+            revocations,
+            slot: None,
             expires: now + time_left.min(max_session),
             ends: now + time_until_end.min(max_session),
         }))
@@ -58,8 +71,30 @@ impl Access {
 
     /// The SHA-256 of issuer and subject. It proves on another connection, with another token, that an id has the same
     /// owner.
-    pub(crate) fn owner(&self) -> [u8; 32] {
+    pub(crate) fn owner(&self) -> Owner {
         self.0.owner
+    }
+
+    /// What the token permits.
+    pub(crate) fn grants(&self) -> &Grants {
+        &self.0.grants
+    }
+
+    /// Whether the token was revoked.
+    pub(crate) fn is_revoked(&self) -> bool {
+        let Inner { subject, id, issued_at, revocations, .. } = &*self.0;
+        revocations.cover(TokenIdentity { subject, id: id.as_deref(), issued_at: *issued_at })
+    }
+
+    /// The same access of a client whose socket counts.
+    pub(super) fn with_slot(mut self, slot: Arc<SubjectSlot>) -> Self {
+        let inner = Arc::get_mut(&mut self.0).expect("an access is not shared before its client is admitted");
+        inner.slot = Some(slot);
+        self
+    }
+
+    pub(super) fn slot(&self) -> Option<&Arc<SubjectSlot>> {
+        self.0.slot.as_ref()
     }
 
     /// How long the credentials of TURN servers may be valid: as long as the token at most, and not at all without the
@@ -70,7 +105,7 @@ impl Access {
 }
 
 /// The proof of an owner. No client's secret has the same hash: the label makes it longer than a secret may be.
-fn owner(issuer: &str, subject: &str) -> [u8; 32] {
+fn owner(issuer: &str, subject: &str) -> Owner {
     const LABEL: &[u8] = b"handclasp: the owner of a name is the subject of this issuer and name, as its token says: ";
     // the length separates the issuer from the subject
     let length = (issuer.len() as u64).to_le_bytes();

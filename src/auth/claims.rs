@@ -60,6 +60,10 @@ impl Audience {
 pub(super) struct Claims {
     pub(super) subject: String,
     pub(super) issuer: Option<String>,
+    /// Its `jti`.
+    pub(super) id: Option<String>,
+    /// Its `iat`, or 0.
+    pub(super) issued_at: u64,
     /// The time until `exp`, at the time of the check. Zero within the leeway after it.
     pub(super) time_left: Duration,
     /// The time until the leeway after `exp` is over.
@@ -79,7 +83,7 @@ impl Claims {
         if !is_id(&raw.sub) {
             return Err(invalid("`sub` must have 1 to 128 bytes and no control characters"));
         }
-        if raw.jti.is_some_and(|jti| jti.len() > MAX_ID) {
+        if raw.jti.as_ref().is_some_and(|jti| jti.len() > MAX_ID) {
             return Err(invalid("`jti` has more than 128 bytes"));
         }
         if !raw.aud.contains(&expected.audience) {
@@ -101,7 +105,8 @@ impl Claims {
             return Err(TokenError { refusal: TokenRefusal::NotYetValid, why });
         }
         let (time_left, time_until_end) = (exp.saturating_sub(now), end.saturating_sub(now));
-        Ok(Self { subject: raw.sub, issuer: raw.iss, time_left, time_until_end, grants })
+        let issued_at = raw.iat.unwrap_or_default();
+        Ok(Self { subject: raw.sub, issuer: raw.iss, id: raw.jti, issued_at, time_left, time_until_end, grants })
     }
 }
 
@@ -114,5 +119,8 @@ fn grants(claim: Option<&RawValue>) -> Result<Grants, &'static str> {
     let Some(claim) = claim.map(RawValue::get) else { return Ok(Grants::ALL) };
     // serde also reads a JSON array as a struct
     let lists = serde_json::from_str::<GrantLists>(claim).ok().filter(|_| claim.starts_with('{'));
-    Grants::new(lists.ok_or("`handclasp` must be an object, with lists of texts and a boolean `turn`")?)
+    Grants::new(lists.ok_or(
+        "`handclasp` must be an object. It can have `peers`, `signal`, `join` and `publish`, which are lists of texts, an \
+         object `info` and a boolean `turn`",
+    )?)
 }

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::json::present;
 use crate::topic::Pattern;
@@ -12,9 +13,13 @@ use crate::topic::Pattern;
 /// The maximum number of patterns of one grant, and the maximum length of a pattern, in bytes.
 const MAX_PATTERNS: usize = 64;
 const MAX_PATTERN: usize = 255;
+/// The maximum size of `info`, in bytes of JSON.
+const MAX_INFO: usize = 512;
 
-/// The lists of names in the claim `handclasp`. Each entry is a name, or a prefix that ends in `*`.
+/// The claim `handclasp`. Each entry of its lists is a name, or a prefix that ends in `*`. A member that is not known is an
+/// error: a misspelled `publish` would permit to speak.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct GrantLists {
     /// The peer ids that the client may own. `None` means none.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
@@ -28,6 +33,9 @@ pub struct GrantLists {
     /// The rooms in which the client may speak. `None` means all that it may join.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub publish: Option<Vec<String>>,
+    /// What the presence lists of rooms say about the client: an object of at most 512 bytes. `None` means nothing.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub info: Option<Map<String, Value>>,
     /// Whether the client receives credentials for TURN servers. `None` means yes.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub turn: Option<bool>,
@@ -83,24 +91,31 @@ pub struct Grants {
     signal: Names,
     join: Names,
     publish: Names,
+    /// A JSON object.
+    info: Option<String>,
     turn: bool,
 }
 
 impl Grants {
     /// What any client may do: the grants of a token without the claim.
     pub(super) const ALL: Self =
-        Self { peers: Names::All, signal: Names::All, join: Names::All, publish: Names::All, turn: true };
+        Self { peers: Names::All, signal: Names::All, join: Names::All, publish: Names::All, info: None, turn: true };
 
     /// # Errors
     /// What is wrong with a list.
     pub(super) fn new(lists: GrantLists) -> Result<Self, &'static str> {
-        let GrantLists { peers, signal, join, publish, turn } = lists;
+        let GrantLists { peers, signal, join, publish, info, turn } = lists;
+        let info = info.map(|info| Value::Object(info).to_string());
+        if info.as_ref().is_some_and(|info| info.len() > MAX_INFO) {
+            return Err("`info` has more than 512 bytes");
+        }
         let join = Names::new(join)?;
         Ok(Self {
             peers: Names::new(peers)?,
             signal: Names::new(signal)?,
             publish: if publish.is_some() { Names::new(publish)? } else { join.clone() },
             join,
+            info,
             turn: turn.unwrap_or(true),
         })
     }
@@ -129,6 +144,12 @@ impl Grants {
         self.join.permit(room) && self.publish.permit(room)
     }
 
+    /// What the presence lists of rooms say about the client: a JSON object.
+    #[must_use]
+    pub fn info(&self) -> Option<&str> {
+        self.info.as_deref()
+    }
+
     /// Whether the client receives credentials for TURN servers.
     #[must_use]
     pub fn has_turn(&self) -> bool {
@@ -143,6 +164,7 @@ impl fmt::Display for Grants {
         writeln!(f, "signal   {}", self.signal)?;
         writeln!(f, "join     {}", self.join)?;
         writeln!(f, "publish  {}", self.publish)?;
+        writeln!(f, "info     {}", self.info().unwrap_or("none"))?;
         write!(f, "turn     {turn}")
     }
 }
@@ -189,8 +211,17 @@ mod tests {
         let too_many = GrantLists { join: Some(vec!["a".into(); 65]), ..GrantLists::default() };
         let too_long = GrantLists { peers: Some(vec!["a".repeat(256)]), ..GrantLists::default() };
         assert!(Grants::new(too_many).is_err() && Grants::new(too_long).is_err());
-        for wrong in [json!({ "peers": null }), json!({ "join": "a" }), json!({ "signal": [1] }), json!({ "turn": 1 })]
-        {
+        let info = |length: usize| serde_json::from_value(json!({ "info": { "a": "b".repeat(length) } })).unwrap();
+        assert_eq!(Grants::new(info(504)).unwrap().info().map(str::len), Some(512));
+        assert!(Grants::new(info(505)).is_err());
+        for wrong in [
+            json!({ "peers": null }),
+            json!({ "join": "a" }),
+            json!({ "signal": [1] }),
+            json!({ "turn": 1 }),
+            json!({ "publsh": [] }),
+            json!({ "info": [] }),
+        ] {
             assert!(serde_json::from_value::<GrantLists>(wrong.clone()).is_err(), "{wrong}");
         }
     }
@@ -198,7 +229,7 @@ mod tests {
     #[test]
     fn they_are_shown_as_lines() {
         let shown = grants(&json!({ "peers": ["u7", "u7-*"], "signal": ["*"] })).to_string();
-        assert_eq!(shown, "peers    u7, u7-*\nsignal   all\njoin     none\npublish  none\nturn     yes");
+        assert_eq!(shown, "peers    u7, u7-*\nsignal   all\njoin     none\npublish  none\ninfo     none\nturn     yes");
     }
 
     fn claim() -> impl Strategy<Value = Map<String, Value>> {

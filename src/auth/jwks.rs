@@ -86,7 +86,7 @@ fn key_of(key: Value) -> Result<Key, &'static str> {
         return Err("its `alg` is not the one of its kind: HS256, RS256, ES256 or EdDSA");
     }
     let key = DecodingKey::from_jwk(&jwk).map_err(|_| "it cannot be decoded")?;
-    Ok(Key { id: jwk.common.key_id, algorithm, key })
+    Ok(Key { id: jwk.common.key_id, algorithm, key, is_secret: false })
 }
 
 /// The algorithm of a key, if its kind and its size are accepted.

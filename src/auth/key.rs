@@ -12,4 +12,6 @@ pub(super) struct Key {
     pub(super) id: Option<String>,
     pub(super) algorithm: Algorithm,
     pub(super) key: DecodingKey,
+    /// Whether it is one of `auth.secrets`.
+    pub(super) is_secret: bool,
 }

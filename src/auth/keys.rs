@@ -27,7 +27,7 @@ impl Keys {
         let mut keys = Vec::new();
         for secret in &config.secrets {
             let key = DecodingKey::from_secret(secret.reveal()).expect("a secret of the configuration is not empty");
-            keys.push(Key { id: None, algorithm: Algorithm::HS256, key });
+            keys.push(Key { id: None, algorithm: Algorithm::HS256, key, is_secret: true });
         }
         let Some(path) = &config.jwks else { return Ok((Self(keys), Vec::new())) };
         let named = |what: &str| format!("auth.jwks: {}: {what}", path.display());
@@ -49,7 +49,9 @@ impl Keys {
         signature: &str,
     ) -> Result<(), TokenError> {
         let invalid = |why| Err(TokenError { refusal: TokenRefusal::Invalid, why });
-        let is_named = |key: &&Key| id.is_none() || key.id.as_deref() == id;
+        // a secret of the configuration has no id: it fits whatever a token calls it
+        let is_named =
+            |key: &&Key| id.is_none() || key.id.as_deref() == id || key.is_secret && algorithm == key.algorithm;
         let mut named = self.0.iter().filter(is_named).peekable();
         if named.peek().is_none() {
             return Err(TokenError { refusal: TokenRefusal::KeyUnknown, why: "no key has the `kid` of its header" });

@@ -5,17 +5,20 @@
 //! protocol: where a token travels and how a refusal is told is in `protocols`.
 
 mod access;
-mod at_join;
 mod claims;
 mod error;
 mod grants;
 mod jwks;
 mod key;
 mod keys;
+mod later_tokens;
+pub(crate) mod revocations;
+mod revocations_file;
+mod subjects;
 mod tokens;
 
 pub use access::Access;
-pub(crate) use at_join::TokenAtJoin;
 pub use error::{InvalidAuth, TokenError};
 pub use grants::{GrantLists, Grants};
+pub(crate) use later_tokens::{JoinTokens, LaterTokens, Refreshed};
 pub use tokens::{TokenRequest, Tokens};

@@ -2,6 +2,7 @@
 //! `jsonwebtoken`; the claims are checked here, because the crate compares `aud` and `iss` only where a token has them.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -15,6 +16,8 @@ use super::claims::{Claims, Expectations};
 use super::error::{InvalidAuth, TokenError};
 use super::grants::GrantLists;
 use super::keys::Keys;
+use super::revocations::Revocations;
+use super::subjects::Subjects;
 use crate::config::schema::Auth;
 use crate::json::present;
 use crate::refusal::TokenRefusal;
@@ -40,6 +43,10 @@ pub struct Tokens {
     signer: Option<EncodingKey>,
     expected: Expectations,
     max_session: Duration,
+    /// Whether clients cannot connect without a token.
+    are_required: bool,
+    revocations: Arc<Revocations>,
+    subjects: Arc<Subjects>,
     warnings: Vec<String>,
 }
 
@@ -76,13 +83,49 @@ impl Tokens {
             EncodingKey::from_secret(secret.reveal()).expect("a secret of the configuration is not empty")
         });
         let Auth { audience, issuer, leeway, max_session, .. } = config.clone();
-        Ok(Self { keys, signer, expected: Expectations { audience, issuer, leeway }, max_session, warnings })
+        Ok(Self {
+            keys,
+            signer,
+            expected: Expectations { audience, issuer, leeway },
+            max_session,
+            are_required: config.is_required(),
+            revocations: Arc::new(Revocations::new(max_session)),
+            subjects: Subjects::new(config.sockets_per_subject),
+            warnings,
+        })
     }
 
     /// The keys of `auth.jwks` that cannot be used, a line each.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Reads the file of `auth.revocations`, if there is one, and keeps later revocations there.
+    ///
+    /// # Errors
+    /// When the file cannot be used.
+    pub(crate) fn open_revocations(&self, config: &Auth) -> Result<(), InvalidAuth> {
+        let Some(path) = &config.revocations else { return Ok(()) };
+        let named = |what: String| InvalidAuth(format!("auth.revocations: {}: {what}", path.display()));
+        self.revocations.open_file(path.clone()).map_err(named)
+    }
+
+    /// The tokens that are revoked.
+    pub(crate) fn revocations(&self) -> &Revocations {
+        &self.revocations
+    }
+
+    /// Whether clients cannot connect without a token.
+    pub(crate) fn are_required(&self) -> bool {
+        self.are_required
+    }
+
+    /// Checks the token of a client that connects, and counts its socket.
+    pub(crate) fn admit(&self, token: &str) -> Result<Access, TokenRefusal> {
+        let access = self.check(token).map_err(|error| error.refusal)?;
+        let slot = self.subjects.admit(access.owner()).ok_or(TokenRefusal::TooManySockets)?;
+        Ok(access.with_slot(Arc::new(slot)))
     }
 
     /// Checks a token.
@@ -117,7 +160,11 @@ impl Tokens {
         }
         self.keys.verify(header.kid.as_deref(), header.alg, message, signature)?;
         let claims = Claims::check(&claims, &self.expected, unix_time)?;
-        Ok(Access::new(claims, self.max_session, now))
+        let access = Access::new(claims, self.max_session, self.revocations.clone(), now);
+        match access.is_revoked() {
+            true => Err(TokenError { refusal: TokenRefusal::Revoked, why: "it was revoked" }),
+            false => Ok(access),
+        }
     }
 
     /// Signs a token with the first of `auth.secrets`.

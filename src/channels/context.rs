@@ -10,12 +10,12 @@ use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use compact_str::CompactString;
 use futures_util::future::AbortHandle;
 
-use crate::auth::Access;
+use crate::auth::{Access, LaterTokens};
 use crate::broker::registry::permits::Permit;
 use crate::channels::assigns::Assigns;
 use crate::channels::client::Client;
@@ -132,16 +132,26 @@ impl Context<'_> {
         self.client.transport
     }
 
-    /// What the client's token permits, if the mount [checks tokens](crate::Mount::check_tokens) and the configuration
-    /// requires them. Without tokens, every client may do everything.
+    /// What the client's token permits, if the mount [checks tokens](crate::Mount::check_tokens) and the client has sent
+    /// one. Without a token, a client that could connect may do everything.
     #[must_use]
     pub fn access(&self) -> Option<&Access> {
         self.client.assigns.get()
     }
 
-    /// The time of the current event, by the clock of the system.
-    pub(crate) fn now(&self) -> Instant {
-        self.client.now
+    /// How long the credentials of TURN servers may be valid for this client. Where tokens are checked, a client without
+    /// one gets none.
+    pub(crate) fn turn_time(&self) -> Duration {
+        match self.access() {
+            Some(access) => access.turn_time(self.client.now),
+            None if self.client.assigns.get::<LaterTokens>().is_some() => Duration::ZERO,
+            None => Duration::MAX,
+        }
+    }
+
+    /// In how many seconds the client's token expires, if it has one.
+    pub(crate) fn expires_in(&self) -> Option<u64> {
+        self.access().map(|access| access.expires_in(self.client.now).as_secs())
     }
 
     /// The values that all channels of this socket share.

@@ -1,4 +1,4 @@
-//! The values of `[auth]`: the mode, the secrets, and the file of other keys. What follows from them is in `auth_checks`,
+//! The values of `[auth]`: the mode, the secrets, and the files of other keys and of revocations. What follows from them is in `auth_checks`,
 //! and the keys themselves are read in `auth`.
 //!
 //! No error shows a secret.
@@ -22,6 +22,8 @@ const EXAMPLES: [&str; 1] = ["replace-this-example-by-openssl-rand-base64-32"];
 pub enum AuthMode {
     /// Nothing: tokens are ignored.
     Off,
+    /// For the credentials of TURN servers.
+    Turn,
     /// To connect.
     Required,
 }
@@ -30,8 +32,9 @@ pub enum AuthMode {
 pub(super) fn auth_mode(value: &DeValue<'_>) -> Result<AuthMode, String> {
     match value.as_str() {
         Some("off") => Ok(AuthMode::Off),
+        Some("turn") => Ok(AuthMode::Turn),
         Some("required") => Ok(AuthMode::Required),
-        _ => Err("must be off or required".into()),
+        _ => Err("must be off, turn or required".into()),
     }
 }
 
@@ -53,6 +56,19 @@ pub(super) fn key_file(value: &DeValue<'_>) -> Result<Option<PathBuf>, String> {
         Some(path) if PathBuf::from(path).is_file() => Ok(Some(path.into())),
         Some(path) if path.contains("://") => Err("must be a file: keys from a URL are not supported".into()),
         _ => Err("is not an existing file".into()),
+    }
+}
+
+/// Reads the path of a file that is created if it is missing. An empty string means none.
+pub(super) fn state_file(value: &DeValue<'_>) -> Result<Option<PathBuf>, String> {
+    let is_possible = |path: &PathBuf| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        !path.is_dir() && path.file_name().is_some() && folder.is_none_or(std::path::Path::is_dir)
+    };
+    match value.as_str().map(PathBuf::from) {
+        Some(path) if path.as_os_str().is_empty() => Ok(None),
+        Some(path) if is_possible(&path) => Ok(Some(path)),
+        _ => Err("is not a file in an existing folder".into()),
     }
 }
 

@@ -9,6 +9,12 @@ impl Auth {
     pub fn is_required(&self) -> bool {
         self.mode == AuthMode::Required
     }
+
+    /// Whether tokens are checked.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.mode != AuthMode::Off
+    }
 }
 
 impl Config {
@@ -34,6 +40,8 @@ impl Config {
 /// Without a key, no client could connect.
 pub(super) fn conflict(Config { auth, .. }: &Config) -> Option<String> {
     let has_keys = !auth.secrets.is_empty() || auth.jwks.is_some();
-    (auth.is_required() && !has_keys)
-        .then(|| "auth.mode: \"required\" needs a key: set auth.secrets or auth.jwks".to_owned())
+    (auth.is_on() && !has_keys).then(|| {
+        let mode = if auth.is_required() { "required" } else { "turn" };
+        format!("auth.mode: {mode:?} needs a key: set auth.secrets or auth.jwks")
+    })
 }

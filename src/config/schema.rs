@@ -156,7 +156,8 @@ sections! {
 
     /// Tokens: signed JWTs by which clients show who they are and what they may do.
     auth: Auth {
-        /// "off": tokens are ignored. "required": clients of Phoenix, PeerJS and Socket.IO, and requests to `ice.path`, need
+        /// "off": tokens are ignored. "turn": clients may connect without a token, and receive no credentials of TURN
+        /// servers then; a token that is sent is checked. "required": clients of Phoenix, PeerJS and Socket.IO, and requests to `ice.path`, need
         /// a valid token. HelloWebRTC, the plain relay and the list of PeerJS ids have no place for one, and are closed.
         mode: AuthMode = "off", auth_mode;
         /// Secrets of tokens that are signed with HS256: up to 4 texts of 32 to 512 bytes. All are accepted; `handclasp
@@ -174,6 +175,10 @@ sections! {
         leeway: Duration = "10s", duration from "0s" to "5m";
         /// A client is disconnected after this time, even if its token is valid for longer.
         max_session: Duration = "24h", duration from "1m" to "30d";
+        /// Maximum number of sockets of one subject (`iss` and `sub`) on this node.
+        sockets_per_subject: usize = 64, integer from 1 to 1_000_000;
+        /// File that keeps the revocations of tokens over a restart. "" keeps them in memory alone.
+        revocations: Option<PathBuf> = "", state_file;
     }
 
     /// Limits per client IP, socket, topic and message. An IPv6 /64 network counts as one client IP.

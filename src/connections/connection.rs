@@ -14,9 +14,11 @@ use actix_http::ws::Message;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::close::Reason;
+use crate::auth::Access;
+use crate::close::{self, Reason};
 use crate::connections::clock::Clock;
 use crate::connections::envelope::{Envelope, SocketEvent};
+use crate::connections::held_token::HeldToken;
 use crate::connections::limits::{ConnectionLimits, Timeouts};
 use crate::connections::mailbox::{Mailbox, PushError};
 use crate::connections::ready_queue::ReadyQueue;
@@ -143,8 +145,8 @@ pub(crate) struct Connection {
     incomplete: Mutex<(usize, Option<Instant>)>,
     /// The client IP whose limits it counts against.
     pub(crate) address: IpAddr,
-    /// When the client's token ends the connection, by the clock of the system.
-    ends: OnceLock<Instant>,
+    /// The client's token, if it has one.
+    token: OnceLock<Box<HeldToken>>,
 }
 
 impl Connection {
@@ -166,7 +168,7 @@ impl Connection {
             queued: AtomicUsize::new(0),
             queued_own: AtomicUsize::new(0),
             incomplete: Mutex::default(),
-            ends: OnceLock::new(),
+            token: OnceLock::new(),
             write_side: OnceLock::new(),
         }
     }
@@ -329,15 +331,23 @@ impl Connection {
         }
     }
 
-    /// Sets when the client's token ends the connection. A token's time runs on while the node's process is stopped, so this is
-    /// a time of the system's clock and not of the node's.
-    pub(crate) fn set_end(&self, at: Instant) {
-        let _ = self.ends.set(at);
+    /// Sets what the client's token permits, or its next one. A token that is revoked at the same time is found here or
+    /// by the search for the tokens that it revokes.
+    pub(crate) fn set_access(&self, access: Access) {
+        self.token.get_or_init(|| Box::new(HeldToken::new(access.clone()))).replace(access.clone());
+        if access.is_revoked() {
+            self.close(&close::TOKEN_REVOKED);
+        }
+    }
+
+    /// What the client's token permits, if it has one.
+    pub(crate) fn access(&self) -> Option<Access> {
+        self.token.get().map(|token| token.access())
     }
 
     /// Whether the client's token has ended the connection, at a time of the system's clock.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
-        self.ends.get().is_some_and(|at| now >= *at)
+        self.token.get().is_some_and(|token| token.is_over(now))
     }
 
     /// Records that the client has joined a topic.

@@ -158,6 +158,18 @@ impl Hub {
         UpgradedSlot(self.clone())
     }
 
+    /// Closes the connections whose token was revoked. Returns how many.
+    pub(crate) fn close_revoked(&self) -> usize {
+        let is_revoked = |connection: &&Arc<Connection>| connection.access().is_some_and(|access| access.is_revoked());
+        let all = self.connections();
+        all.iter().filter(is_revoked).filter(|connection| connection.close(&close::TOKEN_REVOKED)).count()
+    }
+
+    /// All connections.
+    pub(crate) fn connections(&self) -> Vec<Arc<Connection>> {
+        self.lock().open.values().map(|tracked| tracked.connection.clone()).collect()
+    }
+
     /// The number of connections.
     pub(crate) fn len(&self) -> usize {
         self.lock().open.len()
@@ -174,8 +186,7 @@ impl Hub {
 
     /// Frees about `excess` bytes: disconnects the clients that hold most and wait longest. Returns how many.
     pub(crate) fn relieve(&self, excess: usize, now: Instant) -> usize {
-        let all: Vec<Arc<Connection>> = self.lock().open.values().map(|tracked| tracked.connection.clone()).collect();
-        relieve(all.into_iter(), excess, now)
+        relieve(self.connections().into_iter(), excess, now)
     }
 
     fn remove(&self, connection: &Connection) {
@@ -226,7 +237,7 @@ impl Hub {
     pub(crate) async fn drain(&self, spread: Duration, timeout: Duration, clock: &Clock) {
         const STEP: Duration = Duration::from_millis(50);
         let started = clock.now();
-        let all: Vec<Arc<Connection>> = self.lock().open.values().map(|tracked| tracked.connection.clone()).collect();
+        let all = self.connections();
         let steps = (spread.as_millis() / STEP.as_millis()).max(1) as usize;
         for batch in all.chunks(all.len().div_ceil(steps).max(1)) {
             for connection in batch {

@@ -6,6 +6,7 @@ pub(crate) mod clock;
 pub(crate) mod connection;
 pub(crate) mod envelope;
 pub(crate) mod flusher;
+mod held_token;
 pub(crate) mod hub;
 pub(crate) mod incomplete;
 pub(crate) mod ip_limits;

@@ -30,7 +30,7 @@ use crate::http::client_ip::ClientIp;
 use crate::http::cors::CorsRule;
 use crate::http::guarded_body::with_guard;
 use crate::http::idle_connections::{HttpConnection, hung_up};
-use crate::http::mount::{AsyncConnect, Connect, ConnectError, ConnectInfo, Mount, SocketInit};
+use crate::http::mount::{AsyncConnect, Connect, ConnectError, ConnectInfo, Mount, SocketInit, SyncConnect};
 use crate::http::node_state::NodeState;
 use crate::http::request::check_upgrade;
 use crate::http::token_check::TokenCheck;
@@ -181,37 +181,46 @@ impl Acceptor {
         &self.0.node.pubsub
     }
 
-    pub(crate) fn tokens(&self) -> &TokenCheck {
-        &self.0.tokens
-    }
-
     pub(crate) fn client_ip(&self, request: &HttpRequest) -> Result<ClientIp, ConnectError> {
         ClientIp::of(request, &self.config().server.trusted_proxies).ok_or_else(|| {
             ConnectError::new(StatusCode::BAD_REQUEST, "no address").with_reason(ConnectRefusal::Request)
         })
     }
 
-    /// Admits a WebSocket client whose token is refused, so that it can be told why. `connect` does not run.
-    pub(crate) fn admit_refused(
-        &self,
-        info: &ConnectInfo,
-        refusal: TokenRefusal,
-    ) -> Result<ConnectionSlot, ConnectError> {
-        check_upgrade(&info.request)?;
-        let slot = self.take_slot(self.identity(info, false), self.0.connection_limits.clone())?;
-        slot.connection.set_write_side(mark_upgraded(&info.request)?);
-        self.count_refused(refusal.into());
-        Ok(slot)
+    /// Admits a WebSocket client, if its token is valid, `connect` accepts it and the limits allow it. Returns its
+    /// connection slot, whose TCP connection can be aborted, and the initial state of its socket.
+    pub(crate) async fn admit(&self, info: ConnectInfo) -> Result<(ConnectionSlot, SocketInit), ConnectError> {
+        match self.admit_or_tell(info).await? {
+            (slot, Ok(init)) => Ok((slot, init)),
+            (_, Err(refusal)) => Err(refusal.into()),
+        }
     }
 
-    /// Admits a WebSocket client, if `connect` accepts it and the limits allow it. Returns its connection slot, whose
-    /// TCP connection can be aborted, and the initial state of its socket.
-    pub(crate) async fn admit(&self, info: ConnectInfo) -> Result<(ConnectionSlot, SocketInit), ConnectError> {
+    /// Like [`admit`](Self::admit). A client whose token is refused gets a connection slot, too: its protocol may
+    /// [tell](Self::upgrade_refused) it why over the WebSocket.
+    pub(crate) async fn admit_or_tell(
+        &self,
+        info: ConnectInfo,
+    ) -> Result<(ConnectionSlot, Result<SocketInit, TokenRefusal>), ConnectError> {
         let request = info.request.clone();
         let limits = self.0.connection_limits.clone();
         let (slot, init) = self.admit_checked(info, limits, false, || check_upgrade(&request)).await?;
-        slot.connection.set_write_side(mark_upgraded(&request)?);
+        if init.is_ok() {
+            slot.connection.set_write_side(mark_upgraded(&request)?);
+        }
         Ok((slot, init))
+    }
+
+    /// Prepares a client whose token is refused for the upgrade after which it is told why.
+    pub(crate) fn upgrade_refused(
+        &self,
+        request: &HttpRequest,
+        slot: &ConnectionSlot,
+        refusal: TokenRefusal,
+    ) -> Result<(), ConnectError> {
+        slot.connection.set_write_side(mark_upgraded(request)?);
+        self.count_refused(refusal.into());
+        Ok(())
     }
 
     /// Admits a long-polling client, with `idle` as its idle timeout.
@@ -222,35 +231,41 @@ impl Acceptor {
     ) -> Result<(ConnectionSlot, SocketInit), ConnectError> {
         let mut limits = (*self.0.connection_limits).clone();
         limits.timeouts.idle = idle;
-        self.admit_checked(info, Arc::new(limits), true, || Ok(())).await
+        let (slot, init) = self.admit_checked(info, Arc::new(limits), true, || Ok(())).await?;
+        Ok((slot, init?))
     }
 
-    /// Runs the mount's `connect`, checks the request, and takes a slot. An asynchronous `connect` runs last: otherwise
-    /// any number of clients could wait for it.
+    /// Runs the mount's `connect`, checks the request, and takes a slot. A token is checked and an asynchronous `connect`
+    /// runs last: otherwise any number of clients could make the node check signatures, or wait for `connect`.
     async fn admit_checked(
         &self,
-        info: ConnectInfo,
+        mut info: ConnectInfo,
         limits: Arc<ConnectionLimits>,
         polls: bool,
         check: impl FnOnce() -> Result<(), ConnectError>,
-    ) -> Result<(ConnectionSlot, SocketInit), ConnectError> {
-        let (client, token) = (self.identity(&info, polls), info.token.clone());
-        let (slot, mut init) = match &self.0.mount.connect {
-            Connect::Sync(connect) => {
-                let init = catch_unwind(AssertUnwindSafe(|| connect(&info)))
-                    .unwrap_or_else(|_| Err(ConnectError::crashed()))?;
+    ) -> Result<(ConnectionSlot, Result<SocketInit, TokenRefusal>), ConnectError> {
+        let client = self.identity(&info, polls);
+        let connect = match &self.0.mount.connect {
+            Connect::Sync(connect) if !self.0.tokens.is_on() => {
+                let init = run_connect(&**connect, &info)?;
                 check()?;
-                (self.take_slot(client, limits)?, init)
+                return Ok((self.take_slot(client, limits)?, Ok(init)));
             }
-            Connect::Async(connect) => {
-                check()?;
-                let slot = self.take_slot(client, limits)?;
-                let init = self.await_connect(&**connect, info).await?;
-                (slot, init)
-            }
+            connect => connect,
+        };
+        check()?;
+        let slot = self.take_slot(client, limits)?;
+        let token = match self.0.tokens.check(&info.token) {
+            Ok(token) => token,
+            Err(refusal) => return Ok((slot, Err(refusal))),
+        };
+        info.access = token.access.clone();
+        let mut init = match connect {
+            Connect::Sync(connect) => run_connect(&**connect, &info)?,
+            Connect::Async(connect) => self.await_connect(&**connect, info).await?,
         };
         token.apply(&mut init.assigns, &slot.connection);
-        Ok((slot, init))
+        Ok((slot, Ok(init)))
     }
 
     async fn await_connect(&self, connect: &AsyncConnect, info: ConnectInfo) -> Result<SocketInit, ConnectError> {
@@ -405,6 +420,10 @@ impl Acceptor {
         self.count_refusal(&refusal);
         refusal.text_response()
     }
+}
+
+fn run_connect(connect: &SyncConnect, info: &ConnectInfo) -> Result<SocketInit, ConnectError> {
+    catch_unwind(AssertUnwindSafe(|| connect(info))).unwrap_or_else(|_| Err(ConnectError::crashed()))
 }
 
 /// The HTTP connection of a request, if it can be aborted. Otherwise the client is refused, because the server could

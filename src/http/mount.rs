@@ -22,7 +22,7 @@ use crate::channels::channel::Router;
 use crate::config::origin::Origins;
 use crate::http::client_ip::ClientIp;
 use crate::http::hosts;
-use crate::http::token_check::TokenStatus;
+use crate::http::token_check::OfferedToken;
 use crate::refusal::{ConnectRefusal, TokenRefusal};
 use crate::topic::Topic;
 
@@ -60,7 +60,7 @@ pub struct Mount {
 }
 
 type ConnectResult = Result<SocketInit, ConnectError>;
-type SyncConnect = dyn Fn(&ConnectInfo) -> ConnectResult + Send + Sync;
+pub(crate) type SyncConnect = dyn Fn(&ConnectInfo) -> ConnectResult + Send + Sync;
 pub(crate) type AsyncConnect = dyn Fn(ConnectInfo) -> LocalBoxFuture<'static, ConnectResult> + Send + Sync;
 
 /// The function with which a mount decides whether a client may connect.
@@ -158,10 +158,10 @@ impl Mount {
         self
     }
 
-    /// Lets only clients with a valid token connect, if `auth.mode` is "required". The standard mounts of
-    /// [`Endpoint::new`](crate::Endpoint::new) do so. [`connect`](Self::connect) runs only for these clients, and
-    /// [`ConnectInfo::access`] says what the token permits. Channels find the same [`Access`] in the assigns, and have to
-    /// obey its grants.
+    /// Checks the tokens of clients, unless `auth.mode` is "off". If it is "required", only clients with a valid token can
+    /// connect. The standard mounts of [`Endpoint::new`](crate::Endpoint::new) do so. [`connect`](Self::connect) runs only
+    /// for clients that pass, and [`ConnectInfo::access`] says what the token permits. Channels find the same [`Access`] in
+    /// the assigns, and have to obey its grants.
     ///
     /// A Socket.IO client may send the token with its join. Then `connect` runs before, and sees no access.
     #[must_use]
@@ -227,7 +227,9 @@ pub struct ConnectInfo {
     pub(crate) params: Vec<(String, String)>,
     pub(crate) client_ip: ClientIp,
     pub(crate) auth_token: Option<String>,
-    pub(crate) token: TokenStatus,
+    pub(crate) token: OfferedToken,
+    /// What the token permits, once it is checked.
+    pub(crate) access: Option<Access>,
     pub(crate) transport: &'static str,
 }
 
@@ -305,10 +307,11 @@ impl ConnectInfo {
         self.transport
     }
 
-    /// What the client's token permits, if the mount [checks tokens](Mount::check_tokens) and `auth.mode` requires them.
+    /// What the client's token permits, if the mount [checks tokens](Mount::check_tokens), `auth.mode` is not "off", and
+    /// the client has sent one.
     #[must_use]
     pub fn access(&self) -> Option<&Access> {
-        self.token.access.as_ref()
+        self.access.as_ref()
     }
 
     /// The decoded token of the client's `authToken` option. The client sends it as a subprotocol or a header, never in
@@ -403,7 +406,11 @@ impl ConnectError {
 
 impl From<TokenRefusal> for ConnectError {
     fn from(refusal: TokenRefusal) -> Self {
-        Self::new(StatusCode::FORBIDDEN, refusal.text()).with_reason(refusal.into())
+        let status = match refusal {
+            TokenRefusal::TooManySockets => StatusCode::TOO_MANY_REQUESTS,
+            _ => StatusCode::FORBIDDEN,
+        };
+        Self::new(status, refusal.text()).with_reason(refusal.into())
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::auth::revocations::{Revocation, RevokeError};
 use crate::auth::{InvalidAuth, Tokens};
 use crate::broker::pubsub::Pubsub;
 use crate::config::schema::Config;
@@ -20,7 +21,7 @@ pub(crate) struct NodeState {
     pub(crate) hub: Arc<Hub>,
     pub(crate) idle_connections: IdleConnections,
     pub(crate) refusal_log: RefusalLog,
-    /// Checks the tokens of clients, if they need one.
+    /// Checks the tokens of clients, unless they are ignored.
     pub(crate) tokens: Option<Arc<Tokens>>,
     accepts_clients: AtomicBool,
     /// Whether the adapter was ready when it was asked last.
@@ -31,7 +32,8 @@ impl NodeState {
     /// # Errors
     /// When clients need tokens, and the keys cannot be read.
     pub(crate) fn new(config: Config, pubsub: Pubsub) -> Result<Self, InvalidAuth> {
-        let tokens = config.auth.is_required().then(|| Tokens::from_config(&config.auth).map(Arc::new)).transpose()?;
+        let tokens = config.auth.is_on().then(|| Tokens::from_config(&config.auth).map(Arc::new)).transpose()?;
+        tokens.iter().try_for_each(|tokens| tokens.open_revocations(&config.auth))?;
         tokens.iter().flat_map(|tokens| tokens.warnings()).for_each(|warning| log::warn!("{warning}"));
         let limits = HubLimits { connections: config.server.connections, close_timeout: config.socket.close_timeout };
         let ip_table = IpTable::new(&config.limits);
@@ -50,6 +52,18 @@ impl NodeState {
             accepts_clients,
             adapter_was_ready,
         })
+    }
+
+    /// Revokes tokens, and closes the connections of this node that have one of them. Returns how many. `None` if tokens
+    /// are ignored.
+    ///
+    /// # Errors
+    /// When there are too many revocations, or they cannot be kept.
+    pub(crate) fn revoke(&self, revocation: &Revocation) -> Result<Option<usize>, RevokeError> {
+        let Some(tokens) = &self.tokens else { return Ok(None) };
+        let added = tokens.revocations().add(revocation);
+        let closed = self.hub.close_revoked();
+        added.map(|()| Some(closed))
     }
 
     /// Whether the node accepts new clients: it does until it drains.

@@ -6,34 +6,60 @@ use std::sync::Arc;
 use actix_web::HttpRequest;
 use actix_web::http::header;
 
-use crate::auth::{Access, TokenAtJoin, Tokens};
+use crate::auth::{Access, JoinTokens, LaterTokens, Tokens};
 use crate::channels::assigns::Assigns;
 use crate::connections::connection::Connection;
 use crate::refusal::TokenRefusal;
 
-/// What has become of a client's token. Both are empty if no token is needed.
+/// The token of a client that connects, if it has one, and what follows if it has none.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct TokenStatus {
-    /// What the token permits, if it was accepted.
-    pub(crate) access: Option<Access>,
-    /// Checks the tokens of the client's joins, if they may have some.
-    at_join: Option<TokenAtJoin>,
+pub(crate) struct OfferedToken {
+    text: Option<String>,
+    /// Whether the client may send its token with each join instead.
+    may_be_at_join: bool,
+    /// Whether a client without a token sends a random text.
+    may_be_random: bool,
 }
 
-impl TokenStatus {
-    /// Puts it into the assigns of the client's socket. The token ends the connection when it expires.
+impl OfferedToken {
+    /// A token that is checked before the client is admitted.
+    pub(crate) fn new(token: Option<&str>) -> Self {
+        Self { text: token.filter(|token| !token.is_empty()).map(str::to_owned), ..Self::default() }
+    }
+
+    /// A token of a protocol in which a client without one sends a random text.
+    pub(crate) fn or_random(token: &str) -> Self {
+        Self { may_be_random: true, ..Self::new(Some(token)) }
+    }
+
+    /// A token that the client may also send with each join: without a valid one, its joins need it.
+    pub(crate) fn or_at_join(token: Option<&str>) -> Self {
+        Self { may_be_at_join: true, ..Self::new(token) }
+    }
+}
+
+/// What has become of a client's token. Both are empty if tokens are not checked.
+#[derive(Default)]
+pub(crate) struct CheckedToken {
+    /// What the token permits, if there is one.
+    pub(crate) access: Option<Access>,
+    later: Option<LaterTokens>,
+}
+
+impl CheckedToken {
+    /// Puts it into the assigns of the client's socket. The token ends the connection when it expires or is revoked.
     pub(super) fn apply(self, assigns: &mut Assigns, connection: &Connection) {
         if let Some(access) = self.access {
-            connection.set_end(access.ends());
+            connection.set_access(access.clone());
             assigns.insert(access);
         }
-        if let Some(at_join) = self.at_join {
-            assigns.insert(at_join);
+        if let Some(later) = self.later {
+            assigns.insert(later);
         }
     }
 }
 
-/// Checks tokens, if the clients need one.
+/// Checks tokens, if the clients need one or may have one.
 pub(crate) struct TokenCheck(Option<Arc<Tokens>>);
 
 impl TokenCheck {
@@ -41,21 +67,27 @@ impl TokenCheck {
         Self(tokens)
     }
 
-    /// Checks the token of a client.
-    pub(crate) fn check(&self, token: Option<&str>) -> Result<TokenStatus, TokenRefusal> {
-        let Some(tokens) = &self.0 else { return Ok(TokenStatus::default()) };
-        let access = tokens.check(token.unwrap_or_default()).map_err(|error| error.refusal)?;
-        Ok(TokenStatus { access: Some(access), at_join: None })
+    /// Whether there is anything to check.
+    pub(super) fn is_on(&self) -> bool {
+        self.0.is_some()
     }
 
-    /// Checks the token of a client that may also send one with each join: without a valid one, its joins need it.
-    pub(crate) fn check_or_at_join(&self, token: Option<&str>) -> TokenStatus {
-        let Some(tokens) = &self.0 else { return TokenStatus::default() };
-        let (access, refusal) = match tokens.check(token.unwrap_or_default()) {
-            Ok(access) => (Some(access), TokenRefusal::Missing),
-            Err(error) => (None, error.refusal),
+    /// Checks the token of a client.
+    pub(super) fn check(&self, offered: &OfferedToken) -> Result<CheckedToken, TokenRefusal> {
+        let Some(tokens) = &self.0 else { return Ok(CheckedToken::default()) };
+        let is_random = |text: &&String| offered.may_be_random && !tokens.are_required() && !text.contains('.');
+        let checked = match offered.text.as_ref().filter(|text| !is_random(text)) {
+            Some(token) => tokens.admit(token).map(Some),
+            None if tokens.are_required() => Err(TokenRefusal::Missing),
+            None => Ok(None),
         };
-        TokenStatus { access, at_join: Some(TokenAtJoin::new(tokens.clone(), refusal)) }
+        let (access, joins) = match (checked, offered.may_be_at_join) {
+            (Ok(access), false) => (access, JoinTokens::Ignored),
+            (Ok(access), true) => (access, JoinTokens::Optional),
+            (Err(refusal), true) => (None, JoinTokens::Required(refusal)),
+            (Err(refusal), false) => return Err(refusal),
+        };
+        Ok(CheckedToken { access, later: Some(LaterTokens::new(tokens.clone(), joins)) })
     }
 }
 

@@ -33,6 +33,7 @@ pub(super) fn close_reason(refusal: TokenRefusal) -> Option<&'static Reason> {
     match refusal {
         TokenRefusal::Expired => Some(&close::TOKEN_EXPIRED),
         TokenRefusal::NotYetValid => Some(&close::TOKEN_NOT_YET_VALID),
-        TokenRefusal::Missing | TokenRefusal::Invalid | TokenRefusal::KeyUnknown => None,
+        TokenRefusal::Revoked => Some(&close::TOKEN_REVOKED),
+        TokenRefusal::Missing | TokenRefusal::Invalid | TokenRefusal::KeyUnknown | TokenRefusal::TooManySockets => None,
     }
 }

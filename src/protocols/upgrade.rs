@@ -7,7 +7,7 @@ use crate::connections::hub::ConnectionSlot;
 use crate::http::acceptor::Acceptor;
 use crate::http::mount::{ConnectError, ConnectInfo, SocketInit};
 use crate::http::request::{check_origin, params};
-use crate::http::token_check::token_of;
+use crate::http::token_check::{OfferedToken, token_of};
 use crate::protocol::Protocol;
 use crate::transports::websocket;
 
@@ -32,9 +32,7 @@ pub(super) async fn admit(
     let client_ip = acceptor.client_ip(request)?;
     let params = params(request.query_string())?;
     check_origin(request, acceptor.origins())?;
-    let token = acceptor.tokens().check(token_of(request, &params))?;
-    let request = request.clone();
-    acceptor
-        .admit(ConnectInfo { request, params, client_ip, auth_token: None, token, transport: websocket::NAME })
-        .await
+    let token = OfferedToken::new(token_of(request, &params));
+    let (request, transport) = (request.clone(), websocket::NAME);
+    acceptor.admit(ConnectInfo { request, params, client_ip, auth_token: None, token, access: None, transport }).await
 }

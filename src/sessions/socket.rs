@@ -18,6 +18,7 @@ mod outgoing;
 mod presence;
 mod presence_lists;
 mod rates;
+mod refresh;
 mod subscriptions;
 mod task_table;
 mod tasks;
@@ -314,6 +315,9 @@ impl Socket {
             return;
         }
         let (topic, reply_ref) = (topic.clone(), server.reply_ref.clone());
+        if event == refresh::ACCESS_TOKEN && self.checks_tokens() {
+            return self.refresh_token(&topic, reply_ref, reference, &payload);
+        }
         if event.len() > self.settings.limits.event_bytes {
             self.count_refused_push(PushRefusal::TooLong);
             return self.reply(reply_ref, reference, &topic, Status::Error, Payload::reason("event too long"));

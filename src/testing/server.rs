@@ -12,7 +12,7 @@ use crate::config::schema::Config;
 use crate::http::acceptor::Acceptor;
 use crate::http::mount::{ConnectError, ConnectInfo, Mount};
 use crate::http::node_state::NodeState;
-use crate::http::token_check::auth_token_or_param;
+use crate::http::token_check::{OfferedToken, auth_token_or_param};
 use crate::protocols::phoenix::{V2, routes};
 use crate::testing::client::TestClient;
 use crate::transports::longpoll::LongPollOptions;
@@ -112,8 +112,9 @@ impl TestConnect<'_> {
         let Self { acceptor, request, params, auth_token } = self;
         let request = request.to_http_request();
         let client_ip = acceptor.client_ip(&request)?;
-        let token = acceptor.tokens().check(auth_token_or_param(auth_token.as_deref(), &params))?;
-        let info = ConnectInfo { request, params, client_ip, auth_token, token, transport: websocket::NAME };
+        let token = OfferedToken::new(auth_token_or_param(auth_token.as_deref(), &params));
+        let transport = websocket::NAME;
+        let info = ConnectInfo { request, params, client_ip, auth_token, token, access: None, transport };
         let (slot, init) = acceptor.admit_longpoll(info, acceptor.timeouts().idle).await?;
         let options = LongPollOptions {
             // no limit, because a test client fetches its frames directly

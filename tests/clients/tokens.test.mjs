@@ -5,26 +5,19 @@ import { spawn, spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { after, afterEach, before, test } from "node:test";
-import wrtc from "@roamhq/wrtc";
-import { io } from "socket.io-client";
-import io1 from "socket.io-client-1";
-import io2 from "socket.io-client-2";
 import WebSocket from "ws";
 import { BINARY, startBroker } from "../broker.mjs";
 import { SECRET, at, sign as signed } from "../tokens/sign.mjs";
 import { ok } from "./await.mjs";
-import { CLIENTS, disconnect } from "./phoenix-clients.mjs";
-
-// the client of PeerJS expects a browser, and needs only this of it
-const { Peer } = await (async () => {
-  Object.assign(globalThis, wrtc, { WebSocket, location: { protocol: "http:" } });
-  return (await import("peerjs")).default;
-})();
+import { VERSIONS, clientsOf, LongPoll } from "./token-clients.mjs";
 
 /** @type {import("../broker.mjs").Broker} */
 let broker;
-/** What ends the clients of a test. */
-const ends = [];
+/** @type {ReturnType<typeof clientsOf>} */
+let clients;
+const phoenix = (...args) => clients.phoenix(...args);
+const socketio = (...args) => clients.socketio(...args);
+const peerjs = (...args) => clients.peerjs(...args);
 /** What the node logs, at every level, and every token that was signed. */
 let log = "";
 const tokens = [];
@@ -53,11 +46,10 @@ before(async () => {
     return child;
   };
   broker = await startBroker({ set, spawn: withLog });
+  clients = clientsOf(broker);
 });
 
-afterEach(() => {
-  for (const end of ends.splice(0)) end();
-});
+afterEach(() => clients.end());
 
 after(async () => {
   await broker?.kill();
@@ -69,18 +61,6 @@ const EARLY = sign({ nbf: at(300) });
 const FORGED = sign({}, "another secret of at least 32 bytes, for tests");
 
 // ---- phoenix
-
-const { Socket, LongPoll } = CLIENTS["1.8"];
-
-/** A client, and a promise of how its connection ends. */
-function phoenix(options) {
-  const socket = new Socket(broker.socketUrl("socket"), { transport: WebSocket, ...options });
-  const closed = new Promise((resolve) => socket.onClose((event) => resolve(event)));
-  const failed = new Promise((resolve) => socket.onError((error) => resolve(error)));
-  ends.push(() => disconnect(socket));
-  socket.connect();
-  return { socket, closed, failed };
-}
 
 for (const [name, options] of Object.entries({
   "authToken by WebSocket": { authToken: GOOD },
@@ -166,22 +146,6 @@ test("phoenix: the connection closes when the token expires", async () => {
 
 // ---- Socket.IO
 
-const VERSIONS = { "4.x": io, "2.x": io2, "1.x": io1 };
-
-function socketio(version, options = {}, namespace = "") {
-  const socket = VERSIONS[version](broker.url + namespace, { forceNew: true, ...options });
-  ends.push(() => socket.removeAllListeners().close());
-  const refused = new Promise((resolve) => {
-    socket.on(version === "4.x" ? "connect_error" : "error", (error) => resolve(error.message ?? error));
-  });
-  const connected = new Promise((resolve, reject) => {
-    socket.on("connect", () => resolve(socket));
-    refused.then((why) => reject(new Error(why)));
-  });
-  connected.catch(() => {});
-  return { socket, connected, refused };
-}
-
 const withToken = {
   "4.x": (token) => ({ auth: { token } }),
   "2.x": (token) => ({ query: { token } }),
@@ -259,15 +223,6 @@ test("socket.io-client: the connection closes when the token expires", async () 
 });
 
 // ---- PeerJS
-
-function peerjs(id, token) {
-  const peer = new Peer(id, { host: "127.0.0.1", port: broker.port, path: "/", ...(token && { token }) });
-  ends.push(() => peer.destroy());
-  const open = new Promise((resolve) => peer.on("open", resolve));
-  const refused = new Promise((resolve) => peer.on("error", (error) => resolve(error.message)));
-  const disconnected = new Promise((resolve) => peer.on("disconnected", resolve));
-  return { peer, open, refused, disconnected };
-}
 
 test("peerjs: in with a token, else refused with the reason", async () => {
   const id = `u7-${randomUUID()}`;
@@ -359,7 +314,7 @@ test("the command signs tokens and says what they permit", async () => {
   const { stdout } = command(["--check"], `${token}\n`);
   const shown = stdout.replace(/expires {2}in 1h (30m|29m 5\ds)/, "expires  soon");
   const expected = ['ok       "u8"', "expires  soon", "peers    u8, u8-*", "signal   none", "join     all", "publish  none"];
-  assert.deepEqual(shown.split("\n"), [...expected, "turn     yes"]);
+  assert.deepEqual(shown.split("\n"), [...expected, "info     none", "turn     yes"]);
   assert.match(command(["--check", command(["--sub", "u8"]).stdout]).stdout, /^peers {4}all$/m);
   for (const [wrong, why] of [
     [EXPIRED, /token expired: `exp` is over$/],

@@ -28,7 +28,7 @@ fn invalid_values_are_rejected_and_no_secret_is_shown() {
         (&*format!("auth.secrets=[\"{SECRET}\", \"\"]"), "entry 2: must not be empty"),
         (&many, "5 secrets are too many, at most 4"),
         ("auth.secrets=replace-this-example-by-openssl-rand-base64-32", "entry 1: is the secret of an example"),
-        ("auth.mode=turn", "must be off or required"),
+        ("auth.mode=on", "must be off, turn or required"),
         ("auth.jwks=hunter2.json", "is not an existing file"),
         ("auth.jwks=https://example.com/keys", "keys from a URL are not supported"),
         ("auth.audience=", "must be a text of 1 to 255 bytes"),

@@ -16,8 +16,8 @@ Examples:
   handclasp token --sub u7 --join 'team-7-*' --publish                listens in the rooms of a team
   handclasp token --check < token.txt                                 says what a token permits
 
-The token is signed with the first of auth.secrets. Without --peers, --signal, --join and
---publish, it permits what any client may. With one of them, it permits only what is listed.
+The token is signed with the first of auth.secrets. Without --peers, --signal, --join,
+--publish and --info, it permits what any client may. With one of them, it permits only what is listed.
 A name that ends in * stands for all names with that beginning.";
 
 /// The longest life of a signed token: the longest session that a node can allow.
@@ -45,6 +45,9 @@ pub(crate) struct TokenArgs {
     /// Rooms in which the client may speak; without a name, none [default: all that it may join]
     #[arg(long, value_name = "ROOM", num_args = 0.., conflicts_with = "check")]
     publish: Option<Vec<String>>,
+    /// What presence lists say about the client: a JSON object such as '{"name":"Mai"}'
+    #[arg(long, value_name = "JSON", value_parser = info, conflicts_with = "check")]
+    info: Option<serde_json::Map<String, serde_json::Value>>,
     /// How long the token is valid, from 1s to 30d
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = lifetime, conflicts_with = "check")]
     ttl: Duration,
@@ -56,6 +59,10 @@ pub(crate) struct TokenArgs {
     token: Option<String>,
     #[command(flatten)]
     options: Options,
+}
+
+fn info(text: &str) -> Result<serde_json::Map<String, serde_json::Value>, String> {
+    serde_json::from_str(text).map_err(|_| r#"must be a JSON object, such as {"name":"Mai"}"#.to_owned())
 }
 
 fn lifetime(text: &str) -> Result<Duration, String> {
@@ -70,8 +77,8 @@ impl TokenArgs {
         match self.check {
             true => check(&tokens, &auth, self.token),
             false => {
-                let Self { sub, peers, signal, join, publish, ttl, .. } = self;
-                let lists = GrantLists { peers, signal, join, publish, turn: None };
+                let Self { sub, peers, signal, join, publish, info, ttl, .. } = self;
+                let lists = GrantLists { peers, signal, join, publish, info, turn: None };
                 let grants = Some(lists).filter(|lists| *lists != GrantLists::default());
                 let request = TokenRequest { subject: sub.unwrap_or_default(), lifetime: ttl, grants };
                 print(&tokens.sign(&request)?);

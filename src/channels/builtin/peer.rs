@@ -7,7 +7,6 @@
 pub(crate) mod readdress;
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -166,9 +165,8 @@ impl Channel for Peer {
         let (access, peer_id) = (self.access.as_ref(), ctx.topic().subtopic());
         // the subject owns the id on each of its connections, unless a secret proves more
         let proof = access.filter(|_| !is_self_certifying(id)).map_or(proof, |access| Some(access.owner()));
-        let turn_time = access.map_or(Duration::MAX, |access| access.turn_time(ctx.now()));
-        let ice_servers = self.options.ice_servers.for_user(peer_id, turn_time);
-        let expires_in = access.map(|access| access.expires_in(ctx.now()).as_secs());
+        let ice_servers = self.options.ice_servers.for_user(peer_id, ctx.turn_time());
+        let expires_in = ctx.expires_in();
         Join::ok_with(&Welcome { peer_id, ice_servers, max_message_bytes: self.options.message_bytes, expires_in })
             .exclusive(proof)
             .self_certifying(is_self_certifying(id))

@@ -3,8 +3,6 @@
 
 pub(crate) mod readdress;
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -160,10 +158,7 @@ impl SocketIoRelay {
     fn ice_servers(&self, ctx: &mut Context<'_>) -> Reply {
         match &self.ice {
             Some(_) if ctx.assigns().get::<IceRefused>().is_some() => Reply::error("origin not allowed"),
-            Some(servers) => {
-                let turn_time = self.access.as_ref().map_or(Duration::MAX, |access| access.turn_time(ctx.now()));
-                Reply::ok_with(&servers.configuration(&self.sid, turn_time))
-            }
+            Some(servers) => Reply::ok_with(&servers.configuration(&self.sid, ctx.turn_time())),
             None => Reply::error("unknown event"),
         }
     }

@@ -1,9 +1,12 @@
 //! The channel of `room:<name>`: every message goes to all other members. Members can appear in the room's presence
 //! list.
 
-use serde_json::value::RawValue;
 use std::collections::HashMap;
 
+use compact_str::CompactString;
+use serde_json::value::RawValue;
+
+use crate::auth::Access;
 use crate::channels::builtin::peer::PeerId;
 use crate::channels::channel::Channel;
 use crate::channels::context::Context;
@@ -33,8 +36,8 @@ impl RoomOptions {
 pub(crate) struct Room {
     options: RoomOptions,
     listed: bool,
-    /// Whether the client's token lets it only listen.
-    is_muted: bool,
+    /// What the client's token permits, if it has one.
+    access: Option<Access>,
 }
 
 /// The reply to a join of a client that has a token.
@@ -53,22 +56,42 @@ struct JoinParams {
 
 impl Room {
     pub(crate) fn new(options: RoomOptions) -> Self {
-        Self { options, listed: false, is_muted: false }
+        Self { options, listed: false, access: None }
+    }
+
+    /// Whether the client's token lets it only listen to the room.
+    fn is_muted(&self, room: &str) -> bool {
+        self.access.as_ref().is_some_and(|access| !access.may_publish(room))
     }
 
     /// Checks the `meta` of a presence entry: an object of limited size without members that begin with `phx_ref`,
-    /// which the presence list adds itself.
-    fn meta(&self, text: &str) -> Result<Payload, &'static str> {
+    /// which the presence list adds itself, and without `info` of a client with a token, which the token alone may give.
+    fn meta(&self, text: &str, room: &str) -> Result<Payload, &'static str> {
+        let text = text.trim();
         if text.len() > self.options.meta_bytes {
             return Err("meta too large");
         }
-        match serde_json::from_str::<HashMap<String, serde::de::IgnoredAny>>(text) {
-            // members would hear it as they hear a message
-            Ok(members) if self.is_muted && !members.is_empty() => Err(NOT_ALLOWED),
-            Ok(members) if members.keys().all(|key| !key.starts_with("phx_ref")) => {
-                Ok(Payload::from_json_text(text.to_owned()))
-            }
-            _ => Err("invalid meta"),
+        let members: HashMap<String, serde::de::IgnoredAny> = serde_json::from_str(text).map_err(|_| "invalid meta")?;
+        // members would hear it as they hear a message
+        if !members.is_empty() && self.is_muted(room) {
+            return Err(NOT_ALLOWED);
+        }
+        let is_kept = |key: &String| key.starts_with("phx_ref") || key == "info" && self.access.is_some();
+        if members.keys().any(is_kept) {
+            return Err("invalid meta");
+        }
+        Ok(Payload::from_json_text(match self.access.as_ref().and_then(|access| access.info()) {
+            Some(info) if members.is_empty() => format!(r#"{{"info":{info}}}"#),
+            Some(info) => format!(r#"{{"info":{info},{}"#, &text[1..]),
+            None => text.to_owned(),
+        }))
+    }
+
+    /// The key of the presence entry: the token's subject, if the token says something about it.
+    fn presence_key(&self, ctx: &mut Context<'_>) -> CompactString {
+        match self.access.as_ref().filter(|access| access.info().is_some()) {
+            Some(access) => access.subject().into(),
+            None => PeerId::or_random(ctx.assigns()),
         }
     }
 }
@@ -76,27 +99,26 @@ impl Room {
 impl Channel for Room {
     fn join(&mut self, payload: &Payload, ctx: &mut Context<'_>) -> Join {
         let Ok(params) = payload.parse::<JoinParams>() else { return Join::error("invalid payload") };
-        let (access, room) = (ctx.access(), ctx.topic().subtopic());
-        if access.is_some_and(|access| !access.may_join(room)) {
+        self.access = ctx.access().cloned();
+        if self.access.as_ref().is_some_and(|access| !access.may_join(ctx.topic().subtopic())) {
             return Join::error(NOT_ALLOWED);
         }
-        self.is_muted = access.is_some_and(|access| !access.may_publish(room));
-        let welcome = access.map(|access| Welcome { expires_in: access.expires_in(ctx.now()).as_secs() });
+        let welcome = ctx.expires_in().map(|expires_in| Welcome { expires_in });
         let accepted = welcome.map_or_else(Join::ok, |welcome| Join::ok_with(&welcome));
         let Some(meta) = params.meta else {
             return if params.presence { accepted.subscribe_presence() } else { accepted };
         };
-        match self.meta(meta.get()) {
+        match self.meta(meta.get(), ctx.topic().subtopic()) {
             Ok(meta) => {
                 self.listed = true;
-                accepted.subscribe_presence().track(PeerId::or_random(ctx.assigns()), meta)
+                accepted.subscribe_presence().track(self.presence_key(ctx), meta)
             }
             Err(reason) => Join::error(reason),
         }
     }
 
     fn handle_in(&mut self, event: &str, payload: &Payload, ctx: &mut Context<'_>) -> Reply {
-        if self.is_muted {
+        if self.is_muted(ctx.topic().subtopic()) {
             return Reply::error(NOT_ALLOWED);
         }
         if event == "update_meta" {
@@ -116,7 +138,7 @@ impl Room {
         if !self.listed {
             return Reply::error("not listed");
         }
-        match self.meta(text) {
+        match self.meta(text, ctx.topic().subtopic()) {
             Ok(meta) => match ctx.update_presence(meta) {
                 Ok(()) => Reply::ok(),
                 Err(error) => Reply::error(error.reason()),

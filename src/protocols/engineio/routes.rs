@@ -25,9 +25,9 @@ use crate::http::acceptor::{Acceptor, mark_upgraded, pinged_timeouts};
 use crate::http::body::{self, BodyError};
 use crate::http::cors::{self, CorsRule, Readers};
 use crate::http::longpoll as http_longpoll;
-use crate::http::mount::{ConnectError, ConnectInfo, Mount, SocketInit};
+use crate::http::mount::{ConnectInfo, Mount, SocketInit};
 use crate::http::request::{check_origin, check_upgrade, params};
-use crate::http::token_check::token_of;
+use crate::http::token_check::{OfferedToken, token_of};
 use crate::http::upgraded_socket::UpgradeOptions;
 use crate::protocol::Frame;
 use crate::transports::longpoll::handle::{Fetched, LongPollHandle, Via};
@@ -130,11 +130,11 @@ impl Handshake<'_> {
         let name = if self.transport == EngineTransport::Polling { longpoll::NAME } else { websocket::NAME };
         let given = token_of(self.request, &self.params);
         let token = match C::HAS_TOKENS_AT_JOIN {
-            true => self.acceptor.tokens().check_or_at_join(given),
-            false => self.acceptor.tokens().check(given).map_err(ConnectError::from)?,
+            true => OfferedToken::or_at_join(given),
+            false => OfferedToken::new(given),
         };
-        let (request, params) = (self.request.clone(), self.params);
-        let info = ConnectInfo { request, params, client_ip, auth_token: None, token, transport: name };
+        let (request, params, transport) = (self.request.clone(), self.params, name);
+        let info = ConnectInfo { request, params, client_ip, auth_token: None, token, access: None, transport };
         match self.transport {
             EngineTransport::Polling => {
                 let (slot, init) = self.acceptor.admit_longpoll(info, self.acceptor.timeouts().idle).await?;

@@ -22,7 +22,7 @@ use crate::http::acceptor::{Acceptor, http_connection_of};
 use crate::http::body::{self, BodyError, close_after_response};
 use crate::http::cors;
 use crate::http::methods;
-use crate::http::mount::{ConnectError, ConnectInfo, SocketInit};
+use crate::http::mount::{ConnectError, SocketInit};
 use crate::http::request::{check_origin, params};
 use crate::protocol::Frame;
 use crate::refusal::ConnectRefusal;
@@ -124,12 +124,9 @@ async fn open_session(
     index: u64,
 ) -> Result<StreamRole, ConnectError> {
     let client_ip = acceptor.client_ip(request)?;
-    let token = acceptor.tokens().check(Some(&query.token))?;
-    let access = token.access.clone();
-    let (request, params) = (request.clone(), query.params());
-    let info = ConnectInfo { request, params, client_ip, auth_token: None, token, transport: longpoll::NAME };
+    let info = query.connect_info(request, client_ip, longpoll::NAME);
     let (slot, init) = acceptor.admit_longpoll(info, acceptor.timeouts().idle).await?;
-    let protocol = check_credentials(acceptor, query, access.as_ref())
+    let protocol = check_credentials(acceptor, query, slot.connection.access().as_ref())
         .map_err(|message| ConnectError::new(StatusCode::OK, message).with_reason(ConnectRefusal::Request))?;
     let connection = slot.connection.clone();
     let start = |registration| start_session(acceptor, slot, init, protocol, registration);

@@ -14,10 +14,11 @@ use crate::auth::Access;
 use crate::close;
 use crate::connections::hub::ConnectionSlot;
 use crate::http::acceptor::{Acceptor, mark_upgraded};
+use crate::http::client_ip::ClientIp;
 use crate::http::cors::{self, Readers};
 use crate::http::mount::{ConnectError, ConnectInfo, SocketInit};
 use crate::http::request::{check_origin, check_upgrade};
-use crate::http::token_check::TokenStatus;
+use crate::http::token_check::OfferedToken;
 use crate::http::upgraded_socket::{UpgradeOptions, UpgradedSocket};
 use crate::protocol::Frame;
 use crate::refusal::{ConnectRefusal, NOT_ALLOWED};
@@ -109,9 +110,23 @@ impl ConnectQuery {
         acceptor.config().peerjs.accepts_key(&self.key)
     }
 
-    /// The params that a mount's `connect` sees.
-    pub(super) fn params(&self) -> Vec<(String, String)> {
-        [("key", &self.key), ("id", &self.id)].map(|(name, value)| (name.to_owned(), value.clone())).into()
+    /// What is checked before the client is admitted. The mount's `connect` sees the key and the id.
+    pub(super) fn connect_info(
+        &self,
+        request: &HttpRequest,
+        client_ip: ClientIp,
+        transport: &'static str,
+    ) -> ConnectInfo {
+        let params = [("key", &self.key), ("id", &self.id)].map(|(name, value)| (name.to_owned(), value.clone()));
+        ConnectInfo {
+            request: request.clone(),
+            params: params.into(),
+            client_ip,
+            auth_token: None,
+            token: OfferedToken::or_random(&self.token),
+            access: None,
+            transport,
+        }
     }
 
     /// Identifies the client for PeerServer's HTTP transport, if its version may use that.
@@ -167,23 +182,6 @@ async fn admit(
         );
     };
     check_origin(request, acceptor.origins())?;
-    let checked = acceptor.tokens().check(Some(&query.token));
-    let mut info = ConnectInfo {
-        request: request.clone(),
-        params: query.params(),
-        client_ip,
-        auth_token: None,
-        token: TokenStatus::default(),
-        transport: websocket::NAME,
-    };
-    match checked {
-        Ok(token) => info.token = token,
-        Err(refusal) => {
-            let slot = acceptor.admit_refused(&info, refusal)?;
-            let protocol = PeerJs::refused(refusal.text(), acceptor.pubsub().shared_metrics());
-            return Ok(Admitted::New(slot, SocketInit::default(), protocol));
-        }
-    }
     let registration = match query.http_client(acceptor) {
         Some(key) => {
             check_upgrade(request)?;
@@ -194,8 +192,15 @@ async fn admit(
         }
         None => None,
     };
-    let access = info.token.access.clone();
-    let (slot, init) = acceptor.admit(info).await?;
+    let (slot, init) = match acceptor.admit_or_tell(query.connect_info(request, client_ip, websocket::NAME)).await? {
+        (slot, Ok(init)) => (slot, init),
+        (slot, Err(refusal)) => {
+            acceptor.upgrade_refused(request, &slot, refusal)?;
+            let protocol = PeerJs::refused(refusal.text(), acceptor.pubsub().shared_metrics());
+            return Ok(Admitted::New(slot, SocketInit::default(), protocol));
+        }
+    };
+    let access = slot.connection.access();
     let protocol = match (check_credentials(acceptor, &query, access.as_ref()), registration) {
         (Ok(protocol), Some(registration)) => {
             registration.admitted(&slot.connection);

@@ -20,7 +20,7 @@ use crate::http::acceptor::Acceptor;
 use crate::http::body::{self, BodyError, close_after_response};
 use crate::http::mount::{ConnectError, ConnectInfo};
 use crate::http::request::{check_origin, params};
-use crate::http::token_check::auth_token_or_param;
+use crate::http::token_check::{OfferedToken, auth_token_or_param};
 use crate::json::push_string;
 use crate::protocol::Frame;
 use crate::transports::longpoll::handle::{Fetched, Gone, LongPollHandle, Via};
@@ -97,9 +97,10 @@ async fn open_session(
     let client_ip = acceptor.client_ip(request)?;
     let version = version(&params)?;
     let auth_token = request.headers().get(AUTH_HEADER).and_then(|value| value.to_str().ok());
-    let token = acceptor.tokens().check(auth_token_or_param(auth_token, &params))?;
+    let token = OfferedToken::new(auth_token_or_param(auth_token, &params));
     let (request, auth_token) = (request.clone(), auth_token.map(str::to_owned));
-    let info = ConnectInfo { request, params, client_ip, auth_token, token, transport: longpoll::NAME };
+    let transport = longpoll::NAME;
+    let info = ConnectInfo { request, params, client_ip, auth_token, token, access: None, transport };
     let (slot, init) = acceptor.admit_longpoll(info, acceptor.poll_window().saturating_mul(3) / 2).await?;
     let options = LongPollOptions::new(acceptor.limits().queue_bytes);
     let (token, _) = match version {

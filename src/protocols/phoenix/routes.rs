@@ -20,7 +20,7 @@ use crate::http::acceptor::{Acceptor, ProtocolMount, default_timeouts};
 use crate::http::cors::{CorsRule, Readers};
 use crate::http::mount::{ConnectError, ConnectInfo, SocketInit};
 use crate::http::request::{check_origin, params};
-use crate::http::token_check::{TokenStatus, auth_token_or_param};
+use crate::http::token_check::{OfferedToken, auth_token_or_param};
 use crate::refusal::ConnectRefusal;
 use crate::topic::Realm;
 use crate::transports::websocket;
@@ -99,27 +99,18 @@ async fn admit(acceptor: &Acceptor, request: &HttpRequest) -> Result<AdmittedCli
     check_origin(request, acceptor.origins())?;
     let offer = subprotocol(request.headers(), acceptor.subprotocols())?;
     let version = version(&params)?;
-    let checked = acceptor.tokens().check(auth_token_or_param(offer.token.as_deref(), &params));
-    let (request, auth_token, subprotocol) = (request.clone(), offer.token, offer.answer);
-    let mut info = ConnectInfo {
-        request,
-        params,
-        client_ip,
-        auth_token,
-        token: TokenStatus::default(),
-        transport: websocket::NAME,
-    };
-    match checked {
-        Ok(token) => info.token = token,
-        Err(refusal) => {
+    let token = OfferedToken::new(auth_token_or_param(offer.token.as_deref(), &params));
+    let (auth_token, subprotocol, transport) = (offer.token, offer.answer, websocket::NAME);
+    let info = ConnectInfo { request: request.clone(), params, client_ip, auth_token, token, access: None, transport };
+    match acceptor.admit_or_tell(info).await? {
+        (slot, Ok(init)) => Ok(AdmittedClient { format: Format::Of(version), subprotocol, slot, init }),
+        (slot, Err(refusal)) => {
             let reason = close_reason(refusal).ok_or(refusal)?;
-            let slot = acceptor.admit_refused(&info, refusal)?;
+            acceptor.upgrade_refused(request, &slot, refusal)?;
             let format = Format::Refused(Refused(reason));
-            return Ok(AdmittedClient { format, subprotocol, slot, init: SocketInit::default() });
+            Ok(AdmittedClient { format, subprotocol, slot, init: SocketInit::default() })
         }
     }
-    let (slot, init) = acceptor.admit(info).await?;
-    Ok(AdmittedClient { format: Format::Of(version), subprotocol, slot, init })
 }
 
 /// Chooses a subprotocol among those that the client offers. A mount's own subprotocols come first. If the mount has

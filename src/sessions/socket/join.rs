@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serde::Deserialize;
 
 use super::Socket;
-use crate::auth::TokenAtJoin;
+use crate::auth::LaterTokens;
 use crate::channels::channel::{Channel, DynChannel};
 use crate::channels::context::Context;
 use crate::channels::effect::Effect;
@@ -93,10 +93,10 @@ impl Socket {
     /// Checks the member `token` of a join, if the client may send its token there.
     fn check_token(&mut self, payload: &Payload) -> Result<(), &'static str> {
         let assigns = &mut self.client.assigns;
-        let Some(at_join) = assigns.get::<TokenAtJoin>() else { return Ok(()) };
+        let Some(later) = assigns.get::<LaterTokens>().filter(|later| later.are_in_joins()) else { return Ok(()) };
         let Ok(params) = payload.parse::<TokenParams>() else { return Err(TokenRefusal::Invalid.text()) };
-        if let Some(access) = at_join.check(params.token.as_deref(), assigns.get())? {
-            self.client.connection.set_end(access.ends());
+        if let Some(access) = later.check_join(params.token.as_deref(), assigns.get())? {
+            self.client.connection.set_access(access.clone());
             assigns.insert(access);
         }
         Ok(())

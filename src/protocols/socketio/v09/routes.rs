@@ -14,7 +14,7 @@ use crate::http::acceptor::Acceptor;
 use crate::http::jsonp;
 use crate::http::mount::{ConnectError, ConnectInfo};
 use crate::http::request::{check_origin, params};
-use crate::http::token_check::token_of;
+use crate::http::token_check::{OfferedToken, token_of};
 use crate::http::{cors, methods};
 use crate::refusal::ConnectRefusal;
 use crate::transports::longpoll::handle::{LongPollHandle, Via};
@@ -126,9 +126,9 @@ async fn open_session(
     let check = if is_script { jsonp::check_page } else { check_origin };
     check(request, acceptor.origins()).map_err(in_own_words)?;
     let client_ip = acceptor.client_ip(request)?;
-    let token = acceptor.tokens().check_or_at_join(token_of(request, &params));
+    let token = OfferedToken::or_at_join(token_of(request, &params));
     let (request, transport) = (request.clone(), longpoll::NAME);
-    let info = ConnectInfo { request, params, client_ip, auth_token: None, token, transport };
+    let info = ConnectInfo { request, params, client_ip, auth_token: None, token, access: None, transport };
     let idle = acceptor.timeouts().idle;
     let (slot, init) = acceptor.admit_longpoll(info, idle).await.map_err(in_own_words)?;
     let options = LongPollOptions {

@@ -1,0 +1,99 @@
+//! [`LaterTokens`]: checks the tokens that a client sends after it has connected: with a join, or to refresh the one that
+//! it has.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::access::Access;
+use super::tokens::Tokens;
+use crate::refusal::{NOT_ALLOWED, TokenRefusal};
+
+/// In the assigns of each client whose tokens are checked. Cloning copies a pointer.
+#[derive(Clone)]
+pub(crate) struct LaterTokens {
+    tokens: Arc<Tokens>,
+    joins: JoinTokens,
+}
+
+/// Whether joins may have a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JoinTokens {
+    /// The protocol sends none.
+    Ignored,
+    /// A join without a token is allowed.
+    Optional,
+    /// While the client has no access, a join without a token is refused with this reason.
+    Required(TokenRefusal),
+}
+
+/// What a fresh token changes.
+#[derive(Debug)]
+pub(crate) enum Refreshed {
+    /// Only when the connection ends.
+    Renewed(Access),
+    /// What the client may do: it has to connect again with this token.
+    Changed(Access),
+}
+
+impl LaterTokens {
+    pub(crate) fn new(tokens: Arc<Tokens>, joins: JoinTokens) -> Self {
+        Self { tokens, joins }
+    }
+
+    /// Whether joins may have a token.
+    pub(crate) fn are_in_joins(&self) -> bool {
+        self.joins != JoinTokens::Ignored
+    }
+
+    /// Checks a join with this token, of a client that has the access `known`. Returns the access that it has gained. A
+    /// connection belongs to one subject, and keeps the access that it had first.
+    ///
+    /// # Errors
+    /// The reason for which the join is refused.
+    pub(crate) fn check_join(
+        &self,
+        token: Option<&str>,
+        known: Option<&Access>,
+    ) -> Result<Option<Access>, &'static str> {
+        let Some(token) = token else {
+            return match self.joins {
+                JoinTokens::Required(refusal) if known.is_none() => Err(refusal.text()),
+                _ => Ok(None),
+            };
+        };
+        let Some(known) = known else {
+            return self.tokens.admit(token).map(Some).map_err(TokenRefusal::text);
+        };
+        match known.owner() == self.check(token)?.owner() {
+            true => Ok(None),
+            false => Err(NOT_ALLOWED),
+        }
+    }
+
+    /// Checks a fresh token of a client that has the access `known`. It must be for the same subject.
+    ///
+    /// # Errors
+    /// The reason for which it is refused.
+    pub(crate) fn refresh(&self, token: &str, known: Option<&Access>) -> Result<Refreshed, &'static str> {
+        let access = self.check(token)?;
+        match known {
+            None => Ok(Refreshed::Changed(access)),
+            Some(known) if known.owner() != access.owner() => Err(NOT_ALLOWED),
+            Some(known) if known.grants() != access.grants() => Ok(Refreshed::Changed(access)),
+            Some(known) => Ok(Refreshed::Renewed(match known.slot() {
+                Some(slot) => access.with_slot(slot.clone()),
+                None => access,
+            })),
+        }
+    }
+
+    fn check(&self, token: &str) -> Result<Access, &'static str> {
+        self.tokens.check(token).map_err(|error| error.refusal.text())
+    }
+}
+
+impl fmt::Debug for LaterTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LaterTokens").field("joins", &self.joins).finish_non_exhaustive()
+    }
+}
