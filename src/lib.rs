@@ -48,6 +48,7 @@
 //! |---|---|
 //! | [`testing`] | clients without network sockets, for tests of channels |
 //! | [`server`] | the endpoint, its worker threads and routes, the Prometheus listener |
+//! | `api` | what a backend asks of the node over HTTP, on a listener of its own: publish, disconnect, list |
 //! | `protocols` | the wire formats, each with its HTTP routes: Phoenix, PeerJS, Socket.IO, Engine.IO, HelloWebRTC, the plain relay |
 //! | [`http`] | mounts, the checks before an upgrade, client IPs, CORS, idle HTTP connections, static files |
 //! | `sessions` | the pure state machine of one client (joins, callbacks, extra subscriptions, limits), and the session that runs its effects |
@@ -101,6 +102,7 @@
 #[cfg(all(test, feature = "cluster"))]
 extern crate self as handclasp;
 
+mod api;
 pub mod auth;
 pub mod broker;
 pub mod channels;

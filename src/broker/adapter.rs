@@ -235,6 +235,11 @@ pub trait Adapter: Send + Sync + 'static {
         NodeId::const_new("local")
     }
 
+    /// The other live nodes, as this node knows them.
+    fn nodes(&self) -> Vec<NodeId> {
+        Vec::new()
+    }
+
     /// Claims `name`. If another node holds it, that node decides ([`ClusterInbox::give_up`]).
     fn claim(&self, _name: &Topic, _claim: NameClaim) -> BoxFuture<Claimed> {
         Box::pin(ready(Claimed::Granted(0)))

@@ -14,6 +14,15 @@ use crate::metrics::families::Metrics;
 use crate::protocol::Delivery;
 use crate::topic::Topic;
 
+/// The members of a message's topics on this node.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reached {
+    /// How many there were.
+    pub(super) members: usize,
+    /// How many clients of them have the message in their queue.
+    pub(super) delivered: usize,
+}
+
 /// Delivery to the members on this node, which needs neither the registry nor other nodes.
 #[derive(Clone)]
 pub(super) struct LocalDelivery {
@@ -23,20 +32,20 @@ pub(super) struct LocalDelivery {
 }
 
 impl LocalDelivery {
-    /// Puts a broadcast into the mailboxes of its topics' members on this node. Returns how many there were.
-    pub(super) fn publish(&self, delivery: &Arc<Delivery>, except: Option<&Arc<Connection>>, now: Instant) -> usize {
-        let mut count = 0;
+    /// Puts a broadcast into the mailboxes of its topics' members on this node.
+    pub(super) fn publish(&self, delivery: &Arc<Delivery>, except: Option<&Arc<Connection>>, now: Instant) -> Reached {
+        let mut reached = Reached::default();
         if !delivery.is_once_per_client() {
-            self.deliver_counted(&delivery.broadcast.topic, delivery, except, now, &mut count);
-            return count;
+            self.deliver_counted(&delivery.broadcast.topic, delivery, except, now, &mut reached);
+            return reached;
         }
         let lists: Vec<Members> =
             delivery.topics().iter().filter_map(|topic| self.table.members(topic.key())).collect();
-        let mut reached: HashSet<ConnectionId> = except.map(|except| except.id).into_iter().collect();
+        let mut clients: HashSet<ConnectionId> = except.map(|except| except.id).into_iter().collect();
         let members = lists.iter().flat_map(|members| members.iter());
-        let members = members.filter(|member| reached.insert(member.connection.id));
-        self.deliver_to(members, delivery, now, &mut count);
-        count
+        let members = members.filter(|member| clients.insert(member.connection.id));
+        self.deliver_to(members, delivery, now, &mut reached);
+        reached
     }
 
     /// Puts `delivery` into the mailboxes of the topic's members on this node. `None` if no client is among them.
@@ -50,21 +59,21 @@ impl LocalDelivery {
         except: Option<&Arc<Connection>>,
         now: Instant,
     ) -> Option<DeliveryStatus> {
-        self.deliver_counted(topic, delivery, except, now, &mut 0)
+        self.deliver_counted(topic, delivery, except, now, &mut Reached::default())
     }
 
-    /// The same, and adds the number of members to `count`.
+    /// The same, and counts the members.
     fn deliver_counted(
         &self,
         topic: &Topic,
         delivery: &Arc<Delivery>,
         except: Option<&Arc<Connection>>,
         now: Instant,
-        count: &mut usize,
+        reached: &mut Reached,
     ) -> Option<DeliveryStatus> {
         let is_recipient = |member: &Member| except.is_none_or(|except| !Arc::ptr_eq(except, &member.connection));
         let mut members = self.table.members(topic.key())?;
-        let mut status = self.deliver_to(members.iter().filter(|member| is_recipient(member)), delivery, now, count);
+        let mut status = self.deliver_to(members.iter().filter(|member| is_recipient(member)), delivery, now, reached);
         while status == Some(DeliveryStatus::Absent)
             && let Some(former) = only_client(&members)
         {
@@ -74,7 +83,7 @@ impl LocalDelivery {
             if newcomers.peek().is_none() {
                 break;
             }
-            status = self.deliver_to(newcomers, delivery, now, count);
+            status = self.deliver_to(newcomers, delivery, now, reached);
         }
         status
     }
@@ -84,11 +93,11 @@ impl LocalDelivery {
         members: impl Iterator<Item = &'a Member>,
         delivery: &Arc<Delivery>,
         now: Instant,
-        count: &mut usize,
+        reached: &mut Reached,
     ) -> Option<DeliveryStatus> {
         let (mut delivered, mut is_full, mut has_client) = (0, false, false);
         for member in members {
-            *count += 1;
+            reached.members += 1;
             let result = member.connection.deliver(member.join, delivery, now);
             if !member.join.is_client() {
                 continue;
@@ -103,6 +112,7 @@ impl LocalDelivery {
         if !has_client {
             return None;
         }
+        reached.delivered += delivered as usize;
         self.metrics.delivered.add(delivery.broadcast.topic.realm(), (), delivered);
         match (delivered, is_full) {
             (1.., _) => Some(DeliveryStatus::Delivered),

@@ -4,6 +4,7 @@
 //! The calling thread delivers a broadcast itself, from the table that the registry publishes: first to local members,
 //! and then to the adapter. So a broken backplane does not affect local members.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -15,10 +16,10 @@ use tokio::sync::oneshot;
 
 #[cfg(test)]
 use crate::broker::adapter::Epoch;
-use crate::broker::adapter::{Adapter, Answer, BoxFuture, Question};
+use crate::broker::adapter::{Adapter, Answer, BoxFuture, NodeId, Question};
 use crate::broker::adapter_inbox::AdapterInbox;
 use crate::broker::census::{Census, ClusterPresence};
-use crate::broker::local_delivery::LocalDelivery;
+use crate::broker::local_delivery::{LocalDelivery, Reached};
 use crate::broker::registry::command::{
     Admitted, ChangePresence, Command, ConnectionClosed, GetOwnPresence, GetPresence, GetStats, Subscribe,
     SubscribePresence, Unsubscribe, Watch,
@@ -218,9 +219,32 @@ impl Pubsub {
     /// Delivers a broadcast to the members of its topics, except one connection, and then to the other nodes.
     /// Returns how many members of this node were among them.
     pub(crate) fn publish(&self, delivery: &Arc<Delivery>, except: Option<&Arc<Connection>>, now: Instant) -> usize {
-        let members = self.0.local.publish(delivery, except, now);
+        self.publish_counted(delivery, except, now).members
+    }
+
+    fn publish_counted(&self, delivery: &Arc<Delivery>, except: Option<&Arc<Connection>>, now: Instant) -> Reached {
+        let reached = self.0.local.publish(delivery, except, now);
         self.0.adapter.publish(delivery.topics(), (&delivery.broadcast).into());
-        members
+        reached
+    }
+
+    /// Delivers a broadcast of the server's own code. Returns how many clients of this node have it in their queue.
+    pub(crate) fn publish_from_server(&self, delivery: &Arc<Delivery>) -> usize {
+        self.publish_counted(delivery, None, self.clock().now()).delivered
+    }
+
+    /// Sends a signal of the server's own code to the owner of the name that is its topic, wherever it is.
+    pub(crate) fn signal_from_server(&self, delivery: Arc<Delivery>) -> BoxFuture<DeliveryStatus> {
+        let name = &delivery.broadcast.topic;
+        match self.0.local.deliver(name, &delivery, None, self.clock().now()) {
+            Some(status) => Box::pin(ready(status)),
+            None => self.0.adapter.deliver(name, (&delivery.broadcast).into()),
+        }
+    }
+
+    /// The other live nodes.
+    pub(crate) fn other_nodes(&self) -> Vec<NodeId> {
+        self.0.adapter.nodes()
     }
 
     /// Sends a signal to the owner of a name. Returns the delivery status if it is known immediately. Otherwise `from`

@@ -142,6 +142,10 @@ impl Adapter for Cluster {
         self.options.node.clone()
     }
 
+    fn nodes(&self) -> Vec<NodeId> {
+        self.state.nodes()
+    }
+
     fn claim(&self, name: &Topic, claim: NameClaim) -> BoxFuture<Claimed> {
         let name = name.clone();
         match self.ask_within_bounds(name.key().len(), |reply| Command::Claim { name, claim, reply }) {

@@ -42,11 +42,16 @@ pub(super) fn auth_mode(value: &DeValue<'_>) -> Result<AuthMode, String> {
 pub(super) fn secrets(value: &DeValue<'_>) -> Result<Vec<Secret>, String> {
     entries(value, MAX_SECRETS, "secrets", |item| match secret(item)? {
         None => Err("must not be empty".into()),
-        Some(secret) if EXAMPLES.iter().any(|example| example.as_bytes() == secret.reveal()) => {
+        Some(secret) if is_example(&secret) => {
             Err("is the secret of an example: openssl rand -base64 32 makes one".into())
         }
         Some(secret) => Ok(secret),
     })
+}
+
+/// Whether the documentation shows this secret.
+pub(super) fn is_example(secret: &Secret) -> bool {
+    EXAMPLES.iter().any(|example| example.as_bytes() == secret.reveal())
 }
 
 /// Reads the path of a file. An empty string means none, so that a flag can override a file that another source sets.

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
 
+use crate::config::api_checks;
 use crate::config::auth_checks;
 use crate::config::cluster_checks;
 use crate::config::paths;
@@ -15,7 +16,7 @@ use crate::config::schema::{Config, Drain, SETTINGS};
 use crate::config::source::{self, RawSetting, Source};
 
 /// All errors of a configuration, a line each: its source, the key, the value, and what is allowed. The content of
-/// `peer.ice_servers`, `auth.secrets`, `cluster.secret` and `cluster.urls` is never shown.
+/// `peer.ice_servers`, `auth.secrets`, `api.keys`, `cluster.secret` and `cluster.urls` is never shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Errors(Vec<String>);
 
@@ -83,7 +84,10 @@ impl Config {
         if let Some(error) = paths::conflict(self) {
             return Some(error);
         }
-        if let Some(error) = cluster_checks::conflict(self).or_else(|| auth_checks::conflict(self)) {
+        if let Some(error) = cluster_checks::conflict(self)
+            .or_else(|| auth_checks::conflict(self))
+            .or_else(|| api_checks::conflict(self))
+        {
             return Some(error);
         }
         if self.metrics.listen.as_ref() == Some(&self.server.listen) && self.server.listen.port() != 0 {

@@ -15,6 +15,8 @@
 //!
 //! No other module reads environment variables.
 
+pub(crate) mod api;
+mod api_checks;
 pub(crate) mod auth;
 mod auth_checks;
 pub(crate) mod cluster;
@@ -34,6 +36,7 @@ pub(crate) mod source;
 pub(crate) mod value;
 mod warnings;
 
+pub use api::{ApiHosts, ApiKey, ApiListen, Permission};
 pub use auth::AuthMode;
 pub use cluster::{ClusterScheme, ClusterUrl, Engine, InvalidClusterUrl, InvalidNodeName, Isolated, NodeName, Secret};
 pub use hosts::{InvalidPublicUrl, PublicUrl};

@@ -10,6 +10,7 @@ use actix_web::http::header::HeaderValue;
 use ipnet::IpNet;
 use toml::de::DeValue;
 
+use crate::config::api::{ApiHosts, ApiKey, ApiListen};
 use crate::config::auth::AuthMode;
 use crate::config::cluster::{ClusterUrl, Engine, Isolated, NodeName, Secret};
 use crate::config::hosts::PublicUrl;
@@ -404,6 +405,26 @@ sections! {
         /// client can take, such as ids of UUID version 8), "all" (another node may grant the same name: one of the two
         /// clients loses it later) or "none".
         isolated: Isolated = "proven", isolated;
+    }
+
+    /// The server API: what a backend can ask of this node over HTTP, on a listener of its own.
+    api: Api {
+        /// Address of the listener: an IP address or host name, and port, such as "127.0.0.1:4001", or a unix socket, such as
+        /// "unix:/run/handclasp/api.sock" (mode 0660). "" means off.
+        listen: Option<ApiListen> = "", api_listen;
+        /// Keys, at most 16: `{ name = "shop", key = "...", permissions = ["read", "publish"] }`. A key has 32 to 512 bytes;
+        /// `openssl rand -base64 32` makes one. The permissions are read, publish, disconnect and drain. A listener
+        /// with a port needs a key; on a unix socket, the file's permissions take its place. The environment variable
+        /// HANDCLASP_API_KEYS keeps keys out of files.
+        keys: Vec<ApiKey> = [], api_keys;
+        /// Host names and IP addresses by which requests may name the listener in `Host`. Others get HTTP 421, so that no
+        /// web page can reach it by DNS rebinding. Not checked on a unix socket.
+        hosts: ApiHosts = ["localhost", "127.0.0.1", "[::1]"], api_hosts;
+        /// Sustained rate of requests of one key, in requests per second. As many are allowed at once. Further ones get HTTP
+        /// 429.
+        requests_per_second: u32 = 1_000, integer from 1 to 1_000_000;
+        /// Maximum size of a request's body, in bytes.
+        body_bytes: usize = 1_048_576, integer from 1_024 to 67_108_864;
     }
 
     /// Prometheus metrics.

@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use ipnet::IpNet;
 
+use crate::config::api_checks;
 use crate::config::hosts::Host;
 use crate::config::listen::ListenAddress;
 use crate::config::schema::{Config, Metrics, Server};
@@ -19,7 +20,8 @@ impl Config {
             self.is_relay_open().then(|| "relay.enabled: each client receives all messages of all others".to_owned()),
             self.peerjs_warning(),
         ];
-        let of_server = [self.names_warning(), self.proxies_warning(), self.metrics_warning()];
+        let of_server =
+            [self.names_warning(), self.proxies_warning(), self.metrics_warning(), api_checks::warning(self)];
         [self.origins_warning()].into_iter().chain(of_protocols).chain(of_server).flatten().collect()
     }
 

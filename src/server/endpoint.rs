@@ -9,11 +9,14 @@ use std::time::Duration;
 use actix_web::web::ServiceConfig;
 use socket2::{Domain, SockRef, Socket as RawSocket, Type};
 
+use crate::api::listener::{self, ApiServer, Listeners};
+use crate::api::unix_socket;
 use crate::broker::adapter::Adapter;
 #[cfg(not(feature = "cluster"))]
 use crate::broker::adapter::LocalAdapter;
 use crate::broker::pubsub::Pubsub;
 use crate::channels::builtin::routers;
+use crate::config::api::ApiListen;
 use crate::config::listen::ListenAddress;
 use crate::config::schema::Config;
 use crate::connections::limits::Timeouts;
@@ -24,7 +27,7 @@ use crate::protocol::Protocol;
 use crate::protocols::{custom, engineio, mounts, phoenix, socketio};
 use crate::server::app::{self, AppFactory, Routes};
 use crate::server::metrics_server::{self, MetricsServer};
-use crate::server::node::Node;
+use crate::server::node::{Node, SideServers};
 use crate::server::prometheus::CustomCounter;
 use crate::server::turns::Turns;
 use crate::server::workers::Workers;
@@ -63,7 +66,7 @@ impl Endpoint {
 
     /// A node that serves only what is added to it, and the health routes `/healthz` and `/readyz`. It has no page, no
     /// ICE servers over HTTP, no standard channels, and none of the mounts for Phoenix, PeerJS, Socket.IO,
-    /// HelloWebRTC and the plain relay, whatever `config` says about them. `metrics.listen` still opens a listener of its own.
+    /// HelloWebRTC and the plain relay, whatever `config` says about them. `metrics.listen` and `api.listen` still open listeners of their own.
     ///
     /// ```
     /// use handclasp::{Config, Endpoint, Mount, Router};
@@ -181,6 +184,7 @@ impl Endpoint {
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
         let metrics_address = self.config.metrics.listen.as_ref();
         let metrics_listeners = metrics_address.map(|address| listen(address, metrics_server::BACKLOG)).transpose()?;
+        let api_listeners = self.config.api.listen.as_ref().map(listen_for_api).transpose()?;
         let mut workers = Workers::new(self.config.server.workers)?;
         let adapter = self.adapter.map_or_else(|| configured_adapter(&self.config), Ok)?;
         let (pubsub, registry_died) = Pubsub::start(&self.config, adapter, &workers.registry())?;
@@ -195,6 +199,7 @@ impl Endpoint {
         app::serve(AppFactory { node: node.clone(), acceptors, routes: self.routes }, &listeners, &mut workers)?;
         let metrics_server =
             metrics_listeners.map(|listeners| MetricsServer::serve(node.clone(), custom, listeners)).transpose()?;
+        let api_server = api_listeners.map(|listeners| ApiServer::serve(node.clone(), listeners)).transpose()?;
         let clock = node.pubsub.clock().clone();
         let ticks = Turns::start(&workers.handles())?.tick(clock, clock_tick(tick, &node.config));
         let tasks = [
@@ -202,7 +207,8 @@ impl Endpoint {
             actix_web::rt::spawn(ticks),
             actix_web::rt::spawn(keep_memory_free(node.clone())),
         ];
-        Node::new(addresses, node, workers, metrics_server, tasks, registry_died)
+        let side_servers = SideServers { metrics: metrics_server, api: api_server };
+        Node::new(addresses, node, workers, side_servers, tasks, registry_died)
     }
 }
 
@@ -278,6 +284,16 @@ async fn sweep(node: Arc<NodeState>, tick: Duration) {
         let now = node.pubsub.clock().judged();
         node.hub.sweep(now).iter().for_each(|closed| node.pubsub.down(closed));
         node.idle_connections.sweep(now);
+    }
+}
+
+/// The listeners of the server API.
+fn listen_for_api(address: &ApiListen) -> io::Result<Listeners> {
+    match address {
+        ApiListen::Tcp(address) => listen(address, listener::BACKLOG).map(Listeners::Tcp),
+        ApiListen::Unix(path) => {
+            unix_socket::bind(path, listener::BACKLOG).map(|listener| Listeners::Unix(listener, path.clone()))
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::api::listener::ApiServer;
 use crate::broker::pubsub::Pubsub;
 use crate::http::node_state::NodeState;
 use crate::server::metrics_server::MetricsServer;
@@ -22,7 +23,6 @@ const NOTICE: Duration = Duration::from_millis(100);
 pub struct Node {
     /// At least one.
     addresses: Vec<SocketAddr>,
-    metrics_address: Option<SocketAddr>,
     parts: Parts,
     registry_died: oneshot::Receiver<()>,
     signals: Signals,
@@ -64,13 +64,12 @@ impl Node {
         addresses: Vec<SocketAddr>,
         state: Arc<NodeState>,
         workers: Workers,
-        metrics_server: Option<MetricsServer>,
+        side_servers: SideServers,
         tasks: [JoinHandle<()>; 3],
         registry_died: oneshot::Receiver<()>,
     ) -> io::Result<Self> {
-        let metrics_address = metrics_server.as_ref().map(|metrics_server| metrics_server.address);
-        let parts = Parts { state, workers, metrics_server, tasks };
-        Ok(Self { addresses, metrics_address, parts, registry_died, signals: Signals::install()? })
+        let parts = Parts { state, workers, side_servers, tasks };
+        Ok(Self { addresses, parts, registry_died, signals: Signals::install()? })
     }
 
     /// The address that the node listens on, with the real port if port 0 was configured. If a host name was configured,
@@ -89,7 +88,13 @@ impl Node {
     /// The address that serves the node's [metrics](crate::metrics) at `/metrics`, if `metrics.listen` is set.
     #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.metrics_address
+        self.parts.side_servers.metrics.as_ref().map(|server| server.address)
+    }
+
+    /// The address of the server API, if `api.listen` is an address with a port.
+    #[must_use]
+    pub fn api_address(&self) -> Option<SocketAddr> {
+        self.parts.side_servers.api.as_ref().and_then(|server| server.address)
     }
 
     /// The handle to the node's topics, to broadcast to them.
@@ -135,11 +140,17 @@ impl Node {
     }
 }
 
+/// The servers beside the public one, each with a thread of its own.
+pub(super) struct SideServers {
+    pub(super) metrics: Option<MetricsServer>,
+    pub(super) api: Option<ApiServer>,
+}
+
 /// The running parts of a node.
 struct Parts {
     state: Arc<NodeState>,
     workers: Workers,
-    metrics_server: Option<MetricsServer>,
+    side_servers: SideServers,
     /// The sweep, the ticks of the clock, and what keeps memory free.
     tasks: [JoinHandle<()>; 3],
 }
@@ -164,8 +175,12 @@ impl Parts {
         self.tasks.iter().for_each(JoinHandle::abort);
         self.state.pubsub.leave_cluster().await;
         self.workers.stop().await;
-        if let Some(metrics_server) = self.metrics_server {
-            metrics_server.stop().await;
+        let SideServers { metrics, api } = self.side_servers;
+        if let Some(api) = api {
+            api.stop().await;
+        }
+        if let Some(metrics) = metrics {
+            metrics.stop().await;
         }
     }
 }

@@ -9,8 +9,9 @@ use std::sync::LazyLock;
 use super::files;
 
 /// The parts, from the top down. A file may import its own part and the parts of later lines.
-const PARTS: [&[&str]; 12] = [
+const PARTS: [&[&str]; 13] = [
     &["server", "testing"],
+    &["api"],
     &["protocols"],
     &["http"],
     &["sessions"],

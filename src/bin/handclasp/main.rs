@@ -6,12 +6,13 @@ mod logging;
 mod token;
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use handclasp::auth::Tokens;
-use handclasp::config::{Cluster, Engine, ListenAddress};
+use handclasp::config::{Api, ApiListen, Cluster, Engine, ListenAddress};
 use handclasp::{Config, Endpoint};
 use mimalloc::MiMalloc;
 use token::TokenArgs;
@@ -101,6 +102,7 @@ fn serve(config: &Config) -> Result<(), String> {
         let metrics = config.metrics.listen.as_ref().zip(node.metrics_address());
         let metrics = metrics.map(|(listen, address)| listen.with_port(address.port()));
         announce(config, &config.server.listen.with_port(node.address().port()), metrics.as_ref());
+        announce_api(&config.api, node.api_address());
         announce_cluster(&config.cluster);
         warn_descriptor_limit(descriptors, config.server.connections);
         node.run_until_signal().await.map_err(|error| error.to_string())
@@ -132,6 +134,7 @@ fn check(config: &Config) -> Result<(), String> {
     let tokens = Tokens::from_config(&config.auth).map_err(|error| error.to_string())?;
     print("ok");
     announce(config, &config.server.listen, config.metrics.listen.as_ref());
+    announce_api(&config.api, None);
     print(&format!("origins  {}", config.socket.check_origin));
     let warnings = config.warnings();
     tokens.warnings().iter().chain(&warnings).for_each(|warning| eprintln!("handclasp: warning: {warning}"));
@@ -155,6 +158,18 @@ fn announce(config: &Config, address: &ListenAddress, metrics: Option<&ListenAdd
     }
     if let Some(metrics) = metrics {
         print(&format!("metrics  http://{metrics}/metrics"));
+    }
+}
+
+/// Prints where the server API is, if it is on. `address` has the real port if port 0 was configured.
+fn announce_api(api: &Api, address: Option<SocketAddr>) {
+    match (&api.listen, address) {
+        (Some(ApiListen::Tcp(listen)), Some(address)) => {
+            print(&format!("api      http://{}", listen.with_port(address.port())));
+        }
+        (Some(ApiListen::Tcp(listen)), None) => print(&format!("api      http://{listen}")),
+        (Some(socket), _) => print(&format!("api      {socket}")),
+        (None, _) => {}
     }
 }
 

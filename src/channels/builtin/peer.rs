@@ -282,7 +282,8 @@ impl Peer {
     }
 }
 
-fn topic_of(id: &str) -> Option<Topic> {
+/// The topic of the peer with this id, if it is one.
+pub(crate) fn topic_of(id: &str) -> Option<Topic> {
     canonical(id).map(|_| Topic::of(PREFIX, id))
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::json::push_string;
@@ -31,6 +31,40 @@ pub(crate) fn readdress<'a>(text: &'a str, sender: &str) -> serde_json::Result<A
     let signal = Readdress { sender, capacity: text.len() + 64 }.deserialize(&mut reader)?;
     reader.end()?;
     Ok(signal)
+}
+
+/// The JSON object `text` as coming from the server: with `peer_id: null`, which no client can send.
+///
+/// # Errors
+/// When `text` is not an object, or has an id of its own.
+pub(crate) fn from_server(text: &str) -> serde_json::Result<String> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    reader.deserialize_map(WithoutIds)?;
+    reader.end()?;
+    let rest = text.trim_ascii().strip_prefix('{').unwrap_or_default().trim_ascii_start();
+    let comma = if rest == "}" { "" } else { "," };
+    Ok([r#"{"peer_id":null"#, comma, rest].concat())
+}
+
+/// Accepts an object without the ids that the server sets.
+struct WithoutIds;
+
+impl<'de> Visitor<'de> for WithoutIds {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object without peer_id and sender_id")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Text(key)) = map.next_key::<Text<'de>>()? {
+            if ["peer_id", "sender_id"].contains(&&*key) {
+                return Err(Error::custom("an id"));
+            }
+            map.next_value::<IgnoredAny>()?;
+        }
+        Ok(())
+    }
 }
 
 struct Readdress<'a> {
@@ -101,6 +135,21 @@ mod tests {
         let signal = readdress(text, me).unwrap();
         assert_eq!((&*signal.to, signal.sender.as_deref()), ("you", Some("me")));
         assert_eq!(signal.text, format!(r#"{{"peer_id":"{me}","sdp":{{"type" : "offer","n":1.50}},"k\"ey":[1, 2]}}"#));
+    }
+
+    #[test]
+    fn what_the_server_says_has_no_sender() {
+        for (text, expected) in [
+            ("{}", r#"{"peer_id":null}"#),
+            (" { } ", r#"{"peer_id":null}"#),
+            (r#" { "a" : 1.50,"peer":"x" }"#, r#"{"peer_id":null,"a" : 1.50,"peer":"x" }"#),
+        ] {
+            assert_eq!(from_server(text).unwrap(), expected);
+        }
+        for bad in [r#"{"peer_id":null}"#, r#"{"a":1,"\u0070eer_id":"x"}"#, r#"{"sender_id":1}"#, "[]", "1", "{}x", "{"]
+        {
+            assert!(from_server(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

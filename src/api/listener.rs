@@ -1,0 +1,85 @@
+//! The HTTP server of the API: its connections, its thread and its time limits.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::web::{self, Payload};
+use actix_web::{App, HttpRequest, HttpServer};
+use tokio::task::JoinHandle;
+
+use crate::api::connection::on_connect;
+use crate::api::dispatch::respond;
+use crate::api::state::{Api, CONNECTIONS};
+use crate::http::node_state::NodeState;
+
+/// The number of connections that the kernel queues until they are accepted.
+pub(crate) const BACKLOG: u32 = 64;
+/// The timeout for a request's headers, and for a connection that closes.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a connection is kept for the next request.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Where the listener accepts connections.
+pub(crate) enum Listeners {
+    /// At least one.
+    Tcp(Vec<TcpListener>),
+    /// With the path of its file.
+    Unix(UnixListener, PathBuf),
+}
+
+/// The running server.
+pub(crate) struct ApiServer {
+    /// Its address, if it has one.
+    pub(crate) address: Option<SocketAddr>,
+    /// The file of its unix socket.
+    file: Option<PathBuf>,
+    handle: ServerHandle,
+    server: JoinHandle<io::Result<()>>,
+}
+
+impl ApiServer {
+    /// Serves the API of `node` on a thread of its own.
+    pub(crate) fn serve(node: Arc<NodeState>, listeners: Listeners) -> io::Result<Self> {
+        let api = Api::new(node);
+        let app = move || {
+            let api = api.clone();
+            App::new().default_service(web::to(move |request: HttpRequest, body: Payload| {
+                respond(api.clone(), request, body)
+            }))
+        };
+        let server = HttpServer::new(app)
+            .workers(1)
+            .max_connections(CONNECTIONS)
+            .client_request_timeout(TIMEOUT)
+            .client_disconnect_timeout(TIMEOUT)
+            .disable_signals()
+            .keep_alive(KEEP_ALIVE)
+            .on_connect(on_connect);
+        let (address, file) = match &listeners {
+            Listeners::Tcp(listeners) => (Some(listeners[0].local_addr()?), None),
+            Listeners::Unix(_, path) => (None, Some(path.clone())),
+        };
+        let server = match listeners {
+            Listeners::Tcp(listeners) => listeners.into_iter().try_fold(server, HttpServer::listen)?,
+            Listeners::Unix(listener, _) => server.listen_uds(listener)?,
+        };
+        let server = server.run();
+        Ok(Self { address, file, handle: server.handle(), server: actix_web::rt::spawn(server) })
+    }
+
+    /// Stops the server, and removes the file of its unix socket.
+    pub(crate) async fn stop(self) {
+        self.handle.stop(false).await;
+        // an error would come from binding the address, which has succeeded
+        let _ = self.server.await;
+        if let Some(file) = self.file {
+            // an error means that somebody has removed it
+            let _ = std::fs::remove_file(file);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! `POST /v1/publish`: a message to all members of a topic.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::api::answer::{Answer, ApiError};
+use crate::api::call::Call;
+use crate::api::state::Api;
+use crate::config::schema::Limits;
+use crate::message::{Broadcast, Payload, is_reserved};
+use crate::topic::{Realm, Topic};
+
+/// The events that the clients of Socket.IO cause themselves.
+const OF_SOCKETIO: [&str; 6] =
+    ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
+
+/// The body of the request.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Publish {
+    topic: String,
+    event: String,
+    payload: Box<RawValue>,
+    #[serde(default)]
+    protocol: Protocol,
+}
+
+/// The protocols whose topics have several members.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Protocol {
+    #[default]
+    Phoenix,
+    SocketIo,
+}
+
+/// The answer.
+#[derive(Serialize)]
+pub(super) struct Published {
+    /// How many members of this node have it in their queue.
+    delivered: usize,
+    /// How many nodes it was sent to, with this one.
+    nodes: usize,
+}
+
+/// `POST /v1/publish`.
+pub(super) async fn publish(api: Arc<Api>, call: Call) -> Result<Answer, ApiError> {
+    call.parse::<Publish>()?.run(&api).map(|published| Answer::ok(&published))
+}
+
+impl Publish {
+    pub(super) fn run(self, api: &Api) -> Result<Published, ApiError> {
+        let (pubsub, limits) = (&api.node.pubsub, &api.node.config.limits);
+        let Self { topic, event, payload, protocol } = self;
+        let topic = match protocol {
+            Protocol::Phoenix => topic_of(Realm::Phoenix, &topic, limits)?,
+            Protocol::SocketIo => topic_of(Realm::SocketIo, &topic, limits)?,
+        };
+        if is_peer(&topic) {
+            return Err(ApiError::invalid("the topic is a peer: use /v1/signal"));
+        }
+        if matches!(protocol, Protocol::SocketIo) && OF_SOCKETIO.contains(&&*event) {
+            return Err(ApiError::invalid("reserved event"));
+        }
+        let payload = message(&event, payload, limits)?;
+        if pubsub.memory().is_full() {
+            return Err(ApiError::overloaded());
+        }
+        let delivery = Arc::new(pubsub.delivery(Broadcast { topic, event: event.into(), payload }));
+        let nodes = 1 + pubsub.other_nodes().len();
+        Ok(Published { delivered: pubsub.publish_from_server(&delivery), nodes })
+    }
+}
+
+/// A topic, under the limits of clients.
+pub(super) fn topic_of(realm: Realm, name: &str, limits: &Limits) -> Result<Topic, ApiError> {
+    match realm.topic(name) {
+        Ok(topic) if name.len() <= limits.topic_bytes => Ok(topic),
+        Ok(_) => Err(ApiError::invalid("topic too long")),
+        Err(_) => Err(ApiError::invalid("invalid topic")),
+    }
+}
+
+/// Whether a topic stands for one client. With several nodes, its node is not subscribed to it.
+fn is_peer(topic: &Topic) -> bool {
+    match topic.realm() {
+        Realm::Phoenix => topic.as_str().starts_with("peer:"),
+        _ => topic.as_str().contains("#sid:"),
+    }
+}
+
+/// The payload of a message, under the limits of clients.
+pub(super) fn message(event: &str, payload: Box<RawValue>, limits: &Limits) -> Result<Payload, ApiError> {
+    if event.is_empty() {
+        return Err(ApiError::invalid("empty event"));
+    }
+    if event.len() > limits.event_bytes {
+        return Err(ApiError::invalid("event too long"));
+    }
+    if is_reserved(event) {
+        return Err(ApiError::invalid("reserved event"));
+    }
+    if payload.get().len() > limits.message_bytes {
+        return Err(ApiError::invalid("payload too large"));
+    }
+    Ok(Payload::from_json_text(String::from(Box::<str>::from(payload))))
+}
